@@ -1,0 +1,22 @@
+//! sitemon: a site monitor for small always-on Linux boxes.
+//!
+//! ```text
+//! main → cli → agent → { config, check, chat, state } → monitor
+//! ```
+//!
+//! [`monitor`] is the pure core: state, an event and the time go in, actions
+//! come out; it names no other module of this crate. [`agent`] is its only
+//! owner: it waits, feeds it events and carries out its actions. The edges
+//! ([`config`], [`check`], [`chat`], [`state`]) do not import one another; what
+//! they share is the one HTTP client in [`http`].
+
+pub mod agent;
+pub mod chat;
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod monitor;
+pub mod secret;
+pub mod state;
+pub mod vitals;

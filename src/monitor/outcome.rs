@@ -1,0 +1,97 @@
+//! What came of one check.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// The result of one check, whatever happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// `Ok` when every condition held.
+    pub verdict: Result<(), Failure>,
+    /// Whole check, from connect to last byte; `None` when there was no answer.
+    pub took: Option<Duration>,
+    /// Where the time went, when the library could tell.
+    pub phases: Option<Phases>,
+    /// The address that answered.
+    pub address: Option<IpAddr>,
+}
+
+impl Outcome {
+    /// A check that got no answer.
+    pub fn failed(kind: FailureKind, detail: impl Into<String>) -> Outcome {
+        Outcome {
+            verdict: Err(Failure::new(kind, detail)),
+            took: None,
+            phases: None,
+            address: None,
+        }
+    }
+}
+
+/// Phases of the last request of a check. Each is a duration of its own, not a running total.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phases {
+    pub dns: Duration,
+    pub connect: Duration,
+    /// Zero for plain HTTP.
+    pub tls: Duration,
+    /// From the request being ready to be sent to the first byte of the answer.
+    pub first_byte: Duration,
+    /// The whole request.
+    pub total: Duration,
+    /// The check rode on a connection that was open already.
+    pub reused: bool,
+}
+
+/// Why a check failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub kind: FailureKind,
+    /// One line a person understands, e.g. `HTTP 503, wanted 200-299`.
+    pub detail: String,
+}
+
+impl Failure {
+    /// `detail` is cut to one line of at most 200 characters: it may come from a hostile server.
+    pub fn new(kind: FailureKind, detail: impl Into<String>) -> Failure {
+        let detail: String = detail.into();
+        let mut line: String = detail
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(200)
+            .collect();
+        if detail.chars().nth(200).is_some() {
+            line.push('…');
+        }
+        Failure { kind, detail: line }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+/// The few kinds of failure; the detail is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The name did not resolve.
+    Dns,
+    /// No connection.
+    Connect,
+    /// Handshake or certificate.
+    Tls,
+    Timeout,
+    /// An unwanted HTTP status or redirect.
+    Status,
+    /// The body lacks or has a text.
+    Body,
+    /// Not HTTP, or broken off.
+    Protocol,
+    /// Headers over the library's bound.
+    TooLarge,
+    /// A panic in our own code, or a request that could not be made.
+    Internal,
+}
