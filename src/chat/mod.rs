@@ -1,0 +1,12 @@
+//! The transports of the chat: the Telegram Bot API and the terminal.
+//!
+//! Both turn what comes in into [`Update`](crate::monitor::message::Update)s
+//! and send [`Message`](crate::monitor::message::Message)s; neither decides
+//! who may command or what is worth saying.
+
+mod api;
+pub mod console;
+pub mod html;
+mod json;
+mod poller;
+pub mod telegram;

@@ -1,0 +1,388 @@
+//! Pure parsers of single values: durations, status sets, `$NAME`, tokens, names.
+//!
+//! Where one fails, the error is what follows the key's name in the message:
+//! ``must be a duration such as "60s"; `60` has no unit``.
+
+use crate::monitor::site::StatusSet;
+use std::ops::Range;
+use std::time::Duration;
+
+/// The longest duration that can be written, 10,000 days: sums of a few stay far from overflow.
+pub const LONGEST: Duration = Duration::from_secs(10_000 * 86_400);
+
+/// Units of a duration in milliseconds, in the order they are written.
+const UNITS: [(&str, u64); 5] =
+    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+
+/// Reads `500ms`, `10s`, `5m`, `1h30m`, `14d`: whole numbers, larger units first, each at most once.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = |why: String| format!("must be a duration such as \"60s\" or \"1h30m\"; {why}");
+    if text.is_empty() {
+        return Err(wrong("it is empty".to_owned()));
+    }
+    if text.starts_with('-') {
+        return Err(wrong(format!("`{}` is negative", brief(text))));
+    }
+    let mut total: u64 = 0;
+    let mut units = UNITS.iter();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = leading(rest, |c| c.is_ascii_digit());
+        let unit = leading(&rest[digits.len()..], |c| c.is_ascii_alphabetic());
+        if digits.is_empty() {
+            return Err(wrong(format!("`{}` is none", brief(text))));
+        }
+        rest = &rest[digits.len()..];
+        if unit.is_empty() && rest.is_empty() {
+            return Err(wrong(format!("`{}` has no unit (ms, s, m, h or d)", brief(text))));
+        }
+        if unit.is_empty() {
+            return Err(wrong(format!("`{}` is none", brief(text))));
+        }
+        rest = &rest[unit.len()..];
+        // The iterator only moves on, so a unit that came already, or should have, is not found.
+        let Some((_, size)) = units.find(|(name, _)| *name == unit) else {
+            let known = UNITS.iter().any(|(name, _)| *name == unit);
+            return Err(wrong(if known {
+                format!("in `{}` larger units come first, each once", brief(text))
+            } else {
+                format!("`{}` is no unit (ms, s, m, h or d)", brief(unit))
+            }));
+        };
+        total = digits
+            .parse::<u64>()
+            .ok()
+            .and_then(|count| count.checked_mul(*size))
+            .and_then(|part| total.checked_add(part))
+            .filter(|&sum| Duration::from_millis(sum) <= LONGEST)
+            .ok_or_else(|| format!("must be at most {}", format_duration(LONGEST)))?;
+    }
+    Ok(Duration::from_millis(total))
+}
+
+/// A duration from `min` to `max`.
+pub fn duration_within(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
+    let value = duration(text)?;
+    if value < min {
+        let (min, value) = (format_duration(min), format_duration(value));
+        return Err(format!("must be at least {min}, not {value}"));
+    }
+    if value > max {
+        let (max, value) = (format_duration(max), format_duration(value));
+        return Err(format!("must be at most {max}, not {value}"));
+    }
+    Ok(value)
+}
+
+/// A duration of whole seconds from `min` to `max`.
+pub fn whole_seconds(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
+    let value = duration_within(text, min, max)?;
+    if value.subsec_nanos() != 0 {
+        return Err(format!("must be whole seconds, not {}", format_duration(value)));
+    }
+    Ok(value)
+}
+
+/// The shortest exact form that [`duration`] reads, down to milliseconds: `1m30s`, `1s500ms`, `0s`.
+pub fn format_duration(duration: Duration) -> String {
+    let mut rest = duration.as_millis();
+    let mut text = String::new();
+    for (unit, size) in UNITS {
+        let count = rest / u128::from(size);
+        rest %= u128::from(size);
+        if count > 0 {
+            text.push_str(&format!("{count}{unit}"));
+        }
+    }
+    if text.is_empty() {
+        text.push_str("0s");
+    }
+    text
+}
+
+/// Reads a set of HTTP status codes such as `200-299,401`, each within 100 to 599.
+pub fn status_set(text: &str) -> Result<StatusSet, String> {
+    let ranges = text.split(',').map(|part| status_range(part.trim())).collect::<Result<_, _>>()?;
+    Ok(StatusSet { ranges })
+}
+
+/// A set of one code.
+pub fn status_code(code: i64) -> Result<StatusSet, String> {
+    status_set(&code.to_string())
+}
+
+fn status_range(part: &str) -> Result<(u16, u16), String> {
+    let (from, to) = part.split_once('-').unwrap_or((part, part));
+    let code = |text: &str| {
+        let text = text.trim();
+        text.parse::<u16>()
+            .ok()
+            .filter(|code| (100..=599).contains(code) && text.len() == 3)
+            .ok_or_else(|| {
+                format!(
+                    "must be codes from 100 to 599 and ranges of them such as \"200-299,401\"; \
+                     `{}` is none",
+                    brief(part)
+                )
+            })
+    };
+    let (from, to) = (code(from)?, code(to)?);
+    if from > to {
+        return Err(format!("has the range {from}-{to}, which is empty; write {to}-{from}"));
+    }
+    Ok((from, to))
+}
+
+/// A `$` that could not be filled in.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BadDollar {
+    /// The `$` and its name, in bytes of the text.
+    pub range: Range<usize>,
+    /// The variable that is not set; `None` for a `$` that no name follows.
+    pub name: Option<String>,
+}
+
+/// `text` with every `$NAME` taken from the environment and every `$$` turned into a dollar sign.
+pub fn expand(
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, Vec<BadDollar>> {
+    let mut filled = String::with_capacity(text.len());
+    let mut bad = Vec::new();
+    let mut at = 0;
+    while let Some(offset) = text[at..].find('$') {
+        let dollar = at + offset;
+        filled.push_str(&text[at..dollar]);
+        let rest = &text[dollar + 1..];
+        if rest.starts_with('$') {
+            filled.push('$');
+            at = dollar + 2;
+            continue;
+        }
+        let name = if rest.starts_with(|c: char| c.is_ascii_digit()) {
+            ""
+        } else {
+            leading(rest, |c| c.is_ascii_alphanumeric() || c == '_')
+        };
+        at = dollar + 1 + name.len();
+        if name.is_empty() {
+            bad.push(BadDollar { range: dollar..at, name: None });
+        } else if let Some(value) = env(name) {
+            filled.push_str(&value);
+        } else {
+            bad.push(BadDollar { range: dollar..at, name: Some(name.to_owned()) });
+        }
+    }
+    filled.push_str(&text[at..]);
+    if bad.is_empty() { Ok(filled) } else { Err(bad) }
+}
+
+/// Whether `text` has the form of a bot token, `123456:ABC-DEF`: such a one is safe in a URL's path.
+pub fn is_token(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(id, key)| {
+        !id.is_empty()
+            && !key.is_empty()
+            && id.bytes().all(|b| b.is_ascii_digit())
+            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    })
+}
+
+/// The name of a site or a group: 1 to 64 characters on one line.
+pub fn label(text: &str) -> Result<String, String> {
+    let length = text.chars().count();
+    if !(1..=64).contains(&length) {
+        return Err(format!("must have 1 to 64 characters, not {length}"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("must not have control characters in it".to_owned());
+    }
+    if text.trim() != text {
+        return Err("must not begin or end with a blank".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// An HTTP method as it goes over the wire.
+pub fn method(text: &str) -> Result<String, String> {
+    if text == "CONNECT" {
+        return Err("cannot be CONNECT: that opens a tunnel and gets no answer to judge".to_owned());
+    }
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-' || b == b'_') {
+        return Ok(text.to_owned());
+    }
+    let upper = text.to_ascii_uppercase();
+    let form = "must be a method in capital letters such as \"GET\"";
+    Err(if upper != text && method(&upper).is_ok() {
+        format!("{form}; did you mean \"{}\"?", brief(&upper))
+    } else {
+        form.to_owned()
+    })
+}
+
+/// Checks the name of a request header: an HTTP token (RFC 9110, section 5.6.2) that is not
+/// the HTTP library's own business.
+pub fn header_name(name: &str) -> Result<(), String> {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if name.is_empty() || !name.bytes().all(token) {
+        return Err("is no header name: letters, digits and `-` only".to_owned());
+    }
+    for (refused, why) in [
+        ("Content-Length", "it follows from `send`"),
+        ("Transfer-Encoding", "it follows from `send`"),
+        ("Connection", "connections are kept or closed by the agent"),
+    ] {
+        if name.eq_ignore_ascii_case(refused) {
+            return Err(format!("cannot be set: {why}"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether `text` may be the value of a header.
+pub fn is_header_value(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() && c != '\t')
+}
+
+/// `text` for an error message: at most 40 characters of it.
+pub fn brief(text: &str) -> String {
+    match text.char_indices().nth(40) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text.to_owned(),
+    }
+}
+
+fn leading(text: &str, wanted: impl Fn(char) -> bool) -> &str {
+    let end = text.find(|c| !wanted(c)).unwrap_or(text.len());
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn refused(text: &str, why: &str) {
+        assert_eq!(duration(text).unwrap_err(), why);
+    }
+
+    #[test]
+    fn durations_are_read_and_written_in_their_shortest_form() {
+        for (text, millis, short) in [
+            ("500ms", 500, "500ms"),
+            ("10s", 10_000, "10s"),
+            ("5m", 300_000, "5m"),
+            ("1h30m", 5_400_000, "1h30m"),
+            ("14d", 1_209_600_000, "14d"),
+            ("90s", 90_000, "1m30s"),
+            ("1500ms", 1_500, "1s500ms"),
+            ("0s", 0, "0s"),
+            ("10000d", 864_000_000_000, "10000d"),
+        ] {
+            let value = duration(text).unwrap();
+            assert_eq!(value, Duration::from_millis(millis), "{text}");
+            assert_eq!(format_duration(value), short);
+        }
+    }
+
+    #[test]
+    fn a_bad_duration_says_what_is_wrong_with_it() {
+        let form = "must be a duration such as \"60s\" or \"1h30m\"; ";
+        refused("", &format!("{form}it is empty"));
+        refused("60", &format!("{form}`60` has no unit (ms, s, m, h or d)"));
+        refused("1h30", &format!("{form}`1h30` has no unit (ms, s, m, h or d)"));
+        refused("-5s", &format!("{form}`-5s` is negative"));
+        refused("1.5h", &format!("{form}`1.5h` is none"));
+        refused("10 s", &format!("{form}`10 s` is none"));
+        refused("soon", &format!("{form}`soon` is none"));
+        refused("5min", &format!("{form}`min` is no unit (ms, s, m, h or d)"));
+        refused("30m1h", &format!("{form}in `30m1h` larger units come first, each once"));
+        refused("1s1s", &format!("{form}in `1s1s` larger units come first, each once"));
+        refused("10001d", "must be at most 10000d");
+        refused("99999999999999999999s", "must be at most 10000d");
+        refused("18446744073709551615d", "must be at most 10000d");
+        refused("é", &format!("{form}`é` is none"));
+        refused("5é", &format!("{form}`5é` is none"));
+    }
+
+    #[test]
+    fn bounds_of_a_duration_are_named() {
+        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+        let within = |text| duration_within(text, second, minute);
+        assert_eq!(within("1s"), Ok(second));
+        assert_eq!(within("1m"), Ok(minute));
+        assert_eq!(within("999ms").unwrap_err(), "must be at least 1s, not 999ms");
+        assert_eq!(within("61s").unwrap_err(), "must be at most 1m, not 1m1s");
+        assert_eq!(
+            whole_seconds("1500ms", second, minute).unwrap_err(),
+            "must be whole seconds, not 1s500ms"
+        );
+    }
+
+    #[test]
+    fn status_sets_are_codes_and_ranges() {
+        let set = status_set("200-299, 401").unwrap();
+        assert_eq!(set.ranges, [(200, 299), (401, 401)]);
+        assert!(set.contains(204) && set.contains(401) && !set.contains(400));
+        assert_eq!(status_code(200).unwrap().to_string(), "200");
+        let form = "must be codes from 100 to 599 and ranges of them such as \"200-299,401\"; ";
+        for (text, named) in
+            [("", ""), ("99", "99"), ("600", "600"), ("2xx", "2xx"), ("200,", ""), ("+200", "+200")]
+        {
+            assert_eq!(status_set(text).unwrap_err(), format!("{form}`{named}` is none"));
+        }
+        assert_eq!(status_code(-200).unwrap_err(), format!("{form}`-200` is none"));
+        assert_eq!(
+            status_set("299-200").unwrap_err(),
+            "has the range 299-200, which is empty; write 200-299"
+        );
+    }
+
+    #[test]
+    fn dollar_names_come_from_the_environment() {
+        let env = |name: &str| (name == "A_1").then(|| "x$y".to_owned());
+        assert_eq!(expand("", &env).unwrap(), "");
+        assert_eq!(expand("a$A_1-$$A_1$$", &env).unwrap(), "ax$y-$A_1$");
+        assert_eq!(
+            expand("ä$B,$,$1$A_1", &env).unwrap_err(),
+            [
+                BadDollar { range: 2..4, name: Some("B".to_owned()) },
+                BadDollar { range: 5..6, name: None },
+                BadDollar { range: 7..8, name: None },
+            ]
+        );
+    }
+
+    #[test]
+    fn tokens_have_the_form_that_botfather_gives() {
+        assert!(is_token("123456:ABC-DEF_9"));
+        for bad in ["", ":", "123456:", ":ABC", "abc:ABC", "1:a:b", "1:a b", "1:a/b", " 1:a"] {
+            assert!(!is_token(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn methods_are_written_in_capitals() {
+        assert_eq!(method("GET").unwrap(), "GET");
+        assert_eq!(method("M-SEARCH").unwrap(), "M-SEARCH");
+        let form = "must be a method in capital letters such as \"GET\"";
+        assert_eq!(method("post").unwrap_err(), format!("{form}; did you mean \"POST\"?"));
+        assert_eq!(method("").unwrap_err(), form);
+        assert_eq!(method("GET /").unwrap_err(), form);
+        assert!(method("CONNECT").unwrap_err().starts_with("cannot be CONNECT"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_duration_survives_being_written_and_read(millis in 0u64..=864_000_000_000) {
+            let value = Duration::from_millis(millis);
+            prop_assert_eq!(duration(&format_duration(value)), Ok(value));
+        }
+
+        #[test]
+        fn no_text_breaks_a_parser(text in any::<String>()) {
+            let _ = (duration(&text), status_set(&text), expand(&text, &|_| None));
+            let _ = (is_token(&text), label(&text), method(&text), header_name(&text), brief(&text));
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! A TLS handshake of our own: libcurl shows neither the certificates nor why one was refused.
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore,
+    SignatureScheme,
+};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use webpki::EndEntityCert;
+
+/// Trusted roots, parsed. About a megabyte for a system's bundle: not to be kept.
+pub struct Bundle {
+    store: Arc<RootCertStore>,
+    /// As many as `store.roots`, in the same order.
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+impl Bundle {
+    /// Reads a PEM file; certificates in it that can't be used are skipped. Blocks.
+    pub fn read(path: &Path) -> io::Result<Bundle> {
+        use rustls::pki_types::pem::PemObject;
+        let pem = std::fs::read(path)?;
+        let mut store = RootCertStore::empty();
+        let mut certificates = Vec::new();
+        for certificate in CertificateDer::pem_slice_iter(&pem).flatten() {
+            if store.add(certificate.clone()).is_ok() {
+                certificates.push(certificate);
+            }
+        }
+        Ok(Bundle {
+            store: Arc::new(store),
+            certificates,
+        })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.certificates.is_empty()
+    }
+
+    /// The root of this bundle that `chain`, leaf first, leads to.
+    fn anchor(&self, chain: &[CertificateDer<'static>]) -> Option<CertificateDer<'static>> {
+        let (leaf, intermediates) = chain.split_first()?;
+        let leaf = EndEntityCert::try_from(leaf).ok()?;
+        let path = leaf
+            .verify_for_usage(
+                provider().signature_verification_algorithms.all,
+                &self.store.roots,
+                intermediates,
+                UnixTime::now(),
+                webpki::KeyUsage::server_auth(),
+                None,
+                None,
+            )
+            .ok()?;
+        let anchor = path.anchor();
+        let at = self.store.roots.iter().position(|root| {
+            root.subject == anchor.subject
+                && root.subject_public_key_info == anchor.subject_public_key_info
+        })?;
+        self.certificates.get(at).cloned()
+    }
+}
+
+/// What a server presented.
+pub struct Peer {
+    /// As sent: the leaf first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The root of the bundle that the chain leads to, or why it isn't trusted.
+    pub trust: Result<CertificateDer<'static>, CertificateError>,
+}
+
+impl Peer {
+    /// The leaf was issued by itself.
+    pub fn is_self_signed(&self) -> bool {
+        self.chain
+            .first()
+            .and_then(|leaf| EndEntityCert::try_from(leaf).ok())
+            .is_some_and(|leaf| leaf.issuer() == leaf.subject())
+    }
+}
+
+/// Connects to `address` and does one full handshake (never a resumed one: that would hide a
+/// renewed certificate) for `host`, a name or an IP address without brackets. Has no timeout.
+pub async fn handshake(address: SocketAddr, host: &str, bundle: &Bundle) -> io::Result<Peer> {
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    let verifier = WebPkiServerVerifier::builder_with_provider(bundle.store.clone(), provider())
+        .build()
+        .map_err(io::Error::other)?;
+    let recorder = Arc::new(Recorder {
+        verifier,
+        seen: OnceLock::new(),
+    });
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .dangerous()
+        .with_custom_certificate_verifier(recorder.clone())
+        .with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    let mut tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+
+    let socket = async_io::Async::<TcpStream>::connect(address).await?;
+    let finished = drive(&mut tls, &socket).await;
+    let Some((chain, verified)) = recorder.seen.get().cloned() else {
+        // No certificate came: the handshake's own error is what there is to tell.
+        finished?;
+        return Err(io::Error::other("no certificate"));
+    };
+    let trust = match verified {
+        Ok(()) => {
+            finished?;
+            bundle.anchor(&chain).ok_or(CertificateError::UnknownIssuer)
+        }
+        Err(error) => Err(error),
+    };
+    Ok(Peer { chain, trust })
+}
+
+async fn drive(tls: &mut ClientConnection, socket: &async_io::Async<TcpStream>) -> io::Result<()> {
+    loop {
+        while tls.wants_write() {
+            socket.write_with(|mut s| tls.write_tls(&mut s)).await?;
+        }
+        if !tls.is_handshaking() {
+            tls.send_close_notify();
+            let _ = tls.write_tls(&mut socket.get_ref());
+            return Ok(());
+        }
+        if socket.read_with(|mut s| tls.read_tls(&mut s)).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Err(error) = tls.process_new_packets() {
+            // The alert that tells the server why; whether it arrives doesn't matter.
+            let _ = tls.write_tls(&mut socket.get_ref());
+            return Err(io::Error::other(error));
+        }
+    }
+}
+
+/// The provider libcurl's rustls uses.
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    PROVIDER
+        .get_or_init(|| Arc::new(aws_lc_rs::default_provider()))
+        .clone()
+}
+
+/// The usual verification, with the chain and the result kept.
+#[derive(Debug)]
+struct Recorder {
+    verifier: Arc<WebPkiServerVerifier>,
+    #[expect(clippy::type_complexity, reason = "written once, read once")]
+    seen: OnceLock<(Vec<CertificateDer<'static>>, Result<(), CertificateError>)>,
+}
+
+impl ServerCertVerifier for Recorder {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let result = self
+            .verifier
+            .verify_server_cert(leaf, intermediates, name, ocsp, now);
+        let verified = match &result {
+            Ok(_) => Ok(()),
+            Err(rustls::Error::InvalidCertificate(error)) => Err(error.clone()),
+            Err(_) => Err(CertificateError::ApplicationVerificationFailure),
+        };
+        let chain = std::iter::once(leaf)
+            .chain(intermediates)
+            .map(|certificate| certificate.clone().into_owned())
+            .collect();
+        let _ = self.seen.set((chain, verified));
+        result
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, leaf, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, leaf, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}

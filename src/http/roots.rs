@@ -1,0 +1,338 @@
+//! Which root certificates a TLS server is held to.
+//!
+//! libcurl's rustls backend parses the roots it is given anew for every connection, and a
+//! system's bundle of some 140 is half of what an HTTPS check costs. So for a host that has been
+//! verified with the whole bundle, the one root its chain leads to is learnt, and that alone is
+//! given from then on: a subset of what is trusted, never more.
+
+use isahc::tls::TrustStore;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+/// A root that was taken out of the bundle must not stay trusted.
+const FORGET_AFTER: Duration = Duration::from_secs(12 * 3600);
+/// Nothing is learnt for a host again for this long after it went wrong.
+const AVOID_FOR: Duration = Duration::from_secs(3600);
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+const MOST_HOSTS: usize = 4096;
+/// A private CA's file is parsed quickly: nothing to be gained.
+const WORTH_LEARNING: u64 = 16 * 1024;
+
+/// The roots of a process.
+pub(super) struct Roots {
+    /// `ca_file` of `[agent]`.
+    ca_file: Option<PathBuf>,
+    system: Option<PathBuf>,
+    table: Mutex<Table>,
+}
+
+impl Roots {
+    pub(super) fn new(ca_file: Option<PathBuf>) -> Roots {
+        Roots {
+            ca_file,
+            system: system_bundle(),
+            table: Mutex::default(),
+        }
+    }
+
+    /// The file with the roots that count, or a cause that says what to do.
+    pub(super) fn bundle(&self, ca_file: Option<&Path>) -> Result<PathBuf, String> {
+        let configured = ca_file.or(self.ca_file.as_deref());
+        configured
+            .map(Path::to_owned)
+            .or_else(|| self.system.clone())
+            // Installed since the start?
+            .or_else(system_bundle)
+            .ok_or_else(|| {
+                "no trusted root certificates: install ca-certificates (OpenWrt: ca-bundle) \
+                 or set ca_file"
+                    .to_owned()
+            })
+    }
+
+    /// Why `bundle` can't be used, when libcurl couldn't use it. Reads the file.
+    pub(super) fn defect(&self, bundle: &Path) -> String {
+        let name = if self.system.as_deref() == Some(bundle) {
+            "root certificates"
+        } else {
+            "ca_file"
+        };
+        let path = bundle.display();
+        match std::fs::read(bundle) {
+            Err(error) => format!("cannot read {name} {path}: {}", plain(&error)),
+            Ok(_) => format!("no usable certificates in {name} {path}"),
+        }
+    }
+
+    /// The one root learnt for `host`, if any.
+    pub(super) fn learnt(&self, bundle: &Path, host: &str) -> Option<TrustStore> {
+        let now = Instant::now();
+        let mut table = self.table();
+        table.look(bundle, now, stamp);
+        table.get(bundle, host, now).map(|root| root.store.clone())
+    }
+
+    /// `host` was verified: true when its root is now to be learnt, by the caller.
+    pub(super) fn verified(&self, bundle: &Path, host: &str) -> bool {
+        let now = Instant::now();
+        let mut table = self.table();
+        table.look(bundle, now, stamp);
+        table.verified(bundle, host, now)
+    }
+
+    /// What came of learning; `None` = nothing.
+    pub(super) fn learn(&self, bundle: &Path, host: &str, root: Option<&[u8]>) {
+        self.table().learn(bundle, host, root, Instant::now());
+    }
+
+    /// The learnt root doesn't hold any longer.
+    pub(super) fn forget(&self, bundle: &Path, host: &str) {
+        self.table().learn(bundle, host, None, Instant::now());
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `SSL_CERT_FILE`, else where the distributions put it.
+fn system_bundle() -> Option<PathBuf> {
+    std::env::var_os("SSL_CERT_FILE")
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+        .or_else(|| openssl_probe::probe().cert_file)
+}
+
+/// `No such file or directory`, without the number.
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((text, _)) => text.to_owned(),
+        None => text,
+    }
+}
+
+/// What tells one version of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    modified: SystemTime,
+    size: u64,
+}
+
+fn stamp(bundle: &Path) -> Option<Stamp> {
+    let meta = std::fs::metadata(bundle).ok()?;
+    Some(Stamp {
+        modified: meta.modified().ok()?,
+        size: meta.len(),
+    })
+}
+
+struct Root {
+    der: Vec<u8>,
+    store: TrustStore,
+}
+
+enum Entry {
+    /// Verified once: to be learnt when asked again.
+    Seen,
+    Learning,
+    Known { root: Arc<Root>, until: Instant },
+    Avoid { until: Instant },
+}
+
+#[derive(Default)]
+struct Table {
+    bundles: HashMap<PathBuf, Hosts>,
+    /// Those in use; most hosts share a few.
+    roots: Vec<Weak<Root>>,
+}
+
+#[derive(Default)]
+struct Hosts {
+    stamp: Option<Stamp>,
+    looked: Option<Instant>,
+    hosts: HashMap<String, Entry>,
+}
+
+impl Table {
+    /// A bundle that has changed ends all that was learnt from it.
+    fn look(&mut self, bundle: &Path, now: Instant, stamp: impl Fn(&Path) -> Option<Stamp>) {
+        if !self.bundles.contains_key(bundle) {
+            self.bundles.insert(bundle.to_owned(), Hosts::default());
+        }
+        let Some(hosts) = self.bundles.get_mut(bundle) else {
+            return;
+        };
+        if hosts.looked.is_some_and(|at| now < at + LOOK_EVERY) {
+            return;
+        }
+        hosts.looked = Some(now);
+        let found = stamp(bundle);
+        if hosts.stamp != found {
+            hosts.stamp = found;
+            hosts.hosts.clear();
+        }
+    }
+
+    fn get(&mut self, bundle: &Path, host: &str, now: Instant) -> Option<Arc<Root>> {
+        match self.bundles.get(bundle)?.hosts.get(host)? {
+            Entry::Known { root, until } if now < *until => Some(root.clone()),
+            _ => None,
+        }
+    }
+
+    fn verified(&mut self, bundle: &Path, host: &str, now: Instant) -> bool {
+        let count: usize = self.bundles.values().map(|b| b.hosts.len()).sum();
+        let Some(hosts) = self.bundles.get_mut(bundle) else {
+            return false;
+        };
+        if hosts.stamp.is_none_or(|stamp| stamp.size < WORTH_LEARNING) {
+            return false;
+        }
+        match hosts.hosts.get_mut(host) {
+            Some(Entry::Learning) => false,
+            Some(Entry::Known { until, .. } | Entry::Avoid { until }) if now < *until => false,
+            Some(entry) => {
+                *entry = Entry::Learning;
+                true
+            }
+            None => {
+                if count < MOST_HOSTS {
+                    hosts.hosts.insert(host.to_owned(), Entry::Seen);
+                }
+                false
+            }
+        }
+    }
+
+    fn learn(&mut self, bundle: &Path, host: &str, der: Option<&[u8]>, now: Instant) {
+        let root = der.map(|der| self.root(der));
+        // Gone when the bundle changed in the meantime: then what was learnt is of the old one.
+        let Some(entry) = self
+            .bundles
+            .get_mut(bundle)
+            .and_then(|hosts| hosts.hosts.get_mut(host))
+        else {
+            return;
+        };
+        *entry = match root {
+            Some(root) => Entry::Known {
+                root,
+                until: now + FORGET_AFTER,
+            },
+            None => Entry::Avoid {
+                until: now + AVOID_FOR,
+            },
+        };
+    }
+
+    fn root(&mut self, der: &[u8]) -> Arc<Root> {
+        self.roots.retain(|root| root.strong_count() > 0);
+        let known = self.roots.iter().filter_map(Weak::upgrade);
+        if let Some(root) = known.into_iter().find(|root| root.der == der) {
+            return root;
+        }
+        let root = Arc::new(Root {
+            der: der.to_owned(),
+            store: TrustStore::builder().certificate_from_der(der).build(),
+        });
+        self.roots.push(Arc::downgrade(&root));
+        root
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUNDLE: &str = "/etc/ssl/bundle.pem";
+
+    fn bundle_of(size: u64) -> impl Fn(&Path) -> Option<Stamp> {
+        move |_| {
+            Some(Stamp {
+                modified: SystemTime::UNIX_EPOCH,
+                size,
+            })
+        }
+    }
+
+    fn knowing(table: &mut Table, host: &str, der: &[u8], now: Instant) {
+        let bundle = Path::new(BUNDLE);
+        table.look(bundle, now, bundle_of(200_000));
+        assert!(!table.verified(bundle, host, now), "the first time is only noted");
+        assert!(table.verified(bundle, host, now));
+        table.learn(bundle, host, Some(der), now);
+    }
+
+    #[test]
+    fn a_root_is_learnt_the_second_time_once_and_shared() {
+        let (mut table, now, bundle) = (Table::default(), Instant::now(), Path::new(BUNDLE));
+        table.look(bundle, now, bundle_of(200_000));
+        assert!(!table.verified(bundle, "a:443", now));
+        assert!(table.verified(bundle, "a:443", now));
+        assert!(!table.verified(bundle, "a:443", now), "somebody is at it");
+        table.learn(bundle, "a:443", Some(b"root"), now);
+        assert!(!table.verified(bundle, "a:443", now), "it is known");
+        knowing(&mut table, "b:443", b"root", now);
+        assert_eq!(table.roots.len(), 1);
+        let root = table.get(bundle, "a:443", now).map(|root| root.der.clone());
+        assert_eq!(root.as_deref(), Some(&b"root"[..]));
+    }
+
+    #[test]
+    fn a_learnt_root_is_forgotten_after_twelve_hours_and_learnt_again() {
+        let (mut table, now, bundle) = (Table::default(), Instant::now(), Path::new(BUNDLE));
+        knowing(&mut table, "a:443", b"root", now);
+        let later = now + FORGET_AFTER;
+        assert!(table.get(bundle, "a:443", later).is_none());
+        assert!(table.verified(bundle, "a:443", later));
+    }
+
+    #[test]
+    fn a_changed_bundle_ends_what_was_learnt_from_it_within_a_minute() {
+        let (mut table, now, bundle) = (Table::default(), Instant::now(), Path::new(BUNDLE));
+        knowing(&mut table, "a:443", b"root", now);
+        table.look(bundle, now + Duration::from_secs(59), bundle_of(300_000));
+        assert!(table.get(bundle, "a:443", now).is_some());
+        table.look(bundle, now + LOOK_EVERY, bundle_of(300_000));
+        assert!(table.get(bundle, "a:443", now).is_none());
+        table.learn(bundle, "a:443", Some(b"old"), now);
+        assert!(table.get(bundle, "a:443", now).is_none(), "learnt from the old one");
+    }
+
+    #[test]
+    fn a_root_that_failed_is_not_learnt_again_at_once() {
+        let (mut table, now, bundle) = (Table::default(), Instant::now(), Path::new(BUNDLE));
+        knowing(&mut table, "a:443", b"root", now);
+        table.learn(bundle, "a:443", None, now);
+        assert!(table.get(bundle, "a:443", now).is_none());
+        assert!(!table.verified(bundle, "a:443", now));
+        assert!(table.verified(bundle, "a:443", now + AVOID_FOR));
+    }
+
+    #[test]
+    fn nothing_is_learnt_from_a_small_file_nor_for_too_many_hosts() {
+        let (mut table, now, bundle) = (Table::default(), Instant::now(), Path::new(BUNDLE));
+        table.look(bundle, now, bundle_of(2_000));
+        assert!(!table.verified(bundle, "a:443", now));
+        assert!(!table.verified(bundle, "a:443", now));
+        table.look(bundle, now + LOOK_EVERY, bundle_of(200_000));
+        for i in 0..5000 {
+            table.verified(bundle, &format!("{i}:443"), now);
+        }
+        assert_eq!(table.bundles[bundle].hosts.len(), MOST_HOSTS);
+    }
+
+    #[test]
+    fn a_missing_ca_file_is_named() {
+        let roots = Roots::new(None);
+        let bundle = roots.bundle(Some(Path::new("/nowhere/ca.pem")));
+        assert_eq!(bundle.as_deref(), Ok(Path::new("/nowhere/ca.pem")));
+        assert_eq!(
+            roots.defect(Path::new("/nowhere/ca.pem")),
+            "cannot read ca_file /nowhere/ca.pem: No such file or directory"
+        );
+    }
+}

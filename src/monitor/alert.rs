@@ -1,0 +1,294 @@
+//! What is told without being asked, and the words for it (SPEC 5).
+
+use super::text::{bold, escape, lasting};
+use super::time::{Moment, Now};
+use std::time::Duration;
+
+/// Older than this when it is sent, an alert says when it happened.
+const LATE: Duration = Duration::from_secs(90);
+
+/// One thing to tell, and whom it still has to reach.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alert {
+    /// Counts up; also the order of telling.
+    pub id: u64,
+    pub news: News,
+    /// Name of the site; empty for news of the agent itself.
+    pub site: String,
+    pub incident: Option<u32>,
+    pub at: Moment,
+    /// Chats that have not confirmed it yet.
+    pub chats: Vec<i64>,
+    /// It is on disk, or cannot be: it may be sent.
+    pub stored: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    Down { cause: String },
+    StillDown { cause: String, lasted: Duration },
+    Up { lasted: Duration },
+    Slow { cause: String },
+    Fast { lasted: Duration },
+    /// Of the agent itself: plain text.
+    Notice { text: String },
+}
+
+impl News {
+    /// Bad news has a sound, good news has none.
+    pub fn silent(&self) -> bool {
+        matches!(self, News::Up { .. } | News::Fast { .. })
+    }
+}
+
+/// One message's worth of alerts for one chat.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Composed {
+    /// Lines of Telegram HTML, one for each alert or merged pair, with the alerts each one covers.
+    pub lines: Vec<(String, Vec<u64>)>,
+    pub silent: bool,
+    /// The incident whose recovery this is, when it is about nothing else.
+    pub recovery_of: Option<u32>,
+}
+
+/// Puts the alerts that wait for one chat into words. A down and an up of one incident that both
+/// still wait become one line, and its reminders go.
+pub fn compose(waiting: &[&Alert], now: Now) -> Composed {
+    let mut lines: Vec<(String, Vec<u64>)> = Vec::new();
+    for alert in waiting {
+        let ended_here = |number| {
+            waiting
+                .iter()
+                .any(|a| a.incident == Some(number) && matches!(a.news, News::Up { .. }))
+        };
+        match (&alert.news, alert.incident) {
+            // Told in the line of the recovery.
+            (News::Down { .. } | News::StillDown { .. }, Some(n)) if ended_here(n) => {}
+            (News::Up { lasted }, Some(n)) => {
+                let mut covers = vec![alert.id];
+                let mut cause = None;
+                for other in waiting.iter().filter(|a| a.incident == Some(n)) {
+                    match &other.news {
+                        News::Down { cause: c } => {
+                            cause = Some(c);
+                            covers.push(other.id);
+                        }
+                        News::StillDown { .. } => covers.push(other.id),
+                        _ => {}
+                    }
+                }
+                let line = match cause {
+                    Some(cause) => format!(
+                        "🟢 {} was down for {} and is up again: {} (#{n})",
+                        bold(&alert.site),
+                        lasting(*lasted),
+                        escape(cause)
+                    ),
+                    None => format!(
+                        "🟢 {} is up again after {} (#{n})",
+                        bold(&alert.site),
+                        lasting(*lasted)
+                    ),
+                };
+                lines.push((line + &when(alert, now), covers));
+            }
+            _ => lines.push((line_of(alert) + &when(alert, now), vec![alert.id])),
+        }
+    }
+    let only = match waiting {
+        [one] => Some(*one),
+        _ => None,
+    };
+    Composed {
+        lines,
+        silent: waiting.iter().all(|a| a.news.silent()),
+        recovery_of: only
+            .filter(|a| matches!(a.news, News::Up { .. }))
+            .and_then(|a| a.incident),
+    }
+}
+
+fn line_of(alert: &Alert) -> String {
+    let name = bold(&alert.site);
+    let number = alert
+        .incident
+        .map(|n| format!(" (#{n})"))
+        .unwrap_or_default();
+    match &alert.news {
+        News::Down { cause } => format!("🔴 {name} is down: {}{number}", escape(cause)),
+        News::StillDown { cause, lasted } => format!(
+            "🔴 {name} is still down, for {}: {}{number}",
+            lasting(*lasted),
+            escape(cause)
+        ),
+        News::Up { lasted } => format!("🟢 {name} is up again after {}{number}", lasting(*lasted)),
+        News::Slow { cause } => format!("🟡 {name} is slow: {}", escape(cause)),
+        News::Fast { lasted } => format!("🟢 {name} is fast again after {}", lasting(*lasted)),
+        News::Notice { text } => format!("ℹ️ {}", escape(text)),
+    }
+}
+
+fn when(alert: &Alert, now: Now) -> String {
+    let age = now.since(alert.at);
+    if age > LATE {
+        format!(" · {} ago", lasting(age))
+    } else {
+        String::new()
+    }
+}
+
+/// `3 down, 1 up`: the first line of a message about several sites.
+pub fn headline(alerts: &[&Alert]) -> String {
+    let merged = |a: &Alert| {
+        a.incident.is_some_and(|n| {
+            alerts
+                .iter()
+                .any(|b| b.incident == Some(n) && matches!(b.news, News::Up { .. }))
+        })
+    };
+    let mut counts = [
+        (0, "down"),
+        (0, "still down"),
+        (0, "slow"),
+        (0, "up again"),
+        (0, "notices"),
+    ];
+    for alert in alerts {
+        let slot = match alert.news {
+            News::Down { .. } if !merged(alert) => 0,
+            News::StillDown { .. } if !merged(alert) => 1,
+            News::Down { .. } | News::StillDown { .. } => continue,
+            News::Slow { .. } => 2,
+            News::Up { .. } | News::Fast { .. } => 3,
+            News::Notice { .. } => 4,
+        };
+        counts[slot].0 += 1;
+    }
+    let parts: Vec<String> = counts
+        .iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, what)| format!("{n} {what}"))
+        .collect();
+    format!("<b>{}</b>", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alert(id: u64, site: &str, incident: u32, news: News) -> Alert {
+        Alert {
+            id,
+            news,
+            site: site.into(),
+            incident: Some(incident),
+            at: Moment(0),
+            chats: vec![1],
+            stored: true,
+        }
+    }
+
+    fn down(id: u64, site: &str, incident: u32) -> Alert {
+        let cause = "HTTP 503, wanted 200-299".into();
+        alert(id, site, incident, News::Down { cause })
+    }
+
+    fn up(id: u64, site: &str, incident: u32) -> Alert {
+        let lasted = Duration::from_secs(200);
+        alert(id, site, incident, News::Up { lasted })
+    }
+
+    fn at(secs: u64) -> Now {
+        Now {
+            uptime: Duration::from_secs(secs),
+            wall: 0,
+        }
+    }
+
+    fn texts(composed: &Composed) -> Vec<&str> {
+        composed.lines.iter().map(|(l, _)| l.as_str()).collect()
+    }
+
+    #[test]
+    fn a_down_alert_says_what_and_why() {
+        let composed = compose(&[&down(1, "blog", 12)], at(1));
+        assert_eq!(
+            texts(&composed),
+            ["🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#12)"]
+        );
+        assert!(!composed.silent);
+    }
+
+    #[test]
+    fn a_recovery_is_quiet_and_answers_its_down_message() {
+        let composed = compose(&[&up(2, "blog", 12)], at(1));
+        assert_eq!(
+            texts(&composed),
+            ["🟢 <b>blog</b> is up again after 3 min 20 s (#12)"]
+        );
+        assert!(composed.silent);
+        assert_eq!(composed.recovery_of, Some(12));
+    }
+
+    #[test]
+    fn down_and_up_that_both_wait_become_one_line() {
+        let reminder = News::StillDown {
+            cause: "x".into(),
+            lasted: Duration::from_secs(60),
+        };
+        let (d, r, u) = (
+            down(1, "blog", 12),
+            alert(2, "blog", 12, reminder),
+            up(3, "blog", 12),
+        );
+        let composed = compose(&[&d, &r, &u], at(1));
+        assert_eq!(
+            texts(&composed),
+            [
+                "🟢 <b>blog</b> was down for 3 min 20 s and is up again: HTTP 503, wanted 200-299 (#12)"
+            ]
+        );
+        let mut covered = composed.lines[0].1.clone();
+        covered.sort_unstable();
+        assert_eq!(covered, [1, 2, 3]);
+        assert!(!composed.silent, "it holds bad news");
+    }
+
+    #[test]
+    fn two_outages_of_one_site_stay_two_lines() {
+        let composed = compose(
+            &[
+                &down(1, "blog", 12),
+                &up(2, "blog", 12),
+                &down(3, "blog", 13),
+            ],
+            at(1),
+        );
+        assert_eq!(composed.lines.len(), 2);
+    }
+
+    #[test]
+    fn a_late_one_says_when_it_happened() {
+        let composed = compose(&[&down(1, "blog", 12)], at(840));
+        assert_eq!(
+            texts(&composed),
+            ["🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#12) · 14 min ago"]
+        );
+    }
+
+    #[test]
+    fn what_comes_from_outside_is_escaped() {
+        let cause = "body lacks \"<ok>\" & more".into();
+        let composed = compose(&[&alert(1, "a<b", 1, News::Down { cause })], at(1));
+        assert_eq!(
+            texts(&composed),
+            ["🔴 <b>a&lt;b</b> is down: body lacks &quot;&lt;ok&gt;&quot; &amp; more (#1)"]
+        );
+    }
+
+    #[test]
+    fn the_headline_counts_each_outage_once() {
+        let (d, u, other) = (down(1, "a", 1), up(2, "a", 1), down(3, "b", 2));
+        assert_eq!(headline(&[&d, &u, &other]), "<b>1 down, 1 up again</b>");
+    }
+}

@@ -1,0 +1,211 @@
+//! Running `/check` commands: admission, progress, result.
+
+use super::job::{Job, Listener, MAX_WAITING, Shown, Verdict};
+use super::message::CONSOLE;
+use super::outbox::Reply;
+use super::time::{Moment, Now};
+use super::{Action, Monitor, edit_pause};
+
+impl Monitor {
+    /// A `/check` of these sites: a new one, or one more listener of one that is under way.
+    pub(super) fn check_command(
+        &mut self,
+        now: Now,
+        chat: i64,
+        asked: Moment,
+        targets: Vec<String>,
+    ) -> Option<String> {
+        if targets.is_empty() {
+            return Some("There is nothing to check.".into());
+        }
+        if let Some(place) = self.jobs.iter().position(|j| j.targets == targets) {
+            let job = &self.jobs[place];
+            let id = job.id;
+            let text = format!("Joined the check that is under way. {}", self.job_text(job));
+            self.listen(now, id, chat, asked, text);
+            return None;
+        }
+        let waiting = self.jobs.iter().filter(|j| j.started.is_none()).count();
+        if waiting >= MAX_WAITING {
+            return Some(format!(
+                "{waiting} /check commands wait already. Try again when they are done."
+            ));
+        }
+        let id = self.next_job;
+        self.next_job += 1;
+        self.jobs.push_back(Job::new(id, targets));
+        let text = self.jobs.back().map(|job| self.job_text(job));
+        self.listen(now, id, chat, asked, text.unwrap_or_default());
+        self.actions.push(Action::Admit { job: id });
+        None
+    }
+
+    pub(super) fn admitted(&mut self, now: Now, id: u64) {
+        let Some(job) = self.jobs.iter_mut().find(|j| j.id == id) else {
+            self.actions.push(Action::Dismiss { job: id });
+            return;
+        };
+        job.started = Some(now.moment());
+        for name in job.targets.clone() {
+            match self.index.get(&name).map(|&at| self.sites[at].paused()) {
+                Some(false) => self.start_check(&name),
+                Some(true) => self.note_in_jobs(now, &name, &Verdict::Paused),
+                None => {}
+            }
+        }
+        self.finish_jobs(now);
+    }
+
+    /// A check has ended: every `/check` that waits for it hears of it.
+    pub(super) fn note_in_jobs(&mut self, now: Now, name: &str, verdict: &Verdict) {
+        for job in self.jobs.iter_mut().filter(|j| j.started.is_some()) {
+            job.note(name, verdict.clone());
+        }
+        self.finish_jobs(now);
+    }
+
+    pub(super) fn finish_jobs(&mut self, now: Now) {
+        while let Some(place) = self.jobs.iter().position(Job::done) {
+            let Some(job) = self.jobs.remove(place) else {
+                return;
+            };
+            self.actions.push(Action::Dismiss { job: job.id });
+            let text = job.result_text(now);
+            for listener in &job.listeners {
+                self.show(now, listener, text.clone(), job.id);
+            }
+            // A message whose id is not known yet is edited when it is: keep the job until then.
+            if job.listeners.iter().any(|l| l.message == Shown::Away) {
+                self.finished.push_back((job, text));
+                if self.finished.len() > MAX_WAITING {
+                    self.finished.pop_front();
+                }
+            }
+        }
+    }
+
+    /// The id of the message that shows a job has become known, or never will.
+    pub(super) fn job_message(&mut self, now: Now, id: u64, chat: i64, message_id: Option<i64>) {
+        let shown = match message_id {
+            Some(message_id) if chat != CONSOLE => Shown::Message(message_id),
+            _ => Shown::Nowhere,
+        };
+        let away = |l: &&mut Listener| l.chat == chat && l.message == Shown::Away;
+        if let Some(job) = self.jobs.iter_mut().find(|j| j.id == id) {
+            if let Some(listener) = job.listeners.iter_mut().find(away) {
+                listener.message = shown;
+            }
+            return;
+        }
+        let Some(place) = self.finished.iter().position(|(job, _)| job.id == id) else {
+            return;
+        };
+        let (job, text) = &mut self.finished[place];
+        let text = text.clone();
+        let Some(listener) = job.listeners.iter_mut().find(away) else {
+            return;
+        };
+        listener.message = shown;
+        let listener = Listener {
+            text: String::new(),
+            ..*listener
+        };
+        if job.listeners.iter().all(|l| l.message != Shown::Away) {
+            self.finished.remove(place);
+        }
+        self.show(now, &listener, text, id);
+    }
+
+    /// Progress, as often as the chat's limits allow.
+    pub(super) fn edit_jobs(&mut self, now: Now) {
+        let moment = now.moment();
+        for place in 0..self.jobs.len() {
+            let text = self.job_text(&self.jobs[place]);
+            let id = self.jobs[place].id;
+            for listener in &mut self.jobs[place].listeners {
+                let Shown::Message(message_id) = listener.message else {
+                    continue;
+                };
+                if listener.text == text
+                    || moment < listener.edited + edit_pause(listener.chat)
+                {
+                    continue;
+                }
+                listener.text.clone_from(&text);
+                listener.edited = moment;
+                self.outbox.push_reply(Reply {
+                    chat: listener.chat,
+                    html: text.clone(),
+                    edit: Some(message_id),
+                    asked: None,
+                    job: Some(id),
+                    queued: moment,
+                });
+            }
+        }
+    }
+
+    pub(super) fn next_edit(&self, now: Now) -> Option<Moment> {
+        let moment = now.moment();
+        let stale = self.jobs.iter().flat_map(|job| {
+            let text = self.job_text(job);
+            job.listeners
+                .iter()
+                .filter(move |l| matches!(l.message, Shown::Message(_)) && l.text != text)
+        });
+        stale
+            .map(|l| l.edited + edit_pause(l.chat))
+            .filter(|at| *at > moment)
+            .min()
+    }
+
+    fn job_text(&self, job: &Job) -> String {
+        if job.started.is_some() {
+            return job.progress_text();
+        }
+        // Those with a permit, or about to get one, are not in the queue.
+        let before = self.jobs.iter().take_while(|j| j.id != job.id).count();
+        match (before + 1).checked_sub(self.max_jobs) {
+            Some(place) if place > 0 => job.waiting_text(place),
+            _ => job.progress_text(),
+        }
+    }
+
+    fn listen(&mut self, now: Now, id: u64, chat: i64, asked: Moment, text: String) {
+        let moment = now.moment();
+        if let Some(job) = self.jobs.iter_mut().find(|j| j.id == id) {
+            job.listeners.push(Listener {
+                chat,
+                message: Shown::Away,
+                text: text.clone(),
+                edited: moment,
+            });
+        }
+        self.outbox.push_reply(Reply {
+            chat,
+            html: text,
+            edit: None,
+            asked: Some(asked),
+            job: Some(id),
+            queued: moment,
+        });
+    }
+
+    /// Shows a result where the job's message stands.
+    fn show(&mut self, now: Now, listener: &Listener, html: String, id: u64) {
+        let edit = match listener.message {
+            Shown::Away => return,
+            Shown::Message(message_id) => Some(message_id),
+            Shown::Nowhere => None,
+        };
+        self.outbox.push_reply(Reply {
+            chat: listener.chat,
+            html,
+            edit,
+            asked: None,
+            // Its delivery means nothing to a job that is over.
+            job: edit.map(|_| id),
+            queued: now.moment(),
+        });
+    }
+}

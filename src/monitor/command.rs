@@ -1,0 +1,237 @@
+//! Text of a chat in, [`Command`] out. Who may give one is the access list's question.
+
+use super::message::{CONSOLE, Incoming};
+use super::text::parse_span;
+use std::time::Duration;
+
+/// What somebody asked for. Names are as typed: they are looked up later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    Status { group: Option<String> },
+    List { group: Option<String> },
+    Site { name: String },
+    History { name: String },
+    Check { name: Option<String> },
+    Incidents { name: Option<String> },
+    Ack { number: Option<u32> },
+    Mute { name: Option<String>, span: Duration },
+    Unmute { name: Option<String> },
+    Pause { name: String },
+    Resume { name: String },
+    Stats,
+    Help,
+    /// A command that lacks what it needs or has it wrong: the sentence to answer with.
+    Wrong(String),
+    /// Starts with a slash, but is none of ours.
+    NotOurs,
+}
+
+/// Name and one line of each command, for `/help` and `setMyCommands`.
+pub const COMMANDS: [(&str, &str); 13] = [
+    ("status", "how things are: [group]"),
+    ("list", "every site: [group]"),
+    ("site", "one site in detail: name"),
+    ("check", "check now: [name or group]"),
+    ("incidents", "the last outages: [name]"),
+    ("history", "the last 10 checks: name"),
+    ("ack", "I am on it, no more reminders: [number]"),
+    ("mute", "no alerts for a while: [name] [30m 1h 2d]"),
+    ("unmute", "alerts again: [name]"),
+    ("pause", "do not check: name"),
+    ("resume", "check again: name"),
+    ("stats", "the agent itself"),
+    ("help", "this list"),
+];
+
+const DEFAULT_MUTE: Duration = Duration::from_secs(3600);
+
+/// Reads a line. `bot` is our username, without `@`, when it is known. `None`: not a command, or
+/// one for another bot (`/status@other`).
+pub fn parse(text: &str, bot: Option<&str>, console: bool) -> Option<Command> {
+    let text = text.trim();
+    let (word, rest) = match text.split_once(char::is_whitespace) {
+        Some((word, rest)) => (word, rest.trim()),
+        None => (text, ""),
+    };
+    let word = match word.strip_prefix('/') {
+        Some(word) => word,
+        // At a terminal the slash may be left out.
+        None if console && !word.is_empty() => word,
+        None => return None,
+    };
+    let word = match word.split_once('@') {
+        Some((word, to)) if bot.is_some_and(|bot| bot.eq_ignore_ascii_case(to)) => word,
+        Some(_) => return None,
+        None => word,
+    };
+    let name = || (!rest.is_empty()).then(|| rest.to_owned());
+    let needed = |make: fn(String) -> Command| match name() {
+        Some(name) => make(name),
+        None => Command::Wrong(format!("Which site? Write /{} NAME.", word.to_lowercase())),
+    };
+    Some(match word.to_ascii_lowercase().as_str() {
+        "status" => Command::Status { group: name() },
+        "list" | "sites" => Command::List { group: name() },
+        "site" => needed(|name| Command::Site { name }),
+        "history" => needed(|name| Command::History { name }),
+        "check" => Command::Check { name: name() },
+        "incidents" => Command::Incidents { name: name() },
+        "ack" => parse_ack(rest),
+        "mute" => parse_mute(rest),
+        "unmute" => Command::Unmute { name: name() },
+        "pause" => needed(|name| Command::Pause { name }),
+        "resume" => needed(|name| Command::Resume { name }),
+        "stats" => Command::Stats,
+        "help" | "start" => Command::Help,
+        _ => Command::NotOurs,
+    })
+}
+
+fn parse_ack(rest: &str) -> Command {
+    if rest.is_empty() {
+        return Command::Ack { number: None };
+    }
+    match rest.strip_prefix('#').unwrap_or(rest).parse() {
+        Ok(number) => Command::Ack {
+            number: Some(number),
+        },
+        Err(_) => Command::Wrong("/ack takes the number of an incident, as in /ack 12.".into()),
+    }
+}
+
+/// The last word is the time if it reads as one; everything before it is the name.
+fn parse_mute(rest: &str) -> Command {
+    let (before, last) = rest.rsplit_once(char::is_whitespace).unwrap_or(("", rest));
+    let (name, span) = match parse_span(last) {
+        Some(span) => (before.trim(), span),
+        None => (rest, DEFAULT_MUTE),
+    };
+    Command::Mute {
+        name: (!name.is_empty()).then(|| name.to_owned()),
+        span,
+    }
+}
+
+/// Who may give commands and who gets the alerts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    pub chats: Vec<i64>,
+    /// In these chats only these people; `None` = anybody in them.
+    pub users: Option<Vec<i64>>,
+}
+
+impl Access {
+    /// The terminal alone: whoever can type there may.
+    pub fn console() -> Access {
+        Access {
+            chats: vec![CONSOLE],
+            users: None,
+        }
+    }
+
+    /// Chat **and** user count: a channel post or an anonymous admin has no user of its own.
+    pub fn allows(&self, from: &Incoming) -> bool {
+        self.chats.contains(&from.chat)
+            && self
+                .users
+                .as_ref()
+                .is_none_or(|users| from.user.is_some_and(|u| users.contains(&u)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn reads(text: &str) -> Command {
+        parse(text, Some("site_bot"), false).expect("a command")
+    }
+
+    #[test]
+    fn names_may_have_blanks_and_capitals() {
+        let name = Some("My Blog".to_owned());
+        assert_eq!(reads("/check My Blog "), Command::Check { name });
+        assert_eq!(reads("/STATUS"), Command::Status { group: None });
+    }
+
+    #[test]
+    fn our_name_after_the_at_is_ours_and_another_is_not() {
+        assert_eq!(reads("/stats@Site_Bot"), Command::Stats);
+        assert_eq!(parse("/stats@other_bot", Some("site_bot"), false), None);
+        assert_eq!(parse("/stats@site_bot", None, false), None);
+    }
+
+    #[test]
+    fn chatter_is_no_command_but_at_the_terminal_the_slash_may_go() {
+        assert_eq!(parse("status of things?", Some("b"), false), None);
+        assert_eq!(parse("", None, true), None);
+        assert_eq!(parse("stats", None, true), Some(Command::Stats));
+    }
+
+    #[test]
+    fn mute_takes_name_and_time_in_any_combination() {
+        let mute = |name: Option<&str>, secs| Command::Mute {
+            name: name.map(str::to_owned),
+            span: Duration::from_secs(secs),
+        };
+        assert_eq!(reads("/mute"), mute(None, 3600));
+        assert_eq!(reads("/mute 2d"), mute(None, 172_800));
+        assert_eq!(reads("/mute my blog"), mute(Some("my blog"), 3600));
+        assert_eq!(reads("/mute my blog 30m"), mute(Some("my blog"), 1800));
+    }
+
+    #[test]
+    fn ack_takes_a_number_with_or_without_its_sign() {
+        assert_eq!(reads("/ack #12"), Command::Ack { number: Some(12) });
+        assert_eq!(reads("/ack"), Command::Ack { number: None });
+        assert!(matches!(reads("/ack blog"), Command::Wrong(_)));
+    }
+
+    #[test]
+    fn a_command_without_its_name_says_what_to_write() {
+        let wrong = Command::Wrong("Which site? Write /pause NAME.".into());
+        assert_eq!(reads("/pause"), wrong);
+    }
+
+    #[test]
+    fn every_listed_command_is_understood_and_fits_set_my_commands() {
+        for (name, text) in COMMANDS {
+            let command = reads(&format!("/{name} x"));
+            assert_ne!(command, Command::NotOurs, "{name}");
+            assert!(name.len() <= 32 && (1..=256).contains(&text.len()));
+        }
+        assert_eq!(reads("/frobnicate"), Command::NotOurs);
+    }
+
+    #[test]
+    fn chat_and_user_must_both_be_allowed() {
+        let from = |chat, user| Incoming {
+            chat,
+            user,
+            text: String::new(),
+            date: 0,
+        };
+        let access = Access {
+            chats: vec![-5, 7],
+            users: Some(vec![7]),
+        };
+        assert!(access.allows(&from(-5, Some(7))));
+        assert!(!access.allows(&from(-5, Some(8))));
+        assert!(!access.allows(&from(-5, None)));
+        assert!(!access.allows(&from(8, Some(7))));
+        let open = Access {
+            users: None,
+            ..access
+        };
+        assert!(open.allows(&from(-5, None)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,200}", console: bool) {
+            let _ = parse(&text, Some("bot"), console);
+        }
+    }
+}

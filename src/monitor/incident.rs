@@ -1,0 +1,188 @@
+//! Incidents: one outage each, numbered, from down to up, and who took care of it.
+
+use super::time::{Moment, Now};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Ended incidents that are remembered; open ones always are.
+const REMEMBERED: usize = 50;
+
+/// One outage of one site.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incident {
+    /// Counts up from 1 over the life of the state directory.
+    pub number: u32,
+    pub site: String,
+    /// What the last failure before it said.
+    pub cause: String,
+    pub start: Moment,
+    pub end: Option<Moment>,
+    pub acknowledged: Option<Acknowledged>,
+    /// The message that told of it, by chat: the recovery is a reply to it.
+    pub messages: Vec<(i64, i64)>,
+    /// An alert was made for it. One that opened while muted is told when the mute ends.
+    pub told: bool,
+    /// When it was last told or repeated.
+    pub reminded: Moment,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// Telegram user id; `None` at the terminal.
+    pub by: Option<i64>,
+    pub at: Moment,
+}
+
+impl Incident {
+    /// How long it lasted, or has lasted so far.
+    pub fn length(&self, now: Now) -> Duration {
+        self.end
+            .map_or_else(|| now.since(self.start), |end| end.since(self.start))
+    }
+
+    pub fn message_in(&self, chat: i64) -> Option<i64> {
+        self.messages
+            .iter()
+            .find(|(c, _)| *c == chat)
+            .map(|(_, id)| *id)
+    }
+}
+
+/// All incidents that are open or still remembered, oldest first.
+#[derive(Clone, Debug)]
+pub struct Incidents {
+    list: VecDeque<Incident>,
+    next_number: u32,
+}
+
+impl Incidents {
+    pub fn new() -> Incidents {
+        Incidents {
+            list: VecDeque::new(),
+            next_number: 1,
+        }
+    }
+
+    pub fn restore(list: Vec<Incident>, next_number: u32) -> Incidents {
+        let highest = list.iter().map(|i| i.number).max().unwrap_or(0);
+        Incidents {
+            list: list.into(),
+            next_number: next_number.max(highest.saturating_add(1)),
+        }
+    }
+
+    pub fn next_number(&self) -> u32 {
+        self.next_number
+    }
+
+    pub fn open(&mut self, site: &str, cause: String, now: Moment) -> u32 {
+        let number = self.next_number;
+        self.next_number = self.next_number.saturating_add(1);
+        self.list.push_back(Incident {
+            number,
+            site: site.to_owned(),
+            cause,
+            start: now,
+            end: None,
+            acknowledged: None,
+            messages: Vec::new(),
+            told: false,
+            reminded: now,
+        });
+        number
+    }
+
+    /// Ends the site's open incident and gives it back.
+    pub fn close(&mut self, site: &str, now: Moment) -> Option<Incident> {
+        let incident = self.open_of_mut(site)?;
+        incident.end = Some(now);
+        let ended = incident.clone();
+        self.forget_old();
+        Some(ended)
+    }
+
+    pub fn get_mut(&mut self, number: u32) -> Option<&mut Incident> {
+        self.list.iter_mut().find(|i| i.number == number)
+    }
+
+    pub fn get(&self, number: u32) -> Option<&Incident> {
+        self.list.iter().find(|i| i.number == number)
+    }
+
+    pub fn open_of(&self, site: &str) -> Option<&Incident> {
+        self.iter_open().find(|i| i.site == site)
+    }
+
+    pub fn open_of_mut(&mut self, site: &str) -> Option<&mut Incident> {
+        self.list
+            .iter_mut()
+            .find(|i| i.end.is_none() && i.site == site)
+    }
+
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Incident> {
+        self.list.iter()
+    }
+
+    pub fn iter_open(&self) -> impl Iterator<Item = &Incident> {
+        self.list.iter().filter(|i| i.end.is_none())
+    }
+
+    pub fn iter_open_mut(&mut self) -> impl Iterator<Item = &mut Incident> {
+        self.list.iter_mut().filter(|i| i.end.is_none())
+    }
+
+    fn forget_old(&mut self) {
+        let mut ended = self.list.iter().filter(|i| i.end.is_some()).count();
+        while ended > REMEMBERED
+            && let Some(oldest) = self.list.iter().position(|i| i.end.is_some())
+        {
+            self.list.remove(oldest);
+            ended -= 1;
+        }
+    }
+}
+
+impl Default for Incidents {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_go_on_after_a_restore() {
+        let mut incidents = Incidents::new();
+        assert_eq!(incidents.open("blog", "HTTP 503".into(), Moment(0)), 1);
+        let list: Vec<_> = incidents.iter().cloned().collect();
+        let mut again = Incidents::restore(list, 0);
+        assert_eq!(again.open("shop", "HTTP 500".into(), Moment(0)), 2);
+    }
+
+    #[test]
+    fn an_incident_is_closed_once_and_knows_its_length() {
+        let mut incidents = Incidents::new();
+        incidents.open("blog", "HTTP 503".into(), Moment(1_000));
+        let ended = incidents.close("blog", Moment(4_000)).expect("was open");
+        let later = Now {
+            uptime: Duration::from_secs(99),
+            wall: 0,
+        };
+        assert_eq!(ended.length(later), Duration::from_secs(3));
+        assert_eq!(incidents.close("blog", Moment(5_000)), None);
+    }
+
+    #[test]
+    fn old_ones_are_forgotten_open_ones_never() {
+        let mut incidents = Incidents::new();
+        incidents.open("old", "stays".into(), Moment(0));
+        for i in 0..500 {
+            incidents.open("blog", "x".into(), Moment(i));
+            incidents.close("blog", Moment(i));
+        }
+        assert_eq!(incidents.iter().count(), REMEMBERED + 1);
+        assert!(incidents.open_of("old").is_some());
+    }
+}

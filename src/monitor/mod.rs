@@ -1,0 +1,578 @@
+//! The pure core: state, an event and the time go in, actions come out.
+//!
+//! No sockets, no files, no clock, no logging, and nothing from the rest of the crate: so a year
+//! passes in milliseconds in a test. [`Monitor::handle`] only routes; the rules live in the
+//! modules: [`schedule`] (when), [`judge`] (what it means), [`incident`] and [`alert`] (what is
+//! told), [`outbox`] (until it has arrived), [`command`] and [`reply`] (what people ask).
+
+pub mod alert;
+mod answer;
+mod checking;
+pub mod command;
+pub mod incident;
+pub mod job;
+pub mod judge;
+pub mod message;
+pub mod outbox;
+pub mod outcome;
+mod persist;
+pub mod reply;
+mod saving;
+pub mod schedule;
+pub mod site;
+pub mod snapshot;
+pub mod stats;
+pub mod text;
+pub mod time;
+mod watch;
+
+use self::alert::News;
+use self::command::Access;
+use self::incident::Incidents;
+use self::job::{Job, Verdict};
+use self::judge::{Change, State};
+use self::message::{Delivery, Update};
+use self::outbox::{Outbox, Outgoing, Receipt, Unsettled};
+use self::outcome::Outcome;
+use self::saving::Saving;
+use self::schedule::Schedule;
+use self::site::Site;
+use self::stats::Vitals;
+use self::time::{Jitter, Moment, Now};
+use self::watch::Watched;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the monitor is told.
+#[derive(Debug)]
+pub enum Event {
+    /// A check that was asked for has ended, one way or another.
+    Checked { site: String, outcome: Outcome },
+    /// Somebody wrote something.
+    Update(Update),
+    /// Our own username, without `@`.
+    Bot { username: String },
+    /// Something that people should know: told in every chat, as plain text.
+    Notice(String),
+    /// A sending has ended.
+    Delivered { id: u64, delivery: Delivery },
+    /// A `/check` command got its permit.
+    Admitted { job: u64 },
+    /// The figures that [`Action::Measure`] asked for.
+    Measured { chat: i64, asked: Moment, vitals: Box<Vitals> },
+    /// The snapshot is on disk.
+    Saved,
+    SaveFailed { reason: String },
+    /// The configuration was read again.
+    Reloaded { sites: Vec<Site>, access: Access },
+    /// Nothing but time has passed.
+    Due,
+}
+
+/// What the monitor wants done.
+#[derive(Debug)]
+pub enum Action {
+    /// Check the site and report [`Event::Checked`].
+    Check {
+        site: Arc<Site>,
+        /// Not on a connection that is open already.
+        fresh: bool,
+        /// The last check ran into its timeout: it shares half of the permits with its like.
+        hanging: bool,
+    },
+    /// Send it and report [`Event::Delivered`].
+    Send(Outgoing),
+    /// Write [`Monitor::snapshot`] and report [`Event::Saved`] or [`Event::SaveFailed`].
+    Save,
+    /// Get a permit for a `/check` command and report [`Event::Admitted`].
+    Admit { job: u64 },
+    /// The permit of a `/check` command is not needed any more.
+    Dismiss { job: u64 },
+    /// Report [`Event::Measured`].
+    Measure { chat: i64, asked: Moment },
+    Log(Level, String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Warn,
+    Info,
+    Debug,
+}
+
+/// The state of everything that is watched. One owner feeds it events and carries out its actions.
+#[derive(Debug)]
+pub struct Monitor {
+    /// In the order of the file.
+    sites: Vec<Watched>,
+    index: HashMap<String, usize>,
+    schedule: Schedule,
+    incidents: Incidents,
+    outbox: Outbox,
+    access: Access,
+    bot: Option<String>,
+    jobs: VecDeque<Job>,
+    next_job: u64,
+    /// Done, but the message to put the result into has no id yet.
+    finished: VecDeque<(Job, String)>,
+    /// `/check` commands that may run at once.
+    max_jobs: usize,
+    muted_until: Option<Moment>,
+    last_update: Option<i64>,
+    /// Commands that came too late to be carried out, by chat, and when to say so.
+    stale: BTreeMap<i64, (Moment, Vec<String>)>,
+    /// Strangers that were named in the log already.
+    strangers: VecDeque<(i64, Option<i64>)>,
+    saving: Saving,
+    jitter: Jitter,
+    checks: u64,
+    internal_errors: u64,
+    stopping: bool,
+    actions: Vec<Action>,
+}
+
+impl Monitor {
+    /// `seed` makes all jitter, so that a run can be replayed.
+    pub fn new(
+        sites: Vec<Site>,
+        access: Access,
+        max_jobs: usize,
+        now: Now,
+        seed: u64,
+    ) -> Monitor {
+        let mut monitor = Monitor {
+            sites: Vec::new(),
+            index: HashMap::new(),
+            schedule: Schedule::default(),
+            incidents: Incidents::new(),
+            outbox: Outbox::new(seed.rotate_left(32)),
+            access,
+            bot: None,
+            jobs: VecDeque::new(),
+            next_job: 1,
+            finished: VecDeque::new(),
+            max_jobs: max_jobs.max(1),
+            muted_until: None,
+            last_update: None,
+            stale: BTreeMap::new(),
+            strangers: VecDeque::new(),
+            saving: Saving::default(),
+            jitter: Jitter::new(seed),
+            checks: 0,
+            internal_errors: 0,
+            stopping: false,
+            actions: Vec::new(),
+        };
+        monitor.take_sites(sites, now);
+        monitor
+    }
+
+    /// Takes one event and gives back everything that is to be done now.
+    pub fn handle(&mut self, now: Now, event: Event) -> Vec<Action> {
+        match event {
+            Event::Checked { site, outcome } => self.checked(now, &site, outcome),
+            Event::Update(update) => self.update(now, update),
+            Event::Bot { username } => self.bot = Some(username),
+            Event::Notice(text) => self.notice(now, text),
+            Event::Delivered { id, delivery } => self.delivered(now, id, delivery),
+            Event::Admitted { job } => self.admitted(now, job),
+            Event::Measured {
+                chat,
+                asked,
+                vitals,
+            } => self.answer_stats(now, chat, asked, &vitals),
+            Event::Saved => {
+                if let Some(id) = self.saving.done() {
+                    self.outbox.mark_stored(id);
+                }
+            }
+            Event::SaveFailed { reason } => self.save_failed(now, &reason),
+            Event::Reloaded { sites, access } => self.reloaded(now, sites, access),
+            Event::Due => {}
+        }
+        self.proceed(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When to call [`Monitor::handle`] with [`Event::Due`] if nothing else happens before.
+    pub fn next_wakeup(&self, now: Now) -> Option<Moment> {
+        let open = self.incidents.iter_open();
+        let reminders = open.filter_map(|i| self.reminder_due(i, now));
+        let edits = self.next_edit(now);
+        let scheduled = if self.stopping {
+            None
+        } else {
+            self.schedule.next()
+        };
+        reminders
+            .chain(scheduled)
+            .chain(self.outbox.next_due(now, self.unsettled()))
+            .chain(self.saving.next_due())
+            .chain(self.stale.values().map(|(at, _)| *at))
+            .chain(edits)
+            .min()
+    }
+
+    /// No check is started any more; what is under way may still report.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// Checks that were asked for and have not reported.
+    pub fn checks_under_way(&self) -> usize {
+        self.sites.iter().filter(|w| w.running).count()
+    }
+
+    /// Where `getUpdates` goes on.
+    pub fn last_update(&self) -> Option<i64> {
+        self.last_update
+    }
+
+    /// Everything that time alone brings about.
+    fn proceed(&mut self, now: Now) {
+        self.start_checks(now);
+        self.end_mutes(now);
+        self.remind(now);
+        self.tell_stale(now);
+        self.edit_jobs(now);
+        let moment = now.moment();
+        if self.saving.begin(moment, self.outbox.last_alert_id()) {
+            self.actions.push(Action::Save);
+        }
+        let unsettled = self.unsettled();
+        let incidents = &self.incidents;
+        let message_of =
+            |number, chat| incidents.get(number).and_then(|i| i.message_in(chat));
+        while let Some(outgoing) = self.outbox.next_send(now, unsettled, &message_of) {
+            self.actions.push(Action::Send(outgoing));
+        }
+    }
+
+    fn start_checks(&mut self, now: Now) {
+        if self.stopping {
+            return;
+        }
+        while let Some(name) = self.schedule.pop(now.moment(), &mut self.jitter) {
+            self.start_check(&name);
+        }
+    }
+
+    fn start_check(&mut self, name: &str) {
+        let Some(&at) = self.index.get(name) else {
+            return;
+        };
+        let watched = &mut self.sites[at];
+        if watched.running || watched.paused() || self.stopping {
+            return;
+        }
+        watched.running = true;
+        self.schedule.clear(name);
+        self.actions.push(Action::Check {
+            site: watched.site.clone(),
+            fresh: watched.fresh(),
+            hanging: watched.hanging(),
+        });
+    }
+
+    fn checked(&mut self, now: Now, name: &str, outcome: Outcome) {
+        self.checks += 1;
+        if matches!(&outcome.verdict, Err(f) if f.kind == outcome::FailureKind::Internal) {
+            self.internal_errors += 1;
+        }
+        let verdict = Verdict::of(&outcome);
+        let Some(&at) = self.index.get(name) else {
+            return;
+        };
+        let watched = &mut self.sites[at];
+        watched.running = false;
+        if watched.paused() {
+            self.note_in_jobs(now, name, &Verdict::Paused);
+            return;
+        }
+        let before = watched.since;
+        let was_down = watched.judge.state() == State::Down;
+        let change = watched.observe(outcome, now);
+        let site = watched.site.clone();
+        let cause = watched.cause.clone().unwrap_or_default();
+        if watched.judge.wavering() {
+            self.schedule.at(name, now.moment() + site.retry);
+        } else {
+            self.schedule.next_turn(name, now.moment());
+        }
+        let lasted = now.since(before);
+        match change {
+            Some(Change::WentDown) => self.went_down(now, &site, cause),
+            Some(Change::Recovered) => self.recovered(now, &site),
+            Some(Change::Slowed) => self.slowed(now, at, cause),
+            Some(Change::SpedUp) => self.sped_up(now, at, lasted),
+            Some(Change::FirstUp) => {
+                self.log(Level::Debug, format!("{name} is up"));
+                self.saving.later(now.moment());
+            }
+            None => {
+                if let Verdict::Bad(cause) = &verdict
+                    && !was_down
+                {
+                    self.log(Level::Info, format!("{name}: {cause}; trying again"));
+                }
+            }
+        }
+        self.note_in_jobs(now, name, &verdict);
+    }
+
+    fn went_down(&mut self, now: Now, site: &Site, cause: String) {
+        let number = self
+            .incidents
+            .open(&site.name, cause.clone(), now.moment());
+        self.log(
+            Level::Warn,
+            format!("{} is down: {cause} (#{number})", site.name),
+        );
+        self.saving.now();
+        if let Some(&at) = self.index.get(&site.name) {
+            // Its recovery is told as one from down.
+            self.sites[at].slow_told = false;
+        }
+        if self.muted(&site.name, now.moment()) {
+            return;
+        }
+        self.tell(now, site, News::Down { cause }, Some(number));
+        if let Some(incident) = self.incidents.get_mut(number) {
+            incident.told = true;
+        }
+    }
+
+    /// The end of an incident is told to whom its start was told, muted since or not.
+    fn recovered(&mut self, now: Now, site: &Site) {
+        let Some(ended) = self.incidents.close(&site.name, now.moment()) else {
+            return;
+        };
+        let lasted = ended.length(now);
+        self.log(
+            Level::Warn,
+            format!(
+                "{} is up again after {} (#{})",
+                site.name,
+                text::lasting(lasted),
+                ended.number
+            ),
+        );
+        self.saving.now();
+        if ended.told {
+            self.tell(now, site, News::Up { lasted }, Some(ended.number));
+        }
+    }
+
+    fn slowed(&mut self, now: Now, at: usize, cause: String) {
+        let site = self.sites[at].site.clone();
+        self.log(Level::Warn, format!("{} is slow: {cause}", site.name));
+        let told = !self.muted(&site.name, now.moment());
+        self.sites[at].slow_told = told;
+        if told {
+            self.tell(now, &site, News::Slow { cause }, None);
+        }
+    }
+
+    fn sped_up(&mut self, now: Now, at: usize, lasted: Duration) {
+        let site = self.sites[at].site.clone();
+        self.log(Level::Info, format!("{} is fast again", site.name));
+        if std::mem::take(&mut self.sites[at].slow_told) {
+            self.tell(now, &site, News::Fast { lasted }, None);
+        }
+    }
+
+    /// Puts an alert into the outbox for all who are told of the site.
+    fn tell(&mut self, now: Now, site: &Site, news: News, incident: Option<u32>) {
+        let chats = self.chats_of(site);
+        self.outbox
+            .push_alert(news, &site.name, incident, chats, now.moment());
+        self.saving.now();
+    }
+
+    fn notice(&mut self, now: Now, text: String) {
+        self.log(Level::Warn, text.clone());
+        let chats = self.access.chats.clone();
+        self.outbox
+            .push_alert(News::Notice { text }, "", None, chats, now.moment());
+        self.saving.now();
+    }
+
+    /// The chats that are told of a site.
+    fn chats_of(&self, site: &Site) -> Vec<i64> {
+        let all = &self.access.chats;
+        match &site.chats {
+            // The terminal is told of everything.
+            Some(some) if *all != [message::CONSOLE] => {
+                let mut chats = some.clone();
+                chats.retain(|c| all.contains(c));
+                chats
+            }
+            _ => all.clone(),
+        }
+    }
+
+    fn muted(&self, name: &str, now: Moment) -> bool {
+        self.muted_until.is_some_and(|until| until > now)
+            || self
+                .index
+                .get(name)
+                .is_some_and(|&at| self.sites[at].muted(now))
+    }
+
+    /// An outage that began in silence and outlasts it is told then.
+    fn end_mutes(&mut self, now: Now) {
+        let moment = now.moment();
+        if self.muted_until.is_some_and(|until| until <= moment) {
+            self.muted_until = None;
+        }
+        let untold: Vec<u32> = self
+            .incidents
+            .iter_open()
+            .filter(|i| !i.told && !self.muted(&i.site, moment))
+            .map(|i| i.number)
+            .collect();
+        for number in untold {
+            let Some(incident) = self.incidents.get_mut(number) else {
+                continue;
+            };
+            incident.told = true;
+            incident.reminded = moment;
+            let (name, cause) = (incident.site.clone(), incident.cause.clone());
+            let lasted = incident.length(now);
+            if let Some(&at) = self.index.get(&name) {
+                let site = self.sites[at].site.clone();
+                let news = News::StillDown { cause, lasted };
+                self.tell(now, &site, news, Some(number));
+            }
+        }
+    }
+
+    fn remind(&mut self, now: Now) {
+        let moment = now.moment();
+        let due: Vec<u32> = self
+            .incidents
+            .iter_open()
+            .filter(|i| self.reminder_due(i, now).is_some_and(|at| at <= moment))
+            .map(|i| i.number)
+            .collect();
+        for number in due {
+            let Some(incident) = self.incidents.get_mut(number) else {
+                continue;
+            };
+            incident.reminded = moment;
+            let (name, cause) = (incident.site.clone(), incident.cause.clone());
+            let (told, lasted) = (incident.told, incident.length(now));
+            // Nothing to repeat while the first one still waits to be delivered.
+            let waits = self.outbox.alerts().any(|a| a.incident == Some(number));
+            if told
+                && !waits
+                && !self.muted(&name, moment)
+                && let Some(&at) = self.index.get(&name)
+            {
+                let site = self.sites[at].site.clone();
+                let news = News::StillDown { cause, lasted };
+                self.tell(now, &site, news, Some(number));
+            }
+        }
+    }
+
+    /// When an open incident is next to be looked at: a reminder, or the end of its mute.
+    fn reminder_due(&self, incident: &incident::Incident, now: Now) -> Option<Moment> {
+        let watched = &self.sites[*self.index.get(&incident.site)?];
+        if !incident.told {
+            let moment = now.moment();
+            let ends = [self.muted_until, watched.muted_until];
+            return ends.into_iter().flatten().filter(|m| *m > moment).max();
+        }
+        let every = watched.site.remind?;
+        (incident.acknowledged.is_none() && !watched.paused())
+            .then(|| incident.reminded + every)
+    }
+
+    fn delivered(&mut self, now: Now, id: u64, delivery: Delivery) {
+        for receipt in self.outbox.delivered(id, delivery, now) {
+            match receipt {
+                Receipt::Told {
+                    incident,
+                    chat,
+                    message_id,
+                } => {
+                    if let Some(incident) = self.incidents.get_mut(incident) {
+                        incident.messages.retain(|(c, _)| *c != chat);
+                        incident.messages.push((chat, message_id));
+                    }
+                }
+                Receipt::Job {
+                    job,
+                    chat,
+                    message_id,
+                } => self.job_message(now, job, chat, message_id),
+                Receipt::Migrated { from, to } => self.migrated(now, from, to),
+                Receipt::Dropped { chat, reason } => self.log(
+                    Level::Warn,
+                    format!("a message for chat {chat} was refused and dropped: {reason}"),
+                ),
+                Receipt::Delayed { reason } => {
+                    self.log(Level::Info, format!("a message waits: {reason}"));
+                }
+                Receipt::AlertsChanged => self.saving.later(now.moment()),
+            }
+        }
+    }
+
+    /// The new id counts until the configuration is read again.
+    fn migrated(&mut self, now: Now, from: i64, to: i64) {
+        for chat in self.access.chats.iter_mut().filter(|c| **c == from) {
+            *chat = to;
+        }
+        for watched in &mut self.sites {
+            if watched.site.chats.as_ref().is_some_and(|c| c.contains(&from)) {
+                let site = Arc::make_mut(&mut watched.site);
+                for chat in site.chats.iter_mut().flatten().filter(|c| **c == from) {
+                    *chat = to;
+                }
+            }
+        }
+        for job in &mut self.jobs {
+            for listener in job.listeners.iter_mut().filter(|l| l.chat == from) {
+                listener.chat = to;
+            }
+        }
+        self.notice(
+            now,
+            format!("Group {from} became {to}: put the new id into `chats` of sitemon.conf."),
+        );
+    }
+
+    fn unsettled(&self) -> Unsettled {
+        if self.outbox.waiting_alerts() == 0 {
+            return Unsettled::default();
+        }
+        let watched = self.sites.iter().filter(|w| !w.paused());
+        watched.fold(Unsettled::default(), |mut sum, w| {
+            sum.suspects += usize::from(w.judge.suspect());
+            sum.recovering +=
+                usize::from(w.judge.state() == State::Down && w.judge.wavering());
+            sum
+        })
+    }
+
+    fn log(&mut self, level: Level, text: String) {
+        self.actions.push(Action::Log(level, text));
+    }
+}
+
+/// Progress of `/check` is shown at most this often in a private chat (about one message a second
+/// is tolerated) and in a group (20 a minute).
+fn edit_pause(chat: i64) -> Duration {
+    if chat > 0 {
+        Duration::from_secs(1)
+    } else {
+        Duration::from_secs(4)
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/mod.rs"]
+mod tests;

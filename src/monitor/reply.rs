@@ -1,0 +1,262 @@
+//! State in, words out: the answers to commands that only look.
+
+use super::command::COMMANDS;
+use super::incident::{Incident, Incidents};
+use super::judge::State;
+use super::text::{bold, escape, lasting, response};
+use super::time::{Moment, Now};
+use super::watch::Watched;
+use std::time::Duration;
+
+/// Sites that `/status` names: one screen.
+const STATUS_LINES: usize = 20;
+const INCIDENT_LINES: usize = 15;
+
+/// Counts, then everything that is not up, worst first.
+pub(super) fn status(sites: &[&Watched], muted_until: Option<Moment>, now: Now) -> String {
+    let of = |state: State| sites.iter().filter(|w| w.state() == state).count();
+    let worst_first = [
+        State::Down,
+        State::Degraded,
+        State::Unknown,
+        State::Paused,
+    ];
+    let mut parts = vec![format!("{} up", of(State::Up))];
+    for state in worst_first {
+        if of(state) > 0 {
+            parts.push(format!("{} {state}", of(state)));
+        }
+    }
+    let mut lines = vec![format!("<b>{}</b>", parts.join(", "))];
+    if let Some(left) = remaining(muted_until, now) {
+        lines.push(format!("🔕 everything is muted for {left}"));
+    }
+    let mut troubled: Vec<&&Watched> = sites
+        .iter()
+        .filter(|w| w.state() != State::Up || w.judge.suspect())
+        .collect();
+    troubled.sort_by_key(|w| {
+        let rank = worst_first.iter().position(|s| *s == w.state());
+        (rank.unwrap_or(1), w.since)
+    });
+    for watched in troubled.iter().take(STATUS_LINES) {
+        lines.push(status_line(watched, now));
+    }
+    if troubled.len() > STATUS_LINES {
+        lines.push(format!("… and {} more: /list", troubled.len() - STATUS_LINES));
+    }
+    lines.join("\n")
+}
+
+fn status_line(watched: &Watched, now: Now) -> String {
+    let name = bold(watched.name());
+    let mark = mark(watched);
+    let cause = watched
+        .cause
+        .as_deref()
+        .map(|c| format!(": {}", escape(c)))
+        .unwrap_or_default();
+    let mute = if watched.muted(now.moment()) { " 🔕" } else { "" };
+    let age = lasting(now.since(watched.since));
+    match watched.state() {
+        State::Down | State::Degraded => format!("{mark} {name} for {age}{cause}{mute}"),
+        State::Paused => format!("{mark} {name} is paused"),
+        _ if watched.judge.suspect() => format!("{mark} {name} is failing{cause}{mute}"),
+        _ => format!("{mark} {name} is not checked yet{mute}"),
+    }
+}
+
+/// Every site with its state and last response time.
+pub(super) fn list(sites: &[&Watched], now: Now) -> String {
+    if sites.is_empty() {
+        return "No site is configured.".to_owned();
+    }
+    let line = |watched: &&Watched| {
+        let took = match (watched.state(), watched.took) {
+            (State::Up | State::Degraded, Some(took)) => format!(" {}", response(took)),
+            (State::Up, None) => String::new(),
+            (state, _) => format!(" {state}"),
+        };
+        let mute = if watched.muted(now.moment()) { " 🔕" } else { "" };
+        format!("{} {}{took}{mute}", mark(watched), bold(watched.name()))
+    };
+    sites.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// One site in detail.
+pub(super) fn site(
+    watched: &Watched,
+    due: Option<Moment>,
+    incidents: &Incidents,
+    now: Now,
+) -> String {
+    let state = watched.state();
+    let mut lines = vec![
+        format!(
+            "{} {} is {state} for {}",
+            mark(watched),
+            bold(watched.name()),
+            lasting(now.since(watched.since))
+        ),
+        escape(&watched.site.url),
+    ];
+    if let Some(group) = &watched.site.group {
+        lines.push(format!("Group: {}", escape(group)));
+    }
+    if let Some(cause) = &watched.cause {
+        lines.push(format!("Cause: {}", escape(cause)));
+    }
+    if let Some((at, outcome)) = &watched.last {
+        let took = outcome
+            .took
+            .map_or_else(|| "no answer".to_owned(), response);
+        let from = outcome
+            .address
+            .map(|a| format!(" from {a}"))
+            .unwrap_or_default();
+        lines.push(format!(
+            "Last check: {took}{from}, {} ago",
+            lasting(now.since(*at))
+        ));
+        if let Some(p) = outcome.phases {
+            lines.push(if p.reused {
+                format!(
+                    "Phases: connection was open, first byte {}",
+                    response(p.first_byte)
+                )
+            } else {
+                format!(
+                    "Phases: dns {}, connect {}, tls {}, first byte {}",
+                    response(p.dns),
+                    response(p.connect),
+                    response(p.tls),
+                    response(p.first_byte)
+                )
+            });
+        }
+    }
+    match due {
+        _ if watched.running => lines.push("A check is under way".to_owned()),
+        Some(due) => lines.push(format!(
+            "Next check in {}, every {}",
+            lasting(due.since(now.moment())),
+            lasting(watched.site.interval)
+        )),
+        None => {}
+    }
+    if let Some(left) = remaining(watched.muted_until, now) {
+        lines.push(format!("🔕 muted for {left}"));
+    }
+    let name = watched.name();
+    let last: Vec<&Incident> = incidents.iter().rev().filter(|i| i.site == name).take(3).collect();
+    if !last.is_empty() {
+        lines.push("Incidents:".to_owned());
+        lines.extend(last.iter().map(|i| incident_line(i, false, now)));
+    }
+    lines.join("\n")
+}
+
+/// The last checks, newest first.
+pub(super) fn history(watched: &Watched, now: Now) -> String {
+    if watched.history.is_empty() {
+        return format!("{} has not been checked yet.", bold(watched.name()));
+    }
+    let mut lines = vec![format!("The last checks of {}", bold(watched.name()))];
+    for checked in watched.history.iter().rev() {
+        let took = checked
+            .took
+            .map_or_else(|| "no answer".to_owned(), response);
+        let cause = checked
+            .cause
+            .as_deref()
+            .map(|c| format!(" · {}", escape(c)))
+            .unwrap_or_default();
+        let mark = match (&checked.cause, checked.state) {
+            (None, _) => "✅",
+            (Some(_), State::Up | State::Degraded) if checked.took.is_some() => "🟡",
+            _ => "❌",
+        };
+        lines.push(format!(
+            "{mark} {} ago · {} · {took}{cause}",
+            lasting(now.since(checked.at)),
+            checked.state
+        ));
+    }
+    lines.join("\n")
+}
+
+/// The last incidents, open ones first.
+pub(super) fn incidents(incidents: &Incidents, site: Option<&str>, now: Now) -> String {
+    let mut list: Vec<&Incident> = incidents
+        .iter()
+        .rev()
+        .filter(|i| site.is_none_or(|s| s == i.site))
+        .collect();
+    list.sort_by_key(|i| i.end.is_some());
+    if list.is_empty() {
+        return match site {
+            Some(site) => format!("No incident of {} is known.", bold(site)),
+            None => "No incident is known.".to_owned(),
+        };
+    }
+    let lines: Vec<String> = list
+        .iter()
+        .take(INCIDENT_LINES)
+        .map(|i| incident_line(i, true, now))
+        .collect();
+    lines.join("\n")
+}
+
+fn incident_line(incident: &Incident, named: bool, now: Now) -> String {
+    let name = if named {
+        format!(" {}", bold(&incident.site))
+    } else {
+        String::new()
+    };
+    let cause = escape(&incident.cause);
+    let n = incident.number;
+    match incident.end {
+        None => {
+            let seen = match &incident.acknowledged {
+                Some(ack) => format!(", acknowledged {} ago", lasting(now.since(ack.at))),
+                None => String::new(),
+            };
+            format!(
+                "🔴 #{n}{name} for {}{seen}: {cause}",
+                lasting(incident.length(now))
+            )
+        }
+        Some(end) => format!(
+            "⚪ #{n}{name} lasted {}, over {} ago: {cause}",
+            lasting(incident.length(now)),
+            lasting(now.since(end))
+        ),
+    }
+}
+
+pub(super) fn help() -> String {
+    let lines: Vec<String> = COMMANDS
+        .iter()
+        .map(|(name, text)| format!("/{name} · {}", escape(text)))
+        .collect();
+    format!(
+        "I watch your sites and tell you when one breaks.\n{}",
+        lines.join("\n")
+    )
+}
+
+fn mark(watched: &Watched) -> &'static str {
+    match watched.state() {
+        State::Paused => "⏸",
+        State::Down => "🔴",
+        State::Degraded => "🟡",
+        _ if watched.judge.suspect() => "🟠",
+        State::Up => "🟢",
+        State::Unknown => "⚪",
+    }
+}
+
+fn remaining(until: Option<Moment>, now: Now) -> Option<String> {
+    let left = until?.since(now.moment());
+    (left > Duration::ZERO).then(|| lasting(left))
+}

@@ -1,0 +1,221 @@
+//! What must survive a restart, as plain data: moments have become Unix seconds.
+
+use super::alert::{Alert, News};
+use super::incident::{Acknowledged, Incident};
+use super::time::Now;
+use nanoserde::{DeJson, SerJson};
+use std::time::Duration;
+
+/// Everything that is remembered. Fields may be added; one that is missing reads as empty.
+#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
+#[nserde(default)]
+pub struct Snapshot {
+    /// When it was taken.
+    pub written: i64,
+    /// Highest Telegram update that was handled.
+    pub last_update: Option<i64>,
+    pub next_incident: u32,
+    pub muted_until: Option<i64>,
+    pub sites: Vec<SiteRecord>,
+    pub incidents: Vec<IncidentRecord>,
+    pub alerts: Vec<AlertRecord>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
+#[nserde(default)]
+pub struct SiteRecord {
+    pub name: String,
+    /// A word of [`super::judge::State`].
+    pub state: String,
+    pub since: i64,
+    pub cause: Option<String>,
+    pub ms: Option<u64>,
+    pub paused: Option<bool>,
+    pub muted_until: Option<i64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
+#[nserde(default)]
+pub struct IncidentRecord {
+    pub number: u32,
+    pub site: String,
+    pub cause: String,
+    pub start: i64,
+    pub end: Option<i64>,
+    pub acknowledged_by: Option<i64>,
+    pub acknowledged_at: Option<i64>,
+    /// Chat, message, chat, message, …
+    pub messages: Vec<i64>,
+    pub told: bool,
+    pub reminded: i64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
+#[nserde(default)]
+pub struct AlertRecord {
+    pub news: String,
+    pub text: String,
+    pub seconds: u64,
+    pub site: String,
+    pub incident: Option<u32>,
+    pub at: i64,
+    pub chats: Vec<i64>,
+}
+
+impl IncidentRecord {
+    pub fn of(incident: &Incident, now: Now) -> IncidentRecord {
+        let ack = incident.acknowledged.as_ref();
+        IncidentRecord {
+            number: incident.number,
+            site: incident.site.clone(),
+            cause: incident.cause.clone(),
+            start: now.wall_at(incident.start),
+            end: incident.end.map(|end| now.wall_at(end)),
+            acknowledged_by: ack.and_then(|a| a.by),
+            acknowledged_at: ack.map(|a| now.wall_at(a.at)),
+            messages: incident
+                .messages
+                .iter()
+                .flat_map(|&(chat, message)| [chat, message])
+                .collect(),
+            told: incident.told,
+            reminded: now.wall_at(incident.reminded),
+        }
+    }
+
+    pub fn restore(&self, now: Now) -> Incident {
+        Incident {
+            number: self.number,
+            site: self.site.clone(),
+            cause: self.cause.clone(),
+            start: now.past_moment(self.start),
+            end: self.end.map(|end| now.past_moment(end)),
+            acknowledged: self.acknowledged_at.map(|at| Acknowledged {
+                by: self.acknowledged_by,
+                at: now.past_moment(at),
+            }),
+            messages: self
+                .messages
+                .chunks_exact(2)
+                .map(|pair| (pair[0], pair[1]))
+                .collect(),
+            told: self.told,
+            reminded: now.past_moment(self.reminded),
+        }
+    }
+}
+
+impl AlertRecord {
+    pub fn of(alert: &Alert, now: Now) -> AlertRecord {
+        let (news, text, lasted) = match &alert.news {
+            News::Down { cause } => ("down", cause.as_str(), Duration::ZERO),
+            News::StillDown { cause, lasted } => ("still-down", cause.as_str(), *lasted),
+            News::Up { lasted } => ("up", "", *lasted),
+            News::Slow { cause } => ("slow", cause.as_str(), Duration::ZERO),
+            News::Fast { lasted } => ("fast", "", *lasted),
+            News::Notice { text } => ("notice", text.as_str(), Duration::ZERO),
+        };
+        AlertRecord {
+            news: news.to_owned(),
+            text: text.to_owned(),
+            seconds: lasted.as_secs(),
+            site: alert.site.clone(),
+            incident: alert.incident,
+            at: now.wall_at(alert.at),
+            chats: alert.chats.clone(),
+        }
+    }
+
+    /// News of a kind that this version does not know is told as it stands.
+    pub fn restore(&self, now: Now) -> Alert {
+        let text = self.text.clone();
+        let lasted = Duration::from_secs(self.seconds);
+        let news = match self.news.as_str() {
+            "down" => News::Down { cause: text },
+            "still-down" => News::StillDown {
+                cause: text,
+                lasted,
+            },
+            "up" => News::Up { lasted },
+            "slow" => News::Slow { cause: text },
+            "fast" => News::Fast { lasted },
+            _ => News::Notice { text },
+        };
+        Alert {
+            id: 0,
+            news,
+            site: self.site.clone(),
+            incident: self.incident,
+            at: now.past_moment(self.at),
+            chats: self.chats.clone(),
+            stored: true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::time::Moment;
+
+    const NOW: Now = Now {
+        uptime: Duration::from_secs(1000),
+        wall: 1_800_000_000,
+    };
+
+    #[test]
+    fn an_incident_survives_the_way_through_json() {
+        let incident = Incident {
+            number: 12,
+            site: "blog \"<&\u{1F600}".into(),
+            cause: "HTTP 503, wanted 200-299".into(),
+            start: Moment(400_000),
+            end: None,
+            acknowledged: Some(Acknowledged {
+                by: Some(7),
+                at: Moment(500_000),
+            }),
+            messages: vec![(-1_001_234_567_890, 42)],
+            told: true,
+            reminded: Moment(500_000),
+        };
+        let json = IncidentRecord::of(&incident, NOW).serialize_json();
+        let read = IncidentRecord::deserialize_json(&json).expect("own JSON");
+        assert_eq!(read.restore(NOW), incident);
+    }
+
+    #[test]
+    fn every_kind_of_alert_survives_the_way_through_json() {
+        let s = Duration::from_secs(5);
+        for news in [
+            News::Down { cause: "x".into() },
+            News::StillDown {
+                cause: "x".into(),
+                lasted: s,
+            },
+            News::Up { lasted: s },
+            News::Slow { cause: "x".into() },
+            News::Fast { lasted: s },
+            News::Notice { text: "hm".into() },
+        ] {
+            let alert = Alert {
+                id: 0,
+                news,
+                site: "blog".into(),
+                incident: Some(3),
+                at: Moment(0),
+                chats: vec![1, -2],
+                stored: true,
+            };
+            let json = AlertRecord::of(&alert, NOW).serialize_json();
+            let read = AlertRecord::deserialize_json(&json).expect("own JSON");
+            assert_eq!(read.restore(NOW), alert);
+        }
+    }
+
+    #[test]
+    fn fields_of_a_newer_or_older_version_do_no_harm() {
+        let read = Snapshot::deserialize_json(r#"{"written":5,"unheard_of":[{"a":1}]}"#);
+        assert_eq!(read.expect("readable").written, 5);
+    }
+}

@@ -1,0 +1,224 @@
+//! Words and numbers for people: durations, escaping, cutting long messages.
+
+use std::time::Duration;
+
+/// Telegram's limit for one message, counted in UTF-16 units to be safe (Bot API `sendMessage`).
+pub const MESSAGE_UNITS: usize = 4096;
+
+/// `text` made safe inside Telegram's HTML (Bot API, "HTML style").
+pub fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '&' => safe.push_str("&amp;"),
+            '"' => safe.push_str("&quot;"),
+            c if c.is_control() && c != '\n' => safe.push(' '),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// A name in bold, whatever is in it.
+pub fn bold(name: &str) -> String {
+    format!("<b>{}</b>", escape(name))
+}
+
+/// How long something lasted, in its two largest units: `850 ms`, `12 s`, `3 min 20 s`, `2 d 4 h`.
+pub fn lasting(d: Duration) -> String {
+    let s = d.as_secs();
+    let two = |a: u64, unit_a: &str, b: u64, unit_b: &str| {
+        if b == 0 {
+            format!("{a} {unit_a}")
+        } else {
+            format!("{a} {unit_a} {b} {unit_b}")
+        }
+    };
+    match s {
+        0 => format!("{} ms", d.as_millis()),
+        1..60 => format!("{s} s"),
+        60..3600 => two(s / 60, "min", s % 60, "s"),
+        3600..86_400 => two(s / 3600, "h", s % 3600 / 60, "min"),
+        _ => two(s / 86_400, "d", s % 86_400 / 3600, "h"),
+    }
+}
+
+/// A response time: `42 ms`, `1.28 s`.
+pub fn response(d: Duration) -> String {
+    if d < Duration::from_secs(1) {
+        format!("{} ms", d.as_millis())
+    } else {
+        format!("{:.2} s", d.as_secs_f64())
+    }
+}
+
+/// `1 site`, `5 sites`.
+pub fn count(n: usize, what: &str) -> String {
+    if n == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{n} {what}s")
+    }
+}
+
+/// `30m`, `1h30m`, `2d` as a duration of at least 1 s and at most a year; `None` for anything else.
+pub fn parse_span(text: &str) -> Option<Duration> {
+    let mut total: u64 = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let n: u64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let unit = match rest.chars().next()? {
+            's' => 1,
+            'm' => 60,
+            'h' => 3600,
+            'd' => 86_400,
+            _ => return None,
+        };
+        rest = &rest[1..];
+        total = total.checked_add(n.checked_mul(unit)?)?;
+    }
+    (1..=366 * 86_400)
+        .contains(&total)
+        .then(|| Duration::from_secs(total))
+}
+
+/// Length as Telegram counts it at worst: tags included, in UTF-16 units.
+pub fn units(text: &str) -> usize {
+    text.chars().map(char::len_utf16).sum()
+}
+
+/// Lines packed into messages of at most [`MESSAGE_UNITS`], cut at line ends only. A line must be
+/// whole HTML by itself; one that is too long by itself is cut as plain text.
+pub fn pack<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut messages: Vec<String> = Vec::new();
+    let mut used = 0;
+    for line in lines {
+        let line = shorten(line);
+        let size = units(&line) + 1;
+        match messages.last_mut() {
+            Some(message) if used + size <= MESSAGE_UNITS => {
+                message.push('\n');
+                message.push_str(&line);
+                used += size;
+            }
+            _ => {
+                messages.push(line);
+                used = size;
+            }
+        }
+    }
+    messages
+}
+
+/// A line within the limit. A longer one loses its mark-up, since a cut could fall into a tag.
+fn shorten(line: &str) -> String {
+    if units(line) < MESSAGE_UNITS {
+        return line.to_owned();
+    }
+    let mut in_tag = false;
+    let bare: String = line
+        .chars()
+        .filter(|&c| {
+            let keep = !in_tag && c != '<';
+            match c {
+                '<' => in_tag = true,
+                '>' => in_tag = false,
+                _ => {}
+            }
+            keep
+        })
+        .collect();
+    let mut short = String::new();
+    let mut used = 0;
+    for c in bare.chars() {
+        used += c.len_utf16();
+        if used >= MESSAGE_UNITS - 1 {
+            // Not in the middle of an entity either.
+            if let Some(start) = short.rfind('&')
+                && !short[start..].contains(';')
+            {
+                short.truncate(start);
+            }
+            short.push('…');
+            break;
+        }
+        short.push(c);
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn durations_show_their_two_largest_units() {
+        let show = |s| lasting(Duration::from_secs(s));
+        assert_eq!(lasting(Duration::from_millis(850)), "850 ms");
+        assert_eq!(show(12), "12 s");
+        assert_eq!(show(200), "3 min 20 s");
+        assert_eq!(show(3600), "1 h");
+        assert_eq!(show(7_500), "2 h 5 min");
+        assert_eq!(show(187_200), "2 d 4 h");
+    }
+
+    #[test]
+    fn response_times_are_milliseconds_under_a_second() {
+        assert_eq!(response(Duration::from_millis(42)), "42 ms");
+        assert_eq!(response(Duration::from_millis(1280)), "1.28 s");
+    }
+
+    #[test]
+    fn names_with_markup_are_shown_as_they_are() {
+        assert_eq!(bold("<a&b>\"\u{7}"), "<b>&lt;a&amp;b&gt;&quot; </b>");
+    }
+
+    #[test]
+    fn spans_of_a_command_are_read_strictly() {
+        assert_eq!(parse_span("1h30m"), Some(Duration::from_secs(5400)));
+        assert_eq!(parse_span("2d"), Some(Duration::from_secs(172_800)));
+        for bad in ["", "h", "5", "5x", "0m", "9999d", "1h-", "99999999999999999999d", "1ü"] {
+            assert_eq!(parse_span(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn long_answers_are_cut_at_line_ends() {
+        let line = "x".repeat(1000);
+        let messages = pack(std::iter::repeat_n(line.as_str(), 9));
+        assert_eq!(messages.len(), 3);
+        assert!(messages.iter().all(|m| units(m) <= MESSAGE_UNITS));
+        assert_eq!(messages[0].lines().count(), 4);
+    }
+
+    proptest! {
+        #[test]
+        fn packed_messages_fit_and_lose_no_short_line(lines in proptest::collection::vec("[a-z<>&\u{1F600}\u{5d0}]{0,300}", 0..80)) {
+            let escaped: Vec<String> = lines.iter().map(|l| escape(l)).collect();
+            let messages = pack(escaped.iter().map(String::as_str));
+            prop_assert!(messages.iter().all(|m| units(m) <= MESSAGE_UNITS));
+            let back: Vec<&str> = messages.iter().flat_map(|m| m.split('\n')).collect();
+            prop_assert_eq!(back, escaped.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn one_endless_line_is_cut_to_fit_without_half_an_entity(text in "[<>&a\u{1F600}]{0,9000}") {
+            let messages = pack([format!("<b>{}</b>", escape(&text)).as_str()]);
+            for m in &messages {
+                prop_assert!(units(m) <= MESSAGE_UNITS);
+                let last = m.rfind('&').map(|i| &m[i..]);
+                prop_assert!(last.is_none_or(|l| l.contains(';')));
+            }
+        }
+
+        #[test]
+        fn spans_never_panic(text in ".{0,20}") {
+            let _ = parse_span(&text);
+        }
+    }
+}
