@@ -1,10 +1,25 @@
 //! Telegram's HTML as plain text: for the terminal, and for a message that Telegram would not parse.
 
 /// The tags of the Bot API's "HTML style" that a message may hold.
-const TAGS: [&str; 9] = ["b", "i", "u", "s", "code", "pre", "a", "blockquote", "tg-spoiler"];
+const TAGS: [&str; 9] = [
+    "b",
+    "i",
+    "u",
+    "s",
+    "code",
+    "pre",
+    "a",
+    "blockquote",
+    "tg-spoiler",
+];
 
 /// The named entities of the Bot API's "HTML style".
-const ENTITIES: [(&str, char); 4] = [("&lt;", '<'), ("&gt;", '>'), ("&amp;", '&'), ("&quot;", '"')];
+const ENTITIES: [(&str, char); 4] = [
+    ("&lt;", '<'),
+    ("&gt;", '>'),
+    ("&amp;", '&'),
+    ("&quot;", '"'),
+];
 
 /// `html` without its tags and with its entities decoded. Never longer than `html`; whatever is
 /// neither a known tag nor a known entity is kept as it stands, so that no text is lost.
@@ -16,7 +31,9 @@ pub fn plain(html: &str) -> String {
         rest = &rest[at..];
         if let Some(length) = tag_length(rest) {
             rest = &rest[length..];
-        } else if let Some((entity, c)) = ENTITIES.iter().find(|(entity, _)| rest.starts_with(entity)) {
+        } else if let Some((entity, c)) =
+            ENTITIES.iter().find(|(entity, _)| rest.starts_with(entity))
+        {
             out.push(*c);
             rest = &rest[entity.len()..];
         } else {
@@ -32,7 +49,10 @@ pub fn plain(html: &str) -> String {
 fn tag_length(text: &str) -> Option<usize> {
     let inner = text.strip_prefix('<')?;
     let end = inner.find('>')?;
-    let name = inner[..end].trim_start_matches('/').split_whitespace().next()?;
+    let name = inner[..end]
+        .trim_start_matches('/')
+        .split_whitespace()
+        .next()?;
     TAGS.contains(&name).then_some(end + 2)
 }
 
@@ -53,7 +73,18 @@ mod tests {
 
     #[test]
     fn what_is_no_markup_is_kept() {
-        for text in ["1 < 2", "<unknown>", "a & b", "&copy;", "<", "&", "<b", "<>", "</>", "x <- y -> z"] {
+        for text in [
+            "1 < 2",
+            "<unknown>",
+            "a & b",
+            "&copy;",
+            "<",
+            "&",
+            "<b",
+            "<>",
+            "</>",
+            "x <- y -> z",
+        ] {
             assert_eq!(plain(text), text);
         }
     }

@@ -9,4 +9,5 @@ pub mod console;
 pub mod html;
 mod json;
 mod poller;
+mod shapes;
 pub mod telegram;

@@ -3,11 +3,13 @@
 //! It works on the bare text, because the line to be quoted may be the very one
 //! that is not TOML. Where it is in doubt it hides.
 
+use super::keys;
 use std::ops::Range;
 
 /// How much of a key's value is secret.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Level {
+    #[default]
     Public,
     /// A table whose keys may be shown, but not their values: `headers`.
     Values,
@@ -17,7 +19,11 @@ enum Level {
 
 /// Byte ranges of `text` that hold secrets by the key they belong to, in order.
 pub fn secret_values(text: &str) -> Vec<Range<usize>> {
-    let mut scan = Scan { text, at: 0, ..Scan::default() };
+    let mut scan = Scan {
+        text,
+        at: 0,
+        ..Scan::default()
+    };
     while let Some(c) = scan.rest().chars().next() {
         scan.step(c);
     }
@@ -36,7 +42,13 @@ pub fn secret_looks(text: &str) -> Vec<Range<usize>> {
 pub fn scrub(text: &str) -> String {
     let secrets = secret_looks(text);
     text.char_indices()
-        .map(|(at, c)| if secrets.iter().any(|range| range.contains(&at)) { '*' } else { c })
+        .map(|(at, c)| {
+            if secrets.iter().any(|range| range.contains(&at)) {
+                '*'
+            } else {
+                c
+            }
+        })
         .collect()
 }
 
@@ -45,8 +57,15 @@ fn bot_tokens(text: &str) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();
     let mut found = Vec::new();
     for (colon, _) in text.match_indices(':') {
-        let digits = bytes[..colon].iter().rev().take_while(|b| b.is_ascii_digit()).count();
-        let key = bytes[colon + 1..].iter().take_while(|&&b| is_word(b.into())).count();
+        let digits = bytes[..colon]
+            .iter()
+            .rev()
+            .take_while(|b| b.is_ascii_digit())
+            .count();
+        let key = bytes[colon + 1..]
+            .iter()
+            .take_while(|&&b| is_word(b.into()))
+            .count();
         if digits > 0 && key >= 25 {
             found.push(colon - digits..colon + 1 + key);
         }
@@ -76,11 +95,11 @@ fn url_passwords(text: &str) -> Vec<Range<usize>> {
 /// How secret the value of `key` is; misspelt keys and guesses at other names count.
 fn level_of(key: &str) -> Level {
     let key = key.to_ascii_lowercase();
-    if key.contains("header") || super::raw::distance(&key, "headers") <= 2 {
+    if key.contains("header") || keys::distance(&key, "headers") <= 2 {
         return Level::Values;
     }
     let tell_tales = ["token", "auth", "pass", "secret", "cookie", "login"];
-    let misspelt = |known: &&str| super::raw::distance(&key, known) <= 1;
+    let misspelt = |known: &&str| keys::distance(&key, known) <= 1;
     if tell_tales.iter().any(|part| key.contains(part))
         || ["token", "auth", "send", "form"].iter().any(misspelt)
     {
@@ -117,12 +136,6 @@ struct Scan<'t> {
     value: Option<Level>,
     /// The value was a string, and it is closed.
     closed: bool,
-}
-
-impl Default for Level {
-    fn default() -> Level {
-        Level::Public
-    }
 }
 
 impl<'t> Scan<'t> {
@@ -174,10 +187,9 @@ impl<'t> Scan<'t> {
 
     fn in_key(&mut self, c: char) {
         if is_word(c) {
-            let length = self.rest().find(|c| !is_word(c)).unwrap_or(self.rest().len());
-            let word = &self.rest()[..length];
+            let word = self.bare_word();
             if self.word(word) {
-                self.at += length;
+                self.at += word.len();
             }
             return;
         }
@@ -233,6 +245,14 @@ impl<'t> Scan<'t> {
                     self.start_key(outer);
                 }
             }
+            _ if level == Level::Public && is_word(c) => {
+                let word = self.bare_word();
+                self.at += word.len();
+                // Two keys in one line: whatever comes is no TOML, but may be a secret.
+                if level_of(word) > Level::Public {
+                    self.start_value(Level::Whole);
+                }
+            }
             _ => self.take(c.len_utf8(), level > Level::Public),
         }
     }
@@ -249,10 +269,14 @@ impl<'t> Scan<'t> {
         let rest = self.rest();
         let triple: String = [quote; 3].iter().collect();
         let multiline = rest.starts_with(&triple);
-        let delimiter = if multiline { triple.as_str() } else { &triple[..1] };
+        let delimiter = if multiline {
+            triple.as_str()
+        } else {
+            &triple[..1]
+        };
         let content = &rest[delimiter.len()..];
         let length = string_length(content, quote, multiline);
-        if self.value.is_none() && !multiline && !self.word(&content[..length]) {
+        if self.value.is_none() && !self.word(&content[..length]) {
             return;
         }
         let hidden = self.value.is_some_and(|level| level > Level::Public);
@@ -262,6 +286,11 @@ impl<'t> Scan<'t> {
             self.at += delimiter.len();
             self.closed = true;
         }
+    }
+
+    fn bare_word(&self) -> &'t str {
+        let rest = self.rest();
+        &rest[..rest.find(|c| !is_word(c)).unwrap_or(rest.len())]
     }
 
     fn hide_line(&mut self) {
@@ -328,30 +357,55 @@ mod tests {
 
     #[test]
     fn values_of_secret_keys_are_hidden() {
-        shown("token = \"1:ab\" # x", "token = \"****\" * *".replace("* *", "***").as_str());
-        shown("name = \"a\" # b\nauth='u:p'", "name = \"a\" # b\nauth='***'");
+        shown("token = \"1:ab\" # x", "token = \"****\" ***");
+        shown(
+            "name = \"a\" # b\nauth='u:p'",
+            "name = \"a\" # b\nauth='***'",
+        );
         shown("telegram.token = \"1:ab\"", "telegram.token = \"****\"");
-        shown("\"send\" = \"a\\\"b\"\nname = \"n\"", "\"send\" = \"****\"\nname = \"n\"");
-        shown("send = \"\"\"\na=1\n\"b\"\"\"\"\nname='n'", "send = \"\"\"\n***\n****\"\"\"\nname='n'");
-        shown("autth = \"u:p\"\nMyPassword = 'x'", "autth = \"***\"\nMyPassword = '*'");
+        shown(
+            "\"send\" = \"a\\\"b\"\nname = \"n\"",
+            "\"send\" = \"****\"\nname = \"n\"",
+        );
+        shown(
+            "send = \"\"\"\na=1\n\"b\"\"\"\"\nname='n'",
+            "send = \"\"\"\n***\n***\"\"\"\nname='n'",
+        );
+        shown(
+            "autth = \"u:p\"\nMyPassword = 'x'",
+            "autth = \"***\"\nMyPassword = '*'",
+        );
     }
 
     #[test]
     fn values_of_headers_are_hidden_and_their_names_are_not() {
-        shown("headers = { A = \"x\", \"B C\" = 'y' }", "headers = { A = \"*\", \"B C\" = '*' }");
-        shown("[site.headers] # h\nA = \"x\"\n[[site]]\nA = \"x\"", "[site.headers] # h\nA = \"*\"\n[[site]]\nA = \"x\"");
-        shown("headers.A = \"x\"\nname = \"n\"", "headers.A = \"*\"\nname = \"n\"");
+        shown(
+            "headers = { A = \"x\", \"B C\" = 'y' }",
+            "headers = { A = \"*\", \"B C\" = '*' }",
+        );
+        shown(
+            "[site.headers] # h\nA = \"x\"\n[[site]]\nA = \"x\"",
+            "[site.headers] # h\nA = \"*\"\n[[site]]\nA = \"x\"",
+        );
+        shown(
+            "headers.A = \"x\"\nname = \"n\"",
+            "headers.A = \"*\"\nname = \"n\"",
+        );
         shown(
             "site = [{ name = \"n\", auth = \"u:p\", headers = { A = \"x\" }, url = \"u\" }]",
             "site = [{ name = \"n\", auth = \"***\", headers = { A = \"*\" }, url = \"u\" }]",
         );
-        shown("headers = {\n A = 5 }\nname = 5", "headers = {\n A = * }\nname = 5");
+        shown(
+            "headers = {\n A = 5 }\nname = 5",
+            "headers = {\n A = * }\nname = 5",
+        );
     }
 
     #[test]
     fn secrets_are_hidden_in_broken_lines_too() {
         shown("auth = \"user:pass", "auth = \"*********");
-        shown("auth = user:pa#s s", "auth = ****************".get(..18).unwrap());
+        shown("auth = user:pa#s s", "auth = ***********");
+        shown("token \"\"\"1:ab\"", "token \"\"\"*****");
         shown("auth \"user:pass\"", "auth \"*********\"");
         shown("auth: user", "auth* ****");
         shown("auth = {user:pass}", "auth = ***********");
@@ -359,16 +413,23 @@ mod tests {
         shown("[telegram] token = \"1:ab\"", "[telegram] token = \"****\"");
         shown("headers = { A: secret }", "headers = { A* ****** *");
         shown("headers = { A \"secret\" }", "headers = { A \"******\" }");
+        shown("a = token = \"1:ab\"", "a = token * \"****\"");
         shown("x = { auth = a,b }", "x = { auth = *** *");
     }
 
     #[test]
     fn tokens_and_passwords_in_urls_are_hidden_anywhere() {
         let key = "A".repeat(25);
-        shown(&format!("# old: 12:{key}!"), &format!("# old: {}!", "*".repeat(28)));
+        shown(
+            &format!("# old: 12:{key}!"),
+            &format!("# old: {}!", "*".repeat(28)),
+        );
         shown("url = \"https://u:p@h/\"", "url = \"https://u:*@h/\"");
         shown("url = 'https://u:p/#@x@h'", "url = 'https://u:*****@h'");
-        shown("url = \"https://h:80/a\" # @", "url = \"https://h:80/a\" # @");
+        shown(
+            "url = \"https://h:80/a\" # @",
+            "url = \"https://h:80/a\" # @",
+        );
         assert_eq!(scrub("bad `//a:b@c`"), "bad `//a:*@c`");
     }
 

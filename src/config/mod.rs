@@ -1,9 +1,43 @@
 //! `sitemon.conf`: text in, a [`Config`] or every mistake in it out.
+//!
+//! `raw` knows the shape of the file and where things stand in it, `keys` which keys there are,
+//! `value` and `address` read single values, `site`, `telegram` and this module give them their meaning, `error` and `mask`
+//! show what is wrong without showing a secret, and `show` prints what would run.
+
+mod address;
+mod error;
+mod json;
+mod keys;
+mod mask;
+mod raw;
+mod show;
+mod site;
+mod syntax;
+mod telegram;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{Mistake, Mistakes};
+pub use json::json_string;
+pub use show::{summary, to_json};
+pub use telegram::TOKEN_VARIABLE;
+pub use value::format_duration;
 
 use crate::monitor::site::Site;
 use crate::secret::Secret;
-use std::path::PathBuf;
+use error::Log;
+use raw::{Entry, Table};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// A file over this is not a configuration.
+const LARGEST_FILE: u64 = 1 << 20;
 
 /// A valid configuration.
 #[derive(Clone, Debug)]
@@ -44,4 +78,164 @@ pub struct Agent {
     pub commands: usize,
     pub ca_file: Option<PathBuf>,
     pub user_agent: String,
+}
+
+/// What [`parse`] needs to know of the world.
+pub struct Context<'a> {
+    /// The path of the file, as errors show it.
+    pub file: &'a str,
+    /// Other users can read the file.
+    pub exposed: bool,
+    /// The directory that relative paths start from.
+    pub dir: &'a Path,
+    /// The environment.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// Reads a small file.
+    pub read: &'a dyn Fn(&Path) -> io::Result<SmallFile>,
+}
+
+/// A text file and whether it is a secret to others.
+#[derive(Clone, Debug)]
+pub struct SmallFile {
+    pub text: String,
+    /// The group or others can read it.
+    pub exposed: bool,
+}
+
+/// Reads the configuration at `path`, and the file with the token where it names one.
+///
+/// # Errors
+///
+/// The file cannot be read, or every mistake in it.
+pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Mistakes> {
+    let file = read_small(path).map_err(|error| Mistakes::unreadable(path, &error))?;
+    let ctx = Context {
+        file: &path.display().to_string(),
+        exposed: file.exposed,
+        dir: path.parent().unwrap_or(Path::new("")),
+        env,
+        read: &read_small,
+    };
+    parse(&file.text, &ctx)
+}
+
+/// Reads the text of a configuration.
+///
+/// # Errors
+///
+/// Every mistake in it, or the first syntax error.
+pub fn parse(text: &str, ctx: &Context) -> Result<Config, Mistakes> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut log = Log::new(text);
+    match raw::root(text, &mut log).map(|root| config(root, ctx, &mut log)) {
+        Some(config) if log.is_empty() => Ok(config),
+        _ => Err(log.into_mistakes(ctx.file)),
+    }
+}
+
+fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Config {
+    let mut warnings = Vec::new();
+    let (telegram, chats) = match root.table("telegram", &keys::TELEGRAM, log) {
+        Some(table) => {
+            let (telegram, chats) = telegram::read(table, ctx, &mut warnings, log);
+            (Some(telegram), chats)
+        }
+        None => (None, None),
+    };
+    let agent = agent(root.table("agent", &keys::AGENT, log), ctx, log);
+    let scope = site::Scope { ctx, chats };
+    let defaults = match root.table("defaults", &keys::DEFAULTS, log) {
+        Some(mut table) => {
+            let keys = site::Keys::read(&mut table, &scope, log);
+            table.finish(log);
+            keys
+        }
+        None => site::Keys::default(),
+    };
+    let mut names = HashMap::new();
+    let mut sites = Vec::new();
+    for table in root.tables("site", &keys::SITE, log) {
+        sites.extend(site::read(table, &defaults, &mut names, &scope, log));
+    }
+    root.finish(log);
+    if sites.is_empty() {
+        warnings.push(format!("no [[site]] in {}: nothing to watch", ctx.file));
+    }
+    Config {
+        telegram,
+        agent,
+        sites,
+        warnings,
+    }
+}
+
+fn agent(table: Option<Table>, ctx: &Context, log: &mut Log) -> Agent {
+    let mut agent = Agent {
+        state: PathBuf::from("/var/lib/sitemon"),
+        max_connections: 10,
+        idle_connections: 5,
+        idle_timeout: Duration::from_secs(30),
+        commands: 2,
+        ca_file: None,
+        user_agent: concat!("sitemon/", env!("CARGO_PKG_VERSION")).to_owned(),
+    };
+    let Some(mut table) = table else { return agent };
+    // A process usually has 1024 descriptors.
+    let mut count = |key, min, into: &mut usize, log: &mut Log| {
+        if let Some(number) = table.integer(key, min..=1000, log).value() {
+            *into = number as usize;
+        }
+    };
+    count("max_connections", 4, &mut agent.max_connections, log);
+    count("idle_connections", 0, &mut agent.idle_connections, log);
+    count("commands", 1, &mut agent.commands, log);
+    let idle = table.text(
+        "idle_timeout",
+        "a duration in quotes such as \"30s\"",
+        log,
+        |text| value::whole_seconds(text, Duration::from_secs(1), value::LONGEST),
+    );
+    agent.idle_timeout = idle.value().unwrap_or(agent.idle_timeout);
+    agent.state = path(&mut table, "state", ctx, log)
+        .value()
+        .unwrap_or(agent.state);
+    agent.ca_file = path(&mut table, "ca_file", ctx, log).value();
+    let user_agent = table.text("user_agent", "a text in quotes", log, |text| {
+        if text.trim().is_empty() {
+            return Err("is empty; leave it out for the usual one".to_owned());
+        }
+        if !value::is_header_value(text) {
+            return Err("has a line break or another control character in it".to_owned());
+        }
+        Ok(text.to_owned())
+    });
+    agent.user_agent = user_agent.value().unwrap_or(agent.user_agent);
+    table.finish(log);
+    agent
+}
+
+/// A path, made relative to the configuration's directory.
+fn path(table: &mut Table, key: &'static str, ctx: &Context, log: &mut Log) -> Entry<PathBuf> {
+    table.text(key, "a path in quotes", log, |text| {
+        if text.is_empty() || text.contains('\0') {
+            return Err("must be a path".to_owned());
+        }
+        Ok(ctx.dir.join(text))
+    })
+}
+
+fn read_small(path: &Path) -> io::Result<SmallFile> {
+    let file = File::open(path)?;
+    let exposed = file.metadata()?.permissions().mode() & 0o044 != 0;
+    let mut bytes = Vec::new();
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let sound = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + sound.iter().filter(|&&byte| byte == b'\n').count();
+        io::Error::other(format!("line {line} is not UTF-8 text"))
+    })?;
+    Ok(SmallFile { text, exposed })
 }

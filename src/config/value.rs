@@ -11,8 +11,13 @@ use std::time::Duration;
 pub const LONGEST: Duration = Duration::from_secs(10_000 * 86_400);
 
 /// Units of a duration in milliseconds, in the order they are written.
-const UNITS: [(&str, u64); 5] =
-    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
 
 /// Reads `500ms`, `10s`, `5m`, `1h30m`, `14d`: whole numbers, larger units first, each at most once.
 pub fn duration(text: &str) -> Result<Duration, String> {
@@ -34,7 +39,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         }
         rest = &rest[digits.len()..];
         if unit.is_empty() && rest.is_empty() {
-            return Err(wrong(format!("`{}` has no unit (ms, s, m, h or d)", brief(text))));
+            return Err(wrong(format!(
+                "`{}` has no unit (ms, s, m, h or d)",
+                brief(text)
+            )));
         }
         if unit.is_empty() {
             return Err(wrong(format!("`{}` is none", brief(text))));
@@ -78,7 +86,10 @@ pub fn duration_within(text: &str, min: Duration, max: Duration) -> Result<Durat
 pub fn whole_seconds(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
     let value = duration_within(text, min, max)?;
     if value.subsec_nanos() != 0 {
-        return Err(format!("must be whole seconds, not {}", format_duration(value)));
+        return Err(format!(
+            "must be whole seconds, not {}",
+            format_duration(value)
+        ));
     }
     Ok(value)
 }
@@ -102,7 +113,10 @@ pub fn format_duration(duration: Duration) -> String {
 
 /// Reads a set of HTTP status codes such as `200-299,401`, each within 100 to 599.
 pub fn status_set(text: &str) -> Result<StatusSet, String> {
-    let ranges = text.split(',').map(|part| status_range(part.trim())).collect::<Result<_, _>>()?;
+    let ranges = text
+        .split(',')
+        .map(|part| status_range(part.trim()))
+        .collect::<Result<_, _>>()?;
     Ok(StatusSet { ranges })
 }
 
@@ -128,7 +142,9 @@ fn status_range(part: &str) -> Result<(u16, u16), String> {
     };
     let (from, to) = (code(from)?, code(to)?);
     if from > to {
-        return Err(format!("has the range {from}-{to}, which is empty; write {to}-{from}"));
+        return Err(format!(
+            "has the range {from}-{to}, which is empty; write {to}-{from}"
+        ));
     }
     Ok((from, to))
 }
@@ -143,10 +159,7 @@ pub struct BadDollar {
 }
 
 /// `text` with every `$NAME` taken from the environment and every `$$` turned into a dollar sign.
-pub fn expand(
-    text: &str,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<String, Vec<BadDollar>> {
+pub fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String, Vec<BadDollar>> {
     let mut filled = String::with_capacity(text.len());
     let mut bad = Vec::new();
     let mut at = 0;
@@ -166,11 +179,17 @@ pub fn expand(
         };
         at = dollar + 1 + name.len();
         if name.is_empty() {
-            bad.push(BadDollar { range: dollar..at, name: None });
+            bad.push(BadDollar {
+                range: dollar..at,
+                name: None,
+            });
         } else if let Some(value) = env(name) {
             filled.push_str(&value);
         } else {
-            bad.push(BadDollar { range: dollar..at, name: Some(name.to_owned()) });
+            bad.push(BadDollar {
+                range: dollar..at,
+                name: Some(name.to_owned()),
+            });
         }
     }
     filled.push_str(&text[at..]);
@@ -183,7 +202,9 @@ pub fn is_token(text: &str) -> bool {
         !id.is_empty()
             && !key.is_empty()
             && id.bytes().all(|b| b.is_ascii_digit())
-            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+            && key
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
     })
 }
 
@@ -205,9 +226,15 @@ pub fn label(text: &str) -> Result<String, String> {
 /// An HTTP method as it goes over the wire.
 pub fn method(text: &str) -> Result<String, String> {
     if text == "CONNECT" {
-        return Err("cannot be CONNECT: that opens a tunnel and gets no answer to judge".to_owned());
+        return Err(
+            "cannot be CONNECT: that opens a tunnel and gets no answer to judge".to_owned(),
+        );
     }
-    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-' || b == b'_') {
+    if !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_uppercase() || b == b'-' || b == b'_')
+    {
         return Ok(text.to_owned());
     }
     let upper = text.to_ascii_uppercase();
@@ -290,14 +317,26 @@ mod tests {
         let form = "must be a duration such as \"60s\" or \"1h30m\"; ";
         refused("", &format!("{form}it is empty"));
         refused("60", &format!("{form}`60` has no unit (ms, s, m, h or d)"));
-        refused("1h30", &format!("{form}`1h30` has no unit (ms, s, m, h or d)"));
+        refused(
+            "1h30",
+            &format!("{form}`1h30` has no unit (ms, s, m, h or d)"),
+        );
         refused("-5s", &format!("{form}`-5s` is negative"));
         refused("1.5h", &format!("{form}`1.5h` is none"));
         refused("10 s", &format!("{form}`10 s` is none"));
         refused("soon", &format!("{form}`soon` is none"));
-        refused("5min", &format!("{form}`min` is no unit (ms, s, m, h or d)"));
-        refused("30m1h", &format!("{form}in `30m1h` larger units come first, each once"));
-        refused("1s1s", &format!("{form}in `1s1s` larger units come first, each once"));
+        refused(
+            "5min",
+            &format!("{form}`min` is no unit (ms, s, m, h or d)"),
+        );
+        refused(
+            "30m1h",
+            &format!("{form}in `30m1h` larger units come first, each once"),
+        );
+        refused(
+            "1s1s",
+            &format!("{form}in `1s1s` larger units come first, each once"),
+        );
         refused("10001d", "must be at most 10000d");
         refused("99999999999999999999s", "must be at most 10000d");
         refused("18446744073709551615d", "must be at most 10000d");
@@ -311,7 +350,10 @@ mod tests {
         let within = |text| duration_within(text, second, minute);
         assert_eq!(within("1s"), Ok(second));
         assert_eq!(within("1m"), Ok(minute));
-        assert_eq!(within("999ms").unwrap_err(), "must be at least 1s, not 999ms");
+        assert_eq!(
+            within("999ms").unwrap_err(),
+            "must be at least 1s, not 999ms"
+        );
         assert_eq!(within("61s").unwrap_err(), "must be at most 1m, not 1m1s");
         assert_eq!(
             whole_seconds("1500ms", second, minute).unwrap_err(),
@@ -326,12 +368,23 @@ mod tests {
         assert!(set.contains(204) && set.contains(401) && !set.contains(400));
         assert_eq!(status_code(200).unwrap().to_string(), "200");
         let form = "must be codes from 100 to 599 and ranges of them such as \"200-299,401\"; ";
-        for (text, named) in
-            [("", ""), ("99", "99"), ("600", "600"), ("2xx", "2xx"), ("200,", ""), ("+200", "+200")]
-        {
-            assert_eq!(status_set(text).unwrap_err(), format!("{form}`{named}` is none"));
+        for (text, named) in [
+            ("", ""),
+            ("99", "99"),
+            ("600", "600"),
+            ("2xx", "2xx"),
+            ("200,", ""),
+            ("+200", "+200"),
+        ] {
+            assert_eq!(
+                status_set(text).unwrap_err(),
+                format!("{form}`{named}` is none")
+            );
         }
-        assert_eq!(status_code(-200).unwrap_err(), format!("{form}`-200` is none"));
+        assert_eq!(
+            status_code(-200).unwrap_err(),
+            format!("{form}`-200` is none")
+        );
         assert_eq!(
             status_set("299-200").unwrap_err(),
             "has the range 299-200, which is empty; write 200-299"
@@ -346,9 +399,18 @@ mod tests {
         assert_eq!(
             expand("ä$B,$,$1$A_1", &env).unwrap_err(),
             [
-                BadDollar { range: 2..4, name: Some("B".to_owned()) },
-                BadDollar { range: 5..6, name: None },
-                BadDollar { range: 7..8, name: None },
+                BadDollar {
+                    range: 2..4,
+                    name: Some("B".to_owned())
+                },
+                BadDollar {
+                    range: 5..6,
+                    name: None
+                },
+                BadDollar {
+                    range: 7..8,
+                    name: None
+                },
             ]
         );
     }
@@ -356,7 +418,9 @@ mod tests {
     #[test]
     fn tokens_have_the_form_that_botfather_gives() {
         assert!(is_token("123456:ABC-DEF_9"));
-        for bad in ["", ":", "123456:", ":ABC", "abc:ABC", "1:a:b", "1:a b", "1:a/b", " 1:a"] {
+        for bad in [
+            "", ":", "123456:", ":ABC", "abc:ABC", "1:a:b", "1:a b", "1:a/b", " 1:a",
+        ] {
             assert!(!is_token(bad), "{bad}");
         }
     }
@@ -366,10 +430,17 @@ mod tests {
         assert_eq!(method("GET").unwrap(), "GET");
         assert_eq!(method("M-SEARCH").unwrap(), "M-SEARCH");
         let form = "must be a method in capital letters such as \"GET\"";
-        assert_eq!(method("post").unwrap_err(), format!("{form}; did you mean \"POST\"?"));
+        assert_eq!(
+            method("post").unwrap_err(),
+            format!("{form}; did you mean \"POST\"?")
+        );
         assert_eq!(method("").unwrap_err(), form);
         assert_eq!(method("GET /").unwrap_err(), form);
-        assert!(method("CONNECT").unwrap_err().starts_with("cannot be CONNECT"));
+        assert!(
+            method("CONNECT")
+                .unwrap_err()
+                .starts_with("cannot be CONNECT")
+        );
     }
 
     proptest! {

@@ -34,7 +34,11 @@ impl Idle {
             return;
         }
         self.looked = Some(now);
-        while self.ends.front().is_some_and(|&end| now >= end + PRUNED_AFTER) {
+        while self
+            .ends
+            .front()
+            .is_some_and(|&end| now >= end + PRUNED_AFTER)
+        {
             self.ends.pop_front();
         }
     }
@@ -81,7 +85,11 @@ mod tests {
         let mut idle = Idle::default();
         idle.ended(s(0));
         idle.started(s(119_000));
-        assert_eq!(idle.due(), Some(s(120_000)), "too early: still idle for less than 118 s");
+        assert_eq!(
+            idle.due(),
+            Some(s(120_000)),
+            "too early: still idle for less than 118 s"
+        );
         idle.started(s(120_100));
         assert_eq!(idle.due(), None);
     }

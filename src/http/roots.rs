@@ -15,6 +15,8 @@ use std::time::{Duration, Instant, SystemTime};
 const FORGET_AFTER: Duration = Duration::from_secs(12 * 3600);
 /// Nothing is learnt for a host again for this long after it went wrong.
 const AVOID_FOR: Duration = Duration::from_secs(3600);
+/// Learning takes a handshake; a task that was cancelled over it doesn't block the host for ever.
+const LEARN_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 const MOST_HOSTS: usize = 4096;
 /// A private CA's file is parsed quickly: nothing to be gained.
@@ -137,9 +139,14 @@ struct Root {
 enum Entry {
     /// Verified once: to be learnt when asked again.
     Seen,
-    Learning,
-    Known { root: Arc<Root>, until: Instant },
-    Avoid { until: Instant },
+    Known {
+        root: Arc<Root>,
+        until: Instant,
+    },
+    /// Being learnt, or didn't hold: hands off until then.
+    Avoid {
+        until: Instant,
+    },
 }
 
 #[derive(Default)]
@@ -192,10 +199,11 @@ impl Table {
             return false;
         }
         match hosts.hosts.get_mut(host) {
-            Some(Entry::Learning) => false,
             Some(Entry::Known { until, .. } | Entry::Avoid { until }) if now < *until => false,
             Some(entry) => {
-                *entry = Entry::Learning;
+                *entry = Entry::Avoid {
+                    until: now + LEARN_WITHIN,
+                };
                 true
             }
             None => {
@@ -217,12 +225,13 @@ impl Table {
         else {
             return;
         };
-        *entry = match root {
-            Some(root) => Entry::Known {
+        *entry = match (root, &entry) {
+            (Some(_), Entry::Seen) => return,
+            (Some(root), _) => Entry::Known {
                 root,
                 until: now + FORGET_AFTER,
             },
-            None => Entry::Avoid {
+            (None, _) => Entry::Avoid {
                 until: now + AVOID_FOR,
             },
         };
@@ -261,7 +270,10 @@ mod tests {
     fn knowing(table: &mut Table, host: &str, der: &[u8], now: Instant) {
         let bundle = Path::new(BUNDLE);
         table.look(bundle, now, bundle_of(200_000));
-        assert!(!table.verified(bundle, host, now), "the first time is only noted");
+        assert!(
+            !table.verified(bundle, host, now),
+            "the first time is only noted"
+        );
         assert!(table.verified(bundle, host, now));
         table.learn(bundle, host, Some(der), now);
     }
@@ -299,7 +311,10 @@ mod tests {
         table.look(bundle, now + LOOK_EVERY, bundle_of(300_000));
         assert!(table.get(bundle, "a:443", now).is_none());
         table.learn(bundle, "a:443", Some(b"old"), now);
-        assert!(table.get(bundle, "a:443", now).is_none(), "learnt from the old one");
+        assert!(
+            table.get(bundle, "a:443", now).is_none(),
+            "learnt from the old one"
+        );
     }
 
     #[test]

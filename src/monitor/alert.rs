@@ -1,7 +1,8 @@
 //! What is told without being asked, and the words for it (SPEC 5).
 
-use super::text::{bold, escape, lasting};
+use super::text::{MESSAGE_UNITS, bold, escape, lasting, units};
 use super::time::{Moment, Now};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// Older than this when it is sent, an alert says when it happened.
@@ -51,32 +52,24 @@ pub struct Composed {
     pub recovery_of: Option<u32>,
 }
 
-/// Puts the alerts that wait for one chat into words. A down and an up of one incident that both
+/// Puts the alerts that wait for one chat into words, as many as one message may hold. A down and an up of one incident that both
 /// still wait become one line, and its reminders go.
 pub fn compose(waiting: &[&Alert], now: Now) -> Composed {
+    let ended = ended_here(waiting);
     let mut lines: Vec<(String, Vec<u64>)> = Vec::new();
+    let mut used = 0;
     for alert in waiting {
-        let ended_here = |number| {
-            waiting
-                .iter()
-                .any(|a| a.incident == Some(number) && matches!(a.news, News::Up { .. }))
-        };
+        if used > MESSAGE_UNITS {
+            // No message holds more; the rest is for the next one.
+            break;
+        }
         match (&alert.news, alert.incident) {
-            // Told in the line of the recovery.
-            (News::Down { .. } | News::StillDown { .. }, Some(n)) if ended_here(n) => {}
             (News::Up { lasted }, Some(n)) => {
-                let mut covers = vec![alert.id];
-                let mut cause = None;
-                for other in waiting.iter().filter(|a| a.incident == Some(n)) {
-                    match &other.news {
-                        News::Down { cause: c } => {
-                            cause = Some(c);
-                            covers.push(other.id);
-                        }
-                        News::StillDown { .. } => covers.push(other.id),
-                        _ => {}
-                    }
-                }
+                let earlier = ended.get(&n).map_or(&[][..], Vec::as_slice);
+                let cause = earlier.iter().find_map(|a| match &a.news {
+                    News::Down { cause } => Some(cause),
+                    _ => None,
+                });
                 let line = match cause {
                     Some(cause) => format!(
                         "🟢 {} was down for {} and is up again: {} (#{n})",
@@ -84,15 +77,20 @@ pub fn compose(waiting: &[&Alert], now: Now) -> Composed {
                         lasting(*lasted),
                         escape(cause)
                     ),
-                    None => format!(
-                        "🟢 {} is up again after {} (#{n})",
-                        bold(&alert.site),
-                        lasting(*lasted)
-                    ),
+                    None => line_of(alert),
                 };
-                lines.push((line + &when(alert, now), covers));
+                let covers = earlier.iter().map(|a| a.id).chain([alert.id]).collect();
+                let line = line + &when(alert, now);
+                used += units(&line);
+                lines.push((line, covers));
             }
-            _ => lines.push((line_of(alert) + &when(alert, now), vec![alert.id])),
+            // Told in the line of the recovery.
+            _ if merged(alert, &ended) => {}
+            _ => {
+                let line = line_of(alert) + &when(alert, now);
+                used += units(&line);
+                lines.push((line, vec![alert.id]));
+            }
         }
     }
     let only = match waiting {
@@ -106,6 +104,28 @@ pub fn compose(waiting: &[&Alert], now: Now) -> Composed {
             .filter(|a| matches!(a.news, News::Up { .. }))
             .and_then(|a| a.incident),
     }
+}
+
+/// The incidents whose end is among the waiting alerts, with what else waits about each.
+fn ended_here<'a>(waiting: &[&'a Alert]) -> HashMap<u32, Vec<&'a Alert>> {
+    let mut ended: HashMap<u32, Vec<&Alert>> = waiting
+        .iter()
+        .filter(|a| matches!(a.news, News::Up { .. }))
+        .filter_map(|a| Some((a.incident?, Vec::new())))
+        .collect();
+    for alert in waiting {
+        if matches!(alert.news, News::Down { .. } | News::StillDown { .. })
+            && let Some(earlier) = alert.incident.and_then(|n| ended.get_mut(&n))
+        {
+            earlier.push(alert);
+        }
+    }
+    ended
+}
+
+fn merged(alert: &Alert, ended: &HashMap<u32, Vec<&Alert>>) -> bool {
+    matches!(alert.news, News::Down { .. } | News::StillDown { .. })
+        && alert.incident.is_some_and(|n| ended.contains_key(&n))
 }
 
 fn line_of(alert: &Alert) -> String {
@@ -139,13 +159,7 @@ fn when(alert: &Alert, now: Now) -> String {
 
 /// `3 down, 1 up`: the first line of a message about several sites.
 pub fn headline(alerts: &[&Alert]) -> String {
-    let merged = |a: &Alert| {
-        a.incident.is_some_and(|n| {
-            alerts
-                .iter()
-                .any(|b| b.incident == Some(n) && matches!(b.news, News::Up { .. }))
-        })
-    };
+    let ended = ended_here(alerts);
     let mut counts = [
         (0, "down"),
         (0, "still down"),
@@ -155,8 +169,8 @@ pub fn headline(alerts: &[&Alert]) -> String {
     ];
     for alert in alerts {
         let slot = match alert.news {
-            News::Down { .. } if !merged(alert) => 0,
-            News::StillDown { .. } if !merged(alert) => 1,
+            News::Down { .. } if !merged(alert, &ended) => 0,
+            News::StillDown { .. } if !merged(alert, &ended) => 1,
             News::Down { .. } | News::StillDown { .. } => continue,
             News::Slow { .. } => 2,
             News::Up { .. } | News::Fast { .. } => 3,

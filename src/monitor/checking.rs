@@ -87,7 +87,7 @@ impl Monitor {
     /// The id of the message that shows a job has become known, or never will.
     pub(super) fn job_message(&mut self, now: Now, id: u64, chat: i64, message_id: Option<i64>) {
         let shown = match message_id {
-            Some(message_id) if chat != CONSOLE => Shown::Message(message_id),
+            Some(message_id) if chat != CONSOLE && message_id != 0 => Shown::Message(message_id),
             _ => Shown::Nowhere,
         };
         let away = |l: &&mut Listener| l.chat == chat && l.message == Shown::Away;

@@ -27,7 +27,11 @@ pub enum Delivery {
     Sent { message_id: i64 },
     /// Not now: network, 5xx, 401 or 429. `after` is what Telegram asked for (429 `retry_after`, or
     /// 5 minutes for 401); without it the caller backs off.
-    Later { after: Option<Duration>, everywhere: bool, reason: String },
+    Later {
+        after: Option<Duration>,
+        everywhere: bool,
+        reason: String,
+    },
     /// Never: 400 or 403 for this chat.
     Refused { reason: String },
     /// The group became a supergroup (`migrate_to_chat_id`): send it there, from now on.

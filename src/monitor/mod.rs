@@ -65,7 +65,11 @@ pub enum Event {
     Saved,
     SaveFailed { reason: String },
     /// The configuration was read again.
-    Reloaded { sites: Vec<Site>, access: Access },
+    Reloaded {
+        sites: Vec<Site>,
+        access: Access,
+        max_jobs: usize,
+    },
     /// Nothing but time has passed.
     Due,
 }
@@ -188,7 +192,14 @@ impl Monitor {
                 }
             }
             Event::SaveFailed { reason } => self.save_failed(now, &reason),
-            Event::Reloaded { sites, access } => self.reloaded(now, sites, access),
+            Event::Reloaded {
+                sites,
+                access,
+                max_jobs,
+            } => {
+                self.max_jobs = max_jobs.max(1);
+                self.reloaded(now, sites, access);
+            }
             Event::Due => {}
         }
         self.proceed(now);
@@ -314,7 +325,7 @@ impl Monitor {
                 if let Verdict::Bad(cause) = &verdict
                     && !was_down
                 {
-                    self.log(Level::Info, format!("{name}: {cause}; trying again"));
+                    self.log(Level::Debug, format!("{name}: {cause}; trying again"));
                 }
             }
         }
@@ -326,7 +337,7 @@ impl Monitor {
             .incidents
             .open(&site.name, cause.clone(), now.moment());
         self.log(
-            Level::Warn,
+            Level::Info,
             format!("{} is down: {cause} (#{number})", site.name),
         );
         self.saving.now();
@@ -350,7 +361,7 @@ impl Monitor {
         };
         let lasted = ended.length(now);
         self.log(
-            Level::Warn,
+            Level::Info,
             format!(
                 "{} is up again after {} (#{})",
                 site.name,
@@ -366,7 +377,7 @@ impl Monitor {
 
     fn slowed(&mut self, now: Now, at: usize, cause: String) {
         let site = self.sites[at].site.clone();
-        self.log(Level::Warn, format!("{} is slow: {cause}", site.name));
+        self.log(Level::Info, format!("{} is slow: {cause}", site.name));
         let told = !self.muted(&site.name, now.moment());
         self.sites[at].slow_told = told;
         if told {
@@ -391,7 +402,7 @@ impl Monitor {
     }
 
     fn notice(&mut self, now: Now, text: String) {
-        self.log(Level::Warn, text.clone());
+        self.log(Level::Info, text.clone());
         let chats = self.access.chats.clone();
         self.outbox
             .push_alert(News::Notice { text }, "", None, chats, now.moment());

@@ -21,6 +21,8 @@ const LINGER: Duration = Duration::from_secs(1);
 /// While many sites are failing but not judged, a down alert waits for them, at most this long.
 const STORM_HOLD: Duration = Duration::from_secs(60);
 const STORM: usize = 5;
+/// Room for `<b>100 down, 100 up again, …</b>`.
+const HEADLINE_UNITS: usize = 100;
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 /// An answer to a command, or an edit of one.
@@ -234,7 +236,8 @@ impl Outbox {
                 if ready.is_empty() || lane.is_some_and(|l| l.alert_away) {
                     return None;
                 }
-                hold_until(&ready, unsettled).filter(|until| *until > moment)
+                let company = self.expected(*chat);
+                hold_until(&ready, company, unsettled).filter(|until| *until > moment)
             })
             .min()
     }
@@ -327,11 +330,12 @@ impl Outbox {
                 continue;
             }
             let ready = self.alerts_for(chat);
-            if hold_until(&ready, unsettled).is_none_or(|until| until > moment) {
+            let company = self.expected(chat);
+            if hold_until(&ready, company, unsettled).is_none_or(|until| until > moment) {
                 continue;
             }
             let composed = compose(&ready, now);
-            let (html, ids) = first_message(&composed, &headline(&ready));
+            let (html, ids) = first_message(&composed, &ready);
             let incidents = ready
                 .iter()
                 .filter(|a| ids.contains(&a.id))
@@ -368,7 +372,9 @@ impl Outbox {
         match load {
             Load::Alerts { ids, incidents } => {
                 self.strike(chat, &ids);
-                let told = incidents.into_iter().map(|incident| Receipt::Told {
+                // Telegram has it, but we could not read under which id.
+                let known = incidents.into_iter().filter(|_| message_id != 0);
+                let told = known.map(|incident| Receipt::Told {
                     incident,
                     chat,
                     message_id,
@@ -418,6 +424,11 @@ impl Outbox {
             .iter()
             .filter(|a| a.stored && a.chats.contains(&chat))
             .collect()
+    }
+
+    /// Alerts for a chat, those that are being written to disk too.
+    fn expected(&self, chat: i64) -> usize {
+        self.alerts.iter().filter(|a| a.chats.contains(&chat)).count()
     }
 
     /// Bounded, and nothing is dropped in silence: the oldest half becomes one line that counts.
@@ -486,38 +497,37 @@ fn job_receipt(reply: &Reply, message_id: Option<i64>) -> Option<Receipt> {
 
 /// When the alerts of a chat may go: at once when nothing else is about to happen. `None` when
 /// there are none.
-fn hold_until(ready: &[&Alert], unsettled: Unsettled) -> Option<Moment> {
+fn hold_until(ready: &[&Alert], company: usize, unsettled: Unsettled) -> Option<Moment> {
     let oldest = ready.first()?.at;
     let any_down = ready.iter().any(|a| matches!(a.news, News::Down { .. }));
     Some(if any_down && unsettled.suspects >= STORM {
         oldest + STORM_HOLD
-    } else if unsettled.suspects + unsettled.recovering > 0 || ready.len() > 1 {
+    } else if unsettled.suspects + unsettled.recovering > 0 || company > 1 {
         oldest + LINGER
     } else {
         oldest
     })
 }
 
-/// As many lines as fit in one message, and the alerts they cover. A pair that was merged into a
-/// line is covered by it.
-fn first_message(composed: &Composed, headline: &str) -> (String, Vec<u64>) {
-    let mut ids = Vec::new();
+/// As many lines as fit in one message under a headline, and the alerts they cover.
+fn first_message(composed: &Composed, ready: &[&Alert]) -> (String, Vec<u64>) {
+    let mut ids: Vec<u64> = Vec::new();
     let mut lines: Vec<&str> = Vec::new();
-    let mut used = 0;
-    if composed.lines.len() > 1 {
-        lines.push(headline);
-        used += units(headline) + 1;
-    }
+    let mut used = HEADLINE_UNITS;
     for (line, covers) in &composed.lines {
-        let size = units(line) + 1;
-        if !ids.is_empty() && used + size > MESSAGE_UNITS {
+        used += units(line) + 1;
+        if !lines.is_empty() && used > MESSAGE_UNITS {
             break;
         }
-        used += size;
         lines.push(line);
         ids.extend(covers);
     }
-    let html = pack(lines.iter().copied()).into_iter().next().unwrap_or_default();
+    let covered: Vec<&Alert> = ready.iter().copied().filter(|a| ids.contains(&a.id)).collect();
+    let head = headline(&covered);
+    if lines.len() > 1 {
+        lines.insert(0, &head);
+    }
+    let html = pack(lines).into_iter().next().unwrap_or_default();
     (html, ids)
 }
 

@@ -107,7 +107,9 @@ pub struct StatusSet {
 
 impl StatusSet {
     pub fn contains(&self, code: u16) -> bool {
-        self.ranges.iter().any(|&(from, to)| from <= code && code <= to)
+        self.ranges
+            .iter()
+            .any(|&(from, to)| from <= code && code <= to)
     }
 }
 

@@ -197,6 +197,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         #[test]
         fn packed_messages_fit_and_lose_no_short_line(lines in proptest::collection::vec("[a-z<>&\u{1F600}\u{5d0}]{0,300}", 0..80)) {
             let escaped: Vec<String> = lines.iter().map(|l| escape(l)).collect();

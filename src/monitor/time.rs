@@ -23,7 +23,7 @@ impl Now {
 
     /// What the wall clock showed at `moment`, in Unix seconds.
     pub fn wall_at(self, moment: Moment) -> i64 {
-        self.wall - (self.moment().0 - moment.0).div_euclid(1000)
+        self.wall - (self.moment().0 - moment.0 + 500).div_euclid(1000)
     }
 
     /// The moment at which the wall clock showed `wall`. One that lies ahead of a clock that was

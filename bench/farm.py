@@ -1,0 +1,286 @@
+"""What the measurements run on: packages, nginx, certificates, the agent as a process."""
+
+import atexit
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BENCH = ROOT / "bench"
+SYSTEM_ROOTS = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
+
+# Both clients would otherwise send loopback requests through a proxy; and a token is none of ours.
+ENVIRONMENT = {k: v for k, v in os.environ.items()
+               if not k.lower().endswith("_proxy") and not k.startswith("SITEMON_")}
+
+_temp = None
+_processes = []
+
+
+def die(message):
+    sys.exit(f"bench: {message}")
+
+
+def say(message):
+    print(f"bench: {message}", file=sys.stderr, flush=True)
+
+
+def temp():
+    """The directory of this run: gone at exit, with everything that was started."""
+    global _temp
+    if _temp is None:
+        _temp = pathlib.Path(tempfile.mkdtemp(prefix="sitemon-bench."))
+        _temp.chmod(0o755)  # nginx's workers are another user when root runs this
+        atexit.register(_clean_up)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+    return _temp
+
+
+def _clean_up():
+    for process in reversed(_processes):
+        stop(process)
+    shutil.rmtree(_temp, ignore_errors=True)
+
+
+def start(command, log):
+    """Start a process with its output in the file `log`; it is stopped at exit."""
+    with open(log, "ab") as out:
+        process = subprocess.Popen(
+            [str(part) for part in command], env=ENVIRONMENT, cwd=temp(),
+            stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    _processes.append(process)
+    return process
+
+
+def stop(process):
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_for(what, condition, seconds):
+    """Poll `condition` until it gives something true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        result = condition()
+        if result:
+            return result
+        time.sleep(0.02)
+    die(f"{what}: not within {seconds} s")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+# --- packages -----------------------------------------------------------------
+
+def install(*needs):
+    """Install the Debian package of every (package, file that shows it is there)."""
+    missing = [package for package, shown_by in needs if not pathlib.Path(shown_by).exists()]
+    if not missing:
+        return
+    say("installing " + " ".join(missing))
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    # Debian starts an nginx of its own on port 80 unless a policy says no.
+    policy = pathlib.Path("/usr/sbin/policy-rc.d")
+    ours = not policy.exists()
+    script = (
+        "set -e; export DEBIAN_FRONTEND=noninteractive\n"
+        + ("trap 'rm -f %s' EXIT; printf '#!/bin/sh\\nexit 101\\n' >%s; chmod 755 %s\n" % ((policy,) * 3) if ours else "")
+        + "apt-get -qq update; apt-get -qq install -y --no-install-recommends " + " ".join(missing))
+    done = subprocess.run(sudo + ["sh", "-c", script], capture_output=True, text=True)
+    if done.returncode != 0:
+        die("cannot install " + " ".join(missing) + "\n" + done.stderr[-1000:])
+
+
+def build(sitemon):
+    """Build the release binary unless another one was named."""
+    default = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/sitemon"
+    if sitemon is None:
+        say("cargo build --release")
+        if subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT).returncode != 0:
+            die("the build failed")
+        sitemon = default
+    sitemon = pathlib.Path(sitemon).resolve()
+    if not sitemon.is_file():
+        die(f"no binary at {sitemon}")
+    return sitemon
+
+
+def build_floor():
+    floor = temp() / "floor"
+    subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-o", floor, BENCH / "floor.c", "-lcurl"], check=True)
+    return floor
+
+
+# --- certificates -------------------------------------------------------------
+
+def make_certificates(directory):
+    """A test CA (ca.pem) and a server certificate of it for 127.0.0.1 (server.pem, server.key).
+
+    bundle.pem is Debian's roots with the test CA added, as on a real system.
+    """
+    directory.mkdir()
+    (directory / "san").write_text(
+        "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:false\nextendedKeyUsage=serverAuth\n")
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    for command in (
+        ["req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=bench CA", "-days", "30"],
+        ["req", *key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=bench"],
+        ["x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+         "-days", "30", "-extfile", "san", "-out", "server.pem"],
+    ):
+        done = subprocess.run(["openssl", *command], cwd=directory, capture_output=True, text=True)
+        if done.returncode != 0:
+            die("openssl: " + done.stderr)
+    (directory / "bundle.pem").write_bytes(SYSTEM_ROOTS.read_bytes() + (directory / "ca.pem").read_bytes())
+    return directory
+
+
+# --- nginx --------------------------------------------------------------------
+
+NGINX_CONF = """\
+daemon off;
+pid {dir}/pid;
+error_log {dir}/error.log warn;
+worker_processes 1;
+{user}
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
+    uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
+    # Every check is a connection of its own, and over TLS a full handshake.
+    keepalive_timeout 0;
+    ssl_session_cache off;
+    ssl_session_tickets off;
+    ssl_certificate {certificates}/server.pem;
+    ssl_certificate_key {certificates}/server.key;
+    open_file_cache max=10;
+    default_type text/html;
+    server {{
+        listen 127.0.0.1:{http} backlog=4096;
+        listen 127.0.0.1:{https} ssl backlog=4096;
+        root {dir}/www;
+        location / {{ try_files /page.html =404; }}
+    }}
+    server {{
+        listen 127.0.0.1:{counter};
+        location = /counter {{ stub_status; }}
+    }}
+}}
+"""
+
+
+class Nginx:
+    """Debian's nginx: a 4 KiB page at every path, over HTTP and HTTPS, and its own counters."""
+
+    def __init__(self, certificates):
+        directory = temp() / "nginx"
+        (directory / "www").mkdir(parents=True)
+        (directory / "www/page.html").write_text(
+            ("<!doctype html><title>up</title>" + "<p>All is well.</p>\n" * 250)[:4096])
+        self.http, self.https, self.counter = free_port(), free_port(), free_port()
+        (directory / "nginx.conf").write_text(NGINX_CONF.format(
+            dir=directory, certificates=certificates, http=self.http, https=self.https,
+            counter=self.counter, user="user www-data;" if os.geteuid() == 0 else ""))
+        self._asked = 0
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self.process = start(["/usr/sbin/nginx", "-e", directory / "error.log", "-c", directory / "nginx.conf"],
+                             directory / "out.log")
+        wait_for("nginx", self._answers, 10)
+
+    def _answers(self):
+        if self.process.poll() is not None:
+            die("nginx: " + (temp() / "nginx/error.log").read_text()[-1000:])
+        try:
+            return self.counts()
+        except OSError:
+            return None
+
+    def url(self, scheme):
+        """Prefix of the sites' addresses: a number is added."""
+        return f"{scheme}://127.0.0.1:{self.http if scheme == 'http' else self.https}/s"
+
+    def counts(self):
+        """(connections, requests) so far, without our own questions."""
+        text = self._opener.open(f"http://127.0.0.1:{self.counter}/counter", timeout=5).read().decode()
+        self._asked += 1
+        # "Active connections: 1", a line of headings, then " accepts handled requests".
+        connections, _, requests = map(int, text.splitlines()[2].split())
+        return connections - self._asked, requests - self._asked
+
+
+# --- the agent ----------------------------------------------------------------
+
+class Sitemon:
+    """`sitemon run` on a configuration of its own, and what the kernel says about it."""
+
+    def __init__(self, binary, name, config):
+        self.directory = temp() / name
+        self.directory.mkdir()
+        self.log = self.directory / "log"
+        (self.directory / "sitemon.conf").write_text(config)
+        (self.directory / "sitemon.conf").chmod(0o600)
+        self.process = start([binary, "-c", self.directory / "sitemon.conf", "run"], self.log)
+
+    def must_live(self):
+        if self.process.poll() is not None:
+            die(f"sitemon ended with {self.process.returncode}:\n{self.last_lines()}")
+
+    def last_lines(self):
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+
+    def cpu_us(self):
+        """User and system time of all its threads so far, the ended ones too, exact to the ns
+        (the clock of another process: see clock_getcpuclockid(3))."""
+        self.must_live()
+        return time.clock_gettime_ns((~self.process.pid << 3) | 2) / 1000
+
+    def memory(self):
+        """(resident, peak) in KiB."""
+        return self._status("VmRSS"), self._status("VmHWM")
+
+    def threads(self):
+        return self._status("Threads")
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def _status(self, field):
+        self.must_live()
+        for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith(field + ":"):
+                return int(line.split()[1])
+        die(f"no {field} in /proc")
+
+
+def quote(text):
+    """A TOML basic string."""
+    return '"' + str(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def site_config(prefix, sites, interval, ca_file=None):
+    """A sitemon.conf without Telegram: `sites` addresses, the shipped defaults otherwise."""
+    lines = ["[agent]", 'state = "state"']
+    if ca_file:
+        lines.append(f"ca_file = {quote(ca_file)}")
+    lines += ["[defaults]", f'interval = "{interval}s"']
+    for number in range(1, sites + 1):
+        lines += ["[[site]]", f'name = "s{number}"', f"url = {quote(prefix + str(number))}"]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,394 @@
+//! The one owner of the [`Monitor`]: waits for whatever comes first, an event, a due time or a
+//! signal, feeds it to the monitor and carries out the actions that come back.
+//!
+//! One thread runs it all: this loop, a worker for each check permit, two senders and the long
+//! poll are tasks of an executor that ends with it.
+
+mod reload;
+mod tasks;
+mod transport;
+
+use crate::config::Config;
+use crate::http::{Client, Limits};
+use crate::monitor::message::Message;
+use crate::monitor::outbox::Outgoing;
+use crate::monitor::site::Site;
+use crate::monitor::time::{Moment, Now};
+use crate::monitor::{Action, Event, Level, Monitor};
+use crate::state::{self, OpenError, State};
+use crate::vitals::{self, AnswerTimes};
+use async_channel::{Receiver, Sender};
+use async_io::Timer;
+use async_lock::{Semaphore, SemaphoreGuardArc};
+use futures_lite::{FutureExt, StreamExt};
+use smol::{LocalExecutor, Task};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+pub use transport::Terminal;
+use transport::Transport;
+
+/// Running checks get this long to end at shutdown; the whole of it stays under 5 s.
+const GRACE: Duration = Duration::from_millis(4500);
+
+/// What `run` was asked for.
+pub struct Options {
+    pub config: Config,
+    /// Read again on SIGHUP.
+    pub config_path: PathBuf,
+    /// Telegram is the chat, if it is configured; else the terminal is.
+    pub use_telegram: bool,
+    pub terminal: Terminal,
+}
+
+/// Why the agent could not start: a sentence for the user.
+#[derive(Debug)]
+pub struct StartError(pub String);
+
+/// Everything that reaches the loop, stamped with the time it came in where that matters.
+enum Input {
+    Event(Event),
+    /// A command, when it arrived.
+    Asked(Instant, Event),
+    /// A `/check` got its permit, which the loop keeps until the command is done.
+    Admitted { job: u64, permit: SemaphoreGuardArc },
+    /// An answer's request begins: how long the command took.
+    Answering { asked: Moment },
+    Saved(Result<u64, String>),
+    Reload,
+    Stop,
+}
+
+/// A check for a worker.
+struct Order {
+    site: Arc<Site>,
+    fresh: bool,
+}
+
+/// Runs the agent in the foreground until SIGTERM or SIGINT.
+pub fn run(options: Options) -> Result<(), StartError> {
+    let executor = Rc::new(LocalExecutor::new());
+    smol::block_on(executor.run(async {
+        let agent = Agent::start(options, executor.clone())?;
+        agent.run().await;
+        Ok(())
+    }))
+}
+
+struct Agent {
+    executor: Rc<LocalExecutor<'static>>,
+    monitor: Monitor,
+    client: Client,
+    config: Config,
+    config_path: PathBuf,
+    state: Option<State>,
+    transport: Rc<Transport>,
+    /// The long poll or the reader of stdin; dropping it ends it.
+    listener: Option<Task<()>>,
+    started: Instant,
+    input: Receiver<Input>,
+    report: Sender<Input>,
+    healthy: Sender<Order>,
+    hanging: Sender<Order>,
+    alerts: Sender<Outgoing>,
+    answers: Sender<Outgoing>,
+    /// In front of `/check`.
+    commands: Arc<Semaphore>,
+    command_permits: HashMap<u64, SemaphoreGuardArc>,
+    /// Checks that a worker has begun and not ended.
+    active: Rc<Cell<usize>>,
+    answer_times: AnswerTimes,
+    bytes_written: u64,
+}
+
+impl Agent {
+    fn start(
+        options: Options,
+        executor: Rc<LocalExecutor<'static>>,
+    ) -> Result<Agent, StartError> {
+        let Options {
+            config,
+            config_path,
+            use_telegram,
+            terminal,
+        } = options;
+        let started = Instant::now();
+        let client = Client::new(&Limits {
+            max_connections: config.agent.max_connections,
+            idle_connections: config.agent.idle_connections,
+            idle_timeout: config.agent.idle_timeout,
+            user_agent: config.agent.user_agent.clone(),
+            ca_file: config.agent.ca_file.clone(),
+        })
+        .map_err(StartError)?;
+        let (state, trouble) = match State::open(&config.agent.state) {
+            Ok(state) => (Some(state), None),
+            Err(OpenError::InUse(text)) => return Err(StartError(text)),
+            Err(OpenError::Unusable(text)) => (None, Some(text)),
+        };
+        let now = now(started);
+        let transport = Rc::new(Transport::new(&client, &config, use_telegram, terminal));
+        let mut monitor = Monitor::new(
+            config.sites.clone(),
+            transport.access(&config),
+            config.agent.commands,
+            now,
+            seed(),
+        );
+        let mut notices: Vec<String> = Vec::new();
+        if let Some(state) = &state {
+            let loaded = state.load();
+            if let Some(snapshot) = &loaded.snapshot {
+                monitor.restore(snapshot, now);
+            }
+            notices.extend(loaded.damage);
+        }
+        let (report, input) = async_channel::bounded(256);
+        let (healthy, healthy_orders) = async_channel::unbounded();
+        let (hanging, hanging_orders) = async_channel::unbounded();
+        let (alerts, alert_orders) = async_channel::unbounded();
+        let (answers, answer_orders) = async_channel::unbounded();
+        let mut agent = Agent {
+            monitor,
+            commands: Arc::new(Semaphore::new(config.agent.commands)),
+            client,
+            config,
+            config_path,
+            state,
+            transport,
+            listener: None,
+            started,
+            input,
+            report,
+            healthy,
+            hanging,
+            alerts,
+            answers,
+            command_permits: HashMap::new(),
+            active: Rc::new(Cell::new(0)),
+            answer_times: AnswerTimes::default(),
+            bytes_written: 0,
+            executor,
+        };
+        agent.spawn_workers(&healthy_orders, &hanging_orders);
+        agent.spawn_senders(&alert_orders, &answer_orders);
+        agent.spawn_signals()?;
+        agent.listen();
+        if let Some(text) = trouble {
+            agent.feed(Event::SaveFailed { reason: text });
+        }
+        for text in notices {
+            agent.feed(Event::Notice(text));
+        }
+        log::info!(
+            "sitemon {} watches {} sites; alerts go to {}",
+            env!("CARGO_PKG_VERSION"),
+            agent.config.sites.len(),
+            agent.transport.name()
+        );
+        Ok(agent)
+    }
+
+    async fn run(mut self) {
+        let mut timer = Timer::never();
+        let mut stop_at: Option<Instant> = None;
+        self.feed(Event::Due);
+        loop {
+            let due = self
+                .monitor
+                .next_wakeup(now(self.started))
+                .map(|m| self.instant(m));
+            let wake = [due, stop_at].into_iter().flatten().min();
+            match wake {
+                Some(at) => timer.set_at(at),
+                None => timer = Timer::never(),
+            }
+            let input = async { self.input.recv().await.ok() }
+                .or(async {
+                    timer.next().await;
+                    None
+                })
+                .await;
+            match input {
+                Some(Input::Stop) if stop_at.is_some() => break,
+                Some(Input::Stop) => {
+                    log::info!("stopping");
+                    self.monitor.stop();
+                    self.healthy.close();
+                    self.hanging.close();
+                    stop_at = Some(Instant::now() + GRACE);
+                }
+                Some(input) => self.take(input),
+                None => self.feed(Event::Due),
+            }
+            if stop_at.is_some_and(|at| self.active.get() == 0 || Instant::now() >= at) {
+                break;
+            }
+        }
+        self.save_last();
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Event(event) => self.feed(event),
+            Input::Asked(at, event) => self.feed_at(at, event),
+            Input::Admitted { job, permit } => {
+                self.command_permits.insert(job, permit);
+                self.feed(Event::Admitted { job });
+            }
+            Input::Answering { asked } => {
+                let moment = now(self.started).moment();
+                self.answer_times.add(moment.since(asked));
+            }
+            Input::Saved(Ok(bytes)) => {
+                self.bytes_written += bytes;
+                self.feed(Event::Saved);
+            }
+            Input::Saved(Err(reason)) => self.feed(Event::SaveFailed { reason }),
+            Input::Reload => self.reload(),
+            Input::Stop => {}
+        }
+    }
+
+    fn feed(&mut self, event: Event) {
+        self.feed_at(Instant::now(), event);
+    }
+
+    /// Feeds one event and does everything that comes of it.
+    fn feed_at(&mut self, at: Instant, event: Event) {
+        let mut now = now(self.started);
+        // A command's time is that of its arrival, not of our getting round to it.
+        now.uptime = at.saturating_duration_since(self.started);
+        for action in self.monitor.handle(now, event) {
+            self.perform(action);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Check {
+                site,
+                fresh,
+                hanging,
+            } => {
+                let queue = if hanging { &self.hanging } else { &self.healthy };
+                // Closed at shutdown: then no check is started.
+                let _ = queue.try_send(Order { site, fresh });
+            }
+            Action::Send(outgoing) => {
+                let queue = if outgoing.alert {
+                    &self.alerts
+                } else {
+                    &self.answers
+                };
+                let _ = queue.try_send(outgoing);
+            }
+            Action::Save => self.save(),
+            Action::Admit { job } => self.admit(job),
+            Action::Dismiss { job } => {
+                self.command_permits.remove(&job);
+            }
+            Action::Measure { chat, asked } => {
+                let mut vitals = vitals::read();
+                vitals.uptime = self.started.elapsed();
+                vitals.max_connections = self.config.agent.max_connections;
+                vitals.answers = self.answer_times.percentiles();
+                vitals.bytes_written = self.bytes_written;
+                self.feed(Event::Measured {
+                    chat,
+                    asked,
+                    vitals: Box::new(vitals),
+                });
+            }
+            Action::Log(Level::Warn, text) => log::warn!("{text}"),
+            Action::Log(Level::Info, text) => log::info!("{text}"),
+            Action::Log(Level::Debug, text) => log::debug!("{text}"),
+        }
+    }
+
+    /// Writes the snapshot off the loop: fsync may take seconds on flash. The monitor asks for one
+    /// write at a time.
+    fn save(&mut self) {
+        let Some(state) = &self.state else {
+            let reason = "there is no state directory".to_owned();
+            let report = self.report.clone();
+            self.executor
+                .spawn(async move {
+                    let _ = report.send(Input::Saved(Err(reason))).await;
+                })
+                .detach();
+            return;
+        };
+        let snapshot = self.monitor.snapshot(now(self.started));
+        let dir = state.dir().to_owned();
+        let report = self.report.clone();
+        self.executor
+            .spawn(async move {
+                let result = smol::unblock(move || state::write(&dir, &snapshot)).await;
+                let result = result.map_err(|e| state::reason(&e));
+                let _ = report.send(Input::Saved(result)).await;
+            })
+            .detach();
+    }
+
+    fn save_last(&mut self) {
+        if let Some(state) = &self.state {
+            let snapshot = self.monitor.snapshot(now(self.started));
+            if let Err(e) = state::write(state.dir(), &snapshot) {
+                log::warn!("the state could not be written: {}", state::reason(&e));
+            }
+        }
+    }
+
+    /// A `/check` waits for its permit without holding anything else up.
+    fn admit(&self, job: u64) {
+        let (commands, report) = (self.commands.clone(), self.report.clone());
+        self.executor
+            .spawn(async move {
+                let permit = commands.acquire_arc().await;
+                let _ = report.send(Input::Admitted { job, permit }).await;
+            })
+            .detach();
+    }
+
+    fn instant(&self, moment: Moment) -> Instant {
+        self.started + Duration::from_millis(u64::try_from(moment.0).unwrap_or(0))
+    }
+}
+
+/// Both clocks.
+fn now(started: Instant) -> Now {
+    Now {
+        uptime: started.elapsed(),
+        wall: wall(),
+    }
+}
+
+/// Unix seconds.
+fn wall() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// Jitter need not be secret, only different from one agent to the next.
+fn seed() -> u64 {
+    let nanos = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_nanos() as u64);
+    nanos ^ (u64::from(std::process::id()) << 32)
+}
+
+/// A message of the agent that bypasses the monitor: `say`, `pair`.
+pub fn plain_message(chat: i64, text: &str) -> Message {
+    Message {
+        chat,
+        html: crate::monitor::text::escape(text),
+        silent: false,
+        reply_to: None,
+        edit: None,
+    }
+}
+

@@ -1,0 +1,83 @@
+//! SIGHUP: the file is read again; a bad one changes nothing but is said.
+
+use super::Agent;
+use crate::config;
+use crate::monitor::Event;
+use async_lock::Semaphore;
+use std::sync::Arc;
+
+impl Agent {
+    pub(super) fn reload(&mut self) {
+        let env = |name: &str| std::env::var(name).ok();
+        let new = match config::load(&self.config_path, &env) {
+            Ok(new) => new,
+            Err(mistakes) => {
+                log::error!("{mistakes}");
+                self.feed(Event::Notice(format!(
+                    "sitemon.conf was read again and has mistakes; the old one goes on. {mistakes}"
+                )));
+                return;
+            }
+        };
+        for warning in &new.warnings {
+            log::warn!("{warning}");
+        }
+        let mut restart = Vec::new();
+        let (old, agent) = (&self.config.agent, &new.agent);
+        for (changed, key) in [
+            (old.state != agent.state, "state"),
+            (old.max_connections != agent.max_connections, "max_connections"),
+            (old.idle_connections != agent.idle_connections, "idle_connections"),
+            (old.idle_timeout != agent.idle_timeout, "idle_timeout"),
+        ] {
+            if changed {
+                restart.push(format!("`{key}`"));
+            }
+        }
+        match (&self.config.telegram, &new.telegram) {
+            _ if self.transport.is_console() && new.telegram.is_none() => {}
+            (None, Some(_)) | (Some(_), None) => restart.push("`[telegram]`".to_owned()),
+            _ => {}
+        }
+        if agent.commands != old.commands {
+            // Those that run keep their permits of the old one.
+            self.commands = Arc::new(Semaphore::new(agent.commands));
+        }
+        self.client
+            .reconfigure(agent.user_agent.clone(), agent.ca_file.clone());
+        if !self.transport.is_console()
+            && let (Some(before), Some(after)) = (&self.config.telegram, &new.telegram)
+            && (&before.token, &before.api, before.poll) != (&after.token, &after.api, after.poll)
+        {
+            self.transport.replace(&self.client, after);
+            self.listen();
+        }
+        let access = if new.telegram.is_some() || self.transport.is_console() {
+            self.transport.access(&new)
+        } else {
+            self.transport.access(&self.config)
+        };
+        let mut config = new;
+        // What needs a restart stays as it is.
+        config.agent.state = self.config.agent.state.clone();
+        config.agent.max_connections = self.config.agent.max_connections;
+        config.agent.idle_connections = self.config.agent.idle_connections;
+        config.agent.idle_timeout = self.config.agent.idle_timeout;
+        if config.telegram.is_none() != self.config.telegram.is_none() {
+            config.telegram = self.config.telegram.clone();
+        }
+        self.feed(Event::Reloaded {
+            sites: config.sites.clone(),
+            access,
+            max_jobs: config.agent.commands,
+        });
+        self.config = config;
+        log::info!("{} was read again", self.config_path.display());
+        if !restart.is_empty() {
+            self.feed(Event::Notice(format!(
+                "sitemon.conf was read again. A change of {} wants a restart.",
+                restart.join(", ")
+            )));
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The tasks around the loop: check workers, senders, the listener, signals. All are started once
+//! and none is made for a check.
+
+use super::{Agent, Input, Order, StartError};
+use crate::check;
+use crate::monitor::Event;
+use crate::monitor::outbox::Outgoing;
+use async_channel::Receiver;
+use async_signal::{Signal, Signals};
+use futures_lite::{FutureExt, StreamExt, future};
+use std::time::Instant;
+
+impl Agent {
+    /// One worker for each check permit. Sites whose last check ran into its timeout are served by
+    /// the first half of them only, so that they cannot make the others late (a bulkhead).
+    pub(super) fn spawn_workers(&self, healthy: &Receiver<Order>, hanging: &Receiver<Order>) {
+        let permits = self.client.check_permits();
+        for number in 0..permits {
+            let takes_hanging = number < (permits / 2).max(1);
+            let (healthy, hanging) = (healthy.clone(), hanging.clone());
+            let (client, report) = (self.client.clone(), self.report.clone());
+            let active = self.active.clone();
+            let work = async move {
+                loop {
+                    let order = if takes_hanging {
+                        future::race(healthy.recv(), hanging.recv()).await
+                    } else {
+                        healthy.recv().await
+                    };
+                    let Ok(Order { site, fresh }) = order else {
+                        return;
+                    };
+                    active.set(active.get() + 1);
+                    let outcome = check::guarded(check::run(&client, &site, fresh)).await;
+                    active.set(active.get() - 1);
+                    let event = Event::Checked {
+                        site: site.name.clone(),
+                        outcome,
+                    };
+                    if report.send(Input::Event(event)).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            self.executor.spawn(work).detach();
+        }
+        let client = self.client.clone();
+        self.executor
+            .spawn(async move { client.tidy().await })
+            .detach();
+    }
+
+    /// Two senders: one takes answers only, so that a stalled alert never holds up `/status`.
+    pub(super) fn spawn_senders(&self, alerts: &Receiver<Outgoing>, answers: &Receiver<Outgoing>) {
+        for answers_only in [true, false] {
+            let (alerts, answers) = (alerts.clone(), answers.clone());
+            let (transport, report) = (self.transport.clone(), self.report.clone());
+            let send = async move {
+                loop {
+                    let outgoing = if answers_only {
+                        answers.recv().await
+                    } else {
+                        future::race(alerts.recv(), answers.recv()).await
+                    };
+                    let Ok(outgoing) = outgoing else {
+                        return;
+                    };
+                    if let Some(asked) = outgoing.asked {
+                        let _ = report.send(Input::Answering { asked }).await;
+                    }
+                    let delivery = transport.send(&outgoing.message).await;
+                    let event = Event::Delivered {
+                        id: outgoing.id,
+                        delivery,
+                    };
+                    if report.send(Input::Event(event)).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            self.executor.spawn(send).detach();
+        }
+    }
+
+    /// Starts to listen for commands, in place of the listener that was there.
+    pub(super) fn listen(&mut self) {
+        let (transport, report) = (self.transport.clone(), self.report.clone());
+        let offset = self.monitor.last_update().map(|last| last + 1);
+        let listen = async move {
+            let (events, incoming) = async_channel::bounded(16);
+            let forward = async {
+                while let Ok(event) = incoming.recv().await {
+                    if report.send(Input::Asked(Instant::now(), event)).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            transport.listen(offset, events).or(forward).await;
+        };
+        self.listener = Some(self.executor.spawn(listen));
+    }
+
+    pub(super) fn spawn_signals(&self) -> Result<(), StartError> {
+        let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])
+            .map_err(|e| StartError(format!("cannot listen for signals: {e}")))?;
+        let report = self.report.clone();
+        let watch = async move {
+            while let Some(signal) = signals.next().await {
+                let input = match signal {
+                    Ok(Signal::Hup) => Input::Reload,
+                    Ok(_) => Input::Stop,
+                    Err(_) => continue,
+                };
+                if report.send(input).await.is_err() {
+                    return;
+                }
+            }
+        };
+        self.executor.spawn(watch).detach();
+        Ok(())
+    }
+}

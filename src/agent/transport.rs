@@ -1,0 +1,141 @@
+//! Which chat it is: Telegram or the terminal. The monitor does not know the difference.
+
+use crate::chat::console;
+use crate::chat::html::plain;
+use crate::chat::telegram::{PollEvent, Settings, Telegram};
+use crate::config::Config;
+use crate::http::Client;
+use crate::monitor::Event;
+use crate::monitor::command::{Access, COMMANDS};
+use crate::monitor::message::{Delivery, Message};
+use async_channel::Sender;
+use futures_lite::FutureExt;
+use std::cell::RefCell;
+
+pub(super) struct Transport {
+    /// `None`: the terminal. Replaced when a reload changes token or server.
+    telegram: RefCell<Option<Telegram>>,
+    terminal: Terminal,
+}
+
+/// What takes the place of Telegram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Terminal {
+    /// Messages on stdout, commands from stdin.
+    Chat,
+    /// Nobody is there: messages go to the log.
+    Log,
+}
+
+impl Transport {
+    pub(super) fn new(client: &Client, config: &Config, use_telegram: bool, terminal: Terminal) -> Transport {
+        let settings = config.telegram.as_ref().filter(|_| use_telegram);
+        Transport {
+            telegram: RefCell::new(settings.map(|t| telegram(client, t))),
+            terminal,
+        }
+    }
+
+    pub(super) fn is_console(&self) -> bool {
+        self.telegram.borrow().is_none()
+    }
+
+    pub(super) fn replace(&self, client: &Client, settings: &crate::config::Telegram) {
+        *self.telegram.borrow_mut() = Some(telegram(client, settings));
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        match (self.is_console(), self.terminal) {
+            (false, _) => "Telegram",
+            (true, Terminal::Chat) => "this terminal",
+            (true, Terminal::Log) => "this log",
+        }
+    }
+
+    /// Who gets the alerts and may give commands.
+    pub(super) fn access(&self, config: &Config) -> Access {
+        match &config.telegram {
+            Some(t) if !self.is_console() => Access {
+                chats: t.chats.clone(),
+                users: t.users.clone(),
+            },
+            _ => Access::console(),
+        }
+    }
+
+    pub(super) async fn send(&self, message: &Message) -> Delivery {
+        let telegram = self.telegram.borrow().clone();
+        match telegram {
+            Some(telegram) => telegram.send(message).await,
+            None => {
+                match self.terminal {
+                    Terminal::Chat => console::print(message),
+                    Terminal::Log => log::warn!("{}", plain(&message.html)),
+                }
+                Delivery::Sent { message_id: 0 }
+            }
+        }
+    }
+
+    /// Passes on what people write, for ever.
+    pub(super) async fn listen(&self, offset: Option<i64>, events: Sender<Event>) {
+        let telegram = self.telegram.borrow().clone();
+        match telegram {
+            Some(telegram) => {
+                let (updates, incoming) = async_channel::bounded(4);
+                let poll = async { telegram.poll(offset, &COMMANDS, &updates).await };
+                let forward = async {
+                    while let Ok(event) = incoming.recv().await {
+                        for event in translate(event) {
+                            if events.send(event).await.is_err() {
+                                return;
+                            }
+                        }
+                    }
+                };
+                poll.or(forward).await;
+            }
+            None => {
+                if self.terminal == Terminal::Chat {
+                    let (lines, incoming) = async_channel::bounded(4);
+                    let read = async { console::read_lines(&lines, super::wall).await };
+                    let forward = async {
+                        while let Ok(update) = incoming.recv().await {
+                            if events.send(Event::Update(update)).await.is_err() {
+                                return;
+                            }
+                        }
+                    };
+                    futures_lite::future::zip(
+                        async {
+                            read.await;
+                            lines.close();
+                        },
+                        forward,
+                    )
+                    .await;
+                }
+                futures_lite::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+fn telegram(client: &Client, settings: &crate::config::Telegram) -> Telegram {
+    Telegram::new(
+        client.clone(),
+        Settings {
+            token: settings.token.clone(),
+            api: settings.api.clone(),
+            poll: settings.poll,
+        },
+    )
+}
+
+fn translate(event: PollEvent) -> Vec<Event> {
+    match event {
+        PollEvent::Updates(updates) => updates.into_iter().map(Event::Update).collect(),
+        PollEvent::Bot { username } => vec![Event::Bot { username }],
+        PollEvent::Notice(text) => vec![Event::Notice(text)],
+    }
+}

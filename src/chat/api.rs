@@ -1,0 +1,211 @@
+//! Judges the Bot API's answers: a result, a refusal, something that can't be read, or nobody there.
+
+use super::json::{self, Flaw};
+use super::shapes::{Envelope, RawMe, RawMessage, RawSent, RawUpdate, RawUpdates};
+use crate::http::{Answer, CallError};
+use crate::monitor::message::{Incoming, Update};
+use crate::secret::Secret;
+use nanoserde::DeJson;
+use std::fmt;
+use std::time::Duration;
+
+/// The longest `retry_after` that is believed.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Why a method of the Bot API gave no result. The texts never hold the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApiError {
+    /// No answer, or one that isn't the Bot API's (a captive portal, a proxy's 502).
+    Unreachable { text: String },
+    /// `ok` was false.
+    Refused(Refusal),
+    /// The Bot API answered, but it can't be read or is over 1 MiB.
+    Unreadable(Unreadable),
+}
+
+/// `ok: false`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// `error_code`; the HTTP status when it is missing.
+    pub code: i64,
+    /// Telegram's own words.
+    pub description: String,
+    /// `parameters.retry_after`, 1 s to a day.
+    pub retry_after: Option<Duration>,
+    /// `parameters.migrate_to_chat_id`.
+    pub migrate_to: Option<i64>,
+}
+
+/// What could still be learnt from an answer that can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// It ends too early and may be whole the next time.
+    pub cut_off: bool,
+    /// It begins with `"ok":true`.
+    pub ok: bool,
+    /// The first `update_id` in it.
+    pub update_id: Option<i64>,
+    /// The first `message_id` in it.
+    pub message_id: Option<i64>,
+}
+
+impl ApiError {
+    /// Telegram refuses the token: 401, or 404 for one that isn't even formed like a token.
+    pub fn is_unauthorised(&self) -> bool {
+        matches!(
+            self,
+            ApiError::Refused(Refusal {
+                code: 401 | 404,
+                ..
+            })
+        )
+    }
+
+    /// The same with `secret` taken out of every text.
+    pub(super) fn scrubbed(self, secret: &Secret) -> ApiError {
+        match self {
+            ApiError::Unreachable { text } => ApiError::Unreachable {
+                text: secret.scrub(&text),
+            },
+            ApiError::Refused(refusal) => ApiError::Refused(Refusal {
+                description: secret.scrub(&refusal.description),
+                ..refusal
+            }),
+            ApiError::Unreadable(_) => self,
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ApiError::Unreachable { text } => f.write_str(text),
+            ApiError::Refused(refusal) => write!(f, "{} ({})", refusal.description, refusal.code),
+            ApiError::Unreadable(Unreadable { cut_off: true, .. }) => {
+                f.write_str("Telegram's answer was cut off")
+            }
+            ApiError::Unreadable(_) => f.write_str("Telegram's answer can't be read"),
+        }
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+/// The result of `getMe`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Me {
+    pub id: i64,
+    /// Without `@`.
+    pub username: String,
+}
+
+/// Judges an answer of `getMe`.
+pub fn read_me(outcome: Result<Answer, CallError>) -> Result<Me, ApiError> {
+    let RawMe { result } = read(outcome)?;
+    Ok(Me {
+        id: result.id,
+        username: result.username,
+    })
+}
+
+/// Judges an answer of `getUpdates`. An update of an unknown kind comes without a message.
+pub fn read_updates(outcome: Result<Answer, CallError>) -> Result<Vec<Update>, ApiError> {
+    let RawUpdates { result } = read(outcome)?;
+    Ok(result.into_iter().map(update).collect())
+}
+
+/// Judges an answer of `sendMessage` or `editMessageText`: the message's id.
+pub fn read_message_id(outcome: Result<Answer, CallError>) -> Result<i64, ApiError> {
+    let RawSent { result } = read(outcome)?;
+    Ok(result.message_id)
+}
+
+/// Judges an answer whose result is of no interest.
+pub fn read_done(outcome: Result<Answer, CallError>) -> Result<(), ApiError> {
+    read::<Envelope>(outcome).map(|_| ())
+}
+
+fn read<T: DeJson>(outcome: Result<Answer, CallError>) -> Result<T, ApiError> {
+    let answer = match outcome {
+        Ok(answer) => answer,
+        Err(CallError::Failed(failure)) => {
+            return Err(ApiError::Unreachable {
+                text: failure.detail,
+            });
+        }
+        Err(CallError::TooLarge(start)) => {
+            return Err(unreadable(
+                &start,
+                Flaw::Malformed,
+                "an answer over 1 MiB".into(),
+            ));
+        }
+    };
+    let stranger = || {
+        format!(
+            "HTTP {} with an answer that is not the Bot API's",
+            answer.status
+        )
+    };
+    match json::read::<Envelope>(&answer.body) {
+        Ok(envelope) if envelope.ok => {
+            json::read(&answer.body).map_err(|flaw| unreadable(&answer.body, flaw, stranger()))
+        }
+        Ok(envelope) => Err(ApiError::Refused(refusal(envelope, answer.status))),
+        // What matters of a refusal is its code.
+        Err(_) if answer.status != 200 => Err(ApiError::Unreachable { text: stranger() }),
+        Err(flaw) => Err(unreadable(&answer.body, flaw, stranger())),
+    }
+}
+
+fn refusal(envelope: Envelope, status: u16) -> Refusal {
+    let parameters = envelope.parameters.unwrap_or_default();
+    let retry_after = parameters
+        .retry_after
+        .and_then(|seconds| u64::try_from(seconds).ok());
+    Refusal {
+        code: envelope.error_code.unwrap_or(status.into()),
+        description: envelope
+            .description
+            .unwrap_or_else(|| "no reason given".into()),
+        retry_after: retry_after
+            .map(|seconds| Duration::from_secs(seconds.max(1)).min(LONGEST_WAIT)),
+        migrate_to: parameters.migrate_to_chat_id,
+    }
+}
+
+/// An answer that can't be read is Telegram's if it at least begins like an object; else it is a
+/// `stranger`'s.
+fn unreadable(body: &[u8], flaw: Flaw, stranger: String) -> ApiError {
+    let start = body.trim_ascii_start();
+    if !start.starts_with(b"{") {
+        return ApiError::Unreachable { text: stranger };
+    }
+    let compact = start.iter().copied().filter(|b| !b.is_ascii_whitespace());
+    ApiError::Unreadable(Unreadable {
+        cut_off: flaw == Flaw::CutOff,
+        ok: compact.take(10).eq(*br#"{"ok":true"#),
+        update_id: json::dig_number(start, "update_id"),
+        message_id: json::dig_number(start, "message_id"),
+    })
+}
+
+fn update(raw: RawUpdate) -> Update {
+    Update {
+        id: raw.update_id.0,
+        message: raw.message.and_then(incoming),
+    }
+}
+
+fn incoming(raw: RawMessage) -> Option<Incoming> {
+    Some(Incoming {
+        chat: raw.chat?.id,
+        user: raw.from.map(|user| user.id),
+        text: raw.text?,
+        date: raw.date?,
+    })
+}
+
+#[cfg(test)]
+#[path = "api_tests.rs"]
+mod tests;

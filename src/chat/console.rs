@@ -1,0 +1,273 @@
+//! The terminal as chat: lines of stdin are commands, messages go to stdout as plain text.
+
+use super::html;
+use crate::monitor::message::{CONSOLE, Incoming, Message, Update};
+use async_channel::Sender;
+use async_io::Async;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+
+/// Bytes of a line that are kept.
+const LONGEST_LINE: usize = 4096;
+
+/// Hands each line of stdin to `events` as a command of chat [`CONSOLE`], and returns at the end of
+/// input. `now` gives the wall clock in Unix seconds.
+pub async fn read_lines(events: &Sender<Update>, now: impl Fn() -> i64) {
+    let ended = match io::stdin().as_fd().try_clone_to_owned() {
+        Ok(stdin) => read_from(File::from(stdin), events, now).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = ended {
+        log::debug!("stdin can no longer be read: {error}");
+    }
+}
+
+/// Writes the text of `message` to stdout and ends the line. A stdout that is closed or full is
+/// nobody's concern.
+pub fn print(message: &Message) {
+    let text = text_of(message);
+    let mut stdout = io::stdout().lock();
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+}
+
+/// Control characters may come from a site and must not steer the terminal.
+fn text_of(message: &Message) -> String {
+    let mut text = html::plain(&message.html);
+    text.retain(|c| c == '\n' || !c.is_control());
+    text.push('\n');
+    text
+}
+
+/// Needs no thread and leaves the flags of the file, which other processes may share, alone: it is
+/// read only when it is readable, and then once.
+async fn read_from(file: File, events: &Sender<Update>, now: impl Fn() -> i64) -> io::Result<()> {
+    let source = Source::new(file)?;
+    let mut lines = Lines::default();
+    let mut count = 0;
+    let mut buffer = [0; 1024];
+    loop {
+        let length = match source.read(&mut buffer).await {
+            Ok(length) => length,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+                ) =>
+            {
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let texts = match length {
+            0 => lines.end().into_iter().collect(),
+            _ => lines.push(&buffer[..length]),
+        };
+        for text in texts {
+            count += 1;
+            let message = Incoming {
+                chat: CONSOLE,
+                user: None,
+                text,
+                date: now(),
+            };
+            if events
+                .send(Update {
+                    id: count,
+                    message: Some(message),
+                })
+                .await
+                .is_err()
+            {
+                return Ok(());
+            }
+        }
+        if length == 0 {
+            return Ok(());
+        }
+    }
+}
+
+enum Source {
+    /// Terminals, pipes, sockets.
+    Polled(Async<File>),
+    /// Regular files and `/dev/null`, which epoll refuses (EPERM): they never block.
+    Plain(File),
+}
+
+impl Source {
+    fn new(file: File) -> io::Result<Source> {
+        let spare = file.try_clone()?;
+        match Async::new_nonblocking(file) {
+            Ok(polled) => Ok(Source::Polled(polled)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Ok(Source::Plain(spare))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut file = match self {
+            Source::Polled(polled) => {
+                polled.readable().await?;
+                polled.get_ref()
+            }
+            Source::Plain(file) => file,
+        };
+        file.read(buffer)
+    }
+}
+
+/// Cuts a stream of bytes into lines; blank ones are left out.
+#[derive(Default)]
+struct Lines {
+    /// The line that has not ended yet, its first [`LONGEST_LINE`] bytes and one more if it is longer.
+    partial: Vec<u8>,
+}
+
+impl Lines {
+    fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for piece in bytes.split_inclusive(|&b| b == b'\n') {
+            let (text, ended) = match piece.split_last() {
+                Some((b'\n', text)) => (text, true),
+                _ => (piece, false),
+            };
+            let room = LONGEST_LINE + 1 - self.partial.len();
+            self.partial
+                .extend_from_slice(&text[..text.len().min(room)]);
+            if ended {
+                lines.extend(self.end());
+            }
+        }
+        lines
+    }
+
+    /// The line as it stands, if there is anything in it.
+    fn end(&mut self) -> Option<String> {
+        let line = std::mem::take(&mut self.partial);
+        let mut kept = line.get(..LONGEST_LINE).unwrap_or(&line);
+        if kept.len() < line.len()
+            && let Err(error) = std::str::from_utf8(kept)
+            && error.error_len().is_none()
+        {
+            // The cut went through a character.
+            kept = &kept[..error.valid_up_to()];
+        }
+        let text = String::from_utf8_lossy(kept);
+        let text = text.strip_suffix('\r').unwrap_or(&text);
+        (!text.trim().is_empty()).then(|| text.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_lite::future::{block_on, zip};
+    use proptest::prelude::*;
+    use std::os::fd::OwnedFd;
+
+    fn lines(pieces: &[&[u8]]) -> Vec<String> {
+        let mut lines = Lines::default();
+        let mut all: Vec<String> = pieces.iter().flat_map(|piece| lines.push(piece)).collect();
+        all.extend(lines.end());
+        all
+    }
+
+    #[test]
+    fn lines_are_whole_however_they_arrive() {
+        assert_eq!(
+            lines(&[b"/sta", b"tus\n/li", b"st\r\n\n \n", b"/help"]),
+            ["/status", "/list", "/help"]
+        );
+    }
+
+    #[test]
+    fn a_long_line_is_cut_between_characters_and_the_next_is_whole() {
+        let long = format!("a{}\n/status\n", "é".repeat(5000));
+        let cut = lines(&[long.as_bytes()]);
+        assert_eq!(cut[0], format!("a{}", "é".repeat(2047)));
+        assert_eq!(cut[1], "/status");
+        let exact = "x".repeat(4096);
+        assert_eq!(lines(&[exact.as_bytes(), b"\n"]), [exact]);
+    }
+
+    #[test]
+    fn invalid_utf8_is_replaced() {
+        assert_eq!(
+            lines(&[b"/mute \xff\xfe x\n"]),
+            ["/mute \u{fffd}\u{fffd} x"]
+        );
+    }
+
+    #[test]
+    fn a_pipe_is_read_to_its_end_as_lines_of_the_console() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let (events, updates) = async_channel::unbounded();
+        let reading = async {
+            read_from(File::from(OwnedFd::from(reader)), &events, || 1_770_000_000)
+                .await
+                .unwrap();
+            events.close();
+        };
+        let talking = async {
+            writer.write_all(b"/status\n/ch").unwrap();
+            let first = updates.recv().await.unwrap();
+            writer.write_all(b"eck").unwrap();
+            drop(writer);
+            let second = updates.recv().await.unwrap();
+            assert!(updates.recv().await.is_err());
+            (first, second)
+        };
+        let ((), (first, second)) = block_on(zip(reading, talking));
+        let command = |id, text: &str| Update {
+            id,
+            message: Some(Incoming {
+                chat: CONSOLE,
+                user: None,
+                text: text.into(),
+                date: 1_770_000_000,
+            }),
+        };
+        assert_eq!(
+            (first, second),
+            (command(1, "/status"), command(2, "/check"))
+        );
+    }
+
+    #[test]
+    fn files_that_epoll_refuses_are_read_all_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("commands");
+        std::fs::write(&path, "/status\n/list\n").unwrap();
+        for (path, count) in [(path.as_path(), 2), ("/dev/null".as_ref(), 0)] {
+            let (events, updates) = async_channel::unbounded();
+            block_on(read_from(File::open(path).unwrap(), &events, || 0)).unwrap();
+            assert_eq!(updates.len(), count);
+        }
+    }
+
+    #[test]
+    fn what_is_printed_is_plain_and_cannot_steer_the_terminal() {
+        let message = Message {
+            chat: CONSOLE,
+            html: "<b>blog</b> is down:\n\u{1b}[2J1 &lt; 2".into(),
+            silent: false,
+            reply_to: None,
+            edit: None,
+        };
+        assert_eq!(text_of(&message), "blog is down:\n[2J1 < 2\n");
+    }
+
+    proptest! {
+        #[test]
+        fn lines_do_not_depend_on_the_pieces(text in "[ab\r\n ]{0,40}", cut in 0..40usize) {
+            let bytes = text.as_bytes();
+            let cut = cut.min(bytes.len());
+            prop_assert_eq!(lines(&[&bytes[..cut], &bytes[cut..]]), lines(&[bytes]));
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Checks: one protocol a file, one [`Outcome`] whatever happens.
+
+mod body;
+mod explain;
+mod http;
+mod redirect;
+#[cfg(test)]
+mod tests;
+
+use crate::http::Client;
+use crate::monitor::outcome::{FailureKind, Outcome};
+use crate::monitor::site::{Check, Site};
+use futures_lite::FutureExt;
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+
+/// Checks `site` once. Waits for a permit first, for as long as it takes; only then does the one
+/// deadline, `site.timeout`, begin. `fresh`: a retry after a failure, never on a connection that
+/// is open already.
+pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
+    let permit = client.check_permit().await;
+    match &site.check {
+        Check::Http(check) => http::run(client, site, check, fresh, permit).await,
+    }
+}
+
+/// A panic in `check` fails that check alone. What it held is given back as it unwinds.
+pub async fn guarded(check: impl Future<Output = Outcome>) -> Outcome {
+    match AssertUnwindSafe(check).catch_unwind().await {
+        Ok(outcome) => outcome,
+        Err(panic) => {
+            let what = message(&*panic);
+            log::error!("panic in a check: {what}");
+            Outcome::failed(FailureKind::Internal, format!("internal error: {what}"))
+        }
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("panic")
+}

@@ -1,0 +1,97 @@
+//! Checks against real sockets on the loopback.
+
+mod hostile;
+mod plain;
+mod server;
+mod tls;
+
+use super::run;
+use crate::http::{Client, Limits};
+use crate::monitor::outcome::{FailureKind, Outcome};
+use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
+use futures_lite::future::block_on;
+use std::time::{Duration, Instant};
+
+fn client() -> Client {
+    client_with(|_| {})
+}
+
+fn client_with(change: impl FnOnce(&mut Limits)) -> Client {
+    let mut limits = Limits {
+        max_connections: 10,
+        idle_connections: 5,
+        idle_timeout: Duration::from_secs(30),
+        user_agent: "sitemon/test".to_owned(),
+        ca_file: None,
+    };
+    change(&mut limits);
+    Client::new(&limits).expect("a client")
+}
+
+pub(super) fn http_check(url: &str) -> HttpCheck {
+    HttpCheck {
+        url: url.to_owned(),
+        method: "GET".to_owned(),
+        headers: Vec::new(),
+        send: None,
+        auth: None,
+        status: StatusSet {
+            ranges: vec![(200, 299)],
+        },
+        body: None,
+        body_not: None,
+        redirects: 10,
+        version: HttpVersion::Any,
+        ip: IpVersion::Any,
+        verify: true,
+        ca_file: None,
+    }
+}
+
+/// A site whose connections are left open: it is asked more often than they end.
+fn site(url: &str, change: impl FnOnce(&mut HttpCheck)) -> Site {
+    let mut check = http_check(url);
+    change(&mut check);
+    Site {
+        name: "site".to_owned(),
+        url: url.to_owned(),
+        interval: Duration::from_secs(10),
+        timeout: Duration::from_secs(5),
+        tries: 3,
+        retry: Duration::from_secs(10),
+        recover: 1,
+        remind: None,
+        slow: None,
+        group: None,
+        paused: false,
+        chats: None,
+        check: Check::Http(check),
+    }
+}
+
+/// One check by a client of its own.
+fn outcome(url: &str, change: impl FnOnce(&mut HttpCheck)) -> Outcome {
+    block_on(run(&client(), &site(url, change), false))
+}
+
+#[track_caller]
+fn failure(outcome: &Outcome) -> (FailureKind, &str) {
+    match &outcome.verdict {
+        Ok(()) => panic!("a failure was expected"),
+        Err(failure) => (failure.kind, &failure.detail),
+    }
+}
+
+/// Waits until `client` has no permit in use; the transfers' own come back a moment after the
+/// answer.
+#[track_caller]
+fn all_permits_back(client: &Client) {
+    let start = Instant::now();
+    while client.permits_in_use() > 0 {
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "a permit is missing"
+        );
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,343 @@
+//! Plain HTTP: verdicts, redirects, what is sent, which connection is used.
+
+use super::server::{Server, request};
+use super::*;
+use crate::check::guarded;
+use crate::http::CallError;
+use crate::monitor::site::Auth;
+use futures_lite::FutureExt;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc;
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nall ok\n";
+const DOWN: &str = "HTTP/1.1 503 Gone\r\nContent-Length: 3\r\n\r\nno\n";
+
+#[test]
+fn a_good_answer_is_up_with_its_times_and_address() {
+    let server = Server::answering(OK);
+    let outcome = outcome(&server.url(), |check| {
+        check.body = Some("all ok".to_owned());
+        check.body_not = Some("error".to_owned());
+    });
+    assert_eq!(outcome.verdict, Ok(()));
+    assert_eq!(outcome.address, Some(server.address.ip()));
+    let took = outcome.took.expect("answered");
+    let phases = outcome.phases.expect("measured");
+    assert!(!phases.reused && phases.tls.is_zero() && !phases.connect.is_zero());
+    assert!(
+        phases.dns + phases.connect + phases.first_byte <= phases.total && phases.total <= took
+    );
+}
+
+#[test]
+fn an_unwanted_status_comes_before_the_body() {
+    let server = Server::answering(DOWN);
+    let outcome = outcome(&server.url(), |check| check.body = Some("ok".to_owned()));
+    assert_eq!(
+        failure(&outcome),
+        (FailureKind::Status, "HTTP 503, wanted 200-299")
+    );
+    assert!(outcome.took.is_some(), "it did answer");
+}
+
+#[test]
+fn a_body_is_judged_by_what_is_in_it() {
+    let server = Server::answering(OK);
+    let lacks = outcome(&server.url(), |check| check.body = Some("fine".to_owned()));
+    assert_eq!(failure(&lacks), (FailureKind::Body, "body lacks \"fine\""));
+    let has = outcome(&server.url(), |check| {
+        check.body_not = Some("all".to_owned())
+    });
+    assert_eq!(failure(&has), (FailureKind::Body, "body has \"all\""));
+}
+
+#[test]
+fn what_is_configured_is_what_is_sent() {
+    let (heads, seen) = mpsc::channel();
+    let server = Server::routing(move |head| {
+        let _ = heads.send(head.to_owned());
+        OK.to_owned()
+    });
+    let posted = outcome(&server.url(), |check| {
+        check.method = "POST".to_owned();
+        check.send = Some("{\"a\":1}".to_owned());
+        check.headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
+        check.auth = Some(Auth::Basic {
+            user: "user".to_owned(),
+            password: "password".to_owned(),
+        });
+    });
+    assert_eq!(posted.verdict, Ok(()));
+    let head = seen.recv().expect("a request");
+    for part in [
+        "post / http/1.1\r\n",
+        "authorization: basic dxnlcjpwyxnzd29yza==\r\n",
+        "content-type: application/json\r\n",
+        "user-agent: sitemon/test\r\n",
+        "{\"a\":1}",
+    ] {
+        assert!(head.contains(part), "{part} in {head}");
+    }
+    outcome(&server.url(), |check| {
+        check.auth = Some(Auth::Bearer("token".to_owned()));
+        check.method = "PUT".to_owned();
+    });
+    let head = seen.recv().expect("a request");
+    assert!(head.contains("authorization: bearer token\r\n"), "{head}");
+    assert!(head.contains("content-length: 0\r\n"), "{head}");
+    assert!(!head.contains("expect:"), "{head}");
+}
+
+#[test]
+fn a_head_has_no_body_to_wait_for() {
+    let server = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n");
+    let outcome = outcome(&server.url(), |check| check.method = "HEAD".to_owned());
+    assert_eq!(outcome.verdict, Ok(()));
+}
+
+#[test]
+fn a_header_that_cannot_be_sent_is_told_without_its_value() {
+    let outcome = outcome("http://127.0.0.1:1/", |check| {
+        check.headers = vec![("X-Key".to_owned(), "geheim\u{fc}".to_owned())];
+    });
+    let (kind, detail) = failure(&outcome);
+    assert_eq!(kind, FailureKind::Internal);
+    assert_eq!(detail, "header x-key has characters beyond ASCII");
+}
+
+#[test]
+fn redirects_are_followed_and_secrets_stay_behind() {
+    let (heads, seen) = mpsc::channel();
+    let there = Server::routing(move |head| {
+        let _ = heads.send(head.to_owned());
+        OK.to_owned()
+    });
+    let to = there.url();
+    let here = Server::routing(move |_| {
+        format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n")
+    });
+    let outcome = outcome(&here.url(), |check| {
+        check.headers = vec![("Cookie".to_owned(), "secret".to_owned())];
+        check.auth = Some(Auth::Bearer("token".to_owned()));
+    });
+    assert_eq!(outcome.verdict, Ok(()));
+    let head = seen.recv().expect("a request");
+    assert!(
+        !head.contains("secret") && !head.contains("token"),
+        "{head}"
+    );
+}
+
+#[test]
+fn redirects_that_must_not_be_followed_are_failures() {
+    let status = |answer| failure_of(&Server::answering(answer).url());
+    assert_eq!(
+        status("HTTP/1.1 302 Found\r\nLocation: file:/etc/passwd\r\nContent-Length: 0\r\n\r\n"),
+        (
+            FailureKind::Status,
+            "redirect to file: is not followed".to_owned()
+        )
+    );
+    assert_eq!(
+        status("HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"),
+        (FailureKind::Status, "more than 10 redirects".to_owned())
+    );
+    assert_eq!(
+        status("HTTP/1.1 301 Moved\r\nContent-Length: 0\r\n\r\n"),
+        (FailureKind::Status, "HTTP 301, wanted 200-299".to_owned())
+    );
+}
+
+fn failure_of(url: &str) -> (FailureKind, String) {
+    let outcome = outcome(url, |_| {});
+    let (kind, detail) = failure(&outcome);
+    (kind, detail.to_owned())
+}
+
+#[test]
+fn without_redirects_the_redirect_itself_is_judged() {
+    let server =
+        Server::answering("HTTP/1.1 301 Moved\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n");
+    let outcome = outcome(&server.url(), |check| {
+        check.redirects = 0;
+        check.status.ranges = vec![(301, 301)];
+    });
+    assert_eq!(outcome.verdict, Ok(()));
+    assert_eq!(server.accepted(), 1);
+}
+
+#[test]
+fn a_refused_connection_is_told_with_its_address() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let address = listener.local_addr().expect("bound");
+    drop(listener);
+    assert_eq!(
+        failure_of(&format!("http://{address}/")),
+        (
+            FailureKind::Connect,
+            format!("connection refused by {address}")
+        )
+    );
+}
+
+#[test]
+fn a_name_that_does_not_exist_is_dns() {
+    // RFC 6761: never resolves, and never leaves the machine's resolver with a yes.
+    assert_eq!(
+        failure_of("http://nothing.invalid/"),
+        (
+            FailureKind::Dns,
+            "cannot resolve nothing.invalid".to_owned()
+        )
+    );
+}
+
+#[test]
+fn a_check_may_ride_on_an_open_connection_but_a_retry_does_not() {
+    let server = Server::answering(DOWN);
+    let (client, site) = (client(), site(&server.url(), |_| {}));
+    let reused = |fresh| {
+        let outcome = block_on(run(&client, &site, fresh));
+        assert_eq!(failure(&outcome).1, "HTTP 503, wanted 200-299");
+        outcome.phases.expect("measured").reused
+    };
+    assert!(!reused(false));
+    assert!(reused(false), "the same connection");
+    assert_eq!(server.accepted(), 1);
+    assert!(!reused(true));
+    assert_eq!(server.accepted(), 2);
+    assert!(!reused(true), "nor on that of the retry before");
+    assert_eq!(server.accepted(), 3);
+}
+
+#[test]
+fn a_connection_that_could_not_be_reused_is_not_left_open() {
+    let (heads, seen) = mpsc::channel();
+    let server = Server::routing(move |head| {
+        let _ = heads.send(head.to_owned());
+        OK.to_owned()
+    });
+    let mut site = site(&server.url(), |_| {});
+    site.interval = Duration::from_secs(30);
+    let client = client();
+    for connections in 1..=2 {
+        assert_eq!(block_on(run(&client, &site, false)).verdict, Ok(()));
+        let head = seen.recv().expect("a request");
+        assert!(head.contains("connection: close\r\n"), "{head}");
+        assert_eq!(server.accepted(), connections);
+    }
+}
+
+#[test]
+fn a_permit_is_held_until_the_transfer_has_ended() {
+    let (asked, asking) = mpsc::channel();
+    let (ended, ending) = mpsc::channel();
+    let server = Server::new(move |mut stream| {
+        request(&mut stream);
+        let _ = asked.send(());
+        let _ = stream.read(&mut [0]);
+        let _ = ended.send(());
+    });
+    let client = client();
+    let mut site = site(&server.url(), |_| {});
+    site.timeout = Duration::from_millis(700);
+    assert_eq!(client.check_permits(), 7);
+    let cancelled = async {
+        smol::unblock(move || asking.recv())
+            .await
+            .expect("a request");
+    };
+    let check = async {
+        run(&client, &site, false).await;
+    };
+    block_on(check.or(cancelled));
+    // The check is gone, its connection isn't.
+    assert_eq!(client.permits_in_use(), 1);
+    assert!(ending.try_recv().is_err());
+    ending
+        .recv_timeout(Duration::from_secs(5))
+        .expect("closed at the transfer's own timeout");
+    all_permits_back(&client);
+}
+
+#[test]
+fn a_panic_fails_its_check_alone_and_gives_the_permit_back() {
+    let client = client();
+    let outcome = block_on(guarded(async {
+        let _permit = client.check_permit().await;
+        panic!("out of cheese");
+    }));
+    assert_eq!(
+        failure(&outcome),
+        (FailureKind::Internal, "internal error: out of cheese")
+    );
+    assert_eq!(client.permits_in_use(), 0);
+}
+
+#[test]
+fn the_time_for_a_permit_is_not_counted() {
+    let server = Server::answering(OK);
+    let client = client_with(|limits| limits.max_connections = 4);
+    let permit = block_on(client.check_permit());
+    let mut site = site(&server.url(), |_| {});
+    site.timeout = Duration::from_millis(300);
+    let (outcome, ()) = block_on(futures_lite::future::zip(
+        run(&client, &site, false),
+        async {
+            async_io::Timer::after(Duration::from_millis(400)).await;
+            assert_eq!(server.accepted(), 0, "one check's connection at a time");
+            drop(permit);
+        },
+    ));
+    assert_eq!(outcome.verdict, Ok(()));
+    assert!(outcome.took < Some(Duration::from_millis(300)));
+}
+
+#[test]
+fn a_call_posts_json_and_gets_the_body_of_any_status() {
+    let server = Server::routing(|head| {
+        assert!(
+            head.starts_with("post /bot1:a/getme http/1.1\r\n"),
+            "{head}"
+        );
+        assert!(
+            head.contains("content-type: application/json\r\n"),
+            "{head}"
+        );
+        assert!(head.ends_with("{\"a\":1}"), "{head}");
+        DOWN.to_owned()
+    });
+    let (client, url) = (client(), format!("{}bot1:A/getMe", server.url()));
+    let call = || {
+        let timeout = Duration::from_secs(5);
+        block_on(client.post_json(&url, "{\"a\":1}", timeout, IpVersion::Any))
+    };
+    let answer = call().expect("an answer");
+    assert_eq!((answer.status, answer.body), (503, b"no\n".to_vec()));
+    assert!(call().is_ok());
+    assert_eq!(server.accepted(), 1);
+    assert_eq!(client.permits_in_use(), 0);
+}
+
+#[test]
+fn a_call_that_fails_tells_nothing_of_its_url_and_a_huge_body_is_cut() {
+    let timeout = Duration::from_secs(5);
+    let (client, refused) = (client(), "http://127.0.0.1:1/bot1:SECRET/getMe");
+    match block_on(client.post_json(refused, "{}", timeout, IpVersion::Any)) {
+        Err(CallError::Failed(failure)) => {
+            assert_eq!(failure.kind, FailureKind::Connect);
+            assert_eq!(failure.detail, "cannot connect to 127.0.0.1");
+        }
+        other => panic!("{other:?}"),
+    }
+    let server = Server::new(|mut stream| {
+        request(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+        while stream.write_all(&[b'x'; 4096]).is_ok() {}
+    });
+    match block_on(client.post_json(&server.url(), "{}", timeout, IpVersion::Any)) {
+        Err(CallError::TooLarge(body)) => assert_eq!(body.len(), 1024 * 1024),
+        other => panic!("{other:?}"),
+    }
+}

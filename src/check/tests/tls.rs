@@ -1,0 +1,282 @@
+//! HTTPS: what is trusted, what is told when it isn't, and learnt roots.
+
+use super::server::{Server, request};
+use super::*;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+use tempfile::TempDir;
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const DAY: Duration = Duration::from_secs(86_400);
+
+struct Ca {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Ca {
+    fn new() -> Ca {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.distinguished_name.push(
+            rcgen::DnType::CommonName,
+            format!("CA {:?}", key.public_key_raw()),
+        );
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).expect("a certificate").pem();
+        Ca {
+            issuer: Issuer::new(params, key),
+            pem,
+        }
+    }
+
+    fn config(&self, change: impl FnOnce(&mut CertificateParams)) -> Arc<ServerConfig> {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
+        change(&mut params);
+        let leaf = params.signed_by(&key, &self.issuer).expect("a certificate");
+        config(leaf.der().clone(), &key)
+    }
+}
+
+fn config(leaf: CertificateDer<'static>, key: &KeyPair) -> Arc<ServerConfig> {
+    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf], key)
+        .expect("a certificate and its key");
+    Arc::new(config)
+}
+
+/// Answers `OK` to everything, with whatever certificate is in `config` when somebody connects.
+fn serve(config: Arc<Mutex<Arc<ServerConfig>>>) -> Server {
+    Server::new(move |stream| {
+        let config = config.lock().expect("unpoisoned").clone();
+        let tls = ServerConnection::new(config).expect("a connection");
+        let mut stream = StreamOwned::new(tls, stream);
+        while request(&mut stream).is_some() {
+            if stream.write_all(OK).is_err() {
+                break;
+            }
+        }
+    })
+}
+
+fn url(server: &Server) -> String {
+    format!("https://{}/", server.address)
+}
+
+/// A bundle with the roots of `cas`; as large as a system's, or what is learnt isn't worth it.
+fn bundle(dir: &TempDir, cas: &[&Ca]) -> PathBuf {
+    let path = dir.path().join("bundle.pem");
+    let mut pem: String = cas.iter().map(|ca| ca.pem.as_str()).collect();
+    pem.push_str(&"# as large as a system's\n".repeat(1000));
+    std::fs::write(&path, pem).expect("written");
+    path
+}
+
+#[track_caller]
+fn told(config: Arc<ServerConfig>, ca: &Ca) -> String {
+    let dir = TempDir::new().expect("a directory");
+    let server = serve(Arc::new(Mutex::new(config)));
+    let path = bundle(&dir, &[ca]);
+    let outcome = outcome(&url(&server), |check| check.ca_file = Some(path));
+    let (kind, detail) = failure(&outcome);
+    assert_eq!(kind, FailureKind::Tls);
+    detail.to_owned()
+}
+
+#[test]
+fn a_certificate_that_is_not_accepted_is_told_with_dates_and_names() {
+    let ca = Ca::new();
+    let now = SystemTime::now();
+    let expired = ca.config(|p| {
+        p.not_before = (now - 90 * DAY).into();
+        p.not_after = (now - 3 * DAY).into();
+    });
+    assert_eq!(told(expired, &ca), "certificate expired 3 days ago");
+    let early = ca.config(|p| p.not_before = (now + 2 * DAY + DAY / 2).into());
+    assert_eq!(
+        told(early, &ca),
+        "certificate not yet valid, starts in 2 days"
+    );
+    let other = ca.config(|p| {
+        p.subject_alt_names = vec![rcgen::SanType::DnsName(
+            "other.example".try_into().expect("a name"),
+        )];
+    });
+    assert_eq!(
+        told(other, &ca),
+        "certificate is for other.example, not for 127.0.0.1"
+    );
+    assert_eq!(
+        told(Ca::new().config(|_| {}), &ca),
+        "certificate not trusted (unknown issuer)"
+    );
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
+    let own = params.self_signed(&key).expect("a certificate");
+    assert_eq!(
+        told(config(own.der().clone(), &key), &ca),
+        "self-signed certificate"
+    );
+}
+
+#[test]
+fn without_verification_any_certificate_will_do() {
+    let now = SystemTime::now();
+    let expired = Ca::new().config(|p| p.not_after = (now - 3 * DAY).into());
+    let server = serve(Arc::new(Mutex::new(expired)));
+    let outcome = outcome(&url(&server), |check| check.verify = false);
+    assert_eq!(outcome.verdict, Ok(()));
+}
+
+#[test]
+fn a_server_that_speaks_no_tls_is_told_so() {
+    let ca = Ca::new();
+    let dir = TempDir::new().expect("a directory");
+    let path = bundle(&dir, &[&ca]);
+    let told = |server: Server| {
+        let outcome = outcome(&url(&server), |check| check.ca_file = Some(path.clone()));
+        let (kind, detail) = failure(&outcome);
+        (kind, detail.to_owned())
+    };
+    let plain = Server::new(|mut stream| {
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        // Until the other side has read it: closing at once would reset.
+        while std::io::Read::read(&mut stream, &mut [0; 512]).is_ok_and(|n| n > 0) {}
+    });
+    assert_eq!(
+        told(plain),
+        (FailureKind::Tls, "not a TLS server".to_owned())
+    );
+    let closing = Server::new(|mut stream| {
+        let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+    });
+    assert_eq!(
+        told(closing),
+        (
+            FailureKind::Tls,
+            "TLS handshake failed: server closed the connection".to_owned()
+        )
+    );
+}
+
+#[test]
+fn a_ca_file_that_cannot_be_used_is_named() {
+    let told = |path: PathBuf| {
+        let outcome = outcome("https://127.0.0.1:1/", |check| check.ca_file = Some(path));
+        failure(&outcome).1.to_owned()
+    };
+    // The port refuses first: nothing is read for a connection that isn't made.
+    assert!(told("/nowhere.pem".into()).starts_with("connection refused"));
+    let server = serve(Arc::new(Mutex::new(Ca::new().config(|_| {}))));
+    let missing = outcome(&url(&server), |check| {
+        check.ca_file = Some("/nowhere.pem".into());
+    });
+    assert_eq!(
+        failure(&missing),
+        (
+            FailureKind::Tls,
+            "cannot read ca_file /nowhere.pem: No such file or directory"
+        )
+    );
+}
+
+#[test]
+fn a_server_of_http_1_is_not_what_was_wanted() {
+    let ca = Ca::new();
+    let dir = TempDir::new().expect("a directory");
+    let path = bundle(&dir, &[&ca]);
+    let server = serve(Arc::new(Mutex::new(ca.config(|_| {}))));
+    let outcome = outcome(&url(&server), |check| {
+        check.ca_file = Some(path);
+        check.version = HttpVersion::Http2;
+    });
+    assert_eq!(
+        failure(&outcome),
+        (
+            FailureKind::Protocol,
+            "server speaks HTTP/1.1, wanted HTTP/2"
+        )
+    );
+}
+
+#[test]
+fn a_root_is_learnt_and_another_chain_is_still_accepted() {
+    let (first, second, stranger) = (Ca::new(), Ca::new(), Ca::new());
+    let dir = TempDir::new().expect("a directory");
+    let path = bundle(&dir, &[&first, &second]);
+    let certificate = Arc::new(Mutex::new(first.config(|_| {})));
+    let server = serve(certificate.clone());
+    let client = client_with(|limits| limits.ca_file = Some(path));
+    let site = site(&url(&server), |_| {});
+    let learnt = || client.has_learnt_root(&url(&server));
+    // A fresh connection each time, so that it is verified each time.
+    let check = || block_on(run(&client, &site, true));
+    assert_eq!(check().verdict, Ok(()));
+    assert!(
+        !learnt() && server.accepted() == 1,
+        "once may be the only time"
+    );
+    assert_eq!(check().verdict, Ok(()));
+    assert!(learnt() && server.accepted() == 3, "by a look of our own");
+    assert_eq!(check().verdict, Ok(()));
+    assert_eq!(server.accepted(), 4);
+
+    *certificate.lock().expect("unpoisoned") = second.config(|_| {});
+    assert_eq!(check().verdict, Ok(()), "the whole bundle trusts it");
+    assert!(!learnt());
+    *certificate.lock().expect("unpoisoned") = stranger.config(|_| {});
+    let outcome = check();
+    assert_eq!(
+        failure(&outcome).1,
+        "certificate not trusted (unknown issuer)"
+    );
+    all_permits_back(&client);
+}
+
+#[test]
+fn a_learnt_root_never_makes_up_for_a_bad_certificate() {
+    let ca = Ca::new();
+    let dir = TempDir::new().expect("a directory");
+    let path = bundle(&dir, &[&ca]);
+    let certificate = Arc::new(Mutex::new(ca.config(|_| {})));
+    let server = serve(certificate.clone());
+    let client = client_with(|limits| limits.ca_file = Some(path));
+    let site = site(&url(&server), |_| {});
+    let check = || block_on(run(&client, &site, true));
+    assert!(check().verdict.is_ok() && check().verdict.is_ok());
+    assert!(client.has_learnt_root(&url(&server)));
+    let yesterday = SystemTime::now() - DAY - DAY / 2;
+    *certificate.lock().expect("unpoisoned") = ca.config(|p| p.not_after = yesterday.into());
+    assert_eq!(failure(&check()).1, "certificate expired 1 day ago");
+}
+
+#[test]
+fn a_verified_connection_is_reused_and_a_retry_makes_a_new_one() {
+    let ca = Ca::new();
+    let dir = TempDir::new().expect("a directory");
+    let path = bundle(&dir, &[&ca]);
+    let server = serve(Arc::new(Mutex::new(ca.config(|_| {}))));
+    let site = site(&url(&server), |check| check.ca_file = Some(path));
+    let client = client();
+    let reused = |fresh| {
+        let outcome = block_on(run(&client, &site, fresh));
+        assert_eq!(outcome.verdict, Ok(()));
+        let phases = outcome.phases.expect("measured");
+        assert_eq!(phases.reused, phases.tls.is_zero());
+        phases.reused
+    };
+    assert!(!reused(false));
+    assert!(reused(false));
+    assert!(!reused(true));
+}

@@ -1,0 +1,146 @@
+//! The commands of the command line (SPEC 2). Each is one function that ends in an exit code.
+
+mod args;
+mod check;
+mod pair;
+mod run;
+mod say;
+mod status;
+mod table;
+
+use crate::config::{self, Config};
+use crate::http::{Client, Limits};
+use args::{Args, Command};
+use simple_logger::SimpleLogger;
+use std::fmt;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// How a command ends when it is not fine.
+#[derive(Debug)]
+pub enum Failure {
+    /// At least one site is down; the result has been printed.
+    Down,
+    /// Usage or configuration: what is wrong.
+    Usage(String),
+    /// Telegram cannot be reached or refuses the token: why.
+    Telegram(String),
+}
+
+/// Runs what the arguments ask for.
+pub fn main() -> ExitCode {
+    let args = match args::parse(std::env::args_os()) {
+        Ok(args) => args,
+        Err(early) => return early.print(),
+    };
+    match dispatch(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Failure::Usage(text) | Failure::Telegram(text) = &failure {
+                eprintln!("{}", text.trim_end());
+            }
+            ExitCode::from(match failure {
+                Failure::Down => 1,
+                Failure::Usage(_) => 2,
+                Failure::Telegram(_) => 3,
+            })
+        }
+    }
+}
+
+fn dispatch(args: Args) -> Result<(), Failure> {
+    let level = match (args.verbose, args.quiet) {
+        (true, true) => {
+            return Err(Failure::Usage("-v and -q contradict each other".into()));
+        }
+        (true, false) => Some(log::LevelFilter::Debug),
+        (false, true) => Some(log::LevelFilter::Warn),
+        (false, false) => None,
+    };
+    let path = args.config;
+    match args.command {
+        Command::Version(_) => print(format_args!("sitemon {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Config(options) => {
+            start_log(level.unwrap_or(log::LevelFilter::Info));
+            show_config(&path, options.json)
+        }
+        Command::Run(options) => run::run(&path, options.console, level),
+        Command::Check(options) => {
+            start_log(level.unwrap_or(log::LevelFilter::Warn));
+            check::check(&load(&path)?, &options.names, options.json)
+        }
+        Command::Status(options) => {
+            start_log(level.unwrap_or(log::LevelFilter::Warn));
+            status::status(&load(&path)?, options.json)
+        }
+        Command::Pair(_) => {
+            start_log(level.unwrap_or(log::LevelFilter::Warn));
+            pair::pair(&load(&path)?)
+        }
+        Command::Say(options) => {
+            start_log(level.unwrap_or(log::LevelFilter::Warn));
+            say::say(&load(&path)?, &options.text.join(" "))
+        }
+    }
+}
+
+fn show_config(path: &Path, json: bool) -> Result<(), Failure> {
+    let config = load(path)?;
+    if json {
+        print(format_args!("{}\n", config::to_json(&config)))
+    } else {
+        print(format_args!("{}\n", config::summary(&config).trim_end()))
+    }
+}
+
+/// Reads the configuration; its warnings go to the log.
+fn load(path: &Path) -> Result<Config, Failure> {
+    let env = |name: &str| std::env::var(name).ok();
+    let config =
+        config::load(path, &env).map_err(|mistakes| Failure::Usage(mistakes.to_string()))?;
+    for warning in &config.warnings {
+        log::warn!("{warning}");
+    }
+    Ok(config)
+}
+
+/// The HTTP client for a one-shot command.
+fn client(config: &Config) -> Result<Client, Failure> {
+    let agent = &config.agent;
+    Client::new(&Limits {
+        max_connections: agent.max_connections,
+        idle_connections: agent.idle_connections,
+        idle_timeout: agent.idle_timeout,
+        user_agent: agent.user_agent.clone(),
+        ca_file: agent.ca_file.clone(),
+    })
+    .map_err(Failure::Usage)
+}
+
+/// One line an event to stderr, our own lines only: a library's could hold a URL and so the token.
+fn start_log(level: log::LevelFilter) {
+    let logger = SimpleLogger::new()
+        .with_level(log::LevelFilter::Off)
+        .with_module_level("sitemon", level);
+    // Whoever supervises us puts the time before each line.
+    let supervised = std::env::var_os("JOURNAL_STREAM").is_some()
+        || std::os::unix::process::parent_id() == 1;
+    let logger = if supervised {
+        logger.without_timestamps()
+    } else {
+        logger.with_utc_timestamps()
+    };
+    // Only fails when a logger is set already.
+    let _ = logger.init();
+}
+
+/// Results go to stdout. A reader that has gone away is no error.
+fn print(text: fmt::Arguments<'_>) -> Result<(), Failure> {
+    match io::stdout().write_fmt(text) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Usage(format!("cannot write the result: {e}")))
+        }
+        _ => Ok(()),
+    }
+}

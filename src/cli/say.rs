@@ -1,0 +1,71 @@
+//! `sitemon say`: one message to the configured chats.
+
+use super::{Failure, client};
+use crate::chat::telegram::{Settings, Telegram};
+use crate::config::{self, Config};
+use crate::monitor::message::{Delivery, Message};
+use crate::monitor::text::{escape, pack};
+
+pub fn say(config: &Config, text: &str) -> Result<(), Failure> {
+    let settings = settings(config)?;
+    if text.trim().is_empty() {
+        return Err(Failure::Usage("say what? sitemon say TEXT".into()));
+    }
+    if settings.chats.is_empty() {
+        return Err(Failure::Usage(
+            "[telegram] has no `chats` to say it to: `sitemon pair` finds yours".into(),
+        ));
+    }
+    let telegram = telegram(config, settings)?;
+    let html = escape(text);
+    let mut failed = Vec::new();
+    for &chat in &settings.chats {
+        for part in pack(html.lines()) {
+            if let Err(reason) = smol::block_on(deliver(&telegram, chat, part)) {
+                failed.push(format!("chat {chat} did not get it: {reason}"));
+                break;
+            }
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Telegram(failed.join("\n")))
+    }
+}
+
+/// Sends a message now or says why not.
+pub async fn deliver(telegram: &Telegram, chat: i64, html: String) -> Result<(), String> {
+    let mut message = Message {
+        chat,
+        html,
+        silent: false,
+        reply_to: None,
+        edit: None,
+    };
+    for _ in 0..2 {
+        match telegram.send(&message).await {
+            Delivery::Sent { .. } => return Ok(()),
+            Delivery::Migrated { to } => message.chat = to,
+            Delivery::Later { reason, .. } | Delivery::Refused { reason } => return Err(reason),
+        }
+    }
+    Err("the group keeps moving".to_owned())
+}
+
+pub fn settings(config: &Config) -> Result<&config::Telegram, Failure> {
+    config.telegram.as_ref().ok_or_else(|| {
+        Failure::Usage("there is no [telegram] table in the configuration: it needs a `token`".into())
+    })
+}
+
+pub fn telegram(config: &Config, settings: &config::Telegram) -> Result<Telegram, Failure> {
+    Ok(Telegram::new(
+        client(config)?,
+        Settings {
+            token: settings.token.clone(),
+            api: settings.api.clone(),
+            poll: settings.poll,
+        },
+    ))
+}

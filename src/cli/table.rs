@@ -1,0 +1,106 @@
+//! The result of `check` and `status`: a table for people, JSON for programs.
+
+use crate::config::json_string;
+use crate::monitor::judge::State;
+use crate::monitor::text::response;
+use std::time::Duration;
+
+/// One site's line.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub name: String,
+    pub url: String,
+    pub state: State,
+    pub cause: Option<String>,
+    pub took: Option<Duration>,
+    /// Unix seconds; only `status` knows it.
+    pub since: Option<i64>,
+}
+
+/// A line a site, columns aligned.
+pub fn text(rows: &[Row]) -> String {
+    let name_width = rows.iter().map(|r| r.name.chars().count()).max().unwrap_or(0);
+    let took = |r: &Row| r.took.map_or_else(|| "-".to_owned(), response);
+    let took_width = rows.iter().map(|r| took(r).len()).max().unwrap_or(0);
+    let mut out = String::new();
+    for row in rows {
+        let pad = " ".repeat(name_width - row.name.chars().count());
+        let line = format!(
+            "{}{pad}  {:<8}  {:>took_width$}  {}",
+            row.name,
+            row.state.word(),
+            took(row),
+            row.cause.as_deref().unwrap_or(&row.url)
+        );
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// `{"sites":[…]}`; `written` (Unix seconds) and each `since` for `status` only.
+pub fn json(rows: &[Row], written: Option<i64>) -> String {
+    let sites: Vec<String> = rows.iter().map(|row| site(row, written.is_some())).collect();
+    let written = written
+        .map(|w| format!(",\"written\":{w}"))
+        .unwrap_or_default();
+    format!("{{\"sites\":[{}]{written}}}\n", sites.join(","))
+}
+
+fn site(row: &Row, with_since: bool) -> String {
+    let null = || "null".to_owned();
+    let since = if with_since {
+        format!(",\"since\":{}", row.since.map_or_else(null, |s| s.to_string()))
+    } else {
+        String::new()
+    };
+    format!(
+        "{{\"name\":{},\"url\":{},\"state\":\"{}\",\"cause\":{},\"ms\":{}{since}}}",
+        json_string(&row.name),
+        json_string(&row.url),
+        row.state.word(),
+        row.cause.as_deref().map_or_else(null, json_string),
+        row.took.map_or_else(null, |t| t.as_millis().to_string())
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows() -> Vec<Row> {
+        let row = |name: &str, state, cause: Option<&str>, ms: Option<u64>| Row {
+            name: name.into(),
+            url: format!("https://{name}.example/"),
+            state,
+            cause: cause.map(Into::into),
+            took: ms.map(Duration::from_millis),
+            since: Some(5),
+        };
+        vec![
+            row("blog", State::Up, None, Some(42)),
+            row("webshop", State::Down, Some("HTTP 503, wanted 200-299"), None),
+        ]
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_shows_the_cause_instead_of_the_address() {
+        assert_eq!(
+            text(&rows()),
+            "blog     up        42 ms  https://blog.example/\n\
+             webshop  down          -  HTTP 503, wanted 200-299\n"
+        );
+    }
+
+    #[test]
+    fn the_json_has_the_keys_of_the_contract() {
+        assert_eq!(
+            json(&rows()[..1], None),
+            "{\"sites\":[{\"name\":\"blog\",\"url\":\"https://blog.example/\",\"state\":\"up\",\"cause\":null,\"ms\":42}]}\n"
+        );
+        assert_eq!(
+            json(&rows()[1..], Some(7)),
+            "{\"sites\":[{\"name\":\"webshop\",\"url\":\"https://webshop.example/\",\"state\":\"down\",\"cause\":\"HTTP 503, wanted 200-299\",\"ms\":null,\"since\":5}],\"written\":7}\n"
+        );
+    }
+}

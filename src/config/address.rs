@@ -1,0 +1,260 @@
+//! URLs of sites and of the Bot API. No error quotes a URL: it may hold a secret.
+
+use crate::monitor::site::Auth;
+use url::Url;
+
+/// Schemes of later versions.
+const LATER: [&str; 5] = ["tcp", "tls", "dns", "icmp", "push"];
+
+/// What a site's URL says.
+pub struct Address {
+    /// Normalised, without credentials and fragment.
+    pub url: String,
+    /// The credentials that stood in it, decoded.
+    pub auth: Option<Auth>,
+}
+
+/// Reads `filled`, a site's URL with its variables filled in. `written` is how the file has it,
+/// the only one that an error may quote from.
+pub fn site(written: &str, filled: &str) -> Result<Address, String> {
+    let mut url = http_url(written, filled)?;
+    let auth = credentials(&url)?;
+    let removed = url.set_username("").and_then(|()| url.set_password(None));
+    removed.map_err(|()| "cannot hold a user and a password".to_owned())?;
+    url.set_fragment(None);
+    Ok(Address {
+        url: url.into(),
+        auth,
+    })
+}
+
+/// Reads the base URL of a Bot API server; the result has no slash at its end.
+pub fn api(text: &str) -> Result<String, String> {
+    let url = http_url(text, text)?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("cannot hold a user and a password".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must end before any `?` or `#`".to_owned());
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// `url` as the file has it, with `***` for a password in it.
+pub fn masked(url: &str) -> String {
+    let Some(slashes) = url.find("//") else {
+        return url.to_owned();
+    };
+    let start = slashes + 2;
+    let rest = &url[start..];
+    let authority = &rest[..rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len())];
+    match (authority.find(':'), authority.rfind('@')) {
+        (Some(colon), Some(at)) if colon < at => {
+            format!("{}***{}", &url[..start + colon + 1], &url[start + at..])
+        }
+        _ => url.to_owned(),
+    }
+}
+
+fn http_url(written: &str, filled: &str) -> Result<Url, String> {
+    if filled.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err("has a blank or a line break in it; write a blank as `%20`".to_owned());
+    }
+    let form = "must begin with http:// or https://";
+    // The URL standard also takes `https:x` and `https:///x`, where `masked` would not find a password.
+    let host = filled
+        .split_once("://")
+        .filter(|(scheme, _)| is_http(scheme))
+        .map(|(_, rest)| rest)
+        .ok_or_else(|| match written.split_once("://") {
+            Some((scheme, _)) if LATER.contains(&scheme.to_ascii_lowercase().as_str()) => {
+                format!("{form}; this version of sitemon does not have {scheme}:// yet")
+            }
+            Some((scheme, _)) if is_scheme(scheme) && !is_http(scheme) => {
+                format!("{form}; {scheme}:// is not known")
+            }
+            _ => form.to_owned(),
+        })?;
+    if host.is_empty() || host.starts_with(['/', '\\', '?', '#']) {
+        return Err("has no host name behind the `//`".to_owned());
+    }
+    Url::parse(filled).map_err(|error| format!("is not a URL: {error}"))
+}
+
+fn is_http(scheme: &str) -> bool {
+    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+}
+
+fn is_scheme(text: &str) -> bool {
+    (1..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+fn credentials(url: &Url) -> Result<Option<Auth>, String> {
+    if url.username().is_empty() && url.password().is_none() {
+        return Ok(None);
+    }
+    let decoded = |text: &str| {
+        percent_decoded(text)
+            .filter(|text| !text.chars().any(char::is_control))
+            .ok_or_else(|| "has a user or a password that is no text; use `auth`".to_owned())
+    };
+    let user = decoded(url.username())?;
+    if user.contains(':') {
+        return Err(
+            "has a user with a colon in it, which Basic authentication cannot say".to_owned(),
+        );
+    }
+    Ok(Some(Auth::Basic {
+        user,
+        password: decoded(url.password().unwrap_or_default())?,
+    }))
+}
+
+/// `%41` → `A`; a `%` that two hex digits don't follow stands for itself. `None` when it is not UTF-8.
+fn percent_decoded(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let hex = |at: usize| bytes.get(at).and_then(|&b| char::from(b).to_digit(16));
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let escape = if byte == b'%' {
+            hex(at + 1).zip(hex(at + 2))
+        } else {
+            None
+        };
+        match escape.and_then(|(high, low)| u8::try_from(high * 16 + low).ok()) {
+            Some(escaped) => {
+                decoded.push(escaped);
+                at += 3;
+            }
+            None => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(decoded).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn refused(text: &str, why: &str) {
+        assert_eq!(site(text, text).err().as_deref(), Some(why));
+    }
+
+    #[test]
+    fn urls_are_normalised_and_lose_their_fragment() {
+        for (text, url) in [
+            ("https://example.com", "https://example.com/"),
+            (
+                "HTTP://Example.COM:80/a/../b?q#top",
+                "http://example.com/b?q",
+            ),
+            (
+                "https://bücher.example/ä",
+                "https://xn--bcher-kva.example/%C3%A4",
+            ),
+            ("http://[::1]:8080/", "http://[::1]:8080/"),
+        ] {
+            let address = site(text, text).ok().unwrap();
+            assert_eq!(address.url, url);
+            assert!(address.auth.is_none());
+        }
+    }
+
+    #[test]
+    fn credentials_move_out_of_the_url_decoded() {
+        let text = "https://me%40home:p%C3%A4ss%3A@example.com/";
+        let address = site(text, text).ok().unwrap();
+        assert_eq!(address.url, "https://example.com/");
+        let basic = |user: &str, password: &str| {
+            Some(Auth::Basic {
+                user: user.to_owned(),
+                password: password.to_owned(),
+            })
+        };
+        assert!(address.auth == basic("me@home", "päss:"));
+        assert!(site("http://me@h/", "http://me@h/").ok().unwrap().auth == basic("me", ""));
+        refused(
+            "http://a:%FF@h/",
+            "has a user or a password that is no text; use `auth`",
+        );
+        refused(
+            "http://a%3Ab:c@h/",
+            "has a user with a colon in it, which Basic authentication cannot say",
+        );
+    }
+
+    #[test]
+    fn a_bad_url_says_what_is_wrong_without_quoting_it() {
+        let form = "must begin with http:// or https://";
+        refused("", form);
+        refused("example.com", form);
+        refused("localhost:8080", form);
+        refused("https:example.com", form);
+        refused(
+            "tcp://h:22",
+            &format!("{form}; this version of sitemon does not have tcp:// yet"),
+        );
+        refused("ftp://h/", &format!("{form}; ftp:// is not known"));
+        refused(
+            "se cret://h/",
+            "has a blank or a line break in it; write a blank as `%20`",
+        );
+        refused("https:///u:p@h", "has no host name behind the `//`");
+        refused("https://", "has no host name behind the `//`");
+        refused("https://u:p@/", "is not a URL: empty host");
+        refused("https://h:99999/", "is not a URL: invalid port number");
+        assert_eq!(site("$URL", "secret://x").err().as_deref(), Some(form));
+    }
+
+    #[test]
+    fn passwords_are_masked() {
+        assert_eq!(masked("https://u:p:q@x@h/a:b@c"), "https://u:***@h/a:b@c");
+        assert_eq!(masked("https://u:$PW@h"), "https://u:***@h");
+        for plain in [
+            "https://h:80/@",
+            "https://u@h:80",
+            "$URL",
+            "https://h?a:b@c",
+        ] {
+            assert_eq!(masked(plain), plain);
+        }
+    }
+
+    #[test]
+    fn the_api_is_a_base_url_without_a_slash_at_its_end() {
+        assert_eq!(
+            api("https://api.telegram.org").as_deref(),
+            Ok("https://api.telegram.org")
+        );
+        assert_eq!(
+            api("http://127.0.0.1:8081/x//").as_deref(),
+            Ok("http://127.0.0.1:8081/x")
+        );
+        assert_eq!(
+            api("http://h/?a").unwrap_err(),
+            "must end before any `?` or `#`"
+        );
+        assert_eq!(
+            api("http://u:p@h/").unwrap_err(),
+            "cannot hold a user and a password"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_url_breaks_the_reader_and_no_password_is_shown(
+            text in "(https?://)?.{0,20}",
+            password in "[A-Z]{12}",
+        ) {
+            let _ = (site(&text, &text), api(&text), masked(&text), percent_decoded(&text));
+            let url = format!("https://user:{password}@example.com/");
+            prop_assert!(!masked(&url).contains(&password));
+        }
+    }
+}

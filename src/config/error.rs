@@ -1,0 +1,314 @@
+//! Mistakes in the configuration: where, what, and the line with a caret under it.
+
+use super::mask;
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use toml_span::Span;
+
+/// Columns of a quoted line that are shown; of a longer one, those around the caret.
+const QUOTED: usize = 100;
+
+/// Why there is no configuration. `Display` is the text for the user, some lines without a
+/// line break at the end; it never shows a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mistakes {
+    /// The file could not be read; one sentence.
+    Unreadable(String),
+    /// Every mistake in the file, by position; at least one.
+    Found { file: String, list: Vec<Mistake> },
+}
+
+/// One mistake in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// What is wrong, and the remedy.
+    pub what: String,
+    /// The line, secrets masked.
+    quoted: String,
+    /// Characters of `quoted` that are meant; at least one, which may be just behind its end.
+    caret: Range<usize>,
+}
+
+impl Mistakes {
+    pub(super) fn unreadable(path: &Path, error: &io::Error) -> Mistakes {
+        let remedy = match error.kind() {
+            io::ErrorKind::NotFound => {
+                "; copy the example sitemon.conf there, or name another file with -c FILE"
+            }
+            io::ErrorKind::PermissionDenied => "; run sitemon as a user who may read it",
+            _ => "",
+        };
+        let why = reason(error);
+        Mistakes::Unreadable(printable(&format!(
+            "cannot read {}: {why}{remedy}",
+            path.display()
+        )))
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mistakes::Unreadable(sentence) => f.write_str(sentence),
+            Mistakes::Found { file, list } => {
+                for (i, mistake) in list.iter().enumerate() {
+                    let Mistake {
+                        line,
+                        column,
+                        what,
+                        quoted,
+                        caret,
+                    } = mistake;
+                    let break_before = if i > 0 { "\n" } else { "" };
+                    let (indent, run) = (" ".repeat(caret.start), "^".repeat(caret.len()));
+                    writeln!(f, "{break_before}{file}:{line}:{column}: {what}")?;
+                    writeln!(f, "{}", format!("{line:>5} | {quoted}").trim_end())?;
+                    write!(f, "      | {indent}{run}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// The system's own words for an error, without Rust's `(os error 2)`.
+pub(super) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+/// Collects the mistakes of one text.
+pub(super) struct Log<'t> {
+    text: &'t str,
+    /// Offsets where lines begin.
+    lines: Vec<usize>,
+    found: Vec<(Span, String)>,
+}
+
+impl<'t> Log<'t> {
+    pub fn new(text: &'t str) -> Log<'t> {
+        let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
+        Log {
+            text,
+            lines: std::iter::once(0).chain(breaks).collect(),
+            found: Vec::new(),
+        }
+    }
+
+    /// The text that the positions belong to.
+    pub fn text(&self) -> &'t str {
+        self.text
+    }
+
+    pub fn add(&mut self, span: Span, what: impl Into<String>) {
+        self.found.push((span, what.into()));
+    }
+
+    /// Nothing is wrong so far.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// The line, from 1, in which `span` begins.
+    pub fn line(&self, span: Span) -> usize {
+        self.lines
+            .partition_point(|&start| start <= span.start)
+            .max(1)
+    }
+
+    /// Every mistake once, by position.
+    pub fn into_mistakes(mut self, file: &str) -> Mistakes {
+        let found = std::mem::take(&mut self.found);
+        let secrets = mask::secret_values(self.text);
+        let mut list: Vec<_> = found
+            .into_iter()
+            .map(|(span, what)| self.mistake(span, &what, &secrets))
+            .collect();
+        list.sort_by(|a, b| (a.line, a.column, &a.what).cmp(&(b.line, b.column, &b.what)));
+        list.dedup();
+        Mistakes::Found {
+            file: printable(file),
+            list,
+        }
+    }
+
+    fn mistake(&self, span: Span, what: &str, secrets: &[Range<usize>]) -> Mistake {
+        let mut start = span.start.min(self.text.len());
+        while !self.text.is_char_boundary(start) {
+            start -= 1;
+        }
+        let line = self.line(Span::new(start, start));
+        let line_start = self.lines[line - 1];
+        let rest = &self.text[line_start..];
+        let full = rest
+            .split('\n')
+            .next()
+            .unwrap_or(rest)
+            .trim_end_matches('\r');
+        let looks = mask::secret_looks(full);
+        let quoted: Vec<char> = full
+            .char_indices()
+            .map(|(at, c)| {
+                let in_text = line_start + at;
+                // Sorted and apart: the last one that begins here or before is the only candidate.
+                let candidate = secrets.partition_point(|range| range.start <= in_text);
+                let secret = candidate > 0 && secrets[candidate - 1].contains(&in_text);
+                if secret || looks.iter().any(|range| range.contains(&at)) {
+                    '*'
+                } else {
+                    one_column(c)
+                }
+            })
+            .collect();
+        // A span may end in another line, or with the line break.
+        let end = span.end.clamp(start, (line_start + full.len()).max(start));
+        let meant = self
+            .text
+            .get(start..end)
+            .unwrap_or_default()
+            .trim_end()
+            .chars()
+            .count();
+        let column = self.text[line_start..start].chars().count();
+        let (quoted, caret) = cut(&quoted, column..column + meant.max(1));
+        Mistake {
+            line,
+            column: column + 1,
+            what: mask::scrub(&printable(what)),
+            quoted,
+            caret,
+        }
+    }
+}
+
+/// The part of a long line around `caret`.
+fn cut(line: &[char], caret: Range<usize>) -> (String, Range<usize>) {
+    if line.len() <= QUOTED {
+        return (line.iter().collect(), caret);
+    }
+    let from = caret
+        .start
+        .saturating_sub(QUOTED / 2)
+        .min(line.len() - QUOTED);
+    let to = from + QUOTED;
+    let mut text: String = line[from..to].iter().collect();
+    let mut shift = 0;
+    if from > 0 {
+        text.insert(0, '…');
+        shift = 1;
+    }
+    if to < line.len() {
+        text.push('…');
+    }
+    let start = caret.start - from + shift;
+    (
+        text,
+        start..caret.end.min(to.max(caret.start + 1)) - from + shift,
+    )
+}
+
+/// `text` without anything that could steer a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(one_column).collect()
+}
+
+fn one_column(c: char) -> char {
+    match c {
+        '\t' => ' ',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn rendered(text: &str, spans: &[(usize, usize)], expected: &str) {
+        let mut log = Log::new(text);
+        for &(start, end) in spans {
+            log.add(Span::new(start, end), "wrong");
+        }
+        assert_eq!(log.into_mistakes("a.conf").to_string(), expected);
+    }
+
+    #[test]
+    fn columns_count_characters_and_tabs_take_one() {
+        rendered(
+            "\n\tä = ö\r\n",
+            &[(7, 9)],
+            "a.conf:2:6: wrong\n    2 |  ä = ö\n      |      ^",
+        );
+    }
+
+    #[test]
+    fn mistakes_come_by_position_and_each_once() {
+        rendered(
+            "ab\ncd",
+            &[(3, 5), (1, 2), (3, 5)],
+            "a.conf:1:2: wrong\n    1 | ab\n      |  ^\na.conf:2:1: wrong\n    2 | cd\n      | ^^",
+        );
+    }
+
+    #[test]
+    fn a_run_of_carets_stays_in_its_line() {
+        rendered(
+            "[a]  \nb",
+            &[(0, 7)],
+            "a.conf:1:1: wrong\n    1 | [a]\n      | ^^^",
+        );
+        rendered("a\n", &[(2, 3)], "a.conf:2:1: wrong\n    2 |\n      | ^");
+        rendered("", &[(9, 99)], "a.conf:1:1: wrong\n    1 |\n      | ^");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_caret() {
+        let line = format!("{}X{}", "a".repeat(200), "b".repeat(200));
+        rendered(
+            &line,
+            &[(200, 201), (0, 400)],
+            &format!(
+                "a.conf:1:1: wrong\n    1 | {}…\n      | {}\n\
+                 a.conf:1:201: wrong\n    1 | …{}X{}…\n      | {}^",
+                "a".repeat(100),
+                "^".repeat(100),
+                "a".repeat(50),
+                "b".repeat(49),
+                " ".repeat(51)
+            ),
+        );
+        let (text, caret) = cut(&['x'; 101], 101..102);
+        assert_eq!((text.chars().count(), caret), (101, 101..102));
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        rendered(
+            "a\u{1b}[2J",
+            &[(0, 1)],
+            "a.conf:1:1: wrong\n    1 | a\u{fffd}[2J\n      | ^",
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_one_sentence_with_a_remedy() {
+        let missing = io::Error::from_raw_os_error(2);
+        assert_eq!(
+            Mistakes::unreadable(Path::new("/etc/sitemon.conf"), &missing).to_string(),
+            "cannot read /etc/sitemon.conf: No such file or directory; copy the example \
+             sitemon.conf there, or name another file with -c FILE"
+        );
+    }
+}

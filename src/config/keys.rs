@@ -1,0 +1,184 @@
+//! Which keys there are, and what to say of one that is not.
+
+use super::value::brief;
+
+/// A kind of table: what it is called and which keys it has.
+pub struct Section {
+    /// As messages call it, e.g. `[agent]`.
+    pub title: &'static str,
+    pub keys: &'static [&'static str],
+    /// Keys of later versions.
+    pub later: &'static [&'static str],
+}
+
+pub const TELEGRAM: Section = Section {
+    title: "[telegram]",
+    keys: &["token", "token_file", "chats", "users", "api", "poll"],
+    later: &["topic", "quiet"],
+};
+
+pub const AGENT: Section = Section {
+    title: "[agent]",
+    keys: &[
+        "state",
+        "max_connections",
+        "idle_connections",
+        "idle_timeout",
+        "commands",
+        "ca_file",
+        "user_agent",
+    ],
+    later: &["uplink", "heartbeat", "digest", "timezone", "rdap"],
+};
+
+/// Keys of a site that `[defaults]` has too come last.
+const SITE_KEYS: &[&str] = &[
+    "name",
+    "url",
+    "interval",
+    "timeout",
+    "tries",
+    "retry",
+    "recover",
+    "remind",
+    "slow",
+    "group",
+    "paused",
+    "chats",
+    "method",
+    "headers",
+    "send",
+    "auth",
+    "status",
+    "body",
+    "body_not",
+    "redirects",
+    "http",
+    "ip",
+    "verify",
+    "ca_file",
+];
+const SITE_LATER: &[&str] = &[
+    "after",
+    "maintenance",
+    "json",
+    "login",
+    "cert",
+    "expect",
+    "domain",
+];
+
+pub const SITE: Section = Section {
+    title: "[[site]]",
+    keys: SITE_KEYS,
+    later: SITE_LATER,
+};
+
+pub const DEFAULTS: Section = Section {
+    title: "[defaults]",
+    keys: SITE_KEYS.split_at(2).1,
+    later: SITE_LATER,
+};
+
+pub const ROOT: Section = Section {
+    title: "the file",
+    keys: &["telegram", "agent", "defaults", "site"],
+    later: &["listen"],
+};
+
+/// What to say of a key that `section` does not have.
+pub fn unknown(section: &Section, key: &str) -> String {
+    let name = brief(key);
+    if section.later.contains(&key) {
+        return format!("unknown key `{name}`: this version of sitemon does not have it yet");
+    }
+    let kind = if section.title == ROOT.title {
+        "table"
+    } else {
+        "key"
+    };
+    if let Some(near) = nearest(key, section.keys) {
+        return format!("unknown {kind} `{name}`; did you mean `{near}`?");
+    }
+    let homes: Vec<&str> = [&TELEGRAM, &AGENT, &DEFAULTS, &SITE]
+        .iter()
+        .filter(|home| home.keys.contains(&key))
+        .map(|home| home.title)
+        .collect();
+    if !homes.is_empty() {
+        return format!(
+            "unknown key `{name}` here; it belongs in {}",
+            homes.join(" or ")
+        );
+    }
+    let known = section.keys.join(", ");
+    format!("unknown {kind} `{name}`; {} has {known}", section.title)
+}
+
+/// The known key that `name` is most likely meant to be.
+fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
+    let name: String = name
+        .chars()
+        .take(40)
+        .collect::<String>()
+        .to_lowercase()
+        .replace('-', "_");
+    let best = known.iter().map(|key| (distance(&name, key), *key)).min()?;
+    let allowed = (best.1.len() / 3).clamp(1, 3);
+    (best.0 <= allowed).then_some(best.1)
+}
+
+/// How many letters were added, dropped, changed or swapped with the next (optimal string alignment).
+pub fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let change = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = change.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(before_last[j - 2] + 1);
+            }
+            row.push(best);
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distance_counts_slips_of_the_finger() {
+        for (a, b, slips) in [
+            ("interval", "interval", 0),
+            ("intervall", "interval", 1),
+            ("itnerval", "interval", 1),
+            ("", "url", 3),
+            ("body-not", "body_not", 1),
+            ("kitten", "sitting", 3),
+        ] {
+            assert_eq!(distance(a, b), slips, "{a} {b}");
+            assert_eq!(distance(b, a), slips, "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn only_a_near_key_is_suggested() {
+        assert_eq!(nearest("Intervall", SITE_KEYS), Some("interval"));
+        assert_eq!(nearest("body-not", SITE_KEYS), Some("body_not"));
+        assert_eq!(nearest("nam", SITE_KEYS), Some("name"));
+        assert_eq!(nearest("frequency", SITE_KEYS), None);
+        assert_eq!(nearest("x", SITE_KEYS), None);
+    }
+
+    #[test]
+    fn defaults_have_every_key_of_a_site_but_name_and_url() {
+        assert_eq!(DEFAULTS.keys.len() + 2, SITE.keys.len());
+        assert!(!DEFAULTS.keys.contains(&"name") && !DEFAULTS.keys.contains(&"url"));
+    }
+}

@@ -1,0 +1,328 @@
+//! Whole configurations: what they mean, and every mistake with its text.
+
+mod sites;
+mod tables;
+
+use super::*;
+use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, StatusSet};
+use proptest::prelude::*;
+
+/// A world in which `HOST`, `KEY` and `LINES` are set and two token files exist.
+fn parsed(text: &str) -> Result<Config, Mistakes> {
+    parsed_in(text, &|name| match name {
+        "HOST" => Some("example.org".to_owned()),
+        "KEY" => Some("s3cret".to_owned()),
+        "LINES" => Some("a\nb".to_owned()),
+        _ => None,
+    })
+}
+
+fn parsed_in(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Mistakes> {
+    let read = |path: &Path| match path.to_str() {
+        Some("/etc/sound.token") => Ok(SmallFile {
+            text: "\n123456:ABC-DEF \n".to_owned(),
+            exposed: false,
+        }),
+        Some("/etc/open.token") => Ok(SmallFile {
+            text: "123456:ABC-DEF".to_owned(),
+            exposed: true,
+        }),
+        Some("/etc/empty.token") => Ok(SmallFile {
+            text: " \n".to_owned(),
+            exposed: false,
+        }),
+        Some("/etc/bad.token") => Ok(SmallFile {
+            text: "hunter2".to_owned(),
+            exposed: false,
+        }),
+        _ => Err(io::Error::from_raw_os_error(2)),
+    };
+    let ctx = Context {
+        file: "sitemon.conf",
+        exposed: false,
+        dir: Path::new("/etc"),
+        env,
+        read: &read,
+    };
+    parse(text, &ctx)
+}
+
+#[track_caller]
+fn sound(text: &str) -> Config {
+    parsed(text).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+}
+
+/// The mistakes as `LINE:COL: what`.
+fn mistakes(text: &str) -> Vec<String> {
+    let list = match parsed(text) {
+        Err(Mistakes::Found { list, .. }) => list,
+        Err(Mistakes::Unreadable(sentence)) => panic!("{sentence}"),
+        Ok(_) => Vec::new(),
+    };
+    list.iter()
+        .map(|m| format!("{}:{}: {}", m.line, m.column, m.what))
+        .collect()
+}
+
+#[track_caller]
+fn wrong(text: &str, expected: &[&str]) {
+    assert_eq!(mistakes(text), expected);
+}
+
+/// A site that has one more `line`, its fourth, and what is wrong with it.
+#[track_caller]
+fn wrong_site(line: &str, expected: &[&str]) {
+    wrong(
+        &format!("[[site]]\nname = \"a\"\nurl = \"http://h/\"\n{line}\n"),
+        expected,
+    );
+}
+
+#[track_caller]
+fn rendered(text: &str, expected: &str) {
+    assert_eq!(parsed(text).unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn the_example_in_the_repository_is_sound() {
+    let config = sound(include_str!("../../../sitemon.conf"));
+    let names: Vec<&str> = config.sites.iter().map(|site| site.name.as_str()).collect();
+    assert_eq!(names, ["example", "rust", "debian"]);
+    assert!(config.telegram.is_none());
+    assert_eq!(config.warnings, [""; 0]);
+    assert_eq!(config.agent.state, Path::new("/etc/state"));
+}
+
+#[test]
+fn the_example_shows_every_key_and_all_of_it_is_sound() {
+    let example = include_str!("../../../sitemon.conf");
+    let everything: String = example
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(active) if active.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => {
+                active
+            }
+            _ => line,
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let set = |name: &str| Some(format!("value-of-{name}"));
+    parsed_in(&everything, &set).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    for section in [&keys::TELEGRAM, &keys::AGENT, &keys::SITE] {
+        for key in section.keys {
+            assert!(example.contains(key), "{key}");
+        }
+    }
+}
+
+#[test]
+fn many_mistakes_are_reported_together() {
+    let text = include_str!("../../../tests/config_errors/many.conf");
+    let expected = include_str!("../../../tests/config_errors/many.txt");
+    rendered(text, expected.trim_end());
+}
+
+#[test]
+fn what_the_file_does_not_say_has_the_documented_default() {
+    let config = sound("[telegram]\ntoken = '1:a'\n[[site]]\nname = 'a'\nurl = 'https://h'");
+    let telegram = config.telegram.unwrap();
+    assert_eq!(telegram.token.expose(), "1:a");
+    assert_eq!((telegram.chats, telegram.users), (vec![], None));
+    assert_eq!(telegram.api, "https://api.telegram.org");
+    assert_eq!(telegram.poll, Duration::from_secs(50));
+    let agent = config.agent;
+    assert_eq!(agent.state, Path::new("/var/lib/sitemon"));
+    assert_eq!(
+        (
+            agent.max_connections,
+            agent.idle_connections,
+            agent.commands
+        ),
+        (10, 5, 2)
+    );
+    assert_eq!(agent.idle_timeout, Duration::from_secs(30));
+    assert_eq!(
+        agent.user_agent,
+        concat!("sitemon/", env!("CARGO_PKG_VERSION"))
+    );
+    let Check::Http(http) = &config.sites[0].check;
+    let expected = HttpCheck {
+        url: "https://h/".to_owned(),
+        method: "GET".to_owned(),
+        headers: vec![],
+        send: None,
+        auth: None,
+        status: StatusSet {
+            ranges: vec![(200, 299)],
+        },
+        body: None,
+        body_not: None,
+        redirects: 10,
+        version: HttpVersion::Any,
+        ip: IpVersion::Any,
+        verify: true,
+        ca_file: None,
+    };
+    assert!(*http == expected);
+    let expected = Site {
+        name: "a".to_owned(),
+        url: "https://h".to_owned(),
+        interval: Duration::from_secs(60),
+        timeout: Duration::from_secs(10),
+        tries: 3,
+        retry: Duration::from_secs(10),
+        recover: 1,
+        remind: Some(Duration::from_secs(6 * 3600)),
+        slow: None,
+        group: None,
+        paused: false,
+        chats: None,
+        check: Check::Http(expected),
+    };
+    assert_eq!(config.sites, [expected]);
+}
+
+#[test]
+fn load_reads_the_file_and_the_token_beside_it() {
+    use std::fs::{Permissions, set_permissions, write};
+    let dir = tempfile::tempdir().unwrap();
+    let (conf, token) = (dir.path().join("sitemon.conf"), dir.path().join("token"));
+    write(&token, "1:abc\n").unwrap();
+    write(
+        &conf,
+        "[telegram]\ntoken_file = 'token'\n[agent]\nstate = 'state'",
+    )
+    .unwrap();
+    set_permissions(&token, Permissions::from_mode(0o640)).unwrap();
+    let config = load(&conf, &|_| None).unwrap();
+    assert_eq!(config.telegram.unwrap().token.expose(), "1:abc");
+    assert_eq!(config.agent.state, dir.path().join("state"));
+    assert!(config.warnings[0].starts_with(&format!("{} holds the bot token", token.display())));
+
+    write(&conf, "[telegram]\ntoken = '1:abc'").unwrap();
+    set_permissions(&conf, Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(load(&conf, &|_| None).unwrap().warnings.len(), 1);
+    set_permissions(&conf, Permissions::from_mode(0o604)).unwrap();
+    let warnings = load(&conf, &|_| None).unwrap().warnings;
+    assert!(
+        warnings[0].ends_with(&format!("chmod 600 {}", conf.display())),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn load_says_why_a_file_cannot_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let failure = |path: &Path| load(path, &|_| None).unwrap_err().to_string();
+    let shown = dir.path().display();
+    assert_eq!(
+        failure(dir.path()),
+        format!("cannot read {shown}: Is a directory")
+    );
+    let path = dir.path().join("a");
+    std::fs::write(&path, b"a\n\xff").unwrap();
+    assert_eq!(
+        failure(&path),
+        format!("cannot read {shown}/a: line 2 is not UTF-8 text")
+    );
+    std::fs::write(&path, vec![b'\n'; 1 << 21]).unwrap();
+    assert_eq!(
+        failure(&path),
+        format!("cannot read {shown}/a: it is larger than 1 MiB")
+    );
+}
+
+/// A file in which much is given.
+const FULL: &str = "[telegram]\ntoken = '123456:ABC-DEF'\nchats = [5, -6]\nusers = [7]\n\
+    [agent]\nstate = 'state'\nuser_agent = 'x'\nca_file = 'roots.pem'\n\
+    [[site]]\nname = 'a \"b\"'\nurl = 'https://u:p@h/ä'\ninterval = '90s'\nslow = '2s'\ngroup = 'g'\n\
+    chats = [5]\nmethod = 'POST'\nheaders = { A = 's1', B = 's2' }\nsend = 's3'\nbody = \"x\\u001b\"\n\
+    body_not = 'y'\nhttp = '2'\nip = '6'\nverify = false\nca_file = 'ca.pem'\nremind = '0s'\n\
+    [[site]]\nname = 'second'\nurl = 'http://h'\npaused = true\n";
+
+#[test]
+fn the_summary_is_a_table_without_secrets() {
+    assert_eq!(
+        summary(&sound(FULL)),
+        "NAME    URL                EVERY  TIMEOUT  EXPECTED\n\
+         a \"b\"   https://u:***@h/ä  1m30s  10s      status 200-299, body with \"x\\u{1b}\", \
+         body without \"y\", certificate not verified, within 2s\n\
+         second  http://h           1m     10s      paused, status 200-299\n\
+         \n\
+         agent     state /etc/state, 10 connections at once (5 idle for 30s), 2 commands at once, \
+         user agent x, roots /etc/roots.pem\n\
+         telegram  token ***, chats 5, -6, users 7, api https://api.telegram.org, poll 50s\n"
+    );
+    assert_eq!(
+        summary(&sound("[agent]\nstate = '/s'\nuser_agent = 'x'")),
+        "agent     state /s, 10 connections at once (5 idle for 30s), 2 commands at once, user agent x\n\
+         telegram  none: the terminal is the chat\n"
+    );
+}
+
+#[test]
+fn json_has_every_key_and_no_secret() {
+    let json = to_json(&sound(FULL));
+    assert_eq!(
+        json,
+        r#"{"sites":[{"name":"a \"b\"","url":"https://u:***@h/ä","interval":"1m30s","timeout":"10s","#
+            .to_owned()
+            + r#""tries":3,"retry":"10s","recover":1,"remind":"0s","slow":"2s","group":"g","#
+            + r#""paused":false,"chats":[5],"method":"POST","headers":{"A":"***","B":"***"},"#
+            + r#""send":"***","auth":"***","status":"200-299","body":"x\u001b","body_not":"y","#
+            + r#""redirects":10,"http":"2","ip":"6","verify":false,"ca_file":"/etc/ca.pem"},"#
+            + r#"{"name":"second","url":"http://h","interval":"1m","timeout":"10s","tries":3,"#
+            + r#""retry":"10s","recover":1,"remind":"6h","slow":null,"group":null,"paused":true,"#
+            + r#""chats":null,"method":"GET","headers":{},"send":null,"auth":null,"#
+            + r#""status":"200-299","body":null,"body_not":null,"redirects":10,"http":null,"#
+            + r#""ip":null,"verify":true,"ca_file":null}]}"#
+    );
+    let first = &json[10..json.find(",{\"name\":\"second").unwrap()];
+    for key in keys::SITE.keys {
+        assert!(first.contains(&format!("\"{key}\":")), "{key}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_breaks_the_reader(text in any::<String>()) {
+        let _ = parsed(&text).map_err(|mistakes| mistakes.to_string());
+    }
+
+    #[test]
+    fn no_toml_like_text_breaks_the_reader(
+        lines in proptest::collection::vec(
+            r#"(\[\[?(site|agent|telegram|defaults|site\.headers)\]?\]|(name|url|chats|headers|status|token|slow) ?= ?)?[a-z0-9=.\[\]{}"'$:/ é\\-]{0,12}"#,
+            0..12,
+        )
+    ) {
+        let _ = parsed(&lines.join("\n")).map_err(|mistakes| mistakes.to_string());
+    }
+
+    /// A secret under its key or a slip of it, in any quotes or none, the line sound or broken.
+    #[test]
+    fn no_secret_is_ever_shown(
+        section in "(\\[telegram\\]|\\[agent\\]|\\[\\[site\\]\\]|\\[site\\.headers\\]\nx = 5)",
+        key in "(token|auth|send|tokn|auht|telegram\\.token|x = token|headers\\.X|\"auth\"|login\\.form)",
+        equals in "( = |=| |: )",
+        open in "(\"|'|\"\"\"|'''|)",
+        before in "[a-z$:\\\\ ]{0,3}",
+        after in "[a-z#,= ]{0,3}",
+        close in "(\"|'|\"\"\"|'''|)",
+        rest in "[a-z\"'#,= ]{0,3}",
+    ) {
+        let secret = "Xk7QzW";
+        let text = format!("{section}\n{key}{equals}{open}{before}{secret}{after}{close}{rest}\nname = 5\n");
+        if let Err(mistakes) = parsed(&text) {
+            prop_assert!(!mistakes.to_string().contains(secret), "{text}\n{mistakes}");
+        }
+    }
+
+    #[test]
+    fn no_bot_token_is_ever_shown(before in "[^0-9]{0,20}", after in "([^A-Za-z0-9_-].{0,20})?") {
+        let token = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw";
+        if let Err(mistakes) = parsed(&format!("{before}{token}{after}")) {
+            prop_assert!(!mistakes.to_string().contains(token));
+        }
+    }
+}

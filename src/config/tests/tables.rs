@@ -1,0 +1,330 @@
+//! `[telegram]`, `[agent]`, the shape of the file and its syntax.
+
+use super::{parsed_in, rendered, sound, wrong, wrong_site};
+use crate::config::TOKEN_VARIABLE;
+use std::path::Path;
+use std::time::Duration;
+
+#[test]
+fn telegram_is_checked() {
+    for (line, expected) in [
+        (
+            "chats = []",
+            "3:9: `chats` is empty; it must be a list of ids such as [123456789], or left out",
+        ),
+        (
+            "chats = [0]",
+            "3:10: `chats` has the id 0, which Telegram never gives",
+        ),
+        ("chats = [1, 1]", "3:13: `chats` has 1 twice"),
+        (
+            "users = [\"me\"]",
+            "3:11: `users` must be a list of ids such as [123456789], found a text in quotes in it",
+        ),
+        (
+            "users = []",
+            "3:9: `users` is empty; it must be a list of ids such as [123456789], or left out",
+        ),
+        (
+            "users = [-1]",
+            "3:9: `users` has -1, but only groups have negative ids",
+        ),
+        ("poll = '51s'", "3:9: `poll` must be at most 50s, not 51s"),
+        (
+            "poll = '1500ms'",
+            "3:9: `poll` must be whole seconds, not 1s500ms",
+        ),
+        (
+            "api = 'h'",
+            "3:8: `api` must begin with http:// or https://",
+        ),
+        (
+            "api = 'http://h/?q'",
+            "3:8: `api` must end before any `?` or `#`",
+        ),
+        (
+            "topic = 42",
+            "3:1: unknown key `topic`: this version of sitemon does not have it yet",
+        ),
+        (
+            "chat = [1]",
+            "3:1: unknown key `chat`; did you mean `chats`?",
+        ),
+        (
+            "state = 'x'",
+            "3:1: unknown key `state` here; it belongs in [agent]",
+        ),
+    ] {
+        wrong(&format!("[telegram]\ntoken = '1:a'\n{line}"), &[expected]);
+    }
+    let config = sound("[telegram]\ntoken = '1:a'\napi = 'http://[::1]:8081/bot/'\npoll = '0s'");
+    let telegram = config.telegram.unwrap();
+    assert_eq!(
+        (telegram.api.as_str(), telegram.poll),
+        ("http://[::1]:8081/bot", Duration::ZERO)
+    );
+}
+
+#[test]
+fn the_token_comes_from_exactly_one_place() {
+    let token = |text: &str| sound(text).telegram.unwrap().token.expose().to_owned();
+    assert_eq!(
+        token("[telegram]\ntoken = '123456:ABC-DEF'"),
+        "123456:ABC-DEF"
+    );
+    assert_eq!(
+        token("[telegram]\ntoken_file = 'sound.token'"),
+        "123456:ABC-DEF"
+    );
+    wrong(
+        "[telegram]\ntoken = '1:a'\ntoken_file = 'sound.token'",
+        &["3:15: `token_file` and `token` are both given; keep one of them"],
+    );
+    wrong(
+        "[telegram] # x",
+        &[
+            "1:1: [telegram] has no bot token; give it as `token`, in a file named by `token_file`, \
+           or in the environment as SITEMON_TELEGRAM_TOKEN",
+        ],
+    );
+    let env =
+        |value: &'static str| move |name: &str| (name == TOKEN_VARIABLE).then(|| value.to_owned());
+    let from_env = parsed_in("[telegram]", &env(" 7:env\n")).unwrap();
+    assert_eq!(from_env.telegram.unwrap().token.expose(), "7:env");
+    let from_file = parsed_in("[telegram]\ntoken = '1:a'", &env("7:env")).unwrap();
+    assert_eq!(from_file.telegram.unwrap().token.expose(), "1:a");
+    assert_eq!(
+        parsed_in("[telegram]", &env("hunter2"))
+            .unwrap_err()
+            .to_string(),
+        "sitemon.conf:1:1: what SITEMON_TELEGRAM_TOKEN holds is not a bot token; BotFather gives it \
+         in the form 123456:ABC-DEF\n    1 | [telegram]\n      | ^^^^^^^^^^"
+    );
+}
+
+#[test]
+fn a_bad_token_is_never_shown() {
+    rendered(
+        "[telegram]\ntoken = '123456:ABC DEF' # 1:a",
+        "sitemon.conf:2:10: `token` is not a bot token; BotFather gives it in the form 123456:ABC-DEF\n\
+        \x20   2 | token = '**************' *****\n\
+        \x20     |          ^^^^^^^^^^^^^^",
+    );
+    for (path, why) in [
+        (
+            "no.token",
+            "names /etc/no.token, which cannot be read: No such file or directory",
+        ),
+        (
+            "empty.token",
+            "names /etc/empty.token, which is empty; put the bot token into it",
+        ),
+        (
+            "bad.token",
+            "names /etc/bad.token, but what that holds is not a bot token; BotFather gives it in the form 123456:ABC-DEF",
+        ),
+        (
+            " 123456:A B",
+            "must be the path of a file; a token itself goes into `token`",
+        ),
+    ] {
+        wrong(
+            &format!("[telegram]\ntoken_file = '{path}'"),
+            &[&format!("2:15: `token_file` {why}")],
+        );
+    }
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_a_warning() {
+    let warning = "/etc/open.token holds the bot token and other users can read it; chmod 600 /etc/open.token";
+    let site = "[[site]]\nname='a'\nurl='http://h'";
+    assert_eq!(
+        sound(&format!("[telegram]\ntoken_file='open.token'\n{site}")).warnings,
+        [warning]
+    );
+    let none = "no [[site]] in sitemon.conf: nothing to watch";
+    assert_eq!(sound("").warnings, [none]);
+}
+
+#[test]
+fn the_agent_is_checked() {
+    for (line, expected) in [
+        (
+            "max_connections = 3",
+            "2:19: `max_connections` must be a whole number from 4 to 1000, not 3",
+        ),
+        (
+            "idle_connections = -1",
+            "2:20: `idle_connections` must be a whole number from 0 to 1000, not -1",
+        ),
+        (
+            "commands = 0",
+            "2:12: `commands` must be a whole number from 1 to 1000, not 0",
+        ),
+        (
+            "idle_timeout = '0s'",
+            "2:17: `idle_timeout` must be at least 1s, not 0s",
+        ),
+        (
+            "idle_timeout = '1500ms'",
+            "2:17: `idle_timeout` must be whole seconds, not 1s500ms",
+        ),
+        (
+            "state = 5",
+            "2:9: `state` must be a path in quotes, found an integer",
+        ),
+        (
+            "user_agent = ' '",
+            "2:15: `user_agent` is empty; leave it out for the usual one",
+        ),
+        (
+            "digest = '09:00'",
+            "2:1: unknown key `digest`: this version of sitemon does not have it yet",
+        ),
+    ] {
+        wrong(&format!("[agent]\n{line}"), &[expected]);
+    }
+    let agent = sound("[agent]\nidle_connections = 0\nstate = '/s'\nca_file = 'ca.pem'").agent;
+    assert_eq!(
+        (agent.idle_connections, agent.state.to_str()),
+        (0, Some("/s"))
+    );
+    assert_eq!(agent.ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
+}
+
+#[test]
+fn tables_have_the_right_shape_and_known_names() {
+    wrong(
+        "[site]\nname='a'",
+        &["1:1: write [[site]], with two brackets"],
+    );
+    wrong(
+        "[site]\nx=1\n[site]\nx=1",
+        &["3:1: write [[site]], with two brackets, for every site"],
+    );
+    wrong(
+        "site = 5",
+        &["1:8: [[site]] must be a table, found an integer"],
+    );
+    wrong(
+        "site = [5]",
+        &["1:9: [[site]] must be a table, found an integer"],
+    );
+    wrong(
+        "agent = 5",
+        &["1:9: [agent] must be a table, found an integer"],
+    );
+    wrong(
+        "[[agent]]",
+        &["1:1: there is only one [agent]: write it with one bracket"],
+    );
+    wrong(
+        "[sites]",
+        &["1:2: unknown table `sites`; did you mean `site`?"],
+    );
+    wrong(
+        "[listen]",
+        &["1:2: unknown key `listen`: this version of sitemon does not have it yet"],
+    );
+    wrong(
+        "interval='9s'",
+        &["1:1: unknown key `interval` here; it belongs in [defaults] or [[site]]"],
+    );
+    wrong(
+        "[x]",
+        &["1:2: unknown table `x`; the file has telegram, agent, defaults, site"],
+    );
+    wrong(
+        "[defaults]\nurl='x'",
+        &["2:1: unknown key `url` here; it belongs in [[site]]"],
+    );
+    wrong_site(
+        "cert = '14d'",
+        &["4:1: unknown key `cert`: this version of sitemon does not have it yet"],
+    );
+    let site = &sound("site = [{ name = 'a', url = 'http://h', headers.A = 'b' }]").sites[0];
+    assert_eq!(site.name, "a");
+}
+
+#[test]
+fn an_unknown_key_is_shown_as_the_specification_says() {
+    rendered(
+        "\n[defaults]\nintervall = \"60s\"",
+        "sitemon.conf:3:1: unknown key `intervall`; did you mean `interval`?\n\
+        \x20   3 | intervall = \"60s\"\n\
+        \x20     | ^^^^^^^^^",
+    );
+}
+
+#[test]
+fn syntax_errors_are_said_in_words() {
+    for (text, expected) in [
+        (
+            "a = 'b",
+            "1:5: this text is never closed: the quotes at its end are missing",
+        ),
+        (
+            "a = 'b\n",
+            "1:7: the quote that closes the text is missing in this line",
+        ),
+        (
+            "a = \"\"\"b\n",
+            "1:5: this text is never closed: the quotes at its end are missing",
+        ),
+        (
+            "a = 60s",
+            "1:5: this is no number; texts such as \"60s\" stand in quotes",
+        ),
+        (
+            "a = yes",
+            "1:5: this is no value; texts stand in quotes, and true and false are in small letters",
+        ),
+        (
+            "a = \"\\q\"",
+            "1:7: `\\` before `q` means nothing; write `\\\\` for a backslash, or use single quotes",
+        ),
+        (
+            "a = \"\\ud800\"",
+            "1:7: this escape stands for no character",
+        ),
+        (
+            "a = \"\u{1b}\"",
+            "1:6: the character \\u{1b} must be written as an escape such as \\u001b",
+        ),
+        ("a 'b'", "1:3: expected `=`, found a text in quotes"),
+        ("a = 1 b", "1:7: expected the end of the line, found a word"),
+        ("[agent", "1:7: expected `]`, found the end of the file"),
+        ("[agent\n\n", "1:7: expected `]`, found the end of the line"),
+        ("a = [1,\n\n", "1:8: the file ends where a value should be"),
+        ("a =", "1:4: the file ends where a value should be"),
+        ("= 1", "1:1: expected a key, found `=`"),
+        (
+            "a = {b = 1",
+            "1:11: expected `,`, found the end of the file",
+        ),
+        ("ä = 1", "1:1: `\\u{e4}` cannot stand here"),
+        (
+            "a = 1\na = 2",
+            "2:1: `a` is here twice; the first is in line 1",
+        ),
+        (
+            "[agent]\n[agent]",
+            "2:1: [agent] is here twice; the first is in line 1",
+        ),
+        (
+            "[site.headers]\n[[site]]",
+            "2:1: this was a table before and cannot become a list",
+        ),
+        (
+            "a = 1\na.b = 2",
+            "2:1: this extends the value in line 1, which is no table",
+        ),
+    ] {
+        wrong(text, &[expected]);
+    }
+    wrong(
+        &format!("a = {}", "[".repeat(100_000)),
+        &["1:133: this is nested too deeply"],
+    );
+}

@@ -1,0 +1,340 @@
+//! The one HTTP client of the process: capped, with permits for the checks, so that no transfer
+//! ever waits inside libcurl (where its timeout would run) and Telegram always finds a connection.
+
+mod call;
+mod fault;
+mod handshake;
+mod idle;
+mod roots;
+mod transfer;
+
+pub use call::{Answer, CallError};
+pub use fault::{Fault, What, within};
+pub use handshake::{Bundle, Peer, handshake};
+pub use transfer::Ask;
+
+use async_lock::{Semaphore, SemaphoreGuardArc};
+use isahc::config::{Configurable, RedirectPolicy};
+use isahc::{AsyncBody, HttpClient};
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use url::Url;
+
+/// Connections kept out of the checks' reach: Telegram's poll, and two for sending, so that
+/// a stalled upload doesn't hold up an answer.
+const FOR_TELEGRAM: usize = 3;
+/// getaddrinfo can't be cancelled: so many threads may hang in it for our own look-ups.
+const RESOLVERS: usize = 2;
+
+/// What bounds the client.
+pub struct Limits {
+    /// HTTP connections at once, checks, Telegram and idle ones together; at least 4.
+    pub max_connections: usize,
+    /// Kept open when idle; 0 = none.
+    pub idle_connections: usize,
+    /// Whole seconds. Not reused after this, and closed within two minutes.
+    pub idle_timeout: Duration,
+    pub user_agent: String,
+    /// Trusted roots, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Cheap to clone; all clones are the same client. Proxies named by the environment (`http_proxy`
+/// and the like, as libcurl reads them) are used, and said so in the log.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    isahc: HttpClient,
+    idle_timeout: Duration,
+    permits: Arc<Semaphore>,
+    check_permits: usize,
+    resolvers: Arc<Semaphore>,
+    roots: roots::Roots,
+    /// One at a time: its socket comes on top of the client's.
+    learning: Semaphore,
+    proxies: Proxies,
+    idle: Arc<IdleBook>,
+    /// Where plain HTTP connections may be open, by authority: see `Client::apart`.
+    open: Mutex<HashMap<String, (SocketAddr, Instant)>>,
+}
+
+/// The right to have one check's connection open. Shared by the check and its transfers: given
+/// back when the last of them is gone.
+#[derive(Clone)]
+pub struct Permit {
+    _guard: Arc<SemaphoreGuardArc>,
+}
+
+impl Client {
+    /// Made once a process.
+    pub fn new(limits: &Limits) -> Result<Client, String> {
+        let isahc = HttpClient::builder()
+            .max_connections(limits.max_connections)
+            .connection_cache_size(limits.idle_connections)
+            .connection_cache_ttl(limits.idle_timeout)
+            .redirect_policy(RedirectPolicy::None)
+            .default_header("user-agent", &limits.user_agent)
+            .build()
+            .map_err(|error| format!("cannot start the HTTP client: {error}"))?;
+        let check_permits = limits.max_connections.saturating_sub(FOR_TELEGRAM).max(1);
+        Ok(Client {
+            shared: Arc::new(Shared {
+                isahc,
+                idle_timeout: limits.idle_timeout,
+                permits: Arc::new(Semaphore::new(check_permits)),
+                check_permits,
+                resolvers: Arc::new(Semaphore::new(RESOLVERS)),
+                roots: roots::Roots::new(limits.ca_file.clone()),
+                learning: Semaphore::new(1),
+                proxies: Proxies::of_environment(),
+                idle: Arc::new(IdleBook::new()),
+                open: Mutex::default(),
+            }),
+        })
+    }
+
+    /// Checks that may run at once: `max_connections` less three, at least 1.
+    pub fn check_permits(&self) -> usize {
+        self.shared.check_permits
+    }
+
+    /// Waits for as long as it takes. Every check takes one before it starts its clock.
+    pub async fn check_permit(&self) -> Permit {
+        Permit {
+            _guard: Arc::new(self.shared.permits.acquire_arc().await),
+        }
+    }
+
+    pub fn permits_in_use(&self) -> usize {
+        self.shared
+            .check_permits
+            .saturating_sub(self.shared.permits.available_permits())
+    }
+
+    /// After this long a connection isn't reused.
+    pub fn idle_timeout(&self) -> Duration {
+        self.shared.idle_timeout
+    }
+
+    /// A request for `url` goes through a proxy of the environment (unless `no_proxy` excepts it).
+    pub fn is_proxied(&self, url: &Url) -> bool {
+        match url.scheme() {
+            "https" => self.shared.proxies.https,
+            _ => self.shared.proxies.http,
+        }
+    }
+
+    /// Closes connections that have been idle for two minutes while nothing else is going on (see
+    /// `idle.rs`). Never ends.
+    pub async fn tidy(&self) {
+        let book = &self.shared.idle;
+        loop {
+            let Some(due) = book.lock().due() else {
+                // Cannot be closed: the book holds the other end.
+                let _ = book.woken.recv().await;
+                continue;
+            };
+            async_io::Timer::at(book.start + due).await;
+            let stands = book.lock().due().is_some_and(|due| due <= book.now());
+            if stands {
+                self.nudge().await;
+            }
+        }
+    }
+
+    /// A transfer that touches no network: its socket doesn't exist. libcurl looks for idle
+    /// connections before it finds that out.
+    async fn nudge(&self) {
+        self.shared.idle.started();
+        let request = isahc::Request::get("http://localhost/")
+            .dial(isahc::net::Dialer::unix_socket("/nonexistent/sitemon"))
+            .proxy(None)
+            .timeout(Duration::from_secs(1))
+            .body(AsyncBody::empty());
+        if let Ok(request) = request {
+            let _ = self.shared.isahc.send_async(request).await;
+        }
+    }
+
+    /// Addresses of `host` (a name, or an IP address without brackets).
+    pub async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let host = host.to_owned();
+        let guard = self.shared.resolvers.acquire_arc().await;
+        smol::unblock(move || {
+            // Held by the look-up itself: it goes on when the caller has gone away.
+            let _guard = guard;
+            Ok((host.as_str(), port).to_socket_addrs()?.collect())
+        })
+        .await
+    }
+
+    /// The parsed roots that count for a site with this `ca_file`, or a cause.
+    pub async fn bundle(&self, ca_file: Option<&Path>) -> Result<Bundle, String> {
+        let path = self.shared.roots.bundle(ca_file)?;
+        let guard = self.shared.resolvers.acquire_arc().await;
+        let file = path.clone();
+        let bundle = smol::unblock(move || {
+            let _guard = guard;
+            Bundle::read(&file)
+        });
+        match bundle.await {
+            Ok(bundle) if !bundle.is_empty() => Ok(bundle),
+            _ => Err(self.shared.roots.defect(&path)),
+        }
+    }
+
+    /// To be told of every https request that was answered and verified: learns the host's root
+    /// when that pays (see `roots.rs`), which takes a handshake. Has no timeout.
+    pub async fn learn(&self, url: &Url, ca_file: Option<&Path>, address: SocketAddr) {
+        let roots = &self.shared.roots;
+        let (Some(host), Ok(path)) = (bare_host(url), roots.bundle(ca_file)) else {
+            return;
+        };
+        let name = authority(url);
+        let Some(_alone) = self.shared.learning.try_acquire() else {
+            return;
+        };
+        if self.is_proxied(url) || !roots.verified(&path, &name) {
+            return;
+        }
+        let root = match self.bundle(ca_file).await {
+            Ok(bundle) => match handshake(address, &host, &bundle).await {
+                Ok(peer) => peer.trust.ok(),
+                Err(_) => None,
+            },
+            Err(_) => None,
+        };
+        log::debug!(
+            "{host}: root certificate {}",
+            if root.is_some() {
+                "learnt"
+            } else {
+                "not learnt"
+            }
+        );
+        roots.learn(&path, &name, root.as_deref());
+    }
+
+    #[cfg(test)]
+    pub(crate) fn has_learnt_root(&self, url: &str) -> bool {
+        let url = Url::parse(url).expect("a URL");
+        let bundle = self.shared.roots.bundle(None).expect("a bundle");
+        self.shared
+            .roots
+            .learnt(&bundle, &authority(&url))
+            .is_some()
+    }
+
+    /// Where a plain HTTP connection to `url`'s host and port may be open: where the last answer
+    /// came from, as long as it can be reused.
+    fn open_at(&self, url: &Url) -> Option<SocketAddr> {
+        let open = self.open();
+        let &(address, since) = open.get(&authority(url))?;
+        (since.elapsed() <= self.shared.idle_timeout + Duration::from_secs(1)).then_some(address)
+    }
+
+    fn note_open(&self, url: &Url, address: SocketAddr) {
+        const MANY: usize = 256;
+        let mut open = self.open();
+        if open.len() >= MANY {
+            let limit = self.shared.idle_timeout + Duration::from_secs(1);
+            open.retain(|_, (_, since)| since.elapsed() <= limit);
+        }
+        open.insert(authority(url), (address, Instant::now()));
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<String, (SocketAddr, Instant)>> {
+        self.shared
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `host:port`.
+fn authority(url: &Url) -> String {
+    let port = url.port_or_known_default().unwrap_or(0);
+    format!("{}:{port}", url.host_str().unwrap_or_default())
+}
+
+/// The host as a resolver and a certificate know it: an IPv6 address without brackets.
+pub fn bare_host(url: &Url) -> Option<String> {
+    Some(match url.host()? {
+        url::Host::Domain(name) => name.to_owned(),
+        url::Host::Ipv4(address) => address.to_string(),
+        url::Host::Ipv6(address) => address.to_string(),
+    })
+}
+
+/// For which schemes the environment names a proxy (libcurl-env(3): `HTTP_PROXY` doesn't count).
+struct Proxies {
+    http: bool,
+    https: bool,
+}
+
+impl Proxies {
+    fn of_environment() -> Proxies {
+        let named = |names: &[&str]| {
+            let name = names
+                .iter()
+                .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+            if let Some(name) = name {
+                log::info!("using the proxy that ${name} names");
+            }
+            name.is_some()
+        };
+        let all = named(&["all_proxy", "ALL_PROXY"]);
+        Proxies {
+            http: named(&["http_proxy"]) || all,
+            https: named(&["https_proxy", "HTTPS_PROXY"]) || all,
+        }
+    }
+}
+
+/// [`idle::Idle`] on this process's clock, shared with the transfers.
+struct IdleBook {
+    start: Instant,
+    idle: Mutex<idle::Idle>,
+    wake: async_channel::Sender<()>,
+    woken: async_channel::Receiver<()>,
+}
+
+impl IdleBook {
+    fn new() -> IdleBook {
+        let (wake, woken) = async_channel::bounded(1);
+        IdleBook {
+            start: Instant::now(),
+            idle: Mutex::default(),
+            wake,
+            woken,
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn started(&self) {
+        let now = self.now();
+        self.lock().started(now);
+    }
+
+    fn ended(&self) {
+        let now = self.now();
+        if self.lock().ended(now) {
+            // Full = there is a wake-up waiting already.
+            let _ = self.wake.try_send(());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, idle::Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

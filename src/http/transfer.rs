@@ -1,0 +1,253 @@
+//! One request over the client, and what lives exactly as long as its transfer.
+
+use super::{Client, Fault, IdleBook, Permit, What, authority};
+use crate::monitor::site::{HttpVersion, IpVersion};
+use isahc::auth::{Authentication, Credentials};
+use isahc::config::{Configurable, VersionNegotiation};
+use isahc::http::{HeaderMap, HeaderValue, Method, header};
+use isahc::net::Dialer;
+use isahc::prelude::*;
+use isahc::tls::{Identity, TlsConfig, TrustStore};
+use isahc::{AsyncBody, Request, Response};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use url::Url;
+
+/// One request. Redirects aren't followed.
+pub struct Ask<'a> {
+    pub url: &'a Url,
+    pub method: Method,
+    /// Values must be visible ASCII.
+    pub headers: &'a HeaderMap,
+    pub body: Option<&'a str>,
+    /// User and password for Basic authentication.
+    pub basic: Option<(&'a str, &'a str)>,
+    pub version: HttpVersion,
+    pub ip: IpVersion,
+    /// Check trust and host name of a TLS server.
+    pub verify: bool,
+    /// Instead of the client's own roots.
+    pub ca_file: Option<&'a Path>,
+    /// Never on a connection that is open already.
+    pub fresh: bool,
+    /// Not to be left open afterwards (HTTP/1; a connection of HTTP/2 stays).
+    pub close: bool,
+    /// The whole answer must have come by then.
+    pub deadline: Instant,
+    /// Held until libcurl is done with the transfer, even when the answer isn't waited for.
+    pub permit: Option<&'a Permit>,
+}
+
+impl Client {
+    /// Sends it and waits for the head of the answer. The body is the caller's to read, up to
+    /// a bound; dropping it ends the transfer at libcurl's next callback, or at the deadline.
+    pub async fn send(&self, ask: &Ask<'_>) -> Result<Response<AsyncBody>, Fault> {
+        let https = ask.url.scheme() == "https";
+        if !https || !ask.verify {
+            return self.attempt(ask, None).await;
+        }
+        let roots = &self.shared.roots;
+        let bundle = roots.bundle(ask.ca_file).map_err(roots_fault)?;
+        let name = authority(ask.url);
+        if let Some(root) = roots.learnt(&bundle, &name) {
+            match self.attempt(ask, Some(root)).await {
+                Err(fault) if matches!(fault.what, What::Certificate) => {
+                    // Another chain than the last time: what the whole bundle says counts.
+                    roots.forget(&bundle, &name);
+                }
+                result => return result,
+            }
+        }
+        let whole = TrustStore::from_file(&bundle);
+        match self.attempt(ask, Some(whole)).await {
+            Err(fault) if matches!(fault.what, What::Roots(_)) => {
+                Err(roots_fault(roots.defect(&bundle)))
+            }
+            result => result,
+        }
+    }
+
+    async fn attempt(
+        &self,
+        ask: &Ask<'_>,
+        trust: Option<TrustStore>,
+    ) -> Result<Response<AsyncBody>, Fault> {
+        let https = ask.url.scheme() == "https";
+        let request = self.request(ask, trust)?;
+        self.shared.idle.started();
+        let response = self
+            .shared
+            .isahc
+            .send_async(request)
+            .await
+            .map_err(|error| Fault::new(&error, https, false))?;
+        if let Some(address) = response.remote_addr()
+            && !https
+        {
+            self.note_open(ask.url, address);
+        }
+        Ok(response)
+    }
+
+    fn request(
+        &self,
+        ask: &Ask<'_>,
+        trust: Option<TrustStore>,
+    ) -> Result<Request<AsyncBody>, Fault> {
+        let https = ask.url.scheme() == "https";
+        // libcurl counts in milliseconds, and 0 means no timeout.
+        let left = ask.deadline.saturating_duration_since(Instant::now());
+        let left = left.max(Duration::from_millis(1));
+
+        let mut url = ask.url.clone();
+        // Sent as credentials, not to be seen in an error.
+        let _ = (url.set_username(""), url.set_password(None));
+        url.set_fragment(None);
+        let apart = self.apart(ask);
+        if apart.is_some() {
+            let _ = url.set_host(Some(&format!("retry-{}.invalid", unique())));
+        }
+        let mut request = Request::builder()
+            .method(ask.method.clone())
+            .uri(url.as_str())
+            .timeout(left)
+            .metrics(true)
+            .expect_continue(false)
+            .ip_version(match ask.ip {
+                IpVersion::Any => isahc::net::IpVersion::Any,
+                IpVersion::V4 => isahc::net::IpVersion::V4,
+                IpVersion::V6 => isahc::net::IpVersion::V6,
+            })
+            .version_negotiation(match ask.version {
+                HttpVersion::Http11 => VersionNegotiation::http11(),
+                HttpVersion::Http2 if !https => VersionNegotiation::http2(),
+                HttpVersion::Any | HttpVersion::Http2 => VersionNegotiation::latest_compatible(),
+            })
+            .tls_config(self.tls(ask, trust));
+        if let Some(address) = apart {
+            request = request.dial(Dialer::ip_socket(address));
+        }
+        if let Some((user, password)) = ask.basic {
+            request = request
+                .authentication(Authentication::basic())
+                .credentials(Credentials::new(user, password));
+        }
+        if let Some(headers) = request.headers_mut() {
+            for (name, value) in ask.headers {
+                if value.to_str().is_err() {
+                    return Err(unsendable(format!(
+                        "header {name} has characters beyond ASCII"
+                    )));
+                }
+                headers.append(name.clone(), value.clone());
+            }
+            if apart.is_some() && !headers.contains_key(header::HOST) {
+                let host = HeaderValue::from_str(&host_header(ask.url));
+                headers.insert(header::HOST, host.map_err(|_| bad_address())?);
+            }
+            if ask.close && !headers.contains_key(header::CONNECTION) {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+        }
+        // A method that usually has a body says so when there is none: Content-Length: 0.
+        let wants_body = [Method::POST, Method::PUT, Method::PATCH].contains(&ask.method);
+        let body = match ask.body {
+            Some(body) => AsyncBody::from(body),
+            None if wants_body => AsyncBody::from(""),
+            None => AsyncBody::empty(),
+        };
+        request.body(body).map_err(|_| bad_address())
+    }
+
+    /// The address to dial so that the request gets a connection apart from the open ones. With
+    /// TLS other client "certificates" are enough (see [`Hold`]); plain HTTP is matched by host
+    /// name and port alone, so it gets a name of its own and is sent to where the last answer
+    /// came from. Without such an answer, lately, nothing is open.
+    fn apart(&self, ask: &Ask<'_>) -> Option<SocketAddr> {
+        if !ask.fresh || ask.url.scheme() == "https" || self.is_proxied(ask.url) {
+            return None;
+        }
+        self.open_at(ask.url)
+    }
+
+    fn tls(&self, ask: &Ask<'_>, trust: Option<TrustStore>) -> TlsConfig {
+        // Only plain HTTP and `verify = false` come without roots; this file is never opened.
+        let trust = trust.unwrap_or_else(|| TrustStore::from_file("/nonexistent"));
+        TlsConfig::builder()
+            .trust_store(trust)
+            .identity(Identity::from_pem(self.hold(ask), None))
+            .danger_accept_invalid_certs(!ask.verify)
+            .danger_accept_invalid_hosts(!ask.verify)
+            .build()
+    }
+
+    fn hold(&self, ask: &Ask<'_>) -> Hold {
+        Hold {
+            name: match ask.fresh {
+                true => format!("retry {}", unique()).into_bytes(),
+                false => b"sitemon".to_vec(),
+            },
+            _permit: ask.permit.cloned(),
+            idle: self.shared.idle.clone(),
+        }
+    }
+}
+
+/// Rides along with a transfer as its client certificate: isahc keeps that blob in the easy
+/// handle's handler until libcurl has removed the transfer, which may be long after our future was
+/// dropped. libcurl's rustls backend takes client certificates from files only (`clientcert` in
+/// vtls/rustls.c) and never looks at the blob, except to compare it when it looks for a connection
+/// to reuse: one made with other bytes doesn't match.
+struct Hold {
+    name: Vec<u8>,
+    _permit: Option<Permit>,
+    idle: Arc<IdleBook>,
+}
+
+impl AsRef<[u8]> for Hold {
+    fn as_ref(&self) -> &[u8] {
+        &self.name
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.idle.ended();
+    }
+}
+
+/// Never the same twice.
+fn unique() -> u64 {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    COUNT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// `host` or `host:port`, as in a request for `url`.
+fn host_header(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+fn bad_address() -> Fault {
+    unsendable("a request cannot be made of this address".to_owned())
+}
+
+fn unsendable(why: String) -> Fault {
+    Fault {
+        what: What::Request(why),
+        address: None,
+    }
+}
+
+fn roots_fault(why: String) -> Fault {
+    Fault {
+        what: What::Roots(why),
+        address: None,
+    }
+}

@@ -1,0 +1,285 @@
+//! What is told, and what is not.
+
+use super::world::*;
+use crate::monitor::Event;
+use crate::monitor::command::Access;
+use crate::monitor::judge::State;
+use crate::monitor::message::Delivery;
+use std::time::Duration;
+
+fn down_after_a_while(world: &mut World, name: &str) {
+    world.pass(90);
+    world.fate(name, bad());
+    world.pass(120);
+}
+
+#[test]
+fn an_outage_is_told_once_and_its_end_as_a_reply() {
+    let mut world = World::of(&["blog"]);
+    down_after_a_while(&mut world, "blog");
+    world.fate("blog", good(40));
+    world.pass(60);
+    let told: Vec<_> = world.told.iter().map(|(s, m)| (*s, m.html.as_str(), m.silent)).collect();
+    assert_eq!(
+        told,
+        [
+            (140, "🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)", false),
+            (240, "🟢 <b>blog</b> is up again after 1 min 39 s (#1)", true),
+        ]
+    );
+    assert_eq!(world.told[1].1.reply_to, Some(101));
+}
+
+#[test]
+fn a_single_failure_is_no_news() {
+    let mut world = World::of(&["blog"]);
+    world.pass(50);
+    world.fate("blog", bad());
+    world.pass(15);
+    world.fate("blog", good(40));
+    world.pass(600);
+    assert_eq!(world.heard(), Vec::<String>::new());
+}
+
+#[test]
+fn an_unacknowledged_outage_is_repeated_and_an_acknowledged_one_is_not() {
+    let mut world = World::of(&["blog"]);
+    world.fate("blog", bad());
+    world.pass(6 * 3600 + 60);
+    assert_eq!(
+        world.heard(),
+        [
+            "🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)",
+            "🔴 <b>blog</b> is still down, for 6 h: HTTP 503, wanted 200-299 (#1)",
+        ]
+    );
+    assert_eq!(world.ask("/ack"), ["👍 Acknowledged: #1 <b>blog</b>"]);
+    world.heard();
+    world.pass(24 * 3600);
+    assert_eq!(world.heard(), Vec::<String>::new());
+}
+
+#[test]
+fn remind_zero_never_repeats() {
+    let mut quiet = site("blog");
+    quiet.remind = None;
+    let mut world = World::new(vec![quiet]);
+    world.fate("blog", bad());
+    world.pass(48 * 3600);
+    assert_eq!(world.heard().len(), 1);
+}
+
+#[test]
+fn slow_answers_degrade_and_fast_ones_restore() {
+    let mut picky = site("blog");
+    picky.slow = Some(Duration::from_secs(1));
+    let mut world = World::new(vec![picky]);
+    world.pass(30);
+    world.fate("blog", good(2300));
+    world.pass(120);
+    assert_eq!(world.state("blog"), State::Degraded);
+    world.fate("blog", good(100));
+    world.pass(60);
+    assert_eq!(
+        world.heard(),
+        [
+            "🟡 <b>blog</b> is slow: 2.30 s, wanted 1.00 s",
+            "🟢 <b>blog</b> is fast again after 1 min 33 s",
+        ]
+    );
+}
+
+#[test]
+fn a_mute_withholds_and_an_outage_that_outlasts_it_is_told_then() {
+    let mut world = World::of(&["blog"]);
+    world.pass(1);
+    assert_eq!(world.ask("/mute blog 1h"), ["🔕 <b>blog</b> is muted for 1 h."]);
+    world.heard();
+    world.fate("blog", bad());
+    world.pass(3000);
+    assert_eq!(world.heard(), Vec::<String>::new());
+    world.pass(700);
+    assert_eq!(
+        world.heard(),
+        ["🔴 <b>blog</b> is still down, for 58 min 40 s: HTTP 503, wanted 200-299 (#1)"]
+    );
+}
+
+#[test]
+fn an_outage_that_begins_and_ends_in_a_mute_is_recorded_but_not_told() {
+    let mut world = World::of(&["blog"]);
+    world.ask("/mute");
+    world.heard();
+    world.fate("blog", bad());
+    world.pass(600);
+    world.fate("blog", good(40));
+    world.pass(7200);
+    assert_eq!(world.heard(), Vec::<String>::new());
+    assert!(world.ask("/incidents")[0].contains("#1"));
+}
+
+#[test]
+fn who_heard_of_the_outage_hears_of_its_end_even_if_muted_since() {
+    let mut world = World::of(&["blog"]);
+    world.fate("blog", bad());
+    world.pass(60);
+    world.ask("/mute blog 1d");
+    world.heard();
+    world.fate("blog", good(40));
+    world.pass(60);
+    assert_eq!(world.heard().len(), 1);
+}
+
+#[test]
+fn a_hundred_that_die_together_are_one_message() {
+    let sites = (0..100).map(|i| site(&format!("s{i:02}"))).collect();
+    let mut world = World::new(sites);
+    world.pass(120);
+    for i in 0..100 {
+        world.fate(&format!("s{i:02}"), bad());
+    }
+    world.pass(150);
+    let heard = world.heard();
+    assert!(heard.len() <= 4, "{} messages", heard.len());
+    let named = heard.iter().flat_map(|m| m.lines()).filter(|l| l.contains("is down")).count();
+    assert_eq!(named, 100);
+}
+
+#[test]
+fn a_lone_outage_goes_at_once() {
+    let mut world = World::of(&["blog", "shop"]);
+    world.pass(90);
+    world.fate("blog", bad());
+    world.pass(60);
+    let last_try = world.started.iter().rev().find(|(_, n, _)| n == "blog").map(|(at, _, _)| at / 1000);
+    assert_eq!(Some(world.told[0].0), last_try);
+}
+
+#[test]
+fn two_within_a_second_are_one_message() {
+    let mut world = World::of(&["blog", "shop"]);
+    world.pass(65);
+    world.fate("blog", bad());
+    world.fate("shop", bad());
+    world.ask("/check");
+    world.pass(25);
+    let heard: Vec<String> = world.heard().into_iter().filter(|t| t.contains("is down")).collect();
+    assert_eq!(
+        heard,
+        ["<b>2 down</b>\n\
+          🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)\n\
+          🔴 <b>shop</b> is down: HTTP 503, wanted 200-299 (#2)"]
+    );
+}
+
+#[test]
+fn only_the_chats_of_a_site_are_told_of_it() {
+    let mut private = site("blog");
+    private.chats = Some(vec![GROUP]);
+    let access = Access {
+        chats: vec![CHAT, GROUP],
+        users: None,
+    };
+    let mut world = World::with(vec![private, site("shop")], access);
+    world.pass(1);
+    world.fate("blog", bad());
+    world.pass(120);
+    let chats: Vec<i64> = world.told.iter().map(|(_, m)| m.chat).collect();
+    assert_eq!(chats, [GROUP]);
+    world.fate("shop", bad());
+    world.pass(120);
+    assert_eq!(world.told.len(), 3);
+}
+
+#[test]
+fn an_alert_waits_for_the_disk_but_not_for_a_full_one() {
+    let mut world = World::of(&["blog"]);
+    world.disk_full = true;
+    world.fate("blog", bad());
+    world.pass(60);
+    let heard = world.heard();
+    assert!(heard.iter().any(|t| t.contains("is down")), "{heard:?}");
+    let warnings = heard.iter().filter(|t| t.contains("cannot be written")).count();
+    assert_eq!(warnings, 1, "{heard:?}");
+    world.fate("blog", good(40));
+    world.pass(24 * 3600);
+    assert!(!world.heard().iter().any(|t| t.contains("cannot be written")));
+}
+
+#[test]
+fn telegram_away_for_an_hour_loses_nothing_and_merges_down_and_up() {
+    let mut world = World::of(&["blog", "shop"]);
+    world.pass(60);
+    let away = Delivery::Later {
+        after: None,
+        everywhere: true,
+        reason: "no route".into(),
+    };
+    world.deliveries = std::iter::repeat_n(away, 30).collect();
+    world.fate("blog", bad());
+    world.pass(300);
+    world.fate("blog", good(40));
+    world.fate("shop", bad());
+    world.pass(3600);
+    let heard = world.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].contains("<b>blog</b> was down for"), "{heard:?}");
+    assert!(heard[0].contains("<b>shop</b> is down"), "{heard:?}");
+    assert!(heard[0].contains(" ago"), "{heard:?}");
+    assert!(world.attempts <= 50, "{} attempts", world.attempts);
+}
+
+#[test]
+fn a_chat_that_refuses_does_not_hold_up_the_others() {
+    let access = Access {
+        chats: vec![GROUP, CHAT],
+        users: None,
+    };
+    let mut world = World::with(vec![site("blog")], access);
+    let reason = "Forbidden: bot was kicked".into();
+    world.deliveries.push_back(Delivery::Refused { reason });
+    world.fate("blog", bad());
+    world.pass(3600);
+    let chats: Vec<i64> = world.told.iter().map(|(_, m)| m.chat).collect();
+    assert_eq!(chats, [CHAT]);
+    assert!(world.logs.iter().any(|l| l.contains("bot was kicked")));
+}
+
+#[test]
+fn a_group_that_moved_is_followed_and_told_what_to_change() {
+    let access = Access {
+        chats: vec![GROUP],
+        users: None,
+    };
+    let mut world = World::with(vec![site("blog")], access);
+    world.deliveries.push_back(Delivery::Migrated { to: -200 });
+    world.fate("blog", bad());
+    world.pass(60);
+    assert!(world.told.iter().all(|(_, m)| m.chat == -200));
+    let heard = world.heard().join("\n");
+    assert!(heard.contains("is down") && heard.contains("Group -100 became -200"), "{heard}");
+    assert!(!world.ask_from(-200, Some(1), "/status").is_empty());
+}
+
+#[test]
+fn too_many_requests_stops_sending_to_that_chat_for_as_long_as_told() {
+    let mut world = World::of(&["blog"]);
+    world.deliveries.push_back(Delivery::Later {
+        after: Some(Duration::from_secs(35)),
+        everywhere: false,
+        reason: "Too Many Requests".into(),
+    });
+    world.fate("blog", bad());
+    world.pass(54);
+    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.attempts, 1);
+    world.pass(2);
+    assert_eq!(world.heard().len(), 1);
+}
+
+#[test]
+fn a_notice_reaches_every_chat() {
+    let mut world = World::of(&["blog"]);
+    world.feed(Event::Notice("A webhook was in the way <& was deleted".into()));
+    assert_eq!(world.heard(), ["ℹ️ A webhook was in the way &lt;&amp; was deleted"]);
+}

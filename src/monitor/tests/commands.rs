@@ -1,0 +1,345 @@
+//! What people ask and are answered.
+
+use super::world::*;
+use crate::monitor::command::Access;
+use crate::monitor::judge::State;
+use crate::monitor::message::Update;
+use crate::monitor::outcome::Phases;
+use crate::monitor::{Event, text};
+use std::time::Duration;
+
+fn three() -> World {
+    let mut sites: Vec<_> = ["blog", "blog-api", "shop"].iter().map(|n| site(n)).collect();
+    sites[2].group = Some("money".into());
+    World::new(sites)
+}
+
+#[test]
+fn status_counts_and_names_what_is_not_up_worst_first() {
+    let mut world = three();
+    world.pass(70);
+    assert_eq!(world.ask("/status"), ["<b>3 up</b>"]);
+    world.fate("shop", bad());
+    world.pass(120);
+    world.ask("/pause blog-api");
+    assert_eq!(
+        world.ask("/status"),
+        ["<b>1 up, 1 down, 1 paused</b>\n\
+          🔴 <b>shop</b> for 1 min 5 s: HTTP 503, wanted 200-299\n\
+          ⏸ <b>blog-api</b> is paused"]
+    );
+    assert_eq!(
+        world.ask("/status money"),
+        ["<b>0 up, 1 down</b>\n🔴 <b>shop</b> for 1 min 5 s: HTTP 503, wanted 200-299"]
+    );
+    assert_eq!(world.ask("/status nonsense"), ["There is no group <b>nonsense</b>."]);
+}
+
+#[test]
+fn status_of_hundreds_of_troubled_sites_is_one_screen() {
+    let sites = (0..500).map(|i| site(&format!("s{i}"))).collect();
+    let mut world = World::new(sites);
+    let answer = world.ask("/status").remove(0);
+    assert_eq!(answer.lines().count(), 22);
+    assert!(answer.ends_with("… and 480 more: /list"));
+}
+
+#[test]
+fn list_shows_state_and_response_time() {
+    let mut world = three();
+    world.pass(70);
+    world.fate("shop", bad());
+    world.pass(90);
+    let expected = "🟢 <b>blog</b> 40 ms\n🟢 <b>blog-api</b> 40 ms\n🔴 <b>shop</b> down";
+    assert_eq!(world.ask("/list"), [expected]);
+    assert_eq!(world.ask("/sites money"), ["🔴 <b>shop</b> down"]);
+}
+
+#[test]
+fn a_long_list_comes_in_several_messages() {
+    let sites = (0..1000).map(|i| site(&format!("a-rather-long-name-{i}"))).collect();
+    let mut world = World::new(sites);
+    let answers = world.ask("/list");
+    assert!(answers.len() > 5);
+    assert!(answers.iter().all(|a| text::units(a) <= text::MESSAGE_UNITS));
+}
+
+#[test]
+fn site_tells_all_about_one() {
+    let mut world = three();
+    let mut outcome = good(42);
+    outcome.address = Some([203, 0, 113, 5].into());
+    outcome.phases = Some(Phases {
+        dns: Duration::from_millis(3),
+        connect: Duration::from_millis(9),
+        tls: Duration::from_millis(18),
+        first_byte: Duration::from_millis(11),
+        total: Duration::from_millis(42),
+        reused: false,
+    });
+    world.fate("shop", outcome);
+    world.pass(70);
+    assert_eq!(
+        world.ask("/site shop"),
+        ["🟢 <b>shop</b> is up for 25 s\n\
+          https://shop.example/\n\
+          Group: money\n\
+          Last check: 42 ms from 203.0.113.5, 25 s ago\n\
+          Phases: dns 3 ms, connect 9 ms, tls 18 ms, first byte 11 ms\n\
+          Next check in 34 s, every 1 min"]
+    );
+}
+
+#[test]
+fn history_shows_the_last_ten_newest_first() {
+    let mut world = World::of(&["blog"]);
+    assert_eq!(world.ask("/history blog"), ["<b>blog</b> has not been checked yet."]);
+    world.pass(650);
+    world.fate("blog", bad());
+    world.pass(20);
+    let answer = world.ask("/history blog").remove(0);
+    let lines: Vec<&str> = answer.lines().collect();
+    assert_eq!(lines.len(), 11);
+    assert_eq!(lines[1], "❌ 9 s ago · up · no answer · HTTP 503, wanted 200-299");
+    assert_eq!(lines[2], "✅ 1 min 9 s ago · up · 40 ms");
+}
+
+#[test]
+fn incidents_are_listed_open_ones_first() {
+    let mut world = three();
+    assert_eq!(world.ask("/incidents"), ["No incident is known."]);
+    world.fate("blog", bad());
+    world.pass(60);
+    world.fate("shop", bad());
+    world.fate("blog", good(40));
+    world.pass(120);
+    let answer = world.ask("/incidents").remove(0);
+    let lines: Vec<&str> = answer.lines().collect();
+    assert!(lines[0].starts_with("🔴 #2 <b>shop</b> for "), "{answer}");
+    assert!(lines[1].starts_with("⚪ #1 <b>blog</b> lasted "), "{answer}");
+    assert_eq!(world.ask("/incidents blog-api"), ["No incident of <b>blog-api</b> is known."]);
+}
+
+#[test]
+fn an_exact_name_wins_then_a_group_then_a_unique_part() {
+    let mut world = three();
+    world.pass(70);
+    assert!(world.ask("/site blog")[0].contains("<b>blog</b> is up"));
+    assert!(world.ask("/site SHO")[0].contains("<b>shop</b> is up"));
+    assert_eq!(
+        world.ask("/site blo"),
+        ["<b>blo</b> fits 2 sites. Which one? blog, blog-api"]
+    );
+    assert_eq!(world.ask("/pause x<y"), ["There is no site <b>x&lt;y</b>. /list shows all."]);
+    assert_eq!(
+        world.ask("/pause money"),
+        ["<b>money</b> is a group. This takes one site: shop."]
+    );
+    assert_eq!(world.ask("/mute money 2h"), ["🔕 <b>shop</b> is muted for 2 h."]);
+}
+
+#[test]
+fn check_reports_every_site_in_one_message() {
+    let mut world = three();
+    world.pass(70);
+    world.fate("blog-api", bad());
+    assert_eq!(world.ask("/check"), ["Checking 3 sites: 0 of 3 done"]);
+    world.pass(3);
+    let (_, last) = world.told.last().cloned().expect("an edit");
+    assert_eq!(last.edit, Some(101));
+    assert_eq!(
+        last.html,
+        "<b>3 sites checked</b> in 40 ms: 2 fine, 1 failed\n\
+         ❌ <b>blog-api</b> HTTP 503, wanted 200-299\n\
+         ✅ <b>blog</b> 40 ms\n\
+         ✅ <b>shop</b> 40 ms"
+    );
+    assert_eq!(world.admitted, 0);
+}
+
+#[test]
+fn a_check_counts_towards_down() {
+    let mut world = World::of(&["blog"]);
+    world.pass(5);
+    world.fate("blog", bad());
+    for _ in 0..3 {
+        world.ask("/check blog");
+        world.pass(1);
+    }
+    assert_eq!(world.state("blog"), State::Down);
+}
+
+#[test]
+fn at_most_two_checks_run_and_the_others_are_told_their_place() {
+    let names = ["a", "b", "c", "d", "e"];
+    let mut world = World::of(&names);
+    for name in names {
+        world.fate_lasting(name, hang(), Duration::from_secs(10));
+    }
+    world.pass(1);
+    let mut said = Vec::new();
+    for name in names {
+        said.extend(world.ask(&format!("/check {name}")));
+    }
+    assert_eq!(
+        said,
+        [
+            "Checking <b>a</b>: 0 of 1 done",
+            "Checking <b>b</b>: 0 of 1 done",
+            "1st in the queue: <b>c</b>",
+            "2nd in the queue: <b>d</b>",
+            "3rd in the queue: <b>e</b>",
+        ]
+    );
+    world.pass(60);
+    assert_eq!(world.most_admitted, 2);
+    assert_eq!(world.admitted, 0);
+    let done = world.told.iter().filter(|(_, m)| m.html.starts_with("❌")).count();
+    assert_eq!(done, 5);
+}
+
+#[test]
+fn the_same_check_asked_twice_is_joined() {
+    let mut world = World::of(&["blog"]);
+    world.fate_lasting("blog", good(5000), Duration::from_secs(5));
+    world.ask("/check blog");
+    let second = world.ask("/check");
+    assert!(second[0].starts_with("Joined the check that is under way."), "{second:?}");
+    world.pass(10);
+    assert_eq!(world.started.len(), 1);
+    let results = world.told.iter().filter(|(_, m)| m.html == "✅ <b>blog</b> 5.00 s").count();
+    assert_eq!(results, 2);
+}
+
+#[test]
+fn check_of_a_paused_site_says_so_and_ends() {
+    let mut world = World::of(&["blog"]);
+    world.ask("/pause blog");
+    world.ask("/check blog");
+    world.pass(1);
+    assert_eq!(world.told.last().map(|(_, m)| m.html.as_str()), Some("⏸ <b>blog</b> is paused"));
+    assert_eq!(world.admitted, 0);
+}
+
+#[test]
+fn a_flood_of_checks_is_bounded() {
+    let names: Vec<String> = (0..60).map(|i| format!("site{i:02}")).collect();
+    let mut world = World::new(names.iter().map(|n| site(n)).collect());
+    for name in &names {
+        world.fate_lasting(name, hang(), Duration::from_secs(10));
+    }
+    let mut refused = 0;
+    for name in &names {
+        let said = world.ask(&format!("/check {name}"));
+        refused += usize::from(said[0].contains("wait already"));
+    }
+    assert_eq!(refused, 60 - 2 - 20);
+}
+
+#[test]
+fn ack_of_a_number_that_is_over_or_unknown_says_so() {
+    let mut world = World::of(&["blog"]);
+    assert_eq!(world.ask("/ack"), ["No incident is open."]);
+    assert_eq!(world.ask("/ack 9"), ["There is no incident #9. /incidents lists them."]);
+    world.fate("blog", bad());
+    world.pass(60);
+    world.fate("blog", good(40));
+    world.pass(60);
+    assert_eq!(world.ask("/ack 1"), ["#1 is over already."]);
+}
+
+#[test]
+fn strangers_get_nothing_and_are_named_once_in_the_log() {
+    let access = Access {
+        chats: vec![CHAT],
+        users: Some(vec![1]),
+    };
+    let mut world = World::with(vec![site("blog")], access);
+    for _ in 0..3 {
+        assert!(world.ask_from(666, Some(6), "/status").is_empty());
+        assert!(world.ask_from(CHAT, Some(2), "/pause blog").is_empty());
+        assert!(world.ask_from(CHAT, None, "/pause blog").is_empty());
+    }
+    assert_ne!(world.state("blog"), State::Paused);
+    let named: Vec<&String> = world.logs.iter().filter(|l| l.contains("no answer for")).collect();
+    assert_eq!(named.len(), 3);
+    assert!(named[0].contains("user 6 in chat 666"), "{named:?}");
+    assert!(!world.ask("/status").is_empty());
+}
+
+#[test]
+fn commands_from_before_a_long_absence_are_listed_and_not_done() {
+    let mut world = World::of(&["blog"]);
+    let old = world.now().wall - 720;
+    world.write(CHAT, Some(1), "/pause blog", old);
+    world.write(CHAT, Some(1), "/mute <b>", old);
+    world.pass(2);
+    assert_eq!(
+        world.heard(),
+        ["I was away. Too old to carry out:\n/pause blog · 12 min ago\n/mute &lt;b&gt; · 12 min ago"]
+    );
+    assert_ne!(world.state("blog"), State::Paused);
+}
+
+#[test]
+fn an_update_that_comes_twice_is_obeyed_once() {
+    let mut world = World::of(&["blog"]);
+    world.ask("/pause blog");
+    world.ask("/resume blog");
+    let again = Update {
+        id: 1,
+        message: Some(crate::monitor::message::Incoming {
+            chat: CHAT,
+            user: Some(1),
+            text: "/pause blog".into(),
+            date: world.now().wall,
+        }),
+    };
+    world.feed(Event::Update(again));
+    assert_ne!(world.state("blog"), State::Paused);
+}
+
+#[test]
+fn malformed_updates_only_move_the_offset() {
+    let mut world = World::of(&["blog"]);
+    world.feed(Event::Update(Update {
+        id: 77,
+        message: None,
+    }));
+    assert_eq!(world.monitor.last_update(), Some(77));
+    assert_eq!(world.heard(), Vec::<String>::new());
+}
+
+#[test]
+fn in_a_group_other_bots_commands_are_left_alone() {
+    let access = Access {
+        chats: vec![GROUP],
+        users: None,
+    };
+    let mut world = World::with(vec![site("blog")], access);
+    world.feed(Event::Bot {
+        username: "site_bot".into(),
+    });
+    assert!(world.ask_from(GROUP, Some(1), "/frobnicate").is_empty());
+    assert!(world.ask_from(GROUP, Some(1), "/status@other_bot").is_empty());
+    assert!(world.ask_from(GROUP, Some(1), "good morning").is_empty());
+    assert_eq!(world.ask_from(GROUP, Some(1), "/status@site_bot").len(), 1);
+}
+
+#[test]
+fn help_and_start_list_the_commands() {
+    let mut world = World::of(&["blog"]);
+    let help = world.ask("/help");
+    assert_eq!(world.ask("/start"), help);
+    assert!(help[0].contains("/mute · no alerts for a while: [name] [30m 1h 2d]"));
+    assert_eq!(world.ask("/frob"), ["I do not know that command. /help lists mine."]);
+    assert_eq!(world.ask("/pause"), ["Which site? Write /pause NAME."]);
+}
+
+#[test]
+fn stats_are_measured_and_answered() {
+    let mut world = World::of(&["blog"]);
+    world.pass(130);
+    let stats = world.ask("/stats").remove(0);
+    assert!(stats.contains("Checks done: 3 of 1 site"), "{stats}");
+}

@@ -1,0 +1,108 @@
+//! When checks happen.
+
+use super::world::*;
+use crate::monitor::judge::State;
+use std::time::Duration;
+
+fn times(world: &World, name: &str) -> Vec<i64> {
+    let own = world.started.iter().filter(|(_, n, _)| n == name);
+    own.map(|(at, _, _)| *at / 1000).collect()
+}
+
+#[test]
+fn a_healthy_site_is_checked_every_interval() {
+    let mut world = World::of(&["blog"]);
+    world.pass(200);
+    assert_eq!(times(&world, "blog"), [0, 60, 120, 180]);
+    assert_eq!(world.state("blog"), State::Up);
+}
+
+#[test]
+fn a_failing_site_is_tried_again_soon_and_on_a_fresh_connection() {
+    let mut world = World::of(&["blog"]);
+    world.pass(30);
+    world.fate("blog", bad());
+    world.pass(75);
+    assert_eq!(times(&world, "blog"), [0, 60, 70, 80]);
+    let fresh: Vec<bool> = world.started.iter().map(|(_, _, f)| *f).collect();
+    assert_eq!(fresh, [false, false, true, true]);
+    assert_eq!(world.state("blog"), State::Down);
+}
+
+#[test]
+fn a_down_site_goes_back_to_its_interval() {
+    let mut world = World::of(&["blog"]);
+    world.fate("blog", bad());
+    world.pass(200);
+    assert_eq!(times(&world, "blog"), [0, 10, 20, 60, 120, 180]);
+}
+
+#[test]
+fn a_check_longer_than_the_interval_is_never_doubled() {
+    let mut fast = site("blog");
+    fast.interval = Duration::from_secs(1);
+    let mut world = World::new(vec![fast]);
+    world.fate_lasting("blog", good(2500), Duration::from_millis(2500));
+    world.pass(10);
+    assert_eq!(times(&world, "blog"), [0, 3, 6, 9]);
+}
+
+#[test]
+fn sites_that_ran_into_their_timeout_are_ordered_as_hanging() {
+    let mut world = World::of(&["blog"]);
+    world.fate("blog", hang());
+    world.pass(15);
+    assert_eq!(world.started.len(), 2);
+    assert_eq!(world.hanging_orders, 1);
+}
+
+#[test]
+fn a_stall_of_an_hour_makes_no_burst_and_no_alert() {
+    let names: Vec<String> = (0..100).map(|i| format!("s{i}")).collect();
+    let sites = names.iter().map(|n| site(n)).collect();
+    let mut world = World::new(sites);
+    world.pass(300);
+    let before = world.started.len();
+    world.stall(3600);
+    world.pass(0);
+    let burst = world.started.len() - before;
+    assert!(burst <= 10, "{burst} checks at once");
+    world.pass(61);
+    assert!(world.started.len() - before >= 99);
+    assert_eq!(world.heard(), Vec::<String>::new());
+}
+
+#[test]
+fn a_paused_site_is_not_checked_and_a_resumed_one_at_once() {
+    let mut sleeping = site("blog");
+    sleeping.paused = true;
+    let mut world = World::new(vec![sleeping]);
+    world.pass(300);
+    assert_eq!(world.started.len(), 0);
+    assert_eq!(world.state("blog"), State::Paused);
+    world.ask("/resume blog");
+    world.pass(1);
+    assert_eq!(world.started.len(), 1);
+    assert_eq!(world.state("blog"), State::Up);
+}
+
+#[test]
+fn nothing_is_started_once_stopping() {
+    let mut world = World::of(&["blog", "shop"]);
+    world.pass(1);
+    world.monitor.stop();
+    let before = world.started.len();
+    world.pass(600);
+    assert_eq!(world.started.len(), before);
+}
+
+#[test]
+fn a_thousand_sites_make_a_steady_stream() {
+    let sites = (0..1000).map(|i| site(&format!("s{i}"))).collect();
+    let mut world = World::new(sites);
+    world.pass(600);
+    for second in 0..600 {
+        let n = world.started.iter().filter(|(at, _, _)| at / 1000 == second).count();
+        assert!((12..=22).contains(&n), "{n} checks in second {second}");
+    }
+}

@@ -1,0 +1,205 @@
+//! What a restart, a power cut and a reload remember.
+
+use super::world::*;
+use crate::monitor::Event;
+use crate::monitor::judge::State;
+use crate::monitor::message::Delivery;
+use crate::monitor::snapshot::Snapshot;
+use nanoserde::{DeJson, SerJson};
+
+/// The snapshot as the disk would have it.
+fn disk(world: &World) -> Snapshot {
+    let json = world.monitor.snapshot(world.now()).serialize_json();
+    Snapshot::deserialize_json(&json).expect("own JSON")
+}
+
+#[test]
+fn an_outage_over_a_restart_is_told_once_and_ends_with_its_whole_length() {
+    let mut world = World::of(&["blog"]);
+    world.fate("blog", bad());
+    world.pass(100);
+    assert_eq!(world.heard().len(), 1);
+    let snapshot = disk(&world);
+    world.restart(vec![site("blog")], &snapshot, 500);
+    world.pass(100);
+    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.state("blog"), State::Down);
+    world.fate("blog", good(40));
+    world.pass(60);
+    assert_eq!(world.told[0].1.reply_to, Some(101), "it answers the message of the first run");
+    assert_eq!(world.heard(), ["🟢 <b>blog</b> is up again after 11 min 40 s (#1)"]);
+}
+
+#[test]
+fn an_alert_that_was_not_delivered_is_delivered_by_the_next_run() {
+    let mut world = World::of(&["blog"]);
+    let away = Delivery::Later {
+        after: None,
+        everywhere: true,
+        reason: "no route".into(),
+    };
+    world.deliveries = std::iter::repeat_n(away, 100).collect();
+    world.fate("blog", bad());
+    world.pass(100);
+    assert_eq!(world.heard(), Vec::<String>::new());
+    let snapshot = disk(&world);
+    world.restart(vec![site("blog")], &snapshot, 600);
+    world.pass(1);
+    assert_eq!(
+        world.heard(),
+        ["🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1) · 11 min 20 s ago"]
+    );
+}
+
+#[test]
+fn orders_of_people_survive() {
+    let mut world = World::of(&["blog", "shop"]);
+    world.fate("shop", bad());
+    world.pass(100);
+    world.ask("/pause blog");
+    world.ask("/mute shop 2h");
+    world.ask("/ack");
+    world.ask("/mute 30m");
+    let snapshot = disk(&world);
+    world.restart(vec![site("blog"), site("shop")], &snapshot, 60);
+    assert_eq!(world.state("blog"), State::Paused);
+    let status = world.ask("/status").remove(0);
+    assert!(status.contains("everything is muted for 29 min"), "{status}");
+    assert!(status.contains("<b>shop</b> for"), "{status}");
+    assert!(status.contains("🔕"), "{status}");
+    assert!(world.ask("/incidents")[0].contains("acknowledged"));
+    let offset = world.monitor.last_update();
+    assert_eq!(offset, Some(6));
+}
+
+#[test]
+fn the_numbers_of_incidents_go_on() {
+    let mut world = World::of(&["blog"]);
+    world.fate("blog", bad());
+    world.pass(60);
+    world.fate("blog", good(40));
+    world.pass(60);
+    let snapshot = disk(&world);
+    world.restart(vec![site("blog")], &snapshot, 60);
+    world.fate("blog", bad());
+    world.pass(120);
+    assert!(world.heard().last().expect("told").contains("(#2)"));
+}
+
+#[test]
+fn a_snapshot_of_other_sites_does_no_harm() {
+    let mut world = World::of(&["old"]);
+    world.fate("old", bad());
+    world.pass(100);
+    let snapshot = disk(&world);
+    world.restart(vec![site("new")], &snapshot, 0);
+    world.pass(100);
+    assert_eq!(world.state("new"), State::Up);
+    assert!(world.ask("/incidents")[0].starts_with("⚪ #1 <b>old</b>"));
+}
+
+#[test]
+fn an_empty_snapshot_is_a_first_start() {
+    let mut world = World::of(&["blog"]);
+    world.restart(vec![site("blog")], &Snapshot::default(), 0);
+    world.fate("blog", bad());
+    world.pass(60);
+    assert!(world.heard()[0].contains("(#1)"));
+}
+
+#[test]
+fn a_clock_that_was_not_set_when_written_makes_no_absurd_length() {
+    let mut world = World::of(&["blog"]);
+    world.fate("blog", bad());
+    world.pass(100);
+    let mut snapshot = disk(&world);
+    snapshot.incidents[0].start = WALL + 1_000_000;
+    world.restart(vec![site("blog")], &snapshot, 0);
+    world.fate("blog", good(40));
+    world.pass(61);
+    let heard = world.heard();
+    assert_eq!(heard, ["🟢 <b>blog</b> is up again after 40 ms (#1)"]);
+}
+
+#[test]
+fn a_reload_keeps_what_is_known_of_the_sites_that_stay() {
+    let mut world = World::of(&["blog", "shop", "gone"]);
+    world.fate("blog", bad());
+    world.fate("gone", bad());
+    world.pass(120);
+    world.heard();
+    let mut blog = site("blog");
+    blog.interval = std::time::Duration::from_secs(30);
+    world.feed(Event::Reloaded {
+        sites: vec![blog, site("shop"), site("new")],
+        access: access(),
+        max_jobs: 2,
+    });
+    assert_eq!(world.state("blog"), State::Down);
+    assert_eq!(world.state("shop"), State::Up);
+    assert_eq!(world.state("new"), State::Unknown);
+    assert_eq!(world.monitor.state_of("gone"), None);
+    world.pass(120);
+    assert_eq!(world.heard(), Vec::<String>::new(), "nothing is told twice");
+    assert_eq!(world.state("new"), State::Up);
+    let since = world.started.len();
+    world.pass(300);
+    let blog_checks = world.started[since..].iter().filter(|(_, n, _)| n == "blog").count();
+    assert!((9..=11).contains(&blog_checks), "{blog_checks}");
+    assert!(world.ask("/incidents")[0].contains("#2") || world.ask("/incidents")[0].contains("#1"));
+}
+
+#[test]
+fn a_check_of_a_site_that_a_reload_removed_ends_quietly() {
+    let mut world = World::of(&["blog", "gone"]);
+    world.fate_lasting("gone", bad(), std::time::Duration::from_secs(10));
+    world.pass(31);
+    world.ask("/check gone");
+    world.feed(Event::Reloaded {
+        sites: vec![site("blog")],
+        access: access(),
+        max_jobs: 2,
+    });
+    world.pass(120);
+    assert_eq!(world.admitted, 0, "the job's permit came back");
+}
+
+#[test]
+fn saves_are_few() {
+    let mut world = World::of(&["blog", "shop"]);
+    world.pass(24 * 3600);
+    assert!(world.saves <= 3, "{} saves on a quiet day", world.saves);
+    let before = world.saves;
+    for _ in 0..24 {
+        world.fate("blog", bad());
+        world.pass(1800);
+        world.fate("blog", good(40));
+        world.pass(1800);
+    }
+    let saves = world.saves - before;
+    assert!(saves <= 24 * 4 + 1, "{saves} saves for 24 outages");
+}
+
+#[test]
+fn memory_of_a_year_of_trouble_is_bounded() {
+    let mut world = World::of(&["blog"]);
+    let away = Delivery::Later {
+        after: None,
+        everywhere: true,
+        reason: "no route".into(),
+    };
+    world.deliveries = std::iter::repeat_n(away, 2_000_000).collect();
+    for _ in 0..520 {
+        world.fate("blog", bad());
+        world.pass(180);
+        world.fate("blog", good(40));
+        world.pass(120);
+    }
+    let snapshot = world.monitor.snapshot(world.now());
+    assert!(snapshot.alerts.len() <= 1000, "{}", snapshot.alerts.len());
+    assert!(snapshot.incidents.len() <= 51);
+    world.deliveries.clear();
+    world.pass(120);
+    let told = world.heard().join("\n");
+    assert!(told.contains("older alerts were merged"), "nothing was dropped in silence");
+}

@@ -1,0 +1,332 @@
+//! A world around the monitor: sites with fates, chats that answer, a disk, and a clock of its own.
+
+use crate::monitor::command::Access;
+use crate::monitor::judge::State;
+use crate::monitor::message::{Delivery, Incoming, Message, Update};
+use crate::monitor::outbox::Outgoing;
+use crate::monitor::outcome::{FailureKind, Outcome};
+use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
+use crate::monitor::time::{Moment, Now};
+use crate::monitor::{Action, Event, Monitor};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+pub const CHAT: i64 = 7;
+pub const GROUP: i64 = -100;
+/// 2027-01-15, whatever.
+pub const WALL: i64 = 1_800_000_000;
+
+pub struct World {
+    pub monitor: Monitor,
+    /// Milliseconds since the agent's start.
+    pub clock: i64,
+    /// What a check of a site says from now on, and how long it takes.
+    pub fates: BTreeMap<String, Fate>,
+    /// Checks under way: when they end.
+    pub running: Vec<(i64, String)>,
+    /// Every check that was started: when, which, whether fresh.
+    pub started: Vec<(i64, String, bool)>,
+    pub hanging_orders: usize,
+    /// Messages that arrived, with the second they were sent in.
+    pub told: Vec<(i64, Message)>,
+    /// What Telegram says to the next sendings; then `Sent`.
+    pub deliveries: VecDeque<Delivery>,
+    pub attempts: usize,
+    pub disk_full: bool,
+    pub saves: usize,
+    pub logs: Vec<String>,
+    pub admitted: usize,
+    pub most_admitted: usize,
+    max_jobs: usize,
+    queue: VecDeque<u64>,
+    next_update: i64,
+    next_message: i64,
+}
+
+#[derive(Clone)]
+pub struct Fate {
+    pub outcome: Outcome,
+    pub lasts: Duration,
+}
+
+pub fn good(ms: u64) -> Outcome {
+    Outcome {
+        verdict: Ok(()),
+        took: Some(Duration::from_millis(ms)),
+        phases: None,
+        address: None,
+    }
+}
+
+pub fn bad() -> Outcome {
+    Outcome::failed(FailureKind::Status, "HTTP 503, wanted 200-299")
+}
+
+pub fn hang() -> Outcome {
+    Outcome::failed(FailureKind::Timeout, "no answer within 10s")
+}
+
+pub fn site(name: &str) -> Site {
+    Site {
+        name: name.to_owned(),
+        url: format!("https://{name}.example/"),
+        interval: Duration::from_secs(60),
+        timeout: Duration::from_secs(10),
+        tries: 3,
+        retry: Duration::from_secs(10),
+        recover: 1,
+        remind: Some(Duration::from_secs(6 * 3600)),
+        slow: None,
+        group: None,
+        paused: false,
+        chats: None,
+        check: Check::Http(HttpCheck {
+            url: format!("https://{name}.example/"),
+            method: "GET".into(),
+            headers: Vec::new(),
+            send: None,
+            auth: None,
+            status: StatusSet {
+                ranges: vec![(200, 299)],
+            },
+            body: None,
+            body_not: None,
+            redirects: 10,
+            version: HttpVersion::Any,
+            ip: IpVersion::Any,
+            verify: true,
+            ca_file: None,
+        }),
+    }
+}
+
+pub fn access() -> Access {
+    Access {
+        chats: vec![CHAT],
+        users: None,
+    }
+}
+
+impl World {
+    pub fn new(sites: Vec<Site>) -> World {
+        World::with(sites, access())
+    }
+
+    pub fn of(names: &[&str]) -> World {
+        World::new(names.iter().map(|n| site(n)).collect())
+    }
+
+    pub fn with(sites: Vec<Site>, access: Access) -> World {
+        let now = Now {
+            uptime: Duration::ZERO,
+            wall: WALL,
+        };
+        World {
+            monitor: Monitor::new(sites, access, 2, now, 42),
+            clock: 0,
+            fates: BTreeMap::new(),
+            running: Vec::new(),
+            started: Vec::new(),
+            hanging_orders: 0,
+            told: Vec::new(),
+            deliveries: VecDeque::new(),
+            attempts: 0,
+            disk_full: false,
+            saves: 0,
+            logs: Vec::new(),
+            admitted: 0,
+            most_admitted: 0,
+            max_jobs: 2,
+            queue: VecDeque::new(),
+            next_update: 1,
+            next_message: 100,
+        }
+    }
+
+    pub fn now(&self) -> Now {
+        Now {
+            uptime: Duration::from_millis(self.clock as u64),
+            wall: WALL + self.clock / 1000,
+        }
+    }
+
+    pub fn fate(&mut self, name: &str, outcome: Outcome) {
+        let lasts = outcome.took.unwrap_or(Duration::from_millis(20));
+        self.fates.insert(name.to_owned(), Fate { outcome, lasts });
+    }
+
+    pub fn fate_lasting(&mut self, name: &str, outcome: Outcome, lasts: Duration) {
+        self.fates.insert(name.to_owned(), Fate { outcome, lasts });
+    }
+
+    /// Lets this many seconds pass.
+    pub fn pass(&mut self, secs: u64) {
+        let until = self.clock + secs as i64 * 1000;
+        self.feed(Event::Due);
+        loop {
+            let due = self.monitor.next_wakeup(self.now()).map(|Moment(ms)| ms);
+            let ends = self.running.iter().map(|(at, _)| *at).min();
+            let Some(next) = [due, ends].into_iter().flatten().min().filter(|at| *at <= until)
+            else {
+                break;
+            };
+            assert!(
+                due.is_none_or(|due| due > self.clock) || ends == Some(next) || next > self.clock,
+                "the monitor wants to be woken for nothing at {next}"
+            );
+            self.clock = self.clock.max(next);
+            let ended: Vec<_> = self.running.extract_if(.., |(at, _)| *at <= next).collect();
+            if ended.is_empty() {
+                self.feed(Event::Due);
+            }
+            for (_, site) in ended {
+                let outcome = self.outcome_of(&site);
+                self.feed(Event::Checked { site, outcome });
+            }
+        }
+        self.clock = until;
+        self.feed(Event::Due);
+    }
+
+    /// The process is stopped for so long: nothing runs, the clock goes on.
+    pub fn stall(&mut self, secs: u64) {
+        self.clock += secs as i64 * 1000;
+    }
+
+    pub fn feed(&mut self, event: Event) {
+        let mut actions: VecDeque<Action> = self.monitor.handle(self.now(), event).into();
+        while let Some(action) = actions.pop_front() {
+            for event in self.perform(action) {
+                actions.extend(self.monitor.handle(self.now(), event));
+            }
+        }
+    }
+
+    /// Somebody writes in the chat; the texts of the answers that came at once.
+    pub fn ask(&mut self, text: &str) -> Vec<String> {
+        self.ask_from(CHAT, Some(1), text)
+    }
+
+    pub fn ask_from(&mut self, chat: i64, user: Option<i64>, text: &str) -> Vec<String> {
+        let before = self.told.len();
+        let date = self.now().wall;
+        self.write(chat, user, text, date);
+        self.told[before..].iter().map(|(_, m)| m.html.clone()).collect()
+    }
+
+    pub fn write(&mut self, chat: i64, user: Option<i64>, text: &str, date: i64) {
+        let id = self.next_update;
+        self.next_update += 1;
+        let message = Some(Incoming {
+            chat,
+            user,
+            text: text.to_owned(),
+            date,
+        });
+        self.feed(Event::Update(Update { id, message }));
+    }
+
+    /// Everything that was told since the last call, `second: text`.
+    pub fn heard(&mut self) -> Vec<String> {
+        let heard = std::mem::take(&mut self.told);
+        heard.into_iter().map(|(_, m)| m.html).collect()
+    }
+
+    pub fn state(&self, name: &str) -> State {
+        self.monitor.state_of(name).expect("a site")
+    }
+
+    /// Power is cut and comes back: what the disk had is all there is.
+    pub fn restart(&mut self, sites: Vec<Site>, snapshot: &crate::monitor::snapshot::Snapshot, off: u64) {
+        let wall = self.now().wall + off as i64;
+        let mut next = World::with(sites, access());
+        next.fates = self.fates.clone();
+        next.next_update = self.next_update;
+        next.next_message = self.next_message;
+        let now = Now {
+            uptime: Duration::ZERO,
+            wall,
+        };
+        next.monitor.restore(snapshot, now);
+        next.clock = 0;
+        *self = next;
+    }
+
+    fn outcome_of(&self, site: &str) -> Outcome {
+        self.fates.get(site).map_or_else(|| good(40), |f| f.outcome.clone())
+    }
+
+    fn perform(&mut self, action: Action) -> Vec<Event> {
+        match action {
+            Action::Check {
+                site,
+                fresh,
+                hanging,
+            } => {
+                let name = site.name.clone();
+                assert!(
+                    self.running.iter().all(|(_, n)| *n != name),
+                    "two checks of {name} at once"
+                );
+                self.hanging_orders += usize::from(hanging);
+                let lasts = self.fates.get(&name).map_or(Duration::from_millis(40), |f| f.lasts);
+                self.running
+                    .push((self.clock + lasts.as_millis() as i64, name.clone()));
+                self.started.push((self.clock, name, fresh));
+                Vec::new()
+            }
+            Action::Send(outgoing) => vec![self.send(outgoing)],
+            Action::Save => {
+                self.saves += 1;
+                if self.disk_full {
+                    let reason = "No space left on device".into();
+                    vec![Event::SaveFailed { reason }]
+                } else {
+                    vec![Event::Saved]
+                }
+            }
+            Action::Admit { job } => {
+                self.queue.push_back(job);
+                self.admit()
+            }
+            Action::Dismiss { .. } => {
+                self.admitted -= 1;
+                self.admit()
+            }
+            Action::Measure { chat, asked } => {
+                let vitals = Box::default();
+                vec![Event::Measured { chat, asked, vitals }]
+            }
+            Action::Log(_, text) => {
+                self.logs.push(text);
+                Vec::new()
+            }
+        }
+    }
+
+    fn send(&mut self, outgoing: Outgoing) -> Event {
+        self.attempts += 1;
+        let Outgoing { id, message, .. } = outgoing;
+        let delivery = self.deliveries.pop_front().unwrap_or_else(|| {
+            self.next_message += 1;
+            let message_id = message.edit.unwrap_or(self.next_message);
+            Delivery::Sent { message_id }
+        });
+        if matches!(delivery, Delivery::Sent { .. }) {
+            self.told.push((self.clock / 1000, message));
+        }
+        Event::Delivered { id, delivery }
+    }
+
+    fn admit(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        while self.admitted < self.max_jobs
+            && let Some(job) = self.queue.pop_front()
+        {
+            self.admitted += 1;
+            self.most_admitted = self.most_admitted.max(self.admitted);
+            events.push(Event::Admitted { job });
+        }
+        events
+    }
+}

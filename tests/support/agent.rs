@@ -1,0 +1,377 @@
+//! The real binary, run as a user runs it.
+
+use super::listener::{LIMIT, locked};
+use std::ffi::OsString;
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A directory with a `sitemon.conf`, and the binary to be run on it.
+pub struct Sitemon {
+    dir: TempDir,
+    environment: Vec<(OsString, OsString)>,
+}
+
+/// What a command that ended left behind.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// `None` when a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Sitemon {
+    /// Writes `config` to a new directory. Where it has no `[agent]` table, one with a state
+    /// directory beside it is put at its end, so that no line moves.
+    pub fn new(config: &str) -> Sitemon {
+        let sitemon = Sitemon {
+            dir: tempfile::tempdir().expect("a temporary directory"),
+            environment: Vec::new(),
+        };
+        sitemon.rewrite(config);
+        sitemon
+    }
+
+    /// Replaces the configuration file, as in [`Sitemon::new`].
+    pub fn rewrite(&self, config: &str) {
+        let mut config = config.to_owned();
+        if !config.contains("[agent]") {
+            config.push_str("\n[agent]\nstate = \"state\"\n");
+        }
+        fs::write(self.config_path(), config).expect("the configuration can be written");
+    }
+
+    /// Sets a variable for the processes to come.
+    pub fn env(mut self, name: &str, value: &str) -> Sitemon {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn config_path(&self) -> PathBuf {
+        self.dir().join("sitemon.conf")
+    }
+
+    /// Where `state = "state"` is.
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir().join("state")
+    }
+
+    /// `sitemon -c FILE -v run`
+    pub fn run(&self) -> Running {
+        self.spawn(&["-v", "run"])
+    }
+
+    /// `sitemon -c FILE -v run --console`
+    pub fn run_console(&self) -> Running {
+        self.spawn(&["-v", "run", "--console"])
+    }
+
+    /// Starts `sitemon -c FILE ARGUMENTS`.
+    pub fn spawn(&self, arguments: &[&str]) -> Running {
+        let mut command = self.prepared();
+        command.arg("-c").arg(self.config_path()).args(arguments);
+        Running::spawn(command)
+    }
+
+    /// Runs `sitemon -c FILE ARGUMENTS` to its end, with nothing on stdin.
+    #[track_caller]
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        self.spawn(arguments).output()
+    }
+
+    /// Runs `sitemon ARGUMENTS` to its end, without `-c FILE`.
+    #[track_caller]
+    pub fn bare_command(&self, arguments: &[&str]) -> Output {
+        let mut command = self.prepared();
+        command.args(arguments);
+        Running::spawn(command).output()
+    }
+
+    fn prepared(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sitemon"));
+        command.current_dir(self.dir());
+        for variable in FROM_OUTSIDE {
+            command.env_remove(variable);
+        }
+        command.envs(self.environment.iter().map(|(n, v)| (n, v)));
+        command
+    }
+}
+
+/// Variables that would change what the binary does.
+const FROM_OUTSIDE: [&str; 8] = [
+    "SITEMON_TELEGRAM_TOKEN",
+    "JOURNAL_STREAM",
+    "TZ",
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+];
+
+/// A process that is killed when this goes out of scope.
+pub struct Running {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: Stream,
+    stderr: Stream,
+}
+
+impl Running {
+    fn spawn(mut command: Command) -> Running {
+        let piped = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = piped.spawn().expect("the binary starts");
+        Running {
+            stdin: child.stdin.take(),
+            stdout: Stream::collect(child.stdout.take().expect("stdout is piped")),
+            stderr: Stream::collect(child.stderr.take().expect("stderr is piped")),
+            child,
+        }
+    }
+
+    /// Waits until stdout holds `text`, and returns all of it so far.
+    #[track_caller]
+    pub fn wait_stdout(&self, text: &str) -> String {
+        self.wait(&self.stdout, &format!("{text:?} on stdout"), |so_far| {
+            so_far.contains(text)
+        })
+    }
+
+    /// Waits until stdout from byte `start` on satisfies `wanted`, and returns that part: for an
+    /// answer that reads like an earlier one.
+    #[track_caller]
+    pub fn wait_stdout_from(&self, start: usize, wanted: impl Fn(&str) -> bool) -> String {
+        let all = self.wait(&self.stdout, "what was wanted on stdout", |so_far| {
+            so_far.get(start..).is_some_and(&wanted)
+        });
+        all[start..].to_owned()
+    }
+
+    /// Waits until stderr holds `text`, and returns all of it so far.
+    #[track_caller]
+    pub fn wait_stderr(&self, text: &str) -> String {
+        self.wait(&self.stderr, &format!("{text:?} on stderr"), |so_far| {
+            so_far.contains(text)
+        })
+    }
+
+    /// Everything on stdout so far.
+    pub fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
+    /// Everything on stderr so far.
+    pub fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+
+    #[track_caller]
+    pub fn type_line(&mut self, line: &str) {
+        let typed = match &mut self.stdin {
+            Some(stdin) => writeln!(stdin, "{line}"),
+            None => panic!("stdin is closed already"),
+        };
+        if let Err(e) = typed {
+            panic!("cannot type {line:?}: {e}\n{}", self.report());
+        }
+    }
+
+    /// The end of the input, as Ctrl-D.
+    pub fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
+    /// SIGTERM, and waits for the end.
+    #[track_caller]
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.wait_exit()
+    }
+
+    /// A power cut: SIGKILL.
+    pub fn kill9(&mut self) {
+        // An error means that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGHUP: read the configuration again.
+    #[track_caller]
+    pub fn hup(&self) {
+        self.signal("HUP");
+    }
+
+    /// Sends a signal by its name without `SIG`.
+    #[track_caller]
+    pub fn signal(&self, name: &str) {
+        // The shell's own kill: no package is needed for it.
+        let line = format!("kill -{name} {}", self.pid());
+        let sent = Command::new("sh").args(["-c", &line]).status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "cannot signal the process\n{}",
+            self.report()
+        );
+    }
+
+    /// Waits for the process to end by itself.
+    #[track_caller]
+    pub fn wait_exit(&mut self) -> ExitStatus {
+        let give_up = Instant::now() + LIMIT;
+        loop {
+            match self.child.try_wait().expect("the child can be waited for") {
+                Some(status) => return status,
+                None if Instant::now() > give_up => {
+                    panic!("waited in vain for its end\n{}", self.report())
+                }
+                None => thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Open file descriptors.
+    pub fn descriptors(&self) -> usize {
+        self.entries("fd")
+    }
+
+    pub fn threads(&self) -> usize {
+        self.entries("task")
+    }
+
+    /// Resident memory in KiB.
+    #[track_caller]
+    pub fn rss_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = fs::read_to_string(path).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.unwrap_or_else(|| panic!("the process has no VmRSS\n{}", self.report()))
+    }
+
+    /// Waits for the end; closes stdin first.
+    #[track_caller]
+    fn output(mut self) -> Output {
+        self.close_stdin();
+        let code = self.wait_exit().code();
+        Output {
+            code,
+            stdout: self.stdout.finish(),
+            stderr: self.stderr.finish(),
+        }
+    }
+
+    #[track_caller]
+    fn entries(&self, of: &str) -> usize {
+        match fs::read_dir(format!("/proc/{}/{of}", self.pid())) {
+            Ok(entries) => entries.count(),
+            Err(e) => panic!("the process is gone: {e}\n{}", self.report()),
+        }
+    }
+
+    #[track_caller]
+    fn wait(&self, stream: &Stream, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        match stream.wait(wanted) {
+            Some(text) => text,
+            None => panic!("waited in vain for {what}\n{}", self.report()),
+        }
+    }
+
+    fn report(&self) -> String {
+        let (stdout, stderr) = (self.stdout(), self.stderr());
+        format!("--- stdout ---\n{stdout}\n--- stderr ---\n{stderr}")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill9();
+    }
+}
+
+/// One of the process's streams, read by a thread.
+struct Stream {
+    shared: Arc<(Mutex<Collected>, Condvar)>,
+    reader: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Collected {
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+impl Collected {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+}
+
+impl Stream {
+    fn collect(mut from: impl Read + Send + 'static) -> Stream {
+        let shared: Arc<(Mutex<Collected>, Condvar)> = Arc::default();
+        let for_thread = Arc::clone(&shared);
+        let reader = thread::spawn(move || {
+            let (collected, changed) = &*for_thread;
+            let mut buffer = [0; 4096];
+            loop {
+                let read = from.read(&mut buffer).unwrap_or(0);
+                let mut collected = locked(collected);
+                collected.bytes.extend_from_slice(&buffer[..read]);
+                collected.ended = read == 0;
+                changed.notify_all();
+                if read == 0 {
+                    return;
+                }
+            }
+        });
+        Stream {
+            shared,
+            reader: Some(reader),
+        }
+    }
+
+    fn text(&self) -> String {
+        locked(&self.shared.0).text()
+    }
+
+    /// Everything, after the process has ended.
+    fn finish(&mut self) -> String {
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        self.text()
+    }
+
+    /// The text once it satisfies `wanted`; `None` when it does not within the limit, or ended.
+    fn wait(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
+        let (collected, changed) = &*self.shared;
+        let waiting = changed.wait_timeout_while(locked(collected), LIMIT, |collected| {
+            !collected.ended && !wanted(&collected.text())
+        });
+        let (collected, _) = waiting.unwrap_or_else(PoisonError::into_inner);
+        let text = collected.text();
+        wanted(&text).then_some(text)
+    }
+}

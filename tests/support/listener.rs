@@ -1,0 +1,247 @@
+//! A TCP listener with a thread for each connection, which counts them and can be closed and
+//! opened again on the same port.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How long any wait of a test may take before it fails. Generous: the machine may be busy.
+pub const LIMIT: Duration = Duration::from_secs(20);
+
+type Serve = dyn Fn(&TcpStream, &Connection) + Send + Sync;
+
+pub struct Listener {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Listener {
+    /// Listens on 127.0.0.1 and calls `serve` on a new thread for each connection, which is closed
+    /// when `serve` returns.
+    pub fn start(serve: impl Fn(&TcpStream, &Connection) + Send + Sync + 'static) -> Listener {
+        let socket = bind_to_lasting_port();
+        let listener = Listener {
+            address: socket.local_addr().expect("a bound socket has an address"),
+            shared: Arc::new(Shared {
+                serve: Box::new(serve),
+                closing: AtomicBool::new(false),
+                counts: Mutex::default(),
+                changed: Condvar::new(),
+            }),
+            thread: Mutex::new(None),
+        };
+        listener.accept_on(socket);
+        listener
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Refuses connections from now on and cuts off those that are open.
+    pub fn close(&self) {
+        let Some(thread) = locked(&self.thread).take() else {
+            return;
+        };
+        self.shared.closing.store(true, SeqCst);
+        // accept() cannot be interrupted: a connection wakes it. Should it fail, the backlog is
+        // full and accept() is awake anyway.
+        let _ = TcpStream::connect(self.address);
+        let _ = thread.join();
+        for connection in locked(&self.shared.counts).open.values() {
+            let _ = connection.stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Listens again after [`Listener::close`], on the same port.
+    #[track_caller]
+    pub fn open_again(&self) {
+        if locked(&self.thread).is_some() {
+            return;
+        }
+        let give_up = Instant::now() + LIMIT;
+        loop {
+            match TcpListener::bind(self.address) {
+                Ok(socket) => {
+                    self.shared.closing.store(false, SeqCst);
+                    return self.accept_on(socket);
+                }
+                Err(e) if Instant::now() > give_up => panic!("cannot bind again: {e}"),
+                Err(_) => thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+
+    /// Cuts off the connections that are open; new ones are welcome.
+    pub fn cut_all(&self) {
+        for connection in locked(&self.shared.counts).open.values() {
+            let _ = connection.stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// A reading of the counters.
+    pub fn counts(&self) -> MutexGuard<'_, Counts> {
+        locked(&self.shared.counts)
+    }
+
+    /// Waits until the counters satisfy `wanted`; panics after [`LIMIT`].
+    #[track_caller]
+    pub fn wait(&self, what: &str, wanted: impl Fn(&Counts) -> bool) {
+        let (counts, timeout) = self
+            .shared
+            .changed
+            .wait_timeout_while(self.counts(), LIMIT, |counts| !wanted(counts))
+            .unwrap_or_else(PoisonError::into_inner);
+        if timeout.timed_out() {
+            let report = counts.report();
+            drop(counts);
+            panic!("waited in vain for {what}: {report}");
+        }
+    }
+
+    fn accept_on(&self, socket: TcpListener) {
+        let shared = Arc::clone(&self.shared);
+        *locked(&self.thread) = Some(thread::spawn(move || accept_all(&socket, &shared)));
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+struct Shared {
+    serve: Box<Serve>,
+    closing: AtomicBool,
+    counts: Mutex<Counts>,
+    changed: Condvar,
+}
+
+/// What the server saw of its connections.
+#[derive(Default)]
+pub struct Counts {
+    open: HashMap<u64, Open>,
+    /// Connections accepted since the start.
+    pub accepted: u64,
+    pub max_open: usize,
+    /// Requests of which at least one byte arrived.
+    pub requests: usize,
+}
+
+impl Counts {
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Connections with no request in progress.
+    pub fn idle(&self) -> usize {
+        self.open.values().filter(|c| !c.busy).count()
+    }
+
+    fn report(&self) -> String {
+        format!(
+            "{} requests, {} connections open ({} idle), at most {}, accepted {}",
+            self.requests,
+            self.open(),
+            self.idle(),
+            self.max_open,
+            self.accepted
+        )
+    }
+}
+
+struct Open {
+    stream: TcpStream,
+    busy: bool,
+}
+
+/// One connection's place in the counters, given up by scope.
+pub struct Connection {
+    id: u64,
+    shared: Arc<Shared>,
+}
+
+impl Connection {
+    fn new(stream: &TcpStream, shared: &Arc<Shared>) -> io::Result<Connection> {
+        let stream = stream.try_clone()?;
+        let mut counts = locked(&shared.counts);
+        counts.accepted += 1;
+        let id = counts.accepted;
+        let busy = false;
+        counts.open.insert(id, Open { stream, busy });
+        counts.max_open = counts.max_open.max(counts.open.len());
+        shared.changed.notify_all();
+        Ok(Connection {
+            id,
+            shared: Arc::clone(shared),
+        })
+    }
+
+    /// A request begins.
+    pub fn begin(&self) {
+        locked(&self.shared.counts).requests += 1;
+        self.set_busy(true);
+    }
+
+    /// It is answered: the connection is idle.
+    pub fn end(&self) {
+        self.set_busy(false);
+    }
+
+    fn set_busy(&self, busy: bool) {
+        if let Some(open) = locked(&self.shared.counts).open.get_mut(&self.id) {
+            open.busy = busy;
+        }
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(open) = locked(&self.shared.counts).open.remove(&self.id) {
+            let _ = open.stream.shutdown(Shutdown::Both);
+        }
+        self.shared.changed.notify_all();
+    }
+}
+
+/// A poisoned lock is taken all the same: one panicking thread must not hide the test's own words.
+pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn accept_all(socket: &TcpListener, shared: &Arc<Shared>) {
+    for stream in socket.incoming() {
+        if shared.closing.load(SeqCst) {
+            return;
+        }
+        let Ok(stream) = stream else { continue };
+        let Ok(connection) = Connection::new(&stream, shared) else {
+            continue;
+        };
+        thread::spawn(move || {
+            let _ = stream.set_nodelay(true);
+            (connection.shared.serve)(&stream, &connection);
+        });
+    }
+}
+
+/// A port below the range from which the kernel takes the ports of outgoing connections: while we
+/// do not listen, none of those can take it, nor connect to itself.
+fn bind_to_lasting_port() -> TcpListener {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = std::process::id().wrapping_mul(61) as u16;
+    for _ in 0..1000 {
+        let offset = start.wrapping_add(NEXT.fetch_add(1, SeqCst)) % 12_000;
+        if let Ok(socket) = TcpListener::bind((Ipv4Addr::LOCALHOST, 20_000 + offset)) {
+            return socket;
+        }
+    }
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port")
+}

@@ -1,0 +1,408 @@
+//! Test sites: an HTTP or HTTPS server on loopback that behaves, and misbehaves, as it is told,
+//! and counts its connections from its own side.
+
+use super::http::{Request, Wire, answer, head};
+use super::listener::{Connection, Listener, locked};
+use super::tls::Certificate;
+use super::web_bodies::{self, Body};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// What a path does with a request.
+#[derive(Clone, Debug)]
+pub enum Behaviour {
+    Answer {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    },
+    /// 302 to this URL, whatever its scheme.
+    Redirect(String),
+    /// Reads the request and never answers.
+    Hang,
+    /// Waits, then does the other.
+    Delay(Duration, Box<Behaviour>),
+    /// Closes without an answer.
+    Close,
+    /// These bytes instead of HTTP, then closes.
+    Garbage(Vec<u8>),
+    /// Status 200, then a byte of the body at a time, for ever.
+    Drip(Duration),
+    /// The status line, then a byte of a header at a time, for ever.
+    DripHead(Duration),
+    /// Status 200 and a body without length that never ends.
+    Endless,
+    /// Status 200 and a body of that many bytes.
+    Big(u64),
+    /// Announces that many bytes more than it sends, then closes.
+    Short(u64),
+    /// A body that is unpacked to that many zero bytes (gzip, about 1 to 158).
+    GzipBomb(u64),
+    /// That many headers before a good answer.
+    ManyHeaders(u64),
+}
+
+impl Behaviour {
+    /// 200 with a small body.
+    pub fn ok() -> Behaviour {
+        Behaviour::body("hello")
+    }
+
+    /// 200 with this body.
+    pub fn body(body: &str) -> Behaviour {
+        Behaviour::Answer {
+            status: 200,
+            headers: Vec::new(),
+            body: body.into(),
+        }
+    }
+
+    /// This status, with a small body where it may have one.
+    pub fn status(status: u16) -> Behaviour {
+        let bodiless = matches!(status, 100..=199 | 204 | 304);
+        let body = if bodiless { "" } else { "status" };
+        Behaviour::Answer {
+            status,
+            headers: Vec::new(),
+            body: body.into(),
+        }
+    }
+
+    /// Adds a header to an answer.
+    pub fn with_header(mut self, name: &str, value: &str) -> Behaviour {
+        if let Behaviour::Answer { headers, .. } = &mut self {
+            headers.push((name.to_owned(), value.to_owned()));
+        }
+        self
+    }
+
+    /// Waits before it does this.
+    pub fn after(self, delay: Duration) -> Behaviour {
+        Behaviour::Delay(delay, Box::new(self))
+    }
+}
+
+type Handler = dyn Fn(&Request) -> Behaviour + Send + Sync;
+
+pub struct Web {
+    listener: Listener,
+    site: Arc<Site>,
+}
+
+struct Site {
+    handler: Box<Handler>,
+    state: Mutex<SiteState>,
+}
+
+struct SiteState {
+    paths: HashMap<String, Behaviour>,
+    keep_alive: bool,
+    /// `None`: plain HTTP.
+    tls: Option<Arc<ServerConfig>>,
+    seen: VecDeque<Request>,
+}
+
+const REMEMBERED_REQUESTS: usize = 100;
+
+impl Web {
+    /// A plain HTTP server on which every path answers 200 until [`Web::set`] says otherwise.
+    pub fn new() -> Web {
+        Web::start(|_| Behaviour::ok())
+    }
+
+    /// A plain HTTP server on which `handler` decides about paths that were not set.
+    pub fn start(handler: impl Fn(&Request) -> Behaviour + Send + Sync + 'static) -> Web {
+        Web::launch(Box::new(handler), None)
+    }
+
+    /// As [`Web::new`], with TLS.
+    pub fn tls(certificate: &Certificate) -> Web {
+        let config = certificate.server_config();
+        Web::launch(Box::new(|_| Behaviour::ok()), Some(config))
+    }
+
+    /// Adds a path while building.
+    pub fn on(self, path: &str, behaviour: Behaviour) -> Web {
+        self.set(path, behaviour);
+        self
+    }
+
+    /// From the next request on, `path` (without query) does this.
+    pub fn set(&self, path: &str, behaviour: Behaviour) {
+        let mut state = locked(&self.site.state);
+        state.paths.insert(path.to_owned(), behaviour);
+    }
+
+    /// Whether connections stay open after an answer; they do at first.
+    pub fn keep_alive(&self, on: bool) {
+        locked(&self.site.state).keep_alive = on;
+    }
+
+    /// From the next connection on, another certificate.
+    pub fn set_certificate(&self, certificate: &Certificate) {
+        locked(&self.site.state).tls = Some(certificate.server_config());
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        let tls = locked(&self.site.state).tls.is_some();
+        let scheme = if tls { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.listener.address())
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        self.listener.address().to_string()
+    }
+
+    /// The last requests, at most 100, the oldest first.
+    pub fn seen(&self) -> Vec<Request> {
+        locked(&self.site.state).seen.iter().cloned().collect()
+    }
+
+    /// Requests since the start.
+    pub fn requests(&self) -> usize {
+        self.listener.counts().requests
+    }
+
+    /// Connections open now.
+    pub fn open(&self) -> usize {
+        self.listener.counts().open()
+    }
+
+    /// The most that were open at once.
+    pub fn max_open(&self) -> usize {
+        self.listener.counts().max_open
+    }
+
+    /// Connections since the start.
+    pub fn accepted(&self) -> u64 {
+        self.listener.counts().accepted
+    }
+
+    /// Connections open with no request in progress.
+    pub fn idle_open(&self) -> usize {
+        self.listener.counts().idle()
+    }
+
+    /// Waits for at least `n` requests since the start.
+    #[track_caller]
+    pub fn wait_requests(&self, n: usize) {
+        self.listener
+            .wait(&format!("{n} requests"), |counts| counts.requests >= n);
+    }
+
+    /// Waits until exactly `n` connections are open.
+    #[track_caller]
+    pub fn wait_open(&self, n: usize) {
+        self.listener
+            .wait(&format!("{n} open connections"), |counts| {
+                counts.open() == n
+            });
+    }
+
+    /// Refuses connections and cuts those that are open.
+    pub fn stop(&self) {
+        self.listener.close();
+    }
+
+    /// Listens again, on the same port.
+    #[track_caller]
+    pub fn start_again(&self) {
+        self.listener.open_again();
+    }
+
+    /// Cuts the connections that are open, as a restarting server does.
+    pub fn cut_all(&self) {
+        self.listener.cut_all();
+    }
+
+    fn launch(handler: Box<Handler>, tls: Option<Arc<ServerConfig>>) -> Web {
+        let site = Arc::new(Site {
+            handler,
+            state: Mutex::new(SiteState {
+                paths: HashMap::new(),
+                keep_alive: true,
+                tls,
+                seen: VecDeque::new(),
+            }),
+        });
+        let for_threads = Arc::clone(&site);
+        let listener = Listener::start(move |stream, connection| {
+            // An error is the client's doing; the counters tell of it.
+            let _ = for_threads.serve_connection(stream, connection);
+        });
+        Web { listener, site }
+    }
+}
+
+impl Site {
+    fn serve_connection(&self, stream: &TcpStream, connection: &Connection) -> io::Result<()> {
+        let tls = locked(&self.state).tls.clone();
+        match tls {
+            None => self.serve(Wire::new(stream), stream, connection),
+            Some(config) => {
+                let session = ServerConnection::new(config).map_err(io::Error::other)?;
+                let mut encrypted = StreamOwned::new(session, stream);
+                let served = self.serve(Wire::new(&mut encrypted), stream, connection);
+                encrypted.conn.send_close_notify();
+                let _ = encrypted.flush();
+                served
+            }
+        }
+    }
+
+    fn serve<S: Read + Write>(
+        &self,
+        mut wire: Wire<S>,
+        stream: &TcpStream,
+        connection: &Connection,
+    ) -> io::Result<()> {
+        while wire.has_more() {
+            connection.begin();
+            let request = wire.read_request()?;
+            let (behaviour, keep_alive) = self.choose(&request);
+            let keep_alive = keep_alive && !request.wants_close();
+            let mut exchange = Exchange {
+                wire: &mut wire,
+                stream,
+                keep_alive,
+                without_body: request.method == "HEAD",
+            };
+            let reusable = exchange.act(&behaviour)?;
+            if !(reusable && keep_alive) {
+                return Ok(());
+            }
+            connection.end();
+        }
+        Ok(())
+    }
+
+    fn choose(&self, request: &Request) -> (Behaviour, bool) {
+        let mut state = locked(&self.state);
+        state.seen.push_back(request.clone());
+        if state.seen.len() > REMEMBERED_REQUESTS {
+            state.seen.pop_front();
+        }
+        let set = state.paths.get(request.path()).cloned();
+        let keep_alive = state.keep_alive;
+        drop(state);
+        (set.unwrap_or_else(|| (self.handler)(request)), keep_alive)
+    }
+}
+
+/// One request being answered.
+struct Exchange<'a, S> {
+    wire: &'a mut Wire<S>,
+    stream: &'a TcpStream,
+    keep_alive: bool,
+    without_body: bool,
+}
+
+impl<S: Read + Write> Exchange<'_, S> {
+    /// Ends with whether the connection can be used again.
+    fn act(&mut self, behaviour: &Behaviour) -> io::Result<bool> {
+        match behaviour {
+            Behaviour::Answer {
+                status,
+                headers,
+                body,
+            } => self.answer(*status, headers, body),
+            Behaviour::Redirect(to) => {
+                self.answer(302, &[("Location".to_owned(), to.clone())], b"")
+            }
+            Behaviour::Delay(delay, then) => {
+                self.linger(Some(*delay))?;
+                self.act(then)
+            }
+            Behaviour::Hang => self.linger(None).map(|()| false),
+            Behaviour::Close => Ok(false),
+            Behaviour::Garbage(bytes) => self.wire.write(bytes).map(|()| false),
+            Behaviour::Drip(every) => {
+                self.begin_body("Content-Type: text/plain\r\n\r\n")?;
+                self.drip(*every)
+            }
+            Behaviour::DripHead(every) => {
+                self.begin_body("X-Slow: ")?;
+                self.drip(*every)
+            }
+            Behaviour::Endless => {
+                self.begin_body("Content-Type: text/plain\r\n\r\n")?;
+                self.pour(web_bodies::endless())
+            }
+            Behaviour::Big(size) => {
+                self.begin_body(&format!("Content-Length: {size}\r\n\r\n"))?;
+                self.pour(web_bodies::letters(*size))?;
+                Ok(true)
+            }
+            Behaviour::Short(missing) => {
+                let length = missing + 5;
+                self.begin_body(&format!("Content-Length: {length}\r\n\r\nhello"))?;
+                Ok(false)
+            }
+            Behaviour::GzipBomb(size) => {
+                self.begin_body("Content-Encoding: gzip\r\nConnection: close\r\n\r\n")?;
+                self.pour(web_bodies::gzip_of_zeros(*size))
+            }
+            Behaviour::ManyHeaders(count) => {
+                self.begin_body("")?;
+                self.pour(web_bodies::headers(*count))?;
+                self.wire.write(b"Content-Length: 2\r\n\r\nok")?;
+                Ok(true)
+            }
+        }
+    }
+
+    fn answer(&mut self, status: u16, more: &[(String, String)], body: &[u8]) -> io::Result<bool> {
+        let mut headers: Vec<(&str, &str)> = Vec::new();
+        if !self.keep_alive {
+            headers.push(("Connection", "close"));
+        }
+        headers.extend(more.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+        let mut bytes = answer(status, &headers, body);
+        if self.without_body {
+            bytes.truncate(bytes.len() - body.len());
+        }
+        self.wire.write(&bytes)?;
+        Ok(true)
+    }
+
+    fn begin_body(&mut self, rest: &str) -> io::Result<()> {
+        let mut bytes = head(200, &[]);
+        bytes.extend_from_slice(rest.as_bytes());
+        self.wire.write(&bytes)
+    }
+
+    fn pour(&mut self, body: Body) -> io::Result<bool> {
+        for chunk in body {
+            self.wire.write(&chunk)?;
+        }
+        Ok(false)
+    }
+
+    fn drip(&mut self, every: Duration) -> io::Result<bool> {
+        loop {
+            self.wire.write(b"x")?;
+            self.linger(Some(every))?;
+        }
+    }
+
+    /// Waits, for ever with `None`; an error as soon as the client closes.
+    fn linger(&mut self, time: Option<Duration>) -> io::Result<()> {
+        let until = time.map(|time| Instant::now() + time);
+        loop {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return self.stream.set_read_timeout(None);
+            }
+            self.stream.set_read_timeout(left)?;
+            match self.wire.swallow() {
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock) => {}
+                ended => ended?,
+            }
+        }
+    }
+}
