@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 use support::agent::Sitemon;
 use support::bot_api::{BotApi, CHAT, Fault};
 use support::json::Json;
+use support::raw_client::{
+    api_message, call, connect, description, read_answer, send_html, text_body, updates_in,
+    wait_until, write_call,
+};
 use support::tls::{Certificate, LOOPBACK, TestCa};
 use support::web::{Behaviour, Web};
 
@@ -422,85 +426,4 @@ fn a_running_process_is_seen_from_outside_and_killed_at_the_end_of_scope() {
     let pid = running.pid();
     drop(running);
     assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
-}
-
-// A client with no opinions.
-
-fn connect(url: &str) -> TcpStream {
-    let address = url.split('/').nth(2).unwrap();
-    let stream = TcpStream::connect(address).unwrap();
-    let limit = Some(support::listener::LIMIT);
-    stream.set_read_timeout(limit).unwrap();
-    stream
-}
-
-fn write_call(stream: &mut TcpStream, api: &BotApi, method: &str, body: &str) {
-    let request = format!(
-        "POST /bot{}/{method} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        api.token(),
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-}
-
-/// Status and body of one answer.
-fn read_answer(stream: &mut TcpStream) -> (u16, String) {
-    let mut text = String::new();
-    loop {
-        let mut buffer = [0; 4096];
-        let read = stream.read(&mut buffer).unwrap();
-        assert!(read > 0, "closed in the middle: {text}");
-        text.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
-        let Some((head, body)) = text.split_once("\r\n\r\n") else {
-            continue;
-        };
-        let length = head.split("Content-Length: ").nth(1).unwrap();
-        let length: usize = length.lines().next().unwrap().parse().unwrap();
-        if body.len() == length {
-            let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-            return (status, body.to_owned());
-        }
-    }
-}
-
-fn call(api: &BotApi, method: &str, body: &str) -> (u16, Json) {
-    let mut stream = connect(&api.url());
-    write_call(&mut stream, api, method, body);
-    let (status, body) = read_answer(&mut stream);
-    (status, Json::parse(&body).unwrap())
-}
-
-fn text_body(text: &str) -> String {
-    format!(r#"{{"chat_id":{CHAT},"text":"{text}"}}"#)
-}
-
-fn send_html(api: &BotApi, html: &str) -> (u16, Json) {
-    let html = Json::from(html);
-    let body = format!(r#"{{"chat_id":{CHAT},"text":{html},"parse_mode":"HTML"}}"#);
-    call(api, "sendMessage", &body)
-}
-
-/// A message of the bot that reads "hello"; its id.
-fn api_message(api: &BotApi) -> i64 {
-    let answer = call(api, "sendMessage", &text_body("hello")).1;
-    let result = answer.get("result").unwrap();
-    result.get("message_id").and_then(Json::int).unwrap()
-}
-
-fn description(answer: &Json) -> &str {
-    answer.get("description").and_then(Json::str).unwrap()
-}
-
-fn updates_in(answer: &Json) -> usize {
-    answer.get("result").unwrap().array().unwrap().len()
-}
-
-#[track_caller]
-fn wait_until(condition: impl Fn() -> bool) {
-    let give_up = Instant::now() + support::listener::LIMIT;
-    while !condition() {
-        assert!(Instant::now() < give_up, "waited in vain");
-        thread::sleep(Duration::from_millis(2));
-    }
 }

@@ -43,8 +43,8 @@ impl Agent {
             // Those that run keep their permits of the old one.
             self.commands = Arc::new(Semaphore::new(agent.commands));
         }
-        self.client
-            .reconfigure(agent.user_agent.clone(), agent.ca_file.clone());
+        //self.client
+            //.reconfigure(agent.user_agent.clone(), agent.ca_file.clone());
         if !self.transport.is_console()
             && let (Some(before), Some(after)) = (&self.config.telegram, &new.telegram)
             && (&before.token, &before.api, before.poll) != (&after.token, &after.api, after.poll)

@@ -155,7 +155,6 @@ fn provider() -> Arc<CryptoProvider> {
 #[derive(Debug)]
 struct Recorder {
     verifier: Arc<WebPkiServerVerifier>,
-    #[expect(clippy::type_complexity, reason = "written once, read once")]
     seen: OnceLock<(Vec<CertificateDer<'static>>, Result<(), CertificateError>)>,
 }
 

@@ -18,7 +18,7 @@ use isahc::config::{Configurable, RedirectPolicy};
 use isahc::{AsyncBody, HttpClient};
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -165,6 +165,9 @@ impl Client {
 
     /// Addresses of `host` (a name, or an IP address without brackets).
     pub async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
         let host = host.to_owned();
         let guard = self.shared.resolvers.acquire_arc().await;
         smol::unblock(move || {

@@ -2,8 +2,9 @@
 
 use super::listener::{LIMIT, locked};
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -44,7 +45,10 @@ impl Sitemon {
         if !config.contains("[agent]") {
             config.push_str("\n[agent]\nstate = \"state\"\n");
         }
-        fs::write(self.config_path(), config).expect("the configuration can be written");
+        let path = self.config_path();
+        fs::write(&path, config).expect("the configuration can be written");
+        // It may hold a token.
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("its mode can be set");
     }
 
     /// Sets a variable for the processes to come.

@@ -14,6 +14,7 @@ mod bot_state;
 pub mod http;
 pub mod json;
 pub mod listener;
+pub mod raw_client;
 pub mod tls;
 pub mod web;
 mod web_bodies;

@@ -195,8 +195,18 @@ fn a_name_that_does_not_exist_is_dns() {
 
 #[test]
 fn a_check_may_ride_on_an_open_connection_but_a_retry_does_not() {
-    let server = Server::answering(DOWN);
-    let (client, site) = (client(), site(&server.url(), |_| {}));
+    let (heads, seen) = mpsc::channel();
+    let server = Server::routing(move |head| {
+        let _ = heads.send(head.to_owned());
+        DOWN.to_owned()
+    });
+    let client = client();
+    let site = site(&server.url(), |check| {
+        check.auth = Some(Auth::Basic {
+            user: "user".to_owned(),
+            password: "password".to_owned(),
+        });
+    });
     let reused = |fresh| {
         let outcome = block_on(run(&client, &site, fresh));
         assert_eq!(failure(&outcome).1, "HTTP 503, wanted 200-299");
@@ -209,6 +219,13 @@ fn a_check_may_ride_on_an_open_connection_but_a_retry_does_not() {
     assert_eq!(server.accepted(), 2);
     assert!(!reused(true), "nor on that of the retry before");
     assert_eq!(server.accepted(), 3);
+    let host = format!("host: {}\r\n", server.address);
+    for head in seen.try_iter() {
+        assert!(
+            head.contains(&host) && head.contains("authorization: basic"),
+            "{head}"
+        );
+    }
 }
 
 #[test]
