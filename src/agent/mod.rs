@@ -54,9 +54,14 @@ enum Input {
     /// A command, when it arrived.
     Asked(Instant, Event),
     /// A `/check` got its permit, which the loop keeps until the command is done.
-    Admitted { job: u64, permit: SemaphoreGuardArc },
+    Admitted {
+        job: u64,
+        permit: SemaphoreGuardArc,
+    },
     /// An answer's request begins: how long the command took.
-    Answering { asked: Moment },
+    Answering {
+        asked: Moment,
+    },
     Saved(Result<u64, String>),
     Reload,
     Stop,
@@ -105,10 +110,7 @@ struct Agent {
 }
 
 impl Agent {
-    fn start(
-        options: Options,
-        executor: Rc<LocalExecutor<'static>>,
-    ) -> Result<Agent, StartError> {
+    fn start(options: Options, executor: Rc<LocalExecutor<'static>>) -> Result<Agent, StartError> {
         let Options {
             config,
             config_path,
@@ -274,7 +276,11 @@ impl Agent {
                 fresh,
                 hanging,
             } => {
-                let queue = if hanging { &self.hanging } else { &self.healthy };
+                let queue = if hanging {
+                    &self.hanging
+                } else {
+                    &self.healthy
+                };
                 // Closed at shutdown: then no check is started.
                 let _ = queue.try_send(Order { site, fresh });
             }
@@ -391,4 +397,3 @@ pub fn plain_message(chat: i64, text: &str) -> Message {
         edit: None,
     }
 }
-

@@ -26,8 +26,14 @@ impl Agent {
         let (old, agent) = (&self.config.agent, &new.agent);
         for (changed, key) in [
             (old.state != agent.state, "state"),
-            (old.max_connections != agent.max_connections, "max_connections"),
-            (old.idle_connections != agent.idle_connections, "idle_connections"),
+            (
+                old.max_connections != agent.max_connections,
+                "max_connections",
+            ),
+            (
+                old.idle_connections != agent.idle_connections,
+                "idle_connections",
+            ),
             (old.idle_timeout != agent.idle_timeout, "idle_timeout"),
         ] {
             if changed {
@@ -43,8 +49,8 @@ impl Agent {
             // Those that run keep their permits of the old one.
             self.commands = Arc::new(Semaphore::new(agent.commands));
         }
-        //self.client
-            //.reconfigure(agent.user_agent.clone(), agent.ca_file.clone());
+        self.client
+            .reconfigure(agent.user_agent.clone(), agent.ca_file.clone());
         if !self.transport.is_console()
             && let (Some(before), Some(after)) = (&self.config.telegram, &new.telegram)
             && (&before.token, &before.api, before.poll) != (&after.token, &after.api, after.poll)

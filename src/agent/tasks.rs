@@ -90,7 +90,11 @@ impl Agent {
             let (events, incoming) = async_channel::bounded(16);
             let forward = async {
                 while let Ok(event) = incoming.recv().await {
-                    if report.send(Input::Asked(Instant::now(), event)).await.is_err() {
+                    if report
+                        .send(Input::Asked(Instant::now(), event))
+                        .await
+                        .is_err()
+                    {
                         return;
                     }
                 }

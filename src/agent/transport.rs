@@ -28,7 +28,12 @@ pub enum Terminal {
 }
 
 impl Transport {
-    pub(super) fn new(client: &Client, config: &Config, use_telegram: bool, terminal: Terminal) -> Transport {
+    pub(super) fn new(
+        client: &Client,
+        config: &Config,
+        use_telegram: bool,
+        terminal: Terminal,
+    ) -> Transport {
         let settings = config.telegram.as_ref().filter(|_| use_telegram);
         Transport {
             telegram: RefCell::new(settings.map(|t| telegram(client, t))),

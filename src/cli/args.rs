@@ -11,7 +11,12 @@ const DEFAULT_CONFIG: &str = "/etc/sitemon.conf";
 #[derive(FromArgs, Debug, PartialEq)]
 pub struct Args {
     /// the configuration file (default: /etc/sitemon.conf)
-    #[argh(option, short = 'c', arg_name = "FILE", default = "DEFAULT_CONFIG.into()")]
+    #[argh(
+        option,
+        short = 'c',
+        arg_name = "FILE",
+        default = "DEFAULT_CONFIG.into()"
+    )]
     pub config: PathBuf,
 
     /// log everything

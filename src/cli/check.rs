@@ -86,10 +86,7 @@ async fn ask_all(client: &Client, sites: &[&Site], skip_paused: bool) -> Vec<Row
         row
     };
     let ask = &ask;
-    let tasks: Vec<_> = sites
-        .iter()
-        .map(|site| executor.spawn(ask(site)))
-        .collect();
+    let tasks: Vec<_> = sites.iter().map(|site| executor.spawn(ask(site))).collect();
     let rows = executor
         .run(async {
             let mut rows = Vec::with_capacity(tasks.len());

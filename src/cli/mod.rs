@@ -124,8 +124,8 @@ fn start_log(level: log::LevelFilter) {
         .with_level(log::LevelFilter::Off)
         .with_module_level("sitemon", level);
     // Whoever supervises us puts the time before each line.
-    let supervised = std::env::var_os("JOURNAL_STREAM").is_some()
-        || std::os::unix::process::parent_id() == 1;
+    let supervised =
+        std::env::var_os("JOURNAL_STREAM").is_some() || std::os::unix::process::parent_id() == 1;
     let logger = if supervised {
         logger.without_timestamps()
     } else {

@@ -55,7 +55,9 @@ pub async fn deliver(telegram: &Telegram, chat: i64, html: String) -> Result<(),
 
 pub fn settings(config: &Config) -> Result<&config::Telegram, Failure> {
     config.telegram.as_ref().ok_or_else(|| {
-        Failure::Usage("there is no [telegram] table in the configuration: it needs a `token`".into())
+        Failure::Usage(
+            "there is no [telegram] table in the configuration: it needs a `token`".into(),
+        )
     })
 }
 

@@ -50,7 +50,10 @@ pub fn status(config: &Config, json: bool) -> Result<(), Failure> {
         })
         .collect();
     if json {
-        print(format_args!("{}", table::json(&rows, Some(snapshot.written))))?;
+        print(format_args!(
+            "{}",
+            table::json(&rows, Some(snapshot.written))
+        ))?;
     } else {
         print(format_args!("{}", table::text(&rows)))?;
     }

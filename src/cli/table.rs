@@ -19,7 +19,11 @@ pub struct Row {
 
 /// A line a site, columns aligned.
 pub fn text(rows: &[Row]) -> String {
-    let name_width = rows.iter().map(|r| r.name.chars().count()).max().unwrap_or(0);
+    let name_width = rows
+        .iter()
+        .map(|r| r.name.chars().count())
+        .max()
+        .unwrap_or(0);
     let took = |r: &Row| r.took.map_or_else(|| "-".to_owned(), response);
     let took_width = rows.iter().map(|r| took(r).len()).max().unwrap_or(0);
     let mut out = String::new();
@@ -40,7 +44,10 @@ pub fn text(rows: &[Row]) -> String {
 
 /// `{"sites":[…]}`; `written` (Unix seconds) and each `since` for `status` only.
 pub fn json(rows: &[Row], written: Option<i64>) -> String {
-    let sites: Vec<String> = rows.iter().map(|row| site(row, written.is_some())).collect();
+    let sites: Vec<String> = rows
+        .iter()
+        .map(|row| site(row, written.is_some()))
+        .collect();
     let written = written
         .map(|w| format!(",\"written\":{w}"))
         .unwrap_or_default();
@@ -50,7 +57,10 @@ pub fn json(rows: &[Row], written: Option<i64>) -> String {
 fn site(row: &Row, with_since: bool) -> String {
     let null = || "null".to_owned();
     let since = if with_since {
-        format!(",\"since\":{}", row.since.map_or_else(null, |s| s.to_string()))
+        format!(
+            ",\"since\":{}",
+            row.since.map_or_else(null, |s| s.to_string())
+        )
     } else {
         String::new()
     };
@@ -79,7 +89,12 @@ mod tests {
         };
         vec![
             row("blog", State::Up, None, Some(42)),
-            row("webshop", State::Down, Some("HTTP 503, wanted 200-299"), None),
+            row(
+                "webshop",
+                State::Down,
+                Some("HTTP 503, wanted 200-299"),
+                None,
+            ),
         ]
     }
 

@@ -53,6 +53,7 @@ pub struct Client {
 struct Shared {
     isahc: HttpClient,
     idle_timeout: Duration,
+    user_agent: Mutex<String>,
     permits: Arc<Semaphore>,
     check_permits: usize,
     resolvers: Arc<Semaphore>,
@@ -80,7 +81,6 @@ impl Client {
             .connection_cache_size(limits.idle_connections)
             .connection_cache_ttl(limits.idle_timeout)
             .redirect_policy(RedirectPolicy::None)
-            .default_header("user-agent", &limits.user_agent)
             .build()
             .map_err(|error| format!("cannot start the HTTP client: {error}"))?;
         let check_permits = limits.max_connections.saturating_sub(FOR_TELEGRAM).max(1);
@@ -88,6 +88,7 @@ impl Client {
             shared: Arc::new(Shared {
                 isahc,
                 idle_timeout: limits.idle_timeout,
+                user_agent: Mutex::new(limits.user_agent.clone()),
                 permits: Arc::new(Semaphore::new(check_permits)),
                 check_permits,
                 resolvers: Arc::new(Semaphore::new(RESOLVERS)),
@@ -98,6 +99,13 @@ impl Client {
                 open: Mutex::default(),
             }),
         })
+    }
+
+    /// Takes a new user agent and new trusted roots, from the next request on. What bounds the
+    /// client stays: it is made once a process.
+    pub fn reconfigure(&self, user_agent: String, ca_file: Option<PathBuf>) {
+        *self.user_agent() = user_agent;
+        self.shared.roots.reconfigure(ca_file);
     }
 
     /// Checks that may run at once: `max_connections` less three, at least 1.
@@ -251,6 +259,13 @@ impl Client {
             open.retain(|_, (_, since)| since.elapsed() <= limit);
         }
         open.insert(authority(url), (address, Instant::now()));
+    }
+
+    fn user_agent(&self) -> MutexGuard<'_, String> {
+        self.shared
+            .user_agent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<String, (SocketAddr, Instant)>> {

@@ -25,7 +25,7 @@ const WORTH_LEARNING: u64 = 16 * 1024;
 /// The roots of a process.
 pub(super) struct Roots {
     /// `ca_file` of `[agent]`.
-    ca_file: Option<PathBuf>,
+    ca_file: Mutex<Option<PathBuf>>,
     system: Option<PathBuf>,
     table: Mutex<Table>,
 }
@@ -33,7 +33,7 @@ pub(super) struct Roots {
 impl Roots {
     pub(super) fn new(ca_file: Option<PathBuf>) -> Roots {
         Roots {
-            ca_file,
+            ca_file: Mutex::new(ca_file),
             system: system_bundle(),
             table: Mutex::default(),
         }
@@ -41,9 +41,9 @@ impl Roots {
 
     /// The file with the roots that count, or a cause that says what to do.
     pub(super) fn bundle(&self, ca_file: Option<&Path>) -> Result<PathBuf, String> {
-        let configured = ca_file.or(self.ca_file.as_deref());
-        configured
+        ca_file
             .map(Path::to_owned)
+            .or_else(|| self.own().clone())
             .or_else(|| self.system.clone())
             // Installed since the start?
             .or_else(system_bundle)
@@ -52,6 +52,15 @@ impl Roots {
                  or set ca_file"
                     .to_owned()
             })
+    }
+
+    /// Another `ca_file` of `[agent]`.
+    pub(super) fn reconfigure(&self, ca_file: Option<PathBuf>) {
+        *self.own() = ca_file;
+    }
+
+    fn own(&self) -> MutexGuard<'_, Option<PathBuf>> {
+        self.ca_file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why `bundle` can't be used, when libcurl couldn't use it. Reads the file.

@@ -148,6 +148,10 @@ impl Client {
                 let host = HeaderValue::from_str(&host_header(ask.url));
                 headers.insert(header::HOST, host.map_err(|_| bad_address())?);
             }
+            if !headers.contains_key(header::USER_AGENT) {
+                let own = HeaderValue::from_str(&self.user_agent());
+                headers.insert(header::USER_AGENT, own.map_err(|_| bad_address())?);
+            }
             if ask.close && !headers.contains_key(header::CONNECTION) {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

@@ -26,13 +26,26 @@ pub struct Alert {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum News {
-    Down { cause: String },
-    StillDown { cause: String, lasted: Duration },
-    Up { lasted: Duration },
-    Slow { cause: String },
-    Fast { lasted: Duration },
+    Down {
+        cause: String,
+    },
+    StillDown {
+        cause: String,
+        lasted: Duration,
+    },
+    Up {
+        lasted: Duration,
+    },
+    Slow {
+        cause: String,
+    },
+    Fast {
+        lasted: Duration,
+    },
     /// Of the agent itself: plain text.
-    Notice { text: String },
+    Notice {
+        text: String,
+    },
 }
 
 impl News {

@@ -32,7 +32,10 @@ impl Monitor {
         let terminal = update.message.as_ref().is_some_and(|m| m.chat == CONSOLE);
         if !terminal {
             // Delivered twice, after a restart or an answer that was lost: once is enough.
-            if self.last_update.is_some_and(|last| update.id <= last && last - update.id < 1000) {
+            if self
+                .last_update
+                .is_some_and(|last| update.id <= last && last - update.id < 1000)
+            {
                 return;
             }
             self.last_update = Some(update.id);
@@ -84,9 +87,9 @@ impl Monitor {
                 let due = monitor.schedule.due_at(watched.name());
                 reply::site(watched, due, &monitor.incidents, now)
             }),
-            Command::History { name } => self.about(&name, |monitor, at| {
-                reply::history(&monitor.sites[at], now)
-            }),
+            Command::History { name } => {
+                self.about(&name, |monitor, at| reply::history(&monitor.sites[at], now))
+            }
             Command::Incidents { name: None } => reply::incidents(&self.incidents, None, now),
             Command::Incidents { name: Some(name) } => self.about(&name, |monitor, at| {
                 reply::incidents(&monitor.incidents, Some(monitor.sites[at].name()), now)
@@ -133,8 +136,14 @@ impl Monitor {
                     monitor.sites[at].muted_until = None;
                 }
                 monitor.saving.now();
-                let all = monitor.muted_until.is_some_and(|until| until > now.moment());
-                let but = if all { " Everything still is: /unmute." } else { "" };
+                let all = monitor
+                    .muted_until
+                    .is_some_and(|until| until > now.moment());
+                let but = if all {
+                    " Everything still is: /unmute."
+                } else {
+                    ""
+                };
                 format!("🔔 {} not muted.{but}", monitor.named(sites))
             }),
             Command::Pause { name } => self.about(&name, |monitor, at| monitor.pause(now, at)),
@@ -203,7 +212,11 @@ impl Monitor {
             .or_insert_with(|| (due, Vec::new()));
         *at = due;
         // What is beyond the list is only counted.
-        lines.push(if lines.len() < STALE_LISTED { line } else { String::new() });
+        lines.push(if lines.len() < STALE_LISTED {
+            line
+        } else {
+            String::new()
+        });
     }
 
     /// Long answers become several messages.
@@ -229,9 +242,10 @@ impl Monitor {
             self.strangers.pop_front();
         }
         self.strangers.push_back(who);
-        let user = message
-            .user
-            .map_or_else(|| "nobody in particular".to_owned(), |id| format!("user {id}"));
+        let user = message.user.map_or_else(
+            || "nobody in particular".to_owned(),
+            |id| format!("user {id}"),
+        );
         self.log(
             Level::Warn,
             format!(

@@ -126,9 +126,7 @@ impl Monitor {
                 let Shown::Message(message_id) = listener.message else {
                     continue;
                 };
-                if listener.text == text
-                    || moment < listener.edited + edit_pause(listener.chat)
-                {
+                if listener.text == text || moment < listener.edited + edit_pause(listener.chat) {
                     continue;
                 }
                 listener.text.clone_from(&text);

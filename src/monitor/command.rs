@@ -7,17 +7,40 @@ use std::time::Duration;
 /// What somebody asked for. Names are as typed: they are looked up later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    Status { group: Option<String> },
-    List { group: Option<String> },
-    Site { name: String },
-    History { name: String },
-    Check { name: Option<String> },
-    Incidents { name: Option<String> },
-    Ack { number: Option<u32> },
-    Mute { name: Option<String>, span: Duration },
-    Unmute { name: Option<String> },
-    Pause { name: String },
-    Resume { name: String },
+    Status {
+        group: Option<String>,
+    },
+    List {
+        group: Option<String>,
+    },
+    Site {
+        name: String,
+    },
+    History {
+        name: String,
+    },
+    Check {
+        name: Option<String>,
+    },
+    Incidents {
+        name: Option<String>,
+    },
+    Ack {
+        number: Option<u32>,
+    },
+    Mute {
+        name: Option<String>,
+        span: Duration,
+    },
+    Unmute {
+        name: Option<String>,
+    },
+    Pause {
+        name: String,
+    },
+    Resume {
+        name: String,
+    },
     Stats,
     Help,
     /// A command that lacks what it needs or has it wrong: the sentence to answer with.

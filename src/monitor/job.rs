@@ -185,10 +185,7 @@ mod tests {
         job.started = Some(Moment(0));
         assert!(!job.done());
         job.note("c", Verdict::Good(Some(Duration::from_millis(42))));
-        assert_eq!(
-            job.progress_text(),
-            "Checking 3 sites: 1 of 3 done"
-        );
+        assert_eq!(job.progress_text(), "Checking 3 sites: 1 of 3 done");
         job.note("b", Verdict::Bad("HTTP 503, wanted 200-299".into()));
         job.note("a", Verdict::Paused);
         job.note("a", Verdict::Bad("a late second result".into()));

@@ -48,22 +48,38 @@ use std::time::Duration;
 #[derive(Debug)]
 pub enum Event {
     /// A check that was asked for has ended, one way or another.
-    Checked { site: String, outcome: Outcome },
+    Checked {
+        site: String,
+        outcome: Outcome,
+    },
     /// Somebody wrote something.
     Update(Update),
     /// Our own username, without `@`.
-    Bot { username: String },
+    Bot {
+        username: String,
+    },
     /// Something that people should know: told in every chat, as plain text.
     Notice(String),
     /// A sending has ended.
-    Delivered { id: u64, delivery: Delivery },
+    Delivered {
+        id: u64,
+        delivery: Delivery,
+    },
     /// A `/check` command got its permit.
-    Admitted { job: u64 },
+    Admitted {
+        job: u64,
+    },
     /// The figures that [`Action::Measure`] asked for.
-    Measured { chat: i64, asked: Moment, vitals: Box<Vitals> },
+    Measured {
+        chat: i64,
+        asked: Moment,
+        vitals: Box<Vitals>,
+    },
     /// The snapshot is on disk.
     Saved,
-    SaveFailed { reason: String },
+    SaveFailed {
+        reason: String,
+    },
     /// The configuration was read again.
     Reloaded {
         sites: Vec<Site>,
@@ -90,11 +106,18 @@ pub enum Action {
     /// Write [`Monitor::snapshot`] and report [`Event::Saved`] or [`Event::SaveFailed`].
     Save,
     /// Get a permit for a `/check` command and report [`Event::Admitted`].
-    Admit { job: u64 },
+    Admit {
+        job: u64,
+    },
     /// The permit of a `/check` command is not needed any more.
-    Dismiss { job: u64 },
+    Dismiss {
+        job: u64,
+    },
     /// Report [`Event::Measured`].
-    Measure { chat: i64, asked: Moment },
+    Measure {
+        chat: i64,
+        asked: Moment,
+    },
     Log(Level, String),
 }
 
@@ -138,13 +161,7 @@ pub struct Monitor {
 
 impl Monitor {
     /// `seed` makes all jitter, so that a run can be replayed.
-    pub fn new(
-        sites: Vec<Site>,
-        access: Access,
-        max_jobs: usize,
-        now: Now,
-        seed: u64,
-    ) -> Monitor {
+    pub fn new(sites: Vec<Site>, access: Access, max_jobs: usize, now: Now, seed: u64) -> Monitor {
         let mut monitor = Monitor {
             sites: Vec::new(),
             index: HashMap::new(),
@@ -253,8 +270,7 @@ impl Monitor {
         }
         let unsettled = self.unsettled();
         let incidents = &self.incidents;
-        let message_of =
-            |number, chat| incidents.get(number).and_then(|i| i.message_in(chat));
+        let message_of = |number, chat| incidents.get(number).and_then(|i| i.message_in(chat));
         while let Some(outgoing) = self.outbox.next_send(now, unsettled, &message_of) {
             self.actions.push(Action::Send(outgoing));
         }
@@ -333,9 +349,7 @@ impl Monitor {
     }
 
     fn went_down(&mut self, now: Now, site: &Site, cause: String) {
-        let number = self
-            .incidents
-            .open(&site.name, cause.clone(), now.moment());
+        let number = self.incidents.open(&site.name, cause.clone(), now.moment());
         self.log(
             Level::Info,
             format!("{} is down: {cause} (#{number})", site.name),
@@ -497,8 +511,7 @@ impl Monitor {
             return ends.into_iter().flatten().filter(|m| *m > moment).max();
         }
         let every = watched.site.remind?;
-        (incident.acknowledged.is_none() && !watched.paused())
-            .then(|| incident.reminded + every)
+        (incident.acknowledged.is_none() && !watched.paused()).then(|| incident.reminded + every)
     }
 
     fn delivered(&mut self, now: Now, id: u64, delivery: Delivery) {
@@ -538,7 +551,12 @@ impl Monitor {
             *chat = to;
         }
         for watched in &mut self.sites {
-            if watched.site.chats.as_ref().is_some_and(|c| c.contains(&from)) {
+            if watched
+                .site
+                .chats
+                .as_ref()
+                .is_some_and(|c| c.contains(&from))
+            {
                 let site = Arc::make_mut(&mut watched.site);
                 for chat in site.chats.iter_mut().flatten().filter(|c| **c == from) {
                     *chat = to;
@@ -563,8 +581,7 @@ impl Monitor {
         let watched = self.sites.iter().filter(|w| !w.paused());
         watched.fold(Unsettled::default(), |mut sum, w| {
             sum.suspects += usize::from(w.judge.suspect());
-            sum.recovering +=
-                usize::from(w.judge.state() == State::Down && w.judge.wavering());
+            sum.recovering += usize::from(w.judge.state() == State::Down && w.judge.wavering());
             sum
         })
     }

@@ -54,14 +54,30 @@ pub struct Outgoing {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Receipt {
     /// The message that told of an incident.
-    Told { incident: u32, chat: i64, message_id: i64 },
+    Told {
+        incident: u32,
+        chat: i64,
+        message_id: i64,
+    },
     /// The message that shows a `/check`; `None` when it never arrived.
-    Job { job: u64, chat: i64, message_id: Option<i64> },
+    Job {
+        job: u64,
+        chat: i64,
+        message_id: Option<i64>,
+    },
     /// A group has a new id.
-    Migrated { from: i64, to: i64 },
+    Migrated {
+        from: i64,
+        to: i64,
+    },
     /// Worth a line in the log.
-    Dropped { chat: i64, reason: String },
-    Delayed { reason: String },
+    Dropped {
+        chat: i64,
+        reason: String,
+    },
+    Delayed {
+        reason: String,
+    },
     /// An alert left the outbox: the snapshot is out of date.
     AlertsChanged,
 }
@@ -134,7 +150,14 @@ impl Outbox {
         }
     }
 
-    pub fn push_alert(&mut self, news: News, site: &str, incident: Option<u32>, chats: Vec<i64>, now: Moment) {
+    pub fn push_alert(
+        &mut self,
+        news: News,
+        site: &str,
+        incident: Option<u32>,
+        chats: Vec<i64>,
+        now: Moment,
+    ) {
         if chats.is_empty() {
             return;
         }
@@ -428,7 +451,10 @@ impl Outbox {
 
     /// Alerts for a chat, those that are being written to disk too.
     fn expected(&self, chat: i64) -> usize {
-        self.alerts.iter().filter(|a| a.chats.contains(&chat)).count()
+        self.alerts
+            .iter()
+            .filter(|a| a.chats.contains(&chat))
+            .count()
     }
 
     /// Bounded, and nothing is dropped in silence: the oldest half becomes one line that counts.
@@ -522,7 +548,11 @@ fn first_message(composed: &Composed, ready: &[&Alert]) -> (String, Vec<u64>) {
         lines.push(line);
         ids.extend(covers);
     }
-    let covered: Vec<&Alert> = ready.iter().copied().filter(|a| ids.contains(&a.id)).collect();
+    let covered: Vec<&Alert> = ready
+        .iter()
+        .copied()
+        .filter(|a| ids.contains(&a.id))
+        .collect();
     let head = headline(&covered);
     if lines.len() > 1 {
         lines.insert(0, &head);

@@ -74,7 +74,11 @@ fn answers_go_before_alerts_and_do_not_wait_for_them() {
     let calm = Unsettled::default();
     let first = outbox.next_send(at(0), calm, &nobody).expect("the answer");
     assert!(!first.alert);
-    assert!(outbox.next_send(at(0), calm, &nobody).is_some_and(|o| o.alert));
+    assert!(
+        outbox
+            .next_send(at(0), calm, &nobody)
+            .is_some_and(|o| o.alert)
+    );
 }
 
 #[test]
@@ -92,7 +96,10 @@ fn the_newest_text_of_an_edit_replaces_the_one_that_waits() {
 fn an_answer_too_old_to_answer_anything_is_dropped() {
     let mut outbox = Outbox::new(1);
     outbox.push_reply(reply(7, "3 up", None));
-    assert_eq!(outbox.next_send(at(300_000), Unsettled::default(), &nobody), None);
+    assert_eq!(
+        outbox.next_send(at(300_000), Unsettled::default(), &nobody),
+        None
+    );
 }
 
 #[test]
@@ -102,7 +109,9 @@ fn back_off_doubles_to_a_minute_and_ends_with_success() {
     let mut clock = 0;
     let mut waits = Vec::new();
     for _ in 0..10 {
-        let sent = outbox.next_send(at(clock), calm, &nobody).expect("another try");
+        let sent = outbox
+            .next_send(at(clock), calm, &nobody)
+            .expect("another try");
         let later = Delivery::Later {
             after: None,
             everywhere: true,
@@ -112,13 +121,21 @@ fn back_off_doubles_to_a_minute_and_ends_with_success() {
         let due = outbox.next_due(at(clock), calm).expect("tried again");
         let wait = due.0 - clock as i64;
         waits.push(wait);
-        assert_eq!(outbox.next_send(at(clock + wait as u64 - 1), calm, &nobody), None);
+        assert_eq!(
+            outbox.next_send(at(clock + wait as u64 - 1), calm, &nobody),
+            None
+        );
         clock += wait as u64;
     }
     assert!((750..=1000).contains(&waits[0]), "{waits:?}");
     assert!((1500..=2000).contains(&waits[1]), "{waits:?}");
-    assert!(waits[6..].iter().all(|w| (45_000..=60_000).contains(w)), "{waits:?}");
-    let sent = outbox.next_send(at(clock), calm, &nobody).expect("another try");
+    assert!(
+        waits[6..].iter().all(|w| (45_000..=60_000).contains(w)),
+        "{waits:?}"
+    );
+    let sent = outbox
+        .next_send(at(clock), calm, &nobody)
+        .expect("another try");
     outbox.delivered(sent.id, Delivery::Sent { message_id: 1 }, at(clock));
     assert_eq!(outbox.next_due(at(clock), calm), None);
 }
@@ -127,7 +144,13 @@ fn back_off_doubles_to_a_minute_and_ends_with_success() {
 fn many_waiting_lines_are_split_and_all_arrive() {
     let mut outbox = Outbox::new(1);
     for i in 0..300 {
-        outbox.push_alert(cause(), &format!("a-site-with-a-name-{i:03}"), Some(i), vec![7], Moment(0));
+        outbox.push_alert(
+            cause(),
+            &format!("a-site-with-a-name-{i:03}"),
+            Some(i),
+            vec![7],
+            Moment(0),
+        );
     }
     outbox.mark_stored(outbox.last_alert_id());
     let mut seen = String::new();
@@ -136,7 +159,13 @@ fn many_waiting_lines_are_split_and_all_arrive() {
         assert!(units(&sent.message.html) <= MESSAGE_UNITS);
         seen.push_str(&sent.message.html);
         messages += 1;
-        outbox.delivered(sent.id, Delivery::Sent { message_id: messages }, at(5000));
+        outbox.delivered(
+            sent.id,
+            Delivery::Sent {
+                message_id: messages,
+            },
+            at(5000),
+        );
     }
     assert_eq!(outbox.waiting_alerts(), 0);
     assert!((0..300).all(|i| seen.contains(&format!("name-{i:03}"))));

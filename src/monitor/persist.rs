@@ -17,9 +17,7 @@ impl Monitor {
     /// Everything that must survive a restart.
     pub fn snapshot(&self, now: Now) -> Snapshot {
         let coming = |moment: Option<super::time::Moment>| {
-            moment
-                .filter(|m| *m > now.moment())
-                .map(|m| now.wall_at(m))
+            moment.filter(|m| *m > now.moment()).map(|m| now.wall_at(m))
         };
         Snapshot {
             written: now.wall,
@@ -34,7 +32,9 @@ impl Monitor {
                     state: w.judge.state().word().to_owned(),
                     since: now.wall_at(w.since),
                     cause: w.cause.clone(),
-                    ms: w.took.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
+                    ms: w
+                        .took
+                        .map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
                     paused: w.pause_order,
                     muted_until: coming(w.muted_until),
                 })
@@ -75,11 +75,7 @@ impl Monitor {
                 self.schedule.next_turn(&record.name, now.moment());
             }
         }
-        let incidents: Vec<Incident> = snapshot
-            .incidents
-            .iter()
-            .map(|i| i.restore(now))
-            .collect();
+        let incidents: Vec<Incident> = snapshot.incidents.iter().map(|i| i.restore(now)).collect();
         self.incidents = Incidents::restore(incidents, snapshot.next_incident);
         self.reconcile(now);
         let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();

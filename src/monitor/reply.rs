@@ -15,12 +15,7 @@ const INCIDENT_LINES: usize = 15;
 /// Counts, then everything that is not up, worst first.
 pub(super) fn status(sites: &[&Watched], muted_until: Option<Moment>, now: Now) -> String {
     let of = |state: State| sites.iter().filter(|w| w.state() == state).count();
-    let worst_first = [
-        State::Down,
-        State::Degraded,
-        State::Unknown,
-        State::Paused,
-    ];
+    let worst_first = [State::Down, State::Degraded, State::Unknown, State::Paused];
     let mut parts = vec![format!("{} up", of(State::Up))];
     for state in worst_first {
         if of(state) > 0 {
@@ -43,7 +38,10 @@ pub(super) fn status(sites: &[&Watched], muted_until: Option<Moment>, now: Now) 
         lines.push(status_line(watched, now));
     }
     if troubled.len() > STATUS_LINES {
-        lines.push(format!("… and {} more: /list", troubled.len() - STATUS_LINES));
+        lines.push(format!(
+            "… and {} more: /list",
+            troubled.len() - STATUS_LINES
+        ));
     }
     lines.join("\n")
 }
@@ -56,7 +54,11 @@ fn status_line(watched: &Watched, now: Now) -> String {
         .as_deref()
         .map(|c| format!(": {}", escape(c)))
         .unwrap_or_default();
-    let mute = if watched.muted(now.moment()) { " 🔕" } else { "" };
+    let mute = if watched.muted(now.moment()) {
+        " 🔕"
+    } else {
+        ""
+    };
     let age = lasting(now.since(watched.since));
     match watched.state() {
         State::Down | State::Degraded => format!("{mark} {name} for {age}{cause}{mute}"),
@@ -77,7 +79,11 @@ pub(super) fn list(sites: &[&Watched], now: Now) -> String {
             (State::Up, None) => String::new(),
             (state, _) => format!(" {state}"),
         };
-        let mute = if watched.muted(now.moment()) { " 🔕" } else { "" };
+        let mute = if watched.muted(now.moment()) {
+            " 🔕"
+        } else {
+            ""
+        };
         format!("{} {}{took}{mute}", mark(watched), bold(watched.name()))
     };
     sites.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -148,7 +154,12 @@ pub(super) fn site(
         lines.push(format!("🔕 muted for {left}"));
     }
     let name = watched.name();
-    let last: Vec<&Incident> = incidents.iter().rev().filter(|i| i.site == name).take(3).collect();
+    let last: Vec<&Incident> = incidents
+        .iter()
+        .rev()
+        .filter(|i| i.site == name)
+        .take(3)
+        .collect();
     if !last.is_empty() {
         lines.push("Incidents:".to_owned());
         lines.extend(last.iter().map(|i| incident_line(i, false, now)));

@@ -152,11 +152,7 @@ impl Slot {
             .unwrap_or(i64::MAX)
             .max(1);
         let rounds = (now.0 - self.phase.0).div_euclid(interval) + 1;
-        Moment(
-            self.phase
-                .0
-                .saturating_add(rounds.saturating_mul(interval)),
-        )
+        Moment(self.phase.0.saturating_add(rounds.saturating_mul(interval)))
     }
 }
 
@@ -226,7 +222,10 @@ mod tests {
             .filter(|t| (3_600_000..7_200_000).contains(&t.0))
             .collect();
         for minute in 60..120 {
-            let n = second_hour.iter().filter(|t| t.0 / 60_000 == minute).count();
+            let n = second_hour
+                .iter()
+                .filter(|t| t.0 / 60_000 == minute)
+                .count();
             assert!(n <= 2, "{n} checks in minute {minute}");
         }
     }

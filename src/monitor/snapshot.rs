@@ -1,5 +1,7 @@
 //! What must survive a restart, as plain data: moments have become Unix seconds.
 
+#![allow(clippy::question_mark)] // in what nanoserde derives
+
 use super::alert::{Alert, News};
 use super::incident::{Acknowledged, Incident};
 use super::time::Now;

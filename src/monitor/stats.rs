@@ -42,11 +42,7 @@ pub fn render(vitals: &Vitals, tally: Tally) -> String {
     };
     let number = |n: Option<usize>| n.map_or_else(unknown, |n| n.to_string());
     let answers = match vitals.answers {
-        Some((median, worst)) => format!(
-            "{} median, {} 99th",
-            fine(median),
-            fine(worst)
-        ),
+        Some((median, worst)) => format!("{} median, {} 99th", fine(median), fine(worst)),
         None => "none yet".to_owned(),
     };
     let mut lines = vec![
@@ -66,7 +62,10 @@ pub fn render(vitals: &Vitals, tally: Tally) -> String {
         ),
         format!("Answer times: {answers}"),
         format!("Alerts waiting: {}", tally.alerts_waiting),
-        format!("Written to flash: {:.1} KB", vitals.bytes_written as f64 / 1000.0),
+        format!(
+            "Written to flash: {:.1} KB",
+            vitals.bytes_written as f64 / 1000.0
+        ),
     ];
     if tally.internal_errors > 0 {
         lines.push(format!("Internal errors: {}", tally.internal_errors));

@@ -182,7 +182,17 @@ mod tests {
     fn spans_of_a_command_are_read_strictly() {
         assert_eq!(parse_span("1h30m"), Some(Duration::from_secs(5400)));
         assert_eq!(parse_span("2d"), Some(Duration::from_secs(172_800)));
-        for bad in ["", "h", "5", "5x", "0m", "9999d", "1h-", "99999999999999999999d", "1ü"] {
+        for bad in [
+            "",
+            "h",
+            "5",
+            "5x",
+            "0m",
+            "9999d",
+            "1h-",
+            "99999999999999999999d",
+            "1ü",
+        ] {
             assert_eq!(parse_span(bad), None, "{bad}");
         }
     }

@@ -19,12 +19,24 @@ fn an_outage_is_told_once_and_its_end_as_a_reply() {
     down_after_a_while(&mut world, "blog");
     world.fate("blog", good(40));
     world.pass(60);
-    let told: Vec<_> = world.told.iter().map(|(s, m)| (*s, m.html.as_str(), m.silent)).collect();
+    let told: Vec<_> = world
+        .told
+        .iter()
+        .map(|(s, m)| (*s, m.html.as_str(), m.silent))
+        .collect();
     assert_eq!(
         told,
         [
-            (140, "🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)", false),
-            (240, "🟢 <b>blog</b> is up again after 1 min 39 s (#1)", true),
+            (
+                140,
+                "🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)",
+                false
+            ),
+            (
+                240,
+                "🟢 <b>blog</b> is up again after 1 min 39 s (#1)",
+                true
+            ),
         ]
     );
     assert_eq!(world.told[1].1.reply_to, Some(101));
@@ -93,7 +105,10 @@ fn slow_answers_degrade_and_fast_ones_restore() {
 fn a_mute_withholds_and_an_outage_that_outlasts_it_is_told_then() {
     let mut world = World::of(&["blog"]);
     world.pass(1);
-    assert_eq!(world.ask("/mute blog 1h"), ["🔕 <b>blog</b> is muted for 1 h."]);
+    assert_eq!(
+        world.ask("/mute blog 1h"),
+        ["🔕 <b>blog</b> is muted for 1 h."]
+    );
     world.heard();
     world.fate("blog", bad());
     world.pass(3000);
@@ -141,7 +156,11 @@ fn a_hundred_that_die_together_are_one_message() {
     world.pass(150);
     let heard = world.heard();
     assert!(heard.len() <= 4, "{} messages", heard.len());
-    let named = heard.iter().flat_map(|m| m.lines()).filter(|l| l.contains("is down")).count();
+    let named = heard
+        .iter()
+        .flat_map(|m| m.lines())
+        .filter(|l| l.contains("is down"))
+        .count();
     assert_eq!(named, 100);
 }
 
@@ -151,7 +170,12 @@ fn a_lone_outage_goes_at_once() {
     world.pass(90);
     world.fate("blog", bad());
     world.pass(60);
-    let last_try = world.started.iter().rev().find(|(_, n, _)| n == "blog").map(|(at, _, _)| at / 1000);
+    let last_try = world
+        .started
+        .iter()
+        .rev()
+        .find(|(_, n, _)| n == "blog")
+        .map(|(at, _, _)| at / 1000);
     assert_eq!(Some(world.told[0].0), last_try);
 }
 
@@ -163,7 +187,11 @@ fn two_within_a_second_are_one_message() {
     world.fate("shop", bad());
     world.ask("/check");
     world.pass(25);
-    let heard: Vec<String> = world.heard().into_iter().filter(|t| t.contains("is down")).collect();
+    let heard: Vec<String> = world
+        .heard()
+        .into_iter()
+        .filter(|t| t.contains("is down"))
+        .collect();
     assert_eq!(
         heard,
         ["<b>2 down</b>\n\
@@ -199,11 +227,19 @@ fn an_alert_waits_for_the_disk_but_not_for_a_full_one() {
     world.pass(60);
     let heard = world.heard();
     assert!(heard.iter().any(|t| t.contains("is down")), "{heard:?}");
-    let warnings = heard.iter().filter(|t| t.contains("cannot be written")).count();
+    let warnings = heard
+        .iter()
+        .filter(|t| t.contains("cannot be written"))
+        .count();
     assert_eq!(warnings, 1, "{heard:?}");
     world.fate("blog", good(40));
     world.pass(24 * 3600);
-    assert!(!world.heard().iter().any(|t| t.contains("cannot be written")));
+    assert!(
+        !world
+            .heard()
+            .iter()
+            .any(|t| t.contains("cannot be written"))
+    );
 }
 
 #[test]
@@ -257,7 +293,10 @@ fn a_group_that_moved_is_followed_and_told_what_to_change() {
     world.pass(60);
     assert!(world.told.iter().all(|(_, m)| m.chat == -200));
     let heard = world.heard().join("\n");
-    assert!(heard.contains("is down") && heard.contains("Group -100 became -200"), "{heard}");
+    assert!(
+        heard.contains("is down") && heard.contains("Group -100 became -200"),
+        "{heard}"
+    );
     assert!(!world.ask_from(-200, Some(1), "/status").is_empty());
 }
 
@@ -280,6 +319,11 @@ fn too_many_requests_stops_sending_to_that_chat_for_as_long_as_told() {
 #[test]
 fn a_notice_reaches_every_chat() {
     let mut world = World::of(&["blog"]);
-    world.feed(Event::Notice("A webhook was in the way <& was deleted".into()));
-    assert_eq!(world.heard(), ["ℹ️ A webhook was in the way &lt;&amp; was deleted"]);
+    world.feed(Event::Notice(
+        "A webhook was in the way <& was deleted".into(),
+    ));
+    assert_eq!(
+        world.heard(),
+        ["ℹ️ A webhook was in the way &lt;&amp; was deleted"]
+    );
 }

@@ -9,7 +9,10 @@ use crate::monitor::{Event, text};
 use std::time::Duration;
 
 fn three() -> World {
-    let mut sites: Vec<_> = ["blog", "blog-api", "shop"].iter().map(|n| site(n)).collect();
+    let mut sites: Vec<_> = ["blog", "blog-api", "shop"]
+        .iter()
+        .map(|n| site(n))
+        .collect();
     sites[2].group = Some("money".into());
     World::new(sites)
 }
@@ -32,7 +35,10 @@ fn status_counts_and_names_what_is_not_up_worst_first() {
         world.ask("/status money"),
         ["<b>0 up, 1 down</b>\n🔴 <b>shop</b> for 1 min 5 s: HTTP 503, wanted 200-299"]
     );
-    assert_eq!(world.ask("/status nonsense"), ["There is no group <b>nonsense</b>."]);
+    assert_eq!(
+        world.ask("/status nonsense"),
+        ["There is no group <b>nonsense</b>."]
+    );
 }
 
 #[test]
@@ -57,11 +63,17 @@ fn list_shows_state_and_response_time() {
 
 #[test]
 fn a_long_list_comes_in_several_messages() {
-    let sites = (0..1000).map(|i| site(&format!("a-rather-long-name-{i}"))).collect();
+    let sites = (0..1000)
+        .map(|i| site(&format!("a-rather-long-name-{i}")))
+        .collect();
     let mut world = World::new(sites);
     let answers = world.ask("/list");
     assert!(answers.len() > 5);
-    assert!(answers.iter().all(|a| text::units(a) <= text::MESSAGE_UNITS));
+    assert!(
+        answers
+            .iter()
+            .all(|a| text::units(a) <= text::MESSAGE_UNITS)
+    );
 }
 
 #[test]
@@ -93,14 +105,20 @@ fn site_tells_all_about_one() {
 #[test]
 fn history_shows_the_last_ten_newest_first() {
     let mut world = World::of(&["blog"]);
-    assert_eq!(world.ask("/history blog"), ["<b>blog</b> has not been checked yet."]);
+    assert_eq!(
+        world.ask("/history blog"),
+        ["<b>blog</b> has not been checked yet."]
+    );
     world.pass(650);
     world.fate("blog", bad());
     world.pass(20);
     let answer = world.ask("/history blog").remove(0);
     let lines: Vec<&str> = answer.lines().collect();
     assert_eq!(lines.len(), 11);
-    assert_eq!(lines[1], "❌ 9 s ago · up · no answer · HTTP 503, wanted 200-299");
+    assert_eq!(
+        lines[1],
+        "❌ 9 s ago · up · no answer · HTTP 503, wanted 200-299"
+    );
     assert_eq!(lines[2], "✅ 1 min 9 s ago · up · 40 ms");
 }
 
@@ -116,8 +134,14 @@ fn incidents_are_listed_open_ones_first() {
     let answer = world.ask("/incidents").remove(0);
     let lines: Vec<&str> = answer.lines().collect();
     assert!(lines[0].starts_with("🔴 #2 <b>shop</b> for "), "{answer}");
-    assert!(lines[1].starts_with("⚪ #1 <b>blog</b> lasted "), "{answer}");
-    assert_eq!(world.ask("/incidents blog-api"), ["No incident of <b>blog-api</b> is known."]);
+    assert!(
+        lines[1].starts_with("⚪ #1 <b>blog</b> lasted "),
+        "{answer}"
+    );
+    assert_eq!(
+        world.ask("/incidents blog-api"),
+        ["No incident of <b>blog-api</b> is known."]
+    );
 }
 
 #[test]
@@ -130,12 +154,18 @@ fn an_exact_name_wins_then_a_group_then_a_unique_part() {
         world.ask("/site blo"),
         ["<b>blo</b> fits 2 sites. Which one? blog, blog-api"]
     );
-    assert_eq!(world.ask("/pause x<y"), ["There is no site <b>x&lt;y</b>. /list shows all."]);
+    assert_eq!(
+        world.ask("/pause x<y"),
+        ["There is no site <b>x&lt;y</b>. /list shows all."]
+    );
     assert_eq!(
         world.ask("/pause money"),
         ["<b>money</b> is a group. This takes one site: shop."]
     );
-    assert_eq!(world.ask("/mute money 2h"), ["🔕 <b>shop</b> is muted for 2 h."]);
+    assert_eq!(
+        world.ask("/mute money 2h"),
+        ["🔕 <b>shop</b> is muted for 2 h."]
+    );
 }
 
 #[test]
@@ -194,7 +224,11 @@ fn at_most_two_checks_run_and_the_others_are_told_their_place() {
     world.pass(60);
     assert_eq!(world.most_admitted, 2);
     assert_eq!(world.admitted, 0);
-    let done = world.told.iter().filter(|(_, m)| m.html.starts_with("❌")).count();
+    let done = world
+        .told
+        .iter()
+        .filter(|(_, m)| m.html.starts_with("❌"))
+        .count();
     assert_eq!(done, 5);
 }
 
@@ -204,10 +238,17 @@ fn the_same_check_asked_twice_is_joined() {
     world.fate_lasting("blog", good(5000), Duration::from_secs(5));
     world.ask("/check blog");
     let second = world.ask("/check");
-    assert!(second[0].starts_with("Joined the check that is under way."), "{second:?}");
+    assert!(
+        second[0].starts_with("Joined the check that is under way."),
+        "{second:?}"
+    );
     world.pass(10);
     assert_eq!(world.started.len(), 1);
-    let results = world.told.iter().filter(|(_, m)| m.html == "✅ <b>blog</b> 5.00 s").count();
+    let results = world
+        .told
+        .iter()
+        .filter(|(_, m)| m.html == "✅ <b>blog</b> 5.00 s")
+        .count();
     assert_eq!(results, 2);
 }
 
@@ -217,7 +258,10 @@ fn check_of_a_paused_site_says_so_and_ends() {
     world.ask("/pause blog");
     world.ask("/check blog");
     world.pass(1);
-    assert_eq!(world.told.last().map(|(_, m)| m.html.as_str()), Some("⏸ <b>blog</b> is paused"));
+    assert_eq!(
+        world.told.last().map(|(_, m)| m.html.as_str()),
+        Some("⏸ <b>blog</b> is paused")
+    );
     assert_eq!(world.admitted, 0);
 }
 
@@ -240,7 +284,10 @@ fn a_flood_of_checks_is_bounded() {
 fn ack_of_a_number_that_is_over_or_unknown_says_so() {
     let mut world = World::of(&["blog"]);
     assert_eq!(world.ask("/ack"), ["No incident is open."]);
-    assert_eq!(world.ask("/ack 9"), ["There is no incident #9. /incidents lists them."]);
+    assert_eq!(
+        world.ask("/ack 9"),
+        ["There is no incident #9. /incidents lists them."]
+    );
     world.fate("blog", bad());
     world.pass(60);
     world.fate("blog", good(40));
@@ -261,7 +308,11 @@ fn strangers_get_nothing_and_are_named_once_in_the_log() {
         assert!(world.ask_from(CHAT, None, "/pause blog").is_empty());
     }
     assert_ne!(world.state("blog"), State::Paused);
-    let named: Vec<&String> = world.logs.iter().filter(|l| l.contains("no answer for")).collect();
+    let named: Vec<&String> = world
+        .logs
+        .iter()
+        .filter(|l| l.contains("no answer for"))
+        .collect();
     assert_eq!(named.len(), 3);
     assert!(named[0].contains("user 6 in chat 666"), "{named:?}");
     assert!(!world.ask("/status").is_empty());
@@ -276,7 +327,9 @@ fn commands_from_before_a_long_absence_are_listed_and_not_done() {
     world.pass(2);
     assert_eq!(
         world.heard(),
-        ["I was away. Too old to carry out:\n/pause blog · 12 min ago\n/mute &lt;b&gt; · 12 min ago"]
+        [
+            "I was away. Too old to carry out:\n/pause blog · 12 min ago\n/mute &lt;b&gt; · 12 min ago"
+        ]
     );
     assert_ne!(world.state("blog"), State::Paused);
 }
@@ -321,7 +374,11 @@ fn in_a_group_other_bots_commands_are_left_alone() {
         username: "site_bot".into(),
     });
     assert!(world.ask_from(GROUP, Some(1), "/frobnicate").is_empty());
-    assert!(world.ask_from(GROUP, Some(1), "/status@other_bot").is_empty());
+    assert!(
+        world
+            .ask_from(GROUP, Some(1), "/status@other_bot")
+            .is_empty()
+    );
     assert!(world.ask_from(GROUP, Some(1), "good morning").is_empty());
     assert_eq!(world.ask_from(GROUP, Some(1), "/status@site_bot").len(), 1);
 }
@@ -332,7 +389,10 @@ fn help_and_start_list_the_commands() {
     let help = world.ask("/help");
     assert_eq!(world.ask("/start"), help);
     assert!(help[0].contains("/mute · no alerts for a while: [name] [30m 1h 2d]"));
-    assert_eq!(world.ask("/frob"), ["I do not know that command. /help lists mine."]);
+    assert_eq!(
+        world.ask("/frob"),
+        ["I do not know that command. /help lists mine."]
+    );
     assert_eq!(world.ask("/pause"), ["Which site? Write /pause NAME."]);
 }
 

@@ -102,7 +102,11 @@ fn a_thousand_sites_make_a_steady_stream() {
     let mut world = World::new(sites);
     world.pass(600);
     for second in 0..600 {
-        let n = world.started.iter().filter(|(at, _, _)| at / 1000 == second).count();
+        let n = world
+            .started
+            .iter()
+            .filter(|(at, _, _)| at / 1000 == second)
+            .count();
         assert!((12..=22).contains(&n), "{n} checks in second {second}");
     }
 }

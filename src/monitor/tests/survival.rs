@@ -26,8 +26,15 @@ fn an_outage_over_a_restart_is_told_once_and_ends_with_its_whole_length() {
     assert_eq!(world.state("blog"), State::Down);
     world.fate("blog", good(40));
     world.pass(60);
-    assert_eq!(world.told[0].1.reply_to, Some(101), "it answers the message of the first run");
-    assert_eq!(world.heard(), ["🟢 <b>blog</b> is up again after 11 min 40 s (#1)"]);
+    assert_eq!(
+        world.told[0].1.reply_to,
+        Some(101),
+        "it answers the message of the first run"
+    );
+    assert_eq!(
+        world.heard(),
+        ["🟢 <b>blog</b> is up again after 11 min 40 s (#1)"]
+    );
 }
 
 #[test]
@@ -64,7 +71,10 @@ fn orders_of_people_survive() {
     world.restart(vec![site("blog"), site("shop")], &snapshot, 60);
     assert_eq!(world.state("blog"), State::Paused);
     let status = world.ask("/status").remove(0);
-    assert!(status.contains("everything is muted for 29 min"), "{status}");
+    assert!(
+        status.contains("everything is muted for 29 min"),
+        "{status}"
+    );
     assert!(status.contains("<b>shop</b> for"), "{status}");
     assert!(status.contains("🔕"), "{status}");
     assert!(world.ask("/incidents")[0].contains("acknowledged"));
@@ -144,7 +154,10 @@ fn a_reload_keeps_what_is_known_of_the_sites_that_stay() {
     assert_eq!(world.state("new"), State::Up);
     let since = world.started.len();
     world.pass(300);
-    let blog_checks = world.started[since..].iter().filter(|(_, n, _)| n == "blog").count();
+    let blog_checks = world.started[since..]
+        .iter()
+        .filter(|(_, n, _)| n == "blog")
+        .count();
     assert!((9..=11).contains(&blog_checks), "{blog_checks}");
     assert!(world.ask("/incidents")[0].contains("#2") || world.ask("/incidents")[0].contains("#1"));
 }
@@ -201,5 +214,8 @@ fn memory_of_a_year_of_trouble_is_bounded() {
     world.deliveries.clear();
     world.pass(120);
     let told = world.heard().join("\n");
-    assert!(told.contains("older alerts were merged"), "nothing was dropped in silence");
+    assert!(
+        told.contains("older alerts were merged"),
+        "nothing was dropped in silence"
+    );
 }

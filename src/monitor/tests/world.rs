@@ -166,7 +166,11 @@ impl World {
         loop {
             let due = self.monitor.next_wakeup(self.now()).map(|Moment(ms)| ms);
             let ends = self.running.iter().map(|(at, _)| *at).min();
-            let Some(next) = [due, ends].into_iter().flatten().min().filter(|at| *at <= until)
+            let Some(next) = [due, ends]
+                .into_iter()
+                .flatten()
+                .min()
+                .filter(|at| *at <= until)
             else {
                 break;
             };
@@ -211,7 +215,10 @@ impl World {
         let before = self.told.len();
         let date = self.now().wall;
         self.write(chat, user, text, date);
-        self.told[before..].iter().map(|(_, m)| m.html.clone()).collect()
+        self.told[before..]
+            .iter()
+            .map(|(_, m)| m.html.clone())
+            .collect()
     }
 
     pub fn write(&mut self, chat: i64, user: Option<i64>, text: &str, date: i64) {
@@ -237,7 +244,12 @@ impl World {
     }
 
     /// Power is cut and comes back: what the disk had is all there is.
-    pub fn restart(&mut self, sites: Vec<Site>, snapshot: &crate::monitor::snapshot::Snapshot, off: u64) {
+    pub fn restart(
+        &mut self,
+        sites: Vec<Site>,
+        snapshot: &crate::monitor::snapshot::Snapshot,
+        off: u64,
+    ) {
         let wall = self.now().wall + off as i64;
         let mut next = World::with(sites, access());
         next.fates = self.fates.clone();
@@ -253,7 +265,9 @@ impl World {
     }
 
     fn outcome_of(&self, site: &str) -> Outcome {
-        self.fates.get(site).map_or_else(|| good(40), |f| f.outcome.clone())
+        self.fates
+            .get(site)
+            .map_or_else(|| good(40), |f| f.outcome.clone())
     }
 
     fn perform(&mut self, action: Action) -> Vec<Event> {
@@ -269,7 +283,10 @@ impl World {
                     "two checks of {name} at once"
                 );
                 self.hanging_orders += usize::from(hanging);
-                let lasts = self.fates.get(&name).map_or(Duration::from_millis(40), |f| f.lasts);
+                let lasts = self
+                    .fates
+                    .get(&name)
+                    .map_or(Duration::from_millis(40), |f| f.lasts);
                 self.running
                     .push((self.clock + lasts.as_millis() as i64, name.clone()));
                 self.started.push((self.clock, name, fresh));
@@ -295,7 +312,11 @@ impl World {
             }
             Action::Measure { chat, asked } => {
                 let vitals = Box::default();
-                vec![Event::Measured { chat, asked, vitals }]
+                vec![Event::Measured {
+                    chat,
+                    asked,
+                    vitals,
+                }]
             }
             Action::Log(_, text) => {
                 self.logs.push(text);
