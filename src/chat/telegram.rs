@@ -98,7 +98,6 @@ impl Telegram {
         events: &Sender<PollEvent>,
     ) {
         // The edge's own stopwatch: nothing the monitor decides hangs on it.
-        #[allow(clippy::disallowed_methods)]
         let begun = Instant::now();
         let seed = RandomState::new().hash_one(0);
         let poll = self.0.settings.poll;

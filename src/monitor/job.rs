@@ -2,7 +2,7 @@
 //! place; the same asked twice is one.
 
 use super::outcome::Outcome;
-use super::text::{bold, count, escape, lasting, response};
+use super::text::{bold, count, escape, response};
 use super::time::{Moment, Now};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -110,7 +110,7 @@ impl Job {
         let mut text = format!(
             "<b>{} checked</b> in {}: {good} fine, {bad} failed",
             count(self.results.len(), "site"),
-            lasting(took)
+            response(took)
         );
         let mut results: Vec<&(String, Verdict)> = self.results.iter().collect();
         let place = |name: &str| self.targets.iter().position(|t| t == name);
@@ -192,7 +192,7 @@ mod tests {
         assert!(job.done());
         assert_eq!(
             job.result_text(now(3)),
-            "<b>3 sites checked</b> in 3 s: 1 fine, 1 failed\n\
+            "<b>3 sites checked</b> in 3.00 s: 1 fine, 1 failed\n\
              ❌ <b>b</b> HTTP 503, wanted 200-299\n\
              ⏸ <b>a</b> is paused\n\
              ✅ <b>c</b> 42 ms"

@@ -26,9 +26,10 @@ pub fn bold(name: &str) -> String {
     format!("<b>{}</b>", escape(name))
 }
 
-/// How long something lasted, in its two largest units: `850 ms`, `12 s`, `3 min 20 s`, `2 d 4 h`.
+/// How long something lasted, to the second, in its two largest units: `12 s`, `3 min 20 s`,
+/// `2 d 4 h`.
 pub fn lasting(d: Duration) -> String {
-    let s = d.as_secs();
+    let s = (d + Duration::from_millis(500)).as_secs();
     let two = |a: u64, unit_a: &str, b: u64, unit_b: &str| {
         if b == 0 {
             format!("{a} {unit_a}")
@@ -37,8 +38,7 @@ pub fn lasting(d: Duration) -> String {
         }
     };
     match s {
-        0 => format!("{} ms", d.as_millis()),
-        1..60 => format!("{s} s"),
+        0..60 => format!("{s} s"),
         60..3600 => two(s / 60, "min", s % 60, "s"),
         3600..86_400 => two(s / 3600, "h", s % 3600 / 60, "min"),
         _ => two(s / 86_400, "d", s % 86_400 / 3600, "h"),
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn durations_show_their_two_largest_units() {
         let show = |s| lasting(Duration::from_secs(s));
-        assert_eq!(lasting(Duration::from_millis(850)), "850 ms");
+        assert_eq!(lasting(Duration::from_millis(850)), "1 s");
         assert_eq!(show(12), "12 s");
         assert_eq!(show(200), "3 min 20 s");
         assert_eq!(show(3600), "1 h");

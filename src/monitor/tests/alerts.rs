@@ -34,7 +34,7 @@ fn an_outage_is_told_once_and_its_end_as_a_reply() {
             ),
             (
                 240,
-                "🟢 <b>blog</b> is up again after 1 min 39 s (#1)",
+                "🟢 <b>blog</b> is up again after 1 min 40 s (#1)",
                 true
             ),
         ]
@@ -116,7 +116,7 @@ fn a_mute_withholds_and_an_outage_that_outlasts_it_is_told_then() {
     world.pass(700);
     assert_eq!(
         world.heard(),
-        ["🔴 <b>blog</b> is still down, for 58 min 40 s: HTTP 503, wanted 200-299 (#1)"]
+        ["🔴 <b>blog</b> is still down, for 58 min 41 s: HTTP 503, wanted 200-299 (#1)"]
     );
 }
 

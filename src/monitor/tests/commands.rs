@@ -98,7 +98,7 @@ fn site_tells_all_about_one() {
           Group: money\n\
           Last check: 42 ms from 203.0.113.5, 25 s ago\n\
           Phases: dns 3 ms, connect 9 ms, tls 18 ms, first byte 11 ms\n\
-          Next check in 34 s, every 1 min"]
+          Next check in 35 s, every 1 min"]
     );
 }
 
@@ -117,7 +117,7 @@ fn history_shows_the_last_ten_newest_first() {
     assert_eq!(lines.len(), 11);
     assert_eq!(
         lines[1],
-        "❌ 9 s ago · up · no answer · HTTP 503, wanted 200-299"
+        "❌ 10 s ago · up · no answer · HTTP 503, wanted 200-299"
     );
     assert_eq!(lines[2], "✅ 1 min 9 s ago · up · 40 ms");
 }

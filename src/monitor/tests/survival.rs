@@ -128,7 +128,7 @@ fn a_clock_that_was_not_set_when_written_makes_no_absurd_length() {
     world.fate("blog", good(40));
     world.pass(61);
     let heard = world.heard();
-    assert_eq!(heard, ["🟢 <b>blog</b> is up again after 40 ms (#1)"]);
+    assert_eq!(heard, ["🟢 <b>blog</b> is up again after 0 s (#1)"]);
 }
 
 #[test]
