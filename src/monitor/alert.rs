@@ -1,12 +1,15 @@
 //! What is told without being asked, and the words for it (SPEC 5).
 
-use super::text::{MESSAGE_UNITS, bold, escape, lasting, units};
+use super::text::{MESSAGE_UNITS, bold, escape, lasting, pack, units};
 use super::time::{Moment, Now};
 use std::collections::HashMap;
 use std::time::Duration;
 
 /// Older than this when it is sent, an alert says when it happened.
 const LATE: Duration = Duration::from_secs(90);
+
+/// Room for `<b>100 down, 100 up again, …</b>`.
+const HEADLINE_UNITS: usize = 100;
 
 /// One thing to tell, and whom it still has to reach.
 #[derive(Clone, Debug, PartialEq)]
@@ -170,8 +173,34 @@ fn when(alert: &Alert, now: Now) -> String {
     }
 }
 
+/// As many lines as fit in one message under a headline, and the alerts they cover.
+pub fn first_message(composed: &Composed, ready: &[&Alert]) -> (String, Vec<u64>) {
+    let mut ids: Vec<u64> = Vec::new();
+    let mut lines: Vec<&str> = Vec::new();
+    let mut used = HEADLINE_UNITS;
+    for (line, covers) in &composed.lines {
+        used += units(line) + 1;
+        if !lines.is_empty() && used > MESSAGE_UNITS {
+            break;
+        }
+        lines.push(line);
+        ids.extend(covers);
+    }
+    let covered: Vec<&Alert> = ready
+        .iter()
+        .copied()
+        .filter(|a| ids.contains(&a.id))
+        .collect();
+    let head = headline(&covered);
+    if lines.len() > 1 {
+        lines.insert(0, &head);
+    }
+    let html = pack(lines).into_iter().next().unwrap_or_default();
+    (html, ids)
+}
+
 /// `3 down, 1 up`: the first line of a message about several sites.
-pub fn headline(alerts: &[&Alert]) -> String {
+fn headline(alerts: &[&Alert]) -> String {
     let ended = ended_here(alerts);
     let mut counts = [
         (0, "down"),

@@ -3,9 +3,10 @@
 //! An alert leaves the outbox when Telegram said `ok` and never before; the outbox is part of the
 //! snapshot. One alert message and one answer are under way for a chat at most, so order is kept.
 
-use super::alert::{Alert, Composed, News, compose, headline};
+use super::alert::{Alert, News, compose, first_message};
+use super::backoff::Wait;
+use super::hold::{Unsettled, hold_until};
 use super::message::{Delivery, Message};
-use super::text::{MESSAGE_UNITS, pack, units};
 use super::time::{Jitter, Moment, Now};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -16,14 +17,6 @@ const MAX_ALERTS: usize = 1000;
 const MAX_REPLIES: usize = 100;
 /// An answer that could not be sent for so long answers nothing any more.
 const REPLY_LIFE: Duration = Duration::from_secs(300);
-/// Alerts due within this go out as one message.
-const LINGER: Duration = Duration::from_secs(1);
-/// While many sites are failing but not judged, a down alert waits for them, at most this long.
-const STORM_HOLD: Duration = Duration::from_secs(60);
-const STORM: usize = 5;
-/// Room for `<b>100 down, 100 up again, …</b>`.
-const HEADLINE_UNITS: usize = 100;
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 /// An answer to a command, or an edit of one.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,15 +75,6 @@ pub enum Receipt {
     AlertsChanged,
 }
 
-/// How things stand with the sites: an alert may be worth holding back a little.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Unsettled {
-    /// Sites failing, but not yet judged.
-    pub suspects: usize,
-    /// Sites on their way up again.
-    pub recovering: usize,
-}
-
 #[derive(Debug)]
 pub struct Outbox {
     alerts: VecDeque<Alert>,
@@ -108,12 +92,6 @@ struct Lane {
     wait: Wait,
     alert_away: bool,
     reply_away: bool,
-}
-
-#[derive(Debug, Default)]
-struct Wait {
-    until: Option<Moment>,
-    failures: u32,
 }
 
 #[derive(Debug)]
@@ -495,70 +473,12 @@ impl Outbox {
     }
 }
 
-impl Wait {
-    fn holds(&self, now: Moment) -> bool {
-        self.until.is_some_and(|until| until > now)
-    }
-
-    /// 1 s doubled to 60 s with jitter, or what the server asked for. Several failures of one
-    /// moment count once.
-    fn fail(&mut self, now: Moment, after: Option<Duration>, jitter: &mut Jitter) {
-        if self.holds(now) && after.is_none() {
-            return;
-        }
-        self.failures = (self.failures + 1).min(16);
-        let backoff = Duration::from_secs(1 << (self.failures - 1).min(6)).min(BACKOFF_MAX);
-        let delay = after.unwrap_or_else(|| backoff.mul_f64(0.75 + 0.25 * jitter.fraction()));
-        self.until = Some(self.until.map_or(now + delay, |u| u.max(now + delay)));
-    }
-}
-
 fn job_receipt(reply: &Reply, message_id: Option<i64>) -> Option<Receipt> {
     reply.job.map(|job| Receipt::Job {
         job,
         chat: reply.chat,
         message_id,
     })
-}
-
-/// When the alerts of a chat may go: at once when nothing else is about to happen. `None` when
-/// there are none.
-fn hold_until(ready: &[&Alert], company: usize, unsettled: Unsettled) -> Option<Moment> {
-    let oldest = ready.first()?.at;
-    let any_down = ready.iter().any(|a| matches!(a.news, News::Down { .. }));
-    Some(if any_down && unsettled.suspects >= STORM {
-        oldest + STORM_HOLD
-    } else if unsettled.suspects + unsettled.recovering > 0 || company > 1 {
-        oldest + LINGER
-    } else {
-        oldest
-    })
-}
-
-/// As many lines as fit in one message under a headline, and the alerts they cover.
-fn first_message(composed: &Composed, ready: &[&Alert]) -> (String, Vec<u64>) {
-    let mut ids: Vec<u64> = Vec::new();
-    let mut lines: Vec<&str> = Vec::new();
-    let mut used = HEADLINE_UNITS;
-    for (line, covers) in &composed.lines {
-        used += units(line) + 1;
-        if !lines.is_empty() && used > MESSAGE_UNITS {
-            break;
-        }
-        lines.push(line);
-        ids.extend(covers);
-    }
-    let covered: Vec<&Alert> = ready
-        .iter()
-        .copied()
-        .filter(|a| ids.contains(&a.id))
-        .collect();
-    let head = headline(&covered);
-    if lines.len() > 1 {
-        lines.insert(0, &head);
-    }
-    let html = pack(lines).into_iter().next().unwrap_or_default();
-    (html, ids)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::monitor::text::{MESSAGE_UNITS, units};
 use proptest::prelude::*;
 
 fn at(ms: u64) -> Now {

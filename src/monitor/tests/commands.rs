@@ -119,7 +119,7 @@ fn history_shows_the_last_ten_newest_first() {
         lines[1],
         "❌ 10 s ago · up · no answer · HTTP 503, wanted 200-299"
     );
-    assert_eq!(lines[2], "✅ 1 min 9 s ago · up · 40 ms");
+    assert_eq!(lines[2], "✅ 1 min 10 s ago · up · 40 ms");
 }
 
 #[test]
