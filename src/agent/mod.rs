@@ -10,7 +10,6 @@ mod transport;
 
 use crate::config::Config;
 use crate::http::{Client, Limits};
-use crate::monitor::message::Message;
 use crate::monitor::outbox::Outgoing;
 use crate::monitor::site::Site;
 use crate::monitor::time::{Moment, Now};
@@ -60,7 +59,8 @@ enum Input {
     },
     /// An answer's request begins: how long the command took.
     Answering {
-        asked: Moment,
+        asked: Duration,
+        at: Instant,
     },
     Saved(Result<u64, String>),
     Reload,
@@ -226,7 +226,9 @@ impl Agent {
                 Some(input) => self.take(input),
                 None => self.feed(Event::Due),
             }
-            if stop_at.is_some_and(|at| self.active.get() == 0 || Instant::now() >= at) {
+            // What is being sent is waited for: cut off, it would be sent again by the next run.
+            let idle = self.active.get() == 0 && self.monitor.messages_under_way() == 0;
+            if stop_at.is_some_and(|at| idle || Instant::now() >= at) {
                 break;
             }
         }
@@ -241,9 +243,9 @@ impl Agent {
                 self.command_permits.insert(job, permit);
                 self.feed(Event::Admitted { job });
             }
-            Input::Answering { asked } => {
-                let moment = now(self.started).moment();
-                self.answer_times.add(moment.since(asked));
+            Input::Answering { asked, at } => {
+                let begun = at.saturating_duration_since(self.started);
+                self.answer_times.add(begun.saturating_sub(asked));
             }
             Input::Saved(Ok(bytes)) => {
                 self.bytes_written += bytes;
@@ -385,15 +387,4 @@ fn seed() -> u64 {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_nanos() as u64);
     nanos ^ (u64::from(std::process::id()) << 32)
-}
-
-/// A message of the agent that bypasses the monitor: `say`, `pair`.
-pub fn plain_message(chat: i64, text: &str) -> Message {
-    Message {
-        chat,
-        html: crate::monitor::text::escape(text),
-        silent: false,
-        reply_to: None,
-        edit: None,
-    }
 }

@@ -66,7 +66,8 @@ impl Agent {
                         return;
                     };
                     if let Some(asked) = outgoing.asked {
-                        let _ = report.send(Input::Answering { asked }).await;
+                        let at = Instant::now();
+                        let _ = report.send(Input::Answering { asked, at }).await;
                     }
                     let delivery = transport.send(&outgoing.message).await;
                     let event = Event::Delivered {

@@ -7,7 +7,7 @@ use super::message::{CONSOLE, Incoming, Update};
 use super::outbox::Reply;
 use super::stats::{self, Tally, Vitals};
 use super::text::{bold, count, escape, lasting, pack};
-use super::time::{Moment, Now};
+use super::time::Now;
 use super::{Action, Level, Monitor, reply};
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ impl Monitor {
             return;
         }
         if let Some(html) = self.carry_out(now, chat, message.user, command) {
-            self.answer(now, chat, now.moment(), &html);
+            self.answer(now, chat, now.uptime, &html);
         }
     }
 
@@ -105,7 +105,7 @@ impl Monitor {
                     .into_iter()
                     .map(|at| self.sites[at].name().to_owned())
                     .collect();
-                return self.check_command(now, chat, now.moment(), names);
+                return self.check_command(now, chat, now.uptime, names);
             }
             Command::Ack { number } => self.acknowledge(now, user, number),
             Command::Mute { name: None, span } => {
@@ -151,7 +151,7 @@ impl Monitor {
             Command::Stats => {
                 self.actions.push(Action::Measure {
                     chat,
-                    asked: now.moment(),
+                    asked: now.uptime,
                 });
                 return None;
             }
@@ -161,7 +161,7 @@ impl Monitor {
         })
     }
 
-    pub(super) fn answer_stats(&mut self, now: Now, chat: i64, asked: Moment, vitals: &Vitals) {
+    pub(super) fn answer_stats(&mut self, now: Now, chat: i64, asked: Duration, vitals: &Vitals) {
         let tally = Tally {
             sites: self.sites.len(),
             checks: self.checks,
@@ -193,7 +193,7 @@ impl Monitor {
             if more > 0 {
                 html.push_str(&format!("\n… and {more} more"));
             }
-            self.answer(now, chat, now.moment(), &html);
+            self.answer(now, chat, now.uptime, &html);
         }
     }
 
@@ -220,7 +220,7 @@ impl Monitor {
     }
 
     /// Long answers become several messages.
-    fn answer(&mut self, now: Now, chat: i64, asked: Moment, html: &str) {
+    fn answer(&mut self, now: Now, chat: i64, asked: Duration, html: &str) {
         for (i, part) in pack(html.lines()).into_iter().enumerate() {
             self.outbox.push_reply(Reply {
                 chat,

@@ -5,6 +5,7 @@ use super::message::CONSOLE;
 use super::outbox::Reply;
 use super::time::{Moment, Now};
 use super::{Action, Monitor, edit_pause};
+use std::time::Duration;
 
 impl Monitor {
     /// A `/check` of these sites: a new one, or one more listener of one that is under way.
@@ -12,7 +13,7 @@ impl Monitor {
         &mut self,
         now: Now,
         chat: i64,
-        asked: Moment,
+        asked: Duration,
         targets: Vec<String>,
     ) -> Option<String> {
         if targets.is_empty() {
@@ -169,7 +170,7 @@ impl Monitor {
         }
     }
 
-    fn listen(&mut self, now: Now, id: u64, chat: i64, asked: Moment, text: String) {
+    fn listen(&mut self, now: Now, id: u64, chat: i64, asked: Duration, text: String) {
         let moment = now.moment();
         if let Some(job) = self.jobs.iter_mut().find(|j| j.id == id) {
             job.listeners.push(Listener {

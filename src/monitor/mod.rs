@@ -75,7 +75,7 @@ pub enum Event {
     /// The figures that [`Action::Measure`] asked for.
     Measured {
         chat: i64,
-        asked: Moment,
+        asked: Duration,
         vitals: Box<Vitals>,
     },
     /// The snapshot is on disk.
@@ -119,7 +119,7 @@ pub enum Action {
     /// Report [`Event::Measured`].
     Measure {
         chat: i64,
-        asked: Moment,
+        asked: Duration,
     },
     Log(Level, String),
 }
@@ -250,9 +250,9 @@ impl Monitor {
         self.stopping = true;
     }
 
-    /// Checks that were asked for and have not reported.
-    pub fn checks_under_way(&self) -> usize {
-        self.sites.iter().filter(|w| w.running).count()
+    /// Messages that are being sent.
+    pub fn messages_under_way(&self) -> usize {
+        self.outbox.under_way()
     }
 
     /// Where `getUpdates` goes on.

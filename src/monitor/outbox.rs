@@ -25,8 +25,8 @@ pub struct Reply {
     pub html: String,
     /// The message of ours whose text this replaces.
     pub edit: Option<i64>,
-    /// When the command came in: for the answer times in `/stats`.
-    pub asked: Option<Moment>,
+    /// When the command came in, as uptime: for the answer times in `/stats`.
+    pub asked: Option<Duration>,
     /// The `/check` command whose message this is.
     pub job: Option<u64>,
     pub queued: Moment,
@@ -40,7 +40,7 @@ pub struct Outgoing {
     pub message: Message,
     /// An alert and not an answer: it must not take the last free connection.
     pub alert: bool,
-    pub asked: Option<Moment>,
+    pub asked: Option<Duration>,
 }
 
 /// What a delivery means to the rest of the monitor.
@@ -175,6 +175,11 @@ impl Outbox {
 
     pub fn alerts(&self) -> impl Iterator<Item = &Alert> {
         self.alerts.iter()
+    }
+
+    /// Messages that were handed out and have not been reported on.
+    pub fn under_way(&self) -> usize {
+        self.flights.len()
     }
 
     pub fn waiting_alerts(&self) -> usize {
@@ -356,7 +361,7 @@ impl Outbox {
         None
     }
 
-    fn launch(&mut self, message: Message, asked: Option<Moment>, load: Load) -> Outgoing {
+    fn launch(&mut self, message: Message, asked: Option<Duration>, load: Load) -> Outgoing {
         let id = self.take_id();
         let alert = matches!(load, Load::Alerts { .. });
         let chat = message.chat;

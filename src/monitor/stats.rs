@@ -56,7 +56,7 @@ pub fn render(vitals: &Vitals, tally: Tally) -> String {
             vitals.max_connections
         ),
         format!(
-            "Checks done: {} of {}",
+            "Checks done: {}, of {}",
             tally.checks,
             count(tally.sites, "site")
         ),
@@ -112,7 +112,7 @@ mod tests {
              Open files: 14\n\
              Threads: 3\n\
              Connections: 2 of 10\n\
-             Checks done: 3000 of 2 sites\n\
+             Checks done: 3000, of 2 sites\n\
              Answer times: 0.24 ms median, 31 ms 99th\n\
              Alerts waiting: 0\n\
              Written to flash: 12.3 KB\n\

@@ -15,6 +15,7 @@ pub mod http;
 pub mod json;
 pub mod listener;
 pub mod raw_client;
+pub mod scene;
 pub mod tls;
 pub mod web;
 mod web_bodies;

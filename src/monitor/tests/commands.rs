@@ -401,5 +401,5 @@ fn stats_are_measured_and_answered() {
     let mut world = World::of(&["blog"]);
     world.pass(130);
     let stats = world.ask("/stats").remove(0);
-    assert!(stats.contains("Checks done: 3 of 1 site"), "{stats}");
+    assert!(stats.contains("Checks done: 3, of 1 site"), "{stats}");
 }

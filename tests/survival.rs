@@ -1,0 +1,262 @@
+//! What outlives a power cut, a damaged file, a second start and a new configuration.
+
+mod support;
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+use support::agent::Running;
+use support::bot_api::CHAT;
+use support::listener::LIMIT;
+use support::scene::{Scene, no_token, site};
+use support::web::Web;
+
+/// Waits until the snapshot on disk has `part` in it.
+#[track_caller]
+fn wait_state(scene: &Scene, part: &str) {
+    let path = scene.sitemon.state_dir().join("snapshot");
+    let give_up = Instant::now() + LIMIT;
+    loop {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        if text.contains(part) {
+            return;
+        }
+        assert!(Instant::now() < give_up, "no {part} in {text}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A power cut.
+#[track_caller]
+fn cut_power(scene: &Scene, mut running: Running) {
+    running.kill9();
+    scene.keeps_the_rules(&running);
+}
+
+#[test]
+fn a_power_cut_costs_no_incident_acknowledgement_mute_or_pause() {
+    let scene = Scene::new();
+    let others = Web::new();
+    let more = site("shop", &others.url("/shop")) + &site("news", &others.url("/news"));
+    scene.sitemon.rewrite(&scene.config_with(&more));
+    let first = scene.start();
+    let down = scene.outage();
+    scene.ask("/ack", "👍 Acknowledged: #1 blog");
+    scene.ask("/mute shop 2h", "🔕 shop is muted for 2 h.");
+    scene.ask("/pause news", "⏸ news is paused.");
+    wait_state(&scene, "\"paused\":true");
+    cut_power(&scene, first);
+
+    let second = scene.start();
+    let incidents = scene.ask("/incidents", "🔴 #1 blog for ");
+    assert!(incidents.text.contains(", acknowledged "), "{incidents:?}");
+    scene.ask("/site shop", "🔕 muted for ");
+    scene.ask("/site news", "⏸ news is paused");
+    let asked = scene.web.requests();
+    scene.web.wait_requests(asked + 2);
+    assert_eq!(scene.count("blog is down"), 1);
+    scene.site_works();
+    let up = scene.wait_text("🟢 blog is up again after ");
+    assert_eq!(up.reply_to, Some(down.message_id));
+    scene.end(second);
+}
+
+#[test]
+fn a_mute_of_everything_survives_a_power_cut() {
+    let scene = Scene::new();
+    let first = scene.start();
+    scene.ask("/mute 3h", "🔕 Everything is muted for 3 h.");
+    wait_state(&scene, "\"muted_until\":1");
+    cut_power(&scene, first);
+    let second = scene.start();
+    scene.ask("/status", "🔕 everything is muted for ");
+    scene.end(second);
+}
+
+#[test]
+fn an_alert_that_waits_survives_a_power_cut() {
+    let scene = Scene::new();
+    let first = scene.start();
+    scene.api.pause();
+    scene.site_fails();
+    first.wait_stderr("a message waits: ");
+    cut_power(&scene, first);
+    scene.api.resume();
+    let second = scene.start();
+    scene.outage();
+    let asked = scene.web.requests();
+    scene.web.wait_requests(asked + 2);
+    assert_eq!(scene.count("is down"), 1);
+    scene.end(second);
+}
+
+#[test]
+fn an_alert_that_waits_survives_an_orderly_restart() {
+    let scene = Scene::new();
+    let first = scene.start();
+    scene.api.pause();
+    scene.site_fails();
+    first.wait_stderr("a message waits: ");
+    scene.end(first);
+    scene.api.resume();
+    let second = scene.start();
+    scene.outage();
+    scene.end(second);
+}
+
+/// Runs once, damages the snapshot, and runs again.
+#[track_caller]
+fn starts_afresh_after(damage: impl FnOnce(&mut Vec<u8>), what: &str) {
+    let scene = Scene::new();
+    let first = scene.start();
+    scene.outage();
+    scene.end(first);
+    let path = scene.sitemon.state_dir().join("snapshot");
+    let mut bytes = fs::read(&path).expect("a snapshot was written");
+    damage(&mut bytes);
+    fs::write(&path, &bytes).expect("the snapshot can be written");
+    scene.site_works();
+    scene.api.clear();
+
+    let second = scene.start();
+    let told = scene.wait_text("The state was damaged (");
+    assert!(told.text.contains(what), "{}", told.text);
+    assert!(told.text.contains("snapshot.bad"), "{}", told.text);
+    let aside = fs::read(scene.sitemon.state_dir().join("snapshot.bad"));
+    assert_eq!(aside.expect("it was set aside"), bytes);
+    scene.ask("/incidents", "No incident is known.");
+    scene.end(second);
+    assert_eq!(scene.sitemon.command(&["status"]).code, Some(0));
+}
+
+#[test]
+fn a_flipped_byte_in_the_state_is_found_and_the_file_set_aside() {
+    starts_afresh_after(
+        |bytes| {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        },
+        "its checksum is wrong",
+    );
+}
+
+#[test]
+fn a_state_that_was_cut_off_is_found_and_the_file_set_aside() {
+    starts_afresh_after(|bytes| bytes.truncate(bytes.len() / 2), "it was cut off");
+}
+
+#[test]
+fn an_empty_state_file_is_found_and_the_file_set_aside() {
+    starts_afresh_after(Vec::clear, "it has no header");
+}
+
+#[test]
+fn a_second_agent_on_the_same_state_ends_with_a_sentence() {
+    let scene = Scene::new();
+    let running = scene.start();
+    let second = scene.sitemon.command(&["run"]);
+    assert_eq!(second.code, Some(2));
+    assert!(
+        second.stderr.contains("another sitemon uses "),
+        "{}",
+        second.stderr
+    );
+    no_token(&scene.api, &second.stderr);
+    scene.ask("/help", "/status · ");
+    scene.end(running);
+}
+
+#[test]
+fn a_new_file_brings_new_sites_and_keeps_what_is_known_of_the_old() {
+    let scene = Scene::new();
+    let other = Web::new();
+    let running = scene.start();
+    scene.outage();
+    scene.ask("/ack", "👍 Acknowledged: #1 blog");
+    let with_shop = scene.config_with(&site("shop", &other.url("/")));
+    scene.sitemon.rewrite(&with_shop);
+    running.hup();
+    running.wait_stderr("watching 2 sites");
+    other.wait_requests(1);
+    scene.ask("/list", "shop");
+    let incidents = scene.ask("/incidents", "🔴 #1 blog for ");
+    assert!(incidents.text.contains(", acknowledged "), "{incidents:?}");
+    let asked = scene.web.requests();
+    scene.web.wait_requests(asked + 2);
+    assert_eq!(scene.count("blog is down"), 1);
+
+    scene.sitemon.rewrite(&scene.config_with(""));
+    running.hup();
+    running.wait_stderr("watching 1 site\n");
+    let list = scene.ask("/list", "blog");
+    assert!(!list.text.contains("shop"), "{}", list.text);
+    scene.end(running);
+}
+
+#[test]
+fn a_bad_file_is_reported_in_the_chat_and_the_old_one_goes_on() {
+    let scene = Scene::new();
+    let running = scene.start();
+    // A mistake in the very line that holds the token.
+    let bad = scene.config_with("").replace("token = ", "tokne = ");
+    scene.sitemon.rewrite(&bad);
+    running.hup();
+    let told = scene.wait_text("has mistakes; the old one goes on.");
+    assert!(told.text.contains("sitemon.conf:2:1: "), "{}", told.text);
+    assert!(told.text.contains("tokne"), "{}", told.text);
+    no_token(&scene.api, &told.text);
+    scene.ask("/list", "blog");
+    scene.outage();
+    scene.end(running);
+}
+
+#[test]
+fn a_change_that_wants_a_restart_says_so() {
+    let scene = Scene::new();
+    let running = scene.start();
+    let agent = "[agent]\nstate = \"state\"\nmax_connections = 20\n";
+    scene.sitemon.rewrite(&scene.config_with(agent));
+    running.hup();
+    let told = scene.wait_text("wants a restart");
+    assert!(told.text.contains("`max_connections`"), "{}", told.text);
+    assert!(!told.text.contains("`state`"), "{}", told.text);
+    scene.ask("/stats", " of 10");
+    scene.end(running);
+}
+
+#[test]
+fn a_chat_that_is_new_in_the_file_may_command_after_the_reload() {
+    const NEWCOMER: i64 = 4_711;
+    let scene = Scene::new();
+    let running = scene.start();
+    scene.api.say(NEWCOMER, NEWCOMER, "/help");
+    running.wait_stderr(&format!("no answer for user {NEWCOMER}"));
+    let (one, two) = (
+        format!("chats = [{CHAT}]"),
+        format!("chats = [{CHAT}, {NEWCOMER}]"),
+    );
+    let wider = scene.config_with("").replace(&one, &two);
+    scene.sitemon.rewrite(&wider);
+    running.hup();
+    running.wait_stderr("sitemon.conf was read again");
+    scene.api.say(NEWCOMER, NEWCOMER, "/help");
+    scene.api.wait_message(|m| m.chat == NEWCOMER);
+    scene.end(running);
+}
+
+#[test]
+fn a_state_that_cannot_be_written_is_said_once_and_all_else_works() {
+    let scene = Scene::new();
+    fs::write(scene.sitemon.dir().join("file"), "in the way").expect("a file");
+    let agent = "[agent]\nstate = \"file/state\"\n";
+    scene.sitemon.rewrite(&scene.config_with(agent));
+    let running = scene.start();
+    scene.wait_text("The state cannot be written (");
+    scene.outage();
+    scene.ask("/ack", "👍 Acknowledged: #1 blog");
+    scene.ask("/mute shop", "There is no site shop.");
+    scene.site_works();
+    scene.wait_text("🟢 blog is up again after ");
+    assert_eq!(scene.count("cannot be written"), 1);
+    scene.end(running);
+}
