@@ -1,0 +1,142 @@
+//! What several groups need.
+
+use crate::support::agent::Running;
+use crate::support::bot_api::BotApi;
+use crate::support::http::Request;
+use crate::support::listener::locked;
+use crate::support::web::{Behaviour, Web};
+use sitemon::http::{Client, Limits};
+use sitemon::monitor::site::Site;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The library's client, as `[agent]` would have it by default.
+pub fn client(idle_timeout: Duration) -> Client {
+    let limits = Limits {
+        max_connections: 10,
+        idle_connections: 5,
+        idle_timeout,
+        user_agent: "sitemon/test".to_owned(),
+        ca_file: None,
+    };
+    Client::new(&limits).expect("a client")
+}
+
+/// The one site that `keys` describe, as the configuration reads them.
+pub fn site(url: &str, keys: &str) -> Site {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("sitemon.conf");
+    let text = format!(
+        "[agent]\nstate = \"state\"\n{}",
+        site_table("site", url, keys)
+    );
+    fs::write(&path, text).expect("the configuration can be written");
+    let config = sitemon::config::load(&path, &|_| None);
+    let mut sites = config.unwrap_or_else(|e| panic!("{e}")).sites;
+    sites.pop().expect("a site")
+}
+
+/// A `[[site]]` table.
+pub fn site_table(name: &str, url: &str, keys: &str) -> String {
+    format!("[[site]]\nname = \"{name}\"\nurl = \"{url}\"\n{keys}\n")
+}
+
+/// `count` sites `s0`, `s1`… on the paths `/s0`, `/s1`…
+pub fn sites(web: &Web, count: usize, keys: &str) -> String {
+    (0..count).fold(String::new(), |mut all, i| {
+        let table = site_table(&format!("s{i}"), &web.url(&format!("/s{i}")), keys);
+        let _ = write!(all, "{table}");
+        all
+    })
+}
+
+/// Waits for `wanted`, and says in its panic what it waited for and what was there instead.
+#[track_caller]
+pub fn wait_for<T: std::fmt::Debug>(
+    limit: Duration,
+    what: &str,
+    mut look: impl FnMut() -> T,
+    wanted: impl Fn(&T) -> bool,
+) -> T {
+    let give_up = Instant::now() + limit;
+    loop {
+        let seen = look();
+        if wanted(&seen) {
+            return seen;
+        }
+        assert!(
+            Instant::now() < give_up,
+            "waited in vain for {what}: {seen:?}"
+        );
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until no request has come for `time` and no connection is open.
+#[track_caller]
+pub fn wait_quiet(web: &Web, time: Duration) {
+    let mut last = (web.requests(), Instant::now());
+    let look = || {
+        if web.requests() != last.0 || web.open() > 0 {
+            last = (web.requests(), Instant::now());
+        }
+        last.1.elapsed()
+    };
+    wait_for(Duration::from_secs(30), "silence", look, |since| {
+        *since >= time
+    });
+}
+
+/// The descriptors and threads of a process that has nothing to do: threads of the pool for
+/// blocking work end by themselves, so it is what stands for a second.
+#[track_caller]
+pub fn at_rest(running: &Running) -> (usize, usize) {
+    let now = || (running.descriptors(), running.threads());
+    let mut last = (now(), Instant::now());
+    let look = || {
+        let now = now();
+        if now != last.0 {
+            last = (now, Instant::now());
+        }
+        (last.0, last.1.elapsed())
+    };
+    let stands = |(_, since): &(_, Duration)| *since >= Duration::from_secs(1);
+    wait_for(Duration::from_secs(20), "the process at rest", look, stands).0
+}
+
+/// Connections of the Bot API at once that are the poll and idle ones of the two senders.
+pub const OF_TELEGRAM: usize = 3;
+
+#[track_caller]
+pub fn wait_telegram_at_rest(api: &BotApi) {
+    let limit = Duration::from_secs(20);
+    let open = || api.open_connections();
+    wait_for(limit, "few connections of the Bot API", open, |&n| {
+        n <= OF_TELEGRAM
+    });
+}
+
+/// How often each path was asked for; [`Web::seen`] remembers the last requests only.
+#[derive(Clone, Default)]
+pub struct Tally(Arc<Mutex<HashMap<String, usize>>>);
+
+impl Tally {
+    /// A server that counts and does what `behaviour` says.
+    pub fn web(&self, behaviour: impl Fn(&Request) -> Behaviour + Send + Sync + 'static) -> Web {
+        let tally = self.clone();
+        Web::start(move |request| {
+            *locked(&tally.0)
+                .entry(request.path().to_owned())
+                .or_default() += 1;
+            behaviour(request)
+        })
+    }
+
+    pub fn of(&self, path: &str) -> usize {
+        locked(&self.0).get(path).copied().unwrap_or(0)
+    }
+}

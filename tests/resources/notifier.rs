@@ -1,0 +1,132 @@
+//! A message that was sent, or could not be, leaves nothing behind.
+
+use crate::common::{OF_TELEGRAM, site_table, wait_for, wait_telegram_at_rest};
+use crate::support::agent::{Running, Sitemon};
+use crate::support::bot_api::{BotApi, Fault};
+use crate::support::web::{Behaviour, Web};
+use std::time::Duration;
+
+struct Scene {
+    web: Web,
+    api: BotApi,
+    running: Running,
+    down: bool,
+    _sitemon: Sitemon,
+}
+
+impl Scene {
+    fn start() -> Scene {
+        let (web, api) = (Web::new(), BotApi::start());
+        // Every change is an alert.
+        let keys = "interval = \"1s\"\ntries = 1\nretry = \"1s\"";
+        // No connection of the site is kept, so that what is left is Telegram's.
+        let agent = "[agent]\nstate = \"state\"\nidle_timeout = \"1s\"\n";
+        let table = site_table("shop", &web.url("/"), keys);
+        let sitemon = Sitemon::new(&format!("{}{agent}{table}", api.config()));
+        let running = sitemon.run();
+        web.wait_requests(1);
+        api.wait_calls("getUpdates", 1);
+        Scene {
+            web,
+            api,
+            running,
+            down: false,
+            _sitemon: sitemon,
+        }
+    }
+
+    /// The site goes down, or up again.
+    fn change(&mut self) {
+        self.down = !self.down;
+        let behaviour = if self.down {
+            Behaviour::status(503)
+        } else {
+            Behaviour::ok()
+        };
+        self.web.set("/", behaviour);
+    }
+
+    /// One alert that gets through.
+    #[track_caller]
+    fn alert(&mut self) {
+        let before = self.api.messages().len();
+        self.change();
+        self.api.wait_messages(before + 1);
+    }
+
+    /// The least that is seen in two rounds of the site, between its checks.
+    fn descriptors(&self) -> usize {
+        let until = self.web.requests() + 3;
+        let mut least = usize::MAX;
+        wait_for(
+            Duration::from_secs(20),
+            "two rounds",
+            || {
+                least = least.min(self.running.descriptors());
+                self.web.requests()
+            },
+            |&requests| requests >= until,
+        );
+        least
+    }
+
+    #[track_caller]
+    fn holds_no_more_than(&self, before: usize) {
+        wait_telegram_at_rest(&self.api);
+        let most = self.api.max_connections_seen();
+        assert!(most <= OF_TELEGRAM, "{most} connections at once");
+        let after = self.descriptors();
+        let open = self.api.open_connections();
+        assert!(
+            after <= before,
+            "{after} descriptors, {before} before; {open} connections"
+        );
+    }
+
+    #[track_caller]
+    fn end(mut self) {
+        assert_eq!(self.running.terminate().code(), Some(0));
+        let open = || self.api.open_connections();
+        wait_for(Duration::from_secs(5), "no connection", open, |&n| n == 0);
+        assert_eq!(self.api.violations(), [""; 0]);
+    }
+}
+
+#[test]
+fn delivered_alerts_leave_the_poll_and_idle_connections_and_no_descriptor() {
+    let mut scene = Scene::start();
+    scene.alert();
+    scene.alert();
+    let before = scene.descriptors();
+    for _ in 0..4 {
+        scene.alert();
+    }
+    scene.holds_no_more_than(before);
+    scene.end();
+}
+
+#[test]
+fn failed_alerts_leave_no_connection_and_no_descriptor() {
+    let mut scene = Scene::start();
+    scene.alert();
+    scene.alert();
+    let before = scene.descriptors();
+    for fault in [
+        Fault::Drop,
+        Fault::Status(502),
+        Fault::TooManyRequests { retry_after: 1 },
+        Fault::Garbage(b"garbage\r\n\r\n"),
+    ] {
+        for _ in 0..3 {
+            scene.api.fail_next("sendMessage", fault.clone());
+        }
+        let calls = scene.api.calls("sendMessage");
+        scene.change();
+        scene.api.wait_calls("sendMessage", calls + 1);
+        wait_telegram_at_rest(&scene.api);
+    }
+    // Whatever is left of the faults is used up; then things are as they were.
+    scene.api.wait_messages(3);
+    scene.holds_no_more_than(before);
+    scene.end();
+}
