@@ -5,11 +5,11 @@ mod support;
 use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
-use support::agent::Running;
+use support::agent::{Running, Sitemon};
 use support::bot_api::CHAT;
 use support::listener::LIMIT;
 use support::scene::{Scene, no_token, site};
-use support::web::Web;
+use support::web::{Behaviour, Web};
 
 /// Waits until the snapshot on disk has `part` in it.
 #[track_caller]
@@ -84,6 +84,21 @@ fn an_alert_that_waits_survives_a_power_cut() {
     scene.api.resume();
     let second = scene.start();
     scene.outage();
+    let asked = scene.web.requests();
+    scene.web.wait_requests(asked + 2);
+    assert_eq!(scene.count("is down"), 1);
+    scene.end(second);
+}
+
+#[test]
+fn an_alert_that_arrived_is_not_told_again_after_a_power_cut() {
+    let scene = Scene::new();
+    let first = scene.start();
+    scene.outage();
+    let asked = scene.web.requests();
+    scene.web.wait_requests(asked + 2);
+    cut_power(&scene, first);
+    let second = scene.start();
     let asked = scene.web.requests();
     scene.web.wait_requests(asked + 2);
     assert_eq!(scene.count("is down"), 1);
@@ -259,4 +274,17 @@ fn a_state_that_cannot_be_written_is_said_once_and_all_else_works() {
     scene.wait_text("🟢 blog is up again after ");
     assert_eq!(scene.count("cannot be written"), 1);
     scene.end(running);
+}
+
+#[test]
+fn a_signal_ends_the_agent_in_good_order_while_a_check_hangs() {
+    for signal in ["TERM", "INT"] {
+        let web = Web::new().on("/", Behaviour::Hang);
+        let sitemon = Sitemon::new(&site("blog", &web.url("/")));
+        let mut running = sitemon.run();
+        web.wait_requests(1);
+        running.signal(signal);
+        assert_eq!(running.wait_exit().code(), Some(0), "{signal}");
+        assert!(fs::metadata(sitemon.state_dir().join("snapshot")).is_ok());
+    }
 }

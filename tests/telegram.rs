@@ -134,6 +134,9 @@ fn strangers_get_no_answer_and_the_log_names_them() {
     running.wait_stderr(&format!("no answer for user {STRANGER} in chat {STRANGER}"));
     scene.api.say(GROUP, STRANGER, "/status");
     running.wait_stderr(&format!("no answer for user {STRANGER} in chat {GROUP}"));
+    // A person who may, in a chat that may not.
+    scene.api.say(STRANGER, CHAT, "/status");
+    running.wait_stderr(&format!("no answer for user {CHAT} in chat {STRANGER}"));
     scene.ask("/help", "/status · ");
     let chats: Vec<i64> = scene.api.messages().iter().map(|m| m.chat).collect();
     assert_eq!(chats, [CHAT]);

@@ -377,7 +377,7 @@ impl Monitor {
                 Receipt::Delayed { reason } => {
                     self.log(Level::Info, format!("a message waits: {reason}"));
                 }
-                Receipt::AlertsChanged => self.saving.later(now.moment()),
+                Receipt::AlertsChanged => self.saving.soon(now.moment()),
             }
         }
     }

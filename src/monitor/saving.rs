@@ -3,8 +3,11 @@
 use super::time::Moment;
 use std::time::Duration;
 
-/// What can be done again (a delivered alert, the update offset) waits for company this long.
+/// What can be done again (the update offset) waits for company this long.
 const LAZY: Duration = Duration::from_secs(300);
+/// A delivered alert is told again if the power goes before it is written, so soon; but those of one
+/// storm share a write.
+const SOON: Duration = Duration::from_secs(1);
 /// A disk that failed is tried again after this.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -25,7 +28,14 @@ impl Saving {
     }
 
     pub fn later(&mut self, now: Moment) {
-        let due = now + LAZY;
+        self.by(now + LAZY);
+    }
+
+    pub fn soon(&mut self, now: Moment) {
+        self.by(now + SOON);
+    }
+
+    fn by(&mut self, due: Moment) {
         self.lazy = Some(self.lazy.map_or(due, |l| l.min(due)));
     }
 
@@ -52,8 +62,7 @@ impl Saving {
     pub fn failed(&mut self, now: Moment) -> (Option<u64>, bool) {
         let first = !self.failing;
         self.failing = true;
-        let due = now + AGAIN;
-        self.lazy = Some(self.lazy.map_or(due, |l| l.min(due)));
+        self.by(now + AGAIN);
         (self.under_way.take(), first)
     }
 

@@ -1,7 +1,7 @@
 //! Every way in which a check can end gives everything back. Each is gone through twice: an end
 //! that took something with it, or gave it back twice, would show in the second.
 
-use crate::common::{client, site, wait_for};
+use crate::common::{client, never_more_than, site, wait_for};
 use crate::support::web::{Behaviour, Web};
 use async_io::Timer;
 use futures_lite::FutureExt as _;
@@ -9,6 +9,7 @@ use sitemon::check;
 use sitemon::http::Client;
 use sitemon::monitor::outcome::{FailureKind, Outcome};
 use sitemon::monitor::site::Site;
+use std::cell::Cell;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -142,15 +143,30 @@ fn a_check_cancelled_while_it_waits_for_a_permit_takes_none() {
 #[test]
 fn connections_of_cancelled_checks_still_count_until_they_are_closed() {
     let web = Web::new().on("/", Behaviour::Hang);
-    let site = site(&web.url("/"), "interval = \"1s\"\ntimeout = \"1s\"");
+    let site = site(&web.url("/"), "interval = \"1s\"\ntimeout = \"2s\"");
     let client = client(REUSE);
-    smol::block_on(async {
-        for round in 1..=2 * CHECKS + 1 {
+    let cancelled = Cell::new(0);
+    let cancel_all = async {
+        for round in 1..=CHECKS + 3 {
             let run = async { drop(check::run(&client, &site, false).await) };
             run.or(until_asked(&web, round)).await;
+            cancelled.set(round);
         }
-    });
-    assert!(web.max_open() <= CHECKS, "{} connections", web.max_open());
+    };
+    let executor = smol::LocalExecutor::new();
+    let task = executor.spawn(cancel_all);
+    let limit = Duration::from_secs(20);
+    never_more_than(
+        CHECKS,
+        || web.open(),
+        limit,
+        || {
+            while executor.try_tick() {}
+            task.is_finished()
+        },
+    );
+    assert_eq!(cancelled.get(), CHECKS + 3);
+    drop(task);
     everything_is_back(&client, &web, 0);
 }
 

@@ -91,21 +91,40 @@ pub fn wait_quiet(web: &Web, time: Duration) {
     });
 }
 
-/// The descriptors and threads of a process that has nothing to do: threads of the pool for
-/// blocking work end by themselves, so it is what stands for a second.
+/// Descriptors, and the threads that are there for good.
+pub type Figures = (usize, Vec<String>);
+
+/// Those of the pool for blocking work are there for good too (blocking 1.7 ends none of them as
+/// long as there are fewer than its limit): one writes the state, and another may be started while
+/// it is about to be idle.
+const POOL: usize = 3;
+
+fn figures(running: &Running) -> Figures {
+    let tasks = fs::read_dir(format!("/proc/{}/task", running.pid())).expect("it runs");
+    let names = tasks.flatten().map(|task| {
+        let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        name.trim().to_owned()
+    });
+    let (pool, mut others): (Vec<_>, Vec<_>) = names.partition(|n| n.starts_with("blocking-"));
+    assert!(pool.len() <= POOL, "{pool:?}");
+    others.sort();
+    (running.descriptors(), others)
+}
+
+/// What a process that has nothing to do holds: what stands for a second.
 #[track_caller]
-pub fn at_rest(running: &Running) -> (usize, usize) {
-    let now = || (running.descriptors(), running.threads());
-    let mut last = (now(), Instant::now());
+pub fn at_rest(running: &Running) -> Figures {
+    let mut last = (figures(running), Instant::now());
     let look = || {
-        let now = now();
+        let now = figures(running);
         if now != last.0 {
             last = (now, Instant::now());
         }
-        (last.0, last.1.elapsed())
+        (last.0.clone(), last.1.elapsed())
     };
-    let stands = |(_, since): &(_, Duration)| *since >= Duration::from_secs(1);
-    wait_for(Duration::from_secs(20), "the process at rest", look, stands).0
+    let stands = |(_, since): &(Figures, Duration)| *since >= Duration::from_secs(1);
+    let limit = Duration::from_secs(20);
+    wait_for(limit, "the process at rest", look, stands).0
 }
 
 /// Connections of the Bot API at once that are the poll and idle ones of the two senders.
@@ -138,5 +157,29 @@ impl Tally {
 
     pub fn of(&self, path: &str) -> usize {
         locked(&self.0).get(path).copied().unwrap_or(0)
+    }
+}
+
+/// Until `done`, never more than `most`, except for the moment that a server takes to notice that
+/// a connection was closed: by then the next one may be there.
+#[track_caller]
+pub fn never_more_than(
+    most: usize,
+    count: impl Fn() -> usize,
+    limit: Duration,
+    mut done: impl FnMut() -> bool,
+) {
+    const NOTICED: Duration = Duration::from_millis(250);
+    let give_up = Instant::now() + limit;
+    let mut within = Instant::now();
+    while !done() {
+        let now = count();
+        if now <= most {
+            within = Instant::now();
+        }
+        let since = within.elapsed();
+        assert!(since < NOTICED, "{now} for {since:?}, {most} allowed");
+        assert!(Instant::now() < give_up, "it was not done in time");
+        thread::sleep(Duration::from_millis(2));
     }
 }

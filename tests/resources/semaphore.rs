@@ -1,6 +1,6 @@
 //! The semaphore in front of `/check`, and shutdown.
 
-use crate::common::{Tally, site_table, sites};
+use crate::common::{Tally, site_table, sites, wait_for};
 use crate::support::agent::Sitemon;
 use crate::support::web::{Behaviour, Web};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ fn hanging_groups(web: &Web, timeout: &str) -> String {
             format!("group = \"{g}\"\ninterval = \"1h\"\nretry = \"1h\"\ntimeout = \"{timeout}\"");
         site_table(&format!("site-{g}"), &web.url(&format!("/{g}")), &keys)
     });
-    // The first of all is checked at once, the second 12 s later: none of ours is due in time.
+    // The first of all is checked at once, and one every 5 s from then on: none of ours is due in time.
     let first = site_table("first", &web.url("/first"), "interval = \"1h\"");
     let rest =
         (0..6).map(|i| site_table(&format!("rest-{i}"), &web.url("/rest"), "interval = \"1h\""));
@@ -54,19 +54,18 @@ fn of_five_check_commands_two_run_and_three_are_told_their_place_until_their_tur
     }
     assert_eq!(stdout.matches("in the queue").count(), 3, "{stdout}");
     assert_eq!(stdout.matches("Checking").count(), 2, "{stdout}");
-    web.wait_requests(3);
-    let asked = || {
-        groups()
-            .map(|g| tally.of(&format!("/{g}")))
-            .collect::<Vec<_>>()
+    let asked = || groups().map(|g| tally.of(&format!("/{g}")));
+    let wait_asked = |n| {
+        let count = || asked().collect::<Vec<_>>();
+        let limit = Duration::from_secs(20);
+        wait_for(limit, &format!("{n} checks"), count, |seen| {
+            seen.iter().sum::<usize>() >= n
+        })
     };
-    assert_eq!(asked(), [1, 1, 0, 0, 0], "{stdout}");
-
+    assert_eq!(wait_asked(2), [1, 1, 0, 0, 0], "{stdout}");
     // The first two time out, and give their places to the next two.
-    web.wait_requests(5);
-    assert_eq!(asked(), [1, 1, 1, 1, 0], "{}", running.stdout());
-    web.wait_requests(6);
-    assert_eq!(asked(), [1; GROUPS], "{}", running.stdout());
+    assert_eq!(wait_asked(4), [1, 1, 1, 1, 0], "{}", running.stdout());
+    assert_eq!(wait_asked(5), [1; GROUPS], "{}", running.stdout());
     assert_eq!(running.terminate().code(), Some(0));
     web.wait_open(0);
 }
@@ -75,6 +74,7 @@ fn of_five_check_commands_two_run_and_three_are_told_their_place_until_their_tur
 fn the_semaphore_goes_with_shutdown_while_commands_run_and_wait() {
     let tally = Tally::default();
     let web = web(&tally);
+    let running_two = || tally.of("/a") + tally.of("/b");
     let sitemon = Sitemon::new(&hanging_groups(&web, "60s"));
     let mut running = sitemon.run_console();
     web.wait_requests(1);
@@ -82,7 +82,9 @@ fn the_semaphore_goes_with_shutdown_while_commands_run_and_wait() {
         running.type_line(&format!("/check {g}"));
     }
     running.wait_stdout("3rd in the queue");
-    web.wait_requests(3);
+    wait_for(Duration::from_secs(20), "two checks", running_two, |&n| {
+        n == 2
+    });
     let before = Instant::now();
     assert_eq!(running.terminate().code(), Some(0), "{}", running.stderr());
     assert!(
