@@ -17,6 +17,7 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod monitor;
+mod offload;
 pub mod secret;
 pub mod state;
 pub mod vitals;

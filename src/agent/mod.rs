@@ -14,6 +14,7 @@ use crate::monitor::outbox::Outgoing;
 use crate::monitor::site::Site;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Action, Event, Level, Monitor};
+use crate::offload::offload;
 use crate::state::{self, OpenError, State};
 use crate::vitals::{self, AnswerTimes};
 use async_channel::{Receiver, Sender};
@@ -335,7 +336,7 @@ impl Agent {
         let report = self.report.clone();
         self.executor
             .spawn(async move {
-                let result = smol::unblock(move || state::write(&dir, &snapshot)).await;
+                let result = offload(move || state::write(&dir, &snapshot)).await;
                 let result = result.map_err(|e| state::reason(&e));
                 let _ = report.send(Input::Saved(result)).await;
             })

@@ -13,6 +13,7 @@ pub use fault::{Fault, What, within};
 pub use handshake::{Bundle, Peer, handshake};
 pub use transfer::Ask;
 
+use crate::offload::offload;
 use async_lock::{Semaphore, SemaphoreGuardArc};
 use isahc::config::{Configurable, RedirectPolicy};
 use isahc::{AsyncBody, HttpClient};
@@ -178,7 +179,7 @@ impl Client {
         }
         let host = host.to_owned();
         let guard = self.shared.resolvers.acquire_arc().await;
-        smol::unblock(move || {
+        offload(move || {
             // Held by the look-up itself: it goes on when the caller has gone away.
             let _guard = guard;
             Ok((host.as_str(), port).to_socket_addrs()?.collect())
@@ -191,7 +192,7 @@ impl Client {
         let path = self.shared.roots.bundle(ca_file)?;
         let guard = self.shared.resolvers.acquire_arc().await;
         let file = path.clone();
-        let bundle = smol::unblock(move || {
+        let bundle = offload(move || {
             let _guard = guard;
             Bundle::read(&file)
         });
