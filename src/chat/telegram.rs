@@ -65,14 +65,6 @@ impl Telegram {
         api::read_me(outcome).map_err(|error| error.scrubbed(&self.0.settings.token))
     }
 
-    /// `setMyCommands`: pairs of a command without its slash and its description. One attempt.
-    pub async fn set_commands(&self, commands: &[(&str, &str)]) -> Result<(), ApiError> {
-        let outcome = self
-            .call("setMyCommands", &set_my_commands(commands), TIMEOUT)
-            .await;
-        api::read_done(outcome).map_err(|error| error.scrubbed(&self.0.settings.token))
-    }
-
     /// `sendMessage` or `editMessageText`. Asks again at once only where the form of the message was
     /// at fault: as plain text when its HTML is refused, as a new message when the one to edit is
     /// gone. Waiting and trying again later is the caller's.

@@ -96,13 +96,20 @@ fn show_config(path: &Path, json: bool) -> Result<(), Failure> {
 
 /// Reads the configuration; its warnings go to the log.
 fn load(path: &Path) -> Result<Config, Failure> {
+    let config = read(path)?;
+    warn(&config);
+    Ok(config)
+}
+
+fn read(path: &Path) -> Result<Config, Failure> {
     let env = |name: &str| std::env::var(name).ok();
-    let config =
-        config::load(path, &env).map_err(|mistakes| Failure::Usage(mistakes.to_string()))?;
+    config::load(path, &env).map_err(|mistakes| Failure::Usage(mistakes.to_string()))
+}
+
+fn warn(config: &Config) {
     for warning in &config.warnings {
         log::warn!("{warning}");
     }
-    Ok(config)
 }
 
 /// The HTTP client for a one-shot command.

@@ -1,23 +1,21 @@
 //! `sitemon run`: the agent in the foreground.
 
-use super::{Failure, load, start_log};
+use super::{Failure, read, start_log, warn};
 use crate::agent::{self, Options, Terminal};
-use crate::config;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
 pub fn run(path: &Path, console: bool, level: Option<log::LevelFilter>) -> Result<(), Failure> {
+    let config = read(path)?;
+    let use_telegram = config.telegram.is_some() && !console;
     // A person who chats here need not read of everything twice.
-    let chatting = io::stdin().is_terminal() && io::stderr().is_terminal();
-    let env = |name: &str| std::env::var(name).ok();
-    let by_telegram = !console && config::load(path, &env).is_ok_and(|c| c.telegram.is_some());
-    start_log(level.unwrap_or(if chatting && !by_telegram {
+    let chatting = !use_telegram && io::stdin().is_terminal() && io::stderr().is_terminal();
+    start_log(level.unwrap_or(if chatting {
         log::LevelFilter::Warn
     } else {
         log::LevelFilter::Info
     }));
-    let config = load(path)?;
-    let use_telegram = config.telegram.is_some() && !console;
+    warn(&config);
     if let Some(telegram) = config.telegram.as_ref().filter(|_| use_telegram)
         && telegram.chats.is_empty()
     {

@@ -95,10 +95,6 @@ impl Schedule {
         self.slots.remove(name);
     }
 
-    pub fn known(&self, name: &str) -> bool {
-        self.slots.contains_key(name)
-    }
-
     pub fn interval(&self, name: &str) -> Option<Duration> {
         self.slots.get(name).map(|s| s.interval)
     }
