@@ -226,6 +226,23 @@ fn a_bad_file_is_reported_in_the_chat_and_the_old_one_goes_on() {
 }
 
 #[test]
+fn a_file_without_chats_is_reported_and_the_old_one_goes_on() {
+    let scene = Scene::new();
+    let running = scene.start();
+    let config = scene.config_with("");
+    let silent: Vec<&str> = config
+        .lines()
+        .filter(|line| !line.starts_with("chats"))
+        .collect();
+    assert_ne!(silent.len(), config.lines().count());
+    scene.sitemon.rewrite(&silent.join("\n"));
+    running.hup();
+    scene.wait_text("has no `chats`; the old one goes on.");
+    scene.outage();
+    scene.end(running);
+}
+
+#[test]
 fn a_change_that_wants_a_restart_says_so() {
     let scene = Scene::new();
     let running = scene.start();

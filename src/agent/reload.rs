@@ -19,6 +19,14 @@ impl Agent {
                 return;
             }
         };
+        let untold = new.telegram.as_ref().is_some_and(|t| t.chats.is_empty());
+        if untold && !self.transport.is_console() {
+            // As at the start: and the alerts that wait would have nobody to go to.
+            self.feed(Event::Notice(
+                "sitemon.conf was read again and has no `chats`; the old one goes on.".to_owned(),
+            ));
+            return;
+        }
         for warning in &new.warnings {
             log::warn!("{warning}");
         }
