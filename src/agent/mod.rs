@@ -136,8 +136,7 @@ impl Agent {
         let transport = Rc::new(Transport::new(&client, &config, use_telegram, terminal));
         let mut monitor = Monitor::new(
             config.sites.clone(),
-            transport.access(&config),
-            config.agent.commands,
+            transport.settings(&config),
             now,
             seed(),
         );
@@ -300,6 +299,7 @@ impl Agent {
             Action::Dismiss { job } => {
                 self.command_permits.remove(&job);
             }
+            Action::Probe { .. } | Action::Heartbeat => {}
             Action::Measure { chat, asked } => {
                 let mut vitals = vitals::read();
                 vitals.uptime = self.started.elapsed();
@@ -373,6 +373,7 @@ fn now(started: Instant) -> Now {
     Now {
         uptime: started.elapsed(),
         wall: wall(),
+        zone: 0,
     }
 }
 

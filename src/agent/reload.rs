@@ -66,11 +66,6 @@ impl Agent {
             self.transport.replace(&self.client, after);
             self.listen();
         }
-        let access = if new.telegram.is_some() || self.transport.is_console() {
-            self.transport.access(&new)
-        } else {
-            self.transport.access(&self.config)
-        };
         let mut config = new;
         // What needs a restart stays as it is.
         config.agent.state = self.config.agent.state.clone();
@@ -82,8 +77,7 @@ impl Agent {
         }
         self.feed(Event::Reloaded {
             sites: config.sites.clone(),
-            access,
-            max_jobs: config.agent.commands,
+            settings: self.transport.settings(&config),
         });
         self.config = config;
         log::info!("{} was read again", self.config_path.display());

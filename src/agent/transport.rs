@@ -5,9 +5,9 @@ use crate::chat::html::plain;
 use crate::chat::telegram::{PollEvent, Settings, Telegram};
 use crate::config::Config;
 use crate::http::Client;
-use crate::monitor::Event;
 use crate::monitor::command::{Access, COMMANDS};
 use crate::monitor::message::{Delivery, Message};
+use crate::monitor::{self, Event};
 use async_channel::Sender;
 use futures_lite::FutureExt;
 use std::cell::RefCell;
@@ -57,8 +57,19 @@ impl Transport {
         }
     }
 
+    /// What the monitor must know of the configuration besides the sites.
+    pub(super) fn settings(&self, config: &Config) -> monitor::Settings {
+        monitor::Settings {
+            access: self.access(config),
+            max_jobs: config.agent.commands,
+            uplink: false,
+            heartbeat: false,
+            built: 0,
+        }
+    }
+
     /// Who gets the alerts and may give commands.
-    pub(super) fn access(&self, config: &Config) -> Access {
+    fn access(&self, config: &Config) -> Access {
         match &config.telegram {
             Some(t) if !self.is_console() => Access {
                 chats: t.chats.clone(),

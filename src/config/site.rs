@@ -216,6 +216,7 @@ pub fn read(
     };
     let remind = keys.remind.value().unwrap_or(Duration::from_secs(6 * 3600));
     Some(Site {
+        after: None,
         name,
         url: address::masked(&written.value),
         interval: keys.interval.value().unwrap_or(Duration::from_secs(60)),

@@ -176,6 +176,7 @@ mod tests {
         Now {
             uptime: Duration::from_secs(secs),
             wall: 0,
+            zone: 0,
         }
     }
 

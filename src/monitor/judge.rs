@@ -11,10 +11,25 @@ pub enum State {
     /// Answers, but slower than `slow`.
     Degraded,
     Down,
+    /// What it depends on (`after`) is down.
+    Unreachable,
+    /// Our own line is down: not judged.
+    Offline,
     Paused,
 }
 
 impl State {
+    /// All there are.
+    pub const ALL: [State; 7] = [
+        State::Unknown,
+        State::Up,
+        State::Degraded,
+        State::Down,
+        State::Unreachable,
+        State::Offline,
+        State::Paused,
+    ];
+
     /// The word of the JSON output, the chat and the state file.
     pub fn word(self) -> &'static str {
         match self {
@@ -22,20 +37,14 @@ impl State {
             State::Up => "up",
             State::Degraded => "degraded",
             State::Down => "down",
+            State::Unreachable => "unreachable",
+            State::Offline => "offline",
             State::Paused => "paused",
         }
     }
 
     pub fn from_word(word: &str) -> Option<State> {
-        [
-            State::Unknown,
-            State::Up,
-            State::Degraded,
-            State::Down,
-            State::Paused,
-        ]
-        .into_iter()
-        .find(|s| s.word() == word)
+        State::ALL.into_iter().find(|s| s.word() == word)
     }
 }
 
@@ -161,7 +170,7 @@ impl Judge {
             State::Down => self.answered > 0,
             State::Degraded => self.failed > 0 || self.fast > 0,
             State::Unknown | State::Up => self.failed > 0 || self.slow > 0,
-            State::Paused => false,
+            State::Unreachable | State::Offline | State::Paused => false,
         }
     }
 }
@@ -247,13 +256,7 @@ mod tests {
 
     #[test]
     fn state_words_read_back() {
-        for state in [
-            State::Unknown,
-            State::Up,
-            State::Degraded,
-            State::Down,
-            State::Paused,
-        ] {
+        for state in State::ALL {
             assert_eq!(State::from_word(state.word()), Some(state));
         }
         assert_eq!(State::from_word("sideways"), None);

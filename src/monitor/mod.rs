@@ -14,6 +14,7 @@ mod hold;
 pub mod incident;
 pub mod job;
 pub mod judge;
+pub mod line;
 pub mod message;
 pub mod outbox;
 pub mod outcome;
@@ -34,6 +35,7 @@ use self::hold::Unsettled;
 use self::incident::Incidents;
 use self::job::{Job, Verdict};
 use self::judge::{Change, State};
+use self::line::Report;
 use self::message::{Delivery, Update};
 use self::outbox::{Outbox, Outgoing, Receipt};
 use self::outcome::Outcome;
@@ -83,11 +85,12 @@ pub enum Event {
     SaveFailed {
         reason: String,
     },
+    /// What [`Action::Probe`] found.
+    Probed(Report),
     /// The configuration was read again.
     Reloaded {
         sites: Vec<Site>,
-        access: Access,
-        max_jobs: usize,
+        settings: Settings,
     },
     /// Nothing but time has passed.
     Due,
@@ -116,6 +119,13 @@ pub enum Action {
     Dismiss {
         job: u64,
     },
+    /// Look at our own line and report [`Event::Probed`]. One at a time.
+    Probe {
+        /// The way to Telegram too: does its name resolve, is its certificate its own?
+        deep: bool,
+    },
+    /// Tell the `heartbeat` address that all is well.
+    Heartbeat,
     /// Report [`Event::Measured`].
     Measure {
         chat: i64,
@@ -129,6 +139,20 @@ pub enum Level {
     Warn,
     Info,
     Debug,
+}
+
+/// What the configuration says besides the sites.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub access: Access,
+    /// `/check` commands that may run at once.
+    pub max_jobs: usize,
+    /// There are `uplink` probes to ask.
+    pub uplink: bool,
+    /// There is a `heartbeat` address.
+    pub heartbeat: bool,
+    /// When this program was built, in Unix seconds: a wall clock before that is not set.
+    pub built: i64,
 }
 
 /// The state of everything that is watched. One owner feeds it events and carries out its actions.
@@ -164,19 +188,19 @@ pub struct Monitor {
 
 impl Monitor {
     /// `seed` makes all jitter, so that a run can be replayed.
-    pub fn new(sites: Vec<Site>, access: Access, max_jobs: usize, now: Now, seed: u64) -> Monitor {
+    pub fn new(sites: Vec<Site>, settings: Settings, now: Now, seed: u64) -> Monitor {
         let mut monitor = Monitor {
             sites: Vec::new(),
             index: HashMap::new(),
             schedule: Schedule::default(),
             incidents: Incidents::new(),
             outbox: Outbox::new(seed.rotate_left(32)),
-            access,
+            access: settings.access.clone(),
             bot: None,
             jobs: VecDeque::new(),
             next_job: 1,
             finished: VecDeque::new(),
-            max_jobs: max_jobs.max(1),
+            max_jobs: settings.max_jobs.max(1),
             muted_until: None,
             last_update: None,
             stale: BTreeMap::new(),
@@ -212,13 +236,10 @@ impl Monitor {
                 }
             }
             Event::SaveFailed { reason } => self.save_failed(now, &reason),
-            Event::Reloaded {
-                sites,
-                access,
-                max_jobs,
-            } => {
-                self.max_jobs = max_jobs.max(1);
-                self.reloaded(now, sites, access);
+            Event::Probed(_) => {}
+            Event::Reloaded { sites, settings } => {
+                self.max_jobs = settings.max_jobs.max(1);
+                self.reloaded(now, sites, settings.access);
             }
             Event::Due => {}
         }

@@ -6,6 +6,7 @@ fn at(ms: u64) -> Now {
     Now {
         uptime: Duration::from_millis(ms),
         wall: 0,
+        zone: 0,
     }
 }
 

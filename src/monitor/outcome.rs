@@ -13,7 +13,7 @@ pub struct Outcome {
     pub took: Option<Duration>,
     /// Where the time went, when the library could tell.
     pub phases: Option<Phases>,
-    /// The address that answered.
+    /// The address that answered; of a failure the one that was tried, as far as the name resolved.
     pub address: Option<IpAddr>,
 }
 
@@ -77,15 +77,24 @@ impl fmt::Display for Failure {
 /// The few kinds of failure; the detail is free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The name did not resolve.
+    /// The name did not resolve: no resolver answered, or it could not tell.
     Dns,
+    /// A resolver answered that there is no such name, or no address of the wanted family.
+    NoName,
     /// No connection.
     Connect,
+    /// This machine has no route to an address of that family.
+    NoRoute,
     /// Handshake or certificate.
     Tls,
+    /// A certificate of somebody else: an unknown issuer, or made for another name. What a captive
+    /// portal shows.
+    Untrusted,
     Timeout,
-    /// An unwanted HTTP status or redirect.
+    /// An unwanted HTTP status.
     Status,
+    /// A redirect that was not wanted. What a captive portal shows.
+    Redirected,
     /// The body lacks or has a text.
     Body,
     /// Not HTTP, or broken off.

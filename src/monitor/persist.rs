@@ -37,6 +37,7 @@ impl Monitor {
                         .map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
                     paused: w.pause_order,
                     muted_until: coming(w.muted_until),
+                    ..SiteRecord::default()
                 })
                 .collect(),
             incidents: self
@@ -49,6 +50,7 @@ impl Monitor {
                 .alerts()
                 .map(|a| AlertRecord::of(a, now))
                 .collect(),
+            ..Snapshot::default()
         }
     }
 

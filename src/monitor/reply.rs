@@ -261,6 +261,7 @@ fn mark(watched: &Watched) -> &'static str {
         State::Paused => "⏸",
         State::Down => "🔴",
         State::Degraded => "🟡",
+        State::Unreachable | State::Offline => "⚫",
         _ if watched.judge.suspect() => "🟠",
         State::Up => "🟢",
         State::Unknown => "⚪",

@@ -24,6 +24,8 @@ pub struct Site {
     pub remind: Option<Duration>,
     /// Slower than this is degraded.
     pub slow: Option<Duration>,
+    /// Name of the site this one depends on: while that one is down, this one is unreachable.
+    pub after: Option<String>,
     /// Label for `/status` and `/check`.
     pub group: Option<String>,
     /// Configured but not checked.

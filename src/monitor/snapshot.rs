@@ -14,6 +14,13 @@ use std::time::Duration;
 pub struct Snapshot {
     /// When it was taken.
     pub written: i64,
+    /// It was the last of an orderly end.
+    pub clean: bool,
+    /// Since when our own line has been down, as far as anybody was told.
+    pub offline_since: Option<i64>,
+    /// The troubles of our line that were told (words of [`super::line::Trouble`]) and since when.
+    pub troubles: Vec<String>,
+    pub troubles_since: Vec<i64>,
     /// Highest Telegram update that was handled.
     pub last_update: Option<i64>,
     pub next_incident: u32,
@@ -31,9 +38,18 @@ pub struct SiteRecord {
     pub state: String,
     pub since: i64,
     pub cause: Option<String>,
+    /// Of the last check, in ms. Not worth a write of its own.
     pub ms: Option<u64>,
     pub paused: Option<bool>,
     pub muted_until: Option<i64>,
+    /// The state judged, where `state` shows something else (unreachable, offline, paused).
+    pub judged: Option<String>,
+    /// When it went down or up within the last hour, for flapping.
+    pub changes: Vec<i64>,
+    /// It was told that it is flapping, and its end is to be told.
+    pub flapping: bool,
+    /// An alert said that it is slow.
+    pub slow_told: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
@@ -50,11 +66,15 @@ pub struct IncidentRecord {
     pub messages: Vec<i64>,
     pub told: bool,
     pub reminded: i64,
+    /// Seconds of it that do not count: our own line was down.
+    pub blind: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
 #[nserde(default)]
 pub struct AlertRecord {
+    /// Counts up over the life of the state directory.
+    pub id: u64,
     pub news: String,
     pub text: String,
     pub seconds: u64,
@@ -62,6 +82,8 @@ pub struct AlertRecord {
     pub incident: Option<u32>,
     pub at: i64,
     pub chats: Vec<i64>,
+    /// Figures that the kind of news needs besides.
+    pub numbers: Vec<i64>,
 }
 
 impl IncidentRecord {
@@ -82,6 +104,7 @@ impl IncidentRecord {
                 .collect(),
             told: incident.told,
             reminded: now.wall_at(incident.reminded),
+            blind: 0,
         }
     }
 
@@ -118,6 +141,8 @@ impl AlertRecord {
             News::Notice { text } => ("notice", text.as_str(), Duration::ZERO),
         };
         AlertRecord {
+            id: alert.id,
+            numbers: Vec::new(),
             news: news.to_owned(),
             text: text.to_owned(),
             seconds: lasted.as_secs(),
@@ -144,7 +169,7 @@ impl AlertRecord {
             _ => News::Notice { text },
         };
         Alert {
-            id: 0,
+            id: self.id,
             news,
             site: self.site.clone(),
             incident: self.incident,
@@ -163,6 +188,7 @@ mod tests {
     const NOW: Now = Now {
         uptime: Duration::from_secs(1000),
         wall: 1_800_000_000,
+        zone: 0,
     };
 
     #[test]

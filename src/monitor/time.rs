@@ -9,6 +9,8 @@ pub struct Now {
     pub uptime: Duration,
     /// Unix seconds: only for texts and the snapshot.
     pub wall: i64,
+    /// Local time is this many seconds ahead of UTC: only for texts.
+    pub zone: i32,
 }
 
 impl Now {
@@ -89,6 +91,7 @@ mod tests {
         Now {
             uptime: Duration::from_secs(uptime_s),
             wall,
+            zone: 0,
         }
     }
 

@@ -53,6 +53,7 @@ fn site(url: &str, change: impl FnOnce(&mut HttpCheck)) -> Site {
     let mut check = http_check(url);
     change(&mut check);
     Site {
+        after: None,
         name: "site".to_owned(),
         url: url.to_owned(),
         interval: Duration::from_secs(10),

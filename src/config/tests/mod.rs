@@ -165,6 +165,7 @@ fn what_the_file_does_not_say_has_the_documented_default() {
     };
     assert!(*http == expected);
     let expected = Site {
+        after: None,
         name: "a".to_owned(),
         url: "https://h".to_owned(),
         interval: Duration::from_secs(60),

@@ -142,8 +142,7 @@ fn a_reload_keeps_what_is_known_of_the_sites_that_stay() {
     blog.interval = std::time::Duration::from_secs(30);
     world.feed(Event::Reloaded {
         sites: vec![blog, site("shop"), site("new")],
-        access: access(),
-        max_jobs: 2,
+        settings: settings(access()),
     });
     assert_eq!(world.state("blog"), State::Down);
     assert_eq!(world.state("shop"), State::Up);
@@ -170,8 +169,7 @@ fn a_check_of_a_site_that_a_reload_removed_ends_quietly() {
     world.ask("/check gone");
     world.feed(Event::Reloaded {
         sites: vec![site("blog")],
-        access: access(),
-        max_jobs: 2,
+        settings: settings(access()),
     });
     world.pass(120);
     assert_eq!(world.admitted, 0, "the job's permit came back");

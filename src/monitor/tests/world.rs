@@ -7,7 +7,7 @@ use crate::monitor::outbox::Outgoing;
 use crate::monitor::outcome::{FailureKind, Outcome};
 use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::{Action, Event, Monitor};
+use crate::monitor::{Action, Event, Monitor, Settings};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -74,6 +74,7 @@ pub fn site(name: &str) -> Site {
         timeout: Duration::from_secs(10),
         tries: 3,
         retry: Duration::from_secs(10),
+        after: None,
         recover: 1,
         remind: Some(Duration::from_secs(6 * 3600)),
         slow: None,
@@ -100,6 +101,16 @@ pub fn site(name: &str) -> Site {
     }
 }
 
+pub fn settings(access: Access) -> Settings {
+    Settings {
+        access,
+        max_jobs: 2,
+        uplink: false,
+        heartbeat: false,
+        built: 0,
+    }
+}
+
 pub fn access() -> Access {
     Access {
         chats: vec![CHAT],
@@ -120,9 +131,10 @@ impl World {
         let now = Now {
             uptime: Duration::ZERO,
             wall: WALL,
+            zone: 0,
         };
         World {
-            monitor: Monitor::new(sites, access, 2, now, 42),
+            monitor: Monitor::new(sites, settings(access), now, 42),
             clock: 0,
             fates: BTreeMap::new(),
             running: Vec::new(),
@@ -147,6 +159,7 @@ impl World {
         Now {
             uptime: Duration::from_millis(self.clock as u64),
             wall: WALL + self.clock / 1000,
+            zone: 0,
         }
     }
 
@@ -258,6 +271,7 @@ impl World {
         let now = Now {
             uptime: Duration::ZERO,
             wall,
+            zone: 0,
         };
         next.monitor.restore(snapshot, now);
         next.clock = 0;
@@ -310,6 +324,7 @@ impl World {
                 self.admitted -= 1;
                 self.admit()
             }
+            Action::Probe { .. } | Action::Heartbeat => Vec::new(),
             Action::Measure { chat, asked } => {
                 let vitals = Box::default();
                 vec![Event::Measured {
