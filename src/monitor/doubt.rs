@@ -117,6 +117,9 @@ impl Monitor {
             Untrusted | Redirected => match report.trusted {
                 Some(true) => Ruling::Down,
                 Some(false) => Ruling::Spared(Veil::Offline(Trouble::Portal)),
+                None if self.line.has(Trouble::Portal) => {
+                    Ruling::Spared(Veil::Offline(Trouble::Portal))
+                }
                 None => self.rule_by_witnesses(now, at, since),
             },
             NoRoute if report.ipv6 == Some(false) => Ruling::Spared(Veil::Offline(Trouble::Ipv6)),
