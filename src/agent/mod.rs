@@ -348,7 +348,7 @@ impl Agent {
     fn save_last(&mut self) {
         if let Some(writer) = &self.writer {
             let snapshot = self.monitor.snapshot(now(self.started));
-            if let Err(e) = writer.save(snapshot) {
+            if let Err(e) = writer.close(snapshot) {
                 log::warn!("the state could not be written: {}", state::reason(&e));
             }
         }

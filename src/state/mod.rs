@@ -19,7 +19,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 use writer::Files;
@@ -162,14 +162,28 @@ impl Writer {
     /// # Errors
     /// The disk is full or read-only, or fails. The next save then writes everything anew.
     pub fn save(&self, snapshot: Snapshot) -> io::Result<Written> {
-        let mut files = self.files.lock().unwrap_or_else(|poisoned| {
+        let mut files = self.files();
+        if files.closed {
+            return Ok(Written::default());
+        }
+        files.save(snapshot)
+    }
+
+    /// The last save: one that is late on another thread and older must not come after it.
+    pub fn close(&self, snapshot: Snapshot) -> io::Result<Written> {
+        let mut files = self.files();
+        files.closed = true;
+        files.save(snapshot)
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(|poisoned| {
             // A save panicked midway.
             self.files.clear_poison();
             let mut files = poisoned.into_inner();
             files.unsound = true;
             files
-        });
-        files.save(snapshot)
+        })
     }
 }
 

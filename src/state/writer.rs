@@ -39,6 +39,8 @@ pub struct Files {
     journal_len: u64,
     /// The files are not known to say `last`, or lack a copy.
     pub(super) unsound: bool,
+    /// The last save was asked for.
+    pub(super) closed: bool,
 }
 
 /// The steps of a whole new snapshot, in their order. Wherever the power goes, there is a sound
@@ -71,6 +73,7 @@ impl Files {
             seq: found.seq,
             journal_len: found.journal_len,
             unsound: found.unsound,
+            closed: false,
         }
     }
 
