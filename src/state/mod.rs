@@ -110,7 +110,7 @@ impl State {
     pub fn load(self) -> Loaded {
         let found = recover::find(&self.dir);
         if found.torn {
-            log::warn!("the last record of the state was cut off: dropped");
+            log::warn!("the journal of the state ends in half a record: dropped");
         }
         let damage = self.damage(&found);
         Loaded {

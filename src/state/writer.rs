@@ -93,7 +93,7 @@ impl Files {
             return Ok(Written::default());
         }
         let record = encode_record(&delta);
-        if next.clean || self.journal_len >= FULL || record.len() > LARGE {
+        if self.closed || next.clean || self.journal_len >= FULL || record.len() > LARGE {
             return self.rewrite(next);
         }
         self.seq += 1;
@@ -177,7 +177,14 @@ impl Files {
             bytes: length,
             blocks: length.div_ceil(BLOCK) + 1,
         };
-        match self.perform(&PUT_BACKUP, &bytes) {
+        let mut copied = self.perform(&PUT_BACKUP, &bytes);
+        if copied.as_ref().is_err_and(is_full) {
+            // The snapshot holds all that the journal does.
+            copied = self
+                .step(Step::DropJournal, &bytes)
+                .and_then(|()| self.perform(&PUT_BACKUP, &bytes));
+        }
+        match copied {
             Ok(()) => {
                 self.journal_len = 0;
                 self.unsound = false;
