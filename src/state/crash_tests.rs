@@ -2,7 +2,7 @@
 
 use super::recover::find;
 use super::tests::{calm, fails, load, told, works};
-use super::writer::{PUT_BACKUP, PUT_SNAPSHOT, Step};
+use super::writer::{STEPS, Step};
 use super::*;
 use tempfile::TempDir;
 
@@ -65,7 +65,7 @@ fn a_flip_of_any_bit_of_any_file_loses_nothing_and_is_said() {
                     let found = find(saved.dir.path());
                     assert_eq!(found.snapshot.as_ref(), saved.last(), "{file} {at}");
                     assert_eq!(found.damaged.is_empty(), file == BACKUP, "{file} {at}");
-                    assert!(found.unsound, "{file} {at}");
+                    assert!(found.unsound || !found.copied, "{file} {at}");
                     // A number of the snapshot that flips by one looks like a newer one.
                     assert!(!found.lost || (file == SNAPSHOT && at < 20), "{file} {at}");
                 }
@@ -132,7 +132,7 @@ fn after_a_torn_record_the_next_save_is_sound() {
         loaded.writer.save(next.clone()).expect("saves");
         let found = find(saved.dir.path());
         assert_eq!(found.snapshot, Some(next));
-        assert!(!found.unsound && !found.torn);
+        assert!(!found.unsound && found.copied);
     }
 }
 
@@ -140,10 +140,9 @@ fn after_a_torn_record_the_next_save_is_sound() {
 fn cut_rewrite(saved: &Saved, next: &Snapshot, count: usize) {
     let found = find(saved.dir.path());
     let bytes = format::encode_snapshot(found.seq + 1, next);
-    let steps = [&PUT_SNAPSHOT[..], &PUT_BACKUP[..]].concat();
     let files = Files::new(saved.dir.path(), &found);
-    files.perform(&steps[..count], &bytes).expect("works");
-    if count < steps.len() && matches!(steps[count], Step::Write | Step::WriteBackup) {
+    files.perform(&STEPS[..count], &bytes).expect("works");
+    if count < STEPS.len() && matches!(STEPS[count], Step::Write | Step::WriteBackup) {
         // In the midst of the next step.
         saved.put(NEW, &bytes[..bytes.len() / 2]);
     }
@@ -151,9 +150,8 @@ fn cut_rewrite(saved: &Saved, next: &Snapshot, count: usize) {
 
 #[test]
 fn a_power_cut_at_any_step_of_a_rewrite_leaves_the_newest_state() {
-    let steps = PUT_SNAPSHOT.len() + PUT_BACKUP.len();
     let put = 2;
-    for count in 0..=steps {
+    for count in 0..=STEPS.len() {
         for damaged in [None, Some(SNAPSHOT), Some(BACKUP)] {
             let mut saved = Saved::new(true);
             let before = saved.states[3].clone();
@@ -194,7 +192,7 @@ fn a_journal_that_comes_back_after_a_rewrite_changes_nothing() {
     let saved = Saved::new(true);
     let stale = saved.bytes(JOURNAL);
     let next = told(&saved.states[3], 1_800_000_500);
-    cut_rewrite(&saved, &next, PUT_SNAPSHOT.len() + PUT_BACKUP.len());
+    cut_rewrite(&saved, &next, STEPS.len());
     assert!(!saved.path(JOURNAL).exists());
     saved.put(JOURNAL, &stale);
     let loaded = load(saved.dir.path());

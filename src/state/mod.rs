@@ -181,7 +181,7 @@ impl Writer {
             // A save panicked midway.
             self.files.clear_poison();
             let mut files = poisoned.into_inner();
-            files.unsound = true;
+            files.sound = false;
             files
         })
     }

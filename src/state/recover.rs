@@ -33,6 +33,8 @@ pub struct Found {
     pub journal_len: u64,
     /// The files are not as a writer leaves them: the next save must replace them all.
     pub unsound: bool,
+    /// The snapshot has its copy.
+    pub copied: bool,
     /// The end of the journal was not written completely.
     pub torn: bool,
     pub damaged: Vec<Damage>,
@@ -71,13 +73,10 @@ pub fn find(dir: &Path) -> Found {
     }
     let base = match (main, backup) {
         (Source::Sound(main), Source::Sound(backup)) => {
-            found.unsound |= main.seq != backup.seq;
+            found.copied = main.seq == backup.seq;
             Some(if backup.seq > main.seq { backup } else { main })
         }
-        (Source::Sound(base), _) | (_, Source::Sound(base)) => {
-            found.unsound = true;
-            Some(base)
-        }
+        (Source::Sound(base), _) | (_, Source::Sound(base)) => Some(base),
         _ => None,
     };
     let journal = match read(&dir.join(JOURNAL)) {

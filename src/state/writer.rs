@@ -31,21 +31,22 @@ pub struct Written {
 #[derive(Debug)]
 pub struct Files {
     dir: PathBuf,
-    /// What the files say now.
+    /// What the files say now, and its number.
     last: Snapshot,
-    /// The highest number given to a state, written or not: none is ever given twice, so that the
-    /// remains of a failed write are never mistaken for something newer.
     seq: u64,
+    /// The highest number given to a state, written or not. A new snapshot gets a higher one, so
+    /// that the remains of a failed write are never mistaken for something newer.
+    given: u64,
     journal_len: u64,
-    /// The files are not known to say `last`, or lack a copy.
-    pub(super) unsound: bool,
+    /// The files say `last`, and the journal may be continued.
+    pub(super) sound: bool,
+    /// The snapshot has its copy.
+    copied: bool,
     /// The last save was asked for.
     pub(super) closed: bool,
 }
 
-/// The steps of a whole new snapshot, in their order. Wherever the power goes, there is a sound
-/// snapshot with all records after it: the journal goes last, and until then two of three files
-/// are enough.
+/// The steps of a whole new snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Write,
@@ -57,8 +58,12 @@ pub(super) enum Step {
     DropJournal,
 }
 
-pub(super) const PUT_SNAPSHOT: [Step; 3] = [Step::Write, Step::PutInPlace, Step::SyncSnapshot];
-pub(super) const PUT_BACKUP: [Step; 4] = [
+/// In their order. Wherever the power goes, there is a sound snapshot with all records after it:
+/// the journal goes last, and until then two of the three files are enough.
+pub(super) const STEPS: [Step; 7] = [
+    Step::Write,
+    Step::PutInPlace,
+    Step::SyncSnapshot,
     Step::WriteBackup,
     Step::PutBackup,
     Step::SyncBackup,
@@ -71,49 +76,69 @@ impl Files {
             dir: dir.to_owned(),
             last: found.snapshot.clone().unwrap_or_default(),
             seq: found.seq,
+            given: found.seq,
             journal_len: found.journal_len,
-            unsound: found.unsound,
+            sound: !found.unsound,
+            copied: found.copied,
             closed: false,
         }
     }
 
     /// Writes what changed. Blocks for as long as the flash takes. After an error the files still
-    /// say one of the states that were to be saved, and the next save replaces them all.
+    /// say one of the states that were to be saved.
     pub fn save(&mut self, snapshot: Snapshot) -> io::Result<Written> {
         let next = settle(&self.last, snapshot);
-        let delta = if self.unsound {
-            None
-        } else {
+        let delta = if self.sound {
             Delta::between(&self.last, &next, self.seq + 1)
+        } else {
+            None
         };
-        let Some(delta) = delta else {
-            return self.rewrite(next);
-        };
-        if delta.is_empty(&self.last) {
+        if delta.as_ref().is_some_and(|d| d.is_empty(&self.last)) {
             return Ok(Written::default());
         }
-        let record = encode_record(&delta);
-        if self.closed || next.clean || self.journal_len >= FULL || record.len() > LARGE {
-            return self.rewrite(next);
+        let record = delta.map(|d| encode_record(&d)).unwrap_or_default();
+        let written = self.write(&record, &next)?;
+        self.last = next;
+        Ok(written)
+    }
+
+    /// `record` leads from the last state to the next; empty if it cannot.
+    fn write(&mut self, record: &[u8], next: &Snapshot) -> io::Result<Written> {
+        let whole = self.closed
+            || next.clean
+            || !self.copied
+            || self.journal_len >= FULL
+            || record.is_empty()
+            || record.len() > LARGE;
+        if !whole {
+            match self.append(record) {
+                Ok(written) => return Ok(written),
+                Err(e) => log::debug!("the journal cannot be written: {}", reason(&e)),
+            }
         }
-        self.seq += 1;
-        match self.append(&record) {
-            Ok(written) => {
-                self.last = next;
-                Ok(written)
+        match self.rewrite(next) {
+            // There may be room for a block where there is none for all of it.
+            Err(e) if is_full(&e) && self.sound && !record.is_empty() => {
+                self.append(record).map_err(|_| e)
             }
-            Err(e) => {
-                log::debug!("the journal cannot be written: {}", reason(&e));
-                self.unsound = true;
-                self.take_back();
-                self.rewrite(next)
-            }
+            written => written,
         }
     }
 
-    /// Appends a record; where it would straddle two blocks and one has room for it, in the next
-    /// block. What is left free reads as zeros.
+    /// Appends a record. After an error the journal is as it was, or not `sound`.
     fn append(&mut self, record: &[u8]) -> io::Result<Written> {
+        self.given = self.given.max(self.seq + 1);
+        let appended = self.append_at_end(record);
+        match appended {
+            Ok(_) => self.seq += 1,
+            Err(_) => self.sound = self.take_back().is_ok(),
+        }
+        appended
+    }
+
+    /// Where a record would straddle two blocks and one has room for it, it goes into the next block.
+    /// What is left free reads as zeros.
+    fn append_at_end(&mut self, record: &[u8]) -> io::Result<Written> {
         let path = self.dir.join(JOURNAL);
         let first = self.journal_len == 0;
         let length = record.len() as u64;
@@ -146,48 +171,54 @@ impl Files {
         })
     }
 
-    /// Cuts off what a failed append may have left. No matter if that fails too: half a record is
+    /// Cuts off what a failed append may have left. Where that fails too, half a record will be
     /// recognised, and a whole one is a state that was to be saved.
-    fn take_back(&self) {
+    fn take_back(&self) -> io::Result<()> {
         let path = self.dir.join(JOURNAL);
-        let cut = OpenOptions::new()
-            .write(true)
-            .open(path)
-            .and_then(|file| file.set_len(self.journal_len));
-        if let Err(e) = cut {
-            log::debug!("the journal cannot be cut: {}", reason(&e));
+        let file = OpenOptions::new().write(true).open(path)?;
+        if file.metadata()?.len() < self.journal_len {
+            return Err(io::Error::other("a part of it is gone"));
         }
+        file.set_len(self.journal_len)?;
+        file.sync_data()
     }
 
     /// Writes everything anew, twice.
-    fn rewrite(&mut self, next: Snapshot) -> io::Result<Written> {
-        self.seq += 1;
-        self.unsound = true;
-        let bytes = encode_snapshot(self.seq, &next);
-        let mut put = self.perform(&PUT_SNAPSHOT, &bytes);
-        if put.as_ref().is_err_and(is_full) {
+    fn rewrite(&mut self, next: &Snapshot) -> io::Result<Written> {
+        let (write, rest) = STEPS.split_at(1);
+        let (put, copy) = rest.split_at(2);
+        self.given += 1;
+        let bytes = encode_snapshot(self.given, next);
+        let mut done = self.perform(write, &bytes);
+        if done.as_ref().is_err_and(is_full) {
             // The copy makes room for the new state; the snapshot and its journal are untouched.
             let _ = fs::remove_file(self.dir.join(BACKUP));
-            put = self.perform(&PUT_SNAPSHOT, &bytes);
+            self.copied = false;
+            done = self.perform(write, &bytes);
         }
-        put?;
-        self.last = next;
+        done?;
+        // Until it is known whether it is in place, nobody knows what a record would follow.
+        self.sound = false;
+        self.perform(put, &bytes)?;
+        (self.sound, self.copied, self.seq) = (true, false, self.given);
         let length = bytes.len() as u64;
         let mut written = Written {
             bytes: length,
             blocks: length.div_ceil(BLOCK) + 1,
         };
-        let mut copied = self.perform(&PUT_BACKUP, &bytes);
-        if copied.as_ref().is_err_and(is_full) {
+        let mut done = self.perform(copy, &bytes);
+        if done.as_ref().is_err_and(is_full) {
             // The snapshot holds all that the journal does.
-            copied = self
-                .step(Step::DropJournal, &bytes)
-                .and_then(|()| self.perform(&PUT_BACKUP, &bytes));
-        }
-        match copied {
-            Ok(()) => {
+            done = self.step(Step::DropJournal, &bytes);
+            if done.is_ok() {
                 self.journal_len = 0;
-                self.unsound = false;
+                done = self.perform(copy, &bytes);
+            }
+        }
+        match done {
+            Ok(()) => {
+                self.copied = true;
+                self.journal_len = 0;
                 written.bytes *= 2;
                 written.blocks *= 2;
             }
