@@ -14,6 +14,7 @@ pub mod agent;
 pub mod chat;
 pub mod check;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod http;
 pub mod monitor;
