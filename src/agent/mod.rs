@@ -8,11 +8,12 @@ mod reload;
 mod tasks;
 mod transport;
 
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{Client, Limits};
 use crate::monitor::outbox::Outgoing;
 use crate::monitor::site::Site;
-use crate::monitor::time::{Moment, Now};
+use crate::monitor::time::Moment;
 use crate::monitor::{Action, Event, Level, Monitor};
 use crate::offload::offload;
 use crate::state::{self, OpenError, State};
@@ -42,6 +43,7 @@ pub struct Options {
     /// Telegram is the chat, if it is configured; else the terminal is.
     pub use_telegram: bool,
     pub terminal: Terminal,
+    pub clock: Clock,
 }
 
 /// Why the agent could not start: a sentence for the user.
@@ -94,7 +96,7 @@ struct Agent {
     transport: Rc<Transport>,
     /// The long poll or the reader of stdin; dropping it ends it.
     listener: Option<Task<()>>,
-    started: Instant,
+    clock: Clock,
     input: Receiver<Input>,
     report: Sender<Input>,
     healthy: Sender<Order>,
@@ -117,8 +119,8 @@ impl Agent {
             config_path,
             use_telegram,
             terminal,
+            clock,
         } = options;
-        let started = Instant::now();
         let client = Client::new(&Limits {
             max_connections: config.agent.max_connections,
             idle_connections: config.agent.idle_connections,
@@ -132,8 +134,9 @@ impl Agent {
             Err(OpenError::InUse(text)) => return Err(StartError(text)),
             Err(OpenError::Unusable(text)) => (None, Some(text)),
         };
-        let now = now(started);
-        let transport = Rc::new(Transport::new(&client, &config, use_telegram, terminal));
+        let now = clock.now();
+        let transport = Transport::new(&client, &clock, &config, use_telegram, terminal);
+        let transport = Rc::new(transport);
         let mut monitor = Monitor::new(
             config.sites.clone(),
             transport.settings(&config),
@@ -162,7 +165,7 @@ impl Agent {
             state,
             transport,
             listener: None,
-            started,
+            clock,
             input,
             report,
             healthy,
@@ -201,7 +204,7 @@ impl Agent {
         loop {
             let due = self
                 .monitor
-                .next_wakeup(now(self.started))
+                .next_wakeup(self.clock.now())
                 .map(|m| self.instant(m));
             let wake = [due, stop_at].into_iter().flatten().min();
             match wake {
@@ -244,7 +247,7 @@ impl Agent {
                 self.feed(Event::Admitted { job });
             }
             Input::Answering { asked, at } => {
-                let begun = at.saturating_duration_since(self.started);
+                let begun = self.clock.at(at).uptime;
                 self.answer_times.add(begun.saturating_sub(asked));
             }
             Input::Saved(Ok(bytes)) => {
@@ -263,9 +266,8 @@ impl Agent {
 
     /// Feeds one event and does everything that comes of it.
     fn feed_at(&mut self, at: Instant, event: Event) {
-        let mut now = now(self.started);
         // A command's time is that of its arrival, not of our getting round to it.
-        now.uptime = at.saturating_duration_since(self.started);
+        let now = self.clock.at(at);
         for action in self.monitor.handle(now, event) {
             self.perform(action);
         }
@@ -302,7 +304,7 @@ impl Agent {
             Action::Probe { .. } | Action::Heartbeat => {}
             Action::Measure { chat, asked } => {
                 let mut vitals = vitals::read();
-                vitals.uptime = self.started.elapsed();
+                vitals.uptime = self.clock.now().uptime;
                 vitals.max_connections = self.config.agent.max_connections;
                 vitals.answers = self.answer_times.percentiles();
                 vitals.bytes_written = self.bytes_written;
@@ -331,7 +333,7 @@ impl Agent {
                 .detach();
             return;
         };
-        let snapshot = self.monitor.snapshot(now(self.started));
+        let snapshot = self.monitor.snapshot(self.clock.now());
         let dir = state.dir().to_owned();
         let report = self.report.clone();
         self.executor
@@ -345,7 +347,7 @@ impl Agent {
 
     fn save_last(&mut self) {
         if let Some(state) = &self.state {
-            let snapshot = self.monitor.snapshot(now(self.started));
+            let snapshot = self.monitor.snapshot(self.clock.now());
             if let Err(e) = state::write(state.dir(), &snapshot) {
                 log::warn!("the state could not be written: {}", state::reason(&e));
             }
@@ -364,23 +366,9 @@ impl Agent {
     }
 
     fn instant(&self, moment: Moment) -> Instant {
-        self.started + Duration::from_millis(u64::try_from(moment.0).unwrap_or(0))
+        let uptime = Duration::from_millis(u64::try_from(moment.0).unwrap_or(0));
+        self.clock.instant(uptime)
     }
-}
-
-/// Both clocks.
-fn now(started: Instant) -> Now {
-    Now {
-        uptime: started.elapsed(),
-        wall: wall(),
-        zone: 0,
-    }
-}
-
-/// Unix seconds.
-fn wall() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// Jitter need not be secret, only different from one agent to the next.
