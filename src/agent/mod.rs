@@ -347,7 +347,7 @@ impl Agent {
 
     fn save_last(&mut self) {
         if let Some(state) = &self.state {
-            let snapshot = self.monitor.snapshot(self.clock.now());
+            let snapshot = self.monitor.last_snapshot(self.clock.now());
             if let Err(e) = state::write(state.dir(), &snapshot) {
                 log::warn!("the state could not be written: {}", state::reason(&e));
             }

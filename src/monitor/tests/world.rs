@@ -20,6 +20,8 @@ pub struct World {
     pub monitor: Monitor,
     /// Milliseconds since the agent's start.
     pub clock: i64,
+    /// What the wall clock showed then.
+    pub wall: i64,
     /// What a check of a site says from now on, and how long it takes.
     pub fates: BTreeMap<String, Fate>,
     /// Checks under way: when they end.
@@ -136,6 +138,7 @@ impl World {
         World {
             monitor: Monitor::new(sites, settings(access), now, 42),
             clock: 0,
+            wall: WALL,
             fates: BTreeMap::new(),
             running: Vec::new(),
             started: Vec::new(),
@@ -158,7 +161,7 @@ impl World {
     pub fn now(&self) -> Now {
         Now {
             uptime: Duration::from_millis(self.clock as u64),
-            wall: WALL + self.clock / 1000,
+            wall: self.wall + self.clock / 1000,
             zone: 0,
         }
     }
@@ -274,7 +277,7 @@ impl World {
             zone: 0,
         };
         next.monitor.restore(snapshot, now);
-        next.clock = 0;
+        next.wall = wall;
         *self = next;
     }
 
