@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn the_binary_knows_a_likely_day_of_its_build() {
-        assert!(BUILT > 1_700_000_000 && BUILT % 86_400 == 0, "{BUILT}");
+        const { assert!(BUILT > 1_700_000_000 && BUILT % 86_400 == 0) };
         assert!(Clock::system().is_set());
     }
 }

@@ -4,6 +4,7 @@
 //! One thread runs it all: this loop, a worker for each check permit, two senders and the long
 //! poll are tasks of an executor that ends with it.
 
+mod line;
 mod reload;
 mod tasks;
 mod transport;
@@ -301,7 +302,8 @@ impl Agent {
             Action::Dismiss { job } => {
                 self.command_permits.remove(&job);
             }
-            Action::Probe { .. } | Action::Heartbeat => {}
+            Action::Probe { deep } => self.look_at_line(deep),
+            Action::Heartbeat => {}
             Action::Measure { chat, asked } => {
                 let mut vitals = vitals::read();
                 vitals.uptime = self.clock.now().uptime;
