@@ -4,10 +4,12 @@
 //! One thread runs it all: this loop, a worker for each check permit, two senders and the long
 //! poll are tasks of an executor that ends with it.
 
+mod heartbeat;
 mod line;
 mod reload;
 mod tasks;
 mod transport;
+mod watchdog;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -23,6 +25,7 @@ use async_channel::{Receiver, Sender};
 use async_io::Timer;
 use async_lock::{Semaphore, SemaphoreGuardArc};
 use futures_lite::{FutureExt, StreamExt};
+use heartbeat::Heart;
 use smol::{LocalExecutor, Task};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -32,6 +35,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub use transport::Terminal;
 use transport::Transport;
+use watchdog::Watchdog;
 
 /// Running checks get this long to end at shutdown; the whole of it stays under 5 s.
 const GRACE: Duration = Duration::from_millis(4500);
@@ -95,6 +99,8 @@ struct Agent {
     config_path: PathBuf,
     state: Option<State>,
     transport: Rc<Transport>,
+    heart: Rc<Heart>,
+    watchdog: Watchdog,
     /// The long poll or the reader of stdin; dropping it ends it.
     listener: Option<Task<()>>,
     clock: Clock,
@@ -138,6 +144,7 @@ impl Agent {
         let now = clock.now();
         let transport = Transport::new(&client, &clock, &config, use_telegram, terminal);
         let transport = Rc::new(transport);
+        let heart = Rc::new(Heart::new(client.clone(), clock.clone()));
         let mut monitor = Monitor::new(
             config.sites.clone(),
             transport.settings(&config),
@@ -165,6 +172,8 @@ impl Agent {
             config_path,
             state,
             transport,
+            heart,
+            watchdog: Watchdog::of_environment(Instant::now()),
             listener: None,
             clock,
             input,
@@ -195,6 +204,7 @@ impl Agent {
             agent.config.sites.len(),
             agent.transport.name()
         );
+        agent.watchdog.ready();
         Ok(agent)
     }
 
@@ -203,11 +213,14 @@ impl Agent {
         let mut stop_at: Option<Instant> = None;
         self.feed(Event::Due);
         loop {
-            let due = self
-                .monitor
-                .next_wakeup(self.clock.now())
-                .map(|m| self.instant(m));
-            let wake = [due, stop_at].into_iter().flatten().min();
+            let now = self.clock.now();
+            self.watchdog
+                .look(Instant::now(), || self.monitor.healthy(now));
+            let due = self.monitor.next_wakeup(now).map(|m| self.instant(m));
+            let wake = [due, stop_at, self.watchdog.due()]
+                .into_iter()
+                .flatten()
+                .min();
             match wake {
                 Some(at) => timer.set_at(at),
                 None => timer = Timer::never(),
@@ -222,6 +235,7 @@ impl Agent {
                 Some(Input::Stop) if stop_at.is_some() => break,
                 Some(Input::Stop) => {
                     log::info!("stopping");
+                    self.watchdog.stopping();
                     self.monitor.stop();
                     self.healthy.close();
                     self.hanging.close();
@@ -303,7 +317,7 @@ impl Agent {
                 self.command_permits.remove(&job);
             }
             Action::Probe { deep } => self.look_at_line(deep),
-            Action::Heartbeat => {}
+            Action::Heartbeat => self.beat(),
             Action::Measure { chat, asked } => {
                 let mut vitals = vitals::read();
                 vitals.uptime = self.clock.now().uptime;

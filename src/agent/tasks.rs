@@ -124,6 +124,15 @@ impl Agent {
         self.executor.spawn(look).detach();
     }
 
+    /// A sign of life.
+    pub(super) fn beat(&self) {
+        if let Some(url) = self.config.agent.heartbeat.clone() {
+            let heart = self.heart.clone();
+            let beat = async move { heart.beat(&url).await };
+            self.executor.spawn(beat).detach();
+        }
+    }
+
     pub(super) fn spawn_signals(&self) -> Result<(), StartError> {
         let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])
             .map_err(|e| StartError(format!("cannot listen for signals: {e}")))?;
