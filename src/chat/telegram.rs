@@ -29,6 +29,7 @@ const POLL_GRACE: Duration = Duration::from_secs(10);
 /// While the clock isn't set: how long a message waits, and how often the poll looks at the clock.
 const CLOCK_WAIT: Duration = Duration::from_secs(5);
 const CLOCK_LOOK: Duration = Duration::from_secs(1);
+const CLOCK_NOT_SET: &str = "clock not set";
 
 /// Where and as whom the Bot API is asked.
 #[derive(Clone, Debug)]
@@ -67,6 +68,10 @@ impl Telegram {
 
     /// `getMe`: who we are. One attempt.
     pub async fn get_me(&self) -> Result<Me, ApiError> {
+        if self.lacks_clock() {
+            let text = CLOCK_NOT_SET.to_owned();
+            return Err(ApiError::Unreachable { text });
+        }
         let outcome = self.call("getMe", "{}", TIMEOUT).await;
         api::read_me(outcome).map_err(|error| error.scrubbed(&self.0.settings.token))
     }
@@ -79,7 +84,7 @@ impl Telegram {
             return Delivery::Later {
                 after: Some(CLOCK_WAIT),
                 everywhere: true,
-                reason: "clock not set".to_owned(),
+                reason: CLOCK_NOT_SET.to_owned(),
             };
         }
         let mut form = Form::of(message);

@@ -300,6 +300,8 @@ fn nothing_is_sent_over_https_before_the_clock_is_set() {
     let telegram = telegram_at("https", &server, clock);
     let delivery = smol::block_on(telegram.send(&message()));
     assert_eq!(delivery, later(Some(5), true, "clock not set"));
+    let me = smol::block_on(telegram.get_me()).map_err(|error| error.to_string());
+    assert_eq!(me.err().as_deref(), Some("clock not set"));
     let touched = server.accept().map_err(|error| error.kind());
     assert_eq!(touched.err(), Some(std::io::ErrorKind::WouldBlock));
 }
