@@ -27,8 +27,10 @@ enum Ruling {
 impl Monitor {
     /// Decides the doubts that can be decided by now.
     pub(super) fn settle_doubts(&mut self, now: Now) {
-        let mut at = 0;
-        while at < self.sites.len() && self.doubts > 0 {
+        if self.doubts == 0 {
+            return;
+        }
+        for at in 0..self.sites.len() {
             if let Some(doubt) = self.sites[at].doubt.clone() {
                 match self.rule(now, at, &doubt) {
                     Ruling::Wait => {}
@@ -36,7 +38,6 @@ impl Monitor {
                     Ruling::Spared(veil) => self.spare(now, at, veil, doubt.failed),
                 }
             }
-            at += 1;
         }
         self.doubts = self.sites.iter().filter(|w| w.doubt.is_some()).count();
     }
@@ -117,6 +118,9 @@ impl Monitor {
             Untrusted | Redirected => match report.trusted {
                 Some(true) => Ruling::Down,
                 Some(false) => Ruling::Spared(Veil::Offline(Trouble::Portal)),
+                None if self.line.has(Trouble::Portal) => {
+                    Ruling::Spared(Veil::Offline(Trouble::Portal))
+                }
                 None => self.rule_by_witnesses(now, at, since),
             },
             NoRoute if report.ipv6 == Some(false) => Ruling::Spared(Veil::Offline(Trouble::Ipv6)),

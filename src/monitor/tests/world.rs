@@ -2,6 +2,7 @@
 
 use crate::monitor::command::Access;
 use crate::monitor::judge::State;
+use crate::monitor::line::Report;
 use crate::monitor::message::{Delivery, Incoming, Message, Update};
 use crate::monitor::outbox::Outgoing;
 use crate::monitor::outcome::{FailureKind, Outcome};
@@ -15,6 +16,18 @@ pub const CHAT: i64 = 7;
 pub const GROUP: i64 = -100;
 /// 2027-01-15, whatever.
 pub const WALL: i64 = 1_800_000_000;
+
+pub const LINE_UP: Report = Report {
+    up: true,
+    ipv6: None,
+    names: None,
+    trusted: None,
+};
+
+pub const LINE_DOWN: Report = Report {
+    up: false,
+    ..LINE_UP
+};
 
 pub struct World {
     pub monitor: Monitor,
@@ -35,6 +48,10 @@ pub struct World {
     pub deliveries: VecDeque<Delivery>,
     pub attempts: usize,
     pub disk_full: bool,
+    /// What a look at the line says; how many there were.
+    pub line: Report,
+    pub looks: usize,
+    pub beats: usize,
     pub saves: usize,
     pub logs: Vec<String>,
     pub admitted: usize,
@@ -103,6 +120,16 @@ pub fn site(name: &str) -> Site {
     }
 }
 
+/// The same outcome, from an address elsewhere.
+pub fn from(address: &str, mut outcome: Outcome) -> Outcome {
+    outcome.address = Some(address.parse().expect("an address"));
+    outcome
+}
+
+pub fn failed(kind: FailureKind) -> Outcome {
+    Outcome::failed(kind, format!("{kind:?}"))
+}
+
 pub fn settings(access: Access) -> Settings {
     Settings {
         access,
@@ -129,6 +156,17 @@ impl World {
         World::new(names.iter().map(|n| site(n)).collect())
     }
 
+    /// Sites elsewhere, with an uplink to ask.
+    pub fn elsewhere(sites: Vec<Site>) -> World {
+        let mut world = World::new(sites.clone());
+        let settings = Settings {
+            uplink: true,
+            ..settings(access())
+        };
+        world.monitor = Monitor::new(sites, settings, world.now(), 42);
+        world
+    }
+
     pub fn with(sites: Vec<Site>, access: Access) -> World {
         let now = Now {
             uptime: Duration::ZERO,
@@ -147,6 +185,9 @@ impl World {
             deliveries: VecDeque::new(),
             attempts: 0,
             disk_full: false,
+            line: LINE_UP,
+            looks: 0,
+            beats: 0,
             saves: 0,
             logs: Vec::new(),
             admitted: 0,
@@ -327,7 +368,14 @@ impl World {
                 self.admitted -= 1;
                 self.admit()
             }
-            Action::Probe { .. } | Action::Heartbeat => Vec::new(),
+            Action::Probe { .. } => {
+                self.looks += 1;
+                vec![Event::Probed(self.line)]
+            }
+            Action::Heartbeat => {
+                self.beats += 1;
+                Vec::new()
+            }
             Action::Measure { chat, asked } => {
                 let vitals = Box::default();
                 vec![Event::Measured {
