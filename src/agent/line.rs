@@ -6,6 +6,7 @@
 use crate::config::Target;
 use crate::http::{Bundle, Client, Peer, bare_host, handshake};
 use crate::monitor::line::Report;
+use crate::offload::offload;
 use async_io::{Async, Timer};
 use async_lock::Semaphore;
 use futures_lite::{FutureExt, future};
@@ -13,7 +14,8 @@ use rustls::CertificateError;
 use smol::LocalExecutor;
 use std::cell::Cell;
 use std::io::{self, ErrorKind};
-use std::net::{Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
@@ -27,9 +29,28 @@ const ADDRESSES: usize = 2;
 /// Is there a way there? Nothing is sent to it. (Quad9, as the usual targets.)
 const FAR_IPV6: Ipv6Addr = Ipv6Addr::new(0x2620, 0xfe, 0, 0, 0, 0, 0, 9);
 
+/// Threads for look-ups, kept from one look to the next: getaddrinfo can't be cancelled. Not the
+/// client's, which hang in the names of sites whose own name servers are dead: that says nothing of
+/// our line.
+#[derive(Clone)]
+pub(super) struct Resolvers {
+    uplink: Arc<Semaphore>,
+    telegram: Arc<Semaphore>,
+}
+
+impl Resolvers {
+    pub(super) fn new() -> Resolvers {
+        Resolvers {
+            uplink: Arc::new(Semaphore::new(2)),
+            telegram: Arc::new(Semaphore::new(1)),
+        }
+    }
+}
+
 /// What one look is about.
 pub(super) struct Look {
     pub client: Client,
+    pub resolvers: Resolvers,
     pub uplink: Vec<Target>,
     /// Base URL of the Bot API, when the way to it is to be looked at too.
     pub telegram: Option<String>,
@@ -39,7 +60,7 @@ impl Look {
     /// Takes about [`WITHIN`], and longer only when more than two targets hang. Dropping it ends it.
     pub(super) async fn report(&self) -> Report {
         let sockets = Semaphore::new(SOCKETS);
-        let uplink = Uplink::new(&self.client, &sockets);
+        let uplink = Uplink::new(&self.resolvers.uplink, &sockets);
         let ((up, ipv6), (names, trusted)) =
             future::zip(uplink.look(&self.uplink), self.way_to_telegram(&sockets)).await;
         let ipv6 = ipv6.or_else(|| (!has_ipv6_route()).then_some(false));
@@ -64,7 +85,8 @@ impl Look {
         let resolved = Cell::new(false);
         let look = async {
             let (host, port) = (bare_host(&url)?, url.port_or_known_default()?);
-            let addresses = self.client.resolve(&host, port).await.unwrap_or_default();
+            let addresses = resolve(&self.resolvers.telegram, &host, port).await;
+            let addresses = addresses.unwrap_or_default();
             resolved.set(!addresses.is_empty());
             if url.scheme() != "https" {
                 return None;
@@ -120,7 +142,7 @@ fn own_certificate(peer: &Peer) -> Option<bool> {
 
 /// The targets being asked, all at once.
 struct Uplink<'a> {
-    client: &'a Client,
+    resolvers: &'a Arc<Semaphore>,
     sockets: &'a Semaphore,
     ipv4: Family,
     ipv6: Family,
@@ -135,9 +157,9 @@ struct Family {
 }
 
 impl<'a> Uplink<'a> {
-    fn new(client: &'a Client, sockets: &'a Semaphore) -> Uplink<'a> {
+    fn new(resolvers: &'a Arc<Semaphore>, sockets: &'a Semaphore) -> Uplink<'a> {
         Uplink {
-            client,
+            resolvers,
             sockets,
             ipv4: Family::default(),
             ipv6: Family::default(),
@@ -188,7 +210,7 @@ impl<'a> Uplink<'a> {
     }
 
     async fn reach(&self, target: &Target, ended: async_channel::Sender<()>) {
-        let resolve = self.client.resolve(&target.host, target.port);
+        let resolve = resolve(self.resolvers, &target.host, target.port);
         let addresses = resolve.or(late(Err(ErrorKind::TimedOut.into()))).await;
         let addresses = addresses.unwrap_or_default();
         let (ipv4, ipv6): (Vec<_>, Vec<_>) = addresses.into_iter().partition(SocketAddr::is_ipv4);
@@ -226,6 +248,21 @@ impl<'a> Uplink<'a> {
         family.under_way.set(family.under_way.get() - 1);
         let _ = ended.try_send(());
     }
+}
+
+/// Addresses of `host`, a name or an IP address without brackets.
+async fn resolve(threads: &Arc<Semaphore>, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let host = host.to_owned();
+    let guard = threads.acquire_arc().await;
+    offload(move || {
+        // Held by the look-up itself, which goes on when the look is over.
+        let _guard = guard;
+        Ok((host.as_str(), port).to_socket_addrs()?.collect())
+    })
+    .await
 }
 
 async fn late<T>(instead: T) -> T {

@@ -8,7 +8,6 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection};
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
@@ -30,6 +29,7 @@ fn report(uplink: &[SocketAddr]) -> Report {
     };
     let look = Look {
         client: client(),
+        resolvers: Resolvers::new(),
         uplink: uplink.iter().map(target).collect(),
         telegram: None,
     };
@@ -105,6 +105,7 @@ fn only_a_name_elsewhere_is_worth_a_deep_look() {
         assert_eq!(far_name(near), None, "{near}");
         let look = Look {
             client: client(),
+            resolvers: Resolvers::new(),
             uplink: Vec::new(),
             telegram: Some(near.to_owned()),
         };
@@ -166,6 +167,7 @@ fn only_somebody_elses_certificate_is_taken_for_a_portal() {
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
     let look = Look {
         client: client(),
+        resolvers: Resolvers::new(),
         uplink: Vec::new(),
         telegram: None,
     };
@@ -192,4 +194,37 @@ fn only_somebody_elses_certificate_is_taken_for_a_portal() {
     let own = params.self_signed(&key).expect("a certificate");
     let self_signed = serve_once(own.der().clone(), key);
     assert_eq!(trusted(&[self_signed]), Some(false), "self-signed");
+}
+
+#[test]
+fn a_name_as_target_is_resolved() {
+    let (_open, open) = listener("127.0.0.1");
+    let look = Look {
+        client: client(),
+        resolvers: Resolvers::new(),
+        uplink: vec![Target {
+            host: "localhost".to_owned(),
+            port: open.port(),
+        }],
+        telegram: None,
+    };
+    assert!(smol::block_on(look.report()).up);
+}
+
+#[test]
+fn a_look_up_that_hangs_does_not_hold_up_a_target_without_a_name() {
+    let resolvers = Resolvers::new();
+    let _hanging = [(); 2].map(|()| resolvers.uplink.try_acquire_arc());
+    let (_open, open) = listener("127.0.0.1");
+    let target = |host: &str| Target {
+        host: host.to_owned(),
+        port: open.port(),
+    };
+    let look = Look {
+        client: client(),
+        resolvers,
+        uplink: vec![target("localhost"), target("127.0.0.1")],
+        telegram: None,
+    };
+    assert!(smol::block_on(look.report()).up);
 }

@@ -26,6 +26,7 @@ use async_io::Timer;
 use async_lock::{Semaphore, SemaphoreGuardArc};
 use futures_lite::{FutureExt, StreamExt};
 use heartbeat::Heart;
+use line::Resolvers;
 use smol::{LocalExecutor, Task};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -100,6 +101,7 @@ struct Agent {
     state: Option<State>,
     transport: Rc<Transport>,
     heart: Rc<Heart>,
+    resolvers: Resolvers,
     watchdog: Watchdog,
     /// The long poll or the reader of stdin; dropping it ends it.
     listener: Option<Task<()>>,
@@ -173,6 +175,7 @@ impl Agent {
             state,
             transport,
             heart,
+            resolvers: Resolvers::new(),
             watchdog: Watchdog::of_environment(Instant::now()),
             listener: None,
             clock,

@@ -111,6 +111,7 @@ impl Agent {
         let telegram = self.config.telegram.as_ref();
         let look = Look {
             client: self.client.clone(),
+            resolvers: self.resolvers.clone(),
             uplink: self.config.agent.uplink.clone(),
             telegram: telegram
                 .filter(|_| deep && !self.transport.is_console())
