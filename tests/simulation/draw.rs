@@ -165,7 +165,8 @@ fn site(dice: &mut Dice, number: usize, chats: &[i64], features: Features, befor
         for outage in &parent.outages {
             if dice.chance(80) {
                 let from = outage.span.from + dice.between(0, 2000);
-                let to = outage.span.to + dice.between(0, if dice.chance(80) { 1000 } else { 20 * MINUTE });
+                let late = if dice.chance(80) { 1000 } else { 20 * MINUTE };
+                let to = outage.span.to + dice.between(0, late);
                 drawn.push(Outage { span: Span::new(from, to), fault: Fault::Hangs });
             }
         }

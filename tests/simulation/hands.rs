@@ -151,7 +151,8 @@ impl World<'_> {
             self.record.wrong(self.now, "a snapshot in mid-life calls itself the last");
         }
         let image = self.image(&snapshot);
-        let takes = self.dice.scale(5, if self.dice.chance(10) { 2000 } else { 200 });
+        let most = if self.dice.chance(10) { 2000 } else { 200 };
+        let takes = self.dice.scale(5, most);
         self.mine(self.now + takes, Occurrence::Written { image });
     }
 

@@ -98,8 +98,9 @@ fn failed(site: &SitePlan, kind: FailureKind, text: &str, resolved: bool) -> Out
 pub fn probe(plan: &Plan, from: i64, deep: bool, dice: &mut Dice) -> (ProbeRun, Report) {
     let answered = TRIES[..3].iter().map(|after| from + after);
     let answered = answered.into_iter().find(|at| holding(&plan.cuts, *at).is_none());
+    let most = if dice.chance(plan.sluggish) { 1900 } else { 200 };
     let to = match answered {
-        Some(at) => at + dice.scale(20, if dice.chance(plan.sluggish) { 1900 } else { 200 }),
+        Some(at) => at + dice.scale(20, most),
         // Without a route it fails at once.
         None if dice.chance(30) => from + 3020,
         None => from + 5 * SECOND,
