@@ -184,8 +184,8 @@ fn print_record(record: &Record) {
             }
         }
     }
-    for p in record.probes.iter().filter(|p| p.answered.is_none()) {
-        println!("probe {} - {} found no line", clock(p.from), clock(p.to));
+    for p in &record.probes {
+        println!("probe {} - {} line {} names {:?}", clock(p.from), clock(p.to), p.answered.is_some(), p.names);
     }
     for f in &record.fed {
         println!("fed {} update {} age {} s, clock off {} s", clock(f.at), f.which + 1, f.age, f.clock_off);

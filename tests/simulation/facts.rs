@@ -206,6 +206,7 @@ fn changes(plan: &SitePlan, checks: &[CheckRun]) -> Vec<i64> {
     let mut out = Vec::new();
     let mut state = Kind::Fine;
     let (mut run, mut length) = (Kind::Fine, 0);
+    // What answers at all is up again; only then can it be slow.
     for check in checks {
         let kind = match check.why {
             Why::Fine => Kind::Fine,
@@ -215,11 +216,11 @@ fn changes(plan: &SitePlan, checks: &[CheckRun]) -> Vec<i64> {
         };
         length = if kind == run { length + 1 } else { 1 };
         run = kind;
-        let needed = match (state, kind) {
-            (Kind::Out, Kind::Slow) | (_, Kind::Fine) => 1,
-            _ => plan.site.tries,
-        };
-        if kind != state && length >= needed {
+        if state == Kind::Out && kind != Kind::Out {
+            state = Kind::Fine;
+            out.push(check.to);
+        }
+        if kind != state && (kind == Kind::Fine || length >= plan.site.tries) {
             state = kind;
             out.push(check.to);
         }

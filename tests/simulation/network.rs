@@ -112,7 +112,8 @@ pub fn probe(plan: &Plan, from: i64, deep: bool, dice: &mut Dice) -> (ProbeRun, 
         names: (deep && answered.is_some()).then_some(names),
         trusted: (deep && names).then_some(true),
     };
-    (ProbeRun { from, to, answered }, report)
+    let names = report.names;
+    (ProbeRun { from, to, answered, names }, report)
 }
 
 fn holding(spans: &[Span], at: i64) -> Option<Span> {

@@ -5,7 +5,7 @@ use crate::facts::{DOUBT, Facts};
 use crate::model::{Heard, Judgement, may_repeat};
 use crate::plan::*;
 use crate::read::Said;
-use crate::record::{CheckRun, Why, clock};
+use crate::record::{CheckRun, ProbeRun, Why, clock};
 
 /// From a failed check until the alert of it, at most: the line is asked, and what it depends on.
 const DECIDED: i64 = 2 * MINUTE;
@@ -37,7 +37,8 @@ pub fn must_be_so(facts: &Facts, one: &Heard, heard: &[Heard], refused: &[Heard]
             }
         }
         Said::Slow => (!found(facts, site, one.raised.wider(DECIDED, 0), |w| w == Why::Slow)).then(|| "is slow, and it was not".into()),
-        Said::Fast | Said::Steady(false) => up_is_so(facts, site, one.raised),
+        Said::Fast => up_is_so(facts, site, one.raised),
+        Said::Steady(false) => up_is_so(facts, site, one.raised.wider(15 * MINUTE, 0)),
         Said::Flapping(false) => None,
         _ => None,
     };
@@ -83,17 +84,23 @@ fn down_is_so(facts: &Facts, site: usize, raised: Span, verdict: &mut Judgement)
     Some(format!("was down, which was not so; its failures: {reasons:?}"))
 }
 
-/// The cut that made it fail was over when the line was looked at next, and that look found it up.
+/// What made it fail (a cut, or no resolver) was over when somebody looked next, no look had shown
+/// it, and one was taken when it was due: within seconds of the failure.
 fn nobody_could_know(facts: &Facts, check: &CheckRun) -> bool {
-    let Why::Line(cut) = check.why else { return false };
+    let (trouble, names) = match check.why {
+        Why::Line(cut) => (cut, false),
+        Why::Names(lost) => (lost, true),
+        _ => return false,
+    };
     if !facts.plan.uplink {
         return true;
     }
-    let begin = facts.record.probes.partition_point(|p| p.to < cut.from);
-    let mut looks = facts.record.probes[begin..].iter().take_while(|p| p.from < check.to + MINUTE);
-    // Nobody saw the cut, and somebody looked after it.
-    let seen = looks.clone().any(|p| p.answered.is_none() && p.from < cut.to);
-    !seen && looks.any(|p| p.answered.is_some_and(|at| at >= cut.to))
+    let begin = facts.record.probes.partition_point(|p| p.to < trouble.from);
+    let looks = facts.record.probes[begin..].iter();
+    let mut looks = looks.take_while(|p| p.from < check.to + 7 * SECOND).filter(|p| !names || p.names.is_some() || p.answered.is_none());
+    let bad = |p: &ProbeRun| p.answered.is_none() || names && p.names == Some(false);
+    let seen = looks.clone().any(|p| bad(p) && p.from < trouble.to);
+    !seen && looks.any(|p| p.answered.is_some_and(|at| at >= trouble.to) && !bad(p))
 }
 
 fn found(facts: &Facts, site: usize, span: Span, what: impl Fn(Why) -> bool) -> bool {
@@ -123,14 +130,7 @@ fn length_is_so(facts: &Facts, site: usize, one: &Heard, least: i64) -> Option<S
     if facts.clocks_wrong() {
         return None;
     }
-    let around = Span::new(one.raised.from - least, one.raised.to);
     let slack = plan.judged_within() + DOUBT;
-    if !plan.lan {
-        let blind = facts.plan.cuts.iter().filter(|c| c.from > around.from && c.to < around.to);
-        let blind: i64 = blind.map(|c| (c.len() - slack).max(0)).sum();
-        let out: i64 = plan.outages.iter().map(|o| Span::new(o.span.from.max(around.from - blind), o.span.to.min(around.to)).len()).sum();
-        let _ = (blind, out);
-    }
     // The first failure of it.
     let checks = &facts.record.checks[site];
     let end = checks.partition_point(|c| c.to <= one.raised.to);
@@ -220,7 +220,7 @@ pub fn answers(facts: &Facts, verdict: &mut Judgement) {
         let lines = [&plan.cuts, &plan.names_lost, &plan.telegram_out, &plan.ambiguous];
         let reachable = !lines.iter().any(|s| any_in(s, near)) && !throttled && !frozen;
         let alive = record.lives.iter().any(|l| l.span.from < fed.at && l.span.to > soon.to && l.unset_until <= near.from.max(l.span.from));
-        let question = written.text.starts_with('/') && plan.chats.contains(&written.chat);
+        let question = written.text.starts_with('/') && !written.text.starts_with("/frob") && plan.chats.contains(&written.chat);
         let answered = record.arrivals.iter().any(|a| !a.alert && a.chat == written.chat && soon.has(a.at));
         if question && reachable && alive && !answered {
             verdict.faults.push(format!("{}: {} was not answered", clock(fed.at), written.text));
