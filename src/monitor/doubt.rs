@@ -27,8 +27,10 @@ enum Ruling {
 impl Monitor {
     /// Decides the doubts that can be decided by now.
     pub(super) fn settle_doubts(&mut self, now: Now) {
-        let mut at = 0;
-        while at < self.sites.len() && self.doubts > 0 {
+        if self.doubts == 0 {
+            return;
+        }
+        for at in 0..self.sites.len() {
             if let Some(doubt) = self.sites[at].doubt.clone() {
                 match self.rule(now, at, &doubt) {
                     Ruling::Wait => {}
@@ -36,7 +38,6 @@ impl Monitor {
                     Ruling::Spared(veil) => self.spare(now, at, veil, doubt.failed),
                 }
             }
-            at += 1;
         }
         self.doubts = self.sites.iter().filter(|w| w.doubt.is_some()).count();
     }

@@ -30,6 +30,7 @@ mod reach;
 pub mod reply;
 mod saving;
 pub mod schedule;
+mod sending;
 pub mod site;
 pub mod snapshot;
 pub mod stats;
