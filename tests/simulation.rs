@@ -61,8 +61,10 @@ fn runs(seeds: &[u64]) -> (Vec<(u64, String)>, String) {
     let (next, begun) = (AtomicUsize::new(0), Instant::now());
     let (told, undecidable, events) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicU64::new(0));
     let failed = Mutex::new(Vec::new());
+    let stop = number("SITEMON_SIM_STOP").is_some();
     let work = || {
-        while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while (!stop || failed.lock().is_ok_and(|f: std::sync::MutexGuard<Vec<(u64, String)>>| f.is_empty()))
+            && let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
             let judged = std::panic::catch_unwind(|| run(seed));
             let first = match judged {
                 Ok((_, record, judgement)) => {

@@ -3,7 +3,7 @@
 
 use crate::dice::{Span, any_in, joined, without};
 use crate::plan::*;
-use crate::record::{CheckRun, Record, Why};
+use crate::record::{CheckRun, ProbeRun, Record, Why};
 
 /// Time after which what was found is surely on disk.
 const WRITTEN: i64 = 10 * SECOND;
@@ -34,7 +34,7 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
         muted: vec![Vec::new(); count],
     };
     for site in 0..count {
-        facts.changes[site] = changes(&plan.sites[site], &record.checks[site]);
+        facts.changes[site] = changes(&plan.sites[site], &record.checks[site], |c| facts.nobody_could_know(c));
         let mut spans = facts.unwatched(site);
         let (silent, sure) = facts.mutes(site);
         facts.muted[site] = sure;
@@ -60,6 +60,25 @@ impl Facts<'_> {
     /// The clocks of this run cannot be trusted.
     pub fn clocks_wrong(&self) -> bool {
         !self.plan.jumps.is_empty() || self.plan.ends.iter().any(|e| e.unset.is_some())
+    }
+
+    /// What made it fail (a cut, or no resolver) was over when somebody looked next, no look had shown
+    /// it, and one was taken when it was due: within seconds of the failure.
+    pub fn nobody_could_know(&self, check: &CheckRun) -> bool {
+        let (trouble, names) = match check.why {
+            Why::Line(cut) => (cut, false),
+            Why::Names(lost) => (lost, true),
+            _ => return false,
+        };
+        if !self.plan.uplink {
+            return true;
+        }
+        let begin = self.record.probes.partition_point(|p| p.to < trouble.from);
+        let looks = self.record.probes[begin..].iter();
+        let mut looks = looks.take_while(|p| p.from < check.to + 7 * SECOND).filter(|p| !names || p.names.is_some() || p.answered.is_none());
+        let bad = |p: &ProbeRun| p.answered.is_none() || names && p.names == Some(false);
+        let seen = looks.clone().any(|p| bad(p) && p.from < trouble.to);
+        !seen && looks.any(|p| p.answered.is_some_and(|at| at >= trouble.to) && !bad(p))
     }
 
     /// Time in `span` that the monotonic clock did not see.
@@ -161,7 +180,8 @@ impl Facts<'_> {
             let last = if self.clocks_wrong() { self.plan.end } else { to + slack };
             maybe.push(Span::new(fed.at, last));
             if self.sure(fed.which, fed.at) {
-                let ends = self.record.lives.iter().map(|l| l.span.to);
+                let kept = |end: i64| !self.clocks_wrong() && fed.durable.is_some_and(|at| at < end);
+                let ends = self.record.lives.iter().map(|l| l.span.to).filter(|end| !kept(*end));
                 let unmutes = self.record.fed.iter().filter(|f| self.plan.written[f.which].text.starts_with("/unmute"));
                 let ends = ends.chain(unmutes.map(|f| f.at)).filter(|e| *e >= fed.at);
                 surely.push(Span::new(fed.at + SECOND, ends.min().unwrap_or(to).min(to)));
@@ -196,7 +216,7 @@ impl Facts<'_> {
 
 /// When the site's state may have changed, by what its checks found: as many of a kind in a row as
 /// the configuration asks for. What failed for reasons of our own is passed over.
-fn changes(plan: &SitePlan, checks: &[CheckRun]) -> Vec<i64> {
+fn changes(plan: &SitePlan, checks: &[CheckRun], blamed: impl Fn(&CheckRun) -> bool) -> Vec<i64> {
     #[derive(Clone, Copy, PartialEq)]
     enum Kind {
         Fine,
@@ -212,6 +232,7 @@ fn changes(plan: &SitePlan, checks: &[CheckRun]) -> Vec<i64> {
             Why::Fine => Kind::Fine,
             Why::Slow => Kind::Slow,
             Why::Site => Kind::Out,
+            _ if blamed(check) => Kind::Out,
             Why::Line(_) | Why::Names(_) | Why::Frozen => continue,
         };
         length = if kind == run { length + 1 } else { 1 };

@@ -14,6 +14,8 @@ use sitemon::monitor::site::Site;
 use sitemon::monitor::snapshot::Snapshot;
 use std::time::Duration;
 
+/// A look at the line is shared by all who ask within this.
+const LOOKS_APART: i64 = 5 * SECOND;
 /// Alerts waiting at most.
 const MAX_ALERTS: usize = 1000;
 
@@ -52,6 +54,10 @@ impl World<'_> {
         if std::mem::replace(&mut self.probing, true) {
             self.record.wrong(self.now, "two looks at the line at once");
         }
+        let since = self.now - std::mem::replace(&mut self.looked, self.now);
+        if since < LOOKS_APART && self.plan.frozen.is_empty() {
+            self.record.wrong(self.now, format!("a look at the line {since} ms after the last: one was to be shared"));
+        }
         if !self.plan.uplink {
             self.record.wrong(self.now, "a look at the line without targets");
         }
@@ -84,6 +90,9 @@ impl World<'_> {
         let (chat, edit) = (message.chat, message.edit);
         if !self.plan.chats.contains(&chat) {
             self.record.wrong(self.now, format!("a message for chat {chat}"));
+        }
+        if self.hushed.get(&chat).is_some_and(|until| *until > self.now) && self.plan.frozen.is_empty() {
+            self.record.wrong(self.now, format!("a message for chat {chat}, and Telegram had said to wait"));
         }
         if message.html.encode_utf16().count() > 4096 {
             self.record.wrong(self.now, "a message too long for Telegram");

@@ -101,8 +101,10 @@ fn refusals(facts: &Facts) -> Vec<Heard> {
 fn raised(facts: &Facts, at: i64, ago: Option<Lasting>) -> Span {
     let ago = ago.unwrap_or(Lasting { least: 0, most: 91 * SECOND });
     let span = Span::new(at - ago.most - 1500, at - ago.least + 1500);
-    let restarted = facts.record.lives.iter().any(|l| span.has(l.span.from));
-    if facts.clocks_wrong() && (restarted || ago.least > 0) {
+    // What an earlier life remembered is dated by the wall clock.
+    let jumps: i64 = facts.plan.jumps.iter().map(|(_, by)| by.abs() * SECOND).sum();
+    let born = facts.record.lives.iter().map(|l| l.span.from).rfind(|from| *from <= at);
+    if facts.clocks_wrong() && born.is_some_and(|born| born > 0 && span.from - jumps <= born) {
         return Span::new(0, at);
     }
     span.wider(facts.slept(Span::new(span.from, at)), 0)
@@ -172,8 +174,8 @@ fn must_be_told(facts: &Facts, site: usize, chat: i64, cluster: &Cluster, heard:
     }
     verdict.told += 1;
     // What was told to be down must be told to be up.
-    let open = told.iter().filter(|h| h.line.incident.is_some());
-    let Some(number) = open.max_by_key(|h| h.at).and_then(|h| h.line.incident) else { return };
+    let numbers: Vec<u32> = told.iter().filter_map(|h| h.line.incident).collect();
+    let Some(number) = numbers.first() else { return };
     let next = plan.outages.iter().map(|o| o.span.from).filter(|at| *at >= cluster.span.to).min();
     let after = Span::new(cluster.span.to, next.unwrap_or(facts.plan.end));
     let whole = Span::new(cluster.span.from, after.from + plan.back_within() + DOUBT + above(facts, site));
@@ -182,7 +184,7 @@ fn must_be_told(facts: &Facts, site: usize, chat: i64, cluster: &Cluster, heard:
     if slow || calm.first().is_none_or(|c| *c != Span::new(after.from, whole.to)) {
         return;
     }
-    let up = |h: &Heard| h.about(plan.name(), chat) && h.line.incident == Some(number)
+    let up = |h: &Heard| h.about(plan.name(), chat) && h.line.incident.is_some_and(|n| numbers.contains(&n))
         && matches!(h.line.said, Said::Up(_) | Said::WasDown(_));
     let flapped = facts.changes[site].windows(5).any(|w| w[4] - w[0] < 2 * HOUR && Span::new(w[0], w[4]).wider(0, HOUR).meets(whole));
     if !heard.iter().chain(refused).any(up) && !flapped {

@@ -5,7 +5,7 @@ use crate::facts::{DOUBT, Facts};
 use crate::model::{Heard, Judgement, may_repeat};
 use crate::plan::*;
 use crate::read::Said;
-use crate::record::{CheckRun, ProbeRun, Why, clock};
+use crate::record::{Why, clock};
 
 /// From a failed check until the alert of it, at most: the line is asked, and what it depends on.
 const DECIDED: i64 = 2 * MINUTE;
@@ -73,7 +73,7 @@ fn down_is_so(facts: &Facts, site: usize, raised: Span, verdict: &mut Judgement)
         if run.iter().any(|c| c.why == Why::Site) {
             return None;
         }
-        undecidable |= run.iter().all(|c| nobody_could_know(facts, c));
+        undecidable |= run.iter().all(|c| facts.nobody_could_know(c));
         reasons.extend(run.iter().map(|c| c.why));
     }
     if undecidable {
@@ -82,25 +82,6 @@ fn down_is_so(facts: &Facts, site: usize, raised: Span, verdict: &mut Judgement)
     }
     reasons.dedup();
     Some(format!("was down, which was not so; its failures: {reasons:?}"))
-}
-
-/// What made it fail (a cut, or no resolver) was over when somebody looked next, no look had shown
-/// it, and one was taken when it was due: within seconds of the failure.
-fn nobody_could_know(facts: &Facts, check: &CheckRun) -> bool {
-    let (trouble, names) = match check.why {
-        Why::Line(cut) => (cut, false),
-        Why::Names(lost) => (lost, true),
-        _ => return false,
-    };
-    if !facts.plan.uplink {
-        return true;
-    }
-    let begin = facts.record.probes.partition_point(|p| p.to < trouble.from);
-    let looks = facts.record.probes[begin..].iter();
-    let mut looks = looks.take_while(|p| p.from < check.to + 7 * SECOND).filter(|p| !names || p.names.is_some() || p.answered.is_none());
-    let bad = |p: &ProbeRun| p.answered.is_none() || names && p.names == Some(false);
-    let seen = looks.clone().any(|p| bad(p) && p.from < trouble.to);
-    !seen && looks.any(|p| p.answered.is_some_and(|at| at >= trouble.to) && !bad(p))
 }
 
 fn found(facts: &Facts, site: usize, span: Span, what: impl Fn(Why) -> bool) -> bool {

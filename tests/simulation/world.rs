@@ -69,6 +69,10 @@ pub struct World<'p> {
     pub saving: bool,
     pub running: Vec<bool>,
     pub probing: bool,
+    /// When the last look at the line began.
+    pub looked: i64,
+    /// Told to leave a chat alone until then.
+    pub hushed: BTreeMap<i64, i64>,
     pub under_way: usize,
     pub confirmed: i64,
     pub next_message: i64,
@@ -98,6 +102,8 @@ pub fn live(plan: &Plan) -> Record {
         saving: false,
         running: vec![false; plan.sites.len()],
         probing: false,
+        looked: -HOUR,
+        hushed: BTreeMap::new(),
         under_way: 0,
         confirmed: 0,
         next_message: 100,
@@ -204,6 +210,12 @@ impl World<'_> {
                 self.record.attempts[attempt].refused = matches!(delivery, Delivery::Refused { .. });
                 if matches!(delivery, Delivery::Sent { .. }) {
                     self.record.attempts[attempt].confirmed = Some(self.now);
+                }
+                if let Delivery::Later { after: Some(after), everywhere, .. } = &delivery {
+                    let until = self.now + millis(*after);
+                    let chat = self.record.attempts[attempt].chat;
+                    let chats = self.plan.chats.iter().filter(|c| *everywhere || **c == chat);
+                    self.hushed.extend(chats.map(|c| (*c, until)));
                 }
                 self.feed(Event::Delivered { id, delivery });
             }
@@ -330,6 +342,7 @@ impl World<'_> {
         }
         (self.saving, self.probing, self.stopping, self.under_way) = (false, false, false, 0);
         self.running.fill(false);
+        (self.looked, self.hushed) = (-HOUR, BTreeMap::new());
         (self.permits, self.admission) = (2, VecDeque::new());
         let now = self.clocks();
         let seed = self.plan.seed.wrapping_add(u64::from(self.life));
@@ -385,8 +398,10 @@ impl World<'_> {
     fn stop(&mut self) {
         let now = self.clocks();
         let Some(monitor) = &self.monitor else { return };
-        let mut snapshot = monitor.snapshot(now);
-        snapshot.clean = true;
+        let snapshot = monitor.last_snapshot(now);
+        if !snapshot.clean {
+            self.record.wrong(self.now, "the last snapshot does not say so");
+        }
         let image = self.image(&snapshot);
         if any_at(&self.plan.disk_full, self.now) {
             self.record.failed_writes.push(self.now);
