@@ -132,6 +132,10 @@ impl Incidents {
         self.list.iter()
     }
 
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Incident> {
+        self.list.iter_mut()
+    }
+
     pub fn iter_open(&self) -> impl Iterator<Item = &Incident> {
         let open = self.list.iter().filter(|i| i.end.is_none());
         open.take(self.open)

@@ -229,6 +229,13 @@ impl Outbox {
         self.alerts.iter()
     }
 
+    /// The past was elsewhere than was thought.
+    pub fn redate(&mut self, redate: impl Fn(&mut Moment)) {
+        self.alerts
+            .iter_mut()
+            .for_each(|alert| redate(&mut alert.at));
+    }
+
     /// Messages that were handed out and have not been reported on.
     pub fn under_way(&self) -> usize {
         self.flights.len()

@@ -17,7 +17,8 @@ impl Outbox {
         unsettled: Unsettled,
         message_of: &dyn Fn(u32, i64) -> Option<i64>,
     ) -> Option<Outgoing> {
-        if self.everywhere.holds(now.moment()) {
+        let nothing = self.alerts.is_empty() && self.replies.is_empty();
+        if nothing || self.everywhere.holds(now.moment()) {
             return None;
         }
         self.next_reply(now)
