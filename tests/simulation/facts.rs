@@ -81,6 +81,18 @@ impl Facts<'_> {
         !seen && looks.any(|p| p.answered.is_some_and(|at| at >= trouble.to) && !bad(p))
     }
 
+    /// When something was, that was said at `at` to have been in `span`: what an earlier life
+    /// remembered is dated by the wall clock, and that may have been wrong.
+    pub fn dated(&self, span: Span, at: i64) -> Span {
+        let jumps: i64 = self.plan.jumps.iter().map(|(_, by)| by.abs() * SECOND).sum();
+        let lives = self.record.lives.iter().map(|l| l.span.from);
+        let born = lives.filter(|from| *from <= at).max().unwrap_or(0);
+        if self.clocks_wrong() && born > 0 && span.from - jumps <= born {
+            return Span::new(0, span.to);
+        }
+        span
+    }
+
     /// Time in `span` that the monotonic clock did not see.
     pub fn slept(&self, span: Span) -> i64 {
         let asleep = self.plan.frozen.iter().filter(|f| f.suspended && f.span.meets(span));

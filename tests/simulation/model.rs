@@ -101,13 +101,7 @@ fn refusals(facts: &Facts) -> Vec<Heard> {
 fn raised(facts: &Facts, at: i64, ago: Option<Lasting>) -> Span {
     let ago = ago.unwrap_or(Lasting { least: 0, most: 91 * SECOND });
     let span = Span::new(at - ago.most - 1500, at - ago.least + 1500);
-    // What an earlier life remembered is dated by the wall clock.
-    let jumps: i64 = facts.plan.jumps.iter().map(|(_, by)| by.abs() * SECOND).sum();
-    let born = facts.record.lives.iter().map(|l| l.span.from).rfind(|from| *from <= at);
-    if facts.clocks_wrong() && born.is_some_and(|born| born > 0 && span.from - jumps <= born) {
-        return Span::new(0, at);
-    }
-    span.wider(facts.slept(Span::new(span.from, at)), 0)
+    facts.dated(span, at).wider(facts.slept(Span::new(span.from, at)), 0)
 }
 
 /// One outage to an observer: real ones that no good check told apart.
@@ -157,7 +151,7 @@ fn must_be_told(facts: &Facts, site: usize, chat: i64, cluster: &Cluster, heard:
         let away = matches!(&h.line.said, Said::Away(names) if names.iter().any(|n| n == plan.name()));
         let about = h.about(plan.name(), chat) && h.line.said.down() || away && h.chat == chat;
         let raised = match h.line.said {
-            Said::WasDown(lasted) => h.raised.wider(lasted.most, 0),
+            Said::WasDown(lasted) => facts.dated(h.raised.wider(lasted.most, 0), h.at),
             _ => h.raised,
         };
         about && raised.meets(when)

@@ -23,6 +23,7 @@ pub fn must_be_so(facts: &Facts, one: &Heard, heard: &[Heard], refused: &[Heard]
         Said::Down | Said::Flapping(true) => down_is_so(facts, site, one.raised, verdict),
         Said::WasDown(lasted) => {
             let raised = Span::new(one.raised.from - lasted.most, one.raised.to);
+            let raised = facts.dated(raised, one.at);
             down_is_so(facts, site, raised, verdict).or(up_is_so(facts, site, one.raised)).or(length_is_so(facts, site, one, lasted.least))
         }
         Said::StillDown | Said::Steady(true) => still_is_so(facts, site, one.raised),
