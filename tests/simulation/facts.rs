@@ -18,6 +18,8 @@ pub struct Facts<'a> {
     pub record: &'a Record,
     /// By site: when it cannot be expected to be judged and told.
     pub troubled: Vec<Vec<Span>>,
+    /// By site: when what it depends on may have been down, so that it was not judged.
+    pub shaded: Vec<Vec<Span>>,
     /// By site: when its state may have changed.
     pub changes: Vec<Vec<i64>>,
     /// By site: when it was muted beyond doubt.
@@ -30,10 +32,12 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
         plan,
         record,
         troubled: vec![Vec::new(); count],
+        shaded: vec![Vec::new(); count],
         changes: vec![Vec::new(); count],
         muted: vec![Vec::new(); count],
     };
     for site in 0..count {
+        facts.shaded[site] = facts.shade(site);
         facts.changes[site] = changes(&plan.sites[site], &record.checks[site], |c| facts.nobody_could_know(c));
         let mut spans = facts.unwatched(site);
         let (silent, sure) = facts.mutes(site);
@@ -123,15 +127,21 @@ impl Facts<'_> {
         }
         spans.extend(self.paused(site));
         spans.extend(self.forgettable());
-        let mut parent = watched.site.after.as_deref().and_then(|p| self.index(p));
+        spans.extend(&self.shaded[site]);
+        spans
+    }
+
+    fn shade(&self, site: usize) -> Vec<Span> {
+        let mut spans = Vec::new();
+        let mut parent = self.plan.sites[site].site.after.as_deref().and_then(|p| self.index(p));
         let mut after = SECOND;
         while let Some(index) = parent {
-            let above = &plan.sites[index];
+            let above = &self.plan.sites[index];
             after += above.back_within() + DOUBT;
             spans.extend(above.outages.iter().map(|o| o.span.wider(0, after)));
             parent = above.site.after.as_deref().and_then(|p| self.index(p));
         }
-        spans
+        joined(spans, 0)
     }
 
     /// A full disk and then a power cut: what was found in between may be lost.

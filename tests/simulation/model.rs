@@ -2,7 +2,7 @@
 //! nothing told that was not so. Written from the specification; it knows the plan and the record
 //! of what happened, and nothing of the code under test.
 
-use crate::dice::Span;
+use crate::dice::{Span, any_at};
 use crate::facts::{DOUBT, Facts, gather};
 use crate::plan::*;
 use crate::read::{Lasting, Line, Said, lines};
@@ -131,7 +131,7 @@ fn seen_up(facts: &Facts, site: usize, gap: Span) -> bool {
     let begin = checks.partition_point(|c| c.to < gap.from);
     let mut run = 0;
     for check in checks[begin..].iter().take_while(|c| c.from < gap.to) {
-        run = if check.why.failed() { 0 } else { run + 1 };
+        run = if check.why.failed() || any_at(&facts.shaded[site], check.to) { 0 } else { run + 1 };
         let kept = Span::new(check.to, check.to + 10 * SECOND);
         let lost = facts.record.lives.iter().any(|l| kept.has(l.span.to));
         if run >= facts.plan.sites[site].site.recover && !lost {

@@ -119,6 +119,9 @@ fn length_is_so(facts: &Facts, site: usize, one: &Heard, least: i64) -> Option<S
     let last_out = checks[..end].iter().rposition(|c| c.why == Why::Site)?;
     let first = checks[..last_out].iter().rposition(|c| !c.why.failed()).map_or(0, |i| i + 1);
     let longest = one.raised.to - checks[first].from;
+    if any_in(&facts.shaded[site], Span::new(checks[first].from, one.raised.to)) {
+        return None;
+    }
     let blind = facts.plan.cuts.iter().filter(|c| !plan.lan && facts.plan.uplink && c.from >= checks[first].from && c.to <= one.raised.to);
     let blind: i64 = blind.map(|c| (c.len() - slack).max(0)).sum();
     let asleep = facts.plan.frozen.iter().filter(|f| f.suspended && f.span.from >= checks[first].from && f.span.to <= one.raised.to);
