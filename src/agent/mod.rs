@@ -4,23 +4,29 @@
 //! One thread runs it all: this loop, a worker for each check permit, two senders and the long
 //! poll are tasks of an executor that ends with it.
 
+mod heartbeat;
+mod line;
 mod reload;
 mod tasks;
 mod transport;
+mod watchdog;
 
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{Client, Limits};
 use crate::monitor::outbox::Outgoing;
 use crate::monitor::site::Site;
-use crate::monitor::time::{Moment, Now};
+use crate::monitor::time::Moment;
 use crate::monitor::{Action, Event, Level, Monitor};
 use crate::offload::offload;
-use crate::state::{self, OpenError, State};
+use crate::state::{self, OpenError, State, Writer, Written};
 use crate::vitals::{self, AnswerTimes};
 use async_channel::{Receiver, Sender};
 use async_io::Timer;
 use async_lock::{Semaphore, SemaphoreGuardArc};
 use futures_lite::{FutureExt, StreamExt};
+use heartbeat::Heart;
+use line::Resolvers;
 use smol::{LocalExecutor, Task};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -30,6 +36,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub use transport::Terminal;
 use transport::Transport;
+use watchdog::Watchdog;
 
 /// Running checks get this long to end at shutdown; the whole of it stays under 5 s.
 const GRACE: Duration = Duration::from_millis(4500);
@@ -42,6 +49,7 @@ pub struct Options {
     /// Telegram is the chat, if it is configured; else the terminal is.
     pub use_telegram: bool,
     pub terminal: Terminal,
+    pub clock: Clock,
 }
 
 /// Why the agent could not start: a sentence for the user.
@@ -63,7 +71,7 @@ enum Input {
         asked: Duration,
         at: Instant,
     },
-    Saved(Result<u64, String>),
+    Saved(Result<Written, String>),
     Reload,
     Stop,
 }
@@ -90,11 +98,15 @@ struct Agent {
     client: Client,
     config: Config,
     config_path: PathBuf,
-    state: Option<State>,
+    /// `None`: the state directory cannot be used.
+    writer: Option<Writer>,
     transport: Rc<Transport>,
+    heart: Rc<Heart>,
+    resolvers: Resolvers,
+    watchdog: Watchdog,
     /// The long poll or the reader of stdin; dropping it ends it.
     listener: Option<Task<()>>,
-    started: Instant,
+    clock: Clock,
     input: Receiver<Input>,
     report: Sender<Input>,
     healthy: Sender<Order>,
@@ -107,7 +119,8 @@ struct Agent {
     /// Checks that a worker has begun and not ended.
     active: Rc<Cell<usize>>,
     answer_times: AnswerTimes,
-    bytes_written: u64,
+    /// Blocks of flash written.
+    blocks_written: u64,
 }
 
 impl Agent {
@@ -117,8 +130,8 @@ impl Agent {
             config_path,
             use_telegram,
             terminal,
+            clock,
         } = options;
-        let started = Instant::now();
         let client = Client::new(&Limits {
             max_connections: config.agent.max_connections,
             idle_connections: config.agent.idle_connections,
@@ -132,8 +145,10 @@ impl Agent {
             Err(OpenError::InUse(text)) => return Err(StartError(text)),
             Err(OpenError::Unusable(text)) => (None, Some(text)),
         };
-        let now = now(started);
-        let transport = Rc::new(Transport::new(&client, &config, use_telegram, terminal));
+        let now = clock.now();
+        let transport = Transport::new(&client, &clock, &config, use_telegram, terminal);
+        let transport = Rc::new(transport);
+        let heart = Rc::new(Heart::new(client.clone(), clock.clone()));
         let mut monitor = Monitor::new(
             config.sites.clone(),
             transport.settings(&config),
@@ -141,13 +156,14 @@ impl Agent {
             seed(),
         );
         let mut notices: Vec<String> = Vec::new();
-        if let Some(state) = &state {
+        let writer = state.map(|state| {
             let loaded = state.load();
             if let Some(snapshot) = &loaded.snapshot {
                 monitor.restore(snapshot, now);
             }
             notices.extend(loaded.damage);
-        }
+            loaded.writer
+        });
         let (report, input) = async_channel::bounded(256);
         let (healthy, healthy_orders) = async_channel::unbounded();
         let (hanging, hanging_orders) = async_channel::unbounded();
@@ -159,10 +175,13 @@ impl Agent {
             client,
             config,
             config_path,
-            state,
+            writer,
             transport,
+            heart,
+            resolvers: Resolvers::new(),
+            watchdog: Watchdog::of_environment(Instant::now()),
             listener: None,
-            started,
+            clock,
             input,
             report,
             healthy,
@@ -172,7 +191,7 @@ impl Agent {
             command_permits: HashMap::new(),
             active: Rc::new(Cell::new(0)),
             answer_times: AnswerTimes::default(),
-            bytes_written: 0,
+            blocks_written: 0,
             executor,
         };
         agent.spawn_workers(&healthy_orders, &hanging_orders);
@@ -191,6 +210,7 @@ impl Agent {
             agent.config.sites.len(),
             agent.transport.name()
         );
+        agent.watchdog.ready();
         Ok(agent)
     }
 
@@ -199,11 +219,14 @@ impl Agent {
         let mut stop_at: Option<Instant> = None;
         self.feed(Event::Due);
         loop {
-            let due = self
-                .monitor
-                .next_wakeup(now(self.started))
-                .map(|m| self.instant(m));
-            let wake = [due, stop_at].into_iter().flatten().min();
+            let now = self.clock.now();
+            self.watchdog
+                .look(Instant::now(), || self.monitor.healthy(now));
+            let due = self.monitor.next_wakeup(now).map(|m| self.instant(m));
+            let wake = [due, stop_at, self.watchdog.due()]
+                .into_iter()
+                .flatten()
+                .min();
             match wake {
                 Some(at) => timer.set_at(at),
                 None => timer = Timer::never(),
@@ -218,6 +241,7 @@ impl Agent {
                 Some(Input::Stop) if stop_at.is_some() => break,
                 Some(Input::Stop) => {
                     log::info!("stopping");
+                    self.watchdog.stopping();
                     self.monitor.stop();
                     self.healthy.close();
                     self.hanging.close();
@@ -244,11 +268,11 @@ impl Agent {
                 self.feed(Event::Admitted { job });
             }
             Input::Answering { asked, at } => {
-                let begun = at.saturating_duration_since(self.started);
+                let begun = self.clock.at(at).uptime;
                 self.answer_times.add(begun.saturating_sub(asked));
             }
-            Input::Saved(Ok(bytes)) => {
-                self.bytes_written += bytes;
+            Input::Saved(Ok(written)) => {
+                self.blocks_written += written.blocks;
                 self.feed(Event::Saved);
             }
             Input::Saved(Err(reason)) => self.feed(Event::SaveFailed { reason }),
@@ -263,9 +287,8 @@ impl Agent {
 
     /// Feeds one event and does everything that comes of it.
     fn feed_at(&mut self, at: Instant, event: Event) {
-        let mut now = now(self.started);
         // A command's time is that of its arrival, not of our getting round to it.
-        now.uptime = at.saturating_duration_since(self.started);
+        let now = self.clock.at(at);
         for action in self.monitor.handle(now, event) {
             self.perform(action);
         }
@@ -299,13 +322,14 @@ impl Agent {
             Action::Dismiss { job } => {
                 self.command_permits.remove(&job);
             }
-            Action::Probe { .. } | Action::Heartbeat => {}
+            Action::Probe { deep } => self.look_at_line(deep),
+            Action::Heartbeat => self.beat(),
             Action::Measure { chat, asked } => {
                 let mut vitals = vitals::read();
-                vitals.uptime = self.started.elapsed();
+                vitals.uptime = self.clock.now().uptime;
                 vitals.max_connections = self.config.agent.max_connections;
                 vitals.answers = self.answer_times.percentiles();
-                vitals.bytes_written = self.bytes_written;
+                vitals.bytes_written = self.blocks_written * state::BLOCK;
                 self.feed(Event::Measured {
                     chat,
                     asked,
@@ -318,10 +342,10 @@ impl Agent {
         }
     }
 
-    /// Writes the snapshot off the loop: fsync may take seconds on flash. The monitor asks for one
+    /// Saves off the loop: fsync may take seconds on flash. The monitor asks for one
     /// write at a time.
     fn save(&mut self) {
-        let Some(state) = &self.state else {
+        let Some(writer) = self.writer.clone() else {
             let reason = "there is no state directory".to_owned();
             let report = self.report.clone();
             self.executor
@@ -331,12 +355,11 @@ impl Agent {
                 .detach();
             return;
         };
-        let snapshot = self.monitor.snapshot(now(self.started));
-        let dir = state.dir().to_owned();
+        let snapshot = self.monitor.snapshot(self.clock.now());
         let report = self.report.clone();
         self.executor
             .spawn(async move {
-                let result = offload(move || state::write(&dir, &snapshot)).await;
+                let result = offload(move || writer.save(snapshot)).await;
                 let result = result.map_err(|e| state::reason(&e));
                 let _ = report.send(Input::Saved(result)).await;
             })
@@ -344,9 +367,9 @@ impl Agent {
     }
 
     fn save_last(&mut self) {
-        if let Some(state) = &self.state {
-            let snapshot = self.monitor.last_snapshot(now(self.started));
-            if let Err(e) = state::write(state.dir(), &snapshot) {
+        if let Some(writer) = &self.writer {
+            let snapshot = self.monitor.last_snapshot(self.clock.now());
+            if let Err(e) = writer.close(snapshot) {
                 log::warn!("the state could not be written: {}", state::reason(&e));
             }
         }
@@ -364,23 +387,9 @@ impl Agent {
     }
 
     fn instant(&self, moment: Moment) -> Instant {
-        self.started + Duration::from_millis(u64::try_from(moment.0).unwrap_or(0))
+        let uptime = Duration::from_millis(u64::try_from(moment.0).unwrap_or(0));
+        self.clock.instant(uptime)
     }
-}
-
-/// Both clocks.
-fn now(started: Instant) -> Now {
-    Now {
-        uptime: started.elapsed(),
-        wall: wall(),
-        zone: 0,
-    }
-}
-
-/// Unix seconds.
-fn wall() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// Jitter need not be secret, only different from one agent to the next.

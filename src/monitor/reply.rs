@@ -198,10 +198,10 @@ pub(super) fn history(watched: &Watched, now: Now) -> String {
             .as_deref()
             .map(|c| format!(" · {}", escape(c)))
             .unwrap_or_default();
-        let mark = match (&checked.cause, checked.state) {
+        let mark = match (&checked.cause, checked.failed) {
             (None, _) => "✅",
-            (Some(_), State::Up | State::Degraded) if checked.took.is_some() => "🟡",
-            _ => "❌",
+            (Some(_), false) => "🟡",
+            (Some(_), true) => "❌",
         };
         lines.push(format!(
             "{mark} {} ago · {} · {took}{cause}",

@@ -332,3 +332,15 @@ fn a_resolver_that_comes_back_before_the_last_try_blames_nobody() {
     world.pass(90);
     assert_eq!(world.heard(), Vec::<String>::new());
 }
+
+#[test]
+fn targets_that_never_answer_while_sites_do_are_told_once() {
+    let mut world = world_of(&["blog", "shop"]);
+    world.line = LINE_DOWN;
+    world.fate("shop", from(THERE, bad()));
+    world.pass(1800);
+    let heard = world.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].contains("is `uplink` in sitemon.conf right"));
+    assert_eq!(world.state("blog"), State::Offline);
+}
