@@ -38,7 +38,9 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
     };
     for site in 0..count {
         facts.shaded[site] = facts.shade(site);
-        facts.changes[site] = changes(&plan.sites[site], &record.checks[site], |c| facts.nobody_could_know(c));
+        facts.changes[site] = changes(&plan.sites[site], &record.checks[site], |c| {
+            facts.nobody_could_know(c)
+        });
         let mut spans = facts.unwatched(site);
         let (silent, sure) = facts.mutes(site);
         facts.muted[site] = sure;
@@ -79,7 +81,9 @@ impl Facts<'_> {
         }
         let begin = self.record.probes.partition_point(|p| p.to < trouble.from);
         let looks = self.record.probes[begin..].iter();
-        let mut looks = looks.take_while(|p| p.from < check.to + 7 * SECOND).filter(|p| !names || p.names.is_some() || p.answered.is_none());
+        let mut looks = looks
+            .take_while(|p| p.from < check.to + 7 * SECOND)
+            .filter(|p| !names || p.names.is_some() || p.answered.is_none());
         let bad = |p: &ProbeRun| p.answered.is_none() || names && p.names == Some(false);
         let seen = looks.clone().any(|p| bad(p) && p.from < trouble.to);
         !seen && looks.any(|p| p.answered.is_some_and(|at| at >= trouble.to) && !bad(p))
@@ -88,7 +92,12 @@ impl Facts<'_> {
     /// When something was, that was said at `at` to have been in `span`: what an earlier life
     /// remembered is dated by the wall clock, and that may have been wrong.
     pub fn dated(&self, span: Span, at: i64) -> Span {
-        let jumps: i64 = self.plan.jumps.iter().map(|(_, by)| by.abs() * SECOND).sum();
+        let jumps: i64 = self
+            .plan
+            .jumps
+            .iter()
+            .map(|(_, by)| by.abs() * SECOND)
+            .sum();
         let lives = self.record.lives.iter().map(|l| l.span.from);
         let born = lives.filter(|from| *from <= at).max().unwrap_or(0);
         if self.clocks_wrong() && born > 0 && span.from - jumps <= born {
@@ -99,7 +108,11 @@ impl Facts<'_> {
 
     /// Time in `span` that the monotonic clock did not see.
     pub fn slept(&self, span: Span) -> i64 {
-        let asleep = self.plan.frozen.iter().filter(|f| f.suspended && f.span.meets(span));
+        let asleep = self
+            .plan
+            .frozen
+            .iter()
+            .filter(|f| f.suspended && f.span.meets(span));
         asleep.map(|f| f.span.len()).sum()
     }
 
@@ -114,15 +127,36 @@ impl Facts<'_> {
         if watched.named {
             spans.extend(plan.names_lost.iter().map(|s| s.wider(0, MINUTE + RETURN)));
         }
-        spans.extend(plan.frozen.iter().map(|f| f.span.wider(timeout, timeout + SECOND)));
+        spans.extend(
+            plan.frozen
+                .iter()
+                .map(|f| f.span.wider(timeout, timeout + SECOND)),
+        );
         if watched.site.url.starts_with("https:") {
-            spans.extend(record.lives.iter().map(|l| Span::new(l.span.from, l.unset_until.min(l.span.to))));
+            spans.extend(
+                record
+                    .lives
+                    .iter()
+                    .map(|l| Span::new(l.span.from, l.unset_until.min(l.span.to))),
+            );
         }
         let edges = watched.gone.iter().map(|s| (s.from, s.to));
-        let edges = edges.chain(watched.other_interval.iter().flat_map(|(s, _)| [(s.from, s.from), (s.to, s.to)]));
+        let edges = edges.chain(
+            watched
+                .other_interval
+                .iter()
+                .flat_map(|(s, _)| [(s.from, s.from), (s.to, s.to)]),
+        );
         for (from, to) in edges {
-            let reloads = record.reloads.iter().chain(record.lives.iter().map(|l| &l.span.from));
-            let known = reloads.copied().filter(|at| *at >= to).min().unwrap_or(plan.end);
+            let reloads = record
+                .reloads
+                .iter()
+                .chain(record.lives.iter().map(|l| &l.span.from));
+            let known = reloads
+                .copied()
+                .filter(|at| *at >= to)
+                .min()
+                .unwrap_or(plan.end);
             spans.push(Span::new(from, known + SECOND));
         }
         spans.extend(self.paused(site));
@@ -133,7 +167,11 @@ impl Facts<'_> {
 
     fn shade(&self, site: usize) -> Vec<Span> {
         let mut spans = Vec::new();
-        let mut parent = self.plan.sites[site].site.after.as_deref().and_then(|p| self.index(p));
+        let mut parent = self.plan.sites[site]
+            .site
+            .after
+            .as_deref()
+            .and_then(|p| self.index(p));
         let mut after = SECOND;
         while let Some(index) = parent {
             let above = &self.plan.sites[index];
@@ -147,12 +185,25 @@ impl Facts<'_> {
     /// A full disk and then a power cut: what was found in between may be lost.
     fn forgettable(&self) -> Vec<Span> {
         let ends: Vec<i64> = self.record.lives.iter().map(|l| l.span.to).collect();
-        let full = self.plan.disk_full.iter().map(|s| s.wider(WRITTEN, 2 * MINUTE));
+        let full = self
+            .plan
+            .disk_full
+            .iter()
+            .map(|s| s.wider(WRITTEN, 2 * MINUTE));
         let lost = full.filter_map(|s| {
-            let last = ends.iter().copied().filter(|e| *e < self.plan.end && s.wider(0, 5 * HOUR).has(*e)).max();
+            let last = ends
+                .iter()
+                .copied()
+                .filter(|e| *e < self.plan.end && s.wider(0, 5 * HOUR).has(*e))
+                .max();
             last.map(|end| Span::new(s.from, end.max(s.to)))
         });
-        lost.chain(ends.iter().filter(|e| **e < self.plan.end).map(|e| Span::new(e - WRITTEN, *e))).collect()
+        lost.chain(
+            ends.iter()
+                .filter(|e| **e < self.plan.end)
+                .map(|e| Span::new(e - WRITTEN, *e)),
+        )
+        .collect()
     }
 
     /// From a /pause to the first /resume that surely counted.
@@ -176,7 +227,9 @@ impl Facts<'_> {
     fn sure(&self, which: usize, at: i64) -> bool {
         let fed = self.record.fed.iter().filter(|f| f.which == which);
         let all: Vec<_> = fed.collect();
-        let cut = |l: &&crate::record::Life| !l.orderly && l.span.to < self.plan.end && Span::new(at, at + WRITTEN).has(l.span.to);
+        let cut = |l: &&crate::record::Life| {
+            !l.orderly && l.span.to < self.plan.end && Span::new(at, at + WRITTEN).has(l.span.to)
+        };
         all.iter().all(|f| f.clock_off == 0 && f.age < 240)
             && !self.record.lives.iter().any(|l| cut(&l))
             && !any_in(&self.plan.disk_full, Span::new(at, at + MINUTE))
@@ -196,15 +249,31 @@ impl Facts<'_> {
                 (true, Some(time), None) => time,
                 _ => continue,
             };
-            let Ok(minutes) = minutes.trim_end_matches('m').parse::<i64>() else { continue };
+            let Ok(minutes) = minutes.trim_end_matches('m').parse::<i64>() else {
+                continue;
+            };
             let to = fed.at + minutes * MINUTE;
             let slack = self.slept(Span::new(fed.at, to)) + MINUTE;
-            let last = if self.clocks_wrong() { self.plan.end } else { to + slack };
+            let last = if self.clocks_wrong() {
+                self.plan.end
+            } else {
+                to + slack
+            };
             maybe.push(Span::new(fed.at, last));
             if self.sure(fed.which, fed.at) {
-                let kept = |end: i64| !self.clocks_wrong() && fed.durable.is_some_and(|at| at < end);
-                let ends = self.record.lives.iter().map(|l| l.span.to).filter(|end| !kept(*end));
-                let unmutes = self.record.fed.iter().filter(|f| self.plan.written[f.which].text.starts_with("/unmute"));
+                let kept =
+                    |end: i64| !self.clocks_wrong() && fed.durable.is_some_and(|at| at < end);
+                let ends = self
+                    .record
+                    .lives
+                    .iter()
+                    .map(|l| l.span.to)
+                    .filter(|end| !kept(*end));
+                let unmutes = self
+                    .record
+                    .fed
+                    .iter()
+                    .filter(|f| self.plan.written[f.which].text.starts_with("/unmute"));
                 let ends = ends.chain(unmutes.map(|f| f.at)).filter(|e| *e >= fed.at);
                 surely.push(Span::new(fed.at + SECOND, ends.min().unwrap_or(to).min(to)));
             }
@@ -220,13 +289,21 @@ impl Facts<'_> {
             let hour = Span::new(w[0], w[4]);
             hour.len() - self.slept(hour) <= HOUR + slack
         });
-        let begun: Vec<Span> = spans.map(|w| Span::new(w[4] - slack, w[4] + STEADY + slack)).collect();
+        let begun: Vec<Span> = spans
+            .map(|w| Span::new(w[4] - slack, w[4] + STEADY + slack))
+            .collect();
         // Each further change prolongs it, and so does not being looked at.
         let mut out = Vec::new();
         for mut span in begun {
             loop {
-                let more = changes.iter().map(|c| (*c, *c)).chain(unwatched.iter().map(|s| (s.from, s.to)));
-                let last = more.filter(|(from, to)| *from < span.to && *to + STEADY + slack > span.to).map(|(_, to)| to).max();
+                let more = changes
+                    .iter()
+                    .map(|c| (*c, *c))
+                    .chain(unwatched.iter().map(|s| (s.from, s.to)));
+                let last = more
+                    .filter(|(from, to)| *from < span.to && *to + STEADY + slack > span.to)
+                    .map(|(_, to)| to)
+                    .max();
                 let Some(last) = last else { break };
                 span.to = last + STEADY + slack;
             }

@@ -226,7 +226,13 @@ pub fn spans(dice: &mut Dice, count: i64, short: i64, long: i64, until: i64) -> 
 }
 
 /// Off and on and off again within `until`.
-pub fn burst(dice: &mut Dice, off: (i64, i64), on: (i64, i64), times: i64, until: i64) -> Vec<Span> {
+pub fn burst(
+    dice: &mut Dice,
+    off: (i64, i64),
+    on: (i64, i64),
+    times: i64,
+    until: i64,
+) -> Vec<Span> {
     let longest = times * (off.1 + on.1);
     let mut at = dice.between(MINUTE, (until - longest).max(2 * MINUTE));
     let mut out = Vec::new();
