@@ -5,7 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 use support::bot_api::Sent;
 use support::lab::{Lab, TRIES};
-use support::listener::{LIMIT, Listener};
+use support::listener::Listener;
 use support::namespace::{Cut, Network, in_own_network};
 
 /// Looks at the line begin at least this far apart.
