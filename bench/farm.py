@@ -277,7 +277,7 @@ def quote(text):
 
 def site_config(prefix, sites, interval, ca_file=None):
     """A sitemon.conf without Telegram: `sites` addresses, the shipped defaults otherwise."""
-    lines = ["[agent]", 'state = "state"']
+    lines = ["[agent]", 'state = "state"', "uplink = []"]
     if ca_file:
         lines.append(f"ca_file = {quote(ca_file)}")
     lines += ["[defaults]", f'interval = "{interval}s"']

@@ -88,7 +88,7 @@ fn tell(what: &str) {
 
 fn config(sites: &[&Site]) -> String {
     let mut text = String::from(
-        "[agent]\nstate = \"state\"\n\n[defaults]\ninterval = \"2s\"\nretry = \"1s\"\ntries = 2\n",
+        "[agent]\nstate = \"state\"\nuplink = []\n\n[defaults]\ninterval = \"2s\"\nretry = \"1s\"\ntries = 2\n",
     );
     for site in sites {
         let (name, port) = (site.name, site.port);

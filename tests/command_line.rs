@@ -265,6 +265,30 @@ fn config_shows_what_would_run_and_no_secret() {
 }
 
 #[test]
+fn config_shows_what_the_agent_asks_beside_the_sites() {
+    let sitemon = Sitemon::new(
+        &(site("router", "http://127.0.0.1:1/")
+            + &site("blog", "http://127.0.0.1:2/")
+            + "after = \"router\"\n\
+               [agent]\nuplink = [\"tcp://[::1]:53\"]\nheartbeat = \"http://127.0.0.1:3/$PING\"\n"),
+    )
+    .env("PING", "sesame");
+    let table = sitemon.command(&["config"]);
+    assert_eq!((table.code, table.stderr.as_str()), (Some(0), ""));
+    for line in [
+        "status 200-299, after router\n",
+        "\nuplink    tcp://[::1]:53\n",
+        "\nheartbeat *** every minute\n",
+    ] {
+        assert!(table.stdout.contains(line), "{line}: {}", table.stdout);
+    }
+    assert!(!table.stdout.contains("sesame"), "{}", table.stdout);
+    let sites = sites_of(&sitemon.command(&["config", "--json"]), 0);
+    assert_eq!(sites[0].get("after"), Some(&Json::Null));
+    assert_eq!(text(&sites[1], "after"), "router");
+}
+
+#[test]
 fn mistakes_in_the_file_are_told_with_line_and_column() {
     let sitemon = Sitemon::new(
         "[[site]]\nname = \"blog\"\nurl = \"http://a.example/\"\nintervall = \"1s\"\n\n\

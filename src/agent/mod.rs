@@ -345,7 +345,7 @@ impl Agent {
 
     fn save_last(&mut self) {
         if let Some(state) = &self.state {
-            let snapshot = self.monitor.snapshot(now(self.started));
+            let snapshot = self.monitor.last_snapshot(now(self.started));
             if let Err(e) = state::write(state.dir(), &snapshot) {
                 log::warn!("the state could not be written: {}", state::reason(&e));
             }

@@ -1,7 +1,11 @@
-//! URLs of sites and of the Bot API. No error quotes a URL: it may hold a secret.
+//! URLs of sites, of the Bot API and of the heartbeat, which no error quotes: they may hold a
+//! secret. And the addresses of the uplink, which hold none.
 
+use super::Target;
+use super::value::brief;
 use crate::monitor::site::Auth;
-use url::Url;
+use std::net::Ipv4Addr;
+use url::{Host, Url};
 
 /// Schemes of later versions.
 const LATER: [&str; 5] = ["tcp", "tls", "dns", "icmp", "push"];
@@ -38,6 +42,42 @@ pub fn api(text: &str) -> Result<String, String> {
         return Err("must end before any `?` or `#`".to_owned());
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Reads the URL of the heartbeat, as [`site`] does; but it has nowhere to put credentials.
+pub fn heartbeat(written: &str, filled: &str) -> Result<String, String> {
+    let mut url = http_url(written, filled)?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("cannot hold a user and a password".to_owned());
+    }
+    url.set_fragment(None);
+    Ok(url.into())
+}
+
+/// Reads `tcp://HOST:PORT`. It holds no secret, so that the error quotes it.
+pub fn target(text: &str) -> Result<Target, String> {
+    let read = || {
+        let (host, port) = text.strip_prefix("tcp://")?.rsplit_once(':')?;
+        let digits = port.bytes().all(|b| b.is_ascii_digit());
+        let port = port.parse().ok().filter(|&port| digits && port > 0)?;
+        let host = match Host::parse(host).ok()? {
+            Host::Domain(name) => name,
+            // The URL standard also takes `1.1` and `0x1010101`.
+            Host::Ipv4(address) => {
+                let plain = host.parse::<Ipv4Addr>() == Ok(address);
+                plain.then(|| address.to_string())?
+            }
+            Host::Ipv6(address) => address.to_string(),
+        };
+        Some(Target { host, port })
+    };
+    read().ok_or_else(|| {
+        format!(
+            "must be a list of \"tcp://HOST:PORT\" such as \"tcp://1.1.1.1:443\" or \
+             \"tcp://[2620:fe::fe]:443\"; `{}` is none",
+            brief(text)
+        )
+    })
 }
 
 /// `url` as the file has it, with `***` for a password in it.
@@ -246,6 +286,60 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_heartbeat_is_a_url_without_credentials() {
+        let read = |text: &str| heartbeat(text, text);
+        assert_eq!(
+            read("https://HC.example/id?a#b").as_deref(),
+            Ok("https://hc.example/id?a")
+        );
+        assert_eq!(
+            read("https://u:p@h/").unwrap_err(),
+            "cannot hold a user and a password"
+        );
+        assert_eq!(
+            heartbeat("$URL", "secret").unwrap_err(),
+            "must begin with http:// or https://"
+        );
+    }
+
+    #[test]
+    fn a_target_is_a_host_and_a_port() {
+        for (text, host, port) in [
+            ("tcp://1.1.1.1:443", "1.1.1.1", 443),
+            ("tcp://Dns.Example:53", "dns.example", 53),
+            ("tcp://[2620:FE:0::fe]:65535", "2620:fe::fe", 65535),
+        ] {
+            let read = target(text).unwrap();
+            assert_eq!((read.host.as_str(), read.port), (host, port));
+            assert_eq!(target(&read.to_string()), Ok(read));
+        }
+        for bad in [
+            "",
+            "1.1.1.1:443",
+            "udp://1.1.1.1:53",
+            "tcp://1.1.1.1",
+            "tcp://1.1.1.1:",
+            "tcp://1.1.1.1:0",
+            "tcp://1.1.1.1:+1",
+            "tcp://1.1.1.1:65536",
+            "tcp://1.1.1.1:443/",
+            "tcp://1.1:443",
+            "tcp://:443",
+            "tcp://::1:443",
+            "tcp://u@h:443",
+            "tcp://a b:443",
+        ] {
+            assert_eq!(
+                target(bad).unwrap_err(),
+                format!(
+                    "must be a list of \"tcp://HOST:PORT\" such as \"tcp://1.1.1.1:443\" or \
+                     \"tcp://[2620:fe::fe]:443\"; `{bad}` is none"
+                )
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn no_url_breaks_the_reader_and_no_password_is_shown(
@@ -253,6 +347,7 @@ mod tests {
             password in "[A-Z]{12}",
         ) {
             let _ = (site(&text, &text), api(&text), masked(&text), percent_decoded(&text));
+            let _ = (heartbeat(&text, &text), target(&text));
             let url = format!("https://user:{password}@example.com/");
             prop_assert!(!masked(&url).contains(&password));
         }

@@ -25,16 +25,19 @@ pub const AGENT: Section = Section {
         "idle_connections",
         "idle_timeout",
         "commands",
+        "uplink",
+        "heartbeat",
         "ca_file",
         "user_agent",
     ],
-    later: &["uplink", "heartbeat", "digest", "timezone", "rdap"],
+    later: &["digest", "timezone", "rdap"],
 };
 
 /// Keys of a site that `[defaults]` has too come last.
 const SITE_KEYS: &[&str] = &[
     "name",
     "url",
+    "after",
     "interval",
     "timeout",
     "tries",
@@ -58,15 +61,7 @@ const SITE_KEYS: &[&str] = &[
     "verify",
     "ca_file",
 ];
-const SITE_LATER: &[&str] = &[
-    "after",
-    "maintenance",
-    "json",
-    "login",
-    "cert",
-    "expect",
-    "domain",
-];
+const SITE_LATER: &[&str] = &["maintenance", "json", "login", "cert", "expect", "domain"];
 
 pub const SITE: Section = Section {
     title: "[[site]]",
@@ -76,7 +71,7 @@ pub const SITE: Section = Section {
 
 pub const DEFAULTS: Section = Section {
     title: "[defaults]",
-    keys: SITE_KEYS.split_at(2).1,
+    keys: SITE_KEYS.split_at(3).1,
     later: SITE_LATER,
 };
 
@@ -97,7 +92,7 @@ pub fn unknown(section: &Section, key: &str) -> String {
     } else {
         "key"
     };
-    if let Some(near) = nearest(key, section.keys) {
+    if let Some(near) = nearest(key, section.keys.iter().copied()) {
         return format!("unknown {kind} `{name}`; did you mean `{near}`?");
     }
     let homes: Vec<&str> = [&TELEGRAM, &AGENT, &DEFAULTS, &SITE]
@@ -115,17 +110,16 @@ pub fn unknown(section: &Section, key: &str) -> String {
     format!("unknown {kind} `{name}`; {} has {known}", section.title)
 }
 
-/// The known key that `name` is most likely meant to be.
-fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
-    let name: String = name
-        .chars()
-        .take(40)
-        .collect::<String>()
-        .to_lowercase()
-        .replace('-', "_");
-    let best = known.iter().map(|key| (distance(&name, key), *key)).min()?;
-    let allowed = (best.1.len() / 3).clamp(1, 3);
-    (best.0 <= allowed).then_some(best.1)
+/// The one of `known` that `name` is most likely meant to be; capitals, `-` and `_` make no difference.
+pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let plain = |text: &str| text.to_lowercase().replace('-', "_");
+    let name = plain(&name.chars().take(64).collect::<String>());
+    let distances = known
+        .into_iter()
+        .map(|key| (distance(&name, &plain(key)), key));
+    let (slips, best) = distances.min()?;
+    let allowed = (best.chars().count() / 3).clamp(1, 3);
+    (slips <= allowed).then_some(best)
 }
 
 /// How many letters were added, dropped, changed or swapped with the next (optimal string alignment).
@@ -169,16 +163,20 @@ mod tests {
 
     #[test]
     fn only_a_near_key_is_suggested() {
-        assert_eq!(nearest("Intervall", SITE_KEYS), Some("interval"));
-        assert_eq!(nearest("body-not", SITE_KEYS), Some("body_not"));
-        assert_eq!(nearest("nam", SITE_KEYS), Some("name"));
-        assert_eq!(nearest("frequency", SITE_KEYS), None);
-        assert_eq!(nearest("x", SITE_KEYS), None);
+        let near = |name| nearest(name, SITE_KEYS.iter().copied());
+        assert_eq!(near("Intervall"), Some("interval"));
+        assert_eq!(near("body-not"), Some("body_not"));
+        assert_eq!(near("nam"), Some("name"));
+        assert_eq!(near("frequency"), None);
+        assert_eq!(near("x"), None);
+        assert_eq!(nearest("BLOG-1", ["shop", "Blog_1"]), Some("Blog_1"));
     }
 
     #[test]
-    fn defaults_have_every_key_of_a_site_but_name_and_url() {
-        assert_eq!(DEFAULTS.keys.len() + 2, SITE.keys.len());
-        assert!(!DEFAULTS.keys.contains(&"name") && !DEFAULTS.keys.contains(&"url"));
+    fn defaults_have_every_key_of_a_site_but_three() {
+        assert_eq!(DEFAULTS.keys.len() + 3, SITE.keys.len());
+        for own in ["name", "url", "after"] {
+            assert!(!DEFAULTS.keys.contains(&own), "{own}");
+        }
     }
 }

@@ -102,6 +102,8 @@ fn level_of(key: &str) -> Level {
     let misspelt = |known: &&str| keys::distance(&key, known) <= 1;
     if tell_tales.iter().any(|part| key.contains(part))
         || ["token", "auth", "send", "form"].iter().any(misspelt)
+        // Its URL holds the id of the alarm that it keeps silent.
+        || keys::distance(&key, "heartbeat") <= 3
     {
         return Level::Whole;
     }
@@ -370,6 +372,10 @@ mod tests {
         shown(
             "send = \"\"\"\na=1\n\"b\"\"\"\"\nname='n'",
             "send = \"\"\"\n***\n***\"\"\"\nname='n'",
+        );
+        shown(
+            "heart-beat = \"https://h/id\" # old id\nHeartbeats='https://h/id'",
+            "heart-beat = \"************\" ********\nHeartbeats='************'",
         );
         shown(
             "autth = \"u:p\"\nMyPassword = 'x'",

@@ -1,20 +1,23 @@
 //! `sitemon.conf`: text in, a [`Config`] or every mistake in it out.
 //!
 //! `raw` knows the shape of the file and where things stand in it, `keys` which keys there are,
-//! `value` and `address` read single values, `site`, `telegram` and this module give them their meaning, `error` and `mask`
-//! show what is wrong without showing a secret, and `show` prints what would run.
+//! `value`, `address` and `variables` read single values, `telegram`, `agent`, `site` and `names` give them their
+//! meaning, `error` and `mask` show what is wrong without showing a secret, and `show` prints what would run.
 
 mod address;
+mod agent;
 mod error;
 mod json;
 mod keys;
 mod mask;
+mod names;
 mod raw;
 mod show;
 mod site;
 mod syntax;
 mod telegram;
 mod value;
+mod variables;
 
 #[cfg(test)]
 mod tests;
@@ -28,8 +31,9 @@ pub use value::format_duration;
 use crate::monitor::site::Site;
 use crate::secret::Secret;
 use error::Log;
+use names::Names;
 use raw::{Entry, Table};
-use std::collections::HashMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -76,8 +80,35 @@ pub struct Agent {
     pub idle_timeout: Duration,
     /// `/check` commands running at once, at least 1.
     pub commands: usize,
+    /// Asked whether our own line is up: it is down when none of them answers. At most 8; none =
+    /// the line counts as up.
+    pub uplink: Vec<Target>,
+    /// An `http:` or `https:` URL with everything filled in, to be asked for every minute while all
+    /// is well. Whoever knows it can keep the alarm silent, hence a secret.
+    pub heartbeat: Option<Secret>,
     pub ca_file: Option<PathBuf>,
     pub user_agent: String,
+}
+
+/// Where a TCP connection goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// A name, or an IP address without brackets.
+    pub host: String,
+    /// From 1.
+    pub port: u16,
+}
+
+/// As the file writes it: `tcp://1.1.1.1:443`, `tcp://[::1]:443`.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Target { host, port } = self;
+        if host.contains(':') {
+            write!(f, "tcp://[{host}]:{port}")
+        } else {
+            write!(f, "tcp://{host}:{port}")
+        }
+    }
 }
 
 /// What [`parse`] needs to know of the world.
@@ -142,7 +173,7 @@ fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Config {
         }
         None => (None, None),
     };
-    let agent = agent(root.table("agent", &keys::AGENT, log), ctx, log);
+    let agent = agent::read(root.table("agent", &keys::AGENT, log), ctx, log);
     let scope = site::Scope { ctx, chats };
     let defaults = match root.table("defaults", &keys::DEFAULTS, log) {
         Some(mut table) => {
@@ -152,11 +183,12 @@ fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Config {
         }
         None => site::Keys::default(),
     };
-    let mut names = HashMap::new();
+    let mut names = Names::default();
     let mut sites = Vec::new();
     for table in root.tables("site", &keys::SITE, log) {
         sites.extend(site::read(table, &defaults, &mut names, &scope, log));
     }
+    names.finish(log);
     root.finish(log);
     if sites.is_empty() {
         warnings.push(format!("no [[site]] in {}: nothing to watch", ctx.file));
@@ -167,51 +199,6 @@ fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Config {
         sites,
         warnings,
     }
-}
-
-fn agent(table: Option<Table>, ctx: &Context, log: &mut Log) -> Agent {
-    let mut agent = Agent {
-        state: PathBuf::from("/var/lib/sitemon"),
-        max_connections: 10,
-        idle_connections: 5,
-        idle_timeout: Duration::from_secs(30),
-        commands: 2,
-        ca_file: None,
-        user_agent: concat!("sitemon/", env!("CARGO_PKG_VERSION")).to_owned(),
-    };
-    let Some(mut table) = table else { return agent };
-    // A process usually has 1024 descriptors.
-    let mut count = |key, min, into: &mut usize, log: &mut Log| {
-        if let Some(number) = table.integer(key, min..=1000, log).value() {
-            *into = number as usize;
-        }
-    };
-    count("max_connections", 4, &mut agent.max_connections, log);
-    count("idle_connections", 0, &mut agent.idle_connections, log);
-    count("commands", 1, &mut agent.commands, log);
-    let idle = table.text(
-        "idle_timeout",
-        "a duration in quotes such as \"30s\"",
-        log,
-        |text| value::whole_seconds(text, Duration::from_secs(1), value::LONGEST),
-    );
-    agent.idle_timeout = idle.value().unwrap_or(agent.idle_timeout);
-    agent.state = path(&mut table, "state", ctx, log)
-        .value()
-        .unwrap_or(agent.state);
-    agent.ca_file = path(&mut table, "ca_file", ctx, log).value();
-    let user_agent = table.text("user_agent", "a text in quotes", log, |text| {
-        if text.trim().is_empty() {
-            return Err("is empty; leave it out for the usual one".to_owned());
-        }
-        if !value::is_header_value(text) {
-            return Err("has a line break or another control character in it".to_owned());
-        }
-        Ok(text.to_owned())
-    });
-    agent.user_agent = user_agent.value().unwrap_or(agent.user_agent);
-    table.finish(log);
-    agent
 }
 
 /// A path, made relative to the configuration's directory.

@@ -43,6 +43,15 @@ pub fn summary(config: &Config) -> String {
             .as_ref()
             .map_or(String::new(), |path| format!(", roots {}", path.display())),
     ));
+    let uplink: Vec<String> = agent.uplink.iter().map(ToString::to_string).collect();
+    text.push_str(&match uplink.as_slice() {
+        [] => "uplink    none: our own line is never asked\n".to_owned(),
+        uplink => format!("uplink    {}\n", uplink.join(", ")),
+    });
+    match &agent.heartbeat {
+        Some(secret) => text.push_str(&format!("heartbeat {secret} every minute\n")),
+        None => text.push_str("heartbeat none\n"),
+    }
     match &config.telegram {
         Some(telegram) => text.push_str(&telegram_line(telegram)),
         None => text.push_str("telegram  none: the terminal is the chat\n"),
@@ -62,6 +71,9 @@ fn expectation(site: &Site) -> String {
     };
     if let Some(slow) = site.slow {
         wanted.push(format!("within {}", format_duration(slow)));
+    }
+    if let Some(name) = &site.after {
+        wanted.push(format!("after {name}"));
     }
     if site.paused {
         wanted.insert(0, "paused".to_owned());
@@ -138,6 +150,7 @@ fn site_json(site: &Site) -> String {
     object.raw("recover", &site.recover.to_string());
     object.time("remind", site.remind.unwrap_or(Duration::ZERO));
     object.optional("slow", site.slow.map(format_duration));
+    object.optional("after", site.after.as_deref());
     object.optional("group", site.group.as_deref());
     object.raw("paused", &site.paused.to_string());
     let chats = site.chats.as_ref().map(|ids| {

@@ -1,16 +1,16 @@
 //! `[defaults]` and `[[site]]` → [`Site`].
 
 use super::error::Log;
+use super::names::Names;
 use super::raw::{Entry, Table, describe};
 use super::telegram::ids;
+use super::variables::expanded;
 use super::{Context, address, value};
 use crate::monitor::site::{Auth, Check, HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry as MapEntry;
 use std::path::PathBuf;
 use std::time::Duration;
+use toml_span::Spanned;
 use toml_span::value::ValueInner;
-use toml_span::{Span, Spanned};
 
 const DURATION: &str = "a duration in quotes such as \"60s\"";
 const SECOND: Duration = Duration::from_secs(1);
@@ -139,35 +139,24 @@ impl Keys {
     }
 }
 
-/// One `[[site]]`; `None` without a usable name or URL, which is recorded. `names` holds the line of
-/// every name so far.
+/// One `[[site]]`; `None` without a usable name or URL, which is recorded.
 pub fn read(
     mut table: Table,
     defaults: &Keys,
-    names: &mut HashMap<String, usize>,
+    names: &mut Names,
     scope: &Scope,
     log: &mut Log,
 ) -> Option<Site> {
     let header = table.span;
     let name = table.text("name", "a text in quotes", log, value::label);
     let written = table.text("url", "a URL in quotes", log, |text| Ok(text.to_owned()));
-    let url = expanded(written.clone(), "url", false, scope, log);
+    let url = expanded(written.clone(), "url", false, scope.ctx.env, log);
+    let after = table.text("after", "the name of a site in quotes", log, |text| {
+        Ok(text.to_owned())
+    });
     let own = Keys::read(&mut table, scope, log);
     table.finish(log);
-    if let Entry::Given(name) = &name {
-        match names.entry(name.value.clone()) {
-            MapEntry::Occupied(first) => {
-                let what = format!(
-                    "another site, in line {}, has this `name` already; names are unique",
-                    first.get()
-                );
-                log.add(name.span, what);
-            }
-            MapEntry::Vacant(free) => {
-                free.insert(log.line(name.span));
-            }
-        }
-    }
+    names.add(&name, after.clone(), log);
     if name.is_absent() {
         log.add(
             header,
@@ -216,7 +205,7 @@ pub fn read(
     };
     let remind = keys.remind.value().unwrap_or(Duration::from_secs(6 * 3600));
     Some(Site {
-        after: None,
+        after: after.value(),
         name,
         url: address::masked(&written.value),
         interval: keys.interval.value().unwrap_or(Duration::from_secs(60)),
@@ -330,7 +319,7 @@ fn headers(table: &mut Table, scope: &Scope, log: &mut Log) -> Entry<Vec<(String
                 Entry::Bad
             }
         };
-        let text = expanded(text, &label, true, scope, log).check(&label, log, |text| {
+        let text = expanded(text, &label, true, scope.ctx.env, log).check(&label, log, |text| {
             if value::is_header_value(&text) {
                 Ok(text)
             } else {
@@ -389,52 +378,5 @@ fn auth(text: &str) -> Result<Auth, String> {
 /// A secret text with its variables filled in.
 fn filled(table: &mut Table, key: &'static str, scope: &Scope, log: &mut Log) -> Entry<String> {
     let text = table.text(key, "a text in quotes", log, |text| Ok(text.to_owned()));
-    expanded(text, key, true, scope, log)
-}
-
-/// Fills in `$NAME`. A `secret` text is not quoted: of a variable that isn't set, the name is told only
-/// if it looks like one, for `pa$sword` may be a password.
-fn expanded(
-    text: Entry<String>,
-    key: &str,
-    secret: bool,
-    scope: &Scope,
-    log: &mut Log,
-) -> Entry<String> {
-    let Entry::Given(Spanned { value: text, span }) = text else {
-        return text;
-    };
-    let bad = match value::expand(&text, scope.ctx.env) {
-        Ok(filled) => return Entry::Given(Spanned::with_span(filled, span)),
-        Err(bad) => bad,
-    };
-    // Escapes in the file make the positions differ; then the whole value is meant.
-    let verbatim = log.text().get(span.start..span.end) == Some(text.as_str());
-    for dollar in bad {
-        let at = if verbatim {
-            Span::new(
-                span.start + dollar.range.start,
-                span.start + dollar.range.end,
-            )
-        } else {
-            span
-        };
-        let customary = |name: &str| !name.bytes().any(|b| b.is_ascii_lowercase());
-        let what = match dollar.name {
-            Some(name) if !secret || customary(&name) => {
-                let name = value::brief(&name);
-                format!(
-                    "`{key}` needs the environment variable {name}, which is not set; `$$` is a dollar sign"
-                )
-            }
-            Some(_) => {
-                format!(
-                    "`{key}` needs an environment variable that is not set; `$$` is a dollar sign"
-                )
-            }
-            None => format!("`{key}` has a `$` that no name follows; write `$$` for a dollar sign"),
-        };
-        log.add(at, what);
-    }
-    Entry::Bad
+    expanded(text, key, true, scope.ctx.env, log)
 }

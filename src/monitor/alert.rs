@@ -1,8 +1,9 @@
 //! What is told without being asked, and the words for it (SPEC 5).
 
-use super::text::{MESSAGE_UNITS, bold, escape, lasting, pack, units};
+use super::line::Period;
+use super::text::{MESSAGE_UNITS, bold, clock_times, escape, lasting, pack, units};
 use super::time::{Moment, Now};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 /// Older than this when it is sent, an alert says when it happened.
@@ -10,6 +11,11 @@ const LATE: Duration = Duration::from_secs(90);
 
 /// Room for `<b>100 down, 100 up again, …</b>`.
 const HEADLINE_UNITS: usize = 100;
+
+/// So many sites with the same news are told in one line.
+const GROUP: usize = 6;
+/// Names in a line of a group, at most: it must fit a message.
+const GROUP_UNITS: usize = 3500;
 
 /// One thing to tell, and whom it still has to reach.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +29,8 @@ pub struct Alert {
     pub at: Moment,
     /// Chats that have not confirmed it yet.
     pub chats: Vec<i64>,
+    /// In these chats it replaces the text of a message: chat and message.
+    pub edits: Vec<(i64, i64)>,
     /// It is on disk, or cannot be: it may be sent.
     pub stored: bool,
 }
@@ -31,6 +39,8 @@ pub struct Alert {
 pub enum News {
     Down {
         cause: String,
+        /// Sites that depend on it and are unreachable with it.
+        behind: usize,
     },
     StillDown {
         cause: String,
@@ -45,6 +55,17 @@ pub enum News {
     Fast {
         lasted: Duration,
     },
+    /// It comes and goes; the cause when it is down.
+    Flapping {
+        cause: Option<String>,
+    },
+    /// It no longer flaps; the cause when it stays down.
+    Steady {
+        cause: Option<String>,
+        lasted: Duration,
+    },
+    /// Our own line was down.
+    Offline(Period),
     /// Of the agent itself: plain text.
     Notice {
         text: String,
@@ -54,7 +75,13 @@ pub enum News {
 impl News {
     /// Bad news has a sound, good news has none.
     pub fn silent(&self) -> bool {
-        matches!(self, News::Up { .. } | News::Fast { .. })
+        matches!(
+            self,
+            News::Up { .. }
+                | News::Fast { .. }
+                | News::Steady { cause: None, .. }
+                | News::Offline(_)
+        )
     }
 }
 
@@ -72,6 +99,7 @@ pub struct Composed {
 /// still wait become one line, and its reminders go.
 pub fn compose(waiting: &[&Alert], now: Now) -> Composed {
     let ended = ended_here(waiting);
+    let mut groups = grouped(waiting, &ended, now);
     let mut lines: Vec<(String, Vec<u64>)> = Vec::new();
     let mut used = 0;
     for alert in waiting {
@@ -79,11 +107,23 @@ pub fn compose(waiting: &[&Alert], now: Now) -> Composed {
             // No message holds more; the rest is for the next one.
             break;
         }
+        if let Some(key) = group_key(alert, &ended, now)
+            && groups.iter().any(|g| g.key == key)
+        {
+            // The whole group is told where its first one stands.
+            if let Some(group) = groups.iter_mut().find(|g| g.key == key) {
+                for line in std::mem::take(&mut group.lines) {
+                    used += units(&line.0);
+                    lines.push(line);
+                }
+            }
+            continue;
+        }
         match (&alert.news, alert.incident) {
             (News::Up { lasted }, Some(n)) => {
                 let earlier = ended.get(&n).map_or(&[][..], Vec::as_slice);
                 let cause = earlier.iter().find_map(|a| match &a.news {
-                    News::Down { cause } => Some(cause),
+                    News::Down { cause, .. } => Some(cause),
                     _ => None,
                 });
                 let line = match cause {
@@ -93,7 +133,7 @@ pub fn compose(waiting: &[&Alert], now: Now) -> Composed {
                         lasting(*lasted),
                         escape(cause)
                     ),
-                    None => line_of(alert),
+                    None => line_of(alert, now),
                 };
                 let covers = earlier.iter().map(|a| a.id).chain([alert.id]).collect();
                 let line = line + &when(alert, now);
@@ -103,7 +143,7 @@ pub fn compose(waiting: &[&Alert], now: Now) -> Composed {
             // Told in the line of the recovery.
             _ if merged(alert, &ended) => {}
             _ => {
-                let line = line_of(alert) + &when(alert, now);
+                let line = line_of(alert, now) + &when(alert, now);
                 used += units(&line);
                 lines.push((line, vec![alert.id]));
             }
@@ -144,14 +184,37 @@ fn merged(alert: &Alert, ended: &HashMap<u32, Vec<&Alert>>) -> bool {
         && alert.incident.is_some_and(|n| ended.contains_key(&n))
 }
 
-fn line_of(alert: &Alert) -> String {
+fn line_of(alert: &Alert, now: Now) -> String {
     let name = bold(&alert.site);
     let number = alert
         .incident
         .map(|n| format!(" (#{n})"))
         .unwrap_or_default();
     match &alert.news {
-        News::Down { cause } => format!("🔴 {name} is down: {}{number}", escape(cause)),
+        News::Down { cause, behind } => {
+            let behind = match behind {
+                0 => String::new(),
+                1 => "; 1 site behind it is unreachable".to_owned(),
+                n => format!("; {n} sites behind it are unreachable"),
+            };
+            format!("🔴 {name} is down: {}{number}{behind}", escape(cause))
+        }
+        News::Flapping { cause: Some(cause) } => {
+            format!("🟠 {name} is flapping, down now: {}{number}", escape(cause))
+        }
+        News::Flapping { cause: None } => format!("🟠 {name} is flapping, up now"),
+        News::Steady {
+            cause: Some(cause),
+            lasted,
+        } => format!(
+            "🔴 {name} is down for good, for {}: {}{number}",
+            lasting(*lasted),
+            escape(cause)
+        ),
+        News::Steady {
+            cause: None,
+            lasted,
+        } => format!("🟢 {name} is steady again, up for {}", lasting(*lasted)),
         News::StillDown { cause, lasted } => format!(
             "🔴 {name} is still down, for {}: {}{number}",
             lasting(*lasted),
@@ -160,13 +223,110 @@ fn line_of(alert: &Alert) -> String {
         News::Up { lasted } => format!("🟢 {name} is up again after {}{number}", lasting(*lasted)),
         News::Slow { cause } => format!("🟡 {name} is slow: {}", escape(cause)),
         News::Fast { lasted } => format!("🟢 {name} is fast again after {}", lasting(*lasted)),
+        News::Offline(period) => offline_line(period, now),
         News::Notice { text } => format!("ℹ️ {}", escape(text)),
+    }
+}
+
+fn offline_line(period: &Period, now: Now) -> String {
+    let (from, until) = clock_times(period.from, period.until, now);
+    let total = lasting(period.total);
+    match period.times {
+        0 | 1 => format!("📡 I was offline {from}–{until} ({total})"),
+        n => format!("📡 I was offline {n} times, {from}–{until} ({total} in all)"),
+    }
+}
+
+/// Many sites with the same news: one line for all.
+struct Group<'a> {
+    key: (bool, &'a str, String),
+    lines: Vec<(String, Vec<u64>)>,
+}
+
+/// What alerts must share to be told in one line; `None` for what stands alone.
+fn group_key<'a>(
+    alert: &'a Alert,
+    ended: &HashMap<u32, Vec<&Alert>>,
+    now: Now,
+) -> Option<(bool, &'a str, String)> {
+    match (&alert.news, alert.incident) {
+        (News::Down { cause, behind: 0 }, Some(_)) if !merged(alert, ended) => {
+            // `connection refused by 192.0.2.1:80`: the address is another one for each.
+            let kind = cause.split(" by ").next().unwrap_or_default();
+            Some((true, kind, when(alert, now)))
+        }
+        (News::Up { .. }, Some(n)) if ended.get(&n).is_none_or(Vec::is_empty) => {
+            Some((false, "", when(alert, now)))
+        }
+        _ => None,
+    }
+}
+
+/// The groups that are large enough, cut into lines that fit a message.
+fn grouped<'a>(
+    waiting: &[&'a Alert],
+    ended: &HashMap<u32, Vec<&Alert>>,
+    now: Now,
+) -> Vec<Group<'a>> {
+    let mut sorted: BTreeMap<(bool, &str, String), Vec<&Alert>> = BTreeMap::new();
+    if waiting.len() >= GROUP {
+        for alert in waiting {
+            if let Some(key) = group_key(alert, ended, now) {
+                sorted.entry(key).or_default().push(alert);
+            }
+        }
+    }
+    sorted.retain(|_, alerts| alerts.len() >= GROUP);
+    let groups = sorted.into_iter().map(|(key, alerts)| {
+        let mut chunks: Vec<Vec<(String, u64)>> = vec![Vec::new()];
+        let mut used = 0;
+        for alert in alerts {
+            let name = group_member(alert);
+            let size = units(&name) + 2;
+            if used + size > GROUP_UNITS {
+                chunks.push(Vec::new());
+                used = 0;
+            }
+            used += size;
+            if let Some(last) = chunks.last_mut() {
+                last.push((name, alert.id));
+            }
+        }
+        let lines = chunks.iter().map(|chunk| {
+            let (down, cause, when) = &key;
+            let names: Vec<&str> = chunk.iter().map(|(name, _)| name.as_str()).collect();
+            let head = if *down {
+                format!(
+                    "🔴 <b>{} sites are down</b>: {}",
+                    chunk.len(),
+                    escape(cause)
+                )
+            } else {
+                format!("🟢 <b>{} sites are up again</b>", chunk.len())
+            };
+            let line = format!("{head}{when}\n{}", names.join(", "));
+            (line, chunk.iter().map(|(_, id)| *id).collect())
+        });
+        let lines = lines.collect();
+        Group { key, lines }
+    });
+    groups.collect()
+}
+
+fn group_member(alert: &Alert) -> String {
+    let name = escape(&alert.site);
+    let number = alert.incident.unwrap_or(0);
+    match &alert.news {
+        News::Up { lasted } => format!("{name} after {} (#{number})", lasting(*lasted)),
+        _ => format!("{name} (#{number})"),
     }
 }
 
 fn when(alert: &Alert, now: Now) -> String {
     let age = now.since(alert.at);
-    if age > LATE {
+    // It says itself when it was.
+    let dated = matches!(alert.news, News::Offline(_));
+    if age > LATE && !dated {
         format!(" · {} ago", lasting(age))
     } else {
         String::new()
@@ -205,6 +365,7 @@ fn headline(alerts: &[&Alert]) -> String {
     let mut counts = [
         (0, "down"),
         (0, "still down"),
+        (0, "flapping"),
         (0, "slow"),
         (0, "up again"),
         (0, "notices"),
@@ -214,9 +375,11 @@ fn headline(alerts: &[&Alert]) -> String {
             News::Down { .. } if !merged(alert, &ended) => 0,
             News::StillDown { .. } if !merged(alert, &ended) => 1,
             News::Down { .. } | News::StillDown { .. } => continue,
-            News::Slow { .. } => 2,
-            News::Up { .. } | News::Fast { .. } => 3,
-            News::Notice { .. } => 4,
+            News::Flapping { .. } => 2,
+            News::Steady { cause: Some(_), .. } => 1,
+            News::Slow { .. } => 3,
+            News::Up { .. } | News::Fast { .. } | News::Steady { .. } => 4,
+            News::Notice { .. } | News::Offline(_) => 5,
         };
         counts[slot].0 += 1;
     }
@@ -240,13 +403,14 @@ mod tests {
             incident: Some(incident),
             at: Moment(0),
             chats: vec![1],
+            edits: Vec::new(),
             stored: true,
         }
     }
 
     fn down(id: u64, site: &str, incident: u32) -> Alert {
         let cause = "HTTP 503, wanted 200-299".into();
-        alert(id, site, incident, News::Down { cause })
+        alert(id, site, incident, News::Down { cause, behind: 0 })
     }
 
     fn up(id: u64, site: &str, incident: u32) -> Alert {
@@ -336,7 +500,10 @@ mod tests {
     #[test]
     fn what_comes_from_outside_is_escaped() {
         let cause = "body lacks \"<ok>\" & more".into();
-        let composed = compose(&[&alert(1, "a<b", 1, News::Down { cause })], at(1));
+        let composed = compose(
+            &[&alert(1, "a<b", 1, News::Down { cause, behind: 0 })],
+            at(1),
+        );
         assert_eq!(
             texts(&composed),
             ["🔴 <b>a&lt;b</b> is down: body lacks &quot;&lt;ok&gt;&quot; &amp; more (#1)"]

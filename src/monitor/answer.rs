@@ -56,7 +56,8 @@ impl Monitor {
             // In a group it may be meant for another bot.
             return;
         }
-        if now.wall - message.date > STALE {
+        // The terminal dates by our own clock, which may not be set.
+        if !terminal && now.wall - message.date > STALE {
             self.note_stale(now, &message);
             return;
         }
@@ -287,6 +288,7 @@ impl Monitor {
         watched.reset(now.moment());
         self.schedule.clear(&name);
         self.incidents.close(&name, now.moment());
+        self.refresh_reach(now);
         self.saving.now();
         format!("⏸ {} is paused. /resume starts it again.", bold(&name))
     }
@@ -300,6 +302,7 @@ impl Monitor {
         watched.pause_order = Some(false);
         watched.reset(now.moment());
         self.schedule.at(&name, now.moment());
+        self.refresh_reach(now);
         self.saving.now();
         format!("▶️ {} is checked again.", bold(&name))
     }

@@ -49,12 +49,20 @@ impl Monitor {
         job.started = Some(now.moment());
         for name in job.targets.clone() {
             match self.index.get(&name).map(|&at| self.sites[at].paused()) {
-                Some(false) => self.start_check(&name),
+                Some(false) => self.check_for_job(now, &name),
                 Some(true) => self.note_in_jobs(now, &name, &Verdict::Paused),
                 None => {}
             }
         }
         self.finish_jobs(now);
+    }
+
+    fn check_for_job(&mut self, now: Now, name: &str) {
+        let running = |m: &Monitor| m.index.get(name).is_some_and(|&at| m.sites[at].running);
+        if !running(self) && !self.start_check(now, name) && !self.stopping {
+            let verdict = Verdict::Bad("the clock is not set yet".into());
+            self.note_in_jobs(now, name, &verdict);
+        }
     }
 
     /// A check has ended: every `/check` that waits for it hears of it.

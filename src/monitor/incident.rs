@@ -24,6 +24,8 @@ pub struct Incident {
     pub told: bool,
     /// When it was last told or repeated.
     pub reminded: Moment,
+    /// Time of it in which our own line was down: not counted.
+    pub blind: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,10 +36,10 @@ pub struct Acknowledged {
 }
 
 impl Incident {
-    /// How long it lasted, or has lasted so far.
+    /// How long it lasted, or has lasted so far, without the time we were blind.
     pub fn length(&self, now: Now) -> Duration {
-        self.end
-            .map_or_else(|| now.since(self.start), |end| end.since(self.start))
+        let end = self.end.unwrap_or(now.moment());
+        end.since(self.start).saturating_sub(self.blind)
     }
 
     pub fn message_in(&self, chat: i64) -> Option<i64> {
@@ -88,6 +90,7 @@ impl Incidents {
             messages: Vec::new(),
             told: false,
             reminded: now,
+            blind: Duration::ZERO,
         });
         number
     }

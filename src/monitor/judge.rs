@@ -159,6 +159,16 @@ impl Judge {
         change
     }
 
+    /// One more failure makes it down.
+    pub fn at_the_brink(&self, rules: Rules) -> bool {
+        self.state != State::Down && self.failed.saturating_add(1) >= rules.tries
+    }
+
+    /// What was counted for or against it counts no more.
+    pub fn forget_run(&mut self) {
+        *self = Judge::new(self.state);
+    }
+
     /// Failing, but not yet judged down.
     pub fn suspect(&self) -> bool {
         self.failed > 0 && self.state != State::Down

@@ -1,4 +1,21 @@
 //! Our own line: is it the site that is gone, or are we?
+//!
+//! A failure of a site elsewhere counts against it only when the line was seen to be up *after*
+//! the failure. So a look at the line is asked for by the first failure already, is shared by all
+//! who wonder within [`SHARED`], and goes on while something is wrong.
+
+use super::time::{Moment, Now};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Looks begin at least this far apart: the sites that wonder in between share the next one.
+const SHARED: Duration = Duration::from_secs(5);
+/// While something is wrong with the line it is looked at this often.
+const AGAIN: Duration = Duration::from_secs(10);
+/// A look that was never reported on is given up after this.
+const LOST: Duration = Duration::from_secs(60);
+/// A line that goes again within this of its return is the same story.
+const STORY: Duration = Duration::from_secs(15 * 60);
 
 /// What a look at our own line found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,4 +28,403 @@ pub struct Report {
     pub names: Option<bool>,
     /// The Telegram server showed its own certificate; `None` when not asked or it did not answer.
     pub trusted: Option<bool>,
+}
+
+/// What is wrong with the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble {
+    /// Nothing outside can be reached.
+    Line,
+    /// No resolver answers, but addresses can be reached.
+    Names,
+    /// Something answers in place of every server: a captive portal.
+    Portal,
+    /// IPv6 is gone, IPv4 is not.
+    Ipv6,
+}
+
+impl Trouble {
+    /// The word of the state file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Trouble::Line => "line",
+            Trouble::Names => "names",
+            Trouble::Portal => "portal",
+            Trouble::Ipv6 => "ipv6",
+        }
+    }
+
+    pub fn from_word(word: &str) -> Option<Trouble> {
+        [
+            Trouble::Line,
+            Trouble::Names,
+            Trouble::Portal,
+            Trouble::Ipv6,
+        ]
+        .into_iter()
+        .find(|t| t.word() == word)
+    }
+
+    /// What is told when it begins; `None` for the line itself, which nobody could be told of.
+    pub fn began(self) -> Option<&'static str> {
+        match self {
+            Trouble::Line => None,
+            Trouble::Names => Some(
+                "DNS on this network doesn't answer: sites whose names can't be resolved are not judged.",
+            ),
+            Trouble::Portal => Some(
+                "Something on this network answers in place of every server (a captive portal?): sites behind it are not judged.",
+            ),
+            Trouble::Ipv6 => Some(
+                "IPv6 on this line is gone: sites that are reached by it alone are not judged.",
+            ),
+        }
+    }
+
+    /// What is told when it is over.
+    pub fn ended(self) -> Option<&'static str> {
+        match self {
+            Trouble::Line => None,
+            Trouble::Names => Some("DNS on this network answers again"),
+            Trouble::Portal => Some("Servers answer for themselves again"),
+            Trouble::Ipv6 => Some("IPv6 on this line is back"),
+        }
+    }
+}
+
+/// Time without a line, as it is told: several short ones within [`STORY`] are one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Period {
+    /// Unix seconds.
+    pub from: i64,
+    pub until: i64,
+    pub times: u32,
+    /// Without the time in between when the line was up.
+    pub total: Duration,
+}
+
+/// What is known of the line.
+#[derive(Debug, Default)]
+pub struct Line {
+    /// There are targets to ask.
+    pub asked: bool,
+    under_way: Option<Look>,
+    last: Option<(Look, Report)>,
+    /// Somebody wonders, and whether about the way to Telegram too.
+    wanted: Option<bool>,
+    troubles: Vec<(Trouble, Moment)>,
+    /// When each trouble was last over: one that comes back at once is not told again.
+    over: Vec<(Trouble, Moment)>,
+    /// When a name last resolved that is not loopback's.
+    resolved: Option<Moment>,
+    /// When something elsewhere last answered.
+    answered: Option<Moment>,
+    period: Option<(Period, Moment)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    began: Moment,
+    deep: bool,
+}
+
+impl Line {
+    pub fn new(asked: bool) -> Line {
+        Line {
+            asked,
+            ..Line::default()
+        }
+    }
+
+    /// What the last look says about a failure at `failed`; `None` when none has begun since. Then
+    /// one is asked for.
+    pub fn since(&mut self, failed: Moment, deep: bool) -> Option<Report> {
+        match self.last {
+            Some((look, report)) if look.began >= failed && (look.deep || !deep) => Some(report),
+            _ => {
+                let coming = self
+                    .under_way
+                    .is_some_and(|look| look.began >= failed && (look.deep || !deep));
+                if !coming {
+                    self.want(deep);
+                }
+                None
+            }
+        }
+    }
+
+    /// Somebody wonders.
+    pub fn want(&mut self, deep: bool) {
+        if self.asked {
+            self.wanted = Some(self.wanted.unwrap_or(false) || deep);
+        }
+    }
+
+    /// When the next look is to begin.
+    pub fn next_look(&self, now: Moment) -> Option<Moment> {
+        if !self.asked {
+            return None;
+        }
+        if let Some(look) = self.under_way {
+            return Some(look.began + LOST);
+        }
+        let after = |pause| self.last.map_or(now, |(look, _)| look.began + pause);
+        let wanted = self.wanted.map(|_| after(SHARED));
+        let trouble = (!self.troubles.is_empty()).then(|| after(AGAIN));
+        wanted.into_iter().chain(trouble).min()
+    }
+
+    /// Begins a look if one is due; the flag says that it is a deep one.
+    pub fn begin(&mut self, now: Moment) -> Option<bool> {
+        if self.next_look(now).is_none_or(|at| at > now) {
+            return None;
+        }
+        let deep = self.wanted.take().unwrap_or(false)
+            || self.has(Trouble::Names)
+            || self.has(Trouble::Portal);
+        self.under_way = Some(Look { began: now, deep });
+        Some(deep)
+    }
+
+    /// A look has ended.
+    pub fn take(&mut self, now: Moment, report: Report) {
+        let look = self.under_way.take().unwrap_or(Look {
+            began: now,
+            deep: false,
+        });
+        self.last = Some((look, report));
+        if report.up {
+            self.answered = Some(now);
+        }
+        if report.names == Some(true) {
+            self.resolved = Some(now);
+        }
+    }
+
+    /// A name that is not loopback's resolved, or something elsewhere answered.
+    pub fn evidence(&mut self, now: Moment, resolved: bool, answered: bool) {
+        if resolved {
+            self.resolved = Some(now);
+        }
+        if answered {
+            self.answered = Some(now);
+        }
+    }
+
+    pub fn resolved_within(&self, span: Duration, now: Moment) -> bool {
+        self.resolved.is_some_and(|at| now.since(at) <= span)
+    }
+
+    /// When something elsewhere last answered.
+    pub fn answered(&self) -> Option<Moment> {
+        self.answered
+    }
+
+    pub fn has(&self, trouble: Trouble) -> bool {
+        self.troubles.iter().any(|(t, _)| *t == trouble)
+    }
+
+    pub fn troubles(&self) -> &[(Trouble, Moment)] {
+        &self.troubles
+    }
+
+    /// The trouble begins, or goes on. Whether it is news: not when it was just over.
+    pub fn begins(&mut self, trouble: Trouble, since: Moment, now: Moment) -> bool {
+        if self.has(trouble) {
+            return false;
+        }
+        self.troubles.push((trouble, since));
+        self.over
+            .iter()
+            .all(|(t, at)| *t != trouble || now.since(*at) > STORY)
+    }
+
+    /// The trouble is over: since when it was.
+    pub fn ends(&mut self, trouble: Trouble, now: Moment) -> Option<Moment> {
+        let place = self.troubles.iter().position(|(t, _)| *t == trouble)?;
+        let (_, since) = self.troubles.remove(place);
+        self.over.retain(|(t, _)| *t != trouble);
+        self.over.push((trouble, now));
+        Some(since)
+    }
+
+    /// The line is back after being down since `since`: what to tell, and whether it goes on with
+    /// what was told last.
+    pub fn period(&mut self, since: Moment, now: Now) -> (Period, bool) {
+        let moment = now.moment();
+        let lasted = moment.since(since);
+        let told = self.period.take();
+        let goes_on = told.filter(|(_, ended)| since.since(*ended) <= STORY);
+        let again = goes_on.is_some();
+        let period = match goes_on {
+            Some((period, _)) => Period {
+                until: now.wall,
+                times: period.times.saturating_add(1),
+                total: period.total + lasted,
+                ..period
+            },
+            None => Period {
+                from: now.wall_at(since),
+                until: now.wall,
+                times: 1,
+                total: lasted,
+            },
+        };
+        self.period = Some((period.clone(), moment));
+        (period, again)
+    }
+}
+
+/// Loopback, private and link-local addresses are not reached over the line.
+pub fn is_lan(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified()
+        }
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => is_lan(IpAddr::V4(v4)),
+            None => {
+                v6.is_loopback()
+                    || v6.is_unicast_link_local()
+                    || v6.is_unique_local()
+                    || v6.is_unspecified()
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UP: Report = Report {
+        up: true,
+        ipv6: None,
+        names: None,
+        trusted: None,
+    };
+
+    fn at(secs: i64) -> Moment {
+        Moment(secs * 1000)
+    }
+
+    #[test]
+    fn a_look_is_shared_by_those_who_wondered_before_it_began() {
+        let mut line = Line::new(true);
+        assert_eq!(line.since(at(0), false), None);
+        assert_eq!(line.begin(at(0)), Some(false));
+        assert_eq!(line.since(at(0), false), None, "not reported yet");
+        line.take(at(1), UP);
+        assert_eq!(line.since(at(0), false), Some(UP));
+        assert_eq!(
+            line.since(at(1), false),
+            None,
+            "the line may have gone since it began"
+        );
+        assert_eq!(line.next_look(at(1)), Some(at(5)));
+        assert_eq!(line.begin(at(4)), None);
+        assert_eq!(line.begin(at(5)), Some(false));
+    }
+
+    #[test]
+    fn nobody_asks_without_wondering_and_nothing_is_asked_without_targets() {
+        assert_eq!(Line::new(true).next_look(at(9)), None);
+        let mut line = Line::default();
+        assert_eq!(line.since(at(0), false), None);
+        assert_eq!(line.begin(at(0)), None);
+    }
+
+    #[test]
+    fn a_shallow_answer_is_none_to_a_deep_question() {
+        let mut line = Line::new(true);
+        line.want(false);
+        line.begin(at(0));
+        line.take(at(0), UP);
+        assert_eq!(line.since(at(0), true), None);
+        assert_eq!(line.begin(at(5)), Some(true));
+    }
+
+    #[test]
+    fn a_look_that_is_never_reported_on_is_made_again() {
+        let mut line = Line::new(true);
+        line.want(false);
+        line.begin(at(0));
+        assert_eq!(line.begin(at(59)), None);
+        assert!(line.begin(at(60)).is_some());
+    }
+
+    #[test]
+    fn in_trouble_it_is_looked_at_every_ten_seconds() {
+        let mut line = Line::new(true);
+        line.want(false);
+        line.begin(at(0));
+        line.take(at(5), Report { up: false, ..UP });
+        assert!(line.begins(Trouble::Line, at(0), at(5)));
+        assert_eq!(line.next_look(at(5)), Some(at(10)));
+    }
+
+    #[test]
+    fn a_trouble_that_comes_back_at_once_is_no_news() {
+        let mut line = Line::new(true);
+        assert!(line.begins(Trouble::Names, at(0), at(0)));
+        assert!(!line.begins(Trouble::Names, at(5), at(5)));
+        assert_eq!(line.ends(Trouble::Names, at(60)), Some(at(0)));
+        assert!(!line.begins(Trouble::Names, at(90), at(90)));
+        line.ends(Trouble::Names, at(120));
+        assert!(line.begins(Trouble::Names, at(2000), at(2000)));
+    }
+
+    #[test]
+    fn a_line_that_comes_and_goes_is_one_story() {
+        let mut line = Line::new(true);
+        let now = |secs: u64| Now {
+            uptime: Duration::from_secs(secs),
+            wall: 1_000_000 + secs as i64,
+            zone: 0,
+        };
+        let (first, again) = line.period(at(100), now(160));
+        assert_eq!((first.times, again), (1, false));
+        let (second, again) = line.period(at(200), now(230));
+        assert!(again);
+        assert_eq!(
+            second,
+            Period {
+                from: 1_000_100,
+                until: 1_000_230,
+                times: 2,
+                total: Duration::from_secs(90)
+            }
+        );
+        let (_, again) = line.period(at(5000), now(5100));
+        assert!(!again);
+    }
+
+    #[test]
+    fn what_is_lan() {
+        for lan in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.31.0.1",
+            "192.168.1.1",
+            "169.254.3.4",
+            "::1",
+            "fe80::1",
+            "fd00::1",
+            "::ffff:192.168.1.1",
+        ] {
+            assert!(is_lan(lan.parse().expect("an address")), "{lan}");
+        }
+        for elsewhere in [
+            "203.0.113.34",
+            "172.32.0.1",
+            "100.64.0.1",
+            "2001:db8::1",
+            "::ffff:1.1.1.1",
+        ] {
+            assert!(
+                !is_lan(elsewhere.parse().expect("an address")),
+                "{elsewhere}"
+            );
+        }
+    }
 }

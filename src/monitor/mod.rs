@@ -7,9 +7,13 @@
 
 pub mod alert;
 mod answer;
+mod away;
 mod backoff;
 mod checking;
+mod clock;
 pub mod command;
+mod doubt;
+mod flapping;
 mod hold;
 pub mod incident;
 pub mod job;
@@ -19,6 +23,8 @@ pub mod message;
 pub mod outbox;
 pub mod outcome;
 mod persist;
+mod progress;
+mod reach;
 pub mod reply;
 mod saving;
 pub mod schedule;
@@ -28,23 +34,26 @@ pub mod stats;
 mod telling;
 pub mod text;
 pub mod time;
+mod trouble;
 mod watch;
 
+use self::away::Away;
 use self::command::Access;
 use self::hold::Unsettled;
 use self::incident::Incidents;
 use self::job::{Job, Verdict};
-use self::judge::{Change, State};
-use self::line::Report;
+use self::judge::{Change, Seen};
+use self::line::{Line, Report, Trouble};
 use self::message::{Delivery, Update};
 use self::outbox::{Outbox, Outgoing, Receipt};
-use self::outcome::Outcome;
+use self::outcome::{FailureKind, Outcome};
+use self::progress::Progress;
 use self::saving::Saving;
 use self::schedule::Schedule;
 use self::site::Site;
 use self::stats::Vitals;
 use self::time::{Jitter, Moment, Now};
-use self::watch::Watched;
+use self::watch::{Doubt, Watched};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -183,6 +192,24 @@ pub struct Monitor {
     checks: u64,
     internal_errors: u64,
     stopping: bool,
+    line: Line,
+    /// Sites in doubt, at least: more than that are not looked for.
+    doubts: usize,
+    /// Where the last offline period was told, alone in its message: chat and message.
+    told_offline: Vec<(i64, i64)>,
+    /// Sites that are flapping, at least: more are not looked for.
+    flapping: usize,
+    /// Troubles whose begin was told.
+    trouble_told: Vec<Trouble>,
+    away: Option<Away>,
+    progress: Progress,
+    /// When many were last seen failing at once.
+    storm: Option<Moment>,
+    /// When this program was built, in Unix seconds.
+    built: i64,
+    clock_set: bool,
+    /// What the wall clock showed at least when we started: what was last written.
+    wall_floor: i64,
     actions: Vec<Action>,
 }
 
@@ -210,14 +237,27 @@ impl Monitor {
             checks: 0,
             internal_errors: 0,
             stopping: false,
+            line: Line::new(settings.uplink),
+            doubts: 0,
+            told_offline: Vec::new(),
+            flapping: 0,
+            trouble_told: Vec::new(),
+            away: None,
+            storm: None,
+            progress: Progress::new(settings.heartbeat, now.moment()),
+            built: settings.built,
+            clock_set: true,
+            wall_floor: settings.built,
             actions: Vec::new(),
         };
+        let now = monitor.read_clock(now);
         monitor.take_sites(sites, now);
         monitor
     }
 
     /// Takes one event and gives back everything that is to be done now.
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Action> {
+        let now = self.read_clock(now);
         match event {
             Event::Checked { site, outcome } => self.checked(now, &site, outcome),
             Event::Update(update) => self.update(now, update),
@@ -236,11 +276,8 @@ impl Monitor {
                 }
             }
             Event::SaveFailed { reason } => self.save_failed(now, &reason),
-            Event::Probed(_) => {}
-            Event::Reloaded { sites, settings } => {
-                self.max_jobs = settings.max_jobs.max(1);
-                self.reloaded(now, sites, settings.access);
-            }
+            Event::Probed(report) => self.probed(now, report),
+            Event::Reloaded { sites, settings } => self.reloaded(now, sites, settings),
             Event::Due => {}
         }
         self.proceed(now);
@@ -257,8 +294,13 @@ impl Monitor {
         } else {
             self.schedule.next()
         };
+        let line = self.line.next_look(now.moment()).filter(|_| !self.stopping);
         reminders
             .chain(scheduled)
+            .chain(line)
+            .chain(self.next_steady())
+            .chain(self.away_due())
+            .chain(self.progress.next_beat(now.moment()))
             .chain(self.outbox.next_due(now, self.unsettled()))
             .chain(self.saving.next_due())
             .chain(self.stale.values().map(|(at, _)| *at))
@@ -269,6 +311,11 @@ impl Monitor {
     /// No check is started any more; what is under way may still report.
     pub fn stop(&mut self) {
         self.stopping = true;
+    }
+
+    /// Checks that were started are ending: the scheduler makes progress.
+    pub fn healthy(&self, now: Now) -> bool {
+        self.progress.healthy(now.moment(), &self.sites)
     }
 
     /// Messages that are being sent.
@@ -284,8 +331,15 @@ impl Monitor {
     /// Everything that time alone brings about.
     fn proceed(&mut self, now: Now) {
         self.start_checks(now);
+        self.settle_doubts(now);
+        self.look_at_line(now);
+        self.end_flapping(now);
         self.end_mutes(now);
         self.remind(now);
+        self.tell_away(now);
+        if self.progress.beat(now.moment(), &self.sites) {
+            self.actions.push(Action::Heartbeat);
+        }
         self.tell_stale(now);
         self.edit_jobs(now);
         let moment = now.moment();
@@ -305,30 +359,39 @@ impl Monitor {
             return;
         }
         while let Some(name) = self.schedule.pop(now.moment(), &mut self.jitter) {
-            self.start_check(&name);
+            self.start_check(now, &name);
         }
     }
 
-    fn start_check(&mut self, name: &str) {
+    /// Starts a check, unless it cannot be made now.
+    fn start_check(&mut self, now: Now, name: &str) -> bool {
         let Some(&at) = self.index.get(name) else {
-            return;
+            return false;
         };
         let watched = &mut self.sites[at];
         if watched.running || watched.paused() || self.stopping {
-            return;
+            return false;
+        }
+        if !self.clock_set && watched.site.is_https() {
+            self.schedule.next_turn(name, now.moment());
+            return false;
         }
         watched.running = true;
+        self.progress.started(now.moment());
         self.schedule.clear(name);
         self.actions.push(Action::Check {
             site: watched.site.clone(),
             fresh: watched.fresh(),
             hanging: watched.hanging(),
         });
+        true
     }
 
     fn checked(&mut self, now: Now, name: &str, outcome: Outcome) {
         self.checks += 1;
-        if matches!(&outcome.verdict, Err(f) if f.kind == outcome::FailureKind::Internal) {
+        self.progress.ended(now.moment());
+        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
+        if kind == Some(FailureKind::Internal) {
             self.internal_errors += 1;
         }
         let verdict = Verdict::of(&outcome);
@@ -341,35 +404,82 @@ impl Monitor {
             self.note_in_jobs(now, name, &Verdict::Paused);
             return;
         }
-        let before = watched.since;
-        let was_down = watched.judge.state() == State::Down;
-        let change = watched.observe(outcome, now);
-        let site = watched.site.clone();
-        let cause = watched.cause.clone().unwrap_or_default();
-        if watched.judge.wavering() {
-            self.schedule.at(name, now.moment() + site.retry);
-        } else {
-            self.schedule.next_turn(name, now.moment());
+        self.schedule.next_turn(name, now.moment());
+        let untimely = matches!(kind, Some(FailureKind::Tls | FailureKind::Untrusted));
+        if self.clock_set || !untimely {
+            self.weigh(now, at, &outcome);
+            let judgeable = self.judgeable(now, at, &outcome);
+            let (seen, cause) = self.sites[at].take(outcome, now);
+            if judgeable {
+                self.judge(now, at, seen, kind, cause.as_deref());
+            }
+            self.sites[at].remember(now, cause);
+            self.seen_after_away(name);
         }
-        let lasted = now.since(before);
+        self.note_in_jobs(now, name, &verdict);
+    }
+
+    fn judge(
+        &mut self,
+        now: Now,
+        at: usize,
+        seen: Seen,
+        kind: Option<FailureKind>,
+        cause: Option<&str>,
+    ) {
+        let moment = now.moment();
+        let watched = &mut self.sites[at];
+        let site = watched.site.clone();
+        if let Some(kind) = kind
+            && (watched.doubt.is_some() || watched.judge.at_the_brink(watched.rules()))
+        {
+            let cause = cause.unwrap_or_default().to_owned();
+            watched.failing_since.get_or_insert(moment);
+            watched.doubt = Some(Doubt {
+                failed: moment,
+                kind,
+                cause,
+            });
+            self.doubts += 1;
+            self.schedule.at(&site.name, moment + site.retry);
+            return;
+        }
+        let lasted = now.since(watched.since);
+        let change = watched.judged(seen, cause, now);
+        if watched.judge.wavering() {
+            self.schedule.at(&site.name, moment + site.retry);
+        }
+        if seen == Seen::Failed {
+            self.wonder(at);
+            self.watch_for_storm(moment);
+        }
         match change {
-            Some(Change::WentDown) => self.went_down(now, &site, cause),
-            Some(Change::Recovered) => self.recovered(now, &site),
-            Some(Change::Slowed) => self.slowed(now, at, cause),
-            Some(Change::SpedUp) => self.sped_up(now, at, lasted),
-            Some(Change::FirstUp) => {
+            Some(change) => {
+                let cause = cause.unwrap_or_default().to_owned();
+                self.changed(now, at, change, cause, lasted);
+            }
+            None if seen == Seen::Failed && !self.sites[at].down() => {
+                let cause = cause.unwrap_or_default();
+                let text = format!("{}: {cause}; trying again", site.name);
+                self.log(Level::Debug, text);
+            }
+            None => {}
+        }
+    }
+
+    /// A site is in another state than before.
+    fn changed(&mut self, now: Now, at: usize, change: Change, cause: String, lasted: Duration) {
+        match change {
+            Change::WentDown => self.went_down(now, at, cause),
+            Change::Recovered => self.recovered(now, at),
+            Change::Slowed => self.slowed(now, at, cause),
+            Change::SpedUp => self.sped_up(now, at, lasted),
+            Change::FirstUp => {
+                let name = self.sites[at].site.name.clone();
                 self.log(Level::Debug, format!("{name} is up"));
                 self.saving.later(now.moment());
             }
-            None => {
-                if let Verdict::Bad(cause) = &verdict
-                    && !was_down
-                {
-                    self.log(Level::Debug, format!("{name}: {cause}; trying again"));
-                }
-            }
         }
-        self.note_in_jobs(now, name, &verdict);
     }
 
     fn delivered(&mut self, now: Now, id: u64, delivery: Delivery) {
@@ -384,6 +494,10 @@ impl Monitor {
                         incident.messages.retain(|(c, _)| *c != chat);
                         incident.messages.push((chat, message_id));
                     }
+                }
+                Receipt::Offline { chat, message_id } => {
+                    self.told_offline.retain(|(c, _)| *c != chat);
+                    self.told_offline.push((chat, message_id));
                 }
                 Receipt::Job {
                     job,
@@ -438,8 +552,8 @@ impl Monitor {
         }
         let watched = self.sites.iter().filter(|w| !w.paused());
         watched.fold(Unsettled::default(), |mut sum, w| {
-            sum.suspects += usize::from(w.judge.suspect());
-            sum.recovering += usize::from(w.judge.state() == State::Down && w.judge.wavering());
+            sum.suspects += usize::from(w.suspect());
+            sum.recovering += usize::from(w.down() && w.judge.wavering());
             sum
         })
     }

@@ -58,6 +58,11 @@ pub enum Receipt {
         chat: i64,
         message_id: Option<i64>,
     },
+    /// The message that told of an offline period, alone.
+    Offline {
+        chat: i64,
+        message_id: i64,
+    },
     /// A group has a new id.
     Migrated {
         from: i64,
@@ -102,7 +107,12 @@ struct Flight {
 
 #[derive(Debug)]
 enum Load {
-    Alerts { ids: Vec<u64>, incidents: Vec<u32> },
+    Alerts {
+        ids: Vec<u64>,
+        incidents: Vec<u32>,
+        /// It tells of an offline period and of nothing else.
+        offline: bool,
+    },
     Reply(Reply),
 }
 
@@ -122,7 +132,12 @@ impl Outbox {
     /// Alerts of an earlier run; they are on disk already.
     pub fn restore(&mut self, alerts: Vec<Alert>) {
         for mut alert in alerts {
-            alert.id = self.take_id();
+            // Ids go on from where they were: the journal knows alerts by them.
+            if alert.id < self.next_id {
+                alert.id = self.take_id();
+            } else {
+                self.next_id = alert.id + 1;
+            }
             alert.stored = true;
             self.alerts.push_back(alert);
         }
@@ -147,11 +162,49 @@ impl Outbox {
             incident,
             at: now,
             chats,
+            edits: Vec::new(),
             stored: false,
         });
         if self.alerts.len() > MAX_ALERTS {
             self.summarise(now);
         }
+    }
+
+    /// An offline period. One that goes on with the last one takes its place: in the alert that
+    /// still waits, or in the message that told of it (`told`: chat and message).
+    pub fn push_offline(
+        &mut self,
+        news: News,
+        mut chats: Vec<i64>,
+        told: &[(i64, i64)],
+        goes_on: bool,
+        now: Moment,
+    ) {
+        if goes_on {
+            let away: Vec<u64> = self.ids_under_way();
+            for alert in &mut self.alerts {
+                if matches!(alert.news, News::Offline(_)) && !away.contains(&alert.id) {
+                    alert.news = news.clone();
+                    alert.at = now;
+                    chats.retain(|c| !alert.chats.contains(c));
+                }
+            }
+        }
+        let edits = told.iter().filter(|(c, _)| chats.contains(c)).copied();
+        let edits: Vec<(i64, i64)> = if goes_on { edits.collect() } else { Vec::new() };
+        self.push_alert(news, "", None, chats, now);
+        if let Some(alert) = self.alerts.back_mut().filter(|_| !edits.is_empty()) {
+            alert.edits = edits;
+        }
+    }
+
+    fn ids_under_way(&self) -> Vec<u64> {
+        let loads = self.flights.values().map(|f| &f.load);
+        let ids = loads.filter_map(|load| match load {
+            Load::Alerts { ids, .. } => Some(ids.iter().copied()),
+            Load::Reply(_) => None,
+        });
+        ids.flatten().collect()
     }
 
     /// `/check` edits its message over and over: only the newest text matters.
@@ -242,8 +295,7 @@ impl Outbox {
                 if ready.is_empty() || lane.is_some_and(|l| l.alert_away) {
                     return None;
                 }
-                let company = self.expected(*chat);
-                hold_until(&ready, company, unsettled).filter(|until| *until > moment)
+                hold_until(&ready, self.unwritten(*chat), unsettled).filter(|until| *until > moment)
             })
             .min()
     }
@@ -336,27 +388,48 @@ impl Outbox {
                 continue;
             }
             let ready = self.alerts_for(chat);
-            let company = self.expected(chat);
-            if hold_until(&ready, company, unsettled).is_none_or(|until| until > moment) {
+            if hold_until(&ready, self.unwritten(chat), unsettled)
+                .is_none_or(|until| until > moment)
+            {
                 continue;
             }
+            let edit = ready.iter().find_map(|a| {
+                let (_, message) = a.edits.iter().find(|(c, _)| *c == chat)?;
+                Some((a.id, *message))
+            });
+            let ready: Vec<&Alert> = match edit {
+                Some((id, _)) => ready.into_iter().filter(|a| a.id == id).collect(),
+                None => ready,
+            };
             let composed = compose(&ready, now);
             let (html, ids) = first_message(&composed, &ready);
-            let incidents = ready
-                .iter()
-                .filter(|a| ids.contains(&a.id))
-                .filter(|a| matches!(a.news, News::Down { .. } | News::StillDown { .. }))
-                .filter_map(|a| a.incident)
-                .collect();
+            let covered: Vec<&&Alert> = ready.iter().filter(|a| ids.contains(&a.id)).collect();
+            let told = |a: &&&Alert| {
+                matches!(
+                    a.news,
+                    News::Down { .. }
+                        | News::StillDown { .. }
+                        | News::Flapping { .. }
+                        | News::Steady { .. }
+                )
+            };
+            let incidents = covered.iter().copied().filter(told);
+            let incidents = incidents.filter_map(|a| a.incident).collect();
+            let offline = covered.iter().all(|a| matches!(a.news, News::Offline(_)));
             let message = Message {
                 chat,
                 html,
                 silent: composed.silent,
                 reply_to: composed.recovery_of.and_then(|n| message_of(n, chat)),
-                edit: None,
+                edit: edit.map(|(_, message)| message),
             };
             self.lanes.entry(chat).or_default().alert_away = true;
-            return Some(self.launch(message, None, Load::Alerts { ids, incidents }));
+            let load = Load::Alerts {
+                ids,
+                incidents,
+                offline,
+            };
+            return Some(self.launch(message, None, load));
         }
         None
     }
@@ -376,8 +449,18 @@ impl Outbox {
 
     fn arrived(&mut self, chat: i64, load: Load, message_id: i64) -> Vec<Receipt> {
         match load {
-            Load::Alerts { ids, incidents } => {
+            Load::Alerts {
+                ids,
+                incidents,
+                offline,
+            } => {
                 self.strike(chat, &ids);
+                if offline && message_id != 0 {
+                    return vec![
+                        Receipt::Offline { chat, message_id },
+                        Receipt::AlertsChanged,
+                    ];
+                }
                 // Telegram has it, but we could not read under which id.
                 let known = incidents.into_iter().filter(|_| message_id != 0);
                 let told = known.map(|incident| Receipt::Told {
@@ -432,12 +515,11 @@ impl Outbox {
             .collect()
     }
 
-    /// Alerts for a chat, those that are being written to disk too.
-    fn expected(&self, chat: i64) -> usize {
-        self.alerts
-            .iter()
-            .filter(|a| a.chats.contains(&chat))
-            .count()
+    /// When the newest alert for a chat came that is still being written to disk.
+    fn unwritten(&self, chat: i64) -> Option<Moment> {
+        let waiting = self.alerts.iter().filter(|a| !a.stored);
+        let mine = waiting.filter(|a| a.chats.contains(&chat));
+        mine.map(|a| a.at).max()
     }
 
     /// Bounded, and nothing is dropped in silence: the oldest half becomes one line that counts.
@@ -467,6 +549,7 @@ impl Outbox {
             incident: None,
             at: now,
             chats,
+            edits: Vec::new(),
             stored: false,
         });
     }

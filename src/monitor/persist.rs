@@ -1,14 +1,16 @@
 //! Sites in and out: the first configuration, a reload, the snapshot and back.
 
 use super::alert::Alert;
-use super::command::Access;
+use super::away::Away;
+use super::flapping::Flapping;
 use super::incident::{Incident, Incidents};
 use super::judge::{Judge, State};
+use super::line::Trouble;
 use super::site::Site;
 use super::snapshot::{AlertRecord, IncidentRecord, SiteRecord, Snapshot};
-use super::time::Now;
-use super::watch::Watched;
-use super::{Level, Monitor};
+use super::time::{Moment, Now};
+use super::watch::{Veil, Watched};
+use super::{Level, Monitor, Settings};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,30 +18,29 @@ use std::time::Duration;
 impl Monitor {
     /// Everything that must survive a restart.
     pub fn snapshot(&self, now: Now) -> Snapshot {
-        let coming = |moment: Option<super::time::Moment>| {
-            moment.filter(|m| *m > now.moment()).map(|m| now.wall_at(m))
-        };
+        let now = self.estimate(now);
+        let coming =
+            |moment: Option<Moment>| moment.filter(|m| *m > now.moment()).map(|m| now.wall_at(m));
+        let offline = |t: &&(Trouble, Moment)| t.0 == Trouble::Line;
+        let troubles = self.line.troubles().iter().filter(|t| !offline(t));
+        let (troubles, troubles_since) = troubles
+            .map(|(t, since)| (t.word().to_owned(), now.wall_at(*since)))
+            .unzip();
         Snapshot {
             written: now.wall,
+            clean: false,
             last_update: self.last_update,
             next_incident: self.incidents.next_number(),
             muted_until: coming(self.muted_until),
-            sites: self
-                .sites
+            offline_since: self
+                .line
+                .troubles()
                 .iter()
-                .map(|w| SiteRecord {
-                    name: w.name().to_owned(),
-                    state: w.judge.state().word().to_owned(),
-                    since: now.wall_at(w.since),
-                    cause: w.cause.clone(),
-                    ms: w
-                        .took
-                        .map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
-                    paused: w.pause_order,
-                    muted_until: coming(w.muted_until),
-                    ..SiteRecord::default()
-                })
-                .collect(),
+                .find(offline)
+                .map(|(_, since)| now.wall_at(*since)),
+            troubles,
+            troubles_since,
+            sites: self.sites.iter().map(|w| record(w, now)).collect(),
             incidents: self
                 .incidents
                 .iter()
@@ -50,45 +51,93 @@ impl Monitor {
                 .alerts()
                 .map(|a| AlertRecord::of(a, now))
                 .collect(),
-            ..Snapshot::default()
+        }
+    }
+
+    /// The last snapshot of an orderly end: the next start was no accident.
+    pub fn last_snapshot(&self, now: Now) -> Snapshot {
+        Snapshot {
+            clean: true,
+            ..self.snapshot(now)
         }
     }
 
     /// Goes on where an earlier run stopped. To be called once, before the first event. Sites that
     /// are no longer configured are forgotten; alerts about them are still delivered.
     pub fn restore(&mut self, snapshot: &Snapshot, now: Now) {
+        self.wall_floor = snapshot.written.max(self.built);
+        let now = self.estimate(now);
+        let moment = now.moment();
         self.last_update = snapshot.last_update;
         self.muted_until = snapshot.muted_until.map(|wall| now.coming_moment(wall));
         for record in &snapshot.sites {
             let Some(&at) = self.index.get(&record.name) else {
                 continue;
             };
-            let watched = &mut self.sites[at];
-            let state = State::from_word(&record.state).unwrap_or(State::Unknown);
-            watched.judge = Judge::new(state);
-            watched.since = now.past_moment(record.since);
-            watched.cause.clone_from(&record.cause);
-            watched.took = record.ms.map(Duration::from_millis);
-            watched.pause_order = record.paused;
-            watched.muted_until = record.muted_until.map(|wall| now.coming_moment(wall));
-            if watched.paused() {
+            restore_site(&mut self.sites[at], record, now);
+            if self.sites[at].paused() {
                 self.schedule.clear(&record.name);
             } else if self.schedule.due_at(&record.name).is_none() {
-                self.schedule.next_turn(&record.name, now.moment());
+                self.schedule.next_turn(&record.name, moment);
             }
         }
         let incidents: Vec<Incident> = snapshot.incidents.iter().map(|i| i.restore(now)).collect();
         self.incidents = Incidents::restore(incidents, snapshot.next_incident);
+        self.restore_line(snapshot, now);
         self.reconcile(now);
         let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
         self.outbox.restore(alerts);
         self.outbox.keep_chats(&self.access.chats);
+        if !snapshot.clean {
+            self.away = Some(Away {
+                seen: snapshot.written,
+                back: moment,
+                unseen: self
+                    .sites
+                    .iter()
+                    .filter(|w| w.down() && !w.paused())
+                    .map(|w| w.name().to_owned())
+                    .collect(),
+            });
+        }
+        // That we run is written down: the next start after a power cut must know of it.
+        self.saving.now();
     }
 
-    pub(super) fn reloaded(&mut self, now: Now, sites: Vec<Site>, access: Access) {
-        self.access = access;
+    fn restore_line(&mut self, snapshot: &Snapshot, now: Now) {
+        let moment = now.moment();
+        for (word, since) in snapshot.troubles.iter().zip(&snapshot.troubles_since) {
+            if let Some(trouble) = Trouble::from_word(word) {
+                self.line.begins(trouble, now.past_moment(*since), moment);
+                self.trouble_told.push(trouble);
+            }
+        }
+        if let Some(since) = snapshot.offline_since.filter(|_| self.line.asked) {
+            self.line
+                .begins(Trouble::Line, now.past_moment(since), moment);
+            for watched in &mut self.sites {
+                if !watched.lan() && !watched.paused() {
+                    watched.cover(Veil::Offline(Trouble::Line), moment);
+                }
+            }
+        }
+        self.refresh_reach(now);
+        self.flapping = self.sites.len();
+    }
+
+    pub(super) fn reloaded(&mut self, now: Now, sites: Vec<Site>, settings: Settings) {
+        self.access = settings.access;
+        self.max_jobs = settings.max_jobs.max(1);
+        self.built = settings.built;
+        self.progress.reload(settings.heartbeat);
         self.take_sites(sites, now);
         self.reconcile(now);
+        self.ask_line(now, settings.uplink);
+        self.refresh_reach(now);
+        self.doubts = self.sites.len();
+        if let Some(away) = &mut self.away {
+            away.unseen.retain(|name| self.index.contains_key(name));
+        }
         self.outbox.keep_chats(&self.access.chats);
         self.saving.now();
         let gone: Vec<(u64, String)> = self
@@ -140,6 +189,9 @@ impl Monitor {
                     if watched.site.paused != site.paused {
                         watched.pause_order = None;
                     }
+                    if watched.site.host() != site.host() {
+                        watched.address = site.literal();
+                    }
                     watched.site = site;
                     watched
                 }
@@ -173,8 +225,8 @@ impl Monitor {
         }
     }
 
-    /// Incidents and states must agree: an open incident of a site that is gone or paused ends,
-    /// and a site that is down has one.
+    /// Incidents and states must agree: an open incident of a site that is gone or paused ends, and a
+    /// site that is down has one.
     fn reconcile(&mut self, now: Now) {
         let moment = now.moment();
         let over: Vec<String> = self
@@ -183,7 +235,7 @@ impl Monitor {
             .filter(|i| {
                 self.index
                     .get(&i.site)
-                    .is_none_or(|&at| self.sites[at].state() != State::Down)
+                    .is_none_or(|&at| self.sites[at].paused() || !self.sites[at].down())
             })
             .map(|i| i.site.clone())
             .collect();
@@ -191,11 +243,47 @@ impl Monitor {
             self.incidents.close(&site, moment);
         }
         for watched in &mut self.sites {
-            if watched.judge.state() == State::Down
-                && self.incidents.open_of(watched.name()).is_none()
-            {
+            if watched.down() && self.incidents.open_of(watched.name()).is_none() {
                 watched.reset(moment);
             }
         }
     }
+}
+
+fn record(watched: &Watched, now: Now) -> SiteRecord {
+    let (state, judged) = (watched.state(), watched.judge.state());
+    let ms = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let coming = watched.muted_until.filter(|m| *m > now.moment());
+    let changes = watched.flapping.changes().iter();
+    SiteRecord {
+        name: watched.name().to_owned(),
+        state: state.word().to_owned(),
+        since: now.wall_at(watched.since),
+        cause: watched.cause.clone(),
+        ms: watched.took.map(ms),
+        paused: watched.pause_order,
+        muted_until: coming.map(|m| now.wall_at(m)),
+        judged: (judged != state).then(|| judged.word().to_owned()),
+        changes: changes.map(|m| now.wall_at(*m)).collect(),
+        flapping: watched.flapping.flapping() && watched.flapping.told,
+        slow_told: watched.slow_told,
+    }
+}
+
+fn restore_site(watched: &mut Watched, record: &SiteRecord, now: Now) {
+    let word = record.judged.as_ref().unwrap_or(&record.state);
+    let state = match State::from_word(word) {
+        Some(state @ (State::Up | State::Degraded | State::Down)) => state,
+        _ => State::Unknown,
+    };
+    let changes = record.changes.iter().map(|wall| now.past_moment(*wall));
+    watched.judge = Judge::new(state);
+    watched.since = now.past_moment(record.since);
+    watched.cause.clone_from(&record.cause);
+    watched.took = record.ms.map(Duration::from_millis);
+    watched.pause_order = record.paused;
+    watched.muted_until = record.muted_until.map(|wall| now.coming_moment(wall));
+    watched.flapping = Flapping::restore(changes.collect(), record.flapping);
+    watched.flapping.rest(now.moment());
+    watched.slow_told = record.slow_told;
 }

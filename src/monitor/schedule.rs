@@ -81,6 +81,25 @@ impl Schedule {
         self.set(name, at, false);
     }
 
+    /// Brings the turns of these sites forward, spread over `window`; one that is due before stays.
+    pub fn hasten(&mut self, names: &[String], now: Moment, window: Duration) {
+        for (index, name) in names.iter().enumerate() {
+            let at = now + window.mul_f64((index + 1) as f64 / names.len() as f64);
+            if self.due_at(name).is_some_and(|due| due > at) {
+                self.set(name, at, false);
+            }
+        }
+    }
+
+    /// An extra turn for site `index` of `count`, spread over the first round or its interval.
+    pub fn soon(&mut self, name: &str, now: Moment, (index, count): (usize, usize)) {
+        if let Some(slot) = self.slots.get(name) {
+            let window = slot.interval.min(FIRST_ROUND);
+            let place = index as f64 / count.max(1) as f64;
+            self.set(name, now + window.mul_f64(place), false);
+        }
+    }
+
     /// The site is being checked or paused: no turn.
     pub fn clear(&mut self, name: &str) {
         if let Some(slot) = self.slots.get_mut(name)

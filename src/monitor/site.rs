@@ -1,5 +1,6 @@
 //! What is watched and how it is to be judged: plain data made by the configuration.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,6 +35,31 @@ pub struct Site {
     pub chats: Option<Vec<i64>>,
     /// What is asked of it.
     pub check: Check,
+}
+
+impl Site {
+    /// It needs a certificate, and so a clock that is set.
+    pub fn is_https(&self) -> bool {
+        let Check::Http(check) = &self.check;
+        check.url.starts_with("https:")
+    }
+
+    /// The host of its address, without brackets.
+    pub fn host(&self) -> &str {
+        let Check::Http(check) = &self.check;
+        let rest = check.url.split_once("://").map_or("", |(_, rest)| rest);
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let host = authority.rsplit_once('@').map_or(authority, |(_, h)| h);
+        match host.strip_prefix('[') {
+            Some(v6) => v6.split(']').next().unwrap_or_default(),
+            None => host.split(':').next().unwrap_or_default(),
+        }
+    }
+
+    /// The address, when the host is one and not a name.
+    pub fn literal(&self) -> Option<IpAddr> {
+        self.host().parse().ok()
+    }
 }
 
 /// What a check does; one variant a protocol.

@@ -4,6 +4,7 @@
 
 use super::alert::{Alert, News};
 use super::incident::{Acknowledged, Incident};
+use super::line::Period;
 use super::time::Now;
 use nanoserde::{DeJson, SerJson};
 use std::time::Duration;
@@ -104,7 +105,7 @@ impl IncidentRecord {
                 .collect(),
             told: incident.told,
             reminded: now.wall_at(incident.reminded),
-            blind: 0,
+            blind: incident.blind.as_secs(),
         }
     }
 
@@ -126,14 +127,27 @@ impl IncidentRecord {
                 .collect(),
             told: self.told,
             reminded: now.past_moment(self.reminded),
+            blind: Duration::from_secs(self.blind),
         }
     }
 }
 
 impl AlertRecord {
     pub fn of(alert: &Alert, now: Now) -> AlertRecord {
+        let mut numbers = Vec::new();
         let (news, text, lasted) = match &alert.news {
-            News::Down { cause } => ("down", cause.as_str(), Duration::ZERO),
+            News::Down { cause, behind } => {
+                numbers = vec![i64::try_from(*behind).unwrap_or(0)];
+                ("down", cause.as_str(), Duration::ZERO)
+            }
+            News::Offline(period) => {
+                numbers = vec![period.from, period.until, i64::from(period.times)];
+                ("offline", "", period.total)
+            }
+            News::Flapping { cause } => {
+                ("flapping", cause.as_deref().unwrap_or(""), Duration::ZERO)
+            }
+            News::Steady { cause, lasted } => ("steady", cause.as_deref().unwrap_or(""), *lasted),
             News::StillDown { cause, lasted } => ("still-down", cause.as_str(), *lasted),
             News::Up { lasted } => ("up", "", *lasted),
             News::Slow { cause } => ("slow", cause.as_str(), Duration::ZERO),
@@ -142,7 +156,7 @@ impl AlertRecord {
         };
         AlertRecord {
             id: alert.id,
-            numbers: Vec::new(),
+            numbers,
             news: news.to_owned(),
             text: text.to_owned(),
             seconds: lasted.as_secs(),
@@ -157,8 +171,21 @@ impl AlertRecord {
     pub fn restore(&self, now: Now) -> Alert {
         let text = self.text.clone();
         let lasted = Duration::from_secs(self.seconds);
+        let number = |place: usize| self.numbers.get(place).copied().unwrap_or(0);
+        let cause = Some(text.clone()).filter(|t| !t.is_empty());
         let news = match self.news.as_str() {
-            "down" => News::Down { cause: text },
+            "down" => News::Down {
+                cause: text,
+                behind: usize::try_from(number(0)).unwrap_or(0),
+            },
+            "offline" => News::Offline(Period {
+                from: number(0),
+                until: number(1),
+                times: u32::try_from(number(2)).unwrap_or(1),
+                total: lasted,
+            }),
+            "flapping" => News::Flapping { cause },
+            "steady" => News::Steady { cause, lasted },
             "still-down" => News::StillDown {
                 cause: text,
                 lasted,
@@ -175,6 +202,7 @@ impl AlertRecord {
             incident: self.incident,
             at: now.past_moment(self.at),
             chats: self.chats.clone(),
+            edits: Vec::new(),
             stored: true,
         }
     }
@@ -206,6 +234,7 @@ mod tests {
             messages: vec![(-1_001_234_567_890, 42)],
             told: true,
             reminded: Moment(500_000),
+            blind: Duration::from_secs(7),
         };
         let json = IncidentRecord::of(&incident, NOW).serialize_json();
         let read = IncidentRecord::deserialize_json(&json).expect("own JSON");
@@ -216,7 +245,24 @@ mod tests {
     fn every_kind_of_alert_survives_the_way_through_json() {
         let s = Duration::from_secs(5);
         for news in [
-            News::Down { cause: "x".into() },
+            News::Down {
+                cause: "x".into(),
+                behind: 4,
+            },
+            News::Offline(Period {
+                from: 1_800_000_000,
+                until: 1_800_000_060,
+                times: 3,
+                total: s,
+            }),
+            News::Flapping { cause: None },
+            News::Flapping {
+                cause: Some("x".into()),
+            },
+            News::Steady {
+                cause: None,
+                lasted: s,
+            },
             News::StillDown {
                 cause: "x".into(),
                 lasted: s,
@@ -233,6 +279,7 @@ mod tests {
                 incident: Some(3),
                 at: Moment(0),
                 chats: vec![1, -2],
+                edits: Vec::new(),
                 stored: true,
             };
             let json = AlertRecord::of(&alert, NOW).serialize_json();

@@ -1,38 +1,53 @@
 //! What becomes an alert: changes of state, ends of mutes, reminders.
 
 use super::alert::News;
+use super::flapping::Manner;
 use super::incident::Incident;
 use super::message;
 use super::site::Site;
 use super::text;
 use super::time::{Moment, Now};
+use super::watch::Watched;
 use super::{Level, Monitor};
 use std::time::Duration;
 
 impl Monitor {
-    pub(super) fn went_down(&mut self, now: Now, site: &Site, cause: String) {
-        let number = self.incidents.open(&site.name, cause.clone(), now.moment());
+    pub(super) fn went_down(&mut self, now: Now, at: usize, cause: String) {
+        let moment = now.moment();
+        let site = self.sites[at].site.clone();
+        let number = self.incidents.open(&site.name, cause.clone(), moment);
         self.log(
             Level::Info,
             format!("{} is down: {cause} (#{number})", site.name),
         );
         self.saving.now();
-        if let Some(&at) = self.index.get(&site.name) {
-            // Its recovery is told as one from down.
-            self.sites[at].slow_told = false;
-        }
-        if self.muted(&site.name, now.moment()) {
+        // Its recovery is told as one from down.
+        self.sites[at].slow_told = false;
+        self.refresh_reach(now);
+        let manner = self.manner_of_change(moment, at);
+        if manner == Manner::Silently || self.muted(&site.name, moment) {
             return;
         }
-        self.tell(now, site, News::Down { cause }, Some(number));
+        let news = if manner == Manner::Flapping {
+            self.sites[at].flapping.told = true;
+            News::Flapping { cause: Some(cause) }
+        } else {
+            let behind = self.behind(at);
+            News::Down { cause, behind }
+        };
+        self.tell(now, &site, news, Some(number));
         if let Some(incident) = self.incidents.get_mut(number) {
             incident.told = true;
         }
     }
 
     /// The end of an incident is told to whom its start was told, muted since or not.
-    pub(super) fn recovered(&mut self, now: Now, site: &Site) {
-        let Some(ended) = self.incidents.close(&site.name, now.moment()) else {
+    pub(super) fn recovered(&mut self, now: Now, at: usize) {
+        let moment = now.moment();
+        let site = self.sites[at].site.clone();
+        let manner = self.manner_of_change(moment, at);
+        self.refresh_reach(now);
+        let Some(ended) = self.incidents.close(&site.name, moment) else {
             return;
         };
         let lasted = ended.length(now);
@@ -46,27 +61,110 @@ impl Monitor {
             ),
         );
         self.saving.now();
-        if ended.told {
-            self.tell(now, site, News::Up { lasted }, Some(ended.number));
+        match manner {
+            Manner::Plainly if ended.told => {
+                self.tell(now, &site, News::Up { lasted }, Some(ended.number));
+            }
+            Manner::Flapping => self.tell_flapping(now, at, ended.told),
+            _ => {}
         }
     }
 
     pub(super) fn slowed(&mut self, now: Now, at: usize, cause: String) {
+        let moment = now.moment();
         let site = self.sites[at].site.clone();
         self.log(Level::Info, format!("{} is slow: {cause}", site.name));
-        let told = !self.muted(&site.name, now.moment());
+        let manner = self.manner_of_change(moment, at);
+        let told = manner == Manner::Plainly && !self.muted(&site.name, moment);
         self.sites[at].slow_told = told;
         if told {
             self.tell(now, &site, News::Slow { cause }, None);
+        } else if manner == Manner::Flapping {
+            self.tell_flapping(now, at, false);
         }
     }
 
     pub(super) fn sped_up(&mut self, now: Now, at: usize, lasted: Duration) {
         let site = self.sites[at].site.clone();
         self.log(Level::Info, format!("{} is fast again", site.name));
-        if std::mem::take(&mut self.sites[at].slow_told) {
-            self.tell(now, &site, News::Fast { lasted }, None);
+        let manner = self.manner_of_change(now.moment(), at);
+        let told = std::mem::take(&mut self.sites[at].slow_told);
+        match manner {
+            Manner::Plainly if told => self.tell(now, &site, News::Fast { lasted }, None),
+            Manner::Flapping => self.tell_flapping(now, at, told),
+            _ => {}
         }
+    }
+
+    fn manner_of_change(&mut self, now: Moment, at: usize) -> Manner {
+        let manner = self.sites[at].flapping.change(now);
+        if manner == Manner::Flapping {
+            self.flapping += 1;
+            let name = self.sites[at].site.name.clone();
+            self.log(Level::Info, format!("{name} is flapping"));
+        }
+        manner
+    }
+
+    /// By a change that is not its going down.
+    fn tell_flapping(&mut self, now: Now, at: usize, heard_before: bool) {
+        let site = self.sites[at].site.clone();
+        if heard_before || !self.muted(&site.name, now.moment()) {
+            self.sites[at].flapping.told = true;
+            self.tell(now, &site, News::Flapping { cause: None }, None);
+        }
+    }
+
+    pub(super) fn next_steady(&self) -> Option<Moment> {
+        if self.flapping == 0 {
+            return None;
+        }
+        let judged = self
+            .sites
+            .iter()
+            .filter(|w| w.veil.is_none() && !w.paused());
+        judged.filter_map(|w| w.flapping.steady_at()).min()
+    }
+
+    /// Sites that have been steady for long enough are no longer flapping.
+    pub(super) fn end_flapping(&mut self, now: Now) {
+        let moment = now.moment();
+        if self.next_steady().is_none_or(|at| at > moment) {
+            return;
+        }
+        for at in 0..self.sites.len() {
+            let watched = &mut self.sites[at];
+            let steady = watched.flapping.steady_at().is_some_and(|at| at <= moment);
+            if !steady || watched.veil.is_some() || watched.paused() {
+                continue;
+            }
+            let told = watched.flapping.settle();
+            let site = watched.site.clone();
+            self.saving.now();
+            self.log(Level::Info, format!("{} is steady again", site.name));
+            let open = self.incidents.open_of(&site.name).map(|i| i.number);
+            match open {
+                // Told by the end of the mute then.
+                Some(_) if self.muted(&site.name, moment) => {}
+                Some(number) if told => {
+                    let Some(incident) = self.incidents.get_mut(number) else {
+                        continue;
+                    };
+                    incident.told = true;
+                    incident.reminded = moment;
+                    let lasted = incident.length(now);
+                    let cause = Some(incident.cause.clone());
+                    self.tell(now, &site, News::Steady { cause, lasted }, Some(number));
+                }
+                None if told => {
+                    let lasted = now.since(self.sites[at].since);
+                    let cause = None;
+                    self.tell(now, &site, News::Steady { cause, lasted }, None);
+                }
+                _ => {}
+            }
+        }
+        self.flapping = self.sites.iter().filter(|w| w.flapping.flapping()).count();
     }
 
     /// Puts an alert into the outbox for all who are told of the site.
@@ -79,6 +177,11 @@ impl Monitor {
 
     pub(super) fn notice(&mut self, now: Now, text: String) {
         self.log(Level::Info, text.clone());
+        self.announce(now, text);
+    }
+
+    /// A notice that is in the log already.
+    pub(super) fn announce(&mut self, now: Now, text: String) {
         let chats = self.access.chats.clone();
         self.outbox
             .push_alert(News::Notice { text }, "", None, chats, now.moment());
@@ -99,8 +202,23 @@ impl Monitor {
         }
     }
 
-    pub(super) fn muted(&self, name: &str, now: Moment) -> bool {
+    /// Everything is muted.
+    pub(super) fn silenced(&self, now: Moment) -> bool {
         self.muted_until.is_some_and(|until| until > now)
+    }
+
+    /// Nothing of the site is told at present but what was begun: it is muted, flapping or not judged.
+    fn quiet(&self, name: &str, now: Moment) -> bool {
+        let covered = |w: &Watched| w.veil.is_some() || w.flapping.flapping();
+        self.muted(name, now)
+            || self
+                .index
+                .get(name)
+                .is_some_and(|&at| covered(&self.sites[at]))
+    }
+
+    pub(super) fn muted(&self, name: &str, now: Moment) -> bool {
+        self.silenced(now)
             || self
                 .index
                 .get(name)
@@ -116,7 +234,7 @@ impl Monitor {
         let untold: Vec<u32> = self
             .incidents
             .iter_open()
-            .filter(|i| !i.told && !self.muted(&i.site, moment))
+            .filter(|i| !i.told && !self.quiet(&i.site, moment))
             .map(|i| i.number)
             .collect();
         for number in untold {
@@ -154,7 +272,7 @@ impl Monitor {
             let waits = self.outbox.alerts().any(|a| a.incident == Some(number));
             if told
                 && !waits
-                && !self.muted(&name, moment)
+                && !self.quiet(&name, moment)
                 && let Some(&at) = self.index.get(&name)
             {
                 let site = self.sites[at].site.clone();

@@ -1,5 +1,6 @@
 //! Words and numbers for people: durations, escaping, cutting long messages.
 
+use super::time::Now;
 use std::time::Duration;
 
 /// Telegram's limit for one message, counted in UTF-16 units to be safe (Bot API `sendMessage`).
@@ -52,6 +53,37 @@ pub fn response(d: Duration) -> String {
     } else {
         format!("{:.2} s", d.as_secs_f64())
     }
+}
+
+/// `14:03`, local time; with the day when that is not `until`'s.
+pub fn clock_times(from: i64, until: i64, now: Now) -> (String, String) {
+    let local = |wall: i64| {
+        let local = wall + i64::from(now.zone);
+        (local.div_euclid(86_400), local.rem_euclid(86_400) / 60)
+    };
+    let time = |minutes: i64| format!("{:02}:{:02}", minutes / 60, minutes % 60);
+    let ((from_day, from), (until_day, until)) = (local(from), local(until));
+    if from_day == until_day {
+        (time(from), time(until))
+    } else {
+        let dated = |day, minutes| format!("{} {}", date(day), time(minutes));
+        (dated(from_day, from), dated(until_day, until))
+    }
+}
+
+/// `24 Nov` of a day counted from 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms").
+fn date(day: i64) -> String {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let shifted = day + 719_468;
+    let of_era = shifted.rem_euclid(146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = usize::try_from((month + 2) % 12).unwrap_or(0);
+    format!("{day} {}", MONTHS[month])
 }
 
 /// `1 site`, `5 sites`.
@@ -165,6 +197,30 @@ mod tests {
         assert_eq!(show(3600), "1 h");
         assert_eq!(show(7_500), "2 h 5 min");
         assert_eq!(show(187_200), "2 d 4 h");
+    }
+
+    #[test]
+    fn times_of_one_day_need_no_date() {
+        let now = Now {
+            uptime: Duration::ZERO,
+            wall: 0,
+            zone: 3600,
+        };
+        // 2026-11-24 22:03 and 22:20 UTC, 2027-01-01 00:00 UTC, 2028-02-29 12:00 UTC.
+        let (from, until) = (1_795_557_780, 1_795_558_800);
+        let utc = Now { zone: 0, ..now };
+        assert_eq!(
+            clock_times(from, until, utc),
+            ("22:03".into(), "22:20".into())
+        );
+        assert_eq!(
+            clock_times(from, until + 3600, now),
+            ("24 Nov 23:03".into(), "25 Nov 00:20".into())
+        );
+        assert_eq!(
+            clock_times(1_798_761_600, 1_835_438_400, utc),
+            ("1 Jan 00:00".into(), "29 Feb 12:00".into())
+        );
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! One watched site: its judgement, its last checks, and what people decided about it.
 
+use super::flapping::Flapping;
 use super::judge::{Change, Judge, Rules, Seen, State};
+use super::line::{Trouble, is_lan};
 use super::outcome::{FailureKind, Outcome};
 use super::site::Site;
 use super::text::response;
 use super::time::{Moment, Now};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +35,32 @@ pub struct Watched {
     /// Why it is not up, as the state file remembers it until the first check.
     pub cause: Option<String>,
     pub took: Option<Duration>,
+    /// Why it is not judged at present.
+    pub veil: Option<Veil>,
+    /// The address that its name last resolved to.
+    pub address: Option<IpAddr>,
+    /// The first of the failures that are counted against it.
+    pub failing_since: Option<Moment>,
+    /// Enough failures for down, but is it the site's own fault?
+    pub doubt: Option<Doubt>,
+    pub flapping: Flapping,
+}
+
+/// Why a site is checked but not judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Veil {
+    /// What it depends on is down.
+    Unreachable,
+    /// Our own line is at fault.
+    Offline(Trouble),
+}
+
+/// A failure that would make the site down.
+#[derive(Clone, Debug)]
+pub struct Doubt {
+    pub failed: Moment,
+    pub kind: FailureKind,
+    pub cause: String,
 }
 
 /// One line of `/history`.
@@ -46,6 +75,7 @@ pub struct Checked {
 impl Watched {
     pub fn new(site: Arc<Site>, now: Moment) -> Watched {
         Watched {
+            address: site.literal(),
             site,
             judge: Judge::new(State::Unknown),
             since: now,
@@ -58,6 +88,10 @@ impl Watched {
             checks: 0,
             cause: None,
             took: None,
+            veil: None,
+            failing_since: None,
+            doubt: None,
+            flapping: Flapping::default(),
         }
     }
 
@@ -70,10 +104,42 @@ impl Watched {
     }
 
     pub fn state(&self) -> State {
-        if self.paused() {
-            State::Paused
-        } else {
-            self.judge.state()
+        match self.veil {
+            _ if self.paused() => State::Paused,
+            Some(Veil::Unreachable) => State::Unreachable,
+            Some(Veil::Offline(_)) => State::Offline,
+            None => self.judge.state(),
+        }
+    }
+
+    pub fn down(&self) -> bool {
+        self.judge.state() == State::Down
+    }
+
+    /// Failing, but not yet judged.
+    pub fn suspect(&self) -> bool {
+        self.judge.suspect() || self.doubt.is_some()
+    }
+
+    /// It is not reached over the line, as far as its name resolved.
+    pub fn lan(&self) -> bool {
+        self.address.is_some_and(is_lan)
+    }
+
+    /// The last failure was that of its name.
+    pub fn unresolved(&self) -> bool {
+        matches!(&self.last, Some((_, Outcome { verdict: Err(f), address: None, .. })) if matches!(f.kind, FailureKind::Dns | FailureKind::NoName))
+    }
+
+    /// The last check was a good one and ended at `since` or later.
+    pub fn seen_good(&self, since: Moment) -> bool {
+        matches!(&self.last, Some((at, outcome)) if *at >= since && outcome.verdict.is_ok())
+    }
+
+    pub fn rules(&self) -> Rules {
+        Rules {
+            tries: self.site.tries,
+            recover: self.site.recover,
         }
     }
 
@@ -91,49 +157,80 @@ impl Watched {
         matches!(&self.last, Some((_, outcome)) if outcome.verdict.is_err())
     }
 
-    pub fn observe(&mut self, outcome: Outcome, now: Now) -> Option<Change> {
+    /// Takes what a check found, without judging it.
+    pub fn take(&mut self, outcome: Outcome, now: Now) -> (Seen, Option<String>) {
         let slow = self
             .site
             .slow
             .zip(outcome.took)
             .filter(|(limit, took)| took > limit);
-        let seen = match (&outcome.verdict, slow) {
-            (Err(_), _) => Seen::Failed,
-            (Ok(()), Some(_)) => Seen::Slow,
-            (Ok(()), None) => Seen::Fast,
+        let (seen, cause) = match (&outcome.verdict, slow) {
+            (Err(failure), _) => (Seen::Failed, Some(failure.detail.clone())),
+            (Ok(()), Some((limit, took))) => (
+                Seen::Slow,
+                Some(format!("{}, wanted {}", response(took), response(limit))),
+            ),
+            (Ok(()), None) => (Seen::Fast, None),
         };
-        let cause = match (&outcome.verdict, slow) {
-            (Err(failure), _) => Some(failure.detail.clone()),
-            (Ok(()), Some((limit, took))) => {
-                Some(format!("{}, wanted {}", response(took), response(limit)))
+        self.took = outcome.took;
+        self.address = outcome.address.or(self.address);
+        self.checks += 1;
+        self.last = Some((now.moment(), outcome));
+        (seen, cause)
+    }
+
+    /// Judges what a check found.
+    pub fn judged(&mut self, seen: Seen, cause: Option<&str>, now: Now) -> Option<Change> {
+        self.doubt = None;
+        match seen {
+            Seen::Failed => {
+                self.failing_since.get_or_insert(now.moment());
             }
-            (Ok(()), None) => None,
-        };
-        let rules = Rules {
-            tries: self.site.tries,
-            recover: self.site.recover,
-        };
-        let change = self.judge.observe(seen, rules);
+            Seen::Fast | Seen::Slow => self.failing_since = None,
+        }
+        let change = self.judge.observe(seen, self.rules());
         if change.is_some() {
             self.since = now.moment();
         }
         // A down site's first good answer is no reason to forget why it is down.
         if cause.is_some() || self.judge.state() == State::Up {
-            self.cause.clone_from(&cause);
+            self.cause = cause.map(str::to_owned);
         }
-        self.took = outcome.took;
-        self.checks += 1;
+        change
+    }
+
+    /// Puts the last check into the history, as it was judged.
+    pub fn remember(&mut self, now: Now, cause: Option<String>) {
         if self.history.len() == HISTORY {
             self.history.pop_front();
         }
         self.history.push_back(Checked {
             at: now.moment(),
-            state: self.judge.state(),
-            took: outcome.took,
+            state: self.state(),
+            took: self.took,
             cause: cause.map(String::into_boxed_str),
         });
-        self.last = Some((now.moment(), outcome));
-        change
+    }
+
+    /// It is not judged from now on. What was counted against it counts no more.
+    pub fn cover(&mut self, veil: Veil, now: Moment) {
+        if self.veil != Some(veil) {
+            self.veil = Some(veil);
+            self.since = now;
+        }
+        self.judge.forget_run();
+        self.failing_since = None;
+        self.doubt = None;
+    }
+
+    /// It is judged again, afresh.
+    pub fn uncover(&mut self, now: Moment) {
+        self.veil = None;
+        self.since = now;
+        self.judge.forget_run();
+        self.failing_since = None;
+        self.doubt = None;
+        self.flapping.rest(now);
     }
 
     /// Judging starts afresh: after a pause nothing is known.
@@ -143,5 +240,8 @@ impl Watched {
         self.cause = None;
         self.took = None;
         self.last = None;
+        self.failing_since = None;
+        self.doubt = None;
+        self.flapping = Flapping::default();
     }
 }

@@ -29,7 +29,8 @@ pub struct Output {
 
 impl Sitemon {
     /// Writes `config` to a new directory. Where it has no `[agent]` table, one with a state
-    /// directory beside it is put at its end, so that no line moves.
+    /// directory beside it is put at its end, so that no line moves. The uplink is none where
+    /// `config` doesn't name one: no test asks anything beyond this machine.
     pub fn new(config: &str) -> Sitemon {
         let sitemon = Sitemon {
             dir: tempfile::tempdir().expect("a temporary directory"),
@@ -44,6 +45,9 @@ impl Sitemon {
         let mut config = config.to_owned();
         if !config.contains("[agent]") {
             config.push_str("\n[agent]\nstate = \"state\"\n");
+        }
+        if !config.contains("uplink = ") {
+            config = config.replacen("[agent]\n", "[agent]\nuplink = []\n", 1);
         }
         let path = self.config_path();
         fs::write(&path, config).expect("the configuration can be written");

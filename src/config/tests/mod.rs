@@ -141,6 +141,9 @@ fn what_the_file_does_not_say_has_the_documented_default() {
         (10, 5, 2)
     );
     assert_eq!(agent.idle_timeout, Duration::from_secs(30));
+    let uplink: Vec<String> = agent.uplink.iter().map(ToString::to_string).collect();
+    assert_eq!(uplink, ["tcp://1.1.1.1:443", "tcp://9.9.9.9:443"]);
+    assert_eq!(agent.heartbeat, None);
     assert_eq!(
         agent.user_agent,
         concat!("sitemon/", env!("CARGO_PKG_VERSION"))
@@ -236,10 +239,11 @@ fn load_says_why_a_file_cannot_be_read() {
 /// A file in which much is given.
 const FULL: &str = "[telegram]\ntoken = '123456:ABC-DEF'\nchats = [5, -6]\nusers = [7]\n\
     [agent]\nstate = 'state'\nuser_agent = 'x'\nca_file = 'roots.pem'\n\
+    uplink = ['tcp://[::1]:53', 'tcp://h:443']\nheartbeat = 'https://h/s4?s5'\n\
     [[site]]\nname = 'a \"b\"'\nurl = 'https://u:p@h/ä'\ninterval = '90s'\nslow = '2s'\ngroup = 'g'\n\
     chats = [5]\nmethod = 'POST'\nheaders = { A = 's1', B = 's2' }\nsend = 's3'\nbody = \"x\\u001b\"\n\
     body_not = 'y'\nhttp = '2'\nip = '6'\nverify = false\nca_file = 'ca.pem'\nremind = '0s'\n\
-    [[site]]\nname = 'second'\nurl = 'http://h'\npaused = true\n";
+    [[site]]\nname = 'second'\nurl = 'http://h'\npaused = true\nafter = 'a \"b\"'\n";
 
 #[test]
 fn the_summary_is_a_table_without_secrets() {
@@ -248,15 +252,21 @@ fn the_summary_is_a_table_without_secrets() {
         "NAME    URL                EVERY  TIMEOUT  EXPECTED\n\
          a \"b\"   https://u:***@h/ä  1m30s  10s      status 200-299, body with \"x\\u{1b}\", \
          body without \"y\", certificate not verified, within 2s\n\
-         second  http://h           1m     10s      paused, status 200-299\n\
+         second  http://h           1m     10s      paused, status 200-299, after a \"b\"\n\
          \n\
          agent     state /etc/state, 10 connections at once (5 idle for 30s), 2 commands at once, \
          user agent x, roots /etc/roots.pem\n\
+         uplink    tcp://[::1]:53, tcp://h:443\n\
+         heartbeat *** every minute\n\
          telegram  token ***, chats 5, -6, users 7, api https://api.telegram.org, poll 50s\n"
     );
     assert_eq!(
-        summary(&sound("[agent]\nstate = '/s'\nuser_agent = 'x'")),
+        summary(&sound(
+            "[agent]\nstate = '/s'\nuser_agent = 'x'\nuplink = []"
+        )),
         "agent     state /s, 10 connections at once (5 idle for 30s), 2 commands at once, user agent x\n\
+         uplink    none: our own line is never asked\n\
+         heartbeat none\n\
          telegram  none: the terminal is the chat\n"
     );
 }
@@ -268,12 +278,12 @@ fn json_has_every_key_and_no_secret() {
         json,
         r#"{"sites":[{"name":"a \"b\"","url":"https://u:***@h/ä","interval":"1m30s","timeout":"10s","#
             .to_owned()
-            + r#""tries":3,"retry":"10s","recover":1,"remind":"0s","slow":"2s","group":"g","#
+            + r#""tries":3,"retry":"10s","recover":1,"remind":"0s","slow":"2s","after":null,"group":"g","#
             + r#""paused":false,"chats":[5],"method":"POST","headers":{"A":"***","B":"***"},"#
             + r#""send":"***","auth":"***","status":"200-299","body":"x\u001b","body_not":"y","#
             + r#""redirects":10,"http":"2","ip":"6","verify":false,"ca_file":"/etc/ca.pem"},"#
             + r#"{"name":"second","url":"http://h","interval":"1m","timeout":"10s","tries":3,"#
-            + r#""retry":"10s","recover":1,"remind":"6h","slow":null,"group":null,"paused":true,"#
+            + r#""retry":"10s","recover":1,"remind":"6h","slow":null,"after":"a \"b\"","group":null,"paused":true,"#
             + r#""chats":null,"method":"GET","headers":{},"send":null,"auth":null,"#
             + r#""status":"200-299","body":null,"body_not":null,"redirects":10,"http":null,"#
             + r#""ip":null,"verify":true,"ca_file":null}]}"#
@@ -293,7 +303,7 @@ proptest! {
     #[test]
     fn no_toml_like_text_breaks_the_reader(
         lines in proptest::collection::vec(
-            r#"(\[\[?(site|agent|telegram|defaults|site\.headers)\]?\]|(name|url|chats|headers|status|token|slow) ?= ?)?[a-z0-9=.\[\]{}"'$:/ é\\-]{0,12}"#,
+            r#"(\[\[?(site|agent|telegram|defaults|site\.headers)\]?\]|(name|url|after|uplink|heartbeat|chats|headers|status|token|slow) ?= ?)?[a-z0-9=.\[\]{}"'$:/ é\\-]{0,12}"#,
             0..12,
         )
     ) {
@@ -304,7 +314,7 @@ proptest! {
     #[test]
     fn no_secret_is_ever_shown(
         section in "(\\[telegram\\]|\\[agent\\]|\\[\\[site\\]\\]|\\[site\\.headers\\]\nx = 5)",
-        key in "(token|auth|send|tokn|auht|telegram\\.token|x = token|headers\\.X|\"auth\"|login\\.form)",
+        key in "(token|auth|send|tokn|auht|heartbeat|hartbeat|telegram\\.token|x = token|headers\\.X|\"auth\"|login\\.form)",
         equals in "( = |=| |: )",
         open in "(\"|'|\"\"\"|'''|)",
         before in "[a-z$:\\\\ ]{0,3}",

@@ -279,6 +279,83 @@ fn names_and_urls_are_needed_and_names_are_unique() {
     );
 }
 
+/// Sites of these names, each after the other one, its fourth line.
+fn chain(links: &[(&str, &str)]) -> String {
+    let site = |(name, after): &(&str, &str)| {
+        format!("[[site]]\nname = '{name}'\nurl = 'http://h'\nafter = '{after}'\n")
+    };
+    links.iter().map(site).collect()
+}
+
+#[test]
+fn a_site_may_come_after_any_other() {
+    let router = "[[site]]\nname = 'router'\nurl = 'http://h'\n";
+    let config = sound(&(chain(&[("b", "a"), ("a", "router"), ("c", "router")]) + router));
+    let after: Vec<_> = config.sites.iter().map(|s| s.after.as_deref()).collect();
+    assert_eq!(after, [Some("a"), Some("router"), Some("router"), None]);
+    // A site with another mistake is there all the same.
+    wrong(
+        "[[site]]\nname = 'a'\nurl = 'h'\n[[site]]\nname = 'b'\nurl = 'http://h'\nafter = 'a'",
+        &["3:8: `url` must begin with http:// or https://"],
+    );
+}
+
+#[test]
+fn what_a_site_comes_after_must_exist() {
+    let unknown = |at: &str, name: &str, remedy: &str| {
+        format!("{at}: `after` names `{name}`, which is no site; {remedy}")
+    };
+    let near = |at, name, near| unknown(at, name, &format!("did you mean `{near}`?"));
+    wrong(
+        &chain(&[("Router", "nas"), ("nsa", "rotuer"), ("blog", "")]),
+        &[
+            &near("4:10", "nas", "nsa"),
+            &near("8:10", "rotuer", "Router"),
+            &unknown("12:9", "", "it wants the `name` of another [[site]]"),
+        ],
+    );
+    wrong_site(
+        "after = 'A'",
+        &[&unknown(
+            "4:10",
+            "A",
+            "it wants the `name` of another [[site]]",
+        )],
+    );
+    wrong_site(
+        "after = 'a'",
+        &["4:10: `after` names this site itself; name the one it depends on"],
+    );
+    wrong_site(
+        "after = ['b']",
+        &["4:9: `after` must be the name of a site in quotes, found a list"],
+    );
+}
+
+#[test]
+fn a_loop_is_told_once_and_shown() {
+    let told = |at: &str, shown: &str| {
+        format!(
+            "{at}: `after` goes round in a loop: {shown}; one of them must not depend on the next"
+        )
+    };
+    let links = [("a", "b"), ("b", "c"), ("c", "a")];
+    wrong(&chain(&links), &[&told("4:10", "a → b → c → a")]);
+    // Those that lead into it are not of it, nor does a second name make a second loop.
+    let links = [("x", "b"), ("a", "b"), ("b", "a"), ("c", "d"), ("d", "c")];
+    wrong(
+        &chain(&links),
+        &[&told("12:10", "b → a → b"), &told("16:10", "c → d → c")],
+    );
+    wrong(
+        &chain(&[("a", "b"), ("a", "a"), ("b", "a")]),
+        &[
+            &told("4:10", "a → b → a"),
+            "6:9: another site, in line 2, has this `name` already; names are unique",
+        ],
+    );
+}
+
 #[test]
 fn rules_over_two_keys_point_at_the_site_or_once_at_the_defaults() {
     let site =

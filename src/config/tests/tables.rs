@@ -1,7 +1,7 @@
 //! `[telegram]`, `[agent]`, the shape of the file and its syntax.
 
 use super::{parsed_in, rendered, sound, wrong, wrong_site};
-use crate::config::TOKEN_VARIABLE;
+use crate::config::{TOKEN_VARIABLE, summary, to_json};
 use std::path::Path;
 use std::time::Duration;
 
@@ -179,6 +179,45 @@ fn the_agent_is_checked() {
             "2:15: `user_agent` is empty; leave it out for the usual one",
         ),
         (
+            "uplink = 'tcp://1.1.1.1:443'",
+            "2:11: `uplink` must be a list such as [\"tcp://1.1.1.1:443\"], found a text in quotes",
+        ),
+        (
+            "uplink = [443]",
+            "2:11: `uplink` must be a list such as [\"tcp://1.1.1.1:443\"], found an integer in it",
+        ),
+        (
+            "uplink = ['tcp://h:1', 'tcp://H:1']",
+            "2:25: `uplink` has tcp://h:1 twice",
+        ),
+        (
+            "uplink = ['https://h/']",
+            "2:12: `uplink` must be a list of \"tcp://HOST:PORT\" such as \"tcp://1.1.1.1:443\" or \
+             \"tcp://[2620:fe::fe]:443\"; `https://h/` is none",
+        ),
+        (
+            "uplink = ['','','','','','','','','']",
+            "2:10: `uplink` has 9 addresses; at most 8, for all of them are asked at once when a \
+             site fails",
+        ),
+        (
+            "heartbeat = ['https://h/']",
+            "2:13: `heartbeat` must be a URL in quotes, found a list",
+        ),
+        (
+            "heartbeat = 'tcp://h:1'",
+            "2:14: `heartbeat` must begin with http:// or https://; this version of sitemon does \
+             not have tcp:// yet",
+        ),
+        (
+            "heartbeat = 'https://h/$id'",
+            "2:24: `heartbeat` needs an environment variable that is not set; `$$` is a dollar sign",
+        ),
+        (
+            "after = 'a'",
+            "2:1: unknown key `after` here; it belongs in [[site]]",
+        ),
+        (
             "digest = '09:00'",
             "2:1: unknown key `digest`: this version of sitemon does not have it yet",
         ),
@@ -191,6 +230,22 @@ fn the_agent_is_checked() {
         (0, Some("/s"))
     );
     assert_eq!(agent.ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
+}
+
+#[test]
+fn the_heartbeat_is_filled_in_and_never_shown() {
+    let config = sound("[agent]\nheartbeat = 'https://$HOST/$KEY#x'\nuplink = []");
+    let heartbeat = config.agent.heartbeat.as_ref().unwrap();
+    assert_eq!(heartbeat.expose(), "https://example.org/s3cret");
+    assert_eq!(config.agent.uplink, []);
+    let shown = format!("{config:?}{}{}", summary(&config), to_json(&config));
+    assert!(!shown.contains("s3cret"), "{shown}");
+    rendered(
+        "[agent]\nheartbeat = 'https//hc.example/id' # old: id",
+        "sitemon.conf:2:14: `heartbeat` must begin with http:// or https://\n\
+        \x20   2 | heartbeat = '********************' *********\n\
+        \x20     |              ^^^^^^^^^^^^^^^^^^^^",
+    );
 }
 
 #[test]
@@ -236,8 +291,11 @@ fn tables_have_the_right_shape_and_known_names() {
         &["1:2: unknown table `x`; the file has telegram, agent, defaults, site"],
     );
     wrong(
-        "[defaults]\nurl='x'",
-        &["2:1: unknown key `url` here; it belongs in [[site]]"],
+        "[defaults]\nurl='x'\nafter='x'",
+        &[
+            "2:1: unknown key `url` here; it belongs in [[site]]",
+            "3:1: unknown key `after` here; it belongs in [[site]]",
+        ],
     );
     wrong_site(
         "cert = '14d'",

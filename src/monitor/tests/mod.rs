@@ -1,7 +1,9 @@
 //! The monitor stepped like a protocol core: virtual time, scripted outcomes, transcripts.
 
 mod alerts;
+mod behind;
 mod commands;
+mod lines;
 mod rounds;
 mod survival;
 mod world;

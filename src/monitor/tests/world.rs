@@ -2,6 +2,7 @@
 
 use crate::monitor::command::Access;
 use crate::monitor::judge::State;
+use crate::monitor::line::Report;
 use crate::monitor::message::{Delivery, Incoming, Message, Update};
 use crate::monitor::outbox::Outgoing;
 use crate::monitor::outcome::{FailureKind, Outcome};
@@ -16,10 +17,24 @@ pub const GROUP: i64 = -100;
 /// 2027-01-15, whatever.
 pub const WALL: i64 = 1_800_000_000;
 
+pub const LINE_UP: Report = Report {
+    up: true,
+    ipv6: None,
+    names: None,
+    trusted: None,
+};
+
+pub const LINE_DOWN: Report = Report {
+    up: false,
+    ..LINE_UP
+};
+
 pub struct World {
     pub monitor: Monitor,
     /// Milliseconds since the agent's start.
     pub clock: i64,
+    /// What the wall clock showed then.
+    pub wall: i64,
     /// What a check of a site says from now on, and how long it takes.
     pub fates: BTreeMap<String, Fate>,
     /// Checks under way: when they end.
@@ -33,6 +48,10 @@ pub struct World {
     pub deliveries: VecDeque<Delivery>,
     pub attempts: usize,
     pub disk_full: bool,
+    /// What a look at the line says; how many there were.
+    pub line: Report,
+    pub looks: usize,
+    pub beats: usize,
     pub saves: usize,
     pub logs: Vec<String>,
     pub admitted: usize,
@@ -101,6 +120,16 @@ pub fn site(name: &str) -> Site {
     }
 }
 
+/// The same outcome, from an address elsewhere.
+pub fn from(address: &str, mut outcome: Outcome) -> Outcome {
+    outcome.address = Some(address.parse().expect("an address"));
+    outcome
+}
+
+pub fn failed(kind: FailureKind) -> Outcome {
+    Outcome::failed(kind, format!("{kind:?}"))
+}
+
 pub fn settings(access: Access) -> Settings {
     Settings {
         access,
@@ -127,6 +156,17 @@ impl World {
         World::new(names.iter().map(|n| site(n)).collect())
     }
 
+    /// Sites elsewhere, with an uplink to ask.
+    pub fn elsewhere(sites: Vec<Site>) -> World {
+        let mut world = World::new(sites.clone());
+        let settings = Settings {
+            uplink: true,
+            ..settings(access())
+        };
+        world.monitor = Monitor::new(sites, settings, world.now(), 42);
+        world
+    }
+
     pub fn with(sites: Vec<Site>, access: Access) -> World {
         let now = Now {
             uptime: Duration::ZERO,
@@ -136,6 +176,7 @@ impl World {
         World {
             monitor: Monitor::new(sites, settings(access), now, 42),
             clock: 0,
+            wall: WALL,
             fates: BTreeMap::new(),
             running: Vec::new(),
             started: Vec::new(),
@@ -144,6 +185,9 @@ impl World {
             deliveries: VecDeque::new(),
             attempts: 0,
             disk_full: false,
+            line: LINE_UP,
+            looks: 0,
+            beats: 0,
             saves: 0,
             logs: Vec::new(),
             admitted: 0,
@@ -158,7 +202,7 @@ impl World {
     pub fn now(&self) -> Now {
         Now {
             uptime: Duration::from_millis(self.clock as u64),
-            wall: WALL + self.clock / 1000,
+            wall: self.wall + self.clock / 1000,
             zone: 0,
         }
     }
@@ -274,7 +318,7 @@ impl World {
             zone: 0,
         };
         next.monitor.restore(snapshot, now);
-        next.clock = 0;
+        next.wall = wall;
         *self = next;
     }
 
@@ -324,7 +368,14 @@ impl World {
                 self.admitted -= 1;
                 self.admit()
             }
-            Action::Probe { .. } | Action::Heartbeat => Vec::new(),
+            Action::Probe { .. } => {
+                self.looks += 1;
+                vec![Event::Probed(self.line)]
+            }
+            Action::Heartbeat => {
+                self.beats += 1;
+                Vec::new()
+            }
             Action::Measure { chat, asked } => {
                 let vitals = Box::default();
                 vec![Event::Measured {

@@ -1,0 +1,113 @@
+//! Names of the sites: no two alike, and `after` names one without going round in a circle.
+
+use super::error::Log;
+use super::keys::nearest;
+use super::raw::Entry;
+use super::value::brief;
+use std::collections::HashMap;
+use toml_span::Spanned;
+
+/// Collects them site by site; a site with other mistakes counts too.
+#[derive(Default)]
+pub struct Names {
+    /// The line of every name, where it stands first.
+    lines: HashMap<String, usize>,
+    /// What sites come after, in the order of the file.
+    after: Vec<After>,
+}
+
+struct After {
+    /// The site that says so; `None` without a usable name.
+    site: Option<String>,
+    named: Spanned<String>,
+}
+
+impl Names {
+    pub fn add(&mut self, name: &Entry<String>, after: Entry<String>, log: &mut Log) {
+        let mut site = None;
+        if let Entry::Given(name) = name {
+            match self.lines.get(&name.value) {
+                Some(first) => log.add(
+                    name.span,
+                    format!(
+                        "another site, in line {first}, has this `name` already; names are unique"
+                    ),
+                ),
+                None => {
+                    self.lines.insert(name.value.clone(), log.line(name.span));
+                    site = Some(name.value.clone());
+                }
+            }
+        }
+        if let Entry::Given(named) = after {
+            self.after.push(After { site, named });
+        }
+    }
+
+    /// With all names known, looks at what `after` says.
+    pub fn finish(self, log: &mut Log) {
+        for After { site, named } in &self.after {
+            if site.as_ref() == Some(&named.value) {
+                log.add(
+                    named.span,
+                    "`after` names this site itself; name the one it depends on",
+                );
+            } else if !self.lines.contains_key(&named.value) {
+                let known = self.lines.keys().map(String::as_str);
+                let others = known.filter(|name| site.as_deref() != Some(name));
+                let remedy = match nearest(&named.value, others) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "it wants the `name` of another [[site]]".to_owned(),
+                };
+                let name = brief(&named.value);
+                log.add(
+                    named.span,
+                    format!("`after` names `{name}`, which is no site; {remedy}"),
+                );
+            }
+        }
+        self.loops(log);
+    }
+
+    /// Every site comes after at most one other, so whoever walks along gets to an end or into one loop.
+    fn loops(&self, log: &mut Log) {
+        let named = self.after.iter().enumerate();
+        let next: HashMap<&str, usize> = named
+            .filter_map(|(at, after)| Some((after.site.as_deref()?, at)))
+            .collect();
+        let mut seen = vec![false; self.after.len()];
+        for start in 0..self.after.len() {
+            let mut path = Vec::new();
+            let mut step = Some(start);
+            while let Some(at) = step.filter(|&at| !seen[at]) {
+                seen[at] = true;
+                path.push(at);
+                step = next.get(self.after[at].named.value.as_str()).copied();
+            }
+            // Where an earlier walk came by, this one tells nothing new.
+            let Some(entry) = path.iter().position(|&at| Some(at) == step) else {
+                continue;
+            };
+            let circle = &path[entry..];
+            // One alone is told already.
+            if let [first, _, ..] = circle {
+                self.circle(circle, *first, log);
+            }
+        }
+    }
+
+    fn circle(&self, circle: &[usize], first: usize, log: &mut Log) {
+        let mut shown = String::new();
+        for &at in circle.iter().chain([&first]) {
+            let arrow = if shown.is_empty() { "" } else { " → " };
+            shown += arrow;
+            shown += self.after[at].site.as_deref().unwrap_or_default();
+        }
+        log.add(
+            self.after[first].named.span,
+            format!(
+                "`after` goes round in a loop: {shown}; one of them must not depend on the next"
+            ),
+        );
+    }
+}

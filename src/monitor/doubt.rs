@@ -1,0 +1,259 @@
+//! Before a site goes down: is it the site, or what lies before it? What it depends on is looked
+//! at first, then our own line (SPEC 4, `after` and uplink).
+
+use super::Monitor;
+use super::judge::{Seen, State};
+use super::line::{Trouble, is_lan};
+use super::outcome::{FailureKind, Outcome};
+use super::time::{Moment, Now};
+use super::watch::{Doubt, Veil};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// A name that resolved within this shows that there is a resolver (SPEC 10).
+const RESOLVED: Duration = Duration::from_secs(30);
+/// Other sites that are looked at when servers show certificates of somebody else.
+const WITNESSES: usize = 3;
+
+/// What is known of a doubt.
+enum Ruling {
+    Wait,
+    /// The site is at fault.
+    Down,
+    /// It is not.
+    Spared(Veil),
+}
+
+impl Monitor {
+    /// Decides the doubts that can be decided by now.
+    pub(super) fn settle_doubts(&mut self, now: Now) {
+        let mut at = 0;
+        while at < self.sites.len() && self.doubts > 0 {
+            if let Some(doubt) = self.sites[at].doubt.clone() {
+                match self.rule(now, at, &doubt) {
+                    Ruling::Wait => {}
+                    Ruling::Down => self.condemn(now, at, doubt),
+                    Ruling::Spared(veil) => self.spare(now, at, veil, doubt.failed),
+                }
+            }
+            at += 1;
+        }
+        self.doubts = self.sites.iter().filter(|w| w.doubt.is_some()).count();
+    }
+
+    fn condemn(&mut self, now: Now, at: usize, doubt: Doubt) {
+        let watched = &mut self.sites[at];
+        let change = watched.judged(Seen::Failed, Some(&doubt.cause), now);
+        let name = watched.site.name.clone();
+        self.schedule.next_turn(&name, now.moment());
+        if let Some(change) = change {
+            self.changed(now, at, change, doubt.cause, Duration::ZERO);
+        }
+    }
+
+    fn spare(&mut self, now: Now, at: usize, veil: Veil, failed: Moment) {
+        let watched = &mut self.sites[at];
+        let since = watched.failing_since.unwrap_or(failed);
+        watched.cover(veil, now.moment());
+        let name = watched.site.name.clone();
+        self.schedule.next_turn(&name, now.moment());
+        self.saving.later(now.moment());
+        match veil {
+            Veil::Offline(Trouble::Line) | Veil::Unreachable => {}
+            Veil::Offline(trouble) => self.trouble_begins(now, trouble, since),
+        }
+    }
+
+    fn rule(&mut self, now: Now, at: usize, doubt: &Doubt) -> Ruling {
+        match self.parent_of(at) {
+            Some(parent) => match self.rule_by_parent(now, parent, doubt) {
+                Ruling::Down => self.rule_by_line(now, at, doubt),
+                other => other,
+            },
+            None => self.rule_by_line(now, at, doubt),
+        }
+    }
+
+    /// The parent is judged before its children are.
+    fn rule_by_parent(&mut self, now: Now, parent: usize, doubt: &Doubt) -> Ruling {
+        let above = &self.sites[parent];
+        if self.blocks(parent) {
+            Ruling::Spared(Veil::Unreachable)
+        } else if above.paused() || matches!(above.veil, Some(Veil::Offline(_))) {
+            Ruling::Down
+        } else if above.suspect() {
+            Ruling::Wait
+        } else if above.seen_good(doubt.failed) {
+            Ruling::Down
+        } else if self.look_at(now, parent) {
+            Ruling::Wait
+        } else {
+            Ruling::Down
+        }
+    }
+
+    fn rule_by_line(&mut self, now: Now, at: usize, doubt: &Doubt) -> Ruling {
+        use FailureKind::{Dns, NoName, NoRoute, Redirected, Untrusted};
+        let watched = &self.sites[at];
+        let nameless = matches!(doubt.kind, Dns | NoName) && watched.unresolved();
+        if watched.lan() && !nameless {
+            return Ruling::Down;
+        }
+        let v6 = watched.address.is_some_and(|a| a.is_ipv6());
+        let since = watched.failing_since.unwrap_or(doubt.failed);
+        if self.line.has(Trouble::Line) {
+            return Ruling::Spared(Veil::Offline(Trouble::Line));
+        }
+        if !self.line.asked {
+            return self.rule_by_names(now, doubt.kind, None);
+        }
+        let deep = matches!(doubt.kind, Dns | Untrusted | Redirected);
+        let Some(report) = self.line.since(doubt.failed, deep) else {
+            return Ruling::Wait;
+        };
+        match doubt.kind {
+            _ if !report.up => Ruling::Wait,
+            Dns => self.rule_by_names(now, Dns, report.names),
+            Untrusted | Redirected => match report.trusted {
+                Some(true) => Ruling::Down,
+                Some(false) => Ruling::Spared(Veil::Offline(Trouble::Portal)),
+                None if self.line.has(Trouble::Portal) => {
+                    Ruling::Spared(Veil::Offline(Trouble::Portal))
+                }
+                None => self.rule_by_witnesses(now, at, since),
+            },
+            NoRoute if report.ipv6 == Some(false) => Ruling::Spared(Veil::Offline(Trouble::Ipv6)),
+            _ if v6 && report.ipv6 == Some(false) => Ruling::Spared(Veil::Offline(Trouble::Ipv6)),
+            _ => Ruling::Down,
+        }
+    }
+
+    fn rule_by_names(&self, now: Now, kind: FailureKind, names: Option<bool>) -> Ruling {
+        let alive = names.unwrap_or_else(|| self.line.resolved_within(RESOLVED, now.moment()));
+        if kind == FailureKind::Dns && !alive {
+            Ruling::Spared(Veil::Offline(Trouble::Names))
+        } else {
+            Ruling::Down
+        }
+    }
+
+    /// A captive portal answers in place of every server: do others show foreign certificates too?
+    fn rule_by_witnesses(&mut self, now: Now, at: usize, since: Moment) -> Ruling {
+        let host = self.sites[at].site.host().to_owned();
+        let mut hosts = vec![host];
+        let mut witnesses = Vec::new();
+        for (other, watched) in self.sites.iter().enumerate() {
+            let host = watched.site.host();
+            let fit = watched.site.is_https()
+                && !watched.paused()
+                && !watched.down()
+                && watched.veil.is_none()
+                && !watched.lan()
+                && watched.address != self.sites[at].address
+                && hosts.iter().all(|h| h != host);
+            if fit && witnesses.len() < WITNESSES {
+                hosts.push(host.to_owned());
+                witnesses.push(other);
+            }
+        }
+        if witnesses.len() < 2 {
+            return Ruling::Down;
+        }
+        let mut waits = false;
+        for other in witnesses {
+            match &self.sites[other].last {
+                Some((at, outcome)) if *at >= since => {
+                    if !portal_like(outcome) {
+                        return Ruling::Down;
+                    }
+                }
+                _ => waits |= self.look_at(now, other),
+            }
+        }
+        if waits {
+            Ruling::Wait
+        } else {
+            Ruling::Spared(Veil::Offline(Trouble::Portal))
+        }
+    }
+
+    /// Whether what was found is to be judged now; a site that has come out of the dark is uncovered.
+    pub(super) fn judgeable(&mut self, now: Now, at: usize, outcome: &Outcome) -> bool {
+        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
+        let lan = outcome.address.is_some_and(is_lan);
+        let watched = &self.sites[at];
+        match watched.veil {
+            None => {
+                if self.line.has(Trouble::Line) && !lan {
+                    self.sites[at].cover(Veil::Offline(Trouble::Line), now.moment());
+                    return false;
+                }
+                return true;
+            }
+            Some(Veil::Unreachable) => return false,
+            Some(Veil::Offline(trouble)) => {
+                let out = lan
+                    || match trouble {
+                        Trouble::Line => false,
+                        Trouble::Names => kind != Some(FailureKind::Dns),
+                        Trouble::Portal => !portal_like(outcome),
+                        Trouble::Ipv6 => {
+                            kind.is_none() || outcome.address.is_some_and(|a| a.is_ipv4())
+                        }
+                    };
+                if !out {
+                    if kind.is_none() {
+                        // Something answers: the line may be back.
+                        self.line.want(false);
+                    }
+                    return false;
+                }
+            }
+        }
+        self.sites[at].uncover(now.moment());
+        true
+    }
+
+    /// What a check tells about the line, whatever it tells about the site.
+    pub(super) fn weigh(&mut self, now: Now, at: usize, outcome: &Outcome) {
+        let moment = now.moment();
+        let elsewhere = outcome.address.filter(|a| !is_lan(*a));
+        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
+        let named = self.sites[at].site.literal().is_none();
+        let asked_anew = outcome.phases.is_none_or(|p| !p.reused);
+        let resolved =
+            named && (elsewhere.is_some() && asked_anew || kind == Some(FailureKind::NoName));
+        let answered = elsewhere.is_some() && kind.is_none();
+        self.line.evidence(moment, resolved, answered);
+        if resolved && self.line.has(Trouble::Names) {
+            self.trouble_ends(now, Trouble::Names);
+        }
+        if answered && self.sites[at].site.is_https() && self.line.has(Trouble::Portal) {
+            self.trouble_ends(now, Trouble::Portal);
+        }
+        if answered && elsewhere.is_some_and(|a: IpAddr| a.is_ipv6()) {
+            self.trouble_ends(now, Trouble::Ipv6);
+        }
+    }
+
+    /// Starts a check out of turn; false when it cannot be checked now.
+    pub(super) fn look_at(&mut self, now: Now, at: usize) -> bool {
+        if self.sites[at].running {
+            return true;
+        }
+        let name = self.sites[at].site.name.clone();
+        self.start_check(now, &name)
+    }
+
+    /// A failure that is not yet enough asks after the line already: a line that comes back just
+    /// before the last one must not make it the site's fault.
+    pub(super) fn wonder(&mut self, at: usize) {
+        if !self.sites[at].lan() && self.sites[at].judge.state() != State::Down {
+            self.line.want(false);
+        }
+    }
+}
+
+fn portal_like(outcome: &Outcome) -> bool {
+    matches!(&outcome.verdict, Err(f) if matches!(f.kind, FailureKind::Untrusted | FailureKind::Redirected))
+}

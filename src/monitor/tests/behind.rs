@@ -1,0 +1,317 @@
+//! Dependencies, flapping, the clock, and our own absence.
+
+use super::world::*;
+use crate::monitor::judge::State;
+use crate::monitor::outcome::FailureKind;
+use crate::monitor::site::Site;
+use crate::monitor::time::Now;
+use crate::monitor::{Event, Monitor, Settings};
+use std::time::Duration;
+
+fn after(name: &str, parent: &str) -> Site {
+    let mut site = site(name);
+    site.after = Some(parent.to_owned());
+    site
+}
+
+/// router ← switch ← nas, and router ← blog.
+fn network() -> World {
+    let sites = vec![
+        after("nas", "switch"),
+        after("switch", "router"),
+        after("blog", "router"),
+        site("router"),
+    ];
+    let mut world = World::new(sites);
+    world.pass(120);
+    world
+}
+
+fn all(world: &mut World, names: &[&str], outcome: crate::monitor::outcome::Outcome) {
+    for name in names {
+        world.fate(name, outcome.clone());
+    }
+}
+
+#[test]
+fn one_message_names_the_parent_and_counts_what_is_behind_it() {
+    let mut world = network();
+    all(&mut world, &["nas", "switch", "blog", "router"], bad());
+    world.pass(180);
+    assert_eq!(
+        world.heard(),
+        [
+            "🔴 <b>router</b> is down: HTTP 503, wanted 200-299 (#1); 3 sites behind it are unreachable"
+        ]
+    );
+    for name in ["nas", "switch", "blog"] {
+        assert_eq!(world.state(name), State::Unreachable, "{name}");
+    }
+    all(&mut world, &["nas", "switch", "blog", "router"], good(40));
+    world.pass(120);
+    assert_eq!(world.heard().len(), 1, "only the router's recovery");
+    assert_eq!(world.state("nas"), State::Up);
+}
+
+#[test]
+fn a_parent_is_looked_at_before_its_child_is_judged() {
+    let mut world = network();
+    world.fate("blog", bad());
+    world.pass(90);
+    assert_eq!(world.state("blog"), State::Down);
+    assert!(world.heard()[0].starts_with("🔴 <b>blog</b> is down"));
+    let down = world.told.len();
+    assert_eq!(down, 0);
+    let router: Vec<i64> = world
+        .started
+        .iter()
+        .filter(|(_, n, _)| n == "router")
+        .map(|(at, ..)| *at)
+        .collect();
+    let extra = router.windows(2).filter(|w| w[1] - w[0] < 60_000).count();
+    assert!(extra >= 1, "an extra look: {router:?}");
+}
+
+#[test]
+fn a_child_that_fails_at_once_waits_for_its_parent() {
+    let mut child = after("blog", "router");
+    child.tries = 1;
+    child.interval = Duration::from_secs(5);
+    let mut world = World::new(vec![child, site("router")]);
+    world.pass(120);
+    all(&mut world, &["blog", "router"], bad());
+    world.pass(100);
+    let heard = world.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].starts_with("🔴 <b>router</b> is down"));
+    assert!(heard[0].ends_with("; 1 site behind it is unreachable"));
+}
+
+#[test]
+fn a_parent_that_is_paused_or_gone_covers_nobody() {
+    let mut world = network();
+    all(&mut world, &["router", "blog"], bad());
+    world.pass(120);
+    assert_eq!(world.state("blog"), State::Unreachable);
+    world.ask("/pause router");
+    assert_ne!(world.state("blog"), State::Unreachable);
+    world.heard();
+    world.pass(120);
+    assert_eq!(world.state("blog"), State::Down);
+    assert!(world.heard()[0].starts_with("🔴 <b>blog</b> is down"));
+}
+
+#[test]
+fn five_changes_in_an_hour_are_flapping_and_then_there_is_silence_until_it_is_steady() {
+    let mut world = World::of(&["blog"]);
+    world.pass(60);
+    for _ in 0..4 {
+        world.fate("blog", bad());
+        world.pass(180);
+        world.fate("blog", good(40));
+        world.pass(120);
+    }
+    let heard = world.heard();
+    assert_eq!(heard.len(), 5, "{heard:?}");
+    assert!(heard[4].starts_with("🟠 <b>blog</b> is flapping, down now: HTTP 503"));
+    world.pass(15 * 60);
+    let heard = world.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].starts_with("🟢 <b>blog</b> is steady again, up for 15 min"));
+    world.fate("blog", bad());
+    world.pass(120);
+    assert!(world.heard()[0].starts_with("🔴 <b>blog</b> is down"));
+}
+
+#[test]
+fn what_flapped_and_stays_down_is_told_and_its_end_too() {
+    let mut world = World::of(&["blog"]);
+    world.pass(60);
+    for _ in 0..3 {
+        world.fate("blog", good(40));
+        world.pass(120);
+        world.fate("blog", bad());
+        world.pass(180);
+    }
+    world.heard();
+    world.pass(15 * 60);
+    let heard = world.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(
+        heard[0].starts_with("🔴 <b>blog</b> is down for good, for 1"),
+        "{heard:?}"
+    );
+    world.fate("blog", good(40));
+    world.pass(70);
+    assert!(world.heard()[0].starts_with("🟢 <b>blog</b> is up again"));
+}
+
+#[test]
+fn flapping_survives_a_restart() {
+    let mut world = World::of(&["blog"]);
+    world.pass(60);
+    for _ in 0..3 {
+        world.fate("blog", bad());
+        world.pass(180);
+        world.fate("blog", good(40));
+        world.pass(120);
+    }
+    let snapshot = world.monitor.last_snapshot(world.now());
+    world.heard();
+    world.restart(vec![site("blog")], &snapshot, 30);
+    world.fate("blog", bad());
+    world.pass(180);
+    assert_eq!(world.heard(), Vec::<String>::new());
+    world.fate("blog", good(40));
+    world.pass(20 * 60);
+    assert!(world.heard()[0].contains("is steady again"));
+}
+
+/// A world whose program was built at [`WALL`].
+fn unset() -> World {
+    let sites = vec![site("blog"), {
+        let mut plain = site("plain");
+        let crate::monitor::site::Check::Http(check) = &mut plain.check;
+        check.url = "http://plain.example/".into();
+        plain
+    }];
+    let mut world = World::new(sites.clone());
+    world.wall = 1000;
+    let settings = Settings {
+        built: WALL,
+        ..settings(access())
+    };
+    world.monitor = Monitor::new(sites, settings, world.now(), 42);
+    world
+}
+
+#[test]
+fn without_a_clock_https_sites_stay_unknown_and_plain_ones_are_judged() {
+    let mut world = unset();
+    world.fate("plain", bad());
+    world.pass(300);
+    assert_eq!(world.state("blog"), State::Unknown);
+    assert_eq!(world.state("plain"), State::Down);
+    assert!(world.logs.iter().any(|l| l.starts_with("clock not set")));
+    assert!(world.started.iter().all(|(_, n, _)| n == "plain"));
+    world.write(CHAT, Some(1), "/check blog", WALL + 400);
+    let answer = world.heard().concat();
+    assert!(answer.contains("the clock is not set yet"), "{answer}");
+    world.wall = WALL + 5;
+    world.pass(70);
+    assert_eq!(world.state("blog"), State::Up);
+    assert!(world.logs.iter().any(|l| l == "the clock is set"));
+}
+
+#[test]
+fn a_redirect_to_https_without_a_clock_is_not_judged_either() {
+    let mut world = unset();
+    world.fate("plain", failed(FailureKind::Tls));
+    world.pass(300);
+    assert_eq!(world.state("plain"), State::Unknown);
+}
+
+#[test]
+fn what_is_written_without_a_clock_is_dated_by_what_was_last_known() {
+    let mut world = unset();
+    let snapshot = crate::monitor::snapshot::Snapshot {
+        written: WALL + 500,
+        clean: true,
+        ..Default::default()
+    };
+    world.monitor.restore(&snapshot, world.now());
+    world.fate("plain", bad());
+    world.pass(100);
+    let next = world.monitor.snapshot(world.now());
+    assert_eq!(next.written, WALL + 600);
+    assert!(next.incidents[0].start >= WALL + 500);
+}
+
+#[test]
+fn a_clock_that_jumps_makes_no_burst_no_alert_and_no_negative_time() {
+    let mut world = World::of(&["blog", "shop"]);
+    world.pass(120);
+    world.fate("blog", bad());
+    world.pass(100);
+    world.heard();
+    for jump in [6 * 3600, -9 * 3600, 400 * 86_400, -400 * 86_400] {
+        world.wall += jump;
+        let before = world.started.len();
+        world.pass(60);
+        assert_eq!(world.started.len() - before, 2);
+        assert_eq!(world.heard(), Vec::<String>::new());
+        let site = world.ask("/site blog").concat();
+        assert!(site.contains(" is down for "), "{site}");
+        world.heard();
+        let snapshot = world.monitor.snapshot(world.now());
+        assert!(snapshot.incidents[0].start <= snapshot.written);
+    }
+    world.fate("blog", good(40));
+    world.pass(60);
+    assert!(world.heard()[0].starts_with("🟢 <b>blog</b> is up again after 5 min"));
+}
+
+#[test]
+fn after_an_unclean_stop_one_message_says_since_when_we_were_blind() {
+    let mut world = World::of(&["a", "b", "c"]);
+    all(&mut world, &["a", "b"], bad());
+    world.pass(120);
+    world.heard();
+    let snapshot = world.monitor.snapshot(world.now());
+    let names = || vec![site("a"), site("b"), site("c")];
+    world.restart(names(), &snapshot, 3600);
+    world.fate("b", good(40));
+    world.pass(100);
+    let told = world.heard();
+    assert_eq!(told.len(), 1, "{told:?}");
+    let all = told.concat();
+    assert!(all.contains("<b>b</b> is up again after 1 h"), "{all}");
+    assert!(
+        all.contains("I was away, last seen 08:02, back 09:02; still down: a"),
+        "{all}"
+    );
+    let snapshot = world.monitor.last_snapshot(world.now());
+    world.restart(names(), &snapshot, 3600);
+    world.pass(100);
+    assert_eq!(
+        world.heard(),
+        Vec::<String>::new(),
+        "an orderly stop is no news"
+    );
+}
+
+#[test]
+fn the_heart_beats_every_minute_while_checks_end() {
+    let sites = vec![site("blog")];
+    let mut world = World::new(sites.clone());
+    let settings = Settings {
+        heartbeat: true,
+        ..settings(access())
+    };
+    world.monitor = Monitor::new(sites, settings, world.now(), 42);
+    world.pass(600);
+    assert!((10..=11).contains(&world.beats), "{}", world.beats);
+    let now = world.now();
+    assert!(world.monitor.healthy(now));
+    // A check is started and never ends.
+    let until = Duration::from_secs(60);
+    let started = world.monitor.handle(
+        Now {
+            uptime: now.uptime + until,
+            ..now
+        },
+        Event::Due,
+    );
+    assert!(!started.is_empty());
+    let later = Now {
+        uptime: now.uptime + Duration::from_secs(600),
+        ..now
+    };
+    assert!(!world.monitor.healthy(later));
+    let beats = world.monitor.handle(later, Event::Due);
+    assert!(
+        beats
+            .iter()
+            .all(|a| !matches!(a, crate::monitor::Action::Heartbeat))
+    );
+}

@@ -1,0 +1,287 @@
+//! Our own line: down, half dead, and back.
+
+use super::world::*;
+use crate::monitor::judge::State;
+use crate::monitor::line::Report;
+use crate::monitor::outcome::FailureKind;
+use crate::monitor::site::{Check, Site};
+
+const THERE: &str = "203.0.113.34";
+const HERE: &str = "192.168.1.5";
+
+fn cut(world: &mut World, names: &[&str]) {
+    world.line = LINE_DOWN;
+    for name in names {
+        world.fate(name, failed(FailureKind::NoRoute));
+    }
+}
+
+fn restore(world: &mut World, names: &[&str]) {
+    world.line = LINE_UP;
+    for name in names {
+        world.fate(name, from(THERE, good(40)));
+    }
+}
+
+fn world_of(names: &[&str]) -> World {
+    let mut world = World::elsewhere(names.iter().map(|n| site(n)).collect());
+    restore(&mut world, names);
+    world.pass(120);
+    world.heard();
+    world
+}
+
+fn with_url(name: &str, url: &str) -> Site {
+    let mut site = site(name);
+    let Check::Http(check) = &mut site.check;
+    url.clone_into(&mut check.url);
+    site
+}
+
+#[test]
+fn a_line_that_is_cut_makes_nobody_down_and_is_told_once_it_is_back() {
+    let mut world = world_of(&["blog", "shop"]);
+    cut(&mut world, &["blog", "shop"]);
+    world.pass(1020);
+    assert_eq!(world.state("blog"), State::Offline);
+    assert_eq!(world.state("shop"), State::Offline);
+    assert_eq!(world.heard(), Vec::<String>::new());
+    restore(&mut world, &["blog", "shop"]);
+    world.pass(70);
+    assert_eq!(world.state("blog"), State::Up);
+    let heard = world.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(
+        heard[0].starts_with("📡 I was offline 08:02–08:19 (1"),
+        "{heard:?}"
+    );
+}
+
+#[test]
+fn after_an_offline_period_judging_starts_afresh() {
+    let mut world = world_of(&["blog"]);
+    cut(&mut world, &["blog"]);
+    world.pass(300);
+    world.line = LINE_UP;
+    world.fate("blog", from(THERE, bad()));
+    let back = world.clock;
+    world.pass(120);
+    let since = world.started.iter().filter(|(at, ..)| *at > back);
+    assert!(since.count() >= 3);
+    let told: Vec<_> = world
+        .told
+        .iter()
+        .map(|(at, m)| (*at, m.html.clone()))
+        .collect();
+    assert!(told[1].1.contains("is down"), "{told:?}");
+    assert!(told[1].0 * 1000 - back >= 20_000, "three tries: {told:?}");
+}
+
+#[test]
+fn a_site_that_is_gone_while_the_line_is_up_is_down() {
+    let mut world = world_of(&["blog", "shop"]);
+    world.fate("blog", from(THERE, bad()));
+    world.pass(90);
+    assert_eq!(world.state("blog"), State::Down);
+    assert_eq!(world.heard().len(), 1);
+    assert!((1..=3).contains(&world.looks), "{}", world.looks);
+}
+
+#[test]
+fn many_that_wonder_share_a_look() {
+    let names: Vec<String> = (0..50).map(|n| format!("s{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut world = world_of(&names);
+    for name in &names {
+        world.fate(name, from(THERE, bad()));
+    }
+    world.pass(60);
+    assert!(world.looks <= 13, "{} looks in a minute", world.looks);
+}
+
+#[test]
+fn a_site_on_this_network_is_judged_as_ever() {
+    let mut world = world_of(&["blog"]);
+    let mut world2 = World::elsewhere(vec![site("blog"), site("nas")]);
+    std::mem::swap(&mut world, &mut world2);
+    restore(&mut world, &["blog"]);
+    world.fate("nas", from(HERE, good(3)));
+    world.pass(120);
+    cut(&mut world, &["blog"]);
+    world.pass(100);
+    world.fate("nas", from(HERE, failed(FailureKind::Connect)));
+    world.pass(100);
+    assert_eq!(world.state("blog"), State::Offline);
+    assert_eq!(world.state("nas"), State::Down);
+    assert_eq!(world.heard(), ["🔴 <b>nas</b> is down: Connect (#1)"]);
+}
+
+#[test]
+fn loopback_sites_never_ask() {
+    let mut world = World::elsewhere(vec![with_url("own", "http://127.0.0.1:8080/")]);
+    world.line = LINE_DOWN;
+    world.fate("own", failed(FailureKind::Connect));
+    world.pass(120);
+    assert_eq!(world.state("own"), State::Down);
+    assert_eq!(world.looks, 0);
+}
+
+#[test]
+fn a_line_that_flaps_every_minute_is_one_message_that_is_kept_up_to_date() {
+    let mut world = world_of(&["blog", "shop"]);
+    for _ in 0..10 {
+        cut(&mut world, &["blog", "shop"]);
+        world.pass(60);
+        restore(&mut world, &["blog", "shop"]);
+        world.pass(60);
+    }
+    let sent: Vec<_> = world
+        .told
+        .iter()
+        .filter(|(_, m)| m.edit.is_none())
+        .collect();
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    let last = &world.told.last().expect("edits").1;
+    assert!(last.edit.is_some());
+    assert!(last.html.starts_with("📡 I was offline "), "{}", last.html);
+    assert!(last.html.contains(" times, "), "{}", last.html);
+}
+
+#[test]
+fn an_outage_that_was_told_before_goes_on_without_the_time_we_were_blind() {
+    let mut world = world_of(&["blog"]);
+    world.fate("blog", from(THERE, bad()));
+    world.pass(100);
+    assert_eq!(world.heard().len(), 1);
+    cut(&mut world, &["blog"]);
+    // A down site's failures do not ask; another one's would. Somebody must notice.
+    world.pass(3600);
+    restore(&mut world, &["blog"]);
+    world.pass(70);
+    let heard = world.heard().join("\n");
+    assert!(heard.contains("<b>blog</b> is up again after "), "{heard}");
+}
+
+#[test]
+fn no_resolver_is_told_and_no_site_is_blamed() {
+    let mut world = world_of(&["blog", "shop"]);
+    world.line = Report {
+        names: Some(false),
+        ..LINE_UP
+    };
+    world.fate("blog", failed(FailureKind::Dns));
+    world.fate("shop", failed(FailureKind::Dns));
+    world.pass(180);
+    let heard = world.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].contains("DNS on this network doesn't answer"));
+    assert_eq!(world.state("blog"), State::Offline);
+    restore(&mut world, &["blog", "shop"]);
+    world.pass(90);
+    assert_eq!(world.state("blog"), State::Up);
+    let heard = world.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].contains("DNS on this network answers again, after "));
+}
+
+#[test]
+fn a_name_that_alone_does_not_resolve_is_the_sites_own_fault() {
+    let mut world = world_of(&["blog", "shop"]);
+    world.line = Report {
+        names: Some(true),
+        ..LINE_UP
+    };
+    world.fate("blog", failed(FailureKind::Dns));
+    world.pass(120);
+    assert_eq!(world.state("blog"), State::Down);
+    world.fate("shop", failed(FailureKind::NoName));
+    world.line = LINE_UP;
+    world.pass(120);
+    assert_eq!(
+        world.state("shop"),
+        State::Down,
+        "somebody said that there is no such name"
+    );
+}
+
+#[test]
+fn without_an_uplink_to_ask_names_are_judged_by_other_names() {
+    let mut world = World::of(&["blog", "shop"]);
+    world.fate("blog", failed(FailureKind::Dns));
+    world.fate("shop", failed(FailureKind::Dns));
+    world.pass(120);
+    assert_eq!(world.state("blog"), State::Offline);
+    assert!(world.heard()[0].contains("DNS on this network doesn't answer"));
+}
+
+#[test]
+fn a_captive_portal_blames_no_site() {
+    let mut world = world_of(&["blog", "shop", "news"]);
+    let mut addresses = ["203.0.113.1", "203.0.113.2", "203.0.113.3"].into_iter();
+    for name in ["blog", "shop", "news"] {
+        let address = addresses.next().expect("three");
+        world.fate(name, from(address, failed(FailureKind::Untrusted)));
+    }
+    world.pass(180);
+    let heard = world.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].contains("a captive portal?"));
+    restore(&mut world, &["blog", "shop", "news"]);
+    world.pass(90);
+    assert_eq!(world.state("news"), State::Up);
+    assert!(world.heard()[0].contains("answer for themselves again"));
+}
+
+#[test]
+fn a_foreign_certificate_on_one_site_is_its_own_fault() {
+    let mut world = world_of(&["blog", "shop", "news"]);
+    world.fate("shop", from("203.0.113.2", good(10)));
+    world.fate("news", from("203.0.113.3", good(10)));
+    world.pass(70);
+    world.fate("blog", from(THERE, failed(FailureKind::Untrusted)));
+    world.pass(90);
+    assert_eq!(world.state("blog"), State::Down);
+    assert_eq!(world.heard().len(), 1);
+}
+
+#[test]
+fn ipv6_that_is_gone_blames_nobody_who_needs_it() {
+    let mut world = world_of(&["blog", "six"]);
+    world.fate("six", from("2001:db8::6", good(10)));
+    world.pass(70);
+    world.line = Report {
+        ipv6: Some(false),
+        ..LINE_UP
+    };
+    world.fate("six", from("2001:db8::6", failed(FailureKind::NoRoute)));
+    world.pass(120);
+    assert_eq!(world.state("six"), State::Offline);
+    let heard = world.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].contains("IPv6 on this line is gone"));
+    world.line = LINE_UP;
+    world.fate("six", from("2001:db8::6", good(10)));
+    world.pass(90);
+    assert_eq!(world.state("six"), State::Up);
+    assert!(world.heard()[0].contains("IPv6 on this line is back, after "));
+}
+
+#[test]
+fn an_offline_period_survives_a_power_cut() {
+    let mut world = world_of(&["blog"]);
+    cut(&mut world, &["blog"]);
+    world.pass(300);
+    let snapshot = world.monitor.snapshot(world.now());
+    let mut next = World::elsewhere(vec![site("blog")]);
+    next.wall = world.now().wall + 60;
+    next.monitor.restore(&snapshot, next.now());
+    next.fate("blog", from(THERE, good(40)));
+    next.pass(70);
+    let heard = next.heard().join("\n");
+    assert!(heard.contains("📡 I was offline 08:02–08:08"), "{heard}");
+    assert!(
+        heard.contains("I was away, last seen 08:07, back 08:08"),
+        "{heard}"
+    );
+    assert_eq!(next.state("blog"), State::Up);
+}
