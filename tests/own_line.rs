@@ -22,7 +22,10 @@ fn two_elsewhere_one_here() -> Lab {
 #[track_caller]
 fn wait_offline_message(lab: &Lab) -> Sent {
     let told = lab.wait_text("I was offline ");
-    let (_, period) = told.latest().split_once("I was offline ").expect("as waited for");
+    let (_, period) = told
+        .latest()
+        .split_once("I was offline ")
+        .expect("as waited for");
     let form: String = period
         .chars()
         .map(|c| if c.is_ascii_digit() { '0' } else { c })
@@ -229,9 +232,8 @@ fn a_line_that_comes_and_goes_is_one_message() {
             network.cut(Cut::Unreachable);
             lab.wait_states(|s| s["blog"] == "offline" && s["shop"] == "offline");
             network.mend();
-            lab.api.wait_message(|m| {
-                m.latest().contains("I was offline ") && m.edits.len() >= edits
-            });
+            lab.api
+                .wait_message(|m| m.latest().contains("I was offline ") && m.edits.len() >= edits);
         }
         lab.wait_states(|s| s["blog"] == "up" && s["shop"] == "up");
         lab.wait_checks(&["blog", "shop"], 2);
@@ -260,7 +262,11 @@ fn a_line_that_flickers_is_at_most_one_message_and_no_outage() {
         lab.wait_states(|states| states.values().all(|s| s == "up"));
         lab.wait_checks(&["blog", "shop"], 2);
         assert_eq!(lab.count("down"), 0);
-        assert!(lab.api.calls("sendMessage") <= 1, "{:#?}", lab.api.messages());
+        assert!(
+            lab.api.calls("sendMessage") <= 1,
+            "{:#?}",
+            lab.api.messages()
+        );
         lab.end(running);
     });
 }

@@ -139,7 +139,10 @@ impl Lab {
     /// How many messages have `part` in their present text.
     pub fn count(&self, part: &str) -> usize {
         let messages = self.api.messages();
-        messages.iter().filter(|m| m.latest().contains(part)).count()
+        messages
+            .iter()
+            .filter(|m| m.latest().contains(part))
+            .count()
     }
 
     /// Gives a command and waits for its answer.
@@ -182,7 +185,9 @@ impl Lab {
         let json = Json::parse(&output.stdout).unwrap_or(Json::Null);
         let sites = json.get("sites").and_then(Json::array).unwrap_or_default();
         let text = |site: &Json, key| site.get(key).and_then(Json::str).map(str::to_owned);
-        let pairs = sites.iter().filter_map(|s| Some((text(s, "name")?, text(s, "state")?)));
+        let pairs = sites
+            .iter()
+            .filter_map(|s| Some((text(s, "name")?, text(s, "state")?)));
         pairs.collect()
     }
 
