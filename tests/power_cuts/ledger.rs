@@ -36,6 +36,8 @@ pub struct Ledger {
     outages: BTreeMap<u32, Told>,
     /// Numbers of earlier chapters, which ended in good order: none may come again.
     closed: HashSet<u32>,
+    /// Of those: downs and ups that were told more than once.
+    repeated: usize,
 }
 
 impl Ledger {
@@ -48,8 +50,16 @@ impl Ledger {
     /// A new chapter begins.
     pub fn close(&mut self) {
         self.lives.clear();
-        let numbers = std::mem::take(&mut self.outages).into_keys();
-        self.closed.extend(numbers);
+        for (number, told) in std::mem::take(&mut self.outages) {
+            self.closed.insert(number);
+            self.repeated += told.downs.len() + told.ups.len().max(1) - 2;
+        }
+    }
+
+    /// How much there was to go wrong.
+    pub fn summary(&self) -> String {
+        let (outages, repeated) = (self.closed.len(), self.repeated);
+        format!("{outages} outages told, {repeated} times more than once")
     }
 
     /// Reads all messages of the chapter anew.
