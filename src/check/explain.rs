@@ -1,15 +1,16 @@
-//! Why a connection failed: libcurl's code is all that arrives of its knowledge.
+//! Why a connection failed, and where it went: libcurl's code, and the address of a connection that
+//! was made, is all that arrives of its knowledge.
 
 use super::body::Search;
-use crate::http::{Client, Fault, Peer, What, bare_host, handshake, within};
-use crate::monitor::outcome::{Failure, FailureKind};
+use crate::http::{Client, Fault, Peer, What, bare_host, handshake, literal, within};
+use crate::monitor::outcome::{Failure, FailureKind, Outcome};
 use crate::monitor::site::{HttpCheck, IpVersion};
 use async_io::{Async, Timer};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use rustls::CertificateError;
 use rustls::pki_types::UnixTime;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 use url::Url;
 
@@ -19,12 +20,14 @@ const LEAST: Duration = Duration::from_millis(20);
 const LOOK_WITHIN: Duration = Duration::from_secs(5);
 /// A look-up after the deadline: a name that was resolved is in somebody's cache.
 const LOOKUP_WITHIN: Duration = Duration::from_millis(150);
+/// Why a name doesn't resolve is known soon, or not at all.
+const RESOLVE_WITHIN: Duration = Duration::from_secs(2);
 /// Addresses tried of a name that has many.
 const ADDRESSES: usize = 4;
 /// libcurl's bound on the head of an answer (`MAX_HTTP_RESP_HEADER_SIZE`, http.h).
 const HEAD: usize = 300 * 1024;
 
-/// The failure that `fault` is; looks again where that tells more, within `deadline`.
+/// The outcome that `fault` is; looks again where that tells more, within `deadline`.
 pub(super) async fn explain(
     client: &Client,
     check: &HttpCheck,
@@ -32,47 +35,60 @@ pub(super) async fn explain(
     fault: Fault,
     timeout: Duration,
     deadline: Instant,
-) -> Failure {
+) -> Outcome {
     let host = bare_host(url).unwrap_or_default();
     let known = fault.failure(&host, timeout);
     if client.is_proxied(url) {
-        return match fault.what {
+        // What was spoken to is the proxy, which says nothing of where the site is.
+        let failure = match fault.what {
             What::Connect => Failure::new(FailureKind::Connect, "cannot connect through the proxy"),
             _ => known,
         };
+        return failed(failure, literal(url));
     }
-    let left = deadline.saturating_duration_since(Instant::now());
-    let within = match fault.what {
-        What::ConnectTimeout => LOOKUP_WITHIN,
-        What::Connect | What::Certificate | What::Handshake | What::Unreadable if left >= LEAST => {
-            left.min(LOOK_WITHIN)
-        }
-        _ => return known,
-    };
-    let look = Look {
+    let mut look = Look {
         client,
         check,
         url,
         host: &host,
         address: fault.address,
+        tried: fault.address.map(|address| address.ip()).or(literal(url)),
         timeout,
     };
-    let found = async {
-        match fault.what {
-            What::ConnectTimeout => look.name().await,
-            What::Connect => look.connection().await,
-            What::Unreadable => look.head().await,
-            _ => look.handshake().await,
-        }
+    let known = match fault.what {
+        What::Resolve => unanswered(&host),
+        _ => known,
     };
-    let nothing = async {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let within = match fault.what {
+        What::ConnectTimeout => LOOKUP_WITHIN,
+        _ if left < LEAST => return failed(known, look.tried),
+        What::Resolve | What::Request(_) | What::Roots(_) => left.min(RESOLVE_WITHIN),
+        What::Connect | What::Certificate | What::Handshake | What::Unreadable => {
+            left.min(LOOK_WITHIN)
+        }
+        _ => return failed(known, look.tried),
+    };
+    let late = match fault.what {
+        What::ConnectTimeout => look.unresolved(),
+        _ => known.clone(),
+    };
+    let found = async { look.again(&fault.what).await.unwrap_or(known) };
+    let failure = found.or(async {
         Timer::after(within).await;
-        match fault.what {
-            What::ConnectTimeout => Some(look.unresolved()),
-            _ => None,
-        }
-    };
-    found.or(nothing).await.unwrap_or(known)
+        late
+    });
+    let failure = failure.await;
+    failed(failure, look.tried)
+}
+
+fn failed(failure: Failure, address: Option<IpAddr>) -> Outcome {
+    Outcome {
+        verdict: Err(failure),
+        took: None,
+        phases: None,
+        address,
+    }
 }
 
 /// One look of our own at what a transfer failed at. Each answers `None` when it can't tell more.
@@ -83,15 +99,30 @@ struct Look<'a> {
     host: &'a str,
     /// The address that was spoken to, when there was one.
     address: Option<SocketAddr>,
+    /// The one that is to be told: spoken to, or where the name leads.
+    tried: Option<IpAddr>,
     timeout: Duration,
 }
 
 impl Look<'_> {
-    /// No connection in time: or was it the name?
-    async fn name(&self) -> Option<Failure> {
-        match self.addresses().await {
-            Some(_) => None,
-            None => Some(self.unresolved()),
+    async fn again(&mut self, what: &What) -> Option<Failure> {
+        match what {
+            What::Resolve => self.addresses().await.err(),
+            // No connection in time: or was it the name?
+            What::ConnectTimeout => match self.addresses().await.err()? {
+                denied if denied.kind == FailureKind::NoName => Some(denied),
+                _ => Some(self.unresolved()),
+            },
+            What::Request(_) | What::Roots(_) => {
+                // Only for the address.
+                if self.tried.is_none() {
+                    let _ = self.addresses().await;
+                }
+                None
+            }
+            What::Connect => self.connection().await,
+            What::Unreadable => self.head().await,
+            _ => self.handshake().await,
         }
     }
 
@@ -105,17 +136,23 @@ impl Look<'_> {
     }
 
     /// Connects, for the errno.
-    async fn connection(&self) -> Option<Failure> {
+    async fn connection(&mut self) -> Option<Failure> {
         let mut worst: Option<(io::Error, SocketAddr)> = None;
-        for address in self.addresses().await? {
+        let addresses = match self.addresses().await {
+            Ok(all) => all,
+            // libcurl doesn't even try an address of the wrong family.
+            Err(failure) => return Some(failure).filter(|f| f.kind == FailureKind::NoName),
+        };
+        for address in addresses {
+            self.tried = Some(address.ip());
             let error = Async::<TcpStream>::connect(address).await.err()?;
             // Of two families the one that has a route tells more.
-            let routed = error.kind() != io::ErrorKind::NetworkUnreachable;
-            if worst.is_none() || routed {
+            if worst.is_none() || !is_no_route(&error, address) {
                 worst = Some((error, address));
             }
         }
         let (error, address) = worst?;
+        self.tried = Some(address.ip());
         Some(connect_failure(&error, address, self.timeout))
     }
 
@@ -149,53 +186,92 @@ impl Look<'_> {
     }
 
     /// A handshake, for the reason, dates and names.
-    async fn handshake(&self) -> Option<Failure> {
+    async fn handshake(&mut self) -> Option<Failure> {
         let address = match self.address {
             Some(address) => address,
-            None => *self.addresses().await?.first()?,
+            None => *self.addresses().await.ok()?.first()?,
         };
         let bundle = self
             .client
             .bundle(self.check.ca_file.as_deref())
             .await
             .ok()?;
-        let detail = match handshake(address, self.host, &bundle).await {
+        let (kind, detail) = match handshake(address, self.host, &bundle).await {
             Ok(peer) if self.check.verify => certificate_cause(&peer, self.host)?,
             Ok(_) => return None,
-            Err(error) => handshake_cause(&error),
+            Err(error) => (FailureKind::Tls, handshake_cause(&error)),
         };
-        Some(Failure::new(FailureKind::Tls, detail))
+        Some(Failure::new(kind, detail))
     }
 
-    async fn addresses(&self) -> Option<Vec<SocketAddr>> {
-        let port = self.url.port_or_known_default()?;
-        let mut all = self.client.resolve(self.host, port).await.ok()?;
-        all.retain(|address| match self.check.ip {
-            IpVersion::Any => true,
-            IpVersion::V4 => address.is_ipv4(),
-            IpVersion::V6 => address.is_ipv6(),
-        });
+    /// Where the host's name leads to, in the wanted family: at least one address, or why there is none.
+    async fn addresses(&mut self) -> Result<Vec<SocketAddr>, Failure> {
+        let port = self.url.port_or_known_default().unwrap_or_default();
+        let mut all = match self.client.resolve(self.host, port).await {
+            Ok(all) => all,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(denied(self.host, "no such name"));
+            }
+            Err(_) => return Err(unanswered(self.host)),
+        };
+        match self.check.ip {
+            IpVersion::Any => {}
+            IpVersion::V4 => all.retain(SocketAddr::is_ipv4),
+            IpVersion::V6 => all.retain(SocketAddr::is_ipv6),
+        }
         all.truncate(ADDRESSES);
-        (!all.is_empty()).then_some(all)
+        let first = all.first().ok_or_else(|| {
+            let none = match self.check.ip {
+                IpVersion::Any => "no address",
+                IpVersion::V4 => "no IPv4 address",
+                IpVersion::V6 => "no IPv6 address",
+            };
+            denied(self.host, none)
+        })?;
+        self.tried = self.tried.or(Some(first.ip()));
+        Ok(all)
     }
 }
 
+fn denied(host: &str, why: &str) -> Failure {
+    Failure::new(FailureKind::NoName, format!("cannot resolve {host}: {why}"))
+}
+
+fn unanswered(host: &str) -> Failure {
+    let detail = format!("cannot resolve {host}: no answer from the resolver");
+    Failure::new(FailureKind::Dns, detail)
+}
+
+/// Without IPv6 the kernel may also have no address of its own to come from, or no such family.
+fn is_no_route(error: &io::Error, address: SocketAddr) -> bool {
+    error.kind() == io::ErrorKind::NetworkUnreachable
+        || address.is_ipv6()
+            && (error.kind() == io::ErrorKind::AddrNotAvailable
+                || error.raw_os_error() == Some(libc::EAFNOSUPPORT))
+}
+
 fn connect_failure(error: &io::Error, address: SocketAddr, timeout: Duration) -> Failure {
-    use io::ErrorKind::{
-        ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut,
-    };
-    let detail = match error.kind() {
-        ConnectionRefused => format!("connection refused by {address}"),
-        HostUnreachable => format!("no route to host {}", address.ip()),
-        NetworkUnreachable => "network unreachable".to_owned(),
-        ConnectionReset => "connection reset".to_owned(),
-        TimedOut => {
-            let detail = format!("no connection within {}", within(timeout));
-            return Failure::new(FailureKind::Timeout, detail);
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, TimedOut};
+    let (kind, detail) = match error.kind() {
+        _ if is_no_route(error, address) => {
+            (FailureKind::NoRoute, "network unreachable".to_owned())
         }
-        _ => format!("cannot connect to {address}"),
+        TimedOut => (
+            FailureKind::Timeout,
+            format!("no connection within {}", within(timeout)),
+        ),
+        ConnectionRefused => (
+            FailureKind::Connect,
+            format!("connection refused by {address}"),
+        ),
+        HostUnreachable => (
+            FailureKind::Connect,
+            format!("no route to host {}", address.ip()),
+        ),
+        ConnectionReset => (FailureKind::Connect, "connection reset".to_owned()),
+        _ => (FailureKind::Connect, format!("cannot connect to {address}")),
     };
-    Failure::new(FailureKind::Connect, detail)
+    Failure::new(kind, detail)
 }
 
 fn handshake_cause(error: &io::Error) -> String {
@@ -216,29 +292,36 @@ fn handshake_cause(error: &io::Error) -> String {
 }
 
 /// `None` when this time it was trusted.
-fn certificate_cause(peer: &Peer, host: &str) -> Option<String> {
+fn certificate_cause(peer: &Peer, host: &str) -> Option<(FailureKind, String)> {
     use CertificateError as E;
+    use FailureKind::{Tls, Untrusted};
     let error = peer.trust.as_ref().err()?;
+    let tls = |detail: &str| (Tls, detail.to_owned());
     Some(match error {
-        E::ExpiredContext { time, not_after } => {
-            format!("certificate expired {} ago", span(*not_after, *time))
-        }
-        E::NotValidYetContext { time, not_before } => {
+        E::ExpiredContext { time, not_after } => (
+            Tls,
+            format!("certificate expired {} ago", span(*not_after, *time)),
+        ),
+        E::NotValidYetContext { time, not_before } => (
+            Tls,
             format!(
                 "certificate not yet valid, starts in {}",
                 span(*time, *not_before)
-            )
-        }
-        E::NotValidForNameContext { presented, .. } => names(presented, host),
-        _ if peer.is_self_signed() => "self-signed certificate".to_owned(),
-        E::UnknownIssuer => "certificate not trusted (unknown issuer)".to_owned(),
-        E::Revoked => "certificate revoked".to_owned(),
+            ),
+        ),
+        E::NotValidForNameContext { presented, .. } => (Untrusted, names(presented, host)),
+        _ if peer.is_self_signed() => (Untrusted, "self-signed certificate".to_owned()),
+        E::UnknownIssuer => (
+            Untrusted,
+            "certificate not trusted (unknown issuer)".to_owned(),
+        ),
+        E::Revoked => tls("certificate revoked"),
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
-            "certificate is not for a server".to_owned()
+            tls("certificate is not for a server")
         }
-        E::BadEncoding => "certificate cannot be read".to_owned(),
-        E::BadSignature => "certificate has a wrong signature".to_owned(),
-        _ => "certificate not trusted".to_owned(),
+        E::BadEncoding => tls("certificate cannot be read"),
+        E::BadSignature => tls("certificate has a wrong signature"),
+        _ => tls("certificate not trusted"),
     })
 }
 
@@ -279,22 +362,40 @@ mod tests {
     #[test]
     fn a_failed_connect_is_told_by_its_errno() {
         let address = SocketAddr::from(([127, 0, 0, 1], 8080));
-        let told = |kind: io::ErrorKind| {
-            connect_failure(&kind.into(), address, Duration::from_secs(10)).detail
+        let failure = |error: io::Error, address| {
+            let failure = connect_failure(&error, address, Duration::from_secs(10));
+            (failure.kind, failure.detail)
         };
+        let told = |kind: io::ErrorKind| failure(kind.into(), address);
         assert_eq!(
             told(io::ErrorKind::ConnectionRefused),
-            "connection refused by 127.0.0.1:8080"
+            (
+                FailureKind::Connect,
+                "connection refused by 127.0.0.1:8080".to_owned()
+            )
         );
         assert_eq!(
             told(io::ErrorKind::HostUnreachable),
-            "no route to host 127.0.0.1"
+            (
+                FailureKind::Connect,
+                "no route to host 127.0.0.1".to_owned()
+            )
         );
         assert_eq!(
             told(io::ErrorKind::NetworkUnreachable),
-            "network unreachable"
+            (FailureKind::NoRoute, "network unreachable".to_owned())
         );
-        assert_eq!(told(io::ErrorKind::TimedOut), "no connection within 10s");
+        assert_eq!(
+            told(io::ErrorKind::TimedOut),
+            (FailureKind::Timeout, "no connection within 10s".to_owned())
+        );
+        let v6 = SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 80));
+        for code in [libc::ENETUNREACH, libc::EADDRNOTAVAIL, libc::EAFNOSUPPORT] {
+            let told = failure(io::Error::from_raw_os_error(code), v6);
+            assert_eq!(told.0, FailureKind::NoRoute);
+        }
+        let here = failure(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL), address);
+        assert_eq!(here.0, FailureKind::Connect, "no port is left");
     }
 
     #[test]

@@ -3,15 +3,15 @@
 use super::body::{self, Search};
 use super::explain::explain;
 use super::redirect::{self, Hop};
-use crate::http::{Ask, Client, Fault, Permit, within};
+use crate::http::{Ask, Client, Fault, Permit, literal, within};
 use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
 use crate::monitor::site::{HttpCheck, HttpVersion, Site};
 use async_io::Timer;
 use futures_lite::FutureExt;
-use isahc::http::{Version, header};
+use isahc::http::Version;
 use isahc::prelude::*;
 use isahc::{AsyncBody, Response};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use url::Url;
 
@@ -45,17 +45,19 @@ pub(super) async fn run(
         start,
         deadline: start + site.timeout,
         permit,
+        tried: None,
         verified: Vec::new(),
     };
     let late = run.deadline + GRACE;
     let timeout = format!("no answer within {}", within(site.timeout));
-    let outcome = run
+    let mut outcome = run
         .follow()
         .or(async {
             Timer::at(late).await;
             Outcome::failed(FailureKind::Timeout, timeout)
         })
         .await;
+    outcome.address = outcome.address.or(run.tried);
     run.learn().await;
     outcome
 }
@@ -69,6 +71,8 @@ struct Run<'a> {
     start: Instant,
     deadline: Instant,
     permit: Permit,
+    /// The address of the present hop, as soon as it is known.
+    tried: Option<IpAddr>,
     /// Servers whose certificates were verified on the way.
     verified: Vec<(Url, SocketAddr)>,
 }
@@ -83,11 +87,16 @@ impl Run<'_> {
         let mut followed = 0;
         loop {
             let sent = Instant::now();
+            self.tried = literal(&hop.url);
             let mut response = match self.client.send(&self.ask(&hop)).await {
                 Ok(response) => response,
                 Err(fault) => return self.failed(&hop.url, fault).await,
             };
             let address = response.remote_addr();
+            if !self.client.is_proxied(&hop.url) {
+                // A proxy's address would say nothing of where the site is.
+                self.tried = address.map(|address| address.ip()).or(self.tried);
+            }
             if let Some(address) = address
                 && hop.url.scheme() == "https"
                 && self.check.verify
@@ -98,9 +107,7 @@ impl Run<'_> {
                 return self.judged(sent, &response, Err(failure));
             }
             let status = response.status().as_u16();
-            let location = response.headers().get(header::LOCATION);
-            let location = location.map(|value| value.as_bytes());
-            match redirect::target(self.check, &hop.url, status, location, followed) {
+            match redirect::target(self.check, &hop.url, status, response.headers(), followed) {
                 Ok(Some(url)) => {
                     drain(response.body_mut()).await;
                     followed += 1;
@@ -142,7 +149,11 @@ impl Run<'_> {
         if !self.check.status.contains(status) {
             drain(response.body_mut()).await;
             let detail = format!("HTTP {status}, wanted {}", self.check.status);
-            let failure = Failure::new(FailureKind::Status, detail);
+            let kind = match redirect::location(status, response.headers()) {
+                Some(_) => FailureKind::Redirected,
+                None => FailureKind::Status,
+            };
+            let failure = Failure::new(kind, detail);
             return self.judged(sent, &response, Err(failure));
         }
         let mut wanted = self.check.body.as_deref().map(Search::new);
@@ -151,9 +162,7 @@ impl Run<'_> {
         let read = body::read(response.body_mut(), BODY, &mut searches).await;
         if let Err(error) = read {
             let fault = Fault::of_body(error, url.scheme() == "https");
-            let mut outcome = self.failed(url, fault).await;
-            outcome.address = response.remote_addr().map(|address| address.ip());
-            return outcome;
+            return self.failed(url, fault).await;
         }
         let quoted = |text: &Option<String>| text.clone().unwrap_or_default();
         let verdict = if wanted.is_some_and(|search| !search.found) {
@@ -179,27 +188,14 @@ impl Run<'_> {
             verdict,
             took: Some(self.start.elapsed()),
             phases: phases(response, sent.elapsed()),
-            address: response.remote_addr().map(|address| address.ip()),
+            address: self.tried,
         }
     }
 
     /// There was no answer, or not a whole one.
     async fn failed(&self, url: &Url, fault: Fault) -> Outcome {
-        let address = fault.address.map(|address| address.ip());
-        let failure = explain(
-            self.client,
-            self.check,
-            url,
-            fault,
-            self.timeout,
-            self.deadline,
-        );
-        Outcome {
-            verdict: Err(failure.await),
-            took: None,
-            phases: None,
-            address,
-        }
+        let (client, check) = (self.client, self.check);
+        explain(client, check, url, fault, self.timeout, self.deadline).await
     }
 
     /// Within the permit, after the verdict.

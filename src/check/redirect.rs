@@ -118,25 +118,28 @@ fn decoded(text: &[u8]) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Where an answer would send a browser.
+pub(super) fn location(status: u16, headers: &HeaderMap) -> Option<&HeaderValue> {
+    let leads_on = matches!(status, 301 | 302 | 303 | 307 | 308);
+    headers.get(header::LOCATION).filter(|_| leads_on)
+}
+
 /// Where an answer leads: `None` when it is to be judged itself.
 pub(super) fn target(
     check: &HttpCheck,
     from: &Url,
     status: u16,
-    location: Option<&[u8]>,
+    headers: &HeaderMap,
     followed: u32,
 ) -> Result<Option<Url>, Failure> {
-    let fail = |detail: String| Err(Failure::new(FailureKind::Status, detail));
-    let Some(location) = location else {
+    let fail = |detail: String| Err(Failure::new(FailureKind::Redirected, detail));
+    let Some(location) = location(status, headers).filter(|_| check.redirects > 0) else {
         return Ok(None);
     };
-    if !matches!(status, 301 | 302 | 303 | 307 | 308) || check.redirects == 0 {
-        return Ok(None);
-    }
     if followed >= check.redirects {
         return fail(format!("more than {} redirects", check.redirects));
     }
-    let Ok(to) = from.join(&String::from_utf8_lossy(location)) else {
+    let Ok(to) = from.join(&String::from_utf8_lossy(location.as_bytes())) else {
         return fail("redirect to what is not an address".to_owned());
     };
     match (from.scheme(), to.scheme()) {
@@ -157,10 +160,15 @@ mod tests {
     fn lead(from: &str, status: u16, location: &str, followed: u32) -> Result<String, String> {
         let check = http_check(from);
         let from = Url::parse(from).expect("a URL");
-        match target(&check, &from, status, Some(location.as_bytes()), followed) {
+        let location = HeaderValue::from_str(location).expect("a value");
+        let headers = HeaderMap::from_iter([(header::LOCATION, location)]);
+        match target(&check, &from, status, &headers, followed) {
             Ok(Some(url)) => Ok(url.into()),
             Ok(None) => Ok("judged".to_owned()),
-            Err(failure) => Err(failure.detail),
+            Err(failure) => {
+                assert_eq!(failure.kind, FailureKind::Redirected);
+                Err(failure.detail)
+            }
         }
     }
 
@@ -200,7 +208,7 @@ mod tests {
         assert_eq!(lead(from, 304, "/", 0), Ok("judged".into()));
         let check = http_check(from);
         let from = Url::parse(from).expect("a URL");
-        assert_eq!(target(&check, &from, 302, None, 0), Ok(None));
+        assert_eq!(target(&check, &from, 302, &HeaderMap::new(), 0), Ok(None));
     }
 
     fn hop(method: &str) -> Hop {

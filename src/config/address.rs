@@ -7,7 +7,7 @@ use crate::monitor::site::Auth;
 use std::net::Ipv4Addr;
 use url::{Host, Url};
 
-/// Schemes of later versions.
+/// Schemes that a site's URL will have in later versions.
 const LATER: [&str; 5] = ["tcp", "tls", "dns", "icmp", "push"];
 
 /// What a site's URL says.
@@ -21,7 +21,7 @@ pub struct Address {
 /// Reads `filled`, a site's URL with its variables filled in. `written` is how the file has it,
 /// the only one that an error may quote from.
 pub fn site(written: &str, filled: &str) -> Result<Address, String> {
-    let mut url = http_url(written, filled)?;
+    let mut url = http_url(written, filled, &LATER)?;
     let auth = credentials(&url)?;
     let removed = url.set_username("").and_then(|()| url.set_password(None));
     removed.map_err(|()| "cannot hold a user and a password".to_owned())?;
@@ -34,7 +34,7 @@ pub fn site(written: &str, filled: &str) -> Result<Address, String> {
 
 /// Reads the base URL of a Bot API server; the result has no slash at its end.
 pub fn api(text: &str) -> Result<String, String> {
-    let url = http_url(text, text)?;
+    let url = http_url(text, text, &[])?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("cannot hold a user and a password".to_owned());
     }
@@ -46,7 +46,7 @@ pub fn api(text: &str) -> Result<String, String> {
 
 /// Reads the URL of the heartbeat, as [`site`] does; but it has nowhere to put credentials.
 pub fn heartbeat(written: &str, filled: &str) -> Result<String, String> {
-    let mut url = http_url(written, filled)?;
+    let mut url = http_url(written, filled, &[])?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("cannot hold a user and a password".to_owned());
     }
@@ -96,7 +96,7 @@ pub fn masked(url: &str) -> String {
     }
 }
 
-fn http_url(written: &str, filled: &str) -> Result<Url, String> {
+fn http_url(written: &str, filled: &str, later: &[&str]) -> Result<Url, String> {
     if filled.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err("has a blank or a line break in it; write a blank as `%20`".to_owned());
     }
@@ -107,7 +107,7 @@ fn http_url(written: &str, filled: &str) -> Result<Url, String> {
         .filter(|(scheme, _)| is_http(scheme))
         .map(|(_, rest)| rest)
         .ok_or_else(|| match written.split_once("://") {
-            Some((scheme, _)) if LATER.contains(&scheme.to_ascii_lowercase().as_str()) => {
+            Some((scheme, _)) if later.contains(&scheme.to_ascii_lowercase().as_str()) => {
                 format!("{form}; this version of sitemon does not have {scheme}:// yet")
             }
             Some((scheme, _)) if is_scheme(scheme) && !is_http(scheme) => {

@@ -5,6 +5,7 @@ mod call;
 mod fault;
 mod handshake;
 mod idle;
+mod lookup;
 mod roots;
 mod transfer;
 
@@ -19,7 +20,7 @@ use isahc::config::{Configurable, RedirectPolicy};
 use isahc::{AsyncBody, HttpClient};
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -173,6 +174,11 @@ impl Client {
     }
 
     /// Addresses of `host` (a name, or an IP address without brackets).
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`: a resolver answered, and there is no such name, or no address of it. Any other
+    /// kind: none answered, or none that could tell.
     pub async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
@@ -182,7 +188,7 @@ impl Client {
         offload(move || {
             // Held by the look-up itself: it goes on when the caller has gone away.
             let _guard = guard;
-            Ok((host.as_str(), port).to_socket_addrs()?.collect())
+            lookup::addresses(&host, port)
         })
         .await
     }
@@ -290,6 +296,15 @@ pub fn bare_host(url: &Url) -> Option<String> {
         url::Host::Ipv4(address) => address.to_string(),
         url::Host::Ipv6(address) => address.to_string(),
     })
+}
+
+/// The IP address that stands in `url` itself.
+pub fn literal(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        url::Host::Domain(_) => None,
+        url::Host::Ipv4(address) => Some(address.into()),
+        url::Host::Ipv6(address) => Some(address.into()),
+    }
 }
 
 /// For which schemes the environment names a proxy (libcurl-env(3): `HTTP_PROXY` doesn't count).

@@ -1,9 +1,10 @@
 //! What is told without being asked, and the words for it (SPEC 5).
 
+use super::group::{group_key, grouped};
 use super::line::Period;
 use super::text::{MESSAGE_UNITS, bold, clock_times, escape, lasting, pack, units};
 use super::time::{Moment, Now};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// Older than this when it is sent, an alert says when it happened.
@@ -11,11 +12,6 @@ const LATE: Duration = Duration::from_secs(90);
 
 /// Room for `<b>100 down, 100 up again, …</b>`.
 const HEADLINE_UNITS: usize = 100;
-
-/// So many sites with the same news are told in one line.
-const GROUP: usize = 6;
-/// Names in a line of a group, at most: it must fit a message.
-const GROUP_UNITS: usize = 3500;
 
 /// One thing to tell, and whom it still has to reach.
 #[derive(Clone, Debug, PartialEq)]
@@ -179,7 +175,7 @@ fn ended_here<'a>(waiting: &[&'a Alert]) -> HashMap<u32, Vec<&'a Alert>> {
     ended
 }
 
-fn merged(alert: &Alert, ended: &HashMap<u32, Vec<&Alert>>) -> bool {
+pub(super) fn merged(alert: &Alert, ended: &HashMap<u32, Vec<&Alert>>) -> bool {
     matches!(alert.news, News::Down { .. } | News::StillDown { .. })
         && alert.incident.is_some_and(|n| ended.contains_key(&n))
 }
@@ -237,92 +233,7 @@ fn offline_line(period: &Period, now: Now) -> String {
     }
 }
 
-/// Many sites with the same news: one line for all.
-struct Group<'a> {
-    key: (bool, &'a str, String),
-    lines: Vec<(String, Vec<u64>)>,
-}
-
-/// What alerts must share to be told in one line; `None` for what stands alone.
-fn group_key<'a>(
-    alert: &'a Alert,
-    ended: &HashMap<u32, Vec<&Alert>>,
-    now: Now,
-) -> Option<(bool, &'a str, String)> {
-    match (&alert.news, alert.incident) {
-        (News::Down { cause, behind: 0 }, Some(_)) if !merged(alert, ended) => {
-            // `connection refused by 192.0.2.1:80`: the address is another one for each.
-            let kind = cause.split(" by ").next().unwrap_or_default();
-            Some((true, kind, when(alert, now)))
-        }
-        (News::Up { .. }, Some(n)) if ended.get(&n).is_none_or(Vec::is_empty) => {
-            Some((false, "", when(alert, now)))
-        }
-        _ => None,
-    }
-}
-
-/// The groups that are large enough, cut into lines that fit a message.
-fn grouped<'a>(
-    waiting: &[&'a Alert],
-    ended: &HashMap<u32, Vec<&Alert>>,
-    now: Now,
-) -> Vec<Group<'a>> {
-    let mut sorted: BTreeMap<(bool, &str, String), Vec<&Alert>> = BTreeMap::new();
-    if waiting.len() >= GROUP {
-        for alert in waiting {
-            if let Some(key) = group_key(alert, ended, now) {
-                sorted.entry(key).or_default().push(alert);
-            }
-        }
-    }
-    sorted.retain(|_, alerts| alerts.len() >= GROUP);
-    let groups = sorted.into_iter().map(|(key, alerts)| {
-        let mut chunks: Vec<Vec<(String, u64)>> = vec![Vec::new()];
-        let mut used = 0;
-        for alert in alerts {
-            let name = group_member(alert);
-            let size = units(&name) + 2;
-            if used + size > GROUP_UNITS {
-                chunks.push(Vec::new());
-                used = 0;
-            }
-            used += size;
-            if let Some(last) = chunks.last_mut() {
-                last.push((name, alert.id));
-            }
-        }
-        let lines = chunks.iter().map(|chunk| {
-            let (down, cause, when) = &key;
-            let names: Vec<&str> = chunk.iter().map(|(name, _)| name.as_str()).collect();
-            let head = if *down {
-                format!(
-                    "🔴 <b>{} sites are down</b>: {}",
-                    chunk.len(),
-                    escape(cause)
-                )
-            } else {
-                format!("🟢 <b>{} sites are up again</b>", chunk.len())
-            };
-            let line = format!("{head}{when}\n{}", names.join(", "));
-            (line, chunk.iter().map(|(_, id)| *id).collect())
-        });
-        let lines = lines.collect();
-        Group { key, lines }
-    });
-    groups.collect()
-}
-
-fn group_member(alert: &Alert) -> String {
-    let name = escape(&alert.site);
-    let number = alert.incident.unwrap_or(0);
-    match &alert.news {
-        News::Up { lasted } => format!("{name} after {} (#{number})", lasting(*lasted)),
-        _ => format!("{name} (#{number})"),
-    }
-}
-
-fn when(alert: &Alert, now: Now) -> String {
+pub(super) fn when(alert: &Alert, now: Now) -> String {
     let age = now.since(alert.at);
     // It says itself when it was.
     let dated = matches!(alert.news, News::Offline(_));

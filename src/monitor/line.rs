@@ -65,6 +65,16 @@ impl Trouble {
         .find(|t| t.word() == word)
     }
 
+    /// Why a site is not judged.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Trouble::Line => "our own line is down",
+            Trouble::Names => "DNS on this network doesn't answer",
+            Trouble::Portal => "something answers in its place",
+            Trouble::Ipv6 => "IPv6 on this line is gone",
+        }
+    }
+
     /// What is told when it begins; `None` for the line itself, which nobody could be told of.
     pub fn began(self) -> Option<&'static str> {
         match self {

@@ -14,10 +14,12 @@ mod clock;
 pub mod command;
 mod doubt;
 mod flapping;
+mod group;
 mod hold;
 pub mod incident;
 pub mod job;
 pub mod judge;
+mod judging;
 pub mod line;
 pub mod message;
 pub mod outbox;
@@ -41,19 +43,18 @@ use self::away::Away;
 use self::command::Access;
 use self::hold::Unsettled;
 use self::incident::Incidents;
-use self::job::{Job, Verdict};
-use self::judge::{Change, Seen};
+use self::job::Job;
 use self::line::{Line, Report, Trouble};
 use self::message::{Delivery, Update};
 use self::outbox::{Outbox, Outgoing, Receipt};
-use self::outcome::{FailureKind, Outcome};
+use self::outcome::Outcome;
 use self::progress::Progress;
 use self::saving::Saving;
 use self::schedule::Schedule;
 use self::site::Site;
 use self::stats::Vitals;
 use self::time::{Jitter, Moment, Now};
-use self::watch::{Doubt, Watched};
+use self::watch::Watched;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -385,101 +386,6 @@ impl Monitor {
             hanging: watched.hanging(),
         });
         true
-    }
-
-    fn checked(&mut self, now: Now, name: &str, outcome: Outcome) {
-        self.checks += 1;
-        self.progress.ended(now.moment());
-        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
-        if kind == Some(FailureKind::Internal) {
-            self.internal_errors += 1;
-        }
-        let verdict = Verdict::of(&outcome);
-        let Some(&at) = self.index.get(name) else {
-            return;
-        };
-        let watched = &mut self.sites[at];
-        watched.running = false;
-        if watched.paused() {
-            self.note_in_jobs(now, name, &Verdict::Paused);
-            return;
-        }
-        self.schedule.next_turn(name, now.moment());
-        let untimely = matches!(kind, Some(FailureKind::Tls | FailureKind::Untrusted));
-        if self.clock_set || !untimely {
-            self.weigh(now, at, &outcome);
-            let judgeable = self.judgeable(now, at, &outcome);
-            let (seen, cause) = self.sites[at].take(outcome, now);
-            if judgeable {
-                self.judge(now, at, seen, kind, cause.as_deref());
-            }
-            self.sites[at].remember(now, cause);
-            self.seen_after_away(name);
-        }
-        self.note_in_jobs(now, name, &verdict);
-    }
-
-    fn judge(
-        &mut self,
-        now: Now,
-        at: usize,
-        seen: Seen,
-        kind: Option<FailureKind>,
-        cause: Option<&str>,
-    ) {
-        let moment = now.moment();
-        let watched = &mut self.sites[at];
-        let site = watched.site.clone();
-        if let Some(kind) = kind
-            && (watched.doubt.is_some() || watched.judge.at_the_brink(watched.rules()))
-        {
-            let cause = cause.unwrap_or_default().to_owned();
-            watched.failing_since.get_or_insert(moment);
-            watched.doubt = Some(Doubt {
-                failed: moment,
-                kind,
-                cause,
-            });
-            self.doubts += 1;
-            self.schedule.at(&site.name, moment + site.retry);
-            return;
-        }
-        let lasted = now.since(watched.since);
-        let change = watched.judged(seen, cause, now);
-        if watched.judge.wavering() {
-            self.schedule.at(&site.name, moment + site.retry);
-        }
-        if seen == Seen::Failed {
-            self.wonder(at);
-            self.watch_for_storm(moment);
-        }
-        match change {
-            Some(change) => {
-                let cause = cause.unwrap_or_default().to_owned();
-                self.changed(now, at, change, cause, lasted);
-            }
-            None if seen == Seen::Failed && !self.sites[at].down() => {
-                let cause = cause.unwrap_or_default();
-                let text = format!("{}: {cause}; trying again", site.name);
-                self.log(Level::Debug, text);
-            }
-            None => {}
-        }
-    }
-
-    /// A site is in another state than before.
-    fn changed(&mut self, now: Now, at: usize, change: Change, cause: String, lasted: Duration) {
-        match change {
-            Change::WentDown => self.went_down(now, at, cause),
-            Change::Recovered => self.recovered(now, at),
-            Change::Slowed => self.slowed(now, at, cause),
-            Change::SpedUp => self.sped_up(now, at, lasted),
-            Change::FirstUp => {
-                let name = self.sites[at].site.name.clone();
-                self.log(Level::Debug, format!("{name} is up"));
-                self.saving.later(now.moment());
-            }
-        }
     }
 
     fn delivered(&mut self, now: Now, id: u64, delivery: Delivery) {

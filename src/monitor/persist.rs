@@ -259,7 +259,7 @@ fn record(watched: &Watched, now: Now) -> SiteRecord {
         name: watched.name().to_owned(),
         state: state.word().to_owned(),
         since: now.wall_at(watched.since),
-        cause: watched.cause.clone(),
+        cause: watched.reason(),
         ms: watched.took.map(ms),
         paused: watched.pause_order,
         muted_until: coming.map(|m| now.wall_at(m)),
@@ -279,7 +279,9 @@ fn restore_site(watched: &mut Watched, record: &SiteRecord, now: Now) {
     let changes = record.changes.iter().map(|wall| now.past_moment(*wall));
     watched.judge = Judge::new(state);
     watched.since = now.past_moment(record.since);
-    watched.cause.clone_from(&record.cause);
+    if record.judged.is_none() {
+        watched.cause.clone_from(&record.cause);
+    }
     watched.took = record.ms.map(Duration::from_millis);
     watched.pause_order = record.paused;
     watched.muted_until = record.muted_until.map(|wall| now.coming_moment(wall));

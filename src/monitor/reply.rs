@@ -15,7 +15,14 @@ const INCIDENT_LINES: usize = 15;
 /// Counts, then everything that is not up, worst first.
 pub(super) fn status(sites: &[&Watched], muted_until: Option<Moment>, now: Now) -> String {
     let of = |state: State| sites.iter().filter(|w| w.state() == state).count();
-    let worst_first = [State::Down, State::Degraded, State::Unknown, State::Paused];
+    let worst_first = [
+        State::Down,
+        State::Degraded,
+        State::Unreachable,
+        State::Offline,
+        State::Unknown,
+        State::Paused,
+    ];
     let mut parts = vec![format!("{} up", of(State::Up))];
     for state in worst_first {
         if of(state) > 0 {
@@ -28,7 +35,7 @@ pub(super) fn status(sites: &[&Watched], muted_until: Option<Moment>, now: Now) 
     }
     let mut troubled: Vec<&&Watched> = sites
         .iter()
-        .filter(|w| w.state() != State::Up || w.judge.suspect())
+        .filter(|w| w.state() != State::Up || w.suspect())
         .collect();
     troubled.sort_by_key(|w| {
         let rank = worst_first.iter().position(|s| *s == w.state());
@@ -50,9 +57,8 @@ fn status_line(watched: &Watched, now: Now) -> String {
     let name = bold(watched.name());
     let mark = mark(watched);
     let cause = watched
-        .cause
-        .as_deref()
-        .map(|c| format!(": {}", escape(c)))
+        .reason()
+        .map(|c| format!(": {}", escape(&c)))
         .unwrap_or_default();
     let mute = if watched.muted(now.moment()) {
         " 🔕"
@@ -62,8 +68,12 @@ fn status_line(watched: &Watched, now: Now) -> String {
     let age = lasting(now.since(watched.since));
     match watched.state() {
         State::Down | State::Degraded => format!("{mark} {name} for {age}{cause}{mute}"),
+        state @ (State::Unreachable | State::Offline) => {
+            format!("{mark} {name} is {state}{cause}{mute}")
+        }
         State::Paused => format!("{mark} {name} is paused"),
-        _ if watched.judge.suspect() => format!("{mark} {name} is failing{cause}{mute}"),
+        _ if watched.flapping.flapping() => format!("{mark} {name} is flapping{mute}"),
+        _ if watched.suspect() => format!("{mark} {name} is failing{cause}{mute}"),
         _ => format!("{mark} {name} is not checked yet{mute}"),
     }
 }
@@ -109,8 +119,14 @@ pub(super) fn site(
     if let Some(group) = &watched.site.group {
         lines.push(format!("Group: {}", escape(group)));
     }
-    if let Some(cause) = &watched.cause {
-        lines.push(format!("Cause: {}", escape(cause)));
+    if let Some(parent) = &watched.site.after {
+        lines.push(format!("Depends on: {}", bold(parent)));
+    }
+    if watched.flapping.flapping() {
+        lines.push("It is flapping: silent until it has been steady for 15 min".to_owned());
+    }
+    if let Some(cause) = watched.reason() {
+        lines.push(format!("Cause: {}", escape(&cause)));
     }
     if let Some((at, outcome)) = &watched.last {
         let took = outcome
@@ -262,7 +278,7 @@ fn mark(watched: &Watched) -> &'static str {
         State::Down => "🔴",
         State::Degraded => "🟡",
         State::Unreachable | State::Offline => "⚫",
-        _ if watched.judge.suspect() => "🟠",
+        _ if watched.suspect() || watched.flapping.flapping() => "🟠",
         State::Up => "🟢",
         State::Unknown => "⚪",
     }

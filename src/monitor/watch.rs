@@ -112,6 +112,19 @@ impl Watched {
         }
     }
 
+    /// Why it is not up, or not judged.
+    pub fn reason(&self) -> Option<String> {
+        match self.veil {
+            _ if self.paused() => None,
+            Some(Veil::Unreachable) => {
+                let parent = self.site.after.as_deref().unwrap_or_default();
+                Some(format!("behind {parent}"))
+            }
+            Some(Veil::Offline(trouble)) => Some(trouble.reason().to_owned()),
+            None => self.cause.clone(),
+        }
+    }
+
     pub fn down(&self) -> bool {
         self.judge.state() == State::Down
     }

@@ -47,7 +47,12 @@ impl Sitemon {
             config.push_str("\n[agent]\nstate = \"state\"\n");
         }
         if !config.contains("uplink = ") {
-            config = config.replacen("[agent]\n", "[agent]\nuplink = []\n", 1);
+            // At the end of the table, so that the lines of its keys don't move.
+            let table = config.find("[agent]").unwrap_or_default();
+            let end = config[table..]
+                .find("\n[")
+                .map_or(config.len(), |at| table + at + 1);
+            config.insert_str(end, "\nuplink = []\n");
         }
         let path = self.config_path();
         fs::write(&path, config).expect("the configuration can be written");

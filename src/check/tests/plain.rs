@@ -7,7 +7,8 @@ use crate::http::CallError;
 use crate::monitor::site::Auth;
 use futures_lite::FutureExt;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::sync::mpsc;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nall ok\n";
@@ -130,23 +131,44 @@ fn redirects_are_followed_and_secrets_stay_behind() {
 }
 
 #[test]
-fn redirects_that_must_not_be_followed_are_failures() {
-    let status = |answer| failure_of(&Server::answering(answer).url());
-    assert_eq!(
-        status("HTTP/1.1 302 Found\r\nLocation: file:/etc/passwd\r\nContent-Length: 0\r\n\r\n"),
+fn a_redirect_that_leads_nowhere_good_is_told_from_a_bad_status() {
+    use FailureKind::{Redirected, Status};
+    let unwanted = "HTTP 301, wanted 200-299";
+    for (head, redirects, kind, detail) in [
         (
-            FailureKind::Status,
-            "redirect to file: is not followed".to_owned()
-        )
-    );
-    assert_eq!(
-        status("HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"),
-        (FailureKind::Status, "more than 10 redirects".to_owned())
-    );
-    assert_eq!(
-        status("HTTP/1.1 301 Moved\r\nContent-Length: 0\r\n\r\n"),
-        (FailureKind::Status, "HTTP 301, wanted 200-299".to_owned())
-    );
+            "302 Found\r\nLocation: file:/etc/passwd",
+            10,
+            Redirected,
+            "redirect to file: is not followed",
+        ),
+        (
+            "302 Found\r\nLocation: http://[",
+            10,
+            Redirected,
+            "redirect to what is not an address",
+        ),
+        (
+            "302 Found\r\nLocation: /",
+            10,
+            Redirected,
+            "more than 10 redirects",
+        ),
+        ("301 Moved\r\nLocation: /", 0, Redirected, unwanted),
+        ("301 Moved", 0, Status, unwanted),
+        ("301 Moved", 10, Status, unwanted),
+        (
+            "300 Choose\r\nLocation: /",
+            10,
+            Status,
+            "HTTP 300, wanted 200-299",
+        ),
+    ] {
+        let answer = format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n");
+        let server = Server::routing(move |_| answer.clone());
+        let outcome = outcome(&server.url(), |check| check.redirects = redirects);
+        assert_eq!(failure(&outcome), (kind, detail), "{head}");
+        assert_eq!(outcome.address, Some(server.address.ip()));
+    }
 }
 
 fn failure_of(url: &str) -> (FailureKind, String) {
@@ -182,15 +204,101 @@ fn a_refused_connection_is_told_with_its_address() {
 }
 
 #[test]
-fn a_name_that_does_not_exist_is_dns() {
-    // RFC 6761: never resolves, and never leaves the machine's resolver with a yes.
+fn a_name_that_does_not_exist_is_no_name_where_a_resolver_says_so() {
+    // RFC 6761: never resolves. Without any resolver nobody can tell.
+    let outcome = outcome("http://nothing.invalid/", |_| {});
+    assert_eq!(outcome.address, None);
+    let denied = (
+        FailureKind::NoName,
+        "cannot resolve nothing.invalid: no such name",
+    );
+    let unanswered = (
+        FailureKind::Dns,
+        "cannot resolve nothing.invalid: no answer from the resolver",
+    );
+    let told = failure(&outcome);
+    assert!(told == denied || told == unanswered, "{told:?}");
+}
+
+#[test]
+fn an_address_of_the_wrong_family_is_no_name() {
+    let outcome = outcome("http://127.0.0.1:1/", |check| check.ip = IpVersion::V6);
     assert_eq!(
-        failure_of("http://nothing.invalid/"),
+        failure(&outcome),
         (
-            FailureKind::Dns,
-            "cannot resolve nothing.invalid".to_owned()
+            FailureKind::NoName,
+            "cannot resolve 127.0.0.1: no IPv6 address"
         )
     );
+    assert_eq!(outcome.address, Some([127, 0, 0, 1].into()));
+}
+
+#[test]
+fn a_network_without_a_route_is_told_from_a_host_that_refuses() {
+    // Linux makes no TCP connection to a broadcast address, whatever routes there are.
+    let outcome = outcome("http://255.255.255.255/", |_| {});
+    let told = (FailureKind::NoRoute, "network unreachable");
+    assert_eq!(failure(&outcome), told);
+    assert_eq!(outcome.address, Some([255; 4].into()));
+}
+
+/// `localhost`, and a port where connections wait for ever: its queue is full.
+fn unconnectable() -> (String, TcpListener, Vec<TcpStream>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let address = listener.local_addr().expect("bound");
+    // SAFETY: listening again only changes the queue's length.
+    let listening = unsafe { libc::listen(listener.as_raw_fd(), 0) };
+    assert_eq!(listening, 0);
+    let moment = Duration::from_millis(200);
+    let mut queue = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, moment) {
+        queue.push(stream);
+    }
+    (
+        format!("http://localhost:{}/", address.port()),
+        listener,
+        queue,
+    )
+}
+
+#[test]
+fn every_failure_tells_the_address_that_the_name_led_to() {
+    use FailureKind::{Connect, Internal, Protocol, Status, Timeout};
+    let by_name = |server: &Server| format!("http://localhost:{}/", server.address.port());
+    let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let refusing = format!(
+        "http://localhost:{}/",
+        free.local_addr().expect("bound").port()
+    );
+    drop(free);
+    let (waiting, _listener, _queue) = unconnectable();
+    let silent = Server::new(|mut stream| while request(&mut stream).is_some() {});
+    let half = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
+    let closing = Server::closing(b"");
+    let broken = Server::closing(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
+    let down = Server::answering(DOWN);
+    for (url, kind, detail) in [
+        (refusing, Connect, "connection refused by "),
+        (waiting, Timeout, "no connection within 400ms"),
+        (by_name(&silent), Timeout, "no answer within 400ms"),
+        (by_name(&half), Timeout, "no end of the answer within 400ms"),
+        (by_name(&closing), Protocol, "server closed the connection"),
+        (by_name(&broken), Protocol, "answer broken off"),
+        (by_name(&down), Status, "HTTP 503"),
+    ] {
+        let mut site = site(&url, |check| check.ip = IpVersion::V4);
+        site.timeout = Duration::from_millis(400);
+        let outcome = block_on(run(&client(), &site, false));
+        let told = failure(&outcome);
+        assert!(told.0 == kind && told.1.starts_with(detail), "{told:?}");
+        assert_eq!(outcome.address, Some([127, 0, 0, 1].into()), "{detail}");
+    }
+    let unsendable = outcome("http://localhost:1/", |check| {
+        check.headers = vec![("X-Key".to_owned(), "\u{fc}".to_owned())];
+        check.ip = IpVersion::V4;
+    });
+    assert_eq!(failure(&unsendable).0, Internal);
+    assert_eq!(unsendable.address, Some([127, 0, 0, 1].into()));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! `[defaults]` and `[[site]]`.
 
-use super::{rendered, sound, wrong, wrong_site};
+use super::{mistakes, rendered, sound, wrong, wrong_site};
 use crate::config::{summary, to_json};
 use crate::monitor::site::{Auth, Check, HttpCheck};
+use proptest::prelude::*;
 use std::time::Duration;
 
 #[test]
@@ -354,6 +355,26 @@ fn a_loop_is_told_once_and_shown() {
             "6:9: another site, in line 2, has this `name` already; names are unique",
         ],
     );
+}
+
+proptest! {
+    /// Each of nine sites comes after one of them, or after none where that is itself.
+    #[test]
+    fn every_loop_is_found_and_nothing_else(next in proptest::collection::vec(0usize..9, 9)) {
+        let ends = |at: usize| next[at] == at;
+        let sites: String = (0..9)
+            .map(|at| {
+                let after = if ends(at) { String::new() } else { format!("after = '{}'\n", next[at]) };
+                format!("[[site]]\nname = '{at}'\nurl = 'http://h'\n{after}")
+            })
+            .collect();
+        let walk = |from: usize| std::iter::successors(Some(from), |&at| Some(next[at])).skip(1).take(9);
+        let looped: Vec<usize> =
+            (0..9).filter(|&at| !ends(at) && walk(at).any(|step| step == at)).collect();
+        // Of every loop, its least site.
+        let loops = looped.iter().filter(|&&at| walk(at).all(|step| at <= step)).count();
+        prop_assert_eq!(mistakes(&sites).len(), loops, "{}", sites);
+    }
 }
 
 #[test]

@@ -206,8 +206,7 @@ fn the_agent_is_checked() {
         ),
         (
             "heartbeat = 'tcp://h:1'",
-            "2:14: `heartbeat` must begin with http:// or https://; this version of sitemon does \
-             not have tcp:// yet",
+            "2:14: `heartbeat` must begin with http:// or https://; tcp:// is not known",
         ),
         (
             "heartbeat = 'https://h/$id'",
