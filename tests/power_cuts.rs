@@ -22,7 +22,8 @@ use support::web::{Behaviour, Web};
 const LANES: usize = 4;
 const CHAPTERS: usize = 4;
 const KILLS: usize = 13;
-/// Sites of a chapter. Each has at most two outages, so that none is flapping.
+/// Sites of a chapter, enough for a change in every life. Each has at most two outages, so that none
+/// is flapping.
 const SITES: usize = 6;
 const CHANGES: usize = 4;
 
@@ -68,6 +69,8 @@ struct Lane {
     web: Web,
     sitemon: Sitemon,
     ledger: Ledger,
+    /// The site that was changed last.
+    chosen: usize,
 }
 
 /// A site of a chapter, as the test has it.
@@ -86,6 +89,7 @@ impl Lane {
             web: Web::new(),
             sitemon: Sitemon::new(""),
             ledger: Ledger::default(),
+            chosen: 0,
         }
     }
 
@@ -117,16 +121,19 @@ impl Lane {
     fn live_and_die(&mut self, plans: &mut [Plan]) {
         let ambiguous = self.disturb();
         self.ledger.life(ambiguous);
-        let chosen = self.random.below(plans.len());
-        let plan = &mut plans[chosen];
-        if plan.changes < CHANGES {
-            plan.changes += 1;
-            plan.works = !plan.works;
-            let status = if plan.works { 200 } else { 503 };
-            let path = format!("/{}", plan.name);
-            self.web.set(&path, Behaviour::status(status));
+        // Often the last one again: what was begun may be forgotten, and then not ended.
+        if self.random.below(2) == 0 {
+            self.chosen = self.random.below(plans.len());
         }
+        while plans[self.chosen].changes == CHANGES {
+            self.chosen = (self.chosen + 1) % plans.len();
+        }
+        let plan = &mut plans[self.chosen];
+        plan.changes += 1;
+        plan.works = !plan.works;
+        let status = if plan.works { 200 } else { 503 };
         let path = format!("/{}", plan.name);
+        self.web.set(&path, Behaviour::status(status));
         let (checks, sends) = (self.web.requests(), self.api.calls("sendMessage"));
         let mut running = self.sitemon.run();
         match self.random.below(4) {
@@ -139,8 +146,8 @@ impl Lane {
             }),
             _ => until(1_500, || self.api.calls("sendMessage") > sends),
         }
-        // Mostly close to the event, and now and then past the writing of what was delivered.
-        let most = if self.random.below(4) == 0 { 1_300 } else { 150 };
+        // At the event, mostly soon after, and now and then past the writing of what was delivered.
+        let most = [1, 150, 150, 1_300][self.random.below(4)];
         thread::sleep(self.random.within(most));
         self.look_over(&mut running);
         running.kill9();
@@ -221,7 +228,7 @@ impl Lane {
 fn until(millis: u64, happened: impl Fn() -> bool) {
     let give_up = Instant::now() + Duration::from_millis(millis);
     while !happened() && Instant::now() < give_up {
-        thread::sleep(Duration::from_millis(1));
+        thread::sleep(Duration::from_micros(200));
     }
 }
 
@@ -256,7 +263,7 @@ const STARTS: usize = 240;
 const AT_ONCE: usize = 8;
 
 #[test]
-fn wherever_the_state_is_cut_or_flipped_the_waiting_alert_arrives() {
+fn wherever_the_state_is_cut_or_flipped_no_waiting_alert_is_lost_in_silence() {
     let scene = Scene::new();
     let mut running = scene.start();
     scene.api.pause();
@@ -285,13 +292,17 @@ fn wherever_the_state_is_cut_or_flipped_the_waiting_alert_arrives() {
     println!("every {step}th of {} damages, from {first}", every.len());
     let chosen: Vec<_> = every.into_iter().skip(first).step_by(step).collect();
     assert!(!chosen.is_empty());
+    // To the one the site is still down, to the other it works again: then only the state knows.
+    scene.web.set("/works", Behaviour::ok());
+    let urls = [scene.web.url("/"), scene.web.url("/works")];
     thread::scope(|scope| {
         for lane in 0..AT_ONCE {
-            let damages = chosen.iter().skip(lane).step_by(AT_ONCE);
-            let (state, url) = (&state, scene.web.url("/"));
+            let damages = chosen.iter().enumerate().skip(lane).step_by(AT_ONCE);
+            let (state, urls) = (&state, &urls);
             scope.spawn(move || {
-                for (name, damage) in damages {
-                    survives(state, name, damage, &url);
+                for (n, (name, damage)) in damages {
+                    let works = (n / AT_ONCE) % 2 == 1;
+                    survives(state, name, damage, &urls[usize::from(works)], works);
                 }
             });
         }
@@ -299,7 +310,7 @@ fn wherever_the_state_is_cut_or_flipped_the_waiting_alert_arrives() {
 }
 
 /// Starts on the damaged state with Telegram at hand.
-fn survives(state: &[(PathBuf, Vec<u8>)], damaged: &Path, damage: &Damage, url: &str) {
+fn survives(state: &[(PathBuf, Vec<u8>)], damaged: &Path, damage: &Damage, url: &str, works: bool) {
     let api = BotApi::start();
     let sitemon = Sitemon::new(&(api.config() + &site("blog", url)));
     fs::create_dir(sitemon.state_dir()).expect("a directory");
@@ -313,19 +324,26 @@ fn survives(state: &[(PathBuf, Vec<u8>)], damaged: &Path, damage: &Damage, url: 
         fs::write(sitemon.state_dir().join(name), bytes).expect("a file of the state");
     }
     let mut running = sitemon.run();
-    let alerts = || {
+    let count = |wanted: &dyn Fn(&str) -> bool| {
         let told = api.messages();
-        told.iter().filter(|m| m.text.contains(ALERT)).count()
+        told.iter().filter(|m| wanted(&m.text)).count()
     };
-    until(LIMIT.as_millis() as u64, || alerts() > 0);
+    let alerts = || count(&|text| text.contains(ALERT) || text.contains("blog was down for "));
+    // What was written last may be lost to a power cut; anything else is said.
+    let known = || {
+        let cut = matches!(damage, Damage::CutAt(_));
+        let torn = cut && running.stderr().contains("half a record");
+        works && (torn || count(&|text| text.contains("damaged")) > 0)
+    };
+    until(LIMIT.as_millis() as u64, || alerts() > 0 || known());
     let report = format!(
         "{damage:?} of {}\n{:#?}\n{}",
         damaged.display(),
         api.messages(),
         running.stderr()
     );
+    assert!(alerts() > 0 && alerts() <= 2 || known(), "{report}");
     assert!(running.is_running(), "it ended by itself: {report}");
-    assert!((1..=2).contains(&alerts()), "{report}");
     assert_eq!(api.violations(), [""; 0]);
 }
 

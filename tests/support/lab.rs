@@ -9,11 +9,12 @@ use super::namespace::Network;
 use super::scene::no_token;
 use super::web::{Behaviour, Web};
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::Ipv4Addr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A site goes down at the second failure, half a second after the first.
+/// A site goes down at the second failure, a second after the first.
 pub const TRIES: usize = 2;
 
 pub struct Lab {
@@ -73,11 +74,14 @@ impl Lab {
         ));
     }
 
-    /// Starts the agent, and waits until it listens to the chat and every site is in `state`.
+    /// Starts the agent, and waits until it listens to the chat and has seen every site working: the
+    /// second check of one begins after the first was judged.
     #[track_caller]
-    pub fn start(&self, state: &str) -> Running {
+    pub fn start(&self) -> Running {
         let running = self.launch();
-        self.wait_states(|states| states.values().all(|s| s == state));
+        for (_, web) in &self.sites {
+            web.wait_requests(2);
+        }
         running
     }
 
@@ -85,15 +89,22 @@ impl Lab {
     #[track_caller]
     pub fn launch(&self) -> Running {
         let uplink = self.uplink.as_deref().unwrap_or_default();
-        self.sitemon.rewrite(&format!(
+        let config = format!(
             "{}[agent]\nstate = \"state\"\n{uplink}\n[defaults]\ninterval = \"1s\"\n\
-             timeout = \"1s\"\ntries = {TRIES}\nretry = \"500ms\"\n{}",
+             timeout = \"1s\"\ntries = {TRIES}\nretry = \"1s\"\n{}",
             self.api.config(),
             self.tables
-        ));
+        );
+        // Not by `rewrite`, which adds an `uplink` where there is none.
+        fs::write(self.sitemon.config_path(), config).expect("the configuration can be written");
         let polls = self.api.calls("getUpdates");
-        let running = self.sitemon.run();
-        self.api.wait_calls("getUpdates", polls + 1);
+        let mut running = self.sitemon.run();
+        let give_up = Instant::now() + LIMIT;
+        while self.api.calls("getUpdates") == polls {
+            let waits = running.is_running() && Instant::now() < give_up;
+            assert!(waits, "it does not listen\n{}", running.stderr());
+            thread::sleep(Duration::from_millis(5));
+        }
         running
     }
 
@@ -189,6 +200,20 @@ impl Lab {
             .iter()
             .filter_map(|s| Some((text(s, "name")?, text(s, "state")?)));
         pairs.collect()
+    }
+
+    /// Asks `/status` until no site is other than up.
+    #[track_caller]
+    pub fn wait_all_up(&self) {
+        let (wanted, give_up) = (format!("{} up", self.sites.len()), Instant::now() + LIMIT);
+        loop {
+            let answer = self.ask("/status");
+            if answer.contains(&wanted) {
+                return;
+            }
+            assert!(Instant::now() < give_up, "{answer}");
+            thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// Waits until each of these sites was asked `n` times from now on.
