@@ -11,13 +11,16 @@ use support::listener::LIMIT;
 use support::scene::{Scene, no_token, site};
 use support::web::{Behaviour, Web};
 
-/// Waits until the snapshot on disk has `part` in it.
+/// Waits until the snapshot on disk or its journal has `part` in it.
 #[track_caller]
 fn wait_state(scene: &Scene, part: &str) {
-    let path = scene.sitemon.state_dir().join("snapshot");
+    let read = |file: &str| {
+        let path = scene.sitemon.state_dir().join(file);
+        fs::read_to_string(path).unwrap_or_default()
+    };
     let give_up = Instant::now() + LIMIT;
     loop {
-        let text = fs::read_to_string(&path).unwrap_or_default();
+        let text = read("snapshot") + &read("journal");
         if text.contains(part) {
             return;
         }
@@ -119,50 +122,119 @@ fn an_alert_that_waits_survives_an_orderly_restart() {
     scene.end(second);
 }
 
-/// Runs once, damages the snapshot, and runs again.
+/// In the journal once the first alert has arrived.
+const DELIVERED: &str = "\"gone_alerts\":[1]";
+
+/// What becomes of a file.
+#[derive(Clone, Copy)]
+enum Damage {
+    /// In the midst of a snapshot, and of the journal's first record.
+    Flip,
+    Cut,
+    Empty,
+}
+
+impl Damage {
+    fn strike(self, bytes: &mut Vec<u8>) {
+        match self {
+            Damage::Flip => bytes[200] ^= 1,
+            Damage::Cut => bytes.truncate(bytes.len() / 2),
+            Damage::Empty => bytes.clear(),
+        }
+    }
+}
+
+/// Runs once with an outage, damages files of the state that a power cut or an orderly end left,
+/// and runs again. Returns what the chat was told of it.
 #[track_caller]
-fn starts_afresh_after(damage: impl FnOnce(&mut Vec<u8>), what: &str) {
+fn told_after(orderly: bool, damage: &[(&str, Damage)], remembers: bool) -> String {
     let scene = Scene::new();
     let first = scene.start();
     scene.outage();
-    scene.end(first);
-    let path = scene.sitemon.state_dir().join("snapshot");
-    let mut bytes = fs::read(&path).expect("a snapshot was written");
-    damage(&mut bytes);
-    fs::write(&path, &bytes).expect("the snapshot can be written");
-    scene.site_works();
+    if orderly {
+        scene.end(first);
+    } else {
+        wait_state(&scene, DELIVERED);
+        cut_power(&scene, first);
+    }
+    let path = |file: &str| scene.sitemon.state_dir().join(file);
+    let mut kept = Vec::new();
+    for (file, damage) in damage {
+        let mut bytes = fs::read(path(file)).expect("it was written");
+        damage.strike(&mut bytes);
+        fs::write(path(file), &bytes).expect("it can be written");
+        kept.push((format!("{file}.bad"), bytes));
+    }
     scene.api.clear();
 
     let second = scene.start();
     let told = scene.wait_text("The state was damaged (");
-    assert!(told.text.contains(what), "{}", told.text);
-    assert!(told.text.contains("snapshot.bad"), "{}", told.text);
-    let aside = fs::read(scene.sitemon.state_dir().join("snapshot.bad"));
-    assert_eq!(aside.expect("it was set aside"), bytes);
-    scene.ask("/incidents", "No incident is known.");
+    for (file, bytes) in kept {
+        assert!(told.text.contains(&file), "{}", told.text);
+        assert_eq!(fs::read(path(&file)).expect("it was set aside"), bytes);
+    }
+    if remembers {
+        let asked = scene.web.requests();
+        scene.web.wait_requests(asked + 2);
+        assert_eq!(scene.count("blog is down"), 0);
+        scene.ask("/incidents", "🔴 #1 blog for ");
+    } else {
+        scene.wait_text("🔴 blog is down: HTTP 503, wanted 200-299 (#1)");
+    }
+    assert_eq!(scene.count("The state was damaged ("), 1);
     scene.end(second);
-    assert_eq!(scene.sitemon.command(&["status"]).code, Some(0));
+    assert_eq!(scene.sitemon.command(&["status"]).code, Some(1));
+    told.text
 }
 
 #[test]
-fn a_flipped_byte_in_the_state_is_found_and_the_file_set_aside() {
-    starts_afresh_after(
-        |bytes| {
-            let middle = bytes.len() / 2;
-            bytes[middle] ^= 1;
-        },
-        "its checksum is wrong",
+fn a_flipped_byte_in_the_state_is_found_and_costs_nothing() {
+    for orderly in [true, false] {
+        let told = told_after(orderly, &[("snapshot", Damage::Flip)], true);
+        assert!(told.contains("its checksum is wrong"), "{told}");
+        assert!(told.contains("Nothing was lost."), "{told}");
+    }
+    let told = told_after(false, &[("journal", Damage::Flip)], true);
+    assert!(told.contains("a checksum is wrong"), "{told}");
+    assert!(told.contains("Nothing was lost."), "{told}");
+}
+
+#[test]
+fn a_state_that_was_cut_off_or_emptied_is_found_and_costs_nothing() {
+    let told = told_after(false, &[("snapshot", Damage::Cut)], true);
+    assert!(told.contains("it was cut off"), "{told}");
+    let told = told_after(true, &[("snapshot", Damage::Empty)], true);
+    assert!(told.contains("it has no header"), "{told}");
+    assert!(told.contains("Nothing was lost."), "{told}");
+}
+
+#[test]
+fn a_state_without_a_sound_copy_is_set_aside_and_everything_begins_afresh() {
+    let told = told_after(
+        true,
+        &[("snapshot", Damage::Flip), ("snapshot.old", Damage::Cut)],
+        false,
     );
+    assert!(told.contains("Starting afresh."), "{told}");
 }
 
 #[test]
-fn a_state_that_was_cut_off_is_found_and_the_file_set_aside() {
-    starts_afresh_after(|bytes| bytes.truncate(bytes.len() / 2), "it was cut off");
-}
-
-#[test]
-fn an_empty_state_file_is_found_and_the_file_set_aside() {
-    starts_afresh_after(Vec::clear, "it has no header");
+fn a_record_that_was_cut_off_is_dropped_and_only_the_log_says_so() {
+    let scene = Scene::new();
+    let first = scene.start();
+    scene.outage();
+    wait_state(&scene, DELIVERED);
+    cut_power(&scene, first);
+    let path = scene.sitemon.state_dir().join("journal");
+    let mut bytes = fs::read(&path).expect("it was written");
+    bytes.truncate(bytes.len() - 7);
+    fs::write(&path, &bytes).expect("it can be written");
+    let second = scene.start();
+    second.wait_stderr("the journal of the state ends in half a record: dropped");
+    scene.ask("/incidents", "🔴 #1 blog for ");
+    assert_eq!(scene.count("The state was damaged ("), 0);
+    assert_eq!(scene.count("blog is down"), 1);
+    scene.end(second);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::monitor::site::Site;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Action, Event, Level, Monitor};
 use crate::offload::offload;
-use crate::state::{self, OpenError, State};
+use crate::state::{self, OpenError, State, Writer, Written};
 use crate::vitals::{self, AnswerTimes};
 use async_channel::{Receiver, Sender};
 use async_io::Timer;
@@ -63,7 +63,7 @@ enum Input {
         asked: Duration,
         at: Instant,
     },
-    Saved(Result<u64, String>),
+    Saved(Result<Written, String>),
     Reload,
     Stop,
 }
@@ -90,7 +90,8 @@ struct Agent {
     client: Client,
     config: Config,
     config_path: PathBuf,
-    state: Option<State>,
+    /// `None`: the state directory cannot be used.
+    writer: Option<Writer>,
     transport: Rc<Transport>,
     /// The long poll or the reader of stdin; dropping it ends it.
     listener: Option<Task<()>>,
@@ -107,7 +108,8 @@ struct Agent {
     /// Checks that a worker has begun and not ended.
     active: Rc<Cell<usize>>,
     answer_times: AnswerTimes,
-    bytes_written: u64,
+    /// Blocks of flash written.
+    blocks_written: u64,
 }
 
 impl Agent {
@@ -141,13 +143,14 @@ impl Agent {
             seed(),
         );
         let mut notices: Vec<String> = Vec::new();
-        if let Some(state) = &state {
+        let writer = state.map(|state| {
             let loaded = state.load();
             if let Some(snapshot) = &loaded.snapshot {
                 monitor.restore(snapshot, now);
             }
             notices.extend(loaded.damage);
-        }
+            loaded.writer
+        });
         let (report, input) = async_channel::bounded(256);
         let (healthy, healthy_orders) = async_channel::unbounded();
         let (hanging, hanging_orders) = async_channel::unbounded();
@@ -159,7 +162,7 @@ impl Agent {
             client,
             config,
             config_path,
-            state,
+            writer,
             transport,
             listener: None,
             started,
@@ -172,7 +175,7 @@ impl Agent {
             command_permits: HashMap::new(),
             active: Rc::new(Cell::new(0)),
             answer_times: AnswerTimes::default(),
-            bytes_written: 0,
+            blocks_written: 0,
             executor,
         };
         agent.spawn_workers(&healthy_orders, &hanging_orders);
@@ -247,8 +250,8 @@ impl Agent {
                 let begun = at.saturating_duration_since(self.started);
                 self.answer_times.add(begun.saturating_sub(asked));
             }
-            Input::Saved(Ok(bytes)) => {
-                self.bytes_written += bytes;
+            Input::Saved(Ok(written)) => {
+                self.blocks_written += written.blocks;
                 self.feed(Event::Saved);
             }
             Input::Saved(Err(reason)) => self.feed(Event::SaveFailed { reason }),
@@ -305,7 +308,7 @@ impl Agent {
                 vitals.uptime = self.started.elapsed();
                 vitals.max_connections = self.config.agent.max_connections;
                 vitals.answers = self.answer_times.percentiles();
-                vitals.bytes_written = self.bytes_written;
+                vitals.bytes_written = self.blocks_written * state::BLOCK;
                 self.feed(Event::Measured {
                     chat,
                     asked,
@@ -318,10 +321,10 @@ impl Agent {
         }
     }
 
-    /// Writes the snapshot off the loop: fsync may take seconds on flash. The monitor asks for one
+    /// Saves off the loop: fsync may take seconds on flash. The monitor asks for one
     /// write at a time.
     fn save(&mut self) {
-        let Some(state) = &self.state else {
+        let Some(writer) = self.writer.clone() else {
             let reason = "there is no state directory".to_owned();
             let report = self.report.clone();
             self.executor
@@ -332,11 +335,10 @@ impl Agent {
             return;
         };
         let snapshot = self.monitor.snapshot(now(self.started));
-        let dir = state.dir().to_owned();
         let report = self.report.clone();
         self.executor
             .spawn(async move {
-                let result = offload(move || state::write(&dir, &snapshot)).await;
+                let result = offload(move || writer.save(snapshot)).await;
                 let result = result.map_err(|e| state::reason(&e));
                 let _ = report.send(Input::Saved(result)).await;
             })
@@ -344,9 +346,9 @@ impl Agent {
     }
 
     fn save_last(&mut self) {
-        if let Some(state) = &self.state {
+        if let Some(writer) = &self.writer {
             let snapshot = self.monitor.last_snapshot(now(self.started));
-            if let Err(e) = state::write(state.dir(), &snapshot) {
+            if let Err(e) = writer.close(snapshot) {
                 log::warn!("the state could not be written: {}", state::reason(&e));
             }
         }

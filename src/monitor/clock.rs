@@ -4,7 +4,7 @@
 //! time of the last shutdown. Until then certificates cannot be judged, and what is written down
 //! is dated by what was last known.
 
-use super::time::Now;
+use super::time::{Moment, Now};
 use super::{Level, Monitor};
 
 impl Monitor {
@@ -40,6 +40,7 @@ impl Monitor {
             return;
         }
         self.log(Level::Info, "the clock is set".to_owned());
+        self.date_back(now);
         // Those that could not be checked are looked at soon, one after the other.
         let names: Vec<String> = self
             .sites
@@ -51,5 +52,35 @@ impl Monitor {
         for (place, name) in names.iter().enumerate() {
             self.schedule.soon(name, now.moment(), (place, count));
         }
+    }
+
+    /// What was remembered was dated as if no time had passed while we were off. Now it is known
+    /// how much did.
+    fn date_back(&mut self, now: Now) {
+        let uptime = i64::try_from(now.uptime.as_secs()).unwrap_or(i64::MAX);
+        let off = now
+            .wall
+            .saturating_sub(self.wall_floor.saturating_add(uptime));
+        let Some(restored) = self.restored.filter(|_| off > 0) else {
+            return;
+        };
+        let back = |moment: &mut Moment| {
+            if *moment <= restored {
+                moment.0 = moment.0.saturating_sub(off.saturating_mul(1000));
+            }
+        };
+        for incident in self.incidents.iter_mut() {
+            back(&mut incident.start);
+            back(&mut incident.reminded);
+            incident.end.iter_mut().for_each(back);
+            if let Some(acknowledged) = &mut incident.acknowledged {
+                back(&mut acknowledged.at);
+            }
+        }
+        for watched in &mut self.sites {
+            back(&mut watched.since);
+            watched.flapping.redate(back);
+        }
+        self.outbox.redate(back);
     }
 }

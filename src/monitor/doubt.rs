@@ -2,8 +2,8 @@
 //! at first, then our own line (SPEC 4, `after` and uplink).
 
 use super::Monitor;
-use super::judge::{Seen, State};
-use super::line::{Trouble, is_lan};
+use super::judge::Seen;
+use super::line::{Report, Trouble, is_lan};
 use super::outcome::{FailureKind, Outcome};
 use super::time::{Moment, Now};
 use super::watch::{Doubt, Veil};
@@ -27,8 +27,10 @@ enum Ruling {
 impl Monitor {
     /// Decides the doubts that can be decided by now.
     pub(super) fn settle_doubts(&mut self, now: Now) {
-        let mut at = 0;
-        while at < self.sites.len() && self.doubts > 0 {
+        if self.doubts == 0 {
+            return;
+        }
+        for at in 0..self.sites.len() {
             if let Some(doubt) = self.sites[at].doubt.clone() {
                 match self.rule(now, at, &doubt) {
                     Ruling::Wait => {}
@@ -36,7 +38,6 @@ impl Monitor {
                     Ruling::Spared(veil) => self.spare(now, at, veil, doubt.failed),
                 }
             }
-            at += 1;
         }
         self.doubts = self.sites.iter().filter(|w| w.doubt.is_some()).count();
     }
@@ -107,8 +108,7 @@ impl Monitor {
         if !self.line.asked {
             return self.rule_by_names(now, doubt.kind, None);
         }
-        let deep = matches!(doubt.kind, Dns | Untrusted | Redirected);
-        let Some(report) = self.line.since(doubt.failed, deep) else {
+        let Some(report) = self.line.since(doubt.failed, asks_deep(doubt.kind)) else {
             return Ruling::Wait;
         };
         match doubt.kind {
@@ -219,7 +219,7 @@ impl Monitor {
         let moment = now.moment();
         let elsewhere = outcome.address.filter(|a| !is_lan(*a));
         let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
-        let named = self.sites[at].site.literal().is_none();
+        let named = self.sites[at].named;
         let asked_anew = outcome.phases.is_none_or(|p| !p.reused);
         let resolved =
             named && (elsewhere.is_some() && asked_anew || kind == Some(FailureKind::NoName));
@@ -247,11 +247,64 @@ impl Monitor {
 
     /// A failure that is not yet enough asks after the line already: a line that comes back just
     /// before the last one must not make it the site's fault.
-    pub(super) fn wonder(&mut self, at: usize) {
-        if !self.sites[at].lan() && self.sites[at].judge.state() != State::Down {
-            self.line.want(false);
+    pub(super) fn wonder(&mut self, at: usize, kind: FailureKind) {
+        let watched = &self.sites[at];
+        if !(watched.lan() && !watched.unresolved()) && !watched.down() {
+            self.line.want(asks_deep(kind));
         }
     }
+
+    /// The check began while the line was known to be at fault: its failure counts for nothing.
+    pub(super) fn overshadowed(&self, at: usize, kind: FailureKind) -> bool {
+        let watched = &self.sites[at];
+        let of = |trouble| self.line.overshadowed(trouble, watched.began);
+        if watched.lan() && !watched.unresolved() {
+            return false;
+        }
+        of(Trouble::Line)
+            || match kind {
+                FailureKind::Dns => of(Trouble::Names),
+                FailureKind::Untrusted | FailureKind::Redirected => of(Trouble::Portal),
+                FailureKind::NoRoute => of(Trouble::Ipv6),
+                _ => false,
+            }
+    }
+
+    /// A look found the line half dead: who failed by that is spared, before enough failures are
+    /// together. `began` is when the look did.
+    pub(super) fn absolve(&mut self, now: Now, report: Report, began: Moment) {
+        for at in 0..self.sites.len() {
+            let watched = &self.sites[at];
+            let trouble = match &watched.last {
+                Some((
+                    failed,
+                    Outcome {
+                        verdict: Err(f), ..
+                    },
+                )) if *failed <= began => match f.kind {
+                    FailureKind::Dns if report.names == Some(false) => Trouble::Names,
+                    FailureKind::Untrusted | FailureKind::Redirected
+                        if report.trusted == Some(false) =>
+                    {
+                        Trouble::Portal
+                    }
+                    FailureKind::NoRoute if report.ipv6 == Some(false) => Trouble::Ipv6,
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            if watched.suspect() && watched.veil.is_none() {
+                let since = watched.failing_since.unwrap_or(began);
+                self.spare(now, at, Veil::Offline(trouble), since);
+            }
+        }
+    }
+}
+
+/// The way to Telegram tells more about failures of this kind.
+fn asks_deep(kind: FailureKind) -> bool {
+    use FailureKind::{Dns, Redirected, Untrusted};
+    matches!(kind, Dns | Untrusted | Redirected)
 }
 
 fn portal_like(outcome: &Outcome) -> bool {

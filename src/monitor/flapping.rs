@@ -78,6 +78,11 @@ impl Flapping {
         }
     }
 
+    /// The past was elsewhere than was thought.
+    pub fn redate(&mut self, redate: impl Fn(&mut Moment)) {
+        self.changes.iter_mut().for_each(redate);
+    }
+
     /// It is steady again; whether somebody is to be told.
     pub fn settle(&mut self) -> bool {
         std::mem::take(self).told

@@ -54,6 +54,8 @@ impl Incident {
 #[derive(Clone, Debug)]
 pub struct Incidents {
     list: VecDeque<Incident>,
+    /// How many of them are open: most of the time none is, and nobody needs to look.
+    open: usize,
     next_number: u32,
 }
 
@@ -61,6 +63,7 @@ impl Incidents {
     pub fn new() -> Incidents {
         Incidents {
             list: VecDeque::new(),
+            open: 0,
             next_number: 1,
         }
     }
@@ -68,6 +71,7 @@ impl Incidents {
     pub fn restore(list: Vec<Incident>, next_number: u32) -> Incidents {
         let highest = list.iter().map(|i| i.number).max().unwrap_or(0);
         Incidents {
+            open: list.iter().filter(|i| i.end.is_none()).count(),
             list: list.into(),
             next_number: next_number.max(highest.saturating_add(1)),
         }
@@ -80,6 +84,7 @@ impl Incidents {
     pub fn open(&mut self, site: &str, cause: String, now: Moment) -> u32 {
         let number = self.next_number;
         self.next_number = self.next_number.saturating_add(1);
+        self.open += 1;
         self.list.push_back(Incident {
             number,
             site: site.to_owned(),
@@ -100,6 +105,7 @@ impl Incidents {
         let incident = self.open_of_mut(site)?;
         incident.end = Some(now);
         let ended = incident.clone();
+        self.open = self.open.saturating_sub(1);
         self.forget_old();
         Some(ended)
     }
@@ -126,8 +132,13 @@ impl Incidents {
         self.list.iter()
     }
 
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Incident> {
+        self.list.iter_mut()
+    }
+
     pub fn iter_open(&self) -> impl Iterator<Item = &Incident> {
-        self.list.iter().filter(|i| i.end.is_none())
+        let open = self.list.iter().filter(|i| i.end.is_none());
+        open.take(self.open)
     }
 
     pub fn iter_open_mut(&mut self) -> impl Iterator<Item = &mut Incident> {

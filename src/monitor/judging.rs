@@ -50,6 +50,14 @@ impl Monitor {
         cause: Option<&str>,
     ) {
         let moment = now.moment();
+        if let Some(kind) = kind
+            && !self.sites[at].down()
+            && self.overshadowed(at, kind)
+        {
+            let (name, retry) = (self.sites[at].name().to_owned(), self.sites[at].site.retry);
+            self.schedule.at(&name, moment + retry);
+            return;
+        }
         let watched = &mut self.sites[at];
         let site = watched.site.clone();
         if let Some(kind) = kind
@@ -71,8 +79,8 @@ impl Monitor {
         if watched.judge.wavering() {
             self.schedule.at(&site.name, moment + site.retry);
         }
-        if seen == Seen::Failed {
-            self.wonder(at);
+        if let Some(kind) = kind {
+            self.wonder(at, kind);
             self.watch_for_storm(moment);
         }
         match change {

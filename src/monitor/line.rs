@@ -123,6 +123,8 @@ pub struct Line {
     /// Somebody wonders, and whether about the way to Telegram too.
     wanted: Option<bool>,
     troubles: Vec<(Trouble, Moment)>,
+    /// Until when each trouble was last known to be there: what began before that says nothing.
+    void: Vec<(Trouble, Moment)>,
     /// When each trouble was last over: one that comes back at once is not told again.
     over: Vec<(Trouble, Moment)>,
     /// When a name last resolved that is not loopback's.
@@ -196,19 +198,29 @@ impl Line {
         Some(deep)
     }
 
-    /// A look has ended.
-    pub fn take(&mut self, now: Moment, report: Report) {
+    /// A look has ended: when it began.
+    pub fn take(&mut self, now: Moment, report: Report) -> Moment {
         let look = self.under_way.take().unwrap_or(Look {
             began: now,
             deep: false,
         });
         self.last = Some((look, report));
+        let bad = [
+            (Trouble::Line, !report.up),
+            (Trouble::Names, report.names == Some(false)),
+            (Trouble::Portal, report.trusted == Some(false)),
+            (Trouble::Ipv6, report.ipv6 == Some(false)),
+        ];
+        for (trouble, _) in bad.into_iter().filter(|(_, bad)| *bad) {
+            self.note_void(trouble, now);
+        }
         if report.up {
             self.answered = Some(now);
         }
         if report.names == Some(true) {
             self.resolved = Some(now);
         }
+        look.began
     }
 
     /// A name that is not loopback's resolved, or something elsewhere answered.
@@ -249,10 +261,23 @@ impl Line {
             .all(|(t, at)| *t != trouble || now.since(*at) > STORY)
     }
 
+    fn note_void(&mut self, trouble: Trouble, now: Moment) {
+        self.void.retain(|(t, _)| *t != trouble);
+        self.void.push((trouble, now));
+    }
+
+    /// A check that began at `began` ran into the trouble, as far as is known.
+    pub fn overshadowed(&self, trouble: Trouble, began: Moment) -> bool {
+        self.void
+            .iter()
+            .any(|(t, until)| *t == trouble && began < *until)
+    }
+
     /// The trouble is over: since when it was.
     pub fn ends(&mut self, trouble: Trouble, now: Moment) -> Option<Moment> {
         let place = self.troubles.iter().position(|(t, _)| *t == trouble)?;
         let (_, since) = self.troubles.remove(place);
+        self.note_void(trouble, now);
         self.over.retain(|(t, _)| *t != trouble);
         self.over.push((trouble, now));
         Some(since)

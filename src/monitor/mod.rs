@@ -30,6 +30,7 @@ mod reach;
 pub mod reply;
 mod saving;
 pub mod schedule;
+mod sending;
 pub mod site;
 pub mod snapshot;
 pub mod stats;
@@ -200,8 +201,8 @@ pub struct Monitor {
     told_offline: Vec<(i64, i64)>,
     /// Sites that are flapping, at least: more are not looked for.
     flapping: usize,
-    /// Troubles whose begin was told.
-    trouble_told: Vec<Trouble>,
+    /// Troubles of the line that go on, and whether they were told: or not, having just been over.
+    troubles_said: Vec<(Trouble, bool)>,
     away: Option<Away>,
     progress: Progress,
     /// When many were last seen failing at once.
@@ -211,6 +212,8 @@ pub struct Monitor {
     clock_set: bool,
     /// What the wall clock showed at least when we started: what was last written.
     wall_floor: i64,
+    /// When an earlier run's state was taken over: what lies before that was dated by `wall_floor`.
+    restored: Option<Moment>,
     actions: Vec<Action>,
 }
 
@@ -242,13 +245,14 @@ impl Monitor {
             doubts: 0,
             told_offline: Vec::new(),
             flapping: 0,
-            trouble_told: Vec::new(),
+            troubles_said: Vec::new(),
             away: None,
             storm: None,
             progress: Progress::new(settings.heartbeat, now.moment()),
             built: settings.built,
             clock_set: true,
             wall_floor: settings.built,
+            restored: None,
             actions: Vec::new(),
         };
         let now = monitor.read_clock(now);
@@ -300,6 +304,7 @@ impl Monitor {
             .chain(scheduled)
             .chain(line)
             .chain(self.next_steady())
+            .chain(self.next_trouble_told())
             .chain(self.away_due())
             .chain(self.progress.next_beat(now.moment()))
             .chain(self.outbox.next_due(now, self.unsettled()))
@@ -337,6 +342,7 @@ impl Monitor {
         self.end_flapping(now);
         self.end_mutes(now);
         self.remind(now);
+        self.tell_troubles(now);
         self.tell_away(now);
         if self.progress.beat(now.moment(), &self.sites) {
             self.actions.push(Action::Heartbeat);
@@ -378,6 +384,7 @@ impl Monitor {
             return false;
         }
         watched.running = true;
+        watched.began = now.moment();
         self.progress.started(now.moment());
         self.schedule.clear(name);
         self.actions.push(Action::Check {

@@ -3,9 +3,8 @@
 //! An alert leaves the outbox when Telegram said `ok` and never before; the outbox is part of the
 //! snapshot. One alert message and one answer are under way for a chat at most, so order is kept.
 
-use super::alert::{Alert, News, compose, first_message};
+use super::alert::{Alert, News};
 use super::backoff::Wait;
-use super::hold::{Unsettled, hold_until};
 use super::message::{Delivery, Message};
 use super::time::{Jitter, Moment, Now};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -16,7 +15,7 @@ const MAX_ALERTS: usize = 1000;
 /// Answers waiting for one chat at most: somebody leans on a key.
 const MAX_REPLIES: usize = 100;
 /// An answer that could not be sent for so long answers nothing any more.
-const REPLY_LIFE: Duration = Duration::from_secs(300);
+pub(super) const REPLY_LIFE: Duration = Duration::from_secs(300);
 
 /// An answer to a command, or an edit of one.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,31 +81,31 @@ pub enum Receipt {
 
 #[derive(Debug)]
 pub struct Outbox {
-    alerts: VecDeque<Alert>,
-    replies: VecDeque<Reply>,
-    lanes: BTreeMap<i64, Lane>,
-    everywhere: Wait,
-    flights: HashMap<u64, Flight>,
+    pub(super) alerts: VecDeque<Alert>,
+    pub(super) replies: VecDeque<Reply>,
+    pub(super) lanes: BTreeMap<i64, Lane>,
+    pub(super) everywhere: Wait,
+    pub(super) flights: HashMap<u64, Flight>,
     next_id: u64,
     jitter: Jitter,
 }
 
 /// What holds one chat up.
 #[derive(Debug, Default)]
-struct Lane {
-    wait: Wait,
-    alert_away: bool,
-    reply_away: bool,
+pub(super) struct Lane {
+    pub(super) wait: Wait,
+    pub(super) alert_away: bool,
+    pub(super) reply_away: bool,
 }
 
 #[derive(Debug)]
-struct Flight {
-    chat: i64,
-    load: Load,
+pub(super) struct Flight {
+    pub(super) chat: i64,
+    pub(super) load: Load,
 }
 
 #[derive(Debug)]
-enum Load {
+pub(super) enum Load {
     Alerts {
         ids: Vec<u64>,
         incidents: Vec<u32>,
@@ -230,6 +229,13 @@ impl Outbox {
         self.alerts.iter()
     }
 
+    /// The past was elsewhere than was thought.
+    pub fn redate(&mut self, redate: impl Fn(&mut Moment)) {
+        self.alerts
+            .iter_mut()
+            .for_each(|alert| redate(&mut alert.at));
+    }
+
     /// Messages that were handed out and have not been reported on.
     pub fn under_way(&self) -> usize {
         self.flights.len()
@@ -257,47 +263,6 @@ impl Outbox {
         }
         self.alerts.retain(|a| !a.chats.is_empty());
         self.replies.retain(|r| chats.contains(&r.chat));
-    }
-
-    /// The next message that may go out now: answers first. `message_of` finds the message that
-    /// told a chat of an incident.
-    pub fn next_send(
-        &mut self,
-        now: Now,
-        unsettled: Unsettled,
-        message_of: &dyn Fn(u32, i64) -> Option<i64>,
-    ) -> Option<Outgoing> {
-        if self.everywhere.holds(now.moment()) {
-            return None;
-        }
-        self.next_reply(now)
-            .or_else(|| self.next_alert(now, unsettled, message_of))
-    }
-
-    /// When to ask [`Outbox::next_send`] again if nothing else happens.
-    pub fn next_due(&self, now: Now, unsettled: Unsettled) -> Option<Moment> {
-        let moment = now.moment();
-        if self.alerts.is_empty() && self.replies.is_empty() {
-            return None;
-        }
-        if self.everywhere.holds(moment) {
-            return self.everywhere.until;
-        }
-        let chats = self.chats_waiting();
-        chats
-            .iter()
-            .filter_map(|chat| {
-                let lane = self.lanes.get(chat);
-                if lane.is_some_and(|l| l.wait.holds(moment)) {
-                    return lane.and_then(|l| l.wait.until);
-                }
-                let ready = self.alerts_for(*chat);
-                if ready.is_empty() || lane.is_some_and(|l| l.alert_away) {
-                    return None;
-                }
-                hold_until(&ready, self.unwritten(*chat), unsettled).filter(|until| *until > moment)
-            })
-            .min()
     }
 
     /// Takes the result of one sending.
@@ -354,99 +319,6 @@ impl Outbox {
         }
     }
 
-    fn next_reply(&mut self, now: Now) -> Option<Outgoing> {
-        let moment = now.moment();
-        self.replies.retain(|r| moment.since(r.queued) < REPLY_LIFE);
-        let place = self.replies.iter().position(|r| {
-            self.lanes
-                .get(&r.chat)
-                .is_none_or(|l| !l.reply_away && !l.wait.holds(moment))
-        })?;
-        let reply = self.replies.remove(place)?;
-        self.lanes.entry(reply.chat).or_default().reply_away = true;
-        let message = Message {
-            chat: reply.chat,
-            html: reply.html.clone(),
-            silent: false,
-            reply_to: None,
-            edit: reply.edit,
-        };
-        let asked = reply.asked;
-        Some(self.launch(message, asked, Load::Reply(reply)))
-    }
-
-    fn next_alert(
-        &mut self,
-        now: Now,
-        unsettled: Unsettled,
-        message_of: &dyn Fn(u32, i64) -> Option<i64>,
-    ) -> Option<Outgoing> {
-        let moment = now.moment();
-        for chat in self.chats_waiting() {
-            let lane = self.lanes.entry(chat).or_default();
-            if lane.alert_away || lane.wait.holds(moment) {
-                continue;
-            }
-            let ready = self.alerts_for(chat);
-            if hold_until(&ready, self.unwritten(chat), unsettled)
-                .is_none_or(|until| until > moment)
-            {
-                continue;
-            }
-            let edit = ready.iter().find_map(|a| {
-                let (_, message) = a.edits.iter().find(|(c, _)| *c == chat)?;
-                Some((a.id, *message))
-            });
-            let ready: Vec<&Alert> = match edit {
-                Some((id, _)) => ready.into_iter().filter(|a| a.id == id).collect(),
-                None => ready,
-            };
-            let composed = compose(&ready, now);
-            let (html, ids) = first_message(&composed, &ready);
-            let covered: Vec<&&Alert> = ready.iter().filter(|a| ids.contains(&a.id)).collect();
-            let told = |a: &&&Alert| {
-                matches!(
-                    a.news,
-                    News::Down { .. }
-                        | News::StillDown { .. }
-                        | News::Flapping { .. }
-                        | News::Steady { .. }
-                )
-            };
-            let incidents = covered.iter().copied().filter(told);
-            let incidents = incidents.filter_map(|a| a.incident).collect();
-            let offline = covered.iter().all(|a| matches!(a.news, News::Offline(_)));
-            let message = Message {
-                chat,
-                html,
-                silent: composed.silent,
-                reply_to: composed.recovery_of.and_then(|n| message_of(n, chat)),
-                edit: edit.map(|(_, message)| message),
-            };
-            self.lanes.entry(chat).or_default().alert_away = true;
-            let load = Load::Alerts {
-                ids,
-                incidents,
-                offline,
-            };
-            return Some(self.launch(message, None, load));
-        }
-        None
-    }
-
-    fn launch(&mut self, message: Message, asked: Option<Duration>, load: Load) -> Outgoing {
-        let id = self.take_id();
-        let alert = matches!(load, Load::Alerts { .. });
-        let chat = message.chat;
-        self.flights.insert(id, Flight { chat, load });
-        Outgoing {
-            id,
-            message,
-            alert,
-            asked,
-        }
-    }
-
     fn arrived(&mut self, chat: i64, load: Load, message_id: i64) -> Vec<Receipt> {
         match load {
             Load::Alerts {
@@ -496,32 +368,6 @@ impl Outbox {
         self.lanes.remove(&from);
     }
 
-    fn chats_waiting(&self) -> Vec<i64> {
-        let mut chats: Vec<i64> = self
-            .alerts
-            .iter()
-            .flat_map(|a| a.chats.iter().copied())
-            .chain(self.replies.iter().map(|r| r.chat))
-            .collect();
-        chats.sort_unstable();
-        chats.dedup();
-        chats
-    }
-
-    fn alerts_for(&self, chat: i64) -> Vec<&Alert> {
-        self.alerts
-            .iter()
-            .filter(|a| a.stored && a.chats.contains(&chat))
-            .collect()
-    }
-
-    /// When the newest alert for a chat came that is still being written to disk.
-    fn unwritten(&self, chat: i64) -> Option<Moment> {
-        let waiting = self.alerts.iter().filter(|a| !a.stored);
-        let mine = waiting.filter(|a| a.chats.contains(&chat));
-        mine.map(|a| a.at).max()
-    }
-
     /// Bounded, and nothing is dropped in silence: the oldest half becomes one line that counts.
     fn summarise(&mut self, now: Moment) {
         let old: Vec<Alert> = self.alerts.drain(..MAX_ALERTS / 2).collect();
@@ -554,7 +400,7 @@ impl Outbox {
         });
     }
 
-    fn take_id(&mut self) -> u64 {
+    pub(super) fn take_id(&mut self) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
         id

@@ -1,4 +1,5 @@
 use super::*;
+use crate::monitor::hold::Unsettled;
 use crate::monitor::text::{MESSAGE_UNITS, units};
 use proptest::prelude::*;
 

@@ -68,6 +68,7 @@ impl Monitor {
         self.wall_floor = snapshot.written.max(self.built);
         let now = self.estimate(now);
         let moment = now.moment();
+        self.restored = Some(moment);
         self.last_update = snapshot.last_update;
         self.muted_until = snapshot.muted_until.map(|wall| now.coming_moment(wall));
         for record in &snapshot.sites {
@@ -109,7 +110,7 @@ impl Monitor {
         for (word, since) in snapshot.troubles.iter().zip(&snapshot.troubles_since) {
             if let Some(trouble) = Trouble::from_word(word) {
                 self.line.begins(trouble, now.past_moment(*since), moment);
-                self.trouble_told.push(trouble);
+                self.troubles_said.push((trouble, true));
             }
         }
         if let Some(since) = snapshot.offline_since.filter(|_| self.line.asked) {
@@ -191,6 +192,7 @@ impl Monitor {
                     }
                     if watched.site.host() != site.host() {
                         watched.address = site.literal();
+                        watched.named = watched.address.is_none();
                     }
                     watched.site = site;
                     watched

@@ -2,6 +2,7 @@
 
 use super::time::{Jitter, Moment};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The first check of a site comes within this, or within its interval if that is shorter.
@@ -14,12 +15,13 @@ const STALL: Duration = Duration::from_secs(5);
 /// Due times of all sites that are neither paused nor being checked.
 #[derive(Debug, Default)]
 pub struct Schedule {
-    slots: HashMap<String, Slot>,
-    due: BTreeSet<(Moment, String)>,
+    slots: HashMap<Arc<str>, Slot>,
+    due: BTreeSet<(Moment, Arc<str>)>,
 }
 
 #[derive(Debug)]
 struct Slot {
+    name: Arc<str>,
     /// Every regular turn is a whole number of intervals after this: the site keeps its place in the round.
     phase: Moment,
     interval: Duration,
@@ -58,8 +60,9 @@ impl Schedule {
         };
         self.remove(name);
         self.slots.insert(
-            name.to_owned(),
+            name.into(),
             Slot {
+                name: name.into(),
                 phase,
                 interval,
                 due: None,
@@ -105,7 +108,7 @@ impl Schedule {
         if let Some(slot) = self.slots.get_mut(name)
             && let Some(due) = slot.due.take()
         {
-            self.due.remove(&(due.at, name.to_owned()));
+            self.due.remove(&(due.at, slot.name.clone()));
         }
     }
 
@@ -129,12 +132,10 @@ impl Schedule {
 
     /// Takes the next site whose turn has come. Turns lost to a stall are moved to the site's next
     /// regular one; a retry lost to it is spread over its delay.
-    pub fn pop(&mut self, now: Moment, jitter: &mut Jitter) -> Option<String> {
+    pub fn pop(&mut self, now: Moment, jitter: &mut Jitter) -> Option<Arc<str>> {
         loop {
-            let (at, name) = self.due.first()?.clone();
-            if at > now {
-                return None;
-            }
+            let (at, name) = self.due.first().filter(|(at, _)| *at <= now)?;
+            let (at, name) = (*at, name.clone());
             let slot = self.slots.get(&name)?;
             let regular = slot.due.is_some_and(|d| d.regular);
             let late = now.since(at);
@@ -153,10 +154,11 @@ impl Schedule {
     }
 
     fn set(&mut self, name: &str, at: Moment, regular: bool) {
-        self.clear(name);
         if let Some(slot) = self.slots.get_mut(name) {
-            slot.due = Some(Due { at, regular });
-            self.due.insert((at, name.to_owned()));
+            if let Some(before) = slot.due.replace(Due { at, regular }) {
+                self.due.remove(&(before.at, slot.name.clone()));
+            }
+            self.due.insert((at, slot.name.clone()));
         }
     }
 }
@@ -195,7 +197,7 @@ mod tests {
         let mut turns = Vec::new();
         while let Some(at) = schedule.next().filter(|m| m.0 <= until) {
             while let Some(name) = schedule.pop(at, jitter) {
-                turns.push((at.0, name.clone()));
+                turns.push((at.0, name.to_string()));
                 schedule.next_turn(&name, at);
             }
         }

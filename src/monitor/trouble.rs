@@ -6,6 +6,10 @@ use super::text;
 use super::time::{Moment, Now};
 use super::watch::Veil;
 use super::{Action, Level, Monitor};
+use std::time::Duration;
+
+/// A trouble shorter than this is not worth a message (SPEC 10: no name in the last 30 s).
+const SETTLED: Duration = Duration::from_secs(30);
 
 impl Monitor {
     /// Looks at the line if it is time.
@@ -19,11 +23,14 @@ impl Monitor {
 
     pub(super) fn probed(&mut self, now: Now, report: Report) {
         let answered = self.line.answered();
-        self.line.take(now.moment(), report);
+        let began = self.line.take(now.moment(), report);
         match (report.up, self.line.has(Trouble::Line)) {
             (false, false) => self.go_offline(now, answered),
             (true, true) => self.back_online(now),
             _ => {}
+        }
+        if report.up {
+            self.absolve(now, report, began);
         }
         if report.names == Some(true) {
             self.trouble_ends(now, Trouble::Names);
@@ -90,17 +97,41 @@ impl Monitor {
             .push_offline(news, chats, edits, goes_on, moment);
     }
 
+    /// A half-dead line. It is told when it has lasted for a moment.
     pub(super) fn trouble_begins(&mut self, now: Now, trouble: Trouble, since: Moment) {
-        let known = self.line.has(trouble);
-        let news = self.line.begins(trouble, since, now.moment());
-        if known {
+        if self.line.has(trouble) {
             return;
         }
-        self.saving.now();
+        let news = self.line.begins(trouble, since, now.moment());
+        self.saving.later(now.moment());
         if let Some(text) = trouble.began() {
             self.log(Level::Warn, text.to_owned());
-            if news && !self.silenced(now.moment()) {
-                self.trouble_told.push(trouble);
+        }
+        if !news {
+            self.troubles_said.push((trouble, false));
+        }
+    }
+
+    /// When a trouble has lasted long enough to be told.
+    pub(super) fn next_trouble_told(&self) -> Option<Moment> {
+        let unsaid = self.line.troubles().iter().filter(|(trouble, _)| {
+            trouble.began().is_some() && self.troubles_said.iter().all(|(t, _)| t != trouble)
+        });
+        unsaid.map(|(_, since)| *since + SETTLED).min()
+    }
+
+    pub(super) fn tell_troubles(&mut self, now: Now) {
+        let moment = now.moment();
+        while self.next_trouble_told().is_some_and(|at| at <= moment) {
+            let unsaid = self.line.troubles().iter().find(|(trouble, since)| {
+                *since + SETTLED <= moment && self.troubles_said.iter().all(|(t, _)| t != trouble)
+            });
+            let Some((trouble, text)) = unsaid.and_then(|(t, _)| Some((*t, t.began()?))) else {
+                return;
+            };
+            let told = !self.silenced(moment);
+            self.troubles_said.push((trouble, told));
+            if told {
                 self.announce(now, text.to_owned());
             }
         }
@@ -113,13 +144,13 @@ impl Monitor {
         };
         self.uncover(Veil::Offline(trouble), moment);
         self.refresh_reach(now);
-        self.saving.now();
+        self.saving.later(moment);
+        let said = self.troubles_said.iter().position(|(t, _)| *t == trouble);
+        let told = said.is_some_and(|place| self.troubles_said.remove(place).1);
         if let Some(text) = trouble.ended() {
             let text = format!("{text}, after {}.", text::lasting(moment.since(since)));
             self.log(Level::Info, text.clone());
-            let told = self.trouble_told.iter().position(|t| *t == trouble);
-            if let Some(place) = told {
-                self.trouble_told.remove(place);
+            if told {
                 self.announce(now, text);
             }
         }

@@ -23,6 +23,8 @@ pub struct Watched {
     pub since: Moment,
     /// A check of it is under way: never a second one.
     pub running: bool,
+    /// When its last check began.
+    pub began: Moment,
     /// `/pause` or `/resume`, over what the configuration says.
     pub pause_order: Option<bool>,
     pub muted_until: Option<Moment>,
@@ -39,6 +41,8 @@ pub struct Watched {
     pub veil: Option<Veil>,
     /// The address that its name last resolved to.
     pub address: Option<IpAddr>,
+    /// Its host is a name and not an address.
+    pub named: bool,
     /// The first of the failures that are counted against it.
     pub failing_since: Option<Moment>,
     /// Enough failures for down, but is it the site's own fault?
@@ -76,10 +80,12 @@ impl Watched {
     pub fn new(site: Arc<Site>, now: Moment) -> Watched {
         Watched {
             address: site.literal(),
+            named: site.literal().is_none(),
             site,
             judge: Judge::new(State::Unknown),
             since: now,
             running: false,
+            began: now,
             pause_order: None,
             muted_until: None,
             slow_told: false,

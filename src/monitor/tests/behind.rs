@@ -228,6 +228,29 @@ fn what_is_written_without_a_clock_is_dated_by_what_was_last_known() {
 }
 
 #[test]
+fn when_the_clock_is_set_the_time_we_were_off_is_known() {
+    let mut world = unset();
+    let mut snapshot = world.monitor.snapshot(world.now());
+    snapshot.written = WALL + 500;
+    snapshot.sites[1].changes = vec![WALL + 100, WALL + 200, WALL + 300, WALL + 400];
+    snapshot.sites[1].state = "up".into();
+    world.monitor.restore(&snapshot, world.now());
+    world.pass(60);
+    world.wall = WALL + 9000;
+    world.fate("plain", bad());
+    world.pass(100);
+    let heard = world.heard().concat();
+    assert!(
+        heard.contains("<b>plain</b> is down"),
+        "not flapping: {heard}"
+    );
+    assert!(
+        heard.contains("I was away, last seen 08:08, back 10:30"),
+        "{heard}"
+    );
+}
+
+#[test]
 fn a_clock_that_jumps_makes_no_burst_no_alert_and_no_negative_time() {
     let mut world = World::of(&["blog", "shop"]);
     world.pass(120);

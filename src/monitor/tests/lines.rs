@@ -5,6 +5,7 @@ use crate::monitor::judge::State;
 use crate::monitor::line::Report;
 use crate::monitor::outcome::FailureKind;
 use crate::monitor::site::{Check, Site};
+use std::time::Duration;
 
 const THERE: &str = "203.0.113.34";
 const HERE: &str = "192.168.1.5";
@@ -284,4 +285,50 @@ fn an_offline_period_survives_a_power_cut() {
         "{heard}"
     );
     assert_eq!(next.state("blog"), State::Up);
+}
+
+#[test]
+fn a_check_that_began_in_the_dark_says_nothing() {
+    let mut lone = site("blog");
+    lone.tries = 1;
+    let mut world = World::elsewhere(vec![lone, site("shop")]);
+    restore(&mut world, &["blog", "shop"]);
+    world.pass(70);
+    cut(&mut world, &["blog", "shop"]);
+    world.pass(70);
+    assert_eq!(world.state("blog"), State::Offline);
+    // Begun before the line came back, ended after it.
+    let late = from(THERE, failed(FailureKind::Timeout));
+    world.fate_lasting("blog", late, Duration::from_secs(20));
+    world.pass(55);
+    restore(&mut world, &["shop"]);
+    world.pass(30);
+    world.fate("blog", from(THERE, good(40)));
+    world.pass(90);
+    let heard = world.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].starts_with("📡 I was offline"));
+}
+
+#[test]
+fn a_resolver_that_comes_back_before_the_last_try_blames_nobody() {
+    let mut world = world_of(&["blog", "shop"]);
+    world.line = Report {
+        names: Some(false),
+        ..LINE_UP
+    };
+    world.fate("blog", failed(FailureKind::Dns));
+    let before = world.looks;
+    while world.looks == before {
+        world.pass(1);
+    }
+    world.pass(6);
+    world.line = Report {
+        names: Some(true),
+        ..LINE_UP
+    };
+    world.pass(12);
+    world.fate("blog", from(THERE, good(40)));
+    world.pass(90);
+    assert_eq!(world.heard(), Vec::<String>::new());
 }

@@ -1,0 +1,172 @@
+//! Which message goes out next: answers first, alerts when they have waited for company, one of each
+//! under way for a chat.
+
+use super::alert::{Alert, News, compose, first_message};
+use super::hold::{Unsettled, hold_until};
+use super::message::Message;
+use super::outbox::{Flight, Load, Outbox, Outgoing, REPLY_LIFE};
+use super::time::{Moment, Now};
+use std::time::Duration;
+
+impl Outbox {
+    /// The next message that may go out now: answers first. `message_of` finds the message that
+    /// told a chat of an incident.
+    pub fn next_send(
+        &mut self,
+        now: Now,
+        unsettled: Unsettled,
+        message_of: &dyn Fn(u32, i64) -> Option<i64>,
+    ) -> Option<Outgoing> {
+        let nothing = self.alerts.is_empty() && self.replies.is_empty();
+        if nothing || self.everywhere.holds(now.moment()) {
+            return None;
+        }
+        self.next_reply(now)
+            .or_else(|| self.next_alert(now, unsettled, message_of))
+    }
+
+    /// When to ask [`Outbox::next_send`] again if nothing else happens.
+    pub fn next_due(&self, now: Now, unsettled: Unsettled) -> Option<Moment> {
+        let moment = now.moment();
+        if self.alerts.is_empty() && self.replies.is_empty() {
+            return None;
+        }
+        if self.everywhere.holds(moment) {
+            return self.everywhere.until;
+        }
+        let chats = self.chats_waiting();
+        chats
+            .iter()
+            .filter_map(|chat| {
+                let lane = self.lanes.get(chat);
+                if lane.is_some_and(|l| l.wait.holds(moment)) {
+                    return lane.and_then(|l| l.wait.until);
+                }
+                let ready = self.alerts_for(*chat);
+                if ready.is_empty() || lane.is_some_and(|l| l.alert_away) {
+                    return None;
+                }
+                hold_until(&ready, self.unwritten(*chat), unsettled).filter(|until| *until > moment)
+            })
+            .min()
+    }
+
+    fn next_reply(&mut self, now: Now) -> Option<Outgoing> {
+        let moment = now.moment();
+        self.replies.retain(|r| moment.since(r.queued) < REPLY_LIFE);
+        let place = self.replies.iter().position(|r| {
+            self.lanes
+                .get(&r.chat)
+                .is_none_or(|l| !l.reply_away && !l.wait.holds(moment))
+        })?;
+        let reply = self.replies.remove(place)?;
+        self.lanes.entry(reply.chat).or_default().reply_away = true;
+        let message = Message {
+            chat: reply.chat,
+            html: reply.html.clone(),
+            silent: false,
+            reply_to: None,
+            edit: reply.edit,
+        };
+        let asked = reply.asked;
+        Some(self.launch(message, asked, Load::Reply(reply)))
+    }
+
+    fn next_alert(
+        &mut self,
+        now: Now,
+        unsettled: Unsettled,
+        message_of: &dyn Fn(u32, i64) -> Option<i64>,
+    ) -> Option<Outgoing> {
+        let moment = now.moment();
+        for chat in self.chats_waiting() {
+            let lane = self.lanes.entry(chat).or_default();
+            if lane.alert_away || lane.wait.holds(moment) {
+                continue;
+            }
+            let ready = self.alerts_for(chat);
+            if hold_until(&ready, self.unwritten(chat), unsettled)
+                .is_none_or(|until| until > moment)
+            {
+                continue;
+            }
+            let edit = ready.iter().find_map(|a| {
+                let (_, message) = a.edits.iter().find(|(c, _)| *c == chat)?;
+                Some((a.id, *message))
+            });
+            let ready: Vec<&Alert> = match edit {
+                Some((id, _)) => ready.into_iter().filter(|a| a.id == id).collect(),
+                None => ready,
+            };
+            let composed = compose(&ready, now);
+            let (html, ids) = first_message(&composed, &ready);
+            let covered: Vec<&&Alert> = ready.iter().filter(|a| ids.contains(&a.id)).collect();
+            let told = |a: &&&Alert| {
+                matches!(
+                    a.news,
+                    News::Down { .. }
+                        | News::StillDown { .. }
+                        | News::Flapping { .. }
+                        | News::Steady { .. }
+                )
+            };
+            let incidents = covered.iter().copied().filter(told);
+            let incidents = incidents.filter_map(|a| a.incident).collect();
+            let offline = covered.iter().all(|a| matches!(a.news, News::Offline(_)));
+            let message = Message {
+                chat,
+                html,
+                silent: composed.silent,
+                reply_to: composed.recovery_of.and_then(|n| message_of(n, chat)),
+                edit: edit.map(|(_, message)| message),
+            };
+            self.lanes.entry(chat).or_default().alert_away = true;
+            let load = Load::Alerts {
+                ids,
+                incidents,
+                offline,
+            };
+            return Some(self.launch(message, None, load));
+        }
+        None
+    }
+
+    fn launch(&mut self, message: Message, asked: Option<Duration>, load: Load) -> Outgoing {
+        let id = self.take_id();
+        let alert = matches!(load, Load::Alerts { .. });
+        let chat = message.chat;
+        self.flights.insert(id, Flight { chat, load });
+        Outgoing {
+            id,
+            message,
+            alert,
+            asked,
+        }
+    }
+
+    fn chats_waiting(&self) -> Vec<i64> {
+        let mut chats: Vec<i64> = self
+            .alerts
+            .iter()
+            .flat_map(|a| a.chats.iter().copied())
+            .chain(self.replies.iter().map(|r| r.chat))
+            .collect();
+        chats.sort_unstable();
+        chats.dedup();
+        chats
+    }
+
+    fn alerts_for(&self, chat: i64) -> Vec<&Alert> {
+        self.alerts
+            .iter()
+            .filter(|a| a.stored && a.chats.contains(&chat))
+            .collect()
+    }
+
+    /// When the newest alert for a chat came that is still being written to disk.
+    fn unwritten(&self, chat: i64) -> Option<Moment> {
+        let waiting = self.alerts.iter().filter(|a| !a.stored);
+        let mine = waiting.filter(|a| a.chats.contains(&chat));
+        mine.map(|a| a.at).max()
+    }
+}

@@ -1,0 +1,270 @@
+//! The bytes of the two kinds of file. Pure; whatever is read is checked.
+//!
+//! A snapshot is one header line and then JSON: `sitemon-state 2 SEQ CRC32 LENGTH`, the checksum in
+//! hexadecimal over `SEQ`, a newline and the JSON. Version 1 had no `SEQ`.
+//!
+//! A journal is a sequence of lines `CRC32 LENGTH JSON`, each twice, so that a byte that flips
+//! costs nothing. NUL bytes between lines are room left over in a block of flash.
+
+use super::delta::Delta;
+use crate::monitor::snapshot::Snapshot;
+use nanoserde::{DeJson, SerJson};
+
+const MAGIC: &str = "sitemon-state";
+const VERSION: u32 = 2;
+
+/// A snapshot file with the number of its state.
+#[derive(Debug, PartialEq)]
+pub struct Base {
+    /// 0 for the old format.
+    pub seq: u64,
+    pub snapshot: Snapshot,
+}
+
+/// What a journal holds.
+#[derive(Debug, Default, PartialEq)]
+pub struct Journal {
+    /// One for each state, in the order written.
+    pub deltas: Vec<Delta>,
+    /// It ends in the middle of a record: the power went before that was written.
+    pub torn: bool,
+    /// Something else than its end is not as it was written.
+    pub damaged: bool,
+    /// The damage behind the last sound record is more than that record's second copy.
+    pub tail_lost: bool,
+}
+
+pub fn encode_snapshot(seq: u64, snapshot: &Snapshot) -> Vec<u8> {
+    let json = snapshot.serialize_json();
+    let mut bytes = header(seq, &json).into_bytes();
+    bytes.extend_from_slice(json.as_bytes());
+    bytes
+}
+
+pub fn decode_snapshot(bytes: &[u8]) -> Result<Base, String> {
+    let (header_read, body) = split(bytes).ok_or("it has no header")?;
+    let words: Vec<&str> = header_read.split(' ').collect();
+    let (version, seq, sum, length) = match words[..] {
+        [MAGIC, "1", sum, length] => (1, Some(0), sum, length),
+        [MAGIC, version, seq, sum, length] => {
+            let version = version.parse::<u32>().map_err(|_| "it has no version")?;
+            (version, seq.parse().ok(), sum, length)
+        }
+        _ => return Err("it has no header".into()),
+    };
+    if !matches!(version, 1 | VERSION) {
+        return Err(format!(
+            "it has version {version}, this sitemon knows {VERSION}"
+        ));
+    }
+    let seq: u64 = seq.ok_or("its number is wrong")?;
+    if length.parse() != Ok(body.len()) {
+        return Err("it was cut off".into());
+    }
+    let json = std::str::from_utf8(body).map_err(|_| "it is not text")?;
+    // To the letter, so that every flipped bit is noticed.
+    let sound = match version {
+        1 => format!("{:08x}", crc32(&[body])) == sum,
+        _ => header(seq, json).trim_end() == header_read,
+    };
+    if !sound {
+        return Err("its checksum is wrong".into());
+    }
+    let snapshot = Snapshot::deserialize_json(json).map_err(|_| "it is not readable")?;
+    Ok(Base { seq, snapshot })
+}
+
+/// The number that a snapshot claims to have, sound or not.
+pub fn claimed_seq(bytes: &[u8]) -> Option<u64> {
+    let (header, _) = split(bytes)?;
+    header.split(' ').nth(2)?.parse().ok()
+}
+
+fn header(seq: u64, json: &str) -> String {
+    let number = format!("{seq}\n");
+    let sum = crc32(&[number.as_bytes(), json.as_bytes()]);
+    format!("{MAGIC} {VERSION} {seq} {sum:08x} {}\n", json.len())
+}
+
+fn split(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let end = bytes.iter().take(80).position(|b| *b == b'\n')?;
+    let header = std::str::from_utf8(&bytes[..end]).ok()?;
+    Some((header, &bytes[end + 1..]))
+}
+
+/// Both copies.
+pub fn encode_record(delta: &Delta) -> Vec<u8> {
+    let json = delta.serialize_json();
+    format!("{}{json}\n", prefix(json.as_bytes()))
+        .repeat(2)
+        .into_bytes()
+}
+
+pub fn decode_journal(bytes: &[u8]) -> Journal {
+    let mut journal = Journal::default();
+    let mut at = 0;
+    // Of the last sound record: how many copies, how long one is, how much damage follows.
+    let (mut copies, mut length, mut bad) = (0, 0, 0);
+    while at < bytes.len() {
+        if bytes[at] == 0 {
+            // Room is left over in front of a record, never at the end.
+            journal.torn = at + 1 == bytes.len();
+            at += 1;
+            continue;
+        }
+        if let Some((delta, long)) = decode_record(&bytes[at..]) {
+            let twin = journal.deltas.last().is_some_and(|d| d.seq == delta.seq);
+            copies = if twin { copies + 1 } else { 1 };
+            if !twin {
+                journal.deltas.push(delta);
+            }
+            (length, bad) = (long + 1, 0);
+            at += long;
+            match bytes.get(at) {
+                Some(b'\n') => {}
+                Some(_) => journal.damaged = true,
+                None => journal.torn = true,
+            }
+            at += 1;
+        } else if let Some(end) = bytes[at..].iter().position(|b| *b == b'\n') {
+            journal.damaged = true;
+            bad += end + 1;
+            at += end + 1;
+        } else {
+            journal.torn = true;
+            break;
+        }
+    }
+    journal.tail_lost = bad > if copies == 1 { length } else { 0 };
+    journal
+}
+
+/// The record at the start of `bytes` and its length without the newline.
+fn decode_record(bytes: &[u8]) -> Option<(Delta, usize)> {
+    let start = bytes.iter().take(40).position(|b| *b == b'{')?;
+    let prefix_read = std::str::from_utf8(&bytes[..start]).ok()?;
+    let length: usize = prefix_read.split(' ').nth(1)?.parse().ok()?;
+    let end = prefix_read.len().checked_add(length)?;
+    let body = bytes.get(prefix_read.len()..end)?;
+    if prefix(body) != prefix_read {
+        return None;
+    }
+    let delta = Delta::deserialize_json(std::str::from_utf8(body).ok()?).ok()?;
+    Some((delta, end))
+}
+
+fn prefix(json: &[u8]) -> String {
+    format!("{:08x} {} ", crc32(&[json]), json.len())
+}
+
+/// CRC-32 (IEEE 802.3), four bits at a time: a large table would be more than what it is for.
+pub(super) fn crc32(parts: &[&[u8]]) -> u32 {
+    const TABLE: [u32; 16] = {
+        let mut table = [0; 16];
+        let mut i = 0;
+        while i < 64 {
+            // Each of the four bits of an entry in turn.
+            let entry: u32 = if i % 4 == 0 {
+                i as u32 / 4
+            } else {
+                table[i / 4]
+            };
+            table[i / 4] = (entry >> 1) ^ (0xEDB8_8320 & (entry & 1).wrapping_neg());
+            i += 1;
+        }
+        table
+    };
+    let step = |crc: u32| (crc >> 4) ^ TABLE[(crc & 15) as usize];
+    !parts
+        .iter()
+        .copied()
+        .flatten()
+        .fold(!0, |crc, &byte| step(step(crc ^ u32::from(byte))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn delta(seq: u64) -> Delta {
+        Delta {
+            seq,
+            gone_sites: vec!["blog".into()],
+            ..Delta::default()
+        }
+    }
+
+    fn seqs(journal: &Journal) -> Vec<u64> {
+        journal.deltas.iter().map(|d| d.seq).collect()
+    }
+
+    #[test]
+    fn the_checksum_is_the_standard_one() {
+        assert_eq!(crc32(&[b"1234", b"56789"]), 0xCBF4_3926);
+    }
+
+    #[test]
+    fn the_format_of_the_first_version_is_read() {
+        let json = "{\"written\":5}";
+        let sum = crc32(&[json.as_bytes()]);
+        let text = format!("sitemon-state 1 {sum:08x} {}\n{json}", json.len());
+        let base = decode_snapshot(text.as_bytes()).expect("readable");
+        assert_eq!((base.seq, base.snapshot.written), (0, 5));
+    }
+
+    #[test]
+    fn a_newer_version_is_named() {
+        let read = decode_snapshot(b"sitemon-state 3 5 00000000 2\n{}");
+        assert_eq!(
+            read,
+            Err("it has version 3, this sitemon knows 2".to_owned())
+        );
+    }
+
+    #[test]
+    fn records_are_read_across_the_room_between_them() {
+        let mut bytes = encode_record(&delta(1));
+        bytes.extend([0; 300]);
+        bytes.extend(encode_record(&delta(2)));
+        let journal = decode_journal(&bytes);
+        assert_eq!(seqs(&journal), [1, 2]);
+        assert!(!journal.torn && !journal.damaged && !journal.tail_lost);
+    }
+
+    #[test]
+    fn zeros_at_the_end_are_a_write_that_the_power_cut_short() {
+        let mut bytes = encode_record(&delta(1));
+        bytes.extend([0; 300]);
+        let journal = decode_journal(&bytes);
+        assert_eq!(seqs(&journal), [1]);
+        assert!(journal.torn && !journal.damaged);
+    }
+
+    #[test]
+    fn a_record_without_a_sound_copy_is_missed() {
+        let (one, two) = (encode_record(&delta(1)), encode_record(&delta(2)));
+        let both = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            let half = bytes.len() / 2;
+            bytes[20] ^= 1;
+            bytes[half + 20] ^= 1;
+            bytes
+        };
+        let last = decode_journal(&[one.clone(), both(&two)].concat());
+        assert!(last.damaged && last.tail_lost);
+        assert_eq!(seqs(&last), [1]);
+        let first = decode_journal(&[both(&one), two].concat());
+        assert!(first.damaged && !first.tail_lost);
+        assert_eq!(seqs(&first), [2]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_readers_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = decode_snapshot(&bytes);
+            let _ = decode_journal(&bytes);
+            let _ = claimed_seq(&bytes);
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! What must survive, on flash and back: a snapshot, its copy, and a journal of what changed since.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `snapshot` | a state whole |
+//! | `snapshot.old` | the same again, or an older one from which the journal leads on |
+//! | `journal` | what changed since, a record for each save |
+//! | `*.bad` | a damaged file, for people |
+//! | `lock` | locked while the agent runs |
+
+mod delta;
+mod format;
+mod recover;
+mod writer;
+
+use crate::monitor::snapshot::Snapshot;
+use recover::Found;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
+use std::time::Duration;
+use writer::Files;
+pub use writer::{BLOCK, Written};
+
+const SNAPSHOT: &str = "snapshot";
+/// A snapshot on its way to its name.
+const NEW: &str = "snapshot.new";
+const BACKUP: &str = "snapshot.old";
+const JOURNAL: &str = "journal";
+
+/// How often and how soon again [`read`] looks when the files change under it.
+const LOOKS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// An open state directory. Its lock is held until this and what it was loaded to are dropped.
+#[derive(Debug)]
+pub struct State {
+    dir: PathBuf,
+    lock: File,
+}
+
+/// Why a state directory cannot be used.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Another process holds the lock.
+    InUse(String),
+    /// It cannot be made, read or written: the agent goes on without.
+    Unusable(String),
+}
+
+/// What was found in a state directory.
+#[derive(Debug)]
+pub struct Loaded {
+    pub snapshot: Option<Snapshot>,
+    /// Something was damaged: the sentence to tell.
+    pub damage: Option<String>,
+    pub writer: Writer,
+}
+
+/// Saves to a state directory, from any thread, one save after the other.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    files: Arc<Mutex<Files>>,
+    _lock: Arc<File>,
+}
+
+/// Why there is nothing to show.
+#[derive(Debug)]
+pub enum ReadError {
+    Missing,
+    Io(io::Error),
+    Damaged(String),
+}
+
+impl State {
+    /// Makes the directory if need be (mode 0700) and takes its lock.
+    pub fn open(dir: &Path) -> Result<State, OpenError> {
+        let unusable = |what: &str, e: io::Error| {
+            OpenError::Unusable(format!("cannot {what} {}: {}", dir.display(), reason(&e)))
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(|e| unusable("create", e))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(dir.join("lock"))
+            .map_err(|e| unusable("write to", e))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(State {
+                dir: dir.to_owned(),
+                lock,
+            }),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse(format!(
+                "another sitemon uses {}: stop it first, or give this one a `state` of its own",
+                dir.display()
+            ))),
+            Err(TryLockError::Error(e)) => Err(unusable("lock", e)),
+        }
+    }
+
+    /// Reads everything. A damaged file is kept as `*.bad`, and what is sound is used.
+    pub fn load(self) -> Loaded {
+        let found = recover::find(&self.dir);
+        if found.torn {
+            log::warn!("the journal of the state ends in half a record: dropped");
+        }
+        let damage = self.damage(&found);
+        Loaded {
+            damage,
+            writer: Writer {
+                files: Arc::new(Mutex::new(Files::new(&self.dir, &found))),
+                _lock: Arc::new(self.lock),
+            },
+            snapshot: found.snapshot,
+        }
+    }
+
+    /// Sets the damaged files aside and says what that means.
+    fn damage(&self, found: &Found) -> Option<String> {
+        if found.damaged.is_empty() && !found.lost {
+            return None;
+        }
+        let mut kept = Vec::new();
+        for damage in &found.damaged {
+            match recover::set_aside(&self.dir, damage) {
+                Ok(()) => kept.push(format!("{}.bad", damage.file)),
+                Err(e) => log::warn!("{} cannot be set aside: {}", damage.file, reason(&e)),
+            }
+        }
+        let faults = if found.damaged.is_empty() {
+            "a part is missing".to_owned()
+        } else {
+            found.faults()
+        };
+        let kept = if kept.is_empty() {
+            String::new()
+        } else {
+            let aside = self.dir.join(kept.join(" and "));
+            format!(" It is kept as {}.", aside.display())
+        };
+        let lost = match (&found.snapshot, found.lost) {
+            (None, _) => "Starting afresh.",
+            (Some(_), true) => "Some of it is lost; the rest is used.",
+            (Some(_), false) => "Nothing was lost.",
+        };
+        Some(format!("The state was damaged ({faults}).{kept} {lost}"))
+    }
+}
+
+impl Writer {
+    /// Writes what changed since the last save, and returns once it is on flash. Blocks for as long
+    /// as that takes, and for a save on another thread.
+    ///
+    /// # Errors
+    /// The disk is full or read-only, or fails. The next save then writes everything anew.
+    pub fn save(&self, snapshot: Snapshot) -> io::Result<Written> {
+        let mut files = self.files();
+        if files.closed {
+            return Ok(Written::default());
+        }
+        files.save(snapshot)
+    }
+
+    /// The last save: one that is late on another thread and older must not come after it.
+    pub fn close(&self, snapshot: Snapshot) -> io::Result<Written> {
+        let mut files = self.files();
+        files.closed = true;
+        files.save(snapshot)
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(|poisoned| {
+            // A save panicked midway.
+            self.files.clear_poison();
+            let mut files = poisoned.into_inner();
+            files.sound = false;
+            files
+        })
+    }
+}
+
+/// The state as the running agent last wrote it, without taking the lock. What is damaged beyond
+/// repair is left out.
+pub fn read(dir: &Path) -> Result<Snapshot, ReadError> {
+    match File::open(dir.join(SNAPSHOT)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(ReadError::Io(e)),
+        _ => {}
+    }
+    let mut found = Found::default();
+    for look in 0..LOOKS {
+        if look > 0 {
+            thread::sleep(PAUSE);
+        }
+        // The agent may append or put a new snapshot in place at any moment: a journal that was
+        // read after that does not belong to the snapshot that was read before.
+        let before = identity(dir);
+        found = recover::find(dir);
+        if found.damaged.is_empty() && !found.lost && identity(dir) == before {
+            break;
+        }
+    }
+    match found.snapshot {
+        Some(snapshot) => Ok(snapshot),
+        None if found.damaged.is_empty() => Err(ReadError::Missing),
+        None => Err(ReadError::Damaged(found.faults())),
+    }
+}
+
+/// Changes whenever another snapshot is put in place.
+fn identity(dir: &Path) -> Option<(u64, i64, i64)> {
+    let meta = fs::metadata(dir.join(SNAPSHOT)).ok()?;
+    Some((meta.ino(), meta.mtime(), meta.mtime_nsec()))
+}
+
+/// Words for an I/O error without the number that Rust adds.
+pub fn reason(e: &io::Error) -> String {
+    let text = e.to_string();
+    match text.find(" (os error") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod tests;

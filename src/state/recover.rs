@@ -1,0 +1,192 @@
+//! Reading a state directory, whatever has become of it.
+//!
+//! Every saved state has a number. A snapshot holds one state whole, a record of the journal the
+//! way from one state to the next. So any snapshot and all records with higher numbers give the
+//! last state, and which file was renamed or removed first does not matter: records that a
+//! snapshot holds already are passed over, and a number that is missing shows that something is
+//! lost.
+//!
+//! A record that is missing (both its copies are damaged) does not make the later ones worthless.
+//! They hold whole records and the newest counters, so going on gives every site, incident and
+//! alert as it was last written somewhere readable; stopping would lose alerts that wait. An alert
+//! whose delivery was in the lost record is told twice, which is allowed; a site and its incident
+//! that no longer agree are reconciled by the monitor. A journal without any snapshot is used for
+//! the same reason.
+
+use super::format::{Base, Journal, claimed_seq, decode_journal, decode_snapshot};
+use super::{BACKUP, JOURNAL, SNAPSHOT, reason};
+use crate::monitor::snapshot::Snapshot;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+/// A snapshot of 1,000 sites is under 1 MB.
+const MAX_SIZE: u64 = 16 << 20;
+
+/// What a state directory holds.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub snapshot: Option<Snapshot>,
+    /// No state with a higher number was seen.
+    pub seq: u64,
+    /// Where the next record goes.
+    pub journal_len: u64,
+    /// The files are not as a writer leaves them: the next save must replace them all.
+    pub unsound: bool,
+    /// The snapshot has its copy.
+    pub copied: bool,
+    /// The end of the journal was not written completely.
+    pub torn: bool,
+    pub damaged: Vec<Damage>,
+    /// Something that was written is in no file any more.
+    pub lost: bool,
+}
+
+/// A file to set aside.
+#[derive(Debug)]
+pub struct Damage {
+    pub file: &'static str,
+    pub what: String,
+    /// Something was read from it, so it must stay until the next save.
+    pub useful: bool,
+}
+
+enum Source<T> {
+    Missing,
+    Sound(T),
+    Damaged(String),
+}
+
+/// Reads everything and changes nothing.
+pub fn find(dir: &Path) -> Found {
+    let mut found = Found::default();
+    let mut claimed = None;
+    let main = open_snapshot(&dir.join(SNAPSHOT), &mut claimed);
+    let backup = open_snapshot(&dir.join(BACKUP), &mut None);
+    let usable = matches!(main, Source::Sound(_));
+    for (file, source) in [(SNAPSHOT, &main), (BACKUP, &backup)] {
+        if let Source::Damaged(what) = source
+            && !usable
+        {
+            found.damage(file, what.clone(), false);
+        }
+    }
+    let base = match (main, backup) {
+        (Source::Sound(main), Source::Sound(backup)) => {
+            found.copied = main.seq == backup.seq;
+            Some(if backup.seq > main.seq { backup } else { main })
+        }
+        (Source::Sound(base), _) | (_, Source::Sound(base)) => Some(base),
+        _ => None,
+    };
+    let journal = match read(&dir.join(JOURNAL)) {
+        Source::Missing => Journal::default(),
+        Source::Sound(bytes) => {
+            found.journal_len = bytes.len() as u64;
+            decode_journal(&bytes)
+        }
+        Source::Damaged(what) => {
+            found.damage(JOURNAL, what, false);
+            found.lost = true;
+            Journal::default()
+        }
+    };
+    if journal.damaged {
+        let what = "a checksum is wrong".to_owned();
+        found.damage(JOURNAL, what, !journal.deltas.is_empty());
+    }
+    found.torn = journal.torn;
+    found.lost |= journal.tail_lost;
+    found.unsound |= journal.torn;
+    found.replay(base, journal);
+    // A snapshot was put in place and the power went before its copy was: that one is one ahead.
+    found.lost |= claimed == Some(found.seq + 1);
+    found
+}
+
+impl Found {
+    fn damage(&mut self, file: &'static str, what: String, useful: bool) {
+        self.unsound = true;
+        self.damaged.push(Damage { file, what, useful });
+    }
+
+    fn replay(&mut self, base: Option<Base>, journal: Journal) {
+        if base.is_none() && journal.deltas.is_empty() {
+            self.unsound = true;
+            return;
+        }
+        self.lost |= base.is_none();
+        let known = base.is_some();
+        let Base { seq, mut snapshot } = base.unwrap_or(Base {
+            seq: 0,
+            snapshot: Snapshot::default(),
+        });
+        self.seq = seq;
+        for delta in journal.deltas {
+            if known && delta.seq <= self.seq {
+                continue;
+            }
+            self.lost |= delta.seq != self.seq + 1;
+            self.seq = delta.seq;
+            delta.apply(&mut snapshot);
+        }
+        self.unsound |= self.lost;
+        self.snapshot = Some(snapshot);
+    }
+
+    /// What is wrong with the files, for people.
+    pub fn faults(&self) -> String {
+        let faults: Vec<String> = self
+            .damaged
+            .iter()
+            .map(|d| format!("{}: {}", d.file, d.what))
+            .collect();
+        faults.join("; ")
+    }
+}
+
+fn open_snapshot(path: &Path, claimed: &mut Option<u64>) -> Source<Base> {
+    match read(path) {
+        Source::Missing => Source::Missing,
+        Source::Damaged(what) => Source::Damaged(what),
+        Source::Sound(bytes) => match decode_snapshot(&bytes) {
+            Ok(base) => Source::Sound(base),
+            Err(what) => {
+                *claimed = claimed_seq(&bytes);
+                Source::Damaged(what)
+            }
+        },
+    }
+}
+
+fn read(path: &Path) -> Source<Vec<u8>> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?
+            .take(MAX_SIZE + 1)
+            .read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match read() {
+        Ok(bytes) if bytes.len() as u64 > MAX_SIZE => Source::Damaged("it is far too large".into()),
+        Ok(bytes) => Source::Sound(bytes),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Source::Missing,
+        Err(e) => Source::Damaged(format!("it cannot be read: {}", reason(&e))),
+    }
+}
+
+/// Keeps a damaged file as `*.bad`. What is still needed gets a second name (a link costs no flash)
+/// and stays until the next save replaces it.
+pub fn set_aside(dir: &Path, damage: &Damage) -> io::Result<()> {
+    let path = dir.join(damage.file);
+    let aside = dir.join(format!("{}.bad", damage.file));
+    if !damage.useful {
+        return fs::rename(&path, &aside);
+    }
+    match fs::remove_file(&aside) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    // FAT knows no links.
+    fs::hard_link(&path, &aside).or_else(|_| fs::copy(&path, &aside).map(|_| ()))
+}
