@@ -73,6 +73,30 @@ fn a_line_without_a_route_is_not_the_sites_fault() {
 }
 
 #[test]
+fn an_outage_goes_on_over_a_cut_and_its_end_is_told_after() {
+    in_own_network(|network| {
+        let lab = two_elsewhere_one_here();
+        let running = lab.start();
+        lab.fails("blog");
+        lab.fails("shop");
+        lab.wait_states(|s| s["blog"] == "down" && s["shop"] == "down");
+        network.cut(Cut::Silent);
+        lab.wait_states(|s| s["blog"] == "offline" && s["shop"] == "offline");
+        assert_eq!(lab.count("again"), 0);
+        lab.works("shop");
+        network.mend();
+        wait_offline_message(&lab);
+        lab.wait_text("shop is up again");
+        lab.wait_states(|s| s["blog"] == "down" && s["shop"] == "up");
+        lab.wait_checks(&["blog", "shop"], 2);
+        let of_blog = |m: &Sent| m.latest().contains("blog is down");
+        let told = lab.api.messages().into_iter().filter(of_blog).count();
+        assert_eq!((told, lab.count("blog is up")), (1, 0));
+        lab.end(running);
+    });
+}
+
+#[test]
 fn the_period_is_told_when_telegram_is_back_too() {
     in_own_network(|network| {
         let lab = two_elsewhere_one_here();
@@ -308,6 +332,30 @@ fn what_lies_behind_a_dead_router_is_unreachable_and_silent() {
         lab.wait_checks(&all, 2);
         let of_the_living = |m: &Sent| m.latest().contains("shop") || m.latest().contains("till");
         assert!(!lab.api.messages().iter().any(of_the_living));
+        lab.end(running);
+    });
+}
+
+#[test]
+fn a_router_that_dies_and_takes_the_line_with_it_is_the_one_outage() {
+    in_own_network(|network| {
+        let lab = a_router_and_what_lies_behind().site("news", Network::elsewhere(13));
+        let running = lab.start();
+        network.cut(Cut::Silent);
+        lab.dies("router");
+        let told = lab.wait_text("router is down");
+        assert!(told.latest().contains("3 sites"), "{}", told.latest());
+        let behind = ["blog", "shop", "till"];
+        lab.wait_states(|s| behind.iter().all(|name| s[*name] == "unreachable"));
+        lab.wait_state("news", "offline");
+        network.mend();
+        lab.lives_again("router");
+        lab.wait_text("router is up again");
+        wait_offline_message(&lab);
+        lab.wait_states(|states| states.values().all(|s| s == "up"));
+        lab.wait_checks(&["blog", "shop", "till", "news"], 2);
+        assert_eq!(lab.count("is down"), 1);
+        assert_eq!(lab.api.messages().len(), 3, "{:#?}", lab.api.messages());
         lab.end(running);
     });
 }
