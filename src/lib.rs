@@ -8,12 +8,13 @@
 //! come out; it names no other module of this crate. [`agent`] is its only
 //! owner: it waits, feeds it events and carries out its actions. The edges
 //! ([`config`], [`check`], [`chat`], [`state`]) do not import one another; what
-//! they share is the one HTTP client in [`http`].
+//! they share is the one HTTP client in [`http`] and the [`clock`].
 
 pub mod agent;
 pub mod chat;
 pub mod check;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod http;
 pub mod monitor;

@@ -4,15 +4,19 @@
 //! One thread runs it all: this loop, a worker for each check permit, two senders and the long
 //! poll are tasks of an executor that ends with it.
 
+mod heartbeat;
+mod line;
 mod reload;
 mod tasks;
 mod transport;
+mod watchdog;
 
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{Client, Limits};
 use crate::monitor::outbox::Outgoing;
 use crate::monitor::site::Site;
-use crate::monitor::time::{Moment, Now};
+use crate::monitor::time::Moment;
 use crate::monitor::{Action, Event, Level, Monitor};
 use crate::offload::offload;
 use crate::state::{self, OpenError, State, Writer, Written};
@@ -21,6 +25,8 @@ use async_channel::{Receiver, Sender};
 use async_io::Timer;
 use async_lock::{Semaphore, SemaphoreGuardArc};
 use futures_lite::{FutureExt, StreamExt};
+use heartbeat::Heart;
+use line::Resolvers;
 use smol::{LocalExecutor, Task};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -30,6 +36,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub use transport::Terminal;
 use transport::Transport;
+use watchdog::Watchdog;
 
 /// Running checks get this long to end at shutdown; the whole of it stays under 5 s.
 const GRACE: Duration = Duration::from_millis(4500);
@@ -42,6 +49,7 @@ pub struct Options {
     /// Telegram is the chat, if it is configured; else the terminal is.
     pub use_telegram: bool,
     pub terminal: Terminal,
+    pub clock: Clock,
 }
 
 /// Why the agent could not start: a sentence for the user.
@@ -93,9 +101,12 @@ struct Agent {
     /// `None`: the state directory cannot be used.
     writer: Option<Writer>,
     transport: Rc<Transport>,
+    heart: Rc<Heart>,
+    resolvers: Resolvers,
+    watchdog: Watchdog,
     /// The long poll or the reader of stdin; dropping it ends it.
     listener: Option<Task<()>>,
-    started: Instant,
+    clock: Clock,
     input: Receiver<Input>,
     report: Sender<Input>,
     healthy: Sender<Order>,
@@ -119,8 +130,8 @@ impl Agent {
             config_path,
             use_telegram,
             terminal,
+            clock,
         } = options;
-        let started = Instant::now();
         let client = Client::new(&Limits {
             max_connections: config.agent.max_connections,
             idle_connections: config.agent.idle_connections,
@@ -134,8 +145,10 @@ impl Agent {
             Err(OpenError::InUse(text)) => return Err(StartError(text)),
             Err(OpenError::Unusable(text)) => (None, Some(text)),
         };
-        let now = now(started);
-        let transport = Rc::new(Transport::new(&client, &config, use_telegram, terminal));
+        let now = clock.now();
+        let transport = Transport::new(&client, &clock, &config, use_telegram, terminal);
+        let transport = Rc::new(transport);
+        let heart = Rc::new(Heart::new(client.clone(), clock.clone()));
         let mut monitor = Monitor::new(
             config.sites.clone(),
             transport.settings(&config),
@@ -164,8 +177,11 @@ impl Agent {
             config_path,
             writer,
             transport,
+            heart,
+            resolvers: Resolvers::new(),
+            watchdog: Watchdog::of_environment(Instant::now()),
             listener: None,
-            started,
+            clock,
             input,
             report,
             healthy,
@@ -194,6 +210,7 @@ impl Agent {
             agent.config.sites.len(),
             agent.transport.name()
         );
+        agent.watchdog.ready();
         Ok(agent)
     }
 
@@ -202,11 +219,14 @@ impl Agent {
         let mut stop_at: Option<Instant> = None;
         self.feed(Event::Due);
         loop {
-            let due = self
-                .monitor
-                .next_wakeup(now(self.started))
-                .map(|m| self.instant(m));
-            let wake = [due, stop_at].into_iter().flatten().min();
+            let now = self.clock.now();
+            self.watchdog
+                .look(Instant::now(), || self.monitor.healthy(now));
+            let due = self.monitor.next_wakeup(now).map(|m| self.instant(m));
+            let wake = [due, stop_at, self.watchdog.due()]
+                .into_iter()
+                .flatten()
+                .min();
             match wake {
                 Some(at) => timer.set_at(at),
                 None => timer = Timer::never(),
@@ -221,6 +241,7 @@ impl Agent {
                 Some(Input::Stop) if stop_at.is_some() => break,
                 Some(Input::Stop) => {
                     log::info!("stopping");
+                    self.watchdog.stopping();
                     self.monitor.stop();
                     self.healthy.close();
                     self.hanging.close();
@@ -247,7 +268,7 @@ impl Agent {
                 self.feed(Event::Admitted { job });
             }
             Input::Answering { asked, at } => {
-                let begun = at.saturating_duration_since(self.started);
+                let begun = self.clock.at(at).uptime;
                 self.answer_times.add(begun.saturating_sub(asked));
             }
             Input::Saved(Ok(written)) => {
@@ -266,9 +287,8 @@ impl Agent {
 
     /// Feeds one event and does everything that comes of it.
     fn feed_at(&mut self, at: Instant, event: Event) {
-        let mut now = now(self.started);
         // A command's time is that of its arrival, not of our getting round to it.
-        now.uptime = at.saturating_duration_since(self.started);
+        let now = self.clock.at(at);
         for action in self.monitor.handle(now, event) {
             self.perform(action);
         }
@@ -302,10 +322,11 @@ impl Agent {
             Action::Dismiss { job } => {
                 self.command_permits.remove(&job);
             }
-            Action::Probe { .. } | Action::Heartbeat => {}
+            Action::Probe { deep } => self.look_at_line(deep),
+            Action::Heartbeat => self.beat(),
             Action::Measure { chat, asked } => {
                 let mut vitals = vitals::read();
-                vitals.uptime = self.started.elapsed();
+                vitals.uptime = self.clock.now().uptime;
                 vitals.max_connections = self.config.agent.max_connections;
                 vitals.answers = self.answer_times.percentiles();
                 vitals.bytes_written = self.blocks_written * state::BLOCK;
@@ -334,7 +355,7 @@ impl Agent {
                 .detach();
             return;
         };
-        let snapshot = self.monitor.snapshot(now(self.started));
+        let snapshot = self.monitor.snapshot(self.clock.now());
         let report = self.report.clone();
         self.executor
             .spawn(async move {
@@ -347,7 +368,7 @@ impl Agent {
 
     fn save_last(&mut self) {
         if let Some(writer) = &self.writer {
-            let snapshot = self.monitor.last_snapshot(now(self.started));
+            let snapshot = self.monitor.last_snapshot(self.clock.now());
             if let Err(e) = writer.close(snapshot) {
                 log::warn!("the state could not be written: {}", state::reason(&e));
             }
@@ -366,23 +387,9 @@ impl Agent {
     }
 
     fn instant(&self, moment: Moment) -> Instant {
-        self.started + Duration::from_millis(u64::try_from(moment.0).unwrap_or(0))
+        let uptime = Duration::from_millis(u64::try_from(moment.0).unwrap_or(0));
+        self.clock.instant(uptime)
     }
-}
-
-/// Both clocks.
-fn now(started: Instant) -> Now {
-    Now {
-        uptime: started.elapsed(),
-        wall: wall(),
-        zone: 0,
-    }
-}
-
-/// Unix seconds.
-fn wall() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// Jitter need not be secret, only different from one agent to the next.

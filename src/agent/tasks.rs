@@ -1,6 +1,7 @@
 //! The tasks around the loop: check workers, senders, the listener, signals. All are started once
 //! and none is made for a check.
 
+use super::line::Look;
 use super::{Agent, Input, Order, StartError};
 use crate::check;
 use crate::monitor::Event;
@@ -103,6 +104,34 @@ impl Agent {
             transport.listen(offset, events).or(forward).await;
         };
         self.listener = Some(self.executor.spawn(listen));
+    }
+
+    /// A look at our own line, with sockets of its own.
+    pub(super) fn look_at_line(&self, deep: bool) {
+        let telegram = self.config.telegram.as_ref();
+        let look = Look {
+            client: self.client.clone(),
+            resolvers: self.resolvers.clone(),
+            uplink: self.config.agent.uplink.clone(),
+            telegram: telegram
+                .filter(|_| deep && !self.transport.is_console())
+                .map(|telegram| telegram.api.clone()),
+        };
+        let report = self.report.clone();
+        let look = async move {
+            let event = Event::Probed(look.report().await);
+            let _ = report.send(Input::Event(event)).await;
+        };
+        self.executor.spawn(look).detach();
+    }
+
+    /// A sign of life.
+    pub(super) fn beat(&self) {
+        if let Some(url) = self.config.agent.heartbeat.clone() {
+            let heart = self.heart.clone();
+            let beat = async move { heart.beat(&url).await };
+            self.executor.spawn(beat).detach();
+        }
     }
 
     pub(super) fn spawn_signals(&self) -> Result<(), StartError> {

@@ -3,6 +3,7 @@
 use crate::chat::console;
 use crate::chat::html::plain;
 use crate::chat::telegram::{PollEvent, Settings, Telegram};
+use crate::clock::{BUILT, Clock};
 use crate::config::Config;
 use crate::http::Client;
 use crate::monitor::command::{Access, COMMANDS};
@@ -16,6 +17,7 @@ pub(super) struct Transport {
     /// `None`: the terminal. Replaced when a reload changes token or server.
     telegram: RefCell<Option<Telegram>>,
     terminal: Terminal,
+    clock: Clock,
 }
 
 /// What takes the place of Telegram.
@@ -30,14 +32,16 @@ pub enum Terminal {
 impl Transport {
     pub(super) fn new(
         client: &Client,
+        clock: &Clock,
         config: &Config,
         use_telegram: bool,
         terminal: Terminal,
     ) -> Transport {
         let settings = config.telegram.as_ref().filter(|_| use_telegram);
         Transport {
-            telegram: RefCell::new(settings.map(|t| telegram(client, t))),
+            telegram: RefCell::new(settings.map(|t| telegram(client, clock, t))),
             terminal,
+            clock: clock.clone(),
         }
     }
 
@@ -46,7 +50,7 @@ impl Transport {
     }
 
     pub(super) fn replace(&self, client: &Client, settings: &crate::config::Telegram) {
-        *self.telegram.borrow_mut() = Some(telegram(client, settings));
+        *self.telegram.borrow_mut() = Some(telegram(client, &self.clock, settings));
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -62,9 +66,9 @@ impl Transport {
         monitor::Settings {
             access: self.access(config),
             max_jobs: config.agent.commands,
-            uplink: false,
-            heartbeat: false,
-            built: 0,
+            uplink: !config.agent.uplink.is_empty(),
+            heartbeat: config.agent.heartbeat.is_some(),
+            built: BUILT,
         }
     }
 
@@ -114,7 +118,7 @@ impl Transport {
             None => {
                 if self.terminal == Terminal::Chat {
                     let (lines, incoming) = async_channel::bounded(4);
-                    let read = async { console::read_lines(&lines, super::wall).await };
+                    let read = async { console::read_lines(&lines, || self.clock.wall()).await };
                     let forward = async {
                         while let Ok(update) = incoming.recv().await {
                             if events.send(Event::Update(update)).await.is_err() {
@@ -137,7 +141,7 @@ impl Transport {
     }
 }
 
-fn telegram(client: &Client, settings: &crate::config::Telegram) -> Telegram {
+fn telegram(client: &Client, clock: &Clock, settings: &crate::config::Telegram) -> Telegram {
     Telegram::new(
         client.clone(),
         Settings {
@@ -145,6 +149,7 @@ fn telegram(client: &Client, settings: &crate::config::Telegram) -> Telegram {
             api: settings.api.clone(),
             poll: settings.poll,
         },
+        clock.clone(),
     )
 }
 

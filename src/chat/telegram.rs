@@ -9,6 +9,7 @@ use super::shapes::{
     BotCommand, EditMessageText, GetUpdates, LinkPreviewOptions, ReplyParameters, SendMessage,
     SetMyCommands,
 };
+use crate::clock::Clock;
 use crate::http::{Answer, CallError, Client};
 use crate::monitor::message::{Delivery, Message};
 use crate::monitor::site::IpVersion;
@@ -25,6 +26,10 @@ use std::time::{Duration, Instant};
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// What the long poll gets on top of its own time.
 const POLL_GRACE: Duration = Duration::from_secs(10);
+/// While the clock isn't set: how long a message waits, and how often the poll looks at the clock.
+const CLOCK_WAIT: Duration = Duration::from_secs(5);
+const CLOCK_LOOK: Duration = Duration::from_secs(1);
+const CLOCK_NOT_SET: &str = "clock not set";
 
 /// Where and as whom the Bot API is asked.
 #[derive(Clone, Debug)]
@@ -44,16 +49,18 @@ pub struct Telegram(Arc<Inner>);
 struct Inner {
     client: Client,
     settings: Settings,
+    clock: Clock,
     route: Route,
     /// The first update id that [`Telegram::poll`] has not handed over yet.
     handed_over: Mutex<Option<i64>>,
 }
 
 impl Telegram {
-    pub fn new(client: Client, settings: Settings) -> Telegram {
+    pub fn new(client: Client, settings: Settings, clock: Clock) -> Telegram {
         Telegram(Arc::new(Inner {
             client,
             settings,
+            clock,
             route: Route::default(),
             handed_over: Mutex::new(None),
         }))
@@ -61,6 +68,10 @@ impl Telegram {
 
     /// `getMe`: who we are. One attempt.
     pub async fn get_me(&self) -> Result<Me, ApiError> {
+        if self.lacks_clock() {
+            let text = CLOCK_NOT_SET.to_owned();
+            return Err(ApiError::Unreachable { text });
+        }
         let outcome = self.call("getMe", "{}", TIMEOUT).await;
         api::read_me(outcome).map_err(|error| error.scrubbed(&self.0.settings.token))
     }
@@ -69,6 +80,13 @@ impl Telegram {
     /// at fault: as plain text when its HTML is refused, as a new message when the one to edit is
     /// gone. Waiting and trying again later is the caller's.
     pub async fn send(&self, message: &Message) -> Delivery {
+        if self.lacks_clock() {
+            return Delivery::Later {
+                after: Some(CLOCK_WAIT),
+                everywhere: true,
+                reason: CLOCK_NOT_SET.to_owned(),
+            };
+        }
         let mut form = Form::of(message);
         loop {
             let (method, body) = form.request(message);
@@ -95,6 +113,9 @@ impl Telegram {
         let poll = self.0.settings.poll;
         let mut poller = Poller::new(offset, !commands.is_empty(), poll, seed);
         loop {
+            while self.lacks_clock() {
+                Timer::after(CLOCK_LOOK).await;
+            }
             let outcome = match poller.next(begun.elapsed()) {
                 Request::GetMe => self.call("getMe", "{}", TIMEOUT).await,
                 Request::SetMyCommands => {
@@ -138,6 +159,12 @@ impl Telegram {
             let text = format!("the last updates could not be confirmed: {error}");
             log::warn!("{}", self.line(&text));
         }
+    }
+
+    /// The server's certificate cannot be verified before the clock is set. Unverified, it would get
+    /// the token.
+    fn lacks_clock(&self) -> bool {
+        !self.0.settings.api.starts_with("http:") && !self.0.clock.is_set()
     }
 
     fn handed_over(&self) -> MutexGuard<'_, Option<i64>> {

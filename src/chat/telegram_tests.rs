@@ -1,7 +1,10 @@
 //! Every answer to a send and what becomes of the message.
 
 use super::*;
+use crate::http::Limits;
 use crate::monitor::outcome::{Failure, FailureKind};
+use std::net::TcpListener;
+use std::sync::atomic::AtomicUsize;
 
 fn message() -> Message {
     Message {
@@ -259,4 +262,81 @@ fn every_second_attempt_after_a_failure_is_ipv4_alone_and_what_works_is_kept() {
     );
     route.failed(true);
     assert!(!route.ipv4_only());
+}
+
+/// The first `unset` looks at this clock show 1970.
+fn clock_set_after(unset: usize) -> (Clock, Arc<AtomicUsize>) {
+    let looks = Arc::new(AtomicUsize::new(0));
+    let counted = looks.clone();
+    let clock = Clock::showing(move || match counted.fetch_add(1, Ordering::Relaxed) {
+        look if look < unset => 60,
+        _ => crate::clock::BUILT + 60,
+    });
+    (clock, looks)
+}
+
+fn telegram_at(scheme: &str, server: &TcpListener, clock: Clock) -> Telegram {
+    let client = Client::new(&Limits {
+        max_connections: 4,
+        idle_connections: 1,
+        idle_timeout: Duration::from_secs(1),
+        user_agent: "test".into(),
+        ca_file: None,
+    });
+    let address = server.local_addr().expect("an address");
+    let settings = Settings {
+        token: Secret::new("1:a"),
+        api: format!("{scheme}://{address}"),
+        poll: Duration::ZERO,
+    };
+    Telegram::new(client.expect("a client"), settings, clock)
+}
+
+#[test]
+fn nothing_is_sent_over_https_before_the_clock_is_set() {
+    let server = TcpListener::bind("127.0.0.1:0").expect("a server");
+    server.set_nonblocking(true).expect("not blocking");
+    let (clock, _) = clock_set_after(usize::MAX);
+    let telegram = telegram_at("https", &server, clock);
+    let delivery = smol::block_on(telegram.send(&message()));
+    assert_eq!(delivery, later(Some(5), true, "clock not set"));
+    let me = smol::block_on(telegram.get_me()).map_err(|error| error.to_string());
+    assert_eq!(me.err().as_deref(), Some("clock not set"));
+    let touched = server.accept().map_err(|error| error.kind());
+    assert_eq!(touched.err(), Some(std::io::ErrorKind::WouldBlock));
+}
+
+#[test]
+fn a_server_without_tls_is_spoken_to_with_any_clock() {
+    let server = TcpListener::bind("127.0.0.1:0").expect("a server");
+    let (clock, _) = clock_set_after(usize::MAX);
+    let telegram = telegram_at("http", &server, clock);
+    let hang_up = std::thread::spawn(move || drop(server.accept()));
+    let delivery = smol::block_on(telegram.send(&message()));
+    let Delivery::Later { reason, .. } = delivery else {
+        panic!("{delivery:?}");
+    };
+    assert_ne!(reason, "clock not set");
+    hang_up.join().expect("somebody came");
+}
+
+#[test]
+fn the_poll_over_https_begins_when_the_clock_is_set() {
+    let server = TcpListener::bind("127.0.0.1:0").expect("a server");
+    let (clock, looks) = clock_set_after(1);
+    let telegram = telegram_at("https", &server, clock);
+    let (contact, contacted) = async_channel::bounded(1);
+    std::thread::spawn(move || {
+        let came = server.accept().is_ok();
+        let _ = contact.try_send((came, looks.load(Ordering::Relaxed)));
+    });
+    let (events, _incoming) = async_channel::bounded(1);
+    let seen = smol::block_on(futures_lite::future::or(
+        async {
+            telegram.poll(None, &[], &events).await;
+            None
+        },
+        async { contacted.recv().await.ok() },
+    ));
+    assert_eq!(seen, Some((true, 2)), "connected at the second look");
 }

@@ -3,6 +3,7 @@
 use super::say::{deliver, settings, telegram};
 use super::{Failure, print};
 use crate::chat::telegram::{PollEvent, Telegram};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::monitor::command::COMMANDS;
 use crate::monitor::message::Incoming;
@@ -10,7 +11,6 @@ use crate::state::{OpenError, State};
 use futures_lite::FutureExt;
 use std::fs::File;
 use std::io::Read;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// So many wrong codes end it: somebody is guessing.
 const WRONG_CODES: u32 = 10;
@@ -46,7 +46,7 @@ async fn wait(telegram: &Telegram, code: &str) -> Result<(), Failure> {
         telegram.poll(None, &COMMANDS, &events).await;
         Err(Failure::Telegram("Telegram stopped answering".into()))
     };
-    let started = wall() - CLOCK_SKEW;
+    let started = Clock::system().wall() - CLOCK_SKEW;
     let judge = async {
         let mut wrong = 0;
         while let Ok(event) = incoming.recv().await {
@@ -102,11 +102,6 @@ fn code() -> Result<String, Failure> {
         .and_then(|mut random| random.read_exact(&mut bytes))
         .map_err(|e| Failure::Usage(format!("cannot read /dev/urandom: {e}")))?;
     Ok(format!("{:06}", u64::from_le_bytes(bytes) % 1_000_000))
-}
-
-fn wall() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    i64::try_from(since.unwrap_or(Duration::ZERO).as_secs()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::{Failure, read, start_log, warn};
 use crate::agent::{self, Options, Terminal};
+use crate::clock::Clock;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
@@ -40,6 +41,7 @@ pub fn run(path: &Path, console: bool, level: Option<log::LevelFilter>) -> Resul
         config_path: path.to_owned(),
         use_telegram,
         terminal,
+        clock: Clock::system(),
     })
     .map_err(|e| Failure::Usage(e.0))
 }

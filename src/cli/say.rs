@@ -2,6 +2,7 @@
 
 use super::{Failure, client};
 use crate::chat::telegram::{Settings, Telegram};
+use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::monitor::message::{Delivery, Message};
 use crate::monitor::text::{escape, pack};
@@ -69,5 +70,6 @@ pub fn telegram(config: &Config, settings: &config::Telegram) -> Result<Telegram
             api: settings.api.clone(),
             poll: settings.poll,
         },
+        Clock::system(),
     ))
 }

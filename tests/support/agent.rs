@@ -122,9 +122,12 @@ impl Sitemon {
 }
 
 /// Variables that would change what the binary does.
-const FROM_OUTSIDE: [&str; 8] = [
+const FROM_OUTSIDE: [&str; 11] = [
     "SITEMON_TELEGRAM_TOKEN",
     "JOURNAL_STREAM",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
     "TZ",
     "http_proxy",
     "https_proxy",

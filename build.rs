@@ -1,0 +1,22 @@
+//! Puts the day of the build into the binary: a wall clock that shows an earlier time is not set.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const DAY: u64 = 86_400;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=Cargo.lock");
+    // What makes builds reproducible: https://reproducible-builds.org/specs/source-date-epoch/
+    println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
+    let built = match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("SOURCE_DATE_EPOCH is not a number: {text}")),
+        Err(_) => SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs()),
+    };
+    let midnight = built / DAY * DAY;
+    println!("cargo::rustc-env=SITEMON_BUILT={midnight}");
+}

@@ -1,0 +1,213 @@
+//! The sign of life: one GET, so that something outside notices when there are none any more.
+
+use crate::clock::Clock;
+use crate::http::{Ask, Client, Fault};
+use crate::monitor::site::{HttpVersion, IpVersion};
+use crate::secret::Secret;
+use async_io::Timer;
+use futures_lite::{AsyncReadExt, FutureExt};
+use isahc::http::{HeaderMap, Method};
+use log::Level;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+use url::Url;
+
+/// For the whole request, once it has its permit.
+const WITHIN: Duration = Duration::from_secs(10);
+/// Over the transfer's own timeout, for the case that libcurl doesn't keep it.
+const GRACE: Duration = Duration::from_millis(250);
+/// Of the answer nobody reads.
+const MOST: u64 = 16 * 1024;
+
+pub(super) struct Heart {
+    client: Client,
+    clock: Clock,
+    beating: Cell<bool>,
+    /// The last one was not taken.
+    failing: Cell<bool>,
+}
+
+impl Heart {
+    pub(super) fn new(client: Client, clock: Clock) -> Heart {
+        Heart {
+            client,
+            clock,
+            beating: Cell::new(false),
+            failing: Cell::new(false),
+        }
+    }
+
+    /// Asks for `url` once and logs what is news of it, without the URL: whoever knows that can keep
+    /// the alarm silent. Does nothing while the one before is under way.
+    pub(super) async fn beat(&self, url: &Secret) {
+        if self.beating.replace(true) {
+            return;
+        }
+        let _over = Over(&self.beating);
+        let Ok(url) = Url::parse(url.expose()) else {
+            return;
+        };
+        if url.scheme() == "https" && !self.clock.is_set() {
+            log::debug!("the heartbeat waits: clock not set");
+            return;
+        }
+        if let Some((level, text)) = self.note(self.ask(&url).await) {
+            log::log!(level, "{text}");
+        }
+    }
+
+    async fn ask(&self, url: &Url) -> Result<(), String> {
+        let permit = self.client.check_permit().await;
+        let deadline = Instant::now() + WITHIN;
+        let failed = |fault: Fault| fault.failure("its host", WITHIN).detail;
+        let call = async {
+            let ask = Ask {
+                url,
+                method: Method::GET,
+                headers: &HeaderMap::new(),
+                body: None,
+                basic: None,
+                version: HttpVersion::Any,
+                ip: IpVersion::Any,
+                verify: true,
+                ca_file: None,
+                fresh: false,
+                // Once a minute: not kept open for that.
+                close: true,
+                deadline,
+                permit: Some(&permit),
+            };
+            let mut response = self.client.send(&ask).await.map_err(failed)?;
+            if !response.status().is_success() {
+                return Err(format!("HTTP {}", response.status().as_u16()));
+            }
+            // Taken; its end is read only for the connection's sake.
+            let mut rest = Vec::new();
+            let _ = response.body_mut().take(MOST).read_to_end(&mut rest).await;
+            Ok(())
+        };
+        let late = async {
+            Timer::at(deadline + GRACE).await;
+            Err("no answer within 10s".to_owned())
+        };
+        call.or(late).await
+    }
+
+    /// What is worth a line of the log.
+    fn note(&self, taken: Result<(), String>) -> Option<(Level, String)> {
+        let failed_before = self.failing.replace(taken.is_err());
+        match (taken, failed_before) {
+            (Ok(()), false) => None,
+            (Ok(()), true) => Some((Level::Info, "the heartbeat is taken again".to_owned())),
+            (Err(cause), before) => {
+                let level = if before { Level::Debug } else { Level::Warn };
+                Some((level, format!("the heartbeat was not taken: {cause}")))
+            }
+        }
+    }
+}
+
+/// Unsets the flag at the end of the scope, however that comes.
+struct Over<'a>(&'a Cell<bool>);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Limits;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+    use std::thread::{self, JoinHandle};
+
+    fn heart(clock: Clock) -> Heart {
+        let limits = Limits {
+            max_connections: 4,
+            idle_connections: 1,
+            idle_timeout: Duration::from_secs(1),
+            user_agent: "test".to_owned(),
+            ca_file: None,
+        };
+        Heart::new(Client::new(&limits).expect("a client"), clock)
+    }
+
+    /// Answers each connection with the next of `answers` and ends with the request lines.
+    fn server(answers: &'static [&'static str]) -> (String, JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let address = listener.local_addr().expect("an address");
+        let serve = move || {
+            let mut lines = Vec::new();
+            for answer in answers {
+                let (stream, _) = listener.accept().expect("a client");
+                let mut request = BufReader::new(&stream).lines().map_while(Result::ok);
+                lines.extend(request.next());
+                for _header in request.take_while(|line| !line.is_empty()) {}
+                let _ = (&stream).write_all(answer.as_bytes());
+            }
+            lines
+        };
+        (
+            format!("http://{address}/ping/SECRET"),
+            thread::spawn(serve),
+        )
+    }
+
+    const GONE: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    const TAKEN: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK";
+
+    #[test]
+    fn a_beat_is_one_get() {
+        let (url, served) = server(&[TAKEN, GONE]);
+        let heart = heart(Clock::system());
+        smol::block_on(heart.beat(&Secret::new(url.clone())));
+        assert!(!heart.failing.get());
+        smol::block_on(heart.beat(&Secret::new(url)));
+        assert!(heart.failing.get());
+        let lines = served.join().expect("served");
+        assert_eq!(lines, ["GET /ping/SECRET HTTP/1.1"; 2]);
+        assert_eq!(heart.client.permits_in_use(), 0);
+    }
+
+    #[test]
+    fn there_is_never_a_second_one_under_way() {
+        let (url, served) = server(&[TAKEN]);
+        let (heart, url) = (heart(Clock::system()), Secret::new(url));
+        smol::block_on(futures_lite::future::zip(
+            heart.beat(&url),
+            heart.beat(&url),
+        ));
+        assert!(!heart.failing.get() && !heart.beating.get());
+        assert_eq!(served.join().expect("served").len(), 1);
+    }
+
+    #[test]
+    fn over_https_it_waits_for_the_clock() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        listener.set_nonblocking(true).expect("not blocking");
+        let address = listener.local_addr().expect("an address");
+        let heart = heart(Clock::showing(|| 60));
+        smol::block_on(heart.beat(&Secret::new(format!("https://{address}/"))));
+        assert!(!heart.failing.get());
+        assert!(listener.accept().is_err(), "nobody came");
+    }
+
+    #[test]
+    fn the_first_failure_in_a_row_is_a_warning_and_the_url_is_in_none() {
+        let heart = heart(Clock::system());
+        let url = Url::parse("http://127.0.0.1:1/SECRET").expect("a URL");
+        let cause = smol::block_on(heart.ask(&url)).expect_err("nobody listens");
+        assert_eq!(cause, "cannot connect to its host");
+        let text = format!("the heartbeat was not taken: {cause}");
+        assert_eq!(heart.note(Ok(())), None);
+        let failed = || heart.note(Err(cause.clone()));
+        assert_eq!(failed(), Some((Level::Warn, text.clone())));
+        assert_eq!(failed(), Some((Level::Debug, text)));
+        let (level, _) = heart.note(Ok(())).expect("news");
+        assert_eq!(level, Level::Info);
+        assert_eq!(heart.note(Ok(())), None);
+    }
+}

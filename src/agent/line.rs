@@ -1,0 +1,289 @@
+//! A look at our own line: TCP connections to the `uplink` targets, and the way to Telegram.
+//!
+//! Needs nothing of the checks' permits: it asks when they fail, and may be the reason that they
+//! are not believed. No more than two sockets at once.
+
+use crate::config::Target;
+use crate::http::{Bundle, Client, Peer, bare_host, handshake};
+use crate::monitor::line::Report;
+use crate::offload::offload;
+use async_io::{Async, Timer};
+use async_lock::Semaphore;
+use futures_lite::{FutureExt, future};
+use rustls::CertificateError;
+use smol::LocalExecutor;
+use std::cell::Cell;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+
+const SOCKETS: usize = 2;
+/// For each name, for each connection, and for the whole way to Telegram.
+const WITHIN: Duration = Duration::from_secs(5);
+/// IPv6 gets so much longer than IPv4 took. One that takes more doesn't work.
+const IPV6_GRACE: Duration = Duration::from_secs(2);
+/// Addresses of one family tried of a name that has many.
+const ADDRESSES: usize = 2;
+/// Is there a way there? Nothing is sent to it. (Quad9, as the usual targets.)
+const FAR_IPV6: Ipv6Addr = Ipv6Addr::new(0x2620, 0xfe, 0, 0, 0, 0, 0, 9);
+
+/// Threads for look-ups, kept from one look to the next: getaddrinfo can't be cancelled. Not the
+/// client's, which hang in the names of sites whose own name servers are dead: that says nothing of
+/// our line.
+#[derive(Clone)]
+pub(super) struct Resolvers {
+    uplink: Arc<Semaphore>,
+    telegram: Arc<Semaphore>,
+}
+
+impl Resolvers {
+    pub(super) fn new() -> Resolvers {
+        Resolvers {
+            uplink: Arc::new(Semaphore::new(2)),
+            telegram: Arc::new(Semaphore::new(1)),
+        }
+    }
+}
+
+/// What one look is about.
+pub(super) struct Look {
+    pub client: Client,
+    pub resolvers: Resolvers,
+    pub uplink: Vec<Target>,
+    /// Base URL of the Bot API, when the way to it is to be looked at too.
+    pub telegram: Option<String>,
+}
+
+impl Look {
+    /// Takes about [`WITHIN`], and longer only when more than two targets hang. Dropping it ends it.
+    pub(super) async fn report(&self) -> Report {
+        let sockets = Semaphore::new(SOCKETS);
+        let uplink = Uplink::new(&self.resolvers.uplink, &sockets);
+        let ((up, ipv6), (names, trusted)) =
+            future::zip(uplink.look(&self.uplink), self.way_to_telegram(&sockets)).await;
+        let ipv6 = ipv6.or_else(|| (!has_ipv6_route()).then_some(false));
+        Report {
+            up,
+            ipv6,
+            names,
+            trusted,
+        }
+    }
+
+    /// Whether the server's name resolves, and whether it shows its own certificate.
+    async fn way_to_telegram(&self, sockets: &Semaphore) -> (Option<bool>, Option<bool>) {
+        let Some(url) = self.telegram.as_deref().and_then(far_name) else {
+            return (None, None);
+        };
+        if self.client.is_proxied(&url) {
+            // The proxy resolves its name.
+            return (None, None);
+        }
+        // No answer in time is none.
+        let resolved = Cell::new(false);
+        let look = async {
+            let (host, port) = (bare_host(&url)?, url.port_or_known_default()?);
+            let addresses = resolve(&self.resolvers.telegram, &host, port).await;
+            let addresses = addresses.unwrap_or_default();
+            resolved.set(!addresses.is_empty());
+            if url.scheme() != "https" {
+                return None;
+            }
+            let bundle = self.client.bundle(None).await.ok()?;
+            self.certificate(&addresses, &host, &bundle, sockets).await
+        };
+        let trusted = look.or(late(None)).await;
+        (Some(resolved.get()), trusted)
+    }
+
+    async fn certificate(
+        &self,
+        addresses: &[SocketAddr],
+        host: &str,
+        bundle: &Bundle,
+        sockets: &Semaphore,
+    ) -> Option<bool> {
+        // To many, IPv6 is the one that doesn't work.
+        let (first, second): (Vec<_>, Vec<_>) = addresses.iter().partition(|a| a.is_ipv4());
+        for &address in first.into_iter().chain(second).take(ADDRESSES) {
+            let _socket = sockets.acquire().await;
+            if let Ok(peer) = handshake(address, host, bundle).await {
+                return own_certificate(&peer);
+            }
+        }
+        None
+    }
+}
+
+/// `api` when its host is a name elsewhere.
+fn far_name(api: &str) -> Option<Url> {
+    let url = Url::parse(api).ok()?;
+    let name = url.domain()?;
+    let local = name == "localhost" || name.ends_with(".localhost");
+    (!local).then_some(url)
+}
+
+/// `Some(false)`: somebody else's certificate. One that merely expired tells nothing of the line.
+fn own_certificate(peer: &Peer) -> Option<bool> {
+    use CertificateError as E;
+    match &peer.trust {
+        Ok(_) => Some(true),
+        Err(E::UnknownIssuer | E::NotValidForName | E::NotValidForNameContext { .. }) => {
+            Some(false)
+        }
+        Err(
+            E::Expired | E::ExpiredContext { .. } | E::NotValidYet | E::NotValidYetContext { .. },
+        ) => None,
+        Err(_) => peer.is_self_signed().then_some(false),
+    }
+}
+
+/// The targets being asked, all at once.
+struct Uplink<'a> {
+    resolvers: &'a Arc<Semaphore>,
+    sockets: &'a Semaphore,
+    ipv4: Family,
+    ipv6: Family,
+}
+
+/// Attempts over one IP version.
+#[derive(Default)]
+struct Family {
+    connected: Cell<bool>,
+    failed: Cell<bool>,
+    under_way: Cell<usize>,
+}
+
+impl<'a> Uplink<'a> {
+    fn new(resolvers: &'a Arc<Semaphore>, sockets: &'a Semaphore) -> Uplink<'a> {
+        Uplink {
+            resolvers,
+            sockets,
+            ipv4: Family::default(),
+            ipv6: Family::default(),
+        }
+    }
+
+    /// Whether one of the targets took a connection, and whether one did over IPv6.
+    async fn look(&self, targets: &[Target]) -> (bool, Option<bool>) {
+        let (ended, ends) = async_channel::unbounded::<()>();
+        let executor = LocalExecutor::new();
+        // IPv6 comes last: where it is broken it would hold both sockets for a while.
+        let is_ipv6 = |target: &&Target| target.host.parse::<Ipv6Addr>().is_ok();
+        let (ipv6, others): (Vec<_>, Vec<_>) = targets.iter().partition(is_ipv6);
+        for target in others.into_iter().chain(ipv6) {
+            executor.spawn(self.reach(target, ended.clone())).detach();
+        }
+        drop(ended);
+        let settle = async {
+            // Closed when all have ended.
+            while ends.recv().await.is_ok() {
+                if self.ipv6.connected.get() {
+                    return;
+                }
+                if self.ipv4.connected.get() {
+                    break;
+                }
+            }
+            let rest = async {
+                while self.ipv6.under_way.get() > 0
+                    && !self.ipv6.connected.get()
+                    && ends.recv().await.is_ok()
+                {}
+            };
+            let enough = async {
+                Timer::after(IPV6_GRACE).await;
+                let still = self.ipv6.under_way.get() > 0;
+                self.ipv6.failed.set(self.ipv6.failed.get() || still);
+            };
+            rest.or(enough).await;
+        };
+        executor.run(settle).await;
+        let (v4, v6) = (self.ipv4.connected.get(), self.ipv6.connected.get());
+        let ipv6 = match v6 {
+            true => Some(true),
+            false => (v4 && self.ipv6.failed.get()).then_some(false),
+        };
+        (v4 || v6, ipv6)
+    }
+
+    async fn reach(&self, target: &Target, ended: async_channel::Sender<()>) {
+        let resolve = resolve(self.resolvers, &target.host, target.port);
+        let addresses = resolve.or(late(Err(ErrorKind::TimedOut.into()))).await;
+        let addresses = addresses.unwrap_or_default();
+        let (ipv4, ipv6): (Vec<_>, Vec<_>) = addresses.into_iter().partition(SocketAddr::is_ipv4);
+        future::zip(
+            self.connect(&ipv4, &self.ipv4, &ended),
+            self.connect(&ipv6, &self.ipv6, &ended),
+        )
+        .await;
+    }
+
+    async fn connect(
+        &self,
+        addresses: &[SocketAddr],
+        family: &Family,
+        ended: &async_channel::Sender<()>,
+    ) {
+        if addresses.is_empty() {
+            return;
+        }
+        family.under_way.set(family.under_way.get() + 1);
+        let _socket = self.sockets.acquire().await;
+        let try_all = async {
+            for &address in addresses.iter().take(ADDRESSES) {
+                match Async::<TcpStream>::connect(address).await {
+                    Ok(_) => return true,
+                    Err(error) => log::debug!("uplink {address}: {error}"),
+                }
+            }
+            false
+        };
+        match try_all.or(late(false)).await {
+            true => family.connected.set(true),
+            false => family.failed.set(true),
+        }
+        family.under_way.set(family.under_way.get() - 1);
+        let _ = ended.try_send(());
+    }
+}
+
+/// Addresses of `host`, a name or an IP address without brackets.
+async fn resolve(threads: &Arc<Semaphore>, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let host = host.to_owned();
+    let guard = threads.acquire_arc().await;
+    offload(move || {
+        // Held by the look-up itself, which goes on when the look is over.
+        let _guard = guard;
+        Ok((host.as_str(), port).to_socket_addrs()?.collect())
+    })
+    .await
+}
+
+async fn late<T>(instead: T) -> T {
+    Timer::after(WITHIN).await;
+    instead
+}
+
+/// Connecting a UDP socket asks for the route and sends nothing.
+fn has_ipv6_route() -> bool {
+    let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0));
+    let way = socket.and_then(|socket| socket.connect((FAR_IPV6, 443)));
+    !matches!(way, Err(error) if is_no_route(&error))
+}
+
+fn is_no_route(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable | ErrorKind::HostUnreachable
+    ) || error.raw_os_error() == Some(libc::EAFNOSUPPORT)
+}
+
+#[cfg(test)]
+#[path = "line_tests.rs"]
+mod tests;
