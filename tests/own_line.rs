@@ -75,7 +75,8 @@ fn a_line_without_a_route_is_not_the_sites_fault() {
 #[test]
 fn an_outage_goes_on_over_a_cut_and_its_end_is_told_after() {
     in_own_network(|network| {
-        let lab = two_elsewhere_one_here();
+        // Only a site that was up makes anybody wonder about the line.
+        let lab = two_elsewhere_one_here().site("news", Network::elsewhere(12));
         let running = lab.start();
         lab.fails("blog");
         lab.fails("shop");
