@@ -82,5 +82,8 @@ impl Monitor {
             watched.flapping.redate(back);
         }
         self.outbox.redate(back);
+        let incidents = &self.incidents;
+        self.outbox
+            .relength(|number| incidents.get(number).map(|i| i.length(now)));
     }
 }

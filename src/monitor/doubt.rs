@@ -45,6 +45,9 @@ impl Monitor {
     fn condemn(&mut self, now: Now, at: usize, doubt: Doubt) {
         let watched = &mut self.sites[at];
         let change = watched.judged(Seen::Failed, Some(&doubt.cause), now);
+        if let Some(last) = watched.history.back_mut() {
+            last.state = watched.judge.state();
+        }
         let name = watched.site.name.clone();
         self.schedule.next_turn(&name, now.moment());
         if let Some(change) = change {

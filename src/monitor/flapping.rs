@@ -78,6 +78,10 @@ impl Flapping {
         }
     }
 
+    pub fn forget_changes(&mut self) {
+        self.changes.clear();
+    }
+
     /// The past was elsewhere than was thought.
     pub fn redate(&mut self, redate: impl Fn(&mut Moment)) {
         self.changes.iter_mut().for_each(redate);

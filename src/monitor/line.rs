@@ -17,6 +17,9 @@ const LOST: Duration = Duration::from_secs(60);
 /// A line that goes again within this of its return is the same story.
 const STORY: Duration = Duration::from_secs(15 * 60);
 
+/// So many looks that sites contradict are no accident.
+const CONTRADICTED: u32 = 3;
+
 /// What a look at our own line found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -132,6 +135,8 @@ pub struct Line {
     /// When something elsewhere last answered.
     answered: Option<Moment>,
     period: Option<(Period, Moment)>,
+    /// Looks in a row that found no target while sites elsewhere answered.
+    contradicted: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -204,6 +209,15 @@ impl Line {
             began: now,
             deep: false,
         });
+        let before = self.last.map(|(look, _)| look.began);
+        let contradicted = !report.up && self.answered.is_some() && self.answered > before;
+        self.contradicted = match contradicted {
+            true if self.has(Trouble::Line) && self.contradicted < CONTRADICTED => {
+                self.contradicted + 1
+            }
+            _ if report.up => 0,
+            _ => self.contradicted,
+        };
         self.last = Some((look, report));
         let bad = [
             (Trouble::Line, !report.up),
@@ -259,6 +273,15 @@ impl Line {
         self.over
             .iter()
             .all(|(t, at)| *t != trouble || now.since(*at) > STORY)
+    }
+
+    /// Sites elsewhere answer again and again, but no target does: true once.
+    pub fn contradicted(&mut self) -> bool {
+        let now = self.contradicted == CONTRADICTED;
+        if now {
+            self.contradicted += 1;
+        }
+        now
     }
 
     fn note_void(&mut self, trouble: Trouble, now: Moment) {

@@ -425,7 +425,8 @@ impl Monitor {
                 Receipt::Delayed { reason } => {
                     self.log(Level::Info, format!("a message waits: {reason}"));
                 }
-                Receipt::AlertsChanged => self.saving.soon(now.moment()),
+                Receipt::AlertsChanged { good: true } => self.saving.sometime(now.moment()),
+                Receipt::AlertsChanged { good: false } => self.saving.soon(now.moment()),
             }
         }
     }

@@ -75,8 +75,10 @@ pub enum Receipt {
     Delayed {
         reason: String,
     },
-    /// An alert left the outbox: the snapshot is out of date.
-    AlertsChanged,
+    /// An alert left the outbox: the snapshot is out of date. Whether all that left was good news.
+    AlertsChanged {
+        good: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -229,6 +231,17 @@ impl Outbox {
         self.alerts.iter()
     }
 
+    /// How long an outage took has become known better.
+    pub fn relength(&mut self, length: impl Fn(u32) -> Option<Duration>) {
+        for alert in &mut self.alerts {
+            if let (News::Up { lasted }, Some(n)) = (&mut alert.news, alert.incident)
+                && let Some(known) = length(n)
+            {
+                *lasted = known;
+            }
+        }
+    }
+
     /// The past was elsewhere than was thought.
     pub fn redate(&mut self, redate: impl Fn(&mut Moment)) {
         self.alerts
@@ -285,8 +298,8 @@ impl Outbox {
                 let mut receipts = vec![Receipt::Dropped { chat, reason }];
                 match load {
                     Load::Alerts { ids, .. } => {
-                        self.strike(chat, &ids);
-                        receipts.push(Receipt::AlertsChanged);
+                        let good = self.strike(chat, &ids);
+                        receipts.push(Receipt::AlertsChanged { good });
                     }
                     Load::Reply(reply) => receipts.extend(job_receipt(&reply, None)),
                 }
@@ -298,7 +311,10 @@ impl Outbox {
                     reply.chat = to;
                     self.replies.push_front(reply);
                 }
-                vec![Receipt::Migrated { from: chat, to }, Receipt::AlertsChanged]
+                vec![
+                    Receipt::Migrated { from: chat, to },
+                    Receipt::AlertsChanged { good: false },
+                ]
             }
             Delivery::Later {
                 after,
@@ -326,12 +342,10 @@ impl Outbox {
                 incidents,
                 offline,
             } => {
-                self.strike(chat, &ids);
+                let good = self.strike(chat, &ids);
+                let changed = Receipt::AlertsChanged { good };
                 if offline && message_id != 0 {
-                    return vec![
-                        Receipt::Offline { chat, message_id },
-                        Receipt::AlertsChanged,
-                    ];
+                    return vec![Receipt::Offline { chat, message_id }, changed];
                 }
                 // Telegram has it, but we could not read under which id.
                 let known = incidents.into_iter().filter(|_| message_id != 0);
@@ -340,18 +354,21 @@ impl Outbox {
                     chat,
                     message_id,
                 });
-                told.chain([Receipt::AlertsChanged]).collect()
+                told.chain([changed]).collect()
             }
             Load::Reply(reply) => job_receipt(&reply, Some(message_id)).into_iter().collect(),
         }
     }
 
-    /// The alerts need not reach this chat any more.
-    fn strike(&mut self, chat: i64, ids: &[u64]) {
+    /// The alerts need not reach this chat any more. Whether all of them were good news.
+    fn strike(&mut self, chat: i64, ids: &[u64]) -> bool {
+        let mut good = true;
         for alert in self.alerts.iter_mut().filter(|a| ids.contains(&a.id)) {
             alert.chats.retain(|c| *c != chat);
+            good &= alert.news.silent();
         }
         self.alerts.retain(|a| !a.chats.is_empty());
+        good
     }
 
     fn rename_chat(&mut self, from: i64, to: i64) {

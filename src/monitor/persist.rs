@@ -76,6 +76,10 @@ impl Monitor {
                 continue;
             };
             restore_site(&mut self.sites[at], record, now);
+            if !self.clock_set {
+                // Nobody knows how long ago they were.
+                self.sites[at].flapping.forget_changes();
+            }
             if self.sites[at].paused() {
                 self.schedule.clear(&record.name);
             } else if self.schedule.due_at(&record.name).is_none() {

@@ -8,6 +8,9 @@ const LAZY: Duration = Duration::from_secs(300);
 /// A delivered alert is told again if the power goes before it is written, so soon; but those of one
 /// storm share a write.
 const SOON: Duration = Duration::from_secs(1);
+/// Good news that was delivered is told again, quietly, if the power goes: not worth a write of its
+/// own, it goes along with the next one.
+const RIDE: Duration = Duration::from_secs(3600);
 /// A disk that failed is tried again after this.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -33,6 +36,10 @@ impl Saving {
 
     pub fn soon(&mut self, now: Moment) {
         self.by(now + SOON);
+    }
+
+    pub fn sometime(&mut self, now: Moment) {
+        self.by(now + RIDE);
     }
 
     fn by(&mut self, due: Moment) {

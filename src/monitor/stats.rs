@@ -18,7 +18,7 @@ pub struct Vitals {
     /// Answer times of the last commands, median and 99th percentile, from the arrival of the
     /// update to our request; `None` before the first.
     pub answers: Option<(Duration, Duration)>,
-    /// Bytes written to the state directory since the start.
+    /// Written to the state directory since the start: bytes of whole 4 KB blocks.
     pub bytes_written: u64,
 }
 
@@ -62,10 +62,7 @@ pub fn render(vitals: &Vitals, tally: Tally) -> String {
         ),
         format!("Answer times: {answers}"),
         format!("Alerts waiting: {}", tally.alerts_waiting),
-        format!(
-            "Written to flash: {:.1} KB",
-            vitals.bytes_written as f64 / 1000.0
-        ),
+        format!("Written to flash: {} KB", vitals.bytes_written / 1024),
     ];
     if tally.internal_errors > 0 {
         lines.push(format!("Internal errors: {}", tally.internal_errors));
@@ -115,7 +112,7 @@ mod tests {
              Checks done: 3000, of 2 sites\n\
              Answer times: 0.24 ms median, 31 ms 99th\n\
              Alerts waiting: 0\n\
-             Written to flash: 12.3 KB\n\
+             Written to flash: 12 KB\n\
              Internal errors: 1"
         );
     }

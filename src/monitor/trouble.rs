@@ -11,6 +11,8 @@ use std::time::Duration;
 /// A trouble shorter than this is not worth a message (SPEC 10: no name in the last 30 s).
 const SETTLED: Duration = Duration::from_secs(30);
 
+const WRONG_TARGETS: &str = "Sites elsewhere answer, but none of the `uplink` targets does: is `uplink` in sitemon.conf right, or a firewall or proxy in the way? Until one of them answers only sites on this network are judged.";
+
 impl Monitor {
     /// Looks at the line if it is time.
     pub(super) fn look_at_line(&mut self, now: Now) {
@@ -28,6 +30,9 @@ impl Monitor {
             (false, false) => self.go_offline(now, answered),
             (true, true) => self.back_online(now),
             _ => {}
+        }
+        if self.line.contradicted() {
+            self.notice(now, WRONG_TARGETS.to_owned());
         }
         if report.up {
             self.absolve(now, report, began);
@@ -69,8 +74,13 @@ impl Monitor {
         let Some(since) = self.line.ends(Trouble::Line, moment) else {
             return;
         };
-        let covered: Vec<usize> = self.uncover(Veil::Offline(Trouble::Line), moment);
-        for at in covered {
+        let mut blind = self.uncover(Veil::Offline(Trouble::Line), moment);
+        let behind = |at: &usize| {
+            let watched = &self.sites[*at];
+            watched.veil == Some(Veil::Unreachable) && !watched.lan()
+        };
+        blind.extend((0..self.sites.len()).filter(behind));
+        for at in blind {
             // The outage of a site that was down before goes on, but not by the time we were blind.
             let name = &self.sites[at].site.name;
             if let Some(incident) = self.incidents.open_of_mut(name) {

@@ -74,6 +74,8 @@ pub struct Checked {
     pub state: State,
     pub took: Option<Duration>,
     pub cause: Option<Box<str>>,
+    /// It failed, and was not only slow.
+    pub failed: bool,
 }
 
 impl Watched {
@@ -228,6 +230,7 @@ impl Watched {
             state: self.state(),
             took: self.took,
             cause: cause.map(String::into_boxed_str),
+            failed: self.last.as_ref().is_some_and(|(_, o)| o.verdict.is_err()),
         });
     }
 

@@ -47,6 +47,16 @@ fn a_line_that_is_cut_makes_nobody_down_and_is_told_once_it_is_back() {
     assert_eq!(world.state("blog"), State::Offline);
     assert_eq!(world.state("shop"), State::Offline);
     assert_eq!(world.heard(), Vec::<String>::new());
+    let status = world.ask("/status").concat();
+    assert!(
+        status.starts_with("<b>0 up, 2 offline</b>\n📡 our own line is down, for 1"),
+        "{status}"
+    );
+    assert!(
+        status.contains("⚫ <b>blog</b> is offline: our own line is down"),
+        "{status}"
+    );
+    world.heard();
     restore(&mut world, &["blog", "shop"]);
     world.pass(70);
     assert_eq!(world.state("blog"), State::Up);
@@ -331,4 +341,16 @@ fn a_resolver_that_comes_back_before_the_last_try_blames_nobody() {
     world.fate("blog", from(THERE, good(40)));
     world.pass(90);
     assert_eq!(world.heard(), Vec::<String>::new());
+}
+
+#[test]
+fn targets_that_never_answer_while_sites_do_are_told_once() {
+    let mut world = world_of(&["blog", "shop"]);
+    world.line = LINE_DOWN;
+    world.fate("shop", from(THERE, bad()));
+    world.pass(1800);
+    let heard = world.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].contains("is `uplink` in sitemon.conf right"));
+    assert_eq!(world.state("blog"), State::Offline);
 }

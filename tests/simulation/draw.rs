@@ -1,0 +1,353 @@
+//! Draws a day's plan: what there is to watch, and all that goes wrong.
+
+use crate::dice::{Dice, Span, joined};
+use crate::plan::*;
+use std::time::Duration;
+
+const DAY: i64 = 24 * HOUR;
+/// The last of it is calm, so that everything can be told.
+const TAIL: i64 = 2 * HOUR;
+const FAULTS: [Fault; 5] = [
+    Fault::Refused,
+    Fault::Hangs,
+    Fault::Status,
+    Fault::Tls,
+    Fault::NoName,
+];
+
+/// A day for a few sites with everything that may go wrong.
+pub fn day(seed: u64, features: Features) -> Plan {
+    let dice = &mut Dice::new(seed);
+    let calm_from = DAY - TAIL;
+    let chats = match dice.between(0, 2) {
+        0 => vec![PRIVATE],
+        1 => vec![GROUP],
+        _ => vec![PRIVATE, GROUP],
+    };
+    let uplink = features.uplink && dice.chance(85);
+    let mut sites = Vec::new();
+    for number in 0..dice.between(3, 12) as usize {
+        sites.push(site(dice, number, &chats, features, &sites, calm_from));
+    }
+    if dice.chance(40) {
+        storm(dice, &mut sites, calm_from);
+    }
+    let some = |dice: &mut Dice, percent, most, short, long| {
+        let count = if dice.chance(percent) {
+            dice.between(1, most)
+        } else {
+            0
+        };
+        spans(dice, count, short, long, calm_from)
+    };
+    let cuts_count = if uplink { 100 } else { 0 };
+    let mut cuts = some(dice, cuts_count * 7 / 10, 4, SECOND, 2 * HOUR);
+    if uplink && dice.chance(30) {
+        let times = dice.between(4, 15);
+        cuts.extend(burst(
+            dice,
+            (2000, 50_000),
+            (2000, 60_000),
+            times,
+            calm_from,
+        ));
+    }
+    let names_lost = if uplink {
+        some(dice, 30, 2, 10 * SECOND, HOUR)
+    } else {
+        Vec::new()
+    };
+    let throttled = some(dice, 40, 4, 5 * SECOND, 5 * MINUTE);
+    let throttled = throttled.into_iter().map(|s| {
+        let chat = dice.chance(60).then(|| dice.pick(&chats));
+        (s, chat)
+    });
+    let throttled = throttled.collect();
+    let refused = some(dice, 10, 2, MINUTE, HOUR);
+    let refused = refused
+        .into_iter()
+        .map(|s| (s, dice.pick(&chats)))
+        .collect();
+    let mut frozen: Vec<Frozen> = Vec::new();
+    if features.suspend {
+        let spans = some(dice, 40, 3, 2 * SECOND, 3 * HOUR);
+        frozen = spans
+            .into_iter()
+            .map(|span| Frozen {
+                span: Span::new(
+                    span.from,
+                    if dice.chance(50) {
+                        span.to.min(span.from + MINUTE)
+                    } else {
+                        span.to
+                    },
+                ),
+                suspended: dice.chance(70),
+            })
+            .collect();
+        // A process that stands still for hours is a machine that does.
+        for f in &mut frozen {
+            f.suspended |= f.span.len() > MINUTE;
+        }
+    }
+    let jumps = if features.clock && dice.chance(30) {
+        let count = dice.between(1, 3);
+        let mut jumps: Vec<(i64, i64)> = (0..count)
+            .map(|_| {
+                let by = dice.scale(2, 4 * 3600);
+                let at = dice.between(MINUTE, calm_from);
+                (at, if dice.chance(50) { by } else { -by })
+            })
+            .collect();
+        jumps.sort_unstable();
+        jumps
+    } else {
+        Vec::new()
+    };
+    let ends = ends(dice, features, calm_from);
+    let reloads = reloads(dice, &mut sites, calm_from);
+    let written = written(dice, &sites, &chats, calm_from);
+    Plan {
+        seed,
+        uplink,
+        calm_from,
+        end: DAY,
+        cuts: joined(cuts, 500),
+        names_lost,
+        telegram_out: some(dice, 50, 3, 5 * SECOND, 3 * HOUR),
+        throttled,
+        refused,
+        ambiguous: some(dice, 40, 3, MINUTE, 2 * HOUR),
+        disk_full: some(dice, 20, 2, MINUTE, 2 * HOUR),
+        jumps,
+        frozen,
+        ends,
+        reloads,
+        written,
+        sites,
+        chats,
+        sluggish: dice.pick(&[0, 5, 30]),
+    }
+}
+
+fn site(
+    dice: &mut Dice,
+    number: usize,
+    chats: &[i64],
+    features: Features,
+    before: &[SitePlan],
+    until: i64,
+) -> SitePlan {
+    let lan = dice.chance(25);
+    let named = dice.chance(if lan { 30 } else { 80 });
+    let host = if named {
+        format!("n{number:02}.example")
+    } else {
+        address(number, lan).to_string()
+    };
+    let interval = dice.pick(&[30, 60, 60, 60, 120, 300]) * SECOND;
+    let mut site = plain_site(number, dice.chance(60), &host, interval);
+    let seconds = |n: i64| Duration::from_secs(n as u64);
+    site.tries = dice.pick(&[1, 2, 3, 3, 3, 3, 4, 5]);
+    site.recover = dice.pick(&[1, 1, 1, 2, 3]);
+    site.timeout = seconds(dice.pick(&[3, 5, 10, 10, 10, 20]));
+    site.retry = seconds(dice.pick(&[5, 10, 10, 10, 20]));
+    site.remind = dice
+        .pick(&[Some(6), Some(1), None])
+        .map(|h| seconds(h * 3600));
+    if dice.chance(20) && chats.len() > 1 {
+        site.chats = Some(vec![dice.pick(chats)]);
+    }
+    if dice.chance(30) {
+        site.group = Some("front".into());
+    }
+    let pace = dice.scale(5, 800);
+    let slow = if dice.chance(25) {
+        site.slow = Some(Duration::from_millis(1500));
+        let count = dice.between(0, 3);
+        spans(dice, count, 10 * SECOND, 2 * HOUR, until)
+    } else {
+        Vec::new()
+    };
+    let mut plan = SitePlan {
+        site,
+        address: address(number, lan),
+        lan,
+        named,
+        pace,
+        outages: Vec::new(),
+        slow,
+        gone: Vec::new(),
+        other_interval: None,
+    };
+    let bound = plan.judged_within();
+    let mut drawn: Vec<Outage> = Vec::new();
+    for (percent, most, short, long) in [
+        (50, 4, SECOND, MINUTE),
+        (60, 4, bound / 2, 2 * bound),
+        (50, 2, 2 * bound, 5 * HOUR),
+    ] {
+        if dice.chance(percent) {
+            let count = dice.between(1, most);
+            for span in spans(dice, count, short, long, until) {
+                drawn.push(Outage {
+                    span,
+                    fault: fault(dice, named),
+                });
+            }
+        }
+    }
+    if dice.chance(20) {
+        let (fault, times) = (fault(dice, named), dice.between(3, 8));
+        let (on, off) = (plan.back_within() * 3 / 2, bound * 3 / 2);
+        let flaps = burst(dice, (bound / 2, off), (on / 3, on), times, until);
+        drawn.extend(flaps.into_iter().map(|span| Outage { span, fault }));
+    }
+    if features.after && !before.is_empty() && dice.chance(25) {
+        let parent = &before[dice.between(0, before.len() as i64 - 1) as usize];
+        plan.site.after = Some(parent.name().to_owned());
+        for outage in &parent.outages {
+            if dice.chance(80) {
+                let from = outage.span.from + dice.between(0, 2000);
+                let late = if dice.chance(80) { 1000 } else { 20 * MINUTE };
+                let to = outage.span.to + dice.between(0, late);
+                drawn.push(Outage {
+                    span: Span::new(from, to),
+                    fault: Fault::Hangs,
+                });
+            }
+        }
+    }
+    plan.outages = apart(drawn);
+    plan
+}
+
+fn fault(dice: &mut Dice, named: bool) -> Fault {
+    dice.pick(if named { &FAULTS } else { &FAULTS[..4] })
+}
+
+/// In order; what overlaps an earlier one goes on with it.
+fn apart(mut drawn: Vec<Outage>) -> Vec<Outage> {
+    drawn.sort_by_key(|o| o.span.from);
+    let mut out: Vec<Outage> = Vec::new();
+    for mut outage in drawn {
+        if let Some(last) = out.last() {
+            outage.span.from = outage.span.from.max(last.span.to);
+        }
+        if outage.span.len() > 0 {
+            out.push(outage);
+        }
+    }
+    out
+}
+
+/// Many die together.
+fn storm(dice: &mut Dice, sites: &mut [SitePlan], until: i64) {
+    let from = dice.between(MINUTE, until - HOUR);
+    let to = from + dice.scale(MINUTE, HOUR);
+    let fault = dice.pick(&FAULTS[..3]);
+    for plan in sites {
+        if !plan.lan && dice.chance(90) {
+            let mut outages = plan.outages.clone();
+            let span = Span::new(from + dice.between(0, 3000), to + dice.between(0, 5000));
+            outages.push(Outage { span, fault });
+            plan.outages = apart(outages);
+        }
+    }
+}
+
+fn ends(dice: &mut Dice, features: Features, until: i64) -> Vec<End> {
+    if dice.chance(40) {
+        return Vec::new();
+    }
+    let count = dice.between(1, 4);
+    (0..count)
+        .map(|_| {
+            let orderly = dice.chance(25);
+            let when = if !orderly && dice.chance(60) {
+                When::Action(dice.scale(1, 40_000) as u64)
+            } else {
+                When::At(dice.between(SECOND, until - 10 * MINUTE))
+            };
+            End {
+                when,
+                off: dice.scale(2 * SECOND, 2 * HOUR),
+                orderly,
+                unset: (features.clock && dice.chance(25)).then(|| dice.scale(SECOND, HOUR)),
+            }
+        })
+        .collect()
+}
+
+fn reloads(dice: &mut Dice, sites: &mut [SitePlan], until: i64) -> Vec<i64> {
+    let mut reloads = Vec::new();
+    if dice.chance(60) {
+        return reloads;
+    }
+    reloads.push(dice.between(MINUTE, until));
+    let parents: Vec<String> = sites.iter().filter_map(|s| s.site.after.clone()).collect();
+    for plan in sites {
+        let from = dice.between(MINUTE, until - HOUR);
+        let span = Span::new(from, from + dice.scale(MINUTE, HOUR));
+        match dice.between(0, 9) {
+            0 if !parents.contains(&plan.site.name) => plan.gone.push(span),
+            1 => plan.other_interval = Some((span, dice.pick(&[30, 60, 90, 300]) * SECOND)),
+            _ => continue,
+        }
+        reloads.extend([span.from, span.to]);
+    }
+    reloads.sort_unstable();
+    reloads
+}
+
+fn written(dice: &mut Dice, sites: &[SitePlan], chats: &[i64], until: i64) -> Vec<Written> {
+    let mut written: Vec<Written> = Vec::new();
+    if dice.chance(30) {
+        return written;
+    }
+    for number in 0..dice.between(1, 14) {
+        let at = dice.between(MINUTE, until - 2 * HOUR);
+        let name = sites[dice.between(0, sites.len() as i64 - 1) as usize]
+            .name()
+            .to_owned();
+        let chat = if dice.chance(8) {
+            STRANGER
+        } else {
+            dice.pick(chats)
+        };
+        let text = match dice.between(0, 13) {
+            0 => format!("/mute {name} {}m", 15 + number),
+            1 if dice.chance(50) => format!("/mute {}m", 35 + number),
+            2 => format!("/unmute {name}"),
+            3 => {
+                let later = at + dice.scale(MINUTE, HOUR);
+                written.push(Written {
+                    at: later,
+                    chat,
+                    text: format!("/resume {name}"),
+                });
+                format!("/pause {name}")
+            }
+            4 => "/ack".into(),
+            5 => "/check".into(),
+            6 => format!("/check {name}"),
+            7 => "/status".into(),
+            8 => format!("/site {name}"),
+            9 => "/incidents".into(),
+            10 => "/frobnicate <b>".into(),
+            11 => "hello there".into(),
+            12 => format!("/history {name}"),
+            _ => "/list".into(),
+        };
+        written.push(Written { at, chat, text });
+        if dice.chance(10) {
+            let last = written[written.len() - 1].clone();
+            written.push(Written {
+                at: last.at + 100,
+                ..last
+            });
+        }
+    }
+    written.sort_by_key(|w| w.at);
+    written
+}

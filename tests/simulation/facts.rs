@@ -1,0 +1,349 @@
+//! What the model knows for certain of a run: when a site was watched and nothing stood between
+//! it and a chat, when it may have been taken to flap, when it was muted.
+
+use crate::dice::{Span, any_in, joined, without};
+use crate::plan::*;
+use crate::record::{CheckRun, ProbeRun, Record, Why};
+
+/// Time after which what was found is surely on disk.
+const WRITTEN: i64 = 10 * SECOND;
+/// A look at the line and the wait for it.
+pub const DOUBT: i64 = 25 * SECOND;
+/// The line is looked at every 10 s while it is down.
+const RETURN: i64 = 25 * SECOND;
+const STEADY: i64 = 16 * MINUTE;
+
+pub struct Facts<'a> {
+    pub plan: &'a Plan,
+    pub record: &'a Record,
+    /// By site: when it cannot be expected to be judged and told.
+    pub troubled: Vec<Vec<Span>>,
+    /// By site: when what it depends on may have been down, so that it was not judged.
+    pub shaded: Vec<Vec<Span>>,
+    /// By site: when its state may have changed.
+    pub changes: Vec<Vec<i64>>,
+    /// By site: when it was muted beyond doubt.
+    pub muted: Vec<Vec<Span>>,
+}
+
+pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
+    let count = plan.sites.len();
+    let mut facts = Facts {
+        plan,
+        record,
+        troubled: vec![Vec::new(); count],
+        shaded: vec![Vec::new(); count],
+        changes: vec![Vec::new(); count],
+        muted: vec![Vec::new(); count],
+    };
+    for site in 0..count {
+        facts.shaded[site] = facts.shade(site);
+        facts.changes[site] = changes(&plan.sites[site], &record.checks[site], |c| {
+            facts.nobody_could_know(c)
+        });
+        let mut spans = facts.unwatched(site);
+        let (silent, sure) = facts.mutes(site);
+        facts.muted[site] = sure;
+        spans.extend(silent);
+        let flapping = facts.flapping(site, &spans);
+        spans.extend(flapping);
+        facts.troubled[site] = joined(spans, 0);
+    }
+    facts
+}
+
+impl Facts<'_> {
+    pub fn index(&self, name: &str) -> Option<usize> {
+        self.plan.sites.iter().position(|s| s.name() == name)
+    }
+
+    /// Within `span`, the times when all was well but the site.
+    pub fn calm(&self, site: usize, span: Span) -> Vec<Span> {
+        let near = self.troubled[site].iter().filter(|t| t.meets(span));
+        without(span, near.copied().collect())
+    }
+
+    /// The clocks of this run cannot be trusted.
+    pub fn clocks_wrong(&self) -> bool {
+        !self.plan.jumps.is_empty() || self.plan.ends.iter().any(|e| e.unset.is_some())
+    }
+
+    /// What made it fail (a cut, or no resolver) was over when somebody looked next, no look had shown
+    /// it, and one was taken when it was due: within seconds of the failure.
+    pub fn nobody_could_know(&self, check: &CheckRun) -> bool {
+        let (trouble, names) = match check.why {
+            Why::Line(cut) => (cut, false),
+            Why::Names(lost) => (lost, true),
+            _ => return false,
+        };
+        if !self.plan.uplink {
+            return true;
+        }
+        let begin = self.record.probes.partition_point(|p| p.to < trouble.from);
+        let looks = self.record.probes[begin..].iter();
+        let mut looks = looks
+            .take_while(|p| p.from < check.to + 7 * SECOND)
+            .filter(|p| !names || p.names.is_some() || p.answered.is_none());
+        let bad = |p: &ProbeRun| p.answered.is_none() || names && p.names == Some(false);
+        let seen = looks.clone().any(|p| bad(p) && p.from < trouble.to);
+        !seen && looks.any(|p| p.answered.is_some_and(|at| at >= trouble.to) && !bad(p))
+    }
+
+    /// When something was, that was said at `at` to have been in `span`: what an earlier life
+    /// remembered is dated by the wall clock, and that may have been wrong.
+    pub fn dated(&self, span: Span, at: i64) -> Span {
+        let jumps: i64 = self
+            .plan
+            .jumps
+            .iter()
+            .map(|(_, by)| by.abs() * SECOND)
+            .sum();
+        let lives = self.record.lives.iter().map(|l| l.span.from);
+        let born = lives.filter(|from| *from <= at).max().unwrap_or(0);
+        if self.clocks_wrong() && born > 0 && span.from - jumps <= born {
+            return Span::new(0, span.to);
+        }
+        span
+    }
+
+    /// Time in `span` that the monotonic clock did not see.
+    pub fn slept(&self, span: Span) -> i64 {
+        let asleep = self
+            .plan
+            .frozen
+            .iter()
+            .filter(|f| f.suspended && f.span.meets(span));
+        asleep.map(|f| f.span.len()).sum()
+    }
+
+    fn unwatched(&self, site: usize) -> Vec<Span> {
+        let (plan, record) = (self.plan, self.record);
+        let watched = &plan.sites[site];
+        let timeout = millis(watched.site.timeout);
+        let mut spans: Vec<Span> = record.off();
+        if watched.named || !watched.lan {
+            spans.extend(plan.cuts.iter().map(|s| s.wider(0, RETURN)));
+        }
+        if watched.named {
+            spans.extend(plan.names_lost.iter().map(|s| s.wider(0, MINUTE + RETURN)));
+        }
+        spans.extend(
+            plan.frozen
+                .iter()
+                .map(|f| f.span.wider(timeout, timeout + SECOND)),
+        );
+        if watched.site.url.starts_with("https:") {
+            spans.extend(
+                record
+                    .lives
+                    .iter()
+                    .map(|l| Span::new(l.span.from, l.unset_until.min(l.span.to))),
+            );
+        }
+        let edges = watched.gone.iter().map(|s| (s.from, s.to));
+        let edges = edges.chain(
+            watched
+                .other_interval
+                .iter()
+                .flat_map(|(s, _)| [(s.from, s.from), (s.to, s.to)]),
+        );
+        for (from, to) in edges {
+            let reloads = record
+                .reloads
+                .iter()
+                .chain(record.lives.iter().map(|l| &l.span.from));
+            let known = reloads
+                .copied()
+                .filter(|at| *at >= to)
+                .min()
+                .unwrap_or(plan.end);
+            spans.push(Span::new(from, known + SECOND));
+        }
+        spans.extend(self.paused(site));
+        spans.extend(self.forgettable());
+        spans.extend(&self.shaded[site]);
+        spans
+    }
+
+    fn shade(&self, site: usize) -> Vec<Span> {
+        let mut spans = Vec::new();
+        let mut parent = self.plan.sites[site]
+            .site
+            .after
+            .as_deref()
+            .and_then(|p| self.index(p));
+        let mut after = SECOND;
+        while let Some(index) = parent {
+            let above = &self.plan.sites[index];
+            after += above.back_within() + DOUBT;
+            spans.extend(above.outages.iter().map(|o| o.span.wider(0, after)));
+            parent = above.site.after.as_deref().and_then(|p| self.index(p));
+        }
+        joined(spans, 0)
+    }
+
+    /// A full disk and then a power cut: what was found in between may be lost.
+    fn forgettable(&self) -> Vec<Span> {
+        let ends: Vec<i64> = self.record.lives.iter().map(|l| l.span.to).collect();
+        let full = self
+            .plan
+            .disk_full
+            .iter()
+            .map(|s| s.wider(WRITTEN, 2 * MINUTE));
+        let lost = full.filter_map(|s| {
+            let last = ends
+                .iter()
+                .copied()
+                .filter(|e| *e < self.plan.end && s.wider(0, 5 * HOUR).has(*e))
+                .max();
+            last.map(|end| Span::new(s.from, end.max(s.to)))
+        });
+        lost.chain(
+            ends.iter()
+                .filter(|e| **e < self.plan.end)
+                .map(|e| Span::new(e - WRITTEN, *e)),
+        )
+        .collect()
+    }
+
+    /// From a /pause to the first /resume that surely counted.
+    fn paused(&self, site: usize) -> Vec<Span> {
+        let name = self.plan.sites[site].name();
+        let mut spans = Vec::new();
+        let mut since = None;
+        for fed in &self.record.fed {
+            let text = &self.plan.written[fed.which].text;
+            if *text == format!("/pause {name}") {
+                since.get_or_insert(fed.at);
+            } else if *text == format!("/resume {name}") && self.sure(fed.which, fed.at) {
+                spans.extend(since.take().map(|from| Span::new(from, fed.at + SECOND)));
+            }
+        }
+        spans.extend(since.map(|from| Span::new(from, self.plan.end)));
+        spans
+    }
+
+    /// The command was carried out then and was not forgotten.
+    fn sure(&self, which: usize, at: i64) -> bool {
+        let fed = self.record.fed.iter().filter(|f| f.which == which);
+        let all: Vec<_> = fed.collect();
+        let cut = |l: &&crate::record::Life| {
+            !l.orderly && l.span.to < self.plan.end && Span::new(at, at + WRITTEN).has(l.span.to)
+        };
+        all.iter().all(|f| f.clock_off == 0 && f.age < 240)
+            && !self.record.lives.iter().any(|l| cut(&l))
+            && !any_in(&self.plan.disk_full, Span::new(at, at + MINUTE))
+            && self.plan.written[which].chat != STRANGER
+    }
+
+    /// When it may have been muted, and when it surely was.
+    fn mutes(&self, site: usize) -> (Vec<Span>, Vec<Span>) {
+        let name = self.plan.sites[site].name();
+        let (mut maybe, mut surely) = (Vec::new(), Vec::new());
+        for fed in &self.record.fed {
+            let text = &self.plan.written[fed.which].text;
+            let mut words = text.split(' ').skip(1);
+            let (first, second) = (words.next(), words.next());
+            let minutes = match (text.starts_with("/mute "), first, second) {
+                (true, Some(n), Some(time)) if n == name => time,
+                (true, Some(time), None) => time,
+                _ => continue,
+            };
+            let Ok(minutes) = minutes.trim_end_matches('m').parse::<i64>() else {
+                continue;
+            };
+            let to = fed.at + minutes * MINUTE;
+            let slack = self.slept(Span::new(fed.at, to)) + MINUTE;
+            let last = if self.clocks_wrong() {
+                self.plan.end
+            } else {
+                to + slack
+            };
+            maybe.push(Span::new(fed.at, last));
+            if self.sure(fed.which, fed.at) {
+                let kept =
+                    |end: i64| !self.clocks_wrong() && fed.durable.is_some_and(|at| at < end);
+                let ends = self
+                    .record
+                    .lives
+                    .iter()
+                    .map(|l| l.span.to)
+                    .filter(|end| !kept(*end));
+                let unmutes = self
+                    .record
+                    .fed
+                    .iter()
+                    .filter(|f| self.plan.written[f.which].text.starts_with("/unmute"));
+                let ends = ends.chain(unmutes.map(|f| f.at)).filter(|e| *e >= fed.at);
+                surely.push(Span::new(fed.at + SECOND, ends.min().unwrap_or(to).min(to)));
+            }
+        }
+        (maybe, surely)
+    }
+
+    /// When it may have been held to be flapping: the fifth change within an hour begins it.
+    fn flapping(&self, site: usize, unwatched: &[Span]) -> Vec<Span> {
+        let changes = &self.changes[site];
+        let slack = 2 * MINUTE + self.plan.sites[site].interval();
+        let spans = changes.windows(5).filter(|w| {
+            let hour = Span::new(w[0], w[4]);
+            hour.len() - self.slept(hour) <= HOUR + slack
+        });
+        let begun: Vec<Span> = spans
+            .map(|w| Span::new(w[4] - slack, w[4] + STEADY + slack))
+            .collect();
+        // Each further change prolongs it, and so does not being looked at.
+        let mut out = Vec::new();
+        for mut span in begun {
+            loop {
+                let more = changes
+                    .iter()
+                    .map(|c| (*c, *c))
+                    .chain(unwatched.iter().map(|s| (s.from, s.to)));
+                let last = more
+                    .filter(|(from, to)| *from < span.to && *to + STEADY + slack > span.to)
+                    .map(|(_, to)| to)
+                    .max();
+                let Some(last) = last else { break };
+                span.to = last + STEADY + slack;
+            }
+            out.push(span);
+        }
+        joined(out, 0)
+    }
+}
+
+/// When the site's state may have changed, by what its checks found: as many of a kind in a row as
+/// the configuration asks for. What failed for reasons of our own is passed over.
+fn changes(plan: &SitePlan, checks: &[CheckRun], blamed: impl Fn(&CheckRun) -> bool) -> Vec<i64> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Kind {
+        Fine,
+        Slow,
+        Out,
+    }
+    let mut out = Vec::new();
+    let mut state = Kind::Fine;
+    let (mut run, mut length) = (Kind::Fine, 0);
+    // What answers at all is up again; only then can it be slow.
+    for check in checks {
+        let kind = match check.why {
+            Why::Fine => Kind::Fine,
+            Why::Slow => Kind::Slow,
+            Why::Site => Kind::Out,
+            _ if blamed(check) => Kind::Out,
+            Why::Line(_) | Why::Names(_) | Why::Frozen => continue,
+        };
+        length = if kind == run { length + 1 } else { 1 };
+        run = kind;
+        if state == Kind::Out && kind != Kind::Out {
+            state = Kind::Fine;
+            out.push(check.to);
+        }
+        if kind != state && (kind == Kind::Fine || length >= plan.site.tries) {
+            state = kind;
+            out.push(check.to);
+        }
+    }
+    out
+}

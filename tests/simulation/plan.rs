@@ -1,0 +1,254 @@
+//! Everything that will befall the agent, drawn from a seed before it starts.
+
+use crate::dice::{Dice, Span, joined};
+use sitemon::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+pub const SECOND: i64 = 1000;
+pub const MINUTE: i64 = 60 * SECOND;
+pub const HOUR: i64 = 60 * MINUTE;
+/// What the wall clock shows at the start when it is right: 2027-01-15.
+pub const WALL: i64 = 1_800_000_000;
+/// When the program was built.
+pub const BUILT: i64 = 1_790_000_000;
+pub const PRIVATE: i64 = 7;
+pub const GROUP: i64 = -100;
+pub const STRANGER: i64 = 666;
+
+/// How a site is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    Refused,
+    Hangs,
+    Status,
+    Tls,
+    NoName,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Outage {
+    pub span: Span,
+    pub fault: Fault,
+}
+
+#[derive(Clone, Debug)]
+pub struct SitePlan {
+    pub site: Site,
+    pub address: IpAddr,
+    pub lan: bool,
+    /// Its address is a name that must be resolved.
+    pub named: bool,
+    /// Answer time in ms.
+    pub pace: i64,
+    /// In order, apart.
+    pub outages: Vec<Outage>,
+    /// Answers slower than its `slow`.
+    pub slow: Vec<Span>,
+    /// When the file does not name it.
+    pub gone: Vec<Span>,
+    /// When the file has another interval for it, and which.
+    pub other_interval: Option<(Span, i64)>,
+}
+
+impl SitePlan {
+    pub fn name(&self) -> &str {
+        &self.site.name
+    }
+
+    pub fn fault(&self, at: i64) -> Option<Fault> {
+        let after = self.outages.partition_point(|o| o.span.to <= at);
+        let next = self.outages.get(after)?;
+        next.span.has(at).then_some(next.fault)
+    }
+
+    /// The site as the file has it at this time.
+    pub fn site_at(&self, at: i64) -> Option<Site> {
+        if self.gone.iter().any(|s| s.has(at)) {
+            return None;
+        }
+        let mut site = self.site.clone();
+        if let Some((span, interval)) = self.other_interval
+            && span.has(at)
+        {
+            site.interval = Duration::from_millis(interval as u64);
+        }
+        Some(site)
+    }
+
+    /// The longest interval it ever has, in ms.
+    pub fn interval(&self) -> i64 {
+        let other = self.other_interval.map_or(0, |(_, i)| i);
+        millis(self.site.interval).max(other)
+    }
+
+    /// From the start of an outage until it must have been judged (the words), in ms.
+    pub fn judged_within(&self) -> i64 {
+        let once = millis(self.site.retry) + millis(self.site.timeout);
+        self.interval() + i64::from(self.site.tries) * once
+    }
+
+    /// From the end of an outage until it must have been seen, in ms.
+    pub fn back_within(&self) -> i64 {
+        let once = millis(self.site.retry) + millis(self.site.timeout);
+        self.interval() + i64::from(self.site.recover) * once + millis(self.site.timeout)
+    }
+}
+
+/// The machine or the process stands still.
+#[derive(Clone, Copy, Debug)]
+pub struct Frozen {
+    pub span: Span,
+    /// The monotonic clock stands still too.
+    pub suspended: bool,
+}
+
+/// The agent ends.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    pub when: When,
+    /// Off for so long, in ms.
+    pub off: i64,
+    /// SIGTERM and not the plug.
+    pub orderly: bool,
+    /// The clock starts in 1970 and is set after so long, in ms.
+    pub unset: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum When {
+    At(i64),
+    /// Before this action of the whole run, counted from 0.
+    Action(u64),
+}
+
+#[derive(Clone, Debug)]
+pub struct Written {
+    pub at: i64,
+    pub chat: i64,
+    pub text: String,
+}
+
+/// What of the product is under test: all of it, but for what is not built yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Features {
+    pub uplink: bool,
+    pub after: bool,
+    pub clock: bool,
+    pub suspend: bool,
+}
+
+pub const EVERYTHING: Features = Features {
+    uplink: true,
+    after: true,
+    clock: true,
+    suspend: true,
+};
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub uplink: bool,
+    /// Nothing goes wrong any more from here.
+    pub calm_from: i64,
+    pub end: i64,
+    pub sites: Vec<SitePlan>,
+    pub chats: Vec<i64>,
+    pub cuts: Vec<Span>,
+    pub names_lost: Vec<Span>,
+    pub telegram_out: Vec<Span>,
+    /// 429; the chat or everything.
+    pub throttled: Vec<(Span, Option<i64>)>,
+    /// 403.
+    pub refused: Vec<(Span, i64)>,
+    /// Messages arrive, but the answers are lost.
+    pub ambiguous: Vec<Span>,
+    pub disk_full: Vec<Span>,
+    /// The wall clock is moved by so many seconds.
+    pub jumps: Vec<(i64, i64)>,
+    pub frozen: Vec<Frozen>,
+    pub ends: Vec<End>,
+    pub reloads: Vec<i64>,
+    pub written: Vec<Written>,
+    /// Percent of the sends and probes that are slow.
+    pub sluggish: i64,
+}
+
+pub fn millis(d: Duration) -> i64 {
+    d.as_millis() as i64
+}
+
+pub fn plain_site(number: usize, https: bool, host: &str, interval: i64) -> Site {
+    let scheme = if https { "https" } else { "http" };
+    let url = format!("{scheme}://{host}/");
+    Site {
+        name: format!("n{number:02}"),
+        url: url.clone(),
+        interval: Duration::from_millis(interval as u64),
+        timeout: Duration::from_secs(10),
+        tries: 3,
+        retry: Duration::from_secs(10),
+        after: None,
+        recover: 1,
+        remind: Some(Duration::from_secs(6 * 3600)),
+        slow: None,
+        group: None,
+        paused: false,
+        chats: None,
+        check: Check::Http(HttpCheck {
+            url,
+            method: "GET".into(),
+            headers: Vec::new(),
+            send: None,
+            auth: None,
+            status: StatusSet {
+                ranges: vec![(200, 299)],
+            },
+            body: None,
+            body_not: None,
+            redirects: 10,
+            version: HttpVersion::Any,
+            ip: IpVersion::Any,
+            verify: true,
+            ca_file: None,
+        }),
+    }
+}
+
+/// `count` spans of `short..=long` ms before `until`, apart.
+pub fn spans(dice: &mut Dice, count: i64, short: i64, long: i64, until: i64) -> Vec<Span> {
+    let drawn = (0..count).map(|_| {
+        let length = dice.scale(short, long);
+        let from = dice.between(SECOND, (until - length).max(2 * SECOND));
+        Span::new(from, from + length)
+    });
+    joined(drawn.collect(), 2 * SECOND)
+}
+
+/// Off and on and off again within `until`.
+pub fn burst(
+    dice: &mut Dice,
+    off: (i64, i64),
+    on: (i64, i64),
+    times: i64,
+    until: i64,
+) -> Vec<Span> {
+    let longest = times * (off.1 + on.1);
+    let mut at = dice.between(MINUTE, (until - longest).max(2 * MINUTE));
+    let mut out = Vec::new();
+    for _ in 0..times {
+        let to = at + dice.between(off.0, off.1);
+        out.push(Span::new(at, to));
+        at = to + dice.between(on.0, on.1);
+    }
+    out
+}
+
+pub fn address(number: usize, lan: bool) -> IpAddr {
+    let last = number as u8 + 1;
+    IpAddr::V4(if lan {
+        Ipv4Addr::new(192, 168, 1, last)
+    } else {
+        Ipv4Addr::new(203, 0, 113, last)
+    })
+}

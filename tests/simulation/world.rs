@@ -1,0 +1,518 @@
+//! Lives through a plan: the machine, its clocks, the process and its end. What the process asks
+//! of the world is in `hands`.
+
+use crate::dice::{Dice, Span, any_at};
+use crate::plan::*;
+use crate::record::{CheckRun, Life, ProbeRun, Record, Why};
+use nanoserde::DeJson;
+use sitemon::monitor::command::Access;
+use sitemon::monitor::line::Report;
+use sitemon::monitor::message::Delivery;
+use sitemon::monitor::outcome::Outcome;
+use sitemon::monitor::site::Site;
+use sitemon::monitor::snapshot::Snapshot;
+use sitemon::monitor::time::{Moment, Now};
+use sitemon::monitor::{Action, Event, Monitor, Settings};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// Running checks and sendings get this long at an orderly end.
+const GRACE: i64 = 4500;
+/// Wakings for nothing but time, in one simulated minute.
+const WAKINGS: u32 = 1500;
+
+/// Something that comes about by itself.
+pub enum Occurrence {
+    Boot {
+        unset: Option<i64>,
+    },
+    End(usize),
+    /// The time for an orderly end is up.
+    Grace,
+    Reload,
+    Jump(i64),
+    SetClock,
+    Poll,
+    Checked {
+        site: usize,
+        from: i64,
+        outcome: Outcome,
+        why: Why,
+    },
+    Probed {
+        probe: ProbeRun,
+        report: Report,
+    },
+    Arrive {
+        attempt: usize,
+        edit: Option<i64>,
+    },
+    Answered {
+        id: u64,
+        attempt: usize,
+        delivery: Delivery,
+    },
+    Written {
+        image: Image,
+    },
+    Feed(Event),
+}
+
+/// What is on the disk, or on its way there.
+#[derive(Clone)]
+pub struct Image {
+    pub json: String,
+    pub clean: bool,
+    /// So many updates had been handed over.
+    pub fed: usize,
+    pub highest: Option<i64>,
+}
+
+pub struct World<'p> {
+    pub plan: &'p Plan,
+    pub dice: Dice,
+    pub now: i64,
+    pub monitor: Option<Monitor>,
+    /// Counts the lives: what an earlier one began is nobody's any more.
+    pub life: u32,
+    /// When this life began, by the monotonic clock.
+    began: i64,
+    seq: u64,
+    coming: BTreeMap<(i64, u64), (Option<u32>, Occurrence)>,
+    /// Seconds that the wall clock is ahead.
+    pub clock_off: i64,
+    pub clock_unset: bool,
+    actions: u64,
+    stopping: bool,
+    pub disk: Option<Image>,
+    pub saving: bool,
+    pub running: Vec<bool>,
+    pub probing: bool,
+    /// When the last look at the line began.
+    pub looked: i64,
+    /// Told to leave a chat alone until then.
+    pub hushed: BTreeMap<i64, i64>,
+    pub under_way: usize,
+    pub confirmed: i64,
+    pub next_message: i64,
+    pub permits: usize,
+    pub admission: VecDeque<u64>,
+    pub highest: Option<i64>,
+    minute: (i64, u32),
+    pub record: Record,
+}
+
+/// The whole run, from the first start to the end of the plan.
+pub fn live(plan: &Plan) -> Record {
+    let mut world = World {
+        plan,
+        dice: Dice::new(plan.seed.rotate_left(17)),
+        now: 0,
+        monitor: None,
+        life: 0,
+        began: 0,
+        seq: 0,
+        coming: BTreeMap::new(),
+        clock_off: 0,
+        clock_unset: false,
+        actions: 0,
+        stopping: false,
+        disk: None,
+        saving: false,
+        running: vec![false; plan.sites.len()],
+        probing: false,
+        looked: -HOUR,
+        hushed: BTreeMap::new(),
+        under_way: 0,
+        confirmed: 0,
+        next_message: 100,
+        permits: 2,
+        admission: VecDeque::new(),
+        highest: None,
+        minute: (0, 0),
+        record: Record {
+            checks: vec![Vec::new(); plan.sites.len()],
+            ..Record::default()
+        },
+    };
+    world.live();
+    world.record
+}
+
+impl World<'_> {
+    fn live(&mut self) {
+        self.plan_ahead();
+        loop {
+            let next = self.coming.keys().next().map(|(at, _)| *at);
+            let wake = self.wakeup();
+            let Some(at) = [next, wake].into_iter().flatten().min() else {
+                break;
+            };
+            let at = self.thawed(at.max(self.now));
+            if at > self.plan.end {
+                break;
+            }
+            self.now = at;
+            match self.coming.first_entry() {
+                Some(entry) if entry.key().0 <= at => {
+                    let (life, occurrence) = entry.remove();
+                    if life.is_none_or(|l| l == self.life && self.monitor.is_some()) {
+                        self.happen(occurrence);
+                    }
+                }
+                _ => self.wake(),
+            }
+            self.end_if_idle();
+        }
+        self.now = self.plan.end;
+        let now = self.clocks();
+        if let Some(monitor) = &self.monitor {
+            self.record.alerts_left = monitor.snapshot(now).alerts.len();
+        }
+        self.close_life(false);
+    }
+
+    fn plan_ahead(&mut self) {
+        self.at(0, Occurrence::Boot { unset: None });
+        for (index, end) in self.plan.ends.iter().enumerate() {
+            if let When::At(at) = end.when {
+                self.at(at, Occurrence::End(index));
+            }
+        }
+        for &at in &self.plan.reloads {
+            self.at(at, Occurrence::Reload);
+        }
+        for &(at, by) in &self.plan.jumps {
+            self.at(at, Occurrence::Jump(by));
+        }
+    }
+
+    /// Comes about whatever becomes of the process.
+    pub fn at(&mut self, at: i64, occurrence: Occurrence) {
+        self.seq += 1;
+        self.coming.insert((at, self.seq), (None, occurrence));
+    }
+
+    /// Comes about if the process is still the same.
+    pub fn mine(&mut self, at: i64, occurrence: Occurrence) {
+        self.seq += 1;
+        self.coming
+            .insert((at, self.seq), (Some(self.life), occurrence));
+    }
+
+    fn happen(&mut self, occurrence: Occurrence) {
+        match occurrence {
+            Occurrence::Boot { unset } => self.boot(unset),
+            Occurrence::End(index) => self.end(index),
+            Occurrence::Grace => self.stop(),
+            Occurrence::Reload => self.reload(),
+            Occurrence::Jump(by) if !self.clock_unset => self.clock_off += by,
+            Occurrence::Jump(_) => {}
+            Occurrence::SetClock => {
+                self.clock_off = 0;
+                self.clock_unset = false;
+                if let Some(life) = self.record.lives.last_mut() {
+                    life.unset_until = self.now;
+                }
+            }
+            Occurrence::Poll => self.poll(),
+            Occurrence::Checked {
+                site,
+                from,
+                outcome,
+                why,
+            } => {
+                self.running[site] = false;
+                let to = self.now;
+                self.record.checks[site].push(CheckRun { from, to, why });
+                let site = self.plan.sites[site].site.name.clone();
+                self.feed(Event::Checked { site, outcome });
+            }
+            Occurrence::Probed { mut probe, report } => {
+                self.probing = false;
+                probe.to = self.now;
+                self.record.probes.push(probe);
+                self.feed(Event::Probed(report));
+            }
+            Occurrence::Arrive { attempt, edit } => self.arrive(attempt, edit),
+            Occurrence::Answered {
+                id,
+                attempt,
+                delivery,
+            } => {
+                self.under_way -= 1;
+                self.record.attempts[attempt].refused =
+                    matches!(delivery, Delivery::Refused { .. });
+                if matches!(delivery, Delivery::Sent { .. }) {
+                    self.record.attempts[attempt].confirmed = Some(self.now);
+                }
+                if let Delivery::Later {
+                    after: Some(after),
+                    everywhere,
+                    ..
+                } = &delivery
+                {
+                    let until = self.now + millis(*after);
+                    let chat = self.record.attempts[attempt].chat;
+                    let chats = self
+                        .plan
+                        .chats
+                        .iter()
+                        .filter(|c| *everywhere || **c == chat);
+                    self.hushed.extend(chats.map(|c| (*c, until)));
+                }
+                self.feed(Event::Delivered { id, delivery });
+            }
+            Occurrence::Written { image } => self.written(image),
+            Occurrence::Feed(event) => self.feed(event),
+        }
+    }
+
+    /// Hands one event over and does what comes of it; the plug may be pulled before any of it.
+    pub fn feed(&mut self, event: Event) {
+        let now = self.clocks();
+        let Some(monitor) = &mut self.monitor else {
+            return;
+        };
+        self.record.events += 1;
+        let actions = monitor.handle(now, event);
+        for action in actions {
+            let number = self.actions;
+            self.actions += 1;
+            let ends = self
+                .plan
+                .ends
+                .iter()
+                .position(|e| matches!(e.when, When::Action(n) if n == number));
+            if let Some(index) = ends
+                && self.now < self.plan.calm_from - MINUTE
+            {
+                self.end(index);
+                return;
+            }
+            self.perform(action);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Check { site, .. } => self.check(&site),
+            Action::Send(outgoing) => self.send(outgoing),
+            Action::Save => self.save(),
+            Action::Probe { deep } => self.probe(deep),
+            Action::Admit { job } => {
+                self.admission.push_back(job);
+                self.admit();
+            }
+            Action::Dismiss { .. } => {
+                self.permits += 1;
+                self.admit();
+            }
+            Action::Measure { chat, asked } => {
+                let vitals = Box::default();
+                self.mine(
+                    self.now,
+                    Occurrence::Feed(Event::Measured {
+                        chat,
+                        asked,
+                        vitals,
+                    }),
+                );
+            }
+            Action::Heartbeat | Action::Log(..) => {}
+        }
+    }
+
+    pub fn clocks(&self) -> Now {
+        Now {
+            uptime: Duration::from_millis((self.monotonic(self.now) - self.began) as u64),
+            wall: self.wall(),
+            zone: 3600,
+        }
+    }
+
+    pub fn wall(&self) -> i64 {
+        WALL + self.now / 1000 + self.clock_off
+    }
+
+    /// The monotonic clock stands still while the machine is suspended.
+    fn monotonic(&self, at: i64) -> i64 {
+        let asleep = self.plan.frozen.iter().filter(|f| f.suspended);
+        at - asleep
+            .map(|f| at.min(f.span.to) - at.min(f.span.from))
+            .sum::<i64>()
+    }
+
+    fn thawed(&self, at: i64) -> i64 {
+        let frozen = self.plan.frozen.iter().find(|f| f.span.has(at));
+        frozen.map_or(at, |f| f.span.to)
+    }
+
+    fn wakeup(&self) -> Option<i64> {
+        let Moment(due) = self.monitor.as_ref()?.next_wakeup(self.clocks())?;
+        let ahead = (due - (self.monotonic(self.now) - self.began)).max(0);
+        let mut at = self.now + ahead;
+        for frozen in self.plan.frozen.iter().filter(|f| f.suspended) {
+            if frozen.span.from >= self.now && frozen.span.from < at {
+                at += frozen.span.len();
+            }
+        }
+        Some(at)
+    }
+
+    fn wake(&mut self) {
+        let minute = self.now / MINUTE;
+        self.minute = if self.minute.0 == minute {
+            (minute, self.minute.1 + 1)
+        } else {
+            (minute, 1)
+        };
+        if self.minute.1 == WAKINGS {
+            self.record
+                .wrong(self.now, "woken again and again for nothing");
+        }
+        if self.minute.1 >= WAKINGS {
+            // Else the run would never end.
+            self.now += SECOND;
+        }
+        self.feed(Event::Due);
+    }
+
+    fn sites(&self) -> Vec<Site> {
+        let sites: Vec<Site> = self
+            .plan
+            .sites
+            .iter()
+            .filter_map(|s| s.site_at(self.now))
+            .collect();
+        let names: Vec<String> = sites.iter().map(|s| s.name.clone()).collect();
+        let known = |site: &Site| site.after.as_ref().is_none_or(|a| names.contains(a));
+        assert!(sites.iter().all(known), "the plan's own mistake");
+        sites
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            access: Access {
+                chats: self.plan.chats.clone(),
+                users: None,
+            },
+            max_jobs: 2,
+            uplink: self.plan.uplink,
+            heartbeat: false,
+            built: BUILT,
+        }
+    }
+
+    fn boot(&mut self, unset: Option<i64>) {
+        self.life += 1;
+        self.began = self.monotonic(self.now);
+        if let Some(unset) = unset {
+            self.clock_off = 100 - (WALL + self.now / 1000);
+            self.clock_unset = true;
+            self.at(self.now + unset, Occurrence::SetClock);
+        }
+        (self.saving, self.probing, self.stopping, self.under_way) = (false, false, false, 0);
+        self.running.fill(false);
+        (self.looked, self.hushed) = (-HOUR, BTreeMap::new());
+        (self.permits, self.admission) = (2, VecDeque::new());
+        let now = self.clocks();
+        let seed = self.plan.seed.wrapping_add(u64::from(self.life));
+        let mut monitor = Monitor::new(self.sites(), self.settings(), now, seed);
+        let mut found = None;
+        self.highest = None;
+        if let Some(image) = &self.disk {
+            found = Some(image.clean);
+            self.highest = image.highest;
+            match Snapshot::deserialize_json(&image.json) {
+                Ok(snapshot) => monitor.restore(&snapshot, now),
+                Err(e) => self
+                    .record
+                    .wrong(self.now, format!("the snapshot does not load: {e:?}")),
+            }
+        }
+        if monitor.last_update() != self.highest {
+            let text = format!(
+                "after the restart the last update is {:?}, on disk was {:?}",
+                monitor.last_update(),
+                self.highest
+            );
+            self.record.wrong(self.now, text);
+        }
+        self.monitor = Some(monitor);
+        let unset_until = if self.clock_unset { i64::MAX } else { self.now };
+        let span = Span::new(self.now, self.plan.end);
+        self.record.lives.push(Life {
+            span,
+            orderly: false,
+            found,
+            unset_until,
+        });
+        self.mine(self.now + SECOND, Occurrence::Poll);
+        self.feed(Event::Bot {
+            username: "site_bot".into(),
+        });
+        self.feed(Event::Due);
+    }
+
+    fn end(&mut self, index: usize) {
+        let end = self.plan.ends[index];
+        if self.stopping {
+            return;
+        }
+        let Some(monitor) = &mut self.monitor else {
+            return;
+        };
+        let back = (self.now + end.off.max(2 * GRACE)).min(self.plan.calm_from);
+        let boot = Occurrence::Boot { unset: end.unset };
+        if end.orderly {
+            monitor.stop();
+            self.stopping = true;
+            self.mine(self.now + GRACE, Occurrence::Grace);
+        } else {
+            self.close_life(false);
+        }
+        self.at(back.max(self.now + 2 * GRACE), boot);
+    }
+
+    fn end_if_idle(&mut self) {
+        if self.stopping && self.under_way == 0 && !self.running.contains(&true) {
+            self.stop();
+        }
+    }
+
+    /// An orderly end: the last words go to disk.
+    fn stop(&mut self) {
+        let now = self.clocks();
+        let Some(monitor) = &self.monitor else { return };
+        let snapshot = monitor.last_snapshot(now);
+        if !snapshot.clean {
+            self.record
+                .wrong(self.now, "the last snapshot does not say so");
+        }
+        let image = self.image(&snapshot);
+        if any_at(&self.plan.disk_full, self.now) {
+            self.record.failed_writes.push(self.now);
+        } else {
+            self.keep(image);
+        }
+        self.close_life(true);
+    }
+
+    fn close_life(&mut self, orderly: bool) {
+        self.monitor = None;
+        self.stopping = false;
+        if let Some(life) = self.record.lives.last_mut() {
+            life.span.to = life.span.to.min(self.now);
+            life.orderly = orderly;
+        }
+    }
+
+    fn reload(&mut self) {
+        if self.monitor.is_some() && !self.stopping {
+            let (sites, settings) = (self.sites(), self.settings());
+            self.record.reloads.push(self.now);
+            self.feed(Event::Reloaded { sites, settings });
+        }
+    }
+}
