@@ -97,10 +97,9 @@ impl Monitor {
     }
 
     fn rule_by_line(&mut self, now: Now, at: usize, doubt: &Doubt) -> Ruling {
-        use FailureKind::{Dns, NoName, NoRoute, Redirected, Untrusted};
+        use FailureKind::{Dns, NoRoute, Redirected, Untrusted};
         let watched = &self.sites[at];
-        let nameless = matches!(doubt.kind, Dns | NoName) && watched.unresolved();
-        if watched.lan() && !nameless {
+        if watched.local() {
             return Ruling::Down;
         }
         let v6 = watched.address.is_some_and(|a| a.is_ipv6());
@@ -252,7 +251,7 @@ impl Monitor {
     /// before the last one must not make it the site's fault.
     pub(super) fn wonder(&mut self, at: usize, kind: FailureKind) {
         let watched = &self.sites[at];
-        if !(watched.lan() && !watched.unresolved()) && !watched.down() {
+        if !watched.local() && !watched.down() {
             self.line.want(asks_deep(kind));
         }
     }
@@ -261,7 +260,7 @@ impl Monitor {
     pub(super) fn overshadowed(&self, at: usize, kind: FailureKind) -> bool {
         let watched = &self.sites[at];
         let of = |trouble| self.line.overshadowed(trouble, watched.began);
-        if watched.lan() && !watched.unresolved() {
+        if watched.local() {
             return false;
         }
         of(Trouble::Line)

@@ -61,7 +61,7 @@ impl Monitor {
     /// It began with the first failure after the last answer from elsewhere.
     fn go_offline(&mut self, now: Now, answered: Option<Moment>) {
         let moment = now.moment();
-        let failing = self.sites.iter().filter(|w| !w.lan() || w.unresolved());
+        let failing = self.sites.iter().filter(|w| !w.local());
         let first = failing.filter_map(|w| w.failing_since).min();
         let since = first.max(answered).unwrap_or(moment).min(moment);
         self.line.begins(Trouble::Line, since, moment);
@@ -71,8 +71,7 @@ impl Monitor {
                 .to_owned(),
         );
         for watched in &mut self.sites {
-            let here = watched.lan() && !watched.unresolved();
-            if !here && !watched.paused() && watched.veil != Some(Veil::Unreachable) {
+            if !watched.local() && !watched.paused() && watched.veil != Some(Veil::Unreachable) {
                 watched.cover(Veil::Offline(Trouble::Line), moment);
             }
         }

@@ -152,6 +152,11 @@ impl Watched {
         matches!(&self.last, Some((_, Outcome { verdict: Err(f), address: None, .. })) if matches!(f.kind, FailureKind::Dns | FailureKind::NoName))
     }
 
+    /// It is on this network, and its last failure was not that of its name.
+    pub fn local(&self) -> bool {
+        self.lan() && !self.unresolved()
+    }
+
     /// The last check was a good one and ended at `since` or later.
     pub fn seen_good(&self, since: Moment) -> bool {
         matches!(&self.last, Some((at, outcome)) if *at >= since && outcome.verdict.is_ok())
