@@ -5,8 +5,11 @@ mod support;
 use std::time::{Duration, Instant};
 use support::bot_api::Sent;
 use support::lab::{Lab, TRIES};
-use support::listener::Listener;
+use support::listener::{LIMIT, Listener};
 use support::namespace::{Cut, Network, in_own_network};
+
+/// A network whose names are gone for less than this is not worth a message.
+const UNTOLD: Duration = Duration::from_secs(30);
 
 /// Looks at the line begin at least this far apart.
 const SHARED: Duration = Duration::from_secs(5);
@@ -388,11 +391,12 @@ fn names_that_nobody_resolves_are_one_message_and_no_outage() {
             .named_site("shop", Network::elsewhere(11), "shop.example.net")
             .site("news", Network::elsewhere(12));
         let running = lab.launch();
-        lab.wait_text("DNS on this network doesn't answer");
+        let told = |m: &Sent| m.latest().contains("DNS on this network doesn't answer");
+        lab.api.wait_message_for(UNTOLD + LIMIT, told);
         lab.wait_states(|s| s["blog"] == "offline" && s["shop"] == "offline");
         lab.wait_state("news", "up");
         lab.wait_checks(&["news"], 3);
-        assert_eq!(lab.count("DNS on this network doesn't answer"), 1);
+        assert_eq!(lab.api.messages().into_iter().filter(told).count(), 1);
         assert!(lab.asked() >= 1);
 
         network.resolve("blog.example.net", 10);
@@ -400,6 +404,21 @@ fn names_that_nobody_resolves_are_one_message_and_no_outage() {
         lab.wait_states(|states| states.values().all(|s| s == "up"));
         lab.wait_checks(&["blog", "shop", "news"], 2);
         assert_eq!(lab.count("is down"), 0);
+        lab.end(running);
+    });
+}
+
+#[test]
+fn names_that_are_back_at_once_are_no_message() {
+    in_own_network(|network| {
+        let lab = Lab::new()
+            .named_site("blog", Network::elsewhere(10), "blog.example.net")
+            .site("news", Network::elsewhere(12));
+        let running = lab.launch();
+        lab.wait_status("1 offline");
+        network.resolve("blog.example.net", 10);
+        lab.wait_all_up();
+        assert_eq!(lab.count("DNS") + lab.count("is down"), 0);
         lab.end(running);
     });
 }

@@ -323,7 +323,10 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("the agent that ran when the test failed:\n{}", self.report());
+            eprintln!(
+                "the agent that ran when the test failed:\n{}",
+                self.report()
+            );
         }
         self.kill9();
     }
