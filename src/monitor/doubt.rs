@@ -35,7 +35,7 @@ impl Monitor {
                 match self.rule(now, at, &doubt) {
                     Ruling::Wait => {}
                     Ruling::Down => self.condemn(now, at, doubt),
-                    Ruling::Spared(veil) => self.spare(now, at, veil, doubt.failed),
+                    Ruling::Spared(veil) => self.spare(now, at, veil, doubt.failed, true),
                 }
             }
         }
@@ -55,7 +55,7 @@ impl Monitor {
         }
     }
 
-    fn spare(&mut self, now: Now, at: usize, veil: Veil, failed: Moment) {
+    fn spare(&mut self, now: Now, at: usize, veil: Veil, failed: Moment, sure: bool) {
         let watched = &mut self.sites[at];
         let since = watched.failing_since.unwrap_or(failed);
         watched.cover(veil, now.moment());
@@ -64,7 +64,7 @@ impl Monitor {
         self.saving.later(now.moment());
         match veil {
             Veil::Offline(Trouble::Line) | Veil::Unreachable => {}
-            Veil::Offline(trouble) => self.trouble_begins(now, trouble, since),
+            Veil::Offline(trouble) => self.trouble_begins(now, trouble, since, sure),
         }
     }
 
@@ -298,7 +298,7 @@ impl Monitor {
             };
             if watched.suspect() && watched.veil.is_none() {
                 let since = watched.failing_since.unwrap_or(began);
-                self.spare(now, at, Veil::Offline(trouble), since);
+                self.spare(now, at, Veil::Offline(trouble), since, false);
             }
         }
     }

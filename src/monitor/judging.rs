@@ -1,10 +1,10 @@
 //! What a check found, and what it changes.
 
 use super::job::Verdict;
-use super::judge::{Change, Seen};
+use super::judge::{Change, Seen, State};
 use super::outcome::{FailureKind, Outcome};
 use super::time::Now;
-use super::watch::Doubt;
+use super::watch::{Doubt, Watched};
 use super::{Level, Monitor};
 use std::time::Duration;
 
@@ -116,7 +116,13 @@ impl Monitor {
             Change::FirstUp => {
                 let name = self.sites[at].site.name.clone();
                 self.log(Level::Debug, format!("{name} is up"));
-                self.saving.later(now.moment());
+                // Once all are known it is worth showing.
+                let known = |w: &Watched| w.paused() || w.state() != State::Unknown;
+                if self.sites.iter().all(known) {
+                    self.saving.soon(now.moment());
+                } else {
+                    self.saving.later(now.moment());
+                }
             }
         }
     }

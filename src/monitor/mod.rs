@@ -55,6 +55,7 @@ use self::schedule::Schedule;
 use self::site::Site;
 use self::stats::Vitals;
 use self::time::{Jitter, Moment, Now};
+use self::trouble::Said;
 use self::watch::Watched;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -201,8 +202,8 @@ pub struct Monitor {
     told_offline: Vec<(i64, i64)>,
     /// Sites that are flapping, at least: more are not looked for.
     flapping: usize,
-    /// Troubles of the line that go on, and whether they were told: or not, having just been over.
-    troubles_said: Vec<(Trouble, bool)>,
+    /// Troubles of the line that go on, and whether people know.
+    troubles_said: Vec<(Trouble, Said)>,
     away: Option<Away>,
     progress: Progress,
     /// When many were last seen failing at once.

@@ -9,6 +9,7 @@ use super::line::Trouble;
 use super::site::Site;
 use super::snapshot::{AlertRecord, IncidentRecord, SiteRecord, Snapshot};
 use super::time::{Moment, Now};
+use super::trouble::Said;
 use super::watch::{Veil, Watched};
 use super::{Level, Monitor, Settings};
 use std::collections::HashMap;
@@ -114,7 +115,7 @@ impl Monitor {
         for (word, since) in snapshot.troubles.iter().zip(&snapshot.troubles_since) {
             if let Some(trouble) = Trouble::from_word(word) {
                 self.line.begins(trouble, now.past_moment(*since), moment);
-                self.troubles_said.push((trouble, true));
+                self.troubles_said.push((trouble, Said::Told));
             }
         }
         if let Some(since) = snapshot.offline_since.filter(|_| self.line.asked) {

@@ -13,6 +13,16 @@ const SETTLED: Duration = Duration::from_secs(30);
 
 const WRONG_TARGETS: &str = "Sites elsewhere answer, but none of the `uplink` targets does: is `uplink` in sitemon.conf right, or a firewall or proxy in the way? Until one of them answers only sites on this network are judged.";
 
+/// Whether people know of a trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Not yet: then.
+    Due(Moment),
+    Told,
+    /// They are not to be told: everything is muted, or it was just over.
+    Hushed,
+}
+
 impl Monitor {
     /// Looks at the line if it is time.
     pub(super) fn look_at_line(&mut self, now: Now) {
@@ -107,8 +117,9 @@ impl Monitor {
             .push_offline(news, chats, edits, goes_on, moment);
     }
 
-    /// A half-dead line. It is told when it has lasted for a moment.
-    pub(super) fn trouble_begins(&mut self, now: Now, trouble: Trouble, since: Moment) {
+    /// A half-dead line. It is told at once when it would have made a site down (`sure`), else when it
+    /// has lasted for a moment.
+    pub(super) fn trouble_begins(&mut self, now: Now, trouble: Trouble, since: Moment, sure: bool) {
         if self.line.has(trouble) {
             return;
         }
@@ -117,33 +128,38 @@ impl Monitor {
         if let Some(text) = trouble.began() {
             self.log(Level::Warn, text.to_owned());
         }
-        if !news {
-            self.troubles_said.push((trouble, false));
-        }
+        let said = match (news, sure) {
+            (false, _) => Said::Hushed,
+            (true, true) => Said::Due(now.moment()),
+            (true, false) => Said::Due(since + SETTLED),
+        };
+        self.troubles_said.push((trouble, said));
     }
 
     /// When a trouble has lasted long enough to be told.
     pub(super) fn next_trouble_told(&self) -> Option<Moment> {
-        let unsaid = self.line.troubles().iter().filter(|(trouble, _)| {
-            trouble.began().is_some() && self.troubles_said.iter().all(|(t, _)| t != trouble)
-        });
-        unsaid.map(|(_, since)| *since + SETTLED).min()
+        let due = self
+            .troubles_said
+            .iter()
+            .filter_map(|(_, said)| match said {
+                Said::Due(at) => Some(*at),
+                Said::Told | Said::Hushed => None,
+            });
+        due.min()
     }
 
     pub(super) fn tell_troubles(&mut self, now: Now) {
         let moment = now.moment();
-        while self.next_trouble_told().is_some_and(|at| at <= moment) {
-            let unsaid = self.line.troubles().iter().find(|(trouble, since)| {
-                *since + SETTLED <= moment && self.troubles_said.iter().all(|(t, _)| t != trouble)
-            });
-            let Some((trouble, text)) = unsaid.and_then(|(t, _)| Some((*t, t.began()?))) else {
-                return;
-            };
-            let told = !self.silenced(moment);
-            self.troubles_said.push((trouble, told));
-            if told {
-                self.announce(now, text.to_owned());
+        let silenced = self.silenced(moment);
+        let mut texts = Vec::new();
+        for (trouble, said) in &mut self.troubles_said {
+            if matches!(said, Said::Due(at) if *at <= moment) {
+                *said = if silenced { Said::Hushed } else { Said::Told };
+                texts.extend(trouble.began().filter(|_| !silenced));
             }
+        }
+        for text in texts {
+            self.announce(now, text.to_owned());
         }
     }
 
@@ -156,7 +172,7 @@ impl Monitor {
         self.refresh_reach(now);
         self.saving.later(moment);
         let said = self.troubles_said.iter().position(|(t, _)| *t == trouble);
-        let told = said.is_some_and(|place| self.troubles_said.remove(place).1);
+        let told = said.is_some_and(|place| self.troubles_said.remove(place).1 == Said::Told);
         if let Some(text) = trouble.ended() {
             let text = format!("{text}, after {}.", text::lasting(moment.since(since)));
             self.log(Level::Info, text.clone());
