@@ -177,13 +177,7 @@ impl BotApi {
     /// Waits for a message (as it reads now) that satisfies `wanted`: the first of them.
     #[track_caller]
     pub fn wait_message(&self, wanted: impl Fn(&Sent) -> bool) -> Sent {
-        self.wait_message_for(LIMIT, wanted)
-    }
-
-    /// The same for what the bot may take its time for.
-    #[track_caller]
-    pub fn wait_message_for(&self, limit: Duration, wanted: impl Fn(&Sent) -> bool) -> Sent {
-        self.wait_for(limit, "a message", |state| {
+        self.wait("a message", |state| {
             let mut messages = state.sent[state.cleared..].iter();
             messages.find(|message| wanted(message)).cloned()
         })
@@ -295,18 +289,8 @@ impl BotApi {
     }
 
     #[track_caller]
-    fn wait<T>(&self, what: &str, found: impl FnMut(&State) -> Option<T>) -> T {
-        self.wait_for(LIMIT, what, found)
-    }
-
-    #[track_caller]
-    fn wait_for<T>(
-        &self,
-        limit: Duration,
-        what: &str,
-        mut found: impl FnMut(&State) -> Option<T>,
-    ) -> T {
-        let give_up = Instant::now() + limit;
+    fn wait<T>(&self, what: &str, mut found: impl FnMut(&State) -> Option<T>) -> T {
+        let give_up = Instant::now() + LIMIT;
         let mut state = locked(&self.shared.state);
         loop {
             if let Some(it) = found(&state) {
