@@ -154,6 +154,13 @@ fn a_site_that_dies_while_the_line_is_up_is_told_after_a_look_at_the_line() {
     });
 }
 
+/// What was told without being asked: all but the answers to `/status`.
+fn unasked(lab: &Lab) -> Vec<String> {
+    let messages = lab.api.messages();
+    let texts = messages.iter().map(|m| m.latest().to_owned());
+    texts.filter(|text| !text.contains(" up")).collect()
+}
+
 /// As many looks as may have begun since, one of them at once.
 fn most_looks(since: Instant) -> u64 {
     since.elapsed().as_secs() / SHARED.as_secs() + 1
@@ -286,8 +293,7 @@ fn a_line_that_flickers_is_at_most_one_message_and_no_outage() {
         }
         lab.wait_all_up();
         lab.wait_checks(&["blog", "shop"], 2);
-        let unasked = |m: &Sent| !m.latest().contains("3 up");
-        let told: Vec<Sent> = lab.api.messages().into_iter().filter(unasked).collect();
+        let told = unasked(&lab);
         assert_eq!(lab.count("is down"), 0);
         assert!(told.len() <= 1, "{told:#?}");
         lab.end(running);
@@ -405,6 +411,24 @@ fn names_that_nobody_resolves_are_one_message_and_no_outage() {
 }
 
 #[test]
+fn names_that_are_back_are_said_to_be_and_nothing_else() {
+    in_own_network(|network| {
+        let lab = Lab::new()
+            .named_site("blog", Network::elsewhere(10), "blog.example.net")
+            .site("news", Network::elsewhere(12));
+        let running = lab.launch();
+        lab.wait_status("1 offline");
+        network.resolve("blog.example.net", 10);
+        lab.wait_all_up();
+        lab.wait_text("DNS on this network answers again, after ");
+        let told = unasked(&lab);
+        let of_names = |text: &String| text.contains("DNS on this network ");
+        assert!(told.len() == 2 && told.iter().all(of_names), "{told:#?}");
+        lab.end(running);
+    });
+}
+
+#[test]
 fn a_start_without_any_network_is_one_message_when_it_is_there() {
     in_own_network(|network| {
         let lab = Lab::new()
@@ -416,9 +440,10 @@ fn a_start_without_any_network_is_one_message_when_it_is_there() {
         network.resolve("blog.example.net", 10);
         network.mend();
         wait_offline_message(&lab);
-        lab.wait_states(|states| states.values().all(|s| s == "up"));
+        lab.wait_all_up();
         lab.wait_checks(&["blog", "news"], 2);
-        assert_eq!(lab.api.messages().len(), 1, "{:#?}", lab.api.messages());
+        let told = unasked(&lab);
+        assert_eq!(told.len(), 1, "{told:#?}");
         lab.end(running);
     });
 }

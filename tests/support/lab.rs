@@ -205,13 +205,19 @@ impl Lab {
     /// Asks `/status` until no site is other than up.
     #[track_caller]
     pub fn wait_all_up(&self) {
-        let (wanted, give_up) = (format!("{} up", self.sites.len()), Instant::now() + LIMIT);
+        self.wait_status(&format!("{} up", self.sites.len()));
+    }
+
+    /// Asks `/status` until the answer has `part` in it: what is on disk may be minutes older.
+    #[track_caller]
+    pub fn wait_status(&self, part: &str) {
+        let give_up = Instant::now() + LIMIT;
         loop {
             let answer = self.ask("/status");
-            if answer.contains(&wanted) {
+            if answer.contains(part) {
                 return;
             }
-            assert!(Instant::now() < give_up, "{answer}");
+            assert!(Instant::now() < give_up, "no {part} in {answer}");
             thread::sleep(Duration::from_millis(200));
         }
     }
