@@ -121,6 +121,7 @@ impl Day {
             )),
             phases: None,
             address,
+            detail: None,
         }
     }
 
@@ -192,6 +193,8 @@ fn site(n: usize) -> Site {
         tries: 3,
         retry: Duration::from_secs(10),
         after: None,
+        cert: None,
+        domain: None,
         recover: 1,
         remind: Some(Duration::from_secs(6 * 3600)),
         slow: None,
@@ -209,6 +212,8 @@ fn site(n: usize) -> Site {
             },
             body: None,
             body_not: None,
+            json: Vec::new(),
+            login: None,
             redirects: 10,
             version: HttpVersion::Any,
             ip: IpVersion::Any,

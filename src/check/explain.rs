@@ -88,6 +88,7 @@ fn failed(failure: Failure, address: Option<IpAddr>) -> Outcome {
         took: None,
         phases: None,
         address,
+        detail: None,
     }
 }
 

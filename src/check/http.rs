@@ -189,6 +189,7 @@ impl Run<'_> {
             took: Some(self.start.elapsed()),
             phases: phases(response, sent.elapsed()),
             address: self.tried,
+            detail: None,
         }
     }
 

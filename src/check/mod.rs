@@ -21,6 +21,9 @@ pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
     let permit = client.check_permit().await;
     match &site.check {
         Check::Http(check) => http::run(client, site, check, fresh, permit).await,
+        Check::Tcp(_) | Check::Tls(_) | Check::Dns(_) | Check::Icmp(_) => {
+            Outcome::failed(FailureKind::Internal, "to come")
+        }
     }
 }
 

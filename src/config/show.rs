@@ -68,6 +68,7 @@ pub fn to_json(config: &Config) -> String {
 fn expectation(site: &Site) -> String {
     let mut wanted = match &site.check {
         Check::Http(http) => http_expectation(http),
+        Check::Tcp(_) | Check::Tls(_) | Check::Dns(_) | Check::Icmp(_) => Vec::new(),
     };
     if let Some(slow) = site.slow {
         wanted.push(format!("within {}", format_duration(slow)));
@@ -160,6 +161,7 @@ fn site_json(site: &Site) -> String {
     object.raw("chats", chats.as_deref().unwrap_or("null"));
     match &site.check {
         Check::Http(http) => http_keys(&mut object, http),
+        Check::Tcp(_) | Check::Tls(_) | Check::Dns(_) | Check::Icmp(_) => {}
     }
     object.finish()
 }

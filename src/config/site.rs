@@ -197,6 +197,8 @@ pub fn read(
         }),
         body: keys.body.value(),
         body_not: keys.body_not.value(),
+        json: Vec::new(),
+        login: None,
         redirects: keys.redirects.value().unwrap_or(10),
         version: keys.http.value().unwrap_or(HttpVersion::Any),
         ip: keys.ip.value().unwrap_or(IpVersion::Any),
@@ -206,6 +208,8 @@ pub fn read(
     let remind = keys.remind.value().unwrap_or(Duration::from_secs(6 * 3600));
     Some(Site {
         after: after.value(),
+        cert: None,
+        domain: None,
         name,
         url: address::masked(&written.value),
         interval: keys.interval.value().unwrap_or(Duration::from_secs(60)),

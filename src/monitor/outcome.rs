@@ -15,6 +15,21 @@ pub struct Outcome {
     pub phases: Option<Phases>,
     /// The address that answered; of a failure the one that was tried, as far as the name resolved.
     pub address: Option<IpAddr>,
+    /// What else is worth showing, e.g. `A 192.0.2.1` or `3 of 3 answered`.
+    pub detail: Option<String>,
+}
+
+/// What a look at a certificate chain or a domain's registration found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// When the first of them ends, in Unix seconds.
+    pub ends: i64,
+    /// What it is that ends: the name of a certificate, or the domain.
+    pub subject: String,
+    /// Who issued the certificate, or the registrar.
+    pub issuer: String,
+    /// The kind of key, e.g. `ECDSA P-256`; empty for a domain.
+    pub key: String,
 }
 
 impl Outcome {
@@ -25,6 +40,7 @@ impl Outcome {
             took: None,
             phases: None,
             address: None,
+            detail: None,
         }
     }
 }

@@ -105,6 +105,7 @@ fn answered(
             took: Some(took),
             phases: None,
             address: Some(site.address),
+            detail: None,
         };
         return (end, outcome, if slow { Why::Slow } else { Why::Fine });
     };
@@ -128,6 +129,7 @@ fn failed(site: &SitePlan, kind: FailureKind, text: &str, resolved: bool) -> Out
         took: None,
         phases: None,
         address: (resolved || !site.named).then_some(site.address),
+        detail: None,
     }
 }
 

@@ -182,6 +182,8 @@ pub fn plain_site(number: usize, https: bool, host: &str, interval: i64) -> Site
     let scheme = if https { "https" } else { "http" };
     let url = format!("{scheme}://{host}/");
     Site {
+        cert: None,
+        domain: None,
         name: format!("n{number:02}"),
         url: url.clone(),
         interval: Duration::from_millis(interval as u64),
@@ -206,6 +208,8 @@ pub fn plain_site(number: usize, https: bool, host: &str, interval: i64) -> Site
             },
             body: None,
             body_not: None,
+            json: Vec::new(),
+            login: None,
             redirects: 10,
             version: HttpVersion::Any,
             ip: IpVersion::Any,

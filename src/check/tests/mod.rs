@@ -40,6 +40,8 @@ pub(super) fn http_check(url: &str) -> HttpCheck {
         },
         body: None,
         body_not: None,
+        json: Vec::new(),
+        login: None,
         redirects: 10,
         version: HttpVersion::Any,
         ip: IpVersion::Any,
@@ -54,6 +56,8 @@ fn site(url: &str, change: impl FnOnce(&mut HttpCheck)) -> Site {
     change(&mut check);
     Site {
         after: None,
+        cert: None,
+        domain: None,
         name: "site".to_owned(),
         url: url.to_owned(),
         interval: Duration::from_secs(10),

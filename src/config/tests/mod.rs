@@ -148,7 +148,9 @@ fn what_the_file_does_not_say_has_the_documented_default() {
         agent.user_agent,
         concat!("sitemon/", env!("CARGO_PKG_VERSION"))
     );
-    let Check::Http(http) = &config.sites[0].check;
+    let Check::Http(http) = &config.sites[0].check else {
+        panic!("not http")
+    };
     let expected = HttpCheck {
         url: "https://h/".to_owned(),
         method: "GET".to_owned(),
@@ -160,6 +162,8 @@ fn what_the_file_does_not_say_has_the_documented_default() {
         },
         body: None,
         body_not: None,
+        json: Vec::new(),
+        login: None,
         redirects: 10,
         version: HttpVersion::Any,
         ip: IpVersion::Any,
@@ -169,6 +173,8 @@ fn what_the_file_does_not_say_has_the_documented_default() {
     assert!(*http == expected);
     let expected = Site {
         after: None,
+        cert: None,
+        domain: None,
         name: "a".to_owned(),
         url: "https://h".to_owned(),
         interval: Duration::from_secs(60),

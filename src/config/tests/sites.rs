@@ -17,7 +17,9 @@ fn a_site_goes_before_the_defaults_and_the_defaults_before_ours() {
         (site.tries, site.interval, site.remind),
         (2, Duration::from_secs(300), None)
     );
-    let Check::Http(http) = &site.check;
+    let Check::Http(http) = &site.check else {
+        panic!("not http")
+    };
     assert_eq!(http.headers, [("B".to_owned(), "b".to_owned())]);
 }
 
@@ -29,6 +31,7 @@ fn http(keys: &str) -> HttpCheck {
     ));
     match config.sites.into_iter().next().unwrap().check {
         Check::Http(http) => http,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -40,7 +43,9 @@ fn variables_are_filled_in_but_not_shown() {
     );
     let site = &config.sites[0];
     assert_eq!(site.url, "https://me:***@$HOST/?k=$KEY&d=$$1#x");
-    let Check::Http(http) = &site.check;
+    let Check::Http(http) = &site.check else {
+        panic!("not http")
+    };
     assert_eq!(http.url, "https://example.org/?k=s3cret&d=$1");
     assert_eq!(http.send.as_deref(), Some("k=s3cret"));
     assert_eq!(http.headers[0], ("X-Key".to_owned(), "s3cret".to_owned()));
@@ -74,7 +79,9 @@ fn auth_is_basic_or_bearer() {
         &["4:9: `auth` is given and `url` holds a user too; keep one of them"],
     );
     let config = sound(&format!("[defaults]\nauth = 'a:b'\n{site}"));
-    let Check::Http(http) = &config.sites[0].check;
+    let Check::Http(http) = &config.sites[0].check else {
+        panic!("not http")
+    };
     assert!(http.auth == Some(basic("u", "p")));
 }
 

@@ -171,7 +171,9 @@ fn flapping_survives_a_restart() {
 fn unset() -> World {
     let sites = vec![site("blog"), {
         let mut plain = site("plain");
-        let crate::monitor::site::Check::Http(check) = &mut plain.check;
+        let crate::monitor::site::Check::Http(check) = &mut plain.check else {
+            panic!("not http")
+        };
         check.url = "http://plain.example/".into();
         plain
     }];

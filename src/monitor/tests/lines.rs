@@ -34,7 +34,9 @@ fn world_of(names: &[&str]) -> World {
 
 fn with_url(name: &str, url: &str) -> Site {
     let mut site = site(name);
-    let Check::Http(check) = &mut site.check;
+    let Check::Http(check) = &mut site.check else {
+        panic!("not http")
+    };
     url.clone_into(&mut check.url);
     site
 }

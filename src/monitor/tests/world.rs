@@ -74,6 +74,7 @@ pub fn good(ms: u64) -> Outcome {
         took: Some(Duration::from_millis(ms)),
         phases: None,
         address: None,
+        detail: None,
     }
 }
 
@@ -94,6 +95,8 @@ pub fn site(name: &str) -> Site {
         tries: 3,
         retry: Duration::from_secs(10),
         after: None,
+        cert: None,
+        domain: None,
         recover: 1,
         remind: Some(Duration::from_secs(6 * 3600)),
         slow: None,
@@ -111,6 +114,8 @@ pub fn site(name: &str) -> Site {
             },
             body: None,
             body_not: None,
+            json: Vec::new(),
+            login: None,
             redirects: 10,
             version: HttpVersion::Any,
             ip: IpVersion::Any,
