@@ -123,7 +123,9 @@ fn length_is_so(facts: &Facts, site: usize, one: &Heard, least: i64) -> Option<S
         return None;
     }
     let blind = facts.plan.cuts.iter().filter(|c| !plan.lan && facts.plan.uplink && c.from >= checks[first].from && c.to <= one.raised.to);
-    let blind: i64 = blind.map(|c| (c.len() - slack).max(0)).sum();
+    let lives = &facts.record.lives;
+    let on = |c: &Span| lives.iter().map(|l| Span::new(c.from.max(l.span.from), c.to.min(l.span.to)).len()).max().unwrap_or(0);
+    let blind: i64 = blind.map(|c| (on(c) - slack).max(0)).sum();
     let asleep = facts.plan.frozen.iter().filter(|f| f.suspended && f.span.from >= checks[first].from && f.span.to <= one.raised.to);
     let restarted = facts.record.lives.iter().any(|l| Span::new(checks[first].from, one.raised.to).has(l.span.from));
     let asleep: i64 = if restarted { 0 } else { asleep.map(|f| f.span.len()).sum() };
@@ -149,7 +151,7 @@ pub fn about_the_agent(facts: &Facts, heard: &[Heard], refused: &[Heard], verdic
         let of = |wanted: fn(&Said) -> bool| -> Vec<&Heard> {
             heard.iter().filter(|h| h.chat == chat && wanted(&h.line.said)).collect()
         };
-        let excused = |told: &[&Heard]| told.iter().filter(|h| may_repeat(facts, h.attempt)).count();
+        let excused = |told: &[&Heard]| told.iter().filter(|h| may_repeat(facts, h.attempt, true)).count();
         let never = |from: i64| refused.iter().any(|h| h.chat == chat && h.at >= from);
         let offline = of(|s| *s == Said::Offline);
         for one in offline.iter().filter(|h| !h.edited) {
