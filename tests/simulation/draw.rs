@@ -33,16 +33,30 @@ pub fn day(seed: u64, features: Features) -> Plan {
         storm(dice, &mut sites, calm_from);
     }
     let some = |dice: &mut Dice, percent, most, short, long| {
-        let count = if dice.chance(percent) { dice.between(1, most) } else { 0 };
+        let count = if dice.chance(percent) {
+            dice.between(1, most)
+        } else {
+            0
+        };
         spans(dice, count, short, long, calm_from)
     };
     let cuts_count = if uplink { 100 } else { 0 };
     let mut cuts = some(dice, cuts_count * 7 / 10, 4, SECOND, 2 * HOUR);
     if uplink && dice.chance(30) {
         let times = dice.between(4, 15);
-        cuts.extend(burst(dice, (2000, 50_000), (2000, 60_000), times, calm_from));
+        cuts.extend(burst(
+            dice,
+            (2000, 50_000),
+            (2000, 60_000),
+            times,
+            calm_from,
+        ));
     }
-    let names_lost = if uplink { some(dice, 30, 2, 10 * SECOND, HOUR) } else { Vec::new() };
+    let names_lost = if uplink {
+        some(dice, 30, 2, 10 * SECOND, HOUR)
+    } else {
+        Vec::new()
+    };
     let throttled = some(dice, 40, 4, 5 * SECOND, 5 * MINUTE);
     let throttled = throttled.into_iter().map(|s| {
         let chat = dice.chance(60).then(|| dice.pick(&chats));
@@ -50,14 +64,24 @@ pub fn day(seed: u64, features: Features) -> Plan {
     });
     let throttled = throttled.collect();
     let refused = some(dice, 10, 2, MINUTE, HOUR);
-    let refused = refused.into_iter().map(|s| (s, dice.pick(&chats))).collect();
+    let refused = refused
+        .into_iter()
+        .map(|s| (s, dice.pick(&chats)))
+        .collect();
     let mut frozen: Vec<Frozen> = Vec::new();
     if features.suspend {
         let spans = some(dice, 40, 3, 2 * SECOND, 3 * HOUR);
         frozen = spans
             .into_iter()
             .map(|span| Frozen {
-                span: Span::new(span.from, if dice.chance(50) { span.to.min(span.from + MINUTE) } else { span.to }),
+                span: Span::new(
+                    span.from,
+                    if dice.chance(50) {
+                        span.to.min(span.from + MINUTE)
+                    } else {
+                        span.to
+                    },
+                ),
                 suspended: dice.chance(70),
             })
             .collect();
@@ -102,14 +126,79 @@ pub fn day(seed: u64, features: Features) -> Plan {
         written,
         sites,
         chats,
+        frugal: false,
+        keeps_images: false,
         sluggish: dice.pick(&[0, 5, 30]),
     }
 }
 
-fn site(dice: &mut Dice, number: usize, chats: &[i64], features: Features, before: &[SitePlan], until: i64) -> SitePlan {
+/// Many sites over many days with little going wrong: `outages` for each site, a cut and a Telegram
+/// outage a month.
+pub fn long(seed: u64, count: usize, days: i64, outages: i64) -> Plan {
+    let dice = &mut Dice::new(seed);
+    let end = days * DAY;
+    let calm_from = end - TAIL;
+    let sites = (0..count).map(|number| {
+        let host = format!("n{number:02}.example");
+        let spans = spans(dice, outages, 5 * MINUTE, 30 * MINUTE, calm_from);
+        let fault = fault(dice, true);
+        SitePlan {
+            site: plain_site(number, true, &host, MINUTE),
+            address: address(number, false),
+            lan: false,
+            named: true,
+            pace: dice.scale(20, 500),
+            outages: spans
+                .into_iter()
+                .map(|span| Outage { span, fault })
+                .collect(),
+            slow: Vec::new(),
+            gone: Vec::new(),
+            other_interval: None,
+        }
+    });
+    let sites = sites.collect();
+    let months = days / 30;
+    Plan {
+        seed,
+        uplink: true,
+        calm_from,
+        end,
+        sites,
+        chats: vec![PRIVATE],
+        cuts: spans(dice, months, MINUTE, HOUR, calm_from),
+        names_lost: Vec::new(),
+        telegram_out: spans(dice, months, MINUTE, HOUR, calm_from),
+        throttled: Vec::new(),
+        refused: Vec::new(),
+        ambiguous: Vec::new(),
+        disk_full: Vec::new(),
+        jumps: Vec::new(),
+        frozen: Vec::new(),
+        ends: Vec::new(),
+        reloads: Vec::new(),
+        written: Vec::new(),
+        frugal: true,
+        keeps_images: false,
+        sluggish: 5,
+    }
+}
+
+fn site(
+    dice: &mut Dice,
+    number: usize,
+    chats: &[i64],
+    features: Features,
+    before: &[SitePlan],
+    until: i64,
+) -> SitePlan {
     let lan = dice.chance(25);
     let named = dice.chance(if lan { 30 } else { 80 });
-    let host = if named { format!("n{number:02}.example") } else { address(number, lan).to_string() };
+    let host = if named {
+        format!("n{number:02}.example")
+    } else {
+        address(number, lan).to_string()
+    };
     let interval = dice.pick(&[30, 60, 60, 60, 120, 300]) * SECOND;
     let mut site = plain_site(number, dice.chance(60), &host, interval);
     let seconds = |n: i64| Duration::from_secs(n as u64);
@@ -117,7 +206,9 @@ fn site(dice: &mut Dice, number: usize, chats: &[i64], features: Features, befor
     site.recover = dice.pick(&[1, 1, 1, 2, 3]);
     site.timeout = seconds(dice.pick(&[3, 5, 10, 10, 10, 20]));
     site.retry = seconds(dice.pick(&[5, 10, 10, 10, 20]));
-    site.remind = dice.pick(&[Some(6), Some(1), None]).map(|h| seconds(h * 3600));
+    site.remind = dice
+        .pick(&[Some(6), Some(1), None])
+        .map(|h| seconds(h * 3600));
     if dice.chance(20) && chats.len() > 1 {
         site.chats = Some(vec![dice.pick(chats)]);
     }
@@ -145,11 +236,18 @@ fn site(dice: &mut Dice, number: usize, chats: &[i64], features: Features, befor
     };
     let bound = plan.judged_within();
     let mut drawn: Vec<Outage> = Vec::new();
-    for (percent, most, short, long) in [(50, 4, SECOND, MINUTE), (60, 4, bound / 2, 2 * bound), (50, 2, 2 * bound, 5 * HOUR)] {
+    for (percent, most, short, long) in [
+        (50, 4, SECOND, MINUTE),
+        (60, 4, bound / 2, 2 * bound),
+        (50, 2, 2 * bound, 5 * HOUR),
+    ] {
         if dice.chance(percent) {
             let count = dice.between(1, most);
             for span in spans(dice, count, short, long, until) {
-                drawn.push(Outage { span, fault: fault(dice, named) });
+                drawn.push(Outage {
+                    span,
+                    fault: fault(dice, named),
+                });
             }
         }
     }
@@ -167,7 +265,10 @@ fn site(dice: &mut Dice, number: usize, chats: &[i64], features: Features, befor
                 let from = outage.span.from + dice.between(0, 2000);
                 let late = if dice.chance(80) { 1000 } else { 20 * MINUTE };
                 let to = outage.span.to + dice.between(0, late);
-                drawn.push(Outage { span: Span::new(from, to), fault: Fault::Hangs });
+                drawn.push(Outage {
+                    span: Span::new(from, to),
+                    fault: Fault::Hangs,
+                });
             }
         }
     }
@@ -260,15 +361,25 @@ fn written(dice: &mut Dice, sites: &[SitePlan], chats: &[i64], until: i64) -> Ve
     }
     for number in 0..dice.between(1, 14) {
         let at = dice.between(MINUTE, until - 2 * HOUR);
-        let name = sites[dice.between(0, sites.len() as i64 - 1) as usize].name().to_owned();
-        let chat = if dice.chance(8) { STRANGER } else { dice.pick(chats) };
+        let name = sites[dice.between(0, sites.len() as i64 - 1) as usize]
+            .name()
+            .to_owned();
+        let chat = if dice.chance(8) {
+            STRANGER
+        } else {
+            dice.pick(chats)
+        };
         let text = match dice.between(0, 13) {
             0 => format!("/mute {name} {}m", 15 + number),
             1 if dice.chance(50) => format!("/mute {}m", 35 + number),
             2 => format!("/unmute {name}"),
             3 => {
                 let later = at + dice.scale(MINUTE, HOUR);
-                written.push(Written { at: later, chat, text: format!("/resume {name}") });
+                written.push(Written {
+                    at: later,
+                    chat,
+                    text: format!("/resume {name}"),
+                });
                 format!("/pause {name}")
             }
             4 => "/ack".into(),
@@ -285,7 +396,10 @@ fn written(dice: &mut Dice, sites: &[SitePlan], chats: &[i64], until: i64) -> Ve
         written.push(Written { at, chat, text });
         if dice.chance(10) {
             let last = written[written.len() - 1].clone();
-            written.push(Written { at: last.at + 100, ..last });
+            written.push(Written {
+                at: last.at + 100,
+                ..last
+            });
         }
     }
     written.sort_by_key(|w| w.at);

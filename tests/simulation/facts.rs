@@ -43,7 +43,11 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
         // What comes out from behind another and is down itself goes down only then.
         let hidden = facts.shaded[site].iter().filter_map(|shade| {
             let end = checks.partition_point(|c| c.to < shade.to);
-            checks[..end].iter().rev().take_while(|c| c.to > shade.from).find(|c| c.why == Why::Site)
+            checks[..end]
+                .iter()
+                .rev()
+                .take_while(|c| c.to > shade.from)
+                .find(|c| c.why == Why::Site)
         });
         changes.extend(hidden.map(|c| c.to));
         changes.sort_unstable();
@@ -88,7 +92,9 @@ impl Facts<'_> {
         }
         let begin = self.record.probes.partition_point(|p| p.to < trouble.from);
         let looks = self.record.probes[begin..].iter();
-        let mut looks = looks.take_while(|p| p.from < check.to + 7 * SECOND).filter(|p| !names || p.names.is_some() || p.answered.is_none());
+        let mut looks = looks
+            .take_while(|p| p.from < check.to + 7 * SECOND)
+            .filter(|p| !names || p.names.is_some() || p.answered.is_none());
         let bad = |p: &ProbeRun| p.answered.is_none() || names && p.names == Some(false);
         let seen = looks.clone().any(|p| bad(p) && p.from < trouble.to);
         !seen && looks.any(|p| p.answered.is_some_and(|at| at >= trouble.to) && !bad(p))
@@ -97,7 +103,12 @@ impl Facts<'_> {
     /// When something was, that was said at `at` to have been in `span`: what an earlier life
     /// remembered is dated by the wall clock, and that may have been wrong.
     pub fn dated(&self, span: Span, at: i64) -> Span {
-        let jumps: i64 = self.plan.jumps.iter().map(|(_, by)| by.abs() * SECOND).sum();
+        let jumps: i64 = self
+            .plan
+            .jumps
+            .iter()
+            .map(|(_, by)| by.abs() * SECOND)
+            .sum();
         let lives = self.record.lives.iter().map(|l| l.span.from);
         let born = lives.filter(|from| *from <= at).max().unwrap_or(0);
         if self.clocks_wrong() && born > 0 && span.from - jumps <= born {
@@ -108,7 +119,11 @@ impl Facts<'_> {
 
     /// Time in `span` that the monotonic clock did not see.
     pub fn slept(&self, span: Span) -> i64 {
-        let asleep = self.plan.frozen.iter().filter(|f| f.suspended && f.span.meets(span));
+        let asleep = self
+            .plan
+            .frozen
+            .iter()
+            .filter(|f| f.suspended && f.span.meets(span));
         asleep.map(|f| f.span.len()).sum()
     }
 
@@ -123,15 +138,36 @@ impl Facts<'_> {
         if watched.named {
             spans.extend(plan.names_lost.iter().map(|s| s.wider(0, MINUTE + RETURN)));
         }
-        spans.extend(plan.frozen.iter().map(|f| f.span.wider(timeout, timeout + SECOND)));
+        spans.extend(
+            plan.frozen
+                .iter()
+                .map(|f| f.span.wider(timeout, timeout + SECOND)),
+        );
         if watched.site.url.starts_with("https:") {
-            spans.extend(record.lives.iter().map(|l| Span::new(l.span.from, l.unset_until.min(l.span.to))));
+            spans.extend(
+                record
+                    .lives
+                    .iter()
+                    .map(|l| Span::new(l.span.from, l.unset_until.min(l.span.to))),
+            );
         }
         let edges = watched.gone.iter().map(|s| (s.from, s.to));
-        let edges = edges.chain(watched.other_interval.iter().flat_map(|(s, _)| [(s.from, s.from), (s.to, s.to)]));
+        let edges = edges.chain(
+            watched
+                .other_interval
+                .iter()
+                .flat_map(|(s, _)| [(s.from, s.from), (s.to, s.to)]),
+        );
         for (from, to) in edges {
-            let reloads = record.reloads.iter().chain(record.lives.iter().map(|l| &l.span.from));
-            let known = reloads.copied().filter(|at| *at >= to).min().unwrap_or(plan.end);
+            let reloads = record
+                .reloads
+                .iter()
+                .chain(record.lives.iter().map(|l| &l.span.from));
+            let known = reloads
+                .copied()
+                .filter(|at| *at >= to)
+                .min()
+                .unwrap_or(plan.end);
             spans.push(Span::new(from, known + SECOND));
         }
         spans.extend(self.paused(site));
@@ -142,7 +178,11 @@ impl Facts<'_> {
 
     fn shade(&self, site: usize) -> Vec<Span> {
         let mut spans = Vec::new();
-        let mut parent = self.plan.sites[site].site.after.as_deref().and_then(|p| self.index(p));
+        let mut parent = self.plan.sites[site]
+            .site
+            .after
+            .as_deref()
+            .and_then(|p| self.index(p));
         let mut after = SECOND;
         while let Some(index) = parent {
             let above = &self.plan.sites[index];
@@ -156,12 +196,25 @@ impl Facts<'_> {
     /// A full disk and then a power cut: what was found in between may be lost.
     fn forgettable(&self) -> Vec<Span> {
         let ends: Vec<i64> = self.record.lives.iter().map(|l| l.span.to).collect();
-        let full = self.plan.disk_full.iter().map(|s| s.wider(WRITTEN, 2 * MINUTE));
+        let full = self
+            .plan
+            .disk_full
+            .iter()
+            .map(|s| s.wider(WRITTEN, 2 * MINUTE));
         let lost = full.filter_map(|s| {
-            let last = ends.iter().copied().filter(|e| *e < self.plan.end && s.wider(0, 5 * HOUR).has(*e)).max();
+            let last = ends
+                .iter()
+                .copied()
+                .filter(|e| *e < self.plan.end && s.wider(0, 5 * HOUR).has(*e))
+                .max();
             last.map(|end| Span::new(s.from, end.max(s.to)))
         });
-        lost.chain(ends.iter().filter(|e| **e < self.plan.end).map(|e| Span::new(e - WRITTEN, *e))).collect()
+        lost.chain(
+            ends.iter()
+                .filter(|e| **e < self.plan.end)
+                .map(|e| Span::new(e - WRITTEN, *e)),
+        )
+        .collect()
     }
 
     /// From a /pause to the first /resume that surely counted.
@@ -185,7 +238,9 @@ impl Facts<'_> {
     fn sure(&self, which: usize, at: i64) -> bool {
         let fed = self.record.fed.iter().filter(|f| f.which == which);
         let all: Vec<_> = fed.collect();
-        let cut = |l: &&crate::record::Life| !l.orderly && l.span.to < self.plan.end && Span::new(at, at + WRITTEN).has(l.span.to);
+        let cut = |l: &&crate::record::Life| {
+            !l.orderly && l.span.to < self.plan.end && Span::new(at, at + WRITTEN).has(l.span.to)
+        };
         all.iter().all(|f| f.clock_off == 0 && f.age < 240)
             && !self.record.lives.iter().any(|l| cut(&l))
             && !any_in(&self.plan.disk_full, Span::new(at, at + MINUTE))
@@ -205,15 +260,31 @@ impl Facts<'_> {
                 (true, Some(time), None) => time,
                 _ => continue,
             };
-            let Ok(minutes) = minutes.trim_end_matches('m').parse::<i64>() else { continue };
+            let Ok(minutes) = minutes.trim_end_matches('m').parse::<i64>() else {
+                continue;
+            };
             let to = fed.at + minutes * MINUTE;
             let slack = self.slept(Span::new(fed.at, to)) + MINUTE;
-            let last = if self.clocks_wrong() { self.plan.end } else { to + slack };
+            let last = if self.clocks_wrong() {
+                self.plan.end
+            } else {
+                to + slack
+            };
             maybe.push(Span::new(fed.at, last));
             if self.sure(fed.which, fed.at) {
-                let kept = |end: i64| !self.clocks_wrong() && fed.durable.is_some_and(|at| at < end);
-                let ends = self.record.lives.iter().map(|l| l.span.to).filter(|end| !kept(*end));
-                let unmutes = self.record.fed.iter().filter(|f| self.plan.written[f.which].text.starts_with("/unmute"));
+                let kept =
+                    |end: i64| !self.clocks_wrong() && fed.durable.is_some_and(|at| at < end);
+                let ends = self
+                    .record
+                    .lives
+                    .iter()
+                    .map(|l| l.span.to)
+                    .filter(|end| !kept(*end));
+                let unmutes = self
+                    .record
+                    .fed
+                    .iter()
+                    .filter(|f| self.plan.written[f.which].text.starts_with("/unmute"));
                 let ends = ends.chain(unmutes.map(|f| f.at)).filter(|e| *e >= fed.at);
                 surely.push(Span::new(fed.at + SECOND, ends.min().unwrap_or(to).min(to)));
             }
@@ -229,13 +300,21 @@ impl Facts<'_> {
             let hour = Span::new(w[0], w[4]);
             hour.len() - self.slept(hour) <= HOUR + slack
         });
-        let begun: Vec<Span> = spans.map(|w| Span::new(w[4] - slack, w[4] + STEADY + slack)).collect();
+        let begun: Vec<Span> = spans
+            .map(|w| Span::new(w[4] - slack, w[4] + STEADY + slack))
+            .collect();
         // Each further change prolongs it, and so does not being looked at.
         let mut out = Vec::new();
         for mut span in begun {
             loop {
-                let more = changes.iter().map(|c| (*c, *c)).chain(unwatched.iter().map(|s| (s.from, s.to)));
-                let last = more.filter(|(from, to)| *from < span.to && *to + STEADY + slack > span.to).map(|(_, to)| to).max();
+                let more = changes
+                    .iter()
+                    .map(|c| (*c, *c))
+                    .chain(unwatched.iter().map(|s| (s.from, s.to)));
+                let last = more
+                    .filter(|(from, to)| *from < span.to && *to + STEADY + slack > span.to)
+                    .map(|(_, to)| to)
+                    .max();
                 let Some(last) = last else { break };
                 span.to = last + STEADY + slack;
             }

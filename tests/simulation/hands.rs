@@ -21,24 +21,40 @@ const MAX_ALERTS: usize = 1000;
 
 impl World<'_> {
     pub fn check(&mut self, site: &Site) {
-        let Some(index) = self.plan.sites.iter().position(|s| s.site.name == site.name) else {
-            self.record.wrong(self.now, format!("{} is no site", site.name));
+        let Some(index) = self
+            .plan
+            .sites
+            .iter()
+            .position(|s| s.site.name == site.name)
+        else {
+            self.record
+                .wrong(self.now, format!("{} is no site", site.name));
             return;
         };
         if std::mem::replace(&mut self.running[index], true) {
-            self.record.wrong(self.now, format!("two checks of {} at once", site.name));
+            self.record
+                .wrong(self.now, format!("two checks of {} at once", site.name));
         }
         if self.clock_unset && site.url.starts_with("https:") {
-            self.record.wrong(self.now, format!("{} is checked before the clock is set", site.name));
+            self.record.wrong(
+                self.now,
+                format!("{} is checked before the clock is set", site.name),
+            );
         }
         let from = self.now;
         let (mut to, mut outcome, mut why) =
             network::check(self.plan, &self.plan.sites[index], from, &mut self.dice);
         let span = Span::new(from, to);
-        let frozen = self.plan.frozen.iter().find(|f| f.span.meets(span)).copied();
+        let frozen = self
+            .plan
+            .frozen
+            .iter()
+            .find(|f| f.span.meets(span))
+            .copied();
         if let Some(frozen) = frozen {
             // A few seconds are slept through; else the timer is over first, or the connection broken.
-            let late = frozen.span.to > from + millis(site.timeout) || frozen.span.len() > 5 * SECOND;
+            let late =
+                frozen.span.to > from + millis(site.timeout) || frozen.span.len() > 5 * SECOND;
             to = to.max(frozen.span.to);
             if late && self.dice.chance(70) {
                 outcome.verdict = Err(Failure::new(FailureKind::Timeout, "no answer in time"));
@@ -47,7 +63,15 @@ impl World<'_> {
                 why = Why::Frozen;
             }
         }
-        self.mine(to, Occurrence::Checked { site: index, from, outcome, why });
+        self.mine(
+            to,
+            Occurrence::Checked {
+                site: index,
+                from,
+                outcome,
+                why,
+            },
+        );
     }
 
     pub fn probe(&mut self, deep: bool) {
@@ -56,10 +80,14 @@ impl World<'_> {
         }
         let since = self.now - std::mem::replace(&mut self.looked, self.now);
         if since < LOOKS_APART && self.plan.frozen.is_empty() {
-            self.record.wrong(self.now, format!("a look at the line {since} ms after the last: one was to be shared"));
+            self.record.wrong(
+                self.now,
+                format!("a look at the line {since} ms after the last: one was to be shared"),
+            );
         }
         if !self.plan.uplink {
-            self.record.wrong(self.now, "a look at the line without targets");
+            self.record
+                .wrong(self.now, "a look at the line without targets");
         }
         let (mut probe, mut report) = network::probe(self.plan, self.now, deep, &mut self.dice);
         let span = Span::new(probe.from, probe.to);
@@ -82,40 +110,88 @@ impl World<'_> {
     fn reachable(&self, at: i64) -> bool {
         let plan = self.plan;
         !self.clock_unset
-            && ![&plan.cuts, &plan.names_lost, &plan.telegram_out].iter().any(|s| any_at(s, at))
+            && ![&plan.cuts, &plan.names_lost, &plan.telegram_out]
+                .iter()
+                .any(|s| any_at(s, at))
     }
 
     pub fn send(&mut self, outgoing: Outgoing) {
-        let Outgoing { id, message, alert, .. } = outgoing;
+        let Outgoing {
+            id, message, alert, ..
+        } = outgoing;
         let (chat, edit) = (message.chat, message.edit);
         if !self.plan.chats.contains(&chat) {
-            self.record.wrong(self.now, format!("a message for chat {chat}"));
+            self.record
+                .wrong(self.now, format!("a message for chat {chat}"));
         }
-        if self.hushed.get(&chat).is_some_and(|until| *until > self.now) && self.plan.frozen.is_empty() {
-            self.record.wrong(self.now, format!("a message for chat {chat}, and Telegram had said to wait"));
+        if self
+            .hushed
+            .get(&chat)
+            .is_some_and(|until| *until > self.now)
+            && self.plan.frozen.is_empty()
+        {
+            self.record.wrong(
+                self.now,
+                format!("a message for chat {chat}, and Telegram had said to wait"),
+            );
         }
         if message.html.encode_utf16().count() > 4096 {
-            self.record.wrong(self.now, "a message too long for Telegram");
+            self.record
+                .wrong(self.now, "a message too long for Telegram");
         }
         let attempt = self.record.attempts.len();
         let text = message.html;
-        self.record.attempts.push(Attempt { at: self.now, chat, text, alert, confirmed: None, refused: false });
+        self.record.attempts.push(Attempt {
+            at: self.now,
+            chat,
+            text,
+            alert,
+            confirmed: None,
+            refused: false,
+        });
         self.under_way += 1;
         let slow = self.dice.chance(self.plan.sluggish);
-        let latency = if slow { self.dice.scale(300, 15_000) } else { self.dice.scale(40, 400) };
+        let latency = if slow {
+            self.dice.scale(300, 15_000)
+        } else {
+            self.dice.scale(40, 400)
+        };
         let (there, back) = (self.now + latency / 2, self.now + latency);
-        let lost = |after| Delivery::Later { after, everywhere: true, reason: "no answer".into() };
+        let lost = |after| Delivery::Later {
+            after,
+            everywhere: true,
+            reason: "no answer".into(),
+        };
         let at_all = self.reachable(self.now) && self.reachable(there);
         let throttled = self.plan.throttled.iter();
-        let throttled = throttled.filter(|(s, c)| s.has(there) && c.is_none_or(|c| c == chat)).max_by_key(|(s, _)| s.to);
+        let throttled = throttled
+            .filter(|(s, c)| s.has(there) && c.is_none_or(|c| c == chat))
+            .max_by_key(|(s, _)| s.to);
         let (at, delivery) = if !at_all {
             (self.now + self.dice.pick(&[10, 3000, 10_000]), lost(None))
         } else if let Some((span, whom)) = throttled {
             let after = Duration::from_millis((span.to - there) as u64 + 999).as_secs();
             let after = Some(Duration::from_secs(after));
-            (back, Delivery::Later { after, everywhere: whom.is_none(), reason: "429".into() })
-        } else if self.plan.refused.iter().any(|(s, c)| s.has(there) && *c == chat) {
-            (back, Delivery::Refused { reason: "403".into() })
+            (
+                back,
+                Delivery::Later {
+                    after,
+                    everywhere: whom.is_none(),
+                    reason: "429".into(),
+                },
+            )
+        } else if self
+            .plan
+            .refused
+            .iter()
+            .any(|(s, c)| s.has(there) && *c == chat)
+        {
+            (
+                back,
+                Delivery::Refused {
+                    reason: "403".into(),
+                },
+            )
         } else {
             self.mine(there, Occurrence::Arrive { attempt, edit });
             let vanishes = any_at(&self.plan.ambiguous, there) && self.dice.chance(50);
@@ -127,13 +203,29 @@ impl World<'_> {
                 (back, Delivery::Sent { message_id })
             }
         };
-        self.mine(at, Occurrence::Answered { id, attempt, delivery });
+        self.mine(
+            at,
+            Occurrence::Answered {
+                id,
+                attempt,
+                delivery,
+            },
+        );
     }
 
     pub fn arrive(&mut self, attempt: usize, edit: Option<i64>) {
-        let Attempt { chat, text, alert, .. } = self.record.attempts[attempt].clone();
+        let Attempt {
+            chat, text, alert, ..
+        } = self.record.attempts[attempt].clone();
         let at = self.now;
-        self.record.arrivals.push(Arrival { at, chat, text, alert, edit, attempt });
+        self.record.arrivals.push(Arrival {
+            at,
+            chat,
+            text,
+            alert,
+            edit,
+            attempt,
+        });
     }
 
     /// What would be written now.
@@ -157,7 +249,8 @@ impl World<'_> {
         let Some(monitor) = &self.monitor else { return };
         let snapshot = monitor.snapshot(now);
         if snapshot.clean {
-            self.record.wrong(self.now, "a snapshot in mid-life calls itself the last");
+            self.record
+                .wrong(self.now, "a snapshot in mid-life calls itself the last");
         }
         let image = self.image(&snapshot);
         let most = if self.dice.chance(10) { 2000 } else { 200 };
@@ -180,6 +273,9 @@ impl World<'_> {
     /// It is on disk. What reaches the flash is counted here.
     pub fn keep(&mut self, image: Image) {
         self.record.writes.push((self.now, image.json.len()));
+        if self.plan.keeps_images {
+            self.record.images.push(image.json.clone());
+        }
         let at = self.now;
         for fed in &mut self.record.fed[..image.fed] {
             fed.durable.get_or_insert(at);
@@ -189,7 +285,9 @@ impl World<'_> {
 
     /// A `getUpdates`: its offset confirms what was handled, and brings what came since.
     pub fn poll(&mut self) {
-        let Some(last) = self.monitor.as_ref().map(|m| m.last_update()) else { return };
+        let Some(last) = self.monitor.as_ref().map(|m| m.last_update()) else {
+            return;
+        };
         if self.confirmed as usize >= self.plan.written.len() {
             return;
         }
@@ -200,7 +298,10 @@ impl World<'_> {
         self.confirmed = self.confirmed.max(last.unwrap_or(0));
         let begin = self.confirmed as usize;
         let plan = self.plan;
-        let waiting = plan.written[begin..].iter().take_while(|w| w.at <= self.now).count();
+        let waiting = plan.written[begin..]
+            .iter()
+            .take_while(|w| w.at <= self.now)
+            .count();
         let life = self.life;
         for which in begin..begin + waiting {
             self.hand_over(which);
@@ -221,7 +322,12 @@ impl World<'_> {
         let written = &self.plan.written[which];
         let date = WALL + written.at / 1000;
         let id = which as i64 + 1;
-        let message = Incoming { chat: written.chat, user: Some(1), text: written.text.clone(), date };
+        let message = Incoming {
+            chat: written.chat,
+            user: Some(1),
+            text: written.text.clone(),
+            date,
+        };
         if self.highest.is_none_or(|highest| id > highest) {
             self.highest = Some(id);
             self.record.fed.push(Fed {
@@ -233,9 +339,15 @@ impl World<'_> {
             });
         }
         let again = self.dice.chance(5);
-        self.feed(Event::Update(Update { id, message: Some(message.clone()) }));
+        self.feed(Event::Update(Update {
+            id,
+            message: Some(message.clone()),
+        }));
         if again {
-            self.feed(Event::Update(Update { id, message: Some(message) }));
+            self.feed(Event::Update(Update {
+                id,
+                message: Some(message),
+            }));
         }
     }
 }

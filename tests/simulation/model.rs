@@ -38,7 +38,10 @@ pub struct Judgement {
 }
 
 pub fn judge(plan: &Plan, record: &Record) -> Judgement {
-    let mut verdict = Judgement { faults: record.wrongs.clone(), ..Judgement::default() };
+    let mut verdict = Judgement {
+        faults: record.wrongs.clone(),
+        ..Judgement::default()
+    };
     let facts = gather(plan, record);
     let heard = hear(&facts, &mut verdict);
     let refused = refusals(&facts);
@@ -57,13 +60,18 @@ pub fn judge(plan: &Plan, record: &Record) -> Judgement {
     truth::about_the_agent(&facts, &heard, &refused, &mut verdict);
     truth::answers(&facts, &mut verdict);
     if record.alerts_left > 0 {
-        verdict.faults.push(format!("{} alerts were never sent", record.alerts_left));
+        verdict
+            .faults
+            .push(format!("{} alerts were never sent", record.alerts_left));
     }
     verdict
 }
 
 fn told_of(plan: &Plan, site: &SitePlan) -> Vec<i64> {
-    site.site.chats.clone().unwrap_or_else(|| plan.chats.clone())
+    site.site
+        .chats
+        .clone()
+        .unwrap_or_else(|| plan.chats.clone())
 }
 
 fn hear(facts: &Facts, verdict: &mut Judgement) -> Vec<Heard> {
@@ -86,11 +94,23 @@ fn hear(facts: &Facts, verdict: &mut Judgement) -> Vec<Heard> {
 
 /// What a chat would not take, as if it had been heard.
 fn refusals(facts: &Facts) -> Vec<Heard> {
-    let refused = facts.record.attempts.iter().enumerate().filter(|(_, a)| a.refused && a.alert);
+    let refused = facts
+        .record
+        .attempts
+        .iter()
+        .enumerate()
+        .filter(|(_, a)| a.refused && a.alert);
     let parsed = refused.flat_map(|(attempt, Attempt { at, chat, text, .. })| {
         let heard = move |line: Line| {
             let raised = raised(facts, *at, line.ago);
-            Heard { at: *at, chat: *chat, line, attempt, edited: false, raised }
+            Heard {
+                at: *at,
+                chat: *chat,
+                line,
+                attempt,
+                edited: false,
+                raised,
+            }
         };
         lines(text).unwrap_or_default().into_iter().map(heard)
     });
@@ -99,9 +119,14 @@ fn refusals(facts: &Facts) -> Vec<Heard> {
 
 /// A message sent at `at` about something that was `ago`: without a word, at most 90 s.
 fn raised(facts: &Facts, at: i64, ago: Option<Lasting>) -> Span {
-    let ago = ago.unwrap_or(Lasting { least: 0, most: 91 * SECOND });
+    let ago = ago.unwrap_or(Lasting {
+        least: 0,
+        most: 91 * SECOND,
+    });
     let span = Span::new(at - ago.most - 1500, at - ago.least + 1500);
-    facts.dated(span, at).wider(facts.slept(Span::new(span.from, at)), 0)
+    facts
+        .dated(span, at)
+        .wider(facts.slept(Span::new(span.from, at)), 0)
 }
 
 /// One outage to an observer: real ones that no good check told apart.
@@ -119,7 +144,10 @@ fn clusters(facts: &Facts, site: usize) -> Vec<Cluster> {
                 last.span.to = outage.span.to;
                 last.parts.push(outage.span);
             }
-            _ => out.push(Cluster { span: outage.span, parts: vec![outage.span] }),
+            _ => out.push(Cluster {
+                span: outage.span,
+                parts: vec![outage.span],
+            }),
         }
     }
     out
@@ -131,7 +159,11 @@ fn seen_up(facts: &Facts, site: usize, gap: Span) -> bool {
     let begin = checks.partition_point(|c| c.to < gap.from);
     let mut run = 0;
     for check in checks[begin..].iter().take_while(|c| c.from < gap.to) {
-        run = if check.why.failed() || any_at(&facts.shaded[site], check.to) { 0 } else { run + 1 };
+        run = if check.why.failed() || any_at(&facts.shaded[site], check.to) {
+            0
+        } else {
+            run + 1
+        };
         let kept = Span::new(check.to, check.to + 10 * SECOND);
         let lost = facts.record.lives.iter().any(|l| kept.has(l.span.to));
         if run >= facts.plan.sites[site].site.recover && !lost {
@@ -141,14 +173,30 @@ fn seen_up(facts: &Facts, site: usize, gap: Span) -> bool {
     false
 }
 
-fn must_be_told(facts: &Facts, site: usize, chat: i64, cluster: &Cluster, heard: &[Heard], refused: &[Heard], verdict: &mut Judgement) {
+fn must_be_told(
+    facts: &Facts,
+    site: usize,
+    chat: i64,
+    cluster: &Cluster,
+    heard: &[Heard],
+    refused: &[Heard],
+    verdict: &mut Judgement,
+) {
     let plan = &facts.plan.sites[site];
     let within = plan.judged_within() + DOUBT + above(facts, site);
-    let calm = |part: &Span| facts.calm(site, *part).into_iter().find(|c| c.len() > within);
-    let Some(calm) = cluster.parts.iter().find_map(calm) else { return };
+    let calm = |part: &Span| {
+        facts
+            .calm(site, *part)
+            .into_iter()
+            .find(|c| c.len() > within)
+    };
+    let Some(calm) = cluster.parts.iter().find_map(calm) else {
+        return;
+    };
     let when = cluster.span.wider(0, DOUBT);
     let fits = |h: &&Heard| {
-        let away = matches!(&h.line.said, Said::Away(names) if names.iter().any(|n| n == plan.name()));
+        let away =
+            matches!(&h.line.said, Said::Away(names) if names.iter().any(|n| n == plan.name()));
         let about = h.about(plan.name(), chat) && h.line.said.down() || away && h.chat == chat;
         let raised = match h.line.said {
             Said::WasDown(lasted) => facts.dated(h.raised.wider(lasted.most, 0), h.at),
@@ -169,22 +217,42 @@ fn must_be_told(facts: &Facts, site: usize, chat: i64, cluster: &Cluster, heard:
     verdict.told += 1;
     // What was told to be down must be told to be up.
     let numbers: Vec<u32> = told.iter().filter_map(|h| h.line.incident).collect();
-    let Some(number) = numbers.first() else { return };
-    let next = plan.outages.iter().map(|o| o.span.from).filter(|at| *at >= cluster.span.to).min();
+    let Some(number) = numbers.first() else {
+        return;
+    };
+    let next = plan
+        .outages
+        .iter()
+        .map(|o| o.span.from)
+        .filter(|at| *at >= cluster.span.to)
+        .min();
     let after = Span::new(cluster.span.to, next.unwrap_or(facts.plan.end));
-    let whole = Span::new(cluster.span.from, after.from + plan.back_within() + DOUBT + above(facts, site));
+    let whole = Span::new(
+        cluster.span.from,
+        after.from + plan.back_within() + DOUBT + above(facts, site),
+    );
     let slow = plan.slow.iter().any(|s| s.meets(whole));
     let calm = facts.calm(site, Span::new(after.from, after.to.min(whole.to)));
-    if slow || calm.first().is_none_or(|c| *c != Span::new(after.from, whole.to)) {
+    if slow
+        || calm
+            .first()
+            .is_none_or(|c| *c != Span::new(after.from, whole.to))
+    {
         return;
     }
-    let up = |h: &Heard| h.about(plan.name(), chat) && h.line.incident.is_some_and(|n| numbers.contains(&n))
-        && matches!(h.line.said, Said::Up(_) | Said::WasDown(_));
-    let flapped = facts.changes[site].windows(5).any(|w| w[4] - w[0] < 2 * HOUR && Span::new(w[0], w[4]).wider(0, HOUR).meets(whole));
+    let up = |h: &Heard| {
+        h.about(plan.name(), chat)
+            && h.line.incident.is_some_and(|n| numbers.contains(&n))
+            && matches!(h.line.said, Said::Up(_) | Said::WasDown(_))
+    };
+    let flapped = facts.changes[site]
+        .windows(5)
+        .any(|w| w[4] - w[0] < 2 * HOUR && Span::new(w[0], w[4]).wider(0, HOUR).meets(whole));
     if !heard.iter().chain(refused).any(up) && !flapped {
         verdict.faults.push(format!(
             "{}: {} (#{number}) was up again, and chat {chat} never heard of it",
-            clock(cluster.span.to), plan.name()
+            clock(cluster.span.to),
+            plan.name()
         ));
     }
 }
@@ -192,7 +260,11 @@ fn must_be_told(facts: &Facts, site: usize, chat: i64, cluster: &Cluster, heard:
 /// What it depends on is looked at first.
 fn above(facts: &Facts, site: usize) -> i64 {
     let mut wait = 0;
-    let mut parent = facts.plan.sites[site].site.after.as_deref().and_then(|p| facts.index(p));
+    let mut parent = facts.plan.sites[site]
+        .site
+        .after
+        .as_deref()
+        .and_then(|p| facts.index(p));
     while let Some(index) = parent {
         let plan = &facts.plan.sites[index];
         wait += millis(plan.site.timeout) + DOUBT;
@@ -204,13 +276,20 @@ fn above(facts: &Facts, site: usize) -> i64 {
 /// Nothing was told twice without a reason, and no outage as two.
 fn told_once(facts: &Facts, site: usize, chat: i64, heard: &[Heard], verdict: &mut Judgement) {
     let plan = &facts.plan.sites[site];
-    let about: Vec<&Heard> = heard.iter().filter(|h| h.about(plan.name(), chat)).collect();
+    let about: Vec<&Heard> = heard
+        .iter()
+        .filter(|h| h.about(plan.name(), chat))
+        .collect();
     let mut numbers: Vec<u32> = about.iter().filter_map(|h| h.line.incident).collect();
     numbers.sort_unstable();
     numbers.dedup();
     for &number in &numbers {
         let of = |wanted: fn(&Said) -> bool| -> Vec<&Heard> {
-            about.iter().copied().filter(|h| h.line.incident == Some(number) && wanted(&h.line.said)).collect()
+            about
+                .iter()
+                .copied()
+                .filter(|h| h.line.incident == Some(number) && wanted(&h.line.said))
+                .collect()
         };
         let downs = of(|s| matches!(s, Said::Down | Said::WasDown(_) | Said::Flapping(true)));
         let ups = of(|s| matches!(s, Said::Up(_) | Said::WasDown(_)));
@@ -220,29 +299,56 @@ fn told_once(facts: &Facts, site: usize, chat: i64, heard: &[Heard], verdict: &m
                 if !may_repeat(facts, pair[0].attempt, what == "up") {
                     verdict.faults.push(format!(
                         "{}: chat {chat} heard at {} already that {} (#{number}) was {what}",
-                        clock(pair[1].at), clock(pair[0].at), plan.name()
+                        clock(pair[1].at),
+                        clock(pair[0].at),
+                        plan.name()
                     ));
                 }
             }
         }
-        let repeats = still.iter().filter(|h| may_repeat(facts, h.attempt, false)).count();
+        let repeats = still
+            .iter()
+            .filter(|h| may_repeat(facts, h.attempt, false))
+            .count();
         if let (Some(first), Some(last)) = (still.first(), still.last()) {
             let every = plan.site.remind.map_or(i64::MAX, millis);
-            let silences = facts.record.fed.iter().filter(|f| facts.plan.written[f.which].text.contains("mute")).count();
-            let most = 2 + (last.at - first.raised.from) / every + (repeats + silences + facts.record.lives.len()) as i64;
+            let silences = facts
+                .record
+                .fed
+                .iter()
+                .filter(|f| facts.plan.written[f.which].text.contains("mute"))
+                .count();
+            let most = 2
+                + (last.at - first.raised.from) / every
+                + (repeats + silences + facts.record.lives.len()) as i64;
             if still.len() as i64 > most {
-                verdict.faults.push(format!("{}: {} reminders of {} (#{number})", clock(last.at), still.len(), plan.name()));
+                verdict.faults.push(format!(
+                    "{}: {} reminders of {} (#{number})",
+                    clock(last.at),
+                    still.len(),
+                    plan.name()
+                ));
             }
         }
     }
-    let first = |number| about.iter().find(|h| h.line.incident == Some(number) && h.line.said.down());
+    let first = |number| {
+        about
+            .iter()
+            .find(|h| h.line.incident == Some(number) && h.line.said.down())
+    };
     for pair in numbers.windows(2) {
         if let (Some(one), Some(two)) = (first(pair[0]), first(pair[1])) {
-            let between = Span::new(one.raised.from.min(two.raised.from), two.raised.to.max(one.raised.to));
+            let between = Span::new(
+                one.raised.from.min(two.raised.from),
+                two.raised.to.max(one.raised.to),
+            );
             if !told_apart(facts, site, between) {
                 verdict.faults.push(format!(
                     "{}: one outage of {} was told as #{} and #{} in chat {chat}",
-                    clock(two.at), plan.name(), pair[0], pair[1]
+                    clock(two.at),
+                    plan.name(),
+                    pair[0],
+                    pair[1]
                 ));
             }
         }
@@ -255,7 +361,9 @@ fn told_apart(facts: &Facts, site: usize, between: Span) -> bool {
     let checks = &facts.record.checks[site];
     let begin = checks.partition_point(|c| c.to < between.from);
     let mut checks = checks[begin..].iter().take_while(|c| c.to <= between.to);
-    let ordered = |f: &crate::record::Fed| between.has(f.at) && facts.plan.written[f.which].text.ends_with(name);
+    let ordered = |f: &crate::record::Fed| {
+        between.has(f.at) && facts.plan.written[f.which].text.ends_with(name)
+    };
     checks.any(|c| matches!(c.why, Why::Fine | Why::Slow))
         || facts.plan.sites[site].gone.iter().any(|s| s.meets(between))
         || facts.record.fed.iter().any(ordered)
@@ -265,14 +373,28 @@ fn told_apart(facts: &Facts, site: usize, between: Span) -> bool {
 /// It arrived, but the agent could not know, or was cut off before that was on disk. That good news
 /// arrived is written with the next thing that must be.
 pub fn may_repeat(facts: &Facts, attempt: usize, good: bool) -> bool {
-    let Some(confirmed) = facts.record.attempts[attempt].confirmed else { return true };
-    let life = facts.record.lives.iter().find(|l| l.span.wider(0, 1).has(confirmed));
+    let Some(confirmed) = facts.record.attempts[attempt].confirmed else {
+        return true;
+    };
+    let life = facts
+        .record
+        .lives
+        .iter()
+        .find(|l| l.span.wider(0, 1).has(confirmed));
     let Some(life) = life else { return true };
     if life.orderly && !facts.record.failed_writes.iter().any(|at| *at >= confirmed) {
         return false;
     }
     let end = life.span.to;
-    let written = facts.record.writes.iter().any(|(at, _)| *at > confirmed + 2100 && *at <= end);
-    let failed = facts.record.failed_writes.iter().any(|at| Span::new(confirmed, end + 1).has(*at));
+    let written = facts
+        .record
+        .writes
+        .iter()
+        .any(|(at, _)| *at > confirmed + 2100 && *at <= end);
+    let failed = facts
+        .record
+        .failed_writes
+        .iter()
+        .any(|at| Span::new(confirmed, end + 1).has(*at));
     !written && end < facts.plan.end && (good || end - confirmed < 10 * SECOND || failed)
 }

@@ -19,7 +19,11 @@ pub fn check(plan: &Plan, site: &SitePlan, from: i64, dice: &mut Dice) -> (i64, 
     let deadline = from + millis(site.site.timeout);
     let mut resolved = !site.named;
     let mut why = Why::Site;
-    for at in TRIES.map(|after| from + after).into_iter().filter(|at| *at < deadline) {
+    for at in TRIES
+        .map(|after| from + after)
+        .into_iter()
+        .filter(|at| *at < deadline)
+    {
         let cut = holding(&plan.cuts, at);
         if !resolved {
             if let Some(cut) = cut {
@@ -47,22 +51,51 @@ pub fn check(plan: &Plan, site: &SitePlan, from: i64, dice: &mut Dice) -> (i64, 
     }
     if resolved {
         let text = format!("no answer within {:?}", site.site.timeout);
-        return (deadline, failed(site, FailureKind::Timeout, &text, true), why);
+        return (
+            deadline,
+            failed(site, FailureKind::Timeout, &text, true),
+            why,
+        );
     }
-    let at = if dice.chance(50) { deadline } else { deadline.min(from + 5 * SECOND) };
-    (at, failed(site, FailureKind::Dns, "no resolver answered", false), why)
+    let at = if dice.chance(50) {
+        deadline
+    } else {
+        deadline.min(from + 5 * SECOND)
+    };
+    (
+        at,
+        failed(site, FailureKind::Dns, "no resolver answered", false),
+        why,
+    )
 }
 
 /// The other side was reached at `at`.
-fn answered(plan: &Plan, site: &SitePlan, (at, deadline): (i64, i64), fault: Option<Fault>, dice: &mut Dice) -> (i64, Outcome, Why) {
+fn answered(
+    plan: &Plan,
+    site: &SitePlan,
+    (at, deadline): (i64, i64),
+    fault: Option<Fault>,
+    dice: &mut Dice,
+) -> (i64, Outcome, Why) {
     let slow = site.slow.iter().any(|s| s.has(at));
-    let pace = if slow && fault.is_none() { 1600 + site.pace / 2 } else { site.pace };
+    let pace = if slow && fault.is_none() {
+        1600 + site.pace / 2
+    } else {
+        site.pace
+    };
     let pace = pace + dice.between(0, site.pace / 4 + 1);
-    let interrupted = plan.cuts.iter().find(|c| !site.lan && c.meets(Span::new(at, at + pace)));
+    let interrupted = plan
+        .cuts
+        .iter()
+        .find(|c| !site.lan && c.meets(Span::new(at, at + pace)));
     let end = interrupted.map_or(at + pace, |cut| (at + pace).max(cut.to + SECOND));
     if end > deadline {
         let why = interrupted.map_or(Why::Site, |cut| Why::Line(*cut));
-        return (deadline, failed(site, FailureKind::Timeout, "no answer in time", true), why);
+        return (
+            deadline,
+            failed(site, FailureKind::Timeout, "no answer in time", true),
+            why,
+        );
     }
     let Some(fault) = fault else {
         let took = Duration::from_millis((end - at) as u64);
@@ -82,7 +115,11 @@ fn answered(plan: &Plan, site: &SitePlan, (at, deadline): (i64, i64), fault: Opt
         Fault::NoName => (FailureKind::NoName, "no such name"),
         Fault::Hangs => (FailureKind::Timeout, "no answer"),
     };
-    (end, failed(site, kind, text, fault != Fault::NoName), Why::Site)
+    (
+        end,
+        failed(site, kind, text, fault != Fault::NoName),
+        Why::Site,
+    )
 }
 
 fn failed(site: &SitePlan, kind: FailureKind, text: &str, resolved: bool) -> Outcome {
@@ -97,8 +134,14 @@ fn failed(site: &SitePlan, kind: FailureKind, text: &str, resolved: bool) -> Out
 /// A look at the line: SYNs now, after 1 s and after 3 s; given up after 5 s.
 pub fn probe(plan: &Plan, from: i64, deep: bool, dice: &mut Dice) -> (ProbeRun, Report) {
     let answered = TRIES[..3].iter().map(|after| from + after);
-    let answered = answered.into_iter().find(|at| holding(&plan.cuts, *at).is_none());
-    let most = if dice.chance(plan.sluggish) { 1900 } else { 200 };
+    let answered = answered
+        .into_iter()
+        .find(|at| holding(&plan.cuts, *at).is_none());
+    let most = if dice.chance(plan.sluggish) {
+        1900
+    } else {
+        200
+    };
     let to = match answered {
         Some(at) => at + dice.scale(20, most),
         // Without a route it fails at once.
@@ -113,7 +156,15 @@ pub fn probe(plan: &Plan, from: i64, deep: bool, dice: &mut Dice) -> (ProbeRun, 
         trusted: (deep && names).then_some(true),
     };
     let names = report.names;
-    (ProbeRun { from, to, answered, names }, report)
+    (
+        ProbeRun {
+            from,
+            to,
+            answered,
+            names,
+        },
+        report,
+    )
 }
 
 fn holding(spans: &[Span], at: i64) -> Option<Span> {

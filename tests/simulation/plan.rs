@@ -170,6 +170,10 @@ pub struct Plan {
     pub ends: Vec<End>,
     pub reloads: Vec<i64>,
     pub written: Vec<Written>,
+    /// Only the first of many good checks is recorded.
+    pub frugal: bool,
+    /// What was written is kept.
+    pub keeps_images: bool,
     /// Percent of the sends and probes that are slow.
     pub sluggish: i64,
 }
@@ -226,7 +230,13 @@ pub fn spans(dice: &mut Dice, count: i64, short: i64, long: i64, until: i64) -> 
 }
 
 /// Off and on and off again within `until`.
-pub fn burst(dice: &mut Dice, off: (i64, i64), on: (i64, i64), times: i64, until: i64) -> Vec<Span> {
+pub fn burst(
+    dice: &mut Dice,
+    off: (i64, i64),
+    on: (i64, i64),
+    times: i64,
+    until: i64,
+) -> Vec<Span> {
     let longest = times * (off.1 + on.1);
     let mut at = dice.between(MINUTE, (until - longest).max(2 * MINUTE));
     let mut out = Vec::new();

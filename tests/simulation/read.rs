@@ -26,7 +26,10 @@ pub enum Said {
 impl Said {
     pub fn down(&self) -> bool {
         use Said::*;
-        matches!(self, Down | StillDown | WasDown(_) | Flapping(true) | Steady(true))
+        matches!(
+            self,
+            Down | StillDown | WasDown(_) | Flapping(true) | Steady(true)
+        )
     }
 }
 
@@ -62,8 +65,17 @@ pub fn lines(text: &str) -> Result<Vec<Line>, String> {
             let names = rest.next().ok_or("a group without names")?;
             for name in names.split(", ") {
                 let (site, what) = name.split_once(' ').ok_or(format!("in a group: {name}"))?;
-                let said = if down { Said::Down } else { Said::Up(lasting_in(what, "after ")?) };
-                out.push(Line { said, site: site.into(), incident: number(what), ago });
+                let said = if down {
+                    Said::Down
+                } else {
+                    Said::Up(lasting_in(what, "after ")?)
+                };
+                out.push(Line {
+                    said,
+                    site: site.into(),
+                    incident: number(what),
+                    ago,
+                });
             }
             continue;
         }
@@ -73,7 +85,14 @@ pub fn lines(text: &str) -> Result<Vec<Line>, String> {
 }
 
 fn one(body: &str, ago: Option<Lasting>) -> Option<Line> {
-    let about_us = |said| Some(Line { said, site: String::new(), incident: None, ago });
+    let about_us = |said| {
+        Some(Line {
+            said,
+            site: String::new(),
+            incident: None,
+            ago,
+        })
+    };
     if body.starts_with("📡 I was offline") {
         return about_us(Said::Offline);
     }
@@ -85,8 +104,13 @@ fn one(body: &str, ago: Option<Lasting>) -> Option<Line> {
             return about_us(Said::Names(false));
         }
         if notice.starts_with("I was away, last seen ") {
-            let still = notice.split_once("; still down: ").map_or("", |(_, names)| names);
-            let names = still.split(", ").filter(|n| !n.is_empty()).map(str::to_owned);
+            let still = notice
+                .split_once("; still down: ")
+                .map_or("", |(_, names)| names);
+            let names = still
+                .split(", ")
+                .filter(|n| !n.is_empty())
+                .map(str::to_owned);
             return about_us(Said::Away(names.collect()));
         }
         return about_us(Said::Notice(notice.into()));
@@ -116,11 +140,18 @@ fn one(body: &str, ago: Option<Lasting>) -> Option<Line> {
     } else {
         return None;
     };
-    Some(Line { said, site: site.into(), incident: number(what), ago })
+    Some(Line {
+        said,
+        site: site.into(),
+        incident: number(what),
+        ago,
+    })
 }
 
 fn split_ago(line: &str) -> (&str, Option<Lasting>) {
-    let Some((body, tail)) = line.rsplit_once(" · ") else { return (line, None) };
+    let Some((body, tail)) = line.rsplit_once(" · ") else {
+        return (line, None);
+    };
     match tail.strip_suffix(" ago").and_then(lasting) {
         Some(ago) => (body, Some(ago)),
         None => (line, None),
@@ -151,10 +182,19 @@ fn lasting(text: &str) -> Option<Lasting> {
     let first = unit(words.next()?)?;
     let mut least = n * first;
     // The second unit is left out when it is nought.
-    let step = if first == 1000 { 1000 } else { first / if first == 86_400_000 { 24 } else { 60 } };
-    if let (Some(Ok(n)), Some(Some(second))) = (words.next().map(str::parse::<i64>), words.next().map(unit)) {
+    let step = if first == 1000 {
+        1000
+    } else {
+        first / if first == 86_400_000 { 24 } else { 60 }
+    };
+    if let (Some(Ok(n)), Some(Some(second))) =
+        (words.next().map(str::parse::<i64>), words.next().map(unit))
+    {
         least += n * second;
     }
     // Rounded to the second.
-    Some(Lasting { least: least - 500, most: least + step.max(1000) })
+    Some(Lasting {
+        least: least - 500,
+        most: least + step.max(1000),
+    })
 }

@@ -10,11 +10,24 @@ use crate::record::{Why, clock};
 /// From a failed check until the alert of it, at most: the line is asked, and what it depends on.
 const DECIDED: i64 = 2 * MINUTE;
 
-pub fn must_be_so(facts: &Facts, one: &Heard, heard: &[Heard], refused: &[Heard], verdict: &mut Judgement) {
+pub fn must_be_so(
+    facts: &Facts,
+    one: &Heard,
+    heard: &[Heard],
+    refused: &[Heard],
+    verdict: &mut Judgement,
+) {
     if one.line.site.is_empty() {
         return;
     }
-    let lie = |text: &str| format!("{}: chat {} heard that {} {text}", clock(one.at), one.chat, one.line.site);
+    let lie = |text: &str| {
+        format!(
+            "{}: chat {} heard that {} {text}",
+            clock(one.at),
+            one.chat,
+            one.line.site
+        )
+    };
     let Some(site) = facts.index(&one.line.site) else {
         verdict.faults.push(lie("exists"));
         return;
@@ -24,20 +37,32 @@ pub fn must_be_so(facts: &Facts, one: &Heard, heard: &[Heard], refused: &[Heard]
         Said::WasDown(lasted) => {
             let raised = Span::new(one.raised.from - lasted.most, one.raised.to);
             let raised = facts.dated(raised, one.at);
-            down_is_so(facts, site, raised, verdict).or(up_is_so(facts, site, one.raised)).or(length_is_so(facts, site, one, lasted.least))
+            down_is_so(facts, site, raised, verdict)
+                .or(up_is_so(facts, site, one.raised))
+                .or(length_is_so(facts, site, one, lasted.least))
         }
         Said::StillDown | Said::Steady(true) => still_is_so(facts, site, one.raised),
         Said::Up(lasted) => {
-            let before = |h: &Heard| h.about(&one.line.site, one.chat) && h.line.incident == one.line.incident
-                && h.line.said.down() && h.at <= one.at;
-            let away = |h: &Heard| matches!(&h.line.said, Said::Away(names) if names.contains(&one.line.site)) && h.at <= one.at;
+            let before = |h: &Heard| {
+                h.about(&one.line.site, one.chat)
+                    && h.line.incident == one.line.incident
+                    && h.line.said.down()
+                    && h.at <= one.at
+            };
+            let away = |h: &Heard| {
+                matches!(&h.line.said, Said::Away(names) if names.contains(&one.line.site))
+                    && h.at <= one.at
+            };
             if !heard.iter().chain(refused).any(|h| before(h) || away(h)) {
                 Some("is up again, but never that it was down".to_owned())
             } else {
                 up_is_so(facts, site, one.raised).or(length_is_so(facts, site, one, lasted.least))
             }
         }
-        Said::Slow => (!found(facts, site, one.raised.wider(DECIDED, 0), |w| w == Why::Slow)).then(|| "is slow, and it was not".into()),
+        Said::Slow => (!found(facts, site, one.raised.wider(DECIDED, 0), |w| {
+            w == Why::Slow
+        }))
+        .then(|| "is slow, and it was not".into()),
         Said::Fast => up_is_so(facts, site, one.raised),
         Said::Steady(false) => up_is_so(facts, site, one.raised.wider(15 * MINUTE, 0)),
         Said::Flapping(false) => None,
@@ -45,18 +70,28 @@ pub fn must_be_so(facts: &Facts, one: &Heard, heard: &[Heard], refused: &[Heard]
     };
     verdict.faults.extend(fault.map(|text| lie(&text)));
     if matches!(one.line.said, Said::Flapping(_)) {
-        let hour = one.raised.wider(HOUR + facts.slept(one.raised.wider(HOUR, 0)) + 5 * MINUTE, MINUTE);
+        let hour = one.raised.wider(
+            HOUR + facts.slept(one.raised.wider(HOUR, 0)) + 5 * MINUTE,
+            MINUTE,
+        );
         let changes = facts.changes[site].iter().filter(|c| hour.has(**c)).count();
         if changes < 5 {
-            verdict.faults.push(lie(&format!("is flapping, with {changes} changes in an hour")));
+            verdict.faults.push(lie(&format!(
+                "is flapping, with {changes} changes in an hour"
+            )));
         }
     }
     if matches!(one.line.said, Said::Down) {
-        if facts.muted[site].iter().any(|m| m.from <= one.raised.from && one.raised.to <= m.to) {
+        if facts.muted[site]
+            .iter()
+            .any(|m| m.from <= one.raised.from && one.raised.to <= m.to)
+        {
             verdict.faults.push(lie("is down, though muted"));
         }
         if let Some(parent) = silenced_by(facts, site, one.raised) {
-            verdict.faults.push(lie(&format!("is down, though {parent} before it was")));
+            verdict
+                .faults
+                .push(lie(&format!("is down, though {parent} before it was")));
         }
     }
 }
@@ -70,7 +105,10 @@ fn down_is_so(facts: &Facts, site: usize, raised: Span, verdict: &mut Judgement)
     let begin = begin.saturating_sub(tries - 1);
     let mut undecidable = false;
     let mut reasons: Vec<Why> = Vec::new();
-    for run in checks[begin..end].windows(tries).filter(|run| run.iter().all(|c| c.why.failed())) {
+    for run in checks[begin..end]
+        .windows(tries)
+        .filter(|run| run.iter().all(|c| c.why.failed()))
+    {
         if run.iter().any(|c| c.why == Why::Site) {
             return None;
         }
@@ -82,21 +120,32 @@ fn down_is_so(facts: &Facts, site: usize, raised: Span, verdict: &mut Judgement)
         return None;
     }
     reasons.dedup();
-    Some(format!("was down, which was not so; its failures: {reasons:?}"))
+    Some(format!(
+        "was down, which was not so; its failures: {reasons:?}"
+    ))
 }
 
 fn found(facts: &Facts, site: usize, span: Span, what: impl Fn(Why) -> bool) -> bool {
     let checks = &facts.record.checks[site];
     let begin = checks.partition_point(|c| c.to < span.from);
-    checks[begin..].iter().take_while(|c| c.to <= span.to).any(|c| what(c.why))
+    checks[begin..]
+        .iter()
+        .take_while(|c| c.to <= span.to)
+        .any(|c| what(c.why))
 }
 
 fn still_is_so(facts: &Facts, site: usize, raised: Span) -> Option<String> {
     let plan = &facts.plan.sites[site];
     let checked = plan.interval() + plan.judged_within();
     // Through a time in which nobody looked it stays what it was.
-    let dark = facts.troubled[site].iter().filter(|t| t.meets(raised.wider(checked, 0)));
-    let from = dark.map(|t| t.from - checked).chain([raised.from - checked]).min().unwrap_or(0);
+    let dark = facts.troubled[site]
+        .iter()
+        .filter(|t| t.meets(raised.wider(checked, 0)));
+    let from = dark
+        .map(|t| t.from - checked)
+        .chain([raised.from - checked])
+        .min()
+        .unwrap_or(0);
     let so = found(facts, site, Span::new(from, raised.to), |w| w == Why::Site);
     (!so).then(|| "is still down, and it was not".into())
 }
@@ -117,20 +166,51 @@ fn length_is_so(facts: &Facts, site: usize, one: &Heard, least: i64) -> Option<S
     let checks = &facts.record.checks[site];
     let end = checks.partition_point(|c| c.to <= one.raised.to);
     let last_out = checks[..end].iter().rposition(|c| c.why == Why::Site)?;
-    let first = checks[..last_out].iter().rposition(|c| !c.why.failed()).map_or(0, |i| i + 1);
+    let first = checks[..last_out]
+        .iter()
+        .rposition(|c| !c.why.failed())
+        .map_or(0, |i| i + 1);
     let longest = one.raised.to - checks[first].from;
-    if any_in(&facts.shaded[site], Span::new(checks[first].from, one.raised.to)) {
+    if any_in(
+        &facts.shaded[site],
+        Span::new(checks[first].from, one.raised.to),
+    ) {
         return None;
     }
-    let blind = facts.plan.cuts.iter().filter(|c| !plan.lan && facts.plan.uplink && c.from >= checks[first].from && c.to <= one.raised.to);
+    let blind = facts.plan.cuts.iter().filter(|c| {
+        !plan.lan && facts.plan.uplink && c.from >= checks[first].from && c.to <= one.raised.to
+    });
     let lives = &facts.record.lives;
-    let on = |c: &Span| lives.iter().map(|l| Span::new(c.from.max(l.span.from), c.to.min(l.span.to)).len()).max().unwrap_or(0);
+    let on = |c: &Span| {
+        lives
+            .iter()
+            .map(|l| Span::new(c.from.max(l.span.from), c.to.min(l.span.to)).len())
+            .max()
+            .unwrap_or(0)
+    };
     let blind: i64 = blind.map(|c| (on(c) - slack).max(0)).sum();
-    let asleep = facts.plan.frozen.iter().filter(|f| f.suspended && f.span.from >= checks[first].from && f.span.to <= one.raised.to);
-    let restarted = facts.record.lives.iter().any(|l| Span::new(checks[first].from, one.raised.to).has(l.span.from));
-    let asleep: i64 = if restarted { 0 } else { asleep.map(|f| f.span.len()).sum() };
+    let asleep =
+        facts.plan.frozen.iter().filter(|f| {
+            f.suspended && f.span.from >= checks[first].from && f.span.to <= one.raised.to
+        });
+    let restarted = facts
+        .record
+        .lives
+        .iter()
+        .any(|l| Span::new(checks[first].from, one.raised.to).has(l.span.from));
+    let asleep: i64 = if restarted {
+        0
+    } else {
+        asleep.map(|f| f.span.len()).sum()
+    };
     let longest = longest - blind.max(asleep) + MINUTE;
-    (least > longest && plan.site.recover == 1).then(|| format!("was down for {} s, and it was for {} s at most", least / 1000, longest / 1000))
+    (least > longest && plan.site.recover == 1).then(|| {
+        format!(
+            "was down for {} s, and it was for {} s at most",
+            least / 1000,
+            longest / 1000
+        )
+    })
 }
 
 /// What it depends on was down for long, and all could be seen.
@@ -149,47 +229,92 @@ pub fn about_the_agent(facts: &Facts, heard: &[Heard], refused: &[Heard], verdic
     let (plan, record) = (facts.plan, facts.record);
     for &chat in &plan.chats {
         let of = |wanted: fn(&Said) -> bool| -> Vec<&Heard> {
-            heard.iter().filter(|h| h.chat == chat && wanted(&h.line.said)).collect()
+            heard
+                .iter()
+                .filter(|h| h.chat == chat && wanted(&h.line.said))
+                .collect()
         };
-        let excused = |told: &[&Heard]| told.iter().filter(|h| may_repeat(facts, h.attempt, true)).count();
+        let excused = |told: &[&Heard]| {
+            told.iter()
+                .filter(|h| may_repeat(facts, h.attempt, true))
+                .count()
+        };
         let never = |from: i64| refused.iter().any(|h| h.chat == chat && h.at >= from);
         let offline = of(|s| *s == Said::Offline);
         for one in offline.iter().filter(|h| !h.edited) {
-            let seen = record.probes.iter().any(|p| p.answered.is_none() && p.to <= one.raised.to);
+            let seen = record
+                .probes
+                .iter()
+                .any(|p| p.answered.is_none() && p.to <= one.raised.to);
             if !seen {
-                verdict.faults.push(format!("{}: chat {chat} heard of a cut that nobody saw", clock(one.at)));
+                verdict.faults.push(format!(
+                    "{}: chat {chat} heard of a cut that nobody saw",
+                    clock(one.at)
+                ));
             }
         }
         let news = offline.iter().filter(|h| !h.edited).count();
         if news > plan.cuts.len() + excused(&offline) {
-            verdict.faults.push(format!("{news} offline periods told, {} were", plan.cuts.len()));
+            verdict.faults.push(format!(
+                "{news} offline periods told, {} were",
+                plan.cuts.len()
+            ));
         }
         for cut in plan.cuts.iter().filter(|c| c.len() > 2 * MINUTE) {
-            let looks = record.probes.iter().filter(|p| p.answered.is_none() && p.from >= cut.from && p.to <= cut.to);
-            let on = record.lives.iter().any(|l| l.span.from <= cut.from && l.span.to > cut.to + 2 * MINUTE);
-            let told = offline.iter().any(|h| record.attempts[h.attempt].at >= cut.to);
+            let looks = record
+                .probes
+                .iter()
+                .filter(|p| p.answered.is_none() && p.from >= cut.from && p.to <= cut.to);
+            let on = record
+                .lives
+                .iter()
+                .any(|l| l.span.from <= cut.from && l.span.to > cut.to + 2 * MINUTE);
+            let told = offline
+                .iter()
+                .any(|h| record.attempts[h.attempt].at >= cut.to);
             if looks.count() >= 2 && on && !told && !never(cut.to) {
-                verdict.faults.push(format!("{}: a cut until {}, and chat {chat} never heard of it", clock(cut.from), clock(cut.to)));
+                verdict.faults.push(format!(
+                    "{}: a cut until {}, and chat {chat} never heard of it",
+                    clock(cut.from),
+                    clock(cut.to)
+                ));
             }
         }
         for one in of(|s| *s == Said::Names(true)) {
             if !any_in(&plan.names_lost, one.raised.wider(2 * MINUTE, 0)) {
-                verdict.faults.push(format!("{}: chat {chat} heard that DNS was gone, and it was not", clock(one.at)));
+                verdict.faults.push(format!(
+                    "{}: chat {chat} heard that DNS was gone, and it was not",
+                    clock(one.at)
+                ));
             }
         }
         let away = of(|s| matches!(s, Said::Away(_)));
-        let unclean: Vec<_> = record.lives.iter().filter(|l| l.found == Some(false)).collect();
+        let unclean: Vec<_> = record
+            .lives
+            .iter()
+            .filter(|l| l.found == Some(false))
+            .collect();
         if away.len() > unclean.len() + excused(&away) {
-            verdict.faults.push(format!("chat {chat} heard {} times that we were away, after {} cuts", away.len(), unclean.len()));
+            verdict.faults.push(format!(
+                "chat {chat} heard {} times that we were away, after {} cuts",
+                away.len(),
+                unclean.len()
+            ));
         }
         for life in unclean {
             let set = life.unset_until.max(life.span.from);
             let dead = plan.disk_full.iter().any(|s| s.meets(life.span));
             let long = life.span.to - set.min(life.span.to) > 5 * MINUTE && !dead;
-            let frozen = plan.frozen.iter().any(|f| f.span.meets(Span::new(life.span.from, set.min(plan.end) + 5 * MINUTE)));
+            let frozen = plan.frozen.iter().any(|f| {
+                f.span
+                    .meets(Span::new(life.span.from, set.min(plan.end) + 5 * MINUTE))
+            });
             let told = away.iter().any(|h| h.at >= life.span.from);
             if long && !frozen && !told && !never(life.span.from) {
-                verdict.faults.push(format!("{}: back after a power cut, and chat {chat} never heard of it", clock(life.span.from)));
+                verdict.faults.push(format!(
+                    "{}: back after a power cut, and chat {chat} never heard of it",
+                    clock(life.span.from)
+                ));
             }
         }
     }
@@ -202,15 +327,34 @@ pub fn answers(facts: &Facts, verdict: &mut Judgement) {
         let written = &plan.written[fed.which];
         let soon = Span::new(fed.at, fed.at + 30 * SECOND);
         let near = soon.wider(2 * MINUTE, 30 * SECOND);
-        let throttled = plan.throttled.iter().any(|(s, _)| s.meets(near)) || plan.refused.iter().any(|(s, _)| s.meets(near));
+        let throttled = plan.throttled.iter().any(|(s, _)| s.meets(near))
+            || plan.refused.iter().any(|(s, _)| s.meets(near));
         let frozen = plan.frozen.iter().any(|f| f.span.meets(near));
-        let lines = [&plan.cuts, &plan.names_lost, &plan.telegram_out, &plan.ambiguous];
+        let lines = [
+            &plan.cuts,
+            &plan.names_lost,
+            &plan.telegram_out,
+            &plan.ambiguous,
+        ];
         let reachable = !lines.iter().any(|s| any_in(s, near)) && !throttled && !frozen;
-        let alive = record.lives.iter().any(|l| l.span.from < fed.at && l.span.to > soon.to && l.unset_until <= near.from.max(l.span.from));
-        let question = written.text.starts_with('/') && !written.text.starts_with("/frob") && plan.chats.contains(&written.chat);
-        let answered = record.arrivals.iter().any(|a| !a.alert && a.chat == written.chat && soon.has(a.at));
+        let alive = record.lives.iter().any(|l| {
+            l.span.from < fed.at
+                && l.span.to > soon.to
+                && l.unset_until <= near.from.max(l.span.from)
+        });
+        let question = written.text.starts_with('/')
+            && !written.text.starts_with("/frob")
+            && plan.chats.contains(&written.chat);
+        let answered = record
+            .arrivals
+            .iter()
+            .any(|a| !a.alert && a.chat == written.chat && soon.has(a.at));
         if question && reachable && alive && !answered {
-            verdict.faults.push(format!("{}: {} was not answered", clock(fed.at), written.text));
+            verdict.faults.push(format!(
+                "{}: {} was not answered",
+                clock(fed.at),
+                written.text
+            ));
         }
     }
 }

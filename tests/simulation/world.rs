@@ -23,7 +23,9 @@ const WAKINGS: u32 = 1500;
 
 /// Something that comes about by itself.
 pub enum Occurrence {
-    Boot { unset: Option<i64> },
+    Boot {
+        unset: Option<i64>,
+    },
     End(usize),
     /// The time for an orderly end is up.
     Grace,
@@ -31,11 +33,28 @@ pub enum Occurrence {
     Jump(i64),
     SetClock,
     Poll,
-    Checked { site: usize, from: i64, outcome: Outcome, why: Why },
-    Probed { probe: ProbeRun, report: Report },
-    Arrive { attempt: usize, edit: Option<i64> },
-    Answered { id: u64, attempt: usize, delivery: Delivery },
-    Written { image: Image },
+    Checked {
+        site: usize,
+        from: i64,
+        outcome: Outcome,
+        why: Why,
+    },
+    Probed {
+        probe: ProbeRun,
+        report: Report,
+    },
+    Arrive {
+        attempt: usize,
+        edit: Option<i64>,
+    },
+    Answered {
+        id: u64,
+        attempt: usize,
+        delivery: Delivery,
+    },
+    Written {
+        image: Image,
+    },
     Feed(Event),
 }
 
@@ -111,7 +130,10 @@ pub fn live(plan: &Plan) -> Record {
         admission: VecDeque::new(),
         highest: None,
         minute: (0, 0),
-        record: Record { checks: vec![Vec::new(); plan.sites.len()], ..Record::default() },
+        record: Record {
+            checks: vec![Vec::new(); plan.sites.len()],
+            ..Record::default()
+        },
     };
     world.live();
     world.record
@@ -123,7 +145,9 @@ impl World<'_> {
         loop {
             let next = self.coming.keys().next().map(|(at, _)| *at);
             let wake = self.wakeup();
-            let Some(at) = [next, wake].into_iter().flatten().min() else { break };
+            let Some(at) = [next, wake].into_iter().flatten().min() else {
+                break;
+            };
             let at = self.thawed(at.max(self.now));
             if at > self.plan.end {
                 break;
@@ -172,7 +196,8 @@ impl World<'_> {
     /// Comes about if the process is still the same.
     pub fn mine(&mut self, at: i64, occurrence: Occurrence) {
         self.seq += 1;
-        self.coming.insert((at, self.seq), (Some(self.life), occurrence));
+        self.coming
+            .insert((at, self.seq), (Some(self.life), occurrence));
     }
 
     fn happen(&mut self, occurrence: Occurrence) {
@@ -191,10 +216,19 @@ impl World<'_> {
                 }
             }
             Occurrence::Poll => self.poll(),
-            Occurrence::Checked { site, from, outcome, why } => {
+            Occurrence::Checked {
+                site,
+                from,
+                outcome,
+                why,
+            } => {
                 self.running[site] = false;
                 let to = self.now;
-                self.record.checks[site].push(CheckRun { from, to, why });
+                let checks = &mut self.record.checks[site];
+                let last = checks.last().map(|c| c.why);
+                if !self.plan.frugal || why != Why::Fine || last != Some(Why::Fine) {
+                    checks.push(CheckRun { from, to, why });
+                }
                 let site = self.plan.sites[site].site.name.clone();
                 self.feed(Event::Checked { site, outcome });
             }
@@ -205,16 +239,30 @@ impl World<'_> {
                 self.feed(Event::Probed(report));
             }
             Occurrence::Arrive { attempt, edit } => self.arrive(attempt, edit),
-            Occurrence::Answered { id, attempt, delivery } => {
+            Occurrence::Answered {
+                id,
+                attempt,
+                delivery,
+            } => {
                 self.under_way -= 1;
-                self.record.attempts[attempt].refused = matches!(delivery, Delivery::Refused { .. });
+                self.record.attempts[attempt].refused =
+                    matches!(delivery, Delivery::Refused { .. });
                 if matches!(delivery, Delivery::Sent { .. }) {
                     self.record.attempts[attempt].confirmed = Some(self.now);
                 }
-                if let Delivery::Later { after: Some(after), everywhere, .. } = &delivery {
+                if let Delivery::Later {
+                    after: Some(after),
+                    everywhere,
+                    ..
+                } = &delivery
+                {
                     let until = self.now + millis(*after);
                     let chat = self.record.attempts[attempt].chat;
-                    let chats = self.plan.chats.iter().filter(|c| *everywhere || **c == chat);
+                    let chats = self
+                        .plan
+                        .chats
+                        .iter()
+                        .filter(|c| *everywhere || **c == chat);
                     self.hushed.extend(chats.map(|c| (*c, until)));
                 }
                 self.feed(Event::Delivered { id, delivery });
@@ -227,13 +275,19 @@ impl World<'_> {
     /// Hands one event over and does what comes of it; the plug may be pulled before any of it.
     pub fn feed(&mut self, event: Event) {
         let now = self.clocks();
-        let Some(monitor) = &mut self.monitor else { return };
+        let Some(monitor) = &mut self.monitor else {
+            return;
+        };
         self.record.events += 1;
         let actions = monitor.handle(now, event);
         for action in actions {
             let number = self.actions;
             self.actions += 1;
-            let ends = self.plan.ends.iter().position(|e| matches!(e.when, When::Action(n) if n == number));
+            let ends = self
+                .plan
+                .ends
+                .iter()
+                .position(|e| matches!(e.when, When::Action(n) if n == number));
             if let Some(index) = ends
                 && self.now < self.plan.calm_from - MINUTE
             {
@@ -260,7 +314,14 @@ impl World<'_> {
             }
             Action::Measure { chat, asked } => {
                 let vitals = Box::default();
-                self.mine(self.now, Occurrence::Feed(Event::Measured { chat, asked, vitals }));
+                self.mine(
+                    self.now,
+                    Occurrence::Feed(Event::Measured {
+                        chat,
+                        asked,
+                        vitals,
+                    }),
+                );
             }
             Action::Heartbeat | Action::Log(..) => {}
         }
@@ -281,7 +342,9 @@ impl World<'_> {
     /// The monotonic clock stands still while the machine is suspended.
     fn monotonic(&self, at: i64) -> i64 {
         let asleep = self.plan.frozen.iter().filter(|f| f.suspended);
-        at - asleep.map(|f| at.min(f.span.to) - at.min(f.span.from)).sum::<i64>()
+        at - asleep
+            .map(|f| at.min(f.span.to) - at.min(f.span.from))
+            .sum::<i64>()
     }
 
     fn thawed(&self, at: i64) -> i64 {
@@ -303,9 +366,14 @@ impl World<'_> {
 
     fn wake(&mut self) {
         let minute = self.now / MINUTE;
-        self.minute = if self.minute.0 == minute { (minute, self.minute.1 + 1) } else { (minute, 1) };
+        self.minute = if self.minute.0 == minute {
+            (minute, self.minute.1 + 1)
+        } else {
+            (minute, 1)
+        };
         if self.minute.1 == WAKINGS {
-            self.record.wrong(self.now, "woken again and again for nothing");
+            self.record
+                .wrong(self.now, "woken again and again for nothing");
         }
         if self.minute.1 >= WAKINGS {
             // Else the run would never end.
@@ -315,7 +383,12 @@ impl World<'_> {
     }
 
     fn sites(&self) -> Vec<Site> {
-        let sites: Vec<Site> = self.plan.sites.iter().filter_map(|s| s.site_at(self.now)).collect();
+        let sites: Vec<Site> = self
+            .plan
+            .sites
+            .iter()
+            .filter_map(|s| s.site_at(self.now))
+            .collect();
         let names: Vec<String> = sites.iter().map(|s| s.name.clone()).collect();
         let known = |site: &Site| site.after.as_ref().is_none_or(|a| names.contains(a));
         assert!(sites.iter().all(known), "the plan's own mistake");
@@ -324,7 +397,10 @@ impl World<'_> {
 
     fn settings(&self) -> Settings {
         Settings {
-            access: Access { chats: self.plan.chats.clone(), users: None },
+            access: Access {
+                chats: self.plan.chats.clone(),
+                users: None,
+            },
             max_jobs: 2,
             uplink: self.plan.uplink,
             heartbeat: false,
@@ -354,19 +430,32 @@ impl World<'_> {
             self.highest = image.highest;
             match Snapshot::deserialize_json(&image.json) {
                 Ok(snapshot) => monitor.restore(&snapshot, now),
-                Err(e) => self.record.wrong(self.now, format!("the snapshot does not load: {e:?}")),
+                Err(e) => self
+                    .record
+                    .wrong(self.now, format!("the snapshot does not load: {e:?}")),
             }
         }
         if monitor.last_update() != self.highest {
-            let text = format!("after the restart the last update is {:?}, on disk was {:?}", monitor.last_update(), self.highest);
+            let text = format!(
+                "after the restart the last update is {:?}, on disk was {:?}",
+                monitor.last_update(),
+                self.highest
+            );
             self.record.wrong(self.now, text);
         }
         self.monitor = Some(monitor);
         let unset_until = if self.clock_unset { i64::MAX } else { self.now };
         let span = Span::new(self.now, self.plan.end);
-        self.record.lives.push(Life { span, orderly: false, found, unset_until });
+        self.record.lives.push(Life {
+            span,
+            orderly: false,
+            found,
+            unset_until,
+        });
         self.mine(self.now + SECOND, Occurrence::Poll);
-        self.feed(Event::Bot { username: "site_bot".into() });
+        self.feed(Event::Bot {
+            username: "site_bot".into(),
+        });
         self.feed(Event::Due);
     }
 
@@ -375,7 +464,9 @@ impl World<'_> {
         if self.stopping {
             return;
         }
-        let Some(monitor) = &mut self.monitor else { return };
+        let Some(monitor) = &mut self.monitor else {
+            return;
+        };
         let back = (self.now + end.off.max(2 * GRACE)).min(self.plan.calm_from);
         let boot = Occurrence::Boot { unset: end.unset };
         if end.orderly {
@@ -400,7 +491,8 @@ impl World<'_> {
         let Some(monitor) = &self.monitor else { return };
         let snapshot = monitor.last_snapshot(now);
         if !snapshot.clean {
-            self.record.wrong(self.now, "the last snapshot does not say so");
+            self.record
+                .wrong(self.now, "the last snapshot does not say so");
         }
         let image = self.image(&snapshot);
         if any_at(&self.plan.disk_full, self.now) {
