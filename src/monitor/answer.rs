@@ -76,7 +76,10 @@ impl Monitor {
     ) -> Option<String> {
         Some(match command {
             Command::Status { group } => match self.members(group.as_deref()) {
-                Ok(sites) => reply::status(&self.watched(&sites), self.muted_until, now),
+                Ok(sites) => {
+                    let troubles = self.line.troubles();
+                    reply::status(&self.watched(&sites), troubles, self.muted_until, now)
+                }
                 Err(text) => text,
             },
             Command::List { group } => match self.members(group.as_deref()) {

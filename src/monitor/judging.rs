@@ -71,6 +71,8 @@ impl Monitor {
                 cause,
             });
             self.doubts += 1;
+            // At once, even when something else is looked at first: the line may be back by then.
+            self.wonder(at, kind);
             self.schedule.at(&site.name, moment + site.retry);
             return;
         }

@@ -3,6 +3,7 @@
 use super::command::COMMANDS;
 use super::incident::{Incident, Incidents};
 use super::judge::State;
+use super::line::Trouble;
 use super::text::{bold, escape, lasting, response};
 use super::time::{Moment, Now};
 use super::watch::Watched;
@@ -13,7 +14,12 @@ const STATUS_LINES: usize = 20;
 const INCIDENT_LINES: usize = 15;
 
 /// Counts, then everything that is not up, worst first.
-pub(super) fn status(sites: &[&Watched], muted_until: Option<Moment>, now: Now) -> String {
+pub(super) fn status(
+    sites: &[&Watched],
+    troubles: &[(Trouble, Moment)],
+    muted_until: Option<Moment>,
+    now: Now,
+) -> String {
     let of = |state: State| sites.iter().filter(|w| w.state() == state).count();
     let worst_first = [
         State::Down,
@@ -30,6 +36,10 @@ pub(super) fn status(sites: &[&Watched], muted_until: Option<Moment>, now: Now) 
         }
     }
     let mut lines = vec![format!("<b>{}</b>", parts.join(", "))];
+    for (trouble, since) in troubles {
+        let lasted = lasting(now.since(*since));
+        lines.push(format!("📡 {}, for {lasted}", trouble.reason()));
+    }
     if let Some(left) = remaining(muted_until, now) {
         lines.push(format!("🔕 everything is muted for {left}"));
     }

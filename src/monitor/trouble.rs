@@ -74,8 +74,13 @@ impl Monitor {
         let Some(since) = self.line.ends(Trouble::Line, moment) else {
             return;
         };
-        let covered: Vec<usize> = self.uncover(Veil::Offline(Trouble::Line), moment);
-        for at in covered {
+        let mut blind = self.uncover(Veil::Offline(Trouble::Line), moment);
+        let behind = |at: &usize| {
+            let watched = &self.sites[*at];
+            watched.veil == Some(Veil::Unreachable) && !watched.lan()
+        };
+        blind.extend((0..self.sites.len()).filter(behind));
+        for at in blind {
             // The outage of a site that was down before goes on, but not by the time we were blind.
             let name = &self.sites[at].site.name;
             if let Some(incident) = self.incidents.open_of_mut(name) {

@@ -322,6 +322,12 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!(
+                "the agent that ran when the test failed:\n{}",
+                self.report()
+            );
+        }
         self.kill9();
     }
 }

@@ -5,7 +5,7 @@ use super::bot_serve::{Shared, serve};
 use super::bot_state::{State, unix_now};
 use super::listener::{LIMIT, Listener, locked};
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A private chat that the bot knows from the start. The user's id is the same, as in Telegram.
 pub const CHAT: i64 = 123_456_789;
@@ -38,6 +38,8 @@ pub enum Fault {
     Drop,
     /// Carried out, and closed before the answer: an ambiguous send.
     DropAfter,
+    /// Carried out at once, and answered after this.
+    Late(Duration),
     /// Never answered: open until the bot gives up.
     Stall,
     /// These bytes instead of HTTP.

@@ -9,6 +9,7 @@ use super::json::Json;
 use super::listener::{Connection, locked};
 use std::net::TcpStream;
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Longest long poll in seconds: the real server cuts to it.
@@ -124,6 +125,11 @@ fn respond(
         Some(Fault::DropAfter) => {
             carry_out(method, &params, stream, shared);
             return None;
+        }
+        Some(Fault::Late(delay)) => {
+            let answer = carry_out(method, &params, stream, shared)?;
+            thread::sleep(delay);
+            answer.bytes()
         }
         Some(Fault::Drop) => return None,
         Some(Fault::Stall) => {

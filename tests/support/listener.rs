@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 /// How long any wait of a test may take before it fails. Generous: the machine may be busy.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
-type Serve = dyn Fn(&TcpStream, &Connection) + Send + Sync;
+pub type Serve = dyn Fn(&TcpStream, &Connection) + Send + Sync;
 
 pub struct Listener {
+    /// As clients are told.
     address: SocketAddr,
+    bound: SocketAddr,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -24,9 +26,34 @@ impl Listener {
     /// Listens on 127.0.0.1 and calls `serve` on a new thread for each connection, which is closed
     /// when `serve` returns.
     pub fn start(serve: impl Fn(&TcpStream, &Connection) + Send + Sync + 'static) -> Listener {
-        let socket = bind_to_lasting_port();
+        let socket = bind_to_lasting_port(Ipv4Addr::LOCALHOST);
+        let address = socket.local_addr().expect("a bound socket has an address");
+        Listener::on(socket, address, serve)
+    }
+
+    /// The same for who connects to `ip`, on `port` or on one of its own. Bound to all addresses, so
+    /// that it outlives the loss of this one.
+    pub fn start_at(
+        ip: Ipv4Addr,
+        port: Option<u16>,
+        serve: impl Fn(&TcpStream, &Connection) + Send + Sync + 'static,
+    ) -> Listener {
+        let socket = match port {
+            Some(port) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).expect("a free port"),
+            None => bind_to_lasting_port(Ipv4Addr::UNSPECIFIED),
+        };
+        let bound = socket.local_addr().expect("a bound socket has an address");
+        Listener::on(socket, (ip, bound.port()).into(), serve)
+    }
+
+    fn on(
+        socket: TcpListener,
+        address: SocketAddr,
+        serve: impl Fn(&TcpStream, &Connection) + Send + Sync + 'static,
+    ) -> Listener {
         let listener = Listener {
-            address: socket.local_addr().expect("a bound socket has an address"),
+            address,
+            bound: socket.local_addr().expect("a bound socket has an address"),
             shared: Arc::new(Shared {
                 serve: Box::new(serve),
                 closing: AtomicBool::new(false),
@@ -51,7 +78,7 @@ impl Listener {
         self.shared.closing.store(true, SeqCst);
         // accept() cannot be interrupted: a connection wakes it. Should it fail, the backlog is
         // full and accept() is awake anyway.
-        let _ = TcpStream::connect(self.address);
+        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.bound.port()));
         let _ = thread.join();
         for connection in locked(&self.shared.counts).open.values() {
             let _ = connection.stream.shutdown(Shutdown::Both);
@@ -66,7 +93,7 @@ impl Listener {
         }
         let give_up = Instant::now() + LIMIT;
         loop {
-            match TcpListener::bind(self.address) {
+            match TcpListener::bind(self.bound) {
                 Ok(socket) => {
                     self.shared.closing.store(false, SeqCst);
                     return self.accept_on(socket);
@@ -234,14 +261,14 @@ fn accept_all(socket: &TcpListener, shared: &Arc<Shared>) {
 
 /// A port below the range from which the kernel takes the ports of outgoing connections: while we
 /// do not listen, none of those can take it, nor connect to itself.
-fn bind_to_lasting_port() -> TcpListener {
+fn bind_to_lasting_port(ip: Ipv4Addr) -> TcpListener {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = std::process::id().wrapping_mul(61) as u16;
     for _ in 0..1000 {
         let offset = start.wrapping_add(NEXT.fetch_add(1, SeqCst)) % 12_000;
-        if let Ok(socket) = TcpListener::bind((Ipv4Addr::LOCALHOST, 20_000 + offset)) {
+        if let Ok(socket) = TcpListener::bind((ip, 20_000 + offset)) {
             return socket;
         }
     }
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port")
+    TcpListener::bind((ip, 0)).expect("a port")
 }

@@ -2,13 +2,13 @@
 //! and counts its connections from its own side.
 
 use super::http::{Request, Wire, answer, head};
-use super::listener::{Connection, Listener, locked};
+use super::listener::{Connection, Listener, Serve, locked};
 use super::tls::Certificate;
 use super::web_bodies::{self, Body};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -116,13 +116,20 @@ impl Web {
 
     /// A plain HTTP server on which `handler` decides about paths that were not set.
     pub fn start(handler: impl Fn(&Request) -> Behaviour + Send + Sync + 'static) -> Web {
-        Web::launch(Box::new(handler), None)
+        Web::launch(Box::new(handler), None, Listener::start)
+    }
+
+    /// As [`Web::new`], for who connects to `ip`, an address of this machine.
+    pub fn at(ip: Ipv4Addr) -> Web {
+        Web::launch(Box::new(|_| Behaviour::ok()), None, |serve| {
+            Listener::start_at(ip, None, serve)
+        })
     }
 
     /// As [`Web::new`], with TLS.
     pub fn tls(certificate: &Certificate) -> Web {
         let config = certificate.server_config();
-        Web::launch(Box::new(|_| Behaviour::ok()), Some(config))
+        Web::launch(Box::new(|_| Behaviour::ok()), Some(config), Listener::start)
     }
 
     /// Adds a path while building.
@@ -220,7 +227,11 @@ impl Web {
         self.listener.cut_all();
     }
 
-    fn launch(handler: Box<Handler>, tls: Option<Arc<ServerConfig>>) -> Web {
+    fn launch(
+        handler: Box<Handler>,
+        tls: Option<Arc<ServerConfig>>,
+        listen: impl FnOnce(Box<Serve>) -> Listener,
+    ) -> Web {
         let site = Arc::new(Site {
             handler,
             state: Mutex::new(SiteState {
@@ -231,10 +242,10 @@ impl Web {
             }),
         });
         let for_threads = Arc::clone(&site);
-        let listener = Listener::start(move |stream, connection| {
+        let listener = listen(Box::new(move |stream, connection| {
             // An error is the client's doing; the counters tell of it.
             let _ = for_threads.serve_connection(stream, connection);
-        });
+        }));
         Web { listener, site }
     }
 }

@@ -47,6 +47,16 @@ fn a_line_that_is_cut_makes_nobody_down_and_is_told_once_it_is_back() {
     assert_eq!(world.state("blog"), State::Offline);
     assert_eq!(world.state("shop"), State::Offline);
     assert_eq!(world.heard(), Vec::<String>::new());
+    let status = world.ask("/status").concat();
+    assert!(
+        status.starts_with("<b>0 up, 2 offline</b>\n📡 our own line is down, for 1"),
+        "{status}"
+    );
+    assert!(
+        status.contains("⚫ <b>blog</b> is offline: our own line is down"),
+        "{status}"
+    );
+    world.heard();
     restore(&mut world, &["blog", "shop"]);
     world.pass(70);
     assert_eq!(world.state("blog"), State::Up);

@@ -1,0 +1,175 @@
+//! What people were told of outages, read from the messages alone, and what they may expect.
+
+use crate::support::bot_api::Sent;
+use std::collections::{BTreeMap, HashSet};
+use std::time::Instant;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    Down,
+    Up,
+    /// Down and up in one line.
+    Over,
+}
+
+/// One outage, by its number.
+#[derive(Debug)]
+struct Told {
+    site: String,
+    /// When the down and the up were told, the merged line being both.
+    downs: Vec<Instant>,
+    ups: Vec<Instant>,
+}
+
+/// From one start of the agent to the next.
+#[derive(Debug)]
+struct Life {
+    began: Instant,
+    /// Telegram took messages and never said so: they are rightly sent again.
+    ambiguous: bool,
+}
+
+/// The outages of a chapter, and the lives of the agent in it.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    lives: Vec<Life>,
+    outages: BTreeMap<u32, Told>,
+    /// Numbers of earlier chapters, which ended in good order: none may come again.
+    closed: HashSet<u32>,
+    /// Of those: downs and ups that were told more than once.
+    repeated: usize,
+}
+
+impl Ledger {
+    /// The agent is about to be started.
+    pub fn life(&mut self, ambiguous: bool) {
+        let began = Instant::now();
+        self.lives.push(Life { began, ambiguous });
+    }
+
+    /// A new chapter begins.
+    pub fn close(&mut self) {
+        self.lives.clear();
+        for (number, told) in std::mem::take(&mut self.outages) {
+            self.closed.insert(number);
+            self.repeated += told.downs.len() + told.ups.len().max(1) - 2;
+        }
+    }
+
+    /// How much there was to go wrong.
+    pub fn summary(&self) -> String {
+        let (outages, repeated) = (self.closed.len(), self.repeated);
+        format!("{outages} outages told, {repeated} times more than once")
+    }
+
+    /// Reads all messages of the chapter anew.
+    pub fn read(&mut self, messages: &[Sent]) {
+        self.outages.clear();
+        for message in messages {
+            let mut news = None;
+            for line in message.text.lines() {
+                news = news_of(line).or(news.filter(|_| !line.starts_with(EMOJI)));
+                let Some(news) = news else { continue };
+                for (site, number) in outages_in(line) {
+                    self.enter(news, site, number, message);
+                }
+            }
+        }
+    }
+
+    fn enter(&mut self, news: News, site: &str, number: u32, message: &Sent) {
+        assert!(
+            !self.closed.contains(&number),
+            "#{number} again: {message:?}"
+        );
+        let told = self.outages.entry(number).or_insert_with(|| Told {
+            site: site.to_owned(),
+            downs: Vec::new(),
+            ups: Vec::new(),
+        });
+        assert_eq!(told.site, site, "two outages have the number {number}");
+        if news != News::Up {
+            told.downs.push(message.at);
+        }
+        if news != News::Down {
+            told.ups.push(message.at);
+        }
+    }
+
+    /// What people still have to be told of the site for the truth; `None` when they know it.
+    pub fn lacks(&self, site: &str, works: bool) -> Option<String> {
+        let of_site = || self.outages.iter().filter(|(_, told)| told.site == site);
+        if let Some((number, _)) = of_site().find(|(_, told)| told.downs.is_empty()) {
+            return Some(format!(
+                "the end of #{number} was told, its beginning never"
+            ));
+        }
+        let open: Vec<u32> = of_site()
+            .filter(|(_, told)| told.ups.is_empty())
+            .map(|(number, _)| *number)
+            .collect();
+        match (works, open.as_slice()) {
+            (true, []) | (false, [_]) => None,
+            (true, open) => Some(format!("{site} works, but these are open: {open:?}")),
+            (false, open) => Some(format!("{site} is down once, but open are: {open:?}")),
+        }
+    }
+
+    /// News that was told again although the agent lived on and Telegram had confirmed it.
+    pub fn repeated_without_cause(&self) -> Option<String> {
+        for (number, told) in &self.outages {
+            for times in [&told.downs, &told.ups] {
+                let lives: Vec<usize> = times.iter().map(|at| self.life_at(*at)).collect();
+                let twice = lives.windows(2).find(|pair| {
+                    pair[0] == pair[1] && !self.lives.get(pair[0]).is_some_and(|l| l.ambiguous)
+                });
+                if let Some(pair) = twice {
+                    return Some(format!("#{number} twice in life {} ({told:?})", pair[0]));
+                }
+            }
+        }
+        None
+    }
+
+    fn life_at(&self, at: Instant) -> usize {
+        self.lives
+            .iter()
+            .filter(|life| life.began <= at)
+            .count()
+            .saturating_sub(1)
+    }
+}
+
+const EMOJI: [char; 6] = ['🔴', '🟢', '🟠', '🟡', '📡', 'ℹ'];
+
+/// What a line that begins an item tells; `None` for one that goes on with the last, or is no such news.
+fn news_of(line: &str) -> Option<News> {
+    assert!(
+        !line.starts_with('🟠'),
+        "no site changed often enough: {line}"
+    );
+    match line.chars().next() {
+        Some('🔴') => Some(News::Down),
+        Some('🟢') if line.contains(" was down for ") => Some(News::Over),
+        Some('🟢') => Some(News::Up),
+        _ => None,
+    }
+}
+
+/// Sites and numbers of the outages in a line: `🔴 blog is down: … (#1)`, or `blog (#1), shop (#2)`.
+fn outages_in(line: &str) -> Vec<(&str, u32)> {
+    let mut found = Vec::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once("(#") {
+        let Some((number, beyond)) = after.split_once(')') else {
+            break;
+        };
+        let name = before.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+        let name = name.split(' ').next().unwrap_or_default();
+        if let Ok(number) = number.parse() {
+            found.push((name, number));
+        }
+        rest = beyond;
+    }
+    found
+}

@@ -1,0 +1,236 @@
+//! Sites here and elsewhere, an `uplink` target, the fake Bot API, and the agent that watches: all in
+//! a network of the test's own.
+
+use super::agent::{Running, Sitemon};
+use super::bot_api::{BotApi, CHAT, Sent};
+use super::json::Json;
+use super::listener::{LIMIT, Listener};
+use super::namespace::Network;
+use super::scene::no_token;
+use super::web::{Behaviour, Web};
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A site goes down at the second failure, a second after the first.
+pub const TRIES: usize = 2;
+
+pub struct Lab {
+    pub api: BotApi,
+    /// Takes connections and closes them; the one `uplink` target unless [`Lab::uplink`] says otherwise.
+    pub target: Listener,
+    uplink: Option<String>,
+    sites: Vec<(String, Web)>,
+    tables: String,
+    sitemon: Sitemon,
+}
+
+impl Lab {
+    pub fn new() -> Lab {
+        let target = Listener::start_at(Network::uplink(1), None, |_, _| {});
+        Lab {
+            api: BotApi::start(),
+            uplink: Some(format!("uplink = [\"tcp://{}\"]", target.address())),
+            target,
+            sites: Vec::new(),
+            tables: String::new(),
+            sitemon: Sitemon::new(""),
+        }
+    }
+
+    /// Another line, or none, for the key.
+    pub fn uplink(mut self, line: Option<&str>) -> Lab {
+        self.uplink = line.map(str::to_owned);
+        self
+    }
+
+    /// Adds a site of its own at `ip`.
+    pub fn site(self, name: &str, ip: Ipv4Addr) -> Lab {
+        self.site_with(name, ip, "")
+    }
+
+    /// The same with further keys.
+    pub fn site_with(mut self, name: &str, ip: Ipv4Addr, keys: &str) -> Lab {
+        let web = Web::at(ip);
+        self.add_table(name, &web.url("/"), keys);
+        self.sites.push((name.to_owned(), web));
+        self
+    }
+
+    /// Adds a site at `ip` that is configured by the host name `host`.
+    pub fn named_site(mut self, name: &str, ip: Ipv4Addr, host: &str) -> Lab {
+        let web = Web::at(ip);
+        let url = web.url("/").replace(&ip.to_string(), host);
+        self.add_table(name, &url, "");
+        self.sites.push((name.to_owned(), web));
+        self
+    }
+
+    fn add_table(&mut self, name: &str, url: &str, keys: &str) {
+        self.tables.push_str(&format!(
+            "[[site]]\nname = \"{name}\"\nurl = \"{url}\"\n{keys}\n"
+        ));
+    }
+
+    /// Starts the agent, and waits until it listens to the chat and has seen every site working: the
+    /// second check of one begins after the first was judged.
+    #[track_caller]
+    pub fn start(&self) -> Running {
+        let running = self.launch();
+        for (_, web) in &self.sites {
+            web.wait_requests(2);
+        }
+        running
+    }
+
+    /// Starts the agent, for the first time or again, and waits until it listens to the chat.
+    #[track_caller]
+    pub fn launch(&self) -> Running {
+        let uplink = self.uplink.as_deref().unwrap_or_default();
+        let config = format!(
+            "{}[agent]\nstate = \"state\"\n{uplink}\n[defaults]\ninterval = \"1s\"\n\
+             timeout = \"1s\"\ntries = {TRIES}\nretry = \"1s\"\n{}",
+            self.api.config(),
+            self.tables
+        );
+        // Not by `rewrite`, which adds an `uplink` where there is none.
+        fs::write(self.sitemon.config_path(), config).expect("the configuration can be written");
+        let polls = self.api.calls("getUpdates");
+        let mut running = self.sitemon.run();
+        let give_up = Instant::now() + LIMIT;
+        while self.api.calls("getUpdates") == polls {
+            let waits = running.is_running() && Instant::now() < give_up;
+            assert!(waits, "it does not listen\n{}", running.stderr());
+            thread::sleep(Duration::from_millis(5));
+        }
+        running
+    }
+
+    #[track_caller]
+    pub fn web(&self, name: &str) -> &Web {
+        let site = self.sites.iter().find(|(n, _)| n == name);
+        &site.unwrap_or_else(|| panic!("no site {name}")).1
+    }
+
+    /// Refuses connections from now on.
+    #[track_caller]
+    pub fn dies(&self, name: &str) {
+        self.web(name).stop();
+    }
+
+    #[track_caller]
+    pub fn lives_again(&self, name: &str) {
+        self.web(name).start_again();
+    }
+
+    /// Answers 503 from now on, so that its failures can be counted.
+    #[track_caller]
+    pub fn fails(&self, name: &str) {
+        self.web(name).set("/", Behaviour::status(503));
+    }
+
+    #[track_caller]
+    pub fn works(&self, name: &str) {
+        self.web(name).set("/", Behaviour::ok());
+    }
+
+    /// Connections that the `uplink` target has taken.
+    pub fn asked(&self) -> u64 {
+        self.target.counts().accepted
+    }
+
+    /// Waits for a message that has `part` in its present text.
+    #[track_caller]
+    pub fn wait_text(&self, part: &str) -> Sent {
+        self.api.wait_message(|m| m.latest().contains(part))
+    }
+
+    /// How many messages have `part` in their present text.
+    pub fn count(&self, part: &str) -> usize {
+        let messages = self.api.messages();
+        messages
+            .iter()
+            .filter(|m| m.latest().contains(part))
+            .count()
+    }
+
+    /// Gives a command and waits for its answer.
+    #[track_caller]
+    pub fn ask(&self, command: &str) -> String {
+        let before = self.api.messages().last().map_or(0, |m| m.message_id);
+        self.api.say(CHAT, CHAT, command);
+        let answer = self.api.wait_message(|m| m.message_id > before);
+        answer.latest().to_owned()
+    }
+
+    /// Waits until what `sitemon status --json` shows, by name, satisfies `wanted`.
+    #[track_caller]
+    pub fn wait_states(&self, wanted: impl Fn(&BTreeMap<String, String>) -> bool) {
+        let give_up = Instant::now() + LIMIT;
+        loop {
+            let states = self.states();
+            if !states.is_empty() && wanted(&states) {
+                return;
+            }
+            if Instant::now() > give_up {
+                panic!(
+                    "waited in vain for other states than {states:?}; messages: {:#?}",
+                    self.api.messages()
+                );
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Waits until the site is in `state`.
+    #[track_caller]
+    pub fn wait_state(&self, name: &str, state: &str) {
+        self.wait_states(|states| states.get(name).is_some_and(|s| s == state));
+    }
+
+    /// The states by name; none while there is no state to read.
+    fn states(&self) -> BTreeMap<String, String> {
+        let output = self.sitemon.command(&["status", "--json"]);
+        let json = Json::parse(&output.stdout).unwrap_or(Json::Null);
+        let sites = json.get("sites").and_then(Json::array).unwrap_or_default();
+        let text = |site: &Json, key| site.get(key).and_then(Json::str).map(str::to_owned);
+        let pairs = sites
+            .iter()
+            .filter_map(|s| Some((text(s, "name")?, text(s, "state")?)));
+        pairs.collect()
+    }
+
+    /// Asks `/status` until no site is other than up.
+    #[track_caller]
+    pub fn wait_all_up(&self) {
+        let (wanted, give_up) = (format!("{} up", self.sites.len()), Instant::now() + LIMIT);
+        loop {
+            let answer = self.ask("/status");
+            if answer.contains(&wanted) {
+                return;
+            }
+            assert!(Instant::now() < give_up, "{answer}");
+            thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Waits until each of these sites was asked `n` times from now on.
+    #[track_caller]
+    pub fn wait_checks(&self, names: &[&str], n: usize) {
+        let before: Vec<usize> = names.iter().map(|name| self.web(name).requests()).collect();
+        for (name, before) in names.iter().zip(before) {
+            self.web(name).wait_requests(before + n);
+        }
+    }
+
+    /// Ends the agent in good order and looks over what every test wants.
+    #[track_caller]
+    pub fn end(&self, mut running: Running) {
+        assert_eq!(running.terminate().code(), Some(0), "{}", running.stderr());
+        no_token(&self.api, &running.stdout());
+        no_token(&self.api, &running.stderr());
+        assert_eq!(self.api.violations(), [""; 0]);
+    }
+}

@@ -1,0 +1,196 @@
+//! A network of a test's own: the test runs again inside namespaces where every address that it
+//! speaks to is on the loopback interface, whatever it looks like, and nothing leaves it.
+
+use std::any::type_name_of_val;
+use std::fs;
+use std::io::Write as _;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Command;
+use tempfile::TempDir;
+
+/// Set where the test is inside already.
+const INSIDE: &str = "SITEMON_TEST_NAMESPACE";
+/// Networks that the line leads to (TEST-NET-3 and TEST-NET-2 of RFC 5737, and where the default
+/// `uplink` is): all of each is ours.
+const ELSEWHERE: [&str; 4] = [
+    "203.0.113.1/24",
+    "198.51.100.1/24",
+    "1.1.1.1/32",
+    "9.9.9.9/32",
+];
+/// A private network, which needs no line, and an address to speak from when the others are gone.
+const HERE: [&str; 2] = ["10.7.0.1/24", "192.0.2.1/32"];
+
+/// The line, as a test cuts and mends it. It is up at first; no resolver answers.
+pub struct Network {
+    etc: TempDir,
+}
+
+/// How a line is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Packets go out and nothing comes back: the provider's trouble.
+    Silent,
+    /// There is no route: the cable is out.
+    Unreachable,
+}
+
+impl Network {
+    /// Site `n` beyond the line.
+    pub fn elsewhere(n: u8) -> Ipv4Addr {
+        Ipv4Addr::new(203, 0, 113, n)
+    }
+
+    /// Where an `uplink` target may be, beyond the line too.
+    pub fn uplink(n: u8) -> Ipv4Addr {
+        Ipv4Addr::new(198, 51, 100, n)
+    }
+
+    /// Site `n` in the local network.
+    pub fn lan(n: u8) -> Ipv4Addr {
+        Ipv4Addr::new(10, 7, 0, n)
+    }
+
+    #[track_caller]
+    pub fn cut(&self, how: Cut) {
+        for network in ELSEWHERE {
+            ip(&["addr", "del", network, "dev", "lo"]);
+            if how == Cut::Silent {
+                // Sent over the loopback interface to an address that nobody has: dropped.
+                ip(&["route", "add", &masked(network), "dev", "lo"]);
+            }
+        }
+    }
+
+    #[track_caller]
+    pub fn mend(&self) {
+        for network in ELSEWHERE {
+            ip(&["addr", "add", network, "dev", "lo"]);
+            // There is none after `Cut::Unreachable`.
+            let _ = try_ip(&["route", "del", &masked(network), "dev", "lo"]);
+        }
+    }
+
+    /// Makes `address` ours again while the line is cut.
+    #[track_caller]
+    pub fn add(&self, address: Ipv4Addr) {
+        ip(&["addr", "add", &format!("{address}/32"), "dev", "lo"]);
+    }
+
+    /// Undoes [`Network::add`].
+    #[track_caller]
+    pub fn remove(&self, address: Ipv4Addr) {
+        ip(&["addr", "del", &format!("{address}/32"), "dev", "lo"]);
+    }
+
+    /// From now on the host name `name` is site `n` beyond the line.
+    #[track_caller]
+    pub fn resolve(&self, name: &str, n: u8) {
+        // Written in place: the file is mounted.
+        let file = fs::OpenOptions::new()
+            .append(true)
+            .open(self.etc.path().join("hosts"));
+        let line = format!("{} {name}\n", Network::elsewhere(n));
+        let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
+        written.expect("the hosts file can be written");
+    }
+
+    /// TCP connections to anywhere that were refused or timed out on their way, since the start.
+    pub fn failed_connects() -> u64 {
+        let text = fs::read_to_string("/proc/self/net/snmp").expect("the kernel's counters");
+        let mut lines = text.lines().filter(|line| line.starts_with("Tcp:"));
+        let names = lines.next().unwrap_or_default().split(' ');
+        let values = lines.next().unwrap_or_default().split(' ');
+        let found = names.zip(values).find(|(name, _)| *name == "AttemptFails");
+        let value = found.and_then(|(_, value)| value.parse().ok());
+        value.expect("AttemptFails is among the kernel's counters")
+    }
+
+    fn set_up() -> Network {
+        let network = Network {
+            etc: tempfile::tempdir().expect("a temporary directory"),
+        };
+        ip(&["link", "set", "lo", "up"]);
+        for address in ELSEWHERE.iter().chain(&HERE) {
+            ip(&["addr", "add", address, "dev", "lo"]);
+        }
+        // Of the machine's own files a name service could be reached over a socket in the file system.
+        network.replace("resolv.conf", "nameserver 198.51.100.53\n");
+        network.replace("nsswitch.conf", "hosts: files dns\n");
+        network.replace("hosts", "127.0.0.1 localhost\n");
+        network
+    }
+
+    fn replace(&self, name: &str, text: &str) {
+        let (ours, theirs) = (self.etc.path().join(name), Path::new("/etc").join(name));
+        fs::write(&ours, text).expect("a file can be written");
+        if theirs.exists() {
+            run(Command::new("mount").arg("--bind").args([&ours, &theirs]));
+        }
+    }
+}
+
+/// Runs `test`, which must be the whole of the test function that calls this, in namespaces of its own:
+/// the function is found by the name of the closure. Where the machine does not allow that, it is
+/// skipped and says so.
+#[track_caller]
+pub fn in_own_network(test: impl FnOnce(&Network)) {
+    if std::env::var_os(INSIDE).is_some() {
+        return test(&Network::set_up());
+    }
+    let allowed = unshare()
+        .args(["sh", "-c", "ip link set lo up && mount --bind /tmp /tmp"])
+        .output();
+    if !allowed.is_ok_and(|output| output.status.success()) {
+        println!("skipped: this needs `unshare -rnm`, `ip` and `mount`");
+        return;
+    }
+    let closure = type_name_of_val(&test);
+    let path = closure.trim_end_matches("::{{closure}}");
+    let name = path.split_once("::").map_or(path, |(_, name)| name);
+    let binary = std::env::current_exe().expect("this program has a path");
+    let output = unshare()
+        .arg(binary)
+        .args([name, "--exact", "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .output()
+        .expect("unshare starts");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && stdout.contains("1 passed"),
+        "{name} failed in its own network:\n{stdout}\n{stderr}"
+    );
+    print!("{stdout}");
+}
+
+fn unshare() -> Command {
+    let mut command = Command::new("unshare");
+    command.arg("-rnm");
+    command
+}
+
+/// `203.0.113.1/24` as a route wants it, without the host's part.
+fn masked(network: &str) -> String {
+    match network.strip_suffix(".1/24") {
+        Some(prefix) => format!("{prefix}.0/24"),
+        None => network.to_owned(),
+    }
+}
+
+#[track_caller]
+fn ip(arguments: &[&str]) {
+    run(Command::new("ip").args(arguments));
+}
+
+fn try_ip(arguments: &[&str]) -> std::io::Result<std::process::Output> {
+    Command::new("ip").args(arguments).output()
+}
+
+#[track_caller]
+fn run(command: &mut Command) {
+    let output = command.output().expect("it starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {stderr}");
+}
