@@ -42,11 +42,8 @@ use model::{Judgement, judge};
 use nanoserde::DeJson;
 use plan::{EVERYTHING, Plan};
 use record::{Record, clock};
-<<<<<<< HEAD
 use sitemon::monitor::snapshot::Snapshot;
 use sitemon::state::State;
-=======
->>>>>>> 9809d3bd62921b70759810542b1b39e607cb8870
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

@@ -132,7 +132,6 @@ pub fn day(seed: u64, features: Features) -> Plan {
     }
 }
 
-<<<<<<< HEAD
 /// Many sites over many days with little going wrong: `outages` for each site, a cut and a Telegram
 /// outage a month.
 pub fn long(seed: u64, count: usize, days: i64, outages: i64) -> Plan {
@@ -185,8 +184,6 @@ pub fn long(seed: u64, count: usize, days: i64, outages: i64) -> Plan {
     }
 }
 
-=======
->>>>>>> 9809d3bd62921b70759810542b1b39e607cb8870
 fn site(
     dice: &mut Dice,
     number: usize,

@@ -38,7 +38,6 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
     };
     for site in 0..count {
         facts.shaded[site] = facts.shade(site);
-<<<<<<< HEAD
         let checks = &record.checks[site];
         let mut changes = changes(&plan.sites[site], checks, |c| facts.nobody_could_know(c));
         // What comes out from behind another and is down itself goes down only then.
@@ -53,11 +52,6 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
         changes.extend(hidden.map(|c| c.to));
         changes.sort_unstable();
         facts.changes[site] = changes;
-=======
-        facts.changes[site] = changes(&plan.sites[site], &record.checks[site], |c| {
-            facts.nobody_could_know(c)
-        });
->>>>>>> 9809d3bd62921b70759810542b1b39e607cb8870
         let mut spans = facts.unwatched(site);
         let (silent, sure) = facts.mutes(site);
         facts.muted[site] = sure;

@@ -308,11 +308,7 @@ fn told_once(facts: &Facts, site: usize, chat: i64, heard: &[Heard], verdict: &m
         }
         let repeats = still
             .iter()
-<<<<<<< HEAD
             .filter(|h| may_repeat(facts, h.attempt, false))
-=======
-            .filter(|h| may_repeat(facts, h.attempt))
->>>>>>> 9809d3bd62921b70759810542b1b39e607cb8870
             .count();
         if let (Some(first), Some(last)) = (still.first(), still.last()) {
             let every = plan.site.remind.map_or(i64::MAX, millis);
@@ -374,14 +370,9 @@ fn told_apart(facts: &Facts, site: usize, between: Span) -> bool {
         || facts.plan.disk_full.iter().any(|s| s.meets(between))
 }
 
-<<<<<<< HEAD
 /// It arrived, but the agent could not know, or was cut off before that was on disk. That good news
 /// arrived is written with the next thing that must be.
 pub fn may_repeat(facts: &Facts, attempt: usize, good: bool) -> bool {
-=======
-/// It arrived, but the agent could not know, or was cut off before that was on disk.
-pub fn may_repeat(facts: &Facts, attempt: usize) -> bool {
->>>>>>> 9809d3bd62921b70759810542b1b39e607cb8870
     let Some(confirmed) = facts.record.attempts[attempt].confirmed else {
         return true;
     };
@@ -405,9 +396,5 @@ pub fn may_repeat(facts: &Facts, attempt: usize) -> bool {
         .failed_writes
         .iter()
         .any(|at| Span::new(confirmed, end + 1).has(*at));
-<<<<<<< HEAD
     !written && end < facts.plan.end && (good || end - confirmed < 10 * SECOND || failed)
-=======
-    !written && end < facts.plan.end && (end - confirmed < 10 * SECOND || failed)
->>>>>>> 9809d3bd62921b70759810542b1b39e607cb8870
 }

@@ -180,7 +180,6 @@ fn length_is_so(facts: &Facts, site: usize, one: &Heard, least: i64) -> Option<S
     let blind = facts.plan.cuts.iter().filter(|c| {
         !plan.lan && facts.plan.uplink && c.from >= checks[first].from && c.to <= one.raised.to
     });
-<<<<<<< HEAD
     let lives = &facts.record.lives;
     let on = |c: &Span| {
         lives
@@ -190,9 +189,6 @@ fn length_is_so(facts: &Facts, site: usize, one: &Heard, least: i64) -> Option<S
             .unwrap_or(0)
     };
     let blind: i64 = blind.map(|c| (on(c) - slack).max(0)).sum();
-=======
-    let blind: i64 = blind.map(|c| (c.len() - slack).max(0)).sum();
->>>>>>> 9809d3bd62921b70759810542b1b39e607cb8870
     let asleep =
         facts.plan.frozen.iter().filter(|f| {
             f.suspended && f.span.from >= checks[first].from && f.span.to <= one.raised.to
@@ -237,18 +233,12 @@ pub fn about_the_agent(facts: &Facts, heard: &[Heard], refused: &[Heard], verdic
                 .iter()
                 .filter(|h| h.chat == chat && wanted(&h.line.said))
                 .collect()
-<<<<<<< HEAD
         };
         let excused = |told: &[&Heard]| {
             told.iter()
                 .filter(|h| may_repeat(facts, h.attempt, true))
                 .count()
         };
-=======
-        };
-        let excused =
-            |told: &[&Heard]| told.iter().filter(|h| may_repeat(facts, h.attempt)).count();
->>>>>>> 9809d3bd62921b70759810542b1b39e607cb8870
         let never = |from: i64| refused.iter().any(|h| h.chat == chat && h.at >= from);
         let offline = of(|s| *s == Said::Offline);
         for one in offline.iter().filter(|h| !h.edited) {
