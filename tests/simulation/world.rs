@@ -64,6 +64,8 @@ pub struct Image {
     /// So many updates had been handed over.
     pub fed: usize,
     pub highest: Option<i64>,
+    /// Incidents below this number are in it.
+    pub next_incident: u32,
 }
 
 pub struct World<'p> {
@@ -84,6 +86,8 @@ pub struct World<'p> {
     stopping: bool,
     pub disk: Option<Image>,
     pub saving: bool,
+    /// The last write failed: alerts go out all the same.
+    pub unwritable: bool,
     pub running: Vec<bool>,
     pub probing: bool,
     /// When the last look at the line began.
@@ -117,6 +121,7 @@ pub fn live(plan: &Plan) -> Record {
         stopping: false,
         disk: None,
         saving: false,
+        unwritable: false,
         running: vec![false; plan.sites.len()],
         probing: false,
         looked: -HOUR,
