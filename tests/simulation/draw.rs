@@ -106,7 +106,19 @@ pub fn day(seed: u64, features: Features) -> Plan {
     };
     let ends = ends(dice, features, calm_from);
     let reloads = reloads(dice, &mut sites, calm_from);
-    let written = written(dice, &sites, &chats, calm_from);
+    let mut written = written(dice, &sites, &chats, calm_from);
+    // Somebody mutes everything before pulling the plug.
+    for end in &ends {
+        if let When::At(at) = end.when
+            && at > 10 * MINUTE
+            && dice.chance(40)
+        {
+            let (at, chat) = (at - 3 * MINUTE, dice.pick(&chats));
+            let text = "/mute 150m".into();
+            written.push(Written { at, chat, text });
+        }
+    }
+    written.sort_by_key(|w| w.at);
     Plan {
         seed,
         uplink,

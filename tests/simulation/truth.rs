@@ -272,7 +272,15 @@ pub fn about_the_agent(facts: &Facts, heard: &[Heard], refused: &[Heard], verdic
             let told = offline
                 .iter()
                 .any(|h| record.attempts[h.attempt].at >= cut.to);
-            if looks.count() >= 2 && on && !told && !never(cut.to) {
+            // Nothing of our own is told either while everything is muted.
+            let hushed = record.fed.iter().any(|f| {
+                let text = &plan.written[f.which].text;
+                text.starts_with("/mute ")
+                    && text.split(' ').count() == 2
+                    && f.at < cut.to + MINUTE
+                    && (f.at + 3 * HOUR > cut.to || facts.clocks_wrong())
+            });
+            if looks.count() >= 2 && on && !told && !hushed && !never(cut.to) {
                 verdict.faults.push(format!(
                     "{}: a cut until {}, and chat {chat} never heard of it",
                     clock(cut.from),
