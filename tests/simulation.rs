@@ -9,8 +9,8 @@
 //!
 //! ```text
 //! SITEMON_SIM_SEED=17 cargo test --test simulation replay -- --nocapture
-//! SITEMON_SIM_SEEDS=10000 cargo test --release --test simulation many -- --ignored --nocapture
-//! cargo test --release --test simulation year -- --ignored --nocapture
+//! SITEMON_SIM_SEEDS=10000 cargo test --profile sim --test simulation many -- --ignored --nocapture
+//! cargo test --profile sim --test simulation year -- --ignored --nocapture
 //! ```
 
 #[path = "simulation/clocks.rs"]
@@ -166,7 +166,7 @@ fn replay() {
 }
 
 #[test]
-#[ignore = "as many days as SITEMON_SIM_SEEDS says; wants --release"]
+#[ignore = "as many days as SITEMON_SIM_SEEDS says; wants --profile sim"]
 fn many_days_keep_the_promises() {
     let first = number("SITEMON_SIM_FIRST").unwrap_or(1);
     let seeds: Vec<u64> = (first..first + number("SITEMON_SIM_SEEDS").unwrap_or(1000)).collect();
@@ -174,7 +174,7 @@ fn many_days_keep_the_promises() {
 }
 
 #[test]
-#[ignore = "a year of 100 sites; wants --release"]
+#[ignore = "a year of 100 sites; wants --profile sim"]
 fn a_year_of_a_hundred_sites_keeps_the_promises() {
     let plan = draw::long(1, 100, 365, 6);
     let begun = Instant::now();
