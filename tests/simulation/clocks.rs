@@ -32,8 +32,9 @@ impl World<'_> {
         frozen.map_or(at, |f| f.span.to)
     }
 
-    pub fn wakeup(&self) -> Option<i64> {
-        let Moment(due) = self.monitor.as_ref()?.next_wakeup(self.clocks())?;
+    pub fn wakeup(&mut self) -> Option<i64> {
+        let clocks = self.clocks();
+        let Moment(due) = self.monitor.as_mut()?.next_wakeup(clocks)?;
         let ahead = (due - (self.monotonic(self.now) - self.began)).max(0);
         let mut at = self.now + ahead;
         for frozen in self.plan.frozen.iter().filter(|f| f.suspended) {
