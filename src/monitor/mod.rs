@@ -7,6 +7,7 @@
 
 pub mod alert;
 mod answer;
+mod awake;
 mod away;
 mod backoff;
 mod checking;
@@ -40,6 +41,7 @@ pub mod time;
 mod trouble;
 mod watch;
 
+use self::awake::Awake;
 use self::away::Away;
 use self::command::Access;
 use self::hold::Unsettled;
@@ -205,6 +207,7 @@ pub struct Monitor {
     /// Troubles of the line that go on, and whether people know.
     troubles_said: Vec<(Trouble, Said)>,
     away: Option<Away>,
+    awake: Awake,
     progress: Progress,
     /// When many were last seen failing at once.
     storm: Option<Moment>,
@@ -248,6 +251,7 @@ impl Monitor {
             flapping: 0,
             troubles_said: Vec::new(),
             away: None,
+            awake: Awake::new(now),
             storm: None,
             progress: Progress::new(settings.heartbeat, now.moment()),
             built: settings.built,
@@ -263,6 +267,9 @@ impl Monitor {
 
     /// Takes one event and gives back everything that is to be done now.
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Action> {
+        if self.awake.asleep(now) {
+            self.line.woke(now.moment());
+        }
         let now = self.read_clock(now);
         match event {
             Event::Checked { site, outcome } => self.checked(now, &site, outcome),
@@ -291,7 +298,13 @@ impl Monitor {
     }
 
     /// When to call [`Monitor::handle`] with [`Event::Due`] if nothing else happens before.
-    pub fn next_wakeup(&self, now: Now) -> Option<Moment> {
+    pub fn next_wakeup(&mut self, now: Now) -> Option<Moment> {
+        let wakeup = self.wakeup(now);
+        self.awake.expect(wakeup);
+        wakeup
+    }
+
+    fn wakeup(&self, now: Now) -> Option<Moment> {
         let open = self.incidents.iter_open();
         let reminders = open.filter_map(|i| self.reminder_due(i, now));
         let edits = self.next_edit(now);

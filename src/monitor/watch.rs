@@ -48,6 +48,8 @@ pub struct Watched {
     /// Enough failures for down, but is it the site's own fault?
     pub doubt: Option<Doubt>,
     pub flapping: Flapping,
+    /// Failures in a row that did not count because we stood still meanwhile.
+    pub overslept: u32,
 }
 
 /// Why a site is checked but not judged.
@@ -100,6 +102,7 @@ impl Watched {
             failing_since: None,
             doubt: None,
             flapping: Flapping::default(),
+            overslept: 0,
         }
     }
 
@@ -208,6 +211,7 @@ impl Watched {
     /// Judges what a check found.
     pub fn judged(&mut self, seen: Seen, cause: Option<&str>, now: Now) -> Option<Change> {
         self.doubt = None;
+        self.overslept = 0;
         match seen {
             Seen::Failed => {
                 self.failing_since.get_or_insert(now.moment());
