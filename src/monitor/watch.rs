@@ -1,5 +1,6 @@
 //! One watched site: its judgement, its last checks, and what people decided about it.
 
+use super::expiry::{self, Subject};
 use super::flapping::Flapping;
 use super::judge::{Change, Judge, Rules, Seen, State};
 use super::line::{Trouble, is_lan};
@@ -50,6 +51,8 @@ pub struct Watched {
     pub flapping: Flapping,
     /// Failures in a row that did not count because we stood still meanwhile.
     pub overslept: u32,
+    certificate: expiry::Watch,
+    domain: expiry::Watch,
 }
 
 /// Why a site is checked but not judged.
@@ -103,6 +106,8 @@ impl Watched {
             doubt: None,
             flapping: Flapping::default(),
             overslept: 0,
+            certificate: expiry::Watch::default(),
+            domain: expiry::Watch::default(),
         }
     }
 
@@ -119,7 +124,24 @@ impl Watched {
             _ if self.paused() => State::Paused,
             Some(Veil::Unreachable) => State::Unreachable,
             Some(Veil::Offline(_)) => State::Offline,
-            None => self.judge.state(),
+            None => match self.judge.state() {
+                State::Up if self.certificate.worried || self.domain.worried => State::Degraded,
+                state => state,
+            },
+        }
+    }
+
+    pub fn expiry(&self, subject: Subject) -> &expiry::Watch {
+        match subject {
+            Subject::Certificate => &self.certificate,
+            Subject::Domain => &self.domain,
+        }
+    }
+
+    pub fn expiry_mut(&mut self, subject: Subject) -> &mut expiry::Watch {
+        match subject {
+            Subject::Certificate => &mut self.certificate,
+            Subject::Domain => &mut self.domain,
         }
     }
 
@@ -132,7 +154,10 @@ impl Watched {
                 Some(format!("behind {parent}"))
             }
             Some(Veil::Offline(trouble)) => Some(trouble.reason().to_owned()),
-            None => self.cause.clone(),
+            None => self.cause.clone().or_else(|| {
+                let reason = |s: Subject| self.expiry(s).reason(s);
+                Subject::ALL.into_iter().find_map(reason)
+            }),
         }
     }
 
