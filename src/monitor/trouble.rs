@@ -34,6 +34,10 @@ impl Monitor {
     }
 
     pub(super) fn probed(&mut self, now: Now, report: Report) {
+        if !self.line.asked {
+            // It was under way when `uplink` was emptied. Nobody would look again.
+            return;
+        }
         let answered = self.line.answered();
         let began = self.line.take(now.moment(), report);
         match (report.up, self.line.has(Trouble::Line)) {

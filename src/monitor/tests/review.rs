@@ -1,0 +1,64 @@
+//! What an unkind reader found: stories that once ended wrong.
+
+use super::world::*;
+use crate::monitor::alert::News;
+use crate::monitor::judge::State;
+use crate::monitor::line::{Period, Report};
+use crate::monitor::outcome::FailureKind;
+use crate::monitor::site::{Check, Site};
+use crate::monitor::time::Moment;
+use crate::monitor::{Event, Monitor, Settings};
+use std::time::Duration;
+
+const THERE: &str = "203.0.113.34";
+const HERE: &str = "192.168.1.5";
+const SIX: &str = "2001:db8::6";
+
+const NO_NAMES: Report = Report {
+    names: Some(false),
+    ..LINE_UP
+};
+const NAMES: Report = Report {
+    names: Some(true),
+    ..LINE_UP
+};
+
+fn elsewhere(names: &[&str]) -> World {
+    let mut world = World::elsewhere(names.iter().map(|n| site(n)).collect());
+    all(&mut world, names, from(THERE, good(40)));
+    world.pass(120);
+    world.heard();
+    world
+}
+
+fn all(world: &mut World, names: &[&str], outcome: crate::monitor::outcome::Outcome) {
+    for name in names {
+        world.fate(name, outcome.clone());
+    }
+}
+
+fn reload(world: &mut World, sites: Vec<Site>, uplink: bool) {
+    let settings = Settings {
+        uplink,
+        ..settings(access())
+    };
+    world.feed(Event::Reloaded { sites, settings });
+}
+
+fn after(name: &str, parent: &str) -> Site {
+    let mut site = site(name);
+    site.after = Some(parent.to_owned());
+    site
+}
+
+#[test]
+fn a_look_that_ends_after_uplink_was_emptied_makes_nobody_offline() {
+    let mut world = elsewhere(&["blog"]);
+    reload(&mut world, vec![site("blog")], false);
+    world.feed(Event::Probed(LINE_DOWN));
+    world.pass(120);
+    assert_eq!(world.state("blog"), State::Up);
+    world.fate("blog", from(THERE, bad()));
+    world.pass(120);
+    assert_eq!(world.heard().len(), 1);
+}
