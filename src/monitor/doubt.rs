@@ -22,6 +22,8 @@ enum Ruling {
     Down,
     /// It is not.
     Spared(Veil),
+    /// What it depends on failed for a moment: its tries begin anew.
+    Again,
 }
 
 impl Monitor {
@@ -36,6 +38,7 @@ impl Monitor {
                     Ruling::Wait => {}
                     Ruling::Down => self.condemn(now, at, doubt),
                     Ruling::Spared(veil) => self.spare(now, at, veil, doubt.failed, true),
+                    Ruling::Again => self.forgive(now, at),
                 }
             }
         }
@@ -68,9 +71,18 @@ impl Monitor {
         }
     }
 
+    fn forgive(&mut self, now: Now, at: usize) {
+        let watched = &mut self.sites[at];
+        watched.forget_run();
+        let (name, retry) = (watched.name().to_owned(), watched.site.retry);
+        if !watched.running {
+            self.schedule.at(&name, now.moment() + retry);
+        }
+    }
+
     fn rule(&mut self, now: Now, at: usize, doubt: &Doubt) -> Ruling {
         match self.parent_of(at) {
-            Some(parent) => match self.rule_by_parent(now, parent, doubt) {
+            Some(parent) => match self.rule_by_parent(now, at, parent, doubt) {
                 Ruling::Down => self.rule_by_line(now, at, doubt),
                 other => other,
             },
@@ -79,16 +91,23 @@ impl Monitor {
     }
 
     /// The parent is judged before its children are.
-    fn rule_by_parent(&mut self, now: Now, parent: usize, doubt: &Doubt) -> Ruling {
+    fn rule_by_parent(&mut self, now: Now, at: usize, parent: usize, doubt: &Doubt) -> Ruling {
         let above = &self.sites[parent];
         if self.blocks(parent) {
             Ruling::Spared(Veil::Unreachable)
         } else if above.paused() || matches!(above.veil, Some(Veil::Offline(_))) {
             Ruling::Down
         } else if above.suspect() {
+            if let Some(doubt) = &mut self.sites[at].doubt {
+                doubt.shaded = true;
+            }
             Ruling::Wait
         } else if above.seen_good(doubt.failed) {
-            Ruling::Down
+            if doubt.shaded {
+                Ruling::Again
+            } else {
+                Ruling::Down
+            }
         } else if self.look_at(now, parent) {
             Ruling::Wait
         } else {

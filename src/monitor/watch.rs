@@ -65,6 +65,8 @@ pub struct Doubt {
     pub failed: Moment,
     pub kind: FailureKind,
     pub cause: String,
+    /// What it depends on was failing as well.
+    pub shaded: bool,
 }
 
 /// One line of `/history`.
@@ -245,6 +247,11 @@ impl Watched {
             self.veil = Some(veil);
             self.since = now;
         }
+        self.forget_run();
+    }
+
+    /// What was counted against it counts no more.
+    pub fn forget_run(&mut self) {
         self.judge.forget_run();
         self.failing_since = None;
         self.doubt = None;
@@ -254,9 +261,7 @@ impl Watched {
     pub fn uncover(&mut self, now: Moment) {
         self.veil = None;
         self.since = now;
-        self.judge.forget_run();
-        self.failing_since = None;
-        self.doubt = None;
+        self.forget_run();
         self.flapping.rest(now);
     }
 

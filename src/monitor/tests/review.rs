@@ -62,3 +62,45 @@ fn a_look_that_ends_after_uplink_was_emptied_makes_nobody_offline() {
     world.pass(120);
     assert_eq!(world.heard().len(), 1);
 }
+#[test]
+fn a_parent_that_fails_for_a_moment_makes_no_child_down() {
+    for lag in [1, 400, 9_000] {
+        let mut world = World::new(vec![after("blog", "router"), site("router")]);
+        world.fate_lasting("blog", good(40), Duration::from_millis(lag));
+        world.pass(120);
+        all(&mut world, &["router", "blog"], bad());
+        let suspect = |world: &World| {
+            let mut sites = world.monitor.sites.iter();
+            let in_doubt = sites.any(|w| w.name() == "blog" && w.doubt.is_some());
+            in_doubt && world.monitor.sites[1].judge.suspect()
+        };
+        while !suspect(&world) {
+            world.pass(1);
+        }
+        // The router is back just before it is looked at again; its child is slower.
+        world.fate("router", good(40));
+        world.fate_lasting("blog", good(40), Duration::from_millis(lag));
+        world.pass(180);
+        assert_eq!(world.heard(), Vec::<String>::new(), "{lag}");
+        world.fate("blog", bad());
+        world.pass(180);
+        assert_eq!(world.heard().len(), 1, "{lag}");
+    }
+}
+
+#[test]
+fn a_look_that_takes_longer_than_a_retry_still_says_who_is_at_fault() {
+    for kind in [FailureKind::Dns, FailureKind::Connect] {
+        let mut hasty = site("blog");
+        hasty.retry = Duration::from_secs(1);
+        let mut world = World::elsewhere(vec![hasty, site("shop")]);
+        all(&mut world, &["blog", "shop"], from(THERE, good(40)));
+        world.pass(120);
+        world.heard();
+        world.line = NAMES;
+        world.look_lasts = Duration::from_secs(4);
+        world.fate("blog", failed(kind));
+        world.pass(180);
+        assert_eq!(world.state("blog"), State::Down, "{kind:?}");
+    }
+}
