@@ -1,7 +1,7 @@
 //! Our own line down and up again, and its half-dead kinds: who is not judged, what is told.
 
 use super::alert::News;
-use super::line::{Report, Trouble};
+use super::line::{Report, STORY, Trouble};
 use super::text;
 use super::time::{Moment, Now};
 use super::watch::Veil;
@@ -16,11 +16,9 @@ const WRONG_TARGETS: &str = "Sites elsewhere answer, but none of the `uplink` ta
 /// Whether people know of a trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// Not yet: then.
+    /// Not yet: then, or when not everything is muted any more.
     Due(Moment),
     Told,
-    /// They are not to be told: everything is muted, or it was just over.
-    Hushed,
 }
 
 impl Monitor {
@@ -121,7 +119,7 @@ impl Monitor {
     }
 
     /// A half-dead line. It is told at once when it would have made a site down (`sure`), else when it
-    /// has lasted for a moment.
+    /// has lasted for a moment; one that was just over, when it has lasted as long as a story does.
     pub(super) fn trouble_begins(&mut self, now: Now, trouble: Trouble, since: Moment, sure: bool) {
         if self.line.has(trouble) {
             return;
@@ -131,12 +129,12 @@ impl Monitor {
         if let Some(text) = trouble.began() {
             self.log(Level::Warn, text.to_owned());
         }
-        let said = match (news, sure) {
-            (false, _) => Said::Hushed,
-            (true, true) => Said::Due(now.moment()),
-            (true, false) => Said::Due(since + SETTLED),
+        let due = match (news, sure) {
+            (false, _) => now.moment() + STORY,
+            (true, true) => now.moment(),
+            (true, false) => since + SETTLED,
         };
-        self.troubles_said.push((trouble, said));
+        self.troubles_said.push((trouble, Said::Due(due)));
     }
 
     /// When a trouble has lasted long enough to be told.
@@ -146,19 +144,22 @@ impl Monitor {
             .iter()
             .filter_map(|(_, said)| match said {
                 Said::Due(at) => Some(*at),
-                Said::Told | Said::Hushed => None,
+                Said::Told => None,
             });
-        due.min()
+        let told = |at: Moment| self.muted_until.map_or(at, |until| until.max(at));
+        due.min().map(told)
     }
 
     pub(super) fn tell_troubles(&mut self, now: Now) {
         let moment = now.moment();
-        let silenced = self.silenced(moment);
+        if self.silenced(moment) {
+            return;
+        }
         let mut texts = Vec::new();
         for (trouble, said) in &mut self.troubles_said {
             if matches!(said, Said::Due(at) if *at <= moment) {
-                *said = if silenced { Said::Hushed } else { Said::Told };
-                texts.extend(trouble.began().filter(|_| !silenced));
+                *said = Said::Told;
+                texts.extend(trouble.began());
             }
         }
         for text in texts {

@@ -104,3 +104,44 @@ fn a_look_that_takes_longer_than_a_retry_still_says_who_is_at_fault() {
         assert_eq!(world.state("blog"), State::Down, "{kind:?}");
     }
 }
+#[test]
+fn a_trouble_that_comes_back_and_stays_is_told_in_the_end() {
+    let mut world = elsewhere(&["blog"]);
+    for last in [false, true] {
+        world.line = NO_NAMES;
+        world.fate("blog", failed(FailureKind::Dns));
+        world.pass(if last { 1800 } else { 180 });
+        assert_eq!(world.state("blog"), State::Offline);
+        let heard = world.heard();
+        assert_eq!(heard.len(), 1, "{heard:?}");
+        assert!(heard[0].contains("DNS on this network doesn't answer"));
+        world.line = NAMES;
+        world.fate("blog", from(THERE, good(40)));
+        world.pass(90);
+        assert!(world.heard().concat().contains("answers again"));
+    }
+}
+
+#[test]
+fn a_trouble_that_began_in_silence_and_outlasts_it_is_told_then() {
+    for unmuted in [false, true] {
+        let mut world = elsewhere(&["blog"]);
+        world.ask("/mute 1h");
+        world.heard();
+        world.line = NO_NAMES;
+        world.fate("blog", failed(FailureKind::Dns));
+        world.pass(1200);
+        assert_eq!(world.heard(), Vec::<String>::new());
+        if unmuted {
+            world.ask("/unmute");
+            world.pass(5);
+        } else {
+            world.pass(3600);
+        }
+        let heard = world.heard().concat();
+        assert!(
+            heard.contains("DNS on this network doesn't answer"),
+            "{heard}"
+        );
+    }
+}
