@@ -6,7 +6,7 @@ use super::judge::Seen;
 use super::line::{Report, Trouble, is_lan};
 use super::outcome::{FailureKind, Outcome};
 use super::time::{Moment, Now};
-use super::watch::{Doubt, Veil};
+use super::watch::{Doubt, Veil, Watched};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -246,7 +246,14 @@ impl Monitor {
             named && (elsewhere.is_some() && asked_anew || kind == Some(FailureKind::NoName));
         let answered = elsewhere.is_some() && kind.is_none();
         self.line.evidence(moment, resolved, answered);
-        if resolved && self.line.has(Trouble::Names) {
+        // A name on this network says little of others, but there may be none.
+        let in_the_dark = |w: &Watched| w.veil == Some(Veil::Offline(Trouble::Names));
+        let others = self.sites.iter().enumerate().filter(|(i, _)| *i != at);
+        let alone = named
+            && outcome.address.is_some()
+            && asked_anew
+            && !others.map(|(_, w)| w).any(in_the_dark);
+        if (resolved || alone) && self.line.has(Trouble::Names) {
             self.trouble_ends(now, Trouble::Names);
         }
         if answered && self.sites[at].site.is_https() && self.line.has(Trouble::Portal) {

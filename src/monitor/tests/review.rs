@@ -145,3 +145,18 @@ fn a_trouble_that_began_in_silence_and_outlasts_it_is_told_then() {
         );
     }
 }
+#[test]
+fn names_of_this_network_alone_end_the_trouble_with_names_too() {
+    let mut world = World::of(&["nas"]);
+    world.fate("nas", from(HERE, good(3)));
+    world.pass(120);
+    world.fate("nas", failed(FailureKind::Dns));
+    world.pass(180);
+    assert_eq!(world.heard().len(), 1);
+    world.fate("nas", from(HERE, good(3)));
+    world.pass(120);
+    assert_eq!(world.state("nas"), State::Up);
+    let heard = world.heard().concat();
+    assert!(heard.contains("answers again"), "{heard}");
+    assert!(!world.ask("/status").concat().contains("📡"));
+}
