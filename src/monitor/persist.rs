@@ -113,7 +113,8 @@ impl Monitor {
     fn restore_line(&mut self, snapshot: &Snapshot, now: Now) {
         let moment = now.moment();
         for (word, since) in snapshot.troubles.iter().zip(&snapshot.troubles_since) {
-            if let Some(trouble) = Trouble::from_word(word) {
+            let trouble = Trouble::from_word(word);
+            if let Some(trouble) = trouble.filter(|t| *t == Trouble::Names || self.line.asked) {
                 self.line.begins(trouble, now.past_moment(*since), moment);
                 self.troubles_said.push((trouble, Said::Told));
             }

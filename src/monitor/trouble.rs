@@ -200,9 +200,13 @@ impl Monitor {
     /// A configuration that asks no more: what was known of the line is over.
     pub(super) fn ask_line(&mut self, now: Now, asked: bool) {
         self.line.asked = asked;
-        if !asked {
-            self.line.ends(Trouble::Line, now.moment());
-            self.uncover(Veil::Offline(Trouble::Line), now.moment());
+        if asked {
+            return;
+        }
+        for trouble in [Trouble::Line, Trouble::Portal, Trouble::Ipv6] {
+            self.line.ends(trouble, now.moment());
+            self.uncover(Veil::Offline(trouble), now.moment());
+            self.troubles_said.retain(|(t, _)| *t != trouble);
         }
     }
 }

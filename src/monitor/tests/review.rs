@@ -160,3 +160,24 @@ fn names_of_this_network_alone_end_the_trouble_with_names_too() {
     assert!(heard.contains("answers again"), "{heard}");
     assert!(!world.ask("/status").concat().contains("📡"));
 }
+#[test]
+fn an_uplink_that_is_asked_no_more_covers_nobody() {
+    let mut world = elsewhere(&["blog", "six"]);
+    world.fate("six", from(SIX, good(10)));
+    world.pass(70);
+    world.line = Report {
+        ipv6: Some(false),
+        trusted: Some(false),
+        ..LINE_UP
+    };
+    world.fate("six", from(SIX, failed(FailureKind::NoRoute)));
+    world.fate("blog", from(THERE, failed(FailureKind::Untrusted)));
+    world.pass(180);
+    assert_eq!(world.state("six"), State::Offline);
+    assert_eq!(world.state("blog"), State::Offline);
+    world.heard();
+    reload(&mut world, vec![site("blog"), site("six")], false);
+    world.pass(180);
+    assert_eq!(world.state("six"), State::Down);
+    assert_eq!(world.state("blog"), State::Down);
+}
