@@ -3,6 +3,7 @@
 use super::alert::News;
 use super::flapping::Manner;
 use super::incident::Incident;
+use super::judge::State;
 use super::message;
 use super::site::Site;
 use super::text;
@@ -155,6 +156,13 @@ impl Monitor {
                     let lasted = incident.length(now);
                     let cause = Some(incident.cause.clone());
                     self.tell(now, &site, News::Steady { cause, lasted }, Some(number));
+                }
+                None if self.sites[at].judge.state() == State::Degraded => {
+                    if told || !self.muted(&site.name, moment) {
+                        self.sites[at].slow_told = true;
+                        let cause = self.sites[at].cause.clone().unwrap_or_default();
+                        self.tell(now, &site, News::Slow { cause }, None);
+                    }
                 }
                 None if told => {
                     let lasted = now.since(self.sites[at].since);

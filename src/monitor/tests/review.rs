@@ -181,3 +181,31 @@ fn an_uplink_that_is_asked_no_more_covers_nobody() {
     assert_eq!(world.state("six"), State::Down);
     assert_eq!(world.state("blog"), State::Down);
 }
+#[test]
+fn what_flapped_and_stays_slow_is_not_called_fine() {
+    let mut slow = site("blog");
+    slow.slow = Some(Duration::from_millis(500));
+    let mut world = World::new(vec![slow]);
+    world.pass(60);
+    for n in 0..5 {
+        world.fate("blog", good(if n % 2 == 0 { 900 } else { 40 }));
+        world.pass(150);
+    }
+    let heard = world.heard().concat();
+    assert!(heard.contains("is flapping"), "{heard}");
+    world.pass(20 * 60);
+    let heard = world.heard().concat();
+    assert!(heard.contains("<b>blog</b> is slow"), "{heard}");
+    world.fate("blog", good(40));
+    world.pass(90);
+    assert!(world.heard().concat().contains("is fast again"));
+}
+
+fn period(from: i64, times: u32) -> News {
+    News::Offline(Period {
+        from,
+        until: from + 60 * i64::from(times),
+        times,
+        total: Duration::from_secs(60),
+    })
+}
