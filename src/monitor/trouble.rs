@@ -105,11 +105,11 @@ impl Monitor {
             format!("online again after {}", text::lasting(moment.since(since))),
         );
         self.saving.now();
-        if self.silenced(moment) {
-            return;
-        }
         if !goes_on {
             self.told_offline.clear();
+        }
+        if self.silenced(moment) {
+            return;
         }
         let chats = self.access.chats.clone();
         let news = News::Offline(period);

@@ -209,3 +209,46 @@ fn period(from: i64, times: u32) -> News {
         total: Duration::from_secs(60),
     })
 }
+#[test]
+fn an_offline_period_that_waits_is_not_overwritten_by_another_story() {
+    let mut world = World::of(&["blog"]);
+    let outbox = &mut world.monitor.outbox;
+    outbox.push_offline(period(WALL, 1), vec![CHAT], &[], false, Moment(0));
+    outbox.push_offline(period(WALL + 9000, 1), vec![CHAT], &[], false, Moment(0));
+    outbox.push_offline(period(WALL + 9000, 2), vec![CHAT], &[], true, Moment(0));
+    let waiting: Vec<&News> = outbox.alerts().map(|a| &a.news).collect();
+    assert_eq!(waiting, [&period(WALL, 1), &period(WALL + 9000, 2)]);
+}
+
+#[test]
+fn an_offline_period_never_takes_the_place_of_an_older_story() {
+    let mut world = elsewhere(&["blog"]);
+    let offline = |world: &mut World| {
+        world.line = LINE_DOWN;
+        world.fate("blog", failed(FailureKind::NoRoute));
+        world.pass(120);
+        world.line = LINE_UP;
+        world.fate("blog", from(THERE, good(40)));
+        world.pass(90);
+    };
+    offline(&mut world);
+    assert_eq!(world.heard().len(), 1);
+    world.pass(7200);
+    world.ask("/mute 4m");
+    offline(&mut world);
+    world.heard();
+    offline(&mut world);
+    let edits: Vec<_> = world.told.iter().map(|(_, m)| m.edit).collect();
+    assert_eq!(edits, [None], "its own message");
+}
+
+#[test]
+fn a_message_that_tells_two_stories_is_left_as_it_is() {
+    let mut world = World::of(&["blog"]);
+    let outbox = &mut world.monitor.outbox;
+    outbox.push_offline(period(WALL, 1), vec![CHAT], &[], false, Moment(0));
+    outbox.push_offline(period(WALL + 9000, 1), vec![CHAT], &[], false, Moment(0));
+    world.pass(60);
+    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.monitor.told_offline, []);
+}
