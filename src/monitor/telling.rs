@@ -217,7 +217,7 @@ impl Monitor {
 
     /// Nothing of the site is told at present but what was begun: it is muted, flapping or not judged.
     fn quiet(&self, name: &str, now: Moment) -> bool {
-        let covered = |w: &Watched| w.veil.is_some() || w.flapping.flapping();
+        let covered = |w: &Watched| w.veil.is_some() || w.flapping.flapping() || w.stale();
         self.muted(name, now)
             || self
                 .index
@@ -299,6 +299,7 @@ impl Monitor {
             return ends.into_iter().flatten().filter(|m| *m > moment).max();
         }
         let every = watched.site.remind?;
-        (incident.acknowledged.is_none() && !watched.paused()).then(|| incident.reminded + every)
+        (incident.acknowledged.is_none() && !watched.paused() && !watched.stale())
+            .then(|| incident.reminded + every)
     }
 }

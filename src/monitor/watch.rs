@@ -164,6 +164,12 @@ impl Watched {
         matches!(&self.last, Some((at, outcome)) if *at >= since && outcome.verdict.is_ok())
     }
 
+    /// It was not looked at since its state was remembered or came out of the dark: who knows how
+    /// it is by now?
+    pub fn stale(&self) -> bool {
+        self.last.as_ref().is_none_or(|(at, _)| *at < self.since)
+    }
+
     pub fn rules(&self) -> Rules {
         Rules {
             tries: self.site.tries,

@@ -252,3 +252,35 @@ fn a_message_that_tells_two_stories_is_left_as_it_is() {
     assert_eq!(world.heard().len(), 1);
     assert_eq!(world.monitor.told_offline, []);
 }
+#[test]
+fn after_a_restart_nothing_is_said_to_be_down_still_before_it_was_looked_at() {
+    for muted in [false, true] {
+        let mut world = World::of(&["blog"]);
+        world.pass(60);
+        if muted {
+            world.ask("/mute 1h");
+        }
+        world.fate("blog", bad());
+        world.pass(120);
+        world.heard();
+        let snapshot = world.monitor.last_snapshot(world.now());
+        world.fate("blog", good(40));
+        world.restart(vec![site("blog")], &snapshot, 7 * 3600);
+        world.pass(120);
+        let heard = world.heard().concat();
+        assert!(!heard.contains("is still down"), "{heard}");
+        assert_eq!(heard.contains("is up again"), !muted, "{heard}");
+    }
+}
+
+#[test]
+fn a_reminder_that_fell_into_a_restart_is_given_once_the_site_was_looked_at() {
+    let mut world = World::of(&["blog"]);
+    world.fate("blog", bad());
+    world.pass(120);
+    world.heard();
+    let snapshot = world.monitor.last_snapshot(world.now());
+    world.restart(vec![site("blog")], &snapshot, 7 * 3600);
+    world.pass(120);
+    assert!(world.heard().concat().contains("is still down"));
+}
