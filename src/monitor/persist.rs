@@ -293,7 +293,6 @@ fn restore_site(watched: &mut Watched, record: &SiteRecord, now: Now) {
     watched.took = record.ms.map(Duration::from_millis);
     watched.pause_order = record.paused;
     watched.muted_until = record.muted_until.map(|wall| now.coming_moment(wall));
-    watched.flapping = Flapping::restore(changes.collect(), record.flapping);
-    watched.flapping.rest(now.moment());
+    watched.flapping = Flapping::restore(changes.collect(), record.flapping, now.moment());
     watched.slow_told = record.slow_told;
 }

@@ -284,3 +284,35 @@ fn a_reminder_that_fell_into_a_restart_is_given_once_the_site_was_looked_at() {
     world.pass(120);
     assert!(world.heard().concat().contains("is still down"));
 }
+#[test]
+fn flapping_survives_two_restarts_without_a_clock() {
+    let mut world = World::of(&["plain"]);
+    let mut plain = site("plain");
+    let Check::Http(check) = &mut plain.check;
+    check.url = "http://plain.example/".into();
+    world.pass(60);
+    for _ in 0..3 {
+        world.fate("plain", bad());
+        world.pass(180);
+        world.fate("plain", good(40));
+        world.pass(120);
+    }
+    world.heard();
+    let mut snapshot = world.monitor.last_snapshot(world.now());
+    for _ in 0..2 {
+        let mut next = World::new(vec![plain.clone()]);
+        next.wall = 1000;
+        let settings = Settings {
+            built: WALL,
+            ..settings(access())
+        };
+        next.monitor = Monitor::new(vec![plain.clone()], settings, next.now(), 42);
+        next.monitor.restore(&snapshot, next.now());
+        next.pass(60);
+        snapshot = next.monitor.last_snapshot(next.now());
+        world = next;
+    }
+    world.pass(20 * 60);
+    let heard = world.heard().concat();
+    assert!(heard.contains("is steady again"), "{heard}");
+}
