@@ -23,7 +23,8 @@ impl Monitor {
         let coming =
             |moment: Option<Moment>| moment.filter(|m| *m > now.moment()).map(|m| now.wall_at(m));
         let offline = |t: &&(Trouble, Moment)| t.0 == Trouble::Line;
-        let troubles = self.line.troubles().iter().filter(|t| !offline(t));
+        let told = |t: &&(Trouble, Moment)| self.troubles_said.contains(&(t.0, Said::Told));
+        let troubles = self.line.troubles().iter().filter(told);
         let (troubles, troubles_since) = troubles
             .map(|(t, since)| (t.word().to_owned(), now.wall_at(*since)))
             .unzip();

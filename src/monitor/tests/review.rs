@@ -316,3 +316,24 @@ fn flapping_survives_two_restarts_without_a_clock() {
     let heard = world.heard().concat();
     assert!(heard.contains("is steady again"), "{heard}");
 }
+#[test]
+fn a_trouble_that_was_not_told_before_a_power_cut_is_told_after_it() {
+    let mut world = elsewhere(&["blog"]);
+    world.ask("/mute 1h");
+    world.heard();
+    world.line = NO_NAMES;
+    world.fate("blog", failed(FailureKind::Dns));
+    world.pass(180);
+    let snapshot = world.monitor.last_snapshot(world.now());
+    let mut next = World::elsewhere(vec![site("blog")]);
+    next.wall = world.now().wall + 7200;
+    next.monitor.restore(&snapshot, next.now());
+    next.line = NO_NAMES;
+    next.fate("blog", failed(FailureKind::Dns));
+    next.pass(180);
+    let heard = next.heard().concat();
+    assert!(
+        heard.contains("DNS on this network doesn't answer"),
+        "{heard}"
+    );
+}
