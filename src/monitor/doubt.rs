@@ -116,7 +116,7 @@ impl Monitor {
     }
 
     fn rule_by_line(&mut self, now: Now, at: usize, doubt: &Doubt) -> Ruling {
-        use FailureKind::{Dns, NoRoute, Redirected, Untrusted};
+        use FailureKind::{Body, Dns, NoRoute, Redirected, Status, TooLarge, Untrusted};
         let watched = &self.sites[at];
         if watched.local() {
             return Ruling::Down;
@@ -143,6 +143,7 @@ impl Monitor {
                 }
                 None => self.rule_by_witnesses(now, at, since),
             },
+            Status | Body | TooLarge => Ruling::Down,
             NoRoute if report.ipv6 == Some(false) => Ruling::Spared(Veil::Offline(Trouble::Ipv6)),
             _ if v6 && report.ipv6 == Some(false) => Ruling::Spared(Veil::Offline(Trouble::Ipv6)),
             _ => Ruling::Down,

@@ -337,3 +337,16 @@ fn a_trouble_that_was_not_told_before_a_power_cut_is_told_after_it() {
         "{heard}"
     );
 }
+#[test]
+fn a_site_that_answers_over_ipv6_is_judged_whatever_the_targets_say() {
+    let mut world = elsewhere(&["six"]);
+    world.fate("six", from(SIX, good(10)));
+    world.pass(70);
+    world.line = Report {
+        ipv6: Some(false),
+        ..LINE_UP
+    };
+    world.fate("six", from(SIX, bad()));
+    world.pass(120);
+    assert_eq!(world.state("six"), State::Down);
+}
