@@ -350,3 +350,20 @@ fn a_site_that_answers_over_ipv6_is_judged_whatever_the_targets_say() {
     world.pass(120);
     assert_eq!(world.state("six"), State::Down);
 }
+#[test]
+fn a_group_with_a_long_cause_names_every_site() {
+    let names: Vec<String> = (0..60).map(|n| format!("{n:0>60}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut world = World::of(&names);
+    world.pass(120);
+    let cause = format!("body lacks {}", "<".repeat(180));
+    all(
+        &mut world,
+        &names,
+        crate::monitor::outcome::Outcome::failed(FailureKind::Body, cause),
+    );
+    world.pass(300);
+    let heard = world.heard().concat();
+    let missing = names.iter().filter(|n| !heard.contains(**n)).count();
+    assert_eq!(missing, 0);
+}
