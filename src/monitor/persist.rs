@@ -99,6 +99,7 @@ impl Monitor {
             self.away = Some(Away {
                 seen: snapshot.written,
                 back: moment,
+                clock: moment,
                 unseen: self
                     .sites
                     .iter()

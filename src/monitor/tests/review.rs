@@ -367,3 +367,24 @@ fn a_group_with_a_long_cause_names_every_site() {
     let missing = names.iter().filter(|n| !heard.contains(**n)).count();
     assert_eq!(missing, 0);
 }
+#[test]
+fn what_is_still_down_after_a_power_cut_is_named_when_the_clock_came_late() {
+    let mut world = World::of(&["blog"]);
+    world.fate("blog", bad());
+    world.pass(120);
+    let snapshot = world.monitor.snapshot(world.now());
+    let mut next = World::of(&["blog"]);
+    next.wall = 1000;
+    let settings = Settings {
+        built: WALL,
+        ..settings(access())
+    };
+    next.monitor = Monitor::new(vec![site("blog")], settings, next.now(), 42);
+    next.monitor.restore(&snapshot, next.now());
+    next.fate("blog", bad());
+    next.pass(600);
+    next.wall = WALL + 9000;
+    next.pass(120);
+    let heard = next.heard().concat();
+    assert!(heard.contains("still down: blog"), "{heard}");
+}
