@@ -127,14 +127,14 @@ impl Monitor {
             return Ruling::Spared(Veil::Offline(Trouble::Line));
         }
         if !self.line.asked {
-            return self.rule_by_names(now, doubt.kind, None);
+            return self.rule_by_names(now, at, doubt, None);
         }
         let Some(report) = self.line.since(doubt.failed, asks_deep(doubt.kind)) else {
             return Ruling::Wait;
         };
         match doubt.kind {
             _ if !report.up => Ruling::Wait,
-            Dns => self.rule_by_names(now, Dns, report.names),
+            Dns => self.rule_by_names(now, at, doubt, report.names),
             Untrusted | Redirected => match report.trusted {
                 Some(true) => Ruling::Down,
                 Some(false) => Ruling::Spared(Veil::Offline(Trouble::Portal)),
@@ -150,13 +150,40 @@ impl Monitor {
         }
     }
 
-    fn rule_by_names(&self, now: Now, kind: FailureKind, names: Option<bool>) -> Ruling {
-        let alive = names.unwrap_or_else(|| self.line.resolved_within(RESOLVED, now.moment()));
-        if kind == FailureKind::Dns && !alive {
-            Ruling::Spared(Veil::Offline(Trouble::Names))
-        } else {
-            Ruling::Down
+    fn rule_by_names(&mut self, now: Now, at: usize, doubt: &Doubt, names: Option<bool>) -> Ruling {
+        if doubt.kind != FailureKind::Dns {
+            return Ruling::Down;
         }
+        let lately = self.line.resolved_within(RESOLVED, now.moment());
+        if names.unwrap_or(lately) {
+            return Ruling::Down;
+        }
+        // Nobody was asked of late: perhaps only because nobody was due.
+        if names.is_none() && self.look_for_names(now, at, doubt.failed) {
+            return Ruling::Wait;
+        }
+        Ruling::Spared(Veil::Offline(Trouble::Names))
+    }
+
+    /// Looks at a few others, for their names; whether one of them is still being looked at.
+    fn look_for_names(&mut self, now: Now, at: usize, failed: Moment) -> bool {
+        let fit = |w: &Watched| w.named && !w.paused() && w.veil.is_none() && !w.lan();
+        let host = self.sites[at].site.host().to_owned();
+        let others = (0..self.sites.len()).filter(|&other| {
+            let watched = &self.sites[other];
+            fit(watched) && watched.site.host() != host
+        });
+        let others: Vec<usize> = others.take(WITNESSES).collect();
+        let mut waits = false;
+        for other in others {
+            let watched = &mut self.sites[other];
+            if watched.last.as_ref().is_none_or(|(at, _)| *at < failed) {
+                // A connection that is open needs no name.
+                watched.anew = true;
+                waits |= self.look_at(now, other);
+            }
+        }
+        waits
     }
 
     /// A captive portal answers in place of every server: do others show foreign certificates too?

@@ -25,6 +25,8 @@ pub struct Watched {
     pub running: bool,
     /// When its last check began.
     pub began: Moment,
+    /// Its next check must not ride on a connection that is open.
+    pub anew: bool,
     /// `/pause` or `/resume`, over what the configuration says.
     pub pause_order: Option<bool>,
     pub muted_until: Option<Moment>,
@@ -90,6 +92,7 @@ impl Watched {
             since: now,
             running: false,
             began: now,
+            anew: false,
             pause_order: None,
             muted_until: None,
             slow_told: false,

@@ -388,3 +388,20 @@ fn what_is_still_down_after_a_power_cut_is_named_when_the_clock_came_late() {
     let heard = next.heard().concat();
     assert!(heard.contains("still down: blog"), "{heard}");
 }
+#[test]
+fn without_an_uplink_a_name_of_its_own_is_told_from_all_names() {
+    let mut world = World::of(&["blog", "shop"]);
+    all(&mut world, &["blog", "shop"], from(THERE, good(40)));
+    world.pass(120);
+    world.fate("blog", failed(FailureKind::Dns));
+    world.pass(300);
+    assert_eq!(world.state("blog"), State::Down);
+    let heard = world.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].starts_with("🔴 <b>blog</b> is down"));
+    let fresh = |(_, name, fresh): &(i64, String, bool)| name == "shop" && *fresh;
+    assert!(
+        world.started.iter().any(fresh),
+        "no open connection says anything"
+    );
+}
