@@ -4,6 +4,7 @@ mod alerts;
 mod behind;
 mod commands;
 mod lines;
+mod review;
 mod rounds;
 mod survival;
 mod world;
