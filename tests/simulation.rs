@@ -297,7 +297,10 @@ fn print_record(record: &Record) {
             .as_deref()
             .and_then(|s| s.split_once('-'))
             .unwrap_or(("", "~"));
-        for c in checks.iter().filter(|c| c.why.failed() || span.0 != "") {
+        for c in checks
+            .iter()
+            .filter(|c| c.why.failed() || !span.0.is_empty())
+        {
             let at = clock(c.from);
             if at.as_str() >= span.0 && at.as_str() <= span.1 {
                 println!("check {at} - {} {:?}", clock(c.to), c.why);

@@ -75,11 +75,13 @@ impl Agent {
         if config.telegram.is_none() != self.config.telegram.is_none() {
             config.telegram = self.config.telegram.clone();
         }
-        self.feed(Event::Reloaded {
+        let reloaded = Event::Reloaded {
             sites: config.sites.clone(),
             settings: self.transport.settings(&config),
-        });
+        };
+        // First: what comes of it may be a look at the new `uplink`.
         self.config = config;
+        self.feed(reloaded);
         log::info!("{} was read again", self.config_path.display());
         if !restart.is_empty() {
             self.feed(Event::Notice(format!(

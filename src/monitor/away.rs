@@ -14,13 +14,15 @@ pub struct Away {
     /// Unix seconds: the last thing written.
     pub seen: i64,
     pub back: Moment,
+    /// When there was first a clock: https sites aren't looked at before.
+    pub clock: Moment,
     /// Sites that were down and have not been looked at since.
     pub unseen: BTreeSet<String>,
 }
 
 impl Away {
     fn due(&self) -> Moment {
-        self.back + LOOK_WITHIN
+        self.clock + LOOK_WITHIN
     }
 }
 

@@ -41,6 +41,9 @@ impl Monitor {
         }
         self.log(Level::Info, "the clock is set".to_owned());
         self.date_back(now);
+        if let Some(away) = &mut self.away {
+            away.clock = now.moment();
+        }
         // Those that could not be checked are looked at soon, one after the other.
         let names: Vec<String> = self
             .sites

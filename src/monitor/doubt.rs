@@ -6,7 +6,7 @@ use super::judge::Seen;
 use super::line::{Report, Trouble, is_lan};
 use super::outcome::{FailureKind, Outcome};
 use super::time::{Moment, Now};
-use super::watch::{Doubt, Veil};
+use super::watch::{Doubt, Veil, Watched};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ enum Ruling {
     Down,
     /// It is not.
     Spared(Veil),
+    /// What it depends on failed for a moment: its tries begin anew.
+    Again,
 }
 
 impl Monitor {
@@ -36,6 +38,7 @@ impl Monitor {
                     Ruling::Wait => {}
                     Ruling::Down => self.condemn(now, at, doubt),
                     Ruling::Spared(veil) => self.spare(now, at, veil, doubt.failed, true),
+                    Ruling::Again => self.forgive(now, at),
                 }
             }
         }
@@ -68,9 +71,18 @@ impl Monitor {
         }
     }
 
+    fn forgive(&mut self, now: Now, at: usize) {
+        let watched = &mut self.sites[at];
+        watched.forget_run();
+        let (name, retry) = (watched.name().to_owned(), watched.site.retry);
+        if !watched.running {
+            self.schedule.at(&name, now.moment() + retry);
+        }
+    }
+
     fn rule(&mut self, now: Now, at: usize, doubt: &Doubt) -> Ruling {
         match self.parent_of(at) {
-            Some(parent) => match self.rule_by_parent(now, parent, doubt) {
+            Some(parent) => match self.rule_by_parent(now, at, parent, doubt) {
                 Ruling::Down => self.rule_by_line(now, at, doubt),
                 other => other,
             },
@@ -79,16 +91,23 @@ impl Monitor {
     }
 
     /// The parent is judged before its children are.
-    fn rule_by_parent(&mut self, now: Now, parent: usize, doubt: &Doubt) -> Ruling {
+    fn rule_by_parent(&mut self, now: Now, at: usize, parent: usize, doubt: &Doubt) -> Ruling {
         let above = &self.sites[parent];
         if self.blocks(parent) {
             Ruling::Spared(Veil::Unreachable)
         } else if above.paused() || matches!(above.veil, Some(Veil::Offline(_))) {
             Ruling::Down
         } else if above.suspect() {
+            if let Some(doubt) = &mut self.sites[at].doubt {
+                doubt.shaded = true;
+            }
             Ruling::Wait
         } else if above.seen_good(doubt.failed) {
-            Ruling::Down
+            if doubt.shaded {
+                Ruling::Again
+            } else {
+                Ruling::Down
+            }
         } else if self.look_at(now, parent) {
             Ruling::Wait
         } else {
@@ -97,7 +116,7 @@ impl Monitor {
     }
 
     fn rule_by_line(&mut self, now: Now, at: usize, doubt: &Doubt) -> Ruling {
-        use FailureKind::{Dns, NoRoute, Redirected, Untrusted};
+        use FailureKind::{Body, Dns, NoRoute, Redirected, Status, TooLarge, Untrusted};
         let watched = &self.sites[at];
         if watched.local() {
             return Ruling::Down;
@@ -108,14 +127,14 @@ impl Monitor {
             return Ruling::Spared(Veil::Offline(Trouble::Line));
         }
         if !self.line.asked {
-            return self.rule_by_names(now, doubt.kind, None);
+            return self.rule_by_names(now, at, doubt, None);
         }
         let Some(report) = self.line.since(doubt.failed, asks_deep(doubt.kind)) else {
             return Ruling::Wait;
         };
         match doubt.kind {
             _ if !report.up => Ruling::Wait,
-            Dns => self.rule_by_names(now, Dns, report.names),
+            Dns => self.rule_by_names(now, at, doubt, report.names),
             Untrusted | Redirected => match report.trusted {
                 Some(true) => Ruling::Down,
                 Some(false) => Ruling::Spared(Veil::Offline(Trouble::Portal)),
@@ -124,19 +143,47 @@ impl Monitor {
                 }
                 None => self.rule_by_witnesses(now, at, since),
             },
+            Status | Body | TooLarge => Ruling::Down,
             NoRoute if report.ipv6 == Some(false) => Ruling::Spared(Veil::Offline(Trouble::Ipv6)),
             _ if v6 && report.ipv6 == Some(false) => Ruling::Spared(Veil::Offline(Trouble::Ipv6)),
             _ => Ruling::Down,
         }
     }
 
-    fn rule_by_names(&self, now: Now, kind: FailureKind, names: Option<bool>) -> Ruling {
-        let alive = names.unwrap_or_else(|| self.line.resolved_within(RESOLVED, now.moment()));
-        if kind == FailureKind::Dns && !alive {
-            Ruling::Spared(Veil::Offline(Trouble::Names))
-        } else {
-            Ruling::Down
+    fn rule_by_names(&mut self, now: Now, at: usize, doubt: &Doubt, names: Option<bool>) -> Ruling {
+        if doubt.kind != FailureKind::Dns {
+            return Ruling::Down;
         }
+        let lately = self.line.resolved_within(RESOLVED, now.moment());
+        if names.unwrap_or(lately) {
+            return Ruling::Down;
+        }
+        // Nobody was asked of late: perhaps only because nobody was due.
+        if names.is_none() && self.look_for_names(now, at, doubt.failed) {
+            return Ruling::Wait;
+        }
+        Ruling::Spared(Veil::Offline(Trouble::Names))
+    }
+
+    /// Looks at a few others, for their names; whether one of them is still being looked at.
+    fn look_for_names(&mut self, now: Now, at: usize, failed: Moment) -> bool {
+        let fit = |w: &Watched| w.named && !w.paused() && w.veil.is_none() && !w.lan();
+        let host = self.sites[at].site.host().to_owned();
+        let others = (0..self.sites.len()).filter(|&other| {
+            let watched = &self.sites[other];
+            fit(watched) && watched.site.host() != host
+        });
+        let others: Vec<usize> = others.take(WITNESSES).collect();
+        let mut waits = false;
+        for other in others {
+            let watched = &mut self.sites[other];
+            if watched.last.as_ref().is_none_or(|(at, _)| *at < failed) {
+                // A connection that is open needs no name.
+                watched.anew = true;
+                waits |= self.look_at(now, other);
+            }
+        }
+        waits
     }
 
     /// A captive portal answers in place of every server: do others show foreign certificates too?
@@ -227,7 +274,14 @@ impl Monitor {
             named && (elsewhere.is_some() && asked_anew || kind == Some(FailureKind::NoName));
         let answered = elsewhere.is_some() && kind.is_none();
         self.line.evidence(moment, resolved, answered);
-        if resolved && self.line.has(Trouble::Names) {
+        // A name on this network says little of others, but there may be none.
+        let in_the_dark = |w: &Watched| w.veil == Some(Veil::Offline(Trouble::Names));
+        let others = self.sites.iter().enumerate().filter(|(i, _)| *i != at);
+        let alone = named
+            && outcome.address.is_some()
+            && asked_anew
+            && !others.map(|(_, w)| w).any(in_the_dark);
+        if (resolved || alone) && self.line.has(Trouble::Names) {
             self.trouble_ends(now, Trouble::Names);
         }
         if answered && self.sites[at].site.is_https() && self.line.has(Trouble::Portal) {

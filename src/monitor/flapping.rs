@@ -31,10 +31,10 @@ pub enum Manner {
 }
 
 impl Flapping {
-    pub fn restore(changes: Vec<Moment>, flapping: bool) -> Flapping {
-        let last = changes.last().copied();
+    /// Nobody knows how steady it was while we were off.
+    pub fn restore(changes: Vec<Moment>, flapping: bool, now: Moment) -> Flapping {
         Flapping {
-            restless: last.filter(|_| flapping),
+            restless: flapping.then_some(now),
             told: flapping,
             changes,
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 /// So many sites with the same news are told in one line.
 const GROUP: usize = 6;
-/// Names in a line of a group, at most: it must fit a message.
+/// Names and cause in a line of a group, at most: it must fit a message.
 const GROUP_UNITS: usize = 3500;
 
 /// Many sites with the same news: one line for all.
@@ -53,10 +53,11 @@ pub fn grouped<'a>(
     let groups = sorted.into_iter().map(|(key, alerts)| {
         let mut chunks: Vec<Vec<(String, u64)>> = vec![Vec::new()];
         let mut used = 0;
+        let room = GROUP_UNITS.saturating_sub(units(&escape(key.1)));
         for alert in alerts {
             let name = group_member(alert);
             let size = units(&name) + 2;
-            if used + size > GROUP_UNITS {
+            if used + size > room && used > 0 {
                 chunks.push(Vec::new());
                 used = 0;
             }

@@ -68,10 +68,14 @@ impl Monitor {
         {
             let cause = cause.unwrap_or_default().to_owned();
             watched.failing_since.get_or_insert(moment);
+            // The first failure stays the one that counts: a look that takes longer than `retry`
+            // would else be too old each time.
+            let before = watched.doubt.take();
             watched.doubt = Some(Doubt {
-                failed: moment,
+                failed: before.as_ref().map_or(moment, |d| d.failed),
                 kind,
                 cause,
+                shaded: before.is_some_and(|d| d.shaded),
             });
             self.doubts += 1;
             // At once, even when something else is looked at first: the line may be back by then.

@@ -15,7 +15,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// A look that was never reported on is given up after this.
 const LOST: Duration = Duration::from_secs(60);
 /// A line that goes again within this of its return is the same story.
-const STORY: Duration = Duration::from_secs(15 * 60);
+pub const STORY: Duration = Duration::from_secs(15 * 60);
 
 /// So many looks that sites contradict are no accident.
 const CONTRADICTED: u32 = 3;

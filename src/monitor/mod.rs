@@ -426,7 +426,7 @@ impl Monitor {
         self.schedule.clear(name);
         self.actions.push(Action::Check {
             site: watched.site.clone(),
-            fresh: watched.fresh(),
+            fresh: std::mem::take(&mut watched.anew) | watched.fresh(),
             hanging: watched.hanging(),
         });
         true

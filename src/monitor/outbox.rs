@@ -181,10 +181,14 @@ impl Outbox {
         goes_on: bool,
         now: Moment,
     ) {
-        if goes_on {
+        if let News::Offline(period) = &news
+            && goes_on
+        {
             let away: Vec<u64> = self.ids_under_way();
+            // One that began at another time is another story.
+            let same = |other: &News| matches!(other, News::Offline(p) if p.from == period.from);
             for alert in &mut self.alerts {
-                if matches!(alert.news, News::Offline(_)) && !away.contains(&alert.id) {
+                if same(&alert.news) && !away.contains(&alert.id) {
                     alert.news = news.clone();
                     alert.at = now;
                     chats.retain(|c| !alert.chats.contains(c));

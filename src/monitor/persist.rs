@@ -24,7 +24,8 @@ impl Monitor {
         let coming =
             |moment: Option<Moment>| moment.filter(|m| *m > now.moment()).map(|m| now.wall_at(m));
         let offline = |t: &&(Trouble, Moment)| t.0 == Trouble::Line;
-        let troubles = self.line.troubles().iter().filter(|t| !offline(t));
+        let told = |t: &&(Trouble, Moment)| self.troubles_said.contains(&(t.0, Said::Told));
+        let troubles = self.line.troubles().iter().filter(told);
         let (troubles, troubles_since) = troubles
             .map(|(t, since)| (t.word().to_owned(), now.wall_at(*since)))
             .unzip();
@@ -100,6 +101,7 @@ impl Monitor {
             self.away = Some(Away {
                 seen: snapshot.written,
                 back: moment,
+                clock: moment,
                 unseen: self
                     .sites
                     .iter()
@@ -115,7 +117,8 @@ impl Monitor {
     fn restore_line(&mut self, snapshot: &Snapshot, now: Now) {
         let moment = now.moment();
         for (word, since) in snapshot.troubles.iter().zip(&snapshot.troubles_since) {
-            if let Some(trouble) = Trouble::from_word(word) {
+            let trouble = Trouble::from_word(word);
+            if let Some(trouble) = trouble.filter(|t| *t == Trouble::Names || self.line.asked) {
                 self.line.begins(trouble, now.past_moment(*since), moment);
                 self.troubles_said.push((trouble, Said::Told));
             }
@@ -301,8 +304,7 @@ fn restore_site(watched: &mut Watched, record: &SiteRecord, now: Now) {
     watched.took = record.ms.map(Duration::from_millis);
     watched.pause_order = record.paused;
     watched.muted_until = record.muted_until.map(|wall| now.coming_moment(wall));
-    watched.flapping = Flapping::restore(changes.collect(), record.flapping);
-    watched.flapping.rest(now.moment());
+    watched.flapping = Flapping::restore(changes.collect(), record.flapping, now.moment());
     watched.slow_told = record.slow_told;
     for record in &record.expiry {
         let known = Subject::ALL.into_iter().find(|s| s.word() == record.kind);

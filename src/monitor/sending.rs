@@ -112,7 +112,7 @@ impl Outbox {
             };
             let incidents = covered.iter().copied().filter(told);
             let incidents = incidents.filter_map(|a| a.incident).collect();
-            let offline = covered.iter().all(|a| matches!(a.news, News::Offline(_)));
+            let offline = matches!(covered[..], [a] if matches!(a.news, News::Offline(_)));
             let message = Message {
                 chat,
                 html,

@@ -3,6 +3,7 @@
 use super::alert::News;
 use super::flapping::Manner;
 use super::incident::Incident;
+use super::judge::State;
 use super::message;
 use super::site::Site;
 use super::text;
@@ -156,6 +157,13 @@ impl Monitor {
                     let cause = Some(incident.cause.clone());
                     self.tell(now, &site, News::Steady { cause, lasted }, Some(number));
                 }
+                None if self.sites[at].judge.state() == State::Degraded => {
+                    if told || !self.muted(&site.name, moment) {
+                        self.sites[at].slow_told = true;
+                        let cause = self.sites[at].cause.clone().unwrap_or_default();
+                        self.tell(now, &site, News::Slow { cause }, None);
+                    }
+                }
                 None if told => {
                     let lasted = now.since(self.sites[at].since);
                     let cause = None;
@@ -209,7 +217,7 @@ impl Monitor {
 
     /// Nothing of the site is told at present but what was begun: it is muted, flapping or not judged.
     fn quiet(&self, name: &str, now: Moment) -> bool {
-        let covered = |w: &Watched| w.veil.is_some() || w.flapping.flapping();
+        let covered = |w: &Watched| w.veil.is_some() || w.flapping.flapping() || w.stale();
         self.muted(name, now)
             || self
                 .index
@@ -291,6 +299,7 @@ impl Monitor {
             return ends.into_iter().flatten().filter(|m| *m > moment).max();
         }
         let every = watched.site.remind?;
-        (incident.acknowledged.is_none() && !watched.paused()).then(|| incident.reminded + every)
+        (incident.acknowledged.is_none() && !watched.paused() && !watched.stale())
+            .then(|| incident.reminded + every)
     }
 }

@@ -1,7 +1,7 @@
 //! Our own line down and up again, and its half-dead kinds: who is not judged, what is told.
 
 use super::alert::News;
-use super::line::{Report, Trouble};
+use super::line::{Report, STORY, Trouble};
 use super::text;
 use super::time::{Moment, Now};
 use super::watch::Veil;
@@ -16,11 +16,9 @@ const WRONG_TARGETS: &str = "Sites elsewhere answer, but none of the `uplink` ta
 /// Whether people know of a trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// Not yet: then.
+    /// Not yet: then, or when not everything is muted any more.
     Due(Moment),
     Told,
-    /// They are not to be told: everything is muted, or it was just over.
-    Hushed,
 }
 
 impl Monitor {
@@ -34,6 +32,10 @@ impl Monitor {
     }
 
     pub(super) fn probed(&mut self, now: Now, report: Report) {
+        if !self.line.asked {
+            // It was under way when `uplink` was emptied. Nobody would look again.
+            return;
+        }
         let answered = self.line.answered();
         let Some(began) = self.line.take(now.moment(), report) else {
             return;
@@ -105,11 +107,11 @@ impl Monitor {
             format!("online again after {}", text::lasting(moment.since(since))),
         );
         self.saving.now();
-        if self.silenced(moment) {
-            return;
-        }
         if !goes_on {
             self.told_offline.clear();
+        }
+        if self.silenced(moment) {
+            return;
         }
         let chats = self.access.chats.clone();
         let news = News::Offline(period);
@@ -119,7 +121,7 @@ impl Monitor {
     }
 
     /// A half-dead line. It is told at once when it would have made a site down (`sure`), else when it
-    /// has lasted for a moment.
+    /// has lasted for a moment; one that was just over, when it has lasted as long as a story does.
     pub(super) fn trouble_begins(&mut self, now: Now, trouble: Trouble, since: Moment, sure: bool) {
         if self.line.has(trouble) {
             return;
@@ -129,12 +131,12 @@ impl Monitor {
         if let Some(text) = trouble.began() {
             self.log(Level::Warn, text.to_owned());
         }
-        let said = match (news, sure) {
-            (false, _) => Said::Hushed,
-            (true, true) => Said::Due(now.moment()),
-            (true, false) => Said::Due(since + SETTLED),
+        let due = match (news, sure) {
+            (false, _) => now.moment() + STORY,
+            (true, true) => now.moment(),
+            (true, false) => since + SETTLED,
         };
-        self.troubles_said.push((trouble, said));
+        self.troubles_said.push((trouble, Said::Due(due)));
     }
 
     /// When a trouble has lasted long enough to be told.
@@ -144,19 +146,22 @@ impl Monitor {
             .iter()
             .filter_map(|(_, said)| match said {
                 Said::Due(at) => Some(*at),
-                Said::Told | Said::Hushed => None,
+                Said::Told => None,
             });
-        due.min()
+        let told = |at: Moment| self.muted_until.map_or(at, |until| until.max(at));
+        due.min().map(told)
     }
 
     pub(super) fn tell_troubles(&mut self, now: Now) {
         let moment = now.moment();
-        let silenced = self.silenced(moment);
+        if self.silenced(moment) {
+            return;
+        }
         let mut texts = Vec::new();
         for (trouble, said) in &mut self.troubles_said {
             if matches!(said, Said::Due(at) if *at <= moment) {
-                *said = if silenced { Said::Hushed } else { Said::Told };
-                texts.extend(trouble.began().filter(|_| !silenced));
+                *said = Said::Told;
+                texts.extend(trouble.began());
             }
         }
         for text in texts {
@@ -197,9 +202,13 @@ impl Monitor {
     /// A configuration that asks no more: what was known of the line is over.
     pub(super) fn ask_line(&mut self, now: Now, asked: bool) {
         self.line.asked = asked;
-        if !asked {
-            self.line.ends(Trouble::Line, now.moment());
-            self.uncover(Veil::Offline(Trouble::Line), now.moment());
+        if asked {
+            return;
+        }
+        for trouble in [Trouble::Line, Trouble::Portal, Trouble::Ipv6] {
+            self.line.ends(trouble, now.moment());
+            self.uncover(Veil::Offline(trouble), now.moment());
+            self.troubles_said.retain(|(t, _)| *t != trouble);
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct Watched {
     pub running: bool,
     /// When its last check began.
     pub began: Moment,
+    /// Its next check must not ride on a connection that is open.
+    pub anew: bool,
     /// `/pause` or `/resume`, over what the configuration says.
     pub pause_order: Option<bool>,
     pub muted_until: Option<Moment>,
@@ -70,6 +72,8 @@ pub struct Doubt {
     pub failed: Moment,
     pub kind: FailureKind,
     pub cause: String,
+    /// What it depends on was failing as well.
+    pub shaded: bool,
 }
 
 /// One line of `/history`.
@@ -93,6 +97,7 @@ impl Watched {
             since: now,
             running: false,
             began: now,
+            anew: false,
             pause_order: None,
             muted_until: None,
             slow_told: false,
@@ -190,6 +195,12 @@ impl Watched {
         matches!(&self.last, Some((at, outcome)) if *at >= since && outcome.verdict.is_ok())
     }
 
+    /// It was not looked at since its state was remembered or came out of the dark: who knows how
+    /// it is by now?
+    pub fn stale(&self) -> bool {
+        self.last.as_ref().is_none_or(|(at, _)| *at < self.since)
+    }
+
     pub fn rules(&self) -> Rules {
         Rules {
             tries: self.site.tries,
@@ -274,6 +285,11 @@ impl Watched {
             self.veil = Some(veil);
             self.since = now;
         }
+        self.forget_run();
+    }
+
+    /// What was counted against it counts no more.
+    pub fn forget_run(&mut self) {
         self.judge.forget_run();
         self.failing_since = None;
         self.doubt = None;
@@ -283,9 +299,7 @@ impl Watched {
     pub fn uncover(&mut self, now: Moment) {
         self.veil = None;
         self.since = now;
-        self.judge.forget_run();
-        self.failing_since = None;
-        self.doubt = None;
+        self.forget_run();
         self.flapping.rest(now);
     }
 

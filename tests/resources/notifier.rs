@@ -1,16 +1,19 @@
 //! A message that was sent, or could not be, leaves nothing behind.
 
-use crate::common::{OF_TELEGRAM, site_table, wait_for, wait_telegram_at_rest};
+use crate::common::{OF_TELEGRAM, sites, wait_for, wait_telegram_at_rest};
 use crate::support::agent::{Running, Sitemon};
 use crate::support::bot_api::{BotApi, Fault};
 use crate::support::web::{Behaviour, Web};
 use std::time::Duration;
 
+/// Enough for none to be flapping.
+const SITES: usize = 2;
+
 struct Scene {
     web: Web,
     api: BotApi,
     running: Running,
-    down: bool,
+    changes: usize,
     _sitemon: Sitemon,
 }
 
@@ -21,29 +24,30 @@ impl Scene {
         let keys = "interval = \"1s\"\ntries = 1\nretry = \"1s\"";
         // No connection of the site is kept, so that what is left is Telegram's.
         let agent = "[agent]\nstate = \"state\"\nidle_timeout = \"1s\"\n";
-        let table = site_table("shop", &web.url("/"), keys);
-        let sitemon = Sitemon::new(&format!("{}{agent}{table}", api.config()));
+        let tables = sites(&web, SITES, keys);
+        let sitemon = Sitemon::new(&format!("{}{agent}{tables}", api.config()));
         let running = sitemon.run();
-        web.wait_requests(1);
+        web.wait_requests(SITES);
         api.wait_calls("getUpdates", 1);
         Scene {
             web,
             api,
             running,
-            down: false,
+            changes: 0,
             _sitemon: sitemon,
         }
     }
 
-    /// The site goes down, or up again.
+    /// One site goes down, or up again.
     fn change(&mut self) {
-        self.down = !self.down;
-        let behaviour = if self.down {
+        let behaviour = if self.changes.is_multiple_of(2) {
             Behaviour::status(503)
         } else {
             Behaviour::ok()
         };
-        self.web.set("/", behaviour);
+        let site = self.changes / 2 % SITES;
+        self.web.set(&format!("/s{site}"), behaviour);
+        self.changes += 1;
     }
 
     /// One alert that gets through.
@@ -56,7 +60,7 @@ impl Scene {
 
     /// The least that is seen in two rounds of the site, between its checks.
     fn descriptors(&self) -> usize {
-        let until = self.web.requests() + 3;
+        let until = self.web.requests() + 3 * SITES;
         let mut least = usize::MAX;
         wait_for(
             Duration::from_secs(20),

@@ -5,6 +5,7 @@ mod behind;
 mod commands;
 mod endings;
 mod lines;
+mod review;
 mod rounds;
 mod survival;
 mod world;

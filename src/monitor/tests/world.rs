@@ -54,6 +54,9 @@ pub struct World {
     /// What a look at the line says; how many there were.
     pub line: Report,
     pub looks: usize,
+    /// How long a look takes; the one under way ends then.
+    pub look_lasts: Duration,
+    looking: Option<i64>,
     pub beats: usize,
     pub saves: usize,
     pub logs: Vec<String>,
@@ -197,6 +200,8 @@ impl World {
             inspected: 0,
             line: LINE_UP,
             looks: 0,
+            look_lasts: Duration::ZERO,
+            looking: None,
             beats: 0,
             saves: 0,
             logs: Vec::new(),
@@ -232,7 +237,8 @@ impl World {
         self.feed(Event::Due);
         loop {
             let due = self.monitor.next_wakeup(self.now()).map(|Moment(ms)| ms);
-            let ends = self.running.iter().map(|(at, _)| *at).min();
+            let checks = self.running.iter().map(|(at, _)| *at);
+            let ends = checks.chain(self.looking).min();
             let Some(next) = [due, ends]
                 .into_iter()
                 .flatten()
@@ -247,7 +253,9 @@ impl World {
             );
             self.clock = self.clock.max(next);
             let ended: Vec<_> = self.running.extract_if(.., |(at, _)| *at <= next).collect();
-            if ended.is_empty() {
+            if self.looking.take_if(|at| *at <= next).is_some() {
+                self.feed(Event::Probed(self.line));
+            } else if ended.is_empty() {
                 self.feed(Event::Due);
             }
             for (_, site) in ended {
@@ -393,6 +401,10 @@ impl World {
             }
             Action::Probe { .. } => {
                 self.looks += 1;
+                if self.look_lasts > Duration::ZERO {
+                    self.looking = Some(self.clock + self.look_lasts.as_millis() as i64);
+                    return Vec::new();
+                }
                 vec![Event::Probed(self.line)]
             }
             Action::Heartbeat => {
