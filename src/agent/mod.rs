@@ -12,8 +12,10 @@ mod transport;
 mod watchdog;
 
 use crate::clock::Clock;
+use crate::check::Registries;
 use crate::config::Config;
 use crate::http::{Client, Limits};
+use crate::monitor::expiry::Subject;
 use crate::monitor::outbox::Outgoing;
 use crate::monitor::site::Site;
 use crate::monitor::time::Moment;
@@ -28,7 +30,7 @@ use futures_lite::{FutureExt, StreamExt};
 use heartbeat::Heart;
 use line::Resolvers;
 use smol::{LocalExecutor, Task};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -76,10 +78,10 @@ enum Input {
     Stop,
 }
 
-/// A check for a worker.
-struct Order {
-    site: Arc<Site>,
-    fresh: bool,
+/// Work for a worker.
+enum Order {
+    Check { site: Arc<Site>, fresh: bool },
+    Inspect { site: Arc<Site>, subject: Subject },
 }
 
 /// Runs the agent in the foreground until SIGTERM or SIGINT.
@@ -102,6 +104,10 @@ struct Agent {
     writer: Option<Writer>,
     transport: Rc<Transport>,
     heart: Rc<Heart>,
+    /// Where the registries of domains are.
+    registries: Rc<Registries>,
+    /// `rdap` of the configuration.
+    rdap: Rc<RefCell<Option<String>>>,
     resolvers: Resolvers,
     watchdog: Watchdog,
     /// The long poll or the reader of stdin; dropping it ends it.
@@ -156,10 +162,12 @@ impl Agent {
             seed(),
         );
         let mut notices: Vec<String> = Vec::new();
+        let mut registries = Vec::new();
         let writer = state.map(|state| {
             let loaded = state.load();
             if let Some(snapshot) = &loaded.snapshot {
                 monitor.restore(snapshot, now);
+                registries.clone_from(&snapshot.registries);
             }
             notices.extend(loaded.damage);
             loaded.writer
@@ -178,6 +186,8 @@ impl Agent {
             writer,
             transport,
             heart,
+            registries: Rc::new(Registries::new(registries)),
+            rdap: Rc::new(RefCell::new(config.agent.rdap.clone())),
             resolvers: Resolvers::new(),
             watchdog: Watchdog::of_environment(Instant::now()),
             listener: None,
@@ -307,9 +317,11 @@ impl Agent {
                     &self.healthy
                 };
                 // Closed at shutdown: then no check is started.
-                let _ = queue.try_send(Order { site, fresh });
+                let _ = queue.try_send(Order::Check { site, fresh });
             }
-            Action::Inspect { .. } => {}
+            Action::Inspect { site, subject } => {
+                let _ = self.healthy.try_send(Order::Inspect { site, subject });
+            }
             Action::Send(outgoing) => {
                 let queue = if outgoing.alert {
                     &self.alerts
@@ -356,7 +368,8 @@ impl Agent {
                 .detach();
             return;
         };
-        let snapshot = self.monitor.snapshot(self.clock.now());
+        let mut snapshot = self.monitor.snapshot(self.clock.now());
+        snapshot.registries = self.registries.learnt();
         let report = self.report.clone();
         self.executor
             .spawn(async move {
@@ -369,7 +382,8 @@ impl Agent {
 
     fn save_last(&mut self) {
         if let Some(writer) = &self.writer {
-            let snapshot = self.monitor.last_snapshot(self.clock.now());
+            let mut snapshot = self.monitor.last_snapshot(self.clock.now());
+            snapshot.registries = self.registries.learnt();
             if let Err(e) = writer.close(snapshot) {
                 log::warn!("the state could not be written: {}", state::reason(&e));
             }

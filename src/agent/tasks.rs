@@ -21,6 +21,7 @@ impl Agent {
             let (healthy, hanging) = (healthy.clone(), hanging.clone());
             let (client, report) = (self.client.clone(), self.report.clone());
             let active = self.active.clone();
+            let (registries, rdap) = (self.registries.clone(), self.rdap.clone());
             let work = async move {
                 loop {
                     let order = if takes_hanging {
@@ -28,16 +29,26 @@ impl Agent {
                     } else {
                         healthy.recv().await
                     };
-                    let Ok(Order { site, fresh }) = order else {
+                    let Ok(order) = order else {
                         return;
                     };
                     active.set(active.get() + 1);
-                    let outcome = check::guarded(check::run(&client, &site, fresh)).await;
-                    active.set(active.get() - 1);
-                    let event = Event::Checked {
-                        site: site.name.clone(),
-                        outcome,
+                    let event = match order {
+                        Order::Check { site, fresh } => Event::Checked {
+                            outcome: check::guarded(check::run(&client, &site, fresh)).await,
+                            site: site.name.clone(),
+                        },
+                        Order::Inspect { site, subject } => {
+                            let rdap = rdap.borrow().clone();
+                            let look = check::inspect(&client, &site, subject, rdap, &registries);
+                            Event::Inspected {
+                                result: look.await,
+                                site: site.name.clone(),
+                                subject,
+                            }
+                        }
                     };
+                    active.set(active.get() - 1);
                     if report.send(Input::Event(event)).await.is_err() {
                         return;
                     }

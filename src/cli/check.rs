@@ -6,12 +6,14 @@ use crate::check;
 use crate::config::Config;
 use crate::http::Client;
 use crate::monitor::judge::State;
-use crate::monitor::outcome::Outcome;
+use crate::monitor::expiry::left_text;
+use crate::monitor::outcome::{Expiry, Outcome};
 use crate::monitor::site::Site;
 use crate::monitor::text::response;
 use smol::LocalExecutor;
 use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub fn check(config: &Config, names: &[String], json: bool) -> Result<(), Failure> {
     let sites = choose(&config.sites, names)?;
@@ -77,7 +79,15 @@ async fn ask_all(client: &Client, sites: &[&Site], skip_paused: bool) -> Vec<Row
             row(site, State::Paused, None)
         } else {
             let outcome = check::guarded(check::run(client, site, true)).await;
-            row(site, judge(site, &outcome), Some(outcome))
+            let expiry = match site.cert.filter(|_| outcome.verdict.is_ok()) {
+                Some(warn) => check::certificate(client, site).await.ok().map(|e| (e, warn)),
+                None => None,
+            };
+            let mut row = row(site, judge(site, &outcome), Some(outcome));
+            if let Some((expiry, warn)) = expiry {
+                note_expiry(&mut row, &expiry, warn);
+            }
+            row
         };
         done.set(done.get() + 1);
         if progress {
@@ -102,6 +112,25 @@ async fn ask_all(client: &Client, sites: &[&Site], skip_paused: bool) -> Vec<Row
     rows
 }
 
+/// A certificate that ends within `warn` makes a site degraded that is else up.
+fn note_expiry(row: &mut Row, expiry: &Expiry, warn: Duration) {
+    let left = expiry.ends - now();
+    let text = format!("certificate {}", left_text(left));
+    if left <= i64::try_from(warn.as_secs()).unwrap_or(i64::MAX) && row.state == State::Up {
+        row.state = State::Degraded;
+        row.cause = Some(text);
+    } else {
+        let before = row.detail.take();
+        row.detail = Some(before.map_or(text.clone(), |d| format!("{d}, {text}")));
+    }
+}
+
+/// Unix seconds.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
+}
+
 /// One check, no retries: it is what this answer says.
 fn judge(site: &Site, outcome: &Outcome) -> State {
     match (&outcome.verdict, site.slow.zip(outcome.took)) {
@@ -113,6 +142,7 @@ fn judge(site: &Site, outcome: &Outcome) -> State {
 
 fn row(site: &Site, state: State, outcome: Option<Outcome>) -> Row {
     let took = outcome.as_ref().and_then(|o| o.took);
+    let detail = outcome.as_ref().and_then(|o| o.detail.clone());
     let cause = match (outcome.map(|o| o.verdict), site.slow.zip(took)) {
         (Some(Err(failure)), _) => Some(failure.detail),
         (Some(Ok(())), Some((limit, took))) if took > limit => {
@@ -128,5 +158,6 @@ fn row(site: &Site, state: State, outcome: Option<Outcome>) -> Row {
         cause,
         took,
         since: None,
+        detail,
     }
 }

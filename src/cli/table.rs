@@ -15,6 +15,8 @@ pub struct Row {
     pub took: Option<Duration>,
     /// Unix seconds; only `status` knows it.
     pub since: Option<i64>,
+    /// What else is worth showing of a site that is up: records, days left, loss.
+    pub detail: Option<String>,
 }
 
 /// A line a site, columns aligned.
@@ -26,16 +28,23 @@ pub fn text(rows: &[Row]) -> String {
         .unwrap_or(0);
     let took = |r: &Row| r.took.map_or_else(|| "-".to_owned(), response);
     let took_width = rows.iter().map(|r| took(r).len()).max().unwrap_or(0);
+    let state_width = rows.iter().map(|r| r.state.word().len()).max();
+    let state_width = state_width.unwrap_or(0).max(8);
     let mut out = String::new();
     for row in rows {
         let pad = " ".repeat(name_width - row.name.chars().count());
         let line = format!(
-            "{}{pad}  {:<8}  {:>took_width$}  {}",
+            "{}{pad}  {:<state_width$}  {:>took_width$}  {}",
             row.name,
             row.state.word(),
             took(row),
             row.cause.as_deref().unwrap_or(&row.url)
         );
+        let detail = row.detail.as_ref().filter(|_| row.cause.is_none());
+        let line = match detail {
+            Some(detail) => format!("{line}  {detail}"),
+            None => line,
+        };
         out.push_str(line.trim_end());
         out.push('\n');
     }

@@ -43,6 +43,7 @@ impl Monitor {
                 .map(|(_, since)| now.wall_at(*since)),
             troubles,
             troubles_since,
+            registries: Vec::new(),
             sites: self.sites.iter().map(|w| record(w, now)).collect(),
             incidents: self
                 .incidents

@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub last_update: Option<i64>,
     pub next_incident: u32,
     pub muted_until: Option<i64>,
+    /// Where the registries of domains are: the agent's own knowledge.
+    pub registries: Vec<RegistryRecord>,
     pub sites: Vec<SiteRecord>,
     pub incidents: Vec<IncidentRecord>,
     pub alerts: Vec<AlertRecord>,
@@ -54,6 +56,17 @@ pub struct SiteRecord {
     /// An alert said that it is slow.
     pub slow_told: bool,
     pub expiry: Vec<ExpiryRecord>,
+}
+
+/// Whom to ask about the domains under a top-level domain (RFC 9224).
+#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
+#[nserde(default)]
+pub struct RegistryRecord {
+    pub domain: String,
+    /// Its RDAP server; empty when there is none.
+    pub url: String,
+    /// When that was learnt.
+    pub at: i64,
 }
 
 /// What is known of a certificate or a domain.

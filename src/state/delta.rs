@@ -130,6 +130,7 @@ fn plain(snapshot: &Snapshot) -> Snapshot {
         incidents: Vec::new(),
         alerts: Vec::new(),
         troubles: snapshot.troubles.clone(),
+        registries: snapshot.registries.clone(),
         troubles_since: snapshot.troubles_since.clone(),
         ..*snapshot
     }
