@@ -6,6 +6,9 @@ mod http;
 mod redirect;
 #[cfg(test)]
 mod tests;
+// Public for the fuzzers.
+#[doc(hidden)]
+pub mod wire;
 
 use crate::http::Client;
 use crate::monitor::outcome::{FailureKind, Outcome};
