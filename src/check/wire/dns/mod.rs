@@ -1,8 +1,6 @@
 //! DNS messages (RFC 1035 section 4, EDNS of RFC 6891): a question to bytes, an answer's bytes to
-//! records. Own code, not the crate `simple-dns` 0.13: that one reads all sections with every kind of
-//! record, so that one odd record beside the answer makes it unreadable; takes memory by the counts
-//! that a header claims (megabytes for twelve bytes); and is a tenth of the size of this only if it
-//! isn't used.
+//! records. Own code, for 16 KB in the binary; the crate `simple-dns` 0.13 is 72 KB, and reads every
+//! record of all sections, so that one odd one beside the answer makes it unreadable.
 
 mod name;
 mod record;
@@ -208,7 +206,7 @@ impl Rcode {
     pub const NOT_IMPLEMENTED: Rcode = Rcode(4);
 
     /// It says nothing about the name.
-    fn refuses(self) -> bool {
+    pub fn refuses(self) -> bool {
         self != Rcode::NO_ERROR && self != Rcode::NO_SUCH_NAME
     }
 }
