@@ -203,7 +203,8 @@ impl Look<'_> {
     /// Where the host's name leads to, in the wanted family: at least one address, or why there is none.
     async fn addresses(&mut self) -> Result<Vec<SocketAddr>, Failure> {
         let port = self.url.port_or_known_default().unwrap_or_default();
-        let all = addresses(self.client, self.host, port, self.check.ip).await?;
+        let mut all = addresses(self.client, self.host, port, self.check.ip).await?;
+        all.truncate(ADDRESSES);
         self.tried = self.tried.or(all.first().map(SocketAddr::ip));
         Ok(all)
     }
@@ -228,7 +229,6 @@ pub(super) async fn addresses(
         IpVersion::V4 => all.retain(SocketAddr::is_ipv4),
         IpVersion::V6 => all.retain(SocketAddr::is_ipv6),
     }
-    all.truncate(ADDRESSES);
     if all.is_empty() {
         let none = match ip {
             IpVersion::Any => "no address",
@@ -255,7 +255,7 @@ fn unanswered(host: &str) -> Failure {
 }
 
 /// Without IPv6 the kernel may also have no address of its own to come from, or no such family.
-fn is_no_route(error: &io::Error, address: SocketAddr) -> bool {
+pub(super) fn is_no_route(error: &io::Error, address: SocketAddr) -> bool {
     error.kind() == io::ErrorKind::NetworkUnreachable
         || address.is_ipv6()
             && (error.kind() == io::ErrorKind::AddrNotAvailable
