@@ -1,11 +1,15 @@
 //! Checks: one protocol a file, one [`Outcome`] whatever happens.
 
 mod body;
+mod dns;
 mod explain;
 mod http;
 mod redirect;
 #[cfg(test)]
 mod tests;
+// Public for the fuzzers.
+#[doc(hidden)]
+pub mod wire;
 
 use crate::http::Client;
 use crate::monitor::outcome::{FailureKind, Outcome};
@@ -21,7 +25,8 @@ pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
     let permit = client.check_permit().await;
     match &site.check {
         Check::Http(check) => http::run(client, site, check, fresh, permit).await,
-        Check::Tcp(_) | Check::Tls(_) | Check::Dns(_) | Check::Icmp(_) => {
+        Check::Dns(check) => dns::run(client, site, check).await,
+        Check::Tcp(_) | Check::Tls(_) | Check::Icmp(_) => {
             Outcome::failed(FailureKind::Internal, "to come")
         }
     }

@@ -1,5 +1,6 @@
 //! Checks against real sockets on the loopback.
 
+mod dns;
 mod hostile;
 mod plain;
 mod server;

@@ -1,0 +1,55 @@
+//! Any bytes as the answer to a question of any kind: no panic, no long work, and records that are
+//! shown are what they are shown as.
+//!
+//! To be registered in `fuzz/Cargo.toml`:
+//!
+//! ```toml
+//! [[bin]]
+//! name = "dns"
+//! path = "fuzz_targets/dns.rs"
+//! test = false
+//! doc = false
+//! bench = false
+//! ```
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sitemon::check::wire::dns::{Name, Question};
+use sitemon::monitor::site::RecordKind;
+
+fuzz_target!(|input: &[u8]| {
+    let Some((&kind, bytes)) = input.split_first() else {
+        return;
+    };
+    let kind = RecordKind::ALL[usize::from(kind) % RecordKind::ALL.len()];
+    let Some(name) = Name::parse("www.example.org") else {
+        return;
+    };
+    let question = Question {
+        id: 0x7369,
+        name,
+        kind,
+    };
+    // As they are, and behind a header and a question that fit, with a count of their own.
+    let mut message = question.encode(false);
+    message[2] |= 0x80;
+    if let Some((count, records)) = bytes.split_first() {
+        message[7] = *count;
+        message.extend_from_slice(records);
+    }
+    for message in [bytes, &message] {
+        let Some(answer) = question.answer(message) else {
+            continue;
+        };
+        let Ok(name) = answer.canonical(&question.name) else {
+            continue;
+        };
+        for data in answer.records(&name, kind).flatten() {
+            let shown = data.to_string();
+            if kind != RecordKind::Txt && kind != RecordKind::Caa {
+                assert!(data.is(&shown), "{shown}");
+            }
+        }
+    }
+});

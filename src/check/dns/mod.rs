@@ -1,0 +1,320 @@
+//! The DNS check: whom to ask, and what the answer is worth.
+
+mod exchange;
+mod system;
+
+use super::explain::{addresses, unresolved};
+use super::wire::dns::{Answer, Data, Malformed, Name, Question, Rcode};
+use crate::http::{Client, within};
+use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
+use crate::monitor::site::{DnsCheck, RecordKind, Site};
+use exchange::{Ask, Miss, before};
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// Addresses tried of a server that has many.
+const SERVERS: usize = 4;
+/// Characters of records that are shown.
+const SHOWN: usize = 160;
+
+/// One DNS check. The clock starts here.
+pub(super) async fn run(client: &Client, site: &Site, check: &DnsCheck) -> Outcome {
+    let start = Instant::now();
+    let deadline = start + site.timeout;
+    let servers = match &check.server {
+        None => system::servers(check.ip),
+        Some((host, port)) => {
+            let found = addresses(client, host, *port, check.ip);
+            let late = || Err(unresolved(host, site.timeout));
+            before(deadline, found).await.unwrap_or_else(late)
+        }
+    };
+    let servers = match servers {
+        Ok(servers) => servers.into_iter().take(SERVERS).collect::<Vec<_>>(),
+        Err(failure) => return Outcome::failed(failure.kind, failure.detail),
+    };
+    let dns = match check.server {
+        Some(_) => start.elapsed(),
+        None => Duration::ZERO,
+    };
+    let mut outcome = ask(check, &servers, start, site.timeout).await;
+    if let Some(phases) = &mut outcome.phases {
+        phases.dns = dns;
+        phases.first_byte = phases.first_byte.saturating_sub(dns);
+    }
+    outcome
+}
+
+/// Asks `servers`, one after the other, until one answers. `start`: when the check began.
+pub(super) async fn ask(
+    check: &DnsCheck,
+    servers: &[SocketAddr],
+    start: Instant,
+    timeout: Duration,
+) -> Outcome {
+    let Some(name) = asked_for(check) else {
+        let detail = format!("\"{}\" cannot be a name", check.name);
+        return Outcome::failed(FailureKind::Internal, detail);
+    };
+    let question = Question {
+        // Not to be guessed: hashed with a key that is the system's randomness.
+        id: RandomState::new().hash_one(start) as u16,
+        name,
+        kind: check.kind,
+    };
+    let mut connect = Duration::ZERO;
+    let found = find(check, &question, servers, start, timeout, &mut connect).await;
+    let total = start.elapsed();
+    if check.server.is_none() {
+        return by_system(found, connect, total);
+    }
+    match found {
+        Ok((judged, server)) => answered(judged, Some(server), connect, total),
+        Err((failure, server)) => Outcome {
+            address: Some(server.ip()),
+            ..Outcome::failed(failure.kind, failure.detail)
+        },
+    }
+}
+
+/// Where a resolver of ours stands says nothing of where the site is: one on this network can't tell
+/// either when the line is down. So it isn't named as the site's address, and that none of them can
+/// tell is a fault of names, judged with our own line.
+fn by_system(found: Found, connect: Duration, total: Duration) -> Outcome {
+    match found {
+        Ok((judged, _)) => answered(judged, None, connect, total),
+        Err((failure, _)) => Outcome::failed(FailureKind::Dns, failure.detail),
+    }
+}
+
+fn answered(
+    (verdict, detail): Judged,
+    server: Option<SocketAddr>,
+    connect: Duration,
+    total: Duration,
+) -> Outcome {
+    Outcome {
+        verdict,
+        took: Some(total),
+        phases: Some(Phases {
+            connect,
+            first_byte: total.saturating_sub(connect),
+            total,
+            ..Phases::default()
+        }),
+        address: server.map(|server| server.ip()),
+        detail,
+    }
+}
+
+/// What an answer is worth, and its records as they are shown.
+type Judged = (Result<(), Failure>, Option<String>);
+/// With the server that it came from, or that was tried last.
+type Found = Result<(Judged, SocketAddr), (Failure, SocketAddr)>;
+
+async fn find(
+    check: &DnsCheck,
+    question: &Question,
+    servers: &[SocketAddr],
+    start: Instant,
+    timeout: Duration,
+    connect: &mut Duration,
+) -> Found {
+    let mut misses = Vec::new();
+    for (at, &server) in servers.iter().enumerate() {
+        let now = Instant::now();
+        let left = (start + timeout).saturating_duration_since(now);
+        let ask = Ask {
+            question,
+            server,
+            // What is left is shared with those behind it.
+            until: now + left / u32::try_from(servers.len() - at).unwrap_or(1),
+            timeout,
+        };
+        let judged = async {
+            let message = ask.answer(connect).await?;
+            let answer = question.answer(&message).ok_or(Malformed)?;
+            if check.server.is_none() && answer.rcode.refuses() {
+                // The next of them may know better; the C library asks it too.
+                return Err(Miss::Failed(refusal(answer.rcode, server)));
+            }
+            Ok(judge(check, question, &answer, server)?)
+        };
+        match judged.await {
+            Ok(judged) => return Ok((judged, server)),
+            Err(miss) => misses.push((miss, server)),
+        }
+    }
+    Err(missed(misses, timeout))
+}
+
+/// What is asked for: the name under which an address leads back, when that is asked of one.
+fn asked_for(check: &DnsCheck) -> Option<Name> {
+    match check.name.parse::<IpAddr>() {
+        Ok(address) if check.kind == RecordKind::Ptr => Some(Name::reverse(address)),
+        _ => Name::parse(&check.name),
+    }
+}
+
+/// The cause when no server has an answer, and the one that tells it.
+fn missed(mut misses: Vec<(Miss, SocketAddr)>, timeout: Duration) -> (Failure, SocketAddr) {
+    let no_route = |miss: &Miss| matches!(miss, Miss::Failed(f) if f.kind == FailureKind::NoRoute);
+    if misses.iter().any(|(miss, _)| !no_route(miss)) {
+        // Of two families the one that has a route tells more.
+        misses.retain(|(miss, _)| !no_route(miss));
+    }
+    let server = misses.last().map(|(_, server)| *server);
+    let server = server.unwrap_or((Ipv4Addr::LOCALHOST, system::PORT).into());
+    let strays = |miss: &Miss| matches!(miss, Miss::Silent { strays: true });
+    let fitting = match misses.iter().any(|(miss, _)| strays(miss)) {
+        true => "fitting ",
+        false => "",
+    };
+    let silent: Vec<String> = misses
+        .iter()
+        .filter(|(miss, _)| matches!(miss, Miss::Silent { .. }))
+        .map(|(_, server)| server.ip().to_string())
+        .collect();
+    let mut kind = FailureKind::Timeout;
+    let mut causes = Vec::new();
+    for (miss, _) in misses {
+        if let Miss::Failed(failure) = miss {
+            kind = failure.kind;
+            if !causes.contains(&failure.detail) {
+                causes.push(failure.detail);
+            }
+        }
+    }
+    if !silent.is_empty() {
+        let (silent, within) = (silent.join(", "), within(timeout));
+        causes.push(format!("no {fitting}answer from {silent} within {within}"));
+    }
+    (Failure::new(kind, causes.join("; ")), server)
+}
+
+/// An answer that isn't the wanted one is told like an unwanted status, not as a name that doesn't
+/// resolve: the site is this name at this server, which did answer. So it is the site's fault, and
+/// nothing that our own line's names being out of order would excuse.
+fn refusal(rcode: Rcode, server: SocketAddr) -> Failure {
+    Failure::new(FailureKind::Status, format!("{rcode} from {}", server.ip()))
+}
+
+fn judge(
+    check: &DnsCheck,
+    question: &Question,
+    answer: &Answer,
+    server: SocketAddr,
+) -> Result<Judged, Malformed> {
+    let (asked, kind) = (&check.name, check.kind.word());
+    let status = |detail: String| Ok((Err(Failure::new(FailureKind::Status, detail)), None));
+    if answer.rcode.refuses() {
+        return Ok((Err(refusal(answer.rcode, server)), None));
+    }
+    let name = match check.kind {
+        RecordKind::Cname => question.name.clone(),
+        _ => answer.canonical(&question.name)?,
+    };
+    let alias = name != question.name;
+    if answer.rcode == Rcode::NO_SUCH_NAME {
+        return status(match alias {
+            true => format!("NXDOMAIN: no such name as {name}, which {asked} is an alias of"),
+            false => format!("NXDOMAIN: no such name as {asked}"),
+        });
+    }
+    let mut list = List::default();
+    let mut expected = false;
+    for data in answer.records(&name, check.kind) {
+        let data = data?;
+        list.push(&data);
+        expected |= check.expect.as_ref().is_none_or(|wanted| data.is(wanted));
+    }
+    if list.records == 0 {
+        return status(match alias {
+            true => format!("no {kind} record for {asked}, an alias of {name}"),
+            false => format!("no {kind} record for {asked}"),
+        });
+    }
+    let detail = Some(format!("{kind} {list}"));
+    let verdict = match &check.expect {
+        Some(wanted) if !expected => Err(unexpected(check.kind, wanted, &list)),
+        _ => Ok(()),
+    };
+    Ok((verdict, detail))
+}
+
+fn unexpected(kind: RecordKind, wanted: &str, got: &List) -> Failure {
+    let (word, quote) = (kind.word(), if kind == RecordKind::Txt { "\"" } else { "" });
+    let detail = format!("expected {word} {quote}{wanted}{quote} but got {got}");
+    let kind = match kind {
+        // A captive portal answers with its own address, whatever is asked.
+        RecordKind::A | RecordKind::Aaaa => FailureKind::Redirected,
+        _ => FailureKind::Body,
+    };
+    Failure::new(kind, detail)
+}
+
+/// Records, as many as are shown.
+#[derive(Default)]
+struct List {
+    records: usize,
+    shown: usize,
+    text: String,
+}
+
+impl List {
+    fn push(&mut self, data: &Data) {
+        self.records += 1;
+        if self.shown + 1 < self.records {
+            // One before it was left out already.
+            return;
+        }
+        let text = data.to_string();
+        if self.shown > 0 {
+            if self.text.len() + text.len() > SHOWN {
+                return;
+            }
+            self.text.push_str(", ");
+        }
+        self.text.extend(text.chars().take(SHOWN));
+        if text.len() > SHOWN {
+            self.text.push('…');
+        }
+        self.shown += 1;
+    }
+}
+
+impl std::fmt::Display for List {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)?;
+        match self.records - self.shown {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_records_are_shown_as_fit() {
+        let mut list = List::default();
+        for at in 0..=255 {
+            list.push(&Data::Address([192, 0, 2, at].into()));
+        }
+        let text = list.to_string();
+        assert!(text.starts_with("192.0.2.0, 192.0.2.1, "), "{text}");
+        assert!(text.ends_with(", 192.0.2.13 and 242 more"), "{text}");
+        let mut long = List::default();
+        long.push(&Data::Txt(vec![b'x'; 5000]));
+        long.push(&Data::Txt(b"short".to_vec()));
+        let text = long.to_string();
+        assert!(
+            text.starts_with("\"xxx") && text.ends_with("x… and 1 more"),
+            "{text}"
+        );
+        assert!(text.chars().count() < 200);
+    }
+}

@@ -1,0 +1,89 @@
+//! The system's resolvers (resolv.conf(5)).
+
+use crate::monitor::outcome::{Failure, FailureKind};
+use crate::monitor::site::IpVersion;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
+
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+/// No more than three of them count.
+const RESOLVERS: usize = 3;
+pub(super) const PORT: u16 = 53;
+
+/// The system's resolvers of the wanted family.
+pub(super) fn servers(ip: IpVersion) -> Result<Vec<SocketAddr>, Failure> {
+    // A small file that is in memory; where there is none, the C library asks this machine too.
+    let mut servers = resolvers(&std::fs::read_to_string(RESOLV_CONF).unwrap_or_default());
+    let family = match ip {
+        IpVersion::Any => return Ok(servers),
+        IpVersion::V4 => "IPv4",
+        IpVersion::V6 => "IPv6",
+    };
+    servers.retain(|server| server.is_ipv4() == (ip == IpVersion::V4));
+    if servers.is_empty() {
+        let detail = format!("no {family} nameserver in {RESOLV_CONF}");
+        return Err(Failure::new(FailureKind::Dns, detail));
+    }
+    Ok(servers)
+}
+
+/// The `nameserver` lines of a resolv.conf(5).
+fn resolvers(text: &str) -> Vec<SocketAddr> {
+    let mut servers: Vec<SocketAddr> = text
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_ascii_whitespace();
+            let server = (words.next() == Some("nameserver")).then(|| words.next())??;
+            resolver(server)
+        })
+        .take(RESOLVERS)
+        .collect();
+    if servers.is_empty() {
+        servers.push((Ipv4Addr::LOCALHOST, PORT).into());
+    }
+    servers
+}
+
+/// `192.0.2.53`, `2001:db8::53`, `fe80::1%eth0`.
+fn resolver(text: &str) -> Option<SocketAddr> {
+    let Some((address, interface)) = text.split_once('%') else {
+        return Some(SocketAddr::new(text.parse().ok()?, PORT));
+    };
+    let scope = interface.parse().ok().or_else(|| index_of(interface))?;
+    let address = address.parse().ok()?;
+    Some(SocketAddrV6::new(address, PORT, 0, scope).into())
+}
+
+/// The number of a network interface.
+fn index_of(interface: &str) -> Option<u32> {
+    if interface.contains('/') {
+        return None;
+    }
+    let file = format!("/sys/class/net/{interface}/ifindex");
+    std::fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_says_whom_to_ask() {
+        let all = |text: &str| -> Vec<String> {
+            let all = resolvers(text);
+            all.iter().map(SocketAddr::to_string).collect()
+        };
+        let file = "# nameserver 192.0.2.9\nsearch example.org\n  nameserver\t192.0.2.1 \n\
+                    nameserver 2001:db8::1\nnameserver nonsense\nnameserver\noptions edns0\n\
+                    nameserver fe80::1%lo\nnameserver 192.0.2.4\n";
+        let lo = "[fe80::1%1]:53";
+        assert_eq!(all(file), ["192.0.2.1:53", "[2001:db8::1]:53", lo]);
+        assert_eq!(all("nameserver fe80::1%1"), [lo]);
+        for none in [
+            "",
+            "nameserver fe80::1%none",
+            "nameserver fe80::1%../net/lo",
+        ] {
+            assert_eq!(all(none), ["127.0.0.1:53"], "{none}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What stands in the bytes of other protocols: pure, bounded, without I/O.
+
+pub mod dns;
