@@ -1,3 +1,5 @@
 //! What stands in the bytes of other protocols: pure, bounded, without I/O.
 
 pub mod dns;
+mod der;
+pub mod x509;
