@@ -11,7 +11,7 @@ use std::ops::Range;
 enum Level {
     #[default]
     Public,
-    /// A table whose keys may be shown, but not their values: `headers`.
+    /// A table whose keys may be shown, but not their values: `headers`, `login` and its `form`.
     Values,
     /// Everything.
     Whole,
@@ -98,14 +98,17 @@ fn level_of(key: &str) -> Level {
     if key.contains("header") || keys::distance(&key, "headers") <= 2 {
         return Level::Values;
     }
-    let tell_tales = ["token", "auth", "pass", "secret", "cookie", "login"];
     let misspelt = |known: &&str| keys::distance(&key, known) <= 1;
+    let tell_tales = ["token", "auth", "pass", "secret", "cookie"];
     if tell_tales.iter().any(|part| key.contains(part))
-        || ["token", "auth", "send", "form"].iter().any(misspelt)
+        || ["token", "auth", "send"].iter().any(misspelt)
         // Its URL holds the id of the alarm that it keeps silent.
         || keys::distance(&key, "heartbeat") <= 3
     {
         return Level::Whole;
+    }
+    if key.contains("login") || ["login", "form"].iter().any(misspelt) {
+        return Level::Values;
     }
     Level::Public
 }

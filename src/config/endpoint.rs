@@ -1,0 +1,562 @@
+//! URLs of what is not HTTP: `tcp://HOST:PORT`, `tls://HOST:PORT`, `dns://SERVER/NAME` (RFC 4501),
+//! `icmp://HOST`. They are read here from behind the `://`.
+//!
+//! A variable may have been filled in, so no error quotes them.
+
+use super::Target;
+use super::kind::listed;
+use crate::monitor::site::{RecordKind, StartTls};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use url::Host;
+
+const TCP: &str = "\"tcp://HOST:PORT\"";
+const TLS: &str = "\"tls://HOST:PORT\"";
+const DNS: &str = "\"dns://SERVER/NAME\" or, for the system's resolvers, \"dns:///NAME\"";
+const ICMP: &str = "\"icmp://HOST\"";
+
+/// Port of a DNS server that the URL doesn't say otherwise (RFC 4501, section 3).
+const DNS_PORT: u16 = 53;
+
+const STARTTLS: [(&str, StartTls); 3] = [
+    ("smtp", StartTls::Smtp),
+    ("imap", StartTls::Imap),
+    ("pop3", StartTls::Pop3),
+];
+
+/// What is asked of whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// A name or an address without brackets, and a port; `None` = the system's resolvers.
+    pub server: Option<(String, u16)>,
+    /// Without a dot at its end.
+    pub name: String,
+    pub kind: RecordKind,
+}
+
+pub fn tcp(rest: &str) -> Result<Target, String> {
+    let parts = Parts::of(rest, TCP)?;
+    parts.no_path(TCP)?;
+    if parts.query.is_some() {
+        return Err(wrong(TCP, "nothing follows the port"));
+    }
+    parts.target(TCP)
+}
+
+pub fn tls(rest: &str) -> Result<(Target, Option<StartTls>), String> {
+    let parts = Parts::of(rest, TLS)?;
+    parts.no_path(TLS)?;
+    let mut starttls = None;
+    for (key, value) in parts.pairs() {
+        if !key.eq_ignore_ascii_case("starttls") {
+            let form = "only `?starttls=smtp`, `imap` or `pop3` may follow the port";
+            return Err(wrong(TLS, form));
+        }
+        if starttls.is_some() {
+            return Err("has `starttls` twice".to_owned());
+        }
+        let protocol = STARTTLS
+            .iter()
+            .find(|(word, _)| word.eq_ignore_ascii_case(value));
+        match protocol {
+            Some((_, protocol)) => starttls = Some(*protocol),
+            None => return Err("has a `starttls` other than smtp, imap and pop3".to_owned()),
+        }
+    }
+    Ok((parts.target(TLS)?, starttls))
+}
+
+pub fn dns(rest: &str) -> Result<Question, String> {
+    let parts = Parts::of(rest, DNS)?;
+    let Some(path) = parts.path else {
+        return Err(wrong(DNS, "the `/` before the name is missing"));
+    };
+    let server = match parts.authority {
+        "" => None,
+        _ => {
+            let (host, port) = parts.host_and_port(DNS)?;
+            Some((host, port.unwrap_or(DNS_PORT)))
+        }
+    };
+    if path.contains('/') {
+        return Err(wrong(DNS, "a name has no `/` in it"));
+    }
+    let name = asked_name(path)?;
+    let (mut kind, mut class) = (None, false);
+    for (key, value) in parts.pairs() {
+        if key.eq_ignore_ascii_case("type") {
+            if kind.is_some() {
+                return Err("has `type` twice".to_owned());
+            }
+            kind = Some(record_kind(value)?);
+        } else if key.eq_ignore_ascii_case("class") {
+            if class || !value.eq_ignore_ascii_case("IN") {
+                return Err("can ask for class IN alone".to_owned());
+            }
+            class = true;
+        } else {
+            return Err(wrong(
+                DNS,
+                "only `?type=A` or another type may follow the name",
+            ));
+        }
+    }
+    Ok(Question {
+        server,
+        name,
+        kind: kind.unwrap_or(RecordKind::A),
+    })
+}
+
+pub fn icmp(rest: &str) -> Result<String, String> {
+    let parts = Parts::of(rest, ICMP)?;
+    if parts.path.is_some() || parts.query.is_some() {
+        return Err(wrong(ICMP, "nothing follows the host"));
+    }
+    match parts.host_and_port(ICMP)? {
+        (host, None) => Ok(host),
+        (_, Some(_)) => Err(wrong(ICMP, "a ping has no port")),
+    }
+}
+
+/// What the site wants one of its records to be, in the form in which it is compared.
+pub fn record(kind: RecordKind, value: &str) -> Result<String, String> {
+    let value = value.trim();
+    if value.chars().any(char::is_control) {
+        return Err("has a line break or another control character in it".to_owned());
+    }
+    match kind {
+        RecordKind::A => match value.parse::<Ipv4Addr>() {
+            Ok(address) => Ok(address.to_string()),
+            Err(_) => Err("must be an IPv4 address, for that is what A records hold".to_owned()),
+        },
+        RecordKind::Aaaa => match value.parse::<Ipv6Addr>() {
+            Ok(address) => Ok(address.to_string()),
+            Err(_) => Err("must be an IPv6 address, for that is what AAAA records hold".to_owned()),
+        },
+        _ => Ok(value.to_owned()),
+    }
+}
+
+fn wrong(form: &str, why: &str) -> String {
+    format!("must be {form}: {why}")
+}
+
+/// A URL behind its `://`, cut up.
+struct Parts<'a> {
+    authority: &'a str,
+    /// Behind the first `/`.
+    path: Option<&'a str>,
+    /// Behind the first `?`.
+    query: Option<&'a str>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(rest: &'a str, form: &str) -> Result<Parts<'a>, String> {
+        if rest.contains('#') {
+            return Err(wrong(form, "it has no `#`"));
+        }
+        let (before, query) = match rest.split_once('?') {
+            Some((before, query)) => (before, Some(query)),
+            None => (rest, None),
+        };
+        let (authority, path) = match before.split_once('/') {
+            Some((authority, path)) => (authority, Some(path)),
+            None => (before, None),
+        };
+        if authority.contains('@') {
+            return Err("cannot hold a user and a password".to_owned());
+        }
+        Ok(Parts {
+            authority,
+            path,
+            query,
+        })
+    }
+
+    fn no_path(&self, form: &str) -> Result<(), String> {
+        match self.path {
+            Some(_) => Err(wrong(form, "it has no path, not even a `/`")),
+            None => Ok(()),
+        }
+    }
+
+    /// `a=b` of the query; `;` is RFC 4501's between them, `&` everybody else's.
+    fn pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.query
+            .into_iter()
+            .flat_map(|query| query.split([';', '&']))
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+    }
+
+    fn target(&self, form: &str) -> Result<Target, String> {
+        match self.host_and_port(form)? {
+            (host, Some(port)) => Ok(Target { host, port }),
+            (_, None) => Err(wrong(form, "the port is missing")),
+        }
+    }
+
+    fn host_and_port(&self, form: &str) -> Result<(String, Option<u16>), String> {
+        // Inside brackets are colons, too.
+        let behind = self.authority.rfind(']').unwrap_or_default();
+        let (name, port) = match self.authority[behind..].find(':') {
+            Some(colon) => {
+                let (name, port) = self.authority.split_at(behind + colon);
+                (name, Some(&port[1..]))
+            }
+            None => (self.authority, None),
+        };
+        if self.authority.parse::<Ipv6Addr>().is_ok() || port.is_some_and(|port| port.contains(':'))
+        {
+            return Err(wrong(
+                form,
+                "an IPv6 address stands in brackets, as in [::1]",
+            ));
+        }
+        if name.is_empty() {
+            return Err(wrong(form, "the host is missing"));
+        }
+        let name = host(name).ok_or_else(|| wrong(form, "the host is no name and no address"))?;
+        let port = match port {
+            Some("") => return Err(wrong(form, "the port is missing")),
+            Some(port) => {
+                let digits = port.bytes().all(|b| b.is_ascii_digit());
+                let number = port.parse().ok().filter(|&port| digits && port > 0);
+                let why = || wrong(form, "the port is no number from 1 to 65535");
+                Some(number.ok_or_else(why)?)
+            }
+            None => None,
+        };
+        Ok((name, port))
+    }
+}
+
+/// A host as a URL has it: a name in ASCII and small letters, or an address, without brackets.
+fn host(text: &str) -> Option<String> {
+    match Host::parse(text).ok()? {
+        Host::Domain(name) => is_name(&name).then_some(name),
+        // The URL standard also takes `1.1` and `0x1010101`.
+        Host::Ipv4(address) => {
+            let plain = text.parse::<Ipv4Addr>() == Ok(address);
+            plain.then(|| address.to_string())
+        }
+        Host::Ipv6(address) => Some(address.to_string()),
+    }
+}
+
+/// RFC 1035, section 2.3.4: labels of 1 to 63 bytes, 253 together; a dot at the end is no label.
+fn is_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let usual = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'*');
+    name.len() <= 253
+        && name
+            .split('.')
+            .all(|label| (1..=63).contains(&label.len()) && label.bytes().all(usual))
+}
+
+fn asked_name(path: &str) -> Result<String, String> {
+    if path.is_empty() {
+        return Err(wrong(DNS, "the name is missing"));
+    }
+    match Host::parse(path) {
+        Ok(Host::Domain(name)) if is_name(&name) => {
+            Ok(name.strip_suffix('.').unwrap_or(&name).to_owned())
+        }
+        Ok(Host::Domain(_)) | Err(_) => Err(wrong(DNS, "the name is none")),
+        Ok(Host::Ipv4(_) | Host::Ipv6(_)) => Err(
+            "asks for an address instead of a name; whose 192.0.2.1 is says \
+             \"dns:///1.2.0.192.in-addr.arpa?type=PTR\""
+                .to_owned(),
+        ),
+    }
+}
+
+fn record_kind(word: &str) -> Result<RecordKind, String> {
+    RecordKind::ALL
+        .into_iter()
+        .find(|kind| kind.word().eq_ignore_ascii_case(word))
+        .ok_or_else(|| {
+            let words = RecordKind::ALL.map(RecordKind::word);
+            format!("can ask for the types {}", listed(&words, "and"))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn refused<T: std::fmt::Debug>(
+        read: impl Fn(&str) -> Result<T, String>,
+        cases: &[(&str, &str)],
+    ) {
+        for (rest, why) in cases {
+            assert_eq!(read(rest).unwrap_err(), *why, "{rest}");
+        }
+    }
+
+    fn target(host: &str, port: u16) -> Target {
+        Target {
+            host: host.to_owned(),
+            port,
+        }
+    }
+
+    #[test]
+    fn tcp_is_a_host_and_a_port() {
+        for (rest, host, port) in [
+            ("192.0.2.1:22", "192.0.2.1", 22),
+            ("NAS.local.:65535", "nas.local.", 65535),
+            ("[2001:DB8:0::1]:1", "2001:db8::1", 1),
+            ("bücher.example:80", "xn--bcher-kva.example", 80),
+            ("my_nas-2:80", "my_nas-2", 80),
+        ] {
+            assert_eq!(tcp(rest), Ok(target(host, port)));
+        }
+        let form = |why: &str| format!("must be \"tcp://HOST:PORT\": {why}");
+        let long = format!("{}:1", "a".repeat(64));
+        for (rest, why) in [
+            ("", "the host is missing"),
+            (":22", "the host is missing"),
+            ("h", "the port is missing"),
+            ("h:", "the port is missing"),
+            ("[::1]", "the port is missing"),
+            ("h:0", "the port is no number from 1 to 65535"),
+            ("h:65536", "the port is no number from 1 to 65535"),
+            ("h:+1", "the port is no number from 1 to 65535"),
+            ("h:ssh", "the port is no number from 1 to 65535"),
+            ("h:22/", "it has no path, not even a `/`"),
+            ("h/:22", "it has no path, not even a `/`"),
+            ("h:22?a", "nothing follows the port"),
+            ("h:22#a", "it has no `#`"),
+            ("::1:22", "an IPv6 address stands in brackets, as in [::1]"),
+            ("::1", "an IPv6 address stands in brackets, as in [::1]"),
+            ("1.1:22", "the host is no name and no address"),
+            ("300.1.1.1:22", "the host is no name and no address"),
+            ("[::1:22", "an IPv6 address stands in brackets, as in [::1]"),
+            ("a..b:22", "the host is no name and no address"),
+            ("a,b:22", "the host is no name and no address"),
+            (&long, "the host is no name and no address"),
+        ] {
+            assert_eq!(tcp(rest).unwrap_err(), form(why), "{rest}");
+        }
+        refused(tcp, &[("u:p@h:22", "cannot hold a user and a password")]);
+    }
+
+    #[test]
+    fn tls_may_begin_with_a_word_of_another_protocol() {
+        assert_eq!(tls("h:853"), Ok((target("h", 853), None)));
+        for (word, protocol) in STARTTLS {
+            let rest = format!("h:25?StartTLS={}", word.to_uppercase());
+            assert_eq!(tls(&rest), Ok((target("h", 25), Some(protocol))));
+        }
+        let only = "must be \"tls://HOST:PORT\": only `?starttls=smtp`, `imap` or `pop3` may \
+                    follow the port";
+        refused(
+            tls,
+            &[
+                ("h", "must be \"tls://HOST:PORT\": the port is missing"),
+                (
+                    "h:0",
+                    "must be \"tls://HOST:PORT\": the port is no number from 1 to 65535",
+                ),
+                (
+                    "h:1/x",
+                    "must be \"tls://HOST:PORT\": it has no path, not even a `/`",
+                ),
+                ("h:1?", only),
+                ("h:1?tls=smtp", only),
+                ("h:1?starttls=smtp&x=1", only),
+                (
+                    "h:1?starttls",
+                    "has a `starttls` other than smtp, imap and pop3",
+                ),
+                (
+                    "h:1?starttls=ftp",
+                    "has a `starttls` other than smtp, imap and pop3",
+                ),
+                ("h:1?starttls=smtp&starttls=smtp", "has `starttls` twice"),
+                ("u@h:1", "cannot hold a user and a password"),
+            ],
+        );
+    }
+
+    #[test]
+    fn dns_names_a_server_or_none_and_what_is_asked() {
+        let server = |host: &str, port| Some((host.to_owned(), port));
+        for (rest, from, name, kind) in [
+            ("/example.com", None, "example.com", RecordKind::A),
+            (
+                "/Example.COM.?type=aaaa",
+                None,
+                "example.com",
+                RecordKind::Aaaa,
+            ),
+            (
+                "9.9.9.9/a?TYPE=MX;CLASS=in",
+                server("9.9.9.9", 53),
+                "a",
+                RecordKind::Mx,
+            ),
+            (
+                "[2620:fe::fe]:5353/a?class=IN&type=txt",
+                server("2620:fe::fe", 5353),
+                "a",
+                RecordKind::Txt,
+            ),
+            (
+                "ns.example:54/_sip._tcp.example.com?type=SRV",
+                server("ns.example", 54),
+                "_sip._tcp.example.com",
+                RecordKind::Srv,
+            ),
+            (
+                "/1.2.0.192.in-addr.arpa?type=PTR",
+                None,
+                "1.2.0.192.in-addr.arpa",
+                RecordKind::Ptr,
+            ),
+            (
+                "/bücher.example",
+                None,
+                "xn--bcher-kva.example",
+                RecordKind::A,
+            ),
+        ] {
+            let expected = Question {
+                server: from,
+                name: name.to_owned(),
+                kind,
+            };
+            assert_eq!(dns(rest), Ok(expected));
+        }
+        let form = |why: &str| {
+            format!(
+                "must be \"dns://SERVER/NAME\" or, for the system's resolvers, \"dns:///NAME\": {why}"
+            )
+        };
+        for (rest, why) in [
+            ("", "the `/` before the name is missing"),
+            ("example.com", "the `/` before the name is missing"),
+            ("example.com?type=A", "the `/` before the name is missing"),
+            ("/", "the name is missing"),
+            ("9.9.9.9/?type=A", "the name is missing"),
+            ("/a/b", "a name has no `/` in it"),
+            ("/a..b", "the name is none"),
+            ("/.", "the name is none"),
+            ("/a%00", "the name is none"),
+            ("/a?", "only `?type=A` or another type may follow the name"),
+            (
+                "/a?kind=A",
+                "only `?type=A` or another type may follow the name",
+            ),
+            ("/a#b", "it has no `#`"),
+            ("9.9.9.9:0/a", "the port is no number from 1 to 65535"),
+            ("9.9.9.9:/a", "the port is missing"),
+            (":53/a", "the host is missing"),
+            (
+                "2620:fe::fe/a",
+                "an IPv6 address stands in brackets, as in [::1]",
+            ),
+        ] {
+            assert_eq!(dns(rest).unwrap_err(), form(why), "{rest}");
+        }
+        let address = "asks for an address instead of a name; whose 192.0.2.1 is says \
+                       \"dns:///1.2.0.192.in-addr.arpa?type=PTR\"";
+        let types = "can ask for the types A, AAAA, CNAME, MX, NS, TXT, SOA, CAA, PTR and SRV";
+        refused(
+            dns,
+            &[
+                ("/192.0.2.1", address),
+                ("/[::1]", address),
+                ("/a?type=", types),
+                ("/a?type=ANY", types),
+                ("/a?type=A;type=MX", "has `type` twice"),
+                ("/a?class=CH", "can ask for class IN alone"),
+                ("u:p@9.9.9.9/a", "cannot hold a user and a password"),
+            ],
+        );
+    }
+
+    #[test]
+    fn icmp_is_a_host_alone() {
+        assert_eq!(icmp("Router.lan").as_deref(), Ok("router.lan"));
+        assert_eq!(icmp("[fe80::1]").as_deref(), Ok("fe80::1"));
+        assert_eq!(icmp("192.0.2.1").as_deref(), Ok("192.0.2.1"));
+        refused(
+            icmp,
+            &[
+                ("", "must be \"icmp://HOST\": the host is missing"),
+                ("h:7", "must be \"icmp://HOST\": a ping has no port"),
+                ("h/", "must be \"icmp://HOST\": nothing follows the host"),
+                ("h?a", "must be \"icmp://HOST\": nothing follows the host"),
+                ("u@h", "cannot hold a user and a password"),
+                (
+                    "fe80::1",
+                    "must be \"icmp://HOST\": an IPv6 address stands in brackets, as in [::1]",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn an_expected_record_has_the_form_of_its_kind() {
+        assert_eq!(
+            record(RecordKind::A, " 192.0.2.1").as_deref(),
+            Ok("192.0.2.1")
+        );
+        assert_eq!(
+            record(RecordKind::Aaaa, "2001:DB8:0::1").as_deref(),
+            Ok("2001:db8::1")
+        );
+        assert_eq!(
+            record(RecordKind::Mx, "10 mail.example").as_deref(),
+            Ok("10 mail.example")
+        );
+        for (kind, value, why) in [
+            (
+                RecordKind::A,
+                "::1",
+                "must be an IPv4 address, for that is what A records hold",
+            ),
+            (
+                RecordKind::Aaaa,
+                "h",
+                "must be an IPv6 address, for that is what AAAA records hold",
+            ),
+            (
+                RecordKind::Txt,
+                "a\nb",
+                "has a line break or another control character in it",
+            ),
+        ] {
+            assert_eq!(record(kind, value).unwrap_err(), why);
+        }
+    }
+
+    /// A URL of the same meaning, from behind its `://`.
+    fn rendered(question: &Question) -> String {
+        let server = match &question.server {
+            None => String::new(),
+            Some((host, port)) if host.contains(':') => format!("[{host}]:{port}"),
+            Some((host, port)) => format!("{host}:{port}"),
+        };
+        format!("{server}/{}?type={}", question.name, question.kind.word())
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_the_readers(rest in ".{0,30}") {
+            let _ = (tcp(&rest), tls(&rest), dns(&rest), icmp(&rest));
+        }
+
+        #[test]
+        fn a_question_is_written_and_read_again(
+            rest in r"([a-z0-9.]{0,8}|\[[0-9a-f:]{2,9}\])(:[0-9]{1,5})?/[A-Za-zä0-9._*-]{1,12}(\?type=[A-Zaxm]{1,4})?"
+        ) {
+            if let Ok(question) = dns(&rest) {
+                prop_assert_eq!(dns(&rendered(&question)), Ok(question));
+            }
+        }
+    }
+}
