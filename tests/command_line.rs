@@ -292,6 +292,66 @@ fn config_shows_what_the_agent_asks_beside_the_sites() {
 }
 
 #[test]
+fn config_shows_every_kind_of_site() {
+    let form = "login = { url = \"http://127.0.0.1:1/\", form = { password = \"sesame\" } }\n";
+    let json = "json = [\"queue.# < 100\"]\n";
+    let sitemon = Sitemon::new(
+        &(site("web", "http://127.0.0.1:1/")
+            + form
+            + json
+            + &site("mail", "tls://mail.example:25?starttls=smtp")
+            + "expect = \"220\"\ndomain = \"30d\"\n"
+            + &site("name", "dns:///example.com")
+            + "expect = \"192.0.2.1\"\n"
+            + &site("router", "icmp://[fe80::1]")),
+    );
+    let table = sitemon.command(&["config"]);
+    assert_eq!((table.code, table.stderr.as_str()), (Some(0), ""));
+    for expected in [
+        "login, status 200-299, queue.# < 100\n",
+        "banner \"220\", cert 14d, domain 30d\n",
+        "A 192.0.2.1\n",
+        "icmp://[fe80::1]",
+    ] {
+        assert!(
+            table.stdout.contains(expected),
+            "{expected}: {}",
+            table.stdout
+        );
+    }
+    let output = sitemon.command(&["config", "--json"]);
+    let sites = sites_of(&output, 0);
+    let login = sites[0].get("login").expect("every key is there");
+    assert_eq!(text(login.get("form").expect("a form"), "password"), "***");
+    assert_eq!(sites[0].get("cert"), None);
+    assert_eq!(text(&sites[1], "cert"), "14d");
+    assert_eq!(sites[1].get("verify"), Some(&Json::Bool(true)));
+    assert_eq!(text(&sites[2], "expect"), "192.0.2.1");
+    assert_eq!(sites[3].get("send"), None);
+    for stdout in [table.stdout, output.stdout] {
+        assert!(!stdout.contains("sesame"), "{stdout}");
+    }
+}
+
+#[test]
+fn a_mistake_inside_a_condition_or_a_url_is_told() {
+    let sitemon = Sitemon::new(
+        "[[site]]\nname = \"a\"\nurl = \"https://a.example/\"\njson = [\"a.*.b == 1\"]\n\n\
+         [[site]]\nname = \"b\"\nurl = \"tcp://b.example\"\nbody = \"x\"\n",
+    );
+    let output = sitemon.command(&["config"]);
+    refused(&output, 2, "sitemon.conf:4:12: `json` has `*` in its path");
+    let caret = "    4 | json = [\"a.*.b == 1\"]\n      |            ^\n";
+    assert!(output.stderr.contains(caret), "{}", output.stderr);
+    for mistake in [
+        "sitemon.conf:8:8: `url` must be \"tcp://HOST:PORT\": the port is missing\n",
+        "sitemon.conf:9:1: `body` is for http and https sites, this one is tcp",
+    ] {
+        assert!(output.stderr.contains(mistake), "{}", output.stderr);
+    }
+}
+
+#[test]
 fn mistakes_in_the_file_are_told_with_line_and_column() {
     let sitemon = Sitemon::new(
         "[[site]]\nname = \"blog\"\nurl = \"http://a.example/\"\nintervall = \"1s\"\n\n\

@@ -61,7 +61,7 @@ pub fn read(table: &mut Table, scope: &Scope, log: &mut Log) -> Entry<Found> {
             label: "login.form",
             wanted: "a table such as { user = \"me\", password = \"$PASSWORD\" }",
             name: |name| match name {
-                "" => Err("has no name".to_owned()),
+                "" => Err("is a field without a name".to_owned()),
                 _ => Ok(()),
             },
             value: Ok,
