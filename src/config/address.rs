@@ -58,22 +58,14 @@ pub fn site(written: &str, filled: &str) -> Result<Address, String> {
     let Some(scheme) = Scheme::of(filled) else {
         return Err(format!("{SITE_FORM}{}", remedy(written)));
     };
-    if matches!(scheme, Scheme::Http | Scheme::Https) {
-        return http(written, filled);
-    }
-    if filled.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err("has a blank or a line break in it".to_owned());
-    }
     let rest = filled.split_once("://").map_or("", |(_, rest)| rest);
-    Ok(match scheme {
-        Scheme::Tcp => Address::Tcp(endpoint::tcp(rest)?),
-        Scheme::Tls => {
-            let (target, starttls) = endpoint::tls(rest)?;
-            Address::Tls(target, starttls)
-        }
-        Scheme::Dns => Address::Dns(endpoint::dns(rest)?),
-        Scheme::Icmp | Scheme::Http | Scheme::Https => Address::Icmp(endpoint::icmp(rest)?),
-    })
+    match scheme {
+        Scheme::Http | Scheme::Https => http(written, filled),
+        Scheme::Tcp => endpoint::tcp(rest).map(Address::Tcp),
+        Scheme::Tls => endpoint::tls(rest).map(|(target, how)| Address::Tls(target, how)),
+        Scheme::Dns => endpoint::dns(rest).map(Address::Dns),
+        Scheme::Icmp => endpoint::icmp(rest).map(Address::Icmp),
+    }
 }
 
 /// What to say of a scheme that no site has.

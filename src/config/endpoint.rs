@@ -152,6 +152,9 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn of(rest: &'a str, form: &str) -> Result<Parts<'a>, String> {
+        if rest.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err("has a blank or a line break in it".to_owned());
+        }
         if rest.contains('#') {
             return Err(wrong(form, "it has no `#`"));
         }

@@ -115,11 +115,14 @@ pub fn unknown(section: &Section, key: &str) -> String {
     if let Some(near) = nearest(key, section.keys.iter().copied()) {
         return format!("unknown {kind} `{name}`; did you mean `{near}`?");
     }
-    let homes: Vec<&str> = [&TELEGRAM, &AGENT, &DEFAULTS, &SITE]
+    let mut homes: Vec<&str> = [&TELEGRAM, &AGENT, &DEFAULTS, &SITE]
         .iter()
         .filter(|home| home.keys.contains(&key))
         .map(|home| home.title)
         .collect();
+    if homes.is_empty() && LOGIN.keys.contains(&key) {
+        homes.push(LOGIN.title);
+    }
     if !homes.is_empty() {
         return format!(
             "unknown key `{name}` here; it belongs in {}",

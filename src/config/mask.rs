@@ -411,6 +411,23 @@ mod tests {
     }
 
     #[test]
+    fn values_of_logins_are_hidden_and_their_names_are_not() {
+        shown(
+            "login = { url = \"u\", form = { pw = 'x' }, expect = 302 }\nname = 5",
+            "login = { url = \"*\", form = { pw = '*' }, expect = *** }\nname = 5",
+        );
+        shown(
+            "[site.login.form]\npw = \"x\"\n[[site]]\nname = \"n\"",
+            "[site.login.form]\npw = \"*\"\n[[site]]\nname = \"n\"",
+        );
+        shown("lgoin = \"me:x\"", "lgoin = \"****\"");
+        shown(
+            "form = { password = x, a = 1 }",
+            "form = { password = ** * * * *",
+        );
+    }
+
+    #[test]
     fn secrets_are_hidden_in_broken_lines_too() {
         shown("auth = \"user:pass", "auth = \"*********");
         shown("auth = user:pa#s s", "auth = ***********");

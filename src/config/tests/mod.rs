@@ -3,6 +3,7 @@
 mod conditions;
 mod endpoints;
 mod kinds;
+mod logins;
 mod sites;
 mod tables;
 
@@ -323,7 +324,7 @@ proptest! {
         section in "(\\[telegram\\]|\\[agent\\]|\\[\\[site\\]\\]|\\[site\\.headers\\]\nx = 5)",
         key in "(token|auth|send|form|login|lgoin|tokn|auht|heartbeat|hartbeat|telegram\\.token|x = token|headers\\.X|\"auth\"|login\\.form|login\\.form\\.p)",
         equals in "( = |=| |: )",
-        open in "(\"|'|\"\"\"|'''|)",
+        open in "(\"|'|\"\"\"|'''||\\{ a = \"|\\{ form = \\{ p = ')",
         before in "[a-z$:\\\\ ]{0,3}",
         after in "[a-z#,= ]{0,3}",
         close in "(\"|'|\"\"\"|'''|)",

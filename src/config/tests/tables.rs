@@ -314,6 +314,10 @@ fn tables_have_the_right_shape_and_known_names() {
         "maintenance = '14d'",
         &["4:1: unknown key `maintenance`: this version of sitemon does not have it yet"],
     );
+    wrong_site(
+        "form = { user = 'me' }",
+        &["4:1: unknown key `form` here; it belongs in `login`"],
+    );
     let site = &sound("site = [{ name = 'a', url = 'http://h', headers.A = 'b' }]").sites[0];
     assert_eq!(site.name, "a");
 }
