@@ -78,7 +78,7 @@ fn remedy(written: &str) -> String {
         return format!("; this version of sitemon does not have {scheme}:// yet");
     }
     let meant = match lower.as_str() {
-        "ssl" => Some("tls"),
+        "ssl" | "smtp" | "smtps" | "imap" | "imaps" | "pop3" | "pop3s" => Some("tls"),
         "ping" => Some("icmp"),
         other => nearest(other, Scheme::ALL.map(Scheme::word)),
     };
@@ -301,7 +301,12 @@ mod tests {
             &format!("{form}; this version of sitemon does not have push:// yet"),
         );
         refused("gopher://h/", &format!("{form}; gopher:// is not known"));
-        for (scheme, meant) in [("htps", "https"), ("SSL", "tls"), ("ping", "icmp")] {
+        for (scheme, meant) in [
+            ("htps", "https"),
+            ("SSL", "tls"),
+            ("imaps", "tls"),
+            ("ping", "icmp"),
+        ] {
             refused(
                 &format!("{scheme}://h"),
                 &format!("{form}; {scheme}:// is not known, did you mean {meant}://?"),
