@@ -1,5 +1,7 @@
 //! The commands of the command line, their output and their exit codes.
 
+#[path = "command_line/config.rs"]
+mod config;
 mod support;
 
 use std::time::{Duration, SystemTime};
@@ -243,72 +245,6 @@ fn a_certificate_of_the_private_ca_is_trusted() {
     let sitemon = Sitemon::new(&(site("blog", &web.url("/")) + "ca_file = \"ca.pem\"\n"));
     ca.write_pem(sitemon.dir());
     sites_of(&sitemon.command(&["check", "--json"]), 0);
-}
-
-#[test]
-fn config_shows_what_would_run_and_no_secret() {
-    let api = BotApi::start();
-    let more = "auth = \"user:sesame-opens\"\nheaders = { X-Key = \"sesame-too\" }\n";
-    let sitemon = Sitemon::new(&(api.config() + &site("blog", "http://127.0.0.1:1/") + more));
-    let table = sitemon.command(&["config"]);
-    assert_eq!((table.code, table.stderr.as_str()), (Some(0), ""));
-    assert!(table.stdout.contains("blog"), "{}", table.stdout);
-    let output = sitemon.command(&["config", "--json"]);
-    let sites = sites_of(&output, 0);
-    assert_eq!(text(&sites[0], "name"), "blog");
-    assert_eq!(text(&sites[0], "auth"), "***");
-    let headers = sites[0].get("headers").expect("every key is there");
-    assert_eq!(text(headers, "X-Key"), "***");
-    assert_eq!(text(&sites[0], "interval"), "1s");
-    assert_eq!(text(&sites[0], "status"), "200-299");
-    for stdout in [table.stdout, output.stdout] {
-        no_token(&api, &stdout);
-        assert!(!stdout.contains("sesame"), "{stdout}");
-    }
-}
-
-#[test]
-fn config_shows_what_the_agent_asks_beside_the_sites() {
-    let sitemon = Sitemon::new(
-        &(site("router", "http://127.0.0.1:1/")
-            + &site("blog", "http://127.0.0.1:2/")
-            + "after = \"router\"\n\
-               [agent]\nuplink = [\"tcp://[::1]:53\"]\nheartbeat = \"http://127.0.0.1:3/$PING\"\n"),
-    )
-    .env("PING", "sesame");
-    let table = sitemon.command(&["config"]);
-    assert_eq!((table.code, table.stderr.as_str()), (Some(0), ""));
-    for line in [
-        "status 200-299, after router\n",
-        "\nuplink    tcp://[::1]:53\n",
-        "\nheartbeat *** every minute\n",
-    ] {
-        assert!(table.stdout.contains(line), "{line}: {}", table.stdout);
-    }
-    assert!(!table.stdout.contains("sesame"), "{}", table.stdout);
-    let sites = sites_of(&sitemon.command(&["config", "--json"]), 0);
-    assert_eq!(sites[0].get("after"), Some(&Json::Null));
-    assert_eq!(text(&sites[1], "after"), "router");
-}
-
-#[test]
-fn mistakes_in_the_file_are_told_with_line_and_column() {
-    let sitemon = Sitemon::new(
-        "[[site]]\nname = \"blog\"\nurl = \"http://a.example/\"\nintervall = \"1s\"\n\n\
-         [[site]]\nname = \"blog\"\nurl = \"gopher://b.example/\"\ntries = \"two\"\n",
-    );
-    for arguments in [&["config"][..], &["check"], &["run"], &["status"]] {
-        let output = sitemon.command(arguments);
-        refused(&output, 2, "sitemon.conf:4:1: ");
-        assert!(
-            output.stderr.contains("`interval`"),
-            "the nearest known key"
-        );
-        for place in ["sitemon.conf:7:", "sitemon.conf:8:", "sitemon.conf:9:"] {
-            assert!(output.stderr.contains(place), "{place}: {}", output.stderr);
-        }
-        assert!(output.stderr.contains("^^^"), "a caret");
-    }
 }
 
 #[test]

@@ -1,40 +1,108 @@
-//! URLs of sites, of the Bot API and of the heartbeat, which no error quotes: they may hold a
+//! URLs of sites, of the Bot API and of other servers, which no error quotes: they may hold a
 //! secret. And the addresses of the uplink, which hold none.
 
 use super::Target;
+use super::endpoint::{self, Question};
+use super::keys::nearest;
+use super::kind::Scheme;
 use super::value::brief;
-use crate::monitor::site::Auth;
-use std::net::Ipv4Addr;
-use url::{Host, Url};
+use crate::monitor::site::{Auth, StartTls};
+use url::Url;
 
 /// Schemes that a site's URL will have in later versions.
-const LATER: [&str; 5] = ["tcp", "tls", "dns", "icmp", "push"];
+const LATER: &str = "push";
+
+const HTTP_FORM: &str = "must begin with http:// or https://";
+const SITE_FORM: &str = "must begin with http://, https://, tcp://, tls://, dns:// or icmp://";
 
 /// What a site's URL says.
-pub struct Address {
-    /// Normalised, without credentials and fragment.
-    pub url: String,
-    /// The credentials that stood in it, decoded.
-    pub auth: Option<Auth>,
+pub enum Address {
+    Http {
+        /// Normalised, without credentials and fragment.
+        url: String,
+        /// The credentials that stood in it, decoded.
+        auth: Option<Auth>,
+    },
+    Tcp(Target),
+    Tls(Target, Option<StartTls>),
+    Dns(Question),
+    /// A name, or an address without brackets.
+    Icmp(String),
+}
+
+impl Address {
+    /// Whom it speaks to, without brackets; `None` = the system's resolvers.
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Address::Http { url, .. } => Some(host_of(url)),
+            Address::Tcp(target) | Address::Tls(target, _) => Some(&target.host),
+            Address::Dns(question) => question.server.as_ref().map(|(host, _)| host.as_str()),
+            Address::Icmp(host) => Some(host),
+        }
+    }
+}
+
+/// Of a URL that is normalised and has no credentials.
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    }
 }
 
 /// Reads `filled`, a site's URL with its variables filled in. `written` is how the file has it,
 /// the only one that an error may quote from.
 pub fn site(written: &str, filled: &str) -> Result<Address, String> {
-    let mut url = http_url(written, filled, &LATER)?;
+    let Some(scheme) = Scheme::of(filled) else {
+        return Err(format!("{SITE_FORM}{}", remedy(written)));
+    };
+    let rest = filled.split_once("://").map_or("", |(_, rest)| rest);
+    match scheme {
+        Scheme::Http | Scheme::Https => http(written, filled),
+        Scheme::Tcp => endpoint::tcp(rest).map(Address::Tcp),
+        Scheme::Tls => endpoint::tls(rest).map(|(target, how)| Address::Tls(target, how)),
+        Scheme::Dns => endpoint::dns(rest).map(Address::Dns),
+        Scheme::Icmp => endpoint::icmp(rest).map(Address::Icmp),
+    }
+}
+
+/// What to say of a scheme that no site has.
+fn remedy(written: &str) -> String {
+    let Some((scheme, _)) = written.split_once("://").filter(|(s, _)| is_scheme(s)) else {
+        return String::new();
+    };
+    let lower = scheme.to_ascii_lowercase();
+    if lower == LATER {
+        return format!("; this version of sitemon does not have {scheme}:// yet");
+    }
+    let meant = match lower.as_str() {
+        "ssl" | "smtp" | "smtps" | "imap" | "imaps" | "pop3" | "pop3s" => Some("tls"),
+        "ping" => Some("icmp"),
+        other => nearest(other, Scheme::ALL.map(Scheme::word)),
+    };
+    match meant {
+        Some(meant) => format!("; {scheme}:// is not known, did you mean {meant}://?"),
+        None => format!("; {scheme}:// is not known"),
+    }
+}
+
+fn http(written: &str, filled: &str) -> Result<Address, String> {
+    let mut url = http_url(written, filled)?;
     let auth = credentials(&url)?;
     let removed = url.set_username("").and_then(|()| url.set_password(None));
     removed.map_err(|()| "cannot hold a user and a password".to_owned())?;
     url.set_fragment(None);
-    Ok(Address {
+    Ok(Address::Http {
         url: url.into(),
         auth,
     })
 }
 
-/// Reads the base URL of a Bot API server; the result has no slash at its end.
-pub fn api(text: &str) -> Result<String, String> {
-    let url = http_url(text, text, &[])?;
+/// Reads the base URL of a server; the result has no slash at its end.
+pub fn base(text: &str) -> Result<String, String> {
+    let url = http_url(text, text)?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("cannot hold a user and a password".to_owned());
     }
@@ -44,9 +112,9 @@ pub fn api(text: &str) -> Result<String, String> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// Reads the URL of the heartbeat, as [`site`] does; but it has nowhere to put credentials.
-pub fn heartbeat(written: &str, filled: &str) -> Result<String, String> {
-    let mut url = http_url(written, filled, &[])?;
+/// Reads an `http:` or `https:` URL as [`site`] does, but it has nowhere to put credentials.
+pub fn page(written: &str, filled: &str) -> Result<String, String> {
+    let mut url = http_url(written, filled)?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("cannot hold a user and a password".to_owned());
     }
@@ -56,21 +124,7 @@ pub fn heartbeat(written: &str, filled: &str) -> Result<String, String> {
 
 /// Reads `tcp://HOST:PORT`. It holds no secret, so that the error quotes it.
 pub fn target(text: &str) -> Result<Target, String> {
-    let read = || {
-        let (host, port) = text.strip_prefix("tcp://")?.rsplit_once(':')?;
-        let digits = port.bytes().all(|b| b.is_ascii_digit());
-        let port = port.parse().ok().filter(|&port| digits && port > 0)?;
-        let host = match Host::parse(host).ok()? {
-            Host::Domain(name) => name,
-            // The URL standard also takes `1.1` and `0x1010101`.
-            Host::Ipv4(address) => {
-                let plain = host.parse::<Ipv4Addr>() == Ok(address);
-                plain.then(|| address.to_string())?
-            }
-            Host::Ipv6(address) => address.to_string(),
-        };
-        Some(Target { host, port })
-    };
+    let read = || endpoint::tcp(text.strip_prefix("tcp://")?).ok();
     read().ok_or_else(|| {
         format!(
             "must be a list of \"tcp://HOST:PORT\" such as \"tcp://1.1.1.1:443\" or \
@@ -96,24 +150,20 @@ pub fn masked(url: &str) -> String {
     }
 }
 
-fn http_url(written: &str, filled: &str, later: &[&str]) -> Result<Url, String> {
+fn http_url(written: &str, filled: &str) -> Result<Url, String> {
     if filled.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err("has a blank or a line break in it; write a blank as `%20`".to_owned());
     }
-    let form = "must begin with http:// or https://";
     // The URL standard also takes `https:x` and `https:///x`, where `masked` would not find a password.
     let host = filled
         .split_once("://")
         .filter(|(scheme, _)| is_http(scheme))
         .map(|(_, rest)| rest)
         .ok_or_else(|| match written.split_once("://") {
-            Some((scheme, _)) if later.contains(&scheme.to_ascii_lowercase().as_str()) => {
-                format!("{form}; this version of sitemon does not have {scheme}:// yet")
-            }
             Some((scheme, _)) if is_scheme(scheme) && !is_http(scheme) => {
-                format!("{form}; {scheme}:// is not known")
+                format!("{HTTP_FORM}, not with {scheme}://")
             }
-            _ => form.to_owned(),
+            _ => HTTP_FORM.to_owned(),
         })?;
     if host.is_empty() || host.starts_with(['/', '\\', '?', '#']) {
         return Err("has no host name behind the `//`".to_owned());
@@ -182,6 +232,15 @@ mod tests {
     use proptest::prelude::*;
 
     #[track_caller]
+    fn read(text: &str) -> (String, Option<Auth>) {
+        match site(text, text) {
+            Ok(Address::Http { url, auth }) => (url, auth),
+            Ok(_) => panic!("not http"),
+            Err(why) => panic!("{why}"),
+        }
+    }
+
+    #[track_caller]
     fn refused(text: &str, why: &str) {
         assert_eq!(site(text, text).err().as_deref(), Some(why));
     }
@@ -200,25 +259,25 @@ mod tests {
             ),
             ("http://[::1]:8080/", "http://[::1]:8080/"),
         ] {
-            let address = site(text, text).ok().unwrap();
-            assert_eq!(address.url, url);
-            assert!(address.auth.is_none());
+            let (read, auth) = read(text);
+            assert_eq!(read, url);
+            assert!(auth.is_none());
         }
     }
 
     #[test]
     fn credentials_move_out_of_the_url_decoded() {
         let text = "https://me%40home:p%C3%A4ss%3A@example.com/";
-        let address = site(text, text).ok().unwrap();
-        assert_eq!(address.url, "https://example.com/");
+        let (url, auth) = read(text);
+        assert_eq!(url, "https://example.com/");
         let basic = |user: &str, password: &str| {
             Some(Auth::Basic {
                 user: user.to_owned(),
                 password: password.to_owned(),
             })
         };
-        assert!(address.auth == basic("me@home", "päss:"));
-        assert!(site("http://me@h/", "http://me@h/").ok().unwrap().auth == basic("me", ""));
+        assert!(auth == basic("me@home", "päss:"));
+        assert!(read("http://me@h/").1 == basic("me", ""));
         refused(
             "http://a:%FF@h/",
             "has a user or a password that is no text; use `auth`",
@@ -231,25 +290,54 @@ mod tests {
 
     #[test]
     fn a_bad_url_says_what_is_wrong_without_quoting_it() {
-        let form = "must begin with http:// or https://";
+        let form = "must begin with http://, https://, tcp://, tls://, dns:// or icmp://";
         refused("", form);
         refused("example.com", form);
         refused("localhost:8080", form);
         refused("https:example.com", form);
+        refused("se cret://h/", form);
         refused(
-            "tcp://h:22",
-            &format!("{form}; this version of sitemon does not have tcp:// yet"),
+            "push://h",
+            &format!("{form}; this version of sitemon does not have push:// yet"),
         );
-        refused("ftp://h/", &format!("{form}; ftp:// is not known"));
+        refused("gopher://h/", &format!("{form}; gopher:// is not known"));
+        for (scheme, meant) in [
+            ("htps", "https"),
+            ("SSL", "tls"),
+            ("imaps", "tls"),
+            ("ping", "icmp"),
+        ] {
+            refused(
+                &format!("{scheme}://h"),
+                &format!("{form}; {scheme}:// is not known, did you mean {meant}://?"),
+            );
+        }
         refused(
-            "se cret://h/",
+            "https://h/a b",
             "has a blank or a line break in it; write a blank as `%20`",
         );
+        refused("tcp://h:22 ", "has a blank or a line break in it");
         refused("https:///u:p@h", "has no host name behind the `//`");
         refused("https://", "has no host name behind the `//`");
         refused("https://u:p@/", "is not a URL: empty host");
         refused("https://h:99999/", "is not a URL: invalid port number");
         assert_eq!(site("$URL", "secret://x").err().as_deref(), Some(form));
+    }
+
+    #[test]
+    fn the_host_is_who_is_spoken_to() {
+        for (text, host) in [
+            ("http://h", Some("h")),
+            ("https://u:p@H.example:8/a:b@c?d", Some("h.example")),
+            ("https://[::1]:8/", Some("::1")),
+            ("tcp://[::1]:8", Some("::1")),
+            ("tls://h:8", Some("h")),
+            ("dns://[::1]/a", Some("::1")),
+            ("dns:///a", None),
+            ("ICMP://h", Some("h")),
+        ] {
+            assert_eq!(site(text, text).ok().unwrap().host(), host, "{text}");
+        }
     }
 
     #[test]
@@ -267,28 +355,28 @@ mod tests {
     }
 
     #[test]
-    fn the_api_is_a_base_url_without_a_slash_at_its_end() {
+    fn a_server_is_a_base_url_without_a_slash_at_its_end() {
         assert_eq!(
-            api("https://api.telegram.org").as_deref(),
+            base("https://api.telegram.org").as_deref(),
             Ok("https://api.telegram.org")
         );
         assert_eq!(
-            api("http://127.0.0.1:8081/x//").as_deref(),
+            base("http://127.0.0.1:8081/x//").as_deref(),
             Ok("http://127.0.0.1:8081/x")
         );
         assert_eq!(
-            api("http://h/?a").unwrap_err(),
+            base("http://h/?a").unwrap_err(),
             "must end before any `?` or `#`"
         );
         assert_eq!(
-            api("http://u:p@h/").unwrap_err(),
+            base("http://u:p@h/").unwrap_err(),
             "cannot hold a user and a password"
         );
     }
 
     #[test]
-    fn a_heartbeat_is_a_url_without_credentials() {
-        let read = |text: &str| heartbeat(text, text);
+    fn a_page_is_a_url_without_credentials() {
+        let read = |text: &str| page(text, text);
         assert_eq!(
             read("https://HC.example/id?a#b").as_deref(),
             Ok("https://hc.example/id?a")
@@ -298,7 +386,7 @@ mod tests {
             "cannot hold a user and a password"
         );
         assert_eq!(
-            heartbeat("$URL", "secret").unwrap_err(),
+            page("$URL", "secret").unwrap_err(),
             "must begin with http:// or https://"
         );
     }
@@ -346,8 +434,8 @@ mod tests {
             text in "(https?://)?.{0,20}",
             password in "[A-Z]{12}",
         ) {
-            let _ = (site(&text, &text), api(&text), masked(&text), percent_decoded(&text));
-            let _ = (heartbeat(&text, &text), target(&text));
+            let _ = (site(&text, &text), base(&text), masked(&text), percent_decoded(&text));
+            let _ = (page(&text, &text), target(&text));
             let url = format!("https://user:{password}@example.com/");
             prop_assert!(!masked(&url).contains(&password));
         }

@@ -26,6 +26,7 @@ pub fn read(table: Option<Table>, ctx: &Context, log: &mut Log) -> Agent {
             })
             .to_vec(),
         heartbeat: None,
+        rdap: None,
         ca_file: None,
         user_agent: concat!("sitemon/", env!("CARGO_PKG_VERSION")).to_owned(),
     };
@@ -51,6 +52,9 @@ pub fn read(table: Option<Table>, ctx: &Context, log: &mut Log) -> Agent {
         .unwrap_or(agent.state);
     agent.uplink = uplink(&mut table, log).value().unwrap_or(agent.uplink);
     agent.heartbeat = heartbeat(&mut table, ctx, log).value();
+    agent.rdap = table
+        .text("rdap", "a URL in quotes", log, address::base)
+        .value();
     agent.ca_file = path(&mut table, "ca_file", ctx, log).value();
     let user_agent = table.text("user_agent", "a text in quotes", log, |text| {
         if text.trim().is_empty() {
@@ -119,6 +123,6 @@ fn heartbeat(table: &mut Table, ctx: &Context, log: &mut Log) -> Entry<Secret> {
     let filled = variables::expanded(written.clone(), key, true, ctx.env, log);
     let written = written.value().unwrap_or_default();
     filled.check(key, log, |filled| {
-        address::heartbeat(&written, &filled).map(Secret::new)
+        address::page(&written, &filled).map(Secret::new)
     })
 }

@@ -7,18 +7,22 @@ pub struct Section {
     /// As messages call it, e.g. `[agent]`.
     pub title: &'static str,
     pub keys: &'static [&'static str],
+    /// What messages put before a key, e.g. `login.`.
+    pub prefix: &'static str,
     /// Keys of later versions.
     pub later: &'static [&'static str],
 }
 
 pub const TELEGRAM: Section = Section {
     title: "[telegram]",
+    prefix: "",
     keys: &["token", "token_file", "chats", "users", "api", "poll"],
     later: &["topic", "quiet"],
 };
 
 pub const AGENT: Section = Section {
     title: "[agent]",
+    prefix: "",
     keys: &[
         "state",
         "max_connections",
@@ -27,10 +31,11 @@ pub const AGENT: Section = Section {
         "commands",
         "uplink",
         "heartbeat",
+        "rdap",
         "ca_file",
         "user_agent",
     ],
-    later: &["digest", "timezone", "rdap"],
+    later: &["digest", "timezone"],
 };
 
 /// Keys of a site that `[defaults]` has too come last.
@@ -55,28 +60,43 @@ const SITE_KEYS: &[&str] = &[
     "status",
     "body",
     "body_not",
+    "json",
     "redirects",
     "http",
-    "ip",
+    "login",
+    "cert",
     "verify",
     "ca_file",
+    "expect",
+    "domain",
+    "ip",
 ];
-const SITE_LATER: &[&str] = &["maintenance", "json", "login", "cert", "expect", "domain"];
+const SITE_LATER: &[&str] = &["maintenance"];
 
 pub const SITE: Section = Section {
     title: "[[site]]",
+    prefix: "",
     keys: SITE_KEYS,
     later: SITE_LATER,
 };
 
 pub const DEFAULTS: Section = Section {
     title: "[defaults]",
+    prefix: "",
     keys: SITE_KEYS.split_at(3).1,
     later: SITE_LATER,
 };
 
+pub const LOGIN: Section = Section {
+    title: "`login`",
+    prefix: "login.",
+    keys: &["url", "page", "form", "expect"],
+    later: &[],
+};
+
 pub const ROOT: Section = Section {
     title: "the file",
+    prefix: "",
     keys: &["telegram", "agent", "defaults", "site"],
     later: &["listen"],
 };
@@ -95,11 +115,14 @@ pub fn unknown(section: &Section, key: &str) -> String {
     if let Some(near) = nearest(key, section.keys.iter().copied()) {
         return format!("unknown {kind} `{name}`; did you mean `{near}`?");
     }
-    let homes: Vec<&str> = [&TELEGRAM, &AGENT, &DEFAULTS, &SITE]
+    let mut homes: Vec<&str> = [&TELEGRAM, &AGENT, &DEFAULTS, &SITE]
         .iter()
         .filter(|home| home.keys.contains(&key))
         .map(|home| home.title)
         .collect();
+    if homes.is_empty() && LOGIN.keys.contains(&key) {
+        homes.push(LOGIN.title);
+    }
     if !homes.is_empty() {
         return format!(
             "unknown key `{name}` here; it belongs in {}",

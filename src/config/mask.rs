@@ -11,7 +11,7 @@ use std::ops::Range;
 enum Level {
     #[default]
     Public,
-    /// A table whose keys may be shown, but not their values: `headers`.
+    /// A table whose keys may be shown, but not their values: `headers`, `login` and its `form`.
     Values,
     /// Everything.
     Whole,
@@ -98,14 +98,17 @@ fn level_of(key: &str) -> Level {
     if key.contains("header") || keys::distance(&key, "headers") <= 2 {
         return Level::Values;
     }
-    let tell_tales = ["token", "auth", "pass", "secret", "cookie", "login"];
     let misspelt = |known: &&str| keys::distance(&key, known) <= 1;
+    let tell_tales = ["token", "auth", "pass", "secret", "cookie"];
     if tell_tales.iter().any(|part| key.contains(part))
-        || ["token", "auth", "send", "form"].iter().any(misspelt)
+        || ["token", "auth", "send"].iter().any(misspelt)
         // Its URL holds the id of the alarm that it keeps silent.
         || keys::distance(&key, "heartbeat") <= 3
     {
         return Level::Whole;
+    }
+    if key.contains("login") || ["login", "form"].iter().any(misspelt) {
+        return Level::Values;
     }
     Level::Public
 }
@@ -404,6 +407,23 @@ mod tests {
         shown(
             "headers = {\n A = 5 }\nname = 5",
             "headers = {\n A = * }\nname = 5",
+        );
+    }
+
+    #[test]
+    fn values_of_logins_are_hidden_and_their_names_are_not() {
+        shown(
+            "login = { url = \"u\", form = { pw = 'x' }, expect = 302 }\nname = 5",
+            "login = { url = \"*\", form = { pw = '*' }, expect = *** }\nname = 5",
+        );
+        shown(
+            "[site.login.form]\npw = \"x\"\n[[site]]\nname = \"n\"",
+            "[site.login.form]\npw = \"*\"\n[[site]]\nname = \"n\"",
+        );
+        shown("lgoin = \"me:x\"", "lgoin = \"****\"");
+        shown(
+            "form = { password = x, a = 1 }",
+            "form = { password = ** * * * *",
         );
     }
 

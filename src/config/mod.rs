@@ -1,23 +1,29 @@
 //! `sitemon.conf`: text in, a [`Config`] or every mistake in it out.
 //!
 //! `raw` knows the shape of the file and where things stand in it, `keys` which keys there are,
-//! `value`, `address` and `variables` read single values, `telegram`, `agent`, `site` and `names` give them their
-//! meaning, `error` and `mask` show what is wrong without showing a secret, and `show` prints what would run.
+//! `value`, `address`, `endpoint`, `condition` and `variables` read single values, `within` finds a part of one in the
+//! file, `telegram`, `agent`, `site`, `site_keys`, `login`, `kind` and `names` give them their meaning, `error` and `mask` show what is wrong without showing a secret, and `show` prints what would run.
 
 mod address;
 mod agent;
+mod condition;
+mod endpoint;
 mod error;
 mod json;
 mod keys;
+mod kind;
+mod login;
 mod mask;
 mod names;
 mod raw;
 mod show;
 mod site;
+mod site_keys;
 mod syntax;
 mod telegram;
 mod value;
 mod variables;
+mod within;
 
 #[cfg(test)]
 mod tests;
@@ -86,6 +92,9 @@ pub struct Agent {
     /// An `http:` or `https:` URL with everything filled in, to be asked for every minute while all
     /// is well. Whoever knows it can keep the alarm silent, hence a secret.
     pub heartbeat: Option<Secret>,
+    /// An `http:` or `https:` URL without a slash at its end: the server that is asked for the
+    /// registration of every domain; `None` = those of IANA's list.
+    pub rdap: Option<String>,
     pub ca_file: Option<PathBuf>,
     pub user_agent: String,
 }
@@ -174,14 +183,14 @@ fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Config {
         None => (None, None),
     };
     let agent = agent::read(root.table("agent", &keys::AGENT, log), ctx, log);
-    let scope = site::Scope { ctx, chats };
+    let scope = site_keys::Scope { ctx, chats };
     let defaults = match root.table("defaults", &keys::DEFAULTS, log) {
         Some(mut table) => {
-            let keys = site::Keys::read(&mut table, &scope, log);
+            let keys = site_keys::Keys::read(&mut table, &scope, log);
             table.finish(log);
             keys
         }
-        None => site::Keys::default(),
+        None => site_keys::Keys::default(),
     };
     let mut names = Names::default();
     let mut sites = Vec::new();

@@ -66,6 +66,11 @@ impl<T> Entry<T> {
 }
 
 impl<T: Clone> Entry<T> {
+    /// A copy of the value.
+    pub fn get(&self) -> Option<T> {
+        self.clone().value()
+    }
+
     /// This, or `other` where the file says nothing here.
     pub fn or(&self, other: &Entry<T>) -> Entry<T> {
         if self.is_absent() {
@@ -73,6 +78,11 @@ impl<T: Clone> Entry<T> {
         } else {
             self.clone()
         }
+    }
+
+    /// The same, if `other` counts.
+    pub fn or_if(&self, counts: bool, other: &Entry<T>) -> Entry<T> {
+        if counts { self.or(other) } else { self.clone() }
     }
 }
 
@@ -139,6 +149,36 @@ impl<'t> Table<'t> {
             return None;
         }
         Table::new(section, value, log)
+    }
+
+    /// The table of a `key` that may stand in one of two places.
+    pub fn inner(
+        &mut self,
+        key: &'static str,
+        section: &'static Section,
+        log: &mut Log,
+    ) -> Entry<Table<'t>> {
+        if !self.entries.contains_key(key) {
+            return Entry::Absent;
+        }
+        match self.table(key, section, log) {
+            Some(table) => {
+                let span = table.span;
+                Entry::Given(Spanned::with_span(table, span))
+            }
+            None => Entry::Bad,
+        }
+    }
+
+    /// Takes out the keys for which there is a `refusal`, and records it.
+    pub fn refuse(&mut self, refusal: impl Fn(&str) -> Option<String>, log: &mut Log) {
+        self.entries.retain(|key, _| match refusal(&key.name) {
+            Some(what) => {
+                log.add(key.span, what);
+                false
+            }
+            None => true,
+        });
     }
 
     /// The tables under `key`, a `[[key]]` each.
@@ -218,8 +258,9 @@ impl<'t> Table<'t> {
         let inner = value.take();
         let found = describe(&inner);
         let wrong_type = || Err(format!("must be {wanted}, found {found}"));
+        let label = format!("{}{key}", self.section.prefix);
         Entry::Given(Spanned::with_span(inner, value.span))
-            .check(key, log, |inner| read(inner).unwrap_or_else(wrong_type))
+            .check(&label, log, |inner| read(inner).unwrap_or_else(wrong_type))
     }
 
     /// A list with at least one element.

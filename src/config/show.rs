@@ -3,7 +3,9 @@
 use super::json::json_string;
 use super::value::format_duration;
 use super::{Config, Telegram};
-use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Site};
+use crate::monitor::site::{
+    Check, HttpCheck, HttpVersion, IpVersion, Login, LoginExpect, Site, Talk,
+};
 use std::path::Path;
 use std::time::Duration;
 
@@ -48,6 +50,9 @@ pub fn summary(config: &Config) -> String {
         [] => "uplink    none: our own line is never asked\n".to_owned(),
         uplink => format!("uplink    {}\n", uplink.join(", ")),
     });
+    if let Some(server) = &agent.rdap {
+        text.push_str(&format!("rdap      {server}\n"));
+    }
     match &agent.heartbeat {
         Some(secret) => text.push_str(&format!("heartbeat {secret} every minute\n")),
         None => text.push_str("heartbeat none\n"),
@@ -68,8 +73,21 @@ pub fn to_json(config: &Config) -> String {
 fn expectation(site: &Site) -> String {
     let mut wanted = match &site.check {
         Check::Http(http) => http_expectation(http),
-        Check::Tcp(_) | Check::Tls(_) | Check::Dns(_) | Check::Icmp(_) => Vec::new(),
+        Check::Tcp(tcp) => talk_expectation(&tcp.talk),
+        Check::Tls(tls) => {
+            let mut wanted = talk_expectation(&tls.talk);
+            wanted.extend(unverified(tls.verify));
+            wanted
+        }
+        Check::Dns(dns) => vec![match &dns.expect {
+            Some(value) => format!("{} {}", dns.kind.word(), shown(value)),
+            None => format!("any {}", dns.kind.word()),
+        }],
+        Check::Icmp(_) => vec!["echo".to_owned()],
     };
+    for (what, before) in [("cert", site.cert), ("domain", site.domain)] {
+        wanted.extend(before.map(|before| format!("{what} {}", format_duration(before))));
+    }
     if let Some(slow) = site.slow {
         wanted.push(format!("within {}", format_duration(slow)));
     }
@@ -83,7 +101,11 @@ fn expectation(site: &Site) -> String {
 }
 
 fn http_expectation(http: &HttpCheck) -> Vec<String> {
-    let mut wanted = vec![format!("status {}", http.status)];
+    let mut wanted = Vec::new();
+    if http.login.is_some() {
+        wanted.push("login".to_owned());
+    }
+    wanted.push(format!("status {}", http.status));
     // `{:?}` keeps control characters from the terminal.
     wanted.extend(http.body.iter().map(|text| format!("body with {text:?}")));
     wanted.extend(
@@ -91,10 +113,34 @@ fn http_expectation(http: &HttpCheck) -> Vec<String> {
             .iter()
             .map(|text| format!("body without {text:?}")),
     );
-    if !http.verify {
-        wanted.push("certificate not verified".to_owned());
-    }
+    wanted.extend(http.json.iter().map(|json| shown(&json.text)));
+    wanted.extend(unverified(http.verify));
     wanted
+}
+
+fn talk_expectation(talk: &Talk) -> Vec<String> {
+    vec![match (&talk.send, &talk.expect) {
+        (None, Some(text)) => format!("banner {text:?}"),
+        (Some(_), Some(text)) => format!("answer {text:?}"),
+        (_, None) => "connection".to_owned(),
+    }]
+}
+
+fn unverified(verify: bool) -> Option<String> {
+    (!verify).then(|| "certificate not verified".to_owned())
+}
+
+/// A text on one line that cannot steer a terminal.
+fn shown(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            line.extend(c.escape_debug());
+        } else {
+            line.push(c);
+        }
+    }
+    line
 }
 
 fn telegram_line(telegram: &Telegram) -> String {
@@ -159,25 +205,51 @@ fn site_json(site: &Site) -> String {
         format!("[{}]", ids.join(","))
     });
     object.raw("chats", chats.as_deref().unwrap_or("null"));
-    match &site.check {
-        Check::Http(http) => http_keys(&mut object, http),
-        Check::Tcp(_) | Check::Tls(_) | Check::Dns(_) | Check::Icmp(_) => {}
-    }
+    let ip = match &site.check {
+        Check::Http(http) => {
+            http_keys(&mut object, http);
+            if site.is_https() {
+                tls_keys(&mut object, site, http.verify, http.ca_file.as_deref());
+            }
+            http.ip
+        }
+        Check::Tcp(tcp) => {
+            talk_keys(&mut object, &tcp.talk);
+            tcp.ip
+        }
+        Check::Tls(tls) => {
+            tls_keys(&mut object, site, tls.verify, tls.ca_file.as_deref());
+            talk_keys(&mut object, &tls.talk);
+            tls.ip
+        }
+        Check::Dns(dns) => {
+            object.optional("expect", dns.expect.as_deref());
+            dns.ip
+        }
+        Check::Icmp(icmp) => icmp.ip,
+    };
+    object.time("domain", site.domain.unwrap_or(Duration::ZERO));
+    object.optional(
+        "ip",
+        match ip {
+            IpVersion::Any => None,
+            IpVersion::V4 => Some("4"),
+            IpVersion::V6 => Some("6"),
+        },
+    );
     object.finish()
 }
 
 fn http_keys(object: &mut Object, http: &HttpCheck) {
     object.text("method", &http.method);
-    let mut headers = Object::default();
-    for (name, _) in &http.headers {
-        headers.text(name, "***");
-    }
-    object.raw("headers", &headers.finish());
+    object.raw("headers", &hidden(&http.headers));
     object.optional("send", http.send.as_ref().map(|_| "***"));
     object.optional("auth", http.auth.as_ref().map(|_| "***"));
     object.text("status", &http.status.to_string());
     object.optional("body", http.body.as_deref());
     object.optional("body_not", http.body_not.as_deref());
+    let json: Vec<String> = http.json.iter().map(|j| json_string(&j.text)).collect();
+    object.raw("json", &format!("[{}]", json.join(",")));
     object.raw("redirects", &http.redirects.to_string());
     object.optional(
         "http",
@@ -187,19 +259,46 @@ fn http_keys(object: &mut Object, http: &HttpCheck) {
             HttpVersion::Http2 => Some("2"),
         },
     );
+    match &http.login {
+        Some(login) => object.raw("login", &login_json(login)),
+        None => object.raw("login", "null"),
+    }
+}
+
+/// Its URLs may hold secrets that were filled in.
+fn login_json(login: &Login) -> String {
+    let mut object = Object::default();
+    object.text("url", "***");
+    object.optional("page", login.page.as_ref().map(|_| "***"));
+    object.raw("form", &hidden(&login.form));
     object.optional(
-        "ip",
-        match http.ip {
-            IpVersion::Any => None,
-            IpVersion::V4 => Some("4"),
-            IpVersion::V6 => Some("6"),
-        },
+        "expect",
+        login.expect.as_ref().map(|expect| match expect {
+            LoginExpect::Status(codes) => codes.to_string(),
+            LoginExpect::Text(text) => text.clone(),
+        }),
     );
-    object.raw("verify", &http.verify.to_string());
-    object.optional(
-        "ca_file",
-        http.ca_file.as_deref().map(Path::to_string_lossy),
-    );
+    object.finish()
+}
+
+fn tls_keys(object: &mut Object, site: &Site, verify: bool, ca_file: Option<&Path>) {
+    object.time("cert", site.cert.unwrap_or(Duration::ZERO));
+    object.raw("verify", &verify.to_string());
+    object.optional("ca_file", ca_file.map(Path::to_string_lossy));
+}
+
+fn talk_keys(object: &mut Object, talk: &Talk) {
+    object.optional("send", talk.send.as_ref().map(|_| "***"));
+    object.optional("expect", talk.expect.as_deref());
+}
+
+/// The names alone.
+fn hidden(fields: &[(String, String)]) -> String {
+    let mut object = Object::default();
+    for (name, _) in fields {
+        object.text(name, "***");
+    }
+    object.finish()
 }
 
 /// A JSON object that is being written.

@@ -31,7 +31,7 @@ pub fn read(
             format!("`users` has {group}, but only groups have negative ids"),
         );
     }
-    let api = table.text("api", "a URL in quotes", log, address::api);
+    let api = table.text("api", "a URL in quotes", log, address::base);
     let longest = Duration::from_secs(50);
     let poll = table.text(
         "poll",

@@ -3,7 +3,8 @@
 use super::error::Log;
 use super::raw::Entry;
 use super::value;
-use toml_span::{Span, Spanned};
+use super::within::within;
+use toml_span::Spanned;
 
 /// Fills in `$NAME`. A `secret` text is not quoted: of a variable that isn't set, the name is told only
 /// if it looks like one, for `pa$sword` may be a password.
@@ -21,17 +22,8 @@ pub fn expanded(
         Ok(filled) => return Entry::Given(Spanned::with_span(filled, span)),
         Err(bad) => bad,
     };
-    // Escapes in the file make the positions differ; then the whole value is meant.
-    let verbatim = log.text().get(span.start..span.end) == Some(text.as_str());
     for dollar in bad {
-        let at = if verbatim {
-            Span::new(
-                span.start + dollar.range.start,
-                span.start + dollar.range.end,
-            )
-        } else {
-            span
-        };
+        let at = within(log.text(), span, &text, dollar.range);
         let customary = |name: &str| !name.bytes().any(|b| b.is_ascii_lowercase());
         let what = match dollar.name {
             Some(name) if !secret || customary(&name) => {

@@ -1,5 +1,9 @@
 //! Whole configurations: what they mean, and every mistake with its text.
 
+mod conditions;
+mod endpoints;
+mod kinds;
+mod logins;
 mod sites;
 mod tables;
 
@@ -73,7 +77,7 @@ fn wrong(text: &str, expected: &[&str]) {
 #[track_caller]
 fn wrong_site(line: &str, expected: &[&str]) {
     wrong(
-        &format!("[[site]]\nname = \"a\"\nurl = \"http://h/\"\n{line}\n"),
+        &format!("[[site]]\nname = \"a\"\nurl = \"https://h/\"\n{line}\n"),
         expected,
     );
 }
@@ -144,6 +148,7 @@ fn what_the_file_does_not_say_has_the_documented_default() {
     let uplink: Vec<String> = agent.uplink.iter().map(ToString::to_string).collect();
     assert_eq!(uplink, ["tcp://1.1.1.1:443", "tcp://9.9.9.9:443"]);
     assert_eq!(agent.heartbeat, None);
+    assert_eq!(agent.rdap, None);
     assert_eq!(
         agent.user_agent,
         concat!("sitemon/", env!("CARGO_PKG_VERSION"))
@@ -173,7 +178,7 @@ fn what_the_file_does_not_say_has_the_documented_default() {
     assert!(*http == expected);
     let expected = Site {
         after: None,
-        cert: None,
+        cert: Some(Duration::from_secs(14 * 86_400)),
         domain: None,
         name: "a".to_owned(),
         url: "https://h".to_owned(),
@@ -257,7 +262,7 @@ fn the_summary_is_a_table_without_secrets() {
         summary(&sound(FULL)),
         "NAME    URL                EVERY  TIMEOUT  EXPECTED\n\
          a \"b\"   https://u:***@h/ä  1m30s  10s      status 200-299, body with \"x\\u{1b}\", \
-         body without \"y\", certificate not verified, within 2s\n\
+         body without \"y\", certificate not verified, cert 14d, within 2s\n\
          second  http://h           1m     10s      paused, status 200-299, after a \"b\"\n\
          \n\
          agent     state /etc/state, 10 connections at once (5 idle for 30s), 2 commands at once, \
@@ -287,17 +292,14 @@ fn json_has_every_key_and_no_secret() {
             + r#""tries":3,"retry":"10s","recover":1,"remind":"0s","slow":"2s","after":null,"group":"g","#
             + r#""paused":false,"chats":[5],"method":"POST","headers":{"A":"***","B":"***"},"#
             + r#""send":"***","auth":"***","status":"200-299","body":"x\u001b","body_not":"y","#
-            + r#""redirects":10,"http":"2","ip":"6","verify":false,"ca_file":"/etc/ca.pem"},"#
+            + r#""json":[],"redirects":10,"http":"2","login":null,"cert":"14d","verify":false,"#
+            + r#""ca_file":"/etc/ca.pem","domain":"0s","ip":"6"},"#
             + r#"{"name":"second","url":"http://h","interval":"1m","timeout":"10s","tries":3,"#
             + r#""retry":"10s","recover":1,"remind":"6h","slow":null,"after":"a \"b\"","group":null,"paused":true,"#
             + r#""chats":null,"method":"GET","headers":{},"send":null,"auth":null,"#
-            + r#""status":"200-299","body":null,"body_not":null,"redirects":10,"http":null,"#
-            + r#""ip":null,"verify":true,"ca_file":null}]}"#
+            + r#""status":"200-299","body":null,"body_not":null,"json":[],"redirects":10,"#
+            + r#""http":null,"login":null,"domain":"0s","ip":null}]}"#
     );
-    let first = &json[10..json.find(",{\"name\":\"second").unwrap()];
-    for key in keys::SITE.keys {
-        assert!(first.contains(&format!("\"{key}\":")), "{key}");
-    }
 }
 
 proptest! {
@@ -309,7 +311,7 @@ proptest! {
     #[test]
     fn no_toml_like_text_breaks_the_reader(
         lines in proptest::collection::vec(
-            r#"(\[\[?(site|agent|telegram|defaults|site\.headers)\]?\]|(name|url|after|uplink|heartbeat|chats|headers|status|token|slow) ?= ?)?[a-z0-9=.\[\]{}"'$:/ é\\-]{0,12}"#,
+            r#"(\[\[?(site|agent|telegram|defaults|site\.headers)\]?\]|(name|url|after|uplink|heartbeat|chats|headers|status|token|slow|json|login|form|expect|domain) ?= ?)?[a-z0-9=.\[\]{}"'$:/ é\\-]{0,12}"#,
             0..12,
         )
     ) {
@@ -320,9 +322,9 @@ proptest! {
     #[test]
     fn no_secret_is_ever_shown(
         section in "(\\[telegram\\]|\\[agent\\]|\\[\\[site\\]\\]|\\[site\\.headers\\]\nx = 5)",
-        key in "(token|auth|send|tokn|auht|heartbeat|hartbeat|telegram\\.token|x = token|headers\\.X|\"auth\"|login\\.form)",
+        key in "(token|auth|send|form|login|lgoin|tokn|auht|heartbeat|hartbeat|telegram\\.token|x = token|headers\\.X|\"auth\"|login\\.form|login\\.form\\.p)",
         equals in "( = |=| |: )",
-        open in "(\"|'|\"\"\"|'''|)",
+        open in "(\"|'|\"\"\"|'''||\\{ a = \"|\\{ form = \\{ p = ')",
         before in "[a-z$:\\\\ ]{0,3}",
         after in "[a-z#,= ]{0,3}",
         close in "(\"|'|\"\"\"|'''|)",

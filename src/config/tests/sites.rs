@@ -250,11 +250,11 @@ fn a_dollar_that_cannot_be_filled_in_is_pointed_at() {
         \x20   4 | auth = '***********'\n\
         \x20     |              ^^^^^^",
     );
-    // With escapes in the text the whole value is meant.
+    // Behind an escape, too.
     wrong_site(
         "send = \"\\u0061$NOPE\"",
         &[
-            "4:9: `send` needs the environment variable NOPE, which is not set; `$$` is a dollar sign",
+            "4:15: `send` needs the environment variable NOPE, which is not set; `$$` is a dollar sign",
         ],
     );
     wrong(
@@ -273,7 +273,7 @@ fn names_and_urls_are_needed_and_names_are_unique() {
             "1:1: this site has no `url`; say what to watch, e.g. url = \"https://example.com/\"",
             "3:1: this site has no `name`; give it one, e.g. name = \"blog\"",
             "6:9: another site, in line 2, has this `name` already; names are unique",
-            "7:8: `url` must begin with http:// or https://",
+            "7:8: `url` must begin with http://, https://, tcp://, tls://, dns:// or icmp://",
         ],
     );
     let long = "ä".repeat(64);
@@ -304,7 +304,7 @@ fn a_site_may_come_after_any_other() {
     // A site with another mistake is there all the same.
     wrong(
         "[[site]]\nname = 'a'\nurl = 'h'\n[[site]]\nname = 'b'\nurl = 'http://h'\nafter = 'a'",
-        &["3:8: `url` must begin with http:// or https://"],
+        &["3:8: `url` must begin with http://, https://, tcp://, tls://, dns:// or icmp://"],
     );
 }
 

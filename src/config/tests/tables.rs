@@ -206,11 +206,19 @@ fn the_agent_is_checked() {
         ),
         (
             "heartbeat = 'tcp://h:1'",
-            "2:14: `heartbeat` must begin with http:// or https://; tcp:// is not known",
+            "2:14: `heartbeat` must begin with http:// or https://, not with tcp://",
         ),
         (
             "heartbeat = 'https://h/$id'",
             "2:24: `heartbeat` needs an environment variable that is not set; `$$` is a dollar sign",
+        ),
+        (
+            "rdap = 'rdap.org'",
+            "2:9: `rdap` must begin with http:// or https://",
+        ),
+        (
+            "rdap = 'https://rdap.org/?a'",
+            "2:9: `rdap` must end before any `?` or `#`",
         ),
         (
             "after = 'a'",
@@ -229,6 +237,12 @@ fn the_agent_is_checked() {
         (0, Some("/s"))
     );
     assert_eq!(agent.ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
+    let config = sound("[agent]\nrdap = 'https://RDAP.example/v1/'");
+    assert_eq!(
+        config.agent.rdap.as_deref(),
+        Some("https://rdap.example/v1")
+    );
+    assert!(summary(&config).contains("\nrdap      https://rdap.example/v1\n"));
 }
 
 #[test]
@@ -297,8 +311,12 @@ fn tables_have_the_right_shape_and_known_names() {
         ],
     );
     wrong_site(
-        "cert = '14d'",
-        &["4:1: unknown key `cert`: this version of sitemon does not have it yet"],
+        "maintenance = '14d'",
+        &["4:1: unknown key `maintenance`: this version of sitemon does not have it yet"],
+    );
+    wrong_site(
+        "form = { user = 'me' }",
+        &["4:1: unknown key `form` here; it belongs in `login`"],
     );
     let site = &sound("site = [{ name = 'a', url = 'http://h', headers.A = 'b' }]").sites[0];
     assert_eq!(site.name, "a");

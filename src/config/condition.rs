@@ -1,0 +1,273 @@
+//! A condition on a JSON body, `PATH OPERATOR VALUE` or `PATH exists`, as text → [`JsonCondition`].
+//!
+//! Of GJSON's paths these: names and places in a list with dots between them, `#` at the end
+//! for a length, and `\` before any character that would mean something else.
+
+use super::value::brief;
+use crate::monitor::site::{JsonCondition, JsonOp, JsonValue};
+use nanoserde::DeJson;
+use std::ops::Range;
+
+/// Part of an expression, and what is wrong with it, as it follows the key's name.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// In bytes of the expression; may be empty, at its end.
+    pub range: Range<usize>,
+    pub what: String,
+}
+
+pub const OPERATORS: [(&str, JsonOp); 8] = [
+    ("==", JsonOp::Equal),
+    ("!=", JsonOp::NotEqual),
+    ("<", JsonOp::Less),
+    ("<=", JsonOp::AtMost),
+    (">", JsonOp::Greater),
+    (">=", JsonOp::AtLeast),
+    ("contains", JsonOp::Contains),
+    ("exists", JsonOp::Exists),
+];
+
+pub fn parse(text: &str) -> Result<JsonCondition, Wrong> {
+    let start = skip_blanks(text, 0);
+    let path_end = path(text, start)?;
+    let op_start = skip_blanks(text, path_end);
+    let op_end = op_start + operator_length(&text[op_start..]);
+    let word = &text[op_start..op_end];
+    let wrong = |range: Range<usize>, what: String| Err(Wrong { range, what });
+    let Some(&(_, op)) = OPERATORS.iter().find(|(name, _)| *name == word) else {
+        let known = "one of == != < <= > >= contains exists";
+        let what = match word {
+            "" => format!("ends behind the path; {known} follows"),
+            "=" => "has `=`, which is no operator; write `==`".to_owned(),
+            _ => format!("has `{}` where {known} should be", brief(word)),
+        };
+        return wrong(op_start..op_end, what);
+    };
+    let value_start = skip_blanks(text, op_end);
+    let value_end = text.trim_end().len().max(value_start);
+    let written = &text[value_start..value_end];
+    let value = match op {
+        JsonOp::Exists if written.is_empty() => JsonValue::Null,
+        JsonOp::Exists => {
+            return wrong(
+                value_start..value_end,
+                "goes on behind `exists`, which takes no value".to_owned(),
+            );
+        }
+        _ => value(written).map_err(|Wrong { range, what }| Wrong {
+            range: value_start + range.start..value_start + range.end,
+            what,
+        })?,
+    };
+    let ordered = matches!(
+        op,
+        JsonOp::Less | JsonOp::AtMost | JsonOp::Greater | JsonOp::AtLeast
+    );
+    if ordered && !matches!(value, JsonValue::Number(_)) {
+        let what = format!("compares with `{word}`, which needs a number");
+        return wrong(value_start..value_end, what);
+    }
+    Ok(JsonCondition {
+        text: text.trim().to_owned(),
+        path: text[start..path_end].to_owned(),
+        op,
+        value,
+    })
+}
+
+fn skip_blanks(text: &str, from: usize) -> usize {
+    text.len() - text[from..].trim_start().len()
+}
+
+/// Bytes of a word, or of signs up to a blank or a value.
+fn operator_length(text: &str) -> usize {
+    let sign = |c: char| "=!<>~^".contains(c);
+    let end = if text.starts_with(sign) {
+        text.find(|c| !sign(c))
+    } else {
+        text.find(char::is_whitespace)
+    };
+    end.unwrap_or(text.len())
+}
+
+/// Where the path that begins at `start` ends.
+fn path(text: &str, start: usize) -> Result<usize, Wrong> {
+    let wrong = |range: Range<usize>, what: &str| {
+        Err(Wrong {
+            range,
+            what: what.to_owned(),
+        })
+    };
+    let unsupported = |at: usize, end: usize| {
+        let range = at..end;
+        let what = format!(
+            "has `{}` in its path, which sitemon does not know: only a.b, a.0 and a.# \
+             (write `\\` before a sign that belongs to a name)",
+            brief(&text[range.clone()])
+        );
+        Err(Wrong { range, what })
+    };
+    let mut chars = text[start..].char_indices().map(|(at, c)| (start + at, c));
+    let mut part = start;
+    // Where a `#` stands alone as a part.
+    let mut length = None;
+    let mut end = text.len();
+    while let Some((at, c)) = chars.next() {
+        if let Some(sign) = length
+            && !(c.is_whitespace() || "=!<>".contains(c))
+        {
+            let rest = &text[sign..];
+            let stop = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            return unsupported(sign, sign + stop);
+        }
+        match c {
+            '\\' => match chars.next() {
+                Some((_, c)) if !c.is_control() => {}
+                _ => return wrong(at..at + 1, "has a `\\` in its path that no sign follows"),
+            },
+            '.' if at == part => {
+                return wrong(at..at + 1, "has a `.` in its path that no name is before");
+            }
+            '.' => part = at + 1,
+            '#' if at == part => length = Some(at),
+            '!' | '@' | '{' | '[' | '"' if at == part && (c != '!' || at == start) => {
+                return unsupported(at, at + 1);
+            }
+            '|' | '*' | '?' => return unsupported(at, at + 1),
+            c if c.is_whitespace() || "=!<>".contains(c) => {
+                end = at;
+                break;
+            }
+            c if c.is_control() => {
+                return wrong(at..at + c.len_utf8(), "has a control character in its path");
+            }
+            _ => {}
+        }
+    }
+    if end == start {
+        return wrong(
+            start..end,
+            "has no path; it is \"PATH OPERATOR VALUE\" such as \"status == ok\"",
+        );
+    }
+    if end == part {
+        return wrong(part - 1..part, "has a `.` in its path that no name follows");
+    }
+    Ok(end)
+}
+
+/// A JSON literal, or a word, which is a string.
+fn value(text: &str) -> Result<JsonValue, Wrong> {
+    let wrong = |range: Range<usize>, what: &str| {
+        Err(Wrong {
+            range,
+            what: what.to_owned(),
+        })
+    };
+    match text {
+        "" => return wrong(0..0, "lacks a value; the empty text is `\"\"`"),
+        "null" => return Ok(JsonValue::Null),
+        "true" => return Ok(JsonValue::Bool(true)),
+        "false" => return Ok(JsonValue::Bool(false)),
+        _ => {}
+    }
+    if text.starts_with('"') {
+        return quoted(text);
+    }
+    if text.starts_with('\'') {
+        return wrong(
+            0..text.len(),
+            "has a text in single quotes; JSON's are double",
+        );
+    }
+    if text.starts_with(['{', '[']) {
+        return wrong(
+            0..text.len(),
+            "has a list or an object for a value; only a number, a text, true, false or null can \
+             be compared",
+        );
+    }
+    if let Some(blank) = text.find(char::is_whitespace) {
+        let from = skip_blanks(text, blank);
+        return wrong(
+            from..text.len(),
+            "goes on behind its value; a text of several words stands in double quotes",
+        );
+    }
+    if let Some(at) = text.find(['"', '\\']) {
+        return wrong(
+            at..at + 1,
+            "has a quote or a backslash in a word; put the word into double quotes",
+        );
+    }
+    if let Some(at) = text.find(char::is_control) {
+        return wrong(at..text.len(), "has a control character in its value");
+    }
+    if is_number(text) {
+        return match text.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(JsonValue::Number(number)),
+            _ => wrong(0..text.len(), "has a number that is too large"),
+        };
+    }
+    Ok(JsonValue::Text(text.to_owned()))
+}
+
+/// A JSON string, which `text` begins with and should end with.
+fn quoted(text: &str) -> Result<JsonValue, Wrong> {
+    let wrong = |range: Range<usize>, what: &str| {
+        Err(Wrong {
+            range,
+            what: what.to_owned(),
+        })
+    };
+    let mut escaped = false;
+    let closing = text.char_indices().skip(1).find(|&(_, c)| {
+        let closes = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        closes
+    });
+    let Some((closing, _)) = closing else {
+        return wrong(0..text.len(), "has a text whose closing quote is missing");
+    };
+    if closing + 1 < text.len() {
+        let from = skip_blanks(text, closing + 1);
+        return wrong(from..text.len(), "goes on behind its value");
+    }
+    match String::deserialize_json(text) {
+        // nanoserde takes any escape.
+        Ok(value) if sound_escapes(text) => Ok(JsonValue::Text(value)),
+        _ => wrong(
+            0..text.len(),
+            "has a text with an escape that JSON does not know",
+        ),
+    }
+}
+
+/// Only those of RFC 8259, section 7; how `\u` goes on is the reader's business.
+fn sound_escapes(text: &str) -> bool {
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c == '\\' && !chars.next().is_some_and(|c| "\"\\/bfnrtu".contains(c)) {
+            return false;
+        }
+    }
+    true
+}
+
+/// RFC 8259, section 6.
+fn is_number(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let text = text.strip_prefix('-').unwrap_or(text);
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (text, None),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (mantissa, None),
+    };
+    digits(whole)
+        && (whole == "0" || !whole.starts_with('0'))
+        && fraction.is_none_or(digits)
+        && exponent.is_none_or(|e| digits(e.strip_prefix(['+', '-']).unwrap_or(e)))
+}

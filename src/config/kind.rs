@@ -1,0 +1,145 @@
+//! Kinds of sites, by the scheme of their URL, and which keys each of them has.
+
+use Scheme::{Dns, Http, Https, Icmp, Tcp, Tls};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    Https,
+    Tcp,
+    Tls,
+    Dns,
+    Icmp,
+}
+
+/// Keys that not every kind has; any other key of a site fits all of them.
+const KEYS: [(&str, &[Scheme]); 15] = [
+    ("method", &[Http, Https]),
+    ("headers", &[Http, Https]),
+    ("send", &[Http, Https, Tcp, Tls]),
+    ("auth", &[Http, Https]),
+    ("status", &[Http, Https]),
+    ("body", &[Http, Https]),
+    ("body_not", &[Http, Https]),
+    ("json", &[Http, Https]),
+    ("redirects", &[Http, Https]),
+    ("http", &[Http, Https]),
+    ("login", &[Http, Https]),
+    ("cert", &[Https, Tls]),
+    ("verify", &[Https, Tls]),
+    ("ca_file", &[Https, Tls]),
+    ("expect", &[Tcp, Tls, Dns]),
+];
+
+impl Scheme {
+    pub const ALL: [Scheme; 6] = [Http, Https, Tcp, Tls, Dns, Icmp];
+
+    /// As a URL begins, without the `://`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Http => "http",
+            Https => "https",
+            Tcp => "tcp",
+            Tls => "tls",
+            Dns => "dns",
+            Icmp => "icmp",
+        }
+    }
+
+    /// The scheme of `url`, capitals or not.
+    pub fn of(url: &str) -> Option<Scheme> {
+        let (word, _) = url.split_once("://")?;
+        Scheme::ALL
+            .into_iter()
+            .find(|scheme| scheme.word().eq_ignore_ascii_case(word))
+    }
+
+    /// Sites of this kind have `key`.
+    pub fn has(self, key: &str) -> bool {
+        homes(key).contains(&self)
+    }
+
+    /// What to say of `key` in a site of this kind; `None` if it may be there.
+    pub fn refusal(self, key: &str) -> Option<String> {
+        if self.has(key) {
+            return None;
+        }
+        let words: Vec<&str> = homes(key).iter().map(|scheme| scheme.word()).collect();
+        let remedy = match (key, self) {
+            ("expect", Http | Https) => "; `body` looks in the answer",
+            ("body", Tcp | Tls) => "; `expect` looks in the answer",
+            _ => "",
+        };
+        Some(format!(
+            "`{key}` is for {} sites, this one is {}{remedy}",
+            listed(&words, "and"),
+            self.word()
+        ))
+    }
+}
+
+fn homes(key: &str) -> &'static [Scheme] {
+    KEYS.iter()
+        .find(|(name, _)| *name == key)
+        .map_or(&Scheme::ALL, |(_, homes)| homes)
+}
+
+/// `a, b and c`.
+pub fn listed(words: &[&str], and: &str) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} {and} {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::keys;
+
+    #[test]
+    fn every_restricted_key_is_a_key_of_a_site() {
+        for (key, _) in KEYS {
+            assert!(keys::SITE.keys.contains(&key), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_does_not_fit_says_where_it_would() {
+        assert_eq!(Https.refusal("cert"), None);
+        assert_eq!(Icmp.refusal("domain"), None);
+        assert_eq!(Icmp.refusal("nonsense"), None);
+        for (scheme, key, what) in [
+            (
+                Tcp,
+                "cert",
+                "`cert` is for https and tls sites, this one is tcp",
+            ),
+            (
+                Dns,
+                "send",
+                "`send` is for http, https, tcp and tls sites, this one is dns",
+            ),
+            (
+                Http,
+                "expect",
+                "`expect` is for tcp, tls and dns sites, this one is http; `body` looks in the answer",
+            ),
+            (
+                Tcp,
+                "body",
+                "`body` is for http and https sites, this one is tcp; `expect` looks in the answer",
+            ),
+        ] {
+            assert_eq!(scheme.refusal(key).as_deref(), Some(what));
+        }
+    }
+
+    #[test]
+    fn the_scheme_is_read_in_any_case() {
+        assert_eq!(Scheme::of("TLS://h:1"), Some(Tls));
+        assert_eq!(Scheme::of("tls:h"), None);
+        assert_eq!(Scheme::of("ftp://h"), None);
+    }
+}

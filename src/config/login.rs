@@ -1,0 +1,134 @@
+//! `login`: the form that is sent before a check.
+
+use super::error::Log;
+use super::raw::{Entry, Table};
+use super::site_keys::{Scope, Texts, texts};
+use super::variables::expanded;
+use super::{address, keys, value};
+use crate::monitor::site::{Login, LoginExpect};
+use toml_span::value::ValueInner;
+use toml_span::{Span, Spanned};
+
+/// A login, and where its URLs stand.
+#[derive(Clone)]
+pub struct Found {
+    login: Login,
+    url: Span,
+    page: Option<Span>,
+}
+
+impl Found {
+    /// The login for a site of `url`. Whoever fetches a page over https must not give the password
+    /// away before.
+    pub fn for_site(self, url: &str, log: &mut Log) -> Login {
+        let secure = |url: &str| url.starts_with("https:");
+        let (login, page) = (&self.login, self.login.page.as_deref());
+        if secure(url) && !secure(&login.url) {
+            log.add(
+                self.url,
+                "`login.url` must begin with https://, as the `url` of the site does: the form \
+                 would be readable on its way",
+            );
+        }
+        if let (Some(page), Some(span)) = (page, self.page)
+            && !secure(page)
+            && (secure(url) || secure(&login.url))
+        {
+            log.add(
+                span,
+                "`login.page` must begin with https://, as the URL it leads to does",
+            );
+        }
+        self.login
+    }
+}
+
+pub fn read(table: &mut Table, scope: &Scope, log: &mut Log) -> Entry<Found> {
+    let Spanned {
+        value: mut table,
+        span,
+    } = match table.inner("login", &keys::LOGIN, log) {
+        Entry::Given(table) => table,
+        Entry::Absent => return Entry::Absent,
+        Entry::Bad => return Entry::Bad,
+    };
+    let url = page(&mut table, "url", scope, log);
+    let form_page = page(&mut table, "page", scope, log);
+    let form = texts(
+        &mut table,
+        &Texts {
+            key: "form",
+            label: "login.form",
+            wanted: "a table such as { user = \"me\", password = \"$PASSWORD\" }",
+            name: |name| match name {
+                "" => Err("is a field without a name".to_owned()),
+                _ => Ok(()),
+            },
+            value: Ok,
+        },
+        scope,
+        log,
+    )
+    .check("login.form", log, |form| match form.as_slice() {
+        [] => Err("must have at least one field".to_owned()),
+        _ => Ok(form),
+    });
+    let expect = table.read(
+        "expect",
+        "codes such as \"200-299,302\", or a text, in quotes",
+        log,
+        |value| match value {
+            ValueInner::String(text) => Some(expectation(&text)),
+            ValueInner::Integer(code) => Some(value::status_code(code).map(LoginExpect::Status)),
+            _ => None,
+        },
+    );
+    table.finish(log);
+    if url.is_absent() {
+        log.add(span, "`login` has no `url`; say where the form is sent to");
+    }
+    if form.is_absent() {
+        let remedy = "say what is sent, e.g. form = { user = \"me\", password = \"$PASSWORD\" }";
+        log.add(span, format!("`login` has no `form`; {remedy}"));
+    }
+    let sound = !form_page.is_bad() && !expect.is_bad();
+    let form_page = form_page.given();
+    match (url, form) {
+        (Entry::Given(url), Entry::Given(form)) if sound => Entry::Given(Spanned::with_span(
+            Found {
+                url: url.span,
+                page: form_page.as_ref().map(|page| page.span),
+                login: Login {
+                    url: url.value,
+                    page: form_page.map(Spanned::take),
+                    form: form.value,
+                    expect: expect.value(),
+                },
+            },
+            span,
+        )),
+        _ => Entry::Bad,
+    }
+}
+
+fn page(table: &mut Table, key: &'static str, scope: &Scope, log: &mut Log) -> Entry<String> {
+    let label = format!("login.{key}");
+    let written = table.text(key, "a URL in quotes", log, |text| Ok(text.to_owned()));
+    let filled = expanded(written.clone(), &label, true, scope.ctx.env, log);
+    let written = written.value().unwrap_or_default();
+    filled.check(&label, log, |filled| address::page(&written, &filled))
+}
+
+/// Codes if there is nothing but digits and what stands between codes, else a text.
+fn expectation(text: &str) -> Result<LoginExpect, String> {
+    if text.is_empty() {
+        return Err("is empty, which every answer contains".to_owned());
+    }
+    if text
+        .bytes()
+        .all(|b| b.is_ascii_digit() || b"-, ".contains(&b))
+    {
+        return value::status_set(text).map(LoginExpect::Status);
+    }
+    Ok(LoginExpect::Text(text.to_owned()))
+}

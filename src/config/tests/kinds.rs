@@ -1,0 +1,418 @@
+//! Sites that are not HTTP, and the keys that not every kind of site has.
+
+use super::{rendered, sound, wrong, wrong_site};
+use crate::config::kind::Scheme;
+use crate::config::{Config, keys, summary, to_json};
+use crate::monitor::site::{
+    Check, DnsCheck, HttpCheck, IcmpCheck, IpVersion, JsonOp, JsonValue, RecordKind, Site,
+    StartTls, Talk, TcpCheck, TlsCheck,
+};
+use proptest::prelude::*;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The only site of a file: its URL and more `keys`.
+#[track_caller]
+pub fn site(url: &str, keys: &str) -> Site {
+    let config = sound(&format!("[[site]]\nname = 'a'\nurl = '{url}'\n{keys}"));
+    config.sites.into_iter().next().unwrap()
+}
+
+#[track_caller]
+pub fn http(keys: &str) -> HttpCheck {
+    match site("https://h/", keys).check {
+        Check::Http(http) => http,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What is wrong with a site of `url` that has one more `line`, its fourth.
+#[track_caller]
+fn wrong_in(url: &str, line: &str, expected: &[&str]) {
+    wrong(
+        &format!("[[site]]\nname = 'a'\nurl = '{url}'\n{line}\n"),
+        expected,
+    );
+}
+
+#[test]
+fn tcp_sends_and_expects() {
+    let site = site(
+        "tcp://$HOST:25",
+        "send = \"EHLO $KEY\\r\\n\"\nexpect = '250'\nip = '6'",
+    );
+    let expected = TcpCheck {
+        host: "example.org".to_owned(),
+        port: 25,
+        ip: IpVersion::V6,
+        talk: Talk {
+            send: Some("EHLO s3cret\r\n".to_owned()),
+            expect: Some("250".to_owned()),
+        },
+    };
+    assert_eq!(site.check, Check::Tcp(expected));
+    assert_eq!(site.url, "tcp://$HOST:25");
+    assert_eq!((site.cert, site.domain), (None, None));
+}
+
+#[test]
+fn tls_has_a_certificate() {
+    let plain = site("tls://[::1]:853", "");
+    let expected = TlsCheck {
+        host: "::1".to_owned(),
+        port: 853,
+        ip: IpVersion::Any,
+        starttls: None,
+        talk: Talk::default(),
+        verify: true,
+        ca_file: None,
+    };
+    assert_eq!(plain.check, Check::Tls(expected));
+    assert_eq!(plain.cert, Some(14 * DAY));
+    let keys = "verify = false\nca_file = 'ca.pem'\ncert = '30d'\nexpect = '220'";
+    let mail = site("tls://h:25?starttls=smtp", keys);
+    let expected = TlsCheck {
+        host: "h".to_owned(),
+        port: 25,
+        ip: IpVersion::Any,
+        starttls: Some(StartTls::Smtp),
+        talk: Talk {
+            send: None,
+            expect: Some("220".to_owned()),
+        },
+        verify: false,
+        ca_file: Some(PathBuf::from("/etc/ca.pem")),
+    };
+    assert_eq!(mail.check, Check::Tls(expected));
+    assert_eq!(mail.cert, Some(30 * DAY));
+    assert_eq!(site("tls://h:1", "cert = '0s'").cert, None);
+    assert_eq!(site("https://h", "cert = '0s'").cert, None);
+    assert_eq!(site("http://h", "").cert, None);
+}
+
+#[test]
+fn dns_expects_a_record() {
+    let site = site(
+        "dns://[2620:fe::fe]/Example.com?type=AAAA",
+        "expect = '2001:DB8:0::1'\ndomain = '30d'",
+    );
+    let expected = DnsCheck {
+        server: Some(("2620:fe::fe".to_owned(), 53)),
+        name: "example.com".to_owned(),
+        kind: RecordKind::Aaaa,
+        expect: Some("2001:db8::1".to_owned()),
+        ip: IpVersion::Any,
+    };
+    assert_eq!(site.check, Check::Dns(expected));
+    assert_eq!(site.domain, Some(30 * DAY));
+    wrong_in(
+        "dns:///example.com",
+        "expect = 'www'",
+        &["4:11: `expect` must be an IPv4 address, for that is what A records hold"],
+    );
+}
+
+#[test]
+fn icmp_has_a_host_alone() {
+    let expected = IcmpCheck {
+        host: "fe80::1".to_owned(),
+        ip: IpVersion::Any,
+    };
+    assert_eq!(site("icmp://[fe80::1]", "").check, Check::Icmp(expected));
+}
+
+#[test]
+fn a_key_that_does_not_fit_the_url_is_refused_where_it_stands() {
+    for (url, line, expected) in [
+        (
+            "http://h",
+            "cert = 14",
+            "4:1: `cert` is for https and tls sites, this one is http",
+        ),
+        (
+            "http://h",
+            "verify = false",
+            "4:1: `verify` is for https and tls sites, this one is http",
+        ),
+        (
+            "https://h",
+            "expect = 'x'",
+            "4:1: `expect` is for tcp, tls and dns sites, this one is https; `body` looks in the answer",
+        ),
+        (
+            "tcp://h:1",
+            "ca_file = 'x'",
+            "4:1: `ca_file` is for https and tls sites, this one is tcp",
+        ),
+        (
+            "TLS://h:1",
+            "login.url = 'x'",
+            "4:1: `login` is for http and https sites, this one is tls",
+        ),
+        (
+            "dns:///h",
+            "send = 'x'",
+            "4:1: `send` is for http, https, tcp and tls sites, this one is dns",
+        ),
+        (
+            "icmp://h",
+            "expect = 'x'",
+            "4:1: `expect` is for tcp, tls and dns sites, this one is icmp",
+        ),
+        // The URL is wrong otherwise, or not known yet: its scheme counts all the same.
+        (
+            "tcp://$host:1",
+            "body = 'x'",
+            "4:1: `body` is for http and https sites, this one is tcp; `expect` looks in the answer",
+        ),
+    ] {
+        let unset = "3:14: `url` needs the environment variable host, which is not set; `$$` is a \
+                     dollar sign";
+        let mut all = Vec::from_iter(url.contains('$').then_some(unset));
+        all.push(expected);
+        wrong_in(url, line, &all);
+    }
+    // Which keys would fit cannot be told.
+    wrong_in(
+        "h",
+        "expect = 'x'\nbody = 'x'",
+        &["3:8: `url` must begin with http://, https://, tcp://, tls://, dns:// or icmp://"],
+    );
+}
+
+#[test]
+fn defaults_apply_to_the_sites_that_have_the_key() {
+    let defaults = "[defaults]\nmethod = 'HEAD'\nsend = 's'\nexpect = '192.0.2.1'\ncert = '7d'\n\
+                    verify = false\ndomain = '30d'\nip = '4'\n";
+    let sites = [
+        ("http", "http://h.example"),
+        ("tcp", "tcp://192.0.2.1:1"),
+        ("tls", "tls://[::1]:1"),
+        ("dns", "dns:///h.example"),
+        ("icmp", "icmp://h"),
+    ]
+    .map(|(name, url)| format!("[[site]]\nname = '{name}'\nurl = '{url}'\n"));
+    let config = sound(&(defaults.to_owned() + &sites.concat()));
+    let [http, tcp, tls, dns, icmp] = config.sites.as_slice() else {
+        panic!("five sites")
+    };
+    assert_eq!((http.cert, http.domain), (None, Some(30 * DAY)));
+    let Check::Http(check) = &http.check else {
+        panic!()
+    };
+    assert_eq!((check.method.as_str(), check.verify), ("HEAD", true));
+    assert_eq!((tcp.cert, tcp.domain), (None, None));
+    let Check::Tcp(check) = &tcp.check else {
+        panic!()
+    };
+    assert_eq!(check.talk.expect.as_deref(), Some("192.0.2.1"));
+    assert_eq!(
+        (check.talk.send.as_deref(), check.ip),
+        (Some("s"), IpVersion::V4)
+    );
+    assert_eq!((tls.cert, tls.domain), (Some(7 * DAY), None));
+    let Check::Tls(check) = &tls.check else {
+        panic!()
+    };
+    assert_eq!((check.verify, check.ip), (false, IpVersion::Any));
+    let Check::Dns(check) = &dns.check else {
+        panic!()
+    };
+    assert_eq!(check.expect.as_deref(), Some("192.0.2.1"));
+    assert_eq!((dns.cert, dns.domain), (None, Some(30 * DAY)));
+    assert_eq!((icmp.cert, icmp.domain), (None, None));
+}
+
+#[test]
+fn a_family_and_a_domain_want_a_name() {
+    for (url, line, expected) in [
+        (
+            "http://192.0.2.1/",
+            "ip = '6'",
+            "4:7: `ip` is \"6\", but `url` has an IPv4 address",
+        ),
+        (
+            "tcp://[::1]:1",
+            "ip = '4'",
+            "4:7: `ip` is \"4\", but `url` has an IPv6 address",
+        ),
+        (
+            "icmp://192.0.2.1",
+            "domain = '30d'",
+            "4:11: `domain` wants a registered name such as example.com in `url`",
+        ),
+        (
+            "http://nas/",
+            "domain = '30d'",
+            "4:11: `domain` wants a registered name such as example.com in `url`",
+        ),
+        (
+            "https://h.example/",
+            "domain = 30",
+            "4:10: `domain` must be a duration in quotes such as \"60s\", found an integer",
+        ),
+    ] {
+        wrong_in(url, line, &[expected]);
+    }
+    site("http://192.0.2.1/", "ip = '4'\ndomain = '0s'");
+    // The name that is asked for counts, not the server.
+    assert!(
+        site("dns://9.9.9.9/h.example", "domain = '1d'")
+            .domain
+            .is_some()
+    );
+}
+
+#[test]
+fn what_is_expected_of_a_conversation_is_bounded() {
+    let long = "x".repeat(4096);
+    site("tcp://h:1", &format!("expect = '{long}'"));
+    wrong_in(
+        "tcp://h:1",
+        &format!("expect = '{long}ä'"),
+        &["4:11: `expect` must be at most 4096 bytes long, not 4098"],
+    );
+    wrong_in(
+        "tcp://h:1",
+        "expect = ''",
+        &["4:10: `expect` is empty; leave it out where any answer will do"],
+    );
+}
+
+#[test]
+fn json_is_a_list_of_conditions() {
+    let http = http("json = ['a.# < 5', \"b == \\\"x y\\\"\"]");
+    assert_eq!(http.json.len(), 2);
+    assert_eq!(http.json[0].text, "a.# < 5");
+    assert_eq!(
+        (http.json[0].path.as_str(), http.json[0].op),
+        ("a.#", JsonOp::Less)
+    );
+    assert_eq!(http.json[1].value, JsonValue::Text("x y".to_owned()));
+    let wanted = "a list of conditions such as [\"status == ok\"]";
+    for (line, expected) in [
+        (
+            "json = 'a == b'",
+            format!("4:9: `json` must be {wanted}, found a text in quotes"),
+        ),
+        (
+            "json = ['a exists', 5]",
+            format!("4:21: `json` must be {wanted}, found an integer in it"),
+        ),
+        (
+            "json = []",
+            format!("4:8: `json` is empty; it must be {wanted}, or left out"),
+        ),
+        (
+            "json = ['a exists']\nmethod = 'HEAD'",
+            "4:8: `json` cannot be met with method \"HEAD\": no body comes back".to_owned(),
+        ),
+    ] {
+        wrong_site(line, &[&expected]);
+    }
+}
+
+#[test]
+fn a_mistake_in_a_condition_has_its_caret_inside_the_text() {
+    rendered(
+        "[[site]]\nname = 'a'\nurl = 'http://h'\njson = ['ok == true', \"a == \\\"b\\\" c\", 'q.#(x==1) < 5', 'n < b', 'a']",
+        "sitemon.conf:4:35: `json` goes on behind its value\n\
+        \x20   4 | json = ['ok == true', \"a == \\\"b\\\" c\", 'q.#(x==1) < 5', 'n < b', 'a']\n\
+        \x20     |                                   ^\n\
+         sitemon.conf:4:42: `json` has `#(x==1)` in its path, which sitemon does not know: only a.b, a.0 and a.# \
+         (write `\\` before a sign that belongs to a name)\n\
+        \x20   4 | json = ['ok == true', \"a == \\\"b\\\" c\", 'q.#(x==1) < 5', 'n < b', 'a']\n\
+        \x20     |                                          ^^^^^^^\n\
+         sitemon.conf:4:61: `json` compares with `<`, which needs a number\n\
+        \x20   4 | json = ['ok == true', \"a == \\\"b\\\" c\", 'q.#(x==1) < 5', 'n < b', 'a']\n\
+        \x20     |                                                             ^\n\
+         sitemon.conf:4:67: `json` ends behind the path; one of == != < <= > >= contains exists follows\n\
+        \x20   4 | json = ['ok == true', \"a == \\\"b\\\" c\", 'q.#(x==1) < 5', 'n < b', 'a']\n\
+        \x20     |                                                                   ^",
+    );
+}
+
+/// One site of every kind, with many of its keys.
+fn every_kind() -> Config {
+    sound(
+        "[[site]]\nname = 'web'\nurl = 'https://h.example'\njson = [\"a\\\\.b == \\\"c\\\"\", 'd exists']\n\
+         domain = '30d'\nlogin = { url = 'https://h/$KEY', page = 'https://h', form = { p = '$KEY' }, expect = 302 }\n\
+         [[site]]\nname = 'ssh'\nurl = 'tcp://h:22'\nexpect = \"SSH-\\u001b\"\n\
+         [[site]]\nname = 'redis'\nurl = 'tcp://h:6379'\nsend = \"AUTH $KEY\\r\\n\"\nexpect = '+OK'\nslow = '1s'\n\
+         [[site]]\nname = 'mail'\nurl = 'tls://h:25?starttls=smtp'\nexpect = '220'\nip = '6'\n\
+         [[site]]\nname = 'port'\nurl = 'tls://h:853'\nverify = false\ncert = '0s'\n\
+         [[site]]\nname = 'name'\nurl = 'dns://9.9.9.9/h.example'\nexpect = '192.0.2.1'\n\
+         [[site]]\nname = 'mx'\nurl = 'dns:///h.example?type=MX'\n\
+         [[site]]\nname = 'router'\nurl = 'icmp://192.0.2.1'\n",
+    )
+}
+
+#[test]
+fn the_summary_says_what_is_expected_of_every_kind() {
+    let table = summary(&every_kind());
+    let expected: Vec<&str> = table
+        .lines()
+        .skip(1)
+        .take(8)
+        .map(|line| line.split_once("10s      ").unwrap().1)
+        .collect();
+    assert_eq!(
+        expected,
+        [
+            "login, status 200-299, a\\.b == \"c\", d exists, cert 14d, domain 30d",
+            "banner \"SSH-\\u{1b}\"",
+            "answer \"+OK\", within 1s",
+            "banner \"220\", cert 14d",
+            "connection, certificate not verified",
+            "A 192.0.2.1",
+            "any MX",
+            "echo",
+        ]
+    );
+}
+
+#[test]
+fn json_has_every_key_of_the_kind_and_no_other() {
+    let config = every_kind();
+    let json = to_json(&config);
+    assert!(!json.contains("s3cret"), "{json}");
+    for part in [
+        r#""json":["a\\.b == \"c\"","d exists"],"#,
+        r#""login":{"url":"***","page":"***","form":{"p":"***"},"expect":"302"},"#,
+        r#""send":"***","expect":"+OK","domain":"0s","ip":null}"#,
+        r#""cert":"14d","verify":true,"ca_file":null,"send":null,"expect":"220","domain":"0s","ip":"6"}"#,
+        r#""paused":false,"chats":null,"expect":null,"domain":"0s","ip":null}"#,
+        r#""paused":false,"chats":null,"domain":"0s","ip":null}]}"#,
+    ] {
+        assert!(json.contains(part), "{part}: {json}");
+    }
+    for mut site in config.sites.clone() {
+        // It has an `expect` of its own.
+        if let Check::Http(http) = &mut site.check {
+            http.login = None;
+        }
+        let (url, scheme) = (site.url.clone(), Scheme::of(&site.url).unwrap());
+        let alone = Config {
+            sites: vec![site],
+            ..config.clone()
+        };
+        let json = to_json(&alone);
+        for key in keys::SITE.keys {
+            let there = json.contains(&format!("\"{key}\":"));
+            assert_eq!(there, scheme.has(key), "{key} of {url}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_url_breaks_the_reader(
+        url in "(tcp|tls|dns|icmp|http)://.{0,16}",
+        line in "(ip = '4'|domain = '1d'|expect = '.{0,3}'|json = \\['.{0,8}'\\])?",
+    ) {
+        let text = format!("[[site]]\nname = 'a'\nurl = '{url}'\n{line}\n");
+        let _ = super::parsed(&text).map_err(|mistakes| mistakes.to_string());
+    }
+}
