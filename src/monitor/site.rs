@@ -80,6 +80,7 @@ fn host_of(url: &str) -> &str {
 
 /// What a check does; one variant a protocol.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // nearly every site is an HTTP one
 pub enum Check {
     Http(HttpCheck),
     Tcp(TcpCheck),
