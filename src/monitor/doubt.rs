@@ -116,7 +116,7 @@ impl Monitor {
     }
 
     fn rule_by_line(&mut self, now: Now, at: usize, doubt: &Doubt) -> Ruling {
-        use FailureKind::{Body, Dns, NoRoute, Redirected, Status, TooLarge, Untrusted};
+        use FailureKind::{Dns, NoRoute, Redirected, Untrusted};
         let watched = &self.sites[at];
         if watched.local() {
             return Ruling::Down;
@@ -143,9 +143,10 @@ impl Monitor {
                 }
                 None => self.rule_by_witnesses(now, at, since),
             },
-            Status | Body | TooLarge => Ruling::Down,
             NoRoute if report.ipv6 == Some(false) => Ruling::Spared(Veil::Offline(Trouble::Ipv6)),
-            _ if v6 && report.ipv6 == Some(false) => Ruling::Spared(Veil::Offline(Trouble::Ipv6)),
+            _ if v6 && !spoke(doubt.kind) && report.ipv6 == Some(false) => {
+                Ruling::Spared(Veil::Offline(Trouble::Ipv6))
+            }
             _ => Ruling::Down,
         }
     }
@@ -247,7 +248,7 @@ impl Monitor {
                         Trouble::Names => kind != Some(FailureKind::Dns),
                         Trouble::Portal => !portal_like(outcome),
                         Trouble::Ipv6 => {
-                            kind.is_none() || outcome.address.is_some_and(|a| a.is_ipv4())
+                            kind.is_none_or(spoke) || outcome.address.is_some_and(|a| a.is_ipv4())
                         }
                     };
                 if !out {
@@ -361,6 +362,12 @@ impl Monitor {
 fn asks_deep(kind: FailureKind) -> bool {
     use FailureKind::{Dns, Redirected, Untrusted};
     matches!(kind, Dns | Untrusted | Redirected)
+}
+
+/// There was an answer, if a wrong one: the way there works.
+fn spoke(kind: FailureKind) -> bool {
+    use FailureKind::{Body, Redirected, Status, TooLarge, Untrusted};
+    matches!(kind, Body | Redirected | Status | TooLarge | Untrusted)
 }
 
 fn portal_like(outcome: &Outcome) -> bool {

@@ -405,3 +405,20 @@ fn without_an_uplink_a_name_of_its_own_is_told_from_all_names() {
         "no open connection says anything"
     );
 }
+
+#[test]
+fn a_site_that_answers_wrongly_over_ipv6_again_is_judged_again() {
+    let mut world = elsewhere(&["six"]);
+    world.fate("six", from(SIX, good(10)));
+    world.pass(70);
+    world.line = Report {
+        ipv6: Some(false),
+        ..LINE_UP
+    };
+    world.fate("six", from(SIX, failed(FailureKind::NoRoute)));
+    world.pass(180);
+    assert_eq!(world.state("six"), State::Offline);
+    world.fate("six", from(SIX, bad()));
+    world.pass(180);
+    assert_eq!(world.state("six"), State::Down);
+}
