@@ -202,6 +202,10 @@ impl Monitor {
                         watched.address = site.literal();
                         watched.named = watched.address.is_none();
                     }
+                    if watched.site.check != site.check {
+                        // What the old address was at fault for is not the new one's.
+                        watched.forget_run();
+                    }
                     watched.site = site;
                     watched
                 }

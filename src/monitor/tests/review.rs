@@ -422,3 +422,20 @@ fn a_site_that_answers_wrongly_over_ipv6_again_is_judged_again() {
     world.pass(180);
     assert_eq!(world.state("six"), State::Down);
 }
+
+#[test]
+fn a_new_address_is_not_blamed_for_the_failures_of_the_old_one() {
+    let mut world = elsewhere(&["blog"]);
+    world.fate("blog", from(THERE, bad()));
+    world.look_lasts = Duration::from_secs(4);
+    while world.monitor.sites[0].doubt.is_none() {
+        world.pass(1);
+    }
+    let mut moved = site("blog");
+    let Check::Http(check) = &mut moved.check;
+    check.url = "https://new.example/".into();
+    reload(&mut world, vec![moved], true);
+    world.fate("blog", from(THERE, good(40)));
+    world.pass(180);
+    assert_eq!(world.heard(), Vec::<String>::new());
+}
