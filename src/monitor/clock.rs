@@ -64,7 +64,7 @@ impl Monitor {
         let off = now
             .wall
             .saturating_sub(self.wall_floor.saturating_add(uptime));
-        let Some(restored) = self.restored.filter(|_| off > 0) else {
+        let Some(restored) = self.restored.take().filter(|_| off > 0) else {
             return;
         };
         let back = |moment: &mut Moment| {

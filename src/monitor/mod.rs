@@ -213,7 +213,8 @@ pub struct Monitor {
     clock_set: bool,
     /// What the wall clock showed at least when we started: what was last written.
     wall_floor: i64,
-    /// When an earlier run's state was taken over: what lies before that was dated by `wall_floor`.
+    /// When an earlier run's state was taken over without a clock: what lies before that was dated
+    /// by `wall_floor`.
     restored: Option<Moment>,
     actions: Vec<Action>,
 }

@@ -70,7 +70,7 @@ impl Monitor {
         self.wall_floor = snapshot.written.max(self.built);
         let now = self.estimate(now);
         let moment = now.moment();
-        self.restored = Some(moment);
+        self.restored = (!self.clock_set).then_some(moment);
         self.last_update = snapshot.last_update;
         self.muted_until = snapshot.muted_until.map(|wall| now.coming_moment(wall));
         for record in &snapshot.sites {

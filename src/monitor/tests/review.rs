@@ -439,3 +439,37 @@ fn a_new_address_is_not_blamed_for_the_failures_of_the_old_one() {
     world.pass(180);
     assert_eq!(world.heard(), Vec::<String>::new());
 }
+
+#[test]
+fn a_clock_that_is_lost_for_a_moment_moves_no_outage() {
+    let sites = || {
+        let mut plain = site("plain");
+        let Check::Http(check) = &mut plain.check;
+        check.url = "http://plain.example/".into();
+        vec![plain]
+    };
+    let mut world = World::new(sites());
+    world.fate("plain", bad());
+    world.pass(120);
+    let snapshot = world.monitor.last_snapshot(world.now());
+    let mut next = World::new(sites());
+    next.wall = WALL + 3720;
+    let settings = Settings {
+        built: WALL,
+        ..settings(access())
+    };
+    next.monitor = Monitor::new(sites(), settings, next.now(), 42);
+    next.monitor.restore(&snapshot, next.now());
+    next.fate("plain", bad());
+    next.pass(120);
+    let wall = next.wall;
+    for wall in [1000, wall, 1000, wall] {
+        next.wall = wall;
+        next.pass(60);
+    }
+    next.heard();
+    next.fate("plain", good(40));
+    next.pass(90);
+    let heard = next.heard().concat();
+    assert!(heard.contains("is up again after 1 h 7 min"), "{heard}");
+}
