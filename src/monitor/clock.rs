@@ -84,7 +84,10 @@ impl Monitor {
             back(&mut watched.since);
             watched.flapping.redate(back);
         }
+        self.line.redate(back, self.wall_floor, off);
         self.outbox.redate(back);
+        // Those of the earlier run were dated right.
+        self.outbox.redate_periods(restored, self.wall_floor, off);
         let incidents = &self.incidents;
         self.outbox
             .relength(|number| incidents.get(number).map(|i| i.length(now)));

@@ -24,6 +24,7 @@ pub mod line;
 pub mod message;
 pub mod outbox;
 pub mod outcome;
+mod period;
 mod persist;
 mod progress;
 mod reach;

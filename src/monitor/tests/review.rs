@@ -473,3 +473,40 @@ fn a_clock_that_is_lost_for_a_moment_moves_no_outage() {
     let heard = next.heard().concat();
     assert!(heard.contains("is up again after 1 h 7 min"), "{heard}");
 }
+
+#[test]
+fn an_offline_period_over_a_power_cut_is_dated_right_though_the_clock_came_late() {
+    let blog = || vec![site("blog")];
+    for (line_back, clock_set) in [(0, 30), (60, 30)] {
+        let mut next = World::elsewhere(blog());
+        let mut snapshot = next.monitor.snapshot(next.now());
+        snapshot.written = WALL + 500;
+        snapshot.offline_since = Some(WALL);
+        snapshot.clean = true;
+        next.wall = 1000;
+        let settings = Settings {
+            built: WALL,
+            uplink: true,
+            ..settings(access())
+        };
+        next.monitor = Monitor::new(blog(), settings, next.now(), 42);
+        next.monitor.restore(&snapshot, next.now());
+        next.deliveries
+            .push_back(crate::monitor::message::Delivery::Later {
+                after: Some(Duration::from_secs(90)),
+                everywhere: true,
+                reason: "clock not set".into(),
+            });
+        next.look_lasts = Duration::from_millis(50);
+        next.fate("blog", from(THERE, good(40)));
+        next.line = if line_back == 0 { LINE_UP } else { LINE_DOWN };
+        next.pass(clock_set);
+        next.wall = WALL + 9000;
+        next.pass(30);
+        next.line = LINE_UP;
+        next.pass(200);
+        let heard = next.heard().concat();
+        assert!(heard.contains("I was offline 08:00–10:3"), "{heard}");
+        assert!(heard.contains("(2 h 3"), "{heard}");
+    }
+}
