@@ -510,3 +510,104 @@ fn an_offline_period_over_a_power_cut_is_dated_right_though_the_clock_came_late(
         assert!(heard.contains("(2 h 3"), "{heard}");
     }
 }
+
+#[test]
+fn a_plain_site_behind_a_captive_portal_is_not_blamed() {
+    let sites = || {
+        let mut plain = site("plain");
+        let Check::Http(check) = &mut plain.check;
+        check.url = "http://plain.example/".into();
+        vec![plain, site("blog")]
+    };
+    let mut world = World::elsewhere(sites());
+    all(&mut world, &["plain", "blog"], from(THERE, good(40)));
+    world.pass(120);
+    world.heard();
+    world.line = Report {
+        names: Some(true),
+        trusted: Some(false),
+        ..LINE_UP
+    };
+    world.fate("plain", from(THERE, failed(FailureKind::Body)));
+    world.fate("blog", from(THERE, failed(FailureKind::Untrusted)));
+    world.pass(300);
+    let heard = world.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].contains("a captive portal?"), "{heard:?}");
+}
+
+#[test]
+fn a_child_is_not_told_when_its_parent_dies_with_a_slower_pace() {
+    let mut router = site("router");
+    router.retry = Duration::from_secs(30);
+    let mut world = World::new(vec![after("blog", "router"), router]);
+    world.pass(120);
+    all(&mut world, &["router", "blog"], bad());
+    world.pass(400);
+    let heard = world.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    world.ask("/pause router");
+    world.heard();
+    world.fate("blog", good(40));
+    world.pass(120);
+    assert_eq!(world.state("blog"), State::Up);
+    world.ask("/resume router");
+    world.pass(300);
+    assert_eq!(world.state("blog"), State::Unreachable);
+}
+
+#[test]
+#[ignore = "the new id of a group is forgotten by a restart, and what waits for it is dropped"]
+fn a_migrated_group_keeps_its_alerts_over_a_restart() {
+    let mut world = World::of(&["blog"]);
+    world.pass(60);
+    world.fate("blog", bad());
+    world
+        .deliveries
+        .push_back(crate::monitor::message::Delivery::Migrated { to: GROUP });
+    world
+        .deliveries
+        .push_back(crate::monitor::message::Delivery::Later {
+            after: Some(Duration::from_secs(600)),
+            everywhere: true,
+            reason: "gone".into(),
+        });
+    world.pass(120);
+    let snapshot = world.monitor.last_snapshot(world.now());
+    assert!(!snapshot.alerts.is_empty());
+    world.told.clear();
+    world.restart(vec![site("blog")], &snapshot, 30);
+    world.fate("blog", bad());
+    world.pass(120);
+    let heard = world.heard().concat();
+    assert!(heard.contains("is down"), "{heard}");
+}
+
+#[test]
+fn an_outage_over_a_cut_line_and_a_power_cut_is_told_once_and_ends_once() {
+    let mut world = elsewhere(&["blog", "shop"]);
+    world.fate("blog", from(THERE, bad()));
+    world.pass(120);
+    assert_eq!(world.heard().len(), 1);
+    world.line = LINE_DOWN;
+    all(&mut world, &["blog", "shop"], failed(FailureKind::NoRoute));
+    world.pass(300);
+    let snapshot = world.monitor.snapshot(world.now());
+    let mut next = World::elsewhere(vec![site("blog"), site("shop")]);
+    next.wall = world.now().wall + 60;
+    next.monitor.restore(&snapshot, next.now());
+    next.line = LINE_DOWN;
+    all(&mut next, &["blog", "shop"], failed(FailureKind::NoRoute));
+    next.pass(300);
+    next.line = LINE_UP;
+    next.fate("shop", from(THERE, good(40)));
+    next.fate("blog", from(THERE, bad()));
+    next.pass(300);
+    next.fate("blog", from(THERE, good(40)));
+    next.pass(120);
+    let heard = next.heard();
+    let downs = heard.iter().filter(|h| h.contains("is down")).count();
+    let ups = heard.iter().filter(|h| h.contains("is up again")).count();
+    let offline = heard.iter().filter(|h| h.contains("I was offline")).count();
+    assert_eq!((downs, ups, offline), (0, 1, 1), "{heard:?}");
+}
