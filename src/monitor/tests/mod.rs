@@ -5,6 +5,7 @@ mod behind;
 mod commands;
 mod lines;
 mod review;
+mod review_line;
 mod rounds;
 mod survival;
 mod world;
