@@ -19,6 +19,7 @@ pub use transfer::Ask;
 use crate::offload::offload;
 use async_lock::{Semaphore, SemaphoreGuardArc};
 use isahc::config::{Configurable, RedirectPolicy};
+use isahc::net::dns::DnsCache;
 use isahc::{AsyncBody, HttpClient};
 use std::collections::HashMap;
 use std::io;
@@ -84,6 +85,9 @@ impl Client {
             .max_connections(limits.max_connections)
             .connection_cache_size(limits.idle_connections)
             .connection_cache_ttl(limits.idle_timeout)
+            // A name that libcurl remembers would be taken for one that resolved: DNS is part of
+            // what a check checks.
+            .dns_cache(DnsCache::Disable)
             .redirect_policy(RedirectPolicy::None)
             .build()
             .map_err(|error| format!("cannot start the HTTP client: {error}"))?;

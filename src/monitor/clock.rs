@@ -64,7 +64,7 @@ impl Monitor {
         let off = now
             .wall
             .saturating_sub(self.wall_floor.saturating_add(uptime));
-        let Some(restored) = self.restored.filter(|_| off > 0) else {
+        let Some(restored) = self.restored.take().filter(|_| off > 0) else {
             return;
         };
         let back = |moment: &mut Moment| {
@@ -84,7 +84,10 @@ impl Monitor {
             back(&mut watched.since);
             watched.flapping.redate(back);
         }
+        self.line.redate(back, self.wall_floor, off);
         self.outbox.redate(back);
+        // Those of the earlier run were dated right.
+        self.outbox.redate_periods(restored, self.wall_floor, off);
         let incidents = &self.incidents;
         self.outbox
             .relength(|number| incidents.get(number).map(|i| i.length(now)));

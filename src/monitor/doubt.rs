@@ -116,7 +116,7 @@ impl Monitor {
     }
 
     fn rule_by_line(&mut self, now: Now, at: usize, doubt: &Doubt) -> Ruling {
-        use FailureKind::{Body, Dns, NoRoute, Redirected, Status, TooLarge, Untrusted};
+        use FailureKind::{Dns, NoRoute, Redirected, Untrusted};
         let watched = &self.sites[at];
         if watched.local() {
             return Ruling::Down;
@@ -129,23 +129,29 @@ impl Monitor {
         if !self.line.asked {
             return self.rule_by_names(now, at, doubt, None);
         }
-        let Some(report) = self.line.since(doubt.failed, asks_deep(doubt.kind)) else {
+        let portal_like = watched.portal_like(doubt.kind);
+        let deep = portal_like || doubt.kind == Dns;
+        let Some(report) = self.line.since(doubt.failed, deep) else {
             return Ruling::Wait;
         };
         match doubt.kind {
             _ if !report.up => Ruling::Wait,
             Dns => self.rule_by_names(now, at, doubt, report.names),
-            Untrusted | Redirected => match report.trusted {
+            _ if portal_like => match report.trusted {
                 Some(true) => Ruling::Down,
                 Some(false) => Ruling::Spared(Veil::Offline(Trouble::Portal)),
                 None if self.line.has(Trouble::Portal) => {
                     Ruling::Spared(Veil::Offline(Trouble::Portal))
                 }
-                None => self.rule_by_witnesses(now, at, since),
+                None if matches!(doubt.kind, Untrusted | Redirected) => {
+                    self.rule_by_witnesses(now, at, since)
+                }
+                None => Ruling::Down,
             },
-            Status | Body | TooLarge => Ruling::Down,
             NoRoute if report.ipv6 == Some(false) => Ruling::Spared(Veil::Offline(Trouble::Ipv6)),
-            _ if v6 && report.ipv6 == Some(false) => Ruling::Spared(Veil::Offline(Trouble::Ipv6)),
+            _ if v6 && !doubt.kind.spoke() && report.ipv6 == Some(false) => {
+                Ruling::Spared(Veil::Offline(Trouble::Ipv6))
+            }
             _ => Ruling::Down,
         }
     }
@@ -212,7 +218,12 @@ impl Monitor {
         for other in witnesses {
             match &self.sites[other].last {
                 Some((at, outcome)) if *at >= since => {
-                    if !portal_like(outcome) {
+                    if outcome
+                        .verdict
+                        .as_ref()
+                        .err()
+                        .is_none_or(|f| !f.kind.foreign())
+                    {
                         return Ruling::Down;
                     }
                 }
@@ -245,9 +256,10 @@ impl Monitor {
                     || match trouble {
                         Trouble::Line => false,
                         Trouble::Names => kind != Some(FailureKind::Dns),
-                        Trouble::Portal => !portal_like(outcome),
+                        Trouble::Portal => kind.is_none_or(|kind| !watched.portal_like(kind)),
                         Trouble::Ipv6 => {
-                            kind.is_none() || outcome.address.is_some_and(|a| a.is_ipv4())
+                            kind.is_none_or(FailureKind::spoke)
+                                || outcome.address.is_some_and(|a| a.is_ipv4())
                         }
                     };
                 if !out {
@@ -306,7 +318,8 @@ impl Monitor {
     pub(super) fn wonder(&mut self, at: usize, kind: FailureKind) {
         let watched = &self.sites[at];
         if !watched.local() && !watched.down() {
-            self.line.want(asks_deep(kind));
+            let deep = watched.portal_like(kind) || kind == FailureKind::Dns;
+            self.line.want(deep);
         }
     }
 
@@ -320,9 +333,8 @@ impl Monitor {
         of(Trouble::Line)
             || match kind {
                 FailureKind::Dns => of(Trouble::Names),
-                FailureKind::Untrusted | FailureKind::Redirected => of(Trouble::Portal),
                 FailureKind::NoRoute => of(Trouble::Ipv6),
-                _ => false,
+                _ => watched.portal_like(kind) && of(Trouble::Portal),
             }
     }
 
@@ -339,9 +351,7 @@ impl Monitor {
                     },
                 )) if *failed <= began => match f.kind {
                     FailureKind::Dns if report.names == Some(false) => Trouble::Names,
-                    FailureKind::Untrusted | FailureKind::Redirected
-                        if report.trusted == Some(false) =>
-                    {
+                    kind if watched.portal_like(kind) && report.trusted == Some(false) => {
                         Trouble::Portal
                     }
                     FailureKind::NoRoute if report.ipv6 == Some(false) => Trouble::Ipv6,
@@ -355,14 +365,4 @@ impl Monitor {
             }
         }
     }
-}
-
-/// The way to Telegram tells more about failures of this kind.
-fn asks_deep(kind: FailureKind) -> bool {
-    use FailureKind::{Dns, Redirected, Untrusted};
-    matches!(kind, Dns | Untrusted | Redirected)
-}
-
-fn portal_like(outcome: &Outcome) -> bool {
-    matches!(&outcome.verdict, Err(f) if matches!(f.kind, FailureKind::Untrusted | FailureKind::Redirected))
 }

@@ -4,6 +4,7 @@
 //! the failure. So a look at the line is asked for by the first failure already, is shared by all
 //! who wonder within [`SHARED`], and goes on while something is wrong.
 
+pub use super::period::Period;
 use super::time::{Moment, Now};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -103,17 +104,6 @@ impl Trouble {
             Trouble::Ipv6 => Some("IPv6 on this line is back"),
         }
     }
-}
-
-/// Time without a line, as it is told: several short ones within [`STORY`] are one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Period {
-    /// Unix seconds.
-    pub from: i64,
-    pub until: i64,
-    pub times: u32,
-    /// Without the time in between when the line was up.
-    pub total: Duration,
 }
 
 /// What is known of the line.
@@ -316,6 +306,14 @@ impl Line {
         self.over.retain(|(t, _)| *t != trouble);
         self.over.push((trouble, now));
         Some(since)
+    }
+
+    /// The past was elsewhere than was thought: see [`Period::redate`].
+    pub fn redate(&mut self, back: impl Fn(&mut Moment), floor: i64, off: i64) {
+        self.troubles.iter_mut().for_each(|(_, since)| back(since));
+        if let Some((period, _)) = &mut self.period {
+            period.redate(floor, off);
+        }
     }
 
     /// The line is back after being down since `since`: what to tell, and whether it goes on with

@@ -26,6 +26,7 @@ pub mod line;
 pub mod message;
 pub mod outbox;
 pub mod outcome;
+mod period;
 mod persist;
 mod progress;
 mod reach;
@@ -231,7 +232,8 @@ pub struct Monitor {
     clock_set: bool,
     /// What the wall clock showed at least when we started: what was last written.
     wall_floor: i64,
-    /// When an earlier run's state was taken over: what lies before that was dated by `wall_floor`.
+    /// When an earlier run's state was taken over without a clock: what lies before that was dated
+    /// by `wall_floor`.
     restored: Option<Moment>,
     actions: Vec<Action>,
 }

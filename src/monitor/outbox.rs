@@ -253,6 +253,15 @@ impl Outbox {
             .for_each(|alert| redate(&mut alert.at));
     }
 
+    /// Offline periods that were told after `since`: see [`super::line::Period::redate`].
+    pub fn redate_periods(&mut self, since: Moment, floor: i64, off: i64) {
+        for alert in self.alerts.iter_mut().filter(|a| a.at > since) {
+            if let News::Offline(period) = &mut alert.news {
+                period.redate(floor, off);
+            }
+        }
+    }
+
     /// Messages that were handed out and have not been reported on.
     pub fn under_way(&self) -> usize {
         self.flights.len()

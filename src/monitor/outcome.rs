@@ -120,3 +120,16 @@ pub enum FailureKind {
     /// A panic in our own code, or a request that could not be made.
     Internal,
 }
+
+impl FailureKind {
+    /// There was an answer, if a wrong one: the way there works.
+    pub fn spoke(self) -> bool {
+        use FailureKind::{Body, Redirected, Status, TooLarge, Untrusted};
+        matches!(self, Body | Redirected | Status | TooLarge | Untrusted)
+    }
+
+    /// Somebody else answered, or sent us elsewhere.
+    pub fn foreign(self) -> bool {
+        matches!(self, FailureKind::Untrusted | FailureKind::Redirected)
+    }
+}

@@ -72,7 +72,7 @@ impl Monitor {
         self.wall_floor = snapshot.written.max(self.built);
         let now = self.estimate(now);
         let moment = now.moment();
-        self.restored = Some(moment);
+        self.restored = (!self.clock_set).then_some(moment);
         self.last_update = snapshot.last_update;
         self.muted_until = snapshot.muted_until.map(|wall| now.coming_moment(wall));
         for record in &snapshot.sites {
@@ -204,6 +204,10 @@ impl Monitor {
                     if watched.site.host() != site.host() {
                         watched.address = site.literal();
                         watched.named = watched.address.is_none();
+                    }
+                    if watched.site.check != site.check {
+                        // What the old address was at fault for is not the new one's.
+                        watched.forget_run();
                     }
                     watched.site = site;
                     watched

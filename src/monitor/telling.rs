@@ -157,12 +157,12 @@ impl Monitor {
                     let cause = Some(incident.cause.clone());
                     self.tell(now, &site, News::Steady { cause, lasted }, Some(number));
                 }
-                None if self.sites[at].judge.state() == State::Degraded => {
-                    if told || !self.muted(&site.name, moment) {
-                        self.sites[at].slow_told = true;
-                        let cause = self.sites[at].cause.clone().unwrap_or_default();
-                        self.tell(now, &site, News::Slow { cause }, None);
-                    }
+                None if self.sites[at].judge.state() == State::Degraded
+                    && (told || !self.muted(&site.name, moment)) =>
+                {
+                    self.sites[at].slow_told = true;
+                    let cause = self.sites[at].cause.clone().unwrap_or_default();
+                    self.tell(now, &site, News::Slow { cause }, None);
                 }
                 None if told => {
                     let lasted = now.since(self.sites[at].since);

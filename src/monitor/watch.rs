@@ -195,6 +195,12 @@ impl Watched {
         matches!(&self.last, Some((at, outcome)) if *at >= since && outcome.verdict.is_ok())
     }
 
+    /// A captive portal could have made it fail like that: it answers any plain request itself, and
+    /// with a certificate of its own where one is asked for.
+    pub fn portal_like(&self, kind: FailureKind) -> bool {
+        kind.foreign() || kind.spoke() && !self.site.is_https()
+    }
+
     /// It was not looked at since its state was remembered or came out of the dark: who knows how
     /// it is by now?
     pub fn stale(&self) -> bool {

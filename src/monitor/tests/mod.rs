@@ -6,6 +6,7 @@ mod commands;
 mod endings;
 mod lines;
 mod review;
+mod review_line;
 mod rounds;
 mod survival;
 mod world;

@@ -1,0 +1,359 @@
+//! What an unkind reader found about our own line: stories that once ended wrong.
+
+use super::review::*;
+use super::world::*;
+use crate::monitor::alert::News;
+use crate::monitor::judge::State;
+use crate::monitor::line::{Period, Report};
+use crate::monitor::outcome::FailureKind;
+use crate::monitor::site::Check;
+use crate::monitor::time::Moment;
+use crate::monitor::{Event, Monitor, Settings};
+use std::time::Duration;
+
+const HERE: &str = "192.168.1.5";
+const SIX: &str = "2001:db8::6";
+
+const NO_NAMES: Report = Report {
+    names: Some(false),
+    ..LINE_UP
+};
+const NAMES: Report = Report {
+    names: Some(true),
+    ..LINE_UP
+};
+
+#[test]
+fn a_look_that_ends_after_uplink_was_emptied_makes_nobody_offline() {
+    let mut world = elsewhere(&["blog"]);
+    reload(&mut world, vec![site("blog")], false);
+    world.feed(Event::Probed(LINE_DOWN));
+    world.pass(120);
+    assert_eq!(world.state("blog"), State::Up);
+    world.fate("blog", from(THERE, bad()));
+    world.pass(120);
+    assert_eq!(world.heard().len(), 1);
+}
+#[test]
+fn a_look_that_takes_longer_than_a_retry_still_says_who_is_at_fault() {
+    for kind in [FailureKind::Dns, FailureKind::Connect] {
+        let mut hasty = site("blog");
+        hasty.retry = Duration::from_secs(1);
+        let mut world = World::elsewhere(vec![hasty, site("shop")]);
+        all(&mut world, &["blog", "shop"], from(THERE, good(40)));
+        world.pass(120);
+        world.heard();
+        world.line = NAMES;
+        world.look_lasts = Duration::from_secs(4);
+        world.fate("blog", failed(kind));
+        world.pass(180);
+        assert_eq!(world.state("blog"), State::Down, "{kind:?}");
+    }
+}
+#[test]
+fn a_trouble_that_comes_back_and_stays_is_told_in_the_end() {
+    let mut world = elsewhere(&["blog"]);
+    for last in [false, true] {
+        world.line = NO_NAMES;
+        world.fate("blog", failed(FailureKind::Dns));
+        world.pass(if last { 1800 } else { 180 });
+        assert_eq!(world.state("blog"), State::Offline);
+        let heard = world.heard();
+        assert_eq!(heard.len(), 1, "{heard:?}");
+        assert!(heard[0].contains("DNS on this network doesn't answer"));
+        world.line = NAMES;
+        world.fate("blog", from(THERE, good(40)));
+        world.pass(90);
+        assert!(world.heard().concat().contains("answers again"));
+    }
+}
+
+#[test]
+fn a_trouble_that_began_in_silence_and_outlasts_it_is_told_then() {
+    for unmuted in [false, true] {
+        let mut world = elsewhere(&["blog"]);
+        world.ask("/mute 1h");
+        world.heard();
+        world.line = NO_NAMES;
+        world.fate("blog", failed(FailureKind::Dns));
+        world.pass(1200);
+        assert_eq!(world.heard(), Vec::<String>::new());
+        if unmuted {
+            world.ask("/unmute");
+            world.pass(5);
+        } else {
+            world.pass(3600);
+        }
+        let heard = world.heard().concat();
+        assert!(
+            heard.contains("DNS on this network doesn't answer"),
+            "{heard}"
+        );
+    }
+}
+#[test]
+fn names_of_this_network_alone_end_the_trouble_with_names_too() {
+    let mut world = World::of(&["nas"]);
+    world.fate("nas", from(HERE, good(3)));
+    world.pass(120);
+    world.fate("nas", failed(FailureKind::Dns));
+    world.pass(180);
+    assert_eq!(world.heard().len(), 1);
+    world.fate("nas", from(HERE, good(3)));
+    world.pass(120);
+    assert_eq!(world.state("nas"), State::Up);
+    let heard = world.heard().concat();
+    assert!(heard.contains("answers again"), "{heard}");
+    assert!(!world.ask("/status").concat().contains("📡"));
+}
+#[test]
+fn an_uplink_that_is_asked_no_more_covers_nobody() {
+    let mut world = elsewhere(&["blog", "six"]);
+    world.fate("six", from(SIX, good(10)));
+    world.pass(70);
+    world.line = Report {
+        ipv6: Some(false),
+        trusted: Some(false),
+        ..LINE_UP
+    };
+    world.fate("six", from(SIX, failed(FailureKind::NoRoute)));
+    world.fate("blog", from(THERE, failed(FailureKind::Untrusted)));
+    world.pass(180);
+    assert_eq!(world.state("six"), State::Offline);
+    assert_eq!(world.state("blog"), State::Offline);
+    world.heard();
+    reload(&mut world, vec![site("blog"), site("six")], false);
+    world.pass(180);
+    assert_eq!(world.state("six"), State::Down);
+    assert_eq!(world.state("blog"), State::Down);
+}
+#[test]
+fn what_flapped_and_stays_slow_is_not_called_fine() {
+    let mut slow = site("blog");
+    slow.slow = Some(Duration::from_millis(500));
+    let mut world = World::new(vec![slow]);
+    world.pass(60);
+    for n in 0..5 {
+        world.fate("blog", good(if n % 2 == 0 { 900 } else { 40 }));
+        world.pass(150);
+    }
+    let heard = world.heard().concat();
+    assert!(heard.contains("is flapping"), "{heard}");
+    world.pass(20 * 60);
+    let heard = world.heard().concat();
+    assert!(heard.contains("<b>blog</b> is slow"), "{heard}");
+    world.fate("blog", good(40));
+    world.pass(90);
+    assert!(world.heard().concat().contains("is fast again"));
+}
+
+fn period(from: i64, times: u32) -> News {
+    News::Offline(Period {
+        from,
+        until: from + 60 * i64::from(times),
+        times,
+        total: Duration::from_secs(60),
+    })
+}
+#[test]
+fn an_offline_period_that_waits_is_not_overwritten_by_another_story() {
+    let mut world = World::of(&["blog"]);
+    let outbox = &mut world.monitor.outbox;
+    outbox.push_offline(period(WALL, 1), vec![CHAT], &[], false, Moment(0));
+    outbox.push_offline(period(WALL + 9000, 1), vec![CHAT], &[], false, Moment(0));
+    outbox.push_offline(period(WALL + 9000, 2), vec![CHAT], &[], true, Moment(0));
+    let waiting: Vec<&News> = outbox.alerts().map(|a| &a.news).collect();
+    assert_eq!(waiting, [&period(WALL, 1), &period(WALL + 9000, 2)]);
+}
+
+#[test]
+fn an_offline_period_never_takes_the_place_of_an_older_story() {
+    let mut world = elsewhere(&["blog"]);
+    let offline = |world: &mut World| {
+        world.line = LINE_DOWN;
+        world.fate("blog", failed(FailureKind::NoRoute));
+        world.pass(120);
+        world.line = LINE_UP;
+        world.fate("blog", from(THERE, good(40)));
+        world.pass(90);
+    };
+    offline(&mut world);
+    assert_eq!(world.heard().len(), 1);
+    world.pass(7200);
+    world.ask("/mute 4m");
+    offline(&mut world);
+    world.heard();
+    offline(&mut world);
+    let edits: Vec<_> = world.told.iter().map(|(_, m)| m.edit).collect();
+    assert_eq!(edits, [None], "its own message");
+}
+
+#[test]
+fn a_message_that_tells_two_stories_is_left_as_it_is() {
+    let mut world = World::of(&["blog"]);
+    let outbox = &mut world.monitor.outbox;
+    outbox.push_offline(period(WALL, 1), vec![CHAT], &[], false, Moment(0));
+    outbox.push_offline(period(WALL + 9000, 1), vec![CHAT], &[], false, Moment(0));
+    world.pass(60);
+    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.monitor.told_offline, []);
+}
+#[test]
+fn a_trouble_that_was_not_told_before_a_power_cut_is_told_after_it() {
+    let mut world = elsewhere(&["blog"]);
+    world.ask("/mute 1h");
+    world.heard();
+    world.line = NO_NAMES;
+    world.fate("blog", failed(FailureKind::Dns));
+    world.pass(180);
+    let snapshot = world.monitor.last_snapshot(world.now());
+    let mut next = World::elsewhere(vec![site("blog")]);
+    next.wall = world.now().wall + 7200;
+    next.monitor.restore(&snapshot, next.now());
+    next.line = NO_NAMES;
+    next.fate("blog", failed(FailureKind::Dns));
+    next.pass(180);
+    let heard = next.heard().concat();
+    assert!(
+        heard.contains("DNS on this network doesn't answer"),
+        "{heard}"
+    );
+}
+#[test]
+fn a_site_that_answers_over_ipv6_is_judged_whatever_the_targets_say() {
+    let mut world = elsewhere(&["six"]);
+    world.fate("six", from(SIX, good(10)));
+    world.pass(70);
+    world.line = Report {
+        ipv6: Some(false),
+        ..LINE_UP
+    };
+    world.fate("six", from(SIX, bad()));
+    world.pass(120);
+    assert_eq!(world.state("six"), State::Down);
+}
+#[test]
+fn without_an_uplink_a_name_of_its_own_is_told_from_all_names() {
+    let mut world = World::of(&["blog", "shop"]);
+    all(&mut world, &["blog", "shop"], from(THERE, good(40)));
+    world.pass(120);
+    world.fate("blog", failed(FailureKind::Dns));
+    world.pass(300);
+    assert_eq!(world.state("blog"), State::Down);
+    let heard = world.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].starts_with("🔴 <b>blog</b> is down"));
+    let fresh = |(_, name, fresh): &(i64, String, bool)| name == "shop" && *fresh;
+    assert!(
+        world.started.iter().any(fresh),
+        "no open connection says anything"
+    );
+}
+
+#[test]
+fn a_site_that_answers_wrongly_over_ipv6_again_is_judged_again() {
+    let mut world = elsewhere(&["six"]);
+    world.fate("six", from(SIX, good(10)));
+    world.pass(70);
+    world.line = Report {
+        ipv6: Some(false),
+        ..LINE_UP
+    };
+    world.fate("six", from(SIX, failed(FailureKind::NoRoute)));
+    world.pass(180);
+    assert_eq!(world.state("six"), State::Offline);
+    world.fate("six", from(SIX, bad()));
+    world.pass(180);
+    assert_eq!(world.state("six"), State::Down);
+}
+
+#[test]
+fn an_offline_period_over_a_power_cut_is_dated_right_though_the_clock_came_late() {
+    let blog = || vec![site("blog")];
+    for (line_back, clock_set) in [(0, 30), (60, 30)] {
+        let mut next = World::elsewhere(blog());
+        let mut snapshot = next.monitor.snapshot(next.now());
+        snapshot.written = WALL + 500;
+        snapshot.offline_since = Some(WALL);
+        snapshot.clean = true;
+        next.wall = 1000;
+        let settings = Settings {
+            built: WALL,
+            uplink: true,
+            ..settings(access())
+        };
+        next.monitor = Monitor::new(blog(), settings, next.now(), 42);
+        next.monitor.restore(&snapshot, next.now());
+        next.deliveries
+            .push_back(crate::monitor::message::Delivery::Later {
+                after: Some(Duration::from_secs(90)),
+                everywhere: true,
+                reason: "clock not set".into(),
+            });
+        next.look_lasts = Duration::from_millis(50);
+        next.fate("blog", from(THERE, good(40)));
+        next.line = if line_back == 0 { LINE_UP } else { LINE_DOWN };
+        next.pass(clock_set);
+        next.wall = WALL + 9000;
+        next.pass(30);
+        next.line = LINE_UP;
+        next.pass(200);
+        let heard = next.heard().concat();
+        assert!(heard.contains("I was offline 08:00–10:3"), "{heard}");
+        assert!(heard.contains("(2 h 3"), "{heard}");
+    }
+}
+
+#[test]
+fn a_plain_site_behind_a_captive_portal_is_not_blamed() {
+    let sites = || {
+        let mut plain = site("plain");
+        let Check::Http(check) = &mut plain.check;
+        check.url = "http://plain.example/".into();
+        vec![plain, site("blog")]
+    };
+    let mut world = World::elsewhere(sites());
+    all(&mut world, &["plain", "blog"], from(THERE, good(40)));
+    world.pass(120);
+    world.heard();
+    world.line = Report {
+        names: Some(true),
+        trusted: Some(false),
+        ..LINE_UP
+    };
+    world.fate("plain", from(THERE, failed(FailureKind::Body)));
+    world.fate("blog", from(THERE, failed(FailureKind::Untrusted)));
+    world.pass(300);
+    let heard = world.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].contains("a captive portal?"), "{heard:?}");
+}
+
+#[test]
+fn an_outage_over_a_cut_line_and_a_power_cut_is_told_once_and_ends_once() {
+    let mut world = elsewhere(&["blog", "shop"]);
+    world.fate("blog", from(THERE, bad()));
+    world.pass(120);
+    assert_eq!(world.heard().len(), 1);
+    world.line = LINE_DOWN;
+    all(&mut world, &["blog", "shop"], failed(FailureKind::NoRoute));
+    world.pass(300);
+    let snapshot = world.monitor.snapshot(world.now());
+    let mut next = World::elsewhere(vec![site("blog"), site("shop")]);
+    next.wall = world.now().wall + 60;
+    next.monitor.restore(&snapshot, next.now());
+    next.line = LINE_DOWN;
+    all(&mut next, &["blog", "shop"], failed(FailureKind::NoRoute));
+    next.pass(300);
+    next.line = LINE_UP;
+    next.fate("shop", from(THERE, good(40)));
+    next.fate("blog", from(THERE, bad()));
+    next.pass(300);
+    next.fate("blog", from(THERE, good(40)));
+    next.pass(120);
+    let heard = next.heard();
+    let downs = heard.iter().filter(|h| h.contains("is down")).count();
+    let ups = heard.iter().filter(|h| h.contains("is up again")).count();
+    let offline = heard.iter().filter(|h| h.contains("I was offline")).count();
+    assert_eq!((downs, ups, offline), (0, 1, 1), "{heard:?}");
+}
