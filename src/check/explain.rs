@@ -234,17 +234,17 @@ impl Look<'_> {
     }
 }
 
-fn denied(host: &str, why: &str) -> Failure {
+pub(super) fn denied(host: &str, why: &str) -> Failure {
     Failure::new(FailureKind::NoName, format!("cannot resolve {host}: {why}"))
 }
 
-fn unanswered(host: &str) -> Failure {
+pub(super) fn unanswered(host: &str) -> Failure {
     let detail = format!("cannot resolve {host}: no answer from the resolver");
     Failure::new(FailureKind::Dns, detail)
 }
 
 /// Without IPv6 the kernel may also have no address of its own to come from, or no such family.
-fn is_no_route(error: &io::Error, address: SocketAddr) -> bool {
+pub(super) fn is_no_route(error: &io::Error, address: SocketAddr) -> bool {
     error.kind() == io::ErrorKind::NetworkUnreachable
         || address.is_ipv6()
             && (error.kind() == io::ErrorKind::AddrNotAvailable

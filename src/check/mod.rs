@@ -3,9 +3,16 @@
 mod body;
 mod explain;
 mod http;
+mod icmp;
+mod rdap;
 mod redirect;
 #[cfg(test)]
 mod tests;
+// Public for the fuzzers.
+#[doc(hidden)]
+pub mod wire;
+
+pub use rdap::{Bootstrap, look as registration};
 
 use crate::http::Client;
 use crate::monitor::outcome::{FailureKind, Outcome};
@@ -21,7 +28,8 @@ pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
     let permit = client.check_permit().await;
     match &site.check {
         Check::Http(check) => http::run(client, site, check, fresh, permit).await,
-        Check::Tcp(_) | Check::Tls(_) | Check::Dns(_) | Check::Icmp(_) => {
+        Check::Icmp(check) => icmp::run(client, site, check).await,
+        Check::Tcp(_) | Check::Tls(_) | Check::Dns(_) => {
             Outcome::failed(FailureKind::Internal, "to come")
         }
     }

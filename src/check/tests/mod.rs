@@ -1,7 +1,9 @@
 //! Checks against real sockets on the loopback.
 
 mod hostile;
+mod icmp;
 mod plain;
+mod rdap;
 mod server;
 mod tls;
 
