@@ -9,10 +9,12 @@
 //!
 //! ```text
 //! SITEMON_SIM_SEED=17 cargo test --test simulation replay -- --nocapture
-//! SITEMON_SIM_SEEDS=10000 cargo test --release --test simulation many -- --ignored --nocapture
-//! cargo test --release --test simulation year -- --ignored --nocapture
+//! SITEMON_SIM_SEEDS=10000 cargo test --profile sim --test simulation many -- --ignored --nocapture
+//! cargo test --profile sim --test simulation year -- --ignored --nocapture
 //! ```
 
+#[path = "simulation/clocks.rs"]
+mod clocks;
 #[path = "simulation/dice.rs"]
 mod dice;
 #[path = "simulation/draw.rs"]
@@ -37,8 +39,11 @@ mod truth;
 mod world;
 
 use model::{Judgement, judge};
+use nanoserde::DeJson;
 use plan::{EVERYTHING, Plan};
 use record::{Record, clock};
+use sitemon::monitor::snapshot::Snapshot;
+use sitemon::state::State;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -161,11 +166,61 @@ fn replay() {
 }
 
 #[test]
-#[ignore = "as many days as SITEMON_SIM_SEEDS says; wants --release"]
+#[ignore = "as many days as SITEMON_SIM_SEEDS says; wants --profile sim"]
 fn many_days_keep_the_promises() {
     let first = number("SITEMON_SIM_FIRST").unwrap_or(1);
     let seeds: Vec<u64> = (first..first + number("SITEMON_SIM_SEEDS").unwrap_or(1000)).collect();
     all_keep_the_promises(&seeds);
+}
+
+#[test]
+#[ignore = "a year of 100 sites; wants --profile sim"]
+fn a_year_of_a_hundred_sites_keeps_the_promises() {
+    let plan = draw::long(1, 100, 365, 6);
+    let begun = Instant::now();
+    let record = world::live(&plan);
+    let lived = begun.elapsed().as_secs_f64();
+    let judgement = judge(&plan, &record);
+    println!(
+        "a year of 100 sites: {} events, {} outages told: {lived:.1} s",
+        record.events, judgement.told
+    );
+    assert_eq!(judgement.faults, Vec::<String>::new());
+    assert!(
+        judgement.told >= 500,
+        "the model saw little: {}",
+        judgement.told
+    );
+}
+
+/// SPEC 8: under 500 KB a day for 100 sites with an outage an hour, in 4 KB blocks.
+#[test]
+fn a_day_with_an_outage_an_hour_is_easy_on_the_flash() {
+    let mut plan = draw::long(2, 100, 1, 0);
+    plan.keeps_images = true;
+    for hour in 0..22 {
+        let from = hour * plan::HOUR + 20 * plan::MINUTE;
+        let span = dice::Span::new(from, from + 10 * plan::MINUTE);
+        let fault = plan::Fault::Refused;
+        plan.sites[hour as usize * 4]
+            .outages
+            .push(plan::Outage { span, fault });
+    }
+    let record = world::live(&plan);
+    assert_eq!(judge(&plan, &record).faults, Vec::<String>::new());
+    let dir = tempfile::tempdir().expect("a directory");
+    let writer = State::open(dir.path()).expect("a state").load().writer;
+    let written = record.images.iter().map(|json| {
+        let snapshot = Snapshot::deserialize_json(json).expect("it was made by us");
+        writer.save(snapshot).expect("room on the disk").blocks
+    });
+    let blocks: u64 = written.sum();
+    println!(
+        "{} writes in a day, {} KB in 4 KB blocks",
+        record.images.len(),
+        blocks * 4
+    );
+    assert!(blocks * 4 < 500, "{} KB", blocks * 4);
 }
 
 fn print_plan(plan: &Plan) {

@@ -309,6 +309,7 @@ impl Agent {
                 // Closed at shutdown: then no check is started.
                 let _ = queue.try_send(Order { site, fresh });
             }
+            Action::Inspect { .. } => {}
             Action::Send(outgoing) => {
                 let queue = if outgoing.alert {
                     &self.alerts

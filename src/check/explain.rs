@@ -128,12 +128,7 @@ impl Look<'_> {
     }
 
     fn unresolved(&self) -> Failure {
-        let detail = format!(
-            "cannot resolve {} within {}",
-            self.host,
-            within(self.timeout)
-        );
-        Failure::new(FailureKind::Dns, detail)
+        unresolved(self.host, self.timeout)
     }
 
     /// Connects, for the errno.
@@ -208,37 +203,53 @@ impl Look<'_> {
     /// Where the host's name leads to, in the wanted family: at least one address, or why there is none.
     async fn addresses(&mut self) -> Result<Vec<SocketAddr>, Failure> {
         let port = self.url.port_or_known_default().unwrap_or_default();
-        let mut all = match self.client.resolve(self.host, port).await {
-            Ok(all) => all,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(denied(self.host, "no such name"));
-            }
-            Err(_) => return Err(unanswered(self.host)),
-        };
-        match self.check.ip {
-            IpVersion::Any => {}
-            IpVersion::V4 => all.retain(SocketAddr::is_ipv4),
-            IpVersion::V6 => all.retain(SocketAddr::is_ipv6),
-        }
+        let mut all = addresses(self.client, self.host, port, self.check.ip).await?;
         all.truncate(ADDRESSES);
-        let first = all.first().ok_or_else(|| {
-            let none = match self.check.ip {
-                IpVersion::Any => "no address",
-                IpVersion::V4 => "no IPv4 address",
-                IpVersion::V6 => "no IPv6 address",
-            };
-            denied(self.host, none)
-        })?;
-        self.tried = self.tried.or(Some(first.ip()));
+        self.tried = self.tried.or(all.first().map(SocketAddr::ip));
         Ok(all)
     }
 }
 
-pub(super) fn denied(host: &str, why: &str) -> Failure {
+/// Where `host` leads to, in the wanted family: at least one address, or why there is none.
+pub(super) async fn addresses(
+    client: &Client,
+    host: &str,
+    port: u16,
+    ip: IpVersion,
+) -> Result<Vec<SocketAddr>, Failure> {
+    let mut all = match client.resolve(host, port).await {
+        Ok(all) => all,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(denied(host, "no such name"));
+        }
+        Err(_) => return Err(unanswered(host)),
+    };
+    match ip {
+        IpVersion::Any => {}
+        IpVersion::V4 => all.retain(SocketAddr::is_ipv4),
+        IpVersion::V6 => all.retain(SocketAddr::is_ipv6),
+    }
+    if all.is_empty() {
+        let none = match ip {
+            IpVersion::Any => "no address",
+            IpVersion::V4 => "no IPv4 address",
+            IpVersion::V6 => "no IPv6 address",
+        };
+        return Err(denied(host, none));
+    }
+    Ok(all)
+}
+
+pub(super) fn unresolved(host: &str, timeout: Duration) -> Failure {
+    let detail = format!("cannot resolve {host} within {}", within(timeout));
+    Failure::new(FailureKind::Dns, detail)
+}
+
+fn denied(host: &str, why: &str) -> Failure {
     Failure::new(FailureKind::NoName, format!("cannot resolve {host}: {why}"))
 }
 
-pub(super) fn unanswered(host: &str) -> Failure {
+fn unanswered(host: &str) -> Failure {
     let detail = format!("cannot resolve {host}: no answer from the resolver");
     Failure::new(FailureKind::Dns, detail)
 }
@@ -251,7 +262,11 @@ pub(super) fn is_no_route(error: &io::Error, address: SocketAddr) -> bool {
                 || error.raw_os_error() == Some(libc::EAFNOSUPPORT))
 }
 
-fn connect_failure(error: &io::Error, address: SocketAddr, timeout: Duration) -> Failure {
+pub(super) fn connect_failure(
+    error: &io::Error,
+    address: SocketAddr,
+    timeout: Duration,
+) -> Failure {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, TimedOut};
     let (kind, detail) = match error.kind() {
         _ if is_no_route(error, address) => {

@@ -4,11 +4,12 @@
 //! user's group have one (icmp(7)), else over a raw one. Linux's errors for what came back
 //! (`IP_RECVERR`, ip(7)) tell an unreachable host from a silent one.
 
-use super::explain::{denied, is_no_route, unanswered};
+use super::connect::{Deadline, Failed};
+use super::explain::{addresses, is_no_route, unresolved};
 use super::wire::icmp::{Echo, Family, behind_ipv4_header, read_quoted, read_reply, request};
-use crate::http::{Client, within};
+use crate::http::Client;
 use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
-use crate::monitor::site::{IcmpCheck, IpVersion, Site};
+use crate::monitor::site::{IcmpCheck, Site};
 use async_io::{Async, Timer};
 use futures_lite::FutureExt;
 use futures_lite::future::pending;
@@ -30,30 +31,31 @@ const AT_ONCE: usize = 64;
 
 /// One ping check. The clock starts here.
 pub(super) async fn run(client: &Client, site: &Site, check: &IcmpCheck) -> Outcome {
-    let start = Instant::now();
-    let addresses = match addresses(client, check, site.timeout).await {
-        Ok(addresses) => addresses,
-        Err(failure) => return failed(failure, None),
+    let deadline = Deadline::new(site.timeout);
+    let found = addresses(client, &check.host, 0, check.ip);
+    let all = match deadline.bound(found).await {
+        Some(Ok(all)) => all,
+        Some(Err(failure)) => return Failed::new(failure, None).into(),
+        None => return Failed::new(unresolved(&check.host, site.timeout), None).into(),
     };
-    let looked_up = start.elapsed();
-    let deadline = start + site.timeout;
+    let looked_up = deadline.start.elapsed();
     let mut outcome = Outcome::failed(FailureKind::Internal, "no address");
-    for address in addresses {
+    for address in chosen(&all) {
         let open = |kind| socket(address, kind);
-        outcome = match ping(address, site.timeout, deadline, &open).await {
+        outcome = match ping(address, deadline, &open).await {
             Ok(tally) => Outcome {
                 verdict: Ok(()),
                 took: Some(tally.best),
                 phases: Some(Phases {
                     dns: looked_up,
                     first_byte: tally.best,
-                    total: start.elapsed(),
+                    total: deadline.start.elapsed(),
                     ..Phases::default()
                 }),
                 address: Some(address),
                 detail: Some(tally.to_string()),
             },
-            Err(failure) => failed(failure, Some(address)),
+            Err(failure) => Failed::new(failure, address).into(),
         };
         let no_route = |failure: &Failure| matches!(failure.kind, FailureKind::NoRoute);
         if !outcome.verdict.as_ref().is_err_and(no_route) {
@@ -63,49 +65,12 @@ pub(super) async fn run(client: &Client, site: &Site, check: &IcmpCheck) -> Outc
     outcome
 }
 
-fn failed(failure: Failure, address: Option<IpAddr>) -> Outcome {
-    Outcome {
-        verdict: Err(failure),
-        took: None,
-        phases: None,
-        address,
-        detail: None,
-    }
-}
-
 /// The first address of each wanted family, IPv4 before IPv6. The second is for a machine that
 /// has no route for the first.
-async fn addresses(
-    client: &Client,
-    check: &IcmpCheck,
-    timeout: Duration,
-) -> Result<Vec<IpAddr>, Failure> {
-    let host = &check.host;
-    let all = client.resolve(host, 0).or(async {
-        Timer::after(timeout).await;
-        Err(io::ErrorKind::TimedOut.into())
-    });
-    let all = all.await.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => denied(host, "no such name"),
-        io::ErrorKind::TimedOut => {
-            let detail = format!("cannot resolve {host} within {}", within(timeout));
-            Failure::new(FailureKind::Dns, detail)
-        }
-        _ => unanswered(host),
-    })?;
+fn chosen(all: &[SocketAddr]) -> Vec<IpAddr> {
     let first = |wanted: fn(&SocketAddr) -> bool| all.iter().copied().find(wanted);
-    let v4 = first(SocketAddr::is_ipv4);
-    let v6 = first(SocketAddr::is_ipv6);
-    let (chosen, none) = match check.ip {
-        IpVersion::Any => ([v4, v6], "no address"),
-        IpVersion::V4 => ([v4, None], "no IPv4 address"),
-        IpVersion::V6 => ([None, v6], "no IPv6 address"),
-    };
-    let chosen: Vec<IpAddr> = chosen.into_iter().flatten().map(|a| a.ip()).collect();
-    match chosen.is_empty() {
-        true => Err(denied(host, none)),
-        false => Ok(chosen),
-    }
+    let both = [first(SocketAddr::is_ipv4), first(SocketAddr::is_ipv6)];
+    both.into_iter().flatten().map(|a| a.ip()).collect()
 }
 
 /// What came back.
@@ -149,8 +114,7 @@ pub(super) enum Kind {
 /// Three requests to `address`, on a socket that `open` makes.
 pub(super) async fn ping(
     address: IpAddr,
-    timeout: Duration,
-    deadline: Instant,
+    deadline: Deadline,
     open: &dyn Fn(Kind) -> io::Result<OwnedFd>,
 ) -> Result<Tally, Failure> {
     let (socket, kind) = permitted(open, address)?;
@@ -160,12 +124,12 @@ pub(super) async fn ping(
     want_errors(&socket, address);
     let socket = Async::new(socket).map_err(|_| no_socket())?;
     let mut pings = Pings::new(address, kind, socket);
-    pings.exchange(deadline).await;
+    pings.exchange(deadline.start + deadline.timeout).await;
     pings.tally().ok_or_else(|| match pings.trouble {
         Some(Trouble::Unsent(error)) => send_failure(&error, address),
         Some(Trouble::Undelivered(error)) => delivery_failure(&error, address),
         None => {
-            let detail = format!("no echo within {}", within(timeout));
+            let detail = format!("no echo within {}", deadline.within());
             Failure::new(FailureKind::Timeout, detail)
         }
     })

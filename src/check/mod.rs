@@ -1,6 +1,7 @@
 //! Checks: one protocol a file, one [`Outcome`] whatever happens.
 
 mod body;
+mod connect;
 mod explain;
 mod http;
 mod icmp;

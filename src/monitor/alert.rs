@@ -1,8 +1,10 @@
 //! What is told without being asked, and the words for it (SPEC 5).
 
+use super::expiry::{Subject, left_text};
 use super::group::{group_key, grouped};
 use super::line::Period;
-use super::text::{MESSAGE_UNITS, bold, clock_times, escape, lasting, pack, units};
+use super::outcome::Expiry;
+use super::text::{MESSAGE_UNITS, bold, clock_times, day_of, escape, lasting, pack, units};
 use super::time::{Moment, Now};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -60,6 +62,16 @@ pub enum News {
         cause: Option<String>,
         lasted: Duration,
     },
+    /// A certificate or a domain ends soon, or has ended.
+    Expiring {
+        subject: Subject,
+        expiry: Expiry,
+    },
+    /// It was renewed.
+    Renewed {
+        subject: Subject,
+        expiry: Expiry,
+    },
     /// Our own line was down.
     Offline(Period),
     /// Of the agent itself: plain text.
@@ -77,6 +89,7 @@ impl News {
                 | News::Fast { .. }
                 | News::Steady { cause: None, .. }
                 | News::Offline(_)
+                | News::Renewed { .. }
         )
     }
 }
@@ -219,9 +232,31 @@ fn line_of(alert: &Alert, now: Now) -> String {
         News::Up { lasted } => format!("🟢 {name} is up again after {}{number}", lasting(*lasted)),
         News::Slow { cause } => format!("🟡 {name} is slow: {}", escape(cause)),
         News::Fast { lasted } => format!("🟢 {name} is fast again after {}", lasting(*lasted)),
+        News::Expiring { subject, expiry } => expiring_line(&name, *subject, expiry, now),
+        News::Renewed { subject, expiry } => format!(
+            "🟢 {name} has a new {}, it {}",
+            subject.word(),
+            left_text(expiry.ends - now.wall)
+        ),
         News::Offline(period) => offline_line(period, now),
         News::Notice { text } => format!("ℹ️ {}", escape(text)),
     }
+}
+
+fn expiring_line(name: &str, subject: Subject, expiry: &Expiry, now: Now) -> String {
+    let left = expiry.ends - now.wall;
+    let mark = if left > 0 { "🟡" } else { "🔴" };
+    let by = match expiry.issuer.as_str() {
+        "" => String::new(),
+        issuer => format!(", by {}", escape(issuer)),
+    };
+    format!(
+        "{mark} {name}: its {} {}, on {} ({}{by})",
+        subject.word(),
+        left_text(left),
+        day_of(expiry.ends, now),
+        escape(&expiry.subject)
+    )
 }
 
 fn offline_line(period: &Period, now: Now) -> String {
@@ -289,7 +324,9 @@ fn headline(alerts: &[&Alert]) -> String {
             News::Flapping { .. } => 2,
             News::Steady { cause: Some(_), .. } => 1,
             News::Slow { .. } => 3,
+            News::Expiring { .. } => 5,
             News::Up { .. } | News::Fast { .. } | News::Steady { .. } => 4,
+            News::Renewed { .. } => 5,
             News::Notice { .. } | News::Offline(_) => 5,
         };
         counts[slot].0 += 1;

@@ -58,6 +58,9 @@ impl Monitor {
     }
 
     fn check_for_job(&mut self, now: Now, name: &str) {
+        if let Some(&at) = self.index.get(name) {
+            self.look_now(now, at);
+        }
         let running = |m: &Monitor| m.index.get(name).is_some_and(|&at| m.sites[at].running);
         if !running(self) && !self.start_check(now, name) && !self.stopping {
             let verdict = Verdict::Bad("the clock is not set yet".into());

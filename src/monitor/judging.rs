@@ -8,6 +8,9 @@ use super::watch::{Doubt, Watched};
 use super::{Level, Monitor};
 use std::time::Duration;
 
+/// Failures in a row that may be blamed on our own standstill.
+const PATIENCE: u32 = 5;
+
 impl Monitor {
     pub(super) fn checked(&mut self, now: Now, name: &str, outcome: Outcome) {
         self.checks += 1;
@@ -52,7 +55,7 @@ impl Monitor {
         let moment = now.moment();
         if let Some(kind) = kind
             && !self.sites[at].down()
-            && self.overshadowed(at, kind)
+            && (self.overslept(at) || self.overshadowed(at, kind))
         {
             let (name, retry) = (self.sites[at].name().to_owned(), self.sites[at].site.retry);
             self.schedule.at(&name, moment + retry);
@@ -97,6 +100,17 @@ impl Monitor {
             }
             None => {}
         }
+    }
+
+    /// We stood still during the check, and not every time: a machine that always does so must
+    /// judge all the same.
+    fn overslept(&mut self, at: usize) -> bool {
+        let watched = &mut self.sites[at];
+        if !self.awake.overslept(watched.began) || watched.overslept >= PATIENCE {
+            return false;
+        }
+        watched.overslept += 1;
+        true
     }
 
     /// A site is in another state than before.

@@ -137,6 +137,8 @@ pub struct Line {
     period: Option<(Period, Moment)>,
     /// Looks in a row that found no target while sites elsewhere answered.
     contradicted: u32,
+    /// When we last stood still.
+    woke: Option<Moment>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -183,7 +185,7 @@ impl Line {
             return None;
         }
         if let Some(look) = self.under_way {
-            return Some(look.began + LOST);
+            return Some(self.woke.map_or(look.began, |w| w.max(look.began)) + LOST);
         }
         let after = |pause| self.last.map_or(now, |(look, _)| look.began + pause);
         let wanted = self.wanted.map(|_| after(SHARED));
@@ -203,12 +205,22 @@ impl Line {
         Some(deep)
     }
 
-    /// A look has ended: when it began.
-    pub fn take(&mut self, now: Moment, report: Report) -> Moment {
+    /// We stood still until now: a look that was under way saw nothing.
+    pub fn woke(&mut self, now: Moment) {
+        self.woke = Some(now);
+    }
+
+    /// A look has ended: when it began. `None` when nothing follows from it: we stood still
+    /// meanwhile, so it failed by that.
+    pub fn take(&mut self, now: Moment, report: Report) -> Option<Moment> {
         let look = self.under_way.take().unwrap_or(Look {
             began: now,
             deep: false,
         });
+        if !report.up && self.woke.is_some_and(|woke| look.began < woke) {
+            self.want(look.deep);
+            return None;
+        }
         let before = self.last.map(|(look, _)| look.began);
         let contradicted = !report.up && self.answered.is_some() && self.answered > before;
         self.contradicted = match contradicted {
@@ -234,7 +246,7 @@ impl Line {
         if report.names == Some(true) {
             self.resolved = Some(now);
         }
-        look.began
+        Some(look.began)
     }
 
     /// A name that is not loopback's resolved, or something elsewhere answered.

@@ -7,12 +7,14 @@
 
 pub mod alert;
 mod answer;
+mod awake;
 mod away;
 mod backoff;
 mod checking;
 mod clock;
 pub mod command;
 mod doubt;
+pub mod expiry;
 mod flapping;
 mod group;
 mod hold;
@@ -40,15 +42,17 @@ pub mod time;
 mod trouble;
 mod watch;
 
+use self::awake::Awake;
 use self::away::Away;
 use self::command::Access;
+use self::expiry::Subject;
 use self::hold::Unsettled;
 use self::incident::Incidents;
 use self::job::Job;
 use self::line::{Line, Report, Trouble};
 use self::message::{Delivery, Update};
 use self::outbox::{Outbox, Outgoing, Receipt};
-use self::outcome::Outcome;
+use self::outcome::{Expiry, Failure, Outcome};
 use self::progress::Progress;
 use self::saving::Saving;
 use self::schedule::Schedule;
@@ -68,6 +72,12 @@ pub enum Event {
     Checked {
         site: String,
         outcome: Outcome,
+    },
+    /// What [`Action::Inspect`] found.
+    Inspected {
+        site: String,
+        subject: Subject,
+        result: Result<Expiry, Failure>,
     },
     /// Somebody wrote something.
     Update(Update),
@@ -118,6 +128,11 @@ pub enum Action {
         fresh: bool,
         /// The last check ran into its timeout: it shares half of the permits with its like.
         hanging: bool,
+    },
+    /// Look at what runs out and report [`Event::Inspected`].
+    Inspect {
+        site: Arc<Site>,
+        subject: Subject,
     },
     /// Send it and report [`Event::Delivered`].
     Send(Outgoing),
@@ -205,6 +220,9 @@ pub struct Monitor {
     /// Troubles of the line that go on, and whether people know.
     troubles_said: Vec<(Trouble, Said)>,
     away: Option<Away>,
+    awake: Awake,
+    /// Sites have something that runs out.
+    inspects: bool,
     progress: Progress,
     /// When many were last seen failing at once.
     storm: Option<Moment>,
@@ -248,6 +266,8 @@ impl Monitor {
             flapping: 0,
             troubles_said: Vec::new(),
             away: None,
+            awake: Awake::new(now),
+            inspects: false,
             storm: None,
             progress: Progress::new(settings.heartbeat, now.moment()),
             built: settings.built,
@@ -263,9 +283,17 @@ impl Monitor {
 
     /// Takes one event and gives back everything that is to be done now.
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Action> {
+        if self.awake.asleep(now) {
+            self.line.woke(now.moment());
+        }
         let now = self.read_clock(now);
         match event {
             Event::Checked { site, outcome } => self.checked(now, &site, outcome),
+            Event::Inspected {
+                site,
+                subject,
+                result,
+            } => self.inspected(now, &site, subject, result),
             Event::Update(update) => self.update(now, update),
             Event::Bot { username } => self.bot = Some(username),
             Event::Notice(text) => self.notice(now, text),
@@ -291,7 +319,13 @@ impl Monitor {
     }
 
     /// When to call [`Monitor::handle`] with [`Event::Due`] if nothing else happens before.
-    pub fn next_wakeup(&self, now: Now) -> Option<Moment> {
+    pub fn next_wakeup(&mut self, now: Now) -> Option<Moment> {
+        let wakeup = self.wakeup(now);
+        self.awake.expect(wakeup);
+        wakeup
+    }
+
+    fn wakeup(&self, now: Now) -> Option<Moment> {
         let open = self.incidents.iter_open();
         let reminders = open.filter_map(|i| self.reminder_due(i, now));
         let edits = self.next_edit(now);
@@ -305,6 +339,7 @@ impl Monitor {
             .chain(scheduled)
             .chain(line)
             .chain(self.next_steady())
+            .chain(self.next_look_due())
             .chain(self.next_trouble_told())
             .chain(self.away_due())
             .chain(self.progress.next_beat(now.moment()))
@@ -338,6 +373,7 @@ impl Monitor {
     /// Everything that time alone brings about.
     fn proceed(&mut self, now: Now) {
         self.start_checks(now);
+        self.start_looks(now);
         self.settle_doubts(now);
         self.look_at_line(now);
         self.end_flapping(now);

@@ -2,6 +2,7 @@
 
 use super::alert::Alert;
 use super::away::Away;
+use super::expiry::{self, Subject};
 use super::flapping::Flapping;
 use super::incident::{Incident, Incidents};
 use super::judge::{Judge, State};
@@ -81,6 +82,7 @@ impl Monitor {
                 // Nobody knows how long ago they were.
                 self.sites[at].flapping.forget_changes();
             }
+            self.plan_looks(now, at);
             if self.sites[at].paused() {
                 self.schedule.clear(&record.name);
             } else if self.schedule.due_at(&record.name).is_none() {
@@ -210,6 +212,9 @@ impl Monitor {
         for gone in before.keys() {
             self.schedule.remove(gone);
         }
+        for at in 0..self.sites.len() {
+            self.plan_looks(now, at);
+        }
         self.index = self
             .sites
             .iter()
@@ -274,6 +279,10 @@ fn record(watched: &Watched, now: Now) -> SiteRecord {
         changes: changes.map(|m| now.wall_at(*m)).collect(),
         flapping: watched.flapping.flapping() && watched.flapping.told,
         slow_told: watched.slow_told,
+        expiry: Subject::ALL
+            .into_iter()
+            .filter_map(|s| watched.expiry(s).record(s))
+            .collect(),
     }
 }
 
@@ -295,4 +304,10 @@ fn restore_site(watched: &mut Watched, record: &SiteRecord, now: Now) {
     watched.flapping = Flapping::restore(changes.collect(), record.flapping);
     watched.flapping.rest(now.moment());
     watched.slow_told = record.slow_told;
+    for record in &record.expiry {
+        let known = Subject::ALL.into_iter().find(|s| s.word() == record.kind);
+        if let Some(subject) = known {
+            *watched.expiry_mut(subject) = expiry::Watch::restore(record);
+        }
+    }
 }

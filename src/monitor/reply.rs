@@ -1,6 +1,7 @@
 //! State in, words out: the answers to commands that only look.
 
 use super::command::COMMANDS;
+use super::expiry::{Subject, left_text};
 use super::incident::{Incident, Incidents};
 use super::judge::State;
 use super::line::Trouble;
@@ -150,6 +151,9 @@ pub(super) fn site(
             "Last check: {took}{from}, {} ago",
             lasting(now.since(*at))
         ));
+        if let Some(detail) = &outcome.detail {
+            lines.push(escape(detail));
+        }
         if let Some(p) = outcome.phases {
             lines.push(if p.reused {
                 format!(
@@ -166,6 +170,9 @@ pub(super) fn site(
                 )
             });
         }
+    }
+    for subject in Subject::ALL {
+        lines.extend(expiry_line(watched, subject, now));
     }
     match due {
         _ if watched.running => lines.push("A check is under way".to_owned()),
@@ -191,6 +198,29 @@ pub(super) fn site(
         lines.extend(last.iter().map(|i| incident_line(i, false, now)));
     }
     lines.join("\n")
+}
+
+fn expiry_line(watched: &Watched, subject: Subject, now: Now) -> Option<String> {
+    let watch = watched.expiry(subject);
+    let mut words = match subject {
+        Subject::Certificate => "Certificate: ".to_owned(),
+        Subject::Domain => "Domain: ".to_owned(),
+    };
+    if let Some(found) = &watch.found {
+        let left = left_text(found.ends - now.wall);
+        words.push_str(&format!("{left}, {}", escape(&found.subject)));
+        for (word, what) in [(" by ", &found.issuer), (", ", &found.key)] {
+            if !what.is_empty() {
+                words.push_str(&format!("{word}{}", escape(what)));
+            }
+        }
+    }
+    match (&watch.found, &watch.trouble) {
+        (Some(_), None) => Some(words),
+        (Some(_), Some(trouble)) => Some(format!("{words} (last look: {})", escape(trouble))),
+        (None, Some(trouble)) => Some(format!("{words}unknown: {}", escape(trouble))),
+        (None, None) => None,
+    }
 }
 
 /// The last checks, newest first.

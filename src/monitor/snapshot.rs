@@ -3,8 +3,10 @@
 #![allow(clippy::question_mark)] // in what nanoserde derives
 
 use super::alert::{Alert, News};
+use super::expiry::Subject;
 use super::incident::{Acknowledged, Incident};
 use super::line::Period;
+use super::outcome::Expiry;
 use super::time::Now;
 use nanoserde::{DeJson, SerJson};
 use std::time::Duration;
@@ -51,6 +53,23 @@ pub struct SiteRecord {
     pub flapping: bool,
     /// An alert said that it is slow.
     pub slow_told: bool,
+    pub expiry: Vec<ExpiryRecord>,
+}
+
+/// What is known of a certificate or a domain.
+#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
+#[nserde(default)]
+pub struct ExpiryRecord {
+    /// A word of [`super::expiry::Subject`].
+    pub kind: String,
+    pub ends: i64,
+    pub subject: String,
+    pub issuer: String,
+    pub key: String,
+    pub looked: i64,
+    pub worried: bool,
+    /// Date, stage, date, stage, …
+    pub told: Vec<i64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
@@ -135,6 +154,7 @@ impl IncidentRecord {
 impl AlertRecord {
     pub fn of(alert: &Alert, now: Now) -> AlertRecord {
         let mut numbers = Vec::new();
+        let parts;
         let (news, text, lasted) = match &alert.news {
             News::Down { cause, behind } => {
                 numbers = vec![i64::try_from(*behind).unwrap_or(0)];
@@ -143,6 +163,13 @@ impl AlertRecord {
             News::Offline(period) => {
                 numbers = vec![period.from, period.until, i64::from(period.times)];
                 ("offline", "", period.total)
+            }
+            News::Expiring { subject, expiry } | News::Renewed { subject, expiry } => {
+                numbers = vec![i64::from(*subject == Subject::Domain), expiry.ends];
+                parts = format!("{}\n{}\n{}", expiry.subject, expiry.issuer, expiry.key);
+                let new = matches!(alert.news, News::Renewed { .. });
+                let word = if new { "renewed" } else { "expiring" };
+                (word, parts.as_str(), Duration::ZERO)
             }
             News::Flapping { cause } => {
                 ("flapping", cause.as_deref().unwrap_or(""), Duration::ZERO)
@@ -184,6 +211,23 @@ impl AlertRecord {
                 times: u32::try_from(number(2)).unwrap_or(1),
                 total: lasted,
             }),
+            "expiring" | "renewed" => {
+                let mut parts = text.split('\n').map(str::to_owned);
+                let expiry = Expiry {
+                    ends: number(1),
+                    subject: parts.next().unwrap_or_default(),
+                    issuer: parts.next().unwrap_or_default(),
+                    key: parts.next().unwrap_or_default(),
+                };
+                let subject = match number(0) {
+                    0 => Subject::Certificate,
+                    _ => Subject::Domain,
+                };
+                match self.news.as_str() {
+                    "renewed" => News::Renewed { subject, expiry },
+                    _ => News::Expiring { subject, expiry },
+                }
+            }
             "flapping" => News::Flapping { cause },
             "steady" => News::Steady { cause, lasted },
             "still-down" => News::StillDown {
@@ -255,6 +299,24 @@ mod tests {
                 times: 3,
                 total: s,
             }),
+            News::Expiring {
+                subject: Subject::Certificate,
+                expiry: Expiry {
+                    ends: 1_900_000_000,
+                    subject: "example.org".into(),
+                    issuer: "R11".into(),
+                    key: "RSA 2048".into(),
+                },
+            },
+            News::Renewed {
+                subject: Subject::Domain,
+                expiry: Expiry {
+                    ends: 1_900_000_000,
+                    subject: "example.org".into(),
+                    issuer: String::new(),
+                    key: String::new(),
+                },
+            },
             News::Flapping { cause: None },
             News::Flapping {
                 cause: Some("x".into()),

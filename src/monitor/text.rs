@@ -71,6 +71,28 @@ pub fn clock_times(from: i64, until: i64, now: Now) -> (String, String) {
     }
 }
 
+/// `24 Nov 2026`: the local day of a moment in Unix seconds.
+pub fn day_of(wall: i64, now: Now) -> String {
+    let day = (wall + i64::from(now.zone)).div_euclid(86_400);
+    // A certificate may claim to end in 9999; the year 0 of a clock that is not set is as far.
+    let day = day.clamp(-719_162, 2_932_896);
+    let (mut year, mut first) = (1970, 0);
+    while day >= first + days_of(year) {
+        first += days_of(year);
+        year += 1;
+    }
+    while day < first {
+        year -= 1;
+        first -= days_of(year);
+    }
+    format!("{} {year}", date(day))
+}
+
+fn days_of(year: i64) -> i64 {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    365 + i64::from(leap)
+}
+
 /// `24 Nov` of a day counted from 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms").
 fn date(day: i64) -> String {
     const MONTHS: [&str; 12] = [
@@ -221,6 +243,9 @@ mod tests {
             clock_times(1_798_761_600, 1_835_438_400, utc),
             ("1 Jan 00:00".into(), "29 Feb 12:00".into())
         );
+        assert_eq!(day_of(1_835_438_400, utc), "29 Feb 2028");
+        assert_eq!(day_of(-1, utc), "31 Dec 1969");
+        assert_eq!(day_of(i64::MAX / 4, utc), "31 Dec 9999");
     }
 
     #[test]

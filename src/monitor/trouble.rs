@@ -35,7 +35,9 @@ impl Monitor {
 
     pub(super) fn probed(&mut self, now: Now, report: Report) {
         let answered = self.line.answered();
-        let began = self.line.take(now.moment(), report);
+        let Some(began) = self.line.take(now.moment(), report) else {
+            return;
+        };
         match (report.up, self.line.has(Trouble::Line)) {
             (false, false) => self.go_offline(now, answered),
             (true, true) => self.back_online(now),

@@ -1,5 +1,6 @@
 //! One watched site: its judgement, its last checks, and what people decided about it.
 
+use super::expiry::{self, Subject};
 use super::flapping::Flapping;
 use super::judge::{Change, Judge, Rules, Seen, State};
 use super::line::{Trouble, is_lan};
@@ -48,6 +49,10 @@ pub struct Watched {
     /// Enough failures for down, but is it the site's own fault?
     pub doubt: Option<Doubt>,
     pub flapping: Flapping,
+    /// Failures in a row that did not count because we stood still meanwhile.
+    pub overslept: u32,
+    certificate: expiry::Watch,
+    domain: expiry::Watch,
 }
 
 /// Why a site is checked but not judged.
@@ -100,6 +105,9 @@ impl Watched {
             failing_since: None,
             doubt: None,
             flapping: Flapping::default(),
+            overslept: 0,
+            certificate: expiry::Watch::default(),
+            domain: expiry::Watch::default(),
         }
     }
 
@@ -116,7 +124,24 @@ impl Watched {
             _ if self.paused() => State::Paused,
             Some(Veil::Unreachable) => State::Unreachable,
             Some(Veil::Offline(_)) => State::Offline,
-            None => self.judge.state(),
+            None => match self.judge.state() {
+                State::Up if self.certificate.worried || self.domain.worried => State::Degraded,
+                state => state,
+            },
+        }
+    }
+
+    pub fn expiry(&self, subject: Subject) -> &expiry::Watch {
+        match subject {
+            Subject::Certificate => &self.certificate,
+            Subject::Domain => &self.domain,
+        }
+    }
+
+    pub fn expiry_mut(&mut self, subject: Subject) -> &mut expiry::Watch {
+        match subject {
+            Subject::Certificate => &mut self.certificate,
+            Subject::Domain => &mut self.domain,
         }
     }
 
@@ -129,7 +154,10 @@ impl Watched {
                 Some(format!("behind {parent}"))
             }
             Some(Veil::Offline(trouble)) => Some(trouble.reason().to_owned()),
-            None => self.cause.clone(),
+            None => self.cause.clone().or_else(|| {
+                let reason = |s: Subject| self.expiry(s).reason(s);
+                Subject::ALL.into_iter().find_map(reason)
+            }),
         }
     }
 
@@ -208,6 +236,7 @@ impl Watched {
     /// Judges what a check found.
     pub fn judged(&mut self, seen: Seen, cause: Option<&str>, now: Now) -> Option<Change> {
         self.doubt = None;
+        self.overslept = 0;
         match seen {
             Seen::Failed => {
                 self.failing_since.get_or_insert(now.moment());

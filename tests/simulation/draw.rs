@@ -106,7 +106,19 @@ pub fn day(seed: u64, features: Features) -> Plan {
     };
     let ends = ends(dice, features, calm_from);
     let reloads = reloads(dice, &mut sites, calm_from);
-    let written = written(dice, &sites, &chats, calm_from);
+    let mut written = written(dice, &sites, &chats, calm_from);
+    // Somebody mutes everything before pulling the plug.
+    for end in &ends {
+        if let When::At(at) = end.when
+            && at > 10 * MINUTE
+            && dice.chance(40)
+        {
+            let (at, chat) = (at - 3 * MINUTE, dice.pick(&chats));
+            let text = "/mute 150m".into();
+            written.push(Written { at, chat, text });
+        }
+    }
+    written.sort_by_key(|w| w.at);
     Plan {
         seed,
         uplink,
@@ -126,7 +138,61 @@ pub fn day(seed: u64, features: Features) -> Plan {
         written,
         sites,
         chats,
+        frugal: false,
+        keeps_images: false,
         sluggish: dice.pick(&[0, 5, 30]),
+    }
+}
+
+/// Many sites over many days with little going wrong: `outages` for each site, a cut and a Telegram
+/// outage a month.
+pub fn long(seed: u64, count: usize, days: i64, outages: i64) -> Plan {
+    let dice = &mut Dice::new(seed);
+    let end = days * DAY;
+    let calm_from = end - TAIL;
+    let sites = (0..count).map(|number| {
+        let host = format!("n{number:02}.example");
+        let spans = spans(dice, outages, 5 * MINUTE, 30 * MINUTE, calm_from);
+        let fault = fault(dice, true);
+        SitePlan {
+            site: plain_site(number, true, &host, MINUTE),
+            address: address(number, false),
+            lan: false,
+            named: true,
+            pace: dice.scale(20, 500),
+            outages: spans
+                .into_iter()
+                .map(|span| Outage { span, fault })
+                .collect(),
+            slow: Vec::new(),
+            gone: Vec::new(),
+            other_interval: None,
+        }
+    });
+    let sites = sites.collect();
+    let months = days / 30;
+    Plan {
+        seed,
+        uplink: true,
+        calm_from,
+        end,
+        sites,
+        chats: vec![PRIVATE],
+        cuts: spans(dice, months, MINUTE, HOUR, calm_from),
+        names_lost: Vec::new(),
+        telegram_out: spans(dice, months, MINUTE, HOUR, calm_from),
+        throttled: Vec::new(),
+        refused: Vec::new(),
+        ambiguous: Vec::new(),
+        disk_full: Vec::new(),
+        jumps: Vec::new(),
+        frozen: Vec::new(),
+        ends: Vec::new(),
+        reloads: Vec::new(),
+        written: Vec::new(),
+        frugal: true,
+        keeps_images: false,
+        sluggish: 5,
     }
 }
 

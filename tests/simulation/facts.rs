@@ -38,9 +38,20 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
     };
     for site in 0..count {
         facts.shaded[site] = facts.shade(site);
-        facts.changes[site] = changes(&plan.sites[site], &record.checks[site], |c| {
-            facts.nobody_could_know(c)
+        let checks = &record.checks[site];
+        let mut changes = changes(&plan.sites[site], checks, |c| facts.nobody_could_know(c));
+        // What comes out from behind another and is down itself goes down only then.
+        let hidden = facts.shaded[site].iter().filter_map(|shade| {
+            let end = checks.partition_point(|c| c.to < shade.to);
+            checks[..end]
+                .iter()
+                .rev()
+                .take_while(|c| c.to > shade.from)
+                .find(|c| c.why == Why::Site)
         });
+        changes.extend(hidden.map(|c| c.to));
+        changes.sort_unstable();
+        facts.changes[site] = changes;
         let mut spans = facts.unwatched(site);
         let (silent, sure) = facts.mutes(site);
         facts.muted[site] = sure;
@@ -101,7 +112,7 @@ impl Facts<'_> {
         let lives = self.record.lives.iter().map(|l| l.span.from);
         let born = lives.filter(|from| *from <= at).max().unwrap_or(0);
         if self.clocks_wrong() && born > 0 && span.from - jumps <= born {
-            return Span::new(0, span.to);
+            return Span::new(0, at);
         }
         span
     }

@@ -135,6 +135,13 @@ impl World<'_> {
                 format!("a message for chat {chat}, and Telegram had said to wait"),
             );
         }
+        let on_disk = self.disk.as_ref().map_or(0, |i| i.next_incident);
+        let numbers = message.html.split("(#").skip(1);
+        let mut numbers = numbers.filter_map(|n| n.split(')').next()?.parse::<u32>().ok());
+        if alert && !self.unwritable && numbers.any(|n| n >= on_disk) {
+            self.record
+                .wrong(self.now, "an alert is sent before it is on disk");
+        }
         if message.html.encode_utf16().count() > 4096 {
             self.record
                 .wrong(self.now, "a message too long for Telegram");
@@ -238,6 +245,7 @@ impl World<'_> {
             clean: snapshot.clean,
             fed: self.record.fed.len(),
             highest: self.highest,
+            next_incident: snapshot.next_incident,
         }
     }
 
@@ -262,6 +270,7 @@ impl World<'_> {
         self.saving = false;
         if any_at(&self.plan.disk_full, self.now) {
             self.record.failed_writes.push(self.now);
+            self.unwritable = true;
             let reason = "No space left on device".into();
             self.feed(Event::SaveFailed { reason });
         } else {
@@ -273,10 +282,14 @@ impl World<'_> {
     /// It is on disk. What reaches the flash is counted here.
     pub fn keep(&mut self, image: Image) {
         self.record.writes.push((self.now, image.json.len()));
+        if self.plan.keeps_images {
+            self.record.images.push(image.json.clone());
+        }
         let at = self.now;
         for fed in &mut self.record.fed[..image.fed] {
             fed.durable.get_or_insert(at);
         }
+        self.unwritable = false;
         self.disk = Some(image);
     }
 

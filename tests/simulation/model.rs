@@ -296,7 +296,7 @@ fn told_once(facts: &Facts, site: usize, chat: i64, heard: &[Heard], verdict: &m
         let still = of(|s| matches!(s, Said::StillDown));
         for (what, told) in [("down", downs), ("up", ups)] {
             for pair in told.windows(2) {
-                if !may_repeat(facts, pair[0].attempt) {
+                if !may_repeat(facts, pair[0].attempt, what == "up") {
                     verdict.faults.push(format!(
                         "{}: chat {chat} heard at {} already that {} (#{number}) was {what}",
                         clock(pair[1].at),
@@ -308,7 +308,7 @@ fn told_once(facts: &Facts, site: usize, chat: i64, heard: &[Heard], verdict: &m
         }
         let repeats = still
             .iter()
-            .filter(|h| may_repeat(facts, h.attempt))
+            .filter(|h| may_repeat(facts, h.attempt, false))
             .count();
         if let (Some(first), Some(last)) = (still.first(), still.last()) {
             let every = plan.site.remind.map_or(i64::MAX, millis);
@@ -370,8 +370,9 @@ fn told_apart(facts: &Facts, site: usize, between: Span) -> bool {
         || facts.plan.disk_full.iter().any(|s| s.meets(between))
 }
 
-/// It arrived, but the agent could not know, or was cut off before that was on disk.
-pub fn may_repeat(facts: &Facts, attempt: usize) -> bool {
+/// It arrived, but the agent could not know, or was cut off before that was on disk. That good news
+/// arrived is written with the next thing that must be.
+pub fn may_repeat(facts: &Facts, attempt: usize, good: bool) -> bool {
     let Some(confirmed) = facts.record.attempts[attempt].confirmed else {
         return true;
     };
@@ -395,5 +396,5 @@ pub fn may_repeat(facts: &Facts, attempt: usize) -> bool {
         .failed_writes
         .iter()
         .any(|at| Span::new(confirmed, end + 1).has(*at));
-    !written && end < facts.plan.end && (end - confirmed < 10 * SECOND || failed)
+    !written && end < facts.plan.end && (good || end - confirmed < 10 * SECOND || failed)
 }

@@ -170,6 +170,10 @@ pub struct Plan {
     pub ends: Vec<End>,
     pub reloads: Vec<i64>,
     pub written: Vec<Written>,
+    /// Only the first of many good checks is recorded.
+    pub frugal: bool,
+    /// What was written is kept.
+    pub keeps_images: bool,
     /// Percent of the sends and probes that are slow.
     pub sluggish: i64,
 }

@@ -105,6 +105,8 @@ pub struct Record {
     /// Writes that ended well, and the bytes of each.
     pub writes: Vec<(i64, usize)>,
     pub failed_writes: Vec<i64>,
+    /// The snapshots written, if the plan keeps them.
+    pub images: Vec<String>,
     /// What must never happen, whatever is told.
     pub wrongs: Vec<String>,
     pub events: u64,

@@ -180,7 +180,15 @@ fn length_is_so(facts: &Facts, site: usize, one: &Heard, least: i64) -> Option<S
     let blind = facts.plan.cuts.iter().filter(|c| {
         !plan.lan && facts.plan.uplink && c.from >= checks[first].from && c.to <= one.raised.to
     });
-    let blind: i64 = blind.map(|c| (c.len() - slack).max(0)).sum();
+    let lives = &facts.record.lives;
+    let on = |c: &Span| {
+        lives
+            .iter()
+            .map(|l| Span::new(c.from.max(l.span.from), c.to.min(l.span.to)).len())
+            .max()
+            .unwrap_or(0)
+    };
+    let blind: i64 = blind.map(|c| (on(c) - slack).max(0)).sum();
     let asleep =
         facts.plan.frozen.iter().filter(|f| {
             f.suspended && f.span.from >= checks[first].from && f.span.to <= one.raised.to
@@ -226,8 +234,11 @@ pub fn about_the_agent(facts: &Facts, heard: &[Heard], refused: &[Heard], verdic
                 .filter(|h| h.chat == chat && wanted(&h.line.said))
                 .collect()
         };
-        let excused =
-            |told: &[&Heard]| told.iter().filter(|h| may_repeat(facts, h.attempt)).count();
+        let excused = |told: &[&Heard]| {
+            told.iter()
+                .filter(|h| may_repeat(facts, h.attempt, true))
+                .count()
+        };
         let never = |from: i64| refused.iter().any(|h| h.chat == chat && h.at >= from);
         let offline = of(|s| *s == Said::Offline);
         for one in offline.iter().filter(|h| !h.edited) {
@@ -261,7 +272,15 @@ pub fn about_the_agent(facts: &Facts, heard: &[Heard], refused: &[Heard], verdic
             let told = offline
                 .iter()
                 .any(|h| record.attempts[h.attempt].at >= cut.to);
-            if looks.count() >= 2 && on && !told && !never(cut.to) {
+            // Nothing of our own is told either while everything is muted.
+            let hushed = record.fed.iter().any(|f| {
+                let text = &plan.written[f.which].text;
+                text.starts_with("/mute ")
+                    && text.split(' ').count() == 2
+                    && f.at < cut.to + MINUTE
+                    && (f.at + 3 * HOUR > cut.to || facts.clocks_wrong())
+            });
+            if looks.count() >= 2 && on && !told && !hushed && !never(cut.to) {
                 verdict.faults.push(format!(
                     "{}: a cut until {}, and chat {chat} never heard of it",
                     clock(cut.from),

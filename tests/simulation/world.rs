@@ -11,10 +11,8 @@ use sitemon::monitor::message::Delivery;
 use sitemon::monitor::outcome::Outcome;
 use sitemon::monitor::site::Site;
 use sitemon::monitor::snapshot::Snapshot;
-use sitemon::monitor::time::{Moment, Now};
 use sitemon::monitor::{Action, Event, Monitor, Settings};
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 /// Running checks and sendings get this long at an orderly end.
 const GRACE: i64 = 4500;
@@ -66,6 +64,8 @@ pub struct Image {
     /// So many updates had been handed over.
     pub fed: usize,
     pub highest: Option<i64>,
+    /// Incidents below this number are in it.
+    pub next_incident: u32,
 }
 
 pub struct World<'p> {
@@ -76,7 +76,7 @@ pub struct World<'p> {
     /// Counts the lives: what an earlier one began is nobody's any more.
     pub life: u32,
     /// When this life began, by the monotonic clock.
-    began: i64,
+    pub began: i64,
     seq: u64,
     coming: BTreeMap<(i64, u64), (Option<u32>, Occurrence)>,
     /// Seconds that the wall clock is ahead.
@@ -86,6 +86,8 @@ pub struct World<'p> {
     stopping: bool,
     pub disk: Option<Image>,
     pub saving: bool,
+    /// The last write failed: alerts go out all the same.
+    pub unwritable: bool,
     pub running: Vec<bool>,
     pub probing: bool,
     /// When the last look at the line began.
@@ -119,6 +121,7 @@ pub fn live(plan: &Plan) -> Record {
         stopping: false,
         disk: None,
         saving: false,
+        unwritable: false,
         running: vec![false; plan.sites.len()],
         probing: false,
         looked: -HOUR,
@@ -224,7 +227,11 @@ impl World<'_> {
             } => {
                 self.running[site] = false;
                 let to = self.now;
-                self.record.checks[site].push(CheckRun { from, to, why });
+                let checks = &mut self.record.checks[site];
+                let last = checks.last().map(|c| c.why);
+                if !self.plan.frugal || why != Why::Fine || last != Some(Why::Fine) {
+                    checks.push(CheckRun { from, to, why });
+                }
                 let site = self.plan.sites[site].site.name.clone();
                 self.feed(Event::Checked { site, outcome });
             }
@@ -321,43 +328,6 @@ impl World<'_> {
             }
             Action::Heartbeat | Action::Log(..) => {}
         }
-    }
-
-    pub fn clocks(&self) -> Now {
-        Now {
-            uptime: Duration::from_millis((self.monotonic(self.now) - self.began) as u64),
-            wall: self.wall(),
-            zone: 3600,
-        }
-    }
-
-    pub fn wall(&self) -> i64 {
-        WALL + self.now / 1000 + self.clock_off
-    }
-
-    /// The monotonic clock stands still while the machine is suspended.
-    fn monotonic(&self, at: i64) -> i64 {
-        let asleep = self.plan.frozen.iter().filter(|f| f.suspended);
-        at - asleep
-            .map(|f| at.min(f.span.to) - at.min(f.span.from))
-            .sum::<i64>()
-    }
-
-    fn thawed(&self, at: i64) -> i64 {
-        let frozen = self.plan.frozen.iter().find(|f| f.span.has(at));
-        frozen.map_or(at, |f| f.span.to)
-    }
-
-    fn wakeup(&self) -> Option<i64> {
-        let Moment(due) = self.monitor.as_ref()?.next_wakeup(self.clocks())?;
-        let ahead = (due - (self.monotonic(self.now) - self.began)).max(0);
-        let mut at = self.now + ahead;
-        for frozen in self.plan.frozen.iter().filter(|f| f.suspended) {
-            if frozen.span.from >= self.now && frozen.span.from < at {
-                at += frozen.span.len();
-            }
-        }
-        Some(at)
     }
 
     fn wake(&mut self) {

@@ -1,18 +1,24 @@
 //! Pings, on the loopback and in a network of the test's own.
 
 use super::{client, failure, site};
+use crate::check::connect::Deadline;
 use crate::check::icmp::{Kind, Tally, ping, socket};
 use crate::check::run;
+use crate::check::wire::icmp::{Echo, Family, behind_ipv4_header, read_quoted, reply};
 use crate::monitor::outcome::{Failure, FailureKind, Outcome};
 use crate::monitor::site::{Check, IcmpCheck, IpVersion, Site};
+use async_io::Async;
+use futures_lite::FutureExt;
 use futures_lite::future::block_on;
+use rustix::net::{RecvFlags, SendFlags, recv, sendto};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+const SECONDS: Duration = Duration::from_secs(5);
 const GROUPS: &str = "/proc/sys/net/ipv4/ping_group_range";
 
 fn ping_site(host: &str, ip: IpVersion, timeout: Duration) -> Site {
@@ -33,13 +39,16 @@ fn outcome(host: &str, timeout: Duration) -> Outcome {
 }
 
 /// Three requests over a socket of this kind alone.
-fn ping_over(address: IpAddr, kind: Kind) -> Result<Tally, Failure> {
+async fn ping_within(address: IpAddr, kind: Kind, timeout: Duration) -> Result<Tally, Failure> {
     let open = |wanted| match wanted == kind {
         true => socket(address, kind),
         false => Err(io::ErrorKind::PermissionDenied.into()),
     };
-    let timeout = Duration::from_secs(5);
-    block_on(ping(address, timeout, Instant::now() + timeout, &open))
+    ping(address, Deadline::new(timeout), &open).await
+}
+
+fn ping_over(address: IpAddr, kind: Kind) -> Result<Tally, Failure> {
+    block_on(ping_within(address, kind, SECONDS))
 }
 
 fn may_open_raw() -> bool {
@@ -139,24 +148,147 @@ fn two_raw_pings_of_one_address_do_not_take_each_other_s_answers() {
     assert_eq!(other.expect("answers").answered, 3);
 }
 
+/// Answers each echo request on the loopback, given with its IP header, its identifier and its
+/// number, with the packets that `script` makes of it. Never ends.
+async fn answering(script: impl Fn(&[u8], u16, u16) -> Vec<Vec<u8>>) {
+    let raw = Async::new(socket(V4, Kind::Raw).expect("a raw socket")).expect("a socket");
+    let mut buffer = [0; 512];
+    loop {
+        raw.readable().await.expect("readable");
+        while let Ok((size, _)) = recv(&raw, &mut buffer, RecvFlags::empty()) {
+            let packet = &buffer[..size];
+            let message = behind_ipv4_header(packet).expect("a header");
+            let Some((id, number)) = read_quoted(Family::V4, message) else {
+                continue;
+            };
+            for answer in script(packet, id, number) {
+                let to = SocketAddr::new(V4, 0);
+                sendto(&raw, &answer, SendFlags::empty(), &to).expect("sent");
+            }
+        }
+    }
+}
+
+/// Runs `test` on a loopback that answers no ping.
+fn on_a_mute_loopback(test: impl FnOnce() + Send + 'static) {
+    in_own_network(&["link set lo up"], || {
+        let mute = "/proc/sys/net/ipv4/icmp_echo_ignore_all";
+        std::fs::write(mute, "1").expect("the sysctl");
+        test();
+    });
+}
+
+#[test]
+fn answers_that_are_not_ours_do_not_count_and_one_that_is_will_do() {
+    on_a_mute_loopback(|| {
+        for kind in [Kind::Datagram, Kind::Raw] {
+            let script = |packet: &[u8], id, number| {
+                let payload = &packet[28..];
+                let answer = |id, number, payload: &[u8]| {
+                    let echo = Echo {
+                        id,
+                        number,
+                        payload,
+                    };
+                    reply(Family::V4, echo)
+                };
+                let right = answer(id, number, payload);
+                let mut damaged = right.clone();
+                damaged[3] ^= 1;
+                let longer = [payload, &[0; 300]].concat();
+                let mut answers = vec![
+                    answer(id, number, b"somebody else's"),
+                    answer(id, number, b""),
+                    answer(id, number, &longer),
+                    answer(id, 7, payload),
+                    answer(id, 2, payload),
+                    damaged,
+                    right[..6].to_vec(),
+                ];
+                if kind == Kind::Raw {
+                    answers.push(answer(id ^ 1, number, payload));
+                }
+                if number == 1 {
+                    // Twice.
+                    answers.extend([right.clone(), right]);
+                }
+                match number {
+                    2 => Vec::new(),
+                    _ => answers,
+                }
+            };
+            let start = Instant::now();
+            let pinged = ping_within(V4, kind, SECONDS);
+            let tally = block_on(pinged.or(async {
+                answering(script).await;
+                unreachable!("it never ends")
+            }));
+            let tally = tally.expect("one answer");
+            assert_eq!(tally.answered, 1, "{kind:?}");
+            let text = tally.to_string();
+            assert!(text.starts_with("1 of 3 answered, "), "{text}");
+            assert!(start.elapsed() >= Duration::from_millis(1400));
+            assert!(start.elapsed() < SECONDS, "stragglers have a second");
+        }
+    });
+}
+
+#[test]
+fn a_refusal_is_told_before_the_time_is_up() {
+    /// RFC 1071.
+    fn sum(bytes: &[u8]) -> [u8; 2] {
+        let words = bytes
+            .chunks(2)
+            .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
+        let sum: u32 = words.sum();
+        (!((sum & 0xffff) + (sum >> 16)) as u16).to_be_bytes()
+    }
+    on_a_mute_loopback(|| {
+        for kind in [Kind::Datagram, Kind::Raw] {
+            for (code, wanted) in [
+                (1, "no route to host 127.0.0.1"),
+                (3, "ping refused by 127.0.0.1"),
+                (13, "no route to host 127.0.0.1"),
+            ] {
+                let script = |packet: &[u8], _, _| {
+                    let mut error = vec![3, code, 0, 0, 0, 0, 0, 0];
+                    // The least that a router quotes (RFC 792).
+                    error.extend(&packet[..28]);
+                    let sum = sum(&error);
+                    error[2..4].copy_from_slice(&sum);
+                    vec![error]
+                };
+                let start = Instant::now();
+                let pinged = ping_within(V4, kind, SECONDS);
+                let refused = block_on(pinged.or(async {
+                    answering(script).await;
+                    unreachable!("it never ends")
+                }));
+                let failure = refused.expect_err("refused");
+                assert_eq!(failure.kind, FailureKind::Connect);
+                assert_eq!(failure.detail, wanted, "{kind:?}");
+                assert!(start.elapsed() < SECONDS);
+            }
+        }
+    });
+}
+
 #[test]
 fn silence_is_a_timeout() {
     let setup = [
         "link set lo up",
-        "link add quiet type dummy",
-        "addr add 203.0.113.1/24 dev quiet",
-        "link set quiet up",
+        "link add wire type veth peer name end",
+        "addr add 203.0.113.1/24 dev wire",
+        "link set wire up",
+        "link set end up",
+        "neigh add 203.0.113.9 lladdr 02:00:00:00:00:09 dev wire nud permanent",
     ];
     in_own_network(&setup, || {
         for kind in [Kind::Datagram, Kind::Raw] {
             let address = "203.0.113.9".parse().expect("an address");
-            let open = |wanted| match wanted == kind {
-                true => socket(address, kind),
-                false => Err(io::ErrorKind::PermissionDenied.into()),
-            };
             let timeout = Duration::from_millis(600);
             let start = Instant::now();
-            let silent = block_on(ping(address, timeout, start + timeout, &open));
+            let silent = block_on(ping_within(address, kind, timeout));
             let failure = silent.expect_err("nobody is there");
             assert_eq!(failure.kind, FailureKind::Timeout);
             assert_eq!(failure.detail, "no echo within 600ms");
@@ -232,8 +364,7 @@ fn without_permission_the_cause_names_the_sysctl() {
                 Kind::Raw => refusal,
             }))
         };
-        let timeout = Duration::from_secs(5);
-        let refused = block_on(ping(V4, timeout, Instant::now() + timeout, &open));
+        let refused = block_on(ping(V4, Deadline::new(SECONDS), &open));
         let failure = refused.expect_err("refused");
         assert_eq!(failure.kind, FailureKind::Connect);
         assert_eq!(
@@ -246,7 +377,6 @@ fn without_permission_the_cause_names_the_sysctl() {
 
 #[test]
 fn no_socket_at_all_is_our_own_failure_and_no_ipv6_is_no_route() {
-    let timeout = Duration::from_secs(5);
     for (code, kind, detail) in [
         (
             libc::EMFILE,
@@ -260,7 +390,7 @@ fn no_socket_at_all_is_our_own_failure_and_no_ipv6_is_no_route() {
         ),
     ] {
         let open = |_| Err(io::Error::from_raw_os_error(code));
-        let failed = block_on(ping(V6, timeout, Instant::now() + timeout, &open));
+        let failed = block_on(ping(V6, Deadline::new(SECONDS), &open));
         let failure = failed.expect_err("no socket");
         assert_eq!((failure.kind, failure.detail.as_str()), (kind, detail));
     }
@@ -268,12 +398,11 @@ fn no_socket_at_all_is_our_own_failure_and_no_ipv6_is_no_route() {
 
 #[test]
 fn a_name_that_does_not_resolve_or_not_in_that_family_is_told() {
-    let second = Duration::from_secs(5);
-    let nobody = outcome("", second);
+    let nobody = outcome("", SECONDS);
     let told = (FailureKind::NoName, "cannot resolve : no such name");
     assert_eq!(failure(&nobody), told);
     assert_eq!(nobody.address, None);
-    let site = ping_site("127.0.0.1", IpVersion::V6, second);
+    let site = ping_site("127.0.0.1", IpVersion::V6, SECONDS);
     let wrong = block_on(run(&client(), &site, false));
     let told = (
         FailureKind::NoName,

@@ -3,6 +3,7 @@
 mod alerts;
 mod behind;
 mod commands;
+mod endings;
 mod lines;
 mod rounds;
 mod survival;

@@ -5,7 +5,7 @@ use crate::monitor::judge::State;
 use crate::monitor::line::Report;
 use crate::monitor::message::{Delivery, Incoming, Message, Update};
 use crate::monitor::outbox::Outgoing;
-use crate::monitor::outcome::{FailureKind, Outcome};
+use crate::monitor::outcome::{Expiry, Failure, FailureKind, Outcome};
 use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Action, Event, Monitor, Settings};
@@ -48,6 +48,9 @@ pub struct World {
     pub deliveries: VecDeque<Delivery>,
     pub attempts: usize,
     pub disk_full: bool,
+    /// What looks at certificates find, in turn; the last one goes on.
+    pub expiries: VecDeque<Result<Expiry, Failure>>,
+    pub inspected: usize,
     /// What a look at the line says; how many there were.
     pub line: Report,
     pub looks: usize,
@@ -190,6 +193,8 @@ impl World {
             deliveries: VecDeque::new(),
             attempts: 0,
             disk_full: false,
+            expiries: VecDeque::new(),
+            inspected: 0,
             line: LINE_UP,
             looks: 0,
             beats: 0,
@@ -354,6 +359,19 @@ impl World {
                     .push((self.clock + lasts.as_millis() as i64, name.clone()));
                 self.started.push((self.clock, name, fresh));
                 Vec::new()
+            }
+            Action::Inspect { site, subject } => {
+                self.inspected += 1;
+                let none = || Err(Failure::new(FailureKind::Connect, "connection refused"));
+                let result = self.expiries.front().cloned().unwrap_or_else(none);
+                if self.expiries.len() > 1 {
+                    self.expiries.pop_front();
+                }
+                vec![Event::Inspected {
+                    site: site.name.clone(),
+                    subject,
+                    result,
+                }]
             }
             Action::Send(outgoing) => vec![self.send(outgoing)],
             Action::Save => {

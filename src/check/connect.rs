@@ -1,0 +1,235 @@
+//! A TCP connection to a host by name, made as curl makes it: whichever of its addresses answers
+//! first ("happy eyeballs", RFC 8305).
+
+use super::explain::{addresses, connect_failure, is_no_route, unresolved};
+use crate::http::{Client, within};
+use crate::monitor::outcome::{Failure, FailureKind, Outcome};
+use crate::monitor::site::IpVersion;
+use async_io::{Async, Timer};
+use futures_lite::FutureExt;
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+/// An address gets so much of a start before the next one is tried too (RFC 8305 section 5).
+const HEAD_START: Duration = Duration::from_millis(250);
+/// Addresses tried of a name that has many.
+const ADDRESSES: usize = 8;
+
+/// The one deadline of a check.
+#[derive(Clone, Copy)]
+pub(super) struct Deadline {
+    pub(super) start: Instant,
+    /// The whole check's, as the configuration has it; also for the texts.
+    pub(super) timeout: Duration,
+}
+
+impl Deadline {
+    /// The clock starts here.
+    pub(super) fn new(timeout: Duration) -> Deadline {
+        Deadline {
+            start: Instant::now(),
+            timeout,
+        }
+    }
+
+    /// What `future` comes to; `None` when it doesn't in time.
+    pub(super) async fn bound<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let due = self.start + self.timeout;
+        async { Some(future.await) }
+            .or(async {
+                Timer::at(due).await;
+                None
+            })
+            .await
+    }
+
+    /// `10s`, for the texts.
+    pub(super) fn within(&self) -> String {
+        within(self.timeout)
+    }
+}
+
+/// Where to connect to.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    /// A name, or an address without brackets.
+    pub(super) host: &'a str,
+    pub(super) port: u16,
+    pub(super) ip: IpVersion,
+}
+
+/// A connection, and what it took.
+pub(super) struct Connection {
+    pub(super) socket: Async<TcpStream>,
+    pub(super) address: SocketAddr,
+    /// The look-up; next to nothing for an address.
+    pub(super) dns: Duration,
+    pub(super) connect: Duration,
+}
+
+/// Why a check came to nothing, and the address it was tried with, as far as the name resolved.
+#[derive(Debug, PartialEq)]
+pub(super) struct Failed {
+    pub(super) failure: Failure,
+    pub(super) address: Option<IpAddr>,
+}
+
+impl Failed {
+    pub(super) fn new(failure: Failure, address: impl Into<Option<IpAddr>>) -> Failed {
+        Failed {
+            failure,
+            address: address.into(),
+        }
+    }
+}
+
+/// There was no answer.
+impl From<Failed> for Outcome {
+    fn from(failed: Failed) -> Outcome {
+        Outcome {
+            verdict: Err(failed.failure),
+            took: None,
+            phases: None,
+            address: failed.address,
+            detail: None,
+        }
+    }
+}
+
+impl Target<'_> {
+    /// Looks the name up and connects.
+    ///
+    /// # Errors
+    ///
+    /// Of several addresses that failed, the one whose failure tells most.
+    pub(super) async fn connect(
+        &self,
+        client: &Client,
+        deadline: Deadline,
+    ) -> Result<Connection, Failed> {
+        let literal = self.host.parse::<IpAddr>().ok();
+        let start = Instant::now();
+        let looking = addresses(client, self.host, self.port, self.ip);
+        let found = deadline.bound(looking).await;
+        let found = found.unwrap_or_else(|| Err(unresolved(self.host, deadline.timeout)));
+        let found = found.map_err(|failure| Failed::new(failure, literal))?;
+        let resolved = Instant::now();
+        let mut race = Race::new(alternate(&found));
+        let ended = deadline.bound(poll_fn(|context| race.poll(context))).await;
+        let (socket, address) = match ended {
+            Some(Ok(first)) => first,
+            Some(Err(())) | None => return Err(race.failed(deadline)),
+        };
+        Ok(Connection {
+            socket,
+            address,
+            dns: resolved - start,
+            connect: resolved.elapsed(),
+        })
+    }
+}
+
+/// The families in turn, beginning with the one that the system prefers (RFC 8305 section 4).
+fn alternate(found: &[SocketAddr]) -> Vec<SocketAddr> {
+    let preferred = found.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = found
+        .iter()
+        .copied()
+        .partition(|address| address.is_ipv6() == preferred);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut turns = Vec::new();
+    for _ in found {
+        turns.extend(first.next());
+        turns.extend(second.next());
+    }
+    turns.truncate(ADDRESSES);
+    turns
+}
+
+type Connecting = Pin<Box<dyn Future<Output = io::Result<Async<TcpStream>>> + Send>>;
+
+/// Attempts, of which the first that succeeds wins. The others are closed with it.
+struct Race {
+    waiting: std::vec::IntoIter<SocketAddr>,
+    running: Vec<(SocketAddr, Connecting)>,
+    /// When the next one starts.
+    due: Timer,
+    /// What failed, of which one is told.
+    errors: Vec<(io::Error, SocketAddr)>,
+}
+
+impl Race {
+    fn new(addresses: Vec<SocketAddr>) -> Race {
+        Race {
+            waiting: addresses.into_iter(),
+            running: Vec::new(),
+            due: Timer::never(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// `Err` when none is left.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Async<TcpStream>, SocketAddr), ()>> {
+        loop {
+            let before = self.errors.len();
+            let mut at = 0;
+            while let Some((address, attempt)) = self.running.get_mut(at) {
+                match attempt.as_mut().poll(cx) {
+                    Poll::Pending => at += 1,
+                    Poll::Ready(Ok(socket)) => return Poll::Ready(Ok((socket, *address))),
+                    Poll::Ready(Err(error)) => {
+                        self.errors.push((error, *address));
+                        drop(self.running.remove(at));
+                    }
+                }
+            }
+            let failed = self.errors.len() > before;
+            let due = failed || self.running.is_empty() || self.due.poll(cx).is_ready();
+            if !due {
+                return Poll::Pending;
+            }
+            match self.waiting.next() {
+                Some(address) => {
+                    let attempt = Box::pin(Async::<TcpStream>::connect(address));
+                    self.running.push((address, attempt));
+                    self.due = Timer::after(HEAD_START);
+                }
+                None if self.running.is_empty() => return Poll::Ready(Err(())),
+                None => {
+                    self.due = Timer::never();
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// After the end, or the deadline. An answer tells more than silence, and silence more than
+    /// that this machine has no way there.
+    fn failed(self, deadline: Deadline) -> Failed {
+        let silent = self.running.into_iter().map(|(address, _)| {
+            let error = io::Error::from(io::ErrorKind::TimedOut);
+            (error, address)
+        });
+        let rank = |(error, address): &(io::Error, SocketAddr)| match error.kind() {
+            _ if is_no_route(error, *address) => 2,
+            io::ErrorKind::TimedOut => 1,
+            _ => 0,
+        };
+        // The first of its rank.
+        match self.errors.into_iter().chain(silent).min_by_key(rank) {
+            Some((error, address)) => Failed::new(
+                connect_failure(&error, address, deadline.timeout),
+                address.ip(),
+            ),
+            // Not to be: there is an address, and the first attempt is made at once.
+            None => {
+                let detail = format!("no connection within {}", deadline.within());
+                Failed::new(Failure::new(FailureKind::Timeout, detail), None)
+            }
+        }
+    }
+}
