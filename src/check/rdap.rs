@@ -322,7 +322,10 @@ impl Questions<'_> {
             let from = url.host_str().unwrap_or_default().to_owned();
             let failed = |fault: Fault| {
                 let failure = fault.failure(&from, self.within);
-                Failure::new(failure.kind, format!("{from}: {}", failure.detail))
+                match failure.detail.contains(&from) {
+                    true => failure,
+                    false => Failure::new(failure.kind, format!("{from}: {}", failure.detail)),
+                }
             };
             let ask = Ask {
                 url: &url,
@@ -364,7 +367,7 @@ impl Questions<'_> {
 }
 
 /// Where a redirect leads: never from https to anything else.
-fn lead(from: &Url, to: &str) -> Result<Url, Failure> {
+pub(super) fn lead(from: &Url, to: &str) -> Result<Url, Failure> {
     let fail = |detail: String| Err(Failure::new(FailureKind::Redirected, detail));
     let host = from.host_str().unwrap_or_default();
     match from.join(to) {

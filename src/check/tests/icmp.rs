@@ -150,20 +150,23 @@ fn two_raw_pings_of_one_address_do_not_take_each_other_s_answers() {
 
 /// Answers each echo request on the loopback, given with its IP header, its identifier and its
 /// number, with the packets that `script` makes of it. Never ends.
-async fn answering(script: impl Fn(&[u8], u16, u16) -> Vec<Vec<u8>>) {
+fn answering<T>(script: impl Fn(&[u8], u16, u16) -> Vec<Vec<u8>>) -> impl Future<Output = T> {
+    // Before the first request is sent.
     let raw = Async::new(socket(V4, Kind::Raw).expect("a raw socket")).expect("a socket");
     let mut buffer = [0; 512];
-    loop {
-        raw.readable().await.expect("readable");
-        while let Ok((size, _)) = recv(&raw, &mut buffer, RecvFlags::empty()) {
-            let packet = &buffer[..size];
-            let message = behind_ipv4_header(packet).expect("a header");
-            let Some((id, number)) = read_quoted(Family::V4, message) else {
-                continue;
-            };
-            for answer in script(packet, id, number) {
-                let to = SocketAddr::new(V4, 0);
-                sendto(&raw, &answer, SendFlags::empty(), &to).expect("sent");
+    async move {
+        loop {
+            raw.readable().await.expect("readable");
+            while let Ok((size, _)) = recv(&raw, &mut buffer, RecvFlags::empty()) {
+                let packet = &buffer[..size];
+                let message = behind_ipv4_header(packet).expect("a header");
+                let Some((id, number)) = read_quoted(Family::V4, message) else {
+                    continue;
+                };
+                for answer in script(packet, id, number) {
+                    let to = SocketAddr::new(V4, 0);
+                    sendto(&raw, &answer, SendFlags::empty(), &to).expect("sent");
+                }
             }
         }
     }
@@ -219,10 +222,7 @@ fn answers_that_are_not_ours_do_not_count_and_one_that_is_will_do() {
             };
             let start = Instant::now();
             let pinged = ping_within(V4, kind, SECONDS);
-            let tally = block_on(pinged.or(async {
-                answering(script).await;
-                unreachable!("it never ends")
-            }));
+            let tally = block_on(pinged.or(answering(script)));
             let tally = tally.expect("one answer");
             assert_eq!(tally.answered, 1, "{kind:?}");
             let text = tally.to_string();
@@ -260,10 +260,7 @@ fn a_refusal_is_told_before_the_time_is_up() {
                 };
                 let start = Instant::now();
                 let pinged = ping_within(V4, kind, SECONDS);
-                let refused = block_on(pinged.or(async {
-                    answering(script).await;
-                    unreachable!("it never ends")
-                }));
+                let refused = block_on(pinged.or(answering(script)));
                 let failure = refused.expect_err("refused");
                 assert_eq!(failure.kind, FailureKind::Connect);
                 assert_eq!(failure.detail, wanted, "{kind:?}");

@@ -2,12 +2,14 @@
 
 use super::server::Server;
 use super::{all_permits_back, client, site};
-use crate::check::rdap::{Bootstrap, look, look_within};
+use crate::check::rdap::{Bootstrap, lead, look, look_within};
 use crate::monitor::outcome::{Expiry, Failure, FailureKind};
 use futures_lite::future::block_on;
 use std::io::Write;
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use url::Url;
 
 const WEEK: i64 = 7 * 86_400;
 
@@ -187,6 +189,48 @@ fn what_the_registry_refuses_or_does_not_say_is_told() {
         let registry = Registry::new(move |_| answer.clone());
         assert_eq!(cause(registry.look("example.org")), (kind, wanted));
     }
+}
+
+#[test]
+fn a_registry_that_is_not_there_is_told_by_its_host() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let base = format!("http://{}/", listener.local_addr().expect("bound"));
+    drop(listener);
+    let site = site("https://example.org/", |_| {});
+    let cache = Bootstrap::new(Vec::new());
+    let told = cause(block_on(look(&client(), &site, Some(&base), &cache)));
+    let wanted = "cannot connect to 127.0.0.1".to_owned();
+    assert_eq!(told, (FailureKind::Connect, wanted));
+}
+
+#[test]
+fn from_https_no_redirect_leads_to_anything_else() {
+    let led = |from: &str, to: &str| {
+        let from = Url::parse(from).expect("a URL");
+        lead(&from, to)
+            .map(|url| url.to_string())
+            .map_err(|failure| failure.detail)
+    };
+    assert_eq!(
+        led("https://rdap.org/domain/a.b", "https://other/a.b"),
+        Ok("https://other/a.b".to_owned())
+    );
+    assert_eq!(
+        led("https://rdap.org/domain/a.b", "http://other/a.b"),
+        Err("rdap.org redirects to http: is not followed".to_owned())
+    );
+    assert_eq!(
+        led("http://rdap.org/domain/a.b", "http://other/a.b"),
+        Ok("http://other/a.b".to_owned())
+    );
+    assert_eq!(
+        led("http://rdap.org/domain/a.b", "file:///etc/passwd"),
+        Err("rdap.org redirects to file: is not followed".to_owned())
+    );
+    assert_eq!(
+        led("https://rdap.org/", "https://["),
+        Err("rdap.org redirects to what is not an address".to_owned())
+    );
 }
 
 #[test]
