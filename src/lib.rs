@@ -17,6 +17,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod http;
+mod json;
 pub mod monitor;
 mod offload;
 pub mod secret;

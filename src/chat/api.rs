@@ -1,8 +1,8 @@
 //! Judges the Bot API's answers: a result, a refusal, something that can't be read, or nobody there.
 
-use super::json::{self, Flaw};
 use super::shapes::{Envelope, RawMe, RawMessage, RawSent, RawUpdate, RawUpdates};
 use crate::http::{Answer, CallError};
+use crate::json::{self, Flaw};
 use crate::monitor::message::{Incoming, Update};
 use crate::secret::Secret;
 use nanoserde::DeJson;

@@ -7,7 +7,6 @@
 mod api;
 pub mod console;
 pub mod html;
-mod json;
 mod poller;
 mod shapes;
 pub mod telegram;

@@ -6,12 +6,16 @@ mod cert;
 mod connect;
 mod explain;
 mod http;
+mod icmp;
+mod rdap;
 mod redirect;
 #[cfg(test)]
 mod tests;
 // Public for the fuzzers.
 #[doc(hidden)]
 pub mod wire;
+
+pub use rdap::{Bootstrap, look as registration};
 
 use crate::http::Client;
 use crate::monitor::outcome::{Expiry, Failure, FailureKind, Outcome};
@@ -29,6 +33,8 @@ pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
         Check::Http(check) => http::run(client, site, check, fresh, permit).await,
         Check::Dns(check) => dns::run(client, site, check).await,
         Check::Tcp(_) | Check::Tls(_) | Check::Icmp(_) => {
+        Check::Icmp(check) => icmp::run(client, site, check).await,
+        Check::Tcp(_) | Check::Tls(_) | Check::Dns(_) => {
             Outcome::failed(FailureKind::Internal, "to come")
         }
     }

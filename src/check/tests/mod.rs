@@ -2,7 +2,9 @@
 
 mod dns;
 mod hostile;
+mod icmp;
 mod plain;
+mod rdap;
 mod server;
 mod tls;
 

@@ -3,3 +3,5 @@
 pub mod dns;
 mod der;
 pub mod x509;
+pub mod icmp;
+pub mod rdap;

@@ -4,6 +4,10 @@
 //! text that ends early makes it loop for ever; it nests a call for every comment, and a number over
 //! `i64::MAX` turns negative. So the shape of a text is looked at before nanoserde sees it.
 
+mod view;
+
+pub use view::View;
+
 use nanoserde::DeJson;
 
 /// Why a text could not be read.

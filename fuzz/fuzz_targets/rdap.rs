@@ -1,0 +1,32 @@
+//! Any bytes as a registry's answer, as IANA's list, as a time and as a host: no panic, no long
+//! work.
+//!
+//! To be registered in `fuzz/Cargo.toml`:
+//!
+//! ```toml
+//! [[bin]]
+//! name = "rdap"
+//! path = "fuzz_targets/rdap.rs"
+//! test = false
+//! doc = false
+//! bench = false
+//! ```
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sitemon::check::wire::rdap::{candidates, registration, seconds, services};
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(found) = registration(bytes) {
+        assert!(found.registrar.len() <= bytes.len());
+    }
+    let wanted = ["com".to_owned(), "org".to_owned()];
+    if let Ok(found) = services(bytes, &wanted) {
+        assert_eq!(found.len(), wanted.len());
+    }
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = seconds(text);
+        assert!(candidates(text).len() <= 4);
+    }
+});

@@ -1,0 +1,408 @@
+//! The ping: three echo requests, of which one answer is enough.
+//!
+//! Over a datagram ICMP socket, which needs no privilege where `net.ipv4.ping_group_range` lets the
+//! user's group have one (icmp(7)), else over a raw one. Linux's errors for what came back
+//! (`IP_RECVERR`, ip(7)) tell an unreachable host from a silent one.
+
+use super::connect::{Deadline, Failed};
+use super::explain::{addresses, is_no_route, unresolved};
+use super::wire::icmp::{Echo, Family, behind_ipv4_header, read_quoted, read_reply, request};
+use crate::http::Client;
+use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
+use crate::monitor::site::{IcmpCheck, Site};
+use async_io::{Async, Timer};
+use futures_lite::FutureExt;
+use futures_lite::future::pending;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// Requests of one check.
+const COUNT: usize = 3;
+/// Time between them.
+const APART: Duration = Duration::from_millis(200);
+/// When one has been answered, the others are waited for this long after the last was sent.
+const STRAGGLERS: Duration = Duration::from_secs(1);
+/// Packets read at a time: a flood must not keep the clock from being looked at.
+const AT_ONCE: usize = 64;
+
+/// One ping check. The clock starts here.
+pub(super) async fn run(client: &Client, site: &Site, check: &IcmpCheck) -> Outcome {
+    let deadline = Deadline::new(site.timeout);
+    let found = addresses(client, &check.host, 0, check.ip);
+    let all = match deadline.bound(found).await {
+        Some(Ok(all)) => all,
+        Some(Err(failure)) => return Failed::new(failure, None).into(),
+        None => return Failed::new(unresolved(&check.host, site.timeout), None).into(),
+    };
+    let looked_up = deadline.start.elapsed();
+    let mut outcome = Outcome::failed(FailureKind::Internal, "no address");
+    for address in chosen(&all) {
+        let open = |kind| socket(address, kind);
+        outcome = match ping(address, deadline, &open).await {
+            Ok(tally) => Outcome {
+                verdict: Ok(()),
+                took: Some(tally.best),
+                phases: Some(Phases {
+                    dns: looked_up,
+                    first_byte: tally.best,
+                    total: deadline.start.elapsed(),
+                    ..Phases::default()
+                }),
+                address: Some(address),
+                detail: Some(tally.to_string()),
+            },
+            Err(failure) => Failed::new(failure, address).into(),
+        };
+        let no_route = |failure: &Failure| matches!(failure.kind, FailureKind::NoRoute);
+        if !outcome.verdict.as_ref().is_err_and(no_route) {
+            break;
+        }
+    }
+    outcome
+}
+
+/// The first address of each wanted family, IPv4 before IPv6. The second is for a machine that
+/// has no route for the first.
+fn chosen(all: &[SocketAddr]) -> Vec<IpAddr> {
+    let first = |wanted: fn(&SocketAddr) -> bool| all.iter().copied().find(wanted);
+    let both = [first(SocketAddr::is_ipv4), first(SocketAddr::is_ipv6)];
+    both.into_iter().flatten().map(|a| a.ip()).collect()
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(super) struct Tally {
+    pub(super) answered: usize,
+    pub(super) best: Duration,
+    pub(super) mean: Duration,
+    pub(super) worst: Duration,
+}
+
+/// `3 of 3 answered, 0.05/0.06/0.08 ms`: the best, the mean and the worst.
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ms = |time: Duration| {
+            let ms = time.as_secs_f64() * 1000.0;
+            match ms {
+                0.0..10.0 => format!("{ms:.2}"),
+                10.0..100.0 => format!("{ms:.1}"),
+                _ => format!("{ms:.0}"),
+            }
+        };
+        let (best, mean, worst) = (ms(self.best), ms(self.mean), ms(self.worst));
+        let answered = self.answered;
+        write!(
+            f,
+            "{answered} of {COUNT} answered, {best}/{mean}/{worst} ms"
+        )
+    }
+}
+
+/// The two kinds of sockets that can send an echo request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The kernel chooses the identifier and delivers the answers to it alone.
+    Datagram,
+    /// Sees every ICMP message that comes from the address.
+    Raw,
+}
+
+/// Three requests to `address`, on a socket that `open` makes.
+pub(super) async fn ping(
+    address: IpAddr,
+    deadline: Deadline,
+    open: &dyn Fn(Kind) -> io::Result<OwnedFd>,
+) -> Result<Tally, Failure> {
+    let (socket, kind) = permitted(open, address)?;
+    // So that nobody else's answers arrive, and errors do.
+    rustix::net::connect(&socket, &SocketAddr::new(address, 0))
+        .map_err(|error| send_failure(&error.into(), address))?;
+    want_errors(&socket, address);
+    let socket = Async::new(socket).map_err(|_| no_socket())?;
+    let mut pings = Pings::new(address, kind, socket);
+    pings.exchange(deadline.start + deadline.timeout).await;
+    pings.tally().ok_or_else(|| match pings.trouble {
+        Some(Trouble::Unsent(error)) => send_failure(&error, address),
+        Some(Trouble::Undelivered(error)) => delivery_failure(&error, address),
+        None => {
+            let detail = format!("no echo within {}", deadline.within());
+            Failure::new(FailureKind::Timeout, detail)
+        }
+    })
+}
+
+pub(super) fn socket(address: IpAddr, kind: Kind) -> io::Result<OwnedFd> {
+    let (family, protocol) = match address {
+        IpAddr::V4(_) => (AddressFamily::INET, rustix::net::ipproto::ICMP),
+        IpAddr::V6(_) => (AddressFamily::INET6, rustix::net::ipproto::ICMPV6),
+    };
+    let kind = match kind {
+        Kind::Datagram => SocketType::DGRAM,
+        Kind::Raw => SocketType::RAW,
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(rustix::net::socket_with(
+        family,
+        kind,
+        flags,
+        Some(protocol),
+    )?)
+}
+
+/// The first kind of socket that may be had.
+fn permitted(
+    open: &dyn Fn(Kind) -> io::Result<OwnedFd>,
+    address: IpAddr,
+) -> Result<(OwnedFd, Kind), Failure> {
+    if let Ok(socket) = open(Kind::Datagram) {
+        return Ok((socket, Kind::Datagram));
+    }
+    match open(Kind::Raw) {
+        Ok(socket) => Ok((socket, Kind::Raw)),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Failure::new(
+            FailureKind::Connect,
+            "not allowed to ping: set net.ipv4.ping_group_range to include this user's group, \
+             or give the binary cap_net_raw",
+        )),
+        Err(error) if is_no_route(&error, SocketAddr::new(address, 0)) => {
+            Err(send_failure(&error, address))
+        }
+        Err(_) => Err(no_socket()),
+    }
+}
+
+fn no_socket() -> Failure {
+    Failure::new(FailureKind::Internal, "cannot open a socket to ping with")
+}
+
+/// Without it Linux keeps "host unreachable" to itself. A socket that doesn't take it can ping all
+/// the same.
+fn want_errors(socket: &OwnedFd, address: IpAddr) {
+    let (level, option) = match address {
+        IpAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_RECVERR),
+        IpAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
+    };
+    let on: libc::c_int = 1;
+    let size = size_of_val(&on) as libc::socklen_t;
+    // SAFETY: the kernel reads `size` bytes of `on`, which outlives the call. Neither std nor
+    // rustix has a safe call for this option.
+    unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const on).cast(),
+            size,
+        )
+    };
+}
+
+/// Why a request has no answer, as far as the kernel told.
+enum Trouble {
+    /// This machine didn't send it.
+    Unsent(io::Error),
+    /// Somebody on the way, or this machine later, said that it can't be delivered.
+    Undelivered(io::Error),
+}
+
+struct Pings {
+    family: Family,
+    kind: Kind,
+    socket: Async<OwnedFd>,
+    /// Ours on a raw socket; a datagram socket has one of the kernel's.
+    id: u16,
+    /// In every request, so that answers to somebody else's aren't taken for ours.
+    token: [u8; 16],
+    sent: Vec<Instant>,
+    round_trips: [Option<Duration>; COUNT],
+    lost: [bool; COUNT],
+    trouble: Option<Trouble>,
+}
+
+impl Pings {
+    fn new(address: IpAddr, kind: Kind, socket: Async<OwnedFd>) -> Pings {
+        // Keyed anew by the system's random numbers; nothing secret hangs on it.
+        let random = RandomState::new();
+        let mut token = [0; 16];
+        token[..8].copy_from_slice(&random.hash_one(1).to_be_bytes());
+        token[8..].copy_from_slice(&random.hash_one(2).to_be_bytes());
+        Pings {
+            family: match address {
+                IpAddr::V4(_) => Family::V4,
+                IpAddr::V6(_) => Family::V6,
+            },
+            kind,
+            socket,
+            id: random.hash_one(3) as u16,
+            token,
+            sent: Vec::with_capacity(COUNT),
+            round_trips: [None; COUNT],
+            lost: [false; COUNT],
+            trouble: None,
+        }
+    }
+
+    /// Sends and receives until all is known, or as much as will be.
+    async fn exchange(&mut self, deadline: Instant) {
+        loop {
+            let now = Instant::now();
+            let end = self.end(deadline);
+            if now >= end || self.all_known() {
+                return;
+            }
+            let next = match self.sent.last() {
+                _ if self.sent.len() == COUNT => end,
+                Some(&last) => end.min(last + APART),
+                None => now,
+            };
+            if now >= next {
+                self.send();
+                continue;
+            }
+            let readable = async {
+                if self.socket.readable().await.is_err() {
+                    pending::<()>().await;
+                }
+            };
+            readable
+                .or(async {
+                    Timer::at(next).await;
+                })
+                .await;
+            self.receive();
+        }
+    }
+
+    fn end(&self, deadline: Instant) -> Instant {
+        match self.sent.last() {
+            Some(&last) if self.sent.len() == COUNT && self.has_answer() => {
+                deadline.min(last + STRAGGLERS)
+            }
+            _ => deadline,
+        }
+    }
+
+    fn has_answer(&self) -> bool {
+        self.round_trips.iter().any(Option::is_some)
+    }
+
+    fn all_known(&self) -> bool {
+        let mut each = self.round_trips.iter().zip(self.lost);
+        each.all(|(answer, lost)| answer.is_some() || lost)
+    }
+
+    fn send(&mut self) {
+        let number = self.sent.len();
+        let echo = Echo {
+            id: self.id,
+            number: number as u16,
+            payload: &self.token,
+        };
+        let packet = request(self.family, echo);
+        self.sent.push(Instant::now());
+        let mut result = rustix::net::send(&self.socket, &packet, SendFlags::empty());
+        if result.is_err() {
+            // It may be about an earlier request: then receiving takes it away.
+            self.receive();
+            result = rustix::net::send(&self.socket, &packet, SendFlags::empty());
+        }
+        if let Err(error) = result {
+            self.lost[number] = true;
+            self.trouble = Some(Trouble::Unsent(error.into()));
+        }
+    }
+
+    /// Takes what has come.
+    fn receive(&mut self) {
+        // Longer than every answer with our token.
+        let mut buffer = [0; 256];
+        for _ in 0..AT_ONCE {
+            match rustix::net::recv(&self.socket, &mut buffer, RecvFlags::empty()) {
+                Ok((size, _)) => self.packet(&buffer[..size]),
+                Err(error) => {
+                    // While an error's packet isn't fetched, the socket counts as readable.
+                    let quoted = rustix::net::recv(&self.socket, &mut buffer, RecvFlags::ERRQUEUE);
+                    match quoted {
+                        Ok((size, _)) => self.undelivered(&buffer[..size], error.into()),
+                        Err(_) => return,
+                    }
+                }
+            }
+        }
+    }
+
+    fn packet(&mut self, bytes: &[u8]) {
+        let now = Instant::now();
+        let message = match (self.kind, self.family) {
+            (Kind::Raw, Family::V4) => behind_ipv4_header(bytes),
+            _ => Some(bytes),
+        };
+        let Some(echo) = message.and_then(|message| read_reply(self.family, message)) else {
+            return;
+        };
+        let number = usize::from(echo.number);
+        if self.is_ours(echo.id)
+            && echo.payload == self.token
+            && let Some(&sent) = self.sent.get(number)
+        {
+            self.round_trips[number].get_or_insert(now.duration_since(sent));
+        }
+    }
+
+    /// `quoted` is the request that `error` is about.
+    fn undelivered(&mut self, quoted: &[u8], error: io::Error) {
+        let Some((id, number)) = read_quoted(self.family, quoted) else {
+            return;
+        };
+        let number = usize::from(number);
+        if self.is_ours(id) && number < self.sent.len() {
+            self.lost[number] = true;
+            self.trouble = Some(Trouble::Undelivered(error));
+        }
+    }
+
+    fn is_ours(&self, id: u16) -> bool {
+        self.kind == Kind::Datagram || id == self.id
+    }
+
+    /// `None` without an answer.
+    fn tally(&self) -> Option<Tally> {
+        let times = || self.round_trips.iter().flatten().copied();
+        let answered = times().count();
+        Some(Tally {
+            answered,
+            best: times().min()?,
+            mean: times().sum::<Duration>() / answered as u32,
+            worst: times().max()?,
+        })
+    }
+}
+
+/// This machine didn't send it.
+fn send_failure(error: &io::Error, address: IpAddr) -> Failure {
+    use io::ErrorKind::{HostUnreachable, PermissionDenied};
+    if is_no_route(error, SocketAddr::new(address, 0)) {
+        return Failure::new(FailureKind::NoRoute, "network unreachable");
+    }
+    let detail = match error.kind() {
+        HostUnreachable => format!("no route to host {address}"),
+        PermissionDenied => format!("this machine doesn't allow a ping to {address}"),
+        _ => format!("cannot send to {address}"),
+    };
+    Failure::new(FailureKind::Connect, detail)
+}
+
+/// It was sent, and word came that it can't be delivered.
+fn delivery_failure(error: &io::Error, address: IpAddr) -> Failure {
+    use io::ErrorKind::{ConnectionRefused, PermissionDenied};
+    let detail = match error.kind() {
+        ConnectionRefused => format!("ping refused by {address}"),
+        PermissionDenied => format!("ping forbidden on the way to {address}"),
+        _ => format!("no route to host {address}"),
+    };
+    Failure::new(FailureKind::Connect, detail)
+}

@@ -1,0 +1,398 @@
+//! When the registration of a domain ends, asked of its registry (RDAP: RFC 9082, RFC 9083). No
+//! check of the site: a failure here means that nobody knows, not that anything is down.
+
+use super::redirect::location;
+use super::wire::rdap::{Registration, candidates, registration, services};
+use crate::http::{Ask, Client, Fault, Permit};
+use crate::monitor::outcome::{Expiry, Failure, FailureKind};
+use crate::monitor::site::{Check, HttpVersion, IpVersion, Site};
+use async_io::Timer;
+use futures_lite::{AsyncReadExt, FutureExt};
+use isahc::http::{HeaderMap, HeaderValue, Method, header};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use url::{Host, Url};
+
+/// Who answers for the names under each top-level domain (RFC 9224).
+const IANA: &str = "https://data.iana.org/rdap/dns.json";
+/// The list is asked for no more often than this, in seconds …
+const LEARNT_FOR: i64 = 7 * 86_400;
+/// … and after a failure not again before this.
+const NOT_AGAIN_FOR: i64 = 600;
+/// Top-level domains remembered.
+const MOST_LEARNT: usize = 256;
+/// For one look with all its questions; registries take their time.
+const WITHIN: Duration = Duration::from_secs(30);
+/// Over the transfers' own timeout, for the case that libcurl doesn't keep it.
+const GRACE: Duration = Duration::from_millis(250);
+/// Answers over this aren't read.
+const BODY: usize = 1024 * 1024;
+const REDIRECTS: usize = 3;
+
+/// When the registration of `site`'s domain ends. Waits for a check's permit first. `base` is the
+/// address of an RDAP service that knows every domain; without it IANA's list says whom to ask.
+///
+/// # Errors
+///
+/// Why nobody knows: there is no registration, its registry can't be asked, or doesn't say.
+pub async fn look(
+    client: &Client,
+    site: &Site,
+    base: Option<&str>,
+    cache: &Bootstrap,
+) -> Result<Expiry, Failure> {
+    let host = domain(site)?;
+    let permit = client.check_permit().await;
+    look_within(client, &permit, &host, base, cache, WITHIN).await
+}
+
+pub(super) async fn look_within(
+    client: &Client,
+    permit: &Permit,
+    host: &str,
+    base: Option<&str>,
+    cache: &Bootstrap,
+    within: Duration,
+) -> Result<Expiry, Failure> {
+    let deadline = Instant::now() + within;
+    let questions = Questions {
+        client,
+        permit,
+        within,
+        deadline,
+    };
+    let answer = async {
+        let registry = match base {
+            Some(base) => base.to_owned(),
+            None => cache.registry(&questions, host).await?,
+        };
+        questions.expiry(&registry, host).await
+    };
+    let late = async {
+        Timer::at(deadline + GRACE).await;
+        let detail = format!("no answer within {}", crate::http::within(within));
+        Err(Failure::new(FailureKind::Timeout, detail))
+    };
+    answer.or(late).await
+}
+
+/// The name that is looked for: the host's, or what a DNS check asks for. As resolvers know it.
+fn domain(site: &Site) -> Result<String, Failure> {
+    let host = match &site.check {
+        Check::Dns(check) => &check.name,
+        _ => site.host(),
+    };
+    match Host::parse(host) {
+        Ok(Host::Domain(name)) if !candidates(&name).is_empty() => Ok(name),
+        _ if site.literal().is_some() => Err(unknown("an address has no registration")),
+        _ => Err(unknown(format!("{host} is no name that is registered"))),
+    }
+}
+
+fn unknown(detail: impl Into<String>) -> Failure {
+    Failure::new(FailureKind::Body, detail)
+}
+
+/// Where the registries are, learnt of IANA's list for the top-level domains that are needed.
+pub struct Bootstrap {
+    list: String,
+    learnt: Mutex<Vec<Learnt>>,
+    /// One asks, the others wait for what it learns. After a failure: when it may be asked again,
+    /// in Unix seconds, and what it was.
+    asking: async_lock::Mutex<Option<(i64, Failure)>>,
+}
+
+struct Learnt {
+    /// Without the dot, lower case.
+    domain: String,
+    /// Empty: the list has none.
+    registry: String,
+    /// Unix seconds; 0 = not yet looked for.
+    at: i64,
+}
+
+impl Bootstrap {
+    /// From what [`Bootstrap::learnt`] gave, or nothing.
+    pub fn new(learnt: Vec<(String, String, i64)>) -> Bootstrap {
+        let learnt = learnt.into_iter().map(|(domain, registry, at)| Learnt {
+            domain,
+            registry,
+            at,
+        });
+        Bootstrap {
+            list: IANA.to_owned(),
+            learnt: Mutex::new(learnt.take(MOST_LEARNT).collect()),
+            asking: async_lock::Mutex::new(None),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(list: &str, learnt: Vec<(String, String, i64)>) -> Bootstrap {
+        Bootstrap {
+            list: list.to_owned(),
+            ..Bootstrap::new(learnt)
+        }
+    }
+
+    /// Top-level domain, address of its registry (empty: IANA knows none), when it was learnt (Unix
+    /// seconds): what is worth keeping.
+    pub fn learnt(&self) -> Vec<(String, String, i64)> {
+        let rows = self.rows();
+        let learnt = rows.iter().filter(|row| row.at != 0);
+        learnt
+            .map(|row| (row.domain.clone(), row.registry.clone(), row.at))
+            .collect()
+    }
+
+    /// To be told of every site that has `domain`, before any look: then one question to IANA does
+    /// for all of them.
+    pub fn want(&self, site: &Site) {
+        if let Ok(host) = domain(site) {
+            self.note(top_level(&host));
+        }
+    }
+
+    fn note(&self, domain: &str) {
+        let mut rows = self.rows();
+        if rows.iter().any(|row| row.domain == domain) {
+            return;
+        }
+        if rows.len() >= MOST_LEARNT {
+            let oldest = rows.iter().enumerate().min_by_key(|(_, row)| row.at);
+            if let Some(at) = oldest.map(|(at, _)| at) {
+                rows.swap_remove(at);
+            }
+        }
+        rows.push(Learnt {
+            domain: domain.to_owned(),
+            registry: String::new(),
+            at: 0,
+        });
+    }
+
+    /// The address of the registry that answers for `host`.
+    async fn registry(&self, questions: &Questions<'_>, host: &str) -> Result<String, Failure> {
+        let domain = top_level(host);
+        self.note(domain);
+        if !self.is_fresh(domain) {
+            let mut asking = self.asking.lock().await;
+            if !self.is_fresh(domain)
+                && let Err(failure) = self.ask(questions, &mut asking).await
+            {
+                // What was true a week ago mostly still is.
+                return self.known(domain).map_err(|_| failure);
+            }
+        }
+        self.known(domain)
+    }
+
+    async fn ask(
+        &self,
+        questions: &Questions<'_>,
+        failed: &mut Option<(i64, Failure)>,
+    ) -> Result<(), Failure> {
+        let now = wall();
+        if let Some((again, failure)) = failed
+            && (*again - NOT_AGAIN_FOR..*again).contains(&now)
+        {
+            return Err(failure.clone());
+        }
+        let wanted: Vec<String> = self.rows().iter().map(|row| row.domain.clone()).collect();
+        match questions.services(&self.list, &wanted).await {
+            Ok(registries) => {
+                *failed = None;
+                let mut rows = self.rows();
+                for (domain, registry) in wanted.iter().zip(registries) {
+                    if let Some(row) = rows.iter_mut().find(|row| row.domain == *domain) {
+                        row.registry = registry;
+                        row.at = now;
+                    }
+                }
+                Ok(())
+            }
+            Err(failure) => {
+                *failed = Some((now + NOT_AGAIN_FOR, failure.clone()));
+                Err(failure)
+            }
+        }
+    }
+
+    fn is_fresh(&self, domain: &str) -> bool {
+        let now = wall();
+        let rows = self.rows();
+        let row = rows.iter().find(|row| row.domain == domain);
+        // Learnt in the future: one of the two clocks wasn't set.
+        row.is_some_and(|row| (row.at..row.at.saturating_add(LEARNT_FOR)).contains(&now))
+    }
+
+    fn known(&self, domain: &str) -> Result<String, Failure> {
+        let rows = self.rows();
+        let row = rows.iter().find(|row| row.domain == domain);
+        match row.map(|row| row.registry.as_str()).unwrap_or_default() {
+            "" => Err(unknown(format!("the registry of .{domain} has no RDAP"))),
+            // Its list may be old; only one that came unencrypted itself may lead to such.
+            http if !http.starts_with("https://") && self.list.starts_with("https:") => Err(
+                unknown(format!("the registry of .{domain} speaks no https")),
+            ),
+            registry => Ok(registry.to_owned()),
+        }
+    }
+
+    fn rows(&self) -> MutexGuard<'_, Vec<Learnt>> {
+        self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn top_level(host: &str) -> &str {
+    let host = host.trim_end_matches('.');
+    host.rsplit_once('.').map_or(host, |(_, last)| last)
+}
+
+/// Unix seconds.
+fn wall() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs() as i64)
+}
+
+/// The questions of one look, within one deadline and on one permit.
+struct Questions<'a> {
+    client: &'a Client,
+    permit: &'a Permit,
+    within: Duration,
+    deadline: Instant,
+}
+
+impl Questions<'_> {
+    /// Asks for one candidate after the other. Not every registry answers 404 for a public suffix:
+    /// an answer without an end, or about another name, doesn't count either while there is a
+    /// longer one.
+    async fn expiry(&self, registry: &str, host: &str) -> Result<Expiry, Failure> {
+        let mut missing = unknown(format!("the registry does not know {host}"));
+        for name in candidates(host) {
+            let url = format!("{}/domain/{name}", registry.trim_end_matches('/'));
+            let (status, body, from) = self.get(&url).await?;
+            match status {
+                200 => {}
+                // RFC 7480, section 5.3; some call a public suffix a bad request.
+                400 | 404 | 422 => continue,
+                _ => return Err(refused(&from, status)),
+            }
+            let Ok(found) = registration(&body) else {
+                return Err(unknown(format!("the answer of {from} is not RDAP")));
+            };
+            match found {
+                found if !is_about(&found, name) => {}
+                Registration {
+                    ends: Some(ends),
+                    registrar,
+                    ..
+                } => {
+                    return Ok(Expiry {
+                        ends,
+                        subject: name.to_owned(),
+                        issuer: registrar,
+                        key: String::new(),
+                    });
+                }
+                _ => missing = unknown(format!("the registry does not say when {name} ends")),
+            }
+        }
+        Err(missing)
+    }
+
+    /// The registries of `domains`, from the list at `url`.
+    async fn services(&self, url: &str, domains: &[String]) -> Result<Vec<String>, Failure> {
+        let (status, body, from) = self.get(url).await?;
+        if status != 200 {
+            return Err(refused(&from, status));
+        }
+        services(&body, domains)
+            .map_err(|_| unknown(format!("the answer of {from} is no list of registries")))
+    }
+
+    /// Status, body and the host that answered. The body is read of a 200 only.
+    async fn get(&self, url: &str) -> Result<(u16, Vec<u8>, String), Failure> {
+        let bad = |_| Failure::new(FailureKind::Internal, "the address of RDAP is not a URL");
+        let mut url = Url::parse(url).map_err(bad)?;
+        let headers = HeaderMap::from_iter([(
+            header::ACCEPT,
+            HeaderValue::from_static("application/rdap+json, application/json"),
+        )]);
+        for _ in 0..=REDIRECTS {
+            let from = url.host_str().unwrap_or_default().to_owned();
+            let failed = |fault: Fault| {
+                let failure = fault.failure(&from, self.within);
+                match failure.detail.contains(&from) {
+                    true => failure,
+                    false => Failure::new(failure.kind, format!("{from}: {}", failure.detail)),
+                }
+            };
+            let ask = Ask {
+                url: &url,
+                method: Method::GET,
+                headers: &headers,
+                body: None,
+                basic: None,
+                version: HttpVersion::Any,
+                ip: IpVersion::Any,
+                verify: true,
+                ca_file: None,
+                fresh: false,
+                close: true,
+                deadline: self.deadline,
+                permit: Some(self.permit),
+            };
+            let mut response = self.client.send(&ask).await.map_err(failed)?;
+            let status = response.status().as_u16();
+            if let Some(to) = location(status, response.headers()) {
+                url = lead(&url, &String::from_utf8_lossy(to.as_bytes()))?;
+                continue;
+            }
+            let mut body = Vec::new();
+            if status == 200 {
+                let mut bounded = response.body_mut().take(BODY as u64 + 1);
+                let read = bounded.read_to_end(&mut body).await;
+                read.map_err(|error| failed(Fault::of_body(error, url.scheme() == "https")))?;
+            }
+            return match body.len() {
+                0..=BODY => Ok((status, body, from)),
+                _ => Err(unknown(format!("the answer of {from} is over 1 MiB"))),
+            };
+        }
+        Err(Failure::new(
+            FailureKind::Redirected,
+            format!("more than {REDIRECTS} redirects"),
+        ))
+    }
+}
+
+/// Where a redirect leads: never from https to anything else.
+pub(super) fn lead(from: &Url, to: &str) -> Result<Url, Failure> {
+    let fail = |detail: String| Err(Failure::new(FailureKind::Redirected, detail));
+    let host = from.host_str().unwrap_or_default();
+    match from.join(to) {
+        Ok(to) if to.scheme() == "https" => Ok(to),
+        Ok(to) if to.scheme() == "http" && from.scheme() == "http" => Ok(to),
+        Ok(to) => fail(format!(
+            "{host} redirects to {}: is not followed",
+            to.scheme()
+        )),
+        Err(_) => fail(format!("{host} redirects to what is not an address")),
+    }
+}
+
+/// A registry that doesn't say what its answer is about is believed, and so is one that has the
+/// name in letters that aren't a domain's.
+fn is_about(found: &Registration, name: &str) -> bool {
+    found.name.as_ref().is_none_or(|about| {
+        about.is_empty() || !about.is_ascii() || about.eq_ignore_ascii_case(name)
+    })
+}
+
+fn refused(from: &str, status: u16) -> Failure {
+    let detail = match status {
+        429 => format!("{from}: too many questions (429)"),
+        _ => format!("{from} answered HTTP {status}"),
+    };
+    Failure::new(FailureKind::Status, detail)
+}

@@ -1,0 +1,420 @@
+//! Pings, on the loopback and in a network of the test's own.
+
+use super::{client, failure, site};
+use crate::check::connect::Deadline;
+use crate::check::icmp::{Kind, Tally, ping, socket};
+use crate::check::run;
+use crate::check::wire::icmp::{Echo, Family, behind_ipv4_header, read_quoted, reply};
+use crate::monitor::outcome::{Failure, FailureKind, Outcome};
+use crate::monitor::site::{Check, IcmpCheck, IpVersion, Site};
+use async_io::Async;
+use futures_lite::FutureExt;
+use futures_lite::future::block_on;
+use rustix::net::{RecvFlags, SendFlags, recv, sendto};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+const SECONDS: Duration = Duration::from_secs(5);
+const GROUPS: &str = "/proc/sys/net/ipv4/ping_group_range";
+
+fn ping_site(host: &str, ip: IpVersion, timeout: Duration) -> Site {
+    let check = Check::Icmp(IcmpCheck {
+        host: host.to_owned(),
+        ip,
+    });
+    Site {
+        timeout,
+        check,
+        ..site("icmp://host", |_| {})
+    }
+}
+
+fn outcome(host: &str, timeout: Duration) -> Outcome {
+    let site = ping_site(host, IpVersion::Any, timeout);
+    block_on(run(&client(), &site, false))
+}
+
+/// Three requests over a socket of this kind alone.
+async fn ping_within(address: IpAddr, kind: Kind, timeout: Duration) -> Result<Tally, Failure> {
+    let open = |wanted| match wanted == kind {
+        true => socket(address, kind),
+        false => Err(io::ErrorKind::PermissionDenied.into()),
+    };
+    ping(address, Deadline::new(timeout), &open).await
+}
+
+fn ping_over(address: IpAddr, kind: Kind) -> Result<Tally, Failure> {
+    block_on(ping_within(address, kind, SECONDS))
+}
+
+fn may_open_raw() -> bool {
+    let may = socket(V4, Kind::Raw).is_ok();
+    if !may {
+        eprintln!("skipped: raw sockets aren't allowed here");
+    }
+    may
+}
+
+/// Runs `test` on a thread in an empty network of its own, set up by the commands of ip(8), with
+/// ping sockets for everybody. Skipped where that isn't allowed.
+fn in_own_network(setup: &[&str], test: impl FnOnce() + Send + 'static) {
+    let commands: Vec<String> = setup.iter().map(|line| line.to_string()).collect();
+    let thread = std::thread::spawn(move || {
+        // SAFETY: takes a number; only this thread moves, and it ends with the test.
+        if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+            eprintln!("skipped: no network namespace");
+            return;
+        }
+        let all = std::fs::write(GROUPS, "0 2147483647");
+        for line in commands {
+            let done = Command::new("ip").args(line.split(' ')).status();
+            if !done.is_ok_and(|status| status.success()) {
+                eprintln!("skipped: ip {line}");
+                return;
+            }
+        }
+        if all.is_err() {
+            eprintln!("skipped: {GROUPS} can't be set");
+            return;
+        }
+        test();
+    });
+    thread.join().expect("the test");
+}
+
+/// `3 of 3 answered, a/b/c ms` with a ≤ b ≤ c.
+#[track_caller]
+fn assert_all_answered(outcome: &Outcome, address: IpAddr) {
+    assert_eq!(outcome.verdict, Ok(()));
+    assert_eq!(outcome.address, Some(address));
+    let detail = outcome.detail.as_deref().expect("a detail");
+    let times = detail
+        .strip_prefix("3 of 3 answered, ")
+        .and_then(|rest| rest.strip_suffix(" ms"))
+        .expect(detail);
+    let times: Vec<f64> = times
+        .split('/')
+        .map(|time| time.parse().expect("a number"))
+        .collect();
+    assert!(times.len() == 3 && times.is_sorted(), "{detail}");
+    let phases = outcome.phases.expect("phases");
+    assert_eq!(outcome.took, Some(phases.first_byte));
+    assert!(phases.total >= Duration::from_millis(400));
+    assert!(phases.total < Duration::from_secs(5), "ended early");
+}
+
+#[test]
+fn the_loopback_answers_three_of_three_over_a_raw_socket() {
+    if !may_open_raw() {
+        return;
+    }
+    for address in [V4, V6] {
+        let tally = ping_over(address, Kind::Raw).expect("answers");
+        assert_eq!(tally.answered, 3);
+    }
+}
+
+#[test]
+fn the_loopback_answers_three_of_three_over_a_datagram_socket() {
+    in_own_network(&["link set lo up"], || {
+        for address in [V4, V6] {
+            let tally = ping_over(address, Kind::Datagram).expect("answers");
+            assert_eq!(tally.answered, 3);
+        }
+    });
+}
+
+#[test]
+fn a_check_tells_the_times_and_the_address() {
+    if !may_open_raw() {
+        return;
+    }
+    assert_all_answered(&outcome("127.0.0.1", Duration::from_secs(10)), V4);
+    assert_all_answered(&outcome("::1", Duration::from_secs(10)), V6);
+}
+
+#[test]
+fn two_raw_pings_of_one_address_do_not_take_each_other_s_answers() {
+    if !may_open_raw() {
+        return;
+    }
+    let other = std::thread::spawn(|| ping_over(V4, Kind::Raw));
+    assert_eq!(ping_over(V4, Kind::Raw).expect("answers").answered, 3);
+    let other = other.join().expect("the other");
+    assert_eq!(other.expect("answers").answered, 3);
+}
+
+/// Answers each echo request on the loopback, given with its IP header, its identifier and its
+/// number, with the packets that `script` makes of it. Never ends.
+fn answering<T>(script: impl Fn(&[u8], u16, u16) -> Vec<Vec<u8>>) -> impl Future<Output = T> {
+    // Before the first request is sent.
+    let raw = Async::new(socket(V4, Kind::Raw).expect("a raw socket")).expect("a socket");
+    let mut buffer = [0; 512];
+    async move {
+        loop {
+            raw.readable().await.expect("readable");
+            while let Ok((size, _)) = recv(&raw, &mut buffer, RecvFlags::empty()) {
+                let packet = &buffer[..size];
+                let message = behind_ipv4_header(packet).expect("a header");
+                let Some((id, number)) = read_quoted(Family::V4, message) else {
+                    continue;
+                };
+                for answer in script(packet, id, number) {
+                    let to = SocketAddr::new(V4, 0);
+                    sendto(&raw, &answer, SendFlags::empty(), &to).expect("sent");
+                }
+            }
+        }
+    }
+}
+
+/// Runs `test` on a loopback that answers no ping.
+fn on_a_mute_loopback(test: impl FnOnce() + Send + 'static) {
+    in_own_network(&["link set lo up"], || {
+        let mute = "/proc/sys/net/ipv4/icmp_echo_ignore_all";
+        std::fs::write(mute, "1").expect("the sysctl");
+        test();
+    });
+}
+
+#[test]
+fn answers_that_are_not_ours_do_not_count_and_one_that_is_will_do() {
+    on_a_mute_loopback(|| {
+        for kind in [Kind::Datagram, Kind::Raw] {
+            let script = |packet: &[u8], id, number| {
+                let payload = &packet[28..];
+                let answer = |id, number, payload: &[u8]| {
+                    let echo = Echo {
+                        id,
+                        number,
+                        payload,
+                    };
+                    reply(Family::V4, echo)
+                };
+                let right = answer(id, number, payload);
+                let mut damaged = right.clone();
+                damaged[3] ^= 1;
+                let longer = [payload, &[0; 300]].concat();
+                let mut answers = vec![
+                    answer(id, number, b"somebody else's"),
+                    answer(id, number, b""),
+                    answer(id, number, &longer),
+                    answer(id, 7, payload),
+                    answer(id, 2, payload),
+                    damaged,
+                    right[..6].to_vec(),
+                ];
+                if kind == Kind::Raw {
+                    answers.push(answer(id ^ 1, number, payload));
+                }
+                if number == 1 {
+                    // Twice.
+                    answers.extend([right.clone(), right]);
+                }
+                match number {
+                    2 => Vec::new(),
+                    _ => answers,
+                }
+            };
+            let start = Instant::now();
+            let pinged = ping_within(V4, kind, SECONDS);
+            let tally = block_on(pinged.or(answering(script)));
+            let tally = tally.expect("one answer");
+            assert_eq!(tally.answered, 1, "{kind:?}");
+            let text = tally.to_string();
+            assert!(text.starts_with("1 of 3 answered, "), "{text}");
+            assert!(start.elapsed() >= Duration::from_millis(1400));
+            assert!(start.elapsed() < SECONDS, "stragglers have a second");
+        }
+    });
+}
+
+#[test]
+fn a_refusal_is_told_before_the_time_is_up() {
+    /// RFC 1071.
+    fn sum(bytes: &[u8]) -> [u8; 2] {
+        let words = bytes
+            .chunks(2)
+            .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
+        let sum: u32 = words.sum();
+        (!((sum & 0xffff) + (sum >> 16)) as u16).to_be_bytes()
+    }
+    on_a_mute_loopback(|| {
+        for kind in [Kind::Datagram, Kind::Raw] {
+            for (code, wanted) in [
+                (1, "no route to host 127.0.0.1"),
+                (3, "ping refused by 127.0.0.1"),
+                (13, "no route to host 127.0.0.1"),
+            ] {
+                let script = |packet: &[u8], _, _| {
+                    let mut error = vec![3, code, 0, 0, 0, 0, 0, 0];
+                    // The least that a router quotes (RFC 792).
+                    error.extend(&packet[..28]);
+                    let sum = sum(&error);
+                    error[2..4].copy_from_slice(&sum);
+                    vec![error]
+                };
+                let start = Instant::now();
+                let pinged = ping_within(V4, kind, SECONDS);
+                let refused = block_on(pinged.or(answering(script)));
+                let failure = refused.expect_err("refused");
+                assert_eq!(failure.kind, FailureKind::Connect);
+                assert_eq!(failure.detail, wanted, "{kind:?}");
+                assert!(start.elapsed() < SECONDS);
+            }
+        }
+    });
+}
+
+#[test]
+fn silence_is_a_timeout() {
+    let setup = [
+        "link set lo up",
+        "link add wire type veth peer name end",
+        "addr add 203.0.113.1/24 dev wire",
+        "link set wire up",
+        "link set end up",
+        "neigh add 203.0.113.9 lladdr 02:00:00:00:00:09 dev wire nud permanent",
+    ];
+    in_own_network(&setup, || {
+        for kind in [Kind::Datagram, Kind::Raw] {
+            let address = "203.0.113.9".parse().expect("an address");
+            let timeout = Duration::from_millis(600);
+            let start = Instant::now();
+            let silent = block_on(ping_within(address, kind, timeout));
+            let failure = silent.expect_err("nobody is there");
+            assert_eq!(failure.kind, FailureKind::Timeout);
+            assert_eq!(failure.detail, "no echo within 600ms");
+            assert!(start.elapsed() >= timeout);
+        }
+        let outcome = outcome("203.0.113.9", Duration::from_millis(500));
+        let told = (FailureKind::Timeout, "no echo within 500ms");
+        assert_eq!(failure(&outcome), told);
+        assert_eq!(outcome.address, "203.0.113.9".parse().ok());
+        assert_eq!(outcome.took, None);
+    });
+}
+
+#[test]
+fn a_machine_that_is_off_is_told_before_the_time_is_up() {
+    // Nobody answers to ARP and neighbour solicitations on this wire.
+    let setup = [
+        "link set lo up",
+        "link add wire type veth peer name end",
+        "addr add 198.51.100.1/24 dev wire",
+        "addr add 2001:db8::1/64 dev wire nodad",
+        "link set wire up",
+        "link set end up",
+    ];
+    in_own_network(&setup, || {
+        for family in ["ipv4", "ipv6"] {
+            let quick = format!("/proc/sys/net/{family}/neigh/wire/retrans_time_ms");
+            std::fs::write(quick, "100").expect("the sysctl");
+        }
+        for (host, kind) in [
+            ("198.51.100.9", Kind::Datagram),
+            ("198.51.100.8", Kind::Raw),
+            ("2001:db8::9", Kind::Datagram),
+            ("2001:db8::8", Kind::Raw),
+        ] {
+            let address = host.parse().expect("an address");
+            let start = Instant::now();
+            let failure = ping_over(address, kind).expect_err("nobody is there");
+            assert_eq!(failure.kind, FailureKind::Connect, "{host}");
+            assert_eq!(failure.detail, format!("no route to host {host}"));
+            assert!(start.elapsed() < Duration::from_secs(4), "{host}");
+        }
+    });
+}
+
+#[test]
+fn what_this_machine_cannot_send_is_told_at_once() {
+    let setup = ["link set lo up", "route add unreachable 203.0.113.0/24"];
+    in_own_network(&setup, || {
+        let long = Duration::from_secs(60);
+        let start = Instant::now();
+        let told = |host| {
+            let outcome = outcome(host, long);
+            let (kind, cause) = failure(&outcome);
+            assert_eq!(outcome.address, host.parse().ok());
+            (kind, cause.to_owned())
+        };
+        let unreachable = (FailureKind::NoRoute, "network unreachable".to_owned());
+        assert_eq!(told("192.0.2.1"), unreachable);
+        assert_eq!(told("2001:db8::1"), unreachable);
+        let no_route = "no route to host 203.0.113.1".to_owned();
+        assert_eq!(told("203.0.113.1"), (FailureKind::Connect, no_route));
+        assert!(start.elapsed() < long);
+    });
+}
+
+#[test]
+fn without_permission_the_cause_names_the_sysctl() {
+    for refusal in [libc::EACCES, libc::EPERM] {
+        let open = |kind| {
+            Err(io::Error::from_raw_os_error(match kind {
+                Kind::Datagram => libc::EACCES,
+                Kind::Raw => refusal,
+            }))
+        };
+        let refused = block_on(ping(V4, Deadline::new(SECONDS), &open));
+        let failure = refused.expect_err("refused");
+        assert_eq!(failure.kind, FailureKind::Connect);
+        assert_eq!(
+            failure.detail,
+            "not allowed to ping: set net.ipv4.ping_group_range to include this user's group, \
+             or give the binary cap_net_raw"
+        );
+    }
+}
+
+#[test]
+fn no_socket_at_all_is_our_own_failure_and_no_ipv6_is_no_route() {
+    for (code, kind, detail) in [
+        (
+            libc::EMFILE,
+            FailureKind::Internal,
+            "cannot open a socket to ping with",
+        ),
+        (
+            libc::EAFNOSUPPORT,
+            FailureKind::NoRoute,
+            "network unreachable",
+        ),
+    ] {
+        let open = |_| Err(io::Error::from_raw_os_error(code));
+        let failed = block_on(ping(V6, Deadline::new(SECONDS), &open));
+        let failure = failed.expect_err("no socket");
+        assert_eq!((failure.kind, failure.detail.as_str()), (kind, detail));
+    }
+}
+
+#[test]
+fn a_name_that_does_not_resolve_or_not_in_that_family_is_told() {
+    let nobody = outcome("", SECONDS);
+    let told = (FailureKind::NoName, "cannot resolve : no such name");
+    assert_eq!(failure(&nobody), told);
+    assert_eq!(nobody.address, None);
+    let site = ping_site("127.0.0.1", IpVersion::V6, SECONDS);
+    let wrong = block_on(run(&client(), &site, false));
+    let told = (
+        FailureKind::NoName,
+        "cannot resolve 127.0.0.1: no IPv6 address",
+    );
+    assert_eq!(failure(&wrong), told);
+}
+
+#[test]
+fn times_are_written_in_three_figures() {
+    let tally = Tally {
+        answered: 1,
+        best: Duration::from_micros(54),
+        mean: Duration::from_micros(12_345),
+        worst: Duration::from_micros(1_234_567),
+    };
+    assert_eq!(tally.to_string(), "1 of 3 answered, 0.05/12.3/1235 ms");
+}
