@@ -1,11 +1,16 @@
 //! Checks: one protocol a file, one [`Outcome`] whatever happens.
 
 mod body;
+mod cookies;
 mod explain;
+mod form;
 mod http;
+mod json;
+mod login;
 mod redirect;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use crate::http::Client;
 use crate::monitor::outcome::{FailureKind, Outcome};
