@@ -70,20 +70,20 @@ impl Jar {
         }
     }
 
-    /// Adds the cookies for `url` to a request's headers.
-    pub(super) fn add(&self, url: &Url, headers: &mut HeaderMap) {
+    /// The `Cookie` header for `url`, behind the one that is among `headers` already. `None`: there
+    /// is nothing to add.
+    pub(super) fn header(&self, url: &Url, headers: &HeaderMap) -> Option<HeaderValue> {
         let mut fitting: Vec<&Cookie> = self.cookies.iter().filter(|c| c.fits(url)).collect();
+        if fitting.is_empty() {
+            return None;
+        }
         // Longer paths first, then the older one (5.4, step 2).
         fitting.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
-        let given = headers.get(header::COOKIE);
-        let given = given.and_then(|value| value.to_str().ok().map(str::to_owned));
+        let own = headers.get_all(header::COOKIE).iter();
+        let own = own.filter_map(|value| value.to_str().ok().map(str::to_owned));
         let pairs = fitting.iter().map(|c| format!("{}={}", c.name, c.value));
-        let all: Vec<String> = given.into_iter().chain(pairs).collect();
-        if !fitting.is_empty()
-            && let Ok(value) = HeaderValue::from_str(&all.join("; "))
-        {
-            headers.insert(header::COOKIE, value);
-        }
+        let all: Vec<String> = own.chain(pairs).collect();
+        HeaderValue::from_str(&all.join("; ")).ok()
     }
 }
 
@@ -203,9 +203,7 @@ mod tests {
     }
 
     fn jar_sends(jar: &Jar, to: &str) -> String {
-        let mut headers = HeaderMap::new();
-        jar.add(&url(to), &mut headers);
-        let value = headers.get(header::COOKIE);
+        let value = jar.header(&url(to), &HeaderMap::new());
         value.map_or(String::new(), |v| v.to_str().expect("ASCII").to_owned())
     }
 
@@ -303,10 +301,9 @@ mod tests {
         jar.set(&url("http://h.example/"), "s=1");
         let mut headers = HeaderMap::new();
         headers.insert(header::COOKIE, HeaderValue::from_static("own=x"));
-        jar.add(&url("http://h.example/"), &mut headers);
-        assert_eq!(headers[header::COOKIE], "own=x; s=1");
-        jar.add(&url("http://other.example/"), &mut headers);
-        assert_eq!(headers[header::COOKIE], "own=x; s=1");
+        let sent = jar.header(&url("http://h.example/"), &headers);
+        assert_eq!(sent.expect("cookies"), "own=x; s=1");
+        assert_eq!(jar.header(&url("http://other.example/"), &headers), None);
     }
 
     #[test]

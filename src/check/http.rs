@@ -10,9 +10,10 @@ use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
 use crate::monitor::site::{HttpCheck, HttpVersion, Site, StatusSet};
 use async_io::Timer;
 use futures_lite::FutureExt;
-use isahc::http::{HeaderMap, Version};
+use isahc::http::{HeaderMap, Version, header};
 use isahc::prelude::*;
 use isahc::{AsyncBody, Response};
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use url::Url;
@@ -87,7 +88,7 @@ pub(super) struct Run<'a> {
     verified: Vec<(Url, SocketAddr)>,
     /// The site's own request is still to come.
     pub(super) logging_in: bool,
-    /// Empty without a login.
+    /// Stays empty without a login.
     jar: Jar,
 }
 
@@ -140,12 +141,12 @@ impl Run<'_> {
             {
                 self.verified.push((hop.url.clone(), address));
             }
-            if self.logging_in {
+            if self.check.login.is_some() {
                 self.jar.take(&hop.url, response.headers());
             }
             let status = response.status().as_u16();
             let first = *first.get_or_insert(status);
-            let mut arrival = |url, response| Arrival {
+            let arrival = |url, response| Arrival {
                 url,
                 response,
                 first,
@@ -175,10 +176,15 @@ impl Run<'_> {
     }
 
     /// With the cookies of the login.
-    fn headers(&self, hop: &Hop) -> HeaderMap {
-        let mut headers = hop.headers.clone();
-        self.jar.add(&hop.url, &mut headers);
-        headers
+    fn headers<'h>(&self, hop: &'h Hop) -> Cow<'h, HeaderMap> {
+        match self.jar.header(&hop.url, &hop.headers) {
+            Some(cookies) => {
+                let mut headers = hop.headers.clone();
+                headers.insert(header::COOKIE, cookies);
+                Cow::Owned(headers)
+            }
+            None => Cow::Borrowed(&hop.headers),
+        }
     }
 
     fn ask<'h>(&'h self, hop: &'h Hop, headers: &'h HeaderMap) -> Ask<'h> {

@@ -1,6 +1,8 @@
 //! Checks against real sockets on the loopback.
 
 mod hostile;
+mod json;
+mod login;
 mod plain;
 mod server;
 mod tls;

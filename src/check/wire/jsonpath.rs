@@ -3,7 +3,7 @@
 
 /// What a path leads to. The slices are of the document.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::check) enum Value<'a> {
+pub enum Value<'a> {
     Null,
     Bool(bool),
     /// As it is written; one over the range of an f64 is infinite.
@@ -15,14 +15,14 @@ pub(in crate::check) enum Value<'a> {
 
 /// A string of the document, escapes and all, without its quotes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::check) struct Text<'a>(&'a [u8]);
+pub struct Text<'a>(&'a [u8]);
 
 /// The members of an array or object: its first byte and all that follows in the document.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::check) struct Items<'a>(&'a [u8]);
+pub struct Items<'a>(&'a [u8]);
 
 /// A whole document, known to be JSON.
-pub(in crate::check) struct Document<'a>(&'a [u8]);
+pub struct Document<'a>(&'a [u8]);
 
 impl<'a> Document<'a> {
     /// Strings may hold bytes that are no UTF-8; a byte order mark before it all is allowed.
@@ -30,7 +30,7 @@ impl<'a> Document<'a> {
     /// # Errors
     ///
     /// The place of the first byte that can't stand there; the text's length when it ends too soon.
-    pub(in crate::check) fn parse(text: &'a [u8]) -> Result<Document<'a>, usize> {
+    pub fn parse(text: &'a [u8]) -> Result<Document<'a>, usize> {
         let start = match text.starts_with(b"\xef\xbb\xbf") {
             true => 3,
             false => 0,
@@ -41,7 +41,7 @@ impl<'a> Document<'a> {
     }
 
     /// The value at `path`, if there is one. Of members with the same name the first counts.
-    pub(in crate::check) fn get(&self, path: &str) -> Option<Value<'a>> {
+    pub fn get(&self, path: &str) -> Option<Value<'a>> {
         let mut value = Value::read(self.0)?;
         let parts = parts(path);
         for (i, part) in parts.iter().enumerate() {
@@ -80,7 +80,7 @@ impl<'a> Value<'a> {
 
 impl Text<'_> {
     /// Without escapes. What is no UTF-8, and half a surrogate pair, becomes U+FFFD.
-    pub(in crate::check) fn decoded(&self) -> String {
+    pub fn decoded(&self) -> String {
         let mut bytes = Vec::with_capacity(self.0.len());
         let mut rest = self.0;
         while let Some((&byte, after)) = rest.split_first() {
@@ -121,7 +121,7 @@ impl Text<'_> {
 
 impl<'a> Items<'a> {
     /// The elements of an array, or the values of an object.
-    pub(in crate::check) fn values(self) -> impl Iterator<Item = Value<'a>> {
+    pub fn values(self) -> impl Iterator<Item = Value<'a>> {
         self.members().map_while(|(_, value)| Value::read(value))
     }
 

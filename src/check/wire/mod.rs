@@ -1,4 +1,3 @@
-//! Byte parsers without I/O. What they read comes from strangers: none panics, recurses or keeps
-//! more than its input.
+//! What stands in the bytes of other protocols: pure, bounded, without I/O.
 
-pub(super) mod jsonpath;
+pub mod jsonpath;
