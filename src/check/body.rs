@@ -49,13 +49,13 @@ fn contains(all: &[u8], part: &[u8]) -> bool {
     false
 }
 
-/// Reads `body` to its end or until `limit` bytes have come, and shows them to `searches`. What
-/// is read beyond `limit` isn't shown.
+/// Reads `body` to its end or until `limit` bytes have come, and shows them to `see` piece by piece.
+/// What is read beyond `limit` isn't shown. True: the limit was reached, and more may follow.
 pub(super) async fn read(
     body: &mut (impl AsyncRead + Unpin),
     limit: usize,
-    searches: &mut [&mut Search],
-) -> io::Result<()> {
+    mut see: impl FnMut(&[u8]),
+) -> io::Result<bool> {
     let mut chunk = vec![0; 16 * 1024];
     let mut left = limit;
     while left > 0 {
@@ -65,11 +65,9 @@ pub(super) async fn read(
         }
         let got = got.min(left);
         left -= got;
-        for search in searches.iter_mut() {
-            search.feed(&chunk[..got]);
-        }
+        see(&chunk[..got]);
     }
-    Ok(())
+    Ok(left == 0)
 }
 
 #[cfg(test)]
@@ -93,8 +91,11 @@ mod tests {
     fn a_text_beyond_the_limit_does_not_count() {
         let mut search = Search::new("ok");
         let mut body: &[u8] = b"..........ok";
-        block_on(read(&mut body, 11, &mut [&mut search])).expect("reads");
-        assert!(!search.found);
+        let cut = block_on(read(&mut body, 11, |chunk| search.feed(chunk)));
+        assert!(cut.expect("reads") && !search.found);
+        let mut whole: &[u8] = b"..........ok";
+        let cut = block_on(read(&mut whole, 13, |chunk| search.feed(chunk)));
+        assert!(!cut.expect("reads") && search.found);
     }
 
     proptest! {

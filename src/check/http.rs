@@ -1,22 +1,25 @@
 //! The HTTP check.
 
 use super::body::{self, Search};
+use super::cookies::Jar;
 use super::explain::explain;
+use super::json;
 use super::redirect::{self, Hop};
 use crate::http::{Ask, Client, Fault, Permit, literal, within};
 use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
-use crate::monitor::site::{HttpCheck, HttpVersion, Site};
+use crate::monitor::site::{HttpCheck, HttpVersion, Site, StatusSet};
 use async_io::Timer;
 use futures_lite::FutureExt;
-use isahc::http::Version;
+use isahc::http::{HeaderMap, Version, header};
 use isahc::prelude::*;
 use isahc::{AsyncBody, Response};
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use url::Url;
 
 /// Bodies over this are cut, counted after decompression, and judged by what was read.
-const BODY: usize = 1024 * 1024;
+pub(super) const BODY: usize = 1024 * 1024;
 /// What is read of a body that doesn't count, so that its connection can be reused…
 const DRAIN: usize = 64 * 1024;
 /// … and how long that may take.
@@ -47,24 +50,32 @@ pub(super) async fn run(
         permit,
         tried: None,
         verified: Vec::new(),
+        logging_in: false,
+        jar: Jar::default(),
     };
     let late = run.deadline + GRACE;
     let timeout = format!("no answer within {}", within(site.timeout));
     let mut outcome = run
-        .follow()
+        .whole()
         .or(async {
             Timer::at(late).await;
             Outcome::failed(FailureKind::Timeout, timeout)
         })
         .await;
     outcome.address = outcome.address.or(run.tried);
+    if run.logging_in
+        && let Err(failure) = &mut outcome.verdict
+    {
+        *failure = Failure::new(failure.kind, format!("login: {}", failure.detail));
+    }
     run.learn().await;
     outcome
 }
 
-struct Run<'a> {
+/// A check that is running.
+pub(super) struct Run<'a> {
     client: &'a Client,
-    check: &'a HttpCheck,
+    pub(super) check: &'a HttpCheck,
     timeout: Duration,
     fresh: bool,
     close: bool,
@@ -75,22 +86,49 @@ struct Run<'a> {
     tried: Option<IpAddr>,
     /// Servers whose certificates were verified on the way.
     verified: Vec<(Url, SocketAddr)>,
+    /// The site's own request is still to come.
+    pub(super) logging_in: bool,
+    /// Stays empty without a login.
+    jar: Jar,
+}
+
+/// An answer that isn't a redirect, or one that isn't to be followed.
+pub(super) struct Arrival {
+    /// What was asked for in the end.
+    pub(super) url: Url,
+    pub(super) response: Response<AsyncBody>,
+    /// The status of the first answer, before any redirect.
+    pub(super) first: u16,
+    sent: Instant,
 }
 
 impl Run<'_> {
-    /// Request by request, until one is to be judged.
-    async fn follow(&mut self) -> Outcome {
-        let mut hop = match Hop::first(self.check) {
-            Ok(hop) => hop,
-            Err(why) => return Outcome::failed(FailureKind::Internal, why),
+    async fn whole(&mut self) -> Outcome {
+        let answer = async {
+            if let Some(login) = &self.check.login {
+                self.log_in(login).await?;
+            }
+            let hop = Hop::first(self.check).map_err(unsendable)?;
+            let arrival = self.follow(hop, self.check.redirects).await?;
+            Ok::<Outcome, Box<Outcome>>(self.judge(arrival).await)
         };
+        answer.await.unwrap_or_else(|failed| *failed)
+    }
+
+    /// Request by request, until one is to be judged.
+    pub(super) async fn follow(
+        &mut self,
+        mut hop: Hop,
+        most: u32,
+    ) -> Result<Arrival, Box<Outcome>> {
         let mut followed = 0;
+        let mut first = None;
         loop {
             let sent = Instant::now();
             self.tried = literal(&hop.url);
-            let mut response = match self.client.send(&self.ask(&hop)).await {
+            let mut response = match self.client.send(&self.ask(&hop, &self.headers(&hop))).await {
                 Ok(response) => response,
-                Err(fault) => return self.failed(&hop.url, fault).await,
+                Err(fault) => return Err(self.failed(&hop.url, fault).await),
             };
             let address = response.remote_addr();
             if !self.client.is_proxied(&hop.url) {
@@ -103,30 +141,57 @@ impl Run<'_> {
             {
                 self.verified.push((hop.url.clone(), address));
             }
-            if let Err(failure) = version_wanted(self.check, response.version()) {
-                return self.judged(sent, &response, Err(failure));
+            if self.check.login.is_some() {
+                self.jar.take(&hop.url, response.headers());
             }
             let status = response.status().as_u16();
-            match redirect::target(self.check, &hop.url, status, response.headers(), followed) {
+            let first = *first.get_or_insert(status);
+            let arrival = |url, response| Arrival {
+                url,
+                response,
+                first,
+                sent,
+            };
+            if let Err(failure) = version_wanted(self.check, response.version()) {
+                return Err(self.judged(&arrival(hop.url, response), Err(failure)));
+            }
+            let target = redirect::target(most, &hop.url, status, response.headers(), followed);
+            let target = target.and_then(|to| match to {
+                Some(url) if hop.would_leak(status, &url) => Err(leak(&url)),
+                to => Ok(to),
+            });
+            match target {
                 Ok(Some(url)) => {
                     drain(response.body_mut()).await;
                     followed += 1;
                     hop.follow(status, url);
                 }
-                Ok(None) => return self.judge(&hop.url, sent, response).await,
+                Ok(None) => return Ok(arrival(hop.url, response)),
                 Err(failure) => {
                     drain(response.body_mut()).await;
-                    return self.judged(sent, &response, Err(failure));
+                    return Err(self.judged(&arrival(hop.url, response), Err(failure)));
                 }
             }
         }
     }
 
-    fn ask<'h>(&'h self, hop: &'h Hop) -> Ask<'h> {
+    /// With the cookies of the login.
+    fn headers<'h>(&self, hop: &'h Hop) -> Cow<'h, HeaderMap> {
+        match self.jar.header(&hop.url, &hop.headers) {
+            Some(cookies) => {
+                let mut headers = hop.headers.clone();
+                headers.insert(header::COOKIE, cookies);
+                Cow::Owned(headers)
+            }
+            None => Cow::Borrowed(&hop.headers),
+        }
+    }
+
+    fn ask<'h>(&'h self, hop: &'h Hop, headers: &'h HeaderMap) -> Ask<'h> {
         Ask {
             url: &hop.url,
             method: hop.method.clone(),
-            headers: &hop.headers,
+            headers,
             body: hop.body.as_deref(),
             basic: hop
                 .basic
@@ -137,66 +202,87 @@ impl Run<'_> {
             verify: self.check.verify,
             ca_file: self.check.ca_file.as_deref(),
             fresh: self.fresh,
-            close: self.close,
+            // The next step of a login may go the same way.
+            close: self.close && (self.fresh || !self.logging_in),
             deadline: self.deadline,
             permit: Some(&self.permit),
         }
     }
 
     /// The status first, then the body.
-    async fn judge(&self, url: &Url, sent: Instant, mut response: Response<AsyncBody>) -> Outcome {
-        let status = response.status().as_u16();
-        if !self.check.status.contains(status) {
-            drain(response.body_mut()).await;
-            let detail = format!("HTTP {status}, wanted {}", self.check.status);
-            let kind = match redirect::location(status, response.headers()) {
-                Some(_) => FailureKind::Redirected,
-                None => FailureKind::Status,
-            };
-            let failure = Failure::new(kind, detail);
-            return self.judged(sent, &response, Err(failure));
-        }
-        let mut wanted = self.check.body.as_deref().map(Search::new);
-        let mut unwanted = self.check.body_not.as_deref().map(Search::new);
-        let mut searches: Vec<&mut Search> = wanted.iter_mut().chain(&mut unwanted).collect();
-        let read = body::read(response.body_mut(), BODY, &mut searches).await;
-        if let Err(error) = read {
-            let fault = Fault::of_body(error, url.scheme() == "https");
-            return self.failed(url, fault).await;
-        }
-        let quoted = |text: &Option<String>| text.clone().unwrap_or_default();
-        let verdict = if wanted.is_some_and(|search| !search.found) {
-            let detail = format!("body lacks \"{}\"", quoted(&self.check.body));
-            Err(Failure::new(FailureKind::Body, detail))
-        } else if unwanted.is_some_and(|search| search.found) {
-            let detail = format!("body has \"{}\"", quoted(&self.check.body_not));
-            Err(Failure::new(FailureKind::Body, detail))
+    async fn judge(&self, mut arrival: Arrival) -> Outcome {
+        let status = arrival.response.status().as_u16();
+        let verdict = if self.check.status.contains(status) {
+            match self.judge_body(&mut arrival).await {
+                Ok(verdict) => verdict,
+                Err(failed) => return *failed,
+            }
         } else {
-            Ok(())
+            drain(arrival.response.body_mut()).await;
+            Err(unwanted(&arrival, Some(&self.check.status)))
         };
-        self.judged(sent, &response, verdict)
+        *self.judged(&arrival, verdict)
+    }
+
+    /// Its texts, then what it says in JSON.
+    async fn judge_body(&self, arrival: &mut Arrival) -> Result<Result<(), Failure>, Box<Outcome>> {
+        let mut wanted = self.check.body.as_deref().map(Search::new);
+        let mut banned = self.check.body_not.as_deref().map(Search::new);
+        let is_json = !self.check.json.is_empty();
+        let mut kept = Vec::new();
+        let cut = self.read(arrival, |chunk| {
+            for search in wanted.iter_mut().chain(&mut banned) {
+                search.feed(chunk);
+            }
+            if is_json {
+                kept.extend_from_slice(chunk);
+            }
+        });
+        let cut = cut.await?;
+        let fail = |detail| Ok(Err(Failure::new(FailureKind::Body, detail)));
+        let quoted = |text: &Option<String>| text.clone().unwrap_or_default();
+        if wanted.is_some_and(|search| !search.found) {
+            return fail(format!("body lacks \"{}\"", quoted(&self.check.body)));
+        }
+        if banned.is_some_and(|search| search.found) {
+            return fail(format!("body has \"{}\"", quoted(&self.check.body_not)));
+        }
+        match is_json {
+            true => Ok(json::judge(&kept, cut, &self.check.json)),
+            false => Ok(Ok(())),
+        }
+    }
+
+    /// Shows the first 1 MiB of the body to `see`. True: it may go on.
+    pub(super) async fn read(
+        &self,
+        arrival: &mut Arrival,
+        see: impl FnMut(&[u8]),
+    ) -> Result<bool, Box<Outcome>> {
+        match body::read(arrival.response.body_mut(), BODY, see).await {
+            Ok(cut) => Ok(cut),
+            Err(error) => {
+                let fault = Fault::of_body(error, arrival.url.scheme() == "https");
+                Err(self.failed(&arrival.url, fault).await)
+            }
+        }
     }
 
     /// There was an answer, and this is what it was worth.
-    fn judged(
-        &self,
-        sent: Instant,
-        response: &Response<AsyncBody>,
-        verdict: Result<(), Failure>,
-    ) -> Outcome {
-        Outcome {
+    pub(super) fn judged(&self, arrival: &Arrival, verdict: Result<(), Failure>) -> Box<Outcome> {
+        Box::new(Outcome {
             verdict,
             took: Some(self.start.elapsed()),
-            phases: phases(response, sent.elapsed()),
+            phases: phases(&arrival.response, arrival.sent.elapsed()),
             address: self.tried,
             detail: None,
-        }
+        })
     }
 
     /// There was no answer, or not a whole one.
-    async fn failed(&self, url: &Url, fault: Fault) -> Outcome {
+    async fn failed(&self, url: &Url, fault: Fault) -> Box<Outcome> {
         let (client, check) = (self.client, self.check);
-        explain(client, check, url, fault, self.timeout, self.deadline).await
+        Box::new(explain(client, check, url, fault, self.timeout, self.deadline).await)
     }
 
     /// Within the permit, after the verdict.
@@ -219,10 +305,35 @@ impl Run<'_> {
     }
 }
 
+/// A request that can't be made.
+pub(super) fn unsendable(why: String) -> Box<Outcome> {
+    Box::new(Outcome::failed(FailureKind::Internal, why))
+}
+
+/// An answer that isn't of a status in `wanted`.
+pub(super) fn unwanted(arrival: &Arrival, wanted: Option<&StatusSet>) -> Failure {
+    let status = arrival.response.status().as_u16();
+    let detail = match wanted {
+        Some(wanted) => format!("HTTP {status}, wanted {wanted}"),
+        None => format!("HTTP {status}"),
+    };
+    let kind = match redirect::location(status, arrival.response.headers()) {
+        Some(_) => FailureKind::Redirected,
+        None => FailureKind::Status,
+    };
+    Failure::new(kind, detail)
+}
+
+fn leak(url: &Url) -> Failure {
+    let host = url.host_str().unwrap_or_default();
+    let detail = format!("redirect would take the form to {}://{host}", url.scheme());
+    Failure::new(FailureKind::Redirected, detail)
+}
+
 /// Reads what is left of a body that doesn't count, in reason.
-async fn drain(body: &mut AsyncBody) {
+pub(super) async fn drain(body: &mut AsyncBody) {
     let end = async {
-        let _ = body::read(body, DRAIN, &mut []).await;
+        let _ = body::read(body, DRAIN, |_| {}).await;
     };
     end.or(async {
         Timer::after(DRAIN_WITHIN).await;

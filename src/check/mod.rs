@@ -4,7 +4,9 @@ mod body;
 mod dns;
 mod cert;
 mod connect;
+mod cookies;
 mod explain;
+mod form;
 mod http;
 mod icmp;
 mod rdap;
@@ -16,6 +18,9 @@ mod tests;
 pub mod wire;
 
 pub use rdap::{Bootstrap, look as registration};
+mod json;
+mod login;
+mod wire;
 
 use crate::http::Client;
 use crate::monitor::outcome::{Expiry, Failure, FailureKind, Outcome};

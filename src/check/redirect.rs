@@ -16,6 +16,8 @@ pub(super) struct Hop {
     pub(super) body: Option<String>,
     /// User and password.
     pub(super) basic: Option<(String, String)>,
+    /// The body is a secret between us and this host and port.
+    pub(super) private: bool,
 }
 
 impl Hop {
@@ -50,7 +52,14 @@ impl Hop {
             headers,
             body,
             basic,
+            private: false,
         })
+    }
+
+    /// Following `status` to `url` would hand a private body to somebody else.
+    pub(super) fn would_leak(&self, status: u16, url: &Url) -> bool {
+        let kept = self.private && self.body.is_some() && matches!(status, 307 | 308);
+        kept && self.url.origin() != url.origin()
     }
 
     /// Goes on to `url` as a browser would after `status` (RFC 9110, 15.4).
@@ -68,10 +77,7 @@ impl Hop {
                 self.headers.remove(name);
             }
         }
-        let same = self.url.scheme() == url.scheme()
-            && self.url.host() == url.host()
-            && self.url.port_or_known_default() == url.port_or_known_default();
-        if !same {
+        if self.url.origin() != url.origin() {
             self.basic = None;
             for name in [
                 header::AUTHORIZATION,
@@ -87,7 +93,7 @@ impl Hop {
 }
 
 /// `user:password@` of a URL.
-fn userinfo(url: &Url) -> Option<(String, String)> {
+pub(super) fn userinfo(url: &Url) -> Option<(String, String)> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
@@ -124,20 +130,20 @@ pub(super) fn location(status: u16, headers: &HeaderMap) -> Option<&HeaderValue>
     headers.get(header::LOCATION).filter(|_| leads_on)
 }
 
-/// Where an answer leads: `None` when it is to be judged itself.
+/// Where an answer leads: `None` when it is to be judged itself. At most `most` are followed.
 pub(super) fn target(
-    check: &HttpCheck,
+    most: u32,
     from: &Url,
     status: u16,
     headers: &HeaderMap,
     followed: u32,
 ) -> Result<Option<Url>, Failure> {
     let fail = |detail: String| Err(Failure::new(FailureKind::Redirected, detail));
-    let Some(location) = location(status, headers).filter(|_| check.redirects > 0) else {
+    let Some(location) = location(status, headers).filter(|_| most > 0) else {
         return Ok(None);
     };
-    if followed >= check.redirects {
-        return fail(format!("more than {} redirects", check.redirects));
+    if followed >= most {
+        return fail(format!("more than {most} redirects"));
     }
     let Ok(to) = from.join(&String::from_utf8_lossy(location.as_bytes())) else {
         return fail("redirect to what is not an address".to_owned());
@@ -158,11 +164,10 @@ mod tests {
     use crate::check::tests::http_check;
 
     fn lead(from: &str, status: u16, location: &str, followed: u32) -> Result<String, String> {
-        let check = http_check(from);
         let from = Url::parse(from).expect("a URL");
         let location = HeaderValue::from_str(location).expect("a value");
         let headers = HeaderMap::from_iter([(header::LOCATION, location)]);
-        match target(&check, &from, status, &headers, followed) {
+        match target(10, &from, status, &headers, followed) {
             Ok(Some(url)) => Ok(url.into()),
             Ok(None) => Ok("judged".to_owned()),
             Err(failure) => {
@@ -206,9 +211,8 @@ mod tests {
             Err("more than 10 redirects".into())
         );
         assert_eq!(lead(from, 304, "/", 0), Ok("judged".into()));
-        let check = http_check(from);
         let from = Url::parse(from).expect("a URL");
-        assert_eq!(target(&check, &from, 302, &HeaderMap::new(), 0), Ok(None));
+        assert_eq!(target(10, &from, 302, &HeaderMap::new(), 0), Ok(None));
     }
 
     fn hop(method: &str) -> Hop {

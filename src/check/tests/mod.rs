@@ -3,6 +3,8 @@
 mod dns;
 mod hostile;
 mod icmp;
+mod json;
+mod login;
 mod plain;
 mod rdap;
 mod server;

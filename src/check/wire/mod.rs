@@ -5,3 +5,4 @@ mod der;
 pub mod x509;
 pub mod icmp;
 pub mod rdap;
+pub mod jsonpath;

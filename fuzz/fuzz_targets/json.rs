@@ -1,0 +1,25 @@
+//! A JSON body as a hostile server sends it, asked for a path: the first line, and the rest.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sitemon_fuzz::wire::jsonpath::{Document, Value};
+
+fuzz_target!(|bytes: &[u8]| {
+    let end = bytes.iter().position(|&byte| byte == b'\n');
+    let (path, body) = bytes.split_at(end.unwrap_or(0));
+    let path = String::from_utf8_lossy(path);
+    match Document::parse(body) {
+        Ok(document) => match document.get(&path) {
+            Some(Value::Text(text)) => {
+                // U+FFFD has three bytes, what it stands for may have one.
+                assert!(text.decoded().len() <= 3 * body.len());
+            }
+            Some(Value::Array(items) | Value::Object(items)) => {
+                assert!(items.values().count() <= body.len());
+            }
+            _ => {}
+        },
+        Err(at) => assert!(at <= body.len()),
+    }
+});
