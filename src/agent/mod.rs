@@ -11,8 +11,8 @@ mod tasks;
 mod transport;
 mod watchdog;
 
-use crate::clock::Clock;
 use crate::check::Registries;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{Client, Limits};
 use crate::monitor::expiry::Subject;
@@ -172,6 +172,9 @@ impl Agent {
             notices.extend(loaded.damage);
             loaded.writer
         });
+        let registries = Registries::new(registries);
+        registries.want(&config.sites);
+        let rdap = Rc::new(RefCell::new(config.agent.rdap.clone()));
         let (report, input) = async_channel::bounded(256);
         let (healthy, healthy_orders) = async_channel::unbounded();
         let (hanging, hanging_orders) = async_channel::unbounded();
@@ -186,8 +189,8 @@ impl Agent {
             writer,
             transport,
             heart,
-            registries: Rc::new(Registries::new(registries)),
-            rdap: Rc::new(RefCell::new(config.agent.rdap.clone())),
+            registries: Rc::new(registries),
+            rdap,
             resolvers: Resolvers::new(),
             watchdog: Watchdog::of_environment(Instant::now()),
             listener: None,

@@ -66,6 +66,7 @@ impl Agent {
             self.transport.replace(&self.client, after);
             self.listen();
         }
+        self.registries.want(&new.sites);
         *self.rdap.borrow_mut() = agent.rdap.clone();
         let mut config = new;
         // What needs a restart stays as it is.

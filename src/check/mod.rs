@@ -1,14 +1,16 @@
 //! Checks: one protocol a file, one [`Outcome`] whatever happens.
 
 mod body;
-mod dns;
 mod cert;
 mod connect;
 mod cookies;
+mod dns;
 mod explain;
 mod form;
 mod http;
 mod icmp;
+mod json;
+mod login;
 mod rdap;
 mod redirect;
 #[cfg(test)]
@@ -17,14 +19,11 @@ mod tests;
 #[doc(hidden)]
 pub mod wire;
 
-pub use rdap::{Bootstrap, look as registration};
-mod json;
-mod login;
-mod wire;
-
 use crate::http::Client;
+use crate::monitor::expiry::Subject;
 use crate::monitor::outcome::{Expiry, Failure, FailureKind, Outcome};
 use crate::monitor::site::{Check, Site};
+use crate::monitor::snapshot::RegistryRecord;
 use futures_lite::FutureExt;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -37,11 +36,8 @@ pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
     match &site.check {
         Check::Http(check) => http::run(client, site, check, fresh, permit).await,
         Check::Dns(check) => dns::run(client, site, check).await,
-        Check::Tcp(_) | Check::Tls(_) | Check::Icmp(_) => {
         Check::Icmp(check) => icmp::run(client, site, check).await,
-        Check::Tcp(_) | Check::Tls(_) | Check::Dns(_) => {
-            Outcome::failed(FailureKind::Internal, "to come")
-        }
+        Check::Tcp(_) | Check::Tls(_) => Outcome::failed(FailureKind::Internal, "to come"),
     }
 }
 
@@ -49,6 +45,43 @@ pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
 /// it fails that look alone.
 pub async fn certificate(client: &Client, site: &Site) -> Result<Expiry, Failure> {
     caught(cert::look(client, site)).await?
+}
+
+/// Looks at what runs out. `rdap`: ask this service about domains, instead of their registries.
+pub async fn inspect(
+    client: &Client,
+    site: &Site,
+    subject: Subject,
+    rdap: Option<String>,
+    registries: &Registries,
+) -> Result<Expiry, Failure> {
+    match subject {
+        Subject::Certificate => certificate(client, site).await,
+        Subject::Domain => caught(rdap::look(client, site, rdap.as_deref(), &registries.0)).await?,
+    }
+}
+
+/// What has been learnt of the registries of domains.
+pub struct Registries(rdap::Bootstrap);
+
+impl Registries {
+    pub fn new(records: Vec<RegistryRecord>) -> Registries {
+        let rows = records.into_iter().map(|r| (r.domain, r.url, r.at));
+        Registries(rdap::Bootstrap::new(rows.collect()))
+    }
+
+    /// What is worth keeping.
+    pub fn learnt(&self) -> Vec<RegistryRecord> {
+        let record = |(domain, url, at)| RegistryRecord { domain, url, at };
+        self.0.learnt().into_iter().map(record).collect()
+    }
+
+    /// To be told of every site before any look at its domain.
+    pub fn want(&self, sites: &[Site]) {
+        for site in sites.iter().filter(|s| s.domain.is_some()) {
+            self.0.want(site);
+        }
+    }
 }
 
 /// A panic in `check` fails that check alone. What it held is given back as it unwinds.

@@ -5,8 +5,8 @@ use super::{Failure, client, print};
 use crate::check;
 use crate::config::Config;
 use crate::http::Client;
-use crate::monitor::judge::State;
 use crate::monitor::expiry::left_text;
+use crate::monitor::judge::State;
 use crate::monitor::outcome::{Expiry, Outcome};
 use crate::monitor::site::Site;
 use crate::monitor::text::response;
@@ -80,7 +80,10 @@ async fn ask_all(client: &Client, sites: &[&Site], skip_paused: bool) -> Vec<Row
         } else {
             let outcome = check::guarded(check::run(client, site, true)).await;
             let expiry = match site.cert.filter(|_| outcome.verdict.is_ok()) {
-                Some(warn) => check::certificate(client, site).await.ok().map(|e| (e, warn)),
+                Some(warn) => check::certificate(client, site)
+                    .await
+                    .ok()
+                    .map(|e| (e, warn)),
                 None => None,
             };
             let mut row = row(site, judge(site, &outcome), Some(outcome));

@@ -95,6 +95,7 @@ mod tests {
             cause: cause.map(Into::into),
             took: ms.map(Duration::from_millis),
             since: Some(5),
+            detail: None,
         };
         vec![
             row("blog", State::Up, None, Some(42)),

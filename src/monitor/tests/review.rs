@@ -99,7 +99,9 @@ fn a_reminder_that_fell_into_a_restart_is_given_once_the_site_was_looked_at() {
 fn flapping_survives_two_restarts_without_a_clock() {
     let mut world = World::of(&["plain"]);
     let mut plain = site("plain");
-    let Check::Http(check) = &mut plain.check;
+    let Check::Http(check) = &mut plain.check else {
+        panic!("not http")
+    };
     check.url = "http://plain.example/".into();
     world.pass(60);
     for _ in 0..3 {
@@ -174,7 +176,9 @@ fn a_new_address_is_not_blamed_for_the_failures_of_the_old_one() {
         world.pass(1);
     }
     let mut moved = site("blog");
-    let Check::Http(check) = &mut moved.check;
+    let Check::Http(check) = &mut moved.check else {
+        panic!("not http")
+    };
     check.url = "https://new.example/".into();
     reload(&mut world, vec![moved], true);
     world.fate("blog", from(THERE, good(40)));
@@ -186,7 +190,9 @@ fn a_new_address_is_not_blamed_for_the_failures_of_the_old_one() {
 fn a_clock_that_is_lost_for_a_moment_moves_no_outage() {
     let sites = || {
         let mut plain = site("plain");
-        let Check::Http(check) = &mut plain.check;
+        let Check::Http(check) = &mut plain.check else {
+            panic!("not http")
+        };
         check.url = "http://plain.example/".into();
         vec![plain]
     };

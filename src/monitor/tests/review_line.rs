@@ -308,7 +308,9 @@ fn an_offline_period_over_a_power_cut_is_dated_right_though_the_clock_came_late(
 fn a_plain_site_behind_a_captive_portal_is_not_blamed() {
     let sites = || {
         let mut plain = site("plain");
-        let Check::Http(check) = &mut plain.check;
+        let Check::Http(check) = &mut plain.check else {
+            panic!("not http")
+        };
         check.url = "http://plain.example/".into();
         vec![plain, site("blog")]
     };
