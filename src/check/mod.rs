@@ -1,15 +1,17 @@
 //! Checks: one protocol a file, one [`Outcome`] whatever happens.
 
 mod body;
+mod cert;
 mod connect;
 mod explain;
 mod http;
 mod redirect;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use crate::http::Client;
-use crate::monitor::outcome::{FailureKind, Outcome};
+use crate::monitor::outcome::{Expiry, Failure, FailureKind, Outcome};
 use crate::monitor::site::{Check, Site};
 use futures_lite::FutureExt;
 use std::any::Any;
@@ -28,16 +30,29 @@ pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
     }
 }
 
+/// Looks which certificate of an https or tls site ends first, after a permit was got. A panic in
+/// it fails that look alone.
+pub async fn certificate(client: &Client, site: &Site) -> Result<Expiry, Failure> {
+    caught(cert::look(client, site)).await?
+}
+
 /// A panic in `check` fails that check alone. What it held is given back as it unwinds.
 pub async fn guarded(check: impl Future<Output = Outcome>) -> Outcome {
-    match AssertUnwindSafe(check).catch_unwind().await {
+    match caught(check).await {
         Ok(outcome) => outcome,
-        Err(panic) => {
+        Err(failure) => Outcome::failed(failure.kind, failure.detail),
+    }
+}
+
+async fn caught<T>(check: impl Future<Output = T>) -> Result<T, Failure> {
+    AssertUnwindSafe(check)
+        .catch_unwind()
+        .await
+        .map_err(|panic| {
             let what = message(&*panic);
             log::error!("panic in a check: {what}");
-            Outcome::failed(FailureKind::Internal, format!("internal error: {what}"))
-        }
-    }
+            Failure::new(FailureKind::Internal, format!("internal error: {what}"))
+        })
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

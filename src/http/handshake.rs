@@ -44,7 +44,7 @@ impl Bundle {
     }
 
     /// The root of this bundle that `chain`, leaf first, leads to.
-    fn anchor(&self, chain: &[CertificateDer<'static>]) -> Option<CertificateDer<'static>> {
+    pub fn anchor(&self, chain: &[CertificateDer<'static>]) -> Option<CertificateDer<'static>> {
         let (leaf, intermediates) = chain.split_first()?;
         let leaf = EndEntityCert::try_from(leaf).ok()?;
         let path = leaf
@@ -122,7 +122,10 @@ pub async fn handshake(address: SocketAddr, host: &str, bundle: &Bundle) -> io::
     Ok(Peer { chain, trust })
 }
 
-async fn drive(tls: &mut ClientConnection, socket: &async_io::Async<TcpStream>) -> io::Result<()> {
+pub(super) async fn drive(
+    tls: &mut ClientConnection,
+    socket: &async_io::Async<TcpStream>,
+) -> io::Result<()> {
     loop {
         while tls.wants_write() {
             socket.write_with(|mut s| tls.write_tls(&mut s)).await?;
@@ -144,7 +147,7 @@ async fn drive(tls: &mut ClientConnection, socket: &async_io::Async<TcpStream>) 
 }
 
 /// The provider libcurl's rustls uses.
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     PROVIDER
         .get_or_init(|| Arc::new(aws_lc_rs::default_provider()))

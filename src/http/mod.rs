@@ -2,6 +2,7 @@
 //! ever waits inside libcurl (where its timeout would run) and Telegram always finds a connection.
 
 mod call;
+mod chain;
 mod fault;
 mod handshake;
 mod idle;
@@ -10,6 +11,7 @@ mod roots;
 mod transfer;
 
 pub use call::{Answer, CallError};
+pub use chain::chain;
 pub use fault::{Fault, What, within};
 pub use handshake::{Bundle, Peer, handshake};
 pub use transfer::Ask;
