@@ -1,5 +1,6 @@
 //! Checks against real sockets on the loopback.
 
+mod cert;
 mod hostile;
 mod plain;
 mod server;
