@@ -84,6 +84,12 @@ impl Registries {
     }
 }
 
+/// Looks which certificate of an https or tls site ends first, after a permit was got. A panic in
+/// it fails that look alone.
+pub async fn certificate(client: &Client, site: &Site) -> Result<Expiry, Failure> {
+    caught(cert::look(client, site)).await?
+}
+
 /// A panic in `check` fails that check alone. What it held is given back as it unwinds.
 pub async fn guarded(check: impl Future<Output = Outcome>) -> Outcome {
     match caught(check).await {

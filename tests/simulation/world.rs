@@ -304,6 +304,8 @@ impl World<'_> {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Check { site, .. } => self.check(&site),
+            // No site here has anything that runs out.
+            Action::Inspect { .. } => {}
             Action::Send(outgoing) => self.send(outgoing),
             Action::Save => self.save(),
             Action::Probe { deep } => self.probe(deep),

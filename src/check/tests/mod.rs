@@ -1,6 +1,7 @@
 //! Checks against real sockets on the loopback.
 
 mod dns;
+mod cert;
 mod hostile;
 mod icmp;
 mod json;

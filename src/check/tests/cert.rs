@@ -1,0 +1,395 @@
+//! The look at certificates: which of a chain ends first, and what a server does to hide it.
+
+use super::server::Server;
+use super::*;
+use crate::check::certificate;
+use crate::monitor::outcome::{Expiry, Failure};
+use crate::monitor::site::{Talk, TlsCheck};
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer};
+use rcgen::{KeyPair, SignatureAlgorithm};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ALL_VERSIONS, HandshakeKind, RootCertStore, ServerConfig, ServerConnection};
+use rustls::{StreamOwned, SupportedProtocolVersion};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Now and `days` on, to the second, as certificates know it.
+fn in_days(days: u32) -> SystemTime {
+    let now = unix(SystemTime::now());
+    SystemTime::UNIX_EPOCH + Duration::from_secs(now.unsigned_abs()) + DAY * days
+}
+
+fn unix(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    i64::try_from(since.expect("after 1970").as_secs()).expect("small")
+}
+
+/// A name with an organization, and an end.
+fn params(name: &str, ends: SystemTime) -> CertificateParams {
+    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
+    params.distinguished_name = DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(DnType::OrganizationName, "Acme");
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.not_before = (ends - 400 * DAY).into();
+    params.not_after = ends.into();
+    params
+}
+
+fn ca(name: &str, ends: SystemTime) -> CertificateParams {
+    let mut params = params(name, ends);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
+}
+
+fn key() -> KeyPair {
+    KeyPair::generate().expect("a key")
+}
+
+/// A server's chain and the key of its leaf.
+struct Chain {
+    chain: Vec<CertificateDer<'static>>,
+    key: KeyPair,
+}
+
+impl Chain {
+    /// One certificate that made itself.
+    fn own(params: &CertificateParams, algorithm: &'static SignatureAlgorithm) -> Chain {
+        let key = KeyPair::generate_for(algorithm).expect("a key");
+        let leaf = params.self_signed(&key).expect("a certificate");
+        Chain {
+            chain: vec![leaf.der().clone()],
+            key,
+        }
+    }
+
+    /// Leaf, intermediate and root, each with its end.
+    fn three(leaf: SystemTime, intermediate: SystemTime, root: SystemTime) -> Chain {
+        let root_params = ca("root", root);
+        let root_key = key();
+        let root = root_params.self_signed(&root_key).expect("a root");
+        let root_issuer = Issuer::new(root_params, root_key);
+        let middle_params = ca("R3", intermediate);
+        let middle_key = key();
+        let middle = middle_params
+            .signed_by(&middle_key, &root_issuer)
+            .expect("an intermediate");
+        let leaf_key = key();
+        let leaf = params("leaf", leaf)
+            .signed_by(&leaf_key, &Issuer::new(middle_params, middle_key))
+            .expect("a leaf");
+        Chain {
+            chain: [leaf, middle, root].map(|made| made.der().clone()).to_vec(),
+            key: leaf_key,
+        }
+    }
+
+    /// Presents these bytes, whatever they are.
+    fn config(self, versions: &[&'static SupportedProtocolVersion]) -> Arc<ServerConfig> {
+        self.config_with(versions, WebPkiClientVerifier::no_client_auth())
+    }
+
+    fn config_with(
+        self,
+        versions: &[&'static SupportedProtocolVersion],
+        clients: Arc<dyn ClientCertVerifier>,
+    ) -> Arc<ServerConfig> {
+        let key = PrivateKeyDer::Pkcs8(self.key.serialize_der().into());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let key = provider.key_provider.load_private_key(key).expect("a key");
+        let certified = CertifiedKey::new(self.chain, key);
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .expect("versions")
+            .with_client_cert_verifier(clients)
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        Arc::new(config)
+    }
+
+    fn serve(self) -> Server {
+        let config = self.config(ALL_VERSIONS);
+        Server::new(move |stream| shake_hands(&config, stream))
+    }
+}
+
+/// A handshake, and silence until the other side has gone.
+fn shake_hands(config: &Arc<ServerConfig>, stream: TcpStream) {
+    let tls = ServerConnection::new(config.clone()).expect("a connection");
+    let _ = StreamOwned::new(tls, stream).read(&mut [0]);
+}
+
+fn tls_site(server: &Server) -> Site {
+    let mut site = site("", |_| {});
+    site.check = Check::Tls(TlsCheck {
+        host: server.address.ip().to_string(),
+        port: server.address.port(),
+        ip: IpVersion::Any,
+        starttls: None,
+        talk: Talk::default(),
+        verify: true,
+        ca_file: None,
+    });
+    site
+}
+
+fn https_site(server: &Server, change: impl FnOnce(&mut HttpCheck)) -> Site {
+    site(&format!("https://{}/", server.address), change)
+}
+
+/// One look by a client of its own, which must give back its permit.
+#[track_caller]
+fn look(site: &Site) -> Result<Expiry, Failure> {
+    let client = client();
+    let found = block_on(certificate(&client, site));
+    all_permits_back(&client);
+    found
+}
+
+#[track_caller]
+fn refused(site: &Site) -> (FailureKind, String) {
+    let failure = look(site).expect_err("a failure");
+    (failure.kind, failure.detail)
+}
+
+#[test]
+fn every_kind_of_certificate_is_told_by_its_end_name_issuer_and_key() {
+    let (soon, past) = (in_days(3), in_days(0) - 2 * DAY);
+    for (ends, algorithm, key) in [
+        (soon, &rcgen::PKCS_ECDSA_P256_SHA256, "ECDSA P-256"),
+        (soon, &rcgen::PKCS_ECDSA_P384_SHA384, "ECDSA P-384"),
+        (soon, &rcgen::PKCS_RSA_SHA256, "RSA 2048"),
+        (soon, &rcgen::PKCS_ED25519, "Ed25519"),
+        (past, &rcgen::PKCS_ECDSA_P256_SHA256, "ECDSA P-256"),
+    ] {
+        let server = Chain::own(&params("own", ends), algorithm).serve();
+        let told = Expiry {
+            ends: unix(ends),
+            subject: "own".to_owned(),
+            issuer: "Acme (own)".to_owned(),
+            key: key.to_owned(),
+        };
+        // Trusted or not, verified or not.
+        let unverified = https_site(&server, |check| check.verify = false);
+        assert_eq!(look(&unverified), Ok(told.clone()));
+        assert_eq!(look(&https_site(&server, |_| {})), Ok(told.clone()));
+        assert_eq!(look(&tls_site(&server)), Ok(told));
+        assert_eq!(server.accepted(), 3, "a connection for each look");
+    }
+}
+
+#[test]
+fn the_certificate_of_the_chain_that_ends_first_is_told() {
+    let (near, far) = (in_days(5), in_days(50));
+    for (leaf, intermediate, root, told) in [
+        (near, far, far, ("leaf", "Acme (R3)")),
+        (far, near, far, ("R3", "Acme (root)")),
+        // A client has its own roots.
+        (near, far, in_days(1), ("leaf", "Acme (R3)")),
+    ] {
+        let chain = Chain::three(leaf, intermediate, root);
+        let dir = tempfile::TempDir::new().expect("a directory");
+        let path = dir.path().join("ca.der");
+        // Not PEM: without a bundle that can be read, the names have to do.
+        std::fs::write(&path, &chain.chain[2]).expect("written");
+        let server = chain.serve();
+        let found = look(&https_site(&server, |check| check.ca_file = Some(path)));
+        let found = found.expect("certificates");
+        assert_eq!((found.subject.as_str(), found.issuer.as_str()), told);
+        assert_eq!(found.ends, unix(near));
+    }
+}
+
+#[test]
+fn what_leads_on_from_a_trusted_root_does_not_count() {
+    // A root that is also signed by an older one, for clients that know only that.
+    let (far, near) = (in_days(50), in_days(5));
+    let mut chain = Chain::three(far, far, far);
+    let root = ca("root", far);
+    let root_key = key();
+    let pem = root.self_signed(&root_key).expect("a root").pem();
+    let older = Issuer::new(ca("older", near), key());
+    let crossed = ca("root", near)
+        .signed_by(&root_key, &older)
+        .expect("a certificate");
+    let leaf = params("leaf", far)
+        .signed_by(&chain.key, &Issuer::new(root, root_key))
+        .expect("a leaf");
+    chain.chain = vec![leaf.der().clone(), crossed.der().clone()];
+    let server = chain.serve();
+    let dir = tempfile::TempDir::new().expect("a directory");
+    let path = dir.path().join("ca.pem");
+    std::fs::write(&path, pem).expect("written");
+    let knows = https_site(&server, |check| check.ca_file = Some(path));
+    assert_eq!(look(&knows).map(|found| found.ends), Ok(unix(far)));
+    let other = https_site(&server, |check| check.ca_file = Some("/nowhere.pem".into()));
+    assert_eq!(look(&other).map(|found| found.ends), Ok(unix(near)));
+}
+
+#[test]
+fn every_look_is_a_full_handshake() {
+    let config = Chain::own(&params("own", in_days(3)), &rcgen::PKCS_ED25519).config(ALL_VERSIONS);
+    let (tell, told) = std::sync::mpsc::channel();
+    let server = Server::new(move |stream| {
+        let tls = ServerConnection::new(config.clone()).expect("a connection");
+        let mut stream = StreamOwned::new(tls, stream);
+        let _ = stream.read(&mut [0]);
+        let _ = tell.send(stream.conn.handshake_kind());
+    });
+    let client = client();
+    for _ in 0..2 {
+        let found = block_on(certificate(&client, &tls_site(&server)));
+        assert!(found.is_ok());
+        assert_eq!(told.recv(), Ok(Some(HandshakeKind::Full)));
+    }
+}
+
+#[test]
+fn a_server_that_wants_a_certificate_of_ours_shows_its_own_all_the_same() {
+    let ends = in_days(3);
+    for versions in [&[&TLS12] as &[_], &[&TLS13]] {
+        let chain = Chain::own(&params("own", ends), &rcgen::PKCS_ED25519);
+        let mut roots = RootCertStore::empty();
+        roots.add(chain.chain[0].clone()).expect("a root");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let asked = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+        let config = chain.config_with(versions, asked.build().expect("a verifier"));
+        let server = Server::new(move |stream| shake_hands(&config, stream));
+        assert_eq!(
+            look(&tls_site(&server)).map(|found| found.ends),
+            Ok(unix(ends))
+        );
+    }
+}
+
+#[test]
+fn a_certificate_without_any_name_is_called_by_its_host() {
+    let mut nameless = params("", in_days(3));
+    nameless.distinguished_name = DistinguishedName::new();
+    let server = Chain::own(&nameless, &rcgen::PKCS_ECDSA_P256_SHA256).serve();
+    let found = look(&tls_site(&server)).expect("a certificate");
+    assert_eq!(
+        (found.subject.as_str(), found.issuer.as_str()),
+        ("127.0.0.1", "unknown")
+    );
+}
+
+#[test]
+fn a_chain_of_a_hundred_is_no_trouble() {
+    let near = in_days(5);
+    let mut chain = Chain::three(near, in_days(50), in_days(50));
+    let stray = chain.chain[2].clone();
+    chain.chain.extend(std::iter::repeat_n(stray, 97));
+    let server = chain.serve();
+    let found = look(&tls_site(&server)).expect("a certificate");
+    assert_eq!((found.ends, found.subject.as_str()), (unix(near), "leaf"));
+}
+
+#[test]
+fn a_hostile_server_costs_one_look_and_the_cause_is_told() {
+    let presenting = |bytes: Vec<u8>| {
+        let mut chain = Chain::three(in_days(5), in_days(5), in_days(5));
+        chain.chain = vec![bytes.into()];
+        chain.serve()
+    };
+    let told = |server: &Server| {
+        let mut site = tls_site(server);
+        site.timeout = Duration::from_millis(500);
+        refused(&site)
+    };
+    let tls = |detail: &str| (FailureKind::Tls, detail.to_owned());
+    let late = (
+        FailureKind::Timeout,
+        "no certificate within 500ms".to_owned(),
+    );
+    assert_eq!(
+        told(&presenting(vec![0x30; 900])),
+        tls("certificate cannot be read")
+    );
+    assert_eq!(
+        told(&presenting(vec![0x30; 1_000_000])),
+        tls("TLS handshake failed: server sent too much")
+    );
+    let silent = Server::new(|mut stream| while stream.read(&mut [0; 512]).is_ok_and(|n| n > 0) {});
+    assert_eq!(told(&silent), late);
+    // A handshake record that never ends.
+    let dripping = Server::new(|mut stream| {
+        let _ = stream.write_all(&[22, 3, 3, 0x40, 0, 2, 0, 0x3f, 0xfc]);
+        while stream.write_all(&[3]).is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    assert_eq!(told(&dripping), late);
+    let garbage = Server::new(|mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        while stream.write_all(&[0xaa; 4096]).is_ok() {}
+    });
+    assert_eq!(told(&garbage), tls("not a TLS server"));
+    let closing = Server::new(|mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+    });
+    assert_eq!(
+        told(&closing),
+        tls("TLS handshake failed: server closed the connection")
+    );
+}
+
+#[test]
+fn no_connection_and_no_name_are_told_as_a_check_tells_them() {
+    let closed = {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        listener.local_addr().expect("bound")
+    };
+    assert_eq!(
+        refused(&site(&format!("https://{closed}/"), |_| {})),
+        (
+            FailureKind::Connect,
+            format!("connection refused by {closed}")
+        )
+    );
+    assert_eq!(
+        refused(&site("https://127.0.0.1/", |check| check.ip = IpVersion::V6)),
+        (
+            FailureKind::NoName,
+            "cannot resolve 127.0.0.1: no IPv6 address".to_owned()
+        )
+    );
+}
+
+#[test]
+fn a_site_without_tls_has_no_certificate() {
+    assert_eq!(
+        refused(&site("http://127.0.0.1/", |_| {})),
+        (
+            FailureKind::Internal,
+            "this site has no certificate".to_owned()
+        )
+    );
+}
+
+#[test]
+fn the_time_of_a_look_begins_with_its_permit() {
+    let server = Chain::own(&params("own", in_days(3)), &rcgen::PKCS_ED25519).serve();
+    let client = client_with(|limits| limits.max_connections = 4);
+    let held = block_on(client.check_permit());
+    let mut site = tls_site(&server);
+    site.timeout = Duration::from_secs(2);
+    let given_back = async {
+        async_io::Timer::after(site.timeout + Duration::from_millis(100)).await;
+        assert_eq!(server.accepted(), 0, "it waits");
+        drop(held);
+    };
+    let (found, ()) = block_on(futures_lite::future::zip(
+        certificate(&client, &site),
+        given_back,
+    ));
+    assert_eq!(found.map(|found| found.subject), Ok("own".to_owned()));
+}
