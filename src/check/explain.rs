@@ -290,7 +290,7 @@ pub(super) fn connect_failure(
     Failure::new(kind, detail)
 }
 
-fn handshake_cause(error: &io::Error) -> String {
+pub(super) fn handshake_cause(error: &io::Error) -> String {
     use rustls::Error as E;
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
     let why = match tls {
@@ -308,7 +308,7 @@ fn handshake_cause(error: &io::Error) -> String {
 }
 
 /// `None` when this time it was trusted.
-fn certificate_cause(peer: &Peer, host: &str) -> Option<(FailureKind, String)> {
+pub(super) fn certificate_cause(peer: &Peer, host: &str) -> Option<(FailureKind, String)> {
     use CertificateError as E;
     use FailureKind::{Tls, Untrusted};
     let error = peer.trust.as_ref().err()?;
