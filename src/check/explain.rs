@@ -311,7 +311,7 @@ pub(super) fn handshake_cause(error: &io::Error) -> String {
 }
 
 /// `None` when this time it was trusted.
-fn certificate_cause(peer: &Peer, host: &str) -> Option<(FailureKind, String)> {
+pub(super) fn certificate_cause(peer: &Peer, host: &str) -> Option<(FailureKind, String)> {
     use CertificateError as E;
     use FailureKind::{Tls, Untrusted};
     let error = peer.trust.as_ref().err()?;

@@ -13,8 +13,12 @@ mod json;
 mod login;
 mod rdap;
 mod redirect;
+mod starttls;
+mod talk;
+mod tcp;
 #[cfg(test)]
 mod tests;
+mod tls;
 // Public for the fuzzers.
 #[doc(hidden)]
 pub mod wire;
@@ -37,7 +41,8 @@ pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
         Check::Http(check) => http::run(client, site, check, fresh, permit).await,
         Check::Dns(check) => dns::run(client, site, check).await,
         Check::Icmp(check) => icmp::run(client, site, check).await,
-        Check::Tcp(_) | Check::Tls(_) => Outcome::failed(FailureKind::Internal, "to come"),
+        Check::Tcp(check) => tcp::run(client, site, check).await,
+        Check::Tls(check) => tls::run(client, site, check).await,
     }
 }
 
@@ -82,12 +87,6 @@ impl Registries {
             self.0.want(site);
         }
     }
-}
-
-/// Looks which certificate of an https or tls site ends first, after a permit was got. A panic in
-/// it fails that look alone.
-pub async fn certificate(client: &Client, site: &Site) -> Result<Expiry, Failure> {
-    caught(cert::look(client, site)).await?
 }
 
 /// A panic in `check` fails that check alone. What it held is given back as it unwinds.

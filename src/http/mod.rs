@@ -8,12 +8,14 @@ mod handshake;
 mod idle;
 mod lookup;
 mod roots;
+mod session;
 mod transfer;
 
 pub use call::{Answer, CallError};
 pub use chain::chain;
 pub use fault::{Fault, What, within};
-pub use handshake::{Bundle, Peer, handshake};
+pub use handshake::{Bundle, Peer, Refusal, handshake, secure};
+pub use session::Session;
 pub use transfer::Ask;
 
 use crate::offload::offload;
