@@ -2,8 +2,12 @@
 
 #![no_main]
 
+#[allow(dead_code)]
+#[path = "../../src/check/wire/jsonpath.rs"]
+mod jsonpath;
+
+use jsonpath::{Document, Value};
 use libfuzzer_sys::fuzz_target;
-use sitemon_fuzz::wire::jsonpath::{Document, Value};
 
 fuzz_target!(|bytes: &[u8]| {
     let end = bytes.iter().position(|&byte| byte == b'\n');

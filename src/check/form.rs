@@ -55,10 +55,15 @@ struct Form<'p> {
 impl<'p> Form<'p> {
     fn new(tag: &Tag<'p>, base: &Url, to: &Url) -> Form<'p> {
         let action = tag.attribute("action").unwrap_or_default();
-        let is_sent_to = base.join(action.trim()).is_ok_and(|mut action| {
-            action.set_fragment(None);
-            action == *to
-        });
+        let place = |url: &Url| {
+            (
+                url.origin(),
+                url.path().to_owned(),
+                url.query().map(str::to_owned),
+            )
+        };
+        let action = base.join(action.trim());
+        let is_sent_to = action.is_ok_and(|action| place(&action) == place(to));
         let method = tag.attribute("method").unwrap_or_default();
         Form {
             rank: u8::from(is_sent_to) * 4 + u8::from(method.eq_ignore_ascii_case("post")),
