@@ -3,7 +3,7 @@
 
 use super::explain::{addresses, connect_failure, is_no_route, unresolved};
 use crate::http::{Client, within};
-use crate::monitor::outcome::{Failure, FailureKind, Outcome};
+use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
 use crate::monitor::site::IpVersion;
 use async_io::{Async, Timer};
 use futures_lite::FutureExt;
@@ -71,6 +71,17 @@ pub(super) struct Connection {
     pub(super) connect: Duration,
 }
 
+impl Connection {
+    /// What it took, as the beginning of a check's phases.
+    pub(super) fn phases(&self) -> Phases {
+        Phases {
+            dns: self.dns,
+            connect: self.connect,
+            ..Phases::default()
+        }
+    }
+}
+
 /// Why a check came to nothing, and the address it was tried with, as far as the name resolved.
 #[derive(Debug, PartialEq)]
 pub(super) struct Failed {
@@ -118,12 +129,7 @@ impl Target<'_> {
         let found = found.unwrap_or_else(|| Err(unresolved(self.host, deadline.timeout)));
         let found = found.map_err(|failure| Failed::new(failure, literal))?;
         let resolved = Instant::now();
-        let mut race = Race::new(alternate(&found));
-        let ended = deadline.bound(poll_fn(|context| race.poll(context))).await;
-        let (socket, address) = match ended {
-            Some(Ok(first)) => first,
-            Some(Err(())) | None => return Err(race.failed(deadline)),
-        };
+        let (socket, address) = race(alternate(&found), deadline).await?;
         Ok(Connection {
             socket,
             address,
@@ -133,8 +139,24 @@ impl Target<'_> {
     }
 }
 
+/// Connects to whichever of `addresses` answers first; each gets a head start before the next.
+///
+/// # Errors
+///
+/// Of those that failed, the one whose failure tells most.
+pub(super) async fn race(
+    addresses: Vec<SocketAddr>,
+    deadline: Deadline,
+) -> Result<(Async<TcpStream>, SocketAddr), Failed> {
+    let mut race = Race::new(addresses);
+    match deadline.bound(poll_fn(|cx| race.poll(cx))).await {
+        Some(Ok(first)) => Ok(first),
+        Some(Err(())) | None => Err(race.failed(deadline)),
+    }
+}
+
 /// The families in turn, beginning with the one that the system prefers (RFC 8305 section 4).
-fn alternate(found: &[SocketAddr]) -> Vec<SocketAddr> {
+pub(super) fn alternate(found: &[SocketAddr]) -> Vec<SocketAddr> {
     let preferred = found.first().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (Vec<_>, Vec<_>) = found
         .iter()

@@ -291,12 +291,9 @@ pub(super) fn connect_failure(
 }
 
 pub(super) fn handshake_cause(error: &io::Error) -> String {
-    use rustls::{Error as E, InvalidMessage};
+    use rustls::Error as E;
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
     let why = match tls {
-        Some(E::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge)) => {
-            "server sent too much".to_owned()
-        }
         Some(E::InvalidMessage(_)) => return "not a TLS server".to_owned(),
         Some(E::AlertReceived(alert)) => format!("server sent alert {alert:?}"),
         Some(E::PeerIncompatible(_)) => "no TLS version or cipher in common".to_owned(),
@@ -311,7 +308,7 @@ pub(super) fn handshake_cause(error: &io::Error) -> String {
 }
 
 /// `None` when this time it was trusted.
-fn certificate_cause(peer: &Peer, host: &str) -> Option<(FailureKind, String)> {
+pub(super) fn certificate_cause(peer: &Peer, host: &str) -> Option<(FailureKind, String)> {
     use CertificateError as E;
     use FailureKind::{Tls, Untrusted};
     let error = peer.trust.as_ref().err()?;

@@ -6,8 +6,12 @@ mod connect;
 mod explain;
 mod http;
 mod redirect;
+mod starttls;
+mod talk;
+mod tcp;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod wire;
 
 use crate::http::Client;
@@ -24,9 +28,9 @@ pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
     let permit = client.check_permit().await;
     match &site.check {
         Check::Http(check) => http::run(client, site, check, fresh, permit).await,
-        Check::Tcp(_) | Check::Tls(_) | Check::Dns(_) | Check::Icmp(_) => {
-            Outcome::failed(FailureKind::Internal, "to come")
-        }
+        Check::Tcp(check) => tcp::run(client, site, check).await,
+        Check::Tls(check) => tls::run(client, site, check).await,
+        Check::Dns(_) | Check::Icmp(_) => Outcome::failed(FailureKind::Internal, "to come"),
     }
 }
 

@@ -1,8 +1,10 @@
 //! A TLS handshake of our own: libcurl shows neither the certificates nor why one was refused.
 
+use super::session::Session;
+use async_io::Async;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore,
@@ -88,24 +90,8 @@ impl Peer {
 /// Connects to `address` and does one full handshake (never a resumed one: that would hide a
 /// renewed certificate) for `host`, a name or an IP address without brackets. Has no timeout.
 pub async fn handshake(address: SocketAddr, host: &str, bundle: &Bundle) -> io::Result<Peer> {
-    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    let verifier = WebPkiServerVerifier::builder_with_provider(bundle.store.clone(), provider())
-        .build()
-        .map_err(io::Error::other)?;
-    let recorder = Arc::new(Recorder {
-        verifier,
-        seen: OnceLock::new(),
-    });
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .dangerous()
-        .with_custom_certificate_verifier(recorder.clone())
-        .with_no_client_auth();
-    config.resumption = Resumption::disabled();
-    let mut tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-
-    let socket = async_io::Async::<TcpStream>::connect(address).await?;
+    let (mut tls, recorder) = connection(host, Some(bundle))?;
+    let socket = Async::<TcpStream>::connect(address).await?;
     let finished = drive(&mut tls, &socket).await;
     let Some((chain, verified)) = recorder.seen.get().cloned() else {
         // No certificate came: the handshake's own error is what there is to tell.
@@ -122,17 +108,94 @@ pub async fn handshake(address: SocketAddr, host: &str, bundle: &Bundle) -> io::
     Ok(Peer { chain, trust })
 }
 
-pub(super) async fn drive(
-    tls: &mut ClientConnection,
-    socket: &async_io::Async<TcpStream>,
-) -> io::Result<()> {
+/// Why there is no session.
+pub enum Refusal {
+    /// The certificate was not accepted: `trust` is an error.
+    Certificate(Peer),
+    Handshake(io::Error),
+}
+
+/// One full handshake over `socket` with `host`, a name or an IP address without brackets. Without
+/// a `bundle` any certificate will do. Has no timeout.
+///
+/// # Errors
+///
+/// A certificate that was not accepted, or a handshake that came to nothing; `Handshake`'s error
+/// holds a [`rustls::Error`] when the server, and not the connection, was at fault.
+pub async fn secure(
+    socket: Async<TcpStream>,
+    host: &str,
+    bundle: Option<&Bundle>,
+) -> Result<Session, Refusal> {
+    let (mut tls, recorder) = connection(host, bundle).map_err(Refusal::Handshake)?;
+    match shake(&mut tls, &socket).await {
+        Ok(()) => Ok(Session::new(socket, tls)),
+        Err(error) => Err(match recorder.seen.get().cloned() {
+            Some((chain, Err(error))) => Refusal::Certificate(Peer {
+                chain,
+                trust: Err(error),
+            }),
+            _ => Refusal::Handshake(error),
+        }),
+    }
+}
+
+/// One full handshake over `socket` for `host`, only for the certificates: as they were sent, the
+/// leaf first, nothing of them verified. They are there even when the handshake failed after them,
+/// e.g. because the server wants one of ours. Has no timeout.
+pub async fn chain(
+    socket: &Async<TcpStream>,
+    host: &str,
+) -> io::Result<Vec<CertificateDer<'static>>> {
+    let (mut tls, recorder) = connection(host, None)?;
+    let finished = drive(&mut tls, socket).await;
+    match recorder.seen.get() {
+        Some((chain, _)) => Ok(chain.clone()),
+        None => Err(finished
+            .err()
+            .unwrap_or_else(|| io::Error::other("no certificate"))),
+    }
+}
+
+/// A client's side, before the first word. Nothing is resumed.
+fn connection(
+    host: &str,
+    bundle: Option<&Bundle>,
+) -> io::Result<(ClientConnection, Arc<Recorder>)> {
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    let verifier = bundle.map(|bundle| {
+        WebPkiServerVerifier::builder_with_provider(bundle.store.clone(), provider()).build()
+    });
+    let recorder = Arc::new(Recorder {
+        verifier: verifier.transpose().map_err(io::Error::other)?,
+        seen: OnceLock::new(),
+    });
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .dangerous()
+        .with_custom_certificate_verifier(recorder.clone())
+        .with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    let tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    Ok((tls, recorder))
+}
+
+/// A handshake, and goodbye.
+async fn drive(tls: &mut ClientConnection, socket: &Async<TcpStream>) -> io::Result<()> {
+    shake(tls, socket).await?;
+    tls.send_close_notify();
+    let _ = tls.write_tls(&mut socket.get_ref());
+    Ok(())
+}
+
+/// The handshake alone.
+async fn shake(tls: &mut ClientConnection, socket: &Async<TcpStream>) -> io::Result<()> {
     loop {
         while tls.wants_write() {
             socket.write_with(|mut s| tls.write_tls(&mut s)).await?;
         }
         if !tls.is_handshaking() {
-            tls.send_close_notify();
-            let _ = tls.write_tls(&mut socket.get_ref());
             return Ok(());
         }
         if socket.read_with(|mut s| tls.read_tls(&mut s)).await? == 0 {
@@ -141,23 +204,30 @@ pub(super) async fn drive(
         if let Err(error) = tls.process_new_packets() {
             // The alert that tells the server why; whether it arrives doesn't matter.
             let _ = tls.write_tls(&mut socket.get_ref());
-            return Err(io::Error::other(error));
+            return Err(io::Error::other(match error {
+                // Who said hello does speak TLS.
+                rustls::Error::InvalidMessage(_) if tls.protocol_version().is_some() => {
+                    rustls::Error::General("garbage in the handshake".to_owned())
+                }
+                error => error,
+            }));
         }
     }
 }
 
 /// The provider libcurl's rustls uses.
-pub(super) fn provider() -> Arc<CryptoProvider> {
+fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     PROVIDER
         .get_or_init(|| Arc::new(aws_lc_rs::default_provider()))
         .clone()
 }
 
-/// The usual verification, with the chain and the result kept.
+/// The usual verification, or none, with the chain and the result kept.
 #[derive(Debug)]
 struct Recorder {
-    verifier: Arc<WebPkiServerVerifier>,
+    /// `None`: any certificate will do, as long as the server has its key.
+    verifier: Option<Arc<WebPkiServerVerifier>>,
     seen: OnceLock<(Vec<CertificateDer<'static>>, Result<(), CertificateError>)>,
 }
 
@@ -170,9 +240,10 @@ impl ServerCertVerifier for Recorder {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let result = self
-            .verifier
-            .verify_server_cert(leaf, intermediates, name, ocsp, now);
+        let result = match &self.verifier {
+            Some(verifier) => verifier.verify_server_cert(leaf, intermediates, name, ocsp, now),
+            None => Ok(ServerCertVerified::assertion()),
+        };
         let verified = match &result {
             Ok(_) => Ok(()),
             Err(rustls::Error::InvalidCertificate(error)) => Err(error.clone()),
@@ -192,8 +263,8 @@ impl ServerCertVerifier for Recorder {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier
-            .verify_tls12_signature(message, leaf, signature)
+        let algorithms = provider().signature_verification_algorithms;
+        verify_tls12_signature(message, leaf, signature, &algorithms)
     }
 
     fn verify_tls13_signature(
@@ -202,11 +273,13 @@ impl ServerCertVerifier for Recorder {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier
-            .verify_tls13_signature(message, leaf, signature)
+        let algorithms = provider().signature_verification_algorithms;
+        verify_tls13_signature(message, leaf, signature, &algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
+        provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

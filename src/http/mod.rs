@@ -2,18 +2,18 @@
 //! ever waits inside libcurl (where its timeout would run) and Telegram always finds a connection.
 
 mod call;
-mod chain;
 mod fault;
 mod handshake;
 mod idle;
 mod lookup;
 mod roots;
+mod session;
 mod transfer;
 
 pub use call::{Answer, CallError};
-pub use chain::chain;
 pub use fault::{Fault, What, within};
-pub use handshake::{Bundle, Peer, handshake};
+pub use handshake::{Bundle, Peer, Refusal, chain, handshake, secure};
+pub use session::Session;
 pub use transfer::Ask;
 
 use crate::offload::offload;

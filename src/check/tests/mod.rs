@@ -1,16 +1,22 @@
 //! Checks against real sockets on the loopback.
 
 mod cert;
+mod connect;
 mod hostile;
 mod plain;
 mod server;
+mod starttls;
+mod tcp;
 mod tls;
+mod tls_talk;
 
 use super::run;
 use crate::http::{Client, Limits};
 use crate::monitor::outcome::{FailureKind, Outcome};
 use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
 use futures_lite::future::block_on;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 fn client() -> Client {
@@ -73,6 +79,36 @@ fn site(url: &str, change: impl FnOnce(&mut HttpCheck)) -> Site {
         chats: None,
         check: Check::Http(check),
     }
+}
+
+/// A site of another kind, with so much time.
+fn site_of(check: Check, timeout: Duration) -> Site {
+    Site {
+        timeout,
+        check,
+        ..site("", |_| {})
+    }
+}
+
+/// A port where connections wait for ever: its queue is full.
+fn unconnectable() -> (TcpListener, Vec<TcpStream>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let address = listener.local_addr().expect("bound");
+    // SAFETY: listening again only changes the queue's length.
+    let listening = unsafe { libc::listen(listener.as_raw_fd(), 0) };
+    assert_eq!(listening, 0);
+    let moment = Duration::from_millis(200);
+    let mut queue = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, moment) {
+        queue.push(stream);
+    }
+    (listener, queue)
+}
+
+/// A port where nobody listens.
+fn refusing() -> std::net::SocketAddr {
+    let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    free.local_addr().expect("bound")
 }
 
 /// One check by a client of its own.

@@ -7,8 +7,6 @@ use crate::http::CallError;
 use crate::monitor::site::Auth;
 use futures_lite::FutureExt;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
 use std::sync::mpsc;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nall ok\n";
@@ -242,25 +240,6 @@ fn a_network_without_a_route_is_told_from_a_host_that_refuses() {
     assert_eq!(outcome.address, Some([255; 4].into()));
 }
 
-/// `localhost`, and a port where connections wait for ever: its queue is full.
-fn unconnectable() -> (String, TcpListener, Vec<TcpStream>) {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    let address = listener.local_addr().expect("bound");
-    // SAFETY: listening again only changes the queue's length.
-    let listening = unsafe { libc::listen(listener.as_raw_fd(), 0) };
-    assert_eq!(listening, 0);
-    let moment = Duration::from_millis(200);
-    let mut queue = Vec::new();
-    while let Ok(stream) = TcpStream::connect_timeout(&address, moment) {
-        queue.push(stream);
-    }
-    (
-        format!("http://localhost:{}/", address.port()),
-        listener,
-        queue,
-    )
-}
-
 #[test]
 fn every_failure_tells_the_address_that_the_name_led_to() {
     use FailureKind::{Connect, Internal, Protocol, Status, Timeout};
@@ -271,7 +250,9 @@ fn every_failure_tells_the_address_that_the_name_led_to() {
         free.local_addr().expect("bound").port()
     );
     drop(free);
-    let (waiting, _listener, _queue) = unconnectable();
+    let (listener, _queue) = unconnectable();
+    let port = listener.local_addr().expect("bound").port();
+    let waiting = format!("http://localhost:{port}/");
     let silent = Server::new(|mut stream| while request(&mut stream).is_some() {});
     let half = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
     let closing = Server::closing(b"");

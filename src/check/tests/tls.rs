@@ -12,15 +12,15 @@ use std::time::SystemTime;
 use tempfile::TempDir;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
-struct Ca {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
+pub(super) struct Ca {
+    pub(super) issuer: Issuer<'static, KeyPair>,
+    pub(super) pem: String,
 }
 
 impl Ca {
-    fn new() -> Ca {
+    pub(super) fn new() -> Ca {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.distinguished_name.push(
@@ -35,23 +35,24 @@ impl Ca {
         }
     }
 
-    fn config(&self, change: impl FnOnce(&mut CertificateParams)) -> Arc<ServerConfig> {
+    pub(super) fn config(&self, change: impl FnOnce(&mut CertificateParams)) -> Arc<ServerConfig> {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
         change(&mut params);
         let leaf = params.signed_by(&key, &self.issuer).expect("a certificate");
-        config(leaf.der().clone(), &key)
+        config(vec![leaf.der().clone()], &key)
     }
 }
 
-fn config(leaf: CertificateDer<'static>, key: &KeyPair) -> Arc<ServerConfig> {
+/// `chain`: the leaf, and its key, first.
+pub(super) fn config(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Arc<ServerConfig> {
     let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_no_client_auth()
-        .with_single_cert(vec![leaf], key)
+        .with_single_cert(chain, key)
         .expect("a certificate and its key");
     Arc::new(config)
 }
@@ -75,7 +76,7 @@ fn url(server: &Server) -> String {
 }
 
 /// A bundle with the roots of `cas`; as large as a system's, or what is learnt isn't worth it.
-fn bundle(dir: &TempDir, cas: &[&Ca]) -> PathBuf {
+pub(super) fn bundle(dir: &TempDir, cas: &[&Ca]) -> PathBuf {
     let path = dir.path().join("bundle.pem");
     let mut pem: String = cas.iter().map(|ca| ca.pem.as_str()).collect();
     pem.push_str(&"# as large as a system's\n".repeat(1000));
@@ -114,7 +115,7 @@ fn a_certificate_that_is_not_accepted_is_told_with_dates_and_names() {
     let key = KeyPair::generate().expect("a key");
     let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
     let own = params.self_signed(&key).expect("a certificate");
-    let own = config(own.der().clone(), &key);
+    let own = config(vec![own.der().clone()], &key);
     use FailureKind::{Tls, Untrusted};
     for (config, kind, detail) in [
         (expired, Tls, "certificate expired 3 days ago"),

@@ -1,0 +1,248 @@
+//! What is said over a connection, and what must come back: the same in the clear and under TLS.
+
+use super::body::Search;
+use super::connect::Deadline;
+use crate::monitor::outcome::{Failure, FailureKind};
+use crate::monitor::site::Talk;
+use futures_lite::future::poll_once;
+use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+/// Bytes in which the expected text must occur.
+const LIMIT: usize = 4096;
+/// Characters shown of a text.
+const SHOWN: usize = 60;
+
+/// What came of a talk.
+pub(super) struct Talked {
+    pub(super) verdict: Result<(), Failure>,
+    /// From its beginning to the first byte that came; `None` when none did.
+    pub(super) first_byte: Option<Duration>,
+}
+
+/// Sends and reads over `stream`. `broken`: a connection that failed, in words.
+pub(super) async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    talk: &Talk,
+    deadline: Deadline,
+    broken: impl Fn(&io::Error) -> Failure,
+) -> Talked {
+    let start = Instant::now();
+    let send = talk.send.as_deref().unwrap_or_default().as_bytes();
+    let Some(expect) = &talk.expect else {
+        let sent = async {
+            stream.write_all(send).await?;
+            stream.flush().await?;
+            // What the server says is taken, if only to be thrown away: closing on it would reset
+            // the connection, and what was sent might be lost.
+            let _ = poll_once(stream.read(&mut [0; LIMIT])).await;
+            Ok(())
+        };
+        let verdict = match deadline.bound(sent).await {
+            Some(sent) => sent.map_err(|error: io::Error| broken(&error)),
+            None => Err(failure(
+                FailureKind::Timeout,
+                format!("not all was sent within {}", deadline.within()),
+            )),
+        };
+        return Talked {
+            verdict,
+            first_byte: None,
+        };
+    };
+    let mut heard = Heard {
+        stream,
+        unsent: send,
+        search: Search::new(expect),
+        left: LIMIT,
+        beginning: Vec::new(),
+        first: None,
+    };
+    let end = deadline.bound(heard.listen()).await;
+    Talked {
+        verdict: heard.judge(end, expect, deadline, broken),
+        first_byte: heard.first.map(|first| first - start),
+    }
+}
+
+/// Why there is nothing more to read.
+enum End {
+    Found,
+    Limit,
+    Closed,
+    Failed(io::Error),
+}
+
+struct Heard<'a, S> {
+    stream: &'a mut S,
+    unsent: &'a [u8],
+    search: Search,
+    /// Bytes that may still come.
+    left: usize,
+    /// The first of them, to be shown.
+    beginning: Vec<u8>,
+    /// When the first came.
+    first: Option<Instant>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Heard<'_, S> {
+    async fn listen(&mut self) -> End {
+        let mut chunk = [0; LIMIT];
+        while !self.search.found {
+            if self.left == 0 {
+                return End::Limit;
+            }
+            let left = self.left;
+            let read = poll_fn(|cx| self.poll(cx, &mut chunk[..left])).await;
+            let got = match read {
+                Ok(0) => return End::Closed,
+                Ok(got) => got,
+                Err(error) => return End::Failed(error),
+            };
+            self.first.get_or_insert_with(Instant::now);
+            self.left -= got;
+            let room = (4 * SHOWN).saturating_sub(self.beginning.len());
+            self.beginning.extend_from_slice(&chunk[..got.min(room)]);
+            self.search.feed(&chunk[..got]);
+        }
+        End::Found
+    }
+
+    /// Writes as far as it goes, and reads: a server may speak first, and not listen before it has
+    /// spoken.
+    fn poll(&mut self, cx: &mut Context<'_>, chunk: &mut [u8]) -> Poll<io::Result<usize>> {
+        while !self.unsent.is_empty() {
+            match Pin::new(&mut *self.stream).poll_write(cx, self.unsent) {
+                Poll::Ready(Ok(sent)) => self.unsent = &self.unsent[sent..],
+                // What it said before it stopped listening is still to be read.
+                Poll::Ready(Err(_)) => self.unsent = &[],
+                Poll::Pending => break,
+            }
+        }
+        Pin::new(&mut *self.stream).poll_read(cx, chunk)
+    }
+
+    fn judge(
+        &self,
+        end: Option<End>,
+        expect: &str,
+        deadline: Deadline,
+        broken: impl Fn(&io::Error) -> Failure,
+    ) -> Result<(), Failure> {
+        let wanted = quoted(expect.as_bytes());
+        Err(match end {
+            Some(End::Found) => return Ok(()),
+            Some(End::Limit) => failure(
+                FailureKind::Body,
+                format!("{wanted} is not in the first {LIMIT} bytes"),
+            ),
+            _ if self.first.is_some() => failure(
+                FailureKind::Body,
+                format!(
+                    "expected {wanted} but got {}",
+                    quoted(line(&self.beginning))
+                ),
+            ),
+            Some(End::Closed) => failure(
+                FailureKind::Protocol,
+                format!("connection closed before {wanted} came"),
+            ),
+            Some(End::Failed(error)) => broken(&error),
+            None => failure(
+                FailureKind::Timeout,
+                format!("{wanted} did not come within {}", deadline.within()),
+            ),
+        })
+    }
+}
+
+fn failure(kind: FailureKind, detail: String) -> Failure {
+    Failure::new(kind, detail)
+}
+
+/// A connection that was made and failed later.
+pub(super) fn broken(error: &io::Error) -> Failure {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset};
+    let detail = match error.kind() {
+        ConnectionReset | BrokenPipe => "connection reset",
+        _ => "connection broken",
+    };
+    Failure::new(FailureKind::Connect, detail)
+}
+
+/// The first line that isn't empty.
+pub(super) fn line(bytes: &[u8]) -> &[u8] {
+    let mut lines = bytes.split(|byte| matches!(byte, b'\r' | b'\n'));
+    lines.find(|line| !line.is_empty()).unwrap_or_default()
+}
+
+/// In quotation marks, with what can't be shown escaped, and cut where it gets long.
+pub(super) fn quoted(bytes: &[u8]) -> String {
+    let mut text = String::from('"');
+    let mut room = SHOWN;
+    for chunk in bytes.utf8_chunks() {
+        let shown = chunk.valid().chars().map(|c| match c {
+            '\'' => c.to_string(),
+            c => c.escape_debug().to_string(),
+        });
+        let escaped = chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}"));
+        for piece in shown.chain(escaped) {
+            let size = piece.chars().count();
+            if size > room {
+                text.push_str("…\"");
+                return text;
+            }
+            room -= size;
+            text.push_str(&piece);
+        }
+    }
+    text.push('"');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_text_is_shown_in_one_line_and_escaped() {
+        for (bytes, shown) in [
+            (&b""[..], r#""""#),
+            (b"220 ", r#""220 ""#),
+            (b"it's \"so\"\\", r#""it's \"so\"\\""#),
+            (b"a\r\n\tb\0", r#""a\r\n\tb\0""#),
+            ("grün".as_bytes(), r#""grün""#),
+            (b"\x16\x03\xff", r#""\u{16}\u{3}\xff""#),
+            // It would turn round what follows.
+            ("\u{202e}x".as_bytes(), r#""\u{202e}x""#),
+        ] {
+            assert_eq!(quoted(bytes), shown);
+        }
+        let long = quoted("x".repeat(61).as_bytes());
+        assert_eq!(long, format!("\"{}…\"", "x".repeat(60)));
+    }
+
+    #[test]
+    fn the_first_line_is_the_first_with_something_in_it() {
+        assert_eq!(line(b"\r\n\r\n554 no\r\nmore"), b"554 no");
+        assert_eq!(line(b"554 no"), b"554 no");
+        assert_eq!(line(b"\n\n"), b"");
+        assert_eq!(line(b""), b"");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_shown_printable_and_short(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let shown = quoted(line(&bytes));
+            prop_assert!(shown.chars().count() <= SHOWN + 3);
+            prop_assert!(!shown.chars().any(char::is_control), "{}", shown);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The TCP check: a connection, and what is said over it.
+
+use super::connect::{Deadline, Target};
+use super::talk::{Talked, broken, talk};
+use crate::http::Client;
+use crate::monitor::outcome::{Outcome, Phases};
+use crate::monitor::site::{Site, TcpCheck};
+use std::net::SocketAddr;
+
+/// One TCP check. The clock starts here.
+pub(super) async fn run(client: &Client, site: &Site, check: &TcpCheck) -> Outcome {
+    let deadline = Deadline::new(site.timeout);
+    let target = Target {
+        host: &check.host,
+        port: check.port,
+        ip: check.ip,
+    };
+    let mut connection = match target.connect(client, deadline).await {
+        Ok(connection) => connection,
+        Err(failed) => return failed.into(),
+    };
+    let talked = talk(&mut connection.socket, &check.talk, deadline, broken).await;
+    outcome(connection.address, connection.phases(), talked, deadline)
+}
+
+/// What a talk with `address` was worth. `phases`: what had been measured before it.
+pub(super) fn outcome(
+    address: SocketAddr,
+    phases: Phases,
+    talked: Talked,
+    deadline: Deadline,
+) -> Outcome {
+    let total = deadline.start.elapsed();
+    let answered = talked.verdict.is_ok() || talked.first_byte.is_some();
+    Outcome {
+        verdict: talked.verdict,
+        took: answered.then_some(total),
+        phases: answered.then(|| Phases {
+            first_byte: talked.first_byte.unwrap_or_default(),
+            total,
+            ..phases
+        }),
+        address: Some(address.ip()),
+        detail: None,
+    }
+}
