@@ -1,12 +1,13 @@
 //! The look at a site's certificates: until when they hold. Whether they are trusted is for the
 //! check to say.
 
-use super::connect::{Deadline, Target};
+use super::connect::{Connection, Deadline, Target};
 use super::explain::handshake_cause;
+use super::starttls;
 use super::wire::x509::{Certificate, first_to_end};
 use crate::http::{Client, bare_host, chain};
 use crate::monitor::outcome::{Expiry, Failure, FailureKind};
-use crate::monitor::site::{Check, IpVersion, Site};
+use crate::monitor::site::{Check, HttpCheck, Site, TlsCheck};
 use std::path::Path;
 use url::Url;
 
@@ -17,14 +18,12 @@ use url::Url;
 ///
 /// Waits for a permit first, as a check does, and has the same time as one.
 pub(super) async fn look(client: &Client, site: &Site) -> Result<Expiry, Failure> {
-    let whose = Whose::of(client, &site.check)?;
+    let whose = Whose::of(&site.check)?;
+    let host = whose.host();
     let _permit = client.check_permit().await;
     let deadline = Deadline::new(site.timeout);
-    let socket = match whose.target().connect(client, deadline).await {
-        Ok(connection) => connection.socket,
-        Err(failed) => return Err(failed.failure),
-    };
-    let chain = match deadline.bound(chain(&socket, &whose.host)).await {
+    let connection = whose.connect(client, deadline).await?;
+    let chain = match deadline.bound(chain(&connection.socket, &host)).await {
         Some(Ok(chain)) => chain,
         Some(Err(error)) => {
             return Err(Failure::new(FailureKind::Tls, handshake_cause(&error)));
@@ -34,17 +33,17 @@ pub(super) async fn look(client: &Client, site: &Site) -> Result<Expiry, Failure
             return Err(Failure::new(FailureKind::Timeout, detail));
         }
     };
-    drop(socket);
+    drop(connection);
     let anchor = async {
         match chain.as_slice() {
             [] | [_] => None,
             // Without one that comes in time, the names in the certificates have to do.
-            _ => client.bundle(whose.ca_file).await.ok()?.anchor(&chain),
+            _ => client.bundle(whose.ca_file()).await.ok()?.anchor(&chain),
         }
     };
     let anchor = deadline.bound(anchor).await.flatten();
     match first_to_end(&chain, anchor.as_deref()) {
-        Some(first) => Ok(expiry(&first, &whose.host)),
+        Some(first) => Ok(expiry(&first, &host)),
         None => {
             let detail = "certificate cannot be read";
             Err(Failure::new(FailureKind::Tls, detail))
@@ -52,50 +51,57 @@ pub(super) async fn look(client: &Client, site: &Site) -> Result<Expiry, Failure
     }
 }
 
-/// Whose certificate is to be looked at.
-struct Whose<'a> {
-    /// A name, or an address without brackets.
-    host: String,
-    port: u16,
-    ip: IpVersion,
-    ca_file: Option<&'a Path>,
+/// Whose certificates are to be looked at.
+enum Whose<'a> {
+    Https { url: Url, check: &'a HttpCheck },
+    Tls(&'a TlsCheck),
 }
 
 impl<'a> Whose<'a> {
-    fn of(client: &Client, check: &'a Check) -> Result<Whose<'a>, Failure> {
+    fn of(check: &'a Check) -> Result<Whose<'a>, Failure> {
         match check {
-            Check::Http(check) => {
-                let url = Url::parse(&check.url).ok();
-                let Some(url) = url.filter(|url| url.scheme() == "https") else {
-                    return Err(none());
-                };
-                if client.is_proxied(&url) {
-                    let detail = "certificate cannot be looked at through the proxy";
-                    return Err(Failure::new(FailureKind::Connect, detail));
-                }
-                Ok(Whose {
-                    host: bare_host(&url).unwrap_or_default(),
-                    port: url.port_or_known_default().unwrap_or_default(),
-                    ip: check.ip,
-                    ca_file: check.ca_file.as_deref(),
-                })
-            }
-            Check::Tls(check) => Ok(Whose {
-                host: check.host.clone(),
-                port: check.port,
-                ip: check.ip,
-                ca_file: check.ca_file.as_deref(),
-            }),
+            Check::Http(check) => Url::parse(&check.url)
+                .ok()
+                .filter(|url| url.scheme() == "https")
+                .map(|url| Whose::Https { url, check })
+                .ok_or_else(none),
+            Check::Tls(check) => Ok(Whose::Tls(check)),
             Check::Tcp(_) | Check::Dns(_) | Check::Icmp(_) => Err(none()),
         }
     }
 
-    fn target(&self) -> Target<'_> {
-        Target {
-            host: &self.host,
-            port: self.port,
-            ip: self.ip,
+    fn host(&self) -> String {
+        match self {
+            Whose::Https { url, .. } => bare_host(url).unwrap_or_default(),
+            Whose::Tls(check) => check.host.clone(),
         }
+    }
+
+    fn ca_file(&self) -> Option<&Path> {
+        match self {
+            Whose::Https { check, .. } => check.ca_file.as_deref(),
+            Whose::Tls(check) => check.ca_file.as_deref(),
+        }
+    }
+
+    /// A connection on which TLS is what comes next.
+    async fn connect(&self, client: &Client, deadline: Deadline) -> Result<Connection, Failure> {
+        let connected = match self {
+            Whose::Https { url, .. } if client.is_proxied(url) => {
+                let detail = "certificate cannot be looked at through the proxy";
+                return Err(Failure::new(FailureKind::Connect, detail));
+            }
+            Whose::Https { url, check } => {
+                let target = Target {
+                    host: &self.host(),
+                    port: url.port_or_known_default().unwrap_or_default(),
+                    ip: check.ip,
+                };
+                target.connect(client, deadline).await
+            }
+            Whose::Tls(check) => starttls::connect(client, check, deadline).await,
+        };
+        connected.map_err(|failed| failed.failure)
     }
 }
 

@@ -291,12 +291,9 @@ pub(super) fn connect_failure(
 }
 
 pub(super) fn handshake_cause(error: &io::Error) -> String {
-    use rustls::{Error as E, InvalidMessage};
+    use rustls::Error as E;
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
     let why = match tls {
-        Some(E::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge)) => {
-            "server sent too much".to_owned()
-        }
         Some(E::InvalidMessage(_)) => return "not a TLS server".to_owned(),
         Some(E::AlertReceived(alert)) => format!("server sent alert {alert:?}"),
         Some(E::PeerIncompatible(_)) => "no TLS version or cipher in common".to_owned(),

@@ -140,6 +140,23 @@ pub async fn secure(
     }
 }
 
+/// One full handshake over `socket` for `host`, only for the certificates: as they were sent, the
+/// leaf first, nothing of them verified. They are there even when the handshake failed after them,
+/// e.g. because the server wants one of ours. Has no timeout.
+pub async fn chain(
+    socket: &Async<TcpStream>,
+    host: &str,
+) -> io::Result<Vec<CertificateDer<'static>>> {
+    let (mut tls, recorder) = connection(host, None)?;
+    let finished = drive(&mut tls, socket).await;
+    match recorder.seen.get() {
+        Some((chain, _)) => Ok(chain.clone()),
+        None => Err(finished
+            .err()
+            .unwrap_or_else(|| io::Error::other("no certificate"))),
+    }
+}
+
 /// A client's side, before the first word. Nothing is resumed.
 fn connection(
     host: &str,
@@ -199,7 +216,7 @@ async fn shake(tls: &mut ClientConnection, socket: &Async<TcpStream>) -> io::Res
 }
 
 /// The provider libcurl's rustls uses.
-pub(super) fn provider() -> Arc<CryptoProvider> {
+fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     PROVIDER
         .get_or_init(|| Arc::new(aws_lc_rs::default_provider()))

@@ -2,7 +2,6 @@
 //! ever waits inside libcurl (where its timeout would run) and Telegram always finds a connection.
 
 mod call;
-mod chain;
 mod fault;
 mod handshake;
 mod idle;
@@ -12,9 +11,8 @@ mod session;
 mod transfer;
 
 pub use call::{Answer, CallError};
-pub use chain::chain;
 pub use fault::{Fault, What, within};
-pub use handshake::{Bundle, Peer, Refusal, handshake, secure};
+pub use handshake::{Bundle, Peer, Refusal, chain, handshake, secure};
 pub use session::Session;
 pub use transfer::Ask;
 

@@ -4,7 +4,7 @@ use super::server::Server;
 use super::*;
 use crate::check::certificate;
 use crate::monitor::outcome::{Expiry, Failure};
-use crate::monitor::site::{Talk, TlsCheck};
+use crate::monitor::site::StartTls;
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer};
 use rcgen::{KeyPair, SignatureAlgorithm};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -129,15 +129,7 @@ fn shake_hands(config: &Arc<ServerConfig>, stream: TcpStream) {
 
 fn tls_site(server: &Server) -> Site {
     let mut site = site("", |_| {});
-    site.check = Check::Tls(TlsCheck {
-        host: server.address.ip().to_string(),
-        port: server.address.port(),
-        ip: IpVersion::Any,
-        starttls: None,
-        talk: Talk::default(),
-        verify: true,
-        ca_file: None,
-    });
+    site.check = Check::Tls(super::tls_talk::tls_check(server.address));
     site
 }
 
@@ -235,6 +227,34 @@ fn what_leads_on_from_a_trusted_root_does_not_count() {
 }
 
 #[test]
+fn the_certificate_of_a_mail_server_is_seen_after_starttls() {
+    let ends = in_days(3);
+    let chain = Chain::own(&params("mail", ends), &rcgen::PKCS_ECDSA_P256_SHA256);
+    let config = chain.config(ALL_VERSIONS);
+    let server = Server::new(move |mut stream| {
+        let _ = stream.write_all(b"+OK ready\r\n");
+        let mut line = [0; 6];
+        if stream.read_exact(&mut line).is_ok() && &line == b"STLS\r\n" {
+            let _ = stream.write_all(b"+OK begin\r\n");
+            shake_hands(&config, stream);
+        }
+    });
+    let mut site = tls_site(&server);
+    if let Check::Tls(check) = &mut site.check {
+        check.starttls = Some(StartTls::Pop3);
+    }
+    let found = look(&site).expect("a certificate");
+    assert_eq!((found.ends, found.subject.as_str()), (unix(ends), "mail"));
+    let silent = Server::new(super::tcp::wait);
+    if let Check::Tls(check) = &mut site.check {
+        check.port = silent.address.port();
+    }
+    site.timeout = Duration::from_millis(300);
+    let late = "no greeting within 300ms".to_owned();
+    assert_eq!(refused(&site), (FailureKind::Timeout, late));
+}
+
+#[test]
 fn every_look_is_a_full_handshake() {
     let config = Chain::own(&params("own", in_days(3)), &rcgen::PKCS_ED25519).config(ALL_VERSIONS);
     let (tell, told) = std::sync::mpsc::channel();
@@ -294,6 +314,20 @@ fn a_chain_of_a_hundred_is_no_trouble() {
 }
 
 #[test]
+fn a_certificate_that_no_verifier_reads_has_dates_all_the_same() {
+    let mut chain = Chain::three(in_days(5), in_days(5), in_days(5));
+    // Of version 1, as old devices make them. The key isn't even its own.
+    chain.chain = vec![CertificateDer::from_slice(include_bytes!(
+        "../wire/x509/samples/v1_t61.der"
+    ))];
+    let found = look(&tls_site(&chain.serve())).expect("a certificate");
+    assert_eq!(
+        (found.ends, found.subject.as_str()),
+        (2_110_938_382, "Fritz!Box")
+    );
+}
+
+#[test]
 fn a_hostile_server_costs_one_look_and_the_cause_is_told() {
     let presenting = |bytes: Vec<u8>| {
         let mut chain = Chain::three(in_days(5), in_days(5), in_days(5));
@@ -316,7 +350,7 @@ fn a_hostile_server_costs_one_look_and_the_cause_is_told() {
     );
     assert_eq!(
         told(&presenting(vec![0x30; 1_000_000])),
-        tls("TLS handshake failed: server sent too much")
+        tls("TLS handshake failed: server broke the protocol")
     );
     let silent = Server::new(|mut stream| while stream.read(&mut [0; 512]).is_ok_and(|n| n > 0) {});
     assert_eq!(told(&silent), late);
