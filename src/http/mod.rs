@@ -32,8 +32,12 @@ use url::Url;
 /// Connections kept out of the checks' reach: Telegram's poll, and two for sending, so that
 /// a stalled upload doesn't hold up an answer.
 const FOR_TELEGRAM: usize = 3;
-/// getaddrinfo can't be cancelled: so many threads may hang in it for our own look-ups.
-const RESOLVERS: usize = 2;
+/// getaddrinfo can't be cancelled: so many threads may hang in it for our own look-ups. As many as
+/// libcurl's, for the same reason: a few names whose servers are dead must not take the time of
+/// those that resolve.
+const RESOLVERS: usize = 20;
+/// A parsed bundle is large.
+const READERS: usize = 2;
 
 /// What bounds the client.
 pub struct Limits {
@@ -62,6 +66,7 @@ struct Shared {
     permits: Arc<Semaphore>,
     check_permits: usize,
     resolvers: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
     roots: roots::Roots,
     /// One at a time: its socket comes on top of the client's.
     learning: Semaphore,
@@ -100,6 +105,7 @@ impl Client {
                 permits: Arc::new(Semaphore::new(check_permits)),
                 check_permits,
                 resolvers: Arc::new(Semaphore::new(RESOLVERS)),
+                readers: Arc::new(Semaphore::new(READERS)),
                 roots: roots::Roots::new(limits.ca_file.clone()),
                 learning: Semaphore::new(1),
                 proxies: Proxies::of_environment(),
@@ -202,7 +208,7 @@ impl Client {
     /// The parsed roots that count for a site with this `ca_file`, or a cause.
     pub async fn bundle(&self, ca_file: Option<&Path>) -> Result<Bundle, String> {
         let path = self.shared.roots.bundle(ca_file)?;
-        let guard = self.shared.resolvers.acquire_arc().await;
+        let guard = self.shared.readers.acquire_arc().await;
         let file = path.clone();
         let bundle = offload(move || {
             let _guard = guard;

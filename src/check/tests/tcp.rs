@@ -16,7 +16,12 @@ pub(super) fn saying(send: &str, expect: &str) -> Talk {
     }
 }
 
+/// With time enough.
 fn check(address: SocketAddr, talk: Talk) -> Outcome {
+    check_within(10_000, address, talk)
+}
+
+fn check_within(millis: u64, address: SocketAddr, talk: Talk) -> Outcome {
     let client = client();
     let check = Check::Tcp(TcpCheck {
         host: address.ip().to_string(),
@@ -24,7 +29,7 @@ fn check(address: SocketAddr, talk: Talk) -> Outcome {
         ip: IpVersion::Any,
         talk,
     });
-    let site = site_of(check, Duration::from_millis(500));
+    let site = site_of(check, Duration::from_millis(millis));
     let outcome = block_on(run(&client, &site, false));
     assert_eq!(outcome.address, Some(address.ip()));
     assert_eq!(client.permits_in_use(), 0);
@@ -180,7 +185,7 @@ fn every_other_answer_is_told() {
             r#""220 " is not in the first 4096 bytes"#,
         ),
     ] {
-        let outcome = check(address, saying("", "220 "));
+        let outcome = check_within(500, address, saying("", "220 "));
         assert_eq!(failure(&outcome), (kind, detail));
         assert_eq!(outcome.took.is_some(), kind == Body, "{detail}");
     }
@@ -223,7 +228,7 @@ fn a_server_that_drips_for_ever_is_cut_off_in_time() {
         }
     });
     let start = Instant::now();
-    let outcome = check(server.address, saying("", "220 "));
+    let outcome = check_within(500, server.address, saying("", "220 "));
     assert_eq!(failure(&outcome).0, FailureKind::Body);
     assert!(start.elapsed() < Duration::from_secs(2));
 }

@@ -25,8 +25,17 @@ pub(super) fn tls_check(address: SocketAddr) -> TlsCheck {
     }
 }
 
-/// One check that trusts `ca`.
+/// One check that trusts `ca`, with time enough.
 pub(super) fn check(
+    server: &Server,
+    ca: Option<&Ca>,
+    change: impl FnOnce(&mut TlsCheck),
+) -> Outcome {
+    check_within(10_000, server, ca, change)
+}
+
+pub(super) fn check_within(
+    millis: u64,
     server: &Server,
     ca: Option<&Ca>,
     change: impl FnOnce(&mut TlsCheck),
@@ -36,7 +45,7 @@ pub(super) fn check(
     check.ca_file = ca.map(|ca| bundle(&dir, &[ca]));
     change(&mut check);
     let client = client();
-    let site = site_of(Check::Tls(check), Duration::from_millis(1500));
+    let site = site_of(Check::Tls(check), Duration::from_millis(millis));
     let outcome = block_on(run(&client, &site, false));
     assert_eq!(outcome.address, Some(server.address.ip()));
     assert_eq!(client.permits_in_use(), 0);
@@ -148,20 +157,28 @@ fn a_server_that_goes_or_says_nothing_under_tls_is_told() {
         (closing, Protocol, r#"connection closed before "220 " came"#),
         (endless, Body, r#""220 " is not in the first 4096 bytes"#),
     ] {
-        let outcome = check(&server, Some(&ca), |check| check.talk = saying("", "220 "));
+        let outcome = check_within(1500, &server, Some(&ca), |check| {
+            check.talk = saying("", "220 ")
+        });
         assert_eq!(failure(&outcome), (kind, detail));
     }
 }
 
 #[test]
-fn records_without_content_are_passed_over() {
+fn session_tickets_are_passed_over_and_a_flood_of_them_is_refused() {
     let ca = Ca::new();
-    let mut config = ca.config(|_| {});
-    // More than are read before it is somebody else's turn.
-    Arc::make_mut(&mut config).send_tls13_tickets = 3000;
-    let server = greeting(config, b"220 hello");
-    let outcome = check(&server, Some(&ca), |check| check.talk = saying("", "220 "));
-    assert_eq!(outcome.verdict, Ok(()));
+    let told = |tickets| {
+        let mut config = ca.config(|_| {});
+        Arc::make_mut(&mut config).send_tls13_tickets = tickets;
+        let server = greeting(config, b"220 hello");
+        let outcome = check(&server, Some(&ca), |check| check.talk = saying("", "220 "));
+        outcome
+            .verdict
+            .map_err(|failure| (failure.kind, failure.detail))
+    };
+    assert_eq!(told(50), Ok(()));
+    let broke = "server broke the TLS protocol".to_owned();
+    assert_eq!(told(300), Err((FailureKind::Tls, broke)));
 }
 
 #[test]
@@ -284,7 +301,7 @@ fn a_server_that_does_not_speak_tls_or_speaks_it_wrongly_is_told() {
         (silent, Timeout, late),
         (dripping, Timeout, late),
     ] {
-        let outcome = check(&server, Some(&ca), |_| {});
+        let outcome = check_within(1500, &server, Some(&ca), |_| {});
         assert_eq!(failure(&outcome), (kind, detail));
     }
     let free = refusing();
