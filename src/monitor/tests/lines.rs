@@ -3,9 +3,10 @@
 use super::world::*;
 use crate::monitor::Event;
 use crate::monitor::judge::State;
-use crate::monitor::line::Report;
+use crate::monitor::line::{Line, Report};
 use crate::monitor::outcome::FailureKind;
 use crate::monitor::site::{Check, Site};
+use crate::monitor::time::Moment;
 use std::time::Duration;
 
 const THERE: &str = "203.0.113.34";
@@ -371,6 +372,17 @@ fn a_resolver_that_was_known_to_be_gone_when_a_check_failed_is_why_it_failed() {
     restore(&mut world, &["blog", "lone"]);
     world.pass(90);
     assert_eq!(world.state("lone"), State::Up);
+}
+
+#[test]
+fn a_look_that_was_slept_through_is_made_again_but_not_at_once() {
+    let at = |secs: i64| Moment(secs * 1000);
+    let mut line = Line::new(true);
+    line.want(false);
+    line.begin(at(0));
+    line.woke(at(2));
+    assert_eq!(line.take(at(3), LINE_DOWN), None);
+    assert_eq!(line.next_look(at(3)), Some(at(5)));
 }
 
 #[test]
