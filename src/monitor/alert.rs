@@ -105,8 +105,9 @@ pub struct Composed {
 }
 
 /// Puts the alerts that wait for one chat into words, as many as one message may hold. A down and an up of one incident that both
-/// still wait become one line, and its reminders go.
-pub fn compose(waiting: &[&Alert], now: Now) -> Composed {
+/// still wait become one line, and its reminders go. `heard` says whether the chat knows of an
+/// incident already: one that began in silence is first told as going on.
+pub fn compose(waiting: &[&Alert], now: Now, heard: &dyn Fn(u32) -> bool) -> Composed {
     let ended = ended_here(waiting);
     let mut groups = grouped(waiting, &ended, now);
     let mut lines: Vec<(String, Vec<u64>)> = Vec::new();
@@ -133,6 +134,7 @@ pub fn compose(waiting: &[&Alert], now: Now) -> Composed {
                 let earlier = ended.get(&n).map_or(&[][..], Vec::as_slice);
                 let cause = earlier.iter().find_map(|a| match &a.news {
                     News::Down { cause, .. } => Some(cause),
+                    News::StillDown { cause, .. } if !heard(n) => Some(cause),
                     _ => None,
                 });
                 let line = match cause {
@@ -380,7 +382,7 @@ mod tests {
 
     #[test]
     fn a_down_alert_says_what_and_why() {
-        let composed = compose(&[&down(1, "blog", 12)], at(1));
+        let composed = compose(&[&down(1, "blog", 12)], at(1), &|_| true);
         assert_eq!(
             texts(&composed),
             ["🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#12)"]
@@ -390,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_recovery_is_quiet_and_answers_its_down_message() {
-        let composed = compose(&[&up(2, "blog", 12)], at(1));
+        let composed = compose(&[&up(2, "blog", 12)], at(1), &|_| true);
         assert_eq!(
             texts(&composed),
             ["🟢 <b>blog</b> is up again after 3 min 20 s (#12)"]
@@ -410,7 +412,7 @@ mod tests {
             alert(2, "blog", 12, reminder),
             up(3, "blog", 12),
         );
-        let composed = compose(&[&d, &r, &u], at(1));
+        let composed = compose(&[&d, &r, &u], at(1), &|_| true);
         assert_eq!(
             texts(&composed),
             [
@@ -424,6 +426,24 @@ mod tests {
     }
 
     #[test]
+    fn an_outage_first_told_as_going_on_is_not_told_by_its_end_alone() {
+        let still = News::StillDown {
+            cause: "HTTP 503".into(),
+            lasted: Duration::from_secs(60),
+        };
+        let (r, u) = (alert(2, "blog", 12, still), up(3, "blog", 12));
+        assert_eq!(
+            texts(&compose(&[&r, &u], at(1), &|_| false)),
+            ["🟢 <b>blog</b> was down for 3 min 20 s and is up again: HTTP 503 (#12)"]
+        );
+        assert_eq!(
+            texts(&compose(&[&r, &u], at(1), &|_| true)),
+            ["🟢 <b>blog</b> is up again after 3 min 20 s (#12)"],
+            "it was a reminder"
+        );
+    }
+
+    #[test]
     fn two_outages_of_one_site_stay_two_lines() {
         let composed = compose(
             &[
@@ -432,13 +452,14 @@ mod tests {
                 &down(3, "blog", 13),
             ],
             at(1),
+            &|_| true,
         );
         assert_eq!(composed.lines.len(), 2);
     }
 
     #[test]
     fn a_late_one_says_when_it_happened() {
-        let composed = compose(&[&down(1, "blog", 12)], at(840));
+        let composed = compose(&[&down(1, "blog", 12)], at(840), &|_| true);
         assert_eq!(
             texts(&composed),
             ["🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#12) · 14 min ago"]
@@ -451,6 +472,7 @@ mod tests {
         let composed = compose(
             &[&alert(1, "a<b", 1, News::Down { cause, behind: 0 })],
             at(1),
+            &|_| true,
         );
         assert_eq!(
             texts(&composed),

@@ -44,6 +44,9 @@ impl Monitor {
         if let Some(away) = &mut self.away {
             away.clock = now.moment();
         }
+        for watched in self.sites.iter_mut().filter(|w| w.site.is_https()) {
+            watched.flapping.rest(now.moment());
+        }
         // Those that could not be checked are looked at soon, one after the other.
         let names: Vec<String> = self
             .sites

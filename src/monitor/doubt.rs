@@ -244,11 +244,16 @@ impl Monitor {
         let watched = &self.sites[at];
         match watched.veil {
             None => {
-                if self.line.has(Trouble::Line) && !lan {
-                    self.sites[at].cover(Veil::Offline(Trouble::Line), now.moment());
-                    return false;
+                let line = self.line.has(Trouble::Line) && !lan;
+                let trouble = if line {
+                    Some(Trouble::Line)
+                } else {
+                    self.known(at, kind)
+                };
+                if let Some(trouble) = trouble {
+                    self.sites[at].cover(Veil::Offline(trouble), now.moment());
                 }
-                return true;
+                return trouble.is_none();
             }
             Some(Veil::Unreachable) => return false,
             Some(Veil::Offline(trouble)) => {
@@ -273,6 +278,14 @@ impl Monitor {
         }
         self.sites[at].uncover(now.moment());
         true
+    }
+
+    /// What is known to be wrong with the line is why it failed. A look may be under way that says
+    /// that it is over: but not before the check ended.
+    fn known(&self, at: usize, kind: Option<FailureKind>) -> Option<Trouble> {
+        let trouble = kind.and_then(half_dead)?;
+        let watched = &self.sites[at];
+        (self.line.has(trouble) && !watched.local() && !watched.down()).then_some(trouble)
     }
 
     /// What a check tells about the line, whatever it tells about the site.
@@ -364,5 +377,15 @@ impl Monitor {
                 self.spare(now, at, Veil::Offline(trouble), since, false);
             }
         }
+    }
+}
+
+/// What may be wrong with a line that is not dead, by what it does to a check.
+fn half_dead(kind: FailureKind) -> Option<Trouble> {
+    match kind {
+        FailureKind::Dns => Some(Trouble::Names),
+        FailureKind::Untrusted | FailureKind::Redirected => Some(Trouble::Portal),
+        FailureKind::NoRoute => Some(Trouble::Ipv6),
+        _ => None,
     }
 }

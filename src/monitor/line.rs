@@ -17,7 +17,6 @@ const AGAIN: Duration = Duration::from_secs(10);
 const LOST: Duration = Duration::from_secs(60);
 /// A line that goes again within this of its return is the same story.
 pub const STORY: Duration = Duration::from_secs(15 * 60);
-
 /// So many looks that sites contradict are no accident.
 const CONTRADICTED: u32 = 3;
 
@@ -113,6 +112,8 @@ pub struct Line {
     pub asked: bool,
     under_way: Option<Look>,
     last: Option<(Look, Report)>,
+    /// When the last look began, whatever came of it.
+    begun: Option<Moment>,
     /// Somebody wonders, and whether about the way to Telegram too.
     wanted: Option<bool>,
     troubles: Vec<(Trouble, Moment)>,
@@ -148,13 +149,11 @@ impl Line {
     /// What the last look says about a failure at `failed`; `None` when none has begun since. Then
     /// one is asked for.
     pub fn since(&mut self, failed: Moment, deep: bool) -> Option<Report> {
+        let serves = |look: Look| look.began >= failed && (look.deep || !deep);
         match self.last {
-            Some((look, report)) if look.began >= failed && (look.deep || !deep) => Some(report),
+            Some((look, report)) if serves(look) => Some(report),
             _ => {
-                let coming = self
-                    .under_way
-                    .is_some_and(|look| look.began >= failed && (look.deep || !deep));
-                if !coming {
+                if !self.under_way.is_some_and(serves) {
                     self.want(deep);
                 }
                 None
@@ -177,7 +176,7 @@ impl Line {
         if let Some(look) = self.under_way {
             return Some(self.woke.map_or(look.began, |w| w.max(look.began)) + LOST);
         }
-        let after = |pause| self.last.map_or(now, |(look, _)| look.began + pause);
+        let after = |pause| self.begun.map_or(now, |began| began + pause);
         let wanted = self.wanted.map(|_| after(SHARED));
         let trouble = (!self.troubles.is_empty()).then(|| after(AGAIN));
         wanted.into_iter().chain(trouble).min()
@@ -191,6 +190,7 @@ impl Line {
         let deep = self.wanted.take().unwrap_or(false)
             || self.has(Trouble::Names)
             || self.has(Trouble::Portal);
+        self.begun = Some(now);
         self.under_way = Some(Look { began: now, deep });
         Some(deep)
     }

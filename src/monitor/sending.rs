@@ -98,7 +98,7 @@ impl Outbox {
                 Some((id, _)) => ready.into_iter().filter(|a| a.id == id).collect(),
                 None => ready,
             };
-            let composed = compose(&ready, now);
+            let composed = compose(&ready, now, &|n| message_of(n, chat).is_some());
             let (html, ids) = first_message(&composed, &ready);
             let covered: Vec<&&Alert> = ready.iter().filter(|a| ids.contains(&a.id)).collect();
             let told = |a: &&&Alert| {

@@ -120,11 +120,14 @@ impl Monitor {
         if self.flapping == 0 {
             return None;
         }
-        let judged = self
-            .sites
-            .iter()
-            .filter(|w| w.veil.is_none() && !w.paused());
+        let judged = self.sites.iter().filter(|w| self.judges(w));
         judged.filter_map(|w| w.flapping.steady_at()).min()
+    }
+
+    /// Its checks are made, and count.
+    fn judges(&self, watched: &Watched) -> bool {
+        let timely = self.clock_set || !watched.site.is_https();
+        watched.veil.is_none() && !watched.paused() && timely
     }
 
     /// Sites that have been steady for long enough are no longer flapping.
@@ -134,11 +137,12 @@ impl Monitor {
             return;
         }
         for at in 0..self.sites.len() {
-            let watched = &mut self.sites[at];
+            let watched = &self.sites[at];
             let steady = watched.flapping.steady_at().is_some_and(|at| at <= moment);
-            if !steady || watched.veil.is_some() || watched.paused() {
+            if !steady || !self.judges(watched) {
                 continue;
             }
+            let watched = &mut self.sites[at];
             let told = watched.flapping.settle();
             let site = watched.site.clone();
             self.saving.now();

@@ -117,6 +117,53 @@ impl Facts<'_> {
         span
     }
 
+    /// When an outage began that was said at `at` to have ended in `ended` after so long at most: the
+    /// time we slept, or knew our line to be down, is not in it.
+    pub fn begun(&self, site: usize, ended: Span, most: i64, at: i64) -> Span {
+        let watched = &self.plan.sites[site];
+        let reached = self.plan.uplink && (watched.named || !watched.lan);
+        let mut span = ended.wider(most, 0);
+        loop {
+            let cuts = self.plan.cuts.iter().filter(|c| reached && c.meets(span));
+            let blind: i64 = cuts.map(|c| c.len() + RETURN).sum();
+            let from = ended.from - most - self.slept(span) - blind;
+            if from >= span.from {
+                return self.dated(span, at);
+            }
+            span.from = from;
+        }
+    }
+
+    /// It was not judged then, as far as is known: our line was down, or had just come back.
+    pub fn in_a_cut(&self, site: usize, at: i64) -> bool {
+        let cuts = self.plan.cuts.iter().filter(|_| self.plan.uplink);
+        !self.plan.sites[site].lan && cuts.map(|c| c.wider(0, RETURN)).any(|c| c.has(at))
+    }
+
+    /// How long we knew at least that our line was down, of the cuts within `span`. When all that
+    /// lies beyond it is down already, nobody looks.
+    pub fn known_cut(&self, span: Span) -> i64 {
+        let cuts = self
+            .plan
+            .cuts
+            .iter()
+            .filter(|c| self.plan.uplink && c.from >= span.from && c.to <= span.to);
+        let known = |c: &Span| {
+            let lives = self.record.lives.iter().map(|l| l.span);
+            let lives = lives.map(|l| Span::new(c.from.max(l.from), c.to.min(l.to)));
+            let known = lives.filter_map(|on| {
+                let look = self.record.probes.iter();
+                let look = look
+                    .filter(|p| p.answered.is_none() && p.from >= on.from)
+                    .map(|p| p.to)
+                    .min()?;
+                Some(Span::new(look, on.to).len())
+            });
+            known.max().unwrap_or(0)
+        };
+        cuts.map(known).sum()
+    }
+
     /// Time in `span` that the monotonic clock did not see.
     pub fn slept(&self, span: Span) -> i64 {
         let asleep = self
@@ -132,25 +179,18 @@ impl Facts<'_> {
         let watched = &plan.sites[site];
         let timeout = millis(watched.site.timeout);
         let mut spans: Vec<Span> = record.off();
-        if watched.named || !watched.lan {
-            spans.extend(plan.cuts.iter().map(|s| s.wider(0, RETURN)));
-        }
-        if watched.named {
-            spans.extend(plan.names_lost.iter().map(|s| s.wider(0, MINUTE + RETURN)));
-        }
+        spans.extend(self.dark(site));
         spans.extend(
             plan.frozen
                 .iter()
                 .map(|f| f.span.wider(timeout, timeout + SECOND)),
         );
-        if watched.site.url.starts_with("https:") {
-            spans.extend(
-                record
-                    .lives
-                    .iter()
-                    .map(|l| Span::new(l.span.from, l.unset_until.min(l.span.to))),
-            );
-        }
+        // A certificate is not judged without a clock, though a redirect led to it.
+        let tls = watched.outages.iter().filter(|o| o.fault == Fault::Tls);
+        spans.extend(tls.flat_map(|o| {
+            let unset = self.unset().into_iter().filter(|u| u.meets(o.span));
+            unset.map(|u| Span::new(u.from.max(o.span.from), u.to.min(o.span.to)))
+        }));
         let edges = watched.gone.iter().map(|s| (s.from, s.to));
         let edges = edges.chain(
             watched
@@ -176,6 +216,31 @@ impl Facts<'_> {
         spans
     }
 
+    /// When its checks say nothing of it: for want of a line, a resolver or a clock.
+    fn dark(&self, site: usize) -> Vec<Span> {
+        let (plan, watched) = (self.plan, &self.plan.sites[site]);
+        let mut spans = Vec::new();
+        if watched.named || !watched.lan {
+            spans.extend(plan.cuts.iter().map(|s| s.wider(0, RETURN)));
+        }
+        if watched.named {
+            spans.extend(plan.names_lost.iter().map(|s| s.wider(0, MINUTE + RETURN)));
+        }
+        if watched.site.url.starts_with("https:") {
+            spans.extend(self.unset());
+        }
+        spans
+    }
+
+    /// When the clock was not set.
+    fn unset(&self) -> Vec<Span> {
+        let lives = self.record.lives.iter();
+        lives
+            .map(|l| Span::new(l.span.from, l.unset_until.min(l.span.to)))
+            .collect()
+    }
+
+    /// What is known of a site that was down, and that cannot be seen now, is that it is down.
     fn shade(&self, site: usize) -> Vec<Span> {
         let mut spans = Vec::new();
         let mut parent = self.plan.sites[site]
@@ -187,7 +252,16 @@ impl Facts<'_> {
         while let Some(index) = parent {
             let above = &self.plan.sites[index];
             after += above.back_within() + DOUBT;
-            spans.extend(above.outages.iter().map(|o| o.span.wider(0, after)));
+            let dark = joined(self.dark(index), 0);
+            spans.extend(above.outages.iter().map(|o| {
+                let mut span = o.span.wider(0, after);
+                for unseen in &dark {
+                    if unseen.meets(span) {
+                        span.to = span.to.max(unseen.to + after);
+                    }
+                }
+                span
+            }));
             parent = above.site.after.as_deref().and_then(|p| self.index(p));
         }
         joined(spans, 0)
@@ -285,7 +359,13 @@ impl Facts<'_> {
                     .fed
                     .iter()
                     .filter(|f| self.plan.written[f.which].text.starts_with("/unmute"));
-                let ends = ends.chain(unmutes.map(|f| f.at)).filter(|e| *e >= fed.at);
+                // A later word about the same counts, though it be for a shorter time.
+                let words = |text: &str| text.rsplit_once(' ').map(|(what, _)| what.to_owned());
+                let again = self.record.fed.iter().filter(|f| {
+                    f.which > fed.which && words(&self.plan.written[f.which].text) == words(text)
+                });
+                let ends = ends.chain(unmutes.chain(again).map(|f| f.at));
+                let ends = ends.filter(|e| *e >= fed.at);
                 surely.push(Span::new(fed.at + SECOND, ends.min().unwrap_or(to).min(to)));
             }
         }

@@ -199,7 +199,7 @@ fn must_be_told(
             matches!(&h.line.said, Said::Away(names) if names.iter().any(|n| n == plan.name()));
         let about = h.about(plan.name(), chat) && h.line.said.down() || away && h.chat == chat;
         let raised = match h.line.said {
-            Said::WasDown(lasted) => facts.dated(h.raised.wider(lasted.most, 0), h.at),
+            Said::WasDown(lasted) => facts.begun(site, h.raised, lasted.most, h.at),
             _ => h.raised,
         };
         about && raised.meets(when)

@@ -5,7 +5,7 @@ use crate::facts::{DOUBT, Facts};
 use crate::model::{Heard, Judgement, may_repeat};
 use crate::plan::*;
 use crate::read::Said;
-use crate::record::{Why, clock};
+use crate::record::{CheckRun, Why, clock};
 
 /// From a failed check until the alert of it, at most: the line is asked, and what it depends on.
 const DECIDED: i64 = 2 * MINUTE;
@@ -35,13 +35,12 @@ pub fn must_be_so(
     let fault = match one.line.said {
         Said::Down | Said::Flapping(true) => down_is_so(facts, site, one.raised, verdict),
         Said::WasDown(lasted) => {
-            let raised = Span::new(one.raised.from - lasted.most, one.raised.to);
-            let raised = facts.dated(raised, one.at);
+            let raised = facts.begun(site, one.raised, lasted.most, one.at);
             down_is_so(facts, site, raised, verdict)
                 .or(up_is_so(facts, site, one.raised))
                 .or(length_is_so(facts, site, one, lasted.least))
         }
-        Said::StillDown | Said::Steady(true) => still_is_so(facts, site, one.raised),
+        Said::StillDown | Said::Steady(true) => still_is_so(facts, site, one.raised, verdict),
         Said::Up(lasted) => {
             let before = |h: &Heard| {
                 h.about(&one.line.site, one.chat)
@@ -59,8 +58,8 @@ pub fn must_be_so(
                 up_is_so(facts, site, one.raised).or(length_is_so(facts, site, one, lasted.least))
             }
         }
-        Said::Slow => (!found(facts, site, one.raised.wider(DECIDED, 0), |w| {
-            w == Why::Slow
+        Said::Slow => (!found(facts, site, one.raised.wider(DECIDED, 0), |c| {
+            c.why == Why::Slow
         }))
         .then(|| "is slow, and it was not".into()),
         Said::Fast => up_is_so(facts, site, one.raised),
@@ -125,16 +124,21 @@ fn down_is_so(facts: &Facts, site: usize, raised: Span, verdict: &mut Judgement)
     ))
 }
 
-fn found(facts: &Facts, site: usize, span: Span, what: impl Fn(Why) -> bool) -> bool {
+fn found(facts: &Facts, site: usize, span: Span, what: impl Fn(&CheckRun) -> bool) -> bool {
     let checks = &facts.record.checks[site];
     let begin = checks.partition_point(|c| c.to < span.from);
     checks[begin..]
         .iter()
         .take_while(|c| c.to <= span.to)
-        .any(|c| what(c.why))
+        .any(what)
 }
 
-fn still_is_so(facts: &Facts, site: usize, raised: Span) -> Option<String> {
+fn still_is_so(
+    facts: &Facts,
+    site: usize,
+    raised: Span,
+    verdict: &mut Judgement,
+) -> Option<String> {
     let plan = &facts.plan.sites[site];
     let checked = plan.interval() + plan.judged_within();
     // Through a time in which nobody looked it stays what it was.
@@ -146,71 +150,71 @@ fn still_is_so(facts: &Facts, site: usize, raised: Span) -> Option<String> {
         .chain([raised.from - checked])
         .min()
         .unwrap_or(0);
-    let so = found(facts, site, Span::new(from, raised.to), |w| w == Why::Site);
-    (!so).then(|| "is still down, and it was not".into())
+    let within = Span::new(from, raised.to);
+    if found(facts, site, within, |c| c.why == Why::Site) {
+        return None;
+    }
+    // It was told late, and down for what nobody could know.
+    if found(facts, site, within, |c| facts.nobody_could_know(c)) {
+        verdict.undecidable += 1;
+        return None;
+    }
+    Some("is still down, and it was not".into())
 }
 
 fn up_is_so(facts: &Facts, site: usize, raised: Span) -> Option<String> {
-    let so = found(facts, site, raised.wider(DECIDED, 0), |w| !w.failed());
+    let so = found(facts, site, raised.wider(DECIDED, 0), |c| !c.why.failed());
     (!so).then(|| "is up, and it was not".into())
 }
 
 /// It cannot have been down for longer than it was, nor count the time in which nobody could see it.
+/// Several may have ended in the time that the message may mean.
 fn length_is_so(facts: &Facts, site: usize, one: &Heard, least: i64) -> Option<String> {
-    let plan = &facts.plan.sites[site];
-    if facts.clocks_wrong() {
-        return None;
-    }
-    let slack = plan.judged_within() + DOUBT;
-    // The first failure of it.
     let checks = &facts.record.checks[site];
-    let end = checks.partition_point(|c| c.to <= one.raised.to);
-    let last_out = checks[..end].iter().rposition(|c| c.why == Why::Site)?;
-    let first = checks[..last_out]
-        .iter()
-        .rposition(|c| !c.why.failed())
-        .map_or(0, |i| i + 1);
-    let longest = one.raised.to - checks[first].from;
-    if any_in(
-        &facts.shaded[site],
-        Span::new(checks[first].from, one.raised.to),
-    ) {
+    if facts.clocks_wrong() || facts.plan.sites[site].site.recover > 1 {
         return None;
     }
-    let blind = facts.plan.cuts.iter().filter(|c| {
-        !plan.lan && facts.plan.uplink && c.from >= checks[first].from && c.to <= one.raised.to
-    });
-    let lives = &facts.record.lives;
-    let on = |c: &Span| {
-        lives
-            .iter()
-            .map(|l| Span::new(c.from.max(l.span.from), c.to.min(l.span.to)).len())
-            .max()
-            .unwrap_or(0)
-    };
-    let blind: i64 = blind.map(|c| (on(c) - slack).max(0)).sum();
-    let asleep =
-        facts.plan.frozen.iter().filter(|f| {
-            f.suspended && f.span.from >= checks[first].from && f.span.to <= one.raised.to
-        });
-    let restarted = facts
-        .record
-        .lives
-        .iter()
-        .any(|l| Span::new(checks[first].from, one.raised.to).has(l.span.from));
-    let asleep: i64 = if restarted {
-        0
-    } else {
-        asleep.map(|f| f.span.len()).sum()
-    };
-    let longest = longest - blind.max(asleep) + MINUTE;
-    (least > longest && plan.site.recover == 1).then(|| {
+    let good = (0..checks.len())
+        .filter(|&end| one.raised.has(checks[end].to) && !checks[end].why.failed());
+    let mut longest = None;
+    for end in good {
+        longest = longest.max(Some(longest_until(facts, site, end)?));
+    }
+    let longest = longest? + MINUTE;
+    (least > longest).then(|| {
         format!(
             "was down for {} s, and it was for {} s at most",
             least / 1000,
             longest / 1000
         )
     })
+}
+
+/// How long an outage can have been that the check `end` was the first to find over, in ms; `None`
+/// when nobody can say.
+fn longest_until(facts: &Facts, site: usize, end: usize) -> Option<i64> {
+    let checks = &facts.record.checks[site];
+    let last_out = checks[..end].iter().rposition(|c| c.why == Why::Site)?;
+    // The first failure of it.
+    let first = checks[..last_out]
+        .iter()
+        .rposition(|c| !c.why.failed() && !facts.in_a_cut(site, c.to))
+        .map_or(0, |i| i + 1);
+    let span = Span::new(checks[first].from, checks[end].to);
+    if any_in(&facts.shaded[site], span) {
+        return None;
+    }
+    let lan = facts.plan.sites[site].lan;
+    let blind = if lan { 0 } else { facts.known_cut(span) };
+    let frozen = facts.plan.frozen.iter();
+    let asleep = frozen.filter(|f| f.suspended && f.span.from >= span.from && f.span.to <= span.to);
+    let restarted = facts.record.lives.iter().any(|l| span.has(l.span.from));
+    let asleep: i64 = if restarted {
+        0
+    } else {
+        asleep.map(|f| f.span.len()).sum()
+    };
+    Some(span.len() - blind.max(asleep))
 }
 
 /// What it depends on was down for long, and all could be seen.

@@ -206,6 +206,29 @@ fn without_a_clock_https_sites_stay_unknown_and_plain_ones_are_judged() {
 }
 
 #[test]
+fn a_site_that_is_not_checked_is_not_steady() {
+    let mut world = World::of(&["blog"]);
+    world.pass(60);
+    for _ in 0..3 {
+        world.fate("blog", bad());
+        world.pass(180);
+        world.fate("blog", good(40));
+        world.pass(120);
+    }
+    let snapshot = world.monitor.last_snapshot(world.now());
+    let wall = world.now().wall + 10;
+    let mut world = unset();
+    world.monitor.restore(&snapshot, world.now());
+    world.pass(20 * 60);
+    assert_eq!(world.heard(), Vec::<String>::new());
+    world.wall = wall;
+    world.pass(10 * 60);
+    assert_eq!(world.heard(), Vec::<String>::new());
+    world.pass(10 * 60);
+    assert!(world.heard()[0].contains("is steady again"));
+}
+
+#[test]
 fn a_redirect_to_https_without_a_clock_is_not_judged_either() {
     let mut world = unset();
     world.fate("plain", failed(FailureKind::Tls));

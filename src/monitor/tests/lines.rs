@@ -1,10 +1,12 @@
 //! Our own line: down, half dead, and back.
 
 use super::world::*;
+use crate::monitor::Event;
 use crate::monitor::judge::State;
-use crate::monitor::line::Report;
+use crate::monitor::line::{Line, Report};
 use crate::monitor::outcome::FailureKind;
 use crate::monitor::site::{Check, Site};
+use crate::monitor::time::Moment;
 use std::time::Duration;
 
 const THERE: &str = "203.0.113.34";
@@ -343,6 +345,46 @@ fn a_resolver_that_comes_back_before_the_last_try_blames_nobody() {
     world.fate("blog", from(THERE, good(40)));
     world.pass(90);
     assert_eq!(world.heard(), Vec::<String>::new());
+}
+
+#[test]
+fn a_resolver_that_was_known_to_be_gone_when_a_check_failed_is_why_it_failed() {
+    let mut lone = site("lone");
+    lone.tries = 1;
+    let mut world = World::elsewhere(vec![site("blog"), lone]);
+    restore(&mut world, &["blog", "lone"]);
+    world.pass(120);
+    world.line = Report {
+        names: Some(false),
+        ..LINE_UP
+    };
+    world.fate("blog", failed(FailureKind::Dns));
+    while world.state("blog") != State::Offline {
+        world.pass(1);
+    }
+    // It comes back while a check waits for it; the next look will say so.
+    world.line = Report {
+        names: Some(true),
+        ..LINE_UP
+    };
+    let outcome = failed(FailureKind::Dns);
+    let site = "lone".to_owned();
+    world.feed(Event::Checked { site, outcome });
+    assert_eq!(world.state("lone"), State::Offline);
+    restore(&mut world, &["blog", "lone"]);
+    world.pass(90);
+    assert_eq!(world.state("lone"), State::Up);
+}
+
+#[test]
+fn a_look_that_was_slept_through_is_made_again_but_not_at_once() {
+    let at = |secs: i64| Moment(secs * 1000);
+    let mut line = Line::new(true);
+    line.want(false);
+    line.begin(at(0));
+    line.woke(at(2));
+    assert_eq!(line.take(at(3), LINE_DOWN), None);
+    assert_eq!(line.next_look(at(3)), Some(at(5)));
 }
 
 #[test]
