@@ -1,16 +1,5 @@
 //! Any bytes as the answer to a question of any kind: no panic, no long work, and records that are
 //! shown are what they are shown as.
-//!
-//! To be registered in `fuzz/Cargo.toml`:
-//!
-//! ```toml
-//! [[bin]]
-//! name = "dns"
-//! path = "fuzz_targets/dns.rs"
-//! test = false
-//! doc = false
-//! bench = false
-//! ```
 
 #![no_main]
 

@@ -1,15 +1,4 @@
 //! Any bytes as what an ICMP socket delivers: no panic, and what is read is what was sent.
-//!
-//! To be registered in `fuzz/Cargo.toml`:
-//!
-//! ```toml
-//! [[bin]]
-//! name = "icmp"
-//! path = "fuzz_targets/icmp.rs"
-//! test = false
-//! doc = false
-//! bench = false
-//! ```
 
 #![no_main]
 

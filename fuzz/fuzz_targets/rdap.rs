@@ -1,16 +1,5 @@
 //! Any bytes as a registry's answer, as IANA's list, as a time and as a host: no panic, no long
 //! work.
-//!
-//! To be registered in `fuzz/Cargo.toml`:
-//!
-//! ```toml
-//! [[bin]]
-//! name = "rdap"
-//! path = "fuzz_targets/rdap.rs"
-//! test = false
-//! doc = false
-//! bench = false
-//! ```
 
 #![no_main]
 

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sitemon_fuzz::check::x509(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sitemon::check::x509(bytes));

@@ -1,7 +1,7 @@
 //! What each target does with its bytes.
 
 #[path = "../../src/check/wire/mod.rs"]
-mod wire;
+pub mod wire;
 
 use wire::x509::{Certificate, first_to_end};
 

@@ -4,4 +4,6 @@
 //! The modules have the names they have in sitemon.
 
 pub mod check;
+#[path = "../../src/json/mod.rs"]
+pub mod json;
 pub mod monitor;

@@ -15,8 +15,8 @@ const DAY: i64 = 86_400;
 const STAGES: [i64; 4] = [7 * DAY, 3 * DAY, DAY, 0];
 /// Dates that were told of and are remembered: servers behind one name may show several in turn.
 const DATES: usize = 4;
-/// The first looks are spread over this.
-const FIRST: Duration = Duration::from_secs(120);
+/// The first looks are spread over this, or the site's interval if that is shorter.
+const FIRST: Duration = Duration::from_secs(60);
 
 /// What runs out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,7 +173,8 @@ impl Monitor {
                 *watch = Watch::default();
             } else if watch.due.is_none() && !watch.running {
                 let fresh = watch.looked + i64::try_from(subject.every().as_secs()).unwrap_or(0);
-                let soon = now.moment() + FIRST.mul_f64(self.jitter.fraction());
+                let first = self.sites[at].site.interval.min(FIRST);
+                let soon = now.moment() + first.mul_f64(self.jitter.fraction());
                 let due = now.coming_moment(fresh).max(soon);
                 self.sites[at].expiry_mut(subject).due = Some(due);
             }

@@ -204,6 +204,10 @@ impl Monitor {
                     if watched.site.host() != site.host() {
                         watched.address = site.literal();
                         watched.named = watched.address.is_none();
+                        // Another server's certificate, another domain.
+                        for subject in Subject::ALL {
+                            *watched.expiry_mut(subject) = expiry::Watch::default();
+                        }
                     }
                     if watched.site.check != site.check {
                         // What the old address was at fault for is not the new one's.
