@@ -131,6 +131,7 @@ fn a_certificate_that_ends_soon_is_told_and_a_new_one_clears_it() {
         "{}",
         told.text
     );
+    secure.wait_requests(2);
     scene.ask("/status", "🟡 shop for ");
     let about = scene.ask("/site shop", "Certificate: ends in ");
     let whose = ", sitemon test server by sitemon test CA, ECDSA P-256";
