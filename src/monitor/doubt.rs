@@ -22,7 +22,7 @@ enum Ruling {
     Down,
     /// It is not.
     Spared(Veil),
-    /// What it depends on failed for a moment: its tries begin anew.
+    /// What it depends on failed for a moment, or the line did: its tries begin anew.
     Again,
 }
 
@@ -81,12 +81,16 @@ impl Monitor {
     }
 
     fn rule(&mut self, now: Now, at: usize, doubt: &Doubt) -> Ruling {
-        match self.parent_of(at) {
-            Some(parent) => match self.rule_by_parent(now, at, parent, doubt) {
-                Ruling::Down => self.rule_by_line(now, at, doubt),
+        let ruling = match self.parent_of(at) {
+            Some(parent) => self.rule_by_parent(now, at, parent, doubt),
+            None => Ruling::Down,
+        };
+        match ruling {
+            Ruling::Down => match self.rule_by_line(now, at, doubt) {
+                Ruling::Down if self.shadowed(at, doubt) => Ruling::Again,
                 other => other,
             },
-            None => self.rule_by_line(now, at, doubt),
+            other => other,
         }
     }
 
@@ -244,16 +248,11 @@ impl Monitor {
         let watched = &self.sites[at];
         match watched.veil {
             None => {
-                let line = self.line.has(Trouble::Line) && !lan;
-                let trouble = if line {
-                    Some(Trouble::Line)
-                } else {
-                    self.known(at, kind)
-                };
-                if let Some(trouble) = trouble {
-                    self.sites[at].cover(Veil::Offline(trouble), now.moment());
+                if self.line.has(Trouble::Line) && !lan {
+                    self.sites[at].cover(Veil::Offline(Trouble::Line), now.moment());
+                    return false;
                 }
-                return trouble.is_none();
+                return true;
             }
             Some(Veil::Unreachable) => return false,
             Some(Veil::Offline(trouble)) => {
@@ -278,14 +277,6 @@ impl Monitor {
         }
         self.sites[at].uncover(now.moment());
         true
-    }
-
-    /// What is known to be wrong with the line is why it failed. A look may be under way that says
-    /// that it is over: but not before the check ended.
-    fn known(&self, at: usize, kind: Option<FailureKind>) -> Option<Trouble> {
-        let trouble = kind.and_then(half_dead)?;
-        let watched = &self.sites[at];
-        (self.line.has(trouble) && !watched.local() && !watched.down()).then_some(trouble)
     }
 
     /// What a check tells about the line, whatever it tells about the site.
@@ -349,6 +340,12 @@ impl Monitor {
                 FailureKind::NoRoute => of(Trouble::Ipv6),
                 _ => watched.portal_like(kind) && of(Trouble::Portal),
             }
+    }
+
+    /// A look that ended after the check began found why it failed, though all may be well by now.
+    fn shadowed(&self, at: usize, doubt: &Doubt) -> bool {
+        let seen = |trouble| self.line.overshadowed(trouble, doubt.began);
+        !self.sites[at].local() && half_dead(doubt.kind).is_some_and(seen)
     }
 
     /// A look found the line half dead: who failed by that is spared, before enough failures are

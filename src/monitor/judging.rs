@@ -73,6 +73,7 @@ impl Monitor {
             let before = watched.doubt.take();
             watched.doubt = Some(Doubt {
                 failed: before.as_ref().map_or(moment, |d| d.failed),
+                began: watched.began,
                 kind,
                 cause,
                 shaded: before.is_some_and(|d| d.shaded),

@@ -70,6 +70,8 @@ pub enum Veil {
 #[derive(Clone, Debug)]
 pub struct Doubt {
     pub failed: Moment,
+    /// When the last check that failed began.
+    pub began: Moment,
     pub kind: FailureKind,
     pub cause: String,
     /// What it depends on was failing as well.

@@ -1,7 +1,7 @@
 //! What the model knows for certain of a run: when a site was watched and nothing stood between
 //! it and a chat, when it may have been taken to flap, when it was muted.
 
-use crate::dice::{Span, any_in, joined, without};
+use crate::dice::{Span, any_at, any_in, joined, without};
 use crate::plan::*;
 use crate::record::{CheckRun, ProbeRun, Record, Why};
 
@@ -134,10 +134,12 @@ impl Facts<'_> {
         }
     }
 
-    /// It was not judged then, as far as is known: our line was down, or had just come back.
-    pub fn in_a_cut(&self, site: usize, at: i64) -> bool {
-        let cuts = self.plan.cuts.iter().filter(|_| self.plan.uplink);
-        !self.plan.sites[site].lan && cuts.map(|c| c.wider(0, RETURN)).any(|c| c.has(at))
+    /// It was judged then beyond doubt: what it depends on was up, and so was our line, and not just
+    /// come back.
+    pub fn counted(&self, site: usize, at: i64) -> bool {
+        let mut cuts = self.plan.cuts.iter().map(|c| c.wider(0, RETURN));
+        let lan = self.plan.sites[site].lan || !self.plan.uplink;
+        !any_at(&self.shaded[site], at) && (lan || !cuts.any(|c| c.has(at)))
     }
 
     /// How long we knew at least that our line was down, of the cuts within `span`. When all that

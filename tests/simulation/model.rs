@@ -193,7 +193,13 @@ fn must_be_told(
     let Some(calm) = cluster.parts.iter().find_map(calm) else {
         return;
     };
-    let when = cluster.span.wider(0, DOUBT);
+    let mut when = cluster.span.wider(0, DOUBT);
+    // It goes on with what was told of a cut that nobody could know of: no answer came in between.
+    let checks = &facts.record.checks[site];
+    let before = checks.partition_point(|c| c.to < cluster.span.from);
+    let run = checks[..before].iter().rev().take_while(|c| c.why.failed());
+    let taken = run.filter(|c| facts.nobody_could_know(c)).map(|c| c.from);
+    when.from = when.from.min(taken.min().unwrap_or(when.from));
     let fits = |h: &&Heard| {
         let away =
             matches!(&h.line.said, Said::Away(names) if names.iter().any(|n| n == plan.name()));

@@ -62,6 +62,18 @@ pub fn check(plan: &Plan, site: &SitePlan, from: i64, dice: &mut Dice) -> (i64, 
     } else {
         deadline.min(from + 5 * SECOND)
     };
+    // What stood in the way of the last question that was asked.
+    let last = TRIES
+        .map(|after| from + after)
+        .into_iter()
+        .rfind(|t| *t < at);
+    if let Some(last) = last {
+        let lost = || holding(&plan.names_lost, last).map(Why::Names);
+        why = holding(&plan.cuts, last)
+            .map(Why::Line)
+            .or_else(lost)
+            .unwrap_or(why);
+    }
     (
         at,
         failed(site, FailureKind::Dns, "no resolver answered", false),

@@ -198,7 +198,7 @@ fn longest_until(facts: &Facts, site: usize, end: usize) -> Option<i64> {
     // The first failure of it.
     let first = checks[..last_out]
         .iter()
-        .rposition(|c| !c.why.failed() && !facts.in_a_cut(site, c.to))
+        .rposition(|c| !c.why.failed() && facts.counted(site, c.to))
         .map_or(0, |i| i + 1);
     let span = Span::new(checks[first].from, checks[end].to);
     if any_in(&facts.shaded[site], span) {
