@@ -1,0 +1,129 @@
+//! What goes into the monitor and what comes out.
+
+use super::command::Access;
+use super::expiry::Subject;
+use super::line::Report;
+use super::message::{Delivery, Update};
+use super::outbox::Outgoing;
+use super::outcome::{Expiry, Failure, Outcome};
+use super::site::Site;
+use super::stats::Vitals;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the monitor is told.
+#[derive(Debug)]
+pub enum Event {
+    /// A check that was asked for has ended, one way or another.
+    Checked {
+        site: String,
+        outcome: Outcome,
+    },
+    /// What [`Action::Inspect`] found.
+    Inspected {
+        site: String,
+        subject: Subject,
+        result: Result<Expiry, Failure>,
+    },
+    /// Somebody wrote something.
+    Update(Update),
+    /// Our own username, without `@`.
+    Bot {
+        username: String,
+    },
+    /// Something that people should know: told in every chat, as plain text.
+    Notice(String),
+    /// A sending has ended.
+    Delivered {
+        id: u64,
+        delivery: Delivery,
+    },
+    /// A `/check` command got its permit.
+    Admitted {
+        job: u64,
+    },
+    /// The figures that [`Action::Measure`] asked for.
+    Measured {
+        chat: i64,
+        asked: Duration,
+        vitals: Box<Vitals>,
+    },
+    /// The snapshot is on disk.
+    Saved,
+    SaveFailed {
+        reason: String,
+    },
+    /// What [`Action::Probe`] found.
+    Probed(Report),
+    /// The configuration was read again.
+    Reloaded {
+        sites: Vec<Site>,
+        settings: Settings,
+    },
+    /// Nothing but time has passed.
+    Due,
+}
+
+/// What the monitor wants done.
+#[derive(Debug)]
+pub enum Action {
+    /// Check the site and report [`Event::Checked`].
+    Check {
+        site: Arc<Site>,
+        /// Not on a connection that is open already.
+        fresh: bool,
+        /// The last check ran into its timeout: it shares half of the permits with its like.
+        hanging: bool,
+    },
+    /// Look at what runs out and report [`Event::Inspected`].
+    Inspect {
+        site: Arc<Site>,
+        subject: Subject,
+    },
+    /// Send it and report [`Event::Delivered`].
+    Send(Outgoing),
+    /// Write [`Monitor::snapshot`] and report [`Event::Saved`] or [`Event::SaveFailed`].
+    Save,
+    /// Get a permit for a `/check` command and report [`Event::Admitted`].
+    Admit {
+        job: u64,
+    },
+    /// The permit of a `/check` command is not needed any more.
+    Dismiss {
+        job: u64,
+    },
+    /// Look at our own line and report [`Event::Probed`]. One at a time.
+    Probe {
+        /// The way to Telegram too: does its name resolve, is its certificate its own?
+        deep: bool,
+    },
+    /// Tell the `heartbeat` address that all is well.
+    Heartbeat,
+    /// Report [`Event::Measured`].
+    Measure {
+        chat: i64,
+        asked: Duration,
+    },
+    Log(Level, String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Warn,
+    Info,
+    Debug,
+}
+
+/// What the configuration says besides the sites.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub access: Access,
+    /// `/check` commands that may run at once.
+    pub max_jobs: usize,
+    /// There are `uplink` probes to ask.
+    pub uplink: bool,
+    /// There is a `heartbeat` address.
+    pub heartbeat: bool,
+    /// When this program was built, in Unix seconds: a wall clock before that is not set.
+    pub built: i64,
+}
