@@ -75,6 +75,8 @@ pub struct Monitor {
     incidents: Incidents,
     outbox: Outbox,
     access: Access,
+    /// Groups that have a new id, which the configuration may not know yet.
+    moved: Vec<(i64, i64)>,
     bot: Option<String>,
     jobs: VecDeque<Job>,
     next_job: u64,
@@ -130,6 +132,7 @@ impl Monitor {
             incidents: Incidents::new(),
             outbox: Outbox::new(seed.rotate_left(32)),
             access: settings.access.clone(),
+            moved: Vec::new(),
             bot: None,
             jobs: VecDeque::new(),
             next_job: 1,
@@ -354,6 +357,28 @@ impl Monitor {
 
     /// The new id counts until the configuration is read again.
     fn migrated(&mut self, now: Now, from: i64, to: i64) {
+        self.moved.retain(|(old, _)| *old != from);
+        self.moved.push((from, to));
+        self.follow_moves();
+        for job in &mut self.jobs {
+            for listener in job.listeners.iter_mut().filter(|l| l.chat == from) {
+                listener.chat = to;
+            }
+        }
+        self.notice(
+            now,
+            format!("Group {from} became {to}: put the new id into `chats` of sitemon.conf."),
+        );
+    }
+
+    /// Puts the new ids of groups where the configuration has the old ones.
+    fn follow_moves(&mut self) {
+        for (from, to) in self.moved.clone() {
+            self.follow_move(from, to);
+        }
+    }
+
+    fn follow_move(&mut self, from: i64, to: i64) {
         for chat in self.access.chats.iter_mut().filter(|c| **c == from) {
             *chat = to;
         }
@@ -370,15 +395,6 @@ impl Monitor {
                 }
             }
         }
-        for job in &mut self.jobs {
-            for listener in job.listeners.iter_mut().filter(|l| l.chat == from) {
-                listener.chat = to;
-            }
-        }
-        self.notice(
-            now,
-            format!("Group {from} became {to}: put the new id into `chats` of sitemon.conf."),
-        );
     }
 
     fn unsettled(&self) -> Unsettled {

@@ -44,6 +44,11 @@ impl Monitor {
             troubles,
             troubles_since,
             registries: Vec::new(),
+            moved: self
+                .moved
+                .iter()
+                .flat_map(|&(from, to)| [from, to])
+                .collect(),
             sites: self.sites.iter().map(|w| record(w, now)).collect(),
             incidents: self
                 .incidents
@@ -97,6 +102,13 @@ impl Monitor {
         self.reconcile(now);
         let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
         self.outbox.restore(alerts);
+        self.moved = snapshot
+            .moved
+            .chunks_exact(2)
+            .map(|m| (m[0], m[1]))
+            .collect();
+        self.forget_moves();
+        self.follow_moves();
         self.outbox.keep_chats(&self.access.chats);
         if !snapshot.clean {
             self.away = Some(Away {
@@ -150,6 +162,8 @@ impl Monitor {
         if let Some(away) = &mut self.away {
             away.unseen.retain(|name| self.index.contains_key(name));
         }
+        self.forget_moves();
+        self.follow_moves();
         self.outbox.keep_chats(&self.access.chats);
         self.saving.now();
         let gone: Vec<(u64, String)> = self
@@ -168,6 +182,12 @@ impl Monitor {
             Level::Info,
             format!("watching {}", super::text::count(self.sites.len(), "site")),
         );
+    }
+
+    /// Once the configuration has the new id of a group, the old one is history.
+    fn forget_moves(&mut self) {
+        let access = &self.access.chats;
+        self.moved.retain(|(from, _)| access.contains(from));
     }
 
     pub(super) fn save_failed(&mut self, now: Now, reason: &str) {

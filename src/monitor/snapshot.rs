@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub last_update: Option<i64>,
     pub next_incident: u32,
     pub muted_until: Option<i64>,
+    /// Groups that have a new id: old, new, old, new, …
+    pub moved: Vec<i64>,
     /// Where the registries of domains are: the agent's own knowledge.
     pub registries: Vec<RegistryRecord>,
     pub sites: Vec<SiteRecord>,

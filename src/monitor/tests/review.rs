@@ -243,7 +243,6 @@ fn a_child_is_not_told_when_its_parent_dies_with_a_slower_pace() {
 }
 
 #[test]
-#[ignore = "the new id of a group is forgotten by a restart, and what waits for it is dropped"]
 fn a_migrated_group_keeps_its_alerts_over_a_restart() {
     let mut world = World::of(&["blog"]);
     world.pass(60);
