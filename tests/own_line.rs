@@ -185,7 +185,8 @@ fn twenty_sites_that_die_with_the_line_ask_it_together() {
             std::thread::sleep(Duration::from_millis(100));
         }
         let (asked, looks) = (Network::failed_connects() - before, most_looks(cut));
-        assert!((2..=looks).contains(&asked), "{asked} of at most {looks}");
+        // The first look may have been before the target refused.
+        assert!((1..=looks).contains(&asked), "{asked} of at most {looks}");
         assert_eq!(lab.count("down"), 0);
         network.remove(Network::uplink(1));
         network.mend();
