@@ -2,7 +2,7 @@
 
 use sitemon::monitor::command::Access;
 use sitemon::monitor::line::Report;
-use sitemon::monitor::message::{Delivery, Incoming, Update};
+use sitemon::monitor::message::{Content, Delivery, Incoming, Update};
 use sitemon::monitor::outcome::{FailureKind, Outcome};
 use sitemon::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
 use sitemon::monitor::time::Now;
@@ -162,12 +162,13 @@ impl Day {
 fn ask(n: i64, clock: i64) -> Event {
     Event::Update(Update {
         id: n,
-        message: Some(Incoming {
+        content: Some(Content::Message(Incoming {
             chat: 7,
             user: Some(7),
             text: "/status".into(),
             date: at(clock).wall,
-        }),
+            ..Incoming::default()
+        })),
     })
 }
 

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{Client, Limits};
 use crate::monitor::expiry::Subject;
+use crate::monitor::message::CallbackAnswer;
 use crate::monitor::outbox::Outgoing;
 use crate::monitor::site::Site;
 use crate::monitor::time::Moment;
@@ -84,6 +85,12 @@ enum Order {
     Inspect { site: Arc<Site>, subject: Subject },
 }
 
+/// What goes before alerts.
+enum Answer {
+    Message(Outgoing),
+    Press(CallbackAnswer),
+}
+
 /// Runs the agent in the foreground until SIGTERM or SIGINT.
 pub fn run(options: Options) -> Result<(), StartError> {
     let executor = Rc::new(LocalExecutor::new());
@@ -118,7 +125,7 @@ struct Agent {
     healthy: Sender<Order>,
     hanging: Sender<Order>,
     alerts: Sender<Outgoing>,
-    answers: Sender<Outgoing>,
+    answers: Sender<Answer>,
     /// In front of `/check`.
     commands: Arc<Semaphore>,
     command_permits: HashMap<u64, SemaphoreGuardArc>,
@@ -326,12 +333,14 @@ impl Agent {
                 let _ = self.healthy.try_send(Order::Inspect { site, subject });
             }
             Action::Send(outgoing) => {
-                let queue = if outgoing.alert {
-                    &self.alerts
+                let _ = if outgoing.alert {
+                    self.alerts.try_send(outgoing).is_ok()
                 } else {
-                    &self.answers
+                    self.answers.try_send(Answer::Message(outgoing)).is_ok()
                 };
-                let _ = queue.try_send(outgoing);
+            }
+            Action::AnswerPress(answer) => {
+                let _ = self.answers.try_send(Answer::Press(answer));
             }
             Action::Save => self.save(),
             Action::Admit { job } => self.admit(job),

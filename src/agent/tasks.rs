@@ -2,7 +2,7 @@
 //! and none is made for a check.
 
 use super::line::Look;
-use super::{Agent, Input, Order, StartError};
+use super::{Agent, Answer, Input, Order, StartError};
 use crate::check;
 use crate::monitor::Event;
 use crate::monitor::outbox::Outgoing;
@@ -63,24 +63,39 @@ impl Agent {
     }
 
     /// Two senders: one takes answers only, so that a stalled alert never holds up `/status`.
-    pub(super) fn spawn_senders(&self, alerts: &Receiver<Outgoing>, answers: &Receiver<Outgoing>) {
+    pub(super) fn spawn_senders(&self, alerts: &Receiver<Outgoing>, answers: &Receiver<Answer>) {
         for answers_only in [true, false] {
             let (alerts, answers) = (alerts.clone(), answers.clone());
             let (transport, report) = (self.transport.clone(), self.report.clone());
             let send = async move {
                 loop {
-                    let outgoing = if answers_only {
+                    let alert = async {
+                        let outgoing = alerts.recv().await;
+                        outgoing.map(Answer::Message)
+                    };
+                    let next = if answers_only {
                         answers.recv().await
                     } else {
-                        future::race(alerts.recv(), answers.recv()).await
+                        future::race(alert, answers.recv()).await
                     };
-                    let Ok(outgoing) = outgoing else {
+                    let Ok(next) = next else {
                         return;
                     };
-                    if let Some(asked) = outgoing.asked {
+                    let asked = match &next {
+                        Answer::Message(outgoing) => outgoing.asked,
+                        Answer::Press(answer) => Some(answer.asked),
+                    };
+                    if let Some(asked) = asked {
                         let at = Instant::now();
                         let _ = report.send(Input::Answering { asked, at }).await;
                     }
+                    let outgoing = match next {
+                        Answer::Message(outgoing) => outgoing,
+                        Answer::Press(answer) => {
+                            transport.answer_press(&answer).await;
+                            continue;
+                        }
+                    };
                     let delivery = transport.send(&outgoing.message).await;
                     let event = Event::Delivered {
                         id: outgoing.id,

@@ -7,7 +7,7 @@ use crate::clock::{BUILT, Clock};
 use crate::config::Config;
 use crate::http::Client;
 use crate::monitor::command::{Access, COMMANDS};
-use crate::monitor::message::{Delivery, Message};
+use crate::monitor::message::{CallbackAnswer, Delivery, Message};
 use crate::monitor::{self, Event};
 use async_channel::Sender;
 use futures_lite::FutureExt;
@@ -86,7 +86,7 @@ impl Transport {
     pub(super) async fn send(&self, message: &Message) -> Delivery {
         let telegram = self.telegram.borrow().clone();
         match telegram {
-            Some(telegram) => telegram.send(message).await,
+            Some(telegram) => telegram.send(message, None).await,
             None => {
                 match self.terminal {
                     Terminal::Chat => console::print(message),
@@ -94,6 +94,18 @@ impl Transport {
                 }
                 Delivery::Sent { message_id: 0 }
             }
+        }
+    }
+
+    /// Shows the presser of a button what came of it.
+    pub(super) async fn answer_press(&self, answer: &CallbackAnswer) {
+        let telegram = self.telegram.borrow().clone();
+        match telegram {
+            Some(telegram) => telegram.answer_press(answer).await,
+            None if self.terminal == Terminal::Chat && !answer.text.is_empty() => {
+                console::print_line(&answer.text);
+            }
+            None => {}
         }
     }
 
@@ -148,6 +160,7 @@ fn telegram(client: &Client, clock: &Clock, settings: &crate::config::Telegram) 
             token: settings.token.clone(),
             api: settings.api.clone(),
             poll: settings.poll,
+            topic: settings.topic,
         },
         clock.clone(),
     )

@@ -1,9 +1,12 @@
 //! Judges the Bot API's answers: a result, a refusal, something that can't be read, or nobody there.
 
-use super::shapes::{Envelope, RawMe, RawMessage, RawSent, RawUpdate, RawUpdates};
+use super::html;
+use super::shapes::{
+    Envelope, RawCallback, RawMe, RawMessage, RawPeer, RawSent, RawUpdate, RawUpdates,
+};
 use crate::http::{Answer, CallError};
 use crate::json::{self, Flaw};
-use crate::monitor::message::{Incoming, Update};
+use crate::monitor::message::{Content, Incoming, Press, Update};
 use crate::secret::Secret;
 use nanoserde::DeJson;
 use std::fmt;
@@ -191,19 +194,63 @@ fn unreadable(body: &[u8], flaw: Flaw, stranger: String) -> ApiError {
 }
 
 fn update(raw: RawUpdate) -> Update {
+    let message = raw.message.and_then(incoming).map(Content::Message);
+    let press = || raw.callback_query.and_then(press).map(Content::Press);
     Update {
         id: raw.update_id.0,
-        message: raw.message.and_then(incoming),
+        content: message.or_else(press),
     }
 }
 
 fn incoming(raw: RawMessage) -> Option<Incoming> {
     Some(Incoming {
+        topic: topic_of(&raw),
         chat: raw.chat?.id,
-        user: raw.from.map(|user| user.id),
+        user: raw.from.as_ref().map(|user| user.id),
+        name: raw.from.as_ref().map(name_of).unwrap_or_default(),
         text: raw.text?,
         date: raw.date?,
     })
+}
+
+fn press(raw: RawCallback) -> Option<Press> {
+    let message = raw.message?;
+    let entities = message.entities.as_deref().unwrap_or_default();
+    Some(Press {
+        id: raw.id?,
+        topic: topic_of(&message),
+        html: message
+            .text
+            .as_ref()
+            .map(|text| html::marked(text, entities)),
+        chat: message.chat?.id,
+        user: raw.from.as_ref().map(|user| user.id),
+        name: raw.from.as_ref().map(name_of).unwrap_or_default(),
+        message_id: message.message_id?,
+        date: message.date.unwrap_or(0),
+        data: raw.data?,
+    })
+}
+
+/// The general topic of a forum group has no mark of its own.
+fn topic_of(message: &RawMessage) -> Option<i64> {
+    const GENERAL: i64 = 1;
+    let forum = message.chat.as_ref().and_then(|chat| chat.is_forum) == Some(true);
+    match message.message_thread_id {
+        // Outside a forum it numbers the replies to a message.
+        Some(topic) if message.is_topic_message == Some(true) => Some(topic),
+        _ => forum.then_some(GENERAL),
+    }
+}
+
+fn name_of(user: &RawPeer) -> String {
+    let parts = [&user.first_name, &user.last_name];
+    let parts: Vec<&str> = parts
+        .into_iter()
+        .flatten()
+        .map(|part| part.trim())
+        .collect();
+    parts.join(" ").trim().to_owned()
 }
 
 #[cfg(test)]

@@ -33,16 +33,86 @@ fn a_text_message_becomes_an_update() {
     let message = Incoming {
         chat: -1001234567890,
         user: Some(7000000001),
+        name: "A".into(),
         text: "/status".into(),
         date: 1770000000,
+        ..Incoming::default()
     };
     assert_eq!(
         read_updates(answer(200, body)),
         Ok(vec![Update {
             id: 10,
-            message: Some(message)
+            content: Some(Content::Message(message))
         }])
     );
+}
+
+fn content(update: &str) -> Option<Content> {
+    let body = format!(r#"{{"ok":true,"result":[{{"update_id":1,{update}}}]}}"#);
+    let updates = read_updates(answer(200, &body)).unwrap();
+    updates.into_iter().next().unwrap().content
+}
+
+#[test]
+fn a_pressed_button_brings_its_message() {
+    let press = content(
+        r#""callback_query":{"id":"4382bfdwdsb323b2d9","from":{"id":7,"first_name":"Ann","last_name":"Lee"},
+        "message":{"message_id":55,"from":{"id":1,"is_bot":true},"chat":{"id":-1001,"is_forum":true},"date":1770000000,
+        "message_thread_id":42,"is_topic_message":true,
+        "text":"🔴 a & b is down","entities":[{"offset":3,"length":5,"type":"bold"}],"reply_markup":{"inline_keyboard":[]}},
+        "chat_instance":"1","data":"ack 12"}"#,
+    );
+    let wanted = Press {
+        id: "4382bfdwdsb323b2d9".into(),
+        chat: -1001,
+        topic: Some(42),
+        user: Some(7),
+        name: "Ann Lee".into(),
+        message_id: 55,
+        html: Some("🔴 <b>a &amp; b</b> is down".into()),
+        date: 1770000000,
+        data: "ack 12".into(),
+    };
+    assert_eq!(press, Some(Content::Press(wanted)));
+}
+
+#[test]
+fn a_press_under_a_message_that_telegram_no_longer_shows_has_no_date() {
+    let press = content(
+        r#""callback_query":{"id":"1","from":{"id":7},"message":{"message_id":55,"chat":{"id":5},"date":0},"data":"x"}"#,
+    );
+    let wanted = Press {
+        id: "1".into(),
+        chat: 5,
+        user: Some(7),
+        message_id: 55,
+        data: "x".into(),
+        ..Press::default()
+    };
+    assert_eq!(press, Some(Content::Press(wanted)));
+    let game = r#""callback_query":{"id":"1","from":{"id":7},"inline_message_id":"z","game_short_name":"x"}"#;
+    assert_eq!(content(game), None);
+}
+
+#[test]
+fn a_topic_is_one_of_a_forum_and_its_general_one_is_the_first() {
+    for (more, topic) in [
+        (
+            r#""chat":{"id":-5,"is_forum":true},"message_thread_id":42,"is_topic_message":true"#,
+            Some(42),
+        ),
+        (r#""chat":{"id":-5,"is_forum":true}"#, Some(1)),
+        (r#""chat":{"id":-5},"message_thread_id":42"#, None),
+        (r#""chat":{"id":5}"#, None),
+    ] {
+        let message = content(&format!(
+            r#""message":{{"message_id":1,"date":1,"text":"/status",{more}}}"#
+        ));
+        let Some(Content::Message(message)) = message else {
+            panic!("{more}");
+        };
+        assert_eq!(message.topic, topic, "{more}");
+    }
 }
 
 #[test]
@@ -50,7 +120,7 @@ fn an_update_that_is_not_ours_keeps_its_id() {
     let body = r#"{"ok":true,"result":[{"update_id":1,"poll":{"id":"x"}},{"update_id":2,"message":null},
         {"update_id":3,"message":{"chat":{"id":5},"date":1,"photo":[]}},{"update_id":4,"message":{"chat":{"id":5},"text":"no date"}},
         {"update_id":5,"message":{"date":1,"text":"no chat"}}]}"#;
-    let wanted: Vec<Update> = (1..=5).map(|id| Update { id, message: None }).collect();
+    let wanted: Vec<Update> = (1..=5).map(|id| Update { id, content: None }).collect();
     assert_eq!(read_updates(answer(200, body)), Ok(wanted));
 }
 
@@ -59,7 +129,10 @@ fn a_channel_post_like_message_has_no_user() {
     let body =
         r#"{"ok":true,"result":[{"update_id":1,"message":{"chat":{"id":5},"date":1,"text":"x"}}]}"#;
     let updates = read_updates(answer(200, body)).unwrap();
-    assert_eq!(updates[0].message.as_ref().unwrap().user, None);
+    let Some(Content::Message(message)) = &updates[0].content else {
+        panic!("{updates:?}");
+    };
+    assert_eq!(message.user, None);
 }
 
 #[test]
@@ -250,6 +323,7 @@ fn requests_are_written_as_the_bot_api_wants_them() {
         text: "a\"b\\\n\u{1}é".into(),
         parse_mode: None,
         link_preview_options: LinkPreviewOptions { is_disabled: true },
+        reply_markup: None,
     };
     assert_eq!(
         edit.serialize_json(),

@@ -1,7 +1,7 @@
 //! The terminal as chat: lines of stdin are commands, messages go to stdout as plain text.
 
 use super::html;
-use crate::monitor::message::{CONSOLE, Incoming, Message, Update};
+use crate::monitor::message::{CONSOLE, Content, Incoming, Message, Update};
 use async_channel::Sender;
 use async_io::Async;
 use std::fs::File;
@@ -26,7 +26,12 @@ pub async fn read_lines(events: &Sender<Update>, now: impl Fn() -> i64) {
 /// Writes the text of `message` to stdout and ends the line. A stdout that is closed or full is
 /// nobody's concern.
 pub fn print(message: &Message) {
-    let text = text_of(message);
+    print_line(&html::plain(&message.html));
+}
+
+/// Writes plain text to stdout and ends the line.
+pub fn print_line(text: &str) {
+    let text = printable(text);
     let mut stdout = io::stdout().lock();
     let _ = stdout
         .write_all(text.as_bytes())
@@ -34,9 +39,9 @@ pub fn print(message: &Message) {
 }
 
 /// Control characters may come from a site and must not steer the terminal.
-fn text_of(message: &Message) -> String {
-    let mut text = html::plain(&message.html);
-    text.retain(|c| c == '\n' || !c.is_control());
+fn printable(text: &str) -> String {
+    let mut text = text.to_owned();
+    text.retain(|c| !c.is_control() || c == '\n');
     text.push('\n');
     text
 }
@@ -69,14 +74,14 @@ async fn read_from(file: File, events: &Sender<Update>, now: impl Fn() -> i64) -
             count += 1;
             let message = Incoming {
                 chat: CONSOLE,
-                user: None,
                 text,
                 date: now(),
+                ..Incoming::default()
             };
             if events
                 .send(Update {
                     id: count,
-                    message: Some(message),
+                    content: Some(Content::Message(message)),
                 })
                 .await
                 .is_err()
@@ -225,12 +230,12 @@ mod tests {
         let ((), (first, second)) = block_on(zip(reading, talking));
         let command = |id, text: &str| Update {
             id,
-            message: Some(Incoming {
+            content: Some(Content::Message(Incoming {
                 chat: CONSOLE,
-                user: None,
                 text: text.into(),
                 date: 1_770_000_000,
-            }),
+                ..Incoming::default()
+            })),
         };
         assert_eq!(
             (first, second),
@@ -252,14 +257,8 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_plain_and_cannot_steer_the_terminal() {
-        let message = Message {
-            chat: CONSOLE,
-            html: "<b>blog</b> is down:\n\u{1b}[2J1 &lt; 2".into(),
-            silent: false,
-            reply_to: None,
-            edit: None,
-        };
-        assert_eq!(text_of(&message), "blog is down:\n[2J1 < 2\n");
+        let html = "<b>blog</b> is down:\n\u{1b}[2J1 &lt; 2";
+        assert_eq!(printable(&html::plain(html)), "blog is down:\n[2J1 < 2\n");
     }
 
     proptest! {

@@ -1,4 +1,7 @@
-//! Telegram's HTML as plain text: for the terminal, and for a message that Telegram would not parse.
+//! Telegram's HTML as plain text, for the terminal and for a message that Telegram would not parse;
+//! and a message of ours back as HTML.
+
+use super::shapes::RawEntity;
 
 /// The tags of the Bot API's "HTML style" that a message may hold.
 const TAGS: [&str; 9] = [
@@ -45,6 +48,53 @@ pub fn plain(html: &str) -> String {
     out
 }
 
+/// A message as Telegram gives it back, text and entities, as the HTML it was made from. Of the
+/// entities those count that our messages have; what Telegram itself found (links) is found again.
+pub fn marked(text: &str, entities: &[RawEntity]) -> String {
+    let mut marks: Vec<(i64, i64, &str)> = entities
+        .iter()
+        .filter_map(|entity| {
+            let tag = match entity.kind.as_str() {
+                "bold" => "b",
+                "italic" => "i",
+                "code" => "code",
+                _ => return None,
+            };
+            let end = entity.offset.checked_add(entity.length)?;
+            (entity.length > 0).then_some((entity.offset, end, tag))
+        })
+        .collect();
+    // Outer ones first.
+    marks.sort_by_key(|&(start, end, _)| (start, std::cmp::Reverse(end)));
+    let mut marks = marks.into_iter().peekable();
+    let mut open: Vec<(i64, &str)> = Vec::new();
+    let mut html = String::with_capacity(text.len() + 16);
+    let close = |html: &mut String, tag: &str| html.push_str(&format!("</{tag}>"));
+    let mut at = 0;
+    for c in text.chars() {
+        while let Some((_, tag)) = open.pop_if(|(end, _)| *end <= at) {
+            close(&mut html, tag);
+        }
+        while let Some((_, end, tag)) = marks.next_if(|(start, ..)| *start <= at) {
+            // Never beyond the one around it.
+            let end = open.last().map_or(end, |(outer, _)| end.min(*outer));
+            if end > at {
+                html.push_str(&format!("<{tag}>"));
+                open.push((end, tag));
+            }
+        }
+        match ENTITIES.iter().find(|(_, plain)| *plain == c) {
+            Some((entity, _)) => html.push_str(entity),
+            None => html.push(c),
+        }
+        at += c.len_utf16() as i64;
+    }
+    while let Some((_, tag)) = open.pop() {
+        close(&mut html, tag);
+    }
+    html
+}
+
 /// Bytes of the tag that `text` starts with, if it is one of [`TAGS`].
 fn tag_length(text: &str) -> Option<usize> {
     let inner = text.strip_prefix('<')?;
@@ -89,7 +139,50 @@ mod tests {
         }
     }
 
+    fn entity(kind: &str, offset: i64, length: i64) -> RawEntity {
+        RawEntity {
+            kind: kind.into(),
+            offset,
+            length,
+        }
+    }
+
+    #[test]
+    fn a_message_comes_back_as_the_html_it_was_made_from() {
+        let text = "🔴 a<b is down: \"x\" & y (#1)";
+        let entities = [entity("bold", 3, 3), entity("url", 7, 2)];
+        assert_eq!(
+            marked(text, &entities),
+            "🔴 <b>a&lt;b</b> is down: &quot;x&quot; &amp; y (#1)"
+        );
+        let nested = [entity("bold", 0, 3), entity("code", 1, 2)];
+        assert_eq!(marked("abcd", &nested), "<b>a<code>bc</code></b>d");
+    }
+
     proptest! {
+        #[test]
+        fn marks_from_outside_are_nested_and_lose_no_text(
+            text in ".{0,20}",
+            marks in prop::collection::vec((0..3usize, -3..30i64, -3..i64::MAX), 0..6),
+        ) {
+            let kinds = ["bold", "italic", "code"];
+            let entities: Vec<RawEntity> = marks
+                .into_iter()
+                .map(|(kind, offset, length)| entity(kinds[kind], offset, length))
+                .collect();
+            let html = marked(&text, &entities);
+            prop_assert_eq!(plain(&html), text);
+            let mut open = Vec::new();
+            for (at, _) in html.match_indices('<') {
+                let tag = html[at + 1..].split('>').next().unwrap();
+                match tag.strip_prefix('/') {
+                    Some(tag) => prop_assert_eq!(open.pop(), Some(tag)),
+                    None => open.push(tag),
+                }
+            }
+            prop_assert!(open.is_empty());
+        }
+
         #[test]
         fn plain_text_is_never_longer(html in "([<>&;/ab]|&lt;|</?code>|é|🔴)*") {
             prop_assert!(plain(&html).len() <= html.len());

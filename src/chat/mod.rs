@@ -6,7 +6,9 @@
 
 mod api;
 pub mod console;
+mod form;
 pub mod html;
+mod multipart;
 mod poller;
 mod shapes;
 pub mod telegram;

@@ -306,7 +306,7 @@ impl Poller {
                 step.log
                     .push((Level::Warn, format!("update {id} can't be read: skipped")));
                 step.events
-                    .push(PollEvent::Updates(vec![Update { id, message: None }]));
+                    .push(PollEvent::Updates(vec![Update { id, content: None }]));
                 step.wait = self.pace(now);
             }
             _ => self.failed(now, &ApiError::Unreadable(unreadable), step),

@@ -209,7 +209,7 @@ fn a_skipped_update_is_logged_and_comes_without_a_message() {
         step.events,
         [PollEvent::Updates(vec![Update {
             id: 100,
-            message: None
+            content: None
         }])]
     );
     assert_eq!(logged(&step), "update 100 can't be read: skipped");

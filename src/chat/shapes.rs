@@ -22,11 +22,13 @@ pub struct GetUpdates {
 #[derive(SerJson)]
 pub struct SendMessage {
     pub chat_id: i64,
+    pub message_thread_id: Option<i64>,
     pub text: String,
     pub parse_mode: Option<String>,
     pub disable_notification: bool,
     pub reply_parameters: Option<ReplyParameters>,
     pub link_preview_options: LinkPreviewOptions,
+    pub reply_markup: Option<InlineKeyboardMarkup>,
 }
 
 /// `editMessageText`.
@@ -37,6 +39,50 @@ pub struct EditMessageText {
     pub text: String,
     pub parse_mode: Option<String>,
     pub link_preview_options: LinkPreviewOptions,
+    /// Missing: the buttons go.
+    pub reply_markup: Option<InlineKeyboardMarkup>,
+}
+
+/// `editMessageReplyMarkup`.
+#[derive(SerJson)]
+pub struct EditMessageReplyMarkup {
+    pub chat_id: i64,
+    pub message_id: i64,
+    /// Missing: the buttons go.
+    pub reply_markup: Option<InlineKeyboardMarkup>,
+}
+
+/// `InputMediaPhoto`, for `editMessageMedia`.
+#[derive(SerJson)]
+pub struct InputMediaPhoto {
+    #[nserde(rename = "type")]
+    pub kind: String,
+    /// `attach://` and the name of the part that holds the file.
+    pub media: String,
+    pub caption: String,
+    pub parse_mode: Option<String>,
+}
+
+/// `InlineKeyboardMarkup`.
+#[derive(SerJson)]
+pub struct InlineKeyboardMarkup {
+    pub inline_keyboard: Vec<Vec<InlineKeyboardButton>>,
+}
+
+/// `InlineKeyboardButton`.
+#[derive(SerJson)]
+pub struct InlineKeyboardButton {
+    pub text: String,
+    /// 1 to 64 bytes.
+    pub callback_data: String,
+}
+
+/// `answerCallbackQuery`.
+#[derive(SerJson)]
+pub struct AnswerCallbackQuery {
+    pub callback_query_id: String,
+    /// 0 to 200 characters.
+    pub text: Option<String>,
 }
 
 /// `ReplyParameters`.
@@ -102,29 +148,57 @@ pub struct RawUpdates {
     pub result: Vec<RawUpdate>,
 }
 
-/// `Update`; a kind that is not ours has no `message`.
+/// `Update`; a kind that is not ours has neither.
 #[derive(DeJson)]
 pub struct RawUpdate {
     pub update_id: UpdateId,
     pub message: Option<RawMessage>,
+    pub callback_query: Option<RawCallback>,
+}
+
+/// `CallbackQuery`.
+#[derive(DeJson)]
+pub struct RawCallback {
+    pub id: Option<String>,
+    pub from: Option<RawPeer>,
+    /// Too old for us to see: only `chat`, `message_id` and a `date` of 0.
+    pub message: Option<RawMessage>,
+    pub data: Option<String>,
 }
 
 /// `Message`; whatever may be missing or of no use to us is optional.
 #[derive(DeJson)]
 pub struct RawMessage {
+    pub message_id: Option<i64>,
+    pub message_thread_id: Option<i64>,
+    /// Its `message_thread_id` is a topic of a forum.
+    pub is_topic_message: Option<bool>,
     pub date: Option<i64>,
     pub chat: Option<RawPeer>,
     pub from: Option<RawPeer>,
     pub text: Option<String>,
+    pub entities: Option<Vec<RawEntity>>,
+}
+
+/// `MessageEntity`. Places count UTF-16 units.
+#[derive(Clone, DeJson)]
+pub struct RawEntity {
+    #[nserde(rename = "type")]
+    pub kind: String,
+    pub offset: i64,
+    pub length: i64,
 }
 
 /// `Chat` or `User`. Ids go beyond 32 bits.
 #[derive(DeJson)]
 pub struct RawPeer {
     pub id: i64,
+    pub first_name: Option<String>,
+    pub last_name: Option<String>,
+    pub is_forum: Option<bool>,
 }
 
-/// The answer of `sendMessage` and `editMessageText`.
+/// The answer of all that send or edit a message.
 #[derive(DeJson)]
 pub struct RawSent {
     pub result: RawMessageId,

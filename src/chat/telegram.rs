@@ -2,21 +2,19 @@
 
 use super::api;
 pub use super::api::{ApiError, Me, Refusal, Unreadable};
-use super::html;
+use super::form::{Form, JSON, Verdict, judge};
 pub use super::poller::PollEvent;
-use super::poller::{Poller, Request, UNAUTHORISED_WAIT};
-use super::shapes::{
-    BotCommand, EditMessageText, GetUpdates, LinkPreviewOptions, ReplyParameters, SendMessage,
-    SetMyCommands,
-};
+use super::poller::{Poller, Request};
+use super::shapes::{AnswerCallbackQuery, BotCommand, GetUpdates, SetMyCommands};
 use crate::clock::Clock;
-use crate::http::{Answer, CallError, Client};
-use crate::monitor::message::{Delivery, Message};
+use crate::http::{Answer, CallError, Client, HeaderValue};
+use crate::monitor::message::{CallbackAnswer, Delivery, Message};
 use crate::monitor::site::IpVersion;
 use crate::secret::Secret;
 use async_channel::Sender;
 use async_io::Timer;
 use nanoserde::SerJson;
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,6 +37,8 @@ pub struct Settings {
     pub api: String,
     /// Long-poll time of `getUpdates`, 0 to 50 s.
     pub poll: Duration,
+    /// The topic that messages to groups go to (`message_thread_id`, 1 = General).
+    pub topic: Option<i64>,
 }
 
 /// One bot at one Bot API server; clones are the same one. Neither its errors nor its log lines ever
@@ -53,6 +53,8 @@ struct Inner {
     route: Route,
     /// The first update id that [`Telegram::poll`] has not handed over yet.
     handed_over: Mutex<Option<i64>>,
+    /// Groups that were found not to have the topic of the settings.
+    without_topic: Mutex<HashSet<i64>>,
 }
 
 impl Telegram {
@@ -63,6 +65,7 @@ impl Telegram {
             clock,
             route: Route::default(),
             handed_over: Mutex::new(None),
+            without_topic: Mutex::new(HashSet::new()),
         }))
     }
 
@@ -76,10 +79,11 @@ impl Telegram {
         api::read_me(outcome).map_err(|error| error.scrubbed(&self.0.settings.token))
     }
 
-    /// `sendMessage` or `editMessageText`. Asks again at once only where the form of the message was
-    /// at fault: as plain text when its HTML is refused, as a new message when the one to edit is
+    /// Sends or edits a message; `png` is its [`Message::picture`], drawn: without it, the text goes
+    /// alone. Asks again at once only where the form of the message was at fault: as plain text when
+    /// its HTML is refused, without a topic that is gone, as a new message when the one to edit is
     /// gone. Waiting and trying again later is the caller's.
-    pub async fn send(&self, message: &Message) -> Delivery {
+    pub async fn send(&self, message: &Message, png: Option<&[u8]>) -> Delivery {
         if self.lacks_clock() {
             return Delivery::Later {
                 after: Some(CLOCK_WAIT),
@@ -87,15 +91,54 @@ impl Telegram {
                 reason: CLOCK_NOT_SET.to_owned(),
             };
         }
-        let mut form = Form::of(message);
+        let mut form = Form::of(message, self.topic(message), png.is_some());
         loop {
-            let (method, body) = form.request(message);
-            let outcome = self.call(method, &body, TIMEOUT).await;
+            let (method, body) = form.request(message, png.unwrap_or_default());
+            let content_type = body.content_type();
+            let outcome = self
+                .call_with(method, content_type, body.bytes(), TIMEOUT)
+                .await;
             match judge(message, form, outcome) {
-                Verdict::Again(simpler) => form = simpler,
+                Verdict::Again(simpler) => {
+                    if form.topic.is_some() && simpler.topic.is_none() && message.topic.is_none() {
+                        lock(&self.0.without_topic).insert(message.chat);
+                    }
+                    form = simpler;
+                }
                 Verdict::Done(delivery) => return self.scrubbed(delivery),
             }
         }
+    }
+
+    /// `answerCallbackQuery`. One attempt: later it would be too late anyway.
+    pub async fn answer_press(&self, answer: &CallbackAnswer) {
+        let body = AnswerCallbackQuery {
+            callback_query_id: answer.id.clone(),
+            text: Some(answer.text.clone()).filter(|text| !text.is_empty()),
+        };
+        let body = body.serialize_json();
+        let outcome = self.call("answerCallbackQuery", &body, TIMEOUT).await;
+        match api::read_done(outcome) {
+            Ok(()) => {}
+            // Who pressed it does not wait any more.
+            Err(ApiError::Refused(Refusal { code: 400, .. })) => {}
+            Err(error) => {
+                let text = format!("a pressed button could not be answered: {error}");
+                log::debug!("{}", self.line(&text));
+            }
+        }
+    }
+
+    /// Where a new message goes to. Private chats have no topics.
+    fn topic(&self, message: &Message) -> Option<i64> {
+        const GENERAL: i64 = 1;
+        let configured = || {
+            let known = message.chat < 0 && !lock(&self.0.without_topic).contains(&message.chat);
+            self.0.settings.topic.filter(|_| known)
+        };
+        let topic = message.topic.or_else(configured);
+        // It is what has no topic: to name it is an error.
+        topic.filter(|topic| *topic != GENERAL)
     }
 
     /// Hands every update from `offset` on to `events`: `getMe`, the list of `commands` (none = left
@@ -168,8 +211,7 @@ impl Telegram {
     }
 
     fn handed_over(&self) -> MutexGuard<'_, Option<i64>> {
-        let guard = self.0.handed_over.lock();
-        guard.unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.handed_over)
     }
 
     /// `text` as one line of the log: it may hold a server's words.
@@ -179,6 +221,16 @@ impl Telegram {
     }
 
     async fn call(&self, method: &str, body: &str, timeout: Duration) -> Result<Answer, CallError> {
+        self.call_with(method, JSON, body.as_bytes(), timeout).await
+    }
+
+    async fn call_with(
+        &self,
+        method: &str,
+        content_type: HeaderValue,
+        body: &[u8],
+        timeout: Duration,
+    ) -> Result<Answer, CallError> {
         let Settings { token, api, .. } = &self.0.settings;
         let url = format!("{api}/bot{}/{method}", token.expose());
         let ipv4_only = self.0.route.ipv4_only();
@@ -187,7 +239,8 @@ impl Telegram {
         } else {
             IpVersion::Any
         };
-        let outcome = self.0.client.post_json(&url, body, timeout, ip).await;
+        let client = &self.0.client;
+        let outcome = client.post(&url, content_type, body, timeout, ip).await;
         if matches!(outcome, Err(CallError::Failed(_))) {
             self.0.route.failed(ipv4_only);
         }
@@ -230,157 +283,8 @@ impl Route {
     }
 }
 
-/// How a message is put; every repetition is simpler than the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Form {
-    /// The message to edit.
-    edit: Option<i64>,
-    /// The message to reply to.
-    reply_to: Option<i64>,
-    html: bool,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    Done(Delivery),
-    Again(Form),
-}
-
-impl Form {
-    fn of(message: &Message) -> Form {
-        Form {
-            edit: message.edit,
-            reply_to: message.reply_to,
-            html: true,
-        }
-    }
-
-    /// Method and body.
-    fn request(self, message: &Message) -> (&'static str, String) {
-        let chat_id = message.chat;
-        let (text, parse_mode) = if self.html {
-            (message.html.clone(), Some("HTML".into()))
-        } else {
-            (html::plain(&message.html), None)
-        };
-        let link_preview_options = LinkPreviewOptions { is_disabled: true };
-        if let Some(message_id) = self.edit {
-            let edit = EditMessageText {
-                chat_id,
-                message_id,
-                text,
-                parse_mode,
-                link_preview_options,
-            };
-            return ("editMessageText", edit.serialize_json());
-        }
-        let reply = |message_id| ReplyParameters {
-            message_id,
-            allow_sending_without_reply: true,
-        };
-        let send = SendMessage {
-            chat_id,
-            text,
-            parse_mode,
-            disable_notification: message.silent,
-            reply_parameters: self.reply_to.map(reply),
-            link_preview_options,
-        };
-        ("sendMessage", send.serialize_json())
-    }
-
-    /// The form to try after a 400 with this description, if the form is what it complains of.
-    /// Telegram has no other mark for these than the words.
-    fn simpler(self, description: &str) -> Option<Form> {
-        let description = description.to_ascii_lowercase();
-        let says = |words: &[&str]| words.iter().any(|words| description.contains(words));
-        if self.html && says(&["can't parse entities"]) {
-            Some(Form {
-                html: false,
-                ..self
-            })
-        } else if self.edit.is_some()
-            && says(&[
-                "message to edit not found",
-                "message can't be edited",
-                "message_id_invalid",
-            ])
-        {
-            Some(Form { edit: None, ..self })
-        } else if self.reply_to.is_some()
-            && says(&[
-                "message thread not found",
-                "message to be replied not found",
-            ])
-        {
-            Some(Form {
-                reply_to: None,
-                ..self
-            })
-        } else {
-            None
-        }
-    }
-}
-
-/// What the answer to `message`, put in this `form`, means.
-fn judge(message: &Message, form: Form, outcome: Result<Answer, CallError>) -> Verdict {
-    let error = match api::read_message_id(outcome) {
-        Ok(message_id) => return Verdict::Done(Delivery::Sent { message_id }),
-        Err(error) => error,
-    };
-    let reason = error.to_string();
-    let later = |after, everywhere| Delivery::Later {
-        after,
-        everywhere,
-        reason: reason.clone(),
-    };
-    Verdict::Done(match &error {
-        // Telegram has it; without an id, nobody can reply to it.
-        ApiError::Unreadable(Unreadable {
-            ok: true,
-            message_id,
-            ..
-        }) => Delivery::Sent {
-            message_id: message_id.or(form.edit).unwrap_or(0),
-        },
-        ApiError::Unreachable { .. } | ApiError::Unreadable(_) => later(None, true),
-        ApiError::Refused(_) if error.is_unauthorised() => later(Some(UNAUTHORISED_WAIT), true),
-        ApiError::Refused(Refusal {
-            migrate_to: Some(to),
-            ..
-        }) if *to != message.chat => Delivery::Migrated { to: *to },
-        ApiError::Refused(Refusal {
-            code: 429,
-            retry_after,
-            ..
-        }) => later(*retry_after, false),
-        ApiError::Refused(Refusal {
-            code: 400,
-            description,
-            ..
-        }) => {
-            if let Some(simpler) = form.simpler(description) {
-                return Verdict::Again(simpler);
-            }
-            match form.edit {
-                Some(message_id) if description.contains("message is not modified") => {
-                    Delivery::Sent { message_id }
-                }
-                _ => Delivery::Refused {
-                    reason: description.clone(),
-                },
-            }
-        }
-        ApiError::Refused(Refusal {
-            code: 401..500,
-            description,
-            ..
-        }) => Delivery::Refused {
-            reason: description.clone(),
-        },
-        ApiError::Refused(_) => later(None, true),
-    })
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn get_updates(offset: Option<i64>, limit: u32, timeout: Duration) -> String {

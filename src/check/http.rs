@@ -192,7 +192,7 @@ impl Run<'_> {
             url: &hop.url,
             method: hop.method.clone(),
             headers,
-            body: hop.body.as_deref(),
+            body: hop.body.as_deref().map(str::as_bytes),
             basic: hop
                 .basic
                 .as_ref()

@@ -6,7 +6,7 @@ use crate::chat::telegram::{PollEvent, Telegram};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::monitor::command::COMMANDS;
-use crate::monitor::message::Incoming;
+use crate::monitor::message::{Content, Incoming};
 use crate::state::{OpenError, State};
 use futures_lite::FutureExt;
 use std::fs::File;
@@ -53,7 +53,10 @@ async fn wait(telegram: &Telegram, code: &str) -> Result<(), Failure> {
             let PollEvent::Updates(updates) = event else {
                 continue;
             };
-            for message in updates.into_iter().filter_map(|u| u.message) {
+            for update in updates {
+                let Some(Content::Message(message)) = update.content else {
+                    continue;
+                };
                 if message.date < started {
                     continue;
                 }
@@ -113,7 +116,7 @@ mod tests {
             chat: 1,
             user: Some(1),
             text: text.into(),
-            date: 0,
+            ..Incoming::default()
         }
     }
 

@@ -40,12 +40,10 @@ pub async fn deliver(telegram: &Telegram, chat: i64, html: String) -> Result<(),
     let mut message = Message {
         chat,
         html,
-        silent: false,
-        reply_to: None,
-        edit: None,
+        ..Message::default()
     };
     for _ in 0..2 {
-        match telegram.send(&message).await {
+        match telegram.send(&message, None).await {
             Delivery::Sent { .. } => return Ok(()),
             Delivery::Migrated { to } => message.chat = to,
             Delivery::Later { reason, .. } | Delivery::Refused { reason } => return Err(reason),
@@ -69,6 +67,7 @@ pub fn telegram(config: &Config, settings: &config::Telegram) -> Result<Telegram
             token: settings.token.clone(),
             api: settings.api.clone(),
             poll: settings.poll,
+            topic: settings.topic,
         },
         Clock::system(),
     ))

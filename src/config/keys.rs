@@ -16,8 +16,16 @@ pub struct Section {
 pub const TELEGRAM: Section = Section {
     title: "[telegram]",
     prefix: "",
-    keys: &["token", "token_file", "chats", "users", "api", "poll"],
-    later: &["topic", "quiet"],
+    keys: &[
+        "token",
+        "token_file",
+        "chats",
+        "users",
+        "topic",
+        "api",
+        "poll",
+    ],
+    later: &["quiet"],
 };
 
 pub const AGENT: Section = Section {

@@ -68,6 +68,8 @@ pub struct Telegram {
     pub chats: Vec<i64>,
     /// In these chats only these people may give commands; `None` = anybody in them.
     pub users: Option<Vec<i64>>,
+    /// The topic of a forum group that messages go to (`message_thread_id`), from 1 = General.
+    pub topic: Option<i64>,
     /// Base URL of the Bot API, no slash at its end.
     pub api: String,
     /// Long-poll time of `getUpdates`, 0 to 50 s.

@@ -64,10 +64,32 @@ pub fn summary(config: &Config) -> String {
     text
 }
 
-/// `{"sites":[…]}` with every key of every site filled in, `null` for none, secrets as `"***"`.
+/// `{"sites":[…],"telegram":{…}}` with every key filled in, `null` for none, secrets as `"***"`.
 pub fn to_json(config: &Config) -> String {
     let sites: Vec<String> = config.sites.iter().map(site_json).collect();
-    format!("{{\"sites\":[{}]}}", sites.join(","))
+    let telegram = config.telegram.as_ref().map(telegram_json);
+    format!(
+        "{{\"sites\":[{}],\"telegram\":{}}}",
+        sites.join(","),
+        telegram.unwrap_or_else(|| "null".to_owned())
+    )
+}
+
+fn telegram_json(telegram: &Telegram) -> String {
+    let ids = |ids: &[i64]| {
+        let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+        format!("[{}]", ids.join(","))
+    };
+    let null = || "null".to_owned();
+    format!(
+        "{{\"token\":{},\"chats\":{},\"users\":{},\"topic\":{},\"api\":{},\"poll\":{}}}",
+        json_string(&telegram.token.to_string()),
+        ids(&telegram.chats),
+        telegram.users.as_deref().map_or_else(null, ids),
+        telegram.topic.map_or_else(null, |topic| topic.to_string()),
+        json_string(&telegram.api),
+        json_string(&format_duration(telegram.poll)),
+    )
 }
 
 fn expectation(site: &Site) -> String {
@@ -158,9 +180,11 @@ fn telegram_line(telegram: &Telegram) -> String {
         Some(users) => format!("users {}", ids(users)),
         None => "anybody in them commands".to_owned(),
     };
+    let topic = telegram.topic;
+    let topic = topic.map_or_else(String::new, |topic| format!("topic {topic}, "));
     let poll = format_duration(telegram.poll);
     format!(
-        "telegram  token {}, {chats}, {users}, api {}, poll {poll}\n",
+        "telegram  token {}, {chats}, {users}, {topic}api {}, poll {poll}\n",
         telegram.token, telegram.api
     )
 }

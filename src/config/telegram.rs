@@ -31,6 +31,7 @@ pub fn read(
             format!("`users` has {group}, but only groups have negative ids"),
         );
     }
+    let topic = table.integer("topic", 1..=i32::MAX as u32, log);
     let api = table.text("api", "a URL in quotes", log, address::base);
     let longest = Duration::from_secs(50);
     let poll = table.text(
@@ -50,6 +51,7 @@ pub fn read(
         token: token.unwrap_or_else(|| Secret::new("")),
         chats: chats.value().unwrap_or_default(),
         users: users.value(),
+        topic: topic.value().map(i64::from),
         api: api
             .value()
             .unwrap_or_else(|| "https://api.telegram.org".to_owned()),

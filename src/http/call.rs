@@ -1,4 +1,4 @@
-//! Calls of the Bot API: a JSON body out, a bounded body back.
+//! Calls of the Bot API: a body out, a bounded body back.
 
 use super::{Ask, Client, Fault};
 use crate::monitor::outcome::Failure;
@@ -32,12 +32,13 @@ pub enum CallError {
 }
 
 impl Client {
-    /// POSTs `json` in HTTP/1.1 (one HTTP/2 connection for the poll and the sends would be one
+    /// POSTs `body` in HTTP/1.1 (one HTTP/2 connection for the poll and the sends would be one
     /// dead connection for both). Takes no permit: three connections are kept for these calls.
-    pub async fn post_json(
+    pub async fn post(
         &self,
         url: &str,
-        json: &str,
+        content_type: HeaderValue,
+        body: &[u8],
         timeout: Duration,
         ip: IpVersion,
     ) -> Result<Answer, CallError> {
@@ -50,17 +51,14 @@ impl Client {
         let url = Url::parse(url).map_err(|_| fail("the address of the Bot API is not a URL"))?;
         let host = url.host_str().unwrap_or_default().to_owned();
         let failed = |fault: Fault| CallError::Failed(fault.failure(&host, timeout));
-        let headers = HeaderMap::from_iter([(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        )]);
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]);
         let deadline = Instant::now() + timeout;
         let call = async {
             let ask = Ask {
                 url: &url,
                 method: Method::POST,
                 headers: &headers,
-                body: Some(json),
+                body: Some(body),
                 basic: None,
                 version: HttpVersion::Http11,
                 ip,

@@ -13,6 +13,7 @@ mod transfer;
 pub use call::{Answer, CallError};
 pub use fault::{Fault, What, within};
 pub use handshake::{Bundle, Peer, Refusal, chain, handshake, secure};
+pub use isahc::http::HeaderValue;
 pub use session::Session;
 pub use transfer::Ask;
 

@@ -22,7 +22,7 @@ pub struct Ask<'a> {
     pub method: Method,
     /// Values must be visible ASCII.
     pub headers: &'a HeaderMap,
-    pub body: Option<&'a str>,
+    pub body: Option<&'a [u8]>,
     /// User and password for Basic authentication.
     pub basic: Option<(&'a str, &'a str)>,
     pub version: HttpVersion,

@@ -3,7 +3,7 @@
 use super::command::{self, Command};
 use super::incident::Acknowledged;
 use super::judge::State;
-use super::message::{CONSOLE, Incoming, Update};
+use super::message::{CONSOLE, CallbackAnswer, Content, Incoming, Press, Update};
 use super::outbox::Reply;
 use super::stats::{self, Tally, Vitals};
 use super::text::{bold, count, escape, lasting, pack};
@@ -29,7 +29,11 @@ enum Meant {
 
 impl Monitor {
     pub(super) fn update(&mut self, now: Now, update: Update) {
-        let terminal = update.message.as_ref().is_some_and(|m| m.chat == CONSOLE);
+        let terminal = match &update.content {
+            Some(Content::Message(message)) => message.chat == CONSOLE,
+            Some(Content::Press(press)) => press.chat == CONSOLE,
+            None => false,
+        };
         if !terminal {
             // Delivered twice, after a restart or an answer that was lost: once is enough.
             if self
@@ -41,11 +45,13 @@ impl Monitor {
             self.last_update = Some(update.id);
             self.saving.later(now.moment());
         }
-        let Some(message) = update.message else {
-            return;
+        let message = match update.content {
+            Some(Content::Message(message)) => message,
+            Some(Content::Press(press)) => return self.pressed(now, press),
+            None => return,
         };
-        if !self.access.allows(&message) {
-            self.name_stranger(&message);
+        if !self.access.allows(message.chat, message.user) {
+            self.name_stranger(message.chat, message.user);
             return;
         }
         let chat = message.chat;
@@ -64,6 +70,19 @@ impl Monitor {
         if let Some(html) = self.carry_out(now, chat, message.user, command) {
             self.answer(now, chat, now.uptime, &html);
         }
+    }
+
+    /// Strangers get nothing, not even an answer that lets their button rest.
+    fn pressed(&mut self, now: Now, press: Press) {
+        if !self.access.allows(press.chat, press.user) {
+            self.name_stranger(press.chat, press.user);
+            return;
+        }
+        self.actions.push(Action::AnswerPress(CallbackAnswer {
+            id: press.id,
+            text: "This button is too old.".to_owned(),
+            asked: now.uptime,
+        }));
     }
 
     /// Does it, and gives the answer unless that comes later.
@@ -227,18 +246,14 @@ impl Monitor {
     fn answer(&mut self, now: Now, chat: i64, asked: Duration, html: &str) {
         for (i, part) in pack(html.lines()).into_iter().enumerate() {
             self.outbox.push_reply(Reply {
-                chat,
-                html: part,
-                edit: None,
                 asked: (i == 0).then_some(asked),
-                job: None,
-                queued: now.moment(),
+                ..Reply::new(chat, part, now.moment())
             });
         }
     }
 
-    fn name_stranger(&mut self, message: &Incoming) {
-        let who = (message.chat, message.user);
+    fn name_stranger(&mut self, chat: i64, user: Option<i64>) {
+        let who = (chat, user);
         if self.strangers.contains(&who) {
             return;
         }
@@ -246,15 +261,14 @@ impl Monitor {
             self.strangers.pop_front();
         }
         self.strangers.push_back(who);
-        let user = message.user.map_or_else(
+        let user = user.map_or_else(
             || "nobody in particular".to_owned(),
             |id| format!("user {id}"),
         );
         self.log(
             Level::Warn,
             format!(
-                "no answer for {user} in chat {}: not in `chats` and `users` of sitemon.conf",
-                message.chat
+                "no answer for {user} in chat {chat}: not in `chats` and `users` of sitemon.conf"
             ),
         );
     }

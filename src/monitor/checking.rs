@@ -144,12 +144,9 @@ impl Monitor {
                 listener.text.clone_from(&text);
                 listener.edited = moment;
                 self.outbox.push_reply(Reply {
-                    chat: listener.chat,
-                    html: text.clone(),
                     edit: Some(message_id),
-                    asked: None,
                     job: Some(id),
-                    queued: moment,
+                    ..Reply::new(listener.chat, text.clone(), moment)
                 });
             }
         }
@@ -192,12 +189,9 @@ impl Monitor {
             });
         }
         self.outbox.push_reply(Reply {
-            chat,
-            html: text,
-            edit: None,
             asked: Some(asked),
             job: Some(id),
-            queued: moment,
+            ..Reply::new(chat, text, moment)
         });
     }
 
@@ -209,13 +203,10 @@ impl Monitor {
             Shown::Nowhere => None,
         };
         self.outbox.push_reply(Reply {
-            chat: listener.chat,
-            html,
             edit,
-            asked: None,
             // Its delivery means nothing to a job that is over.
             job: edit.map(|_| id),
-            queued: now.moment(),
+            ..Reply::new(listener.chat, html, now.moment())
         });
     }
 }

@@ -3,7 +3,7 @@
 use super::command::Access;
 use super::expiry::Subject;
 use super::line::Report;
-use super::message::{Delivery, Update};
+use super::message::{CallbackAnswer, Delivery, Update};
 use super::outbox::Outgoing;
 use super::outcome::{Expiry, Failure, Outcome};
 use super::site::Site;
@@ -82,6 +82,8 @@ pub enum Action {
     },
     /// Send it and report [`Event::Delivered`].
     Send(Outgoing),
+    /// Answer the press of a button. It is not reported on.
+    AnswerPress(CallbackAnswer),
     /// Write [`Monitor::snapshot`] and report [`Event::Saved`] or [`Event::SaveFailed`].
     Save,
     /// Get a permit for a `/check` command and report [`Event::Admitted`].

@@ -1,5 +1,7 @@
 //! What goes out to a chat, what comes in from one, and how a sending ended.
 
+use super::picture::Picture;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The chat id of the terminal (`run --console`). Telegram has no chat 0.
@@ -7,10 +9,13 @@ pub const CONSOLE: i64 = 0;
 
 /// One message to be sent or edited. `html` holds Telegram's HTML subset
 /// (Bot API, "HTML style"): only `<b> <i> <code>` and the entities
-/// `&lt; &gt; &amp; &quot;`; at most 4096 UTF-16 units.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// `&lt; &gt; &amp; &quot;`; at most 4096 UTF-16 units, 1024 under a picture.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Message {
     pub chat: i64,
+    /// The topic of a forum group it goes to (`message_thread_id`, 1 = General); `None` = the configured one.
+    pub topic: Option<i64>,
+    /// Empty in an edit: the text stays as it is, the buttons alone change (`editMessageReplyMarkup`).
     pub html: String,
     /// Without sound (`disable_notification`).
     pub silent: bool,
@@ -18,6 +23,19 @@ pub struct Message {
     pub reply_to: Option<i64>,
     /// Replace the text of this message of ours instead of sending a new one (`editMessageText`).
     pub edit: Option<i64>,
+    /// Rows of buttons under it; an edit without any takes those away that were there.
+    pub buttons: Vec<Vec<Button>>,
+    /// Above `html` (`sendPhoto`). Drawn when it is sent.
+    pub picture: Option<Arc<Picture>>,
+}
+
+/// A button under a message (`InlineKeyboardButton`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Button {
+    /// Plain text, not empty.
+    pub label: String,
+    /// What a [`Press`] of it brings back: 1 to 64 bytes (`callback_data`).
+    pub data: String,
 }
 
 /// How one attempt to send a [`Message`] ended.
@@ -44,16 +62,61 @@ pub struct Update {
     /// `update_id`; strictly growing. The terminal counts its lines.
     pub id: i64,
     /// `None` for an update that is malformed or of a kind that is not ours: only its id counts.
-    pub message: Option<Incoming>,
+    pub content: Option<Content>,
+}
+
+/// What somebody did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    Message(Incoming),
+    Press(Press),
 }
 
 /// A text message somebody wrote.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Incoming {
     pub chat: i64,
+    /// The topic of a forum group it was written in (1 = General); `None` where there are none.
+    pub topic: Option<i64>,
     /// `from.id`; `None` for a channel post.
     pub user: Option<i64>,
+    /// What that person is called; may be empty.
+    pub name: String,
     pub text: String,
     /// Unix seconds when it was written.
     pub date: i64,
+}
+
+/// Somebody pressed a [`Button`] (`CallbackQuery`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Press {
+    /// To be given back with the [`CallbackAnswer`].
+    pub id: String,
+    pub chat: i64,
+    /// The topic of a forum group its message is in.
+    pub topic: Option<i64>,
+    pub user: Option<i64>,
+    /// What that person is called; may be empty.
+    pub name: String,
+    /// The message that has the button.
+    pub message_id: i64,
+    /// That message's text as it stands, in the HTML of a [`Message`]; `None` for a picture, or when
+    /// Telegram no longer shows it to us.
+    pub html: Option<String>,
+    /// Unix seconds when that message was sent; 0 when Telegram no longer shows it to us.
+    pub date: i64,
+    /// The button's [`Button::data`], or what somebody forged.
+    pub data: String,
+}
+
+/// What the presser of a button sees for a moment (`answerCallbackQuery`). Every press is answered
+/// once, or the button goes on waiting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallbackAnswer {
+    /// [`Press::id`].
+    pub id: String,
+    /// Plain text of at most 200 UTF-16 units; empty = nothing is shown.
+    pub text: String,
+    /// When the press came in, as uptime: for the answer times in `/stats`.
+    pub asked: Duration,
 }

@@ -29,6 +29,7 @@ pub mod outbox;
 pub mod outcome;
 mod period;
 mod persist;
+pub mod picture;
 mod progress;
 mod reach;
 pub mod reply;

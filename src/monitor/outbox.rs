@@ -5,9 +5,11 @@
 
 use super::alert::{Alert, News};
 use super::backoff::Wait;
-use super::message::{Delivery, Message};
+use super::message::{Button, Delivery, Message};
+use super::picture::Picture;
 use super::time::{Jitter, Moment, Now};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Alerts waiting at most; the oldest half is then merged into one summary.
@@ -21,7 +23,11 @@ pub(super) const REPLY_LIFE: Duration = Duration::from_secs(300);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
     pub chat: i64,
+    /// As in a [`Message`], like the next ones.
+    pub topic: Option<i64>,
     pub html: String,
+    pub buttons: Vec<Vec<Button>>,
+    pub picture: Option<Arc<Picture>>,
     /// The message of ours whose text this replaces.
     pub edit: Option<i64>,
     /// When the command came in, as uptime: for the answer times in `/stats`.
@@ -29,6 +35,23 @@ pub struct Reply {
     /// The `/check` command whose message this is.
     pub job: Option<u64>,
     pub queued: Moment,
+}
+
+impl Reply {
+    /// A new message that says `html` and nothing else.
+    pub fn new(chat: i64, html: String, queued: Moment) -> Reply {
+        Reply {
+            chat,
+            topic: None,
+            html,
+            buttons: Vec::new(),
+            picture: None,
+            edit: None,
+            asked: None,
+            job: None,
+            queued,
+        }
+    }
 }
 
 /// A message to be sent now.
@@ -221,6 +244,7 @@ impl Outbox {
                 .find(|r| r.chat == reply.chat && r.edit == reply.edit)
         {
             waiting.html = reply.html;
+            waiting.buttons = reply.buttons;
             return;
         }
         if self.replies.iter().filter(|r| r.chat == reply.chat).count() >= MAX_REPLIES

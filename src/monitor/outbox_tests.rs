@@ -22,12 +22,8 @@ fn cause() -> News {
 
 fn reply(chat: i64, html: &str, edit: Option<i64>) -> Reply {
     Reply {
-        chat,
-        html: html.into(),
         edit,
-        asked: None,
-        job: None,
-        queued: Moment(0),
+        ..Reply::new(chat, html.into(), Moment(0))
     }
 }
 

@@ -63,10 +63,12 @@ impl Outbox {
         self.lanes.entry(reply.chat).or_default().reply_away = true;
         let message = Message {
             chat: reply.chat,
+            topic: reply.topic,
             html: reply.html.clone(),
-            silent: false,
-            reply_to: None,
             edit: reply.edit,
+            buttons: reply.buttons.clone(),
+            picture: reply.picture.clone(),
+            ..Message::default()
         };
         let asked = reply.asked;
         Some(self.launch(message, asked, Load::Reply(reply)))
@@ -119,6 +121,7 @@ impl Outbox {
                 silent: composed.silent,
                 reply_to: composed.recovery_of.and_then(|n| message_of(n, chat)),
                 edit: edit.map(|(_, message)| message),
+                ..Message::default()
             };
             self.lanes.entry(chat).or_default().alert_away = true;
             let load = Load::Alerts {

@@ -7,7 +7,7 @@ use crate::record::{Arrival, Attempt, Fed, Why};
 use crate::world::{Image, Occurrence, World};
 use nanoserde::SerJson;
 use sitemon::monitor::Event;
-use sitemon::monitor::message::{Delivery, Incoming, Update};
+use sitemon::monitor::message::{Content, Delivery, Incoming, Update};
 use sitemon::monitor::outbox::Outgoing;
 use sitemon::monitor::outcome::{Failure, FailureKind};
 use sitemon::monitor::site::Site;
@@ -337,6 +337,7 @@ impl World<'_> {
             user: Some(1),
             text: written.text.clone(),
             date,
+            ..Incoming::default()
         };
         if self.highest.is_none_or(|highest| id > highest) {
             self.highest = Some(id);
@@ -351,12 +352,12 @@ impl World<'_> {
         let again = self.dice.chance(5);
         self.feed(Event::Update(Update {
             id,
-            message: Some(message.clone()),
+            content: Some(Content::Message(message.clone())),
         }));
         if again {
             self.feed(Event::Update(Update {
                 id,
-                message: Some(message),
+                content: Some(Content::Message(message)),
             }));
         }
     }

@@ -328,7 +328,7 @@ impl World<'_> {
                     }),
                 );
             }
-            Action::Heartbeat | Action::Log(..) => {}
+            Action::Heartbeat | Action::AnswerPress(_) | Action::Log(..) => {}
         }
     }
 

@@ -3,11 +3,13 @@
 use super::server::{Server, request};
 use super::*;
 use crate::check::guarded;
-use crate::http::CallError;
+use crate::http::{CallError, HeaderValue};
 use crate::monitor::site::Auth;
 use futures_lite::FutureExt;
 use std::io::{Read, Write};
 use std::sync::mpsc;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nall ok\n";
 const DOWN: &str = "HTTP/1.1 503 Gone\r\nContent-Length: 3\r\n\r\nno\n";
@@ -417,7 +419,7 @@ fn a_call_posts_json_and_gets_the_body_of_any_status() {
     let (client, url) = (client(), format!("{}bot1:A/getMe", server.url()));
     let call = || {
         let timeout = Duration::from_secs(5);
-        block_on(client.post_json(&url, "{\"a\":1}", timeout, IpVersion::Any))
+        block_on(client.post(&url, JSON, b"{\"a\":1}", timeout, IpVersion::Any))
     };
     let answer = call().expect("an answer");
     assert_eq!((answer.status, answer.body), (503, b"no\n".to_vec()));
@@ -430,7 +432,7 @@ fn a_call_posts_json_and_gets_the_body_of_any_status() {
 fn a_call_that_fails_tells_nothing_of_its_url_and_a_huge_body_is_cut() {
     let timeout = Duration::from_secs(5);
     let (client, refused) = (client(), "http://127.0.0.1:1/bot1:SECRET/getMe");
-    match block_on(client.post_json(refused, "{}", timeout, IpVersion::Any)) {
+    match block_on(client.post(refused, JSON, b"{}", timeout, IpVersion::Any)) {
         Err(CallError::Failed(failure)) => {
             assert_eq!(failure.kind, FailureKind::Connect);
             assert_eq!(failure.detail, "cannot connect to 127.0.0.1");
@@ -442,7 +444,7 @@ fn a_call_that_fails_tells_nothing_of_its_url_and_a_huge_body_is_cut() {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
         while stream.write_all(&[b'x'; 4096]).is_ok() {}
     });
-    match block_on(client.post_json(&server.url(), "{}", timeout, IpVersion::Any)) {
+    match block_on(client.post(&server.url(), JSON, b"{}", timeout, IpVersion::Any)) {
         Err(CallError::TooLarge(body)) => assert_eq!(body.len(), 1024 * 1024),
         other => panic!("{other:?}"),
     }

@@ -384,7 +384,7 @@ fn json_has_every_key_of_the_kind_and_no_other() {
         r#""send":"***","expect":"+OK","domain":"0s","ip":null}"#,
         r#""cert":"14d","verify":true,"ca_file":null,"send":null,"expect":"220","domain":"0s","ip":"6"}"#,
         r#""paused":false,"chats":null,"expect":null,"domain":"0s","ip":null}"#,
-        r#""paused":false,"chats":null,"domain":"0s","ip":null}]}"#,
+        r#""paused":false,"chats":null,"domain":"0s","ip":null}],"telegram":null}"#,
     ] {
         assert!(json.contains(part), "{part}: {json}");
     }

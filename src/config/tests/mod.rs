@@ -248,7 +248,7 @@ fn load_says_why_a_file_cannot_be_read() {
 }
 
 /// A file in which much is given.
-const FULL: &str = "[telegram]\ntoken = '123456:ABC-DEF'\nchats = [5, -6]\nusers = [7]\n\
+const FULL: &str = "[telegram]\ntoken = '123456:ABC-DEF'\nchats = [5, -6]\nusers = [7]\ntopic = 42\n\
     [agent]\nstate = 'state'\nuser_agent = 'x'\nca_file = 'roots.pem'\n\
     uplink = ['tcp://[::1]:53', 'tcp://h:443']\nheartbeat = 'https://h/s4?s5'\n\
     [[site]]\nname = 'a \"b\"'\nurl = 'https://u:p@h/ä'\ninterval = '90s'\nslow = '2s'\ngroup = 'g'\n\
@@ -269,7 +269,7 @@ fn the_summary_is_a_table_without_secrets() {
          user agent x, roots /etc/roots.pem\n\
          uplink    tcp://[::1]:53, tcp://h:443\n\
          heartbeat *** every minute\n\
-         telegram  token ***, chats 5, -6, users 7, api https://api.telegram.org, poll 50s\n"
+         telegram  token ***, chats 5, -6, users 7, topic 42, api https://api.telegram.org, poll 50s\n"
     );
     assert_eq!(
         summary(&sound(
@@ -298,7 +298,9 @@ fn json_has_every_key_and_no_secret() {
             + r#""retry":"10s","recover":1,"remind":"6h","slow":null,"after":"a \"b\"","group":null,"paused":true,"#
             + r#""chats":null,"method":"GET","headers":{},"send":null,"auth":null,"#
             + r#""status":"200-299","body":null,"body_not":null,"json":[],"redirects":10,"#
-            + r#""http":null,"login":null,"domain":"0s","ip":null}]}"#
+            + r#""http":null,"login":null,"domain":"0s","ip":null}],"#
+            + r#""telegram":{"token":"***","chats":[5,-6],"users":[7],"topic":42,"#
+            + r#""api":"https://api.telegram.org","poll":"50s"}}"#
     );
 }
 

@@ -43,8 +43,12 @@ fn telegram_is_checked() {
             "3:8: `api` must end before any `?` or `#`",
         ),
         (
-            "topic = 42",
-            "3:1: unknown key `topic`: this version of sitemon does not have it yet",
+            "topic = 0",
+            "3:9: `topic` must be a whole number from 1 to 2147483647, not 0",
+        ),
+        (
+            "topic = \"alerts\"",
+            "3:10: `topic` must be a whole number from 1 to 2147483647, found a text in quotes",
         ),
         (
             "chat = [1]",

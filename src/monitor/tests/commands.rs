@@ -3,7 +3,7 @@
 use super::world::*;
 use crate::monitor::command::Access;
 use crate::monitor::judge::State;
-use crate::monitor::message::Update;
+use crate::monitor::message::{Content, Incoming, Update};
 use crate::monitor::outcome::Phases;
 use crate::monitor::{Event, text};
 use std::time::Duration;
@@ -341,12 +341,13 @@ fn an_update_that_comes_twice_is_obeyed_once() {
     world.ask("/resume blog");
     let again = Update {
         id: 1,
-        message: Some(crate::monitor::message::Incoming {
+        content: Some(Content::Message(Incoming {
             chat: CHAT,
             user: Some(1),
             text: "/pause blog".into(),
             date: world.now().wall,
-        }),
+            ..Incoming::default()
+        })),
     };
     world.feed(Event::Update(again));
     assert_ne!(world.state("blog"), State::Paused);
@@ -357,7 +358,7 @@ fn malformed_updates_only_move_the_offset() {
     let mut world = World::of(&["blog"]);
     world.feed(Event::Update(Update {
         id: 77,
-        message: None,
+        content: None,
     }));
     assert_eq!(world.monitor.last_update(), Some(77));
     assert_eq!(world.heard(), Vec::<String>::new());

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod behind;
+mod buttons;
 mod commands;
 mod endings;
 mod lines;

@@ -3,7 +3,9 @@
 use crate::monitor::command::Access;
 use crate::monitor::judge::State;
 use crate::monitor::line::Report;
-use crate::monitor::message::{Delivery, Incoming, Message, Update};
+use crate::monitor::message::{
+    CallbackAnswer, Content, Delivery, Incoming, Message, Press, Update,
+};
 use crate::monitor::outbox::Outgoing;
 use crate::monitor::outcome::{Expiry, Failure, FailureKind, Outcome};
 use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
@@ -44,6 +46,8 @@ pub struct World {
     pub hanging_orders: usize,
     /// Messages that arrived, with the second they were sent in.
     pub told: Vec<(i64, Message)>,
+    /// Answers to pressed buttons.
+    pub answered: Vec<CallbackAnswer>,
     /// What Telegram says to the next sendings; then `Sent`.
     pub deliveries: VecDeque<Delivery>,
     pub attempts: usize,
@@ -193,6 +197,7 @@ impl World {
             started: Vec::new(),
             hanging_orders: 0,
             told: Vec::new(),
+            answered: Vec::new(),
             deliveries: VecDeque::new(),
             attempts: 0,
             disk_full: false,
@@ -299,13 +304,31 @@ impl World {
     pub fn write(&mut self, chat: i64, user: Option<i64>, text: &str, date: i64) {
         let id = self.next_update;
         self.next_update += 1;
-        let message = Some(Incoming {
+        let content = Some(Content::Message(Incoming {
             chat,
             user,
             text: text.to_owned(),
             date,
-        });
-        self.feed(Event::Update(Update { id, message }));
+            ..Incoming::default()
+        }));
+        self.feed(Event::Update(Update { id, content }));
+    }
+
+    /// A press comes in; what its presser sees, if that is anything.
+    pub fn press(&mut self, press: Press) -> Option<String> {
+        let id = self.next_update;
+        self.next_update += 1;
+        let before = self.answered.len();
+        let press = Press {
+            id: format!("press {id}"),
+            ..press
+        };
+        let content = Some(Content::Press(press));
+        self.feed(Event::Update(Update { id, content }));
+        assert!(self.answered.len() <= before + 1, "answered twice");
+        let answer = self.answered.get(before)?;
+        assert_eq!(answer.id, format!("press {id}"));
+        Some(answer.text.clone())
     }
 
     /// Everything that was told since the last call, `second: text`.
@@ -418,6 +441,10 @@ impl World {
                     asked,
                     vitals,
                 }]
+            }
+            Action::AnswerPress(answer) => {
+                self.answered.push(answer);
+                Vec::new()
             }
             Action::Log(_, text) => {
                 self.logs.push(text);

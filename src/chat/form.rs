@@ -1,0 +1,282 @@
+//! How a message is put for the Bot API, and what the answer means for it.
+
+use super::api::{self, ApiError, Refusal, Unreadable};
+use super::html;
+use super::multipart::Multipart;
+use super::poller::UNAUTHORISED_WAIT;
+use super::shapes::{
+    EditMessageReplyMarkup, EditMessageText, InlineKeyboardButton, InlineKeyboardMarkup,
+    InputMediaPhoto, LinkPreviewOptions, ReplyParameters, SendMessage,
+};
+use crate::http::{Answer, CallError, HeaderValue};
+use crate::monitor::message::{Button, Delivery, Message};
+use nanoserde::SerJson;
+
+/// The content type of every body without a file.
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The name of the part that holds a picture.
+const PHOTO: &str = "photo";
+
+/// A request's body.
+pub enum Body {
+    Json(String),
+    Multipart(Multipart),
+}
+
+impl Body {
+    pub fn content_type(&self) -> HeaderValue {
+        match self {
+            Body::Json(_) => JSON,
+            Body::Multipart(body) => body.content_type(),
+        }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Body::Json(text) => text.as_bytes(),
+            Body::Multipart(body) => body.bytes(),
+        }
+    }
+}
+
+/// How a message is put; every repetition is simpler than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// The message to edit.
+    pub edit: Option<i64>,
+    /// The message to reply to.
+    pub reply_to: Option<i64>,
+    /// The topic of a new message; `None` = General, or a chat without topics.
+    pub topic: Option<i64>,
+    pub html: bool,
+    /// With its picture.
+    pub photo: bool,
+}
+
+/// What to do after an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Done(Delivery),
+    Again(Form),
+}
+
+impl Form {
+    /// The form of the first attempt.
+    pub fn of(message: &Message, topic: Option<i64>, photo: bool) -> Form {
+        Form {
+            edit: message.edit,
+            reply_to: message.reply_to,
+            topic,
+            html: true,
+            photo,
+        }
+    }
+
+    /// Method and body. `png` is the picture of a form with one.
+    pub fn request(self, message: &Message, png: &[u8]) -> (&'static str, Body) {
+        let (text, parse_mode) = if self.html {
+            (message.html.clone(), Some("HTML".to_owned()))
+        } else {
+            (html::plain(&message.html), None)
+        };
+        let reply_markup = keyboard(&message.buttons);
+        match self.edit {
+            Some(message_id) if self.photo => {
+                let media = InputMediaPhoto {
+                    kind: "photo".to_owned(),
+                    media: format!("attach://{PHOTO}"),
+                    caption: text,
+                    parse_mode,
+                };
+                let mut body = Multipart::new();
+                body.text("chat_id", &message.chat.to_string());
+                body.text("message_id", &message_id.to_string());
+                body.text("media", &media.serialize_json());
+                body.json("reply_markup", reply_markup.as_ref());
+                body.file(PHOTO, png);
+                ("editMessageMedia", Body::Multipart(body.end()))
+            }
+            Some(message_id) if message.html.is_empty() => {
+                let edit = EditMessageReplyMarkup {
+                    chat_id: message.chat,
+                    message_id,
+                    reply_markup,
+                };
+                ("editMessageReplyMarkup", Body::Json(edit.serialize_json()))
+            }
+            Some(message_id) => {
+                let edit = EditMessageText {
+                    chat_id: message.chat,
+                    message_id,
+                    text,
+                    parse_mode,
+                    link_preview_options: LinkPreviewOptions { is_disabled: true },
+                    reply_markup,
+                };
+                ("editMessageText", Body::Json(edit.serialize_json()))
+            }
+            None if self.photo => {
+                let mut body = Multipart::new();
+                body.text("chat_id", &message.chat.to_string());
+                if let Some(topic) = self.topic {
+                    body.text("message_thread_id", &topic.to_string());
+                }
+                body.text("caption", &text);
+                if let Some(parse_mode) = parse_mode {
+                    body.text("parse_mode", &parse_mode);
+                }
+                body.text("disable_notification", &message.silent.to_string());
+                body.json("reply_parameters", self.reply_to.map(reply).as_ref());
+                body.json("reply_markup", reply_markup.as_ref());
+                body.file(PHOTO, png);
+                ("sendPhoto", Body::Multipart(body.end()))
+            }
+            None => {
+                let send = SendMessage {
+                    chat_id: message.chat,
+                    message_thread_id: self.topic,
+                    text,
+                    parse_mode,
+                    disable_notification: message.silent,
+                    reply_parameters: self.reply_to.map(reply),
+                    link_preview_options: LinkPreviewOptions { is_disabled: true },
+                    reply_markup,
+                };
+                ("sendMessage", Body::Json(send.serialize_json()))
+            }
+        }
+    }
+
+    /// The form to try after a 400 with this description, if the form is what it complains of.
+    /// Telegram has no other mark for these than the words.
+    fn simpler(self, description: &str, buttons_alone: bool) -> Option<Form> {
+        let description = description.to_ascii_lowercase();
+        let says = |words: &[&str]| words.iter().any(|words| description.contains(words));
+        if says(&["message is not modified", "chat not found"]) {
+            None
+        } else if self.html && says(&["can't parse entities"]) {
+            Some(Form {
+                html: false,
+                ..self
+            })
+        } else if self.edit.is_some()
+            && says(&[
+                "message to edit not found",
+                "message can't be edited",
+                "message_id_invalid",
+            ])
+        {
+            (!buttons_alone).then_some(Form { edit: None, ..self })
+        } else if self.topic.is_some()
+            && says(&["message thread not found", "topic_closed", "topic_deleted"])
+        {
+            Some(Form {
+                topic: None,
+                ..self
+            })
+        } else if self.reply_to.is_some()
+            && says(&[
+                "message thread not found",
+                "message to be replied not found",
+            ])
+        {
+            Some(Form {
+                reply_to: None,
+                ..self
+            })
+        } else if self.photo {
+            // Whatever is wrong with it, or a group where no pictures may be sent.
+            Some(Form {
+                photo: false,
+                ..self
+            })
+        } else {
+            None
+        }
+    }
+}
+
+fn reply(message_id: i64) -> ReplyParameters {
+    ReplyParameters {
+        message_id,
+        allow_sending_without_reply: true,
+    }
+}
+
+fn keyboard(rows: &[Vec<Button>]) -> Option<InlineKeyboardMarkup> {
+    let button = |button: &Button| InlineKeyboardButton {
+        text: button.label.clone(),
+        callback_data: button.data.clone(),
+    };
+    (!rows.is_empty()).then(|| InlineKeyboardMarkup {
+        inline_keyboard: rows
+            .iter()
+            .map(|row| row.iter().map(button).collect())
+            .collect(),
+    })
+}
+
+/// What the answer to `message`, put in this `form`, means.
+pub fn judge(message: &Message, form: Form, outcome: Result<Answer, CallError>) -> Verdict {
+    let error = match api::read_message_id(outcome) {
+        Ok(message_id) => return Verdict::Done(Delivery::Sent { message_id }),
+        Err(error) => error,
+    };
+    let reason = error.to_string();
+    let later = |after, everywhere| Delivery::Later {
+        after,
+        everywhere,
+        reason: reason.clone(),
+    };
+    Verdict::Done(match &error {
+        // Telegram has it; without an id, nobody can reply to it.
+        ApiError::Unreadable(Unreadable {
+            ok: true,
+            message_id,
+            ..
+        }) => Delivery::Sent {
+            message_id: message_id.or(form.edit).unwrap_or(0),
+        },
+        ApiError::Unreachable { .. } | ApiError::Unreadable(_) => later(None, true),
+        ApiError::Refused(_) if error.is_unauthorised() => later(Some(UNAUTHORISED_WAIT), true),
+        ApiError::Refused(Refusal {
+            migrate_to: Some(to),
+            ..
+        }) if *to != message.chat => Delivery::Migrated { to: *to },
+        ApiError::Refused(Refusal {
+            code: 429,
+            retry_after,
+            ..
+        }) => later(*retry_after, false),
+        ApiError::Refused(Refusal {
+            code: 400,
+            description,
+            ..
+        }) => {
+            if let Some(simpler) = form.simpler(description, message.html.is_empty()) {
+                return Verdict::Again(simpler);
+            }
+            match form.edit {
+                Some(message_id) if description.contains("message is not modified") => {
+                    Delivery::Sent { message_id }
+                }
+                _ => Delivery::Refused {
+                    reason: description.clone(),
+                },
+            }
+        }
+        ApiError::Refused(Refusal {
+            code: 401..500,
+            description,
+            ..
+        }) => Delivery::Refused {
+            reason: description.clone(),
+        },
+        ApiError::Refused(_) => later(None, true),
+    })
+}
+
+#[cfg(test)]
+#[path = "form_tests.rs"]
+mod tests;
