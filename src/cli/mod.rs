@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod logging;
 mod pair;
 mod run;
 mod say;
@@ -11,7 +12,6 @@ mod table;
 use crate::config::{self, Config};
 use crate::http::{Client, Limits};
 use args::{Args, Command};
-use simple_logger::SimpleLogger;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
@@ -62,24 +62,24 @@ fn dispatch(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Version(_) => print(format_args!("sitemon {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Config(options) => {
-            start_log(level.unwrap_or(log::LevelFilter::Info));
+            logging::start(level.unwrap_or(log::LevelFilter::Info));
             show_config(&path, options.json)
         }
         Command::Run(options) => run::run(&path, options.console, level),
         Command::Check(options) => {
-            start_log(level.unwrap_or(log::LevelFilter::Warn));
+            logging::start(level.unwrap_or(log::LevelFilter::Warn));
             check::check(&load(&path)?, &options.names, options.json)
         }
         Command::Status(options) => {
-            start_log(level.unwrap_or(log::LevelFilter::Warn));
+            logging::start(level.unwrap_or(log::LevelFilter::Warn));
             status::status(&load(&path)?, options.json)
         }
         Command::Pair(_) => {
-            start_log(level.unwrap_or(log::LevelFilter::Warn));
+            logging::start(level.unwrap_or(log::LevelFilter::Warn));
             pair::pair(&load(&path)?)
         }
         Command::Say(options) => {
-            start_log(level.unwrap_or(log::LevelFilter::Warn));
+            logging::start(level.unwrap_or(log::LevelFilter::Warn));
             say::say(&load(&path)?, &options.text.join(" "))
         }
     }
@@ -123,23 +123,6 @@ fn client(config: &Config) -> Result<Client, Failure> {
         ca_file: agent.ca_file.clone(),
     })
     .map_err(Failure::Usage)
-}
-
-/// One line an event to stderr, our own lines only: a library's could hold a URL and so the token.
-fn start_log(level: log::LevelFilter) {
-    let logger = SimpleLogger::new()
-        .with_level(log::LevelFilter::Off)
-        .with_module_level("sitemon", level);
-    // Whoever supervises us puts the time before each line.
-    let supervised =
-        std::env::var_os("JOURNAL_STREAM").is_some() || std::os::unix::process::parent_id() == 1;
-    let logger = if supervised {
-        logger.without_timestamps()
-    } else {
-        logger.with_utc_timestamps()
-    };
-    // Only fails when a logger is set already.
-    let _ = logger.init();
 }
 
 /// Results go to stdout. A reader that has gone away is no error.

@@ -1,6 +1,6 @@
 //! `sitemon run`: the agent in the foreground.
 
-use super::{Failure, read, start_log, warn};
+use super::{Failure, logging, read, warn};
 use crate::agent::{self, Options, Terminal};
 use crate::clock::Clock;
 use std::io::{self, IsTerminal};
@@ -11,7 +11,7 @@ pub fn run(path: &Path, console: bool, level: Option<log::LevelFilter>) -> Resul
     let use_telegram = config.telegram.is_some() && !console;
     // A person who chats here need not read of everything twice.
     let chatting = !use_telegram && io::stdin().is_terminal() && io::stderr().is_terminal();
-    start_log(level.unwrap_or(if chatting {
+    logging::start(level.unwrap_or(if chatting {
         log::LevelFilter::Warn
     } else {
         log::LevelFilter::Info

@@ -42,7 +42,7 @@ use raw::{Entry, Table};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -140,7 +140,7 @@ pub struct Context<'a> {
 #[derive(Clone, Debug)]
 pub struct SmallFile {
     pub text: String,
-    /// The group or others can read it.
+    /// Others can read it, or a group that was not given it by root.
     pub exposed: bool,
 }
 
@@ -224,7 +224,13 @@ fn path(table: &mut Table, key: &'static str, ctx: &Context, log: &mut Log) -> E
 
 fn read_small(path: &Path) -> io::Result<SmallFile> {
     let file = File::open(path)?;
-    let exposed = file.metadata()?.permissions().mode() & 0o044 != 0;
+    let metadata = file.metadata()?;
+    let readable_by = |who| metadata.mode() & who != 0;
+    // What root lets another group read, or us, was given on purpose: to a service, or by systemd
+    // as a credential, whose access list shows as the group's bits.
+    let given =
+        metadata.uid() == 0 && (metadata.gid() != 0 || !rustix::process::geteuid().is_root());
+    let exposed = readable_by(0o004) || (readable_by(0o040) && !given);
     let mut bytes = Vec::new();
     file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST_FILE {

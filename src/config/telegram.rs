@@ -2,8 +2,10 @@
 
 use super::error::{Log, reason};
 use super::raw::{Entry, Table};
-use super::{Context, Telegram, address, value};
+use super::{Context, SmallFile, Telegram, address, value};
 use crate::secret::Secret;
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 use toml_span::Spanned;
 
@@ -161,6 +163,7 @@ fn from_file(path: &str, ctx: &Context, warnings: &mut Vec<String>) -> Result<Se
     let path = ctx.dir.join(path);
     let shown = path.display();
     let file = (ctx.read)(&path)
+        .or_else(|error| credential(&path, error, ctx))
         .map_err(|error| format!("names {shown}, which cannot be read: {}", reason(&error)))?;
     if file.exposed {
         warnings.push(format!(
@@ -174,6 +177,18 @@ fn from_file(path: &str, ctx: &Context, warnings: &mut Vec<String>) -> Result<Se
     }
     sound_token(&file.text)
         .ok_or_else(|| format!("names {shown}, but what that holds {TOKEN_FORM}"))
+}
+
+/// A file that we may not read is looked for, by its name, among those that systemd has read for
+/// us (`LoadCredential=`, systemd.exec(5)).
+fn credential(path: &Path, refused: io::Error, ctx: &Context) -> io::Result<SmallFile> {
+    let given = (ctx.env)("CREDENTIALS_DIRECTORY").zip(path.file_name());
+    match given {
+        Some((dir, name)) if refused.kind() == io::ErrorKind::PermissionDenied => {
+            (ctx.read)(&Path::new(&dir).join(name)).map_err(|_| refused)
+        }
+        _ => Err(refused),
+    }
 }
 
 fn begins_like_a_token(text: &str) -> bool {

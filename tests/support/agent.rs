@@ -84,6 +84,19 @@ impl Sitemon {
         self.spawn(&["-v", "run"])
     }
 
+    /// The same from a shell: `script` prepares what it wants and ends in `exec "$@"`. `unshare`
+    /// gives it mounts of its own.
+    pub fn run_by_shell(&self, unshare: bool, script: &str) -> Running {
+        let mut command = Command::new(if unshare { "unshare" } else { "sh" });
+        if unshare {
+            command.args(["-rm", "sh"]);
+        }
+        command.args(["-ec", script, "sh", env!("CARGO_BIN_EXE_sitemon"), "-c"]);
+        command.arg(self.config_path()).args(["-v", "run"]);
+        self.prepare(&mut command);
+        Running::spawn(command)
+    }
+
     /// `sitemon -c FILE -v run --console`
     pub fn run_console(&self) -> Running {
         self.spawn(&["-v", "run", "--console"])
@@ -112,12 +125,16 @@ impl Sitemon {
 
     fn prepared(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sitemon"));
+        self.prepare(&mut command);
+        command
+    }
+
+    fn prepare(&self, command: &mut Command) {
         command.current_dir(self.dir());
         for variable in FROM_OUTSIDE {
             command.env_remove(variable);
         }
         command.envs(self.environment.iter().map(|(n, v)| (n, v)));
-        command
     }
 }
 

@@ -10,6 +10,7 @@ mod tables;
 use super::*;
 use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, StatusSet};
 use proptest::prelude::*;
+use std::os::unix::fs::PermissionsExt;
 
 /// A world in which `HOST`, `KEY` and `LINES` are set and two token files exist.
 fn parsed(text: &str) -> Result<Config, Mistakes> {
@@ -25,6 +26,11 @@ fn parsed_in(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config,
     let read = |path: &Path| match path.to_str() {
         Some("/etc/sound.token") => Ok(SmallFile {
             text: "\n123456:ABC-DEF \n".to_owned(),
+            exposed: false,
+        }),
+        Some("/etc/shut.token" | "/etc/lost.token") => Err(io::Error::from_raw_os_error(13)),
+        Some("/run/credentials/shut.token") => Ok(SmallFile {
+            text: "123456:ABC-DEF".to_owned(),
             exposed: false,
         }),
         Some("/etc/open.token") => Ok(SmallFile {
@@ -213,6 +219,10 @@ fn load_reads_the_file_and_the_token_beside_it() {
     assert_eq!(config.telegram.unwrap().token.expose(), "1:abc");
     assert_eq!(config.agent.state, dir.path().join("state"));
     assert!(config.warnings[0].starts_with(&format!("{} holds the bot token", token.display())));
+    // Root can try what it looks like when a service's group was given the file.
+    if std::os::unix::fs::chown(&token, Some(0), Some(12345)).is_ok() {
+        assert_eq!(load(&conf, &|_| None).unwrap().warnings.len(), 1);
+    }
 
     write(&conf, "[telegram]\ntoken = '1:abc'").unwrap();
     set_permissions(&conf, Permissions::from_mode(0o600)).unwrap();

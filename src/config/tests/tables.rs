@@ -140,6 +140,28 @@ fn a_bad_token_is_never_shown() {
 }
 
 #[test]
+fn a_token_file_that_only_root_may_read_comes_from_systemd() {
+    let with = |credentials: Option<&str>, file: &str| {
+        let env = |name: &str| match name {
+            "CREDENTIALS_DIRECTORY" => credentials.map(str::to_owned),
+            _ => None,
+        };
+        let text = format!("[telegram]\ntoken_file = '{file}'");
+        match parsed_in(&text, &env) {
+            Ok(config) => config.telegram.unwrap().token.expose().to_owned(),
+            Err(mistakes) => mistakes.to_string(),
+        }
+    };
+    let systemd = Some("/run/credentials");
+    assert_eq!(with(systemd, "shut.token"), "123456:ABC-DEF");
+    for (credentials, file) in [(None, "shut.token"), (systemd, "lost.token")] {
+        let said = with(credentials, file);
+        let why = format!("names /etc/{file}, which cannot be read: Permission denied");
+        assert!(said.contains(&why), "{said}");
+    }
+}
+
+#[test]
 fn a_secret_that_others_can_read_is_a_warning() {
     let warning = "/etc/open.token holds the bot token and other users can read it; chmod 600 /etc/open.token";
     let site = "[[site]]\nname='a'\nurl='http://h'";
