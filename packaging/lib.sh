@@ -1,0 +1,50 @@
+# shellcheck shell=bash disable=SC2034
+# What the scripts beside this one share.
+
+set -euo pipefail
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$top/Cargo.toml" | head -n 1)
+# Everything that is packed has the time of the commit, so that the same commit makes the same bytes.
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$top" log -1 --format=%ct 2>/dev/null || date +%s)}
+export SOURCE_DATE_EPOCH
+umask 022
+
+die() {
+	echo "$(basename "$0"): $*" >&2
+	exit 1
+}
+
+# A directory that is gone when the script ends.
+scratch() {
+	work=$(mktemp -d)
+	trap 'rm -rf "$work"' EXIT
+}
+
+# tar with nothing in it that depends on who packs where and when.
+pack() {
+	tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" --format=gnu "$@"
+}
+
+# The processor a binary is for, as the ELF header names it: amd64, arm64, armhf or unknown.
+architecture() {
+	case $(od -An -tx1 -j18 -N2 "$1" | tr -d ' ') in
+	3e00) echo amd64 ;;
+	b700) echo arm64 ;;
+	2800) echo armhf ;;
+	*) echo unknown ;;
+	esac
+}
+
+# sitemon.conf as it is installed: nothing in it is watched or told before its owner says so.
+conf() {
+	awk '
+		/^state = / { sub(/"state" +/, "\"/var/lib/sitemon\"      "); sub(/; relative to this file/, "") }
+		/^#token = / {
+			print "#token_file = \"/etc/sitemon/token\"  # holds nothing but the token; or: token = \"123456:ABC-DEF\""
+			next
+		}
+		/^\[\[site\]\]/ { sites = 1 }
+		sites && /^[^#]/ { print "#" $0; next }
+		{ print }
+	' "$top/sitemon.conf"
+}
