@@ -38,7 +38,11 @@ pub(super) async fn look(client: &Client, site: &Site) -> Result<Expiry, Failure
         match chain.as_slice() {
             [] | [_] => None,
             // Without one that comes in time, the names in the certificates have to do.
-            _ => client.bundle(whose.ca_file()).await.ok()?.anchor(&chain),
+            _ => {
+                client
+                    .anchor(&host, whose.port(), whose.ca_file(), &chain)
+                    .await
+            }
         }
     };
     let anchor = deadline.bound(anchor).await.flatten();
@@ -77,6 +81,13 @@ impl<'a> Whose<'a> {
         }
     }
 
+    fn port(&self) -> u16 {
+        match self {
+            Whose::Https { url, .. } => url.port_or_known_default().unwrap_or_default(),
+            Whose::Tls(check) => check.port,
+        }
+    }
+
     fn ca_file(&self) -> Option<&Path> {
         match self {
             Whose::Https { check, .. } => check.ca_file.as_deref(),
@@ -91,10 +102,10 @@ impl<'a> Whose<'a> {
                 let detail = "certificate cannot be looked at through the proxy";
                 return Err(Failure::new(FailureKind::Connect, detail));
             }
-            Whose::Https { url, check } => {
+            Whose::Https { check, .. } => {
                 let target = Target {
                     host: &self.host(),
-                    port: url.port_or_known_default().unwrap_or_default(),
+                    port: self.port(),
                     ip: check.ip,
                 };
                 target.connect(client, deadline).await

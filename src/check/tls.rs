@@ -4,48 +4,99 @@ use super::connect::{Deadline, Failed};
 use super::explain::{certificate_cause, handshake_cause};
 use super::talk::{broken, talk};
 use super::{starttls, tcp};
-use crate::http::{Client, Refusal, Session, secure};
+use crate::http::{Client, Refusal, Session, Trust, secure};
 use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
 use crate::monitor::site::{Site, TlsCheck};
 use futures_lite::AsyncWriteExt;
 use futures_lite::future::poll_once;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 /// One TLS check. The clock starts here.
 pub(super) async fn run(client: &Client, site: &Site, check: &TlsCheck) -> Outcome {
     let deadline = Deadline::new(site.timeout);
-    let connection = match starttls::connect(client, check, deadline).await {
-        Ok(connection) => connection,
-        Err(failed) => return failed.into(),
+    let established = match establish(client, check, deadline, None).await {
+        // Another chain than the last time: what the whole bundle says counts.
+        Err(Missed { learnt, .. }) if learnt.is_some() => {
+            establish(client, check, deadline, learnt).await
+        }
+        established => established,
     };
-    let (address, phases) = (connection.address, connection.phases());
-    let session = deadline.bound(async {
-        let bundle = match check.verify {
-            true => client.bundle(check.ca_file.as_deref()).await.map(Some),
-            false => Ok(None),
-        };
-        let bundle = bundle.map_err(|why| Failure::new(FailureKind::Tls, why))?;
-        let start = Instant::now();
-        let session = secure(connection.socket, &check.host, bundle.as_ref()).await;
-        let session = session.map_err(|refusal| refused(&refusal, &check.host))?;
-        Ok((session, start.elapsed()))
-    });
-    let session = session.await.unwrap_or_else(|| {
-        let detail = format!("no end of the TLS handshake within {}", deadline.within());
-        Err(Failure::new(FailureKind::Timeout, detail))
-    });
-    let (mut session, tls) = match session {
-        Ok(session) => session,
-        Err(failure) => return Failed::new(failure, address.ip()).into(),
+    let (mut session, address, phases) = match established {
+        Ok(established) => established,
+        Err(missed) => return missed.failed.into(),
     };
     let talked = talk(&mut session, &check.talk, deadline, session_broken).await;
     goodbye(&mut session).await;
-    let phases = Phases { tls, ..phases };
     Outcome {
         detail: Some(session.version().to_owned()),
         ..tcp::outcome(address, phases, talked, deadline)
     }
+}
+
+/// Why there is no session.
+struct Missed {
+    failed: Failed,
+    /// It was the learnt root alone that didn't verify the server.
+    learnt: Option<Trust>,
+}
+
+impl From<Failed> for Missed {
+    fn from(failed: Failed) -> Missed {
+        Missed {
+            failed,
+            learnt: None,
+        }
+    }
+}
+
+/// A session, where to, and what it took. `distrusted`: what has just failed the server.
+async fn establish(
+    client: &Client,
+    check: &TlsCheck,
+    deadline: Deadline,
+    distrusted: Option<Trust>,
+) -> Result<(Session, SocketAddr, Phases), Missed> {
+    let connection = starttls::connect(client, check, deadline).await?;
+    let (address, phases) = (connection.address, connection.phases());
+    let failed = |failure| Failed::new(failure, address.ip());
+    let secured = deadline.bound(async {
+        let trust = match (check.verify, distrusted) {
+            (false, _) => Ok(None),
+            (true, Some(trust)) => client.distrust(trust).await.map(Some),
+            (true, None) => {
+                let ca_file = check.ca_file.as_deref();
+                client
+                    .trust(&check.host, check.port, ca_file)
+                    .await
+                    .map(Some)
+            }
+        };
+        let trust = trust.map_err(|why| failed(Failure::new(FailureKind::Tls, why)))?;
+        let start = Instant::now();
+        let bundle = trust.as_ref().map(|trust| &trust.bundle);
+        let secured = secure(connection.socket, &check.host, bundle).await;
+        let tls = start.elapsed();
+        match secured {
+            Ok(secured) => {
+                if let Some(trust) = trust {
+                    client.verified(&trust, &secured.chain);
+                }
+                Ok((secured.session, address, Phases { tls, ..phases }))
+            }
+            Err(refusal) => Err(Missed {
+                failed: failed(refused(&refusal, &check.host)),
+                learnt: trust.filter(|trust| {
+                    trust.is_learnt() && matches!(refusal, Refusal::Certificate(_))
+                }),
+            }),
+        }
+    });
+    secured.await.unwrap_or_else(|| {
+        let detail = format!("no end of the TLS handshake within {}", deadline.within());
+        Err(failed(Failure::new(FailureKind::Timeout, detail)).into())
+    })
 }
 
 fn refused(refusal: &Refusal, host: &str) -> Failure {

@@ -41,6 +41,16 @@ impl Bundle {
         })
     }
 
+    /// One root alone; `None` when it can't be used.
+    pub(super) fn of_one(root: CertificateDer<'static>) -> Option<Bundle> {
+        let mut store = RootCertStore::empty();
+        store.add(root.clone()).ok()?;
+        Some(Bundle {
+            store: Arc::new(store),
+            certificates: vec![root],
+        })
+    }
+
     pub fn is_empty(&self) -> bool {
         self.certificates.is_empty()
     }
@@ -108,6 +118,13 @@ pub async fn handshake(address: SocketAddr, host: &str, bundle: &Bundle) -> io::
     Ok(Peer { chain, trust })
 }
 
+/// A session, and whom it is with.
+pub struct Secured {
+    pub session: Session,
+    /// As sent: the leaf first.
+    pub chain: Vec<CertificateDer<'static>>,
+}
+
 /// Why there is no session.
 pub enum Refusal {
     /// The certificate was not accepted: `trust` is an error.
@@ -126,17 +143,20 @@ pub async fn secure(
     socket: Async<TcpStream>,
     host: &str,
     bundle: Option<&Bundle>,
-) -> Result<Session, Refusal> {
+) -> Result<Secured, Refusal> {
     let (mut tls, recorder) = connection(host, bundle).map_err(Refusal::Handshake)?;
-    match shake(&mut tls, &socket).await {
-        Ok(()) => Ok(Session::new(socket, tls)),
-        Err(error) => Err(match recorder.seen.get().cloned() {
-            Some((chain, Err(error))) => Refusal::Certificate(Peer {
-                chain,
-                trust: Err(error),
-            }),
-            _ => Refusal::Handshake(error),
+    let shaken = shake(&mut tls, &socket).await;
+    let seen = recorder.seen.get().cloned();
+    match (shaken, seen) {
+        (Ok(()), seen) => Ok(Secured {
+            session: Session::new(socket, tls),
+            chain: seen.map(|(chain, _)| chain).unwrap_or_default(),
         }),
+        (Err(_), Some((chain, Err(error)))) => Err(Refusal::Certificate(Peer {
+            chain,
+            trust: Err(error),
+        })),
+        (Err(error), _) => Err(Refusal::Handshake(error)),
     }
 }
 

@@ -9,13 +9,15 @@ mod lookup;
 mod roots;
 mod session;
 mod transfer;
+mod trust;
 
 pub use call::{Answer, CallError};
 pub use fault::{Fault, What, within};
-pub use handshake::{Bundle, Peer, Refusal, chain, handshake, secure};
+pub use handshake::{Bundle, Peer, Refusal, Secured, chain, handshake, secure};
 pub use isahc::http::HeaderValue;
 pub use session::Session;
 pub use transfer::Ask;
+pub use trust::Trust;
 
 use crate::offload::offload;
 use async_lock::{Semaphore, SemaphoreGuardArc};
@@ -208,16 +210,19 @@ impl Client {
 
     /// The parsed roots that count for a site with this `ca_file`, or a cause.
     pub async fn bundle(&self, ca_file: Option<&Path>) -> Result<Bundle, String> {
-        let path = self.shared.roots.bundle(ca_file)?;
+        self.read_bundle(&self.shared.roots.bundle(ca_file)?).await
+    }
+
+    async fn read_bundle(&self, path: &Path) -> Result<Bundle, String> {
         let guard = self.shared.readers.acquire_arc().await;
-        let file = path.clone();
+        let file = path.to_owned();
         let bundle = offload(move || {
             let _guard = guard;
             Bundle::read(&file)
         });
         match bundle.await {
             Ok(bundle) if !bundle.is_empty() => Ok(bundle),
-            _ => Err(self.shared.roots.defect(&path)),
+            _ => Err(self.shared.roots.defect(path)),
         }
     }
 
@@ -299,7 +304,11 @@ impl Client {
 /// `host:port`.
 fn authority(url: &Url) -> String {
     let port = url.port_or_known_default().unwrap_or(0);
-    format!("{}:{port}", url.host_str().unwrap_or_default())
+    name(&bare_host(url).unwrap_or_default(), port)
+}
+
+fn name(host: &str, port: u16) -> String {
+    format!("{host}:{port}")
 }
 
 /// The host as a resolver and a certificate know it: an IPv6 address without brackets.

@@ -3,9 +3,11 @@
 //! libcurl's rustls backend parses the roots it is given anew for every connection, and a
 //! system's bundle of some 140 is half of what an HTTPS check costs. So for a host that has been
 //! verified with the whole bundle, the one root its chain leads to is learnt, and that alone is
-//! given from then on: a subset of what is trusted, never more.
+//! given from then on: a subset of what is trusted, never more. Our own handshakes (`tls://`
+//! checks, looks at certificates) learn and use the same.
 
 use isahc::tls::TrustStore;
+use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -79,10 +81,44 @@ impl Roots {
 
     /// The one root learnt for `host`, if any.
     pub(super) fn learnt(&self, bundle: &Path, host: &str) -> Option<TrustStore> {
+        self.known(bundle, host).map(|root| root.store.clone())
+    }
+
+    /// [`Roots::learnt`], for a handshake of our own.
+    pub(super) fn learnt_root(&self, bundle: &Path, host: &str) -> Option<CertificateDer<'static>> {
+        self.known(bundle, host)
+            .map(|root| CertificateDer::from(root.der.clone()))
+    }
+
+    fn known(&self, bundle: &Path, host: &str) -> Option<Arc<Root>> {
         let now = Instant::now();
         let mut table = self.table();
         table.look(bundle, now, stamp);
-        table.get(bundle, host, now).map(|root| root.store.clone())
+        table.get(bundle, host, now)
+    }
+
+    /// The version of `bundle` that counts; a minute old at most.
+    pub(super) fn stamp(&self, bundle: &Path) -> Option<Stamp> {
+        let mut table = self.table();
+        table.look(bundle, Instant::now(), stamp);
+        table.bundles.get(bundle)?.stamp
+    }
+
+    /// `host` was verified with the whole of `bundle`, read when its version was `stamp`: learns
+    /// the root that it led to, when that pays.
+    pub(super) fn note<R: AsRef<[u8]>>(
+        &self,
+        bundle: &Path,
+        stamp: Option<Stamp>,
+        host: &str,
+        root: impl FnOnce() -> Option<R>,
+    ) {
+        let now = Instant::now();
+        if self.table().wants(bundle, stamp, host, now)
+            && let Some(root) = root()
+        {
+            self.table().note(bundle, stamp, host, root.as_ref(), now);
+        }
     }
 
     /// `host` was verified: true when its root is now to be learnt, by the caller.
@@ -127,7 +163,7 @@ fn plain(error: &std::io::Error) -> String {
 
 /// What tells one version of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     modified: SystemTime,
     size: u64,
 }
@@ -199,8 +235,39 @@ impl Table {
         }
     }
 
+    /// A root for `host`, verified with this version of `bundle`, is worth keeping.
+    fn wants(&self, bundle: &Path, stamp: Option<Stamp>, host: &str, now: Instant) -> bool {
+        let Some(hosts) = self.bundles.get(bundle) else {
+            return false;
+        };
+        // Of another version than what counts now: the root may be gone from it.
+        let fits = stamp.is_some_and(|stamp| stamp.size >= WORTH_LEARNING) && hosts.stamp == stamp;
+        fits && match hosts.hosts.get(host) {
+            Some(Entry::Known { until, .. } | Entry::Avoid { until }) => now >= *until,
+            Some(Entry::Seen) => true,
+            None => self.count() < MOST_HOSTS,
+        }
+    }
+
+    fn note(&mut self, bundle: &Path, stamp: Option<Stamp>, host: &str, der: &[u8], now: Instant) {
+        if !self.wants(bundle, stamp, host, now) {
+            return;
+        }
+        let root = self.root(der);
+        let until = now + FORGET_AFTER;
+        if let Some(hosts) = self.bundles.get_mut(bundle) {
+            hosts
+                .hosts
+                .insert(host.to_owned(), Entry::Known { root, until });
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.bundles.values().map(|b| b.hosts.len()).sum()
+    }
+
     fn verified(&mut self, bundle: &Path, host: &str, now: Instant) -> bool {
-        let count: usize = self.bundles.values().map(|b| b.hosts.len()).sum();
+        let count = self.count();
         let Some(hosts) = self.bundles.get_mut(bundle) else {
             return false;
         };
@@ -347,6 +414,34 @@ mod tests {
             table.verified(bundle, &format!("{i}:443"), now);
         }
         assert_eq!(table.bundles[bundle].hosts.len(), MOST_HOSTS);
+    }
+
+    #[test]
+    fn what_a_handshake_of_our_own_led_to_is_known_at_once() {
+        let (mut table, now, bundle) = (Table::default(), Instant::now(), Path::new(BUNDLE));
+        table.look(bundle, now, bundle_of(200_000));
+        let stamp = bundle_of(200_000)(bundle);
+        table.note(bundle, stamp, "a:25", b"root", now);
+        assert!(table.get(bundle, "a:25", now).is_some());
+        assert!(!table.verified(bundle, "a:25", now), "it is known");
+        table.learn(bundle, "a:25", None, now);
+        table.note(bundle, stamp, "a:25", b"root", now);
+        assert!(table.get(bundle, "a:25", now).is_none(), "hands off");
+        table.note(bundle, stamp, "a:25", b"root", now + AVOID_FOR);
+        assert!(table.get(bundle, "a:25", now + AVOID_FOR).is_some());
+    }
+
+    #[test]
+    fn a_root_of_another_version_of_the_bundle_or_of_a_small_one_is_not_kept() {
+        let (mut table, now, bundle) = (Table::default(), Instant::now(), Path::new(BUNDLE));
+        table.look(bundle, now, bundle_of(200_000));
+        let old = bundle_of(100_000)(bundle);
+        table.note(bundle, old, "a:25", b"root", now);
+        table.note(bundle, None, "a:25", b"root", now);
+        assert!(table.get(bundle, "a:25", now).is_none());
+        table.look(bundle, now + LOOK_EVERY, bundle_of(2_000));
+        table.note(bundle, bundle_of(2_000)(bundle), "a:25", b"root", now);
+        assert!(table.get(bundle, "a:25", now).is_none());
     }
 
     #[test]

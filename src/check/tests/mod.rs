@@ -6,6 +6,7 @@ mod dns;
 mod hostile;
 mod icmp;
 mod json;
+mod learnt;
 mod login;
 mod plain;
 mod rdap;

@@ -1,0 +1,96 @@
+//! What a handshake of our own holds a host to: the one root that was learnt for it, else the
+//! whole bundle (see `roots.rs`).
+
+use super::handshake::Bundle;
+use super::roots::Stamp;
+use super::{Client, name};
+use rustls::pki_types::CertificateDer;
+use std::path::{Path, PathBuf};
+
+/// The roots for one handshake.
+pub struct Trust {
+    pub bundle: Bundle,
+    /// The file they are from, as it was before it was read.
+    file: PathBuf,
+    stamp: Option<Stamp>,
+    name: String,
+    learnt: bool,
+}
+
+impl Trust {
+    /// One root alone. What it doesn't verify has to be held to the whole bundle
+    /// ([`Client::distrust`]) before anything is said of it.
+    pub fn is_learnt(&self) -> bool {
+        self.learnt
+    }
+}
+
+impl Client {
+    /// What `host` is held to at `port`; a cause when there are no roots.
+    pub async fn trust(
+        &self,
+        host: &str,
+        port: u16,
+        ca_file: Option<&Path>,
+    ) -> Result<Trust, String> {
+        let roots = &self.shared.roots;
+        let file = roots.bundle(ca_file)?;
+        let name = name(host, port);
+        if let Some(bundle) = roots.learnt_root(&file, &name).and_then(Bundle::of_one) {
+            return Ok(Trust {
+                bundle,
+                file,
+                stamp: None,
+                name,
+                learnt: true,
+            });
+        }
+        let stamp = roots.stamp(&file);
+        Ok(Trust {
+            bundle: self.read_bundle(&file).await?,
+            file,
+            stamp,
+            name,
+            learnt: false,
+        })
+    }
+
+    /// The whole bundle instead of a learnt root that didn't verify the host: it is forgotten.
+    pub async fn distrust(&self, trust: Trust) -> Result<Trust, String> {
+        let roots = &self.shared.roots;
+        roots.forget(&trust.file, &trust.name);
+        Ok(Trust {
+            stamp: roots.stamp(&trust.file),
+            bundle: self.read_bundle(&trust.file).await?,
+            learnt: false,
+            ..trust
+        })
+    }
+
+    /// `chain` was verified with `trust`: its root will do the next time.
+    pub fn verified(&self, trust: &Trust, chain: &[CertificateDer<'static>]) {
+        if trust.learnt {
+            return;
+        }
+        let roots = &self.shared.roots;
+        roots.note(&trust.file, trust.stamp, &trust.name, || {
+            trust.bundle.anchor(chain)
+        });
+    }
+
+    /// The root that `chain` of this host, leaf first, leads to: the learnt one, else any of the
+    /// bundle. Nothing is learnt from it.
+    pub async fn anchor(
+        &self,
+        host: &str,
+        port: u16,
+        ca_file: Option<&Path>,
+        chain: &[CertificateDer<'static>],
+    ) -> Option<CertificateDer<'static>> {
+        let trust = self.trust(host, port, ca_file).await.ok()?;
+        match trust.bundle.anchor(chain) {
+            None if trust.learnt => self.read_bundle(&trust.file).await.ok()?.anchor(chain),
+            anchor => anchor,
+        }
+    }
+}
