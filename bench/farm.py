@@ -3,6 +3,7 @@
 import atexit
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -50,12 +51,12 @@ def _clean_up():
     shutil.rmtree(_temp, ignore_errors=True)
 
 
-def start(command, log):
+def start(command, log, stdin=subprocess.DEVNULL):
     """Start a process with its output in the file `log`; it is stopped at exit."""
     with open(log, "ab") as out:
         process = subprocess.Popen(
             [str(part) for part in command], env=ENVIRONMENT, cwd=temp(),
-            stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            stdin=stdin, stdout=out, stderr=out)
     _processes.append(process)
     return process
 
@@ -231,13 +232,27 @@ class Nginx:
 class Sitemon:
     """`sitemon run` on a configuration of its own, and what the kernel says about it."""
 
-    def __init__(self, binary, name, config):
+    def __init__(self, binary, name, config, console=False):
+        """`console`: it can be asked."""
         self.directory = temp() / name
         self.directory.mkdir()
         self.log = self.directory / "log"
         (self.directory / "sitemon.conf").write_text(config)
         (self.directory / "sitemon.conf").chmod(0o600)
-        self.process = start([binary, "-c", self.directory / "sitemon.conf", "run"], self.log)
+        command = [binary, "-c", self.directory / "sitemon.conf", "run", *(["--console"] if console else [])]
+        self.process = start(command, self.log, subprocess.PIPE if console else subprocess.DEVNULL)
+
+    def ask(self, command, answer):
+        """Type a command; the line that fits its answer, which is a regular expression."""
+        self.must_live()
+        seen = len(self.log.read_text(errors="replace"))
+        self.process.stdin.write(command.encode() + b"\n")
+        self.process.stdin.flush()
+
+        def found():
+            return re.search(answer, self.log.read_text(errors="replace")[seen:], re.M)
+
+        return wait_for(f"no answer to {command}", found, 10).group(0)
 
     def must_live(self):
         if self.process.poll() is not None:

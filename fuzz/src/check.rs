@@ -1,8 +1,19 @@
 //! What each target does with its bytes.
 
+#[allow(dead_code)]
+#[path = "../../src/check/cookies.rs"]
+mod cookies;
+#[path = "../../src/check/form.rs"]
+mod form;
+#[allow(dead_code)]
+#[path = "../../src/check/redirect.rs"]
+mod redirect;
 #[path = "../../src/check/wire/mod.rs"]
 pub mod wire;
 
+use http::{HeaderMap, HeaderValue, header};
+use url::Url;
+use wire::mail::{SmtpLine, capabilities, is_starttls, starts, take_line};
 use wire::x509::{Certificate, first_to_end};
 
 /// Certificates as a hostile server sends them.
@@ -17,4 +28,62 @@ pub fn x509(bytes: &[u8]) {
     }
     let (leaf, issuer) = bytes.split_at(bytes.len() / 2);
     let _ = first_to_end(&[leaf, issuer, bytes], Some(issuer));
+}
+
+/// What a web server says to a login: the lines up to the first empty one are cookies and where
+/// to go, the rest is a page with a form.
+pub fn login(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (lines, page) = text.split_once("\n\n").unwrap_or(("", &text));
+    let from = Url::parse("https://app.example.com/app/login?next=1").expect("a URL");
+    let to = from.join("../session").expect("a URL");
+
+    if let Some(fields) = form::hidden(page, &from, &to, &["user", "password"]) {
+        assert!(fields.len() <= 200);
+        let size: usize = fields.iter().map(|f| f.name.len() + f.value.len()).sum();
+        assert!(size <= page.len());
+        assert!(fields.iter().all(|field| !field.name.is_empty()));
+    }
+
+    let mut headers = HeaderMap::new();
+    for line in lines.lines() {
+        if let Ok(value) = HeaderValue::from_bytes(line.as_bytes()) {
+            headers.append(header::SET_COOKIE, value.clone());
+            headers.insert(header::LOCATION, value);
+        }
+    }
+    let mut jar = cookies::Jar::default();
+    jar.take(&from, &headers);
+    let elsewhere = Url::parse("https://example.org/").expect("a URL");
+    assert!(jar.header(&elsewhere, &HeaderMap::new()).is_none());
+    if let Some(sent) = jar.header(&to, &HeaderMap::new()) {
+        assert!(sent.len() <= lines.len() + 2 * lines.lines().count());
+    }
+
+    for status in [200, 302, 308] {
+        if let Ok(Some(url)) = redirect::target(10, &from, status, &headers, 0) {
+            assert_eq!(url.scheme(), "https");
+            assert!(status != 200);
+        }
+    }
+}
+
+/// What a mail server says before TLS.
+pub fn mail(bytes: &[u8]) {
+    let mut received = bytes.to_vec();
+    let mut taken = 0;
+    while let Some(line) = take_line(&mut received) {
+        taken += line.len() + 1;
+        assert!(!line.contains(&b'\n'));
+        if let Some(smtp) = SmtpLine::parse(&line) {
+            assert!(smtp.code < 1000 && smtp.text.len() + 3 <= line.len());
+        }
+        if let Some(mut words) = capabilities(&line) {
+            let _ = words.any(is_starttls);
+        }
+        if starts(&line, b"a001 OK") {
+            assert!(line.len() >= 7);
+        }
+    }
+    assert!(taken <= bytes.len() && !received.contains(&b'\n'));
 }

@@ -3,6 +3,10 @@
 //!
 //! The modules have the names they have in sitemon.
 
+// What they name of isahc are the types that it takes from `http`.
+extern crate self as isahc;
+pub use http;
+
 pub mod check;
 #[path = "../../src/json/mod.rs"]
 pub mod json;

@@ -7,8 +7,8 @@ use crate::monitor::outcome::{Failure, FailureKind, Outcome};
 use crate::monitor::site::{HttpCheck, IpVersion};
 use async_io::{Async, Timer};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
-use rustls::CertificateError;
 use rustls::pki_types::UnixTime;
+use rustls::{AlertDescription, CertificateError};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -18,8 +18,9 @@ use url::Url;
 const LEAST: Duration = Duration::from_millis(20);
 /// A look of our own takes no longer than this.
 const LOOK_WITHIN: Duration = Duration::from_secs(5);
-/// A look-up after the deadline: a name that was resolved is in somebody's cache.
-const LOOKUP_WITHIN: Duration = Duration::from_millis(150);
+/// A look after the deadline: a name that was resolved is in somebody's cache, and who accepts
+/// connections does it at once.
+const AFTERWARDS: Duration = Duration::from_millis(150);
 /// Why a name doesn't resolve is known soon, or not at all.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(2);
 /// Addresses tried of a name that has many.
@@ -59,9 +60,11 @@ pub(super) async fn explain(
         What::Resolve => unanswered(&host),
         _ => known,
     };
+    if fault.what == What::ConnectTimeout {
+        return look.at_silence(known).await;
+    }
     let left = deadline.saturating_duration_since(Instant::now());
     let within = match fault.what {
-        What::ConnectTimeout => LOOKUP_WITHIN,
         _ if left < LEAST => return failed(known, look.tried),
         What::Resolve | What::Request(_) | What::Roots(_) => left.min(RESOLVE_WITHIN),
         What::Connect | What::Certificate | What::Handshake | What::Unreadable => {
@@ -69,10 +72,7 @@ pub(super) async fn explain(
         }
         _ => return failed(known, look.tried),
     };
-    let late = match fault.what {
-        What::ConnectTimeout => look.unresolved(),
-        _ => known.clone(),
-    };
+    let late = known.clone();
     let found = async { look.again(&fault.what).await.unwrap_or(known) };
     let failure = found.or(async {
         Timer::after(within).await;
@@ -109,11 +109,6 @@ impl Look<'_> {
     async fn again(&mut self, what: &What) -> Option<Failure> {
         match what {
             What::Resolve => self.addresses().await.err(),
-            // No connection in time: or was it the name?
-            What::ConnectTimeout => match self.addresses().await.err()? {
-                denied if denied.kind == FailureKind::NoName => Some(denied),
-                _ => Some(self.unresolved()),
-            },
             What::Request(_) | What::Roots(_) => {
                 // Only for the address.
                 if self.tried.is_none() {
@@ -127,8 +122,26 @@ impl Look<'_> {
         }
     }
 
-    fn unresolved(&self) -> Failure {
-        unresolved(self.host, self.timeout)
+    /// No connection in time: or was it the name, or the handshake? libcurl counts that as
+    /// connecting too.
+    async fn at_silence(&mut self, known: Failure) -> Outcome {
+        let addresses = first(AFTERWARDS, self.addresses()).await;
+        let failure = match addresses {
+            None => unresolved(self.host, self.timeout),
+            Some(Err(denied)) if denied.kind == FailureKind::NoName => denied,
+            Some(Err(_)) => unresolved(self.host, self.timeout),
+            Some(Ok(all)) if self.url.scheme() == "https" => {
+                match first(AFTERWARDS, answering(&all)).await.flatten() {
+                    Some(address) => {
+                        self.tried = Some(address);
+                        no_handshake(&within(self.timeout))
+                    }
+                    None => known,
+                }
+            }
+            Some(Ok(_)) => known,
+        };
+        failed(failure, self.tried)
     }
 
     /// Connects, for the errno.
@@ -208,6 +221,31 @@ impl Look<'_> {
         self.tried = self.tried.or(all.first().map(SocketAddr::ip));
         Ok(all)
     }
+}
+
+/// What `future` comes to `within` so much time.
+async fn first<T>(within: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let late = async {
+        Timer::after(within).await;
+        None
+    };
+    async { Some(future.await) }.or(late).await
+}
+
+/// The first of `addresses` that accepts a connection.
+async fn answering(addresses: &[SocketAddr]) -> Option<IpAddr> {
+    for address in addresses {
+        if Async::<TcpStream>::connect(*address).await.is_ok() {
+            return Some(address.ip());
+        }
+    }
+    None
+}
+
+/// The connection was made, and then nothing more came in time.
+pub(super) fn no_handshake(within: &str) -> Failure {
+    let detail = format!("no end of the TLS handshake within {within}");
+    Failure::new(FailureKind::Timeout, detail)
 }
 
 /// Where `host` leads to, in the wanted family: at least one address, or why there is none.
@@ -295,8 +333,15 @@ pub(super) fn handshake_cause(error: &io::Error) -> String {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
     let why = match tls {
         Some(E::InvalidMessage(_)) => return "not a TLS server".to_owned(),
+        Some(E::AlertReceived(AlertDescription::ProtocolVersion)) => {
+            "server speaks no TLS 1.2 or newer".to_owned()
+        }
         Some(E::AlertReceived(alert)) => format!("server sent alert {alert:?}"),
         Some(E::PeerIncompatible(_)) => "no TLS version or cipher in common".to_owned(),
+        // The certificate was accepted: this is about what the server signed with its key.
+        Some(E::InvalidCertificate(_)) => {
+            "server's signature cannot be verified (an RSA key under 2048 bits?)".to_owned()
+        }
         Some(_) => "server broke the protocol".to_owned(),
         None if error.kind() == io::ErrorKind::UnexpectedEof => {
             "server closed the connection".to_owned()

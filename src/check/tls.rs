@@ -1,7 +1,7 @@
 //! The TLS check: a handshake, and what is said over it.
 
 use super::connect::{Deadline, Failed};
-use super::explain::{certificate_cause, handshake_cause};
+use super::explain::{certificate_cause, handshake_cause, no_handshake};
 use super::talk::{broken, talk};
 use super::{starttls, tcp};
 use crate::http::{Client, Refusal, Session, Trust, secure};
@@ -39,7 +39,7 @@ pub(super) async fn run(client: &Client, site: &Site, check: &TlsCheck) -> Outco
 struct Missed {
     failed: Failed,
     /// It was the learnt root alone that didn't verify the server.
-    learnt: Option<Trust>,
+    learnt: Option<Box<Trust>>,
 }
 
 impl From<Failed> for Missed {
@@ -56,7 +56,7 @@ async fn establish(
     client: &Client,
     check: &TlsCheck,
     deadline: Deadline,
-    distrusted: Option<Trust>,
+    distrusted: Option<Box<Trust>>,
 ) -> Result<(Session, SocketAddr, Phases), Missed> {
     let connection = starttls::connect(client, check, deadline).await?;
     let (address, phases) = (connection.address, connection.phases());
@@ -64,7 +64,7 @@ async fn establish(
     let secured = deadline.bound(async {
         let trust = match (check.verify, distrusted) {
             (false, _) => Ok(None),
-            (true, Some(trust)) => client.distrust(trust).await.map(Some),
+            (true, Some(trust)) => client.distrust(*trust).await.map(Some),
             (true, None) => {
                 let ca_file = check.ca_file.as_deref();
                 client
@@ -87,16 +87,16 @@ async fn establish(
             }
             Err(refusal) => Err(Missed {
                 failed: failed(refused(&refusal, &check.host)),
-                learnt: trust.filter(|trust| {
-                    trust.is_learnt() && matches!(refusal, Refusal::Certificate(_))
-                }),
+                learnt: trust
+                    .filter(|trust| trust.is_learnt())
+                    .filter(|_| matches!(refusal, Refusal::Certificate(_)))
+                    .map(Box::new),
             }),
         }
     });
-    secured.await.unwrap_or_else(|| {
-        let detail = format!("no end of the TLS handshake within {}", deadline.within());
-        Err(failed(Failure::new(FailureKind::Timeout, detail)).into())
-    })
+    secured
+        .await
+        .unwrap_or_else(|| Err(failed(no_handshake(&deadline.within())).into()))
 }
 
 fn refused(refusal: &Refusal, host: &str) -> Failure {

@@ -21,7 +21,7 @@ const AVOID_FOR: Duration = Duration::from_secs(3600);
 const LEARN_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 const MOST_HOSTS: usize = 4096;
-/// A private CA's file is parsed quickly: nothing to be gained.
+/// A private CA's file is parsed quickly: not worth a handshake.
 const WORTH_LEARNING: u64 = 16 * 1024;
 
 /// The roots of a process.
@@ -105,7 +105,7 @@ impl Roots {
     }
 
     /// `host` was verified with the whole of `bundle`, read when its version was `stamp`: learns
-    /// the root that it led to, when that pays.
+    /// the root that it led to.
     pub(super) fn note<R: AsRef<[u8]>>(
         &self,
         bundle: &Path,
@@ -235,13 +235,14 @@ impl Table {
         }
     }
 
-    /// A root for `host`, verified with this version of `bundle`, is worth keeping.
+    /// A root for `host`, verified with this version of `bundle`, is to be kept. Of a small file
+    /// too: it costs nothing, and saves the thread that reads it.
     fn wants(&self, bundle: &Path, stamp: Option<Stamp>, host: &str, now: Instant) -> bool {
         let Some(hosts) = self.bundles.get(bundle) else {
             return false;
         };
         // Of another version than what counts now: the root may be gone from it.
-        let fits = stamp.is_some_and(|stamp| stamp.size >= WORTH_LEARNING) && hosts.stamp == stamp;
+        let fits = stamp.is_some() && hosts.stamp == stamp;
         fits && match hosts.hosts.get(host) {
             Some(Entry::Known { until, .. } | Entry::Avoid { until }) => now >= *until,
             Some(Entry::Seen) => true,
@@ -432,15 +433,12 @@ mod tests {
     }
 
     #[test]
-    fn a_root_of_another_version_of_the_bundle_or_of_a_small_one_is_not_kept() {
+    fn a_root_of_another_version_of_the_bundle_is_not_kept() {
         let (mut table, now, bundle) = (Table::default(), Instant::now(), Path::new(BUNDLE));
         table.look(bundle, now, bundle_of(200_000));
         let old = bundle_of(100_000)(bundle);
         table.note(bundle, old, "a:25", b"root", now);
         table.note(bundle, None, "a:25", b"root", now);
-        assert!(table.get(bundle, "a:25", now).is_none());
-        table.look(bundle, now + LOOK_EVERY, bundle_of(2_000));
-        table.note(bundle, bundle_of(2_000)(bundle), "a:25", b"root", now);
         assert!(table.get(bundle, "a:25", now).is_none());
     }
 

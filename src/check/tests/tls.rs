@@ -179,6 +179,37 @@ fn a_server_that_speaks_no_tls_is_told_so() {
 }
 
 #[test]
+fn a_handshake_that_hangs_is_told_as_one() {
+    let ca = Ca::new();
+    let dir = TempDir::new().expect("a directory");
+    let path = bundle(&dir, &[&ca]);
+    let told = |address: std::net::SocketAddr| {
+        let mut site = site(&format!("https://{address}/"), |check| {
+            check.ca_file = Some(path.clone());
+        });
+        site.timeout = Duration::from_millis(500);
+        let outcome = block_on(run(&client(), &site, false));
+        assert_eq!(outcome.address, Some(address.ip()));
+        let (kind, detail) = failure(&outcome);
+        (kind, detail.to_owned())
+    };
+    let silent = Server::new(super::tcp::wait);
+    let hung = "no end of the TLS handshake within 500ms";
+    assert_eq!(
+        told(silent.address),
+        (FailureKind::Timeout, hung.to_owned())
+    );
+    let (full, _queue) = unconnectable();
+    assert_eq!(
+        told(full.local_addr().expect("bound")),
+        (
+            FailureKind::Timeout,
+            "no connection within 500ms".to_owned()
+        )
+    );
+}
+
+#[test]
 fn a_ca_file_that_cannot_be_used_is_named() {
     let told = |path: PathBuf| {
         let outcome = outcome("https://127.0.0.1:1/", |check| check.ca_file = Some(path));

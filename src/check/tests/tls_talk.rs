@@ -289,6 +289,13 @@ fn a_server_that_does_not_speak_tls_or_speaks_it_wrongly_is_told() {
             std::thread::sleep(Duration::from_millis(50));
         }
     });
+    let alert = |description: u8| {
+        Server::new(move |mut stream| {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(&[21, 3, 3, 0, 2, 2, description]);
+            wait(stream);
+        })
+    };
     let late = "no end of the TLS handshake within 1500ms";
     for (server, kind, detail) in [
         (plain, Tls, "not a TLS server"),
@@ -303,6 +310,16 @@ fn a_server_that_does_not_speak_tls_or_speaks_it_wrongly_is_told() {
             "TLS handshake failed: server closed the connection",
         ),
         (resetting, Tls, "TLS handshake failed: connection reset"),
+        (
+            alert(70),
+            Tls,
+            "TLS handshake failed: server speaks no TLS 1.2 or newer",
+        ),
+        (
+            alert(40),
+            Tls,
+            "TLS handshake failed: server sent alert HandshakeFailure",
+        ),
         (silent, Timeout, late),
         (dripping, Timeout, late),
     ] {

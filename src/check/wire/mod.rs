@@ -4,5 +4,6 @@ mod der;
 pub mod dns;
 pub mod icmp;
 pub mod jsonpath;
+pub mod mail;
 pub mod rdap;
 pub mod x509;

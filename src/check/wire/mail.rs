@@ -1,0 +1,117 @@
+//! Lines as mail servers say them before TLS: SMTP (RFC 5321), IMAP (RFC 9051), POP3 (RFC 1939).
+
+/// Takes the first line out of `received`, without its end.
+pub fn take_line(received: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let end = received.iter().position(|&byte| byte == b'\n')?;
+    let mut line: Vec<u8> = received.drain(..=end).collect();
+    line.pop();
+    if line.last() == Some(&b'\r') {
+        line.pop();
+    }
+    Some(line)
+}
+
+/// One line of an SMTP answer: `250-text` or, the last, `250 text` (RFC 5321 section 4.2).
+#[derive(Debug, PartialEq)]
+pub struct SmtpLine<'a> {
+    pub code: u16,
+    pub last: bool,
+    pub text: &'a [u8],
+}
+
+impl SmtpLine<'_> {
+    pub fn parse(line: &[u8]) -> Option<SmtpLine<'_>> {
+        let (code, rest) = line.split_at_checked(3)?;
+        if !code.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let code = code.iter().fold(0, |n, d| n * 10 + u16::from(d - b'0'));
+        let (last, text) = match rest.split_first() {
+            None => (true, rest),
+            Some((b' ', text)) => (true, text),
+            Some((b'-', text)) => (false, text),
+            Some(_) => return None,
+        };
+        Some(SmtpLine { code, last, text })
+    }
+}
+
+/// The words of `[CAPABILITY …]` in an IMAP greeting (RFC 9051 section 7.1), when it is there.
+pub fn capabilities(greeting: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+    const CODE: &[u8] = b"[CAPABILITY ";
+    let at = greeting
+        .windows(CODE.len())
+        .position(|part| part.eq_ignore_ascii_case(CODE))?;
+    let all = greeting[at + CODE.len()..]
+        .split(|&byte| byte == b']')
+        .next()?;
+    Some(all.split(|&byte| byte == b' '))
+}
+
+pub fn is_starttls(word: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(b"STARTTLS")
+}
+
+/// `line` begins with the words of `beginning`.
+pub fn starts(line: &[u8], beginning: &[u8]) -> bool {
+    match line.split_at_checked(beginning.len()) {
+        Some((start, rest)) => {
+            start.eq_ignore_ascii_case(beginning) && matches!(rest.first(), None | Some(b' '))
+        }
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_smtp_line_has_a_code_and_says_whether_it_is_the_last() {
+        let parsed = |line: &'static str| {
+            SmtpLine::parse(line.as_bytes()).map(|it| (it.code, it.last, it.text))
+        };
+        assert_eq!(parsed("250-SIZE 10"), Some((250, false, &b"SIZE 10"[..])));
+        assert_eq!(parsed("220 hi"), Some((220, true, &b"hi"[..])));
+        assert_eq!(parsed("220"), Some((220, true, &b""[..])));
+        for line in ["", "22", "2x0 hi", "2200 hi", "220=hi", " 220"] {
+            assert_eq!(parsed(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_capabilities_are_those_in_the_brackets() {
+        let has = |line: &[u8]| capabilities(line).map(|mut all| all.any(is_starttls));
+        assert_eq!(has(b"* OK [CAPABILITY IMAP4rev1 STARTTLS] hi"), Some(true));
+        assert_eq!(has(b"* OK [capability a] STARTTLS"), Some(false));
+        assert_eq!(has(b"* OK STARTTLS"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_comes_makes_it_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let _ = SmtpLine::parse(&bytes);
+            if let Some(all) = capabilities(&bytes) {
+                all.for_each(drop);
+            }
+            let _ = starts(&bytes, b"a001 OK");
+        }
+
+        #[test]
+        fn lines_are_what_stands_between_their_ends(
+            lines in proptest::collection::vec("[ab]{0,5}", 0..6), crlf: bool, rest in "[ab]{0,5}",
+        ) {
+            let end = if crlf { "\r\n" } else { "\n" };
+            let all: String = lines.iter().map(|line| format!("{line}{end}")).collect();
+            let mut received = format!("{all}{rest}").into_bytes();
+            for line in &lines {
+                prop_assert_eq!(take_line(&mut received), Some(line.clone().into_bytes()));
+            }
+            prop_assert_eq!(take_line(&mut received), None);
+            prop_assert_eq!(received, rest.into_bytes());
+        }
+    }
+}
