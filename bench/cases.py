@@ -99,8 +99,7 @@ class Table:
         ca, add = self.ca, self.http
         good = ca.context("good")
         add("good", http(then=goodbye), context=good)
-        add("good, and gone without a goodbye", http(), "server closed the connection without an answer", context=good,
-            why="the peer: libcurl's rustls drops an answer that comes together with an end without close_notify")
+        add("good, and gone without a goodbye", http(), context=good)
         add("silent", wait, "no end of the TLS handshake within 2s", raw=True, context=good)
         for name, context, cause in self._certificates():
             add(name, http(then=goodbye), cause, context=context)

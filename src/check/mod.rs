@@ -82,8 +82,8 @@ impl Registries {
     }
 
     /// To be told of every site before any look at its domain.
-    pub fn want(&self, sites: &[Site]) {
-        for site in sites.iter().filter(|s| s.domain.is_some()) {
+    pub fn want<'s>(&self, sites: impl IntoIterator<Item = &'s Site>) {
+        for site in sites.into_iter().filter(|s| s.domain.is_some()) {
             self.0.want(site);
         }
     }

@@ -2,14 +2,15 @@
 
 use super::table::{self, Row};
 use super::{Failure, client, print};
-use crate::check;
+use crate::check::{self, Registries};
 use crate::config::Config;
 use crate::http::Client;
-use crate::monitor::expiry::left_text;
+use crate::monitor::expiry::{Subject, left_text};
 use crate::monitor::judge::State;
-use crate::monitor::outcome::{Expiry, Outcome};
+use crate::monitor::outcome::{Expiry, FailureKind, Outcome};
 use crate::monitor::site::Site;
 use crate::monitor::text::response;
+use crate::state;
 use smol::LocalExecutor;
 use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
@@ -18,7 +19,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub fn check(config: &Config, names: &[String], json: bool) -> Result<(), Failure> {
     let sites = choose(&config.sites, names)?;
     let client = client(config)?;
-    let rows = smol::block_on(ask_all(&client, &sites, names.is_empty()));
+    let asker = Asker {
+        client: &client,
+        named: !names.is_empty(),
+        rdap: config.agent.rdap.clone(),
+        registries: registries(config, &sites),
+    };
+    let rows = smol::block_on(asker.ask_all(&sites));
     if json {
         print(format_args!("{}", table::json(&rows, None)))?;
     } else {
@@ -69,62 +76,122 @@ fn choose<'a>(sites: &'a [Site], names: &[String]) -> Result<Vec<&'a Site>, Fail
     Ok(picked.map(|(site, _)| site).collect())
 }
 
-/// All at once as far as the permits allow. A paused site is asked only when it was named.
-async fn ask_all(client: &Client, sites: &[&Site], skip_paused: bool) -> Vec<Row> {
-    let done = Cell::new(0);
-    let progress = io::stderr().is_terminal();
-    let executor = LocalExecutor::new();
-    let ask = async |site: &Site| {
-        let row = if skip_paused && site.paused {
-            row(site, State::Paused, None)
-        } else {
-            let outcome = check::guarded(check::run(client, site, true)).await;
-            let expiry = match site.cert.filter(|_| outcome.verdict.is_ok()) {
-                Some(warn) => check::certificate(client, site)
-                    .await
-                    .ok()
-                    .map(|e| (e, warn)),
-                None => None,
-            };
-            let mut row = row(site, judge(site, &outcome), Some(outcome));
-            if let Some((expiry, warn)) = expiry {
-                note_expiry(&mut row, &expiry, warn);
-            }
-            row
-        };
-        done.set(done.get() + 1);
-        if progress {
-            let _ = write!(io::stderr(), "\r{} of {}", done.get(), sites.len());
-        }
-        row
-    };
-    let ask = &ask;
-    let tasks: Vec<_> = sites.iter().map(|site| executor.spawn(ask(site))).collect();
-    let rows = executor
-        .run(async {
-            let mut rows = Vec::with_capacity(tasks.len());
-            for task in tasks {
-                rows.push(task.await);
-            }
-            rows
-        })
-        .await;
-    if progress {
-        let _ = write!(io::stderr(), "\r\x1b[K");
-    }
-    rows
+/// What the agent has learnt of registries, when its state can be read: nobody is asked for it
+/// twice a week.
+fn registries(config: &Config, sites: &[&Site]) -> Registries {
+    let known = state::read(&config.agent.state).map(|snapshot| snapshot.registries);
+    let registries = Registries::new(known.unwrap_or_default());
+    registries.want(sites.iter().copied());
+    registries
 }
 
-/// A certificate that ends within `warn` makes a site degraded that is else up.
-fn note_expiry(row: &mut Row, expiry: &Expiry, warn: Duration) {
+struct Asker<'a> {
+    client: &'a Client,
+    /// The sites were chosen by name: paused ones are asked too, and everything is looked at.
+    named: bool,
+    rdap: Option<String>,
+    registries: Registries,
+}
+
+impl Asker<'_> {
+    /// All at once as far as the permits allow.
+    async fn ask_all(&self, sites: &[&Site]) -> Vec<Row> {
+        let done = Cell::new(0);
+        let progress = io::stderr().is_terminal();
+        let show = || {
+            if progress {
+                let _ = write!(io::stderr(), "\r{} of {}", done.get(), sites.len());
+            }
+        };
+        show();
+        let executor = LocalExecutor::new();
+        let ask = async |site: &Site| {
+            let row = self.ask(site).await;
+            done.set(done.get() + 1);
+            show();
+            row
+        };
+        let ask = &ask;
+        let tasks: Vec<_> = sites.iter().map(|site| executor.spawn(ask(site))).collect();
+        let rows = executor
+            .run(async {
+                let mut rows = Vec::with_capacity(tasks.len());
+                for task in tasks {
+                    rows.push(task.await);
+                }
+                rows
+            })
+            .await;
+        if progress {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+        rows
+    }
+
+    async fn ask(&self, site: &Site) -> Row {
+        if site.paused && !self.named {
+            return row(site, State::Paused, None);
+        }
+        let outcome = check::guarded(check::run(self.client, site, true)).await;
+        let looks = self.looks(site, &outcome);
+        let mut row = row(site, judge(site, &outcome), Some(outcome));
+        for (subject, warn) in looks {
+            let rdap = self.rdap.clone();
+            let look = check::inspect(self.client, site, subject, rdap, &self.registries).await;
+            match look {
+                Ok(expiry) => note_expiry(&mut row, subject, &expiry, warn),
+                Err(failure) if self.named => {
+                    add(
+                        &mut row,
+                        format!("{} unknown: {}", word(subject), failure.detail),
+                    );
+                }
+                Err(_) => {}
+            }
+        }
+        row
+    }
+
+    /// What is to be looked at, and how soon its end is told. Of sites that nobody named only the
+    /// certificates, and only where all is well. Of a site that cannot be reached the check has
+    /// said all there is to say; its domain is elsewhere.
+    fn looks(&self, site: &Site, outcome: &Outcome) -> Vec<(Subject, Duration)> {
+        let reached = match &outcome.verdict {
+            Ok(()) => true,
+            Err(failure) => {
+                let refused = matches!(failure.kind, FailureKind::Tls | FailureKind::Untrusted);
+                self.named && (refused || outcome.took.is_some())
+            }
+        };
+        let certificate = site.cert.filter(|_| reached);
+        let domain = site.domain.filter(|_| self.named);
+        let certificate = certificate.map(|warn| (Subject::Certificate, warn));
+        let domain = domain.map(|warn| (Subject::Domain, warn));
+        certificate.into_iter().chain(domain).collect()
+    }
+}
+
+fn word(subject: Subject) -> &'static str {
+    match subject {
+        Subject::Certificate => "certificate",
+        Subject::Domain => "domain",
+    }
+}
+
+fn add(row: &mut Row, text: String) {
+    let before = row.detail.take();
+    row.detail = Some(before.map_or(text.clone(), |d| format!("{d}, {text}")));
+}
+
+/// A certificate or a domain that ends within `warn` makes a site degraded that is else up.
+fn note_expiry(row: &mut Row, subject: Subject, expiry: &Expiry, warn: Duration) {
     let left = expiry.ends - now();
-    let text = format!("certificate {}", left_text(left));
+    let text = format!("{} {}", word(subject), left_text(left));
     if left <= i64::try_from(warn.as_secs()).unwrap_or(i64::MAX) && row.state == State::Up {
         row.state = State::Degraded;
         row.cause = Some(text);
     } else {
-        let before = row.detail.take();
-        row.detail = Some(before.map_or(text.clone(), |d| format!("{d}, {text}")));
+        add(row, text);
     }
 }
 
@@ -145,7 +212,9 @@ fn judge(site: &Site, outcome: &Outcome) -> State {
 
 fn row(site: &Site, state: State, outcome: Option<Outcome>) -> Row {
     let took = outcome.as_ref().and_then(|o| o.took);
-    let detail = outcome.as_ref().and_then(|o| o.detail.clone());
+    // The cause of a failure says what came.
+    let detail = outcome.as_ref().filter(|o| o.verdict.is_ok());
+    let detail = detail.and_then(|o| o.detail.clone());
     let cause = match (outcome.map(|o| o.verdict), site.slow.zip(took)) {
         (Some(Err(failure)), _) => Some(failure.detail),
         (Some(Ok(())), Some((limit, took))) if took > limit => {

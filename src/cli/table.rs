@@ -15,7 +15,7 @@ pub struct Row {
     pub took: Option<Duration>,
     /// Unix seconds; only `status` knows it.
     pub since: Option<i64>,
-    /// What else is worth showing of a site that is up: records, days left, loss.
+    /// What else is worth showing: records, days left, loss.
     pub detail: Option<String>,
 }
 
@@ -40,8 +40,7 @@ pub fn text(rows: &[Row]) -> String {
             took(row),
             row.cause.as_deref().unwrap_or(&row.url)
         );
-        let detail = row.detail.as_ref().filter(|_| row.cause.is_none());
-        let line = match detail {
+        let line = match &row.detail {
             Some(detail) => format!("{line}  {detail}"),
             None => line,
         };

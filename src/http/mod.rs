@@ -1,6 +1,7 @@
 //! The one HTTP client of the process: capped, with permits for the checks, so that no transfer
 //! ever waits inside libcurl (where its timeout would run) and Telegram always finds a connection.
 
+mod blunt;
 mod call;
 mod fault;
 mod handshake;
