@@ -349,15 +349,14 @@ impl Agent {
             }
             Action::Probe { deep } => self.look_at_line(deep),
             Action::Heartbeat => self.beat(),
-            Action::Measure { chat, asked } => {
+            Action::Measure { asker } => {
                 let mut vitals = vitals::read();
                 vitals.uptime = self.clock.now().uptime;
                 vitals.max_connections = self.config.agent.max_connections;
                 vitals.answers = self.answer_times.percentiles();
                 vitals.bytes_written = self.blocks_written * state::BLOCK;
                 self.feed(Event::Measured {
-                    chat,
-                    asked,
+                    asker,
                     vitals: Box::new(vitals),
                 });
             }

@@ -229,6 +229,8 @@ fn press(raw: RawCallback) -> Option<Press> {
         message_id: message.message_id?,
         date: message.date.unwrap_or(0),
         data: raw.data?,
+        // The poll knows better.
+        waited: Duration::ZERO,
     })
 }
 

@@ -72,6 +72,7 @@ fn a_pressed_button_brings_its_message() {
         html: Some("🔴 <b>a &amp; b</b> is down".into()),
         date: 1770000000,
         data: "ack 12".into(),
+        waited: Duration::ZERO,
     };
     assert_eq!(press, Some(Content::Press(wanted)));
 }

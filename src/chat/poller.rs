@@ -4,7 +4,7 @@
 
 use super::api::{self, ApiError, Refusal, Unreadable};
 use crate::http::{Answer, CallError};
-use crate::monitor::message::Update;
+use crate::monitor::message::{Content, Update};
 use log::Level;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ const MOST: u32 = 100;
 const LONGEST_POLL: Duration = Duration::from_secs(50);
 /// Two polls that bring nothing new are at least this far apart.
 const PACE: Duration = Duration::from_millis(500);
+/// An answer that was this long in coming was waited for at Telegram.
+const PARKED: Duration = Duration::from_secs(3);
 /// Between tries while the token is refused.
 pub const UNAUTHORISED_WAIT: Duration = Duration::from_secs(5 * 60);
 /// Between tries while somebody else polls: Telegram delays its answers as long.
@@ -64,6 +66,8 @@ pub struct Poller {
     set_commands: bool,
     timeout: Duration,
     offset: Option<i64>,
+    /// When a poll last brought everything there was.
+    drained: Option<Duration>,
     /// 1 to [`MOST`]: 1 after an answer that could not be read, then doubled with every one that could.
     limit: u32,
     /// When the call that is under way was begun.
@@ -101,6 +105,7 @@ impl Poller {
             set_commands,
             timeout: poll.min(LONGEST_POLL),
             offset,
+            drained: None,
             limit: MOST,
             started: Duration::ZERO,
             outage: None,
@@ -193,9 +198,18 @@ impl Poller {
         self.stage = Stage::GetUpdates;
     }
 
-    fn on_updates(&mut self, now: Duration, updates: Vec<Update>, step: &mut Step) {
+    fn on_updates(&mut self, now: Duration, mut updates: Vec<Update>, step: &mut Step) {
         self.cut_off = 0;
         let drained = updates.len() < self.limit as usize;
+        let waited = self.waited(now);
+        for update in &mut updates {
+            if let Some(Content::Press(press)) = &mut update.content {
+                press.waited = waited;
+            }
+        }
+        if drained {
+            self.drained = Some(now);
+        }
         self.limit = if drained {
             MOST
         } else {
@@ -343,6 +357,20 @@ impl Poller {
                 Level::Info,
                 format!("Telegram can be reached again, after {seconds} s"),
             ));
+        }
+    }
+
+    /// How long what a poll brings may have waited for it at most. A poll that took long found
+    /// nothing at first.
+    fn waited(&self, now: Duration) -> Duration {
+        let took = now.saturating_sub(self.started);
+        let since = self
+            .drained
+            .map_or(Duration::MAX, |at| now.saturating_sub(at));
+        if took >= PARKED {
+            took.min(since)
+        } else {
+            since
         }
     }
 

@@ -412,3 +412,41 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_press_knows_how_long_it_may_have_waited() {
+    let press = |id: i64| {
+        format!(
+            r#"{{"update_id":{id},"callback_query":{{"id":"q","from":{{"id":7}},"message":{{"message_id":1,"chat":{{"id":7}},"date":1}},"data":"x"}}}}"#
+        )
+    };
+    let waited = |step: &Step| match &step.events[..] {
+        [PollEvent::Updates(updates)] => match &updates[0].content {
+            Some(Content::Press(press)) => press.waited,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    let mut driver = Driver::polling();
+    driver.polls(100, 100);
+    let first = driver.answer(200, &result(&[press(100)]));
+    assert_eq!(waited(&first), Duration::MAX, "nobody knows");
+    driver.polls(101, 100);
+    let second = driver.answer(200, &result(&[press(101)]));
+    assert_eq!(
+        waited(&second),
+        Duration::from_millis(10),
+        "since the one before"
+    );
+    // An outage: what comes first after it may be as old as that.
+    driver.now += Duration::from_secs(1200);
+    driver.polls(102, 100);
+    let third = driver.answer(200, &result(&[press(102)]));
+    assert_eq!(waited(&third), Duration::from_millis(1_200_010));
+    // After a long wait at Telegram itself.
+    let mut driver = Driver::polling();
+    driver.polls(100, 100);
+    driver.took = Duration::from_secs(40);
+    let first = driver.answer(200, &result(&[press(100)]));
+    assert_eq!(waited(&first), Duration::from_secs(40));
+}

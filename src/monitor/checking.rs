@@ -1,42 +1,43 @@
 //! Running `/check` commands: admission, progress, result.
 
+use super::answer::Answer;
 use super::job::{Job, Listener, MAX_WAITING, Shown, Verdict};
-use super::message::CONSOLE;
+use super::message::{Asker, CONSOLE};
 use super::outbox::Reply;
 use super::time::{Moment, Now};
-use super::{Action, Monitor, edit_pause};
-use std::time::Duration;
+use super::{Action, Monitor};
 
 impl Monitor {
     /// A `/check` of these sites: a new one, or one more listener of one that is under way.
     pub(super) fn check_command(
         &mut self,
         now: Now,
-        chat: i64,
-        asked: Duration,
-        targets: Vec<String>,
-    ) -> Option<String> {
+        asker: &Asker,
+        sites: &[usize],
+    ) -> Option<Answer> {
+        let names = sites.iter().map(|&at| self.sites[at].name().to_owned());
+        let targets: Vec<String> = names.collect();
         if targets.is_empty() {
-            return Some("There is nothing to check.".into());
+            return Some("There is nothing to check.".to_owned().into());
         }
         if let Some(place) = self.jobs.iter().position(|j| j.targets == targets) {
             let job = &self.jobs[place];
             let id = job.id;
             let text = format!("Joined the check that is under way. {}", self.job_text(job));
-            self.listen(now, id, chat, asked, text);
+            self.listen(now, id, asker, text);
             return None;
         }
         let waiting = self.jobs.iter().filter(|j| j.started.is_none()).count();
         if waiting >= MAX_WAITING {
-            return Some(format!(
-                "{waiting} /check commands wait already. Try again when they are done."
-            ));
+            let text =
+                format!("{waiting} /check commands wait already. Try again when they are done.");
+            return Some(text.into());
         }
         let id = self.next_job;
         self.next_job += 1;
         self.jobs.push_back(Job::new(id, targets));
         let text = self.jobs.back().map(|job| self.job_text(job));
-        self.listen(now, id, chat, asked, text.unwrap_or_default());
+        self.listen(now, id, asker, text.unwrap_or_default());
         self.actions.push(Action::Admit { job: id });
         None
     }
@@ -138,11 +139,11 @@ impl Monitor {
                 let Shown::Message(message_id) = listener.message else {
                     continue;
                 };
-                if listener.text == text || moment < listener.edited + edit_pause(listener.chat) {
+                let calm = self.outbox.calm_at(listener.chat);
+                if listener.text == text || calm.is_none_or(|at| at > moment) {
                     continue;
                 }
                 listener.text.clone_from(&text);
-                listener.edited = moment;
                 self.outbox.push_reply(Reply {
                     edit: Some(message_id),
                     job: Some(id),
@@ -161,7 +162,7 @@ impl Monitor {
                 .filter(move |l| matches!(l.message, Shown::Message(_)) && l.text != text)
         });
         stale
-            .map(|l| l.edited + edit_pause(l.chat))
+            .filter_map(|l| self.outbox.calm_at(l.chat))
             .filter(|at| *at > moment)
             .min()
     }
@@ -178,20 +179,22 @@ impl Monitor {
         }
     }
 
-    fn listen(&mut self, now: Now, id: u64, chat: i64, asked: Duration, text: String) {
+    fn listen(&mut self, now: Now, id: u64, asker: &Asker, text: String) {
         let moment = now.moment();
         if let Some(job) = self.jobs.iter_mut().find(|j| j.id == id) {
             job.listeners.push(Listener {
-                chat,
-                message: Shown::Away,
+                chat: asker.chat,
+                topic: asker.topic,
+                message: asker.instead.map_or(Shown::Away, Shown::Message),
                 text: text.clone(),
-                edited: moment,
             });
         }
         self.outbox.push_reply(Reply {
-            asked: Some(asked),
+            topic: asker.topic,
+            edit: asker.instead,
+            asked: Some(asker.at),
             job: Some(id),
-            ..Reply::new(chat, text, moment)
+            ..Reply::new(asker.chat, text, moment)
         });
     }
 
@@ -203,6 +206,7 @@ impl Monitor {
             Shown::Nowhere => None,
         };
         self.outbox.push_reply(Reply {
+            topic: listener.topic,
             edit,
             // Its delivery means nothing to a job that is over.
             job: edit.map(|_| id),

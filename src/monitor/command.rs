@@ -66,6 +66,30 @@ pub const COMMANDS: [(&str, &str); 13] = [
     ("help", "this list"),
 ];
 
+impl Command {
+    /// The line that gives this command about the site whose name is `name`; `None` for one that
+    /// takes no site.
+    pub fn line_about(&self, name: &str) -> Option<String> {
+        Some(match self {
+            Command::Status { .. } => format!("/status {name}"),
+            Command::List { .. } => format!("/list {name}"),
+            Command::Site { .. } => format!("/site {name}"),
+            Command::History { .. } => format!("/history {name}"),
+            Command::Check { .. } => format!("/check {name}"),
+            Command::Incidents { .. } => format!("/incidents {name}"),
+            Command::Mute { span, .. } => format!("/mute {name} {}s", span.as_secs()),
+            Command::Unmute { .. } => format!("/unmute {name}"),
+            Command::Pause { .. } => format!("/pause {name}"),
+            Command::Resume { .. } => format!("/resume {name}"),
+            Command::Ack { .. }
+            | Command::Stats
+            | Command::Help
+            | Command::Wrong(_)
+            | Command::NotOurs => return None,
+        })
+    }
+}
+
 const DEFAULT_MUTE: Duration = Duration::from_secs(3600);
 
 /// Reads a line. `bot` is our username, without `@`, when it is known. `None`: not a command, or

@@ -3,13 +3,12 @@
 use super::command::Access;
 use super::expiry::Subject;
 use super::line::Report;
-use super::message::{CallbackAnswer, Delivery, Update};
+use super::message::{Asker, CallbackAnswer, Delivery, Update};
 use super::outbox::Outgoing;
 use super::outcome::{Expiry, Failure, Outcome};
 use super::site::Site;
 use super::stats::Vitals;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What the monitor is told.
 #[derive(Debug)]
@@ -44,8 +43,7 @@ pub enum Event {
     },
     /// The figures that [`Action::Measure`] asked for.
     Measured {
-        chat: i64,
-        asked: Duration,
+        asker: Asker,
         vitals: Box<Vitals>,
     },
     /// The snapshot is on disk.
@@ -103,8 +101,7 @@ pub enum Action {
     Heartbeat,
     /// Report [`Event::Measured`].
     Measure {
-        chat: i64,
-        asked: Duration,
+        asker: Asker,
     },
     Log(Level, String),
 }

@@ -32,6 +32,8 @@ pub struct Incident {
 pub struct Acknowledged {
     /// Telegram user id; `None` at the terminal.
     pub by: Option<i64>,
+    /// What that person is called; empty when nobody knows.
+    pub name: String,
     pub at: Moment,
 }
 

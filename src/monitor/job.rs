@@ -37,10 +37,11 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Listener {
     pub chat: i64,
+    /// As in a [`super::message::Message`].
+    pub topic: Option<i64>,
     pub message: Shown,
     /// The text it shows now.
     pub text: String,
-    pub edited: Moment,
 }
 
 /// Where a job's message stands.

@@ -107,6 +107,23 @@ pub struct Press {
     pub date: i64,
     /// The button's [`Button::data`], or what somebody forged.
     pub data: String,
+    /// It is at most so old, as far as the transport knows: a press has no date of its own.
+    pub waited: Duration,
+}
+
+/// Who asks, and where the answer goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asker {
+    pub chat: i64,
+    /// As in [`Incoming`].
+    pub topic: Option<i64>,
+    pub user: Option<i64>,
+    /// What that person is called; may be empty.
+    pub name: String,
+    /// The answer takes the place of this message of ours.
+    pub instead: Option<i64>,
+    /// When, as uptime.
+    pub at: Duration,
 }
 
 /// What the presser of a button sees for a moment (`answerCallbackQuery`). Every press is answered

@@ -10,6 +10,8 @@ mod answer;
 mod awake;
 mod away;
 mod backoff;
+mod book;
+mod button;
 mod checking;
 mod clock;
 pub mod command;
@@ -24,12 +26,15 @@ pub mod job;
 pub mod judge;
 mod judging;
 pub mod line;
+mod meant;
 pub mod message;
+mod obey;
 pub mod outbox;
 pub mod outcome;
 mod period;
 mod persist;
 pub mod picture;
+mod press;
 mod progress;
 mod reach;
 pub mod reply;
@@ -47,6 +52,7 @@ mod watch;
 
 use self::awake::Awake;
 use self::away::Away;
+use self::book::Book;
 use self::command::Access;
 pub use self::event::{Action, Event, Level, Settings};
 use self::hold::Unsettled;
@@ -64,7 +70,6 @@ use self::trouble::Said;
 use self::watch::Watched;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The state of everything that is watched. One owner feeds it events and carries out its actions.
 #[derive(Debug)]
@@ -120,6 +125,10 @@ pub struct Monitor {
     /// When an earlier run's state was taken over without a clock: what lies before that was dated
     /// by `wall_floor`.
     restored: Option<Moment>,
+    /// Messages whose buttons are no longer what they should be: chat and message.
+    untidy: VecDeque<(i64, i64)>,
+    /// Texts that messages with buttons were given lately: chat, message, text.
+    lately: VecDeque<(i64, i64, String)>,
     actions: Vec<Action>,
 }
 
@@ -162,6 +171,8 @@ impl Monitor {
             clock_set: true,
             wall_floor: settings.built,
             restored: None,
+            untidy: VecDeque::new(),
+            lately: VecDeque::new(),
             actions: Vec::new(),
         };
         let now = monitor.read_clock(now);
@@ -187,11 +198,7 @@ impl Monitor {
             Event::Notice(text) => self.notice(now, text),
             Event::Delivered { id, delivery } => self.delivered(now, id, delivery),
             Event::Admitted { job } => self.admitted(now, job),
-            Event::Measured {
-                chat,
-                asked,
-                vitals,
-            } => self.answer_stats(now, chat, asked, &vitals),
+            Event::Measured { asker, vitals } => self.answer_stats(now, &asker, &vitals),
             Event::Saved => {
                 if let Some(id) = self.saving.done() {
                     self.outbox.mark_stored(id);
@@ -235,6 +242,7 @@ impl Monitor {
             .chain(self.saving.next_due())
             .chain(self.stale.values().map(|(at, _)| *at))
             .chain(edits)
+            .chain(self.tidy_due(now.moment()))
             .min()
     }
 
@@ -275,13 +283,18 @@ impl Monitor {
         self.tell_stale(now);
         self.edit_jobs(now);
         let moment = now.moment();
+        self.tidy(moment);
         if self.saving.begin(moment, self.outbox.last_alert_id()) {
             self.actions.push(Action::Save);
         }
         let unsettled = self.unsettled();
-        let incidents = &self.incidents;
-        let message_of = |number, chat| incidents.get(number).and_then(|i| i.message_in(chat));
-        while let Some(outgoing) = self.outbox.next_send(now, unsettled, &message_of) {
+        let book = Book {
+            incidents: &self.incidents,
+            sites: &self.sites,
+            index: &self.index,
+            now: moment,
+        };
+        while let Some(outgoing) = self.outbox.next_send(now, unsettled, &book) {
             self.actions.push(Action::Send(outgoing));
         }
     }
@@ -329,8 +342,14 @@ impl Monitor {
                     message_id,
                 } => {
                     if let Some(incident) = self.incidents.get_mut(incident) {
+                        let earlier = incident.message_in(chat);
                         incident.messages.retain(|(c, _)| *c != chat);
                         incident.messages.push((chat, message_id));
+                        let ended = incident.end.is_some().then_some(message_id);
+                        let stale = earlier.filter(|m| *m != message_id).into_iter();
+                        for message_id in stale.chain(ended) {
+                            self.renew_buttons(chat, message_id);
+                        }
                     }
                 }
                 Receipt::Offline { chat, message_id } => {
@@ -412,16 +431,6 @@ impl Monitor {
 
     fn log(&mut self, level: Level, text: String) {
         self.actions.push(Action::Log(level, text));
-    }
-}
-
-/// Progress of `/check` is shown at most this often in a private chat (about one message a second
-/// is tolerated) and in a group (20 a minute).
-fn edit_pause(chat: i64) -> Duration {
-    if chat > 0 {
-        Duration::from_secs(1)
-    } else {
-        Duration::from_secs(4)
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::alert::{Alert, News};
 use super::backoff::Wait;
+use super::book::pause;
 use super::message::{Button, Delivery, Message};
 use super::picture::Picture;
 use super::time::{Jitter, Moment, Now};
@@ -121,6 +122,8 @@ pub(super) struct Lane {
     pub(super) wait: Wait,
     pub(super) alert_away: bool,
     pub(super) reply_away: bool,
+    /// When the last message went out.
+    pub(super) last: Option<Moment>,
 }
 
 #[derive(Debug)]
@@ -243,7 +246,10 @@ impl Outbox {
                 .iter_mut()
                 .find(|r| r.chat == reply.chat && r.edit == reply.edit)
         {
-            waiting.html = reply.html;
+            if !reply.html.is_empty() {
+                waiting.html = reply.html;
+                waiting.picture = reply.picture;
+            }
             waiting.buttons = reply.buttons;
             return;
         }
@@ -253,6 +259,16 @@ impl Outbox {
             self.replies.remove(oldest);
         }
         self.replies.push_back(reply);
+    }
+
+    /// From when on something that is not urgent may go to the chat; `None` while answers wait.
+    pub fn calm_at(&self, chat: i64) -> Option<Moment> {
+        if self.replies.iter().any(|r| r.chat == chat) {
+            return None;
+        }
+        let lane = self.lanes.get(&chat);
+        let after = lane.and_then(|l| l.last).map(|last| last + pause(chat));
+        Some(after.unwrap_or(Moment(0)))
     }
 
     pub fn alerts(&self) -> impl Iterator<Item = &Alert> {

@@ -284,7 +284,7 @@ impl Monitor {
             .map(|i| i.site.clone())
             .collect();
         for site in over {
-            self.incidents.close(&site, moment);
+            self.close_incident(&site, moment);
         }
         for watched in &mut self.sites {
             if watched.down() && self.incidents.open_of(watched.name()).is_none() {

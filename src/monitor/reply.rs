@@ -14,24 +14,41 @@ use std::time::Duration;
 const STATUS_LINES: usize = 20;
 const INCIDENT_LINES: usize = 15;
 
-/// Counts, then everything that is not up, worst first.
+/// The order in which sites that are not up are named.
+const WORST_FIRST: [State; 6] = [
+    State::Down,
+    State::Degraded,
+    State::Unreachable,
+    State::Offline,
+    State::Unknown,
+    State::Paused,
+];
+
+/// Those of the sites that are not up, worst first.
+pub(super) fn worst_first<'a>(sites: &[&'a Watched]) -> Vec<&'a Watched> {
+    let mut troubled: Vec<&Watched> = sites
+        .iter()
+        .copied()
+        .filter(|w| w.state() != State::Up || w.suspect())
+        .collect();
+    troubled.sort_by_key(|w| {
+        let rank = WORST_FIRST.iter().position(|s| *s == w.state());
+        (rank.unwrap_or(1), w.since)
+    });
+    troubled
+}
+
+/// Counts, then the `troubled` ones of the sites, which are not up.
 pub(super) fn status(
     sites: &[&Watched],
+    troubled: &[&Watched],
     troubles: &[(Trouble, Moment)],
     muted_until: Option<Moment>,
     now: Now,
 ) -> String {
     let of = |state: State| sites.iter().filter(|w| w.state() == state).count();
-    let worst_first = [
-        State::Down,
-        State::Degraded,
-        State::Unreachable,
-        State::Offline,
-        State::Unknown,
-        State::Paused,
-    ];
     let mut parts = vec![format!("{} up", of(State::Up))];
-    for state in worst_first {
+    for state in WORST_FIRST {
         if of(state) > 0 {
             parts.push(format!("{} {state}", of(state)));
         }
@@ -44,14 +61,6 @@ pub(super) fn status(
     if let Some(left) = remaining(muted_until, now) {
         lines.push(format!("🔕 everything is muted for {left}"));
     }
-    let mut troubled: Vec<&&Watched> = sites
-        .iter()
-        .filter(|w| w.state() != State::Up || w.suspect())
-        .collect();
-    troubled.sort_by_key(|w| {
-        let rank = worst_first.iter().position(|s| *s == w.state());
-        (rank.unwrap_or(1), w.since)
-    });
     for watched in troubled.iter().take(STATUS_LINES) {
         lines.push(status_line(watched, now));
     }
@@ -285,7 +294,11 @@ fn incident_line(incident: &Incident, named: bool, now: Now) -> String {
     match incident.end {
         None => {
             let seen = match &incident.acknowledged {
-                Some(ack) => format!(", acknowledged {} ago", lasting(now.since(ack.at))),
+                Some(ack) => format!(
+                    ", acknowledged{} {} ago",
+                    by(&ack.name),
+                    lasting(now.since(ack.at))
+                ),
                 None => String::new(),
             };
             format!(
@@ -299,6 +312,17 @@ fn incident_line(incident: &Incident, named: bool, now: Now) -> String {
             lasting(now.since(end))
         ),
     }
+}
+
+/// ` by Ann`; nothing when nobody knows who.
+pub(super) fn by(name: &str) -> String {
+    const LONGEST: usize = 32;
+    if name.is_empty() {
+        return String::new();
+    }
+    let short: String = name.chars().take(LONGEST).collect();
+    let cut = if short.len() < name.len() { "…" } else { "" };
+    format!(" by {}{cut}", escape(&short))
 }
 
 pub(super) fn help() -> String {

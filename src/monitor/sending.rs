@@ -2,6 +2,7 @@
 //! under way for a chat.
 
 use super::alert::{Alert, News, compose, first_message};
+use super::book::Book;
 use super::hold::{Unsettled, hold_until};
 use super::message::Message;
 use super::outbox::{Flight, Load, Outbox, Outgoing, REPLY_LIFE};
@@ -9,20 +10,19 @@ use super::time::{Moment, Now};
 use std::time::Duration;
 
 impl Outbox {
-    /// The next message that may go out now: answers first. `message_of` finds the message that
-    /// told a chat of an incident.
-    pub fn next_send(
+    /// The next message that may go out now: answers first.
+    pub(super) fn next_send(
         &mut self,
         now: Now,
         unsettled: Unsettled,
-        message_of: &dyn Fn(u32, i64) -> Option<i64>,
+        book: &Book,
     ) -> Option<Outgoing> {
         let nothing = self.alerts.is_empty() && self.replies.is_empty();
         if nothing || self.everywhere.holds(now.moment()) {
             return None;
         }
         self.next_reply(now)
-            .or_else(|| self.next_alert(now, unsettled, message_of))
+            .or_else(|| self.next_alert(now, unsettled, book))
     }
 
     /// When to ask [`Outbox::next_send`] again if nothing else happens.
@@ -71,15 +71,10 @@ impl Outbox {
             ..Message::default()
         };
         let asked = reply.asked;
-        Some(self.launch(message, asked, Load::Reply(reply)))
+        Some(self.launch(moment, message, asked, Load::Reply(reply)))
     }
 
-    fn next_alert(
-        &mut self,
-        now: Now,
-        unsettled: Unsettled,
-        message_of: &dyn Fn(u32, i64) -> Option<i64>,
-    ) -> Option<Outgoing> {
+    fn next_alert(&mut self, now: Now, unsettled: Unsettled, book: &Book) -> Option<Outgoing> {
         let moment = now.moment();
         for chat in self.chats_waiting() {
             let lane = self.lanes.entry(chat).or_default();
@@ -100,7 +95,7 @@ impl Outbox {
                 Some((id, _)) => ready.into_iter().filter(|a| a.id == id).collect(),
                 None => ready,
             };
-            let composed = compose(&ready, now, &|n| message_of(n, chat).is_some());
+            let composed = compose(&ready, now, &|n| book.message_of(n, chat).is_some());
             let (html, ids) = first_message(&composed, &ready);
             let covered: Vec<&&Alert> = ready.iter().filter(|a| ids.contains(&a.id)).collect();
             let told = |a: &&&Alert| {
@@ -113,14 +108,15 @@ impl Outbox {
                 )
             };
             let incidents = covered.iter().copied().filter(told);
-            let incidents = incidents.filter_map(|a| a.incident).collect();
+            let incidents: Vec<u32> = incidents.filter_map(|a| a.incident).collect();
             let offline = matches!(covered[..], [a] if matches!(a.news, News::Offline(_)));
             let message = Message {
                 chat,
                 html,
                 silent: composed.silent,
-                reply_to: composed.recovery_of.and_then(|n| message_of(n, chat)),
+                reply_to: composed.recovery_of.and_then(|n| book.message_of(n, chat)),
                 edit: edit.map(|(_, message)| message),
+                buttons: book.buttons(&incidents),
                 ..Message::default()
             };
             self.lanes.entry(chat).or_default().alert_away = true;
@@ -129,15 +125,22 @@ impl Outbox {
                 incidents,
                 offline,
             };
-            return Some(self.launch(message, None, load));
+            return Some(self.launch(moment, message, None, load));
         }
         None
     }
 
-    fn launch(&mut self, message: Message, asked: Option<Duration>, load: Load) -> Outgoing {
+    fn launch(
+        &mut self,
+        now: Moment,
+        message: Message,
+        asked: Option<Duration>,
+        load: Load,
+    ) -> Outgoing {
         let id = self.take_id();
         let alert = matches!(load, Load::Alerts { .. });
         let chat = message.chat;
+        self.lanes.entry(chat).or_default().last = Some(now);
         self.flights.insert(id, Flight { chat, load });
         Outgoing {
             id,

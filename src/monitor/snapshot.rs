@@ -96,6 +96,7 @@ pub struct IncidentRecord {
     pub start: i64,
     pub end: Option<i64>,
     pub acknowledged_by: Option<i64>,
+    pub acknowledged_name: Option<String>,
     pub acknowledged_at: Option<i64>,
     /// Chat, message, chat, message, …
     pub messages: Vec<i64>,
@@ -131,6 +132,7 @@ impl IncidentRecord {
             start: now.wall_at(incident.start),
             end: incident.end.map(|end| now.wall_at(end)),
             acknowledged_by: ack.and_then(|a| a.by),
+            acknowledged_name: ack.map(|a| a.name.clone()).filter(|name| !name.is_empty()),
             acknowledged_at: ack.map(|a| now.wall_at(a.at)),
             messages: incident
                 .messages
@@ -152,6 +154,7 @@ impl IncidentRecord {
             end: self.end.map(|end| now.past_moment(end)),
             acknowledged: self.acknowledged_at.map(|at| Acknowledged {
                 by: self.acknowledged_by,
+                name: self.acknowledged_name.clone().unwrap_or_default(),
                 at: now.past_moment(at),
             }),
             messages: self
@@ -287,6 +290,7 @@ mod tests {
             start: Moment(400_000),
             end: None,
             acknowledged: Some(Acknowledged {
+                name: "Ann".into(),
                 by: Some(7),
                 at: Moment(500_000),
             }),

@@ -48,7 +48,7 @@ impl Monitor {
         let site = self.sites[at].site.clone();
         let manner = self.manner_of_change(moment, at);
         self.refresh_reach(now);
-        let Some(ended) = self.incidents.close(&site.name, moment) else {
+        let Some(ended) = self.close_incident(&site.name, moment) else {
             return;
         };
         let lasted = ended.length(now);

@@ -317,15 +317,11 @@ impl World<'_> {
                 self.permits += 1;
                 self.admit();
             }
-            Action::Measure { chat, asked } => {
+            Action::Measure { asker } => {
                 let vitals = Box::default();
                 self.mine(
                     self.now,
-                    Occurrence::Feed(Event::Measured {
-                        chat,
-                        asked,
-                        vitals,
-                    }),
+                    Occurrence::Feed(Event::Measured { asker, vitals }),
                 );
             }
             Action::Heartbeat | Action::AnswerPress(_) | Action::Log(..) => {}

@@ -37,7 +37,7 @@ fn status_counts_and_names_what_is_not_up_worst_first() {
     );
     assert_eq!(
         world.ask("/status nonsense"),
-        ["There is no group <b>nonsense</b>."]
+        ["There is no site <b>nonsense</b>. /list shows all."]
     );
 }
 
@@ -152,7 +152,7 @@ fn an_exact_name_wins_then_a_group_then_a_unique_part() {
     assert!(world.ask("/site SHO")[0].contains("<b>shop</b> is up"));
     assert_eq!(
         world.ask("/site blo"),
-        ["<b>blo</b> fits 2 sites. Which one? blog, blog-api"]
+        ["<b>blo</b> fits 2 sites. Which one?"]
     );
     assert_eq!(
         world.ask("/pause x<y"),
@@ -160,7 +160,7 @@ fn an_exact_name_wins_then_a_group_then_a_unique_part() {
     );
     assert_eq!(
         world.ask("/pause money"),
-        ["<b>money</b> is a group. This takes one site: shop."]
+        ["<b>money</b> is a group, and this takes one site. Which one?"]
     );
     assert_eq!(
         world.ask("/mute money 2h"),

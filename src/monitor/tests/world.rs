@@ -46,6 +46,8 @@ pub struct World {
     pub hanging_orders: usize,
     /// Messages that arrived, with the second they were sent in.
     pub told: Vec<(i64, Message)>,
+    /// Every message with its id, as it reads now.
+    pub shown: Vec<(i64, Message)>,
     /// Answers to pressed buttons.
     pub answered: Vec<CallbackAnswer>,
     /// What Telegram says to the next sendings; then `Sent`.
@@ -197,6 +199,7 @@ impl World {
             started: Vec::new(),
             hanging_orders: 0,
             told: Vec::new(),
+            shown: Vec::new(),
             answered: Vec::new(),
             deliveries: VecDeque::new(),
             attempts: 0,
@@ -297,6 +300,7 @@ impl World {
         self.write(chat, user, text, date);
         self.told[before..]
             .iter()
+            .filter(|(_, m)| !m.html.is_empty())
             .map(|(_, m)| m.html.clone())
             .collect()
     }
@@ -334,7 +338,9 @@ impl World {
     /// Everything that was told since the last call, `second: text`.
     pub fn heard(&mut self) -> Vec<String> {
         let heard = std::mem::take(&mut self.told);
-        heard.into_iter().map(|(_, m)| m.html).collect()
+        let texts = heard.into_iter().map(|(_, m)| m.html);
+        // Changes of buttons alone say nothing.
+        texts.filter(|html| !html.is_empty()).collect()
     }
 
     pub fn state(&self, name: &str) -> State {
@@ -434,13 +440,9 @@ impl World {
                 self.beats += 1;
                 Vec::new()
             }
-            Action::Measure { chat, asked } => {
+            Action::Measure { asker } => {
                 let vitals = Box::default();
-                vec![Event::Measured {
-                    chat,
-                    asked,
-                    vitals,
-                }]
+                vec![Event::Measured { asker, vitals }]
             }
             Action::AnswerPress(answer) => {
                 self.answered.push(answer);
@@ -461,10 +463,26 @@ impl World {
             let message_id = message.edit.unwrap_or(self.next_message);
             Delivery::Sent { message_id }
         });
-        if matches!(delivery, Delivery::Sent { .. }) {
+        if let Delivery::Sent { message_id } = delivery {
+            self.show(message_id, message.clone());
             self.told.push((self.clock / 1000, message));
         }
         Event::Delivered { id, delivery }
+    }
+
+    fn show(&mut self, id: i64, message: Message) {
+        let Some((_, shown)) = self.shown.iter_mut().find(|(at, _)| *at == id) else {
+            // An edit of nothing: an earlier run sent it.
+            if !message.html.is_empty() {
+                self.shown.push((id, message));
+            }
+            return;
+        };
+        assert_eq!(message.edit, Some(id));
+        if !message.html.is_empty() {
+            shown.html = message.html;
+        }
+        shown.buttons = message.buttons;
     }
 
     fn admit(&mut self) -> Vec<Event> {

@@ -1,0 +1,129 @@
+//! Which site, or which sites, a name in a command means.
+
+use super::Monitor;
+use super::answer::Answer;
+use super::button::{self, MOST_SITES, Wish};
+use super::command::Command;
+use super::text::{bold, count};
+
+/// A name that does not say which site.
+#[derive(Debug)]
+pub(super) enum Unclear {
+    /// The sentence to answer with.
+    Unknown(String),
+    /// The question to ask, and the sites to choose from.
+    Several { question: String, sites: Vec<usize> },
+}
+
+/// What a name means.
+enum Meant {
+    One(usize),
+    Group(Vec<usize>),
+}
+
+impl Monitor {
+    /// The one site that is meant.
+    pub(super) fn one(&self, name: &str) -> Result<usize, Unclear> {
+        match self.meant(name)? {
+            Meant::One(at) => Ok(at),
+            Meant::Group(sites) => Err(Unclear::Several {
+                question: format!(
+                    "{} is a group, and this takes one site. Which one?",
+                    bold(name)
+                ),
+                sites,
+            }),
+        }
+    }
+
+    /// The site, or all sites of the group.
+    pub(super) fn some(&self, name: &str) -> Result<Vec<usize>, Unclear> {
+        Ok(match self.meant(name)? {
+            Meant::One(at) => vec![at],
+            Meant::Group(sites) => sites,
+        })
+    }
+
+    /// The same, or all sites without a name.
+    pub(super) fn some_or_all(&self, name: Option<&str>) -> Result<Vec<usize>, Unclear> {
+        match name {
+            Some(name) => self.some(name),
+            None => Ok((0..self.sites.len()).collect()),
+        }
+    }
+
+    /// Where the site is that a button means; its [`button::key`] stands where a name would.
+    pub(super) fn of_key(&self, key: &str) -> Option<usize> {
+        key.strip_prefix('~')?;
+        (0..self.sites.len()).find(|&at| button::key(self.sites[at].name()) == key)
+    }
+
+    /// An exact site name wins, then an exact group, then a unique part of a name (SPEC 10).
+    fn meant(&self, name: &str) -> Result<Meant, Unclear> {
+        if let Some(&at) = self.index.get(name) {
+            return Ok(Meant::One(at));
+        }
+        let group = self.group(name);
+        if !group.is_empty() {
+            return Ok(Meant::Group(group));
+        }
+        if let Some(at) = self.of_key(name) {
+            return Ok(Meant::One(at));
+        }
+        let lower = name.to_lowercase();
+        let matching = |test: &dyn Fn(&str) -> bool| -> Vec<usize> {
+            (0..self.sites.len())
+                .filter(|&at| test(&self.sites[at].name().to_lowercase()))
+                .collect()
+        };
+        let same = matching(&|candidate| candidate == lower);
+        if let [at] = same.as_slice() {
+            return Ok(Meant::One(*at));
+        }
+        let part = matching(&|candidate| candidate.contains(&lower));
+        match part.as_slice() {
+            [at] => Ok(Meant::One(*at)),
+            [] => Err(Unclear::Unknown(format!(
+                "There is no site {}. /list shows all.",
+                bold(name)
+            ))),
+            several => Err(Unclear::Several {
+                question: format!(
+                    "{} fits {}. Which one?",
+                    bold(name),
+                    count(several.len(), "site")
+                ),
+                sites: part,
+            }),
+        }
+    }
+
+    fn group(&self, name: &str) -> Vec<usize> {
+        (0..self.sites.len())
+            .filter(|&at| self.sites[at].site.group.as_deref() == Some(name))
+            .collect()
+    }
+
+    /// The question which site `command` means, with a button for each.
+    pub(super) fn ask_back(&self, command: &Command, unclear: Unclear) -> Answer {
+        let (question, sites) = match unclear {
+            Unclear::Unknown(html) => return html.into(),
+            Unclear::Several { question, sites } => (question, sites),
+        };
+        let buttons = sites.iter().take(MOST_SITES).filter_map(|&at| {
+            let name = self.sites[at].name();
+            let line = command.line_about(&button::key(name))?;
+            Some(Wish::Choose(line).button(name))
+        });
+        let more = sites.len().saturating_sub(MOST_SITES);
+        let html = match more {
+            0 => question,
+            n => format!("{question} {n} more are not shown: write more of the name."),
+        };
+        Answer {
+            html,
+            buttons: button::rows(buttons),
+            picture: None,
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What each command does and is answered with.
+
+use super::answer::Answer;
+use super::button::{self, MOST_SITES, Wish};
+use super::command::Command;
+use super::incident::Acknowledged;
+use super::judge::State;
+use super::meant::Unclear;
+use super::message::Asker;
+use super::text::{bold, count, escape, lasting};
+use super::time::Now;
+use super::{Action, Monitor, reply};
+
+impl Monitor {
+    /// Does it, and gives the answer unless that comes later.
+    pub(super) fn carry_out(
+        &mut self,
+        now: Now,
+        asker: &Asker,
+        command: &Command,
+    ) -> Option<Answer> {
+        match self.obey(now, asker, command) {
+            Ok(answer) => answer,
+            Err(unclear) => Some(self.ask_back(command, unclear)),
+        }
+    }
+
+    fn obey(
+        &mut self,
+        now: Now,
+        asker: &Asker,
+        command: &Command,
+    ) -> Result<Option<Answer>, Unclear> {
+        let html = match command {
+            Command::Status { group } => {
+                let sites = self.some_or_all(group.as_deref())?;
+                return Ok(Some(self.status(now, &sites)));
+            }
+            Command::List { group } => {
+                let sites = self.some_or_all(group.as_deref())?;
+                reply::list(&self.watched(&sites), now)
+            }
+            Command::Site { name } => {
+                let at = self.one(name)?;
+                return Ok(Some(self.about_site(now, at)));
+            }
+            Command::History { name } => {
+                let at = self.one(name)?;
+                reply::history(&self.sites[at], now)
+            }
+            Command::Incidents { name: None } => reply::incidents(&self.incidents, None, now),
+            Command::Incidents { name: Some(name) } => {
+                let at = self.one(name)?;
+                reply::incidents(&self.incidents, Some(self.sites[at].name()), now)
+            }
+            Command::Check { name } => {
+                let sites = self.some_or_all(name.as_deref())?;
+                return Ok(self.check_command(now, asker, &sites));
+            }
+            Command::Ack { number } => self.acknowledge(now, asker, *number),
+            Command::Mute { name: None, span } => {
+                self.muted_until = Some(now.moment() + *span);
+                self.saving.now();
+                format!("🔕 Everything is muted for {}.", lasting(*span))
+            }
+            Command::Mute {
+                name: Some(name),
+                span,
+            } => {
+                let sites = self.some(name)?;
+                for &at in &sites {
+                    self.sites[at].muted_until = Some(now.moment() + *span);
+                }
+                self.renew_alerts_of(&sites);
+                self.saving.now();
+                format!("🔕 {} muted for {}.", self.named(&sites), lasting(*span))
+            }
+            Command::Unmute { name: None } => {
+                self.muted_until = None;
+                for watched in &mut self.sites {
+                    watched.muted_until = None;
+                }
+                self.saving.now();
+                "🔔 Nothing is muted.".to_owned()
+            }
+            Command::Unmute { name: Some(name) } => {
+                let sites = self.some(name)?;
+                for &at in &sites {
+                    self.sites[at].muted_until = None;
+                }
+                self.renew_alerts_of(&sites);
+                self.saving.now();
+                let but = if self.silenced(now.moment()) {
+                    " Everything still is: /unmute."
+                } else {
+                    ""
+                };
+                format!("🔔 {} not muted.{but}", self.named(&sites))
+            }
+            Command::Pause { name } => {
+                let at = self.one(name)?;
+                self.pause(now, at)
+            }
+            Command::Resume { name } => {
+                let at = self.one(name)?;
+                self.resume(now, at)
+            }
+            Command::Stats => {
+                let asker = asker.clone();
+                self.actions.push(Action::Measure { asker });
+                return Ok(None);
+            }
+            Command::Help => reply::help(),
+            Command::Wrong(text) => escape(text),
+            Command::NotOurs => "I do not know that command. /help lists mine.".to_owned(),
+        };
+        Ok(Some(html.into()))
+    }
+
+    /// A button leads to each site that is not up, as far as they are named.
+    fn status(&self, now: Now, sites: &[usize]) -> Answer {
+        let watched = self.watched(sites);
+        let troubled = reply::worst_first(&watched);
+        let html = reply::status(
+            &watched,
+            &troubled,
+            self.line.troubles(),
+            self.muted_until,
+            now,
+        );
+        let button = |watched: &&super::watch::Watched| {
+            let line = format!("/site {}", button::key(watched.name()));
+            Wish::Open(line).button(watched.name())
+        };
+        Answer {
+            html,
+            buttons: button::rows(troubled.iter().take(MOST_SITES).map(button)),
+            picture: None,
+        }
+    }
+
+    /// One site in detail, with what can be done about it.
+    pub(super) fn about_site(&self, now: Now, at: usize) -> Answer {
+        let watched = &self.sites[at];
+        let due = self.schedule.due_at(watched.name());
+        let key = button::key(watched.name());
+        let open = |label: &str, verb: &str| Wish::Open(format!("/{verb} {key}")).button(label);
+        let turn = |label: &str, line: String| Wish::Turn(line).button(label);
+        let mut buttons = Vec::new();
+        if watched.paused() {
+            buttons.push(turn("Resume", format!("/resume {key}")));
+        } else {
+            buttons.push(open("Check now", "check"));
+            buttons.push(if watched.muted(now.moment()) {
+                turn("Unmute", format!("/unmute {key}"))
+            } else {
+                turn("Mute", format!("/mute {key} 1h"))
+            });
+            buttons.push(turn("Pause", format!("/pause {key}")));
+        }
+        Answer {
+            html: reply::site(watched, due, &self.incidents, now),
+            buttons: button::rows(buttons),
+            picture: None,
+        }
+    }
+
+    fn acknowledge(&mut self, now: Now, asker: &Asker, number: Option<u32>) -> String {
+        let at = now.moment();
+        let (mut taken, mut told) = (Vec::new(), Vec::new());
+        for incident in self.incidents.iter_open_mut() {
+            if number.is_none_or(|n| n == incident.number) {
+                if incident.acknowledged.is_none() {
+                    incident.acknowledged = Some(Acknowledged {
+                        by: asker.user,
+                        name: asker.name.clone(),
+                        at,
+                    });
+                }
+                told.extend(&incident.messages);
+                taken.push(format!("#{} {}", incident.number, bold(&incident.site)));
+            }
+        }
+        if taken.is_empty() {
+            return match number {
+                Some(n) if self.incidents.get(n).is_some() => format!("#{n} is over already."),
+                Some(n) => format!("There is no incident #{n}. /incidents lists them."),
+                None => "No incident is open.".to_owned(),
+            };
+        }
+        for (chat, message_id) in told {
+            self.renew_buttons(chat, message_id);
+        }
+        self.saving.now();
+        format!("👍 Acknowledged: {}", taken.join(", "))
+    }
+
+    fn pause(&mut self, now: Now, at: usize) -> String {
+        let watched = &mut self.sites[at];
+        let name = watched.name().to_owned();
+        if watched.paused() {
+            return format!("⏸ {} is paused already.", bold(&name));
+        }
+        watched.pause_order = Some(true);
+        watched.reset(now.moment());
+        self.schedule.clear(&name);
+        self.close_incident(&name, now.moment());
+        self.refresh_reach(now);
+        self.saving.now();
+        format!("⏸ {} is paused. /resume starts it again.", bold(&name))
+    }
+
+    fn resume(&mut self, now: Now, at: usize) -> String {
+        let watched = &mut self.sites[at];
+        let name = watched.name().to_owned();
+        if !watched.paused() {
+            return format!("▶️ {} is not paused.", bold(&name));
+        }
+        watched.pause_order = Some(false);
+        watched.reset(now.moment());
+        self.schedule.at(&name, now.moment());
+        self.refresh_reach(now);
+        self.saving.now();
+        format!("▶️ {} is checked again.", bold(&name))
+    }
+
+    fn watched(&self, sites: &[usize]) -> Vec<&super::watch::Watched> {
+        sites.iter().map(|&at| &self.sites[at]).collect()
+    }
+
+    fn named(&self, sites: &[usize]) -> String {
+        match sites {
+            [at] => format!("{} is", bold(self.sites[*at].name())),
+            several => format!("{} are", count(several.len(), "site")),
+        }
+    }
+
+    /// Sites by state: for tests and the log.
+    pub fn state_of(&self, name: &str) -> Option<State> {
+        self.index.get(name).map(|&at| self.sites[at].state())
+    }
+}
