@@ -5,8 +5,8 @@ use super::html;
 use super::multipart::Multipart;
 use super::poller::UNAUTHORISED_WAIT;
 use super::shapes::{
-    EditMessageReplyMarkup, EditMessageText, InlineKeyboardButton, InlineKeyboardMarkup,
-    InputMediaPhoto, LinkPreviewOptions, ReplyParameters, SendMessage,
+    EditMessageText, InlineKeyboardButton, InlineKeyboardMarkup, InputMediaPhoto,
+    LinkPreviewOptions, ReplyParameters, SendMessage,
 };
 use crate::http::{Answer, CallError, HeaderValue};
 use crate::monitor::message::{Button, Delivery, Message};
@@ -97,14 +97,6 @@ impl Form {
                 body.file(PHOTO, png);
                 ("editMessageMedia", Body::Multipart(body.end()))
             }
-            Some(message_id) if message.html.is_empty() => {
-                let edit = EditMessageReplyMarkup {
-                    chat_id: message.chat,
-                    message_id,
-                    reply_markup,
-                };
-                ("editMessageReplyMarkup", Body::Json(edit.serialize_json()))
-            }
             Some(message_id) => {
                 let edit = EditMessageText {
                     chat_id: message.chat,
@@ -150,7 +142,7 @@ impl Form {
 
     /// The form to try after a 400 with this description, if the form is what it complains of.
     /// Telegram has no other mark for these than the words.
-    fn simpler(self, description: &str, buttons_alone: bool) -> Option<Form> {
+    fn simpler(self, description: &str) -> Option<Form> {
         let description = description.to_ascii_lowercase();
         let says = |words: &[&str]| words.iter().any(|words| description.contains(words));
         if says(&["message is not modified", "chat not found"]) {
@@ -167,7 +159,7 @@ impl Form {
                 "message_id_invalid",
             ])
         {
-            (!buttons_alone).then_some(Form { edit: None, ..self })
+            Some(Form { edit: None, ..self })
         } else if self.topic.is_some()
             && says(&["message thread not found", "topic_closed", "topic_deleted"])
         {
@@ -185,15 +177,23 @@ impl Form {
                 reply_to: None,
                 ..self
             })
-        } else if self.photo {
-            // Whatever is wrong with it, or a group where no pictures may be sent.
-            Some(Form {
+        } else {
+            // Whatever is wrong with the picture, or a group where none may be sent.
+            self.without_photo()
+        }
+    }
+
+    /// A picture for a text: not every server puts one in the place of the other. Else without it.
+    fn without_photo(self) -> Option<Form> {
+        let simpler = if self.edit.is_some() {
+            Form { edit: None, ..self }
+        } else {
+            Form {
                 photo: false,
                 ..self
-            })
-        } else {
-            None
-        }
+            }
+        };
+        self.photo.then_some(simpler)
     }
 }
 
@@ -219,10 +219,22 @@ fn keyboard(rows: &[Vec<Button>]) -> Option<InlineKeyboardMarkup> {
 
 /// What the answer to `message`, put in this `form`, means.
 pub fn judge(message: &Message, form: Form, outcome: Result<Answer, CallError>) -> Verdict {
+    let answered = outcome.is_ok();
     let error = match api::read_message_id(outcome) {
         Ok(message_id) => return Verdict::Done(Delivery::Sent { message_id }),
         Err(error) => error,
     };
+    // A server that knows no pictures, or is overtaxed by one, must not hold up the text.
+    let unknown = match &error {
+        ApiError::Refused(refusal) => {
+            refusal.code >= 500 || refusal.code == 404 && refusal.description.contains("method")
+        }
+        ApiError::Unreachable { .. } => answered,
+        ApiError::Unreadable(_) => false,
+    };
+    if let Some(simpler) = form.without_photo().filter(|_| unknown) {
+        return Verdict::Again(simpler);
+    }
     let reason = error.to_string();
     let later = |after, everywhere| Delivery::Later {
         after,
@@ -254,7 +266,7 @@ pub fn judge(message: &Message, form: Form, outcome: Result<Answer, CallError>) 
             description,
             ..
         }) => {
-            if let Some(simpler) = form.simpler(description, message.html.is_empty()) {
+            if let Some(simpler) = form.simpler(description) {
                 return Verdict::Again(simpler);
             }
             match form.edit {

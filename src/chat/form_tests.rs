@@ -268,7 +268,7 @@ fn requests_are_what_the_bot_api_wants() {
 }
 
 #[test]
-fn buttons_go_with_a_message_and_an_edit_and_alone() {
+fn buttons_go_with_a_message_and_with_an_edit() {
     let with = Message {
         buttons: buttons(),
         ..message()
@@ -281,32 +281,6 @@ fn buttons_go_with_a_message_and_an_edit_and_alone() {
     };
     let (_, body) = json(first(&with), &with);
     assert!(body.ends_with(&format!(",{KEYBOARD}}}")), "{body}");
-    let alone = Message {
-        html: String::new(),
-        ..with
-    };
-    let (method, body) = json(first(&alone), &alone);
-    assert_eq!(method, "editMessageReplyMarkup");
-    assert_eq!(
-        body,
-        format!(r#"{{"chat_id":-1001234567890,"message_id":9,{KEYBOARD}}}"#)
-    );
-    let none = Message {
-        buttons: Vec::new(),
-        ..alone
-    };
-    assert_eq!(
-        json(first(&none), &none).1,
-        r#"{"chat_id":-1001234567890,"message_id":9}"#
-    );
-    let gone = "Bad Request: message to edit not found";
-    assert_eq!(
-        judged(&none, refusal(400, gone)),
-        Verdict::Done(Delivery::Refused {
-            reason: gone.into()
-        }),
-        "there is no text to send instead"
-    );
 }
 
 #[test]
@@ -443,6 +417,26 @@ fn a_picture_that_is_refused_leaves_its_text() {
             Verdict::Again(first(&message()))
         );
     }
+    let strange = [
+        refusal(404, "Not Found: method not found"),
+        refusal(500, "Internal Server Error"),
+        answer(500, "<html>"),
+        answer(413, "<html>"),
+    ];
+    for outcome in strange {
+        let verdict = judge(&message(), form, outcome);
+        assert_eq!(verdict, Verdict::Again(first(&message())));
+    }
+    let edited = Form::of(&edit(), None, true);
+    let anew = Form {
+        edit: None,
+        ..edited
+    };
+    let why = "Bad Request: there is no media in the message to edit";
+    assert_eq!(
+        judge(&edit(), edited, refusal(400, why)),
+        Verdict::Again(anew)
+    );
     let gone = "Bad Request: chat not found";
     assert_eq!(
         judge(&message(), form, refusal(400, gone)),

@@ -43,15 +43,6 @@ pub struct EditMessageText {
     pub reply_markup: Option<InlineKeyboardMarkup>,
 }
 
-/// `editMessageReplyMarkup`.
-#[derive(SerJson)]
-pub struct EditMessageReplyMarkup {
-    pub chat_id: i64,
-    pub message_id: i64,
-    /// Missing: the buttons go.
-    pub reply_markup: Option<InlineKeyboardMarkup>,
-}
-
 /// `InputMediaPhoto`, for `editMessageMedia`.
 #[derive(SerJson)]
 pub struct InputMediaPhoto {

@@ -15,7 +15,6 @@ pub struct Message {
     pub chat: i64,
     /// The topic of a forum group it goes to (`message_thread_id`, 1 = General); `None` = the configured one.
     pub topic: Option<i64>,
-    /// Empty in an edit: the text stays as it is, the buttons alone change (`editMessageReplyMarkup`).
     pub html: String,
     /// Without sound (`disable_notification`).
     pub silent: bool,

@@ -41,6 +41,7 @@ pub mod reply;
 mod saving;
 pub mod schedule;
 mod sending;
+mod shown;
 pub mod site;
 pub mod snapshot;
 pub mod stats;
@@ -64,6 +65,7 @@ use self::outbox::{Outbox, Receipt};
 use self::progress::Progress;
 use self::saving::Saving;
 use self::schedule::Schedule;
+use self::shown::Shown;
 use self::site::Site;
 use self::time::{Jitter, Moment, Now};
 use self::trouble::Said;
@@ -127,8 +129,7 @@ pub struct Monitor {
     restored: Option<Moment>,
     /// Messages whose buttons are no longer what they should be: chat and message.
     untidy: VecDeque<(i64, i64)>,
-    /// Texts that messages with buttons were given lately: chat, message, text.
-    lately: VecDeque<(i64, i64, String)>,
+    shown: Shown,
     actions: Vec<Action>,
 }
 
@@ -172,7 +173,7 @@ impl Monitor {
             wall_floor: settings.built,
             restored: None,
             untidy: VecDeque::new(),
-            lately: VecDeque::new(),
+            shown: Shown::default(),
             actions: Vec::new(),
         };
         let now = monitor.read_clock(now);
@@ -352,6 +353,11 @@ impl Monitor {
                         }
                     }
                 }
+                Receipt::Shown {
+                    chat,
+                    message_id,
+                    html,
+                } => self.shown.remember(chat, message_id, html),
                 Receipt::Offline { chat, message_id } => {
                     self.told_offline.retain(|(c, _)| *c != chat);
                     self.told_offline.push((chat, message_id));

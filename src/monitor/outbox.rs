@@ -75,6 +75,12 @@ pub enum Receipt {
         chat: i64,
         message_id: i64,
     },
+    /// A message with buttons says this.
+    Shown {
+        chat: i64,
+        message_id: i64,
+        html: String,
+    },
     /// The message that shows a `/check`; `None` when it never arrived.
     Job {
         job: u64,
@@ -137,6 +143,8 @@ pub(super) enum Load {
     Alerts {
         ids: Vec<u64>,
         incidents: Vec<u32>,
+        /// Its text, if it has buttons.
+        html: Option<String>,
         /// It tells of an offline period and of nothing else.
         offline: bool,
     },
@@ -246,10 +254,8 @@ impl Outbox {
                 .iter_mut()
                 .find(|r| r.chat == reply.chat && r.edit == reply.edit)
         {
-            if !reply.html.is_empty() {
-                waiting.html = reply.html;
-                waiting.picture = reply.picture;
-            }
+            waiting.html = reply.html;
+            waiting.picture = reply.picture;
             waiting.buttons = reply.buttons;
             return;
         }
@@ -393,6 +399,7 @@ impl Outbox {
             Load::Alerts {
                 ids,
                 incidents,
+                html,
                 offline,
             } => {
                 let good = self.strike(chat, &ids);
@@ -407,7 +414,12 @@ impl Outbox {
                     chat,
                     message_id,
                 });
-                told.chain([changed]).collect()
+                let shown = html.filter(|_| message_id != 0).map(|html| Receipt::Shown {
+                    chat,
+                    message_id,
+                    html,
+                });
+                shown.into_iter().chain(told).chain([changed]).collect()
             }
             Load::Reply(reply) => job_receipt(&reply, Some(message_id)).into_iter().collect(),
         }

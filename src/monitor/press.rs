@@ -15,9 +15,8 @@ use super::{Action, Monitor};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Messages whose buttons are to be looked at again, and texts that are remembered, at most.
+/// Messages whose buttons are to be looked at again, at most.
 const UNTIDY: usize = 200;
-const LATELY: usize = 16;
 /// What begins a line that says what was done.
 const NOTES: [&[&str]; 2] = [&["👍"], &["🔕", "🔔"]];
 
@@ -193,24 +192,18 @@ impl Monitor {
         let Some(message_id) = self.place(press) else {
             return;
         };
-        let place = |l: &&(i64, i64, String)| (l.0, l.1) == (press.chat, message_id);
         // A press that came before our last change of the text knows only the one before.
-        let shown = self.lately.iter().find(place).map(|l| l.2.clone());
-        let html = shown
-            .or_else(|| press.html.clone())
-            .map(|html| noted(&html, note));
-        let html = html
-            .filter(|html| units(html) <= MESSAGE_UNITS)
-            .unwrap_or_default();
-        if !html.is_empty() {
-            self.lately
-                .retain(|l| (l.0, l.1) != (press.chat, message_id));
-            if self.lately.len() == LATELY {
-                self.lately.pop_front();
-            }
-            self.lately
-                .push_back((press.chat, message_id, html.clone()));
-        }
+        let shown = self.shown.get(press.chat, message_id);
+        let Some(html) = shown.or(press.html.as_deref()) else {
+            return;
+        };
+        let longer = noted(html, note);
+        let html = if units(&longer) <= MESSAGE_UNITS {
+            longer
+        } else {
+            html.to_owned()
+        };
+        self.shown.remember(press.chat, message_id, html.clone());
         let buttons = self.book(now.moment()).buttons(numbers);
         self.outbox.push_reply(Reply {
             edit: Some(message_id),
@@ -271,12 +264,18 @@ impl Monitor {
                 waiting.push_back((chat, message_id));
                 continue;
             }
+            let Some(html) = self.shown.get(chat, message_id).map(str::to_owned) else {
+                continue;
+            };
             let book = self.book(now);
             let buttons = book.buttons(&book.told_by(chat, message_id));
+            if buttons.is_empty() {
+                self.shown.forget(chat, message_id);
+            }
             self.outbox.push_reply(Reply {
                 edit: Some(message_id),
                 buttons,
-                ..Reply::new(chat, String::new(), now)
+                ..Reply::new(chat, html, now)
             });
         }
         self.untidy = waiting;
@@ -297,10 +296,12 @@ impl Monitor {
 
     /// The buttons of a message that make no sense any more go, its text stays.
     fn take_buttons(&mut self, now: Now, press: &Press) {
-        if let Some(message_id) = self.place(press) {
+        if let Some(message_id) = self.place(press)
+            && let Some(html) = press.html.clone()
+        {
             self.outbox.push_reply(Reply {
                 edit: Some(message_id),
-                ..Reply::new(press.chat, String::new(), now.moment())
+                ..Reply::new(press.chat, html, now.moment())
             });
         }
     }

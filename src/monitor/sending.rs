@@ -110,19 +110,22 @@ impl Outbox {
             let incidents = covered.iter().copied().filter(told);
             let incidents: Vec<u32> = incidents.filter_map(|a| a.incident).collect();
             let offline = matches!(covered[..], [a] if matches!(a.news, News::Offline(_)));
+            let buttons = book.buttons(&incidents);
+            let shown = (!buttons.is_empty()).then(|| html.clone());
             let message = Message {
                 chat,
                 html,
                 silent: composed.silent,
                 reply_to: composed.recovery_of.and_then(|n| book.message_of(n, chat)),
                 edit: edit.map(|(_, message)| message),
-                buttons: book.buttons(&incidents),
+                buttons,
                 ..Message::default()
             };
             self.lanes.entry(chat).or_default().alert_away = true;
             let load = Load::Alerts {
                 ids,
                 incidents,
+                html: shown,
                 offline,
             };
             return Some(self.launch(moment, message, None, load));

@@ -37,8 +37,6 @@ fn an_outage_is_told_once_and_its_end_as_a_reply() {
                 "🟢 <b>blog</b> is up again after 1 min 40 s (#1)",
                 true
             ),
-            // The buttons of the first one go.
-            (241, "", false),
         ]
     );
     assert_eq!(world.told[1].1.reply_to, Some(101));

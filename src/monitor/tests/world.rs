@@ -48,6 +48,8 @@ pub struct World {
     pub told: Vec<(i64, Message)>,
     /// Every message with its id, as it reads now.
     pub shown: Vec<(i64, Message)>,
+    /// When buttons alone were changed.
+    pub retouched: Vec<i64>,
     /// Answers to pressed buttons.
     pub answered: Vec<CallbackAnswer>,
     /// What Telegram says to the next sendings; then `Sent`.
@@ -200,6 +202,7 @@ impl World {
             hanging_orders: 0,
             told: Vec::new(),
             shown: Vec::new(),
+            retouched: Vec::new(),
             answered: Vec::new(),
             deliveries: VecDeque::new(),
             attempts: 0,
@@ -300,7 +303,6 @@ impl World {
         self.write(chat, user, text, date);
         self.told[before..]
             .iter()
-            .filter(|(_, m)| !m.html.is_empty())
             .map(|(_, m)| m.html.clone())
             .collect()
     }
@@ -338,9 +340,7 @@ impl World {
     /// Everything that was told since the last call, `second: text`.
     pub fn heard(&mut self) -> Vec<String> {
         let heard = std::mem::take(&mut self.told);
-        let texts = heard.into_iter().map(|(_, m)| m.html);
-        // Changes of buttons alone say nothing.
-        texts.filter(|html| !html.is_empty()).collect()
+        heard.into_iter().map(|(_, m)| m.html).collect()
     }
 
     pub fn state(&self, name: &str) -> State {
@@ -464,24 +464,29 @@ impl World {
             Delivery::Sent { message_id }
         });
         if let Delivery::Sent { message_id } = delivery {
-            self.show(message_id, message.clone());
-            self.told.push((self.clock / 1000, message));
+            if self.says_something(message_id, &message) {
+                self.told.push((self.clock / 1000, message.clone()));
+            } else {
+                self.retouched.push(self.clock / 1000);
+            }
+            self.show(message_id, message);
         }
         Event::Delivered { id, delivery }
     }
 
+    /// It is new, or changes more than buttons.
+    fn says_something(&self, id: i64, message: &Message) -> bool {
+        let shown = self.shown.iter().find(|(at, _)| *at == id);
+        shown.is_none_or(|(_, shown)| shown.html != message.html)
+    }
+
     fn show(&mut self, id: i64, message: Message) {
         let Some((_, shown)) = self.shown.iter_mut().find(|(at, _)| *at == id) else {
-            // An edit of nothing: an earlier run sent it.
-            if !message.html.is_empty() {
-                self.shown.push((id, message));
-            }
+            self.shown.push((id, message));
             return;
         };
         assert_eq!(message.edit, Some(id));
-        if !message.html.is_empty() {
-            shown.html = message.html;
-        }
+        shown.html = message.html;
         shown.buttons = message.buttons;
     }
 
