@@ -112,7 +112,9 @@ impl Monitor {
             } else {
                 Ruling::Down
             }
-        } else if self.look_at(now, parent) {
+        } else if above.began >= doubt.failed || self.look_at(now, parent) {
+            // Looked at once: what it found may count for nothing (we stood still, no clock yet),
+            // and then it is looked at again when it is due.
             Ruling::Wait
         } else {
             Ruling::Down

@@ -105,6 +105,8 @@ pub fn day(seed: u64, features: Features) -> Plan {
         Vec::new()
     };
     let ends = ends(dice, features, calm_from);
+    let mut telegram_out = some(dice, 50, 3, 5 * SECOND, 3 * HOUR);
+    telegram_out.extend(news_that_waits(dice, &mut sites, &ends));
     let reloads = reloads(dice, &mut sites, calm_from);
     let mut written = written(dice, &sites, &chats, calm_from);
     // Somebody mutes everything before pulling the plug.
@@ -126,7 +128,7 @@ pub fn day(seed: u64, features: Features) -> Plan {
         end: DAY,
         cuts: joined(cuts, 500),
         names_lost,
-        telegram_out: some(dice, 50, 3, 5 * SECOND, 3 * HOUR),
+        telegram_out: joined(telegram_out, 0),
         throttled,
         refused,
         ambiguous: some(dice, 40, 3, MINUTE, 2 * HOUR),
@@ -269,7 +271,7 @@ fn site(
         let flaps = burst(dice, (bound / 2, off), (on / 3, on), times, until);
         drawn.extend(flaps.into_iter().map(|span| Outage { span, fault }));
     }
-    if features.after && !before.is_empty() && dice.chance(25) {
+    if features.after && !before.is_empty() && dice.chance(35) {
         let parent = &before[dice.between(0, before.len() as i64 - 1) as usize];
         plan.site.after = Some(parent.name().to_owned());
         for outage in &parent.outages {
@@ -343,6 +345,35 @@ fn ends(dice: &mut Dice, features: Features, until: i64) -> Vec<End> {
             }
         })
         .collect()
+}
+
+/// Outages that are over when the agent ends, while Telegram is out until some time after the next
+/// start: their ends, or all of them, wait on the disk alone.
+fn news_that_waits(dice: &mut Dice, sites: &mut [SitePlan], ends: &[End]) -> Vec<Span> {
+    let mut telegram_out = Vec::new();
+    for end in ends {
+        let When::At(at) = end.when else { continue };
+        let index = dice.between(0, sites.len() as i64 - 1) as usize;
+        let plan = &mut sites[index];
+        let over = at - plan.back_within() - dice.between(30, 300) * SECOND;
+        let from = over - plan.judged_within() - dice.between(60, 600) * SECOND;
+        if from < 10 * MINUTE || dice.chance(40) {
+            continue;
+        }
+        let span = Span::new(from, over);
+        let fault = fault(dice, plan.named);
+        let mut outages = plan.outages.clone();
+        outages.push(Outage { span, fault });
+        plan.outages = apart(outages);
+        let lost = if dice.chance(50) {
+            from - SECOND
+        } else {
+            over - SECOND
+        };
+        let found = at + end.off + dice.scale(10 * SECOND, 20 * MINUTE);
+        telegram_out.push(Span::new(lost, found));
+    }
+    telegram_out
 }
 
 fn reloads(dice: &mut Dice, sites: &mut [SitePlan], until: i64) -> Vec<i64> {

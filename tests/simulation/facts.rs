@@ -20,6 +20,8 @@ pub struct Facts<'a> {
     pub troubled: Vec<Vec<Span>>,
     /// By site: when what it depends on may have been down, so that it was not judged.
     pub shaded: Vec<Vec<Span>>,
+    /// By site: when what it depends on was surely down, and known to be.
+    pub behind: Vec<Vec<Span>>,
     /// By site: when its state may have changed.
     pub changes: Vec<Vec<i64>>,
     /// By site: when it was muted beyond doubt.
@@ -33,6 +35,7 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
         record,
         troubled: vec![Vec::new(); count],
         shaded: vec![Vec::new(); count],
+        behind: vec![Vec::new(); count],
         changes: vec![Vec::new(); count],
         muted: vec![Vec::new(); count],
     };
@@ -40,14 +43,14 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
         facts.shaded[site] = facts.shade(site);
         let checks = &record.checks[site];
         let mut changes = changes(&plan.sites[site], checks, |c| facts.nobody_could_know(c));
-        // What comes out from behind another and is down itself goes down only then.
+        // What comes out from behind another and is down or slow itself becomes so only then.
         let hidden = facts.shaded[site].iter().filter_map(|shade| {
             let end = checks.partition_point(|c| c.to < shade.to);
             checks[..end]
                 .iter()
                 .rev()
                 .take_while(|c| c.to > shade.from)
-                .find(|c| c.why == Why::Site)
+                .find(|c| matches!(c.why, Why::Site | Why::Slow))
         });
         changes.extend(hidden.map(|c| c.to));
         changes.sort_unstable();
@@ -59,6 +62,9 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
         let flapping = facts.flapping(site, &spans);
         spans.extend(flapping);
         facts.troubled[site] = joined(spans, 0);
+    }
+    for site in 0..count {
+        facts.behind[site] = facts.surely_behind(site);
     }
     facts
 }
@@ -267,6 +273,22 @@ impl Facts<'_> {
             parent = above.site.after.as_deref().and_then(|p| self.index(p));
         }
         joined(spans, 0)
+    }
+
+    /// When its parent had been down for so long, and all could be seen, that it was judged down.
+    fn surely_behind(&self, site: usize) -> Vec<Span> {
+        let after = self.plan.sites[site].site.after.as_deref();
+        let Some(parent) = after.and_then(|p| self.index(p)) else {
+            return Vec::new();
+        };
+        let above = &self.plan.sites[parent];
+        let judged = above.judged_within() + DOUBT + MINUTE;
+        let known = above.outages.iter().filter_map(|o| {
+            let calm = self.calm(parent, o.span).into_iter().next()?;
+            let from = o.span.from + judged;
+            (calm.from == o.span.from && calm.to > from).then(|| Span::new(from, calm.to))
+        });
+        known.collect()
     }
 
     /// A full disk and then a power cut: what was found in between may be lost.

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// A look at the line is shared by all who ask within this.
 const LOOKS_APART: i64 = 5 * SECOND;
+/// Checks of one site in a minute: retries, looks out of turn and people come to far fewer.
+const MOST_CHECKS: u32 = 60;
 /// Alerts waiting at most.
 const MAX_ALERTS: usize = 1000;
 
@@ -34,6 +36,14 @@ impl World<'_> {
         if std::mem::replace(&mut self.running[index], true) {
             self.record
                 .wrong(self.now, format!("two checks of {} at once", site.name));
+        }
+        let minute = self.now / MINUTE;
+        let (last, count) = &mut self.hurry[index];
+        *count = if *last == minute { *count + 1 } else { 1 };
+        *last = minute;
+        if *count == MOST_CHECKS {
+            let text = format!("{MOST_CHECKS} checks of {} in a minute", site.name);
+            self.record.wrong(self.now, text);
         }
         if self.clock_unset && site.url.starts_with("https:") {
             self.record.wrong(

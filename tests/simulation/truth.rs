@@ -1,6 +1,6 @@
 //! Nothing was told that was not so.
 
-use crate::dice::{Span, any_in};
+use crate::dice::{Span, any_at, any_in};
 use crate::facts::{DOUBT, Facts};
 use crate::model::{Heard, Judgement, may_repeat};
 use crate::plan::*;
@@ -95,7 +95,8 @@ pub fn must_be_so(
     }
 }
 
-/// As many failures in a row as it takes, one of them at least for a fault of the site.
+/// As many failures in a row as it takes, one of them at least for a fault of the site, and none of
+/// them behind a site that was surely down.
 fn down_is_so(facts: &Facts, site: usize, raised: Span, verdict: &mut Judgement) -> Option<String> {
     let tries = facts.plan.sites[site].site.tries as usize;
     let checks = &facts.record.checks[site];
@@ -107,6 +108,7 @@ fn down_is_so(facts: &Facts, site: usize, raised: Span, verdict: &mut Judgement)
     for run in checks[begin..end]
         .windows(tries)
         .filter(|run| run.iter().all(|c| c.why.failed()))
+        .filter(|run| !run.iter().any(|c| any_at(&facts.behind[site], c.to)))
     {
         if run.iter().any(|c| c.why == Why::Site) {
             return None;
@@ -172,6 +174,12 @@ fn up_is_so(facts: &Facts, site: usize, raised: Span) -> Option<String> {
 fn length_is_so(facts: &Facts, site: usize, one: &Heard, least: i64) -> Option<String> {
     let checks = &facts.record.checks[site];
     if facts.clocks_wrong() || facts.plan.sites[site].site.recover > 1 {
+        return None;
+    }
+    // What a full disk did not take, a restart forgets: the outage before goes on.
+    let claimed = one.raised.wider(least, 0);
+    let full = facts.plan.disk_full.iter().any(|s| s.meets(claimed));
+    if full && facts.record.lives.iter().any(|l| claimed.has(l.span.from)) {
         return None;
     }
     let good = (0..checks.len())

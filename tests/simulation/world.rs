@@ -89,6 +89,8 @@ pub struct World<'p> {
     /// The last write failed: alerts go out all the same.
     pub unwritable: bool,
     pub running: Vec<bool>,
+    /// Checks of each site in the minute.
+    pub hurry: Vec<(i64, u32)>,
     pub probing: bool,
     /// When the last look at the line began.
     pub looked: i64,
@@ -123,6 +125,7 @@ pub fn live(plan: &Plan) -> Record {
         saving: false,
         unwritable: false,
         running: vec![false; plan.sites.len()],
+        hurry: vec![(0, 0); plan.sites.len()],
         probing: false,
         looked: -HOUR,
         hushed: BTreeMap::new(),

@@ -167,16 +167,21 @@ fn flapping_survives_a_restart() {
     assert!(world.heard()[0].contains("is steady again"));
 }
 
+/// Spoken to without TLS.
+fn plain(mut site: Site) -> Site {
+    let crate::monitor::site::Check::Http(check) = &mut site.check else {
+        panic!("not http")
+    };
+    check.url = format!("http://{}.example/", site.name);
+    site
+}
+
 /// A world whose program was built at [`WALL`].
 fn unset() -> World {
-    let sites = vec![site("blog"), {
-        let mut plain = site("plain");
-        let crate::monitor::site::Check::Http(check) = &mut plain.check else {
-            panic!("not http")
-        };
-        check.url = "http://plain.example/".into();
-        plain
-    }];
+    unset_with(vec![site("blog"), plain(site("plain"))])
+}
+
+fn unset_with(sites: Vec<Site>) -> World {
     let mut world = World::new(sites.clone());
     world.wall = 1000;
     let settings = Settings {
@@ -234,6 +239,20 @@ fn a_redirect_to_https_without_a_clock_is_not_judged_either() {
     world.fate("plain", failed(FailureKind::Tls));
     world.pass(300);
     assert_eq!(world.state("plain"), State::Unknown);
+}
+
+#[test]
+fn a_parent_that_cannot_be_judged_without_a_clock_is_not_looked_at_again_and_again() {
+    let sites = vec![plain(after("child", "plain")), plain(site("plain"))];
+    let mut world = unset_with(sites);
+    world.pass(60);
+    all(&mut world, &["child"], bad());
+    all(&mut world, &["plain"], failed(FailureKind::Tls));
+    let begun = world.started.len();
+    world.pass(180);
+    let looks = world.started[begun..].iter();
+    let looks = looks.filter(|(_, name, _)| name == "plain").count();
+    assert!(looks <= 6, "{looks} checks in three minutes");
 }
 
 #[test]
