@@ -1,5 +1,7 @@
 //! Every kind of check by the real binary, and certificates that run out.
 
+#[path = "kinds/causes.rs"]
+mod causes;
 mod support;
 
 use std::io::{Read, Write};
@@ -112,6 +114,41 @@ fn a_table_shows_what_matters_of_each_kind() {
         assert!(line.contains(what), "{line}");
     }
     assert_eq!(out.code, Some(1));
+}
+
+#[test]
+fn a_site_that_is_named_is_looked_at_even_when_it_is_down() {
+    let ca = TestCa::new();
+    let broken = Web::tls(&ca.good_for_days(40)).on("/", Behaviour::status(503));
+    let expired = Web::tls(&ca.expired());
+    let sitemon = Sitemon::new("");
+    let pem = ca.write_pem(sitemon.dir()).display().to_string();
+    let trusted = format!("ca_file = \"{pem}\"");
+    let sites = [
+        site("broken", &broken.url("/"), &trusted),
+        site("expired", &expired.url("/"), &trusted),
+        site("gone", "https://127.0.0.1:1/", &trusted),
+    ];
+    sitemon.rewrite(&format!("[agent]\nstate = \"state\"\n{}", sites.concat()));
+    let said = |name: &str| sitemon.command(&["check", name]).stdout;
+    let both = said("broken");
+    assert!(
+        both.contains("HTTP 503, wanted 200-299  certificate ends in "),
+        "{both}"
+    );
+    let both = said("expired");
+    assert!(
+        both.contains("certificate expired 1 day ago  certificate ended 1 d ago"),
+        "{both}"
+    );
+    let gone = said("gone");
+    assert!(
+        gone.trim_end()
+            .ends_with("connection refused by 127.0.0.1:1"),
+        "{gone}"
+    );
+    let round = sitemon.command(&["check"]).stdout;
+    assert!(!round.contains("certificate ends in"), "{round}");
 }
 
 #[test]
