@@ -221,12 +221,35 @@ fn an_edit_must_change_a_message_that_is_ours() {
 fn the_limiter_answers_429_with_the_time_to_wait() {
     let api = BotApi::start();
     api.limit_rate(true);
-    assert_eq!(send_html(&api, "one").0, 200);
-    let (status, answer) = send_html(&api, "two");
+    for text in ["one", "two", "three"] {
+        assert_eq!(send_html(&api, text).0, 200, "a short burst");
+    }
+    let (status, answer) = send_html(&api, "four");
     assert_eq!(status, 429);
     let parameters = answer.get("parameters").unwrap();
     assert_eq!(parameters.get("retry_after"), Some(&Json::Int(1)));
-    assert_eq!(api.wait_messages(1).len(), 1);
+    assert_eq!((api.messages().len(), api.floods()), (3, 1));
+    api.let_pass(Duration::from_secs(1));
+    assert_eq!(send_html(&api, "four").0, 200);
+    let edit = format!(r#"{{"chat_id":{CHAT},"message_id":101,"text":"x"}}"#);
+    assert_eq!(call(&api, "editMessageText", &edit).0, 429, "edits count");
+}
+
+#[test]
+fn a_group_takes_20_messages_a_minute() {
+    const GROUP: i64 = -100_777;
+    let api = BotApi::start();
+    api.add_chat(GROUP);
+    api.limit_rate(true);
+    let body = format!(r#"{{"chat_id":{GROUP},"text":"x"}}"#);
+    for n in 0..20 {
+        assert_eq!(call(&api, "sendMessage", &body).0, 200, "{n}");
+        api.let_pass(Duration::from_secs(2));
+    }
+    let (status, answer) = call(&api, "sendMessage", &body);
+    assert_eq!(status, 429);
+    let parameters = answer.get("parameters").unwrap();
+    assert_eq!(parameters.get("retry_after"), Some(&Json::Int(20)));
 }
 
 #[test]

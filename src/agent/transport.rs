@@ -1,13 +1,13 @@
 //! Which chat it is: Telegram or the terminal. The monitor does not know the difference.
 
-use crate::chat::console;
+use crate::chat::console::{self, Screen};
 use crate::chat::html::plain;
 use crate::chat::telegram::{PollEvent, Settings, Telegram};
 use crate::clock::{BUILT, Clock};
 use crate::config::Config;
 use crate::http::Client;
 use crate::monitor::command::{Access, COMMANDS};
-use crate::monitor::message::{CallbackAnswer, Delivery, Message};
+use crate::monitor::message::{CallbackAnswer, Content, Delivery, Message};
 use crate::monitor::{self, Event};
 use async_channel::Sender;
 use futures_lite::FutureExt;
@@ -17,6 +17,7 @@ pub(super) struct Transport {
     /// `None`: the terminal. Replaced when a reload changes token or server.
     telegram: RefCell<Option<Telegram>>,
     terminal: Terminal,
+    screen: RefCell<Screen>,
     clock: Clock,
 }
 
@@ -41,6 +42,7 @@ impl Transport {
         Transport {
             telegram: RefCell::new(settings.map(|t| telegram(client, clock, t))),
             terminal,
+            screen: RefCell::default(),
             clock: clock.clone(),
         }
     }
@@ -89,7 +91,8 @@ impl Transport {
             Some(telegram) => telegram.send(message, None).await,
             None => {
                 match self.terminal {
-                    Terminal::Chat => console::print(message),
+                    Terminal::Chat => self.screen.borrow_mut().show(message, None),
+                    Terminal::Log if message.passing => {}
                     Terminal::Log => log::warn!("{}", plain(&message.html)),
                 }
                 Delivery::Sent { message_id: 0 }
@@ -103,7 +106,7 @@ impl Transport {
         match telegram {
             Some(telegram) => telegram.answer_press(answer).await,
             None if self.terminal == Terminal::Chat && !answer.text.is_empty() => {
-                console::print_line(&answer.text);
+                self.screen.borrow_mut().say(&answer.text);
             }
             None => {}
         }
@@ -132,7 +135,12 @@ impl Transport {
                     let (lines, incoming) = async_channel::bounded(4);
                     let read = async { console::read_lines(&lines, || self.clock.wall()).await };
                     let forward = async {
-                        while let Ok(update) = incoming.recv().await {
+                        while let Ok(mut update) = incoming.recv().await {
+                            if let Some(Content::Message(line)) = &update.content
+                                && let Some(press) = self.screen.borrow().press(line)
+                            {
+                                update.content = Some(Content::Press(press));
+                            }
                             if events.send(Event::Update(update)).await.is_err() {
                                 return;
                             }

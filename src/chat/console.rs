@@ -1,11 +1,11 @@
 //! The terminal as chat: lines of stdin are commands, messages go to stdout as plain text.
 
 use super::html;
-use crate::monitor::message::{CONSOLE, Content, Incoming, Message, Update};
+use crate::monitor::message::{Button, CONSOLE, Content, Incoming, Message, Press, Update};
 use async_channel::Sender;
 use async_io::Async;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 
 /// Bytes of a line that are kept.
@@ -23,15 +23,94 @@ pub async fn read_lines(events: &Sender<Update>, now: impl Fn() -> i64) {
     }
 }
 
-/// Writes the text of `message` to stdout and ends the line. A stdout that is closed or full is
-/// nobody's concern.
-pub fn print(message: &Message) {
-    print_line(&html::plain(&message.html));
+/// What the terminal shows at present. A stdout that is closed or full is nobody's concern.
+pub struct Screen {
+    /// Somebody looks at it: a line can be written over.
+    tty: bool,
+    /// The last line will be written over.
+    passing: bool,
+    /// The buttons of the newest message that has some.
+    choices: Vec<Button>,
 }
 
-/// Writes plain text to stdout and ends the line.
-pub fn print_line(text: &str) {
-    let text = printable(text);
+impl Screen {
+    pub fn new() -> Screen {
+        Screen {
+            tty: io::stdout().is_terminal(),
+            passing: false,
+            choices: Vec::new(),
+        }
+    }
+
+    /// Writes a message; `picture` is its picture in lines of text.
+    pub fn show(&mut self, message: &Message, picture: Option<&str>) {
+        let text = self.text_of(message, picture);
+        write(&text);
+    }
+
+    /// Writes plain text and ends the line.
+    pub fn say(&mut self, text: &str) {
+        let text = self.over() + &printable(text) + "\n";
+        write(&text);
+    }
+
+    /// A number stands for the button that was shown with it.
+    pub fn press(&self, line: &Incoming) -> Option<Press> {
+        let number: usize = line.text.trim().parse().ok()?;
+        let button = self.choices.get(number.checked_sub(1)?)?;
+        Some(Press {
+            chat: line.chat,
+            date: line.date,
+            data: button.data.clone(),
+            ..Press::default()
+        })
+    }
+
+    fn text_of(&mut self, message: &Message, picture: Option<&str>) -> String {
+        let text = printable(&html::plain(&message.html));
+        if message.passing {
+            if !self.tty {
+                return String::new();
+            }
+            // What is longer than the terminal is wide can't be written over.
+            let lines: Vec<&str> = text.lines().take(2).collect();
+            let line = self.over() + &lines.join(" · ");
+            self.passing = true;
+            return line;
+        }
+        let mut out = self.over() + &text + "\n";
+        if let Some(picture) = picture {
+            out.push_str(&printable(picture));
+            out.push('\n');
+        }
+        if !message.buttons.is_empty() {
+            self.choices = message.buttons.iter().flatten().cloned().collect();
+            let choices = (1..).zip(&self.choices);
+            let choices = choices.map(|(n, button)| format!("[{n}] {}", button.label));
+            let choices: Vec<String> = choices.collect();
+            out.push_str(&printable(&choices.join("  ")).replace('\n', " "));
+            out.push('\n');
+        }
+        out
+    }
+
+    /// Takes away a line that was to be written over.
+    fn over(&mut self) -> String {
+        if std::mem::take(&mut self.passing) {
+            "\r\x1b[K".to_owned()
+        } else {
+            String::new()
+        }
+    }
+}
+
+impl Default for Screen {
+    fn default() -> Screen {
+        Screen::new()
+    }
+}
+
+fn write(text: &str) {
     let mut stdout = io::stdout().lock();
     let _ = stdout
         .write_all(text.as_bytes())
@@ -42,7 +121,6 @@ pub fn print_line(text: &str) {
 fn printable(text: &str) -> String {
     let mut text = text.to_owned();
     text.retain(|c| !c.is_control() || c == '\n');
-    text.push('\n');
     text
 }
 
@@ -258,7 +336,79 @@ mod tests {
     #[test]
     fn what_is_printed_is_plain_and_cannot_steer_the_terminal() {
         let html = "<b>blog</b> is down:\n\u{1b}[2J1 &lt; 2";
-        assert_eq!(printable(&html::plain(html)), "blog is down:\n[2J1 < 2\n");
+        let message = Message {
+            html: html.into(),
+            ..Message::default()
+        };
+        let mut screen = screen(false);
+        assert_eq!(screen.text_of(&message, None), "blog is down:\n[2J1 < 2\n");
+    }
+
+    fn screen(tty: bool) -> Screen {
+        Screen {
+            tty,
+            ..Screen::new()
+        }
+    }
+
+    fn line(text: &str) -> Incoming {
+        Incoming {
+            text: text.into(),
+            ..Incoming::default()
+        }
+    }
+
+    #[test]
+    fn buttons_are_numbered_and_a_number_presses_the_newest() {
+        let button = |label: &str| Button {
+            label: label.into(),
+            data: format!("+{label}"),
+        };
+        let mut screen = screen(false);
+        assert_eq!(screen.press(&line("1")), None);
+        let first = Message {
+            html: "a".into(),
+            buttons: vec![vec![button("x")], vec![button("y\n")]],
+            ..Message::default()
+        };
+        assert_eq!(screen.text_of(&first, None), "a\n[1] x  [2] y \n");
+        let plain = Message {
+            html: "b".into(),
+            ..Message::default()
+        };
+        assert_eq!(screen.text_of(&plain, Some("▁▂▃")), "b\n▁▂▃\n");
+        let press = screen.press(&line(" 2 ")).expect("the second");
+        assert_eq!((press.chat, press.data.as_str()), (CONSOLE, "+y\n"));
+        for other in ["0", "3", "-1", "x", "", "1 2", "99999999999999999999"] {
+            assert_eq!(screen.press(&line(other)), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_passes_is_one_line_on_a_terminal_and_nothing_in_a_pipe() {
+        let passing = Message {
+            html: "Checking 3 sites …\n<code>███</code> 1 of 3".into(),
+            passing: true,
+            ..Message::default()
+        };
+        let result = Message {
+            html: "done".into(),
+            ..Message::default()
+        };
+        let mut terminal = screen(true);
+        let shown = [&passing, &passing, &result, &result].map(|m| terminal.text_of(m, None));
+        assert_eq!(
+            shown,
+            [
+                "Checking 3 sites … · ███ 1 of 3",
+                "\r\x1b[KChecking 3 sites … · ███ 1 of 3",
+                "\r\x1b[Kdone\n",
+                "done\n"
+            ]
+        );
+        let mut pipe = screen(false);
+        let shown = [&passing, &result].map(|m| pipe.text_of(m, None));
+        assert_eq!(shown, ["", "done\n"]);
     }
 
     proptest! {

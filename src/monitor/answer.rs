@@ -83,6 +83,7 @@ impl Monitor {
             topic: message.topic,
             user: message.user,
             name: message.name,
+            pressed: false,
             instead: None,
             at: now.uptime,
         };

@@ -2,7 +2,7 @@
 
 use super::button::{self, Deed};
 use super::incident::{Incident, Incidents};
-use super::message::Button;
+use super::message::{Button, CONSOLE};
 use super::time::Moment;
 use super::watch::Watched;
 use std::collections::HashMap;
@@ -63,7 +63,9 @@ impl Book<'_> {
 /// Between two messages to one chat of which neither is urgent: about one a second is tolerated in
 /// a private chat, 20 a minute in a group. Edits count.
 pub(super) fn pause(chat: i64) -> Duration {
-    if chat > 0 {
+    if chat == CONSOLE {
+        Duration::from_millis(200)
+    } else if chat > 0 {
         Duration::from_secs(1)
     } else {
         Duration::from_secs(4)

@@ -4,6 +4,7 @@ use super::answer::Answer;
 use super::job::{Job, Listener, MAX_WAITING, Shown, Verdict};
 use super::message::{Asker, CONSOLE};
 use super::outbox::Reply;
+use super::reply::by;
 use super::time::{Moment, Now};
 use super::{Action, Monitor};
 
@@ -85,7 +86,7 @@ impl Monitor {
             self.actions.push(Action::Dismiss { job: job.id });
             let text = job.result_text(now);
             for listener in &job.listeners {
-                self.show(now, listener, text.clone(), job.id);
+                self.show(now, listener, &text, job.id);
             }
             // A message whose id is not known yet is edited when it is: keep the job until then.
             if job.listeners.iter().any(|l| l.message == Shown::Away) {
@@ -119,14 +120,11 @@ impl Monitor {
             return;
         };
         listener.message = shown;
-        let listener = Listener {
-            text: String::new(),
-            ..*listener
-        };
+        let listener = listener.clone();
         if job.listeners.iter().all(|l| l.message != Shown::Away) {
             self.finished.remove(place);
         }
-        self.show(now, &listener, text, id);
+        self.show(now, &listener, &text, id);
     }
 
     /// Progress, as often as the chat's limits allow.
@@ -136,8 +134,11 @@ impl Monitor {
             let text = self.job_text(&self.jobs[place]);
             let id = self.jobs[place].id;
             for listener in &mut self.jobs[place].listeners {
-                let Shown::Message(message_id) = listener.message else {
-                    continue;
+                let edit = match listener.message {
+                    Shown::Message(message_id) => Some(message_id),
+                    // The terminal writes over its last line.
+                    Shown::Nowhere if listener.chat == CONSOLE => None,
+                    Shown::Nowhere | Shown::Away => continue,
                 };
                 let calm = self.outbox.calm_at(listener.chat);
                 if listener.text == text || calm.is_none_or(|at| at > moment) {
@@ -145,9 +146,11 @@ impl Monitor {
                 }
                 listener.text.clone_from(&text);
                 self.outbox.push_reply(Reply {
-                    edit: Some(message_id),
+                    topic: listener.topic,
+                    edit,
+                    passing: true,
                     job: Some(id),
-                    ..Reply::new(listener.chat, text.clone(), moment)
+                    ..Reply::new(listener.chat, listener.worded(&text), moment)
                 });
             }
         }
@@ -159,7 +162,7 @@ impl Monitor {
             let text = self.job_text(job);
             job.listeners
                 .iter()
-                .filter(move |l| matches!(l.message, Shown::Message(_)) && l.text != text)
+                .filter(move |l| l.message != Shown::Away && l.text != text)
         });
         stale
             .filter_map(|l| self.outbox.calm_at(l.chat))
@@ -181,25 +184,34 @@ impl Monitor {
 
     fn listen(&mut self, now: Now, id: u64, asker: &Asker, text: String) {
         let moment = now.moment();
+        let mut worded = text.clone();
         if let Some(job) = self.jobs.iter_mut().find(|j| j.id == id) {
-            job.listeners.push(Listener {
+            let listener = Listener {
                 chat: asker.chat,
                 topic: asker.topic,
                 message: asker.instead.map_or(Shown::Away, Shown::Message),
                 text: text.clone(),
-            });
+                asked_by: if asker.pressed && !asker.name.is_empty() {
+                    format!("\nasked{}", by(&asker.name))
+                } else {
+                    String::new()
+                },
+            };
+            worded = listener.worded(&text);
+            job.listeners.push(listener);
         }
         self.outbox.push_reply(Reply {
+            passing: true,
             topic: asker.topic,
             edit: asker.instead,
             asked: Some(asker.at),
             job: Some(id),
-            ..Reply::new(asker.chat, text, moment)
+            ..Reply::new(asker.chat, worded, moment)
         });
     }
 
     /// Shows a result where the job's message stands.
-    fn show(&mut self, now: Now, listener: &Listener, html: String, id: u64) {
+    fn show(&mut self, now: Now, listener: &Listener, html: &str, id: u64) {
         let edit = match listener.message {
             Shown::Away => return,
             Shown::Message(message_id) => Some(message_id),
@@ -210,7 +222,7 @@ impl Monitor {
             edit,
             // Its delivery means nothing to a job that is over.
             job: edit.map(|_| id),
-            ..Reply::new(listener.chat, html, now.moment())
+            ..Reply::new(listener.chat, listener.worded(html), now.moment())
         });
     }
 }

@@ -2,7 +2,7 @@
 //! place; the same asked twice is one.
 
 use super::outcome::Outcome;
-use super::text::{bold, count, escape, response};
+use super::text::{MESSAGE_UNITS, bold, count, escape, response, units};
 use super::time::{Moment, Now};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,6 +11,14 @@ use std::time::Duration;
 pub const MAX_WAITING: usize = 20;
 /// Lines of a result: one screen.
 const MAX_LINES: usize = 40;
+/// Failures that are named while others are still checked.
+const MAX_SO_FAR: usize = 5;
+/// UTF-16 units of a message that are kept for its last lines.
+const ROOM: usize = 200;
+/// Characters of a cause.
+const MAX_CAUSE: usize = 150;
+/// Blocks of the bar.
+const BAR: usize = 10;
 
 /// One `/check` under way or in the queue.
 #[derive(Debug)]
@@ -34,14 +42,16 @@ pub enum Verdict {
 }
 
 /// A chat that waits for the result.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Listener {
     pub chat: i64,
     /// As in a [`super::message::Message`].
     pub topic: Option<i64>,
     pub message: Shown,
-    /// The text it shows now.
+    /// The text it shows now, without `asked_by`.
     pub text: String,
+    /// A line that says who pressed the button.
+    pub asked_by: String,
 }
 
 /// Where a job's message stands.
@@ -52,6 +62,13 @@ pub enum Shown {
     Message(i64),
     /// It never arrived, or the chat cannot edit (the terminal): the result is a new message.
     Nowhere,
+}
+
+impl Listener {
+    /// `text`, and who pressed the button.
+    pub fn worded(&self, text: &str) -> String {
+        format!("{text}{}", self.asked_by)
+    }
 }
 
 impl Job {
@@ -82,18 +99,26 @@ impl Job {
     }
 
     pub fn progress_text(&self) -> String {
-        let all = self.targets.len();
-        let bad = self.bad();
-        let failed = if bad > 0 {
-            format!(", {bad} failed")
-        } else {
-            String::new()
-        };
-        format!(
-            "Checking {}: {} of {all} done{failed}",
-            self.subject(),
-            self.results.len()
-        )
+        let (done, all, bad) = (self.results.len(), self.targets.len(), self.bad());
+        let mut text = format!("Checking {} …", self.subject());
+        if all == 1 {
+            return text;
+        }
+        text.push_str(&format!(
+            "\n<code>{}</code> {done} of {all}",
+            bar(done, all)
+        ));
+        if bad > 0 {
+            text.push_str(&format!(", {bad} failed"));
+        }
+        let failures = self.results.iter().filter(|(_, v)| v.is_bad());
+        for (name, verdict) in failures.take(MAX_SO_FAR) {
+            text.push_str(&format!("\n{}", line(name, verdict)));
+        }
+        if bad > MAX_SO_FAR {
+            text.push_str(&format!("\n… and {} more", bad - MAX_SO_FAR));
+        }
+        text
     }
 
     /// The whole result, failures first, cut to one screen.
@@ -115,22 +140,25 @@ impl Job {
         );
         let mut results: Vec<&(String, Verdict)> = self.results.iter().collect();
         let place = |name: &str| self.targets.iter().position(|t| t == name);
-        results.sort_by_key(|(name, v)| (!matches!(v, Verdict::Bad(_)), place(name)));
+        results.sort_by_key(|(name, v)| (!v.is_bad(), place(name)));
+        let mut shown = 0;
         for (name, verdict) in results.iter().take(MAX_LINES) {
+            let line = line(name, verdict);
+            if units(&text) + units(&line) > MESSAGE_UNITS - ROOM {
+                break;
+            }
             text.push('\n');
-            text.push_str(&line(name, verdict));
+            text.push_str(&line);
+            shown += 1;
         }
-        if results.len() > MAX_LINES {
-            text.push_str(&format!("\n… and {} more", results.len() - MAX_LINES));
+        if results.len() > shown {
+            text.push_str(&format!("\n… and {} more", results.len() - shown));
         }
         text
     }
 
     fn bad(&self) -> usize {
-        self.results
-            .iter()
-            .filter(|(_, v)| matches!(v, Verdict::Bad(_)))
-            .count()
+        self.results.iter().filter(|(_, v)| v.is_bad()).count()
     }
 
     fn subject(&self) -> String {
@@ -142,6 +170,10 @@ impl Job {
 }
 
 impl Verdict {
+    fn is_bad(&self) -> bool {
+        matches!(self, Verdict::Bad(_))
+    }
+
     pub fn of(outcome: &Outcome) -> Verdict {
         match &outcome.verdict {
             Ok(()) => Verdict::Good(outcome.took),
@@ -154,9 +186,18 @@ fn line(name: &str, verdict: &Verdict) -> String {
     match verdict {
         Verdict::Good(Some(took)) => format!("✅ {} {}", bold(name), response(*took)),
         Verdict::Good(None) => format!("✅ {}", bold(name)),
-        Verdict::Bad(cause) => format!("❌ {} {}", bold(name), escape(cause)),
+        Verdict::Bad(cause) => {
+            let short: String = cause.chars().take(MAX_CAUSE).collect();
+            let cut = if short.len() < cause.len() { "…" } else { "" };
+            format!("❌ {} {}{cut}", bold(name), escape(&short))
+        }
         Verdict::Paused => format!("⏸ {} is paused", bold(name)),
     }
+}
+
+fn bar(done: usize, all: usize) -> String {
+    let full = done * BAR / all.max(1);
+    "█".repeat(full) + &"░".repeat(BAR - full)
 }
 
 fn ordinal(n: usize) -> String {
@@ -187,8 +228,16 @@ mod tests {
         job.started = Some(Moment(0));
         assert!(!job.done());
         job.note("c", Verdict::Good(Some(Duration::from_millis(42))));
-        assert_eq!(job.progress_text(), "Checking 3 sites: 1 of 3 done");
+        assert_eq!(
+            job.progress_text(),
+            "Checking 3 sites …\n<code>███░░░░░░░</code> 1 of 3"
+        );
         job.note("b", Verdict::Bad("HTTP 503, wanted 200-299".into()));
+        assert_eq!(
+            job.progress_text(),
+            "Checking 3 sites …\n<code>██████░░░░</code> 2 of 3, 1 failed\n\
+             ❌ <b>b</b> HTTP 503, wanted 200-299"
+        );
         job.note("a", Verdict::Paused);
         job.note("a", Verdict::Bad("a late second result".into()));
         assert!(job.done());
@@ -220,13 +269,21 @@ mod tests {
     #[test]
     fn a_result_of_a_thousand_sites_fits_one_message() {
         let names: Vec<String> = (0..1000).map(|i| format!("site-{i:04}")).collect();
-        let mut job = Job::new(1, names.clone());
-        job.started = Some(Moment(0));
-        for name in &names {
-            job.note(name, Verdict::Bad("HTTP 503, wanted 200-299".into()));
+        for (cause, rest) in [
+            ("HTTP 503, wanted 200-299", "960"),
+            (&"x&".repeat(5000), "992"),
+        ] {
+            let mut job = Job::new(1, names.clone());
+            job.started = Some(Moment(0));
+            for name in &names {
+                job.note(name, Verdict::Bad(cause.into()));
+            }
+            let progress = job.progress_text();
+            assert!(units(&progress) <= MESSAGE_UNITS);
+            assert!(progress.ends_with("… and 995 more"));
+            let text = job.result_text(now(5));
+            assert!(units(&text) <= MESSAGE_UNITS);
+            assert!(text.ends_with(&format!("… and {rest} more")), "{text}");
         }
-        let text = job.result_text(now(5));
-        assert!(super::super::text::units(&text) <= super::super::text::MESSAGE_UNITS);
-        assert!(text.ends_with("… and 960 more"));
     }
 }

@@ -24,6 +24,8 @@ pub struct Message {
     pub edit: Option<i64>,
     /// Rows of buttons under it; an edit without any takes those away that were there.
     pub buttons: Vec<Vec<Button>>,
+    /// It will soon be replaced: a terminal shows it as a line that is written over, a pipe not at all.
+    pub passing: bool,
     /// Above `html` (`sendPhoto`). Drawn when it is sent.
     pub picture: Option<Arc<Picture>>,
 }
@@ -119,6 +121,8 @@ pub struct Asker {
     pub user: Option<i64>,
     /// What that person is called; may be empty.
     pub name: String,
+    /// By a button, which leaves no trace in the chat: the answer may say who.
+    pub pressed: bool,
     /// The answer takes the place of this message of ours.
     pub instead: Option<i64>,
     /// When, as uptime.

@@ -29,6 +29,7 @@ pub struct Reply {
     pub html: String,
     pub buttons: Vec<Vec<Button>>,
     pub picture: Option<Arc<Picture>>,
+    pub passing: bool,
     /// The message of ours whose text this replaces.
     pub edit: Option<i64>,
     /// When the command came in, as uptime: for the answer times in `/stats`.
@@ -47,6 +48,7 @@ impl Reply {
             html,
             buttons: Vec::new(),
             picture: None,
+            passing: false,
             edit: None,
             asked: None,
             job: None,
@@ -257,6 +259,7 @@ impl Outbox {
             waiting.html = reply.html;
             waiting.picture = reply.picture;
             waiting.buttons = reply.buttons;
+            waiting.passing = reply.passing;
             return;
         }
         if self.replies.iter().filter(|r| r.chat == reply.chat).count() >= MAX_REPLIES

@@ -318,6 +318,7 @@ fn asker(now: Now, press: &Press) -> Asker {
         topic: press.topic,
         user: press.user,
         name: press.name.clone(),
+        pressed: true,
         instead: None,
         at: now.uptime,
     }

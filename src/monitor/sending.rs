@@ -68,6 +68,7 @@ impl Outbox {
             edit: reply.edit,
             buttons: reply.buttons.clone(),
             picture: reply.picture.clone(),
+            passing: reply.passing,
             ..Message::default()
         };
         let asked = reply.asked;

@@ -62,13 +62,38 @@ pub struct Sent {
     pub silent: bool,
     pub reply_to: Option<i64>,
     pub topic: Option<i64>,
+    /// The picture; the text is its caption then.
+    pub photo: Option<Photo>,
     /// Those it has now.
     pub buttons: Vec<Button>,
     pub edits: Vec<Edit>,
+    /// Unix seconds.
+    pub date: i64,
     pub at: Instant,
 }
 
+/// A PNG.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Photo {
+    pub width: i64,
+    pub height: i64,
+    /// Bytes.
+    pub size: i64,
+}
+
 impl Sent {
+    /// The data of the button that says `label`.
+    #[track_caller]
+    pub fn data(&self, label: &str) -> String {
+        let button = self.buttons.iter().find(|b| b.text == label);
+        let button = button.unwrap_or_else(|| panic!("no {label} under {self:?}"));
+        button.data.clone()
+    }
+
+    pub fn labels(&self) -> Vec<&str> {
+        self.buttons.iter().map(|b| b.text.as_str()).collect()
+    }
+
     /// The text as readers see it now.
     pub fn latest(&self) -> &str {
         self.edits.last().map_or(&self.text, |edit| &edit.text)
@@ -268,9 +293,31 @@ impl BotApi {
         self.change(|state| state.webhook = true);
     }
 
-    /// One message a second a chat; more get 429.
+    /// Telegram's limits: more gets 429.
     pub fn limit_rate(&self, on: bool) {
-        self.change(|state| state.limited = on);
+        self.change(|state| state.limiter.on = on);
+    }
+
+    /// Time that passes for the limits alone: people think before they type.
+    pub fn let_pass(&self, time: Duration) {
+        self.change(|state| state.limiter.let_pass(time));
+    }
+
+    /// How often the limits said no.
+    pub fn floods(&self) -> usize {
+        locked(&self.shared.state).limiter.refused
+    }
+
+    /// Waits for the answer to the press that was the update `update`: its text.
+    #[track_caller]
+    pub fn wait_answer(&self, update: i64) -> String {
+        let id = format!("callback{update}");
+        self.wait("the answer to a press", |state| {
+            let mut answers = state.callback_answers.iter();
+            answers
+                .find(|(i, _)| *i == id)
+                .map(|(_, text)| text.clone())
+        })
     }
 
     /// The server is gone: connections are cut, new ones refused.

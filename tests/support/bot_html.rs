@@ -109,3 +109,32 @@ fn entity(text: &str) -> Option<(char, &str)> {
 fn refusal(why: &str) -> String {
     format!("Bad Request: can't parse entities: {why}")
 }
+
+/// The entities of a text that [`plain_text`] takes: kind, offset and length in UTF-16 units.
+pub fn entities(html: &str) -> Vec<(String, i64, i64)> {
+    let mut found = Vec::new();
+    let mut open: Vec<(String, i64)> = Vec::new();
+    let mut at = 0;
+    let mut rest = html;
+    while let Some(c) = rest.chars().next() {
+        if let Some((tag, after)) = rest.strip_prefix('<').and_then(|r| r.split_once('>')) {
+            rest = after;
+            match open.pop_if(|_| tag.starts_with('/')) {
+                Some((kind, start)) => found.push((kind, start, at - start)),
+                None => open.push((tag.to_owned(), at)),
+            }
+            continue;
+        }
+        let (c, after) = entity(rest).unwrap_or((c, &rest[c.len_utf8()..]));
+        at += c.len_utf16() as i64;
+        rest = after;
+    }
+    for (kind, ..) in &mut found {
+        *kind = match kind.as_str() {
+            "b" | "strong" => "bold".to_owned(),
+            "i" | "em" => "italic".to_owned(),
+            other => other.to_owned(),
+        };
+    }
+    found
+}

@@ -1,6 +1,7 @@
 //! The parameters of the Bot API methods that the fake knows, and the check that a request keeps
 //! to them.
 
+use super::bot_photo::FormValue;
 use super::json::Json;
 
 #[derive(Clone, Copy)]
@@ -16,7 +17,7 @@ pub enum Kind {
 
 use Kind::{Array, Bool, Chat, Int, Object, Str};
 
-type Parameters = &'static [(&'static str, Kind)];
+pub type Parameters = &'static [(&'static str, Kind)];
 
 /// The parameters of `method`, as <https://core.telegram.org/bots/api> lists them; `None` for a
 /// method that the fake does not have.
@@ -54,6 +55,33 @@ pub fn parameters(method: &str) -> Option<Parameters> {
             ("entities", Array),
             ("link_preview_options", Object),
             ("reply_markup", Object),
+        ],
+        "sendPhoto" => &[
+            ("business_connection_id", Str),
+            ("chat_id", Chat),
+            ("message_thread_id", Int),
+            ("photo", Object),
+            ("caption", Str),
+            ("parse_mode", Str),
+            ("caption_entities", Array),
+            ("show_caption_above_media", Bool),
+            ("has_spoiler", Bool),
+            ("disable_notification", Bool),
+            ("protect_content", Bool),
+            ("allow_paid_broadcast", Bool),
+            ("message_effect_id", Str),
+            ("reply_parameters", Object),
+            ("reply_markup", Object),
+        ],
+        "editMessageMedia" => &[
+            ("business_connection_id", Str),
+            ("chat_id", Chat),
+            ("message_id", Int),
+            ("inline_message_id", Str),
+            ("media", Object),
+            ("reply_markup", Object),
+            // The file that `media` names.
+            ("photo", Object),
         ],
         "setMyCommands" => &[
             ("commands", Array),
@@ -146,6 +174,27 @@ pub fn from_query(query: &str, known: Parameters) -> Vec<(String, Json)> {
         .collect()
 }
 
+/// The parts of a form as JSON of the kind that each should be.
+pub fn from_form(form: Vec<(String, FormValue)>, known: Parameters) -> Vec<(String, Json)> {
+    let value = |name: &str, value| match value {
+        FormValue::File(file) => file,
+        FormValue::Text(text) => {
+            let kind = known.iter().find(|(n, _)| *n == name).map(|(_, kind)| kind);
+            let json = match kind {
+                None | Some(Str) => None,
+                Some(_) => Json::parse(&text).ok(),
+            };
+            json.unwrap_or_else(|| text.as_str().into())
+        }
+    };
+    form.into_iter()
+        .map(|(name, v)| {
+            let json = value(&name, v);
+            (name, json)
+        })
+        .collect()
+}
+
 fn misfits(given: &[(String, Json)], known: Parameters) -> Vec<String> {
     let misfit = |(name, value): &(String, Json)| {
         let Some((_, kind)) = known.iter().find(|(n, _)| n == name) else {
@@ -199,6 +248,10 @@ fn bad_markup(markup: &Json) -> Vec<String> {
         mistakes.push(format!("reply_markup without inline_keyboard: {markup}"));
         return mistakes;
     };
+    let count = rows.iter().filter_map(Json::array).map(<[Json]>::len);
+    if count.clone().sum::<usize>() > 100 || count.clone().any(|n| n > 8 || n == 0) {
+        mistakes.push(format!("too many buttons, or an empty row: {markup}"));
+    }
     for row in rows {
         let Some(buttons) = row.array() else {
             mistakes.push(format!("a row of buttons is {row}"));

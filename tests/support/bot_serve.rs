@@ -3,6 +3,7 @@
 use super::bot_answer::Answer;
 use super::bot_api::{Fault, TOKEN};
 use super::bot_params;
+use super::bot_photo;
 use super::bot_state::{Params, State, bot_json, flag, get, int};
 use super::http::{Request, Wire, answer};
 use super::json::Json;
@@ -171,10 +172,16 @@ fn carry_out(method: &str, params: &Params, stream: &TcpStream, shared: &Shared)
     if method == "getUpdates" {
         return shared.get_updates(params, stream);
     }
+    let limited = shared.change(|state| state.limit(method, params));
+    if let Err(refusal) = limited {
+        return Some(refusal);
+    }
     let result = shared.change(|state| match method {
         "getMe" => Ok(bot_json()),
         "sendMessage" => state.send_message(params),
+        "sendPhoto" => state.send_photo(params),
         "editMessageText" => state.edit_message_text(params),
+        "editMessageMedia" => state.edit_message_media(params),
         "setMyCommands" => state.set_my_commands(params),
         "answerCallbackQuery" => state.answer_callback_query(params),
         "deleteWebhook" => {
@@ -204,6 +211,11 @@ fn read_params(request: &Request, method: &str) -> Result<Vec<(String, Json)>, (
         "POST" if request.body.is_empty() => bot_params::from_query(query, known),
         "POST" => {
             let kind = request.header("content-type").unwrap_or_default();
+            if kind.starts_with("multipart/") && query.is_empty() {
+                let form = bot_photo::read_form(kind, &request.body).map_err(bad)?;
+                let params = bot_params::from_form(form, known);
+                return checked(params, known);
+            }
             if kind.split(';').next() != Some("application/json") || !query.is_empty() {
                 return Err(bad(format!("POST of {kind:?} with the query {query:?}")));
             }
@@ -215,11 +227,18 @@ fn read_params(request: &Request, method: &str) -> Result<Vec<(String, Json)>, (
         }
         other => return Err(bad(format!("HTTP method {other}"))),
     };
+    checked(params, known)
+}
+
+fn checked(
+    params: Vec<(String, Json)>,
+    known: bot_params::Parameters,
+) -> Result<Vec<(String, Json)>, (u16, String)> {
     let mistakes = bot_params::mistakes(&params, known);
-    if !mistakes.is_empty() {
-        return Err(bad(mistakes.join("; ")));
+    if mistakes.is_empty() {
+        return Ok(params);
     }
-    Ok(params)
+    Err((400, mistakes.join("; ")))
 }
 
 /// Whether the peer has closed, without taking anything off the stream.

@@ -3,9 +3,10 @@
 use super::bot_answer::Answer;
 use super::bot_api::{ANY, BOT_NAME, Button, Edit, Fault, Sent};
 use super::bot_html;
+use super::bot_limits::Limiter;
 use super::json::{Json, object};
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 pub type Params = [(String, Json)];
 
@@ -27,7 +28,7 @@ pub struct State {
     pub sent: Vec<Sent>,
     /// Messages before this index were cleared away by the test.
     pub cleared: usize,
-    callbacks: HashSet<String>,
+    pub callbacks: HashSet<String>,
     pub callback_answers: Vec<(String, String)>,
     pub commands: Vec<(String, String)>,
 
@@ -39,12 +40,10 @@ pub struct State {
     pub next_faults: HashMap<String, VecDeque<Fault>>,
     pub standing_faults: HashMap<String, Fault>,
     pub chat_faults: HashMap<i64, Fault>,
-    pub limited: bool,
-    last_sent: HashMap<i64, Instant>,
+    pub limiter: Limiter,
 }
 
 const LOGGED_REQUESTS: usize = 200;
-const MESSAGE_INTERVAL: Duration = Duration::from_secs(1);
 
 impl State {
     pub fn new(chat: i64) -> State {
@@ -69,8 +68,7 @@ impl State {
             next_faults: HashMap::new(),
             standing_faults: HashMap::new(),
             chat_faults: HashMap::new(),
-            limited: false,
-            last_sent: HashMap::new(),
+            limiter: Limiter::default(),
         }
     }
 
@@ -108,25 +106,6 @@ impl State {
         self.add_chat(chat);
         let message = self.user_message(chat, user, text, date);
         self.push_update("message", message)
-    }
-
-    /// Queues the press of a button under one of our messages.
-    pub fn push_callback(&mut self, chat: i64, user: i64, message_id: i64, data: &str) -> i64 {
-        let id = format!("callback{}", self.next_update);
-        self.callbacks.insert(id.clone());
-        let message = object([
-            ("message_id", message_id.into()),
-            ("chat", chat_json(chat)),
-            ("date", unix_now().into()),
-        ]);
-        let callback = object([
-            ("id", id.as_str().into()),
-            ("from", user_json(user)),
-            ("message", message),
-            ("chat_instance", "-1234".into()),
-            ("data", data.into()),
-        ]);
-        self.push_update("callback_query", callback)
     }
 
     /// Queues `json` as it is, but for `UPDATE_ID`, which becomes the number that is returned.
@@ -167,7 +146,7 @@ impl State {
         self.updates.clear();
     }
 
-    fn push_update(&mut self, kind: &str, content: Json) -> i64 {
+    pub fn push_update(&mut self, kind: &str, content: Json) -> i64 {
         let id = self.new_update_id();
         let wanted = self.allowed_updates.as_ref();
         // As the real one: an empty list means the default, which has both our kinds.
@@ -176,6 +155,11 @@ impl State {
             self.updates.push_back((id, update.to_string()));
         }
         id
+    }
+
+    /// The number of the update that comes next.
+    pub fn unconfirmed_id(&self) -> i64 {
+        self.next_update
     }
 
     fn new_update_id(&mut self) -> i64 {
@@ -206,7 +190,7 @@ impl State {
         Json::Object(message)
     }
 
-    fn new_message_id(&mut self) -> i64 {
+    pub fn new_message_id(&mut self) -> i64 {
         self.next_message += 1;
         self.next_message - 1
     }
@@ -215,20 +199,9 @@ impl State {
 
     pub fn send_message(&mut self, params: &Params) -> Result<Json, Answer> {
         let chat = self.known_chat(params)?;
-        let topic = int(params, "message_thread_id");
-        if topic.is_some_and(|topic| !self.topics.contains(&(chat, topic))) {
-            return Err(bad_request("message thread not found"));
-        }
+        let topic = self.known_topic(chat, params)?;
         let (html, text) = read_text(params)?;
         let reply_to = self.reply_target(chat, params)?;
-        if self.limited {
-            let last = self.last_sent.get(&chat);
-            if last.is_some_and(|last| last.elapsed() < MESSAGE_INTERVAL) {
-                return Err(Answer::too_many_requests(1));
-            }
-        }
-        let at = Instant::now();
-        self.last_sent.insert(chat, at);
         let message_id = self.new_message_id();
         self.sent.push(Sent {
             chat,
@@ -238,9 +211,11 @@ impl State {
             silent: flag(params, "disable_notification"),
             reply_to,
             topic,
+            photo: None,
             buttons: buttons(params),
             edits: Vec::new(),
-            at,
+            date: unix_now(),
+            at: Instant::now(),
         });
         Ok(message_json(&self.sent[self.sent.len() - 1]))
     }
@@ -256,6 +231,9 @@ impl State {
         let sent = self.sent.iter_mut();
         let message = { sent }.find(|m| m.chat == chat && m.message_id == id);
         let message = message.ok_or_else(|| bad_request("message to edit not found"))?;
+        if message.photo.is_some() {
+            return Err(bad_request("there is no text in the message to edit"));
+        }
         if message.latest_html() == html && message.buttons == buttons {
             return Err(bad_request(
                 "message is not modified: specified new message content and reply markup are \
@@ -285,22 +263,24 @@ impl State {
         Ok(true.into())
     }
 
-    pub fn answer_callback_query(&mut self, params: &Params) -> Result<Json, Answer> {
-        let id = str(params, "callback_query_id").unwrap_or_default();
-        let text = str(params, "text").unwrap_or_default();
-        if !self.callbacks.remove(id) {
-            return Err(bad_request(
-                "query is too old and response timeout expired or query ID is invalid",
-            ));
+    /// What counts towards the limits, if there are any.
+    pub fn limit(&mut self, method: &str, params: &Params) -> Result<(), Answer> {
+        let counts = method.starts_with("send") || method.starts_with("edit");
+        match int(params, "chat_id").filter(|_| counts) {
+            Some(chat) => self.limiter.take(chat).map_err(Answer::too_many_requests),
+            None => Ok(()),
         }
-        if text.encode_utf16().count() > 200 {
-            return Err(bad_request("MESSAGE_TOO_LONG"));
-        }
-        self.callback_answers.push((id.to_owned(), text.to_owned()));
-        Ok(true.into())
     }
 
-    fn known_chat(&self, params: &Params) -> Result<i64, Answer> {
+    pub fn known_topic(&self, chat: i64, params: &Params) -> Result<Option<i64>, Answer> {
+        let topic = int(params, "message_thread_id");
+        if topic.is_some_and(|topic| !self.topics.contains(&(chat, topic))) {
+            return Err(bad_request("message thread not found"));
+        }
+        Ok(topic)
+    }
+
+    pub fn known_chat(&self, params: &Params) -> Result<i64, Answer> {
         match get(params, "chat_id") {
             None => Err(bad_request("chat_id is empty")),
             Some(Json::Int(chat)) if self.chats.contains(chat) => Ok(*chat),
@@ -308,7 +288,7 @@ impl State {
         }
     }
 
-    fn reply_target(&self, chat: i64, params: &Params) -> Result<Option<i64>, Answer> {
+    pub fn reply_target(&self, chat: i64, params: &Params) -> Result<Option<i64>, Answer> {
         let Some(reply) = get(params, "reply_parameters") else {
             return Ok(None);
         };
@@ -370,7 +350,7 @@ pub fn bot_json() -> Json {
     ])
 }
 
-fn user_json(user: i64) -> Json {
+pub fn user_json(user: i64) -> Json {
     object([
         ("id", user.into()),
         ("is_bot", false.into()),
@@ -385,21 +365,27 @@ pub fn unix_now() -> i64 {
 
 /// The text as sent and as readers see it.
 fn read_text(params: &Params) -> Result<(String, String), Answer> {
-    let raw = str(params, "text").unwrap_or_default();
-    let text = match str(params, "parse_mode") {
-        Some(_) => bot_html::plain_text(raw).map_err(|why| Answer::error(400, &why))?,
-        None => raw.to_owned(),
-    };
+    let (raw, text) = read_html(params, "text")?;
     if text.trim().is_empty() {
         return Err(bad_request("message text is empty"));
     }
     if text.encode_utf16().count() > 4096 {
         return Err(bad_request("message is too long"));
     }
+    Ok((raw, text))
+}
+
+/// A text as sent and as readers see it.
+pub fn read_html(params: &Params, name: &str) -> Result<(String, String), Answer> {
+    let raw = str(params, name).unwrap_or_default();
+    let text = match str(params, "parse_mode") {
+        Some(_) => bot_html::plain_text(raw).map_err(|why| Answer::error(400, &why))?,
+        None => raw.to_owned(),
+    };
     Ok((raw.to_owned(), text))
 }
 
-fn buttons(params: &Params) -> Vec<Button> {
+pub fn buttons(params: &Params) -> Vec<Button> {
     let markup = get(params, "reply_markup");
     let rows = markup.and_then(|m| m.get("inline_keyboard")?.array());
     let buttons = rows.unwrap_or_default().iter().filter_map(Json::array);
@@ -416,7 +402,7 @@ fn buttons(params: &Params) -> Vec<Button> {
         .collect()
 }
 
-fn message_json(message: &Sent) -> Json {
+pub fn message_json(message: &Sent) -> Json {
     object([
         ("message_id", message.message_id.into()),
         ("from", bot_json()),
@@ -426,7 +412,7 @@ fn message_json(message: &Sent) -> Json {
     ])
 }
 
-fn chat_json(chat: i64) -> Json {
+pub fn chat_json(chat: i64) -> Json {
     if chat > 0 {
         return object([
             ("id", chat.into()),
@@ -441,6 +427,6 @@ fn chat_json(chat: i64) -> Json {
     ])
 }
 
-fn bad_request(why: &str) -> Answer {
+pub fn bad_request(why: &str) -> Answer {
     Answer::error(400, &format!("Bad Request: {why}"))
 }

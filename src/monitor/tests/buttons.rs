@@ -219,7 +219,10 @@ fn a_check_from_an_alert_is_a_message_of_its_own() {
         .into_iter()
         .map(|(_, m)| m.html)
         .collect();
-    assert!(texts.contains(&"✅ <b>blog</b> 40 ms".into()), "{texts:?}");
+    assert!(
+        texts.contains(&"✅ <b>blog</b> 40 ms\nasked by Ann".into()),
+        "{texts:?}"
+    );
 }
 
 #[test]

@@ -173,7 +173,10 @@ fn check_reports_every_site_in_one_message() {
     let mut world = three();
     world.pass(70);
     world.fate("blog-api", bad());
-    assert_eq!(world.ask("/check"), ["Checking 3 sites: 0 of 3 done"]);
+    assert_eq!(
+        world.ask("/check"),
+        ["Checking 3 sites …\n<code>░░░░░░░░░░</code> 0 of 3"]
+    );
     world.pass(3);
     let (_, last) = world.told.last().cloned().expect("an edit");
     assert_eq!(last.edit, Some(101));
@@ -214,8 +217,8 @@ fn at_most_two_checks_run_and_the_others_are_told_their_place() {
     assert_eq!(
         said,
         [
-            "Checking <b>a</b>: 0 of 1 done",
-            "Checking <b>b</b>: 0 of 1 done",
+            "Checking <b>a</b> …",
+            "Checking <b>b</b> …",
             "1st in the queue: <b>c</b>",
             "2nd in the queue: <b>d</b>",
             "3rd in the queue: <b>e</b>",
@@ -403,4 +406,46 @@ fn stats_are_measured_and_answered() {
     world.pass(130);
     let stats = world.ask("/stats").remove(0);
     assert!(stats.contains("Checks done: 3, of 1 site"), "{stats}");
+}
+
+#[test]
+fn the_bar_of_a_check_moves_within_the_limits_of_the_chat() {
+    for (chat, pause) in [(CHAT, 1), (GROUP, 4)] {
+        let names: Vec<String> = (0..30).map(|i| format!("s{i:02}")).collect();
+        let access = Access {
+            chats: vec![chat],
+            users: None,
+        };
+        let mut world = World::with(names.iter().map(|n| site(n)).collect(), access);
+        for (i, name) in (1..).zip(&names) {
+            world.fate_lasting(name, bad(), Duration::from_millis(i * 400));
+        }
+        let asked = world.clock / 1000;
+        world.ask_from(chat, Some(1), "/check");
+        world.pass(13);
+        let edits: Vec<&(i64, crate::monitor::message::Message)> = world
+            .told
+            .iter()
+            .filter(|(_, m)| m.edit.is_some())
+            .collect();
+        let (result, bars) = edits.split_last().expect("edits");
+        let mut last = asked;
+        for (at, bar) in bars {
+            assert!(at - last >= pause, "{at} after {last}: {}", bar.html);
+            assert!(
+                bar.html.contains("<code>") && bar.html.contains(" failed"),
+                "{}",
+                bar.html
+            );
+            last = *at;
+        }
+        assert_eq!(bars.len() as i64, 11 / pause, "as often as may be");
+        assert!(
+            result
+                .1
+                .html
+                .starts_with("<b>30 sites checked</b> in 12.00 s: 0 fine, 30 failed")
+        );
+        assert_eq!(world.shown.len(), 1, "all in one message");
+    }
 }
