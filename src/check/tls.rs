@@ -75,7 +75,7 @@ async fn establish(
         };
         let trust = trust.map_err(|why| failed(Failure::new(FailureKind::Tls, why)))?;
         let start = Instant::now();
-        let bundle = trust.as_ref().map(|trust| &trust.bundle);
+        let bundle = trust.as_ref().map(|trust| &*trust.bundle);
         let secured = secure(connection.socket, &check.host, bundle).await;
         let tls = start.elapsed();
         match secured {

@@ -9,8 +9,8 @@ use super::transfer::Ask;
 use super::{Client, bare_host};
 use async_io::Async;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
-use isahc::AsyncBody;
 use isahc::http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
+use isahc::{AsyncBody, ResponseExt};
 use std::net::{SocketAddr, TcpStream};
 
 /// As libcurl's bound on a head.
@@ -36,7 +36,7 @@ impl Client {
             false => None,
         };
         let socket = Async::<TcpStream>::connect(address).await.ok()?;
-        let bundle = trust.as_ref().map(|trust| &trust.bundle);
+        let bundle = trust.as_ref().map(|trust| &*trust.bundle);
         let mut session = match secure(socket, &host, bundle).await {
             Ok(secured) => secured.session,
             Err(Refusal::Certificate(_) | Refusal::Handshake(_)) => return None,
@@ -52,7 +52,9 @@ impl Client {
                 got => received.extend_from_slice(&chunk[..got]),
             }
         }
-        Answer::read(&received, ask.method == Method::HEAD)?.response()
+        let mut response = Answer::read(&received, ask.method == Method::HEAD)?.response()?;
+        response.extensions_mut().insert(SpokenTo(address));
+        Some(response)
     }
 
     fn request_text(&self, ask: &Ask<'_>) -> Option<Vec<u8>> {
@@ -78,6 +80,20 @@ impl Client {
         text.extend_from_slice(b"\r\n");
         Some(text)
     }
+}
+
+#[derive(Clone, Copy)]
+struct SpokenTo(SocketAddr);
+
+/// Where `response` came from.
+pub fn address(response: &Response<AsyncBody>) -> Option<SocketAddr> {
+    let own = || {
+        response
+            .extensions()
+            .get()
+            .map(|SpokenTo(address)| *address)
+    };
+    response.remote_addr().or_else(own)
 }
 
 /// An answer, as much of it as counts.

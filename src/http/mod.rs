@@ -12,6 +12,7 @@ mod session;
 mod transfer;
 mod trust;
 
+pub use blunt::address;
 pub use call::{Answer, CallError};
 pub use fault::{Fault, What, within};
 pub use handshake::{Bundle, Peer, Refusal, Secured, chain, handshake, secure};
@@ -29,7 +30,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use url::Url;
 
@@ -40,8 +41,6 @@ const FOR_TELEGRAM: usize = 3;
 /// libcurl's, for the same reason: a few names whose servers are dead must not take the time of
 /// those that resolve.
 const RESOLVERS: usize = 20;
-/// A parsed bundle is large.
-const READERS: usize = 2;
 
 /// What bounds the client.
 pub struct Limits {
@@ -70,14 +69,23 @@ struct Shared {
     permits: Arc<Semaphore>,
     check_permits: usize,
     resolvers: Arc<Semaphore>,
-    readers: Arc<Semaphore>,
     roots: roots::Roots,
+    /// The whole bundle that was read last: large, so one at a time, shared while it is in use.
+    bundle: Arc<async_lock::Mutex<Option<InUse>>>,
     /// One at a time: its socket comes on top of the client's.
     learning: Semaphore,
     proxies: Proxies,
     idle: Arc<IdleBook>,
     /// Where plain HTTP connections may be open, by authority: see `Client::apart`.
     open: Mutex<HashMap<String, (SocketAddr, Instant)>>,
+}
+
+/// A whole bundle, as long as anybody uses it.
+struct InUse {
+    file: PathBuf,
+    /// Of the file, before it was read.
+    stamp: Option<roots::Stamp>,
+    bundle: Weak<Bundle>,
 }
 
 /// The right to have one check's connection open. Shared by the check and its transfers: given
@@ -109,8 +117,8 @@ impl Client {
                 permits: Arc::new(Semaphore::new(check_permits)),
                 check_permits,
                 resolvers: Arc::new(Semaphore::new(RESOLVERS)),
-                readers: Arc::new(Semaphore::new(READERS)),
                 roots: roots::Roots::new(limits.ca_file.clone()),
+                bundle: Arc::default(),
                 learning: Semaphore::new(1),
                 proxies: Proxies::of_environment(),
                 idle: Arc::new(IdleBook::new()),
@@ -210,16 +218,28 @@ impl Client {
     }
 
     /// The parsed roots that count for a site with this `ca_file`, or a cause.
-    pub async fn bundle(&self, ca_file: Option<&Path>) -> Result<Bundle, String> {
+    pub async fn bundle(&self, ca_file: Option<&Path>) -> Result<Arc<Bundle>, String> {
         self.read_bundle(&self.shared.roots.bundle(ca_file)?).await
     }
 
-    async fn read_bundle(&self, path: &Path) -> Result<Bundle, String> {
-        let guard = self.shared.readers.acquire_arc().await;
+    /// Read anew unless somebody is still using what was read of this version of the file.
+    async fn read_bundle(&self, path: &Path) -> Result<Arc<Bundle>, String> {
+        let mut last = self.shared.bundle.clone().lock_arc().await;
+        let stamp = self.shared.roots.stamp(path);
+        let fits = |last: &&InUse| last.file == path && stamp.is_some() && last.stamp == stamp;
+        if let Some(bundle) = last.as_ref().filter(fits).and_then(|l| l.bundle.upgrade()) {
+            return Ok(bundle);
+        }
         let file = path.to_owned();
         let bundle = offload(move || {
-            let _guard = guard;
-            Bundle::read(&file)
+            let bundle = Arc::new(Bundle::read(&file)?);
+            // Held by the reading itself: it goes on when the caller has gone away.
+            *last = Some(InUse {
+                file,
+                stamp,
+                bundle: Arc::downgrade(&bundle),
+            });
+            Ok(bundle)
         });
         match bundle.await {
             Ok(bundle) if !bundle.is_empty() => Ok(bundle),

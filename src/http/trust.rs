@@ -6,10 +6,11 @@ use super::roots::Stamp;
 use super::{Client, name};
 use rustls::pki_types::CertificateDer;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The roots for one handshake.
 pub struct Trust {
-    pub bundle: Bundle,
+    pub bundle: Arc<Bundle>,
     /// The file they are from, as it was before it was read.
     file: PathBuf,
     stamp: Option<Stamp>,
@@ -38,7 +39,7 @@ impl Client {
         let name = name(host, port);
         if let Some(bundle) = roots.learnt_root(&file, &name).and_then(Bundle::of_one) {
             return Ok(Trust {
-                bundle,
+                bundle: Arc::new(bundle),
                 file,
                 stamp: None,
                 name,

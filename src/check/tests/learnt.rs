@@ -148,3 +148,20 @@ fn a_look_at_the_certificate_goes_by_the_learnt_root_and_by_any_other() {
     assert!(look().is_ok());
     assert!(mail.learnt(), "a look is for dates, and judges nothing");
 }
+
+#[test]
+fn the_whole_bundle_is_in_memory_once_however_many_use_it() {
+    let (first, second) = (Ca::new(), Ca::new());
+    let dir = TempDir::new().expect("a directory");
+    let path = bundle(&dir, &[&first, &second]);
+    let client = client_with(|limits| limits.ca_file = Some(path));
+    let read = |file| block_on(client.bundle(file)).expect("readable");
+    let (one, two) = (read(None), read(None));
+    assert!(Arc::ptr_eq(&one, &two));
+    let other = dir.path().join("ca.pem");
+    std::fs::write(&other, &first.pem).expect("written");
+    assert!(!Arc::ptr_eq(&one, &read(Some(&other))));
+    let old = Arc::downgrade(&one);
+    drop((one, two));
+    assert!(old.upgrade().is_none(), "kept by nobody");
+}

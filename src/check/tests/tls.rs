@@ -183,7 +183,10 @@ fn an_answer_that_ends_without_a_goodbye_is_one() {
     let ca = Ca::new();
     let dir = TempDir::new().expect("a directory");
     let path = bundle(&dir, &[&ca]);
-    let config = ca.config(|_| {});
+    let config = ca.config(|p| {
+        let name = "localhost".try_into().expect("a name");
+        p.subject_alt_names = vec![rcgen::SanType::DnsName(name)];
+    });
     let abrupt = |answer: &'static [u8]| {
         let config = config.clone();
         Server::new(move |stream| {
@@ -196,8 +199,9 @@ fn an_answer_that_ends_without_a_goodbye_is_one() {
             }
         })
     };
+    let by_name = |server: &Server| format!("https://localhost:{}/", server.address.port());
     let told = |server: &Server, change: &dyn Fn(&mut HttpCheck)| {
-        let outcome = outcome(&url(server), |check| {
+        let outcome = outcome(&by_name(server), |check| {
             check.ca_file = Some(path.clone());
             change(check);
         });
