@@ -1,4 +1,5 @@
-//! Puts the day of the build into the binary: a wall clock that shows an earlier time is not set.
+//! Puts the day of the build into the binary (a wall clock that shows an earlier time is not set),
+//! and `src/http/farewell.rs` between libcurl and rustls.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,4 +20,5 @@ fn main() {
     };
     let midnight = built / DAY * DAY;
     println!("cargo::rustc-env=SITEMON_BUILT={midnight}");
+    println!("cargo::rustc-link-arg=-Wl,--wrap=rustls_connection_read");
 }

@@ -3,6 +3,7 @@
 
 mod blunt;
 mod call;
+mod farewell;
 mod fault;
 mod handshake;
 mod idle;

@@ -278,6 +278,51 @@ fn a_ca_file_that_cannot_be_used_is_named() {
     assert_eq!(missing.address, Some(server.address.ip()));
 }
 
+/// Answers each connection with `answer`, in one segment with the end of TCP, without ending TLS.
+fn farewell(answer: &'static [u8], ca: &Ca) -> Server {
+    let config = ca.config(|_| {});
+    Server::new(move |stream| {
+        let tls = ServerConnection::new(config.clone()).expect("a connection");
+        let mut stream = StreamOwned::new(tls, stream);
+        request(&mut stream);
+        // Held back until the socket is closed.
+        rustix::net::sockopt::set_tcp_cork(&stream.sock, true).expect("corked");
+        let _ = stream.write_all(answer);
+    })
+}
+
+#[test]
+fn a_server_that_ends_tcp_without_ending_tls_has_answered() {
+    let ca = Ca::new();
+    let dir = TempDir::new().expect("a directory");
+    let path = bundle(&dir, &[&ca]);
+    for (answer, wanted) in [
+        (OK, None),
+        (b"HTTP/1.0 200 OK\r\n\r\nwell", None),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
+            Some((FailureKind::Protocol, "answer broken off")),
+        ),
+        (
+            b"",
+            Some((
+                FailureKind::Protocol,
+                "server closed the connection without an answer",
+            )),
+        ),
+    ] {
+        let server = farewell(answer, &ca);
+        let outcome = outcome(&url(&server), |check| {
+            check.ca_file = Some(path.clone());
+            check.body = Some(String::new());
+        });
+        match wanted {
+            None => assert_eq!(outcome.verdict, Ok(())),
+            Some(wanted) => assert_eq!(failure(&outcome), wanted),
+        }
+    }
+}
+
 #[test]
 fn a_server_of_http_1_is_not_what_was_wanted() {
     let ca = Ca::new();
