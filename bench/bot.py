@@ -19,7 +19,8 @@ sys.setswitchinterval(0.0002)
 class Bot:
     """Long poll, offsets, and the time each update went out and each message came in."""
 
-    def __init__(self):
+    def __init__(self, tls=None):
+        """`tls`: an ssl.SSLContext, to be an HTTPS server."""
         self._changed = threading.Condition()
         self._updates = []  # (id, text) not yet confirmed
         self._next_update = 1
@@ -44,7 +45,11 @@ class Bot:
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if tls:
+            self._server.handle_error = lambda *_: None  # a client that went away is no news
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def give(self, text):
@@ -106,6 +111,7 @@ class Bot:
         timeout = min(int(fields.get("timeout") or 0), 50)
         with self._changed:
             self.polls += 1
+            self._changed.notify_all()
             self._updates = [u for u in self._updates if u[0] >= offset]
             self._changed.wait_for(lambda: self._updates, timeout)
             waiting = self._updates[:int(fields.get("limit") or 100)]
