@@ -2,13 +2,14 @@
 //! [`Clock`], so that a test can set it.
 
 use crate::monitor::time::Now;
+use crate::monitor::zone::Zone;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Midnight UTC of the day of the build, in Unix seconds: a wall clock that shows less is not set.
@@ -28,16 +29,29 @@ struct Inner {
     started: Instant,
     /// Unix seconds.
     wall: Box<dyn Fn() -> i64 + Send + Sync>,
-    zone: Mutex<Zone>,
+    zone: Mutex<Known>,
 }
 
-#[derive(Default)]
-struct Zone {
-    /// The stretch of [`LOOK_EVERY`] of wall time that `offset` is of.
+/// What is known of the local time zone.
+struct Known {
+    /// `timezone` of the configuration.
+    wanted: Option<String>,
+    /// The stretch of [`LOOK_EVERY`] of wall time that `zone` was looked up in.
     stretch: Option<i64>,
-    offset: i32,
+    zone: Zone,
     /// An unknown zone has been told of.
     told: bool,
+}
+
+impl Known {
+    fn new(wanted: Option<String>) -> Known {
+        Known {
+            wanted,
+            stretch: None,
+            zone: Zone::UTC,
+            told: false,
+        }
+    }
 }
 
 impl Clock {
@@ -56,7 +70,7 @@ impl Clock {
         Clock(Arc::new(Inner {
             started: Instant::now(),
             wall: Box::new(wall),
-            zone: Mutex::default(),
+            zone: Mutex::new(Known::new(None)),
         }))
     }
 
@@ -90,28 +104,79 @@ impl Clock {
         self.wall() >= BUILT
     }
 
-    /// Seconds that local time is ahead of UTC at `wall`.
-    fn zone(&self, wall: i64) -> i32 {
-        let mut zone = self.0.zone.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Goes by `timezone` of the configuration from now on; `None`: by what the system says.
+    pub fn use_zone(&self, wanted: Option<String>) {
+        *self.known() = Known::new(wanted);
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.zone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Local time around `wall`.
+    fn zone(&self, wall: i64) -> Zone {
+        let mut known = self.known();
         let stretch = wall.div_euclid(LOOK_EVERY);
-        if zone.stretch != Some(stretch) {
-            zone.stretch = Some(stretch);
-            let found = Files::system().zone(std::env::var_os("TZ"));
-            let zone_of = found.unwrap_or_else(|unknown| {
-                if !zone.told {
+        if known.stretch != Some(stretch) {
+            known.stretch = Some(stretch);
+            let files = Files::system();
+            let found = match &known.wanted {
+                Some(name) => files
+                    .named(name)
+                    .ok_or_else(|| format!("`timezone` {}", files.unknown(name))),
+                None => files.zone(std::env::var_os("TZ")),
+            };
+            let zone = found.unwrap_or_else(|unknown| {
+                if !known.told {
                     log::warn!("{unknown}: local times are told in UTC");
-                    zone.told = true;
+                    known.told = true;
                 }
                 TimeZone::UTC
             });
-            zone.offset = offset(&zone_of, wall);
+            known.zone = around(&zone, wall);
         }
-        zone.offset
+        known.zone
     }
 }
 
-fn offset(zone: &TimeZone, wall: i64) -> i32 {
-    Timestamp::from_second(wall).map_or(0, |at| zone.to_offset(at).seconds())
+/// Whether `timezone` of the configuration can be known on this system; if not, what to do about
+/// it, as what follows the key's name in a message.
+///
+/// # Errors
+///
+/// The zone is unknown.
+pub fn check_zone(name: &str) -> Result<(), String> {
+    let files = Files::system();
+    match files.named(name) {
+        Some(_) if !name.is_empty() => Ok(()),
+        _ => Err(files.unknown(name)),
+    }
+}
+
+/// The zone around `wall`, in Unix seconds, as the core knows one.
+fn around(zone: &TimeZone, wall: i64) -> Zone {
+    /// Changes of a zone that leave the offset as it is.
+    const RENAMINGS: usize = 8;
+    let Ok(at) = Timestamp::from_second(wall) else {
+        return Zone::UTC;
+    };
+    let offset_at = |at: Timestamp| zone.to_offset(at).seconds();
+    let offset = offset_at(at);
+    let just_before = |at: Timestamp| {
+        let second = Timestamp::from_second(at.as_second() - 1);
+        second.map_or(offset, offset_at)
+    };
+    // The change at this very second is behind us, so it is looked for from the next one.
+    let next_second = Timestamp::from_second(wall.saturating_add(1)).unwrap_or(at);
+    let before = zone.preceding(next_second).take(RENAMINGS);
+    let mut before = before.map(|t| (t.timestamp().as_second(), just_before(t.timestamp())));
+    let after = zone.following(at).take(RENAMINGS);
+    let mut after = after.map(|t| (t.timestamp().as_second(), t.offset().seconds()));
+    Zone {
+        offset,
+        since: before.find(|(_, before)| *before != offset),
+        until: after.find(|(_, after)| *after != offset),
+    }
 }
 
 fn system_wall() -> i64 {
@@ -163,6 +228,23 @@ impl Files {
             let path = self.localtime.display();
             format!("{path} cannot be read as a time zone")
         })
+    }
+
+    /// What to say of a zone that is not known, behind its key's name.
+    fn unknown(&self, name: &str) -> String {
+        let shown: String = name.chars().take(64).collect();
+        if self.zoneinfo.is_dir() {
+            return format!(
+                "{shown:?} is not a known time zone; write one such as \"Europe/Berlin\", or the \
+                 POSIX form such as \"CET-1CEST,M3.5.0,M10.5.0/3\""
+            );
+        }
+        format!(
+            "{shown:?} cannot be looked up, for this system has no {}; install its time zones \
+             (OpenWrt: zoneinfo-core and the one of your continent, else: tzdata), write the POSIX \
+             form such as \"CET-1CEST,M3.5.0,M10.5.0/3\", or leave it out for the system's own",
+            self.zoneinfo.display()
+        )
     }
 
     /// `Europe/Berlin`, `CET-1CEST,M3.5.0,M10.5.0/3` or `/path/to/a/file`, all with or without a
@@ -227,8 +309,9 @@ mod tests {
     }
 
     fn hours(zone: &TimeZone, wall: i64) -> i32 {
-        assert_eq!(offset(zone, wall) % 3600, 0);
-        offset(zone, wall) / 3600
+        let offset = around(zone, wall).offset;
+        assert_eq!(offset % 3600, 0);
+        offset / 3600
     }
 
     #[test]
@@ -237,6 +320,35 @@ mod tests {
         let berlin = Some("CET-1CEST,M3.5.0,M10.5.0/3".into());
         let zone = files(dir.path()).zone(berlin).expect("a zone");
         assert_eq!((hours(&zone, WINTER), hours(&zone, SUMMER)), (1, 2));
+    }
+
+    #[test]
+    fn the_changes_before_and_after_come_along() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let berlin = Some("CET-1CEST,M3.5.0,M10.5.0/3".into());
+        let zone = files(dir.path()).zone(berlin).expect("a zone");
+        let summer = around(&zone, SUMMER);
+        assert_eq!(summer, crate::monitor::zone::tests::BERLIN);
+        let change = summer.until.expect("autumn").0;
+        assert_eq!(around(&zone, change).since, Some((change, 7200)));
+        assert_eq!(around(&zone, change - 1).until, Some((change, 3600)));
+        assert_eq!(around(&TimeZone::UTC, SUMMER), Zone::UTC);
+    }
+
+    #[test]
+    fn an_unknown_zone_of_the_configuration_is_told_with_the_remedy() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let files = files(dir.path());
+        let without = files.unknown("Europe/Berlin");
+        assert!(without.contains("OpenWrt: zoneinfo-core"), "{without}");
+        fs::create_dir_all(&files.zoneinfo).expect("a directory");
+        assert_eq!(
+            files.unknown("Europe/Brelin"),
+            "\"Europe/Brelin\" is not a known time zone; write one such as \"Europe/Berlin\", or \
+             the POSIX form such as \"CET-1CEST,M3.5.0,M10.5.0/3\""
+        );
+        assert!(check_zone("CET-1CEST,M3.5.0,M10.5.0/3").is_ok());
+        assert!(check_zone("").is_err());
     }
 
     #[test]

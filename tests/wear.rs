@@ -60,6 +60,7 @@ impl Day {
             max_jobs: 2,
             uplink: true,
             heartbeat: true,
+            quiet: None,
             built: 0,
         };
         Day {
@@ -176,7 +177,7 @@ fn at(clock: i64) -> Now {
     Now {
         uptime: Duration::from_millis(u64::try_from(clock).unwrap_or(0)),
         wall: 1_800_000_000 + clock / 1000,
-        zone: 0,
+        zone: sitemon::monitor::zone::Zone::UTC,
     }
 }
 
@@ -201,6 +202,7 @@ fn site(n: usize) -> Site {
         slow: None,
         group: None,
         paused: false,
+        maintenance: Vec::new(),
         chats: None,
         check: Check::Http(HttpCheck {
             url,

@@ -158,6 +158,7 @@ impl Agent {
             Err(OpenError::InUse(text)) => return Err(StartError(text)),
             Err(OpenError::Unusable(text)) => (None, Some(text)),
         };
+        clock.use_zone(config.agent.timezone.clone());
         let now = clock.now();
         let transport = Transport::new(&client, &clock, &config, use_telegram, terminal);
         let transport = Rc::new(transport);

@@ -67,6 +67,7 @@ impl Agent {
             self.transport.replace(&self.client, after);
             self.listen();
         }
+        self.clock.use_zone(agent.timezone.clone());
         self.registries.want(&new.sites);
         *self.rdap.borrow_mut() = agent.rdap.clone();
         let mut config = new;

@@ -70,6 +70,7 @@ impl Transport {
             max_jobs: config.agent.commands,
             uplink: !config.agent.uplink.is_empty(),
             heartbeat: config.agent.heartbeat.is_some(),
+            quiet: config.telegram.as_ref().and_then(|t| t.quiet),
             built: BUILT,
         }
     }

@@ -26,6 +26,7 @@ pub fn read(table: Option<Table>, ctx: &Context, log: &mut Log) -> Agent {
             })
             .to_vec(),
         heartbeat: None,
+        timezone: None,
         rdap: None,
         ca_file: None,
         user_agent: concat!("sitemon/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -52,6 +53,14 @@ pub fn read(table: Option<Table>, ctx: &Context, log: &mut Log) -> Agent {
         .unwrap_or(agent.state);
     agent.uplink = uplink(&mut table, log).value().unwrap_or(agent.uplink);
     agent.heartbeat = heartbeat(&mut table, ctx, log).value();
+    agent.timezone = table
+        .text(
+            "timezone",
+            "a zone in quotes such as \"Europe/Berlin\"",
+            log,
+            |name| (ctx.zone)(name).map(|()| name.to_owned()),
+        )
+        .value();
     agent.rdap = table
         .text("rdap", "a URL in quotes", log, address::base)
         .value();

@@ -22,10 +22,11 @@ pub const TELEGRAM: Section = Section {
         "chats",
         "users",
         "topic",
+        "quiet",
         "api",
         "poll",
     ],
-    later: &["quiet"],
+    later: &[],
 };
 
 pub const AGENT: Section = Section {
@@ -39,11 +40,12 @@ pub const AGENT: Section = Section {
         "commands",
         "uplink",
         "heartbeat",
+        "timezone",
         "rdap",
         "ca_file",
         "user_agent",
     ],
-    later: &["digest", "timezone"],
+    later: &["digest"],
 };
 
 /// Keys of a site that `[defaults]` has too come last.
@@ -61,6 +63,7 @@ const SITE_KEYS: &[&str] = &[
     "group",
     "paused",
     "chats",
+    "maintenance",
     "method",
     "headers",
     "send",
@@ -79,20 +82,19 @@ const SITE_KEYS: &[&str] = &[
     "domain",
     "ip",
 ];
-const SITE_LATER: &[&str] = &["maintenance"];
 
 pub const SITE: Section = Section {
     title: "[[site]]",
     prefix: "",
     keys: SITE_KEYS,
-    later: SITE_LATER,
+    later: &[],
 };
 
 pub const DEFAULTS: Section = Section {
     title: "[defaults]",
     prefix: "",
     keys: SITE_KEYS.split_at(3).1,
-    later: SITE_LATER,
+    later: &[],
 };
 
 pub const LOGIN: Section = Section {

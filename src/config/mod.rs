@@ -1,11 +1,12 @@
 //! `sitemon.conf`: text in, a [`Config`] or every mistake in it out.
 //!
 //! `raw` knows the shape of the file and where things stand in it, `keys` which keys there are,
-//! `value`, `address`, `endpoint`, `condition` and `variables` read single values, `within` finds a part of one in the
+//! `value`, `clock`, `address`, `endpoint`, `condition` and `variables` read single values, `within` finds a part of one in the
 //! file, `telegram`, `agent`, `site`, `site_keys`, `login`, `kind` and `names` give them their meaning, `error` and `mask` show what is wrong without showing a secret, and `show` prints what would run.
 
 mod address;
 mod agent;
+mod clock;
 mod condition;
 mod endpoint;
 mod error;
@@ -34,6 +35,7 @@ pub use show::{summary, to_json};
 pub use telegram::TOKEN_VARIABLE;
 pub use value::format_duration;
 
+use crate::monitor::hours::Hours;
 use crate::monitor::site::Site;
 use crate::secret::Secret;
 use error::Log;
@@ -70,6 +72,8 @@ pub struct Telegram {
     pub users: Option<Vec<i64>>,
     /// The topic of a forum group that messages go to (`message_thread_id`), from 1 = General.
     pub topic: Option<i64>,
+    /// Between these local times alerts arrive without sound.
+    pub quiet: Option<Hours>,
     /// Base URL of the Bot API, no slash at its end.
     pub api: String,
     /// Long-poll time of `getUpdates`, 0 to 50 s.
@@ -94,6 +98,8 @@ pub struct Agent {
     /// An `http:` or `https:` URL with everything filled in, to be asked for every minute while all
     /// is well. Whoever knows it can keep the alarm silent, hence a secret.
     pub heartbeat: Option<Secret>,
+    /// A zone that is known here, by name or in POSIX form; `None` = the system's.
+    pub timezone: Option<String>,
     /// An `http:` or `https:` URL without a slash at its end: the server that is asked for the
     /// registration of every domain; `None` = those of IANA's list.
     pub rdap: Option<String>,
@@ -130,6 +136,8 @@ pub struct Context<'a> {
     pub exposed: bool,
     /// The directory that relative paths start from.
     pub dir: &'a Path,
+    /// Why a time zone is not known here, as what follows the key's name in a message.
+    pub zone: &'a dyn Fn(&str) -> Result<(), String>,
     /// The environment.
     pub env: &'a dyn Fn(&str) -> Option<String>,
     /// Reads a small file.
@@ -155,6 +163,7 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config,
         file: &path.display().to_string(),
         exposed: file.exposed,
         dir: path.parent().unwrap_or(Path::new("")),
+        zone: &crate::clock::check_zone,
         env,
         read: &read_small,
     };

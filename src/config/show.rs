@@ -2,7 +2,8 @@
 
 use super::json::json_string;
 use super::value::format_duration;
-use super::{Config, Telegram};
+use super::{Agent, Config, Telegram};
+use crate::monitor::hours;
 use crate::monitor::site::{
     Check, HttpCheck, HttpVersion, IpVersion, Login, LoginExpect, Site, Talk,
 };
@@ -45,6 +46,8 @@ pub fn summary(config: &Config) -> String {
             .as_ref()
             .map_or(String::new(), |path| format!(", roots {}", path.display())),
     ));
+    let zone = agent.timezone.as_deref().unwrap_or("the system's");
+    text.push_str(&format!("time zone {zone}\n"));
     let uplink: Vec<String> = agent.uplink.iter().map(ToString::to_string).collect();
     text.push_str(&match uplink.as_slice() {
         [] => "uplink    none: our own line is never asked\n".to_owned(),
@@ -64,15 +67,35 @@ pub fn summary(config: &Config) -> String {
     text
 }
 
-/// `{"sites":[…],"telegram":{…}}` with every key filled in, `null` for none, secrets as `"***"`.
+/// `{"sites":[…],"agent":{…},"telegram":{…}}` with every key filled in, `null` for none, secrets as `"***"`.
 pub fn to_json(config: &Config) -> String {
     let sites: Vec<String> = config.sites.iter().map(site_json).collect();
     let telegram = config.telegram.as_ref().map(telegram_json);
     format!(
-        "{{\"sites\":[{}],\"telegram\":{}}}",
+        "{{\"sites\":[{}],\"agent\":{},\"telegram\":{}}}",
         sites.join(","),
+        agent_json(&config.agent),
         telegram.unwrap_or_else(|| "null".to_owned())
     )
+}
+
+fn agent_json(agent: &Agent) -> String {
+    let mut object = Object::default();
+    object.text("state", &agent.state.to_string_lossy());
+    object.raw("max_connections", &agent.max_connections.to_string());
+    object.raw("idle_connections", &agent.idle_connections.to_string());
+    object.time("idle_timeout", agent.idle_timeout);
+    object.raw("commands", &agent.commands.to_string());
+    let uplink = agent.uplink.iter().map(|t| json_string(&t.to_string()));
+    let uplink: Vec<String> = uplink.collect();
+    object.raw("uplink", &format!("[{}]", uplink.join(",")));
+    object.optional("heartbeat", agent.heartbeat.as_ref().map(|_| "***"));
+    object.optional("timezone", agent.timezone.as_deref());
+    object.optional("rdap", agent.rdap.as_deref());
+    let ca_file = agent.ca_file.as_ref();
+    object.optional("ca_file", ca_file.map(|path| path.to_string_lossy()));
+    object.text("user_agent", &agent.user_agent);
+    object.finish()
 }
 
 fn telegram_json(telegram: &Telegram) -> String {
@@ -82,11 +105,14 @@ fn telegram_json(telegram: &Telegram) -> String {
     };
     let null = || "null".to_owned();
     format!(
-        "{{\"token\":{},\"chats\":{},\"users\":{},\"topic\":{},\"api\":{},\"poll\":{}}}",
+        "{{\"token\":{},\"chats\":{},\"users\":{},\"topic\":{},\"quiet\":{},\"api\":{},\"poll\":{}}}",
         json_string(&telegram.token.to_string()),
         ids(&telegram.chats),
         telegram.users.as_deref().map_or_else(null, ids),
         telegram.topic.map_or_else(null, |topic| topic.to_string()),
+        telegram
+            .quiet
+            .map_or_else(null, |quiet| json_string(&quiet.to_string())),
         json_string(&telegram.api),
         json_string(&format_duration(telegram.poll)),
     )
@@ -112,6 +138,9 @@ fn expectation(site: &Site) -> String {
     }
     if let Some(slow) = site.slow {
         wanted.push(format!("within {}", format_duration(slow)));
+    }
+    if !site.maintenance.is_empty() {
+        wanted.push(format!("maintenance {}", hours::list(&site.maintenance)));
     }
     if let Some(name) = &site.after {
         wanted.push(format!("after {name}"));
@@ -182,9 +211,11 @@ fn telegram_line(telegram: &Telegram) -> String {
     };
     let topic = telegram.topic;
     let topic = topic.map_or_else(String::new, |topic| format!("topic {topic}, "));
+    let quiet = telegram.quiet;
+    let quiet = quiet.map_or_else(String::new, |quiet| format!("quiet {quiet}, "));
     let poll = format_duration(telegram.poll);
     format!(
-        "telegram  token {}, {chats}, {users}, {topic}api {}, poll {poll}\n",
+        "telegram  token {}, {chats}, {users}, {topic}{quiet}api {}, poll {poll}\n",
         telegram.token, telegram.api
     )
 }
@@ -229,6 +260,8 @@ fn site_json(site: &Site) -> String {
         format!("[{}]", ids.join(","))
     });
     object.raw("chats", chats.as_deref().unwrap_or("null"));
+    let windows = Some(&site.maintenance).filter(|windows| !windows.is_empty());
+    object.optional("maintenance", windows.map(|windows| hours::list(windows)));
     let ip = match &site.check {
         Check::Http(http) => {
             http_keys(&mut object, http);

@@ -83,6 +83,7 @@ pub fn read(
         group: keys.group.value(),
         paused: keys.paused.value().unwrap_or(false),
         chats: keys.chats.value(),
+        maintenance: keys.maintenance.value().unwrap_or_default(),
         cert: cert.filter(|cert| !cert.is_zero()),
         domain,
         check,

@@ -7,7 +7,8 @@ use super::raw::{Entry, Table, describe};
 use super::telegram::ids;
 use super::variables::expanded;
 use super::within::within;
-use super::{Context, condition, value};
+use super::{Context, clock, condition, value};
+use crate::monitor::hours::Window;
 use crate::monitor::site::{Auth, HttpVersion, IpVersion, JsonCondition, StatusSet};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,6 +41,7 @@ pub struct Keys {
     pub group: Entry<String>,
     pub paused: Entry<bool>,
     pub chats: Entry<Vec<i64>>,
+    pub maintenance: Entry<Vec<Window>>,
     pub method: Entry<String>,
     pub headers: Entry<Vec<(String, String)>>,
     pub send: Entry<String>,
@@ -89,6 +91,12 @@ impl Keys {
             group: table.text("group", "a text in quotes", log, value::label),
             paused: table.flag("paused", log),
             chats: chats(table, scope, log),
+            maintenance: table.text(
+                "maintenance",
+                "windows in quotes such as \"Sun 02:00-04:00\"",
+                log,
+                clock::windows,
+            ),
             method: table.text(
                 "method",
                 "a method in quotes such as \"GET\"",
@@ -142,6 +150,7 @@ impl Keys {
             group: self.group.or(&defaults.group),
             paused: self.paused.or(&defaults.paused),
             chats: self.chats.or(&defaults.chats),
+            maintenance: self.maintenance.or(&defaults.maintenance),
             method: self.method.or_if(fits("method"), &defaults.method),
             headers: self.headers.or_if(fits("headers"), &defaults.headers),
             send: self.send.or_if(fits("send"), &defaults.send),

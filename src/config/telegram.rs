@@ -2,7 +2,7 @@
 
 use super::error::{Log, reason};
 use super::raw::{Entry, Table};
-use super::{Context, SmallFile, Telegram, address, value};
+use super::{Context, SmallFile, Telegram, address, clock, value};
 use crate::secret::Secret;
 use std::io;
 use std::path::Path;
@@ -34,6 +34,12 @@ pub fn read(
         );
     }
     let topic = table.integer("topic", 1..=i32::MAX as u32, log);
+    let quiet = table.text(
+        "quiet",
+        "hours in quotes such as \"22:00-07:00\"",
+        log,
+        clock::hours,
+    );
     let api = table.text("api", "a URL in quotes", log, address::base);
     let longest = Duration::from_secs(50);
     let poll = table.text(
@@ -54,6 +60,7 @@ pub fn read(
         chats: chats.value().unwrap_or_default(),
         users: users.value(),
         topic: topic.value().map(i64::from),
+        quiet: quiet.value(),
         api: api
             .value()
             .unwrap_or_else(|| "https://api.telegram.org".to_owned()),

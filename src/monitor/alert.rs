@@ -372,7 +372,7 @@ mod tests {
         Now {
             uptime: Duration::from_secs(secs),
             wall: 0,
-            zone: 0,
+            zone: crate::monitor::zone::Zone::UTC,
         }
     }
 

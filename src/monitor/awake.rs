@@ -67,7 +67,7 @@ mod tests {
         Now {
             uptime: Duration::from_millis(ms),
             wall,
-            zone: 0,
+            zone: crate::monitor::zone::Zone::UTC,
         }
     }
 

@@ -50,7 +50,12 @@ impl Monitor {
         let still: Vec<&str> = self
             .sites
             .iter()
-            .filter(|w| w.down() && !w.paused() && !away.unseen.contains(w.name()))
+            .filter(|w| {
+                w.down()
+                    && !w.paused()
+                    && w.maintenance.is_none()
+                    && !away.unseen.contains(w.name())
+            })
             .map(|w| w.name())
             .collect();
         let mut said = format!("I was away, last seen {seen}, back {back}");

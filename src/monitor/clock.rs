@@ -14,6 +14,7 @@ impl Monitor {
         let set = now.wall >= self.built;
         if set != self.clock_set {
             self.clock_set = set;
+            self.page = None;
             self.clock_changed(now);
         }
         self.estimate(now)

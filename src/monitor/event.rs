@@ -2,6 +2,7 @@
 
 use super::command::Access;
 use super::expiry::Subject;
+use super::hours::Hours;
 use super::line::Report;
 use super::message::{Asker, CallbackAnswer, Delivery, Update};
 use super::outbox::Outgoing;
@@ -121,6 +122,8 @@ pub struct Settings {
     pub max_jobs: usize,
     /// There are `uplink` probes to ask.
     pub uplink: bool,
+    /// Alerts of these local hours have no sound.
+    pub quiet: Option<Hours>,
     /// There is a `heartbeat` address.
     pub heartbeat: bool,
     /// When this program was built, in Unix seconds: a wall clock before that is not set.

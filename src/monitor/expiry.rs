@@ -106,7 +106,7 @@ impl Watch {
         let utc = Now {
             uptime: Duration::ZERO,
             wall: 0,
-            zone: 0,
+            zone: crate::monitor::zone::Zone::UTC,
         };
         Some(format!(
             "{} ends on {}",

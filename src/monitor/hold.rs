@@ -24,6 +24,8 @@ const LOOK_AT: usize = 200;
 pub struct Unsettled {
     /// Sites failing, but not yet judged.
     pub suspects: usize,
+    /// Alerts have no sound at this hour.
+    pub hushed: bool,
     /// Sites on their way up again.
     pub recovering: usize,
 }

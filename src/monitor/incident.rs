@@ -185,7 +185,7 @@ mod tests {
         let later = Now {
             uptime: Duration::from_secs(99),
             wall: 0,
-            zone: 0,
+            zone: crate::monitor::zone::Zone::UTC,
         };
         assert_eq!(ended.length(later), Duration::from_secs(3));
         assert_eq!(incidents.close("blog", Moment(5_000)), None);

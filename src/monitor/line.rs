@@ -448,7 +448,7 @@ mod tests {
         let now = |secs: u64| Now {
             uptime: Duration::from_secs(secs),
             wall: 1_000_000 + secs as i64,
-            zone: 0,
+            zone: crate::monitor::zone::Zone::UTC,
         };
         let (first, again) = line.period(at(100), now(160));
         assert_eq!((first.times, again), (1, false));

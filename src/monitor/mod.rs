@@ -21,11 +21,13 @@ pub mod expiry;
 mod flapping;
 mod group;
 mod hold;
+pub mod hours;
 pub mod incident;
 pub mod job;
 pub mod judge;
 mod judging;
 pub mod line;
+mod maintenance;
 mod meant;
 pub mod message;
 mod obey;
@@ -50,6 +52,7 @@ pub mod text;
 pub mod time;
 mod trouble;
 mod watch;
+pub mod zone;
 
 use self::awake::Awake;
 use self::away::Away;
@@ -57,9 +60,11 @@ use self::book::Book;
 use self::command::Access;
 pub use self::event::{Action, Event, Level, Settings};
 use self::hold::Unsettled;
+use self::hours::Hours;
 use self::incident::Incidents;
 use self::job::Job;
 use self::line::{Line, Trouble};
+use self::maintenance::Page;
 use self::message::Delivery;
 use self::outbox::{Outbox, Receipt};
 use self::progress::Progress;
@@ -93,6 +98,10 @@ pub struct Monitor {
     /// `/check` commands that may run at once.
     max_jobs: usize,
     muted_until: Option<Moment>,
+    /// Alerts of these hours have no sound.
+    quiet: Option<Hours>,
+    /// `None`: the windows of maintenance are to be looked up.
+    page: Option<Page>,
     last_update: Option<i64>,
     /// Commands that came too late to be carried out, by chat, and when to say so.
     stale: BTreeMap<i64, (Moment, Vec<String>)>,
@@ -150,6 +159,8 @@ impl Monitor {
             finished: VecDeque::new(),
             max_jobs: settings.max_jobs.max(1),
             muted_until: None,
+            quiet: settings.quiet,
+            page: None,
             last_update: None,
             stale: BTreeMap::new(),
             strangers: VecDeque::new(),
@@ -187,6 +198,7 @@ impl Monitor {
             self.line.woke(now.moment());
         }
         let now = self.read_clock(now);
+        self.turn_page(now);
         match event {
             Event::Checked { site, outcome } => self.checked(now, &site, outcome),
             Event::Inspected {
@@ -237,9 +249,10 @@ impl Monitor {
             .chain(self.next_steady())
             .chain(self.next_look_due())
             .chain(self.next_trouble_told())
+            .chain(self.page_ends(now))
             .chain(self.away_due())
             .chain(self.progress.next_beat(now.moment()))
-            .chain(self.outbox.next_due(now, self.unsettled()))
+            .chain(self.outbox.next_due(now, self.unsettled(now)))
             .chain(self.saving.next_due())
             .chain(self.stale.values().map(|(at, _)| *at))
             .chain(edits)
@@ -269,6 +282,7 @@ impl Monitor {
 
     /// Everything that time alone brings about.
     fn proceed(&mut self, now: Now) {
+        self.turn_page(now);
         self.start_checks(now);
         self.start_looks(now);
         self.settle_doubts(now);
@@ -288,7 +302,7 @@ impl Monitor {
         if self.saving.begin(moment, self.outbox.last_alert_id()) {
             self.actions.push(Action::Save);
         }
-        let unsettled = self.unsettled();
+        let unsettled = self.unsettled(now);
         let book = Book {
             incidents: &self.incidents,
             sites: &self.sites,
@@ -423,12 +437,17 @@ impl Monitor {
         }
     }
 
-    fn unsettled(&self) -> Unsettled {
+    fn unsettled(&self, now: Now) -> Unsettled {
         if self.outbox.waiting_alerts() == 0 {
             return Unsettled::default();
         }
         let watched = self.sites.iter().filter(|w| !w.paused());
-        watched.fold(Unsettled::default(), |mut sum, w| {
+        let hushed = self.quiet.filter(|_| self.clock_set);
+        let none = Unsettled {
+            hushed: hushed.is_some_and(|hours| hours.have(now.wall, now.zone)),
+            ..Unsettled::default()
+        };
+        watched.fold(none, |mut sum, w| {
             sum.suspects += usize::from(w.suspect());
             sum.recovering += usize::from(w.down() && w.judge.wavering());
             sum

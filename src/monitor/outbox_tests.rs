@@ -10,7 +10,7 @@ fn at(ms: u64) -> Now {
     Now {
         uptime: Duration::from_millis(ms),
         wall: 0,
-        zone: 0,
+        zone: crate::monitor::zone::Zone::UTC,
     }
 }
 

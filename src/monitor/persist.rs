@@ -151,6 +151,7 @@ impl Monitor {
 
     pub(super) fn reloaded(&mut self, now: Now, sites: Vec<Site>, settings: Settings) {
         self.access = settings.access;
+        self.quiet = settings.quiet;
         self.max_jobs = settings.max_jobs.max(1);
         self.built = settings.built;
         self.progress.reload(settings.heartbeat);
@@ -213,6 +214,7 @@ impl Monitor {
             .map(|w| (w.name().to_owned(), w))
             .collect();
         let count = sites.len();
+        self.page = None;
         for (place, site) in sites.into_iter().enumerate() {
             let site = Arc::new(site);
             let watched = match before.remove(&site.name) {
@@ -311,6 +313,7 @@ fn record(watched: &Watched, now: Now) -> SiteRecord {
         changes: changes.map(|m| now.wall_at(*m)).collect(),
         flapping: watched.flapping.flapping() && watched.flapping.told,
         slow_told: watched.slow_told,
+        slow_untold: watched.slow_untold.then_some(true),
         expiry: Subject::ALL
             .into_iter()
             .filter_map(|s| watched.expiry(s).record(s))
@@ -335,6 +338,7 @@ fn restore_site(watched: &mut Watched, record: &SiteRecord, now: Now) {
     watched.muted_until = record.muted_until.map(|wall| now.coming_moment(wall));
     watched.flapping = Flapping::restore(changes.collect(), record.flapping, now.moment());
     watched.slow_told = record.slow_told;
+    watched.slow_untold = record.slow_untold == Some(true);
     for record in &record.expiry {
         let known = Subject::ALL.into_iter().find(|s| s.word() == record.kind);
         if let Some(subject) = known {

@@ -2,10 +2,11 @@
 
 use super::command::COMMANDS;
 use super::expiry::{Subject, left_text};
+use super::hours;
 use super::incident::{Incident, Incidents};
 use super::judge::State;
 use super::line::Trouble;
-use super::text::{bold, escape, lasting, response};
+use super::text::{bold, clock_times, count, escape, lasting, response};
 use super::time::{Moment, Now};
 use super::watch::Watched;
 use std::time::Duration;
@@ -61,6 +62,7 @@ pub(super) fn status(
     if let Some(left) = remaining(muted_until, now) {
         lines.push(format!("🔕 everything is muted for {left}"));
     }
+    lines.extend(maintenance_line(sites, now));
     for watched in troubled.iter().take(STATUS_LINES) {
         lines.push(status_line(watched, now));
     }
@@ -73,6 +75,25 @@ pub(super) fn status(
     lines.join("\n")
 }
 
+fn maintenance_line(sites: &[&Watched], now: Now) -> Option<String> {
+    let under = sites.iter().filter(|w| w.maintenance.is_some());
+    let under: Vec<&&Watched> = under.collect();
+    let first = under.iter().filter_map(|w| w.maintenance).min()?;
+    let until = until_text(first, now);
+    Some(match under.as_slice() {
+        [one] => format!("🔧 {} is under maintenance until {until}", bold(one.name())),
+        several => {
+            let sites = count(several.len(), "site");
+            format!("🔧 {sites} are under maintenance, until {until} at least")
+        }
+    })
+}
+
+/// `04:00`, with its day when that is not today.
+fn until_text(until: i64, now: Now) -> String {
+    clock_times(now.wall, until, now).1
+}
+
 fn status_line(watched: &Watched, now: Now) -> String {
     let name = bold(watched.name());
     let mark = mark(watched);
@@ -80,11 +101,7 @@ fn status_line(watched: &Watched, now: Now) -> String {
         .reason()
         .map(|c| format!(": {}", escape(&c)))
         .unwrap_or_default();
-    let mute = if watched.muted(now.moment()) {
-        " 🔕"
-    } else {
-        ""
-    };
+    let mute = silence(watched, now);
     let age = lasting(now.since(watched.since));
     match watched.state() {
         State::Down | State::Degraded => format!("{mark} {name} for {age}{cause}{mute}"),
@@ -109,11 +126,7 @@ pub(super) fn list(sites: &[&Watched], now: Now) -> String {
             (State::Up, None) => String::new(),
             (state, _) => format!(" {state}"),
         };
-        let mute = if watched.muted(now.moment()) {
-            " 🔕"
-        } else {
-            ""
-        };
+        let mute = silence(watched, now);
         format!("{} {}{took}{mute}", mark(watched), bold(watched.name()))
     };
     sites.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -194,6 +207,17 @@ pub(super) fn site(
     }
     if let Some(left) = remaining(watched.muted_until, now) {
         lines.push(format!("🔕 muted for {left}"));
+    }
+    match watched.maintenance {
+        Some(until) => lines.push(format!(
+            "🔧 under maintenance until {}",
+            until_text(until, now)
+        )),
+        None if watched.site.maintenance.is_empty() => {}
+        None => {
+            let windows = hours::list(&watched.site.maintenance);
+            lines.push(format!("Maintenance: {windows}"));
+        }
     }
     let name = watched.name();
     let last: Vec<&Incident> = incidents
@@ -334,6 +358,17 @@ pub(super) fn help() -> String {
         "I watch your sites and tell you when one breaks.\n{}",
         lines.join("\n")
     )
+}
+
+/// That nothing is told of it, behind its line.
+fn silence(watched: &Watched, now: Now) -> &'static str {
+    if watched.muted(now.moment()) {
+        " 🔕"
+    } else if watched.maintenance.is_some() {
+        " 🔧"
+    } else {
+        ""
+    }
 }
 
 fn mark(watched: &Watched) -> &'static str {

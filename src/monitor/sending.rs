@@ -116,7 +116,7 @@ impl Outbox {
             let message = Message {
                 chat,
                 html,
-                silent: composed.silent,
+                silent: composed.silent || unsettled.hushed,
                 reply_to: composed.recovery_of.and_then(|n| book.message_of(n, chat)),
                 edit: edit.map(|(_, message)| message),
                 buttons,

@@ -1,5 +1,6 @@
 //! What is watched and how it is to be judged: plain data made by the configuration.
 
+use super::hours::Window;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub struct Site {
     pub paused: bool,
     /// These chats alone are told of it; `None` = all.
     pub chats: Option<Vec<i64>>,
+    /// Windows of local time in which it is checked, but nothing is told of it.
+    pub maintenance: Vec<Window>,
     /// Warn when a certificate of the chain ends within this (https and tls); `None` = never look.
     pub cert: Option<Duration>,
     /// Warn when the registration of the domain ends within this; `None` = never ask.

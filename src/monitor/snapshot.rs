@@ -57,6 +57,8 @@ pub struct SiteRecord {
     pub flapping: bool,
     /// An alert said that it is slow.
     pub slow_told: bool,
+    /// It became slow in silence.
+    pub slow_untold: Option<bool>,
     pub expiry: Vec<ExpiryRecord>,
 }
 
@@ -278,7 +280,7 @@ mod tests {
     const NOW: Now = Now {
         uptime: Duration::from_secs(1000),
         wall: 1_800_000_000,
-        zone: 0,
+        zone: crate::monitor::zone::Zone::UTC,
     };
 
     #[test]

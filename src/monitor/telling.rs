@@ -24,6 +24,7 @@ impl Monitor {
         self.saving.now();
         // Its recovery is told as one from down.
         self.sites[at].slow_told = false;
+        self.sites[at].slow_untold = false;
         self.refresh_reach(now);
         let manner = self.manner_of_change(moment, at);
         if manner == Manner::Silently || self.muted(&site.name, moment) {
@@ -76,8 +77,10 @@ impl Monitor {
         let site = self.sites[at].site.clone();
         self.log(Level::Info, format!("{} is slow: {cause}", site.name));
         let manner = self.manner_of_change(moment, at);
-        let told = manner == Manner::Plainly && !self.muted(&site.name, moment);
+        let plainly = manner == Manner::Plainly;
+        let told = plainly && !self.muted(&site.name, moment);
         self.sites[at].slow_told = told;
+        self.sites[at].slow_untold = plainly && !told;
         if told {
             self.tell(now, &site, News::Slow { cause }, None);
         } else if manner == Manner::Flapping {
@@ -89,6 +92,7 @@ impl Monitor {
         let site = self.sites[at].site.clone();
         self.log(Level::Info, format!("{} is fast again", site.name));
         let manner = self.manner_of_change(now.moment(), at);
+        self.sites[at].slow_untold = false;
         let told = std::mem::take(&mut self.sites[at].slow_told);
         match manner {
             Manner::Plainly if told => self.tell(now, &site, News::Fast { lasted }, None),
@@ -98,7 +102,12 @@ impl Monitor {
     }
 
     fn manner_of_change(&mut self, now: Moment, at: usize) -> Manner {
-        let manner = self.sites[at].flapping.change(now);
+        let watched = &mut self.sites[at];
+        if watched.maintenance.is_some() && !watched.flapping.flapping() {
+            // What is done to it there says nothing about how steady it is.
+            return Manner::Plainly;
+        }
+        let manner = watched.flapping.change(now);
         if manner == Manner::Flapping {
             self.flapping += 1;
             let name = self.sites[at].site.name.clone();
@@ -219,8 +228,9 @@ impl Monitor {
         self.muted_until.is_some_and(|until| until > now)
     }
 
-    /// Nothing of the site is told at present but what was begun: it is muted, flapping or not judged.
-    fn quiet(&self, name: &str, now: Moment) -> bool {
+    /// Nothing of the site is told at present but what was begun: it is muted, under maintenance,
+    /// flapping or not judged.
+    fn untellable(&self, name: &str, now: Moment) -> bool {
         let covered = |w: &Watched| w.veil.is_some() || w.flapping.flapping() || w.stale();
         self.muted(name, now)
             || self
@@ -229,12 +239,12 @@ impl Monitor {
                 .is_some_and(|&at| covered(&self.sites[at]))
     }
 
+    /// Nothing new of the site is told at present: it or everything is muted, or it is under
+    /// maintenance.
     pub(super) fn muted(&self, name: &str, now: Moment) -> bool {
-        self.silenced(now)
-            || self
-                .index
-                .get(name)
-                .is_some_and(|&at| self.sites[at].muted(now))
+        let silent = |w: &Watched| w.muted(now) || w.maintenance.is_some();
+        let at = self.index.get(name);
+        self.silenced(now) || at.is_some_and(|&at| silent(&self.sites[at]))
     }
 
     /// An outage that began in silence and outlasts it is told then.
@@ -243,10 +253,11 @@ impl Monitor {
         if self.muted_until.is_some_and(|until| until <= moment) {
             self.muted_until = None;
         }
+        self.tell_slow(now);
         let untold: Vec<u32> = self
             .incidents
             .iter_open()
-            .filter(|i| !i.told && !self.quiet(&i.site, moment))
+            .filter(|i| !i.told && !self.untellable(&i.site, moment))
             .map(|i| i.number)
             .collect();
         for number in untold {
@@ -262,6 +273,23 @@ impl Monitor {
                 let news = News::StillDown { cause, lasted };
                 self.tell(now, &site, news, Some(number));
             }
+        }
+    }
+
+    /// A site that became slow in silence and still is.
+    fn tell_slow(&mut self, now: Now) {
+        let moment = now.moment();
+        for at in 0..self.sites.len() {
+            let watched = &self.sites[at];
+            let slow = watched.slow_untold && watched.judge.state() == State::Degraded;
+            if !slow || watched.paused() || self.untellable(watched.name(), moment) {
+                continue;
+            }
+            let cause = watched.cause.clone().unwrap_or_default();
+            let site = watched.site.clone();
+            self.sites[at].slow_untold = false;
+            self.sites[at].slow_told = true;
+            self.tell(now, &site, News::Slow { cause }, None);
         }
     }
 
@@ -284,7 +312,7 @@ impl Monitor {
             let waits = self.outbox.alerts().any(|a| a.incident == Some(number));
             if told
                 && !waits
-                && !self.quiet(&name, moment)
+                && !self.untellable(&name, moment)
                 && let Some(&at) = self.index.get(&name)
             {
                 let site = self.sites[at].site.clone();

@@ -58,7 +58,7 @@ pub fn response(d: Duration) -> String {
 /// `14:03`, local time; with the day when that is not `until`'s.
 pub fn clock_times(from: i64, until: i64, now: Now) -> (String, String) {
     let local = |wall: i64| {
-        let local = wall + i64::from(now.zone);
+        let local = now.zone.local(wall);
         (local.div_euclid(86_400), local.rem_euclid(86_400) / 60)
     };
     let time = |minutes: i64| format!("{:02}:{:02}", minutes / 60, minutes % 60);
@@ -73,7 +73,7 @@ pub fn clock_times(from: i64, until: i64, now: Now) -> (String, String) {
 
 /// `24 Nov 2026`: the local day of a moment in Unix seconds.
 pub fn day_of(wall: i64, now: Now) -> String {
-    let day = (wall + i64::from(now.zone)).div_euclid(86_400);
+    let day = now.zone.day(wall);
     // A certificate may claim to end in 9999; the year 0 of a clock that is not set is as far.
     let day = day.clamp(-719_162, 2_932_896);
     let (mut year, mut first) = (1970, 0);
@@ -226,11 +226,14 @@ mod tests {
         let now = Now {
             uptime: Duration::ZERO,
             wall: 0,
-            zone: 3600,
+            zone: crate::monitor::zone::Zone::fixed(3600),
         };
         // 2026-11-24 22:03 and 22:20 UTC, 2027-01-01 00:00 UTC, 2028-02-29 12:00 UTC.
         let (from, until) = (1_795_557_780, 1_795_558_800);
-        let utc = Now { zone: 0, ..now };
+        let utc = Now {
+            zone: crate::monitor::zone::Zone::UTC,
+            ..now
+        };
         assert_eq!(
             clock_times(from, until, utc),
             ("22:03".into(), "22:20".into())

@@ -1,5 +1,6 @@
 //! The time as the core sees it: plain numbers that the agent hands in.
 
+use super::zone::Zone;
 use std::time::Duration;
 
 /// One reading of both clocks.
@@ -9,8 +10,8 @@ pub struct Now {
     pub uptime: Duration,
     /// Unix seconds: only for texts and the snapshot.
     pub wall: i64,
-    /// Local time is this many seconds ahead of UTC: only for texts.
-    pub zone: i32,
+    /// Local time around `wall`.
+    pub zone: Zone,
 }
 
 impl Now {
@@ -91,7 +92,7 @@ mod tests {
         Now {
             uptime: Duration::from_secs(uptime_s),
             wall,
-            zone: 0,
+            zone: crate::monitor::zone::Zone::UTC,
         }
     }
 

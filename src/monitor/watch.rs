@@ -33,6 +33,10 @@ pub struct Watched {
     pub muted_until: Option<Moment>,
     /// An alert said that it is slow, so one will say when it is fast again.
     pub slow_told: bool,
+    /// It became slow while it was muted or under maintenance: told when that is over.
+    pub slow_untold: bool,
+    /// When the maintenance that it is under ends, in Unix seconds.
+    pub maintenance: Option<i64>,
     pub last: Option<(Moment, Outcome)>,
     /// Newest last.
     pub history: VecDeque<Checked>,
@@ -103,6 +107,8 @@ impl Watched {
             pause_order: None,
             muted_until: None,
             slow_told: false,
+            slow_untold: false,
+            maintenance: None,
             last: None,
             history: VecDeque::with_capacity(HISTORY),
             checks: 0,
@@ -321,5 +327,6 @@ impl Watched {
         self.failing_since = None;
         self.doubt = None;
         self.flapping = Flapping::default();
+        self.slow_untold = false;
     }
 }

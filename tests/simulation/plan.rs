@@ -200,6 +200,7 @@ pub fn plain_site(number: usize, https: bool, host: &str, interval: i64) -> Site
         slow: None,
         group: None,
         paused: false,
+        maintenance: Vec::new(),
         chats: None,
         check: Check::Http(HttpCheck {
             url,

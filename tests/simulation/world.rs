@@ -371,6 +371,7 @@ impl World<'_> {
             max_jobs: 2,
             uplink: self.plan.uplink,
             heartbeat: false,
+            quiet: None,
             built: BUILT,
         }
     }

@@ -82,6 +82,7 @@ fn site(url: &str, change: impl FnOnce(&mut HttpCheck)) -> Site {
         slow: None,
         group: None,
         paused: false,
+        maintenance: Vec::new(),
         chats: None,
         check: Check::Http(check),
     }

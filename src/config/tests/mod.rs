@@ -51,6 +51,10 @@ fn parsed_in(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config,
         file: "sitemon.conf",
         exposed: false,
         dir: Path::new("/etc"),
+        zone: &|name| match name {
+            "Europe/Berlin" | "CET-1CEST,M3.5.0,M10.5.0/3" => Ok(()),
+            _ => Err(format!("{name:?} is not a known time zone")),
+        },
         env,
         read: &read,
     };
@@ -197,6 +201,7 @@ fn what_the_file_does_not_say_has_the_documented_default() {
         slow: None,
         group: None,
         paused: false,
+        maintenance: Vec::new(),
         chats: None,
         check: Check::Http(expected),
     };
@@ -258,12 +263,12 @@ fn load_says_why_a_file_cannot_be_read() {
 }
 
 /// A file in which much is given.
-const FULL: &str = "[telegram]\ntoken = '123456:ABC-DEF'\nchats = [5, -6]\nusers = [7]\ntopic = 42\n\
+const FULL: &str = "[telegram]\ntoken = '123456:ABC-DEF'\nchats = [5, -6]\nusers = [7]\ntopic = 42\nquiet = '22:00-7:00'\n\
     [agent]\nstate = 'state'\nuser_agent = 'x'\nca_file = 'roots.pem'\n\
-    uplink = ['tcp://[::1]:53', 'tcp://h:443']\nheartbeat = 'https://h/s4?s5'\n\
+    timezone = 'Europe/Berlin'\nuplink = ['tcp://[::1]:53', 'tcp://h:443']\nheartbeat = 'https://h/s4?s5'\n\
     [[site]]\nname = 'a \"b\"'\nurl = 'https://u:p@h/ä'\ninterval = '90s'\nslow = '2s'\ngroup = 'g'\n\
     chats = [5]\nmethod = 'POST'\nheaders = { A = 's1', B = 's2' }\nsend = 's3'\nbody = \"x\\u001b\"\n\
-    body_not = 'y'\nhttp = '2'\nip = '6'\nverify = false\nca_file = 'ca.pem'\nremind = '0s'\n\
+    body_not = 'y'\nhttp = '2'\nip = '6'\nverify = false\nca_file = 'ca.pem'\nremind = '0s'\nmaintenance = 'Sun 2:00-4:00,12:00-12:30'\n\
     [[site]]\nname = 'second'\nurl = 'http://h'\npaused = true\nafter = 'a \"b\"'\n";
 
 #[test]
@@ -272,20 +277,23 @@ fn the_summary_is_a_table_without_secrets() {
         summary(&sound(FULL)),
         "NAME    URL                EVERY  TIMEOUT  EXPECTED\n\
          a \"b\"   https://u:***@h/ä  1m30s  10s      status 200-299, body with \"x\\u{1b}\", \
-         body without \"y\", certificate not verified, cert 14d, within 2s\n\
+         body without \"y\", certificate not verified, cert 14d, within 2s, \
+         maintenance Sun 02:00-04:00, 12:00-12:30\n\
          second  http://h           1m     10s      paused, status 200-299, after a \"b\"\n\
          \n\
          agent     state /etc/state, 10 connections at once (5 idle for 30s), 2 commands at once, \
          user agent x, roots /etc/roots.pem\n\
+         time zone Europe/Berlin\n\
          uplink    tcp://[::1]:53, tcp://h:443\n\
          heartbeat *** every minute\n\
-         telegram  token ***, chats 5, -6, users 7, topic 42, api https://api.telegram.org, poll 50s\n"
+         telegram  token ***, chats 5, -6, users 7, topic 42, quiet 22:00-07:00, api https://api.telegram.org, poll 50s\n"
     );
     assert_eq!(
         summary(&sound(
             "[agent]\nstate = '/s'\nuser_agent = 'x'\nuplink = []"
         )),
         "agent     state /s, 10 connections at once (5 idle for 30s), 2 commands at once, user agent x\n\
+         time zone the system's\n\
          uplink    none: our own line is never asked\n\
          heartbeat none\n\
          telegram  none: the terminal is the chat\n"
@@ -300,16 +308,19 @@ fn json_has_every_key_and_no_secret() {
         r#"{"sites":[{"name":"a \"b\"","url":"https://u:***@h/ä","interval":"1m30s","timeout":"10s","#
             .to_owned()
             + r#""tries":3,"retry":"10s","recover":1,"remind":"0s","slow":"2s","after":null,"group":"g","#
-            + r#""paused":false,"chats":[5],"method":"POST","headers":{"A":"***","B":"***"},"#
+            + r#""paused":false,"chats":[5],"maintenance":"Sun 02:00-04:00, 12:00-12:30","method":"POST","headers":{"A":"***","B":"***"},"#
             + r#""send":"***","auth":"***","status":"200-299","body":"x\u001b","body_not":"y","#
             + r#""json":[],"redirects":10,"http":"2","login":null,"cert":"14d","verify":false,"#
             + r#""ca_file":"/etc/ca.pem","domain":"0s","ip":"6"},"#
             + r#"{"name":"second","url":"http://h","interval":"1m","timeout":"10s","tries":3,"#
             + r#""retry":"10s","recover":1,"remind":"6h","slow":null,"after":"a \"b\"","group":null,"paused":true,"#
-            + r#""chats":null,"method":"GET","headers":{},"send":null,"auth":null,"#
+            + r#""chats":null,"maintenance":null,"method":"GET","headers":{},"send":null,"auth":null,"#
             + r#""status":"200-299","body":null,"body_not":null,"json":[],"redirects":10,"#
             + r#""http":null,"login":null,"domain":"0s","ip":null}],"#
-            + r#""telegram":{"token":"***","chats":[5,-6],"users":[7],"topic":42,"#
+            + r#""agent":{"state":"/etc/state","max_connections":10,"idle_connections":5,"idle_timeout":"30s","#
+            + r#""commands":2,"uplink":["tcp://[::1]:53","tcp://h:443"],"heartbeat":"***","#
+            + r#""timezone":"Europe/Berlin","rdap":null,"ca_file":"/etc/roots.pem","user_agent":"x"},"#
+            + r#""telegram":{"token":"***","chats":[5,-6],"users":[7],"topic":42,"quiet":"22:00-07:00","#
             + r#""api":"https://api.telegram.org","poll":"50s"}}"#
     );
 }

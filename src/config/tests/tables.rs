@@ -51,6 +51,14 @@ fn telegram_is_checked() {
             "3:10: `topic` must be a whole number from 1 to 2147483647, found a text in quotes",
         ),
         (
+            "quiet = '22-7'",
+            "3:10: `quiet` must be hours such as \"22:00-07:00\"; `22-7` is none",
+        ),
+        (
+            "quiet = 22",
+            "3:9: `quiet` must be hours in quotes such as \"22:00-07:00\", found an integer",
+        ),
+        (
             "chat = [1]",
             "3:1: unknown key `chat`; did you mean `chats`?",
         ),
@@ -251,6 +259,10 @@ fn the_agent_is_checked() {
             "2:1: unknown key `after` here; it belongs in [[site]]",
         ),
         (
+            "timezone = 'Europe/Brelin'",
+            "2:13: `timezone` \"Europe/Brelin\" is not a known time zone",
+        ),
+        (
             "digest = '09:00'",
             "2:1: unknown key `digest`: this version of sitemon does not have it yet",
         ),
@@ -338,7 +350,17 @@ fn tables_have_the_right_shape_and_known_names() {
     );
     wrong_site(
         "maintenance = '14d'",
-        &["4:1: unknown key `maintenance`: this version of sitemon does not have it yet"],
+        &[
+            "4:16: `maintenance` must be windows such as \"Sun 02:00-04:00\", \
+             \"Mon-Fri 12:00-13:00\" or \"02:00-04:00\", with commas between them; `14d` is none",
+        ],
+    );
+    wrong_site(
+        "maintenance = 'Sun 02:00-02:00'",
+        &[
+            "4:16: `maintenance` has `Sun 02:00-02:00`, which begins when it ends; \
+             the whole day is 00:00-24:00",
+        ],
     );
     wrong_site(
         "form = { user = 'me' }",

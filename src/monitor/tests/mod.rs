@@ -5,6 +5,7 @@ mod behind;
 mod buttons;
 mod commands;
 mod endings;
+mod hours;
 mod lines;
 mod review;
 mod review_line;

@@ -10,6 +10,7 @@ use crate::monitor::outbox::Outgoing;
 use crate::monitor::outcome::{Expiry, Failure, FailureKind, Outcome};
 use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
 use crate::monitor::time::{Moment, Now};
+use crate::monitor::zone::Zone;
 use crate::monitor::{Action, Event, Monitor, Settings};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -37,6 +38,7 @@ pub struct World {
     pub clock: i64,
     /// What the wall clock showed then.
     pub wall: i64,
+    pub zone: Zone,
     /// What a check of a site says from now on, and how long it takes.
     pub fates: BTreeMap<String, Fate>,
     /// Checks under way: when they end.
@@ -116,6 +118,7 @@ pub fn site(name: &str) -> Site {
         slow: None,
         group: None,
         paused: false,
+        maintenance: Vec::new(),
         chats: None,
         check: Check::Http(HttpCheck {
             url: format!("https://{name}.example/"),
@@ -155,6 +158,7 @@ pub fn settings(access: Access) -> Settings {
         max_jobs: 2,
         uplink: false,
         heartbeat: false,
+        quiet: None,
         built: 0,
     }
 }
@@ -190,12 +194,13 @@ impl World {
         let now = Now {
             uptime: Duration::ZERO,
             wall: WALL,
-            zone: 0,
+            zone: Zone::UTC,
         };
         World {
             monitor: Monitor::new(sites, settings(access), now, 42),
             clock: 0,
             wall: WALL,
+            zone: Zone::UTC,
             fates: BTreeMap::new(),
             running: Vec::new(),
             started: Vec::new(),
@@ -229,7 +234,7 @@ impl World {
         Now {
             uptime: Duration::from_millis(self.clock as u64),
             wall: self.wall + self.clock / 1000,
-            zone: 0,
+            zone: self.zone,
         }
     }
 
@@ -362,7 +367,7 @@ impl World {
         let now = Now {
             uptime: Duration::ZERO,
             wall,
-            zone: 0,
+            zone: Zone::UTC,
         };
         next.monitor.restore(snapshot, now);
         next.wall = wall;

@@ -1,0 +1,244 @@
+//! Hours in which alerts have no sound, and windows in which they are not made.
+
+use super::world::*;
+use crate::monitor::hours::{ALL_DAYS, Hours, Window};
+use crate::monitor::judge::State;
+use crate::monitor::site::Site;
+use crate::monitor::zone::Zone;
+use crate::monitor::zone::tests::{AUTUMN, BERLIN, SPRING};
+use crate::monitor::{Event, Monitor, Settings};
+use std::time::Duration;
+
+const HOUR: u64 = 3600;
+/// 2026-11-25, a Wednesday, 00:00 UTC.
+const MIDNIGHT: i64 = 1_795_564_800;
+
+fn window(from: u16, until: u16) -> Window {
+    Window {
+        days: ALL_DAYS,
+        hours: Hours { from, until },
+    }
+}
+
+/// A site under maintenance from 02:00 to 04:00.
+fn maintained(name: &str) -> Site {
+    Site {
+        maintenance: vec![window(120, 240)],
+        ..site(name)
+    }
+}
+
+/// Starts at `wall` by clocks of `zone`.
+fn world(sites: Vec<Site>, quiet: Option<Hours>, wall: i64, zone: Zone) -> World {
+    let mut world = World::new(sites.clone());
+    world.wall = wall;
+    world.zone = zone;
+    let settings = Settings {
+        quiet,
+        ..settings(access())
+    };
+    world.monitor = Monitor::new(sites, settings, world.now(), 42);
+    world
+}
+
+fn slow() -> crate::monitor::outcome::Outcome {
+    good(900)
+}
+
+#[test]
+fn at_night_an_alert_arrives_without_sound_and_by_day_with_it() {
+    let night = Some(Hours {
+        from: 22 * 60,
+        until: 7 * 60,
+    });
+    let mut world = world(vec![site("blog")], night, MIDNIGHT + 3600, Zone::UTC);
+    world.pass(600);
+    world.fate("blog", bad());
+    world.pass(300);
+    // Six hours later the reminder comes, after seven.
+    world.pass(6 * HOUR);
+    let sounds: Vec<bool> = world.told.iter().map(|(_, m)| m.silent).collect();
+    assert_eq!(sounds, [true, false], "{:?}", world.heard());
+}
+
+#[test]
+fn the_night_goes_by_local_clocks() {
+    let night = Some(Hours { from: 0, until: 60 });
+    for (zone, silent) in [(Zone::UTC, false), (Zone::fixed(-3600), true)] {
+        let mut world = world(vec![site("blog")], night, MIDNIGHT + 3600, zone);
+        world.fate("blog", bad());
+        world.pass(300);
+        assert_eq!(world.told[0].1.silent, silent);
+    }
+}
+
+#[test]
+fn what_begins_and_ends_within_maintenance_is_recorded_but_not_told() {
+    let sites = vec![maintained("blog"), site("shop")];
+    let mut world = world(sites, None, MIDNIGHT + 3600, Zone::UTC);
+    world.pass(HOUR + 60);
+    world.fate("blog", bad());
+    world.pass(1800);
+    assert_eq!(world.state("blog"), State::Down);
+    let status = world.ask("/status");
+    assert!(
+        status[0].contains("🔧 <b>blog</b> is under maintenance until 04:00"),
+        "{status:?}"
+    );
+    assert!(
+        status[0].contains("HTTP 503, wanted 200-299 🔧"),
+        "{status:?}"
+    );
+    world.fate("blog", good(40));
+    world.pass(3 * HOUR);
+    world.heard();
+    let incidents = world.ask("/incidents").join("");
+    assert!(
+        incidents.contains("#1 <b>blog</b> lasted 29 min 40 s"),
+        "{incidents}"
+    );
+    let told: Vec<String> = world.heard();
+    assert_eq!(told.len(), 1, "the answer alone: {told:?}");
+    assert!(world.ask("/site blog")[0].contains("Maintenance: 02:00-04:00"));
+}
+
+#[test]
+fn nothing_is_told_in_the_window_and_what_is_still_down_at_its_end_once() {
+    let mut world = world(vec![maintained("blog")], None, MIDNIGHT + 3600, Zone::UTC);
+    world.pass(HOUR + 600);
+    world.fate("blog", bad());
+    world.pass(2 * HOUR - 601);
+    assert_eq!(world.heard(), [""; 0]);
+    world.pass(2);
+    let told = world.heard();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].starts_with("🔴 <b>blog</b> is still down, for 1 h 49 min"),
+        "{told:?}"
+    );
+    world.fate("blog", good(40));
+    world.pass(120);
+    assert!(world.heard()[0].starts_with("🟢 <b>blog</b> is up again"));
+}
+
+#[test]
+fn an_outage_from_before_is_not_repeated_in_the_window_but_its_end_is_told() {
+    let blog = Site {
+        remind: Some(Duration::from_secs(1800)),
+        ..maintained("blog")
+    };
+    let mut world = world(vec![blog], None, MIDNIGHT + 3600, Zone::UTC);
+    world.pass(HOUR - 600);
+    world.fate("blog", bad());
+    world.pass(600);
+    assert!(world.heard()[0].contains("is down"));
+    world.pass(HOUR);
+    assert_eq!(world.heard(), [""; 0]);
+    world.fate("blog", good(40));
+    world.pass(120);
+    assert!(world.heard()[0].contains("is up again"));
+}
+
+#[test]
+fn slowness_that_outlasts_the_window_is_told_at_its_end() {
+    let blog = Site {
+        slow: Some(Duration::from_millis(500)),
+        ..maintained("blog")
+    };
+    let mut world = world(vec![blog], None, MIDNIGHT + 3600, Zone::UTC);
+    world.pass(HOUR + 600);
+    world.fate("blog", slow());
+    world.pass(HOUR);
+    assert_eq!(world.heard(), [""; 0]);
+    world.pass(HOUR);
+    assert_eq!(
+        world.heard(),
+        ["🟡 <b>blog</b> is slow: 900 ms, wanted 500 ms"]
+    );
+    world.fate("blog", good(40));
+    world.pass(120);
+    assert_eq!(world.heard().len(), 1);
+}
+
+#[test]
+fn a_server_that_restarts_in_its_window_is_not_flapping_after_it() {
+    let mut world = world(vec![maintained("blog")], None, MIDNIGHT + 3600, Zone::UTC);
+    world.pass(HOUR + 60);
+    for _ in 0..4 {
+        world.fate("blog", bad());
+        world.pass(300);
+        world.fate("blog", good(40));
+        world.pass(300);
+    }
+    world.pass(2 * HOUR);
+    world.fate("blog", bad());
+    world.pass(300);
+    let told = world.heard();
+    assert!(
+        matches!(&told[..], [one] if one.contains("is down")),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_window_over_midnight_begins_on_its_day() {
+    let thursday = Window {
+        days: 1 << 3,
+        hours: Hours {
+            from: 23 * 60,
+            until: 60,
+        },
+    };
+    let blog = Site {
+        maintenance: vec![thursday],
+        ..site("blog")
+    };
+    let mut world = world(vec![blog], None, MIDNIGHT, Zone::UTC);
+    let mut under = Vec::new();
+    for hour in 0..72 {
+        if world.monitor.in_maintenance("blog") {
+            under.push(hour);
+        }
+        world.pass(HOUR);
+    }
+    assert_eq!(under, [47, 48]);
+}
+
+#[test]
+fn windows_go_by_the_clocks_of_the_day_they_are_changed() {
+    let blog = Site {
+        maintenance: vec![window(2 * 60 + 15, 2 * 60 + 45)],
+        ..site("blog")
+    };
+    // (change, minutes from it in which it is under maintenance)
+    for (change, from, until) in [(SPRING, 0, 45), (AUTUMN, -45, 45)] {
+        let mut world = world(vec![blog.clone()], None, change - 7200, BERLIN);
+        world.pass(1);
+        let mut under = Vec::new();
+        for minute in -120..120 {
+            if world.monitor.in_maintenance("blog") {
+                under.push(minute);
+            }
+            world.pass(60);
+        }
+        let expected: Vec<i32> = (from..until).collect();
+        assert_eq!(under, expected);
+    }
+}
+
+#[test]
+fn a_reload_brings_new_windows_at_once() {
+    let mut world = world(
+        vec![maintained("blog")],
+        None,
+        MIDNIGHT + 3 * 3600,
+        Zone::UTC,
+    );
+    world.pass(1);
+    assert!(world.monitor.in_maintenance("blog"));
+    world.feed(Event::Reloaded {
+        sites: vec![site("blog")],
+        settings: settings(access()),
+    });
+    assert!(!world.monitor.in_maintenance("blog"));
+}

@@ -1,0 +1,138 @@
+//! Local time: how far it is ahead of UTC, and when that changes next.
+
+/// A time zone around one moment, as plain data: its offset, and the changes before and after.
+/// Right from the one before the last change to the one after the next, which is months.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Zone {
+    /// Local time is this many seconds ahead of UTC.
+    pub offset: i32,
+    /// Since when, in Unix seconds, and the offset before.
+    pub since: Option<(i64, i32)>,
+    /// Until when, in Unix seconds, and the offset from then on.
+    pub until: Option<(i64, i32)>,
+}
+
+pub const DAY: i64 = 86_400;
+
+impl Zone {
+    pub const UTC: Zone = Zone::fixed(0);
+
+    /// A zone that never changes, so many seconds ahead of UTC.
+    pub const fn fixed(offset: i32) -> Zone {
+        Zone {
+            offset,
+            since: None,
+            until: None,
+        }
+    }
+
+    /// Seconds that local time is ahead of UTC at `wall`, in Unix seconds.
+    pub fn offset_at(self, wall: i64) -> i32 {
+        match (self.since, self.until) {
+            (Some((at, before)), _) if wall < at => before,
+            (_, Some((at, after))) if wall >= at => after,
+            _ => self.offset,
+        }
+    }
+
+    /// What a clock on the wall shows at `wall`, as seconds since 1970 of its own reckoning.
+    pub fn local(self, wall: i64) -> i64 {
+        wall.saturating_add(i64::from(self.offset_at(wall)))
+    }
+
+    /// The local day of `wall`, counted from 1970-01-01.
+    pub fn day(self, wall: i64) -> i64 {
+        self.local(wall).div_euclid(DAY)
+    }
+
+    /// When clocks first show `local` or more, in Unix seconds: the first time in an hour that comes
+    /// twice, and where an hour is skipped that has `local` in it, the moment of that.
+    pub fn first(self, local: i64) -> i64 {
+        let skip = self.changes().find_map(|(at, before, after)| {
+            let from = at + i64::from(before);
+            (from..at + i64::from(after)).contains(&local).then_some(at)
+        });
+        skip.or_else(|| self.shown(local).min())
+            .unwrap_or(local - i64::from(self.offset))
+    }
+
+    /// When clocks last show `local`, in Unix seconds: the second time in an hour that comes twice,
+    /// and in an hour that is skipped, when it would have come without that.
+    pub fn last(self, local: i64) -> i64 {
+        let skip = self.changes().find_map(|(at, before, after)| {
+            let from = at + i64::from(before);
+            let skipped = (from..at + i64::from(after)).contains(&local);
+            skipped.then_some(local - i64::from(before))
+        });
+        skip.or_else(|| self.shown(local).max())
+            .unwrap_or(local - i64::from(self.offset))
+    }
+
+    /// Every moment at which clocks show `local`.
+    fn shown(self, local: i64) -> impl Iterator<Item = i64> {
+        let offsets = [
+            Some(self.offset),
+            self.since.map(|(_, before)| before),
+            self.until.map(|(_, after)| after),
+        ];
+        let moments = offsets.into_iter().flatten();
+        let moments = moments.map(move |offset| local - i64::from(offset));
+        moments.filter(move |wall| self.local(*wall) == local)
+    }
+
+    /// Moment, offset before, offset from then on.
+    fn changes(self) -> impl Iterator<Item = (i64, i32, i32)> {
+        let since = self.since.map(|(at, before)| (at, before, self.offset));
+        let until = self.until.map(|(at, after)| (at, self.offset, after));
+        since.into_iter().chain(until)
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Sunday 29 March and 25 October 2026, 01:00 UTC: Berlin's clocks are changed.
+    pub const SPRING: i64 = 1_774_746_000;
+    pub const AUTUMN: i64 = 1_792_890_000;
+
+    /// Berlin in the summer of 2026.
+    pub const BERLIN: Zone = Zone {
+        offset: 7200,
+        since: Some((SPRING, 3600)),
+        until: Some((AUTUMN, 3600)),
+    };
+
+    fn at(day: i64, hour: i64, minute: i64) -> i64 {
+        day * DAY + hour * 3600 + minute * 60
+    }
+
+    #[test]
+    fn an_hour_that_is_skipped_begins_and_ends_at_one_moment() {
+        let day = BERLIN.day(SPRING);
+        assert_eq!(BERLIN.first(at(day, 1, 30)), SPRING - 1800);
+        assert_eq!(BERLIN.first(at(day, 2, 30)), SPRING);
+        assert_eq!(BERLIN.last(at(day, 2, 30)), SPRING + 1800);
+        assert_eq!(BERLIN.first(at(day, 3, 30)), SPRING + 1800);
+        assert_eq!(BERLIN.last(at(day, 4, 0)), SPRING + 3600);
+    }
+
+    #[test]
+    fn an_hour_that_comes_twice_has_a_first_and_a_last_time() {
+        let day = BERLIN.day(AUTUMN);
+        assert_eq!(BERLIN.first(at(day, 2, 30)), AUTUMN - 1800);
+        assert_eq!(BERLIN.last(at(day, 2, 30)), AUTUMN + 1800);
+        assert_eq!(BERLIN.first(at(day, 3, 0)), AUTUMN + 3600);
+    }
+
+    proptest! {
+        #[test]
+        fn first_is_never_after_last_and_both_go_forward(hours in -3000i64..3000, step in 0i64..7200) {
+            let local = SPRING + hours * 3600;
+            prop_assert!(BERLIN.first(local) <= BERLIN.last(local));
+            prop_assert!(BERLIN.first(local) <= BERLIN.first(local + step));
+            prop_assert_eq!(BERLIN.local(BERLIN.first(local)).max(local), BERLIN.local(BERLIN.first(local)));
+        }
+    }
+}
