@@ -61,6 +61,7 @@ impl Day {
             uplink: true,
             heartbeat: true,
             quiet: None,
+            digest: None,
             built: 0,
         };
         Day {

@@ -71,6 +71,7 @@ impl Transport {
             uplink: !config.agent.uplink.is_empty(),
             heartbeat: config.agent.heartbeat.is_some(),
             quiet: config.telegram.as_ref().and_then(|t| t.quiet),
+            digest: config.agent.digest,
             built: BUILT,
         }
     }

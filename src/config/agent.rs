@@ -2,7 +2,7 @@
 
 use super::error::Log;
 use super::raw::{Entry, Table, describe};
-use super::{Agent, Context, Target, address, path, value, variables};
+use super::{Agent, Context, Target, address, clock, path, value, variables};
 use crate::secret::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +26,7 @@ pub fn read(table: Option<Table>, ctx: &Context, log: &mut Log) -> Agent {
             })
             .to_vec(),
         heartbeat: None,
+        digest: None,
         timezone: None,
         rdap: None,
         ca_file: None,
@@ -53,6 +54,14 @@ pub fn read(table: Option<Table>, ctx: &Context, log: &mut Log) -> Agent {
         .unwrap_or(agent.state);
     agent.uplink = uplink(&mut table, log).value().unwrap_or(agent.uplink);
     agent.heartbeat = heartbeat(&mut table, ctx, log).value();
+    agent.digest = table
+        .text(
+            "digest",
+            "a time in quotes such as \"09:00\"",
+            log,
+            clock::time,
+        )
+        .value();
     agent.timezone = table
         .text(
             "timezone",

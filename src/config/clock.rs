@@ -5,6 +5,16 @@
 use super::value::brief;
 use crate::monitor::hours::{ALL_DAYS, DAYS, Hours, Window};
 
+/// A time of the day such as `09:00`, in minutes since midnight.
+pub fn time(text: &str) -> Result<u16, String> {
+    minutes(text).filter(|at| *at < 1440).ok_or_else(|| {
+        format!(
+            "must be a time from 00:00 to 23:59 such as \"09:00\"; `{}` is none",
+            brief(text)
+        )
+    })
+}
+
 /// Hours such as `22:00-07:00`.
 pub fn hours(text: &str) -> Result<Hours, String> {
     read_hours(text).map_err(|what| match what {
@@ -117,6 +127,17 @@ mod tests {
     #[test]
     fn what_is_no_time_is_shown_with_the_form() {
         for bad in [
+            "", "9", "24:00", "09:60", "9:5", "-1:00", "09:00:00", "٩:00",
+        ] {
+            assert_eq!(
+                time(bad),
+                Err(format!(
+                    "must be a time from 00:00 to 23:59 such as \"09:00\"; `{bad}` is none"
+                ))
+            );
+        }
+        assert_eq!(time("9:05"), Ok(545));
+        for bad in [
             "22:00",
             "22:00-25:00",
             "24:00-07:00",
@@ -151,7 +172,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_breaks_a_parser(text in any::<String>()) {
-            let _ = (hours(&text), windows(&text));
+            let _ = (time(&text), hours(&text), windows(&text));
         }
 
         #[test]

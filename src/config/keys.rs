@@ -40,12 +40,13 @@ pub const AGENT: Section = Section {
         "commands",
         "uplink",
         "heartbeat",
+        "digest",
         "timezone",
         "rdap",
         "ca_file",
         "user_agent",
     ],
-    later: &["digest"],
+    later: &[],
 };
 
 /// Keys of a site that `[defaults]` has too come last.

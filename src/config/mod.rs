@@ -98,6 +98,8 @@ pub struct Agent {
     /// An `http:` or `https:` URL with everything filled in, to be asked for every minute while all
     /// is well. Whoever knows it can keep the alarm silent, hence a secret.
     pub heartbeat: Option<Secret>,
+    /// When the daily summary is sent: minutes since local midnight.
+    pub digest: Option<u16>,
     /// A zone that is known here, by name or in POSIX form; `None` = the system's.
     pub timezone: Option<String>,
     /// An `http:` or `https:` URL without a slash at its end: the server that is asked for the

@@ -48,6 +48,9 @@ pub fn summary(config: &Config) -> String {
     ));
     let zone = agent.timezone.as_deref().unwrap_or("the system's");
     text.push_str(&format!("time zone {zone}\n"));
+    if let Some(at) = agent.digest {
+        text.push_str(&format!("digest    at {}\n", hours::clock(at)));
+    }
     let uplink: Vec<String> = agent.uplink.iter().map(ToString::to_string).collect();
     text.push_str(&match uplink.as_slice() {
         [] => "uplink    none: our own line is never asked\n".to_owned(),
@@ -90,6 +93,7 @@ fn agent_json(agent: &Agent) -> String {
     let uplink: Vec<String> = uplink.collect();
     object.raw("uplink", &format!("[{}]", uplink.join(",")));
     object.optional("heartbeat", agent.heartbeat.as_ref().map(|_| "***"));
+    object.optional("digest", agent.digest.map(hours::clock));
     object.optional("timezone", agent.timezone.as_deref());
     object.optional("rdap", agent.rdap.as_deref());
     let ca_file = agent.ca_file.as_ref();

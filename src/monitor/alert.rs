@@ -74,6 +74,10 @@ pub enum News {
     },
     /// Our own line was down.
     Offline(Period),
+    /// The daily summary, in HTML.
+    Digest {
+        html: String,
+    },
     /// Of the agent itself: plain text.
     Notice {
         text: String,
@@ -89,6 +93,7 @@ impl News {
                 | News::Fast { .. }
                 | News::Steady { cause: None, .. }
                 | News::Offline(_)
+                | News::Digest { .. }
                 | News::Renewed { .. }
         )
     }
@@ -241,6 +246,7 @@ fn line_of(alert: &Alert, now: Now) -> String {
             left_text(expiry.ends - now.wall)
         ),
         News::Offline(period) => offline_line(period, now),
+        News::Digest { html } => html.clone(),
         News::Notice { text } => format!("ℹ️ {}", escape(text)),
     }
 }
@@ -273,7 +279,7 @@ fn offline_line(period: &Period, now: Now) -> String {
 pub(super) fn when(alert: &Alert, now: Now) -> String {
     let age = now.since(alert.at);
     // It says itself when it was.
-    let dated = matches!(alert.news, News::Offline(_));
+    let dated = matches!(alert.news, News::Offline(_) | News::Digest { .. });
     if age > LATE && !dated {
         format!(" · {} ago", lasting(age))
     } else {
@@ -329,7 +335,7 @@ fn headline(alerts: &[&Alert]) -> String {
             News::Expiring { .. } => 5,
             News::Up { .. } | News::Fast { .. } | News::Steady { .. } => 4,
             News::Renewed { .. } => 5,
-            News::Notice { .. } | News::Offline(_) => 5,
+            News::Notice { .. } | News::Offline(_) | News::Digest { .. } => 5,
         };
         counts[slot].0 += 1;
     }

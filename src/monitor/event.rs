@@ -124,6 +124,8 @@ pub struct Settings {
     pub uplink: bool,
     /// Alerts of these local hours have no sound.
     pub quiet: Option<Hours>,
+    /// When the daily summary is due, in minutes since local midnight.
+    pub digest: Option<u16>,
     /// There is a `heartbeat` address.
     pub heartbeat: bool,
     /// When this program was built, in Unix seconds: a wall clock before that is not set.

@@ -122,7 +122,7 @@ pub fn list(windows: &[Window]) -> String {
 }
 
 /// `09:00` of minutes since midnight.
-fn clock(minutes: u16) -> String {
+pub fn clock(minutes: u16) -> String {
     format!("{:02}:{:02}", minutes / 60, minutes % 60)
 }
 

@@ -147,6 +147,18 @@ impl Incidents {
         self.list.iter_mut().filter(|i| i.end.is_none())
     }
 
+    /// Those that ended before this are forgotten; `None` while all are remembered.
+    pub fn forgotten_until(&self) -> Option<Moment> {
+        let ended = self.list.iter().filter_map(|i| i.end);
+        let (count, oldest) = ended.fold(
+            (0, None),
+            |(count, oldest): (usize, Option<Moment>), end| {
+                (count + 1, oldest.into_iter().chain([end]).min())
+            },
+        );
+        oldest.filter(|_| count >= REMEMBERED)
+    }
+
     fn forget_old(&mut self) {
         let mut ended = self.list.iter().filter(|i| i.end.is_some()).count();
         while ended > REMEMBERED

@@ -15,6 +15,7 @@ mod button;
 mod checking;
 mod clock;
 pub mod command;
+mod digest;
 mod doubt;
 mod event;
 pub mod expiry;
@@ -58,6 +59,7 @@ use self::awake::Awake;
 use self::away::Away;
 use self::book::Book;
 use self::command::Access;
+use self::digest::Digest;
 pub use self::event::{Action, Event, Level, Settings};
 use self::hold::Unsettled;
 use self::hours::Hours;
@@ -100,6 +102,7 @@ pub struct Monitor {
     muted_until: Option<Moment>,
     /// Alerts of these hours have no sound.
     quiet: Option<Hours>,
+    digest: Digest,
     /// `None`: the windows of maintenance are to be looked up.
     page: Option<Page>,
     last_update: Option<i64>,
@@ -160,6 +163,10 @@ impl Monitor {
             max_jobs: settings.max_jobs.max(1),
             muted_until: None,
             quiet: settings.quiet,
+            digest: Digest {
+                at: settings.digest,
+                sent: None,
+            },
             page: None,
             last_update: None,
             stale: BTreeMap::new(),
@@ -250,6 +257,7 @@ impl Monitor {
             .chain(self.next_look_due())
             .chain(self.next_trouble_told())
             .chain(self.page_ends(now))
+            .chain(self.digest_due(now))
             .chain(self.away_due())
             .chain(self.progress.next_beat(now.moment()))
             .chain(self.outbox.next_due(now, self.unsettled(now)))
@@ -292,6 +300,7 @@ impl Monitor {
         self.remind(now);
         self.tell_troubles(now);
         self.tell_away(now);
+        self.tell_digest(now);
         if self.progress.beat(now.moment(), &self.sites) {
             self.actions.push(Action::Heartbeat);
         }

@@ -33,6 +33,7 @@ impl Monitor {
             written: now.wall,
             clean: false,
             last_update: self.last_update,
+            digested: self.digest.sent,
             next_incident: self.incidents.next_number(),
             muted_until: coming(self.muted_until),
             offline_since: self
@@ -79,6 +80,7 @@ impl Monitor {
         let moment = now.moment();
         self.restored = (!self.clock_set).then_some(moment);
         self.last_update = snapshot.last_update;
+        self.digest.sent = snapshot.digested;
         self.muted_until = snapshot.muted_until.map(|wall| now.coming_moment(wall));
         for record in &snapshot.sites {
             let Some(&at) = self.index.get(&record.name) else {
@@ -152,6 +154,7 @@ impl Monitor {
     pub(super) fn reloaded(&mut self, now: Now, sites: Vec<Site>, settings: Settings) {
         self.access = settings.access;
         self.quiet = settings.quiet;
+        self.digest.at = settings.digest;
         self.max_jobs = settings.max_jobs.max(1);
         self.built = settings.built;
         self.progress.reload(settings.heartbeat);

@@ -94,7 +94,7 @@ impl Outbox {
             });
             let ready: Vec<&Alert> = match edit {
                 Some((id, _)) => ready.into_iter().filter(|a| a.id == id).collect(),
-                None => ready,
+                None => apart(ready),
             };
             let composed = compose(&ready, now, &|n| book.message_of(n, chat).is_some());
             let (html, ids) = first_message(&composed, &ready);
@@ -179,4 +179,15 @@ impl Outbox {
         let mine = waiting.filter(|a| a.chats.contains(&chat));
         mine.map(|a| a.at).max()
     }
+}
+
+/// A daily summary is a message of its own: what came before it goes first.
+fn apart(ready: Vec<&Alert>) -> Vec<&Alert> {
+    let digest = |a: &&Alert| matches!(a.news, News::Digest { .. });
+    let alone = match ready.iter().position(digest) {
+        Some(0) => 1,
+        Some(before) => before,
+        None => ready.len(),
+    };
+    ready.into_iter().take(alone).collect()
 }

@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub troubles_since: Vec<i64>,
     /// Highest Telegram update that was handled.
     pub last_update: Option<i64>,
+    /// The local day, counted from 1970, of the last daily summary.
+    pub digested: Option<i64>,
     pub next_incident: u32,
     pub muted_until: Option<i64>,
     /// Groups that have a new id: old, new, old, new, …
@@ -199,6 +201,7 @@ impl AlertRecord {
             News::Up { lasted } => ("up", "", *lasted),
             News::Slow { cause } => ("slow", cause.as_str(), Duration::ZERO),
             News::Fast { lasted } => ("fast", "", *lasted),
+            News::Digest { html } => ("digest", html.as_str(), Duration::ZERO),
             News::Notice { text } => ("notice", text.as_str(), Duration::ZERO),
         };
         AlertRecord {
@@ -257,6 +260,7 @@ impl AlertRecord {
             "up" => News::Up { lasted },
             "slow" => News::Slow { cause: text },
             "fast" => News::Fast { lasted },
+            "digest" => News::Digest { html: text },
             _ => News::Notice { text },
         };
         Alert {
@@ -353,6 +357,9 @@ mod tests {
             News::Up { lasted: s },
             News::Slow { cause: "x".into() },
             News::Fast { lasted: s },
+            News::Digest {
+                html: "<b>all</b>".into(),
+            },
             News::Notice { text: "hm".into() },
         ] {
             let alert = Alert {

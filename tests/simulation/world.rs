@@ -372,6 +372,7 @@ impl World<'_> {
             uplink: self.plan.uplink,
             heartbeat: false,
             quiet: None,
+            digest: None,
             built: BUILT,
         }
     }

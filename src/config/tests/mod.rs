@@ -265,7 +265,7 @@ fn load_says_why_a_file_cannot_be_read() {
 /// A file in which much is given.
 const FULL: &str = "[telegram]\ntoken = '123456:ABC-DEF'\nchats = [5, -6]\nusers = [7]\ntopic = 42\nquiet = '22:00-7:00'\n\
     [agent]\nstate = 'state'\nuser_agent = 'x'\nca_file = 'roots.pem'\n\
-    timezone = 'Europe/Berlin'\nuplink = ['tcp://[::1]:53', 'tcp://h:443']\nheartbeat = 'https://h/s4?s5'\n\
+    timezone = 'Europe/Berlin'\ndigest = '9:00'\nuplink = ['tcp://[::1]:53', 'tcp://h:443']\nheartbeat = 'https://h/s4?s5'\n\
     [[site]]\nname = 'a \"b\"'\nurl = 'https://u:p@h/ä'\ninterval = '90s'\nslow = '2s'\ngroup = 'g'\n\
     chats = [5]\nmethod = 'POST'\nheaders = { A = 's1', B = 's2' }\nsend = 's3'\nbody = \"x\\u001b\"\n\
     body_not = 'y'\nhttp = '2'\nip = '6'\nverify = false\nca_file = 'ca.pem'\nremind = '0s'\nmaintenance = 'Sun 2:00-4:00,12:00-12:30'\n\
@@ -284,6 +284,7 @@ fn the_summary_is_a_table_without_secrets() {
          agent     state /etc/state, 10 connections at once (5 idle for 30s), 2 commands at once, \
          user agent x, roots /etc/roots.pem\n\
          time zone Europe/Berlin\n\
+         digest    at 09:00\n\
          uplink    tcp://[::1]:53, tcp://h:443\n\
          heartbeat *** every minute\n\
          telegram  token ***, chats 5, -6, users 7, topic 42, quiet 22:00-07:00, api https://api.telegram.org, poll 50s\n"
@@ -319,7 +320,7 @@ fn json_has_every_key_and_no_secret() {
             + r#""http":null,"login":null,"domain":"0s","ip":null}],"#
             + r#""agent":{"state":"/etc/state","max_connections":10,"idle_connections":5,"idle_timeout":"30s","#
             + r#""commands":2,"uplink":["tcp://[::1]:53","tcp://h:443"],"heartbeat":"***","#
-            + r#""timezone":"Europe/Berlin","rdap":null,"ca_file":"/etc/roots.pem","user_agent":"x"},"#
+            + r#""digest":"09:00","timezone":"Europe/Berlin","rdap":null,"ca_file":"/etc/roots.pem","user_agent":"x"},"#
             + r#""telegram":{"token":"***","chats":[5,-6],"users":[7],"topic":42,"quiet":"22:00-07:00","#
             + r#""api":"https://api.telegram.org","poll":"50s"}}"#
     );

@@ -263,8 +263,8 @@ fn the_agent_is_checked() {
             "2:13: `timezone` \"Europe/Brelin\" is not a known time zone",
         ),
         (
-            "digest = '09:00'",
-            "2:1: unknown key `digest`: this version of sitemon does not have it yet",
+            "digest = '9'",
+            "2:11: `digest` must be a time from 00:00 to 23:59 such as \"09:00\"; `9` is none",
         ),
     ] {
         wrong(&format!("[agent]\n{line}"), &[expected]);

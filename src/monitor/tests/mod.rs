@@ -4,6 +4,7 @@ mod alerts;
 mod behind;
 mod buttons;
 mod commands;
+mod digest;
 mod endings;
 mod hours;
 mod lines;

@@ -159,6 +159,7 @@ pub fn settings(access: Access) -> Settings {
         uplink: false,
         heartbeat: false,
         quiet: None,
+        digest: None,
         built: 0,
     }
 }
