@@ -177,11 +177,14 @@ fn every_button_of_an_alert_does_what_it_says() {
     talk.shows(&alert, &[]);
     assert_eq!(
         talk.press_data(alert.message_id, &acknowledge),
-        "Too old: #1 is over."
+        "That is too old: #1 is over."
     );
     for forged in ["!a", "", "=/pause ~0123456789abcdef", "/pause blog", "💣"] {
         let answer = talk.press_data(alert.message_id, forged);
-        assert!(answer.starts_with("Too old: "), "{forged}: {answer}");
+        assert!(
+            answer.starts_with("That is too old: "),
+            "{forged}: {answer}"
+        );
     }
     talk.ask("/status", "3 up");
     end(&scene, running);
@@ -366,7 +369,7 @@ fn buttons_outlive_a_restart_and_a_site_that_is_gone_is_not_another_one() {
     let pause = view.data("Pause");
     assert_eq!(
         talk.press_data(view.message_id, &pause),
-        "Too old: I no longer watch that site."
+        "That is too old: I no longer watch that site."
     );
     talk.shows(&view, &[]);
     talk.ask("/list", "🟢 shop");

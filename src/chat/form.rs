@@ -50,6 +50,8 @@ pub struct Form {
     /// The topic of a new message; `None` = General, or a chat without topics.
     pub topic: Option<i64>,
     pub html: bool,
+    /// As a new message, if the one to edit is gone.
+    pub anew: bool,
     /// With its picture.
     pub photo: bool,
 }
@@ -69,6 +71,7 @@ impl Form {
             reply_to: message.reply_to,
             topic,
             html: true,
+            anew: !message.touch_up,
             photo,
         }
     }
@@ -152,14 +155,8 @@ impl Form {
                 html: false,
                 ..self
             })
-        } else if self.edit.is_some()
-            && says(&[
-                "message to edit not found",
-                "message can't be edited",
-                "message_id_invalid",
-            ])
-        {
-            Some(Form { edit: None, ..self })
+        } else if self.edit.is_some() && is_gone(&description) {
+            self.anew.then_some(Form { edit: None, ..self })
         } else if self.topic.is_some()
             && says(&["message thread not found", "topic_closed", "topic_deleted"])
         {
@@ -195,6 +192,17 @@ impl Form {
         };
         self.photo.then_some(simpler)
     }
+}
+
+/// The message to edit is not there any more.
+fn is_gone(description: &str) -> bool {
+    let description = description.to_ascii_lowercase();
+    let words = [
+        "message to edit not found",
+        "message can't be edited",
+        "message_id_invalid",
+    ];
+    words.iter().any(|words| description.contains(words))
 }
 
 fn reply(message_id: i64) -> ReplyParameters {
@@ -270,7 +278,10 @@ pub fn judge(message: &Message, form: Form, outcome: Result<Answer, CallError>) 
                 return Verdict::Again(simpler);
             }
             match form.edit {
-                Some(message_id) if description.contains("message is not modified") => {
+                Some(message_id)
+                    if description.contains("message is not modified")
+                        || !form.anew && is_gone(description) =>
+                {
                     Delivery::Sent { message_id }
                 }
                 _ => Delivery::Refused {

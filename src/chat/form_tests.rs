@@ -284,6 +284,19 @@ fn buttons_go_with_a_message_and_with_an_edit() {
 }
 
 #[test]
+fn what_only_touches_up_a_message_is_not_said_again_when_that_is_gone() {
+    let touch_up = Message {
+        touch_up: true,
+        ..edit()
+    };
+    let gone = refusal(400, "Bad Request: message to edit not found");
+    assert_eq!(
+        judged(&touch_up, gone),
+        Verdict::Done(Delivery::Sent { message_id: 9 })
+    );
+}
+
+#[test]
 fn a_vanished_topic_is_left_out_before_the_reply_is() {
     let why = "Bad Request: message thread not found";
     let topic = Form::of(&message(), Some(42), false);

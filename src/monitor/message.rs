@@ -22,6 +22,8 @@ pub struct Message {
     pub reply_to: Option<i64>,
     /// Replace the text of this message of ours instead of sending a new one (`editMessageText`).
     pub edit: Option<i64>,
+    /// Nothing new is sent when the message to edit is gone: it would say again what was said.
+    pub touch_up: bool,
     /// Rows of buttons under it; an edit without any takes those away that were there.
     pub buttons: Vec<Vec<Button>>,
     /// It will soon be replaced: a terminal shows it as a line that is written over, a pipe not at all.

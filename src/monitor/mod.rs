@@ -34,6 +34,7 @@ pub mod message;
 mod obey;
 pub mod outbox;
 pub mod outcome;
+mod outgoing;
 mod period;
 mod persist;
 pub mod picture;

@@ -1,16 +1,16 @@
 //! What is still to be sent: alerts that must not be lost, answers that must not wait.
 //!
 //! An alert leaves the outbox when Telegram said `ok` and never before; the outbox is part of the
-//! snapshot. One alert message and one answer are under way for a chat at most, so order is kept.
+//! snapshot. One alert message, one answer and one edit are under way for a chat at most, so order is
+//! kept.
 
 use super::alert::{Alert, News};
 use super::backoff::Wait;
 use super::book::pause;
-use super::message::{Button, Delivery, Message};
-use super::picture::Picture;
+use super::message::Delivery;
+pub use super::outgoing::{Outgoing, Receipt, Reply};
 use super::time::{Jitter, Moment, Now};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Alerts waiting at most; the oldest half is then merged into one summary.
@@ -19,99 +19,6 @@ const MAX_ALERTS: usize = 1000;
 const MAX_REPLIES: usize = 100;
 /// An answer that could not be sent for so long answers nothing any more.
 pub(super) const REPLY_LIFE: Duration = Duration::from_secs(300);
-
-/// An answer to a command, or an edit of one.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Reply {
-    pub chat: i64,
-    /// As in a [`Message`], like the next ones.
-    pub topic: Option<i64>,
-    pub html: String,
-    pub buttons: Vec<Vec<Button>>,
-    pub picture: Option<Arc<Picture>>,
-    pub passing: bool,
-    /// The message of ours whose text this replaces.
-    pub edit: Option<i64>,
-    /// When the command came in, as uptime: for the answer times in `/stats`.
-    pub asked: Option<Duration>,
-    /// The `/check` command whose message this is.
-    pub job: Option<u64>,
-    pub queued: Moment,
-}
-
-impl Reply {
-    /// A new message that says `html` and nothing else.
-    pub fn new(chat: i64, html: String, queued: Moment) -> Reply {
-        Reply {
-            chat,
-            topic: None,
-            html,
-            buttons: Vec::new(),
-            picture: None,
-            passing: false,
-            edit: None,
-            asked: None,
-            job: None,
-            queued,
-        }
-    }
-}
-
-/// A message to be sent now.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Outgoing {
-    /// To be given back with the [`Delivery`].
-    pub id: u64,
-    pub message: Message,
-    /// An alert and not an answer: it must not take the last free connection.
-    pub alert: bool,
-    pub asked: Option<Duration>,
-}
-
-/// What a delivery means to the rest of the monitor.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Receipt {
-    /// The message that told of an incident.
-    Told {
-        incident: u32,
-        chat: i64,
-        message_id: i64,
-    },
-    /// A message with buttons says this.
-    Shown {
-        chat: i64,
-        message_id: i64,
-        html: String,
-    },
-    /// The message that shows a `/check`; `None` when it never arrived.
-    Job {
-        job: u64,
-        chat: i64,
-        message_id: Option<i64>,
-    },
-    /// The message that told of an offline period, alone.
-    Offline {
-        chat: i64,
-        message_id: i64,
-    },
-    /// A group has a new id.
-    Migrated {
-        from: i64,
-        to: i64,
-    },
-    /// Worth a line in the log.
-    Dropped {
-        chat: i64,
-        reason: String,
-    },
-    Delayed {
-        reason: String,
-    },
-    /// An alert left the outbox: the snapshot is out of date. Whether all that left was good news.
-    AlertsChanged {
-        good: bool,
-    },
-}
 
 #[derive(Debug)]
 pub struct Outbox {
@@ -129,9 +36,23 @@ pub struct Outbox {
 pub(super) struct Lane {
     pub(super) wait: Wait,
     pub(super) alert_away: bool,
+    /// An answer, a new message.
     pub(super) reply_away: bool,
+    /// A change of a message; no answer waits for it.
+    pub(super) edit_away: bool,
     /// When the last message went out.
     pub(super) last: Option<Moment>,
+}
+
+impl Lane {
+    /// One of its kind is under way.
+    pub(super) fn busy_with(&self, reply: &Reply) -> bool {
+        if reply.edit.is_some() {
+            self.edit_away
+        } else {
+            self.reply_away
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -346,8 +267,9 @@ impl Outbox {
             return Vec::new();
         };
         let lane = self.lanes.entry(chat).or_default();
-        match load {
+        match &load {
             Load::Alerts { .. } => lane.alert_away = false,
+            Load::Reply(reply) if reply.edit.is_some() => lane.edit_away = false,
             Load::Reply(_) => lane.reply_away = false,
         }
         match delivery {

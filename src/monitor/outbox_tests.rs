@@ -103,6 +103,22 @@ fn the_newest_text_of_an_edit_replaces_the_one_that_waits() {
 }
 
 #[test]
+fn an_answer_does_not_wait_for_an_edit_nor_an_edit_for_an_answer() {
+    let mut outbox = Outbox::new(1);
+    let calm = Unsettled::default();
+    outbox.push_reply(reply(7, "1 of 3", Some(5)));
+    let edit = outbox.next_send(at(0), calm, &nobody()).expect("the edit");
+    outbox.push_reply(reply(7, "2 of 3", Some(5)));
+    outbox.push_reply(reply(7, "3 up", None));
+    let answer = outbox.next_send(at(0), calm, &nobody());
+    assert_eq!(answer.expect("the answer").message.html, "3 up");
+    assert_eq!(outbox.next_send(at(0), calm, &nobody()), None);
+    outbox.delivered(edit.id, Delivery::Sent { message_id: 5 }, at(0));
+    let edit = outbox.next_send(at(0), calm, &nobody());
+    assert_eq!(edit.expect("the next edit").message.html, "2 of 3");
+}
+
+#[test]
 fn an_answer_too_old_to_answer_anything_is_dropped() {
     let mut outbox = Outbox::new(1);
     outbox.push_reply(reply(7, "3 up", None));

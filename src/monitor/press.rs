@@ -20,7 +20,7 @@ const UNTIDY: usize = 200;
 /// What begins a line that says what was done.
 const NOTES: [&[&str]; 2] = [&["👍"], &["🔕", "🔔"]];
 
-const GONE: &str = "Too old: I no longer watch that site.";
+const GONE: &str = "That is too old: I no longer watch that site.";
 
 impl Monitor {
     /// Strangers get nothing, not even the answer that would let their button rest.
@@ -40,7 +40,7 @@ impl Monitor {
     /// Does what the button says; what its presser sees for a moment.
     fn fulfil(&mut self, now: Now, press: &Press) -> String {
         if is_stale(now, press) {
-            return "Too old: pressed while I was away. Press it again.".to_owned();
+            return "That is too old: pressed while I was away. Press it again.".to_owned();
         }
         match Wish::read(&press.data) {
             Some(Wish::Choose(line)) => self.do_line(now, press, &line, self.place(press)),
@@ -49,14 +49,15 @@ impl Monitor {
             Some(Wish::Alert(deed, numbers)) => self.do_deed(now, press, deed, &numbers),
             None => {
                 self.take_buttons(now, press);
-                "Too old: I no longer know this button.".to_owned()
+                "That is too old: I no longer know this button.".to_owned()
             }
         }
     }
 
     /// Carries out a line; its answer takes the place of the message `instead`.
     fn do_line(&mut self, now: Now, press: &Press, line: &str, instead: Option<i64>) -> String {
-        if self.site_of(line).is_none() {
+        let named = line.split(' ').nth(1);
+        if named.is_some_and(|key| self.of_key(key).is_none()) {
             self.take_buttons(now, press);
             return GONE.to_owned();
         }
@@ -110,7 +111,7 @@ impl Monitor {
         let Some(&first) = open.first() else {
             self.take_buttons(now, press);
             let number = numbers.first().copied().unwrap_or_default();
-            return format!("Too old: #{number} is over.");
+            return format!("That is too old: #{number} is over.");
         };
         let sites = open.iter().filter_map(|&n| self.incidents.get(n));
         let mut sites: Vec<usize> = sites
@@ -207,6 +208,7 @@ impl Monitor {
         let buttons = self.book(now.moment()).buttons(numbers);
         self.outbox.push_reply(Reply {
             edit: Some(message_id),
+            touch_up: true,
             buttons,
             ..Reply::new(press.chat, html, now.moment())
         });
@@ -274,6 +276,7 @@ impl Monitor {
             }
             self.outbox.push_reply(Reply {
                 edit: Some(message_id),
+                touch_up: true,
                 buttons,
                 ..Reply::new(chat, html, now)
             });
@@ -301,6 +304,7 @@ impl Monitor {
         {
             self.outbox.push_reply(Reply {
                 edit: Some(message_id),
+                touch_up: true,
                 ..Reply::new(press.chat, html, now.moment())
             });
         }

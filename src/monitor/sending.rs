@@ -57,15 +57,21 @@ impl Outbox {
         let place = self.replies.iter().position(|r| {
             self.lanes
                 .get(&r.chat)
-                .is_none_or(|l| !l.reply_away && !l.wait.holds(moment))
+                .is_none_or(|l| !l.busy_with(r) && !l.wait.holds(moment))
         })?;
         let reply = self.replies.remove(place)?;
-        self.lanes.entry(reply.chat).or_default().reply_away = true;
+        let lane = self.lanes.entry(reply.chat).or_default();
+        if reply.edit.is_some() {
+            lane.edit_away = true;
+        } else {
+            lane.reply_away = true;
+        }
         let message = Message {
             chat: reply.chat,
             topic: reply.topic,
             html: reply.html.clone(),
             edit: reply.edit,
+            touch_up: reply.touch_up,
             buttons: reply.buttons.clone(),
             picture: reply.picture.clone(),
             passing: reply.passing,

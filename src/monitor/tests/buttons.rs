@@ -233,18 +233,20 @@ fn what_is_over_gone_or_forged_gets_a_short_answer_and_loses_its_buttons() {
     world.shown.push((999, Message::default()));
     let sent = world.shown.len();
     for (data, text) in [
-        ("!a1", "Too old: #1 is over."),
-        ("!h1", "Too old: #1 is over."),
-        ("!c77", "Too old: #77 is over."),
-        ("!a", "Too old: I no longer know this button."),
-        ("rm -rf", "Too old: I no longer know this button."),
-        ("", "Too old: I no longer know this button."),
+        ("!a1", "That is too old: #1 is over."),
+        ("!h1", "That is too old: #1 is over."),
+        ("!c77", "That is too old: #77 is over."),
+        ("!a", "That is too old: I no longer know this button."),
+        ("rm -rf", "That is too old: I no longer know this button."),
+        ("", "That is too old: I no longer know this button."),
         (
             "=/pause ~0000000000000000",
-            "Too old: I no longer watch that site.",
+            "That is too old: I no longer watch that site.",
         ),
-        ("+/site blog", "Too old: I no longer watch that site."),
-        ("?/pause", "Too old: I no longer watch that site."),
+        (
+            "+/site blog",
+            "That is too old: I no longer watch that site.",
+        ),
     ] {
         assert_eq!(world.press(with(data)), Some(text.into()), "{data}");
     }
@@ -263,7 +265,7 @@ fn a_press_that_waited_while_we_were_off_is_not_carried_out() {
     };
     assert_eq!(
         world.press(old.clone()),
-        Some("Too old: pressed while I was away. Press it again.".into())
+        Some("That is too old: pressed while I was away. Press it again.".into())
     );
     let fresh = Press {
         waited: Duration::from_secs(30),

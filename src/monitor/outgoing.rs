@@ -1,0 +1,102 @@
+//! What the outbox takes, hands out and tells.
+
+use super::message::{Button, Message};
+use super::picture::Picture;
+use super::time::Moment;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An answer to a command, or an edit of one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    pub chat: i64,
+    /// As in a [`Message`], like the next ones.
+    pub topic: Option<i64>,
+    pub html: String,
+    pub buttons: Vec<Vec<Button>>,
+    pub picture: Option<Arc<Picture>>,
+    pub passing: bool,
+    /// The message of ours whose text this replaces.
+    pub edit: Option<i64>,
+    pub touch_up: bool,
+    /// When the command came in, as uptime: for the answer times in `/stats`.
+    pub asked: Option<Duration>,
+    /// The `/check` command whose message this is.
+    pub job: Option<u64>,
+    pub queued: Moment,
+}
+
+impl Reply {
+    /// A new message that says `html` and nothing else.
+    pub fn new(chat: i64, html: String, queued: Moment) -> Reply {
+        Reply {
+            chat,
+            topic: None,
+            html,
+            buttons: Vec::new(),
+            picture: None,
+            passing: false,
+            edit: None,
+            touch_up: false,
+            asked: None,
+            job: None,
+            queued,
+        }
+    }
+}
+
+/// A message to be sent now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outgoing {
+    /// To be given back with the [`Delivery`](super::message::Delivery).
+    pub id: u64,
+    pub message: Message,
+    /// An alert and not an answer: it must not take the last free connection.
+    pub alert: bool,
+    pub asked: Option<Duration>,
+}
+
+/// What a delivery means to the rest of the monitor.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Receipt {
+    /// The message that told of an incident.
+    Told {
+        incident: u32,
+        chat: i64,
+        message_id: i64,
+    },
+    /// A message with buttons says this.
+    Shown {
+        chat: i64,
+        message_id: i64,
+        html: String,
+    },
+    /// The message that shows a `/check`; `None` when it never arrived.
+    Job {
+        job: u64,
+        chat: i64,
+        message_id: Option<i64>,
+    },
+    /// The message that told of an offline period, alone.
+    Offline {
+        chat: i64,
+        message_id: i64,
+    },
+    /// A group has a new id.
+    Migrated {
+        from: i64,
+        to: i64,
+    },
+    /// Worth a line in the log.
+    Dropped {
+        chat: i64,
+        reason: String,
+    },
+    Delayed {
+        reason: String,
+    },
+    /// An alert left the outbox: the snapshot is out of date. Whether all that left was good news.
+    AlertsChanged {
+        good: bool,
+    },
+}
