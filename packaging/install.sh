@@ -32,7 +32,8 @@ if [ -f /etc/rc.common ]; then
 	put 755 init/openwrt /etc/init.d/sitemon
 	mkdir -p /lib/upgrade/keep.d
 	printf '%s\n' /etc/sitemon.conf /etc/sitemon/ /usr/bin/sitemon /etc/init.d/sitemon \
-		/etc/sysctl.d/50-sitemon.conf /lib/upgrade/keep.d/sitemon >/lib/upgrade/keep.d/sitemon
+		/etc/rc.d/S95sitemon /etc/rc.d/K10sitemon /etc/sysctl.d/50-sitemon.conf \
+		/lib/upgrade/keep.d/sitemon >/lib/upgrade/keep.d/sitemon
 	/etc/init.d/sitemon enable
 	restart="/etc/init.d/sitemon restart"
 else

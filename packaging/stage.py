@@ -1,7 +1,11 @@
-"""A web site and a Bot API on loopback, for the tests of packages and of a machine that boots."""
+"""A web site and a Bot API on loopback, and a root directory to install to: for the tests of the packages and
+of a machine that boots."""
 
 import http.server
+import os
 import pathlib
+import platform
+import socket
 import ssl
 import subprocess
 import sys
@@ -135,12 +139,130 @@ def run(*command, code=0, **options):
     return done.stdout
 
 
+class Root:
+    """A root directory with another system in it."""
+
+    def __init__(self, root):
+        self.root = pathlib.Path(root)
+        # Temporary directories are their owner's alone.
+        self.root.chmod(0o755)
+        # What came in by syslog.
+        self.log = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        run("umount", self.path("/proc"), code=None)
+
+    def path(self, path):
+        return self.root / str(path).lstrip("/")
+
+    def exists(self, path):
+        return os.path.lexists(self.path(path))
+
+    def write(self, path, text):
+        """In place: the owner and the mode of a file stay."""
+        self.path(path).write_text(text)
+
+    def run(self, *command, code=0):
+        """Runs a command in there."""
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+        return run("chroot", self.root, *command, code=code, env=environment)
+
+    def service(self, verb, code=0):
+        return self.run("/etc/init.d/sitemon", verb, code=code)
+
+    def owner(self, path):
+        return self.run("stat", "-c", "%U %a", path).strip()
+
+    def pid(self):
+        """The agent's that runs in there, as the user sitemon."""
+        users = [line.split(":") for line in self.path("/etc/passwd").read_text().splitlines()]
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                if (process / "cmdline").read_bytes().startswith(b"/usr/bin/sitemon\0"):
+                    uid = process.stat().st_uid
+                    check([user[0] for user in users if user[2] == str(uid)] == ["sitemon"], f"it runs as {uid}")
+                    return process.name
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+        return None
+
+    def expect_pid(self):
+        until(self.pid, "it runs")
+        return self.pid()
+
+    def listen(self):
+        """Reads /dev/log."""
+        syslog = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        syslog.bind(str(self.path("/dev/log")))
+        os.chmod(self.path("/dev/log"), 0o666)
+
+        def read():
+            while True:
+                self.log.append(syslog.recv(65536).decode(errors="replace"))
+                TRANSCRIPT.append(self.log[-1])
+
+        threading.Thread(target=read, daemon=True).start()
+
+
+def native():
+    """This machine, as Debian names it."""
+    return {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf"}[platform.machine()]
+
+
+def debian(package, architecture, suite="bookworm"):
+    """The unpacked Debian package, kept in target/; apt's own lists and architectures stay as they are."""
+    unpacked = TOP / "target" / "debian" / f"{package}_{architecture}"
+    if unpacked.exists():
+        return unpacked
+    apt = TOP / "target" / "debian" / f"apt_{suite}_{architecture}"
+    for directory in ("state/lists/partial", "cache/archives/partial", "trusted"):
+        (apt / directory).mkdir(parents=True, exist_ok=True)
+    (apt / "status").touch()
+    (apt / "sources.list").write_text(
+        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian "
+        f"{suite} main\n")
+    options = [f"-o{option}" for option in (
+        f"APT::Architecture={architecture}", f"APT::Architectures={architecture}", f"Dir::State={apt}/state",
+        f"Dir::State::status={apt}/status", f"Dir::Cache={apt}/cache", f"Dir::Etc::SourceList={apt}/sources.list",
+        "Dir::Etc::SourceParts=/dev/null", "APT::Sandbox::User=root")]
+    if not any((apt / "state" / "lists").glob("*Packages*")):
+        run("apt-get", *options, "update")
+    for old in apt.glob("*.deb"):
+        old.unlink()
+    run("apt-get", *options, "download", package, cwd=apt)
+    run("dpkg-deb", "-x", next(apt.glob("*.deb")), f"{unpacked}.part")
+    os.rename(f"{unpacked}.part", unpacked)
+    return unpacked
+
+
+# Set where a test is in namespaces of its own already.
+INSIDE = "SITEMON_TEST_INSIDE"
+
+
+def inside(usage, test, prepare=lambda: None):
+    """Runs `test(BINARY)` as process 1 with a network and mounts of its own: nothing leaves it, and nothing is
+    left. `prepare` runs outside, with the network of this machine."""
+    if len(sys.argv) != 2 or os.geteuid() != 0:
+        sys.exit(usage)
+    if INSIDE not in os.environ:
+        try:
+            prepare()
+        except Failed as failed:
+            sys.exit(str(failed))
+        os.execvp("unshare", ["unshare", "-mnpf", "--mount-proc", "env", f"{INSIDE}=1", sys.executable, *sys.argv])
+    run("ip", "link", "set", "lo", "up")
+    main(lambda: test(pathlib.Path(sys.argv[1]).resolve()))
+
+
 def main(test):
     """Run `test`; what it has to say and how long it took."""
     began = time.monotonic()
     try:
         said = test()
     except Failed as failed:
-        print(*TRANSCRIPT[-12:], sep="\n")
+        print(*TRANSCRIPT[-30:], sep="\n")
         sys.exit(f"FAILED: {failed}")
     print(f"{said or 'ok'} ({time.monotonic() - began:.0f} s)")
