@@ -1,10 +1,12 @@
 """A web site and a Bot API on loopback, and a root directory to install to: for the tests of the packages and
 of a machine that boots."""
 
+import contextlib
 import http.server
 import os
 import pathlib
 import platform
+import shutil
 import socket
 import ssl
 import subprocess
@@ -18,6 +20,8 @@ import bot as bench  # noqa: E402
 
 CHAT = bench.CHAT
 TOKEN = bench.TOKEN
+# The Debian that packages come from.
+SUITE = "bookworm"
 # Patience with what is about to happen, in seconds.
 LIMIT = 30
 # The commands that were run, and what they said.
@@ -56,6 +60,17 @@ class Bot(bench.Bot):
         self.give(command)
         return self.expect(part, seconds, after)
 
+    def learn(self, command, part, seconds=LIMIT):
+        """Ask until the answer has `part` in it."""
+        give_up = time.monotonic() + seconds
+        while True:
+            after = len(self.sent)
+            text = self.ask(command, "", seconds)
+            if part in text:
+                return text
+            check(time.monotonic() < give_up, f"no answer to {command} with {part!r} within {seconds} s: {text}")
+            self.wait(lambda: len(self.sent) > after + 1, 1)
+
     def count(self, part):
         return sum(part in text for _, text in self.sent)
 
@@ -81,6 +96,14 @@ class Site:
                 self.send_response(site.status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
+
+            def finish(self):
+                super().finish()
+                if certificate:
+                    # A goodbye, which http.server leaves out.
+                    self.connection.settimeout(1)
+                    with contextlib.suppress(OSError):
+                        self.connection.unwrap()
 
             def log_message(self, *_):
                 pass
@@ -212,29 +235,41 @@ def native():
     return {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf"}[platform.machine()]
 
 
-def debian(package, architecture, suite="bookworm"):
-    """The unpacked Debian package, kept in target/; apt's own lists and architectures stay as they are."""
-    unpacked = TOP / "target" / "debian" / f"{package}_{architecture}"
-    if unpacked.exists():
-        return unpacked
-    apt = TOP / "target" / "debian" / f"apt_{suite}_{architecture}"
-    for directory in ("state/lists/partial", "cache/archives/partial", "trusted"):
-        (apt / directory).mkdir(parents=True, exist_ok=True)
-    (apt / "status").touch()
-    (apt / "sources.list").write_text(
-        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian "
-        f"{suite} main\n")
-    options = [f"-o{option}" for option in (
-        f"APT::Architecture={architecture}", f"APT::Architectures={architecture}", f"Dir::State={apt}/state",
-        f"Dir::State::status={apt}/status", f"Dir::Cache={apt}/cache", f"Dir::Etc::SourceList={apt}/sources.list",
+def apt(tool, architecture, *command, **options):
+    """apt's output for another architecture; its own lists and settings stay as they are."""
+    home = TOP / "target" / "debian" / f"apt_{architecture}"
+    settings = [f"-o{setting}" for setting in (
+        f"APT::Architecture={architecture}", f"APT::Architectures={architecture}", f"Dir::State={home}/state",
+        f"Dir::State::status={home}/status", f"Dir::Cache={home}/cache", f"Dir::Etc::SourceList={home}/sources.list",
         "Dir::Etc::SourceParts=/dev/null", "APT::Sandbox::User=root")]
-    if not any((apt / "state" / "lists").glob("*Packages*")):
-        run("apt-get", *options, "update")
-    for old in apt.glob("*.deb"):
-        old.unlink()
-    run("apt-get", *options, "download", package, cwd=apt)
-    run("dpkg-deb", "-x", next(apt.glob("*.deb")), f"{unpacked}.part")
-    os.rename(f"{unpacked}.part", unpacked)
+    if not home.exists():
+        for directory in ("state/lists/partial", "cache/archives/partial"):
+            (home / directory).mkdir(parents=True)
+        (home / "status").touch()
+        (home / "sources.list").write_text(
+            "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian "
+            f"{SUITE} main\n")
+        run("apt-get", *settings, "update")
+    return run(tool, *settings, *command, **options)
+
+
+def dependency(package, architecture):
+    """The one package that a package of Debian's is another name for."""
+    lines = apt("apt-cache", architecture, "depends", package).splitlines()
+    return next(line.split()[-1] for line in lines if "Depends:" in line)
+
+
+def debian(package, architecture):
+    """The unpacked package of Debian's, kept in target/."""
+    unpacked = TOP / "target" / "debian" / f"{package}_{architecture}"
+    if not unpacked.exists():
+        work = pathlib.Path(f"{unpacked}.part")
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        apt("apt-get", architecture, "download", package, cwd=work)
+        run("dpkg-deb", "-x", next(work.glob("*.deb")), work / "root")
+        os.rename(work / "root", unpacked)
+        shutil.rmtree(work)
     return unpacked
 
 
