@@ -130,7 +130,7 @@ impl Run<'_> {
                 Ok(response) => response,
                 Err(fault) => return Err(self.failed(&hop.url, fault).await),
             };
-            let address = crate::http::address(&response);
+            let address = response.remote_addr();
             if !self.client.is_proxied(&hop.url) {
                 // A proxy's address would say nothing of where the site is.
                 self.tried = address.map(|address| address.ip()).or(self.tried);

@@ -1,7 +1,6 @@
 //! The one HTTP client of the process: capped, with permits for the checks, so that no transfer
 //! ever waits inside libcurl (where its timeout would run) and Telegram always finds a connection.
 
-mod blunt;
 mod call;
 mod farewell;
 mod fault;
@@ -13,7 +12,6 @@ mod session;
 mod transfer;
 mod trust;
 
-pub use blunt::address;
 pub use call::{Answer, CallError};
 pub use fault::{Fault, What, within};
 pub use handshake::{Bundle, Peer, Refusal, Secured, chain, handshake, secure};

@@ -2,8 +2,6 @@
 
 use super::{Client, Fault, IdleBook, Permit, What, authority};
 use crate::monitor::site::{HttpVersion, IpVersion};
-use async_io::Timer;
-use futures_lite::FutureExt;
 use isahc::auth::{Authentication, Credentials};
 use isahc::config::{Configurable, VersionNegotiation};
 use isahc::http::{HeaderMap, HeaderValue, Method, header};
@@ -47,22 +45,6 @@ impl Client {
     /// Sends it and waits for the head of the answer. The body is the caller's to read, up to
     /// a bound; dropping it ends the transfer at libcurl's next callback, or at the deadline.
     pub async fn send(&self, ask: &Ask<'_>) -> Result<Response<AsyncBody>, Fault> {
-        let fault = match self.transfer(ask).await {
-            Err(fault) if fault.what == What::Empty && ask.url.scheme() == "https" => fault,
-            result => return result,
-        };
-        let Some(address) = fault.address.filter(|_| !self.is_proxied(ask.url)) else {
-            return Err(fault);
-        };
-        // Or was there an answer, and no goodbye?
-        let late = async {
-            Timer::at(ask.deadline).await;
-            None
-        };
-        self.plainly(ask, address).or(late).await.ok_or(fault)
-    }
-
-    async fn transfer(&self, ask: &Ask<'_>) -> Result<Response<AsyncBody>, Fault> {
         let https = ask.url.scheme() == "https";
         if !https || !ask.verify {
             return self.attempt(ask, None).await;

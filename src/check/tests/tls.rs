@@ -179,53 +179,6 @@ fn a_server_that_speaks_no_tls_is_told_so() {
 }
 
 #[test]
-fn an_answer_that_ends_without_a_goodbye_is_one() {
-    let ca = Ca::new();
-    let dir = TempDir::new().expect("a directory");
-    let path = bundle(&dir, &[&ca]);
-    let config = ca.config(|p| {
-        let name = "localhost".try_into().expect("a name");
-        p.subject_alt_names = vec![rcgen::SanType::DnsName(name)];
-    });
-    let abrupt = |answer: &'static [u8]| {
-        let config = config.clone();
-        Server::new(move |stream| {
-            let tls = ServerConnection::new(config.clone()).expect("a connection");
-            let mut stream = StreamOwned::new(tls, stream);
-            if request(&mut stream).is_some() {
-                // Both at once, as the client sees it.
-                let _ = stream.conn.writer().write_all(answer);
-                let _ = stream.flush();
-            }
-        })
-    };
-    let by_name = |server: &Server| format!("https://localhost:{}/", server.address.port());
-    let told = |server: &Server, change: &dyn Fn(&mut HttpCheck)| {
-        let outcome = outcome(&by_name(server), |check| {
-            check.ca_file = Some(path.clone());
-            change(check);
-        });
-        assert_eq!(outcome.address, Some(server.address.ip()));
-        outcome.verdict.map_err(|failure| failure.detail)
-    };
-    let good = abrupt(OK);
-    for _ in 0..5 {
-        let body = |check: &mut HttpCheck| check.body = Some("ok".to_owned());
-        assert_eq!(told(&good, &body), Ok(()));
-    }
-    let other = |check: &mut HttpCheck| check.body = Some("welcome".to_owned());
-    assert_eq!(told(&good, &other), Err("body lacks \"welcome\"".into()));
-    let unavailable = abrupt(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n");
-    let status = "HTTP 503, wanted 200-299";
-    assert_eq!(told(&unavailable, &|_| {}), Err(status.to_owned()));
-    let half = abrupt(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
-    assert!(told(&half, &|_| {}).is_err());
-    let nothing = abrupt(b"");
-    let empty = "server closed the connection without an answer";
-    assert_eq!(told(&nothing, &|_| {}), Err(empty.to_owned()));
-}
-
-#[test]
 fn a_handshake_that_hangs_is_told_as_one() {
     let ca = Ca::new();
     let dir = TempDir::new().expect("a directory");
