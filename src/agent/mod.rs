@@ -94,11 +94,13 @@ enum Answer {
 /// Runs the agent in the foreground until SIGTERM or SIGINT.
 pub fn run(options: Options) -> Result<(), StartError> {
     let executor = Rc::new(LocalExecutor::new());
-    smol::block_on(executor.run(async {
+    // Boxed: on its way through the executor's layers it would be on the stack many times.
+    let agent = Box::pin(async {
         let agent = Agent::start(options, executor.clone())?;
         agent.run().await;
         Ok(())
-    }))
+    });
+    smol::block_on(executor.run(agent))
 }
 
 struct Agent {

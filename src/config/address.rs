@@ -58,6 +58,12 @@ pub fn site(written: &str, filled: &str) -> Result<Address, String> {
     let Some(scheme) = Scheme::of(filled) else {
         return Err(format!("{SITE_FORM}{}", remedy(written)));
     };
+    if let Some(feature) = scheme.missing() {
+        return Err(format!(
+            "this sitemon was built without {}:// sites; build it with the cargo feature `{feature}`",
+            scheme.word()
+        ));
+    }
     let rest = filled.split_once("://").map_or("", |(_, rest)| rest);
     match scheme {
         Scheme::Http | Scheme::Https => http(written, filled),

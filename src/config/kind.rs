@@ -46,6 +46,15 @@ impl Scheme {
         }
     }
 
+    /// The cargo feature for this kind, if this build was made without it.
+    pub fn missing(self) -> Option<&'static str> {
+        match self {
+            Dns if !cfg!(feature = "dns") => Some("dns"),
+            Icmp if !cfg!(feature = "icmp") => Some("icmp"),
+            _ => None,
+        }
+    }
+
     /// The scheme of `url`, capitals or not.
     pub fn of(url: &str) -> Option<Scheme> {
         let (word, _) = url.split_once("://")?;

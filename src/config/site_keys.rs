@@ -117,7 +117,10 @@ impl Keys {
                 log,
                 |text| match text {
                     "1.1" => Ok(HttpVersion::Http11),
-                    "2" => Ok(HttpVersion::Http2),
+                    "2" if cfg!(feature = "http2") => Ok(HttpVersion::Http2),
+                    "2" => Err("cannot be \"2\": this sitemon was built without HTTP/2; \
+                         build it with the cargo feature `http2`"
+                        .to_owned()),
                     _ => Err("must be \"1.1\" or \"2\"; leave it out for either".to_owned()),
                 },
             ),

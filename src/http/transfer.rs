@@ -123,6 +123,7 @@ impl Client {
             })
             .version_negotiation(match ask.version {
                 HttpVersion::Http11 => VersionNegotiation::http11(),
+                _ if !cfg!(feature = "http2") => VersionNegotiation::http11(),
                 HttpVersion::Http2 if !https => VersionNegotiation::http2(),
                 HttpVersion::Any | HttpVersion::Http2 => VersionNegotiation::latest_compatible(),
             })
