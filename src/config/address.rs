@@ -60,7 +60,7 @@ pub fn site(written: &str, filled: &str) -> Result<Address, String> {
     };
     if let Some(feature) = scheme.missing() {
         return Err(format!(
-            "this sitemon was built without {}:// sites; build it with the cargo feature `{feature}`",
+            "is of a kind that this build leaves out, {}://; build it with the cargo feature `{feature}`",
             scheme.word()
         ));
     }

@@ -1,0 +1,82 @@
+"""What a process takes at rest, and how it begins."""
+
+import re
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+
+import farm
+
+RUNS = 7
+
+
+def memory(nginx, sitemon, sites, roots, rounds=3):
+    """Resident KiB after `rounds` rounds of HTTPS checks: (in all, of its own, the stack's, of the program's file).
+
+    Of its own is what was written to: no other process shares it and no flash has it.
+    """
+    interval = max(2, sites // 20)  # 20 checks a second at most: the process rests between them
+    config = farm.site_config(nginx.url("https"), sites, interval, roots)
+    _, before = nginx.counts()
+    agent = farm.Sitemon(sitemon, f"memory-{sites}", config)
+    farm.wait_for(f"{rounds} rounds of {sites} checks", lambda: nginx.counts()[1] >= before + rounds * sites,
+                  60 + 3 * rounds * interval)
+    parts = {"own": 0, "stack": 0, "program": 0, "all": 0}
+    name = ""
+    with open(f"/proc/{agent.process.pid}/smaps", encoding="utf-8") as lines:
+        for line in lines:
+            words = line.split()
+            if re.match(r"[0-9a-f]+-[0-9a-f]+$", words[0]):
+                name = words[5] if len(words) > 5 else ""
+            elif words[0] == "Rss:":
+                parts["all"] += int(words[1])
+                parts["stack"] += int(words[1]) * (name == "[stack]")
+                parts["program"] += int(words[1]) * (name == str(sitemon))
+            elif words[0] == "Private_Dirty:":
+                parts["own"] += int(words[1])
+    threads = agent.threads()
+    farm.stop(agent.process)
+    return [parts["all"], parts["own"], parts["stack"], parts["program"], threads]
+
+
+def start(sitemon, sites):
+    """([ms from exec to the first connection, a run each], most connections within the first second)."""
+    times, most = [], 0
+    for _ in range(RUNS):
+        with socket.create_server(("127.0.0.1", 0), backlog=1024) as server, tempfile.TemporaryDirectory() as state:
+            lines = ["[agent]", f"state = {farm.quote(state)}", "uplink = []"]
+            for number in range(sites):
+                url = f"http://127.0.0.1:{server.getsockname()[1]}/{number}"
+                lines += ["[[site]]", f'name = "s{number}"', f"url = {farm.quote(url)}"]
+            config = farm.temp() / "start.conf"
+            config.write_text("\n".join(lines) + "\n")
+            began = time.monotonic()
+            process = subprocess.Popen([str(sitemon), "-c", str(config), "run"], env=farm.ENVIRONMENT,
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL)
+            try:
+                server.settimeout(10)
+                server.accept()[0].close()
+                times.append((time.monotonic() - began) * 1000)
+                connections = 1
+                while (left := began + times[-1] / 1000 + 1 - time.monotonic()) > 0:
+                    server.settimeout(left)
+                    try:
+                        server.accept()[0].close()
+                        connections += 1
+                    except TimeoutError:
+                        break
+                most = max(most, connections)
+            except TimeoutError:
+                farm.die(f"no first check within 10 s ({sites} sites)")
+            finally:
+                process.kill()
+                process.wait()
+    return times, most
+
+
+def start_cells(sitemon, sites):
+    times, most = start(sitemon, sites)
+    return [f"{sites:,}", f"{statistics.median(times):.0f} ({min(times):.0f}-{max(times):.0f})", most]
