@@ -5,6 +5,8 @@ mod support;
 use isahc::ReadResponseExt as _;
 use isahc::config::Configurable as _;
 use isahc::tls::{TlsConfig, TrustStore};
+// Has what the linker puts in the place of a function of the TLS library (build.rs).
+use sitemon as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::thread;
@@ -233,6 +235,65 @@ fn the_limiter_answers_429_with_the_time_to_wait() {
     assert_eq!(send_html(&api, "four").0, 200);
     let edit = format!(r#"{{"chat_id":{CHAT},"message_id":101,"text":"x"}}"#);
     assert_eq!(call(&api, "editMessageText", &edit).0, 429, "edits count");
+}
+
+/// The parts of a form with this photo, by a boundary that the header names as `named`.
+fn photo_call(api: &BotApi, photo: &[u8], caption: &str, named: &str) -> (u16, String) {
+    let part = |head: &str| format!("--xyz\r\nContent-Disposition: form-data; name={head}\r\n\r\n");
+    let mut body = part("\"chat_id\"") + &format!("{CHAT}\r\n");
+    body += &(part("\"caption\"") + caption + "\r\n" + &part("\"parse_mode\"") + "HTML\r\n");
+    body += &part("\"photo\"; filename=\"a.png\"\r\nContent-Type: image/png");
+    let mut body = body.into_bytes();
+    body.extend_from_slice(photo);
+    body.extend_from_slice(b"\r\n--xyz--\r\n");
+    let mut stream = connect(&api.url());
+    let head = format!(
+        "POST /bot{}/sendPhoto HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; \
+         boundary={named}\r\nContent-Length: {}\r\n\r\n",
+        api.token(),
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&body).unwrap();
+    read_answer(&mut stream)
+}
+
+/// As much of a PNG as the fake looks at.
+fn png(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
+    bytes.extend_from_slice(&width.to_be_bytes());
+    bytes.extend_from_slice(&height.to_be_bytes());
+    bytes.extend_from_slice(b"....IEND\xae\x42\x60\x82");
+    bytes
+}
+
+#[test]
+fn a_photo_is_a_png_in_a_form_and_its_caption_is_short() {
+    let api = BotApi::start();
+    assert_eq!(
+        photo_call(&api, &png(800, 400), "<b>blog</b>", "xyz").0,
+        200
+    );
+    let sent = api.wait_message(|m| m.text == "blog");
+    let photo = sent.photo.expect("a photo");
+    assert_eq!((photo.width, photo.height), (800, 400));
+    assert_eq!(api.violations(), [""; 0]);
+    let long = "x".repeat(1025);
+    let (status, answer) = photo_call(&api, &png(800, 400), &long, "xyz");
+    assert!(
+        status == 400 && answer.contains("caption is too long"),
+        "{answer}"
+    );
+    for (photo, named) in [
+        (png(9_000, 2_000), "xyz"),
+        (png(2_100, 100), "xyz"),
+        (b"GIF89a".to_vec(), "xyz"),
+        (png(800, 400)[..30].to_vec(), "xyz"),
+        (png(800, 400), "abc"),
+    ] {
+        assert_eq!(photo_call(&api, &photo, "x", named).0, 400, "{named}");
+    }
+    assert_eq!(api.violations().len(), 5);
 }
 
 #[test]
