@@ -33,7 +33,10 @@ pub fn read_answer(stream: &mut TcpStream) -> (u16, String) {
     let mut text = String::new();
     loop {
         let mut buffer = [0; 4096];
-        let read = stream.read(&mut buffer).unwrap();
+        let read = match stream.read(&mut buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            read => read.unwrap(),
+        };
         assert!(read > 0, "closed in the middle: {text}");
         text.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
         let Some((head, body)) = text.split_once("\r\n\r\n") else {
