@@ -127,6 +127,10 @@ impl Monitor {
         cause: String,
         lasted: Duration,
     ) {
+        self.recording.stir();
+        if change == Change::WentDown {
+            self.record_outage(now, at);
+        }
         match change {
             Change::WentDown => self.went_down(now, at, cause),
             Change::Recovered => self.recovered(now, at),

@@ -21,6 +21,7 @@ mod event;
 pub mod expiry;
 mod flapping;
 mod group;
+pub mod history;
 mod hold;
 pub mod hours;
 pub mod incident;
@@ -41,6 +42,7 @@ pub mod picture;
 mod press;
 mod progress;
 mod reach;
+mod recording;
 pub mod reply;
 mod saving;
 pub mod schedule;
@@ -71,6 +73,7 @@ use self::maintenance::Page;
 use self::message::Delivery;
 use self::outbox::{Outbox, Receipt};
 use self::progress::Progress;
+use self::recording::Recording;
 use self::saving::Saving;
 use self::schedule::Schedule;
 use self::shown::Shown;
@@ -130,6 +133,7 @@ pub struct Monitor {
     /// Sites have something that runs out.
     inspects: bool,
     progress: Progress,
+    recording: Recording,
     /// When many were last seen failing at once.
     storm: Option<Moment>,
     /// When this program was built, in Unix seconds.
@@ -187,6 +191,7 @@ impl Monitor {
             inspects: false,
             storm: None,
             progress: Progress::new(settings.heartbeat, now.moment()),
+            recording: Recording::default(),
             built: settings.built,
             clock_set: true,
             wall_floor: settings.built,
@@ -202,10 +207,22 @@ impl Monitor {
 
     /// Takes one event and gives back everything that is to be done now.
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Action> {
-        if self.awake.asleep(now) {
+        let stood_still = self.awake.asleep(now);
+        if stood_still {
             self.line.woke(now.moment());
         }
         let now = self.read_clock(now);
+        self.record_absence(now, stood_still);
+        // The others change no state, or say so. What is told counts the time until now.
+        let stirs = !matches!(
+            event,
+            Event::Checked { .. } | Event::Delivered { .. } | Event::Due
+        );
+        if stirs {
+            self.recording.stir();
+            self.record(now);
+            self.recording.stir();
+        }
         self.turn_page(now);
         match event {
             Event::Checked { site, outcome } => self.checked(now, &site, outcome),
@@ -231,6 +248,7 @@ impl Monitor {
             Event::Due => {}
         }
         self.proceed(now);
+        self.record(now);
         std::mem::take(&mut self.actions)
     }
 

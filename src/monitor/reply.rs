@@ -6,6 +6,7 @@ use super::hours;
 use super::incident::{Incident, Incidents};
 use super::judge::State;
 use super::line::Trouble;
+use super::recording::uptime_line;
 use super::text::{bold, clock_times, count, escape, lasting, response};
 use super::time::{Moment, Now};
 use super::watch::Watched;
@@ -193,6 +194,7 @@ pub(super) fn site(
             });
         }
     }
+    lines.push(uptime_line(&watched.past, now));
     for subject in Subject::ALL {
         lines.extend(expiry_line(watched, subject, now));
     }

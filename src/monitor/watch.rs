@@ -2,6 +2,7 @@
 
 use super::expiry::{self, Subject};
 use super::flapping::Flapping;
+use super::history::History;
 use super::judge::{Change, Judge, Rules, Seen, State};
 use super::line::{Trouble, is_lan};
 use super::outcome::{FailureKind, Outcome};
@@ -40,6 +41,7 @@ pub struct Watched {
     pub last: Option<(Moment, Outcome)>,
     /// Newest last.
     pub history: VecDeque<Checked>,
+    pub past: History,
     pub checks: u64,
     /// Why it is not up, as the state file remembers it until the first check.
     pub cause: Option<String>,
@@ -111,6 +113,7 @@ impl Watched {
             maintenance: None,
             last: None,
             history: VecDeque::with_capacity(HISTORY),
+            past: History::new(0),
             checks: 0,
             cause: None,
             took: None,
@@ -283,6 +286,17 @@ impl Watched {
     pub fn remember(&mut self, now: Now, cause: Option<String>) {
         if self.history.len() == HISTORY {
             self.history.pop_front();
+        }
+        if let Some((
+            _,
+            Outcome {
+                verdict: Ok(()),
+                took: Some(took),
+                ..
+            },
+        )) = &self.last
+        {
+            self.past.add(*took);
         }
         self.history.push_back(Checked {
             at: now.moment(),

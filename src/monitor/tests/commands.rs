@@ -98,6 +98,7 @@ fn site_tells_all_about_one() {
           Group: money\n\
           Last check: 42 ms from 203.0.113.5, 25 s ago\n\
           Phases: dns 3 ms, connect 9 ms, tls 18 ms, first byte 11 ms\n\
+          Uptime: not known yet\n\
           Next check in 35 s, every 1 min"]
     );
 }

@@ -7,6 +7,7 @@ mod commands;
 mod digest;
 mod endings;
 mod hours;
+mod history;
 mod lines;
 mod review;
 mod review_line;

@@ -1,0 +1,325 @@
+//! What a site was like: minutes of the last day, hours of the last week, days of the last 90.
+//!
+//! Everything is derived from minutes. When an hour ends it is summed up from its sixty minutes,
+//! when a day ends from its 1,440, which are all still there; so there is nothing else to keep, and
+//! a site takes the same 4.4 KB from its first minute on. Slots are those of UTC; local time is a
+//! matter of who shows them.
+//!
+//! Time counts as up, down or unknown: paused, behind something that is down, our own line down,
+//! not yet checked, or we were not running. Percentages leave the unknown out and say so.
+
+pub mod pace;
+mod span;
+
+use super::judge::State;
+pub use span::{Share, Span};
+use std::time::Duration;
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 3600;
+const DAY: i64 = 86_400;
+const MINUTES: usize = 1440;
+const HOURS: usize = 168;
+const DAYS: usize = 90;
+/// Time is kept in ticks of so many seconds: fifteen make a minute, and two fit into a byte.
+const TICK: i64 = 4;
+/// A clock that goes back by no more than this is waited for, in seconds.
+const HOLD: i64 = 120;
+
+/// What time counts as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    Up,
+    Down,
+    #[default]
+    Unknown,
+}
+
+impl Kind {
+    pub fn of(state: State) -> Kind {
+        match state {
+            State::Up | State::Degraded => Kind::Up,
+            State::Down => Kind::Down,
+            State::Unknown | State::Unreachable | State::Offline | State::Paused => Kind::Unknown,
+        }
+    }
+}
+
+/// One minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Minute {
+    /// Ticks up in the upper four bits, ticks down in the lower ones; the rest is unknown.
+    pub shares: u8,
+    /// The response time of one of its checks, each as likely; see [`pace`].
+    pub took: u8,
+}
+
+impl Minute {
+    fn new(up: i64, down: i64, took: u8) -> Minute {
+        // A second of an outage is not lost.
+        let down = (down + TICK - 1) / TICK;
+        let up = ((up + TICK / 2) / TICK).min(15 - down);
+        let shares = u8::try_from(up << 4 | down).unwrap_or(0);
+        Minute { shares, took }
+    }
+
+    fn up(self) -> u16 {
+        u16::from(self.shares >> 4)
+    }
+
+    fn down(self) -> u16 {
+        u16::from(self.shares & 15)
+    }
+}
+
+/// One hour or one day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bucket {
+    /// Ticks of 4 s; what is missing to the whole is unknown.
+    pub up: u16,
+    pub down: u16,
+    /// Response times; see [`pace`].
+    pub median: u8,
+    pub p95: u8,
+}
+
+impl Bucket {
+    fn of(minutes: impl Iterator<Item = Minute> + Clone) -> Bucket {
+        let (median, p95) = pace::percentiles(minutes.clone().map(|m| m.took));
+        Bucket {
+            up: minutes.clone().map(Minute::up).sum(),
+            down: minutes.map(Minute::down).sum(),
+            median,
+            p95,
+        }
+    }
+}
+
+/// The finished ones, each at its number modulo the size of its ring.
+#[derive(Debug)]
+struct Rings {
+    minutes: [Minute; MINUTES],
+    hours: [Bucket; HOURS],
+    days: [Bucket; DAYS],
+}
+
+/// The history of one site. Times are Unix seconds.
+#[derive(Debug)]
+pub struct History {
+    rings: Box<Rings>,
+    /// All time before this is accounted for.
+    until: i64,
+    /// What it has been since then.
+    kind: Kind,
+    /// Seconds of the minute that runs.
+    up: i64,
+    down: i64,
+    took: u8,
+    /// Checks of the minute that runs.
+    checks: u32,
+}
+
+fn place(number: i64, size: usize) -> usize {
+    let size = i64::try_from(size).unwrap_or(i64::MAX);
+    usize::try_from(number.rem_euclid(size)).unwrap_or(0)
+}
+
+impl History {
+    /// Nothing is known of what was before `now`.
+    pub fn new(now: i64) -> History {
+        History {
+            rings: Box::new(Rings {
+                minutes: [Minute::default(); MINUTES],
+                hours: [Bucket::default(); HOURS],
+                days: [Bucket::default(); DAYS],
+            }),
+            until: now,
+            kind: Kind::Unknown,
+            up: 0,
+            down: 0,
+            took: 0,
+            checks: 0,
+        }
+    }
+
+    /// All time before this is accounted for.
+    pub fn until(&self) -> i64 {
+        self.until
+    }
+
+    /// It was until now what it was said to be, and is `kind` from now on. A clock that was set
+    /// back a little is waited for; the rest of the history stays as it is.
+    pub fn note(&mut self, now: i64, kind: Kind) {
+        self.advance(now);
+        self.kind = kind;
+    }
+
+    /// Nobody watched from the last moment that is accounted for until now.
+    pub fn miss(&mut self, now: i64) {
+        let kind = std::mem::take(&mut self.kind);
+        self.advance(now);
+        self.kind = kind;
+    }
+
+    /// A check took so long.
+    pub fn add(&mut self, took: Duration) {
+        self.checks += 1;
+        // The one that is kept is each of them with the same chance, so that the minutes of a
+        // longer bucket have the percentiles of all checks (reservoir sampling).
+        let dice = u64::from(self.checks) ^ self.until.unsigned_abs();
+        let dice = dice.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        if dice.is_multiple_of(u64::from(self.checks)) {
+            self.took = pace::code(took);
+        }
+    }
+
+    /// It was down from `from` on, as is known only now; not longer ago than the day.
+    pub fn was_down_since(&mut self, from: i64) {
+        let head = self.until.div_euclid(MINUTE);
+        let first = from.div_euclid(MINUTE).max(self.oldest_minute());
+        for number in first..head {
+            let minute = &mut self.rings.minutes[place(number, MINUTES)];
+            // Of the minute in which it began only what comes after.
+            let after = (MINUTE - (from - number * MINUTE)).clamp(0, MINUTE);
+            let moved = minute
+                .up()
+                .min(u16::try_from((after + TICK - 1) / TICK).unwrap_or(0));
+            let (up, down) = (minute.up() - moved, minute.down() + moved);
+            minute.shares = u8::try_from(up << 4 | down).unwrap_or(0);
+        }
+        let moved = (self.until - from.max(head * MINUTE)).clamp(0, self.up);
+        self.up -= moved;
+        self.down += moved;
+        for hour in first * MINUTE / HOUR..head * MINUTE / HOUR {
+            self.end_hour(hour);
+        }
+    }
+
+    /// The clock was set back to `now` for good: what lies ahead of it never was.
+    pub fn rewind(&mut self, now: i64) {
+        if now >= self.until - HOLD {
+            return;
+        }
+        let ahead = |unit: i64| now.div_euclid(unit)..self.until.div_euclid(unit);
+        for number in ahead(MINUTE).take(MINUTES) {
+            self.rings.minutes[place(number, MINUTES)] = Minute::default();
+        }
+        for number in ahead(HOUR).take(HOURS) {
+            self.rings.hours[place(number, HOURS)] = Bucket::default();
+        }
+        for number in ahead(DAY).take(DAYS) {
+            self.rings.days[place(number, DAYS)] = Bucket::default();
+        }
+        (self.up, self.down, self.took, self.checks) = (0, 0, 0, 0);
+        self.until = now;
+    }
+
+    fn oldest_minute(&self) -> i64 {
+        self.until.div_euclid(MINUTE) - MINUTES as i64
+    }
+
+    fn advance(&mut self, now: i64) {
+        // Of a longer absence nothing but its end matters.
+        let (minute, hour, day) = (
+            now.div_euclid(MINUTE),
+            now.div_euclid(HOUR),
+            now.div_euclid(DAY),
+        );
+        if now - self.until > 2 * DAY {
+            self.step(self.until.div_euclid(MINUTE) * MINUTE + MINUTE);
+            let (from_hour, from_day) = (self.until.div_euclid(HOUR), self.until.div_euclid(DAY));
+            self.end_hour(from_hour);
+            self.end_day(from_day);
+            self.rings.minutes = [Minute::default(); MINUTES];
+            for number in (from_hour + 1..hour).take(HOURS) {
+                self.rings.hours[place(number, HOURS)] = Bucket::default();
+            }
+            for number in (from_day + 1..day).take(DAYS) {
+                self.rings.days[place(number, DAYS)] = Bucket::default();
+            }
+            self.until = minute * MINUTE;
+        }
+        while self.until < now {
+            let end = (self.until.div_euclid(MINUTE) + 1) * MINUTE;
+            self.step(end.min(now));
+        }
+    }
+
+    /// Accounts for the time until `to`, which is at most the end of this minute.
+    fn step(&mut self, to: i64) {
+        let seconds = to - self.until;
+        match self.kind {
+            Kind::Up => self.up += seconds,
+            Kind::Down => self.down += seconds,
+            Kind::Unknown => {}
+        }
+        let number = self.until.div_euclid(MINUTE);
+        self.until = to;
+        if to.div_euclid(MINUTE) == number {
+            return;
+        }
+        self.rings.minutes[place(number, MINUTES)] = self.running();
+        (self.up, self.down, self.took, self.checks) = (0, 0, 0, 0);
+        if to % HOUR == 0 {
+            self.end_hour(to / HOUR - 1);
+        }
+        if to % DAY == 0 {
+            self.end_day(to / DAY - 1);
+        }
+    }
+
+    fn running(&self) -> Minute {
+        Minute::new(self.up, self.down, self.took)
+    }
+
+    fn end_hour(&mut self, number: i64) {
+        self.rings.hours[place(number, HOURS)] = self.sum(number * 60, 60);
+    }
+
+    fn end_day(&mut self, number: i64) {
+        self.rings.days[place(number, DAYS)] = self.sum(number * 1440, 1440);
+    }
+
+    fn sum(&self, first: i64, count: i64) -> Bucket {
+        Bucket::of((first..first + count).map(|number| self.minute(number)))
+    }
+
+    /// A minute by its number since 1970; nothing for one that is not kept (any more).
+    pub fn minute(&self, number: i64) -> Minute {
+        let head = self.until.div_euclid(MINUTE);
+        match number {
+            _ if number == head => self.running(),
+            _ if number < head && number >= self.oldest_minute() => {
+                self.rings.minutes[place(number, MINUTES)]
+            }
+            _ => Minute::default(),
+        }
+    }
+
+    /// An hour by its number since 1970.
+    pub fn hour(&self, number: i64) -> Bucket {
+        let head = self.until.div_euclid(HOUR);
+        match number {
+            _ if number == head => self.sum(number * 60, 60),
+            _ if number < head && number >= head - HOURS as i64 => {
+                self.rings.hours[place(number, HOURS)]
+            }
+            _ => Bucket::default(),
+        }
+    }
+
+    /// A day by its number since 1970.
+    pub fn day(&self, number: i64) -> Bucket {
+        let head = self.until.div_euclid(DAY);
+        match number {
+            _ if number == head => self.sum(number * 1440, 1440),
+            _ if number < head && number >= head - DAYS as i64 => {
+                self.rings.days[place(number, DAYS)]
+            }
+            _ => Bucket::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

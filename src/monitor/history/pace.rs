@@ -1,0 +1,73 @@
+//! Response times in one byte: a logarithmic scale from 0.1 ms to a quarter of an hour.
+
+use std::time::Duration;
+
+/// Steps of the scale for each doubling: one step is 6.5 %, so a value is right to 3.3 %.
+const STEPS: f64 = 11.0;
+
+/// A response time on the scale; 0 is none.
+pub fn code(took: Duration) -> u8 {
+    let tenths = took.as_secs_f64() * 10_000.0;
+    let step = (tenths.max(1.0).log2() * STEPS).round();
+    // Cast of a float saturates.
+    (step as u8).saturating_add(1)
+}
+
+/// The response time of a code; `None` for 0.
+pub fn took(code: u8) -> Option<Duration> {
+    let step = f64::from(code.checked_sub(1)?);
+    Some(Duration::from_secs_f64((step / STEPS).exp2() / 10_000.0))
+}
+
+/// Median and 95th percentile of codes (nearest rank); zeros are passed over, and are the answer
+/// when there is nothing else.
+pub fn percentiles(codes: impl Iterator<Item = u8>) -> (u8, u8) {
+    let mut counts = [0u32; 256];
+    codes.for_each(|code| counts[usize::from(code)] += 1);
+    counts[0] = 0;
+    let total: u32 = counts.iter().sum();
+    let rank = |percent: u32| {
+        let wanted = (total * percent).div_ceil(100);
+        let mut seen = 0;
+        let mut reached = (0..=u8::MAX).zip(counts).filter(|(_, count)| {
+            seen += count;
+            seen >= wanted
+        });
+        reached.next().map_or(0, |(code, _)| code)
+    };
+    if total == 0 {
+        return (0, 0);
+    }
+    (rank(50), rank(95))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_time_comes_back_within_four_percent() {
+        let mut millis = 0.1;
+        while millis < 300_000.0 {
+            let duration = Duration::from_secs_f64(millis / 1000.0);
+            let back = took(code(duration)).expect("a time").as_secs_f64() * 1000.0;
+            assert!((back / millis - 1.0).abs() < 0.04, "{millis} became {back}");
+            millis *= 1.01;
+        }
+    }
+
+    #[test]
+    fn no_time_at_all_and_an_endless_one_stay_on_the_scale() {
+        assert_eq!(code(Duration::ZERO), 1);
+        assert_eq!(code(Duration::MAX), 255);
+        assert_eq!(took(0), None);
+    }
+
+    #[test]
+    fn percentiles_are_those_of_the_nearest_rank() {
+        assert_eq!(percentiles([0, 0].into_iter()), (0, 0));
+        assert_eq!(percentiles([7].into_iter()), (7, 7));
+        assert_eq!(percentiles(1..=100), (50, 95));
+        assert_eq!(percentiles([9, 0, 3].into_iter()), (3, 9));
+    }
+}

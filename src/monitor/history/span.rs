@@ -1,0 +1,210 @@
+//! How much of a time a site was up.
+
+use super::{Bucket, DAY, DAYS, HOUR, HOURS, History, MINUTE, MINUTES, TICK, pace};
+use std::time::Duration;
+
+/// The times that are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    Day,
+    Week,
+    Month,
+    Quarter,
+}
+
+impl Span {
+    pub const ALL: [Span; 4] = [Span::Day, Span::Week, Span::Month, Span::Quarter];
+
+    /// As people write it, and as buttons carry it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Span::Day => "24h",
+            Span::Week => "7d",
+            Span::Month => "30d",
+            Span::Quarter => "90d",
+        }
+    }
+
+    pub fn from_word(word: &str) -> Option<Span> {
+        let same = |span: &Span| span.word().eq_ignore_ascii_case(word);
+        Span::ALL.into_iter().find(same)
+    }
+
+    /// In seconds.
+    pub fn seconds(self) -> i64 {
+        match self {
+            Span::Day => DAY,
+            Span::Week => 7 * DAY,
+            Span::Month => 30 * DAY,
+            Span::Quarter => 90 * DAY,
+        }
+    }
+}
+
+/// What part of a time was up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    pub up: Duration,
+    pub down: Duration,
+    /// Paused, offline, or not watched by us.
+    pub unknown: Duration,
+}
+
+impl Share {
+    pub fn watched(self) -> Duration {
+        self.up + self.down
+    }
+
+    /// In hundredths of a percent, rounded, but never to a round 100 % or 0 % that is not so;
+    /// `None` when nothing was watched.
+    pub fn up_of_10000(self) -> Option<u32> {
+        let (up, all) = (self.up.as_secs(), self.watched().as_secs());
+        let rounded = (up * 10_000 + all / 2).checked_div(all)?;
+        let least = u64::from(up > 0);
+        let most = 10_000 - u64::from(up < all);
+        u32::try_from(rounded.clamp(least, most)).ok()
+    }
+
+    /// `99.95 %`.
+    pub fn percent(self) -> Option<String> {
+        let share = self.up_of_10000()?;
+        Some(match share {
+            10_000 => "100 %".to_owned(),
+            share => format!("{}.{:02} %", share / 100, share % 100),
+        })
+    }
+}
+
+impl History {
+    /// The last of `span` until `now`.
+    pub fn uptime(&self, span: Span, now: i64) -> Share {
+        self.share(now - span.seconds(), now)
+    }
+
+    /// From `from` to `to`, in Unix seconds: to the minute for the last day, before that to the
+    /// hour, and more than a week ago to the day.
+    pub fn share(&self, from: i64, to: i64) -> Share {
+        let (mut up, mut down) = (0i64, 0i64);
+        for (_, _, bucket) in self.pieces(from, to) {
+            up += i64::from(bucket.up);
+            down += i64::from(bucket.down);
+        }
+        let seconds = |ticks: i64| Duration::from_secs((ticks * TICK).unsigned_abs());
+        let (up, down) = (seconds(up), seconds(down));
+        let whole = Duration::from_secs((to - from).max(0).unsigned_abs());
+        Share {
+            up,
+            down,
+            unknown: whole.saturating_sub(up + down),
+        }
+    }
+
+    /// The finest buckets there are that begin between `from` and `to`: begin, length, what was.
+    fn pieces(&self, from: i64, to: i64) -> impl Iterator<Item = (i64, i64, Bucket)> {
+        let first = |unit: i64, at: i64| (at + unit - 1).div_euclid(unit);
+        let kept = |unit: i64, count: usize| {
+            let oldest = self.until.div_euclid(unit) - count as i64;
+            oldest * unit
+        };
+        // Where minutes begin, at the start of an hour, and where hours do, at that of a day.
+        let minutes = first(HOUR, from.max(kept(MINUTE, MINUTES)));
+        let fine = from >= kept(MINUTE, MINUTES);
+        let minutes = if fine {
+            from.div_euclid(MINUTE) * MINUTE
+        } else {
+            minutes * HOUR
+        };
+        let hours = if from >= kept(HOUR, HOURS) {
+            first(HOUR, from) * HOUR
+        } else {
+            first(DAY, kept(HOUR, HOURS)) * DAY
+        };
+        let days = first(DAY, from.max(kept(DAY, DAYS)));
+        let days = (days..hours.min(to).div_euclid(DAY)).map(|n| (n * DAY, DAY, self.day(n)));
+        let hours = hours.div_euclid(HOUR)..minutes.min(to).div_euclid(HOUR);
+        let hours = hours.map(|n| (n * HOUR, HOUR, self.hour(n)));
+        let minutes = (minutes.div_euclid(MINUTE)..first(MINUTE, to)).map(|n| {
+            let minute = self.minute(n);
+            let bucket = Bucket {
+                up: minute.up(),
+                down: minute.down(),
+                median: minute.took,
+                p95: minute.took,
+            };
+            (n * MINUTE, MINUTE, bucket)
+        });
+        days.chain(hours).chain(minutes)
+    }
+
+    /// `count` equal parts of the time from `from` to `to`: what each was like.
+    pub fn parts(&self, from: i64, to: i64, count: usize) -> Vec<Part> {
+        let mut parts = vec![Gathered::default(); count];
+        let whole = (to - from).max(1);
+        let parts_count = i64::try_from(count).unwrap_or(i64::MAX);
+        let seconds = whole / parts_count.max(1);
+        for (begin, length, bucket) in self.pieces(from, to) {
+            // A long bucket lies over several parts: each has its share of it.
+            let spread = (length / seconds.max(1)).max(1);
+            for i in 0..spread {
+                let at = begin + i * length / spread - from;
+                let Ok(place) = usize::try_from((at.max(0) * parts_count).div_euclid(whole)) else {
+                    continue;
+                };
+                if let Some(part) = parts.get_mut(place) {
+                    part.take(bucket, spread);
+                }
+            }
+        }
+        (0..)
+            .zip(parts)
+            .map(|(i, part)| {
+                let elapsed = (self.until - from - i * seconds).clamp(0, seconds);
+                part.finish(seconds, elapsed)
+            })
+            .collect()
+    }
+}
+
+/// What a part of a chart was like.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Part {
+    /// Of its time, 0 to 1; what is missing to the whole is yet to come.
+    pub up: f32,
+    pub down: f32,
+    pub unknown: f32,
+    /// Response times in ms.
+    pub median: Option<f32>,
+    pub p95: Option<f32>,
+}
+
+#[derive(Clone, Default)]
+struct Gathered {
+    up: i64,
+    down: i64,
+    medians: Vec<u8>,
+    tails: Vec<u8>,
+}
+
+impl Gathered {
+    fn take(&mut self, bucket: Bucket, spread: i64) {
+        self.up += i64::from(bucket.up) / spread;
+        self.down += (i64::from(bucket.down) + spread - 1) / spread;
+        self.medians.push(bucket.median);
+        self.tails.push(bucket.p95);
+    }
+
+    /// The part is so many seconds long, of which so many are over.
+    fn finish(self, seconds: i64, elapsed: i64) -> Part {
+        let millis = |code: u8| pace::took(code).map(|d| d.as_secs_f32() * 1000.0);
+        let (median, _) = pace::percentiles(self.medians.iter().copied());
+        let (_, p95) = pace::percentiles(self.tails.iter().copied());
+        let share = |ticks: i64| ((ticks * TICK) as f32 / seconds.max(1) as f32).min(1.0);
+        Part {
+            up: share(self.up),
+            down: share(self.down),
+            unknown: share((elapsed / TICK - self.up - self.down).max(0)),
+            median: millis(median),
+            p95: millis(p95),
+        }
+    }
+}
