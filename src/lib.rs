@@ -1,16 +1,17 @@
 //! sitemon: a site monitor for small always-on Linux boxes.
 //!
 //! ```text
-//! main → cli → agent → { config, check, chat, state } → monitor
+//! main → cli → agent → { config, check, chat, chart, state } → monitor
 //! ```
 //!
 //! [`monitor`] is the pure core: state, an event and the time go in, actions
 //! come out; it names no other module of this crate. [`agent`] is its only
 //! owner: it waits, feeds it events and carries out its actions. The edges
-//! ([`config`], [`check`], [`chat`], [`state`]) do not import one another; what
+//! ([`config`], [`check`], [`chat`], [`chart`], [`state`]) do not import one another; what
 //! they share is the one HTTP client in [`http`] and the [`clock`].
 
 pub mod agent;
+pub mod chart;
 pub mod chat;
 pub mod check;
 pub mod cli;

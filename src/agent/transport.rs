@@ -1,5 +1,6 @@
 //! Which chat it is: Telegram or the terminal. The monitor does not know the difference.
 
+use crate::chart;
 use crate::chat::console::{self, Screen};
 use crate::chat::html::plain;
 use crate::chat::telegram::{PollEvent, Settings, Telegram};
@@ -8,7 +9,10 @@ use crate::config::Config;
 use crate::http::Client;
 use crate::monitor::command::{Access, COMMANDS};
 use crate::monitor::message::{CallbackAnswer, Content, Delivery, Message};
+use crate::monitor::text::escape;
 use crate::monitor::{self, Event};
+#[cfg(feature = "charts")]
+use crate::offload::offload;
 use async_channel::Sender;
 use futures_lite::FutureExt;
 use std::cell::RefCell;
@@ -90,10 +94,17 @@ impl Transport {
     pub(super) async fn send(&self, message: &Message) -> Delivery {
         let telegram = self.telegram.borrow().clone();
         match telegram {
-            Some(telegram) => telegram.send(message, None).await,
+            Some(telegram) => match draw(message).await {
+                Drawn::Picture(png) => telegram.send(message, Some(&png)).await,
+                Drawn::Lines(message) => telegram.send(&message, None).await,
+                Drawn::Nothing => telegram.send(message, None).await,
+            },
             None => {
                 match self.terminal {
-                    Terminal::Chat => self.screen.borrow_mut().show(message, None),
+                    Terminal::Chat => {
+                        let lines = message.picture.as_deref().map(chart::sparkline);
+                        self.screen.borrow_mut().show(message, lines.as_deref());
+                    }
                     Terminal::Log if message.passing => {}
                     Terminal::Log => log::warn!("{}", plain(&message.html)),
                 }
@@ -161,6 +172,39 @@ impl Transport {
             }
         }
     }
+}
+
+/// What becomes of the picture of a message.
+enum Drawn {
+    Nothing,
+    /// A PNG.
+    #[cfg_attr(not(feature = "charts"), allow(dead_code))]
+    Picture(Vec<u8>),
+    /// The message with block characters in its text.
+    Lines(Message),
+}
+
+/// Drawn on a thread of its own: on a router it takes longer than an answer may. Where no picture
+/// can be drawn (or this binary draws none), lines take its place.
+async fn draw(message: &Message) -> Drawn {
+    let Some(picture) = message.picture.clone() else {
+        return Drawn::Nothing;
+    };
+    #[cfg(feature = "charts")]
+    {
+        let picture = picture.clone();
+        match offload(move || Ok(chart::png(&picture))).await {
+            Ok(png) if !png.is_empty() => return Drawn::Picture(png),
+            Ok(_) => {}
+            Err(error) => log::warn!("a picture cannot be drawn: {error}"),
+        }
+    }
+    let lines = escape(&chart::sparkline(&picture));
+    Drawn::Lines(Message {
+        html: format!("{}\n<code>{lines}</code>", message.html),
+        picture: None,
+        ..message.clone()
+    })
 }
 
 fn telegram(client: &Client, clock: &Clock, settings: &crate::config::Telegram) -> Telegram {

@@ -1,5 +1,6 @@
 //! Text of a chat in, [`Command`] out. Who may give one is the access list's question.
 
+use super::history::Span;
 use super::message::CONSOLE;
 use super::text::parse_span;
 use std::time::Duration;
@@ -41,6 +42,11 @@ pub enum Command {
     Resume {
         name: String,
     },
+    /// Without a name all sites.
+    Chart {
+        name: Option<String>,
+        span: Span,
+    },
     Stats,
     Help,
     /// A command that lacks what it needs or has it wrong: the sentence to answer with.
@@ -50,13 +56,14 @@ pub enum Command {
 }
 
 /// Name and one line of each command, for `/help` and `setMyCommands`.
-pub const COMMANDS: [(&str, &str); 13] = [
+pub const COMMANDS: [(&str, &str); 14] = [
     ("status", "how things are: [group]"),
     ("list", "every site: [group]"),
     ("site", "one site in detail: name"),
     ("check", "check now: [name or group]"),
     ("incidents", "the last outages: [name]"),
     ("history", "the last 10 checks: name"),
+    ("chart", "a picture: [name or group] [24h 7d 30d 90d]"),
     ("ack", "I am on it, no more reminders: [number]"),
     ("mute", "no alerts for a while: [name] [30m 1h 2d]"),
     ("unmute", "alerts again: [name]"),
@@ -81,6 +88,7 @@ impl Command {
             Command::Unmute { .. } => format!("/unmute {name}"),
             Command::Pause { .. } => format!("/pause {name}"),
             Command::Resume { .. } => format!("/resume {name}"),
+            Command::Chart { span, .. } => format!("/chart {name} {}", span.word()),
             Command::Ack { .. }
             | Command::Stats
             | Command::Help
@@ -123,6 +131,7 @@ pub fn parse(text: &str, bot: Option<&str>, console: bool) -> Option<Command> {
         "history" => needed(|name| Command::History { name }),
         "check" => Command::Check { name: name() },
         "incidents" => Command::Incidents { name: name() },
+        "chart" => parse_chart(rest),
         "ack" => parse_ack(rest),
         "mute" => parse_mute(rest),
         "unmute" => Command::Unmute { name: name() },
@@ -143,6 +152,22 @@ fn parse_ack(rest: &str) -> Command {
             number: Some(number),
         },
         Err(_) => Command::Wrong("/ack takes the number of an incident, as in /ack 12.".into()),
+    }
+}
+
+/// The last word is the span if it reads as one; everything before it is the name.
+fn parse_chart(rest: &str) -> Command {
+    let (before, last) = rest.rsplit_once(char::is_whitespace).unwrap_or(("", rest));
+    let (name, span) = match Span::from_word(last) {
+        Some(span) => (before.trim(), span),
+        None if parse_span(last).is_some() => {
+            return Command::Wrong("/chart shows the last 24h, 7d, 30d or 90d.".into());
+        }
+        None => (rest, Span::Day),
+    };
+    Command::Chart {
+        name: (!name.is_empty()).then(|| name.to_owned()),
+        span,
     }
 }
 
@@ -227,6 +252,22 @@ mod tests {
         assert_eq!(reads("/mute 2d"), mute(None, 172_800));
         assert_eq!(reads("/mute my blog"), mute(Some("my blog"), 3600));
         assert_eq!(reads("/mute my blog 30m"), mute(Some("my blog"), 1800));
+    }
+
+    #[test]
+    fn chart_takes_name_and_span_in_any_combination() {
+        let chart = |name: Option<&str>, span| Command::Chart {
+            name: name.map(str::to_owned),
+            span,
+        };
+        assert_eq!(reads("/chart"), chart(None, Span::Day));
+        assert_eq!(reads("/chart 7D"), chart(None, Span::Week));
+        assert_eq!(reads("/chart my blog"), chart(Some("my blog"), Span::Day));
+        assert_eq!(
+            reads("/chart my blog 90d"),
+            chart(Some("my blog"), Span::Quarter)
+        );
+        assert!(matches!(reads("/chart blog 5d"), Command::Wrong(_)));
     }
 
     #[test]

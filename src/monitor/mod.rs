@@ -12,6 +12,7 @@ mod away;
 mod backoff;
 mod book;
 mod button;
+mod charting;
 mod checking;
 mod clock;
 pub mod command;

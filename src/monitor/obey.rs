@@ -57,6 +57,14 @@ impl Monitor {
                 let sites = self.some_or_all(name.as_deref())?;
                 return Ok(self.check_command(now, asker, &sites));
             }
+            Command::Chart { name, span } => {
+                let sites = self.some_or_all(name.as_deref())?;
+                return Ok(Some(match (name, sites.as_slice()) {
+                    (Some(_), [at]) => self.chart_of(now, *at, *span),
+                    (_, []) => reply::list(&[], now).into(),
+                    _ => self.chart_of_many(now, &sites, *span),
+                }));
+            }
             Command::Ack { number } => self.acknowledge(now, asker, *number),
             Command::Mute { name: None, span } => {
                 self.muted_until = Some(now.moment() + *span);
@@ -132,9 +140,13 @@ impl Monitor {
             let line = format!("/site {}", button::key(watched.name()));
             Wish::Open(line).button(watched.name())
         };
+        let mut buttons = button::rows(troubled.iter().take(MOST_SITES).map(button));
+        if !watched.is_empty() {
+            buttons.push(vec![Wish::Open("/chart".into()).button("Chart")]);
+        }
         Answer {
             html,
-            buttons: button::rows(troubled.iter().take(MOST_SITES).map(button)),
+            buttons,
             picture: None,
         }
     }
@@ -158,6 +170,7 @@ impl Monitor {
             });
             buttons.push(turn("Pause", format!("/pause {key}")));
         }
+        buttons.push(open("Chart", "chart"));
         Answer {
             html: reply::site(watched, due, &self.incidents, now),
             buttons: button::rows(buttons),
@@ -224,7 +237,7 @@ impl Monitor {
         format!("▶️ {} is checked again.", bold(&name))
     }
 
-    fn watched(&self, sites: &[usize]) -> Vec<&super::watch::Watched> {
+    pub(super) fn watched(&self, sites: &[usize]) -> Vec<&super::watch::Watched> {
         sites.iter().map(|&at| &self.sites[at]).collect()
     }
 

@@ -94,7 +94,7 @@ fn days_of(year: i64) -> i64 {
 }
 
 /// `24 Nov` of a day counted from 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms").
-fn date(day: i64) -> String {
+pub fn date(day: i64) -> String {
     const MONTHS: [&str; 12] = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ];

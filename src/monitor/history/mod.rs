@@ -12,7 +12,7 @@ pub mod pace;
 mod span;
 
 use super::judge::State;
-pub use span::{Share, Span};
+pub use span::{Part, Share, Span};
 use std::time::Duration;
 
 const MINUTE: i64 = 60;

@@ -30,6 +30,29 @@ impl Span {
         Span::ALL.into_iter().find(same)
     }
 
+    /// `last 24 h`.
+    pub fn title(self) -> &'static str {
+        match self {
+            Span::Day => "last 24 h",
+            Span::Week => "last 7 days",
+            Span::Month => "last 30 days",
+            Span::Quarter => "last 90 days",
+        }
+    }
+
+    /// Begin, end and number of the parts that a chart of it has at `now`; the last one still runs.
+    pub fn parts(self, now: i64) -> (i64, i64, usize) {
+        let part = match self {
+            Span::Day => 600,
+            Span::Week => HOUR,
+            Span::Month => DAY / 3,
+            Span::Quarter => DAY,
+        };
+        let to = (now + part - 1).div_euclid(part) * part;
+        let count = usize::try_from(self.seconds() / part).unwrap_or(1);
+        (to - self.seconds(), to, count)
+    }
+
     /// In seconds.
     pub fn seconds(self) -> i64 {
         match self {
@@ -134,6 +157,18 @@ impl History {
             (n * MINUTE, MINUTE, bucket)
         });
         days.chain(hours).chain(minutes)
+    }
+
+    /// Median and 95th percentile of the response times of the last `span`; those of the hours and
+    /// days in it are taken together.
+    pub fn paces(&self, span: Span, now: i64) -> Option<(Duration, Duration)> {
+        let pieces: Vec<Bucket> = self
+            .pieces(now - span.seconds(), now)
+            .map(|(_, _, bucket)| bucket)
+            .collect();
+        let (median, _) = pace::percentiles(pieces.iter().map(|b| b.median));
+        let (_, p95) = pace::percentiles(pieces.iter().map(|b| b.p95));
+        pace::took(median).zip(pace::took(p95))
     }
 
     /// `count` equal parts of the time from `from` to `to`: what each was like.

@@ -288,7 +288,7 @@ fn the_status_leads_to_the_sites_that_are_not_up() {
     let mut world = one_down();
     world.ask("/status");
     let (_, status) = world.shown.clone().pop().unwrap();
-    assert_eq!(labels(&status), [["blog"]]);
+    assert_eq!(labels(&status), [["blog"], ["Chart"]]);
     assert_eq!(press(&mut world, 1, "blog"), "");
     let (_, site) = world.shown.clone().pop().unwrap();
     assert!(
@@ -296,7 +296,10 @@ fn the_status_leads_to_the_sites_that_are_not_up() {
         "{}",
         site.html
     );
-    assert_eq!(labels(&site), [["Check now", "Mute", "Pause"]]);
+    assert_eq!(
+        labels(&site),
+        [vec!["Check now", "Mute", "Pause"], vec!["Chart"]]
+    );
 }
 
 #[test]
@@ -308,18 +311,18 @@ fn a_sites_message_shows_what_was_done_to_it() {
         (
             "Mute",
             "🔕 Muted for 1 h",
-            vec!["Check now", "Unmute", "Pause"],
+            vec![vec!["Check now", "Unmute", "Pause"], vec!["Chart"]],
         ),
         (
             "Unmute",
             "🔔 No longer muted",
-            vec!["Check now", "Mute", "Pause"],
+            vec![vec!["Check now", "Mute", "Pause"], vec!["Chart"]],
         ),
-        ("Pause", "⏸ Paused", vec!["Resume"]),
+        ("Pause", "⏸ Paused", vec![vec!["Resume", "Chart"]]),
         (
             "Resume",
             "▶️ Checked again",
-            vec!["Check now", "Mute", "Pause"],
+            vec![vec!["Check now", "Mute", "Pause"], vec!["Chart"]],
         ),
     ] {
         assert_eq!(press(&mut world, 0, label), answer);
@@ -329,7 +332,7 @@ fn a_sites_message_shows_what_was_done_to_it() {
             "{}",
             site.html
         );
-        assert_eq!(labels(&site), [next]);
+        assert_eq!(labels(&site), next);
     }
     assert_eq!(press(&mut world, 0, "Check now"), "");
     assert_eq!(world.shown.len(), 2);

@@ -2,6 +2,7 @@
 
 use super::world::*;
 use crate::monitor::history::{Share, Span};
+use crate::monitor::picture::Drawing;
 
 fn share(world: &World, name: &str) -> Share {
     let past = &world.monitor.sites[world.monitor.index[name]].past;
@@ -111,4 +112,68 @@ fn a_site_that_is_renamed_starts_afresh_and_one_that_stays_goes_on() {
     world.pass(600);
     assert_eq!(minutes(share(&world, "blog")).0, 70);
     assert!(minutes(share(&world, "store")).0 <= 10);
+}
+
+#[test]
+fn a_chart_has_its_picture_and_leads_to_the_other_spans() {
+    let mut world = World::of(&["blog", "shop"]);
+    world.fate("blog", good(40));
+    world.fate("shop", good(40));
+    world.pass(7200);
+    world.fate("shop", bad());
+    world.pass(600);
+    let before = world.told.len();
+    world.ask("/chart shop");
+    let (_, message) = &world.told[before];
+    assert!(
+        message.html.starts_with(
+            "📈 <b>shop</b>, last 24 h: 92.73 % up of 2 h 9 min watched, median 39 ms"
+        ),
+        "{}",
+        message.html
+    );
+    let labels: Vec<&str> = message
+        .buttons
+        .iter()
+        .flatten()
+        .map(|b| &*b.label)
+        .collect();
+    assert_eq!(labels, ["7d", "30d", "90d"]);
+    let picture = message.picture.as_ref().expect("a picture");
+    assert_eq!(picture.title, "shop, last 24 h");
+    let Drawing::Chart(chart) = &picture.drawing else {
+        panic!("no chart")
+    };
+    assert_eq!((chart.parts.len(), chart.ticks.len()), (144, 6));
+    assert!(chart.parts.iter().any(|p| p.down > 0.0));
+
+    world.ask("/chart");
+    let (_, message) = world.told.last().expect("an answer");
+    assert_eq!(
+        message.html,
+        "📊 <b>2 sites</b>, last 24 h: 1 without an outage. Now 1 up, 1 down"
+    );
+    let Drawing::Strips(strips) = &message.picture.as_ref().expect("a picture").drawing else {
+        panic!("no strips")
+    };
+    assert_eq!(strips.rows[0].name, "shop");
+    assert_eq!(strips.rows[1].percent, "100 %");
+}
+
+#[test]
+fn of_many_sites_the_worst_have_strips_and_the_rest_is_counted() {
+    let names: Vec<String> = (0..50).map(|n| format!("site{n:02}")).collect();
+    let mut world = World::new(names.iter().map(|n| site(n)).collect());
+    for name in &names {
+        world.fate(name, good(40));
+    }
+    world.fate("site44", bad());
+    world.pass(600);
+    world.ask("/chart 7d");
+    let (_, message) = world.told.last().expect("an answer");
+    let Drawing::Strips(strips) = &message.picture.as_ref().expect("a picture").drawing else {
+        panic!("no strips")
+    };
+    assert_eq!((strips.rows.len(), strips.left_out), (20, 30));
+    assert_eq!(strips.rows[0].name, "site44");
 }

@@ -1,0 +1,185 @@
+//! Compression of pictures (RFC 1950, RFC 1951): fixed codes, and matches with what is one byte or
+//! one row back, since a chart is made of runs and of rows that repeat. A hundred lines in place of
+//! a library, and the same bytes on every machine.
+
+/// The longest match of the format.
+const LONGEST: usize = 258;
+/// First length and number of extra bits of the codes from 257 on (RFC 1951, 3.2.5).
+const LENGTHS: [(u16, u8); 29] = [
+    (3, 0),
+    (4, 0),
+    (5, 0),
+    (6, 0),
+    (7, 0),
+    (8, 0),
+    (9, 0),
+    (10, 0),
+    (11, 1),
+    (13, 1),
+    (15, 1),
+    (17, 1),
+    (19, 2),
+    (23, 2),
+    (27, 2),
+    (31, 2),
+    (35, 3),
+    (43, 3),
+    (51, 3),
+    (59, 3),
+    (67, 4),
+    (83, 4),
+    (99, 4),
+    (115, 4),
+    (131, 5),
+    (163, 5),
+    (195, 5),
+    (227, 5),
+    (258, 0),
+];
+
+/// A zlib stream of `data`, whose rows are `row` bytes long (1 to 32,768).
+pub fn zlib(data: &[u8], row: usize) -> Vec<u8> {
+    let mut bits = Bits {
+        out: vec![0x78, 0x01],
+        held: 0,
+        count: 0,
+    };
+    // The last block, with fixed codes.
+    bits.put(0b011, 3);
+    let mut at = 0;
+    while at < data.len() {
+        let (length, back) = [row, 2 * row, 1]
+            .map(|back| (matching(data, at, back), back))
+            .into_iter()
+            .max_by_key(|(length, _)| *length)
+            .unwrap_or_default();
+        if length < 3 {
+            bits.literal(data[at]);
+            at += 1;
+        } else {
+            bits.back_reference(length, back);
+            at += length;
+        }
+    }
+    bits.symbol(256);
+    let mut out = bits.finish();
+    out.extend_from_slice(&adler32(data).to_be_bytes());
+    out
+}
+
+/// How many bytes at `at` are the same as those `back` before.
+fn matching(data: &[u8], at: usize, back: usize) -> usize {
+    let Some(from) = at.checked_sub(back) else {
+        return 0;
+    };
+    let pairs = data[at..].iter().zip(&data[from..]).take(LONGEST);
+    pairs.take_while(|(a, b)| a == b).count()
+}
+
+fn adler32(data: &[u8]) -> u32 {
+    let (mut a, mut b) = (1u32, 0u32);
+    // So many bytes cannot overflow (RFC 1950, 9).
+    for chunk in data.chunks(5552) {
+        for byte in chunk {
+            a += u32::from(*byte);
+            b += a;
+        }
+        (a, b) = (a % 65_521, b % 65_521);
+    }
+    b << 16 | a
+}
+
+struct Bits {
+    out: Vec<u8>,
+    held: u32,
+    count: u32,
+}
+
+impl Bits {
+    /// Numbers go in with their lowest bit first.
+    fn put(&mut self, value: u32, bits: u32) {
+        self.held |= value << self.count;
+        self.count += bits;
+        while self.count >= 8 {
+            self.out.push(self.held as u8);
+            self.held >>= 8;
+            self.count -= 8;
+        }
+    }
+
+    /// Codes go in with their highest bit first.
+    fn code(&mut self, code: u32, bits: u32) {
+        self.put(code.reverse_bits() >> (32 - bits), bits);
+    }
+
+    fn symbol(&mut self, symbol: u32) {
+        match symbol {
+            0..144 => self.code(0x30 + symbol, 8),
+            144..256 => self.code(0x190 + symbol - 144, 9),
+            256..280 => self.code(symbol - 256, 7),
+            _ => self.code(0xC0 + symbol - 280, 8),
+        }
+    }
+
+    fn literal(&mut self, byte: u8) {
+        self.symbol(u32::from(byte));
+    }
+
+    fn back_reference(&mut self, length: usize, back: usize) {
+        let fits = |(first, _): &(u16, u8)| usize::from(*first) <= length;
+        let place = LENGTHS.iter().rposition(fits).unwrap_or(0);
+        let (first, extra) = LENGTHS[place];
+        self.symbol(257 + place as u32);
+        self.put(length as u32 - u32::from(first), u32::from(extra));
+        // Two codes for each doubling, and the bits in between.
+        let back = back as u32 - 1;
+        if back < 4 {
+            self.code(back, 5);
+        } else {
+            let extra = back.ilog2() - 1;
+            self.code(2 * extra + 2 + (back >> extra & 1), 5);
+            self.put(back & ((1 << extra) - 1), extra);
+        }
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.put(0, 7);
+        self.out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Read;
+
+    fn unpacked(packed: &[u8]) -> Vec<u8> {
+        let mut data = Vec::new();
+        flate2::read::ZlibDecoder::new(packed)
+            .read_to_end(&mut data)
+            .expect("a sound stream");
+        data
+    }
+
+    #[test]
+    fn rows_that_repeat_cost_next_to_nothing() {
+        let row: Vec<u8> = (0..=255).cycle().take(401).collect();
+        let data = row.repeat(450);
+        let packed = zlib(&data, 401);
+        assert!(packed.len() < 3000, "{}", packed.len());
+        assert_eq!(unpacked(&packed), data);
+    }
+
+    proptest! {
+        #[test]
+        fn another_program_reads_it_back(
+            data in proptest::collection::vec(0u8..=255, 0..300),
+            times in 1usize..40,
+            row in 1usize..9000,
+        ) {
+            let data = data.repeat(times);
+            prop_assert_eq!(unpacked(&zlib(&data, row)), data);
+        }
+    }
+}

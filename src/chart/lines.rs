@@ -1,0 +1,104 @@
+//! The same for a terminal: block characters.
+
+use crate::monitor::history::Part;
+use crate::monitor::picture::{Chart, Drawing, Picture, Strips};
+
+const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+const COLUMNS: usize = 48;
+const NAME: usize = 17;
+
+/// Lines of plain text; empty when there is nothing to show.
+pub fn sparkline(picture: &Picture) -> String {
+    match &picture.drawing {
+        Drawing::Nothing => String::new(),
+        Drawing::Chart(chart) => chart_lines(chart),
+        Drawing::Strips(strips) => strip_lines(strips),
+    }
+}
+
+fn chart_lines(chart: &Chart) -> String {
+    let columns = columns(&chart.parts);
+    let slowest = columns.iter().filter_map(|p| p.median).fold(0.0, f32::max);
+    let line: String = columns
+        .iter()
+        .map(|part| match part.median {
+            _ if part.down > 0.0 => '×',
+            Some(median) => {
+                let step = (median / slowest.max(0.001) * 7.0).round();
+                BLOCKS[(step as usize).min(7)]
+            }
+            None => ' ',
+        })
+        .collect();
+    let scale = if slowest > 0.0 {
+        format!("█ {slowest:.0} ms, × down")
+    } else {
+        "× down".to_owned()
+    };
+    format!("{line}\n{}\n{scale}", axis(chart.ticks.iter()))
+}
+
+fn strip_lines(strips: &Strips) -> String {
+    let indent = " ".repeat(NAME + 1);
+    let mut lines: Vec<String> = strips
+        .rows
+        .iter()
+        .map(|row| {
+            let mut name: String = row.name.chars().take(NAME).collect();
+            let wide = name.chars().count();
+            name.push_str(&" ".repeat(NAME - wide));
+            let line: String = columns(&row.parts).iter().map(mark).collect();
+            format!("{name} {line} {}", row.percent)
+        })
+        .collect();
+    lines.push(format!("{indent}{}", axis(strips.ticks.iter())));
+    if strips.left_out > 0 {
+        lines.push(format!("and {} more, none of them worse", strips.left_out));
+    }
+    lines.push("▂ up, × down".to_owned());
+    lines.join("\n")
+}
+
+fn mark(part: &Part) -> char {
+    match part {
+        _ if part.down > 0.0 => '×',
+        _ if part.up > 0.0 => '▂',
+        _ => ' ',
+    }
+}
+
+/// The labels of the time under the columns, as far as there is room.
+fn axis<'a>(ticks: impl Iterator<Item = &'a crate::monitor::picture::Tick>) -> String {
+    let mut line = String::new();
+    let mut wide = 0;
+    for tick in ticks {
+        let at = (tick.at.clamp(0.0, 1.0) * COLUMNS as f32) as usize;
+        let length = tick.label.chars().count();
+        if (wide > 0 && at <= wide) || at + length > COLUMNS + 4 {
+            continue;
+        }
+        line.push_str(&" ".repeat(at - wide));
+        line.push_str(&tick.label);
+        wide = at + length;
+    }
+    line
+}
+
+/// As many parts as there are columns: what is down anywhere in one is down.
+fn columns(parts: &[Part]) -> Vec<Part> {
+    let place = |column: usize| column * parts.len() / COLUMNS;
+    (0..COLUMNS)
+        .map(|column| {
+            let parts = parts.get(place(column)..place(column + 1).max(place(column) + 1));
+            let parts = parts.unwrap_or_default();
+            let most = |value: fn(&Part) -> f32| parts.iter().map(value).fold(0.0, f32::max);
+            Part {
+                up: most(|p| p.up),
+                down: most(|p| p.down),
+                unknown: 0.0,
+                median: parts.iter().filter_map(|p| p.median).reduce(f32::max),
+                p95: None,
+            }
+        })
+        .collect()
+}

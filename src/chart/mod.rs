@@ -1,0 +1,17 @@
+//! Pictures of plain data: a PNG for the chat, block characters for the terminal. Pure; drawn where
+//! messages are sent, not in the agent's loop.
+
+#[cfg(feature = "charts")]
+mod canvas;
+#[cfg(feature = "charts")]
+mod deflate;
+#[cfg(feature = "charts")]
+mod draw;
+mod lines;
+
+#[cfg(feature = "charts")]
+pub use draw::png;
+pub use lines::sparkline;
+
+#[cfg(all(test, feature = "charts"))]
+mod tests;
