@@ -7,7 +7,7 @@ use sitemon::monitor::outcome::{FailureKind, Outcome};
 use sitemon::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
 use sitemon::monitor::time::Now;
 use sitemon::monitor::{Action, Event, Monitor, Settings};
-use sitemon::state::{BLOCK, State, Writer};
+use sitemon::state::{BLOCK, Past, State, Writer};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
@@ -21,12 +21,17 @@ const OUTAGE: i64 = 10 * 60_000;
 fn a_day_with_a_hundred_sites_and_an_outage_an_hour_writes_less_than_500_kb() {
     let dir = tempfile::tempdir().expect("a directory");
     let writer = State::open(dir.path()).expect("opens").load().writer;
-    let mut day = Day::new(writer);
+    let (past, _) = Past::load(dir.path(), |_| {});
+    let mut day = Day::new(writer, past);
     let mut days = Vec::new();
     for n in 1..=3 {
         day.run(n * 24 * HOUR);
         days.push(day.count());
     }
+    println!(
+        "of that {} KB in three days for the history",
+        day.history_blocks * BLOCK / 1024
+    );
     let most = days.iter().map(|(_, _, blocks)| *blocks).max();
     for (saves, bytes, blocks) in &days {
         println!(
@@ -42,16 +47,18 @@ fn a_day_with_a_hundred_sites_and_an_outage_an_hour_writes_less_than_500_kb() {
 struct Day {
     monitor: Monitor,
     writer: Writer,
+    past: Past,
     clock: i64,
     running: BinaryHeap<Reverse<(i64, String)>>,
     commands: i64,
     saves: u64,
     bytes: u64,
     blocks: u64,
+    history_blocks: u64,
 }
 
 impl Day {
-    fn new(writer: Writer) -> Day {
+    fn new(writer: Writer, past: Past) -> Day {
         let settings = Settings {
             access: Access {
                 chats: vec![7, -100],
@@ -67,12 +74,14 @@ impl Day {
         Day {
             monitor: Monitor::new((0..SITES).map(site).collect(), settings, at(0), 1),
             writer,
+            past,
             clock: 0,
             running: BinaryHeap::new(),
             commands: 0,
             saves: 0,
             bytes: 0,
             blocks: 0,
+            history_blocks: 0,
         }
     }
 
@@ -127,6 +136,18 @@ impl Day {
         }
     }
 
+    fn save_history(&mut self) {
+        let hour = self.monitor.unwritten_hour().expect("there is a clock");
+        let extent = self.past.need(self.monitor.site_names(), hour);
+        let records = self.monitor.history_records(extent, false);
+        let written = self.past.save(extent, &records).expect("there is room");
+        self.monitor.history_saved(&records);
+        self.history_blocks += written.blocks;
+        self.saves += 1;
+        self.bytes += written.bytes;
+        self.blocks += written.blocks;
+    }
+
     fn feed(&mut self, event: Event) {
         let mut actions: VecDeque<Action> = self.monitor.handle(at(self.clock), event).into();
         while let Some(action) = actions.pop_front() {
@@ -153,6 +174,10 @@ impl Day {
                     self.bytes += written.bytes;
                     self.blocks += written.blocks;
                     Event::Saved
+                }
+                Action::SaveHistory => {
+                    self.save_history();
+                    continue;
                 }
                 _ => continue,
             };

@@ -6,6 +6,7 @@
 
 mod heartbeat;
 mod line;
+mod past;
 mod reload;
 mod tasks;
 mod transport;
@@ -16,13 +17,14 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{Client, Limits};
 use crate::monitor::expiry::Subject;
+use crate::monitor::history::Record;
 use crate::monitor::message::CallbackAnswer;
 use crate::monitor::outbox::Outgoing;
 use crate::monitor::site::Site;
 use crate::monitor::time::Moment;
 use crate::monitor::{Action, Event, Level, Monitor};
 use crate::offload::offload;
-use crate::state::{self, OpenError, State, Writer, Written};
+use crate::state::{self, OpenError, Past, State, Writer, Written};
 use crate::vitals::{self, AnswerTimes};
 use async_channel::{Receiver, Sender};
 use async_io::Timer;
@@ -35,7 +37,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub use transport::Terminal;
 use transport::Transport;
@@ -75,6 +77,7 @@ enum Input {
         at: Instant,
     },
     Saved(Result<Written, String>),
+    HistorySaved(Result<(Written, Vec<Record>), String>),
     Reload,
     Stop,
 }
@@ -111,6 +114,7 @@ struct Agent {
     config_path: PathBuf,
     /// `None`: the state directory cannot be used.
     writer: Option<Writer>,
+    past: Option<Arc<Mutex<Past>>>,
     transport: Rc<Transport>,
     heart: Rc<Heart>,
     /// Where the registries of domains are.
@@ -182,6 +186,11 @@ impl Agent {
             notices.extend(loaded.damage);
             loaded.writer
         });
+        let past = writer.as_ref().map(|_| {
+            let (past, damage) = past::load(&config.agent.state, &mut monitor);
+            notices.extend(damage);
+            past
+        });
         let registries = Registries::new(registries);
         registries.want(&config.sites);
         let rdap = Rc::new(RefCell::new(config.agent.rdap.clone()));
@@ -197,6 +206,7 @@ impl Agent {
             config,
             config_path,
             writer,
+            past,
             transport,
             heart,
             registries: Rc::new(registries),
@@ -280,6 +290,7 @@ impl Agent {
             }
         }
         self.save_last();
+        self.save_history_last();
     }
 
     fn take(&mut self, input: Input) {
@@ -298,6 +309,7 @@ impl Agent {
                 self.blocks_written += written.blocks;
                 self.feed(Event::Saved);
             }
+            Input::HistorySaved(result) => self.history_saved(result),
             Input::Saved(Err(reason)) => self.feed(Event::SaveFailed { reason }),
             Input::Reload => self.reload(),
             Input::Stop => {}
@@ -346,6 +358,7 @@ impl Agent {
                 let _ = self.answers.try_send(Answer::Press(answer));
             }
             Action::Save => self.save(),
+            Action::SaveHistory => self.save_history(),
             Action::Admit { job } => self.admit(job),
             Action::Dismiss { job } => {
                 self.command_permits.remove(&job);

@@ -85,6 +85,8 @@ pub enum Action {
     AnswerPress(CallbackAnswer),
     /// Write [`Monitor::snapshot`] and report [`Event::Saved`] or [`Event::SaveFailed`].
     Save,
+    /// Write [`Monitor::history_records`] and say so to [`Monitor::history_saved`]. Once an hour.
+    SaveHistory,
     /// Get a permit for a `/check` command and report [`Event::Admitted`].
     Admit {
         job: u64,

@@ -1,9 +1,10 @@
 //! The history of every site goes on with the time: what it was, and when nobody watched.
 
-use super::Monitor;
-use super::history::{History, Kind, Share, Span};
+use super::history::{Extent, History, Kind, Record, Scope, Share, Span};
 use super::text::lasting;
 use super::time::{Moment, Now};
+use super::watch::Watched;
+use super::{Action, Monitor};
 use std::time::Duration;
 
 /// A wall clock that went back is believed after this: until then it may be one that is about to be
@@ -20,6 +21,12 @@ pub struct Recording {
     stirred: bool,
     /// Since when the clock has been behind what is recorded.
     behind: Option<Moment>,
+    /// The hour (since 1970) in which writing was last asked for, or would have been.
+    asked: Option<i64>,
+    /// What is written has hours that never were.
+    afresh: bool,
+    /// The hours before this one are written.
+    written: Option<i64>,
 }
 
 impl Recording {
@@ -38,6 +45,12 @@ impl Monitor {
         }
         match self.recording.heard {
             None => {
+                let newest = self.sites.iter().map(|w| w.past.until()).max();
+                if let Some(newest) = newest.filter(|newest| now.wall + SLACK < *newest) {
+                    self.recording.heard = Some(newest);
+                    self.clock_behind(now);
+                    return;
+                }
                 self.recording.heard = Some(now.wall);
                 for watched in &mut self.sites {
                     watched.past.miss(now.wall);
@@ -65,6 +78,7 @@ impl Monitor {
         }
         self.recording.behind = None;
         self.recording.heard = Some(now.wall);
+        self.recording.afresh = true;
         for watched in &mut self.sites {
             watched.past.rewind(now.wall);
         }
@@ -87,6 +101,91 @@ impl Monitor {
             }
         }
         self.recording.heard = Some(heard.max(now.wall));
+        let hour = now.wall.div_euclid(3600);
+        let asked = self.recording.asked.replace(hour);
+        if asked.is_some_and(|asked| asked != hour) {
+            self.actions.push(Action::SaveHistory);
+        }
+    }
+
+    /// The first hour that is still to be written.
+    pub fn unwritten_hour(&self) -> Option<i64> {
+        let hour = self.recording.heard?.div_euclid(3600);
+        let oldest = hour - 24;
+        Some(self.recording.written.unwrap_or(oldest).clamp(oldest, hour))
+    }
+
+    /// What is to be written of the history. The hour that runs is left out, unless this is the `last`
+    /// time. [`Monitor::history_saved`] says that it was.
+    pub fn history_records(&self, extent: Extent, last: bool) -> Vec<Record> {
+        let Some(hour) = self.recording.heard.map(|heard| heard.div_euclid(3600)) else {
+            return Vec::new();
+        };
+        let first = match extent {
+            Extent::Whole => hour - 24,
+            Extent::Base | Extent::Pages => self.unwritten_hour().unwrap_or(hour),
+        };
+        let record = |scope: Scope, hour: i64| Record {
+            scope,
+            hour,
+            length: (self.sites.iter().map(|w| w.past.length(hour)).min()).unwrap_or(0),
+            sites: self
+                .sites
+                .iter()
+                .map(|w| {
+                    let bytes = match scope {
+                        Scope::Base => w.past.base(hour),
+                        Scope::Page => w.past.page(hour),
+                    };
+                    (w.name().to_owned(), bytes)
+                })
+                .collect(),
+        };
+        let pages = (first..hour + i64::from(last)).map(|hour| record(Scope::Page, hour));
+        match extent {
+            Extent::Pages => pages.collect(),
+            Extent::Base => [record(Scope::Base, first)]
+                .into_iter()
+                .chain(pages)
+                .collect(),
+            // The base last: what the first minutes lack of their day is in it.
+            Extent::Whole => pages.chain([record(Scope::Base, hour)]).collect(),
+        }
+    }
+
+    /// The hours of these records are on disk.
+    pub fn history_saved(&mut self, records: &[Record]) {
+        let over = |r: &&Record| r.scope == Scope::Page && r.length == 60;
+        if let Some(hour) = records.iter().filter(over).map(|r| r.hour + 1).max() {
+            self.recording.written = Some(hour);
+            self.recording.afresh = false;
+        }
+    }
+
+    /// What is written must not stay, as the clock was set back for good.
+    pub fn history_afresh(&self) -> bool {
+        self.recording.afresh
+    }
+
+    /// Takes back what an earlier run wrote. To be called after [`Monitor::restore`], in the order
+    /// of time. Sites that are no longer configured, and what is not sound, are passed over.
+    pub fn restore_history(&mut self, record: &Record) {
+        for (name, bytes) in &record.sites {
+            let Some(&at) = self.index.get(name) else {
+                continue;
+            };
+            let past = &mut self.sites[at].past;
+            let _ = match record.scope {
+                Scope::Base => past.restore_base(record.hour, bytes),
+                Scope::Page => past.restore_page(record.hour, record.length, bytes),
+            };
+        }
+        self.history_saved(std::slice::from_ref(record));
+    }
+
+    /// The sites that the history is of.
+    pub fn site_names(&self) -> impl Iterator<Item = &str> {
+        self.sites.iter().map(Watched::name)
     }
 
     /// It went down: its first failure was before that was judged.

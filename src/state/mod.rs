@@ -6,14 +6,17 @@
 //! | `snapshot.old` | the same again, or an older one from which the journal leads on |
 //! | `journal` | what changed since, a record for each save |
 //! | `*.bad` | a damaged file, for people |
+//! | `history`, `history.old` | the history behind percentages and charts: see [`past`] |
 //! | `lock` | locked while the agent runs |
 
 mod delta;
 mod format;
+mod past;
 mod recover;
 mod writer;
 
 use crate::monitor::snapshot::Snapshot;
+pub use past::Past;
 use recover::Found;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;

@@ -311,6 +311,7 @@ impl World<'_> {
             Action::Inspect { .. } => {}
             Action::Send(outgoing) => self.send(outgoing),
             Action::Save => self.save(),
+            Action::SaveHistory => {}
             Action::Probe { deep } => self.probe(deep),
             Action::Admit { job } => {
                 self.admission.push_back(job);

@@ -9,9 +9,11 @@
 //! not yet checked, or we were not running. Percentages leave the unknown out and say so.
 
 pub mod pace;
+mod page;
 mod span;
 
 use super::judge::State;
+pub use page::{Extent, Record, Scope};
 pub use span::{Part, Share, Span};
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! What the percentages count, and what they leave out.
 
 use super::world::*;
-use crate::monitor::history::{Share, Span};
+use crate::monitor::history::{Extent, Share, Span};
 use crate::monitor::picture::Drawing;
 
 fn share(world: &World, name: &str) -> Share {
@@ -176,4 +176,63 @@ fn of_many_sites_the_worst_have_strips_and_the_rest_is_counted() {
     };
     assert_eq!((strips.rows.len(), strips.left_out), (20, 30));
     assert_eq!(strips.rows[0].name, "site44");
+}
+
+#[test]
+fn history_is_written_once_an_hour_and_survives_a_restart_and_a_rename() {
+    let mut world = World::of(&["blog", "shop"]);
+    world.fate("blog", good(40));
+    world.fate("shop", good(40));
+    world.pass(4 * 3600);
+    world.fate("blog", bad());
+    world.pass(3600);
+    world.fate("blog", good(40));
+    world.pass(25 * 3600);
+    assert_eq!(world.history_saves, 30);
+    let records = world.monitor.history_records(Extent::Whole, true);
+    let until = world.now().wall;
+    let (up, down) = minutes(share(&world, "blog"));
+    assert_eq!((up + down, down), (1440, 0));
+    let month = |world: &World, name: &str| {
+        let past = &world.monitor.sites[world.monitor.index[name]].past;
+        minutes(past.uptime(Span::Month, until))
+    };
+    let before = month(&world, "blog");
+    assert_eq!(before.1, 60);
+
+    let mut next = World::of(&["blog", "store"]);
+    next.wall = until + 3600;
+    for record in &records {
+        next.monitor.restore_history(record);
+    }
+    next.fate("blog", good(40));
+    next.fate("store", good(40));
+    next.pass(1800);
+    // The hour that we were off is not watched, and the last minute was not over.
+    let after = month(&next, "blog");
+    assert!(
+        before.0 - after.0 <= 1 && after.1 == 60,
+        "{before:?} {after:?}"
+    );
+    let (up, _) = minutes(share(&next, "blog"));
+    assert!((1410 - 61..=1410).contains(&up), "{up}");
+    assert!(minutes(share(&next, "store")).0 <= 30);
+}
+
+#[test]
+fn history_from_a_future_that_never_was_is_dropped_in_time() {
+    let mut world = World::of(&["blog"]);
+    world.fate("blog", good(40));
+    world.pass(2 * 3600);
+    let records = world.monitor.history_records(Extent::Whole, true);
+    let mut next = World::of(&["blog"]);
+    next.wall -= 30 * 86_400;
+    for record in &records {
+        next.monitor.restore_history(record);
+    }
+    next.fate("blog", good(40));
+    next.pass(2 * 3600);
+    let (up, _) = minutes(share(&next, "blog"));
+    assert!((105..=112).contains(&up), "{up}");
+    assert!(next.monitor.history_afresh());
 }

@@ -1,6 +1,7 @@
 //! A world around the monitor: sites with fates, chats that answer, a disk, and a clock of its own.
 
 use crate::monitor::command::Access;
+use crate::monitor::history::Extent;
 use crate::monitor::judge::State;
 use crate::monitor::line::Report;
 use crate::monitor::message::{
@@ -69,6 +70,7 @@ pub struct World {
     looking: Option<i64>,
     pub beats: usize,
     pub saves: usize,
+    pub history_saves: usize,
     pub logs: Vec<String>,
     pub admitted: usize,
     pub most_admitted: usize,
@@ -221,6 +223,7 @@ impl World {
             looking: None,
             beats: 0,
             saves: 0,
+            history_saves: 0,
             logs: Vec::new(),
             admitted: 0,
             most_admitted: 0,
@@ -417,6 +420,12 @@ impl World {
                 }]
             }
             Action::Send(outgoing) => vec![self.send(outgoing)],
+            Action::SaveHistory => {
+                self.history_saves += 1;
+                let records = self.monitor.history_records(Extent::Pages, false);
+                self.monitor.history_saved(&records);
+                return Vec::new();
+            }
             Action::Save => {
                 self.saves += 1;
                 if self.disk_full {

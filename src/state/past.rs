@@ -1,0 +1,336 @@
+//! The history of the sites, in files of its own: one record an hour, one block of flash for a
+//! hundred sites.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `history` | what was known when the day began, and its hours since |
+//! | `history.old` | the same of the day before, with the minutes of the last 24 hours |
+//!
+//! A record is `sHr1`, the length and the CRC-32 of what follows, and that: a letter, the hour
+//! (since 1970), and for each site what the core made of it. Zeros between records are room left
+//! over in a block. Any record may be missing: what it held is unknown then, and nothing else is.
+
+use super::format::crc32;
+use super::recover::{self, Damage};
+use super::writer::{BLOCK, Written};
+use crate::monitor::history::{Extent, Record, Scope};
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+const FILE: &str = "history";
+const OLD: &str = "history.old";
+const NEW: &str = "history.new";
+const MAGIC: &[u8; 4] = b"sHr1";
+/// Magic, length, checksum.
+const HEADER: usize = 12;
+
+/// The history files of a state directory.
+#[derive(Debug)]
+pub struct Past {
+    dir: PathBuf,
+    /// The names in the order in which the records of the file have them.
+    table: Vec<String>,
+    /// The day that the file is of.
+    day: Option<i64>,
+    length: u64,
+}
+
+fn load(dir: &Path, mut take: impl FnMut(&Record)) -> (Past, Option<String>) {
+    let mut past = Past {
+        dir: dir.to_owned(),
+        table: Vec::new(),
+        day: None,
+        length: 0,
+    };
+    let mut faults = Vec::new();
+    for file in [OLD, FILE, NEW] {
+        let bytes = match fs::read(dir.join(file)) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(e) => {
+                log::warn!("{file} of the state cannot be read: {e}");
+                continue;
+            }
+        };
+        let read = decode(&bytes, &mut take);
+        if read.damaged {
+            let damage = Damage {
+                file,
+                what: "a checksum is wrong".to_owned(),
+                useful: false,
+            };
+            match recover::set_aside(dir, &damage) {
+                Ok(()) => faults.push(format!("{file}.bad")),
+                Err(e) => log::warn!("{file} cannot be set aside: {}", super::reason(&e)),
+            }
+        }
+        if file == FILE && !read.damaged && !read.torn {
+            past.day = read.hour.map(|hour| hour.div_euclid(24));
+            past.length = bytes.len() as u64;
+            past.table = read.table;
+        }
+    }
+    let said = (!faults.is_empty()).then(|| {
+        let kept = dir.join(faults.join(" and "));
+        let kept = kept.display();
+        format!("The history was damaged. It is kept as {kept}. What is sound of it is used.")
+    });
+    (past, said)
+}
+
+impl Past {
+    /// Hands on everything that is sound, in the order of time. A file that is damaged is kept as
+    /// `*.bad`, and the sentence to tell is returned. The lock of the directory must be held.
+    pub fn load(dir: &Path, take: impl FnMut(&Record)) -> (Past, Option<String>) {
+        load(dir, take)
+    }
+
+    /// What to give to [`Past::save`] for these sites at this hour.
+    pub fn need<'a>(&self, names: impl Iterator<Item = &'a str>, hour: i64) -> Extent {
+        let names: BTreeSet<&str> = names.collect();
+        let known = self.table.iter().all(|name| names.contains(name.as_str()));
+        match self.day {
+            None => Extent::Whole,
+            Some(_) if !known => Extent::Whole,
+            Some(day) if day != hour.div_euclid(24) => Extent::Base,
+            Some(_) => Extent::Pages,
+        }
+    }
+
+    /// Writes the records and returns once they are on flash.
+    ///
+    /// # Errors
+    /// The disk is full or read-only, or fails. The next save then writes everything anew.
+    pub fn save(&mut self, extent: Extent, records: &[Record]) -> io::Result<Written> {
+        let done = match extent {
+            Extent::Pages => self.append(records),
+            Extent::Base | Extent::Whole => self.begin(extent, records),
+        };
+        if done.is_err() {
+            self.day = None;
+            let _ = fs::remove_file(self.dir.join(NEW));
+        }
+        done
+    }
+
+    fn append(&mut self, records: &[Record]) -> io::Result<Written> {
+        let bytes = encode(records, &mut self.table);
+        let length = bytes.len() as u64;
+        let path = self.dir.join(FILE);
+        let file = OpenOptions::new().write(true).open(path)?;
+        if file.metadata()?.len() != self.length {
+            return Err(io::Error::other("somebody else wrote to it"));
+        }
+        let used = self.length % BLOCK;
+        let at = if length <= BLOCK && used + length > BLOCK {
+            self.length.next_multiple_of(BLOCK)
+        } else {
+            self.length
+        };
+        file.write_all_at(&bytes, at)?;
+        file.sync_data()?;
+        self.length = at + length;
+        Ok(Written {
+            bytes: length,
+            blocks: self.length.div_ceil(BLOCK) - at / BLOCK,
+        })
+    }
+
+    fn begin(&mut self, extent: Extent, records: &[Record]) -> io::Result<Written> {
+        self.table.clear();
+        let bytes = encode(records, &mut self.table);
+        let new = self.dir.join(NEW);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        let path = self.dir.join(FILE);
+        if extent == Extent::Base {
+            fs::rename(&path, self.dir.join(OLD))?;
+        }
+        fs::rename(&new, &path)?;
+        if extent == Extent::Whole {
+            // What is gone from the configuration leaves nothing behind.
+            match fs::remove_file(self.dir.join(OLD)) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+        }
+        File::open(&self.dir)?.sync_all()?;
+        self.day = records.last().map(|r| r.hour.div_euclid(24));
+        self.length = bytes.len() as u64;
+        Ok(Written {
+            bytes: self.length,
+            blocks: self.length.div_ceil(BLOCK) + 1,
+        })
+    }
+}
+
+/// `table` grows by the names that are new; a record holds the names that it adds.
+fn encode(records: &[Record], table: &mut Vec<String>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for record in records {
+        let added: Vec<&String> = record
+            .sites
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| !table.contains(name))
+            .collect();
+        let added: Vec<String> = added.into_iter().cloned().collect();
+        let mut body = vec![match record.scope {
+            Scope::Base => b'B',
+            Scope::Page => b'P',
+        }];
+        body.extend_from_slice(&record.hour.to_le_bytes());
+        body.push(record.length);
+        put_count(&mut body, table.len());
+        put_count(&mut body, added.len());
+        for name in &added {
+            put_count(&mut body, name.len());
+            body.extend_from_slice(name.as_bytes());
+        }
+        table.extend(added);
+        let of: std::collections::HashMap<&str, &Vec<u8>> = record
+            .sites
+            .iter()
+            .map(|(name, bytes)| (name.as_str(), bytes))
+            .collect();
+        for name in table.iter() {
+            let known = of.get(name.as_str()).map_or(&[][..], |bytes| bytes);
+            put_count(&mut body, known.len());
+            body.extend_from_slice(known);
+        }
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&crc32(&[&body]).to_le_bytes());
+        bytes.extend_from_slice(&body);
+    }
+    bytes
+}
+
+/// Seven bits a byte, the lowest first.
+fn put_count(bytes: &mut Vec<u8>, mut count: usize) {
+    while count > 127 {
+        bytes.push(count as u8 | 128);
+        count >>= 7;
+    }
+    bytes.push(count as u8);
+}
+
+#[derive(Debug, Default)]
+struct Read {
+    /// Of the last record.
+    hour: Option<i64>,
+    table: Vec<String>,
+    /// It ends in the middle of a record.
+    torn: bool,
+    damaged: bool,
+}
+
+fn decode(bytes: &[u8], mut take: impl FnMut(&Record)) -> Read {
+    let mut read = Read::default();
+    let mut at = 0;
+    while at < bytes.len() {
+        if bytes[at] == 0 {
+            // Room is left over in front of a record, never at the end.
+            read.torn = at + 1 == bytes.len();
+            at += 1;
+            continue;
+        }
+        match framed(&bytes[at..]) {
+            Some(body) => {
+                at += HEADER + body.len();
+                match record(body, &mut read.table) {
+                    Some(record) => {
+                        read.hour = Some(record.hour);
+                        take(&record);
+                    }
+                    None => read.damaged = true,
+                }
+            }
+            None => {
+                let next = bytes[at + 1..].windows(4).position(|w| w == MAGIC);
+                match next {
+                    Some(next) => {
+                        read.damaged = true;
+                        at += 1 + next;
+                    }
+                    None => {
+                        read.torn = true;
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    read
+}
+
+/// The body of the record at the start of `bytes`, if that is sound.
+fn framed(bytes: &[u8]) -> Option<&[u8]> {
+    let rest = bytes.strip_prefix(MAGIC)?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (sum, rest) = rest.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    let body = rest.get(..length)?;
+    (crc32(&[body]) == u32::from_le_bytes(*sum)).then_some(body)
+}
+
+fn record(mut body: &[u8], table: &mut Vec<String>) -> Option<Record> {
+    let scope = match take(&mut body, 1)? {
+        b"B" => Scope::Base,
+        b"P" => Scope::Page,
+        _ => return None,
+    };
+    let hour = i64::from_le_bytes(take(&mut body, 8)?.try_into().ok()?);
+    let length = take(&mut body, 1)?[0];
+    // A record that added names is missing: nobody knows whose these are.
+    if take_count(&mut body)? != table.len() {
+        return None;
+    }
+    for _ in 0..take_count(&mut body)? {
+        let length = take_count(&mut body)?;
+        let name = std::str::from_utf8(take(&mut body, length)?).ok()?;
+        table.push(name.to_owned());
+    }
+    let mut sites = Vec::new();
+    for name in table.iter() {
+        let length = take_count(&mut body)?;
+        sites.push((name.clone(), take(&mut body, length)?.to_vec()));
+    }
+    Some(Record {
+        scope,
+        hour,
+        length,
+        sites,
+    })
+}
+
+fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (taken, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(taken)
+}
+
+fn take_count(bytes: &mut &[u8]) -> Option<usize> {
+    let mut count = 0usize;
+    for shift in [0, 7, 14, 21] {
+        let byte = take(bytes, 1)?[0];
+        count |= usize::from(byte & 127) << shift;
+        if byte < 128 {
+            return Some(count);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+#[path = "past_tests.rs"]
+mod tests;
