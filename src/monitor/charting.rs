@@ -105,7 +105,7 @@ impl Monitor {
 }
 
 fn local_ticks(span: Span, from: i64, to: i64, now: Now) -> Vec<Tick> {
-    ticks(span, from, to, |wall| wall + i64::from(now.zone))
+    ticks(span, from, to, |wall| now.zone.local(wall))
 }
 
 /// `99.95 % up`, and of how much, where that is not all of it.

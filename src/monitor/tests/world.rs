@@ -424,7 +424,7 @@ impl World {
                 self.history_saves += 1;
                 let records = self.monitor.history_records(Extent::Pages, false);
                 self.monitor.history_saved(&records);
-                return Vec::new();
+                Vec::new()
             }
             Action::Save => {
                 self.saves += 1;
