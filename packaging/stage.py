@@ -35,6 +35,8 @@ class Bot(bench.Bot):
         self.out = False
         self.refused = 0
         super().__init__()
+        # A client that is killed, or gives up, is no news.
+        self._server.handle_error = lambda *_: None
 
     def _serve(self, request):
         if not self.out:
@@ -110,6 +112,7 @@ class Site:
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        self._server.handle_error = lambda *_: None
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*certificate)
@@ -228,6 +231,19 @@ class Root:
                 TRANSCRIPT.append(self.log[-1])
 
         threading.Thread(target=read, daemon=True).start()
+
+
+def base(name, *packages):
+    """A fresh Debian with these packages as a tarball, kept in target/."""
+    tarball = TOP / "target" / f"{name}.tar"
+    if not tarball.exists():
+        work = pathlib.Path(f"{tarball}.part")
+        shutil.rmtree(work, ignore_errors=True)
+        run("debootstrap", "--variant=minbase", f"--include={','.join(packages)}", SUITE, work)
+        run("tar", "-C", work, "-cf", f"{tarball}.new", ".")
+        os.rename(f"{tarball}.new", tarball)
+        shutil.rmtree(work)
+    return tarball
 
 
 def native():
