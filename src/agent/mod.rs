@@ -14,7 +14,7 @@ mod watchdog;
 
 use crate::check::Registries;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::http::{Client, Limits};
 use crate::monitor::expiry::Subject;
 use crate::monitor::history::Record;
@@ -85,6 +85,7 @@ enum Input {
 /// Work for a worker.
 enum Order {
     Check { site: Arc<Site>, fresh: bool },
+    Try { id: u64, site: Arc<Site> },
     Inspect { site: Arc<Site>, subject: Subject },
 }
 
@@ -177,9 +178,13 @@ impl Agent {
         );
         let mut notices: Vec<String> = Vec::new();
         let mut registries = Vec::new();
+        let mut added_here = Vec::new();
         let writer = state.map(|state| {
             let loaded = state.load();
             if let Some(snapshot) = &loaded.snapshot {
+                let added = snapshot.added.as_deref().unwrap_or_default();
+                added_here = config::added_beside(added, &config);
+                monitor.adopt(config::added_sites(added, &config), now);
                 monitor.restore(snapshot, now);
                 registries.clone_from(&snapshot.registries);
             }
@@ -193,6 +198,7 @@ impl Agent {
         });
         let registries = Registries::new(registries);
         registries.want(&config.sites);
+        registries.want(&added_here);
         let rdap = Rc::new(RefCell::new(config.agent.rdap.clone()));
         let (report, input) = async_channel::bounded(256);
         let (healthy, healthy_orders) = async_channel::unbounded();
@@ -343,6 +349,15 @@ impl Agent {
                 };
                 // Closed at shutdown: then no check is started.
                 let _ = queue.try_send(Order::Check { site, fresh });
+            }
+            Action::Examine { id, url, name } => {
+                let result = config::added_site(&url, name.as_deref(), &self.config);
+                let result = result.map(Box::new);
+                self.feed(Event::Examined { id, result });
+            }
+            Action::Try { id, site } => {
+                self.registries.want(std::slice::from_ref(&*site));
+                let _ = self.healthy.try_send(Order::Try { id, site });
             }
             Action::Inspect { site, subject } => {
                 let _ = self.healthy.try_send(Order::Inspect { site, subject });

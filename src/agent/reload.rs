@@ -69,6 +69,8 @@ impl Agent {
         }
         self.clock.use_zone(agent.timezone.clone());
         self.registries.want(&new.sites);
+        self.registries
+            .want(&config::added_beside(self.monitor.added(), &new));
         *self.rdap.borrow_mut() = agent.rdap.clone();
         let mut config = new;
         // What needs a restart stays as it is.
@@ -81,6 +83,7 @@ impl Agent {
         }
         let reloaded = Event::Reloaded {
             sites: config.sites.clone(),
+            added: config::added_sites(self.monitor.added(), &config),
             settings: self.transport.settings(&config),
         };
         // First: what comes of it may be a look at the new `uplink`.

@@ -38,6 +38,10 @@ impl Agent {
                             outcome: check::guarded(check::run(&client, &site, fresh)).await,
                             site: site.name.clone(),
                         },
+                        Order::Try { id, site } => Event::Tried {
+                            id,
+                            outcome: check::guarded(check::run(&client, &site, true)).await,
+                        },
                         Order::Inspect { site, subject } => {
                             let rdap = rdap.borrow().clone();
                             let look = check::inspect(&client, &site, subject, rdap, &registries);

@@ -3,7 +3,7 @@
 use super::table::{self, Row};
 use super::{Failure, client, print};
 use crate::check::{self, Registries};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::http::Client;
 use crate::monitor::expiry::{Subject, left_text};
 use crate::monitor::judge::State;
@@ -17,7 +17,8 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub fn check(config: &Config, names: &[String], json: bool) -> Result<(), Failure> {
-    let sites = choose(&config.sites, names)?;
+    let all = with_added(config);
+    let sites = choose(&all, names)?;
     let client = client(config)?;
     let asker = Asker {
         client: &client,
@@ -35,6 +36,22 @@ pub fn check(config: &Config, names: &[String], json: bool) -> Result<(), Failur
         return Err(Failure::Down);
     }
     Ok(())
+}
+
+/// The sites of the file and those that were added in the chat, as far as the state can be read.
+fn with_added(config: &Config) -> Vec<Site> {
+    let mut sites = config.sites.clone();
+    match state::read(&config.agent.state) {
+        Ok(snapshot) => {
+            let added = snapshot.added.unwrap_or_default();
+            sites.extend(config::added_beside(&added, config));
+        }
+        Err(state::ReadError::Missing) => {}
+        Err(_) => {
+            log::info!("sites that were added in the chat are not known: the state cannot be read")
+        }
+    }
+    sites
 }
 
 /// The sites that the names mean, in the order of the file: an exact name, an exact group, a

@@ -2,7 +2,7 @@
 
 use super::table::{self, Row};
 use super::{Failure, print};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::monitor::judge::State;
 use crate::state::{self, ReadError};
 use std::time::Duration;
@@ -21,9 +21,11 @@ pub fn status(config: &Config, json: bool) -> Result<(), Failure> {
             ReadError::Damaged(what) => format!("the state in {dir} is damaged: {what}"),
         })
     })?;
+    let added = config::added_beside(snapshot.added.as_deref().unwrap_or_default(), config);
     let rows: Vec<Row> = config
         .sites
         .iter()
+        .chain(&added)
         .map(|site| {
             let record = snapshot.sites.iter().find(|r| r.name == site.name);
             let paused = record.and_then(|r| r.paused).unwrap_or(site.paused);

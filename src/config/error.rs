@@ -115,6 +115,12 @@ impl<'t> Log<'t> {
         self.found.push((span, what.into()));
     }
 
+    /// What is wrong first, without its place.
+    pub fn first(self) -> Option<String> {
+        let first = self.found.into_iter().min_by_key(|(span, _)| span.start);
+        first.map(|(_, what)| what)
+    }
+
     /// Nothing is wrong so far.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()

@@ -2,8 +2,9 @@
 //!
 //! `raw` knows the shape of the file and where things stand in it, `keys` which keys there are,
 //! `value`, `clock`, `address`, `endpoint`, `condition` and `variables` read single values, `within` finds a part of one in the
-//! file, `telegram`, `agent`, `site`, `site_keys`, `login`, `kind` and `names` give them their meaning, `error` and `mask` show what is wrong without showing a secret, and `show` prints what would run.
+//! file, `telegram`, `agent`, `site`, `site_keys`, `login`, `kind` and `names` give them their meaning, `error` and `mask` show what is wrong without showing a secret, and `added` reads what comes from a chat, and `show` prints what would run.
 
+mod added;
 mod address;
 mod agent;
 mod clock;
@@ -29,6 +30,7 @@ mod within;
 #[cfg(test)]
 mod tests;
 
+pub use added::{Defaults, added_beside, added_site, added_sites};
 pub use error::{Mistake, Mistakes};
 pub use json::json_string;
 pub use show::{summary, to_json};
@@ -58,6 +60,8 @@ pub struct Config {
     pub agent: Agent,
     /// In the order of the file. Names are unique.
     pub sites: Vec<Site>,
+    /// What holds for sites that are added in the chat.
+    pub defaults: Defaults,
     /// What the user should know but what stops nothing, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -219,6 +223,7 @@ fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Config {
         telegram,
         agent,
         sites,
+        defaults: Defaults::of(&defaults),
         warnings,
     }
 }

@@ -47,6 +47,14 @@ pub enum Command {
         name: Option<String>,
         span: Span,
     },
+    Add {
+        url: String,
+        /// `None`: it is called as its host.
+        name: Option<String>,
+    },
+    Remove {
+        name: String,
+    },
     Stats,
     Help,
     /// A command that lacks what it needs or has it wrong: the sentence to answer with.
@@ -56,7 +64,7 @@ pub enum Command {
 }
 
 /// Name and one line of each command, for `/help` and `setMyCommands`.
-pub const COMMANDS: [(&str, &str); 14] = [
+pub const COMMANDS: [(&str, &str); 16] = [
     ("status", "how things are: [group]"),
     ("list", "every site: [group]"),
     ("site", "one site in detail: name"),
@@ -69,6 +77,8 @@ pub const COMMANDS: [(&str, &str); 14] = [
     ("unmute", "alerts again: [name]"),
     ("pause", "do not check: name"),
     ("resume", "check again: name"),
+    ("add", "watch one more site: url [name]"),
+    ("remove", "no longer watch a site that was added: name"),
     ("stats", "the agent itself"),
     ("help", "this list"),
 ];
@@ -89,7 +99,9 @@ impl Command {
             Command::Pause { .. } => format!("/pause {name}"),
             Command::Resume { .. } => format!("/resume {name}"),
             Command::Chart { span, .. } => format!("/chart {name} {}", span.word()),
+            Command::Remove { .. } => format!("/remove {name}"),
             Command::Ack { .. }
+            | Command::Add { .. }
             | Command::Stats
             | Command::Help
             | Command::Wrong(_)
@@ -137,10 +149,26 @@ pub fn parse(text: &str, bot: Option<&str>, console: bool) -> Option<Command> {
         "unmute" => Command::Unmute { name: name() },
         "pause" => needed(|name| Command::Pause { name }),
         "resume" => needed(|name| Command::Resume { name }),
+        "add" => parse_add(rest),
+        "remove" => needed(|name| Command::Remove { name }),
         "stats" => Command::Stats,
         "help" | "start" => Command::Help,
         _ => Command::NotOurs,
     })
+}
+
+fn parse_add(rest: &str) -> Command {
+    let (url, name) = match rest.split_once(char::is_whitespace) {
+        Some((url, name)) => (url, Some(name.trim().to_owned())),
+        None => (rest, None),
+    };
+    if url.is_empty() {
+        return Command::Wrong("What shall I watch? Write /add URL, or /add URL NAME.".into());
+    }
+    Command::Add {
+        url: url.to_owned(),
+        name,
+    }
 }
 
 fn parse_ack(rest: &str) -> Command {

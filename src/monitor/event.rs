@@ -8,6 +8,7 @@ use super::message::{Asker, CallbackAnswer, Delivery, Update};
 use super::outbox::Outgoing;
 use super::outcome::{Expiry, Failure, Outcome};
 use super::site::Site;
+use super::snapshot::AddedRecord;
 use super::stats::Vitals;
 use std::sync::Arc;
 
@@ -57,7 +58,19 @@ pub enum Event {
     /// The configuration was read again.
     Reloaded {
         sites: Vec<Site>,
+        /// Those that were added in the chat, by the rules of the new file.
+        added: Vec<(AddedRecord, Result<Site, String>)>,
         settings: Settings,
+    },
+    /// What [`Action::Examine`] found; what is wrong is a sentence without a full stop.
+    Examined {
+        id: u64,
+        result: Result<Box<Site>, String>,
+    },
+    /// The check that [`Action::Try`] asked for has ended.
+    Tried {
+        id: u64,
+        outcome: Outcome,
     },
     /// Nothing but time has passed.
     Due,
@@ -73,6 +86,18 @@ pub enum Action {
         fresh: bool,
         /// The last check ran into its timeout: it shares half of the permits with its like.
         hanging: bool,
+    },
+    /// Make a site of what somebody wants to add, by the rules of the file, and report
+    /// [`Event::Examined`].
+    Examine {
+        id: u64,
+        url: String,
+        name: Option<String>,
+    },
+    /// Check a site that is not watched yet and report [`Event::Tried`].
+    Try {
+        id: u64,
+        site: Arc<Site>,
     },
     /// Look at what runs out and report [`Event::Inspected`].
     Inspect {

@@ -5,6 +5,7 @@
 //! modules: [`schedule`] (when), [`judge`] (what it means), [`incident`] and [`alert`] (what is
 //! told), [`outbox`] (until it has arrived), [`command`] and [`reply`] (what people ask).
 
+mod added;
 pub mod alert;
 mod answer;
 mod awake;
@@ -59,6 +60,7 @@ mod trouble;
 mod watch;
 pub mod zone;
 
+use self::added::Added;
 use self::awake::Awake;
 use self::away::Away;
 use self::book::Book;
@@ -95,6 +97,7 @@ pub struct Monitor {
     incidents: Incidents,
     outbox: Outbox,
     access: Access,
+    added: Added,
     /// Groups that have a new id, which the configuration may not know yet.
     moved: Vec<(i64, i64)>,
     bot: Option<String>,
@@ -161,6 +164,7 @@ impl Monitor {
             incidents: Incidents::new(),
             outbox: Outbox::new(seed.rotate_left(32)),
             access: settings.access.clone(),
+            added: Added::default(),
             moved: Vec::new(),
             bot: None,
             jobs: VecDeque::new(),
@@ -245,7 +249,13 @@ impl Monitor {
             }
             Event::SaveFailed { reason } => self.save_failed(now, &reason),
             Event::Probed(report) => self.probed(now, report),
-            Event::Reloaded { sites, settings } => self.reloaded(now, sites, settings),
+            Event::Reloaded {
+                sites,
+                added,
+                settings,
+            } => self.reloaded(now, sites, added, settings),
+            Event::Examined { id, result } => self.examined(now, id, result.map(|site| *site)),
+            Event::Tried { id, outcome } => self.tried(now, id, &outcome),
             Event::Due => {}
         }
         self.proceed(now);

@@ -113,6 +113,11 @@ impl Monitor {
                 let at = self.one(name)?;
                 self.resume(now, at)
             }
+            Command::Add { url, name } => match self.add(asker, url, name.as_deref()) {
+                Some(refusal) => refusal,
+                None => return Ok(None),
+            },
+            Command::Remove { name } => self.remove_command(now, asker, name)?,
             Command::Stats => {
                 let asker = asker.clone();
                 self.actions.push(Action::Measure { asker });
@@ -221,6 +226,22 @@ impl Monitor {
         self.refresh_reach(now);
         self.saving.now();
         format!("⏸ {} is paused. /resume starts it again.", bold(&name))
+    }
+
+    /// A record whose site cannot be watched any more is no site, but has its name.
+    fn remove_command(&mut self, now: Now, asker: &Asker, name: &str) -> Result<String, Unclear> {
+        let name = if self.is_added(name) {
+            name.to_owned()
+        } else {
+            let at = self.one(name)?;
+            self.sites[at].name().to_owned()
+        };
+        Ok(self.remove(now, asker, &name).unwrap_or_else(|| {
+            format!(
+                "{} is in sitemon.conf: take it out there and reload (SIGHUP). /pause stops its checks.",
+                bold(&name)
+            )
+        }))
     }
 
     fn resume(&mut self, now: Now, at: usize) -> String {

@@ -8,7 +8,7 @@ use super::incident::{Incident, Incidents};
 use super::judge::{Judge, State};
 use super::line::Trouble;
 use super::site::Site;
-use super::snapshot::{AlertRecord, IncidentRecord, SiteRecord, Snapshot};
+use super::snapshot::{AddedRecord, AlertRecord, IncidentRecord, SiteRecord, Snapshot};
 use super::time::{Moment, Now};
 use super::trouble::Said;
 use super::watch::{Veil, Watched};
@@ -34,6 +34,7 @@ impl Monitor {
             clean: false,
             last_update: self.last_update,
             digested: self.digest.sent,
+            added: Some(self.added.records.clone()).filter(|added| !added.is_empty()),
             next_incident: self.incidents.next_number(),
             muted_until: coming(self.muted_until),
             offline_since: self
@@ -151,24 +152,36 @@ impl Monitor {
         self.flapping = self.sites.len();
     }
 
-    pub(super) fn reloaded(&mut self, now: Now, sites: Vec<Site>, settings: Settings) {
+    pub(super) fn reloaded(
+        &mut self,
+        now: Now,
+        sites: Vec<Site>,
+        added: Vec<(AddedRecord, Result<Site, String>)>,
+        settings: Settings,
+    ) {
         self.access = settings.access;
         self.quiet = settings.quiet;
         self.digest.at = settings.digest;
         self.max_jobs = settings.max_jobs.max(1);
         self.built = settings.built;
         self.progress.reload(settings.heartbeat);
+        let sites = self.beside(sites, added, now);
         self.take_sites(sites, now);
-        self.reconcile(now);
         self.ask_line(now, settings.uplink);
+        self.forget_moves();
+        self.follow_moves();
+        self.outbox.keep_chats(&self.access.chats);
+        self.sites_changed(now);
+    }
+
+    /// Puts everything in order after sites have come or gone.
+    pub(super) fn sites_changed(&mut self, now: Now) {
+        self.reconcile(now);
         self.refresh_reach(now);
         self.doubts = self.sites.len();
         if let Some(away) = &mut self.away {
             away.unseen.retain(|name| self.index.contains_key(name));
         }
-        self.forget_moves();
-        self.follow_moves();
-        self.outbox.keep_chats(&self.access.chats);
         self.saving.now();
         let gone: Vec<(u64, String)> = self
             .jobs

@@ -34,6 +34,8 @@ pub struct Snapshot {
     pub moved: Vec<i64>,
     /// Where the registries of domains are: the agent's own knowledge.
     pub registries: Vec<RegistryRecord>,
+    /// Sites that were added in the chat.
+    pub added: Option<Vec<AddedRecord>>,
     pub sites: Vec<SiteRecord>,
     pub incidents: Vec<IncidentRecord>,
     pub alerts: Vec<AlertRecord>,
@@ -62,6 +64,15 @@ pub struct SiteRecord {
     /// It became slow in silence.
     pub slow_untold: Option<bool>,
     pub expiry: Vec<ExpiryRecord>,
+}
+
+/// A site that was added in the chat.
+#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
+#[nserde(default)]
+pub struct AddedRecord {
+    pub name: String,
+    /// As it was written. May hold a password: never show it.
+    pub url: String,
 }
 
 /// Whom to ask about the domains under a top-level domain (RFC 9224).

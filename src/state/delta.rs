@@ -132,6 +132,7 @@ fn plain(snapshot: &Snapshot) -> Snapshot {
         troubles: snapshot.troubles.clone(),
         registries: snapshot.registries.clone(),
         moved: snapshot.moved.clone(),
+        added: snapshot.added.clone(),
         troubles_since: snapshot.troubles_since.clone(),
         ..*snapshot
     }

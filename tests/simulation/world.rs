@@ -308,7 +308,7 @@ impl World<'_> {
         match action {
             Action::Check { site, .. } => self.check(&site),
             // No site here has anything that runs out.
-            Action::Inspect { .. } => {}
+            Action::Inspect { .. } | Action::Examine { .. } | Action::Try { .. } => {}
             Action::Send(outgoing) => self.send(outgoing),
             Action::Save => self.save(),
             Action::SaveHistory => {}
@@ -486,7 +486,11 @@ impl World<'_> {
         if self.monitor.is_some() && !self.stopping {
             let (sites, settings) = (self.sites(), self.settings());
             self.record.reloads.push(self.now);
-            self.feed(Event::Reloaded { sites, settings });
+            self.feed(Event::Reloaded {
+                sites,
+                added: Vec::new(),
+                settings,
+            });
         }
     }
 }

@@ -237,6 +237,7 @@ fn a_reload_brings_new_windows_at_once() {
     world.pass(1);
     assert!(world.monitor.in_maintenance("blog"));
     world.feed(Event::Reloaded {
+        added: Vec::new(),
         sites: vec![site("blog")],
         settings: settings(access()),
     });

@@ -1,5 +1,6 @@
 //! The monitor stepped like a protocol core: virtual time, scripted outcomes, transcripts.
 
+mod added;
 mod alerts;
 mod behind;
 mod buttons;
@@ -9,6 +10,7 @@ mod endings;
 mod history;
 mod hours;
 mod lines;
+mod make;
 mod review;
 mod review_line;
 mod rounds;

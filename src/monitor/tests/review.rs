@@ -28,7 +28,11 @@ pub fn reload(world: &mut World, sites: Vec<Site>, uplink: bool) {
         uplink,
         ..settings(access())
     };
-    world.feed(Event::Reloaded { sites, settings });
+    world.feed(Event::Reloaded {
+        added: Vec::new(),
+        sites,
+        settings,
+    });
 }
 
 fn after(name: &str, parent: &str) -> Site {

@@ -152,6 +152,7 @@ fn a_reload_keeps_what_is_known_of_the_sites_that_stay() {
     let mut blog = site("blog");
     blog.interval = std::time::Duration::from_secs(30);
     world.feed(Event::Reloaded {
+        added: Vec::new(),
         sites: vec![blog, site("shop"), site("new")],
         settings: settings(access()),
     });
@@ -179,6 +180,7 @@ fn a_check_of_a_site_that_a_reload_removed_ends_quietly() {
     world.pass(31);
     world.ask("/check gone");
     world.feed(Event::Reloaded {
+        added: Vec::new(),
         sites: vec![site("blog")],
         settings: settings(access()),
     });

@@ -9,12 +9,14 @@ use crate::monitor::message::{
 };
 use crate::monitor::outbox::Outgoing;
 use crate::monitor::outcome::{Expiry, Failure, FailureKind, Outcome};
-use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
+use crate::monitor::site::Site;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::zone::Zone;
 use crate::monitor::{Action, Event, Monitor, Settings};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
+
+pub use super::make::*;
 
 pub const CHAT: i64 = 7;
 pub const GROUP: i64 = -100;
@@ -84,93 +86,6 @@ pub struct World {
 pub struct Fate {
     pub outcome: Outcome,
     pub lasts: Duration,
-}
-
-pub fn good(ms: u64) -> Outcome {
-    Outcome {
-        verdict: Ok(()),
-        took: Some(Duration::from_millis(ms)),
-        phases: None,
-        address: None,
-        detail: None,
-    }
-}
-
-pub fn bad() -> Outcome {
-    Outcome::failed(FailureKind::Status, "HTTP 503, wanted 200-299")
-}
-
-pub fn hang() -> Outcome {
-    Outcome::failed(FailureKind::Timeout, "no answer within 10s")
-}
-
-pub fn site(name: &str) -> Site {
-    Site {
-        name: name.to_owned(),
-        url: format!("https://{name}.example/"),
-        interval: Duration::from_secs(60),
-        timeout: Duration::from_secs(10),
-        tries: 3,
-        retry: Duration::from_secs(10),
-        after: None,
-        cert: None,
-        domain: None,
-        recover: 1,
-        remind: Some(Duration::from_secs(6 * 3600)),
-        slow: None,
-        group: None,
-        paused: false,
-        maintenance: Vec::new(),
-        chats: None,
-        check: Check::Http(HttpCheck {
-            url: format!("https://{name}.example/"),
-            method: "GET".into(),
-            headers: Vec::new(),
-            send: None,
-            auth: None,
-            status: StatusSet {
-                ranges: vec![(200, 299)],
-            },
-            body: None,
-            body_not: None,
-            json: Vec::new(),
-            login: None,
-            redirects: 10,
-            version: HttpVersion::Any,
-            ip: IpVersion::Any,
-            verify: true,
-            ca_file: None,
-        }),
-    }
-}
-
-/// The same outcome, from an address elsewhere.
-pub fn from(address: &str, mut outcome: Outcome) -> Outcome {
-    outcome.address = Some(address.parse().expect("an address"));
-    outcome
-}
-
-pub fn failed(kind: FailureKind) -> Outcome {
-    Outcome::failed(kind, format!("{kind:?}"))
-}
-
-pub fn settings(access: Access) -> Settings {
-    Settings {
-        access,
-        max_jobs: 2,
-        uplink: false,
-        heartbeat: false,
-        quiet: None,
-        digest: None,
-        built: 0,
-    }
-}
-
-pub fn access() -> Access {
-    Access {
-        chats: vec![CHAT],
-        users: None,
-    }
 }
 
 impl World {
@@ -373,6 +288,9 @@ impl World {
             wall,
             zone: Zone::UTC,
         };
+        let added = snapshot.added.clone().unwrap_or_default().into_iter();
+        let added = added.map(|r| (r.clone(), Ok(asked_for(&r.url, Some(r.name)))));
+        next.monitor.adopt(added.collect(), now);
         next.monitor.restore(snapshot, now);
         next.wall = wall;
         *self = next;
@@ -405,6 +323,17 @@ impl World {
                     .push((self.clock + lasts.as_millis() as i64, name.clone()));
                 self.started.push((self.clock, name, fresh));
                 Vec::new()
+            }
+            Action::Examine { id, url, name } => {
+                let result = match url.starts_with("https://") {
+                    true => Ok(Box::new(asked_for(&url, name))),
+                    false => Err("`url` is none".to_owned()),
+                };
+                vec![Event::Examined { id, result }]
+            }
+            Action::Try { id, site } => {
+                let outcome = self.outcome_of(&site.name);
+                vec![Event::Tried { id, outcome }]
             }
             Action::Inspect { site, subject } => {
                 self.inspected += 1;

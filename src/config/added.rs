@@ -1,0 +1,223 @@
+//! Sites that are added in the chat: the same rules as in the file, less trust.
+
+use super::error::Log;
+use super::json::json_string;
+use super::names::Names;
+use super::raw;
+use super::site_keys::{Keys, Scope};
+use super::{Config, Context, keys, site};
+use crate::monitor::site::Site;
+use crate::monitor::snapshot::AddedRecord;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The longest address that is taken from a chat, in bytes.
+const LONGEST_URL: usize = 2000;
+
+/// What `[defaults]` says, as far as it holds for a site that somebody adds in the chat. What may
+/// hold a secret does not: `headers`, `send`, `auth` and `login` would go wherever that person
+/// points them.
+#[derive(Clone, Default)]
+pub struct Defaults(Arc<Keys>);
+
+/// Only what is safe to show.
+impl fmt::Debug for Defaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Defaults")
+    }
+}
+
+impl Defaults {
+    pub(super) fn of(keys: &Keys) -> Defaults {
+        let own = Keys::default();
+        Defaults(Arc::new(Keys {
+            headers: raw::Entry::Absent,
+            send: raw::Entry::Absent,
+            auth: raw::Entry::Absent,
+            login: raw::Entry::Absent,
+            ..own.or(keys, None)
+        }))
+    }
+}
+
+/// A site as `/add` asks for it; without a name it is called as its host.
+///
+/// # Errors
+///
+/// What is wrong with it, as a sentence without a full stop.
+pub fn added_site(url: &str, name: Option<&str>, config: &Config) -> Result<Site, String> {
+    if url.contains('$') {
+        return Err(
+            "an address from the chat takes nothing from the environment; write %24 for a dollar \
+             sign, or put the site into sitemon.conf"
+                .to_owned(),
+        );
+    }
+    if url.len() > LONGEST_URL {
+        return Err(format!("the address is longer than {LONGEST_URL} bytes"));
+    }
+    let name = name.map_or_else(|| host(url), str::to_owned);
+    let text = format!(
+        "[[site]]\nname = {}\nurl = {}\n",
+        json_string(&name),
+        json_string(url)
+    );
+    let ctx = Context {
+        file: "",
+        exposed: false,
+        dir: Path::new(""),
+        zone: &|_| Ok(()),
+        env: &|_| None,
+        read: &|_| Err(std::io::ErrorKind::Unsupported.into()),
+    };
+    let scope = Scope {
+        ctx: &ctx,
+        chats: None,
+    };
+    let mut log = Log::new(&text);
+    let mut names = Names::default();
+    let root = raw::root(&text, &mut log);
+    let table = root.and_then(|mut root| root.tables("site", &keys::SITE, &mut log).pop());
+    let read =
+        table.and_then(|table| site::read(table, &config.defaults.0, &mut names, &scope, &mut log));
+    match (read, log.first()) {
+        (Some(site), None) => Ok(site),
+        (_, what) => Err(what.unwrap_or_else(|| "it cannot be read as a site".to_owned())),
+    }
+}
+
+/// The sites that were added in the chat, as the configuration of now has them.
+pub fn added_sites(
+    records: &[AddedRecord],
+    config: &Config,
+) -> Vec<(AddedRecord, Result<Site, String>)> {
+    let read = |record: &AddedRecord| {
+        let site = added_site(&record.url, Some(&record.name), config);
+        (record.clone(), site)
+    };
+    records.iter().map(read).collect()
+}
+
+/// Those of them that can be watched and that the file has no site of the same name for.
+pub fn added_beside(records: &[AddedRecord], config: &Config) -> Vec<Site> {
+    let sites = added_sites(records, config).into_iter();
+    let sites = sites.filter_map(|(_, site)| site.ok());
+    sites
+        .filter(|site| config.sites.iter().all(|other| other.name != site.name))
+        .collect()
+}
+
+/// What a site is called that nobody gave a name.
+fn host(url: &str) -> String {
+    let parsed = url::Url::parse(url).ok();
+    let host = parsed.as_ref().and_then(url::Url::host_str);
+    let name = match (host, url.split_once("://")) {
+        (Some(host), _) if !host.is_empty() => host,
+        // `dns:///name?type=MX`
+        (_, Some((_, rest))) => rest
+            .trim_start_matches('/')
+            .split('?')
+            .next()
+            .unwrap_or(rest),
+        (_, None) => url,
+    };
+    name.chars().take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::site::Check;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn config(text: &str) -> Config {
+        let ctx = Context {
+            file: "sitemon.conf",
+            exposed: false,
+            dir: Path::new("/etc"),
+            zone: &|_| Ok(()),
+            env: &|name| (name == "KEY").then(|| "s3cret".to_owned()),
+            read: &|_| Err(std::io::ErrorKind::NotFound.into()),
+        };
+        super::super::parse(text, &ctx).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    }
+
+    #[test]
+    fn a_site_without_a_name_is_called_as_its_host() {
+        let config = config("");
+        for (url, name) in [
+            ("https://blog.example/a?b", "blog.example"),
+            ("https://me:pw@h.example:8443/", "h.example"),
+            ("tcp://192.0.2.1:22", "192.0.2.1"),
+            ("dns:///example.org?type=MX", "example.org"),
+            ("icmp://router.lan", "router.lan"),
+        ] {
+            let site = added_site(url, None, &config).unwrap_or_else(|what| panic!("{what}"));
+            assert_eq!(site.name, name);
+        }
+        let site = added_site("https://h/", Some("My \"blog\""), &config).unwrap();
+        assert_eq!(site.name, "My \"blog\"");
+    }
+
+    #[test]
+    fn the_defaults_hold_but_none_that_may_be_a_secret() {
+        let config = config(
+            "[defaults]\ninterval = '5m'\nstatus = '200'\nauth = 'bearer $KEY'\n\
+             headers = { X-Key = '$KEY' }\nsend = '$KEY'\nslow = '2s'\n\
+             login = { url = 'https://h/login', form = { p = '$KEY' } }",
+        );
+        let site = added_site("https://evil.example/", None, &config).unwrap();
+        assert_eq!(site.interval, Duration::from_secs(300));
+        assert_eq!(site.slow, Some(Duration::from_secs(2)));
+        let Check::Http(http) = site.check else {
+            panic!("an http check");
+        };
+        assert_eq!(http.status.to_string(), "200");
+        assert!(http.auth.is_none() && http.send.is_none() && http.headers.is_empty());
+        assert!(http.login.is_none());
+    }
+
+    #[test]
+    fn nothing_is_taken_from_the_environment() {
+        let config = config("");
+        for url in [
+            "https://evil.example/$KEY",
+            "https://$KEY.evil.example/",
+            "https://h/$$",
+        ] {
+            let what = added_site(url, None, &config).expect_err(url);
+            assert!(what.contains("nothing from the environment"), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_told_as_in_the_file() {
+        let config = config("[defaults]\nslow = '2s'");
+        for (url, name, expected) in [
+            ("blog.example", None, "`url` must begin with"),
+            ("file:///etc/passwd", None, "`url` must begin with"),
+            (
+                "tcp://h",
+                Some("a"),
+                "`url` must be \"tcp://HOST:PORT\": the port is missing",
+            ),
+        ] {
+            let what = added_site(url, name, &config).expect_err(url);
+            assert!(what.starts_with(expected), "{what}");
+        }
+        assert!(added_site("https://h/", Some(&"x".repeat(65)), &config).is_err());
+        assert!(added_site("https://h/", Some(""), &config).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_of_a_chat_breaks_it(url in any::<String>(), name in any::<Option<String>>()) {
+            let config = config("[defaults]\nslow = '2s'\nip = '6'\ndomain = '30d'");
+            if let Ok(site) = added_site(&url, name.as_deref(), &config) {
+                prop_assert!((1..=64).contains(&site.name.chars().count()));
+            }
+        }
+    }
+}

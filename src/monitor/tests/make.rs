@@ -1,0 +1,101 @@
+//! What a world is made of: sites, what their checks find, who may command.
+
+use super::world::CHAT;
+use crate::monitor::Settings;
+use crate::monitor::command::Access;
+use crate::monitor::outcome::{FailureKind, Outcome};
+use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
+use std::time::Duration;
+
+pub fn good(ms: u64) -> Outcome {
+    Outcome {
+        verdict: Ok(()),
+        took: Some(Duration::from_millis(ms)),
+        phases: None,
+        address: None,
+        detail: None,
+    }
+}
+
+pub fn bad() -> Outcome {
+    Outcome::failed(FailureKind::Status, "HTTP 503, wanted 200-299")
+}
+
+pub fn hang() -> Outcome {
+    Outcome::failed(FailureKind::Timeout, "no answer within 10s")
+}
+
+pub fn site(name: &str) -> Site {
+    Site {
+        name: name.to_owned(),
+        url: format!("https://{name}.example/"),
+        interval: Duration::from_secs(60),
+        timeout: Duration::from_secs(10),
+        tries: 3,
+        retry: Duration::from_secs(10),
+        after: None,
+        cert: None,
+        domain: None,
+        recover: 1,
+        remind: Some(Duration::from_secs(6 * 3600)),
+        slow: None,
+        group: None,
+        paused: false,
+        maintenance: Vec::new(),
+        chats: None,
+        check: Check::Http(HttpCheck {
+            url: format!("https://{name}.example/"),
+            method: "GET".into(),
+            headers: Vec::new(),
+            send: None,
+            auth: None,
+            status: StatusSet {
+                ranges: vec![(200, 299)],
+            },
+            body: None,
+            body_not: None,
+            json: Vec::new(),
+            login: None,
+            redirects: 10,
+            version: HttpVersion::Any,
+            ip: IpVersion::Any,
+            verify: true,
+            ca_file: None,
+        }),
+    }
+}
+
+/// The site that `/add` makes of an address.
+pub fn asked_for(url: &str, name: Option<String>) -> Site {
+    let host = || url.trim_start_matches("https://").trim_end_matches('/');
+    site(&name.unwrap_or_else(|| host().to_owned()))
+}
+
+/// The same outcome, from an address elsewhere.
+pub fn from(address: &str, mut outcome: Outcome) -> Outcome {
+    outcome.address = Some(address.parse().expect("an address"));
+    outcome
+}
+
+pub fn failed(kind: FailureKind) -> Outcome {
+    Outcome::failed(kind, format!("{kind:?}"))
+}
+
+pub fn settings(access: Access) -> Settings {
+    Settings {
+        access,
+        max_jobs: 2,
+        uplink: false,
+        heartbeat: false,
+        quiet: None,
+        digest: None,
+        built: 0,
+    }
+}
+
+pub fn access() -> Access {
+    Access {
+        chats: vec![CHAT],
+        users: None,
+    }
+}
