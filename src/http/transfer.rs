@@ -12,7 +12,7 @@ use isahc::{AsyncBody, Request, Response};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use url::Url;
 
@@ -224,9 +224,9 @@ impl Drop for Hold {
     }
 }
 
-/// Never the same twice.
-fn unique() -> u64 {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
+/// Never the same twice, or not for billions of requests. (32-bit MIPS has no 64-bit atomics.)
+fn unique() -> usize {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
     COUNT.fetch_add(1, Ordering::Relaxed)
 }
 
