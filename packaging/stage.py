@@ -23,7 +23,7 @@ TOKEN = bench.TOKEN
 # The Debian that packages come from.
 SUITE = "bookworm"
 # Patience with what is about to happen, in seconds.
-LIMIT = 30
+LIMIT = 60
 # The commands that were run, and what they said.
 TRANSCRIPT = []
 
