@@ -114,6 +114,7 @@ fn summary(share: Share, span: Span) -> String {
     let whole = Duration::from_secs(span.seconds().unsigned_abs());
     match share.percent() {
         None => "not watched".to_owned(),
+        Some(_) if watched.is_zero() => "not known yet".to_owned(),
         Some(percent) if watched + whole / 100 >= whole => format!("{percent} up"),
         Some(percent) => format!("{percent} up of {} watched", lasting(watched)),
     }

@@ -6,7 +6,9 @@ use super::hours;
 use super::incident::{Incident, Incidents};
 use super::judge::State;
 use super::line::Trouble;
+use super::outcome::Phases;
 use super::recording::uptime_line;
+use super::site::Check;
 use super::text::{bold, clock_times, count, escape, lasting, response};
 use super::time::{Moment, Now};
 use super::watch::Watched;
@@ -177,21 +179,8 @@ pub(super) fn site(
         if let Some(detail) = &outcome.detail {
             lines.push(escape(detail));
         }
-        if let Some(p) = outcome.phases {
-            lines.push(if p.reused {
-                format!(
-                    "Phases: connection was open, first byte {}",
-                    response(p.first_byte)
-                )
-            } else {
-                format!(
-                    "Phases: dns {}, connect {}, tls {}, first byte {}",
-                    response(p.dns),
-                    response(p.connect),
-                    response(p.tls),
-                    response(p.first_byte)
-                )
-            });
+        if let Some(phases) = outcome.phases {
+            lines.push(phases_line(&phases, watched));
         }
     }
     lines.push(uptime_line(&watched.past, now));
@@ -233,6 +222,26 @@ pub(super) fn site(
         lines.extend(last.iter().map(|i| incident_line(i, false, now)));
     }
     lines.join("\n")
+}
+
+/// An HTTP check has all four; of the others' those that took time.
+fn phases_line(phases: &Phases, watched: &Watched) -> String {
+    if phases.reused {
+        let first_byte = response(phases.first_byte);
+        return format!("Phases: connection was open, first byte {first_byte}");
+    }
+    let all = matches!(watched.site.check, Check::Http(_));
+    let named = [
+        ("dns", phases.dns),
+        ("connect", phases.connect),
+        ("tls", phases.tls),
+        ("first byte", phases.first_byte),
+    ];
+    let shown = named.iter().filter(|(_, took)| all || !took.is_zero());
+    let words: Vec<String> = shown
+        .map(|(name, took)| format!("{name} {}", response(*took)))
+        .collect();
+    format!("Phases: {}", words.join(", "))
 }
 
 fn expiry_line(watched: &Watched, subject: Subject, now: Now) -> Option<String> {

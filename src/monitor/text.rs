@@ -48,7 +48,10 @@ pub fn lasting(d: Duration) -> String {
 
 /// A response time: `42 ms`, `1.28 s`.
 pub fn response(d: Duration) -> String {
-    if d < Duration::from_secs(1) {
+    if !d.is_zero() && d < Duration::from_millis(1) {
+        // A host on one's own network answers a ping within that.
+        format!("{:.1} ms", (d.as_secs_f64() * 1000.0).max(0.1))
+    } else if d < Duration::from_secs(1) {
         format!("{} ms", d.as_millis())
     } else {
         format!("{:.2} s", d.as_secs_f64())
@@ -254,6 +257,9 @@ mod tests {
     #[test]
     fn response_times_are_milliseconds_under_a_second() {
         assert_eq!(response(Duration::from_millis(42)), "42 ms");
+        assert_eq!(response(Duration::from_micros(420)), "0.4 ms");
+        assert_eq!(response(Duration::from_nanos(10)), "0.1 ms");
+        assert_eq!(response(Duration::ZERO), "0 ms");
         assert_eq!(response(Duration::from_millis(1280)), "1.28 s");
     }
 
