@@ -1,7 +1,8 @@
 //! After an unclean stop: since when we were blind, and what is still down (SPEC 10).
 
+use super::alert::News;
 use super::time::{Moment, Now};
-use super::{Monitor, text};
+use super::{Level, Monitor, text};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -47,22 +48,27 @@ impl Monitor {
         };
         let back = now.wall_at(away.back);
         let (seen, back) = text::clock_times(away.seen, back, now);
-        let still: Vec<&str> = self
-            .sites
-            .iter()
-            .filter(|w| {
-                w.down()
-                    && !w.paused()
-                    && w.maintenance.is_none()
-                    && !away.unseen.contains(w.name())
-            })
-            .map(|w| w.name())
+        let still = self.sites.iter().filter(|w| {
+            let down = w.down() && !w.paused() && w.maintenance.is_none();
+            down && !away.unseen.contains(w.name())
+        });
+        let still: Vec<(String, Vec<i64>)> = still
+            .map(|w| (w.name().to_owned(), self.chats_of(&w.site)))
             .collect();
-        let mut said = format!("I was away, last seen {seen}, back {back}");
-        if !still.is_empty() {
-            said.push_str("; still down: ");
-            said.push_str(&still.join(", "));
+        let said = format!("I was away, last seen {seen}, back {back}");
+        self.log(Level::Info, said.clone());
+        // A chat reads of the sites that it is told of and of no other.
+        for chat in self.access.chats.clone() {
+            let mine = still.iter().filter(|(_, chats)| chats.contains(&chat));
+            let mine: Vec<&str> = mine.map(|(name, _)| name.as_str()).collect();
+            let mut text = said.clone();
+            if !mine.is_empty() {
+                text.push_str("; still down: ");
+                text.push_str(&mine.join(", "));
+            }
+            let news = News::Notice { text };
+            self.outbox.push_alert(news, "", None, vec![chat], moment);
         }
-        self.notice(now, said);
+        self.saving.now();
     }
 }

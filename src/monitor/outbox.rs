@@ -378,33 +378,33 @@ impl Outbox {
     /// Bounded, and nothing is dropped in silence: the oldest half becomes one line that counts.
     fn summarise(&mut self, now: Moment) {
         let old: Vec<Alert> = self.alerts.drain(..MAX_ALERTS / 2).collect();
-        let mut downs: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut chats: Vec<i64> = Vec::new();
-        for alert in &old {
-            if matches!(alert.news, News::Down { .. }) {
-                *downs.entry(&alert.site).or_default() += 1;
-            }
-            chats.extend(&alert.chats);
-        }
+        let mut chats: Vec<i64> = old.iter().flat_map(|a| a.chats.iter().copied()).collect();
         chats.sort_unstable();
         chats.dedup();
-        let mut text = format!("{} older alerts were merged.", old.len());
-        let mut most: Vec<_> = downs.into_iter().collect();
-        most.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-        for (site, n) in most.iter().take(20) {
-            text.push_str(&format!(" {site} went down {n} times."));
+        // A chat reads of the sites that it is told of and of no other.
+        for (chat, spent) in chats.into_iter().zip(&old) {
+            let mut downs: BTreeMap<&str, usize> = BTreeMap::new();
+            let mine = old.iter().filter(|a| a.chats.contains(&chat));
+            let mut text = format!("{} older alerts were merged.", mine.clone().count());
+            for alert in mine.filter(|a| matches!(a.news, News::Down { .. })) {
+                *downs.entry(&alert.site).or_default() += 1;
+            }
+            let mut most: Vec<_> = downs.into_iter().collect();
+            most.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+            for (site, n) in most.iter().take(20) {
+                text.push_str(&format!(" {site} went down {n} times."));
+            }
+            self.alerts.push_front(Alert {
+                id: spent.id,
+                news: News::Notice { text },
+                site: String::new(),
+                incident: None,
+                at: now,
+                chats: vec![chat],
+                edits: Vec::new(),
+                stored: false,
+            });
         }
-        let id = old.first().map_or(0, |a| a.id);
-        self.alerts.push_front(Alert {
-            id,
-            news: News::Notice { text },
-            site: String::new(),
-            incident: None,
-            at: now,
-            chats,
-            edits: Vec::new(),
-            stored: false,
-        });
     }
 
     pub(super) fn take_id(&mut self) -> u64 {

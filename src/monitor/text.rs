@@ -6,9 +6,14 @@ use std::time::Duration;
 /// Telegram's limit for one message, counted in UTF-16 units to be safe (Bot API `sendMessage`).
 pub const MESSAGE_UNITS: usize = 4096;
 
-/// `text` made safe inside Telegram's HTML (Bot API, "HTML style").
+/// `text` made safe inside Telegram's HTML (Bot API, "HTML style"). One that is written from right to
+/// left is isolated, so that it does not reorder what stands beside it (UAX #9, section 2.4).
 pub fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
+    let isolated = text.chars().any(right_to_left);
+    if isolated {
+        safe.push('\u{2068}');
+    }
     for c in text.chars() {
         match c {
             '<' => safe.push_str("&lt;"),
@@ -16,10 +21,25 @@ pub fn escape(text: &str) -> String {
             '&' => safe.push_str("&amp;"),
             '"' => safe.push_str("&quot;"),
             c if c.is_control() && c != '\n' => safe.push(' '),
+            // What steers the order of the whole line is for us alone.
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' => {}
+            '\u{2066}'..='\u{2069}' => {}
             c => safe.push(c),
         }
     }
+    if isolated {
+        safe.push('\u{2069}');
+    }
     safe
+}
+
+/// Hebrew, Arabic and their like (the blocks that UAX #9 counts as R or AL).
+fn right_to_left(c: char) -> bool {
+    matches!(
+        c,
+        '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{fefe}'
+            | '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1efff}'
+    )
 }
 
 /// A name in bold, whatever is in it.
@@ -266,6 +286,14 @@ mod tests {
     #[test]
     fn names_with_markup_are_shown_as_they_are() {
         assert_eq!(bold("<a&b>\"\u{7}"), "<b>&lt;a&amp;b&gt;&quot; </b>");
+    }
+
+    #[test]
+    fn a_name_from_right_to_left_does_not_reorder_the_line() {
+        assert_eq!(bold("אתר"), "<b>\u{2068}אתר\u{2069}</b>");
+        assert_eq!(bold("blog"), "<b>blog</b>");
+        // An override of its own would turn round all that follows.
+        assert_eq!(bold("a\u{202e}b\u{2067}"), "<b>ab</b>");
     }
 
     #[test]

@@ -15,4 +15,5 @@ mod review;
 mod review_line;
 mod rounds;
 mod survival;
+mod words;
 mod world;

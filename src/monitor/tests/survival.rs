@@ -232,3 +232,39 @@ fn memory_of_a_year_of_trouble_is_bounded() {
         "nothing was dropped in silence"
     );
 }
+
+#[test]
+fn after_an_absence_a_chat_reads_of_its_own_sites_alone() {
+    let access = crate::monitor::command::Access {
+        chats: vec![CHAT, GROUP],
+        users: None,
+    };
+    let of = |name: &str, chat: i64| crate::monitor::site::Site {
+        chats: Some(vec![chat]),
+        ..site(name)
+    };
+    let sites = vec![of("blog", CHAT), of("shop", GROUP)];
+    let mut world = World::with(sites.clone(), access.clone());
+    for name in ["blog", "shop"] {
+        world.fate(name, bad());
+    }
+    world.pass(300);
+    let snapshot = world.monitor.snapshot(world.now());
+    let mut next = World::with(sites, access);
+    next.wall = world.now().wall + 60;
+    next.fates = world.fates.clone();
+    let now = next.now();
+    next.monitor.restore(&snapshot, now);
+    next.pass(200);
+    let away = |chat: i64| {
+        let mine = next.told.iter().filter(|(_, m)| m.chat == chat);
+        let mut mine = mine.filter(|(_, m)| m.html.contains("I was away"));
+        mine.next().expect("told").1.html.clone()
+    };
+    assert!(away(CHAT).ends_with("; still down: blog"), "{}", away(CHAT));
+    assert!(
+        away(GROUP).ends_with("; still down: shop"),
+        "{}",
+        away(GROUP)
+    );
+}
