@@ -8,7 +8,7 @@ use crate::clock::{BUILT, Clock};
 use crate::config::Config;
 use crate::http::Client;
 use crate::monitor::command::{Access, COMMANDS};
-use crate::monitor::message::{CallbackAnswer, Content, Delivery, Message};
+use crate::monitor::message::{CallbackAnswer, Content, Delivery, Message, Passing};
 use crate::monitor::text::escape;
 use crate::monitor::{self, Event};
 #[cfg(feature = "charts")]
@@ -105,7 +105,7 @@ impl Transport {
                         let lines = message.picture.as_deref().map(chart::sparkline);
                         self.screen.borrow_mut().show(message, lines.as_deref());
                     }
-                    Terminal::Log if message.passing => {}
+                    Terminal::Log if message.passing != Passing::Stays => {}
                     Terminal::Log => log::warn!("{}", plain(&message.html)),
                 }
                 Delivery::Sent { message_id: 0 }

@@ -1,7 +1,9 @@
 //! The terminal as chat: lines of stdin are commands, messages go to stdout as plain text.
 
 use super::html;
-use crate::monitor::message::{Button, CONSOLE, Content, Incoming, Message, Press, Update};
+use crate::monitor::message::{
+    Button, CONSOLE, Content, Incoming, Message, Passing, Press, Update,
+};
 use async_channel::Sender;
 use async_io::Async;
 use std::fs::File;
@@ -68,9 +70,13 @@ impl Screen {
 
     fn text_of(&mut self, message: &Message, picture: Option<&str>) -> String {
         let text = printable(&html::plain(&message.html));
-        if message.passing {
+        if message.passing != Passing::Stays {
             if !self.tty {
-                return String::new();
+                let first = text.lines().next().unwrap_or_default();
+                return match message.passing {
+                    Passing::Begins => format!("{first}\n"),
+                    _ => String::new(),
+                };
             }
             // What is longer than the terminal is wide can't be written over.
             let lines: Vec<&str> = text.lines().take(2).collect();
@@ -385,10 +391,15 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_is_one_line_on_a_terminal_and_nothing_in_a_pipe() {
+    fn what_passes_is_one_line_on_a_terminal_and_its_beginning_in_a_pipe() {
+        let beginning = Message {
+            html: "Checking 3 sites …\n<code>░░░</code> 0 of 3".into(),
+            passing: Passing::Begins,
+            ..Message::default()
+        };
         let passing = Message {
             html: "Checking 3 sites …\n<code>███</code> 1 of 3".into(),
-            passing: true,
+            passing: Passing::GoesOn,
             ..Message::default()
         };
         let result = Message {
@@ -396,19 +407,19 @@ mod tests {
             ..Message::default()
         };
         let mut terminal = screen(true);
-        let shown = [&passing, &passing, &result, &result].map(|m| terminal.text_of(m, None));
+        let shown = [&beginning, &passing, &result, &result].map(|m| terminal.text_of(m, None));
         assert_eq!(
             shown,
             [
-                "Checking 3 sites … · ███ 1 of 3",
+                "Checking 3 sites … · ░░░ 0 of 3",
                 "\r\x1b[KChecking 3 sites … · ███ 1 of 3",
                 "\r\x1b[Kdone\n",
                 "done\n"
             ]
         );
         let mut pipe = screen(false);
-        let shown = [&passing, &result].map(|m| pipe.text_of(m, None));
-        assert_eq!(shown, ["", "done\n"]);
+        let shown = [&beginning, &passing, &result].map(|m| pipe.text_of(m, None));
+        assert_eq!(shown, ["Checking 3 sites …\n", "", "done\n"]);
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use super::answer::Answer;
 use super::job::{Job, Listener, MAX_WAITING, Shown, Verdict};
-use super::message::{Asker, CONSOLE};
+use super::message::{Asker, CONSOLE, Passing};
 use super::outbox::Reply;
 use super::reply::by;
 use super::time::{Moment, Now};
@@ -148,7 +148,7 @@ impl Monitor {
                 self.outbox.push_reply(Reply {
                     topic: listener.topic,
                     edit,
-                    passing: true,
+                    passing: Passing::GoesOn,
                     job: Some(id),
                     ..Reply::new(listener.chat, listener.worded(&text), moment)
                 });
@@ -201,7 +201,7 @@ impl Monitor {
             job.listeners.push(listener);
         }
         self.outbox.push_reply(Reply {
-            passing: true,
+            passing: Passing::Begins,
             topic: asker.topic,
             edit: asker.instead,
             asked: Some(asker.at),

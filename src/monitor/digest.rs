@@ -4,12 +4,15 @@
 use super::Monitor;
 use super::alert::News;
 use super::expiry::{Subject, left_text};
+use super::history::{Share, Span};
 use super::incident::Incident;
 use super::judge::State;
+use super::picture::Picture;
 use super::text::{bold, count, day_of, escape, lasting, response};
 use super::time::{Moment, Now};
 use super::watch::Watched;
 use super::zone::DAY;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What ends within this is worth a line.
@@ -86,6 +89,16 @@ impl Monitor {
         }
     }
 
+    /// The last day of the sites that a chat is told of, as `/chart` shows it.
+    pub(super) fn digest_picture(&self, now: Now, chat: i64) -> Option<Arc<Picture>> {
+        let told = |at: &usize| self.chats_of(&self.sites[*at].site).contains(&chat);
+        let sites: Vec<usize> = (0..self.sites.len()).filter(told).collect();
+        if sites.is_empty() {
+            return None;
+        }
+        self.chart_of_many(now, &sites, Span::Day).picture
+    }
+
     fn digest_of(&self, sites: &[&Watched], now: Now) -> String {
         let today = now.zone.day(now.wall);
         let from = now.zone.first((today - 1) * DAY);
@@ -113,6 +126,16 @@ impl Monitor {
         let head = match hit {
             0 => "no outage".to_owned(),
             n => format!("{n} with outages"),
+        };
+        let mut share = Share::default();
+        for watched in sites {
+            let of_it = watched.past.share(from, until);
+            share.up += of_it.up;
+            share.down += of_it.down;
+        }
+        let head = match share.percent() {
+            Some(percent) if hit > 0 => format!("{head}, {percent} up"),
+            _ => head,
         };
         let mut lines = vec![format!("📋 <b>{day}: {watched}, {head}</b>")];
         if let Some((longest, lasted)) = outages.iter().max_by_key(|(_, lasted)| *lasted) {

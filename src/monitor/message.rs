@@ -26,10 +26,21 @@ pub struct Message {
     pub touch_up: bool,
     /// Rows of buttons under it; an edit without any takes those away that were there.
     pub buttons: Vec<Vec<Button>>,
-    /// It will soon be replaced: a terminal shows it as a line that is written over, a pipe not at all.
-    pub passing: bool,
+    pub passing: Passing,
     /// Above `html` (`sendPhoto`). Drawn when it is sent.
     pub picture: Option<Arc<Picture>>,
+}
+
+/// Whether a message will soon be replaced by one that says more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Passing {
+    #[default]
+    Stays,
+    /// The first word of what goes on: a terminal shows it as a line that is written over, a pipe
+    /// its first line.
+    Begins,
+    /// How far it is: nothing for a pipe.
+    GoesOn,
 }
 
 /// A button under a message (`InlineKeyboardButton`).

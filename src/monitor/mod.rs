@@ -348,7 +348,10 @@ impl Monitor {
             index: &self.index,
             now: moment,
         };
-        while let Some(outgoing) = self.outbox.next_send(now, unsettled, &book) {
+        while let Some(mut outgoing) = self.outbox.next_send(now, unsettled, &book) {
+            if outgoing.digest {
+                outgoing.message.picture = self.digest_picture(now, outgoing.message.chat);
+            }
             self.actions.push(Action::Send(outgoing));
         }
     }

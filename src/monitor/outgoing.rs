@@ -1,6 +1,6 @@
 //! What the outbox takes, hands out and tells.
 
-use super::message::{Button, Message};
+use super::message::{Button, Message, Passing};
 use super::picture::Picture;
 use super::time::Moment;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub struct Reply {
     pub html: String,
     pub buttons: Vec<Vec<Button>>,
     pub picture: Option<Arc<Picture>>,
-    pub passing: bool,
+    pub passing: Passing,
     /// The message of ours whose text this replaces.
     pub edit: Option<i64>,
     pub touch_up: bool,
@@ -35,7 +35,7 @@ impl Reply {
             html,
             buttons: Vec::new(),
             picture: None,
-            passing: false,
+            passing: Passing::Stays,
             edit: None,
             touch_up: false,
             asked: None,
@@ -53,6 +53,8 @@ pub struct Outgoing {
     pub message: Message,
     /// An alert and not an answer: it must not take the last free connection.
     pub alert: bool,
+    /// The daily summary, which is shown as a picture too.
+    pub digest: bool,
     pub asked: Option<Duration>,
 }
 

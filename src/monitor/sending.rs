@@ -117,6 +117,7 @@ impl Outbox {
             let incidents = covered.iter().copied().filter(told);
             let incidents: Vec<u32> = incidents.filter_map(|a| a.incident).collect();
             let offline = matches!(covered[..], [a] if matches!(a.news, News::Offline(_)));
+            let digest = matches!(covered[..], [a] if matches!(a.news, News::Digest { .. }));
             let buttons = book.buttons(&incidents);
             let shown = (!buttons.is_empty()).then(|| html.clone());
             let message = Message {
@@ -135,7 +136,8 @@ impl Outbox {
                 html: shown,
                 offline,
             };
-            return Some(self.launch(moment, message, None, load));
+            let outgoing = self.launch(moment, message, None, load);
+            return Some(Outgoing { digest, ..outgoing });
         }
         None
     }
@@ -156,6 +158,7 @@ impl Outbox {
             id,
             message,
             alert,
+            digest: false,
             asked,
         }
     }

@@ -51,10 +51,10 @@ fn yesterday_in_five_lines_without_sound() {
         .iter()
         .find(|(_, m)| m.html.starts_with("📋"))
         .expect("a digest");
-    assert!(message.silent);
+    assert!(message.silent && message.picture.is_some());
     assert_eq!(
         message.html,
-        "📋 <b>25 Nov 2026: 3 sites, 2 with outages</b>\n\
+        "📋 <b>25 Nov 2026: 3 sites, 2 with outages, 83.34 % up</b>\n\
          2 outages, 11 h 58 min in all; the longest: <b>shop</b> 11 h 49 min, HTTP 503, wanted 200-299\n\
          Slowest now: <b>wiki</b> 1.28 s\n\
          Now: 2 up, 1 down"
