@@ -81,6 +81,28 @@ fn help_lists_the_commands() {
 }
 
 #[test]
+fn a_reader_that_has_gone_away_changes_no_exit_code() {
+    let web = Web::new().on("/bad", Behaviour::status(503));
+    let sitemon = Sitemon::new(&(site("good", &web.url("/")) + &site("bad", &web.url("/bad"))));
+    let mut running = sitemon.run();
+    running.wait_stderr("bad is down: ");
+    assert_eq!(running.terminate().code(), Some(0));
+    for (arguments, code) in [
+        (&["--help"][..], 0),
+        (&["check", "--help"], 0),
+        (&["version"], 0),
+        (&["-c", "sitemon.conf", "config"], 0),
+        (&["-c", "sitemon.conf", "config", "--json"], 0),
+        (&["-c", "sitemon.conf", "check"], 1),
+        (&["-c", "sitemon.conf", "status"], 1),
+        (&["-c", "nowhere.conf", "config"], 2),
+        (&["frobnicate"], 2),
+    ] {
+        assert_eq!(sitemon.unread(arguments), Some(code), "{arguments:?}");
+    }
+}
+
+#[test]
 fn check_prints_a_table_and_ends_with_0_when_all_is_well() {
     let web = Web::new();
     let sitemon =

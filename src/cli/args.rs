@@ -1,9 +1,9 @@
 //! The arguments, read with argh. Bad usage exits with 2, unlike argh's own `from_env`.
 
+use super::{Failure, print};
 use argh::FromArgs;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 const DEFAULT_CONFIG: &str = "/etc/sitemon.conf";
 
@@ -110,13 +110,13 @@ pub struct Early {
 }
 
 impl Early {
-    pub fn print(&self) -> ExitCode {
+    /// The help as a result, or what is wrong with the usage.
+    pub fn tell(&self) -> Result<(), Failure> {
+        let text = self.text.trim_end();
         if self.help {
-            println!("{}", self.text.trim_end());
-            ExitCode::SUCCESS
+            print(format_args!("{text}\n"))
         } else {
-            eprintln!("{}\nTry: sitemon --help", self.text.trim_end());
-            ExitCode::from(2)
+            Err(Failure::Usage(format!("{text}\nTry: sitemon --help")))
         }
     }
 }

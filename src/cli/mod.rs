@@ -30,15 +30,16 @@ pub enum Failure {
 
 /// Runs what the arguments ask for.
 pub fn main() -> ExitCode {
-    let args = match args::parse(std::env::args_os()) {
-        Ok(args) => args,
-        Err(early) => return early.print(),
+    let done = match args::parse(std::env::args_os()) {
+        Ok(args) => dispatch(args),
+        Err(early) => early.tell(),
     };
-    match dispatch(args) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if let Failure::Usage(text) | Failure::Telegram(text) = &failure {
-                eprintln!("{}", text.trim_end());
+                // Not `eprintln!`, which panics when nobody reads it: the exit code says it too.
+                let _ = writeln!(io::stderr(), "{}", text.trim_end());
             }
             ExitCode::from(match failure {
                 Failure::Down => 1,

@@ -1,6 +1,6 @@
 //! `sitemon run`: the agent in the foreground.
 
-use super::{Failure, logging, read, warn};
+use super::{Failure, logging, print, read, warn};
 use crate::agent::{self, Options, Terminal};
 use crate::clock::Clock;
 use std::io::{self, IsTerminal};
@@ -31,10 +31,10 @@ pub fn run(path: &Path, console: bool, level: Option<log::LevelFilter>) -> Resul
         Terminal::Log
     };
     if !use_telegram && terminal == Terminal::Chat && io::stdout().is_terminal() {
-        println!(
-            "sitemon watches {} sites. This terminal is the chat: alerts come here, /help lists the commands, Ctrl-C ends it.",
+        print(format_args!(
+            "sitemon watches {} sites. This terminal is the chat: alerts come here, /help lists the commands, Ctrl-C ends it.\n",
             config.sites.len()
-        );
+        ))?;
     }
     agent::run(Options {
         config,

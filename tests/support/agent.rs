@@ -123,6 +123,18 @@ impl Sitemon {
         Running::spawn(command).output()
     }
 
+    /// Runs `sitemon ARGUMENTS` to its end with nobody at the other end of stdout and stderr, and
+    /// returns its exit code: `None` when a signal ended it.
+    pub fn unread(&self, arguments: &[&str]) -> Option<i32> {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = self.prepared();
+        command.args(arguments).stdin(Stdio::null());
+        command.stdout(writer.try_clone().expect("a descriptor"));
+        command.stderr(writer);
+        command.status().expect("the binary runs").code()
+    }
+
     fn prepared(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sitemon"));
         self.prepare(&mut command);
