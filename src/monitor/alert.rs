@@ -271,6 +271,8 @@ fn offline_line(period: &Period, now: Now) -> String {
     let (from, until) = clock_times(period.from, period.until, now);
     let total = lasting(period.total);
     match period.times {
+        0 | 1 if !period.dated => format!("📡 I was offline for {total}"),
+        n if !period.dated => format!("📡 I was offline {n} times, for {total} in all"),
         0 | 1 => format!("📡 I was offline {from}–{until} ({total})"),
         n => format!("📡 I was offline {n} times, {from}–{until} ({total} in all)"),
     }
@@ -279,7 +281,11 @@ fn offline_line(period: &Period, now: Now) -> String {
 pub(super) fn when(alert: &Alert, now: Now) -> String {
     let age = now.since(alert.at);
     // It says itself when it was.
-    let dated = matches!(alert.news, News::Offline(_) | News::Digest { .. });
+    let dated = match &alert.news {
+        News::Offline(period) => period.dated,
+        News::Digest { .. } => true,
+        _ => false,
+    };
     if age > LATE && !dated {
         format!(" · {} ago", lasting(age))
     } else {

@@ -61,14 +61,22 @@ impl Monitor {
         }
     }
 
-    /// What was remembered was dated as if no time had passed while we were off. Now it is known
-    /// how much did.
+    /// What happened without a clock was dated as if no time had passed while we were off, and so
+    /// was what was remembered. Now it is known how much did.
     fn date_back(&mut self, now: Now) {
         let uptime = i64::try_from(now.uptime.as_secs()).unwrap_or(i64::MAX);
         let off = now
             .wall
             .saturating_sub(self.wall_floor.saturating_add(uptime));
-        let Some(restored) = self.restored.take().filter(|_| off > 0) else {
+        let restored = self.restored.take();
+        // Periods of the earlier run are not touched. Without one, none began before this run.
+        let (since, floor) = match restored {
+            Some(restored) => (restored, self.wall_floor),
+            None => (Moment(i64::MIN), i64::MIN),
+        };
+        self.outbox.redate_periods(since, floor, off);
+        self.line.redate_period(floor, off);
+        let Some(restored) = restored.filter(|_| off > 0) else {
             return;
         };
         let back = |moment: &mut Moment| {
@@ -88,10 +96,8 @@ impl Monitor {
             back(&mut watched.since);
             watched.flapping.redate(back);
         }
-        self.line.redate(back, self.wall_floor, off);
+        self.line.redate(back);
         self.outbox.redate(back);
-        // Those of the earlier run were dated right.
-        self.outbox.redate_periods(restored, self.wall_floor, off);
         let incidents = &self.incidents;
         self.outbox
             .relength(|number| incidents.get(number).map(|i| i.length(now)));

@@ -308,17 +308,21 @@ impl Line {
         Some(since)
     }
 
-    /// The past was elsewhere than was thought: see [`Period::redate`].
-    pub fn redate(&mut self, back: impl Fn(&mut Moment), floor: i64, off: i64) {
+    /// The past was elsewhere than was thought.
+    pub fn redate(&mut self, back: impl Fn(&mut Moment)) {
         self.troubles.iter_mut().for_each(|(_, since)| back(since));
+    }
+
+    /// See [`Period::redate`].
+    pub fn redate_period(&mut self, floor: i64, off: i64) {
         if let Some((period, _)) = &mut self.period {
             period.redate(floor, off);
         }
     }
 
     /// The line is back after being down since `since`: what to tell, and whether it goes on with
-    /// what was told last.
-    pub fn period(&mut self, since: Moment, now: Now) -> (Period, bool) {
+    /// what was told last. `dated`: the clock is set.
+    pub fn period(&mut self, since: Moment, now: Now, dated: bool) -> (Period, bool) {
         let moment = now.moment();
         let lasted = moment.since(since);
         let told = self.period.take();
@@ -329,6 +333,7 @@ impl Line {
                 until: now.wall,
                 times: period.times.saturating_add(1),
                 total: period.total + lasted,
+                dated,
                 ..period
             },
             None => Period {
@@ -336,6 +341,7 @@ impl Line {
                 until: now.wall,
                 times: 1,
                 total: lasted,
+                dated,
             },
         };
         self.period = Some((period.clone(), moment));
@@ -450,9 +456,9 @@ mod tests {
             wall: 1_000_000 + secs as i64,
             zone: crate::monitor::zone::Zone::UTC,
         };
-        let (first, again) = line.period(at(100), now(160));
+        let (first, again) = line.period(at(100), now(160), true);
         assert_eq!((first.times, again), (1, false));
-        let (second, again) = line.period(at(200), now(230));
+        let (second, again) = line.period(at(200), now(230), true);
         assert!(again);
         assert_eq!(
             second,
@@ -460,10 +466,11 @@ mod tests {
                 from: 1_000_100,
                 until: 1_000_230,
                 times: 2,
-                total: Duration::from_secs(90)
+                total: Duration::from_secs(90),
+                dated: true,
             }
         );
-        let (_, again) = line.period(at(5000), now(5100));
+        let (_, again) = line.period(at(5000), now(5100), true);
         assert!(!again);
     }
 

@@ -223,7 +223,7 @@ impl Outbox {
             .for_each(|alert| redate(&mut alert.at));
     }
 
-    /// Offline periods that were told after `since`: see [`super::line::Period::redate`].
+    /// Offline periods that were to be told after `since`: see [`super::line::Period::redate`].
     pub fn redate_periods(&mut self, since: Moment, floor: i64, off: i64) {
         for alert in self.alerts.iter_mut().filter(|a| a.at > since) {
             if let News::Offline(period) = &mut alert.news {

@@ -11,12 +11,17 @@ pub struct Period {
     pub times: u32,
     /// Without the time in between when the line was up.
     pub total: Duration,
+    /// The clock that dated it was set.
+    pub dated: bool,
 }
 
 impl Period {
     /// It was dated as if no time had passed between `floor` and the start of this run; but `off`
-    /// seconds did.
+    /// seconds did. Nothing happens to one that was dated by a clock that was set.
     pub fn redate(&mut self, floor: i64, off: i64) {
+        if std::mem::replace(&mut self.dated, true) {
+            return;
+        }
         self.until = self.until.saturating_add(off);
         if self.from > floor {
             self.from = self.from.saturating_add(off);

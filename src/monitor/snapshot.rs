@@ -194,7 +194,9 @@ impl AlertRecord {
                 ("down", cause.as_str(), Duration::ZERO)
             }
             News::Offline(period) => {
-                numbers = vec![period.from, period.until, i64::from(period.times)];
+                let Period { from, until, .. } = *period;
+                let undated = i64::from(!period.dated);
+                numbers = vec![from, until, i64::from(period.times), undated];
                 ("offline", "", period.total)
             }
             News::Expiring { subject, expiry } | News::Renewed { subject, expiry } => {
@@ -244,6 +246,7 @@ impl AlertRecord {
                 until: number(1),
                 times: u32::try_from(number(2)).unwrap_or(1),
                 total: lasted,
+                dated: number(3) == 0,
             }),
             "expiring" | "renewed" => {
                 let mut parts = text.split('\n').map(str::to_owned);
@@ -334,6 +337,7 @@ mod tests {
                 until: 1_800_000_060,
                 times: 3,
                 total: s,
+                dated: false,
             }),
             News::Expiring {
                 subject: Subject::Certificate,

@@ -167,15 +167,6 @@ fn flapping_survives_a_restart() {
     assert!(world.heard()[0].contains("is steady again"));
 }
 
-/// Spoken to without TLS.
-fn plain(mut site: Site) -> Site {
-    let crate::monitor::site::Check::Http(check) = &mut site.check else {
-        panic!("not http")
-    };
-    check.url = format!("http://{}.example/", site.name);
-    site
-}
-
 /// A world whose program was built at [`WALL`].
 fn unset() -> World {
     unset_with(vec![site("blog"), plain(site("plain"))])

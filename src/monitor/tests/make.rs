@@ -99,3 +99,12 @@ pub fn access() -> Access {
         users: None,
     }
 }
+
+/// Spoken to without TLS.
+pub fn plain(mut site: Site) -> Site {
+    let Check::Http(check) = &mut site.check else {
+        panic!("not http")
+    };
+    check.url = format!("http://{}.example/", site.name);
+    site
+}

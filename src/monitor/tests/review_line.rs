@@ -153,6 +153,7 @@ fn period(from: i64, times: u32) -> News {
         until: from + 60 * i64::from(times),
         times,
         total: Duration::from_secs(60),
+        dated: true,
     })
 }
 #[test]
@@ -302,6 +303,47 @@ fn an_offline_period_over_a_power_cut_is_dated_right_though_the_clock_came_late(
         assert!(heard.contains("I was offline 08:00–10:3"), "{heard}");
         assert!(heard.contains("(2 h 3"), "{heard}");
     }
+}
+
+#[test]
+fn an_offline_period_is_told_without_times_that_mean_nothing_while_the_clock_is_not_set() {
+    let mut world = World::elsewhere(vec![plain(site("plain"))]);
+    world.wall = 1000;
+    let settings = Settings {
+        built: WALL,
+        uplink: true,
+        ..settings(access())
+    };
+    world.monitor = Monitor::new(vec![plain(site("plain"))], settings, world.now(), 42);
+    world.fate("plain", from(THERE, good(40)));
+    world.pass(120);
+    let gone = |world: &mut World| {
+        world.line = LINE_DOWN;
+        world.fate("plain", failed(FailureKind::NoRoute));
+        world.pass(600);
+        world.line = LINE_UP;
+        world.fate("plain", from(THERE, good(40)));
+        world.pass(30);
+        world.heard()
+    };
+    let told = gone(&mut world).concat();
+    assert!(told.starts_with("📡 I was offline for "), "{told}");
+    assert!(!told.contains(':'), "{told}");
+    // The next one waits, as for Telegram, until the clock is set: then it is dated right.
+    world.pass(3600);
+    world
+        .deliveries
+        .push_back(crate::monitor::message::Delivery::Later {
+            after: Some(Duration::from_secs(90)),
+            everywhere: true,
+            reason: "clock not set".into(),
+        });
+    assert_eq!(gone(&mut world), Vec::<String>::new());
+    // 08:00 is now, so the line went at about 07:50.
+    world.wall = WALL + 86_400 - world.clock / 1000;
+    world.pass(200);
+    let told = world.heard().concat();
+    assert!(told.starts_with("📡 I was offline 07:50–07:59"), "{told}");
 }
 
 #[test]

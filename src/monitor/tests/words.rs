@@ -105,12 +105,14 @@ fn all_news(cause: &str) -> Vec<News> {
             until: NOW.wall - 2580,
             times: 1,
             total: lasted(1020),
+            dated: true,
         }),
         News::Offline(Period {
             from: NOW.wall - 3600,
             until: NOW.wall - 600,
             times: 3,
             total: lasted(1020),
+            dated: true,
         }),
         News::Notice { text: cause() },
     ]
