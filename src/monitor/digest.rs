@@ -145,17 +145,25 @@ impl Monitor {
                 .incidents
                 .forgotten_until()
                 .is_some_and(|at| at > span.0);
-            let at_least = if forgotten { "at least " } else { "" };
-            lines.push(format!(
-                "{at_least}{}, {} in all; the longest: {} {}, {}",
-                count(outages.len(), "outage"),
-                lasting(total),
+            let longest = format!(
+                "{} {}, {}",
                 bold(&longest.site),
                 lasting(*lasted),
                 escape(&short(&longest.cause))
-            ));
+            );
+            let at_least = if forgotten { "at least " } else { "" };
+            lines.push(match outages.len() {
+                1 if !forgotten => format!("1 outage: {longest}"),
+                n => format!(
+                    "{at_least}{}, {} in all; the longest: {longest}",
+                    count(n, "outage"),
+                    lasting(total)
+                ),
+            });
         }
-        let slowest = sites.iter().filter_map(|w| Some((w.took?, w)));
+        let serving = |w: &&&Watched| matches!(w.state(), State::Up | State::Degraded);
+        let slowest = sites.iter().filter(serving);
+        let slowest = slowest.filter_map(|w| Some((w.took?, w)));
         if let Some((took, watched)) = slowest.max_by_key(|(took, _)| *took) {
             let name = bold(watched.name());
             lines.push(format!("Slowest now: {name} {}", response(took)));

@@ -62,6 +62,28 @@ fn yesterday_in_five_lines_without_sound() {
 }
 
 #[test]
+fn one_outage_is_told_once_and_what_is_down_or_paused_is_not_the_slowest() {
+    let sites = vec![site("blog"), site("shop"), site("wiki")];
+    let mut world = world(sites, access(), Some(NINE), MIDNIGHT, Zone::UTC);
+    world.fate("wiki", good(1280));
+    world.pass(12 * HOUR);
+    world.ask("/pause wiki");
+    let mut slow = bad();
+    slow.took = Some(Duration::from_secs(8));
+    world.fate("shop", slow);
+    world.pass(22 * HOUR);
+    let digest = digests(&mut world).concat();
+    assert!(
+        digest.contains("\n1 outage: <b>shop</b> 11 h 5"),
+        "{digest}"
+    );
+    assert!(
+        digest.contains("\nSlowest now: <b>blog</b> 40 ms\n"),
+        "{digest}"
+    );
+}
+
+#[test]
 fn it_comes_once_a_day_at_its_local_time() {
     let zone = Zone::fixed(3600);
     let mut world = world(vec![site("blog")], access(), Some(NINE), MIDNIGHT, zone);
