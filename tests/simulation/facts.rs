@@ -316,7 +316,7 @@ impl Facts<'_> {
     }
 
     /// From a /pause to the first /resume that surely counted.
-    fn paused(&self, site: usize) -> Vec<Span> {
+    pub fn paused(&self, site: usize) -> Vec<Span> {
         let name = self.plan.sites[site].name();
         let mut spans = Vec::new();
         let mut since = None;

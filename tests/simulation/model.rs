@@ -254,7 +254,9 @@ fn must_be_told(
     let flapped = facts.changes[site]
         .windows(5)
         .any(|w| w[4] - w[0] < 2 * HOUR && Span::new(w[0], w[4]).wider(0, HOUR).meets(whole));
-    if !heard.iter().chain(refused).any(up) && !flapped {
+    // Who pauses it ends the incident, and knows.
+    let paused = facts.paused(site).iter().any(|p| p.meets(whole));
+    if !heard.iter().chain(refused).any(up) && !flapped && !paused {
         verdict.faults.push(format!(
             "{}: {} (#{number}) was up again, and chat {chat} never heard of it",
             clock(cluster.span.to),

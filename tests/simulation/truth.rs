@@ -58,10 +58,13 @@ pub fn must_be_so(
                 up_is_so(facts, site, one.raised).or(length_is_so(facts, site, one, lasted.least))
             }
         }
-        Said::Slow => (!found(facts, site, one.raised.wider(DECIDED, 0), |c| {
-            c.why == Why::Slow
-        }))
-        .then(|| "is slow, and it was not".into()),
+        // At the end of a mute the last check is what is known: it may be as old as the interval.
+        Said::Slow => {
+            let known = DECIDED + millis(facts.plan.sites[site].site.interval);
+            let slow = |c: &CheckRun| c.why == Why::Slow;
+            (!found(facts, site, one.raised.wider(known, 0), slow))
+                .then(|| "is slow, and it was not".into())
+        }
         Said::Fast => up_is_so(facts, site, one.raised),
         Said::Steady(false) => up_is_so(facts, site, one.raised.wider(15 * MINUTE, 0)),
         Said::Flapping(false) => None,
@@ -74,7 +77,14 @@ pub fn must_be_so(
             MINUTE,
         );
         let changes = facts.changes[site].iter().filter(|c| hour.has(**c)).count();
-        if changes < 5 {
+        // A recovery behind its parent is seen, and so a change, when that is back.
+        let told = |h: &&Heard| {
+            h.about(&one.line.site, one.chat)
+                && hour.has(h.at)
+                && matches!(h.line.said, Said::Down | Said::Up(_))
+        };
+        let seen = 1 + heard.iter().filter(told).count();
+        if changes.max(seen) < 5 {
             verdict.faults.push(lie(&format!(
                 "is flapping, with {changes} changes in an hour"
             )));
@@ -165,7 +175,10 @@ fn still_is_so(
 }
 
 fn up_is_so(facts: &Facts, site: usize, raised: Span) -> Option<String> {
-    let so = found(facts, site, raised.wider(DECIDED, 0), |c| !c.why.failed());
+    // Each restart that it waited over rounds to whole seconds.
+    let so = found(facts, site, raised.wider(DECIDED, 2 * SECOND), |c| {
+        !c.why.failed()
+    });
     (!so).then(|| "is up, and it was not".into())
 }
 
