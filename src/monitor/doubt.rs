@@ -321,9 +321,14 @@ impl Monitor {
 
     /// A failure that is not yet enough asks after the line already: a line that comes back just
     /// before the last one must not make it the site's fault.
-    pub(super) fn wonder(&mut self, at: usize, kind: FailureKind) {
+    pub(super) fn wonder(&mut self, now: Now, at: usize, kind: FailureKind) {
         let watched = &self.sites[at];
-        if !watched.local() && !watched.down() {
+        if watched.local() {
+            return;
+        }
+        if watched.down() {
+            self.line.want_now_and_then(now.moment());
+        } else {
             let deep = watched.portal_like(kind) || kind == FailureKind::Dns;
             self.line.want(deep);
         }

@@ -80,7 +80,7 @@ impl Monitor {
             });
             self.doubts += 1;
             // At once, even when something else is looked at first: the line may be back by then.
-            self.wonder(at, kind);
+            self.wonder(now, at, kind);
             self.schedule.at(&site.name, moment + site.retry);
             return;
         }
@@ -90,7 +90,7 @@ impl Monitor {
             self.schedule.at(&site.name, moment + site.retry);
         }
         if let Some(kind) = kind {
-            self.wonder(at, kind);
+            self.wonder(now, at, kind);
             self.watch_for_storm(moment);
         }
         match change {

@@ -13,6 +13,8 @@ use std::time::Duration;
 const SHARED: Duration = Duration::from_secs(5);
 /// While something is wrong with the line it is looked at this often.
 const AGAIN: Duration = Duration::from_secs(10);
+/// For the sake of sites that are down already it is looked at no more often than this.
+const SELDOM: Duration = Duration::from_secs(60);
 /// A look that was never reported on is given up after this.
 const LOST: Duration = Duration::from_secs(60);
 /// A line that goes again within this of its return is the same story.
@@ -165,6 +167,14 @@ impl Line {
     pub fn want(&mut self, deep: bool) {
         if self.asked {
             self.wanted = Some(self.wanted.unwrap_or(false) || deep);
+        }
+    }
+
+    /// A site that was down before fails again. When all are down nobody else would find that the
+    /// line is gone too.
+    pub fn want_now_and_then(&mut self, now: Moment) {
+        if self.begun.is_none_or(|began| now.since(began) >= SELDOM) {
+            self.want(false);
         }
     }
 

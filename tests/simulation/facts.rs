@@ -149,7 +149,7 @@ impl Facts<'_> {
     }
 
     /// How long we knew at least that our line was down, of the cuts within `span`. When all that
-    /// lies beyond it is down already, nobody looks.
+    /// lies beyond it is down already, it is not looked at so soon.
     pub fn known_cut(&self, span: Span) -> i64 {
         let cuts = self
             .plan

@@ -178,6 +178,31 @@ fn an_outage_that_was_told_before_goes_on_without_the_time_we_were_blind() {
 }
 
 #[test]
+fn a_line_that_goes_when_every_site_is_down_already_is_noticed_and_told() {
+    let mut world = world_of(&["blog", "shop"]);
+    world.fate("blog", from(THERE, bad()));
+    world.fate("shop", from(THERE, bad()));
+    world.pass(600);
+    world.heard();
+    let looks = world.looks;
+    world.pass(1200);
+    let looks = world.looks - looks;
+    assert!((10..=20).contains(&looks), "{looks} in twenty minutes");
+    cut(&mut world, &["blog", "shop"]);
+    world.pass(1200);
+    assert_eq!(world.state("blog"), State::Offline);
+    restore(&mut world, &["blog", "shop"]);
+    world.pass(120);
+    let heard = world.heard().concat();
+    assert!(heard.contains("📡 I was offline"), "{heard}");
+    // The twenty minutes without a line don't count.
+    assert!(
+        heard.contains("<b>blog</b> is up again after 29 min"),
+        "{heard}"
+    );
+}
+
+#[test]
 fn no_resolver_is_told_and_no_site_is_blamed() {
     let mut world = world_of(&["blog", "shop"]);
     world.line = Report {
