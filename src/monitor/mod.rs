@@ -130,6 +130,8 @@ pub struct Monitor {
     told_offline: Vec<(i64, i64)>,
     /// Sites that are flapping, at least: more are not looked for.
     flapping: usize,
+    /// Sites may have become slow in silence; if not, none is looked for.
+    slow_untold: bool,
     /// Troubles of the line that go on, and whether people know.
     troubles_said: Vec<(Trouble, Said)>,
     away: Option<Away>,
@@ -190,6 +192,7 @@ impl Monitor {
             doubts: 0,
             told_offline: Vec::new(),
             flapping: 0,
+            slow_untold: false,
             troubles_said: Vec::new(),
             away: None,
             awake: Awake::new(now),

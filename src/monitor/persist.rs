@@ -150,6 +150,7 @@ impl Monitor {
         }
         self.refresh_reach(now);
         self.flapping = self.sites.len();
+        self.slow_untold = true;
     }
 
     pub(super) fn reloaded(

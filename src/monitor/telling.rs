@@ -81,6 +81,7 @@ impl Monitor {
         let told = plainly && !self.muted(&site.name, moment);
         self.sites[at].slow_told = told;
         self.sites[at].slow_untold = plainly && !told;
+        self.slow_untold |= plainly && !told;
         if told {
             self.tell(now, &site, News::Slow { cause }, None);
         } else if manner == Manner::Flapping {
@@ -278,6 +279,9 @@ impl Monitor {
 
     /// A site that became slow in silence and still is.
     fn tell_slow(&mut self, now: Now) {
+        if !self.slow_untold {
+            return;
+        }
         let moment = now.moment();
         for at in 0..self.sites.len() {
             let watched = &self.sites[at];
@@ -291,6 +295,7 @@ impl Monitor {
             self.sites[at].slow_told = true;
             self.tell(now, &site, News::Slow { cause }, None);
         }
+        self.slow_untold = self.sites.iter().any(|w| w.slow_untold);
     }
 
     pub(super) fn remind(&mut self, now: Now) {
