@@ -83,7 +83,13 @@ impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ApiError::Unreachable { text } => f.write_str(text),
-            ApiError::Refused(refusal) => write!(f, "{} ({})", refusal.description, refusal.code),
+            ApiError::Refused(refusal) => {
+                write!(f, "{} ({})", refusal.description, refusal.code)?;
+                if self.is_unauthorised() {
+                    f.write_str(": check `token` in sitemon.conf with @BotFather")?;
+                }
+                Ok(())
+            }
             ApiError::Unreadable(Unreadable { cut_off: true, .. }) => {
                 f.write_str("Telegram's answer was cut off")
             }

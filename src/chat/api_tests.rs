@@ -258,7 +258,11 @@ fn a_bad_token_is_told_by_401_and_404() {
             && error(404).is_unauthorised()
             && !error(403).is_unauthorised()
     );
-    assert_eq!(error(401).to_string(), "Unauthorized (401)");
+    assert_eq!(
+        error(401).to_string(),
+        "Unauthorized (401): check `token` in sitemon.conf with @BotFather"
+    );
+    assert_eq!(error(403).to_string(), "Unauthorized (403)");
 }
 
 #[test]

@@ -143,11 +143,19 @@ fn network_and_server_errors_are_for_later_everywhere() {
 fn a_refused_token_is_for_later_everywhere() {
     assert_eq!(
         delivery(refusal(401, "Unauthorized")),
-        later(Some(300), true, "Unauthorized (401)")
+        later(
+            Some(300),
+            true,
+            "Unauthorized (401): check `token` in sitemon.conf with @BotFather"
+        )
     );
     assert_eq!(
         delivery(refusal(404, "Not Found")),
-        later(Some(300), true, "Not Found (404)")
+        later(
+            Some(300),
+            true,
+            "Not Found (404): check `token` in sitemon.conf with @BotFather"
+        )
     );
 }
 
