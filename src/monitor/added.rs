@@ -45,13 +45,14 @@ struct Trial {
 impl Monitor {
     pub(super) fn add(&mut self, asker: &Asker, url: &str, name: Option<&str>) -> Option<String> {
         let added = &mut self.added;
-        if added.records.len() >= MOST_ADDED {
+        if added.trials.len() >= MOST_TRIALS {
+            return Some("Not added: wait until those before it have been checked.".to_owned());
+        }
+        // Those that are still being checked will all be taken if they are well.
+        if added.records.len() + added.trials.len() >= MOST_ADDED {
             return Some(format!(
                 "Not added: there are {MOST_ADDED} added sites already. Put some into sitemon.conf."
             ));
-        }
-        if added.trials.len() >= MOST_TRIALS {
-            return Some("Not added: wait until those before it have been checked.".to_owned());
         }
         added.next += 1;
         let id = added.next;

@@ -1,9 +1,10 @@
 //! `/add` and `/remove`.
 
 use super::world::*;
-use crate::monitor::Event;
 use crate::monitor::judge::State;
+use crate::monitor::message::{Content, Incoming, Update};
 use crate::monitor::snapshot::AddedRecord;
+use crate::monitor::{Action, Event};
 
 #[test]
 fn a_site_is_checked_once_and_then_watched() {
@@ -92,6 +93,30 @@ fn a_hundred_may_be_added_and_no_more() {
         world.ask("/add https://one-more/"),
         ["Not added: there are 100 added sites already. Put some into sitemon.conf."]
     );
+}
+
+#[test]
+fn those_that_are_still_being_checked_count_too() {
+    let mut world = World::of(&["blog"]);
+    for n in 0..99 {
+        world.ask(&format!("/add https://host-{n}/"));
+    }
+    // Not through the world, whose checks end at once.
+    let mut examined = |id, url: &str| {
+        let content = Some(Content::Message(Incoming {
+            chat: CHAT,
+            user: Some(1),
+            text: format!("/add {url}"),
+            date: world.now().wall,
+            ..Incoming::default()
+        }));
+        let now = world.now();
+        let update = Event::Update(Update { id, content });
+        let actions = world.monitor.handle(now, update);
+        actions.iter().any(|a| matches!(a, Action::Examine { .. }))
+    };
+    assert!(examined(1000, "https://the-hundredth/"));
+    assert!(!examined(1001, "https://one-more/"));
 }
 
 #[test]
