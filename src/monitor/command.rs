@@ -199,11 +199,26 @@ fn parse_chart(rest: &str) -> Command {
     }
 }
 
+/// Digits and units in turn, but not a time that can be taken.
+fn like_a_span(word: &str) -> bool {
+    let units = ['s', 'm', 'h', 'd'];
+    word.starts_with(|c: char| c.is_ascii_digit())
+        && word.ends_with(units)
+        && word
+            .chars()
+            .all(|c| c.is_ascii_digit() || units.contains(&c))
+}
+
 /// The last word is the time if it reads as one; everything before it is the name.
 fn parse_mute(rest: &str) -> Command {
     let (before, last) = rest.rsplit_once(char::is_whitespace).unwrap_or(("", rest));
     let (name, span) = match parse_span(last) {
         Some(span) => (before.trim(), span),
+        None if like_a_span(last) => {
+            return Command::Wrong(
+                "The time is from 1s to 366d, as in /mute blog 30m, 2h or 1d12h.".into(),
+            );
+        }
         None => (rest, DEFAULT_MUTE),
     };
     Command::Mute {
@@ -280,6 +295,10 @@ mod tests {
         assert_eq!(reads("/mute 2d"), mute(None, 172_800));
         assert_eq!(reads("/mute my blog"), mute(Some("my blog"), 3600));
         assert_eq!(reads("/mute my blog 30m"), mute(Some("my blog"), 1800));
+        for out_of_range in ["/mute my blog 0s", "/mute 2000d"] {
+            assert!(matches!(reads(out_of_range), Command::Wrong(_)));
+        }
+        assert_eq!(reads("/mute blog 4x"), mute(Some("blog 4x"), 3600));
     }
 
     #[test]
