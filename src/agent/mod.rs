@@ -135,6 +135,8 @@ struct Agent {
     answers: Sender<Answer>,
     /// In front of `/check`.
     commands: Arc<Semaphore>,
+    /// `/check` commands on their way to a permit of theirs.
+    admissions: Sender<(u64, Arc<Semaphore>)>,
     command_permits: HashMap<u64, SemaphoreGuardArc>,
     /// Checks that a worker has begun and not ended.
     active: Rc<Cell<usize>>,
@@ -201,6 +203,7 @@ impl Agent {
         registries.want(&added_here);
         let rdap = Rc::new(RefCell::new(config.agent.rdap.clone()));
         let (report, input) = async_channel::bounded(256);
+        let (admissions, waiting) = async_channel::unbounded();
         let (healthy, healthy_orders) = async_channel::unbounded();
         let (hanging, hanging_orders) = async_channel::unbounded();
         let (alerts, alert_orders) = async_channel::unbounded();
@@ -208,6 +211,7 @@ impl Agent {
         let mut agent = Agent {
             monitor,
             commands: Arc::new(Semaphore::new(config.agent.commands)),
+            admissions,
             client,
             config,
             config_path,
@@ -235,6 +239,7 @@ impl Agent {
         };
         agent.spawn_workers(&healthy_orders, &hanging_orders);
         agent.spawn_senders(&alert_orders, &answer_orders);
+        agent.spawn_admission(waiting);
         agent.spawn_signals()?;
         agent.listen();
         if let Some(text) = trouble {
@@ -434,13 +439,7 @@ impl Agent {
 
     /// A `/check` waits for its permit without holding anything else up.
     fn admit(&self, job: u64) {
-        let (commands, report) = (self.commands.clone(), self.report.clone());
-        self.executor
-            .spawn(async move {
-                let permit = commands.acquire_arc().await;
-                let _ = report.send(Input::Admitted { job, permit }).await;
-            })
-            .detach();
+        let _ = self.admissions.try_send((job, self.commands.clone()));
     }
 
     fn instant(&self, moment: Moment) -> Instant {

@@ -7,8 +7,10 @@ use crate::check;
 use crate::monitor::Event;
 use crate::monitor::outbox::Outgoing;
 use async_channel::Receiver;
+use async_lock::Semaphore;
 use async_signal::{Signal, Signals};
 use futures_lite::{FutureExt, StreamExt, future};
+use std::sync::Arc;
 use std::time::Instant;
 
 impl Agent {
@@ -64,6 +66,21 @@ impl Agent {
         self.executor
             .spawn(async move { client.tidy().await })
             .detach();
+    }
+
+    /// `/check` commands get their permits in the order they came: the semaphore alone does not
+    /// promise whose turn it is.
+    pub(super) fn spawn_admission(&self, waiting: Receiver<(u64, Arc<Semaphore>)>) {
+        let report = self.report.clone();
+        let admit = async move {
+            while let Ok((job, commands)) = waiting.recv().await {
+                let permit = commands.acquire_arc().await;
+                if report.send(Input::Admitted { job, permit }).await.is_err() {
+                    return;
+                }
+            }
+        };
+        self.executor.spawn(admit).detach();
     }
 
     /// Two senders: one takes answers only, so that a stalled alert never holds up `/status`.
