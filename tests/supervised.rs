@@ -35,7 +35,7 @@ fn a_child_of_process_1_as_under_procd_logs_no_times() {
     let web = Web::new();
     let sitemon = Sitemon::new(&site("blog", &web.url("/")));
     // The shell that `unshare -p` makes is process 1 there.
-    let script = "exec unshare -pf --mount-proc sh -c '\"$@\" & wait' sh \"$@\"";
+    let script = "exec unshare -pf --kill-child --mount-proc sh -c '\"$@\" & wait' sh \"$@\"";
     assert!(!has_times(&sitemon.run_by_shell(true, script)));
 }
 
