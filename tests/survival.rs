@@ -292,6 +292,8 @@ fn a_bad_file_is_reported_in_the_chat_and_the_old_one_goes_on() {
     assert!(told.text.contains("sitemon.conf:2:1: "), "{}", told.text);
     assert!(told.text.contains("tokne"), "{}", told.text);
     no_token(&scene.api, &told.text);
+    let log = running.stderr();
+    assert_eq!(log.matches("sitemon.conf:2:1: ").count(), 1, "{log}");
     scene.ask("/list", "blog");
     scene.outage();
     scene.end(running);

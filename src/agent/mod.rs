@@ -246,7 +246,7 @@ impl Agent {
             agent.feed(Event::SaveFailed { reason: text });
         }
         for text in notices {
-            agent.feed(Event::Notice(text));
+            agent.notice(log::Level::Info, text);
         }
         log::info!(
             "sitemon {} watches {} sites; alerts go to {}",
@@ -325,6 +325,15 @@ impl Agent {
             Input::Reload => self.reload(),
             Input::Stop => {}
         }
+    }
+
+    /// Something that people should know. It is in the log too, once: where nobody chats, messages
+    /// go there anyway.
+    fn notice(&mut self, level: log::Level, text: String) {
+        if !self.transport.is_log() {
+            log::log!(level, "{text}");
+        }
+        self.feed(Event::Notice(text));
     }
 
     fn feed(&mut self, event: Event) {

@@ -12,20 +12,19 @@ impl Agent {
         let new = match config::load(&self.config_path, &env) {
             Ok(new) => new,
             Err(mistakes) => {
-                log::error!("{mistakes}");
-                self.feed(Event::Notice(format!(
-                    "sitemon.conf was read again and has mistakes; the old one goes on. {mistakes}"
-                )));
-                return;
+                return self.notice(
+                    log::Level::Error,
+                    format!("sitemon.conf was read again and has mistakes; the old one goes on. {mistakes}"),
+                );
             }
         };
         let untold = new.telegram.as_ref().is_some_and(|t| t.chats.is_empty());
         if untold && !self.transport.is_console() {
             // As at the start: and the alerts that wait would have nobody to go to.
-            self.feed(Event::Notice(
+            return self.notice(
+                log::Level::Error,
                 "sitemon.conf was read again and has no `chats`; the old one goes on.".to_owned(),
-            ));
-            return;
+            );
         }
         for warning in &new.warnings {
             log::warn!("{warning}");
@@ -91,10 +90,11 @@ impl Agent {
         self.feed(reloaded);
         log::info!("{} was read again", self.config_path.display());
         if !restart.is_empty() {
-            self.feed(Event::Notice(format!(
-                "sitemon.conf was read again. A change of {} wants a restart.",
-                restart.join(", ")
-            )));
+            let keys = restart.join(", ");
+            self.notice(
+                log::Level::Info,
+                format!("sitemon.conf was read again. A change of {keys} wants a restart."),
+            );
         }
     }
 }

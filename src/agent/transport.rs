@@ -55,6 +55,11 @@ impl Transport {
         self.telegram.borrow().is_none()
     }
 
+    /// Messages go to the log.
+    pub(super) fn is_log(&self) -> bool {
+        self.is_console() && self.terminal == Terminal::Log
+    }
+
     pub(super) fn replace(&self, client: &Client, settings: &crate::config::Telegram) {
         *self.telegram.borrow_mut() = Some(telegram(client, &self.clock, settings));
     }

@@ -32,7 +32,8 @@ pub enum Event {
     Bot {
         username: String,
     },
-    /// Something that people should know: told in every chat, as plain text.
+    /// Something that people should know: told in every chat, as plain text. Who reports it has put
+    /// it into the log, where it belongs there.
     Notice(String),
     /// A sending has ended.
     Delivered {

@@ -241,7 +241,7 @@ impl Monitor {
             } => self.inspected(now, &site, subject, result),
             Event::Update(update) => self.update(now, update),
             Event::Bot { username } => self.bot = Some(username),
-            Event::Notice(text) => self.notice(now, text),
+            Event::Notice(text) => self.announce(now, text),
             Event::Delivered { id, delivery } => self.delivered(now, id, delivery),
             Event::Admitted { job } => self.admitted(now, job),
             Event::Measured { asker, vitals } => self.answer_stats(now, &asker, &vitals),
