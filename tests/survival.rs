@@ -300,6 +300,33 @@ fn a_bad_file_is_reported_in_the_chat_and_the_old_one_goes_on() {
 }
 
 #[test]
+fn what_is_wrong_with_file_or_state_is_in_the_log_with_q_too() {
+    let scene = Scene::new();
+    scene.end(scene.start());
+    fs::write(scene.sitemon.state_dir().join("snapshot"), "no snapshot").expect("a file");
+    let quiet = || scene.sitemon.spawn(&["-q", "run"]);
+    let running = quiet();
+    running.wait_stderr("The state was damaged (");
+    scene.wait_text("The state was damaged (");
+    scene.sitemon.rewrite("tokne = 1");
+    running.hup();
+    running.wait_stderr("sitemon.conf:1:1: ");
+    scene.wait_text("has mistakes; the old one goes on.");
+    let log = running.stderr();
+    for (part, times) in [("was damaged (", 1), ("tokne", 2), (" INFO ", 0)] {
+        assert_eq!(log.matches(part).count(), times, "{part}: {log}");
+    }
+    scene.end(running);
+
+    fs::write(scene.sitemon.dir().join("file"), "in the way").expect("a file");
+    let agent = "[agent]\nstate = \"file/state\"\n";
+    scene.sitemon.rewrite(&scene.config_with(agent));
+    let running = quiet();
+    running.wait_stderr("The state cannot be written (");
+    scene.end(running);
+}
+
+#[test]
 fn a_file_without_chats_is_reported_and_the_old_one_goes_on() {
     let scene = Scene::new();
     let running = scene.start();

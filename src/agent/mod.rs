@@ -246,7 +246,7 @@ impl Agent {
             agent.feed(Event::SaveFailed { reason: text });
         }
         for text in notices {
-            agent.notice(log::Level::Info, text);
+            agent.notice(log::Level::Warn, text);
         }
         log::info!(
             "sitemon {} watches {} sites; alerts go to {}",

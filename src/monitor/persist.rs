@@ -214,12 +214,11 @@ impl Monitor {
             self.outbox.mark_stored(id);
         }
         if first {
-            self.notice(
-                now,
-                format!(
-                    "The state cannot be written ({reason}). Alerts still go out, but a restart forgets them."
-                ),
+            let text = format!(
+                "The state cannot be written ({reason}). Alerts still go out, but a restart forgets them."
             );
+            self.log(Level::Warn, text.clone());
+            self.announce(now, text);
             self.outbox.mark_stored(self.outbox.last_alert_id());
         }
     }
