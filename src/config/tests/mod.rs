@@ -122,9 +122,9 @@ fn the_example_shows_every_key_and_all_of_it_is_sound() {
         .collect();
     let set = |name: &str| Some(format!("value-of-{name}"));
     parsed_in(&everything, &set).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    for section in [&keys::TELEGRAM, &keys::AGENT, &keys::SITE] {
+    for section in [&keys::TELEGRAM, &keys::AGENT, &keys::SITE, &keys::LOGIN] {
         for key in section.keys {
-            assert!(example.contains(key), "{key}");
+            assert!(example.contains(&format!("{key} = ")), "{key}");
         }
     }
 }
