@@ -387,7 +387,7 @@ fn a_state_that_cannot_be_written_is_said_once_and_all_else_works() {
     scene.wait_text("The state cannot be written (");
     scene.outage();
     scene.ask("/ack", "👍 Acknowledged: #1 blog");
-    scene.ask("/mute shop", "There is no site shop.");
+    scene.ask("/mute shop", "There is neither a site nor a group shop.");
     scene.site_works();
     scene.wait_text("🟢 blog is up again after ");
     assert_eq!(scene.count("cannot be written"), 1);

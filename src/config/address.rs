@@ -3,9 +3,9 @@
 
 use super::Target;
 use super::endpoint::{self, Question};
-use super::keys::nearest;
 use super::kind::Scheme;
 use super::value::brief;
+use crate::monitor::near::nearest;
 use crate::monitor::site::{Auth, StartTls};
 use url::Url;
 

@@ -3,7 +3,7 @@
 //! It works on the bare text, because the line to be quoted may be the very one
 //! that is not TOML. Where it is in doubt it hides.
 
-use super::keys;
+use crate::monitor::near::distance;
 use std::ops::Range;
 
 /// How much of a key's value is secret.
@@ -95,15 +95,15 @@ fn url_passwords(text: &str) -> Vec<Range<usize>> {
 /// How secret the value of `key` is; misspelt keys and guesses at other names count.
 fn level_of(key: &str) -> Level {
     let key = key.to_ascii_lowercase();
-    if key.contains("header") || keys::distance(&key, "headers") <= 2 {
+    if key.contains("header") || distance(&key, "headers") <= 2 {
         return Level::Values;
     }
-    let misspelt = |known: &&str| keys::distance(&key, known) <= 1;
+    let misspelt = |known: &&str| distance(&key, known) <= 1;
     let tell_tales = ["token", "auth", "pass", "secret", "cookie"];
     if tell_tales.iter().any(|part| key.contains(part))
         || ["token", "auth", "send"].iter().any(misspelt)
         // Its URL holds the id of the alarm that it keeps silent.
-        || keys::distance(&key, "heartbeat") <= 3
+        || distance(&key, "heartbeat") <= 3
     {
         return Level::Whole;
     }

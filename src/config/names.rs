@@ -1,9 +1,9 @@
 //! Names of the sites: no two alike, and `after` names one without going round in a circle.
 
 use super::error::Log;
-use super::keys::nearest;
 use super::raw::Entry;
 use super::value::brief;
+use crate::monitor::near::nearest;
 use std::collections::HashMap;
 use toml_span::Spanned;
 

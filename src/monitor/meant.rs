@@ -4,7 +4,9 @@ use super::Monitor;
 use super::answer::Answer;
 use super::button::{self, MOST_SITES, Wish};
 use super::command::Command;
+use super::near::nearest;
 use super::text::{bold, count};
+use super::watch::Watched;
 
 /// A name that does not say which site.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ enum Meant {
 impl Monitor {
     /// The one site that is meant.
     pub(super) fn one(&self, name: &str) -> Result<usize, Unclear> {
-        match self.meant(name)? {
+        match self.meant(name, false)? {
             Meant::One(at) => Ok(at),
             Meant::Group(sites) => Err(Unclear::Several {
                 question: format!(
@@ -38,7 +40,7 @@ impl Monitor {
 
     /// The site, or all sites of the group.
     pub(super) fn some(&self, name: &str) -> Result<Vec<usize>, Unclear> {
-        Ok(match self.meant(name)? {
+        Ok(match self.meant(name, true)? {
             Meant::One(at) => vec![at],
             Meant::Group(sites) => sites,
         })
@@ -59,7 +61,8 @@ impl Monitor {
     }
 
     /// An exact site name wins, then an exact group, then a unique part of a name (SPEC 10).
-    fn meant(&self, name: &str) -> Result<Meant, Unclear> {
+    /// `groups`: a group would do too.
+    fn meant(&self, name: &str, groups: bool) -> Result<Meant, Unclear> {
         if let Some(&at) = self.index.get(name) {
             return Ok(Meant::One(at));
         }
@@ -83,10 +86,7 @@ impl Monitor {
         let part = matching(&|candidate| candidate.contains(&lower));
         match part.as_slice() {
             [at] => Ok(Meant::One(*at)),
-            [] => Err(Unclear::Unknown(format!(
-                "There is no site {}. /list shows all.",
-                bold(name)
-            ))),
+            [] => Err(self.unknown(name, groups)),
             several => Err(Unclear::Several {
                 question: format!(
                     "{} fits {}. Which one?",
@@ -96,6 +96,27 @@ impl Monitor {
                 sites: part,
             }),
         }
+    }
+
+    /// There is nothing of that name: something like it may be meant.
+    fn unknown(&self, name: &str, groups: bool) -> Unclear {
+        let what = match groups {
+            true => "neither a site nor a group",
+            false => "no site",
+        };
+        let none = format!("There is {what} {}.", bold(name));
+        if let Some(near) = nearest(name, self.sites.iter().map(Watched::name)) {
+            return Unclear::Several {
+                question: format!("{none} Did you mean {}?", bold(near)),
+                sites: self.index.get(near).copied().into_iter().collect(),
+            };
+        }
+        let known = self.sites.iter().filter_map(|w| w.site.group.as_deref());
+        let near = nearest(name, known.filter(|_| groups));
+        Unclear::Unknown(match near {
+            Some(near) => format!("{none} Did you mean the group {}?", bold(near)),
+            None => format!("{none} /list shows all."),
+        })
     }
 
     fn group(&self, name: &str) -> Vec<usize> {

@@ -34,6 +34,7 @@ pub mod line;
 mod maintenance;
 mod meant;
 pub mod message;
+pub mod near;
 mod obey;
 pub mod outbox;
 pub mod outcome;

@@ -376,6 +376,18 @@ fn a_choice_is_edited_into_the_answer() {
 }
 
 #[test]
+fn a_slip_of_the_finger_is_asked_about() {
+    let mut world = World::of(&["blog", "shop"]);
+    world.pass(60);
+    world.ask("/pause shpo");
+    let nth = world.shown.len() - 1;
+    press(&mut world, nth, "shop");
+    world.pass(2);
+    let now = &world.shown[nth].1.html;
+    assert!(now.starts_with("⏸ <b>shop</b> is paused."), "{now}");
+}
+
+#[test]
 fn names_of_any_kind_fit_into_a_button() {
     let names: Vec<String> = (0..30)
         .map(|i| format!("{}{i:02}", "😀".repeat(62)))

@@ -37,7 +37,7 @@ fn status_counts_and_names_what_is_not_up_worst_first() {
     );
     assert_eq!(
         world.ask("/status nonsense"),
-        ["There is no site <b>nonsense</b>. /list shows all."]
+        ["There is neither a site nor a group <b>nonsense</b>. /list shows all."]
     );
 }
 
@@ -159,6 +159,31 @@ fn an_exact_name_wins_then_a_group_then_a_unique_part() {
         world.ask("/pause x<y"),
         ["There is no site <b>x&lt;y</b>. /list shows all."]
     );
+    for (command, wrong) in [
+        ("/pause x", "There is no site <b>x</b>. /list shows all."),
+        (
+            "/check x",
+            "There is neither a site nor a group <b>x</b>. /list shows all.",
+        ),
+        (
+            "/pause shpo",
+            "There is no site <b>shpo</b>. Did you mean <b>shop</b>?",
+        ),
+        (
+            "/check shpo",
+            "There is neither a site nor a group <b>shpo</b>. Did you mean <b>shop</b>?",
+        ),
+        (
+            "/check mony",
+            "There is neither a site nor a group <b>mony</b>. Did you mean the group <b>money</b>?",
+        ),
+        (
+            "/pause mony",
+            "There is no site <b>mony</b>. /list shows all.",
+        ),
+    ] {
+        assert_eq!(world.ask(command), [wrong]);
+    }
     assert_eq!(
         world.ask("/pause money"),
         ["<b>money</b> is a group, and this takes one site. Which one?"]

@@ -174,6 +174,14 @@ fn what_people_ask_most() {
             "/site wiki",
             "There is no site <b>wiki</b>. /list shows all.",
         ),
+        (
+            "/check wiki",
+            "There is neither a site nor a group <b>wiki</b>. /list shows all.",
+        ),
+        (
+            "/mute blgo",
+            "There is neither a site nor a group <b>blgo</b>. Did you mean <b>blog</b>?",
+        ),
         ("/pause", "Which site? Write /pause NAME."),
         (
             "/frobnicate",
@@ -181,7 +189,7 @@ fn what_people_ask_most() {
         ),
         (
             "/chart wiki",
-            "There is no site <b>wiki</b>. /list shows all.",
+            "There is neither a site nor a group <b>wiki</b>. /list shows all.",
         ),
         (
             "/add",
