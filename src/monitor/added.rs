@@ -38,8 +38,13 @@ struct Trial {
     id: u64,
     asker: Asker,
     url: String,
+    name: Option<String>,
     /// Once it has been examined.
     site: Option<Arc<Site>>,
+    /// It has been said that it is being checked.
+    announced: bool,
+    /// The file was read again since it was examined.
+    outdated: bool,
 }
 
 impl Monitor {
@@ -60,7 +65,10 @@ impl Monitor {
             id,
             asker: asker.clone(),
             url: url.to_owned(),
+            name: name.map(str::to_owned),
             site: None,
+            announced: false,
+            outdated: false,
         });
         self.actions.push(Action::Examine {
             id,
@@ -91,9 +99,14 @@ impl Monitor {
                 let site = Arc::new(site);
                 let trial = &mut self.added.trials[place];
                 trial.site = Some(site.clone());
+                let announced = std::mem::replace(&mut trial.announced, true);
+                let asker = trial.asker.clone();
                 let text = format!("Checking {} …", bold(&site.name));
                 self.actions.push(Action::Try { id, site });
-                (text, self.added.trials[place].asker.clone())
+                if announced {
+                    return;
+                }
+                (text, asker)
             }
             (_, refusal) => {
                 let trial = self.added.trials.remove(place);
@@ -115,6 +128,17 @@ impl Monitor {
         let Some(place) = self.added.trials.iter().position(|t| t.id == id) else {
             return;
         };
+        let trial = &mut self.added.trials[place];
+        if std::mem::take(&mut trial.outdated) {
+            // By rules that hold no more.
+            trial.site = None;
+            self.actions.push(Action::Examine {
+                id,
+                url: trial.url.clone(),
+                name: trial.name.clone(),
+            });
+            return;
+        }
         let trial = self.added.trials.remove(place);
         let Some(site) = trial.site else {
             return;
@@ -223,6 +247,9 @@ impl Monitor {
         now: Now,
     ) -> Vec<Site> {
         let of_file = sites.len();
+        for trial in &mut self.added.trials {
+            trial.outdated = trial.site.is_some();
+        }
         self.added.records.clear();
         for (record, result) in added {
             let name = &record.name;

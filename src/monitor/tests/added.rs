@@ -2,9 +2,10 @@
 
 use super::world::*;
 use crate::monitor::judge::State;
-use crate::monitor::message::{Content, Incoming, Update};
+use crate::monitor::message::{Content, Delivery, Incoming, Update};
 use crate::monitor::snapshot::AddedRecord;
 use crate::monitor::{Action, Event};
+use std::time::Duration;
 
 #[test]
 fn a_site_is_checked_once_and_then_watched() {
@@ -117,6 +118,76 @@ fn those_that_are_still_being_checked_count_too() {
     };
     assert!(examined(1000, "https://the-hundredth/"));
     assert!(!examined(1001, "https://one-more/"));
+}
+
+/// What is done of an event, without the world: its checks end at once.
+fn done(world: &mut World, event: Event) -> Vec<Action> {
+    let now = world.now();
+    world.monitor.handle(now, event)
+}
+
+#[test]
+fn one_that_is_being_checked_at_a_reload_is_taken_by_the_new_rules() {
+    let mut world = World::of(&["blog"]);
+    let content = Some(Content::Message(Incoming {
+        chat: CHAT,
+        user: Some(1),
+        text: "/add https://shop.example/ shop".to_owned(),
+        date: world.now().wall,
+        ..Incoming::default()
+    }));
+    let examined = |actions: &[Action]| {
+        actions.iter().find_map(|action| match action {
+            Action::Examine { id, url, name } => Some((*id, url.clone(), name.clone())),
+            _ => None,
+        })
+    };
+    let said = |actions: &[Action]| {
+        actions.iter().find_map(|action| match action {
+            Action::Send(outgoing) => Some((outgoing.id, outgoing.message.html.clone())),
+            _ => None,
+        })
+    };
+    let asked = done(&mut world, Event::Update(Update { id: 1000, content }));
+    let (id, ..) = examined(&asked).expect("it is examined");
+    let result = Ok(Box::new(site("shop")));
+    let actions = done(&mut world, Event::Examined { id, result });
+    let (message, text) = said(&actions).expect("an answer");
+    assert_eq!(text, "Checking <b>shop</b> …");
+    let delivery = Delivery::Sent { message_id: 1 };
+    let delivered = Event::Delivered {
+        id: message,
+        delivery,
+    };
+    done(&mut world, delivered);
+    let reloaded = Event::Reloaded {
+        sites: vec![site("blog")],
+        added: Vec::new(),
+        settings: settings(access()),
+    };
+    done(&mut world, reloaded);
+
+    let tried = |id| Event::Tried {
+        id,
+        outcome: good(40),
+    };
+    let actions = done(&mut world, tried(id));
+    let again = examined(&actions).expect("it is examined again");
+    let (url, name) = ("https://shop.example/".to_owned(), Some("shop".to_owned()));
+    assert_eq!(again, (id, url, name));
+    assert_eq!(said(&actions), None);
+    assert!(world.monitor.added().is_empty());
+    let mut new = site("shop");
+    new.interval = Duration::from_secs(300);
+    let result = Ok(Box::new(new));
+    let actions = done(&mut world, Event::Examined { id, result });
+    assert!(matches!(&actions[..], [Action::Try { site, .. }] if site.interval.as_secs() == 300));
+    let actions = done(&mut world, tried(id));
+    assert_eq!(
+        said(&actions).expect("an answer").1,
+        "➕ <b>shop</b> is watched, every 5 min. It answered in 40 ms."
+    );
+    assert_eq!(world.monitor.added().len(), 1);
 }
 
 #[test]
