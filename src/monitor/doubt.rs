@@ -3,7 +3,8 @@
 
 use super::Monitor;
 use super::judge::Seen;
-use super::line::{Report, Trouble, is_lan};
+use super::lan::is_lan;
+use super::line::{Report, Trouble};
 use super::outcome::{FailureKind, Outcome};
 use super::time::{Moment, Now};
 use super::watch::{Doubt, Veil, Watched};

@@ -30,6 +30,7 @@ pub mod incident;
 pub mod job;
 pub mod judge;
 mod judging;
+mod lan;
 pub mod line;
 mod maintenance;
 mod meant;
@@ -45,6 +46,7 @@ pub mod picture;
 mod press;
 mod progress;
 mod reach;
+mod receipts;
 mod recording;
 pub mod reply;
 mod saving;
@@ -74,8 +76,7 @@ use self::incident::Incidents;
 use self::job::Job;
 use self::line::{Line, Trouble};
 use self::maintenance::Page;
-use self::message::Delivery;
-use self::outbox::{Outbox, Receipt};
+use self::outbox::Outbox;
 use self::progress::Progress;
 use self::recording::Recording;
 use self::saving::Saving;
@@ -86,7 +87,6 @@ use self::time::{Jitter, Moment, Now};
 use self::trouble::Said;
 use self::watch::Watched;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Arc;
 
 /// The state of everything that is watched. One owner feeds it events and carries out its actions.
 #[derive(Debug)]
@@ -392,95 +392,6 @@ impl Monitor {
             hanging: watched.hanging(),
         });
         true
-    }
-
-    fn delivered(&mut self, now: Now, id: u64, delivery: Delivery) {
-        for receipt in self.outbox.delivered(id, delivery, now) {
-            match receipt {
-                Receipt::Told {
-                    incident,
-                    chat,
-                    message_id,
-                } => {
-                    if let Some(incident) = self.incidents.get_mut(incident) {
-                        let earlier = incident.message_in(chat);
-                        incident.messages.retain(|(c, _)| *c != chat);
-                        incident.messages.push((chat, message_id));
-                        let ended = incident.end.is_some().then_some(message_id);
-                        let stale = earlier.filter(|m| *m != message_id).into_iter();
-                        for message_id in stale.chain(ended) {
-                            self.renew_buttons(chat, message_id);
-                        }
-                    }
-                }
-                Receipt::Shown {
-                    chat,
-                    message_id,
-                    html,
-                } => self.shown.remember(chat, message_id, html),
-                Receipt::Offline { chat, message_id } => {
-                    self.told_offline.retain(|(c, _)| *c != chat);
-                    self.told_offline.push((chat, message_id));
-                }
-                Receipt::Job {
-                    job,
-                    chat,
-                    message_id,
-                } => self.job_message(now, job, chat, message_id),
-                Receipt::Migrated { from, to } => self.migrated(now, from, to),
-                Receipt::Dropped { chat, reason } => self.log(
-                    Level::Warn,
-                    format!("a message for chat {chat} was refused and dropped: {reason}"),
-                ),
-                Receipt::Delayed { reason } => {
-                    self.log(Level::Info, format!("a message waits: {reason}"));
-                }
-                Receipt::AlertsChanged { good: true } => self.saving.sometime(now.moment()),
-                Receipt::AlertsChanged { good: false } => self.saving.soon(now.moment()),
-            }
-        }
-    }
-
-    /// The new id counts until the configuration is read again.
-    fn migrated(&mut self, now: Now, from: i64, to: i64) {
-        self.moved.retain(|(old, _)| *old != from);
-        self.moved.push((from, to));
-        self.follow_moves();
-        for job in &mut self.jobs {
-            for listener in job.listeners.iter_mut().filter(|l| l.chat == from) {
-                listener.chat = to;
-            }
-        }
-        self.notice(
-            now,
-            format!("Group {from} became {to}: put the new id into `chats` of sitemon.conf."),
-        );
-    }
-
-    /// Puts the new ids of groups where the configuration has the old ones.
-    fn follow_moves(&mut self) {
-        for (from, to) in self.moved.clone() {
-            self.follow_move(from, to);
-        }
-    }
-
-    fn follow_move(&mut self, from: i64, to: i64) {
-        for chat in self.access.chats.iter_mut().filter(|c| **c == from) {
-            *chat = to;
-        }
-        for watched in &mut self.sites {
-            if watched
-                .site
-                .chats
-                .as_ref()
-                .is_some_and(|c| c.contains(&from))
-            {
-                let site = Arc::make_mut(&mut watched.site);
-                for chat in site.chats.iter_mut().flatten().filter(|c| **c == from) {
-                    *chat = to;
-                }
-            }
-        }
     }
 
     fn unsettled(&self, now: Now) -> Unsettled {
