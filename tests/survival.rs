@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 use support::agent::{Running, Sitemon};
@@ -404,5 +405,29 @@ fn a_signal_ends_the_agent_in_good_order_while_a_check_hangs() {
         running.signal(signal);
         assert_eq!(running.wait_exit().code(), Some(0), "{signal}");
         assert!(fs::metadata(sitemon.state_dir().join("snapshot")).is_ok());
+    }
+}
+
+/// Whoever opens a pipe for writing waits for a reader: so does a save on flash that hangs.
+#[test]
+fn a_flash_that_hangs_does_not_hold_up_the_end() {
+    for files in [&["history.new"][..], &["history.new", "snapshot.new"]] {
+        let web = Web::new();
+        let sitemon = Sitemon::new(&site("blog", &web.url("/")));
+        let mut running = sitemon.run();
+        web.wait_requests(3);
+        let path = |file: &&str| sitemon.state_dir().join(file);
+        let copied = Instant::now() + LIMIT;
+        while !path(&"snapshot.old").exists() {
+            assert!(Instant::now() < copied, "the state was not written");
+            thread::sleep(Duration::from_millis(5));
+        }
+        let made = Command::new("mkfifo").args(files.iter().map(path)).status();
+        assert!(made.is_ok_and(|made| made.success()));
+        assert_eq!(running.terminate().code(), Some(0));
+        let log = running.stderr();
+        assert!(log.contains("the history could not be written: "), "{log}");
+        let state = log.contains("the state could not be written: ");
+        assert_eq!(state, files.len() > 1, "{log}");
     }
 }

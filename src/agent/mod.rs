@@ -4,6 +4,7 @@
 //! One thread runs it all: this loop, a worker for each check permit, two senders and the long
 //! poll are tasks of an executor that ends with it.
 
+mod ending;
 mod heartbeat;
 mod line;
 mod past;
@@ -300,8 +301,7 @@ impl Agent {
                 break;
             }
         }
-        self.save_last();
-        self.save_history_last();
+        self.end(stop_at).await;
     }
 
     fn take(&mut self, input: Input) {
@@ -434,16 +434,6 @@ impl Agent {
                 let _ = report.send(Input::Saved(result)).await;
             })
             .detach();
-    }
-
-    fn save_last(&mut self) {
-        if let Some(writer) = &self.writer {
-            let mut snapshot = self.monitor.last_snapshot(self.clock.now());
-            snapshot.registries = self.registries.learnt();
-            if let Err(e) = writer.close(snapshot) {
-                log::warn!("the state could not be written: {}", state::reason(&e));
-            }
-        }
     }
 
     /// A `/check` waits for its permit without holding anything else up.

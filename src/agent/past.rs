@@ -5,8 +5,9 @@ use crate::monitor::Monitor;
 use crate::monitor::history::{Extent, Record};
 use crate::offload::offload;
 use crate::state::{self, Past, Written};
+use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// Reads what an earlier run wrote. The lock of the directory is held.
 pub(super) fn load(dir: &Path, monitor: &mut Monitor) -> (Arc<Mutex<Past>>, Option<String>) {
@@ -31,13 +32,20 @@ impl Agent {
             .detach();
     }
 
-    /// At the end, with the hour that runs.
-    pub(super) fn save_history_last(&self) {
-        if let Some((past, extent, records)) = self.history_to_save(true)
-            && let Err(e) = lock(&past).save(extent, &records)
-        {
-            log::warn!("the history could not be written: {}", state::reason(&e));
-        }
+    /// At the end, with the hour that runs, and after the save that may be under way.
+    pub(super) async fn save_history_last(&self) -> io::Result<()> {
+        let Some(past) = self.past.clone() else {
+            return Ok(());
+        };
+        offload(move || {
+            drop(lock(&past));
+            Ok(())
+        })
+        .await?;
+        let Some((past, extent, records)) = self.history_to_save(true) else {
+            return Ok(());
+        };
+        offload(move || lock(&past).save(extent, &records).map(|_| ())).await
     }
 
     pub(super) fn history_saved(&mut self, result: Result<(Written, Vec<Record>), String>) {
@@ -54,17 +62,48 @@ impl Agent {
     fn history_to_save(&self, last: bool) -> Option<(Arc<Mutex<Past>>, Extent, Vec<Record>)> {
         let past = self.past.clone()?;
         let hour = self.monitor.unwritten_hour()?;
-        let extent = if self.monitor.history_afresh() {
-            Extent::Whole
-        } else {
-            lock(&past).need(self.monitor.site_names(), hour)
+        let need = need(&past, self.monitor.site_names(), hour);
+        let extent = match need {
+            None => {
+                log::warn!("the history cannot be written: the last save has not ended yet");
+                return None;
+            }
+            Some(_) if self.monitor.history_afresh() => Extent::Whole,
+            Some(need) => need,
         };
         let records = self.monitor.history_records(extent, last);
         (!records.is_empty()).then_some((past, extent, records))
     }
 }
 
+/// What is to be saved. `None` while a save is under way: the loop does not wait for flash.
+fn need<'a>(past: &Mutex<Past>, names: impl Iterator<Item = &'a str>, hour: i64) -> Option<Extent> {
+    match past.try_lock() {
+        Ok(past) => Some(past.need(names, hour)),
+        Err(TryLockError::Poisoned(past)) => Some(past.into_inner().need(names, hour)),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
 /// A save that panicked left the files as they were, or torn, which the next one looks after.
 fn lock(past: &Mutex<Past>) -> MutexGuard<'_, Past> {
     past.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_saved_does_not_wait_for_a_save_that_is_under_way() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (past, damage) = Past::load(dir.path(), |_| {});
+        assert_eq!(damage, None);
+        let past = Mutex::new(past);
+        let asked = || need(&past, ["blog"].into_iter(), 500_000);
+        let saving = lock(&past);
+        assert_eq!(asked(), None);
+        drop(saving);
+        assert_eq!(asked(), Some(Extent::Whole));
+    }
 }
