@@ -229,34 +229,16 @@ class Nginx:
 
 # --- the agent ----------------------------------------------------------------
 
-class Sitemon:
-    """`sitemon run` on a configuration of its own, and what the kernel says about it."""
+class Process:
+    """A process of ours, and what the kernel says about it."""
 
-    def __init__(self, binary, name, config, console=False):
-        """`console`: it can be asked."""
-        self.directory = temp() / name
-        self.directory.mkdir()
-        self.log = self.directory / "log"
-        (self.directory / "sitemon.conf").write_text(config)
-        (self.directory / "sitemon.conf").chmod(0o600)
-        command = [binary, "-c", self.directory / "sitemon.conf", "run", *(["--console"] if console else [])]
-        self.process = start(command, self.log, subprocess.PIPE if console else subprocess.DEVNULL)
-
-    def ask(self, command, answer):
-        """Type a command; the line that fits its answer, which is a regular expression."""
-        self.must_live()
-        seen = len(self.log.read_text(errors="replace"))
-        self.process.stdin.write(command.encode() + b"\n")
-        self.process.stdin.flush()
-
-        def found():
-            return re.search(answer, self.log.read_text(errors="replace")[seen:], re.M)
-
-        return wait_for(f"no answer to {command}", found, 10).group(0)
+    def __init__(self, command, log, stdin=subprocess.DEVNULL):
+        self.name, self.log = pathlib.Path(command[0]).name, log
+        self.process = start(command, log, stdin)
 
     def must_live(self):
         if self.process.poll() is not None:
-            die(f"sitemon ended with {self.process.returncode}:\n{self.last_lines()}")
+            die(f"{self.name} ended with {self.process.returncode}:\n{self.last_lines()}")
 
     def last_lines(self):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
@@ -270,6 +252,10 @@ class Sitemon:
     def memory(self):
         """(resident, peak) in KiB."""
         return self._status("VmRSS"), self._status("VmHWM")
+
+    def own(self):
+        """KiB of its memory that are of no file."""
+        return self._status("RssAnon")
 
     def threads(self):
         return self._status("Threads")
@@ -285,17 +271,42 @@ class Sitemon:
         die(f"no {field} in /proc")
 
 
+class Sitemon(Process):
+    """`sitemon run` on a configuration of its own."""
+
+    def __init__(self, binary, name, config, console=False):
+        """`console`: it can be asked."""
+        self.directory = temp() / name
+        self.directory.mkdir()
+        (self.directory / "sitemon.conf").write_text(config)
+        (self.directory / "sitemon.conf").chmod(0o600)
+        command = [binary, "-c", self.directory / "sitemon.conf", "run", *(["--console"] if console else [])]
+        super().__init__(command, self.directory / "log", subprocess.PIPE if console else subprocess.DEVNULL)
+
+    def ask(self, command, answer):
+        """Type a command; the line that fits its answer, which is a regular expression."""
+        self.must_live()
+        seen = len(self.log.read_text(errors="replace"))
+        self.process.stdin.write(command.encode() + b"\n")
+        self.process.stdin.flush()
+
+        def found():
+            return re.search(answer, self.log.read_text(errors="replace")[seen:], re.M)
+
+        return wait_for(f"no answer to {command}", found, 10).group(0)
+
+
 def quote(text):
     """A TOML basic string."""
     return '"' + str(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def site_config(prefix, sites, interval, ca_file=None):
-    """A sitemon.conf without Telegram: `sites` addresses, the shipped defaults otherwise."""
+def site_config(prefix, sites, interval, ca_file=None, keys=()):
+    """A sitemon.conf without Telegram: `sites` addresses, the shipped defaults otherwise but for `keys`."""
     lines = ["[agent]", 'state = "state"', "uplink = []"]
     if ca_file:
         lines.append(f"ca_file = {quote(ca_file)}")
-    lines += ["[defaults]", f'interval = "{interval}s"']
+    lines += ["[defaults]", f'interval = "{interval}s"', *keys]
     for number in range(1, sites + 1):
         lines += ["[[site]]", f'name = "s{number}"', f"url = {quote(prefix + str(number))}"]
     return "\n".join(lines) + "\n"
