@@ -127,6 +127,8 @@ struct Agent {
     watchdog: Watchdog,
     /// The long poll or the reader of stdin; dropping it ends it.
     listener: Option<Task<()>>,
+    /// Writes to the terminal, if that is the chat.
+    printer: Option<Task<()>>,
     clock: Clock,
     input: Receiver<Input>,
     report: Sender<Input>,
@@ -225,6 +227,7 @@ impl Agent {
             resolvers: Resolvers::new(),
             watchdog: Watchdog::of_environment(Instant::now()),
             listener: None,
+            printer: None,
             clock,
             input,
             report,
@@ -239,6 +242,7 @@ impl Agent {
             executor,
         };
         agent.spawn_workers(&healthy_orders, &hanging_orders);
+        agent.spawn_printer();
         agent.spawn_senders(&alert_orders, &answer_orders);
         agent.spawn_admission(waiting);
         agent.spawn_signals()?;
@@ -283,7 +287,10 @@ impl Agent {
                 })
                 .await;
             match input {
-                Some(Input::Stop) if stop_at.is_some() => break,
+                Some(Input::Stop) if stop_at.is_some() => {
+                    stop_at = Some(Instant::now());
+                    break;
+                }
                 Some(Input::Stop) => {
                     log::info!("stopping");
                     self.watchdog.stopping();

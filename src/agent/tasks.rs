@@ -117,7 +117,7 @@ impl Agent {
                             continue;
                         }
                     };
-                    let delivery = transport.send(&outgoing.message).await;
+                    let delivery = transport.send(&outgoing).await;
                     let event = Event::Delivered {
                         id: outgoing.id,
                         delivery,
@@ -128,6 +128,14 @@ impl Agent {
                 }
             };
             self.executor.spawn(send).detach();
+        }
+    }
+
+    /// Writes what the terminal shows.
+    pub(super) fn spawn_printer(&mut self) {
+        if let Some(output) = self.transport.output() {
+            let write = async move { output.write().await };
+            self.printer = Some(self.executor.spawn(write));
         }
     }
 

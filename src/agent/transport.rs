@@ -3,12 +3,14 @@
 use crate::chart;
 use crate::chat::console::{self, Screen};
 use crate::chat::html::plain;
+use crate::chat::output::Output;
 use crate::chat::telegram::{PollEvent, Settings, Telegram};
 use crate::clock::{BUILT, Clock};
 use crate::config::Config;
 use crate::http::Client;
 use crate::monitor::command::{Access, COMMANDS};
 use crate::monitor::message::{CallbackAnswer, Content, Delivery, Message, Passing};
+use crate::monitor::outbox::Outgoing;
 use crate::monitor::text::escape;
 use crate::monitor::{self, Event};
 #[cfg(feature = "charts")]
@@ -16,6 +18,7 @@ use crate::offload::offload;
 use async_channel::Sender;
 use futures_lite::FutureExt;
 use std::cell::RefCell;
+use std::rc::Rc;
 
 pub(super) struct Transport {
     /// `None`: the terminal. Replaced when a reload changes token or server.
@@ -96,7 +99,8 @@ impl Transport {
         }
     }
 
-    pub(super) async fn send(&self, message: &Message) -> Delivery {
+    pub(super) async fn send(&self, outgoing: &Outgoing) -> Delivery {
+        let message = &outgoing.message;
         let telegram = self.telegram.borrow().clone();
         match telegram {
             Some(telegram) => match draw(message).await {
@@ -108,7 +112,19 @@ impl Transport {
                 match self.terminal {
                     Terminal::Chat => {
                         let lines = message.picture.as_deref().map(chart::sparkline);
-                        self.screen.borrow_mut().show(message, lines.as_deref());
+                        let lines = lines.as_deref();
+                        if !outgoing.alert {
+                            self.screen.borrow_mut().show(message, lines);
+                        } else {
+                            let told = self.screen.borrow_mut().tell(message, lines);
+                            if !told.await {
+                                return Delivery::Later {
+                                    after: None,
+                                    everywhere: false,
+                                    reason: "nobody reads the terminal".to_owned(),
+                                };
+                            }
+                        }
                     }
                     Terminal::Log if message.passing != Passing::Stays => {}
                     Terminal::Log => log::warn!("{}", plain(&message.html)),
@@ -116,6 +132,12 @@ impl Transport {
                 Delivery::Sent { message_id: 0 }
             }
         }
+    }
+
+    /// What the terminal shows goes through it, if the terminal is the chat.
+    pub(super) fn output(&self) -> Option<Rc<Output>> {
+        let chat = self.is_console() && self.terminal == Terminal::Chat;
+        chat.then(|| self.screen.borrow().output())
     }
 
     /// Shows the presser of a button what came of it.

@@ -1,14 +1,16 @@
 //! The terminal as chat: lines of stdin are commands, messages go to stdout as plain text.
 
 use super::html;
+use super::output::Output;
+use super::stream::Stream;
 use crate::monitor::message::{
     Button, CONSOLE, Content, Incoming, Message, Passing, Press, Update,
 };
 use async_channel::Sender;
-use async_io::Async;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
+use std::rc::Rc;
 
 /// Bytes of a line that are kept.
 const LONGEST_LINE: usize = 4096;
@@ -25,8 +27,9 @@ pub async fn read_lines(events: &Sender<Update>, now: impl Fn() -> i64) {
     }
 }
 
-/// What the terminal shows at present. A stdout that is closed or full is nobody's concern.
+/// What the terminal shows at present.
 pub struct Screen {
+    output: Rc<Output>,
     /// Somebody looks at it: a line can be written over.
     tty: bool,
     /// The last line will be written over.
@@ -38,22 +41,41 @@ pub struct Screen {
 impl Screen {
     pub fn new() -> Screen {
         Screen {
+            output: Rc::default(),
             tty: io::stdout().is_terminal(),
             passing: false,
             choices: Vec::new(),
         }
     }
 
-    /// Writes a message; `picture` is its picture in lines of text.
+    /// Where to [`Output::write`] what is shown.
+    pub fn output(&self) -> Rc<Output> {
+        self.output.clone()
+    }
+
+    /// Writes a message; `picture` is its picture in lines of text. It is lost when nobody reads.
     pub fn show(&mut self, message: &Message, picture: Option<&str>) {
+        let before = self.choices.clone();
         let text = self.text_of(message, picture);
-        write(&text);
+        if !self.output.put(text) {
+            self.choices = before;
+        }
+    }
+
+    /// The same for one that must not be lost: whether it was written, once that is known.
+    pub fn tell(
+        &mut self,
+        message: &Message,
+        picture: Option<&str>,
+    ) -> impl Future<Output = bool> + use<> {
+        let text = self.text_of(message, picture);
+        self.output.deliver(text)
     }
 
     /// Writes plain text and ends the line.
     pub fn say(&mut self, text: &str) {
         let text = self.over() + &printable(text) + "\n";
-        write(&text);
+        self.output.put(text);
     }
 
     /// A number stands for the button that was shown with it.
@@ -116,13 +138,6 @@ impl Default for Screen {
     }
 }
 
-fn write(text: &str) {
-    let mut stdout = io::stdout().lock();
-    let _ = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
-}
-
 /// Control characters may come from a site and must not steer the terminal.
 fn printable(text: &str) -> String {
     let mut text = text.to_owned();
@@ -130,10 +145,9 @@ fn printable(text: &str) -> String {
     text
 }
 
-/// Needs no thread and leaves the flags of the file, which other processes may share, alone: it is
-/// read only when it is readable, and then once.
+/// Needs no thread: it is read only when it is readable, and then once.
 async fn read_from(file: File, events: &Sender<Update>, now: impl Fn() -> i64) -> io::Result<()> {
-    let source = Source::new(file)?;
+    let source = Stream::new(file)?;
     let mut lines = Lines::default();
     let mut count = 0;
     let mut buffer = [0; 1024];
@@ -176,37 +190,6 @@ async fn read_from(file: File, events: &Sender<Update>, now: impl Fn() -> i64) -
         if length == 0 {
             return Ok(());
         }
-    }
-}
-
-enum Source {
-    /// Terminals, pipes, sockets.
-    Polled(Async<File>),
-    /// Regular files and `/dev/null`, which epoll refuses (EPERM): they never block.
-    Plain(File),
-}
-
-impl Source {
-    fn new(file: File) -> io::Result<Source> {
-        let spare = file.try_clone()?;
-        match Async::new_nonblocking(file) {
-            Ok(polled) => Ok(Source::Polled(polled)),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Ok(Source::Plain(spare))
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut file = match self {
-            Source::Polled(polled) => {
-                polled.readable().await?;
-                polled.get_ref()
-            }
-            Source::Plain(file) => file,
-        };
-        file.read(buffer)
     }
 }
 
@@ -257,6 +240,7 @@ mod tests {
     use super::*;
     use futures_lite::future::{block_on, zip};
     use proptest::prelude::*;
+    use std::io::Write;
     use std::os::fd::OwnedFd;
 
     fn lines(pieces: &[&[u8]]) -> Vec<String> {

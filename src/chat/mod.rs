@@ -9,6 +9,8 @@ pub mod console;
 mod form;
 pub mod html;
 mod multipart;
+pub mod output;
 mod poller;
 mod shapes;
+mod stream;
 pub mod telegram;

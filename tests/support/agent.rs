@@ -109,6 +109,14 @@ impl Sitemon {
         Running::spawn(command)
     }
 
+    /// `sitemon -c FILE -v run --console` with `stdout` in the place of a pipe that is read.
+    pub fn run_console_into(&self, stdout: impl Into<Stdio>) -> Running {
+        let mut command = self.prepared();
+        command.arg("-c").arg(self.config_path());
+        command.args(["-v", "run", "--console"]);
+        Running::spawn_into(command, stdout.into())
+    }
+
     /// Runs `sitemon -c FILE ARGUMENTS` to its end, with nothing on stdin.
     #[track_caller]
     pub fn command(&self, arguments: &[&str]) -> Output {
@@ -174,18 +182,36 @@ pub struct Running {
 }
 
 impl Running {
-    fn spawn(mut command: Command) -> Running {
-        let piped = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = piped.spawn().expect("the binary starts");
+    fn spawn(command: Command) -> Running {
+        Running::spawn_into(command, Stdio::piped())
+    }
+
+    /// What is not piped to us is empty to us.
+    fn spawn_into(mut command: Command, stdout: Stdio) -> Running {
+        command.stdin(Stdio::piped()).stdout(stdout);
+        let spawned = command.stderr(Stdio::piped()).spawn();
+        // It would keep the pipe open.
+        drop(command);
+        let mut child = spawned.expect("the binary starts");
         Running {
             stdin: child.stdin.take(),
-            stdout: Stream::collect(child.stdout.take().expect("stdout is piped")),
+            stdout: match child.stdout.take() {
+                Some(stdout) => Stream::collect(stdout),
+                None => Stream::collect(std::io::empty()),
+            },
             stderr: Stream::collect(child.stderr.take().expect("stderr is piped")),
             child,
         }
+    }
+
+    /// From now on stdout is read from here, its pipe: see [`Sitemon::run_console_into`].
+    pub fn read_stdout(&mut self, pipe: impl Read + Send + 'static) {
+        self.stdout = Stream::collect(pipe);
+    }
+
+    /// Everything on stdout, up to its end.
+    pub fn rest_of_stdout(&mut self) -> String {
+        self.stdout.finish()
     }
 
     /// Waits until stdout holds `text`, and returns all of it so far.
