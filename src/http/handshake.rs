@@ -51,6 +51,15 @@ impl Bundle {
         })
     }
 
+    /// The root in a PEM file that `chain`, leaf first, leads to. One certificate after the other:
+    /// nothing is kept of the others. Blocks.
+    pub(super) fn find(path: &Path, chain: &[CertificateDer<'static>]) -> io::Result<Option<Root>> {
+        use rustls::pki_types::pem::PemObject;
+        let file = CertificateDer::pem_file_iter(path).map_err(io::Error::other)?;
+        let mut ones = file.flatten().filter_map(Bundle::of_one);
+        Ok(ones.find_map(|one| one.anchor(chain)))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.certificates.is_empty()
     }
@@ -78,6 +87,9 @@ impl Bundle {
         self.certificates.get(at).cloned()
     }
 }
+
+/// A root certificate.
+pub(super) type Root = CertificateDer<'static>;
 
 /// What a server presented.
 pub struct Peer {

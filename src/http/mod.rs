@@ -21,13 +21,14 @@ pub use transfer::Ask;
 pub use trust::Trust;
 
 use crate::offload::offload;
+use async_io::Async;
 use async_lock::{Semaphore, SemaphoreGuardArc};
 use isahc::config::{Configurable, RedirectPolicy};
 use isahc::net::dns::DnsCache;
 use isahc::{AsyncBody, HttpClient};
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -260,11 +261,13 @@ impl Client {
         if self.is_proxied(url) || !roots.verified(&path, &name) {
             return;
         }
-        let root = match self.bundle(ca_file).await {
-            Ok(bundle) => match handshake(address, &host, &bundle).await {
-                Ok(peer) => peer.trust.ok(),
-                Err(_) => None,
-            },
+        // Only to see the chain: what was learnt is held against the next answer, name and all.
+        let seen = match Async::<TcpStream>::connect(address).await {
+            Ok(socket) => chain(&socket, &host).await,
+            Err(error) => Err(error),
+        };
+        let root = match seen {
+            Ok(chain) => self.root_of(&path, &chain).await,
             Err(_) => None,
         };
         log::debug!(

@@ -1,9 +1,10 @@
 //! What a handshake of our own holds a host to: the one root that was learnt for it, else the
 //! whole bundle (see `roots.rs`).
 
-use super::handshake::Bundle;
+use super::handshake::{Bundle, Root};
 use super::roots::Stamp;
 use super::{Client, name};
+use crate::offload::offload;
 use rustls::pki_types::CertificateDer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -87,11 +88,32 @@ impl Client {
         port: u16,
         ca_file: Option<&Path>,
         chain: &[CertificateDer<'static>],
-    ) -> Option<CertificateDer<'static>> {
-        let trust = self.trust(host, port, ca_file).await.ok()?;
-        match trust.bundle.anchor(chain) {
-            None if trust.learnt => self.read_bundle(&trust.file).await.ok()?.anchor(chain),
+    ) -> Option<Root> {
+        let roots = &self.shared.roots;
+        let file = roots.bundle(ca_file).ok()?;
+        let learnt = roots.learnt_root(&file, &name(host, port));
+        let anchor = learnt
+            .and_then(Bundle::of_one)
+            .and_then(|one| one.anchor(chain));
+        match anchor {
+            None => self.root_of(&file, chain).await,
             anchor => anchor,
         }
+    }
+
+    /// The root in this file that `chain`, leaf first, leads to. One file is read at a time.
+    pub(super) async fn root_of(
+        &self,
+        file: &Path,
+        chain: &[CertificateDer<'static>],
+    ) -> Option<Root> {
+        let turn = self.shared.bundle.clone().lock_arc().await;
+        let (file, chain) = (file.to_owned(), chain.to_vec());
+        let found = offload(move || {
+            // Held by the reading itself: it goes on when the caller has gone away.
+            let _turn = turn;
+            Bundle::find(&file, &chain)
+        });
+        found.await.ok().flatten()
     }
 }
