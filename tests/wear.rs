@@ -72,7 +72,7 @@ impl Day {
             built: 0,
         };
         Day {
-            monitor: Monitor::new((0..SITES).map(site).collect(), settings, at(0), 1),
+            monitor: Monitor::new((0..SITES).map(site), settings, at(0), 1),
             writer,
             past,
             clock: 0,

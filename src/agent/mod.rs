@@ -202,10 +202,9 @@ impl Agent {
             past
         });
         let registries = Registries::new(registries);
-        registries.want(&config.sites);
-        registries.want(&added_here);
+        registries.want(config.sites.iter().chain(&added_here).map(Arc::as_ref));
         let rdap = Rc::new(RefCell::new(config.agent.rdap.clone()));
-        let (report, input) = async_channel::bounded(256);
+        let (report, input) = async_channel::bounded(64);
         let (admissions, waiting) = async_channel::unbounded();
         let (healthy, healthy_orders) = async_channel::unbounded();
         let (hanging, hanging_orders) = async_channel::unbounded();

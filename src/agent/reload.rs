@@ -67,9 +67,9 @@ impl Agent {
             self.listen();
         }
         self.clock.use_zone(agent.timezone.clone());
-        self.registries.want(&new.sites);
+        let added = config::added_beside(self.monitor.added(), &new);
         self.registries
-            .want(&config::added_beside(self.monitor.added(), &new));
+            .want(new.sites.iter().chain(&added).map(Arc::as_ref));
         *self.rdap.borrow_mut() = agent.rdap.clone();
         let mut config = new;
         // What needs a restart stays as it is.

@@ -14,6 +14,7 @@ use crate::state;
 use smol::LocalExecutor;
 use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub fn check(config: &Config, names: &[String], json: bool) -> Result<(), Failure> {
@@ -39,7 +40,7 @@ pub fn check(config: &Config, names: &[String], json: bool) -> Result<(), Failur
 }
 
 /// The sites of the file and those that were added in the chat, as far as the state can be read.
-fn with_added(config: &Config) -> Vec<Site> {
+fn with_added(config: &Config) -> Vec<Arc<Site>> {
     let mut sites = config.sites.clone();
     match state::read(&config.agent.state) {
         Ok(snapshot) => {
@@ -56,9 +57,9 @@ fn with_added(config: &Config) -> Vec<Site> {
 
 /// The sites that the names mean, in the order of the file: an exact name, an exact group, a
 /// unique part of a name.
-fn choose<'a>(sites: &'a [Site], names: &[String]) -> Result<Vec<&'a Site>, Failure> {
+fn choose<'a>(sites: &'a [Arc<Site>], names: &[String]) -> Result<Vec<&'a Site>, Failure> {
     if names.is_empty() {
-        return Ok(sites.iter().collect());
+        return Ok(sites.iter().map(Arc::as_ref).collect());
     }
     let mut chosen = vec![false; sites.len()];
     for name in names {
@@ -90,7 +91,7 @@ fn choose<'a>(sites: &'a [Site], names: &[String]) -> Result<Vec<&'a Site>, Fail
         }
     }
     let picked = sites.iter().zip(chosen).filter(|(_, c)| *c);
-    Ok(picked.map(|(site, _)| site).collect())
+    Ok(picked.map(|(site, _)| site.as_ref()).collect())
 }
 
 /// What the agent has learnt of registries, when its state can be read: nobody is asked for it

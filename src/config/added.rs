@@ -100,11 +100,12 @@ pub fn added_sites(
 }
 
 /// Those of them that can be watched and that the file has no site of the same name for.
-pub fn added_beside(records: &[AddedRecord], config: &Config) -> Vec<Site> {
+pub fn added_beside(records: &[AddedRecord], config: &Config) -> Vec<Arc<Site>> {
     let sites = added_sites(records, config).into_iter();
     let sites = sites.filter_map(|(_, site)| site.ok());
     sites
         .filter(|site| config.sites.iter().all(|other| other.name != site.name))
+        .map(Arc::new)
         .collect()
 }
 

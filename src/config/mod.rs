@@ -48,6 +48,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A file over this is not a configuration.
@@ -59,7 +60,7 @@ pub struct Config {
     pub telegram: Option<Telegram>,
     pub agent: Agent,
     /// In the order of the file. Names are unique.
-    pub sites: Vec<Site>,
+    pub sites: Vec<Arc<Site>>,
     /// What holds for sites that are added in the chat.
     pub defaults: Defaults,
     /// What the user should know but what stops nothing, one sentence each.
@@ -212,7 +213,7 @@ fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Config {
     let mut names = Names::default();
     let mut sites = Vec::new();
     for table in root.tables("site", &keys::SITE, log) {
-        sites.extend(site::read(table, &defaults, &mut names, &scope, log));
+        sites.extend(site::read(table, &defaults, &mut names, &scope, log).map(Arc::new));
     }
     names.finish(log);
     root.finish(log);

@@ -72,7 +72,7 @@ pub fn summary(config: &Config) -> String {
 
 /// `{"sites":[…],"agent":{…},"telegram":{…}}` with every key filled in, `null` for none, secrets as `"***"`.
 pub fn to_json(config: &Config) -> String {
-    let sites: Vec<String> = config.sites.iter().map(site_json).collect();
+    let sites: Vec<String> = config.sites.iter().map(|site| site_json(site)).collect();
     let telegram = config.telegram.as_ref().map(telegram_json);
     format!(
         "{{\"sites\":[{}],\"agent\":{},\"telegram\":{}}}",

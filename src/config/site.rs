@@ -145,6 +145,7 @@ fn http(
         );
     }
     let login = keys.login.get().map(|login| login.for_site(&url, log));
+    let login = login.map(Box::new);
     HttpCheck {
         url,
         method: keys.method.get().unwrap_or_else(|| "GET".to_owned()),

@@ -192,8 +192,8 @@ impl Monitor {
             }
         };
         self.added.records.push(record);
-        let mut sites: Vec<Site> = self.sites.iter().map(|w| (*w.site).clone()).collect();
-        sites.push(Arc::unwrap_or_clone(site));
+        let mut sites: Vec<_> = self.sites.iter().map(|w| w.site.clone()).collect();
+        sites.push(site);
         self.take_sites(sites, now);
         self.sites_changed(now);
         let who = asker
@@ -208,7 +208,7 @@ impl Monitor {
         let place = self.added.records.iter().position(|r| r.name == name)?;
         self.added.records.remove(place);
         let rest = self.sites.iter().filter(|w| w.name() != name);
-        let sites: Vec<Site> = rest.map(|w| (*w.site).clone()).collect();
+        let sites = rest.map(|w| w.site.clone()).collect();
         self.take_sites(sites, now);
         self.sites_changed(now);
         let who = asker
@@ -233,7 +233,7 @@ impl Monitor {
         if added.is_empty() {
             return;
         }
-        let sites: Vec<Site> = self.sites.iter().map(|w| (*w.site).clone()).collect();
+        let sites = self.sites.iter().map(|w| w.site.clone()).collect();
         let sites = self.beside(sites, added, now);
         self.take_sites(sites, now);
     }
@@ -242,10 +242,10 @@ impl Monitor {
     /// the file's.
     pub(super) fn beside(
         &mut self,
-        mut sites: Vec<Site>,
+        mut sites: Vec<Arc<Site>>,
         added: Vec<(AddedRecord, Result<Site, String>)>,
         now: Now,
-    ) -> Vec<Site> {
+    ) -> Vec<Arc<Site>> {
         let of_file = sites.len();
         for trial in &mut self.added.trials {
             trial.outdated = trial.site.is_some();
@@ -261,7 +261,7 @@ impl Monitor {
                 continue;
             }
             match result {
-                Ok(site) => sites.push(site),
+                Ok(site) => sites.push(Arc::new(site)),
                 Err(what) => self.notice(
                     now,
                     format!("{name}, added in the chat, cannot be watched any more: {what}. /remove {name} forgets it."),

@@ -169,7 +169,8 @@ impl Monitor {
             lines.push(format!("Slowest now: {name} {}", response(took)));
         }
         let ends = sites.iter().flat_map(|w| {
-            let found = Subject::ALL.map(|s| (s, w.expiry(s).found.as_ref()));
+            let found =
+                Subject::ALL.map(|s| (s, w.expiry(s).and_then(|watch| watch.found.as_ref())));
             found.into_iter().filter_map(move |(s, found)| {
                 let left = found?.ends - now.wall;
                 (left < SOON).then_some((left, s, *w))

@@ -58,7 +58,7 @@ pub enum Event {
     Probed(Report),
     /// The configuration was read again.
     Reloaded {
-        sites: Vec<Site>,
+        sites: Vec<Arc<Site>>,
         /// Those that were added in the chat, by the rules of the new file.
         added: Vec<(AddedRecord, Result<Site, String>)>,
         settings: Settings,

@@ -167,11 +167,12 @@ impl Monitor {
     /// Plans the looks of a site that is new, or whose keys have changed.
     pub(super) fn plan_looks(&mut self, now: Now, at: usize) {
         for subject in Subject::ALL {
-            let wanted = self.warn_of(at, subject).is_some();
+            if self.warn_of(at, subject).is_none() {
+                self.sites[at].forget_expiry(subject);
+                continue;
+            }
             let watch = self.sites[at].expiry_mut(subject);
-            if !wanted {
-                *watch = Watch::default();
-            } else if watch.due.is_none() && !watch.running {
+            if watch.due.is_none() && !watch.running {
                 let fresh = watch.looked + i64::try_from(subject.every().as_secs()).unwrap_or(0);
                 let first = self.sites[at].site.interval.min(FIRST);
                 let soon = now.moment() + first.mul_f64(self.jitter.fraction());
@@ -186,11 +187,13 @@ impl Monitor {
     /// Somebody asked for a check of the site: its dates are looked at too.
     pub(super) fn look_now(&mut self, now: Now, at: usize) {
         for subject in Subject::ALL {
-            let wanted = self.warn_of(at, subject).is_some();
+            if self.warn_of(at, subject).is_none() {
+                continue;
+            }
             let watch = self.sites[at].expiry_mut(subject);
             // The registries are not ours to lean on.
             let rested = subject == Subject::Certificate || now.wall - watch.looked >= DAY;
-            if wanted && rested && !watch.running {
+            if rested && !watch.running {
                 watch.due = Some(now.moment());
             }
         }
@@ -204,7 +207,7 @@ impl Monitor {
             .sites
             .iter()
             .filter(|w| !w.paused() && w.veil.is_none());
-        let due = judged.flat_map(|w| Subject::ALL.map(|s| w.expiry(s).due));
+        let due = judged.flat_map(|w| Subject::ALL.map(|s| w.expiry(s)?.due));
         due.flatten().min()
     }
 
@@ -219,10 +222,11 @@ impl Monitor {
                 continue;
             }
             for subject in Subject::ALL {
-                let watch = watched.expiry_mut(subject);
-                if watch.due.is_none_or(|due| due > moment) {
+                let due = watched.expiry(subject).and_then(|watch| watch.due);
+                if due.is_none_or(|due| due > moment) {
                     continue;
                 }
+                let watch = watched.expiry_mut(subject);
                 watch.due = None;
                 watch.running = true;
                 let site = watched.site.clone();
@@ -243,7 +247,7 @@ impl Monitor {
         };
         let moment = now.moment();
         let Some(warn) = self.warn_of(at, subject) else {
-            *self.sites[at].expiry_mut(subject) = Watch::default();
+            self.sites[at].forget_expiry(subject);
             return;
         };
         let muted = self.muted(name, moment);

@@ -87,6 +87,7 @@ use self::time::{Jitter, Moment, Now};
 use self::trouble::Said;
 use self::watch::Watched;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 /// The state of everything that is watched. One owner feeds it events and carries out its actions.
 #[derive(Debug)]
@@ -159,7 +160,12 @@ pub struct Monitor {
 
 impl Monitor {
     /// `seed` makes all jitter, so that a run can be replayed.
-    pub fn new(sites: Vec<Site>, settings: Settings, now: Now, seed: u64) -> Monitor {
+    pub fn new(
+        sites: impl IntoIterator<Item = impl Into<Arc<Site>>>,
+        settings: Settings,
+        now: Now,
+        seed: u64,
+    ) -> Monitor {
         let mut monitor = Monitor {
             sites: Vec::new(),
             index: HashMap::new(),
@@ -210,7 +216,7 @@ impl Monitor {
             actions: Vec::new(),
         };
         let now = monitor.read_clock(now);
-        monitor.take_sites(sites, now);
+        monitor.take_sites(sites.into_iter().map(Into::into).collect(), now);
         monitor
     }
 

@@ -8,7 +8,9 @@ use super::incident::{Incident, Incidents};
 use super::judge::{Judge, State};
 use super::line::Trouble;
 use super::site::Site;
-use super::snapshot::{AddedRecord, AlertRecord, IncidentRecord, SiteRecord, Snapshot};
+use super::snapshot::{
+    AddedRecord, AlertRecord, ExpiryRecord, IncidentRecord, SiteRecord, Snapshot,
+};
 use super::time::{Moment, Now};
 use super::trouble::Said;
 use super::watch::{Veil, Watched};
@@ -156,7 +158,7 @@ impl Monitor {
     pub(super) fn reloaded(
         &mut self,
         now: Now,
-        sites: Vec<Site>,
+        sites: Vec<Arc<Site>>,
         added: Vec<(AddedRecord, Result<Site, String>)>,
         settings: Settings,
     ) {
@@ -224,15 +226,15 @@ impl Monitor {
     }
 
     /// Takes the sites of a configuration. One that was there before keeps all that is known of it.
-    pub(super) fn take_sites(&mut self, sites: Vec<Site>, now: Now) {
+    pub(super) fn take_sites(&mut self, sites: Vec<Arc<Site>>, now: Now) {
         let mut before: HashMap<String, Watched> = std::mem::take(&mut self.sites)
             .into_iter()
             .map(|w| (w.name().to_owned(), w))
             .collect();
         let count = sites.len();
+        self.sites.reserve_exact(count);
         self.page = None;
         for (place, site) in sites.into_iter().enumerate() {
-            let site = Arc::new(site);
             let watched = match before.remove(&site.name) {
                 Some(mut watched) => {
                     // A new `paused` in the file is a newer word than an old /pause or /resume.
@@ -244,7 +246,7 @@ impl Monitor {
                         watched.named = watched.address.is_none();
                         // Another server's certificate, another domain.
                         for subject in Subject::ALL {
-                            *watched.expiry_mut(subject) = expiry::Watch::default();
+                            watched.forget_expiry(subject);
                         }
                     }
                     if watched.site.check != site.check {
@@ -317,6 +319,12 @@ fn record(watched: &Watched, now: Now) -> SiteRecord {
     let ms = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let coming = watched.muted_until.filter(|m| *m > now.moment());
     let changes = watched.flapping.changes().iter();
+    let mut expiry: Vec<ExpiryRecord> = Subject::ALL
+        .into_iter()
+        .filter_map(|s| watched.expiry(s)?.record(s))
+        .collect();
+    // The last snapshot is kept to compare the next one with, and a `Vec` begins with room for four.
+    expiry.shrink_to_fit();
     SiteRecord {
         name: watched.name().to_owned(),
         state: state.word().to_owned(),
@@ -330,10 +338,7 @@ fn record(watched: &Watched, now: Now) -> SiteRecord {
         flapping: watched.flapping.flapping() && watched.flapping.told,
         slow_told: watched.slow_told,
         slow_untold: watched.slow_untold.then_some(true),
-        expiry: Subject::ALL
-            .into_iter()
-            .filter_map(|s| watched.expiry(s).record(s))
-            .collect(),
+        expiry,
     }
 }
 

@@ -137,7 +137,7 @@ impl Monitor {
                         Scope::Base => w.past.base(hour),
                         Scope::Page => w.past.page(hour),
                     };
-                    (w.name().to_owned(), bytes)
+                    (w.name(), bytes)
                 })
                 .collect(),
         };
@@ -170,7 +170,7 @@ impl Monitor {
     /// Takes back what an earlier run wrote. To be called after [`Monitor::restore`], in the order
     /// of time. Sites that are no longer configured, and what is not sound, are passed over.
     pub fn restore_history(&mut self, record: &Record) {
-        for (name, bytes) in &record.sites {
+        for (name, bytes) in record.sites.iter() {
             let Some(&at) = self.index.get(name) else {
                 continue;
             };

@@ -245,7 +245,7 @@ fn phases_line(phases: &Phases, watched: &Watched) -> String {
 }
 
 fn expiry_line(watched: &Watched, subject: Subject, now: Now) -> Option<String> {
-    let watch = watched.expiry(subject);
+    let watch = watched.expiry(subject)?;
     let mut words = match subject {
         Subject::Certificate => "Certificate: ".to_owned(),
         Subject::Domain => "Domain: ".to_owned(),

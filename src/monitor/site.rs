@@ -292,7 +292,8 @@ pub struct HttpCheck {
     pub body_not: Option<String>,
     /// Conditions on the body, which must then be JSON.
     pub json: Vec<JsonCondition>,
-    pub login: Option<Login>,
+    /// Boxed, as few sites have one.
+    pub login: Option<Box<Login>>,
     /// Redirects followed at most; 0 = none, the redirect itself is judged.
     pub redirects: u32,
     pub version: HttpVersion,

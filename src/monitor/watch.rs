@@ -61,7 +61,8 @@ pub struct Watched {
     /// Failures in a row that did not count because we stood still meanwhile.
     pub overslept: u32,
     certificate: expiry::Watch,
-    domain: expiry::Watch,
+    /// Boxed, as few sites have one that is looked at.
+    domain: Option<Box<expiry::Watch>>,
 }
 
 /// Why a site is checked but not judged.
@@ -124,7 +125,7 @@ impl Watched {
             flapping: Flapping::default(),
             overslept: 0,
             certificate: expiry::Watch::default(),
-            domain: expiry::Watch::default(),
+            domain: None,
         }
     }
 
@@ -142,23 +143,35 @@ impl Watched {
             Some(Veil::Unreachable) => State::Unreachable,
             Some(Veil::Offline(_)) => State::Offline,
             None => match self.judge.state() {
-                State::Up if self.certificate.worried || self.domain.worried => State::Degraded,
+                State::Up if self.expiries().any(|watch| watch.worried) => State::Degraded,
                 state => state,
             },
         }
     }
 
-    pub fn expiry(&self, subject: Subject) -> &expiry::Watch {
+    /// What is known of its certificate or its domain; `None` = nothing.
+    pub fn expiry(&self, subject: Subject) -> Option<&expiry::Watch> {
         match subject {
-            Subject::Certificate => &self.certificate,
-            Subject::Domain => &self.domain,
+            Subject::Certificate => Some(&self.certificate),
+            Subject::Domain => self.domain.as_deref(),
         }
+    }
+
+    fn expiries(&self) -> impl Iterator<Item = &expiry::Watch> {
+        Subject::ALL.into_iter().filter_map(|s| self.expiry(s))
     }
 
     pub fn expiry_mut(&mut self, subject: Subject) -> &mut expiry::Watch {
         match subject {
             Subject::Certificate => &mut self.certificate,
-            Subject::Domain => &mut self.domain,
+            Subject::Domain => self.domain.get_or_insert_default(),
+        }
+    }
+
+    pub fn forget_expiry(&mut self, subject: Subject) {
+        match subject {
+            Subject::Certificate => self.certificate = expiry::Watch::default(),
+            Subject::Domain => self.domain = None,
         }
     }
 
@@ -172,7 +185,7 @@ impl Watched {
             }
             Some(Veil::Offline(trouble)) => Some(trouble.reason().to_owned()),
             None => self.cause.clone().or_else(|| {
-                let reason = |s: Subject| self.expiry(s).reason(s);
+                let reason = |s: Subject| self.expiry(s)?.reason(s);
                 Subject::ALL.into_iter().find_map(reason)
             }),
         }

@@ -13,8 +13,8 @@
 use super::format::crc32;
 use super::recover::{self, Damage};
 use super::writer::{BLOCK, Written};
-use crate::monitor::history::{Extent, Record, Scope};
-use std::collections::BTreeSet;
+use crate::monitor::history::{Extent, Record, Rows, Scope};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -177,13 +177,12 @@ impl Past {
 fn encode(records: &[Record], table: &mut Vec<String>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for record in records {
-        let added: Vec<&String> = record
-            .sites
-            .iter()
-            .map(|(name, _)| name)
-            .filter(|name| !table.contains(name))
+        let known: HashSet<&str> = table.iter().map(String::as_str).collect();
+        let names = record.sites.iter().map(|(name, _)| name);
+        let added: Vec<String> = names
+            .filter(|name| !known.contains(name))
+            .map(str::to_owned)
             .collect();
-        let added: Vec<String> = added.into_iter().cloned().collect();
         let mut body = vec![match record.scope {
             Scope::Base => b'B',
             Scope::Page => b'P',
@@ -197,13 +196,9 @@ fn encode(records: &[Record], table: &mut Vec<String>) -> Vec<u8> {
             body.extend_from_slice(name.as_bytes());
         }
         table.extend(added);
-        let of: std::collections::HashMap<&str, &Vec<u8>> = record
-            .sites
-            .iter()
-            .map(|(name, bytes)| (name.as_str(), bytes))
-            .collect();
+        let of: HashMap<&str, &[u8]> = record.sites.iter().collect();
         for name in table.iter() {
-            let known = of.get(name.as_str()).map_or(&[][..], |bytes| bytes);
+            let known = of.get(name.as_str()).copied().unwrap_or_default();
             put_count(&mut body, known.len());
             body.extend_from_slice(known);
         }
@@ -300,11 +295,11 @@ fn record(mut body: &[u8], table: &mut Vec<String>) -> Option<Record> {
         let name = std::str::from_utf8(take(&mut body, length)?).ok()?;
         table.push(name.to_owned());
     }
-    let mut sites = Vec::new();
-    for name in table.iter() {
+    let mut row = |name| {
         let length = take_count(&mut body)?;
-        sites.push((name.clone(), take(&mut body, length)?.to_vec()));
-    }
+        Some((name, take(&mut body, length)?))
+    };
+    let sites = table.iter().map(&mut row).collect::<Option<Rows>>()?;
     Some(Record {
         scope,
         hour,

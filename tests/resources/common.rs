@@ -37,7 +37,7 @@ pub fn site(url: &str, keys: &str) -> Site {
     fs::write(&path, text).expect("the configuration can be written");
     let config = sitemon::config::load(&path, &|_| None);
     let mut sites = config.unwrap_or_else(|e| panic!("{e}")).sites;
-    sites.pop().expect("a site")
+    Arc::unwrap_or_clone(sites.pop().expect("a site"))
 }
 
 /// A `[[site]]` table.

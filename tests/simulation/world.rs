@@ -487,7 +487,7 @@ impl World<'_> {
             let (sites, settings) = (self.sites(), self.settings());
             self.record.reloads.push(self.now);
             self.feed(Event::Reloaded {
-                sites,
+                sites: sites.into_iter().map(Into::into).collect(),
                 added: Vec::new(),
                 settings,
             });

@@ -80,7 +80,7 @@ fn behind(server: &Server, change: impl FnOnce(&mut Login)) -> Site {
     change(&mut login);
     site(&format!("{}home", server.url()), |check| {
         check.body = Some("your account".to_owned());
-        check.login = Some(login);
+        check.login = Some(Box::new(login));
     })
 }
 

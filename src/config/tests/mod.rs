@@ -205,7 +205,7 @@ fn what_the_file_does_not_say_has_the_documented_default() {
         chats: None,
         check: Check::Http(expected),
     };
-    assert_eq!(config.sites, [expected]);
+    assert_eq!(config.sites, [expected.into()]);
 }
 
 #[test]

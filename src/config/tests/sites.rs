@@ -29,7 +29,7 @@ fn http(keys: &str) -> HttpCheck {
     let config = sound(&format!(
         "[[site]]\nname = \"a\"\nurl = \"http://h/\"\n{keys}"
     ));
-    match config.sites.into_iter().next().unwrap().check {
+    match config.sites[0].check.clone() {
         Check::Http(http) => http,
         other => panic!("{other:?}"),
     }

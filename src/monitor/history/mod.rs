@@ -13,7 +13,7 @@ mod page;
 mod span;
 
 use super::judge::State;
-pub use page::{Extent, Record, Scope};
+pub use page::{Extent, Record, Rows, Scope};
 pub use span::{Part, Share, Span};
 use std::time::Duration;
 

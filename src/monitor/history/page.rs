@@ -15,8 +15,40 @@ pub struct Record {
     pub hour: i64,
     /// Minutes of a page that are over.
     pub length: u8,
+    pub sites: Rows,
+}
+
+/// The name of each site and what is known of it, all in one piece: a thousand small pieces would
+/// leave as many holes in the heap of a process that is to stay small.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    names: String,
+    bytes: Vec<u8>,
+    /// Where each one ends in both.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Rows {
     /// Name and bytes.
-    pub sites: Vec<(String, Vec<u8>)>,
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let mut start = (0, 0);
+        self.ends.iter().map(move |&end| {
+            let from = std::mem::replace(&mut start, end);
+            (&self.names[from.0..end.0], &self.bytes[from.1..end.1])
+        })
+    }
+}
+
+impl<N: AsRef<str>, B: AsRef<[u8]>> FromIterator<(N, B)> for Rows {
+    fn from_iter<T: IntoIterator<Item = (N, B)>>(rows: T) -> Rows {
+        let mut all = Rows::default();
+        for (name, bytes) in rows {
+            all.names.push_str(name.as_ref());
+            all.bytes.extend_from_slice(bytes.as_ref());
+            all.ends.push((all.names.len(), all.bytes.len()));
+        }
+        all
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -161,7 +161,7 @@ fn one_that_is_being_checked_at_a_reload_is_taken_by_the_new_rules() {
     };
     done(&mut world, delivered);
     let reloaded = Event::Reloaded {
-        sites: vec![site("blog")],
+        sites: vec![site("blog").into()],
         added: Vec::new(),
         settings: settings(access()),
     };
@@ -222,7 +222,7 @@ fn a_reload_keeps_it_and_a_site_of_the_file_takes_its_name() {
     let reload = |world: &mut World, names: &[&str]| {
         let added = vec![(record("shop"), Ok(site("shop")))];
         world.feed(Event::Reloaded {
-            sites: names.iter().map(|n| site(n)).collect(),
+            sites: names.iter().map(|n| site(n).into()).collect(),
             added,
             settings: settings(access()),
         });
@@ -248,7 +248,7 @@ fn one_that_the_new_file_does_not_allow_is_told_of_and_can_be_removed() {
     world.heard();
     let record = world.monitor.added()[0].clone();
     world.feed(Event::Reloaded {
-        sites: vec![site("blog")],
+        sites: vec![site("blog").into()],
         added: vec![(
             record,
             Err("`slow` (20s) must be shorter than `timeout` (10s)".into()),

@@ -109,7 +109,7 @@ fn a_site_that_is_renamed_starts_afresh_and_one_that_stays_goes_on() {
     let sites = vec![site("blog"), site("store")];
     let settings = settings(access());
     world.feed(crate::monitor::Event::Reloaded {
-        sites,
+        sites: sites.into_iter().map(Into::into).collect(),
         added: Vec::new(),
         settings,
     });

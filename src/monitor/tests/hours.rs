@@ -238,7 +238,7 @@ fn a_reload_brings_new_windows_at_once() {
     assert!(world.monitor.in_maintenance("blog"));
     world.feed(Event::Reloaded {
         added: Vec::new(),
-        sites: vec![site("blog")],
+        sites: vec![site("blog").into()],
         settings: settings(access()),
     });
     assert!(!world.monitor.in_maintenance("blog"));

@@ -30,7 +30,7 @@ pub fn reload(world: &mut World, sites: Vec<Site>, uplink: bool) {
     };
     world.feed(Event::Reloaded {
         added: Vec::new(),
-        sites,
+        sites: sites.into_iter().map(Into::into).collect(),
         settings,
     });
 }

@@ -153,7 +153,7 @@ fn a_reload_keeps_what_is_known_of_the_sites_that_stay() {
     blog.interval = std::time::Duration::from_secs(30);
     world.feed(Event::Reloaded {
         added: Vec::new(),
-        sites: vec![blog, site("shop"), site("new")],
+        sites: vec![blog.into(), site("shop").into(), site("new").into()],
         settings: settings(access()),
     });
     assert_eq!(world.state("blog"), State::Down);
@@ -181,7 +181,7 @@ fn a_check_of_a_site_that_a_reload_removed_ends_quietly() {
     world.ask("/check gone");
     world.feed(Event::Reloaded {
         added: Vec::new(),
-        sites: vec![site("blog")],
+        sites: vec![site("blog").into()],
         settings: settings(access()),
     });
     world.pass(120);
