@@ -17,8 +17,8 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Bytes that may wait.
-const ROOM: usize = 64 << 10;
+/// Bytes that may wait: a few `/list` of a thousand sites, asked for faster than they are written.
+const ROOM: usize = 256 << 10;
 /// An alert that was not written after this is taken back, to be told anew.
 const PATIENCE: Duration = Duration::from_secs(5);
 
