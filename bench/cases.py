@@ -76,7 +76,7 @@ class Table:
         add("connection refused", servers.refusing(), None)
         self._fix_refused()
         add("silent", wait, "no answer within 2s")
-        add("closes at once", close, "server closed the connection without an answer")
+        add("closes without a word", after_head(close), "server closed the connection without an answer")
         add("drips its head", drip(b"HTTP/1.1 200 OK\r\n" * 50, 0.1), "no answer within 2s")
         add("drips its body", after_head(say(b"HTTP/1.1 200 OK\r\n\r\n", then=drip(b"x" * 900, 0.1))),
             "no end of the answer within 2s")
