@@ -2,7 +2,7 @@
 
 use crate::support::bot_api::Sent;
 use std::collections::{BTreeMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum News {
@@ -119,12 +119,14 @@ impl Ledger {
     pub fn repeated_without_cause(&self) -> Option<String> {
         for (number, told) in &self.outages {
             for times in [&told.downs, &told.ups] {
-                let lives: Vec<usize> = times.iter().map(|at| self.life_at(*at)).collect();
-                let twice = lives.windows(2).find(|pair| {
-                    pair[0] == pair[1] && !self.lives.get(pair[0]).is_some_and(|l| l.ambiguous)
+                let twice = times.windows(2).find_map(|pair| {
+                    let at = self.life_at(pair[0]);
+                    let life = self.lives.get(at)?;
+                    let excused = life.ambiguous || pair[0] < life.began + LATE;
+                    (at == self.life_at(pair[1]) && !excused).then_some(at)
                 });
-                if let Some(pair) = twice {
-                    return Some(format!("#{number} twice in life {} ({told:?})", pair[0]));
+                if let Some(life) = twice {
+                    return Some(format!("#{number} twice in life {life} ({told:?})"));
                 }
             }
         }
@@ -139,6 +141,9 @@ impl Ledger {
             .saturating_sub(1)
     }
 }
+
+/// What a killed agent had sent may be read when the next one has begun.
+const LATE: Duration = Duration::from_millis(500);
 
 const EMOJI: [char; 6] = ['🔴', '🟢', '🟠', '🟡', '📡', 'ℹ'];
 
