@@ -17,6 +17,7 @@ pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod crc;
 pub mod http;
 mod json;
 pub mod monitor;

@@ -2,6 +2,7 @@
 //! Network Graphics"): four bits a pixel, a filter byte in front of every row.
 
 use super::deflate;
+use crate::crc::Crc;
 use embedded_graphics::mono_font::MonoTextStyle;
 use embedded_graphics::mono_font::iso_8859_1::FONT_10X20;
 use embedded_graphics::pixelcolor::Gray4;
@@ -145,17 +146,8 @@ fn chunk(png: &mut Vec<u8>, kind: &[u8; 4], data: &[u8]) {
     let start = png.len();
     png.extend_from_slice(kind);
     png.extend_from_slice(data);
-    let sum = crc32(&png[start..]);
+    let sum = Crc::default().add(&png[start..]).value();
     png.extend_from_slice(&sum.to_be_bytes());
-}
-
-/// CRC-32 (IEEE 802.3), bit by bit: the data is some kilobytes.
-fn crc32(data: &[u8]) -> u32 {
-    !data.iter().fold(!0u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
-        })
-    })
 }
 
 /// What the font can show of a text: runs of other characters become one `?`, and what is longer

@@ -7,6 +7,7 @@
 //! costs nothing. NUL bytes between lines are room left over in a block of flash.
 
 use super::delta::Delta;
+use crate::crc::Crc;
 use crate::monitor::snapshot::Snapshot;
 use nanoserde::{DeJson, SerJson};
 
@@ -157,29 +158,10 @@ fn prefix(json: &[u8]) -> String {
     format!("{:08x} {} ", crc32(&[json]), json.len())
 }
 
-/// CRC-32 (IEEE 802.3), four bits at a time: a large table would be more than what it is for.
+/// CRC-32 of `parts`, one after the other.
 pub(super) fn crc32(parts: &[&[u8]]) -> u32 {
-    const TABLE: [u32; 16] = {
-        let mut table = [0; 16];
-        let mut i = 0;
-        while i < 64 {
-            // Each of the four bits of an entry in turn.
-            let entry: u32 = if i % 4 == 0 {
-                i as u32 / 4
-            } else {
-                table[i / 4]
-            };
-            table[i / 4] = (entry >> 1) ^ (0xEDB8_8320 & (entry & 1).wrapping_neg());
-            i += 1;
-        }
-        table
-    };
-    let step = |crc: u32| (crc >> 4) ^ TABLE[(crc & 15) as usize];
-    !parts
-        .iter()
-        .copied()
-        .flatten()
-        .fold(!0, |crc, &byte| step(step(crc ^ u32::from(byte))))
+    let sum = |crc: Crc, part: &&[u8]| crc.add(part);
+    parts.iter().fold(Crc::default(), sum).value()
 }
 
 #[cfg(test)]
