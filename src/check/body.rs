@@ -1,7 +1,22 @@
-//! Reading a body up to a bound, and looking for texts in it without keeping it.
+//! Reading a body up to a bound, unpacked if need be, and looking for texts in it without keeping it.
 
+use super::wire::gzip::{Damaged, Gunzip};
+use crate::http::{Client, Room};
 use futures_lite::{AsyncRead, AsyncReadExt};
+use isahc::http::{HeaderMap, header};
 use std::io;
+use std::ops::Range;
+
+/// Bodies over this are cut, counted after decompression, and judged by what was read.
+pub(super) const BODY: usize = 1024 * 1024;
+/// Of a body that is kept, this much needs no room.
+const FREE: usize = 64 * 1024;
+/// Read at once, in bytes.
+const CHUNK: usize = 16 * 1024;
+/// Packed bytes that are read at most, whatever comes of them.
+const PACKED: usize = 8 * 1024 * 1024;
+/// Characters shown of the names of codings.
+const NAMES: usize = 40;
 
 /// Looks for one text in a stream of chunks; keeps no more than fits over their seams.
 pub(super) struct Search {
@@ -49,32 +64,180 @@ fn contains(all: &[u8], part: &[u8]) -> bool {
     false
 }
 
-/// Reads `body` to its end or until `limit` bytes have come, and shows them to `see` piece by piece.
-/// What is read beyond `limit` isn't shown. True: the limit was reached, and more may follow.
-pub(super) async fn read(
-    body: &mut (impl AsyncRead + Unpin),
-    limit: usize,
-    mut see: impl FnMut(&[u8]),
-) -> io::Result<bool> {
-    let mut chunk = vec![0; 16 * 1024];
-    let mut left = limit;
-    while left > 0 {
-        let got = body.read(&mut chunk).await?;
-        if got == 0 {
-            break;
+/// How a body is packed, by its `Content-Encoding` (RFC 9110, section 8.4).
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    Plain,
+    Gzip,
+    /// One that isn't undone, or more than one: their names, cut short.
+    Other(String),
+}
+
+impl Coding {
+    pub(super) fn of(headers: &HeaderMap) -> Coding {
+        let lines = headers.get_all(header::CONTENT_ENCODING).iter();
+        let names: Vec<String> = lines
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+            .map(|name| String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase())
+            .filter(|name| !name.is_empty() && name != "identity")
+            .collect();
+        match &names[..] {
+            [] => Coding::Plain,
+            [name] if name == "gzip" || name == "x-gzip" => Coding::Gzip,
+            names => {
+                let all = names.join(", ");
+                let shown = all.chars().filter(|c| c.is_ascii_graphic() || *c == ' ');
+                Coding::Other(shown.take(NAMES).collect())
+            }
         }
-        let got = got.min(left);
-        left -= got;
-        see(&chunk[..got]);
     }
-    Ok(left == 0)
+}
+
+/// Why there is no more of a body.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    Transfer(io::Error),
+    Damaged(&'static str),
+    /// Packed with these.
+    Coded(String),
+    /// So much came, and so little of it.
+    TooMuch,
+}
+
+/// Reads a body piece by piece, up to a limit that counts unpacked bytes.
+pub(super) struct Reader<'b, B> {
+    body: &'b mut B,
+    coding: Coding,
+    /// Made when it is wanted.
+    gunzip: Option<Gunzip>,
+    chunk: Vec<u8>,
+    /// What of `chunk` is not unpacked yet, or is the piece if there is nothing to unpack.
+    rest: Range<usize>,
+    /// Unpacked bytes still to come.
+    left: usize,
+    /// Packed bytes that may come.
+    packed_left: usize,
+    /// Length of the piece.
+    piece: usize,
+}
+
+impl<'b, B: AsyncRead + Unpin> Reader<'b, B> {
+    pub(super) fn new(body: &'b mut B, coding: Coding, limit: usize) -> Reader<'b, B> {
+        Reader {
+            body,
+            coding,
+            gunzip: None,
+            chunk: vec![0; CHUNK],
+            rest: 0..0,
+            left: limit,
+            packed_left: PACKED,
+            piece: 0,
+        }
+    }
+
+    /// Goes on to the next bytes. False: the body has ended, or the limit is reached.
+    pub(super) async fn advance(&mut self) -> Result<bool, Trouble> {
+        self.left -= self.piece;
+        self.piece = 0;
+        while self.left > 0 {
+            if let Some(gunzip) = &mut self.gunzip {
+                let mut packed = &self.chunk[self.rest.clone()];
+                let more = gunzip.advance(&mut packed);
+                self.rest.start = self.rest.end - packed.len();
+                if more.map_err(|Damaged| Trouble::Damaged("answer cannot be decompressed"))? {
+                    self.piece = gunzip.piece().len().min(self.left);
+                    return Ok(true);
+                }
+            }
+            let got = self.body.read(&mut self.chunk).await;
+            let got = got.map_err(Trouble::Transfer)?;
+            self.rest = 0..got;
+            if got == 0 {
+                let end = self.gunzip.take().map_or(Ok(()), Gunzip::end);
+                let cut = "answer cannot be decompressed: it ends too soon";
+                return end.map(|()| false).map_err(|Damaged| Trouble::Damaged(cut));
+            }
+            match &self.coding {
+                Coding::Plain => {
+                    self.piece = got.min(self.left);
+                    return Ok(true);
+                }
+                Coding::Gzip if got > self.packed_left => return Err(Trouble::TooMuch),
+                Coding::Gzip => {
+                    self.packed_left -= got;
+                    self.gunzip.get_or_insert_default();
+                }
+                Coding::Other(names) => return Err(Trouble::Coded(names.clone())),
+            }
+        }
+        Ok(false)
+    }
+
+    pub(super) fn piece(&self) -> &[u8] {
+        match &self.gunzip {
+            Some(gunzip) => &gunzip.piece()[..self.piece],
+            None => &self.chunk[..self.piece],
+        }
+    }
+
+    /// The limit is reached, and more may follow.
+    pub(super) fn is_cut(&self) -> bool {
+        self.left == 0
+    }
+}
+
+/// A body that is kept whole. The first 64 KiB are had for nothing; more waits for room.
+pub(super) struct Kept<'c> {
+    client: &'c Client,
+    site: &'c str,
+    pub(super) bytes: Vec<u8>,
+    /// Held as long as what is made of the bytes.
+    pub(super) room: Option<Room>,
+}
+
+impl Kept<'_> {
+    pub(super) fn new<'c>(client: &'c Client, site: &'c str) -> Kept<'c> {
+        Kept {
+            client,
+            site,
+            bytes: Vec::new(),
+            room: None,
+        }
+    }
+
+    pub(super) async fn add(&mut self, piece: &[u8]) {
+        if self.room.is_none() && self.bytes.len() + piece.len() > FREE {
+            self.room = Some(self.client.room(self.site).await);
+            // At once: a vector that grows by itself grows to twice of what it needs.
+            self.bytes.reserve_exact(BODY - self.bytes.len().min(BODY));
+        }
+        self.bytes.extend_from_slice(piece);
+    }
+}
+
+/// Bytes as text, those that aren't UTF-8 as `?`: in the room that they have.
+pub(super) fn text(mut bytes: Vec<u8>) -> String {
+    let mut sound = 0;
+    loop {
+        match std::str::from_utf8(&bytes[sound..]) {
+            Ok(_) => return String::from_utf8(bytes).unwrap_or_default(),
+            Err(error) => {
+                let from = sound + error.valid_up_to();
+                sound = error.error_len().map_or(bytes.len(), |len| from + len);
+                bytes[from..sound].fill(b'?');
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flate2::{Compression, GzBuilder};
     use futures_lite::future::block_on;
+    use isahc::http::HeaderValue;
     use proptest::prelude::*;
+    use std::io::Write;
 
     #[test]
     fn a_text_is_found_over_a_seam_and_only_once_looked_for() {
@@ -87,15 +250,115 @@ mod tests {
         assert!(Search::new("").found);
     }
 
+    /// The first `limit` bytes, and whether more may follow.
+    fn read(body: &[u8], coding: Coding, limit: usize) -> Result<(Vec<u8>, bool), Trouble> {
+        let mut body = body;
+        let mut reader = Reader::new(&mut body, coding, limit);
+        let mut all = Vec::new();
+        while block_on(reader.advance())? {
+            all.extend_from_slice(reader.piece());
+        }
+        Ok((all, reader.is_cut()))
+    }
+
+    fn packed(data: &[u8]) -> Vec<u8> {
+        let mut file = GzBuilder::new().write(Vec::new(), Compression::default());
+        file.write_all(data).expect("memory");
+        file.finish().expect("memory")
+    }
+
     #[test]
-    fn a_text_beyond_the_limit_does_not_count() {
-        let mut search = Search::new("ok");
-        let mut body: &[u8] = b"..........ok";
-        let cut = block_on(read(&mut body, 11, |chunk| search.feed(chunk)));
-        assert!(cut.expect("reads") && !search.found);
-        let mut whole: &[u8] = b"..........ok";
-        let cut = block_on(read(&mut whole, 13, |chunk| search.feed(chunk)));
-        assert!(!cut.expect("reads") && search.found);
+    fn a_body_is_read_to_its_end_or_to_the_limit() {
+        let body = [7; 3 * CHUNK];
+        for limit in [1, CHUNK, CHUNK + 1, 3 * CHUNK] {
+            let (all, cut) = read(&body, Coding::Plain, limit).expect("reads");
+            assert_eq!((&all[..], cut), (&body[..limit], true));
+        }
+        let (all, cut) = read(&body, Coding::Plain, body.len() + 1).expect("reads");
+        assert_eq!((&all[..], cut), (&body[..], false));
+    }
+
+    #[test]
+    fn the_limit_counts_unpacked_bytes() {
+        let body = packed(&[7; 500_000]);
+        assert!(body.len() < 1000);
+        for limit in [1, 32 * 1024, 100_000, 500_000] {
+            let (all, cut) = read(&body, Coding::Gzip, limit).expect("reads");
+            assert_eq!((all, cut), (vec![7; limit], true));
+        }
+        let (all, cut) = read(&body, Coding::Gzip, 500_001).expect("reads");
+        assert_eq!((all.len(), cut), (500_000, false));
+    }
+
+    #[test]
+    fn packed_bytes_that_come_to_nothing_are_not_read_for_ever() {
+        let head = &packed(b"")[..10];
+        // A stored block of no bytes, not the last one (RFC 1951, section 3.2.4).
+        let body = [head, &[0, 0, 0, 0xff, 0xff].repeat(PACKED / 5)].concat();
+        let told = read(&body, Coding::Gzip, 100);
+        assert!(matches!(told, Err(Trouble::TooMuch)), "{told:?}");
+    }
+
+    #[test]
+    fn a_damaged_body_is_told_by_what_is_wrong_with_it() {
+        let cause = |body: &[u8], coding| match read(body, coding, 100) {
+            Err(Trouble::Damaged(cause)) => cause.to_owned(),
+            Err(Trouble::Coded(names)) => names,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            cause(b"nope", Coding::Gzip),
+            "answer cannot be decompressed"
+        );
+        assert_eq!(
+            cause(&packed(b"hello")[..14], Coding::Gzip),
+            "answer cannot be decompressed: it ends too soon"
+        );
+        assert_eq!(cause(b"x", Coding::Other("br".to_owned())), "br");
+        // Nothing is packed in nothing.
+        for coding in [Coding::Gzip, Coding::Other("br".to_owned())] {
+            assert_eq!(read(b"", coding, 9).expect("reads"), (vec![], false));
+        }
+    }
+
+    #[test]
+    fn codings_are_read_as_servers_write_them() {
+        let of = |lines: &[&'static str]| {
+            let value = HeaderValue::from_static;
+            let line = |line| (header::CONTENT_ENCODING, value(line));
+            let mut headers = HeaderMap::new();
+            lines.iter().copied().map(line).for_each(|(name, value)| {
+                headers.append(name, value);
+            });
+            Coding::of(&headers)
+        };
+        for plain in [&[][..], &[""], &[" , "], &["identity"], &["IDENTITY", ""]] {
+            assert_eq!(of(plain), Coding::Plain);
+        }
+        for gzip in [
+            &["gzip"][..],
+            &["X-GZIP"],
+            &["identity, Gzip ,"],
+            &["", "gzip"],
+        ] {
+            assert_eq!(of(gzip), Coding::Gzip);
+        }
+        let other = |names: &str| Coding::Other(names.to_owned());
+        assert_eq!(of(&["br"]), other("br"));
+        assert_eq!(of(&["gzip,gzip"]), other("gzip, gzip"));
+        assert_eq!(of(&["gzip", "deflate"]), other("gzip, deflate"));
+        let long = of(&["a\tvery-long-name-that-has-no-meaning-and-no-end-in-sight"]);
+        assert_eq!(
+            long,
+            other("avery-long-name-that-has-no-meaning-and-n"[..40].into())
+        );
+    }
+
+    #[test]
+    fn text_takes_no_more_room_than_its_bytes() {
+        assert_eq!(text("gr\u{fc}n".into()), "gr\u{fc}n");
+        assert_eq!(text(b"\xffa\xc3(\xf0\x9f\x98".to_vec()), "?a?(???");
+        assert_eq!(text(vec![0xff; 1000]).capacity(), 1000);
     }
 
     proptest! {

@@ -1,25 +1,22 @@
 //! The HTTP check.
 
-use super::body::{self, Search};
+use super::body::{BODY, Coding, Kept, Reader, Search, Trouble};
 use super::cookies::Jar;
 use super::explain::explain;
 use super::json;
 use super::redirect::{self, Hop};
-use crate::http::{Ask, Client, Fault, Permit, literal, within};
+use crate::http::{Ask, Client, Fault, Permit, What, literal, within};
 use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
 use crate::monitor::site::{HttpCheck, HttpVersion, Site, StatusSet};
 use async_io::Timer;
 use futures_lite::FutureExt;
-use isahc::http::{HeaderMap, Version, header};
+use isahc::http::{HeaderMap, HeaderValue, Version, header};
 use isahc::prelude::*;
 use isahc::{AsyncBody, Response};
-use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use url::Url;
 
-/// Bodies over this are cut, counted after decompression, and judged by what was read.
-pub(super) const BODY: usize = 1024 * 1024;
 /// What is read of a body that doesn't count, so that its connection can be reused…
 const DRAIN: usize = 64 * 1024;
 /// … and how long that may take.
@@ -40,6 +37,7 @@ pub(super) async fn run(
     let start = Instant::now();
     let mut run = Run {
         client,
+        site,
         check,
         timeout: site.timeout,
         fresh,
@@ -74,7 +72,8 @@ pub(super) async fn run(
 
 /// A check that is running.
 pub(super) struct Run<'a> {
-    client: &'a Client,
+    pub(super) client: &'a Client,
+    pub(super) site: &'a Site,
     pub(super) check: &'a HttpCheck,
     timeout: Duration,
     fresh: bool,
@@ -175,16 +174,15 @@ impl Run<'_> {
         }
     }
 
-    /// With the cookies of the login.
-    fn headers<'h>(&self, hop: &'h Hop) -> Cow<'h, HeaderMap> {
-        match self.jar.header(&hop.url, &hop.headers) {
-            Some(cookies) => {
-                let mut headers = hop.headers.clone();
-                headers.insert(header::COOKIE, cookies);
-                Cow::Owned(headers)
-            }
-            None => Cow::Borrowed(&hop.headers),
+    /// With the cookies of the login, and what is undone of codings unless the site says that itself.
+    fn headers(&self, hop: &Hop) -> HeaderMap {
+        let mut headers = hop.headers.clone();
+        let gzip = HeaderValue::from_static("gzip");
+        headers.entry(header::ACCEPT_ENCODING).or_insert(gzip);
+        if let Some(cookies) = self.jar.header(&hop.url, &hop.headers) {
+            headers.insert(header::COOKIE, cookies);
         }
+        headers
     }
 
     fn ask<'h>(&'h self, hop: &'h Hop, headers: &'h HeaderMap) -> Ask<'h> {
@@ -226,20 +224,14 @@ impl Run<'_> {
 
     /// Its texts, then what it says in JSON.
     async fn judge_body(&self, arrival: &mut Arrival) -> Result<Result<(), Failure>, Box<Outcome>> {
-        let mut wanted = self.check.body.as_deref().map(Search::new);
-        let mut banned = self.check.body_not.as_deref().map(Search::new);
+        let texts = [&self.check.body, &self.check.body_not];
+        let mut searches = texts.map(|text| text.as_deref().map(Search::new));
+        let mut kept = Kept::new(self.client, &self.site.name);
         let is_json = !self.check.json.is_empty();
-        let mut kept = Vec::new();
-        let cut = self.read(arrival, |chunk| {
-            for search in wanted.iter_mut().chain(&mut banned) {
-                search.feed(chunk);
-            }
-            if is_json {
-                kept.extend_from_slice(chunk);
-            }
-        });
-        let cut = cut.await?;
+        let to_keep = is_json.then_some(&mut kept);
+        let cut = self.read(arrival, &mut searches, to_keep).await?;
         let fail = |detail| Ok(Err(Failure::new(FailureKind::Body, detail)));
+        let [wanted, banned] = searches;
         let quoted = |text: &Option<String>| text.clone().unwrap_or_default();
         if wanted.is_some_and(|search| !search.found) {
             return fail(format!("body lacks \"{}\"", quoted(&self.check.body)));
@@ -248,24 +240,53 @@ impl Run<'_> {
             return fail(format!("body has \"{}\"", quoted(&self.check.body_not)));
         }
         match is_json {
-            true => Ok(json::judge(&kept, cut, &self.check.json)),
+            true => Ok(json::judge(&kept.bytes, cut, &self.check.json)),
             false => Ok(Ok(())),
         }
     }
 
-    /// Shows the first 1 MiB of the body to `see`. True: it may go on.
+    /// Reads the first 1 MiB of the body for those that want to see it; how it is packed matters to
+    /// them alone. True: it may go on.
     pub(super) async fn read(
         &self,
         arrival: &mut Arrival,
-        see: impl FnMut(&[u8]),
+        searches: &mut [Option<Search>],
+        mut kept: Option<&mut Kept<'_>>,
     ) -> Result<bool, Box<Outcome>> {
-        match body::read(arrival.response.body_mut(), BODY, see).await {
-            Ok(cut) => Ok(cut),
-            Err(error) => {
-                let fault = Fault::of_body(error, arrival.url.scheme() == "https");
-                Err(self.failed(&arrival.url, fault).await)
+        let is_seen = kept.is_some() || searches.iter().any(Option::is_some);
+        let coding = match is_seen {
+            true => Coding::of(arrival.response.headers()),
+            false => Coding::Plain,
+        };
+        let mut reader = Reader::new(arrival.response.body_mut(), coding, BODY);
+        let read = async {
+            while reader.advance().await? {
+                for search in searches.iter_mut().flatten() {
+                    search.feed(reader.piece());
+                }
+                if let Some(kept) = &mut kept {
+                    kept.add(reader.piece()).await;
+                }
             }
-        }
+            Ok(reader.is_cut())
+        };
+        let fault = match read.await {
+            Ok(cut) => return Ok(cut),
+            Err(Trouble::Transfer(error)) => Fault::of_body(error, arrival.url.scheme() == "https"),
+            Err(Trouble::Damaged(cause)) => What::Other(cause.to_owned()).into(),
+            Err(Trouble::Coded(names)) => What::Other(self.unasked(&names)).into(),
+            Err(Trouble::TooMuch) => What::TooMuch.into(),
+        };
+        Err(self.failed(&arrival.url, fault).await)
+    }
+
+    fn unasked(&self, names: &str) -> String {
+        let asks = |name: &String| name.eq_ignore_ascii_case(header::ACCEPT_ENCODING.as_str());
+        let why = match self.check.headers.iter().any(|(name, _)| asks(name)) {
+            true => "cannot be undone",
+            false => "was not asked for",
+        };
+        format!("answer is compressed with {names}, which {why}")
     }
 
     /// There was an answer, and this is what it was worth.
@@ -333,7 +354,8 @@ fn leak(url: &Url) -> Failure {
 /// Reads what is left of a body that doesn't count, in reason.
 pub(super) async fn drain(body: &mut AsyncBody) {
     let end = async {
-        let _ = body::read(body, DRAIN, |_| {}).await;
+        let mut reader = Reader::new(body, Coding::Plain, DRAIN);
+        while reader.advance().await.is_ok_and(|more| more) {}
     };
     end.or(async {
         Timer::after(DRAIN_WITHIN).await;

@@ -1,10 +1,11 @@
 //! Logging in before a check: the page with the form, the form, and its redirects. The cookies
 //! that come of it are the check's own.
 
-use super::body::Search;
-use super::form;
+use super::body::{Kept, Search, text};
+use super::form::{self, Field};
 use super::http::{Arrival, Run, drain, unsendable, unwanted};
 use super::redirect::{Hop, userinfo};
+use crate::http::Room;
 use crate::monitor::outcome::{Failure, FailureKind, Outcome};
 use crate::monitor::site::{HttpCheck, Login, LoginExpect};
 use isahc::http::{HeaderValue, Method, header};
@@ -12,6 +13,8 @@ use url::{Url, form_urlencoded};
 
 /// Redirects followed at most, of the page and of the answer to the form.
 const REDIRECTS: u32 = 10;
+/// Hidden fields of a form at most, in bytes; some frameworks keep a page's whole state in one.
+const FIELDS: usize = 256 * 1024;
 
 impl Run<'_> {
     /// Done when the site's own request may be sent; the causes don't say yet that they are of
@@ -21,29 +24,32 @@ impl Run<'_> {
         let to = parsed(&login.url, "the address of the form is not a URL")?;
         let mut form = form_urlencoded::Serializer::new(String::new());
         let mut from = to.clone();
+        let mut room = None;
         if let Some(page) = &login.page {
             let page = parsed(page, "the address of the page is not a URL")?;
             let hop = hop(self.check, page)?;
             let arrival = self.follow(hop, REDIRECTS).await?;
             from = arrival.url.clone();
-            self.tokens(arrival, login, &to, &mut form).await?;
+            room = self.tokens(arrival, login, &to, &mut form).await?;
         }
         form.extend_pairs(&login.form);
         let hop = posting(hop(self.check, to)?, &from, form.finish())?;
         let arrival = self.follow(hop, REDIRECTS).await?;
+        drop(room);
         self.judge_login(arrival, login).await?;
         self.logging_in = false;
         Ok(())
     }
 
-    /// Adds the page's hidden fields to `form`, those that the configuration gives excepted.
+    /// Adds the page's hidden fields to `form`, those that the configuration gives excepted. The
+    /// room of a large page is the form's too, until that is sent.
     async fn tokens(
         &self,
         mut arrival: Arrival,
         login: &Login,
         to: &Url,
         form: &mut form_urlencoded::Serializer<'_, String>,
-    ) -> Result<(), Box<Outcome>> {
+    ) -> Result<Option<Room>, Box<Outcome>> {
         let status = arrival.response.status().as_u16();
         if !(200..400).contains(&status) {
             drain(arrival.response.body_mut()).await;
@@ -51,10 +57,10 @@ impl Run<'_> {
             let failure = Failure::new(unwanted(&arrival, None).kind, detail);
             return Err(self.judged(&arrival, Err(failure)));
         }
-        let mut page = Vec::new();
-        let cut = self.read(&mut arrival, |chunk| page.extend_from_slice(chunk));
-        let cut = cut.await?;
-        let page = String::from_utf8_lossy(&page);
+        let mut page = Kept::new(self.client, &self.site.name);
+        let cut = self.read(&mut arrival, &mut [], Some(&mut page)).await?;
+        let Kept { bytes, room, .. } = page;
+        let page = text(bytes);
         let ours: Vec<&str> = login.form.iter().map(|(name, _)| name.as_str()).collect();
         let Some(hidden) = form::hidden(&page, &arrival.url, to, &ours) else {
             let detail = match cut {
@@ -64,12 +70,17 @@ impl Run<'_> {
             let failure = Failure::new(FailureKind::Body, detail);
             return Err(self.judged(&arrival, Err(failure)));
         };
+        let size = |field: &Field<'_>| field.name.len() + field.value.len();
+        if hidden.iter().map(size).sum::<usize>() > FIELDS {
+            let failure = Failure::new(FailureKind::TooLarge, "the form is over 256 KiB");
+            return Err(self.judged(&arrival, Err(failure)));
+        }
         for field in hidden {
             if !ours.contains(&&*field.name) {
                 form.append_pair(&field.name, &field.value);
             }
         }
-        Ok(())
+        Ok(room)
     }
 
     async fn judge_login(&self, mut arrival: Arrival, login: &Login) -> Result<(), Box<Outcome>> {
@@ -84,11 +95,11 @@ impl Run<'_> {
         };
         let failure = match (failure, &login.expect) {
             (None, Some(LoginExpect::Text(text))) => {
-                let mut search = Search::new(text);
-                self.read(&mut arrival, |chunk| search.feed(chunk)).await?;
+                let mut search = [Some(Search::new(text))];
+                self.read(&mut arrival, &mut search, None).await?;
                 let lacking =
                     || Failure::new(FailureKind::Body, format!("answer lacks \"{text}\""));
-                (!search.found).then(lacking)
+                search.into_iter().flatten().any(|s| !s.found).then(lacking)
             }
             (failure, _) => {
                 drain(arrival.response.body_mut()).await;

@@ -41,7 +41,19 @@ pub enum What {
     BadChunk,
     BadEncoding,
     HeadersTooLarge,
+    /// More than 8 MiB on the wire, and no end.
+    TooMuch,
     Other(String),
+}
+
+impl From<What> for Fault {
+    /// Without an address.
+    fn from(what: What) -> Fault {
+        Fault {
+            what,
+            address: None,
+        }
+    }
 }
 
 impl Fault {
@@ -90,6 +102,10 @@ impl Fault {
             What::BadChunk => (Protocol, "bad chunk in the answer".to_owned()),
             What::BadEncoding => (Protocol, "answer cannot be decompressed".to_owned()),
             What::HeadersTooLarge => (TooLarge, "answer's headers are too large".to_owned()),
+            What::TooMuch => (
+                TooLarge,
+                "more than 8 MiB received before the answer ended".to_owned(),
+            ),
             What::Other(why) => (Protocol, why.clone()),
         };
         Failure::new(kind, detail)

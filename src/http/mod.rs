@@ -7,6 +7,7 @@ mod fault;
 mod handshake;
 mod idle;
 mod lookup;
+mod rooms;
 mod roots;
 mod session;
 mod transfer;
@@ -16,6 +17,7 @@ pub use call::{Answer, CallError};
 pub use fault::{Fault, What, within};
 pub use handshake::{Bundle, Peer, Refusal, Secured, chain, handshake, secure};
 pub use isahc::http::HeaderValue;
+pub use rooms::Room;
 pub use session::Session;
 pub use transfer::Ask;
 pub use trust::Trust;
@@ -69,6 +71,7 @@ struct Shared {
     permits: Arc<Semaphore>,
     check_permits: usize,
     resolvers: Arc<Semaphore>,
+    rooms: Arc<rooms::Rooms>,
     roots: roots::Roots,
     /// The whole bundle that was read last: large, so one at a time, shared while it is in use.
     bundle: Arc<async_lock::Mutex<Option<InUse>>>,
@@ -106,6 +109,9 @@ impl Client {
             // what a check checks.
             .dns_cache(DnsCache::Disable)
             .redirect_policy(RedirectPolicy::None)
+            // libcurl unpacks a whole buffer at a time, up to five codings deep, and keeps what
+            // isn't wanted yet: a few hundred bytes would take all of a router's memory.
+            .automatic_decompression(false)
             .build()
             .map_err(|error| format!("cannot start the HTTP client: {error}"))?;
         let check_permits = limits.max_connections.saturating_sub(FOR_TELEGRAM).max(1);
@@ -117,6 +123,7 @@ impl Client {
                 permits: Arc::new(Semaphore::new(check_permits)),
                 check_permits,
                 resolvers: Arc::new(Semaphore::new(RESOLVERS)),
+                rooms: Arc::new(rooms::Rooms::new()),
                 roots: roots::Roots::new(limits.ca_file.clone()),
                 bundle: Arc::default(),
                 learning: Semaphore::new(1),
@@ -144,6 +151,17 @@ impl Client {
         Permit {
             _guard: Arc::new(self.shared.permits.acquire_arc().await),
         }
+    }
+
+    /// Room for a body of 1 MiB that `site` has kept whole. Waits for as long as it takes; who has
+    /// one must not wait for another.
+    pub async fn room(&self, site: &str) -> Room {
+        self.shared.rooms.room(site).await
+    }
+
+    #[cfg(test)]
+    pub(crate) fn rooms_free(&self) -> usize {
+        self.shared.rooms.free()
     }
 
     pub fn permits_in_use(&self) -> usize {

@@ -1,5 +1,6 @@
 //! Checks against real sockets on the loopback.
 
+mod bodies;
 mod cert;
 mod connect;
 mod dns;

@@ -2,6 +2,7 @@
 
 mod der;
 pub mod dns;
+pub mod gzip;
 pub mod icmp;
 pub mod jsonpath;
 pub mod mail;

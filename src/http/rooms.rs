@@ -1,0 +1,72 @@
+//! Memory for bodies that are kept whole: there is room for two, 1 MiB each.
+
+use async_lock::{Semaphore, SemaphoreGuardArc};
+use futures_lite::FutureExt;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Who needs its room for longer is slow.
+const SLOW: Duration = Duration::from_secs(2);
+
+/// Two rooms. Those that were slow the last time share one, so that they never hold up the others.
+pub(super) struct Rooms {
+    quick: Arc<Semaphore>,
+    any: Arc<Semaphore>,
+    /// Names of sites.
+    slow: Mutex<HashSet<String>>,
+}
+
+/// The right to keep one body of 1 MiB. Given back when it is dropped. Who has one must not wait
+/// for another.
+pub struct Room {
+    rooms: Arc<Rooms>,
+    site: String,
+    since: Instant,
+    _guard: SemaphoreGuardArc,
+}
+
+impl Rooms {
+    pub(super) fn new() -> Rooms {
+        Rooms {
+            quick: Arc::new(Semaphore::new(1)),
+            any: Arc::new(Semaphore::new(1)),
+            slow: Mutex::default(),
+        }
+    }
+
+    /// Waits for as long as it takes.
+    pub(super) async fn room(self: &Arc<Rooms>, site: &str) -> Room {
+        let is_slow = self.slow().contains(site);
+        let guard = match is_slow {
+            true => self.any.acquire_arc().await,
+            false => self.quick.acquire_arc().or(self.any.acquire_arc()).await,
+        };
+        Room {
+            rooms: self.clone(),
+            site: site.to_owned(),
+            since: Instant::now(),
+            _guard: guard,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn free(&self) -> usize {
+        self.quick.available_permits() + self.any.available_permits()
+    }
+
+    fn slow(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut slow = self.rooms.slow();
+        if self.since.elapsed() >= SLOW {
+            slow.insert(std::mem::take(&mut self.site));
+        } else {
+            slow.remove(&self.site);
+        }
+    }
+}
