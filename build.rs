@@ -1,5 +1,5 @@
 //! Puts the day of the build into the binary (a wall clock that shows an earlier time is not set),
-//! and `src/http/farewell.rs` between libcurl and rustls.
+//! and `src/http/quirks/` between libcurl and its neighbours.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,5 +20,15 @@ fn main() {
     };
     let midnight = built / DAY * DAY;
     println!("cargo::rustc-env=SITEMON_BUILT={midnight}");
-    println!("cargo::rustc-link-arg=-Wl,--wrap=rustls_connection_read");
+    let wrapped = [
+        "rustls_connection_read",
+        "curl_multi_socket_action",
+        "Curl_multi_will_close",
+        "curlx_sztouz",
+        "nghttp2_session_set_local_window_size",
+        "nghttp2_submit_window_update",
+    ];
+    for name in wrapped {
+        println!("cargo::rustc-link-arg=-Wl,--wrap={name}");
+    }
 }

@@ -1,5 +1,6 @@
 //! What went wrong with a transfer, read from libcurl's code.
 
+use super::quirks::wire_bytes;
 use crate::monitor::outcome::{Failure, FailureKind};
 use std::error::Error;
 use std::net::SocketAddr;
@@ -59,8 +60,12 @@ impl From<What> for Fault {
 impl Fault {
     /// `began`: the head of the answer had come before. `https`: the connection is a TLS one.
     pub(super) fn new(error: &isahc::error::Error, https: bool, began: bool) -> Fault {
+        let was_cut = error.local_addr().is_some_and(wire_bytes::was_cut);
         Fault {
-            what: what(error, https, began),
+            what: match was_cut {
+                true => What::TooMuch,
+                false => what(error, https, began),
+            },
             address: error.remote_addr(),
         }
     }

@@ -2,11 +2,11 @@
 //! ever waits inside libcurl (where its timeout would run) and Telegram always finds a connection.
 
 mod call;
-mod farewell;
 mod fault;
 mod handshake;
 mod idle;
 mod lookup;
+mod quirks;
 mod rooms;
 mod roots;
 mod session;

@@ -1,7 +1,9 @@
 //! One request over the client, and what lives exactly as long as its transfer.
 
+use super::quirks::wire_bytes;
 use super::{Client, Fault, IdleBook, Permit, What, authority};
 use crate::monitor::site::{HttpVersion, IpVersion};
+use futures_lite::AsyncRead;
 use isahc::auth::{Authentication, Credentials};
 use isahc::config::{Configurable, VersionNegotiation};
 use isahc::http::{HeaderMap, HeaderValue, Method, header};
@@ -9,10 +11,13 @@ use isahc::net::Dialer;
 use isahc::prelude::*;
 use isahc::tls::{Identity, TlsConfig, TrustStore};
 use isahc::{AsyncBody, Request, Response};
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use url::Url;
 
@@ -89,7 +94,11 @@ impl Client {
         {
             self.note_open(ask.url, address);
         }
-        Ok(response)
+        let local = response.local_addr();
+        Ok(response.map(|body| match local {
+            Some(local) => AsyncBody::from_reader(Counted { body, local }),
+            None => body,
+        }))
     }
 
     fn request(
@@ -221,6 +230,31 @@ impl AsRef<[u8]> for Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         self.idle.ended();
+    }
+}
+
+/// A body whose bytes are told from what else has come on its connection.
+struct Counted {
+    body: AsyncBody,
+    /// Our end of the connection.
+    local: SocketAddr,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let got = ready!(Pin::new(&mut self.body).poll_read(cx, buffer))?;
+        wire_bytes::read(self.local, got);
+        Poll::Ready(Ok(got))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        wire_bytes::ended(self.local);
     }
 }
 

@@ -4,6 +4,9 @@ mod bodies;
 mod cert;
 mod connect;
 mod dns;
+mod floods;
+#[cfg(feature = "http2")]
+mod h2;
 mod hostile;
 mod icmp;
 mod json;

@@ -1,0 +1,106 @@
+//! A server of HTTP/2 frames (RFC 9113) without TLS, for clients that know beforehand.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const SETTINGS: u8 = 4;
+pub(super) const PING: u8 = 6;
+pub(super) const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+
+pub(super) const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
+pub(super) const PADDED: u8 = 8;
+
+/// `:status: 200`, from the static table (RFC 7541, appendix A).
+pub(super) const OK: &[u8] = &[0x88];
+
+/// One connection, the preface and the settings over.
+pub(super) struct H2 {
+    stream: TcpStream,
+    /// What may be sent on the stream of the last request.
+    pub(super) window: i64,
+    /// What a stream begins with.
+    first_window: i64,
+    /// The last request.
+    pub(super) id: u32,
+}
+
+impl H2 {
+    pub(super) fn accept(mut stream: TcpStream) -> io::Result<H2> {
+        stream.read_exact(&mut [0; 24])?;
+        let mut h2 = H2 {
+            stream,
+            window: 0,
+            first_window: 65_535,
+            id: 0,
+        };
+        h2.send(SETTINGS, 0, 0, &[])?;
+        Ok(h2)
+    }
+
+    pub(super) fn send(&mut self, kind: u8, flags: u8, id: u32, payload: &[u8]) -> io::Result<()> {
+        self.stream.write_all(&frame(kind, flags, id, payload))
+    }
+
+    pub(super) fn write(&mut self, frames: &[u8]) -> io::Result<()> {
+        self.stream.write_all(frames)
+    }
+
+    /// Reads up to the next request.
+    pub(super) fn request(&mut self) -> io::Result<u32> {
+        let before = self.id;
+        while self.id == before {
+            self.take()?;
+        }
+        Ok(self.id)
+    }
+
+    /// Data on the stream of the last request, once the window has room for it.
+    pub(super) fn data(&mut self, flags: u8, payload: &[u8]) -> io::Result<()> {
+        while self.window < payload.len() as i64 {
+            self.take()?;
+        }
+        self.window -= payload.len() as i64;
+        self.send(DATA, flags, self.id, payload)
+    }
+
+    /// Reads one frame.
+    fn take(&mut self) -> io::Result<()> {
+        let mut head = [0; 9];
+        self.stream.read_exact(&mut head)?;
+        let number = |bytes: &[u8]| bytes.iter().fold(0, |n, byte| n << 8 | u32::from(*byte));
+        let mut payload = vec![0; number(&head[..3]) as usize];
+        self.stream.read_exact(&mut payload)?;
+        let (kind, flags, id) = (head[3], head[4], number(&head[5..]));
+        match kind {
+            HEADERS => (self.id, self.window) = (id, self.first_window),
+            SETTINGS if flags & ACK == 0 => {
+                for setting in payload.chunks_exact(6) {
+                    // SETTINGS_INITIAL_WINDOW_SIZE
+                    if number(&setting[..2]) == 4 {
+                        self.first_window = i64::from(number(&setting[2..]));
+                    }
+                }
+                self.send(SETTINGS, ACK, 0, &[])?;
+            }
+            WINDOW_UPDATE if id != 0 && id == self.id => {
+                self.window += i64::from(number(&payload));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn frame(kind: u8, flags: u8, id: u32, payload: &[u8]) -> Vec<u8> {
+    let length = payload.len() as u32;
+    let mut frame = length.to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(id.to_be_bytes());
+    frame.extend_from_slice(payload);
+    frame
+}
