@@ -1,5 +1,5 @@
 //! Puts the day of the build into the binary (a wall clock that shows an earlier time is not set),
-//! and `src/http/farewell.rs` between libcurl and rustls.
+//! and `src/http/farewell.rs` and `src/http/quirks/` between libcurl and its neighbours.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,5 +20,7 @@ fn main() {
     };
     let midnight = built / DAY * DAY;
     println!("cargo::rustc-env=SITEMON_BUILT={midnight}");
-    println!("cargo::rustc-link-arg=-Wl,--wrap=rustls_connection_read");
+    for function in ["rustls_connection_read", "Curl_client_write"] {
+        println!("cargo::rustc-link-arg=-Wl,--wrap={function}");
+    }
 }

@@ -7,6 +7,7 @@ mod fault;
 mod handshake;
 mod idle;
 mod lookup;
+mod quirks;
 mod rooms;
 mod roots;
 mod session;

@@ -4,6 +4,7 @@ mod bodies;
 mod cert;
 mod connect;
 mod dns;
+mod heads;
 mod hostile;
 mod icmp;
 mod json;
