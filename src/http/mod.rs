@@ -7,6 +7,7 @@ mod fault;
 mod handshake;
 mod idle;
 mod lookup;
+mod proxy;
 mod quirks;
 mod rooms;
 mod roots;
@@ -78,7 +79,7 @@ struct Shared {
     bundle: Arc<async_lock::Mutex<Option<InUse>>>,
     /// One at a time: its socket comes on top of the client's.
     learning: Semaphore,
-    proxies: Proxies,
+    proxies: proxy::Proxies,
     idle: Arc<IdleBook>,
     /// Where plain HTTP connections may be open, by authority: see `Client::apart`.
     open: Mutex<HashMap<String, (SocketAddr, Instant)>>,
@@ -128,7 +129,7 @@ impl Client {
                 roots: roots::Roots::new(limits.ca_file.clone()),
                 bundle: Arc::default(),
                 learning: Semaphore::new(1),
-                proxies: Proxies::of_environment(),
+                proxies: proxy::Proxies::new(|name| std::env::var(name).ok()),
                 idle: Arc::new(IdleBook::new()),
                 open: Mutex::default(),
             }),
@@ -176,12 +177,9 @@ impl Client {
         self.shared.idle_timeout
     }
 
-    /// A request for `url` goes through a proxy of the environment (unless `no_proxy` excepts it).
+    /// A request for `url` goes through a proxy of the environment.
     pub fn is_proxied(&self, url: &Url) -> bool {
-        match url.scheme() {
-            "https" => self.shared.proxies.https,
-            _ => self.shared.proxies.http,
-        }
+        self.shared.proxies.apply_to(url)
     }
 
     /// Closes connections that have been idle for two minutes while nothing else is going on (see
@@ -368,31 +366,6 @@ pub fn literal(url: &Url) -> Option<IpAddr> {
         url::Host::Domain(_) => None,
         url::Host::Ipv4(address) => Some(address.into()),
         url::Host::Ipv6(address) => Some(address.into()),
-    }
-}
-
-/// For which schemes the environment names a proxy (libcurl-env(3): `HTTP_PROXY` doesn't count).
-struct Proxies {
-    http: bool,
-    https: bool,
-}
-
-impl Proxies {
-    fn of_environment() -> Proxies {
-        let named = |names: &[&str]| {
-            let name = names
-                .iter()
-                .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-            if let Some(name) = name {
-                log::info!("using the proxy that ${name} names");
-            }
-            name.is_some()
-        };
-        let all = named(&["all_proxy", "ALL_PROXY"]);
-        Proxies {
-            http: named(&["http_proxy"]) || all,
-            https: named(&["https_proxy", "HTTPS_PROXY"]) || all,
-        }
     }
 }
 
