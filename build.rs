@@ -20,7 +20,11 @@ fn main() {
     };
     let midnight = built / DAY * DAY;
     println!("cargo::rustc-env=SITEMON_BUILT={midnight}");
-    for function in ["rustls_connection_read", "Curl_client_write"] {
+    for function in [
+        "rustls_connection_read",
+        "rustls_client_config_builder_dangerous_set_certificate_verifier",
+        "Curl_client_write",
+    ] {
         println!("cargo::rustc-link-arg=-Wl,--wrap={function}");
     }
 }

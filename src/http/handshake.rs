@@ -1,10 +1,10 @@
 //! A TLS handshake of our own: libcurl shows neither the certificates nor why one was refused.
 
+use super::provider::{AnyCertificate, provider};
 use super::session::Session;
 use async_io::Async;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore,
@@ -195,11 +195,16 @@ fn connection(
     bundle: Option<&Bundle>,
 ) -> io::Result<(ClientConnection, Arc<Recorder>)> {
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    let verifier = bundle.map(|bundle| {
-        WebPkiServerVerifier::builder_with_provider(bundle.store.clone(), provider()).build()
-    });
+    let verifier: Arc<dyn ServerCertVerifier> = match bundle {
+        Some(bundle) => {
+            WebPkiServerVerifier::builder_with_provider(bundle.store.clone(), provider())
+                .build()
+                .map_err(io::Error::other)?
+        }
+        None => Arc::new(AnyCertificate),
+    };
     let recorder = Arc::new(Recorder {
-        verifier: verifier.transpose().map_err(io::Error::other)?,
+        verifier,
         seen: OnceLock::new(),
     });
     let mut config = ClientConfig::builder_with_provider(provider())
@@ -247,19 +252,10 @@ async fn shake(tls: &mut ClientConnection, socket: &Async<TcpStream>) -> io::Res
     }
 }
 
-/// The provider libcurl's rustls uses.
-fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    PROVIDER
-        .get_or_init(|| Arc::new(aws_lc_rs::default_provider()))
-        .clone()
-}
-
-/// The usual verification, or none, with the chain and the result kept.
+/// A verifier, with the chain and its result kept.
 #[derive(Debug)]
 struct Recorder {
-    /// `None`: any certificate will do, as long as the server has its key.
-    verifier: Option<Arc<WebPkiServerVerifier>>,
+    verifier: Arc<dyn ServerCertVerifier>,
     seen: OnceLock<(Vec<CertificateDer<'static>>, Result<(), CertificateError>)>,
 }
 
@@ -272,10 +268,7 @@ impl ServerCertVerifier for Recorder {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let result = match &self.verifier {
-            Some(verifier) => verifier.verify_server_cert(leaf, intermediates, name, ocsp, now),
-            None => Ok(ServerCertVerified::assertion()),
-        };
+        let result = (self.verifier).verify_server_cert(leaf, intermediates, name, ocsp, now);
         let verified = match &result {
             Ok(_) => Ok(()),
             Err(rustls::Error::InvalidCertificate(error)) => Err(error.clone()),
@@ -295,8 +288,7 @@ impl ServerCertVerifier for Recorder {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = provider().signature_verification_algorithms;
-        verify_tls12_signature(message, leaf, signature, &algorithms)
+        (self.verifier).verify_tls12_signature(message, leaf, signature)
     }
 
     fn verify_tls13_signature(
@@ -305,13 +297,10 @@ impl ServerCertVerifier for Recorder {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = provider().signature_verification_algorithms;
-        verify_tls13_signature(message, leaf, signature, &algorithms)
+        (self.verifier).verify_tls13_signature(message, leaf, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider()
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.verifier.supported_verify_schemes()
     }
 }

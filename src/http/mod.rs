@@ -7,6 +7,7 @@ mod fault;
 mod handshake;
 mod idle;
 mod lookup;
+mod provider;
 mod proxy;
 mod quirks;
 mod rooms;
@@ -103,6 +104,7 @@ pub struct Permit {
 impl Client {
     /// Made once a process.
     pub fn new(limits: &Limits) -> Result<Client, String> {
+        provider::install();
         let isahc = HttpClient::builder()
             .max_connections(limits.max_connections)
             .connection_cache_size(limits.idle_connections)

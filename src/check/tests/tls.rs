@@ -2,8 +2,9 @@
 
 use super::server::{Server, request};
 use super::*;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CustomExtension, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::Write;
 use std::path::PathBuf;
@@ -142,9 +143,47 @@ fn a_certificate_that_is_not_accepted_is_told_with_dates_and_names() {
 fn without_verification_any_certificate_will_do() {
     let now = SystemTime::now();
     let expired = Ca::new().config(|p| p.not_after = (now - 3 * DAY).into());
-    let server = serve(Arc::new(Mutex::new(expired)));
-    let outcome = outcome(&url(&server), |check| check.verify = false);
-    assert_eq!(outcome.verdict, Ok(()));
+    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+    let mut unknown = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+    unknown.set_criticality(true);
+    params.custom_extensions = vec![unknown];
+    let key = KeyPair::generate().expect("a key");
+    let critical = params.self_signed(&key).expect("a certificate");
+    // webpki can't read these.
+    let unreadable = [
+        critical.der(),
+        &include_bytes!("../wire/x509/samples/v1_t61.der")[..],
+        include_bytes!("../wire/x509/samples/rsa_1024.der"),
+    ];
+    let unreadable = unreadable.map(presenting);
+    for config in unreadable.into_iter().chain([expired]) {
+        let server = serve(Arc::new(Mutex::new(config)));
+        let over_https = outcome(&url(&server), |check| check.verify = false);
+        assert_eq!(over_https.verdict, Ok(()));
+        let mut check = super::tls_talk::tls_check(server.address);
+        check.verify = false;
+        let over_tls = block_on(run(
+            &client(),
+            &site_of(Check::Tls(check), Duration::from_secs(5)),
+            false,
+        ));
+        assert_eq!(over_tls.verdict, Ok(()));
+    }
+}
+
+/// A server with this certificate, and with some other key.
+fn presenting(certificate: &[u8]) -> Arc<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let key = KeyPair::generate().expect("a key").serialize_der();
+    let key = PrivateKeyDer::Pkcs8(key.into());
+    let key = provider.key_provider.load_private_key(key).expect("a key");
+    let certified = CertifiedKey::new(vec![certificate.to_vec().into()], key);
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    Arc::new(config)
 }
 
 #[test]

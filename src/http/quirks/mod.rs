@@ -2,3 +2,4 @@
 //! what upstream does, what is done about it, and which test fails when upstream changes.
 
 mod header_lines;
+mod unverified_certificates;
