@@ -5,7 +5,7 @@ use super::session::Session;
 use async_io::Async;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore,
     SignatureScheme,
@@ -14,7 +14,8 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use webpki::EndEntityCert;
+use std::time::Duration;
+use webpki::{EndEntityCert, VerifiedPath};
 
 /// Trusted roots, parsed. About a megabyte for a system's bundle: not to be kept.
 pub struct Bundle {
@@ -66,26 +67,113 @@ impl Bundle {
 
     /// The root of this bundle that `chain`, leaf first, leads to.
     pub fn anchor(&self, chain: &[CertificateDer<'static>]) -> Option<CertificateDer<'static>> {
+        self.verified(chain, UnixTime::now(), |path| self.root(path.anchor()))
+            .flatten()
+    }
+
+    /// What `see` makes of the way from the leaf of `chain` to a root of this bundle that holds at
+    /// `time`, if there is one.
+    fn verified<T>(
+        &self,
+        chain: &[CertificateDer<'static>],
+        time: UnixTime,
+        see: impl FnOnce(&VerifiedPath<'_>) -> T,
+    ) -> Option<T> {
         let (leaf, intermediates) = chain.split_first()?;
         let leaf = EndEntityCert::try_from(leaf).ok()?;
-        let path = leaf
-            .verify_for_usage(
-                provider().signature_verification_algorithms.all,
-                &self.store.roots,
-                intermediates,
-                UnixTime::now(),
-                webpki::KeyUsage::server_auth(),
-                None,
-                None,
-            )
-            .ok()?;
-        let anchor = path.anchor();
+        let path = leaf.verify_for_usage(
+            provider().signature_verification_algorithms.all,
+            &self.store.roots,
+            intermediates,
+            time,
+            webpki::KeyUsage::server_auth(),
+            None,
+            None,
+        );
+        path.ok().map(|path| see(&path))
+    }
+
+    fn root(&self, anchor: &TrustAnchor<'_>) -> Option<CertificateDer<'static>> {
         let at = self.store.roots.iter().position(|root| {
             root.subject == anchor.subject
                 && root.subject_public_key_info == anchor.subject_public_key_info
         })?;
         self.certificates.get(at).cloned()
     }
+
+    /// How long there is a way from the leaf of `chain` to a root of this bundle: the certificates
+    /// of the last of them. `end_of` says when a certificate ends, in Unix seconds.
+    fn longest_way(
+        &self,
+        chain: &[CertificateDer<'static>],
+        end_of: fn(&[u8]) -> Option<i64>,
+    ) -> Option<Way> {
+        let mut time = UnixTime::now();
+        let mut longest: Option<Way> = None;
+        // Each turn is a way without the certificate that ended in the last one.
+        for _ in chain {
+            let on_the_way = self.verified(chain, time, |path| {
+                let intermediates = path.intermediate_certificates();
+                let intermediates = intermediates.map(|one| one.der().into_owned());
+                let leaf = chain.first().cloned();
+                leaf.into_iter()
+                    .chain(intermediates)
+                    .collect::<Vec<CertificateDer<'static>>>()
+            });
+            let ends = on_the_way
+                .into_iter()
+                .flatten()
+                .map(|one| Some((end_of(&one)?, one)))
+                .collect::<Option<Vec<_>>>();
+            let Some((end, first)) = ends.into_iter().flatten().min_by_key(|(end, _)| *end) else {
+                break;
+            };
+            longest = Some(Way {
+                end,
+                first_to_end: first,
+            });
+            let after = u64::try_from(end).unwrap_or(0).saturating_add(1);
+            time = UnixTime::since_unix_epoch(Duration::from_secs(after));
+        }
+        longest
+    }
+
+    /// Of all the roots in a PEM file the way from `chain`, leaf first, that holds longest. One
+    /// root after the other: nothing is kept of the others. Blocks.
+    pub(super) fn longest(
+        path: &Path,
+        chain: &[CertificateDer<'static>],
+        end_of: fn(&[u8]) -> Option<i64>,
+    ) -> io::Result<Option<Way>> {
+        use rustls::pki_types::pem::PemObject;
+        let file = CertificateDer::pem_file_iter(path).map_err(io::Error::other)?;
+        let roots = file.flatten().filter_map(Bundle::of_one);
+        let ways = roots.filter_map(|root| root.longest_way(chain, end_of));
+        Ok(ways.max_by_key(|way| way.end))
+    }
+}
+
+/// From a server's certificate to a trusted root.
+pub struct Way {
+    /// When it ends, in Unix seconds, root excepted.
+    end: i64,
+    /// The certificate that ends then.
+    pub first_to_end: CertificateDer<'static>,
+}
+
+/// The key of the certificate `issuer` made `signature` of `signed`, by an algorithm that is known
+/// here.
+pub fn signs(issuer: &[u8], signed: &[u8], signature: &[u8]) -> bool {
+    let issuer = CertificateDer::from(issuer);
+    let Ok(issuer) = EndEntityCert::try_from(&issuer) else {
+        return false;
+    };
+    let algorithms = provider().signature_verification_algorithms.all;
+    algorithms.iter().any(|&algorithm| {
+        issuer
+            .verify_signature(algorithm, signed, signature)
+            .is_ok()
+    })
 }
 
 /// A root certificate.

@@ -22,10 +22,10 @@ use std::sync::Arc;
 const RUSTLS_RESULT_OK: u32 = 7000;
 
 unsafe extern "C" {
-    /// rustls-ffi's; copies the `Arc` behind `verifier`.
+    /// rustls-ffi's; copies the `Arc<dyn ServerCertVerifier>` behind `verifier`.
     fn rustls_client_config_builder_set_server_verifier(
         builder: *mut c_void,
-        verifier: *const Arc<dyn ServerCertVerifier>,
+        verifier: *const c_void,
     );
 }
 
@@ -40,8 +40,9 @@ unsafe extern "C" fn __wrap_rustls_client_config_builder_dangerous_set_certifica
     _callback: *const c_void,
 ) -> u32 {
     let verifier: Arc<dyn ServerCertVerifier> = Arc::new(AnyCertificate);
+    let verifier = &raw const verifier;
     // SAFETY: the caller's builder, and a verifier of the type that rustls-ffi takes by that name,
     // which lives until the call has ended.
-    unsafe { rustls_client_config_builder_set_server_verifier(builder, &verifier) };
+    unsafe { rustls_client_config_builder_set_server_verifier(builder, verifier.cast()) };
     RUSTLS_RESULT_OK
 }
