@@ -2,8 +2,8 @@
 //! check to say.
 
 use super::connect::{Connection, Deadline, Target};
-use super::explain::handshake_cause;
 use super::starttls;
+use super::tls_cause::handshake_cause;
 use super::wire::x509::{Certificate, first_to_end};
 use crate::http::{Client, bare_host, chain, signs};
 use crate::monitor::outcome::{Expiry, Failure, FailureKind};

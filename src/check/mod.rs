@@ -21,6 +21,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tls_cause;
 // Public for the fuzzers.
 #[doc(hidden)]
 pub mod wire;

@@ -4,15 +4,18 @@ use super::provider::{AnyCertificate, provider};
 use super::session::Session;
 use async_io::Async;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore,
     SignatureScheme,
 };
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use webpki::{EndEntityCert, VerifiedPath};
@@ -185,6 +188,8 @@ pub struct Peer {
     pub chain: Vec<CertificateDer<'static>>,
     /// The root of the bundle that the chain leads to, or why it isn't trusted.
     pub trust: Result<CertificateDer<'static>, CertificateError>,
+    /// It has asked for a client certificate, which it didn't get.
+    pub wants_certificate: bool,
 }
 
 impl Peer {
@@ -197,12 +202,24 @@ impl Peer {
     }
 }
 
+/// The server asked for a client certificate, and refused to go on without one.
+#[derive(Debug)]
+pub struct ClientCertificateWanted;
+
+impl fmt::Display for ClientCertificateWanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the server wants a client certificate")
+    }
+}
+
+impl std::error::Error for ClientCertificateWanted {}
+
 /// Connects to `address` and does one full handshake (never a resumed one: that would hide a
 /// renewed certificate) for `host`, a name or an IP address without brackets. Has no timeout.
 pub async fn handshake(address: SocketAddr, host: &str, bundle: &Bundle) -> io::Result<Peer> {
     let (mut tls, recorder) = connection(host, Some(bundle))?;
     let socket = Async::<TcpStream>::connect(address).await?;
-    let finished = drive(&mut tls, &socket).await;
+    let finished = recorder.explained(drive(&mut tls, &socket).await);
     let Some((chain, verified)) = recorder.seen.get().cloned() else {
         // No certificate came: the handshake's own error is what there is to tell.
         finished?;
@@ -215,7 +232,11 @@ pub async fn handshake(address: SocketAddr, host: &str, bundle: &Bundle) -> io::
         }
         Err(error) => Err(error),
     };
-    Ok(Peer { chain, trust })
+    Ok(Peer {
+        chain,
+        trust,
+        wants_certificate: recorder.wants_certificate(),
+    })
 }
 
 /// A session, and whom it is with.
@@ -245,7 +266,7 @@ pub async fn secure(
     bundle: Option<&Bundle>,
 ) -> Result<Secured, Refusal> {
     let (mut tls, recorder) = connection(host, bundle).map_err(Refusal::Handshake)?;
-    let shaken = shake(&mut tls, &socket).await;
+    let shaken = recorder.explained(shake(&mut tls, &socket).await);
     let seen = recorder.seen.get().cloned();
     match (shaken, seen) {
         (Ok(()), seen) => Ok(Secured {
@@ -255,6 +276,7 @@ pub async fn secure(
         (Err(_), Some((chain, Err(error)))) => Err(Refusal::Certificate(Peer {
             chain,
             trust: Err(error),
+            wants_certificate: recorder.wants_certificate(),
         })),
         (Err(error), _) => Err(Refusal::Handshake(error)),
     }
@@ -294,13 +316,14 @@ fn connection(
     let recorder = Arc::new(Recorder {
         verifier,
         seen: OnceLock::new(),
+        asked: AtomicBool::new(false),
     });
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
         .dangerous()
         .with_custom_certificate_verifier(recorder.clone())
-        .with_no_client_auth();
+        .with_client_cert_resolver(recorder.clone());
     config.resumption = Resumption::disabled();
     let tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
     Ok((tls, recorder))
@@ -340,11 +363,44 @@ async fn shake(tls: &mut ClientConnection, socket: &Async<TcpStream>) -> io::Res
     }
 }
 
-/// A verifier, with the chain and its result kept.
+/// A verifier, with the chain and its result kept, and whether the server asked for a certificate
+/// of ours.
 #[derive(Debug)]
 struct Recorder {
     verifier: Arc<dyn ServerCertVerifier>,
     seen: OnceLock<(Vec<CertificateDer<'static>>, Result<(), CertificateError>)>,
+    asked: AtomicBool,
+}
+
+impl Recorder {
+    fn wants_certificate(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// An alert after the server had asked for a certificate is about that.
+    fn explained<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|error| {
+            let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
+            match tls {
+                Some(rustls::Error::AlertReceived(_)) if self.wants_certificate() => {
+                    io::Error::other(ClientCertificateWanted)
+                }
+                _ => error,
+            }
+        })
+    }
+}
+
+/// Has none to give.
+impl ResolvesClientCert for Recorder {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.asked.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
 }
 
 impl ServerCertVerifier for Recorder {

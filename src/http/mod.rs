@@ -18,7 +18,9 @@ mod trust;
 
 pub use call::{Answer, CallError};
 pub use fault::{Fault, What, within};
-pub use handshake::{Bundle, Peer, Refusal, Secured, Way, chain, handshake, secure, signs};
+pub use handshake::{
+    Bundle, ClientCertificateWanted, Peer, Refusal, Secured, Way, chain, handshake, secure, signs,
+};
 pub use isahc::http::HeaderValue;
 pub use rooms::Room;
 pub use session::Session;

@@ -16,6 +16,7 @@ mod server;
 mod starttls;
 mod tcp;
 mod tls;
+mod tls_cause;
 mod tls_talk;
 
 use super::run;
