@@ -2,6 +2,7 @@
 
 mod body;
 mod cert;
+mod charset;
 mod connect;
 mod cookies;
 #[cfg(feature = "dns")]
