@@ -22,6 +22,8 @@ fn main() {
     println!("cargo::rustc-env=SITEMON_BUILT={midnight}");
     let wrapped = [
         "rustls_connection_read",
+        "rustls_client_config_builder_dangerous_set_certificate_verifier",
+        "Curl_client_write",
         "curl_multi_socket_action",
         "Curl_multi_will_close",
         "curlx_sztouz",

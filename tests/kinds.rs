@@ -180,3 +180,22 @@ fn a_certificate_that_ends_soon_is_told_and_a_new_one_clears_it() {
     assert_eq!(scene.count("its certificate ends"), 1);
     scene.end(running);
 }
+
+#[test]
+fn a_host_that_no_proxy_excepts_has_its_certificate_looked_at() {
+    let ca = TestCa::new();
+    let secure = Web::tls(&ca.good_for_days(3));
+    let sitemon = Sitemon::new("")
+        .env("https_proxy", "http://127.0.0.1:1")
+        .env("no_proxy", "localhost, 127.0.0.0/8");
+    let pem = ca.write_pem(sitemon.dir()).display().to_string();
+    let shop = site("shop", &secure.url("/"), &format!("ca_file = \"{pem}\""));
+    sitemon.rewrite(&format!("[agent]\nstate = \"state\"\n{shop}"));
+    let out = sitemon.command(&["check", "shop"]);
+    assert!(out.stdout.contains("  degraded "), "{}", out.stdout);
+    assert!(
+        out.stdout.contains("certificate ends in "),
+        "{}",
+        out.stdout
+    );
+}

@@ -1,5 +1,6 @@
 //! Reading a body up to a bound, unpacked if need be, and looking for texts in it without keeping it.
 
+use super::charset::{self, Charset};
 use super::wire::gzip::{Damaged, Gunzip};
 use crate::http::{Client, Room};
 use futures_lite::{AsyncRead, AsyncReadExt};
@@ -18,20 +19,37 @@ const PACKED: usize = 8 * 1024 * 1024;
 /// Characters shown of the names of codings.
 const NAMES: usize = 40;
 
-/// Looks for one text in a stream of chunks; keeps no more than fits over their seams.
+/// Looks for one text in a stream of chunks; keeps no more than fits over their seams, and the
+/// beginning until the charset is known.
 pub(super) struct Search {
-    text: Vec<u8>,
+    text: String,
+    /// `None`: to be found out from the beginning of the page.
+    charset: Option<Charset>,
+    /// The text in the page's charset; `None`: it cannot be written in that.
+    needle: Option<Vec<u8>>,
     seam: Vec<u8>,
     pub(super) found: bool,
 }
 
 impl Search {
+    /// In UTF-8.
     pub(super) fn new(text: &str) -> Search {
-        Search {
-            text: text.as_bytes().to_vec(),
+        Search::in_page(text, Some(Charset::Utf8))
+    }
+
+    /// `charset`: what the head of the answer says of it.
+    pub(super) fn in_page(text: &str, charset: Option<Charset>) -> Search {
+        let mut search = Search {
+            text: text.to_owned(),
+            charset: None,
+            needle: None,
             seam: Vec::new(),
             found: text.is_empty(),
+        };
+        if let Some(charset) = charset {
+            search.decide(charset);
         }
+        search
     }
 
     pub(super) fn feed(&mut self, chunk: &[u8]) {
@@ -39,12 +57,48 @@ impl Search {
             return;
         }
         self.seam.extend_from_slice(chunk);
-        if contains(&self.seam, &self.text) {
+        if self.charset.is_none() {
+            if self.seam.len() < charset::PRESCAN {
+                return;
+            }
+            self.decide(Charset::of_page(&self.seam));
+        }
+        self.look();
+    }
+
+    /// To be told when nothing more comes.
+    pub(super) fn finish(&mut self) {
+        if self.charset.is_none() {
+            self.decide(Charset::of_page(&self.seam));
+            self.look();
+        }
+    }
+
+    /// The name of the page's charset, if the text was looked for byte by byte because that isn't
+    /// known here, and that can make a difference.
+    pub(super) fn unknown_charset(&self) -> Option<&str> {
+        match &self.charset {
+            Some(Charset::Unknown(name)) if !self.text.is_ascii() => Some(name),
+            _ => None,
+        }
+    }
+
+    fn decide(&mut self, charset: Charset) {
+        self.needle = charset.encode(&self.text);
+        self.charset = Some(charset);
+    }
+
+    fn look(&mut self) {
+        let Some(needle) = self.needle.as_ref().filter(|needle| !needle.is_empty()) else {
+            self.seam = Vec::new();
+            return;
+        };
+        if contains(&self.seam, needle) {
             self.found = true;
             self.seam = Vec::new();
             return;
         }
-        let keep = self.seam.len().min(self.text.len() - 1);
+        let keep = self.seam.len().min(needle.len() - 1);
         self.seam.drain(..self.seam.len() - keep);
     }
 }

@@ -2,10 +2,10 @@
 //! check to say.
 
 use super::connect::{Connection, Deadline, Target};
-use super::explain::handshake_cause;
 use super::starttls;
+use super::tls_cause::handshake_cause;
 use super::wire::x509::{Certificate, first_to_end};
-use crate::http::{Client, bare_host, chain};
+use crate::http::{Client, bare_host, chain, signs};
 use crate::monitor::outcome::{Expiry, Failure, FailureKind};
 use crate::monitor::site::{Check, HttpCheck, Site, TlsCheck};
 use std::path::Path;
@@ -13,8 +13,8 @@ use url::Url;
 
 /// Looks at the certificate chain of an https or tls site, in a full handshake of its own with the
 /// site's host (of an https site the URL's, wherever it redirects to): which certificate ends first
-/// of those that lead from the site's own to a root. One that is expired or not trusted, or that
-/// nobody verifies, is told like any other.
+/// on the way from the site's own to a trusted root; of several ways, the one that holds longest. A
+/// chain that is expired or not trusted, or that isn't verified, is told like any other.
 ///
 /// Waits for a permit first, as a check does, and has the same time as one.
 pub(super) async fn look(client: &Client, site: &Site) -> Result<Expiry, Failure> {
@@ -34,19 +34,17 @@ pub(super) async fn look(client: &Client, site: &Site) -> Result<Expiry, Failure
         }
     };
     drop(connection);
-    let anchor = async {
-        match chain.as_slice() {
-            [] | [_] => None,
-            // Without one that comes in time, the names in the certificates have to do.
-            _ => {
-                client
-                    .anchor(&host, whose.port(), whose.ca_file(), &chain)
-                    .await
-            }
-        }
+    let end_of = |der: &[u8]| Certificate::read(der).map(|one| one.ends());
+    let way = client.longest_way(whose.ca_file(), &chain, end_of);
+    let way = deadline.bound(way).await.flatten();
+    let first = match &way {
+        Some(way) => Certificate::read(&way.first_to_end),
+        // Not trusted, or not in time: names and keys have to do.
+        None => first_to_end(&chain, |issuer, other| {
+            signs(issuer.der, other.signed, other.signature)
+        }),
     };
-    let anchor = deadline.bound(anchor).await.flatten();
-    match first_to_end(&chain, anchor.as_deref()) {
+    match first {
         Some(first) => Ok(expiry(&first, &host)),
         None => {
             let detail = "certificate cannot be read";

@@ -2,13 +2,12 @@
 //! was made, is all that arrives of its knowledge.
 
 use super::body::Search;
-use crate::http::{Client, Fault, Peer, What, bare_host, handshake, literal, within};
+use super::tls_cause::{WANTS_CERTIFICATE, certificate_cause, refused_hello};
+use crate::http::{Client, Fault, What, bare_host, handshake, literal, within};
 use crate::monitor::outcome::{Failure, FailureKind, Outcome};
 use crate::monitor::site::{HttpCheck, IpVersion};
 use async_io::{Async, Timer};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
-use rustls::pki_types::UnixTime;
-use rustls::{AlertDescription, CertificateError};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -70,6 +69,8 @@ pub(super) async fn explain(
         What::Connect | What::Certificate | What::Handshake | What::Unreadable => {
             left.min(LOOK_WITHIN)
         }
+        // Where the server wanted a certificate, it says so after the handshake.
+        What::Empty if url.scheme() == "https" => left.min(LOOK_WITHIN),
         _ => return failed(known, look.tried),
     };
     let late = known.clone();
@@ -118,7 +119,7 @@ impl Look<'_> {
             }
             What::Connect => self.connection().await,
             What::Unreadable => self.head().await,
-            _ => self.handshake().await,
+            _ => self.handshake(what).await,
         }
     }
 
@@ -195,7 +196,7 @@ impl Look<'_> {
     }
 
     /// A handshake, for the reason, dates and names.
-    async fn handshake(&mut self) -> Option<Failure> {
+    async fn handshake(&mut self, what: &What) -> Option<Failure> {
         let address = match self.address {
             Some(address) => address,
             None => *self.addresses().await.ok()?.first()?,
@@ -206,9 +207,17 @@ impl Look<'_> {
             .await
             .ok()?;
         let (kind, detail) = match handshake(address, self.host, &bundle).await {
-            Ok(peer) if self.check.verify => certificate_cause(&peer, self.host)?,
+            Ok(peer) if peer.wants_certificate && *what == What::Empty => {
+                (FailureKind::Tls, WANTS_CERTIFICATE.to_owned())
+            }
+            Ok(peer) if self.check.verify && *what != What::Empty => {
+                certificate_cause(&peer, self.host)?
+            }
             Ok(_) => return None,
-            Err(error) => (FailureKind::Tls, handshake_cause(&error)),
+            Err(error) => (
+                FailureKind::Tls,
+                refused_hello(&error, address, self.host).await,
+            ),
         };
         Some(Failure::new(kind, detail))
     }
@@ -328,94 +337,6 @@ pub(super) fn connect_failure(
     Failure::new(kind, detail)
 }
 
-pub(super) fn handshake_cause(error: &io::Error) -> String {
-    use rustls::Error as E;
-    let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
-    let why = match tls {
-        Some(E::InvalidMessage(_)) => return "not a TLS server".to_owned(),
-        Some(E::AlertReceived(AlertDescription::ProtocolVersion)) => {
-            "server speaks no TLS 1.2 or newer".to_owned()
-        }
-        Some(E::AlertReceived(alert)) => format!("server sent alert {alert:?}"),
-        Some(E::PeerIncompatible(_)) => "no TLS version or cipher in common".to_owned(),
-        // The certificate was accepted: this is about what the server signed with its key.
-        Some(E::InvalidCertificate(_)) => {
-            "server's signature cannot be verified (an RSA key under 2048 bits?)".to_owned()
-        }
-        Some(_) => "server broke the protocol".to_owned(),
-        None if error.kind() == io::ErrorKind::UnexpectedEof => {
-            "server closed the connection".to_owned()
-        }
-        None if error.kind() == io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
-        None => return "TLS handshake failed".to_owned(),
-    };
-    format!("TLS handshake failed: {why}")
-}
-
-/// `None` when this time it was trusted.
-pub(super) fn certificate_cause(peer: &Peer, host: &str) -> Option<(FailureKind, String)> {
-    use CertificateError as E;
-    use FailureKind::{Tls, Untrusted};
-    let error = peer.trust.as_ref().err()?;
-    let tls = |detail: &str| (Tls, detail.to_owned());
-    Some(match error {
-        E::ExpiredContext { time, not_after } => (
-            Tls,
-            format!("certificate expired {} ago", span(*not_after, *time)),
-        ),
-        E::NotValidYetContext { time, not_before } => (
-            Tls,
-            format!(
-                "certificate not yet valid, starts in {}",
-                span(*time, *not_before)
-            ),
-        ),
-        E::NotValidForNameContext { presented, .. } => (Untrusted, names(presented, host)),
-        _ if peer.is_self_signed() => (Untrusted, "self-signed certificate".to_owned()),
-        E::UnknownIssuer => (
-            Untrusted,
-            "certificate not trusted (unknown issuer)".to_owned(),
-        ),
-        E::Revoked => tls("certificate revoked"),
-        E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
-            tls("certificate is not for a server")
-        }
-        E::BadEncoding => tls("certificate cannot be read"),
-        E::BadSignature => tls("certificate has a wrong signature"),
-        _ => tls("certificate not trusted"),
-    })
-}
-
-/// rustls lists them as `DnsName("a.example")` and `IpAddress(1.2.3.4)`.
-fn names(presented: &[String], host: &str) -> String {
-    let plain = |name: &String| {
-        let inner = name
-            .split_once('(')
-            .map_or(name.as_str(), |(_, inner)| inner);
-        inner.trim_end_matches(')').trim_matches('"').to_owned()
-    };
-    let shown: Vec<String> = presented.iter().take(2).map(plain).collect();
-    let whose = match (shown.as_slice(), presented.len()) {
-        ([], _) => return format!("certificate is not for {host}"),
-        (_, count @ 3..) => format!("{} and {} more", shown.join(", "), count - 2),
-        _ => shown.join(" and "),
-    };
-    format!("certificate is for {whose}, not for {host}")
-}
-
-/// `3 days`, roughly.
-fn span(from: UnixTime, to: UnixTime) -> String {
-    let seconds = to.as_secs().saturating_sub(from.as_secs());
-    let (count, unit) = match seconds {
-        0..60 => (seconds, "second"),
-        60..3600 => (seconds / 60, "minute"),
-        3600..86_400 => (seconds / 3600, "hour"),
-        _ => (seconds / 86_400, "day"),
-    };
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {unit}{plural}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -457,32 +378,5 @@ mod tests {
         }
         let here = failure(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL), address);
         assert_eq!(here.0, FailureKind::Connect, "no port is left");
-    }
-
-    #[test]
-    fn the_names_of_a_certificate_are_listed_in_short() {
-        let dns = |names: &[&str]| -> Vec<String> {
-            names
-                .iter()
-                .map(|name| format!("DnsName(\"{name}\")"))
-                .collect()
-        };
-        assert_eq!(
-            names(&dns(&["other.example"]), "blog.example"),
-            "certificate is for other.example, not for blog.example"
-        );
-        assert_eq!(
-            names(&dns(&["a", "b", "c", "d"]), "h"),
-            "certificate is for a, b and 2 more, not for h"
-        );
-        assert_eq!(names(&[], "h"), "certificate is not for h");
-    }
-
-    #[test]
-    fn spans_are_told_in_the_largest_unit() {
-        let at = |secs| UnixTime::since_unix_epoch(Duration::from_secs(secs));
-        assert_eq!(span(at(0), at(3 * 86_400 + 5)), "3 days");
-        assert_eq!(span(at(0), at(3600)), "1 hour");
-        assert_eq!(span(at(9), at(5)), "0 seconds");
     }
 }

@@ -1,6 +1,7 @@
 //! The HTTP check.
 
 use super::body::{BODY, Coding, Kept, Reader, Search, Trouble};
+use super::charset::Charset;
 use super::cookies::Jar;
 use super::explain::explain;
 use super::json;
@@ -225,19 +226,23 @@ impl Run<'_> {
     /// Its texts, then what it says in JSON.
     async fn judge_body(&self, arrival: &mut Arrival) -> Result<Result<(), Failure>, Box<Outcome>> {
         let texts = [&self.check.body, &self.check.body_not];
-        let mut searches = texts.map(|text| text.as_deref().map(Search::new));
+        let charset = Charset::of_headers(arrival.response.headers());
+        let search = |text: &str| Search::in_page(text, charset.clone());
+        let mut searches = texts.map(|text| text.as_deref().map(search));
         let mut kept = Kept::new(self.client, &self.site.name);
         let is_json = !self.check.json.is_empty();
         let to_keep = is_json.then_some(&mut kept);
         let cut = self.read(arrival, &mut searches, to_keep).await?;
         let fail = |detail| Ok(Err(Failure::new(FailureKind::Body, detail)));
         let [wanted, banned] = searches;
-        let quoted = |text: &Option<String>| text.clone().unwrap_or_default();
-        if wanted.is_some_and(|search| !search.found) {
-            return fail(format!("body lacks \"{}\"", quoted(&self.check.body)));
+        if let Some(search) = wanted.filter(|search| !search.found) {
+            return fail(format!("body lacks {}", quoted(&self.check.body, &search)));
         }
-        if banned.is_some_and(|search| search.found) {
-            return fail(format!("body has \"{}\"", quoted(&self.check.body_not)));
+        if let Some(search) = banned.filter(|search| search.found) {
+            return fail(format!(
+                "body has {}",
+                quoted(&self.check.body_not, &search)
+            ));
         }
         match is_json {
             true => Ok(json::judge(&kept.bytes, cut, &self.check.json)),
@@ -267,6 +272,9 @@ impl Run<'_> {
                 if let Some(kept) = &mut kept {
                     kept.add(reader.piece()).await;
                 }
+            }
+            for search in searches.iter_mut().flatten() {
+                search.finish();
             }
             Ok(reader.is_cut())
         };
@@ -323,6 +331,17 @@ impl Run<'_> {
                 Timer::at(until).await;
             })
             .await;
+    }
+}
+
+/// `"text"`, and how it was looked for where that is not as one would expect.
+fn quoted(text: &Option<String>, search: &Search) -> String {
+    let text = text.as_deref().unwrap_or_default();
+    match search.unknown_charset() {
+        Some(name) => {
+            format!("\"{text}\" (compared byte by byte: charset {name} is not supported)")
+        }
+        None => format!("\"{text}\""),
     }
 }
 

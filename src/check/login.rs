@@ -2,6 +2,7 @@
 //! that come of it are the check's own.
 
 use super::body::{Kept, Search, text};
+use super::charset::Charset;
 use super::form::{self, Field};
 use super::http::{Arrival, Run, drain, unsendable, unwanted};
 use super::redirect::{Hop, userinfo};
@@ -95,7 +96,8 @@ impl Run<'_> {
         };
         let failure = match (failure, &login.expect) {
             (None, Some(LoginExpect::Text(text))) => {
-                let mut search = [Some(Search::new(text))];
+                let charset = Charset::of_headers(arrival.response.headers());
+                let mut search = [Some(Search::in_page(text, charset))];
                 self.read(&mut arrival, &mut search, None).await?;
                 let lacking =
                     || Failure::new(FailureKind::Body, format!("answer lacks \"{text}\""));

@@ -2,6 +2,7 @@
 
 mod body;
 mod cert;
+mod charset;
 mod connect;
 mod cookies;
 #[cfg(feature = "dns")]
@@ -21,6 +22,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tls_cause;
 // Public for the fuzzers.
 #[doc(hidden)]
 pub mod wire;

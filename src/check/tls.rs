@@ -1,14 +1,16 @@
 //! The TLS check: a handshake, and what is said over it.
 
 use super::connect::{Deadline, Failed};
-use super::explain::{certificate_cause, handshake_cause, no_handshake};
+use super::explain::no_handshake;
 use super::talk::{broken, talk};
+use super::tls_cause::{WANTS_CERTIFICATE, certificate_cause, handshake_cause, refused_hello};
 use super::{starttls, tcp};
 use crate::http::{Client, Refusal, Session, Trust, secure};
 use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
 use crate::monitor::site::{Site, TlsCheck};
 use futures_lite::AsyncWriteExt;
 use futures_lite::future::poll_once;
+use rustls::AlertDescription;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -86,7 +88,7 @@ async fn establish(
                 Ok((secured.session, address, Phases { tls, ..phases }))
             }
             Err(refusal) => Err(Missed {
-                failed: failed(refused(&refusal, &check.host)),
+                failed: failed(refused(&refusal, check, address).await),
                 learnt: trust
                     .filter(|trust| trust.is_learnt())
                     .filter(|_| matches!(refusal, Refusal::Certificate(_)))
@@ -99,10 +101,14 @@ async fn establish(
         .unwrap_or_else(|| Err(failed(no_handshake(&deadline.within())).into()))
 }
 
-fn refused(refusal: &Refusal, host: &str) -> Failure {
+async fn refused(refusal: &Refusal, check: &TlsCheck, address: SocketAddr) -> Failure {
     let (kind, detail) = match refusal {
-        Refusal::Certificate(peer) => certificate_cause(peer, host)
+        Refusal::Certificate(peer) => certificate_cause(peer, &check.host)
             .unwrap_or_else(|| (FailureKind::Tls, "certificate not trusted".to_owned())),
+        Refusal::Handshake(error) if check.starttls.is_none() => (
+            FailureKind::Tls,
+            refused_hello(error, address, &check.host).await,
+        ),
         Refusal::Handshake(error) => (FailureKind::Tls, handshake_cause(error)),
     };
     Failure::new(kind, detail)
@@ -113,6 +119,9 @@ fn session_broken(error: &io::Error) -> Failure {
     use rustls::Error as E;
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
     let detail = match tls {
+        Some(E::AlertReceived(AlertDescription::CertificateRequired)) => {
+            WANTS_CERTIFICATE.to_owned()
+        }
         Some(E::AlertReceived(alert)) => format!("server sent TLS alert {alert:?}"),
         // Too much of what can't be taken yet: rustls' own bound, not the socket's.
         None if error.kind() != io::ErrorKind::InvalidData => return broken(error),

@@ -78,10 +78,7 @@ pub fn read(table: Option<Table>, ctx: &Context, log: &mut Log) -> Agent {
         if text.trim().is_empty() {
             return Err("is empty; leave it out for the usual one".to_owned());
         }
-        if !value::is_header_value(text) {
-            return Err("has a line break or another control character in it".to_owned());
-        }
-        Ok(text.to_owned())
+        value::header_value(text).map(|()| text.to_owned())
     });
     agent.user_agent = user_agent.value().unwrap_or(agent.user_agent);
     table.finish(log);

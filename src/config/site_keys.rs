@@ -212,13 +212,7 @@ const HEADERS: Texts = Texts {
     label: "headers",
     wanted: "a table such as { Accept = \"text/html\" }",
     name: value::header_name,
-    value: |text| {
-        if value::is_header_value(&text) {
-            Ok(text)
-        } else {
-            Err("has a line break or another control character in its value".to_owned())
-        }
-    },
+    value: |text| value::header_value(&text).map(|()| text),
 };
 
 /// Names and values in the order of the file. The values may be secrets.
@@ -304,6 +298,7 @@ fn auth(text: &str) -> Result<Auth, String> {
         if token.is_empty() || token.contains(char::is_whitespace) {
             return Err(format!("{FORM}; one word follows \"bearer\""));
         }
+        value::header_value(token)?;
         return Ok(Auth::Bearer(token.to_owned()));
     }
     let (user, password) = text.split_once(':').ok_or(FORM)?;

@@ -111,7 +111,7 @@ pub fn format_duration(duration: Duration) -> String {
     text
 }
 
-/// Reads a set of HTTP status codes such as `200-299,401`, each within 100 to 599.
+/// Reads a set of HTTP status codes such as `200-299,401`, each within 100 to 999.
 pub fn status_set(text: &str) -> Result<StatusSet, String> {
     let ranges = text
         .split(',')
@@ -131,10 +131,10 @@ fn status_range(part: &str) -> Result<(u16, u16), String> {
         let text = text.trim();
         text.parse::<u16>()
             .ok()
-            .filter(|code| (100..=599).contains(code) && text.len() == 3)
+            .filter(|code| (100..=999).contains(code) && text.len() == 3)
             .ok_or_else(|| {
                 format!(
-                    "must be codes from 100 to 599 and ranges of them such as \"200-299,401\"; \
+                    "must be codes from 100 to 999 and ranges of them such as \"200-299,401\"; \
                      `{}` is none",
                     brief(part)
                 )
@@ -265,9 +265,18 @@ pub fn header_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether `text` may be the value of a header.
-pub fn is_header_value(text: &str) -> bool {
-    !text.chars().any(|c| c.is_control() && c != '\t')
+/// Whether `text` may be the value of a header that is sent: RFC 9110 section 5.5 has no more than
+/// ASCII for that.
+pub fn header_value(text: &str) -> Result<(), String> {
+    if text.chars().any(|c| c.is_control() && c != '\t') {
+        return Err("has a line break or another control character in it".to_owned());
+    }
+    if !text.is_ascii() {
+        let remedy = "cannot hold characters beyond ASCII: write them as the server expects them, \
+                      e.g. percent-encoded";
+        return Err(remedy.to_owned());
+    }
+    Ok(())
 }
 
 /// `text` for an error message: at most 40 characters of it.
@@ -367,11 +376,11 @@ mod tests {
         assert_eq!(set.ranges, [(200, 299), (401, 401)]);
         assert!(set.contains(204) && set.contains(401) && !set.contains(400));
         assert_eq!(status_code(200).unwrap().to_string(), "200");
-        let form = "must be codes from 100 to 599 and ranges of them such as \"200-299,401\"; ";
+        let form = "must be codes from 100 to 999 and ranges of them such as \"200-299,401\"; ";
         for (text, named) in [
             ("", ""),
             ("99", "99"),
-            ("600", "600"),
+            ("1000", "1000"),
             ("2xx", "2xx"),
             ("200,", ""),
             ("+200", "+200"),

@@ -1,20 +1,24 @@
 //! A TLS handshake of our own: libcurl shows neither the certificates nor why one was refused.
 
+use super::provider::{AnyCertificate, provider};
 use super::session::Session;
 use async_io::Async;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore,
     SignatureScheme,
 };
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use webpki::EndEntityCert;
+use std::time::Duration;
+use webpki::{EndEntityCert, VerifiedPath};
 
 /// Trusted roots, parsed. About a megabyte for a system's bundle: not to be kept.
 pub struct Bundle {
@@ -66,26 +70,113 @@ impl Bundle {
 
     /// The root of this bundle that `chain`, leaf first, leads to.
     pub fn anchor(&self, chain: &[CertificateDer<'static>]) -> Option<CertificateDer<'static>> {
+        self.verified(chain, UnixTime::now(), |path| self.root(path.anchor()))
+            .flatten()
+    }
+
+    /// What `see` makes of the way from the leaf of `chain` to a root of this bundle that holds at
+    /// `time`, if there is one.
+    fn verified<T>(
+        &self,
+        chain: &[CertificateDer<'static>],
+        time: UnixTime,
+        see: impl FnOnce(&VerifiedPath<'_>) -> T,
+    ) -> Option<T> {
         let (leaf, intermediates) = chain.split_first()?;
         let leaf = EndEntityCert::try_from(leaf).ok()?;
-        let path = leaf
-            .verify_for_usage(
-                provider().signature_verification_algorithms.all,
-                &self.store.roots,
-                intermediates,
-                UnixTime::now(),
-                webpki::KeyUsage::server_auth(),
-                None,
-                None,
-            )
-            .ok()?;
-        let anchor = path.anchor();
+        let path = leaf.verify_for_usage(
+            provider().signature_verification_algorithms.all,
+            &self.store.roots,
+            intermediates,
+            time,
+            webpki::KeyUsage::server_auth(),
+            None,
+            None,
+        );
+        path.ok().map(|path| see(&path))
+    }
+
+    fn root(&self, anchor: &TrustAnchor<'_>) -> Option<CertificateDer<'static>> {
         let at = self.store.roots.iter().position(|root| {
             root.subject == anchor.subject
                 && root.subject_public_key_info == anchor.subject_public_key_info
         })?;
         self.certificates.get(at).cloned()
     }
+
+    /// How long there is a way from the leaf of `chain` to a root of this bundle: the certificates
+    /// of the last of them. `end_of` says when a certificate ends, in Unix seconds.
+    fn longest_way(
+        &self,
+        chain: &[CertificateDer<'static>],
+        end_of: fn(&[u8]) -> Option<i64>,
+    ) -> Option<Way> {
+        let mut time = UnixTime::now();
+        let mut longest: Option<Way> = None;
+        // Each turn is a way without the certificate that ended in the last one.
+        for _ in chain {
+            let on_the_way = self.verified(chain, time, |path| {
+                let intermediates = path.intermediate_certificates();
+                let intermediates = intermediates.map(|one| one.der().into_owned());
+                let leaf = chain.first().cloned();
+                leaf.into_iter()
+                    .chain(intermediates)
+                    .collect::<Vec<CertificateDer<'static>>>()
+            });
+            let ends = on_the_way
+                .into_iter()
+                .flatten()
+                .map(|one| Some((end_of(&one)?, one)))
+                .collect::<Option<Vec<_>>>();
+            let Some((end, first)) = ends.into_iter().flatten().min_by_key(|(end, _)| *end) else {
+                break;
+            };
+            longest = Some(Way {
+                end,
+                first_to_end: first,
+            });
+            let after = u64::try_from(end).unwrap_or(0).saturating_add(1);
+            time = UnixTime::since_unix_epoch(Duration::from_secs(after));
+        }
+        longest
+    }
+
+    /// Of all the roots in a PEM file the way from `chain`, leaf first, that holds longest. One
+    /// root after the other: nothing is kept of the others. Blocks.
+    pub(super) fn longest(
+        path: &Path,
+        chain: &[CertificateDer<'static>],
+        end_of: fn(&[u8]) -> Option<i64>,
+    ) -> io::Result<Option<Way>> {
+        use rustls::pki_types::pem::PemObject;
+        let file = CertificateDer::pem_file_iter(path).map_err(io::Error::other)?;
+        let roots = file.flatten().filter_map(Bundle::of_one);
+        let ways = roots.filter_map(|root| root.longest_way(chain, end_of));
+        Ok(ways.max_by_key(|way| way.end))
+    }
+}
+
+/// From a server's certificate to a trusted root.
+pub struct Way {
+    /// When it ends, in Unix seconds, root excepted.
+    end: i64,
+    /// The certificate that ends then.
+    pub first_to_end: CertificateDer<'static>,
+}
+
+/// The key of the certificate `issuer` made `signature` of `signed`, by an algorithm that is known
+/// here.
+pub fn signs(issuer: &[u8], signed: &[u8], signature: &[u8]) -> bool {
+    let issuer = CertificateDer::from(issuer);
+    let Ok(issuer) = EndEntityCert::try_from(&issuer) else {
+        return false;
+    };
+    let algorithms = provider().signature_verification_algorithms.all;
+    algorithms.iter().any(|&algorithm| {
+        issuer
+            .verify_signature(algorithm, signed, signature)
+            .is_ok()
+    })
 }
 
 /// A root certificate.
@@ -97,6 +188,8 @@ pub struct Peer {
     pub chain: Vec<CertificateDer<'static>>,
     /// The root of the bundle that the chain leads to, or why it isn't trusted.
     pub trust: Result<CertificateDer<'static>, CertificateError>,
+    /// It has asked for a client certificate, which it didn't get.
+    pub wants_certificate: bool,
 }
 
 impl Peer {
@@ -109,12 +202,24 @@ impl Peer {
     }
 }
 
+/// The server asked for a client certificate, and refused to go on without one.
+#[derive(Debug)]
+pub struct ClientCertificateWanted;
+
+impl fmt::Display for ClientCertificateWanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the server wants a client certificate")
+    }
+}
+
+impl std::error::Error for ClientCertificateWanted {}
+
 /// Connects to `address` and does one full handshake (never a resumed one: that would hide a
 /// renewed certificate) for `host`, a name or an IP address without brackets. Has no timeout.
 pub async fn handshake(address: SocketAddr, host: &str, bundle: &Bundle) -> io::Result<Peer> {
     let (mut tls, recorder) = connection(host, Some(bundle))?;
     let socket = Async::<TcpStream>::connect(address).await?;
-    let finished = drive(&mut tls, &socket).await;
+    let finished = recorder.explained(drive(&mut tls, &socket).await);
     let Some((chain, verified)) = recorder.seen.get().cloned() else {
         // No certificate came: the handshake's own error is what there is to tell.
         finished?;
@@ -127,7 +232,11 @@ pub async fn handshake(address: SocketAddr, host: &str, bundle: &Bundle) -> io::
         }
         Err(error) => Err(error),
     };
-    Ok(Peer { chain, trust })
+    Ok(Peer {
+        chain,
+        trust,
+        wants_certificate: recorder.wants_certificate(),
+    })
 }
 
 /// A session, and whom it is with.
@@ -157,7 +266,7 @@ pub async fn secure(
     bundle: Option<&Bundle>,
 ) -> Result<Secured, Refusal> {
     let (mut tls, recorder) = connection(host, bundle).map_err(Refusal::Handshake)?;
-    let shaken = shake(&mut tls, &socket).await;
+    let shaken = recorder.explained(shake(&mut tls, &socket).await);
     let seen = recorder.seen.get().cloned();
     match (shaken, seen) {
         (Ok(()), seen) => Ok(Secured {
@@ -167,6 +276,7 @@ pub async fn secure(
         (Err(_), Some((chain, Err(error)))) => Err(Refusal::Certificate(Peer {
             chain,
             trust: Err(error),
+            wants_certificate: recorder.wants_certificate(),
         })),
         (Err(error), _) => Err(Refusal::Handshake(error)),
     }
@@ -195,19 +305,25 @@ fn connection(
     bundle: Option<&Bundle>,
 ) -> io::Result<(ClientConnection, Arc<Recorder>)> {
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    let verifier = bundle.map(|bundle| {
-        WebPkiServerVerifier::builder_with_provider(bundle.store.clone(), provider()).build()
-    });
+    let verifier: Arc<dyn ServerCertVerifier> = match bundle {
+        Some(bundle) => {
+            WebPkiServerVerifier::builder_with_provider(bundle.store.clone(), provider())
+                .build()
+                .map_err(io::Error::other)?
+        }
+        None => Arc::new(AnyCertificate),
+    };
     let recorder = Arc::new(Recorder {
-        verifier: verifier.transpose().map_err(io::Error::other)?,
+        verifier,
         seen: OnceLock::new(),
+        asked: AtomicBool::new(false),
     });
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
         .dangerous()
         .with_custom_certificate_verifier(recorder.clone())
-        .with_no_client_auth();
+        .with_client_cert_resolver(recorder.clone());
     config.resumption = Resumption::disabled();
     let tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
     Ok((tls, recorder))
@@ -247,20 +363,44 @@ async fn shake(tls: &mut ClientConnection, socket: &Async<TcpStream>) -> io::Res
     }
 }
 
-/// The provider libcurl's rustls uses.
-fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    PROVIDER
-        .get_or_init(|| Arc::new(aws_lc_rs::default_provider()))
-        .clone()
-}
-
-/// The usual verification, or none, with the chain and the result kept.
+/// A verifier, with the chain and its result kept, and whether the server asked for a certificate
+/// of ours.
 #[derive(Debug)]
 struct Recorder {
-    /// `None`: any certificate will do, as long as the server has its key.
-    verifier: Option<Arc<WebPkiServerVerifier>>,
+    verifier: Arc<dyn ServerCertVerifier>,
     seen: OnceLock<(Vec<CertificateDer<'static>>, Result<(), CertificateError>)>,
+    asked: AtomicBool,
+}
+
+impl Recorder {
+    fn wants_certificate(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// An alert after the server had asked for a certificate is about that.
+    fn explained<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|error| {
+            let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
+            match tls {
+                Some(rustls::Error::AlertReceived(_)) if self.wants_certificate() => {
+                    io::Error::other(ClientCertificateWanted)
+                }
+                _ => error,
+            }
+        })
+    }
+}
+
+/// Has none to give.
+impl ResolvesClientCert for Recorder {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.asked.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
 }
 
 impl ServerCertVerifier for Recorder {
@@ -272,10 +412,7 @@ impl ServerCertVerifier for Recorder {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let result = match &self.verifier {
-            Some(verifier) => verifier.verify_server_cert(leaf, intermediates, name, ocsp, now),
-            None => Ok(ServerCertVerified::assertion()),
-        };
+        let result = (self.verifier).verify_server_cert(leaf, intermediates, name, ocsp, now);
         let verified = match &result {
             Ok(_) => Ok(()),
             Err(rustls::Error::InvalidCertificate(error)) => Err(error.clone()),
@@ -295,8 +432,7 @@ impl ServerCertVerifier for Recorder {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = provider().signature_verification_algorithms;
-        verify_tls12_signature(message, leaf, signature, &algorithms)
+        (self.verifier).verify_tls12_signature(message, leaf, signature)
     }
 
     fn verify_tls13_signature(
@@ -305,13 +441,10 @@ impl ServerCertVerifier for Recorder {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = provider().signature_verification_algorithms;
-        verify_tls13_signature(message, leaf, signature, &algorithms)
+        (self.verifier).verify_tls13_signature(message, leaf, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider()
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.verifier.supported_verify_schemes()
     }
 }

@@ -6,6 +6,8 @@ mod fault;
 mod handshake;
 mod idle;
 mod lookup;
+mod provider;
+mod proxy;
 mod quirks;
 mod rooms;
 mod roots;
@@ -15,7 +17,9 @@ mod trust;
 
 pub use call::{Answer, CallError};
 pub use fault::{Fault, What, within};
-pub use handshake::{Bundle, Peer, Refusal, Secured, chain, handshake, secure};
+pub use handshake::{
+    Bundle, ClientCertificateWanted, Peer, Refusal, Secured, Way, chain, handshake, secure, signs,
+};
 pub use isahc::http::HeaderValue;
 pub use rooms::Room;
 pub use session::Session;
@@ -77,7 +81,7 @@ struct Shared {
     bundle: Arc<async_lock::Mutex<Option<InUse>>>,
     /// One at a time: its socket comes on top of the client's.
     learning: Semaphore,
-    proxies: Proxies,
+    proxies: proxy::Proxies,
     idle: Arc<IdleBook>,
     /// Where plain HTTP connections may be open, by authority: see `Client::apart`.
     open: Mutex<HashMap<String, (SocketAddr, Instant)>>,
@@ -101,6 +105,7 @@ pub struct Permit {
 impl Client {
     /// Made once a process.
     pub fn new(limits: &Limits) -> Result<Client, String> {
+        provider::install();
         let isahc = HttpClient::builder()
             .max_connections(limits.max_connections)
             .connection_cache_size(limits.idle_connections)
@@ -127,7 +132,7 @@ impl Client {
                 roots: roots::Roots::new(limits.ca_file.clone()),
                 bundle: Arc::default(),
                 learning: Semaphore::new(1),
-                proxies: Proxies::of_environment(),
+                proxies: proxy::Proxies::new(|name| std::env::var(name).ok()),
                 idle: Arc::new(IdleBook::new()),
                 open: Mutex::default(),
             }),
@@ -175,12 +180,9 @@ impl Client {
         self.shared.idle_timeout
     }
 
-    /// A request for `url` goes through a proxy of the environment (unless `no_proxy` excepts it).
+    /// A request for `url` goes through a proxy of the environment.
     pub fn is_proxied(&self, url: &Url) -> bool {
-        match url.scheme() {
-            "https" => self.shared.proxies.https,
-            _ => self.shared.proxies.http,
-        }
+        self.shared.proxies.apply_to(url)
     }
 
     /// Closes connections that have been idle for two minutes while nothing else is going on (see
@@ -367,31 +369,6 @@ pub fn literal(url: &Url) -> Option<IpAddr> {
         url::Host::Domain(_) => None,
         url::Host::Ipv4(address) => Some(address.into()),
         url::Host::Ipv6(address) => Some(address.into()),
-    }
-}
-
-/// For which schemes the environment names a proxy (libcurl-env(3): `HTTP_PROXY` doesn't count).
-struct Proxies {
-    http: bool,
-    https: bool,
-}
-
-impl Proxies {
-    fn of_environment() -> Proxies {
-        let named = |names: &[&str]| {
-            let name = names
-                .iter()
-                .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-            if let Some(name) = name {
-                log::info!("using the proxy that ${name} names");
-            }
-            name.is_some()
-        };
-        let all = named(&["all_proxy", "ALL_PROXY"]);
-        Proxies {
-            http: named(&["http_proxy"]) || all,
-            https: named(&["https_proxy", "HTTPS_PROXY"]) || all,
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a handshake of our own holds a host to: the one root that was learnt for it, else the
 //! whole bundle (see `roots.rs`).
 
-use super::handshake::{Bundle, Root};
+use super::handshake::{Bundle, Root, Way};
 use super::roots::Stamp;
 use super::{Client, name};
 use crate::offload::offload;
@@ -80,25 +80,23 @@ impl Client {
         });
     }
 
-    /// The root that `chain` of this host, leaf first, leads to: the learnt one, else any of the
-    /// bundle. Nothing is learnt from it.
-    pub async fn anchor(
+    /// Of the ways from `chain`, leaf first, to a trusted root the one that holds longest. `end_of`
+    /// says when a certificate ends, in Unix seconds. One file is read at a time.
+    pub async fn longest_way(
         &self,
-        host: &str,
-        port: u16,
         ca_file: Option<&Path>,
         chain: &[CertificateDer<'static>],
-    ) -> Option<Root> {
-        let roots = &self.shared.roots;
-        let file = roots.bundle(ca_file).ok()?;
-        let learnt = roots.learnt_root(&file, &name(host, port));
-        let anchor = learnt
-            .and_then(Bundle::of_one)
-            .and_then(|one| one.anchor(chain));
-        match anchor {
-            None => self.root_of(&file, chain).await,
-            anchor => anchor,
-        }
+        end_of: fn(&[u8]) -> Option<i64>,
+    ) -> Option<Way> {
+        let file = self.shared.roots.bundle(ca_file).ok()?;
+        let turn = self.shared.bundle.clone().lock_arc().await;
+        let chain = chain.to_vec();
+        let found = offload(move || {
+            // Held by the reading itself: it goes on when the caller has gone away.
+            let _turn = turn;
+            Bundle::longest(&file, &chain, end_of)
+        });
+        found.await.ok().flatten()
     }
 
     /// The root in this file that `chain`, leaf first, leads to. One file is read at a time.

@@ -338,7 +338,7 @@ pub enum IpVersion {
 /// A set of status codes as the user wrote it, e.g. `200-299,401`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusSet {
-    /// Inclusive ranges within 100..=599.
+    /// Inclusive ranges within 100..=999.
     pub ranges: Vec<(u16, u16)>,
 }
 

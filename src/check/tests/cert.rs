@@ -227,6 +227,49 @@ fn what_leads_on_from_a_trusted_root_does_not_count() {
 }
 
 #[test]
+fn certificates_are_linked_by_key_and_not_by_name() {
+    let (near, far) = (in_days(4), in_days(300));
+    let (root, root_key) = (ca("root", far), key());
+    let pem = root.self_signed(&root_key).expect("a root").pem();
+    let root = Issuer::new(root, root_key);
+    let (signer, other) = (Issuer::new(ca("R3", far), key()), key());
+    let made = |ends: SystemTime, key: &KeyPair| {
+        let made = ca("R3", ends).signed_by(key, &root);
+        made.expect("an intermediate").der().clone()
+    };
+    let (short, stranger) = (made(near, signer.key()), made(far, &other));
+    let renewed = made(far, signer.key());
+    let leaf_key = key();
+    let leaf = params("leaf", far).signed_by(&leaf_key, &signer);
+    let leaf = leaf.expect("a leaf").der().clone();
+    let dir = tempfile::TempDir::new().expect("a directory");
+    let path = dir.path().join("ca.pem");
+    std::fs::write(&path, pem).expect("written");
+    let told = |chain: &[&CertificateDer<'static>], ca_file: &std::path::Path| {
+        let chain = Chain {
+            chain: chain.iter().map(|&one| one.clone()).collect(),
+            key: KeyPair::from_pem(&leaf_key.serialize_pem()).expect("a key"),
+        };
+        let server = chain.serve();
+        let site = https_site(&server, |check| check.ca_file = Some(ca_file.to_owned()));
+        look(&site).map(|found| found.ends)
+    };
+    let untrusted = std::path::Path::new("/nowhere.pem");
+    for ca_file in [path.as_path(), untrusted] {
+        assert_eq!(told(&[&leaf, &short, &stranger], ca_file), Ok(unix(near)));
+        assert_eq!(told(&[&leaf, &stranger, &short], ca_file), Ok(unix(near)));
+        // The same key twice: when one has ended there is still a way by the other.
+        assert_eq!(told(&[&leaf, &short, &renewed], ca_file), Ok(unix(far)));
+    }
+    // A longer life that leads nowhere.
+    let elsewhere = Issuer::new(ca("not trusted", far), key());
+    let crossed = ca("R3", far)
+        .signed_by(signer.key(), &elsewhere)
+        .expect("an intermediate");
+    assert_eq!(told(&[&leaf, &short, crossed.der()], &path), Ok(unix(near)));
+}
+
+#[test]
 fn the_certificate_of_a_mail_server_is_seen_after_starttls() {
     let ends = in_days(3);
     let chain = Chain::own(&params("mail", ends), &rcgen::PKCS_ECDSA_P256_SHA256);

@@ -7,6 +7,7 @@ mod dns;
 mod floods;
 #[cfg(feature = "http2")]
 mod h2;
+mod heads;
 mod hostile;
 mod icmp;
 mod json;
@@ -18,6 +19,7 @@ mod server;
 mod starttls;
 mod tcp;
 mod tls;
+mod tls_cause;
 mod tls_talk;
 
 use super::run;

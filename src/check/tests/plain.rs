@@ -449,3 +449,41 @@ fn a_call_that_fails_tells_nothing_of_its_url_and_a_huge_body_is_cut() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn texts_are_compared_in_the_charset_of_the_page() {
+    let told = |kind: &str, page: &[u8]| {
+        let kind = kind.to_owned();
+        let page = page.to_vec();
+        let server = Server::new(move |mut stream| {
+            super::server::request(&mut stream);
+            let length = page.len();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+            );
+            let _ = std::io::Write::write_all(&mut stream, &[head.as_bytes(), &page].concat());
+        });
+        let banned = outcome(&server.url(), |check| {
+            check.body_not = Some("Störung".to_owned());
+        });
+        let wanted = outcome(&server.url(), |check| {
+            check.body = Some("Störung".to_owned());
+        });
+        [banned, wanted].map(|outcome| outcome.verdict.err().map(|failure| failure.detail))
+    };
+    let found = [Some("body has \"Störung\"".to_owned()), None];
+    let latin_1 = b"<h1>St\xf6rung</h1>";
+    assert_eq!(told("text/html; charset=ISO-8859-1", latin_1), found);
+    let with_meta = [b"<meta charset=windows-1252>", &latin_1[..]].concat();
+    assert_eq!(told("text/html", &with_meta), found);
+    assert_eq!(told("text/html", "Störung".as_bytes()), found);
+    let utf_16: Vec<u8> = "\u{feff}Störung"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    assert_eq!(told("text/html", &utf_16), found);
+    let lacking = |why: &str| [None, Some(format!("body lacks \"Störung\"{why}"))];
+    assert_eq!(told("text/html; charset=utf-8", latin_1), lacking(""));
+    let unknown = " (compared byte by byte: charset gbk is not supported)";
+    assert_eq!(told("text/html; charset=GBK", latin_1), lacking(unknown));
+}

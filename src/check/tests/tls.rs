@@ -2,8 +2,9 @@
 
 use super::server::{Server, request};
 use super::*;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CustomExtension, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::Write;
 use std::path::PathBuf;
@@ -142,9 +143,88 @@ fn a_certificate_that_is_not_accepted_is_told_with_dates_and_names() {
 fn without_verification_any_certificate_will_do() {
     let now = SystemTime::now();
     let expired = Ca::new().config(|p| p.not_after = (now - 3 * DAY).into());
-    let server = serve(Arc::new(Mutex::new(expired)));
-    let outcome = outcome(&url(&server), |check| check.verify = false);
-    assert_eq!(outcome.verdict, Ok(()));
+    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+    let mut unknown = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+    unknown.set_criticality(true);
+    params.custom_extensions = vec![unknown];
+    let key = KeyPair::generate().expect("a key");
+    let critical = params.self_signed(&key).expect("a certificate");
+    // webpki can't read these.
+    let unreadable = [
+        critical.der(),
+        &include_bytes!("../wire/x509/samples/v1_t61.der")[..],
+        include_bytes!("../wire/x509/samples/rsa_1024.der"),
+    ];
+    let unreadable = unreadable.map(presenting);
+    for config in unreadable.into_iter().chain([expired]) {
+        let server = serve(Arc::new(Mutex::new(config)));
+        let over_https = outcome(&url(&server), |check| check.verify = false);
+        assert_eq!(over_https.verdict, Ok(()));
+        let over_tls = block_on(run(&client(), &tls_site_at(&server), false));
+        assert_eq!(over_tls.verdict, Ok(()));
+    }
+}
+
+#[test]
+fn a_hello_fits_into_one_segment() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let server = Server::new(move |mut stream| {
+        // Handshake record: its length stands behind type and version (RFC 8446 section 5.1).
+        let mut head = [0; 5];
+        let _ = std::io::Read::read_exact(&mut stream, &mut head);
+        let _ = tell.send(u16::from_be_bytes([head[3], head[4]]));
+    });
+    let _ = outcome(&url(&server), |check| check.verify = false);
+    let _ = block_on(run(&client(), &tls_site_at(&server), false));
+    for _ in 0..2 {
+        let length = told.recv().expect("a hello");
+        assert!((100..600).contains(&length), "{length}");
+    }
+}
+
+#[test]
+fn a_server_that_wants_a_post_quantum_key_gets_one() {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.kx_groups = vec![rustls::crypto::aws_lc_rs::kx_group::X25519MLKEM768];
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(Vec::new()).expect("parameters");
+    let own = params.self_signed(&key).expect("a certificate");
+    let config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![own.der().clone()],
+            PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+        )
+        .expect("a certificate and its key");
+    let server = serve(Arc::new(Mutex::new(Arc::new(config))));
+    let over_https = outcome(&url(&server), |check| check.verify = false);
+    assert_eq!(over_https.verdict, Ok(()));
+    let over_tls = block_on(run(&client(), &tls_site_at(&server), false));
+    assert_eq!(over_tls.verdict, Ok(()));
+}
+
+/// A `tls://` site that isn't verified.
+fn tls_site_at(server: &Server) -> Site {
+    let mut check = super::tls_talk::tls_check(server.address);
+    check.verify = false;
+    site_of(Check::Tls(check), Duration::from_secs(5))
+}
+
+/// A server with this certificate, and with some other key.
+fn presenting(certificate: &[u8]) -> Arc<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let key = KeyPair::generate().expect("a key").serialize_der();
+    let key = PrivateKeyDer::Pkcs8(key.into());
+    let key = provider.key_provider.load_private_key(key).expect("a key");
+    let certified = CertifiedKey::new(vec![certificate.to_vec().into()], key);
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    Arc::new(config)
 }
 
 #[test]

@@ -41,6 +41,13 @@ impl<'a> Elements<'a> {
         self.body(tag).map(Elements::of)
     }
 
+    /// The whole next one, its type and length included, which must have `tag`.
+    pub fn whole(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let before = self.rest;
+        self.body(tag)?;
+        before.get(..before.len() - self.rest.len())
+    }
+
     /// Goes past the next one if it has `tag`.
     pub fn optional(&mut self, tag: u8) {
         if self.rest.first() == Some(&tag) {

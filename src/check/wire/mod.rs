@@ -5,6 +5,7 @@ pub mod dns;
 pub mod gzip;
 pub mod icmp;
 pub mod jsonpath;
+pub mod legacy_hello;
 pub mod mail;
 pub mod rdap;
 pub mod x509;

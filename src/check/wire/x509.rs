@@ -25,6 +25,11 @@ pub struct Certificate<'a> {
     pub dns_name: Option<String>,
     /// E.g. `ECDSA P-256`, `RSA 2048`, `Ed25519`; `unknown` when it is.
     pub key: String,
+    /// All of it.
+    pub der: &'a [u8],
+    /// What the issuer has signed (`tbsCertificate`), and the signature.
+    pub signed: &'a [u8],
+    pub signature: &'a [u8],
 }
 
 impl<'a> Certificate<'a> {
@@ -32,7 +37,12 @@ impl<'a> Certificate<'a> {
     pub fn read(der: &'a [u8]) -> Option<Certificate<'a>> {
         const VERSION: u8 = 0xa0;
         const EXTENSIONS: u8 = 0xa3;
-        let mut tbs = Elements::of(der).inside(SEQUENCE)?.inside(SEQUENCE)?;
+        let mut certificate = Elements::of(der).inside(SEQUENCE)?;
+        let signed = certificate.whole(SEQUENCE)?;
+        let _algorithm = certificate.body(SEQUENCE);
+        // Its first byte counts unused bits.
+        let signature = certificate.body(BIT_STRING).and_then(|bits| bits.get(1..));
+        let mut tbs = Elements::of(signed).inside(SEQUENCE)?;
         tbs.optional(VERSION);
         let _serial = tbs.body(INTEGER)?;
         let _algorithm = tbs.body(SEQUENCE)?;
@@ -50,6 +60,9 @@ impl<'a> Certificate<'a> {
             issuer,
             dns_name,
             key,
+            der,
+            signed,
+            signature: signature.unwrap_or_default(),
         })
     }
 
@@ -111,34 +124,41 @@ impl Name<'_> {
 }
 
 /// The certificate of `chain` (leaf first, as a server sends it) that ends first, of those on the
-/// way from the leaf to a root; what else was sent along doesn't count. The way ends before a root:
-/// clients have their own. `anchor` is the root that a verifier came to, if one did: what leads
-/// on from there is for others. `None`: the leaf can't be read.
+/// way from the leaf towards a root; what else was sent along doesn't count. The way ends before a
+/// root: clients have their own. `None`: the leaf can't be read.
+///
+/// For chains that lead to no trusted root: those are verified, and the verifier says which way it
+/// took. `signs` says whether the key of the first certificate made the signature of the second: of
+/// several certificates for one name, those with the right key count, of these the one that holds
+/// longest. Where it says so of none (it may not know the algorithm), all of that name do.
 pub fn first_to_end<'a>(
     chain: &'a [impl AsRef<[u8]>],
-    anchor: Option<&[u8]>,
+    signs: impl Fn(&Certificate<'a>, &Certificate<'a>) -> bool,
 ) -> Option<Certificate<'a>> {
     let (leaf, others) = chain.split_first()?;
     let leaf = Certificate::read(leaf.as_ref())?;
+    // A thousand are no trouble, a signature checked for each would be.
     let others: Vec<Certificate> = others
         .iter()
         .filter_map(|der| Certificate::read(der.as_ref()))
+        .take(LONGEST)
         .collect();
-    let anchor = anchor
-        .and_then(Certificate::read)
-        .filter(Certificate::is_self_issued);
     let (mut first, mut here) = (&leaf, &leaf);
     for _ in 0..LONGEST {
-        let root = anchor.as_ref().map(|anchor| anchor.subject);
-        let issuers = others.iter().filter(|other| other.subject == here.issuer);
-        if here.is_self_issued()
-            || root == Some(here.issuer)
-            || issuers.clone().any(Certificate::is_self_issued)
-        {
+        if here.is_self_issued() {
             break;
         }
-        // Of several for the same name a client may take any: the one that holds longest will do.
-        let Some(next) = issuers.max_by_key(|issuer| issuer.ends()) else {
+        let mut issuers: Vec<&Certificate> = others
+            .iter()
+            .filter(|other| other.subject == here.issuer)
+            .collect();
+        if issuers.len() > 1 && issuers.iter().any(|issuer| signs(issuer, here)) {
+            issuers.retain(|issuer| signs(issuer, here));
+        }
+        if issuers.iter().any(|issuer| issuer.is_self_issued()) {
+            break;
+        }
+        let Some(next) = issuers.into_iter().max_by_key(|issuer| issuer.ends()) else {
             break;
         };
         here = next;

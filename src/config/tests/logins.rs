@@ -98,7 +98,7 @@ fn every_key_of_a_login_is_checked() {
         ),
         (
             format!("{start}{form}, expect = '20' }}"),
-            "4:61: `login.expect` must be codes from 100 to 599 and ranges of them such as \
+            "4:61: `login.expect` must be codes from 100 to 999 and ranges of them such as \
              \"200-299,401\"; `20` is none",
         ),
         (

@@ -92,7 +92,7 @@ fn status_is_a_set_or_one_code() {
         "200-299,401"
     );
     assert_eq!(http("status = 204").status.to_string(), "204");
-    let form = "`status` must be codes from 100 to 599 and ranges of them such as \"200-299,401\"";
+    let form = "`status` must be codes from 100 to 999 and ranges of them such as \"200-299,401\"";
     wrong_site("status = 99", &[&format!("4:10: {form}; `99` is none")]);
     wrong_site("status = '20x'", &[&format!("4:11: {form}; `20x` is none")]);
     wrong_site(
@@ -194,7 +194,11 @@ fn every_key_of_a_site_is_checked() {
         ),
         (
             "headers = { A = '$LINES' }",
-            "4:18: `headers.A` has a line break or another control character in its value",
+            "4:18: `headers.A` has a line break or another control character in it",
+        ),
+        (
+            "headers = { A = 'Größe' }",
+            "4:18: `headers.A` cannot hold characters beyond ASCII: write them as the server expects them, e.g. percent-encoded",
         ),
         (
             "headers = { connection = 'close' }",

@@ -169,13 +169,9 @@ fn an_issuer_is_told_by_its_organization_and_name() {
 #[test]
 fn of_a_chain_those_on_the_way_to_a_root_count() {
     #[track_caller]
-    fn first(chain: &[&Vec<u8>], anchor: Option<&Vec<u8>>) -> String {
-        let first = first_to_end(chain_of(chain).as_slice(), anchor.map(Vec::as_slice))
-            .map(|first| first.title().expect("a name"));
+    fn first(chain: &[&Vec<u8>]) -> String {
+        let first = first_to_end(chain, |_, _| true).map(|first| first.title().expect("a name"));
         first.expect("a leaf")
-    }
-    fn chain_of<'a>(chain: &[&'a Vec<u8>]) -> Vec<&'a [u8]> {
-        chain.iter().map(|der| der.as_slice()).collect()
     }
     let leaf = issued("leaf", "one", 9 * DAY);
     let one = issued("one", "two", 5 * DAY);
@@ -184,29 +180,34 @@ fn of_a_chain_those_on_the_way_to_a_root_count() {
     let root = issued("root", "root", DAY);
     let stray = issued("stray", "root", DAY);
     let garbage = vec![0x30, 0x80, 1];
-    assert_eq!(first(&[&leaf], None), "leaf");
-    assert_eq!(first(&[&leaf, &one], None), "one");
-    assert_eq!(first(&[&leaf, &two, &one], None), "two", "in any order");
-    assert_eq!(first(&[&leaf, &two], None), "leaf", "one is missing");
-    assert_eq!(first(&[&leaf, &garbage, &stray, &one], None), "one");
-    assert_eq!(first(&[&leaf, &one, &two, &root], None), "two");
-    assert_eq!(first(&[&root, &one], None), "root", "it is the leaf");
+    assert_eq!(first(&[&leaf]), "leaf");
+    assert_eq!(first(&[&leaf, &one]), "one");
+    assert_eq!(first(&[&leaf, &two, &one]), "two", "in any order");
+    assert_eq!(first(&[&leaf, &two]), "leaf", "one is missing");
+    assert_eq!(first(&[&leaf, &garbage, &stray, &one]), "one");
+    assert_eq!(first(&[&leaf, &one, &two, &root]), "two");
+    assert_eq!(first(&[&root, &one]), "root", "it is the leaf");
     // A root signed by an older one as well, for clients that know only that.
-    assert_eq!(first(&[&leaf, &one, &two, &crossed], None), "root");
-    assert_eq!(first(&[&leaf, &one, &two, &crossed], Some(&root)), "two");
-    assert_eq!(first(&[&leaf, &one, &two, &crossed, &root], None), "two");
-    // Not a root, though somebody trusts it.
-    assert_eq!(first(&[&leaf, &one, &two], Some(&one)), "two");
+    assert_eq!(first(&[&leaf, &one, &two, &crossed]), "root");
+    assert_eq!(first(&[&leaf, &one, &two, &crossed, &root]), "two");
     // Of two for one name, the one that holds longest.
     let again = issued("one", "two", 7 * DAY);
-    assert_eq!(first(&[&leaf, &one, &again], None), "one");
-    let read = first_to_end(&[&leaf, &one, &again], None).map(|first| first.ends());
-    assert_eq!(read, Some(7 * DAY));
+    assert_eq!(first(&[&leaf, &one, &again]), "one");
+    let end_of_one = |signs: fn(&Certificate, &Certificate) -> bool| {
+        first_to_end(&[&leaf, &one, &again], signs).map(|first| first.ends())
+    };
+    assert_eq!(end_of_one(|_, _| true), Some(7 * DAY));
+    assert_eq!(end_of_one(|_, _| false), Some(7 * DAY), "nobody can tell");
+    // One of them has another key.
+    assert_eq!(
+        end_of_one(|issuer, _| issuer.ends() == 5 * DAY),
+        Some(5 * DAY)
+    );
     // A ring ends.
     let ring = issued("two", "one", 8 * DAY);
-    assert_eq!(first(&[&leaf, &one, &ring], None), "one");
-    assert_eq!(first_to_end(&[&garbage, &leaf], None), None);
-    assert_eq!(first_to_end(&[] as &[Vec<u8>], None), None);
+    assert_eq!(first(&[&leaf, &one, &ring]), "one");
+    assert_eq!(first_to_end(&[&garbage, &leaf], |_, _| true), None);
+    assert_eq!(first_to_end(&[] as &[Vec<u8>], |_, _| true), None);
 }
 
 #[test]
@@ -216,7 +217,7 @@ fn a_chain_of_a_thousand_is_nothing_special() {
     let mut chain = vec![leaf];
     chain.extend(std::iter::repeat_n(one, 1000));
     assert_eq!(
-        first_to_end(&chain, None).map(|first| first.ends()),
+        first_to_end(&chain, |_, _| true).map(|first| first.ends()),
         Some(4000 * DAY)
     );
 }
@@ -284,7 +285,7 @@ proptest! {
 
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = first_to_end(&[&bytes, &bytes], Some(&bytes));
+        let _ = first_to_end(&[&bytes, &bytes], |_, _| true);
     }
 }
 
@@ -296,12 +297,12 @@ fn no_damage_panics() {
         for byte in [0, 0x30, 0x7f, 0x80, 0x83, 0xff] {
             let mut damaged = sound.clone();
             damaged[end] = byte;
-            let _ = first_to_end(&[&damaged, &sound], Some(&damaged));
+            let _ = first_to_end(&[&damaged, &sound], |_, _| true);
         }
         for bit in 0..8 {
             let mut damaged = sound.clone();
             damaged[end] ^= 1 << bit;
-            let _ = first_to_end(&[&damaged, &sound], Some(&damaged));
+            let _ = first_to_end(&[&damaged, &sound], |_, _| true);
         }
     }
     assert!(Certificate::read(&sound).is_some());
