@@ -1,5 +1,7 @@
 //! What each target does with its bytes.
 
+#[path = "../../src/check/cookie_date.rs"]
+mod cookie_date;
 #[allow(dead_code)]
 #[path = "../../src/check/cookies.rs"]
 mod cookies;

@@ -3,6 +3,7 @@
 mod body;
 mod cert;
 mod connect;
+mod cookie_date;
 mod cookies;
 #[cfg(feature = "dns")]
 mod dns;
