@@ -56,6 +56,7 @@ pub(super) fn http_check(url: &str) -> HttpCheck {
         json: Vec::new(),
         login: None,
         redirects: 10,
+        private_redirects: false,
         version: HttpVersion::Any,
         ip: IpVersion::Any,
         verify: true,
