@@ -14,6 +14,7 @@ mod http;
 mod icmp;
 mod json;
 mod login;
+mod private_redirect;
 mod rdap;
 mod redirect;
 mod starttls;

@@ -10,6 +10,7 @@ mod learnt;
 mod login;
 mod plain;
 mod rdap;
+mod redirects;
 mod server;
 mod starttls;
 mod tcp;
