@@ -7,7 +7,6 @@ mod cookie_date;
 mod cookies;
 #[path = "../../src/check/form.rs"]
 mod form;
-#[allow(dead_code)]
 #[path = "../../src/check/redirect.rs"]
 mod redirect;
 #[path = "../../src/check/wire/mod.rs"]

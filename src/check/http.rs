@@ -3,9 +3,10 @@
 use super::body::{self, Search};
 use super::cookies::Jar;
 use super::explain::explain;
+use super::hop::{Body, Hop};
 use super::json;
 use super::private_redirect::Way;
-use super::redirect::{self, Body, Hop};
+use super::redirect;
 use crate::http::{Ask, Client, Fault, Permit, What, literal, within};
 use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
 use crate::monitor::site::{HttpCheck, HttpVersion, Site, StatusSet};
@@ -151,12 +152,6 @@ impl Run<'_> {
                 // A proxy's address would say nothing of where the site is.
                 self.tried = address.map(|address| address.ip()).or(self.tried);
             }
-            if let Some(address) = address
-                && hop.url.scheme() == "https"
-                && self.check.verify
-            {
-                self.verified.push((hop.url.clone(), address));
-            }
             self.jar.take(&hop.named(), response.headers());
             let status = response.status().as_u16();
             let first = *first.get_or_insert(status);
@@ -171,6 +166,12 @@ impl Run<'_> {
             if let Some(refused) = way.strayed(&hop.url, self.tried) {
                 self.tried = before;
                 return Err(self.judged(&arrival(hop, response), Err(refused)));
+            }
+            if let Some(address) = address
+                && hop.url.scheme() == "https"
+                && self.check.verify
+            {
+                self.verified.push((hop.url.clone(), address));
             }
             if let Err(failure) = version_wanted(self.check, response.version()) {
                 return Err(self.judged(&arrival(hop, response), Err(failure)));

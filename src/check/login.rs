@@ -3,8 +3,8 @@
 
 use super::body::Search;
 use super::form;
+use super::hop::{Body, Hop};
 use super::http::{Arrival, Run, drain, unsendable, unwanted};
-use super::redirect::{Body, Hop};
 use crate::monitor::outcome::{Failure, FailureKind, Outcome};
 use crate::monitor::site::{Login, LoginExpect};
 use isahc::http::{HeaderValue, Method};

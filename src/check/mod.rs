@@ -9,6 +9,7 @@ mod cookies;
 mod dns;
 mod explain;
 mod form;
+mod hop;
 mod http;
 #[cfg(feature = "icmp")]
 mod icmp;

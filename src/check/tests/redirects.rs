@@ -64,26 +64,20 @@ fn another_origin_gets_nothing_secret_and_the_cause_names_it() {
         let path = head.split(' ').nth(1).unwrap_or_default();
         found(&format!("{base}{}", path.trim_start_matches('/')))
     });
+    let left = format!(
+        "X-Key, Cookie and 2 more were not sent on to {}",
+        there.address
+    );
     for (path, cause) in [
         ("", None),
-        ("503", Some("HTTP 503, wanted 200-299")),
-        (
-            "401",
-            Some(
-                "HTTP 401, wanted 200-299; X-Key, Cookie and 2 more were not sent on to 127.0.0.1",
-            ),
-        ),
-        (
-            "403",
-            Some(
-                "HTTP 403, wanted 200-299; X-Key, Cookie and 2 more were not sent on to 127.0.0.1",
-            ),
-        ),
+        ("503", Some("HTTP 503, wanted 200-299".to_owned())),
+        ("401", Some(format!("HTTP 401, wanted 200-299; {left}"))),
+        ("403", Some(format!("HTTP 403, wanted 200-299; {left}"))),
     ] {
         let outcome = outcome(&format!("{}{path}", here.url()), guarded);
-        match cause {
+        match &cause {
             None => assert_eq!(outcome.verdict, Ok(())),
-            Some(cause) => assert_eq!(failure(&outcome), (FailureKind::Status, cause)),
+            Some(cause) => assert_eq!(failure(&outcome), (FailureKind::Status, cause.as_str())),
         }
     }
     for head in home.lock().expect("sound").iter() {
