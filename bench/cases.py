@@ -73,6 +73,12 @@ class Table:
         add("redirect in a ring", http("302 Found", headers=["Location: /"]), "more than 10 redirects")
         add("redirect to file:", http("302 Found", headers=["Location: file:///etc/passwd"]),
             "redirect to file: is not followed")
+        add("redirect to itself until its cookie comes back", servers.until_cookie())
+        add("redirect to nothing", http("302 Found", headers=["Location:"]), "HTTP 302, wanted 200-299")
+        target = Tcp(servers.only_with(b"X-Key: k")).port
+        add("redirect to another origin that wants the key", http("302 Found", headers=[f"Location: http://{HERE}:{target}/"]),
+            f"HTTP 401, wanted 200-299; X-Key was not sent on to {HERE}:{target}", {"headers.X-Key": "k"},
+            {"headers": {"X-Key": "k"}}, why="sitemon: a secret is for its own origin; the peer takes it anywhere")
         add("connection refused", servers.refusing(), None)
         self._fix_refused()
         add("silent", wait, "no answer within 2s")

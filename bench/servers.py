@@ -145,6 +145,15 @@ def only_with(line):
     return wrapped
 
 
+def until_cookie():
+    """Sets a cookie and redirects to itself until the cookie comes back."""
+    def wrapped(connection):
+        good = b"cookie: seen=1" in head(connection).lower()
+        connection.sendall(b"HTTP/1.1 " + (b"200 OK" if good else b"302 Found\r\nLocation: /\r\nSet-Cookie: seen=1")
+                           + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    return wrapped
+
+
 # --- TLS ----------------------------------------------------------------------
 
 def tls(context, script):

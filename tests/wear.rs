@@ -244,6 +244,7 @@ fn site(n: usize) -> Site {
             json: Vec::new(),
             login: None,
             redirects: 10,
+            private_redirects: false,
             version: HttpVersion::Any,
             ip: IpVersion::Any,
             verify: true,

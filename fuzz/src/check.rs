@@ -1,11 +1,12 @@
 //! What each target does with its bytes.
 
+#[path = "../../src/check/cookie_date.rs"]
+mod cookie_date;
 #[allow(dead_code)]
 #[path = "../../src/check/cookies.rs"]
 mod cookies;
 #[path = "../../src/check/form.rs"]
 mod form;
-#[allow(dead_code)]
 #[path = "../../src/check/redirect.rs"]
 mod redirect;
 #[path = "../../src/check/wire/mod.rs"]

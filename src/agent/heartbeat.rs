@@ -71,6 +71,8 @@ impl Heart {
                 ip: IpVersion::Any,
                 verify: true,
                 ca_file: None,
+                dial: None,
+                connect_within: None,
                 fresh: false,
                 // Once a minute: not kept open for that.
                 close: true,

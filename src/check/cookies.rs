@@ -1,16 +1,23 @@
-//! The cookies of one check (RFC 6265), without expiry: a check is over in minutes. isahc's own jar
-//! has no bound, panics on a `Max-Age` near 2^64, and knows a retry by its stand-in host name.
+//! The cookies of one check (RFC 6265). None expires while it runs: a check is over in minutes.
+//! isahc's own jar has no bound, panics on a `Max-Age` near 2^64, and knows a retry by its stand-in
+//! host name.
 //!
-//! There is no list of public suffixes: a cookie for all of `co.uk` would be taken, and sent to
-//! whatever host of `co.uk` this same check is led to.
+//! There is no list of public suffixes: no cookie is taken for all of `com` or `co.uk`, but one for
+//! all of `github.io` is, and sent to whatever host of `github.io` this same check is led to.
 
+use super::cookie_date;
 use isahc::http::{HeaderMap, HeaderValue, header};
+use std::time::SystemTime;
 use url::{Host, Url};
 
 /// Cookies kept; the oldest goes when one more comes.
 const MOST: usize = 50;
 /// Name and value of one.
 const LONGEST: usize = 4096;
+/// Names, values and paths of all: few servers take a longer head of a request.
+const FULL: usize = 16 * 1024;
+/// What comes before a country's code where registries sell names below both, e.g. `co.uk`.
+const SECOND_LEVELS: [&str; 7] = ["ac", "co", "com", "edu", "gov", "net", "org"];
 
 /// Belongs to one check and dies with it. Holds secrets.
 #[derive(Default)]
@@ -33,16 +40,18 @@ struct Cookie {
 impl Jar {
     /// Takes the cookies that an answer of `url` sets, as far as they are its to set.
     pub(super) fn take(&mut self, url: &Url, headers: &HeaderMap) {
+        let now = now(headers);
         for value in headers.get_all(header::SET_COOKIE) {
             // Beyond ASCII it couldn't be sent back.
             if let Ok(line) = value.to_str() {
-                self.set(url, line);
+                self.set(url, line, now);
             }
         }
     }
 
-    fn set(&mut self, url: &Url, line: &str) {
-        let Some((cookie, ended)) = Cookie::parse(url, line) else {
+    /// `now`: in Unix seconds.
+    fn set(&mut self, url: &Url, line: &str, now: i64) {
+        let Some((cookie, ended)) = Cookie::parse(url, line, now) else {
             return;
         };
         let same = |other: &Cookie| {
@@ -61,17 +70,16 @@ impl Jar {
                 }
             }
             None if ended => {}
-            None => {
-                if self.cookies.len() >= MOST {
-                    self.cookies.remove(0);
-                }
-                self.cookies.push(cookie);
-            }
+            None => self.cookies.push(cookie),
+        }
+        let size = |cookies: &[Cookie]| cookies.iter().map(Cookie::size).sum::<usize>();
+        while self.cookies.len() > MOST || size(&self.cookies) > FULL {
+            self.cookies.remove(0);
         }
     }
 
-    /// The `Cookie` header for `url`, behind the one that is among `headers` already. `None`: there
-    /// is nothing to add.
+    /// The `Cookie` header for `url`, behind the one that is among `headers` already. Of two with
+    /// the same name the server's counts: it is the later one. `None`: there is nothing to add.
     pub(super) fn header(&self, url: &Url, headers: &HeaderMap) -> Option<HeaderValue> {
         let mut fitting: Vec<&Cookie> = self.cookies.iter().filter(|c| c.fits(url)).collect();
         if fitting.is_empty() {
@@ -79,17 +87,39 @@ impl Jar {
         }
         // Longer paths first, then the older one (5.4, step 2).
         fitting.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
+        let is_replaced = |pair: &&[u8]| {
+            let name = pair.split(|&byte| byte == b'=').next().unwrap_or_default();
+            let name = name.trim_ascii();
+            fitting.iter().any(|cookie| cookie.name.as_bytes() == name)
+        };
         let own = headers.get_all(header::COOKIE).iter();
-        let own = own.filter_map(|value| value.to_str().ok().map(str::to_owned));
-        let pairs = fitting.iter().map(|c| format!("{}={}", c.name, c.value));
-        let all: Vec<String> = own.chain(pairs).collect();
-        HeaderValue::from_str(&all.join("; ")).ok()
+        let own = own.flat_map(|value| value.as_bytes().split(|&byte| byte == b';'));
+        let own = own.map(<[u8]>::trim_ascii);
+        let own = own.filter(|pair| !pair.is_empty() && !is_replaced(pair));
+        let own = own.map(<[u8]>::to_vec);
+        let pairs = fitting
+            .iter()
+            .map(|c| format!("{}={}", c.name, c.value).into_bytes());
+        let all: Vec<Vec<u8>> = own.chain(pairs).collect();
+        HeaderValue::from_bytes(&all.join(&b"; "[..])).ok()
     }
+}
+
+/// By the server's own clock, which its dates are of, and by ours where it doesn't tell.
+fn now(headers: &HeaderMap) -> i64 {
+    let date = headers
+        .get(header::DATE)
+        .and_then(|date| date.to_str().ok());
+    let ours = || {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0, |since| since.as_secs().cast_signed())
+    };
+    date.and_then(cookie_date::parse).unwrap_or_else(ours)
 }
 
 impl Cookie {
     /// A `Set-Cookie` of `url`, and whether it takes the cookie away (5.2, 5.3).
-    fn parse(url: &Url, line: &str) -> Option<(Cookie, bool)> {
+    fn parse(url: &Url, line: &str, now: i64) -> Option<(Cookie, bool)> {
         let host = url.host_str()?.to_ascii_lowercase();
         let mut parts = line.split(';');
         let (name, value) = parts.next()?.split_once('=')?;
@@ -115,7 +145,9 @@ impl Cookie {
                 "path" => cookie.path = default_path(url).to_owned(),
                 "secure" => cookie.secure = true,
                 "max-age" => aged = ended(value).or(aged),
-                "expires" => expired = is_long_past(value),
+                "expires" => {
+                    expired = cookie_date::parse(value).map_or(expired, |ends| ends <= now);
+                }
                 _ => {}
             }
         }
@@ -128,12 +160,11 @@ impl Cookie {
         let domain = domain.to_ascii_lowercase();
         let host = url.host_str()?;
         if domain.is_empty() || domain == host {
-            self.host_only = domain.is_empty() || !domain.contains('.');
+            self.host_only = domain.is_empty() || is_suffix(&domain);
             self.domain = host.to_owned();
             return Some(());
         }
-        // Not all of `com`.
-        if !domain.contains('.') || !is_below(url, &domain) {
+        if is_suffix(&domain) || !is_below(url, &domain) {
             return None;
         }
         self.host_only = false;
@@ -149,8 +180,31 @@ impl Cookie {
             && path.is_some_and(|rest| {
                 rest.is_empty() || self.path.ends_with('/') || rest.starts_with('/')
             })
-            && (!self.secure || url.scheme() == "https")
+            && (!self.secure || is_trustworthy(url))
     }
+
+    fn size(&self) -> usize {
+        self.name.len() + self.value.len() + self.path.len()
+    }
+}
+
+/// `com`, `co.uk`: names below it are of many owners.
+fn is_suffix(domain: &str) -> bool {
+    match domain.split_once('.') {
+        None => true,
+        Some((second, country)) => country.len() == 2 && SECOND_LEVELS.contains(&second),
+    }
+}
+
+/// Nobody can listen on the way there: what browsers call a potentially trustworthy origin.
+fn is_trustworthy(url: &Url) -> bool {
+    url.scheme() == "https"
+        || match url.host() {
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        }
 }
 
 /// A host name under `domain`; an address is under nothing.
@@ -178,17 +232,13 @@ fn ended(seconds: &str) -> Option<bool> {
     is_number.then_some(is_zero || seconds.starts_with('-'))
 }
 
-/// `Expires` in the last century, as servers take cookies away. Other dates would need a clock that
-/// is set.
-fn is_long_past(date: &str) -> bool {
-    let mut words = date.split([' ', '-', ',']);
-    words.any(|word| word.len() == 4 && word.starts_with("19") && word.parse::<u16>().is_ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// In 2026.
+    const NOW: i64 = 1_790_000_000;
 
     fn url(text: &str) -> Url {
         Url::parse(text).expect("a URL")
@@ -198,7 +248,7 @@ mod tests {
     #[track_caller]
     fn sent(from: &str, lines: &[&str], to: &str) -> String {
         let mut jar = Jar::default();
-        lines.iter().for_each(|line| jar.set(&url(from), line));
+        lines.iter().for_each(|line| jar.set(&url(from), line, NOW));
         jar_sends(&jar, to)
     }
 
@@ -281,6 +331,14 @@ mod tests {
                 "s=1",
             ),
             ("s=1; Expires=Tue, 19 Jan 2038 03:14:07 GMT", "s=1"),
+            ("s=1; Expires=Sat, 01 Jan 2022 00:00:00 GMT", ""),
+            ("s=1; Expires=Saturday, 01-Jan-22 00:00:00 GMT", ""),
+            (
+                "s=1; Expires=Sat, 01 Jan 2022 00:00:00 GMT; Max-Age=60",
+                "s=1",
+            ),
+            ("s=1; Max-Age=0; Expires=Tue, 19 Jan 2038 03:14:07 GMT", ""),
+            ("s=1; Expires=0", "s=1"),
         ] {
             assert_eq!(sent(site, &[line], site), wanted, "{line}");
         }
@@ -296,14 +354,79 @@ mod tests {
     }
 
     #[test]
+    fn a_date_is_past_by_the_servers_clock() {
+        let site = url("http://h.example/");
+        let cookie = HeaderValue::from_static("s=1; Expires=Sat, 01 Jan 2022 00:00:00 GMT");
+        for (date, wanted) in [
+            (Some("Fri, 31 Dec 2021 23:59:59 GMT"), "s=1"),
+            (Some("Sat, 01 Jan 2022 00:00:00 GMT"), ""),
+            (None, ""),
+        ] {
+            let mut headers = HeaderMap::from_iter([(header::SET_COOKIE, cookie.clone())]);
+            if let Some(date) = date {
+                headers.insert(header::DATE, HeaderValue::from_static(date));
+            }
+            let mut jar = Jar::default();
+            jar.take(&site, &headers);
+            assert_eq!(jar_sends(&jar, site.as_str()), wanted, "{date:?}");
+        }
+    }
+
+    #[test]
+    fn a_secure_cookie_goes_where_nobody_can_listen() {
+        for (site, wanted) in [
+            ("http://localhost:8080/", "s=1"),
+            ("http://app.localhost/", "s=1"),
+            ("http://127.0.0.1:8080/", "s=1"),
+            ("http://[::1]/", "s=1"),
+            ("https://h.example/", "s=1"),
+            ("http://h.example/", ""),
+            ("http://localhost.example/", ""),
+            ("http://notlocalhost/", ""),
+            ("http://192.168.1.1/", ""),
+        ] {
+            assert_eq!(sent(site, &["s=1; Secure"], site), wanted, "{site}");
+        }
+    }
+
+    #[test]
+    fn no_cookie_is_for_all_names_below_a_suffix() {
+        for (domain, taken) in [
+            ("co.uk", false),
+            (".com.au", false),
+            ("uk", false),
+            ("shop.co.uk", true),
+            ("t.co", true),
+        ] {
+            let from = format!("https://www.{}/", domain.trim_start_matches('.'));
+            let there = from.replace("www", "other");
+            let line = format!("s=1; Domain={domain}");
+            let wanted = if taken { "s=1" } else { "" };
+            assert_eq!(sent(&from, &[&line], &there), wanted, "{line}");
+        }
+        // Of a host that is called so itself it is.
+        let host = "https://co.uk/";
+        assert_eq!(sent(host, &["s=1; Domain=co.uk"], host), "s=1");
+        assert_eq!(sent(host, &["s=1; Domain=co.uk"], "https://a.co.uk/"), "");
+    }
+
+    #[test]
     fn the_sites_own_cookies_go_along() {
         let mut jar = Jar::default();
-        jar.set(&url("http://h.example/"), "s=1");
+        jar.set(&url("http://h.example/"), "s=1", NOW);
         let mut headers = HeaderMap::new();
         headers.insert(header::COOKIE, HeaderValue::from_static("own=x"));
         let sent = jar.header(&url("http://h.example/"), &headers);
         assert_eq!(sent.expect("cookies"), "own=x; s=1");
         assert_eq!(jar.header(&url("http://other.example/"), &headers), None);
+        // The server's is the later one.
+        headers.insert(
+            header::COOKIE,
+            HeaderValue::from_bytes(b"s=old; own=\xc3\xa4;; s = x;lone").expect("a value"),
+        );
+        let sent = jar.header(&url("http://h.example/"), &headers);
+        let sent = sent.expect("cookies");
+        assert_eq!(sent.as_bytes(), b"own=\xc3\xa4; lone; s=1");
     }
 
     #[test]
@@ -316,6 +439,12 @@ mod tests {
         assert!(kept.ends_with("c4999=v"));
         let huge = format!("s={}", "x".repeat(4096));
         assert_eq!(sent(site, &[&huge], site), "");
+        let large: Vec<String> = (0..40)
+            .map(|i| format!("c{i}={}", "x".repeat(4000)))
+            .collect();
+        let lines: Vec<&str> = large.iter().map(String::as_str).collect();
+        let kept = sent(site, &lines, site);
+        assert!(kept.len() <= FULL && kept.contains("c39=") && !kept.contains("c35="));
     }
 
     proptest! {
@@ -324,7 +453,7 @@ mod tests {
             line in "([ -~]|Domain=|Path=/|; |Max-Age=|Expires=|example|\\.com|=){0,12}",
         ) {
             let mut jar = Jar::default();
-            jar.set(&url("https://a.example.com/x/y"), &line);
+            jar.set(&url("https://a.example.com/x/y"), &line, NOW);
             prop_assert_eq!(jar_sends(&jar, "https://other.com/x/y"), "");
             prop_assert_eq!(jar_sends(&jar, "https://a.other.com/x/y"), "");
         }

@@ -27,11 +27,13 @@ const ADDRESSES: usize = 4;
 /// libcurl's bound on the head of an answer (`MAX_HTTP_RESP_HEADER_SIZE`, http.h).
 const HEAD: usize = 300 * 1024;
 
-/// The outcome that `fault` is; looks again where that tells more, within `deadline`.
+/// The outcome that `fault` is; looks again where that tells more, within `deadline`. `dialled`:
+/// where the request went instead of to where its name leads.
 pub(super) async fn explain(
     client: &Client,
     check: &HttpCheck,
     url: &Url,
+    dialled: &[SocketAddr],
     fault: Fault,
     timeout: Duration,
     deadline: Instant,
@@ -50,6 +52,7 @@ pub(super) async fn explain(
         client,
         check,
         url,
+        dialled,
         host: &host,
         address: fault.address,
         tried: fault.address.map(|address| address.ip()).or(literal(url)),
@@ -98,6 +101,7 @@ struct Look<'a> {
     client: &'a Client,
     check: &'a HttpCheck,
     url: &'a Url,
+    dialled: &'a [SocketAddr],
     host: &'a str,
     /// The address that was spoken to, when there was one.
     address: Option<SocketAddr>,
@@ -225,7 +229,10 @@ impl Look<'_> {
     /// Where the host's name leads to, in the wanted family: at least one address, or why there is none.
     async fn addresses(&mut self) -> Result<Vec<SocketAddr>, Failure> {
         let port = self.url.port_or_known_default().unwrap_or_default();
-        let mut all = addresses(self.client, self.host, port, self.check.ip).await?;
+        let mut all = match self.dialled {
+            [] => addresses(self.client, self.host, port, self.check.ip).await?,
+            dialled => dialled.to_vec(),
+        };
         all.truncate(ADDRESSES);
         self.tried = self.tried.or(all.first().map(SocketAddr::ip));
         Ok(all)

@@ -4,8 +4,10 @@ use super::body::{BODY, Coding, Kept, Reader, Search, Trouble};
 use super::charset::Charset;
 use super::cookies::Jar;
 use super::explain::explain;
+use super::hop::{Body, Hop};
 use super::json;
-use super::redirect::{self, Hop};
+use super::private_redirect::Way;
+use super::redirect;
 use crate::http::{Ask, Client, Fault, Permit, What, literal, within};
 use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
 use crate::monitor::site::{HttpCheck, HttpVersion, Site, StatusSet};
@@ -24,6 +26,9 @@ const DRAIN: usize = 64 * 1024;
 const DRAIN_WITHIN: Duration = Duration::from_millis(500);
 /// Over a transfer's own timeout, for the case that libcurl doesn't keep it.
 const GRACE: Duration = Duration::from_millis(250);
+/// Of several addresses that are dialled one after the other all but the last get no longer than
+/// this, their handshake included.
+const DIAL_WITHIN: Duration = Duration::from_secs(3);
 /// Learning a root is given no longer than this.
 const LEARN_WITHIN: Duration = Duration::from_secs(5);
 
@@ -88,7 +93,6 @@ pub(super) struct Run<'a> {
     verified: Vec<(Url, SocketAddr)>,
     /// The site's own request is still to come.
     pub(super) logging_in: bool,
-    /// Stays empty without a login.
     jar: Jar,
 }
 
@@ -99,7 +103,21 @@ pub(super) struct Arrival {
     pub(super) response: Response<AsyncBody>,
     /// The status of the first answer, before any redirect.
     pub(super) first: u16,
+    /// What was not sent to `url`, which answers that it lacks something.
+    pub(super) left_out: Option<String>,
     sent: Instant,
+    /// What our own look-up of `url`'s name took.
+    looked_up: Duration,
+}
+
+impl Arrival {
+    /// `detail`, and what the server may have missed.
+    pub(super) fn explained(&self, detail: String) -> String {
+        match &self.left_out {
+            Some(left_out) => format!("{detail}; {left_out}"),
+            None => detail,
+        }
+    }
 }
 
 impl Run<'_> {
@@ -123,17 +141,31 @@ impl Run<'_> {
     ) -> Result<Arrival, Box<Outcome>> {
         let mut followed = 0;
         let mut first = None;
+        let (client, check) = (self.client, self.check);
+        let mut way = Way::from(&hop.url, client, check, self.timeout, self.deadline);
         loop {
-            let sent = Instant::now();
-            self.tried = literal(&hop.url);
-            let mut response = match self.client.send(&self.ask(&hop, &self.headers(&hop))).await {
-                Ok(response) => response,
-                Err(fault) => return Err(self.failed(&hop.url, fault).await),
-            };
+            let (sent, looked_up) = (Instant::now(), way.looked_up());
+            let before = std::mem::replace(&mut self.tried, literal(&hop.url));
+            let mut response = self.send(&hop, way.dial()).await?;
             let address = response.remote_addr();
             if !self.client.is_proxied(&hop.url) {
                 // A proxy's address would say nothing of where the site is.
                 self.tried = address.map(|address| address.ip()).or(self.tried);
+            }
+            self.jar.take(&hop.named(), response.headers());
+            let status = response.status().as_u16();
+            let first = *first.get_or_insert(status);
+            let arrival = |hop: Hop, response| Arrival {
+                left_out: hop.left_out().filter(|_| matches!(status, 401 | 403)),
+                url: hop.url,
+                response,
+                first,
+                sent,
+                looked_up,
+            };
+            if let Some(refused) = way.strayed(&hop.url, self.tried) {
+                self.tried = before;
+                return Err(self.judged(&arrival(hop, response), Err(refused)));
             }
             if let Some(address) = address
                 && hop.url.scheme() == "https"
@@ -141,48 +173,74 @@ impl Run<'_> {
             {
                 self.verified.push((hop.url.clone(), address));
             }
-            if self.check.login.is_some() {
-                self.jar.take(&hop.url, response.headers());
-            }
-            let status = response.status().as_u16();
-            let first = *first.get_or_insert(status);
-            let arrival = |url, response| Arrival {
-                url,
-                response,
-                first,
-                sent,
-            };
             if let Err(failure) = version_wanted(self.check, response.version()) {
-                return Err(self.judged(&arrival(hop.url, response), Err(failure)));
+                return Err(self.judged(&arrival(hop, response), Err(failure)));
             }
             let target = redirect::target(most, &hop.url, status, response.headers(), followed);
-            let target = target.and_then(|to| match to {
-                Some(url) if hop.would_leak(status, &url) => Err(leak(&url)),
-                to => Ok(to),
-            });
+            let target = match target {
+                Ok(Some(url)) => match hop.leak(status, &url) {
+                    Some(leak) => Err(leak),
+                    None => way.lead(&hop.url, address, &url).await.map(|()| Some(url)),
+                },
+                other => other,
+            };
             match target {
                 Ok(Some(url)) => {
                     drain(response.body_mut()).await;
                     followed += 1;
                     hop.follow(status, url);
                 }
-                Ok(None) => return Ok(arrival(hop.url, response)),
+                Ok(None) => return Ok(arrival(hop, response)),
+                Err(failure) if failure.kind != FailureKind::Redirected => {
+                    // The name there has no address, so there is none to tell.
+                    self.tried = None;
+                    return Err(Box::new(Outcome::failed(failure.kind, failure.detail)));
+                }
                 Err(failure) => {
                     drain(response.body_mut()).await;
-                    return Err(self.judged(&arrival(hop.url, response), Err(failure)));
+                    return Err(self.judged(&arrival(hop, response), Err(failure)));
                 }
             }
         }
     }
 
-    /// With the cookies of the login, and what is undone of codings unless the site says that itself.
+    /// Sends it to the first of `dial` that takes a connection; to where its name leads if there
+    /// is none.
+    async fn send(
+        &self,
+        hop: &Hop,
+        dial: &[SocketAddr],
+    ) -> Result<Response<AsyncBody>, Box<Outcome>> {
+        let headers = self.headers(hop);
+        let mut rest = dial.iter();
+        loop {
+            let mut ask = self.ask(hop, &headers);
+            ask.dial = rest.next().copied();
+            let others = rest.len() as u32;
+            ask.connect_within = (others > 0).then(|| {
+                let left = self.deadline.saturating_duration_since(Instant::now());
+                (left / (others + 1)).min(DIAL_WITHIN)
+            });
+            match self.client.send(&ask).await {
+                Ok(response) => return Ok(response),
+                // Nothing was sent.
+                Err(Fault {
+                    what: What::Connect | What::ConnectTimeout,
+                    ..
+                }) if others > 0 => {}
+                Err(fault) => return Err(self.failed(&hop.url, dial, fault).await),
+            }
+        }
+    }
+
+    /// With the cookies of the check, and the coding that is undone unless the site says that itself.
     fn headers(&self, hop: &Hop) -> HeaderMap {
-        let mut headers = hop.headers.clone();
-        let gzip = HeaderValue::from_static("gzip");
-        headers.entry(header::ACCEPT_ENCODING).or_insert(gzip);
-        if let Some(cookies) = self.jar.header(&hop.url, &hop.headers) {
+        let mut headers = hop.headers().into_owned();
+        if let Some(cookies) = self.jar.header(&hop.named(), &headers) {
             headers.insert(header::COOKIE, cookies);
         }
+        let gzip = HeaderValue::from_static("gzip");
+        headers.entry(header::ACCEPT_ENCODING).or_insert(gzip);
         headers
     }
 
@@ -191,15 +249,14 @@ impl Run<'_> {
             url: &hop.url,
             method: hop.method.clone(),
             headers,
-            body: hop.body.as_deref().map(str::as_bytes),
-            basic: hop
-                .basic
-                .as_ref()
-                .map(|(user, password)| (user.as_str(), password.as_str())),
+            body: hop.body.as_ref().map(Body::text).map(str::as_bytes),
+            basic: hop.basic(),
             version: self.check.version,
             ip: self.check.ip,
             verify: self.check.verify,
             ca_file: self.check.ca_file.as_deref(),
+            dial: None,
+            connect_within: None,
             fresh: self.fresh,
             // The next step of a login may go the same way.
             close: self.close && (self.fresh || !self.logging_in),
@@ -285,7 +342,7 @@ impl Run<'_> {
             Err(Trouble::Coded(names)) => What::Other(self.unasked(&names)).into(),
             Err(Trouble::TooMuch) => What::TooMuch.into(),
         };
-        Err(self.failed(&arrival.url, fault).await)
+        Err(self.failed(&arrival.url, &[], fault).await)
     }
 
     fn unasked(&self, names: &str) -> String {
@@ -302,16 +359,25 @@ impl Run<'_> {
         Box::new(Outcome {
             verdict,
             took: Some(self.start.elapsed()),
-            phases: phases(&arrival.response, arrival.sent.elapsed()),
+            phases: phases(arrival),
             address: self.tried,
             detail: None,
         })
     }
 
     /// There was no answer, or not a whole one.
-    async fn failed(&self, url: &Url, fault: Fault) -> Box<Outcome> {
+    async fn failed(&self, url: &Url, dialled: &[SocketAddr], fault: Fault) -> Box<Outcome> {
         let (client, check) = (self.client, self.check);
-        Box::new(explain(client, check, url, fault, self.timeout, self.deadline).await)
+        let explained = explain(
+            client,
+            check,
+            url,
+            dialled,
+            fault,
+            self.timeout,
+            self.deadline,
+        );
+        Box::new(explained.await)
     }
 
     /// Within the permit, after the verdict.
@@ -357,17 +423,12 @@ pub(super) fn unwanted(arrival: &Arrival, wanted: Option<&StatusSet>) -> Failure
         Some(wanted) => format!("HTTP {status}, wanted {wanted}"),
         None => format!("HTTP {status}"),
     };
+    let detail = arrival.explained(detail);
     let kind = match redirect::location(status, arrival.response.headers()) {
         Some(_) => FailureKind::Redirected,
         None => FailureKind::Status,
     };
     Failure::new(kind, detail)
-}
-
-fn leak(url: &Url) -> Failure {
-    let host = url.host_str().unwrap_or_default();
-    let detail = format!("redirect would take the form to {}://{host}", url.scheme());
-    Failure::new(FailureKind::Redirected, detail)
 }
 
 /// Reads what is left of a body that doesn't count, in reason.
@@ -392,21 +453,21 @@ fn version_wanted(check: &HttpCheck, version: Version) -> Result<(), Failure> {
 
 /// isahc's times run from the start of the request. A connection that was open already has
 /// neither a look-up nor a connect time.
-fn phases(response: &Response<AsyncBody>, total: Duration) -> Option<Phases> {
-    let metrics = response.metrics()?;
+fn phases(arrival: &Arrival) -> Option<Phases> {
+    let metrics = arrival.response.metrics()?;
     let (dns, connect, tls) = (
         metrics.name_lookup_time(),
         metrics.connect_time(),
         metrics.secure_connect_time(),
     );
     Some(Phases {
-        dns,
+        dns: dns + arrival.looked_up,
         connect,
         tls,
         first_byte: metrics
             .transfer_start_time()
             .saturating_sub(dns + connect + tls),
-        total,
+        total: arrival.sent.elapsed() + arrival.looked_up,
         reused: connect.is_zero(),
     })
 }

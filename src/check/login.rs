@@ -4,12 +4,12 @@
 use super::body::{Kept, Search, text};
 use super::charset::Charset;
 use super::form::{self, Field};
+use super::hop::{Body, Hop};
 use super::http::{Arrival, Run, drain, unsendable, unwanted};
-use super::redirect::{Hop, userinfo};
 use crate::http::Room;
 use crate::monitor::outcome::{Failure, FailureKind, Outcome};
-use crate::monitor::site::{HttpCheck, Login, LoginExpect};
-use isahc::http::{HeaderValue, Method, header};
+use crate::monitor::site::{Login, LoginExpect};
+use isahc::http::{HeaderValue, Method};
 use url::{Url, form_urlencoded};
 
 /// Redirects followed at most, of the page and of the answer to the form.
@@ -28,13 +28,14 @@ impl Run<'_> {
         let mut room = None;
         if let Some(page) = &login.page {
             let page = parsed(page, "the address of the page is not a URL")?;
-            let hop = hop(self.check, page)?;
+            let hop = Hop::page(self.check, page).map_err(unsendable)?;
             let arrival = self.follow(hop, REDIRECTS).await?;
             from = arrival.url.clone();
             room = self.tokens(arrival, login, &to, &mut form).await?;
         }
         form.extend_pairs(&login.form);
-        let hop = posting(hop(self.check, to)?, &from, form.finish())?;
+        let hop = Hop::page(self.check, to).map_err(unsendable)?;
+        let hop = posting(hop, &from, form.finish())?;
         let arrival = self.follow(hop, REDIRECTS).await?;
         drop(room);
         self.judge_login(arrival, login).await?;
@@ -54,7 +55,7 @@ impl Run<'_> {
         let status = arrival.response.status().as_u16();
         if !(200..400).contains(&status) {
             drain(arrival.response.body_mut()).await;
-            let detail = format!("the page with the form is HTTP {status}");
+            let detail = arrival.explained(format!("the page with the form is HTTP {status}"));
             let failure = Failure::new(unwanted(&arrival, None).kind, detail);
             return Err(self.judged(&arrival, Err(failure)));
         }
@@ -119,34 +120,18 @@ fn parsed(url: &str, otherwise: &str) -> Result<Url, Box<Outcome>> {
     Url::parse(url).map_err(|_| unsendable(otherwise.to_owned()))
 }
 
-/// A GET of `url` as if the site's own address had led there: with its headers, and with what is
-/// secret in them only on the same host and port.
-fn hop(check: &HttpCheck, url: Url) -> Result<Hop, Box<Outcome>> {
-    let mut hop = Hop::first(check).map_err(unsendable)?;
-    let own = userinfo(&url);
-    hop.follow(303, url);
-    hop.method = Method::GET;
-    hop.basic = own.or(hop.basic);
-    Ok(hop)
-}
-
 /// The form, sent as a browser would that has the page `from` open. Guards against forged requests
 /// look at `Origin`, or at `Referer`: it is given without the path, which may hold secrets.
-fn posting(mut hop: Hop, from: &Url, form: String) -> Result<Hop, Box<Outcome>> {
+fn posting(mut hop: Hop, from: &Url, text: String) -> Result<Hop, Box<Outcome>> {
     let origin = from.origin().ascii_serialization();
     let value = |text: &str| {
         HeaderValue::from_str(text).map_err(|_| unsendable("the page has no origin".to_owned()))
     };
-    let kind = "application/x-www-form-urlencoded";
-    hop.headers.insert(header::CONTENT_TYPE, value(kind)?);
-    for (name, text) in [
-        (header::REFERER, value(&format!("{origin}/"))?),
-        (header::ORIGIN, value(&origin)?),
-    ] {
-        hop.headers.entry(name).or_insert(text);
-    }
     hop.method = Method::POST;
-    hop.body = Some(form);
-    hop.private = true;
+    hop.body = Some(Body::Form {
+        text,
+        origin: value(&origin)?,
+        referer: value(&format!("{origin}/"))?,
+    });
     Ok(hop)
 }

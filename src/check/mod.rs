@@ -4,16 +4,19 @@ mod body;
 mod cert;
 mod charset;
 mod connect;
+mod cookie_date;
 mod cookies;
 #[cfg(feature = "dns")]
 mod dns;
 mod explain;
 mod form;
+mod hop;
 mod http;
 #[cfg(feature = "icmp")]
 mod icmp;
 mod json;
 mod login;
+mod private_redirect;
 mod rdap;
 mod redirect;
 mod starttls;

@@ -337,6 +337,8 @@ impl Questions<'_> {
                 ip: IpVersion::Any,
                 verify: true,
                 ca_file: None,
+                dial: None,
+                connect_within: None,
                 fresh: false,
                 close: true,
                 deadline: self.deadline,
@@ -345,7 +347,7 @@ impl Questions<'_> {
             let mut response = self.client.send(&ask).await.map_err(failed)?;
             let status = response.status().as_u16();
             if let Some(to) = location(status, response.headers()) {
-                url = lead(&url, &String::from_utf8_lossy(to.as_bytes()))?;
+                url = lead(&url, &to)?;
                 continue;
             }
             let mut body = Vec::new();

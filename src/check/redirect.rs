@@ -1,133 +1,25 @@
-//! The request of each hop, and where a redirect leads.
+//! Where a redirect leads.
 //!
 //! libcurl's own following isn't used: it would go on to any scheme, `file:` included, and give
 //! each hop a timeout of its own.
 
 use crate::monitor::outcome::{Failure, FailureKind};
-use crate::monitor::site::{Auth, HttpCheck};
-use isahc::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use isahc::http::{HeaderMap, header};
 use url::Url;
 
-/// One request of a check.
-pub(super) struct Hop {
-    pub(super) url: Url,
-    pub(super) method: Method,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Option<String>,
-    /// User and password.
-    pub(super) basic: Option<(String, String)>,
-    /// The body is a secret between us and this host and port.
-    pub(super) private: bool,
-}
-
-impl Hop {
-    /// The first request. An error is for the user: what can't be sent.
-    pub(super) fn first(check: &HttpCheck) -> Result<Hop, String> {
-        let url = Url::parse(&check.url).map_err(|_| "the address is not a URL".to_owned())?;
-        let method = Method::from_bytes(check.method.as_bytes())
-            .map_err(|_| "the method is not one".to_owned())?;
-        let mut headers = HeaderMap::new();
-        for (name, value) in &check.headers {
-            let key = HeaderName::from_bytes(name.as_bytes())
-                .map_err(|_| format!("header {name} cannot be sent"))?;
-            let value = HeaderValue::from_str(value)
-                .map_err(|_| format!("the value of header {name} cannot be sent"))?;
-            headers.append(key, value);
-        }
-        let mut basic = None;
-        match &check.auth {
-            Some(Auth::Basic { user, password }) => basic = Some((user.clone(), password.clone())),
-            Some(Auth::Bearer(token)) => {
-                let value = HeaderValue::from_str(&format!("Bearer {token}"))
-                    .map_err(|_| "the token of auth cannot be sent".to_owned())?;
-                headers.insert(header::AUTHORIZATION, value);
-            }
-            None => basic = userinfo(&url),
-        }
-        // A HEAD with a body would wait for the body of its answer.
-        let body = check.send.clone().filter(|_| method != Method::HEAD);
-        Ok(Hop {
-            url,
-            method,
-            headers,
-            body,
-            basic,
-            private: false,
-        })
-    }
-
-    /// Following `status` to `url` would hand a private body to somebody else.
-    pub(super) fn would_leak(&self, status: u16, url: &Url) -> bool {
-        let kept = self.private && self.body.is_some() && matches!(status, 307 | 308);
-        kept && self.url.origin() != url.origin()
-    }
-
-    /// Goes on to `url` as a browser would after `status` (RFC 9110, 15.4).
-    pub(super) fn follow(&mut self, status: u16, url: Url) {
-        if matches!(status, 301..=303) {
-            if self.method != Method::HEAD {
-                self.method = Method::GET;
-            }
-            self.body = None;
-            for name in [
-                header::CONTENT_TYPE,
-                header::CONTENT_LENGTH,
-                header::CONTENT_ENCODING,
-            ] {
-                self.headers.remove(name);
-            }
-        }
-        if self.url.origin() != url.origin() {
-            self.basic = None;
-            for name in [
-                header::AUTHORIZATION,
-                header::COOKIE,
-                header::PROXY_AUTHORIZATION,
-                header::HOST,
-            ] {
-                self.headers.remove(name);
-            }
-        }
-        self.url = url;
-    }
-}
-
-/// `user:password@` of a URL.
-pub(super) fn userinfo(url: &Url) -> Option<(String, String)> {
-    if url.username().is_empty() && url.password().is_none() {
-        return None;
-    }
-    let plain = |text: &str| decoded(text.as_bytes());
-    Some((
-        plain(url.username()),
-        plain(url.password().unwrap_or_default()),
-    ))
-}
-
-/// Without percent-encoding (RFC 3986, 2.1).
-fn decoded(text: &[u8]) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        let hex = |at: usize| after.get(at).and_then(|&d| char::from(d).to_digit(16));
-        match (byte, hex(0), hex(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push((high * 16 + low) as u8);
-                rest = &after[2..];
-            }
-            _ => {
-                bytes.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Where an answer would send a browser.
-pub(super) fn location(status: u16, headers: &HeaderMap) -> Option<&HeaderValue> {
+/// Where an answer would send a browser. An empty `Location` leads nowhere. What isn't ASCII is
+/// percent-encoded byte by byte, whatever charset it is in.
+pub(super) fn location(status: u16, headers: &HeaderMap) -> Option<String> {
     let leads_on = matches!(status, 301 | 302 | 303 | 307 | 308);
-    headers.get(header::LOCATION).filter(|_| leads_on)
+    let value = headers.get(header::LOCATION).filter(|_| leads_on)?;
+    let mut text = String::with_capacity(value.len());
+    for &byte in value.as_bytes() {
+        match byte.is_ascii() {
+            true => text.push(char::from(byte)),
+            false => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    (!text.trim().is_empty()).then_some(text)
 }
 
 /// Where an answer leads: `None` when it is to be judged itself. At most `most` are followed.
@@ -145,7 +37,7 @@ pub(super) fn target(
     if followed >= most {
         return fail(format!("more than {most} redirects"));
     }
-    let Ok(to) = from.join(&String::from_utf8_lossy(location.as_bytes())) else {
+    let Ok(to) = from.join(&location) else {
         return fail("redirect to what is not an address".to_owned());
     };
     match (from.scheme(), to.scheme()) {
@@ -161,7 +53,7 @@ pub(super) fn target(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::tests::http_check;
+    use isahc::http::HeaderValue;
 
     fn lead(from: &str, status: u16, location: &str, followed: u32) -> Result<String, String> {
         let from = Url::parse(from).expect("a URL");
@@ -215,64 +107,23 @@ mod tests {
         assert_eq!(target(10, &from, 302, &HeaderMap::new(), 0), Ok(None));
     }
 
-    fn hop(method: &str) -> Hop {
-        let mut check = http_check("https://a.example/");
-        check.method = method.to_owned();
-        check.send = Some("{}".to_owned());
-        check.auth = Some(Auth::Basic {
-            user: "u".to_owned(),
-            password: "p".to_owned(),
-        });
-        check.headers = vec![
-            ("Cookie".to_owned(), "a=b".to_owned()),
-            ("Content-Type".to_owned(), "application/json".to_owned()),
-            ("X-Other".to_owned(), "1".to_owned()),
-        ];
-        Hop::first(&check).expect("a request")
-    }
-
     #[test]
-    fn a_post_becomes_a_get_after_303_and_stays_one_after_307() {
-        let there = || Url::parse("https://a.example/there").expect("a URL");
-        let mut post = hop("POST");
-        post.follow(307, there());
-        assert_eq!(
-            (&post.method, post.body.as_deref()),
-            (&Method::POST, Some("{}"))
-        );
-        post.follow(303, there());
-        assert_eq!((&post.method, post.body.as_deref()), (&Method::GET, None));
-        assert!(!post.headers.contains_key("content-type"));
-        let mut head = hop("HEAD");
-        assert_eq!(head.body, None);
-        head.follow(302, there());
-        assert_eq!(head.method, Method::HEAD);
-    }
-
-    #[test]
-    fn secrets_stay_with_the_host_and_port_they_are_for() {
-        let mut same = hop("GET");
-        same.follow(302, Url::parse("https://a.example:443/x").expect("a URL"));
-        assert!(same.basic.is_some() && same.headers.contains_key("cookie"));
-        for other in [
-            "https://b.example/",
-            "https://a.example:444/",
-            "http://a.example/",
-        ] {
-            let mut hop = hop("GET");
-            hop.follow(302, Url::parse(other).expect("a URL"));
-            assert!(
-                hop.basic.is_none() && !hop.headers.contains_key("cookie"),
-                "{other}"
-            );
-            assert!(hop.headers.contains_key("x-other"));
-        }
-    }
-
-    #[test]
-    fn user_and_password_of_the_url_are_sent_decoded() {
-        let check = http_check("http://me:a%3Ab%zz@h.example/");
-        let hop = Hop::first(&check).expect("a request");
-        assert_eq!(hop.basic, Some(("me".to_owned(), "a:b%zz".to_owned())));
+    fn an_empty_location_leads_nowhere_and_raw_bytes_are_encoded() {
+        let to = |value: &[u8]| {
+            let from = Url::parse("http://a.example/x/").expect("a URL");
+            let value = HeaderValue::from_bytes(value).expect("a value");
+            let headers = HeaderMap::from_iter([(header::LOCATION, value)]);
+            let to = target(10, &from, 302, &headers, 0).expect("sound");
+            to.map(String::from)
+        };
+        assert_eq!(to(b""), None);
+        assert_eq!(to(b" \t "), None);
+        let latin = "http://a.example/caf%E9?q=%FC";
+        assert_eq!(to(b"/caf\xe9?q=\xfc").as_deref(), Some(latin));
+        let utf8 = "http://a.example/x/caf%C3%A9";
+        assert_eq!(to("caf\u{e9}".as_bytes()).as_deref(), Some(utf8));
+        assert_eq!(to(b"/caf%E9").as_deref(), Some("http://a.example/caf%E9"));
+        let name = Some("http://xn--bcher-kva.example/");
+        assert_eq!(to("//b\u{fc}cher.example".as_bytes()).as_deref(), name);
     }
 }

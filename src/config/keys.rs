@@ -75,6 +75,7 @@ const SITE_KEYS: &[&str] = &[
     "body_not",
     "json",
     "redirects",
+    "private_redirects",
     "http",
     "login",
     "cert",

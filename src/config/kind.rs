@@ -13,7 +13,7 @@ pub enum Scheme {
 }
 
 /// Keys that not every kind has; any other key of a site fits all of them.
-const KEYS: [(&str, &[Scheme]); 15] = [
+const KEYS: [(&str, &[Scheme]); 16] = [
     ("method", &[Http, Https]),
     ("headers", &[Http, Https]),
     ("send", &[Http, Https, Tcp, Tls]),
@@ -23,6 +23,7 @@ const KEYS: [(&str, &[Scheme]); 15] = [
     ("body_not", &[Http, Https]),
     ("json", &[Http, Https]),
     ("redirects", &[Http, Https]),
+    ("private_redirects", &[Http, Https]),
     ("http", &[Http, Https]),
     ("login", &[Http, Https]),
     ("cert", &[Https, Tls]),

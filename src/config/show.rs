@@ -312,6 +312,7 @@ fn http_keys(object: &mut Object, http: &HttpCheck) {
     let json: Vec<String> = http.json.iter().map(|j| json_string(&j.text)).collect();
     object.raw("json", &format!("[{}]", json.join(",")));
     object.raw("redirects", &http.redirects.to_string());
+    object.raw("private_redirects", &http.private_redirects.to_string());
     object.optional(
         "http",
         match http.version {

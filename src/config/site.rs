@@ -160,6 +160,7 @@ fn http(
         json: keys.json.get().unwrap_or_default(),
         login,
         redirects: keys.redirects.get().unwrap_or(10),
+        private_redirects: keys.private_redirects.get().unwrap_or(false),
         version: keys.http.get().unwrap_or(HttpVersion::Any),
         ip,
         verify: keys.verify.get().unwrap_or(true),

@@ -51,6 +51,7 @@ pub struct Keys {
     pub body_not: Entry<String>,
     pub json: Entry<Vec<JsonCondition>>,
     pub redirects: Entry<u32>,
+    pub private_redirects: Entry<bool>,
     pub http: Entry<HttpVersion>,
     pub login: Entry<Found>,
     pub cert: Entry<Duration>,
@@ -111,6 +112,7 @@ impl Keys {
             body_not: search(table, "body_not", log),
             json: conditions(table, log),
             redirects: table.integer("redirects", 0..=50, log),
+            private_redirects: table.flag("private_redirects", log),
             http: table.text(
                 "http",
                 "\"1.1\" or \"2\" in quotes",
@@ -163,6 +165,9 @@ impl Keys {
             body_not: self.body_not.or_if(fits("body_not"), &defaults.body_not),
             json: self.json.or_if(fits("json"), &defaults.json),
             redirects: self.redirects.or_if(fits("redirects"), &defaults.redirects),
+            private_redirects: self
+                .private_redirects
+                .or_if(fits("private_redirects"), &defaults.private_redirects),
             http: self.http.or_if(fits("http"), &defaults.http),
             login: self.login.or_if(fits("login"), &defaults.login),
             cert: self.cert.or_if(fits("cert"), &defaults.cert),

@@ -64,6 +64,8 @@ impl Client {
                 ip,
                 verify: true,
                 ca_file: None,
+                dial: None,
+                connect_within: None,
                 fresh: false,
                 close: false,
                 deadline,

@@ -36,6 +36,11 @@ pub struct Ask<'a> {
     pub verify: bool,
     /// Instead of the client's own roots.
     pub ca_file: Option<&'a Path>,
+    /// Dial this address, whatever the name leads to; the rest stays as the URL has it. Not for a
+    /// request that goes through a proxy.
+    pub dial: Option<SocketAddr>,
+    /// A connection must have been made within this; `None`: by the deadline.
+    pub connect_within: Option<Duration>,
     /// Never on a connection that is open already.
     pub fresh: bool,
     /// Not to be left open afterwards (HTTP/1; a connection of HTTP/2 stays).
@@ -137,8 +142,13 @@ impl Client {
                 HttpVersion::Any | HttpVersion::Http2 => VersionNegotiation::latest_compatible(),
             })
             .tls_config(self.tls(ask, trust));
-        if let Some(address) = apart {
+        // libcurl doesn't mix connections that were dialled with those that its own look-up led to.
+        if let Some(address) = ask.dial.or(apart) {
             request = request.dial(Dialer::ip_socket(address));
+        }
+        if let Some(within) = ask.connect_within {
+            // As above.
+            request = request.connect_timeout(within.max(Duration::from_millis(1)));
         }
         if let Some((user, password)) = ask.basic {
             request = request

@@ -296,6 +296,8 @@ pub struct HttpCheck {
     pub login: Option<Box<Login>>,
     /// Redirects followed at most; 0 = none, the redirect itself is judged.
     pub redirects: u32,
+    /// A public server may redirect to addresses that aren't public.
+    pub private_redirects: bool,
     pub version: HttpVersion,
     pub ip: IpVersion,
     /// Check trust and host name of a TLS server.
@@ -314,7 +316,7 @@ impl std::fmt::Debug for HttpCheck {
     }
 }
 
-/// Credentials sent with the first request and to the same host and port after a redirect.
+/// Credentials sent with the first request and to the same origin after a redirect.
 #[derive(Clone, PartialEq)]
 pub enum Auth {
     Basic { user: String, password: String },

@@ -216,6 +216,7 @@ pub fn plain_site(number: usize, https: bool, host: &str, interval: i64) -> Site
             json: Vec::new(),
             login: None,
             redirects: 10,
+            private_redirects: false,
             version: HttpVersion::Any,
             ip: IpVersion::Any,
             verify: true,

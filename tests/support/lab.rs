@@ -11,6 +11,7 @@ use super::web::{Behaviour, Web};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,17 @@ impl Lab {
         self.add_table(name, &url, "");
         self.sites.push((name.to_owned(), web));
         self
+    }
+
+    /// Adds a site whose server is the test's business.
+    pub fn address(mut self, name: &str, url: &str, keys: &str) -> Lab {
+        self.add_table(name, url, keys);
+        self
+    }
+
+    /// Where the configuration is.
+    pub fn dir(&self) -> &Path {
+        self.sitemon.dir()
     }
 
     fn add_table(&mut self, name: &str, url: &str, keys: &str) {

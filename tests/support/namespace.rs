@@ -42,6 +42,11 @@ impl Network {
         Ipv4Addr::new(203, 0, 113, n)
     }
 
+    /// The one name server that is asked. Nothing listens there unless the test does.
+    pub fn resolver() -> Ipv4Addr {
+        Ipv4Addr::new(198, 51, 100, 53)
+    }
+
     /// Where an `uplink` target may be, beyond the line too.
     pub fn uplink(n: u8) -> Ipv4Addr {
         Ipv4Addr::new(198, 51, 100, n)
@@ -78,6 +83,12 @@ impl Network {
         ip(&["addr", "add", &format!("{address}/32"), "dev", "lo"]);
     }
 
+    /// Makes packets to `address`, which is none of ours, vanish; otherwise there is no route.
+    #[track_caller]
+    pub fn silence(&self, address: Ipv4Addr) {
+        ip(&["route", "add", &format!("{address}/32"), "dev", "lo"]);
+    }
+
     /// Undoes [`Network::add`].
     #[track_caller]
     pub fn remove(&self, address: Ipv4Addr) {
@@ -87,11 +98,17 @@ impl Network {
     /// From now on the host name `name` is site `n` beyond the line.
     #[track_caller]
     pub fn resolve(&self, name: &str, n: u8) {
+        self.resolve_to(name, Network::elsewhere(n));
+    }
+
+    /// From now on the host name `name` leads to `ip`.
+    #[track_caller]
+    pub fn resolve_to(&self, name: &str, ip: Ipv4Addr) {
         // Written in place: the file is mounted.
         let file = fs::OpenOptions::new()
             .append(true)
             .open(self.etc.path().join("hosts"));
-        let line = format!("{} {name}\n", Network::elsewhere(n));
+        let line = format!("{ip} {name}\n");
         let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
         written.expect("the hosts file can be written");
     }
@@ -116,7 +133,8 @@ impl Network {
             ip(&["addr", "add", address, "dev", "lo"]);
         }
         // Of the machine's own files a name service could be reached over a socket in the file system.
-        network.replace("resolv.conf", "nameserver 198.51.100.53\n");
+        let resolver = Network::resolver();
+        network.replace("resolv.conf", &format!("nameserver {resolver}\n"));
         network.replace("nsswitch.conf", "hosts: files dns\n");
         network.replace("hosts", "127.0.0.1 localhost\n");
         network

@@ -126,6 +126,20 @@ impl Web {
         })
     }
 
+    /// A plain HTTP server, or one with TLS, for who connects to `ip` on `port`; of its requests
+    /// `handler` decides.
+    pub fn at_port(
+        ip: Ipv4Addr,
+        port: u16,
+        certificate: Option<&Certificate>,
+        handler: impl Fn(&Request) -> Behaviour + Send + Sync + 'static,
+    ) -> Web {
+        let tls = certificate.map(Certificate::server_config);
+        Web::launch(Box::new(handler), tls, |serve| {
+            Listener::start_at(ip, Some(port), serve)
+        })
+    }
+
     /// As [`Web::new`], with TLS.
     pub fn tls(certificate: &Certificate) -> Web {
         let config = certificate.server_config();

@@ -15,6 +15,7 @@ mod learnt;
 mod login;
 mod plain;
 mod rdap;
+mod redirects;
 mod server;
 mod starttls;
 mod tcp;
@@ -62,6 +63,7 @@ pub(super) fn http_check(url: &str) -> HttpCheck {
         json: Vec::new(),
         login: None,
         redirects: 10,
+        private_redirects: false,
         version: HttpVersion::Any,
         ip: IpVersion::Any,
         verify: true,

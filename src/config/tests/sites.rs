@@ -23,6 +23,28 @@ fn a_site_goes_before_the_defaults_and_the_defaults_before_ours() {
     assert_eq!(http.headers, [("B".to_owned(), "b".to_owned())]);
 }
 
+#[test]
+fn private_redirects_are_the_sites_or_the_defaults() {
+    assert!(!http("").private_redirects);
+    assert!(http("private_redirects = true").private_redirects);
+    let config = sound(
+        "[defaults]\nprivate_redirects = true\n[[site]]\nname = 'a'\nurl = 'http://h/'\n\
+         [[site]]\nname = 'b'\nurl = 'https://h/'\nprivate_redirects = false\n\
+         [[site]]\nname = 'c'\nurl = 'icmp://h'\n",
+    );
+    let sites = config.sites.iter();
+    let found = sites.map(|site| match &site.check {
+        Check::Http(http) => Some(http.private_redirects),
+        _ => None,
+    });
+    let found: Vec<_> = found.collect();
+    assert_eq!(found, [Some(true), Some(false), None]);
+    wrong(
+        "[[site]]\nname = 'c'\nurl = 'icmp://h'\nprivate_redirects = true\n",
+        &["4:1: `private_redirects` is for http and https sites, this one is icmp"],
+    );
+}
+
 /// The only site of a file that has just `[[site]]` with a name, a URL and `keys`.
 #[track_caller]
 fn http(keys: &str) -> HttpCheck {
@@ -215,6 +237,14 @@ fn every_key_of_a_site_is_checked() {
         (
             "redirects = 51",
             "4:13: `redirects` must be a whole number from 0 to 50, not 51",
+        ),
+        (
+            "private_redirects = 1",
+            "4:21: `private_redirects` must be true or false, found an integer",
+        ),
+        (
+            "private_redirect = true",
+            "4:1: unknown key `private_redirect`; did you mean `private_redirects`?",
         ),
         (
             "http = '3'",

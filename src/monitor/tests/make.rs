@@ -57,6 +57,7 @@ pub fn site(name: &str) -> Site {
             json: Vec::new(),
             login: None,
             redirects: 10,
+            private_redirects: false,
             version: HttpVersion::Any,
             ip: IpVersion::Any,
             verify: true,

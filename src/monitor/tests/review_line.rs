@@ -373,6 +373,33 @@ fn a_plain_site_behind_a_captive_portal_is_not_blamed() {
     assert!(heard[0].contains("a captive portal?"), "{heard:?}");
 }
 
+/// What a check that was redirected into this network fails with. Its address is that of the
+/// server that did it.
+#[test]
+fn a_redirect_into_this_network_is_judged_when_no_captive_portal_is_found() {
+    for (trusted, state) in [(true, State::Down), (false, State::Offline)] {
+        let mut world = elsewhere(&["blog"]);
+        world.fate("blog", from(THERE, good(40)));
+        world.pass(120);
+        world.heard();
+        world.line = Report {
+            names: Some(true),
+            trusted: Some(trusted),
+            ..LINE_UP
+        };
+        world.fate("blog", from(THERE, failed(FailureKind::Redirected)));
+        world.pass(300);
+        assert_eq!(world.state("blog"), state);
+        let heard = world.heard();
+        assert_eq!(heard.len(), 1, "{heard:?}");
+        assert_eq!(
+            heard[0].contains("a captive portal?"),
+            !trusted,
+            "{heard:?}"
+        );
+    }
+}
+
 #[test]
 fn an_outage_over_a_cut_line_and_a_power_cut_is_told_once_and_ends_once() {
     let mut world = elsewhere(&["blog", "shop"]);
