@@ -22,6 +22,7 @@ fn main() {
     println!("cargo::rustc-env=SITEMON_BUILT={midnight}");
     let wrapped = [
         "rustls_connection_read",
+        "Curl_client_write",
         "curl_multi_socket_action",
         "Curl_multi_will_close",
         "curlx_sztouz",

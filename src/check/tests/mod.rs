@@ -8,6 +8,7 @@ mod floods;
 #[cfg(feature = "http2")]
 #[path = "../../../tests/support/h2.rs"]
 mod h2;
+mod heads;
 mod hostile;
 mod icmp;
 mod json;

@@ -1,6 +1,7 @@
 //! Workarounds for one version of a dependency each; `Cargo.toml` pins those versions. A file says
 //! what upstream does, what is done about it, and which test fails when upstream changes.
 
+mod header_lines;
 #[cfg(feature = "http2")]
 mod http2_window;
 mod missing_close_notify;

@@ -1,0 +1,53 @@
+//! Heads as curl and browsers take them, whatever isahc's parser says (`http/quirks/header_lines.rs`).
+
+use super::server::Server;
+use super::*;
+
+#[track_caller]
+fn is_up(answer: &'static [u8]) {
+    let server = Server::closing(answer);
+    let outcome = outcome(&server.url(), |check| check.body = Some("hello".to_owned()));
+    assert_eq!(outcome.verdict, Ok(()), "{}", answer.escape_ascii());
+}
+
+#[track_caller]
+fn cause(answer: &'static [u8]) -> String {
+    let server = Server::closing(answer);
+    failure(&outcome(&server.url(), |_| {})).1.to_owned()
+}
+
+#[test]
+fn only_the_status_line_tells_the_status() {
+    assert_eq!(
+        cause(b"HTTP/1.1 500 Broken\r\nHTTP/1.1 200 OK: really\r\nContent-Length: 5\r\n\r\nhello"),
+        "HTTP 500, wanted 200-299"
+    );
+    assert_eq!(
+        cause(b"HTTP/1.1 503 Broken\r\nHTTP/2 200 OK:\r\nContent-Length: 0\r\n\r\n"),
+        "HTTP 503, wanted 200-299"
+    );
+    // Lines like status lines in a trailer, and after an interim answer.
+    is_up(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nHTTP/1.1 500 No: x\r\n\r\n",
+    );
+    is_up(
+        b"HTTP/1.1 103 Early Hints\r\nHTTP/1.1 404 Not: so\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    );
+}
+
+#[test]
+fn header_lines_that_nothing_can_be_done_with_do_not_matter() {
+    is_up(b"HTTP/1.1 200 OK\r\nX Trace: a\r\nContent-Length: 5\r\n\r\nhello");
+    is_up(b"HTTP/1.1 200 OK\r\nX-Opt[0]: a\r\nContent-Length: 5\r\n\r\nhello");
+    is_up(b"HTTP/1.1 200 OK\r\nX-Bell: a\x07b\r\nContent-Length: 5\r\n\r\nhello");
+    is_up(b"HTTP/1.1 200 OK\r\n: nameless\r\nContent-Length: 5\r\n\r\nhello");
+}
+
+#[test]
+fn line_ends_and_status_lines_are_taken_as_curl_takes_them() {
+    is_up(b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello");
+    is_up(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\nhello");
+    is_up(b"HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello");
+    is_up(b"HTTP/1.1 200OK\r\nContent-Length: 5\r\n\r\nhello");
+    assert_eq!(cause(b"HTTP/1.1 20 OK\r\n\r\n"), "answer is not HTTP");
+}

@@ -1,0 +1,154 @@
+//! Header lines that isahc cannot use, and status lines that are none.
+//!
+//! Upstream (isahc 2.0.2, `RequestHandler::header`): every line of a head is tried as a status line
+//! first, so `HTTP/1.1 200 OK: really` among the headers of a 500 replaces the status. A line that
+//! neither its status line nor its header parser takes ends the transfer: a blank or a bracket in a
+//! name, a control character in a value, a head that ends with a bare LF, a status line with blanks
+//! before it or none behind its code. curl and browsers take all of these.
+//!
+//! Here: libcurl knows which line the status line is (`CLIENTWRITE_STATUS`, lib/sendf.h of 8.22) and
+//! hands over every line of a head by `Curl_client_write`. The linker puts [`usable`] in between
+//! (`--wrap`, `build.rs`): the status line and the end of a head pass in the one form that isahc
+//! takes, header lines that it cannot take are left out. What they said to libcurl itself (lengths,
+//! codings, connection) has counted by then. The trailer of a chunked body goes another way: a line
+//! of it that isahc cannot take still ends the transfer.
+//!
+//! Tests: those below, and `check::tests::heads`, which fails when a new libcurl passes heads
+//! otherwise. Upstream would have to take the status line from libcurl (`CURLINFO_RESPONSE_CODE`)
+//! and to skip lines that it cannot read.
+
+use isahc::http::{HeaderName, HeaderValue};
+use std::borrow::Cow;
+use std::ffi::{c_int, c_void};
+
+// lib/sendf.h of libcurl 8.22.
+const CLIENTWRITE_HEADER: c_int = 1 << 2;
+const CLIENTWRITE_STATUS: c_int = 1 << 3;
+const CURLE_OK: c_int = 0;
+
+unsafe extern "C" {
+    /// libcurl's own `Curl_client_write`.
+    fn __real_Curl_client_write(
+        data: *mut c_void,
+        kind: c_int,
+        line: *const u8,
+        len: usize,
+    ) -> c_int;
+}
+
+/// What libcurl calls as `Curl_client_write`.
+///
+/// # Safety
+///
+/// As for `Curl_client_write`: an easy handle, and `len` readable bytes at `line`; libcurl gives
+/// both.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __wrap_Curl_client_write(
+    data: *mut c_void,
+    kind: c_int,
+    line: *const u8,
+    len: usize,
+) -> c_int {
+    if kind & CLIENTWRITE_HEADER == 0 || line.is_null() {
+        // SAFETY: the caller's promises, passed on.
+        return unsafe { __real_Curl_client_write(data, kind, line, len) };
+    }
+    // SAFETY: not null, and the caller promises that `len` bytes can be read there.
+    let given = unsafe { std::slice::from_raw_parts(line, len) };
+    match usable(kind & CLIENTWRITE_STATUS != 0, given) {
+        // SAFETY: the caller's promises, passed on; libcurl keeps nothing of the line.
+        Some(line) => unsafe { __real_Curl_client_write(data, kind, line.as_ptr(), line.len()) },
+        None => CURLE_OK,
+    }
+}
+
+/// `line` in a form that isahc takes for what it is; `None`: to be left out.
+fn usable(is_status: bool, line: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if is_status {
+        return Some(status_line(line));
+    }
+    let text = line.trim_ascii_end();
+    if text.is_empty() {
+        return Some(Cow::Borrowed(b"\r\n"));
+    }
+    let colon = text.iter().position(|&byte| byte == b':')?;
+    let value = text[colon + 1..].trim_ascii();
+    let is_header =
+        HeaderName::from_bytes(&text[..colon]).is_ok() && HeaderValue::from_bytes(value).is_ok();
+    is_header.then_some(Cow::Borrowed(line))
+}
+
+/// Version and code alone: `HTTP/1.1 200`.
+fn status_line(line: &[u8]) -> Cow<'_, [u8]> {
+    let line = line.trim_ascii_start();
+    let mut words = line.splitn(2, |byte| byte.is_ascii_whitespace());
+    let version = words.next().unwrap_or_default();
+    let rest = words.next().unwrap_or_default().trim_ascii_start();
+    let code = &rest[..rest.len().min(3)];
+    Cow::Owned([version, b" ", code, b"\r\n"].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn header(line: &str) -> Option<String> {
+        usable(false, line.as_bytes()).map(|line| String::from_utf8_lossy(&line).into_owned())
+    }
+
+    fn status(line: &str) -> String {
+        let line = usable(true, line.as_bytes()).unwrap_or_default();
+        String::from_utf8_lossy(&line).into_owned()
+    }
+
+    #[test]
+    fn header_lines_that_cannot_be_used_are_left_out() {
+        for good in [
+            "Content-Type: text/html\r\n",
+            "X-Empty:\r\n",
+            "X-Tab:\ta\tb \n",
+            "X-Text: \u{e9}t\u{e9}\r\n",
+        ] {
+            assert_eq!(header(good).as_deref(), Some(good));
+        }
+        for bad in [
+            "X Trace: a\r\n",
+            "X-Opt[0]: a\r\n",
+            "X-Bell: a\u{7}b\r\n",
+            "X-Delete: \u{7f}\r\n",
+            "Name : a\r\n",
+            ": a\r\n",
+            "no colon\r\n",
+            "HTTP/1.1 200 OK: really\r\n",
+            "HTTP/2 200\r\n",
+        ] {
+            assert_eq!(header(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_head_has_one_form() {
+        assert_eq!(header("\r\n").as_deref(), Some("\r\n"));
+        assert_eq!(header("\n").as_deref(), Some("\r\n"));
+    }
+
+    #[test]
+    fn a_status_line_has_one_form() {
+        assert_eq!(status("HTTP/1.1 200 OK\r\n"), "HTTP/1.1 200\r\n");
+        assert_eq!(status("  HTTP/1.0\t404\n"), "HTTP/1.0 404\r\n");
+        assert_eq!(status("HTTP/1.1 200OK\r\n"), "HTTP/1.1 200\r\n");
+        assert_eq!(status("HTTP/2 204 \r\n"), "HTTP/2 204\r\n");
+    }
+
+    proptest! {
+        #[test]
+        fn what_passes_is_no_status_line_and_has_a_name(line in "[ -~]{0,20}[:\r\n\t ]{0,2}[\\x00-\\x7f]{0,20}") {
+            if let Some(passed) = header(&line) {
+                prop_assert!(passed == "\r\n" || passed.contains(':'));
+                let first = passed.split_ascii_whitespace().next().unwrap_or_default();
+                prop_assert!(!first.starts_with("HTTP/") || first.contains(':'));
+            }
+        }
+    }
+}
