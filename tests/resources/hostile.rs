@@ -58,7 +58,7 @@ fn ten_hostile_servers_at_once_take_no_more_than_4_mib() {
     for (name, keys) in http {
         config += &site_table(name, &web.url(&format!("/{name}")), keys);
     }
-    let mut agent = Sitemon::new(&config);
+    let agent = Sitemon::new(&config);
     let mut running = agent.run();
     web.wait_requests(3 * http.len());
     let rest = running.peak_kib();
