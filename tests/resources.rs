@@ -11,6 +11,8 @@ mod common;
 mod cleanup;
 #[path = "resources/failures.rs"]
 mod failures;
+#[path = "resources/hostile.rs"]
+mod hostile;
 #[path = "resources/notifier.rs"]
 mod notifier;
 #[path = "resources/pool_limits.rs"]

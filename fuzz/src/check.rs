@@ -14,6 +14,7 @@ pub mod wire;
 
 use http::{HeaderMap, HeaderValue, header};
 use url::Url;
+use wire::gzip::Gunzip;
 use wire::mail::{SmtpLine, capabilities, is_starttls, starts, take_line};
 use wire::x509::{Certificate, first_to_end};
 
@@ -87,4 +88,28 @@ pub fn mail(bytes: &[u8]) {
         }
     }
     assert!(taken <= bytes.len() && !received.contains(&b'\n'));
+}
+
+/// A packed body, in pieces of as many bytes as the first one says.
+pub fn inflate(bytes: &[u8]) {
+    let Some((size, file)) = bytes.split_first() else {
+        return;
+    };
+    let mut gunzip = Gunzip::default();
+    let mut unpacked = 0;
+    for mut piece in file.chunks(usize::from(*size) + 1) {
+        loop {
+            match gunzip.advance(&mut piece) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) => return,
+            }
+            assert!((1..=32 * 1024).contains(&gunzip.piece().len()));
+            unpacked += gunzip.piece().len();
+        }
+        assert!(piece.is_empty());
+    }
+    // Two bits stand for 258 bytes at the most.
+    assert!(unpacked <= 1032 * file.len());
+    let _ = gunzip.end();
 }

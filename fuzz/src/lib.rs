@@ -8,6 +8,8 @@ extern crate self as isahc;
 pub use http;
 
 pub mod check;
+#[path = "../../src/crc.rs"]
+pub mod crc;
 #[path = "../../src/json/mod.rs"]
 pub mod json;
 pub mod monitor;

@@ -181,16 +181,19 @@ impl Look<'_> {
         let mut ending = Search::new("\r\n\r\n");
         let mut chunked = Search::new("chunked");
         let mut size = 0;
-        while !ending.found && size <= HEAD {
+        let mut is_interim = false;
+        while (is_interim || !ending.found) && size <= HEAD {
             let got = stream.read(&mut chunk).await.ok()?;
             if got == 0 {
                 return None;
             }
+            // `HTTP/1.1 103`: its end isn't that of the head.
+            is_interim |= size == 0 && chunk.get(9) == Some(&b'1');
             size += got;
             ending.feed(&chunk[..got]);
             chunked.feed(&chunk[..got]);
         }
-        let what = match (ending.found, chunked.found) {
+        let what = match (ending.found && !is_interim, chunked.found) {
             (false, _) => What::HeadersTooLarge,
             (true, true) => What::BadChunk,
             (true, false) => return None,

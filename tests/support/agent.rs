@@ -334,11 +334,22 @@ impl Running {
     /// Resident memory in KiB.
     #[track_caller]
     pub fn rss_kib(&self) -> u64 {
+        self.memory_kib("VmRSS:")
+    }
+
+    /// The most that was resident so far, in KiB.
+    #[track_caller]
+    pub fn peak_kib(&self) -> u64 {
+        self.memory_kib("VmHWM:")
+    }
+
+    #[track_caller]
+    fn memory_kib(&self, figure: &str) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = fs::read_to_string(path).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(figure));
         let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        number.unwrap_or_else(|| panic!("the process has no VmRSS\n{}", self.report()))
+        number.unwrap_or_else(|| panic!("the process has no {figure}\n{}", self.report()))
     }
 
     /// Waits for the end; closes stdin first.

@@ -36,6 +36,8 @@ pub enum Behaviour {
     DripHead(Duration),
     /// Status 200 and a body without length that never ends.
     Endless,
+    /// The first bytes instead of HTTP, then the second ones for ever; with none, silence.
+    Flood(Vec<u8>, Vec<u8>),
     /// Status 200 and a body of that many bytes.
     Big(u64),
     /// Announces that many bytes more than it sends, then closes.
@@ -357,6 +359,15 @@ impl<S: Read + Write> Exchange<'_, S> {
             Behaviour::Endless => {
                 self.begin_body("Content-Type: text/plain\r\n\r\n")?;
                 self.pour(web_bodies::endless())
+            }
+            Behaviour::Flood(first, again) => {
+                self.wire.write(first)?;
+                if again.is_empty() {
+                    return self.linger(None).map(|()| false);
+                }
+                loop {
+                    self.wire.write(again)?;
+                }
             }
             Behaviour::Big(size) => {
                 self.begin_body(&format!("Content-Length: {size}\r\n\r\n"))?;

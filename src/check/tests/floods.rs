@@ -61,18 +61,21 @@ fn a_chunk_size_without_end_is_cut() {
 }
 
 #[test]
-fn trailers_and_interim_answers_are_headers() {
-    let trailers = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nz\r\n0\r\n";
+fn interim_answers_are_headers() {
     let interim = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n".repeat(1000);
-    for (first, again) in [(&trailers[..], b"X-Y: z\r\n".repeat(5000)), (b"", interim)] {
-        let (server, _) = flooding(first, again);
-        let outcome = outcome(&server.url(), |_| {});
-        let (kind, detail) = failure(&outcome);
-        assert!(
-            kind == FailureKind::TooLarge || detail == "answer broken off",
-            "{detail}"
-        );
-    }
+    let (server, _) = flooding(b"", interim);
+    let outcome = outcome(&server.url(), |_| {});
+    let cause = "answer's headers are too large";
+    assert_eq!(failure(&outcome), (FailureKind::TooLarge, cause));
+}
+
+#[test]
+fn trailers_without_end_are_ended() {
+    let first = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nz\r\n0\r\n";
+    let (server, _) = flooding(first, b"X-Y: z\r\n".repeat(5000));
+    let outcome = outcome(&server.url(), |_| {});
+    let (kind, detail) = failure(&outcome);
+    assert_ne!(kind, FailureKind::Timeout, "{detail}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod connect;
 mod dns;
 mod floods;
 #[cfg(feature = "http2")]
+#[path = "../../../tests/support/h2.rs"]
 mod h2;
 mod heads;
 mod hostile;

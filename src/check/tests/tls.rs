@@ -357,6 +357,27 @@ fn a_server_that_ends_tcp_without_ending_tls_has_answered() {
 }
 
 #[test]
+fn what_is_no_body_is_cut_over_tls_too() {
+    let ca = Ca::new();
+    let dir = TempDir::new().expect("a directory");
+    let path = bundle(&dir, &[&ca]);
+    let config = ca.config(|_| {});
+    let server = Server::new(move |stream| {
+        let tls = ServerConnection::new(config.clone()).expect("a connection");
+        let mut stream = StreamOwned::new(tls, stream);
+        request(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let chunk = [b"1;", &[b'x'; 15_000][..], b"\r\nz\r\n"].concat();
+        while stream.write_all(&chunk).is_ok() {}
+    });
+    let mut site = site(&url(&server), |check| check.ca_file = Some(path));
+    site.timeout = Duration::from_secs(60);
+    let outcome = block_on(run(&client(), &site, false));
+    let cause = "more than 8 MiB received before the answer ended";
+    assert_eq!(failure(&outcome), (FailureKind::TooLarge, cause));
+}
+
+#[test]
 fn a_server_of_http_1_is_not_what_was_wanted() {
     let ca = Ca::new();
     let dir = TempDir::new().expect("a directory");

@@ -3,34 +3,34 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
-pub(super) const DATA: u8 = 0;
-pub(super) const HEADERS: u8 = 1;
-pub(super) const SETTINGS: u8 = 4;
-pub(super) const PING: u8 = 6;
-pub(super) const GOAWAY: u8 = 7;
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 
-pub(super) const END_STREAM: u8 = 1;
+pub const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
-pub(super) const END_HEADERS: u8 = 4;
-pub(super) const PADDED: u8 = 8;
+pub const END_HEADERS: u8 = 4;
+pub const PADDED: u8 = 8;
 
 /// `:status: 200`, from the static table (RFC 7541, appendix A).
-pub(super) const OK: &[u8] = &[0x88];
+pub const OK: &[u8] = &[0x88];
 
-/// One connection, the preface and the settings over.
-pub(super) struct H2 {
+/// One connection, whose preface has been read and whose settings are sent.
+pub struct H2 {
     stream: TcpStream,
     /// What may be sent on the stream of the last request.
-    pub(super) window: i64,
+    pub window: i64,
     /// What a stream begins with.
     first_window: i64,
     /// The last request.
-    pub(super) id: u32,
+    pub id: u32,
 }
 
 impl H2 {
-    pub(super) fn accept(mut stream: TcpStream) -> io::Result<H2> {
+    pub fn accept(mut stream: TcpStream) -> io::Result<H2> {
         stream.read_exact(&mut [0; 24])?;
         let mut h2 = H2 {
             stream,
@@ -42,16 +42,16 @@ impl H2 {
         Ok(h2)
     }
 
-    pub(super) fn send(&mut self, kind: u8, flags: u8, id: u32, payload: &[u8]) -> io::Result<()> {
+    pub fn send(&mut self, kind: u8, flags: u8, id: u32, payload: &[u8]) -> io::Result<()> {
         self.stream.write_all(&frame(kind, flags, id, payload))
     }
 
-    pub(super) fn write(&mut self, frames: &[u8]) -> io::Result<()> {
+    pub fn write(&mut self, frames: &[u8]) -> io::Result<()> {
         self.stream.write_all(frames)
     }
 
     /// Reads up to the next request.
-    pub(super) fn request(&mut self) -> io::Result<u32> {
+    pub fn request(&mut self) -> io::Result<u32> {
         let before = self.id;
         while self.id == before {
             self.take()?;
@@ -60,7 +60,7 @@ impl H2 {
     }
 
     /// Data on the stream of the last request, once the window has room for it.
-    pub(super) fn data(&mut self, flags: u8, payload: &[u8]) -> io::Result<()> {
+    pub fn data(&mut self, flags: u8, payload: &[u8]) -> io::Result<()> {
         while self.window < payload.len() as i64 {
             self.take()?;
         }
@@ -96,7 +96,7 @@ impl H2 {
     }
 }
 
-pub(super) fn frame(kind: u8, flags: u8, id: u32, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: u8, flags: u8, id: u32, payload: &[u8]) -> Vec<u8> {
     let length = payload.len() as u32;
     let mut frame = length.to_be_bytes()[1..].to_vec();
     frame.extend([kind, flags]);
