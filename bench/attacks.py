@@ -13,7 +13,7 @@ import time
 import zlib
 
 import servers
-from servers import HERE, Dns, Tcp, head, wait
+from servers import Dns, Tcp, wait
 
 MIB = 1 << 20
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
