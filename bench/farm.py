@@ -274,13 +274,13 @@ class Process:
 class Sitemon(Process):
     """`sitemon run` on a configuration of its own."""
 
-    def __init__(self, binary, name, config, console=False):
-        """`console`: it can be asked."""
+    def __init__(self, binary, name, config, console=False, through=()):
+        """`console`: it can be asked. `through`: a command that runs it. One of the same name finds its state."""
         self.directory = temp() / name
-        self.directory.mkdir()
+        self.directory.mkdir(exist_ok=True)
         (self.directory / "sitemon.conf").write_text(config)
         (self.directory / "sitemon.conf").chmod(0o600)
-        command = [binary, "-c", self.directory / "sitemon.conf", "run", *(["--console"] if console else [])]
+        command = [*through, binary, "-c", self.directory / "sitemon.conf", "run", *(["--console"] if console else [])]
         super().__init__(command, self.directory / "log", subprocess.PIPE if console else subprocess.DEVNULL)
 
     def ask(self, command, answer):

@@ -172,7 +172,7 @@ def goodbye(connection):
     connection.unwrap()
 
 
-def garbage_after_hello(context):
+def garbage_after_hello(context, then=say(b"x" * 4096)):
     """The server's hello, and then what is no TLS."""
     def script(connection):
         come, go = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -186,8 +186,7 @@ def garbage_after_hello(context):
         flight = go.read()
         # A type, a version and a length come before the first record's bytes.
         connection.sendall(flight[:5 + int.from_bytes(flight[3:5], "big")])
-        connection.sendall(b"x" * 4096)
-        wait(connection)
+        then(connection)
     return script
 
 

@@ -29,9 +29,10 @@ fn only_the_log_of_an_agent_that_nobody_supervises_has_times() {
 
 #[test]
 fn a_child_of_process_1_as_under_procd_logs_no_times() {
-    if !allowed(&["-rmpf", "--mount-proc", "true"]) {
-        return println!("skipped: this needs `unshare -rmpf`");
-    }
+    assert!(
+        allowed(&["-rmpf", "--mount-proc", "true"]),
+        "this test needs user namespaces (`unshare -rmpf --mount-proc true`)"
+    );
     let web = Web::new();
     let sitemon = Sitemon::new(&site("blog", &web.url("/")));
     // The shell that `unshare -p` makes is process 1 there.
@@ -59,9 +60,7 @@ const STATE_IN_MEMORY: &str =
 
 #[test]
 fn a_read_only_root_is_said_once_and_alerts_still_go_out() {
-    let Some(scene) = read_only_scene() else {
-        return;
-    };
+    let scene = read_only_scene();
     let running = scene.sitemon.run_by_shell(true, READ_ONLY);
     scene.wait_text("The state cannot be written (");
     scene.outage();
@@ -77,9 +76,7 @@ fn a_read_only_root_is_said_once_and_alerts_still_go_out() {
 
 #[test]
 fn a_read_only_root_is_enough_when_the_state_is_in_memory() {
-    let Some(scene) = read_only_scene() else {
-        return;
-    };
+    let scene = read_only_scene();
     let running = scene.sitemon.run_by_shell(true, STATE_IN_MEMORY);
     scene.outage();
     scene.ask("/stats", "Written to flash: ");
@@ -87,16 +84,17 @@ fn a_read_only_root_is_enough_when_the_state_is_in_memory() {
     assert_eq!(scene.count("cannot be written"), 0);
 }
 
-/// `None` where the machine does not allow it, or the files of a test are not on its root.
-fn read_only_scene() -> Option<Scene> {
+/// Its files are on the root, which a test makes read-only for its agent.
+#[track_caller]
+fn read_only_scene() -> Scene {
     let scene = Scene::new();
     let dir = scene.sitemon.dir().display().to_string();
     let script = format!("mount -o remount,bind,ro / && ! touch {dir}/x 2>/dev/null");
-    let able = allowed(&["-rm", "sh", "-c", &script]);
-    if !able {
-        println!("skipped: this needs `unshare -rm` and temporary files on /");
-    }
-    able.then_some(scene)
+    assert!(
+        allowed(&["-rm", "sh", "-c", &script]),
+        "this test needs user namespaces (`unshare -rm true`), and temporary files on /: set TMPDIR"
+    );
+    scene
 }
 
 fn allowed(unshare: &[&str]) -> bool {

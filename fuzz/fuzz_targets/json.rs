@@ -2,12 +2,8 @@
 
 #![no_main]
 
-#[allow(dead_code)]
-#[path = "../../src/check/wire/jsonpath.rs"]
-mod jsonpath;
-
-use jsonpath::{Document, Value};
 use libfuzzer_sys::fuzz_target;
+use sitemon::check::wire::jsonpath::{Document, Value};
 
 fuzz_target!(|bytes: &[u8]| {
     let end = bytes.iter().position(|&byte| byte == b'\n');

@@ -150,8 +150,7 @@ impl Network {
 }
 
 /// Runs `test`, which must be the whole of the test function that calls this, in namespaces of its own:
-/// the function is found by the name of the closure. Where the machine does not allow that, it is
-/// skipped and says so.
+/// the function is found by the name of the closure. Where the machine does not allow that, it fails.
 #[track_caller]
 pub fn in_own_network(test: impl FnOnce(&Network)) {
     if std::env::var_os(INSIDE).is_some() {
@@ -160,10 +159,10 @@ pub fn in_own_network(test: impl FnOnce(&Network)) {
     let allowed = unshare()
         .args(["sh", "-c", "ip link set lo up && mount --bind /tmp /tmp"])
         .output();
-    if !allowed.is_ok_and(|output| output.status.success()) {
-        println!("skipped: this needs `unshare -rnm`, `ip` and `mount`");
-        return;
-    }
+    assert!(
+        allowed.is_ok_and(|output| output.status.success()),
+        "this test needs user namespaces (`unshare -rnm true`), `ip` (iproute2) and `mount`"
+    );
     let closure = type_name_of_val(&test);
     let path = closure.trim_end_matches("::{{closure}}");
     let name = path.split_once("::").map_or(path, |(_, name)| name);

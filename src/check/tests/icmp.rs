@@ -20,6 +20,10 @@ const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 const SECONDS: Duration = Duration::from_secs(5);
 const GROUPS: &str = "/proc/sys/net/ipv4/ping_group_range";
+/// Set where a test is inside its own network already.
+const INSIDE: &str = "SITEMON_TEST_NAMESPACE";
+/// The loopback as it is everywhere.
+const LOOPBACK: [&str; 1] = ["link set lo up"];
 
 fn ping_site(host: &str, ip: IpVersion, timeout: Duration) -> Site {
     let check = Check::Icmp(IcmpCheck {
@@ -57,39 +61,44 @@ fn loopback() -> Vec<IpAddr> {
     [V4, V6].into_iter().filter(there).collect()
 }
 
-fn may_open_raw() -> bool {
-    let may = socket(V4, Kind::Raw).is_ok();
-    if !may {
-        eprintln!("skipped: raw sockets aren't allowed here");
+/// Runs `test`, which must be the whole of the test function that calls this, in an empty network of
+/// its own, set up by the commands of ip(8), with ping sockets for this user: the function runs again
+/// there, and is found by the name of the closure.
+#[track_caller]
+fn in_own_network<T: FnOnce()>(setup: &[&str], test: T) {
+    if std::env::var_os(INSIDE).is_some() {
+        for line in setup {
+            ip(line);
+        }
+        std::fs::write(GROUPS, "0 0").expect("the sysctl");
+        return test();
     }
-    may
+    let path = std::any::type_name::<T>().trim_end_matches("::{{closure}}");
+    let (_, name) = path.split_once("::").expect("a path within this crate");
+    let inside = Command::new("unshare")
+        .arg("-rn")
+        .arg(std::env::current_exe().expect("this program has a path"))
+        .args([name, "--exact", "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .output()
+        .expect("this test needs `unshare` (util-linux)");
+    let stdout = String::from_utf8_lossy(&inside.stdout);
+    let stderr = String::from_utf8_lossy(&inside.stderr);
+    assert!(
+        !stderr.starts_with("unshare: "),
+        "this test needs user namespaces (`unshare -rn true`): {stderr}"
+    );
+    assert!(
+        inside.status.success() && stdout.contains("1 passed"),
+        "{name} failed in its own network:\n{stdout}\n{stderr}"
+    );
 }
 
-/// Runs `test` on a thread in an empty network of its own, set up by the commands of ip(8), with
-/// ping sockets for everybody. Skipped where that isn't allowed.
-fn in_own_network(setup: &[&str], test: impl FnOnce() + Send + 'static) {
-    let commands: Vec<String> = setup.iter().map(|line| line.to_string()).collect();
-    let thread = std::thread::spawn(move || {
-        // SAFETY: takes a number; only this thread moves, and it ends with the test.
-        if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
-            eprintln!("skipped: no network namespace");
-            return;
-        }
-        let all = std::fs::write(GROUPS, "0 2147483647");
-        for line in commands {
-            let done = Command::new("ip").args(line.split(' ')).status();
-            if !done.is_ok_and(|status| status.success()) {
-                eprintln!("skipped: ip {line}");
-                return;
-            }
-        }
-        if all.is_err() {
-            eprintln!("skipped: {GROUPS} can't be set");
-            return;
-        }
-        test();
-    });
-    thread.join().expect("the test");
+#[track_caller]
+fn ip(line: &str) {
+    let done = Command::new("ip").args(line.split(' ')).status();
+    let done = done.expect("this test needs `ip` (iproute2)");
+    assert!(done.success(), "ip {line}");
 }
 
 /// `3 of 3 answered, a/b/c ms` with a ≤ b ≤ c.
@@ -115,18 +124,17 @@ fn assert_all_answered(outcome: &Outcome, address: IpAddr) {
 
 #[test]
 fn the_loopback_answers_three_of_three_over_a_raw_socket() {
-    if !may_open_raw() {
-        return;
-    }
-    for address in loopback() {
-        let tally = ping_over(address, Kind::Raw).expect("answers");
-        assert_eq!(tally.answered, 3);
-    }
+    in_own_network(&LOOPBACK, || {
+        for address in loopback() {
+            let tally = ping_over(address, Kind::Raw).expect("answers");
+            assert_eq!(tally.answered, 3);
+        }
+    });
 }
 
 #[test]
 fn the_loopback_answers_three_of_three_over_a_datagram_socket() {
-    in_own_network(&["link set lo up"], || {
+    in_own_network(&LOOPBACK, || {
         for address in loopback() {
             let tally = ping_over(address, Kind::Datagram).expect("answers");
             assert_eq!(tally.answered, 3);
@@ -136,24 +144,22 @@ fn the_loopback_answers_three_of_three_over_a_datagram_socket() {
 
 #[test]
 fn a_check_tells_the_times_and_the_address() {
-    if !may_open_raw() {
-        return;
-    }
-    for address in loopback() {
-        let host = address.to_string();
-        assert_all_answered(&outcome(&host, Duration::from_secs(10)), address);
-    }
+    in_own_network(&LOOPBACK, || {
+        for address in loopback() {
+            let host = address.to_string();
+            assert_all_answered(&outcome(&host, Duration::from_secs(10)), address);
+        }
+    });
 }
 
 #[test]
 fn two_raw_pings_of_one_address_do_not_take_each_other_s_answers() {
-    if !may_open_raw() {
-        return;
-    }
-    let other = std::thread::spawn(|| ping_over(V4, Kind::Raw));
-    assert_eq!(ping_over(V4, Kind::Raw).expect("answers").answered, 3);
-    let other = other.join().expect("the other");
-    assert_eq!(other.expect("answers").answered, 3);
+    in_own_network(&LOOPBACK, || {
+        let other = std::thread::spawn(|| ping_over(V4, Kind::Raw));
+        assert_eq!(ping_over(V4, Kind::Raw).expect("answers").answered, 3);
+        let other = other.join().expect("the other");
+        assert_eq!(other.expect("answers").answered, 3);
+    });
 }
 
 /// Answers each echo request on the loopback, given with its IP header, its identifier and its
@@ -180,18 +186,16 @@ fn answering<T>(script: impl Fn(&[u8], u16, u16) -> Vec<Vec<u8>>) -> impl Future
     }
 }
 
-/// Runs `test` on a loopback that answers no ping.
-fn on_a_mute_loopback(test: impl FnOnce() + Send + 'static) {
-    in_own_network(&["link set lo up"], || {
-        let mute = "/proc/sys/net/ipv4/icmp_echo_ignore_all";
-        std::fs::write(mute, "1").expect("the sysctl");
-        test();
-    });
+/// Only what a test sends answers its pings.
+fn mute_the_loopback() {
+    let mute = "/proc/sys/net/ipv4/icmp_echo_ignore_all";
+    std::fs::write(mute, "1").expect("the sysctl");
 }
 
 #[test]
 fn answers_that_are_not_ours_do_not_count_and_one_that_is_will_do() {
-    on_a_mute_loopback(|| {
+    in_own_network(&LOOPBACK, || {
+        mute_the_loopback();
         for kind in [Kind::Datagram, Kind::Raw] {
             let script = |packet: &[u8], id, number| {
                 let payload = &packet[28..];
@@ -251,7 +255,8 @@ fn a_refusal_is_told_before_the_time_is_up() {
         let sum: u32 = words.sum();
         (!((sum & 0xffff) + (sum >> 16)) as u16).to_be_bytes()
     }
-    on_a_mute_loopback(|| {
+    in_own_network(&LOOPBACK, || {
+        mute_the_loopback();
         for kind in [Kind::Datagram, Kind::Raw] {
             for (code, wanted) in [
                 (1, "no route to host 127.0.0.1"),
@@ -317,12 +322,10 @@ fn a_machine_that_is_off_is_told_before_the_time_is_up() {
         "addr add 2001:db8::1/64 dev wire nodad",
         "link set wire up",
         "link set end up",
+        "ntable change name arp_cache dev wire retrans 100",
+        "ntable change name ndisc_cache dev wire retrans 100",
     ];
     in_own_network(&setup, || {
-        for family in ["ipv4", "ipv6"] {
-            let quick = format!("/proc/sys/net/{family}/neigh/wire/retrans_time_ms");
-            std::fs::write(quick, "100").expect("the sysctl");
-        }
         for (host, kind) in [
             ("198.51.100.9", Kind::Datagram),
             ("198.51.100.8", Kind::Raw),

@@ -1,6 +1,0 @@
-//! The plain types that parsers name.
-
-#[path = "../../src/monitor/outcome.rs"]
-pub mod outcome;
-#[path = "../../src/monitor/site.rs"]
-pub mod site;
