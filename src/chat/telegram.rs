@@ -9,6 +9,7 @@ use super::shapes::{AnswerCallbackQuery, BotCommand, GetUpdates, SetMyCommands};
 use crate::clock::Clock;
 use crate::http::{Answer, CallError, Client, HeaderValue};
 use crate::monitor::message::{CallbackAnswer, Delivery, Message};
+use crate::monitor::printable;
 use crate::monitor::site::IpVersion;
 use crate::secret::Secret;
 use async_channel::Sender;
@@ -28,6 +29,8 @@ const POLL_GRACE: Duration = Duration::from_secs(10);
 const CLOCK_WAIT: Duration = Duration::from_secs(5);
 const CLOCK_LOOK: Duration = Duration::from_secs(1);
 const CLOCK_NOT_SET: &str = "clock not set";
+/// Characters of a log line: a few texts of a server and our own words around them.
+const LOG_LINE: usize = 1000;
 
 /// Where and as whom the Bot API is asked.
 #[derive(Clone, Debug)]
@@ -217,7 +220,7 @@ impl Telegram {
     /// `text` as one line of the log: it may hold a server's words.
     fn line(&self, text: &str) -> String {
         let text = self.0.settings.token.scrub(text);
-        text.replace(char::is_control, " ")
+        printable::line(&text, LOG_LINE)
     }
 
     async fn call(&self, method: &str, body: &str, timeout: Duration) -> Result<Answer, CallError> {

@@ -28,6 +28,7 @@ pub mod wire;
 use crate::http::Client;
 use crate::monitor::expiry::Subject;
 use crate::monitor::outcome::{Expiry, Failure, FailureKind, Outcome};
+use crate::monitor::printable::{self, CAUSE};
 use crate::monitor::site::{Check, Site};
 use crate::monitor::snapshot::RegistryRecord;
 use futures_lite::FutureExt;
@@ -115,7 +116,7 @@ async fn caught<T>(check: impl Future<Output = T>) -> Result<T, Failure> {
         .catch_unwind()
         .await
         .map_err(|panic| {
-            let what = message(&*panic);
+            let what = printable::line(message(&*panic), CAUSE);
             log::error!("panic in a check: {what}");
             Failure::new(FailureKind::Internal, format!("internal error: {what}"))
         })

@@ -44,6 +44,7 @@ mod period;
 mod persist;
 pub mod picture;
 mod press;
+pub mod printable;
 mod progress;
 mod reach;
 mod receipts;
