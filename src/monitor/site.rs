@@ -40,8 +40,32 @@ pub struct Site {
     pub cert: Option<Duration>,
     /// Warn when the registration of the domain ends within this; `None` = never ask.
     pub domain: Option<Duration>,
+    /// What no cause may show, whatever the server says.
+    pub secrets: Secrets,
     /// What is asked of it.
     pub check: Check,
+}
+
+/// Secrets of one site, longer ones first.
+#[derive(Clone, Default, PartialEq)]
+pub struct Secrets(Vec<String>);
+
+impl Secrets {
+    pub fn new(secrets: Vec<String>) -> Secrets {
+        Secrets(secrets)
+    }
+
+    /// The secrets themselves, to be looked for.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+/// Only what is safe to show.
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
 }
 
 impl Site {
@@ -54,15 +78,9 @@ impl Site {
         }
     }
 
-    /// The host that is spoken to, without brackets; empty for the system's resolvers.
+    /// As [`Check::host`].
     pub fn host(&self) -> &str {
-        match &self.check {
-            Check::Http(check) => host_of(&check.url),
-            Check::Tcp(check) => &check.host,
-            Check::Tls(check) => &check.host,
-            Check::Dns(check) => check.server.as_ref().map_or("", |(host, _)| host),
-            Check::Icmp(check) => &check.host,
-        }
+        self.check.host()
     }
 
     /// The address, when the host is one and not a name.
@@ -90,6 +108,19 @@ pub enum Check {
     Tls(TlsCheck),
     Dns(DnsCheck),
     Icmp(IcmpCheck),
+}
+
+impl Check {
+    /// The host that is spoken to, without brackets; empty for the system's resolvers.
+    pub fn host(&self) -> &str {
+        match self {
+            Check::Http(check) => host_of(&check.url),
+            Check::Tcp(check) => &check.host,
+            Check::Tls(check) => &check.host,
+            Check::Dns(check) => check.server.as_ref().map_or("", |(host, _)| host),
+            Check::Icmp(check) => &check.host,
+        }
+    }
 }
 
 /// `tcp://host:port`: a connection, and what is said over it.
