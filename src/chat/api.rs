@@ -66,6 +66,12 @@ impl ApiError {
         )
     }
 
+    /// A webhook is set, which keeps updates from those who ask for them.
+    pub fn is_webhook(&self) -> bool {
+        matches!(self, ApiError::Refused(refusal)
+            if refusal.code == 409 && names_webhook(&refusal.description))
+    }
+
     /// The same with `secret` taken out of every text.
     pub(super) fn scrubbed(self, secret: &Secret) -> ApiError {
         match self {
@@ -101,6 +107,11 @@ impl fmt::Display for ApiError {
 }
 
 impl std::error::Error for ApiError {}
+
+/// A 409 is about a webhook, or about another program that polls; only its words say which.
+pub fn names_webhook(description: &str) -> bool {
+    description.to_ascii_lowercase().contains("webhook")
+}
 
 /// The result of `getMe`.
 #[derive(Clone, Debug, PartialEq, Eq)]
