@@ -58,7 +58,7 @@ pub fn scrub(text: &str, secret: &str) -> String {
 
 /// How many bytes of `secret` stand at `at`, and where they end.
 fn found(text: &[u8], at: usize, secret: &[u8]) -> (usize, usize) {
-    // Several only behind a percent sign, of which nobody knows how often it was encoded.
+    // Several only for a percent sign: how often it was encoded is not known.
     let mut ends = vec![at];
     for (count, &byte) in secret.iter().enumerate() {
         let mut next = Vec::new();

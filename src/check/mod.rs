@@ -36,9 +36,9 @@ use futures_lite::FutureExt;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 
-/// Checks `site` once; what came of it shows no secret of the site. Waits for a permit first, for as long as it takes; only then does the one
-/// deadline, `site.timeout`, begin. `fresh`: a retry after a failure, never on a connection that
-/// is open already.
+/// Checks `site` once; what came of it shows no secret of the site. Waits for a permit first, for as
+/// long as it takes; only then does the one deadline, `site.timeout`, begin. `fresh`: a retry after
+/// a failure, never on a connection that is open already.
 pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
     let mut outcome = ask(client, site, fresh).await;
     if let Some(detail) = &mut outcome.detail {

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 /// Shorter texts stand in too many others by chance. In bytes.
 const SHORTEST: usize = 4;
 
-/// Headers whose values are no secrets; of all others nobody knows.
+/// Headers whose values are no secrets; all others may be.
 const ORDINARY: [&str; 9] = [
     "accept",
     "accept-language",
@@ -43,15 +43,18 @@ pub fn noting<T>(scope: &Scope, read: impl FnOnce(&Scope) -> T) -> (T, Vec<Strin
     (read, taken.into_inner())
 }
 
-/// The secrets of a site that asks for this: what it took from the environment, unless that is the
-/// name that it asks, its `auth`, headers, and the fields of its `login` that are called like one.
+/// The secrets of a site that asks for this: what it took from the environment, unless that is whom
+/// it asks, its `auth`, headers, and the fields of its `login` that are called like one.
 pub fn secrets(check: &Check, taken: Vec<String>) -> Secrets {
     let mut secrets = taken;
-    let name = match check {
-        Check::Dns(check) => &check.name,
-        check => check.host(),
+    let asked = match check {
+        Check::Http(check) => check.url.split('/').nth(2).unwrap_or_default().to_owned(),
+        Check::Tcp(check) => format!("{}:{}", check.host, check.port),
+        Check::Tls(check) => format!("{}:{}", check.host, check.port),
+        Check::Dns(check) => format!("{} {:?}", check.name, check.server),
+        Check::Icmp(check) => check.host.clone(),
     };
-    secrets.retain(|value| !contains(name, value));
+    secrets.retain(|value| !contains(&asked, value));
     if let Check::Http(check) = check {
         of_request(check, &mut secrets);
     }
@@ -115,7 +118,10 @@ mod tests {
             exposed: false,
             dir: Path::new("/etc"),
             zone: &|_| Ok(()),
-            env: &|name| Some(format!("value of {name}").replace(' ', "-")),
+            env: &|name| match name {
+                "PORT" => Some("5432".to_owned()),
+                name => Some(format!("value-of-{name}")),
+            },
             read: &|_| Err(std::io::ErrorKind::NotFound.into()),
         };
         let config = crate::config::parse(text, &ctx).unwrap_or_else(|e| panic!("{e}"));
@@ -138,7 +144,7 @@ mod tests {
             assert!(secrets.iter().any(|s| s == secret), "{secret}: {secrets:?}");
         }
         assert!(!secrets.iter().any(|s| s == "value-of-HOST"), "{secrets:?}");
-        let tcp = of("[[site]]\nname = 'a'\nurl = 'tcp://h:1'\nsend = 'auth $S'");
+        let tcp = of("[[site]]\nname = 'a'\nurl = 'tcp://$HOST:$PORT'\nsend = 'auth $S'");
         assert_eq!(tcp, ["value-of-S"]);
     }
 

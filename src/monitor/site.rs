@@ -78,9 +78,15 @@ impl Site {
         }
     }
 
-    /// As [`Check::host`].
+    /// The host that is spoken to, without brackets; empty for the system's resolvers.
     pub fn host(&self) -> &str {
-        self.check.host()
+        match &self.check {
+            Check::Http(check) => host_of(&check.url),
+            Check::Tcp(check) => &check.host,
+            Check::Tls(check) => &check.host,
+            Check::Dns(check) => check.server.as_ref().map_or("", |(host, _)| host),
+            Check::Icmp(check) => &check.host,
+        }
     }
 
     /// The address, when the host is one and not a name.
@@ -108,19 +114,6 @@ pub enum Check {
     Tls(TlsCheck),
     Dns(DnsCheck),
     Icmp(IcmpCheck),
-}
-
-impl Check {
-    /// The host that is spoken to, without brackets; empty for the system's resolvers.
-    pub fn host(&self) -> &str {
-        match self {
-            Check::Http(check) => host_of(&check.url),
-            Check::Tcp(check) => &check.host,
-            Check::Tls(check) => &check.host,
-            Check::Dns(check) => check.server.as_ref().map_or("", |(host, _)| host),
-            Check::Icmp(check) => &check.host,
-        }
-    }
 }
 
 /// `tcp://host:port`: a connection, and what is said over it.
