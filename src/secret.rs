@@ -16,14 +16,90 @@ impl Secret {
         &self.0
     }
 
-    /// `text` with every occurrence of the secret replaced by `***`: error
-    /// texts of the HTTP library may quote the URL, and the Bot API's URL holds
-    /// the token.
+    /// `text` with every occurrence of the secret, and of a token's half behind the colon, replaced
+    /// by `***`, as [`scrub`] finds them.
     pub fn scrub(&self, text: &str) -> String {
-        if self.0.is_empty() {
-            return text.to_owned();
+        let text = scrub(text, &self.0);
+        match self.0.split_once(':') {
+            Some((_, key)) if key.len() >= PART => scrub(&text, key),
+            _ => text,
         }
-        text.replace(&self.0, "***")
+    }
+}
+
+/// Bytes of a secret that count without the rest: of a token's half, or of what was cut off.
+const PART: usize = 6;
+
+/// `text` with every occurrence of `secret` replaced by `***`: also percent-encoded, in part, in
+/// whole or more than once (RFC 3986, section 2.1), in other capitals (hosts are lowered), with
+/// backslashes before its characters, with `+` for a blank, and cut short by `…` or by the end of
+/// the text.
+pub fn scrub(text: &str, secret: &str) -> String {
+    if secret.is_empty() {
+        return text.to_owned();
+    }
+    let (bytes, secret) = (text.as_bytes(), secret.as_bytes());
+    let mut clean = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let (found, end) = found(bytes, at, secret);
+        let rest = &bytes[end..];
+        let cut = found >= PART && (rest.is_empty() || rest.starts_with("…".as_bytes()));
+        if found == secret.len() || cut {
+            clean.extend_from_slice(b"***");
+            at = end;
+        } else {
+            clean.push(bytes[at]);
+            at += 1;
+        }
+    }
+    String::from_utf8_lossy(&clean).into_owned()
+}
+
+/// How many bytes of `secret` stand at `at`, and where they end.
+fn found(text: &[u8], at: usize, secret: &[u8]) -> (usize, usize) {
+    // Several only for a percent sign: how often it was encoded is not known.
+    let mut ends = vec![at];
+    for (count, &byte) in secret.iter().enumerate() {
+        let mut next = Vec::new();
+        for &end in &ends {
+            spellings(text, end, byte, &mut next);
+        }
+        if next.is_empty() {
+            return (count, ends.into_iter().max().unwrap_or(at));
+        }
+        next.sort_unstable();
+        next.dedup();
+        ends = next;
+    }
+    (secret.len(), ends.into_iter().max().unwrap_or(at))
+}
+
+/// Where the spellings of `byte` end that begin at `at`.
+fn spellings(text: &[u8], at: usize, byte: u8, ends: &mut Vec<usize>) {
+    let is = |at: usize| text.get(at).is_some_and(|b| b.eq_ignore_ascii_case(&byte));
+    if is(at) {
+        ends.push(at + 1);
+    }
+    match text.get(at) {
+        Some(b'\\') if is(at + 1) => ends.push(at + 2),
+        Some(b'+') if byte == b' ' => ends.push(at + 1),
+        Some(b'%') => {
+            let mut digits = at + 1;
+            while let Some(pair) = text.get(digits..digits + 2) {
+                digits += 2;
+                let code = std::str::from_utf8(pair).ok();
+                let code = code.and_then(|pair| u8::from_str_radix(pair, 16).ok());
+                if code.is_some_and(|code| code.eq_ignore_ascii_case(&byte)) {
+                    ends.push(digits);
+                }
+                // An encoded percent sign: encoded once more.
+                if pair != b"25" {
+                    break;
+                }
+            }
+        }
+        _ => {}
     }
 }
 
@@ -42,6 +118,7 @@ impl fmt::Display for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_secret_is_never_shown_and_is_scrubbed_from_texts() {
@@ -51,5 +128,68 @@ mod tests {
             token.scrub("cannot reach https://api/bot123456:ABC-DEF/getMe"),
             "cannot reach https://api/bot***/getMe"
         );
+    }
+
+    #[test]
+    fn a_token_is_found_however_it_is_spelt() {
+        let token = Secret::new("123456:ABC-DEF_x");
+        for spelt in [
+            "123456%3AABC-DEF_x",
+            "123456%3aABC-DEF_x",
+            "123456%253AABC-DEF_x",
+            "123456%25253aABC%252DDEF_x",
+            "%31%32%33%34%35%36%3A%41%42%43%2D%44%45%46%5F%78",
+            "123456:abc-def_X",
+        ] {
+            let text = format!("https://api/bot{spelt}/getMe: refused");
+            assert_eq!(token.scrub(&text), "https://api/bot***/getMe: refused");
+        }
+        assert_eq!(
+            token.scrub("key ABC%2DDEF_x of 123456."),
+            "key *** of 123456."
+        );
+        assert_eq!(token.scrub("bot123456:ABC-D"), "bot***");
+        assert_eq!(token.scrub("\"bot123456%3AABC…\""), "\"bot***…\"");
+        for harmless in ["%", "100 %", "a%2", "%zz", "12345", "%25", "é%3A", ""] {
+            assert_eq!(token.scrub(harmless), harmless);
+        }
+    }
+
+    #[test]
+    fn a_secret_with_odd_characters_is_found_where_they_are_escaped() {
+        for (secret, text) in [
+            ("pa\"ss\\word", r#"<pa\"ss\\word>"#),
+            ("100%25é+ x", "<100%2525%C3%A9%2B+x>"),
+            ("100%25é+ x", "<100%25é+ x>"),
+        ] {
+            assert_eq!(scrub(text, secret), "<***>");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_spelling_of_it_is_left(
+            secret in "[!-~]{6,20}", around in ".{0,20}",
+            spelling in prop::collection::vec(0..4usize, 20),
+        ) {
+            let spelt: String = secret
+                .bytes()
+                .zip(spelling)
+                .map(|(b, how)| match how {
+                    0 => char::from(b).to_string(),
+                    1 => format!("%{b:02X}"),
+                    2 => format!("%{b:02x}"),
+                    _ => format!("%25{b:02x}"),
+                })
+                .collect();
+            let clean = scrub(&format!("{around}<{spelt}>{around}"), &secret);
+            prop_assert!(clean.contains("***"), "{}", clean);
+            prop_assert!(!clean.contains(&secret) || "***".contains(&secret), "{}", clean);
+        }
+
+        #[test]
+        fn any_text_is_survived(text in any::<String>(), secret in any::<String>()) {
+            let _ = scrub(&text, &secret);
+        }
     }
 }

@@ -335,12 +335,18 @@ fn say_reaches_every_chat_or_says_why_not() {
 fn pairing(api: &BotApi) -> (Sitemon, Running, u32) {
     let config = api.config().replace(&format!("chats = [{CHAT}]\n"), "");
     let sitemon = Sitemon::new(&config);
+    let (running, code) = pairing_by(&sitemon);
+    (sitemon, running, code)
+}
+
+#[track_caller]
+fn pairing_by(sitemon: &Sitemon) -> (Running, u32) {
     let running = sitemon.spawn(&["-v", "pair"]);
     let printed = running.wait_stdout_from(0, |s| s.ends_with("\n\n") && s.lines().count() > 2);
     assert!(printed.contains(&format!("@{BOT_NAME}")), "{printed}");
     let code = printed.lines().find_map(|l| l.strip_prefix("    "));
     let code = code.filter(|c| c.len() == 6).and_then(|c| c.parse().ok());
-    (sitemon, running, code.expect("a code of six digits"))
+    (running, code.expect("a code of six digits"))
 }
 
 #[test]
@@ -366,20 +372,87 @@ fn pair_prints_the_chat_that_sends_the_code() {
     }
 }
 
+/// A code that isn't `code`.
+fn wrong(code: u32, by: u32) -> String {
+    format!("{:06}", (code + by) % 1_000_000)
+}
+
 #[test]
-fn ten_wrong_codes_end_pair() {
+fn a_guesser_is_ignored_after_ten_wrong_codes_and_others_can_pair() {
     let api = BotApi::start();
     let (_sitemon, mut running, code) = pairing(&api);
-    for wrong in 1..=9 {
-        api.say(777, 777, &format!("{:06}", (code + wrong) % 1_000_000));
+    for guess in 1..=25 {
+        api.say(777, 777, &wrong(code, guess));
     }
+    running.wait_stderr("user 777 sent 10 wrong codes and is ignored");
+    // Even the right one, in whatever chat.
+    api.say(777, 777, &format!("{code:06}"));
+    api.say(-777, 777, &format!("/start {code:06}"));
     api.wait_confirmed();
     assert!(running.is_running());
-    api.say(777, 777, &format!("/start {:06}", (code + 10) % 1_000_000));
+    api.say(CHAT, CHAT, &format!("{code:06}"));
+    assert_eq!(running.wait_exit().code(), Some(0));
+    let stdout = running.wait_stdout("chats = ");
+    assert!(
+        stdout.ends_with(&format!("\nchats = [{CHAT}]\n")),
+        "{stdout}"
+    );
+}
+
+#[test]
+fn a_hundred_wrong_codes_of_many_end_pair_and_do_not_end_the_next() {
+    let api = BotApi::start();
+    let (sitemon, mut running, code) = pairing(&api);
+    for guess in 0..100 {
+        let user = 1000 + i64::from(guess % 20);
+        api.say(user, user, &wrong(code, guess + 1));
+    }
     assert_eq!(running.wait_exit().code(), Some(3));
-    running.wait_stderr("10 wrong codes came");
+    running.wait_stderr("100 wrong codes came: the code is being guessed.");
     assert_eq!(api.messages().len(), 0);
     assert!(!running.stdout().contains("chats ="));
+    api.wait_confirmed();
+    drop(running);
+
+    // What comes while nobody asks is not for the next start.
+    for guess in 0..120 {
+        let user = 2000 + i64::from(guess);
+        api.say(user, user, &format!("{:06}", guess * 7919));
+    }
+    let (mut running, code) = pairing_by(&sitemon);
+    api.say(CHAT, CHAT, &format!("{code:06}"));
+    assert_eq!(running.wait_exit().code(), Some(0));
+    running.wait_stdout(&format!("chats = [{CHAT}]"));
+}
+
+#[test]
+fn pair_goes_by_no_clock() {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = i64::try_from(now.expect("a clock").as_secs()).expect("a time");
+    for off in [-86_400 * 400, -400, 86_400] {
+        let api = BotApi::start();
+        let (_sitemon, mut running, code) = pairing(&api);
+        api.say_at(CHAT, CHAT, &format!("{code:06}"), now + off);
+        assert_eq!(running.wait_exit().code(), Some(0));
+        running.wait_stdout(&format!("chats = [{CHAT}]"));
+    }
+}
+
+#[test]
+fn pair_passes_over_what_waits_behind_a_webhook_or_is_poisoned() {
+    let api = BotApi::start();
+    api.set_webhook();
+    let (_sitemon, mut running, code) = pairing(&api);
+    running.wait_stderr("A webhook was set for this bot");
+    api.say(CHAT, CHAT, &format!("{code:06}"));
+    assert_eq!(running.wait_exit().code(), Some(0));
+
+    let api = BotApi::start();
+    api.push_raw(r#"{"update_id":UPDATE_ID,"message":{"chat":7,"text":"\ud800"}}"#);
+    let (_sitemon, mut running, code) = pairing(&api);
+    api.say(CHAT, CHAT, &format!("{code:06}"));
+    assert_eq!(running.wait_exit().code(), Some(0));
+    running.wait_stdout(&format!("chats = [{CHAT}]"));
 }
 
 #[test]

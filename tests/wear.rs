@@ -4,7 +4,7 @@ use sitemon::monitor::command::Access;
 use sitemon::monitor::line::Report;
 use sitemon::monitor::message::{Content, Delivery, Incoming, Update};
 use sitemon::monitor::outcome::{FailureKind, Outcome};
-use sitemon::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
+use sitemon::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, Site, StatusSet};
 use sitemon::monitor::time::Now;
 use sitemon::monitor::{Action, Event, Monitor, Settings};
 use sitemon::state::{BLOCK, Past, State, Writer};
@@ -230,6 +230,7 @@ fn site(n: usize) -> Site {
         paused: false,
         maintenance: Vec::new(),
         chats: None,
+        secrets: Secrets::default(),
         check: Check::Http(HttpCheck {
             url,
             method: "GET".into(),

@@ -7,6 +7,8 @@ use super::shapes::{
 use crate::http::{Answer, CallError};
 use crate::json::{self, Flaw};
 use crate::monitor::message::{Content, Incoming, Press, Update};
+use crate::monitor::printable::{self, CAUSE, MESSAGE, NAME};
+use crate::monitor::text::{MESSAGE_UNITS, units};
 use crate::secret::Secret;
 use nanoserde::DeJson;
 use std::fmt;
@@ -31,7 +33,7 @@ pub enum ApiError {
 pub struct Refusal {
     /// `error_code`; the HTTP status when it is missing.
     pub code: i64,
-    /// Telegram's own words.
+    /// Telegram's own words, or those of what stands in its place: one [`printable::line`].
     pub description: String,
     /// `parameters.retry_after`, 1 s to a day.
     pub retry_after: Option<Duration>,
@@ -62,6 +64,12 @@ impl ApiError {
                 ..
             })
         )
+    }
+
+    /// A webhook is set, which keeps updates from those who ask for them.
+    pub fn is_webhook(&self) -> bool {
+        matches!(self, ApiError::Refused(refusal)
+            if refusal.code == 409 && names_webhook(&refusal.description))
     }
 
     /// The same with `secret` taken out of every text.
@@ -100,6 +108,11 @@ impl fmt::Display for ApiError {
 
 impl std::error::Error for ApiError {}
 
+/// A 409 is about a webhook, or about another program that polls; only its words say which.
+pub fn names_webhook(description: &str) -> bool {
+    description.to_ascii_lowercase().contains("webhook")
+}
+
 /// The result of `getMe`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Me {
@@ -113,7 +126,7 @@ pub fn read_me(outcome: Result<Answer, CallError>) -> Result<Me, ApiError> {
     let RawMe { result } = read(outcome)?;
     Ok(Me {
         id: result.id,
-        username: result.username,
+        username: printable::line(&result.username, NAME),
     })
 }
 
@@ -172,11 +185,10 @@ fn refusal(envelope: Envelope, status: u16) -> Refusal {
     let retry_after = parameters
         .retry_after
         .and_then(|seconds| u64::try_from(seconds).ok());
+    let description = envelope.description.as_deref();
     Refusal {
         code: envelope.error_code.unwrap_or(status.into()),
-        description: envelope
-            .description
-            .unwrap_or_else(|| "no reason given".into()),
+        description: printable::line(description.unwrap_or("no reason given"), CAUSE),
         retry_after: retry_after
             .map(|seconds| Duration::from_secs(seconds.max(1)).min(LONGEST_WAIT)),
         migrate_to: parameters.migrate_to_chat_id,
@@ -214,7 +226,7 @@ fn incoming(raw: RawMessage) -> Option<Incoming> {
         chat: raw.chat?.id,
         user: raw.from.as_ref().map(|user| user.id),
         name: raw.from.as_ref().map(name_of).unwrap_or_default(),
-        text: raw.text?,
+        text: printable::line(&raw.text?, MESSAGE),
         date: raw.date?,
     })
 }
@@ -222,19 +234,22 @@ fn incoming(raw: RawMessage) -> Option<Incoming> {
 fn press(raw: RawCallback) -> Option<Press> {
     let message = raw.message?;
     let entities = message.entities.as_deref().unwrap_or_default();
+    // Our own text, line breaks and marks of direction included, if it is from Telegram. Entities
+    // count UTF-16 units: a character more or less would move them.
+    let text = message.text.as_ref();
+    let text = text
+        .filter(|text| units(text) <= MESSAGE_UNITS)
+        .map(|text| text.replace(|c: char| c.is_control() && c != '\n', " "));
     Some(Press {
         id: raw.id?,
         topic: topic_of(&message),
-        html: message
-            .text
-            .as_ref()
-            .map(|text| html::marked(text, entities)),
+        html: text.map(|text| html::marked(&text, entities)),
         chat: message.chat?.id,
         user: raw.from.as_ref().map(|user| user.id),
         name: raw.from.as_ref().map(name_of).unwrap_or_default(),
         message_id: message.message_id?,
         date: message.date.unwrap_or(0),
-        data: raw.data?,
+        data: printable::line(&raw.data?, NAME),
         // The poll knows better.
         waited: Duration::ZERO,
     })
@@ -258,7 +273,7 @@ fn name_of(user: &RawPeer) -> String {
         .flatten()
         .map(|part| part.trim())
         .collect();
-    parts.join(" ").trim().to_owned()
+    printable::line(parts.join(" ").trim(), NAME)
 }
 
 #[cfg(test)]

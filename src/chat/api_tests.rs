@@ -287,6 +287,34 @@ fn the_token_is_scrubbed_from_every_text() {
 }
 
 #[test]
+fn texts_of_updates_are_short_and_on_one_line() {
+    let long = "x".repeat(900_000);
+    let from = format!(r#"{{"id":7,"first_name":"A\n\u202eB","last_name":"\u001b[2J{long}"}}"#);
+    let body = format!(
+        r#"{{"ok":true,"result":[
+            {{"update_id":1,"message":{{"message_id":1,"from":{from},"chat":{{"id":7}},"date":1,
+              "text":"/site a\r\nb\u2066\u200bc"}}}},
+            {{"update_id":2,"callback_query":{{"id":"1","from":{from},"data":"x\n{{",
+              "message":{{"message_id":1,"chat":{{"id":7}},"date":1,"text":"a\n\u2068b\u2069\u001b"}}}}}}]}}"#
+    );
+    let updates = read_updates(answer(200, &body)).expect("updates");
+    let name = format!("A B  [2J{}…", "x".repeat(55));
+    let Some(Content::Message(message)) = &updates[0].content else {
+        panic!("no message: {updates:?}");
+    };
+    assert_eq!(
+        (&message.name, message.text.as_str()),
+        (&name, "/site a  bc")
+    );
+    let Some(Content::Press(press)) = &updates[1].content else {
+        panic!("no press: {updates:?}");
+    };
+    assert_eq!((&press.name, press.data.as_str()), (&name, "x {"));
+    // Our own marks of direction stay, or the entities behind them would move.
+    assert_eq!(press.html.as_deref(), Some("a\n\u{2068}b\u{2069} "));
+}
+
+#[test]
 fn the_bots_name_and_a_messages_id_are_read() {
     let me = read_me(answer(
         200,

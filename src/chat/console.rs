@@ -6,6 +6,7 @@ use super::stream::Stream;
 use crate::monitor::message::{
     Button, CONSOLE, Content, Incoming, Message, Passing, Press, Update,
 };
+use crate::monitor::printable::{self, MESSAGE};
 use async_channel::Sender;
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -172,7 +173,7 @@ async fn read_from(file: File, events: &Sender<Update>, now: impl Fn() -> i64) -
             count += 1;
             let message = Incoming {
                 chat: CONSOLE,
-                text,
+                text: printable::line(&text, MESSAGE),
                 date: now(),
                 ..Incoming::default()
             };

@@ -22,6 +22,9 @@ pub const UNAUTHORISED_WAIT: Duration = Duration::from_secs(5 * 60);
 const CONFLICT_WAIT: Duration = Duration::from_secs(3);
 /// What goes on for long is logged, and a webhook deleted, at most this often.
 const MINUTE: Duration = Duration::from_secs(60);
+pub const WEBHOOK_DELETED: &str = "A webhook was set for this bot and kept its commands from sitemon: \
+                                   it was deleted. If another program needs it, give sitemon a bot \
+                                   of its own.";
 /// The longest back-off.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 /// A lone update whose answer was cut off so often in a row is taken for unreadable.
@@ -191,10 +194,8 @@ impl Poller {
     }
 
     fn on_webhook_deleted(&mut self, step: &mut Step) {
-        let text = "A webhook was set for this bot and kept its commands from sitemon: it was deleted. \
-                    If another program needs it, give sitemon a bot of its own.";
-        step.log.push((Level::Warn, text.into()));
-        step.events.push(PollEvent::Notice(text.into()));
+        step.log.push((Level::Warn, WEBHOOK_DELETED.into()));
+        step.events.push(PollEvent::Notice(WEBHOOK_DELETED.into()));
         self.stage = Stage::GetUpdates;
     }
 
@@ -277,7 +278,7 @@ impl Poller {
     }
 
     fn on_conflict(&mut self, now: Duration, description: &str, step: &mut Step) {
-        if !description.to_ascii_lowercase().contains("webhook") {
+        if !api::names_webhook(description) {
             if due(&mut self.conflict_told, now) {
                 let text = "another program asks for this bot's updates (409): its commands reach us only now and \
                             then; stop the other one, or give sitemon a bot of its own";

@@ -4,11 +4,12 @@ use super::api;
 pub use super::api::{ApiError, Me, Refusal, Unreadable};
 use super::form::{Form, JSON, Verdict, judge};
 pub use super::poller::PollEvent;
-use super::poller::{Poller, Request};
+use super::poller::{Poller, Request, WEBHOOK_DELETED};
 use super::shapes::{AnswerCallbackQuery, BotCommand, GetUpdates, SetMyCommands};
 use crate::clock::Clock;
 use crate::http::{Answer, CallError, Client, HeaderValue};
 use crate::monitor::message::{CallbackAnswer, Delivery, Message};
+use crate::monitor::printable;
 use crate::monitor::site::IpVersion;
 use crate::secret::Secret;
 use async_channel::Sender;
@@ -28,6 +29,11 @@ const POLL_GRACE: Duration = Duration::from_secs(10);
 const CLOCK_WAIT: Duration = Duration::from_secs(5);
 const CLOCK_LOOK: Duration = Duration::from_secs(1);
 const CLOCK_NOT_SET: &str = "clock not set";
+/// How often, and how soon again, what waits at Telegram is tried to be passed over.
+const SKIP_ATTEMPTS: u32 = 5;
+const SKIP_WAIT: Duration = Duration::from_secs(3);
+/// Characters of a log line: a few texts of a server and our own words around them.
+const LOG_LINE: usize = 1000;
 
 /// Where and as whom the Bot API is asked.
 #[derive(Clone, Debug)]
@@ -77,6 +83,42 @@ impl Telegram {
         }
         let outcome = self.call("getMe", "{}", TIMEOUT).await;
         api::read_me(outcome).map_err(|error| error.scrubbed(&self.0.settings.token))
+    }
+
+    /// Passes over every update that waits at Telegram, unseen, and returns where [`Telegram::poll`]
+    /// is to begin. A webhook in the way goes, and with it what waited for it. A few attempts.
+    pub async fn skip_pending(&self) -> Result<Option<i64>, ApiError> {
+        // "All previous updates will be forgotten" (Bot API, `getUpdates`, a negative offset).
+        let body = get_updates(Some(-1), 1, Duration::ZERO);
+        let mut attempt = 1;
+        loop {
+            let error = match api::read_updates(self.call("getUpdates", &body, TIMEOUT).await) {
+                Ok(updates) => return Ok(updates.last().map(|last| last.id.saturating_add(1))),
+                // A poisoned one.
+                Err(ApiError::Unreadable(Unreadable {
+                    update_id: Some(id),
+                    ..
+                })) => return Ok(Some(id.saturating_add(1))),
+                Err(error) => error,
+            };
+            if attempt == SKIP_ATTEMPTS || error.is_unauthorised() {
+                return Err(error.scrubbed(&self.0.settings.token));
+            }
+            attempt += 1;
+            if error.is_webhook() {
+                log::warn!("{WEBHOOK_DELETED}");
+                let body = "{\"drop_pending_updates\":true}";
+                // What comes of it shows in the next attempt.
+                let _ = self.call("deleteWebhook", body, TIMEOUT).await;
+                continue;
+            }
+            log::warn!("{}", self.line(&format!("trying again: {error}")));
+            let asked = match error {
+                ApiError::Refused(Refusal { retry_after, .. }) => retry_after,
+                _ => None,
+            };
+            Timer::after(asked.unwrap_or(SKIP_WAIT)).await;
+        }
     }
 
     /// Sends or edits a message; `png` is its [`Message::picture`], drawn: without it, the text goes
@@ -217,7 +259,7 @@ impl Telegram {
     /// `text` as one line of the log: it may hold a server's words.
     fn line(&self, text: &str) -> String {
         let text = self.0.settings.token.scrub(text);
-        text.replace(char::is_control, " ")
+        printable::line(&text, LOG_LINE)
     }
 
     async fn call(&self, method: &str, body: &str, timeout: Duration) -> Result<Answer, CallError> {

@@ -120,13 +120,12 @@ fn none() -> Failure {
 }
 
 fn expiry(first: &Certificate<'_>, host: &str) -> Expiry {
-    Expiry {
-        ends: first.ends(),
-        subject: first.title().unwrap_or_else(|| host.to_owned()),
-        issuer: first
-            .issuer
-            .readable()
-            .unwrap_or_else(|| "unknown".to_owned()),
-        key: first.key.clone(),
-    }
+    let title = first.title();
+    let issuer = first.issuer.readable();
+    Expiry::new(
+        first.ends(),
+        title.as_deref().unwrap_or(host),
+        issuer.as_deref().unwrap_or("unknown"),
+        &first.key,
+    )
 }

@@ -33,16 +33,27 @@ pub mod wire;
 use crate::http::Client;
 use crate::monitor::expiry::Subject;
 use crate::monitor::outcome::{Expiry, Failure, FailureKind, Outcome};
+use crate::monitor::printable::{self, CAUSE};
 use crate::monitor::site::{Check, Site};
 use crate::monitor::snapshot::RegistryRecord;
+use crate::secret::scrub;
 use futures_lite::FutureExt;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 
-/// Checks `site` once. Waits for a permit first, for as long as it takes; only then does the one
-/// deadline, `site.timeout`, begin. `fresh`: a retry after a failure, never on a connection that
-/// is open already.
+/// Checks `site` once; what came of it shows no secret of the site. Waits for a permit first, for as
+/// long as it takes; only then does the one deadline, `site.timeout`, begin. `fresh`: a retry after
+/// a failure, never on a connection that is open already.
 pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
+    let mut outcome = ask(client, site, fresh).await;
+    if let Some(detail) = &mut outcome.detail {
+        *detail = printable::line(&redacted(site, detail), CAUSE);
+    }
+    outcome.verdict = outcome.verdict.map_err(|failure| discreet(site, failure));
+    outcome
+}
+
+async fn ask(client: &Client, site: &Site, fresh: bool) -> Outcome {
     let permit = client.check_permit().await;
     // Boxed: a worker that waits has no room for the largest kind, tens of KiB.
     match &site.check {
@@ -64,7 +75,19 @@ pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
 /// Looks which certificate of an https or tls site ends first, after a permit was got. A panic in
 /// it fails that look alone.
 pub async fn certificate(client: &Client, site: &Site) -> Result<Expiry, Failure> {
-    caught(Box::pin(cert::look(client, site))).await?
+    let look = caught(Box::pin(cert::look(client, site))).await;
+    look.and_then(|found| found)
+        .map_err(|failure| discreet(site, failure))
+}
+
+/// `text` without the site's secrets: a server may say back what it was sent.
+fn redacted(site: &Site, text: &str) -> String {
+    let secrets = site.secrets.iter();
+    secrets.fold(text.to_owned(), |text, secret| scrub(&text, secret))
+}
+
+fn discreet(site: &Site, failure: Failure) -> Failure {
+    Failure::new(failure.kind, redacted(site, &failure.detail))
 }
 
 /// Looks at what runs out. `rdap`: ask this service about domains, instead of their registries.
@@ -120,7 +143,7 @@ async fn caught<T>(check: impl Future<Output = T>) -> Result<T, Failure> {
         .catch_unwind()
         .await
         .map_err(|panic| {
-            let what = message(&*panic);
+            let what = printable::line(message(&*panic), CAUSE);
             log::error!("panic in a check: {what}");
             Failure::new(FailureKind::Internal, format!("internal error: {what}"))
         })

@@ -287,12 +287,7 @@ impl Questions<'_> {
                     registrar,
                     ..
                 } => {
-                    return Ok(Expiry {
-                        ends,
-                        subject: name.to_owned(),
-                        issuer: registrar,
-                        key: String::new(),
-                    });
+                    return Ok(Expiry::new(ends, name, &registrar, ""));
                 }
                 _ => missing = unknown(format!("the registry does not say when {name} ends")),
             }

@@ -1,21 +1,22 @@
-//! `sitemon pair`: finds the chat. Whoever sends the code to the bot first is it.
+//! `sitemon pair`: finds the chat. The first that sends the code to the bot is it.
 
 use super::say::{deliver, settings, telegram};
 use super::{Failure, print};
 use crate::chat::telegram::{PollEvent, Telegram};
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::monitor::command::COMMANDS;
 use crate::monitor::message::{Content, Incoming};
 use crate::state::{OpenError, State};
 use futures_lite::FutureExt;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 
-/// So many wrong codes end it: somebody is guessing.
+/// So many wrong codes end a sender's chances: nothing that it sends counts any more.
 const WRONG_CODES: u32 = 10;
-/// Messages from before the start are none of ours, but clocks differ a little.
-const CLOCK_SKEW: i64 = 60;
+/// So many wrong codes of all senders together end it: with a million codes, the chance that one of
+/// them had been right is one in ten thousand.
+const ALL_WRONG_CODES: u32 = 100;
 
 pub fn pair(config: &Config) -> Result<(), Failure> {
     let settings = settings(config)?;
@@ -27,28 +28,27 @@ pub fn pair(config: &Config) -> Result<(), Failure> {
     };
     let telegram = telegram(config, settings)?;
     smol::block_on(async {
-        let me = telegram
-            .get_me()
-            .await
-            .map_err(|e| Failure::Telegram(e.to_string()))?;
+        let refused = |e: crate::chat::telegram::ApiError| Failure::Telegram(e.to_string());
+        let me = telegram.get_me().await.map_err(refused)?;
+        // Whatever waits there was sent before there was a code. No clock is asked: it may be wrong.
+        let offset = telegram.skip_pending().await.map_err(refused)?;
         let code = code()?;
         print(format_args!(
             "Send this code to @{} in Telegram, or /start {code} in a group that it is a member of:\n\n    {code}\n\n",
             me.username
         ))?;
-        wait(&telegram, &code).await
+        wait(&telegram, offset, &code).await
     })
 }
 
-async fn wait(telegram: &Telegram, code: &str) -> Result<(), Failure> {
+async fn wait(telegram: &Telegram, offset: Option<i64>, code: &str) -> Result<(), Failure> {
     let (events, incoming) = async_channel::bounded(4);
     let poll = async {
-        telegram.poll(None, &COMMANDS, &events).await;
+        telegram.poll(offset, &COMMANDS, &events).await;
         Err(Failure::Telegram("Telegram stopped answering".into()))
     };
-    let started = Clock::system().wall() - CLOCK_SKEW;
     let judge = async {
-        let mut wrong = 0;
+        let mut guesses = Guesses::default();
         while let Ok(event) = incoming.recv().await {
             let PollEvent::Updates(updates) = event else {
                 continue;
@@ -57,18 +57,19 @@ async fn wait(telegram: &Telegram, code: &str) -> Result<(), Failure> {
                 let Some(Content::Message(message)) = update.content else {
                     continue;
                 };
-                if message.date < started {
-                    continue;
-                }
-                match offered(&message) {
-                    Some(word) if word == code => return paired(telegram, &message).await,
-                    Some(_) => wrong += 1,
-                    None => {}
-                }
-                if wrong >= WRONG_CODES {
-                    return Err(Failure::Telegram(format!(
-                        "{WRONG_CODES} wrong codes came: somebody is guessing. Start again for a new code."
-                    )));
+                match guesses.judge(&message, code) {
+                    Guess::None | Guess::Ignored | Guess::Wrong => {}
+                    Guess::Right => return paired(telegram, &message).await,
+                    Guess::Last(sender) => log::warn!(
+                        "{sender} sent {WRONG_CODES} wrong codes and is ignored from now on"
+                    ),
+                    Guess::TooMany => {
+                        // Confirmed, or they would wait for the next start.
+                        telegram.confirm_pending().await;
+                        return Err(Failure::Telegram(format!(
+                            "{ALL_WRONG_CODES} wrong codes came: the code is being guessed. Start again for a new one."
+                        )));
+                    }
                 }
             }
         }
@@ -88,7 +89,56 @@ async fn paired(telegram: &Telegram, message: &Incoming) -> Result<(), Failure> 
     Ok(())
 }
 
-/// What somebody offers as the code: `/start CODE`, or a message of digits alone.
+/// Wrong codes so far. No more senders than [`ALL_WRONG_CODES`] are remembered.
+#[derive(Default)]
+struct Guesses {
+    /// By user, or by chat where a message has no user.
+    wrong: HashMap<i64, u32>,
+    all: u32,
+}
+
+/// What a message is, as a guess.
+#[derive(Debug, PartialEq, Eq)]
+enum Guess {
+    /// It offers no code.
+    None,
+    /// Its sender has no chances left.
+    Ignored,
+    Wrong,
+    /// Its sender's last one, with who that is.
+    Last(String),
+    /// Of all senders together.
+    TooMany,
+    Right,
+}
+
+impl Guesses {
+    fn judge(&mut self, message: &Incoming, code: &str) -> Guess {
+        let Some(word) = offered(message) else {
+            return Guess::None;
+        };
+        let sender = message.user.unwrap_or(message.chat);
+        let wrong = self.wrong.get(&sender).copied().unwrap_or(0);
+        if wrong >= WRONG_CODES {
+            return Guess::Ignored;
+        }
+        if word == code {
+            return Guess::Right;
+        }
+        self.wrong.insert(sender, wrong + 1);
+        self.all += 1;
+        match (self.all, wrong + 1) {
+            (ALL_WRONG_CODES.., _) => Guess::TooMany,
+            (_, WRONG_CODES) => Guess::Last(match message.user {
+                Some(user) => format!("user {user}"),
+                None => format!("chat {}", message.chat),
+            }),
+            _ => Guess::Wrong,
+        }
+    }
+}
+
+/// What a message offers as the code: `/start CODE`, or digits alone.
 fn offered(message: &Incoming) -> Option<&str> {
     let mut words = message.text.split_whitespace();
     let first = words.next()?;
@@ -128,6 +178,54 @@ mod tests {
         assert_eq!(offered(&message("/start")), None);
         assert_eq!(offered(&message("call me at 123456")), None);
         assert_eq!(offered(&message("hello")), None);
+    }
+
+    #[test]
+    fn ten_wrong_codes_end_the_chances_of_their_sender_alone() {
+        let from = |user: Option<i64>, chat: i64, text: &str| Incoming {
+            chat,
+            user,
+            text: text.into(),
+            ..Incoming::default()
+        };
+        let mut guesses = Guesses::default();
+        let mut judge = |user, chat, text: &str| guesses.judge(&from(user, chat, text), "123456");
+        for _ in 1..WRONG_CODES {
+            assert_eq!(judge(Some(7), 7, "000000"), Guess::Wrong);
+            assert_eq!(judge(Some(7), 7, "hello"), Guess::None);
+        }
+        // Another chat makes no other sender.
+        let last = Guess::Last("user 7".to_owned());
+        assert_eq!(judge(Some(7), -5, "/start 000000"), last);
+        assert_eq!(judge(Some(7), 7, "123456"), Guess::Ignored);
+        assert_eq!(judge(Some(7), -6, "/start 123456"), Guess::Ignored);
+        // A channel's post has no user.
+        for _ in 1..WRONG_CODES {
+            assert_eq!(judge(None, -5, "000000"), Guess::Wrong);
+        }
+        assert_eq!(judge(None, -5, "1"), Guess::Last("chat -5".to_owned()));
+        assert_eq!(judge(None, -5, "123456"), Guess::Ignored);
+        assert_eq!(judge(Some(8), -5, "/start 123456"), Guess::Right);
+    }
+
+    #[test]
+    fn a_crowd_has_no_more_than_a_hundred_guesses() {
+        let mut guesses = Guesses::default();
+        let mut ended = 0;
+        for user in 0..40 {
+            for _ in 0..5 {
+                let message = Incoming {
+                    user: Some(user),
+                    ..message("000000")
+                };
+                ended += u32::from(guesses.judge(&message, "123456") == Guess::TooMany);
+                if ended > 0 {
+                    assert_eq!(guesses.all, ALL_WRONG_CODES);
+                    return;
+                }
+            }
+        }
+        panic!("200 guesses, and it goes on");
     }
 
     #[test]

@@ -7,13 +7,10 @@ use super::raw;
 use super::site_keys::{Keys, Scope};
 use super::{Config, Context, keys, site};
 use crate::monitor::site::Site;
-use crate::monitor::snapshot::AddedRecord;
+use crate::monitor::snapshot::{AddedRecord, LONGEST_URL};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-
-/// The longest address that is taken from a chat, in bytes.
-const LONGEST_URL: usize = 2000;
 
 /// What `[defaults]` says, as far as it holds for a site that somebody adds in the chat. What may
 /// hold a secret does not: `headers`, `send`, `auth` and `login` would go wherever that person

@@ -1,6 +1,7 @@
 //! Mistakes in the configuration: where, what, and the line with a caret under it.
 
 use super::mask;
+use crate::monitor::printable;
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -45,7 +46,7 @@ impl Mistakes {
             _ => "",
         };
         let why = reason(error);
-        Mistakes::Unreadable(printable(&format!(
+        Mistakes::Unreadable(harmless(&format!(
             "cannot read {}: {why}{remedy}",
             path.display()
         )))
@@ -144,7 +145,7 @@ impl<'t> Log<'t> {
         list.sort_by(|a, b| (a.line, a.column, &a.what).cmp(&(b.line, b.column, &b.what)));
         list.dedup();
         Mistakes::Found {
-            file: printable(file),
+            file: harmless(file),
             list,
         }
     }
@@ -191,7 +192,7 @@ impl<'t> Log<'t> {
         Mistake {
             line,
             column: column + 1,
-            what: mask::scrub(&printable(what)),
+            what: mask::scrub(&harmless(what)),
             quoted,
             caret,
         }
@@ -224,15 +225,16 @@ fn cut(line: &[char], caret: Range<usize>) -> (String, Range<usize>) {
     )
 }
 
-/// `text` without anything that could steer a terminal.
-fn printable(text: &str) -> String {
+/// `text` without anything that could steer a terminal, nor anything that is not seen: a key that
+/// has it in it is an unknown one.
+fn harmless(text: &str) -> String {
     text.chars().map(one_column).collect()
 }
 
 fn one_column(c: char) -> char {
     match c {
         '\t' => ' ',
-        c if c.is_control() => '\u{fffd}',
+        c if printable::refused(c) => '\u{fffd}',
         c => c,
     }
 }

@@ -11,6 +11,7 @@ mod clock;
 mod condition;
 mod endpoint;
 mod error;
+mod hidden;
 mod json;
 mod keys;
 mod kind;
@@ -204,7 +205,10 @@ fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Config {
     let scope = site_keys::Scope { ctx, chats };
     let defaults = match root.table("defaults", &keys::DEFAULTS, log) {
         Some(mut table) => {
-            let keys = site_keys::Keys::read(&mut table, &scope, log);
+            let (mut keys, taken) = hidden::noting(&scope, |scope| {
+                site_keys::Keys::read(&mut table, scope, log)
+            });
+            keys.taken = taken;
             table.finish(log);
             keys
         }

@@ -2,6 +2,7 @@
 
 use super::address::{self, Address};
 use super::error::Log;
+use super::hidden;
 use super::kind::Scheme;
 use super::names::Names;
 use super::raw::{Entry, Table};
@@ -30,7 +31,9 @@ pub fn read(
     let header = table.span;
     let name = table.text("name", "a text in quotes", log, value::label);
     let written = table.text("url", "a URL in quotes", log, |text| Ok(text.to_owned()));
-    let url = expanded(written.clone(), "url", false, scope.ctx.env, log);
+    let (url, of_url) = hidden::noting(scope, |scope| {
+        expanded(written.clone(), "url", false, scope.ctx.env, log)
+    });
     let after = table.text("after", "the name of a site in quotes", log, |text| {
         Ok(text.to_owned())
     });
@@ -41,7 +44,8 @@ pub fn read(
     if let Some(scheme) = scheme {
         table.refuse(|key| scheme.refusal(key), log);
     }
-    let own = Keys::read(&mut table, scope, log);
+    let (mut own, taken) = hidden::noting(scope, |scope| Keys::read(&mut table, scope, log));
+    own.taken = [of_url, taken].concat();
     table.finish(log);
     names.add(&name, after.clone(), log);
     if name.is_absent() {
@@ -86,6 +90,7 @@ pub fn read(
         maintenance: keys.maintenance.value().unwrap_or_default(),
         cert: cert.filter(|cert| !cert.is_zero()),
         domain,
+        secrets: hidden::secrets(&check, keys.taken),
         check,
     })
 }

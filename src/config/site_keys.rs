@@ -60,6 +60,8 @@ pub struct Keys {
     pub expect: Entry<String>,
     pub domain: Entry<Duration>,
     pub ip: Entry<IpVersion>,
+    /// What `$NAME` stood for in them.
+    pub taken: Vec<String>,
 }
 
 impl Keys {
@@ -137,6 +139,7 @@ impl Keys {
                 "6" => Ok(IpVersion::V6),
                 _ => Err("must be \"4\" or \"6\"; leave it out for either".to_owned()),
             }),
+            taken: Vec::new(),
         }
     }
 
@@ -176,6 +179,7 @@ impl Keys {
             expect: self.expect.or_if(fits("expect"), &defaults.expect),
             domain: self.domain.or(&defaults.domain),
             ip: self.ip.or(&defaults.ip),
+            taken: [&self.taken[..], &defaults.taken].concat(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Where one fails, the error is what follows the key's name in the message:
 //! ``must be a duration such as "60s"; `60` has no unit``.
 
+use crate::monitor::printable;
 use crate::monitor::site::StatusSet;
 use std::ops::Range;
 use std::time::Duration;
@@ -216,6 +217,11 @@ pub fn label(text: &str) -> Result<String, String> {
     }
     if text.chars().any(char::is_control) {
         return Err("must not have control characters in it".to_owned());
+    }
+    if printable::line(text, length) != text {
+        return Err(
+            "must not have characters in it that cannot be seen or that turn text round".to_owned(),
+        );
     }
     if text.trim() != text {
         return Err("must not begin or end with a blank".to_owned());

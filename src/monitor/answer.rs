@@ -17,8 +17,6 @@ pub(super) const STALE: i64 = 300;
 const STALE_PAUSE: Duration = Duration::from_millis(500);
 /// Stale commands that are listed at most.
 const STALE_LISTED: usize = 20;
-/// Strangers that the log remembers having named.
-const STRANGERS: usize = 64;
 
 /// What a command is answered with.
 #[derive(Debug, Default)]
@@ -62,7 +60,7 @@ impl Monitor {
             None => return,
         };
         if !self.access.allows(message.chat, message.user) {
-            self.name_stranger(message.chat, message.user);
+            self.note_stranger(now, message.chat, message.user);
             return;
         }
         let chat = message.chat;
@@ -175,24 +173,15 @@ impl Monitor {
         }
     }
 
-    pub(super) fn name_stranger(&mut self, chat: i64, user: Option<i64>) {
-        let who = (chat, user);
-        if self.strangers.contains(&who) {
-            return;
+    pub(super) fn note_stranger(&mut self, now: Now, chat: i64, user: Option<i64>) {
+        if let Some(text) = self.strangers.on_message(now.moment(), chat, user) {
+            self.log(Level::Warn, text);
         }
-        if self.strangers.len() == STRANGERS {
-            self.strangers.pop_front();
+    }
+
+    pub(super) fn log_strangers(&mut self, now: Now) {
+        if let Some(text) = self.strangers.on_timeout(now.moment()) {
+            self.log(Level::Warn, text);
         }
-        self.strangers.push_back(who);
-        let user = user.map_or_else(
-            || "nobody in particular".to_owned(),
-            |id| format!("user {id}"),
-        );
-        self.log(
-            Level::Warn,
-            format!(
-                "no answer for {user} in chat {chat}: not in `chats` and `users` of sitemon.conf"
-            ),
-        );
     }
 }

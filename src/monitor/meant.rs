@@ -5,6 +5,7 @@ use super::answer::Answer;
 use super::button::{self, MOST_SITES, Wish};
 use super::command::Command;
 use super::near::nearest;
+use super::printable::{NAME, line};
 use super::text::{bold, count};
 use super::watch::Watched;
 
@@ -90,7 +91,7 @@ impl Monitor {
             several => Err(Unclear::Several {
                 question: format!(
                     "{} fits {}. Which one?",
-                    bold(name),
+                    bold(&line(name, NAME)),
                     count(several.len(), "site")
                 ),
                 sites: part,
@@ -104,7 +105,7 @@ impl Monitor {
             true => "neither a site nor a group",
             false => "no site",
         };
-        let none = format!("There is {what} {}.", bold(name));
+        let none = format!("There is {what} {}.", bold(&line(name, NAME)));
         if let Some(near) = nearest(name, self.sites.iter().map(Watched::name)) {
             return Unclear::Several {
                 question: format!("{none} Did you mean {}?", bold(near)),

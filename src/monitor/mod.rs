@@ -44,6 +44,7 @@ mod period;
 mod persist;
 pub mod picture;
 mod press;
+pub mod printable;
 mod progress;
 mod reach;
 mod receipts;
@@ -56,6 +57,7 @@ mod shown;
 pub mod site;
 pub mod snapshot;
 pub mod stats;
+mod strangers;
 mod telling;
 pub mod text;
 pub mod time;
@@ -83,6 +85,7 @@ use self::saving::Saving;
 use self::schedule::Schedule;
 use self::shown::Shown;
 use self::site::Site;
+use self::strangers::Strangers;
 use self::time::{Jitter, Moment, Now};
 use self::trouble::Said;
 use self::watch::Watched;
@@ -118,8 +121,7 @@ pub struct Monitor {
     last_update: Option<i64>,
     /// Commands that came too late to be carried out, by chat, and when to say so.
     stale: BTreeMap<i64, (Moment, Vec<String>)>,
-    /// Strangers that were named in the log already.
-    strangers: VecDeque<(i64, Option<i64>)>,
+    strangers: Strangers,
     saving: Saving,
     jitter: Jitter,
     checks: u64,
@@ -189,7 +191,7 @@ impl Monitor {
             page: None,
             last_update: None,
             stale: BTreeMap::new(),
-            strangers: VecDeque::new(),
+            strangers: Strangers::default(),
             saving: Saving::default(),
             jitter: Jitter::new(seed),
             checks: 0,
@@ -303,6 +305,7 @@ impl Monitor {
             .chain(self.outbox.next_due(now, self.unsettled(now)))
             .chain(self.saving.next_due())
             .chain(self.stale.values().map(|(at, _)| *at))
+            .chain(self.strangers.next_timeout())
             .chain(edits)
             .chain(self.tidy_due(now.moment()))
             .min()
@@ -345,6 +348,7 @@ impl Monitor {
             self.actions.push(Action::Heartbeat);
         }
         self.tell_stale(now);
+        self.log_strangers(now);
         self.edit_jobs(now);
         let moment = now.moment();
         self.tidy(moment);

@@ -1,5 +1,6 @@
 //! What came of one check.
 
+use super::printable::{self, CAUSE};
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -30,6 +31,20 @@ pub struct Expiry {
     pub issuer: String,
     /// The kind of key, e.g. `ECDSA P-256`; empty for a domain.
     pub key: String,
+}
+
+impl Expiry {
+    /// `subject`, `issuer` and `key` may be a server's own words: each becomes one
+    /// [`printable::line`] of at most [`CAUSE`] characters.
+    pub fn new(ends: i64, subject: &str, issuer: &str, key: &str) -> Expiry {
+        let line = |text| printable::line(text, CAUSE);
+        Expiry {
+            ends,
+            subject: line(subject),
+            issuer: line(issuer),
+            key: line(key),
+        }
+    }
 }
 
 impl Outcome {
@@ -69,18 +84,13 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// `detail` is cut to one line of at most 200 characters: it may come from a hostile server.
+    /// `detail` may hold what a server said: it becomes one [`printable::line`] of at most [`CAUSE`]
+    /// characters.
     pub fn new(kind: FailureKind, detail: impl Into<String>) -> Failure {
-        let detail: String = detail.into();
-        let mut line: String = detail
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .take(200)
-            .collect();
-        if detail.chars().nth(200).is_some() {
-            line.push('…');
+        Failure {
+            kind,
+            detail: printable::line(&detail.into(), CAUSE),
         }
-        Failure { kind, detail: line }
     }
 }
 

@@ -26,7 +26,7 @@ impl Monitor {
     /// Strangers get nothing, not even the answer that would let their button rest.
     pub(super) fn pressed(&mut self, now: Now, press: &Press) {
         if !self.access.allows(press.chat, press.user) {
-            self.name_stranger(press.chat, press.user);
+            self.note_stranger(now, press.chat, press.user);
             return;
         }
         let text = self.fulfil(now, press);

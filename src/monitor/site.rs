@@ -40,8 +40,32 @@ pub struct Site {
     pub cert: Option<Duration>,
     /// Warn when the registration of the domain ends within this; `None` = never ask.
     pub domain: Option<Duration>,
+    /// What no cause may show, whatever the server says.
+    pub secrets: Secrets,
     /// What is asked of it.
     pub check: Check,
+}
+
+/// Secrets of one site, longer ones first.
+#[derive(Clone, Default, PartialEq)]
+pub struct Secrets(Vec<String>);
+
+impl Secrets {
+    pub fn new(secrets: Vec<String>) -> Secrets {
+        Secrets(secrets)
+    }
+
+    /// The secrets themselves, to be looked for.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+/// Only what is safe to show.
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
 }
 
 impl Site {

@@ -7,6 +7,7 @@ use super::expiry::Subject;
 use super::incident::{Acknowledged, Incident};
 use super::line::Period;
 use super::outcome::Expiry;
+use super::printable::{ADDRESS, CAUSE, MESSAGE, NAME, line, lines};
 use super::time::Now;
 use nanoserde::{DeJson, SerJson};
 use std::time::Duration;
@@ -137,6 +138,61 @@ pub struct AlertRecord {
     pub numbers: Vec<i64>,
 }
 
+/// Bytes of an address that an added site may have.
+pub const LONGEST_URL: usize = 2000;
+
+impl Snapshot {
+    /// The same with every text as short and as harmless as texts are today: an older version may
+    /// have kept what a server said as it came.
+    pub fn printable(mut self) -> Snapshot {
+        let clean = |text: &mut String, most| *text = line(text, most);
+        let clean_some = |text: &mut Option<String>, most| {
+            if let Some(text) = text {
+                clean(text, most);
+            }
+        };
+        for word in &mut self.troubles {
+            clean(word, NAME);
+        }
+        self.registries
+            .retain(|r| r.domain.len() <= ADDRESS && r.url.len() <= ADDRESS);
+        for registry in &mut self.registries {
+            clean(&mut registry.domain, ADDRESS);
+            clean(&mut registry.url, ADDRESS);
+        }
+        for added in self.added.iter_mut().flatten() {
+            clean(&mut added.name, NAME);
+            clean(&mut added.url, LONGEST_URL);
+        }
+        for site in &mut self.sites {
+            clean(&mut site.name, NAME);
+            clean(&mut site.state, NAME);
+            clean_some(&mut site.cause, CAUSE);
+            clean_some(&mut site.judged, NAME);
+            for expiry in &mut site.expiry {
+                clean(&mut expiry.kind, NAME);
+                for text in [&mut expiry.subject, &mut expiry.issuer, &mut expiry.key] {
+                    clean(text, CAUSE);
+                }
+            }
+        }
+        for incident in &mut self.incidents {
+            clean(&mut incident.site, NAME);
+            clean(&mut incident.cause, CAUSE);
+            clean_some(&mut incident.acknowledged_name, NAME);
+        }
+        for alert in &mut self.alerts {
+            clean(&mut alert.news, NAME);
+            clean(&mut alert.site, NAME);
+            // The summary is HTML with marks of direction of our own.
+            if alert.news != "digest" {
+                alert.text = lines(&alert.text, MESSAGE);
+            }
+        }
+        self
+    }
+}
+
 impl IncidentRecord {
     pub fn of(incident: &Incident, now: Now) -> IncidentRecord {
         let ack = incident.acknowledged.as_ref();
@@ -249,13 +305,9 @@ impl AlertRecord {
                 dated: number(3) == 0,
             }),
             "expiring" | "renewed" => {
-                let mut parts = text.split('\n').map(str::to_owned);
-                let expiry = Expiry {
-                    ends: number(1),
-                    subject: parts.next().unwrap_or_default(),
-                    issuer: parts.next().unwrap_or_default(),
-                    key: parts.next().unwrap_or_default(),
-                };
+                let mut parts = text.split('\n');
+                let mut part = || parts.next().unwrap_or_default();
+                let expiry = Expiry::new(number(1), part(), part(), part());
                 let subject = match number(0) {
                     0 => Subject::Certificate,
                     _ => Subject::Domain,
@@ -391,6 +443,46 @@ mod tests {
             let read = AlertRecord::deserialize_json(&json).expect("own JSON");
             assert_eq!(read.restore(NOW), alert);
         }
+    }
+
+    #[test]
+    fn texts_that_an_older_version_kept_are_made_short_and_harmless() {
+        let hostile = |size| format!("a\u{1b}[2J\n\u{202e}{}", "x".repeat(size));
+        let kept = Snapshot {
+            sites: vec![SiteRecord {
+                name: "blog".into(),
+                cause: Some(hostile(900_000)),
+                expiry: vec![ExpiryRecord {
+                    issuer: hostile(900_000),
+                    ..ExpiryRecord::default()
+                }],
+                ..SiteRecord::default()
+            }],
+            incidents: vec![IncidentRecord {
+                cause: hostile(900_000),
+                acknowledged_name: Some(hostile(900_000)),
+                ..IncidentRecord::default()
+            }],
+            registries: vec![RegistryRecord {
+                domain: "com".into(),
+                url: hostile(900_000),
+                at: 1,
+            }],
+            alerts: vec![AlertRecord {
+                news: "notice".into(),
+                text: hostile(900_000),
+                ..AlertRecord::default()
+            }],
+            ..Snapshot::default()
+        };
+        let clean = kept.printable();
+        assert!(clean.serialize_json().len() < 8_000);
+        assert_eq!(clean.sites[0].name, "blog");
+        assert!(clean.sites[0].expiry[0].issuer.starts_with("a [2J xxx"));
+        assert!(clean.registries.is_empty());
+        assert!(clean.alerts[0].text.starts_with("a [2J\nxxx"));
+        let again = clean.clone().printable();
+        assert_eq!(again, clean);
     }
 
     #[test]

@@ -131,7 +131,9 @@ impl Found {
             delta.apply(&mut snapshot);
         }
         self.unsound |= self.lost;
-        self.snapshot = Some(snapshot);
+        let printable = snapshot.clone().printable();
+        self.unsound |= printable != snapshot;
+        self.snapshot = Some(printable);
     }
 
     /// What is wrong with the files, for people.

@@ -361,6 +361,33 @@ fn a_storm_is_written_whole() {
     assert_eq!(read(dir.path()).expect("is there"), state);
 }
 
+#[test]
+fn what_an_older_version_kept_is_cleaned_and_written_anew() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let kept = Snapshot {
+        written: 1_800_000_000,
+        sites: vec![SiteRecord {
+            name: "blog".into(),
+            cause: Some(format!(
+                "a\n2026-01-01 forged\u{202e}{}",
+                "x".repeat(900_000)
+            )),
+            ..SiteRecord::default()
+        }],
+        ..Snapshot::default()
+    };
+    let writer = load(dir.path()).writer;
+    writer.save(kept.clone()).expect("saves");
+    drop(writer);
+    let loaded = load(dir.path());
+    let clean = loaded.snapshot.expect("is there");
+    assert_eq!(clean, kept.printable());
+    assert!(loaded.damage.is_none());
+    loaded.writer.save(clean).expect("saves");
+    let size = |file| fs::metadata(dir.path().join(file)).map_or(0, |meta| meta.len());
+    assert!(size(SNAPSHOT) < 2_000 && size(JOURNAL) < 2_000);
+}
+
 /// Moments ten seconds apart, so that none wavers.
 fn moment() -> impl Strategy<Value = i64> {
     (0..50_i64).prop_map(|m| 1_800_000_000 + m * 10)
@@ -418,6 +445,7 @@ prop_compose! {
         Snapshot {
             written, last_update, clean, sites, incidents, alerts, troubles, ..Snapshot::default()
         }
+        .printable()
     }
 }
 

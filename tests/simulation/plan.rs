@@ -1,7 +1,7 @@
 //! Everything that will befall the agent, drawn from a seed before it starts.
 
 use crate::dice::{Dice, Span, joined};
-use sitemon::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
+use sitemon::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, Site, StatusSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -202,6 +202,7 @@ pub fn plain_site(number: usize, https: bool, host: &str, interval: i64) -> Site
         paused: false,
         maintenance: Vec::new(),
         chats: None,
+        secrets: Secrets::default(),
         check: Check::Http(HttpCheck {
             url,
             method: "GET".into(),

@@ -27,7 +27,7 @@ mod tls_talk;
 use super::run;
 use crate::http::{Client, Limits};
 use crate::monitor::outcome::{FailureKind, Outcome};
-use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
+use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, Site, StatusSet};
 use futures_lite::future::block_on;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -93,6 +93,7 @@ fn site(url: &str, change: impl FnOnce(&mut HttpCheck)) -> Site {
         paused: false,
         maintenance: Vec::new(),
         chats: None,
+        secrets: Secrets::default(),
         check: Check::Http(check),
     }
 }

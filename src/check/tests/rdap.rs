@@ -101,6 +101,19 @@ fn the_end_and_the_registrar_are_found() {
 }
 
 #[test]
+fn a_registrar_has_a_short_name_on_one_line() {
+    let name = format!("Eve\\r\\n\\u001b[2J\\u202e{}", "x".repeat(900_000));
+    let registry = Registry::new(move |_| {
+        let body = domain("example.org").replace("Example Registrar", &name);
+        let body = body.split("\r\n\r\n").nth(1).unwrap_or_default();
+        answer("200 OK", body)
+    });
+    let found = registry.look("example.org").expect("an end");
+    let expected = format!("Eve   [2J{}…", "x".repeat(190));
+    assert_eq!(found.issuer, expected);
+}
+
+#[test]
 fn a_public_suffix_is_passed_over_whatever_the_registry_says_of_it() {
     for of_suffix in [
         answer("404 Not Found", ""),

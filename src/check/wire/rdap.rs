@@ -2,6 +2,7 @@
 //! (RFC 9224) and their times (RFC 3339).
 
 use crate::json::{Flaw, View};
+use crate::monitor::printable::ADDRESS;
 
 /// More labels than this aren't put before a public suffix.
 const MOST_CANDIDATES: usize = 4;
@@ -73,12 +74,20 @@ pub fn services(list: &[u8], wanted: &[String]) -> Result<Vec<String>, Flaw> {
             let Some(at) = wanted.iter().position(|w| domain.eq_ignore_ascii_case(w)) else {
                 continue;
             };
-            let addresses = || addresses.elements().filter_map(View::text);
+            let addresses = || {
+                let texts = addresses.elements().filter_map(View::text);
+                texts.filter(|address| is_address(address))
+            };
             let https = addresses().find(|address| address.starts_with("https://"));
             found[at] = https.or_else(|| addresses().next()).unwrap_or_default();
         }
     }
     Ok(found)
+}
+
+/// Short enough to be kept, and of characters that a URL is made of (RFC 3986, section 2).
+fn is_address(text: &str) -> bool {
+    text.len() <= ADDRESS && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// The names that may be the registered one above `host`, the shortest first. Without a list of
@@ -216,8 +225,9 @@ mod tests {
             [["com","NET"],["https://rdap.example/com/v1/"]],
             [["kg"],["http://rdap.kg/"]],
             [["both"],["http://rdap.both/","https://rdap.both/"]],
+            [["forged"],["https://rdap.forged/\u001b[2J\n"]],
             [["odd"]], 7]}"#;
-        let wanted = ["net", "both", "kg", "de", "odd"].map(str::to_owned);
+        let wanted = ["net", "both", "kg", "de", "odd", "forged"].map(str::to_owned);
         let found = services(list, &wanted).expect("a list");
         assert_eq!(
             found,
@@ -226,10 +236,17 @@ mod tests {
                 "https://rdap.both/",
                 "http://rdap.kg/",
                 "",
+                "",
                 ""
             ]
         );
         assert_eq!(services(b"{}", &wanted), Err(Flaw::Malformed));
+        let long = format!(
+            r#"{{"services":[[["com"],["https://rdap.example/{}"]]]}}"#,
+            "x".repeat(900_000)
+        );
+        let found = services(long.as_bytes(), &["com".to_owned()]);
+        assert_eq!(found, Ok(vec![String::new()]));
     }
 
     #[test]

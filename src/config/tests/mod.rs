@@ -8,7 +8,7 @@ mod sites;
 mod tables;
 
 use super::*;
-use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, StatusSet};
+use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, StatusSet};
 use proptest::prelude::*;
 use std::os::unix::fs::PermissionsExt;
 
@@ -204,6 +204,7 @@ fn what_the_file_does_not_say_has_the_documented_default() {
         paused: false,
         maintenance: Vec::new(),
         chats: None,
+        secrets: Secrets::default(),
         check: Check::Http(expected),
     };
     assert_eq!(config.sites, [expected.into()]);

@@ -4,7 +4,7 @@ use super::world::CHAT;
 use crate::monitor::Settings;
 use crate::monitor::command::Access;
 use crate::monitor::outcome::{FailureKind, Outcome};
-use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
+use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, Site, StatusSet};
 use std::time::Duration;
 
 pub fn good(ms: u64) -> Outcome {
@@ -43,6 +43,7 @@ pub fn site(name: &str) -> Site {
         paused: false,
         maintenance: Vec::new(),
         chats: None,
+        secrets: Secrets::default(),
         check: Check::Http(HttpCheck {
             url: format!("https://{name}.example/"),
             method: "GET".into(),

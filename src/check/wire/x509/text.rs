@@ -1,6 +1,7 @@
 //! Strings of certificates, made safe to show: whoever made the certificate wrote them.
 
 use super::super::der::Element;
+use crate::monitor::printable;
 
 /// Longer ones are cut.
 const LENGTH: usize = 100;
@@ -51,17 +52,12 @@ fn pairs(bytes: &[u8]) -> impl Iterator<Item = u16> {
     pairs.map(|pair| pair.iter().fold(0, |sum, &b| sum << 8 | u16::from(b)))
 }
 
-/// Without what controls a terminal or the direction of writing.
+/// On one line, without what steers a terminal or the direction of writing; `None` when nothing is
+/// left.
 fn shown(chars: impl Iterator<Item = char>) -> Option<String> {
-    let text: String = chars
-        .filter(|&c| !c.is_control() && !is_unseen(c))
-        .take(LENGTH)
-        .collect();
+    // What is not shown doesn't count, but is not read without end.
+    let text: String = chars.take(4 * LENGTH).collect();
+    let text = printable::line(text.trim(), LENGTH);
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())
-}
-
-/// Marks without a width: of direction, of joining, of lines, of byte order.
-fn is_unseen(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

@@ -1,0 +1,186 @@
+//! What of a site's configuration no cause may show, should its server say it back.
+
+use super::Context;
+use super::site_keys::Scope;
+use crate::monitor::site::{Auth, Check, HttpCheck, Secrets};
+use std::cell::RefCell;
+
+/// Shorter texts stand in too many others by chance. In bytes.
+const SHORTEST: usize = 4;
+
+/// Headers whose values are no secrets; all others may be.
+const ORDINARY: [&str; 9] = [
+    "accept",
+    "accept-language",
+    "accept-encoding",
+    "cache-control",
+    "content-type",
+    "host",
+    "origin",
+    "referer",
+    "user-agent",
+];
+
+/// Parts of the names of a form's fields that hold a secret.
+const TELL_TALES: [&str; 7] = ["pass", "pwd", "secret", "token", "auth", "key", "pin"];
+
+/// Reads something, and notes what `$NAME` stood for in it.
+pub fn noting<T>(scope: &Scope, read: impl FnOnce(&Scope) -> T) -> (T, Vec<String>) {
+    let taken = RefCell::new(Vec::new());
+    let env = |name: &str| {
+        let value = (scope.ctx.env)(name);
+        taken.borrow_mut().extend(value.clone());
+        value
+    };
+    let ctx = Context {
+        env: &env,
+        ..*scope.ctx
+    };
+    let read = read(&Scope {
+        ctx: &ctx,
+        chats: scope.chats.clone(),
+    });
+    (read, taken.into_inner())
+}
+
+/// The secrets of a site that asks for this: what it took from the environment, unless that is whom
+/// it asks, its `auth`, headers, and the fields of its `login` that are called like one.
+pub fn secrets(check: &Check, taken: Vec<String>) -> Secrets {
+    let mut secrets = taken;
+    let asked = match check {
+        Check::Http(check) => check.url.split('/').nth(2).unwrap_or_default().to_owned(),
+        Check::Tcp(check) => format!("{}:{}", check.host, check.port),
+        Check::Tls(check) => format!("{}:{}", check.host, check.port),
+        Check::Dns(check) => format!("{} {:?}", check.name, check.server),
+        Check::Icmp(check) => check.host.clone(),
+    };
+    secrets.retain(|value| !contains(&asked, value));
+    if let Check::Http(check) = check {
+        of_request(check, &mut secrets);
+    }
+    secrets.retain(|secret| secret.len() >= SHORTEST);
+    // What is a part of another must not break it up.
+    secrets.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    secrets.dedup();
+    Secrets::new(secrets)
+}
+
+fn of_request(check: &HttpCheck, secrets: &mut Vec<String>) {
+    match &check.auth {
+        Some(Auth::Basic { user, password }) => {
+            secrets.push(password.clone());
+            secrets.push(base64(format!("{user}:{password}").as_bytes()));
+        }
+        Some(Auth::Bearer(token)) => secrets.push(token.clone()),
+        None => {}
+    }
+    for (name, value) in &check.headers {
+        if !ORDINARY.contains(&name.to_ascii_lowercase().as_str()) {
+            // `Basic …`, `Bearer …`.
+            let last = value.rsplit(' ').next().unwrap_or_default();
+            secrets.extend([value.clone(), last.to_owned()]);
+        }
+    }
+    for (name, value) in check.login.iter().flat_map(|login| &login.form) {
+        if TELL_TALES.iter().any(|part| contains(name, part)) {
+            secrets.push(value.clone());
+        }
+    }
+}
+
+fn contains(all: &str, part: &str) -> bool {
+    all.to_lowercase().contains(&part.to_lowercase())
+}
+
+/// Base64 (RFC 4648, section 4), without padding: whatever stands behind it, it is found.
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits = (0..3).fold(0, |bits, at| {
+            bits << 8 | usize::from(chunk.get(at).copied().unwrap_or_default())
+        });
+        for place in 0..=chunk.len() {
+            text.push(char::from(LETTERS[bits >> (18 - 6 * place) & 63]));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn of(text: &str) -> Vec<String> {
+        let ctx = Context {
+            file: "sitemon.conf",
+            exposed: false,
+            dir: Path::new("/etc"),
+            zone: &|_| Ok(()),
+            env: &|name| match name {
+                "PORT" => Some("5432".to_owned()),
+                name => Some(format!("value-of-{name}")),
+            },
+            read: &|_| Err(std::io::ErrorKind::NotFound.into()),
+        };
+        let config = crate::config::parse(text, &ctx).unwrap_or_else(|e| panic!("{e}"));
+        let secrets = config.sites[0].secrets.iter();
+        secrets.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_comes_from_the_environment_is_hidden_wherever_it_stands() {
+        let secrets = of("[defaults]\nheaders = { X-Key = 'k $D' }\n\
+             [[site]]\nname = 'a'\nurl = 'https://$HOST/$U'\nsend = '{\"k\":\"$S\"}'\n\
+             login = { url = 'https://h/', form = { user = '$L' } }");
+        for secret in [
+            "k value-of-D",
+            "value-of-D",
+            "value-of-U",
+            "value-of-S",
+            "value-of-L",
+        ] {
+            assert!(secrets.iter().any(|s| s == secret), "{secret}: {secrets:?}");
+        }
+        assert!(!secrets.iter().any(|s| s == "value-of-HOST"), "{secrets:?}");
+        let tcp = of("[[site]]\nname = 'a'\nurl = 'tcp://$HOST:$PORT'\nsend = 'auth $S'");
+        assert_eq!(tcp, ["value-of-S"]);
+    }
+
+    #[test]
+    fn credentials_are_hidden_as_written_and_as_sent() {
+        let secrets = of(
+            "[[site]]\nname = 'a'\nurl = 'https://Aladdin:open%20sesame@h/'\n\
+             headers = { Accept = 'text/html', X-Id = '123', Authorization = 'Token t0ps3cret' }\n\
+             login = { url = 'https://h/', form = { user = 'admin', password = 'hunter22' } }",
+        );
+        assert_eq!(
+            secrets,
+            [
+                // RFC 7617, section 2.
+                "QWxhZGRpbjpvcGVuIHNlc2FtZQ",
+                "Token t0ps3cret",
+                "open sesame",
+                "t0ps3cret",
+                "hunter22",
+            ]
+        );
+        let bearer = of("[[site]]\nname = 'a'\nurl = 'http://h/'\nauth = 'bearer abcdef'");
+        assert_eq!(bearer, ["abcdef"]);
+    }
+
+    #[test]
+    fn base64_is_the_rfcs() {
+        for (bytes, text) in [
+            (&b""[..], ""),
+            (b"f", "Zg"),
+            (b"fo", "Zm8"),
+            (b"foo", "Zm9v"),
+            (b"foobar", "Zm9vYmFy"),
+            (b"\xff\xef\xbe", "/+++"),
+        ] {
+            assert_eq!(base64(bytes), text);
+        }
+    }
+}
