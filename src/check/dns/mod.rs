@@ -244,7 +244,12 @@ fn judge(
 }
 
 fn unexpected(kind: RecordKind, wanted: &str, got: &List) -> Failure {
-    let (word, quote) = (kind.word(), if kind == RecordKind::Txt { "\"" } else { "" });
+    let word = kind.word();
+    // It may be written in quotes already.
+    let quote = match kind {
+        RecordKind::Txt if !wanted.starts_with('"') => "\"",
+        _ => "",
+    };
     let detail = format!("expected {word} {quote}{wanted}{quote} but got {got}");
     let kind = match kind {
         // A captive portal answers with its own address, whatever is asked.
