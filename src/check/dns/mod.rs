@@ -3,7 +3,7 @@
 mod exchange;
 mod system;
 
-use super::explain::{addresses, unresolved};
+use super::explain::{BESIDE, addresses, unresolved};
 use super::wire::dns::{Answer, Data, Malformed, Name, Question, Rcode};
 use crate::http::{Client, within};
 use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
@@ -25,7 +25,7 @@ pub(super) async fn run(client: &Client, site: &Site, check: &DnsCheck) -> Outco
     let servers = match &check.server {
         None => system::servers(check.ip),
         Some((host, port)) => {
-            let found = addresses(client, host, *port, check.ip);
+            let found = addresses(client, host, *port, check.ip, BESIDE);
             let late = || Err(unresolved(host, site.timeout));
             before(deadline, found).await.unwrap_or_else(late)
         }
