@@ -36,7 +36,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Adds the page's hidden fields to `form`, those that the configuration gives excepted.
+    /// Adds what the page's form has in its fields to `form`, those that the configuration gives
+    /// excepted.
     async fn tokens(
         &self,
         mut arrival: Arrival,
@@ -56,7 +57,7 @@ impl Run<'_> {
         let cut = cut.await?;
         let page = String::from_utf8_lossy(&page);
         let ours: Vec<&str> = login.form.iter().map(|(name, _)| name.as_str()).collect();
-        let Some(hidden) = form::hidden(&page, &arrival.url, to, &ours) else {
+        let Some(fields) = form::fields(&page, &arrival.url, to, &ours) else {
             let detail = match cut {
                 true => "the page has no form in its first 1 MiB",
                 false => "the page has no form",
@@ -64,7 +65,7 @@ impl Run<'_> {
             let failure = Failure::new(FailureKind::Body, detail);
             return Err(self.judged(&arrival, Err(failure)));
         };
-        for field in hidden {
+        for field in fields {
             if !ours.contains(&&*field.name) {
                 form.append_pair(&field.name, &field.value);
             }

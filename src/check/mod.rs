@@ -8,6 +8,7 @@ mod cookies;
 mod dns;
 mod explain;
 mod form;
+mod html;
 mod http;
 #[cfg(feature = "icmp")]
 mod icmp;
