@@ -106,7 +106,7 @@ fn part(text: &str) -> Option<(Part, &str)> {
     let rest = text.trim_start_matches(|c: char| c.is_ascii_alphabetic());
     let (word, _) = text.split_at(text.len() - rest.len());
     let word = word.to_ascii_lowercase();
-    let is = |name: &&str| word.len() >= 3 && name.starts_with(&word);
+    let is = |name: &str| word.len() >= 3 && name.starts_with(&word);
     if WEEKDAYS.iter().any(|name| is(name)) {
         return Some((Part::Weekday, rest));
     }

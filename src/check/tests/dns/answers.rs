@@ -165,11 +165,11 @@ fn a_server_that_does_not_know_edns_is_asked_without() {
 
 #[test]
 fn a_question_with_edns_that_is_dropped_is_asked_without() {
-    let drops: [fn(&[u8]) -> Vec<u8>; 2] = [|_| Vec::new(), |_| b"garbage".to_vec()];
-    for instead in drops {
+    for instead in [&[][..], &[b"garbage".to_vec()]] {
+        let instead = instead.to_vec();
         let server = DnsServer::new(move |query| match query[11] {
             0 => vec![reply(query, 0, &[(1, ONE)])],
-            _ => vec![instead(query)],
+            _ => instead.clone(),
         });
         let outcome = asked(&server, Duration::from_secs(10), |_| {});
         assert_eq!(outcome.verdict, Ok(()));
