@@ -64,6 +64,11 @@ class Table:
             "body lacks \"welcome\"", *wanted)
         add("unwanted text is there", http(body=b"Fatal error"), "body has \"Fatal\"", {"body_not": "Fatal"},
             {"fail_if_body_matches_regexp": ["Fatal"]})
+        big = http(body=b'{"id":9007199254740993}')
+        for number, cause in [(9007199254740993, None),
+                              (9007199254740992, "json: id is 9007199254740993, wanted == 9007199254740992")]:
+            add(f"a number beyond 2^53, wanted {number}", big, cause, {"json": [f"id == {number}"]},
+                {"fail_if_body_not_matches_regexp": [f'"id":{number}}}']})
         add("password", servers.only_with(b"Authorization: Basic dTpw"), None, {"auth": "u:p"},
             {"basic_auth": {"username": "u", "password": "p"}})
         add("wrong password", servers.only_with(b"Authorization: Basic dTpw"), "HTTP 401, wanted 200-299",
@@ -163,6 +168,9 @@ class Table:
         add("no way to the network", None, "network unreachable", host="203.0.113.7", port=80)
         add("no such name", None, "cannot resolve nowhere.test: no such name", host="nowhere.test", port=80)
         add("only IPv4, wanted IPv6", wait, "cannot resolve four.test: no IPv6 address", host="four.test", ip="6")
+        add("no answer for IPv6, wanted IPv4", wait, host="silent.test", ip="4")
+        add("no answer for IPv6", wait, host="silent.test",
+            why="sitemon uses the family that came, as RFC 8305 has it; the peer waits for both until its time is up")
         add("the first of two addresses is dead", wait, host="two.test",
             why="sitemon tries them all, as curl and browsers do; the peer one alone")
         add("greeting", say(b"220 mail.example ESMTP\r\n"), expect="220 ")
@@ -227,6 +235,19 @@ class Table:
         add("imap", servers.starttls([(b"A001 STARTTLS", b"a001 OK go\r\n")], good, b"* OK hi\r\n", wait), module=imap,
             starttls="imap")
         add("pop3", servers.starttls([(b"STLS", b"+OK go\r\n")], good, b"+OK hi\r\n", wait), module=pop3, starttls="pop3")
+        add("smtp, EHLO with an address refused", servers.starttls(
+            go, good, b"220 hi\r\n", wait, [(b"EHLO [", b"501-Syntactically invalid\r\n501 EHLO argument\r\n")]),
+            module=smtp, starttls="smtp")
+        helo = [(b"HELO", b"250 hi\r\n"), (b"STARTTLS", b"220 go ahead\r\n")]
+        add("smtp, HELO alone", servers.starttls(helo, good, b"220 hi\r\n", wait, [(b"EHLO", b"502 what?\r\n")]),
+            module=smtp, starttls="smtp", why="sitemon: mail servers fall back to HELO, and TLS works; the peer's steps are fixed")
+        add("imap, STARTTLS not in the greeting", servers.starttls(
+            [(b" STARTTLS", b"TAG OK go\r\n")], good, b"* OK [CAPABILITY IMAP4rev1 ID] hi\r\n", wait,
+            [(b" CAPABILITY", b"* CAPABILITY IMAP4rev1 ID STARTTLS\r\nTAG OK done\r\n")]), module=imap, starttls="imap")
+        add("imap, STARTTLS nowhere", servers.starttls(
+            [(b" STARTTLS", b"TAG BAD unknown\r\n")], good, b"* OK [CAPABILITY IMAP4rev1 ID] hi\r\n", wait,
+            [(b" CAPABILITY", b"* CAPABILITY IMAP4rev1 ID\r\nTAG OK done\r\n")]),
+            "server does not offer STARTTLS", module={"query_response": [{"expect": "STARTTLS"}]}, starttls="imap")
         expired = ca.context("expired-smtp", days=(-90, -3))
         add("smtp, expired", servers.starttls(go, expired, b"220 hi\r\n", wait), "certificate expired 3 days ago",
             module=smtp, starttls="smtp")
@@ -273,6 +294,19 @@ class Table:
         alias = [("CNAME", n("web.example.org")), ("A", one, n("web.example.org"))]
         add("alias", lambda query: [reply(query, alias)], expect="192.0.2.1",
             why="sitemon: one of the records is enough; the peer's regexp must fit each, the CNAME as well")
+        chain = [(f"a{at}.example.org", f"a{at + 1}.example.org") for at in range(30)]
+        chain = [("CNAME", n("a0.example.org"))] + [("CNAME", n(to), n(owner)) for owner, to in chain]
+        chain.append(("A", one, n("a30.example.org")))
+        add("thirty aliases, the last first", lambda query: [reply(query, chain[::-1])], expect="192.0.2.1",
+            why="sitemon: one of the records is enough, as for the alias")
+        shown = {"TXT": (b"\x0aends with ", '"ends with "'), "CAA": (b"\0\x05issueca.example; a=b", '0 issue "ca.example; a=b"'),
+                 "SOA": (n("ns.example.org") + n("admin.example.org") + bytes(3) + bytes([7] + [0, 0, 0, 9] * 4),
+                         "ns.example.org. admin.example.org. 7 9 9 9 9")}
+        for kind, (data, text) in shown.items():
+            add(f"{kind} as dig shows it", lambda query, kind=kind, data=data: [reply(query, [(kind, data)])], kind=kind,
+                expect=text)
+        add("drops EDNS", lambda query: [] if query[11] else good(query), expect="192.0.2.1")
+        add("SERVFAIL to EDNS", lambda query: [reply(query, code=2)] if query[11] else good(query), expect="192.0.2.1")
         add("alias in a ring", lambda query: [reply(query, [("CNAME", b"\xc0\x0c")])], "no A record for www.example.org",
             why="sitemon, as above")
         add("silent", lambda query: [], "no answer from 127.0.0.1 within 2s")

@@ -190,20 +190,25 @@ def garbage_after_hello(context, then=say(b"x" * 4096)):
     return script
 
 
-def starttls(dialogue, context, greeting, then):
-    """Says `greeting`, answers the lines of `dialogue`, and goes on under TLS."""
+def starttls(dialogue, context, greeting, then, beside=()):
+    """Says `greeting`, answers the lines of `dialogue`, and goes on under TLS; lines `beside` may come at any time."""
     def script(connection):
         connection.sendall(greeting)
-        for wanted, text in dialogue:
+        left = list(dialogue)
+        while left:
             line = b""
             while not line.endswith(b"\n"):
                 byte = connection.recv(1)
                 if not byte:
                     return
                 line += byte
-            if not line.upper().startswith(wanted):
-                return
-            connection.sendall(text)
+            answers = [text for wanted, text in beside if wanted in line.upper()]
+            if not answers:
+                wanted, text = left.pop(0)
+                if wanted not in line.upper():
+                    return
+                answers = [text]
+            connection.sendall(answers[0].replace(b"TAG", line.split()[0]))
         tls(context, then)(connection)
     return script
 
@@ -355,7 +360,10 @@ def framed(message):
 
 
 class Names:
-    """The resolver of this namespace: A and AAAA of the names it is given, no other name."""
+    """The resolver of this namespace: A and AAAA of the names it is given, no other name.
+
+    A name without IPv6 that begins with `silent` has no answer to the question for it.
+    """
 
     def __init__(self, names):
         def script(query):
@@ -367,6 +375,8 @@ class Names:
             addresses = names.get(".".join(labels).lower())
             if addresses is None:
                 return [reply(query, code=3)]
+            if kind == 28 and labels[0].startswith("silent"):
+                return []
             families = {1: ("A", socket.AF_INET, "."), 28: ("AAAA", socket.AF_INET6, ":")}
             word, family, mark = families.get(kind, ("A", socket.AF_INET, "-"))
             return [reply(query, [(word, socket.inet_pton(family, a)) for a in addresses if mark in a])]

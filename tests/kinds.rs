@@ -199,3 +199,27 @@ fn a_host_that_no_proxy_excepts_has_its_certificate_looked_at() {
         out.stdout
     );
 }
+
+#[test]
+fn what_could_not_be_found_out_is_shown_by_check() {
+    let registry = Web::new().on("/domain/example.org", Behaviour::status(403));
+    let dns = name_server();
+    let url = format!("dns://127.0.0.1:{dns}/example.org");
+    let agent = format!(
+        "[agent]\nstate = \"state\"\nrdap = \"{}\"\n",
+        registry.url("")
+    );
+    let sitemon = Sitemon::new(&(agent + &site("name", &url, "domain = \"30d\"")));
+    let why = "domain unknown: 127.0.0.1 answered HTTP 403";
+    let table = sitemon.command(&["check", "name"]);
+    assert_eq!(table.code, Some(0), "{table:?}");
+    let end = format!("  A 192.0.2.1, {why}");
+    assert!(table.stdout.trim_end().ends_with(&end), "{table:?}");
+    let json = sitemon.command(&["check", "name", "--json"]).stdout;
+    let end = format!(",\"unknown\":[\"{why}\"]}}]}}");
+    assert!(json.contains("\"state\":\"up\",\"cause\":null"), "{json}");
+    assert!(json.trim_end().ends_with(&end), "{json}");
+    // Of sites that weren't named the domains aren't asked for.
+    let json = sitemon.command(&["check", "--json"]).stdout;
+    assert!(!json.contains("unknown"), "{json}");
+}

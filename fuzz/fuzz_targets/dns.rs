@@ -36,7 +36,8 @@ fuzz_target!(|input: &[u8]| {
         };
         for data in answer.records(&name, kind).flatten() {
             let shown = data.to_string();
-            if kind != RecordKind::Txt && kind != RecordKind::Caa {
+            // A tag may hold blanks, which no real one does.
+            if kind != RecordKind::Caa {
                 assert!(data.is(&shown), "{shown}");
             }
         }

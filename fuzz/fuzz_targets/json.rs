@@ -3,7 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use sitemon::check::wire::decimal::compare;
 use sitemon::check::wire::jsonpath::{Document, Value};
+use std::cmp::Ordering;
 
 fuzz_target!(|bytes: &[u8]| {
     let end = bytes.iter().position(|&byte| byte == b'\n');
@@ -14,6 +16,15 @@ fuzz_target!(|bytes: &[u8]| {
             Some(Value::Text(text)) => {
                 // U+FFFD has three bytes, what it stands for may have one.
                 assert!(text.decoded().len() <= 3 * body.len());
+            }
+            Some(Value::Number(number)) => {
+                // The path as another one.
+                let other = match path.trim_start_matches(|c: char| !c.is_ascii_digit()) {
+                    "" => "1e-9",
+                    other => other,
+                };
+                assert_eq!(compare(&number, &number), Ordering::Equal);
+                assert_eq!(compare(&number, other), compare(other, &number).reverse());
             }
             Some(Value::Array(items) | Value::Object(items)) => {
                 assert!(items.values().count() <= body.len());

@@ -4,9 +4,9 @@
 //! are not believed. No more than two sockets at once.
 
 use crate::config::Target;
-use crate::http::{Bundle, Client, Peer, bare_host, handshake};
+use crate::http::{self, Bundle, Client, Peer, Unresolved, bare_host, handshake};
 use crate::monitor::line::Report;
-use crate::offload::offload;
+use crate::monitor::site::IpVersion;
 use async_io::{Async, Timer};
 use async_lock::Semaphore;
 use futures_lite::{FutureExt, future};
@@ -14,7 +14,7 @@ use rustls::CertificateError;
 use smol::LocalExecutor;
 use std::cell::Cell;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
@@ -24,6 +24,8 @@ const SOCKETS: usize = 2;
 const WITHIN: Duration = Duration::from_secs(5);
 /// IPv6 gets so much longer than IPv4 took. One that takes more doesn't work.
 const IPV6_GRACE: Duration = Duration::from_secs(2);
+/// When a name's addresses of one family have come, those of the other are waited for so long.
+const BESIDE: Duration = Duration::from_secs(1);
 /// Addresses of one family tried of a name that has many.
 const ADDRESSES: usize = 2;
 /// Is there a way there? Nothing is sent to it. (Quad9, as the usual targets.)
@@ -34,15 +36,15 @@ const FAR_IPV6: Ipv6Addr = Ipv6Addr::new(0x2620, 0xfe, 0, 0, 0, 0, 0, 9);
 /// our line.
 #[derive(Clone)]
 pub(super) struct Resolvers {
-    uplink: Arc<Semaphore>,
-    telegram: Arc<Semaphore>,
+    uplink: Arc<http::Resolvers>,
+    telegram: Arc<http::Resolvers>,
 }
 
 impl Resolvers {
     pub(super) fn new() -> Resolvers {
         Resolvers {
-            uplink: Arc::new(Semaphore::new(2)),
-            telegram: Arc::new(Semaphore::new(1)),
+            uplink: Arc::new(http::Resolvers::new(2)),
+            telegram: Arc::new(http::Resolvers::new(1)),
         }
     }
 }
@@ -142,7 +144,7 @@ fn own_certificate(peer: &Peer) -> Option<bool> {
 
 /// The targets being asked, all at once.
 struct Uplink<'a> {
-    resolvers: &'a Arc<Semaphore>,
+    resolvers: &'a http::Resolvers,
     sockets: &'a Semaphore,
     ipv4: Family,
     ipv6: Family,
@@ -157,7 +159,7 @@ struct Family {
 }
 
 impl<'a> Uplink<'a> {
-    fn new(resolvers: &'a Arc<Semaphore>, sockets: &'a Semaphore) -> Uplink<'a> {
+    fn new(resolvers: &'a http::Resolvers, sockets: &'a Semaphore) -> Uplink<'a> {
         Uplink {
             resolvers,
             sockets,
@@ -211,7 +213,7 @@ impl<'a> Uplink<'a> {
 
     async fn reach(&self, target: &Target, ended: async_channel::Sender<()>) {
         let resolve = resolve(self.resolvers, &target.host, target.port);
-        let addresses = resolve.or(late(Err(ErrorKind::TimedOut.into()))).await;
+        let addresses = resolve.or(late(Err(Unresolved::NoAnswer))).await;
         let addresses = addresses.unwrap_or_default();
         let (ipv4, ipv6): (Vec<_>, Vec<_>) = addresses.into_iter().partition(SocketAddr::is_ipv4);
         future::zip(
@@ -251,18 +253,13 @@ impl<'a> Uplink<'a> {
 }
 
 /// Addresses of `host`, a name or an IP address without brackets.
-async fn resolve(threads: &Arc<Semaphore>, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, port)]);
-    }
-    let host = host.to_owned();
-    let guard = threads.acquire_arc().await;
-    offload(move || {
-        // Held by the look-up itself, which goes on when the look is over.
-        let _guard = guard;
-        Ok((host.as_str(), port).to_socket_addrs()?.collect())
-    })
-    .await
+async fn resolve(
+    resolvers: &http::Resolvers,
+    host: &str,
+    port: u16,
+) -> Result<Vec<SocketAddr>, Unresolved> {
+    let mut lookup = resolvers.lookup(host, port, IpVersion::Any);
+    lookup.addresses(BESIDE).await
 }
 
 async fn late<T>(instead: T) -> T {

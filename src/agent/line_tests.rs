@@ -214,7 +214,7 @@ fn a_name_as_target_is_resolved() {
 #[test]
 fn a_look_up_that_hangs_does_not_hold_up_a_target_without_a_name() {
     let resolvers = Resolvers::new();
-    let _hanging = [(); 2].map(|()| resolvers.uplink.try_acquire_arc());
+    let _hanging = resolvers.uplink.hanging();
     let (_open, open) = listener("127.0.0.1");
     let target = |host: &str| Target {
         host: host.to_owned(),

@@ -1,12 +1,13 @@
 //! A TCP connection to a host by name, made as curl makes it: whichever of its addresses answers
 //! first ("happy eyeballs", RFC 8305).
 
-use super::explain::{addresses, connect_failure, is_no_route, unresolved};
-use crate::http::{Client, within};
+use super::explain::{BESIDE, connect_failure, is_no_route, unfound, unresolved};
+use crate::http::{Client, Lookup, within};
 use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
 use crate::monitor::site::IpVersion;
 use async_io::{Async, Timer};
 use futures_lite::FutureExt;
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -124,34 +125,22 @@ impl Target<'_> {
     ) -> Result<Connection, Failed> {
         let literal = self.host.parse::<IpAddr>().ok();
         let start = Instant::now();
-        let looking = addresses(client, self.host, self.port, self.ip);
-        let found = deadline.bound(looking).await;
-        let found = found.unwrap_or_else(|| Err(unresolved(self.host, deadline.timeout)));
+        let mut lookup = client.lookup(self.host, self.port, self.ip);
+        let found = match deadline.bound(lookup.addresses(BESIDE)).await {
+            Some(found) => found.map_err(|why| unfound(self.host, self.ip, why)),
+            None => Err(unresolved(self.host, deadline.timeout)),
+        };
         let found = found.map_err(|failure| Failed::new(failure, literal))?;
         let resolved = Instant::now();
-        let (socket, address) = race(alternate(&found), deadline).await?;
+        let mut race = Race::new(alternate(&found));
+        race.late = Some(lookup);
+        let (socket, address) = race.run(deadline).await?;
         Ok(Connection {
             socket,
             address,
             dns: resolved - start,
             connect: resolved.elapsed(),
         })
-    }
-}
-
-/// Connects to whichever of `addresses` answers first; each gets a head start before the next.
-///
-/// # Errors
-///
-/// Of those that failed, the one whose failure tells most.
-pub(super) async fn race(
-    addresses: Vec<SocketAddr>,
-    deadline: Deadline,
-) -> Result<(Async<TcpStream>, SocketAddr), Failed> {
-    let mut race = Race::new(addresses);
-    match deadline.bound(poll_fn(|cx| race.poll(cx))).await {
-        Some(Ok(first)) => Ok(first),
-        Some(Err(())) | None => Err(race.failed(deadline)),
     }
 }
 
@@ -174,9 +163,12 @@ pub(super) fn alternate(found: &[SocketAddr]) -> Vec<SocketAddr> {
 
 type Connecting = Pin<Box<dyn Future<Output = io::Result<Async<TcpStream>>> + Send>>;
 
-/// Attempts, of which the first that succeeds wins. The others are closed with it.
-struct Race {
-    waiting: std::vec::IntoIter<SocketAddr>,
+/// Attempts, of which the first that succeeds wins; each gets a head start before the next. The
+/// others are closed with it.
+pub(super) struct Race {
+    waiting: VecDeque<SocketAddr>,
+    /// What may bring more of them: a family that hadn't come yet.
+    late: Option<Lookup>,
     running: Vec<(SocketAddr, Connecting)>,
     /// When the next one starts.
     due: Timer,
@@ -185,13 +177,43 @@ struct Race {
 }
 
 impl Race {
-    fn new(addresses: Vec<SocketAddr>) -> Race {
+    pub(super) fn new(addresses: Vec<SocketAddr>) -> Race {
         Race {
-            waiting: addresses.into_iter(),
+            waiting: addresses.into(),
+            late: None,
             running: Vec::new(),
             due: Timer::never(),
             errors: Vec::new(),
         }
+    }
+
+    /// # Errors
+    ///
+    /// Of those that failed, the one whose failure tells most.
+    pub(super) async fn run(
+        mut self,
+        deadline: Deadline,
+    ) -> Result<(Async<TcpStream>, SocketAddr), Failed> {
+        match deadline.bound(poll_fn(|cx| self.poll(cx))).await {
+            Some(Ok(first)) => Ok(first),
+            Some(Err(())) | None => Err(self.failed(deadline)),
+        }
+    }
+
+    /// Whether more addresses have come.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> bool {
+        while let Some(late) = &mut self.late {
+            match late.poll_next(cx) {
+                Poll::Ready(Some(Ok(found))) => {
+                    self.waiting.extend(found.into_iter().take(ADDRESSES));
+                    return true;
+                }
+                Poll::Ready(Some(Err(_))) => {}
+                Poll::Ready(None) => self.late = None,
+                Poll::Pending => break,
+            }
+        }
+        false
     }
 
     /// `Err` when none is left.
@@ -210,17 +232,22 @@ impl Race {
                 }
             }
             let failed = self.errors.len() > before;
-            let due = failed || self.running.is_empty() || self.due.poll(cx).is_ready();
+            let due = self.poll_late(cx)
+                || failed
+                || self.running.is_empty()
+                || self.due.poll(cx).is_ready();
             if !due {
                 return Poll::Pending;
             }
-            match self.waiting.next() {
+            match self.waiting.pop_front() {
                 Some(address) => {
                     let attempt = Box::pin(Async::<TcpStream>::connect(address));
                     self.running.push((address, attempt));
                     self.due = Timer::after(HEAD_START);
                 }
-                None if self.running.is_empty() => return Poll::Ready(Err(())),
+                None if self.running.is_empty() && self.late.is_none() => {
+                    return Poll::Ready(Err(()));
+                }
                 None => {
                     self.due = Timer::never();
                     return Poll::Pending;

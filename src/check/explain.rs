@@ -3,7 +3,7 @@
 
 use super::body::Search;
 use super::tls_cause::{WANTS_CERTIFICATE, certificate_cause, refused_hello};
-use crate::http::{Client, Fault, What, bare_host, handshake, literal, within};
+use crate::http::{Client, Fault, Unresolved, What, bare_host, handshake, literal, within};
 use crate::monitor::outcome::{Failure, FailureKind, Outcome};
 use crate::monitor::site::{HttpCheck, IpVersion};
 use async_io::{Async, Timer};
@@ -22,6 +22,9 @@ const LOOK_WITHIN: Duration = Duration::from_secs(5);
 const AFTERWARDS: Duration = Duration::from_millis(150);
 /// Why a name doesn't resolve is known soon, or not at all.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(2);
+/// When a name's addresses of one family have come, those of the other are waited for so long
+/// (RFC 8305 section 3).
+pub(super) const BESIDE: Duration = Duration::from_millis(50);
 /// Addresses tried of a name that has many.
 const ADDRESSES: usize = 4;
 /// libcurl's bound on the head of an answer (`MAX_HTTP_RESP_HEADER_SIZE`, http.h).
@@ -233,7 +236,7 @@ impl Look<'_> {
     async fn addresses(&mut self) -> Result<Vec<SocketAddr>, Failure> {
         let port = self.url.port_or_known_default().unwrap_or_default();
         let mut all = match self.dialled {
-            [] => addresses(self.client, self.host, port, self.check.ip).await?,
+            [] => addresses(self.client, self.host, port, self.check.ip, BESIDE).await?,
             dialled => dialled.to_vec(),
         };
         all.truncate(ADDRESSES);
@@ -267,43 +270,34 @@ pub(super) fn no_handshake(within: &str) -> Failure {
     Failure::new(FailureKind::Timeout, detail)
 }
 
-/// Where `host` leads to, in the wanted family: at least one address, or why there is none.
+/// Where `host` leads to, in the wanted family: at least one address, or why there is none. With
+/// both, those of the other are waited for a `moment` when one has come.
 pub(super) async fn addresses(
     client: &Client,
     host: &str,
     port: u16,
     ip: IpVersion,
+    moment: Duration,
 ) -> Result<Vec<SocketAddr>, Failure> {
-    let mut all = match client.resolve(host, port).await {
-        Ok(all) => all,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(denied(host, "no such name"));
-        }
-        Err(_) => return Err(unanswered(host)),
+    let mut lookup = client.lookup(host, port, ip);
+    let found = lookup.addresses(moment).await;
+    found.map_err(|why| unfound(host, ip, why))
+}
+
+pub(super) fn unfound(host: &str, ip: IpVersion, why: Unresolved) -> Failure {
+    let why = match (why, ip) {
+        (Unresolved::NoAnswer, _) => return unanswered(host),
+        (Unresolved::NoName, _) => "no such name",
+        (Unresolved::NoAddress, IpVersion::Any) => "no address",
+        (Unresolved::NoAddress, IpVersion::V4) => "no IPv4 address",
+        (Unresolved::NoAddress, IpVersion::V6) => "no IPv6 address",
     };
-    match ip {
-        IpVersion::Any => {}
-        IpVersion::V4 => all.retain(SocketAddr::is_ipv4),
-        IpVersion::V6 => all.retain(SocketAddr::is_ipv6),
-    }
-    if all.is_empty() {
-        let none = match ip {
-            IpVersion::Any => "no address",
-            IpVersion::V4 => "no IPv4 address",
-            IpVersion::V6 => "no IPv6 address",
-        };
-        return Err(denied(host, none));
-    }
-    Ok(all)
+    Failure::new(FailureKind::NoName, format!("cannot resolve {host}: {why}"))
 }
 
 pub(super) fn unresolved(host: &str, timeout: Duration) -> Failure {
     let detail = format!("cannot resolve {host} within {}", within(timeout));
     Failure::new(FailureKind::Dns, detail)
-}
-
-fn denied(host: &str, why: &str) -> Failure {
-    Failure::new(FailureKind::NoName, format!("cannot resolve {host}: {why}"))
 }
 
 fn unanswered(host: &str) -> Failure {

@@ -1,10 +1,11 @@
 //! Conditions on a JSON body.
 //!
 //! Types must match: `== 5` is met by the number 5 alone and `== "5"` or `== ok` by a string alone,
-//! so `!= 5` is met by the string "5" and by anything else that is there. `< <= > >=` compare two
-//! numbers, or two strings byte by byte (dates as ISO 8601 has them). `contains` looks for a text
+//! so `!= 5` is met by the string "5" and by anything else that is there. Numbers are compared as the decimals
+//! that they are written as, however long. `< <= > >=` compare two numbers, or two strings byte by byte (dates as ISO 8601 has them). `contains` looks for a text
 //! within a string, or for an element of an array. A value that is missing meets nothing.
 
+use super::wire::decimal;
 use super::wire::jsonpath::{Document, Value};
 use crate::monitor::outcome::{Failure, FailureKind};
 use crate::monitor::site::{JsonCondition, JsonOp, JsonValue};
@@ -68,7 +69,7 @@ fn equals(value: &Value<'_>, wanted: &JsonValue) -> bool {
 /// `None`: these two can't be compared.
 fn compare(value: &Value<'_>, wanted: &JsonValue) -> Option<Ordering> {
     match (value, wanted) {
-        (Value::Number(a), JsonValue::Number(b)) => a.partial_cmp(b),
+        (Value::Number(a), JsonValue::Number(b)) => Some(decimal::compare(a, b)),
         (Value::Text(a), JsonValue::Text(b)) => Some(a.decoded().as_str().cmp(b)),
         _ => None,
     }
@@ -86,7 +87,8 @@ fn wanted(condition: &JsonCondition) -> String {
         JsonOp::Exists => return "exists".to_owned(),
     };
     let value = match &condition.value {
-        JsonValue::Text(text) => quoted(text),
+        JsonValue::Number(number) => cut(number),
+        JsonValue::Text(text) => format!("\"{}\"", cut(text)),
         other => plain(other),
     };
     format!("{op} {value}")
@@ -96,8 +98,7 @@ fn plain(value: &JsonValue) -> String {
     match value {
         JsonValue::Null => "null".to_owned(),
         JsonValue::Bool(value) => value.to_string(),
-        JsonValue::Number(value) => value.to_string(),
-        JsonValue::Text(text) => text.clone(),
+        JsonValue::Number(text) | JsonValue::Text(text) => text.clone(),
     }
 }
 
@@ -105,19 +106,18 @@ fn shown(value: &Value<'_>) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(value) => value.to_string(),
-        Value::Number(number) if number.abs() < 1e15 => number.to_string(),
-        Value::Number(number) => format!("{number:e}"),
-        Value::Text(text) => quoted(&text.decoded()),
+        Value::Number(number) => cut(number),
+        Value::Text(text) => format!("\"{}\"", cut(&text.decoded())),
         Value::Array(items) => format!("an array of {}", items.values().count()),
         Value::Object(_) => "an object".to_owned(),
     }
 }
 
-/// In quotes, cut short.
-fn quoted(text: &str) -> String {
+/// What is shown of a long text.
+fn cut(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("\"{}…\"", text.get(..end).unwrap_or_default()),
-        None => format!("\"{text}\""),
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
     }
 }
 
@@ -150,7 +150,11 @@ mod tests {
         JsonValue::Text(text.to_owned())
     }
 
-    use JsonValue::{Bool, Null, Number};
+    use JsonValue::{Bool, Null};
+
+    fn number(text: &str) -> JsonValue {
+        JsonValue::Number(text.to_owned())
+    }
 
     const JSON: &str = r#"{"s":"degraded","n":140,"five":"5","t":true,"z":null,
         "when":"2026-03-01","a":["x",2,null,[1]],"o":{"k":1},"f":0.1,"quote":"say \"hi\"\n"}"#;
@@ -160,13 +164,13 @@ mod tests {
         for (path, op, value) in [
             ("s", Equal, text("degraded")),
             ("s", NotEqual, text("ok")),
-            ("n", Equal, Number(140.0)),
-            ("n", NotEqual, Number(1.0)),
-            ("n", Less, Number(140.5)),
-            ("n", AtMost, Number(140.0)),
-            ("n", Greater, Number(-1.0)),
-            ("n", AtLeast, Number(140.0)),
-            ("f", Equal, Number(0.1)),
+            ("n", Equal, number("140")),
+            ("n", NotEqual, number("1")),
+            ("n", Less, number("140.5")),
+            ("n", AtMost, number("140")),
+            ("n", Greater, number("-1")),
+            ("n", AtLeast, number("140")),
+            ("f", Equal, number("0.1")),
             ("t", Equal, Bool(true)),
             ("t", NotEqual, Bool(false)),
             ("z", Equal, Null),
@@ -174,12 +178,12 @@ mod tests {
             ("s", NotEqual, Null),
             ("when", Less, text("2026-10-01")),
             ("s", Contains, text("grade")),
-            ("five", Contains, Number(5.0)),
+            ("five", Contains, number("5")),
             ("quote", Contains, text("\"hi\"\n")),
             ("a", Contains, text("x")),
-            ("a", Contains, Number(2.0)),
+            ("a", Contains, number("2")),
             ("a", Contains, Null),
-            ("a.#", Equal, Number(4.0)),
+            ("a.#", Equal, number("4")),
             ("a", NotEqual, text("x")),
         ] {
             assert_eq!(told(JSON, path, op, value), "", "{path} {op:?}");
@@ -190,8 +194,8 @@ mod tests {
     fn what_is_not_met_is_told_with_what_was_there() {
         for (path, op, value, cause) in [
             ("s", Equal, text("ok"), r#"s is "degraded", wanted == "ok""#),
-            ("n", Less, Number(100.0), "n is 140, wanted < 100"),
-            ("a.#", Greater, Number(9.0), "a.# is 4, wanted > 9"),
+            ("n", Less, number("100"), "n is 140, wanted < 100"),
+            ("a.#", Greater, number("9"), "a.# is 4, wanted > 9"),
             ("data.status", Equal, text("ok"), "data.status is missing"),
             ("q", NotEqual, text("ok"), "q is missing"),
             ("q", Exists, Null, "q is missing"),
@@ -216,7 +220,7 @@ mod tests {
                 text("k"),
                 r#"o is an object, wanted contains "k""#,
             ),
-            ("f", AtLeast, Number(0.25), "f is 0.1, wanted >= 0.25"),
+            ("f", AtLeast, number("0.25"), "f is 0.1, wanted >= 0.25"),
         ] {
             assert_eq!(told(JSON, path, op, value), format!("json: {cause}"));
         }
@@ -225,8 +229,8 @@ mod tests {
     #[test]
     fn types_must_match() {
         for (path, op, value, cause) in [
-            ("five", Equal, Number(5.0), r#"five is "5", wanted == 5"#),
-            ("five", Less, Number(9.0), r#"five is "5", wanted < 9"#),
+            ("five", Equal, number("5"), r#"five is "5", wanted == 5"#),
+            ("five", Less, number("9"), r#"five is "5", wanted < 9"#),
             ("n", Equal, text("140"), r#"n is 140, wanted == "140""#),
             ("t", Equal, text("true"), r#"t is true, wanted == "true""#),
             ("t", Less, Bool(true), "t is true, wanted < true"),
@@ -234,23 +238,58 @@ mod tests {
         ] {
             assert_eq!(told(JSON, path, op, value), format!("json: {cause}"));
         }
-        assert_eq!(told(JSON, "five", NotEqual, Number(5.0)), "");
+        assert_eq!(told(JSON, "five", NotEqual, number("5")), "");
+    }
+
+    #[test]
+    fn numbers_are_exact_at_any_size() {
+        let json = r#"{"id":9007199254740993,"big":-123456789012345678901234567890,"d":0.1,
+            "ids":[9007199254740993],"far":1e1000000000,"one":1.0,"none":-0}"#;
+        for (path, op, value, is_met) in [
+            ("id", Equal, "9007199254740993", true),
+            ("id", Equal, "9007199254740992", false),
+            ("id", NotEqual, "9007199254740992", true),
+            ("id", Greater, "9007199254740992", true),
+            ("id", AtMost, "9007199254740992", false),
+            ("big", Equal, "-123456789012345678901234567890", true),
+            ("big", Less, "-123456789012345678901234567889", true),
+            ("big", AtLeast, "-123456789012345678901234567889", false),
+            ("d", Equal, "0.10000000000000000001", false),
+            ("d", Less, "0.10000000000000000001", true),
+            ("d", Equal, "1e-1", true),
+            ("ids", Contains, "9007199254740992", false),
+            ("ids", Contains, "9007199254740993.0", true),
+            ("far", Greater, "1e999999999", true),
+            ("one", Equal, "1", true),
+            ("none", Equal, "0", true),
+        ] {
+            let told = told(json, path, op, number(value));
+            assert_eq!(told.is_empty(), is_met, "{path} {op:?} {value}: {told}");
+        }
+        assert_eq!(
+            told(json, "id", Equal, number("9007199254740992")),
+            "json: id is 9007199254740993, wanted == 9007199254740992"
+        );
     }
 
     #[test]
     fn a_long_value_is_cut_and_a_huge_number_short() {
-        let long = format!("[\"{}\",1e300,-1e999]", "ä".repeat(70));
+        let long = format!("[\"{}\",1e300,-1e999,{}]", "ä".repeat(70), "9".repeat(70));
         assert_eq!(
             told(&long, "0", Equal, text("ok")),
             format!("json: 0 is \"{}…\", wanted == \"ok\"", "ä".repeat(60))
         );
         assert_eq!(
-            told(&long, "1", Less, Number(100.0)),
+            told(&long, "1", Less, number("100")),
             "json: 1 is 1e300, wanted < 100"
         );
         assert_eq!(
-            told(&long, "2", Greater, Number(0.0)),
-            "json: 2 is -inf, wanted > 0"
+            told(&long, "2", Greater, number("0")),
+            "json: 2 is -1e999, wanted > 0"
+        );
+        assert_eq!(
+            told(&long, "3", Equal, number("0")),
+            format!("json: 3 is {}…, wanted == 0", "9".repeat(60))
         );
     }
 
@@ -282,7 +321,7 @@ mod tests {
     #[test]
     fn the_first_condition_that_is_not_met_counts() {
         let conditions = [
-            condition("n", Greater, Number(0.0)),
+            condition("n", Greater, number("0")),
             condition("s", Equal, text("ok")),
             condition("q", Exists, Null),
         ];

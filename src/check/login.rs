@@ -43,8 +43,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Adds the page's hidden fields to `form`, those that the configuration gives excepted. The
-    /// room of a large page is the form's too, until that is sent.
+    /// Adds what the page's form has in its fields to `form`, those that the configuration gives
+    /// excepted. The room of a large page is the form's too, until that is sent.
     async fn tokens(
         &self,
         mut arrival: Arrival,
@@ -64,7 +64,7 @@ impl Run<'_> {
         let Kept { bytes, room, .. } = page;
         let page = text(bytes);
         let ours: Vec<&str> = login.form.iter().map(|(name, _)| name.as_str()).collect();
-        let Some(hidden) = form::hidden(&page, &arrival.url, to, &ours) else {
+        let Some(fields) = form::fields(&page, &arrival.url, to, &ours) else {
             let detail = match cut {
                 true => "the page has no form in its first 1 MiB",
                 false => "the page has no form",
@@ -73,11 +73,11 @@ impl Run<'_> {
             return Err(self.judged(&arrival, Err(failure)));
         };
         let size = |field: &Field<'_>| field.name.len() + field.value.len();
-        if hidden.iter().map(size).sum::<usize>() > FIELDS {
+        if fields.iter().map(size).sum::<usize>() > FIELDS {
             let failure = Failure::new(FailureKind::TooLarge, "the form is over 256 KiB");
             return Err(self.judged(&arrival, Err(failure)));
         }
-        for field in hidden {
+        for field in fields {
             if !ours.contains(&&*field.name) {
                 form.append_pair(&field.name, &field.value);
             }

@@ -11,6 +11,7 @@ mod dns;
 mod explain;
 mod form;
 mod hop;
+mod html;
 mod http;
 #[cfg(feature = "icmp")]
 mod icmp;

@@ -1,7 +1,7 @@
 //! A public server has no business to lead a check into the networks that only we can reach
 //! (SPEC 3, `private_redirects`).
 
-use super::explain::{addresses, unresolved};
+use super::explain::{BESIDE, addresses, unresolved};
 use crate::http::{Client, bare_host, literal};
 use crate::monitor::lan::is_internal;
 use crate::monitor::outcome::{Failure, FailureKind};
@@ -120,7 +120,7 @@ impl<'a> Way<'a> {
             Timer::at(self.deadline).await;
             Err(unresolved(&host, self.timeout))
         };
-        let found = addresses(self.client, &host, port, self.check.ip).or(late);
+        let found = addresses(self.client, &host, port, self.check.ip, BESIDE).or(late);
         let mut all = found.await?;
         match all.iter().find(|address| is_internal(address.ip())) {
             Some(address) => Err(refused(to, Some(address.ip()))),

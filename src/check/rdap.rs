@@ -263,36 +263,53 @@ struct Questions<'a> {
 }
 
 impl Questions<'_> {
-    /// Asks for one candidate after the other. Not every registry answers 404 for a public suffix:
-    /// an answer without an end, or about another name, doesn't count either while there is a
-    /// longer one.
+    /// Asks for one candidate after the other. Whatever a registry says of a name that isn't
+    /// registered (a public suffix, a host), it isn't the end while there is another one to ask
+    /// for: only that it has enough of our questions, or isn't there.
     async fn expiry(&self, registry: &str, host: &str) -> Result<Expiry, Failure> {
-        let mut missing = unknown(format!("the registry does not know {host}"));
+        let mut missing = None;
+        let mut registered: Option<&str> = None;
         for name in candidates(host) {
-            let url = format!("{}/domain/{name}", registry.trim_end_matches('/'));
-            let (status, body, from) = self.get(&url).await?;
-            match status {
-                200 => {}
-                // RFC 7480, section 5.3; some call a public suffix a bad request.
-                400 | 404 | 422 => continue,
-                _ => return Err(refused(&from, status)),
+            if registered.is_some_and(|below| below.ends_with(name)) {
+                // Another's registration.
+                continue;
             }
-            let Ok(found) = registration(&body) else {
-                return Err(unknown(format!("the answer of {from} is not RDAP")));
-            };
-            match found {
-                found if !is_about(&found, name) => {}
-                Registration {
+            let url = format!("{}/domain/{name}", registry.trim_end_matches('/'));
+            match self.registration(&url).await {
+                // RFC 7480, section 5.3; some call a public suffix a bad request.
+                Ok(None) => {}
+                Ok(Some(found)) if !is_about(&found, name) => {}
+                Ok(Some(Registration {
                     ends: Some(ends),
                     registrar,
                     ..
-                } => {
+                })) => {
                     return Ok(Expiry::new(ends, name, &registrar, ""));
                 }
-                _ => missing = unknown(format!("the registry does not say when {name} ends")),
+                Ok(Some(found)) => {
+                    registered = registered.or(found.name.is_some().then_some(name));
+                    let detail = format!("the registry does not say when {name} ends");
+                    missing.get_or_insert(unknown(detail));
+                }
+                Err(failure) if is_final(&failure) => return Err(failure),
+                Err(failure) => {
+                    missing.get_or_insert(failure);
+                }
             }
         }
-        Err(missing)
+        Err(missing.unwrap_or_else(|| unknown(format!("the registry does not know {host}"))))
+    }
+
+    /// What is at `url`; `None`: there is no such registration.
+    async fn registration(&self, url: &str) -> Result<Option<Registration>, Failure> {
+        let (status, body, from) = self.get(url).await?;
+        match status {
+            200 => registration(&body)
+                .map(Some)
+                .map_err(|_| unknown(format!("the answer of {from} is not RDAP"))),
+            400 | 404 | 422 => Ok(None),
+            _ => Err(refused(&from, status)),
+        }
     }
 
     /// The registries of `domains`, from the list at `url`.
@@ -386,9 +403,21 @@ fn is_about(found: &Registration, name: &str) -> bool {
     })
 }
 
+/// Another question would come to nothing better.
+fn is_final(failure: &Failure) -> bool {
+    match failure.kind {
+        FailureKind::Status => failure.detail.ends_with(TOO_MANY),
+        FailureKind::Body | FailureKind::Redirected => false,
+        _ => true,
+    }
+}
+
+/// How the cause of a 429 ends.
+const TOO_MANY: &str = "too many questions (429)";
+
 fn refused(from: &str, status: u16) -> Failure {
     let detail = match status {
-        429 => format!("{from}: too many questions (429)"),
+        429 => format!("{from}: {TOO_MANY}"),
         _ => format!("{from} answered HTTP {status}"),
     };
     Failure::new(FailureKind::Status, detail)

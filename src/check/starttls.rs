@@ -9,6 +9,7 @@ use crate::monitor::outcome::{Failure, FailureKind};
 use crate::monitor::site::{StartTls, TlsCheck};
 use async_io::Async;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
+use std::fmt::Display;
 use std::io;
 use std::net::{IpAddr, TcpStream};
 
@@ -37,7 +38,9 @@ pub(super) async fn connect(
             let detail = format!("no {} within {}", dialogue.awaited, deadline.within());
             Err(Failure::new(FailureKind::Timeout, detail))
         });
-        ended.map_err(|failure| Failed::new(failure, connection.address.ip()))?;
+        // A server that refused a hello, and then is silent or gone, has said why.
+        let mut why = |failure| dialogue.refusal.take().unwrap_or(failure);
+        ended.map_err(|failure| Failed::new(why(failure), connection.address.ip()))?;
     }
     Ok(connection)
 }
@@ -49,6 +52,10 @@ struct Dialogue<'a> {
     received: Vec<u8>,
     /// What is waited for.
     awaited: &'static str,
+    /// The first hello that was refused, until one is taken.
+    refusal: Option<Failure>,
+    /// IMAP commands so far.
+    tags: u32,
 }
 
 impl Dialogue<'_> {
@@ -57,6 +64,8 @@ impl Dialogue<'_> {
             socket,
             received: Vec::new(),
             awaited: "greeting",
+            refusal: None,
+            tags: 0,
         }
     }
 
@@ -70,40 +79,71 @@ impl Dialogue<'_> {
     }
 
     async fn smtp(&mut self) -> Result<(), Failure> {
-        self.smtp_answer(220, &mut |_| {}).await?;
-        let here = self.socket.get_ref().local_addr();
-        let hello = match here.map(|here| here.ip()) {
-            Ok(IpAddr::V6(here)) => format!("EHLO [IPv6:{here}]\r\n"),
-            Ok(IpAddr::V4(here)) => format!("EHLO [{here}]\r\n"),
-            Err(_) => "EHLO localhost\r\n".to_owned(),
-        };
-        self.say(&hello, "answer to EHLO").await?;
-        let mut offered = false;
-        self.smtp_answer(250, &mut |text| offered |= is_starttls(text.trim_ascii()))
-            .await?;
-        if !offered {
-            return Err(not_offered());
-        }
+        self.smtp_answer(220).await?;
+        self.hello().await?;
         self.say("STARTTLS\r\n", "answer to STARTTLS").await?;
-        self.smtp_answer(220, &mut |_| {}).await
+        self.smtp_answer(220).await
     }
 
-    /// Reads the lines of one answer, which must have this code, and shows the text of each.
-    async fn smtp_answer(
+    /// Says who we are, in the next way when a server refuses one (RFC 5321 section 4.1.4): by
+    /// address, by name, and with HELO. That lists no extensions: whether STARTTLS is one, a server
+    /// then says when it is asked for it.
+    async fn hello(&mut self) -> Result<(), Failure> {
+        let here = self.socket.get_ref().local_addr();
+        let literal = match here.map(|here| here.ip()) {
+            Ok(IpAddr::V6(here)) => format!("[IPv6:{here}]"),
+            Ok(IpAddr::V4(here)) => format!("[{here}]"),
+            Err(_) => "localhost".to_owned(),
+        };
+        let name = own_name();
+        for (word, awaited, as_whom) in [
+            ("EHLO", "answer to EHLO", &literal),
+            ("EHLO", "answer to EHLO", &name),
+            ("HELO", "answer to HELO", &name),
+        ] {
+            let mut offered = word == "HELO";
+            let mut look = |text: &[u8]| offered |= is_starttls(text.trim_ascii());
+            self.say(&format!("{word} {as_whom}\r\n"), awaited).await?;
+            let (code, line) = self.smtp_reply(250, &mut look).await?;
+            if code == 250 {
+                self.refusal = None;
+                return offered.then_some(()).ok_or_else(not_offered);
+            }
+            let failure = self.unwanted(250, &line);
+            if code < 500 {
+                // Not now is not never.
+                return Err(failure);
+            }
+            self.refusal.get_or_insert(failure);
+        }
+        Err(not_offered())
+    }
+
+    async fn smtp_answer(&mut self, wanted: u16) -> Result<(), Failure> {
+        match self.smtp_reply(wanted, &mut |_| {}).await? {
+            (code, _) if code == wanted => Ok(()),
+            (_, line) => Err(self.unwanted(wanted, &line)),
+        }
+    }
+
+    /// Reads the lines of one answer, and shows the text of each. Its code, which should be the
+    /// `wanted` one, and its first line.
+    async fn smtp_reply(
         &mut self,
         wanted: u16,
         text: &mut dyn FnMut(&[u8]),
-    ) -> Result<(), Failure> {
+    ) -> Result<(u16, Vec<u8>), Failure> {
+        let mut first = None;
         for _ in 0..LINES {
             let line = self.line().await?;
-            match SmtpLine::parse(&line) {
-                Some(smtp) if smtp.code == wanted => {
-                    text(smtp.text);
-                    if smtp.last {
-                        return Ok(());
-                    }
-                }
-                _ => return Err(self.unwanted(&wanted.to_string(), &line)),
+            let Some(smtp) = SmtpLine::parse(&line) else {
+                return Err(self.unwanted(wanted, &line));
+            };
+            let (code, last) = (smtp.code, smtp.last);
+            text(smtp.text);
+            let first = first.get_or_insert((code, line));
+            if last {
+                return Ok(first.clone());
             }
         }
         Err(self.too_long())
@@ -114,18 +154,42 @@ impl Dialogue<'_> {
         if !starts(&greeting, b"* OK") {
             return Err(self.unwanted("* OK", &greeting));
         }
-        if capabilities(&greeting).is_some_and(|mut all| !all.any(is_starttls)) {
-            return Err(not_offered());
+        let has_starttls = |line: &[u8]| capabilities(line).map(|mut all| all.any(is_starttls));
+        if has_starttls(&greeting) == Some(false) {
+            // What a greeting has need not be all (RFC 9051 section 7.1).
+            let mut offered = false;
+            self.imap_command("CAPABILITY", "answer to CAPABILITY", &mut |line| {
+                offered |= has_starttls(line) == Some(true);
+            })
+            .await?;
+            if !offered {
+                return Err(not_offered());
+            }
         }
         // A server that doesn't know it says so.
-        self.say("a001 STARTTLS\r\n", "answer to STARTTLS").await?;
+        self.imap_command("STARTTLS", "answer to STARTTLS", &mut |_| {})
+            .await
+    }
+
+    /// Says a command, and shows each line of what comes back, which must end well.
+    async fn imap_command(
+        &mut self,
+        command: &str,
+        awaited: &'static str,
+        text: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), Failure> {
+        self.tags += 1;
+        let tag = format!("a{:03}", self.tags);
+        self.say(&format!("{tag} {command}\r\n"), awaited).await?;
+        let good = format!("{tag} OK");
         for _ in 0..LINES {
             let line = self.line().await?;
+            text(&line);
             // Untagged lines may come at any time.
             if !line.starts_with(b"* ") {
-                return match starts(&line, b"a001 OK") {
+                return match starts(&line, good.as_bytes()) {
                     true => Ok(()),
-                    false => Err(self.unwanted("a001 OK", &line)),
+                    false => Err(self.unwanted(&good, &line)),
                 };
             }
         }
@@ -188,7 +252,7 @@ impl Dialogue<'_> {
         }
     }
 
-    fn unwanted(&self, wanted: &str, line: &[u8]) -> Failure {
+    fn unwanted(&self, wanted: impl Display, line: &[u8]) -> Failure {
         protocol(format!(
             "{}: expected \"{wanted}\" but got {}",
             self.awaited,
@@ -199,6 +263,19 @@ impl Dialogue<'_> {
     fn too_long(&self) -> Failure {
         protocol(format!("{} is too long", self.awaited))
     }
+}
+
+/// This machine's name where it is a full one: to a server that doesn't take an address.
+fn own_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim_ascii().to_owned();
+    let is_name = |name: &String| {
+        let usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+        name.contains('.') && name.chars().all(usual) && name.len() <= 255
+    };
+    Some(name)
+        .filter(is_name)
+        .unwrap_or_else(|| "localhost.localdomain".to_owned())
 }
 
 fn protocol(detail: String) -> Failure {

@@ -158,13 +158,10 @@ impl Asker<'_> {
             let look = check::inspect(self.client, site, subject, rdap, &self.registries).await;
             match look {
                 Ok(expiry) => note_expiry(&mut row, subject, &expiry, warn),
-                Err(failure) if self.named => {
-                    add(
-                        &mut row,
-                        format!("{} unknown: {}", word(subject), failure.detail),
-                    );
+                Err(failure) => {
+                    let unknown = format!("{} unknown: {}", word(subject), failure.detail);
+                    row.unknown.push(unknown);
                 }
-                Err(_) => {}
             }
         }
         row
@@ -249,5 +246,6 @@ fn row(site: &Site, state: State, outcome: Option<Outcome>) -> Row {
         took,
         since: None,
         detail,
+        unknown: Vec::new(),
     }
 }

@@ -49,6 +49,7 @@ pub fn status(config: &Config, json: bool) -> Result<(), Failure> {
                 took: record.and_then(|r| r.ms).map(Duration::from_millis),
                 since: record.map(|r| r.since),
                 detail: None,
+                unknown: Vec::new(),
             }
         })
         .collect();

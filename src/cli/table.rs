@@ -17,6 +17,8 @@ pub struct Row {
     pub since: Option<i64>,
     /// What else is worth showing: records, days left, loss.
     pub detail: Option<String>,
+    /// What could not be found out, and why.
+    pub unknown: Vec<String>,
 }
 
 /// A line a site, columns aligned.
@@ -40,17 +42,21 @@ pub fn text(rows: &[Row]) -> String {
             took(row),
             row.cause.as_deref().unwrap_or(&row.url)
         );
-        let line = match &row.detail {
-            Some(detail) => format!("{line}  {detail}"),
-            None => line,
-        };
+        let rest: Vec<&str> = row
+            .detail
+            .iter()
+            .chain(&row.unknown)
+            .map(String::as_str)
+            .collect();
+        let line = format!("{line}  {}", rest.join(", "));
         out.push_str(line.trim_end());
         out.push('\n');
     }
     out
 }
 
-/// `{"sites":[…]}`; `written` (Unix seconds) and each `since` for `status` only.
+/// `{"sites":[…]}`; `written` (Unix seconds) and each `since` for `status` only; `unknown`, a list
+/// of texts, where something could not be found out.
 pub fn json(rows: &[Row], written: Option<i64>) -> String {
     let sites: Vec<String> = rows
         .iter()
@@ -72,8 +78,13 @@ fn site(row: &Row, with_since: bool) -> String {
     } else {
         String::new()
     };
+    let unknown: Vec<String> = row.unknown.iter().map(|text| json_string(text)).collect();
+    let unknown = match unknown.is_empty() {
+        true => String::new(),
+        false => format!(",\"unknown\":[{}]", unknown.join(",")),
+    };
     format!(
-        "{{\"name\":{},\"url\":{},\"state\":\"{}\",\"cause\":{},\"ms\":{}{since}}}",
+        "{{\"name\":{},\"url\":{},\"state\":\"{}\",\"cause\":{},\"ms\":{}{since}{unknown}}}",
         json_string(&row.name),
         json_string(&row.url),
         row.state.word(),
@@ -95,6 +106,7 @@ mod tests {
             took: ms.map(Duration::from_millis),
             since: Some(5),
             detail: None,
+            unknown: Vec::new(),
         };
         vec![
             row("blog", State::Up, None, Some(42)),
@@ -114,6 +126,20 @@ mod tests {
             "blog     up        42 ms  https://blog.example/\n\
              webshop  down          -  HTTP 503, wanted 200-299\n"
         );
+    }
+
+    #[test]
+    fn what_could_not_be_found_out_is_shown() {
+        let mut row = rows().remove(0);
+        row.detail = Some("certificate expires in 40 days".to_owned());
+        row.unknown = vec!["domain unknown: \"a\"".to_owned()];
+        assert_eq!(
+            text(&[row.clone()]),
+            "blog  up        42 ms  https://blog.example/  certificate expires in 40 days, domain unknown: \"a\"\n"
+        );
+        let json = json(&[row], None);
+        let end = ",\"cause\":null,\"ms\":42,\"unknown\":[\"domain unknown: \\\"a\\\"\"]}]}\n";
+        assert!(json.ends_with(end), "{json}");
     }
 
     #[test]

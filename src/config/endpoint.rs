@@ -120,19 +120,19 @@ pub fn icmp(rest: &str) -> Result<String, String> {
 
 /// What the site wants one of its records to be, in the form in which it is compared.
 pub fn record(kind: RecordKind, value: &str) -> Result<String, String> {
-    let value = value.trim();
     if value.chars().any(char::is_control) {
         return Err("has a line break or another control character in it".to_owned());
     }
     match kind {
-        RecordKind::A => match value.parse::<Ipv4Addr>() {
+        RecordKind::A => match value.trim().parse::<Ipv4Addr>() {
             Ok(address) => Ok(address.to_string()),
             Err(_) => Err("must be an IPv4 address, for that is what A records hold".to_owned()),
         },
-        RecordKind::Aaaa => match value.parse::<Ipv6Addr>() {
+        RecordKind::Aaaa => match value.trim().parse::<Ipv6Addr>() {
             Ok(address) => Ok(address.to_string()),
             Err(_) => Err("must be an IPv6 address, for that is what AAAA records hold".to_owned()),
         },
+        // Of a text the blanks around it may be part.
         _ => Ok(value.to_owned()),
     }
 }

@@ -1,74 +1,354 @@
-//! A name's addresses, from the C library's resolver.
+//! A name's addresses, from the C library's resolver: each family asked for by itself, and used
+//! when it comes (RFC 8305 section 3). Asked for both at once, getaddrinfo waits for both: where a
+//! resolver answers A and never AAAA, until the deadline of the check. Std asks for nothing else.
 
-use libc::c_int;
-use std::ffi::CStr;
-use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use crate::monitor::site::IpVersion;
+use crate::offload::offload;
+use async_io::Timer;
+use async_lock::Semaphore;
+use futures_lite::FutureExt;
+use libc::{addrinfo, c_int, sockaddr_in, sockaddr_in6};
+use std::ffi::CString;
+use std::future::poll_fn;
+use std::mem::MaybeUninit;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::pin::Pin;
+use std::ptr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-/// Addresses of `host`. Blocks, for as long as the resolver likes.
-///
-/// # Errors
-///
-/// `NotFound`: a resolver answered, and there is no such name, or no address of it. Any other kind:
-/// none answered, or none that could tell.
-pub(super) fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    match (host, port).to_socket_addrs() {
-        Ok(all) => Ok(all.collect()),
-        Err(error) if is_no_name(&error) => Err(io::Error::new(io::ErrorKind::NotFound, error)),
-        Err(error) => Err(error),
+/// Why a name has no addresses. The worse one comes later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unresolved {
+    /// A resolver answered: there is no such name.
+    NoName,
+    /// A resolver answered: no address of the wanted family.
+    NoAddress,
+    /// None answered, or none that could tell.
+    NoAnswer,
+}
+
+/// Threads for look-ups: getaddrinfo can't be cancelled, so they may hang in it. The families don't
+/// share them: answers that never come for one would keep the other from being asked for.
+pub struct Resolvers {
+    v4: Arc<Semaphore>,
+    v6: Arc<Semaphore>,
+}
+
+impl Resolvers {
+    /// `threads`: for each family.
+    pub fn new(threads: usize) -> Resolvers {
+        let threads = || Arc::new(Semaphore::new(threads));
+        Resolvers {
+            v4: threads(),
+            v6: threads(),
+        }
+    }
+
+    /// As if every thread hung until this is dropped.
+    #[cfg(test)]
+    pub(crate) fn hanging(&self) -> impl Sized + use<> {
+        [&self.v4, &self.v6].map(|threads| {
+            let all = std::iter::from_fn(|| threads.try_acquire_arc());
+            all.collect::<Vec<_>>()
+        })
+    }
+
+    /// Looks for the addresses of `host`: a name, or an address without brackets. Begins when it
+    /// is asked for what it found.
+    pub fn lookup(&self, host: &str, port: u16, ip: IpVersion) -> Lookup {
+        let wanted = |family| match family {
+            Family::V4 => ip != IpVersion::V6,
+            Family::V6 => ip != IpVersion::V4,
+        };
+        let families = [(Family::V6, &self.v6), (Family::V4, &self.v4)];
+        let families = families.into_iter().filter(|(family, _)| wanted(*family));
+        let literal = host.parse::<IpAddr>().ok();
+        let running = families.map(|(family, threads)| -> Running {
+            if let Some(literal) = literal {
+                let fits = literal.is_ipv4() == (family == Family::V4);
+                let found = fits.then(|| vec![SocketAddr::new(literal, port)]);
+                return Box::pin(std::future::ready(found.ok_or(Unresolved::NoAddress)));
+            }
+            let (host, threads) = (host.to_owned(), threads.clone());
+            Box::pin(async move {
+                let guard = threads.acquire_arc().await;
+                let found = offload(move || {
+                    // Held by the look-up itself: it goes on when the caller has gone away.
+                    let _guard = guard;
+                    Ok(addresses(&host, port, family))
+                });
+                found.await.unwrap_or(Err(Unresolved::NoAnswer))
+            })
+        });
+        Lookup {
+            running: running.collect(),
+        }
     }
 }
 
-/// Of getaddrinfo's code std keeps nothing but the C library's words for it, which glibc and musl
-/// choose differently. So they are compared with what this very library calls the codes; should
-/// std ever put it otherwise, a name that isn't there counts as one that nobody could tell of.
-fn is_no_name(error: &io::Error) -> bool {
-    let text = error.to_string();
-    [libc::EAI_NONAME, libc::EAI_NODATA]
-        .into_iter()
-        .any(|code| text.ends_with(&words(code)))
+type Found = Result<Vec<SocketAddr>, Unresolved>;
+type Running = Pin<Box<dyn Future<Output = Found> + Send>>;
+
+/// The look-ups of one name, one a wanted family.
+pub struct Lookup {
+    running: Vec<Running>,
 }
 
-/// The C library's words for a code of getaddrinfo.
-fn words(code: c_int) -> String {
-    // SAFETY: takes any number, and returns a text that is never freed or changed (POSIX).
-    let text = unsafe { CStr::from_ptr(libc::gai_strerror(code)) };
-    text.to_string_lossy().into_owned()
+impl Lookup {
+    /// What the next one comes to; `None` when all have ended.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Found>> {
+        for at in 0..self.running.len() {
+            if let Poll::Ready(found) = self.running[at].as_mut().poll(cx) {
+                drop(self.running.remove(at));
+                return Poll::Ready(Some(found));
+            }
+        }
+        match self.running.is_empty() {
+            true => Poll::Ready(None),
+            false => Poll::Pending,
+        }
+    }
+
+    /// Addresses of the family that comes first, and of the other if it comes within a `moment`
+    /// after it; those that the system prefers before the others. What comes later still can be
+    /// had of [`Lookup::poll_next`].
+    ///
+    /// # Errors
+    ///
+    /// None of the wanted families has any.
+    pub async fn addresses(&mut self, moment: Duration) -> Found {
+        let mut why = Unresolved::NoName;
+        let mut all = loop {
+            match poll_fn(|cx| self.poll_next(cx)).await {
+                Some(Ok(found)) => break found,
+                Some(Err(error)) => why = why.max(error),
+                None => return Err(why),
+            }
+        };
+        let late = async {
+            Timer::after(moment).await;
+            None
+        };
+        if let Some(Ok(others)) = poll_fn(|cx| self.poll_next(cx)).or(late).await {
+            all.extend(others);
+        }
+        let ipv6 = all.iter().find(|address| address.is_ipv6());
+        let prefers_ipv6 = ipv6.is_some_and(|address| prefers(*address));
+        // Stable: within a family the resolver has sorted them.
+        all.sort_by_key(|address| address.is_ipv6() != prefers_ipv6);
+        Ok(all)
+    }
+}
+
+/// Whether an IPv6 address comes before IPv4 ones, by the rules of RFC 6724 that decide between the
+/// families: it can be reached, from an address of its own kind, and is no unique local, 6to4 or
+/// Teredo one.
+fn prefers(to: SocketAddr) -> bool {
+    let is_special = |address: Ipv6Addr| match address.segments() {
+        [0x2002, ..] | [0x2001, 0, ..] => true,
+        _ => address.is_unique_local(),
+    };
+    // Sends nothing: the kernel looks for the way, and so for the address to come from.
+    let from = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).and_then(|socket| {
+        socket.connect(to)?;
+        socket.local_addr()
+    });
+    let (IpAddr::V6(to), Ok(from)) = (to.ip(), from) else {
+        return false;
+    };
+    let IpAddr::V6(from) = from.ip() else {
+        return false;
+    };
+    let is_link_local = Ipv6Addr::is_unicast_link_local;
+    !is_special(to) && !is_special(from) && is_link_local(&from) == is_link_local(&to)
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Family {
+    V4,
+    V6,
+}
+
+/// Addresses of `host`, at least one. Blocks, for as long as the resolver likes.
+fn addresses(host: &str, port: u16, family: Family) -> Found {
+    let Ok(host) = CString::new(host) else {
+        return Err(Unresolved::NoName);
+    };
+    // SAFETY: of all its fields zero is a value.
+    let mut hints: addrinfo = unsafe { MaybeUninit::zeroed().assume_init() };
+    hints.ai_family = match family {
+        Family::V4 => libc::AF_INET,
+        Family::V6 => libc::AF_INET6,
+    };
+    // Each address once, not once for each kind of socket.
+    hints.ai_socktype = libc::SOCK_STREAM;
+    let mut list = ptr::null_mut();
+    // SAFETY: two texts that end, or none; hints; and a place for the result.
+    let code = unsafe { libc::getaddrinfo(host.as_ptr(), ptr::null(), &hints, &mut list) };
+    if code != 0 {
+        return Err(unresolved(code));
+    }
+    let mut found = Vec::new();
+    let mut next = list;
+    // SAFETY: a list of entries, the last of which leads to null, until it is freed.
+    while let Some(entry) = unsafe { next.as_ref() } {
+        // SAFETY: an address of the family that was asked for, which is an entry's own.
+        found.extend(unsafe { address(entry, port) });
+        next = entry.ai_next;
+    }
+    // SAFETY: it is getaddrinfo's, and not used any more.
+    unsafe { libc::freeaddrinfo(list) };
+    match found.is_empty() {
+        true => Err(Unresolved::NoAddress),
+        false => Ok(found),
+    }
+}
+
+/// # Safety
+///
+/// `entry` has an address of its family.
+unsafe fn address(entry: &addrinfo, port: u16) -> Option<SocketAddr> {
+    match entry.ai_family {
+        libc::AF_INET => {
+            // SAFETY: the caller's word.
+            let v4 = unsafe { entry.ai_addr.cast::<sockaddr_in>().read_unaligned() };
+            let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
+            Some(SocketAddr::new(ip.into(), port))
+        }
+        libc::AF_INET6 => {
+            // SAFETY: the caller's word.
+            let v6 = unsafe { entry.ai_addr.cast::<sockaddr_in6>().read_unaligned() };
+            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+            Some(SocketAddrV6::new(ip, port, 0, v6.sin6_scope_id).into())
+        }
+        _ => None,
+    }
+}
+
+/// What a code of getaddrinfo means.
+fn unresolved(code: c_int) -> Unresolved {
+    /// Of glibc alone, and missing in `libc`.
+    const EAI_ADDRFAMILY: c_int = -9;
+    match code {
+        libc::EAI_NONAME => Unresolved::NoName,
+        libc::EAI_NODATA | EAI_ADDRFAMILY => Unresolved::NoAddress,
+        _ => Unresolved::NoAnswer,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::IpAddr;
+    use async_io::block_on;
 
     #[test]
-    fn a_name_that_cannot_be_is_denied_without_asking_anybody() {
-        // glibc and musl refuse it themselves, with EAI_NONAME.
-        let error = addresses("", 80).expect_err("no name");
-        assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
-    }
-
-    #[test]
-    fn what_nobody_could_tell_is_not_denied() {
-        for code in [libc::EAI_AGAIN, libc::EAI_FAIL, libc::EAI_MEMORY] {
-            let error = io::Error::other(format!("failed to lookup: {}", words(code)));
-            assert!(!is_no_name(&error), "{error}");
-        }
-        assert!(!is_no_name(&io::Error::from_raw_os_error(libc::EMFILE)));
-        for code in [libc::EAI_NONAME, libc::EAI_NODATA] {
-            let error = io::Error::other(format!("failed to lookup: {}", words(code)));
-            assert!(is_no_name(&error), "{error}");
+    fn a_name_that_cannot_be_is_denied_without_a_question() {
+        for family in [Family::V4, Family::V6] {
+            assert_eq!(addresses("", 80, family), Err(Unresolved::NoName));
+            assert_eq!(addresses("a\0b", 80, family), Err(Unresolved::NoName));
         }
     }
 
     #[test]
-    fn the_hosts_file_counts() {
-        let all = addresses("localhost", 80).expect("addresses");
-        assert!(!all.is_empty());
+    fn what_no_resolver_could_tell_is_not_denied() {
+        for code in [
+            libc::EAI_AGAIN,
+            libc::EAI_FAIL,
+            libc::EAI_MEMORY,
+            libc::EAI_SYSTEM,
+        ] {
+            assert_eq!(unresolved(code), Unresolved::NoAnswer);
+        }
+    }
+
+    #[test]
+    fn the_hosts_file_counts_and_the_family_is_the_wanted_one() {
+        let found = |ip| {
+            let mut lookup = Resolvers::new(1).lookup("localhost", 80, ip);
+            block_on(lookup.addresses(Duration::from_secs(9))).expect("addresses")
+        };
+        let all = found(IpVersion::V4);
         assert!(
             all.iter()
-                .map(SocketAddr::ip)
-                .all(|ip: IpAddr| ip.is_loopback())
+                .all(|address| address.is_ipv4() && address.ip().is_loopback())
         );
+        assert!(found(IpVersion::Any).len() >= all.len());
+    }
+
+    #[test]
+    fn an_address_is_found_at_once_or_of_the_wrong_family() {
+        let found = |host, ip| {
+            let mut lookup = Resolvers::new(1).lookup(host, 80, ip);
+            block_on(lookup.addresses(Duration::ZERO))
+        };
+        let v4 = Ok(vec![SocketAddr::from(([192, 0, 2, 1], 80))]);
+        assert_eq!(found("192.0.2.1", IpVersion::Any), v4);
+        assert_eq!(found("192.0.2.1", IpVersion::V4), v4);
+        let none = Err(Unresolved::NoAddress);
+        assert_eq!(found("192.0.2.1", IpVersion::V6), none);
+        assert_eq!(found("2001:db8::1", IpVersion::V4), none);
+    }
+
+    /// Look-ups that come to this, each after its time.
+    fn running(all: Vec<(u64, Found)>) -> Lookup {
+        let run = |(millis, found)| -> Running {
+            Box::pin(async move {
+                Timer::after(Duration::from_millis(millis)).await;
+                found
+            })
+        };
+        Lookup {
+            running: all.into_iter().map(run).collect(),
+        }
+    }
+
+    #[test]
+    fn what_comes_is_used_and_the_other_family_waited_for_a_moment_only() {
+        let moment = Duration::from_millis(100);
+        let never = 3_600_000;
+        let (v4, v6) = (([192, 0, 2, 1], 80), (Ipv6Addr::LOCALHOST, 80));
+        let (v4, v6) = (SocketAddr::from(v4), SocketAddr::from(v6));
+        let found = |all| block_on(running(all).addresses(moment));
+        for (first, second) in [(v4, v6), (v6, v4)] {
+            assert_eq!(
+                found(vec![(never, Ok(vec![second])), (0, Ok(vec![first]))]),
+                Ok(vec![first])
+            );
+            let both = found(vec![(0, Ok(vec![first])), (1, Ok(vec![second]))]);
+            assert_eq!(both.map(|all| all.len()), Ok(2));
+            for error in [
+                Unresolved::NoName,
+                Unresolved::NoAddress,
+                Unresolved::NoAnswer,
+            ] {
+                let one = found(vec![(0, Err(error)), (300, Ok(vec![second]))]);
+                assert_eq!(one, Ok(vec![second]), "however long it takes");
+            }
+        }
+        let mut late = running(vec![(0, Ok(vec![v6])), (300, Ok(vec![v4]))]);
+        assert_eq!(block_on(late.addresses(moment)), Ok(vec![v6]));
+        assert_eq!(
+            block_on(poll_fn(|cx| late.poll_next(cx))),
+            Some(Ok(vec![v4]))
+        );
+        assert_eq!(block_on(poll_fn(|cx| late.poll_next(cx))), None);
+        use Unresolved::{NoAddress, NoAnswer, NoName};
+        for (one, other, why) in [
+            (NoName, NoName, NoName),
+            (NoAddress, NoName, NoAddress),
+            (NoAnswer, NoAddress, NoAnswer),
+            (NoName, NoAnswer, NoAnswer),
+        ] {
+            assert_eq!(found(vec![(0, Err(one)), (1, Err(other))]), Err(why));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_reached_is_not_preferred() {
+        let to = |text: &str| SocketAddr::new(text.parse().expect("an address"), 80);
+        assert!(!prefers(to("fd00::1")) && !prefers(to("2002:c000:201::1")));
+        assert!(!prefers(to("192.0.2.1")));
     }
 }

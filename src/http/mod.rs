@@ -21,11 +21,13 @@ pub use handshake::{
     Bundle, ClientCertificateWanted, Peer, Refusal, Secured, Way, chain, handshake, secure, signs,
 };
 pub use isahc::http::HeaderValue;
+pub use lookup::{Lookup, Resolvers, Unresolved};
 pub use rooms::Room;
 pub use session::Session;
 pub use transfer::Ask;
 pub use trust::Trust;
 
+use crate::monitor::site::IpVersion;
 use crate::offload::offload;
 use async_io::Async;
 use async_lock::{Semaphore, SemaphoreGuardArc};
@@ -33,7 +35,6 @@ use isahc::config::{Configurable, RedirectPolicy};
 use isahc::net::dns::DnsCache;
 use isahc::{AsyncBody, HttpClient};
 use std::collections::HashMap;
-use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -43,9 +44,8 @@ use url::Url;
 /// Connections kept out of the checks' reach: Telegram's poll, and two for sending, so that
 /// a stalled upload doesn't hold up an answer.
 const FOR_TELEGRAM: usize = 3;
-/// getaddrinfo can't be cancelled: so many threads may hang in it for our own look-ups. As many as
-/// libcurl's, for the same reason: a few names whose servers are dead must not take the time of
-/// those that resolve.
+/// Threads for look-ups of our own, a family. As many as libcurl's, for the same reason: a few names
+/// whose servers are dead must not take the time of those that resolve.
 const RESOLVERS: usize = 20;
 
 /// What bounds the client.
@@ -74,7 +74,7 @@ struct Shared {
     user_agent: Mutex<String>,
     permits: Arc<Semaphore>,
     check_permits: usize,
-    resolvers: Arc<Semaphore>,
+    resolvers: Resolvers,
     rooms: Arc<rooms::Rooms>,
     roots: roots::Roots,
     /// The whole bundle that was read last: large, so one at a time, shared while it is in use.
@@ -127,7 +127,7 @@ impl Client {
                 user_agent: Mutex::new(limits.user_agent.clone()),
                 permits: Arc::new(Semaphore::new(check_permits)),
                 check_permits,
-                resolvers: Arc::new(Semaphore::new(RESOLVERS)),
+                resolvers: Resolvers::new(RESOLVERS),
                 rooms: Arc::new(rooms::Rooms::new()),
                 roots: roots::Roots::new(limits.ca_file.clone()),
                 bundle: Arc::default(),
@@ -217,24 +217,10 @@ impl Client {
         }
     }
 
-    /// Addresses of `host` (a name, or an IP address without brackets).
-    ///
-    /// # Errors
-    ///
-    /// `NotFound`: a resolver answered, and there is no such name, or no address of it. Any other
-    /// kind: none answered, or none that could tell.
-    pub async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, port)]);
-        }
-        let host = host.to_owned();
-        let guard = self.shared.resolvers.acquire_arc().await;
-        offload(move || {
-            // Held by the look-up itself: it goes on when the caller has gone away.
-            let _guard = guard;
-            lookup::addresses(&host, port)
-        })
-        .await
+    /// Looks for the addresses of `host` (a name, or an IP address without brackets) in the wanted
+    /// family, or in both.
+    pub fn lookup(&self, host: &str, port: u16, ip: IpVersion) -> Lookup {
+        self.shared.resolvers.lookup(host, port, ip)
     }
 
     /// The parsed roots that count for a site with this `ca_file`, or a cause.

@@ -26,7 +26,7 @@ pub fn read<T: DeJson>(bytes: &[u8]) -> Result<T, Flaw> {
         None => Flaw::CutOff,
         Some(_) => Flaw::Malformed,
     })?;
-    check_shape(text.as_bytes())?;
+    check_shape(text.as_bytes(), false)?;
     T::deserialize_json(text).map_err(|_| Flaw::Malformed)
 }
 
@@ -74,7 +74,8 @@ enum Expect {
 
 /// Whether the brackets, commas, colons and strings of `bytes` are those of one JSON value, without
 /// recursion. The inside of numbers and escapes is left to nanoserde, which refuses a bad one.
-fn check_shape(bytes: &[u8]) -> Result<(), Flaw> {
+/// `raw`: control characters may stand in strings.
+fn check_shape(bytes: &[u8], raw: bool) -> Result<(), Flaw> {
     let mut open: Vec<u8> = Vec::new();
     let mut expect = Expect::Value;
     let mut rest = bytes;
@@ -103,7 +104,7 @@ fn check_shape(bytes: &[u8]) -> Result<(), Flaw> {
                 continue;
             }
             (Expect::Key | Expect::KeyOrClose, b'"') => {
-                rest = after_string(rest)?;
+                rest = after_string(rest, raw)?;
                 expect = Expect::Colon;
                 continue;
             }
@@ -125,7 +126,7 @@ fn check_shape(bytes: &[u8]) -> Result<(), Flaw> {
             (Expect::KeyOrClose | Expect::CommaOrClose, b'}') if innermost == Some(b'{') => {
                 open.pop();
             }
-            (Expect::Value | Expect::ValueOrClose, b'"') => rest = after_string(rest)?,
+            (Expect::Value | Expect::ValueOrClose, b'"') => rest = after_string(rest, raw)?,
             (Expect::Value | Expect::ValueOrClose, b't') => rest = after_word(rest, b"rue")?,
             (Expect::Value | Expect::ValueOrClose, b'f') => rest = after_word(rest, b"alse")?,
             (Expect::Value | Expect::ValueOrClose, b'n') => rest = after_word(rest, b"ull")?,
@@ -145,14 +146,14 @@ fn check_shape(bytes: &[u8]) -> Result<(), Flaw> {
 }
 
 /// What follows a string whose opening quote was read.
-fn after_string(mut rest: &[u8]) -> Result<&[u8], Flaw> {
+fn after_string(mut rest: &[u8], raw: bool) -> Result<&[u8], Flaw> {
     loop {
         rest = match rest {
             [b'"', tail @ ..] => return Ok(tail),
             [b'\\', _, tail @ ..] => tail,
             [] | [b'\\'] => return Err(Flaw::CutOff),
             // nanoserde takes a NUL for the end of the text.
-            [0..=0x1f, ..] => return Err(Flaw::Malformed),
+            [0..=0x1f, ..] if !raw => return Err(Flaw::Malformed),
             [_, tail @ ..] => tail,
         };
     }

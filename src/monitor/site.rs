@@ -266,7 +266,8 @@ pub enum JsonOp {
 pub enum JsonValue {
     Null,
     Bool(bool),
-    Number(f64),
+    /// As the user wrote it (RFC 8259, section 6): no f64 holds every integer.
+    Number(String),
     Text(String),
 }
 

@@ -6,7 +6,7 @@
 //! comes is passed over, and the wait goes on.
 
 use crate::check::explain::connect_failure;
-use crate::check::wire::dns::{Malformed, Question, Rcode, UDP};
+use crate::check::wire::dns::{Malformed, Question, UDP};
 use crate::http::within;
 use crate::monitor::outcome::{Failure, FailureKind};
 use async_io::{Async, Timer};
@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 /// each, so that a flood of them costs little.
 const STRAYS: u32 = 32;
 const PAUSE: Duration = Duration::from_millis(5);
+/// A question that has no answer by then is asked once more.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// One server, one question.
 pub(super) struct Ask<'a> {
@@ -50,8 +52,10 @@ impl Ask<'_> {
         let mut query = self.question.encode(true);
         let mut extended = true;
         let now = Instant::now();
-        // Once more after a third of the time: a datagram may get lost.
-        let mut again = Some(now + self.until.saturating_duration_since(now) / 3);
+        // A datagram may get lost, and one with EDNS, or the long answer to it, be dropped on
+        // purpose (RFC 6891 section 6.2.2): so the second time without.
+        let third = self.until.saturating_duration_since(now) / 3;
+        let mut again = Some(now + third.min(AGAIN));
         let mut strays = 0;
         // Some send more than they were asked to.
         let mut buffer = vec![0; 4 * usize::from(UDP)];
@@ -65,14 +69,16 @@ impl Ask<'_> {
                 if again.take().is_none() {
                     return Err(Miss::Silent { strays: strays > 0 });
                 }
+                extended = false;
+                query = self.question.encode(false);
                 socket.send(&query).await.map_err(failed)?;
                 continue;
             };
             let message = &buffer[..received.map_err(failed)?];
             match self.question.answer(message).map(|answer| answer.rcode) {
                 None => strays += 1,
-                // It doesn't know EDNS (RFC 6891 section 7).
-                Some(Rcode::FORMAT_ERROR | Rcode::NOT_IMPLEMENTED) if extended => {
+                // It may not know EDNS: whatever it says then (RFC 6891 section 7 has FORMERR).
+                Some(rcode) if extended && rcode.refuses() => {
                     extended = false;
                     query = self.question.encode(false);
                     socket.send(&query).await.map_err(failed)?;

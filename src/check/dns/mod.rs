@@ -3,7 +3,7 @@
 mod exchange;
 mod system;
 
-use super::explain::{addresses, unresolved};
+use super::explain::{BESIDE, addresses, unresolved};
 use super::wire::dns::{Answer, Data, Malformed, Name, Question, Rcode};
 use crate::http::{Client, within};
 use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
@@ -25,7 +25,7 @@ pub(super) async fn run(client: &Client, site: &Site, check: &DnsCheck) -> Outco
     let servers = match &check.server {
         None => system::servers(check.ip),
         Some((host, port)) => {
-            let found = addresses(client, host, *port, check.ip);
+            let found = addresses(client, host, *port, check.ip, BESIDE);
             let late = || Err(unresolved(host, site.timeout));
             before(deadline, found).await.unwrap_or_else(late)
         }
@@ -244,7 +244,12 @@ fn judge(
 }
 
 fn unexpected(kind: RecordKind, wanted: &str, got: &List) -> Failure {
-    let (word, quote) = (kind.word(), if kind == RecordKind::Txt { "\"" } else { "" });
+    let word = kind.word();
+    // It may be written in quotes already.
+    let quote = match kind {
+        RecordKind::Txt if !wanted.starts_with('"') => "\"",
+        _ => "",
+    };
     let detail = format!("expected {word} {quote}{wanted}{quote} but got {got}");
     let kind = match kind {
         // A captive portal answers with its own address, whatever is asked.

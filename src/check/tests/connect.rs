@@ -2,7 +2,7 @@
 
 use super::server::Server;
 use super::*;
-use crate::check::connect::{Deadline, Failed, Target, alternate, race};
+use crate::check::connect::{Deadline, Failed, Race, Target, alternate};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 fn v4(n: u8) -> SocketAddr {
@@ -19,7 +19,7 @@ fn within(millis: u64) -> Deadline {
 
 #[track_caller]
 fn failed(addresses: Vec<SocketAddr>, millis: u64) -> (FailureKind, String, Option<IpAddr>) {
-    let failed = block_on(race(addresses, within(millis))).expect_err("no connection");
+    let failed = block_on(Race::new(addresses).run(within(millis))).expect_err("no connection");
     let Failed { failure, address } = failed;
     (failure.kind, failure.detail, address)
 }
@@ -45,7 +45,8 @@ fn after_a_failure_the_next_address_is_tried_at_once() {
     let mut addresses = vec![refusing(); 7];
     addresses.push(server.address);
     let start = Instant::now();
-    let (_socket, address) = block_on(race(addresses, within(5000))).expect("a connection");
+    let (_socket, address) =
+        block_on(Race::new(addresses).run(within(5000))).expect("a connection");
     assert_eq!(address, server.address);
     // Seven head starts would be 1750 ms.
     assert!(start.elapsed() < Duration::from_millis(1000));
@@ -58,7 +59,8 @@ fn an_address_that_hangs_is_overtaken_after_its_head_start() {
     let server = Server::answering("");
     let start = Instant::now();
     let addresses = vec![hanging, server.address];
-    let (_socket, address) = block_on(race(addresses, within(5000))).expect("a connection");
+    let (_socket, address) =
+        block_on(Race::new(addresses).run(within(5000))).expect("a connection");
     assert_eq!(address, server.address);
     assert!(start.elapsed() >= Duration::from_millis(250));
 }
@@ -124,6 +126,7 @@ fn of_both_families_the_one_that_listens_is_found() {
     let there = listener.local_addr().expect("bound");
     let elsewhere = SocketAddr::from(([127, 0, 0, 1], there.port()));
     let addresses = alternate(&[elsewhere, there]);
-    let (_socket, address) = block_on(race(addresses, within(5000))).expect("a connection");
+    let (_socket, address) =
+        block_on(Race::new(addresses).run(within(5000))).expect("a connection");
     assert_eq!(address, there);
 }

@@ -138,6 +138,30 @@ fn a_login_with_a_token_gets_to_what_is_behind_it() {
 }
 
 #[test]
+fn a_form_is_sent_as_a_browser_sends_it() {
+    let page = "<!--><form id=f method=post action=/session><input name=user>\
+                <input type=password name=password><!-- <input name=no> -->\
+                <select name=realm2><option value=a>A<option value=b selected>B</select>\
+                <input name=lang value=en><button name=go value=1>Log in</button></form>\
+                <form><input type=hidden name=other value=1>\
+                <input type=hidden name=csrf value=7 form=f></form>";
+    let wanted = "realm2=b&lang=en&go=1&csrf=7&user=me&password=p%26+w&realm=office";
+    let server = Server::routing(move |head| {
+        let end = format!("\r\n\r\n{wanted}");
+        match head {
+            head if head.starts_with("get /login") => answer("200 OK", "", page),
+            head if head.starts_with("post /session") && head.ends_with(&end) => {
+                answer("200 OK", "", "your account")
+            }
+            head if head.starts_with("get /home") => answer("200 OK", "", "your account"),
+            _ => answer("400 Bad Request", "", ""),
+        }
+    });
+    let outcome = block_on(run(&client(), &behind(&server, |_| {}), false));
+    assert_eq!(outcome.verdict, Ok(()));
+}
+
+#[test]
 fn the_steps_of_a_login_share_a_connection_unless_it_is_a_retry() {
     let (server, _) = application();
     let mut site = behind(&server, |_| {});

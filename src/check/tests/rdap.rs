@@ -114,23 +114,74 @@ fn a_registrar_has_a_short_name_on_one_line() {
 }
 
 #[test]
-fn a_public_suffix_is_passed_over_whatever_the_registry_says_of_it() {
-    for of_suffix in [
+fn what_is_not_registered_is_passed_over_whatever_the_registry_says_of_it() {
+    for other in [
         answer("404 Not Found", ""),
         answer("400 Bad Request", "{}"),
+        answer("403 Forbidden", "no"),
+        answer("500 Internal Server Error", ""),
+        answer("200 OK", "<html>"),
+        answer("200 OK", "{}"),
         answer("200 OK", r#"{"ldhName":"co.uk","events":[]}"#),
         domain("nic.uk"),
+        redirect("ftp://nic.uk/"),
     ] {
+        let answer = other.clone();
         let registry = Registry::new(move |path| match path {
-            "/domain/co.uk" => of_suffix.clone(),
-            _ => domain("example.co.uk"),
+            "/domain/example.co.uk" => domain("example.co.uk"),
+            _ => answer.clone(),
         });
-        assert_eq!(
-            registry.look("www.example.co.uk"),
-            Ok(expiry("example.co.uk"))
-        );
-        assert_eq!(registry.asked(), ["/domain/co.uk", "/domain/example.co.uk"]);
+        for host in [
+            "www.example.co.uk",
+            "shop.example.co.uk",
+            "a.b.example.co.uk",
+        ] {
+            assert_eq!(registry.look(host), Ok(expiry("example.co.uk")));
+        }
+        // One that begins with `www` may be the registered one too.
+        let registry = Registry::new(move |path| match path {
+            "/domain/www.co.uk" => domain("www.co.uk"),
+            _ => other.clone(),
+        });
+        assert_eq!(registry.look("www.co.uk"), Ok(expiry("www.co.uk")));
     }
+}
+
+#[test]
+fn of_two_registrations_the_one_below_counts() {
+    let registry = Registry::new(|path| domain(path.trim_start_matches("/domain/")));
+    for (host, wanted) in [
+        ("www.shop.uk.com", "shop.uk.com"),
+        ("shop.uk.com", "shop.uk.com"),
+        ("www.example.eu.org", "example.eu.org"),
+    ] {
+        assert_eq!(registry.look(host), Ok(expiry(wanted)));
+    }
+    // The registry of com knows uk.com alone, which is another's.
+    let registry = Registry::new(|path| match path {
+        "/domain/uk.com" => domain("uk.com"),
+        _ => answer("404 Not Found", ""),
+    });
+    let (_, detail) = cause(registry.look("www.shop.uk.com"));
+    assert_eq!(detail, "the registry does not know www.shop.uk.com");
+    // One that doesn't say when it ends is the registered one all the same.
+    let registry = Registry::new(|path| match path {
+        "/domain/shop.example.net" => answer("200 OK", r#"{"ldhName":"shop.example.net"}"#),
+        _ => domain("example.net"),
+    });
+    let (_, detail) = cause(registry.look("shop.example.net"));
+    assert_eq!(
+        detail,
+        "the registry does not say when shop.example.net ends"
+    );
+}
+
+#[test]
+fn a_registry_that_has_enough_of_questions_is_asked_no_more() {
+    let registry = Registry::new(|_| answer("429 Too Many Requests", ""));
+    let (_, detail) = cause(registry.look("a.b.example.org"));
+    assert_eq!(detail, "127.0.0.1: too many questions (429)");
+    assert_eq!(registry.asked().len(), 1);
 }
 
 #[test]

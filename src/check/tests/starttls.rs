@@ -80,7 +80,110 @@ fn tls_begins_after_the_word_of_each_protocol() {
         "* OK [CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED] ready\r\n",
         &[("a001 STARTTLS", "* NOTE wait\r\na001 ok begin\r\n")],
     );
+    good(
+        StartTls::Imap,
+        "* OK [CAPABILITY IMAP4rev1 ID] ready\r\n",
+        &[
+            (
+                "a001 CAPABILITY",
+                "* capability IMAP4rev1 starttls AUTH=PLAIN\r\na001 OK done\r\n",
+            ),
+            ("a002 STARTTLS", "a002 OK begin\r\n"),
+        ],
+    );
     good(StartTls::Pop3, "+OK\r\n", &[("STLS", "+OK begin\r\n")]);
+}
+
+/// Refuses each word of `refused` with its answer, and begins TLS after another one; what it heard.
+fn choosy(
+    refused: &'static [(&'static str, &'static str)],
+    config: Arc<ServerConfig>,
+) -> (Server, Arc<std::sync::Mutex<Vec<String>>>) {
+    let heard_lines = Arc::<std::sync::Mutex<Vec<String>>>::default();
+    let log = heard_lines.clone();
+    let server = Server::new(move |mut stream| {
+        let _ = stream.write_all(b"220 mail.example ESMTP\r\n");
+        loop {
+            let line = heard(&mut stream);
+            if line.is_empty() {
+                return;
+            }
+            log.lock().expect("sound").push(line.trim_end().to_owned());
+            let refusal = refused.iter().find(|(start, _)| line.starts_with(start));
+            let answer = match (refusal, line.split(' ').next().unwrap_or_default()) {
+                (Some((_, answer)), _) => answer,
+                (None, "EHLO") => OFFER,
+                (None, "HELO") => "250 mail.example\r\n",
+                (None, _) => break,
+            };
+            let _ = stream.write_all(answer.as_bytes());
+        }
+        let _ = stream.write_all(b"220 go ahead\r\n");
+        let tls = ServerConnection::new(config.clone()).expect("a connection");
+        let mut stream = StreamOwned::new(tls, stream);
+        let _ = stream.write_all(b"220 tls\r\n");
+        let _ = stream.flush();
+        wait(stream);
+    });
+    (server, heard_lines)
+}
+
+#[test]
+fn a_server_that_refuses_one_hello_gets_another() {
+    let ca = Ca::new();
+    for (refused, hellos) in [
+        (
+            &[("EHLO [", "501 Syntactically invalid EHLO argument(s)\r\n")][..],
+            2,
+        ),
+        (
+            &[("EHLO [", "550-no literals\r\n550-please\r\n550 at all\r\n")],
+            2,
+        ),
+        (&[("EHLO", "502 not implemented\r\n")], 3),
+        (
+            &[("EHLO [", "504 what?\r\n"), ("EHLO ", "500 what?\r\n")],
+            3,
+        ),
+    ] {
+        let (server, heard) = choosy(refused, ca.config(|_| {}));
+        let outcome = check(&server, Some(&ca), |check| {
+            check.starttls = Some(StartTls::Smtp);
+            check.talk = saying("", "220 tls");
+        });
+        let heard = heard.lock().expect("sound");
+        assert_eq!(outcome.verdict, Ok(()), "{heard:?}");
+        assert_eq!(heard[0], EHLO);
+        assert_eq!(heard.len(), hellos + 1, "{heard:?}");
+        assert!(
+            heard[1].starts_with("EHLO ") && heard[1].contains('.'),
+            "{heard:?}"
+        );
+        assert_eq!(heard[hellos], "STARTTLS");
+    }
+    // STARTTLS is for after EHLO: one that knows it only then says so.
+    let all: &[(&str, &str)] = &[("EHLO", "502 no\r\n"), ("STARTTLS", "503 EHLO first\r\n")];
+    let (server, _) = choosy(all, ca.config(|_| {}));
+    let outcome = check(&server, Some(&ca), |check| {
+        check.starttls = Some(StartTls::Smtp)
+    });
+    let cause = r#"answer to STARTTLS: expected "220" but got "503 EHLO first""#;
+    assert_eq!(failure(&outcome), (FailureKind::Protocol, cause));
+    let none: &[(&str, &str)] = &[("EHLO", "502 no\r\n"), ("HELO", "500-not\r\n500 even\r\n")];
+    let (server, _) = choosy(none, ca.config(|_| {}));
+    let outcome = check(&server, Some(&ca), |check| {
+        check.starttls = Some(StartTls::Smtp)
+    });
+    let cause = r#"answer to EHLO: expected "250" but got "502 no""#;
+    assert_eq!(failure(&outcome), (FailureKind::Protocol, cause));
+    // Not now is not never.
+    let (server, heard) = choosy(&[("EHLO", "421 too busy\r\n")], ca.config(|_| {}));
+    let outcome = check(&server, Some(&ca), |check| {
+        check.starttls = Some(StartTls::Smtp)
+    });
+    let cause = r#"answer to EHLO: expected "250" but got "421 too busy""#;
+    assert_eq!(failure(&outcome), (FailureKind::Protocol, cause));
+    assert_eq!(heard.lock().expect("sound")[..], [EHLO]);
 }
 
 #[track_caller]
@@ -115,7 +218,8 @@ fn a_server_that_does_not_go_along_is_told() {
     told(
         Smtp,
         "220 hi\r\n",
-        &[(EHLO, "502 what?\r\n")],
+        // Closes at the next one.
+        &[(EHLO, "502 what?\r\n"), ("", "")],
         r#"answer to EHLO: expected "250" but got "502 what?""#,
     );
     let none = "server does not offer STARTTLS";
@@ -140,8 +244,17 @@ fn a_server_that_does_not_go_along_is_told() {
     told(
         Imap,
         "* OK [capability IMAP4rev1] hi STARTTLS\r\n",
-        &[],
+        &[(
+            "a001 CAPABILITY",
+            "* CAPABILITY IMAP4rev1 XSTARTTLS\r\na001 OK\r\n",
+        )],
         none,
+    );
+    told(
+        Imap,
+        "* OK [CAPABILITY IMAP4rev1] hi\r\n",
+        &[("a001 CAPABILITY", "a001 BAD what?\r\n")],
+        r#"answer to CAPABILITY: expected "a001 OK" but got "a001 BAD what?""#,
     );
     told(
         Imap,

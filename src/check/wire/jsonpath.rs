@@ -1,13 +1,15 @@
 //! JSON (RFC 8259), read in place and without recursion, and the part of GJSON's paths that leads
 //! to one value: `a.b`, `a.0`, `a.#` (length), a backslash before a dot that belongs to a name.
 
+use std::borrow::Cow;
+
 /// What a path leads to. The slices are of the document.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
     Null,
     Bool(bool),
-    /// As it is written; one over the range of an f64 is infinite.
-    Number(f64),
+    /// As it is written; a length in digits.
+    Number(Cow<'a, str>),
     Text(Text<'a>),
     Array(Items<'a>),
     Object(Items<'a>),
@@ -48,7 +50,7 @@ impl<'a> Document<'a> {
             value = match value {
                 Value::Object(items) => items.named(part.as_bytes())?,
                 Value::Array(items) if part == "#" && i + 1 == parts.len() => {
-                    Value::Number(items.values().count() as f64)
+                    Value::Number(items.values().count().to_string().into())
                 }
                 Value::Array(items) if part.bytes().all(|byte| byte.is_ascii_digit()) => {
                     items.values().nth(part.parse().ok()?)?
@@ -72,7 +74,7 @@ impl<'a> Value<'a> {
             b'f' => Value::Bool(false),
             _ => {
                 let digits = text.get(..end(text)).unwrap_or_default();
-                Value::Number(std::str::from_utf8(digits).ok()?.parse().ok()?)
+                Value::Number(std::str::from_utf8(digits).ok()?.into())
             }
         })
     }

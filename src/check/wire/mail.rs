@@ -36,15 +36,22 @@ impl SmtpLine<'_> {
     }
 }
 
-/// The words of `[CAPABILITY …]` in an IMAP greeting (RFC 9051 section 7.1), when it is there.
-pub fn capabilities(greeting: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+/// The words of `[CAPABILITY …]` in an IMAP greeting or answer, or of `* CAPABILITY …` (RFC 9051
+/// sections 7.1 and 7.2.2), when it is there.
+pub fn capabilities(line: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+    const LINE: &[u8] = b"* CAPABILITY ";
     const CODE: &[u8] = b"[CAPABILITY ";
-    let at = greeting
-        .windows(CODE.len())
-        .position(|part| part.eq_ignore_ascii_case(CODE))?;
-    let all = greeting[at + CODE.len()..]
-        .split(|&byte| byte == b']')
-        .next()?;
+    let is_line = line
+        .get(..LINE.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(LINE));
+    let at = match is_line {
+        true => LINE.len(),
+        false => {
+            let is_code = |part: &[u8]| part.eq_ignore_ascii_case(CODE);
+            line.windows(CODE.len()).position(is_code)? + CODE.len()
+        }
+    };
+    let all = line[at..].split(|&byte| byte == b']').next()?;
     Some(all.split(|&byte| byte == b' '))
 }
 
@@ -86,6 +93,9 @@ mod tests {
         assert_eq!(has(b"* OK [CAPABILITY IMAP4rev1 STARTTLS] hi"), Some(true));
         assert_eq!(has(b"* OK [capability a] STARTTLS"), Some(false));
         assert_eq!(has(b"* OK STARTTLS"), None);
+        assert_eq!(has(b"* CAPABILITY IMAP4rev1 STARTTLS"), Some(true));
+        assert_eq!(has(b"* capability IMAP4rev1 AUTH=PLAIN"), Some(false));
+        assert_eq!(has(b"a001 OK [CAPABILITY STARTTLS] done"), Some(true));
     }
 
     proptest! {

@@ -1,5 +1,7 @@
 //! What stands in the bytes of other protocols: pure, bounded, without I/O.
 
+pub mod date;
+pub mod decimal;
 mod der;
 pub mod dns;
 pub mod gzip;

@@ -1,11 +1,50 @@
-//! What registries say of domains: RDAP's answers (RFC 9083), IANA's list of the registries
-//! (RFC 9224) and their times (RFC 3339).
+//! What registries say of domains: RDAP's answers (RFC 9083) and IANA's list of the registries
+//! (RFC 9224).
 
+use super::date::seconds;
 use crate::json::{Flaw, View};
 use crate::monitor::printable::ADDRESS;
 
 /// More labels than this aren't put before a public suffix.
 const MOST_CANDIDATES: usize = 4;
+/// Registrations under which others sell registrations of their own, as a registry does: whose
+/// end is not theirs. From the private part of the public suffix list; the many names there under
+/// which accounts are given away (`github.io`) have no registration of their own.
+const RESOLD: [&str; 31] = [
+    "ae.org",
+    "africa.com",
+    "br.com",
+    "cn.com",
+    "co.com",
+    "co.nl",
+    "co.no",
+    "com.de",
+    "com.se",
+    "de.com",
+    "eu.com",
+    "gb.net",
+    "gr.com",
+    "hu.net",
+    "in.net",
+    "it.com",
+    "jp.net",
+    "jpn.com",
+    "mex.com",
+    "radio.am",
+    "radio.fm",
+    "ru.com",
+    "sa.com",
+    "se.net",
+    "uk.com",
+    "uk.net",
+    "us.com",
+    "us.org",
+    "za.bz",
+    "za.com",
+    "za.net",
+];
+/// 1985: the first registration. What ended before, as year 1 or 1970, is a date that isn't set.
+const FIRST: i64 = 473_385_600;
 
 /// What an answer tells of a domain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,15 +60,17 @@ pub struct Registration {
 /// Reads the answer to a question for a domain. What it doesn't say, or not in RDAP's words, is
 /// missing in the result.
 pub fn registration(body: &[u8]) -> Result<Registration, Flaw> {
-    let domain = View::new(body)?;
+    // A registrar's name in Latin-1 doesn't keep the date from being read.
+    let text = String::from_utf8_lossy(body);
+    let domain = View::new(&text)?;
     let name = domain.get("ldhName").and_then(View::text);
     let ends = elements(domain, "events").find_map(|event| {
         let action = event.get("eventAction")?.text()?;
         // Not the registrar's own term ("registrar expiration").
-        if !action.eq_ignore_ascii_case("expiration") {
+        if !action.trim().eq_ignore_ascii_case("expiration") {
             return None;
         }
-        seconds(&event.get("eventDate")?.text()?)
+        seconds(&event.get("eventDate")?.text()?).filter(|ends| *ends >= FIRST)
     });
     let is_registrar = |entity: &View<'_>| {
         elements(*entity, "roles").any(|role| role.text().as_deref() == Some("registrar"))
@@ -38,7 +79,7 @@ pub fn registration(body: &[u8]) -> Result<Registration, Flaw> {
         .filter(is_registrar)
         .find_map(formatted_name);
     Ok(Registration {
-        name: name.map(|name| name.trim_end_matches('.').to_owned()),
+        name: name.map(|name| name.trim().trim_end_matches('.').to_owned()),
         ends,
         registrar: registrar.unwrap_or_default(),
     })
@@ -64,7 +105,8 @@ fn formatted_name(entity: View<'_>) -> Option<String> {
 /// https before http; empty where the list has none.
 pub fn services(list: &[u8], wanted: &[String]) -> Result<Vec<String>, Flaw> {
     let mut found = vec![String::new(); wanted.len()];
-    let all = View::new(list)?.get("services").ok_or(Flaw::Malformed)?;
+    let text = String::from_utf8_lossy(list);
+    let all = View::new(&text)?.get("services").ok_or(Flaw::Malformed)?;
     for service in all.elements() {
         let mut parts = service.elements();
         let (Some(domains), Some(addresses)) = (parts.next(), parts.next()) else {
@@ -90,83 +132,35 @@ fn is_address(text: &str) -> bool {
     text.len() <= ADDRESS && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// The names that may be the registered one above `host`, the shortest first. Without a list of
-/// public suffixes it is the registry that knows: it has no registration of `co.uk`, and so the
-/// next is asked for. None for a name of one label, which nobody registers.
+/// The names that may be the registered one above `host`, in the order in which they are asked for:
+/// the longest first, since without a list of public suffixes it is the registry that knows, and of
+/// `shop.uk.com` and `uk.com` it may know both; but one that begins with `www` last, since it rarely
+/// is one. None for a name of one label, which is never registered.
 pub fn candidates(host: &str) -> Vec<&str> {
     let host = host.trim_end_matches('.');
     let dots = host.rmatch_indices('.').map(|(at, _)| at);
     let starts = dots.skip(1).map(|dot| dot + 1).chain([0]);
     let names = starts.map(|start| &host[start..]);
-    names
+    let mut names: Vec<&str> = names
         .filter(|name| name.contains('.'))
         .take(MOST_CANDIDATES)
-        .collect()
-}
-
-/// Unix seconds of `2026-11-25T03:27:25.5+01:00` (RFC 3339, section 5.6); fractions are cut off.
-pub fn seconds(text: &str) -> Option<i64> {
-    let (date, rest) = text.split_at_checked(10)?;
-    let (time, rest) = rest.strip_prefix(['T', 't', ' '])?.split_at_checked(8)?;
-    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
-    let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
-    let offset = match rest.strip_prefix('.') {
-        None => rest,
-        Some(fraction) => {
-            let offset = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
-            if offset.len() == fraction.len() {
-                return None;
-            }
-            offset
-        }
+        .collect();
+    let is_resold = |name: &str| {
+        RESOLD
+            .iter()
+            .any(|resold| name.eq_ignore_ascii_case(resold))
     };
-    let east = match offset.strip_prefix(['+', '-']) {
-        None if offset.eq_ignore_ascii_case("z") => 0,
-        None => return None,
-        Some(amount) => {
-            let [hours, minutes] = numbers(amount, ':', [2, 2])?;
-            if hours > 23 || minutes > 59 {
-                return None;
-            }
-            let east = hours * 3600 + minutes * 60;
-            if offset.starts_with('-') { -east } else { east }
-        }
+    if names.len() > 1 && is_resold(names[0]) {
+        names.remove(0);
+    }
+    names.reverse();
+    let is_www = |name: &&str| {
+        name.get(..4)
+            .is_some_and(|start| start.eq_ignore_ascii_case("www."))
     };
-    // A leap second counts as the one after it, as POSIX has it.
-    if hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    Some(days(year, month, day)? * 86_400 + hour * 3600 + minute * 60 + second - east)
-}
-
-/// Numbers of exactly `lengths` digits.
-fn numbers<const N: usize>(text: &str, between: char, lengths: [usize; N]) -> Option<[i64; N]> {
-    let mut parts = text.split(between);
-    let mut numbers = [0; N];
-    for (number, length) in numbers.iter_mut().zip(lengths) {
-        let part = parts.next()?;
-        if part.len() != length || !part.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        *number = part.parse().ok()?;
-    }
-    parts.next().is_none().then_some(numbers)
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar.
-fn days(year: i64, month: i64, day: i64) -> Option<i64> {
-    const BEFORE: [i64; 13] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365];
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let at = usize::try_from(month - 1).ok().filter(|&at| at < 12)?;
-    let long = BEFORE[at + 1] - BEFORE[at] + i64::from(leap && month == 2);
-    if !(1..=long).contains(&day) {
-        return None;
-    }
-    // Leap days of the years before this one; year 0 is one of them.
-    let past = |length: i64| (year + length - 1) / length;
-    let leap_days = past(4) - past(100) + past(400);
-    let today = BEFORE[at] + i64::from(leap && month > 2) + day - 1;
-    Some(year * 365 + leap_days + today - 719_528)
+    // Stable: the others stay in their order.
+    names.sort_by_key(is_www);
+    names
 }
 
 #[cfg(test)]
@@ -250,53 +244,76 @@ mod tests {
     }
 
     #[test]
-    fn names_are_asked_for_from_two_labels_upward() {
-        assert_eq!(candidates("example.org"), ["example.org"]);
-        assert_eq!(
-            candidates("www.example.co.uk."),
-            ["co.uk", "example.co.uk", "www.example.co.uk"]
-        );
-        assert_eq!(
-            candidates("a.b.c.d.e.f"),
-            ["e.f", "d.e.f", "c.d.e.f", "b.c.d.e.f"]
-        );
-        assert!(candidates("localhost").is_empty());
-        assert!(candidates("").is_empty());
+    fn what_registries_write_instead_of_json_is_read() {
+        let answer = |date: &str, name: &[u8]| {
+            let start = format!(
+                "{{\"ldhName\":\"a.org\",\"events\":[{{\"eventAction\":\"Expiration \",\
+                 \"eventDate\":\"{date}\"}}],\"entities\":[{{\"roles\":[\"registrar\"],\
+                 \"vcardArray\":[\"vcard\",[[\"fn\",{{}},\"text\",\""
+            );
+            [start.as_bytes(), name, b"\"]]]}]}\r\n"].concat()
+        };
+        let ends = Some(1_788_062_400);
+        let good = "2026-08-30T04:00:00Z";
+        for (body, registrar) in [
+            (answer(good, b"Line\nfeed\tInc.\0"), "Line\nfeed\tInc.\0"),
+            (
+                answer(good, b"R\xe9gistrar \xe9"),
+                "R\u{fffd}gistrar \u{fffd}",
+            ),
+            (
+                [b"\xef\xbb\xbf", answer(good, b"Inc.").as_slice()].concat(),
+                "Inc.",
+            ),
+            (
+                [b"\xef\xbb\xbf\r\n ", answer(good, b"Inc.").as_slice()].concat(),
+                "Inc.",
+            ),
+        ] {
+            let found = registration(&body).expect("an answer");
+            assert_eq!((found.ends, found.registrar.as_str()), (ends, registrar));
+        }
+        for unset in [
+            "0001-01-01T00:00:00Z",
+            "1970-01-01",
+            "0000-00-00 00:00:00",
+            "",
+        ] {
+            let found = registration(&answer(unset, b"Inc.")).expect("an answer");
+            assert_eq!(found.ends, None, "{unset}");
+        }
+        let list =
+            b"\xef\xbb\xbf{\"services\":[[[\"com\"],[\"https://a/\"]]],\"note\":\"a\nb\xe9\"}";
+        let found = services(list, &["com".to_owned()]);
+        assert_eq!(found, Ok(vec!["https://a/".to_owned()]));
     }
 
     #[test]
-    fn times_are_read_as_the_rfc_has_them() {
-        for (text, wanted) in [
-            ("1970-01-01T00:00:00Z", 0),
-            ("1985-04-12T23:20:50.52Z", 482_196_050),
-            ("1996-12-19T16:39:57-08:00", 851_042_397),
-            ("1990-12-31T23:59:60Z", 662_688_000),
-            ("1937-01-01T12:00:27.87+00:20", -1_041_337_173),
-            ("2026-02-28t10:00:00.000z", 1_772_272_800),
-            ("2024-02-29 00:00:00+00:00", 1_709_164_800),
-            ("0000-01-01T00:00:00Z", -62_167_219_200),
-            ("9999-12-31T23:59:59Z", 253_402_300_799),
-        ] {
-            assert_eq!(seconds(text), Some(wanted), "{text}");
-        }
-        for text in [
-            "",
-            "2026-02-28",
-            "2026-02-29T00:00:00Z",
-            "2026-13-01T00:00:00Z",
-            "2026-00-01T00:00:00Z",
-            "2026-01-00T00:00:00Z",
-            "2026-01-01T24:00:00Z",
-            "2026-01-01T00:00:00",
-            "2026-01-01T00:00:00.Z",
-            "2026-01-01T00:00:00+0100",
-            "2026-01-01T00:00:00+24:00",
-            "2026-01-01T00:00:00ZZ",
-            "+026-01-01T00:00:00Z",
-            "2026-01-01T00:00:0éZ",
-        ] {
-            assert_eq!(seconds(text), None, "{text}");
-        }
+    fn the_longest_name_is_asked_for_first_and_www_last() {
+        assert_eq!(candidates("example.org"), ["example.org"]);
+        assert_eq!(
+            candidates("www.example.org"),
+            ["example.org", "www.example.org"]
+        );
+        assert_eq!(
+            candidates("www.example.co.uk."),
+            ["example.co.uk", "co.uk", "www.example.co.uk"]
+        );
+        assert_eq!(
+            candidates("a.b.c.d.e.f"),
+            ["b.c.d.e.f", "c.d.e.f", "d.e.f", "e.f"]
+        );
+        assert_eq!(
+            candidates("www.shop.UK.com"),
+            ["shop.UK.com", "www.shop.UK.com"]
+        );
+        assert_eq!(
+            candidates("a.shop.co.com"),
+            ["a.shop.co.com", "shop.co.com"]
+        );
+        assert_eq!(candidates("uk.com"), ["uk.com"]);
+        assert!(candidates("localhost").is_empty());
+        assert!(candidates("").is_empty());
     }
 
     proptest! {
@@ -307,24 +324,10 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_texts_never_panic(text in "[0-9TtZz:.+ é-]{0,40}", host in "[a.é-]{0,30}") {
-            let _ = seconds(&text);
+        fn arbitrary_hosts_never_panic(host in "[a.é-]{0,30}") {
             for name in candidates(&host) {
                 prop_assert!(host.trim_end_matches('.').ends_with(name));
             }
-        }
-
-        #[test]
-        fn a_time_is_what_the_calendar_says(
-            at in -62_000_000_000i64..253_000_000_000, fraction in "(\\.[0-9]{1,12})?",
-            hours in -23i64..=23, minutes in 0i64..60,
-        ) {
-            let east = if hours < 0 { hours * 3600 - minutes * 60 } else { hours * 3600 + minutes * 60 };
-            let local = jiff::Timestamp::from_second(at + east).expect("in range");
-            let local = jiff::tz::Offset::UTC.to_datetime(local);
-            let sign = if hours < 0 { '-' } else { '+' };
-            let text = format!("{}{fraction}{sign}{:02}:{minutes:02}", local, hours.abs());
-            prop_assert_eq!(seconds(&text), Some(at), "{}", text);
         }
     }
 }

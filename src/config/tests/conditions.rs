@@ -8,7 +8,7 @@ use proptest::prelude::*;
 #[test]
 fn a_condition_is_a_path_an_operator_and_a_value() {
     let text = |text: &str| JsonValue::Text(text.to_owned());
-    let number = JsonValue::Number;
+    let number = |text: &str| JsonValue::Number(text.to_owned());
     for (written, path, op, value) in [
         (
             "data.status == ok",
@@ -16,16 +16,17 @@ fn a_condition_is_a_path_an_operator_and_a_value() {
             JsonOp::Equal,
             text("ok"),
         ),
-        ("queue.# < 100", "queue.#", JsonOp::Less, number(100.0)),
-        ("#>=1", "#", JsonOp::AtLeast, number(1.0)),
+        ("queue.# < 100", "queue.#", JsonOp::Less, number("100")),
+        ("#>=1", "#", JsonOp::AtLeast, number("1")),
         (
             " a.0.b  !=  null ",
             "a.0.b",
             JsonOp::NotEqual,
             JsonValue::Null,
         ),
-        ("a<=-1.5e2", "a", JsonOp::AtMost, number(-150.0)),
-        ("a>0", "a", JsonOp::Greater, number(0.0)),
+        ("a<=-1.5e2", "a", JsonOp::AtMost, number("-1.5e2")),
+        ("a>0", "a", JsonOp::Greater, number("0")),
+        ("a < 1e999", "a", JsonOp::Less, number("1e999")),
         ("ok == true", "ok", JsonOp::Equal, JsonValue::Bool(true)),
         ("ok == \"true\"", "ok", JsonOp::Equal, text("true")),
         ("v == 1.2.3", "v", JsonOp::Equal, text("1.2.3")),
@@ -56,7 +57,7 @@ fn a_condition_is_a_path_an_operator_and_a_value() {
             JsonOp::Exists,
             JsonValue::Null,
         ),
-        ("größe > 1", "größe", JsonOp::Greater, number(1.0)),
+        ("größe > 1", "größe", JsonOp::Greater, number("1")),
     ] {
         let expected = JsonCondition {
             text: written.trim().to_owned(),
@@ -130,11 +131,6 @@ fn what_is_wrong_is_pointed_at() {
             "\"5\"",
             "compares with `>=`, which needs a number".to_owned(),
         ),
-        (
-            "a < 1e999",
-            "1e999",
-            "has a number that is too large".to_owned(),
-        ),
         ("a == all good", "good", several.to_owned()),
         ("a == [1]", "[1]", list.to_owned()),
         ("a == {}", "{}", list.to_owned()),
@@ -203,7 +199,7 @@ fn rendered(condition: &JsonCondition) -> String {
         _ if condition.op == JsonOp::Exists => String::new(),
         JsonValue::Null => "null".to_owned(),
         JsonValue::Bool(value) => value.to_string(),
-        JsonValue::Number(number) => number.to_string(),
+        JsonValue::Number(number) => number.clone(),
         JsonValue::Text(text) => json_string(text),
     };
     format!("{} {word} {value}", condition.path)

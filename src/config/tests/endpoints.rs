@@ -230,6 +230,7 @@ fn an_expected_record_has_the_form_of_its_kind() {
         record(RecordKind::Mx, "10 mail.example").as_deref(),
         Ok("10 mail.example")
     );
+    assert_eq!(record(RecordKind::Txt, " v=1 ").as_deref(), Ok(" v=1 "));
     for (kind, value, why) in [
         (
             RecordKind::A,

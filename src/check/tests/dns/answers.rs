@@ -50,7 +50,7 @@ fn every_kind_is_shown_in_words() {
             K::Soa,
             6,
             b"\x02ns\xc0\x10\x05admin\xc0\x10\x78\xc3\x5c\xa1\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\x01",
-            "SOA ns.example.org admin.example.org 2026069153",
+            "SOA ns.example.org admin.example.org 2026069153 1 1 1 1",
         ),
         (K::Caa, 257, b"\0\x05issueca.example", "CAA 0 issue \"ca.example\""),
         (K::Ptr, 12, b"\x04host\xc0\x10", "PTR host.example.org"),
@@ -151,8 +151,62 @@ fn a_server_that_does_not_know_edns_is_asked_without() {
     let outcome = asked(&old, Duration::from_secs(5), |_| {});
     assert_eq!(outcome.verdict, Ok(()));
     assert_eq!(old.queries.iter().take(2).count(), 2);
+    for code in [2, 4, 5] {
+        let plain_only = DnsServer::new(move |query| match query[11] {
+            0 => vec![reply(query, 0, &[(1, ONE)])],
+            _ => vec![reply(query, code, &[])],
+        });
+        let outcome = asked(&plain_only, Duration::from_secs(5), |_| {});
+        assert_eq!(outcome.verdict, Ok(()), "code {code}");
+    }
     let cause = of(FailureKind::Status, "FORMERR from 127.0.0.1");
     assert_eq!(told(&DnsServer::refusing(1), |_| {}), cause);
+}
+
+#[test]
+fn a_question_with_edns_that_is_dropped_is_asked_without() {
+    for instead in [&[][..], &[b"garbage".to_vec()]] {
+        let instead = instead.to_vec();
+        let server = DnsServer::new(move |query| match query[11] {
+            0 => vec![reply(query, 0, &[(1, ONE)])],
+            _ => instead.clone(),
+        });
+        let outcome = asked(&server, Duration::from_secs(10), |_| {});
+        assert_eq!(outcome.verdict, Ok(()));
+        // Not a third of the ten seconds.
+        let took = outcome.took.expect("answered");
+        assert!(took < Duration::from_millis(2500), "{took:?}");
+    }
+}
+
+#[test]
+fn what_dig_shows_can_be_expected() {
+    use RecordKind as K;
+    let all: [(K, u16, &'static [u8], &str); 6] = [
+        (K::Txt, 16, b"\x0aends with ", "ends with "),
+        (K::Txt, 16, b"\x04one \x03two", r#""one " "two""#),
+        (K::Txt, 16, b"\x05a\"b\\\xe4", r#""a\"b\\\228""#),
+        (K::Ns, 2, b"\x0dxn--bcher-kva\xc0\x10", "bücher.example.org"),
+        (
+            K::Caa,
+            257,
+            b"\0\x05issueca.example; a=b",
+            r#"0 issue "ca.example; a=b""#,
+        ),
+        (
+            K::Soa,
+            6,
+            b"\x02ns\xc0\x10\x04me.x\xc0\x10\0\0\0\x07\0\0\0\x01\0\0\0\x02\0\0\0\x03\0\0\0\x04",
+            r"ns.example.org. me\.x.example.org. 7 1 2 3 4",
+        ),
+    ];
+    for (kind, code, data, shown) in all {
+        let server = DnsServer::new(move |query| vec![reply(query, 0, &[(code, data)])]);
+        let outcome = asked(&server, Duration::from_secs(5), |check| {
+            (check.kind, check.expect) = (kind, Some(shown.to_owned()));
+        });
+        assert_eq!(outcome.verdict, Ok(()), "{shown}");
+    }
 }
 
 #[test]

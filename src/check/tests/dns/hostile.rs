@@ -12,7 +12,13 @@ fn silence_is_a_timeout_after_asking_twice() {
     );
     assert_eq!((failure(&outcome), outcome.took), (cause, None));
     let (first, second) = (server.queries.recv(), server.queries.recv());
-    assert_eq!(first.expect("a question"), second.expect("another"));
+    let (first, second) = (first.expect("a question"), second.expect("another"));
+    assert_eq!(first[..11], second[..11]);
+    assert_eq!((first[11], second[11]), (1, 0), "EDNS, and then none");
+    assert_eq!(
+        second,
+        [&first[..11], &[0], &first[12..second.len()]].concat()
+    );
 }
 
 #[test]

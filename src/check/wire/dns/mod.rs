@@ -19,8 +19,9 @@ const HEADER: usize = 12;
 const IN: u16 = 1;
 const CNAME: u16 = 5;
 const OPT: u16 = 41;
-/// Aliases of aliases that are followed when they don't stand in their order.
-const ROUNDS: usize = 8;
+/// Aliases of aliases that are followed when they stand in the worst order; in their own there is
+/// no limit. As many as fit in a datagram.
+const ROUNDS: usize = 64;
 
 /// Bytes that are not what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,9 +202,7 @@ pub struct Rcode(u16);
 
 impl Rcode {
     pub const NO_ERROR: Rcode = Rcode(0);
-    pub const FORMAT_ERROR: Rcode = Rcode(1);
     pub const NO_SUCH_NAME: Rcode = Rcode(3);
-    pub const NOT_IMPLEMENTED: Rcode = Rcode(4);
 
     /// It says nothing about the name.
     pub fn refuses(self) -> bool {

@@ -141,7 +141,7 @@ fn push(wire: &mut Vec<u8>, label: &[u8]) -> Option<()> {
 }
 
 /// What follows a backslash.
-fn unescape(bytes: &[u8]) -> Option<(u8, &[u8])> {
+pub(super) fn unescape(bytes: &[u8]) -> Option<(u8, &[u8])> {
     match bytes {
         [a, b, c, rest @ ..] if [a, b, c].iter().all(|d| d.is_ascii_digit()) => {
             let digits = [a, b, c].map(|digit| u16::from(digit - b'0'));

@@ -1,11 +1,12 @@
 //! What is in a record (RFC 1035 section 3.3, RFC 3596, RFC 2782, RFC 8659), how a person reads it
 //! and whether it is what was expected.
 
-use super::name::Name;
+use super::name::{Name, unescape};
 use super::{Malformed, number};
 use crate::monitor::site::RecordKind;
 use std::fmt;
 use std::net::IpAddr;
+use url::Host;
 
 /// The data of one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +24,8 @@ pub enum Data {
     Soa {
         ns: Name,
         hostmaster: Name,
-        serial: u32,
+        /// Serial, refresh, retry, expire, minimum.
+        numbers: [u32; 5],
     },
     Caa {
         flags: u8,
@@ -69,14 +71,16 @@ impl Data {
             RecordKind::Soa => {
                 let (ns, read) = Name::read(message, at)?;
                 let (hostmaster, read) = Name::read(message, read)?;
-                let serial = message.get(read..).and_then(|rest| rest.first_chunk());
-                let serial = u32::from_be_bytes(*serial.ok_or(Malformed)?);
+                let bytes = message
+                    .get(read..)
+                    .and_then(|rest| rest.first_chunk::<20>());
+                let (numbers, _) = bytes.ok_or(Malformed)?.as_chunks();
+                let mut all = numbers.iter().map(|number| u32::from_be_bytes(*number));
                 let data = Data::Soa {
                     ns,
                     hostmaster,
-                    serial,
+                    numbers: std::array::from_fn(|_| all.next().unwrap_or_default()),
                 };
-                // Then refresh, retry, expire and minimum.
                 (data, read + 20)
             }
             RecordKind::Caa => {
@@ -104,42 +108,51 @@ impl Data {
         }
     }
 
-    /// It is what `expected` says: an address; a host's name; `10 mail.example.org` or the host
-    /// alone; the text exactly; `ns hostmaster serial`, the name server or the serial alone; `0
-    /// issue ca.example` or the value alone; `10 5 5060 sip.example.org` or the host alone.
+    /// It is what `expected` says, which is what `dig` shows of the record, or less: an address; a
+    /// host's name, an internationalized one in either form; `10 mail.example.org` or the host
+    /// alone; a text, or its strings in quotes; `ns hostmaster serial refresh retry expire
+    /// minimum`, the first three of them, the name server or the serial alone; `0 issue
+    /// "ca.example"`, quoted or not, or the value alone; `10 5 5060 sip.example.org` or the host
+    /// alone.
     pub fn is(&self, expected: &str) -> bool {
-        let same = |name: &Name, text: &str| Name::parse(text).as_ref() == Some(name);
         let words: Vec<&str> = match self {
             // Blanks are part of it.
             Data::Txt(_) => Vec::new(),
-            _ => expected.split_ascii_whitespace().take(5).collect(),
+            _ => expected.split_ascii_whitespace().take(8).collect(),
         };
         match (self, words.as_slice()) {
-            (Data::Txt(text), _) => text == expected.as_bytes(),
+            (Data::Txt(text), _) => is_text(text, expected),
             (Data::Address(address), [wanted]) => wanted.parse() == Ok(*address),
             (Data::Host(host), [wanted])
             | (Data::Mx { host, .. }, [wanted])
-            | (Data::Srv { host, .. }, [wanted]) => same(host, wanted),
+            | (Data::Srv { host, .. }, [wanted]) => is_name(host, wanted),
             (Data::Mx { preference, host }, [first, wanted]) => {
-                first.parse() == Ok(*preference) && same(host, wanted)
+                first.parse() == Ok(*preference) && is_name(host, wanted)
             }
-            (Data::Soa { ns, serial, .. }, [wanted]) => {
-                wanted.parse() == Ok(*serial) || same(ns, wanted)
+            (Data::Soa { ns, numbers, .. }, [wanted]) => {
+                wanted.parse() == Ok(numbers[0]) || is_name(ns, wanted)
             }
             (
                 Data::Soa {
                     ns,
                     hostmaster,
-                    serial,
+                    numbers,
                 },
-                [first, second, third],
-            ) => same(ns, first) && same(hostmaster, second) && third.parse() == Ok(*serial),
-            (Data::Caa { value, .. }, [wanted]) => value == unquoted(wanted).as_bytes(),
-            (Data::Caa { flags, tag, .. }, [first, second, ..]) => {
-                let value = expected.trim_ascii().splitn(3, ' ').nth(2);
-                first.parse() == Ok(*flags)
-                    && tag.eq_ignore_ascii_case(second.as_bytes())
-                    && self.is_value(value.unwrap_or_default())
+                [first, second, rest @ ..],
+            ) => {
+                let same = |(text, number): (&&str, &u32)| text.parse() == Ok(*number);
+                matches!(rest.len(), 1 | 5)
+                    && is_name(ns, first)
+                    && is_name(hostmaster, second)
+                    && rest.iter().zip(numbers).all(same)
+            }
+            (Data::Caa { flags, tag, value }, words) => {
+                let whole = |[first, second]: [&str; 2]| {
+                    first.parse() == Ok(*flags)
+                        && tag.eq_ignore_ascii_case(second.as_bytes())
+                        && is_value(value, after_word(after_word(expected)))
+                };
+                is_value(value, expected) || words.first_chunk().is_some_and(|words| whole(*words))
             }
             (
                 Data::Srv {
@@ -153,20 +166,65 @@ impl Data {
                 first.parse() == Ok(*priority)
                     && second.parse() == Ok(*weight)
                     && third.parse() == Ok(*port)
-                    && same(host, wanted)
+                    && is_name(host, wanted)
             }
             _ => false,
         }
     }
+}
 
-    fn is_value(&self, wanted: &str) -> bool {
-        matches!(self, Data::Caa { value, .. } if value == unquoted(wanted).as_bytes())
+/// `text` may be in any script; then it means what resolvers know it as (RFC 5891), or a name that
+/// is UTF-8 itself (RFC 6763 section 4.1.3).
+fn is_name(name: &Name, text: &str) -> bool {
+    if Name::parse(text).as_ref() == Some(name) {
+        return true;
+    }
+    match Host::parse(text) {
+        Ok(Host::Domain(ascii)) if !text.is_ascii() => Name::parse(&ascii).as_ref() == Some(name),
+        _ => false,
     }
 }
 
-fn unquoted(text: &str) -> &str {
-    let inner = text.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
-    inner.unwrap_or(text)
+fn is_text(text: &[u8], expected: &str) -> bool {
+    text == expected.as_bytes() || unquoted(expected).is_some_and(|plain| plain == text)
+}
+
+/// Like a text, but blanks around it don't count.
+fn is_value(value: &[u8], expected: &str) -> bool {
+    is_text(value, expected) || value == expected.trim_ascii().as_bytes()
+}
+
+/// What follows the first word and a blank.
+fn after_word(text: &str) -> &str {
+    let text = text.trim_ascii_start();
+    let end = text.split_once(|c: char| c.is_ascii_whitespace());
+    end.map_or("", |(_, after)| after)
+}
+
+/// The strings of `"one " "two"` joined (RFC 1035 section 5.1); `None`: it isn't written so.
+fn unquoted(text: &str) -> Option<Vec<u8>> {
+    let mut joined = Vec::with_capacity(text.len());
+    let mut rest = text.trim_ascii().as_bytes();
+    loop {
+        rest = rest.strip_prefix(b"\"")?;
+        loop {
+            let (&octet, after) = rest.split_first()?;
+            rest = after;
+            match octet {
+                b'"' => break,
+                b'\\' => {
+                    let (octet, after) = unescape(rest)?;
+                    joined.push(octet);
+                    rest = after;
+                }
+                _ => joined.push(octet),
+            }
+        }
+        rest = rest.trim_ascii_start();
+        if rest.is_empty() {
+            return Some(joined);
+        }
+    }
 }
 
 /// Strings that each begin with their length.
@@ -191,8 +249,11 @@ impl fmt::Display for Data {
             Data::Soa {
                 ns,
                 hostmaster,
-                serial,
-            } => write!(f, "{ns} {hostmaster} {serial}"),
+                numbers,
+            } => {
+                write!(f, "{ns} {hostmaster}")?;
+                numbers.iter().try_for_each(|number| write!(f, " {number}"))
+            }
             Data::Caa { flags, tag, value } => {
                 write!(f, "{flags} ")?;
                 for &octet in tag {
@@ -253,7 +314,7 @@ mod tests {
             (
                 K::Soa,
                 b"\x01n\0\x01h\0\0\0\x01\0\0\0\0\x01\0\0\0\x02\0\0\0\x03\0\0\0\x04",
-                "n h 256",
+                "n h 256 1 2 3 4",
             ),
             (
                 K::Caa,
@@ -284,6 +345,30 @@ mod tests {
     }
 
     #[test]
+    fn a_name_in_any_script_is_the_name_that_resolvers_know() {
+        let host = Data::Host(name("xn--bcher-kva.example"));
+        for good in [
+            "bücher.example",
+            "BÜCHER.example.",
+            "bu\u{308}cher.example",
+            "bücher。example",
+            "XN--BCHER-KVA.example",
+        ] {
+            assert!(host.is(good), "{good}");
+        }
+        for bad in ["bucher.example", "büch er.example", "bücher.example/", "ü"] {
+            assert!(!host.is(bad), "{bad}");
+        }
+        let mx = Data::Mx {
+            preference: 10,
+            host: name("_mx.xn--r8jz45g.xn--zckzah"),
+        };
+        assert!(mx.is("10 _mx.例え.テスト."));
+        let raw = Data::Host(name("B\\195\\188ro.local"));
+        assert!(raw.is("Büro.local") && raw.is(r"B\195\188ro.local."));
+    }
+
+    #[test]
     fn a_record_is_what_was_expected_of_it() {
         let address = Data::Address("2001:db8::1".parse().expect("an address"));
         let host = Data::Host(name("www.Example.org"));
@@ -291,11 +376,13 @@ mod tests {
             preference: 10,
             host: name("mail.example.org"),
         };
-        let text = Data::Txt(b"v=spf1  -all".to_vec());
+        let text = Data::Txt(b"v=spf1  -all ".to_vec());
+        let odd = Data::Txt(b"a \"b\"\\\xc3\xa4\t;".to_vec());
+        let none = Data::Txt(Vec::new());
         let soa = Data::Soa {
             ns: name("ns.example.org"),
             hostmaster: name("admin.example.org"),
-            serial: 2026,
+            numbers: [2026, 7200, 3600, 1_209_600, 300],
         };
         let caa = Data::Caa {
             flags: 0,
@@ -330,20 +417,47 @@ mod tests {
             ),
             (
                 &text,
-                vec!["v=spf1  -all"],
-                vec!["v=spf1 -all", "V=spf1  -all", ""],
+                vec![
+                    "v=spf1  -all ",
+                    r#""v=spf1  -all ""#,
+                    r#" "v=spf1 " " -all" " "  "#,
+                ],
+                vec![
+                    "v=spf1  -all",
+                    "v=spf1 -all ",
+                    "V=spf1  -all ",
+                    " v=spf1  -all ",
+                    r#""v=spf1  -all""#,
+                    r#""v=spf1  -all "x"#,
+                    r#""v=spf1  -all "#,
+                    "",
+                ],
             ),
+            (
+                &odd,
+                vec![
+                    r#""a \"b\"\\\195\164\009;""#,
+                    r#""a \"b\"" "\\ä" "\009\;""#,
+                    "a \"b\"\\ä\t;",
+                ],
+                vec![r#""a \"b\"\\\195\164\9;""#, r#""a "b"\\ä\009;""#],
+            ),
+            (&none, vec!["", r#""""#, r#""" """#], vec![" ", "\""]),
             (
                 &soa,
                 vec![
                     "2026",
                     "ns.example.org.",
                     "NS.example.org admin.example.org 2026",
+                    "ns.example.org. admin.example.org. 2026 7200 3600 1209600 300",
                 ],
                 vec![
                     "2025",
                     "admin.example.org",
                     "ns.example.org admin.example.org 1",
+                    "ns.example.org admin.example.org 2026 7200",
+                    "ns.example.org. admin.example.org. 2026 7200 3600 1209600 301",
+                    "ns.example.org. admin.example.org. 2026 7200 3600 1209600 300 1",
                 ],
             ),
             (
@@ -351,11 +465,18 @@ mod tests {
                 vec![
                     "0 issue ca.example; account=1",
                     "0 ISSUE \"ca.example; account=1\"",
+                    "  0   issue  ca.example; account=1 ",
+                    "ca.example; account=1",
+                    "\"ca.example; account=1\"",
+                    "\"ca.example\\; account=\\049\"",
                 ],
                 vec![
                     "1 issue ca.example; account=1",
                     "0 issue ca.example",
+                    "0 issue ca.example;  account=1",
+                    "0 issue",
                     "issue",
+                    "",
                 ],
             ),
             (
@@ -370,9 +491,7 @@ mod tests {
             for text in bad {
                 assert!(!data.is(text), "{data} is not {text}");
             }
-            if !matches!(data, Data::Txt(_)) {
-                assert!(data.is(&data.to_string()), "{data} is what it is shown as");
-            }
+            assert!(data.is(&data.to_string()), "{data} is what it is shown as");
         }
     }
 }

@@ -119,6 +119,26 @@ fn aliases_are_followed_in_any_order() {
 }
 
 #[test]
+fn sixty_aliases_are_followed_in_any_order() {
+    const LAST: usize = 60;
+    let owners: Vec<String> = (0..=LAST).map(|at| format!("a{at}")).collect();
+    let targets: Vec<Vec<u8>> = owners.iter().map(|o| name(o).wire().to_vec()).collect();
+    let links = owners.iter().zip(&targets[1..]);
+    let mut chain: Vec<_> = links
+        .map(|(o, t)| (o.as_str(), CNAME, t.as_slice()))
+        .collect();
+    chain.push((&owners[LAST], 1, b"\xc0\0\x02\x01"));
+    let asked = question("a0", RecordKind::A);
+    let there = Ok(vec!["192.0.2.1".to_owned()]);
+    assert_eq!(shown(&asked, &reply(&asked, 0, &chain)), there);
+    chain.reverse();
+    assert_eq!(shown(&asked, &reply(&asked, 0, &chain)), there);
+    // Every third of them first.
+    chain.sort_by_key(|(owner, ..)| owner.bytes().map(usize::from).sum::<usize>() % 3);
+    assert_eq!(shown(&asked, &reply(&asked, 0, &chain)), there);
+}
+
+#[test]
 fn aliases_in_a_ring_end() {
     let asked = question("a", RecordKind::A);
     let ring = [("a", 5, b"\x01b\0".as_slice()), ("b", 5, b"\x01a\0")];
@@ -185,6 +205,19 @@ fn the_worst_answers_of_64_kib_take_no_time() {
     let count = u16::try_from((message.len() - begin) / 14).expect("fits");
     message[6..8].copy_from_slice(&count.to_be_bytes());
     assert!(count > 4500);
+    assert_eq!(shown(&asked, &message), Ok(Vec::new()));
+    // A ring of three, over and over, against its order.
+    let mut message = reply(&asked, 0, &[]);
+    let begin = message.len();
+    for _ in 0..1000 {
+        for (owner, target) in [(b'c', b'a'), (b'b', b'c'), (b'a', b'b')] {
+            message.extend_from_slice(&[1, owner, 0]);
+            message.extend_from_slice(b"\0\x05\0\x01\0\0\0\0\0\x03");
+            message.extend_from_slice(&[1, target, 0]);
+        }
+    }
+    let count = u16::try_from((message.len() - begin) / 16).expect("fits");
+    message[6..8].copy_from_slice(&count.to_be_bytes());
     assert_eq!(shown(&asked, &message), Ok(Vec::new()));
     // A name that is nothing but pointers to pointers.
     let mut message = reply(&asked, 0, &[]);
