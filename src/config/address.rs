@@ -7,6 +7,7 @@ use super::kind::Scheme;
 use super::value::brief;
 use crate::monitor::near::nearest;
 use crate::monitor::site::{Auth, StartTls};
+use std::ops::Range;
 use url::Url;
 
 /// Schemes that a site's URL will have in later versions.
@@ -128,16 +129,37 @@ pub fn page(written: &str, filled: &str) -> Result<String, String> {
     Ok(url.into())
 }
 
-/// Reads `tcp://HOST:PORT`. It holds no secret, so that the error quotes it.
+/// Reads `tcp://HOST:PORT`. It holds no secret, so that the error quotes it, but for what a URL of
+/// another kind would have in it.
 pub fn target(text: &str) -> Result<Target, String> {
     let read = || endpoint::tcp(text.strip_prefix("tcp://")?).ok();
     read().ok_or_else(|| {
         format!(
             "must be a list of \"tcp://HOST:PORT\" such as \"tcp://1.1.1.1:443\" or \
              \"tcp://[2620:fe::fe]:443\"; `{}` is none",
-            brief(text)
+            brief(&public(text))
         )
     })
+}
+
+/// Byte ranges of `url`, a broken one perhaps, in which a user, a password, a query or a fragment
+/// stands.
+pub fn hidden_parts(url: &str) -> Vec<Range<usize>> {
+    let start = url.find("//").map_or(0, |slashes| slashes + 2);
+    let user = url[start..].rfind('@').map_or(start, |at| start + at);
+    let query = url[user..].find(['?', '#']).map(|at| user + at);
+    vec![start..user, query.unwrap_or(url.len())..url.len()]
+}
+
+/// `url` with `***` for each of its [`hidden_parts`].
+fn public(url: &str) -> String {
+    let mut shown = url.to_owned();
+    for part in hidden_parts(url).into_iter().rev() {
+        if !part.is_empty() {
+            shown.replace_range(part, "***");
+        }
+    }
+    shown
 }
 
 /// `url` as the file has it, with `***` for a password in it.
@@ -421,7 +443,6 @@ mod tests {
             "tcp://1.1:443",
             "tcp://:443",
             "tcp://::1:443",
-            "tcp://u@h:443",
             "tcp://a b:443",
         ] {
             assert_eq!(
@@ -432,6 +453,12 @@ mod tests {
                 )
             );
         }
+    }
+
+    #[test]
+    fn a_target_of_another_kind_is_quoted_without_its_secrets() {
+        let what = target("http://u:p@h/a?k=v").unwrap_err();
+        assert!(what.ends_with("; `http://***@h/a***` is none"), "{what}");
     }
 
     proptest! {

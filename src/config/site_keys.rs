@@ -7,7 +7,7 @@ use super::raw::{Entry, Table, describe};
 use super::telegram::ids;
 use super::variables::expanded;
 use super::within::within;
-use super::{Context, clock, condition, value};
+use super::{Context, clock, condition, keys, value};
 use crate::monitor::hours::Window;
 use crate::monitor::site::{Auth, HttpVersion, IpVersion, JsonCondition, StatusSet};
 use std::path::PathBuf;
@@ -245,7 +245,7 @@ pub fn texts(
     let mut sound = true;
     for (key, mut field) in fields {
         let name = key.name.into_owned();
-        let label = format!("{}.{}", kind.label, value::brief(&name));
+        let label = format!("{}.{}", kind.label, value::brief(keys::plain_part(&name)));
         if let Err(what) = (kind.name)(&name) {
             log.add(key.span, format!("`{label}` {what}"));
             sound = false;

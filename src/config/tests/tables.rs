@@ -375,7 +375,7 @@ fn an_unknown_key_is_shown_as_the_specification_says() {
     rendered(
         "\n[defaults]\nintervall = \"60s\"",
         "sitemon.conf:3:1: unknown key `intervall`; did you mean `interval`?\n\
-        \x20   3 | intervall = \"60s\"\n\
+        \x20   3 | intervall = \"***\"\n\
         \x20     | ^^^^^^^^^",
     );
 }
