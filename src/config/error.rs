@@ -113,6 +113,8 @@ pub(super) struct Log<'t> {
     /// Offsets where lines begin.
     lines: Vec<usize>,
     found: Vec<(Span, String)>,
+    /// Secrets that stand in the text itself, by their keys.
+    secrets: Vec<(Span, String)>,
 }
 
 impl<'t> Log<'t> {
@@ -122,6 +124,7 @@ impl<'t> Log<'t> {
             text,
             lines: std::iter::once(0).chain(breaks).collect(),
             found: Vec::new(),
+            secrets: Vec::new(),
         }
     }
 
@@ -132,6 +135,17 @@ impl<'t> Log<'t> {
 
     pub fn add(&mut self, span: Span, what: impl Into<String>) {
         self.found.push((span, what.into()));
+    }
+
+    /// Notes that the value of `key`, which stands at `span`, is a secret.
+    pub fn add_secret(&mut self, span: Span, key: impl Into<String>) {
+        self.secrets.push((span, key.into()));
+    }
+
+    /// What [`Log::add_secret`] noted, by position.
+    pub fn take_secrets(&mut self) -> Vec<(Span, String)> {
+        self.secrets.sort_by_key(|(span, _)| span.start);
+        std::mem::take(&mut self.secrets)
     }
 
     /// What is wrong first, without its place.

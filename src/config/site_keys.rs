@@ -2,6 +2,7 @@
 
 use super::error::Log;
 use super::kind::Scheme;
+use super::literal::{is_literal, is_secret_body, is_secret_name};
 use super::login::{self, Found};
 use super::raw::{Entry, Table, describe};
 use super::telegram::ids;
@@ -104,8 +105,9 @@ impl Keys {
                 value::method,
             ),
             headers: texts(table, &HEADERS, scope, log),
-            send: filled(table, "send", scope, log),
-            auth: filled(table, "auth", scope, log).check("auth", log, |text| auth(&text)),
+            send: filled(table, "send", is_secret_body, scope, log),
+            auth: filled(table, "auth", is_literal, scope, log)
+                .check("auth", log, |text| auth(&text)),
             status: status(table, log),
             body: search(table, "body", log),
             body_not: search(table, "body_not", log),
@@ -203,6 +205,8 @@ pub struct Texts {
     /// What messages call it.
     pub label: &'static str,
     pub wanted: &'static str,
+    /// One of its values is a secret.
+    pub secret: bool,
     pub name: fn(&str) -> Result<(), String>,
     pub value: fn(String) -> Result<String, String>,
 }
@@ -211,6 +215,7 @@ const HEADERS: Texts = Texts {
     key: "headers",
     label: "headers",
     wanted: "a table such as { Accept = \"text/html\" }",
+    secret: false,
     name: value::header_name,
     value: |text| {
         if value::is_header_value(&text) {
@@ -243,6 +248,8 @@ pub fn texts(
     fields.sort_by_key(|(key, _)| key.span.start);
     let mut list = Vec::new();
     let mut sound = true;
+    // A form that takes nothing from the environment has its password in it, whatever that is called.
+    let mut literal = kind.secret && !fields.is_empty();
     for (key, mut field) in fields {
         let name = key.name.into_owned();
         let label = format!("{}.{}", kind.label, value::brief(keys::plain_part(&name)));
@@ -252,6 +259,12 @@ pub fn texts(
         }
         let text = match field.take() {
             ValueInner::String(text) => {
+                if !is_literal(&text) {
+                    literal = false;
+                } else if is_secret_name(&name) {
+                    log.add_secret(field.span, label.clone());
+                    literal = false;
+                }
                 Entry::Given(Spanned::with_span(text.into_owned(), field.span))
             }
             other => {
@@ -268,6 +281,9 @@ pub fn texts(
             Some(text) => list.push((name, text)),
             None => sound = false,
         }
+    }
+    if literal {
+        log.add_secret(entries.span, kind.label);
     }
     if sound {
         Entry::Given(Spanned::with_span(list, entries.span))
@@ -313,9 +329,20 @@ fn auth(text: &str) -> Result<Auth, String> {
     })
 }
 
-/// A secret text with its variables filled in.
-fn filled(table: &mut Table, key: &'static str, scope: &Scope, log: &mut Log) -> Entry<String> {
+/// A text with its variables filled in. It may be a secret; `literal` says whether one stands in it.
+fn filled(
+    table: &mut Table,
+    key: &'static str,
+    literal: fn(&str) -> bool,
+    scope: &Scope,
+    log: &mut Log,
+) -> Entry<String> {
     let text = table.text(key, "a text in quotes", log, |text| Ok(text.to_owned()));
+    if let Entry::Given(text) = &text
+        && literal(&text.value)
+    {
+        log.add_secret(text.span, key);
+    }
     expanded(text, key, true, scope.ctx.env, log)
 }
 

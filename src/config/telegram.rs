@@ -41,6 +41,11 @@ pub fn read(
         clock::hours,
     );
     let api = table.text("api", "a URL in quotes", log, address::base);
+    if let Some(host) = api.get().and_then(|api| address::open_way(&api)) {
+        warnings.push(format!(
+            "`api` begins with http://: the token travels unencrypted to {host}; use https://"
+        ));
+    }
     let longest = Duration::from_secs(50);
     let poll = table.text(
         "poll",
@@ -132,11 +137,8 @@ fn token(
             None
         }
         (written @ Entry::Given(_), _) => {
-            if ctx.exposed {
-                warnings.push(format!(
-                    "{0} holds the bot token and other users can read it; chmod 600 {0}",
-                    ctx.file
-                ));
+            if let Some(span) = written.span() {
+                log.add_secret(span, "token");
             }
             let form = |text: String| sound_token(&text).ok_or_else(|| TOKEN_FORM.to_owned());
             written.check("token", log, form).value()

@@ -30,7 +30,7 @@ pub mod incident;
 pub mod job;
 pub mod judge;
 mod judging;
-mod lan;
+pub mod lan;
 pub mod line;
 mod maintenance;
 mod meant;
