@@ -12,14 +12,14 @@ impl Agent {
         let new = match config::load(&self.config_path, &env) {
             Ok(new) => new,
             Err(mistakes) => {
-                return self.notice(
-                    log::Level::Error,
-                    // The lines themselves are for the terminal alone.
-                    format!(
-                        "sitemon.conf was read again and has mistakes; the old one goes on. {}",
-                        mistakes.sentences()
-                    ),
-                );
+                let said = "sitemon.conf was read again and has mistakes; the old one goes on.";
+                if !self.transport.is_log() {
+                    log::error!("{said} {mistakes}");
+                }
+                // The lines themselves are for the log and the terminal alone.
+                let what = format!("{said} {}", mistakes.sentences());
+                let safe = format!("{said} `sitemon config` shows them.");
+                return self.feed(Event::Mistaken { what, safe });
             }
         };
         let untold = new.telegram.as_ref().is_some_and(|t| t.chats.is_empty());
