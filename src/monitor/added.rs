@@ -228,8 +228,8 @@ impl Monitor {
         Some(format!("➖ {} is not watched any more.", bold(name)))
     }
 
-    /// It was added, and the chat may see it. One that cannot be watched any more is no site, and so
-    /// anybody's to forget.
+    /// It was added, and the chat may see it. One that cannot be watched any more is no site, and any
+    /// chat may remove it.
     pub(super) fn is_added(&self, chat: i64, name: &str) -> bool {
         !self.hidden(chat, name) && self.added.records.iter().any(|r| r.name == name)
     }
