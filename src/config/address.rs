@@ -4,11 +4,11 @@
 use super::Target;
 use super::endpoint::{self, Question};
 use super::kind::Scheme;
+use super::mask;
 use super::value::brief;
 use crate::monitor::lan::is_lan;
 use crate::monitor::near::nearest;
 use crate::monitor::site::{Auth, StartTls};
-use std::ops::Range;
 use url::{Host, Url};
 
 /// Schemes that a site's URL will have in later versions.
@@ -158,29 +158,9 @@ pub fn target(text: &str) -> Result<Target, String> {
         format!(
             "must be a list of \"tcp://HOST:PORT\" such as \"tcp://1.1.1.1:443\" or \
              \"tcp://[2620:fe::fe]:443\"; `{}` is none",
-            brief(&public(text))
+            brief(&mask::url(text))
         )
     })
-}
-
-/// Byte ranges of `url`, a broken one perhaps, in which a user, a password, a query or a fragment
-/// stands.
-pub fn hidden_parts(url: &str) -> Vec<Range<usize>> {
-    let start = url.find("//").map_or(0, |slashes| slashes + 2);
-    let user = url[start..].rfind('@').map_or(start, |at| start + at);
-    let query = url[user..].find(['?', '#']).map(|at| user + at);
-    vec![start..user, query.unwrap_or(url.len())..url.len()]
-}
-
-/// `url` with `***` for each of its [`hidden_parts`].
-fn public(url: &str) -> String {
-    let mut shown = url.to_owned();
-    for part in hidden_parts(url).into_iter().rev() {
-        if !part.is_empty() {
-            shown.replace_range(part, "***");
-        }
-    }
-    shown
 }
 
 /// `url` as the file has it, with `***` for a password in it.

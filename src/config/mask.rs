@@ -1,7 +1,6 @@
 //! What may be shown when a line of the configuration is quoted: the names of keys, and the values
 //! of those keys that are known to hold no secret. Everything else is `*`.
 
-use super::address::hidden_parts;
 use super::keys::{self, ROOT, Section};
 use std::ops::Range;
 use toml_span::Value;
@@ -227,6 +226,26 @@ fn broken(line: &str) -> Vec<bool> {
     let mut shown = vec![true; start + length];
     shown.resize(line.trim_end().len().max(start + length), false);
     shown.resize(line.len(), true);
+    shown
+}
+
+/// Byte ranges of `url`, a broken one perhaps, in which a user, a password, a query or a fragment
+/// stands.
+pub fn hidden_parts(url: &str) -> Vec<Range<usize>> {
+    let start = url.find("//").map_or(0, |slashes| slashes + 2);
+    let user = url[start..].rfind('@').map_or(start, |at| start + at);
+    let query = url[user..].find(['?', '#']).map(|at| user + at);
+    vec![start..user, query.unwrap_or(url.len())..url.len()]
+}
+
+/// `url` with `***` for each of its [`hidden_parts`].
+pub fn url(url: &str) -> String {
+    let mut shown = url.to_owned();
+    for part in hidden_parts(url).into_iter().rev() {
+        if !part.is_empty() {
+            shown.replace_range(part, "***");
+        }
+    }
     shown
 }
 

@@ -1,7 +1,7 @@
 //! `$NAME` in a value: what the environment has for it, or a mistake that points at it.
 
-use super::address::hidden_parts;
 use super::error::Log;
+use super::mask::hidden_parts;
 use super::raw::Entry;
 use super::value;
 use super::within::within;
