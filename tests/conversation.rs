@@ -1,6 +1,8 @@
 //! A conversation with every command and every button, by the limits that Telegram sets; and the
 //! same at a terminal.
 
+#[path = "conversation/access.rs"]
+mod access;
 mod support;
 
 use std::time::Duration;

@@ -301,6 +301,55 @@ fn a_bad_file_is_reported_in_the_chat_and_the_old_one_goes_on() {
 }
 
 #[test]
+fn no_value_of_an_unknown_key_is_told_and_no_line_of_the_file_in_the_chat() {
+    let scene = Scene::new();
+    let running = scene.start();
+    let secrets = "bearer = \"hunter2\"\napi_key = { hunter2 = 'hunter2' }\nauth = 123456\n\
+                   headers = { X-Key = [\"hunter2\"] } # hunter2\n\
+                   timeout = 5 # hunter2\n[vault]\npin = \"hunter2\"\n";
+    for (text, mistakes) in [
+        (secrets, 6),
+        ("auth = \"hunter2\nname = 5\n", 1),
+        ("bearer = \"\"\"\nhunter2\n", 1),
+        ("auth = 'a'\nauth = 'hunter2'\n", 1),
+    ] {
+        let before = scene.api.messages().len();
+        scene.sitemon.rewrite(&scene.config_with(text));
+        running.hup();
+        let said = scene.api.wait_messages(before + 1).pop().expect("one more");
+        let said = said.text;
+        assert!(said.contains("has mistakes;"), "{said}");
+        assert_eq!(said.lines().count(), mistakes, "{said}");
+        assert!(!said.contains("hunter2") && !said.contains(" | "), "{said}");
+    }
+    let log = running.stderr();
+    assert!(log.contains(" | bearer = \"*******\"\n"), "{log}");
+    for secret in ["hunter2", "123456"] {
+        assert!(!log.contains(secret), "{log}");
+    }
+    scene.end(running);
+}
+
+#[test]
+fn a_file_that_has_lost_its_sites_is_reported_and_the_old_one_goes_on() {
+    let scene = Scene::new();
+    let running = scene.start();
+    scene.outage();
+    let telegram = scene.api.config();
+    for (n, text) in ["", "# nothing\n", &telegram].into_iter().enumerate() {
+        fs::write(scene.sitemon.config_path(), text).expect("the file can be written");
+        running.hup();
+        scene.api.wait_messages(n + 2);
+        assert_eq!(
+            scene.count("has no [[site]] any more; the old one goes on."),
+            n + 1
+        );
+    }
+    scene.ask("/incidents", "🔴 #1 blog");
+    scene.end(running);
+}
+
+#[test]
 fn what_is_wrong_with_file_or_state_is_in_the_log_with_q_too() {
     let scene = Scene::new();
     scene.end(scene.start());

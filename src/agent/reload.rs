@@ -12,10 +12,14 @@ impl Agent {
         let new = match config::load(&self.config_path, &env) {
             Ok(new) => new,
             Err(mistakes) => {
-                return self.notice(
-                    log::Level::Error,
-                    format!("sitemon.conf was read again and has mistakes; the old one goes on. {mistakes}"),
-                );
+                let said = "sitemon.conf was read again and has mistakes; the old one goes on.";
+                if !self.transport.is_log() {
+                    log::error!("{said} {mistakes}");
+                }
+                // The lines themselves are for the log and the terminal alone.
+                let what = format!("{said} {}", mistakes.sentences());
+                let safe = format!("{said} `sitemon config` shows them.");
+                return self.feed(Event::Mistaken { what, safe });
             }
         };
         let untold = new.telegram.as_ref().is_some_and(|t| t.chats.is_empty());
@@ -26,7 +30,17 @@ impl Agent {
                 "sitemon.conf was read again and has no `chats`; the old one goes on.".to_owned(),
             );
         }
-        for warning in &new.warnings {
+        if new.sites.is_empty() && !self.config.sites.is_empty() {
+            // An editor that was interrupted, or a full disk: every outage would be forgotten.
+            return self.notice(
+                log::Level::Error,
+                "sitemon.conf was read again and has no [[site]] any more; the old one goes on. To \
+                 watch nothing of it, restart sitemon."
+                    .to_owned(),
+            );
+        }
+        let known = &self.config.warnings;
+        for warning in new.warnings.iter().filter(|w| !known.contains(w)) {
             log::warn!("{warning}");
         }
         let mut restart = Vec::new();

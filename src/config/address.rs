@@ -4,10 +4,12 @@
 use super::Target;
 use super::endpoint::{self, Question};
 use super::kind::Scheme;
+use super::mask;
 use super::value::brief;
+use crate::monitor::lan::is_lan;
 use crate::monitor::near::nearest;
 use crate::monitor::site::{Auth, StartTls};
-use url::Url;
+use url::{Host, Url};
 
 /// Schemes that a site's URL will have in later versions.
 const LATER: &str = "push";
@@ -128,14 +130,35 @@ pub fn page(written: &str, filled: &str) -> Result<String, String> {
     Ok(url.into())
 }
 
-/// Reads `tcp://HOST:PORT`. It holds no secret, so that the error quotes it.
+/// The host to which an `http:` URL goes by lines of others, where what it carries can be read: not
+/// this machine, not a private address and not a name that is reserved for local networks. A
+/// single-label name may be looked up anywhere.
+pub fn open_way(url: &str) -> Option<String> {
+    const LOCAL: [&str; 5] = ["localhost", "local", "lan", "internal", "home.arpa"];
+    let url = Url::parse(url).ok().filter(|url| url.scheme() == "http")?;
+    let near = match url.host()? {
+        Host::Ipv4(v4) => is_lan(v4.into()) || v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64,
+        Host::Ipv6(v6) => is_lan(v6.into()),
+        Host::Domain(name) => {
+            let name = name.trim_end_matches('.');
+            LOCAL.iter().any(|local| {
+                let before = name.strip_suffix(local);
+                before.is_some_and(|before| before.ends_with('.') || name == "localhost")
+            })
+        }
+    };
+    (!near).then(|| url.host_str().unwrap_or_default().to_owned())
+}
+
+/// Reads `tcp://HOST:PORT`. It holds no secret, so that the error quotes it, but for what a URL of
+/// another kind would have in it.
 pub fn target(text: &str) -> Result<Target, String> {
     let read = || endpoint::tcp(text.strip_prefix("tcp://")?).ok();
     read().ok_or_else(|| {
         format!(
             "must be a list of \"tcp://HOST:PORT\" such as \"tcp://1.1.1.1:443\" or \
              \"tcp://[2620:fe::fe]:443\"; `{}` is none",
-            brief(text)
+            brief(&mask::url(text))
         )
     })
 }
@@ -398,6 +421,30 @@ mod tests {
     }
 
     #[test]
+    fn plain_http_is_open_to_others_beyond_the_local_network() {
+        for (url, host) in [
+            ("http://far", Some("far")),
+            ("http://api.example.com:8081/x", Some("api.example.com")),
+            ("http://203.0.113.5", Some("203.0.113.5")),
+            ("http://[2001:db8::1]/", Some("[2001:db8::1]")),
+            ("http://notlocalhost", Some("notlocalhost")),
+            ("http://lan", Some("lan")),
+            ("https://far", None),
+            ("http://localhost:8081", None),
+            ("http://a.localhost", None),
+            ("http://127.0.0.1", None),
+            ("http://[::1]:8081", None),
+            ("http://192.168.1.5", None),
+            ("http://100.64.1.2", None),
+            ("http://[fd00::5]", None),
+            ("http://nas.lan", None),
+            ("http://pi.local.", None),
+        ] {
+            assert_eq!(open_way(url).as_deref(), host, "{url}");
+        }
+    }
+
+    #[test]
     fn a_target_is_a_host_and_a_port() {
         for (text, host, port) in [
             ("tcp://1.1.1.1:443", "1.1.1.1", 443),
@@ -421,7 +468,6 @@ mod tests {
             "tcp://1.1:443",
             "tcp://:443",
             "tcp://::1:443",
-            "tcp://u@h:443",
             "tcp://a b:443",
         ] {
             assert_eq!(
@@ -432,6 +478,12 @@ mod tests {
                 )
             );
         }
+    }
+
+    #[test]
+    fn a_target_of_another_kind_is_quoted_without_its_secrets() {
+        let what = target("http://u:p@h/a?k=v").unwrap_err();
+        assert!(what.ends_with("; `http://***@h/a***` is none"), "{what}");
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! `[agent]`.
 
 use super::error::Log;
+use super::literal::is_literal;
 use super::raw::{Entry, Table, describe};
 use super::{Agent, Context, Target, address, clock, path, value, variables};
 use crate::secret::Secret;
@@ -12,7 +13,12 @@ use toml_span::value::ValueInner;
 /// Each of them is asked at once when sites fail, before anybody is told.
 const MOST_TARGETS: usize = 8;
 
-pub fn read(table: Option<Table>, ctx: &Context, log: &mut Log) -> Agent {
+pub fn read(
+    table: Option<Table>,
+    ctx: &Context,
+    warnings: &mut Vec<String>,
+    log: &mut Log,
+) -> Agent {
     let mut agent = Agent {
         state: PathBuf::from("/var/lib/sitemon"),
         max_connections: 10,
@@ -54,6 +60,13 @@ pub fn read(table: Option<Table>, ctx: &Context, log: &mut Log) -> Agent {
         .unwrap_or(agent.state);
     agent.uplink = uplink(&mut table, log).value().unwrap_or(agent.uplink);
     agent.heartbeat = heartbeat(&mut table, ctx, log).value();
+    let heartbeat = agent.heartbeat.as_ref().map(Secret::expose);
+    if let Some(host) = heartbeat.and_then(address::open_way) {
+        warnings.push(format!(
+            "`heartbeat` begins with http://: its secret address travels unencrypted to {host}; \
+             use https://"
+        ));
+    }
     agent.digest = table
         .text(
             "digest",
@@ -136,6 +149,11 @@ fn heartbeat(table: &mut Table, ctx: &Context, log: &mut Log) -> Entry<Secret> {
     let key = "heartbeat";
     let written = table.text(key, "a URL in quotes", log, |text| Ok(text.to_owned()));
     let filled = variables::expanded(written.clone(), key, true, ctx.env, log);
+    if let Entry::Given(url) = &written
+        && is_literal(&url.value)
+    {
+        log.add_secret(url.span, key);
+    }
     let written = written.value().unwrap_or_default();
     filled.check(key, log, |filled| {
         address::page(&written, &filled).map(Secret::new)

@@ -1,6 +1,6 @@
 //! Mistakes in the configuration: where, what, and the line with a caret under it.
 
-use super::mask;
+use super::mask::{Mask, scrub};
 use crate::monitor::printable;
 use std::fmt;
 use std::io;
@@ -10,6 +10,9 @@ use toml_span::Span;
 
 /// Columns of a quoted line that are shown; of a longer one, those around the caret.
 const QUOTED: usize = 100;
+
+/// Mistakes that a chat is told of, at most.
+const TOLD: usize = 10;
 
 /// Why there is no configuration. `Display` is the text for the user, some lines without a
 /// line break at the end; it never shows a secret.
@@ -50,6 +53,22 @@ impl Mistakes {
             "cannot read {}: {why}{remedy}",
             path.display()
         )))
+    }
+}
+
+impl Mistakes {
+    /// Where and what, without the lines of the file: for a chat and the log.
+    pub fn sentences(&self) -> String {
+        let Mistakes::Found { file, list } = self else {
+            return self.to_string();
+        };
+        let sentence = |m: &Mistake| format!("{file}:{}:{}: {}", m.line, m.column, m.what);
+        let mut lines: Vec<String> = list.iter().take(TOLD).map(sentence).collect();
+        let more = list.len().saturating_sub(TOLD);
+        if more > 0 {
+            lines.push(format!("… and {more} more: `sitemon config` shows them"));
+        }
+        lines.join("\n")
     }
 }
 
@@ -95,6 +114,8 @@ pub(super) struct Log<'t> {
     /// Offsets where lines begin.
     lines: Vec<usize>,
     found: Vec<(Span, String)>,
+    /// Secrets that stand in the text itself, by their keys.
+    secrets: Vec<(Span, String)>,
 }
 
 impl<'t> Log<'t> {
@@ -104,6 +125,7 @@ impl<'t> Log<'t> {
             text,
             lines: std::iter::once(0).chain(breaks).collect(),
             found: Vec::new(),
+            secrets: Vec::new(),
         }
     }
 
@@ -114,6 +136,17 @@ impl<'t> Log<'t> {
 
     pub fn add(&mut self, span: Span, what: impl Into<String>) {
         self.found.push((span, what.into()));
+    }
+
+    /// Notes that the value of `key`, which stands at `span`, is a secret.
+    pub fn add_secret(&mut self, span: Span, key: impl Into<String>) {
+        self.secrets.push((span, key.into()));
+    }
+
+    /// What [`Log::add_secret`] noted, by position.
+    pub fn take_secrets(&mut self) -> Vec<(Span, String)> {
+        self.secrets.sort_by_key(|(span, _)| span.start);
+        std::mem::take(&mut self.secrets)
     }
 
     /// What is wrong first, without its place.
@@ -137,10 +170,10 @@ impl<'t> Log<'t> {
     /// Every mistake once, by position.
     pub fn into_mistakes(mut self, file: &str) -> Mistakes {
         let found = std::mem::take(&mut self.found);
-        let secrets = mask::secret_values(self.text);
+        let mask = Mask::of(self.text);
         let mut list: Vec<_> = found
             .into_iter()
-            .map(|(span, what)| self.mistake(span, &what, &secrets))
+            .map(|(span, what)| self.mistake(span, &what, &mask))
             .collect();
         list.sort_by(|a, b| (a.line, a.column, &a.what).cmp(&(b.line, b.column, &b.what)));
         list.dedup();
@@ -150,7 +183,7 @@ impl<'t> Log<'t> {
         }
     }
 
-    fn mistake(&self, span: Span, what: &str, secrets: &[Range<usize>]) -> Mistake {
+    fn mistake(&self, span: Span, what: &str, mask: &Mask) -> Mistake {
         let mut start = span.start.min(self.text.len());
         while !self.text.is_char_boundary(start) {
             start -= 1;
@@ -163,21 +196,8 @@ impl<'t> Log<'t> {
             .next()
             .unwrap_or(rest)
             .trim_end_matches('\r');
-        let looks = mask::secret_looks(full);
-        let quoted: Vec<char> = full
-            .char_indices()
-            .map(|(at, c)| {
-                let in_text = line_start + at;
-                // Sorted and apart: the last one that begins here or before is the only candidate.
-                let candidate = secrets.partition_point(|range| range.start <= in_text);
-                let secret = candidate > 0 && secrets[candidate - 1].contains(&in_text);
-                if secret || looks.iter().any(|range| range.contains(&at)) {
-                    '*'
-                } else {
-                    one_column(c)
-                }
-            })
-            .collect();
+        let quoted = mask.line(line_start..line_start + full.len());
+        let quoted: Vec<char> = quoted.into_iter().map(one_column).collect();
         // A span may end in another line, or with the line break.
         let end = span.end.clamp(start, (line_start + full.len()).max(start));
         let meant = self
@@ -192,7 +212,7 @@ impl<'t> Log<'t> {
         Mistake {
             line,
             column: column + 1,
-            what: mask::scrub(&harmless(what)),
+            what: scrub(&harmless(what)),
             quoted,
             caret,
         }
@@ -255,9 +275,9 @@ mod tests {
     #[test]
     fn columns_count_characters_and_tabs_take_one() {
         rendered(
-            "\n\tä = ö\r\n",
-            &[(7, 9)],
-            "a.conf:2:6: wrong\n    2 |  ä = ö\n      |      ^",
+            "\n\t\"ä\" = 1\r\n",
+            &[(8, 9)],
+            "a.conf:2:7: wrong\n    2 |  \"ä\" = *\n      |       ^",
         );
     }
 
@@ -266,7 +286,7 @@ mod tests {
         rendered(
             "ab\ncd",
             &[(3, 5), (1, 2), (3, 5)],
-            "a.conf:1:2: wrong\n    1 | ab\n      |  ^\na.conf:2:1: wrong\n    2 | cd\n      | ^^",
+            "a.conf:1:2: wrong\n    1 | **\n      |  ^\na.conf:2:1: wrong\n    2 | **\n      | ^^",
         );
     }
 
@@ -283,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_long_line_is_cut_around_the_caret() {
-        let line = format!("{}X{}", "a".repeat(200), "b".repeat(200));
+        let line = format!("{}X{} = 1", "a".repeat(200), "b".repeat(200));
         rendered(
             &line,
             &[(200, 201), (0, 400)],
@@ -304,9 +324,9 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
         rendered(
-            "a\u{1b}[2J",
-            &[(0, 1)],
-            "a.conf:1:1: wrong\n    1 | a\u{fffd}[2J\n      | ^",
+            "[[site]]\nname = \"a\u{9b}2J\"",
+            &[(9, 13)],
+            "a.conf:2:1: wrong\n    2 | name = \"a\u{fffd}2J\"\n      | ^^^^",
         );
     }
 

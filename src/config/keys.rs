@@ -114,9 +114,33 @@ pub const ROOT: Section = Section {
     later: &["listen"],
 };
 
+/// The table that stands under `key`, if that is known.
+pub fn inner(key: &str) -> Option<&'static Section> {
+    Some(match key {
+        "telegram" => &TELEGRAM,
+        "agent" => &AGENT,
+        "defaults" => &DEFAULTS,
+        "site" => &SITE,
+        "login" => &LOGIN,
+        _ => return None,
+    })
+}
+
+/// Some table has a key of this name.
+pub fn is_known(key: &str) -> bool {
+    let all = [&ROOT, &TELEGRAM, &AGENT, &SITE, &LOGIN];
+    all.iter().any(|section| section.keys.contains(&key))
+}
+
+/// Of the name of a key, a header or a field what may be shown: it may have been written together
+/// with its value.
+pub fn plain_part(name: &str) -> &str {
+    &name[..name.find([':', '=']).unwrap_or(name.len())]
+}
+
 /// What to say of a key that `section` does not have.
 pub fn unknown(section: &Section, key: &str) -> String {
-    let name = brief(key);
+    let name = brief(plain_part(key));
     if section.later.contains(&key) {
         return format!("unknown key `{name}`: this version of sitemon does not have it yet");
     }

@@ -1,6 +1,7 @@
 //! `login`: the form that is sent before a check.
 
 use super::error::Log;
+use super::literal::is_secret_url;
 use super::raw::{Entry, Table};
 use super::site_keys::{Scope, Texts, texts};
 use super::variables::expanded;
@@ -60,6 +61,7 @@ pub fn read(table: &mut Table, scope: &Scope, log: &mut Log) -> Entry<Found> {
             key: "form",
             label: "login.form",
             wanted: "a table such as { user = \"me\", password = \"$PASSWORD\" }",
+            secret: true,
             name: |name| match name {
                 "" => Err("is a field without a name".to_owned()),
                 _ => Ok(()),
@@ -114,6 +116,11 @@ pub fn read(table: &mut Table, scope: &Scope, log: &mut Log) -> Entry<Found> {
 fn page(table: &mut Table, key: &'static str, scope: &Scope, log: &mut Log) -> Entry<String> {
     let label = format!("login.{key}");
     let written = table.text(key, "a URL in quotes", log, |text| Ok(text.to_owned()));
+    if let Entry::Given(url) = &written
+        && is_secret_url(&url.value)
+    {
+        log.add_secret(url.span, label.clone());
+    }
     let filled = expanded(written.clone(), &label, true, scope.ctx.env, log);
     let written = written.value().unwrap_or_default();
     filled.check(&label, log, |filled| address::page(&written, &filled))

@@ -2,7 +2,7 @@
 //!
 //! `raw` knows the shape of the file and where things stand in it, `keys` which keys there are,
 //! `value`, `clock`, `address`, `endpoint`, `condition` and `variables` read single values, `within` finds a part of one in the
-//! file, `telegram`, `agent`, `site`, `site_keys`, `login`, `kind` and `names` give them their meaning, `error` and `mask` show what is wrong without showing a secret, and `added` reads what comes from a chat, and `show` prints what would run.
+//! file, `telegram`, `agent`, `site`, `site_keys`, `login`, `kind` and `names` give them their meaning, `error` and `mask` show what is wrong without showing a secret, `literal` finds secrets in a file that others can read, and `added` reads what comes from a chat, and `show` prints what would run.
 
 mod added;
 mod address;
@@ -15,6 +15,7 @@ mod hidden;
 mod json;
 mod keys;
 mod kind;
+mod literal;
 mod login;
 mod mask;
 mod names;
@@ -201,7 +202,12 @@ fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Config {
         }
         None => (None, None),
     };
-    let agent = agent::read(root.table("agent", &keys::AGENT, log), ctx, log);
+    let agent = agent::read(
+        root.table("agent", &keys::AGENT, log),
+        ctx,
+        &mut warnings,
+        log,
+    );
     let scope = site_keys::Scope { ctx, chats };
     let defaults = match root.table("defaults", &keys::DEFAULTS, log) {
         Some(mut table) => {
@@ -221,6 +227,10 @@ fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Config {
     }
     names.finish(log);
     root.finish(log);
+    let secrets = log.take_secrets();
+    if ctx.exposed {
+        warnings.extend(literal::warning(ctx.file, &secrets, log));
+    }
     if sites.is_empty() {
         warnings.push(format!("no [[site]] in {}: nothing to watch", ctx.file));
     }

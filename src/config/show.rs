@@ -10,6 +10,9 @@ use crate::monitor::site::{
 use std::path::Path;
 use std::time::Duration;
 
+/// Columns of a table are no wider: a cell that is longer pushes the rest of its row away.
+const WIDEST: usize = 64;
+
 /// The configuration as a table for people, line breaks included.
 pub fn summary(config: &Config) -> String {
     let mut rows = vec![["NAME", "URL", "EVERY", "TIMEOUT", "EXPECTED"].map(str::to_owned)];
@@ -224,21 +227,24 @@ fn telegram_line(telegram: &Telegram) -> String {
     )
 }
 
-/// Columns as wide as their widest cell, two blanks between them, none behind the last.
+/// Columns as wide as their widest cell, within reason, two blanks between them, none behind the last.
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| {
         rows.iter()
             .map(|row| row[column].chars().count())
             .max()
             .unwrap_or(0)
+            .min(WIDEST)
     };
     let widths: Vec<usize> = (0..N).map(width).collect();
     let mut text = String::new();
     for row in rows {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, &width)| format!("{cell:<width$}"));
+        // Not a width of `format!`, which panics beyond 65,535.
+        let padded = |(cell, width): (&String, &usize)| {
+            let blanks = width.saturating_sub(cell.chars().count());
+            format!("{cell}{}", " ".repeat(blanks))
+        };
+        let cells = row.iter().zip(&widths).map(padded);
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }

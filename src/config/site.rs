@@ -4,6 +4,7 @@ use super::address::{self, Address};
 use super::error::Log;
 use super::hidden;
 use super::kind::Scheme;
+use super::literal::is_secret_url;
 use super::names::Names;
 use super::raw::{Entry, Table};
 use super::site_keys::{Keys, Scope};
@@ -34,6 +35,11 @@ pub fn read(
     let (url, of_url) = hidden::noting(scope, |scope| {
         expanded(written.clone(), "url", false, scope.ctx.env, log)
     });
+    if let Entry::Given(url) = &written
+        && is_secret_url(&url.value)
+    {
+        log.add_secret(url.span, "url");
+    }
     let after = table.text("after", "the name of a site in quotes", log, |text| {
         Ok(text.to_owned())
     });

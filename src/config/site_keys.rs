@@ -2,12 +2,13 @@
 
 use super::error::Log;
 use super::kind::Scheme;
+use super::literal::{is_literal, is_secret_body, is_secret_name};
 use super::login::{self, Found};
 use super::raw::{Entry, Table, describe};
 use super::telegram::ids;
 use super::variables::expanded;
 use super::within::within;
-use super::{Context, clock, condition, value};
+use super::{Context, clock, condition, keys, value};
 use crate::monitor::hours::Window;
 use crate::monitor::site::{Auth, HttpVersion, IpVersion, JsonCondition, StatusSet};
 use std::path::PathBuf;
@@ -107,8 +108,9 @@ impl Keys {
                 value::method,
             ),
             headers: texts(table, &HEADERS, scope, log),
-            send: filled(table, "send", scope, log),
-            auth: filled(table, "auth", scope, log).check("auth", log, |text| auth(&text)),
+            send: filled(table, "send", is_secret_body, scope, log),
+            auth: filled(table, "auth", is_literal, scope, log)
+                .check("auth", log, |text| auth(&text)),
             status: status(table, log),
             body: search(table, "body", log),
             body_not: search(table, "body_not", log),
@@ -212,6 +214,8 @@ pub struct Texts {
     /// What messages call it.
     pub label: &'static str,
     pub wanted: &'static str,
+    /// One of its values is a secret.
+    pub secret: bool,
     pub name: fn(&str) -> Result<(), String>,
     pub value: fn(String) -> Result<String, String>,
 }
@@ -220,6 +224,7 @@ const HEADERS: Texts = Texts {
     key: "headers",
     label: "headers",
     wanted: "a table such as { Accept = \"text/html\" }",
+    secret: false,
     name: value::header_name,
     value: |text| value::header_value(&text).map(|()| text),
 };
@@ -246,15 +251,23 @@ pub fn texts(
     fields.sort_by_key(|(key, _)| key.span.start);
     let mut list = Vec::new();
     let mut sound = true;
+    // A form that takes nothing from the environment has its password in it, whatever that is called.
+    let mut literal = kind.secret && !fields.is_empty();
     for (key, mut field) in fields {
         let name = key.name.into_owned();
-        let label = format!("{}.{}", kind.label, value::brief(&name));
+        let label = format!("{}.{}", kind.label, value::brief(keys::plain_part(&name)));
         if let Err(what) = (kind.name)(&name) {
             log.add(key.span, format!("`{label}` {what}"));
             sound = false;
         }
         let text = match field.take() {
             ValueInner::String(text) => {
+                if !is_literal(&text) {
+                    literal = false;
+                } else if is_secret_name(&name) {
+                    log.add_secret(field.span, label.clone());
+                    literal = false;
+                }
                 Entry::Given(Spanned::with_span(text.into_owned(), field.span))
             }
             other => {
@@ -271,6 +284,9 @@ pub fn texts(
             Some(text) => list.push((name, text)),
             None => sound = false,
         }
+    }
+    if literal {
+        log.add_secret(entries.span, kind.label);
     }
     if sound {
         Entry::Given(Spanned::with_span(list, entries.span))
@@ -317,9 +333,20 @@ fn auth(text: &str) -> Result<Auth, String> {
     })
 }
 
-/// A secret text with its variables filled in.
-fn filled(table: &mut Table, key: &'static str, scope: &Scope, log: &mut Log) -> Entry<String> {
+/// A text with its variables filled in. It may be a secret; `literal` says whether one stands in it.
+fn filled(
+    table: &mut Table,
+    key: &'static str,
+    literal: fn(&str) -> bool,
+    scope: &Scope,
+    log: &mut Log,
+) -> Entry<String> {
     let text = table.text(key, "a text in quotes", log, |text| Ok(text.to_owned()));
+    if let Entry::Given(text) = &text
+        && literal(&text.value)
+    {
+        log.add_secret(text.span, key);
+    }
     expanded(text, key, true, scope.ctx.env, log)
 }
 

@@ -41,6 +41,11 @@ pub fn read(
         clock::hours,
     );
     let api = table.text("api", "a URL in quotes", log, address::base);
+    if let Some(host) = api.get().and_then(|api| address::open_way(&api)) {
+        warnings.push(format!(
+            "`api` begins with http://: the token travels unencrypted to {host}; use https://"
+        ));
+    }
     let longest = Duration::from_secs(50);
     let poll = table.text(
         "poll",
@@ -118,7 +123,7 @@ fn token(
     let file = table.text("token_file", wanted, log, |text| match text {
         "" => Err("is empty; it must be the path of a file that holds the token".to_owned()),
         // A token, sound or not, is never to be shown as a path that cannot be read.
-        text if begins_like_a_token(text) => {
+        text if looks_like_a_token(text) => {
             Err("must be the path of a file; a token itself goes into `token`".to_owned())
         }
         text => Ok(text.to_owned()),
@@ -132,11 +137,8 @@ fn token(
             None
         }
         (written @ Entry::Given(_), _) => {
-            if ctx.exposed {
-                warnings.push(format!(
-                    "{0} holds the bot token and other users can read it; chmod 600 {0}",
-                    ctx.file
-                ));
+            if let Some(span) = written.span() {
+                log.add_secret(span, "token");
             }
             let form = |text: String| sound_token(&text).ok_or_else(|| TOKEN_FORM.to_owned());
             written.check("token", log, form).value()
@@ -198,12 +200,16 @@ fn credential(path: &Path, refused: io::Error, ctx: &Context) -> io::Result<Smal
     }
 }
 
-fn begins_like_a_token(text: &str) -> bool {
+/// It begins as a token does, or is as the part of one that is behind the colon (35 characters).
+fn looks_like_a_token(text: &str) -> bool {
     let id = text.trim_start().split_once(':').map_or("", |(id, _)| id);
+    let key = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit())
+        || text.len() >= 30 && text.bytes().all(key)
 }
 
 fn sound_token(text: &str) -> Option<Secret> {
-    let text = text.trim();
+    // An editor may have put a byte order mark before it.
+    let text = text.trim_start_matches('\u{feff}').trim();
     value::is_token(text).then(|| Secret::new(text))
 }

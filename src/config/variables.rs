@@ -1,13 +1,14 @@
 //! `$NAME` in a value: what the environment has for it, or a mistake that points at it.
 
 use super::error::Log;
+use super::mask::hidden_parts;
 use super::raw::Entry;
 use super::value;
 use super::within::within;
 use toml_span::Spanned;
 
-/// Fills in `$NAME`. A `secret` text is not quoted: of a variable that isn't set, the name is told only
-/// if it looks like one, for `pa$sword` may be a password.
+/// Fills in `$NAME`. A `secret` text is not quoted, nor is a password in a URL: of a variable that
+/// isn't set, the name is told only if it looks like one, for `pa$sword` may be a password.
 pub fn expanded(
     text: Entry<String>,
     key: &str,
@@ -22,7 +23,9 @@ pub fn expanded(
         Ok(filled) => return Entry::Given(Spanned::with_span(filled, span)),
         Err(bad) => bad,
     };
+    let hidden = hidden_parts(&text);
     for dollar in bad {
+        let secret = secret || hidden.iter().any(|part| part.contains(&dollar.range.start));
         let at = within(log.text(), span, &text, dollar.range);
         let customary = |name: &str| !name.bytes().any(|b| b.is_ascii_lowercase());
         let what = match dollar.name {

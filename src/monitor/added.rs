@@ -11,6 +11,7 @@ use super::site::Site;
 use super::snapshot::AddedRecord;
 use super::text::{bold, escape, lasting, response};
 use super::time::{Moment, Now};
+use super::visible::may_see;
 use super::{Action, Level, Monitor};
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,10 +86,19 @@ impl Monitor {
         };
         let refusal = match &result {
             Err(what) => Some(format!("Not added: {}.", escape(what))),
+            Ok(site) if self.hidden(self.added.trials[place].asker.chat, &site.name) => {
+                let name = bold(&site.name);
+                Some(format!(
+                    "Not added: the name {name} is taken. /add URL NAME gives it another name."
+                ))
+            }
             Ok(site) if self.name_taken(&site.name) => Some(format!(
                 "Not added: there is a site {} already. /add URL NAME gives it another name.",
                 bold(&site.name)
             )),
+            Ok(site) if !may_see(self.added.trials[place].asker.chat, site) => Some(
+                "Not added: by `chats` in [defaults] this chat would not be told of it.".to_owned(),
+            ),
             Ok(site) if site.is_https() && !self.clock_set => {
                 Some("Not added: the clock is not set yet.".to_owned())
             }
@@ -218,8 +228,10 @@ impl Monitor {
         Some(format!("➖ {} is not watched any more.", bold(name)))
     }
 
-    pub(super) fn is_added(&self, name: &str) -> bool {
-        self.added.records.iter().any(|r| r.name == name)
+    /// It was added, and the chat may see it. One that cannot be watched any more is no site, and any
+    /// chat may remove it.
+    pub(super) fn is_added(&self, chat: i64, name: &str) -> bool {
+        !self.hidden(chat, name) && self.added.records.iter().any(|r| r.name == name)
     }
 
     /// The sites that were added, as they were asked for.
@@ -253,19 +265,30 @@ impl Monitor {
         self.added.records.clear();
         for (record, result) in added {
             let name = &record.name;
-            if sites[..of_file].iter().any(|s| s.name == *name) {
-                self.notice(
-                    now,
-                    format!("{name} is in sitemon.conf now: the one that was added in the chat is forgotten."),
+            // As far as it is known who may know of it.
+            let of_file = sites[..of_file].iter().find(|s| s.name == *name);
+            let known = self.index.get(name).map(|&at| &self.sites[at].site);
+            let chats = match of_file.or(known) {
+                Some(site) => self.chats_of(site),
+                None => self.access.chats.clone(),
+            };
+            if of_file.is_some() {
+                let text = format!(
+                    "{name} is in sitemon.conf now: the one that was added in the chat is forgotten."
                 );
+                self.log(Level::Info, text.clone());
+                self.notice_to(now, chats, text);
                 continue;
             }
             match result {
                 Ok(site) => sites.push(Arc::new(site)),
-                Err(what) => self.notice(
-                    now,
-                    format!("{name}, added in the chat, cannot be watched any more: {what}. /remove {name} forgets it."),
-                ),
+                Err(what) => {
+                    let text = format!(
+                        "{name}, added in the chat, cannot be watched any more: {what}. /remove {name} forgets it."
+                    );
+                    self.log(Level::Info, text.clone());
+                    self.notice_to(now, chats, text);
+                }
             }
             self.added.records.push(record);
         }

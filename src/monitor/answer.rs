@@ -91,11 +91,22 @@ impl Monitor {
     }
 
     pub(super) fn answer_stats(&mut self, now: Now, asker: &Asker, vitals: &Vitals) {
+        let visible = self.visible(asker.chat);
+        let all = visible.len() == self.sites.len();
         let tally = Tally {
-            sites: self.sites.len(),
-            checks: self.checks,
+            sites: visible.len(),
+            checks: match all {
+                true => self.checks,
+                false => visible.iter().map(|&at| self.sites[at].checks).sum(),
+            },
             internal_errors: self.internal_errors,
-            alerts_waiting: self.outbox.waiting_alerts(),
+            alerts_waiting: match all {
+                true => self.outbox.waiting_alerts(),
+                false => {
+                    let waiting = self.outbox.alerts();
+                    waiting.filter(|a| a.chats.contains(&asker.chat)).count()
+                }
+            },
         };
         self.answer(now, asker, stats::render(vitals, tally).into());
     }

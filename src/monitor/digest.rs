@@ -10,6 +10,7 @@ use super::judge::State;
 use super::picture::Picture;
 use super::text::{bold, count, day_of, escape, lasting, response};
 use super::time::{Moment, Now};
+use super::visible::may_see;
 use super::watch::Watched;
 use super::zone::DAY;
 use std::sync::Arc;
@@ -77,7 +78,7 @@ impl Monitor {
         }
         self.saving.now();
         for chat in self.access.chats.clone() {
-            let told = |w: &&Watched| self.chats_of(&w.site).contains(&chat);
+            let told = |w: &&Watched| may_see(chat, &w.site);
             let sites: Vec<&Watched> = self.sites.iter().filter(told).collect();
             if sites.is_empty() {
                 continue;
@@ -91,8 +92,7 @@ impl Monitor {
 
     /// The last day of the sites that a chat is told of, as `/chart` shows it.
     pub(super) fn digest_picture(&self, now: Now, chat: i64) -> Option<Arc<Picture>> {
-        let told = |at: &usize| self.chats_of(&self.sites[*at].site).contains(&chat);
-        let sites: Vec<usize> = (0..self.sites.len()).filter(told).collect();
+        let sites = self.visible(chat);
         if sites.is_empty() {
             return None;
         }

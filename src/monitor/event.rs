@@ -35,6 +35,12 @@ pub enum Event {
     /// Something that people should know: told in every chat, as plain text. Who reports it has put
     /// it into the log, where it belongs there.
     Notice(String),
+    /// The configuration that was read again has mistakes. `what` may name sites, `safe` does not:
+    /// chats that may not see all sites are told that.
+    Mistaken {
+        what: String,
+        safe: String,
+    },
     /// A sending has ended.
     Delivered {
         id: u64,

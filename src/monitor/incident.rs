@@ -143,10 +143,6 @@ impl Incidents {
         open.take(self.open)
     }
 
-    pub fn iter_open_mut(&mut self) -> impl Iterator<Item = &mut Incident> {
-        self.list.iter_mut().filter(|i| i.end.is_none())
-    }
-
     /// Those that ended before this are forgotten; `None` while all are remembered.
     pub fn forgotten_until(&self) -> Option<Moment> {
         let ended = self.list.iter().filter_map(|i| i.end);

@@ -1,4 +1,4 @@
-//! Which site, or which sites, a name in a command means.
+//! Which site, or which sites, a name in a command means, among those that the chat may see.
 
 use super::Monitor;
 use super::answer::Answer;
@@ -7,7 +7,6 @@ use super::command::Command;
 use super::near::nearest;
 use super::printable::{NAME, line};
 use super::text::{bold, count};
-use super::watch::Watched;
 
 /// A name that does not say which site.
 #[derive(Debug)]
@@ -26,8 +25,8 @@ enum Meant {
 
 impl Monitor {
     /// The one site that is meant.
-    pub(super) fn one(&self, name: &str) -> Result<usize, Unclear> {
-        match self.meant(name, false)? {
+    pub(super) fn one(&self, chat: i64, name: &str) -> Result<usize, Unclear> {
+        match self.meant(chat, name, false)? {
             Meant::One(at) => Ok(at),
             Meant::Group(sites) => Err(Unclear::Several {
                 question: format!(
@@ -40,45 +39,47 @@ impl Monitor {
     }
 
     /// The site, or all sites of the group.
-    pub(super) fn some(&self, name: &str) -> Result<Vec<usize>, Unclear> {
-        Ok(match self.meant(name, true)? {
+    pub(super) fn some(&self, chat: i64, name: &str) -> Result<Vec<usize>, Unclear> {
+        Ok(match self.meant(chat, name, true)? {
             Meant::One(at) => vec![at],
             Meant::Group(sites) => sites,
         })
     }
 
     /// The same, or all sites without a name.
-    pub(super) fn some_or_all(&self, name: Option<&str>) -> Result<Vec<usize>, Unclear> {
+    pub(super) fn some_or_all(&self, chat: i64, name: Option<&str>) -> Result<Vec<usize>, Unclear> {
         match name {
-            Some(name) => self.some(name),
-            None => Ok((0..self.sites.len()).collect()),
+            Some(name) => self.some(chat, name),
+            None => Ok(self.visible(chat)),
         }
     }
 
     /// Where the site is that a button means; its [`button::key`] stands where a name would.
-    pub(super) fn of_key(&self, key: &str) -> Option<usize> {
+    pub(super) fn of_key(&self, chat: i64, key: &str) -> Option<usize> {
         key.strip_prefix('~')?;
-        (0..self.sites.len()).find(|&at| button::key(self.sites[at].name()) == key)
+        let mut sites = self.visible(chat).into_iter();
+        sites.find(|&at| button::key(self.sites[at].name()) == key)
     }
 
     /// An exact site name wins, then an exact group, then a unique part of a name (SPEC 10).
     /// `groups`: a group would do too.
-    fn meant(&self, name: &str, groups: bool) -> Result<Meant, Unclear> {
-        if let Some(&at) = self.index.get(name) {
+    fn meant(&self, chat: i64, name: &str, groups: bool) -> Result<Meant, Unclear> {
+        if let Some(at) = self.find(chat, name) {
             return Ok(Meant::One(at));
         }
-        let group = self.group(name);
+        let visible = self.visible(chat);
+        let in_group = |at: &usize| self.sites[*at].site.group.as_deref() == Some(name);
+        let group: Vec<usize> = visible.iter().copied().filter(in_group).collect();
         if !group.is_empty() {
             return Ok(Meant::Group(group));
         }
-        if let Some(at) = self.of_key(name) {
+        if let Some(at) = self.of_key(chat, name) {
             return Ok(Meant::One(at));
         }
         let lower = name.to_lowercase();
         let matching = |test: &dyn Fn(&str) -> bool| -> Vec<usize> {
-            (0..self.sites.len())
-                .filter(|&at| test(&self.sites[at].name().to_lowercase()))
-                .collect()
+            let fits = |at: &usize| test(&self.sites[*at].name().to_lowercase());
+            visible.iter().copied().filter(fits).collect()
         };
         let same = matching(&|candidate| candidate == lower);
         if let [at] = same.as_slice() {
@@ -87,7 +88,7 @@ impl Monitor {
         let part = matching(&|candidate| candidate.contains(&lower));
         match part.as_slice() {
             [at] => Ok(Meant::One(*at)),
-            [] => Err(self.unknown(name, groups)),
+            [] => Err(self.unknown(chat, name, groups)),
             several => Err(Unclear::Several {
                 question: format!(
                     "{} fits {}. Which one?",
@@ -100,30 +101,26 @@ impl Monitor {
     }
 
     /// There is nothing of that name: something like it may be meant.
-    fn unknown(&self, name: &str, groups: bool) -> Unclear {
+    fn unknown(&self, chat: i64, name: &str, groups: bool) -> Unclear {
         let what = match groups {
             true => "neither a site nor a group",
             false => "no site",
         };
         let none = format!("There is {what} {}.", bold(&line(name, NAME)));
-        if let Some(near) = nearest(name, self.sites.iter().map(Watched::name)) {
+        let visible = self.visible(chat);
+        let visible = self.watched(&visible);
+        if let Some(near) = nearest(name, visible.iter().map(|w| w.name())) {
             return Unclear::Several {
                 question: format!("{none} Did you mean {}?", bold(near)),
                 sites: self.index.get(near).copied().into_iter().collect(),
             };
         }
-        let known = self.sites.iter().filter_map(|w| w.site.group.as_deref());
+        let known = visible.iter().filter_map(|w| w.site.group.as_deref());
         let near = nearest(name, known.filter(|_| groups));
         Unclear::Unknown(match near {
             Some(near) => format!("{none} Did you mean the group {}?", bold(near)),
             None => format!("{none} /list shows all."),
         })
-    }
-
-    fn group(&self, name: &str) -> Vec<usize> {
-        (0..self.sites.len())
-            .filter(|&at| self.sites[at].site.group.as_deref() == Some(name))
-            .collect()
     }
 
     /// The question which site `command` means, with a button for each.

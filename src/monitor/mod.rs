@@ -62,6 +62,7 @@ mod telling;
 pub mod text;
 pub mod time;
 mod trouble;
+mod visible;
 mod watch;
 pub mod zone;
 
@@ -251,6 +252,7 @@ impl Monitor {
             Event::Update(update) => self.update(now, update),
             Event::Bot { username } => self.bot = Some(username),
             Event::Notice(text) => self.announce(now, text),
+            Event::Mistaken { what, safe } => self.tell_mistakes(now, &what, &safe),
             Event::Delivered { id, delivery } => self.delivered(now, id, delivery),
             Event::Admitted { job } => self.admitted(now, job),
             Event::Measured { asker, vitals } => self.answer_stats(now, &asker, &vitals),

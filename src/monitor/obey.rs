@@ -31,34 +31,41 @@ impl Monitor {
         asker: &Asker,
         command: &Command,
     ) -> Result<Option<Answer>, Unclear> {
+        let chat = asker.chat;
         let html = match command {
             Command::Status { group } => {
-                let sites = self.some_or_all(group.as_deref())?;
-                return Ok(Some(self.status(now, &sites)));
+                let sites = self.some_or_all(chat, group.as_deref())?;
+                return Ok(Some(self.status(now, chat, &sites)));
             }
             Command::List { group } => {
-                let sites = self.some_or_all(group.as_deref())?;
+                let sites = self.some_or_all(chat, group.as_deref())?;
                 reply::list(&self.watched(&sites), now)
             }
             Command::Site { name } => {
-                let at = self.one(name)?;
-                return Ok(Some(self.about_site(now, at)));
+                let at = self.one(chat, name)?;
+                return Ok(Some(self.about_site(now, chat, at)));
             }
             Command::History { name } => {
-                let at = self.one(name)?;
+                let at = self.one(chat, name)?;
                 reply::history(&self.sites[at], now)
             }
-            Command::Incidents { name: None } => reply::incidents(&self.incidents, None, now),
+            Command::Incidents { name: None } => {
+                let all = self.incidents.iter();
+                let seen = all.filter(|i| self.may_see_incident(chat, i));
+                reply::incidents(seen.collect(), None, now)
+            }
             Command::Incidents { name: Some(name) } => {
-                let at = self.one(name)?;
-                reply::incidents(&self.incidents, Some(self.sites[at].name()), now)
+                let at = self.one(chat, name)?;
+                let site = self.sites[at].name();
+                let all = self.incidents.iter();
+                reply::incidents(all.filter(|i| i.site == site).collect(), Some(site), now)
             }
             Command::Check { name } => {
-                let sites = self.some_or_all(name.as_deref())?;
+                let sites = self.some_or_all(chat, name.as_deref())?;
                 return Ok(self.check_command(now, asker, &sites));
             }
             Command::Chart { name, span } => {
-                let sites = self.some_or_all(name.as_deref())?;
+                let sites = self.some_or_all(chat, name.as_deref())?;
                 return Ok(Some(match (name, sites.as_slice()) {
                     (Some(_), [at]) => self.chart_of(now, *at, *span),
                     (_, []) => reply::list(&[], now).into(),
@@ -66,16 +73,13 @@ impl Monitor {
                 }));
             }
             Command::Ack { number } => self.acknowledge(now, asker, *number),
-            Command::Mute { name: None, span } => {
+            Command::Mute { name: None, span } if self.sees_all(chat) => {
                 self.muted_until = Some(now.moment() + *span);
                 self.saving.now();
                 format!("🔕 Everything is muted for {}.", lasting(*span))
             }
-            Command::Mute {
-                name: Some(name),
-                span,
-            } => {
-                let sites = self.some(name)?;
+            Command::Mute { name, span } => {
+                let sites = self.some_or_all(chat, name.as_deref())?;
                 for &at in &sites {
                     self.sites[at].muted_until = Some(now.moment() + *span);
                 }
@@ -83,7 +87,7 @@ impl Monitor {
                 self.saving.now();
                 format!("🔕 {} muted for {}.", self.named(&sites), lasting(*span))
             }
-            Command::Unmute { name: None } => {
+            Command::Unmute { name: None } if self.sees_all(chat) => {
                 self.muted_until = None;
                 for watched in &mut self.sites {
                     watched.muted_until = None;
@@ -91,26 +95,26 @@ impl Monitor {
                 self.saving.now();
                 "🔔 Nothing is muted.".to_owned()
             }
-            Command::Unmute { name: Some(name) } => {
-                let sites = self.some(name)?;
+            Command::Unmute { name } => {
+                let sites = self.some_or_all(chat, name.as_deref())?;
                 for &at in &sites {
                     self.sites[at].muted_until = None;
                 }
                 self.renew_alerts_of(&sites);
                 self.saving.now();
-                let but = if self.silenced(now.moment()) {
-                    " Everything still is: /unmute."
-                } else {
-                    ""
+                let but = match self.silenced(now.moment()) {
+                    true if self.sees_all(chat) => " Everything still is: /unmute.",
+                    true => " Everything still is, by another chat.",
+                    false => "",
                 };
                 format!("🔔 {} not muted.{but}", self.named(&sites))
             }
             Command::Pause { name } => {
-                let at = self.one(name)?;
+                let at = self.one(chat, name)?;
                 self.pause(now, at)
             }
             Command::Resume { name } => {
-                let at = self.one(name)?;
+                let at = self.one(chat, name)?;
                 self.resume(now, at)
             }
             Command::Add { url, name } => match self.add(asker, url, name.as_deref()) {
@@ -131,7 +135,7 @@ impl Monitor {
     }
 
     /// A button leads to each site that is not up, as far as they are named.
-    fn status(&self, now: Now, sites: &[usize]) -> Answer {
+    fn status(&self, now: Now, chat: i64, sites: &[usize]) -> Answer {
         let watched = self.watched(sites);
         let troubled = reply::worst_first(&watched);
         let html = reply::status(
@@ -139,6 +143,7 @@ impl Monitor {
             &troubled,
             self.line.troubles(),
             self.muted_until,
+            &|name| self.find(chat, name).is_some(),
             now,
         );
         let button = |watched: &&super::watch::Watched| {
@@ -157,7 +162,7 @@ impl Monitor {
     }
 
     /// One site in detail, with what can be done about it.
-    pub(super) fn about_site(&self, now: Now, at: usize) -> Answer {
+    pub(super) fn about_site(&self, now: Now, chat: i64, at: usize) -> Answer {
         let watched = &self.sites[at];
         let due = self.schedule.due_at(watched.name());
         let key = button::key(watched.name());
@@ -177,7 +182,13 @@ impl Monitor {
         }
         buttons.push(open("Chart", "chart"));
         Answer {
-            html: reply::site(watched, due, &self.incidents, now),
+            html: reply::site(
+                watched,
+                due,
+                &self.incidents,
+                &|name| self.find(chat, name).is_some(),
+                now,
+            ),
             buttons: button::rows(buttons),
             picture: None,
         }
@@ -186,8 +197,12 @@ impl Monitor {
     fn acknowledge(&mut self, now: Now, asker: &Asker, number: Option<u32>) -> String {
         let at = now.moment();
         let (mut taken, mut told) = (Vec::new(), Vec::new());
-        for incident in self.incidents.iter_open_mut() {
-            if number.is_none_or(|n| n == incident.number) {
+        let open = self.incidents.iter_open();
+        let meant = open.filter(|i| number.is_none_or(|n| n == i.number));
+        let meant = meant.filter(|i| self.may_see_incident(asker.chat, i));
+        let meant: Vec<u32> = meant.map(|i| i.number).collect();
+        for number in meant {
+            if let Some(incident) = self.incidents.get_mut(number) {
                 if incident.acknowledged.is_none() {
                     incident.acknowledged = Some(Acknowledged {
                         by: asker.user,
@@ -200,8 +215,10 @@ impl Monitor {
             }
         }
         if taken.is_empty() {
+            let incident = |n| self.incidents.get(n);
+            let known = |n| incident(n).is_some_and(|i| self.may_see_incident(asker.chat, i));
             return match number {
-                Some(n) if self.incidents.get(n).is_some() => format!("#{n} is over already."),
+                Some(n) if known(n) => format!("#{n} is over already."),
                 Some(n) => format!("There is no incident #{n}. /incidents lists them."),
                 None => "No incident is open.".to_owned(),
             };
@@ -230,10 +247,10 @@ impl Monitor {
 
     /// A record whose site cannot be watched any more is no site, but has its name.
     fn remove_command(&mut self, now: Now, asker: &Asker, name: &str) -> Result<String, Unclear> {
-        let name = if self.is_added(name) {
+        let name = if self.is_added(asker.chat, name) {
             name.to_owned()
         } else {
-            let at = self.one(name)?;
+            let at = self.one(asker.chat, name)?;
             self.sites[at].name().to_owned()
         };
         Ok(self.remove(now, asker, &name).unwrap_or_else(|| {

@@ -252,13 +252,15 @@ impl Outbox {
         }
     }
 
-    /// Chats that are configured no longer get nothing.
-    pub fn keep_chats(&mut self, chats: &[i64]) {
+    /// Chats that are configured no longer get nothing, and nothing of a site that they may no longer
+    /// see: `keep` takes a site's name, empty for the agent itself, and a chat.
+    pub fn keep_chats(&mut self, keep: &dyn Fn(&str, i64) -> bool) {
         for alert in &mut self.alerts {
-            alert.chats.retain(|c| chats.contains(c));
+            let site = &alert.site;
+            alert.chats.retain(|&chat| keep(site, chat));
         }
         self.alerts.retain(|a| !a.chats.is_empty());
-        self.replies.retain(|r| chats.contains(&r.chat));
+        self.replies.retain(|r| keep("", r.chat));
     }
 
     /// Takes the result of one sending.

@@ -13,6 +13,7 @@ use super::snapshot::{
 };
 use super::time::{Moment, Now};
 use super::trouble::Said;
+use super::visible::may_see;
 use super::watch::{Veil, Watched};
 use super::{Level, Monitor, Settings};
 use std::collections::HashMap;
@@ -114,7 +115,7 @@ impl Monitor {
             .collect();
         self.forget_moves();
         self.follow_moves();
-        self.outbox.keep_chats(&self.access.chats);
+        self.drop_hidden();
         if !snapshot.clean {
             self.away = Some(Away {
                 seen: snapshot.written,
@@ -173,7 +174,7 @@ impl Monitor {
         self.ask_line(now, settings.uplink);
         self.forget_moves();
         self.follow_moves();
-        self.outbox.keep_chats(&self.access.chats);
+        self.drop_hidden();
         self.sites_changed(now);
     }
 
@@ -202,6 +203,15 @@ impl Monitor {
             Level::Info,
             format!("watching {}", super::text::count(self.sites.len(), "site")),
         );
+    }
+
+    /// What waits for chats that are not, or no longer, to have it.
+    fn drop_hidden(&mut self) {
+        let (chats, index, sites) = (&self.access.chats, &self.index, &self.sites);
+        self.outbox.keep_chats(&|site, chat| {
+            let site = index.get(site).map(|&at| &sites[at].site);
+            chats.contains(&chat) && site.is_none_or(|site| may_see(chat, site))
+        });
     }
 
     /// Once the configuration has the new id of a group, the old one is history.

@@ -57,7 +57,7 @@ impl Monitor {
     /// Carries out a line; its answer takes the place of the message `instead`.
     fn do_line(&mut self, now: Now, press: &Press, line: &str, instead: Option<i64>) -> String {
         let named = line.split(' ').nth(1);
-        if named.is_some_and(|key| self.of_key(key).is_none()) {
+        if named.is_some_and(|key| self.of_key(press.chat, key).is_none()) {
             self.take_buttons(now, press);
             return GONE.to_owned();
         }
@@ -75,7 +75,7 @@ impl Monitor {
 
     /// Carries out a line about a site, and shows that site anew in the place of the message.
     fn turn(&mut self, now: Now, press: &Press, line: &str) -> String {
-        let Some(at) = self.site_of(line) else {
+        let Some(at) = self.site_of(press.chat, line) else {
             self.take_buttons(now, press);
             return GONE.to_owned();
         };
@@ -95,7 +95,7 @@ impl Monitor {
             _ => return String::new(),
         };
         if asker.instead.is_some() {
-            let mut answer = self.about_site(now, at);
+            let mut answer = self.about_site(now, press.chat, at);
             answer
                 .html
                 .push_str(&format!("\n{mark} {done}{}", by(&press.name)));
@@ -106,7 +106,17 @@ impl Monitor {
 
     /// Does something about the incidents of an alert that go on.
     fn do_deed(&mut self, now: Now, press: &Press, deed: Deed, numbers: &[u32]) -> String {
-        let mut open: Vec<u32> = numbers.to_vec();
+        let hidden = |n: &u32| {
+            let incident = self.incidents.get(*n);
+            incident.is_some_and(|i| !self.may_see_incident(press.chat, i))
+        };
+        let numbers: Vec<u32> = numbers.iter().copied().filter(|n| !hidden(n)).collect();
+        if numbers.is_empty() {
+            // The message told of it before the file took it from this chat.
+            self.take_buttons(now, press);
+            return GONE.to_owned();
+        }
+        let mut open = numbers.clone();
         open.retain(|&n| self.incidents.get(n).is_some_and(|i| i.end.is_none()));
         let Some(&first) = open.first() else {
             self.take_buttons(now, press);
@@ -150,7 +160,7 @@ impl Monitor {
         self.show_deed(
             now,
             press,
-            numbers,
+            &numbers,
             &format!("{mark} {done}{}", by(&press.name)),
         );
         // Where else it was told, at least its buttons follow.
@@ -293,8 +303,8 @@ impl Monitor {
     }
 
     /// The site that a button's line is about.
-    fn site_of(&self, line: &str) -> Option<usize> {
-        self.of_key(line.split(' ').nth(1)?)
+    fn site_of(&self, chat: i64, line: &str) -> Option<usize> {
+        self.of_key(chat, line.split(' ').nth(1)?)
     }
 
     /// The buttons of a message that make no sense any more go, its text stays.

@@ -48,8 +48,8 @@ impl Monitor {
         }
     }
 
-    /// How many sites lie behind this one, near and far, and are not paused.
-    pub(super) fn behind(&self, at: usize) -> usize {
+    /// The sites that lie behind this one, near and far, and are not paused.
+    pub(super) fn behind(&self, at: usize) -> Vec<usize> {
         let mut behind = vec![at];
         let mut next = 0;
         while let Some(&parent) = behind.get(next) {
@@ -64,6 +64,6 @@ impl Monitor {
                 }
             }
         }
-        behind.len() - 1
+        behind.split_off(1)
     }
 }

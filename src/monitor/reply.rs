@@ -11,7 +11,7 @@ use super::recording::uptime_line;
 use super::site::Check;
 use super::text::{bold, clock_times, count, escape, lasting, response};
 use super::time::{Moment, Now};
-use super::watch::Watched;
+use super::watch::{Watched, behind};
 use std::time::Duration;
 
 /// Sites that `/status` names: one screen.
@@ -42,12 +42,14 @@ pub(super) fn worst_first<'a>(sites: &[&'a Watched]) -> Vec<&'a Watched> {
     troubled
 }
 
-/// Counts, then the `troubled` ones of the sites, which are not up.
+/// Counts, then the `troubled` ones of the sites, which are not up. `seen`: the chat may know of a
+/// site of this name.
 pub(super) fn status(
     sites: &[&Watched],
     troubled: &[&Watched],
     troubles: &[(Trouble, Moment)],
     muted_until: Option<Moment>,
+    seen: &dyn Fn(&str) -> bool,
     now: Now,
 ) -> String {
     let of = |state: State| sites.iter().filter(|w| w.state() == state).count();
@@ -67,7 +69,7 @@ pub(super) fn status(
     }
     lines.extend(maintenance_line(sites, now));
     for watched in troubled.iter().take(STATUS_LINES) {
-        lines.push(status_line(watched, now));
+        lines.push(status_line(watched, seen, now));
     }
     if troubled.len() > STATUS_LINES {
         lines.push(format!(
@@ -97,11 +99,10 @@ fn until_text(until: i64, now: Now) -> String {
     clock_times(now.wall, until, now).1
 }
 
-fn status_line(watched: &Watched, now: Now) -> String {
+fn status_line(watched: &Watched, seen: &dyn Fn(&str) -> bool, now: Now) -> String {
     let name = bold(watched.name());
     let mark = mark(watched);
-    let cause = watched
-        .reason()
+    let cause = reason(watched, seen)
         .map(|c| format!(": {}", escape(&c)))
         .unwrap_or_default();
     let mute = silence(watched, now);
@@ -135,11 +136,21 @@ pub(super) fn list(sites: &[&Watched], now: Now) -> String {
     sites.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// Why it is not up, unless that names a site that the chat may not know of.
+fn reason(watched: &Watched, seen: &dyn Fn(&str) -> bool) -> Option<String> {
+    let parent = watched.site.after.as_deref().filter(|name| !seen(name));
+    let hidden = parent.map(behind);
+    watched
+        .reason()
+        .filter(|cause| hidden.as_ref() != Some(cause))
+}
+
 /// One site in detail.
 pub(super) fn site(
     watched: &Watched,
     due: Option<Moment>,
     incidents: &Incidents,
+    seen: &dyn Fn(&str) -> bool,
     now: Now,
 ) -> String {
     let state = watched.state();
@@ -155,13 +166,13 @@ pub(super) fn site(
     if let Some(group) = &watched.site.group {
         lines.push(format!("Group: {}", escape(group)));
     }
-    if let Some(parent) = &watched.site.after {
+    if let Some(parent) = watched.site.after.as_ref().filter(|name| seen(name)) {
         lines.push(format!("Depends on: {}", bold(parent)));
     }
     if watched.flapping.flapping() {
         lines.push("It is flapping: silent until it has been steady for 15 min".to_owned());
     }
-    if let Some(cause) = watched.reason() {
+    if let Some(cause) = reason(watched, seen) {
         lines.push(format!("Cause: {}", escape(&cause)));
     }
     if let Some((at, outcome)) = &watched.last {
@@ -296,13 +307,9 @@ pub(super) fn history(watched: &Watched, now: Now) -> String {
     lines.join("\n")
 }
 
-/// The last incidents, open ones first.
-pub(super) fn incidents(incidents: &Incidents, site: Option<&str>, now: Now) -> String {
-    let mut list: Vec<&Incident> = incidents
-        .iter()
-        .rev()
-        .filter(|i| site.is_none_or(|s| s == i.site))
-        .collect();
+/// The last of these incidents, which are sorted by age, open ones first. `site`: all are of it.
+pub(super) fn incidents(mut list: Vec<&Incident>, site: Option<&str>, now: Now) -> String {
+    list.reverse();
     list.sort_by_key(|i| i.end.is_some());
     if list.is_empty() {
         return match site {

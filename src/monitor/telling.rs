@@ -4,10 +4,10 @@ use super::alert::News;
 use super::flapping::Manner;
 use super::incident::Incident;
 use super::judge::State;
-use super::message;
 use super::site::Site;
 use super::text;
 use super::time::{Moment, Now};
+use super::visible::may_see;
 use super::watch::Watched;
 use super::{Level, Monitor};
 use std::time::Duration;
@@ -30,14 +30,18 @@ impl Monitor {
         if manner == Manner::Silently || self.muted(&site.name, moment) {
             return;
         }
-        let news = if manner == Manner::Flapping {
+        if manner == Manner::Flapping {
             self.sites[at].flapping.told = true;
-            News::Flapping { cause: Some(cause) }
+            let news = News::Flapping { cause: Some(cause) };
+            self.tell(now, &site, news, Some(number));
         } else {
-            let behind = self.behind(at);
-            News::Down { cause, behind }
-        };
-        self.tell(now, &site, news, Some(number));
+            for (behind, chats) in self.behind_by_chat(at) {
+                let cause = cause.clone();
+                let news = News::Down { cause, behind };
+                self.outbox
+                    .push_alert(news, &site.name, Some(number), chats, moment);
+            }
+        }
         if let Some(incident) = self.incidents.get_mut(number) {
             incident.told = true;
         }
@@ -197,6 +201,43 @@ impl Monitor {
         self.saving.now();
     }
 
+    /// How many sites behind this one are unreachable too, as far as each chat may know.
+    fn behind_by_chat(&self, at: usize) -> Vec<(usize, Vec<i64>)> {
+        let behind = self.behind(at);
+        let mut told: Vec<(usize, Vec<i64>)> = Vec::new();
+        for chat in self.chats_of(&self.sites[at].site) {
+            let seen = |at: &&usize| may_see(chat, &self.sites[**at].site);
+            let count = behind.iter().filter(seen).count();
+            match told.iter_mut().find(|(n, _)| *n == count) {
+                Some((_, chats)) => chats.push(chat),
+                None => told.push((count, vec![chat])),
+            }
+        }
+        told
+    }
+
+    /// The file has mistakes. They may name sites: only chats that see all of them are told `what`,
+    /// the others what is `safe`.
+    pub(super) fn tell_mistakes(&mut self, now: Now, what: &str, safe: &str) {
+        let (all, some) = self
+            .access
+            .chats
+            .iter()
+            .partition(|&&chat| self.sees_all(chat));
+        self.notice_to(now, all, what.to_owned());
+        self.notice_to(now, some, safe.to_owned());
+    }
+
+    /// A notice for these chats, which is in the log already.
+    pub(super) fn notice_to(&mut self, now: Now, chats: Vec<i64>, text: String) {
+        if chats.is_empty() {
+            return;
+        }
+        self.outbox
+            .push_alert(News::Notice { text }, "", None, chats, now.moment());
+        self.saving.now();
+    }
+
     pub(super) fn notice(&mut self, now: Now, text: String) {
         self.log(Level::Info, text.clone());
         self.announce(now, text);
@@ -205,23 +246,7 @@ impl Monitor {
     /// A notice that is in the log already.
     pub(super) fn announce(&mut self, now: Now, text: String) {
         let chats = self.access.chats.clone();
-        self.outbox
-            .push_alert(News::Notice { text }, "", None, chats, now.moment());
-        self.saving.now();
-    }
-
-    /// The chats that are told of a site.
-    pub(super) fn chats_of(&self, site: &Site) -> Vec<i64> {
-        let all = &self.access.chats;
-        match &site.chats {
-            // The terminal is told of everything.
-            Some(some) if *all != [message::CONSOLE] => {
-                let mut chats = some.clone();
-                chats.retain(|c| all.contains(c));
-                chats
-            }
-            _ => all.clone(),
-        }
+        self.notice_to(now, chats, text);
     }
 
     /// Everything is muted.

@@ -97,6 +97,11 @@ pub struct Checked {
     pub failed: bool,
 }
 
+/// Why a site is unreachable: what it depends on is down.
+pub fn behind(parent: &str) -> String {
+    format!("behind {parent}")
+}
+
 impl Watched {
     pub fn new(site: Arc<Site>, now: Moment) -> Watched {
         Watched {
@@ -181,7 +186,7 @@ impl Watched {
             _ if self.paused() => None,
             Some(Veil::Unreachable) => {
                 let parent = self.site.after.as_deref().unwrap_or_default();
-                Some(format!("behind {parent}"))
+                Some(behind(parent))
             }
             Some(Veil::Offline(trouble)) => Some(trouble.reason().to_owned()),
             None => self.cause.clone().or_else(|| {

@@ -131,3 +131,79 @@ fn mistakes_in_the_file_are_told_with_line_and_column() {
         assert!(output.stderr.contains("^^^"), "a caret");
     }
 }
+
+#[test]
+fn no_value_of_an_unknown_key_is_shown() {
+    for text in [
+        "bearer = \"hunter2\"",
+        "api_key = { hunter2 = [\"hunter2\", 'hunter2'] } # hunter2",
+        "bearer = \"\"\"\nhunter2\n\"\"\"\n",
+        "bearer = \"\"\"\nhunter2\n",
+        "bearer = hunter2",
+        "bearer hunter2",
+        "auth = \"me:hunter2",
+        "auth = \"hunter2\"\nauth = \"hunter2\"",
+        "headers = { X-Key = [\"hunter2\"], \"Cookie: hunter2\" = \"\" }",
+        "login = { form = { p = \"hunter2\", q = 5 }, expct = \"hunter2\" }",
+        "\"Authorization: hunter2\" = 1",
+        "[vault]\npin = \"hunter2\"\n[vault]\n",
+        "[agent]\nheartbeat = \"hunter2\"\nuplink = [\"https://hunter2@h/?hunter2\"]",
+        "[telegram]\ntoken_file = \"hunter2hunter2hunter2hunter2hunter2\"",
+    ] {
+        let sitemon = Sitemon::new(
+            &("[[site]]\nname = \"a\"\nurl = \"ftp://me:hunter2@a.example/?k=hunter2\"\n"
+                .to_owned()
+                + text),
+        );
+        let output = sitemon.command(&["config"]);
+        refused(&output, 2, "sitemon.conf:");
+        for line in output.stderr.lines().chain(output.stdout.lines()) {
+            assert!(!line.contains("hunter2"), "{text}\n{}", output.stderr);
+        }
+    }
+}
+
+#[test]
+fn secrets_in_a_file_that_others_can_read_are_warned_about() {
+    let scene = "[telegram]\ntoken = \"123456:ABC\"\napi = \"http://far\"\n".to_owned();
+    let sitemon =
+        Sitemon::new(&(scene + &site("a", "http://127.0.0.1:1/") + "auth = \"me:sesame\"\n"));
+    let path = sitemon.config_path();
+    let open = |mode| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&path, mode).expect("the mode can be set");
+        let output = sitemon.command(&["config"]);
+        assert_eq!(output.code, Some(0), "{output:?}");
+        assert!(
+            output
+                .stderr
+                .contains("travels unencrypted to far; use https://\n"),
+            "{output:?}"
+        );
+        assert!(!output.stderr.contains("sesame"), "{output:?}");
+        output.stderr.contains(&format!(
+            "{0} can be read by other users and holds secrets: `token` in line 2, `auth` in line 10; \
+             put them into the environment as $NAME (the token also into a `token_file`), or chmod 600 {0}\n",
+            path.display()
+        ))
+    };
+    assert!(open(0o644) && open(0o604));
+    assert!(!open(0o600));
+}
+
+#[test]
+fn a_long_text_breaks_no_table() {
+    let long = |n: usize| format!("body = \"{}\"\n", "x".repeat(n));
+    let sitemon = Sitemon::new(
+        &(site("a", "http://127.0.0.1:1/")
+            + &long(65_508)
+            + &site("b", &format!("http://127.0.0.1:1/{}", "y".repeat(70_000)))),
+    );
+    let output = sitemon.command(&["config"]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert!(
+        output.stdout.contains("\na     http://127.0.0.1:1/ "),
+        "{}",
+        &output.stdout[..200]
+    );
+}

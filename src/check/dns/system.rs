@@ -12,7 +12,7 @@ pub(super) const PORT: u16 = 53;
 /// The system's resolvers of the wanted family.
 pub(super) fn servers(ip: IpVersion) -> Result<Vec<SocketAddr>, Failure> {
     // A small file that is in memory; where there is none, the C library asks this machine too.
-    let mut servers = resolvers(&std::fs::read_to_string(RESOLV_CONF).unwrap_or_default());
+    let mut servers = resolvers(&std::fs::read(RESOLV_CONF).unwrap_or_default());
     let family = match ip {
         IpVersion::Any => return Ok(servers),
         IpVersion::V4 => "IPv4",
@@ -26,9 +26,9 @@ pub(super) fn servers(ip: IpVersion) -> Result<Vec<SocketAddr>, Failure> {
     Ok(servers)
 }
 
-/// The `nameserver` lines of a resolv.conf(5).
-fn resolvers(text: &str) -> Vec<SocketAddr> {
-    let mut servers: Vec<SocketAddr> = text
+/// The `nameserver` lines of a resolv.conf(5). Its comments may be in any encoding.
+fn resolvers(file: &[u8]) -> Vec<SocketAddr> {
+    let mut servers: Vec<SocketAddr> = String::from_utf8_lossy(file)
         .lines()
         .filter_map(|line| {
             let mut words = line.split_ascii_whitespace();
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn the_system_says_whom_to_ask() {
         let all = |text: &str| -> Vec<String> {
-            let all = resolvers(text);
+            let all = resolvers(text.as_bytes());
             all.iter().map(SocketAddr::to_string).collect()
         };
         let file = "# nameserver 192.0.2.9\nsearch example.org\n  nameserver\t192.0.2.1 \n\
@@ -78,6 +78,8 @@ mod tests {
         let lo = "[fe80::1%1]:53";
         assert_eq!(all(file), ["192.0.2.1:53", "[2001:db8::1]:53", lo]);
         assert_eq!(all("nameserver fe80::1%1"), [lo]);
+        let latin = resolvers(b"# f\xfcr zu Hause\nnameserver 192.0.2.1 # \xe9\n");
+        assert_eq!(latin, ["192.0.2.1:53".parse().expect("an address")]);
         for none in [
             "",
             "nameserver fe80::1%none",

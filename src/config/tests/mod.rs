@@ -23,6 +23,15 @@ fn parsed(text: &str) -> Result<Config, Mistakes> {
 }
 
 fn parsed_in(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Mistakes> {
+    parsed_from(text, false, env)
+}
+
+/// `exposed`: others can read the file.
+fn parsed_from(
+    text: &str,
+    exposed: bool,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, Mistakes> {
     let read = |path: &Path| match path.to_str() {
         Some("/etc/sound.token") => Ok(SmallFile {
             text: "\n123456:ABC-DEF \n".to_owned(),
@@ -49,7 +58,7 @@ fn parsed_in(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config,
     };
     let ctx = Context {
         file: "sitemon.conf",
-        exposed: false,
+        exposed,
         dir: Path::new("/etc"),
         zone: &|name| match name {
             "Europe/Berlin" | "CET-1CEST,M3.5.0,M10.5.0/3" => Ok(()),
@@ -215,7 +224,8 @@ fn load_reads_the_file_and_the_token_beside_it() {
     use std::fs::{Permissions, set_permissions, write};
     let dir = tempfile::tempdir().unwrap();
     let (conf, token) = (dir.path().join("sitemon.conf"), dir.path().join("token"));
-    write(&token, "1:abc\n").unwrap();
+    // As an editor of Windows writes it.
+    write(&token, "\u{feff}1:abc\r\n").unwrap();
     write(
         &conf,
         "[telegram]\ntoken_file = 'token'\n[agent]\nstate = 'state'",

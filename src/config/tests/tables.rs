@@ -1,6 +1,6 @@
 //! `[telegram]`, `[agent]`, the shape of the file and its syntax.
 
-use super::{parsed_in, rendered, sound, wrong, wrong_site};
+use super::{parsed_from, parsed_in, rendered, sound, wrong, wrong_site};
 use crate::config::{TOKEN_VARIABLE, summary, to_json};
 use std::path::Path;
 use std::time::Duration;
@@ -179,6 +179,84 @@ fn a_secret_that_others_can_read_is_a_warning() {
     );
     let none = "no [[site]] in sitemon.conf: nothing to watch";
     assert_eq!(sound("").warnings, [none]);
+}
+
+#[test]
+fn literal_secrets_in_a_file_that_others_can_read_are_named() {
+    let warnings = |text: &str, exposed: bool| {
+        let text = format!("{text}\n[[site]]\nname = 'last'\nurl = 'http://h'");
+        let env = |_: &str| Some("1:a".to_owned());
+        parsed_from(&text, exposed, &env).unwrap().warnings
+    };
+    let site = "[[site]]\nname = 'a'\nurl = 'https://h/'\n";
+    for (line, key) in [
+        ("auth = 'u:p'", "auth"),
+        ("headers = { X-Api-Key = 'k' }", "headers.X-Api-Key"),
+        ("send = '{\"password\":\"x\"}'", "send"),
+        (
+            "login = { url = 'https://h/', form = { user = 'me', pw = 'x' } }",
+            "login.form.pw",
+        ),
+        (
+            "login = { url = 'https://h/', form = { a = 'me', b = 'x' } }",
+            "login.form",
+        ),
+    ] {
+        let text = format!("{site}{line}");
+        let expected = format!(
+            "sitemon.conf can be read by other users and holds secrets: `{key}` in line 4; put them \
+             into the environment as $NAME (the token also into a `token_file`), or chmod 600 \
+             sitemon.conf"
+        );
+        assert_eq!(warnings(&text, true), [expected], "{line}");
+        assert_eq!(warnings(&text, false), [""; 0], "{line}");
+    }
+    for line in [
+        "auth = 'bearer $T'",
+        "headers = { X-Api-Key = '$K', Accept = 'text/html' }",
+        "send = 'PING'",
+        "login = { url = 'https://h/', form = { user = 'me', kennwort = '$P' } }",
+    ] {
+        assert_eq!(warnings(&format!("{site}{line}"), true), [""; 0], "{line}");
+    }
+    let many = "[telegram]\ntoken = '1:a'\n[agent]\nheartbeat = 'https://h/id'\n[defaults]\nauth = 'u:p'\n\
+                headers = { Cookie = 'a', X-Token = 'b' }\nsend = 'token'\n\
+                [[site]]\nname = 'a'\nurl = 'https://u:p@h/'\n";
+    let [warning] = &warnings(many, true)[..] else {
+        panic!("one for the file");
+    };
+    let named = "`token` in line 2, `heartbeat` in line 4, `auth` in line 6, \
+                 `headers.Cookie` in line 7, `headers.X-Token` in line 7 and 2 more; ";
+    assert!(warning.contains(named), "{warning}");
+}
+
+#[test]
+fn the_files_of_the_packages_hold_no_secret() {
+    let example = include_str!("../../../sitemon.conf");
+    assert_eq!(
+        parsed_from(example, true, &|_| None).unwrap().warnings,
+        [""; 0]
+    );
+}
+
+#[test]
+fn secrets_that_travel_unencrypted_are_warned_about() {
+    let warnings =
+        |text: &str| sound(&format!("{text}\n[[site]]\nname = 'a'\nurl = 'http://h'")).warnings;
+    assert_eq!(
+        warnings("[telegram]\ntoken = '1:a'\napi = 'http://far'"),
+        ["`api` begins with http://: the token travels unencrypted to far; use https://"]
+    );
+    assert_eq!(
+        warnings("[agent]\nheartbeat = 'http://hc.example/id'"),
+        [
+            "`heartbeat` begins with http://: its secret address travels unencrypted to hc.example; use https://"
+        ]
+    );
+    for near in ["http://127.0.0.1:8081", "http://192.168.1.2", "https://far"] {
+        let text = format!("[telegram]\ntoken = '1:a'\napi = '{near}'");
+        assert_eq!(warnings(&text), [""; 0], "{near}");
+    }
 }
 
 #[test]
@@ -375,7 +453,7 @@ fn an_unknown_key_is_shown_as_the_specification_says() {
     rendered(
         "\n[defaults]\nintervall = \"60s\"",
         "sitemon.conf:3:1: unknown key `intervall`; did you mean `interval`?\n\
-        \x20   3 | intervall = \"60s\"\n\
+        \x20   3 | intervall = \"***\"\n\
         \x20     | ^^^^^^^^^",
     );
 }

@@ -15,5 +15,6 @@ mod review;
 mod review_line;
 mod rounds;
 mod survival;
+mod visible;
 mod words;
 mod world;
