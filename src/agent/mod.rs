@@ -15,7 +15,7 @@ mod watchdog;
 
 use crate::check::Registries;
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Mistakes};
 use crate::http::{Client, Limits};
 use crate::monitor::expiry::Subject;
 use crate::monitor::history::Record;
@@ -33,9 +33,11 @@ use async_lock::{Semaphore, SemaphoreGuardArc};
 use futures_lite::{FutureExt, StreamExt};
 use heartbeat::Heart;
 use line::Resolvers;
+use reload::Reading;
 use smol::{LocalExecutor, Task};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -80,6 +82,8 @@ enum Input {
     Saved(Result<Written, String>),
     HistorySaved(Result<(Written, Vec<Record>), String>),
     Reload,
+    /// What [`Agent::reload`] found.
+    Reread(Box<io::Result<Result<Config, Mistakes>>>),
     Stop,
 }
 
@@ -114,6 +118,7 @@ struct Agent {
     client: Client,
     config: Config,
     config_path: PathBuf,
+    reading: Reading,
     /// `None`: the state directory cannot be used.
     writer: Option<Writer>,
     past: Option<Arc<Mutex<Past>>>,
@@ -217,6 +222,7 @@ impl Agent {
             client,
             config,
             config_path,
+            reading: Reading::No,
             writer,
             past,
             transport,
@@ -329,6 +335,7 @@ impl Agent {
             Input::HistorySaved(result) => self.history_saved(result),
             Input::Saved(Err(reason)) => self.feed(Event::SaveFailed { reason }),
             Input::Reload => self.reload(),
+            Input::Reread(read) => self.reread(*read),
             Input::Stop => {}
         }
     }

@@ -11,6 +11,7 @@ mod table;
 
 use crate::config::{self, Config};
 use crate::http::{Client, Limits};
+use crate::process;
 use args::{Args, Command};
 use std::fmt;
 use std::io::{self, Write};
@@ -30,6 +31,7 @@ pub enum Failure {
 
 /// Runs what the arguments ask for.
 pub fn main() -> ExitCode {
+    process::forbid_core_dumps();
     let done = match args::parse(std::env::args_os()) {
         Ok(args) => dispatch(args),
         Err(early) => early.tell(),
@@ -103,8 +105,9 @@ fn load(path: &Path) -> Result<Config, Failure> {
 }
 
 fn read(path: &Path) -> Result<Config, Failure> {
-    let env = |name: &str| std::env::var(name).ok();
-    config::load(path, &env).map_err(|mistakes| Failure::Usage(mistakes.to_string()))
+    // Wiped, though the configuration may not need it.
+    let _ = process::variable(config::TOKEN_VARIABLE);
+    config::load(path, &process::variable).map_err(|mistakes| Failure::Usage(mistakes.to_string()))
 }
 
 fn warn(config: &Config) {

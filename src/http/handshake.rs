@@ -1,6 +1,7 @@
 //! A TLS handshake of our own: libcurl shows neither the certificates nor why one was refused.
 
 use super::session::Session;
+use crate::files;
 use async_io::Async;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
@@ -27,7 +28,7 @@ impl Bundle {
     /// Reads a PEM file; certificates in it that can't be used are skipped. Blocks.
     pub fn read(path: &Path) -> io::Result<Bundle> {
         use rustls::pki_types::pem::PemObject;
-        let pem = std::fs::read(path)?;
+        let pem = files::read(path, files::LARGEST_BUNDLE)?;
         let mut store = RootCertStore::empty();
         let mut certificates = Vec::new();
         for certificate in CertificateDer::pem_slice_iter(&pem).flatten() {
@@ -55,7 +56,8 @@ impl Bundle {
     /// nothing is kept of the others. Blocks.
     pub(super) fn find(path: &Path, chain: &[CertificateDer<'static>]) -> io::Result<Option<Root>> {
         use rustls::pki_types::pem::PemObject;
-        let file = CertificateDer::pem_file_iter(path).map_err(io::Error::other)?;
+        let pem = files::read(path, files::LARGEST_BUNDLE)?;
+        let file = CertificateDer::pem_slice_iter(&pem);
         let mut ones = file.flatten().filter_map(Bundle::of_one);
         Ok(ones.find_map(|one| one.anchor(chain)))
     }

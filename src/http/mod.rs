@@ -219,10 +219,12 @@ impl Client {
 
     /// The parsed roots that count for a site with this `ca_file`, or a cause.
     pub async fn bundle(&self, ca_file: Option<&Path>) -> Result<Arc<Bundle>, String> {
-        self.read_bundle(&self.shared.roots.bundle(ca_file)?).await
+        let file = self.shared.roots.bundle(ca_file)?;
+        self.shared.roots.refresh(&file).await?;
+        self.read_bundle(&file).await
     }
 
-    /// Read anew unless somebody is still using what was read of this version of the file.
+    /// Of a file that was looked at. Read anew unless somebody is still using what was read of this version of the file.
     async fn read_bundle(&self, path: &Path) -> Result<Arc<Bundle>, String> {
         let mut last = self.shared.bundle.clone().lock_arc().await;
         let stamp = self.shared.roots.stamp(path);
@@ -243,7 +245,8 @@ impl Client {
         });
         match bundle.await {
             Ok(bundle) if !bundle.is_empty() => Ok(bundle),
-            _ => Err(self.shared.roots.defect(path)),
+            Ok(_) => Err(self.shared.roots.defect(path, None)),
+            Err(error) => Err(self.shared.roots.defect(path, Some(&error))),
         }
     }
 
