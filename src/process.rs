@@ -1,4 +1,4 @@
-//! What others could see of this process's secrets: core dumps, and the environment in
+//! This process: its end, and what others could see of its secrets in core dumps and in
 //! `/proc/PID/environ`.
 
 use crate::secret::Secret;
@@ -18,6 +18,13 @@ pub fn forbid_core_dumps() {
     // An old kernel or a filter of system calls may refuse: then dumps are as they were.
     let _ = rustix::process::setrlimit(Resource::Core, none);
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+/// Ends the process, whatever its other threads are at: exit(3) would run what libraries have
+/// registered for the end while those still use them, and wait for a full stdout.
+pub fn end(code: i32) -> ! {
+    // SAFETY: takes any number, and never returns (_exit(2)). Stdout is written line by line.
+    unsafe { libc::_exit(code) }
 }
 
 /// The environment variable `name`, for the configuration. It may be a secret: from the first time

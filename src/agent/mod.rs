@@ -46,8 +46,9 @@ pub use transport::Terminal;
 use transport::Transport;
 use watchdog::Watchdog;
 
-/// Running checks get this long to end at shutdown; the whole of it stays under 5 s.
-const GRACE: Duration = Duration::from_millis(4500);
+/// Running checks and messages under way get this long to end at shutdown, of which all stays under
+/// 5 s: see `ending.rs`.
+const GRACE: Duration = Duration::from_millis(2500);
 
 /// What `run` was asked for.
 pub struct Options {
@@ -270,13 +271,15 @@ impl Agent {
 
     async fn run(mut self) {
         let mut timer = Timer::never();
-        let mut stop_at: Option<Instant> = None;
+        // When the first signal to stop came.
+        let mut stopped: Option<Instant> = None;
         self.feed(Event::Due);
         loop {
             let now = self.clock.now();
             self.watchdog
                 .look(Instant::now(), || self.monitor.healthy(now));
             let due = self.monitor.next_wakeup(now).map(|m| self.instant(m));
+            let stop_at = stopped.map(|at| at + GRACE);
             let wake = [due, stop_at, self.watchdog.due()]
                 .into_iter()
                 .flatten()
@@ -292,28 +295,26 @@ impl Agent {
                 })
                 .await;
             match input {
-                Some(Input::Stop) if stop_at.is_some() => {
-                    stop_at = Some(Instant::now());
-                    break;
-                }
+                Some(Input::Stop) if stopped.is_some() => return self.end_at_once().await,
                 Some(Input::Stop) => {
                     log::info!("stopping");
                     self.watchdog.stopping();
                     self.monitor.stop();
                     self.healthy.close();
                     self.hanging.close();
-                    stop_at = Some(Instant::now() + GRACE);
+                    stopped = Some(Instant::now());
                 }
                 Some(input) => self.take(input),
                 None => self.feed(Event::Due),
             }
             // What is being sent is waited for: cut off, it would be sent again by the next run.
             let idle = self.active.get() == 0 && self.monitor.messages_under_way() == 0;
-            if stop_at.is_some_and(|at| idle || Instant::now() >= at) {
-                break;
+            if let Some(at) = stopped
+                && (idle || Instant::now() >= at + GRACE)
+            {
+                return self.end(at).await;
             }
         }
-        self.end(stop_at).await;
     }
 
     fn take(&mut self, input: Input) {

@@ -108,6 +108,10 @@ impl Client {
             .redirect_policy(RedirectPolicy::None)
             .build()
             .map_err(|error| format!("cannot start the HTTP client: {error}"))?;
+        // Never dropped: that would wait for the look-ups that libcurl has under way, and
+        // getaddrinfo can't be cancelled. The end of the process ends them.
+        #[cfg(not(test))]
+        std::mem::forget(isahc.clone());
         let check_permits = limits.max_connections.saturating_sub(FOR_TELEGRAM).max(1);
         Ok(Client {
             shared: Arc::new(Shared {
