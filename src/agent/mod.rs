@@ -25,7 +25,7 @@ use crate::monitor::site::Site;
 use crate::monitor::time::Moment;
 use crate::monitor::{Action, Event, Level, Monitor};
 use crate::offload::offload;
-use crate::state::{self, OpenError, Past, State, Writer, Written};
+use crate::state::{self, OpenError, Past, Writer, Written};
 use crate::vitals::{self, AnswerTimes};
 use async_channel::{Receiver, Sender};
 use async_io::Timer;
@@ -171,8 +171,8 @@ impl Agent {
             ca_file: config.agent.ca_file.clone(),
         })
         .map_err(StartError)?;
-        let (state, trouble) = match State::open(&config.agent.state) {
-            Ok(state) => (Some(state), None),
+        let (loaded, trouble) = match state::open(&config.agent.state) {
+            Ok(loaded) => (Some(loaded), None),
             Err(OpenError::InUse(text)) => return Err(StartError(text)),
             Err(OpenError::Unusable(text)) => (None, Some(text)),
         };
@@ -190,8 +190,7 @@ impl Agent {
         let mut notices: Vec<String> = Vec::new();
         let mut registries = Vec::new();
         let mut added_here = Vec::new();
-        let writer = state.map(|state| {
-            let loaded = state.load();
+        let writer = loaded.map(|loaded| {
             if let Some(snapshot) = &loaded.snapshot {
                 let added = snapshot.added.as_deref().unwrap_or_default();
                 added_here = config::added_beside(added, &config);

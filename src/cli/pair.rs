@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::monitor::command::COMMANDS;
 use crate::monitor::message::{Content, Incoming};
-use crate::state::{OpenError, State};
+use crate::state;
 use futures_lite::FutureExt;
 use std::fs::File;
 use std::io::Read;
@@ -20,11 +20,7 @@ const CLOCK_SKEW: i64 = 60;
 pub fn pair(config: &Config) -> Result<(), Failure> {
     let settings = settings(config)?;
     // A running agent would take the code away from us, and we its commands.
-    let _lock = match State::open(&config.agent.state) {
-        Ok(state) => Some(state),
-        Err(OpenError::InUse(text)) => return Err(Failure::Usage(text)),
-        Err(OpenError::Unusable(_)) => None,
-    };
+    let _lock = state::reserve(&config.agent.state).map_err(Failure::Usage)?;
     let telegram = telegram(config, settings)?;
     smol::block_on(async {
         let me = telegram
