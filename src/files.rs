@@ -3,7 +3,7 @@
 //! A name may lead to a FIFO that nothing writes to, to a device, or to a network file system whose
 //! server is gone; then open(2), read(2) or even stat(2) waits for ever, and nothing interrupts it.
 //! So such files are read by a helper thread. When it doesn't answer in time it is left behind, and
-//! until it ends no other one is started for the same path.
+//! another one is seldom started for the same path, which may lead elsewhere meanwhile.
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -18,8 +18,19 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(2);
 /// In bytes: a system's file of trusted roots has some 220,000.
 pub const LARGEST_BUNDLE: u64 = 4 << 20;
-/// Helper threads at once, those that hang included.
+/// Helper threads at once, those that hang included …
 const MOST: usize = 32;
+/// … and of those for one path.
+const MOST_EACH: usize = 8;
+
+/// After so many helpers that hang, what must pass before the next one is tried.
+fn pause(hanging: usize) -> Duration {
+    Duration::from_secs(match hanging {
+        1 => 10,
+        2 => 60,
+        _ => 3600,
+    })
+}
 
 /// Reads a regular file of at most `limit` bytes. Blocks for at most [`PATIENCE`].
 ///
@@ -133,7 +144,7 @@ fn too_large(limit: u64) -> io::Error {
 /// # Errors
 ///
 /// Those of `work`; `TimedOut` when it doesn't answer, or at once when earlier work with this path
-/// still doesn't.
+/// doesn't.
 pub fn within<T: Send + 'static>(
     path: &Path,
     patience: Duration,
@@ -162,47 +173,70 @@ fn hangs() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
-/// What helper threads are at work with, and since when.
-static UNDER_WAY: Mutex<Vec<(PathBuf, Instant)>> = Mutex::new(Vec::new());
+/// A helper thread at work.
+struct Job {
+    path: PathBuf,
+    since: Instant,
+    /// Later work with the same path has ended: that this one hangs says nothing any more.
+    outdated: bool,
+}
+
+static JOBS: Mutex<Vec<Job>> = Mutex::new(Vec::new());
 static ENDED: Condvar = Condvar::new();
 
-fn under_way() -> MutexGuard<'static, Vec<(PathBuf, Instant)>> {
-    UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner)
+fn jobs() -> MutexGuard<'static, Vec<Job>> {
+    JOBS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The right to have a helper thread for one path, as long as it lives.
-struct Turn(PathBuf);
+struct Turn {
+    path: PathBuf,
+    since: Instant,
+}
 
 impl Turn {
     fn wait(path: &Path, patience: Duration, give_up: Instant) -> io::Result<Turn> {
-        let mut others = under_way();
+        let mut jobs = jobs();
         loop {
             let now = Instant::now();
-            let same = others.iter().find(|(other, _)| other == path);
-            match same {
-                Some((_, since)) if now >= give_up || now.duration_since(*since) >= patience => {
-                    return Err(hangs());
-                }
-                None if others.len() < MOST => {
-                    others.push((path.to_owned(), now));
-                    return Ok(Turn(path.to_owned()));
-                }
-                None if now >= give_up => {
-                    let text = format!("{MOST} other files do not answer");
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, text));
-                }
-                _ => {}
+            let same = jobs.iter().filter(|job| job.path == path && !job.outdated);
+            let same: Vec<Duration> = same.map(|job| now.duration_since(job.since)).collect();
+            let newest = same.iter().min();
+            let waits = newest.is_some_and(|age| *age < patience);
+            let hanging = newest.is_some_and(|age| *age < pause(same.len()));
+            if hanging && (!waits || now >= give_up) || same.len() >= MOST_EACH {
+                return Err(hangs());
+            }
+            if !hanging && jobs.len() < MOST {
+                let (path, since) = (path.to_owned(), now);
+                jobs.push(Job {
+                    path: path.clone(),
+                    since,
+                    outdated: false,
+                });
+                return Ok(Turn { path, since });
+            }
+            if now >= give_up {
+                let text = format!("{MOST} other files do not answer");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }
             let left = give_up.saturating_duration_since(now);
-            let waited = ENDED.wait_timeout(others, left);
-            others = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = ENDED.wait_timeout(jobs, left);
+            jobs = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        under_way().retain(|(path, _)| *path != self.0);
+        let mut jobs = jobs();
+        let own = |job: &Job| job.path == self.path && job.since == self.since;
+        if let Some(at) = jobs.iter().position(own) {
+            jobs.swap_remove(at);
+        }
+        for job in jobs.iter_mut() {
+            job.outdated |= job.path == self.path && job.since < self.since;
+        }
         ENDED.notify_all();
     }
 }
