@@ -113,13 +113,11 @@ impl Sitemon {
         Running::spawn_all(command, stdout.into(), stderr.into())
     }
 
-    /// `sitemon -c FILE -v run` with `stderr` in the place of a pipe that is read.
-    pub fn run_into(&self, stderr: impl Into<Stdio>) -> Running {
+    /// [`Sitemon::run_console`] with `stderr` in the place of a pipe that is read.
+    pub fn run_console_without_log(&self, stderr: impl Into<Stdio>) -> Running {
         let mut command = self.prepared();
-        command
-            .arg("-c")
-            .arg(self.config_path())
-            .args(["-v", "run"]);
+        command.arg("-c").arg(self.config_path());
+        command.args(["-v", "run", "--console"]);
         Running::spawn_all(command, Stdio::piped(), stderr.into())
     }
 
@@ -242,7 +240,7 @@ impl Running {
         self.stdout = Stream::collect(pipe);
     }
 
-    /// From now on stderr is read from here, its pipe: see [`Sitemon::run_into`].
+    /// From now on stderr is read from here, its pipe: see [`Sitemon::run_console_without_log`].
     pub fn read_stderr(&mut self, pipe: impl Read + Send + 'static) {
         self.stderr = Stream::collect(pipe);
     }
