@@ -47,7 +47,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// An open state directory. Its lock is held until this and what it was loaded to are dropped.
 #[derive(Debug)]
-struct State {
+pub struct State {
     dir: PathBuf,
     lock: File,
 }
@@ -130,8 +130,9 @@ fn in_use(dir: &Path) -> String {
 }
 
 impl State {
-    /// Makes the directory if need be (mode 0700) and takes its lock.
-    fn open(dir: &Path) -> Result<State, OpenError> {
+    /// Makes the directory if need be (mode 0700) and takes its lock. Blocks for as long as the file
+    /// system does.
+    pub fn open(dir: &Path) -> Result<State, OpenError> {
         let unusable = |what: &str, e: io::Error| {
             OpenError::Unusable(format!("cannot {what} {}: {}", dir.display(), reason(&e)))
         };
@@ -172,7 +173,7 @@ impl State {
     }
 
     /// Reads everything. A damaged file is kept as `*.bad`, and what is sound is used.
-    fn load(self) -> Loaded {
+    pub fn load(self) -> Loaded {
         let found = recover::find(&self.dir);
         if found.torn {
             log::warn!("the journal of the state ends in half a record: dropped");
