@@ -203,10 +203,8 @@ fn a_log_that_is_read_again_says_once_how_much_was_lost() {
     let mut running = sitemon.run_console_without_log(stderr);
     web.wait_requests(1);
     sitemon.rewrite(&mistakes(500));
-    let mut told = 0;
-    for _ in 0..5 {
+    for told in 1..=5 {
         running.hup();
-        told += 1;
         until("the mistakes are in the chat", || {
             running.stdout().matches("has mistakes").count() == told
         });
