@@ -242,14 +242,23 @@ impl Drop for Turn {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use std::ffi::CString;
     use std::fs;
+    use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
-    use std::process::Command;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Not by a program: a process between fork and exec holds the locks of other tests.
+    pub(crate) fn fifo(path: &Path) {
+        let path = CString::new(path.as_os_str().as_bytes()).expect("a path");
+        // SAFETY: reads a text that ends with a NUL (mkfifo(3)).
+        let made = unsafe { libc::mkfifo(path.as_ptr(), 0o600) };
+        assert_eq!(made, 0, "{}", io::Error::last_os_error());
+    }
 
     fn said(path: &Path) -> String {
         read(path, 1024).expect_err("is no file").to_string()
@@ -273,15 +282,14 @@ mod tests {
     #[test]
     fn what_is_no_regular_file_is_named_and_not_waited_for() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (fifo, link) = (dir.path().join("fifo"), dir.path().join("link"));
-        let made = Command::new("mkfifo").arg(&fifo).status();
-        assert!(made.is_ok_and(|made| made.success()));
-        symlink(&fifo, &link).expect("a link");
+        let (pipe, link) = (dir.path().join("pipe"), dir.path().join("link"));
+        fifo(&pipe);
+        symlink(&pipe, &link).expect("a link");
         let socket = dir.path().join("socket");
         let _listener = UnixListener::bind(&socket).expect("a socket");
         assert!(said(dir.path()).starts_with("Is a directory"));
         for (path, what) in [
-            (&*fifo, "a named pipe"),
+            (&*pipe, "a named pipe"),
             (&*link, "a named pipe"),
             (&*socket, "a socket"),
             (Path::new("/dev/zero"), "a device"),

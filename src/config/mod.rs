@@ -55,6 +55,8 @@ use std::time::Duration;
 
 /// A file over this is not a configuration.
 const LARGEST_FILE: u64 = 1 << 20;
+/// A slow card has answered by then, while a machine boots too.
+const READ_WITHIN: Duration = Duration::from_secs(10);
 /// What writes a configuration into a pipe may take a while.
 const PIPE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -270,7 +272,7 @@ fn path(table: &mut Table, key: &'static str, ctx: &Context, log: &mut Log) -> E
 
 fn read_small(path: &Path) -> io::Result<SmallFile> {
     let owned = path.to_owned();
-    files::within(path, files::PATIENCE, move || {
+    files::within(path, READ_WITHIN, move || {
         let (file, found) = files::open(&owned, LARGEST_FILE)?;
         small(&file, &found)
     })

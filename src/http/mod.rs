@@ -63,7 +63,7 @@ pub struct Client {
 }
 
 struct Shared {
-    isahc: HttpClient,
+    isahc: Engine,
     idle_timeout: Duration,
     user_agent: Mutex<String>,
     permits: Arc<Semaphore>,
@@ -78,6 +78,28 @@ struct Shared {
     idle: Arc<IdleBook>,
     /// Where plain HTTP connections may be open, by authority: see `Client::apart`.
     open: Mutex<HashMap<String, (SocketAddr, Instant)>>,
+}
+
+/// libcurl. Dropping it waits for the look-ups that are under way, and getaddrinfo can't be
+/// cancelled: so that is done elsewhere, and the end of the process ends it.
+struct Engine(Option<HttpClient>);
+
+impl Engine {
+    fn get(&self) -> &HttpClient {
+        match &self.0 {
+            Some(isahc) => isahc,
+            None => unreachable!("it is there until it is dropped"),
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let isahc = self.0.take();
+        let drop = move || drop(isahc);
+        // Without a thread it is dropped here.
+        let _ = std::thread::Builder::new().spawn(drop);
+    }
 }
 
 /// A whole bundle, as long as anybody uses it.
@@ -108,14 +130,10 @@ impl Client {
             .redirect_policy(RedirectPolicy::None)
             .build()
             .map_err(|error| format!("cannot start the HTTP client: {error}"))?;
-        // Never dropped: that would wait for the look-ups that libcurl has under way, and
-        // getaddrinfo can't be cancelled. The end of the process ends them.
-        #[cfg(not(test))]
-        std::mem::forget(isahc.clone());
         let check_permits = limits.max_connections.saturating_sub(FOR_TELEGRAM).max(1);
         Ok(Client {
             shared: Arc::new(Shared {
-                isahc,
+                isahc: Engine(Some(isahc)),
                 idle_timeout: limits.idle_timeout,
                 user_agent: Mutex::new(limits.user_agent.clone()),
                 permits: Arc::new(Semaphore::new(check_permits)),
@@ -197,7 +215,7 @@ impl Client {
             .timeout(Duration::from_secs(1))
             .body(AsyncBody::empty());
         if let Ok(request) = request {
-            let _ = self.shared.isahc.send_async(request).await;
+            let _ = self.shared.isahc.get().send_async(request).await;
         }
     }
 

@@ -96,6 +96,7 @@ impl Client {
         let response = self
             .shared
             .isahc
+            .get()
             .send_async(request)
             .await
             .map_err(|error| Fault::new(&error, https, false))?;

@@ -81,18 +81,36 @@ pub fn foreign(path: &Path) -> Option<String> {
 
 /// That `path` is another user's, and what to do.
 pub fn whose(path: &Path, found: &Metadata) -> String {
-    let us = user(geteuid().as_raw());
+    let (shown, us, them) = (path.display(), user(geteuid().as_raw()), user(found.uid()));
+    if found.is_dir() && found.mode() & 0o002 != 0 {
+        // Such as /tmp.
+        return format!("{shown} belongs to {them} and is everybody's: {OWN}");
+    }
+    let dir = match found.is_dir() {
+        true => path,
+        false => path.parent().unwrap_or(path),
+    };
     format!(
-        "{} belongs to {}, but sitemon runs as {us}: chown -R {us} {}, or run it as that user",
-        path.display(),
-        user(found.uid()),
-        match found.is_dir() {
-            true => path,
-            false => path.parent().unwrap_or(path),
-        }
-        .display()
+        "{shown} belongs to {them}, but sitemon runs as {us}: chown -R {us} {}, or run it as that \
+         user",
+        dir.display()
     )
 }
+
+/// That others can write to the directory `dir`, and what to do; `None` when they can't.
+pub fn open_to_others(dir: &Path, found: &Metadata) -> Option<String> {
+    let remedy = match found.mode() {
+        mode if mode & 0o022 == 0 => return None,
+        mode if mode & 0o1000 != 0 => OWN.to_owned(),
+        _ => format!("chmod go-w {}", dir.display()),
+    };
+    let shown = dir.display();
+    Some(format!(
+        "other users can write to {shown}, where the state is: {remedy}"
+    ))
+}
+
+const OWN: &str = "name a directory of sitemon's own as `state`";
 
 /// The name of a user, else the number (passwd(5)).
 fn user(uid: u32) -> String {

@@ -1,7 +1,6 @@
 use super::*;
 use crate::state::tests::{calm, fails, load};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
-use std::process::Command;
 
 const PRECIOUS: &str = "something else of value";
 
@@ -51,8 +50,7 @@ fn hard(to: &Path, at: &Path) {
 }
 
 fn fifo(_: &Path, at: &Path) {
-    let made = Command::new("mkfifo").arg(at).status();
-    assert!(made.is_ok_and(|made| made.success()));
+    files::tests::fifo(at);
 }
 
 const MAKERS: [fn(&Path, &Path); 3] = [symbolic, hard, fifo];
@@ -149,6 +147,11 @@ fn another_users_directory_or_file_is_refused_with_the_remedy() {
         )
     );
     assert!(crate::state::read(&dir).is_ok(), "it is only read");
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o1777)).expect("root may");
+    assert_eq!(
+        refused(&dir),
+        format!("{shown} belongs to 54321 and is everybody's: {OWN}")
+    );
     chown(&dir, Some(0), None).expect("root may");
     chown(dir.join("snapshot"), Some(54_321), None).expect("root may");
     let said = refused(&dir);
@@ -170,8 +173,23 @@ fn a_link_to_a_directory_is_followed_and_other_writers_are_no_obstacle() {
     let scene = Scene::new();
     let link = scene.dir.path().join("link");
     symlink(scene.state(), &link).expect("links");
-    fs::set_permissions(&link, fs::Permissions::from_mode(0o777)).expect("ours");
-    assert_eq!(load(&link).snapshot, Some(calm(1)));
+    for (mode, said) in [
+        (0o700, None),
+        (0o755, None),
+        (0o775, Some(format!("chmod go-w {}", link.display()))),
+        (0o777, Some(format!("chmod go-w {}", link.display()))),
+        (0o1777, Some(OWN.to_owned())),
+    ] {
+        fs::set_permissions(&link, fs::Permissions::from_mode(mode)).expect("ours");
+        let found = fs::metadata(&link).expect("is there");
+        let told = open_to_others(&link, &found);
+        assert_eq!(told.is_some(), said.is_some(), "{mode:o}");
+        assert!(
+            told.unwrap_or_default()
+                .ends_with(&said.unwrap_or_default())
+        );
+        assert_eq!(load(&link).snapshot, Some(calm(1)));
+    }
 }
 
 #[test]

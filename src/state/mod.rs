@@ -145,9 +145,8 @@ impl State {
         if found.uid() != geteuid().as_raw() {
             return Err(OpenError::Unusable(entry::whose(dir, &found)));
         }
-        if found.mode() & 0o022 != 0 {
-            let dir = dir.display();
-            log::warn!("other users can write to {dir}, where the state is: chmod go-w {dir}");
+        if let Some(text) = entry::open_to_others(dir, &found) {
+            log::warn!("{text}");
         }
         let names = [LOCK, SNAPSHOT, BACKUP, NEW, JOURNAL];
         let names = names.iter().chain(&past::FILES);

@@ -10,6 +10,7 @@
 //! (since 1970), and for each site what the core made of it. Zeros between records are room left
 //! over in a block. Any record may be missing: what it held is unknown then, and nothing else is.
 
+use super::OPEN_WITHIN;
 use super::entry;
 use super::format::crc32;
 use super::recover::{self, Damage};
@@ -58,7 +59,7 @@ fn load(dir: &Path, mut take: impl FnMut(&Record)) -> (Past, Option<String>) {
             let path = path.clone();
             move || entry::read(&path, LARGEST)
         };
-        let bytes = match files::within(&path, files::PATIENCE, read) {
+        let bytes = match files::within(&path, OPEN_WITHIN, read) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             Err(e) => {
