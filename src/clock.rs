@@ -1,12 +1,12 @@
 //! The clocks of the process and the local time zone. All that is told the time is told by a
 //! [`Clock`], so that a test can set it.
 
+use crate::files;
 use crate::monitor::time::Now;
 use crate::monitor::zone::Zone;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +18,8 @@ pub const BUILT: i64 = match i64::from_str_radix(env!("SITEMON_BUILT"), 10) {
     Err(_) => panic!("SITEMON_BUILT is not a number"),
 };
 
+/// In bytes; of the system's zones the largest are about 4 KB.
+const LARGEST: u64 = 256 * 1024;
 /// The zone is looked up anew this often, in seconds. Offsets change on multiples of it.
 const LOOK_EVERY: i64 = 300;
 
@@ -210,8 +212,9 @@ impl Files {
                 .named(&value)
                 .ok_or_else(|| format!("TZ={value:?} is not a known time zone"));
         }
-        match fs::read_to_string(&self.tz) {
-            Ok(text) => {
+        match files::read(&self.tz, LARGEST) {
+            Ok(bytes) => {
+                let text = String::from_utf8_lossy(&bytes);
                 let value = text.lines().next().unwrap_or_default().trim();
                 return self.named(value).ok_or_else(|| {
                     let path = self.tz.display();
@@ -265,18 +268,14 @@ impl Files {
 
 /// Reads a compiled zone.
 fn compiled(path: &Path) -> Option<TimeZone> {
-    /// The largest of the system's are about 4 KB.
-    const LARGEST: u64 = 256 * 1024;
-    let meta = fs::metadata(path).ok()?;
-    if !meta.is_file() || meta.len() > LARGEST {
-        return None;
-    }
-    TimeZone::tzif("local", &fs::read(path).ok()?).ok()
+    let bytes = files::read(path, LARGEST).ok()?;
+    TimeZone::tzif("local", &bytes).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::sync::atomic::{AtomicI64, Ordering};
 
     /// 15 January and 15 July 2026, noon UTC.

@@ -8,7 +8,8 @@
 //! come out; it names no other module of this crate. [`agent`] is its only
 //! owner: it waits, feeds it events and carries out its actions. The edges
 //! ([`config`], [`check`], [`chat`], [`chart`], [`state`]) do not import one another; what
-//! they share is the one HTTP client in [`http`] and the [`clock`].
+//! they share is the one HTTP client in [`http`] and the [`clock`]; what they read of files that
+//! users name they read by `files`.
 
 pub mod agent;
 pub mod chart;
@@ -18,10 +19,12 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 mod crc;
+mod files;
 pub mod http;
 mod json;
 pub mod monitor;
 mod offload;
+mod process;
 pub mod secret;
 pub mod state;
 pub mod vitals;

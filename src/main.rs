@@ -2,11 +2,9 @@
 
 mod heap;
 
-use std::process::ExitCode;
-
 #[global_allocator]
 static HEAP: heap::Heap = heap::Heap;
 
-fn main() -> ExitCode {
+fn main() {
     sitemon::cli::main()
 }

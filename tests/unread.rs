@@ -1,9 +1,10 @@
-//! A terminal whose reader does not read: `run --console` into a pipe that is full.
+//! Pipes that are full and not read: the terminal of `run --console`, and the log.
 
 mod support;
 
 use std::fs;
-use std::io::{PipeReader, pipe};
+use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 use support::agent::{Running, Sitemon};
@@ -156,3 +157,85 @@ const PIPE: usize = 64 << 10;
 /// More than that, and no more than the queue takes besides.
 const LISTS: usize = 24;
 const SITES: usize = 40;
+
+/// A pipe that takes nothing more, and what is in it.
+fn full_pipe() -> (PipeReader, PipeWriter, usize) {
+    let (reader, mut writer) = pipe().expect("a pipe");
+    // Whole pages of it, then nothing more: the pipe's own size is a whole number of them.
+    writer.write_all(&[b'.'; PIPE]).expect("there is room");
+    (reader, writer, PIPE)
+}
+
+/// A configuration of which much is to be said.
+fn mistakes(count: usize) -> String {
+    (0..count).map(|n| format!("mistake{n} = {n}\n")).collect()
+}
+
+#[test]
+fn a_log_that_is_not_read_stops_neither_checks_nor_commands_nor_the_end() {
+    let web = Web::new();
+    let sitemon = Sitemon::new(&site("blog", &web.url("/")));
+    let (_reader, stderr, _) = full_pipe();
+    let mut running = sitemon.run_console_without_log(stderr);
+    web.wait_requests(1);
+    sitemon.rewrite(&mistakes(2_000));
+    let before = running.rss_kib();
+    for _ in 0..20 {
+        running.hup();
+        running.type_line("/status");
+        web.wait_requests(web.requests() + 1);
+    }
+    running.wait_stdout("1 up");
+    let grown = running.rss_kib().saturating_sub(before);
+    assert!(grown < 8 << 10, "{grown} KiB");
+    let before = Instant::now();
+    assert_eq!(running.terminate().code(), Some(0));
+    let took = before.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn a_log_that_is_read_again_says_once_how_much_was_lost() {
+    let web = Web::new();
+    let sitemon = Sitemon::new(&site("blog", &web.url("/")));
+    let good = fs::read_to_string(sitemon.config_path()).expect("is there");
+    let (reader, stderr, filled) = full_pipe();
+    let mut running = sitemon.run_console_without_log(stderr);
+    web.wait_requests(1);
+    sitemon.rewrite(&mistakes(500));
+    for told in 1..=5 {
+        running.hup();
+        until("the mistakes are in the chat", || {
+            running.stdout().matches("has mistakes").count() == told
+        });
+    }
+    running.read_stderr(reader);
+    let log = running.wait_stderr(" of the log were lost: stderr was not read\n");
+    assert!(log.len() - filled < 200 << 10, "{}", log.len());
+    fs::write(sitemon.config_path(), good).expect("written");
+    running.hup();
+    let log = running.wait_stderr("sitemon.conf was read again\n");
+    assert_eq!(log.matches("were lost").count(), 1, "{log}");
+    assert_eq!(running.terminate().code(), Some(0));
+    assert!(running.stderr().contains("stopping\n"));
+}
+
+#[test]
+fn a_command_says_everything_however_late_it_is_read() {
+    const MANY: usize = 3_000;
+    let sitemon = Sitemon::new(&mistakes(MANY));
+    let child = Command::new(env!("CARGO_BIN_EXE_sitemon"))
+        .arg("-c")
+        .arg(sitemon.config_path())
+        .arg("config")
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = child.expect("the binary starts");
+    // Longer than the agent would wait at its end.
+    thread::sleep(Duration::from_secs(2));
+    let mut said = String::new();
+    let mut stderr = child.stderr.take().expect("it is piped");
+    stderr.read_to_string(&mut said).expect("text");
+    assert_eq!(said.matches(" | mistake").count(), MANY);
+    assert_eq!(child.wait().expect("it ends").code(), Some(2));
+}

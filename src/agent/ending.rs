@@ -1,37 +1,71 @@
 //! The end: what is still to be said and written, whatever terminal and flash do.
 
-use super::Agent;
+use super::{Agent, Input};
 use crate::offload::offload;
 use crate::state;
+use async_channel::Receiver;
 use async_io::Timer;
 use futures_lite::{FutureExt, future};
 use smol::Task;
 use std::io;
 use std::time::{Duration, Instant};
 
-/// The flash gets this long at least, however long the checks took to end.
-const FLASH: Duration = Duration::from_secs(3);
+/// After the first signal, the whole of it: procd kills after 5 s.
+const WHOLE: Duration = Duration::from_secs(4);
+/// After a second one: a sound flash has written everything by then.
+const HURRY: Duration = Duration::from_millis(500);
 
 impl Agent {
-    /// The last words and the last saves. What hangs is left behind.
-    pub(super) async fn end(&mut self, stop_at: Option<Instant>) {
-        let now = Instant::now();
-        let stop_at = stop_at.unwrap_or(now);
-        let printer = self.printer.take();
-        let by = stop_at.max(now + FLASH);
-        let saves = future::zip(
-            in_time(by, "state", self.save_last()),
-            in_time(by, "history", self.save_history_last()),
-        );
-        future::zip(self.say_last(printer, stop_at), saves).await;
+    /// The last words and the last saves, after a signal that came at `stopped`. What hangs is left
+    /// behind.
+    pub(super) async fn end(&mut self, stopped: Instant) {
+        self.end_by(stopped + WHOLE).await;
     }
 
-    /// An answer that waits for whoever reads the terminal.
-    async fn say_last(&self, printer: Option<Task<()>>, by: Instant) {
+    /// [`Agent::end`] after a second signal.
+    pub(super) async fn end_at_once(&mut self) {
+        self.end_by(Instant::now() + HURRY).await;
+    }
+
+    async fn end_by(&mut self, by: Instant) {
+        let printer = self.printer.take();
+        let (late, is_late) = async_channel::bounded(1);
+        let patience = async {
+            let by = async {
+                Timer::at(by).await;
+            };
+            by.or(self.hurried()).await;
+            late.close();
+            future::pending().await
+        };
+        let saves = future::zip(
+            in_time(&is_late, "state", self.save_last()),
+            in_time(&is_late, "history", self.save_history_last()),
+        );
+        let last = async {
+            future::zip(self.say_last(printer, &is_late), saves).await;
+        };
+        last.or(patience).await;
+    }
+
+    /// Until some time after another signal.
+    async fn hurried(&self) {
+        loop {
+            match self.input.recv().await {
+                Ok(Input::Stop) => break,
+                Ok(_) => {}
+                Err(_) => return future::pending().await,
+            }
+        }
+        Timer::after(HURRY).await;
+    }
+
+    /// An answer that waits for the terminal to be read.
+    async fn say_last(&self, printer: Option<Task<()>>, is_late: &Receiver<()>) {
         if let (Some(output), Some(printer)) = (self.transport.output(), printer) {
             output.close();
             let late = async {
-                Timer::at(by).await;
+                let _ = is_late.recv().await;
             };
             printer.or(late).await;
         }
@@ -47,9 +81,9 @@ impl Agent {
     }
 }
 
-async fn in_time(by: Instant, what: &str, saving: impl Future<Output = io::Result<()>>) {
+async fn in_time(is_late: &Receiver<()>, what: &str, saving: impl Future<Output = io::Result<()>>) {
     let late = async {
-        Timer::at(by).await;
+        let _ = is_late.recv().await;
         Err(io::Error::other("the flash does not answer"))
     };
     if let Err(e) = saving.or(late).await {

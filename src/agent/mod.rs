@@ -15,7 +15,7 @@ mod watchdog;
 
 use crate::check::Registries;
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Mistakes};
 use crate::http::{Client, Limits};
 use crate::monitor::expiry::Subject;
 use crate::monitor::history::Record;
@@ -25,7 +25,7 @@ use crate::monitor::site::Site;
 use crate::monitor::time::Moment;
 use crate::monitor::{Action, Event, Level, Monitor};
 use crate::offload::offload;
-use crate::state::{self, OpenError, Past, State, Writer, Written};
+use crate::state::{self, OpenError, Past, Writer, Written};
 use crate::vitals::{self, AnswerTimes};
 use async_channel::{Receiver, Sender};
 use async_io::Timer;
@@ -33,9 +33,11 @@ use async_lock::{Semaphore, SemaphoreGuardArc};
 use futures_lite::{FutureExt, StreamExt};
 use heartbeat::Heart;
 use line::Resolvers;
+use reload::Reading;
 use smol::{LocalExecutor, Task};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -44,8 +46,9 @@ pub use transport::Terminal;
 use transport::Transport;
 use watchdog::Watchdog;
 
-/// Running checks get this long to end at shutdown; the whole of it stays under 5 s.
-const GRACE: Duration = Duration::from_millis(4500);
+/// Running checks and messages under way get this long to end at shutdown, of which all stays under
+/// 5 s: see `ending.rs`.
+const GRACE: Duration = Duration::from_millis(2500);
 
 /// What `run` was asked for.
 pub struct Options {
@@ -80,6 +83,8 @@ enum Input {
     Saved(Result<Written, String>),
     HistorySaved(Result<(Written, Vec<Record>), String>),
     Reload,
+    /// What [`Agent::reload`] found.
+    Reread(Box<io::Result<Result<Config, Mistakes>>>),
     Stop,
 }
 
@@ -114,6 +119,7 @@ struct Agent {
     client: Client,
     config: Config,
     config_path: PathBuf,
+    reading: Reading,
     /// `None`: the state directory cannot be used.
     writer: Option<Writer>,
     past: Option<Arc<Mutex<Past>>>,
@@ -165,8 +171,8 @@ impl Agent {
             ca_file: config.agent.ca_file.clone(),
         })
         .map_err(StartError)?;
-        let (state, trouble) = match State::open(&config.agent.state) {
-            Ok(state) => (Some(state), None),
+        let (loaded, trouble) = match state::open(&config.agent.state) {
+            Ok(loaded) => (Some(loaded), None),
             Err(OpenError::InUse(text)) => return Err(StartError(text)),
             Err(OpenError::Unusable(text)) => (None, Some(text)),
         };
@@ -184,8 +190,7 @@ impl Agent {
         let mut notices: Vec<String> = Vec::new();
         let mut registries = Vec::new();
         let mut added_here = Vec::new();
-        let writer = state.map(|state| {
-            let loaded = state.load();
+        let writer = loaded.map(|loaded| {
             if let Some(snapshot) = &loaded.snapshot {
                 let added = snapshot.added.as_deref().unwrap_or_default();
                 added_here = config::added_beside(added, &config);
@@ -217,6 +222,7 @@ impl Agent {
             client,
             config,
             config_path,
+            reading: Reading::No,
             writer,
             past,
             transport,
@@ -264,13 +270,15 @@ impl Agent {
 
     async fn run(mut self) {
         let mut timer = Timer::never();
-        let mut stop_at: Option<Instant> = None;
+        // When the first signal to stop came.
+        let mut stopped: Option<Instant> = None;
         self.feed(Event::Due);
         loop {
             let now = self.clock.now();
             self.watchdog
                 .look(Instant::now(), || self.monitor.healthy(now));
             let due = self.monitor.next_wakeup(now).map(|m| self.instant(m));
+            let stop_at = stopped.map(|at| at + GRACE);
             let wake = [due, stop_at, self.watchdog.due()]
                 .into_iter()
                 .flatten()
@@ -286,28 +294,26 @@ impl Agent {
                 })
                 .await;
             match input {
-                Some(Input::Stop) if stop_at.is_some() => {
-                    stop_at = Some(Instant::now());
-                    break;
-                }
+                Some(Input::Stop) if stopped.is_some() => return self.end_at_once().await,
                 Some(Input::Stop) => {
                     log::info!("stopping");
                     self.watchdog.stopping();
                     self.monitor.stop();
                     self.healthy.close();
                     self.hanging.close();
-                    stop_at = Some(Instant::now() + GRACE);
+                    stopped = Some(Instant::now());
                 }
                 Some(input) => self.take(input),
                 None => self.feed(Event::Due),
             }
             // What is being sent is waited for: cut off, it would be sent again by the next run.
             let idle = self.active.get() == 0 && self.monitor.messages_under_way() == 0;
-            if stop_at.is_some_and(|at| idle || Instant::now() >= at) {
-                break;
+            if let Some(at) = stopped
+                && (idle || Instant::now() >= at + GRACE)
+            {
+                return self.end(at).await;
             }
         }
-        self.end(stop_at).await;
     }
 
     fn take(&mut self, input: Input) {
@@ -329,6 +335,7 @@ impl Agent {
             Input::HistorySaved(result) => self.history_saved(result),
             Input::Saved(Err(reason)) => self.feed(Event::SaveFailed { reason }),
             Input::Reload => self.reload(),
+            Input::Reread(read) => self.reread(*read),
             Input::Stop => {}
         }
     }

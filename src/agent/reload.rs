@@ -1,17 +1,62 @@
 //! SIGHUP: the file is read again; a bad one changes nothing but is said.
 
-use super::Agent;
-use crate::config;
+use super::{Agent, Input};
+use crate::config::{self, Config, Mistakes};
 use crate::monitor::Event;
+use crate::offload::offload;
+use crate::process;
+use crate::state;
 use async_lock::Semaphore;
+use std::io;
 use std::sync::Arc;
 
+/// Whether the file is being read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Reading {
+    #[default]
+    No,
+    Yes,
+    /// There was another SIGHUP meanwhile: it may have changed since.
+    Again,
+}
+
 impl Agent {
+    /// Reads the file off the loop: what it is on, or what it names, may hang.
     pub(super) fn reload(&mut self) {
-        let env = |name: &str| std::env::var(name).ok();
-        let new = match config::load(&self.config_path, &env) {
-            Ok(new) => new,
-            Err(mistakes) => {
+        if self.reading != Reading::No {
+            self.reading = Reading::Again;
+            return;
+        }
+        self.reading = Reading::Yes;
+        let (path, report) = (self.config_path.clone(), self.report.clone());
+        self.executor
+            .spawn(async move {
+                let read = offload(move || Ok(config::reload(&path, &process::variable))).await;
+                let _ = report.send(Input::Reread(Box::new(read))).await;
+            })
+            .detach();
+    }
+
+    pub(super) fn reread(&mut self, read: io::Result<Result<Config, Mistakes>>) {
+        let before = std::mem::take(&mut self.reading);
+        self.adopt(read);
+        if before == Reading::Again {
+            self.reload();
+        }
+    }
+
+    /// Goes by the new configuration, if it is one.
+    fn adopt(&mut self, read: io::Result<Result<Config, Mistakes>>) {
+        let new = match read {
+            Ok(Ok(new)) => new,
+            Err(error) => {
+                let why = state::reason(&error);
+                return self.notice(
+                    log::Level::Error,
+                    format!("sitemon.conf cannot be read again: {why}; the old one goes on."),
+                );
+            }
+            Ok(Err(mistakes)) => {
                 let said = "sitemon.conf was read again and has mistakes; the old one goes on.";
                 if !self.transport.is_log() {
                     log::error!("{said} {mistakes}");

@@ -1,11 +1,30 @@
 //! The log: one line an event to stderr, our own lines only: a library's could hold a URL and so
 //! the token.
+//!
+//! What a command says is written at once, however long that takes. The agent must not wait for a
+//! pipe that is not read: its lines go through a bounded queue, which a thread empties that lives no
+//! longer than that takes. What finds no room is counted.
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
-use std::io::{self, IsTerminal};
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::collections::VecDeque;
+use std::io::{self, IsTerminal, Write};
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
+/// Bytes that may wait: some 600 lines.
+const ROOM: usize = 64 << 10;
+/// What a line that waits takes besides its text, in bytes.
+const OVERHEAD: usize = 64;
+/// A line that has waited so long says since when.
+const LATE: Duration = Duration::from_secs(2);
+/// The thread that writes; what panics on it has nowhere to be said.
+const WRITER: &str = "log";
+
+/// Lines are written where they come up, and waited for.
 pub fn start(level: LevelFilter) {
     let logger = SimpleLogger::new()
         .with_level(LevelFilter::Off)
@@ -16,8 +35,51 @@ pub fn start(level: LevelFilter) {
         logger.with_utc_timestamps()
     };
     log::set_max_level(logger.max_level());
-    // Only fails when a logger is set already.
-    let _ = log::set_boxed_logger(Box::new(Unbreakable(logger)));
+    // Both only fail when there is a logger already.
+    let _ = SIMPLE.set(logger);
+    let _ = log::set_logger(&Stderr);
+}
+
+/// From now on nothing that is said waits for stderr to be read, a panic's message included.
+pub fn queue() {
+    queued().on = true;
+    panic::set_hook(Box::new(|panic| {
+        let thread = thread::current();
+        if thread.name() == Some(WRITER) {
+            return;
+        }
+        let backtrace = Backtrace::capture();
+        let backtrace = match backtrace.status() {
+            BacktraceStatus::Captured => format!("\n{backtrace}"),
+            _ => String::new(),
+        };
+        let name = thread.name().unwrap_or_default();
+        put(None, format!("thread '{name}' {panic}{backtrace}"));
+    }));
+}
+
+/// Says `text` on stderr, without a level or a time.
+pub fn say(text: &str) {
+    let on = queued().on;
+    match on {
+        true => put(None, text.to_owned()),
+        // Not `eprintln!`, which panics when stderr is not read any more: the exit code says it too.
+        false => drop(writeln!(io::stderr(), "{text}")),
+    }
+}
+
+/// Waits until everything is written, at most so long.
+pub fn flush(patience: Duration) {
+    let give_up = Instant::now() + patience;
+    let mut queue = queued();
+    while queue.writing {
+        let left = give_up.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        let waited = DRAINED.wait_timeout(queue, left);
+        queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+    }
 }
 
 /// Whether an init system reads the log: it puts the time before each line. systemd says so in
@@ -29,20 +91,163 @@ fn supervised() -> bool {
     !io::stderr().is_terminal() && started()
 }
 
-/// [`SimpleLogger`] panics when nobody reads stderr any more, for example when the `logger` behind
-/// it has died: that must not end what was about to be logged.
-struct Unbreakable(SimpleLogger);
+/// Writes the lines; set before [`Stderr`] is the logger.
+static SIMPLE: OnceLock<SimpleLogger> = OnceLock::new();
 
-impl Log for Unbreakable {
+struct Stderr;
+
+impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata) -> bool {
-        self.0.enabled(metadata)
+        SIMPLE.get().is_some_and(|simple| simple.enabled(metadata))
     }
 
     fn log(&self, record: &Record) {
-        let _ = panic::catch_unwind(AssertUnwindSafe(|| self.0.log(record)));
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let queue = queued();
+        if !queue.on {
+            drop(queue);
+            write_record(record);
+        } else if queue.overflowing {
+            // Not even made, in a flood of them.
+            lose(queue);
+        } else {
+            drop(queue);
+            let head = (record.level(), record.target().to_owned());
+            put(Some(head), record.args().to_string());
+        }
     }
 
-    fn flush(&self) {
-        self.0.flush();
+    fn flush(&self) {}
+}
+
+/// What waits to be written.
+struct Line {
+    /// Level and target of a log line; `None`: plain text.
+    head: Option<(Level, String)>,
+    text: String,
+    at: Instant,
+}
+
+struct Queue {
+    /// Lines wait in it; otherwise they are written at once.
+    on: bool,
+    lines: VecDeque<Line>,
+    /// Of the lines, in bytes.
+    size: usize,
+    /// There was no room: until all is written, what comes is dropped.
+    overflowing: bool,
+    /// Lines dropped that nothing has been said of.
+    lost: usize,
+    /// The last write failed: what was lost is said with the next line, not for its own sake.
+    failing: bool,
+    /// A thread is at it.
+    writing: bool,
+}
+
+static QUEUE: Mutex<Queue> = Mutex::new(Queue {
+    on: false,
+    lines: VecDeque::new(),
+    size: 0,
+    overflowing: false,
+    lost: 0,
+    failing: false,
+    writing: false,
+});
+static DRAINED: Condvar = Condvar::new();
+
+fn queued() -> MutexGuard<'static, Queue> {
+    QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Puts a line in the queue, or counts it as lost.
+fn put(head: Option<(Level, String)>, text: String) {
+    let mut queue = queued();
+    let size = text.len() + OVERHEAD;
+    let room = queue.lines.is_empty() || queue.size + size <= ROOM;
+    if queue.overflowing || !room {
+        return lose(queue);
     }
+    queue.size += size;
+    let at = Instant::now();
+    queue.lines.push_back(Line { head, text, at });
+    write_on(queue);
+}
+
+fn lose(mut queue: MutexGuard<'_, Queue>) {
+    queue.overflowing = true;
+    queue.lost += 1;
+    write_on(queue);
+}
+
+/// Sees to it that a thread writes what waits.
+fn write_on(mut queue: MutexGuard<'_, Queue>) {
+    if !queue.writing {
+        let thread = thread::Builder::new().name(WRITER.to_owned());
+        // No thread can be had: the next line tries again.
+        queue.writing = thread.spawn(write_all).is_ok();
+    }
+}
+
+fn write_all() {
+    while let Some(line) = next() {
+        let written = panic::catch_unwind(AssertUnwindSafe(|| write(&line))).is_ok_and(|done| done);
+        let mut queue = queued();
+        queue.failing = !written;
+        queue.lost += usize::from(!written);
+    }
+}
+
+/// The next line to be written. Without one the thread ends.
+fn next() -> Option<Line> {
+    let mut queue = queued();
+    if let Some(line) = queue.lines.pop_front() {
+        queue.size -= line.text.len() + OVERHEAD;
+        return Some(line);
+    }
+    queue.overflowing = false;
+    if queue.lost > 0 && !queue.failing {
+        let text = match std::mem::take(&mut queue.lost) {
+            1 => "1 line of the log was lost: stderr was not read".to_owned(),
+            n => format!("{n} lines of the log were lost: stderr was not read"),
+        };
+        return Some(Line {
+            head: Some((Level::Warn, module_path!().to_owned())),
+            text,
+            at: Instant::now(),
+        });
+    }
+    queue.writing = false;
+    DRAINED.notify_all();
+    None
+}
+
+/// Waits for as long as it takes. Whether it was written.
+fn write(line: &Line) -> bool {
+    let waited = line.at.elapsed();
+    let text = &line.text;
+    match &line.head {
+        None => writeln!(io::stderr(), "{text}").is_ok(),
+        Some((level, target)) if waited < LATE => {
+            let mut record = Record::builder();
+            record.level(*level).target(target);
+            write_record(&record.args(format_args!("{text}")).build())
+        }
+        Some((level, target)) => {
+            let mut record = Record::builder();
+            record.level(*level).target(target);
+            let ago = waited.as_secs();
+            write_record(&record.args(format_args!("{text} ({ago} s ago)")).build())
+        }
+    }
+}
+
+/// [`SimpleLogger`] panics when stderr is not read any more, for example when the `logger` behind
+/// it has died: that must not end what was about to be logged.
+fn write_record(record: &Record) -> bool {
+    let Some(simple) = SIMPLE.get() else {
+        return false;
+    };
+    panic::catch_unwind(AssertUnwindSafe(|| simple.log(record))).is_ok()
 }

@@ -11,11 +11,13 @@ mod table;
 
 use crate::config::{self, Config};
 use crate::http::{Client, Limits};
+use crate::process;
 use args::{Args, Command};
 use std::fmt;
 use std::io::{self, Write};
+use std::panic;
 use std::path::Path;
-use std::process::ExitCode;
+use std::time::Duration;
 
 /// How a command ends when it is not fine.
 #[derive(Debug)]
@@ -28,26 +30,33 @@ pub enum Failure {
     Telegram(String),
 }
 
-/// Runs what the arguments ask for.
-pub fn main() -> ExitCode {
-    let done = match args::parse(std::env::args_os()) {
+/// What was said last is waited for so long, if it goes through a queue.
+const LAST_WORDS: Duration = Duration::from_millis(800);
+
+/// Runs what the arguments ask for, and ends the process.
+pub fn main() -> ! {
+    process::forbid_core_dumps();
+    let run = || match args::parse(std::env::args_os()) {
         Ok(args) => dispatch(args),
         Err(early) => early.tell(),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
+    let code = match panic::catch_unwind(run) {
+        Ok(Ok(())) => 0,
+        Ok(Err(failure)) => {
             if let Failure::Usage(text) | Failure::Telegram(text) = &failure {
-                // Not `eprintln!`, which panics when nobody reads it: the exit code says it too.
-                let _ = writeln!(io::stderr(), "{}", text.trim_end());
+                logging::say(text.trim_end());
             }
-            ExitCode::from(match failure {
+            match failure {
                 Failure::Down => 1,
                 Failure::Usage(_) => 2,
                 Failure::Telegram(_) => 3,
-            })
+            }
         }
-    }
+        // As of a program that panics. The hook has said it.
+        Err(_) => 101,
+    };
+    logging::flush(LAST_WORDS);
+    process::end(code)
 }
 
 fn dispatch(args: Args) -> Result<(), Failure> {
@@ -103,8 +112,9 @@ fn load(path: &Path) -> Result<Config, Failure> {
 }
 
 fn read(path: &Path) -> Result<Config, Failure> {
-    let env = |name: &str| std::env::var(name).ok();
-    config::load(path, &env).map_err(|mistakes| Failure::Usage(mistakes.to_string()))
+    // Wiped, though the configuration may not need it.
+    let _ = process::variable(config::TOKEN_VARIABLE);
+    config::load(path, &process::variable).map_err(|mistakes| Failure::Usage(mistakes.to_string()))
 }
 
 fn warn(config: &Config) {
@@ -128,7 +138,8 @@ fn client(config: &Config) -> Result<Client, Failure> {
 
 /// Results go to stdout. A reader that has gone away is no error.
 fn print(text: fmt::Arguments<'_>) -> Result<(), Failure> {
-    match io::stdout().write_fmt(text) {
+    let mut stdout = io::stdout();
+    match stdout.write_fmt(text).and_then(|()| stdout.flush()) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::Usage(format!("cannot write the result: {e}")))
         }

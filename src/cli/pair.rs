@@ -6,7 +6,7 @@ use crate::chat::telegram::{PollEvent, Telegram};
 use crate::config::Config;
 use crate::monitor::command::COMMANDS;
 use crate::monitor::message::{Content, Incoming};
-use crate::state::{OpenError, State};
+use crate::state;
 use futures_lite::FutureExt;
 use std::collections::HashMap;
 use std::fs::File;
@@ -21,11 +21,7 @@ const ALL_WRONG_CODES: u32 = 100;
 pub fn pair(config: &Config) -> Result<(), Failure> {
     let settings = settings(config)?;
     // A running agent would take the code away from us, and we its commands.
-    let _lock = match State::open(&config.agent.state) {
-        Ok(state) => Some(state),
-        Err(OpenError::InUse(text)) => return Err(Failure::Usage(text)),
-        Err(OpenError::Unusable(_)) => None,
-    };
+    let _lock = state::reserve(&config.agent.state).map_err(Failure::Usage)?;
     let telegram = telegram(config, settings)?;
     smol::block_on(async {
         let refused = |e: crate::chat::telegram::ApiError| Failure::Telegram(e.to_string());

@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 pub fn run(path: &Path, console: bool, level: Option<log::LevelFilter>) -> Result<(), Failure> {
+    logging::queue();
     let config = read(path)?;
     let use_telegram = config.telegram.is_some() && !console;
     // A person who chats here need not read of everything twice.

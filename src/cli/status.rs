@@ -18,6 +18,10 @@ pub fn status(config: &Config, json: bool) -> Result<(), Failure> {
                 "cannot read the state in {dir}: {}; try as the user that runs sitemon",
                 state::reason(&e)
             ),
+            ReadError::Newer(version) => format!(
+                "the state in {dir} was written by a newer sitemon, in version {version} of its \
+                 format: this one cannot read it"
+            ),
             ReadError::Damaged(what) => format!("the state in {dir} is damaged: {what}"),
         })
     })?;

@@ -2,11 +2,12 @@
 //!
 //! `raw` knows the shape of the file and where things stand in it, `keys` which keys there are,
 //! `value`, `clock`, `address`, `endpoint`, `condition` and `variables` read single values, `within` finds a part of one in the
-//! file, `telegram`, `agent`, `site`, `site_keys`, `login`, `kind` and `names` give them their meaning, `error` and `mask` show what is wrong without showing a secret, `literal` finds secrets in a file that others can read, and `added` reads what comes from a chat, and `show` prints what would run.
+//! file, `ca_files` looks whether the named files can be read, `telegram`, `agent`, `site`, `site_keys`, `login`, `kind` and `names` give them their meaning, `error` and `mask` show what is wrong without showing a secret, `literal` finds secrets in a file that others can read, and `added` reads what comes from a chat, and `show` prints what would run.
 
 mod added;
 mod address;
 mod agent;
+mod ca_files;
 mod clock;
 mod condition;
 mod endpoint;
@@ -39,6 +40,7 @@ pub use show::{summary, to_json};
 pub use telegram::TOKEN_VARIABLE;
 pub use value::format_duration;
 
+use crate::files;
 use crate::monitor::hours::Hours;
 use crate::monitor::site::Site;
 use crate::secret::Secret;
@@ -46,15 +48,19 @@ use error::Log;
 use names::Names;
 use raw::{Entry, Table};
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A file over this is not a configuration.
 const LARGEST_FILE: u64 = 1 << 20;
+/// A slow card has answered by then, while a machine boots too.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+/// What writes a configuration into a pipe may take a while.
+const PIPE_WITHIN: Duration = Duration::from_secs(30);
 
 /// A valid configuration.
 #[derive(Clone, Debug)]
@@ -161,13 +167,36 @@ pub struct SmallFile {
     pub exposed: bool,
 }
 
-/// Reads the configuration at `path`, and the file with the token where it names one.
+/// Reads the configuration at `path`, and the file with the token where it names one. Blocks, for
+/// some seconds when files do not answer. A pipe that we were started with will do: `/dev/stdin`,
+/// or the `/dev/fd/63` of a shell's `<(…)`.
 ///
 /// # Errors
 ///
 /// The file cannot be read, or every mistake in it.
 pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Mistakes> {
-    let file = read_small(path).map_err(|error| Mistakes::unreadable(path, &error))?;
+    let file = match is_inherited(path) {
+        true => read_inherited(path),
+        false => read_small(path),
+    };
+    read(path, file, env)
+}
+
+/// [`load`] for a configuration that was read before: of a pipe there is nothing more to come.
+///
+/// # Errors
+///
+/// The file cannot be read, or every mistake in it.
+pub fn reload(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Mistakes> {
+    read(path, read_small(path), env)
+}
+
+fn read(
+    path: &Path,
+    file: io::Result<SmallFile>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, Mistakes> {
+    let file = file.map_err(|error| Mistakes::unreadable(path, &error))?;
     let ctx = Context {
         file: &path.display().to_string(),
         exposed: file.exposed,
@@ -176,7 +205,9 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config,
         env,
         read: &read_small,
     };
-    parse(&file.text, &ctx)
+    let mut config = parse(&file.text, &ctx)?;
+    config.warnings.extend(ca_files::unusable(&config));
+    Ok(config)
 }
 
 /// Reads the text of a configuration.
@@ -254,19 +285,39 @@ fn path(table: &mut Table, key: &'static str, ctx: &Context, log: &mut Log) -> E
 }
 
 fn read_small(path: &Path) -> io::Result<SmallFile> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    let readable_by = |who| metadata.mode() & who != 0;
+    let owned = path.to_owned();
+    files::within(path, READ_WITHIN, move || {
+        let (file, found) = files::open(&owned, LARGEST_FILE)?;
+        small(&file, &found)
+    })
+}
+
+/// A descriptor that we were started with, by its name.
+fn is_inherited(path: &Path) -> bool {
+    path == "/dev/stdin" || path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd")
+}
+
+/// A pipe up to its end, or the regular file that the descriptor stands for.
+fn read_inherited(path: &Path) -> io::Result<SmallFile> {
+    let owned = path.to_owned();
+    files::within(path, PIPE_WITHIN, move || {
+        if !std::fs::metadata(&owned)?.file_type().is_fifo() {
+            let (file, found) = files::open(&owned, LARGEST_FILE)?;
+            return small(&file, &found);
+        }
+        let file = File::open(&owned)?;
+        let found = file.metadata()?;
+        small(&file, &found)
+    })
+}
+
+fn small(file: &File, found: &Metadata) -> io::Result<SmallFile> {
+    let readable_by = |who| found.mode() & who != 0;
     // What root lets another group read, or us, was given on purpose: to a service, or by systemd
     // as a credential, whose access list shows as the group's bits.
-    let given =
-        metadata.uid() == 0 && (metadata.gid() != 0 || !rustix::process::geteuid().is_root());
+    let given = found.uid() == 0 && (found.gid() != 0 || !rustix::process::geteuid().is_root());
     let exposed = readable_by(0o004) || (readable_by(0o040) && !given);
-    let mut bytes = Vec::new();
-    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err(io::Error::other("it is larger than 1 MiB"));
-    }
+    let bytes = files::bounded(file, LARGEST_FILE)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let sound = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + sound.iter().filter(|&&byte| byte == b'\n').count();

@@ -2,6 +2,7 @@
 
 use super::provider::{AnyCertificate, provider};
 use super::session::Session;
+use crate::files;
 use async_io::Async;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
@@ -31,7 +32,7 @@ impl Bundle {
     /// Reads a PEM file; certificates in it that can't be used are skipped. Blocks.
     pub fn read(path: &Path) -> io::Result<Bundle> {
         use rustls::pki_types::pem::PemObject;
-        let pem = std::fs::read(path)?;
+        let pem = files::read(path, files::LARGEST_BUNDLE)?;
         let mut store = RootCertStore::empty();
         let mut certificates = Vec::new();
         for certificate in CertificateDer::pem_slice_iter(&pem).flatten() {
@@ -59,7 +60,8 @@ impl Bundle {
     /// nothing is kept of the others. Blocks.
     pub(super) fn find(path: &Path, chain: &[CertificateDer<'static>]) -> io::Result<Option<Root>> {
         use rustls::pki_types::pem::PemObject;
-        let file = CertificateDer::pem_file_iter(path).map_err(io::Error::other)?;
+        let pem = files::read(path, files::LARGEST_BUNDLE)?;
+        let file = CertificateDer::pem_slice_iter(&pem);
         let mut ones = file.flatten().filter_map(Bundle::of_one);
         Ok(ones.find_map(|one| one.anchor(chain)))
     }
@@ -149,8 +151,10 @@ impl Bundle {
         end_of: fn(&[u8]) -> Option<i64>,
     ) -> io::Result<Option<Way>> {
         use rustls::pki_types::pem::PemObject;
-        let file = CertificateDer::pem_file_iter(path).map_err(io::Error::other)?;
-        let roots = file.flatten().filter_map(Bundle::of_one);
+        let pem = files::read(path, files::LARGEST_BUNDLE)?;
+        let roots = CertificateDer::pem_slice_iter(&pem)
+            .flatten()
+            .filter_map(Bundle::of_one);
         let ways = roots.filter_map(|root| root.longest_way(chain, end_of));
         Ok(ways.max_by_key(|way| way.end))
     }

@@ -69,7 +69,7 @@ pub struct Client {
 }
 
 struct Shared {
-    isahc: HttpClient,
+    isahc: Engine,
     idle_timeout: Duration,
     user_agent: Mutex<String>,
     permits: Arc<Semaphore>,
@@ -85,6 +85,28 @@ struct Shared {
     idle: Arc<IdleBook>,
     /// Where plain HTTP connections may be open, by authority: see `Client::apart`.
     open: Mutex<HashMap<String, (SocketAddr, Instant)>>,
+}
+
+/// libcurl. Dropping it waits for the look-ups that are under way, and getaddrinfo can't be
+/// cancelled: so that is done elsewhere, and the end of the process ends it.
+struct Engine(Option<HttpClient>);
+
+impl Engine {
+    fn get(&self) -> &HttpClient {
+        match &self.0 {
+            Some(isahc) => isahc,
+            None => unreachable!("it is there until it is dropped"),
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let isahc = self.0.take();
+        let drop = move || drop(isahc);
+        // Without a thread it is dropped here.
+        let _ = std::thread::Builder::new().spawn(drop);
+    }
 }
 
 /// A whole bundle, as long as anybody uses it.
@@ -122,7 +144,7 @@ impl Client {
         let check_permits = limits.max_connections.saturating_sub(FOR_TELEGRAM).max(1);
         Ok(Client {
             shared: Arc::new(Shared {
-                isahc,
+                isahc: Engine(Some(isahc)),
                 idle_timeout: limits.idle_timeout,
                 user_agent: Mutex::new(limits.user_agent.clone()),
                 permits: Arc::new(Semaphore::new(check_permits)),
@@ -213,7 +235,7 @@ impl Client {
             .timeout(Duration::from_secs(1))
             .body(AsyncBody::empty());
         if let Ok(request) = request {
-            let _ = self.shared.isahc.send_async(request).await;
+            let _ = self.shared.isahc.get().send_async(request).await;
         }
     }
 
@@ -225,10 +247,12 @@ impl Client {
 
     /// The parsed roots that count for a site with this `ca_file`, or a cause.
     pub async fn bundle(&self, ca_file: Option<&Path>) -> Result<Arc<Bundle>, String> {
-        self.read_bundle(&self.shared.roots.bundle(ca_file)?).await
+        let file = self.shared.roots.bundle(ca_file)?;
+        self.shared.roots.refresh(&file).await?;
+        self.read_bundle(&file).await
     }
 
-    /// Read anew unless somebody is still using what was read of this version of the file.
+    /// Of a file that was looked at. Read anew unless somebody is still using what was read of this version of the file.
     async fn read_bundle(&self, path: &Path) -> Result<Arc<Bundle>, String> {
         let mut last = self.shared.bundle.clone().lock_arc().await;
         let stamp = self.shared.roots.stamp(path);
@@ -249,7 +273,8 @@ impl Client {
         });
         match bundle.await {
             Ok(bundle) if !bundle.is_empty() => Ok(bundle),
-            _ => Err(self.shared.roots.defect(path)),
+            Ok(_) => Err(self.shared.roots.defect(path, None)),
+            Err(error) => Err(self.shared.roots.defect(path, Some(&error))),
         }
     }
 

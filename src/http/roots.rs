@@ -6,9 +6,12 @@
 //! given from then on: a subset of what is trusted, never more. Our own handshakes (`tls://`
 //! checks, looks at certificates) learn and use the same.
 
+use crate::files;
+use crate::offload::offload;
 use isahc::tls::TrustStore;
 use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
@@ -65,18 +68,66 @@ impl Roots {
         self.ca_file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why `bundle` can't be used, when libcurl couldn't use it. Reads the file.
-    pub(super) fn defect(&self, bundle: &Path) -> String {
+    /// Why nothing can be done with `bundle`: it can't be read, or (`None`) holds no certificates.
+    pub(super) fn defect(&self, bundle: &Path, error: Option<&io::Error>) -> String {
         let name = if self.system.as_deref() == Some(bundle) {
             "root certificates"
         } else {
             "ca_file"
         };
         let path = bundle.display();
-        match std::fs::read(bundle) {
-            Err(error) => format!("cannot read {name} {path}: {}", plain(&error)),
-            Ok(_) => format!("no usable certificates in {name} {path}"),
+        match error {
+            Some(error) => format!("cannot read {name} {path}: {}", plain(error)),
+            None => format!("no usable certificates in {name} {path}"),
         }
+    }
+
+    /// Looks at the file, unless that was done a minute ago at most. To be waited for before
+    /// anything else is asked of `bundle`.
+    ///
+    /// # Errors
+    ///
+    /// The cause: it can't be read.
+    pub(super) async fn refresh(&self, bundle: &Path) -> Result<(), String> {
+        if !self.table().is_due(bundle, Instant::now()) {
+            return Ok(());
+        }
+        match self.see(bundle).await {
+            // What is known of it stays as good as it was.
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && self.is_known(bundle) => {
+                Ok(())
+            }
+            seen => seen.map_err(|error| self.defect(bundle, Some(&error))),
+        }
+    }
+
+    /// Looks at the file now: that it is there, a regular one, and which version of it.
+    ///
+    /// # Errors
+    ///
+    /// The cause: it can't be read.
+    pub(super) async fn look(&self, bundle: &Path) -> Result<(), String> {
+        let seen = self.see(bundle).await;
+        seen.map_err(|error| self.defect(bundle, Some(&error)))
+    }
+
+    async fn see(&self, bundle: &Path) -> io::Result<()> {
+        let path = bundle.to_owned();
+        let look = move || {
+            let found = files::look(&path, files::LARGEST_BUNDLE, files::PATIENCE)?;
+            let (modified, size) = (found.modified()?, found.len());
+            Ok(Stamp { modified, size })
+        };
+        let seen = offload(look).await;
+        if !matches!(&seen, Err(error) if error.kind() == io::ErrorKind::TimedOut) {
+            let stamp = seen.as_ref().ok().copied();
+            self.table().looked(bundle, Instant::now(), stamp);
+        }
+        seen.map(|_| ())
+    }
+
+    fn is_known(&self, bundle: &Path) -> bool {
+        self.stamp(bundle).is_some()
     }
 
     /// The one root learnt for `host`, if any.
@@ -91,17 +142,12 @@ impl Roots {
     }
 
     fn known(&self, bundle: &Path, host: &str) -> Option<Arc<Root>> {
-        let now = Instant::now();
-        let mut table = self.table();
-        table.look(bundle, now, stamp);
-        table.get(bundle, host, now)
+        self.table().get(bundle, host, Instant::now())
     }
 
     /// The version of `bundle` that counts; a minute old at most.
     pub(super) fn stamp(&self, bundle: &Path) -> Option<Stamp> {
-        let mut table = self.table();
-        table.look(bundle, Instant::now(), stamp);
-        table.bundles.get(bundle)?.stamp
+        self.table().bundles.get(bundle)?.stamp
     }
 
     /// `host` was verified with the whole of `bundle`, read when its version was `stamp`: learns
@@ -123,10 +169,7 @@ impl Roots {
 
     /// `host` was verified: true when its root is now to be learnt, by the caller.
     pub(super) fn verified(&self, bundle: &Path, host: &str) -> bool {
-        let now = Instant::now();
-        let mut table = self.table();
-        table.look(bundle, now, stamp);
-        table.verified(bundle, host, now)
+        self.table().verified(bundle, host, Instant::now())
     }
 
     /// What came of learning; `None` = nothing.
@@ -153,7 +196,7 @@ fn system_bundle() -> Option<PathBuf> {
 }
 
 /// `No such file or directory`, without the number.
-fn plain(error: &std::io::Error) -> String {
+fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     match text.split_once(" (os error") {
         Some((text, _)) => text.to_owned(),
@@ -166,14 +209,6 @@ fn plain(error: &std::io::Error) -> String {
 pub(super) struct Stamp {
     modified: SystemTime,
     size: u64,
-}
-
-fn stamp(bundle: &Path) -> Option<Stamp> {
-    let meta = std::fs::metadata(bundle).ok()?;
-    Some(Stamp {
-        modified: meta.modified().ok()?,
-        size: meta.len(),
-    })
 }
 
 struct Root {
@@ -209,19 +244,16 @@ struct Hosts {
 }
 
 impl Table {
+    fn is_due(&self, bundle: &Path, now: Instant) -> bool {
+        let hosts = self.bundles.get(bundle);
+        let known = hosts.filter(|hosts| hosts.stamp.is_some());
+        known.is_none_or(|hosts| hosts.looked.is_none_or(|at| now >= at + LOOK_EVERY))
+    }
+
     /// A bundle that has changed ends all that was learnt from it.
-    fn look(&mut self, bundle: &Path, now: Instant, stamp: impl Fn(&Path) -> Option<Stamp>) {
-        if !self.bundles.contains_key(bundle) {
-            self.bundles.insert(bundle.to_owned(), Hosts::default());
-        }
-        let Some(hosts) = self.bundles.get_mut(bundle) else {
-            return;
-        };
-        if hosts.looked.is_some_and(|at| now < at + LOOK_EVERY) {
-            return;
-        }
+    fn looked(&mut self, bundle: &Path, now: Instant, found: Option<Stamp>) {
+        let hosts = self.bundles.entry(bundle.to_owned()).or_default();
         hosts.looked = Some(now);
-        let found = stamp(bundle);
         if hosts.stamp != found {
             hosts.stamp = found;
             hosts.hosts.clear();
@@ -335,18 +367,16 @@ mod tests {
 
     const BUNDLE: &str = "/etc/ssl/bundle.pem";
 
-    fn bundle_of(size: u64) -> impl Fn(&Path) -> Option<Stamp> {
-        move |_| {
-            Some(Stamp {
-                modified: SystemTime::UNIX_EPOCH,
-                size,
-            })
-        }
+    fn bundle_of(size: u64) -> Option<Stamp> {
+        Some(Stamp {
+            modified: SystemTime::UNIX_EPOCH,
+            size,
+        })
     }
 
     fn knowing(table: &mut Table, host: &str, der: &[u8], now: Instant) {
         let bundle = Path::new(BUNDLE);
-        table.look(bundle, now, bundle_of(200_000));
+        table.looked(bundle, now, bundle_of(200_000));
         assert!(
             !table.verified(bundle, host, now),
             "the first time is only noted"
@@ -358,7 +388,7 @@ mod tests {
     #[test]
     fn a_root_is_learnt_the_second_time_once_and_shared() {
         let (mut table, now, bundle) = (Table::default(), Instant::now(), Path::new(BUNDLE));
-        table.look(bundle, now, bundle_of(200_000));
+        table.looked(bundle, now, bundle_of(200_000));
         assert!(!table.verified(bundle, "a:443", now));
         assert!(table.verified(bundle, "a:443", now));
         assert!(!table.verified(bundle, "a:443", now), "somebody is at it");
@@ -383,9 +413,11 @@ mod tests {
     fn a_changed_bundle_ends_what_was_learnt_from_it_within_a_minute() {
         let (mut table, now, bundle) = (Table::default(), Instant::now(), Path::new(BUNDLE));
         knowing(&mut table, "a:443", b"root", now);
-        table.look(bundle, now + Duration::from_secs(59), bundle_of(300_000));
+        assert!(!table.is_due(bundle, now + Duration::from_secs(59)));
+        assert!(table.is_due(bundle, now + LOOK_EVERY));
+        table.looked(bundle, now + LOOK_EVERY, bundle_of(200_000));
         assert!(table.get(bundle, "a:443", now).is_some());
-        table.look(bundle, now + LOOK_EVERY, bundle_of(300_000));
+        table.looked(bundle, now + 2 * LOOK_EVERY, bundle_of(300_000));
         assert!(table.get(bundle, "a:443", now).is_none());
         table.learn(bundle, "a:443", Some(b"old"), now);
         assert!(
@@ -407,10 +439,10 @@ mod tests {
     #[test]
     fn nothing_is_learnt_from_a_small_file_nor_for_too_many_hosts() {
         let (mut table, now, bundle) = (Table::default(), Instant::now(), Path::new(BUNDLE));
-        table.look(bundle, now, bundle_of(2_000));
+        table.looked(bundle, now, bundle_of(2_000));
         assert!(!table.verified(bundle, "a:443", now));
         assert!(!table.verified(bundle, "a:443", now));
-        table.look(bundle, now + LOOK_EVERY, bundle_of(200_000));
+        table.looked(bundle, now + LOOK_EVERY, bundle_of(200_000));
         for i in 0..5000 {
             table.verified(bundle, &format!("{i}:443"), now);
         }
@@ -420,8 +452,8 @@ mod tests {
     #[test]
     fn what_a_handshake_of_our_own_led_to_is_known_at_once() {
         let (mut table, now, bundle) = (Table::default(), Instant::now(), Path::new(BUNDLE));
-        table.look(bundle, now, bundle_of(200_000));
-        let stamp = bundle_of(200_000)(bundle);
+        table.looked(bundle, now, bundle_of(200_000));
+        let stamp = bundle_of(200_000);
         table.note(bundle, stamp, "a:25", b"root", now);
         assert!(table.get(bundle, "a:25", now).is_some());
         assert!(!table.verified(bundle, "a:25", now), "it is known");
@@ -435,21 +467,27 @@ mod tests {
     #[test]
     fn a_root_of_another_version_of_the_bundle_is_not_kept() {
         let (mut table, now, bundle) = (Table::default(), Instant::now(), Path::new(BUNDLE));
-        table.look(bundle, now, bundle_of(200_000));
-        let old = bundle_of(100_000)(bundle);
+        table.looked(bundle, now, bundle_of(200_000));
+        let old = bundle_of(100_000);
         table.note(bundle, old, "a:25", b"root", now);
         table.note(bundle, None, "a:25", b"root", now);
         assert!(table.get(bundle, "a:25", now).is_none());
     }
 
     #[test]
-    fn a_missing_ca_file_is_named() {
+    fn a_ca_file_that_cannot_be_read_is_named_each_time() {
         let roots = Roots::new(None);
-        let bundle = roots.bundle(Some(Path::new("/nowhere/ca.pem")));
-        assert_eq!(bundle.as_deref(), Ok(Path::new("/nowhere/ca.pem")));
+        let missing = Path::new("/nowhere/ca.pem");
+        assert_eq!(roots.bundle(Some(missing)).as_deref(), Ok(missing));
+        for _ in 0..2 {
+            assert_eq!(
+                smol::block_on(roots.refresh(missing)),
+                Err("cannot read ca_file /nowhere/ca.pem: No such file or directory".to_owned())
+            );
+        }
         assert_eq!(
-            roots.defect(Path::new("/nowhere/ca.pem")),
-            "cannot read ca_file /nowhere/ca.pem: No such file or directory"
+            smol::block_on(roots.refresh(Path::new("/dev/zero"))),
+            Err("cannot read ca_file /dev/zero: it is a device, not a regular file".to_owned())
         );
     }
 }

@@ -21,6 +21,9 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use url::Url;
 
+/// Is not there.
+const NO_ROOTS: &str = "/nonexistent";
+
 /// One request. Redirects aren't followed.
 pub struct Ask<'a> {
     pub url: &'a Url,
@@ -62,7 +65,9 @@ impl Client {
         let roots = &self.shared.roots;
         let bundle = roots.bundle(ask.ca_file).map_err(roots_fault)?;
         let name = authority(ask.url);
-        if let Some(root) = roots.learnt(&bundle, &name) {
+        // What cannot be read fails once there is a connection, as libcurl has it.
+        let known = roots.refresh(&bundle).await.is_ok();
+        if let Some(root) = roots.learnt(&bundle, &name).filter(|_| known) {
             match self.attempt(ask, Some(root)).await {
                 Err(fault) if matches!(fault.what, What::Certificate) => {
                     // Another chain than the last time: what the whole bundle says counts.
@@ -71,10 +76,20 @@ impl Client {
                 result => return result,
             }
         }
-        let whole = TrustStore::from_file(&bundle);
+        // libcurl opens it on its one thread, which must not wait for a FIFO.
+        let seen = roots.look(&bundle).await;
+        let whole = TrustStore::from_file(match &seen {
+            Ok(()) => &bundle,
+            Err(_) => Path::new(NO_ROOTS),
+        });
         match self.attempt(ask, Some(whole)).await {
             Err(fault) if matches!(fault.what, What::Roots(_)) => {
-                Err(roots_fault(roots.defect(&bundle)))
+                let why = seen.err().unwrap_or_else(|| roots.defect(&bundle, None));
+                let address = fault.address;
+                Err(Fault {
+                    address,
+                    ..roots_fault(why)
+                })
             }
             result => result,
         }
@@ -91,6 +106,7 @@ impl Client {
         let response = self
             .shared
             .isahc
+            .get()
             .send_async(request)
             .await
             .map_err(|error| Fault::new(&error, https, false))?;
@@ -199,7 +215,7 @@ impl Client {
 
     fn tls(&self, ask: &Ask<'_>, trust: Option<TrustStore>) -> TlsConfig {
         // Only plain HTTP and `verify = false` come without roots; this file is never opened.
-        let trust = trust.unwrap_or_else(|| TrustStore::from_file("/nonexistent"));
+        let trust = trust.unwrap_or_else(|| TrustStore::from_file(NO_ROOTS));
         TlsConfig::builder()
             .trust_store(trust)
             .identity(Identity::from_pem(self.hold(ask), None))

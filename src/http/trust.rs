@@ -37,6 +37,7 @@ impl Client {
     ) -> Result<Trust, String> {
         let roots = &self.shared.roots;
         let file = roots.bundle(ca_file)?;
+        roots.refresh(&file).await?;
         let name = name(host, port);
         if let Some(bundle) = roots.learnt_root(&file, &name).and_then(Bundle::of_one) {
             return Ok(Trust {

@@ -12,7 +12,7 @@ use crate::monitor::snapshot::Snapshot;
 use nanoserde::{DeJson, SerJson};
 
 const MAGIC: &str = "sitemon-state";
-const VERSION: u32 = 2;
+pub const VERSION: u32 = 2;
 
 /// A snapshot file with the number of its state.
 #[derive(Debug, PartialEq)]
@@ -42,7 +42,29 @@ pub fn encode_snapshot(seq: u64, snapshot: &Snapshot) -> Vec<u8> {
     bytes
 }
 
-pub fn decode_snapshot(bytes: &[u8]) -> Result<Base, String> {
+/// Why a snapshot cannot be used.
+#[derive(Debug, PartialEq)]
+pub enum Unreadable {
+    /// It has this version.
+    Newer(u32),
+    Damaged(String),
+}
+
+pub fn decode_snapshot(bytes: &[u8]) -> Result<Base, Unreadable> {
+    match version(bytes) {
+        Some(newer) if newer > VERSION => Err(Unreadable::Newer(newer)),
+        _ => decode_known(bytes).map_err(Unreadable::Damaged),
+    }
+}
+
+/// The version that a snapshot claims to have, whatever follows it.
+fn version(bytes: &[u8]) -> Option<u32> {
+    let (header, _) = split(bytes)?;
+    let mut words = header.split(' ');
+    (words.next() == Some(MAGIC)).then(|| words.next()?.parse().ok())?
+}
+
+fn decode_known(bytes: &[u8]) -> Result<Base, String> {
     let (header_read, body) = split(bytes).ok_or("it has no header")?;
     let words: Vec<&str> = header_read.split(' ').collect();
     let (version, seq, sum, length) = match words[..] {
@@ -198,10 +220,7 @@ mod tests {
     #[test]
     fn a_newer_version_is_named() {
         let read = decode_snapshot(b"sitemon-state 3 5 00000000 2\n{}");
-        assert_eq!(
-            read,
-            Err("it has version 3, this sitemon knows 2".to_owned())
-        );
+        assert_eq!(read, Err(Unreadable::Newer(3)));
     }
 
     #[test]

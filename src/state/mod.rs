@@ -6,21 +6,25 @@
 //! | `snapshot.old` | the same again, or an older one from which the journal leads on |
 //! | `journal` | what changed since, a record for each save |
 //! | `*.bad` | a damaged file, for people |
+//! | `*.newer` | a file that a newer sitemon wrote |
 //! | `history`, `history.old` | the history behind percentages and charts: see [`past`] |
 //! | `lock` | locked while the agent runs |
 
 mod delta;
+mod entry;
 mod format;
 mod past;
 mod recover;
 mod writer;
 
+use crate::files;
 use crate::monitor::snapshot::Snapshot;
 pub use past::Past;
 use recover::Found;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use rustix::process::geteuid;
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
@@ -28,12 +32,15 @@ use std::time::Duration;
 use writer::Files;
 pub use writer::{BLOCK, Written};
 
+const LOCK: &str = "lock";
 const SNAPSHOT: &str = "snapshot";
 /// A snapshot on its way to its name.
 const NEW: &str = "snapshot.new";
 const BACKUP: &str = "snapshot.old";
 const JOURNAL: &str = "journal";
 
+/// A flash that is slow has answered by then.
+const OPEN_WITHIN: Duration = Duration::from_secs(10);
 /// How often and how soon again [`read`] looks when the files change under it.
 const LOOKS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(20);
@@ -76,10 +83,55 @@ pub enum ReadError {
     Missing,
     Io(io::Error),
     Damaged(String),
+    /// A newer sitemon wrote it, in this version of the format.
+    Newer(u32),
+}
+
+/// Opens the state directory of the agent and reads everything. Blocks, but not for ever.
+pub fn open(dir: &Path) -> Result<Loaded, OpenError> {
+    let owned = dir.to_owned();
+    let opened = files::within(dir, OPEN_WITHIN, move || {
+        Ok(State::open(&owned).map(State::load))
+    });
+    opened.unwrap_or_else(|e| {
+        let text = format!("cannot use {}: {}", dir.display(), reason(&e));
+        Err(OpenError::Unusable(text))
+    })
+}
+
+/// Keeps the agent off a state directory as long as what is returned lives. A directory that cannot
+/// be used, or not yet, keeps nothing off; one of another user's is left as it is.
+///
+/// # Errors
+///
+/// Another process uses it: a sentence.
+pub fn reserve(dir: &Path) -> Result<Option<File>, String> {
+    let owned = dir.to_owned();
+    let reserved = files::within(dir, files::PATIENCE, move || {
+        Ok(match State::open(&owned) {
+            Ok(state) => Ok(Some(state.lock)),
+            Err(OpenError::InUse(text)) => Err(text),
+            Err(OpenError::Unusable(_)) => match entry::open_to_read(&owned.join(LOCK)) {
+                Ok(lock) if matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) => {
+                    Err(in_use(&owned))
+                }
+                lock => Ok(lock.ok()),
+            },
+        })
+    });
+    reserved.unwrap_or(Ok(None))
+}
+
+fn in_use(dir: &Path) -> String {
+    format!(
+        "another sitemon uses {}: stop it first, or give this one a `state` of its own",
+        dir.display()
+    )
 }
 
 impl State {
-    /// Makes the directory if need be (mode 0700) and takes its lock.
+    /// Makes the directory if need be (mode 0700) and takes its lock. Blocks for as long as the file
+    /// system does.
     pub fn open(dir: &Path) -> Result<State, OpenError> {
         let unusable = |what: &str, e: io::Error| {
             OpenError::Unusable(format!("cannot {what} {}: {}", dir.display(), reason(&e)))
@@ -89,22 +141,32 @@ impl State {
             .mode(0o700)
             .create(dir)
             .map_err(|e| unusable("create", e))?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(dir.join("lock"))
-            .map_err(|e| unusable("write to", e))?;
+        let found = fs::metadata(dir).map_err(|e| unusable("use", e))?;
+        if found.uid() != geteuid().as_raw() {
+            return Err(OpenError::Unusable(entry::whose(dir, &found)));
+        }
+        if let Some(text) = entry::open_to_others(dir, &found) {
+            log::warn!("{text}");
+        }
+        let names = [LOCK, SNAPSHOT, BACKUP, NEW, JOURNAL];
+        let names = names.iter().chain(&past::FILES);
+        if let Some(text) = names
+            .map(|name| dir.join(name))
+            .find_map(|p| entry::foreign(&p))
+        {
+            return Err(OpenError::Unusable(text));
+        }
+        let path = dir.join(LOCK);
+        let lock = entry::create(&path).map_err(|e| {
+            let shown = path.display();
+            OpenError::Unusable(format!("cannot use {shown}: {}", reason(&e)))
+        })?;
         match lock.try_lock() {
             Ok(()) => Ok(State {
                 dir: dir.to_owned(),
                 lock,
             }),
-            Err(TryLockError::WouldBlock) => Err(OpenError::InUse(format!(
-                "another sitemon uses {}: stop it first, or give this one a `state` of its own",
-                dir.display()
-            ))),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse(in_use(dir))),
             Err(TryLockError::Error(e)) => Err(unusable("lock", e)),
         }
     }
@@ -126,35 +188,74 @@ impl State {
         }
     }
 
-    /// Sets the damaged files aside and says what that means.
+    /// Sets the files aside that cannot be used and says what that means.
     fn damage(&self, found: &Found) -> Option<String> {
-        if found.damaged.is_empty() && !found.lost {
+        let newer = !found.newer.is_empty();
+        if found.damaged.is_empty() && !found.lost && !newer {
             return None;
         }
-        let mut kept = Vec::new();
-        for damage in &found.damaged {
-            match recover::set_aside(&self.dir, damage) {
-                Ok(()) => kept.push(format!("{}.bad", damage.file)),
-                Err(e) => log::warn!("{} cannot be set aside: {}", damage.file, reason(&e)),
-            }
+        let mut said = Vec::new();
+        if newer {
+            let version = found.version.unwrap_or_default();
+            let known = format::VERSION;
+            said.push(format!(
+                "The state was written by a newer sitemon (its version is {version}, this one \
+                 knows {known}).{}",
+                self.kept(
+                    "newer",
+                    found
+                        .newer
+                        .iter()
+                        .map(|file| { (*file, recover::keep_newer(&self.dir, file)) })
+                )
+            ));
         }
-        let faults = if found.damaged.is_empty() {
-            "a part is missing".to_owned()
-        } else {
-            found.faults()
-        };
-        let kept = if kept.is_empty() {
-            String::new()
-        } else {
-            let aside = self.dir.join(kept.join(" and "));
-            format!(" It is kept as {}.", aside.display())
-        };
+        if !found.damaged.is_empty() || (found.lost && !newer) {
+            let faults = if found.damaged.is_empty() {
+                "a part is missing".to_owned()
+            } else {
+                found.faults()
+            };
+            said.push(format!(
+                "The state was damaged ({faults}).{}",
+                self.kept(
+                    "bad",
+                    found
+                        .damaged
+                        .iter()
+                        .map(|damage| { (damage.file, recover::set_aside(&self.dir, damage)) })
+                )
+            ));
+        }
         let lost = match (&found.snapshot, found.lost) {
             (None, _) => "Starting afresh.",
             (Some(_), true) => "Some of it is lost; the rest is used.",
             (Some(_), false) => "Nothing was lost.",
         };
-        Some(format!("The state was damaged ({faults}).{kept} {lost}"))
+        said.push(lost.to_owned());
+        Some(said.join(" "))
+    }
+
+    /// Where files were set aside to.
+    fn kept<'a>(
+        &self,
+        suffix: &str,
+        files: impl Iterator<Item = (&'a str, io::Result<()>)>,
+    ) -> String {
+        let mut kept = Vec::new();
+        for (name, set_aside) in files {
+            match set_aside {
+                Ok(()) => kept.push(format!("{name}.{suffix}")),
+                Err(e) => log::warn!("{name} cannot be set aside: {}", reason(&e)),
+            }
+        }
+        match kept.is_empty() {
+            true => String::new(),
+            false => {
+                let aside = self.dir.join(kept.join(" and "));
+                format!(" It is kept as {}.", aside.display())
+            }
+        }
     }
 }
 
@@ -191,10 +292,18 @@ impl Writer {
 }
 
 /// The state as the running agent last wrote it, without taking the lock. What is damaged beyond
-/// repair is left out.
+/// repair is left out. Blocks, but not for ever.
 pub fn read(dir: &Path) -> Result<Snapshot, ReadError> {
-    match File::open(dir.join(SNAPSHOT)) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(ReadError::Io(e)),
+    let owned = dir.to_owned();
+    let read = files::within(dir, OPEN_WITHIN, move || Ok(read_now(&owned)));
+    read.unwrap_or_else(|e| Err(ReadError::Io(e)))
+}
+
+fn read_now(dir: &Path) -> Result<Snapshot, ReadError> {
+    match entry::open_to_read(&dir.join(SNAPSHOT)) {
+        Err(e) if e.raw_os_error().is_some() && e.kind() != io::ErrorKind::NotFound => {
+            return Err(ReadError::Io(e));
+        }
         _ => {}
     }
     let mut found = Found::default();
@@ -212,6 +321,7 @@ pub fn read(dir: &Path) -> Result<Snapshot, ReadError> {
     }
     match found.snapshot {
         Some(snapshot) => Ok(snapshot),
+        None if !found.newer.is_empty() => Err(ReadError::Newer(found.version.unwrap_or_default())),
         None if found.damaged.is_empty() => Err(ReadError::Missing),
         None => Err(ReadError::Damaged(found.faults())),
     }

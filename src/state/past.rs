@@ -10,20 +10,26 @@
 //! (since 1970), and for each site what the core made of it. Zeros between records are room left
 //! over in a block. Any record may be missing: what it held is unknown then, and nothing else is.
 
+use super::OPEN_WITHIN;
+use super::entry;
 use super::format::crc32;
 use super::recover::{self, Damage};
 use super::writer::{BLOCK, Written};
+use crate::files;
 use crate::monitor::history::{Extent, Record, Rows, Scope};
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "history";
 const OLD: &str = "history.old";
 const NEW: &str = "history.new";
+pub(super) const FILES: [&str; 3] = [OLD, FILE, NEW];
 const MAGIC: &[u8; 4] = b"sHr1";
+/// In bytes: of 1,000 sites it is some 5 MB.
+const LARGEST: u64 = 32 << 20;
 /// Magic, length, checksum.
 const HEADER: usize = 12;
 
@@ -46,15 +52,28 @@ fn load(dir: &Path, mut take: impl FnMut(&Record)) -> (Past, Option<String>) {
         length: 0,
     };
     let mut faults = Vec::new();
-    for file in [OLD, FILE, NEW] {
-        let bytes = match fs::read(dir.join(file)) {
+    let mut newer = Vec::new();
+    for file in FILES {
+        let path = dir.join(file);
+        let read = {
+            let path = path.clone();
+            move || entry::read(&path, LARGEST)
+        };
+        let bytes = match files::within(&path, OPEN_WITHIN, read) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             Err(e) => {
-                log::warn!("{file} of the state cannot be read: {e}");
+                log::warn!("{file} of the state cannot be read: {}", super::reason(&e));
                 continue;
             }
         };
+        if is_newer(&bytes) {
+            match recover::keep_newer(dir, file) {
+                Ok(()) => newer.push(format!("{file}.newer")),
+                Err(e) => log::warn!("{file} cannot be set aside: {}", super::reason(&e)),
+            }
+            continue;
+        }
         let read = decode(&bytes, &mut take);
         if read.damaged {
             let damage = Damage {
@@ -73,12 +92,28 @@ fn load(dir: &Path, mut take: impl FnMut(&Record)) -> (Past, Option<String>) {
             past.table = read.table;
         }
     }
-    let said = (!faults.is_empty()).then(|| {
-        let kept = dir.join(faults.join(" and "));
-        let kept = kept.display();
-        format!("The history was damaged. It is kept as {kept}. What is sound of it is used.")
-    });
+    let kept = |files: &[String]| dir.join(files.join(" and ")).display().to_string();
+    let mut said = Vec::new();
+    if !faults.is_empty() {
+        let kept = kept(&faults);
+        said.push(format!(
+            "The history was damaged. It is kept as {kept}. What is sound of it is used."
+        ));
+    }
+    if !newer.is_empty() {
+        let kept = kept(&newer);
+        said.push(format!(
+            "The history was written by a newer sitemon. It is kept as {kept}."
+        ));
+    }
+    let said = (!said.is_empty()).then(|| said.join(" "));
     (past, said)
+}
+
+/// Of a format that comes after this one.
+fn is_newer(bytes: &[u8]) -> bool {
+    let version = bytes.strip_prefix(&MAGIC[..3]).and_then(<[u8]>::first);
+    version.is_some_and(|version| version.is_ascii_alphanumeric() && *version > MAGIC[3])
 }
 
 impl Past {
@@ -120,7 +155,7 @@ impl Past {
         let bytes = encode(records, &mut self.table);
         let length = bytes.len() as u64;
         let path = self.dir.join(FILE);
-        let file = OpenOptions::new().write(true).open(path)?;
+        let file = entry::open_to_write(&path)?;
         if file.metadata()?.len() != self.length {
             return Err(io::Error::other("somebody else wrote to it"));
         }
@@ -143,12 +178,7 @@ impl Past {
         self.table.clear();
         let bytes = encode(records, &mut self.table);
         let new = self.dir.join(NEW);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)?;
+        let mut file = entry::create_empty(&new)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
         let path = self.dir.join(FILE);

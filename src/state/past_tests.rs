@@ -170,3 +170,21 @@ proptest::proptest! {
         let _ = super::record(&body, &mut Vec::new());
     }
 }
+
+#[test]
+fn a_history_of_a_newer_version_is_set_aside_as_it_is_and_not_called_damaged() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let newer = b"sHr2 and what it has";
+    fs::write(dir.path().join(FILE), newer).expect("writes");
+    let (past, said) = Past::load(dir.path(), |_| panic!("nothing is known of it"));
+    let kept = dir.path().join("history.newer");
+    assert_eq!(
+        said,
+        Some(format!(
+            "The history was written by a newer sitemon. It is kept as {}.",
+            kept.display()
+        ))
+    );
+    assert_eq!(fs::read(kept).expect("is kept"), newer);
+    assert_eq!(past.need(["blog"].into_iter(), START), Extent::Whole);
+}

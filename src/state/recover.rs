@@ -13,11 +13,12 @@
 //! that no longer agree are reconciled by the monitor. A journal without any snapshot is used for
 //! the same reason.
 
-use super::format::{Base, Journal, claimed_seq, decode_journal, decode_snapshot};
+use super::entry;
+use super::format::{Base, Journal, Unreadable, claimed_seq, decode_journal, decode_snapshot};
 use super::{BACKUP, JOURNAL, SNAPSHOT, reason};
 use crate::monitor::snapshot::Snapshot;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
 
 /// A snapshot of 1,000 sites is under 1 MB.
@@ -38,6 +39,9 @@ pub struct Found {
     /// The end of the journal was not written completely.
     pub torn: bool,
     pub damaged: Vec<Damage>,
+    /// Files of a newer version, and which.
+    pub newer: Vec<&'static str>,
+    pub version: Option<u32>,
     /// Something that was written is in no file any more.
     pub lost: bool,
 }
@@ -55,6 +59,8 @@ enum Source<T> {
     Missing,
     Sound(T),
     Damaged(String),
+    /// Of this version, which this program does not know.
+    Newer(u32),
 }
 
 /// Reads everything and changes nothing.
@@ -64,13 +70,19 @@ pub fn find(dir: &Path) -> Found {
     let main = open_snapshot(&dir.join(SNAPSHOT), &mut claimed);
     let backup = open_snapshot(&dir.join(BACKUP), &mut None);
     let usable = matches!(main, Source::Sound(_));
+    let mut version = None;
     for (file, source) in [(SNAPSHOT, &main), (BACKUP, &backup)] {
-        if let Source::Damaged(what) = source
-            && !usable
-        {
-            found.damage(file, what.clone(), false);
+        match source {
+            Source::Damaged(what) if !usable => found.damage(file, what.clone(), false),
+            Source::Newer(newer) => {
+                found.unsound = true;
+                found.newer.push(file);
+                version = version.max(Some(*newer));
+            }
+            _ => {}
         }
     }
+    found.version = version;
     let base = match (main, backup) {
         (Source::Sound(main), Source::Sound(backup)) => {
             found.copied = main.seq == backup.seq;
@@ -80,7 +92,12 @@ pub fn find(dir: &Path) -> Found {
         _ => None,
     };
     let journal = match read(&dir.join(JOURNAL)) {
-        Source::Missing => Journal::default(),
+        Source::Missing | Source::Newer(_) => Journal::default(),
+        // What follows a snapshot that cannot be read.
+        Source::Sound(_) if base.is_none() && !found.newer.is_empty() => {
+            found.newer.push(JOURNAL);
+            Journal::default()
+        }
         Source::Sound(bytes) => {
             found.journal_len = bytes.len() as u64;
             decode_journal(&bytes)
@@ -151,34 +168,37 @@ fn open_snapshot(path: &Path, claimed: &mut Option<u64>) -> Source<Base> {
     match read(path) {
         Source::Missing => Source::Missing,
         Source::Damaged(what) => Source::Damaged(what),
+        Source::Newer(version) => Source::Newer(version),
         Source::Sound(bytes) => match decode_snapshot(&bytes) {
             Ok(base) => Source::Sound(base),
-            Err(what) => {
+            Err(unreadable) => {
                 *claimed = claimed_seq(&bytes);
-                Source::Damaged(what)
+                match unreadable {
+                    Unreadable::Newer(version) => Source::Newer(version),
+                    Unreadable::Damaged(what) => Source::Damaged(what),
+                }
             }
         },
     }
 }
 
 fn read(path: &Path) -> Source<Vec<u8>> {
-    let read = || -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        File::open(path)?
-            .take(MAX_SIZE + 1)
-            .read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    match read() {
-        Ok(bytes) if bytes.len() as u64 > MAX_SIZE => Source::Damaged("it is far too large".into()),
+    match entry::read(path, MAX_SIZE) {
         Ok(bytes) => Source::Sound(bytes),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Source::Missing,
+        // What it is says it all.
+        Err(e) if e.raw_os_error().is_none() => Source::Damaged(e.to_string()),
         Err(e) => Source::Damaged(format!("it cannot be read: {}", reason(&e))),
     }
 }
 
-/// Keeps a damaged file as `*.bad`. What is still needed gets a second name (a link costs no flash)
-/// and stays until the next save replaces it.
+/// Keeps a file of a newer version as `*.newer`, as it is.
+pub fn keep_newer(dir: &Path, file: &str) -> io::Result<()> {
+    fs::rename(dir.join(file), dir.join(format!("{file}.newer")))
+}
+
+/// Keeps a damaged file as `*.bad`. What is still needed is copied (a file that has a second name is
+/// not written to) and stays until the next save replaces it.
 pub fn set_aside(dir: &Path, damage: &Damage) -> io::Result<()> {
     let path = dir.join(damage.file);
     let aside = dir.join(format!("{}.bad", damage.file));
@@ -189,6 +209,6 @@ pub fn set_aside(dir: &Path, damage: &Damage) -> io::Result<()> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    // FAT knows no links.
-    fs::hard_link(&path, &aside).or_else(|_| fs::copy(&path, &aside).map(|_| ()))
+    let bytes = entry::read(&path, MAX_SIZE)?;
+    entry::create_empty(&aside)?.write_all(&bytes)
 }

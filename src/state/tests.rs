@@ -1,7 +1,7 @@
 use super::*;
 use crate::monitor::snapshot::{AlertRecord, IncidentRecord, SiteRecord};
 use proptest::prelude::*;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 
 pub(super) fn load(dir: &Path) -> Loaded {
     State::open(dir).expect("opens").load()
@@ -193,6 +193,57 @@ fn a_state_of_the_first_version_is_read_and_replaced() {
 }
 
 #[test]
+fn a_state_of_a_newer_version_is_set_aside_as_it_is_and_not_called_damaged() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let Loaded { writer, .. } = load(dir.path());
+    writer.save(calm(1)).expect("saves");
+    writer
+        .save(fails(&calm(1), 0, 1_800_000_100))
+        .expect("saves");
+    drop(writer);
+    let newer = "sitemon-state 3 7 what else it has\n{}";
+    for file in [SNAPSHOT, BACKUP] {
+        fs::write(dir.path().join(file), newer).expect("writes");
+    }
+    let journal = fs::read(dir.path().join(JOURNAL)).expect("is there");
+    assert!(matches!(read(dir.path()), Err(ReadError::Newer(3))));
+    let loaded = load(dir.path());
+    assert_eq!(loaded.snapshot, None);
+    let shown = dir.path().display();
+    assert_eq!(
+        loaded.damage,
+        Some(format!(
+            "The state was written by a newer sitemon (its version is 3, this one knows 2). It is \
+             kept as {shown}/snapshot.newer and snapshot.old.newer and journal.newer. Starting \
+             afresh."
+        ))
+    );
+    loaded.writer.save(calm(2)).expect("saves");
+    drop(loaded);
+    for (file, bytes) in [
+        ("snapshot.newer", newer.as_bytes()),
+        ("snapshot.old.newer", newer.as_bytes()),
+        ("journal.newer", &journal),
+    ] {
+        assert_eq!(fs::read(dir.path().join(file)).expect("is kept"), bytes);
+    }
+    let again = load(dir.path());
+    assert_eq!((again.snapshot, again.damage), (Some(calm(2)), None));
+}
+
+#[test]
+fn an_older_copy_beside_a_newer_state_is_used() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    load(dir.path()).writer.save(calm(1)).expect("saves");
+    fs::write(dir.path().join(SNAPSHOT), "sitemon-state 3\n").expect("writes");
+    let loaded = load(dir.path());
+    assert_eq!(loaded.snapshot, Some(calm(1)));
+    let said = loaded.damage.expect("says so");
+    assert!(said.ends_with("Nothing was lost."), "{said}");
+    assert!(dir.path().join("snapshot.newer").exists());
+}
+
+#[test]
 fn a_second_run_is_kept_off_as_long_as_anybody_may_write() {
     let dir = tempfile::tempdir().expect("tempdir");
     let first = load(dir.path()).writer;
@@ -238,7 +289,7 @@ fn an_append_that_finds_the_disk_full_becomes_a_whole_snapshot() {
     let dir = tempfile::tempdir().expect("tempdir");
     let Loaded { writer, .. } = load(dir.path());
     writer.save(calm(2)).expect("saves");
-    symlink("/dev/full", dir.path().join(JOURNAL)).expect("links");
+    entry::full::set(1);
     let down = fails(&calm(2), 0, 1_800_000_100);
     let written = writer.save(down.clone()).expect("saves");
     assert_eq!(written.blocks, 4);
@@ -250,7 +301,7 @@ fn a_snapshot_that_finds_the_disk_full_takes_the_room_of_the_old_one() {
     let dir = tempfile::tempdir().expect("tempdir");
     let Loaded { writer, .. } = load(dir.path());
     writer.save(calm(2)).expect("saves");
-    symlink("/dev/full", dir.path().join(NEW)).expect("links");
+    entry::full::set(1);
     let end = Snapshot {
         clean: true,
         ..calm(2)

@@ -2,13 +2,14 @@
 //! then all of it is written anew.
 
 use super::delta::{Delta, settle};
+use super::entry;
 use super::format::{encode_record, encode_snapshot};
 use super::recover::Found;
 use super::{BACKUP, JOURNAL, NEW, SNAPSHOT, reason};
 use crate::monitor::snapshot::Snapshot;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// What flash is written in.
@@ -142,12 +143,10 @@ impl Files {
         let path = self.dir.join(JOURNAL);
         let first = self.journal_len == 0;
         let length = record.len() as u64;
-        let file = OpenOptions::new()
-            .write(true)
-            .create(first)
-            .truncate(first)
-            .mode(0o600)
-            .open(path)?;
+        let file = match first {
+            true => entry::create_empty(&path)?,
+            false => entry::open_to_write(&path)?,
+        };
         if file.metadata()?.len() != self.journal_len {
             return Err(io::Error::other("somebody else wrote to it"));
         }
@@ -175,7 +174,7 @@ impl Files {
     /// recognised, and a whole one is a state that was to be saved.
     fn take_back(&self) -> io::Result<()> {
         let path = self.dir.join(JOURNAL);
-        let file = OpenOptions::new().write(true).open(path)?;
+        let file = entry::open_to_write(&path)?;
         if file.metadata()?.len() < self.journal_len {
             return Err(io::Error::other("a part of it is gone"));
         }
@@ -241,12 +240,7 @@ impl Files {
         let new = self.dir.join(NEW);
         match step {
             Step::Write | Step::WriteBackup => {
-                let mut file = OpenOptions::new()
-                    .create(true)
-                    .truncate(true)
-                    .write(true)
-                    .mode(0o600)
-                    .open(new)?;
+                let mut file = entry::create_empty(&new)?;
                 file.write_all(bytes)?;
                 file.sync_all()
             }

@@ -97,6 +97,30 @@ impl Sitemon {
         Running::spawn(command)
     }
 
+    /// [`Sitemon::run_by_shell`] in mounts of its own, with these in the place of pipes that are
+    /// read.
+    pub fn run_by_shell_into(
+        &self,
+        script: &str,
+        stdout: impl Into<Stdio>,
+        stderr: impl Into<Stdio>,
+    ) -> Running {
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-ec", script, "sh"]);
+        command.args([env!("CARGO_BIN_EXE_sitemon"), "-c"]);
+        command.arg(self.config_path()).args(["-v", "run"]);
+        self.prepare(&mut command);
+        Running::spawn_all(command, stdout.into(), stderr.into())
+    }
+
+    /// [`Sitemon::run_console`] with `stderr` in the place of a pipe that is read.
+    pub fn run_console_without_log(&self, stderr: impl Into<Stdio>) -> Running {
+        let mut command = self.prepared();
+        command.arg("-c").arg(self.config_path());
+        command.args(["-v", "run", "--console"]);
+        Running::spawn_all(command, Stdio::piped(), stderr.into())
+    }
+
     /// `sitemon -c FILE -v run --console`
     pub fn run_console(&self) -> Running {
         self.spawn(&["-v", "run", "--console"])
@@ -186,10 +210,14 @@ impl Running {
         Running::spawn_into(command, Stdio::piped())
     }
 
+    fn spawn_into(command: Command, stdout: Stdio) -> Running {
+        Running::spawn_all(command, stdout, Stdio::piped())
+    }
+
     /// What is not piped to us is empty to us.
-    fn spawn_into(mut command: Command, stdout: Stdio) -> Running {
+    fn spawn_all(mut command: Command, stdout: Stdio, stderr: Stdio) -> Running {
         command.stdin(Stdio::piped()).stdout(stdout);
-        let spawned = command.stderr(Stdio::piped()).spawn();
+        let spawned = command.stderr(stderr).spawn();
         // It would keep the pipe open.
         drop(command);
         let mut child = spawned.expect("the binary starts");
@@ -199,7 +227,10 @@ impl Running {
                 Some(stdout) => Stream::collect(stdout),
                 None => Stream::collect(std::io::empty()),
             },
-            stderr: Stream::collect(child.stderr.take().expect("stderr is piped")),
+            stderr: match child.stderr.take() {
+                Some(stderr) => Stream::collect(stderr),
+                None => Stream::collect(std::io::empty()),
+            },
             child,
         }
     }
@@ -207,6 +238,11 @@ impl Running {
     /// From now on stdout is read from here, its pipe: see [`Sitemon::run_console_into`].
     pub fn read_stdout(&mut self, pipe: impl Read + Send + 'static) {
         self.stdout = Stream::collect(pipe);
+    }
+
+    /// From now on stderr is read from here, its pipe: see [`Sitemon::run_console_without_log`].
+    pub fn read_stderr(&mut self, pipe: impl Read + Send + 'static) {
+        self.stderr = Stream::collect(pipe);
     }
 
     /// Everything on stdout, up to its end.

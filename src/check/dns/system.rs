@@ -1,18 +1,24 @@
 //! The system's resolvers (resolv.conf(5)).
 
+use crate::files;
 use crate::monitor::outcome::{Failure, FailureKind};
 use crate::monitor::site::IpVersion;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::path::Path;
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
+/// In bytes.
+const LARGEST: u64 = 64 * 1024;
 /// No more than three of them count.
 const RESOLVERS: usize = 3;
 pub(super) const PORT: u16 = 53;
 
 /// The system's resolvers of the wanted family.
 pub(super) fn servers(ip: IpVersion) -> Result<Vec<SocketAddr>, Failure> {
-    // A small file that is in memory; where there is none, the C library asks this machine too.
-    let mut servers = resolvers(&std::fs::read(RESOLV_CONF).unwrap_or_default());
+    // A small file that is in memory, which the C library reads for each look-up too; where there is
+    // none, it asks this machine.
+    let bytes = files::read_now(Path::new(RESOLV_CONF), LARGEST).unwrap_or_default();
+    let mut servers = resolvers(&bytes);
     let family = match ip {
         IpVersion::Any => return Ok(servers),
         IpVersion::V4 => "IPv4",

@@ -1,0 +1,360 @@
+//! Files that users name: regular ones only, up to a size, within a time.
+//!
+//! A name may lead to a FIFO that nothing writes to, to a device, or to a network file system whose
+//! server is gone; then open(2), read(2) or even stat(2) waits for ever, and nothing interrupts it.
+//! So such files are read by a helper thread. When it doesn't answer in time it is left behind, and
+//! another one is seldom started for the same path, which may lead elsewhere meanwhile.
+
+use std::fs::{File, FileType, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A file that hasn't been read after this hangs.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+/// In bytes: a system's file of trusted roots has some 220,000.
+pub const LARGEST_BUNDLE: u64 = 4 << 20;
+/// Helper threads at once, those that hang included …
+const MOST: usize = 32;
+/// … and of those for one path.
+const MOST_EACH: usize = 8;
+
+/// After so many helpers that hang, what must pass before the next one is tried.
+fn pause(hanging: usize) -> Duration {
+    Duration::from_secs(match hanging {
+        1 => 10,
+        2 => 60,
+        _ => 3600,
+    })
+}
+
+/// Reads a regular file of at most `limit` bytes. Blocks for at most [`PATIENCE`].
+///
+/// # Errors
+///
+/// It can't be read, is larger, is no regular file, or hangs (`TimedOut`).
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let owned = path.to_owned();
+    within(path, PATIENCE, move || read_now(&owned, limit))
+}
+
+/// What is known of a regular file of at most `limit` bytes that can be opened for reading. Blocks
+/// for at most `patience`.
+///
+/// # Errors
+///
+/// As of [`read`].
+pub fn look(path: &Path, limit: u64, patience: Duration) -> io::Result<Metadata> {
+    let owned = path.to_owned();
+    within(path, patience, move || {
+        open(&owned, limit).map(|(_, found)| found)
+    })
+}
+
+/// [`read`] on this thread, for files of the system itself: it waits for no FIFO, but for a file
+/// system that hangs.
+///
+/// # Errors
+///
+/// As of [`read`], but for `TimedOut`.
+pub fn read_now(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let (file, _) = open(path, limit)?;
+    bounded(file, limit)
+}
+
+/// Everything up to the end of `file`.
+///
+/// # Errors
+///
+/// It can't be read, or there are more than `limit` bytes.
+pub fn bounded(file: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(too_large(limit));
+    }
+    Ok(bytes)
+}
+
+/// Opens a regular file of at most `limit` bytes, following symbolic links. Blocks when the file
+/// system does.
+///
+/// # Errors
+///
+/// As of [`read`], but for `TimedOut`.
+pub fn open(path: &Path, limit: u64) -> io::Result<(File, Metadata)> {
+    // First: a device may do something when it is opened.
+    regular(&std::fs::metadata(path)?)?;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    let file = match options.open(path) {
+        // Another process has a lease of it, which it is now asked to give up (fcntl(2)).
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => File::open(path)?,
+        opened => opened?,
+    };
+    let found = file.metadata()?;
+    regular(&found)?;
+    match found.len() > limit {
+        true => Err(too_large(limit)),
+        false => Ok((file, found)),
+    }
+}
+
+/// # Errors
+///
+/// It is something else than a regular file: the sentence goes on behind the path and a colon.
+pub fn regular(found: &Metadata) -> io::Result<()> {
+    match found {
+        found if found.is_file() => Ok(()),
+        found if found.is_dir() => Err(io::Error::from_raw_os_error(libc::EISDIR)),
+        _ => Err(io::Error::other(format!(
+            "it is {}, not a regular file",
+            kind(found.file_type())
+        ))),
+    }
+}
+
+/// `a directory`, `a named pipe`.
+pub fn kind(found: FileType) -> &'static str {
+    match found {
+        kind if kind.is_file() => "a regular file",
+        kind if kind.is_dir() => "a directory",
+        kind if kind.is_symlink() => "a symbolic link",
+        kind if kind.is_fifo() => "a named pipe",
+        kind if kind.is_socket() => "a socket",
+        _ => "a device",
+    }
+}
+
+fn too_large(limit: u64) -> io::Error {
+    let size = match (limit >> 20, limit >> 10) {
+        (0, kib) => format!("{kib} KiB"),
+        (mib, _) => format!("{mib} MiB"),
+    };
+    io::Error::other(format!("it is larger than {size}"))
+}
+
+/// Runs `work` with what `path` leads to on a helper thread, and waits for it at most `patience`.
+/// What hangs is left behind, and ends whenever it can.
+///
+/// # Errors
+///
+/// Those of `work`; `TimedOut` when it doesn't answer, or at once when earlier work with this path
+/// doesn't.
+pub fn within<T: Send + 'static>(
+    path: &Path,
+    patience: Duration,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let give_up = Instant::now() + patience;
+    let turn = Turn::wait(path, patience, give_up)?;
+    let (done, result) = sync_channel(1);
+    thread::Builder::new()
+        .name("file".to_owned())
+        .spawn(move || {
+            let found = work();
+            // Before the result is known: the next one may come at once.
+            drop(turn);
+            let _ = done.send(found);
+        })?;
+    match result.recv_timeout(give_up.saturating_duration_since(Instant::now())) {
+        Ok(found) => found,
+        Err(RecvTimeoutError::Timeout) => Err(hangs()),
+        Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("internal error")),
+    }
+}
+
+fn hangs() -> io::Error {
+    let text = "it does not answer (a network file system whose server is gone?)";
+    io::Error::new(io::ErrorKind::TimedOut, text)
+}
+
+/// A helper thread at work.
+struct Job {
+    path: PathBuf,
+    since: Instant,
+    /// Later work with the same path has ended: that this one hangs says nothing any more.
+    outdated: bool,
+}
+
+static JOBS: Mutex<Vec<Job>> = Mutex::new(Vec::new());
+static ENDED: Condvar = Condvar::new();
+
+fn jobs() -> MutexGuard<'static, Vec<Job>> {
+    JOBS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The right to have a helper thread for one path, as long as it lives.
+struct Turn {
+    path: PathBuf,
+    since: Instant,
+}
+
+impl Turn {
+    fn wait(path: &Path, patience: Duration, give_up: Instant) -> io::Result<Turn> {
+        let mut jobs = jobs();
+        loop {
+            let now = Instant::now();
+            let same = jobs.iter().filter(|job| job.path == path && !job.outdated);
+            let same: Vec<Duration> = same.map(|job| now.duration_since(job.since)).collect();
+            let newest = same.iter().min();
+            let waits = newest.is_some_and(|age| *age < patience);
+            let hanging = newest.is_some_and(|age| *age < pause(same.len()));
+            if hanging && (!waits || now >= give_up) || same.len() >= MOST_EACH {
+                return Err(hangs());
+            }
+            if !hanging && jobs.len() < MOST {
+                let (path, since) = (path.to_owned(), now);
+                jobs.push(Job {
+                    path: path.clone(),
+                    since,
+                    outdated: false,
+                });
+                return Ok(Turn { path, since });
+            }
+            if now >= give_up {
+                let text = format!("{MOST} other files do not answer");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
+            let left = give_up.saturating_duration_since(now);
+            let waited = ENDED.wait_timeout(jobs, left);
+            jobs = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut jobs = jobs();
+        let own = |job: &Job| job.path == self.path && job.since == self.since;
+        if let Some(at) = jobs.iter().position(own) {
+            jobs.swap_remove(at);
+        }
+        for job in jobs.iter_mut() {
+            job.outdated |= job.path == self.path && job.since < self.since;
+        }
+        ENDED.notify_all();
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::ffi::CString;
+    use std::fs;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Not by a program: a process between fork and exec holds the locks of other tests.
+    pub(crate) fn fifo(path: &Path) {
+        let path = CString::new(path.as_os_str().as_bytes()).expect("a path");
+        // SAFETY: reads a text that ends with a NUL (mkfifo(3)).
+        let made = unsafe { libc::mkfifo(path.as_ptr(), 0o600) };
+        assert_eq!(made, 0, "{}", io::Error::last_os_error());
+    }
+
+    fn said(path: &Path) -> String {
+        read(path, 1024).expect_err("is no file").to_string()
+    }
+
+    #[test]
+    fn a_file_is_read_through_symbolic_links() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (data, file) = (dir.path().join("..data"), dir.path().join("ca.pem"));
+        fs::create_dir(dir.path().join("v1")).expect("a directory");
+        fs::write(dir.path().join("v1/ca.pem"), "text").expect("written");
+        // As Kubernetes mounts its secrets.
+        symlink("v1", &data).expect("a link");
+        symlink("..data/ca.pem", &file).expect("a link");
+        assert_eq!(read(&file, 4).expect("readable"), b"text");
+        assert_eq!(look(&file, 4, PATIENCE).expect("readable").len(), 4);
+        fs::write(&file, "x".repeat(1025)).expect("written");
+        assert_eq!(said(&file), "it is larger than 1 KiB");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_named_and_not_waited_for() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (pipe, link) = (dir.path().join("pipe"), dir.path().join("link"));
+        fifo(&pipe);
+        symlink(&pipe, &link).expect("a link");
+        let socket = dir.path().join("socket");
+        let _listener = UnixListener::bind(&socket).expect("a socket");
+        assert!(said(dir.path()).starts_with("Is a directory"));
+        for (path, what) in [
+            (&*pipe, "a named pipe"),
+            (&*link, "a named pipe"),
+            (&*socket, "a socket"),
+            (Path::new("/dev/zero"), "a device"),
+        ] {
+            assert_eq!(said(path), format!("it is {what}, not a regular file"));
+        }
+        let missing = read(&dir.path().join("none"), 1).expect_err("is missing");
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn work_that_hangs_is_given_up_and_not_begun_again_until_it_ends() {
+        let patience = Duration::from_millis(50);
+        let path = Path::new("/nowhere/hangs");
+        let begun = Arc::new(AtomicUsize::new(0));
+        let (end, ends) = sync_channel::<()>(0);
+        let count = begun.clone();
+        let hang = move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            let _ = ends.recv();
+            Ok(())
+        };
+        let hung = within(path, patience, hang).expect_err("it hangs");
+        assert_eq!(hung.kind(), io::ErrorKind::TimedOut);
+        for _ in 0..100 {
+            let count = begun.clone();
+            let again = within(path, patience, move || {
+                count.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            });
+            assert!(again.is_err());
+        }
+        assert_eq!(begun.load(Ordering::SeqCst), 1);
+        let other = within(Path::new("/nowhere/else"), PATIENCE, || Ok(1));
+        assert_eq!(other.expect("another file is not held up"), 1);
+        drop(end);
+        // Waits for the end of the first.
+        let again = within(path, Duration::from_secs(60), || Ok(2));
+        assert_eq!(again.expect("it has ended"), 2);
+    }
+
+    #[test]
+    fn two_that_read_one_file_at_once_both_get_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("file");
+        fs::write(&path, "text").expect("written");
+        let readers: Vec<_> = (0..64)
+            .map(|_| {
+                let path = path.clone();
+                thread::spawn(move || read(&path, 1024))
+            })
+            .collect();
+        for reader in readers {
+            let bytes = reader.join().expect("no panic").expect("readable");
+            assert_eq!(bytes, b"text");
+        }
+    }
+
+    #[test]
+    fn work_that_panics_is_an_error_and_over() {
+        let path = Path::new("/nowhere/panics");
+        let panicked = within(path, PATIENCE, || -> io::Result<()> {
+            panic!("on purpose")
+        });
+        assert!(panicked.is_err());
+        assert!(within(path, PATIENCE, || Ok(())).is_ok());
+    }
+}

@@ -1,0 +1,175 @@
+//! The entries of a state directory: regular files of ours, each with one name.
+//!
+//! Whatever else bears such a name was not put there by sitemon, and is neither waited for (a FIFO)
+//! nor written through (a symbolic link, a second name of another file).
+
+use crate::files;
+use rustix::process::geteuid;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Reads a regular file of at most `limit` bytes, whoever it belongs to. Blocks.
+///
+/// # Errors
+///
+/// It cannot be read, is larger, or is something else.
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    files::bounded(open_to_read(path)?, limit)
+}
+
+/// Opens a regular file for reading, whoever it belongs to.
+///
+/// # Errors
+///
+/// It cannot be opened, or is something else.
+pub fn open_to_read(path: &Path) -> io::Result<File> {
+    open(path, OpenOptions::new().read(true))
+}
+
+/// Opens for writing, as it is.
+///
+/// # Errors
+///
+/// It cannot be opened, or is not ours alone.
+pub fn open_to_write(path: &Path) -> io::Result<File> {
+    own(open(path, OpenOptions::new().write(true))?)
+}
+
+/// Opens for writing; makes it (mode 0600) when it is missing, and leaves what it holds.
+///
+/// # Errors
+///
+/// As of [`open_to_write`].
+pub fn create(path: &Path) -> io::Result<File> {
+    own(open(
+        path,
+        OpenOptions::new().write(true).create(true).mode(0o600),
+    )?)
+}
+
+/// Opens for writing, empty.
+///
+/// # Errors
+///
+/// As of [`open_to_write`].
+pub fn create_empty(path: &Path) -> io::Result<File> {
+    #[cfg(test)]
+    full::check()?;
+    let file = create(path)?;
+    file.set_len(0)?;
+    Ok(file)
+}
+
+/// Of a name that cannot be used: whose it is and what to do. `None`: it is missing or ours, or
+/// can be set aside.
+pub fn foreign(path: &Path) -> Option<String> {
+    let found = fs::symlink_metadata(path).ok()?;
+    let file = found.is_file() && found.uid() != geteuid().as_raw();
+    let shown = path.display();
+    match found.nlink() {
+        _ if !file => None,
+        // Not to be given away by chown.
+        2.. => Some(format!(
+            "{shown} is a second name of a file that belongs to {}: remove it",
+            user(found.uid())
+        )),
+        _ => Some(whose(path, &found)),
+    }
+}
+
+/// That `path` is another user's, and what to do.
+pub fn whose(path: &Path, found: &Metadata) -> String {
+    let (shown, us, them) = (path.display(), user(geteuid().as_raw()), user(found.uid()));
+    if found.is_dir() && found.mode() & 0o002 != 0 {
+        // Such as /tmp.
+        return format!("{shown} belongs to {them} and is everybody's: {OWN}");
+    }
+    let dir = match found.is_dir() {
+        true => path,
+        false => path.parent().unwrap_or(path),
+    };
+    format!(
+        "{shown} belongs to {them}, but sitemon runs as {us}: chown -R {us} {}, or run it as that \
+         user",
+        dir.display()
+    )
+}
+
+/// That others can write to the directory `dir`, and what to do; `None` when they can't.
+pub fn open_to_others(dir: &Path, found: &Metadata) -> Option<String> {
+    let remedy = match found.mode() {
+        mode if mode & 0o022 == 0 => return None,
+        mode if mode & 0o1000 != 0 => OWN.to_owned(),
+        _ => format!("chmod go-w {}", dir.display()),
+    };
+    let shown = dir.display();
+    Some(format!(
+        "other users can write to {shown}, where the state is: {remedy}"
+    ))
+}
+
+const OWN: &str = "name a directory of sitemon's own as `state`";
+
+/// The name of a user, else the number (passwd(5)).
+fn user(uid: u32) -> String {
+    let table = files::read_now(Path::new("/etc/passwd"), 1 << 20).unwrap_or_default();
+    let table = String::from_utf8_lossy(&table);
+    let name = table.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| uid.to_string())
+}
+
+fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    // Before it is opened: a device may do something then.
+    if let Ok(found) = fs::symlink_metadata(path) {
+        files::regular(&found)?;
+    }
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = options.custom_flags(flags).open(path)?;
+    files::regular(&file.metadata()?)?;
+    Ok(file)
+}
+
+fn own(file: File) -> io::Result<File> {
+    let found = file.metadata()?;
+    if found.uid() != geteuid().as_raw() {
+        let text = format!("it belongs to {}", user(found.uid()));
+        return Err(io::Error::other(text));
+    }
+    if found.nlink() > 1 {
+        return Err(io::Error::other("it has a second name (a hard link)"));
+    }
+    Ok(file)
+}
+
+/// A disk that is full for the next so many files.
+#[cfg(test)]
+pub mod full {
+    use std::cell::Cell;
+    use std::io;
+
+    thread_local!(static TIMES: Cell<u32> = const { Cell::new(0) });
+
+    pub fn set(times: u32) {
+        TIMES.set(times);
+    }
+
+    pub fn check() -> io::Result<()> {
+        match TIMES.get() {
+            0 => Ok(()),
+            times => {
+                TIMES.set(times - 1);
+                Err(io::ErrorKind::StorageFull.into())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "entry_tests.rs"]
+mod tests;
