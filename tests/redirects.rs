@@ -356,7 +356,7 @@ fn of_several_addresses_the_next_is_tried_and_none_that_is_private() {
             ("mixed", refused("mixed.example.net at 10.7.0.5")),
             (
                 "none",
-                "cannot resolve none.example.net: no such name".to_owned(),
+                "cannot resolve none.example.net: no address".to_owned(),
             ),
             ("closed", "connection refused by 203.0.113.66:1".to_owned()),
         ];
