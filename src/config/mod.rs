@@ -57,8 +57,8 @@ use std::time::Duration;
 
 /// A file over this is not a configuration.
 const LARGEST_FILE: u64 = 1 << 20;
-/// A slow card has answered by then, while a machine boots too.
-const READ_WITHIN: Duration = Duration::from_secs(10);
+/// At the start: a slow card has answered by then while a machine boots.
+const START_WITHIN: Duration = Duration::from_secs(10);
 /// What writes a configuration into a pipe may take a while.
 const PIPE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -177,9 +177,9 @@ pub struct SmallFile {
 pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Mistakes> {
     let file = match is_inherited(path) {
         true => read_inherited(path),
-        false => read_small(path),
+        false => read_small(path, START_WITHIN),
     };
-    read(path, file, env)
+    read(path, file, START_WITHIN, env)
 }
 
 /// [`load`] for a configuration that was read before: of a pipe there is nothing more to come.
@@ -188,12 +188,14 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config,
 ///
 /// The file cannot be read, or every mistake in it.
 pub fn reload(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Mistakes> {
-    read(path, read_small(path), env)
+    let patience = files::PATIENCE;
+    read(path, read_small(path, patience), patience, env)
 }
 
 fn read(
     path: &Path,
     file: io::Result<SmallFile>,
+    patience: Duration,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, Mistakes> {
     let file = file.map_err(|error| Mistakes::unreadable(path, &error))?;
@@ -203,7 +205,7 @@ fn read(
         dir: path.parent().unwrap_or(Path::new("")),
         zone: &crate::clock::check_zone,
         env,
-        read: &read_small,
+        read: &|path| read_small(path, patience),
     };
     let mut config = parse(&file.text, &ctx)?;
     config.warnings.extend(ca_files::unusable(&config));
@@ -284,9 +286,9 @@ fn path(table: &mut Table, key: &'static str, ctx: &Context, log: &mut Log) -> E
     })
 }
 
-fn read_small(path: &Path) -> io::Result<SmallFile> {
+fn read_small(path: &Path, patience: Duration) -> io::Result<SmallFile> {
     let owned = path.to_owned();
-    files::within(path, READ_WITHIN, move || {
+    files::within(path, patience, move || {
         let (file, found) = files::open(&owned, LARGEST_FILE)?;
         small(&file, &found)
     })
