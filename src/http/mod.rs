@@ -166,6 +166,7 @@ impl Client {
     pub fn reconfigure(&self, user_agent: String, ca_file: Option<PathBuf>) {
         *self.user_agent() = user_agent;
         self.shared.roots.reconfigure(ca_file);
+        self.shared.rooms.reconfigure();
     }
 
     /// Checks that may run at once: `max_connections` less three, at least 1.

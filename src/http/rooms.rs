@@ -50,6 +50,11 @@ impl Rooms {
         }
     }
 
+    /// All sites may be others from now on.
+    pub(super) fn reconfigure(&self) {
+        self.slow().clear();
+    }
+
     #[cfg(test)]
     pub(super) fn free(&self) -> usize {
         self.quick.available_permits() + self.any.available_permits()

@@ -75,7 +75,7 @@ fn ten_hostile_servers_at_once_take_no_more_than_4_mib() {
     }
     let packed = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n";
     let stacked = pack(&pack(&pack(&vec![0; 100 << 20])));
-    let lines = (0..4900).map(|i| format!("X-Header-{i}: {}\r\n", "v".repeat(40)));
+    let lines = (0..4900).map(|i| format!("Set-Cookie: c{i}={}\r\n", "v".repeat(40)));
     let kept = format!("{{\"a\":\"{}", "x".repeat(1_000_000));
     for (path, behaviour) in [
         (

@@ -23,12 +23,20 @@
 
 use isahc::http::{HeaderName, HeaderValue, header};
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::ffi::{c_int, c_void};
+use std::sync::{Mutex, PoisonError};
 
 // lib/sendf.h of libcurl 8.22.
 const CLIENTWRITE_HEADER: c_int = 1 << 2;
 const CLIENTWRITE_STATUS: c_int = 1 << 3;
 const CURLE_OK: c_int = 0;
+
+/// Bytes of a head that are passed on; lines beyond that are left out. Cookies: no jar has room for
+/// so many.
+const MOST: usize = 64 * 1024;
+/// Heads that are known at once, more than there are transfers.
+const HEADS_KNOWN: usize = 1024;
 
 /// The names of all header fields of answers that anything in this crate reads, isahc included
 /// (Content-Length). One that is to be read has to be added.
@@ -71,11 +79,32 @@ unsafe extern "C" fn __wrap_Curl_client_write(
     }
     // SAFETY: not null, and the caller promises that `len` bytes can be read there.
     let given = unsafe { std::slice::from_raw_parts(line, len) };
-    match usable(kind & CLIENTWRITE_STATUS != 0, given) {
+    let is_status = kind & CLIENTWRITE_STATUS != 0;
+    match usable(is_status, given).filter(|line| has_room(data as usize, is_status, line)) {
         // SAFETY: the caller's promises, passed on; libcurl keeps nothing of the line.
         Some(line) => unsafe { __real_Curl_client_write(data, kind, line.as_ptr(), line.len()) },
         None => CURLE_OK,
     }
+}
+
+/// Takes note of a line of the head of `transfer`. False: there have been too many bytes of them.
+fn has_room(transfer: usize, is_status: bool, line: &[u8]) -> bool {
+    // Transfers in the middle of a head, and how many bytes of it have passed.
+    static HEADS: Mutex<VecDeque<(usize, usize)>> = Mutex::new(VecDeque::new());
+    let mut heads = HEADS.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = heads.iter().position(|(of, _)| *of == transfer);
+    let passed = known.and_then(|at| heads.remove(at));
+    if !is_status && line == b"\r\n" {
+        return true;
+    }
+    let passed = match passed {
+        Some((_, passed)) if !is_status => passed + line.len(),
+        _ => 0,
+    };
+    // Those that broke off in the middle are the oldest.
+    heads.truncate(HEADS_KNOWN - 1);
+    heads.push_front((transfer, passed));
+    passed <= MOST
 }
 
 /// `line` in a form that isahc takes for what it is; `None`: to be left out.
@@ -142,6 +171,23 @@ mod tests {
         ] {
             assert_eq!(header(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_head_has_room_for_so_many_bytes() {
+        let line = [b'x'; 1000];
+        // Numbers that no transfer of another test has.
+        let (one, two) = (1, 2);
+        assert!(has_room(one, true, b"HTTP/1.1 200\r\n"));
+        assert!(has_room(two, true, b"HTTP/1.1 200\r\n"));
+        for _ in 0..MOST / line.len() {
+            assert!(has_room(one, false, &line));
+        }
+        assert!(!has_room(one, false, &line));
+        assert!(has_room(two, false, &line), "each has its own");
+        assert!(has_room(one, true, b"HTTP/1.1 200\r\n"));
+        assert!(has_room(one, false, &line), "the next head");
+        assert!(has_room(one, false, b"\r\n"));
     }
 
     #[test]
