@@ -173,6 +173,8 @@ pub(super) struct Reader<'b, B> {
     packed_left: usize,
     /// Length of the piece.
     piece: usize,
+    /// Nothing looks at the pieces: unpacked only to be counted, as far as that goes.
+    unseen: bool,
 }
 
 impl<'b, B: AsyncRead + Unpin> Reader<'b, B> {
@@ -186,6 +188,20 @@ impl<'b, B: AsyncRead + Unpin> Reader<'b, B> {
             left: limit,
             packed_left: PACKED,
             piece: 0,
+            unseen: false,
+        }
+    }
+
+    /// For a body that is only read to its end or the limit: whatever is wrong with its coding
+    /// doesn't matter, and what cannot be unpacked counts as it is.
+    pub(super) fn unseen(body: &'b mut B, coding: Coding, limit: usize) -> Reader<'b, B> {
+        let coding = match coding {
+            Coding::Other(_) => Coding::Plain,
+            coding => coding,
+        };
+        Reader {
+            unseen: true,
+            ..Reader::new(body, coding, limit)
         }
     }
 
@@ -198,16 +214,25 @@ impl<'b, B: AsyncRead + Unpin> Reader<'b, B> {
                 let mut packed = &self.chunk[self.rest.clone()];
                 let more = gunzip.advance(&mut packed);
                 self.rest.start = self.rest.end - packed.len();
-                if more.map_err(|Damaged| Trouble::Damaged("answer cannot be decompressed"))? {
-                    self.piece = gunzip.piece().len().min(self.left);
-                    return Ok(true);
+                match more {
+                    Ok(true) => {
+                        self.piece = gunzip.piece().len().min(self.left);
+                        return Ok(true);
+                    }
+                    Ok(false) => {}
+                    Err(Damaged) if self.unseen => {
+                        self.coding = Coding::Plain;
+                        self.gunzip = None;
+                    }
+                    Err(Damaged) => return Err(Trouble::Damaged("answer cannot be decompressed")),
                 }
             }
             let got = self.body.read(&mut self.chunk).await;
             let got = got.map_err(Trouble::Transfer)?;
             self.rest = 0..got;
             if got == 0 {
-                let end = self.gunzip.take().map_or(Ok(()), Gunzip::end);
+                let end = self.gunzip.take().filter(|_| !self.unseen);
+                let end = end.map_or(Ok(()), Gunzip::end);
                 let cut = "answer cannot be decompressed: it ends too soon";
                 return end.map(|()| false).map_err(|Damaged| Trouble::Damaged(cut));
             }

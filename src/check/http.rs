@@ -307,8 +307,8 @@ impl Run<'_> {
         }
     }
 
-    /// Reads the first 1 MiB of the body for those that want to see it; how it is packed matters to
-    /// them alone. True: it may go on.
+    /// Reads the first 1 MiB of the body for those that want to see it; whether it can be unpacked
+    /// matters to them alone. True: it may go on.
     pub(super) async fn read(
         &self,
         arrival: &mut Arrival,
@@ -316,11 +316,12 @@ impl Run<'_> {
         mut kept: Option<&mut Kept<'_>>,
     ) -> Result<bool, Box<Outcome>> {
         let is_seen = kept.is_some() || searches.iter().any(Option::is_some);
-        let coding = match is_seen {
-            true => Coding::of(arrival.response.headers()),
-            false => Coding::Plain,
+        let coding = Coding::of(arrival.response.headers());
+        let body = arrival.response.body_mut();
+        let mut reader = match is_seen {
+            true => Reader::new(body, coding, BODY),
+            false => Reader::unseen(body, coding, BODY),
         };
-        let mut reader = Reader::new(arrival.response.body_mut(), coding, BODY);
         let read = async {
             while reader.advance().await? {
                 for search in searches.iter_mut().flatten() {

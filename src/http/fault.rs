@@ -60,7 +60,8 @@ impl From<What> for Fault {
 impl Fault {
     /// `began`: the head of the answer had come before. `https`: the connection is a TLS one.
     pub(super) fn new(error: &isahc::error::Error, https: bool, began: bool) -> Fault {
-        let was_cut = error.local_addr().is_some_and(wire_bytes::was_cut);
+        let ends = error.local_addr().zip(error.remote_addr());
+        let was_cut = ends.is_some_and(wire_bytes::was_cut);
         Fault {
             what: match was_cut {
                 true => What::TooMuch,

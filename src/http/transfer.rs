@@ -115,9 +115,9 @@ impl Client {
         {
             self.note_open(ask.url, address);
         }
-        let local = response.local_addr();
-        Ok(response.map(|body| match local {
-            Some(local) => AsyncBody::from_reader(Counted { body, local }),
+        let ends = response.local_addr().zip(response.remote_addr());
+        Ok(response.map(|body| match ends {
+            Some(ends) => AsyncBody::from_reader(Counted { body, ends }),
             None => body,
         }))
     }
@@ -262,8 +262,7 @@ impl Drop for Hold {
 /// A body whose bytes are told from what else has come on its connection.
 struct Counted {
     body: AsyncBody,
-    /// Our end of the connection.
-    local: SocketAddr,
+    ends: wire_bytes::Ends,
 }
 
 impl AsyncRead for Counted {
@@ -273,14 +272,14 @@ impl AsyncRead for Counted {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let got = ready!(Pin::new(&mut self.body).poll_read(cx, buffer))?;
-        wire_bytes::read(self.local, got);
+        wire_bytes::read(self.ends, got);
         Poll::Ready(Ok(got))
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        wire_bytes::ended(self.local);
+        wire_bytes::ended(self.ends);
     }
 }
 

@@ -42,14 +42,17 @@ struct Connection {
     /// Received, but not to be counted.
     excused: u64,
     /// Known of one that is followed.
-    local: Option<SocketAddr>,
+    ends: Option<Ends>,
 }
+
+/// A connection's own address and its peer's. Its own alone soon is another connection's.
+pub(in crate::http) type Ends = (SocketAddr, SocketAddr);
 
 struct Table {
     /// As many as libcurl has, so not many.
     open: Vec<Connection>,
-    /// Local addresses, the newest last.
-    cut: VecDeque<(SocketAddr, Instant)>,
+    /// The newest last.
+    cut: VecDeque<(Ends, Instant)>,
 }
 
 static TABLE: Mutex<Table> = Mutex::new(Table {
@@ -66,62 +69,62 @@ fn table() -> MutexGuard<'static, Table> {
 }
 
 impl Connection {
-    fn follow(&mut self, local: Option<SocketAddr>) {
-        match (self.local.is_some(), local.is_some()) {
+    fn follow(&mut self, ends: Option<Ends>) {
+        match (self.ends.is_some(), ends.is_some()) {
             (false, true) => FOLLOWED.fetch_add(1, Ordering::Relaxed),
             (true, false) => FOLLOWED.fetch_sub(1, Ordering::Relaxed),
             _ => 0,
         };
-        self.local = local;
+        self.ends = ends;
     }
 
     /// Aborts it when it is over the limit.
-    fn look(&mut self, cut: &mut VecDeque<(SocketAddr, Instant)>) {
+    fn look(&mut self, cut: &mut VecDeque<(Ends, Instant)>) {
         let Some(received) = received(self.socket) else {
             return;
         };
         self.received = received;
         let counted = received.saturating_sub(self.excused);
-        if counted > LARGE && self.local.is_none() {
-            self.follow(local(self.socket));
+        if counted > LARGE && self.ends.is_none() {
+            self.follow(ends(self.socket));
         }
         // What libcurl has not read yet may be a body.
         if counted > LIMIT && counted.saturating_sub(waiting(self.socket)) > LIMIT {
             cut.retain(|(_, at)| at.elapsed() < REMEMBERED);
-            cut.extend(self.local.map(|local| (local, Instant::now())));
+            cut.extend(self.ends.map(|ends| (ends, Instant::now())));
             abort(self.socket);
         }
     }
 }
 
-/// `count` bytes of a body were read that came to `local`.
-pub(in crate::http) fn read(local: SocketAddr, count: usize) {
-    of(local, |connection| connection.excused += count as u64);
+/// `count` bytes of a body were read that came by the connection between `ends`.
+pub(in crate::http) fn read(ends: Ends, count: usize) {
+    of(ends, |connection| connection.excused += count as u64);
 }
 
-/// A request on the connection from `local` has ended.
-pub(in crate::http) fn ended(local: SocketAddr) {
-    of(local, |connection| {
+/// A request on the connection between `ends` has ended.
+pub(in crate::http) fn ended(ends: Ends) {
+    of(ends, |connection| {
         connection.excused = connection.excused.max(connection.received);
         connection.follow(None);
     });
 }
 
-fn of(local: SocketAddr, act: impl FnOnce(&mut Connection)) {
+fn of(ends: Ends, act: impl FnOnce(&mut Connection)) {
     if FOLLOWED.load(Ordering::Relaxed) == 0 {
         return;
     }
     let mut table = table();
-    if let Some(connection) = table.open.iter_mut().find(|c| c.local == Some(local)) {
+    if let Some(connection) = table.open.iter_mut().find(|c| c.ends == Some(ends)) {
         act(connection);
     }
 }
 
-/// The connection from `local` was cut here.
-pub(in crate::http) fn was_cut(local: SocketAddr) -> bool {
+/// The connection between `ends` was cut here.
+pub(in crate::http) fn was_cut(ends: Ends) -> bool {
     let mut table = table();
     table.cut.retain(|(_, at)| at.elapsed() < REMEMBERED);
-    table.cut.iter().any(|(cut, _)| *cut == local)
+    table.cut.iter().any(|(cut, _)| *cut == ends)
 }
 
 /// libcurl has a connection at `socket`.
@@ -132,7 +135,7 @@ fn know(socket: RawFd) {
             socket,
             received: 0,
             excused: 0,
-            local: None,
+            ends: None,
         });
     }
 }
@@ -194,10 +197,12 @@ fn waiting(socket: RawFd) -> u64 {
     if result == 0 { count.max(0) as u64 } else { 0 }
 }
 
-fn local(socket: RawFd) -> Option<SocketAddr> {
+fn ends(socket: RawFd) -> Option<Ends> {
     // SAFETY: libcurl's, and open: it is forgotten before it is closed.
     let socket = unsafe { BorrowedFd::borrow_raw(socket) };
-    rustix::net::getsockname(socket).ok()?.try_into().ok()
+    let own = rustix::net::getsockname(socket).ok()?.try_into().ok()?;
+    let peer = rustix::net::getpeername(socket).ok()??.try_into().ok()?;
+    Some((own, peer))
 }
 
 /// The peer gets a reset, libcurl an error at its next read; the number stays libcurl's to close.
