@@ -5,6 +5,8 @@
 //! answer was told as none. The linker puts this between the two (`--wrap`, see `build.rs`): the
 //! end is an orderly one, as it is for libcurl on OpenSSL. That nothing was cut off is seen from
 //! Content-Length and chunks.
+//!
+//! Test: `check::tests::tls::a_server_that_ends_tcp_without_ending_tls_has_answered`.
 
 use std::ffi::c_void;
 
