@@ -2,7 +2,7 @@
 
 use super::provider::{AnyCertificate, provider};
 use super::session::Session;
-use crate::files;
+use crate::{files, pem};
 use async_io::Async;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
@@ -31,11 +31,10 @@ pub struct Bundle {
 impl Bundle {
     /// Reads a PEM file; certificates in it that can't be used are skipped. Blocks.
     pub fn read(path: &Path) -> io::Result<Bundle> {
-        use rustls::pki_types::pem::PemObject;
         let pem = files::read(path, files::LARGEST_BUNDLE)?;
         let mut store = RootCertStore::empty();
         let mut certificates = Vec::new();
-        for certificate in CertificateDer::pem_slice_iter(&pem).flatten() {
+        for certificate in pem::roots(&pem) {
             if store.add(certificate.clone()).is_ok() {
                 certificates.push(certificate);
             }
@@ -59,10 +58,8 @@ impl Bundle {
     /// The root in a PEM file that `chain`, leaf first, leads to. One certificate after the other:
     /// nothing is kept of the others. Blocks.
     pub(super) fn find(path: &Path, chain: &[CertificateDer<'static>]) -> io::Result<Option<Root>> {
-        use rustls::pki_types::pem::PemObject;
         let pem = files::read(path, files::LARGEST_BUNDLE)?;
-        let file = CertificateDer::pem_slice_iter(&pem);
-        let mut ones = file.flatten().filter_map(Bundle::of_one);
+        let mut ones = pem::roots(&pem).filter_map(Bundle::of_one);
         Ok(ones.find_map(|one| one.anchor(chain)))
     }
 
