@@ -42,19 +42,6 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     within(path, PATIENCE, move || read_now(&owned, limit))
 }
 
-/// What is known of a regular file of at most `limit` bytes that can be opened for reading. Blocks
-/// for at most `patience`.
-///
-/// # Errors
-///
-/// As of [`read`].
-pub fn look(path: &Path, limit: u64, patience: Duration) -> io::Result<Metadata> {
-    let owned = path.to_owned();
-    within(path, patience, move || {
-        open(&owned, limit).map(|(_, found)| found)
-    })
-}
-
 /// [`read`] on this thread, for files of the system itself: it waits for no FIFO, but for a file
 /// system that hangs.
 ///
@@ -274,7 +261,6 @@ pub(crate) mod tests {
         symlink("v1", &data).expect("a link");
         symlink("..data/ca.pem", &file).expect("a link");
         assert_eq!(read(&file, 4).expect("readable"), b"text");
-        assert_eq!(look(&file, 4, PATIENCE).expect("readable").len(), 4);
         fs::write(&file, "x".repeat(1025)).expect("written");
         assert_eq!(said(&file), "it is larger than 1 KiB");
     }

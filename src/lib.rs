@@ -9,7 +9,7 @@
 //! owner: it waits, feeds it events and carries out its actions. The edges
 //! ([`config`], [`check`], [`chat`], [`chart`], [`state`]) do not import one another; what
 //! they share is the one HTTP client in [`http`] and the [`clock`]; what they read of files that
-//! users name they read by `files`.
+//! users name they read by `files`, and trusted roots in them by `pem`.
 
 pub mod agent;
 pub mod chart;
@@ -24,6 +24,7 @@ pub mod http;
 mod json;
 pub mod monitor;
 mod offload;
+mod pem;
 mod process;
 pub mod secret;
 pub mod state;

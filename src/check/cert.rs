@@ -6,7 +6,7 @@ use super::starttls;
 use super::tls_cause::handshake_cause;
 use super::wire::x509::{Certificate, first_to_end};
 use crate::http::{Client, bare_host, chain, signs};
-use crate::monitor::outcome::{Expiry, Failure, FailureKind};
+use crate::monitor::outcome::{Expiry, Failure, FailureKind, Looked};
 use crate::monitor::site::{Check, HttpCheck, Site, TlsCheck};
 use std::path::Path;
 use url::Url;
@@ -14,10 +14,11 @@ use url::Url;
 /// Looks at the certificate chain of an https or tls site, in a full handshake of its own with the
 /// site's host (of an https site the URL's, wherever it redirects to): which certificate ends first
 /// on the way from the site's own to a trusted root; of several ways, the one that holds longest. A
-/// chain that is expired or not trusted, or that isn't verified, is told like any other.
+/// chain that is expired or not trusted, or that isn't verified, is told like any other. A root in
+/// the site's own `ca_file` is one of the certificates; one of this machine's bundle is told apart.
 ///
 /// Waits for a permit first, as a check does, and has the same time as one.
-pub(super) async fn look(client: &Client, site: &Site) -> Result<Expiry, Failure> {
+pub(super) async fn look(client: &Client, site: &Site) -> Result<Looked, Failure> {
     let whose = Whose::of(&site.check)?;
     let host = whose.host();
     let _permit = client.check_permit().await;
@@ -35,7 +36,8 @@ pub(super) async fn look(client: &Client, site: &Site) -> Result<Expiry, Failure
     };
     drop(connection);
     let end_of = |der: &[u8]| Certificate::read(der).map(|one| one.ends());
-    let way = client.longest_way(whose.ca_file(), &chain, end_of);
+    let own = whose.verify() && client.is_own(whose.ca_file());
+    let way = client.longest_way(whose.ca_file(), &chain, end_of, own);
     let way = deadline.bound(way).await.flatten();
     let first = match &way {
         Some(way) => Certificate::read(&way.first_to_end),
@@ -44,8 +46,14 @@ pub(super) async fn look(client: &Client, site: &Site) -> Result<Expiry, Failure
             signs(issuer.der, other.signed, other.signature)
         }),
     };
+    // Where nothing is verified, nothing relies on a root.
+    let shared = way.as_ref().filter(|_| whose.verify() && !own);
+    let root = shared.and_then(|way| Certificate::read(&way.root));
     match first {
-        Some(first) => Ok(expiry(&first, &host)),
+        Some(first) => Ok(Looked {
+            first: expiry(&first, &host),
+            root: root.map(|root| expiry(&root, "unknown")),
+        }),
         None => {
             let detail = "certificate cannot be read";
             Err(Failure::new(FailureKind::Tls, detail))
@@ -90,6 +98,13 @@ impl<'a> Whose<'a> {
         match self {
             Whose::Https { check, .. } => check.ca_file.as_deref(),
             Whose::Tls(check) => check.ca_file.as_deref(),
+        }
+    }
+
+    fn verify(&self) -> bool {
+        match self {
+            Whose::Https { check, .. } => check.verify,
+            Whose::Tls(check) => check.verify,
         }
     }
 

@@ -33,7 +33,7 @@ pub mod wire;
 
 use crate::http::Client;
 use crate::monitor::expiry::Subject;
-use crate::monitor::outcome::{Expiry, Failure, FailureKind, Outcome};
+use crate::monitor::outcome::{Failure, FailureKind, Looked, Outcome};
 use crate::monitor::printable::{self, CAUSE};
 use crate::monitor::site::{Check, Site};
 use crate::monitor::snapshot::RegistryRecord;
@@ -75,7 +75,7 @@ async fn ask(client: &Client, site: &Site, fresh: bool) -> Outcome {
 
 /// Looks which certificate of an https or tls site ends first, after a permit was got. A panic in
 /// it fails that look alone.
-pub async fn certificate(client: &Client, site: &Site) -> Result<Expiry, Failure> {
+pub async fn certificate(client: &Client, site: &Site) -> Result<Looked, Failure> {
     let look = caught(Box::pin(cert::look(client, site))).await;
     look.and_then(|found| found)
         .map_err(|failure| discreet(site, failure))
@@ -98,12 +98,12 @@ pub async fn inspect(
     subject: Subject,
     rdap: Option<String>,
     registries: &Registries,
-) -> Result<Expiry, Failure> {
+) -> Result<Looked, Failure> {
     match subject {
         Subject::Certificate => certificate(client, site).await,
         Subject::Domain => {
             let look = rdap::look(client, site, rdap.as_deref(), &registries.0);
-            caught(Box::pin(look)).await?
+            caught(Box::pin(look)).await?.map(Looked::from)
         }
     }
 }

@@ -157,7 +157,10 @@ impl Asker<'_> {
             let rdap = self.rdap.clone();
             let look = check::inspect(self.client, site, subject, rdap, &self.registries).await;
             match look {
-                Ok(expiry) => note_expiry(&mut row, subject, &expiry, warn),
+                Ok(looked) => {
+                    note_expiry(&mut row, subject, &looked.first, warn);
+                    note_root(&mut row, looked.root.as_ref(), warn);
+                }
                 Err(failure) => {
                     let unknown = format!("{} unknown: {}", word(subject), failure.detail);
                     row.unknown.push(unknown);
@@ -202,12 +205,25 @@ fn add(row: &mut Row, text: String) {
 fn note_expiry(row: &mut Row, subject: Subject, expiry: &Expiry, warn: Duration) {
     let left = expiry.ends - now();
     let text = format!("{} {}", word(subject), left_text(left));
-    if left <= i64::try_from(warn.as_secs()).unwrap_or(i64::MAX) && row.state == State::Up {
+    if ends_within(left, warn) && row.state == State::Up {
         row.state = State::Degraded;
         row.cause = Some(text);
     } else {
         add(row, text);
     }
+}
+
+/// A root of this machine's bundle is not the site's to renew.
+fn note_root(row: &mut Row, root: Option<&Expiry>, warn: Duration) {
+    let left = |root: &Expiry| root.ends - now();
+    if let Some(root) = root.filter(|root| ends_within(left(root), warn)) {
+        let (name, ends) = (&root.subject, left_text(left(root)));
+        add(row, format!("root {name} of this machine's bundle {ends}"));
+    }
+}
+
+fn ends_within(left: i64, warn: Duration) -> bool {
+    left <= i64::try_from(warn.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Unix seconds.

@@ -1,10 +1,11 @@
-//! Files of trusted roots that cannot be read: a warning each. It is the checks of their sites that
-//! fail, not the configuration.
+//! Files of trusted roots that cannot be used, or not wholly: a warning each. It is the checks of
+//! their sites that fail, not the configuration.
 
 use super::Config;
 use super::error::reason;
 use crate::files;
 use crate::monitor::site::{Check, Site};
+use crate::pem::Review;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -37,14 +38,27 @@ pub fn unusable(config: &Config) -> Vec<String> {
         .filter_map(|(path, whose)| {
             let left = give_up.checked_duration_since(Instant::now())?;
             let patience = left.min(files::PATIENCE);
-            let error = files::look(&path, files::LARGEST_BUNDLE, patience).err()?;
-            let why = reason(&error);
-            Some(format!(
-                "ca_file {} cannot be read: {why}; {whose} until it can",
-                path.display()
-            ))
+            let what = wrong(&path, patience, &whose)?;
+            Some(format!("ca_file {}{what}", path.display()))
         })
         .collect()
+}
+
+fn wrong(path: &Path, patience: Duration, whose: &str) -> Option<String> {
+    let owned = path.to_owned();
+    let read = move || files::read_now(&owned, files::LARGEST_BUNDLE);
+    match files::within(path, patience, read) {
+        Err(error) => {
+            let why = reason(&error);
+            Some(format!(" cannot be read: {why}; {whose} until it can"))
+        }
+        Ok(pem) => match Review::of(&pem) {
+            review if review.sound == 0 => {
+                Some(format!(" has no usable certificates; {whose} until it has"))
+            }
+            review => review.warning().map(|warning| format!(": {warning}")),
+        },
+    }
 }
 
 fn ca_file(site: &Site) -> Option<&Path> {

@@ -2,7 +2,7 @@
 
 use super::provider::{AnyCertificate, provider};
 use super::session::Session;
-use crate::files;
+use crate::{files, pem};
 use async_io::Async;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
@@ -31,11 +31,10 @@ pub struct Bundle {
 impl Bundle {
     /// Reads a PEM file; certificates in it that can't be used are skipped. Blocks.
     pub fn read(path: &Path) -> io::Result<Bundle> {
-        use rustls::pki_types::pem::PemObject;
         let pem = files::read(path, files::LARGEST_BUNDLE)?;
         let mut store = RootCertStore::empty();
         let mut certificates = Vec::new();
-        for certificate in CertificateDer::pem_slice_iter(&pem).flatten() {
+        for certificate in pem::roots(&pem) {
             if store.add(certificate.clone()).is_ok() {
                 certificates.push(certificate);
             }
@@ -59,10 +58,8 @@ impl Bundle {
     /// The root in a PEM file that `chain`, leaf first, leads to. One certificate after the other:
     /// nothing is kept of the others. Blocks.
     pub(super) fn find(path: &Path, chain: &[CertificateDer<'static>]) -> io::Result<Option<Root>> {
-        use rustls::pki_types::pem::PemObject;
         let pem = files::read(path, files::LARGEST_BUNDLE)?;
-        let file = CertificateDer::pem_slice_iter(&pem);
-        let mut ones = file.flatten().filter_map(Bundle::of_one);
+        let mut ones = pem::roots(&pem).filter_map(Bundle::of_one);
         Ok(ones.find_map(|one| one.anchor(chain)))
     }
 
@@ -106,8 +103,8 @@ impl Bundle {
         self.certificates.get(at).cloned()
     }
 
-    /// How long there is a way from the leaf of `chain` to a root of this bundle: the certificates
-    /// of the last of them. `end_of` says when a certificate ends, in Unix seconds.
+    /// How long there is a way from the leaf of `chain` to the one root of this bundle: the
+    /// certificates of the last of them, without the root. `end_of` says when a certificate ends, in Unix seconds.
     fn longest_way(
         &self,
         chain: &[CertificateDer<'static>],
@@ -136,6 +133,7 @@ impl Bundle {
             longest = Some(Way {
                 end,
                 first_to_end: first,
+                root: self.certificates.first()?.clone(),
             });
             let after = u64::try_from(end).unwrap_or(0).saturating_add(1);
             time = UnixTime::since_unix_epoch(Duration::from_secs(after));
@@ -143,29 +141,38 @@ impl Bundle {
         longest
     }
 
-    /// Of all the roots in a PEM file the way from `chain`, leaf first, that holds longest. One
-    /// root after the other: nothing is kept of the others. Blocks.
+    /// Of all the roots in a PEM file the way from `chain`, leaf first, that holds longest; of those
+    /// that hold as long, the one to the root that ends last. `root_counts`: a way ends with its
+    /// root, too. One root after the other: nothing is kept of the others. Blocks.
     pub(super) fn longest(
         path: &Path,
         chain: &[CertificateDer<'static>],
         end_of: fn(&[u8]) -> Option<i64>,
+        root_counts: bool,
     ) -> io::Result<Option<Way>> {
-        use rustls::pki_types::pem::PemObject;
         let pem = files::read(path, files::LARGEST_BUNDLE)?;
-        let roots = CertificateDer::pem_slice_iter(&pem)
-            .flatten()
-            .filter_map(Bundle::of_one);
-        let ways = roots.filter_map(|root| root.longest_way(chain, end_of));
-        Ok(ways.max_by_key(|way| way.end))
+        let roots = pem::roots(&pem).filter_map(Bundle::of_one);
+        let ways = roots.filter_map(|root| {
+            let mut way = root.longest_way(chain, end_of)?;
+            let root_end = end_of(&way.root).unwrap_or(i64::MAX);
+            if root_counts && root_end < way.end {
+                way.end = root_end;
+                way.first_to_end = way.root.clone();
+            }
+            Some((way, root_end))
+        });
+        let longest = ways.max_by_key(|(way, root_end)| (way.end, *root_end));
+        Ok(longest.map(|(way, _)| way))
     }
 }
 
 /// From a server's certificate to a trusted root.
 pub struct Way {
-    /// When it ends, in Unix seconds, root excepted.
+    /// When it ends, in Unix seconds: RFC 5280 (section 6.1) has no time at which a root ends.
     end: i64,
     /// The certificate that ends then.
     pub first_to_end: CertificateDer<'static>,
+    pub root: CertificateDer<'static>,
 }
 
 /// The key of the certificate `issuer` made `signature` of `signed`, by an algorithm that is known

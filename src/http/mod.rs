@@ -10,6 +10,7 @@ mod provider;
 mod proxy;
 mod quirks;
 mod rooms;
+mod root_file;
 mod roots;
 mod session;
 mod transfer;
@@ -113,7 +114,7 @@ impl Drop for Engine {
 struct InUse {
     file: PathBuf,
     /// Of the file, before it was read.
-    stamp: Option<roots::Stamp>,
+    stamp: Option<root_file::Stamp>,
     bundle: Weak<Bundle>,
 }
 

@@ -6,6 +6,7 @@
 //! given from then on: a subset of what is trusted, never more. Our own handshakes (`tls://`
 //! checks, looks at certificates) learn and use the same.
 
+use super::root_file::{Seen, Stamp, plain, system_bundle};
 use crate::files;
 use crate::offload::offload;
 use isahc::tls::TrustStore;
@@ -14,7 +15,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// A root that was taken out of the bundle must not stay trusted.
 const FORGET_AFTER: Duration = Duration::from_secs(12 * 3600);
@@ -70,16 +71,26 @@ impl Roots {
 
     /// Why nothing can be done with `bundle`: it can't be read, or (`None`) holds no certificates.
     pub(super) fn defect(&self, bundle: &Path, error: Option<&io::Error>) -> String {
-        let name = if self.system.as_deref() == Some(bundle) {
-            "root certificates"
-        } else {
-            "ca_file"
-        };
-        let path = bundle.display();
+        let name = self.named(bundle);
         match error {
-            Some(error) => format!("cannot read {name} {path}: {}", plain(error)),
-            None => format!("no usable certificates in {name} {path}"),
+            Some(error) => format!("cannot read {name}: {}", plain(error)),
+            None => format!("no usable certificates in {name}"),
         }
+    }
+
+    fn named(&self, bundle: &Path) -> String {
+        let what = match self.system.as_deref() == Some(bundle) {
+            true => "root certificates",
+            false => "ca_file",
+        };
+        format!("{what} {}", bundle.display())
+    }
+
+    /// All that can be used of a file that was looked at.
+    pub(super) fn whole(&self, bundle: &Path) -> TrustStore {
+        let table = self.table();
+        let picked = table.bundles.get(bundle).and_then(|b| b.picked.clone());
+        picked.unwrap_or_else(|| TrustStore::from_file(bundle))
     }
 
     /// Looks at the file, unless that was done a minute ago at most. To be waited for before
@@ -101,7 +112,8 @@ impl Roots {
         }
     }
 
-    /// Looks at the file now: that it is there, a regular one, and which version of it.
+    /// Looks at the file now: that it is there, a regular one, which version of it, and whether all
+    /// of that version can be used. A warning in the log says what can't, once for each version.
     ///
     /// # Errors
     ///
@@ -112,18 +124,31 @@ impl Roots {
     }
 
     async fn see(&self, bundle: &Path) -> io::Result<()> {
-        let path = bundle.to_owned();
+        let (path, known) = (bundle.to_owned(), self.stamp(bundle));
         let look = move || {
-            let found = files::look(&path, files::LARGEST_BUNDLE, files::PATIENCE)?;
-            let (modified, size) = (found.modified()?, found.len());
-            Ok(Stamp { modified, size })
+            let owned = path.clone();
+            files::within(&path, files::PATIENCE, move || Seen::of(&owned, known))
         };
-        let seen = offload(look).await;
-        if !matches!(&seen, Err(error) if error.kind() == io::ErrorKind::TimedOut) {
-            let stamp = seen.as_ref().ok().copied();
-            self.table().looked(bundle, Instant::now(), stamp);
+        let seen = match offload(look).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::TimedOut {
+                    let none = Seen::default();
+                    self.table().looked(bundle, Instant::now(), none);
+                }
+                return Err(error);
+            }
+        };
+        let Some(seen) = seen else {
+            self.table().unchanged(bundle, Instant::now());
+            return Ok(());
+        };
+        let warning = seen.warning.clone();
+        let is_new = self.table().looked(bundle, Instant::now(), seen);
+        if let Some(warning) = warning.filter(|_| is_new) {
+            log::warn!("{}: {warning}", self.named(bundle));
         }
-        seen.map(|_| ())
+        Ok(())
     }
 
     fn is_known(&self, bundle: &Path) -> bool {
@@ -187,30 +212,6 @@ impl Roots {
     }
 }
 
-/// `SSL_CERT_FILE`, else where the distributions put it.
-fn system_bundle() -> Option<PathBuf> {
-    std::env::var_os("SSL_CERT_FILE")
-        .filter(|path| !path.is_empty())
-        .map(PathBuf::from)
-        .or_else(|| openssl_probe::probe().cert_file)
-}
-
-/// `No such file or directory`, without the number.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((text, _)) => text.to_owned(),
-        None => text,
-    }
-}
-
-/// What tells one version of a file from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    modified: SystemTime,
-    size: u64,
-}
-
 struct Root {
     der: Vec<u8>,
     store: TrustStore,
@@ -239,6 +240,8 @@ struct Table {
 #[derive(Default)]
 struct Hosts {
     stamp: Option<Stamp>,
+    /// Of this version: see [`Seen`].
+    picked: Option<TrustStore>,
     looked: Option<Instant>,
     hosts: HashMap<String, Entry>,
 }
@@ -250,14 +253,24 @@ impl Table {
         known.is_none_or(|hosts| hosts.looked.is_none_or(|at| now >= at + LOOK_EVERY))
     }
 
-    /// A bundle that has changed ends all that was learnt from it.
-    fn looked(&mut self, bundle: &Path, now: Instant, found: Option<Stamp>) {
+    fn unchanged(&mut self, bundle: &Path, now: Instant) {
+        if let Some(hosts) = self.bundles.get_mut(bundle) {
+            hosts.looked = Some(now);
+        }
+    }
+
+    /// A bundle that has changed ends all that was learnt from it. True when this version of it
+    /// is a new one.
+    fn looked(&mut self, bundle: &Path, now: Instant, found: Seen) -> bool {
         let hosts = self.bundles.entry(bundle.to_owned()).or_default();
         hosts.looked = Some(now);
-        if hosts.stamp != found {
-            hosts.stamp = found;
+        let is_new = hosts.stamp != found.stamp;
+        if is_new {
+            hosts.stamp = found.stamp;
+            hosts.picked = found.picked;
             hosts.hosts.clear();
         }
+        is_new
     }
 
     fn get(&mut self, bundle: &Path, host: &str, now: Instant) -> Option<Arc<Root>> {
@@ -364,14 +377,22 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::SystemTime;
 
     const BUNDLE: &str = "/etc/ssl/bundle.pem";
 
-    fn bundle_of(size: u64) -> Option<Stamp> {
+    fn stamp_of(size: u64) -> Option<Stamp> {
         Some(Stamp {
             modified: SystemTime::UNIX_EPOCH,
             size,
         })
+    }
+
+    fn bundle_of(size: u64) -> Seen {
+        Seen {
+            stamp: stamp_of(size),
+            ..Seen::default()
+        }
     }
 
     fn knowing(table: &mut Table, host: &str, der: &[u8], now: Instant) {
@@ -453,7 +474,7 @@ mod tests {
     fn what_a_handshake_of_our_own_led_to_is_known_at_once() {
         let (mut table, now, bundle) = (Table::default(), Instant::now(), Path::new(BUNDLE));
         table.looked(bundle, now, bundle_of(200_000));
-        let stamp = bundle_of(200_000);
+        let stamp = stamp_of(200_000);
         table.note(bundle, stamp, "a:25", b"root", now);
         assert!(table.get(bundle, "a:25", now).is_some());
         assert!(!table.verified(bundle, "a:25", now), "it is known");
@@ -468,7 +489,7 @@ mod tests {
     fn a_root_of_another_version_of_the_bundle_is_not_kept() {
         let (mut table, now, bundle) = (Table::default(), Instant::now(), Path::new(BUNDLE));
         table.looked(bundle, now, bundle_of(200_000));
-        let old = bundle_of(100_000);
+        let old = stamp_of(100_000);
         table.note(bundle, old, "a:25", b"root", now);
         table.note(bundle, None, "a:25", b"root", now);
         assert!(table.get(bundle, "a:25", now).is_none());

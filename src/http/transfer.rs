@@ -78,10 +78,10 @@ impl Client {
         }
         // libcurl opens it on its one thread, which must not wait for a FIFO.
         let seen = roots.look(&bundle).await;
-        let whole = TrustStore::from_file(match &seen {
-            Ok(()) => &bundle,
-            Err(_) => Path::new(NO_ROOTS),
-        });
+        let whole = match &seen {
+            Ok(()) => roots.whole(&bundle),
+            Err(_) => TrustStore::from_file(NO_ROOTS),
+        };
         match self.attempt(ask, Some(whole)).await {
             Err(fault) if matches!(fault.what, What::Roots(_)) => {
                 let why = seen.err().unwrap_or_else(|| roots.defect(&bundle, None));

@@ -2,7 +2,7 @@
 //! whole bundle (see `roots.rs`).
 
 use super::handshake::{Bundle, Root, Way};
-use super::roots::Stamp;
+use super::root_file::Stamp;
 use super::{Client, name};
 use crate::offload::offload;
 use rustls::pki_types::CertificateDer;
@@ -70,6 +70,11 @@ impl Client {
         })
     }
 
+    /// This file is the site's alone, and not the one that the others are held to.
+    pub fn is_own(&self, ca_file: Option<&Path>) -> bool {
+        ca_file.is_some_and(|file| self.shared.roots.bundle(None).as_deref() != Ok(file))
+    }
+
     /// `chain` was verified with `trust`: its root will do the next time.
     pub fn verified(&self, trust: &Trust, chain: &[CertificateDer<'static>]) {
         if trust.learnt {
@@ -82,12 +87,14 @@ impl Client {
     }
 
     /// Of the ways from `chain`, leaf first, to a trusted root the one that holds longest. `end_of`
-    /// says when a certificate ends, in Unix seconds. One file is read at a time.
+    /// says when a certificate ends, in Unix seconds; `root_counts`: that of the root, too. One file
+    /// is read at a time.
     pub async fn longest_way(
         &self,
         ca_file: Option<&Path>,
         chain: &[CertificateDer<'static>],
         end_of: fn(&[u8]) -> Option<i64>,
+        root_counts: bool,
     ) -> Option<Way> {
         let file = self.shared.roots.bundle(ca_file).ok()?;
         let turn = self.shared.bundle.clone().lock_arc().await;
@@ -95,7 +102,7 @@ impl Client {
         let found = offload(move || {
             // Held by the reading itself: it goes on when the caller has gone away.
             let _turn = turn;
-            Bundle::longest(&file, &chain, end_of)
+            Bundle::longest(&file, &chain, end_of, root_counts)
         });
         found.await.ok().flatten()
     }

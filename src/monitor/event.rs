@@ -6,7 +6,7 @@ use super::hours::Hours;
 use super::line::Report;
 use super::message::{Asker, CallbackAnswer, Delivery, Update};
 use super::outbox::Outgoing;
-use super::outcome::{Expiry, Failure, Outcome};
+use super::outcome::{Failure, Looked, Outcome};
 use super::site::Site;
 use super::snapshot::AddedRecord;
 use super::stats::Vitals;
@@ -24,7 +24,7 @@ pub enum Event {
     Inspected {
         site: String,
         subject: Subject,
-        result: Result<Expiry, Failure>,
+        result: Result<Looked, Failure>,
     },
     /// Somebody wrote something.
     Update(Update),

@@ -1,7 +1,7 @@
 //! Certificates and domains that run out: when they are looked at, and what is told once (SPEC 5).
 
 use super::alert::News;
-use super::outcome::{Expiry, Failure};
+use super::outcome::{Expiry, Failure, Looked};
 use super::snapshot::ExpiryRecord;
 use super::text;
 use super::time::{Moment, Now};
@@ -240,7 +240,7 @@ impl Monitor {
         now: Now,
         name: &str,
         subject: Subject,
-        result: Result<Expiry, Failure>,
+        result: Result<Looked, Failure>,
     ) {
         let Some(&at) = self.index.get(name) else {
             return;
@@ -254,8 +254,11 @@ impl Monitor {
         let watch = self.sites[at].expiry_mut(subject);
         watch.running = false;
         watch.looked = now.wall;
-        let expiry = match result {
-            Ok(expiry) => expiry,
+        let Looked {
+            first: expiry,
+            root,
+        } = match result {
+            Ok(looked) => looked,
             Err(failure) => {
                 watch.due = Some(moment + subject.again());
                 let text = format!("{name}: its {} was not seen: {failure}", subject.word());
@@ -273,6 +276,12 @@ impl Monitor {
         let next = next.map_or(subject.every(), |d| {
             (d + Duration::from_secs(1)).min(subject.every())
         });
+        let root_left = match subject {
+            Subject::Certificate => self.root_seen(now, name, root, warn),
+            Subject::Domain => None,
+        };
+        let next = root_left.map_or(next, |left| next.min(left + Duration::from_secs(1)));
+        let watch = self.sites[at].expiry_mut(subject);
         watch.due = Some(moment + next);
         let left = ends - now.wall;
         let stage = Watch::stage(left, warn);

@@ -50,6 +50,7 @@ mod reach;
 mod receipts;
 mod recording;
 pub mod reply;
+mod roots;
 mod saving;
 pub mod schedule;
 mod sending;
@@ -82,6 +83,7 @@ use self::maintenance::Page;
 use self::outbox::Outbox;
 use self::progress::Progress;
 use self::recording::Recording;
+use self::roots::Roots;
 use self::saving::Saving;
 use self::schedule::Schedule;
 use self::shown::Shown;
@@ -143,6 +145,7 @@ pub struct Monitor {
     awake: Awake,
     /// Sites have something that runs out.
     inspects: bool,
+    roots: Roots,
     progress: Progress,
     recording: Recording,
     /// When many were last seen failing at once.
@@ -207,6 +210,7 @@ impl Monitor {
             away: None,
             awake: Awake::new(now),
             inspects: false,
+            roots: Roots::default(),
             storm: None,
             progress: Progress::new(settings.heartbeat, now.moment()),
             recording: Recording::default(),
@@ -299,6 +303,7 @@ impl Monitor {
             .chain(line)
             .chain(self.next_steady())
             .chain(self.next_look_due())
+            .chain(self.next_root_told())
             .chain(self.next_trouble_told())
             .chain(self.page_ends(now))
             .chain(self.digest_due(now))
@@ -338,6 +343,7 @@ impl Monitor {
         self.turn_page(now);
         self.start_checks(now);
         self.start_looks(now);
+        self.tell_roots(now);
         self.settle_doubts(now);
         self.look_at_line(now);
         self.end_flapping(now);

@@ -33,6 +33,23 @@ pub struct Expiry {
     pub key: String,
 }
 
+/// What a look at something that runs out found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// What ends first.
+    pub first: Expiry,
+    /// The root certificate of this machine's bundle that the site's chain leads to, whenever it
+    /// ends.
+    pub root: Option<Expiry>,
+}
+
+impl From<Expiry> for Looked {
+    /// Without a root.
+    fn from(first: Expiry) -> Looked {
+        Looked { first, root: None }
+    }
+}
+
 impl Expiry {
     /// `subject`, `issuer` and `key` may be a server's own words: each becomes one
     /// [`printable::line`] of at most [`CAUSE`] characters.

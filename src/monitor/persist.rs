@@ -7,6 +7,7 @@ use super::flapping::Flapping;
 use super::incident::{Incident, Incidents};
 use super::judge::{Judge, State};
 use super::line::Trouble;
+use super::roots::Roots;
 use super::site::Site;
 use super::snapshot::{
     AddedRecord, AlertRecord, ExpiryRecord, IncidentRecord, SiteRecord, Snapshot,
@@ -49,6 +50,7 @@ impl Monitor {
             troubles,
             troubles_since,
             registries: Vec::new(),
+            roots: self.roots.records(),
             moved: self
                 .moved
                 .iter()
@@ -104,6 +106,8 @@ impl Monitor {
         }
         let incidents: Vec<Incident> = snapshot.incidents.iter().map(|i| i.restore(now)).collect();
         self.incidents = Incidents::restore(incidents, snapshot.next_incident);
+        self.roots = Roots::restore(&snapshot.roots);
+        self.keep_roots();
         self.restore_line(snapshot, now);
         self.reconcile(now);
         let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
@@ -283,6 +287,15 @@ impl Monitor {
             .enumerate()
             .map(|(i, w)| (w.name().to_owned(), i))
             .collect();
+        self.keep_roots();
+    }
+
+    /// Roots matter to sites whose certificates are looked at.
+    fn keep_roots(&mut self) {
+        let (index, sites) = (&self.index, &self.sites);
+        let looked_at = |at: &usize| sites[*at].site.cert.is_some();
+        self.roots
+            .keep_sites(|name| index.get(name).is_some_and(looked_at));
     }
 
     /// A site that stays and keeps its interval keeps its place in the round too.

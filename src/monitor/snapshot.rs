@@ -35,6 +35,8 @@ pub struct Snapshot {
     pub moved: Vec<i64>,
     /// Where the registries of domains are: the agent's own knowledge.
     pub registries: Vec<RegistryRecord>,
+    /// Roots of this machine's bundle that end.
+    pub roots: Vec<RootRecord>,
     /// Sites that were added in the chat.
     pub added: Option<Vec<AddedRecord>>,
     pub sites: Vec<SiteRecord>,
@@ -85,6 +87,20 @@ pub struct RegistryRecord {
     pub url: String,
     /// When that was learnt.
     pub at: i64,
+}
+
+/// A root certificate that ends soon or has ended.
+#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
+#[nserde(default)]
+pub struct RootRecord {
+    pub subject: String,
+    pub issuer: String,
+    pub key: String,
+    pub ends: i64,
+    /// 0: nothing was told, 1: that it will end, 2: that it has ended.
+    pub told: u32,
+    /// Those that rely on it.
+    pub sites: Vec<String>,
 }
 
 /// What is known of a certificate or a domain.
@@ -159,6 +175,14 @@ impl Snapshot {
         for registry in &mut self.registries {
             clean(&mut registry.domain, ADDRESS);
             clean(&mut registry.url, ADDRESS);
+        }
+        for root in &mut self.roots {
+            for text in [&mut root.subject, &mut root.issuer, &mut root.key] {
+                clean(text, CAUSE);
+            }
+            for site in &mut root.sites {
+                clean(site, NAME);
+            }
         }
         for added in self.added.iter_mut().flatten() {
             clean(&mut added.name, NAME);

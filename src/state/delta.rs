@@ -131,6 +131,7 @@ fn plain(snapshot: &Snapshot) -> Snapshot {
         alerts: Vec::new(),
         troubles: snapshot.troubles.clone(),
         registries: snapshot.registries.clone(),
+        roots: snapshot.roots.clone(),
         moved: snapshot.moved.clone(),
         added: snapshot.added.clone(),
         troubles_since: snapshot.troubles_since.clone(),

@@ -17,6 +17,7 @@ mod login;
 mod plain;
 mod rdap;
 mod redirects;
+mod roots;
 mod server;
 mod starttls;
 mod tcp;

@@ -59,7 +59,7 @@ pub(super) fn config(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Arc<
 }
 
 /// Answers `OK` to everything, with whatever certificate is in `config` when somebody connects.
-fn serve(config: Arc<Mutex<Arc<ServerConfig>>>) -> Server {
+pub(super) fn serve(config: Arc<Mutex<Arc<ServerConfig>>>) -> Server {
     Server::new(move |stream| {
         let config = config.lock().expect("unpoisoned").clone();
         let tls = ServerConnection::new(config).expect("a connection");
@@ -72,7 +72,7 @@ fn serve(config: Arc<Mutex<Arc<ServerConfig>>>) -> Server {
     })
 }
 
-fn url(server: &Server) -> String {
+pub(super) fn url(server: &Server) -> String {
     format!("https://{}/", server.address)
 }
 

@@ -13,6 +13,7 @@ mod lines;
 mod make;
 mod review;
 mod review_line;
+mod roots;
 mod rounds;
 mod survival;
 mod visible;

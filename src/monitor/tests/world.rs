@@ -8,7 +8,7 @@ use crate::monitor::message::{
     CallbackAnswer, Content, Delivery, Incoming, Message, Press, Update,
 };
 use crate::monitor::outbox::Outgoing;
-use crate::monitor::outcome::{Expiry, Failure, FailureKind, Outcome};
+use crate::monitor::outcome::{Expiry, Failure, FailureKind, Looked, Outcome};
 use crate::monitor::site::Site;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::zone::Zone;
@@ -63,6 +63,8 @@ pub struct World {
     pub disk_full: bool,
     /// What looks at certificates find, in turn; the last one goes on.
     pub expiries: VecDeque<Result<Expiry, Failure>>,
+    /// The root that every look at a certificate leads to.
+    pub root: Option<Expiry>,
     pub inspected: usize,
     /// What a look at the line says; how many there were.
     pub line: Report,
@@ -131,6 +133,7 @@ impl World {
             attempts: 0,
             disk_full: false,
             expiries: VecDeque::new(),
+            root: None,
             inspected: 0,
             line: LINE_UP,
             looks: 0,
@@ -345,7 +348,10 @@ impl World {
                 vec![Event::Inspected {
                     site: site.name.clone(),
                     subject,
-                    result,
+                    result: result.map(|first| Looked {
+                        first,
+                        root: self.root.clone(),
+                    }),
                 }]
             }
             Action::Send(outgoing) => vec![self.send(outgoing)],
