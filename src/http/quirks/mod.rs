@@ -1,4 +1,4 @@
-//! Workarounds for one version of a dependency each; `Cargo.lock` holds those versions. A file says
+//! Workarounds for one version of a dependency each; `Cargo.toml` pins those versions. A file says
 //! what upstream does, what is done about it, and which test fails when upstream changes.
 
 mod header_lines;
