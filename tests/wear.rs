@@ -173,7 +173,9 @@ impl Day {
                     self.saves += 1;
                     self.bytes += written.bytes;
                     self.blocks += written.blocks;
-                    Event::Saved
+                    Event::Saved {
+                        blocks: written.blocks,
+                    }
                 }
                 Action::SaveHistory => {
                     self.save_history();

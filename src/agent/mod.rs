@@ -324,7 +324,8 @@ impl Agent {
             }
             Input::Saved(Ok(written)) => {
                 self.blocks_written += written.blocks;
-                self.feed(Event::Saved);
+                let blocks = written.blocks;
+                self.feed(Event::Saved { blocks });
             }
             Input::HistorySaved(result) => self.history_saved(result),
             Input::Saved(Err(reason)) => self.feed(Event::SaveFailed { reason }),

@@ -49,8 +49,10 @@ pub enum Event {
         asker: Asker,
         vitals: Box<Vitals>,
     },
-    /// The snapshot is on disk.
-    Saved,
+    /// The snapshot is on disk; that took so many blocks of flash (4 KB).
+    Saved {
+        blocks: u64,
+    },
     SaveFailed {
         reason: String,
     },

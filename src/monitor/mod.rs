@@ -61,6 +61,7 @@ pub mod text;
 pub mod time;
 mod trouble;
 mod watch;
+mod wear;
 pub mod zone;
 
 use self::added::Added;
@@ -252,8 +253,8 @@ impl Monitor {
             Event::Delivered { id, delivery } => self.delivered(now, id, delivery),
             Event::Admitted { job } => self.admitted(now, job),
             Event::Measured { asker, vitals } => self.answer_stats(now, &asker, &vitals),
-            Event::Saved => {
-                if let Some(id) = self.saving.done() {
+            Event::Saved { blocks } => {
+                if let Some(id) = self.saving.done(now.moment(), blocks) {
                     self.outbox.mark_stored(id);
                 }
             }

@@ -209,6 +209,11 @@ impl AlertRecord {
             News::Flapping { cause } => {
                 ("flapping", cause.as_deref().unwrap_or(""), Duration::ZERO)
             }
+            News::Changes { times, cause } => {
+                numbers = vec![i64::from(*times)];
+                let cause = cause.as_deref().unwrap_or("");
+                ("changes", cause, Duration::ZERO)
+            }
             News::Steady { cause, lasted } => ("steady", cause.as_deref().unwrap_or(""), *lasted),
             News::StillDown { cause, lasted } => ("still-down", cause.as_str(), *lasted),
             News::Up { lasted } => ("up", "", *lasted),
@@ -266,6 +271,10 @@ impl AlertRecord {
                 }
             }
             "flapping" => News::Flapping { cause },
+            "changes" => News::Changes {
+                times: u32::try_from(number(0)).unwrap_or(0),
+                cause,
+            },
             "steady" => News::Steady { cause, lasted },
             "still-down" => News::StillDown {
                 cause: text,
@@ -359,6 +368,10 @@ mod tests {
             },
             News::Flapping { cause: None },
             News::Flapping {
+                cause: Some("x".into()),
+            },
+            News::Changes {
+                times: 14,
                 cause: Some("x".into()),
             },
             News::Steady {

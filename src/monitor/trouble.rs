@@ -79,7 +79,7 @@ impl Monitor {
                 watched.cover(Veil::Offline(Trouble::Line), moment);
             }
         }
-        self.saving.now();
+        self.saving.later(moment);
     }
 
     pub(super) fn back_online(&mut self, now: Now) {
@@ -106,7 +106,7 @@ impl Monitor {
             Level::Info,
             format!("online again after {}", text::lasting(moment.since(since))),
         );
-        self.saving.now();
+        self.saving.later(moment);
         if !goes_on {
             self.told_offline.clear();
         }
@@ -118,6 +118,7 @@ impl Monitor {
         let edits = &self.told_offline;
         self.outbox
             .push_offline(news, chats, edits, goes_on, moment);
+        self.saving.alert("", moment);
     }
 
     /// A half-dead line. It is told at once when it would have made a site down (`sure`), else when it
@@ -165,7 +166,7 @@ impl Monitor {
             }
         }
         for text in texts {
-            self.announce(now, text.to_owned());
+            self.announce_line(now, text.to_owned());
         }
     }
 
@@ -183,7 +184,7 @@ impl Monitor {
             let text = format!("{text}, after {}.", text::lasting(moment.since(since)));
             self.log(Level::Info, text.clone());
             if told {
-                self.announce(now, text);
+                self.announce_line(now, text);
             }
         }
     }

@@ -285,7 +285,7 @@ impl World<'_> {
             self.feed(Event::SaveFailed { reason });
         } else {
             self.keep(image);
-            self.feed(Event::Saved);
+            self.feed(Event::Saved { blocks: 1 });
         }
     }
 

@@ -361,7 +361,7 @@ impl World {
                     let reason = "No space left on device".into();
                     vec![Event::SaveFailed { reason }]
                 } else {
-                    vec![Event::Saved]
+                    vec![Event::Saved { blocks: 1 }]
                 }
             }
             Action::Admit { job } => {
