@@ -130,14 +130,15 @@ impl Outbox {
     }
 
     /// Three waiting alerts or more of a site whose alerts must wait for a write become one, which
-    /// says how it is now: what waits stays bounded, however often it changes.
-    pub fn condense(&mut self, site: &str) {
+    /// says how it is now: what waits stays bounded, however often it changes. The incidents that
+    /// are then not told by themselves are returned.
+    pub fn condense(&mut self, site: &str) -> Vec<u32> {
         let away = self.ids_under_way();
         let Some(newest) = self.alerts.back().filter(|a| a.site == site).cloned() else {
-            return;
+            return Vec::new();
         };
         let Some(cause) = newest.news.state_now().map(|c| c.map(str::to_owned)) else {
-            return;
+            return Vec::new();
         };
         let alike = |a: &Alert| {
             a.site == site
@@ -147,21 +148,29 @@ impl Outbox {
         };
         let waiting = self.alerts.iter().filter(|a| alike(a));
         if waiting.clone().count() < 3 {
-            return;
+            return Vec::new();
         }
+        let incidents: Vec<u32> = waiting.clone().filter_map(|a| a.incident).collect();
         let times = waiting.map(|a| a.news.changes()).sum();
         let news = match newest.news {
             // They say themselves that it came and went, and what follows.
             News::Flapping { .. } | News::Steady { .. } => newest.news.clone(),
-            _ => News::Changes { times, cause },
+            _ => News::Changes {
+                times,
+                cause: cause.clone(),
+            },
         };
         self.alerts.retain(|a| !alike(a));
-        let ended = matches!(newest.news, News::Up { .. });
+        let incident = newest.incident.filter(|_| cause.is_some());
         self.alerts.push_back(Alert {
             news,
-            incident: newest.incident.filter(|_| !ended),
+            incident,
             ..newest
         });
+        incidents
+            .into_iter()
+            .filter(|n| Some(*n) != incident)
+            .collect()
     }
 
     /// An offline period. One that goes on with the last one takes its place: in the alert that

@@ -19,10 +19,10 @@ const SOON: Duration = Duration::from_secs(1);
 /// A recovery that was delivered is told again, without sound, if the power goes; a change while a
 /// site flaps is not told at all: not worth a write of its own for so long.
 const RIDE: Duration = Duration::from_secs(3600);
+/// An alert waits for the budget no longer than this.
+const DEFERRED: Duration = Duration::from_secs(6 * 3600);
 /// A disk that failed is tried again after this.
 const AGAIN: Duration = Duration::from_secs(60);
-/// Alerts due within this go out as one message, so they share a write where writes are many.
-const SHARED: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub struct Saving {
@@ -32,8 +32,9 @@ pub struct Saving {
     firm: Option<Moment>,
     /// To be written then if the budget allows, else when it does.
     paced: Option<Moment>,
-    /// Alerts of sites that have used up their own allowance wait until the budget allows a write.
-    deferred: bool,
+    /// Since when alerts of sites that have used up their own allowance wait until the budget allows
+    /// a write.
+    deferred: Option<Moment>,
     /// A save is under way; the alerts up to this id are in it.
     under_way: Option<u64>,
     /// When the last save began.
@@ -58,7 +59,7 @@ impl Saving {
             self.urgent = true;
             return true;
         }
-        self.deferred = true;
+        self.deferred.get_or_insert(now);
         false
     }
 
@@ -88,13 +89,14 @@ impl Saving {
     /// When to write next; in the past = at once.
     fn due(&self) -> Option<Moment> {
         let urgent = self.urgent.then(|| match self.began {
-            Some(began) if self.spent.many(began) => began + SHARED,
-            _ => Moment(i64::MIN),
+            Some(began) => began + self.spent.apart(began),
+            None => Moment(i64::MIN),
         });
         let paced = self
             .paced
             .map(|at| at.max(self.spent.room_for_changes_at()));
-        let deferred = self.deferred.then(|| self.spent.room_for_alerts_at());
+        let room = self.spent.room_for_alerts_at();
+        let deferred = self.deferred.map(|since| room.min(since + DEFERRED));
         [urgent, self.firm, paced, deferred]
             .into_iter()
             .flatten()
@@ -106,8 +108,8 @@ impl Saving {
         if self.under_way.is_some() || self.due().is_none_or(|at| at > now) {
             return false;
         }
-        (self.urgent, self.deferred) = (false, false);
-        (self.firm, self.paced) = (None, None);
+        self.urgent = false;
+        (self.firm, self.paced, self.deferred) = (None, None, None);
         self.began = Some(now);
         self.under_way = Some(last_alert);
         true
@@ -144,8 +146,6 @@ fn earlier(one: Option<Moment>, other: Moment) -> Option<Moment> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const DAY: i64 = 86_400_000;
 
     #[test]
     fn what_must_be_kept_is_written_at_once_and_the_rest_with_it() {
@@ -209,17 +209,20 @@ mod tests {
     #[test]
     fn a_noisy_site_waits_for_the_budget_and_a_quiet_one_does_not() {
         let mut saving = Saving::default();
-        for n in 0..4 {
+        for n in 0..3 {
             assert!(saving.alert("noisy", Moment(n)));
         }
-        assert!(saving.begin(Moment(4), 4));
-        saving.done(Moment(4), 30);
+        assert!(saving.begin(Moment(4), 3));
+        saving.done(Moment(4), 60);
         assert!(!saving.alert("noisy", Moment(5)));
         let due = saving.next_due().expect("it is not forgotten");
-        assert!((3_600_000..DAY / 2).contains(&due.0), "{due:?}");
+        assert_eq!(due, Moment(5 + 6 * 3_600_000));
         assert!(saving.alert("quiet", Moment(5)));
-        assert!(saving.begin(Moment(1_004), 6), "the noisy one's goes along");
-        saving.done(Moment(1_004), 1);
+        assert!(
+            saving.begin(Moment(10_004), 6),
+            "the noisy one's goes along"
+        );
+        saving.done(Moment(10_004), 1);
         assert_eq!(saving.next_due(), None);
     }
 

@@ -48,6 +48,7 @@ pub struct SiteRecord {
     /// A word of [`super::judge::State`].
     pub state: String,
     pub since: i64,
+    /// Why it is not up. Another one alone is not worth a write.
     pub cause: Option<String>,
     /// Of the last check, in ms. Not worth a write of its own.
     pub ms: Option<u64>,

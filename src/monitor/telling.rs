@@ -202,7 +202,12 @@ impl Monitor {
         self.outbox
             .push_alert(news, &site.name, incident, chats, moment);
         if !self.saving.alert(&site.name, moment) {
-            self.outbox.condense(&site.name);
+            for number in self.outbox.condense(&site.name) {
+                // They are among those that are only counted.
+                if let Some(incident) = self.incidents.get_mut(number) {
+                    incident.told &= !incident.messages.is_empty();
+                }
+            }
         }
     }
 
@@ -220,11 +225,14 @@ impl Monitor {
     }
 
     /// A notice about our own line, which may come and go all day: it is written within the day's
-    /// budget, as a site's alerts are.
+    /// budget, as a site's alerts are. One that still waits is not said again.
     pub(super) fn announce_line(&mut self, now: Now, text: String) {
         let chats = self.access.chats.clone();
-        self.outbox
-            .push_alert(News::Notice { text }, "", None, chats, now.moment());
+        let news = News::Notice { text };
+        if self.outbox.alerts().any(|a| a.news == news) {
+            return;
+        }
+        self.outbox.push_alert(news, "", None, chats, now.moment());
         self.saving.alert("", now.moment());
     }
 

@@ -46,7 +46,8 @@ impl Monitor {
             _ => {}
         }
         if self.line.contradicted() {
-            self.notice(now, WRONG_TARGETS.to_owned());
+            self.log(Level::Info, WRONG_TARGETS.to_owned());
+            self.announce_line(now, WRONG_TARGETS.to_owned());
         }
         if report.up {
             self.absolve(now, report, began);

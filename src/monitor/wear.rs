@@ -9,19 +9,21 @@ use std::time::Duration;
 const DAY: i64 = 86_400_000;
 /// Blocks of 4 KB that the snapshot and its journal may take in a day. With the burst and the
 /// history (30 blocks) that is under 125, which are 500 KB.
-const BLOCKS_A_DAY: i64 = 64;
+const BLOCKS_A_DAY: i64 = 30;
 const BLOCK_EVERY: i64 = DAY / BLOCKS_A_DAY;
 /// Blocks over the steady pace up to which a noisy site's alerts are written at once.
-const BURST: i64 = 24;
-/// And up to which what no chat was told of is written when it is due; beyond, alerts of one second
-/// share a write.
-const CALM: i64 = 12;
-/// More than this over the pace is forgiven, so that after a mass outage nothing waits for longer
-/// than six hours.
-const MOST: i64 = 40;
+const BURST: i64 = 35;
+/// And up to which what no chat was told of is written when it is due, and an alert at once.
+const CALM: i64 = 10;
+/// More than this over the pace is forgiven: a day later a mass outage counts no more.
+const MOST: i64 = 65;
 /// Alerts that a site may have a day before it counts as noisy.
-const ALERTS_A_DAY: i64 = 4;
+const ALERTS_A_DAY: i64 = 3;
 const ALERT_EVERY: i64 = DAY / ALERTS_A_DAY;
+/// Beyond, alerts that come within this share a write: they go out as one message anyway.
+const SHARED: Duration = Duration::from_secs(1);
+/// And while the budget is spent.
+const SHARED_MORE: Duration = Duration::from_secs(10);
 
 /// Blocks written, as far as they are not yet worked off.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,9 +51,16 @@ impl Spending {
         self.below(CALM)
     }
 
-    /// Writes are many at present.
-    pub fn many(&self, now: Moment) -> bool {
-        self.below(CALM) > now
+    /// How long after a write that began then the next may begin that must be made at once: alerts
+    /// share one where there are many.
+    pub fn apart(&self, began: Moment) -> Duration {
+        if self.below(CALM) <= began {
+            Duration::ZERO
+        } else if self.below(BURST) <= began {
+            SHARED
+        } else {
+            SHARED_MORE
+        }
     }
 
     /// When fewer than so many blocks are left to work off.
@@ -68,13 +77,12 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// Whether one more is within it; that one then counts.
+    /// Whether one more is within it. That one counts in any case: a site has its allowance again
+    /// after it was quiet.
     pub fn take(&mut self, now: Moment) -> bool {
         let from = self.dry.map_or(now, |at| at.max(now));
         let within = from.since(now) <= millis((ALERTS_A_DAY - 1) * ALERT_EVERY);
-        if within {
-            self.dry = Some(from + millis(ALERT_EVERY));
-        }
+        self.dry = Some((from + millis(ALERT_EVERY)).min(now + millis(DAY)));
         within
     }
 
@@ -110,23 +118,30 @@ mod tests {
     }
 
     #[test]
-    fn after_a_mass_outage_nothing_waits_for_longer_than_six_hours() {
+    fn a_day_after_a_mass_outage_there_is_room_again() {
         let mut spending = Spending::default();
         spending.add(Moment(0), 1_000_000);
         let due = spending.room_for_alerts_at();
-        assert!((1..=6 * 3_600_000).contains(&due.0), "{due:?}");
+        assert!((1..=DAY).contains(&due.0), "{due:?}");
     }
 
     #[test]
-    fn a_site_has_four_alerts_a_day() {
+    fn a_site_has_three_alerts_a_day() {
         let mut allowance = Allowance::default();
         let taken = |allowance: &mut Allowance, day: i64| {
             let takes = (0..100).filter(|n| allowance.take(Moment(day * DAY + n)));
             takes.count()
         };
-        assert_eq!(taken(&mut allowance, 0), 4);
-        assert_eq!(taken(&mut allowance, 1), 4);
-        assert!(!allowance.whole(Moment(DAY + 100)));
-        assert!(allowance.whole(Moment(3 * DAY)));
+        assert_eq!(taken(&mut allowance, 0), 3);
+        assert_eq!(taken(&mut allowance, 2), 3);
+        assert!(!allowance.whole(Moment(2 * DAY + 100)));
+        assert!(allowance.whole(Moment(4 * DAY)));
+    }
+
+    #[test]
+    fn a_site_that_is_never_quiet_has_none() {
+        let mut allowance = Allowance::default();
+        let hourly = (0..1_000).filter(|hour| allowance.take(Moment(hour * 3_600_000)));
+        assert_eq!(hourly.count(), 3);
     }
 }
