@@ -50,6 +50,12 @@ impl Saving {
         self.urgent = true;
     }
 
+    /// Not told, but better kept: at once while little was written, else later.
+    pub fn now_if_calm(&mut self, now: Moment) {
+        self.urgent |= self.spent.room_for_changes_at() <= now;
+        self.later(now);
+    }
+
     /// A site has an alert. Whether it is written at once; else it waits for the budget.
     pub fn alert(&mut self, site: &str, now: Moment) -> bool {
         self.allowances.retain(|_, allowance| !allowance.whole(now));

@@ -80,7 +80,8 @@ impl Monitor {
                 watched.cover(Veil::Offline(Trouble::Line), moment);
             }
         }
-        self.saving.later(moment);
+        // After a power cut the outages of then would else count the time that we were blind.
+        self.saving.now_if_calm(moment);
     }
 
     pub(super) fn back_online(&mut self, now: Now) {

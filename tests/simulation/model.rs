@@ -291,7 +291,8 @@ fn counted_in(facts: &Facts, h: &Heard, site: usize, chat: i64, cluster: &Cluste
 /// An alert of then may wait for a write until the plan ends, or until a power cut: what no chat was
 /// told of is lost by that, and what was before it goes on.
 pub fn may_wait(facts: &Facts, since: i64) -> bool {
-    let waits = Span::new(since, since + WAITS);
+    let asleep = facts.slept(Span::new(since, since + WAITS));
+    let waits = Span::new(since, since + WAITS + asleep);
     let mut lives = facts.record.lives.iter();
     let cut = lives.any(|life| !life.orderly && waits.has(life.span.to));
     facts.plan.writes_cost() && (cut || waits.has(facts.plan.end))

@@ -173,6 +173,13 @@ fn still_is_so(
         verdict.undecidable += 1;
         return None;
     }
+    // That it was up again waited for a write when the power went.
+    let lives = facts.record.lives.iter();
+    let cut = |end: i64| !any_at(&facts.plan.disk_full, end) && end <= raised.to;
+    let mut cuts = lives.filter(|l| !l.orderly && cut(l.span.to));
+    if cuts.any(|l| may_wait(facts, l.span.to - HOUR) && raised.from - l.span.to < 7 * HOUR) {
+        return None;
+    }
     Some("is still down, and it was not".into())
 }
 
