@@ -96,6 +96,7 @@ impl Monitor {
         let tally = Tally {
             sites: self.sites.len(),
             checks: self.checks,
+            late: self.rounds.counts(),
             internal_errors: self.internal_errors,
             alerts_waiting: self.outbox.waiting_alerts(),
         };

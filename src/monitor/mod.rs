@@ -31,6 +31,7 @@ pub mod job;
 pub mod judge;
 mod judging;
 mod lan;
+mod late;
 pub mod line;
 mod maintenance;
 mod meant;
@@ -75,6 +76,7 @@ use self::hold::Unsettled;
 use self::hours::Hours;
 use self::incident::Incidents;
 use self::job::Job;
+use self::late::Rounds;
 use self::line::{Line, Trouble};
 use self::maintenance::Page;
 use self::outbox::Outbox;
@@ -142,6 +144,7 @@ pub struct Monitor {
     /// Sites have something that runs out.
     inspects: bool,
     progress: Progress,
+    rounds: Rounds,
     recording: Recording,
     /// When many were last seen failing at once.
     storm: Option<Moment>,
@@ -207,6 +210,7 @@ impl Monitor {
             inspects: false,
             storm: None,
             progress: Progress::new(settings.heartbeat, now.moment()),
+            rounds: Rounds::default(),
             recording: Recording::default(),
             built: settings.built,
             clock_set: true,
@@ -226,6 +230,7 @@ impl Monitor {
         let stood_still = self.awake.asleep(now);
         if stood_still {
             self.line.woke(now.moment());
+            self.rounds.stood_still();
         }
         let now = self.read_clock(now);
         self.record_absence(now, stood_still);
@@ -241,7 +246,11 @@ impl Monitor {
         }
         self.turn_page(now);
         match event {
-            Event::Checked { site, outcome } => self.checked(now, &site, outcome),
+            Event::Checked {
+                site,
+                outcome,
+                waited,
+            } => self.checked(now, &site, outcome, waited),
             Event::Inspected {
                 site,
                 subject,
@@ -409,6 +418,7 @@ impl Monitor {
         let hushed = self.quiet.filter(|_| self.clock_set);
         let none = Unsettled {
             hushed: hushed.is_some_and(|hours| hours.have(now.wall, now.zone)),
+            writes_apart: self.saving.apart(),
             ..Unsettled::default()
         };
         watched.fold(none, |mut sum, w| {

@@ -92,11 +92,17 @@ impl Saving {
         self.firm = earlier(self.firm, now + RIDE);
     }
 
+    /// How long after the last write the next one may begin that is made at once.
+    pub fn apart(&self) -> Duration {
+        self.began
+            .map_or(Duration::ZERO, |began| self.spent.apart(began))
+    }
+
     /// When to write next; in the past = at once.
     fn due(&self) -> Option<Moment> {
-        let urgent = self.urgent.then(|| match self.began {
-            Some(began) => began + self.spent.apart(began),
-            None => Moment(i64::MIN),
+        let urgent = self.urgent.then(|| {
+            let began = self.began.unwrap_or(Moment(i64::MIN / 2));
+            began + self.apart()
         });
         let paced = self
             .paced

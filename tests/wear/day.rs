@@ -181,6 +181,7 @@ impl Day {
         self.feed(Event::Checked {
             site: name,
             outcome,
+            waited: Duration::ZERO,
         });
     }
 
