@@ -503,3 +503,32 @@ fn with_console_the_terminal_is_the_chat_even_beside_telegram() {
     assert_eq!(api.calls("getMe") + api.calls("sendMessage"), 0);
     no_token(&api, &(running.stdout() + &running.stderr()));
 }
+
+#[test]
+fn a_failing_site_behind_one_that_failed_is_unreachable_unless_it_is_named() {
+    let web = Web::new();
+    web.set("/", Behaviour::status(503));
+    web.set("/good", Behaviour::ok());
+    let behind = |name: &str, path: &str, parent: &str| {
+        site(name, &web.url(path)) + &format!("after = \"{parent}\"\n")
+    };
+    let sitemon = Sitemon::new(
+        &(site("router", &web.url("/"))
+            + &behind("blog", "/", "router")
+            + &behind("shop", "/", "blog")
+            + &behind("good", "/good", "router")
+            + &behind("alone", "/", "good")),
+    );
+    let states = |output: &Output, code: i32| -> Vec<String> {
+        let sites = sites_of(output, code);
+        sites.iter().map(|s| text(s, "state").to_owned()).collect()
+    };
+    let all = sitemon.command(&["check", "--json"]);
+    assert_eq!(
+        states(&all, 1),
+        ["down", "unreachable", "unreachable", "up", "down"]
+    );
+    assert!(all.stdout.contains("behind router"), "{all:?}");
+    let named = sitemon.command(&["check", "blog", "--json"]);
+    assert_eq!(states(&named, 1), ["down"]);
+}

@@ -22,6 +22,7 @@ use crate::monitor::history::Record;
 use crate::monitor::message::CallbackAnswer;
 use crate::monitor::outbox::Outgoing;
 use crate::monitor::site::Site;
+use crate::monitor::text::count;
 use crate::monitor::time::Moment;
 use crate::monitor::{Action, Event, Level, Monitor};
 use crate::offload::offload;
@@ -90,9 +91,19 @@ enum Input {
 
 /// Work for a worker.
 enum Order {
-    Check { site: Arc<Site>, fresh: bool },
-    Try { id: u64, site: Arc<Site> },
-    Inspect { site: Arc<Site>, subject: Subject },
+    Check {
+        site: Arc<Site>,
+        fresh: bool,
+        since: Instant,
+    },
+    Try {
+        id: u64,
+        site: Arc<Site>,
+    },
+    Inspect {
+        site: Arc<Site>,
+        subject: Subject,
+    },
 }
 
 /// What goes before alerts.
@@ -259,9 +270,9 @@ impl Agent {
             agent.notice(log::Level::Warn, text);
         }
         log::info!(
-            "sitemon {} watches {} sites; alerts go to {}",
+            "sitemon {} watches {}; alerts go to {}",
             env!("CARGO_PKG_VERSION"),
-            agent.config.sites.len(),
+            count(agent.config.sites.len(), "site"),
             agent.transport.name()
         );
         agent.watchdog.ready();
@@ -330,7 +341,8 @@ impl Agent {
             }
             Input::Saved(Ok(written)) => {
                 self.blocks_written += written.blocks;
-                self.feed(Event::Saved);
+                let blocks = written.blocks;
+                self.feed(Event::Saved { blocks });
             }
             Input::HistorySaved(result) => self.history_saved(result),
             Input::Saved(Err(reason)) => self.feed(Event::SaveFailed { reason }),
@@ -375,7 +387,8 @@ impl Agent {
                     &self.healthy
                 };
                 // Closed at shutdown: then no check is started.
-                let _ = queue.try_send(Order::Check { site, fresh });
+                let since = Instant::now();
+                let _ = queue.try_send(Order::Check { site, fresh, since });
             }
             Action::Examine { id, url, name } => {
                 let result = config::added_site(&url, name.as_deref(), &self.config);

@@ -36,7 +36,8 @@ impl Agent {
                     };
                     active.set(active.get() + 1);
                     let event = match order {
-                        Order::Check { site, fresh } => Event::Checked {
+                        Order::Check { site, fresh, since } => Event::Checked {
+                            waited: since.elapsed(),
                             outcome: check::guarded(check::run(&client, &site, fresh)).await,
                             site: site.name.clone(),
                         },

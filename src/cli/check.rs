@@ -13,6 +13,7 @@ use crate::monitor::text::response;
 use crate::state;
 use smol::LocalExecutor;
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -27,7 +28,10 @@ pub fn check(config: &Config, names: &[String], json: bool) -> Result<(), Failur
         rdap: config.agent.rdap.clone(),
         registries: registries(config, &sites),
     };
-    let rows = smol::block_on(asker.ask_all(&sites));
+    let mut rows = smol::block_on(asker.ask_all(&sites));
+    if names.is_empty() {
+        mark_unreachable(&sites, &mut rows);
+    }
     if json {
         print(format_args!("{}", table::json(&rows, None)))?;
     } else {
@@ -230,6 +234,24 @@ fn ends_within(left: i64, warn: Duration) -> bool {
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// A site that failed and depends on one that failed is unreachable (SPEC 10).
+fn mark_unreachable(sites: &[&Site], rows: &mut [Row]) {
+    let failed: HashSet<String> = rows
+        .iter()
+        .filter(|r| r.state == State::Down)
+        .map(|r| r.name.clone())
+        .collect();
+    for (site, row) in sites.iter().zip(rows) {
+        if let Some(parent) = &site.after
+            && row.state == State::Down
+            && failed.contains(parent)
+        {
+            row.state = State::Unreachable;
+            row.cause = Some(format!("behind {parent}"));
+        }
+    }
 }
 
 /// One check, no retries: it is what this answer says.

@@ -3,6 +3,7 @@
 use super::{Failure, logging, print, read, warn};
 use crate::agent::{self, Options, Terminal};
 use crate::clock::Clock;
+use crate::monitor::text::count;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
@@ -33,8 +34,8 @@ pub fn run(path: &Path, console: bool, level: Option<log::LevelFilter>) -> Resul
     };
     if !use_telegram && terminal == Terminal::Chat && io::stdout().is_terminal() {
         print(format_args!(
-            "sitemon watches {} sites. This terminal is the chat: alerts come here, /help lists the commands, Ctrl-C ends it.\n",
-            config.sites.len()
+            "sitemon watches {}. This terminal is the chat: alerts come here, /help lists the commands, Ctrl-C ends it.\n",
+            count(config.sites.len(), "site")
         ))?;
     }
     agent::run(Options {

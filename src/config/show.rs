@@ -7,6 +7,7 @@ use crate::monitor::hours;
 use crate::monitor::site::{
     Check, HttpCheck, HttpVersion, IpVersion, Login, LoginExpect, Site, Talk,
 };
+use crate::monitor::text::count;
 use std::path::Path;
 use std::time::Duration;
 
@@ -36,13 +37,13 @@ pub fn summary(config: &Config) -> String {
     }
     let agent = &config.agent;
     text.push_str(&format!(
-        "agent     state {}, {} connections at once ({} idle for {}), {} commands at once, \
+        "agent     state {}, {} connections at once ({} idle for {}), {} at once, \
          user agent {}{}\n",
         agent.state.display(),
         agent.max_connections,
         agent.idle_connections,
         format_duration(agent.idle_timeout),
-        agent.commands,
+        count(agent.commands, "command"),
         agent.user_agent,
         agent
             .ca_file

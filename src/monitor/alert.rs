@@ -1,10 +1,11 @@
 //! What is told without being asked, and the words for it (SPEC 5).
 
 use super::expiry::{Subject, left_text};
+use super::flapping;
 use super::group::{group_key, grouped};
 use super::line::Period;
 use super::outcome::Expiry;
-use super::text::{MESSAGE_UNITS, bold, clock_times, day_of, escape, lasting, pack, units};
+use super::text::{MESSAGE_UNITS, bold, clock_times, count, day_of, escape, lasting, pack, units};
 use super::time::{Moment, Now};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -57,6 +58,11 @@ pub enum News {
     Flapping {
         cause: Option<String>,
     },
+    /// Several changes that had to wait for a write, in one; the cause when it is down or slow now.
+    Changes {
+        times: u32,
+        cause: Option<String>,
+    },
     /// It no longer flaps; the cause when it stays down.
     Steady {
         cause: Option<String>,
@@ -96,6 +102,33 @@ impl News {
                 | News::Digest { .. }
                 | News::Renewed { .. }
         )
+    }
+
+    /// Of a change of a site's state: why it is down or slow now. `None` for other news.
+    pub fn state_now(&self) -> Option<Option<&str>> {
+        match self {
+            News::Down { cause, .. } | News::StillDown { cause, .. } | News::Slow { cause } => {
+                Some(Some(cause))
+            }
+            News::Flapping { cause } | News::Changes { cause, .. } | News::Steady { cause, .. } => {
+                Some(cause.as_deref())
+            }
+            News::Up { .. } | News::Fast { .. } => Some(None),
+            News::Expiring { .. }
+            | News::Renewed { .. }
+            | News::Offline(_)
+            | News::Digest { .. }
+            | News::Notice { .. } => None,
+        }
+    }
+
+    /// Changes of a site's state that it tells of.
+    pub fn changes(&self) -> u32 {
+        match self {
+            News::Changes { times, .. } => *times,
+            News::StillDown { .. } => 0,
+            _ => 1,
+        }
     }
 }
 
@@ -211,14 +244,26 @@ fn line_of(alert: &Alert, now: Now) -> String {
             let behind = match behind {
                 0 => String::new(),
                 1 => "; 1 site behind it is unreachable".to_owned(),
-                n => format!("; {n} sites behind it are unreachable"),
+                n => format!("; {} behind it are unreachable", count(*n, "site")),
             };
             format!("🔴 {name} is down: {}{number}{behind}", escape(cause))
         }
-        News::Flapping { cause: Some(cause) } => {
-            format!("🟠 {name} is flapping, down now: {}{number}", escape(cause))
+        News::Flapping { cause } => {
+            let state = match cause {
+                Some(cause) => format!("down now: {}{number}", escape(cause)),
+                None => "up now".to_owned(),
+            };
+            format!("🟠 {name} is flapping, {state}. {}", flapping::silence())
         }
-        News::Flapping { cause: None } => format!("🟠 {name} is flapping, up now"),
+        News::Changes { times, cause } => {
+            let times = count(usize::try_from(*times).unwrap_or(0), "time");
+            let state = match (cause, alert.incident) {
+                (Some(cause), Some(_)) => format!("down now: {}{number}", escape(cause)),
+                (Some(cause), None) => format!("slow now: {}", escape(cause)),
+                (None, _) => "up now".to_owned(),
+            };
+            format!("🟠 {name} changed {times}, {state}")
+        }
         News::Steady {
             cause: Some(cause),
             lasted,
@@ -328,14 +373,14 @@ fn headline(alerts: &[&Alert]) -> String {
         (0, "flapping"),
         (0, "slow"),
         (0, "up again"),
-        (0, "notices"),
+        (0, "notice"),
     ];
     for alert in alerts {
         let slot = match alert.news {
             News::Down { .. } if !merged(alert, &ended) => 0,
             News::StillDown { .. } if !merged(alert, &ended) => 1,
             News::Down { .. } | News::StillDown { .. } => continue,
-            News::Flapping { .. } => 2,
+            News::Flapping { .. } | News::Changes { .. } => 2,
             News::Steady { cause: Some(_), .. } => 1,
             News::Slow { .. } => 3,
             News::Expiring { .. } => 5,
@@ -348,7 +393,10 @@ fn headline(alerts: &[&Alert]) -> String {
     let parts: Vec<String> = counts
         .iter()
         .filter(|(n, _)| *n > 0)
-        .map(|(n, what)| format!("{n} {what}"))
+        .map(|&(n, what)| match what {
+            "notice" => count(n, what),
+            state => format!("{n} {state}"),
+        })
         .collect();
     format!("<b>{}</b>", parts.join(", "))
 }

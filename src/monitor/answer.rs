@@ -99,6 +99,7 @@ impl Monitor {
                 true => self.checks,
                 false => visible.iter().map(|&at| self.sites[at].checks).sum(),
             },
+            late: self.rounds.counts(),
             internal_errors: self.internal_errors,
             alerts_waiting: match all {
                 true => self.outbox.waiting_alerts(),

@@ -11,6 +11,7 @@ use super::site::Site;
 use super::snapshot::AddedRecord;
 use super::stats::Vitals;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the monitor is told.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub enum Event {
     Checked {
         site: String,
         outcome: Outcome,
+        /// How long it waited for a permit before it began.
+        waited: Duration,
     },
     /// What [`Action::Inspect`] found.
     Inspected {
@@ -55,8 +58,10 @@ pub enum Event {
         asker: Asker,
         vitals: Box<Vitals>,
     },
-    /// The snapshot is on disk.
-    Saved,
+    /// The snapshot is on disk; that took so many blocks of flash (4 KB).
+    Saved {
+        blocks: u64,
+    },
     SaveFailed {
         reason: String,
     },

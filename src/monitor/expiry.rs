@@ -315,7 +315,7 @@ impl Monitor {
                     let news = News::Renewed { subject, expiry };
                     self.tell(now, &site, news, None);
                 }
-                self.saving.soon(moment);
+                self.saving.later(moment);
             }
             None => self.saving.later(moment),
         }

@@ -1,12 +1,24 @@
 //! Sites that come and go: five changes within an hour are one alert, then silence until it has
-//! been steady for a quarter of an hour (SPEC 4).
+//! been up for a quarter of an hour or down for five minutes (SPEC 4).
 
+use super::text::lasting;
 use super::time::Moment;
 use std::time::Duration;
 
 const CHANGES: usize = 5;
 const WITHIN: Duration = Duration::from_secs(3600);
-const STEADY: Duration = Duration::from_secs(15 * 60);
+/// It is no longer flapping when it was up, or down, for so long without a break.
+const STEADY_UP: Duration = Duration::from_secs(15 * 60);
+const STEADY_DOWN: Duration = Duration::from_secs(5 * 60);
+
+/// What is not told while a site flaps, and until when.
+pub fn silence() -> String {
+    format!(
+        "Further changes are not told until it has been up for {} or down for {} without a break.",
+        lasting(STEADY_UP),
+        lasting(STEADY_DOWN)
+    )
+}
 
 /// The recent changes of one site.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -66,9 +78,10 @@ impl Flapping {
         &self.changes
     }
 
-    /// When it will have been steady for long enough.
-    pub fn steady_at(&self) -> Option<Moment> {
-        self.restless.map(|at| at + STEADY)
+    /// When it will have been steady for long enough, as it is now.
+    pub fn steady_at(&self, down: bool) -> Option<Moment> {
+        let steady = if down { STEADY_DOWN } else { STEADY_UP };
+        self.restless.map(|at| at + steady)
     }
 
     /// Time in which it was not judged does not count as steady.
@@ -107,7 +120,8 @@ mod tests {
         let told: Vec<Manner> = (0..7).map(|n| flapping.change(minute(n * 10))).collect();
         use Manner::{Flapping as F, Plainly as P, Silently as S};
         assert_eq!(told, [P, P, P, P, F, S, S]);
-        assert_eq!(flapping.steady_at(), Some(minute(75)));
+        assert_eq!(flapping.steady_at(false), Some(minute(75)));
+        assert_eq!(flapping.steady_at(true), Some(minute(65)));
     }
 
     #[test]
@@ -126,7 +140,7 @@ mod tests {
             flapping.change(minute(n));
         }
         flapping.rest(minute(60));
-        assert_eq!(flapping.steady_at(), Some(minute(75)));
+        assert_eq!(flapping.steady_at(false), Some(minute(75)));
     }
 
     #[test]

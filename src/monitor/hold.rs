@@ -28,6 +28,8 @@ pub struct Unsettled {
     pub hushed: bool,
     /// Sites on their way up again.
     pub recovering: usize,
+    /// How long an alert may have to wait for its write, as writes are many.
+    pub writes_apart: Duration,
 }
 
 impl Monitor {
@@ -72,7 +74,7 @@ pub fn hold_until(
         oldest + STORM_HOLD
     } else if let Some(at) = unwritten {
         // A moment later it can go along.
-        at + LINGER
+        at + unsettled.writes_apart + LINGER
     } else if unsettled.suspects + unsettled.recovering > 0 || ready.len() > 1 {
         oldest + LINGER
     } else {

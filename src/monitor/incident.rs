@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// Ended incidents that are remembered; open ones always are.
 const REMEMBERED: usize = 50;
+/// Of those, the ones that no chat was told of: a site that flaps must not push out the others.
+const UNTOLD: usize = 10;
 
 /// One outage of one site.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +60,8 @@ pub struct Incidents {
     list: VecDeque<Incident>,
     /// How many of them are open: most of the time none is, and nobody needs to look.
     open: usize,
+    /// When the last one ended that is no longer remembered, as far as that is known.
+    forgotten: Option<Moment>,
     next_number: u32,
 }
 
@@ -66,14 +70,19 @@ impl Incidents {
         Incidents {
             list: VecDeque::new(),
             open: 0,
+            forgotten: None,
             next_number: 1,
         }
     }
 
     pub fn restore(list: Vec<Incident>, next_number: u32) -> Incidents {
         let highest = list.iter().map(|i| i.number).max().unwrap_or(0);
+        // A list that is full may have lost the one before its oldest.
+        let ended = list.iter().filter_map(|i| i.end);
+        let full = ended.clone().count() >= REMEMBERED;
         Incidents {
             open: list.iter().filter(|i| i.end.is_none()).count(),
+            forgotten: ended.min().filter(|_| full),
             list: list.into(),
             next_number: next_number.max(highest.saturating_add(1)),
         }
@@ -143,25 +152,29 @@ impl Incidents {
         open.take(self.open)
     }
 
-    /// Those that ended before this are forgotten; `None` while all are remembered.
+    pub fn iter_open_mut(&mut self) -> impl Iterator<Item = &mut Incident> {
+        self.list.iter_mut().filter(|i| i.end.is_none())
+    }
+
+    /// Some that ended until then are forgotten; `None` while all are remembered.
     pub fn forgotten_until(&self) -> Option<Moment> {
-        let ended = self.list.iter().filter_map(|i| i.end);
-        let (count, oldest) = ended.fold(
-            (0, None),
-            |(count, oldest): (usize, Option<Moment>), end| {
-                (count + 1, oldest.into_iter().chain([end]).min())
-            },
-        );
-        oldest.filter(|_| count >= REMEMBERED)
+        self.forgotten
     }
 
     fn forget_old(&mut self) {
-        let mut ended = self.list.iter().filter(|i| i.end.is_some()).count();
-        while ended > REMEMBERED
-            && let Some(oldest) = self.list.iter().position(|i| i.end.is_some())
+        let untold = |i: &Incident| i.end.is_some() && !i.told;
+        self.keep_newest(UNTOLD, untold);
+        self.keep_newest(REMEMBERED, |i| i.end.is_some());
+    }
+
+    fn keep_newest(&mut self, most: usize, of: impl Fn(&Incident) -> bool) {
+        let mut count = self.list.iter().filter(|i| of(i)).count();
+        while count > most
+            && let Some(oldest) = self.list.iter().position(&of)
         {
-            self.list.remove(oldest);
-            ended -= 1;
+            let gone = self.list.remove(oldest);
+            self.forgotten = self.forgotten.max(gone.and_then(|i| i.end));
+            count -= 1;
         }
     }
 }
@@ -204,10 +217,30 @@ mod tests {
         let mut incidents = Incidents::new();
         incidents.open("old", "stays".into(), Moment(0));
         for i in 0..500 {
-            incidents.open("blog", "x".into(), Moment(i));
-            incidents.close("blog", Moment(i));
+            outage(&mut incidents, i, true);
         }
         assert_eq!(incidents.iter().count(), REMEMBERED + 1);
         assert!(incidents.open_of("old").is_some());
+        let oldest = 500 - REMEMBERED as i64;
+        assert_eq!(incidents.forgotten_until(), Some(Moment(oldest - 1)));
+    }
+
+    #[test]
+    fn those_that_nobody_was_told_of_do_not_push_out_the_others() {
+        let mut incidents = Incidents::new();
+        for i in 0..40 {
+            outage(&mut incidents, i, true);
+        }
+        for i in 40..500 {
+            outage(&mut incidents, i, false);
+        }
+        let told = incidents.iter().filter(|i| i.told).count();
+        assert_eq!((told, incidents.iter().count()), (40, 40 + UNTOLD));
+    }
+
+    fn outage(incidents: &mut Incidents, at: i64, told: bool) {
+        let number = incidents.open("blog", "x".into(), Moment(at));
+        incidents.get_mut(number).expect("it is open").told = told;
+        incidents.close("blog", Moment(at));
     }
 }

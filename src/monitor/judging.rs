@@ -12,7 +12,7 @@ use std::time::Duration;
 const PATIENCE: u32 = 5;
 
 impl Monitor {
-    pub(super) fn checked(&mut self, now: Now, name: &str, outcome: Outcome) {
+    pub(super) fn checked(&mut self, now: Now, name: &str, outcome: Outcome, waited: Duration) {
         self.checks += 1;
         self.progress.ended(now.moment());
         let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
@@ -23,6 +23,7 @@ impl Monitor {
         let Some(&at) = self.index.get(name) else {
             return;
         };
+        self.count_round(now, at, waited);
         let watched = &mut self.sites[at];
         watched.running = false;
         if watched.paused() {
@@ -42,6 +43,19 @@ impl Monitor {
             self.seen_after_away(name);
         }
         self.note_in_jobs(now, name, &verdict);
+    }
+
+    /// Whether its check began in time. Sites that hang wait for each other alone.
+    fn count_round(&mut self, now: Now, at: usize, waited: Duration) {
+        let watched = &self.sites[at];
+        if watched.hanging() {
+            return;
+        }
+        let interval = watched.site.interval;
+        if let Some(text) = self.rounds.ended(now.moment(), interval, waited) {
+            self.log(Level::Warn, text.clone());
+            self.announce(now, text);
+        }
     }
 
     fn judge(

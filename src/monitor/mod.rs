@@ -31,6 +31,7 @@ pub mod job;
 pub mod judge;
 mod judging;
 pub mod lan;
+mod late;
 pub mod line;
 mod maintenance;
 mod meant;
@@ -65,6 +66,7 @@ pub mod time;
 mod trouble;
 mod visible;
 mod watch;
+mod wear;
 pub mod zone;
 
 use self::added::Added;
@@ -78,6 +80,7 @@ use self::hold::Unsettled;
 use self::hours::Hours;
 use self::incident::Incidents;
 use self::job::Job;
+use self::late::Rounds;
 use self::line::{Line, Trouble};
 use self::maintenance::Page;
 use self::outbox::Outbox;
@@ -147,6 +150,7 @@ pub struct Monitor {
     inspects: bool,
     roots: Roots,
     progress: Progress,
+    rounds: Rounds,
     recording: Recording,
     /// When many were last seen failing at once.
     storm: Option<Moment>,
@@ -213,6 +217,7 @@ impl Monitor {
             roots: Roots::default(),
             storm: None,
             progress: Progress::new(settings.heartbeat, now.moment()),
+            rounds: Rounds::default(),
             recording: Recording::default(),
             built: settings.built,
             clock_set: true,
@@ -232,6 +237,7 @@ impl Monitor {
         let stood_still = self.awake.asleep(now);
         if stood_still {
             self.line.woke(now.moment());
+            self.rounds.stood_still();
         }
         let now = self.read_clock(now);
         self.record_absence(now, stood_still);
@@ -247,7 +253,11 @@ impl Monitor {
         }
         self.turn_page(now);
         match event {
-            Event::Checked { site, outcome } => self.checked(now, &site, outcome),
+            Event::Checked {
+                site,
+                outcome,
+                waited,
+            } => self.checked(now, &site, outcome, waited),
             Event::Inspected {
                 site,
                 subject,
@@ -260,8 +270,8 @@ impl Monitor {
             Event::Delivered { id, delivery } => self.delivered(now, id, delivery),
             Event::Admitted { job } => self.admitted(now, job),
             Event::Measured { asker, vitals } => self.answer_stats(now, &asker, &vitals),
-            Event::Saved => {
-                if let Some(id) = self.saving.done() {
+            Event::Saved { blocks } => {
+                if let Some(id) = self.saving.done(now.moment(), blocks) {
                     self.outbox.mark_stored(id);
                 }
             }
@@ -420,6 +430,7 @@ impl Monitor {
         let hushed = self.quiet.filter(|_| self.clock_set);
         let none = Unsettled {
             hushed: hushed.is_some_and(|hours| hours.have(now.wall, now.zone)),
+            writes_apart: self.saving.apart(),
             ..Unsettled::default()
         };
         watched.fold(none, |mut sum, w| {

@@ -9,6 +9,7 @@ use super::backoff::Wait;
 use super::book::pause;
 use super::message::Delivery;
 pub use super::outgoing::{Outgoing, Receipt, Reply};
+use super::text::count;
 use super::time::{Jitter, Moment, Now};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -126,6 +127,50 @@ impl Outbox {
         if self.alerts.len() > MAX_ALERTS {
             self.summarise(now);
         }
+    }
+
+    /// Three waiting alerts or more of a site whose alerts must wait for a write become one, which
+    /// says how it is now: what waits stays bounded, however often it changes. The incidents that
+    /// are then not told by themselves are returned.
+    pub fn condense(&mut self, site: &str) -> Vec<u32> {
+        let away = self.ids_under_way();
+        let Some(newest) = self.alerts.back().filter(|a| a.site == site).cloned() else {
+            return Vec::new();
+        };
+        let Some(cause) = newest.news.state_now().map(|c| c.map(str::to_owned)) else {
+            return Vec::new();
+        };
+        let alike = |a: &Alert| {
+            a.site == site
+                && a.chats == newest.chats
+                && a.news.state_now().is_some()
+                && !away.contains(&a.id)
+        };
+        let waiting = self.alerts.iter().filter(|a| alike(a));
+        if waiting.clone().count() < 3 {
+            return Vec::new();
+        }
+        let incidents: Vec<u32> = waiting.clone().filter_map(|a| a.incident).collect();
+        let times = waiting.map(|a| a.news.changes()).sum();
+        let news = match newest.news {
+            // They say themselves that it came and went, and what follows.
+            News::Flapping { .. } | News::Steady { .. } => newest.news.clone(),
+            _ => News::Changes {
+                times,
+                cause: cause.clone(),
+            },
+        };
+        self.alerts.retain(|a| !alike(a));
+        let incident = newest.incident.filter(|_| cause.is_some());
+        self.alerts.push_back(Alert {
+            news,
+            incident,
+            ..newest
+        });
+        incidents
+            .into_iter()
+            .filter(|n| Some(*n) != incident)
+            .collect()
     }
 
     /// An offline period. One that goes on with the last one takes its place: in the alert that
@@ -387,14 +432,18 @@ impl Outbox {
         for (chat, spent) in chats.into_iter().zip(&old) {
             let mut downs: BTreeMap<&str, usize> = BTreeMap::new();
             let mine = old.iter().filter(|a| a.chats.contains(&chat));
-            let mut text = format!("{} older alerts were merged.", mine.clone().count());
+            let merged = match mine.clone().count() {
+                1 => "1 older alert was merged.".to_owned(),
+                n => format!("{n} older alerts were merged."),
+            };
+            let mut text = merged;
             for alert in mine.filter(|a| matches!(a.news, News::Down { .. })) {
                 *downs.entry(&alert.site).or_default() += 1;
             }
             let mut most: Vec<_> = downs.into_iter().collect();
             most.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
             for (site, n) in most.iter().take(20) {
-                text.push_str(&format!(" {site} went down {n} times."));
+                text.push_str(&format!(" {site} went down {}.", count(*n, "time")));
             }
             self.alerts.push_front(Alert {
                 id: spent.id,

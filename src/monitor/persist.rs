@@ -60,6 +60,7 @@ impl Monitor {
             incidents: self
                 .incidents
                 .iter()
+                .filter(|i| i.told || i.end.is_none())
                 .map(|i| IncidentRecord::of(i, now))
                 .collect(),
             alerts: self
@@ -341,7 +342,9 @@ fn record(watched: &Watched, now: Now) -> SiteRecord {
     let (state, judged) = (watched.state(), watched.judge.state());
     let ms = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let coming = watched.muted_until.filter(|m| *m > now.moment());
-    let changes = watched.flapping.changes().iter();
+    // Once it is known to flap it does not matter when it changed.
+    let flapping = watched.flapping.flapping();
+    let changes = watched.flapping.changes().iter().filter(|_| !flapping);
     let mut expiry: Vec<ExpiryRecord> = Subject::ALL
         .into_iter()
         .filter_map(|s| watched.expiry(s)?.record(s))

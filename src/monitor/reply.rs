@@ -2,6 +2,7 @@
 
 use super::command::COMMANDS;
 use super::expiry::{Subject, left_text};
+use super::flapping;
 use super::hours;
 use super::incident::{Incident, Incidents};
 use super::judge::State;
@@ -58,6 +59,10 @@ pub(super) fn status(
         if of(state) > 0 {
             parts.push(format!("{} {state}", of(state)));
         }
+    }
+    let flapping = sites.iter().filter(|w| w.flapping.flapping()).count();
+    if flapping > 0 {
+        parts.push(format!("{flapping} flapping"));
     }
     let mut lines = vec![format!("<b>{}</b>", parts.join(", "))];
     for (trouble, since) in troubles {
@@ -170,7 +175,7 @@ pub(super) fn site(
         lines.push(format!("Depends on: {}", bold(parent)));
     }
     if watched.flapping.flapping() {
-        lines.push("It is flapping: silent until it has been steady for 15 min".to_owned());
+        lines.push(format!("It is flapping. {}", flapping::silence()));
     }
     if let Some(cause) = reason(watched, seen) {
         lines.push(format!("Cause: {}", escape(&cause)));

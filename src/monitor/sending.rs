@@ -111,6 +111,7 @@ impl Outbox {
                     News::Down { .. }
                         | News::StillDown { .. }
                         | News::Flapping { .. }
+                        | News::Changes { .. }
                         | News::Steady { .. }
                 )
             };

@@ -51,6 +51,7 @@ pub struct SiteRecord {
     /// A word of [`super::judge::State`].
     pub state: String,
     pub since: i64,
+    /// Why it is not up. Another one alone is not worth a write.
     pub cause: Option<String>,
     /// Of the last check, in ms. Not worth a write of its own.
     pub ms: Option<u64>,
@@ -289,6 +290,11 @@ impl AlertRecord {
             News::Flapping { cause } => {
                 ("flapping", cause.as_deref().unwrap_or(""), Duration::ZERO)
             }
+            News::Changes { times, cause } => {
+                numbers = vec![i64::from(*times)];
+                let cause = cause.as_deref().unwrap_or("");
+                ("changes", cause, Duration::ZERO)
+            }
             News::Steady { cause, lasted } => ("steady", cause.as_deref().unwrap_or(""), *lasted),
             News::StillDown { cause, lasted } => ("still-down", cause.as_str(), *lasted),
             News::Up { lasted } => ("up", "", *lasted),
@@ -342,6 +348,10 @@ impl AlertRecord {
                 }
             }
             "flapping" => News::Flapping { cause },
+            "changes" => News::Changes {
+                times: u32::try_from(number(0)).unwrap_or(0),
+                cause,
+            },
             "steady" => News::Steady { cause, lasted },
             "still-down" => News::StillDown {
                 cause: text,
@@ -435,6 +445,10 @@ mod tests {
             },
             News::Flapping { cause: None },
             News::Flapping {
+                cause: Some("x".into()),
+            },
+            News::Changes {
+                times: 14,
                 cause: Some("x".into()),
             },
             News::Steady {

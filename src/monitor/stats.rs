@@ -1,5 +1,6 @@
 //! The agent itself: what `/stats` shows.
 
+use super::late::grouped;
 use super::text::{count, lasting};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Vitals {
 pub struct Tally {
     pub sites: usize,
     pub checks: u64,
+    /// Rounds that came late, and all that were due.
+    pub late: (u64, u64),
     pub internal_errors: u64,
     pub alerts_waiting: usize,
 }
@@ -59,6 +62,11 @@ pub fn render(vitals: &Vitals, tally: Tally) -> String {
             "Checks done: {}, of {}",
             tally.checks,
             count(tally.sites, "site")
+        ),
+        format!(
+            "Late: {} of {} rounds",
+            grouped(tally.late.0),
+            grouped(tally.late.1)
         ),
         format!("Answer times: {answers}"),
         format!("Alerts waiting: {}", tally.alerts_waiting),
@@ -99,6 +107,7 @@ mod tests {
         let tally = Tally {
             sites: 2,
             checks: 3000,
+            late: (1234, 56_789),
             internal_errors: 1,
             alerts_waiting: 0,
         };
@@ -110,6 +119,7 @@ mod tests {
              Threads: 3\n\
              Connections: 2 of 10\n\
              Checks done: 3000, of 2 sites\n\
+             Late: 1,234 of 56,789 rounds\n\
              Answer times: 0.24 ms median, 31 ms 99th\n\
              Alerts waiting: 0\n\
              Written to flash: 12 KB\n\

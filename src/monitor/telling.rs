@@ -17,17 +17,17 @@ impl Monitor {
         let moment = now.moment();
         let site = self.sites[at].site.clone();
         let number = self.incidents.open(&site.name, cause.clone(), moment);
-        self.log(
-            Level::Info,
-            format!("{} is down: {cause} (#{number})", site.name),
-        );
-        self.saving.now();
         // Its recovery is told as one from down.
         self.sites[at].slow_told = false;
         self.sites[at].slow_untold = false;
         self.refresh_reach(now);
         let manner = self.manner_of_change(moment, at);
+        self.log(
+            level_of(manner),
+            format!("{} is down: {cause} (#{number})", site.name),
+        );
         if manner == Manner::Silently || self.muted(&site.name, moment) {
+            self.saving.untold(manner, moment);
             return;
         }
         if manner == Manner::Flapping {
@@ -38,8 +38,7 @@ impl Monitor {
             for (behind, chats) in self.behind_by_chat(at) {
                 let cause = cause.clone();
                 let news = News::Down { cause, behind };
-                self.outbox
-                    .push_alert(news, &site.name, Some(number), chats, moment);
+                self.tell_chats(now, &site, news, Some(number), chats);
             }
         }
         if let Some(incident) = self.incidents.get_mut(number) {
@@ -58,7 +57,7 @@ impl Monitor {
         };
         let lasted = ended.length(now);
         self.log(
-            Level::Info,
+            level_of(manner),
             format!(
                 "{} is up again after {} (#{})",
                 site.name,
@@ -66,7 +65,7 @@ impl Monitor {
                 ended.number
             ),
         );
-        self.saving.now();
+        self.saving.untold(manner, moment);
         match manner {
             Manner::Plainly if ended.told => {
                 self.tell(now, &site, News::Up { lasted }, Some(ended.number));
@@ -79,8 +78,9 @@ impl Monitor {
     pub(super) fn slowed(&mut self, now: Now, at: usize, cause: String) {
         let moment = now.moment();
         let site = self.sites[at].site.clone();
-        self.log(Level::Info, format!("{} is slow: {cause}", site.name));
         let manner = self.manner_of_change(moment, at);
+        let text = format!("{} is slow: {cause}", site.name);
+        self.log(level_of(manner), text);
         let plainly = manner == Manner::Plainly;
         let told = plainly && !self.muted(&site.name, moment);
         self.sites[at].slow_told = told;
@@ -95,8 +95,8 @@ impl Monitor {
 
     pub(super) fn sped_up(&mut self, now: Now, at: usize, lasted: Duration) {
         let site = self.sites[at].site.clone();
-        self.log(Level::Info, format!("{} is fast again", site.name));
         let manner = self.manner_of_change(now.moment(), at);
+        self.log(level_of(manner), format!("{} is fast again", site.name));
         self.sites[at].slow_untold = false;
         let told = std::mem::take(&mut self.sites[at].slow_told);
         match manner {
@@ -135,7 +135,7 @@ impl Monitor {
             return None;
         }
         let judged = self.sites.iter().filter(|w| self.judges(w));
-        judged.filter_map(|w| w.flapping.steady_at()).min()
+        judged.filter_map(|w| w.flapping.steady_at(w.down())).min()
     }
 
     /// Its checks are made, and count.
@@ -152,14 +152,15 @@ impl Monitor {
         }
         for at in 0..self.sites.len() {
             let watched = &self.sites[at];
-            let steady = watched.flapping.steady_at().is_some_and(|at| at <= moment);
+            let steady = watched.flapping.steady_at(watched.down());
+            let steady = steady.is_some_and(|at| at <= moment);
             if !steady || !self.judges(watched) {
                 continue;
             }
             let watched = &mut self.sites[at];
             let told = watched.flapping.settle();
             let site = watched.site.clone();
-            self.saving.now();
+            self.saving.later(moment);
             self.log(Level::Info, format!("{} is steady again", site.name));
             let open = self.incidents.open_of(&site.name).map(|i| i.number);
             match open {
@@ -196,9 +197,32 @@ impl Monitor {
     /// Puts an alert into the outbox for all who are told of the site.
     pub(super) fn tell(&mut self, now: Now, site: &Site, news: News, incident: Option<u32>) {
         let chats = self.chats_of(site);
+        self.tell_chats(now, site, news, incident, chats);
+    }
+
+    fn tell_chats(
+        &mut self,
+        now: Now,
+        site: &Site,
+        news: News,
+        incident: Option<u32>,
+        chats: Vec<i64>,
+    ) {
+        let moment = now.moment();
+        if chats.is_empty() {
+            self.saving.later(moment);
+            return;
+        }
         self.outbox
-            .push_alert(news, &site.name, incident, chats, now.moment());
-        self.saving.now();
+            .push_alert(news, &site.name, incident, chats, moment);
+        if !self.saving.alert(&site.name, moment) {
+            for number in self.outbox.condense(&site.name) {
+                // They are among those that are only counted.
+                if let Some(incident) = self.incidents.get_mut(number) {
+                    incident.told &= !incident.messages.is_empty();
+                }
+            }
+        }
     }
 
     /// How many sites behind this one are unreachable too, as far as each chat may know.
@@ -247,6 +271,18 @@ impl Monitor {
     pub(super) fn announce(&mut self, now: Now, text: String) {
         let chats = self.access.chats.clone();
         self.notice_to(now, chats, text);
+    }
+
+    /// A notice about our own line, which may come and go all day: it is written within the day's
+    /// budget, as a site's alerts are. One that still waits is not said again.
+    pub(super) fn announce_line(&mut self, now: Now, text: String) {
+        let chats = self.access.chats.clone();
+        let news = News::Notice { text };
+        if self.outbox.alerts().any(|a| a.news == news) {
+            return;
+        }
+        self.outbox.push_alert(news, "", None, chats, now.moment());
+        self.saving.alert("", now.moment());
     }
 
     /// Everything is muted.
@@ -363,5 +399,13 @@ impl Monitor {
         let every = watched.site.remind?;
         (incident.acknowledged.is_none() && !watched.paused() && !watched.stale())
             .then(|| incident.reminded + every)
+    }
+}
+
+/// What a site does over and over is not worth a line each in a log that may be on flash.
+fn level_of(manner: Manner) -> Level {
+    match manner {
+        Manner::Silently => Level::Debug,
+        Manner::Plainly | Manner::Flapping => Level::Info,
     }
 }

@@ -46,7 +46,8 @@ impl Monitor {
             _ => {}
         }
         if self.line.contradicted() {
-            self.notice(now, WRONG_TARGETS.to_owned());
+            self.log(Level::Info, WRONG_TARGETS.to_owned());
+            self.announce_line(now, WRONG_TARGETS.to_owned());
         }
         if report.up {
             self.absolve(now, report, began);
@@ -79,7 +80,8 @@ impl Monitor {
                 watched.cover(Veil::Offline(Trouble::Line), moment);
             }
         }
-        self.saving.now();
+        // After a power cut the outages of then would else count the time that we were blind.
+        self.saving.now_if_calm(moment);
     }
 
     pub(super) fn back_online(&mut self, now: Now) {
@@ -106,7 +108,7 @@ impl Monitor {
             Level::Info,
             format!("online again after {}", text::lasting(moment.since(since))),
         );
-        self.saving.now();
+        self.saving.later(moment);
         if !goes_on {
             self.told_offline.clear();
         }
@@ -118,6 +120,7 @@ impl Monitor {
         let edits = &self.told_offline;
         self.outbox
             .push_offline(news, chats, edits, goes_on, moment);
+        self.saving.alert("", moment);
     }
 
     /// A half-dead line. It is told at once when it would have made a site down (`sure`), else when it
@@ -165,7 +168,7 @@ impl Monitor {
             }
         }
         for text in texts {
-            self.announce(now, text.to_owned());
+            self.announce_line(now, text.to_owned());
         }
     }
 
@@ -183,7 +186,7 @@ impl Monitor {
             let text = format!("{text}, after {}.", text::lasting(moment.since(since)));
             self.log(Level::Info, text.clone());
             if told {
-                self.announce(now, text);
+                self.announce_line(now, text);
             }
         }
     }

@@ -86,9 +86,11 @@ pub fn settle(old: &Snapshot, mut new: Snapshot) -> Snapshot {
         moment(old.since, &mut new.since);
         coming(old.muted_until, &mut new.muted_until);
         moments(&old.changes, &mut new.changes);
+        // A site that is down may fail in another way at every check.
         let ms = std::mem::replace(&mut new.ms, old.ms);
+        let cause = std::mem::replace(&mut new.cause, old.cause.clone());
         if old != new {
-            new.ms = ms;
+            (new.ms, new.cause) = (ms, cause);
         }
     });
     pairs(&old.incidents, &mut new.incidents, incident, |old, new| {

@@ -285,7 +285,8 @@ impl World<'_> {
             self.feed(Event::SaveFailed { reason });
         } else {
             self.keep(image);
-            self.feed(Event::Saved);
+            let blocks = u64::from(self.plan.writes_cost());
+            self.feed(Event::Saved { blocks });
         }
     }
 

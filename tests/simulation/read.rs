@@ -12,6 +12,8 @@ pub enum Said {
     Fast,
     /// And whether it is down now.
     Flapping(bool),
+    /// Several changes that had to wait, in one, and how it is now.
+    Changes(Now),
     /// No longer flapping, and whether it is down.
     Steady(bool),
     Offline,
@@ -28,9 +30,17 @@ impl Said {
         use Said::*;
         matches!(
             self,
-            Down | StillDown | WasDown(_) | Flapping(true) | Steady(true)
+            Down | StillDown | WasDown(_) | Flapping(true) | Steady(true) | Changes(Now::Down)
         )
     }
+}
+
+/// How a site is, by a line that says what it did before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Now {
+    Up,
+    Slow,
+    Down,
 }
 
 /// A duration as it is written: at least, and less than, in ms.
@@ -129,10 +139,19 @@ fn one(body: &str, ago: Option<Lasting>) -> Option<Line> {
         Said::Slow
     } else if what.starts_with("is fast again after ") {
         Said::Fast
-    } else if what.starts_with("is flapping, down now: ") {
-        Said::Flapping(true)
-    } else if what.starts_with("is flapping, up now") {
-        Said::Flapping(false)
+    } else if what.starts_with("is flapping, ") {
+        if !what.ends_with("for 15 min or down for 5 min without a break.") {
+            return None;
+        }
+        Said::Flapping(what.starts_with("is flapping, down now: "))
+    } else if what.starts_with("changed ") {
+        let (_, now) = what.split_once(" times, ")?;
+        Said::Changes(match now {
+            "up now" => Now::Up,
+            _ if now.starts_with("slow now: ") => Now::Slow,
+            _ if now.starts_with("down now: ") => Now::Down,
+            _ => return None,
+        })
     } else if what.starts_with("is down for good") {
         Said::Steady(true)
     } else if what.starts_with("is steady again") {

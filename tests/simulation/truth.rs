@@ -2,9 +2,9 @@
 
 use crate::dice::{Span, any_at, any_in};
 use crate::facts::{DOUBT, Facts};
-use crate::model::{Heard, Judgement, may_repeat};
+use crate::model::{Heard, Judgement, may_repeat, may_wait};
 use crate::plan::*;
-use crate::read::Said;
+use crate::read::{Now, Said};
 use crate::record::{CheckRun, Why, clock};
 
 /// From a failed check until the alert of it, at most: the line is asked, and what it depends on.
@@ -40,7 +40,9 @@ pub fn must_be_so(
                 .or(up_is_so(facts, site, one.raised))
                 .or(length_is_so(facts, site, one, lasted.least))
         }
-        Said::StillDown | Said::Steady(true) => still_is_so(facts, site, one.raised, verdict),
+        Said::StillDown | Said::Steady(true) | Said::Changes(Now::Down) => {
+            still_is_so(facts, site, one.raised, verdict)
+        }
         Said::Up(lasted) => {
             let before = |h: &Heard| {
                 h.about(&one.line.site, one.chat)
@@ -59,13 +61,13 @@ pub fn must_be_so(
             }
         }
         // At the end of a mute the last check is what is known: it may be as old as the interval.
-        Said::Slow => {
+        Said::Slow | Said::Changes(Now::Slow) => {
             let known = DECIDED + millis(facts.plan.sites[site].site.interval);
             let slow = |c: &CheckRun| c.why == Why::Slow;
             (!found(facts, site, one.raised.wider(known, 0), slow))
                 .then(|| "is slow, and it was not".into())
         }
-        Said::Fast => up_is_so(facts, site, one.raised),
+        Said::Fast | Said::Changes(Now::Up) => up_is_so(facts, site, one.raised),
         Said::Steady(false) => up_is_so(facts, site, one.raised.wider(15 * MINUTE, 0)),
         Said::Flapping(false) => None,
         _ => None,
@@ -171,6 +173,13 @@ fn still_is_so(
         verdict.undecidable += 1;
         return None;
     }
+    // That it was up again waited for a write when the power went.
+    let lives = facts.record.lives.iter();
+    let cut = |end: i64| !any_at(&facts.plan.disk_full, end) && end <= raised.to;
+    let mut cuts = lives.filter(|l| !l.orderly && cut(l.span.to));
+    if cuts.any(|l| may_wait(facts, l.span.to - HOUR) && raised.from - l.span.to < 7 * HOUR) {
+        return None;
+    }
     Some("is still down, and it was not".into())
 }
 
@@ -189,8 +198,12 @@ fn length_is_so(facts: &Facts, site: usize, one: &Heard, least: i64) -> Option<S
     if facts.clocks_wrong() || facts.plan.sites[site].site.recover > 1 {
         return None;
     }
-    // What a full disk did not take, a restart forgets: the outage before goes on.
+    // What a full disk did not take, or no write was worth, a restart forgets: the outage before goes
+    // on.
     let claimed = one.raised.wider(least, 0);
+    if may_wait(facts, claimed.from) {
+        return None;
+    }
     let full = facts.plan.disk_full.iter().any(|s| s.meets(claimed));
     if full && facts.record.lives.iter().any(|l| claimed.has(l.span.from)) {
         return None;
@@ -305,7 +318,8 @@ pub fn about_the_agent(facts: &Facts, heard: &[Heard], refused: &[Heard], verdic
                     && f.at < cut.to + MINUTE
                     && (f.at + 3 * HOUR > cut.to || facts.clocks_wrong())
             });
-            if looks.count() >= 2 && on && !told && !hushed && !never(cut.to) {
+            let waits = may_wait(facts, cut.to);
+            if looks.count() >= 2 && on && !told && !hushed && !waits && !never(cut.to) {
                 verdict.faults.push(format!(
                     "{}: a cut until {}, and chat {chat} never heard of it",
                     clock(cut.from),

@@ -236,7 +236,11 @@ impl World<'_> {
                     checks.push(CheckRun { from, to, why });
                 }
                 let site = self.plan.sites[site].site.name.clone();
-                self.feed(Event::Checked { site, outcome });
+                self.feed(Event::Checked {
+                    site,
+                    outcome,
+                    waited: std::time::Duration::ZERO,
+                });
             }
             Occurrence::Probed { mut probe, report } => {
                 self.probing = false;

@@ -133,17 +133,55 @@ fn what_flapped_and_stays_down_is_told_and_its_end_too() {
         world.fate("blog", bad());
         world.pass(180);
     }
-    world.heard();
-    world.pass(15 * 60);
+    let told = world.heard().pop().expect("the fifth change");
+    assert!(
+        told.contains("flapping, down now: HTTP 503")
+            && told.contains("not told until it has been up for 15 min or down for 5 min"),
+        "{told}"
+    );
+    world.pass(2 * 60);
+    assert_eq!(world.heard(), Vec::<String>::new());
+    world.pass(60);
     let heard = world.heard();
     assert_eq!(heard.len(), 1, "{heard:?}");
     assert!(
-        heard[0].starts_with("🔴 <b>blog</b> is down for good, for 1"),
+        heard[0].starts_with("🔴 <b>blog</b> is down for good, for 5 min"),
         "{heard:?}"
     );
     world.fate("blog", good(40));
     world.pass(70);
     assert!(world.heard()[0].starts_with("🟢 <b>blog</b> is up again"));
+}
+
+#[test]
+fn a_flapping_site_that_is_down_for_less_than_five_minutes_at_a_time_is_not_told() {
+    let mut world = World::of(&["blog"]);
+    world.pass(60);
+    for _ in 0..3 {
+        world.fate("blog", good(40));
+        world.pass(120);
+        world.fate("blog", bad());
+        world.pass(180);
+    }
+    world.heard();
+    let status = world.ask("/status").concat();
+    assert!(status.contains("1 down, 1 flapping</b>"), "{status}");
+    world.fate("blog", good(40));
+    world.pass(120);
+    let status = world.ask("/status").concat();
+    assert!(status.contains("<b>1 up, 1 flapping</b>"), "{status}");
+    world.heard();
+    for _ in 0..6 {
+        world.fate("blog", bad());
+        world.pass(4 * 60);
+        world.fate("blog", good(40));
+        world.pass(12 * 60);
+    }
+    assert_eq!(world.heard(), Vec::<String>::new());
+    world.pass(4 * 60);
+    assert!(world.heard()[0].starts_with("🟢 <b>blog</b> is steady again, up for 15 min"));
+    let status = world.ask("/status").concat();
+    assert!(status.contains("<b>1 up</b>"), "{status}");
 }
 
 #[test]

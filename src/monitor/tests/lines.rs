@@ -394,7 +394,11 @@ fn a_resolver_that_was_known_to_be_gone_when_a_check_failed_is_why_it_failed() {
     };
     let outcome = failed(FailureKind::Dns);
     let site = "lone".to_owned();
-    world.feed(Event::Checked { site, outcome });
+    world.feed(Event::Checked {
+        site,
+        outcome,
+        waited: Duration::ZERO,
+    });
     restore(&mut world, &["blog", "lone"]);
     world.pass(90);
     assert_eq!(world.state("lone"), State::Up);

@@ -110,3 +110,42 @@ fn a_thousand_sites_make_a_steady_stream() {
         assert!((12..=22).contains(&n), "{n} checks in second {second}");
     }
 }
+
+#[test]
+fn late_rounds_are_told_once_and_counted() {
+    let mut fast = site("blog");
+    fast.interval = Duration::from_secs(1);
+    let mut world = World::new(vec![fast]);
+    world.pass(120);
+    assert_eq!(world.heard(), Vec::<String>::new());
+    world.waits = Duration::from_millis(4_500);
+    world.pass(50);
+    assert_eq!(world.heard(), Vec::<String>::new(), "not for a moment");
+    world.pass(60);
+    let heard = world.heard().concat();
+    assert!(
+        heard.contains("Checks are late: 60 of 300 a minute are done"),
+        "{heard}"
+    );
+    assert!(world.logs.iter().any(|l| l.starts_with("Checks are late")));
+    world.pass(1800);
+    assert_eq!(world.heard(), Vec::<String>::new(), "once is enough");
+    let stats = world.ask("/stats").concat();
+    assert!(
+        stats.contains(" of ") && stats.contains(" rounds"),
+        "{stats}"
+    );
+}
+
+#[test]
+fn a_site_that_hangs_and_a_machine_that_slept_are_not_late() {
+    let mut fast = site("blog");
+    fast.interval = Duration::from_secs(1);
+    fast.timeout = Duration::from_secs(1);
+    let mut world = World::new(vec![fast]);
+    world.fate_lasting("blog", hang(), Duration::from_secs(1));
+    world.pass(10);
+    world.waits = Duration::from_secs(30);
+    world.pass(600);
+    assert!(!world.heard().concat().contains("late"));
+}

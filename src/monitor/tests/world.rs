@@ -44,6 +44,8 @@ pub struct World {
     pub zone: Zone,
     /// What a check of a site says from now on, and how long it takes.
     pub fates: BTreeMap<String, Fate>,
+    /// How long each check waits for a permit.
+    pub waits: Duration,
     /// Checks under way: when they end.
     pub running: Vec<(i64, String)>,
     /// Every check that was started: when, which, whether fresh.
@@ -122,6 +124,7 @@ impl World {
             wall: WALL,
             zone: Zone::UTC,
             fates: BTreeMap::new(),
+            waits: Duration::ZERO,
             running: Vec::new(),
             started: Vec::new(),
             hanging_orders: 0,
@@ -198,7 +201,12 @@ impl World {
             }
             for (_, site) in ended {
                 let outcome = self.outcome_of(&site);
-                self.feed(Event::Checked { site, outcome });
+                let waited = self.waits;
+                self.feed(Event::Checked {
+                    site,
+                    outcome,
+                    waited,
+                });
             }
         }
         self.clock = until;
@@ -367,7 +375,7 @@ impl World {
                     let reason = "No space left on device".into();
                     vec![Event::SaveFailed { reason }]
                 } else {
-                    vec![Event::Saved]
+                    vec![Event::Saved { blocks: 1 }]
                 }
             }
             Action::Admit { job } => {
