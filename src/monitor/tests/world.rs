@@ -239,6 +239,8 @@ impl World {
             user,
             text: text.to_owned(),
             date,
+            // What the first poll after a start brings: the date counts.
+            waited: Duration::MAX,
             ..Incoming::default()
         }));
         self.feed(Event::Update(Update { id, content }));
