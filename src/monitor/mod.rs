@@ -15,7 +15,7 @@ mod book;
 mod button;
 mod charting;
 mod checking;
-mod clock;
+pub mod clock;
 pub mod command;
 mod digest;
 mod doubt;
@@ -70,6 +70,7 @@ use self::added::Added;
 use self::awake::Awake;
 use self::away::Away;
 use self::book::Book;
+use self::clock::{Restored, WallClock};
 use self::command::Access;
 use self::digest::Digest;
 pub use self::event::{Action, Event, Level, Settings};
@@ -147,14 +148,11 @@ pub struct Monitor {
     recording: Recording,
     /// When many were last seen failing at once.
     storm: Option<Moment>,
-    /// When this program was built, in Unix seconds.
-    built: i64,
+    wall_clock: WallClock,
+    /// The wall clock is believed.
     clock_set: bool,
-    /// What the wall clock showed at least when we started: what was last written.
-    wall_floor: i64,
-    /// When an earlier run's state was taken over without a clock: what lies before that was dated
-    /// by `wall_floor`.
-    restored: Option<Moment>,
+    /// An earlier run's state, when it was taken over while the clock was doubted.
+    restored: Option<Restored>,
     /// Messages whose buttons are no longer what they should be: chat and message.
     untidy: VecDeque<(i64, i64)>,
     shown: Shown,
@@ -210,9 +208,8 @@ impl Monitor {
             storm: None,
             progress: Progress::new(settings.heartbeat, now.moment()),
             recording: Recording::default(),
-            built: settings.built,
+            wall_clock: WallClock::new(settings.built),
             clock_set: true,
-            wall_floor: settings.built,
             restored: None,
             untidy: VecDeque::new(),
             shown: Shown::default(),
@@ -228,6 +225,9 @@ impl Monitor {
         let stood_still = self.awake.asleep(now);
         if stood_still {
             self.line.woke(now.moment());
+        }
+        if matches!(event, Event::ClockConfirmed) {
+            self.confirm_clock(now);
         }
         let now = self.read_clock(now);
         self.record_absence(now, stood_still);
@@ -270,7 +270,7 @@ impl Monitor {
             } => self.reloaded(now, sites, added, settings),
             Event::Examined { id, result } => self.examined(now, id, result.map(|site| *site)),
             Event::Tried { id, outcome } => self.tried(now, id, &outcome),
-            Event::Due => {}
+            Event::Due | Event::ClockConfirmed => {}
         }
         self.proceed(now);
         self.record(now);
@@ -355,6 +355,7 @@ impl Monitor {
         let moment = now.moment();
         self.tidy(moment);
         if self.saving.begin(moment, self.outbox.last_alert_id()) {
+            self.wall_clock.stamped(now);
             self.actions.push(Action::Save);
         }
         let unsettled = self.unsettled(now);
