@@ -119,7 +119,9 @@ impl World<'_> {
 
     fn reachable(&self, at: i64) -> bool {
         let plan = self.plan;
+        let doubted = self.monitor.as_ref().is_some_and(|m| m.doubts_clock());
         !self.clock_unset
+            && !doubted
             && ![&plan.cuts, &plan.names_lost, &plan.telegram_out]
                 .iter()
                 .any(|s| any_at(s, at))
@@ -329,6 +331,7 @@ impl World<'_> {
                 return;
             }
         }
+        self.polled = Some(self.now);
         let next = plan.written.get(begin + waiting).map(|w| w.at + 100);
         if waiting > 0 {
             let pause = self.dice.pick(&[200, 200, 200, 8 * SECOND]);
@@ -342,11 +345,14 @@ impl World<'_> {
         let written = &self.plan.written[which];
         let date = WALL + written.at / 1000;
         let id = which as i64 + 1;
+        let waited = self.polled.map(|at| self.now - at);
+        let waited = waited.map_or(Duration::MAX, |ms| Duration::from_millis(ms.unsigned_abs()));
         let message = Incoming {
             chat: written.chat,
             user: Some(1),
             text: written.text.clone(),
             date,
+            waited,
             ..Incoming::default()
         };
         if self.highest.is_none_or(|highest| id > highest) {
@@ -357,6 +363,7 @@ impl World<'_> {
                 durable: None,
                 clock_off: self.clock_off,
                 age: (self.now - written.at) / 1000,
+                fresh: waited < Duration::from_secs(240),
             });
         }
         let again = self.dice.chance(5);
