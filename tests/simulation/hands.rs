@@ -1,6 +1,6 @@
 //! What the process asks of the world: checks, looks at the line, messages, a disk.
 
-use crate::dice::{Span, any_at};
+use crate::dice::{Span, any_at, any_in};
 use crate::network;
 use crate::plan::*;
 use crate::record::{Arrival, Attempt, Fed, Why};
@@ -341,11 +341,26 @@ impl World<'_> {
         }
     }
 
+    /// How long an update may have waited, in ms: nothing was left at `polled`. One poll after another
+    /// is parked from then on, unless something kept them from it.
+    fn unpolled(&self, polled: i64) -> i64 {
+        let since = Span::new(polled, self.now);
+        let plan = self.plan;
+        let out = [&plan.cuts, &plan.names_lost, &plan.telegram_out]
+            .iter()
+            .any(|s| any_in(s, since));
+        let frozen = plan.frozen.iter().any(|f| f.span.meets(since));
+        if out || frozen || any_in(&self.record.doubted, since) {
+            return since.len();
+        }
+        since.len().min(50 * SECOND)
+    }
+
     fn hand_over(&mut self, which: usize) {
         let written = &self.plan.written[which];
         let date = WALL + written.at / 1000;
         let id = which as i64 + 1;
-        let waited = self.polled.map(|at| self.now - at);
+        let waited = self.polled.map(|at| self.unpolled(at));
         let waited = waited.map_or(Duration::MAX, |ms| Duration::from_millis(ms.unsigned_abs()));
         let message = Incoming {
             chat: written.chat,
