@@ -86,7 +86,7 @@ pub struct World<'p> {
     /// It shows what must not be believed.
     pub clock_unset: bool,
     /// A clock that is doubted will be confirmed.
-    confirming: bool,
+    pub confirming: bool,
     /// When a poll of this life last brought all there was.
     pub polled: Option<i64>,
     actions: u64,
@@ -323,28 +323,6 @@ impl World<'_> {
         }
     }
 
-    /// What the edge makes of the doubt of the core.
-    fn follow_doubt(&mut self) {
-        let doubts = self.monitor.as_ref().is_some_and(Monitor::doubts_clock);
-        let open = |s: &&mut Span| s.to == i64::MAX;
-        match (doubts, self.record.doubted.last_mut().filter(open)) {
-            (true, None) => self.record.doubted.push(Span::new(self.now, i64::MAX)),
-            (false, Some(span)) => span.to = self.now,
-            _ => {}
-        }
-        if let Some(life) = self.record.lives.last_mut()
-            && life.unset_until == i64::MAX
-            && !doubts
-        {
-            life.unset_until = self.now;
-        }
-        if doubts && !self.clock_unset && !std::mem::replace(&mut self.confirming, true) {
-            let latest = (self.plan.calm_from - self.now).max(SECOND);
-            let at = self.now + self.plan.confirms.min(latest);
-            self.mine(at, Occurrence::Confirm);
-        }
-    }
-
     fn perform(&mut self, action: Action) {
         match action {
             Action::Check { site, .. } => self.check(&site),
@@ -423,14 +401,7 @@ impl World<'_> {
         self.life += 1;
         self.began = self.monotonic(self.now);
         if let Some(unset) = unset {
-            self.clock_off = match unset.shows {
-                // Without a stamp to compare with, nothing tells that it is behind.
-                Shows::Behind(days) if self.disk.is_some() => -days * 86_400,
-                Shows::Ahead(years) => years * 31_556_952,
-                Shows::Epoch | Shows::Behind(_) => 100 - (WALL + self.now / 1000),
-            };
-            self.clock_unset = true;
-            self.at(self.now + unset.lasts, Occurrence::SetClock);
+            self.unset_clock(unset);
         }
         (self.saving, self.probing, self.stopping, self.under_way) = (false, false, false, 0);
         self.running.fill(false);
