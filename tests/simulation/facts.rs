@@ -369,7 +369,11 @@ impl Facts<'_> {
                 to + slack
             };
             maybe.push(Span::new(fed.at, last));
-            if self.sure(fed.which, fed.at) {
+            // A chat mutes what it is told of, and nothing else.
+            let chat = self.plan.written[fed.which].chat;
+            let chats = &self.plan.sites[site].site.chats;
+            let meant = chats.as_ref().is_none_or(|chats| chats.contains(&chat));
+            if meant && self.sure(fed.which, fed.at) {
                 let kept =
                     |end: i64| !self.clocks_wrong() && fed.durable.is_some_and(|at| at < end);
                 let ends = self
