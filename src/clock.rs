@@ -2,17 +2,20 @@
 //! [`Clock`], so that a test can set it.
 
 use crate::files;
+use crate::monitor;
 use crate::monitor::time::Now;
 use crate::monitor::zone::Zone;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::ffi::OsString;
 use std::io;
+use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Midnight UTC of the day of the build, in Unix seconds: a wall clock that shows less is not set.
+/// Midnight UTC of the day of the build, in Unix seconds: see [`monitor::clock`].
 pub const BUILT: i64 = match i64::from_str_radix(env!("SITEMON_BUILT"), 10) {
     Ok(seconds) => seconds,
     Err(_) => panic!("SITEMON_BUILT is not a number"),
@@ -23,6 +26,11 @@ const LARGEST: u64 = 256 * 1024;
 /// The zone is looked up anew this often, in seconds. Offsets change on multiples of it.
 const LOOK_EVERY: i64 = 300;
 
+/// What the monitor makes of the wall clock.
+const UNJUDGED: u8 = 0;
+const BELIEVED: u8 = 1;
+const DOUBTED: u8 = 2;
+
 /// Cheap to clone; all clones are the same clock.
 #[derive(Clone)]
 pub struct Clock(Arc<Inner>);
@@ -31,6 +39,7 @@ struct Inner {
     started: Instant,
     /// Unix seconds.
     wall: Box<dyn Fn() -> i64 + Send + Sync>,
+    judged: AtomicU8,
     zone: Mutex<Known>,
 }
 
@@ -72,6 +81,7 @@ impl Clock {
         Clock(Arc::new(Inner {
             started: Instant::now(),
             wall: Box::new(wall),
+            judged: AtomicU8::new(UNJUDGED),
             zone: Mutex::new(Known::new(None)),
         }))
     }
@@ -101,9 +111,19 @@ impl Clock {
         (self.0.wall)()
     }
 
-    /// The wall clock cannot be trusted with a certificate's dates otherwise.
-    pub fn is_set(&self) -> bool {
-        self.wall() >= BUILT
+    /// The wall clock cannot be trusted with a certificate's dates otherwise. One that no monitor has
+    /// judged is believed when it shows a likely time.
+    pub fn is_believed(&self) -> bool {
+        match self.0.judged.load(Ordering::Relaxed) {
+            UNJUDGED => monitor::clock::plausible(self.wall(), BUILT),
+            judged => judged == BELIEVED && self.wall() >= BUILT,
+        }
+    }
+
+    /// What the monitor makes of the wall clock: it knows what the state has seen.
+    pub fn judge(&self, believed: bool) {
+        let judged = if believed { BELIEVED } else { DOUBTED };
+        self.0.judged.store(judged, Ordering::Relaxed);
     }
 
     /// Goes by `timezone` of the configuration from now on; `None`: by what the system says.
@@ -179,6 +199,20 @@ fn around(zone: &TimeZone, wall: i64) -> Zone {
         since: before.find(|(_, before)| *before != offset),
         until: after.find(|(_, after)| *after != offset),
     }
+}
+
+/// Whether the kernel says that something keeps its clock right (adjtimex(2): not `TIME_ERROR`, not
+/// `STA_UNSYNC`); `None`: it doesn't tell us. A sandbox may refuse the question (EPERM, ENOSYS).
+pub fn kernel_synchronised() -> Option<bool> {
+    // libc's and the kernel's idea of the time fields' width may differ: room for either.
+    let mut told: [MaybeUninit<libc::timex>; 2] = [MaybeUninit::zeroed(), MaybeUninit::zeroed()];
+    // SAFETY: all zeroes is a `timex` that asks (`modes` 0) and sets nothing; it outlives the call,
+    // which writes no more than one, of one layout or the other.
+    let (state, status) = unsafe {
+        let state = libc::adjtimex(told[0].as_mut_ptr());
+        (state, (*told[0].as_ptr()).status)
+    };
+    (state >= 0).then_some(state != libc::TIME_ERROR && status & libc::STA_UNSYNC == 0)
 }
 
 fn system_wall() -> i64 {
@@ -276,7 +310,7 @@ fn compiled(path: &Path) -> Option<TimeZone> {
 mod tests {
     use super::*;
     use std::fs;
-    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::sync::atomic::AtomicI64;
 
     /// 15 January and 15 July 2026, noon UTC.
     const WINTER: i64 = 1_768_478_400;
@@ -398,19 +432,26 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_before_the_build_is_not_set() {
+    fn a_clock_before_the_build_is_never_believed_and_a_judged_one_by_the_judge() {
         let wall = Arc::new(AtomicI64::new(0));
         let shown = wall.clone();
         let clock = Clock::showing(move || shown.load(Ordering::Relaxed));
-        assert!(!clock.is_set());
+        assert!(!clock.is_believed());
         wall.store(BUILT, Ordering::Relaxed);
-        assert!(clock.is_set());
+        assert!(clock.is_believed());
         assert_eq!(clock.now().wall, BUILT);
+        clock.judge(false);
+        assert!(!clock.is_believed());
+        clock.judge(true);
+        wall.store(BUILT + 43 * 31_556_952, Ordering::Relaxed);
+        assert!(clock.is_believed());
+        wall.store(BUILT - 1, Ordering::Relaxed);
+        assert!(!clock.is_believed());
     }
 
     #[test]
     fn the_binary_knows_a_likely_day_of_its_build() {
         const { assert!(BUILT > 1_700_000_000 && BUILT % 86_400 == 0) };
-        assert!(Clock::system().is_set());
+        assert!(Clock::system().is_believed());
     }
 }

@@ -4,6 +4,7 @@
 //! One thread runs it all: this loop, a worker for each check permit, two senders and the long
 //! poll are tasks of an executor that ends with it.
 
+mod clock_watch;
 mod ending;
 mod heartbeat;
 mod line;
@@ -142,6 +143,8 @@ struct Agent {
     rdap: Rc<RefCell<Option<String>>>,
     resolvers: Resolvers,
     watchdog: Watchdog,
+    /// While the wall clock is doubted.
+    clock_watch: Option<Task<()>>,
     /// The long poll or the reader of stdin; dropping it ends it.
     listener: Option<Task<()>>,
     /// Writes to the terminal, if that is the chat.
@@ -242,6 +245,7 @@ impl Agent {
             rdap,
             resolvers: Resolvers::new(),
             watchdog: Watchdog::of_environment(Instant::now()),
+            clock_watch: None,
             listener: None,
             printer: None,
             clock,
@@ -262,6 +266,7 @@ impl Agent {
         agent.spawn_senders(&alert_orders, &answer_orders);
         agent.spawn_admission(waiting);
         agent.spawn_signals()?;
+        agent.follow_clock();
         agent.listen();
         if let Some(text) = trouble {
             agent.feed(Event::SaveFailed { reason: text });
@@ -369,7 +374,9 @@ impl Agent {
     fn feed_at(&mut self, at: Instant, event: Event) {
         // A command's time is that of its arrival, not of our getting round to it.
         let now = self.clock.at(at);
-        for action in self.monitor.handle(now, event) {
+        let actions = self.monitor.handle(now, event);
+        self.follow_clock();
+        for action in actions {
             self.perform(action);
         }
     }

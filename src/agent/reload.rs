@@ -146,6 +146,8 @@ impl Agent {
         };
         // First: what comes of it may be a look at the new `uplink`.
         self.config = config;
+        // The server that is asked for the time may be another one.
+        self.clock_watch = None;
         self.feed(reloaded);
         log::info!("{} was read again", self.config_path.display());
         if !restart.is_empty() {

@@ -228,6 +228,7 @@ fn incoming(raw: RawMessage) -> Option<Incoming> {
         name: raw.from.as_ref().map(name_of).unwrap_or_default(),
         text: printable::line(&raw.text?, MESSAGE),
         date: raw.date?,
+        waited: Duration::MAX,
     })
 }
 
@@ -251,7 +252,7 @@ fn press(raw: RawCallback) -> Option<Press> {
         date: message.date.unwrap_or(0),
         data: printable::line(&raw.data?, NAME),
         // The poll knows better.
-        waited: Duration::ZERO,
+        waited: Duration::MAX,
     })
 }
 

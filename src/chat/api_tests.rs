@@ -36,6 +36,7 @@ fn a_text_message_becomes_an_update() {
         name: "A".into(),
         text: "/status".into(),
         date: 1770000000,
+        waited: Duration::MAX,
         ..Incoming::default()
     };
     assert_eq!(
@@ -72,7 +73,7 @@ fn a_pressed_button_brings_its_message() {
         html: Some("🔴 <b>a &amp; b</b> is down".into()),
         date: 1770000000,
         data: "ack 12".into(),
-        waited: Duration::ZERO,
+        waited: Duration::MAX,
     };
     assert_eq!(press, Some(Content::Press(wanted)));
 }
@@ -88,6 +89,7 @@ fn a_press_under_a_message_that_telegram_no_longer_shows_has_no_date() {
         user: Some(7),
         message_id: 55,
         data: "x".into(),
+        waited: Duration::MAX,
         ..Press::default()
     };
     assert_eq!(press, Some(Content::Press(wanted)));

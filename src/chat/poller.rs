@@ -14,8 +14,9 @@ const MOST: u32 = 100;
 const LONGEST_POLL: Duration = Duration::from_secs(50);
 /// Two polls that bring nothing new are at least this far apart.
 const PACE: Duration = Duration::from_millis(500);
-/// An answer that was this long in coming was waited for at Telegram.
-const PARKED: Duration = Duration::from_secs(3);
+/// When no poll has brought everything there was for so long, the next one doesn't wait at Telegram.
+/// What is there already comes with it; what comes with a later one cannot be older than this one.
+const BACKLOG: Duration = Duration::from_secs(60);
 /// Between tries while the token is refused.
 pub const UNAUTHORISED_WAIT: Duration = Duration::from_secs(5 * 60);
 /// Between tries while somebody else polls: Telegram delays its answers as long.
@@ -131,7 +132,7 @@ impl Poller {
             Stage::GetUpdates => Request::GetUpdates {
                 offset: self.offset,
                 limit: self.limit,
-                timeout: self.timeout,
+                timeout: self.patience(now),
             },
         }
     }
@@ -204,8 +205,10 @@ impl Poller {
         let drained = updates.len() < self.limit as usize;
         let waited = self.waited(now);
         for update in &mut updates {
-            if let Some(Content::Press(press)) = &mut update.content {
-                press.waited = waited;
+            match &mut update.content {
+                Some(Content::Message(message)) => message.waited = waited,
+                Some(Content::Press(press)) => press.waited = waited,
+                None => {}
             }
         }
         if drained {
@@ -361,18 +364,18 @@ impl Poller {
         }
     }
 
-    /// How long what a poll brings may have waited for it at most. A poll that took long found
-    /// nothing at first.
-    fn waited(&self, now: Duration) -> Duration {
-        let took = now.saturating_sub(self.started);
-        let since = self
-            .drained
-            .map_or(Duration::MAX, |at| now.saturating_sub(at));
-        if took >= PARKED {
-            took.min(since)
-        } else {
-            since
+    /// How long the next poll is to wait at Telegram for something to bring.
+    fn patience(&self, now: Duration) -> Duration {
+        match self.drained {
+            Some(at) if now.saturating_sub(at) < BACKLOG => self.timeout,
+            _ => Duration::ZERO,
         }
+    }
+
+    /// How long what a poll brings may have waited at most: nothing was left by the one before.
+    fn waited(&self, now: Duration) -> Duration {
+        self.drained
+            .map_or(Duration::MAX, |at| now.saturating_sub(at))
     }
 
     /// What is missing until [`PACE`] after the call was begun.

@@ -26,10 +26,18 @@ impl Driver {
     }
 
     /// Past `getMe` and `setMyCommands`.
-    fn polling() -> Driver {
+    fn starting() -> Driver {
         let mut driver = Driver::new();
         driver.answer(200, r#"{"ok":true,"result":{"id":1,"username":"our_bot"}}"#);
         driver.answer(200, r#"{"ok":true,"result":true}"#);
+        driver
+    }
+
+    /// Past the poll for what waited at the start.
+    fn polling() -> Driver {
+        let mut driver = Driver::starting();
+        driver.drains(100, 100);
+        driver.answer(200, EMPTY);
         driver
     }
 
@@ -61,7 +69,17 @@ impl Driver {
 
     #[track_caller]
     fn polls(&mut self, offset: i64, limit: u32) {
-        let timeout = Duration::from_secs(50);
+        self.polls_for(offset, limit, Duration::from_secs(50));
+    }
+
+    /// What waits there is asked for, and nothing is waited for.
+    #[track_caller]
+    fn drains(&mut self, offset: i64, limit: u32) {
+        self.polls_for(offset, limit, Duration::ZERO);
+    }
+
+    #[track_caller]
+    fn polls_for(&mut self, offset: i64, limit: u32, timeout: Duration) {
         assert_eq!(
             self.request(),
             Request::GetUpdates {
@@ -115,7 +133,7 @@ fn it_learns_its_name_registers_the_commands_once_and_polls() {
     assert_eq!(driver.request(), Request::SetMyCommands);
     let step = driver.answer(500, "Unknown method");
     assert!(logged(&step).contains("list of commands"));
-    driver.polls(100, 100);
+    driver.drains(100, 100);
     driver.answer(200, EMPTY);
     driver.polls(100, 100);
 }
@@ -132,12 +150,19 @@ fn without_commands_none_are_registered() {
             body: me,
         }),
     );
-    let wanted = Request::GetUpdates {
-        offset: None,
-        limit: 100,
-        timeout: Duration::from_secs(50),
-    };
-    assert_eq!(poller.next(Duration::ZERO), wanted);
+    for timeout in [Duration::ZERO, Duration::from_secs(50)] {
+        let wanted = Request::GetUpdates {
+            offset: None,
+            limit: 100,
+            timeout,
+        };
+        assert_eq!(poller.next(Duration::ZERO), wanted);
+        let nothing = Answer {
+            status: 200,
+            body: EMPTY.into(),
+        };
+        poller.on_answer(Duration::ZERO, Ok(nothing));
+    }
 }
 
 #[test]
@@ -352,7 +377,7 @@ fn another_poller_is_told_once_a_minute_and_outlasted() {
         })
         .sum();
     assert_eq!(told, 2, "40 conflicts in two minutes");
-    driver.polls(100, 100);
+    driver.drains(100, 100);
 }
 
 #[test]
@@ -375,11 +400,11 @@ fn a_webhook_that_comes_back_is_deleted_once_a_minute() {
     driver.answer(200, r#"{"ok":true,"result":true}"#);
     let step = driver.answer(409, WEBHOOK);
     assert!(step.wait > Duration::from_secs(58), "{:?}", step.wait);
-    driver.polls(100, 100);
+    driver.drains(100, 100);
     driver.answer(409, WEBHOOK);
     assert_eq!(driver.request(), Request::DeleteWebhook);
     assert!(driver.unreachable().wait >= Duration::from_secs(1));
-    driver.polls(100, 100);
+    driver.drains(100, 100);
 }
 
 proptest! {
@@ -414,7 +439,7 @@ proptest! {
 }
 
 #[test]
-fn a_press_knows_how_long_it_may_have_waited() {
+fn an_update_knows_how_long_it_may_have_waited() {
     let press = |id: i64| {
         format!(
             r#"{{"update_id":{id},"callback_query":{{"id":"q","from":{{"id":7}},"message":{{"message_id":1,"chat":{{"id":7}},"date":1}},"data":"x"}}}}"#
@@ -423,30 +448,50 @@ fn a_press_knows_how_long_it_may_have_waited() {
     let waited = |step: &Step| match &step.events[..] {
         [PollEvent::Updates(updates)] => match &updates[0].content {
             Some(Content::Press(press)) => press.waited,
+            Some(Content::Message(message)) => message.waited,
             other => panic!("{other:?}"),
         },
         other => panic!("{other:?}"),
     };
-    let mut driver = Driver::polling();
-    driver.polls(100, 100);
-    let first = driver.answer(200, &result(&[press(100)]));
-    assert_eq!(waited(&first), Duration::MAX, "nobody knows");
-    driver.polls(101, 100);
-    let second = driver.answer(200, &result(&[press(101)]));
-    assert_eq!(
-        waited(&second),
-        Duration::from_millis(10),
-        "since the one before"
-    );
-    // An outage: what comes first after it may be as old as that.
-    driver.now += Duration::from_secs(1200);
-    driver.polls(102, 100);
-    let third = driver.answer(200, &result(&[press(102)]));
-    assert_eq!(waited(&third), Duration::from_millis(1_200_010));
-    // After a long wait at Telegram itself.
-    let mut driver = Driver::polling();
-    driver.polls(100, 100);
-    driver.took = Duration::from_secs(40);
-    let first = driver.answer(200, &result(&[press(100)]));
-    assert_eq!(waited(&first), Duration::from_secs(40));
+    for update in [press, good] {
+        let mut driver = Driver::starting();
+        driver.drains(100, 100);
+        // However long that takes: it may be the line that is slow.
+        driver.took = Duration::from_secs(8);
+        let first = driver.answer(200, &result(&[update(100)]));
+        assert_eq!(waited(&first), Duration::MAX, "it was there at the start");
+        driver.polls(101, 100);
+        driver.took = Duration::from_secs(40);
+        let second = driver.answer(200, &result(&[update(101)]));
+        assert_eq!(waited(&second), Duration::from_secs(40), "the poll's time");
+        driver.polls(102, 100);
+        driver.took = Duration::from_millis(10);
+        let third = driver.answer(200, &result(&[update(102)]));
+        assert_eq!(waited(&third), Duration::from_millis(10));
+        // An outage: what waits after it may be as old as that.
+        driver.now += Duration::from_secs(1200);
+        driver.drains(103, 100);
+        let fourth = driver.answer(200, &result(&[update(103)]));
+        assert_eq!(waited(&fourth), Duration::from_millis(1_200_010));
+        driver.polls(104, 100);
+        let fifth = driver.answer(200, &result(&[update(104)]));
+        assert_eq!(waited(&fifth), Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_full_batch_of_the_backlog_says_nothing_of_the_next_one() {
+    let mut driver = Driver::starting();
+    let batch: Vec<String> = (100..200).map(good).collect();
+    driver.answer(200, &result(&batch));
+    driver.drains(200, 100);
+    let step = driver.answer(200, &result(&[good(200)]));
+    let PollEvent::Updates(updates) = &step.events[0] else {
+        panic!("{step:?}")
+    };
+    let Some(Content::Message(message)) = &updates[0].content else {
+        panic!("{updates:?}")
+    };
+    assert_eq!(message.waited, Duration::MAX);
+    driver.polls(201, 100);
 }

@@ -1,7 +1,7 @@
 //! The date of a cookie's `Expires` (RFC 6265, 5.1.1), which servers write in many ways.
 
 /// Seconds since 1970 began in UTC; negative before. `None`: not a date.
-pub(super) fn parse(text: &str) -> Option<i64> {
+pub fn parse(text: &str) -> Option<i64> {
     let is_delimiter =
         |byte: u8| matches!(byte, 0x09 | 0x20..=0x2f | 0x3b..=0x40 | 0x5b..=0x60 | 0x7b..=0x7e);
     let tokens = text.as_bytes().split(|&byte| is_delimiter(byte));

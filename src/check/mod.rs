@@ -4,7 +4,7 @@ mod body;
 mod cert;
 mod charset;
 mod connect;
-mod cookie_date;
+pub mod cookie_date;
 mod cookies;
 #[cfg(feature = "dns")]
 mod dns;

@@ -12,11 +12,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A command that is older than this when it arrives is not carried out (SPEC 6): we were off.
-pub(super) const STALE: i64 = 300;
+const STALE: i64 = 300;
 /// Stale commands come in one batch of updates: this long is waited for the rest of them.
 const STALE_PAUSE: Duration = Duration::from_millis(500);
 /// Stale commands that are listed at most.
 const STALE_LISTED: usize = 20;
+
+/// Whether something that came from a chat is too old to be carried out: we were off, or could not
+/// reach it. What a poll was parked for is known to be fresh, whatever the clocks say; only what may
+/// have `waited` for long is compared by its `date`, in Unix seconds.
+pub(super) fn is_stale(now: Now, waited: Duration, date: i64) -> bool {
+    waited > Duration::from_secs(STALE.unsigned_abs()) && now.wall.saturating_sub(date) > STALE
+}
 
 /// What a command is answered with.
 #[derive(Debug, Default)]
@@ -72,7 +79,7 @@ impl Monitor {
             return;
         }
         // The terminal dates by our own clock, which may not be set.
-        if !terminal && now.wall - message.date > STALE {
+        if !terminal && is_stale(now, message.waited, message.date) {
             self.note_stale(now, &message);
             return;
         }

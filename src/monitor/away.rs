@@ -9,6 +9,9 @@ use std::time::Duration;
 /// What was down is looked at again before it is said to be so still; not longer than this.
 const LOOK_WITHIN: Duration = Duration::from_secs(90);
 
+/// The clock that dated what was last written may have been ahead by so much, in seconds.
+const AHEAD: i64 = 60;
+
 /// An absence that is still to be told.
 #[derive(Debug)]
 pub struct Away {
@@ -47,7 +50,9 @@ impl Monitor {
             return;
         };
         let back = now.wall_at(away.back);
-        let (seen, back) = text::clock_times(away.seen, back, now);
+        // By a clock that was ahead: since when is not known.
+        let known = away.seen <= back.saturating_add(AHEAD);
+        let (seen, back) = text::clock_times(away.seen.min(back), back, now);
         let still = self.sites.iter().filter(|w| {
             let down = w.down() && !w.paused() && w.maintenance.is_none();
             down && !away.unseen.contains(w.name())
@@ -55,7 +60,10 @@ impl Monitor {
         let still: Vec<(String, Vec<i64>)> = still
             .map(|w| (w.name().to_owned(), self.chats_of(&w.site)))
             .collect();
-        let said = format!("I was away, last seen {seen}, back {back}");
+        let said = match known {
+            true => format!("I was away, last seen {seen}, back {back}"),
+            false => format!("I was away, back {back}"),
+        };
         self.log(Level::Info, said.clone());
         // A chat reads of the sites that it is told of and of no other.
         for chat in self.access.chats.clone() {

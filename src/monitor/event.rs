@@ -84,6 +84,8 @@ pub enum Event {
         id: u64,
         outcome: Outcome,
     },
+    /// The wall clock is right: the kernel calls it synchronised, or a verified server agrees.
+    ClockConfirmed,
     /// Nothing but time has passed.
     Due,
 }
@@ -167,6 +169,6 @@ pub struct Settings {
     pub digest: Option<u16>,
     /// There is a `heartbeat` address.
     pub heartbeat: bool,
-    /// When this program was built, in Unix seconds: a wall clock before that is not set.
+    /// When this program was built, in Unix seconds: see [`super::clock`].
     pub built: i64,
 }

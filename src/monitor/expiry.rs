@@ -173,7 +173,9 @@ impl Monitor {
             }
             let watch = self.sites[at].expiry_mut(subject);
             if watch.due.is_none() && !watch.running {
-                let fresh = watch.looked + i64::try_from(subject.every().as_secs()).unwrap_or(0);
+                // A stamp of a clock that was ahead must not put it off for as long.
+                let looked = watch.looked.min(now.wall);
+                let fresh = looked + i64::try_from(subject.every().as_secs()).unwrap_or(0);
                 let first = self.sites[at].site.interval.min(FIRST);
                 let soon = now.moment() + first.mul_f64(self.jitter.fraction());
                 let due = now.coming_moment(fresh).max(soon);
@@ -192,7 +194,8 @@ impl Monitor {
             }
             let watch = self.sites[at].expiry_mut(subject);
             // The registries are not ours to lean on.
-            let rested = subject == Subject::Certificate || now.wall - watch.looked >= DAY;
+            let lately = (0..DAY).contains(&now.wall.saturating_sub(watch.looked));
+            let rested = subject == Subject::Certificate || !lately;
             if rested && !watch.running {
                 watch.due = Some(now.moment());
             }

@@ -97,8 +97,10 @@ pub struct Incoming {
     /// What that person is called; may be empty.
     pub name: String,
     pub text: String,
-    /// Unix seconds when it was written.
+    /// Unix seconds when it was written, by Telegram's clock.
     pub date: i64,
+    /// It is at most so old, as far as the transport knows: no wall clock is asked for that.
+    pub waited: Duration,
 }
 
 /// Somebody pressed a [`Button`] (`CallbackQuery`).
@@ -121,7 +123,7 @@ pub struct Press {
     pub date: i64,
     /// The button's [`Button::data`], or what somebody forged.
     pub data: String,
-    /// It is at most so old, as far as the transport knows: a press has no date of its own.
+    /// As in [`Incoming`]; a press has no date of its own.
     pub waited: Duration,
 }
 

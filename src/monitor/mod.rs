@@ -15,7 +15,7 @@ mod book;
 mod button;
 mod charting;
 mod checking;
-mod clock;
+pub mod clock;
 pub mod command;
 mod digest;
 mod doubt;
@@ -73,6 +73,7 @@ use self::added::Added;
 use self::awake::Awake;
 use self::away::Away;
 use self::book::Book;
+use self::clock::{Restored, WallClock};
 use self::command::Access;
 use self::digest::Digest;
 pub use self::event::{Action, Event, Level, Settings};
@@ -154,14 +155,11 @@ pub struct Monitor {
     recording: Recording,
     /// When many were last seen failing at once.
     storm: Option<Moment>,
-    /// When this program was built, in Unix seconds.
-    built: i64,
+    wall_clock: WallClock,
+    /// The wall clock is believed.
     clock_set: bool,
-    /// What the wall clock showed at least when we started: what was last written.
-    wall_floor: i64,
-    /// When an earlier run's state was taken over without a clock: what lies before that was dated
-    /// by `wall_floor`.
-    restored: Option<Moment>,
+    /// An earlier run's state, when it was taken over while the clock was doubted.
+    restored: Option<Restored>,
     /// Messages whose buttons are no longer what they should be: chat and message.
     untidy: VecDeque<(i64, i64)>,
     shown: Shown,
@@ -219,9 +217,8 @@ impl Monitor {
             progress: Progress::new(settings.heartbeat, now.moment()),
             rounds: Rounds::default(),
             recording: Recording::default(),
-            built: settings.built,
+            wall_clock: WallClock::new(settings.built),
             clock_set: true,
-            wall_floor: settings.built,
             restored: None,
             untidy: VecDeque::new(),
             shown: Shown::default(),
@@ -238,6 +235,9 @@ impl Monitor {
         if stood_still {
             self.line.woke(now.moment());
             self.rounds.stood_still();
+        }
+        if matches!(event, Event::ClockConfirmed) {
+            self.confirm_clock(now);
         }
         let now = self.read_clock(now);
         self.record_absence(now, stood_still);
@@ -284,7 +284,7 @@ impl Monitor {
             } => self.reloaded(now, sites, added, settings),
             Event::Examined { id, result } => self.examined(now, id, result.map(|site| *site)),
             Event::Tried { id, outcome } => self.tried(now, id, &outcome),
-            Event::Due => {}
+            Event::Due | Event::ClockConfirmed => {}
         }
         self.proceed(now);
         self.record(now);
@@ -371,6 +371,7 @@ impl Monitor {
         let moment = now.moment();
         self.tidy(moment);
         if self.saving.begin(moment, self.outbox.last_alert_id()) {
+            self.wall_clock.stamped(now);
             self.actions.push(Action::Save);
         }
         let unsettled = self.unsettled(now);

@@ -82,10 +82,8 @@ impl Monitor {
     /// Goes on where an earlier run stopped. To be called once, before the first event. Sites that
     /// are no longer configured are forgotten; alerts about them are still delivered.
     pub fn restore(&mut self, snapshot: &Snapshot, now: Now) {
-        self.wall_floor = snapshot.written.max(self.built);
-        let now = self.estimate(now);
+        let now = self.restore_clock(now, snapshot.written);
         let moment = now.moment();
-        self.restored = (!self.clock_set).then_some(moment);
         self.last_update = snapshot.last_update;
         self.digest.sent = snapshot.digested;
         self.muted_until = snapshot.muted_until.map(|wall| now.coming_moment(wall));
@@ -105,6 +103,7 @@ impl Monitor {
                 self.schedule.next_turn(&record.name, moment);
             }
         }
+        self.remember_restored(now);
         let incidents: Vec<Incident> = snapshot.incidents.iter().map(|i| i.restore(now)).collect();
         self.incidents = Incidents::restore(incidents, snapshot.next_incident);
         self.roots = Roots::restore(&snapshot.roots);
@@ -172,7 +171,7 @@ impl Monitor {
         self.quiet = settings.quiet;
         self.digest.at = settings.digest;
         self.max_jobs = settings.max_jobs.max(1);
-        self.built = settings.built;
+        self.wall_clock.reload(settings.built);
         self.progress.reload(settings.heartbeat);
         let sites = self.beside(sites, added, now);
         self.take_sites(sites, now);

@@ -1,7 +1,7 @@
 //! Pressed buttons: each is answered once, and the message that has it shows what was done.
 
 use super::alert::Alert;
-use super::answer::STALE;
+use super::answer::is_stale;
 use super::book::Book;
 use super::button::{Deed, Wish};
 use super::command;
@@ -13,7 +13,6 @@ use super::text::{MESSAGE_UNITS, lasting, units};
 use super::time::{Moment, Now};
 use super::{Action, Monitor};
 use std::collections::VecDeque;
-use std::time::Duration;
 
 /// Messages whose buttons are to be looked at again, at most.
 const UNTIDY: usize = 200;
@@ -39,7 +38,8 @@ impl Monitor {
 
     /// Does what the button says; what its presser sees for a moment.
     fn fulfil(&mut self, now: Now, press: &Press) -> String {
-        if is_stale(now, press) {
+        // A press has no date of its own: it is no older than its message.
+        if is_stale(now, press.waited, press.date) {
             return "That is too old: pressed while I was away. Press it again.".to_owned();
         }
         match Wish::read(&press.data) {
@@ -356,12 +356,4 @@ fn plainly_by(name: &str) -> String {
     }
     let short: String = name.chars().take(32).collect();
     format!(" by {short}")
-}
-
-/// As with commands (SPEC 6): what waited for long while we were off is not carried out. A press is
-/// no older than its message, and than what the transport says.
-fn is_stale(now: Now, press: &Press) -> bool {
-    let stale = Duration::from_secs(STALE.unsigned_abs());
-    let message_is_old = now.wall - press.date > STALE;
-    press.waited > stale && message_is_old
 }

@@ -1,8 +1,10 @@
 //! The clocks of the machine: true time, the wall clock that may be wrong, and the monotonic one
 //! that stands still while the machine is suspended.
 
-use crate::plan::WALL;
-use crate::world::World;
+use crate::dice::Span;
+use crate::plan::{SECOND, Shows, Unset, WALL};
+use crate::world::{Occurrence, World};
+use sitemon::monitor::Monitor;
 use sitemon::monitor::time::{Moment, Now};
 use std::time::Duration;
 
@@ -30,6 +32,40 @@ impl World<'_> {
     pub fn thawed(&self, at: i64) -> i64 {
         let frozen = self.plan.frozen.iter().find(|f| f.span.has(at));
         frozen.map_or(at, |f| f.span.to)
+    }
+
+    /// The machine starts with a clock that must not be believed.
+    pub fn unset_clock(&mut self, unset: Unset) {
+        self.clock_off = match unset.shows {
+            // Without a stamp to compare with, nothing tells that it is behind.
+            Shows::Behind(days) if self.disk.is_some() => -days * 86_400,
+            Shows::Ahead(years) => years * 31_556_952,
+            Shows::Epoch | Shows::Behind(_) => 100 - (WALL + self.now / 1000),
+        };
+        self.clock_unset = true;
+        self.at(self.now + unset.lasts, Occurrence::SetClock);
+    }
+
+    /// What the edge makes of the doubt of the core.
+    pub fn follow_doubt(&mut self) {
+        let doubts = self.monitor.as_ref().is_some_and(Monitor::doubts_clock);
+        let open = |s: &&mut Span| s.to == i64::MAX;
+        match (doubts, self.record.doubted.last_mut().filter(open)) {
+            (true, None) => self.record.doubted.push(Span::new(self.now, i64::MAX)),
+            (false, Some(span)) => span.to = self.now,
+            _ => {}
+        }
+        if let Some(life) = self.record.lives.last_mut()
+            && life.unset_until == i64::MAX
+            && !doubts
+        {
+            life.unset_until = self.now;
+        }
+        if doubts && !self.clock_unset && !std::mem::replace(&mut self.confirming, true) {
+            let latest = (self.plan.calm_from - self.now).max(SECOND);
+            let at = self.now + self.plan.confirms.min(latest);
+            self.mine(at, Occurrence::Confirm);
+        }
     }
 
     pub fn wakeup(&mut self) -> Option<i64> {

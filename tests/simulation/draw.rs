@@ -143,6 +143,7 @@ pub fn day(seed: u64, features: Features) -> Plan {
         frugal: false,
         keeps_images: false,
         sluggish: dice.pick(&[0, 5, 30]),
+        confirms: dice.pick(&[SECOND, SECOND, MINUTE, 20 * MINUTE, DAY]),
     }
 }
 
@@ -187,6 +188,7 @@ pub fn long(seed: u64, count: usize, days: i64, outages: i64) -> Plan {
         refused: Vec::new(),
         ambiguous: Vec::new(),
         disk_full: Vec::new(),
+        confirms: SECOND,
         jumps: Vec::new(),
         frozen: Vec::new(),
         ends: Vec::new(),
@@ -341,7 +343,14 @@ fn ends(dice: &mut Dice, features: Features, until: i64) -> Vec<End> {
                 when,
                 off: dice.scale(2 * SECOND, 2 * HOUR),
                 orderly,
-                unset: (features.clock && dice.chance(25)).then(|| dice.scale(SECOND, HOUR)),
+                unset: (features.clock && dice.chance(25)).then(|| Unset {
+                    shows: match dice.between(0, 2) {
+                        0 => Shows::Epoch,
+                        1 => Shows::Behind(dice.between(1, 30)),
+                        _ => Shows::Ahead(dice.between(21, 60)),
+                    },
+                    lasts: dice.scale(SECOND, HOUR),
+                }),
             }
         })
         .collect()

@@ -240,12 +240,11 @@ impl Facts<'_> {
         spans
     }
 
-    /// When the clock was not set.
+    /// When the clock was not believed.
     fn unset(&self) -> Vec<Span> {
         let lives = self.record.lives.iter();
-        lives
-            .map(|l| Span::new(l.span.from, l.unset_until.min(l.span.to)))
-            .collect()
+        let begun = lives.map(|l| Span::new(l.span.from, l.unset_until.min(l.span.to)));
+        begun.chain(self.record.doubted.iter().copied()).collect()
     }
 
     /// What is known of a site that was down, and that cannot be seen now, is that it is down.
@@ -339,7 +338,8 @@ impl Facts<'_> {
         let cut = |l: &&crate::record::Life| {
             !l.orderly && l.span.to < self.plan.end && Span::new(at, at + WRITTEN).has(l.span.to)
         };
-        all.iter().all(|f| f.clock_off == 0 && f.age < 240)
+        let taken = |f: &&crate::record::Fed| f.fresh || f.clock_off == 0 && f.age < 240;
+        all.iter().all(taken)
             && !self.record.lives.iter().any(|l| cut(&l))
             && !any_in(&self.plan.disk_full, Span::new(at, at + MINUTE))
             && self.plan.written[which].chat != STRANGER
@@ -369,7 +369,11 @@ impl Facts<'_> {
                 to + slack
             };
             maybe.push(Span::new(fed.at, last));
-            if self.sure(fed.which, fed.at) {
+            // A chat mutes what it is told of, and nothing else.
+            let chat = self.plan.written[fed.which].chat;
+            let chats = &self.plan.sites[site].site.chats;
+            let meant = chats.as_ref().is_none_or(|chats| chats.contains(&chat));
+            if meant && self.sure(fed.which, fed.at) {
                 let kept =
                     |end: i64| !self.clocks_wrong() && fed.durable.is_some_and(|at| at < end);
                 let ends = self

@@ -1,6 +1,6 @@
 //! What the process asks of the world: checks, looks at the line, messages, a disk.
 
-use crate::dice::{Span, any_at};
+use crate::dice::{Span, any_at, any_in};
 use crate::network;
 use crate::plan::*;
 use crate::record::{Arrival, Attempt, Fed, Why};
@@ -119,7 +119,9 @@ impl World<'_> {
 
     fn reachable(&self, at: i64) -> bool {
         let plan = self.plan;
+        let doubted = self.monitor.as_ref().is_some_and(|m| m.doubts_clock());
         !self.clock_unset
+            && !doubted
             && ![&plan.cuts, &plan.names_lost, &plan.telegram_out]
                 .iter()
                 .any(|s| any_at(s, at))
@@ -330,6 +332,7 @@ impl World<'_> {
                 return;
             }
         }
+        self.polled = Some(self.now);
         let next = plan.written.get(begin + waiting).map(|w| w.at + 100);
         if waiting > 0 {
             let pause = self.dice.pick(&[200, 200, 200, 8 * SECOND]);
@@ -339,15 +342,33 @@ impl World<'_> {
         }
     }
 
+    /// How long an update may have waited, in ms: nothing was left at `polled`. One poll after another
+    /// is parked from then on, unless something kept them from it.
+    fn unpolled(&self, polled: i64) -> i64 {
+        let since = Span::new(polled, self.now);
+        let plan = self.plan;
+        let out = [&plan.cuts, &plan.names_lost, &plan.telegram_out]
+            .iter()
+            .any(|s| any_in(s, since));
+        let frozen = plan.frozen.iter().any(|f| f.span.meets(since));
+        if out || frozen || any_in(&self.record.doubted, since) {
+            return since.len();
+        }
+        since.len().min(50 * SECOND)
+    }
+
     fn hand_over(&mut self, which: usize) {
         let written = &self.plan.written[which];
         let date = WALL + written.at / 1000;
         let id = which as i64 + 1;
+        let waited = self.polled.map(|at| self.unpolled(at));
+        let waited = waited.map_or(Duration::MAX, |ms| Duration::from_millis(ms.unsigned_abs()));
         let message = Incoming {
             chat: written.chat,
             user: Some(1),
             text: written.text.clone(),
             date,
+            waited,
             ..Incoming::default()
         };
         if self.highest.is_none_or(|highest| id > highest) {
@@ -358,6 +379,7 @@ impl World<'_> {
                 durable: None,
                 clock_off: self.clock_off,
                 age: (self.now - written.at) / 1000,
+                fresh: waited < Duration::from_secs(240),
             });
         }
         let again = self.dice.chance(5);

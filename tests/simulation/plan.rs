@@ -111,8 +111,26 @@ pub struct End {
     pub off: i64,
     /// SIGTERM and not the plug.
     pub orderly: bool,
-    /// The clock starts in 1970 and is set after so long, in ms.
-    pub unset: Option<i64>,
+    /// The clock is wrong at the next start.
+    pub unset: Option<Unset>,
+}
+
+/// A wall clock that is wrong at a start and must not be believed.
+#[derive(Clone, Copy, Debug)]
+pub struct Unset {
+    pub shows: Shows,
+    /// It is set right after so long, in ms.
+    pub lasts: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Shows {
+    /// The beginning of 1970, as without a battery.
+    Epoch,
+    /// So many days too few: it was restored from an old stamp.
+    Behind(i64),
+    /// So many years too many.
+    Ahead(i64),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -168,6 +186,9 @@ pub struct Plan {
     pub jumps: Vec<(i64, i64)>,
     pub frozen: Vec<Frozen>,
     pub ends: Vec<End>,
+    /// How long after its doubt began a clock that is not wrong is confirmed, in ms: a time server, or
+    /// a verified one. At the latest when the calm begins.
+    pub confirms: i64,
     pub reloads: Vec<i64>,
     pub written: Vec<Written>,
     /// Only the first of many good checks is recorded.

@@ -113,7 +113,7 @@ fn one(body: &str, ago: Option<Lasting>) -> Option<Line> {
         if notice.starts_with("DNS on this network answers again") {
             return about_us(Said::Names(false));
         }
-        if notice.starts_with("I was away, last seen ") {
+        if notice.starts_with("I was away, ") {
             let still = notice
                 .split_once("; still down: ")
                 .map_or("", |(_, names)| names);

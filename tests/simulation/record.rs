@@ -74,7 +74,7 @@ pub struct Life {
     pub orderly: bool,
     /// What the disk had at its start: nothing, the last words of an orderly end, or less.
     pub found: Option<bool>,
-    /// The clock was not set before this.
+    /// The clock was not to be believed before this.
     pub unset_until: i64,
 }
 
@@ -90,6 +90,8 @@ pub struct Fed {
     pub clock_off: i64,
     /// Seconds since it was written.
     pub age: i64,
+    /// It came with a poll that was waiting for it, or soon after one.
+    pub fresh: bool,
 }
 
 #[derive(Debug, Default)]
@@ -100,6 +102,8 @@ pub struct Record {
     pub arrivals: Vec<Arrival>,
     pub attempts: Vec<Attempt>,
     pub lives: Vec<Life>,
+    /// When the clock was doubted.
+    pub doubted: Vec<Span>,
     pub fed: Vec<Fed>,
     pub reloads: Vec<i64>,
     /// Writes that ended well, and the bytes of each.

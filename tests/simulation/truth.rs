@@ -388,6 +388,7 @@ pub fn answers(facts: &Facts, verdict: &mut Judgement) {
             l.span.from < fed.at
                 && l.span.to > soon.to
                 && l.unset_until <= near.from.max(l.span.from)
+                && !any_in(&record.doubted, near)
         });
         let question = written.text.starts_with('/')
             && !written.text.starts_with("/frob")

@@ -22,7 +22,7 @@ const WAKINGS: u32 = 1500;
 /// Something that comes about by itself.
 pub enum Occurrence {
     Boot {
-        unset: Option<i64>,
+        unset: Option<Unset>,
     },
     End(usize),
     /// The time for an orderly end is up.
@@ -30,6 +30,8 @@ pub enum Occurrence {
     Reload,
     Jump(i64),
     SetClock,
+    /// The clock that is doubted is right, or as right as it will be.
+    Confirm,
     Poll,
     Checked {
         site: usize,
@@ -81,7 +83,12 @@ pub struct World<'p> {
     coming: BTreeMap<(i64, u64), (Option<u32>, Occurrence)>,
     /// Seconds that the wall clock is ahead.
     pub clock_off: i64,
+    /// It shows what must not be believed.
     pub clock_unset: bool,
+    /// A clock that is doubted will be confirmed.
+    pub confirming: bool,
+    /// When a poll of this life last brought all there was.
+    pub polled: Option<i64>,
     actions: u64,
     stopping: bool,
     pub disk: Option<Image>,
@@ -119,6 +126,8 @@ pub fn live(plan: &Plan) -> Record {
         coming: BTreeMap::new(),
         clock_off: 0,
         clock_unset: false,
+        confirming: false,
+        polled: None,
         actions: 0,
         stopping: false,
         disk: None,
@@ -217,8 +226,17 @@ impl World<'_> {
             Occurrence::SetClock => {
                 self.clock_off = 0;
                 self.clock_unset = false;
-                if let Some(life) = self.record.lives.last_mut() {
-                    life.unset_until = self.now;
+                // The edge looks at the clock once a second.
+                self.mine(self.now + SECOND, Occurrence::Feed(Event::Due));
+            }
+            Occurrence::Confirm => {
+                self.confirming = false;
+                if self.clock_unset {
+                    return;
+                }
+                self.feed(Event::ClockConfirmed);
+                if self.monitor.as_ref().is_some_and(Monitor::doubts_clock) {
+                    self.record.wrong(self.now, "a confirmed clock is doubted");
                 }
             }
             Occurrence::Poll => self.poll(),
@@ -290,6 +308,7 @@ impl World<'_> {
         };
         self.record.events += 1;
         let actions = monitor.handle(now, event);
+        self.follow_doubt();
         for action in actions {
             let number = self.actions;
             self.actions += 1;
@@ -382,18 +401,17 @@ impl World<'_> {
         }
     }
 
-    fn boot(&mut self, unset: Option<i64>) {
+    fn boot(&mut self, unset: Option<Unset>) {
         self.life += 1;
         self.began = self.monotonic(self.now);
         if let Some(unset) = unset {
-            self.clock_off = 100 - (WALL + self.now / 1000);
-            self.clock_unset = true;
-            self.at(self.now + unset, Occurrence::SetClock);
+            self.unset_clock(unset);
         }
         (self.saving, self.probing, self.stopping, self.under_way) = (false, false, false, 0);
         self.running.fill(false);
         (self.looked, self.hushed) = (-HOUR, BTreeMap::new());
         (self.permits, self.admission) = (2, VecDeque::new());
+        (self.confirming, self.polled) = (false, None);
         let now = self.clocks();
         let seed = self.plan.seed.wrapping_add(u64::from(self.life));
         let mut monitor = Monitor::new(self.sites(), self.settings(), now, seed);
@@ -417,8 +435,9 @@ impl World<'_> {
             );
             self.record.wrong(self.now, text);
         }
+        let doubted = self.clock_unset || monitor.doubts_clock();
         self.monitor = Some(monitor);
-        let unset_until = if self.clock_unset { i64::MAX } else { self.now };
+        let unset_until = if doubted { i64::MAX } else { self.now };
         let span = Span::new(self.now, self.plan.end);
         self.record.lives.push(Life {
             span,
@@ -480,6 +499,7 @@ impl World<'_> {
     fn close_life(&mut self, orderly: bool) {
         self.monitor = None;
         self.stopping = false;
+        self.follow_doubt();
         if let Some(life) = self.record.lives.last_mut() {
             life.span.to = life.span.to.min(self.now);
             life.orderly = orderly;

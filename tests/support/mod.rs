@@ -14,6 +14,7 @@ mod bot_photo;
 mod bot_press;
 mod bot_serve;
 mod bot_state;
+pub mod clock_shim;
 pub mod dead;
 pub mod h2;
 pub mod http;

@@ -242,7 +242,19 @@ impl World {
             .collect()
     }
 
+    /// What the first poll after a start brings: the date counts.
     pub fn write(&mut self, chat: i64, user: Option<i64>, text: &str, date: i64) {
+        self.write_waiting(chat, user, text, date, Duration::MAX);
+    }
+
+    pub fn write_waiting(
+        &mut self,
+        chat: i64,
+        user: Option<i64>,
+        text: &str,
+        date: i64,
+        waited: Duration,
+    ) {
         let id = self.next_update;
         self.next_update += 1;
         let content = Some(Content::Message(Incoming {
@@ -250,6 +262,7 @@ impl World {
             user,
             text: text.to_owned(),
             date,
+            waited,
             ..Incoming::default()
         }));
         self.feed(Event::Update(Update { id, content }));
@@ -290,6 +303,16 @@ impl World {
         off: u64,
     ) {
         let wall = self.now().wall + off as i64;
+        self.restart_showing(sites, snapshot, wall);
+    }
+
+    /// The same, with a wall clock that shows `wall` then.
+    pub fn restart_showing(
+        &mut self,
+        sites: Vec<Site>,
+        snapshot: &crate::monitor::snapshot::Snapshot,
+        wall: i64,
+    ) {
         let mut next = World::with(sites, access());
         next.fates = self.fates.clone();
         next.next_update = self.next_update;

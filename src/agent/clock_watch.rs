@@ -1,0 +1,173 @@
+//! While the wall clock is doubted: who knows whether it is right? The kernel, when something keeps
+//! its clock synchronised, and a server whose certificate holds by the doubted clock itself and whose
+//! `Date` agrees with it. What a doubted clock is, the monitor decides ([`crate::monitor::clock`]).
+
+use super::{Agent, Input};
+use crate::check::cookie_date;
+use crate::clock::{BUILT, Clock, kernel_synchronised};
+use crate::http::{Ask, Client};
+use crate::monitor::Event;
+use crate::monitor::clock::AGREES;
+use crate::monitor::site::{Check, HttpVersion, IpVersion};
+use async_channel::Sender;
+use async_io::Timer;
+use futures_lite::{FutureExt, future};
+use isahc::http::{HeaderMap, Method, header};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use url::Url;
+
+/// How often the kernel is asked, and the wall clock looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often a server is asked.
+const ASK: Duration = Duration::from_secs(60);
+/// For the whole request, once it has its permit.
+const WITHIN: Duration = Duration::from_secs(10);
+/// The wall clock was set when it gets away from our own by more than this, in seconds.
+const SET: i64 = 1;
+
+impl Agent {
+    /// Passes on what the monitor makes of the wall clock, and looks for a way out of its doubt.
+    pub(super) fn follow_clock(&mut self) {
+        let doubted = self.monitor.doubts_clock();
+        self.clock.judge(!doubted);
+        if doubted == self.clock_watch.is_some() {
+            return;
+        }
+        self.clock_watch = doubted.then(|| {
+            let watch = Watch {
+                clock: self.clock.clone(),
+                client: self.client.clone(),
+                server: self.clock_server(),
+                report: self.report.clone(),
+            };
+            self.executor.spawn(async move { watch.run().await })
+        });
+    }
+
+    /// The Bot API's server. One that is spoken to without TLS proves nothing: then the first site
+    /// whose certificate is verified.
+    fn clock_server(&self) -> Option<Server> {
+        let telegram = self.config.telegram.as_ref();
+        let api = telegram.filter(|_| !self.transport.is_console());
+        let api = api.and_then(|telegram| Server::of(&telegram.api, None));
+        api.or_else(|| {
+            self.config.sites.iter().find_map(|site| match &site.check {
+                Check::Http(check) if check.verify && !site.paused => {
+                    Server::of(&check.url, check.ca_file.clone())
+                }
+                _ => None,
+            })
+        })
+    }
+}
+
+/// Where the time is asked for.
+struct Server {
+    /// No path, no query, nobody's name or password.
+    url: Url,
+    ca_file: Option<PathBuf>,
+}
+
+impl Server {
+    fn of(url: &str, ca_file: Option<PathBuf>) -> Option<Server> {
+        let mut url = Url::parse(url).ok().filter(|url| url.scheme() == "https")?;
+        url.set_path("/");
+        url.set_query(None);
+        url.set_fragment(None);
+        url.set_username("").ok()?;
+        url.set_password(None).ok()?;
+        Some(Server { url, ca_file })
+    }
+}
+
+struct Watch {
+    clock: Clock,
+    client: Client,
+    server: Option<Server>,
+    report: Sender<Input>,
+}
+
+impl Watch {
+    /// Until it is dropped.
+    async fn run(&self) {
+        future::zip(self.look(), self.ask()).await;
+    }
+
+    async fn look(&self) {
+        let begun = Instant::now();
+        let ahead = || {
+            let up = i64::try_from(begun.elapsed().as_secs()).unwrap_or(i64::MAX);
+            self.clock.wall().saturating_sub(up)
+        };
+        let mut before = ahead();
+        loop {
+            let now = ahead();
+            if self.clock.wall() >= BUILT && kernel_synchronised() == Some(true) {
+                self.tell(Event::ClockConfirmed).await;
+            } else if now.saturating_sub(before).abs() > SET {
+                self.tell(Event::Due).await;
+            }
+            before = now;
+            Timer::after(LOOK).await;
+        }
+    }
+
+    async fn ask(&self) {
+        let Some(server) = &self.server else { return };
+        loop {
+            if self.clock.wall() < BUILT {
+                Timer::after(LOOK).await;
+                continue;
+            }
+            match self.date(server).await {
+                Ok(date) if date.saturating_sub(self.clock.wall()).abs() <= AGREES => {
+                    self.tell(Event::ClockConfirmed).await;
+                }
+                Ok(_) => log::debug!("the clock is doubted: a verified server has another time"),
+                Err(cause) => log::debug!("the clock is doubted and cannot be confirmed: {cause}"),
+            }
+            Timer::after(ASK).await;
+        }
+    }
+
+    /// The `Date` (RFC 9110, 6.6.1) of an answer of the server, in Unix seconds.
+    async fn date(&self, server: &Server) -> Result<i64, String> {
+        let permit = self.client.check_permit().await;
+        let deadline = Instant::now() + WITHIN;
+        let ask = Ask {
+            url: &server.url,
+            method: Method::HEAD,
+            headers: &HeaderMap::new(),
+            body: None,
+            basic: None,
+            version: HttpVersion::Http11,
+            ip: IpVersion::Any,
+            verify: true,
+            ca_file: server.ca_file.as_deref(),
+            dial: None,
+            connect_within: None,
+            // The handshake is what counts.
+            fresh: true,
+            close: true,
+            deadline,
+            permit: Some(&permit),
+        };
+        let call = async {
+            let answer = self.client.send(&ask).await;
+            let answer = answer.map_err(|fault| fault.failure("the server", WITHIN).detail)?;
+            let date = answer.headers().get(header::DATE);
+            let date = date.and_then(|date| cookie_date::parse(date.to_str().ok()?));
+            date.ok_or_else(|| "the answer has no Date".to_owned())
+        };
+        let late = async {
+            Timer::at(deadline).await;
+            Err("no answer within 10s".to_owned())
+        };
+        call.or(late).await
+    }
+
+    async fn tell(&self, event: Event) {
+        let _ = self.report.send(Input::Event(event)).await;
+    }
+}

@@ -1,0 +1,242 @@
+//! A wall clock that is doubted, and what ends that.
+
+use super::world::*;
+use crate::monitor::judge::State;
+use crate::monitor::outcome::FailureKind;
+use crate::monitor::site::Site;
+use crate::monitor::zone::Zone;
+use crate::monitor::{Event, Monitor, Settings};
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+const YEAR: i64 = 365 * DAY;
+
+fn sites() -> Vec<Site> {
+    vec![site("secure"), plain(site("plain"))]
+}
+
+/// What a TLS handshake comes to by a clock that is wrong.
+fn wrong_date() -> crate::monitor::outcome::Outcome {
+    failed(FailureKind::Tls)
+}
+
+/// A world that has run for an hour, and how it ended.
+fn ran(commands: &[&str]) -> (World, crate::monitor::snapshot::Snapshot) {
+    let mut world = World::new(sites());
+    world.pass(3600);
+    for command in commands {
+        world.ask(command);
+    }
+    world.heard();
+    let snapshot = world.monitor.last_snapshot(world.now());
+    (world, snapshot)
+}
+
+/// The wall clock is set to what it is in truth, `off` seconds after the last stamp when the process
+/// began.
+fn set(world: &mut World, snapshot: &crate::monitor::snapshot::Snapshot, off: i64) {
+    world.wall = snapshot.written + off;
+}
+
+#[test]
+fn a_clock_behind_the_stamps_judges_no_certificate_and_a_mute_ends_in_time() {
+    let (mut world, snapshot) = ran(&["/mute plain 8s"]);
+    world.restart_showing(sites(), &snapshot, snapshot.written - 10 * DAY);
+    world.fate("secure", wrong_date());
+    world.pass(6);
+    assert!(world.monitor.doubts_clock());
+    assert!(world.started.iter().all(|(_, name, _)| name == "plain"));
+    world.fate("secure", good(40));
+    set(&mut world, &snapshot, 3);
+    world.pass(60);
+    assert!(!world.monitor.doubts_clock());
+    assert_eq!(world.heard(), Vec::<String>::new());
+    world.fate("plain", bad());
+    world.pass(120);
+    assert!(world.heard().concat().contains("<b>plain</b> is down"));
+    assert_eq!(world.state("secure"), State::Up);
+}
+
+#[test]
+fn a_little_behind_is_not_doubted() {
+    let (mut world, snapshot) = ran(&[]);
+    world.restart_showing(sites(), &snapshot, snapshot.written - 60);
+    world.pass(1);
+    assert!(!world.monitor.doubts_clock());
+    world.restart_showing(sites(), &snapshot, snapshot.written - 61);
+    assert!(world.monitor.doubts_clock());
+}
+
+#[test]
+fn a_mute_counts_the_time_we_were_off_when_that_is_known() {
+    let (mut world, snapshot) = ran(&["/mute plain 24h", "/mute 3h"]);
+    world.restart_showing(sites(), &snapshot, snapshot.written - 10 * DAY);
+    world.pass(60);
+    // One that is given now is not touched by what is found out later.
+    world.write(CHAT, Some(1), "/mute secure 2h", snapshot.written);
+    set(&mut world, &snapshot, 10 * HOUR);
+    world.pass(60);
+    world.heard();
+    let status = world.ask("/status").concat();
+    assert!(!status.to_lowercase().contains("muted"), "{status}");
+    let site = world.ask("/site plain").concat();
+    assert!(site.contains("muted for 13 h 58 min"), "{site}");
+    let site = world.ask("/site secure").concat();
+    assert!(site.contains("muted for 1 h 59 min"), "{site}");
+}
+
+#[test]
+fn forty_three_years_ahead_there_is_silence_until_the_clock_is_right() {
+    let mut world = World::new(sites());
+    world.wall = WALL + 43 * YEAR;
+    world.monitor = Monitor::new(sites(), settings(access()), world.now(), 42);
+    world.fate("secure", wrong_date());
+    world.fate("plain", wrong_date());
+    world.pass(3600);
+    assert_eq!(world.heard(), Vec::<String>::new());
+    assert!(world.started.iter().all(|(_, name, _)| name == "plain"));
+    assert_eq!(world.inspected, 0);
+    assert_eq!(world.state("secure"), State::Unknown);
+    let written = world.monitor.snapshot(world.now()).written;
+    assert!(written < WALL, "no stamp of the future is written");
+    world.fate("secure", good(40));
+    world.fate("plain", good(40));
+    world.wall = WALL;
+    world.pass(70);
+    assert_eq!(world.state("secure"), State::Up);
+    assert_eq!(world.heard(), Vec::<String>::new());
+}
+
+#[test]
+fn stamps_of_a_clock_that_was_a_year_ahead_are_forgotten_once_it_is_confirmed() {
+    let mut world = World::new(sites());
+    world.wall = WALL + YEAR;
+    world.monitor = Monitor::new(sites(), settings(access()), world.now(), 42);
+    world.pass(3600);
+    world.ask("/mute plain 1h");
+    world.heard();
+    // Not an orderly end: the absence is told.
+    let snapshot = world.monitor.snapshot(world.now());
+    world.restart_showing(sites(), &snapshot, WALL + 7200);
+    world.pass(120);
+    assert!(world.monitor.doubts_clock());
+    assert_eq!(world.heard(), Vec::<String>::new());
+    world.feed(Event::ClockConfirmed);
+    world.pass(60);
+    assert!(!world.monitor.doubts_clock());
+    assert_eq!(world.state("secure"), State::Up);
+    assert_eq!(world.heard(), ["ℹ️ I was away, back 10:00"]);
+    let site = world.ask("/site plain").concat();
+    assert!(
+        site.contains("muted for 56 min") || site.contains("muted for 57 min"),
+        "{site}"
+    );
+    // And not after the next restart either.
+    let snapshot = world.monitor.last_snapshot(world.now());
+    world.restart(sites(), &snapshot, 10);
+    assert!(!world.monitor.doubts_clock());
+}
+
+#[test]
+fn what_was_confirmed_is_confirmed_until_the_clock_is_set_anew() {
+    let mut world = World::new(sites());
+    world.wall = WALL + 43 * YEAR;
+    world.monitor = Monitor::new(sites(), settings(access()), world.now(), 42);
+    world.pass(10);
+    world.feed(Event::ClockConfirmed);
+    assert!(!world.monitor.doubts_clock());
+    world.pass(3600);
+    assert_eq!(world.state("secure"), State::Up);
+    // As a time server does.
+    world.wall += 200;
+    world.pass(60);
+    assert!(!world.monitor.doubts_clock());
+    world.wall += YEAR;
+    world.pass(60);
+    assert!(world.monitor.doubts_clock());
+}
+
+#[test]
+fn a_clock_before_the_build_cannot_be_confirmed() {
+    let mut world = World::new(sites());
+    world.wall = BUILT - 1 - HOUR;
+    world.monitor = Monitor::new(sites(), settings(access()), world.now(), 42);
+    world.feed(Event::ClockConfirmed);
+    assert!(world.monitor.doubts_clock());
+    world.pass(3599);
+    assert!(world.monitor.doubts_clock());
+    world.pass(60);
+    assert!(!world.monitor.doubts_clock(), "past the day of the build");
+}
+
+#[test]
+fn a_clock_that_is_set_far_back_while_we_run_is_doubted() {
+    let mut world = World::new(sites());
+    world.pass(3600);
+    world.wall -= 10 * DAY;
+    world.fate("secure", wrong_date());
+    world.pass(300);
+    assert!(world.monitor.doubts_clock());
+    let snapshot = world.monitor.snapshot(world.now());
+    assert_eq!(
+        snapshot.written,
+        WALL + 3900,
+        "by the clock that was believed"
+    );
+    assert_eq!(world.heard(), Vec::<String>::new());
+    world.fate("secure", good(40));
+    world.wall += 10 * DAY;
+    world.pass(60);
+    assert!(!world.monitor.doubts_clock());
+    assert_eq!(world.heard(), Vec::<String>::new());
+}
+
+#[test]
+fn the_digest_comes_once_a_day_though_the_clock_lagged_behind() {
+    let build = |wall| {
+        let mut world = World::new(sites());
+        world.wall = wall;
+        let settings = Settings {
+            digest: Some(9 * 60),
+            ..settings(access())
+        };
+        world.monitor = Monitor::new(sites(), settings, world.now(), 42);
+        world
+    };
+    let digests = |world: &mut World| {
+        let heard = world.heard();
+        heard.iter().filter(|html| html.starts_with("📋")).count()
+    };
+    let midnight = Zone::UTC.day(WALL) * DAY;
+    let mut world = build(midnight);
+    world.pass((12 * HOUR) as u64);
+    assert_eq!(digests(&mut world), 1);
+    let snapshot = world.monitor.last_snapshot(world.now());
+    let mut world = build(snapshot.written - 10 * DAY);
+    world.monitor.restore(&snapshot, world.now());
+    // Past nine by the clock that lags behind.
+    world.pass(60);
+    set(&mut world, &snapshot, 30);
+    world.pass(3600);
+    assert_eq!(digests(&mut world), 0);
+    world.pass(DAY as u64);
+    assert_eq!(digests(&mut world), 1);
+}
+
+#[test]
+fn what_ended_a_parked_poll_is_carried_out_whatever_the_clocks_say() {
+    for off in [-400, 400, 3 * DAY] {
+        let mut world = World::new(sites());
+        let date = world.now().wall - off;
+        world.write_waiting(
+            CHAT,
+            Some(1),
+            "/status",
+            date,
+            std::time::Duration::from_secs(50),
+        );
+        world.pass(1);
+        let heard = world.heard().concat();
+        assert!(heard.contains("2 unknown"), "{off}: {heard}");
+    }
+}
