@@ -288,13 +288,15 @@ fn counted_in(facts: &Facts, h: &Heard, site: usize, chat: i64, cluster: &Cluste
         && h.raised.meets(since)
 }
 
-/// An alert of then may wait for a write until the plan ends, or until a power cut: what no chat was
+/// An alert of then may wait for a write until the plan ends, or until a power cut (or an end on a
+/// full disk): what no chat was
 /// told of is lost by that, and what was before it goes on.
 pub fn may_wait(facts: &Facts, since: i64) -> bool {
     let asleep = facts.slept(Span::new(since, since + WAITS));
     let waits = Span::new(since, since + WAITS + asleep);
     let mut lives = facts.record.lives.iter();
-    let cut = lives.any(|life| !life.orderly && waits.has(life.span.to));
+    let full = |end: i64| any_at(&facts.plan.disk_full, end);
+    let cut = lives.any(|life| (!life.orderly || full(life.span.to)) && waits.has(life.span.to));
     facts.plan.writes_cost() && (cut || waits.has(facts.plan.end))
 }
 
