@@ -218,7 +218,7 @@ fn must_be_told(
     };
     let told: Vec<&Heard> = heard.iter().filter(fits).collect();
     if told.is_empty() {
-        if !refused.iter().any(|h| fits(&h)) && !may_wait(facts, cluster.span.from) {
+        if !refused.iter().any(|h| fits(&h)) && !may_wait(facts, cluster.span) {
             verdict.faults.push(format!(
                 "{}: {} was out until {}, all else was well from {} to {}, and chat {chat} never heard of it",
                 clock(cluster.span.from), plan.name(), clock(cluster.span.to), clock(calm.from), clock(calm.to)
@@ -265,7 +265,7 @@ fn must_be_told(
         .any(|w| w[4] - w[0] < 2 * HOUR && Span::new(w[0], w[4]).wider(0, HOUR).meets(whole));
     // Who pauses it ends the incident, and knows.
     let paused = facts.paused(site).iter().any(|p| p.meets(whole));
-    let waits = may_wait(facts, cluster.span.to);
+    let waits = may_wait(facts, Span::new(cluster.span.to, cluster.span.to));
     if !heard.iter().chain(refused).any(up) && !flapped && !paused && !waits {
         verdict.faults.push(format!(
             "{}: {} (#{number}) was up again, and chat {chat} never heard of it",
@@ -288,13 +288,15 @@ fn counted_in(facts: &Facts, h: &Heard, site: usize, chat: i64, cluster: &Cluste
         && h.raised.meets(since)
 }
 
-/// An alert of then may wait for a write until the plan ends, or until a power cut: what no chat was
+/// An alert of `then` may wait for a write until the plan ends, or until a power cut (or an end on a
+/// full disk): what no chat was
 /// told of is lost by that, and what was before it goes on.
-pub fn may_wait(facts: &Facts, since: i64) -> bool {
-    let asleep = facts.slept(Span::new(since, since + WAITS));
-    let waits = Span::new(since, since + WAITS + asleep);
+pub fn may_wait(facts: &Facts, then: Span) -> bool {
+    let waits = then.wider(0, WAITS);
+    let waits = waits.wider(0, facts.slept(waits));
     let mut lives = facts.record.lives.iter();
-    let cut = lives.any(|life| !life.orderly && waits.has(life.span.to));
+    let full = |end: i64| any_at(&facts.plan.disk_full, end);
+    let cut = lives.any(|life| (!life.orderly || full(life.span.to)) && waits.has(life.span.to));
     facts.plan.writes_cost() && (cut || waits.has(facts.plan.end))
 }
 

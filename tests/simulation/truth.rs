@@ -177,7 +177,9 @@ fn still_is_so(
     let lives = facts.record.lives.iter();
     let cut = |end: i64| !any_at(&facts.plan.disk_full, end) && end <= raised.to;
     let mut cuts = lives.filter(|l| !l.orderly && cut(l.span.to));
-    if cuts.any(|l| may_wait(facts, l.span.to - HOUR) && raised.from - l.span.to < 7 * HOUR) {
+    if cuts.any(|l| {
+        may_wait(facts, Span::new(l.span.to, l.span.to)) && raised.from - l.span.to < 7 * HOUR
+    }) {
         return None;
     }
     Some("is still down, and it was not".into())
@@ -201,7 +203,7 @@ fn length_is_so(facts: &Facts, site: usize, one: &Heard, least: i64) -> Option<S
     // What a full disk did not take, or no write was worth, a restart forgets: the outage before goes
     // on.
     let claimed = one.raised.wider(least, 0);
-    if may_wait(facts, claimed.from) {
+    if may_wait(facts, claimed) {
         return None;
     }
     let full = facts.plan.disk_full.iter().any(|s| s.meets(claimed));
@@ -318,7 +320,7 @@ pub fn about_the_agent(facts: &Facts, heard: &[Heard], refused: &[Heard], verdic
                     && f.at < cut.to + MINUTE
                     && (f.at + 3 * HOUR > cut.to || facts.clocks_wrong())
             });
-            let waits = may_wait(facts, cut.to);
+            let waits = may_wait(facts, *cut);
             if looks.count() >= 2 && on && !told && !hushed && !waits && !never(cut.to) {
                 verdict.faults.push(format!(
                     "{}: a cut until {}, and chat {chat} never heard of it",
