@@ -3,7 +3,7 @@
 use super::charset::{self, Charset};
 use super::wire::gzip::{Damaged, Gunzip};
 use crate::http::{Client, Room};
-use futures_lite::{AsyncRead, AsyncReadExt};
+use futures_lite::{AsyncRead, AsyncReadExt, future};
 use isahc::http::{HeaderMap, header};
 use std::io;
 use std::ops::Range;
@@ -219,7 +219,8 @@ impl<'b, B: AsyncRead + Unpin> Reader<'b, B> {
                         self.piece = gunzip.piece().len().min(self.left);
                         return Ok(true);
                     }
-                    Ok(false) => {}
+                    // Bytes that are there at once, and unpack to nothing, must not keep all else waiting.
+                    Ok(false) => future::yield_now().await,
                     Err(Damaged) if self.unseen => {
                         self.coding = Coding::Plain;
                         self.gunzip = None;
@@ -376,6 +377,17 @@ mod tests {
         let body = [head, &[0, 0, 0, 0xff, 0xff].repeat(PACKED / 5)].concat();
         let told = read(&body, Coding::Gzip, 100);
         assert!(matches!(told, Err(Trouble::TooMuch)), "{told:?}");
+    }
+
+    #[test]
+    fn unpacking_to_nothing_lets_others_have_their_turn() {
+        let body = packed(b"").repeat(CHUNK);
+        let mut body = &body[..];
+        let mut reader = Reader::new(&mut body, Coding::Gzip, 100);
+        let mut advance = std::pin::pin!(reader.advance());
+        for _ in 0..10 {
+            assert!(block_on(future::poll_once(&mut advance)).is_none());
+        }
     }
 
     #[test]

@@ -53,6 +53,23 @@ fn chunk_extensions_are_cut() {
 }
 
 #[test]
+fn packed_bytes_and_chunk_extensions_are_cut_together() {
+    let server = Server::new(|mut stream| {
+        request(&mut stream);
+        let head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let start = b"a\r\n\x1f\x8b\x08\0\0\0\0\0\0\xff\r\n";
+        // 6 MiB of blocks of no bytes, and as much of extensions.
+        let blocks = [0, 0, 0, 0xff, 0xff].repeat(3000);
+        let extension = "x".repeat(blocks.len());
+        let line = format!("{:x};{extension}\r\n", blocks.len());
+        let chunk = [line.as_bytes(), &blocks, b"\r\n"].concat();
+        let chunks = chunk.repeat((12 << 20) / chunk.len());
+        let _ = stream.write_all(&[head, &start[..], &chunks, b"0\r\n\r\n"].concat());
+    });
+    is_cut(&server, |_| {});
+}
+
+#[test]
 fn a_chunk_size_without_end_is_cut() {
     let (server, _) = flooding(chunked(), vec![b'0'; 50_000]);
     let outcome = outcome(&server.url(), |_| {});

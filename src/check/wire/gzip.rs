@@ -16,6 +16,9 @@ const WINDOW: usize = 32 * 1024;
 const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 /// Fixed part of a member's head.
 const HEAD: usize = 10;
+/// Deflated bytes that may come beyond what they unpack to. Packers need 5 for 16 KiB or more at worst;
+/// who sends blocks that hold next to nothing makes their tables be built for each 10 bits.
+const EXCESS: usize = 64 * 1024;
 
 // Flags of a member's head: what follows its fixed part, in the order EXTRA, NAME, COMMENT, CRC.
 const TEXT: u8 = 1;
@@ -45,6 +48,8 @@ pub struct Gunzip {
     piece: Range<usize>,
     crc: Crc,
     length: u32,
+    /// Deflated bytes beyond what they unpacked to.
+    excess: usize,
 }
 
 /// The part of a member that the next byte belongs to.
@@ -61,6 +66,8 @@ enum Place {
     Trailer,
     /// Behind the last member.
     Rest,
+    /// Behind [`EXCESS`]: nothing is unpacked any more.
+    Waste,
 }
 
 impl Default for Gunzip {
@@ -76,6 +83,7 @@ impl Default for Gunzip {
             piece: 0..0,
             crc: Crc::default(),
             length: 0,
+            excess: 0,
         }
     }
 }
@@ -133,6 +141,10 @@ impl Gunzip {
             TINFLStatus::NeedsMoreInput => {}
             TINFLStatus::HasMoreOutput if got > 0 => {}
             _ => return Err(Damaged),
+        }
+        self.excess = (self.excess + used).saturating_sub(got);
+        if self.excess > EXCESS {
+            self.enter(Place::Waste);
         }
         Ok(got > 0)
     }
@@ -195,7 +207,7 @@ impl Gunzip {
                     self.enter(Place::Head);
                 }
             }
-            Place::Data | Place::Rest => *packed = &[],
+            Place::Data | Place::Rest | Place::Waste => *packed = &[],
         }
         Ok(())
     }
@@ -363,6 +375,23 @@ mod tests {
             size += gunzip.piece().len();
         }
         assert_eq!((size, gunzip.end()), (data.len(), Ok(())));
+    }
+
+    #[test]
+    fn blocks_that_hold_next_to_nothing_are_not_unpacked_for_ever() {
+        let head = &packed(b"")[..HEAD];
+        // Ten bits of a fixed block without data (RFC 1951, section 3.2.6), four times.
+        let blocks = [2, 8, 32, 128, 0].repeat(EXCESS / 4);
+        let stored = [0, 0, 0, 0xff, 0xff].repeat(EXCESS / 4);
+        let members = packed(b"").repeat(EXCESS);
+        for file in [[head, &blocks].concat(), [head, &stored].concat(), members] {
+            let mut gunzip = Gunzip::default();
+            assert_eq!(gunzip.advance(&mut &file[..]), Ok(false));
+            assert_eq!(gunzip.place, Place::Waste);
+            assert_eq!(gunzip.end(), Err(Damaged));
+        }
+        let lines = packed(b"line\n").repeat(5000);
+        assert_eq!(unpacked(&lines, 1000), Ok(b"line\n".repeat(5000)));
     }
 
     proptest! {
