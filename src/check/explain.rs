@@ -319,26 +319,20 @@ pub(super) fn connect_failure(
     timeout: Duration,
 ) -> Failure {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, TimedOut};
-    let (kind, detail) = match error.kind() {
+    let of_server = |common, server| Failure::of_server(FailureKind::Connect, common, server);
+    match error.kind() {
         _ if is_no_route(error, address) => {
-            (FailureKind::NoRoute, "network unreachable".to_owned())
+            Failure::new(FailureKind::NoRoute, "network unreachable")
         }
-        TimedOut => (
-            FailureKind::Timeout,
-            format!("no connection within {}", within(timeout)),
-        ),
-        ConnectionRefused => (
-            FailureKind::Connect,
-            format!("connection refused by {address}"),
-        ),
-        HostUnreachable => (
-            FailureKind::Connect,
-            format!("no route to host {}", address.ip()),
-        ),
-        ConnectionReset => (FailureKind::Connect, "connection reset".to_owned()),
-        _ => (FailureKind::Connect, format!("cannot connect to {address}")),
-    };
-    Failure::new(kind, detail)
+        TimedOut => {
+            let detail = format!("no connection within {}", within(timeout));
+            Failure::new(FailureKind::Timeout, detail)
+        }
+        ConnectionRefused => of_server("connection refused", format!("by {address}")),
+        HostUnreachable => of_server("no route to host", address.ip().to_string()),
+        ConnectionReset => Failure::new(FailureKind::Connect, "connection reset"),
+        _ => of_server("cannot connect", format!("to {address}")),
+    }
 }
 
 #[cfg(test)]

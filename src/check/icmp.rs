@@ -391,21 +391,21 @@ fn send_failure(error: &io::Error, address: IpAddr) -> Failure {
     if is_no_route(error, SocketAddr::new(address, 0)) {
         return Failure::new(FailureKind::NoRoute, "network unreachable");
     }
-    let detail = match error.kind() {
-        HostUnreachable => format!("no route to host {address}"),
-        PermissionDenied => format!("this machine doesn't allow a ping to {address}"),
-        _ => format!("cannot send to {address}"),
+    let (common, server) = match error.kind() {
+        HostUnreachable => ("no route to host", address.to_string()),
+        PermissionDenied => ("this machine doesn't allow a ping", format!("to {address}")),
+        _ => ("cannot send", format!("to {address}")),
     };
-    Failure::new(FailureKind::Connect, detail)
+    Failure::of_server(FailureKind::Connect, common, server)
 }
 
 /// It was sent, and word came that it can't be delivered.
 fn delivery_failure(error: &io::Error, address: IpAddr) -> Failure {
     use io::ErrorKind::{ConnectionRefused, PermissionDenied};
-    let detail = match error.kind() {
-        ConnectionRefused => format!("ping refused by {address}"),
-        PermissionDenied => format!("ping forbidden on the way to {address}"),
-        _ => format!("no route to host {address}"),
+    let (common, server) = match error.kind() {
+        ConnectionRefused => ("ping refused", format!("by {address}")),
+        PermissionDenied => ("ping forbidden on the way", format!("to {address}")),
+        _ => ("no route to host", address.to_string()),
     };
-    Failure::new(FailureKind::Connect, detail)
+    Failure::of_server(FailureKind::Connect, common, server)
 }

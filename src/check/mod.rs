@@ -88,7 +88,7 @@ fn redacted(site: &Site, text: &str) -> String {
 }
 
 fn discreet(site: &Site, failure: Failure) -> Failure {
-    Failure::new(failure.kind, redacted(site, &failure.detail))
+    failure.reworded(|text| redacted(site, text))
 }
 
 /// Looks at what runs out. `rdap`: ask this service about domains, instead of their registries.

@@ -81,6 +81,9 @@ pub struct Failure {
     pub kind: FailureKind,
     /// One line a person understands, e.g. `HTTP 503, wanted 200-299`.
     pub detail: String,
+    /// `detail` without what is another one for every site, the server's address; `None` when
+    /// `detail` has nothing of the kind.
+    pub common: Option<String>,
 }
 
 impl Failure {
@@ -90,6 +93,23 @@ impl Failure {
         Failure {
             kind,
             detail: printable::line(&detail.into(), CAUSE),
+            common: None,
+        }
+    }
+
+    /// `common`, a text of our own, and which server it is about, e.g. `by 192.0.2.1:80`.
+    pub fn of_server(kind: FailureKind, common: &str, server: impl fmt::Display) -> Failure {
+        Failure {
+            common: Some(common.to_owned()),
+            ..Failure::new(kind, format!("{common} {server}"))
+        }
+    }
+
+    /// The same in other words.
+    pub fn reworded(self, words: impl Fn(&str) -> String) -> Failure {
+        Failure {
+            common: self.common.map(|common| words(&common)),
+            ..Failure::new(self.kind, words(&self.detail))
         }
     }
 }

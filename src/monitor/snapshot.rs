@@ -136,6 +136,8 @@ pub struct AlertRecord {
     pub chats: Vec<i64>,
     /// Figures that the kind of news needs besides.
     pub numbers: Vec<i64>,
+    /// Of `down`: what other sites may share of `text`.
+    pub common: Option<String>,
 }
 
 /// Bytes of an address that an added site may have.
@@ -184,6 +186,7 @@ impl Snapshot {
         for alert in &mut self.alerts {
             clean(&mut alert.news, NAME);
             clean(&mut alert.site, NAME);
+            clean_some(&mut alert.common, CAUSE);
             // The summary is HTML with marks of direction of our own.
             if alert.news != "digest" {
                 alert.text = lines(&alert.text, MESSAGE);
@@ -245,7 +248,7 @@ impl AlertRecord {
         let mut numbers = Vec::new();
         let parts;
         let (news, text, lasted) = match &alert.news {
-            News::Down { cause, behind } => {
+            News::Down { cause, behind, .. } => {
                 numbers = vec![i64::try_from(*behind).unwrap_or(0)];
                 ("down", cause.as_str(), Duration::ZERO)
             }
@@ -283,6 +286,10 @@ impl AlertRecord {
             incident: alert.incident,
             at: now.wall_at(alert.at),
             chats: alert.chats.clone(),
+            common: match &alert.news {
+                News::Down { common, .. } => common.clone(),
+                _ => None,
+            },
         }
     }
 
@@ -295,6 +302,7 @@ impl AlertRecord {
         let news = match self.news.as_str() {
             "down" => News::Down {
                 cause: text,
+                common: self.common.clone(),
                 behind: usize::try_from(number(0)).unwrap_or(0),
             },
             "offline" => News::Offline(Period {
@@ -381,7 +389,8 @@ mod tests {
         let s = Duration::from_secs(5);
         for news in [
             News::Down {
-                cause: "x".into(),
+                cause: "x by y".into(),
+                common: Some("x".into()),
                 behind: 4,
             },
             News::Offline(Period {
