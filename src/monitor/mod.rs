@@ -35,6 +35,7 @@ pub mod line;
 mod maintenance;
 mod meant;
 pub mod message;
+mod moved;
 pub mod near;
 mod obey;
 pub mod outbox;

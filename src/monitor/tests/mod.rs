@@ -4,6 +4,7 @@ mod added;
 mod alerts;
 mod behind;
 mod buttons;
+mod chats;
 mod commands;
 mod digest;
 mod endings;
