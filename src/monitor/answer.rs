@@ -103,6 +103,7 @@ impl Monitor {
                 false => visible.iter().map(|&at| self.sites[at].checks).sum(),
             },
             internal_errors: self.internal_errors,
+            excused: self.excused,
             alerts_waiting: match all {
                 true => self.outbox.waiting_alerts(),
                 false => {

@@ -30,6 +30,7 @@ pub mod incident;
 pub mod job;
 pub mod judge;
 mod judging;
+mod lacks;
 pub mod lan;
 pub mod line;
 mod maintenance;
@@ -78,6 +79,7 @@ use self::hold::Unsettled;
 use self::hours::Hours;
 use self::incident::Incidents;
 use self::job::Job;
+use self::lacks::Lacking;
 use self::line::{Line, Trouble};
 use self::maintenance::Page;
 use self::outbox::Outbox;
@@ -128,6 +130,9 @@ pub struct Monitor {
     jitter: Jitter,
     checks: u64,
     internal_errors: u64,
+    /// Checks that failed for want of something on this machine.
+    excused: u64,
+    lacks: Vec<Lacking>,
     stopping: bool,
     line: Line,
     /// Sites in doubt, at least: more than that are not looked for.
@@ -198,6 +203,8 @@ impl Monitor {
             jitter: Jitter::new(seed),
             checks: 0,
             internal_errors: 0,
+            excused: 0,
+            lacks: Vec::new(),
             stopping: false,
             line: Line::new(settings.uplink),
             doubts: 0,

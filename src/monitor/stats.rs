@@ -28,6 +28,8 @@ pub struct Tally {
     pub sites: usize,
     pub checks: u64,
     pub internal_errors: u64,
+    /// Checks that counted for nothing, for want of something on this machine.
+    pub excused: u64,
     pub alerts_waiting: usize,
 }
 
@@ -64,6 +66,12 @@ pub fn render(vitals: &Vitals, tally: Tally) -> String {
         format!("Alerts waiting: {}", tally.alerts_waiting),
         format!("Written to flash: {} KB", vitals.bytes_written / 1024),
     ];
+    if tally.excused > 0 {
+        lines.push(format!(
+            "Not counted, by faults of this machine: {}",
+            tally.excused
+        ));
+    }
     if tally.internal_errors > 0 {
         lines.push(format!("Internal errors: {}", tally.internal_errors));
     }
@@ -100,6 +108,7 @@ mod tests {
             sites: 2,
             checks: 3000,
             internal_errors: 1,
+            excused: 4,
             alerts_waiting: 0,
         };
         assert_eq!(
@@ -113,6 +122,7 @@ mod tests {
              Answer times: 0.24 ms median, 31 ms 99th\n\
              Alerts waiting: 0\n\
              Written to flash: 12 KB\n\
+             Not counted, by faults of this machine: 4\n\
              Internal errors: 1"
         );
     }

@@ -10,6 +10,7 @@ mod digest;
 mod endings;
 mod history;
 mod hours;
+mod lacks;
 mod lines;
 mod make;
 mod review;
