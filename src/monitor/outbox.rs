@@ -322,10 +322,10 @@ impl Outbox {
                     &mut lane.wait
                 };
                 wait.fail(now.moment(), after, &mut self.jitter);
-                if let Load::Reply(reply) = load {
-                    if let Some(reply) = reply.in_chat(chat) {
-                        self.replies.push_front(reply);
-                    }
+                if let Load::Reply(reply) = load
+                    && let Some(reply) = reply.in_chat(chat)
+                {
+                    self.replies.push_front(reply);
                 }
                 vec![Receipt::Delayed { reason }]
             }
