@@ -61,9 +61,7 @@ struct Inner {
     route: Route,
     /// The first update id that [`Telegram::poll`] has not handed over yet.
     handed_over: Mutex<Option<i64>>,
-    /// Groups that were found not to take messages in the topic of the settings, and until when
-    /// none is sent there.
-    without_topic: Mutex<HashMap<i64, Instant>>,
+    without_topic: WithoutTopic,
 }
 
 impl Telegram {
@@ -74,7 +72,7 @@ impl Telegram {
             clock,
             route: Route::default(),
             handed_over: Mutex::new(None),
-            without_topic: Mutex::new(HashMap::new()),
+            without_topic: WithoutTopic::default(),
         }))
     }
 
@@ -146,8 +144,7 @@ impl Telegram {
             match judge(message, form, outcome) {
                 Verdict::Again(simpler) => {
                     if form.topic.is_some() && simpler.topic.is_none() && message.topic.is_none() {
-                        let until = Instant::now() + TOPIC_WAIT;
-                        lock(&self.0.without_topic).insert(message.chat, until);
+                        self.0.without_topic.note(message.chat, Instant::now());
                     }
                     form = simpler;
                 }
@@ -179,9 +176,11 @@ impl Telegram {
     fn topic(&self, message: &Message) -> Option<i64> {
         const GENERAL: i64 = 1;
         let configured = || {
-            let left_out = lock(&self.0.without_topic).get(&message.chat).copied();
-            let takes = left_out.is_none_or(|until| until <= Instant::now());
-            self.0.settings.topic.filter(|_| message.chat < 0 && takes)
+            let without = self.0.without_topic.has(message.chat, Instant::now());
+            self.0
+                .settings
+                .topic
+                .filter(|_| message.chat < 0 && !without)
         };
         let topic = message.topic.or_else(configured);
         // It is what has no topic: to name it is an error.
@@ -327,6 +326,23 @@ impl Route {
     /// `ipv4_only` is what the failed attempt went by: poll and sends fail side by side.
     fn failed(&self, ipv4_only: bool) {
         self.0.store(!ipv4_only, Ordering::Relaxed);
+    }
+}
+
+/// Groups that were found not to take messages in the topic of the settings, and when: it was closed,
+/// or is gone.
+#[derive(Default)]
+struct WithoutTopic(Mutex<HashMap<i64, Instant>>);
+
+impl WithoutTopic {
+    fn note(&self, chat: i64, now: Instant) {
+        lock(&self.0).insert(chat, now);
+    }
+
+    /// Not for ever: who closed the topic may open it again.
+    fn has(&self, chat: i64, now: Instant) -> bool {
+        let noted = lock(&self.0).get(&chat).copied();
+        noted.is_some_and(|at| now.saturating_duration_since(at) < TOPIC_WAIT)
     }
 }
 
