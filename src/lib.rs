@@ -22,6 +22,7 @@ mod crc;
 mod files;
 pub mod http;
 mod json;
+mod machine;
 pub mod monitor;
 mod offload;
 mod pem;

@@ -3,6 +3,8 @@
 
 #[path = "conversation/access.rs"]
 mod access;
+#[path = "conversation/chats.rs"]
+mod chats;
 mod support;
 
 use std::time::Duration;

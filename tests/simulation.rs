@@ -253,6 +253,8 @@ fn print_plan(plan: &Plan) {
         ("cut", &plan.cuts),
         ("names lost", &plan.names_lost),
         ("telegram out", &plan.telegram_out),
+        ("lacking", &plan.lacking),
+        ("unaddressed", &plan.unaddressed),
         ("ambiguous", &plan.ambiguous),
         ("disk full", &plan.disk_full),
     ] {

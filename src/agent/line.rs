@@ -5,6 +5,7 @@
 
 use crate::config::Target;
 use crate::http::{self, Bundle, Client, Peer, Unresolved, bare_host, handshake};
+use crate::machine;
 use crate::monitor::line::Report;
 use crate::monitor::site::IpVersion;
 use async_io::{Async, Timer};
@@ -16,7 +17,7 @@ use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use url::Url;
 
 const SOCKETS: usize = 2;
@@ -28,6 +29,8 @@ const IPV6_GRACE: Duration = Duration::from_secs(2);
 const BESIDE: Duration = Duration::from_secs(1);
 /// Addresses of one family tried of a name that has many.
 const ADDRESSES: usize = 2;
+/// Between looks while something is lacking to make them.
+const LACKING: Duration = Duration::from_secs(2);
 /// Is there a way there? Nothing is sent to it. (Quad9, as the usual targets.)
 const FAR_IPV6: Ipv6Addr = Ipv6Addr::new(0x2620, 0xfe, 0, 0, 0, 0, 0, 9);
 
@@ -59,8 +62,21 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// Takes about [`WITHIN`], and longer only when more than two targets hang. Dropping it ends it.
+    /// Takes about [`WITHIN`], and longer only when more than two targets hang. A look that failed
+    /// for want of descriptors or memory says nothing, and is made again. Dropping it ends it.
     pub(super) async fn report(&self) -> Report {
+        loop {
+            let began = Instant::now();
+            let report = self.look().await;
+            let bad = !report.up || report.names == Some(false);
+            if !bad || machine::lacked_since(began).is_none() {
+                return report;
+            }
+            Timer::after(LACKING).await;
+        }
+    }
+
+    async fn look(&self) -> Report {
         let sockets = Semaphore::new(SOCKETS);
         let uplink = Uplink::new(&self.resolvers.uplink, &sockets);
         let ((up, ipv6), (names, trusted)) =
@@ -238,7 +254,10 @@ impl<'a> Uplink<'a> {
             for &address in addresses.iter().take(ADDRESSES) {
                 match Async::<TcpStream>::connect(address).await {
                     Ok(_) => return true,
-                    Err(error) => log::debug!("uplink {address}: {error}"),
+                    Err(error) => {
+                        machine::lack(&error);
+                        log::debug!("uplink {address}: {error}");
+                    }
                 }
             }
             false

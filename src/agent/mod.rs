@@ -18,6 +18,7 @@ use crate::check::Registries;
 use crate::clock::Clock;
 use crate::config::{self, Config, Mistakes};
 use crate::http::{Client, Limits};
+use crate::machine;
 use crate::monitor::expiry::Subject;
 use crate::monitor::history::Record;
 use crate::monitor::message::CallbackAnswer;
@@ -177,8 +178,12 @@ impl Agent {
             terminal,
             clock,
         } = options;
+        let (connections, too_few) = machine::make_room(config.agent.max_connections);
+        if let Some(text) = &too_few {
+            log::warn!("{text}; until then {connections} connections at once");
+        }
         let client = Client::new(&Limits {
-            max_connections: config.agent.max_connections,
+            max_connections: connections,
             idle_connections: config.agent.idle_connections,
             idle_timeout: config.agent.idle_timeout,
             user_agent: config.agent.user_agent.clone(),

@@ -41,6 +41,21 @@ pub struct Refusal {
     pub migrate_to: Option<i64>,
 }
 
+/// Who or what a refusal is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The bot, or the server is not well: it may pass, whatever is sent and to whom.
+    Bot,
+    /// The chat: it blocked the bot, or is gone.
+    Chat,
+    /// This request: its text, its topic, its chat; only the words tell.
+    Request,
+}
+
+fn is_logged_out(description: &str) -> bool {
+    description.to_ascii_lowercase().contains("logged out")
+}
+
 /// What could still be learnt from an answer that can't be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
@@ -64,6 +79,27 @@ impl ApiError {
                 ..
             })
         )
+    }
+
+    /// Who is refused, of a refusal that no other field explains.
+    pub fn refuses(&self) -> Option<Refused> {
+        let ApiError::Refused(Refusal {
+            code, description, ..
+        }) = self
+        else {
+            return None;
+        };
+        Some(match code {
+            // The server puts this before whatever a request of ours is refused for; `Logged out`,
+            // without it, is about the bot (tdlib/telegram-bot-api, `fail_query_with_error` and
+            // `ClientManager::get_closing_error`).
+            400 if description.starts_with("Bad Request") && !is_logged_out(description) => {
+                Refused::Request
+            }
+            403 if !is_logged_out(description) => Refused::Chat,
+            413 | 414 => Refused::Request,
+            _ => Refused::Bot,
+        })
     }
 
     /// A webhook is set, which keeps updates from those who ask for them.
@@ -212,12 +248,26 @@ fn unreadable(body: &[u8], flaw: Flaw, stranger: String) -> ApiError {
 }
 
 fn update(raw: RawUpdate) -> Update {
-    let message = raw.message.and_then(incoming).map(Content::Message);
+    let message = raw.message.and_then(|raw| {
+        let moved = moved(&raw);
+        moved.or_else(|| incoming(raw).map(Content::Message))
+    });
     let press = || raw.callback_query.and_then(press).map(Content::Press);
     Update {
         id: raw.update_id.0,
         content: message.or_else(press),
     }
+}
+
+/// The service messages of a group that becomes a supergroup: one in each.
+fn moved(raw: &RawMessage) -> Option<Content> {
+    let here = raw.chat.as_ref()?.id;
+    let (from, to) = match (raw.migrate_to_chat_id, raw.migrate_from_chat_id) {
+        (Some(to), _) => (here, to),
+        (None, Some(from)) => (from, here),
+        (None, None) => return None,
+    };
+    (from < 0 && to < 0 && from != to).then_some(Content::Moved { from, to })
 }
 
 fn incoming(raw: RawMessage) -> Option<Incoming> {

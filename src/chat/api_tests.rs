@@ -375,3 +375,26 @@ proptest! {
         let _ = read_updates(copy(&framed));
     }
 }
+
+#[test]
+fn a_group_that_becomes_a_supergroup_says_so_in_both() {
+    let read = |message: &str| {
+        let body = format!(r#"{{"ok":true,"result":[{{"update_id":5,"message":{message}}}]}}"#);
+        let answer = Answer {
+            status: 200,
+            body: body.into_bytes(),
+        };
+        read_updates(Ok(answer)).expect("updates").remove(0).content
+    };
+    let (from, to) = (-4242, -1001234567890);
+    let moved = Some(Content::Moved { from, to });
+    let old =
+        r#"{"message_id":7,"date":1,"chat":{"id":-4242},"migrate_to_chat_id":-1001234567890}"#;
+    let new =
+        r#"{"message_id":1,"date":1,"chat":{"id":-1001234567890},"migrate_from_chat_id":-4242}"#;
+    assert_eq!(read(old), moved);
+    assert_eq!(read(new), moved);
+    for odd in ["-4242", "42", "0"] {
+        assert_eq!(read(&old.replace("-1001234567890", odd)), None, "{odd}");
+    }
+}

@@ -1,6 +1,6 @@
 //! How a message is put for the Bot API, and what the answer means for it.
 
-use super::api::{self, ApiError, Refusal, Unreadable};
+use super::api::{self, ApiError, Refusal, Refused, Unreadable};
 use super::html;
 use super::multipart::Multipart;
 use super::poller::UNAUTHORISED_WAIT;
@@ -269,6 +269,7 @@ pub fn judge(message: &Message, form: Form, outcome: Result<Answer, CallError>) 
             retry_after,
             ..
         }) => later(*retry_after, false),
+        ApiError::Refused(_) if error.refuses() == Some(Refused::Bot) => later(None, true),
         ApiError::Refused(Refusal {
             code: 400,
             description,
@@ -289,14 +290,9 @@ pub fn judge(message: &Message, form: Form, outcome: Result<Answer, CallError>) 
                 },
             }
         }
-        ApiError::Refused(Refusal {
-            code: 401..500,
-            description,
-            ..
-        }) => Delivery::Refused {
+        ApiError::Refused(Refusal { description, .. }) => Delivery::Refused {
             reason: description.clone(),
         },
-        ApiError::Refused(_) => later(None, true),
     })
 }
 

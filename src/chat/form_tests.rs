@@ -178,12 +178,36 @@ fn a_chat_that_refuses_is_refused() {
         (400, "Bad Request: chat not found"),
         (400, "Bad Request: message is too long"),
         (403, "Forbidden: bot was blocked by the user"),
+        (403, "Forbidden: the group chat was deleted"),
+        (
+            400,
+            "Bad Request: not enough rights to send text messages to the chat",
+        ),
         (413, "Request Entity Too Large"),
     ] {
         assert_eq!(
             delivery(refusal(code, why)),
             Delivery::Refused { reason: why.into() }
         );
+    }
+}
+
+#[test]
+fn what_refuses_the_bot_is_for_later_everywhere() {
+    for (code, why) in [
+        (400, "Logged out"),
+        (400, "Bad Request: bot is logged out"),
+        (403, "Forbidden: logged out"),
+        (409, "Conflict: terminated by other getUpdates request"),
+        (408, "Request Timeout"),
+        (420, "FLOOD_WAIT_3"),
+        (500, "Internal Server Error: restart"),
+    ] {
+        let reason = format!("{why} ({code})");
+        assert_eq!(delivery(refusal(code, why)), later(None, true, &reason));
+        // An edit is no exception.
+        let edited = judged(&edit(), refusal(code, why));
+        assert_eq!(edited, Verdict::Done(later(None, true, &reason)));
     }
 }
 

@@ -169,6 +169,10 @@ pub struct RawMessage {
     pub from: Option<RawPeer>,
     pub text: Option<String>,
     pub entities: Option<Vec<RawEntity>>,
+    /// The group has become a supergroup with this id…
+    pub migrate_to_chat_id: Option<i64>,
+    /// … and this is the supergroup that was the group of this id.
+    pub migrate_from_chat_id: Option<i64>,
 }
 
 /// `MessageEntity`. Places count UTF-16 units.

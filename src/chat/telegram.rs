@@ -15,7 +15,7 @@ use crate::secret::Secret;
 use async_channel::Sender;
 use async_io::Timer;
 use nanoserde::SerJson;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +28,8 @@ const POLL_GRACE: Duration = Duration::from_secs(10);
 /// While the clock isn't set: how long a message waits, and how often the poll looks at the clock.
 const CLOCK_WAIT: Duration = Duration::from_secs(5);
 const CLOCK_LOOK: Duration = Duration::from_secs(1);
+/// A topic that was closed or is gone is tried again after this: it may be open by then.
+const TOPIC_WAIT: Duration = Duration::from_secs(60 * 60);
 const CLOCK_NOT_SET: &str = "clock not set";
 /// How often, and how soon again, what waits at Telegram is tried to be passed over.
 const SKIP_ATTEMPTS: u32 = 5;
@@ -59,8 +61,7 @@ struct Inner {
     route: Route,
     /// The first update id that [`Telegram::poll`] has not handed over yet.
     handed_over: Mutex<Option<i64>>,
-    /// Groups that were found not to have the topic of the settings.
-    without_topic: Mutex<HashSet<i64>>,
+    without_topic: WithoutTopic,
 }
 
 impl Telegram {
@@ -71,7 +72,7 @@ impl Telegram {
             clock,
             route: Route::default(),
             handed_over: Mutex::new(None),
-            without_topic: Mutex::new(HashSet::new()),
+            without_topic: WithoutTopic::default(),
         }))
     }
 
@@ -143,7 +144,7 @@ impl Telegram {
             match judge(message, form, outcome) {
                 Verdict::Again(simpler) => {
                     if form.topic.is_some() && simpler.topic.is_none() && message.topic.is_none() {
-                        lock(&self.0.without_topic).insert(message.chat);
+                        self.0.without_topic.note(message.chat, Instant::now());
                     }
                     form = simpler;
                 }
@@ -175,8 +176,11 @@ impl Telegram {
     fn topic(&self, message: &Message) -> Option<i64> {
         const GENERAL: i64 = 1;
         let configured = || {
-            let known = message.chat < 0 && !lock(&self.0.without_topic).contains(&message.chat);
-            self.0.settings.topic.filter(|_| known)
+            let without = self.0.without_topic.has(message.chat, Instant::now());
+            self.0
+                .settings
+                .topic
+                .filter(|_| message.chat < 0 && !without)
         };
         let topic = message.topic.or_else(configured);
         // It is what has no topic: to name it is an error.
@@ -322,6 +326,23 @@ impl Route {
     /// `ipv4_only` is what the failed attempt went by: poll and sends fail side by side.
     fn failed(&self, ipv4_only: bool) {
         self.0.store(!ipv4_only, Ordering::Relaxed);
+    }
+}
+
+/// Groups that were found not to take messages in the topic of the settings, and when: it was closed,
+/// or is gone.
+#[derive(Default)]
+struct WithoutTopic(Mutex<HashMap<i64, Instant>>);
+
+impl WithoutTopic {
+    fn note(&self, chat: i64, now: Instant) {
+        lock(&self.0).insert(chat, now);
+    }
+
+    /// Not for ever: who closed the topic may open it again.
+    fn has(&self, chat: i64, now: Instant) -> bool {
+        let noted = lock(&self.0).get(&chat).copied();
+        noted.is_some_and(|at| now.saturating_duration_since(at) < TOPIC_WAIT)
     }
 }
 

@@ -40,6 +40,19 @@ fn every_second_attempt_after_a_failure_is_ipv4_alone_and_what_works_is_kept() {
     assert!(!route.ipv4_only());
 }
 
+#[test]
+fn a_topic_that_was_closed_is_tried_again_after_an_hour() {
+    let (without, now) = (WithoutTopic::default(), Instant::now());
+    assert!(!without.has(-5, now));
+    without.note(-5, now);
+    let after = |minutes| now + Duration::from_secs(minutes * 60);
+    assert!(without.has(-5, after(59)) && !without.has(-6, after(59)));
+    assert!(!without.has(-5, after(60)));
+    // Still closed then.
+    without.note(-5, after(60));
+    assert!(without.has(-5, after(119)) && !without.has(-5, after(120)));
+}
+
 /// The first `unset` looks at this clock show 1970.
 fn clock_set_after(unset: usize) -> (Clock, Arc<AtomicUsize>) {
     let looks = Arc::new(AtomicUsize::new(0));

@@ -3,6 +3,7 @@
 
 use super::explain::{BESIDE, connect_failure, is_no_route, unfound, unresolved};
 use crate::http::{Client, Lookup, within};
+use crate::machine;
 use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
 use crate::monitor::site::IpVersion;
 use async_io::{Async, Timer};
@@ -264,9 +265,11 @@ impl Race {
             (error, address)
         });
         let rank = |(error, address): &(io::Error, SocketAddr)| match error.kind() {
-            _ if is_no_route(error, *address) => 2,
-            io::ErrorKind::TimedOut => 1,
-            _ => 0,
+            // That address was not tried at all: it might have answered.
+            _ if machine::lack(error).is_some() => 0,
+            _ if is_no_route(error, *address) => 3,
+            io::ErrorKind::TimedOut => 2,
+            _ => 1,
         };
         // The first of its rank.
         match self.errors.into_iter().chain(silent).min_by_key(rank) {

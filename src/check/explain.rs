@@ -4,6 +4,7 @@
 use super::body::Search;
 use super::tls_cause::{WANTS_CERTIFICATE, certificate_cause, refused_hello};
 use crate::http::{Client, Fault, Unresolved, What, bare_host, handshake, literal, within};
+use crate::machine;
 use crate::monitor::outcome::{Failure, FailureKind, Outcome};
 use crate::monitor::site::{HttpCheck, IpVersion};
 use async_io::{Async, Timer};
@@ -136,7 +137,7 @@ impl Look<'_> {
         let addresses = first(AFTERWARDS, self.addresses()).await;
         let failure = match addresses {
             None => unresolved(self.host, self.timeout),
-            Some(Err(denied)) if denied.kind == FailureKind::NoName => denied,
+            Some(Err(denied)) if is_told(&denied) => denied,
             Some(Err(_)) => unresolved(self.host, self.timeout),
             Some(Ok(all)) if self.url.scheme() == "https" => {
                 match first(AFTERWARDS, answering(&all)).await.flatten() {
@@ -158,11 +159,14 @@ impl Look<'_> {
         let addresses = match self.addresses().await {
             Ok(all) => all,
             // libcurl doesn't even try an address of the wrong family.
-            Err(failure) => return Some(failure).filter(|f| f.kind == FailureKind::NoName),
+            Err(failure) => return Some(failure).filter(is_told),
         };
         for address in addresses {
             self.tried = Some(address.ip());
             let error = Async::<TcpStream>::connect(address).await.err()?;
+            if let Some(lack) = machine::lack(&error) {
+                return Some(Failure::local(lack));
+            }
             // Of two families the one that has a route tells more.
             if worst.is_none() || !is_no_route(&error, address) {
                 worst = Some((error, address));
@@ -245,6 +249,11 @@ impl Look<'_> {
     }
 }
 
+/// A look-up that failed for a reason that is known.
+fn is_told(failure: &Failure) -> bool {
+    matches!(failure.kind, FailureKind::NoName | FailureKind::Local(_))
+}
+
 /// What `future` comes to `within` so much time.
 async fn first<T>(within: Duration, future: impl Future<Output = T>) -> Option<T> {
     let late = async {
@@ -286,6 +295,7 @@ pub(super) async fn addresses(
 
 pub(super) fn unfound(host: &str, ip: IpVersion, why: Unresolved) -> Failure {
     let why = match (why, ip) {
+        (Unresolved::Lack(lack), _) => return Failure::local(lack),
         (Unresolved::NoAnswer, _) => return unanswered(host),
         (Unresolved::NoName, _) => "no such name",
         (Unresolved::NoAddress, IpVersion::Any) => "no address",
@@ -319,31 +329,29 @@ pub(super) fn connect_failure(
     timeout: Duration,
 ) -> Failure {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, TimedOut};
-    let (kind, detail) = match error.kind() {
+    if let Some(lack) = machine::lack_of_way(error, address.ip()) {
+        return Failure::local(lack);
+    }
+    let of_server = |common, server| Failure::of_server(FailureKind::Connect, common, server);
+    match error.kind() {
         _ if is_no_route(error, address) => {
-            (FailureKind::NoRoute, "network unreachable".to_owned())
+            Failure::new(FailureKind::NoRoute, "network unreachable")
         }
-        TimedOut => (
-            FailureKind::Timeout,
-            format!("no connection within {}", within(timeout)),
-        ),
-        ConnectionRefused => (
-            FailureKind::Connect,
-            format!("connection refused by {address}"),
-        ),
-        HostUnreachable => (
-            FailureKind::Connect,
-            format!("no route to host {}", address.ip()),
-        ),
-        ConnectionReset => (FailureKind::Connect, "connection reset".to_owned()),
-        _ => (FailureKind::Connect, format!("cannot connect to {address}")),
-    };
-    Failure::new(kind, detail)
+        TimedOut => {
+            let detail = format!("no connection within {}", within(timeout));
+            Failure::new(FailureKind::Timeout, detail)
+        }
+        ConnectionRefused => of_server("connection refused", format!("by {address}")),
+        HostUnreachable => of_server("no route to host", address.ip().to_string()),
+        ConnectionReset => Failure::new(FailureKind::Connect, "connection reset"),
+        _ => of_server("cannot connect", format!("to {address}")),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::monitor::outcome::Lack;
 
     #[test]
     fn a_failed_connect_is_told_by_its_errno() {
@@ -381,6 +389,8 @@ mod tests {
             assert_eq!(told.0, FailureKind::NoRoute);
         }
         let here = failure(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL), address);
-        assert_eq!(here.0, FailureKind::Connect, "no port is left");
+        assert_eq!(here.0, FailureKind::Local(Lack::Ports));
+        let full = failure(io::Error::from_raw_os_error(libc::EMFILE), address);
+        assert_eq!(full.0, FailureKind::Local(Lack::Descriptors));
     }
 }

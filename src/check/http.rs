@@ -70,7 +70,7 @@ pub(super) async fn run(
     if run.logging_in
         && let Err(failure) = &mut outcome.verdict
     {
-        *failure = Failure::new(failure.kind, format!("login: {}", failure.detail));
+        *failure = failure.clone().reworded(|text| format!("login: {text}"));
     }
     run.learn().await;
     outcome

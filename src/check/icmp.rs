@@ -8,7 +8,8 @@ use super::connect::{Deadline, Failed};
 use super::explain::{addresses, is_no_route, unresolved};
 use super::wire::icmp::{Echo, Family, behind_ipv4_header, read_quoted, read_reply, request};
 use crate::http::Client;
-use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
+use crate::machine;
+use crate::monitor::outcome::{Failure, FailureKind, Lack, Outcome, Phases};
 use crate::monitor::site::{IcmpCheck, Site};
 use async_io::{Async, Timer};
 use futures_lite::FutureExt;
@@ -60,7 +61,10 @@ pub(super) async fn run(client: &Client, site: &Site, check: &IcmpCheck) -> Outc
             },
             Err(failure) => Failed::new(failure, address).into(),
         };
-        let no_route = |failure: &Failure| matches!(failure.kind, FailureKind::NoRoute);
+        let no_route = |failure: &Failure| {
+            use FailureKind::{Local, NoRoute};
+            matches!(failure.kind, NoRoute | Local(Lack::Address))
+        };
         if !outcome.verdict.as_ref().is_err_and(no_route) {
             break;
         }
@@ -125,7 +129,7 @@ pub(super) async fn ping(
     rustix::net::connect(&socket, &SocketAddr::new(address, 0))
         .map_err(|error| send_failure(&error.into(), address))?;
     want_errors(&socket, address);
-    let socket = Async::new(socket).map_err(|_| no_socket())?;
+    let socket = Async::new(socket).map_err(|error| no_socket(&error))?;
     let mut pings = Pings::new(address, kind, socket);
     pings.exchange(deadline.start + deadline.timeout).await;
     pings.tally().ok_or_else(|| match pings.trouble {
@@ -174,11 +178,14 @@ fn permitted(
         Err(error) if is_no_route(&error, SocketAddr::new(address, 0)) => {
             Err(send_failure(&error, address))
         }
-        Err(_) => Err(no_socket()),
+        Err(error) => Err(no_socket(&error)),
     }
 }
 
-fn no_socket() -> Failure {
+fn no_socket(error: &io::Error) -> Failure {
+    if let Some(lack) = machine::lack(error) {
+        return Failure::local(lack);
+    }
     Failure::new(FailureKind::Internal, "cannot open a socket to ping with")
 }
 
@@ -388,24 +395,27 @@ impl Pings {
 /// This machine didn't send it.
 fn send_failure(error: &io::Error, address: IpAddr) -> Failure {
     use io::ErrorKind::{HostUnreachable, PermissionDenied};
+    if let Some(lack) = machine::lack_of_way(error, address) {
+        return Failure::local(lack);
+    }
     if is_no_route(error, SocketAddr::new(address, 0)) {
         return Failure::new(FailureKind::NoRoute, "network unreachable");
     }
-    let detail = match error.kind() {
-        HostUnreachable => format!("no route to host {address}"),
-        PermissionDenied => format!("this machine doesn't allow a ping to {address}"),
-        _ => format!("cannot send to {address}"),
+    let (common, server) = match error.kind() {
+        HostUnreachable => ("no route to host", address.to_string()),
+        PermissionDenied => ("this machine doesn't allow a ping", format!("to {address}")),
+        _ => ("cannot send", format!("to {address}")),
     };
-    Failure::new(FailureKind::Connect, detail)
+    Failure::of_server(FailureKind::Connect, common, server)
 }
 
 /// It was sent, and word came that it can't be delivered.
 fn delivery_failure(error: &io::Error, address: IpAddr) -> Failure {
     use io::ErrorKind::{ConnectionRefused, PermissionDenied};
-    let detail = match error.kind() {
-        ConnectionRefused => format!("ping refused by {address}"),
-        PermissionDenied => format!("ping forbidden on the way to {address}"),
-        _ => format!("no route to host {address}"),
+    let (common, server) = match error.kind() {
+        ConnectionRefused => ("ping refused", format!("by {address}")),
+        PermissionDenied => ("ping forbidden on the way", format!("to {address}")),
+        _ => ("no route to host", address.to_string()),
     };
-    Failure::new(FailureKind::Connect, detail)
+    Failure::of_server(FailureKind::Connect, common, server)
 }

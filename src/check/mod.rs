@@ -31,7 +31,8 @@ mod tls_cause;
 #[doc(hidden)]
 pub mod wire;
 
-use crate::http::Client;
+use crate::http::{Client, Permit};
+use crate::machine;
 use crate::monitor::expiry::Subject;
 use crate::monitor::outcome::{Failure, FailureKind, Looked, Outcome};
 use crate::monitor::printable::{self, CAUSE};
@@ -41,6 +42,7 @@ use crate::secret::scrub;
 use futures_lite::FutureExt;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::time::Instant;
 
 /// Checks `site` once; what came of it shows no secret of the site. Waits for a permit first, for as
 /// long as it takes; only then does the one deadline, `site.timeout`, begin. `fresh`: a retry after
@@ -56,6 +58,27 @@ pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
 
 async fn ask(client: &Client, site: &Site, fresh: bool) -> Outcome {
     let permit = client.check_permit().await;
+    let began = Instant::now();
+    let mut outcome = look(client, site, fresh, permit).await;
+    if let Err(failure) = &outcome.verdict
+        && is_vague(failure)
+        && let Some(lack) = machine::lacked_since(began)
+    {
+        outcome.verdict = Err(Failure::local(lack));
+    }
+    outcome
+}
+
+/// It may as well be for want of something on this machine: neither libcurl nor the C library's
+/// resolver tell.
+fn is_vague(failure: &Failure) -> bool {
+    use FailureKind::{Connect, Dns, Internal, NoName, Protocol, Tls};
+    let kind = failure.kind;
+    // What names a server is what that server, or the kernel about it, has said.
+    failure.common.is_none() && matches!(kind, Connect | Dns | Internal | NoName | Protocol | Tls)
+}
+
+async fn look(client: &Client, site: &Site, fresh: bool, permit: Permit) -> Outcome {
     // Boxed: a worker that waits has no room for the largest kind, tens of KiB.
     match &site.check {
         Check::Http(check) => Box::pin(http::run(client, site, check, fresh, permit)).await,
@@ -88,7 +111,7 @@ fn redacted(site: &Site, text: &str) -> String {
 }
 
 fn discreet(site: &Site, failure: Failure) -> Failure {
-    Failure::new(failure.kind, redacted(site, &failure.detail))
+    failure.reworded(|text| redacted(site, text))
 }
 
 /// Looks at what runs out. `rdap`: ask this service about domains, instead of their registries.

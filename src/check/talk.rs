@@ -2,6 +2,7 @@
 
 use super::body::Search;
 use super::connect::Deadline;
+use crate::machine;
 use crate::monitor::outcome::{Failure, FailureKind};
 use crate::monitor::site::Talk;
 use futures_lite::future::poll_once;
@@ -167,6 +168,9 @@ fn failure(kind: FailureKind, detail: String) -> Failure {
 /// A connection that was made and failed later.
 pub(super) fn broken(error: &io::Error) -> Failure {
     use io::ErrorKind::{BrokenPipe, ConnectionReset};
+    if let Some(lack) = machine::lack(error) {
+        return Failure::local(lack);
+    }
     let detail = match error.kind() {
         ConnectionReset | BrokenPipe => "connection reset",
         _ => "connection broken",

@@ -257,6 +257,8 @@ fn mark_unreachable(sites: &[&Site], rows: &mut [Row]) {
 /// One check, no retries: it is what this answer says.
 fn judge(site: &Site, outcome: &Outcome) -> State {
     match (&outcome.verdict, site.slow.zip(outcome.took)) {
+        // Nothing was learnt of the site.
+        (Err(failure), _) if matches!(failure.kind, FailureKind::Local(_)) => State::Unknown,
         (Err(_), _) => State::Down,
         (Ok(()), Some((limit, took))) if took > limit => State::Degraded,
         (Ok(()), _) => State::Up,

@@ -77,7 +77,7 @@ async fn wait(telegram: &Telegram, offset: Option<i64>, code: &str) -> Result<()
 async fn paired(telegram: &Telegram, message: &Incoming) -> Result<(), Failure> {
     print(format_args!("chats = [{}]\n", message.chat))?;
     let text = "Paired. Put the printed line into sitemon.conf and start sitemon.";
-    if let Err(reason) = deliver(telegram, message.chat, text.to_owned()).await {
+    if let Err(reason) = deliver(telegram, message.chat, &[], text.to_owned()).await {
         log::warn!("the chat could not be answered: {reason}");
     }
     // Confirmed, or the next start would take it for a command.

@@ -22,7 +22,8 @@ pub fn say(config: &Config, text: &str) -> Result<(), Failure> {
     let mut failed = Vec::new();
     for &chat in &settings.chats {
         for part in pack(html.lines()) {
-            if let Err(reason) = smol::block_on(deliver(&telegram, chat, part)) {
+            let others = &settings.chats;
+            if let Err(reason) = smol::block_on(deliver(&telegram, chat, others, part)) {
                 failed.push(format!("chat {chat} did not get it: {reason}"));
                 break;
             }
@@ -35,8 +36,13 @@ pub fn say(config: &Config, text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Sends a message now or says why not.
-pub async fn deliver(telegram: &Telegram, chat: i64, html: String) -> Result<(), String> {
+/// Sends a message now or says why not. A group that has become one of the `others` gets it there.
+pub async fn deliver(
+    telegram: &Telegram,
+    chat: i64,
+    others: &[i64],
+    html: String,
+) -> Result<(), String> {
     let mut message = Message {
         chat,
         html,
@@ -45,6 +51,7 @@ pub async fn deliver(telegram: &Telegram, chat: i64, html: String) -> Result<(),
     for _ in 0..2 {
         match telegram.send(&message, None).await {
             Delivery::Sent { .. } => return Ok(()),
+            Delivery::Migrated { to } if others.contains(&to) => return Ok(()),
             Delivery::Migrated { to } => message.chat = to,
             Delivery::Later { reason, .. } | Delivery::Refused { reason } => return Err(reason),
         }

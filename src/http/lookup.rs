@@ -2,6 +2,8 @@
 //! when it comes (RFC 8305 section 3). Asked for both at once, getaddrinfo waits for both: where a
 //! resolver answers A and never AAAA, until the deadline of the check. Std asks for nothing else.
 
+use crate::machine;
+use crate::monitor::outcome::Lack;
 use crate::monitor::site::IpVersion;
 use crate::offload::offload;
 use async_io::Timer;
@@ -10,6 +12,7 @@ use futures_lite::FutureExt;
 use libc::{addrinfo, c_int, sockaddr_in, sockaddr_in6};
 use std::ffi::CString;
 use std::future::poll_fn;
+use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::pin::Pin;
@@ -27,6 +30,8 @@ pub enum Unresolved {
     NoAddress,
     /// None answered, or none that could tell.
     NoAnswer,
+    /// This machine could not ask.
+    Lack(Lack),
 }
 
 /// Threads for look-ups: getaddrinfo can't be cancelled, so they may hang in it. The families don't
@@ -79,7 +84,13 @@ impl Resolvers {
                     let _guard = guard;
                     Ok(addresses(&host, port, family))
                 });
-                found.await.unwrap_or(Err(Unresolved::NoAnswer))
+                found.await.unwrap_or_else(|error| {
+                    // A thread that can't be made (pthread_create(3), EAGAIN).
+                    let lack = (error.kind() == io::ErrorKind::WouldBlock).then_some(Lack::Memory);
+                    lack.inspect(|lack| machine::notice(*lack));
+                    let lack = lack.or_else(|| machine::lack(&error));
+                    Err(lack.map_or(Unresolved::NoAnswer, Unresolved::Lack))
+                })
             })
         });
         Lookup {
@@ -188,7 +199,7 @@ fn addresses(host: &str, port: u16, family: Family) -> Found {
     // SAFETY: two texts that end, or none; hints; and a place for the result.
     let code = unsafe { libc::getaddrinfo(host.as_ptr(), ptr::null(), &hints, &mut list) };
     if code != 0 {
-        return Err(unresolved(code));
+        return Err(unresolved(code, &io::Error::last_os_error()));
     }
     let mut found = Vec::new();
     let mut next = list;
@@ -228,12 +239,17 @@ unsafe fn address(entry: &addrinfo, port: u16) -> Option<SocketAddr> {
 }
 
 /// What a code of getaddrinfo means.
-fn unresolved(code: c_int) -> Unresolved {
+fn unresolved(code: c_int, errno: &io::Error) -> Unresolved {
     /// Of glibc alone, and missing in `libc`.
     const EAI_ADDRFAMILY: c_int = -9;
     match code {
         libc::EAI_NONAME => Unresolved::NoName,
         libc::EAI_NODATA | EAI_ADDRFAMILY => Unresolved::NoAddress,
+        libc::EAI_MEMORY => {
+            machine::notice(Lack::Memory);
+            Unresolved::Lack(Lack::Memory)
+        }
+        libc::EAI_SYSTEM => machine::lack(errno).map_or(Unresolved::NoAnswer, Unresolved::Lack),
         _ => Unresolved::NoAnswer,
     }
 }
@@ -253,13 +269,20 @@ mod tests {
 
     #[test]
     fn what_no_resolver_could_tell_is_not_denied() {
-        for code in [
-            libc::EAI_AGAIN,
-            libc::EAI_FAIL,
-            libc::EAI_MEMORY,
-            libc::EAI_SYSTEM,
+        let refused = io::Error::from_raw_os_error(libc::ECONNREFUSED);
+        for code in [libc::EAI_AGAIN, libc::EAI_FAIL, libc::EAI_SYSTEM] {
+            assert_eq!(unresolved(code, &refused), Unresolved::NoAnswer);
+        }
+    }
+
+    #[test]
+    fn what_this_machine_could_not_ask_for_is_its_own_fault() {
+        let full = io::Error::from_raw_os_error(libc::EMFILE);
+        for (code, lack) in [
+            (libc::EAI_MEMORY, Lack::Memory),
+            (libc::EAI_SYSTEM, Lack::Descriptors),
         ] {
-            assert_eq!(unresolved(code), Unresolved::NoAnswer);
+            assert_eq!(unresolved(code, &full), Unresolved::Lack(lack));
         }
     }
 

@@ -38,6 +38,9 @@ pub struct Alert {
 pub enum News {
     Down {
         cause: String,
+        /// The part of `cause` that other sites may share, when that is not all of it:
+        /// [`super::outcome::Failure::common`].
+        common: Option<String>,
         /// Sites that depend on it and are unreachable with it.
         behind: usize,
     },
@@ -240,7 +243,7 @@ fn line_of(alert: &Alert, now: Now) -> String {
         .map(|n| format!(" (#{n})"))
         .unwrap_or_default();
     match &alert.news {
-        News::Down { cause, behind } => {
+        News::Down { cause, behind, .. } => {
             let behind = match behind {
                 0 => String::new(),
                 1 => "; 1 site behind it is unreachable".to_owned(),
@@ -418,9 +421,17 @@ mod tests {
         }
     }
 
+    fn down_by(cause: String) -> News {
+        News::Down {
+            cause,
+            common: None,
+            behind: 0,
+        }
+    }
+
     fn down(id: u64, site: &str, incident: u32) -> Alert {
         let cause = "HTTP 503, wanted 200-299".into();
-        alert(id, site, incident, News::Down { cause, behind: 0 })
+        alert(id, site, incident, down_by(cause))
     }
 
     fn up(id: u64, site: &str, incident: u32) -> Alert {
@@ -529,11 +540,7 @@ mod tests {
     #[test]
     fn what_comes_from_outside_is_escaped() {
         let cause = "body lacks \"<ok>\" & more".into();
-        let composed = compose(
-            &[&alert(1, "a<b", 1, News::Down { cause, behind: 0 })],
-            at(1),
-            &|_| true,
-        );
+        let composed = compose(&[&alert(1, "a<b", 1, down_by(cause))], at(1), &|_| true);
         assert_eq!(
             texts(&composed),
             ["🔴 <b>a&lt;b</b> is down: body lacks &quot;&lt;ok&gt;&quot; &amp; more (#1)"]

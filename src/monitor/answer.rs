@@ -48,7 +48,7 @@ impl Monitor {
         let terminal = match &update.content {
             Some(Content::Message(message)) => message.chat == CONSOLE,
             Some(Content::Press(press)) => press.chat == CONSOLE,
-            None => false,
+            Some(Content::Moved { .. }) | None => false,
         };
         if !terminal {
             // Delivered twice, after a restart or an answer that was lost: once is enough.
@@ -64,6 +64,7 @@ impl Monitor {
         let message = match update.content {
             Some(Content::Message(message)) => message,
             Some(Content::Press(press)) => return self.pressed(now, &press),
+            Some(Content::Moved { from, to }) => return self.chat_moved(now, from, to),
             None => return,
         };
         if !self.access.allows(message.chat, message.user) {
@@ -71,7 +72,9 @@ impl Monitor {
             return;
         }
         let chat = message.chat;
-        let Some(command) = command::parse(&message.text, self.bot.as_deref(), terminal) else {
+        let known = |name: &str| self.is_name(chat, name);
+        let bot = self.bot.as_deref();
+        let Some(command) = command::parse(&message.text, bot, terminal, &known) else {
             return;
         };
         if command == Command::NotOurs && chat < 0 {
@@ -108,6 +111,7 @@ impl Monitor {
             },
             late: self.rounds.counts(),
             internal_errors: self.internal_errors,
+            excused: self.excused,
             alerts_waiting: match all {
                 true => self.outbox.waiting_alerts(),
                 false => {

@@ -98,12 +98,26 @@ impl Monitor {
         }
     }
 
-    /// The id of the message that shows a job has become known, or never will.
-    pub(super) fn job_message(&mut self, now: Now, id: u64, chat: i64, message_id: Option<i64>) {
+    /// The id of the message that shows a job has become known, or never will. `edited`: it was to
+    /// take the place of this one; if that was deleted, it is a new one.
+    pub(super) fn job_message(
+        &mut self,
+        now: Now,
+        id: u64,
+        chat: i64,
+        edited: Option<i64>,
+        message_id: Option<i64>,
+    ) {
         let shown = match message_id {
             Some(message_id) if chat != CONSOLE && message_id != 0 => Shown::Message(message_id),
             _ => Shown::Nowhere,
         };
+        if let Some(edited) = edited {
+            if message_id.is_some() {
+                self.job_moves(id, chat, edited, shown);
+            }
+            return;
+        }
         let away = |l: &&mut Listener| l.chat == chat && l.message == Shown::Away;
         if let Some(job) = self.jobs.iter_mut().find(|j| j.id == id) {
             if let Some(listener) = job.listeners.iter_mut().find(away) {
@@ -125,6 +139,16 @@ impl Monitor {
             self.finished.remove(place);
         }
         self.show(now, &listener, &text, id);
+    }
+
+    /// The message that shows a job stands elsewhere by now, or nowhere that is known.
+    fn job_moves(&mut self, id: u64, chat: i64, from: i64, to: Shown) {
+        let job = self.jobs.iter_mut().find(|j| j.id == id);
+        for listener in job.into_iter().flat_map(|job| &mut job.listeners) {
+            if listener.chat == chat && listener.message == Shown::Message(from) {
+                listener.message = to;
+            }
+        }
     }
 
     /// Progress, as often as the chat's limits allow.

@@ -113,8 +113,14 @@ impl Command {
 const DEFAULT_MUTE: Duration = Duration::from_secs(3600);
 
 /// Reads a line. `bot` is our username, without `@`, when it is known. `None`: not a command, or
-/// one for another bot (`/status@other`).
-pub fn parse(text: &str, bot: Option<&str>, console: bool) -> Option<Command> {
+/// one for another bot (`/status@other`). `known`: there is a site or a group of exactly this name,
+/// so that what looks like a time at its end is a part of it (SPEC 10).
+pub fn parse(
+    text: &str,
+    bot: Option<&str>,
+    console: bool,
+    known: &dyn Fn(&str) -> bool,
+) -> Option<Command> {
     let text = text.trim();
     let (word, rest) = match text.split_once(char::is_whitespace) {
         Some((word, rest)) => (word, rest.trim()),
@@ -143,9 +149,9 @@ pub fn parse(text: &str, bot: Option<&str>, console: bool) -> Option<Command> {
         "history" => needed(|name| Command::History { name }),
         "check" => Command::Check { name: name() },
         "incidents" => Command::Incidents { name: name() },
-        "chart" => parse_chart(rest),
+        "chart" => parse_chart(rest, known),
         "ack" => parse_ack(rest),
-        "mute" => parse_mute(rest),
+        "mute" => parse_mute(rest, known),
         "unmute" => Command::Unmute { name: name() },
         "pause" => needed(|name| Command::Pause { name }),
         "resume" => needed(|name| Command::Resume { name }),
@@ -184,9 +190,10 @@ fn parse_ack(rest: &str) -> Command {
 }
 
 /// The last word is the span if it reads as one; everything before it is the name.
-fn parse_chart(rest: &str) -> Command {
+fn parse_chart(rest: &str, known: &dyn Fn(&str) -> bool) -> Command {
     let (before, last) = rest.rsplit_once(char::is_whitespace).unwrap_or(("", rest));
     let (name, span) = match Span::from_word(last) {
+        _ if known(rest) => (rest, Span::Day),
         Some(span) => (before.trim(), span),
         None if parse_span(last).is_some() => {
             return Command::Wrong("/chart shows the last 24h, 7d, 30d or 90d.".into());
@@ -210,9 +217,16 @@ fn like_a_span(word: &str) -> bool {
 }
 
 /// The last word is the time if it reads as one; everything before it is the name.
-fn parse_mute(rest: &str) -> Command {
-    let (before, last) = rest.rsplit_once(char::is_whitespace).unwrap_or(("", rest));
-    let (name, span) = match parse_span(last) {
+fn parse_mute(rest: &str, known: &dyn Fn(&str) -> bool) -> Command {
+    let split = |text| str::rsplit_once(text, char::is_whitespace).unwrap_or(("", text));
+    let (before, last) = split(rest);
+    // `2 h` is `2h`.
+    let (earlier, number) = split(before.trim());
+    let two_words = parse_span(&format!("{number}{last}"));
+    let two_words = two_words.filter(|_| last.starts_with(char::is_alphabetic) && !known(before));
+    let (name, span) = match parse_span(last).or(two_words) {
+        _ if known(rest) => (rest, DEFAULT_MUTE),
+        Some(span) if two_words.is_some() => (earlier.trim(), span),
         Some(span) => (before.trim(), span),
         None if like_a_span(last) => {
             return Command::Wrong(
@@ -221,8 +235,9 @@ fn parse_mute(rest: &str) -> Command {
         }
         None => (rest, DEFAULT_MUTE),
     };
+    let everything = name.is_empty() || name.eq_ignore_ascii_case("all") && !known(name);
     Command::Mute {
-        name: (!name.is_empty()).then(|| name.to_owned()),
+        name: (!everything).then(|| name.to_owned()),
         span,
     }
 }
@@ -261,7 +276,7 @@ mod tests {
 
     #[track_caller]
     fn reads(text: &str) -> Command {
-        parse(text, Some("site_bot"), false).expect("a command")
+        parse(text, Some("site_bot"), false, &|_| false).expect("a command")
     }
 
     #[test]
@@ -274,15 +289,21 @@ mod tests {
     #[test]
     fn our_name_after_the_at_is_ours_and_another_is_not() {
         assert_eq!(reads("/stats@Site_Bot"), Command::Stats);
-        assert_eq!(parse("/stats@other_bot", Some("site_bot"), false), None);
-        assert_eq!(parse("/stats@site_bot", None, false), None);
+        assert_eq!(
+            parse("/stats@other_bot", Some("site_bot"), false, &|_| false),
+            None
+        );
+        assert_eq!(parse("/stats@site_bot", None, false, &|_| false), None);
     }
 
     #[test]
     fn chatter_is_no_command_but_at_the_terminal_the_slash_may_go() {
-        assert_eq!(parse("status of things?", Some("b"), false), None);
-        assert_eq!(parse("", None, true), None);
-        assert_eq!(parse("stats", None, true), Some(Command::Stats));
+        assert_eq!(
+            parse("status of things?", Some("b"), false, &|_| false),
+            None
+        );
+        assert_eq!(parse("", None, true, &|_| false), None);
+        assert_eq!(parse("stats", None, true, &|_| false), Some(Command::Stats));
     }
 
     #[test]
@@ -299,6 +320,10 @@ mod tests {
             assert!(matches!(reads(out_of_range), Command::Wrong(_)));
         }
         assert_eq!(reads("/mute blog 4x"), mute(Some("blog 4x"), 3600));
+        assert_eq!(reads("/mute 2 h"), mute(None, 7200));
+        assert_eq!(reads("/mute my blog 30 m"), mute(Some("my blog"), 1800));
+        assert_eq!(reads("/mute all"), mute(None, 3600));
+        assert_eq!(reads("/mute ALL 2 h"), mute(None, 7200));
     }
 
     #[test]
@@ -315,6 +340,28 @@ mod tests {
             chart(Some("my blog"), Span::Quarter)
         );
         assert!(matches!(reads("/chart blog 5d"), Command::Wrong(_)));
+    }
+
+    #[test]
+    fn a_known_name_that_ends_like_a_time_is_a_name() {
+        let known = |name: &str| ["backup 24h", "7d", "job 400d"].contains(&name);
+        let reads = |text: &str| parse(text, None, false, &known).expect("a command");
+        let mute = |name: &str, secs| Command::Mute {
+            name: Some(name.to_owned()),
+            span: Duration::from_secs(secs),
+        };
+        assert_eq!(reads("/mute backup 24h"), mute("backup 24h", 3600));
+        assert_eq!(reads("/mute backup 24h 2h"), mute("backup 24h", 7200));
+        assert_eq!(reads("/mute backup 2h"), mute("backup", 7200));
+        assert_eq!(reads("/mute 7d"), mute("7d", 3600));
+        assert_eq!(reads("/mute job 400d"), mute("job 400d", 3600));
+        let chart = |name: &str, span| Command::Chart {
+            name: Some(name.to_owned()),
+            span,
+        };
+        assert_eq!(reads("/chart backup 24h"), chart("backup 24h", Span::Day));
+        assert_eq!(reads("/chart 7d 30d"), chart("7d", Span::Month));
+        assert_eq!(reads("/chart job 400d"), chart("job 400d", Span::Day));
     }
 
     #[test]
@@ -360,7 +407,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in ".{0,200}", console: bool) {
-            let _ = parse(&text, Some("bot"), console);
+            let _ = parse(&text, Some("bot"), console, &|_| false);
         }
     }
 }

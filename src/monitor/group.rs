@@ -23,10 +23,16 @@ pub fn group_key<'a>(
     now: Now,
 ) -> Option<(bool, &'a str, String)> {
     match (&alert.news, alert.incident) {
-        (News::Down { cause, behind: 0 }, Some(_)) if !merged(alert, ended) => {
-            // `connection refused by 192.0.2.1:80`: the address is another one for each.
-            let kind = cause.split(" by ").next().unwrap_or_default();
-            Some((true, kind, when(alert, now)))
+        (
+            News::Down {
+                cause,
+                common,
+                behind: 0,
+            },
+            Some(_),
+        ) if !merged(alert, ended) => {
+            let common = common.as_deref().unwrap_or(cause);
+            Some((true, common, when(alert, now)))
         }
         (News::Up { .. }, Some(n)) if ended.get(&n).is_none_or(Vec::is_empty) => {
             Some((false, "", when(alert, now)))

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// Failures in a row that may be blamed on our own standstill.
 const PATIENCE: u32 = 5;
 
+/// A check that counted for nothing is made again no sooner than this.
+const SOON: Duration = Duration::from_secs(5);
+
 impl Monitor {
     pub(super) fn checked(&mut self, now: Now, name: &str, outcome: Outcome, waited: Duration) {
         self.checks += 1;
@@ -30,6 +33,17 @@ impl Monitor {
             self.note_in_jobs(now, name, &Verdict::Paused);
             return;
         }
+        if let Some(FailureKind::Local(lack)) = kind {
+            // It is not long in coming back, as a rule: the next turn may be in an hour.
+            let again = watched.site.retry.max(SOON).min(watched.site.interval);
+            self.schedule.at(name, now.moment() + again);
+            self.lacked(now, lack);
+            // Our own line may be at fault.
+            self.wonder(now, at, FailureKind::Local(lack));
+            self.note_in_jobs(now, name, &verdict);
+            return;
+        }
+        self.not_lacked(now);
         self.schedule.next_turn(name, now.moment());
         let untimely = matches!(kind, Some(FailureKind::Tls | FailureKind::Untrusted));
         if self.clock_set || !untimely {

@@ -7,6 +7,8 @@ use super::command::Command;
 use super::near::nearest;
 use super::printable::{NAME, line};
 use super::text::{bold, count};
+use icu_normalizer::ComposingNormalizerBorrowed;
+use std::borrow::Cow;
 
 /// A name that does not say which site.
 #[derive(Debug)]
@@ -21,6 +23,17 @@ pub(super) enum Unclear {
 enum Meant {
     One(usize),
     Group(Vec<usize>),
+}
+
+/// `name` with every letter and its marks as one character where there is one: keyboards differ in
+/// what they send for `é` (Unicode Standard Annex 15, NFC).
+fn composed(name: &str) -> Cow<'_, str> {
+    ComposingNormalizerBorrowed::new_nfc().normalize(name)
+}
+
+/// The same for comparison without regard to capitals.
+fn folded(name: &str) -> String {
+    composed(&name.to_lowercase()).into_owned()
 }
 
 impl Monitor {
@@ -68,7 +81,15 @@ impl Monitor {
             return Ok(Meant::One(at));
         }
         let visible = self.visible(chat);
-        let in_group = |at: &usize| self.sites[*at].site.group.as_deref() == Some(name);
+        let typed = composed(name);
+        let mut named = visible.iter().copied();
+        if let Some(at) = named.find(|&at| composed(self.sites[at].name()) == typed) {
+            return Ok(Meant::One(at));
+        }
+        let in_group = |at: &usize| {
+            let group = self.sites[*at].site.group.as_deref();
+            group.is_some_and(|group| composed(group) == typed)
+        };
         let group: Vec<usize> = visible.iter().copied().filter(in_group).collect();
         if !group.is_empty() {
             return Ok(Meant::Group(group));
@@ -76,9 +97,9 @@ impl Monitor {
         if let Some(at) = self.of_key(chat, name) {
             return Ok(Meant::One(at));
         }
-        let lower = name.to_lowercase();
+        let lower = folded(name);
         let matching = |test: &dyn Fn(&str) -> bool| -> Vec<usize> {
-            let fits = |at: &usize| test(&self.sites[*at].name().to_lowercase());
+            let fits = |at: &usize| test(&folded(self.sites[*at].name()));
             visible.iter().copied().filter(fits).collect()
         };
         let same = matching(&|candidate| candidate == lower);
@@ -98,6 +119,16 @@ impl Monitor {
                 sites: part,
             }),
         }
+    }
+
+    /// There is a site or a group of this name, capitals aside, that the chat may see.
+    pub(super) fn is_name(&self, chat: i64, name: &str) -> bool {
+        let typed = folded(name);
+        self.visible(chat).into_iter().any(|at| {
+            let site = &self.sites[at].site;
+            let names = [Some(site.name.as_str()), site.group.as_deref()];
+            names.into_iter().flatten().any(|n| folded(n) == typed)
+        })
     }
 
     /// There is nothing of that name: something like it may be meant.

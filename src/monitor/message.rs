@@ -84,6 +84,11 @@ pub struct Update {
 pub enum Content {
     Message(Incoming),
     Press(Press),
+    /// A group has become a supergroup: its old and its new id.
+    Moved {
+        from: i64,
+        to: i64,
+    },
 }
 
 /// A text message somebody wrote.

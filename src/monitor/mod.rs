@@ -30,12 +30,14 @@ pub mod incident;
 pub mod job;
 pub mod judge;
 mod judging;
+mod lacks;
 pub mod lan;
 mod late;
 pub mod line;
 mod maintenance;
 mod meant;
 pub mod message;
+mod moved;
 pub mod near;
 mod obey;
 pub mod outbox;
@@ -81,6 +83,7 @@ use self::hold::Unsettled;
 use self::hours::Hours;
 use self::incident::Incidents;
 use self::job::Job;
+use self::lacks::Lacking;
 use self::late::Rounds;
 use self::line::{Line, Trouble};
 use self::maintenance::Page;
@@ -133,6 +136,9 @@ pub struct Monitor {
     jitter: Jitter,
     checks: u64,
     internal_errors: u64,
+    /// Checks that failed for want of something on this machine.
+    excused: u64,
+    lacks: Vec<Lacking>,
     stopping: bool,
     line: Line,
     /// Sites in doubt, at least: more than that are not looked for.
@@ -202,6 +208,8 @@ impl Monitor {
             jitter: Jitter::new(seed),
             checks: 0,
             internal_errors: 0,
+            excused: 0,
+            lacks: Vec::new(),
             stopping: false,
             line: Line::new(settings.uplink),
             doubts: 0,

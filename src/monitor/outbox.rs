@@ -8,6 +8,7 @@ use super::alert::{Alert, News};
 use super::backoff::Wait;
 use super::book::pause;
 use super::message::Delivery;
+use super::moved::rename;
 pub use super::outgoing::{Outgoing, Receipt, Reply};
 use super::text::count;
 use super::time::{Jitter, Moment, Now};
@@ -58,7 +59,10 @@ impl Lane {
 
 #[derive(Debug)]
 pub(super) struct Flight {
+    /// The chat by the id that it has now.
     pub(super) chat: i64,
+    /// The id that it had when this was sent.
+    pub(super) sent_to: i64,
     pub(super) load: Load,
 }
 
@@ -310,7 +314,12 @@ impl Outbox {
 
     /// Takes the result of one sending.
     pub fn delivered(&mut self, id: u64, delivery: Delivery, now: Now) -> Vec<Receipt> {
-        let Some(Flight { chat, load }) = self.flights.remove(&id) else {
+        let Some(Flight {
+            chat,
+            sent_to,
+            load,
+        }) = self.flights.remove(&id)
+        else {
             return Vec::new();
         };
         let lane = self.lanes.entry(chat).or_default();
@@ -323,6 +332,8 @@ impl Outbox {
             Delivery::Sent { message_id } => {
                 lane.wait = Wait::default();
                 self.everywhere = Wait::default();
+                // In a chat that has moved meanwhile it has another id.
+                let message_id = if chat == sent_to { message_id } else { 0 };
                 self.arrived(chat, load, message_id)
             }
             Delivery::Refused { reason } => {
@@ -332,18 +343,16 @@ impl Outbox {
                         let good = self.strike(chat, &ids);
                         receipts.push(Receipt::AlertsChanged { good });
                     }
-                    Load::Reply(reply) => receipts.extend(job_receipt(&reply, None)),
+                    Load::Reply(reply) => receipts.extend(job_receipt(&reply, chat, None)),
                 }
                 receipts
             }
             Delivery::Migrated { to } => {
-                self.rename_chat(chat, to);
-                if let Load::Reply(mut reply) = load {
-                    reply.chat = to;
+                if let Load::Reply(reply) = load {
                     self.replies.push_front(reply);
                 }
                 vec![
-                    Receipt::Migrated { from: chat, to },
+                    Receipt::Migrated { from: sent_to, to },
                     Receipt::AlertsChanged { good: false },
                 ]
             }
@@ -358,7 +367,9 @@ impl Outbox {
                     &mut lane.wait
                 };
                 wait.fail(now.moment(), after, &mut self.jitter);
-                if let Load::Reply(reply) = load {
+                if let Load::Reply(reply) = load
+                    && let Some(reply) = reply.in_chat(chat)
+                {
                     self.replies.push_front(reply);
                 }
                 vec![Receipt::Delayed { reason }]
@@ -393,7 +404,23 @@ impl Outbox {
                 });
                 shown.into_iter().chain(told).chain([changed]).collect()
             }
-            Load::Reply(reply) => job_receipt(&reply, Some(message_id)).into_iter().collect(),
+            Load::Reply(reply) => {
+                if let Some(gone) = reply.edit.filter(|edit| *edit != message_id) {
+                    self.edits_move(chat, gone, message_id);
+                }
+                job_receipt(&reply, chat, Some(message_id))
+                    .into_iter()
+                    .collect()
+            }
+        }
+    }
+
+    /// A message was deleted, and what it was to say stands in a new one: later edits go there.
+    fn edits_move(&mut self, chat: i64, gone: i64, anew: i64) {
+        let waiting = self.replies.iter_mut().filter(|r| r.chat == chat);
+        for reply in waiting.filter(|r| r.edit == Some(gone)) {
+            // Telegram has it, but its id could not be read.
+            reply.edit = Some(anew).filter(|id| *id != 0);
         }
     }
 
@@ -408,18 +435,38 @@ impl Outbox {
         good
     }
 
-    fn rename_chat(&mut self, from: i64, to: i64) {
+    /// The chat needs no alert of the sites that `twin` takes by their names (empty for the agent
+    /// itself): it goes to another chat, which is the same.
+    pub(super) fn drop_twins(&mut self, chat: i64, twin: &dyn Fn(&str) -> bool) {
+        for alert in self.alerts.iter_mut().filter(|a| twin(&a.site)) {
+            alert.chats.retain(|c| *c != chat);
+        }
+        self.alerts.retain(|a| !a.chats.is_empty());
+    }
+
+    /// A group has a new id: what waits for it and what is under way goes on under that.
+    pub(super) fn rename_chat(&mut self, from: i64, to: i64) {
         for alert in &mut self.alerts {
-            let had_to = alert.chats.contains(&to);
-            alert.chats.retain(|c| *c != from || !had_to);
-            for chat in alert.chats.iter_mut().filter(|c| **c == from) {
-                *chat = to;
-            }
+            rename(&mut alert.chats, from, to);
+            alert.edits.retain(|(chat, _)| *chat != from);
         }
-        for reply in self.replies.iter_mut().filter(|r| r.chat == from) {
-            reply.chat = to;
+        self.alerts.retain(|a| !a.chats.is_empty());
+        let replies = std::mem::take(&mut self.replies).into_iter();
+        self.replies = replies
+            .filter_map(|reply| match reply.chat == from {
+                true => reply.in_chat(to),
+                false => Some(reply),
+            })
+            .collect();
+        for flight in self.flights.values_mut().filter(|f| f.chat == from) {
+            flight.chat = to;
         }
-        self.lanes.remove(&from);
+        if let Some(old) = self.lanes.remove(&from) {
+            let lane = self.lanes.entry(to).or_default();
+            lane.alert_away |= old.alert_away;
+            lane.reply_away |= old.reply_away;
+            lane.edit_away |= old.edit_away;
+        }
     }
 
     /// Bounded, and nothing is dropped in silence: the oldest half becomes one line that counts.
@@ -465,10 +512,11 @@ impl Outbox {
     }
 }
 
-fn job_receipt(reply: &Reply, message_id: Option<i64>) -> Option<Receipt> {
+fn job_receipt(reply: &Reply, chat: i64, message_id: Option<i64>) -> Option<Receipt> {
     reply.job.map(|job| Receipt::Job {
         job,
-        chat: reply.chat,
+        chat,
+        edited: reply.edit,
         message_id,
     })
 }

@@ -26,7 +26,11 @@ fn nobody() -> Book<'static> {
 
 fn cause() -> News {
     let cause = "HTTP 503".into();
-    News::Down { cause, behind: 0 }
+    News::Down {
+        cause,
+        common: None,
+        behind: 0,
+    }
 }
 
 fn reply(chat: i64, html: &str, edit: Option<i64>) -> Reply {

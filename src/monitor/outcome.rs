@@ -98,6 +98,9 @@ pub struct Failure {
     pub kind: FailureKind,
     /// One line a person understands, e.g. `HTTP 503, wanted 200-299`.
     pub detail: String,
+    /// `detail` without what is another one for every site, the server's address; `None` when
+    /// `detail` has nothing of the kind.
+    pub common: Option<String>,
 }
 
 impl Failure {
@@ -107,6 +110,23 @@ impl Failure {
         Failure {
             kind,
             detail: printable::line(&detail.into(), CAUSE),
+            common: None,
+        }
+    }
+
+    /// `common`, a text of our own, and which server it is about, e.g. `by 192.0.2.1:80`.
+    pub fn of_server(kind: FailureKind, common: &str, server: impl fmt::Display) -> Failure {
+        Failure {
+            common: Some(common.to_owned()),
+            ..Failure::new(kind, format!("{common} {server}"))
+        }
+    }
+
+    /// The same in other words.
+    pub fn reworded(self, words: impl Fn(&str) -> String) -> Failure {
+        Failure {
+            common: self.common.map(|common| words(&common)),
+            ..Failure::new(self.kind, words(&self.detail))
         }
     }
 }
@@ -144,8 +164,53 @@ pub enum FailureKind {
     Protocol,
     /// Headers over the library's bound.
     TooLarge,
+    /// This machine lacked what the check needs: it says nothing of the site.
+    Local(Lack),
     /// A panic in our own code, or a request that could not be made.
     Internal,
+}
+
+/// What a machine may lack for a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lack {
+    /// File descriptors: of the process, or of the whole system.
+    Descriptors,
+    /// Memory, buffers of the kernel, or room for one more thread.
+    Memory,
+    /// A local port to connect from.
+    Ports,
+    /// An address of its own: no interface is up, or none has one yet.
+    Address,
+}
+
+impl Lack {
+    /// Why a check came to nothing.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Lack::Descriptors => "this machine has no file descriptors left",
+            Lack::Memory => "this machine has no memory left",
+            Lack::Ports => "this machine has no free port left",
+            Lack::Address => "this machine has no network address",
+        }
+    }
+
+    /// What can be done about it; a sentence.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Lack::Descriptors => {
+                "Raise the limit (ulimit -n, LimitNOFILE=) or lower `max_connections`."
+            }
+            Lack::Memory => "What else runs on it?",
+            Lack::Ports => "What else holds so many connections?",
+            Lack::Address => "Is its network up?",
+        }
+    }
+}
+
+impl Failure {
+    pub fn local(lack: Lack) -> Failure {
+        Failure::new(FailureKind::Local(lack), lack.reason())
+    }
 }
 
 impl FailureKind {

@@ -43,6 +43,21 @@ impl Reply {
             queued,
         }
     }
+
+    /// The same for the chat that has this id now. A message of the old chat can't be edited in the
+    /// new one: a text that was to replace one is sent anew, and nothing that is only on the way to
+    /// one or changes its looks.
+    pub fn in_chat(self, chat: i64) -> Option<Reply> {
+        if self.chat == chat {
+            return Some(self);
+        }
+        let minor = self.touch_up || self.passing == Passing::GoesOn;
+        (self.edit.is_none() || !minor).then_some(Reply {
+            chat,
+            edit: None,
+            ..self
+        })
+    }
 }
 
 /// A message to be sent now.
@@ -77,6 +92,8 @@ pub enum Receipt {
     Job {
         job: u64,
         chat: i64,
+        /// The message that was to be edited; it may be gone, and `message_id` another one.
+        edited: Option<i64>,
         message_id: Option<i64>,
     },
     /// The message that told of an offline period, alone.

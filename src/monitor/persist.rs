@@ -218,12 +218,6 @@ impl Monitor {
         });
     }
 
-    /// Once the configuration has the new id of a group, the old one is history.
-    fn forget_moves(&mut self) {
-        let access = &self.access.chats;
-        self.moved.retain(|(from, _)| access.contains(from));
-    }
-
     pub(super) fn save_failed(&mut self, now: Now, reason: &str) {
         let (alerts, first) = self.saving.failed(now.moment());
         if let Some(id) = alerts {

@@ -65,7 +65,7 @@ impl Monitor {
             instead,
             ..asker(now, press)
         };
-        if let Some(command) = command::parse(line, None, false)
+        if let Some(command) = command::parse(line, None, false, &|_| false)
             && let Some(answer) = self.carry_out(now, &asker, &command)
         {
             self.answer(now, &asker, answer);
@@ -83,7 +83,7 @@ impl Monitor {
             instead: self.place(press),
             ..asker(now, press)
         };
-        let Some(command) = command::parse(line, None, false) else {
+        let Some(command) = command::parse(line, None, false, &|_| false) else {
             return String::new();
         };
         self.carry_out(now, &asker, &command);

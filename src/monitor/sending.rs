@@ -154,7 +154,14 @@ impl Outbox {
         let alert = matches!(load, Load::Alerts { .. });
         let chat = message.chat;
         self.lanes.entry(chat).or_default().last = Some(now);
-        self.flights.insert(id, Flight { chat, load });
+        self.flights.insert(
+            id,
+            Flight {
+                chat,
+                sent_to: chat,
+                load,
+            },
+        );
         Outgoing {
             id,
             message,

@@ -44,7 +44,15 @@ impl Shown {
     }
 
     pub fn forget(&mut self, chat: i64, message_id: i64) {
-        self.texts.retain(|t| !t.is(chat, message_id));
+        self.keep(|t| !t.is(chat, message_id));
+    }
+
+    pub fn forget_chat(&mut self, chat: i64) {
+        self.keep(|t| t.chat != chat);
+    }
+
+    fn keep(&mut self, wanted: impl Fn(&Text) -> bool) {
+        self.texts.retain(wanted);
         self.bytes = self.texts.iter().map(|t| t.html.len()).sum();
     }
 }

@@ -153,6 +153,8 @@ pub struct AlertRecord {
     pub chats: Vec<i64>,
     /// Figures that the kind of news needs besides.
     pub numbers: Vec<i64>,
+    /// Of `down`: what other sites may share of `text`.
+    pub common: Option<String>,
 }
 
 /// Bytes of an address that an added site may have.
@@ -209,6 +211,7 @@ impl Snapshot {
         for alert in &mut self.alerts {
             clean(&mut alert.news, NAME);
             clean(&mut alert.site, NAME);
+            clean_some(&mut alert.common, CAUSE);
             // The summary is HTML with marks of direction of our own.
             if alert.news != "digest" {
                 alert.text = lines(&alert.text, MESSAGE);
@@ -270,7 +273,7 @@ impl AlertRecord {
         let mut numbers = Vec::new();
         let parts;
         let (news, text, lasted) = match &alert.news {
-            News::Down { cause, behind } => {
+            News::Down { cause, behind, .. } => {
                 numbers = vec![i64::try_from(*behind).unwrap_or(0)];
                 ("down", cause.as_str(), Duration::ZERO)
             }
@@ -313,6 +316,10 @@ impl AlertRecord {
             incident: alert.incident,
             at: now.wall_at(alert.at),
             chats: alert.chats.clone(),
+            common: match &alert.news {
+                News::Down { common, .. } => common.clone(),
+                _ => None,
+            },
         }
     }
 
@@ -325,6 +332,7 @@ impl AlertRecord {
         let news = match self.news.as_str() {
             "down" => News::Down {
                 cause: text,
+                common: self.common.clone(),
                 behind: usize::try_from(number(0)).unwrap_or(0),
             },
             "offline" => News::Offline(Period {
@@ -415,7 +423,8 @@ mod tests {
         let s = Duration::from_secs(5);
         for news in [
             News::Down {
-                cause: "x".into(),
+                cause: "x by y".into(),
+                common: Some("x".into()),
                 behind: 4,
             },
             News::Offline(Period {

@@ -31,6 +31,8 @@ pub struct Tally {
     /// Rounds that came late, and all that were due.
     pub late: (u64, u64),
     pub internal_errors: u64,
+    /// Checks that counted for nothing, for want of something on this machine.
+    pub excused: u64,
     pub alerts_waiting: usize,
 }
 
@@ -72,6 +74,12 @@ pub fn render(vitals: &Vitals, tally: Tally) -> String {
         format!("Alerts waiting: {}", tally.alerts_waiting),
         format!("Written to flash: {} KB", vitals.bytes_written / 1024),
     ];
+    if tally.excused > 0 {
+        lines.push(format!(
+            "Not counted, by faults of this machine: {}",
+            tally.excused
+        ));
+    }
     if tally.internal_errors > 0 {
         lines.push(format!("Internal errors: {}", tally.internal_errors));
     }
@@ -109,6 +117,7 @@ mod tests {
             checks: 3000,
             late: (1234, 56_789),
             internal_errors: 1,
+            excused: 4,
             alerts_waiting: 0,
         };
         assert_eq!(
@@ -123,6 +132,7 @@ mod tests {
              Answer times: 0.24 ms median, 31 ms 99th\n\
              Alerts waiting: 0\n\
              Written to flash: 12 KB\n\
+             Not counted, by faults of this machine: 4\n\
              Internal errors: 1"
         );
     }

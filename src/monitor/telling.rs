@@ -35,9 +35,13 @@ impl Monitor {
             let news = News::Flapping { cause: Some(cause) };
             self.tell(now, &site, news, Some(number));
         } else {
+            let common = self.sites[at].common_cause(&cause);
             for (behind, chats) in self.behind_by_chat(at) {
-                let cause = cause.clone();
-                let news = News::Down { cause, behind };
+                let news = News::Down {
+                    cause: cause.clone(),
+                    common: common.clone(),
+                    behind,
+                };
                 self.tell_chats(now, &site, news, Some(number), chats);
             }
         }

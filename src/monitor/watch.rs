@@ -253,6 +253,14 @@ impl Watched {
         matches!(&self.last, Some((_, Outcome { verdict: Err(f), .. })) if f.kind == FailureKind::Timeout)
     }
 
+    /// What of `cause`, the last failure's, other sites may share: [`super::outcome::Failure::common`].
+    pub fn common_cause(&self, cause: &str) -> Option<String> {
+        let (_, outcome) = self.last.as_ref()?;
+        let failure = outcome.verdict.as_ref().err()?;
+        let common = failure.common.clone();
+        common.filter(|_| failure.detail == cause)
+    }
+
     /// Its last check failed: the next must not ride on a connection that is open.
     pub fn fresh(&self) -> bool {
         matches!(&self.last, Some((_, outcome)) if outcome.verdict.is_err())

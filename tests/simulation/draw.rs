@@ -121,11 +121,13 @@ pub fn day(seed: u64, features: Features) -> Plan {
         }
     }
     written.sort_by_key(|w| w.at);
-    Plan {
+    let plan = Plan {
         seed,
         uplink,
         calm_from,
         end: DAY,
+        lacking: Vec::new(),
+        unaddressed: Vec::new(),
         cuts: joined(cuts, 500),
         names_lost,
         telegram_out: joined(telegram_out, 0),
@@ -144,7 +146,42 @@ pub fn day(seed: u64, features: Features) -> Plan {
         keeps_images: false,
         sluggish: dice.pick(&[0, 5, 30]),
         confirms: dice.pick(&[SECOND, SECOND, MINUTE, 20 * MINUTE, DAY]),
+    };
+    machine(plan)
+}
+
+/// What this machine lacks for a while. By dice of its own: the rest of a day is as it was without.
+fn machine(mut plan: Plan) -> Plan {
+    let dice = &mut Dice::new(plan.seed ^ 0x006c_6163_6b73);
+    let until = plan.calm_from;
+    if dice.chance(30) {
+        let count = dice.between(1, 3);
+        plan.lacking = spans(dice, count, 10 * SECOND, HOUR, until);
     }
+    let mut away = Vec::new();
+    if dice.chance(20) {
+        let count = dice.between(1, 2);
+        away = spans(dice, count, 5 * SECOND, 10 * MINUTE, until);
+    }
+    for end in &plan.ends {
+        if let When::At(at) = end.when
+            && dice.chance(50)
+        {
+            let up = at + end.off;
+            let late = Span::new(up - SECOND, up + dice.between(5 * SECOND, 50 * SECOND));
+            away.extend((late.to < until).then_some(late));
+        }
+    }
+    plan.unaddressed = joined(away, 2 * SECOND);
+    let away = plan.unaddressed.iter().copied();
+    if plan.uplink {
+        plan.cuts.extend(away);
+        plan.cuts = joined(std::mem::take(&mut plan.cuts), 500);
+    } else {
+        plan.telegram_out.extend(away);
+        plan.telegram_out = joined(std::mem::take(&mut plan.telegram_out), 0);
+    }
+    plan
 }
 
 /// Many sites over many days with little going wrong: `outages` for each site, a cut and a Telegram
@@ -181,6 +218,8 @@ pub fn long(seed: u64, count: usize, days: i64, outages: i64) -> Plan {
         end,
         sites,
         chats: vec![PRIVATE],
+        lacking: Vec::new(),
+        unaddressed: Vec::new(),
         cuts: spans(dice, months, MINUTE, HOUR, calm_from),
         names_lost: Vec::new(),
         telegram_out: spans(dice, months, MINUTE, HOUR, calm_from),

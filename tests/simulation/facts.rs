@@ -227,7 +227,8 @@ impl Facts<'_> {
     /// When its checks say nothing of it: for want of a line, a resolver or a clock.
     fn dark(&self, site: usize) -> Vec<Span> {
         let (plan, watched) = (self.plan, &self.plan.sites[site]);
-        let mut spans = Vec::new();
+        let lacks = plan.lacking.iter().chain(&plan.unaddressed);
+        let mut spans: Vec<Span> = lacks.map(|s| s.wider(0, RETURN)).collect();
         if watched.named || !watched.lan {
             spans.extend(plan.cuts.iter().map(|s| s.wider(0, RETURN)));
         }
@@ -451,7 +452,7 @@ fn changes(plan: &SitePlan, checks: &[CheckRun], blamed: impl Fn(&CheckRun) -> b
             Why::Slow => Kind::Slow,
             Why::Site => Kind::Out,
             _ if blamed(check) => Kind::Out,
-            Why::Line(_) | Why::Names(_) | Why::Frozen => continue,
+            Why::Line(_) | Why::Names(_) | Why::Machine | Why::Frozen => continue,
         };
         length = if kind == run { length + 1 } else { 1 };
         run = kind;

@@ -9,13 +9,29 @@ use crate::dice::{Dice, Span};
 use crate::plan::{Fault, Plan, SECOND, SitePlan, millis};
 use crate::record::{ProbeRun, Why};
 use sitemon::monitor::line::Report;
-use sitemon::monitor::outcome::{Failure, FailureKind, Outcome};
+use sitemon::monitor::outcome::{Failure, FailureKind, Lack, Outcome};
 use std::time::Duration;
 
 const TRIES: [i64; 4] = [0, SECOND, 3 * SECOND, 7 * SECOND];
 
 /// How a check that starts at `from` ends: when, with what, and why.
 pub fn check(plan: &Plan, site: &SitePlan, from: i64, dice: &mut Dice) -> (i64, Outcome, Why) {
+    let lack = match (
+        holding(&plan.unaddressed, from),
+        holding(&plan.lacking, from),
+    ) {
+        (Some(_), _) => Some(Lack::Address),
+        (None, Some(_)) if dice.chance(70) => Some(Lack::Descriptors),
+        _ => None,
+    };
+    if let Some(lack) = lack {
+        let verdict = Err(Failure::local(lack));
+        let outcome = Outcome {
+            verdict,
+            ..failed(site, FailureKind::Connect, "", false)
+        };
+        return (from + 5, outcome, Why::Machine);
+    }
     let deadline = from + millis(site.site.timeout);
     let mut resolved = !site.named;
     let mut why = Why::Site;

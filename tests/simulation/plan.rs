@@ -175,6 +175,11 @@ pub struct Plan {
     pub cuts: Vec<Span>,
     pub names_lost: Vec<Span>,
     pub telegram_out: Vec<Span>,
+    /// This machine has no descriptors left for most of what it begins.
+    pub lacking: Vec<Span>,
+    /// It has no address but loopback's: an interface that comes late, or is gone for a while. Its line
+    /// is cut, and the local network too.
+    pub unaddressed: Vec<Span>,
     /// 429; the chat or everything.
     pub throttled: Vec<(Span, Option<i64>)>,
     /// 403.

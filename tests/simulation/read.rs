@@ -17,6 +17,8 @@ pub enum Said {
     /// No longer flapping, and whether it is down.
     Steady(bool),
     Offline,
+    /// This machine lacks something: descriptors, or an address.
+    Lacking,
     /// Whether DNS on this network is gone or back.
     Names(bool),
     /// We were away; these are still down.
@@ -107,6 +109,9 @@ fn one(body: &str, ago: Option<Lasting>) -> Option<Line> {
         return about_us(Said::Offline);
     }
     if let Some(notice) = body.strip_prefix("ℹ️ ") {
+        if notice.starts_with("This machine has no ") {
+            return about_us(Said::Lacking);
+        }
         if notice.starts_with("DNS on this network doesn't answer") {
             return about_us(Said::Names(true));
         }

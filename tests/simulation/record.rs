@@ -13,6 +13,8 @@ pub enum Why {
     Line(Span),
     /// No resolver answered.
     Names(Span),
+    /// This machine lacked what the check needs.
+    Machine,
     /// We stood still.
     Frozen,
 }

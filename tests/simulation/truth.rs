@@ -337,6 +337,17 @@ pub fn about_the_agent(facts: &Facts, heard: &[Heard], refused: &[Heard], verdic
                 ));
             }
         }
+        let lacks = of(|s| *s == Said::Lacking);
+        // Each is told once; a machine that starts has forgotten that it was.
+        let lacked = plan.lacking.iter().chain(&plan.unaddressed);
+        let lives = |s: &Span| record.lives.iter().filter(|l| l.span.meets(*s)).count();
+        let most: usize = lacked.map(lives).sum();
+        if lacks.len() > most + excused(&lacks) {
+            verdict.faults.push(format!(
+                "chat {chat} heard {} times that this machine lacks something, which it did {most} times",
+                lacks.len()
+            ));
+        }
         let away = of(|s| matches!(s, Said::Away(_)));
         let unclean: Vec<_> = record
             .lives

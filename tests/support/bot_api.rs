@@ -34,6 +34,8 @@ pub enum Fault {
     OtherPoller409,
     /// 400 with this description, without the `Bad Request: ` in front.
     BadRequest(&'static str),
+    /// The bot itself is refused: 400 without `Bad Request: `.
+    LoggedOut,
     /// Closed before anything was done.
     Drop,
     /// Carried out, and closed before the answer: an ambiguous send.
@@ -67,6 +69,8 @@ pub struct Sent {
     /// Those it has now.
     pub buttons: Vec<Button>,
     pub edits: Vec<Edit>,
+    /// It can't be edited any more.
+    pub deleted: bool,
     /// Unix seconds.
     pub date: i64,
     pub at: Instant,
@@ -171,6 +175,30 @@ impl BotApi {
     /// An update verbatim, malformed or not; `UPDATE_ID` in it is replaced by the number returned.
     pub fn push_raw(&self, json: &str) -> i64 {
         self.change(|state| state.push_raw(json))
+    }
+
+    /// The group `from` becomes the supergroup `to`, which the bot is told in both; what is sent to
+    /// `from` is refused from then on.
+    pub fn migrate(&self, from: i64, to: i64) {
+        self.add_chat(to);
+        self.fail_chat(from, Some(Fault::MigrateTo(to)));
+        let service = |chat: i64, key: &str, other: i64| {
+            let chat = format!(r#"{{"id":{chat},"type":"supergroup","title":"g"}}"#);
+            let head = format!(r#""message_id":1,"date":{},"chat":{chat}"#, unix_now());
+            self.push_raw(&format!(
+                r#"{{"update_id":UPDATE_ID,"message":{{{head},"{key}":{other}}}}}"#
+            ));
+        };
+        service(from, "migrate_to_chat_id", to);
+        service(to, "migrate_from_chat_id", from);
+    }
+
+    /// A user deletes a message of the bot.
+    pub fn delete(&self, message_id: i64) {
+        self.change(|state| {
+            let sent = state.sent.iter_mut().find(|m| m.message_id == message_id);
+            sent.expect("a message").deleted = true;
+        });
     }
 
     /// Makes the bot a member of `chat`.

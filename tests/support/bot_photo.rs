@@ -110,6 +110,7 @@ impl State {
             photo: Some(photo),
             buttons: buttons(params),
             edits: Vec::new(),
+            deleted: false,
             date: unix_now(),
             at: Instant::now(),
         });

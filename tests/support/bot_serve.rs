@@ -164,6 +164,7 @@ fn respond(
         }
         Some(Fault::Webhook409) => Answer::webhook_is_active().bytes(),
         Some(Fault::OtherPoller409) => Answer::other_poller().bytes(),
+        Some(Fault::LoggedOut) => Answer::error(400, "Logged out").bytes(),
         Some(Fault::BadRequest(why)) => Answer::error(400, &format!("Bad Request: {why}")).bytes(),
     })
 }

@@ -214,6 +214,7 @@ impl State {
             photo: None,
             buttons: buttons(params),
             edits: Vec::new(),
+            deleted: false,
             date: unix_now(),
             at: Instant::now(),
         });
@@ -229,7 +230,7 @@ impl State {
         let (html, text) = read_text(params)?;
         let buttons = buttons(params);
         let sent = self.sent.iter_mut();
-        let message = { sent }.find(|m| m.chat == chat && m.message_id == id);
+        let message = { sent }.find(|m| m.chat == chat && m.message_id == id && !m.deleted);
         let message = message.ok_or_else(|| bad_request("message to edit not found"))?;
         if message.photo.is_some() {
             return Err(bad_request("there is no text in the message to edit"));

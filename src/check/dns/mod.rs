@@ -6,7 +6,7 @@ mod system;
 use super::explain::{BESIDE, addresses, unresolved};
 use super::wire::dns::{Answer, Data, Malformed, Name, Question, Rcode};
 use crate::http::{Client, within};
-use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
+use crate::monitor::outcome::{Failure, FailureKind, Lack, Outcome, Phases};
 use crate::monitor::site::{DnsCheck, RecordKind, Site};
 use exchange::{Ask, Miss, before};
 use std::hash::{BuildHasher, RandomState};
@@ -159,7 +159,7 @@ fn asked_for(check: &DnsCheck) -> Option<Name> {
 
 /// The cause when no server has an answer, and the one that tells it.
 fn missed(mut misses: Vec<(Miss, SocketAddr)>, timeout: Duration) -> (Failure, SocketAddr) {
-    let no_route = |miss: &Miss| matches!(miss, Miss::Failed(f) if f.kind == FailureKind::NoRoute);
+    let no_route = |miss: &Miss| matches!(miss, Miss::Failed(f) if matches!(f.kind, FailureKind::NoRoute | FailureKind::Local(Lack::Address)));
     if misses.iter().any(|(miss, _)| !no_route(miss)) {
         // Of two families the one that has a route tells more.
         misses.retain(|(miss, _)| !no_route(miss));

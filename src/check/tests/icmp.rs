@@ -5,7 +5,7 @@ use crate::check::connect::Deadline;
 use crate::check::icmp::{Kind, Tally, ping, socket};
 use crate::check::run;
 use crate::check::wire::icmp::{Echo, Family, behind_ipv4_header, read_quoted, reply};
-use crate::monitor::outcome::{Failure, FailureKind, Outcome};
+use crate::monitor::outcome::{Failure, FailureKind, Lack, Outcome};
 use crate::monitor::site::{Check, IcmpCheck, IpVersion, Site};
 use async_io::Async;
 use futures_lite::FutureExt;
@@ -354,6 +354,12 @@ fn what_this_machine_cannot_send_is_told_at_once() {
             assert_eq!(outcome.address, host.parse().ok());
             (kind, cause.to_owned())
         };
+        // Nothing but loopback is up: no address to come from.
+        let local = Failure::local(Lack::Address);
+        let local = (local.kind, local.detail);
+        assert_eq!(told("192.0.2.1"), local);
+        assert_eq!(told("2001:db8::1"), local);
+        ip("addr add 10.7.0.1/32 dev lo");
         let unreachable = (FailureKind::NoRoute, "network unreachable".to_owned());
         assert_eq!(told("192.0.2.1"), unreachable);
         assert_eq!(told("2001:db8::1"), unreachable);
@@ -388,8 +394,8 @@ fn no_socket_at_all_is_our_own_failure_and_no_ipv6_is_no_route() {
     for (code, kind, detail) in [
         (
             libc::EMFILE,
-            FailureKind::Internal,
-            "cannot open a socket to ping with",
+            FailureKind::Local(Lack::Descriptors),
+            "this machine has no file descriptors left",
         ),
         (
             libc::EAFNOSUPPORT,

@@ -65,10 +65,12 @@ fn all_news(cause: &str) -> Vec<News> {
     vec![
         News::Down {
             cause: cause(),
+            common: None,
             behind: 0,
         },
         News::Down {
             cause: cause(),
+            common: None,
             behind: 4,
         },
         News::StillDown {

@@ -55,6 +55,8 @@ pub struct World {
     pub told: Vec<(i64, Message)>,
     /// Every message with its id, as it reads now.
     pub shown: Vec<(i64, Message)>,
+    /// A message that was deleted in the chat: what is to replace it is sent anew.
+    pub deleted: Option<i64>,
     /// When buttons alone were changed.
     pub retouched: Vec<i64>,
     /// Answers to pressed buttons.
@@ -82,7 +84,7 @@ pub struct World {
     pub most_admitted: usize,
     max_jobs: usize,
     queue: VecDeque<u64>,
-    next_update: i64,
+    pub next_update: i64,
     next_message: i64,
 }
 
@@ -130,6 +132,7 @@ impl World {
             hanging_orders: 0,
             told: Vec::new(),
             shown: Vec::new(),
+            deleted: None,
             retouched: Vec::new(),
             answered: Vec::new(),
             deliveries: VecDeque::new(),
@@ -441,7 +444,8 @@ impl World {
         let Outgoing { id, message, .. } = outgoing;
         let delivery = self.deliveries.pop_front().unwrap_or_else(|| {
             self.next_message += 1;
-            let message_id = message.edit.unwrap_or(self.next_message);
+            let edit = message.edit.filter(|id| self.deleted != Some(*id));
+            let message_id = edit.unwrap_or(self.next_message);
             Delivery::Sent { message_id }
         });
         if let Delivery::Sent { message_id } = delivery {

@@ -1,0 +1,204 @@
+//! What this machine itself may lack for a check: then the check says nothing of the site.
+
+use crate::monitor::outcome::Lack;
+use libc::{c_int, sockaddr, sockaddr_in, sockaddr_in6};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::ptr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// Descriptors that one check may need at a time: a socket, and the files and sockets of a look-up.
+const HEADROOM: usize = 4;
+/// Descriptors of an agent at rest: standard streams, epoll, timers, signals, pipes, the state's
+/// files, Telegram's connections.
+const AT_REST: usize = 40;
+/// Descriptors of one check under way: its socket, and those of two look-ups.
+const PER_CONNECTION: usize = 5;
+
+/// Connections that are kept in any case: three for Telegram, one for the checks.
+const FEWEST: usize = 4;
+
+/// When the system last refused us something, and what.
+static NOTICED: Mutex<Option<(Instant, Lack)>> = Mutex::new(None);
+
+/// Whether `error` says that this machine has run out of something: of descriptors, memory or ports.
+pub fn lack(error: &io::Error) -> Option<Lack> {
+    let lack = match error.raw_os_error()? {
+        libc::EMFILE | libc::ENFILE => Lack::Descriptors,
+        libc::ENOMEM | libc::ENOBUFS => Lack::Memory,
+        _ => return None,
+    };
+    notice(lack);
+    Some(lack)
+}
+
+/// The same of an attempt to reach `to`: this machine may also have no port left, or no address to
+/// come from. One that has IPv4 and lacks IPv6 alone is the line's matter
+/// (`monitor::line::Trouble::Ipv6`).
+pub fn lack_of_way(error: &io::Error, to: IpAddr) -> Option<Lack> {
+    if let Some(lack) = lack(error) {
+        return Some(lack);
+    }
+    if to.is_loopback() {
+        let no_port = error.raw_os_error() == Some(libc::EADDRNOTAVAIL);
+        return no_port.then_some(Lack::Ports);
+    }
+    let unreachable = matches!(
+        error.raw_os_error(),
+        Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EADDRNOTAVAIL)
+    );
+    match unreachable.then(|| has_address(false) || to.is_ipv6() && has_address(true)) {
+        Some(false) => Some(Lack::Address),
+        Some(true) if to.is_ipv4() && error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => {
+            Some(Lack::Ports)
+        }
+        _ => None,
+    }
+}
+
+/// Something was refused that leaves no error behind.
+pub fn notice(lack: Lack) {
+    *NOTICED.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), lack));
+}
+
+/// What was lacking at some time since `began`, or is now. libcurl and the C library don't pass on
+/// why they failed.
+pub fn lacked_since(began: Instant) -> Option<Lack> {
+    let noticed = *NOTICED.lock().unwrap_or_else(PoisonError::into_inner);
+    let noticed = noticed.filter(|(at, _)| *at >= began);
+    match noticed {
+        Some((_, lack)) => Some(lack),
+        None => no_headroom(),
+    }
+}
+
+/// Tries whether a few more descriptors can be had.
+fn no_headroom() -> Option<Lack> {
+    let stdin = io::stdin();
+    let mut spare: Vec<OwnedFd> = Vec::with_capacity(HEADROOM);
+    for _ in 0..HEADROOM {
+        match stdin.as_fd().try_clone_to_owned() {
+            Ok(one) => spare.push(one),
+            Err(error) => return lack(&error),
+        }
+    }
+    None
+}
+
+/// Whether an interface that is up and running has an address of that family, loopback's aside.
+fn has_address(ipv6: bool) -> bool {
+    let mut list = ptr::null_mut();
+    // SAFETY: a place for the result (getifaddrs(3)).
+    if unsafe { libc::getifaddrs(&mut list) } != 0 {
+        // Not known: then it isn't blamed.
+        return true;
+    }
+    let running = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_uint;
+    let mut found = false;
+    let mut next = list;
+    // SAFETY: a list of entries, the last of which leads to null, until it is freed.
+    while let Some(entry) = unsafe { next.as_ref() } {
+        // SAFETY: an entry's address is null, or one of its family.
+        let address = unsafe { ip_of(entry.ifa_addr) };
+        let is_wanted = |ip: IpAddr| ip.is_ipv6() == ipv6 && !ip.is_loopback();
+        found |= entry.ifa_flags & running == running && address.is_some_and(is_wanted);
+        next = entry.ifa_next;
+    }
+    // SAFETY: it is getifaddrs', and not used any more.
+    unsafe { libc::freeifaddrs(list) };
+    found
+}
+
+/// # Safety
+///
+/// `address` is null or has the size of its family.
+unsafe fn ip_of(address: *const sockaddr) -> Option<IpAddr> {
+    // SAFETY: the caller's word.
+    unsafe {
+        match c_int::from(address.as_ref()?.sa_family) {
+            libc::AF_INET => {
+                let v4 = address.cast::<sockaddr_in>().read_unaligned();
+                Some(Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr)).into())
+            }
+            libc::AF_INET6 => {
+                let v6 = address.cast::<sockaddr_in6>().read_unaligned();
+                Some(Ipv6Addr::from(v6.sin6_addr.s6_addr).into())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Raises the soft limit on descriptors to what so many connections need. Gives back how many may be
+/// made at once under the limit as it is now, and what to tell when that is fewer.
+pub fn make_room(connections: usize) -> (usize, Option<String>) {
+    let needed = AT_REST + PER_CONNECTION * connections;
+    let limit = getrlimit(Resource::Nofile);
+    let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= needed as u64);
+    if enough(limit.current) {
+        return (connections, None);
+    }
+    let wanted = limit
+        .maximum
+        .map_or(needed as u64, |most| most.min(needed as u64));
+    let raised = Rlimit {
+        current: Some(wanted),
+        maximum: limit.maximum,
+    };
+    let now = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => wanted,
+        Err(_) => limit.current.unwrap_or(wanted),
+    };
+    if enough(Some(now)) {
+        return (connections, None);
+    }
+    let now = usize::try_from(now).unwrap_or(usize::MAX);
+    let fit = now.saturating_sub(AT_REST) / PER_CONNECTION;
+    let text = format!(
+        "this process may open {now} files, and {needed} may be needed: raise the limit (ulimit -n, \
+         LimitNOFILE=, or procd's limits) or lower `max_connections`"
+    );
+    (fit.clamp(FEWEST.min(connections), connections), Some(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: i32, to: IpAddr) -> Option<Lack> {
+        lack_of_way(&io::Error::from_raw_os_error(code), to)
+    }
+
+    #[test]
+    fn what_the_system_refuses_for_want_of_something_is_told_from_a_servers_refusal() {
+        let far = IpAddr::from([192, 0, 2, 1]);
+        for (code, lack) in [
+            (libc::EMFILE, Some(Lack::Descriptors)),
+            (libc::ENFILE, Some(Lack::Descriptors)),
+            (libc::ENOMEM, Some(Lack::Memory)),
+            (libc::ENOBUFS, Some(Lack::Memory)),
+            (libc::ECONNREFUSED, None),
+            (libc::ECONNRESET, None),
+            (libc::ETIMEDOUT, None),
+        ] {
+            assert_eq!(of(code, far), lack, "{code}");
+        }
+        let here = IpAddr::from(Ipv4Addr::LOCALHOST);
+        assert_eq!(of(libc::EADDRNOTAVAIL, here), Some(Lack::Ports));
+        // On loopback there is always an address.
+        assert_eq!(of(libc::ENETUNREACH, here), None);
+    }
+
+    #[test]
+    fn what_was_noticed_during_a_check_counts_for_it() {
+        let began = Instant::now();
+        assert_eq!(
+            of(libc::ENFILE, [192, 0, 2, 1].into()),
+            Some(Lack::Descriptors)
+        );
+        assert!(lacked_since(began).is_some());
+    }
+}

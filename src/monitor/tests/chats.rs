@@ -1,0 +1,224 @@
+//! Chats as they really are: groups that move, messages that are deleted, names as keyboards write
+//! them, causes that look like others.
+
+use super::world::*;
+use crate::monitor::Event;
+use crate::monitor::command::Access;
+use crate::monitor::message::{Content, Delivery, Update};
+use crate::monitor::outcome::{Failure, FailureKind, Outcome};
+use std::time::Duration;
+
+const SUPER: i64 = -1_001_234_567_890;
+
+fn in_chats(chats: &[i64], names: &[&str]) -> World {
+    let access = Access {
+        chats: chats.to_vec(),
+        users: None,
+    };
+    World::with(names.iter().map(|n| site(n)).collect(), access)
+}
+
+fn moves(world: &mut World, from: i64, to: i64) {
+    let content = Some(Content::Moved { from, to });
+    let id = world.next_update;
+    world.next_update += 1;
+    world.feed(Event::Update(Update { id, content }));
+}
+
+/// What was told where, as `chat: text`.
+fn told(world: &mut World) -> Vec<String> {
+    let told = std::mem::take(&mut world.told);
+    let told = told.into_iter();
+    told.map(|(_, m)| format!("{}: {}", m.chat, m.html))
+        .collect()
+}
+
+#[test]
+fn a_group_is_followed_by_its_service_message_commands_included() {
+    let mut world = in_chats(&[GROUP], &["blog"]);
+    world.pass(70);
+    // In the old chat, and in the new one.
+    moves(&mut world, GROUP, SUPER);
+    moves(&mut world, GROUP, SUPER);
+    let text = "Group -100 became -1001234567890: put the new id into `chats` of sitemon.conf.";
+    assert_eq!(told(&mut world), [format!("{SUPER}: ℹ️ {text}")]);
+    let status = world.ask_from(SUPER, Some(1), "/status");
+    assert_eq!(status.len(), 1);
+    assert!(world.ask_from(GROUP, Some(1), "/status").is_empty());
+    world.heard();
+    world.fate("blog", bad());
+    world.pass(120);
+    let down = "🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)";
+    assert_eq!(told(&mut world), [format!("{SUPER}: {down}")]);
+    // And after a restart, with the configuration as it was.
+    let snapshot = world.monitor.snapshot(world.now());
+    let mut next = in_chats(&[GROUP], &["blog"]);
+    next.monitor.restore(&snapshot, next.now());
+    next.next_update = world.next_update;
+    assert_eq!(next.ask_from(SUPER, Some(1), "/status").len(), 1);
+}
+
+#[test]
+fn a_group_that_is_not_ours_is_not_followed() {
+    let mut world = in_chats(&[CHAT], &["blog"]);
+    moves(&mut world, GROUP, SUPER);
+    assert_eq!(told(&mut world), [""; 0]);
+    assert!(world.ask_from(SUPER, Some(1), "/status").is_empty());
+}
+
+#[test]
+fn with_both_ids_in_the_file_everything_is_told_once() {
+    for by_refusal in [false, true] {
+        let mut world = in_chats(&[GROUP, SUPER], &["blog"]);
+        world.pass(70);
+        if by_refusal {
+            // The new id has it before the old one is refused.
+            let sent = Delivery::Sent { message_id: 1 };
+            world.deliveries = [sent, Delivery::Migrated { to: SUPER }].into();
+        } else {
+            moves(&mut world, GROUP, SUPER);
+        }
+        world.fate("blog", bad());
+        world.pass(120);
+        let mut all = told(&mut world);
+        all.sort();
+        let down = "🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)";
+        let notice =
+            "ℹ️ Group -100 became -1001234567890: take -100 out of `chats` of sitemon.conf.";
+        assert_eq!(
+            all,
+            [format!("{SUPER}: {notice}"), format!("{SUPER}: {down}")],
+            "{by_refusal}"
+        );
+        world.fate("blog", good(40));
+        world.pass(120);
+        assert_eq!(told(&mut world).len(), 1);
+    }
+}
+
+#[test]
+fn a_group_that_moved_twice_is_still_known_after_a_reload() {
+    let mut world = in_chats(&[GROUP], &["blog"]);
+    moves(&mut world, GROUP, SUPER);
+    moves(&mut world, SUPER, SUPER - 1);
+    world.feed(Event::Reloaded {
+        sites: vec![site("blog").into()],
+        added: Vec::new(),
+        settings: settings(Access {
+            chats: vec![GROUP],
+            users: None,
+        }),
+    });
+    world.heard();
+    assert_eq!(world.ask_from(SUPER - 1, Some(1), "/status").len(), 1);
+    assert!(world.ask_from(SUPER, Some(1), "/status").is_empty());
+}
+
+#[test]
+fn a_site_of_that_group_alone_moves_with_it() {
+    let mut own = site("blog");
+    own.chats = Some(vec![GROUP, SUPER]);
+    let access = Access {
+        chats: vec![CHAT, GROUP],
+        users: None,
+    };
+    let mut world = World::with(vec![own], access);
+    world.pass(70);
+    moves(&mut world, GROUP, SUPER);
+    world.heard();
+    world.fate("blog", bad());
+    world.pass(120);
+    let all = told(&mut world);
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert!(all[0].starts_with(&format!("{SUPER}: ")), "{all:?}");
+}
+
+#[test]
+fn a_check_whose_message_is_deleted_goes_on_in_one_new_one() {
+    let names: Vec<String> = (0..9).map(|n| format!("s{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut world = World::of(&names);
+    for (n, name) in names.iter().enumerate() {
+        world.fate_lasting(name, good(40), Duration::from_secs(2 * n as u64 + 1));
+    }
+    world.ask("/check");
+    let first = world.shown.last().expect("a message").0;
+    // It is deleted: the next edit arrives as a new message, and later ones must edit that.
+    world.deleted = Some(first);
+    world.pass(40);
+    let ids: Vec<i64> = world.shown.iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids.len(), 2, "{ids:?}");
+    let (_, last) = world.shown.last().expect("a message");
+    assert!(last.html.starts_with("<b>9 sites checked</b>"), "{last:?}");
+}
+
+#[test]
+fn causes_are_grouped_as_values() {
+    let names: Vec<String> = (0..40).map(|n| format!("s{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let all_down = |fate: &dyn Fn(usize) -> Outcome| {
+        let mut world = World::of(&names);
+        world.pass(120);
+        for (n, name) in names.iter().enumerate() {
+            world.fate(name, fate(n));
+        }
+        world.pass(180);
+        world.heard().join("\n")
+    };
+    let text = "body lacks \"Powered by WordPress\"";
+    let said = all_down(&|_| Outcome::failed(FailureKind::Body, text));
+    let head = "🔴 <b>40 sites are down</b>: body lacks &quot;Powered by WordPress&quot;\n";
+    assert!(said.starts_with(head), "{said}");
+    // Texts that begin alike are different causes.
+    let said = all_down(&|n| {
+        let text = format!("body lacks \"made by {n}\"");
+        Outcome::failed(FailureKind::Body, text)
+    });
+    assert!(
+        said.contains("made by 0") && said.contains("made by 5"),
+        "{said}"
+    );
+    // The address alone makes no difference.
+    let said = all_down(&|n| Outcome {
+        verdict: Err(Failure::of_server(
+            FailureKind::Connect,
+            "connection refused",
+            format!("by 192.0.2.{n}:80"),
+        )),
+        ..good(1)
+    });
+    let head = "🔴 <b>40 sites are down</b>: connection refused\n";
+    assert!(said.starts_with(head), "{said}");
+}
+
+#[test]
+fn an_exact_name_wins_over_a_time_and_however_it_is_composed() {
+    let mut world = World::of(&["backup", "backup 24h", "Caf\u{e9}", "Cafe\u{301} 2"]);
+    let asks = [
+        ("/mute backup 24h", "🔕 <b>backup 24h</b> is muted for 1 h."),
+        ("/mute Backup 24H", "🔕 <b>backup 24h</b> is muted for 1 h."),
+        (
+            "/mute backup 24h 2h",
+            "🔕 <b>backup 24h</b> is muted for 2 h.",
+        ),
+        ("/mute backup 23h", "🔕 <b>backup</b> is muted for 23 h."),
+        ("/mute Cafe\u{301}", "🔕 <b>Caf\u{e9}</b> is muted for 1 h."),
+        (
+            "/mute CAFE\u{301} 2h",
+            "🔕 <b>Caf\u{e9}</b> is muted for 2 h.",
+        ),
+        (
+            "/mute Caf\u{e9} 2 3 h",
+            "🔕 <b>Cafe\u{301} 2</b> is muted for 3 h.",
+        ),
+        (
+            "/pause cafe\u{301}",
+            "⏸ <b>Caf\u{e9}</b> is paused. /resume starts it again.",
+        ),
+        ("/mute all", "🔕 Everything is muted for 1 h."),
+    ];
+    for (asked, answer) in asks {
+        let said = world.ask(asked);
+        assert_eq!(said, [answer], "{asked}");
+    }
+}

@@ -1,0 +1,135 @@
+//! What this machine lacks for a check is never a site's fault.
+
+use super::world::*;
+use crate::monitor::judge::State;
+use crate::monitor::outcome::{Failure, FailureKind, Lack, Outcome};
+
+fn lacking(lack: Lack) -> Outcome {
+    Outcome {
+        verdict: Err(Failure::local(lack)),
+        ..good(1)
+    }
+}
+
+#[test]
+fn a_check_without_descriptors_counts_for_nothing_and_that_is_told_once() {
+    let mut world = World::of(&["blog", "shop"]);
+    world.pass(120);
+    world.fate("blog", lacking(Lack::Descriptors));
+    world.fate("shop", lacking(Lack::Memory));
+    world.pass(6 * 3600);
+    assert_eq!(
+        world.heard(),
+        [
+            "ℹ️ This machine has no file descriptors left, so some checks could not be made: they \
+             count for nothing. Raise the limit (ulimit -n, LimitNOFILE=) or lower \
+             `max_connections`.",
+            "ℹ️ This machine has no memory left, so some checks could not be made: they count for \
+             nothing. What else runs on it?",
+        ]
+    );
+    assert_eq!(world.state("blog"), State::Up);
+    let stats = world.ask("/stats").join("");
+    assert!(
+        stats.contains("Not counted, by faults of this machine: "),
+        "{stats}"
+    );
+    // It was fine for long, and comes again: that is told again.
+    world.fate("blog", good(40));
+    world.fate("shop", good(40));
+    world.pass(3600);
+    world.heard();
+    world.fate("blog", lacking(Lack::Descriptors));
+    world.pass(600);
+    assert_eq!(world.heard().len(), 1);
+    // A lack that comes and goes is one.
+    for _ in 0..5 {
+        world.fate("blog", good(40));
+        world.pass(300);
+        world.fate("blog", lacking(Lack::Descriptors));
+        world.pass(300);
+    }
+    assert_eq!(world.heard(), [""; 0]);
+    assert_eq!(
+        world
+            .logs
+            .iter()
+            .filter(|l| l.contains("over, after"))
+            .count(),
+        2
+    );
+}
+
+#[test]
+fn it_neither_breaks_nor_feeds_a_row_of_failures() {
+    let mut world = World::of(&["blog"]);
+    world.pass(120);
+    // Two of the three tries that make it down, with a lack between them.
+    world.fate("blog", bad());
+    world.pass(60);
+    world.heard();
+    world.fate("blog", good(40));
+    world.pass(120);
+    world.heard();
+    world.fate("blog", lacking(Lack::Descriptors));
+    world.pass(120);
+    world.heard();
+    world.fate("blog", bad());
+    world.pass(75);
+    assert_eq!(
+        world.heard(),
+        ["🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#2)"]
+    );
+    // And an outage goes on while nothing can be learnt of it.
+    world.fate("blog", lacking(Lack::Descriptors));
+    world.pass(600);
+    assert_eq!(world.state("blog"), State::Down);
+    assert_eq!(world.heard(), [""; 0]);
+}
+
+#[test]
+fn an_interface_that_is_late_is_silence_and_one_that_stays_away_is_told() {
+    let mut printer = site("printer");
+    printer.interval = std::time::Duration::from_secs(3600);
+    let mut world = World::new(vec![printer, site("nas")]);
+    world.fate("printer", lacking(Lack::Address));
+    world.fate("nas", lacking(Lack::Address));
+    world.pass(100);
+    assert_eq!(world.state("nas"), State::Unknown);
+    world.fate("printer", good(40));
+    world.fate("nas", good(40));
+    world.pass(20);
+    // Not only in an hour.
+    assert_eq!(world.state("printer"), State::Up);
+    assert_eq!(world.heard(), [""; 0]);
+    world.fate("nas", lacking(Lack::Address));
+    world.pass(3600);
+    let heard = world.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(
+        heard[0].contains("This machine has no network address"),
+        "{heard:?}"
+    );
+    assert_eq!(world.state("nas"), State::Up);
+}
+
+#[test]
+fn a_check_command_says_why_it_came_to_nothing() {
+    let mut world = World::of(&["blog"]);
+    world.fate("blog", lacking(Lack::Ports));
+    world.ask("/check blog");
+    world.pass(5);
+    let (_, shown) = world
+        .shown
+        .iter()
+        .rfind(|(_, m)| m.html.contains("blog"))
+        .expect("it");
+    assert_eq!(
+        shown.html,
+        "❌ <b>blog</b> this machine has no free port left"
+    );
+    assert_eq!(
+        FailureKind::Local(Lack::Ports),
+        Failure::local(Lack::Ports).kind
+    );
+}
