@@ -11,7 +11,7 @@ use support::web::Web;
 /// Whether the log's lines begin with a time.
 #[track_caller]
 fn has_times(running: &Running) -> bool {
-    let log = running.wait_stderr("watches 1 sites");
+    let log = running.wait_stderr("watches 1 site;");
     let times = log.lines().filter(|line| line.starts_with("20")).count();
     assert!(times == 0 || times == log.lines().count(), "{log}");
     times > 0

@@ -115,7 +115,7 @@ impl Day {
             heartbeat: true,
             quiet: None,
             digest: None,
-            built: 0,
+            built: 1_700_000_000,
         };
         let names = scene.sites.iter().enumerate();
         let mut day = Day {
