@@ -208,7 +208,7 @@ impl Poller {
             match &mut update.content {
                 Some(Content::Message(message)) => message.waited = waited,
                 Some(Content::Press(press)) => press.waited = waited,
-                None => {}
+                Some(Content::Moved { .. }) | None => {}
             }
         }
         if drained {

@@ -28,12 +28,13 @@ impl Scene {
         self.api.config() + &site("blog", &self.web.url("/")) + more
     }
 
-    /// Starts the agent and waits until it listens to the chat.
+    /// Starts the agent and waits until it listens to the chat: the first poll brings what waited,
+    /// the second is parked.
     #[track_caller]
     pub fn start(&self) -> Running {
         let polls = self.api.calls("getUpdates");
         let running = self.sitemon.run();
-        self.api.wait_calls("getUpdates", polls + 1);
+        self.api.wait_calls("getUpdates", polls + 2);
         running
     }
 
