@@ -65,7 +65,7 @@ fn walk() -> Result<(), Box<dyn Error>> {
     agent.type_line("/check shop")?;
     agent.expect("still failing", |line| line.contains("503"))?;
 
-    tell("somebody repairs the shop");
+    tell("the shop is repaired");
     shop.healthy.store(true, SeqCst);
     agent.expect("the recovery", |line| {
         line.contains("shop") && line.contains("up again")

@@ -1,5 +1,5 @@
 #!/bin/sh
-# ./install.sh, as root, in the unpacked tarball: does what README's "by hand" does, and no more.
+# ./install.sh, as root, in the unpacked tarball: does what docs/install.md has "by hand", and no more.
 # Run again with a newer one it brings that, and leaves the configuration, the token and the state.
 set -eu
 cd "$(dirname "$0")"
