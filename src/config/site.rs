@@ -213,7 +213,7 @@ fn registration(address: &Address, own: &Keys, keys: &Keys, log: &mut Log) -> Op
 }
 
 fn literal(host: &str) -> Option<IpAddr> {
-    host.parse().ok()
+    host.split('%').next()?.parse().ok()
 }
 
 /// Rules over several keys, of which some may come from `[defaults]`: reported at the site's own

@@ -91,7 +91,8 @@ impl Site {
 
     /// The address, when the host is one and not a name.
     pub fn literal(&self) -> Option<IpAddr> {
-        self.host().parse().ok()
+        // An address of a link may have its interface behind it.
+        self.host().split('%').next()?.parse().ok()
     }
 }
 
