@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use support::agent::Sitemon;
 use support::namespace::in_own_network;
 use support::tls::{DAY, TestCa};
-use support::web::Web;
+use support::web::{Behaviour, Web};
 
 /// Of the interface `link9`, which has this number.
 const ADDRESS: &str = "fe80::5";
@@ -96,6 +96,12 @@ fn an_address_of_a_link_is_reached_by_its_interface() {
             TcpListener::bind(at(4433)).expect("a port"),
         );
         thread::spawn(move || relay(&ours, &theirs.to_string()));
+        let plain = Web::new().on("/", Behaviour::Redirect("/next".to_owned()));
+        let (theirs, ours) = (
+            plain.address(),
+            TcpListener::bind(at(8080)).expect("a port"),
+        );
+        thread::spawn(move || relay(&ours, &theirs.to_string()));
         let sitemon = Sitemon::new("");
         let pem = ca.write_pem(sitemon.dir()).display().to_string();
         let trusted = format!("ca_file = \"{pem}\"");
@@ -111,18 +117,39 @@ fn an_address_of_a_link_is_reached_by_its_interface() {
                 "expect = \"192.0.2.1\"",
             ),
             site("ping", "icmp://[fe80::5%25link9]", ""),
+            site("http", "http://[fe80::5%25link9]:8080/", ""),
+            site("http bare", "http://[fe80::5%link9]:8080/a?b", ""),
+            site("https", "https://[fe80::5%25link9]:4433/", &trusted),
+            site("http nowhere", "http://[fe80::5%25link7]:8080/", ""),
             site("nowhere", "tcp://[fe80::5%25link7]:2525", ""),
         ];
         sitemon.rewrite(&format!("[agent]\nstate = \"state\"\n{}", sites.concat()));
         let out = sitemon.command(&["check"]);
         for line in out.stdout.lines().skip(1) {
-            let state = match line.starts_with("nowhere ") {
+            let state = match line.contains("nowhere ") {
                 true => "  down ",
                 false => "  up ",
             };
             assert!(line.contains(state), "{out:?}");
         }
-        let tls = sitemon.command(&["check", "tls"]).stdout;
-        assert!(tls.contains("certificate ends in "), "{tls}");
+        let causes = [
+            ("http://[fe80::5%25link9]:1/", "connection refused by "),
+            ("https://[fe80::5%25link9]:4433/", "not trusted"),
+        ];
+        for (url, cause) in causes {
+            let other = Sitemon::new(&format!(
+                "[agent]\nstate = \"state\"\n{}",
+                site("it", url, "")
+            ));
+            let found = other.command(&["check"]).stdout;
+            assert!(
+                found.contains(cause) && found.contains("  down "),
+                "{found}"
+            );
+        }
+        for name in ["tls", "https"] {
+            let found = sitemon.command(&["check", name]).stdout;
+            assert!(found.contains("certificate ends in "), "{found}");
+        }
     });
 }

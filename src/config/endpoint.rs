@@ -5,6 +5,7 @@
 
 use super::Target;
 use super::kind::listed;
+use super::zone;
 use crate::monitor::site::{RecordKind, StartTls};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use url::Host;
@@ -236,9 +237,8 @@ impl<'a> Parts<'a> {
 /// A host as a URL has it: a name in ASCII and small letters, or an address, without brackets; that
 /// of a link may name its interface (RFC 6874), which then stands behind it as resolvers take it.
 fn host(text: &str) -> Option<String> {
-    if let Some((address, zone)) = zoned(text) {
-        let fits = address.is_unicast_link_local() && is_zone(zone);
-        return fits.then(|| format!("{address}%{zone}"));
+    if let Some((address, zone)) = zone::zoned(text) {
+        return Some(format!("{address}%{zone}"));
     }
     match Host::parse(text).ok()? {
         Host::Domain(name) => is_name(&name).then_some(name),
@@ -249,22 +249,6 @@ fn host(text: &str) -> Option<String> {
         }
         Host::Ipv6(address) => Some(address.to_string()),
     }
-}
-
-/// `[fe80::1%25eth0]`, or with a bare `%` as curl and ping take it: the address and the zone.
-pub fn zoned(host: &str) -> Option<(Ipv6Addr, &str)> {
-    let inside = host.strip_prefix('[')?.strip_suffix(']')?;
-    let (address, zone) = inside.split_once('%')?;
-    Some((
-        address.parse().ok()?,
-        zone.strip_prefix("25").unwrap_or(zone),
-    ))
-}
-
-/// Name or number of an interface: Linux has names of at most 15 bytes.
-fn is_zone(zone: &str) -> bool {
-    let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    (1..=15).contains(&zone.len()) && zone.bytes().all(unreserved)
 }
 
 /// RFC 1035, section 2.3.4: labels of 1 to 63 bytes, 253 together; a dot at the end is no label.

@@ -304,6 +304,9 @@ impl std::fmt::Debug for Login {
 pub struct HttpCheck {
     /// Absolute `http:` or `https:` URL with everything filled in. May hold secrets: never show it.
     pub url: String,
+    /// Name or number of the interface behind which link-local addresses of this check are: no URL
+    /// of the standard holds it.
+    pub zone: Option<String>,
     pub method: String,
     /// Extra request headers, filled in. May hold secrets.
     pub headers: Vec<(String, String)>,

@@ -209,7 +209,7 @@ fn icmp_is_a_host_alone() {
     refused(
         icmp,
         &[
-            ("[fe80::1%25]", none),
+            ("[fe80::1%]", none),
             ("[fe80::1%25a%20b]", none),
             ("[fe80::1%25averylongname123]", none),
             ("[2001:db8::1%25eth0]", none),
