@@ -2,6 +2,8 @@
 
 #[path = "kinds/causes.rs"]
 mod causes;
+#[path = "kinds/roots.rs"]
+mod roots;
 mod support;
 
 use std::io::{Read, Write};

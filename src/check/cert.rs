@@ -2,6 +2,7 @@
 //! check to say.
 
 use super::connect::{Connection, Deadline, Target};
+use super::explain::zoned;
 use super::starttls;
 use super::tls_cause::handshake_cause;
 use super::wire::x509::{Certificate, first_to_end};
@@ -82,7 +83,9 @@ impl<'a> Whose<'a> {
 
     fn host(&self) -> String {
         match self {
-            Whose::Https { url, .. } => bare_host(url).unwrap_or_default(),
+            Whose::Https { url, check } => zoned(url, check)
+                .or_else(|| bare_host(url))
+                .unwrap_or_default(),
             Whose::Tls(check) => check.host.clone(),
         }
     }

@@ -124,7 +124,8 @@ impl Target<'_> {
         client: &Client,
         deadline: Deadline,
     ) -> Result<Connection, Failed> {
-        let literal = self.host.parse::<IpAddr>().ok();
+        let literal = self.host.split('%').next();
+        let literal = literal.and_then(|host| host.parse::<IpAddr>().ok());
         let start = Instant::now();
         let mut lookup = client.lookup(self.host, self.port, self.ip);
         let found = match deadline.bound(lookup.addresses(BESIDE)).await {

@@ -58,7 +58,11 @@ pub(super) async fn explain(
         url,
         dialled,
         host: &host,
-        address: fault.address,
+        // libcurl leaves the interface out.
+        address: fault.address.map(|address| {
+            let known = dialled.iter().find(|known| known.ip() == address.ip());
+            known.copied().unwrap_or(address)
+        }),
         tried: fault.address.map(|address| address.ip()).or(literal(url)),
         timeout,
     };
@@ -252,6 +256,15 @@ impl Look<'_> {
 /// A look-up that failed for a reason that is known.
 fn is_told(failure: &Failure) -> bool {
     matches!(failure.kind, FailureKind::NoName | FailureKind::Local(_))
+}
+
+/// The address of a link in `url` with the interface behind it, as resolvers take it.
+pub(super) fn zoned(url: &Url, check: &HttpCheck) -> Option<String> {
+    let zone = check.zone.as_ref()?;
+    match literal(url)? {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => Some(format!("{v6}%{zone}")),
+        _ => None,
+    }
 }
 
 /// What `future` comes to `within` so much time.

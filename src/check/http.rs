@@ -3,14 +3,14 @@
 use super::body::{BODY, Coding, Kept, Reader, Search, Trouble};
 use super::charset::Charset;
 use super::cookies::Jar;
-use super::explain::explain;
+use super::explain::{addresses, explain, zoned};
 use super::hop::{Body, Hop};
 use super::json;
 use super::private_redirect::Way;
 use super::redirect;
 use crate::http::{Ask, Client, Fault, Permit, What, literal, within};
 use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
-use crate::monitor::site::{HttpCheck, HttpVersion, Site, StatusSet};
+use crate::monitor::site::{HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
 use async_io::Timer;
 use futures_lite::FutureExt;
 use isahc::http::{HeaderMap, HeaderValue, Version, header};
@@ -146,7 +146,12 @@ impl Run<'_> {
         loop {
             let (sent, looked_up) = (Instant::now(), way.looked_up());
             let before = std::mem::replace(&mut self.tried, literal(&hop.url));
-            let mut response = self.send(&hop, way.dial()).await?;
+            let on_link = self.on_link(&hop.url).await?;
+            let dial = match &on_link {
+                Some(address) => std::slice::from_ref(address),
+                None => way.dial(),
+            };
+            let mut response = self.send(&hop, dial).await?;
             let address = response.remote_addr();
             if !self.client.is_proxied(&hop.url) {
                 // A proxy's address would say nothing of where the site is.
@@ -201,6 +206,19 @@ impl Run<'_> {
                     return Err(self.judged(&arrival(hop, response), Err(failure)));
                 }
             }
+        }
+    }
+
+    /// Where a URL with an address of a link leads, by the interface that the site names.
+    async fn on_link(&self, url: &Url) -> Result<Option<SocketAddr>, Box<Outcome>> {
+        let Some(host) = zoned(url, self.check) else {
+            return Ok(None);
+        };
+        let port = url.port_or_known_default().unwrap_or_default();
+        let found = addresses(self.client, &host, port, IpVersion::V6, Duration::ZERO).await;
+        match found {
+            Ok(found) => Ok(found.first().copied()),
+            Err(failure) => Err(Box::new(Outcome::failed(failure.kind, failure.detail))),
         }
     }
 

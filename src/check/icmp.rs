@@ -44,9 +44,10 @@ pub(super) async fn run(client: &Client, site: &Site, check: &IcmpCheck) -> Outc
     };
     let looked_up = deadline.start.elapsed();
     let mut outcome = Outcome::failed(FailureKind::Internal, "no address");
-    for address in chosen(&all) {
+    for to in chosen(&all) {
+        let address = to.ip();
         let open = |kind| socket(address, kind);
-        outcome = match ping(address, deadline, &open).await {
+        outcome = match ping(to, deadline, &open).await {
             Ok(tally) => Outcome {
                 verdict: Ok(()),
                 took: Some(tally.best),
@@ -74,10 +75,10 @@ pub(super) async fn run(client: &Client, site: &Site, check: &IcmpCheck) -> Outc
 
 /// The first address of each wanted family, IPv4 before IPv6. The second is for a machine that
 /// has no route for the first.
-fn chosen(all: &[SocketAddr]) -> Vec<IpAddr> {
+fn chosen(all: &[SocketAddr]) -> Vec<SocketAddr> {
     let first = |wanted: fn(&SocketAddr) -> bool| all.iter().copied().find(wanted);
     let both = [first(SocketAddr::is_ipv4), first(SocketAddr::is_ipv6)];
-    both.into_iter().flatten().map(|a| a.ip()).collect()
+    both.into_iter().flatten().collect()
 }
 
 /// What came back.
@@ -118,16 +119,16 @@ pub(super) enum Kind {
     Raw,
 }
 
-/// Three requests to `address`, on a socket that `open` makes.
+/// Three requests to an address, of whatever port, on a socket that `open` makes.
 pub(super) async fn ping(
-    address: IpAddr,
+    to: SocketAddr,
     deadline: Deadline,
     open: &dyn Fn(Kind) -> io::Result<OwnedFd>,
 ) -> Result<Tally, Failure> {
+    let address = to.ip();
     let (socket, kind) = permitted(open, address)?;
     // So that nobody else's answers arrive, and errors do.
-    rustix::net::connect(&socket, &SocketAddr::new(address, 0))
-        .map_err(|error| send_failure(&error.into(), address))?;
+    rustix::net::connect(&socket, &to).map_err(|error| send_failure(&error.into(), address))?;
     want_errors(&socket, address);
     let socket = Async::new(socket).map_err(|error| no_socket(&error))?;
     let mut pings = Pings::new(address, kind, socket);

@@ -39,7 +39,9 @@ pub(super) async fn refused_hello(error: &io::Error, address: SocketAddr, host: 
 
 /// The version in which the server answers a hello with legacy suites alone, if it does.
 async fn legacy_version(address: SocketAddr, host: &str) -> io::Result<Option<u16>> {
-    let name = Some(host).filter(|host| host.parse::<IpAddr>().is_err());
+    // Nor does an address with its interface.
+    let is_name = |host: &&str| !host.contains('%') && host.parse::<IpAddr>().is_err();
+    let name = Some(host).filter(is_name);
     let mut stream = Async::<TcpStream>::connect(address).await?;
     stream.write_all(&hello(name)).await?;
     let mut answer = [0; ENOUGH];

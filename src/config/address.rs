@@ -6,6 +6,7 @@ use super::endpoint::{self, Question};
 use super::kind::Scheme;
 use super::mask;
 use super::value::brief;
+use super::zone;
 use crate::monitor::lan::is_lan;
 use crate::monitor::near::nearest;
 use crate::monitor::site::{Auth, StartTls};
@@ -20,8 +21,9 @@ const SITE_FORM: &str = "must begin with http://, https://, tcp://, tls://, dns:
 /// What a site's URL says.
 pub enum Address {
     Http {
-        /// Normalised, without credentials and fragment.
+        /// Normalised, without credentials, fragment and zone.
         url: String,
+        zone: Option<String>,
         /// The credentials that stood in it, decoded.
         auth: Option<Auth>,
     },
@@ -97,13 +99,15 @@ fn remedy(written: &str) -> String {
 }
 
 fn http(written: &str, filled: &str) -> Result<Address, String> {
-    let mut url = http_url(written, filled)?;
+    let (filled, zone) = zone::without(filled)?;
+    let mut url = http_url(written, &filled)?;
     let auth = credentials(&url)?;
     let removed = url.set_username("").and_then(|()| url.set_password(None));
     removed.map_err(|()| "cannot hold a user and a password".to_owned())?;
     url.set_fragment(None);
     Ok(Address::Http {
         url: url.into(),
+        zone,
         auth,
     })
 }
@@ -263,7 +267,7 @@ mod tests {
     #[track_caller]
     fn read(text: &str) -> (String, Option<Auth>) {
         match site(text, text) {
-            Ok(Address::Http { url, auth }) => (url, auth),
+            Ok(Address::Http { url, auth, .. }) => (url, auth),
             Ok(_) => panic!("not http"),
             Err(why) => panic!("{why}"),
         }

@@ -5,6 +5,7 @@
 
 use super::Target;
 use super::kind::listed;
+use super::zone;
 use crate::monitor::site::{RecordKind, StartTls};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use url::Host;
@@ -233,8 +234,12 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// A host as a URL has it: a name in ASCII and small letters, or an address, without brackets.
+/// A host as a URL has it: a name in ASCII and small letters, or an address, without brackets; that
+/// of a link may name its interface (RFC 6874), which then stands behind it as resolvers take it.
 fn host(text: &str) -> Option<String> {
+    if let Some((address, zone)) = zone::zoned(text) {
+        return Some(format!("{address}%{zone}"));
+    }
     match Host::parse(text).ok()? {
         Host::Domain(name) => is_name(&name).then_some(name),
         // The URL standard also takes `1.1` and `0x1010101`.

@@ -29,6 +29,7 @@ mod telegram;
 mod value;
 mod variables;
 mod within;
+mod zone;
 
 #[cfg(test)]
 mod tests;

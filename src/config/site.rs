@@ -107,7 +107,10 @@ fn check(address: Address, ip: IpVersion, own: &Keys, keys: &Keys, log: &mut Log
         expect: keys.expect.get(),
     };
     match address {
-        Address::Http { url, auth } => Check::Http(http(url, auth, ip, own, keys, log)),
+        Address::Http { url, zone, auth } => Check::Http(HttpCheck {
+            zone,
+            ..http(url, auth, ip, own, keys, log)
+        }),
         Address::Tcp(target) => Check::Tcp(TcpCheck {
             host: target.host,
             port: target.port,
@@ -159,6 +162,7 @@ fn http(
     let login = login.map(Box::new);
     HttpCheck {
         url,
+        zone: None,
         method: keys.method.get().unwrap_or_else(|| "GET".to_owned()),
         headers: keys.headers.get().unwrap_or_default(),
         send: keys.send.get(),
@@ -213,7 +217,7 @@ fn registration(address: &Address, own: &Keys, keys: &Keys, log: &mut Log) -> Op
 }
 
 fn literal(host: &str) -> Option<IpAddr> {
-    host.parse().ok()
+    host.split('%').next()?.parse().ok()
 }
 
 /// Rules over several keys, of which some may come from `[defaults]`: reported at the site's own

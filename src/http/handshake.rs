@@ -315,6 +315,8 @@ fn connection(
     host: &str,
     bundle: Option<&Bundle>,
 ) -> io::Result<(ClientConnection, Arc<Recorder>)> {
+    // A certificate knows nothing of interfaces.
+    let host = host.split('%').next().unwrap_or_default();
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
     let verifier: Arc<dyn ServerCertVerifier> = match bundle {
         Some(bundle) => {

@@ -91,7 +91,8 @@ impl Site {
 
     /// The address, when the host is one and not a name.
     pub fn literal(&self) -> Option<IpAddr> {
-        self.host().parse().ok()
+        // An address of a link may have its interface behind it.
+        self.host().split('%').next()?.parse().ok()
     }
 }
 
@@ -303,6 +304,9 @@ impl std::fmt::Debug for Login {
 pub struct HttpCheck {
     /// Absolute `http:` or `https:` URL with everything filled in. May hold secrets: never show it.
     pub url: String,
+    /// Name or number of the interface behind which link-local addresses of this check are: no URL
+    /// of the standard holds it.
+    pub zone: Option<String>,
     pub method: String,
     /// Extra request headers, filled in. May hold secrets.
     pub headers: Vec<(String, String)>,

@@ -19,7 +19,12 @@ pub struct TestCa {
 
 impl TestCa {
     pub fn new() -> TestCa {
-        let mut params = params(&[], yesterday(), SystemTime::now() + 3650 * DAY);
+        TestCa::until(SystemTime::now() + 3650 * DAY)
+    }
+
+    /// One that ends then.
+    pub fn until(end: SystemTime) -> TestCa {
+        let mut params = params(&[], end - 3660 * DAY, end);
         params.distinguished_name = common_name("sitemon test CA");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

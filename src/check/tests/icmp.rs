@@ -48,7 +48,7 @@ async fn ping_within(address: IpAddr, kind: Kind, timeout: Duration) -> Result<T
         true => socket(address, kind),
         false => Err(io::ErrorKind::PermissionDenied.into()),
     };
-    ping(address, Deadline::new(timeout), &open).await
+    ping((address, 0).into(), Deadline::new(timeout), &open).await
 }
 
 fn ping_over(address: IpAddr, kind: Kind) -> Result<Tally, Failure> {
@@ -378,7 +378,7 @@ fn without_permission_the_cause_names_the_sysctl() {
                 Kind::Raw => refusal,
             }))
         };
-        let refused = block_on(ping(V4, Deadline::new(SECONDS), &open));
+        let refused = block_on(ping((V4, 0).into(), Deadline::new(SECONDS), &open));
         let failure = refused.expect_err("refused");
         assert_eq!(failure.kind, FailureKind::Connect);
         assert_eq!(
@@ -404,7 +404,7 @@ fn no_socket_at_all_is_our_own_failure_and_no_ipv6_is_no_route() {
         ),
     ] {
         let open = |_| Err(io::Error::from_raw_os_error(code));
-        let failed = block_on(ping(V6, Deadline::new(SECONDS), &open));
+        let failed = block_on(ping((V6, 0).into(), Deadline::new(SECONDS), &open));
         let failure = failed.expect_err("no socket");
         assert_eq!((failure.kind, failure.detail.as_str()), (kind, detail));
     }

@@ -53,6 +53,7 @@ fn client_with(change: impl FnOnce(&mut Limits)) -> Client {
 pub(super) fn http_check(url: &str) -> HttpCheck {
     HttpCheck {
         url: url.to_owned(),
+        zone: None,
         method: "GET".to_owned(),
         headers: Vec::new(),
         send: None,

@@ -200,6 +200,25 @@ fn icmp_is_a_host_alone() {
     assert_eq!(icmp("Router.lan").as_deref(), Ok("router.lan"));
     assert_eq!(icmp("[fe80::1]").as_deref(), Ok("fe80::1"));
     assert_eq!(icmp("192.0.2.1").as_deref(), Ok("192.0.2.1"));
+    for zone in ["eth0", "2", "br-lan.10", "25"] {
+        let wanted = format!("fe80::1%{zone}");
+        assert_eq!(icmp(&format!("[FE80::0:1%25{zone}]")), Ok(wanted));
+    }
+    assert_eq!(icmp("[fe80::1%eth0]").as_deref(), Ok("fe80::1%eth0"));
+    let none = "must be \"icmp://HOST\": the host is no name and no address";
+    refused(
+        icmp,
+        &[
+            ("[fe80::1%]", none),
+            ("[fe80::1%25a%20b]", none),
+            ("[fe80::1%25averylongname123]", none),
+            ("[2001:db8::1%25eth0]", none),
+            (
+                "fe80::1%25eth0",
+                "must be \"icmp://HOST\": an IPv6 address stands in brackets, as in [::1]",
+            ),
+        ],
+    );
     refused(
         icmp,
         &[

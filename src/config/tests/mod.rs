@@ -177,6 +177,7 @@ fn what_the_file_does_not_say_has_the_documented_default() {
     };
     let expected = HttpCheck {
         url: "https://h/".to_owned(),
+        zone: None,
         method: "GET".to_owned(),
         headers: vec![],
         send: None,

@@ -49,6 +49,7 @@ pub fn site(name: &str) -> Site {
         secrets: Secrets::default(),
         check: Check::Http(HttpCheck {
             url: format!("https://{name}.example/"),
+            zone: None,
             method: "GET".into(),
             headers: Vec::new(),
             send: None,
