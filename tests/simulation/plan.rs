@@ -244,6 +244,7 @@ pub fn plain_site(number: usize, https: bool, host: &str, interval: i64) -> Site
             login: None,
             redirects: 10,
             private_redirects: false,
+            zone: None,
             version: HttpVersion::Any,
             ip: IpVersion::Any,
             verify: true,

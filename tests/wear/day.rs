@@ -348,6 +348,7 @@ pub fn site(n: usize) -> Site {
             login: None,
             redirects: 10,
             private_redirects: false,
+            zone: None,
             version: HttpVersion::Any,
             ip: IpVersion::Any,
             verify: true,
