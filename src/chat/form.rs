@@ -180,6 +180,15 @@ impl Form {
         }
     }
 
+    /// What a description complains of is known, whoever says it: a server that puts nothing before
+    /// its words is no reason to repeat a message for ever.
+    fn knows(self, description: &str) -> bool {
+        let words = ["message is not modified", "chat not found"];
+        self.simpler(description).is_some()
+            || is_gone(description)
+            || words.iter().any(|words| description.contains(words))
+    }
+
     /// A picture for a text: not every server puts one in the place of the other. Else without it.
     fn without_photo(self) -> Option<Form> {
         let simpler = if self.edit.is_some() {
@@ -269,7 +278,11 @@ pub fn judge(message: &Message, form: Form, outcome: Result<Answer, CallError>) 
             retry_after,
             ..
         }) => later(*retry_after, false),
-        ApiError::Refused(_) if error.refuses() == Some(Refused::Bot) => later(None, true),
+        ApiError::Refused(Refusal { description, .. })
+            if error.refuses() == Some(Refused::Bot) && !form.knows(description) =>
+        {
+            later(None, true)
+        }
         ApiError::Refused(Refusal {
             code: 400,
             description,

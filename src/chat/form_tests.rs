@@ -176,6 +176,7 @@ fn a_flood_stops_that_chat_for_as_long_as_telegram_says() {
 fn a_chat_that_refuses_is_refused() {
     for (code, why) in [
         (400, "Bad Request: chat not found"),
+        (400, "chat not found"),
         (400, "Bad Request: message is too long"),
         (403, "Forbidden: bot was blocked by the user"),
         (403, "Forbidden: the group chat was deleted"),

@@ -45,7 +45,7 @@ fn a_topic_that_was_closed_is_tried_again_after_an_hour() {
     let (without, now) = (WithoutTopic::default(), Instant::now());
     assert!(!without.has(-5, now));
     without.note(-5, now);
-    let after = |minutes| now + Duration::from_secs(minutes * 60);
+    let after = |minutes: u64| now + Duration::from_secs(minutes * 60);
     assert!(without.has(-5, after(59)) && !without.has(-6, after(59)));
     assert!(!without.has(-5, after(60)));
     // Still closed then.

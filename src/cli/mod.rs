@@ -11,6 +11,7 @@ mod table;
 
 use crate::config::{self, Config};
 use crate::http::{Client, Limits};
+use crate::machine;
 use crate::process;
 use args::{Args, Command};
 use std::fmt;
@@ -126,8 +127,12 @@ fn warn(config: &Config) {
 /// The HTTP client for a one-shot command.
 fn client(config: &Config) -> Result<Client, Failure> {
     let agent = &config.agent;
+    let (connections, too_few) = machine::make_room(agent.max_connections);
+    if let Some(text) = too_few {
+        log::warn!("{text}");
+    }
     Client::new(&Limits {
-        max_connections: agent.max_connections,
+        max_connections: connections,
         idle_connections: agent.idle_connections,
         idle_timeout: agent.idle_timeout,
         user_agent: agent.user_agent.clone(),
