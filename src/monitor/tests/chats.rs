@@ -222,3 +222,14 @@ fn an_exact_name_wins_over_a_time_and_however_it_is_composed() {
         assert_eq!(said, [answer], "{asked}");
     }
 }
+
+#[test]
+fn letters_with_two_marks_and_syllables_are_composed_too() {
+    let mut world = World::of(&["Ti\u{1ebf}ng Vi\u{1ec7}t", "\u{d55c}"]);
+    let viet = "Tie\u{302}\u{301}ng Vie\u{323}\u{302}t";
+    let hangul = "\u{1112}\u{1161}\u{11ab}";
+    for (typed, name) in [(viet, "Ti\u{1ebf}ng Vi\u{1ec7}t"), (hangul, "\u{d55c}")] {
+        let said = world.ask(&format!("/mute {typed}"));
+        assert_eq!(said, [format!("🔕 <b>{name}</b> is muted for 1 h.")]);
+    }
+}
