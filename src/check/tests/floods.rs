@@ -56,7 +56,8 @@ fn chunk_extensions_are_cut() {
 fn packed_bytes_and_chunk_extensions_are_cut_together() {
     let server = Server::new(|mut stream| {
         request(&mut stream);
-        let head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let head =
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n";
         let start = b"a\r\n\x1f\x8b\x08\0\0\0\0\0\0\xff\r\n";
         // 6 MiB of blocks of no bytes, and as much of extensions.
         let blocks = [0, 0, 0, 0xff, 0xff].repeat(3000);
