@@ -118,7 +118,7 @@ impl<'t> Mask<'t> {
             } else if PLAIN.contains(&name) {
                 self.scalars(value, &|_| Vec::new());
             } else if URLS.contains(&name) && section.prefix.is_empty() {
-                self.scalars(value, &hidden_parts);
+                self.scalars(value, &hidden_in_source);
             } else {
                 self.hide(value);
             }
@@ -228,6 +228,15 @@ fn broken(line: &str) -> Vec<bool> {
     shown.resize(line.trim_end().len().max(start + length), false);
     shown.resize(line.len(), true);
     shown
+}
+
+/// [`hidden_parts`] of a URL as it stands in the file: all of it where escapes may stand for `@` or
+/// `?`.
+fn hidden_in_source(source: &str) -> Vec<Range<usize>> {
+    match source.contains('\\') {
+        true => std::iter::once(0..source.len()).collect(),
+        false => hidden_parts(source),
+    }
 }
 
 /// Byte ranges of `url`, a broken one perhaps, in which a user, a password, a query or a fragment

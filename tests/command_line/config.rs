@@ -147,6 +147,8 @@ fn no_value_of_an_unknown_key_is_shown() {
         "login = { form = { p = \"hunter2\", q = 5 }, expct = \"hunter2\" }",
         "\"Authorization: hunter2\" = 1",
         "[vault]\npin = \"hunter2\"\n[vault]\n",
+        "[[site]]\nname = \"b\"\nurl = \"htps://u:hunter2\\u0040h/\"",
+        "[[site]]\nname = \"b\"\nurl = \"htps://h\\u003ftoken=hunter2\"",
         "[agent]\nheartbeat = \"hunter2\"\nuplink = [\"https://hunter2@h/?hunter2\"]",
         "[telegram]\ntoken_file = \"hunter2hunter2hunter2hunter2hunter2\"",
     ] {
