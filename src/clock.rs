@@ -4,7 +4,7 @@
 use crate::files;
 use crate::monitor;
 use crate::monitor::time::Now;
-use crate::monitor::zone::Zone;
+use crate::monitor::time::zone::Zone;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Midnight UTC of the day of the build, in Unix seconds: see [`monitor::clock`].
+/// Midnight UTC of the day of the build, in Unix seconds: see [`monitor::time::wall_clock`].
 pub const BUILT: i64 = match i64::from_str_radix(env!("SITEMON_BUILT"), 10) {
     Ok(seconds) => seconds,
     Err(_) => panic!("SITEMON_BUILT is not a number"),
@@ -115,7 +115,7 @@ impl Clock {
     /// judged is believed when it shows a likely time.
     pub fn is_believed(&self) -> bool {
         match self.0.judged.load(Ordering::Relaxed) {
-            UNJUDGED => monitor::clock::plausible(self.wall(), BUILT),
+            UNJUDGED => monitor::time::wall_clock::plausible(self.wall(), BUILT),
             judged => judged == BELIEVED && self.wall() >= BUILT,
         }
     }
@@ -361,7 +361,7 @@ mod tests {
         let berlin = Some("CET-1CEST,M3.5.0,M10.5.0/3".into());
         let zone = files(dir.path()).zone(berlin).expect("a zone");
         let summer = around(&zone, SUMMER);
-        assert_eq!(summer, crate::monitor::zone::tests::BERLIN);
+        assert_eq!(summer, crate::monitor::time::zone::tests::BERLIN);
         let change = summer.until.expect("autumn").0;
         assert_eq!(around(&zone, change).since, Some((change, 7200)));
         assert_eq!(around(&zone, change - 1).until, Some((change, 3600)));

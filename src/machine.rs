@@ -1,6 +1,6 @@
 //! What this machine itself may lack for a check: then the check says nothing of the site.
 
-use crate::monitor::outcome::Lack;
+use crate::monitor::site::outcome::Lack;
 use libc::{c_int, sockaddr, sockaddr_in, sockaddr_in6};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
@@ -37,7 +37,7 @@ pub fn lack(error: &io::Error) -> Option<Lack> {
 
 /// The same of an attempt to reach `to`: this machine may also have no port left, or no address to
 /// come from. One that has IPv4 and lacks IPv6 alone is the line's matter
-/// (`monitor::line::Trouble::Ipv6`).
+/// (`monitor::uplink::Trouble::Ipv6`).
 pub fn lack_of_way(error: &io::Error, to: IpAddr) -> Option<Lack> {
     if let Some(lack) = lack(error) {
         return Some(lack);

@@ -1,6 +1,6 @@
 //! Our own memory, descriptors, threads and sockets, read from `/proc/self` (proc(5)).
 
-use crate::monitor::stats::Vitals;
+use crate::monitor::render::stats::Vitals;
 use std::collections::{HashSet, VecDeque};
 use std::fs;
 use std::time::Duration;

@@ -42,7 +42,7 @@ use model::{Judgement, judge};
 use nanoserde::DeJson;
 use plan::{EVERYTHING, Plan};
 use record::{Record, clock};
-use sitemon::monitor::snapshot::Snapshot;
+use sitemon::monitor::persist::snapshot::Snapshot;
 use sitemon::state::State;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -1,14 +1,14 @@
 //! While the wall clock is doubted: who knows whether it is right? The kernel, when something keeps
 //! its clock synchronised, and a server whose certificate holds by the doubted clock itself and whose
-//! `Date` agrees with it. What a doubted clock is, the monitor decides ([`crate::monitor::clock`]).
+//! `Date` agrees with it. What a doubted clock is, the monitor decides ([`crate::monitor::time::wall_clock`]).
 
 use super::{Agent, Input};
 use crate::check::cookie_date;
 use crate::clock::{BUILT, Clock, kernel_synchronised};
 use crate::http::{Ask, Client};
 use crate::monitor::Event;
-use crate::monitor::clock::AGREES;
 use crate::monitor::site::{Check, HttpVersion, IpVersion};
+use crate::monitor::time::wall_clock::AGREES;
 use async_channel::Sender;
 use async_io::Timer;
 use futures_lite::{FutureExt, future};

@@ -6,8 +6,8 @@
 use crate::config::Target;
 use crate::http::{self, Bundle, Client, Peer, Unresolved, bare_host, handshake};
 use crate::machine;
-use crate::monitor::line::Report;
 use crate::monitor::site::IpVersion;
+use crate::monitor::uplink::Report;
 use async_io::{Async, Timer};
 use async_lock::Semaphore;
 use futures_lite::{FutureExt, future};

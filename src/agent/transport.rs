@@ -8,10 +8,10 @@ use crate::chat::telegram::{PollEvent, Settings, Telegram};
 use crate::clock::{BUILT, Clock};
 use crate::config::Config;
 use crate::http::Client;
-use crate::monitor::command::{Access, COMMANDS};
-use crate::monitor::message::{CallbackAnswer, Content, Delivery, Message, Passing};
+use crate::monitor::bot::command::{Access, COMMANDS};
 use crate::monitor::outbox::Outgoing;
-use crate::monitor::text::escape;
+use crate::monitor::outbox::message::{CallbackAnswer, Content, Delivery, Message, Passing};
+use crate::monitor::render::text::escape;
 use crate::monitor::{self, Event};
 #[cfg(feature = "charts")]
 use crate::offload::offload;

@@ -2,7 +2,7 @@
 
 use super::canvas::{Canvas, GLYPH, Ink};
 use crate::monitor::history::Part;
-use crate::monitor::picture::{Chart, Drawing, Picture, Strips, Tick};
+use crate::monitor::render::picture::{Chart, Drawing, Picture, Strips, Tick};
 
 const WIDTH: i32 = 800;
 const MARGIN: i32 = 16;

@@ -1,7 +1,7 @@
 //! The same for a terminal: block characters.
 
 use crate::monitor::history::Part;
-use crate::monitor::picture::{Chart, Drawing, Picture, Strips};
+use crate::monitor::render::picture::{Chart, Drawing, Picture, Strips};
 
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const COLUMNS: usize = 48;
@@ -68,7 +68,7 @@ fn mark(part: &Part) -> char {
 }
 
 /// The labels of the time under the columns, as far as there is room.
-fn axis<'a>(ticks: impl Iterator<Item = &'a crate::monitor::picture::Tick>) -> String {
+fn axis<'a>(ticks: impl Iterator<Item = &'a crate::monitor::render::picture::Tick>) -> String {
     let mut line = String::new();
     let mut wide = 0;
     for tick in ticks {

@@ -3,7 +3,7 @@
 
 use super::{png, sparkline};
 use crate::monitor::history::{History, Kind, Span};
-use crate::monitor::picture::{Chart, Drawing, Picture, Strip, Strips, Tick};
+use crate::monitor::render::picture::{Chart, Drawing, Picture, Strip, Strips, Tick};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,7 @@ fn lived(life: Life, from: i64, until: i64) -> History {
 }
 
 fn ticks(span: Span, from: i64, to: i64) -> Vec<Tick> {
-    crate::monitor::picture::ticks(span, from, to, berlin)
+    crate::monitor::render::picture::ticks(span, from, to, berlin)
 }
 
 fn chart(name: &str, span: Span, history: &History, now: i64) -> Picture {

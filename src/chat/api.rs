@@ -6,9 +6,9 @@ use super::shapes::{
 };
 use crate::http::{Answer, CallError};
 use crate::json::{self, Flaw};
-use crate::monitor::message::{Content, Incoming, Press, Update};
-use crate::monitor::printable::{self, CAUSE, MESSAGE, NAME};
-use crate::monitor::text::{MESSAGE_UNITS, units};
+use crate::monitor::outbox::message::{Content, Incoming, Press, Update};
+use crate::monitor::render::text::{MESSAGE_UNITS, units};
+use crate::monitor::site::printable::{self, CAUSE, MESSAGE, NAME};
 use crate::secret::Secret;
 use nanoserde::DeJson;
 use std::fmt;

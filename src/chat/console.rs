@@ -3,10 +3,10 @@
 use super::html;
 use super::output::Output;
 use super::stream::Stream;
-use crate::monitor::message::{
+use crate::monitor::outbox::message::{
     Button, CONSOLE, Content, Incoming, Message, Passing, Press, Update,
 };
-use crate::monitor::printable::{self, MESSAGE};
+use crate::monitor::site::printable::{self, MESSAGE};
 use async_channel::Sender;
 use std::fs::File;
 use std::io::{self, IsTerminal};

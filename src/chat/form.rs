@@ -9,7 +9,7 @@ use super::shapes::{
     LinkPreviewOptions, ReplyParameters, SendMessage,
 };
 use crate::http::{Answer, CallError, HeaderValue};
-use crate::monitor::message::{Button, Delivery, Message};
+use crate::monitor::outbox::message::{Button, Delivery, Message};
 use nanoserde::SerJson;
 
 /// The content type of every body without a file.

@@ -1,7 +1,7 @@
 //! Every answer to a send and what becomes of the message.
 
 use super::*;
-use crate::monitor::outcome::{Failure, FailureKind};
+use crate::monitor::site::outcome::{Failure, FailureKind};
 use std::time::Duration;
 
 fn message() -> Message {

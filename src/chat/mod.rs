@@ -1,7 +1,7 @@
 //! The transports of the chat: the Telegram Bot API and the terminal.
 //!
-//! Both turn what comes in into [`Update`](crate::monitor::message::Update)s
-//! and send [`Message`](crate::monitor::message::Message)s; neither decides
+//! Both turn what comes in into [`Update`](crate::monitor::outbox::message::Update)s
+//! and send [`Message`](crate::monitor::outbox::message::Message)s; neither decides
 //! who may command or what is worth saying.
 
 mod api;

@@ -5,7 +5,7 @@
 //! written or not.
 
 use super::stream::{self, Stream};
-use crate::monitor::text::count;
+use crate::monitor::render::text::count;
 use async_channel::{Receiver, Sender};
 use async_io::Timer;
 use futures_lite::FutureExt;

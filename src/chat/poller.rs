@@ -4,7 +4,7 @@
 
 use super::api::{self, ApiError, Refusal, Unreadable};
 use crate::http::{Answer, CallError};
-use crate::monitor::message::{Content, Update};
+use crate::monitor::outbox::message::{Content, Update};
 use log::Level;
 use std::time::Duration;
 

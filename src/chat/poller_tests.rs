@@ -1,7 +1,7 @@
 //! The poll against scripted answers, in virtual time.
 
 use super::*;
-use crate::monitor::outcome::{Failure, FailureKind};
+use crate::monitor::site::outcome::{Failure, FailureKind};
 use proptest::prelude::*;
 
 const EMPTY: &str = r#"{"ok":true,"result":[]}"#;

@@ -7,7 +7,7 @@ use super::starttls;
 use super::tls_cause::handshake_cause;
 use super::wire::x509::{Certificate, first_to_end};
 use crate::http::{Client, bare_host, chain, signs};
-use crate::monitor::outcome::{Expiry, Failure, FailureKind, Looked};
+use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, Looked};
 use crate::monitor::site::{Check, HttpCheck, Site, TlsCheck};
 use std::path::Path;
 use url::Url;

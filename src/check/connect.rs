@@ -4,8 +4,8 @@
 use super::explain::{BESIDE, connect_failure, is_no_route, unfound, unresolved};
 use crate::http::{Client, Lookup, within};
 use crate::machine;
-use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
 use crate::monitor::site::IpVersion;
+use crate::monitor::site::outcome::{Failure, FailureKind, Outcome, Phases};
 use async_io::{Async, Timer};
 use futures_lite::FutureExt;
 use std::collections::VecDeque;

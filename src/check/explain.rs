@@ -5,7 +5,7 @@ use super::body::Search;
 use super::tls_cause::{WANTS_CERTIFICATE, certificate_cause, refused_hello};
 use crate::http::{Client, Fault, Unresolved, What, bare_host, handshake, literal, within};
 use crate::machine;
-use crate::monitor::outcome::{Failure, FailureKind, Outcome};
+use crate::monitor::site::outcome::{Failure, FailureKind, Outcome};
 use crate::monitor::site::{HttpCheck, IpVersion};
 use async_io::{Async, Timer};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
@@ -364,7 +364,7 @@ pub(super) fn connect_failure(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::outcome::Lack;
+    use crate::monitor::site::outcome::Lack;
 
     #[test]
     fn a_failed_connect_is_told_by_its_errno() {

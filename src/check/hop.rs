@@ -1,6 +1,6 @@
 //! The request of each hop along redirects, and what of it belongs to which origin.
 
-use crate::monitor::outcome::{Failure, FailureKind};
+use crate::monitor::site::outcome::{Failure, FailureKind};
 use crate::monitor::site::{Auth, HttpCheck};
 use isahc::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use std::borrow::Cow;

@@ -9,7 +9,7 @@ use super::json;
 use super::private_redirect::Way;
 use super::redirect;
 use crate::http::{Ask, Client, Fault, Permit, What, literal, within};
-use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
+use crate::monitor::site::outcome::{Failure, FailureKind, Outcome, Phases};
 use crate::monitor::site::{HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
 use async_io::Timer;
 use futures_lite::FutureExt;

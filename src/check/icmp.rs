@@ -9,7 +9,7 @@ use super::explain::{addresses, is_no_route, unresolved};
 use super::wire::icmp::{Echo, Family, behind_ipv4_header, read_quoted, read_reply, request};
 use crate::http::Client;
 use crate::machine;
-use crate::monitor::outcome::{Failure, FailureKind, Lack, Outcome, Phases};
+use crate::monitor::site::outcome::{Failure, FailureKind, Lack, Outcome, Phases};
 use crate::monitor::site::{IcmpCheck, Site};
 use async_io::{Async, Timer};
 use futures_lite::FutureExt;

@@ -7,7 +7,7 @@
 
 use super::wire::decimal;
 use super::wire::jsonpath::{Document, Value};
-use crate::monitor::outcome::{Failure, FailureKind};
+use crate::monitor::site::outcome::{Failure, FailureKind};
 use crate::monitor::site::{JsonCondition, JsonOp, JsonValue};
 use std::cmp::Ordering;
 

@@ -7,7 +7,7 @@ use super::form::{self, Field};
 use super::hop::{Body, Hop};
 use super::http::{Arrival, Run, drain, unsendable, unwanted};
 use crate::http::Room;
-use crate::monitor::outcome::{Failure, FailureKind, Outcome};
+use crate::monitor::site::outcome::{Failure, FailureKind, Outcome};
 use crate::monitor::site::{Login, LoginExpect};
 use isahc::http::{HeaderValue, Method};
 use url::{Url, form_urlencoded};

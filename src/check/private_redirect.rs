@@ -3,9 +3,9 @@
 
 use super::explain::{BESIDE, addresses, unresolved};
 use crate::http::{Client, bare_host, literal};
-use crate::monitor::lan::is_internal;
-use crate::monitor::outcome::{Failure, FailureKind};
 use crate::monitor::site::HttpCheck;
+use crate::monitor::site::network::is_internal;
+use crate::monitor::site::outcome::{Failure, FailureKind};
 use async_io::Timer;
 use futures_lite::FutureExt;
 use std::net::{IpAddr, SocketAddr};

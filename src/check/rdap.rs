@@ -4,7 +4,7 @@
 use super::redirect::location;
 use super::wire::rdap::{Registration, candidates, registration, services};
 use crate::http::{Ask, Client, Fault, Permit};
-use crate::monitor::outcome::{Expiry, Failure, FailureKind};
+use crate::monitor::site::outcome::{Expiry, Failure, FailureKind};
 use crate::monitor::site::{Check, HttpVersion, IpVersion, Site};
 use async_io::Timer;
 use futures_lite::{AsyncReadExt, FutureExt};

@@ -3,7 +3,7 @@
 //! libcurl's own following isn't used: it would go on to any scheme, `file:` included, and give
 //! each hop a timeout of its own.
 
-use crate::monitor::outcome::{Failure, FailureKind};
+use crate::monitor::site::outcome::{Failure, FailureKind};
 use isahc::http::{HeaderMap, header};
 use url::Url;
 

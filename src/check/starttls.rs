@@ -5,7 +5,7 @@ use super::connect::{Connection, Deadline, Failed, Target};
 use super::talk::{broken, quoted};
 use super::wire::mail::{SmtpLine, capabilities, is_starttls, starts, take_line};
 use crate::http::Client;
-use crate::monitor::outcome::{Failure, FailureKind};
+use crate::monitor::site::outcome::{Failure, FailureKind};
 use crate::monitor::site::{StartTls, TlsCheck};
 use async_io::Async;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};

@@ -3,8 +3,8 @@
 use super::body::Search;
 use super::connect::Deadline;
 use crate::machine;
-use crate::monitor::outcome::{Failure, FailureKind};
 use crate::monitor::site::Talk;
+use crate::monitor::site::outcome::{Failure, FailureKind};
 use futures_lite::future::poll_once;
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use std::future::poll_fn;

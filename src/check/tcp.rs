@@ -3,7 +3,7 @@
 use super::connect::{Deadline, Target};
 use super::talk::{Talked, broken, talk};
 use crate::http::Client;
-use crate::monitor::outcome::{Outcome, Phases};
+use crate::monitor::site::outcome::{Outcome, Phases};
 use crate::monitor::site::{Site, TcpCheck};
 use std::net::SocketAddr;
 

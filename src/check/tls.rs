@@ -6,7 +6,7 @@ use super::talk::{broken, talk};
 use super::tls_cause::{WANTS_CERTIFICATE, certificate_cause, handshake_cause, refused_hello};
 use super::{starttls, tcp};
 use crate::http::{Client, Refusal, Session, Trust, secure};
-use crate::monitor::outcome::{Failure, FailureKind, Outcome, Phases};
+use crate::monitor::site::outcome::{Failure, FailureKind, Outcome, Phases};
 use crate::monitor::site::{Site, TlsCheck};
 use futures_lite::AsyncWriteExt;
 use futures_lite::future::poll_once;

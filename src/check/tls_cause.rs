@@ -2,7 +2,7 @@
 
 use super::wire::legacy_hello::{ALERT, ENOUGH, accepted, hello, is_handshake};
 use crate::http::{ClientCertificateWanted, Peer};
-use crate::monitor::outcome::FailureKind;
+use crate::monitor::site::outcome::FailureKind;
 use async_io::{Async, Timer};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use rustls::pki_types::UnixTime;

@@ -3,7 +3,7 @@
 use super::{Failure, logging, print, read, warn};
 use crate::agent::{self, Options, Terminal};
 use crate::clock::Clock;
-use crate::monitor::text::count;
+use crate::monitor::render::text::count;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 

@@ -4,8 +4,8 @@ use super::{Failure, client};
 use crate::chat::telegram::{Settings, Telegram};
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::monitor::message::{Delivery, Message};
-use crate::monitor::text::{escape, pack};
+use crate::monitor::outbox::message::{Delivery, Message};
+use crate::monitor::render::text::{escape, pack};
 
 pub fn say(config: &Config, text: &str) -> Result<(), Failure> {
     let settings = settings(config)?;

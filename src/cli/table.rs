@@ -2,7 +2,7 @@
 
 use crate::config::json_string;
 use crate::monitor::judge::State;
-use crate::monitor::text::response;
+use crate::monitor::render::text::response;
 use std::time::Duration;
 
 /// One site's line.

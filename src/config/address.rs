@@ -7,8 +7,8 @@ use super::kind::Scheme;
 use super::mask;
 use super::value::brief;
 use super::zone;
-use crate::monitor::lan::is_lan;
-use crate::monitor::near::nearest;
+use crate::monitor::bot::nearest::nearest;
+use crate::monitor::site::network::is_lan;
 use crate::monitor::site::{Auth, StartTls};
 use url::{Host, Url};
 

@@ -3,7 +3,7 @@
 //! Where one cannot be read, the error is what follows the key's name in the message.
 
 use super::value::brief;
-use crate::monitor::hours::{ALL_DAYS, DAYS, Hours, Window};
+use crate::monitor::time::hours::{ALL_DAYS, DAYS, Hours, Window};
 
 /// A time of the day such as `09:00`, in minutes since midnight.
 pub fn time(text: &str) -> Result<u16, String> {
@@ -103,7 +103,7 @@ fn days_of(text: &str) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::hours;
+    use crate::monitor::time::hours;
     use proptest::prelude::*;
 
     #[test]

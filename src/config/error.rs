@@ -1,7 +1,7 @@
 //! Mistakes in the configuration: where, what, and the line with a caret under it.
 
 use super::mask::{Mask, scrub};
-use crate::monitor::printable;
+use crate::monitor::site::printable;
 use std::fmt;
 use std::io;
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! Which keys there are, and what to say of one that is not.
 
 use super::value::brief;
-use crate::monitor::near::nearest;
+use crate::monitor::bot::nearest::nearest;
 
 /// A kind of table: what it is called and which keys it has.
 pub struct Section {

@@ -42,8 +42,8 @@ pub use telegram::TOKEN_VARIABLE;
 pub use value::format_duration;
 
 use crate::files;
-use crate::monitor::hours::Hours;
 use crate::monitor::site::Site;
+use crate::monitor::time::hours::Hours;
 use crate::secret::Secret;
 use error::Log;
 use names::Names;

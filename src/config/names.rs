@@ -3,7 +3,7 @@
 use super::error::Log;
 use super::raw::Entry;
 use super::value::brief;
-use crate::monitor::near::nearest;
+use crate::monitor::bot::nearest::nearest;
 use std::collections::HashMap;
 use toml_span::Spanned;
 

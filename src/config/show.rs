@@ -3,11 +3,11 @@
 use super::json::json_string;
 use super::value::format_duration;
 use super::{Agent, Config, Telegram};
-use crate::monitor::hours;
+use crate::monitor::render::text::count;
 use crate::monitor::site::{
     Check, HttpCheck, HttpVersion, IpVersion, Login, LoginExpect, Site, Talk,
 };
-use crate::monitor::text::count;
+use crate::monitor::time::hours;
 use std::path::Path;
 use std::time::Duration;
 

@@ -3,8 +3,8 @@
 //! Where one fails, the error is what follows the key's name in the message:
 //! ``must be a duration such as "60s"; `60` has no unit``.
 
-use crate::monitor::printable;
 use crate::monitor::site::StatusSet;
+use crate::monitor::site::printable;
 use std::ops::Range;
 use std::time::Duration;
 

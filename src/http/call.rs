@@ -1,7 +1,7 @@
 //! Calls of the Bot API: a body out, a bounded body back.
 
 use super::{Ask, Client, Fault};
-use crate::monitor::outcome::Failure;
+use crate::monitor::site::outcome::Failure;
 use crate::monitor::site::{HttpVersion, IpVersion};
 use futures_lite::{AsyncReadExt, FutureExt};
 use isahc::http::{HeaderMap, HeaderValue, Method, header};
@@ -44,7 +44,7 @@ impl Client {
     ) -> Result<Answer, CallError> {
         let fail = |what| {
             CallError::Failed(Failure::new(
-                crate::monitor::outcome::FailureKind::Internal,
+                crate::monitor::site::outcome::FailureKind::Internal,
                 what,
             ))
         };

@@ -1,7 +1,7 @@
 //! What went wrong with a transfer, read from libcurl's code.
 
 use super::quirks::wire_bytes;
-use crate::monitor::outcome::{Failure, FailureKind};
+use crate::monitor::site::outcome::{Failure, FailureKind};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -3,8 +3,8 @@
 //! resolver answers A and never AAAA, until the deadline of the check. Std asks for nothing else.
 
 use crate::machine;
-use crate::monitor::outcome::Lack;
 use crate::monitor::site::IpVersion;
+use crate::monitor::site::outcome::Lack;
 use crate::offload::offload;
 use async_io::Timer;
 use async_lock::Semaphore;

@@ -1,15 +1,15 @@
 //! What goes into the monitor and what comes out.
 
-use super::command::Access;
+use super::bot::command::Access;
 use super::expiry::Subject;
-use super::hours::Hours;
-use super::line::Report;
-use super::message::{Asker, CallbackAnswer, Delivery, Update};
 use super::outbox::Outgoing;
-use super::outcome::{Failure, Looked, Outcome};
+use super::outbox::message::{Asker, CallbackAnswer, Delivery, Update};
+use super::persist::snapshot::AddedRecord;
+use super::render::stats::Vitals;
 use super::site::Site;
-use super::snapshot::AddedRecord;
-use super::stats::Vitals;
+use super::site::outcome::{Failure, Looked, Outcome};
+use super::time::hours::Hours;
+use super::uplink::Report;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -169,6 +169,6 @@ pub struct Settings {
     pub digest: Option<u16>,
     /// There is a `heartbeat` address.
     pub heartbeat: bool,
-    /// When this program was built, in Unix seconds: see [`super::clock`].
+    /// When this program was built, in Unix seconds: see [`super::time::wall_clock`].
     pub built: i64,
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::question_mark)] // in what nanoserde derives
 
-use crate::monitor::snapshot::{AlertRecord, IncidentRecord, SiteRecord, Snapshot};
+use crate::monitor::persist::snapshot::{AlertRecord, IncidentRecord, SiteRecord, Snapshot};
 use nanoserde::{DeJson, SerJson};
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;

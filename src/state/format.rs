@@ -8,7 +8,7 @@
 
 use super::delta::Delta;
 use crate::crc::Crc;
-use crate::monitor::snapshot::Snapshot;
+use crate::monitor::persist::snapshot::Snapshot;
 use nanoserde::{DeJson, SerJson};
 
 const MAGIC: &str = "sitemon-state";

@@ -18,7 +18,7 @@ mod recover;
 mod writer;
 
 use crate::files;
-use crate::monitor::snapshot::Snapshot;
+use crate::monitor::persist::snapshot::Snapshot;
 pub use past::Past;
 use recover::Found;
 use rustix::process::geteuid;

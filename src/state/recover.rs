@@ -16,7 +16,7 @@
 use super::entry;
 use super::format::{Base, Journal, Unreadable, claimed_seq, decode_journal, decode_snapshot};
 use super::{BACKUP, JOURNAL, SNAPSHOT, reason};
-use crate::monitor::snapshot::Snapshot;
+use crate::monitor::persist::snapshot::Snapshot;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::monitor::snapshot::{AlertRecord, IncidentRecord, SiteRecord};
+use crate::monitor::persist::snapshot::{AlertRecord, IncidentRecord, SiteRecord};
 use proptest::prelude::*;
 use std::os::unix::fs::PermissionsExt;
 

@@ -6,7 +6,7 @@ use super::entry;
 use super::format::{encode_record, encode_snapshot};
 use super::recover::Found;
 use super::{BACKUP, JOURNAL, NEW, SNAPSHOT, reason};
-use crate::monitor::snapshot::Snapshot;
+use crate::monitor::persist::snapshot::Snapshot;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;

@@ -13,7 +13,7 @@ impl World<'_> {
         Now {
             uptime: Duration::from_millis((self.monotonic(self.now) - self.began) as u64),
             wall: self.wall(),
-            zone: sitemon::monitor::zone::Zone::fixed(3600),
+            zone: sitemon::monitor::time::zone::Zone::fixed(3600),
         }
     }
 

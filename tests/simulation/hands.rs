@@ -7,11 +7,11 @@ use crate::record::{Arrival, Attempt, Fed, Why};
 use crate::world::{Image, Occurrence, World};
 use nanoserde::SerJson;
 use sitemon::monitor::Event;
-use sitemon::monitor::message::{Content, Delivery, Incoming, Update};
 use sitemon::monitor::outbox::Outgoing;
-use sitemon::monitor::outcome::{Failure, FailureKind};
+use sitemon::monitor::outbox::message::{Content, Delivery, Incoming, Update};
+use sitemon::monitor::persist::snapshot::Snapshot;
 use sitemon::monitor::site::Site;
-use sitemon::monitor::snapshot::Snapshot;
+use sitemon::monitor::site::outcome::{Failure, FailureKind};
 use std::time::Duration;
 
 /// A look at the line is shared by all who ask within this.

@@ -8,8 +8,8 @@
 use crate::dice::{Dice, Span};
 use crate::plan::{Fault, Plan, SECOND, SitePlan, millis};
 use crate::record::{ProbeRun, Why};
-use sitemon::monitor::line::Report;
-use sitemon::monitor::outcome::{Failure, FailureKind, Lack, Outcome};
+use sitemon::monitor::site::outcome::{Failure, FailureKind, Lack, Outcome};
+use sitemon::monitor::uplink::Report;
 use std::time::Duration;
 
 const TRIES: [i64; 4] = [0, SECOND, 3 * SECOND, 7 * SECOND];

@@ -5,12 +5,12 @@ use crate::dice::{Dice, Span, any_at};
 use crate::plan::*;
 use crate::record::{CheckRun, Life, ProbeRun, Record, Why};
 use nanoserde::DeJson;
-use sitemon::monitor::command::Access;
-use sitemon::monitor::line::Report;
-use sitemon::monitor::message::Delivery;
-use sitemon::monitor::outcome::Outcome;
+use sitemon::monitor::bot::command::Access;
+use sitemon::monitor::outbox::message::Delivery;
+use sitemon::monitor::persist::snapshot::Snapshot;
 use sitemon::monitor::site::Site;
-use sitemon::monitor::snapshot::Snapshot;
+use sitemon::monitor::site::outcome::Outcome;
+use sitemon::monitor::uplink::Report;
 use sitemon::monitor::{Action, Event, Monitor, Settings};
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,12 +1,12 @@
 //! A day of the whole core in virtual time, over a real state directory; what it writes is counted.
 
-use sitemon::monitor::command::Access;
+use sitemon::monitor::bot::command::Access;
 use sitemon::monitor::expiry::Subject;
-use sitemon::monitor::line::Report;
-use sitemon::monitor::message::{Content, Delivery, Incoming, Update};
-use sitemon::monitor::outcome::{Expiry, FailureKind, Outcome};
+use sitemon::monitor::outbox::message::{Content, Delivery, Incoming, Update};
+use sitemon::monitor::site::outcome::{Expiry, FailureKind, Outcome};
 use sitemon::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, Site, StatusSet};
 use sitemon::monitor::time::Now;
+use sitemon::monitor::uplink::Report;
 use sitemon::monitor::{Action, Event, Monitor, Settings};
 use sitemon::state::{BLOCK, Past, State, Writer};
 use std::cmp::Reverse;
@@ -288,7 +288,7 @@ pub fn at(clock: i64) -> Now {
     Now {
         uptime: Duration::from_millis(u64::try_from(clock).unwrap_or(0)),
         wall: 1_800_000_000 + clock / 1000,
-        zone: sitemon::monitor::zone::Zone::UTC,
+        zone: sitemon::monitor::time::zone::Zone::UTC,
     }
 }
 

@@ -2,10 +2,10 @@
 //! site's outage is told at once.
 
 use crate::day::*;
-use sitemon::monitor::hours;
-use sitemon::monitor::message::Delivery;
-use sitemon::monitor::outcome::{Expiry, Outcome};
+use sitemon::monitor::outbox::message::Delivery;
 use sitemon::monitor::site::Site;
+use sitemon::monitor::site::outcome::{Expiry, Outcome};
+use sitemon::monitor::time::hours;
 use std::time::Duration;
 
 const SITES: usize = 10;

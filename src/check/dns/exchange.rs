@@ -8,7 +8,7 @@
 use crate::check::explain::connect_failure;
 use crate::check::wire::dns::{Malformed, Question, UDP};
 use crate::http::within;
-use crate::monitor::outcome::{Failure, FailureKind};
+use crate::monitor::site::outcome::{Failure, FailureKind};
 use async_io::{Async, Timer};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use std::io;

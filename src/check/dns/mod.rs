@@ -6,7 +6,7 @@ mod system;
 use super::explain::{BESIDE, addresses, unresolved};
 use super::wire::dns::{Answer, Data, Malformed, Name, Question, Rcode};
 use crate::http::{Client, within};
-use crate::monitor::outcome::{Failure, FailureKind, Lack, Outcome, Phases};
+use crate::monitor::site::outcome::{Failure, FailureKind, Lack, Outcome, Phases};
 use crate::monitor::site::{DnsCheck, RecordKind, Site};
 use exchange::{Ask, Miss, before};
 use std::hash::{BuildHasher, RandomState};

@@ -1,8 +1,8 @@
 //! The system's resolvers (resolv.conf(5)).
 
 use crate::files;
-use crate::monitor::outcome::{Failure, FailureKind};
 use crate::monitor::site::IpVersion;
+use crate::monitor::site::outcome::{Failure, FailureKind};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::path::Path;
 

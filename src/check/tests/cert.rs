@@ -3,8 +3,8 @@
 use super::server::Server;
 use super::*;
 use crate::check::certificate;
-use crate::monitor::outcome::{Expiry, Failure};
 use crate::monitor::site::StartTls;
+use crate::monitor::site::outcome::{Expiry, Failure};
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer};
 use rcgen::{KeyPair, SignatureAlgorithm};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

@@ -5,7 +5,7 @@ use crate::check::connect::Deadline;
 use crate::check::icmp::{Kind, Tally, ping, socket};
 use crate::check::run;
 use crate::check::wire::icmp::{Echo, Family, behind_ipv4_header, read_quoted, reply};
-use crate::monitor::outcome::{Failure, FailureKind, Lack, Outcome};
+use crate::monitor::site::outcome::{Failure, FailureKind, Lack, Outcome};
 use crate::monitor::site::{Check, IcmpCheck, IpVersion, Site};
 use async_io::Async;
 use futures_lite::FutureExt;

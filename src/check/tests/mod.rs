@@ -27,7 +27,7 @@ mod tls_talk;
 
 use super::run;
 use crate::http::{Client, Limits};
-use crate::monitor::outcome::{FailureKind, Outcome};
+use crate::monitor::site::outcome::{FailureKind, Outcome};
 use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, Site, StatusSet};
 use futures_lite::future::block_on;
 use std::net::{TcpListener, TcpStream};

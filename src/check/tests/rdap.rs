@@ -3,7 +3,7 @@
 use super::server::Server;
 use super::{all_permits_back, client, site};
 use crate::check::rdap::{Bootstrap, lead, look, look_within};
-use crate::monitor::outcome::{Expiry, Failure, FailureKind};
+use crate::monitor::site::outcome::{Expiry, Failure, FailureKind};
 use futures_lite::future::block_on;
 use std::io::Write;
 use std::net::TcpListener;

@@ -6,7 +6,7 @@ use super::tls::{Ca, config, serve, url};
 use super::*;
 use crate::check::certificate;
 use crate::http::HeaderValue;
-use crate::monitor::outcome::{Failure, Looked};
+use crate::monitor::site::outcome::{Failure, Looked};
 use rcgen::{Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;

@@ -3,7 +3,7 @@
 
 use super::date::seconds;
 use crate::json::{Flaw, View};
-use crate::monitor::printable::ADDRESS;
+use crate::monitor::site::printable::ADDRESS;
 
 /// More labels than this aren't put before a public suffix.
 const MOST_CANDIDATES: usize = 4;

@@ -10,6 +10,7 @@
 
 pub mod pace;
 mod page;
+pub(crate) mod recording;
 mod span;
 
 use super::judge::State;

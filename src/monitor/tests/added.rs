@@ -2,8 +2,8 @@
 
 use super::world::*;
 use crate::monitor::judge::State;
-use crate::monitor::message::{Content, Delivery, Incoming, Update};
-use crate::monitor::snapshot::AddedRecord;
+use crate::monitor::outbox::message::{Content, Delivery, Incoming, Update};
+use crate::monitor::persist::snapshot::AddedRecord;
 use crate::monitor::{Action, Event};
 use std::time::Duration;
 

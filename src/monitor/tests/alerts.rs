@@ -2,9 +2,9 @@
 
 use super::world::*;
 use crate::monitor::Event;
-use crate::monitor::command::Access;
+use crate::monitor::bot::command::Access;
 use crate::monitor::judge::State;
-use crate::monitor::message::Delivery;
+use crate::monitor::outbox::message::Delivery;
 use std::time::Duration;
 
 fn down_after_a_while(world: &mut World, name: &str) {

@@ -2,8 +2,8 @@
 
 use super::world::*;
 use crate::monitor::judge::State;
-use crate::monitor::outcome::FailureKind;
 use crate::monitor::site::Site;
+use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::time::Now;
 use crate::monitor::{Event, Monitor, Settings};
 use std::time::Duration;
@@ -27,7 +27,7 @@ fn network() -> World {
     world
 }
 
-fn all(world: &mut World, names: &[&str], outcome: crate::monitor::outcome::Outcome) {
+fn all(world: &mut World, names: &[&str], outcome: crate::monitor::site::outcome::Outcome) {
     for name in names {
         world.fate(name, outcome.clone());
     }
@@ -287,7 +287,7 @@ fn a_parent_that_cannot_be_judged_without_a_clock_is_not_looked_at_again_and_aga
 #[test]
 fn what_is_written_without_a_clock_is_dated_by_what_was_last_known() {
     let mut world = unset();
-    let snapshot = crate::monitor::snapshot::Snapshot {
+    let snapshot = crate::monitor::persist::snapshot::Snapshot {
         written: WALL + 500,
         clean: true,
         ..Default::default()

@@ -3,9 +3,9 @@
 
 use super::world::*;
 use crate::monitor::Event;
-use crate::monitor::command::Access;
-use crate::monitor::message::{Content, Delivery, Update};
-use crate::monitor::outcome::{Failure, FailureKind, Outcome};
+use crate::monitor::bot::command::Access;
+use crate::monitor::outbox::message::{Content, Delivery, Update};
+use crate::monitor::site::outcome::{Failure, FailureKind, Outcome};
 use std::time::Duration;
 
 const SUPER: i64 = -1_001_234_567_890;

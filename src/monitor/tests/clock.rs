@@ -2,9 +2,9 @@
 
 use super::world::*;
 use crate::monitor::judge::State;
-use crate::monitor::outcome::FailureKind;
 use crate::monitor::site::Site;
-use crate::monitor::zone::Zone;
+use crate::monitor::site::outcome::FailureKind;
+use crate::monitor::time::zone::Zone;
 use crate::monitor::{Event, Monitor, Settings};
 
 const HOUR: i64 = 3600;
@@ -16,12 +16,12 @@ fn sites() -> Vec<Site> {
 }
 
 /// What a TLS handshake comes to by a clock that is wrong.
-fn wrong_date() -> crate::monitor::outcome::Outcome {
+fn wrong_date() -> crate::monitor::site::outcome::Outcome {
     failed(FailureKind::Tls)
 }
 
 /// A world that has run for an hour, and how it ended.
-fn ran(commands: &[&str]) -> (World, crate::monitor::snapshot::Snapshot) {
+fn ran(commands: &[&str]) -> (World, crate::monitor::persist::snapshot::Snapshot) {
     let mut world = World::new(sites());
     world.pass(3600);
     for command in commands {
@@ -34,7 +34,7 @@ fn ran(commands: &[&str]) -> (World, crate::monitor::snapshot::Snapshot) {
 
 /// The wall clock is set to what it is in truth, `off` seconds after the last stamp when the process
 /// began.
-fn set(world: &mut World, snapshot: &crate::monitor::snapshot::Snapshot, off: i64) {
+fn set(world: &mut World, snapshot: &crate::monitor::persist::snapshot::Snapshot, off: i64) {
     world.wall = snapshot.written + off;
 }
 

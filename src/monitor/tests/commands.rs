@@ -1,11 +1,12 @@
 //! What people ask and are answered.
 
 use super::world::*;
-use crate::monitor::command::Access;
+use crate::monitor::Event;
+use crate::monitor::bot::command::Access;
 use crate::monitor::judge::State;
-use crate::monitor::message::{Content, Incoming, Update};
-use crate::monitor::outcome::Phases;
-use crate::monitor::{Event, text};
+use crate::monitor::outbox::message::{Content, Incoming, Update};
+use crate::monitor::render::text;
+use crate::monitor::site::outcome::Phases;
 use std::time::Duration;
 
 fn three() -> World {
@@ -449,7 +450,7 @@ fn the_bar_of_a_check_moves_within_the_limits_of_the_chat() {
         let asked = world.clock / 1000;
         world.ask_from(chat, Some(1), "/check");
         world.pass(13);
-        let edits: Vec<&(i64, crate::monitor::message::Message)> = world
+        let edits: Vec<&(i64, crate::monitor::outbox::message::Message)> = world
             .told
             .iter()
             .filter(|(_, m)| m.edit.is_some())

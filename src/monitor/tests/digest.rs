@@ -1,10 +1,10 @@
 //! The daily summary: what it says, when it comes, and to whom.
 
 use super::world::*;
-use crate::monitor::command::Access;
+use crate::monitor::bot::command::Access;
 use crate::monitor::site::Site;
-use crate::monitor::zone::Zone;
-use crate::monitor::zone::tests::{BERLIN, SPRING};
+use crate::monitor::time::zone::Zone;
+use crate::monitor::time::zone::tests::{BERLIN, SPRING};
 use crate::monitor::{Monitor, Settings};
 use std::time::Duration;
 

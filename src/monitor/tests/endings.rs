@@ -2,8 +2,8 @@
 
 use super::world::*;
 use crate::monitor::judge::State;
-use crate::monitor::outcome::{Expiry, Failure, FailureKind};
 use crate::monitor::site::Site;
+use crate::monitor::site::outcome::{Expiry, Failure, FailureKind};
 use std::time::Duration;
 
 const DAY: u64 = 86_400;

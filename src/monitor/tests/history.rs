@@ -2,7 +2,7 @@
 
 use super::world::*;
 use crate::monitor::history::{Extent, Share, Span};
-use crate::monitor::picture::Drawing;
+use crate::monitor::render::picture::Drawing;
 
 fn share(world: &World, name: &str) -> Share {
     let past = &world.monitor.sites[world.monitor.index[name]].past;

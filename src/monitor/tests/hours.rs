@@ -1,11 +1,11 @@
 //! Hours in which alerts have no sound, and windows in which they are not made.
 
 use super::world::*;
-use crate::monitor::hours::{ALL_DAYS, Hours, Window};
 use crate::monitor::judge::State;
 use crate::monitor::site::Site;
-use crate::monitor::zone::Zone;
-use crate::monitor::zone::tests::{AUTUMN, BERLIN, SPRING};
+use crate::monitor::time::hours::{ALL_DAYS, Hours, Window};
+use crate::monitor::time::zone::Zone;
+use crate::monitor::time::zone::tests::{AUTUMN, BERLIN, SPRING};
 use crate::monitor::{Event, Monitor, Settings};
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ fn world(sites: Vec<Site>, quiet: Option<Hours>, wall: i64, zone: Zone) -> World
     world
 }
 
-fn slow() -> crate::monitor::outcome::Outcome {
+fn slow() -> crate::monitor::site::outcome::Outcome {
     good(900)
 }
 

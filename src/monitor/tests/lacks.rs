@@ -2,7 +2,7 @@
 
 use super::world::*;
 use crate::monitor::judge::State;
-use crate::monitor::outcome::{Failure, FailureKind, Lack, Outcome};
+use crate::monitor::site::outcome::{Failure, FailureKind, Lack, Outcome};
 
 fn lacking(lack: Lack) -> Outcome {
     Outcome {

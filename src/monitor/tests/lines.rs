@@ -3,10 +3,10 @@
 use super::world::*;
 use crate::monitor::Event;
 use crate::monitor::judge::State;
-use crate::monitor::line::{Line, Report};
-use crate::monitor::outcome::FailureKind;
+use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::{Check, Site};
 use crate::monitor::time::Moment;
+use crate::monitor::uplink::{Line, Report};
 use std::time::Duration;
 
 const THERE: &str = "203.0.113.34";

@@ -2,7 +2,7 @@
 
 use super::world::*;
 use crate::monitor::judge::State;
-use crate::monitor::outcome::FailureKind;
+use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::{Check, Site};
 use crate::monitor::{Event, Monitor, Settings};
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub fn elsewhere(names: &[&str]) -> World {
     world
 }
 
-pub fn all(world: &mut World, names: &[&str], outcome: crate::monitor::outcome::Outcome) {
+pub fn all(world: &mut World, names: &[&str], outcome: crate::monitor::site::outcome::Outcome) {
     for name in names {
         world.fate(name, outcome.clone());
     }
@@ -143,7 +143,7 @@ fn a_group_with_a_long_cause_names_every_site() {
     all(
         &mut world,
         &names,
-        crate::monitor::outcome::Outcome::failed(FailureKind::Body, cause),
+        crate::monitor::site::outcome::Outcome::failed(FailureKind::Body, cause),
     );
     world.pass(300);
     let heard = world.heard().concat();
@@ -253,10 +253,10 @@ fn a_migrated_group_keeps_its_alerts_over_a_restart() {
     world.fate("blog", bad());
     world
         .deliveries
-        .push_back(crate::monitor::message::Delivery::Migrated { to: GROUP });
+        .push_back(crate::monitor::outbox::message::Delivery::Migrated { to: GROUP });
     world
         .deliveries
-        .push_back(crate::monitor::message::Delivery::Later {
+        .push_back(crate::monitor::outbox::message::Delivery::Later {
             after: Some(Duration::from_secs(600)),
             everywhere: true,
             reason: "gone".into(),

@@ -4,10 +4,10 @@ use super::review::*;
 use super::world::*;
 use crate::monitor::alert::News;
 use crate::monitor::judge::State;
-use crate::monitor::line::{Period, Report};
-use crate::monitor::outcome::FailureKind;
 use crate::monitor::site::Check;
+use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::time::Moment;
+use crate::monitor::uplink::{Period, Report};
 use crate::monitor::{Event, Monitor, Settings};
 use std::time::Duration;
 
@@ -286,7 +286,7 @@ fn an_offline_period_over_a_power_cut_is_dated_right_though_the_clock_came_late(
         next.monitor = Monitor::new(blog(), settings, next.now(), 42);
         next.monitor.restore(&snapshot, next.now());
         next.deliveries
-            .push_back(crate::monitor::message::Delivery::Later {
+            .push_back(crate::monitor::outbox::message::Delivery::Later {
                 after: Some(Duration::from_secs(90)),
                 everywhere: true,
                 reason: "clock not set".into(),
@@ -333,7 +333,7 @@ fn an_offline_period_is_told_without_times_that_mean_nothing_while_the_clock_is_
     world.pass(3600);
     world
         .deliveries
-        .push_back(crate::monitor::message::Delivery::Later {
+        .push_back(crate::monitor::outbox::message::Delivery::Later {
             after: Some(Duration::from_secs(90)),
             everywhere: true,
             reason: "clock not set".into(),

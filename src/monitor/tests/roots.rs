@@ -1,11 +1,11 @@
 //! Roots of this machine's bundle that end: one message each, no site degraded.
 
 use super::world::*;
-use crate::monitor::command::Access;
+use crate::monitor::bot::command::Access;
 use crate::monitor::judge::State;
-use crate::monitor::outcome::Expiry;
+use crate::monitor::persist::snapshot::Snapshot;
 use crate::monitor::site::Site;
-use crate::monitor::snapshot::Snapshot;
+use crate::monitor::site::outcome::Expiry;
 use nanoserde::{DeJson, SerJson};
 use std::time::Duration;
 

@@ -3,8 +3,8 @@
 use super::world::*;
 use crate::monitor::Event;
 use crate::monitor::judge::State;
-use crate::monitor::message::Delivery;
-use crate::monitor::snapshot::Snapshot;
+use crate::monitor::outbox::message::Delivery;
+use crate::monitor::persist::snapshot::Snapshot;
 use nanoserde::{DeJson, SerJson};
 
 /// The snapshot as the disk would have it.
@@ -235,7 +235,7 @@ fn memory_of_a_year_of_trouble_is_bounded() {
 
 #[test]
 fn after_an_absence_a_chat_reads_of_its_own_sites_alone() {
-    let access = crate::monitor::command::Access {
+    let access = crate::monitor::bot::command::Access {
         chats: vec![CHAT, GROUP],
         users: None,
     };

@@ -1,10 +1,10 @@
 //! A site's `chats` is an access list: to other chats the site does not exist.
 
 use super::world::*;
-use crate::monitor::button::key;
-use crate::monitor::command::{Access, COMMANDS};
+use crate::monitor::bot::callback_data::key;
+use crate::monitor::bot::command::{Access, COMMANDS};
 use crate::monitor::judge::State;
-use crate::monitor::message::{Content, Delivery, Incoming, Press, Update};
+use crate::monitor::outbox::message::{Content, Delivery, Incoming, Press, Update};
 use crate::monitor::site::Site;
 use crate::monitor::{Event, Settings};
 

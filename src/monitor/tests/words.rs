@@ -4,11 +4,11 @@
 use super::world::*;
 use crate::monitor::alert::{Alert, News, compose, first_message};
 use crate::monitor::expiry::Subject;
-use crate::monitor::line::Period;
-use crate::monitor::outcome::Expiry;
-use crate::monitor::text::{MESSAGE_UNITS, units};
+use crate::monitor::render::text::{MESSAGE_UNITS, units};
+use crate::monitor::site::outcome::Expiry;
+use crate::monitor::time::zone::Zone;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::zone::Zone;
+use crate::monitor::uplink::Period;
 use proptest::prelude::*;
 use std::time::Duration;
 

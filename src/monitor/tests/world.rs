@@ -1,17 +1,17 @@
 //! A world around the monitor: sites with fates, chats that answer, a disk, and a clock of its own.
 
-use crate::monitor::command::Access;
+use crate::monitor::bot::command::Access;
 use crate::monitor::history::Extent;
 use crate::monitor::judge::State;
-use crate::monitor::line::Report;
-use crate::monitor::message::{
+use crate::monitor::outbox::Outgoing;
+use crate::monitor::outbox::message::{
     CallbackAnswer, Content, Delivery, Incoming, Message, Press, Update,
 };
-use crate::monitor::outbox::Outgoing;
-use crate::monitor::outcome::{Expiry, Failure, FailureKind, Looked, Outcome};
 use crate::monitor::site::Site;
+use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, Looked, Outcome};
+use crate::monitor::time::zone::Zone;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::zone::Zone;
+use crate::monitor::uplink::Report;
 use crate::monitor::{Action, Event, Monitor, Settings};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -302,7 +302,7 @@ impl World {
     pub fn restart(
         &mut self,
         sites: Vec<Site>,
-        snapshot: &crate::monitor::snapshot::Snapshot,
+        snapshot: &crate::monitor::persist::snapshot::Snapshot,
         off: u64,
     ) {
         let wall = self.now().wall + off as i64;
@@ -313,7 +313,7 @@ impl World {
     pub fn restart_showing(
         &mut self,
         sites: Vec<Site>,
-        snapshot: &crate::monitor::snapshot::Snapshot,
+        snapshot: &crate::monitor::persist::snapshot::Snapshot,
         wall: i64,
     ) {
         let mut next = World::with(sites, access());

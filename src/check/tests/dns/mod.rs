@@ -5,7 +5,7 @@ mod hostile;
 
 use super::*;
 use crate::check::dns::ask;
-use crate::monitor::outcome::Failure;
+use crate::monitor::site::outcome::Failure;
 use crate::monitor::site::{DnsCheck, RecordKind};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};

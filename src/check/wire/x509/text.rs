@@ -1,7 +1,7 @@
 //! Strings of certificates, made safe to show: whoever made the certificate wrote them.
 
 use super::super::der::Element;
-use crate::monitor::printable;
+use crate::monitor::site::printable;
 
 /// Longer ones are cut.
 const LENGTH: usize = 100;

@@ -1,0 +1,103 @@
+//! Many sites with the same news are told in one line.
+
+use crate::monitor::alert::{Alert, News, merged, when};
+use crate::monitor::render::text::{escape, lasting, units};
+use crate::monitor::time::Now;
+use std::collections::{BTreeMap, HashMap};
+
+/// So many sites with the same news are told in one line.
+const GROUP: usize = 6;
+/// Names and cause in a line of a group, at most: it must fit a message.
+const GROUP_UNITS: usize = 3500;
+
+/// Many sites with the same news: one line for all.
+pub struct Group<'a> {
+    pub key: (bool, &'a str, String),
+    pub lines: Vec<(String, Vec<u64>)>,
+}
+
+/// What alerts must share to be told in one line; `None` for what stands alone.
+pub fn group_key<'a>(
+    alert: &'a Alert,
+    ended: &HashMap<u32, Vec<&Alert>>,
+    now: Now,
+) -> Option<(bool, &'a str, String)> {
+    match (&alert.news, alert.incident) {
+        (
+            News::Down {
+                cause,
+                common,
+                behind: 0,
+            },
+            Some(_),
+        ) if !merged(alert, ended) => {
+            let common = common.as_deref().unwrap_or(cause);
+            Some((true, common, when(alert, now)))
+        }
+        (News::Up { .. }, Some(n)) if ended.get(&n).is_none_or(Vec::is_empty) => {
+            Some((false, "", when(alert, now)))
+        }
+        _ => None,
+    }
+}
+
+/// The groups that are large enough, cut into lines that fit a message.
+pub fn grouped<'a>(
+    waiting: &[&'a Alert],
+    ended: &HashMap<u32, Vec<&Alert>>,
+    now: Now,
+) -> Vec<Group<'a>> {
+    let mut sorted: BTreeMap<(bool, &str, String), Vec<&Alert>> = BTreeMap::new();
+    if waiting.len() >= GROUP {
+        for alert in waiting {
+            if let Some(key) = group_key(alert, ended, now) {
+                sorted.entry(key).or_default().push(alert);
+            }
+        }
+    }
+    sorted.retain(|_, alerts| alerts.len() >= GROUP);
+    let groups = sorted.into_iter().map(|(key, alerts)| {
+        let mut chunks: Vec<Vec<(String, u64)>> = vec![Vec::new()];
+        let mut used = 0;
+        let room = GROUP_UNITS.saturating_sub(units(&escape(key.1)));
+        for alert in alerts {
+            let name = group_member(alert);
+            let size = units(&name) + 2;
+            if used + size > room && used > 0 {
+                chunks.push(Vec::new());
+                used = 0;
+            }
+            used += size;
+            if let Some(last) = chunks.last_mut() {
+                last.push((name, alert.id));
+            }
+        }
+        let lines = chunks.iter().map(|chunk| {
+            let (down, cause, when) = &key;
+            let names: Vec<&str> = chunk.iter().map(|(name, _)| name.as_str()).collect();
+            let head = if *down {
+                format!(
+                    "🔴 <b>{} sites are down</b>: {}",
+                    chunk.len(),
+                    escape(cause)
+                )
+            } else {
+                format!("🟢 <b>{} sites are up again</b>", chunk.len())
+            };
+            let line = format!("{head}{when}\n{}", names.join(", "));
+            (line, chunk.iter().map(|(_, id)| *id).collect())
+        });
+        let lines = lines.collect();
+        Group { key, lines }
+    });
+    groups.collect()
+}
+
+fn group_member(alert: &Alert) -> String {
+    let name = escape(&alert.site);
+    let number = alert.incident.unwrap_or(0);
+    match &alert.news {
+        News::Up { lasted } => format!("{name} after {} (#{number})", lasting(*lasted)),
+        _ => format!("{name} (#{number})"),
+    }
+}

@@ -1,0 +1,562 @@
+//! What is told without being asked, and the words for it (SPEC 5).
+
+pub(crate) mod batching;
+pub(crate) mod digest;
+pub(crate) mod grouping;
+pub(crate) mod notifications;
+
+use crate::monitor::alert::grouping::{group_key, grouped};
+use crate::monitor::expiry::{Subject, left_text};
+use crate::monitor::judge::flapping;
+use crate::monitor::render::text::{
+    MESSAGE_UNITS, bold, clock_times, count, day_of, escape, lasting, pack, units,
+};
+use crate::monitor::site::outcome::Expiry;
+use crate::monitor::time::{Moment, Now};
+use crate::monitor::uplink::Period;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Older than this when it is sent, an alert says when it happened.
+const LATE: Duration = Duration::from_secs(90);
+
+/// Room for `<b>100 down, 100 up again, …</b>`.
+const HEADLINE_UNITS: usize = 100;
+
+/// One thing to tell, and whom it still has to reach.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alert {
+    /// Counts up; also the order of telling.
+    pub id: u64,
+    pub news: News,
+    /// Name of the site; empty for news of the agent itself.
+    pub site: String,
+    pub incident: Option<u32>,
+    pub at: Moment,
+    /// Chats that have not confirmed it yet.
+    pub chats: Vec<i64>,
+    /// In these chats it replaces the text of a message: chat and message.
+    pub edits: Vec<(i64, i64)>,
+    /// It is on disk, or cannot be: it may be sent.
+    pub stored: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    Down {
+        cause: String,
+        /// The part of `cause` that other sites may share, when that is not all of it:
+        /// [`crate::monitor::site::outcome::Failure::common`].
+        common: Option<String>,
+        /// Sites that depend on it and are unreachable with it.
+        behind: usize,
+    },
+    StillDown {
+        cause: String,
+        lasted: Duration,
+    },
+    Up {
+        lasted: Duration,
+    },
+    Slow {
+        cause: String,
+    },
+    Fast {
+        lasted: Duration,
+    },
+    /// It comes and goes; the cause when it is down.
+    Flapping {
+        cause: Option<String>,
+    },
+    /// Several changes that had to wait for a write, in one; the cause when it is down or slow now.
+    Changes {
+        times: u32,
+        cause: Option<String>,
+    },
+    /// It no longer flaps; the cause when it stays down.
+    Steady {
+        cause: Option<String>,
+        lasted: Duration,
+    },
+    /// A certificate or a domain ends soon, or has ended.
+    Expiring {
+        subject: Subject,
+        expiry: Expiry,
+    },
+    /// It was renewed.
+    Renewed {
+        subject: Subject,
+        expiry: Expiry,
+    },
+    /// Our own line was down.
+    Offline(Period),
+    /// The daily summary, in HTML.
+    Digest {
+        html: String,
+    },
+    /// Of the agent itself: plain text.
+    Notice {
+        text: String,
+    },
+}
+
+impl News {
+    /// Bad news has a sound, good news has none.
+    pub fn silent(&self) -> bool {
+        matches!(
+            self,
+            News::Up { .. }
+                | News::Fast { .. }
+                | News::Steady { cause: None, .. }
+                | News::Offline(_)
+                | News::Digest { .. }
+                | News::Renewed { .. }
+        )
+    }
+
+    /// Of a change of a site's state: why it is down or slow now. `None` for other news.
+    pub fn state_now(&self) -> Option<Option<&str>> {
+        match self {
+            News::Down { cause, .. } | News::StillDown { cause, .. } | News::Slow { cause } => {
+                Some(Some(cause))
+            }
+            News::Flapping { cause } | News::Changes { cause, .. } | News::Steady { cause, .. } => {
+                Some(cause.as_deref())
+            }
+            News::Up { .. } | News::Fast { .. } => Some(None),
+            News::Expiring { .. }
+            | News::Renewed { .. }
+            | News::Offline(_)
+            | News::Digest { .. }
+            | News::Notice { .. } => None,
+        }
+    }
+
+    /// Changes of a site's state that it tells of.
+    pub fn changes(&self) -> u32 {
+        match self {
+            News::Changes { times, .. } => *times,
+            News::StillDown { .. } => 0,
+            _ => 1,
+        }
+    }
+}
+
+/// One message's worth of alerts for one chat.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Composed {
+    /// Lines of Telegram HTML, one for each alert or merged pair, with the alerts each one covers.
+    pub lines: Vec<(String, Vec<u64>)>,
+    pub silent: bool,
+    /// The incident whose recovery this is, when it is about nothing else.
+    pub recovery_of: Option<u32>,
+}
+
+/// Puts the alerts that wait for one chat into words, as many as one message may hold. A down and an up of one incident that both
+/// still wait become one line, and its reminders go. `heard` says whether the chat knows of an
+/// incident already: one that began in silence is first told as going on.
+pub fn compose(waiting: &[&Alert], now: Now, heard: &dyn Fn(u32) -> bool) -> Composed {
+    let ended = ended_here(waiting);
+    let mut groups = grouped(waiting, &ended, now);
+    let mut lines: Vec<(String, Vec<u64>)> = Vec::new();
+    let mut used = 0;
+    for alert in waiting {
+        if used > MESSAGE_UNITS {
+            // No message holds more; the rest is for the next one.
+            break;
+        }
+        if let Some(key) = group_key(alert, &ended, now)
+            && groups.iter().any(|g| g.key == key)
+        {
+            // The whole group is told where its first one stands.
+            if let Some(group) = groups.iter_mut().find(|g| g.key == key) {
+                for line in std::mem::take(&mut group.lines) {
+                    used += units(&line.0);
+                    lines.push(line);
+                }
+            }
+            continue;
+        }
+        match (&alert.news, alert.incident) {
+            (News::Up { lasted }, Some(n)) => {
+                let earlier = ended.get(&n).map_or(&[][..], Vec::as_slice);
+                let cause = earlier.iter().find_map(|a| match &a.news {
+                    News::Down { cause, .. } => Some(cause),
+                    News::StillDown { cause, .. } if !heard(n) => Some(cause),
+                    _ => None,
+                });
+                let line = match cause {
+                    Some(cause) => format!(
+                        "🟢 {} was down for {} and is up again: {} (#{n})",
+                        bold(&alert.site),
+                        lasting(*lasted),
+                        escape(cause)
+                    ),
+                    None => line_of(alert, now),
+                };
+                let covers = earlier.iter().map(|a| a.id).chain([alert.id]).collect();
+                let line = line + &when(alert, now);
+                used += units(&line);
+                lines.push((line, covers));
+            }
+            // Told in the line of the recovery.
+            _ if merged(alert, &ended) => {}
+            _ => {
+                let line = line_of(alert, now) + &when(alert, now);
+                used += units(&line);
+                lines.push((line, vec![alert.id]));
+            }
+        }
+    }
+    let only = match waiting {
+        [one] => Some(*one),
+        _ => None,
+    };
+    Composed {
+        lines,
+        silent: waiting.iter().all(|a| a.news.silent()),
+        recovery_of: only
+            .filter(|a| matches!(a.news, News::Up { .. }))
+            .and_then(|a| a.incident),
+    }
+}
+
+/// The incidents whose end is among the waiting alerts, with what else waits about each.
+fn ended_here<'a>(waiting: &[&'a Alert]) -> HashMap<u32, Vec<&'a Alert>> {
+    let mut ended: HashMap<u32, Vec<&Alert>> = waiting
+        .iter()
+        .filter(|a| matches!(a.news, News::Up { .. }))
+        .filter_map(|a| Some((a.incident?, Vec::new())))
+        .collect();
+    for alert in waiting {
+        if matches!(alert.news, News::Down { .. } | News::StillDown { .. })
+            && let Some(earlier) = alert.incident.and_then(|n| ended.get_mut(&n))
+        {
+            earlier.push(alert);
+        }
+    }
+    ended
+}
+
+pub(crate) fn merged(alert: &Alert, ended: &HashMap<u32, Vec<&Alert>>) -> bool {
+    matches!(alert.news, News::Down { .. } | News::StillDown { .. })
+        && alert.incident.is_some_and(|n| ended.contains_key(&n))
+}
+
+fn line_of(alert: &Alert, now: Now) -> String {
+    let name = bold(&alert.site);
+    let number = alert
+        .incident
+        .map(|n| format!(" (#{n})"))
+        .unwrap_or_default();
+    match &alert.news {
+        News::Down { cause, behind, .. } => {
+            let behind = match behind {
+                0 => String::new(),
+                1 => "; 1 site behind it is unreachable".to_owned(),
+                n => format!("; {} behind it are unreachable", count(*n, "site")),
+            };
+            format!("🔴 {name} is down: {}{number}{behind}", escape(cause))
+        }
+        News::Flapping { cause } => {
+            let state = match cause {
+                Some(cause) => format!("down now: {}{number}", escape(cause)),
+                None => "up now".to_owned(),
+            };
+            format!("🟠 {name} is flapping, {state}. {}", flapping::silence())
+        }
+        News::Changes { times, cause } => {
+            let times = count(usize::try_from(*times).unwrap_or(0), "time");
+            let state = match (cause, alert.incident) {
+                (Some(cause), Some(_)) => format!("down now: {}{number}", escape(cause)),
+                (Some(cause), None) => format!("slow now: {}", escape(cause)),
+                (None, _) => "up now".to_owned(),
+            };
+            format!("🟠 {name} changed {times}, {state}")
+        }
+        News::Steady {
+            cause: Some(cause),
+            lasted,
+        } => format!(
+            "🔴 {name} is down for good, for {}: {}{number}",
+            lasting(*lasted),
+            escape(cause)
+        ),
+        News::Steady {
+            cause: None,
+            lasted,
+        } => format!("🟢 {name} is steady again, up for {}", lasting(*lasted)),
+        News::StillDown { cause, lasted } => format!(
+            "🔴 {name} is still down, for {}: {}{number}",
+            lasting(*lasted),
+            escape(cause)
+        ),
+        News::Up { lasted } => format!("🟢 {name} is up again after {}{number}", lasting(*lasted)),
+        News::Slow { cause } => format!("🟡 {name} is slow: {}", escape(cause)),
+        News::Fast { lasted } => format!("🟢 {name} is fast again after {}", lasting(*lasted)),
+        News::Expiring { subject, expiry } => expiring_line(&name, *subject, expiry, now),
+        News::Renewed { subject, expiry } => format!(
+            "🟢 {name} has a new {}, it {}",
+            subject.word(),
+            left_text(expiry.ends - now.wall)
+        ),
+        News::Offline(period) => offline_line(period, now),
+        News::Digest { html } => html.clone(),
+        News::Notice { text } => format!("ℹ️ {}", escape(text)),
+    }
+}
+
+fn expiring_line(name: &str, subject: Subject, expiry: &Expiry, now: Now) -> String {
+    let left = expiry.ends - now.wall;
+    let mark = if left > 0 { "🟡" } else { "🔴" };
+    let by = match expiry.issuer.as_str() {
+        "" => String::new(),
+        issuer => format!(", by {}", escape(issuer)),
+    };
+    format!(
+        "{mark} {name}: its {} {}, on {} ({}{by})",
+        subject.word(),
+        left_text(left),
+        day_of(expiry.ends, now),
+        escape(&expiry.subject)
+    )
+}
+
+fn offline_line(period: &Period, now: Now) -> String {
+    let (from, until) = clock_times(period.from, period.until, now);
+    let total = lasting(period.total);
+    match period.times {
+        0 | 1 if !period.dated => format!("📡 I was offline for {total}"),
+        n if !period.dated => format!("📡 I was offline {n} times, for {total} in all"),
+        0 | 1 => format!("📡 I was offline {from}–{until} ({total})"),
+        n => format!("📡 I was offline {n} times, {from}–{until} ({total} in all)"),
+    }
+}
+
+pub(crate) fn when(alert: &Alert, now: Now) -> String {
+    let age = now.since(alert.at);
+    // It says itself when it was.
+    let dated = match &alert.news {
+        News::Offline(period) => period.dated,
+        News::Digest { .. } => true,
+        _ => false,
+    };
+    if age > LATE && !dated {
+        format!(" · {} ago", lasting(age))
+    } else {
+        String::new()
+    }
+}
+
+/// As many lines as fit in one message under a headline, and the alerts they cover.
+pub fn first_message(composed: &Composed, ready: &[&Alert]) -> (String, Vec<u64>) {
+    let mut ids: Vec<u64> = Vec::new();
+    let mut lines: Vec<&str> = Vec::new();
+    let mut used = HEADLINE_UNITS;
+    for (line, covers) in &composed.lines {
+        used += units(line) + 1;
+        if !lines.is_empty() && used > MESSAGE_UNITS {
+            break;
+        }
+        lines.push(line);
+        ids.extend(covers);
+    }
+    let covered: Vec<&Alert> = ready
+        .iter()
+        .copied()
+        .filter(|a| ids.contains(&a.id))
+        .collect();
+    let head = headline(&covered);
+    if lines.len() > 1 {
+        lines.insert(0, &head);
+    }
+    let html = pack(lines).into_iter().next().unwrap_or_default();
+    (html, ids)
+}
+
+/// `3 down, 1 up`: the first line of a message about several sites.
+fn headline(alerts: &[&Alert]) -> String {
+    let ended = ended_here(alerts);
+    let mut counts = [
+        (0, "down"),
+        (0, "still down"),
+        (0, "flapping"),
+        (0, "slow"),
+        (0, "up again"),
+        (0, "notice"),
+    ];
+    for alert in alerts {
+        let slot = match alert.news {
+            News::Down { .. } if !merged(alert, &ended) => 0,
+            News::StillDown { .. } if !merged(alert, &ended) => 1,
+            News::Down { .. } | News::StillDown { .. } => continue,
+            News::Flapping { .. } | News::Changes { .. } => 2,
+            News::Steady { cause: Some(_), .. } => 1,
+            News::Slow { .. } => 3,
+            News::Expiring { .. } => 5,
+            News::Up { .. } | News::Fast { .. } | News::Steady { .. } => 4,
+            News::Renewed { .. } => 5,
+            News::Notice { .. } | News::Offline(_) | News::Digest { .. } => 5,
+        };
+        counts[slot].0 += 1;
+    }
+    let parts: Vec<String> = counts
+        .iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|&(n, what)| match what {
+            "notice" => count(n, what),
+            state => format!("{n} {state}"),
+        })
+        .collect();
+    format!("<b>{}</b>", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alert(id: u64, site: &str, incident: u32, news: News) -> Alert {
+        Alert {
+            id,
+            news,
+            site: site.into(),
+            incident: Some(incident),
+            at: Moment(0),
+            chats: vec![1],
+            edits: Vec::new(),
+            stored: true,
+        }
+    }
+
+    fn down_by(cause: String) -> News {
+        News::Down {
+            cause,
+            common: None,
+            behind: 0,
+        }
+    }
+
+    fn down(id: u64, site: &str, incident: u32) -> Alert {
+        let cause = "HTTP 503, wanted 200-299".into();
+        alert(id, site, incident, down_by(cause))
+    }
+
+    fn up(id: u64, site: &str, incident: u32) -> Alert {
+        let lasted = Duration::from_secs(200);
+        alert(id, site, incident, News::Up { lasted })
+    }
+
+    fn at(secs: u64) -> Now {
+        Now {
+            uptime: Duration::from_secs(secs),
+            wall: 0,
+            zone: crate::monitor::time::zone::Zone::UTC,
+        }
+    }
+
+    fn texts(composed: &Composed) -> Vec<&str> {
+        composed.lines.iter().map(|(l, _)| l.as_str()).collect()
+    }
+
+    #[test]
+    fn a_down_alert_says_what_and_why() {
+        let composed = compose(&[&down(1, "blog", 12)], at(1), &|_| true);
+        assert_eq!(
+            texts(&composed),
+            ["🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#12)"]
+        );
+        assert!(!composed.silent);
+    }
+
+    #[test]
+    fn a_recovery_is_quiet_and_answers_its_down_message() {
+        let composed = compose(&[&up(2, "blog", 12)], at(1), &|_| true);
+        assert_eq!(
+            texts(&composed),
+            ["🟢 <b>blog</b> is up again after 3 min 20 s (#12)"]
+        );
+        assert!(composed.silent);
+        assert_eq!(composed.recovery_of, Some(12));
+    }
+
+    #[test]
+    fn down_and_up_that_both_wait_become_one_line() {
+        let reminder = News::StillDown {
+            cause: "x".into(),
+            lasted: Duration::from_secs(60),
+        };
+        let (d, r, u) = (
+            down(1, "blog", 12),
+            alert(2, "blog", 12, reminder),
+            up(3, "blog", 12),
+        );
+        let composed = compose(&[&d, &r, &u], at(1), &|_| true);
+        assert_eq!(
+            texts(&composed),
+            [
+                "🟢 <b>blog</b> was down for 3 min 20 s and is up again: HTTP 503, wanted 200-299 (#12)"
+            ]
+        );
+        let mut covered = composed.lines[0].1.clone();
+        covered.sort_unstable();
+        assert_eq!(covered, [1, 2, 3]);
+        assert!(!composed.silent, "it holds bad news");
+    }
+
+    #[test]
+    fn an_outage_first_told_as_going_on_is_not_told_by_its_end_alone() {
+        let still = News::StillDown {
+            cause: "HTTP 503".into(),
+            lasted: Duration::from_secs(60),
+        };
+        let (r, u) = (alert(2, "blog", 12, still), up(3, "blog", 12));
+        assert_eq!(
+            texts(&compose(&[&r, &u], at(1), &|_| false)),
+            ["🟢 <b>blog</b> was down for 3 min 20 s and is up again: HTTP 503 (#12)"]
+        );
+        assert_eq!(
+            texts(&compose(&[&r, &u], at(1), &|_| true)),
+            ["🟢 <b>blog</b> is up again after 3 min 20 s (#12)"],
+            "it was a reminder"
+        );
+    }
+
+    #[test]
+    fn two_outages_of_one_site_stay_two_lines() {
+        let composed = compose(
+            &[
+                &down(1, "blog", 12),
+                &up(2, "blog", 12),
+                &down(3, "blog", 13),
+            ],
+            at(1),
+            &|_| true,
+        );
+        assert_eq!(composed.lines.len(), 2);
+    }
+
+    #[test]
+    fn a_late_one_says_when_it_happened() {
+        let composed = compose(&[&down(1, "blog", 12)], at(840), &|_| true);
+        assert_eq!(
+            texts(&composed),
+            ["🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#12) · 14 min ago"]
+        );
+    }
+
+    #[test]
+    fn what_comes_from_outside_is_escaped() {
+        let cause = "body lacks \"<ok>\" & more".into();
+        let composed = compose(&[&alert(1, "a<b", 1, down_by(cause))], at(1), &|_| true);
+        assert_eq!(
+            texts(&composed),
+            ["🔴 <b>a&lt;b</b> is down: body lacks &quot;&lt;ok&gt;&quot; &amp; more (#1)"]
+        );
+    }
+
+    #[test]
+    fn the_headline_counts_each_outage_once() {
+        let (d, u, other) = (down(1, "a", 1), up(2, "a", 1), down(3, "b", 2));
+        assert_eq!(headline(&[&d, &u, &other]), "<b>1 down, 1 up again</b>");
+    }
+}

@@ -1,0 +1,247 @@
+//! Buttons: what they say, what they bring back, and whom that means.
+//!
+//! A button's data has at most 64 bytes and may come back after a restart, a reload or an upgrade,
+//! or be forged: so a site goes by a key made from its name, an incident by its number, and whatever
+//! can't be read is refused.
+
+use crate::monitor::outbox::message::Button;
+use crate::monitor::render::text::units;
+use std::time::Duration;
+
+/// Buttons for sites under one message, at most.
+pub const MOST_SITES: usize = 12;
+/// UTF-16 units of the labels that share a row.
+const ROW: usize = 32;
+/// Hexadecimal digits for the incidents behind the first one: four each.
+const DIGITS: usize = 48;
+
+/// What a pressed button wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// A line of a command; its answer takes the place of the question.
+    Choose(String),
+    /// A line of a command; its answer is a message of its own.
+    Open(String),
+    /// A line of a command about a site; the message that shows the site shows it anew.
+    Turn(String),
+    /// Something about these incidents, which the message told of.
+    Alert(Deed, Vec<u32>),
+}
+
+/// What can be done about an outage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    Check,
+    Acknowledge,
+    Mute(Duration),
+    Unmute,
+}
+
+pub const HOUR: Duration = Duration::from_secs(3600);
+pub const DAY: Duration = Duration::from_secs(86_400);
+
+/// Letter, label and meaning of each button of an alert.
+const DEEDS: [(char, &str, Deed); 5] = [
+    ('c', "Check now", Deed::Check),
+    ('a', "Acknowledge", Deed::Acknowledge),
+    ('h', "Mute 1 h", Deed::Mute(HOUR)),
+    ('d', "Mute 1 d", Deed::Mute(DAY)),
+    ('u', "Unmute", Deed::Unmute),
+];
+
+impl Wish {
+    /// What [`Wish::data`] wrote; `None` for anything else.
+    pub fn read(data: &str) -> Option<Wish> {
+        let mut chars = data.chars();
+        let kind = chars.next()?;
+        let rest = chars.as_str();
+        Some(match kind {
+            '?' => Wish::Choose(rest.to_owned()),
+            '+' => Wish::Open(rest.to_owned()),
+            '=' => Wish::Turn(rest.to_owned()),
+            '!' => {
+                let letter = chars.next()?;
+                let (_, _, deed) = DEEDS.iter().find(|(l, ..)| *l == letter)?;
+                Wish::Alert(*deed, read_numbers(chars.as_str())?)
+            }
+            _ => return None,
+        })
+    }
+
+    pub fn data(&self) -> String {
+        match self {
+            Wish::Choose(line) => format!("?{line}"),
+            Wish::Open(line) => format!("+{line}"),
+            Wish::Turn(line) => format!("={line}"),
+            Wish::Alert(deed, numbers) => {
+                let letter = DEEDS
+                    .iter()
+                    .find(|(_, _, d)| d == deed)
+                    .map_or('?', |d| d.0);
+                format!("!{letter}{}", write_numbers(numbers))
+            }
+        }
+    }
+
+    pub fn button(&self, label: &str) -> Button {
+        Button {
+            label: label.to_owned(),
+            data: self.data(),
+        }
+    }
+}
+
+impl Deed {
+    /// The button of this deed about these incidents.
+    pub fn button(self, numbers: &[u32]) -> Button {
+        let label = DEEDS
+            .iter()
+            .find(|(_, _, d)| *d == self)
+            .map_or("", |d| d.1);
+        Wish::Alert(self, numbers.to_vec()).button(label)
+    }
+}
+
+/// A site's name in the data of a button, where the name itself may not fit: FNV-1a of 64 bits
+/// (draft-eastlake-fnv), the same on every machine and in every version.
+pub fn key(name: &str) -> String {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("~{hash:016x}")
+}
+
+/// Buttons in rows, as many in one as can be read on a phone.
+pub fn rows(buttons: impl IntoIterator<Item = Button>) -> Vec<Vec<Button>> {
+    let mut rows: Vec<Vec<Button>> = Vec::new();
+    let mut used = 0;
+    for button in buttons {
+        let size = units(&button.label) + 4;
+        match rows.last_mut() {
+            Some(row) if used + size <= ROW => row.push(button),
+            _ => {
+                rows.push(vec![button]);
+                used = 0;
+            }
+        }
+        used += size;
+    }
+    rows
+}
+
+/// The first number, and a bit for each one behind it, the lowest first. Those that are too far
+/// from the first are left out.
+fn write_numbers(numbers: &[u32]) -> String {
+    let Some(first) = numbers.iter().min() else {
+        return String::new();
+    };
+    let mut digits = [0_u8; DIGITS];
+    let mut used = 0;
+    for number in numbers {
+        let bit = (number - first) as usize;
+        if let Some(place) = bit.checked_sub(1)
+            && let Some(digit) = digits.get_mut(place / 4)
+        {
+            *digit |= 1 << (place % 4);
+            used = used.max(place / 4 + 1);
+        }
+    }
+    let digits: String = digits[..used].iter().map(|d| format!("{d:x}")).collect();
+    if digits.is_empty() {
+        first.to_string()
+    } else {
+        format!("{first}:{digits}")
+    }
+}
+
+fn read_numbers(text: &str) -> Option<Vec<u32>> {
+    let (first, digits) = text.split_once(':').unwrap_or((text, ""));
+    if !first.bytes().all(|b| b.is_ascii_digit()) || digits.len() > DIGITS {
+        return None;
+    }
+    let first: u32 = first.parse().ok()?;
+    let mut numbers = vec![first];
+    for (at, c) in (0..).zip(digits.chars()) {
+        let digit = c.to_digit(16)?;
+        for bit in 0..4 {
+            if digit & (1 << bit) != 0 {
+                numbers.push(first.checked_add(1 + at * 4 + bit)?);
+            }
+        }
+    }
+    Some(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_button_brings_back_what_it_was_made_of() {
+        let hundred: Vec<u32> = (4_294_960_000..4_294_960_100).collect();
+        for numbers in [vec![12], vec![12, 13, 15], hundred, vec![1, 193]] {
+            let wish = Wish::Alert(Deed::Mute(DAY), numbers);
+            let data = wish.data();
+            assert!(data.len() <= 64, "{data}");
+            assert_eq!(Wish::read(&data), Some(wish));
+        }
+        let far = Wish::Alert(Deed::Check, vec![1, 5000]).data();
+        assert_eq!(
+            Wish::read(&far),
+            Some(Wish::Alert(Deed::Check, vec![1])),
+            "never more than the message told of"
+        );
+    }
+
+    #[test]
+    fn data_that_nobody_wrote_is_refused() {
+        for data in [
+            "",
+            "x",
+            "!",
+            "!x1",
+            "!a",
+            "!a-1",
+            "!a+1",
+            "!a1:g",
+            "!a4294967296",
+            "!aé",
+            "!a4294967295:f",
+        ] {
+            assert_eq!(Wish::read(data), None, "{data}");
+        }
+        let long = format!("!a1:{}", "f".repeat(60));
+        assert_eq!(Wish::read(&long), None);
+    }
+
+    #[test]
+    fn keys_are_those_of_the_published_test_vectors() {
+        assert_eq!(key(""), "~cbf29ce484222325");
+        assert_eq!(key("a"), "~af63dc4c8601ec8c");
+        assert_eq!(key("foobar"), "~85944171f73967e8");
+    }
+
+    #[test]
+    fn short_labels_share_a_row_and_long_ones_have_their_own() {
+        let labels = ["blog", "shop", "mail", "a name that is rather long", "x"];
+        let made = rows(labels.map(|l| Wish::Open("/x".into()).button(l)));
+        let lengths: Vec<usize> = made.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [3, 1, 1]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_data_makes_it_panic(data in ".{0,70}") {
+            let _ = Wish::read(&data);
+        }
+
+        #[test]
+        fn incidents_close_together_all_come_back(first in 1..u32::MAX - 200, more in prop::collection::btree_set(1..190_u32, 0..100)) {
+            let numbers: Vec<u32> = [0].into_iter().chain(more).map(|n| first + n).collect();
+            let wish = Wish::Alert(Deed::Acknowledge, numbers);
+            prop_assert!(wish.data().len() <= 64);
+            prop_assert_eq!(Wish::read(&wish.data()), Some(wish));
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! Pressed buttons: each is answered once, and the message that has it shows what was done.
+
+use crate::monitor::alert::Alert;
+use crate::monitor::bot::callback_data::{Deed, Wish};
+use crate::monitor::bot::command;
+use crate::monitor::bot::updates::is_stale;
+use crate::monitor::incident::{Acknowledged, Incident};
+use crate::monitor::outbox::Reply;
+use crate::monitor::outbox::facts::Book;
+use crate::monitor::outbox::message::{Asker, CONSOLE, CallbackAnswer, Press};
+use crate::monitor::render::replies::by;
+use crate::monitor::render::text::{MESSAGE_UNITS, lasting, units};
+use crate::monitor::time::{Moment, Now};
+use crate::monitor::{Action, Monitor};
+use std::collections::VecDeque;
+
+/// Messages whose buttons are to be looked at again, at most.
+const UNTIDY: usize = 200;
+/// What begins a line that says what was done.
+const NOTES: [&[&str]; 2] = [&["👍"], &["🔕", "🔔"]];
+
+const GONE: &str = "That is too old: I no longer watch that site.";
+
+impl Monitor {
+    /// Strangers get nothing, not even the answer that would let their button rest.
+    pub(crate) fn pressed(&mut self, now: Now, press: &Press) {
+        if !self.access.allows(press.chat, press.user) {
+            self.note_stranger(now, press.chat, press.user);
+            return;
+        }
+        let text = self.fulfil(now, press);
+        self.actions.push(Action::AnswerPress(CallbackAnswer {
+            id: press.id.clone(),
+            text,
+            asked: now.uptime,
+        }));
+    }
+
+    /// Does what the button says; what its presser sees for a moment.
+    fn fulfil(&mut self, now: Now, press: &Press) -> String {
+        // A press has no date of its own: it is no older than its message.
+        if is_stale(now, press.waited, press.date) {
+            return "That is too old: pressed while I was away. Press it again.".to_owned();
+        }
+        match Wish::read(&press.data) {
+            Some(Wish::Choose(line)) => self.do_line(now, press, &line, self.place(press)),
+            Some(Wish::Open(line)) => self.do_line(now, press, &line, None),
+            Some(Wish::Turn(line)) => self.turn(now, press, &line),
+            Some(Wish::Alert(deed, numbers)) => self.do_deed(now, press, deed, &numbers),
+            None => {
+                self.take_buttons(now, press);
+                "That is too old: I no longer know this button.".to_owned()
+            }
+        }
+    }
+
+    /// Carries out a line; its answer takes the place of the message `instead`.
+    fn do_line(&mut self, now: Now, press: &Press, line: &str, instead: Option<i64>) -> String {
+        let named = line.split(' ').nth(1);
+        if named.is_some_and(|key| self.of_key(press.chat, key).is_none()) {
+            self.take_buttons(now, press);
+            return GONE.to_owned();
+        }
+        let asker = Asker {
+            instead,
+            ..asker(now, press)
+        };
+        if let Some(command) = command::parse(line, None, false, &|_| false)
+            && let Some(answer) = self.carry_out(now, &asker, &command)
+        {
+            self.answer(now, &asker, answer);
+        }
+        String::new()
+    }
+
+    /// Carries out a line about a site, and shows that site anew in the place of the message.
+    fn turn(&mut self, now: Now, press: &Press, line: &str) -> String {
+        let Some(at) = self.site_of(press.chat, line) else {
+            self.take_buttons(now, press);
+            return GONE.to_owned();
+        };
+        let asker = Asker {
+            instead: self.place(press),
+            ..asker(now, press)
+        };
+        let Some(command) = command::parse(line, None, false, &|_| false) else {
+            return String::new();
+        };
+        self.carry_out(now, &asker, &command);
+        let (mark, done) = match command {
+            command::Command::Mute { .. } => ("🔕", "Muted for 1 h"),
+            command::Command::Unmute { .. } => ("🔔", "No longer muted"),
+            command::Command::Pause { .. } => ("⏸", "Paused"),
+            command::Command::Resume { .. } => ("▶️", "Checked again"),
+            _ => return String::new(),
+        };
+        if asker.instead.is_some() {
+            let mut answer = self.about_site(now, press.chat, at);
+            answer
+                .html
+                .push_str(&format!("\n{mark} {done}{}", by(&press.name)));
+            self.answer(now, &asker, answer);
+        }
+        format!("{mark} {done}")
+    }
+
+    /// Does something about the incidents of an alert that go on.
+    fn do_deed(&mut self, now: Now, press: &Press, deed: Deed, numbers: &[u32]) -> String {
+        let hidden = |n: &u32| {
+            let incident = self.incidents.get(*n);
+            incident.is_some_and(|i| !self.may_see_incident(press.chat, i))
+        };
+        let numbers: Vec<u32> = numbers.iter().copied().filter(|n| !hidden(n)).collect();
+        if numbers.is_empty() {
+            // The message told of it before the file took it from this chat.
+            self.take_buttons(now, press);
+            return GONE.to_owned();
+        }
+        let mut open = numbers.clone();
+        open.retain(|&n| self.incidents.get(n).is_some_and(|i| i.end.is_none()));
+        let Some(&first) = open.first() else {
+            self.take_buttons(now, press);
+            let number = numbers.first().copied().unwrap_or_default();
+            return format!("That is too old: #{number} is over.");
+        };
+        let sites = open.iter().filter_map(|&n| self.incidents.get(n));
+        let mut sites: Vec<usize> = sites
+            .filter_map(|i| self.index.get(&i.site).copied())
+            .collect();
+        sites.sort_unstable();
+        let (mark, done) = match deed {
+            Deed::Check => {
+                let asker = asker(now, press);
+                if let Some(answer) = self.check_command(now, &asker, &sites) {
+                    self.answer(now, &asker, answer);
+                }
+                return String::new();
+            }
+            Deed::Acknowledge => {
+                if let Some(earlier) = self.acknowledge_all(now, &open, press) {
+                    self.renew_buttons(press.chat, press.message_id);
+                    return format!("#{first} was acknowledged before{}.", plainly_by(&earlier));
+                }
+                ("👍", "acknowledged".to_owned())
+            }
+            Deed::Mute(span) => {
+                for &at in &sites {
+                    self.sites[at].muted_until = Some(now.moment() + span);
+                }
+                ("🔕", format!("muted for {}", lasting(span)))
+            }
+            Deed::Unmute => {
+                for &at in &sites {
+                    self.sites[at].muted_until = None;
+                }
+                ("🔔", "no longer muted".to_owned())
+            }
+        };
+        self.saving.now();
+        self.show_deed(
+            now,
+            press,
+            &numbers,
+            &format!("{mark} {done}{}", by(&press.name)),
+        );
+        // Where else it was told, at least its buttons follow.
+        for number in open {
+            let told = self.incidents.get(number).map(|i| i.messages.clone());
+            for (chat, message_id) in told.unwrap_or_default() {
+                if (chat, message_id) != (press.chat, press.message_id) {
+                    self.renew_buttons(chat, message_id);
+                }
+            }
+        }
+        format!("{mark} {done}")
+    }
+
+    /// Acknowledges what nobody has; who did before, when there is nothing left to do.
+    fn acknowledge_all(&mut self, now: Now, numbers: &[u32], press: &Press) -> Option<String> {
+        let mut earlier = None;
+        let mut done = false;
+        for &number in numbers {
+            let Some(incident) = self.incidents.get_mut(number) else {
+                continue;
+            };
+            match &incident.acknowledged {
+                Some(ack) => earlier = Some(ack.name.clone()),
+                None => {
+                    done = true;
+                    incident.acknowledged = Some(Acknowledged {
+                        by: press.user,
+                        name: press.name.clone(),
+                        at: now.moment(),
+                    });
+                }
+            }
+        }
+        earlier.filter(|_| !done)
+    }
+
+    /// The message of an alert says what was done, in the place of what was said of that before.
+    fn show_deed(&mut self, now: Now, press: &Press, numbers: &[u32], note: &str) {
+        let Some(message_id) = self.place(press) else {
+            return;
+        };
+        // A press that came before our last change of the text knows only the one before.
+        let shown = self.shown.get(press.chat, message_id);
+        let Some(html) = shown.or(press.html.as_deref()) else {
+            return;
+        };
+        let longer = noted(html, note);
+        let html = if units(&longer) <= MESSAGE_UNITS {
+            longer
+        } else {
+            html.to_owned()
+        };
+        self.shown.remember(press.chat, message_id, html.clone());
+        let buttons = self.book(now.moment()).buttons(numbers);
+        self.outbox.push_reply(Reply {
+            edit: Some(message_id),
+            touch_up: true,
+            buttons,
+            ..Reply::new(press.chat, html, now.moment())
+        });
+    }
+
+    fn book(&self, now: Moment) -> Book<'_> {
+        Book {
+            incidents: &self.incidents,
+            sites: &self.sites,
+            index: &self.index,
+            now,
+        }
+    }
+
+    /// Ends the site's open incident: nothing can be done about it any more.
+    pub(crate) fn close_incident(&mut self, site: &str, now: Moment) -> Option<Incident> {
+        let ended = self.incidents.close(site, now)?;
+        for &(chat, message_id) in &ended.messages {
+            self.renew_buttons(chat, message_id);
+        }
+        Some(ended)
+    }
+
+    /// The buttons of the alerts of these sites are to be looked at again.
+    pub(crate) fn renew_alerts_of(&mut self, sites: &[usize]) {
+        let open = sites
+            .iter()
+            .filter_map(|&at| self.incidents.open_of(self.sites[at].name()));
+        let told: Vec<(i64, i64)> = open.flat_map(|i| i.messages.clone()).collect();
+        for (chat, message_id) in told {
+            self.renew_buttons(chat, message_id);
+        }
+    }
+
+    /// The buttons of an alert's message are to be looked at again when there is time.
+    pub(crate) fn renew_buttons(&mut self, chat: i64, message_id: i64) {
+        let message = (chat, message_id);
+        if message_id == 0 || chat == CONSOLE || self.untidy.contains(&message) {
+            return;
+        }
+        if self.untidy.len() == UNTIDY {
+            self.untidy.pop_front();
+        }
+        self.untidy.push_back(message);
+    }
+
+    /// One change of buttons at a time for each chat, and only while nothing else is to be said.
+    pub(crate) fn tidy(&mut self, now: Moment) {
+        let mut waiting = VecDeque::new();
+        while let Some((chat, message_id)) = self.untidy.pop_front() {
+            let for_chat = |a: &Alert| a.chats.contains(&chat);
+            let wait = self.outbox.alerts().any(for_chat)
+                || self.outbox.calm_at(chat).is_none_or(|at| at > now);
+            if wait {
+                waiting.push_back((chat, message_id));
+                continue;
+            }
+            let Some(html) = self.shown.get(chat, message_id).map(str::to_owned) else {
+                continue;
+            };
+            let book = self.book(now);
+            let buttons = book.buttons(&book.told_by(chat, message_id));
+            if buttons.is_empty() {
+                self.shown.forget(chat, message_id);
+            }
+            self.outbox.push_reply(Reply {
+                edit: Some(message_id),
+                touch_up: true,
+                buttons,
+                ..Reply::new(chat, html, now)
+            });
+        }
+        self.untidy = waiting;
+    }
+
+    pub(crate) fn tidy_due(&self, now: Moment) -> Option<Moment> {
+        let due = self
+            .untidy
+            .iter()
+            .filter_map(|(chat, _)| self.outbox.calm_at(*chat));
+        due.filter(|at| *at > now).min()
+    }
+
+    /// The site that a button's line is about.
+    fn site_of(&self, chat: i64, line: &str) -> Option<usize> {
+        self.of_key(chat, line.split(' ').nth(1)?)
+    }
+
+    /// The buttons of a message that make no sense any more go, its text stays.
+    fn take_buttons(&mut self, now: Now, press: &Press) {
+        if let Some(message_id) = self.place(press)
+            && let Some(html) = press.html.clone()
+        {
+            self.outbox.push_reply(Reply {
+                edit: Some(message_id),
+                touch_up: true,
+                ..Reply::new(press.chat, html, now.moment())
+            });
+        }
+    }
+
+    /// The message that has the button; the terminal has none that could be changed.
+    fn place(&self, press: &Press) -> Option<i64> {
+        (press.message_id != 0).then_some(press.message_id)
+    }
+}
+
+fn asker(now: Now, press: &Press) -> Asker {
+    Asker {
+        chat: press.chat,
+        topic: press.topic,
+        user: press.user,
+        name: press.name.clone(),
+        pressed: true,
+        instead: None,
+        at: now.uptime,
+    }
+}
+
+/// `html` with one more line that says what was done, in the place of an earlier one of its kind.
+fn noted(html: &str, note: &str) -> String {
+    let starts = |line: &str, marks: &[&str]| marks.iter().any(|mark| line.starts_with(mark));
+    let kind = NOTES.iter().find(|marks| starts(note, marks));
+    let kept = html
+        .lines()
+        .filter(|line| !kind.is_some_and(|marks| starts(line, marks)));
+    let lines: Vec<&str> = kept.chain([note]).collect();
+    lines.join("\n")
+}
+
+/// ` by Ann` for plain text.
+fn plainly_by(name: &str) -> String {
+    if name.is_empty() {
+        return String::new();
+    }
+    let short: String = name.chars().take(32).collect();
+    format!(" by {short}")
+}

@@ -1,0 +1,289 @@
+//! `/check` commands: at most `commands` at once, the others wait their turn and are told their
+//! place; the same asked twice is one.
+
+use crate::monitor::render::text::{MESSAGE_UNITS, bold, count, escape, response, units};
+use crate::monitor::site::outcome::Outcome;
+use crate::monitor::time::{Moment, Now};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Waiting `/check` commands at most.
+pub const MAX_WAITING: usize = 20;
+/// Lines of a result: one screen.
+const MAX_LINES: usize = 40;
+/// Failures that are named while others are still checked.
+const MAX_SO_FAR: usize = 5;
+/// UTF-16 units of a message that are kept for its last lines.
+const ROOM: usize = 200;
+/// Characters of a cause.
+const MAX_CAUSE: usize = 150;
+/// Blocks of the bar.
+const BAR: usize = 10;
+
+/// One `/check` under way or in the queue.
+#[derive(Debug)]
+pub struct Job {
+    pub id: u64,
+    /// Names, in the order of the file.
+    pub targets: Vec<String>,
+    pub remaining: BTreeSet<String>,
+    pub results: Vec<(String, Verdict)>,
+    pub listeners: Vec<Listener>,
+    /// When it got its permit.
+    pub started: Option<Moment>,
+}
+
+/// What came of one target.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    Good(Option<Duration>),
+    Bad(String),
+    Paused,
+}
+
+/// A chat that waits for the result.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    pub chat: i64,
+    /// As in a [`crate::monitor::outbox::message::Message`].
+    pub topic: Option<i64>,
+    pub message: Shown,
+    /// The text it shows now, without `asked_by`.
+    pub text: String,
+    /// A line that says who pressed the button.
+    pub asked_by: String,
+}
+
+/// Where a job's message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// Sent, its id not known yet.
+    Away,
+    Message(i64),
+    /// It never arrived, or the chat cannot edit (the terminal): the result is a new message.
+    Nowhere,
+}
+
+impl Listener {
+    /// `text`, and who pressed the button.
+    pub fn worded(&self, text: &str) -> String {
+        format!("{text}{}", self.asked_by)
+    }
+}
+
+impl Job {
+    pub fn new(id: u64, targets: Vec<String>) -> Job {
+        Job {
+            id,
+            remaining: targets.iter().cloned().collect(),
+            targets,
+            results: Vec::new(),
+            listeners: Vec::new(),
+            started: None,
+        }
+    }
+
+    pub fn note(&mut self, site: &str, verdict: Verdict) {
+        if self.remaining.remove(site) {
+            self.results.push((site.to_owned(), verdict));
+        }
+    }
+
+    pub fn done(&self) -> bool {
+        self.started.is_some() && self.remaining.is_empty()
+    }
+
+    /// `place` 1 is the next to start.
+    pub fn waiting_text(&self, place: usize) -> String {
+        format!("{} in the queue: {}", ordinal(place), self.subject())
+    }
+
+    pub fn progress_text(&self) -> String {
+        let (done, all, bad) = (self.results.len(), self.targets.len(), self.bad());
+        let mut text = format!("Checking {} …", self.subject());
+        if all == 1 {
+            return text;
+        }
+        text.push_str(&format!(
+            "\n<code>{}</code> {done} of {all}",
+            bar(done, all)
+        ));
+        if bad > 0 {
+            text.push_str(&format!(", {bad} failed"));
+        }
+        let failures = self.results.iter().filter(|(_, v)| v.is_bad());
+        for (name, verdict) in failures.take(MAX_SO_FAR) {
+            text.push_str(&format!("\n{}", line(name, verdict)));
+        }
+        if bad > MAX_SO_FAR {
+            text.push_str(&format!("\n… and {} more", bad - MAX_SO_FAR));
+        }
+        text
+    }
+
+    /// The whole result, failures first, cut to one screen.
+    pub fn result_text(&self, now: Now) -> String {
+        if let [(name, verdict)] = self.results.as_slice() {
+            return line(name, verdict);
+        }
+        let bad = self.bad();
+        let good = self
+            .results
+            .iter()
+            .filter(|(_, v)| matches!(v, Verdict::Good(_)))
+            .count();
+        let took = self.started.map_or(Duration::ZERO, |at| now.since(at));
+        let mut text = format!(
+            "<b>{} checked</b> in {}: {good} fine, {bad} failed",
+            count(self.results.len(), "site"),
+            response(took)
+        );
+        let mut results: Vec<&(String, Verdict)> = self.results.iter().collect();
+        let place = |name: &str| self.targets.iter().position(|t| t == name);
+        results.sort_by_key(|(name, v)| (!v.is_bad(), place(name)));
+        let mut shown = 0;
+        for (name, verdict) in results.iter().take(MAX_LINES) {
+            let line = line(name, verdict);
+            if units(&text) + units(&line) > MESSAGE_UNITS - ROOM {
+                break;
+            }
+            text.push('\n');
+            text.push_str(&line);
+            shown += 1;
+        }
+        if results.len() > shown {
+            text.push_str(&format!("\n… and {} more", results.len() - shown));
+        }
+        text
+    }
+
+    fn bad(&self) -> usize {
+        self.results.iter().filter(|(_, v)| v.is_bad()).count()
+    }
+
+    fn subject(&self) -> String {
+        match self.targets.as_slice() {
+            [one] => bold(one),
+            more => count(more.len(), "site"),
+        }
+    }
+}
+
+impl Verdict {
+    fn is_bad(&self) -> bool {
+        matches!(self, Verdict::Bad(_))
+    }
+
+    pub fn of(outcome: &Outcome) -> Verdict {
+        match &outcome.verdict {
+            Ok(()) => Verdict::Good(outcome.took),
+            Err(failure) => Verdict::Bad(failure.detail.clone()),
+        }
+    }
+}
+
+fn line(name: &str, verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Good(Some(took)) => format!("✅ {} {}", bold(name), response(*took)),
+        Verdict::Good(None) => format!("✅ {}", bold(name)),
+        Verdict::Bad(cause) => {
+            let short: String = cause.chars().take(MAX_CAUSE).collect();
+            let cut = if short.len() < cause.len() { "…" } else { "" };
+            format!("❌ {} {}{cut}", bold(name), escape(&short))
+        }
+        Verdict::Paused => format!("⏸ {} is paused", bold(name)),
+    }
+}
+
+fn bar(done: usize, all: usize) -> String {
+    let full = done * BAR / all.max(1);
+    "█".repeat(full) + &"░".repeat(BAR - full)
+}
+
+fn ordinal(n: usize) -> String {
+    let suffix = match (n % 10, n % 100) {
+        (1, r) if r != 11 => "st",
+        (2, r) if r != 12 => "nd",
+        (3, r) if r != 13 => "rd",
+        _ => "th",
+    };
+    format!("{n}{suffix}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now(secs: u64) -> Now {
+        Now {
+            uptime: Duration::from_secs(secs),
+            wall: 0,
+            zone: crate::monitor::time::zone::Zone::UTC,
+        }
+    }
+
+    #[test]
+    fn the_result_shows_failures_first_in_the_order_of_the_file() {
+        let mut job = Job::new(1, vec!["a".into(), "b".into(), "c".into()]);
+        job.started = Some(Moment(0));
+        assert!(!job.done());
+        job.note("c", Verdict::Good(Some(Duration::from_millis(42))));
+        assert_eq!(
+            job.progress_text(),
+            "Checking 3 sites …\n<code>███░░░░░░░</code> 1 of 3"
+        );
+        job.note("b", Verdict::Bad("HTTP 503, wanted 200-299".into()));
+        assert_eq!(
+            job.progress_text(),
+            "Checking 3 sites …\n<code>██████░░░░</code> 2 of 3, 1 failed\n\
+             ❌ <b>b</b> HTTP 503, wanted 200-299"
+        );
+        job.note("a", Verdict::Paused);
+        job.note("a", Verdict::Bad("a late second result".into()));
+        assert!(job.done());
+        assert_eq!(
+            job.result_text(now(3)),
+            "<b>3 sites checked</b> in 3.00 s: 1 fine, 1 failed\n\
+             ❌ <b>b</b> HTTP 503, wanted 200-299\n\
+             ⏸ <b>a</b> is paused\n\
+             ✅ <b>c</b> 42 ms"
+        );
+    }
+
+    #[test]
+    fn one_site_is_one_line() {
+        let mut job = Job::new(1, vec!["a".into()]);
+        job.note("a", Verdict::Good(Some(Duration::from_millis(1280))));
+        assert_eq!(job.result_text(now(1)), "✅ <b>a</b> 1.28 s");
+    }
+
+    #[test]
+    fn a_waiting_one_says_its_place() {
+        let job = Job::new(1, vec!["a".into()]);
+        assert_eq!(job.waiting_text(2), "2nd in the queue: <b>a</b>");
+        assert_eq!(ordinal(1), "1st");
+        assert_eq!(ordinal(11), "11th");
+        assert_eq!(ordinal(23), "23rd");
+    }
+
+    #[test]
+    fn a_result_of_a_thousand_sites_fits_one_message() {
+        let names: Vec<String> = (0..1000).map(|i| format!("site-{i:04}")).collect();
+        for (cause, rest) in [
+            ("HTTP 503, wanted 200-299", "960"),
+            (&"x&".repeat(5000), "992"),
+        ] {
+            let mut job = Job::new(1, names.clone());
+            job.started = Some(Moment(0));
+            for name in &names {
+                job.note(name, Verdict::Bad(cause.into()));
+            }
+            let progress = job.progress_text();
+            assert!(units(&progress) <= MESSAGE_UNITS);
+            assert!(progress.ends_with("… and 995 more"));
+            let text = job.result_text(now(5));
+            assert!(units(&text) <= MESSAGE_UNITS);
+            assert!(text.ends_with(&format!("… and {rest} more")), "{text}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Messages and presses from chats and users that may not command: what the log says of them.
+//!
+//! A stranger's first message is worth a line, for its id is what an administrator looks for who
+//! has forgotten it in `chats`. But every user of Telegram can write to a bot: there is at most one
+//! line a minute, which names the newest stranger and counts the rest.
+
+use crate::monitor::render::text::count;
+use crate::monitor::time::Moment;
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// Lines are at least so far apart.
+const PACE: Duration = Duration::from_secs(60);
+/// Strangers that are remembered as named or counted; one of them alone makes no further line.
+const KNOWN: usize = 64;
+/// Chats that are told apart while they are counted.
+const CHATS: usize = 1000;
+
+/// Chat, and user where there is one.
+type Sender = (i64, Option<i64>);
+
+#[derive(Debug, Default)]
+pub(crate) struct Strangers {
+    known: VecDeque<Sender>,
+    /// When the next line may be written at the earliest; `None` = at once.
+    next: Option<Moment>,
+    /// Since the last line.
+    untold: Untold,
+}
+
+#[derive(Debug, Default)]
+struct Untold {
+    /// The last one that was not known.
+    newest: Option<Sender>,
+    messages: usize,
+    /// At most [`CHATS`].
+    chats: BTreeSet<i64>,
+}
+
+impl Strangers {
+    /// A message or press came that is not allowed: the line to log now, if any.
+    pub fn on_message(&mut self, now: Moment, chat: i64, user: Option<i64>) -> Option<String> {
+        let sender = (chat, user);
+        let known = self.known.contains(&sender);
+        if !known {
+            if self.known.len() == KNOWN {
+                self.known.pop_front();
+            }
+            self.known.push_back(sender);
+        }
+        if self.next.is_none() {
+            return (!known).then(|| {
+                self.next = Some(now + PACE);
+                line(sender)
+            });
+        }
+        let untold = &mut self.untold;
+        untold.messages += 1;
+        if untold.chats.len() < CHATS {
+            untold.chats.insert(chat);
+        }
+        if !known {
+            untold.newest = Some(sender);
+        }
+        None
+    }
+
+    /// When [`Strangers::on_timeout`] has something to do.
+    pub fn next_timeout(&self) -> Option<Moment> {
+        self.next
+    }
+
+    /// The line about those that came since the last one, if there was a new one among them.
+    pub fn on_timeout(&mut self, now: Moment) -> Option<String> {
+        if self.next.is_none_or(|next| next > now) {
+            return None;
+        }
+        let untold = std::mem::take(&mut self.untold);
+        self.next = untold.newest.map(|_| now + PACE);
+        let newest = line(untold.newest?);
+        let more = untold.messages - 1;
+        if more == 0 {
+            return Some(newest);
+        }
+        let messages = count(more, "more message");
+        let chats = match untold.chats.len() {
+            CHATS => format!("{CHATS} or more chats"),
+            chats => count(chats, "chat"),
+        };
+        Some(format!(
+            "{newest}; within a minute {messages}, of {chats} in all that may not command"
+        ))
+    }
+}
+
+fn line((chat, user): Sender) -> String {
+    let user = user.map_or_else(|| "no user".to_owned(), |id| format!("user {id}"));
+    format!("no answer for {user} in chat {chat}: not in `chats` and `users` of sitemon.conf")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOT_IN: &str = "not in `chats` and `users` of sitemon.conf";
+
+    fn at(seconds: u64) -> Moment {
+        Moment(1_000_000) + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn the_first_is_named_at_once_and_only_once() {
+        let mut strangers = Strangers::default();
+        let named = strangers.on_message(at(0), 5, Some(6));
+        let named = named.expect("a line");
+        assert_eq!(named, format!("no answer for user 6 in chat 5: {NOT_IN}"));
+        for second in 1..300 {
+            assert_eq!(strangers.on_message(at(second), 5, Some(6)), None);
+            assert_eq!(strangers.on_timeout(at(second)), None);
+        }
+        assert_eq!(strangers.next_timeout(), None);
+        let post = strangers.on_message(at(300), -7, None).expect("a line");
+        assert_eq!(post, format!("no answer for no user in chat -7: {NOT_IN}"));
+    }
+
+    #[test]
+    fn ten_thousand_in_an_hour_are_a_line_a_minute_with_a_count() {
+        let mut strangers = Strangers::default();
+        let mut lines = Vec::new();
+        let mut counted = 0;
+        for n in 0..10_000_i64 {
+            let now = at(u64::try_from(n).expect("positive") * 3600 / 10_000);
+            lines.extend(strangers.on_timeout(now));
+            lines.extend(strangers.on_message(now, n, Some(n)));
+            assert!(strangers.known.len() <= KNOWN && strangers.untold.chats.len() <= CHATS);
+        }
+        let due = strangers.next_timeout().expect("some are untold");
+        lines.extend(strangers.on_timeout(due));
+        assert!((60..=61).contains(&lines.len()), "{}", lines.len());
+        for line in &lines {
+            let more = line.split("within a minute ").nth(1);
+            let more = more.and_then(|rest| rest.split(' ').next());
+            counted += 1 + more.map_or(0, |n| n.parse::<usize>().expect("a number"));
+        }
+        assert_eq!(counted, 10_000);
+        assert!(
+            lines[1].ends_with(" more messages, of 166 chats in all that may not command"),
+            "{}",
+            lines[1]
+        );
+        // When it is over, a new one is named at once again.
+        let over = due + PACE;
+        assert_eq!(strangers.on_timeout(over), None);
+        assert!(strangers.on_message(over, -1, Some(1)).is_some());
+    }
+
+    #[test]
+    fn of_very_many_chats_a_thousand_are_told_apart() {
+        let mut strangers = Strangers::default();
+        strangers.on_message(at(0), 0, None);
+        for chat in 1..=5000 {
+            assert_eq!(strangers.on_message(at(1), chat, None), None);
+        }
+        let line = strangers.on_timeout(at(60)).expect("a line");
+        let end = "; within a minute 4999 more messages, of 1000 or more chats in all that may not command";
+        assert!(line.ends_with(end), "{line}");
+        assert!(line.starts_with("no answer for no user in chat 5000: "));
+    }
+}

@@ -1,0 +1,248 @@
+//! Incidents: one outage each, numbered, from down to up, and who took care of it.
+
+pub(crate) mod unclean_stop;
+
+use crate::monitor::time::{Moment, Now};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Ended incidents that are remembered; open ones always are.
+const REMEMBERED: usize = 50;
+/// Of those, the ones that no chat was told of: a site that flaps must not push out the others.
+const UNTOLD: usize = 10;
+
+/// One outage of one site.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incident {
+    /// Counts up from 1 over the life of the state directory.
+    pub number: u32,
+    pub site: String,
+    /// What the last failure before it said.
+    pub cause: String,
+    pub start: Moment,
+    pub end: Option<Moment>,
+    pub acknowledged: Option<Acknowledged>,
+    /// The message that told of it, by chat: the recovery is a reply to it.
+    pub messages: Vec<(i64, i64)>,
+    /// An alert was made for it. One that opened while muted is told when the mute ends.
+    pub told: bool,
+    /// When it was last told or repeated.
+    pub reminded: Moment,
+    /// Time of it in which our own line was down: not counted.
+    pub blind: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// Telegram user id; `None` at the terminal.
+    pub by: Option<i64>,
+    /// What that person is called; empty when nobody knows.
+    pub name: String,
+    pub at: Moment,
+}
+
+impl Incident {
+    /// How long it lasted, or has lasted so far, without the time we were blind.
+    pub fn length(&self, now: Now) -> Duration {
+        let end = self.end.unwrap_or(now.moment());
+        end.since(self.start).saturating_sub(self.blind)
+    }
+
+    pub fn message_in(&self, chat: i64) -> Option<i64> {
+        self.messages
+            .iter()
+            .find(|(c, _)| *c == chat)
+            .map(|(_, id)| *id)
+    }
+}
+
+/// All incidents that are open or still remembered, oldest first.
+#[derive(Clone, Debug)]
+pub struct Incidents {
+    list: VecDeque<Incident>,
+    /// How many of them are open: most of the time none is, and nobody needs to look.
+    open: usize,
+    /// When the last one ended that is no longer remembered, as far as that is known.
+    forgotten: Option<Moment>,
+    next_number: u32,
+}
+
+impl Incidents {
+    pub fn new() -> Incidents {
+        Incidents {
+            list: VecDeque::new(),
+            open: 0,
+            forgotten: None,
+            next_number: 1,
+        }
+    }
+
+    pub fn restore(list: Vec<Incident>, next_number: u32) -> Incidents {
+        let highest = list.iter().map(|i| i.number).max().unwrap_or(0);
+        // A list that is full may have lost the one before its oldest.
+        let ended = list.iter().filter_map(|i| i.end);
+        let full = ended.clone().count() >= REMEMBERED;
+        Incidents {
+            open: list.iter().filter(|i| i.end.is_none()).count(),
+            forgotten: ended.min().filter(|_| full),
+            list: list.into(),
+            next_number: next_number.max(highest.saturating_add(1)),
+        }
+    }
+
+    pub fn next_number(&self) -> u32 {
+        self.next_number
+    }
+
+    pub fn open(&mut self, site: &str, cause: String, now: Moment) -> u32 {
+        let number = self.next_number;
+        self.next_number = self.next_number.saturating_add(1);
+        self.open += 1;
+        self.list.push_back(Incident {
+            number,
+            site: site.to_owned(),
+            cause,
+            start: now,
+            end: None,
+            acknowledged: None,
+            messages: Vec::new(),
+            told: false,
+            reminded: now,
+            blind: Duration::ZERO,
+        });
+        number
+    }
+
+    /// Ends the site's open incident and gives it back.
+    pub fn close(&mut self, site: &str, now: Moment) -> Option<Incident> {
+        let incident = self.open_of_mut(site)?;
+        incident.end = Some(now);
+        let ended = incident.clone();
+        self.open = self.open.saturating_sub(1);
+        self.forget_old();
+        Some(ended)
+    }
+
+    pub fn get_mut(&mut self, number: u32) -> Option<&mut Incident> {
+        self.list.iter_mut().find(|i| i.number == number)
+    }
+
+    pub fn get(&self, number: u32) -> Option<&Incident> {
+        self.list.iter().find(|i| i.number == number)
+    }
+
+    pub fn open_of(&self, site: &str) -> Option<&Incident> {
+        self.iter_open().find(|i| i.site == site)
+    }
+
+    pub fn open_of_mut(&mut self, site: &str) -> Option<&mut Incident> {
+        self.list
+            .iter_mut()
+            .find(|i| i.end.is_none() && i.site == site)
+    }
+
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Incident> {
+        self.list.iter()
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Incident> {
+        self.list.iter_mut()
+    }
+
+    pub fn iter_open(&self) -> impl Iterator<Item = &Incident> {
+        let open = self.list.iter().filter(|i| i.end.is_none());
+        open.take(self.open)
+    }
+
+    pub fn iter_open_mut(&mut self) -> impl Iterator<Item = &mut Incident> {
+        self.list.iter_mut().filter(|i| i.end.is_none())
+    }
+
+    /// Some that ended until then are forgotten; `None` while all are remembered.
+    pub fn forgotten_until(&self) -> Option<Moment> {
+        self.forgotten
+    }
+
+    fn forget_old(&mut self) {
+        let untold = |i: &Incident| i.end.is_some() && !i.told;
+        self.keep_newest(UNTOLD, untold);
+        self.keep_newest(REMEMBERED, |i| i.end.is_some());
+    }
+
+    fn keep_newest(&mut self, most: usize, of: impl Fn(&Incident) -> bool) {
+        let mut count = self.list.iter().filter(|i| of(i)).count();
+        while count > most
+            && let Some(oldest) = self.list.iter().position(&of)
+        {
+            let gone = self.list.remove(oldest);
+            self.forgotten = self.forgotten.max(gone.and_then(|i| i.end));
+            count -= 1;
+        }
+    }
+}
+
+impl Default for Incidents {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_go_on_after_a_restore() {
+        let mut incidents = Incidents::new();
+        assert_eq!(incidents.open("blog", "HTTP 503".into(), Moment(0)), 1);
+        let list: Vec<_> = incidents.iter().cloned().collect();
+        let mut again = Incidents::restore(list, 0);
+        assert_eq!(again.open("shop", "HTTP 500".into(), Moment(0)), 2);
+    }
+
+    #[test]
+    fn an_incident_is_closed_once_and_knows_its_length() {
+        let mut incidents = Incidents::new();
+        incidents.open("blog", "HTTP 503".into(), Moment(1_000));
+        let ended = incidents.close("blog", Moment(4_000)).expect("was open");
+        let later = Now {
+            uptime: Duration::from_secs(99),
+            wall: 0,
+            zone: crate::monitor::time::zone::Zone::UTC,
+        };
+        assert_eq!(ended.length(later), Duration::from_secs(3));
+        assert_eq!(incidents.close("blog", Moment(5_000)), None);
+    }
+
+    #[test]
+    fn old_ones_are_forgotten_open_ones_never() {
+        let mut incidents = Incidents::new();
+        incidents.open("old", "stays".into(), Moment(0));
+        for i in 0..500 {
+            outage(&mut incidents, i, true);
+        }
+        assert_eq!(incidents.iter().count(), REMEMBERED + 1);
+        assert!(incidents.open_of("old").is_some());
+        let oldest = 500 - REMEMBERED as i64;
+        assert_eq!(incidents.forgotten_until(), Some(Moment(oldest - 1)));
+    }
+
+    #[test]
+    fn those_that_nobody_was_told_of_do_not_push_out_the_others() {
+        let mut incidents = Incidents::new();
+        for i in 0..40 {
+            outage(&mut incidents, i, true);
+        }
+        for i in 40..500 {
+            outage(&mut incidents, i, false);
+        }
+        let told = incidents.iter().filter(|i| i.told).count();
+        assert_eq!((told, incidents.iter().count()), (40, 40 + UNTOLD));
+    }
+
+    fn outage(incidents: &mut Incidents, at: i64, told: bool) {
+        let number = incidents.open("blog", "x".into(), Moment(at));
+        incidents.get_mut(number).expect("it is open").told = told;
+        incidents.close("blog", Moment(at));
+    }
+}

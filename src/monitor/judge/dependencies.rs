@@ -1,0 +1,69 @@
+//! Dependencies (`after`): what lies behind a site that is down is unreachable, and silent.
+
+use crate::monitor::Monitor;
+use crate::monitor::site::state::Veil;
+use crate::monitor::time::Now;
+use crate::monitor::uplink::Trouble;
+
+impl Monitor {
+    pub(crate) fn parent_of(&self, at: usize) -> Option<usize> {
+        let name = self.sites[at].site.after.as_ref()?;
+        self.index.get(name).copied()
+    }
+
+    /// It stands between its children and us.
+    pub(crate) fn blocks(&self, at: usize) -> bool {
+        let watched = &self.sites[at];
+        !watched.paused() && (watched.down() || watched.veil == Some(Veil::Unreachable))
+    }
+
+    /// Covers what has become unreachable and uncovers what no longer is. The configuration has no
+    /// loops, so this ends after as many rounds as the longest chain has links.
+    pub(crate) fn refresh_reach(&mut self, now: Now) {
+        if self
+            .sites
+            .iter()
+            .all(|w| w.site.after.is_none() && w.veil != Some(Veil::Unreachable))
+        {
+            return;
+        }
+        let mut again = true;
+        while again {
+            again = false;
+            for at in 0..self.sites.len() {
+                let blocked = self.parent_of(at).is_some_and(|p| self.blocks(p));
+                let covered = self.sites[at].veil == Some(Veil::Unreachable);
+                if blocked && !covered {
+                    self.sites[at].cover(Veil::Unreachable, now.moment());
+                    again = true;
+                } else if !blocked && covered {
+                    self.sites[at].uncover(now.moment());
+                    if self.line.has(Trouble::Line) && !self.sites[at].lan() {
+                        let veil = Veil::Offline(Trouble::Line);
+                        self.sites[at].cover(veil, now.moment());
+                    }
+                    again = true;
+                }
+            }
+        }
+    }
+
+    /// The sites that lie behind this one, near and far, and are not paused.
+    pub(crate) fn behind(&self, at: usize) -> Vec<usize> {
+        let mut behind = vec![at];
+        let mut next = 0;
+        while let Some(&parent) = behind.get(next) {
+            next += 1;
+            let name = &self.sites[parent].site.name;
+            for (child, watched) in self.sites.iter().enumerate() {
+                if watched.site.after.as_ref() == Some(name)
+                    && !watched.paused()
+                    && !behind.contains(&child)
+                {
+                    behind.push(child);
+                }
+            }
+        }
+        behind.split_off(1)
+    }
+}

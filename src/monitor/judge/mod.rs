@@ -1,0 +1,306 @@
+//! Outcomes in, state out: how many in a row make a site down, up or degraded (SPEC 4).
+
+pub(crate) mod dependencies;
+pub(crate) mod flapping;
+pub(crate) mod outcomes;
+pub(crate) mod pending_down;
+
+use std::fmt;
+
+/// What a site is judged to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Not yet checked, or first failures not yet judged.
+    Unknown,
+    Up,
+    /// Answers, but slower than `slow`.
+    Degraded,
+    Down,
+    /// What it depends on (`after`) is down.
+    Unreachable,
+    /// Our own line is down: not judged.
+    Offline,
+    Paused,
+}
+
+impl State {
+    /// All there are.
+    pub const ALL: [State; 7] = [
+        State::Unknown,
+        State::Up,
+        State::Degraded,
+        State::Down,
+        State::Unreachable,
+        State::Offline,
+        State::Paused,
+    ];
+
+    /// The word of the JSON output, the chat and the state file.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Unknown => "unknown",
+            State::Up => "up",
+            State::Degraded => "degraded",
+            State::Down => "down",
+            State::Unreachable => "unreachable",
+            State::Offline => "offline",
+            State::Paused => "paused",
+        }
+    }
+
+    pub fn from_word(word: &str) -> Option<State> {
+        State::ALL.into_iter().find(|s| s.word() == word)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// One outcome as far as judging goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    Fast,
+    Slow,
+    Failed,
+}
+
+/// How many of a kind in a row it takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Failures for down, slow answers for degraded; at least 1.
+    pub tries: u32,
+    /// Successes for up again; at least 1.
+    pub recover: u32,
+}
+
+/// A change worth telling, or not: the caller knows whether the site was ever told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The first judgement of a site was a good one.
+    FirstUp,
+    WentDown,
+    /// Down to up.
+    Recovered,
+    /// Up to degraded.
+    Slowed,
+    /// Degraded to up.
+    SpedUp,
+}
+
+/// The judged state of one site and the run of outcomes that may change it.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    state: State,
+    failed: u32,
+    answered: u32,
+    slow: u32,
+    fast: u32,
+}
+
+impl Judge {
+    pub fn new(state: State) -> Judge {
+        Judge {
+            state,
+            failed: 0,
+            answered: 0,
+            slow: 0,
+            fast: 0,
+        }
+    }
+
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    pub fn observe(&mut self, seen: Seen, rules: Rules) -> Option<Change> {
+        match seen {
+            Seen::Failed => {
+                self.failed = self.failed.saturating_add(1);
+                (self.answered, self.slow, self.fast) = (0, 0, 0);
+                (self.state != State::Down && self.failed >= rules.tries)
+                    .then(|| self.become_(State::Down, Change::WentDown))
+            }
+            Seen::Slow | Seen::Fast => {
+                self.failed = 0;
+                self.answered = self.answered.saturating_add(1);
+                if seen == Seen::Slow {
+                    self.slow = self.slow.saturating_add(1);
+                    self.fast = 0;
+                } else {
+                    self.fast = self.fast.saturating_add(1);
+                    self.slow = 0;
+                }
+                self.judge_answer(rules)
+            }
+        }
+    }
+
+    fn judge_answer(&mut self, rules: Rules) -> Option<Change> {
+        match self.state {
+            State::Down if self.answered >= rules.recover => {
+                Some(self.become_(State::Up, Change::Recovered))
+            }
+            State::Unknown | State::Up if self.slow >= rules.tries => {
+                Some(self.become_(State::Degraded, Change::Slowed))
+            }
+            State::Unknown if self.fast > 0 => Some(self.become_(State::Up, Change::FirstUp)),
+            State::Degraded if self.fast >= rules.recover => {
+                Some(self.become_(State::Up, Change::SpedUp))
+            }
+            _ => None,
+        }
+    }
+
+    fn become_(&mut self, state: State, change: Change) -> Change {
+        // A slow answer that ended an outage still counts towards degraded.
+        let slow = if state == State::Up { self.slow } else { 0 };
+        *self = Judge {
+            slow,
+            ..Judge::new(state)
+        };
+        change
+    }
+
+    /// One more failure makes it down.
+    pub fn at_the_brink(&self, rules: Rules) -> bool {
+        self.state != State::Down && self.failed.saturating_add(1) >= rules.tries
+    }
+
+    /// What was counted for or against it counts no more.
+    pub fn forget_run(&mut self) {
+        *self = Judge::new(self.state);
+    }
+
+    /// Failing, but not yet judged down.
+    pub fn suspect(&self) -> bool {
+        self.failed > 0 && self.state != State::Down
+    }
+
+    /// The last outcomes speak against the state: look again after `retry`, not a whole interval.
+    pub fn wavering(&self) -> bool {
+        match self.state {
+            State::Down => self.answered > 0,
+            State::Degraded => self.failed > 0 || self.fast > 0,
+            State::Unknown | State::Up => self.failed > 0 || self.slow > 0,
+            State::Unreachable | State::Offline | State::Paused => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const RULES: Rules = Rules {
+        tries: 3,
+        recover: 2,
+    };
+
+    #[track_caller]
+    fn story(seen: &str) -> String {
+        let mut judge = Judge::new(State::Unknown);
+        let mut told = String::new();
+        for c in seen.chars() {
+            let seen = match c {
+                'f' => Seen::Failed,
+                's' => Seen::Slow,
+                '.' => Seen::Fast,
+                other => panic!("unknown outcome {other}"),
+            };
+            told.push(match judge.observe(seen, RULES) {
+                None if judge.wavering() => '?',
+                None => '-',
+                Some(Change::FirstUp) => 'u',
+                Some(Change::WentDown) => 'D',
+                Some(Change::Recovered) => 'U',
+                Some(Change::Slowed) => 'S',
+                Some(Change::SpedUp) => 'F',
+            });
+        }
+        told
+    }
+
+    #[test]
+    fn three_failures_in_a_row_make_it_down_and_two_successes_up() {
+        assert_eq!(story(".fff..."), "u??D?U-");
+    }
+
+    #[test]
+    fn a_success_in_between_starts_the_count_anew() {
+        assert_eq!(story(".ff.ff.fff"), "u??-??-??D");
+    }
+
+    #[test]
+    fn a_failure_while_recovering_starts_the_count_anew() {
+        assert_eq!(story("fff.f.."), "??D?-?U");
+    }
+
+    #[test]
+    fn a_site_that_fails_from_the_start_goes_down_without_having_been_up() {
+        assert_eq!(story("fff"), "??D");
+    }
+
+    #[test]
+    fn slow_answers_need_tries_in_a_row_to_degrade() {
+        assert_eq!(story(".ss.sss"), "u??-??S");
+    }
+
+    #[test]
+    fn degraded_goes_back_after_recover_fast_answers() {
+        assert_eq!(story(".sss.s.."), "u??S?-?F");
+    }
+
+    #[test]
+    fn degraded_can_go_down_and_comes_back_up() {
+        assert_eq!(story(".sssfff.."), "u??S??D?U");
+    }
+
+    #[test]
+    fn slow_answers_recover_a_down_site_and_then_degrade_it() {
+        assert_eq!(story("fffsss"), "??D?US");
+    }
+
+    #[test]
+    fn further_failures_of_a_down_site_change_nothing() {
+        assert_eq!(story("fffffff"), "??D----");
+    }
+
+    #[test]
+    fn state_words_read_back() {
+        for state in State::ALL {
+            assert_eq!(State::from_word(state.word()), Some(state));
+        }
+        assert_eq!(State::from_word("sideways"), None);
+    }
+
+    proptest! {
+        /// Written the other way round: look back over the whole story instead of counting along.
+        #[test]
+        fn agrees_with_a_model_that_looks_back(seen in proptest::collection::vec(0..3u8, 0..60), tries in 1..5u32, recover in 1..4u32) {
+            let rules = Rules { tries, recover };
+            let mut judge = Judge::new(State::Unknown);
+            let mut changed_at = 0;
+            for (i, &s) in seen.iter().enumerate() {
+                let seen_now = [Seen::Fast, Seen::Slow, Seen::Failed][s as usize];
+                let before = judge.state();
+                let change = judge.observe(seen_now, rules);
+                let last_failed = seen[changed_at..=i].iter().rev().take_while(|&&x| x == 2).count() as u32;
+                let last_good = seen[changed_at..=i].iter().rev().take_while(|&&x| x != 2).count() as u32;
+                match change {
+                    Some(Change::WentDown) => { prop_assert!(before != State::Down); prop_assert_eq!(last_failed, tries); }
+                    Some(Change::Recovered) => { prop_assert_eq!(before, State::Down); prop_assert_eq!(last_good, recover); }
+                    Some(_) => prop_assert!(before != State::Down),
+                    None => {
+                        if before == State::Down { prop_assert!(last_good < recover); }
+                        else { prop_assert!(last_failed < tries); }
+                    }
+                }
+                if change.is_some() { changed_at = i + 1; }
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What a check found, and what it changes.
+
+use crate::monitor::bot::check_jobs::Verdict;
+use crate::monitor::judge::{Change, Seen, State};
+use crate::monitor::site::outcome::{FailureKind, Outcome};
+use crate::monitor::site::state::{Doubt, Watched};
+use crate::monitor::time::Now;
+use crate::monitor::{Level, Monitor};
+use std::time::Duration;
+
+/// Failures in a row that may be blamed on our own standstill.
+const PATIENCE: u32 = 5;
+
+/// A check that counted for nothing is made again no sooner than this.
+const SOON: Duration = Duration::from_secs(5);
+
+impl Monitor {
+    pub(crate) fn checked(&mut self, now: Now, name: &str, outcome: Outcome, waited: Duration) {
+        self.checks += 1;
+        self.progress.ended(now.moment());
+        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
+        if kind == Some(FailureKind::Internal) {
+            self.internal_errors += 1;
+        }
+        let verdict = Verdict::of(&outcome);
+        let Some(&at) = self.index.get(name) else {
+            return;
+        };
+        self.count_round(now, at, waited);
+        let watched = &mut self.sites[at];
+        watched.running = false;
+        if watched.paused() {
+            self.note_in_jobs(now, name, &Verdict::Paused);
+            return;
+        }
+        if let Some(FailureKind::Local(lack)) = kind {
+            // It is not long in coming back, as a rule: the next turn may be in an hour.
+            let again = watched.site.retry.max(SOON).min(watched.site.interval);
+            self.schedule.at(name, now.moment() + again);
+            self.lacked(now, lack);
+            // Our own line may be at fault.
+            self.wonder(now, at, FailureKind::Local(lack));
+            self.note_in_jobs(now, name, &verdict);
+            return;
+        }
+        self.not_lacked(now);
+        self.schedule.next_turn(name, now.moment());
+        let untimely = matches!(kind, Some(FailureKind::Tls | FailureKind::Untrusted));
+        if self.clock_set || !untimely {
+            self.weigh(now, at, &outcome);
+            let judgeable = self.judgeable(now, at, &outcome);
+            let (seen, cause) = self.sites[at].take(outcome, now);
+            if judgeable {
+                self.judge(now, at, seen, kind, cause.as_deref());
+            }
+            self.sites[at].remember(now, cause);
+            self.seen_after_away(name);
+        }
+        self.note_in_jobs(now, name, &verdict);
+    }
+
+    /// Whether its check began in time. Sites that hang wait for each other alone.
+    fn count_round(&mut self, now: Now, at: usize, waited: Duration) {
+        let watched = &self.sites[at];
+        if watched.hanging() {
+            return;
+        }
+        let interval = watched.site.interval;
+        if let Some(text) = self.rounds.ended(now.moment(), interval, waited) {
+            self.log(Level::Warn, text.clone());
+            self.announce(now, text);
+        }
+    }
+
+    fn judge(
+        &mut self,
+        now: Now,
+        at: usize,
+        seen: Seen,
+        kind: Option<FailureKind>,
+        cause: Option<&str>,
+    ) {
+        let moment = now.moment();
+        if let Some(kind) = kind
+            && !self.sites[at].down()
+            && (self.overslept(at) || self.overshadowed(at, kind))
+        {
+            let (name, retry) = (self.sites[at].name().to_owned(), self.sites[at].site.retry);
+            self.schedule.at(&name, moment + retry);
+            return;
+        }
+        let watched = &mut self.sites[at];
+        let site = watched.site.clone();
+        if let Some(kind) = kind
+            && (watched.doubt.is_some() || watched.judge.at_the_brink(watched.rules()))
+        {
+            let cause = cause.unwrap_or_default().to_owned();
+            watched.failing_since.get_or_insert(moment);
+            // The first failure stays the one that counts: a look that takes longer than `retry`
+            // would else be too old each time.
+            let before = watched.doubt.take();
+            watched.doubt = Some(Doubt {
+                failed: before.as_ref().map_or(moment, |d| d.failed),
+                began: watched.began,
+                kind,
+                cause,
+                shaded: before.is_some_and(|d| d.shaded),
+            });
+            self.doubts += 1;
+            // At once, even when something else is looked at first: the line may be back by then.
+            self.wonder(now, at, kind);
+            self.schedule.at(&site.name, moment + site.retry);
+            return;
+        }
+        let lasted = now.since(watched.since);
+        let change = watched.judged(seen, cause, now);
+        if watched.judge.wavering() {
+            self.schedule.at(&site.name, moment + site.retry);
+        }
+        if let Some(kind) = kind {
+            self.wonder(now, at, kind);
+            self.watch_for_storm(moment);
+        }
+        match change {
+            Some(change) => {
+                let cause = cause.unwrap_or_default().to_owned();
+                self.changed(now, at, change, cause, lasted);
+            }
+            None if seen == Seen::Failed && !self.sites[at].down() => {
+                let cause = cause.unwrap_or_default();
+                let text = format!("{}: {cause}; trying again", site.name);
+                self.log(Level::Debug, text);
+            }
+            None => {}
+        }
+    }
+
+    /// We stood still during the check, and not every time: a machine that always does so must
+    /// judge all the same.
+    fn overslept(&mut self, at: usize) -> bool {
+        let watched = &mut self.sites[at];
+        if !self.awake.overslept(watched.began) || watched.overslept >= PATIENCE {
+            return false;
+        }
+        watched.overslept += 1;
+        true
+    }
+
+    /// A site is in another state than before.
+    pub(crate) fn changed(
+        &mut self,
+        now: Now,
+        at: usize,
+        change: Change,
+        cause: String,
+        lasted: Duration,
+    ) {
+        self.recording.stir();
+        if change == Change::WentDown {
+            self.record_outage(now, at);
+        }
+        match change {
+            Change::WentDown => self.went_down(now, at, cause),
+            Change::Recovered => self.recovered(now, at),
+            Change::Slowed => self.slowed(now, at, cause),
+            Change::SpedUp => self.sped_up(now, at, lasted),
+            Change::FirstUp => {
+                let name = self.sites[at].site.name.clone();
+                self.log(Level::Debug, format!("{name} is up"));
+                // Once all are known it is worth showing.
+                let known = |w: &Watched| w.paused() || w.state() != State::Unknown;
+                if self.sites.iter().all(known) {
+                    self.saving.soon(now.moment());
+                } else {
+                    self.saving.later(now.moment());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! Before a site goes down: is it the site, or what lies before it? What it depends on is looked
+//! at first, then our own line (SPEC 4, `after` and uplink).
+
+use crate::monitor::Monitor;
+use crate::monitor::judge::Seen;
+use crate::monitor::site::network::is_lan;
+use crate::monitor::site::outcome::{FailureKind, Outcome};
+use crate::monitor::site::state::{Doubt, Veil, Watched};
+use crate::monitor::time::{Moment, Now};
+use crate::monitor::uplink::{Report, Trouble};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// A name that resolved within this shows that there is a resolver (SPEC 10).
+const RESOLVED: Duration = Duration::from_secs(30);
+/// Other sites that are looked at when servers show certificates of somebody else.
+const WITNESSES: usize = 3;
+
+/// What is known of a doubt.
+enum Ruling {
+    Wait,
+    /// The site is at fault.
+    Down,
+    /// It is not.
+    Spared(Veil),
+    /// What it depends on failed for a moment, or the line did: its tries begin anew.
+    Again,
+}
+
+impl Monitor {
+    /// Decides the doubts that can be decided by now.
+    pub(crate) fn settle_doubts(&mut self, now: Now) {
+        if self.doubts == 0 {
+            return;
+        }
+        for at in 0..self.sites.len() {
+            if let Some(doubt) = self.sites[at].doubt.clone() {
+                match self.rule(now, at, &doubt) {
+                    Ruling::Wait => {}
+                    Ruling::Down => self.condemn(now, at, doubt),
+                    Ruling::Spared(veil) => self.spare(now, at, veil, doubt.failed, true),
+                    Ruling::Again => self.forgive(now, at),
+                }
+            }
+        }
+        self.doubts = self.sites.iter().filter(|w| w.doubt.is_some()).count();
+    }
+
+    fn condemn(&mut self, now: Now, at: usize, doubt: Doubt) {
+        let watched = &mut self.sites[at];
+        let change = watched.judged(Seen::Failed, Some(&doubt.cause), now);
+        if let Some(last) = watched.history.back_mut() {
+            last.state = watched.judge.state();
+        }
+        let name = watched.site.name.clone();
+        self.schedule.next_turn(&name, now.moment());
+        if let Some(change) = change {
+            self.changed(now, at, change, doubt.cause, Duration::ZERO);
+        }
+    }
+
+    fn spare(&mut self, now: Now, at: usize, veil: Veil, failed: Moment, sure: bool) {
+        let watched = &mut self.sites[at];
+        let since = watched.failing_since.unwrap_or(failed);
+        watched.cover(veil, now.moment());
+        let name = watched.site.name.clone();
+        self.schedule.next_turn(&name, now.moment());
+        self.saving.later(now.moment());
+        match veil {
+            Veil::Offline(Trouble::Line) | Veil::Unreachable => {}
+            Veil::Offline(trouble) => self.trouble_begins(now, trouble, since, sure),
+        }
+    }
+
+    fn forgive(&mut self, now: Now, at: usize) {
+        let watched = &mut self.sites[at];
+        watched.forget_run();
+        let (name, retry) = (watched.name().to_owned(), watched.site.retry);
+        if !watched.running {
+            self.schedule.at(&name, now.moment() + retry);
+        }
+    }
+
+    fn rule(&mut self, now: Now, at: usize, doubt: &Doubt) -> Ruling {
+        let ruling = match self.parent_of(at) {
+            Some(parent) => self.rule_by_parent(now, at, parent, doubt),
+            None => Ruling::Down,
+        };
+        match ruling {
+            Ruling::Down => match self.rule_by_line(now, at, doubt) {
+                Ruling::Down if self.shadowed(at, doubt) => Ruling::Again,
+                other => other,
+            },
+            other => other,
+        }
+    }
+
+    /// The parent is judged before its children are.
+    fn rule_by_parent(&mut self, now: Now, at: usize, parent: usize, doubt: &Doubt) -> Ruling {
+        let above = &self.sites[parent];
+        if self.blocks(parent) {
+            Ruling::Spared(Veil::Unreachable)
+        } else if above.paused() || matches!(above.veil, Some(Veil::Offline(_))) {
+            Ruling::Down
+        } else if above.suspect() {
+            if let Some(doubt) = &mut self.sites[at].doubt {
+                doubt.shaded = true;
+            }
+            Ruling::Wait
+        } else if above.seen_good(doubt.failed) {
+            if doubt.shaded {
+                Ruling::Again
+            } else {
+                Ruling::Down
+            }
+        } else if above.began >= doubt.failed || self.look_at(now, parent) {
+            // Looked at once: what it found may count for nothing (we stood still, no clock yet),
+            // and then it is looked at again when it is due.
+            Ruling::Wait
+        } else {
+            Ruling::Down
+        }
+    }
+
+    fn rule_by_line(&mut self, now: Now, at: usize, doubt: &Doubt) -> Ruling {
+        use FailureKind::{Dns, NoRoute, Redirected, Untrusted};
+        let watched = &self.sites[at];
+        if watched.local() {
+            return Ruling::Down;
+        }
+        let v6 = watched.address.is_some_and(|a| a.is_ipv6());
+        let since = watched.failing_since.unwrap_or(doubt.failed);
+        if self.line.has(Trouble::Line) {
+            return Ruling::Spared(Veil::Offline(Trouble::Line));
+        }
+        if !self.line.asked {
+            return self.rule_by_names(now, at, doubt, None);
+        }
+        let portal_like = watched.portal_like(doubt.kind);
+        let deep = portal_like || doubt.kind == Dns;
+        let Some(report) = self.line.since(doubt.failed, deep) else {
+            return Ruling::Wait;
+        };
+        match doubt.kind {
+            _ if !report.up => Ruling::Wait,
+            Dns => self.rule_by_names(now, at, doubt, report.names),
+            _ if portal_like => match report.trusted {
+                Some(true) => Ruling::Down,
+                Some(false) => Ruling::Spared(Veil::Offline(Trouble::Portal)),
+                None if self.line.has(Trouble::Portal) => {
+                    Ruling::Spared(Veil::Offline(Trouble::Portal))
+                }
+                None if matches!(doubt.kind, Untrusted | Redirected) => {
+                    self.rule_by_witnesses(now, at, since)
+                }
+                None => Ruling::Down,
+            },
+            NoRoute if report.ipv6 == Some(false) => Ruling::Spared(Veil::Offline(Trouble::Ipv6)),
+            _ if v6 && !doubt.kind.spoke() && report.ipv6 == Some(false) => {
+                Ruling::Spared(Veil::Offline(Trouble::Ipv6))
+            }
+            _ => Ruling::Down,
+        }
+    }
+
+    fn rule_by_names(&mut self, now: Now, at: usize, doubt: &Doubt, names: Option<bool>) -> Ruling {
+        if doubt.kind != FailureKind::Dns {
+            return Ruling::Down;
+        }
+        let lately = self.line.resolved_within(RESOLVED, now.moment());
+        if names.unwrap_or(lately) {
+            return Ruling::Down;
+        }
+        // Nobody was asked of late: perhaps only because nobody was due.
+        if names.is_none() && self.look_for_names(now, at, doubt.failed) {
+            return Ruling::Wait;
+        }
+        Ruling::Spared(Veil::Offline(Trouble::Names))
+    }
+
+    /// Looks at a few others, for their names; whether one of them is still being looked at.
+    fn look_for_names(&mut self, now: Now, at: usize, failed: Moment) -> bool {
+        let fit = |w: &Watched| w.named && !w.paused() && w.veil.is_none() && !w.lan();
+        let host = self.sites[at].site.host().to_owned();
+        let others = (0..self.sites.len()).filter(|&other| {
+            let watched = &self.sites[other];
+            fit(watched) && watched.site.host() != host
+        });
+        let others: Vec<usize> = others.take(WITNESSES).collect();
+        let mut waits = false;
+        for other in others {
+            let watched = &mut self.sites[other];
+            if watched.last.as_ref().is_none_or(|(at, _)| *at < failed) {
+                // A connection that is open needs no name.
+                watched.anew = true;
+                waits |= self.look_at(now, other);
+            }
+        }
+        waits
+    }
+
+    /// A captive portal answers in place of every server: do others show foreign certificates too?
+    fn rule_by_witnesses(&mut self, now: Now, at: usize, since: Moment) -> Ruling {
+        let host = self.sites[at].site.host().to_owned();
+        let mut hosts = vec![host];
+        let mut witnesses = Vec::new();
+        for (other, watched) in self.sites.iter().enumerate() {
+            let host = watched.site.host();
+            let fit = watched.site.is_https()
+                && !watched.paused()
+                && !watched.down()
+                && watched.veil.is_none()
+                && !watched.lan()
+                && watched.address != self.sites[at].address
+                && hosts.iter().all(|h| h != host);
+            if fit && witnesses.len() < WITNESSES {
+                hosts.push(host.to_owned());
+                witnesses.push(other);
+            }
+        }
+        if witnesses.len() < 2 {
+            return Ruling::Down;
+        }
+        let mut waits = false;
+        for other in witnesses {
+            match &self.sites[other].last {
+                Some((at, outcome)) if *at >= since => {
+                    if outcome
+                        .verdict
+                        .as_ref()
+                        .err()
+                        .is_none_or(|f| !f.kind.foreign())
+                    {
+                        return Ruling::Down;
+                    }
+                }
+                _ => waits |= self.look_at(now, other),
+            }
+        }
+        if waits {
+            Ruling::Wait
+        } else {
+            Ruling::Spared(Veil::Offline(Trouble::Portal))
+        }
+    }
+
+    /// Whether what was found is to be judged now; a site that has come out of the dark is uncovered.
+    pub(crate) fn judgeable(&mut self, now: Now, at: usize, outcome: &Outcome) -> bool {
+        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
+        let lan = outcome.address.is_some_and(is_lan);
+        let watched = &self.sites[at];
+        match watched.veil {
+            None => {
+                if self.line.has(Trouble::Line) && !lan {
+                    self.sites[at].cover(Veil::Offline(Trouble::Line), now.moment());
+                    return false;
+                }
+                return true;
+            }
+            Some(Veil::Unreachable) => return false,
+            Some(Veil::Offline(trouble)) => {
+                let out = lan
+                    || match trouble {
+                        Trouble::Line => false,
+                        Trouble::Names => kind != Some(FailureKind::Dns),
+                        Trouble::Portal => kind.is_none_or(|kind| !watched.portal_like(kind)),
+                        Trouble::Ipv6 => {
+                            kind.is_none_or(FailureKind::spoke)
+                                || outcome.address.is_some_and(|a| a.is_ipv4())
+                        }
+                    };
+                if !out {
+                    if kind.is_none() {
+                        // Something answers: the line may be back.
+                        self.line.want(false);
+                    }
+                    return false;
+                }
+            }
+        }
+        self.sites[at].uncover(now.moment());
+        true
+    }
+
+    /// What a check tells about the line, whatever it tells about the site.
+    pub(crate) fn weigh(&mut self, now: Now, at: usize, outcome: &Outcome) {
+        let moment = now.moment();
+        let elsewhere = outcome.address.filter(|a| !is_lan(*a));
+        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
+        let named = self.sites[at].named;
+        let asked_anew = outcome.phases.is_none_or(|p| !p.reused);
+        let resolved =
+            named && (elsewhere.is_some() && asked_anew || kind == Some(FailureKind::NoName));
+        let answered = elsewhere.is_some() && kind.is_none();
+        self.line.evidence(moment, resolved, answered);
+        // A name on this network says little of others, but there may be none.
+        let in_the_dark = |w: &Watched| w.veil == Some(Veil::Offline(Trouble::Names));
+        let others = self.sites.iter().enumerate().filter(|(i, _)| *i != at);
+        let alone = named
+            && outcome.address.is_some()
+            && asked_anew
+            && !others.map(|(_, w)| w).any(in_the_dark);
+        if (resolved || alone) && self.line.has(Trouble::Names) {
+            self.trouble_ends(now, Trouble::Names);
+        }
+        if answered && self.sites[at].site.is_https() && self.line.has(Trouble::Portal) {
+            self.trouble_ends(now, Trouble::Portal);
+        }
+        if answered && elsewhere.is_some_and(|a: IpAddr| a.is_ipv6()) {
+            self.trouble_ends(now, Trouble::Ipv6);
+        }
+    }
+
+    /// Starts a check out of turn; false when it cannot be checked now.
+    pub(crate) fn look_at(&mut self, now: Now, at: usize) -> bool {
+        if self.sites[at].running {
+            return true;
+        }
+        let name = self.sites[at].site.name.clone();
+        self.start_check(now, &name)
+    }
+
+    /// A failure that is not yet enough asks after the line already: a line that comes back just
+    /// before the last one must not make it the site's fault.
+    pub(crate) fn wonder(&mut self, now: Now, at: usize, kind: FailureKind) {
+        let watched = &self.sites[at];
+        if watched.local() {
+            return;
+        }
+        if watched.down() {
+            self.line.want_now_and_then(now.moment());
+        } else {
+            let deep = watched.portal_like(kind) || kind == FailureKind::Dns;
+            self.line.want(deep);
+        }
+    }
+
+    /// The check began while the line was known to be at fault: its failure counts for nothing.
+    pub(crate) fn overshadowed(&self, at: usize, kind: FailureKind) -> bool {
+        let watched = &self.sites[at];
+        let of = |trouble| self.line.overshadowed(trouble, watched.began);
+        if watched.local() {
+            return false;
+        }
+        of(Trouble::Line)
+            || match kind {
+                FailureKind::Dns => of(Trouble::Names),
+                FailureKind::NoRoute => of(Trouble::Ipv6),
+                _ => watched.portal_like(kind) && of(Trouble::Portal),
+            }
+    }
+
+    /// A look that ended after the check began found why it failed, though all may be well by now.
+    fn shadowed(&self, at: usize, doubt: &Doubt) -> bool {
+        let seen = |trouble| self.line.overshadowed(trouble, doubt.began);
+        !self.sites[at].local() && half_dead(doubt.kind).is_some_and(seen)
+    }
+
+    /// A look found the line half dead: who failed by that is spared, before enough failures are
+    /// together. `began` is when the look did.
+    pub(crate) fn absolve(&mut self, now: Now, report: Report, began: Moment) {
+        for at in 0..self.sites.len() {
+            let watched = &self.sites[at];
+            let trouble = match &watched.last {
+                Some((
+                    failed,
+                    Outcome {
+                        verdict: Err(f), ..
+                    },
+                )) if *failed <= began => match f.kind {
+                    FailureKind::Dns if report.names == Some(false) => Trouble::Names,
+                    kind if watched.portal_like(kind) && report.trusted == Some(false) => {
+                        Trouble::Portal
+                    }
+                    FailureKind::NoRoute if report.ipv6 == Some(false) => Trouble::Ipv6,
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            if watched.suspect() && watched.veil.is_none() {
+                let since = watched.failing_since.unwrap_or(began);
+                self.spare(now, at, Veil::Offline(trouble), since, false);
+            }
+        }
+    }
+}
+
+/// What may be wrong with a line that is not dead, by what it does to a check.
+fn half_dead(kind: FailureKind) -> Option<Trouble> {
+    match kind {
+        FailureKind::Dns => Some(Trouble::Names),
+        FailureKind::Untrusted | FailureKind::Redirected => Some(Trouble::Portal),
+        FailureKind::NoRoute => Some(Trouble::Ipv6),
+        _ => None,
+    }
+}

@@ -1,0 +1,31 @@
+//! How long to leave a server alone that did not take a message.
+
+use crate::monitor::time::{Jitter, Moment};
+use std::time::Duration;
+
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// A pause before the next try.
+#[derive(Debug, Default)]
+pub struct Wait {
+    pub until: Option<Moment>,
+    failures: u32,
+}
+
+impl Wait {
+    pub fn holds(&self, now: Moment) -> bool {
+        self.until.is_some_and(|until| until > now)
+    }
+
+    /// 1 s doubled to 60 s with jitter, or what the server asked for. Several failures of one
+    /// moment count once.
+    pub fn fail(&mut self, now: Moment, after: Option<Duration>, jitter: &mut Jitter) {
+        if self.holds(now) && after.is_none() {
+            return;
+        }
+        self.failures = (self.failures + 1).min(16);
+        let backoff = Duration::from_secs(1 << (self.failures - 1).min(6)).min(BACKOFF_MAX);
+        let delay = after.unwrap_or_else(|| backoff.mul_f64(0.75 + 0.25 * jitter.fraction()));
+        self.until = Some(self.until.map_or(now + delay, |u| u.max(now + delay)));
+    }
+}

@@ -1,0 +1,75 @@
+//! What a message must know of incidents and sites at the moment it goes out.
+
+use crate::monitor::bot::callback_data::{self, Deed};
+use crate::monitor::incident::{Incident, Incidents};
+use crate::monitor::outbox::message::{Button, CONSOLE};
+use crate::monitor::site::state::Watched;
+use crate::monitor::time::Moment;
+use std::collections::HashMap;
+use std::time::Duration;
+
+pub(crate) struct Book<'a> {
+    pub incidents: &'a Incidents,
+    pub sites: &'a [Watched],
+    pub index: &'a HashMap<String, usize>,
+    pub now: Moment,
+}
+
+impl Book<'_> {
+    /// The message that told a chat of an incident.
+    pub fn message_of(&self, number: u32, chat: i64) -> Option<i64> {
+        self.incidents.get(number)?.message_in(chat)
+    }
+
+    /// The incidents that a message told of.
+    pub fn told_by(&self, chat: i64, message_id: i64) -> Vec<u32> {
+        let told = |i: &&Incident| i.message_in(chat) == Some(message_id);
+        self.incidents
+            .iter()
+            .filter(told)
+            .map(|i| i.number)
+            .collect()
+    }
+
+    /// The buttons of a message that told of these incidents: what can still be done about those
+    /// that go on.
+    pub fn buttons(&self, numbers: &[u32]) -> Vec<Vec<Button>> {
+        let open: Vec<&Incident> = numbers
+            .iter()
+            .filter_map(|&n| self.incidents.get(n))
+            .filter(|i| i.end.is_none())
+            .collect();
+        if open.is_empty() {
+            return Vec::new();
+        }
+        let muted = |i: &&Incident| {
+            let at = self.index.get(&i.site);
+            at.is_some_and(|&at| self.sites[at].muted(self.now))
+        };
+        let unseen = open.iter().any(|i| i.acknowledged.is_none());
+        let numbers: Vec<u32> = open.iter().map(|i| i.number).collect();
+        let mut first = vec![Deed::Check];
+        first.extend(unseen.then_some(Deed::Acknowledge));
+        let second = if open.iter().all(muted) {
+            vec![Deed::Unmute]
+        } else {
+            [callback_data::HOUR, callback_data::DAY]
+                .map(Deed::Mute)
+                .to_vec()
+        };
+        let row = |deeds: Vec<Deed>| deeds.iter().map(|d| d.button(&numbers)).collect();
+        vec![row(first), row(second)]
+    }
+}
+
+/// Between two messages to one chat of which neither is urgent: about one a second is tolerated in
+/// a private chat, 20 a minute in a group. Edits count.
+pub(crate) fn pause(chat: i64) -> Duration {
+    if chat == CONSOLE {
+        Duration::from_millis(200)
+    } else if chat > 0 {
+        Duration::from_secs(1)
+    } else {
+        Duration::from_secs(4)
+    }
+}

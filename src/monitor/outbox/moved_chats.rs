@@ -1,0 +1,100 @@
+//! Groups that became supergroups, and so have a new id: everything that knows a chat by its id
+//! follows at once (Bot API, `migrate_to_chat_id` and `migrate_from_chat_id`).
+
+use crate::monitor::Monitor;
+use crate::monitor::bot::check_jobs::{Listener, Shown};
+use crate::monitor::bot::visibility::may_see;
+use crate::monitor::time::Now;
+use std::sync::Arc;
+
+impl Monitor {
+    /// A service message or a refused sending says so. The new id counts until the configuration
+    /// has it.
+    pub(crate) fn chat_moved(&mut self, now: Now, from: i64, to: i64) {
+        if !self.access.chats.contains(&from) || from == to {
+            // Not a chat of ours, or followed already: then something was still under way to it.
+            if self.moved.contains(&(from, to)) {
+                self.outbox.rename_chat(from, to);
+            }
+            return;
+        }
+        let both = self.access.chats.contains(&to);
+        // What went to both ids is not to go to the new one again.
+        let (index, sites) = (&self.index, &self.sites);
+        self.outbox.drop_twins(from, &|site| {
+            let site = index.get(site).map(|&at| &sites[at].site);
+            both && site.is_none_or(|site| may_see(to, site))
+        });
+        self.moved.retain(|(old, _)| *old != from);
+        self.moved.push((from, to));
+        self.follow_move(from, to);
+        // Messages in the old chat have other ids in the new one.
+        for listener in self.listeners().filter(|l| l.chat == from) {
+            listener.chat = to;
+            if let Shown::Message(_) = listener.message {
+                listener.message = Shown::Nowhere;
+            }
+        }
+        self.shown.forget_chat(from);
+        self.untidy.retain(|(chat, _)| *chat != from);
+        self.told_offline.retain(|(chat, _)| *chat != from);
+        if let Some((at, mut lines)) = self.stale.remove(&from) {
+            let (_, listed) = self.stale.entry(to).or_insert((at, Vec::new()));
+            listed.append(&mut lines);
+        }
+        self.saving.now();
+        let what = match both {
+            true => format!("take {from} out of `chats` of sitemon.conf"),
+            false => "put the new id into `chats` of sitemon.conf".to_owned(),
+        };
+        self.notice(now, format!("Group {from} became {to}: {what}."));
+    }
+
+    /// Puts the new ids of groups where the configuration has the old ones.
+    pub(crate) fn follow_moves(&mut self) {
+        for (from, to) in self.moved.clone() {
+            self.follow_move(from, to);
+        }
+    }
+
+    /// Once the configuration has the new id of a group alone, the old one is history. A group may
+    /// have moved more than once.
+    pub(crate) fn forget_moves(&mut self) {
+        let mut known = self.access.chats.clone();
+        self.moved.retain(|(from, to)| {
+            let follows = known.contains(from);
+            if follows {
+                known.push(*to);
+            }
+            follows
+        });
+    }
+
+    fn follow_move(&mut self, from: i64, to: i64) {
+        self.outbox.rename_chat(from, to);
+        rename(&mut self.access.chats, from, to);
+        for watched in &mut self.sites {
+            let chats = watched.site.chats.as_ref();
+            if chats.is_some_and(|chats| chats.contains(&from)) {
+                let site = Arc::make_mut(&mut watched.site);
+                rename(site.chats.get_or_insert_default(), from, to);
+            }
+        }
+    }
+
+    fn listeners(&mut self) -> impl Iterator<Item = &mut Listener> {
+        let finished = self.finished.iter_mut().map(|(job, _)| job);
+        let jobs = self.jobs.iter_mut().chain(finished);
+        jobs.flat_map(|job| &mut job.listeners)
+    }
+}
+
+/// `to` in the place of `from`, once.
+pub(crate) fn rename(chats: &mut Vec<i64>, from: i64, to: i64) {
+    if chats.contains(&to) {
+        chats.retain(|chat| *chat != from);
+    }
+    for chat in chats.iter_mut().filter(|chat| **chat == from) {
+        *chat = to;
+    }
+}

@@ -1,0 +1,121 @@
+//! What the outbox takes, hands out and tells.
+
+use crate::monitor::outbox::message::{Button, Message, Passing};
+use crate::monitor::render::picture::Picture;
+use crate::monitor::time::Moment;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An answer to a command, or an edit of one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    pub chat: i64,
+    /// As in a [`Message`], like the next ones.
+    pub topic: Option<i64>,
+    pub html: String,
+    pub buttons: Vec<Vec<Button>>,
+    pub picture: Option<Arc<Picture>>,
+    pub passing: Passing,
+    /// The message of ours whose text this replaces.
+    pub edit: Option<i64>,
+    pub touch_up: bool,
+    /// When the command came in, as uptime: for the answer times in `/stats`.
+    pub asked: Option<Duration>,
+    /// The `/check` command whose message this is.
+    pub job: Option<u64>,
+    pub queued: Moment,
+}
+
+impl Reply {
+    /// A new message that says `html` and nothing else.
+    pub fn new(chat: i64, html: String, queued: Moment) -> Reply {
+        Reply {
+            chat,
+            topic: None,
+            html,
+            buttons: Vec::new(),
+            picture: None,
+            passing: Passing::Stays,
+            edit: None,
+            touch_up: false,
+            asked: None,
+            job: None,
+            queued,
+        }
+    }
+
+    /// The same for the chat that has this id now. A message of the old chat can't be edited in the
+    /// new one: a text that was to replace one is sent anew, and nothing that is only on the way to
+    /// one or changes its looks.
+    pub fn in_chat(self, chat: i64) -> Option<Reply> {
+        if self.chat == chat {
+            return Some(self);
+        }
+        let minor = self.touch_up || self.passing == Passing::GoesOn;
+        (self.edit.is_none() || !minor).then_some(Reply {
+            chat,
+            edit: None,
+            ..self
+        })
+    }
+}
+
+/// A message to be sent now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outgoing {
+    /// To be given back with the [`Delivery`](crate::monitor::outbox::message::Delivery).
+    pub id: u64,
+    pub message: Message,
+    /// An alert and not an answer: it must not take the last free connection.
+    pub alert: bool,
+    /// The daily summary, which is shown as a picture too.
+    pub digest: bool,
+    pub asked: Option<Duration>,
+}
+
+/// What a delivery means to the rest of the monitor.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Receipt {
+    /// The message that told of an incident.
+    Told {
+        incident: u32,
+        chat: i64,
+        message_id: i64,
+    },
+    /// A message with buttons says this.
+    Shown {
+        chat: i64,
+        message_id: i64,
+        html: String,
+    },
+    /// The message that shows a `/check`; `None` when it never arrived.
+    Job {
+        job: u64,
+        chat: i64,
+        /// The message that was to be edited; it may be gone, and `message_id` another one.
+        edited: Option<i64>,
+        message_id: Option<i64>,
+    },
+    /// The message that told of an offline period, alone.
+    Offline {
+        chat: i64,
+        message_id: i64,
+    },
+    /// A group has a new id.
+    Migrated {
+        from: i64,
+        to: i64,
+    },
+    /// Worth a line in the log.
+    Dropped {
+        chat: i64,
+        reason: String,
+    },
+    Delayed {
+        reason: String,
+    },
+    /// An alert left the outbox: the snapshot is out of date. Whether all that left was good news.
+    AlertsChanged {
+        good: bool,
+    },
+}

@@ -1,0 +1,210 @@
+//! Which message goes out next: answers first, alerts when they have waited for company, one of each
+//! under way for a chat.
+
+use crate::monitor::alert::batching::{Unsettled, hold_until};
+use crate::monitor::alert::{Alert, News, compose, first_message};
+use crate::monitor::outbox::facts::Book;
+use crate::monitor::outbox::message::Message;
+use crate::monitor::outbox::{Flight, Load, Outbox, Outgoing, REPLY_LIFE};
+use crate::monitor::time::{Moment, Now};
+use std::time::Duration;
+
+impl Outbox {
+    /// The next message that may go out now: answers first.
+    pub(crate) fn next_send(
+        &mut self,
+        now: Now,
+        unsettled: Unsettled,
+        book: &Book,
+    ) -> Option<Outgoing> {
+        let nothing = self.alerts.is_empty() && self.replies.is_empty();
+        if nothing || self.everywhere.holds(now.moment()) {
+            return None;
+        }
+        self.next_reply(now)
+            .or_else(|| self.next_alert(now, unsettled, book))
+    }
+
+    /// When to ask [`Outbox::next_send`] again if nothing else happens.
+    pub fn next_due(&self, now: Now, unsettled: Unsettled) -> Option<Moment> {
+        let moment = now.moment();
+        if self.alerts.is_empty() && self.replies.is_empty() {
+            return None;
+        }
+        if self.everywhere.holds(moment) {
+            return self.everywhere.until;
+        }
+        let chats = self.chats_waiting();
+        chats
+            .iter()
+            .filter_map(|chat| {
+                let lane = self.lanes.get(chat);
+                if lane.is_some_and(|l| l.wait.holds(moment)) {
+                    return lane.and_then(|l| l.wait.until);
+                }
+                let ready = self.alerts_for(*chat);
+                if ready.is_empty() || lane.is_some_and(|l| l.alert_away) {
+                    return None;
+                }
+                hold_until(&ready, self.unwritten(*chat), unsettled).filter(|until| *until > moment)
+            })
+            .min()
+    }
+
+    fn next_reply(&mut self, now: Now) -> Option<Outgoing> {
+        let moment = now.moment();
+        self.replies.retain(|r| moment.since(r.queued) < REPLY_LIFE);
+        let place = self.replies.iter().position(|r| {
+            self.lanes
+                .get(&r.chat)
+                .is_none_or(|l| !l.busy_with(r) && !l.wait.holds(moment))
+        })?;
+        let reply = self.replies.remove(place)?;
+        let lane = self.lanes.entry(reply.chat).or_default();
+        if reply.edit.is_some() {
+            lane.edit_away = true;
+        } else {
+            lane.reply_away = true;
+        }
+        let message = Message {
+            chat: reply.chat,
+            topic: reply.topic,
+            html: reply.html.clone(),
+            edit: reply.edit,
+            touch_up: reply.touch_up,
+            buttons: reply.buttons.clone(),
+            picture: reply.picture.clone(),
+            passing: reply.passing,
+            ..Message::default()
+        };
+        let asked = reply.asked;
+        Some(self.launch(moment, message, asked, Load::Reply(reply)))
+    }
+
+    fn next_alert(&mut self, now: Now, unsettled: Unsettled, book: &Book) -> Option<Outgoing> {
+        let moment = now.moment();
+        for chat in self.chats_waiting() {
+            let lane = self.lanes.entry(chat).or_default();
+            if lane.alert_away || lane.wait.holds(moment) {
+                continue;
+            }
+            let ready = self.alerts_for(chat);
+            if hold_until(&ready, self.unwritten(chat), unsettled)
+                .is_none_or(|until| until > moment)
+            {
+                continue;
+            }
+            let edit = ready.iter().find_map(|a| {
+                let (_, message) = a.edits.iter().find(|(c, _)| *c == chat)?;
+                Some((a.id, *message))
+            });
+            let ready: Vec<&Alert> = match edit {
+                Some((id, _)) => ready.into_iter().filter(|a| a.id == id).collect(),
+                None => apart(ready),
+            };
+            let composed = compose(&ready, now, &|n| book.message_of(n, chat).is_some());
+            let (html, ids) = first_message(&composed, &ready);
+            let covered: Vec<&&Alert> = ready.iter().filter(|a| ids.contains(&a.id)).collect();
+            let told = |a: &&&Alert| {
+                matches!(
+                    a.news,
+                    News::Down { .. }
+                        | News::StillDown { .. }
+                        | News::Flapping { .. }
+                        | News::Changes { .. }
+                        | News::Steady { .. }
+                )
+            };
+            let incidents = covered.iter().copied().filter(told);
+            let incidents: Vec<u32> = incidents.filter_map(|a| a.incident).collect();
+            let offline = matches!(covered[..], [a] if matches!(a.news, News::Offline(_)));
+            let digest = matches!(covered[..], [a] if matches!(a.news, News::Digest { .. }));
+            let buttons = book.buttons(&incidents);
+            let shown = (!buttons.is_empty()).then(|| html.clone());
+            let message = Message {
+                chat,
+                html,
+                silent: composed.silent || unsettled.hushed,
+                reply_to: composed.recovery_of.and_then(|n| book.message_of(n, chat)),
+                edit: edit.map(|(_, message)| message),
+                buttons,
+                ..Message::default()
+            };
+            self.lanes.entry(chat).or_default().alert_away = true;
+            let load = Load::Alerts {
+                ids,
+                incidents,
+                html: shown,
+                offline,
+            };
+            let outgoing = self.launch(moment, message, None, load);
+            return Some(Outgoing { digest, ..outgoing });
+        }
+        None
+    }
+
+    fn launch(
+        &mut self,
+        now: Moment,
+        message: Message,
+        asked: Option<Duration>,
+        load: Load,
+    ) -> Outgoing {
+        let id = self.take_id();
+        let alert = matches!(load, Load::Alerts { .. });
+        let chat = message.chat;
+        self.lanes.entry(chat).or_default().last = Some(now);
+        self.flights.insert(
+            id,
+            Flight {
+                chat,
+                sent_to: chat,
+                load,
+            },
+        );
+        Outgoing {
+            id,
+            message,
+            alert,
+            digest: false,
+            asked,
+        }
+    }
+
+    fn chats_waiting(&self) -> Vec<i64> {
+        let mut chats: Vec<i64> = self
+            .alerts
+            .iter()
+            .flat_map(|a| a.chats.iter().copied())
+            .chain(self.replies.iter().map(|r| r.chat))
+            .collect();
+        chats.sort_unstable();
+        chats.dedup();
+        chats
+    }
+
+    fn alerts_for(&self, chat: i64) -> Vec<&Alert> {
+        self.alerts
+            .iter()
+            .filter(|a| a.stored && a.chats.contains(&chat))
+            .collect()
+    }
+
+    /// When the newest alert for a chat came that is still being written to disk.
+    fn unwritten(&self, chat: i64) -> Option<Moment> {
+        let waiting = self.alerts.iter().filter(|a| !a.stored);
+        let mine = waiting.filter(|a| a.chats.contains(&chat));
+        mine.map(|a| a.at).max()
+    }
+}
+
+/// A daily summary is a message of its own: what came before it goes first.
+fn apart(ready: Vec<&Alert>) -> Vec<&Alert> {
+    let digest = |a: &&Alert| matches!(a.news, News::Digest { .. });
+    let alone = match ready.iter().position(digest) {
+        Some(0) => 1,
+        Some(before) => before,
+        None => ready.len(),
+    };
+    ready.into_iter().take(alone).collect()
+}

@@ -1,0 +1,395 @@
+//! Sites in and out: the first configuration, a reload, the snapshot and back.
+
+pub mod snapshot;
+pub(crate) mod urgency;
+pub(crate) mod write_budget;
+
+use crate::monitor::alert::Alert;
+use crate::monitor::bot::visibility::may_see;
+use crate::monitor::expiry::root_certificates::Roots;
+use crate::monitor::expiry::{self, Subject};
+use crate::monitor::incident::unclean_stop::Away;
+use crate::monitor::incident::{Incident, Incidents};
+use crate::monitor::judge::flapping::Flapping;
+use crate::monitor::judge::{Judge, State};
+use crate::monitor::persist::snapshot::{
+    AddedRecord, AlertRecord, ExpiryRecord, IncidentRecord, SiteRecord, Snapshot,
+};
+use crate::monitor::site::Site;
+use crate::monitor::site::state::{Veil, Watched};
+use crate::monitor::time::{Moment, Now};
+use crate::monitor::uplink::Trouble;
+use crate::monitor::uplink::faults::Said;
+use crate::monitor::{Level, Monitor, Settings};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Monitor {
+    /// Everything that must survive a restart.
+    pub fn snapshot(&self, now: Now) -> Snapshot {
+        let now = self.estimate(now);
+        let coming =
+            |moment: Option<Moment>| moment.filter(|m| *m > now.moment()).map(|m| now.wall_at(m));
+        let offline = |t: &&(Trouble, Moment)| t.0 == Trouble::Line;
+        let told = |t: &&(Trouble, Moment)| self.troubles_said.contains(&(t.0, Said::Told));
+        let troubles = self.line.troubles().iter().filter(told);
+        let (troubles, troubles_since) = troubles
+            .map(|(t, since)| (t.word().to_owned(), now.wall_at(*since)))
+            .unzip();
+        Snapshot {
+            written: now.wall,
+            clean: false,
+            last_update: self.last_update,
+            digested: self.digest.sent,
+            added: Some(self.added.records.clone()).filter(|added| !added.is_empty()),
+            next_incident: self.incidents.next_number(),
+            muted_until: coming(self.muted_until),
+            offline_since: self
+                .line
+                .troubles()
+                .iter()
+                .find(offline)
+                .map(|(_, since)| now.wall_at(*since)),
+            troubles,
+            troubles_since,
+            registries: Vec::new(),
+            roots: self.roots.records(),
+            moved: self
+                .moved
+                .iter()
+                .flat_map(|&(from, to)| [from, to])
+                .collect(),
+            sites: self.sites.iter().map(|w| record(w, now)).collect(),
+            incidents: self
+                .incidents
+                .iter()
+                .filter(|i| i.told || i.end.is_none())
+                .map(|i| IncidentRecord::of(i, now))
+                .collect(),
+            alerts: self
+                .outbox
+                .alerts()
+                .map(|a| AlertRecord::of(a, now))
+                .collect(),
+        }
+    }
+
+    /// The last snapshot of an orderly end: the next start was no accident.
+    pub fn last_snapshot(&self, now: Now) -> Snapshot {
+        Snapshot {
+            clean: true,
+            ..self.snapshot(now)
+        }
+    }
+
+    /// Goes on where an earlier run stopped. To be called once, before the first event. Sites that
+    /// are no longer configured are forgotten; alerts about them are still delivered.
+    pub fn restore(&mut self, snapshot: &Snapshot, now: Now) {
+        let now = self.restore_clock(now, snapshot.written);
+        let moment = now.moment();
+        self.last_update = snapshot.last_update;
+        self.digest.sent = snapshot.digested;
+        self.muted_until = snapshot.muted_until.map(|wall| now.coming_moment(wall));
+        for record in &snapshot.sites {
+            let Some(&at) = self.index.get(&record.name) else {
+                continue;
+            };
+            restore_site(&mut self.sites[at], record, now);
+            if !self.clock_set {
+                // Nobody knows how long ago they were.
+                self.sites[at].flapping.forget_changes();
+            }
+            self.plan_looks(now, at);
+            if self.sites[at].paused() {
+                self.schedule.clear(&record.name);
+            } else if self.schedule.due_at(&record.name).is_none() {
+                self.schedule.next_turn(&record.name, moment);
+            }
+        }
+        self.remember_restored(now);
+        let incidents: Vec<Incident> = snapshot.incidents.iter().map(|i| i.restore(now)).collect();
+        self.incidents = Incidents::restore(incidents, snapshot.next_incident);
+        self.roots = Roots::restore(&snapshot.roots);
+        self.keep_roots();
+        self.restore_line(snapshot, now);
+        self.reconcile(now);
+        let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
+        self.outbox.restore(alerts);
+        self.moved = snapshot
+            .moved
+            .chunks_exact(2)
+            .map(|m| (m[0], m[1]))
+            .collect();
+        self.forget_moves();
+        self.follow_moves();
+        self.drop_hidden();
+        if !snapshot.clean {
+            self.away = Some(Away {
+                seen: snapshot.written,
+                back: moment,
+                clock: moment,
+                unseen: self
+                    .sites
+                    .iter()
+                    .filter(|w| w.down() && !w.paused())
+                    .map(|w| w.name().to_owned())
+                    .collect(),
+            });
+        }
+        // That we run is written down: the next start after a power cut must know of it.
+        self.saving.now();
+    }
+
+    fn restore_line(&mut self, snapshot: &Snapshot, now: Now) {
+        let moment = now.moment();
+        for (word, since) in snapshot.troubles.iter().zip(&snapshot.troubles_since) {
+            let trouble = Trouble::from_word(word);
+            if let Some(trouble) = trouble.filter(|t| *t == Trouble::Names || self.line.asked) {
+                self.line.begins(trouble, now.past_moment(*since), moment);
+                self.troubles_said.push((trouble, Said::Told));
+            }
+        }
+        if let Some(since) = snapshot.offline_since.filter(|_| self.line.asked) {
+            self.line
+                .begins(Trouble::Line, now.past_moment(since), moment);
+            for watched in &mut self.sites {
+                if !watched.lan() && !watched.paused() {
+                    watched.cover(Veil::Offline(Trouble::Line), moment);
+                }
+            }
+        }
+        self.refresh_reach(now);
+        self.flapping = self.sites.len();
+        self.slow_untold = true;
+    }
+
+    pub(crate) fn reloaded(
+        &mut self,
+        now: Now,
+        sites: Vec<Arc<Site>>,
+        added: Vec<(AddedRecord, Result<Site, String>)>,
+        settings: Settings,
+    ) {
+        self.access = settings.access;
+        self.quiet = settings.quiet;
+        self.digest.at = settings.digest;
+        self.max_jobs = settings.max_jobs.max(1);
+        self.wall_clock.reload(settings.built);
+        self.progress.reload(settings.heartbeat);
+        let sites = self.beside(sites, added, now);
+        self.take_sites(sites, now);
+        self.ask_line(now, settings.uplink);
+        self.forget_moves();
+        self.follow_moves();
+        self.drop_hidden();
+        self.sites_changed(now);
+    }
+
+    /// Puts everything in order after sites have come or gone.
+    pub(crate) fn sites_changed(&mut self, now: Now) {
+        self.reconcile(now);
+        self.refresh_reach(now);
+        self.doubts = self.sites.len();
+        if let Some(away) = &mut self.away {
+            away.unseen.retain(|name| self.index.contains_key(name));
+        }
+        self.saving.now();
+        let gone: Vec<(u64, String)> = self
+            .jobs
+            .iter()
+            .flat_map(|job| job.remaining.iter().map(|name| (job.id, name.clone())))
+            .filter(|(_, name)| !self.index.contains_key(name))
+            .collect();
+        for (id, name) in gone {
+            if let Some(job) = self.jobs.iter_mut().find(|j| j.id == id) {
+                job.remaining.remove(&name);
+            }
+        }
+        self.finish_jobs(now);
+        self.log(
+            Level::Info,
+            format!(
+                "watching {}",
+                crate::monitor::render::text::count(self.sites.len(), "site")
+            ),
+        );
+    }
+
+    /// What waits for chats that are not, or no longer, to have it.
+    fn drop_hidden(&mut self) {
+        let (chats, index, sites) = (&self.access.chats, &self.index, &self.sites);
+        self.outbox.keep_chats(&|site, chat| {
+            let site = index.get(site).map(|&at| &sites[at].site);
+            chats.contains(&chat) && site.is_none_or(|site| may_see(chat, site))
+        });
+    }
+
+    pub(crate) fn save_failed(&mut self, now: Now, reason: &str) {
+        let (alerts, first) = self.saving.failed(now.moment());
+        if let Some(id) = alerts {
+            self.outbox.mark_stored(id);
+        }
+        if first {
+            let text = format!(
+                "The state cannot be written ({reason}). Alerts still go out, but a restart forgets them."
+            );
+            self.log(Level::Warn, text.clone());
+            self.announce(now, text);
+            self.outbox.mark_stored(self.outbox.last_alert_id());
+        }
+    }
+
+    /// Takes the sites of a configuration. One that was there before keeps all that is known of it.
+    pub(crate) fn take_sites(&mut self, sites: Vec<Arc<Site>>, now: Now) {
+        let mut before: HashMap<String, Watched> = std::mem::take(&mut self.sites)
+            .into_iter()
+            .map(|w| (w.name().to_owned(), w))
+            .collect();
+        let count = sites.len();
+        self.sites.reserve_exact(count);
+        self.page = None;
+        for (place, site) in sites.into_iter().enumerate() {
+            let watched = match before.remove(&site.name) {
+                Some(mut watched) => {
+                    // A new `paused` in the file is a newer word than an old /pause or /resume.
+                    if watched.site.paused != site.paused {
+                        watched.pause_order = None;
+                    }
+                    if watched.site.host() != site.host() {
+                        watched.address = site.literal();
+                        watched.named = watched.address.is_none();
+                        // Another server's certificate, another domain.
+                        for subject in Subject::ALL {
+                            watched.forget_expiry(subject);
+                        }
+                    }
+                    if watched.site.check != site.check {
+                        // What the old address was at fault for is not the new one's.
+                        watched.forget_run();
+                    }
+                    watched.site = site;
+                    watched
+                }
+                None => Watched::new(site, now.moment()),
+            };
+            self.plan(&watched, (place, count), now);
+            self.sites.push(watched);
+        }
+        for gone in before.keys() {
+            self.schedule.remove(gone);
+        }
+        for at in 0..self.sites.len() {
+            self.plan_looks(now, at);
+        }
+        self.index = self
+            .sites
+            .iter()
+            .enumerate()
+            .map(|(i, w)| (w.name().to_owned(), i))
+            .collect();
+        self.keep_roots();
+    }
+
+    /// Roots matter to sites whose certificates are looked at.
+    fn keep_roots(&mut self) {
+        let (index, sites) = (&self.index, &self.sites);
+        let looked_at = |at: &usize| sites[*at].site.cert.is_some();
+        self.roots
+            .keep_sites(|name| index.get(name).is_some_and(looked_at));
+    }
+
+    /// A site that stays and keeps its interval keeps its place in the round too.
+    fn plan(&mut self, watched: &Watched, place: (usize, usize), now: Now) {
+        let (name, interval) = (watched.name(), watched.site.interval);
+        if self.schedule.interval(name) != Some(interval) {
+            self.schedule
+                .first(name, interval, now.moment(), place, &mut self.jitter);
+        } else if self.schedule.due_at(name).is_none() {
+            self.schedule.next_turn(name, now.moment());
+        }
+        if watched.running || watched.paused() {
+            self.schedule.clear(name);
+        }
+    }
+
+    /// Incidents and states must agree: an open incident of a site that is gone or paused ends, and a
+    /// site that is down has one.
+    fn reconcile(&mut self, now: Now) {
+        let moment = now.moment();
+        let over: Vec<String> = self
+            .incidents
+            .iter_open()
+            .filter(|i| {
+                self.index
+                    .get(&i.site)
+                    .is_none_or(|&at| self.sites[at].paused() || !self.sites[at].down())
+            })
+            .map(|i| i.site.clone())
+            .collect();
+        for site in over {
+            self.close_incident(&site, moment);
+        }
+        for watched in &mut self.sites {
+            if watched.down() && self.incidents.open_of(watched.name()).is_none() {
+                watched.reset(moment);
+            }
+        }
+    }
+}
+
+fn record(watched: &Watched, now: Now) -> SiteRecord {
+    let (state, judged) = (watched.state(), watched.judge.state());
+    let ms = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let coming = watched.muted_until.filter(|m| *m > now.moment());
+    // Once it is known to flap it does not matter when it changed.
+    let flapping = watched.flapping.flapping();
+    let changes = watched.flapping.changes().iter().filter(|_| !flapping);
+    let mut expiry: Vec<ExpiryRecord> = Subject::ALL
+        .into_iter()
+        .filter_map(|s| watched.expiry(s)?.record(s))
+        .collect();
+    // The last snapshot is kept to compare the next one with, and a `Vec` begins with room for four.
+    expiry.shrink_to_fit();
+    SiteRecord {
+        name: watched.name().to_owned(),
+        state: state.word().to_owned(),
+        since: now.wall_at(watched.since),
+        cause: watched.reason(),
+        ms: watched.took.map(ms),
+        paused: watched.pause_order,
+        muted_until: coming.map(|m| now.wall_at(m)),
+        judged: (judged != state).then(|| judged.word().to_owned()),
+        changes: changes.map(|m| now.wall_at(*m)).collect(),
+        flapping: watched.flapping.flapping() && watched.flapping.told,
+        slow_told: watched.slow_told,
+        slow_untold: watched.slow_untold.then_some(true),
+        expiry,
+    }
+}
+
+fn restore_site(watched: &mut Watched, record: &SiteRecord, now: Now) {
+    let word = record.judged.as_ref().unwrap_or(&record.state);
+    let state = match State::from_word(word) {
+        Some(state @ (State::Up | State::Degraded | State::Down)) => state,
+        _ => State::Unknown,
+    };
+    let changes = record.changes.iter().map(|wall| now.past_moment(*wall));
+    watched.judge = Judge::new(state);
+    watched.since = now.past_moment(record.since);
+    if record.judged.is_none() {
+        watched.cause.clone_from(&record.cause);
+    }
+    watched.took = record.ms.map(Duration::from_millis);
+    watched.pause_order = record.paused;
+    watched.muted_until = record.muted_until.map(|wall| now.coming_moment(wall));
+    watched.flapping = Flapping::restore(changes.collect(), record.flapping, now.moment());
+    watched.slow_told = record.slow_told;
+    watched.slow_untold = record.slow_untold == Some(true);
+    for record in &record.expiry {
+        let known = Subject::ALL.into_iter().find(|s| s.word() == record.kind);
+        if let Some(subject) = known {
+            *watched.expiry_mut(subject) = expiry::Watch::restore(record);
+        }
+    }
+}

@@ -1,0 +1,540 @@
+//! What must survive a restart, as plain data: moments have become Unix seconds.
+
+#![allow(clippy::question_mark)] // in what nanoserde derives
+
+use crate::monitor::alert::{Alert, News};
+use crate::monitor::expiry::Subject;
+use crate::monitor::incident::{Acknowledged, Incident};
+use crate::monitor::site::outcome::Expiry;
+use crate::monitor::site::printable::{ADDRESS, CAUSE, MESSAGE, NAME, line, lines};
+use crate::monitor::time::Now;
+use crate::monitor::uplink::Period;
+use nanoserde::{DeJson, SerJson};
+use std::time::Duration;
+
+/// Everything that is remembered. Fields may be added; one that is missing reads as empty.
+#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
+#[nserde(default)]
+pub struct Snapshot {
+    /// When it was taken.
+    pub written: i64,
+    /// It was the last of an orderly end.
+    pub clean: bool,
+    /// Since when our own line has been down, as far as anybody was told.
+    pub offline_since: Option<i64>,
+    /// The troubles of our line that were told (words of [`crate::monitor::uplink::Trouble`]) and since when.
+    pub troubles: Vec<String>,
+    pub troubles_since: Vec<i64>,
+    /// Highest Telegram update that was handled.
+    pub last_update: Option<i64>,
+    /// The local day, counted from 1970, of the last daily summary.
+    pub digested: Option<i64>,
+    pub next_incident: u32,
+    pub muted_until: Option<i64>,
+    /// Groups that have a new id: old, new, old, new, …
+    pub moved: Vec<i64>,
+    /// Where the registries of domains are: the agent's own knowledge.
+    pub registries: Vec<RegistryRecord>,
+    /// Roots of this machine's bundle that end.
+    pub roots: Vec<RootRecord>,
+    /// Sites that were added in the chat.
+    pub added: Option<Vec<AddedRecord>>,
+    pub sites: Vec<SiteRecord>,
+    pub incidents: Vec<IncidentRecord>,
+    pub alerts: Vec<AlertRecord>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
+#[nserde(default)]
+pub struct SiteRecord {
+    pub name: String,
+    /// A word of [`crate::monitor::judge::State`].
+    pub state: String,
+    pub since: i64,
+    /// Why it is not up. Another one alone is not worth a write.
+    pub cause: Option<String>,
+    /// Of the last check, in ms. Not worth a write of its own.
+    pub ms: Option<u64>,
+    pub paused: Option<bool>,
+    pub muted_until: Option<i64>,
+    /// The state judged, where `state` shows something else (unreachable, offline, paused).
+    pub judged: Option<String>,
+    /// When it went down or up within the last hour, for flapping.
+    pub changes: Vec<i64>,
+    /// It was told that it is flapping, and its end is to be told.
+    pub flapping: bool,
+    /// An alert said that it is slow.
+    pub slow_told: bool,
+    /// It became slow in silence.
+    pub slow_untold: Option<bool>,
+    pub expiry: Vec<ExpiryRecord>,
+}
+
+/// A site that was added in the chat.
+#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
+#[nserde(default)]
+pub struct AddedRecord {
+    pub name: String,
+    /// As it was written. May hold a password: never show it.
+    pub url: String,
+}
+
+/// Whom to ask about the domains under a top-level domain (RFC 9224).
+#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
+#[nserde(default)]
+pub struct RegistryRecord {
+    pub domain: String,
+    /// Its RDAP server; empty when there is none.
+    pub url: String,
+    /// When that was learnt.
+    pub at: i64,
+}
+
+/// A root certificate that ends soon or has ended.
+#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
+#[nserde(default)]
+pub struct RootRecord {
+    pub subject: String,
+    pub issuer: String,
+    pub key: String,
+    pub ends: i64,
+    /// 0: nothing was told, 1: that it will end, 2: that it has ended.
+    pub told: u32,
+    /// Those that rely on it.
+    pub sites: Vec<String>,
+}
+
+/// What is known of a certificate or a domain.
+#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
+#[nserde(default)]
+pub struct ExpiryRecord {
+    /// A word of [`crate::monitor::expiry::Subject`].
+    pub kind: String,
+    pub ends: i64,
+    pub subject: String,
+    pub issuer: String,
+    pub key: String,
+    pub looked: i64,
+    pub worried: bool,
+    /// Date, stage, date, stage, …
+    pub told: Vec<i64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
+#[nserde(default)]
+pub struct IncidentRecord {
+    pub number: u32,
+    pub site: String,
+    pub cause: String,
+    pub start: i64,
+    pub end: Option<i64>,
+    pub acknowledged_by: Option<i64>,
+    pub acknowledged_name: Option<String>,
+    pub acknowledged_at: Option<i64>,
+    /// Chat, message, chat, message, …
+    pub messages: Vec<i64>,
+    pub told: bool,
+    pub reminded: i64,
+    /// Seconds of it that do not count: our own line was down.
+    pub blind: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
+#[nserde(default)]
+pub struct AlertRecord {
+    /// Counts up over the life of the state directory.
+    pub id: u64,
+    pub news: String,
+    pub text: String,
+    pub seconds: u64,
+    pub site: String,
+    pub incident: Option<u32>,
+    pub at: i64,
+    pub chats: Vec<i64>,
+    /// Figures that the kind of news needs besides.
+    pub numbers: Vec<i64>,
+    /// Of `down`: what other sites may share of `text`.
+    pub common: Option<String>,
+}
+
+/// Bytes of an address that an added site may have.
+pub const LONGEST_URL: usize = 2000;
+
+impl Snapshot {
+    /// The same with every text as short and as harmless as texts are today: an older version may
+    /// have kept what a server said as it came.
+    pub fn printable(mut self) -> Snapshot {
+        let clean = |text: &mut String, most| *text = line(text, most);
+        let clean_some = |text: &mut Option<String>, most| {
+            if let Some(text) = text {
+                clean(text, most);
+            }
+        };
+        for word in &mut self.troubles {
+            clean(word, NAME);
+        }
+        self.registries
+            .retain(|r| r.domain.len() <= ADDRESS && r.url.len() <= ADDRESS);
+        for registry in &mut self.registries {
+            clean(&mut registry.domain, ADDRESS);
+            clean(&mut registry.url, ADDRESS);
+        }
+        for root in &mut self.roots {
+            for text in [&mut root.subject, &mut root.issuer, &mut root.key] {
+                clean(text, CAUSE);
+            }
+            for site in &mut root.sites {
+                clean(site, NAME);
+            }
+        }
+        for added in self.added.iter_mut().flatten() {
+            clean(&mut added.name, NAME);
+            clean(&mut added.url, LONGEST_URL);
+        }
+        for site in &mut self.sites {
+            clean(&mut site.name, NAME);
+            clean(&mut site.state, NAME);
+            clean_some(&mut site.cause, CAUSE);
+            clean_some(&mut site.judged, NAME);
+            for expiry in &mut site.expiry {
+                clean(&mut expiry.kind, NAME);
+                for text in [&mut expiry.subject, &mut expiry.issuer, &mut expiry.key] {
+                    clean(text, CAUSE);
+                }
+            }
+        }
+        for incident in &mut self.incidents {
+            clean(&mut incident.site, NAME);
+            clean(&mut incident.cause, CAUSE);
+            clean_some(&mut incident.acknowledged_name, NAME);
+        }
+        for alert in &mut self.alerts {
+            clean(&mut alert.news, NAME);
+            clean(&mut alert.site, NAME);
+            clean_some(&mut alert.common, CAUSE);
+            // The summary is HTML with marks of direction of our own.
+            if alert.news != "digest" {
+                alert.text = lines(&alert.text, MESSAGE);
+            }
+        }
+        self
+    }
+}
+
+impl IncidentRecord {
+    pub fn of(incident: &Incident, now: Now) -> IncidentRecord {
+        let ack = incident.acknowledged.as_ref();
+        IncidentRecord {
+            number: incident.number,
+            site: incident.site.clone(),
+            cause: incident.cause.clone(),
+            start: now.wall_at(incident.start),
+            end: incident.end.map(|end| now.wall_at(end)),
+            acknowledged_by: ack.and_then(|a| a.by),
+            acknowledged_name: ack.map(|a| a.name.clone()).filter(|name| !name.is_empty()),
+            acknowledged_at: ack.map(|a| now.wall_at(a.at)),
+            messages: incident
+                .messages
+                .iter()
+                .flat_map(|&(chat, message)| [chat, message])
+                .collect(),
+            told: incident.told,
+            reminded: now.wall_at(incident.reminded),
+            blind: incident.blind.as_secs(),
+        }
+    }
+
+    pub fn restore(&self, now: Now) -> Incident {
+        Incident {
+            number: self.number,
+            site: self.site.clone(),
+            cause: self.cause.clone(),
+            start: now.past_moment(self.start),
+            end: self.end.map(|end| now.past_moment(end)),
+            acknowledged: self.acknowledged_at.map(|at| Acknowledged {
+                by: self.acknowledged_by,
+                name: self.acknowledged_name.clone().unwrap_or_default(),
+                at: now.past_moment(at),
+            }),
+            messages: self
+                .messages
+                .chunks_exact(2)
+                .map(|pair| (pair[0], pair[1]))
+                .collect(),
+            told: self.told,
+            reminded: now.past_moment(self.reminded),
+            blind: Duration::from_secs(self.blind),
+        }
+    }
+}
+
+impl AlertRecord {
+    pub fn of(alert: &Alert, now: Now) -> AlertRecord {
+        let mut numbers = Vec::new();
+        let parts;
+        let (news, text, lasted) = match &alert.news {
+            News::Down { cause, behind, .. } => {
+                numbers = vec![i64::try_from(*behind).unwrap_or(0)];
+                ("down", cause.as_str(), Duration::ZERO)
+            }
+            News::Offline(period) => {
+                let Period { from, until, .. } = *period;
+                let undated = i64::from(!period.dated);
+                numbers = vec![from, until, i64::from(period.times), undated];
+                ("offline", "", period.total)
+            }
+            News::Expiring { subject, expiry } | News::Renewed { subject, expiry } => {
+                numbers = vec![i64::from(*subject == Subject::Domain), expiry.ends];
+                parts = format!("{}\n{}\n{}", expiry.subject, expiry.issuer, expiry.key);
+                let new = matches!(alert.news, News::Renewed { .. });
+                let word = if new { "renewed" } else { "expiring" };
+                (word, parts.as_str(), Duration::ZERO)
+            }
+            News::Flapping { cause } => {
+                ("flapping", cause.as_deref().unwrap_or(""), Duration::ZERO)
+            }
+            News::Changes { times, cause } => {
+                numbers = vec![i64::from(*times)];
+                let cause = cause.as_deref().unwrap_or("");
+                ("changes", cause, Duration::ZERO)
+            }
+            News::Steady { cause, lasted } => ("steady", cause.as_deref().unwrap_or(""), *lasted),
+            News::StillDown { cause, lasted } => ("still-down", cause.as_str(), *lasted),
+            News::Up { lasted } => ("up", "", *lasted),
+            News::Slow { cause } => ("slow", cause.as_str(), Duration::ZERO),
+            News::Fast { lasted } => ("fast", "", *lasted),
+            News::Digest { html } => ("digest", html.as_str(), Duration::ZERO),
+            News::Notice { text } => ("notice", text.as_str(), Duration::ZERO),
+        };
+        AlertRecord {
+            id: alert.id,
+            numbers,
+            news: news.to_owned(),
+            text: text.to_owned(),
+            seconds: lasted.as_secs(),
+            site: alert.site.clone(),
+            incident: alert.incident,
+            at: now.wall_at(alert.at),
+            chats: alert.chats.clone(),
+            common: match &alert.news {
+                News::Down { common, .. } => common.clone(),
+                _ => None,
+            },
+        }
+    }
+
+    /// News of a kind that this version does not know is told as it stands.
+    pub fn restore(&self, now: Now) -> Alert {
+        let text = self.text.clone();
+        let lasted = Duration::from_secs(self.seconds);
+        let number = |place: usize| self.numbers.get(place).copied().unwrap_or(0);
+        let cause = Some(text.clone()).filter(|t| !t.is_empty());
+        let news = match self.news.as_str() {
+            "down" => News::Down {
+                cause: text,
+                common: self.common.clone(),
+                behind: usize::try_from(number(0)).unwrap_or(0),
+            },
+            "offline" => News::Offline(Period {
+                from: number(0),
+                until: number(1),
+                times: u32::try_from(number(2)).unwrap_or(1),
+                total: lasted,
+                dated: number(3) == 0,
+            }),
+            "expiring" | "renewed" => {
+                let mut parts = text.split('\n');
+                let mut part = || parts.next().unwrap_or_default();
+                let expiry = Expiry::new(number(1), part(), part(), part());
+                let subject = match number(0) {
+                    0 => Subject::Certificate,
+                    _ => Subject::Domain,
+                };
+                match self.news.as_str() {
+                    "renewed" => News::Renewed { subject, expiry },
+                    _ => News::Expiring { subject, expiry },
+                }
+            }
+            "flapping" => News::Flapping { cause },
+            "changes" => News::Changes {
+                times: u32::try_from(number(0)).unwrap_or(0),
+                cause,
+            },
+            "steady" => News::Steady { cause, lasted },
+            "still-down" => News::StillDown {
+                cause: text,
+                lasted,
+            },
+            "up" => News::Up { lasted },
+            "slow" => News::Slow { cause: text },
+            "fast" => News::Fast { lasted },
+            "digest" => News::Digest { html: text },
+            _ => News::Notice { text },
+        };
+        Alert {
+            id: self.id,
+            news,
+            site: self.site.clone(),
+            incident: self.incident,
+            at: now.past_moment(self.at),
+            chats: self.chats.clone(),
+            edits: Vec::new(),
+            stored: true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::time::Moment;
+
+    const NOW: Now = Now {
+        uptime: Duration::from_secs(1000),
+        wall: 1_800_000_000,
+        zone: crate::monitor::time::zone::Zone::UTC,
+    };
+
+    #[test]
+    fn an_incident_survives_the_way_through_json() {
+        let incident = Incident {
+            number: 12,
+            site: "blog \"<&\u{1F600}".into(),
+            cause: "HTTP 503, wanted 200-299".into(),
+            start: Moment(400_000),
+            end: None,
+            acknowledged: Some(Acknowledged {
+                name: "Ann".into(),
+                by: Some(7),
+                at: Moment(500_000),
+            }),
+            messages: vec![(-1_001_234_567_890, 42)],
+            told: true,
+            reminded: Moment(500_000),
+            blind: Duration::from_secs(7),
+        };
+        let json = IncidentRecord::of(&incident, NOW).serialize_json();
+        let read = IncidentRecord::deserialize_json(&json).expect("own JSON");
+        assert_eq!(read.restore(NOW), incident);
+    }
+
+    #[test]
+    fn every_kind_of_alert_survives_the_way_through_json() {
+        let s = Duration::from_secs(5);
+        for news in [
+            News::Down {
+                cause: "x by y".into(),
+                common: Some("x".into()),
+                behind: 4,
+            },
+            News::Offline(Period {
+                from: 1_800_000_000,
+                until: 1_800_000_060,
+                times: 3,
+                total: s,
+                dated: false,
+            }),
+            News::Expiring {
+                subject: Subject::Certificate,
+                expiry: Expiry {
+                    ends: 1_900_000_000,
+                    subject: "example.org".into(),
+                    issuer: "R11".into(),
+                    key: "RSA 2048".into(),
+                },
+            },
+            News::Renewed {
+                subject: Subject::Domain,
+                expiry: Expiry {
+                    ends: 1_900_000_000,
+                    subject: "example.org".into(),
+                    issuer: String::new(),
+                    key: String::new(),
+                },
+            },
+            News::Flapping { cause: None },
+            News::Flapping {
+                cause: Some("x".into()),
+            },
+            News::Changes {
+                times: 14,
+                cause: Some("x".into()),
+            },
+            News::Steady {
+                cause: None,
+                lasted: s,
+            },
+            News::StillDown {
+                cause: "x".into(),
+                lasted: s,
+            },
+            News::Up { lasted: s },
+            News::Slow { cause: "x".into() },
+            News::Fast { lasted: s },
+            News::Digest {
+                html: "<b>all</b>".into(),
+            },
+            News::Notice { text: "hm".into() },
+        ] {
+            let alert = Alert {
+                id: 0,
+                news,
+                site: "blog".into(),
+                incident: Some(3),
+                at: Moment(0),
+                chats: vec![1, -2],
+                edits: Vec::new(),
+                stored: true,
+            };
+            let json = AlertRecord::of(&alert, NOW).serialize_json();
+            let read = AlertRecord::deserialize_json(&json).expect("own JSON");
+            assert_eq!(read.restore(NOW), alert);
+        }
+    }
+
+    #[test]
+    fn texts_that_an_older_version_kept_are_made_short_and_harmless() {
+        let hostile = |size| format!("a\u{1b}[2J\n\u{202e}{}", "x".repeat(size));
+        let kept = Snapshot {
+            sites: vec![SiteRecord {
+                name: "blog".into(),
+                cause: Some(hostile(900_000)),
+                expiry: vec![ExpiryRecord {
+                    issuer: hostile(900_000),
+                    ..ExpiryRecord::default()
+                }],
+                ..SiteRecord::default()
+            }],
+            incidents: vec![IncidentRecord {
+                cause: hostile(900_000),
+                acknowledged_name: Some(hostile(900_000)),
+                ..IncidentRecord::default()
+            }],
+            registries: vec![RegistryRecord {
+                domain: "com".into(),
+                url: hostile(900_000),
+                at: 1,
+            }],
+            alerts: vec![AlertRecord {
+                news: "notice".into(),
+                text: hostile(900_000),
+                ..AlertRecord::default()
+            }],
+            ..Snapshot::default()
+        };
+        let clean = kept.printable();
+        assert!(clean.serialize_json().len() < 8_000);
+        assert_eq!(clean.sites[0].name, "blog");
+        assert!(clean.sites[0].expiry[0].issuer.starts_with("a [2J xxx"));
+        assert!(clean.registries.is_empty());
+        assert!(clean.alerts[0].text.starts_with("a [2J\nxxx"));
+        let again = clean.clone().printable();
+        assert_eq!(again, clean);
+    }
+
+    #[test]
+    fn fields_of_a_newer_or_older_version_do_no_harm() {
+        let read = Snapshot::deserialize_json(r#"{"written":5,"unheard_of":[{"a":1}]}"#);
+        assert_eq!(read.expect("readable").written, 5);
+    }
+}

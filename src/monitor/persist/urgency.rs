@@ -1,0 +1,254 @@
+//! When the snapshot is worth writing: flash wears, so as rarely as the promises allow.
+//!
+//! What must be on disk before the world sees it is written at once, and the rest goes along. What
+//! can wait has a deadline; the changes that no chat was told of also wait until the day's budget
+//! allows a write. `docs/flash.md` is the same for users.
+
+use crate::monitor::judge::flapping::Manner;
+use crate::monitor::persist::write_budget::{Allowance, Spending};
+use crate::monitor::time::Moment;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// A change that no chat was told of, and what can be done again (the update offset), wait so long
+/// for a write that they can share.
+const LATER: Duration = Duration::from_secs(300);
+/// A delivered alert is told again if the power goes before it is written, so soon; but those of one
+/// storm share a write.
+const SOON: Duration = Duration::from_secs(1);
+/// A recovery that was delivered is told again, without sound, if the power goes; a change while a
+/// site flaps is not told at all: not worth a write of its own for so long.
+const RIDE: Duration = Duration::from_secs(3600);
+/// An alert waits for the budget no longer than this.
+const DEFERRED: Duration = Duration::from_secs(6 * 3600);
+/// A disk that failed is tried again after this.
+const AGAIN: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Default)]
+pub struct Saving {
+    /// Something must be on disk before the world sees it.
+    urgent: bool,
+    /// To be written by then whatever was spent.
+    firm: Option<Moment>,
+    /// To be written then if the budget allows, else when it does.
+    paced: Option<Moment>,
+    /// Since when alerts of sites that have used up their own allowance wait until the budget allows
+    /// a write.
+    deferred: Option<Moment>,
+    /// A save is under way; the alerts up to this id are in it.
+    under_way: Option<u64>,
+    /// When the last save began.
+    began: Option<Moment>,
+    failing: bool,
+    spent: Spending,
+    /// What each site may have told at once, whatever others do: those that used some of it.
+    allowances: HashMap<String, Allowance>,
+}
+
+impl Saving {
+    pub fn now(&mut self) {
+        self.urgent = true;
+    }
+
+    /// Not told, but better kept: at once while little was written, else later.
+    pub fn now_if_calm(&mut self, now: Moment) {
+        self.urgent |= self.spent.room_for_changes_at() <= now;
+        self.later(now);
+    }
+
+    /// A site has an alert. Whether it is written at once; else it waits for the budget.
+    pub fn alert(&mut self, site: &str, now: Moment) -> bool {
+        self.allowances.retain(|_, allowance| !allowance.whole(now));
+        let allowance = self.allowances.entry(site.to_owned()).or_default();
+        let owed = allowance.take(now);
+        if owed || self.spent.room_for_alerts(now) {
+            self.urgent = true;
+            return true;
+        }
+        self.deferred.get_or_insert(now);
+        false
+    }
+
+    /// What no chat was told of, or can be done again.
+    pub fn later(&mut self, now: Moment) {
+        self.paced = earlier(self.paced, now + LATER);
+    }
+
+    /// A change of a site's state that no chat was told of.
+    pub fn untold(&mut self, manner: Manner, now: Moment) {
+        match manner {
+            Manner::Silently => self.paced = earlier(self.paced, now + RIDE),
+            Manner::Plainly | Manner::Flapping => self.later(now),
+        }
+    }
+
+    /// Bad news was delivered.
+    pub fn soon(&mut self, now: Moment) {
+        self.firm = earlier(self.firm, now + SOON);
+    }
+
+    /// Good news was delivered.
+    pub fn sometime(&mut self, now: Moment) {
+        self.firm = earlier(self.firm, now + RIDE);
+    }
+
+    /// How long after the last write the next one may begin that is made at once.
+    pub fn apart(&self) -> Duration {
+        self.began
+            .map_or(Duration::ZERO, |began| self.spent.apart(began))
+    }
+
+    /// When to write next; in the past = at once.
+    fn due(&self) -> Option<Moment> {
+        let urgent = self.urgent.then(|| {
+            let began = self.began.unwrap_or(Moment(i64::MIN / 2));
+            began + self.apart()
+        });
+        let paced = self
+            .paced
+            .map(|at| at.max(self.spent.room_for_changes_at()));
+        let room = self.spent.room_for_alerts_at();
+        let deferred = self.deferred.map(|since| room.min(since + DEFERRED));
+        [urgent, self.firm, paced, deferred]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Whether to write now; never two writes at once. The caller then writes everything.
+    pub fn begin(&mut self, now: Moment, last_alert: u64) -> bool {
+        if self.under_way.is_some() || self.due().is_none_or(|at| at > now) {
+            return false;
+        }
+        self.urgent = false;
+        (self.firm, self.paced, self.deferred) = (None, None, None);
+        self.began = Some(now);
+        self.under_way = Some(last_alert);
+        true
+    }
+
+    /// A write of so many blocks ended well: the alerts up to the returned id are on disk.
+    pub fn done(&mut self, now: Moment, blocks: u64) -> Option<u64> {
+        self.failing = false;
+        self.spent.add(now, blocks);
+        self.under_way.take()
+    }
+
+    /// A write failed. The alerts up to the returned id may be sent all the same. The flag says
+    /// that it is the first failure in a row, the one worth telling.
+    pub fn failed(&mut self, now: Moment) -> (Option<u64>, bool) {
+        let first = !self.failing;
+        self.failing = true;
+        self.firm = earlier(self.firm, now + AGAIN);
+        (self.under_way.take(), first)
+    }
+
+    pub fn next_due(&self) -> Option<Moment> {
+        if self.under_way.is_some() {
+            return None;
+        }
+        self.due()
+    }
+}
+
+fn earlier(one: Option<Moment>, other: Moment) -> Option<Moment> {
+    Some(one.map_or(other, |one| one.min(other)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_must_be_kept_is_written_at_once_and_the_rest_with_it() {
+        let mut saving = Saving::default();
+        assert!(!saving.begin(Moment(0), 0));
+        saving.later(Moment(0));
+        saving.now();
+        assert!(saving.begin(Moment(1), 7));
+        assert_eq!(saving.done(Moment(1), 1), Some(7));
+        assert_eq!(saving.next_due(), None);
+    }
+
+    #[test]
+    fn what_can_wait_is_written_after_five_minutes() {
+        let mut saving = Saving::default();
+        saving.later(Moment(0));
+        saving.later(Moment(200_000));
+        assert!(!saving.begin(Moment(299_999), 0));
+        assert_eq!(saving.next_due(), Some(Moment(300_000)));
+        assert!(saving.begin(Moment(300_000), 0));
+    }
+
+    #[test]
+    fn two_writes_never_overlap() {
+        let mut saving = Saving::default();
+        saving.now();
+        assert!(saving.begin(Moment(0), 1));
+        saving.now();
+        assert!(!saving.begin(Moment(1), 2));
+        assert_eq!(saving.done(Moment(1), 1), Some(1));
+        assert!(saving.begin(Moment(2), 2));
+    }
+
+    #[test]
+    fn a_full_disk_is_told_once_and_tried_again() {
+        let mut saving = Saving::default();
+        saving.now();
+        assert!(saving.begin(Moment(0), 5));
+        assert_eq!(saving.failed(Moment(0)), (Some(5), true));
+        assert!(saving.begin(Moment(60_000), 6));
+        assert_eq!(saving.failed(Moment(60_000)), (Some(6), false));
+        assert!(saving.begin(Moment(120_000), 7));
+        assert_eq!(saving.done(Moment(120_000), 1), Some(7));
+        saving.now();
+        assert!(saving.begin(Moment(120_001), 8));
+        assert_eq!(saving.failed(Moment(120_002)), (Some(8), true));
+    }
+
+    #[test]
+    fn where_writes_are_many_the_alerts_of_a_second_share_one() {
+        let mut saving = Saving::default();
+        saving.now();
+        assert!(saving.begin(Moment(0), 1));
+        saving.done(Moment(0), 20);
+        saving.now();
+        assert_eq!(saving.next_due(), Some(Moment(1_000)));
+        assert!(!saving.begin(Moment(999), 2));
+        assert!(saving.begin(Moment(1_000), 2));
+    }
+
+    #[test]
+    fn a_noisy_site_waits_for_the_budget_and_a_quiet_one_does_not() {
+        let mut saving = Saving::default();
+        for n in 0..3 {
+            assert!(saving.alert("noisy", Moment(n)));
+        }
+        assert!(saving.begin(Moment(4), 3));
+        saving.done(Moment(4), 60);
+        assert!(!saving.alert("noisy", Moment(5)));
+        let due = saving.next_due().expect("it is not forgotten");
+        assert_eq!(due, Moment(5 + 6 * 3_600_000));
+        assert!(saving.alert("quiet", Moment(5)));
+        assert!(
+            saving.begin(Moment(10_004), 6),
+            "the noisy one's goes along"
+        );
+        saving.done(Moment(10_004), 1);
+        assert_eq!(saving.next_due(), None);
+    }
+
+    #[test]
+    fn nothing_untold_makes_a_write_while_the_budget_is_spent_but_what_was_delivered_does() {
+        let mut saving = Saving::default();
+        saving.now();
+        assert!(saving.begin(Moment(0), 0));
+        saving.done(Moment(0), 1_000);
+        saving.later(Moment(0));
+        assert!(saving.next_due().is_some_and(|at| at.0 > 3_600_000));
+        saving.sometime(Moment(0));
+        assert_eq!(saving.next_due(), Some(Moment(3_600_000)));
+        saving.soon(Moment(0));
+        assert_eq!(saving.next_due(), Some(Moment(1_000)));
+    }
+}

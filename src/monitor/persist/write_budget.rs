@@ -1,0 +1,147 @@
+//! The day's budget of flash writes (SPEC 8: 500 KB a day, the history included): what was spent
+//! of it, and what each site may use of it whatever others do.
+//!
+//! Both are leaky buckets, kept as the moment at which they will have run dry.
+
+use crate::monitor::time::Moment;
+use std::time::Duration;
+
+const DAY: i64 = 86_400_000;
+/// Blocks of 4 KB that the snapshot and its journal may take in a day. With the burst and the
+/// history (30 blocks) that is under 125, which are 500 KB.
+const BLOCKS_A_DAY: i64 = 30;
+const BLOCK_EVERY: i64 = DAY / BLOCKS_A_DAY;
+/// Blocks over the steady pace up to which a noisy site's alerts are written at once.
+const BURST: i64 = 35;
+/// And up to which what no chat was told of is written when it is due, and an alert at once.
+const CALM: i64 = 10;
+/// More than this over the pace is forgiven: a day later a mass outage counts no more.
+const MOST: i64 = 65;
+/// Alerts that a site may have a day before it counts as noisy.
+const ALERTS_A_DAY: i64 = 3;
+const ALERT_EVERY: i64 = DAY / ALERTS_A_DAY;
+/// Beyond, alerts that come within this share a write: they go out as one message anyway.
+const SHARED: Duration = Duration::from_secs(1);
+/// And while the budget is spent.
+const SHARED_MORE: Duration = Duration::from_secs(10);
+
+/// Blocks written, as far as they are not yet worked off.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spending {
+    dry: Option<Moment>,
+}
+
+impl Spending {
+    pub fn add(&mut self, now: Moment, blocks: u64) {
+        let blocks = i64::try_from(blocks).unwrap_or(MOST).min(2 * MOST);
+        let from = self.dry.map_or(now, |at| at.max(now));
+        let most = now + millis(MOST * BLOCK_EVERY);
+        self.dry = Some((from + millis(blocks * BLOCK_EVERY)).min(most));
+    }
+
+    pub fn room_for_alerts(&self, now: Moment) -> bool {
+        self.room_for_alerts_at() <= now
+    }
+
+    pub fn room_for_alerts_at(&self) -> Moment {
+        self.below(BURST)
+    }
+
+    pub fn room_for_changes_at(&self) -> Moment {
+        self.below(CALM)
+    }
+
+    /// How long after a write that began then the next may begin that must be made at once: alerts
+    /// share one where there are many.
+    pub fn apart(&self, began: Moment) -> Duration {
+        if self.below(CALM) <= began {
+            Duration::ZERO
+        } else if self.below(BURST) <= began {
+            SHARED
+        } else {
+            SHARED_MORE
+        }
+    }
+
+    /// When fewer than so many blocks are left to work off.
+    fn below(&self, blocks: i64) -> Moment {
+        self.dry
+            .map_or(Moment(i64::MIN), |at| Moment(at.0 - blocks * BLOCK_EVERY))
+    }
+}
+
+/// Alerts that a site had, as far as they count.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Allowance {
+    dry: Option<Moment>,
+}
+
+impl Allowance {
+    /// Whether one more is within it. That one counts in any case: a site has its allowance again
+    /// after it was quiet.
+    pub fn take(&mut self, now: Moment) -> bool {
+        let from = self.dry.map_or(now, |at| at.max(now));
+        let within = from.since(now) <= millis((ALERTS_A_DAY - 1) * ALERT_EVERY);
+        self.dry = Some((from + millis(ALERT_EVERY)).min(now + millis(DAY)));
+        within
+    }
+
+    /// Nothing of it is used.
+    pub fn whole(&self, now: Moment) -> bool {
+        self.dry.is_none_or(|at| at <= now)
+    }
+}
+
+fn millis(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_takes_the_burst_and_the_days_share_and_no_more() {
+        let mut spending = Spending::default();
+        let mut written = 0;
+        for second in 0..86_400 {
+            let now = Moment(second * 1000);
+            if spending.room_for_alerts(now) {
+                spending.add(now, 1);
+                written += 1;
+            }
+        }
+        assert!(
+            (BLOCKS_A_DAY + BURST - 1..=BLOCKS_A_DAY + BURST + 1).contains(&written),
+            "{written}"
+        );
+    }
+
+    #[test]
+    fn a_day_after_a_mass_outage_there_is_room_again() {
+        let mut spending = Spending::default();
+        spending.add(Moment(0), 1_000_000);
+        let due = spending.room_for_alerts_at();
+        assert!((1..=DAY).contains(&due.0), "{due:?}");
+    }
+
+    #[test]
+    fn a_site_has_three_alerts_a_day() {
+        let mut allowance = Allowance::default();
+        let taken = |allowance: &mut Allowance, day: i64| {
+            let takes = (0..100).filter(|n| allowance.take(Moment(day * DAY + n)));
+            takes.count()
+        };
+        assert_eq!(taken(&mut allowance, 0), 3);
+        assert_eq!(taken(&mut allowance, 2), 3);
+        assert!(!allowance.whole(Moment(2 * DAY + 100)));
+        assert!(allowance.whole(Moment(4 * DAY)));
+    }
+
+    #[test]
+    fn a_site_that_is_never_quiet_has_none() {
+        let mut allowance = Allowance::default();
+        let hourly = (0..1_000).filter(|hour| allowance.take(Moment(hour * 3_600_000)));
+        assert_eq!(hourly.count(), 3);
+    }
+}

@@ -1,0 +1,412 @@
+//! State in, words out: the answers to commands that only look.
+
+use crate::monitor::bot::command::COMMANDS;
+use crate::monitor::expiry::{Subject, left_text};
+use crate::monitor::history::recording::uptime_line;
+use crate::monitor::incident::{Incident, Incidents};
+use crate::monitor::judge::State;
+use crate::monitor::judge::flapping;
+use crate::monitor::render::text::{bold, clock_times, count, escape, lasting, response};
+use crate::monitor::site::Check;
+use crate::monitor::site::outcome::Phases;
+use crate::monitor::site::state::{Watched, behind};
+use crate::monitor::time::hours;
+use crate::monitor::time::{Moment, Now};
+use crate::monitor::uplink::Trouble;
+use std::time::Duration;
+
+/// Sites that `/status` names: one screen.
+const STATUS_LINES: usize = 20;
+const INCIDENT_LINES: usize = 15;
+
+/// The order in which sites that are not up are named.
+const WORST_FIRST: [State; 6] = [
+    State::Down,
+    State::Degraded,
+    State::Unreachable,
+    State::Offline,
+    State::Unknown,
+    State::Paused,
+];
+
+/// Those of the sites that are not up, worst first.
+pub(crate) fn worst_first<'a>(sites: &[&'a Watched]) -> Vec<&'a Watched> {
+    let mut troubled: Vec<&Watched> = sites
+        .iter()
+        .copied()
+        .filter(|w| w.state() != State::Up || w.suspect())
+        .collect();
+    troubled.sort_by_key(|w| {
+        let rank = WORST_FIRST.iter().position(|s| *s == w.state());
+        (rank.unwrap_or(1), w.since)
+    });
+    troubled
+}
+
+/// Counts, then the `troubled` ones of the sites, which are not up. `seen`: the chat may know of a
+/// site of this name.
+pub(crate) fn status(
+    sites: &[&Watched],
+    troubled: &[&Watched],
+    troubles: &[(Trouble, Moment)],
+    muted_until: Option<Moment>,
+    seen: &dyn Fn(&str) -> bool,
+    now: Now,
+) -> String {
+    let of = |state: State| sites.iter().filter(|w| w.state() == state).count();
+    let mut parts = vec![format!("{} up", of(State::Up))];
+    for state in WORST_FIRST {
+        if of(state) > 0 {
+            parts.push(format!("{} {state}", of(state)));
+        }
+    }
+    let flapping = sites.iter().filter(|w| w.flapping.flapping()).count();
+    if flapping > 0 {
+        parts.push(format!("{flapping} flapping"));
+    }
+    let mut lines = vec![format!("<b>{}</b>", parts.join(", "))];
+    for (trouble, since) in troubles {
+        let lasted = lasting(now.since(*since));
+        lines.push(format!("📡 {}, for {lasted}", trouble.reason()));
+    }
+    if let Some(left) = remaining(muted_until, now) {
+        lines.push(format!("🔕 everything is muted for {left}"));
+    }
+    lines.extend(maintenance_line(sites, now));
+    for watched in troubled.iter().take(STATUS_LINES) {
+        lines.push(status_line(watched, seen, now));
+    }
+    if troubled.len() > STATUS_LINES {
+        lines.push(format!(
+            "… and {} more: /list",
+            troubled.len() - STATUS_LINES
+        ));
+    }
+    lines.join("\n")
+}
+
+fn maintenance_line(sites: &[&Watched], now: Now) -> Option<String> {
+    let under = sites.iter().filter(|w| w.maintenance.is_some());
+    let under: Vec<&&Watched> = under.collect();
+    let first = under.iter().filter_map(|w| w.maintenance).min()?;
+    let until = until_text(first, now);
+    Some(match under.as_slice() {
+        [one] => format!("🔧 {} is under maintenance until {until}", bold(one.name())),
+        several => {
+            let sites = count(several.len(), "site");
+            format!("🔧 {sites} are under maintenance, until {until} at least")
+        }
+    })
+}
+
+/// `04:00`, with its day when that is not today.
+fn until_text(until: i64, now: Now) -> String {
+    clock_times(now.wall, until, now).1
+}
+
+fn status_line(watched: &Watched, seen: &dyn Fn(&str) -> bool, now: Now) -> String {
+    let name = bold(watched.name());
+    let mark = mark(watched);
+    let cause = reason(watched, seen)
+        .map(|c| format!(": {}", escape(&c)))
+        .unwrap_or_default();
+    let mute = silence(watched, now);
+    let age = lasting(now.since(watched.since));
+    match watched.state() {
+        State::Down | State::Degraded => format!("{mark} {name} for {age}{cause}{mute}"),
+        state @ (State::Unreachable | State::Offline) => {
+            format!("{mark} {name} is {state}{cause}{mute}")
+        }
+        State::Paused => format!("{mark} {name} is paused"),
+        _ if watched.flapping.flapping() => format!("{mark} {name} is flapping{mute}"),
+        _ if watched.suspect() => format!("{mark} {name} is failing{cause}{mute}"),
+        _ => format!("{mark} {name} is not checked yet{mute}"),
+    }
+}
+
+/// Every site with its state and last response time.
+pub(crate) fn list(sites: &[&Watched], now: Now) -> String {
+    if sites.is_empty() {
+        return "No site is configured.".to_owned();
+    }
+    let line = |watched: &&Watched| {
+        let took = match (watched.state(), watched.took) {
+            (State::Up | State::Degraded, Some(took)) => format!(" {}", response(took)),
+            (State::Up, None) => String::new(),
+            (state, _) => format!(" {state}"),
+        };
+        let mute = silence(watched, now);
+        format!("{} {}{took}{mute}", mark(watched), bold(watched.name()))
+    };
+    sites.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Why it is not up, unless that names a site that the chat may not know of.
+fn reason(watched: &Watched, seen: &dyn Fn(&str) -> bool) -> Option<String> {
+    let parent = watched.site.after.as_deref().filter(|name| !seen(name));
+    let hidden = parent.map(behind);
+    watched
+        .reason()
+        .filter(|cause| hidden.as_ref() != Some(cause))
+}
+
+/// One site in detail.
+pub(crate) fn site(
+    watched: &Watched,
+    due: Option<Moment>,
+    incidents: &Incidents,
+    seen: &dyn Fn(&str) -> bool,
+    now: Now,
+) -> String {
+    let state = watched.state();
+    let mut lines = vec![
+        format!(
+            "{} {} is {state} for {}",
+            mark(watched),
+            bold(watched.name()),
+            lasting(now.since(watched.since))
+        ),
+        escape(&watched.site.url),
+    ];
+    if let Some(group) = &watched.site.group {
+        lines.push(format!("Group: {}", escape(group)));
+    }
+    if let Some(parent) = watched.site.after.as_ref().filter(|name| seen(name)) {
+        lines.push(format!("Depends on: {}", bold(parent)));
+    }
+    if watched.flapping.flapping() {
+        lines.push(format!("It is flapping. {}", flapping::silence()));
+    }
+    if let Some(cause) = reason(watched, seen) {
+        lines.push(format!("Cause: {}", escape(&cause)));
+    }
+    if let Some((at, outcome)) = &watched.last {
+        let took = outcome
+            .took
+            .map_or_else(|| "no answer".to_owned(), response);
+        let from = outcome
+            .address
+            .map(|a| format!(" from {a}"))
+            .unwrap_or_default();
+        lines.push(format!(
+            "Last check: {took}{from}, {} ago",
+            lasting(now.since(*at))
+        ));
+        if let Some(detail) = &outcome.detail {
+            lines.push(escape(detail));
+        }
+        if let Some(phases) = outcome.phases {
+            lines.push(phases_line(&phases, watched));
+        }
+    }
+    lines.push(uptime_line(&watched.past, now));
+    for subject in Subject::ALL {
+        lines.extend(expiry_line(watched, subject, now));
+    }
+    match due {
+        _ if watched.running => lines.push("A check is under way".to_owned()),
+        Some(due) => lines.push(format!(
+            "Next check in {}, every {}",
+            lasting(due.since(now.moment())),
+            lasting(watched.site.interval)
+        )),
+        None => {}
+    }
+    if let Some(left) = remaining(watched.muted_until, now) {
+        lines.push(format!("🔕 muted for {left}"));
+    }
+    match watched.maintenance {
+        Some(until) => lines.push(format!(
+            "🔧 under maintenance until {}",
+            until_text(until, now)
+        )),
+        None if watched.site.maintenance.is_empty() => {}
+        None => {
+            let windows = hours::list(&watched.site.maintenance);
+            lines.push(format!("Maintenance: {windows}"));
+        }
+    }
+    let name = watched.name();
+    let last: Vec<&Incident> = incidents
+        .iter()
+        .rev()
+        .filter(|i| i.site == name)
+        .take(3)
+        .collect();
+    if !last.is_empty() {
+        lines.push("Incidents:".to_owned());
+        lines.extend(last.iter().map(|i| incident_line(i, false, now)));
+    }
+    lines.join("\n")
+}
+
+/// An HTTP check has all four; of the others' those that took time.
+fn phases_line(phases: &Phases, watched: &Watched) -> String {
+    if phases.reused {
+        let first_byte = response(phases.first_byte);
+        return format!("Phases: connection was open, first byte {first_byte}");
+    }
+    let all = matches!(watched.site.check, Check::Http(_));
+    let named = [
+        ("dns", phases.dns),
+        ("connect", phases.connect),
+        ("tls", phases.tls),
+        ("first byte", phases.first_byte),
+    ];
+    let shown = named.iter().filter(|(_, took)| all || !took.is_zero());
+    let words: Vec<String> = shown
+        .map(|(name, took)| format!("{name} {}", response(*took)))
+        .collect();
+    format!("Phases: {}", words.join(", "))
+}
+
+fn expiry_line(watched: &Watched, subject: Subject, now: Now) -> Option<String> {
+    let watch = watched.expiry(subject)?;
+    let mut words = match subject {
+        Subject::Certificate => "Certificate: ".to_owned(),
+        Subject::Domain => "Domain: ".to_owned(),
+    };
+    if let Some(found) = &watch.found {
+        let left = left_text(found.ends - now.wall);
+        words.push_str(&format!("{left}, {}", escape(&found.subject)));
+        for (word, what) in [(" by ", &found.issuer), (", ", &found.key)] {
+            if !what.is_empty() {
+                words.push_str(&format!("{word}{}", escape(what)));
+            }
+        }
+    }
+    match (&watch.found, &watch.trouble) {
+        (Some(_), None) => Some(words),
+        (Some(_), Some(trouble)) => Some(format!("{words} (last look: {})", escape(trouble))),
+        (None, Some(trouble)) => Some(format!("{words}unknown: {}", escape(trouble))),
+        (None, None) => None,
+    }
+}
+
+/// The last checks, newest first.
+pub(crate) fn history(watched: &Watched, now: Now) -> String {
+    if watched.history.is_empty() {
+        return format!("{} has not been checked yet.", bold(watched.name()));
+    }
+    let mut lines = vec![format!("The last checks of {}", bold(watched.name()))];
+    for checked in watched.history.iter().rev() {
+        let took = checked
+            .took
+            .map_or_else(|| "no answer".to_owned(), response);
+        let cause = checked
+            .cause
+            .as_deref()
+            .map(|c| format!(" · {}", escape(c)))
+            .unwrap_or_default();
+        let mark = match (&checked.cause, checked.failed) {
+            (None, _) => "✅",
+            (Some(_), false) => "🟡",
+            (Some(_), true) => "❌",
+        };
+        lines.push(format!(
+            "{mark} {} ago · {} · {took}{cause}",
+            lasting(now.since(checked.at)),
+            checked.state
+        ));
+    }
+    lines.join("\n")
+}
+
+/// The last of these incidents, which are sorted by age, open ones first. `site`: all are of it.
+pub(crate) fn incidents(mut list: Vec<&Incident>, site: Option<&str>, now: Now) -> String {
+    list.reverse();
+    list.sort_by_key(|i| i.end.is_some());
+    if list.is_empty() {
+        return match site {
+            Some(site) => format!("No incident of {} is known.", bold(site)),
+            None => "No incident is known.".to_owned(),
+        };
+    }
+    let lines: Vec<String> = list
+        .iter()
+        .take(INCIDENT_LINES)
+        .map(|i| incident_line(i, true, now))
+        .collect();
+    lines.join("\n")
+}
+
+fn incident_line(incident: &Incident, named: bool, now: Now) -> String {
+    let name = if named {
+        format!(" {}", bold(&incident.site))
+    } else {
+        String::new()
+    };
+    let cause = escape(&incident.cause);
+    let n = incident.number;
+    match incident.end {
+        None => {
+            let seen = match &incident.acknowledged {
+                Some(ack) => format!(
+                    ", acknowledged{} {} ago",
+                    by(&ack.name),
+                    lasting(now.since(ack.at))
+                ),
+                None => String::new(),
+            };
+            format!(
+                "🔴 #{n}{name} for {}{seen}: {cause}",
+                lasting(incident.length(now))
+            )
+        }
+        Some(end) => format!(
+            "⚪ #{n}{name} lasted {}, over {} ago: {cause}",
+            lasting(incident.length(now)),
+            lasting(now.since(end))
+        ),
+    }
+}
+
+/// ` by Ann`; nothing when nobody knows who.
+pub(crate) fn by(name: &str) -> String {
+    const LONGEST: usize = 32;
+    if name.is_empty() {
+        return String::new();
+    }
+    let short: String = name.chars().take(LONGEST).collect();
+    let cut = if short.len() < name.len() { "…" } else { "" };
+    format!(" by {}{cut}", escape(&short))
+}
+
+pub(crate) fn help() -> String {
+    let lines: Vec<String> = COMMANDS
+        .iter()
+        .map(|(name, text)| format!("/{name} · {}", escape(text)))
+        .collect();
+    format!(
+        "I watch your sites and tell you when one breaks.\n{}",
+        lines.join("\n")
+    )
+}
+
+/// That nothing is told of it, behind its line.
+fn silence(watched: &Watched, now: Now) -> &'static str {
+    if watched.muted(now.moment()) {
+        " 🔕"
+    } else if watched.maintenance.is_some() {
+        " 🔧"
+    } else {
+        ""
+    }
+}
+
+fn mark(watched: &Watched) -> &'static str {
+    match watched.state() {
+        State::Paused => "⏸",
+        State::Down => "🔴",
+        State::Degraded => "🟡",
+        State::Unreachable | State::Offline => "⚫",
+        _ if watched.suspect() || watched.flapping.flapping() => "🟠",
+        State::Up => "🟢",
+        State::Unknown => "⚪",
+    }
+}
+
+fn remaining(until: Option<Moment>, now: Now) -> Option<String> {
+    let left = until?.since(now.moment());
+    (left > Duration::ZERO).then(|| lasting(left))
+}

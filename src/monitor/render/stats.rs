@@ -1,0 +1,146 @@
+//! The agent itself: what `/stats` shows.
+
+use crate::monitor::render::text::{count, lasting};
+use crate::monitor::schedule::late_rounds::grouped;
+use std::time::Duration;
+
+/// Figures that only the edge can measure.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Vitals {
+    pub uptime: Duration,
+    /// Resident memory in KiB now and at most since the start; `None` where `/proc` does not tell.
+    pub resident_kib: Option<u64>,
+    pub peak_kib: Option<u64>,
+    pub descriptors: Option<usize>,
+    pub threads: Option<usize>,
+    /// TCP sockets that are connected.
+    pub connections: Option<usize>,
+    pub max_connections: usize,
+    /// Answer times of the last commands, median and 99th percentile, from the arrival of the
+    /// update to our request; `None` before the first.
+    pub answers: Option<(Duration, Duration)>,
+    /// Written to the state directory since the start: bytes of whole 4 KB blocks.
+    pub bytes_written: u64,
+}
+
+/// Figures that the core knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub sites: usize,
+    pub checks: u64,
+    /// Rounds that came late, and all that were due.
+    pub late: (u64, u64),
+    pub internal_errors: u64,
+    /// Checks that counted for nothing, for want of something on this machine.
+    pub excused: u64,
+    pub alerts_waiting: usize,
+}
+
+/// The answer to `/stats`.
+pub fn render(vitals: &Vitals, tally: Tally) -> String {
+    let unknown = || "unknown".to_owned();
+    let mib = |kib: u64| format!("{:.1} MB", kib as f64 / 1024.0);
+    let memory = match (vitals.resident_kib, vitals.peak_kib) {
+        (Some(now), Some(peak)) => format!("{}, {} at most", mib(now), mib(peak)),
+        (Some(now), None) => mib(now),
+        _ => unknown(),
+    };
+    let number = |n: Option<usize>| n.map_or_else(unknown, |n| n.to_string());
+    let answers = match vitals.answers {
+        Some((median, worst)) => format!("{} median, {} 99th", fine(median), fine(worst)),
+        None => "none yet".to_owned(),
+    };
+    let mut lines = vec![
+        format!("Up for {}", lasting(vitals.uptime)),
+        format!("Memory: {memory}"),
+        format!("Open files: {}", number(vitals.descriptors)),
+        format!("Threads: {}", number(vitals.threads)),
+        format!(
+            "Connections: {} of {}",
+            number(vitals.connections),
+            vitals.max_connections
+        ),
+        format!(
+            "Checks done: {}, of {}",
+            tally.checks,
+            count(tally.sites, "site")
+        ),
+        format!(
+            "Late: {} of {} rounds",
+            grouped(tally.late.0),
+            grouped(tally.late.1)
+        ),
+        format!("Answer times: {answers}"),
+        format!("Alerts waiting: {}", tally.alerts_waiting),
+        format!("Written to flash: {} KB", vitals.bytes_written / 1024),
+    ];
+    if tally.excused > 0 {
+        lines.push(format!(
+            "Not counted, by faults of this machine: {}",
+            tally.excused
+        ));
+    }
+    if tally.internal_errors > 0 {
+        lines.push(format!("Internal errors: {}", tally.internal_errors));
+    }
+    lines.join("\n")
+}
+
+/// Sub-millisecond answers are the rule.
+fn fine(d: Duration) -> String {
+    if d < Duration::from_millis(10) {
+        format!("{:.2} ms", d.as_secs_f64() * 1000.0)
+    } else {
+        format!("{} ms", d.as_millis())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_figures_are_one_a_line() {
+        let vitals = Vitals {
+            uptime: Duration::from_secs(90_000),
+            resident_kib: Some(3174),
+            peak_kib: Some(4096),
+            descriptors: Some(14),
+            threads: Some(3),
+            connections: Some(2),
+            max_connections: 10,
+            answers: Some((Duration::from_micros(240), Duration::from_millis(31))),
+            bytes_written: 12_345,
+        };
+        let tally = Tally {
+            sites: 2,
+            checks: 3000,
+            late: (1234, 56_789),
+            internal_errors: 1,
+            excused: 4,
+            alerts_waiting: 0,
+        };
+        assert_eq!(
+            render(&vitals, tally),
+            "Up for 1 d 1 h\n\
+             Memory: 3.1 MB, 4.0 MB at most\n\
+             Open files: 14\n\
+             Threads: 3\n\
+             Connections: 2 of 10\n\
+             Checks done: 3000, of 2 sites\n\
+             Late: 1,234 of 56,789 rounds\n\
+             Answer times: 0.24 ms median, 31 ms 99th\n\
+             Alerts waiting: 0\n\
+             Written to flash: 12 KB\n\
+             Not counted, by faults of this machine: 4\n\
+             Internal errors: 1"
+        );
+    }
+
+    #[test]
+    fn what_proc_does_not_tell_is_unknown() {
+        let text = render(&Vitals::default(), Tally::default());
+        assert!(text.contains("Threads: unknown"));
+        assert!(text.contains("Answer times: none yet"));
+    }
+}

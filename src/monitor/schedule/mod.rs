@@ -1,0 +1,304 @@
+//! When each site is due: rounds spread over the interval, a missed turn skipped, never queued up.
+
+pub(crate) mod late_rounds;
+pub(crate) mod liveness;
+pub(crate) mod maintenance;
+
+use crate::monitor::time::{Jitter, Moment};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The first check of a site comes within this, or within its interval if that is shorter.
+const FIRST_ROUND: Duration = Duration::from_secs(60);
+
+/// A turn that is later than this (a suspended machine, a stopped process) is left out instead of
+/// being made up for: else all sites would be checked in one burst.
+const STALL: Duration = Duration::from_secs(5);
+
+/// Due times of all sites that are neither paused nor being checked.
+#[derive(Debug, Default)]
+pub struct Schedule {
+    slots: HashMap<Arc<str>, Slot>,
+    due: BTreeSet<(Moment, Arc<str>)>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    name: Arc<str>,
+    /// Every regular turn is a whole number of intervals after this: the site keeps its place in the round.
+    phase: Moment,
+    interval: Duration,
+    due: Option<Due>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    at: Moment,
+    regular: bool,
+}
+
+impl Schedule {
+    /// Spreads first checks over the first round: site `index` of `count` gets its own share.
+    pub fn first(
+        &mut self,
+        name: &str,
+        interval: Duration,
+        now: Moment,
+        (index, count): (usize, usize),
+        jitter: &mut Jitter,
+    ) {
+        let window = interval.min(FIRST_ROUND).as_millis() as f64;
+        // The first site goes at once, so that a newcomer sees something happen.
+        let place = if index == 0 {
+            0.0
+        } else {
+            index as f64 + 0.5 * jitter.fraction()
+        };
+        let offset = Duration::from_millis((window * place / count.max(1) as f64) as u64);
+        // Over a longer interval the phases are spread as widely as that allows.
+        let phase = if interval > FIRST_ROUND {
+            now + interval.mul_f64(place / count.max(1) as f64)
+        } else {
+            now + offset
+        };
+        self.remove(name);
+        self.slots.insert(
+            name.into(),
+            Slot {
+                name: name.into(),
+                phase,
+                interval,
+                due: None,
+            },
+        );
+        self.set(name, now + offset, true);
+    }
+
+    /// The next regular turn after `now`.
+    pub fn next_turn(&mut self, name: &str, now: Moment) {
+        if let Some(slot) = self.slots.get(name) {
+            let at = slot.turn_after(now);
+            self.set(name, at, true);
+        }
+    }
+
+    /// An extra turn: a retry.
+    pub fn at(&mut self, name: &str, at: Moment) {
+        self.set(name, at, false);
+    }
+
+    /// Brings the turns of these sites forward, spread over `window`; one that is due before stays.
+    pub fn hasten(&mut self, names: &[String], now: Moment, window: Duration) {
+        for (index, name) in names.iter().enumerate() {
+            let at = now + window.mul_f64((index + 1) as f64 / names.len() as f64);
+            if self.due_at(name).is_some_and(|due| due > at) {
+                self.set(name, at, false);
+            }
+        }
+    }
+
+    /// An extra turn for site `index` of `count`, spread over the first round or its interval.
+    pub fn soon(&mut self, name: &str, now: Moment, (index, count): (usize, usize)) {
+        if let Some(slot) = self.slots.get(name) {
+            let window = slot.interval.min(FIRST_ROUND);
+            let place = index as f64 / count.max(1) as f64;
+            self.set(name, now + window.mul_f64(place), false);
+        }
+    }
+
+    /// The site is being checked or paused: no turn.
+    pub fn clear(&mut self, name: &str) {
+        if let Some(slot) = self.slots.get_mut(name)
+            && let Some(due) = slot.due.take()
+        {
+            self.due.remove(&(due.at, slot.name.clone()));
+        }
+    }
+
+    pub fn remove(&mut self, name: &str) {
+        self.clear(name);
+        self.slots.remove(name);
+    }
+
+    pub fn interval(&self, name: &str) -> Option<Duration> {
+        self.slots.get(name).map(|s| s.interval)
+    }
+
+    /// When the next site is due.
+    pub fn next(&self) -> Option<Moment> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    pub fn due_at(&self, name: &str) -> Option<Moment> {
+        self.slots.get(name)?.due.map(|d| d.at)
+    }
+
+    /// Takes the next site whose turn has come. Turns lost to a stall are moved to the site's next
+    /// regular one; a retry lost to it is spread over its delay.
+    pub fn pop(&mut self, now: Moment, jitter: &mut Jitter) -> Option<Arc<str>> {
+        loop {
+            let (at, name) = self.due.first().filter(|(at, _)| *at <= now)?;
+            let (at, name) = (*at, name.clone());
+            let slot = self.slots.get(&name)?;
+            let regular = slot.due.is_some_and(|d| d.regular);
+            let late = now.since(at);
+            if late <= STALL.min(slot.interval / 2).max(Duration::from_millis(500)) {
+                self.clear(&name);
+                return Some(name);
+            }
+            let again = if regular {
+                slot.turn_after(now)
+            } else {
+                now + slot.interval.min(FIRST_ROUND).mul_f64(jitter.fraction())
+            };
+            // Strictly later than now, or this loop would not end.
+            self.set(&name, again.max(Moment(now.0 + 1)), regular);
+        }
+    }
+
+    fn set(&mut self, name: &str, at: Moment, regular: bool) {
+        if let Some(slot) = self.slots.get_mut(name) {
+            if let Some(before) = slot.due.replace(Due { at, regular }) {
+                self.due.remove(&(before.at, slot.name.clone()));
+            }
+            self.due.insert((at, slot.name.clone()));
+        }
+    }
+}
+
+impl Slot {
+    fn turn_after(&self, now: Moment) -> Moment {
+        let interval = i64::try_from(self.interval.as_millis())
+            .unwrap_or(i64::MAX)
+            .max(1);
+        let rounds = (now.0 - self.phase.0).div_euclid(interval) + 1;
+        Moment(self.phase.0.saturating_add(rounds.saturating_mul(interval)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn filled(count: usize, interval: Duration) -> (Schedule, Jitter) {
+        let (mut schedule, mut jitter) = (Schedule::default(), Jitter::new(3));
+        for i in 0..count {
+            schedule.first(
+                &format!("s{i}"),
+                interval,
+                Moment(0),
+                (i, count),
+                &mut jitter,
+            );
+        }
+        (schedule, jitter)
+    }
+
+    /// Runs the schedule with instant checks; the times of all turns.
+    fn run(schedule: &mut Schedule, jitter: &mut Jitter, until: i64) -> Vec<(i64, String)> {
+        let mut turns = Vec::new();
+        while let Some(at) = schedule.next().filter(|m| m.0 <= until) {
+            while let Some(name) = schedule.pop(at, jitter) {
+                turns.push((at.0, name.to_string()));
+                schedule.next_turn(&name, at);
+            }
+        }
+        turns
+    }
+
+    #[test]
+    fn a_lone_site_is_checked_at_once_and_then_every_interval() {
+        let (mut schedule, mut jitter) = filled(1, Duration::from_secs(60));
+        let turns = run(&mut schedule, &mut jitter, 180_000);
+        let times: Vec<i64> = turns.iter().map(|t| t.0).collect();
+        assert_eq!(times, [0, 60_000, 120_000, 180_000]);
+    }
+
+    #[test]
+    fn first_checks_come_within_the_first_minute_and_no_two_seconds_see_a_burst() {
+        let (mut schedule, mut jitter) = filled(120, Duration::from_secs(60));
+        let turns = run(&mut schedule, &mut jitter, 600_000);
+        let first: std::collections::HashSet<_> = turns
+            .iter()
+            .filter(|t| t.0 < 60_000)
+            .map(|t| t.1.clone())
+            .collect();
+        assert_eq!(first.len(), 120);
+        for second in 0..600 {
+            let n = turns.iter().filter(|t| t.0 / 1000 == second).count();
+            assert!(n <= 4, "{n} checks in second {second}");
+        }
+    }
+
+    #[test]
+    fn a_long_interval_is_used_to_spread_over_after_the_first_minute() {
+        let (mut schedule, mut jitter) = filled(60, Duration::from_secs(3600));
+        let turns = run(&mut schedule, &mut jitter, 3 * 3_600_000);
+        let in_first_minute = turns.iter().filter(|t| t.0 < 60_000).count();
+        assert!(in_first_minute >= 60);
+        let second_hour: Vec<_> = turns
+            .iter()
+            .filter(|t| (3_600_000..7_200_000).contains(&t.0))
+            .collect();
+        for minute in 60..120 {
+            let n = second_hour
+                .iter()
+                .filter(|t| t.0 / 60_000 == minute)
+                .count();
+            assert!(n <= 2, "{n} checks in minute {minute}");
+        }
+    }
+
+    #[test]
+    fn a_stall_of_ten_minutes_makes_no_burst() {
+        let (mut schedule, mut jitter) = filled(100, Duration::from_secs(60));
+        run(&mut schedule, &mut jitter, 120_000);
+        let woken = Moment(720_000);
+        let mut at_once = 0;
+        while let Some(name) = schedule.pop(woken, &mut jitter) {
+            at_once += 1;
+            schedule.next_turn(&name, woken);
+        }
+        assert!(at_once <= 10, "{at_once} checks at once");
+        let turns = run(&mut schedule, &mut jitter, 780_000);
+        assert!(turns.len() >= 90);
+    }
+
+    #[test]
+    fn a_retry_comes_when_asked_and_the_site_then_keeps_its_place() {
+        let (mut schedule, mut jitter) = filled(1, Duration::from_secs(60));
+        assert_eq!(schedule.pop(Moment(0), &mut jitter).as_deref(), Some("s0"));
+        schedule.at("s0", Moment(10_250));
+        assert_eq!(schedule.next(), Some(Moment(10_250)));
+        assert!(schedule.pop(Moment(10_250), &mut jitter).is_some());
+        schedule.next_turn("s0", Moment(10_300));
+        assert_eq!(schedule.next(), Some(Moment(60_000)));
+    }
+
+    #[test]
+    fn a_check_that_takes_longer_than_the_interval_skips_the_missed_turns() {
+        let (mut schedule, mut jitter) = filled(1, Duration::from_secs(1));
+        assert!(schedule.pop(Moment(0), &mut jitter).is_some());
+        assert_eq!(schedule.next(), None);
+        schedule.next_turn("s0", Moment(10_400));
+        assert_eq!(schedule.next(), Some(Moment(11_000)));
+    }
+
+    proptest! {
+        #[test]
+        fn every_site_has_its_turn_once_an_interval(count in 1usize..40, interval in 1u64..300) {
+            let (mut schedule, mut jitter) = filled(count, Duration::from_secs(interval));
+            let turns = run(&mut schedule, &mut jitter, 1_800_000);
+            for i in 0..count {
+                let name = format!("s{i}");
+                let times: Vec<i64> = turns.iter().filter(|t| t.1 == name).map(|t| t.0).collect();
+                prop_assert!(times[0] <= 60_000.min(interval as i64 * 1000));
+                for pair in times.windows(2).skip(1) {
+                    prop_assert_eq!(pair[1] - pair[0], interval as i64 * 1000);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! What is watched and how it is to be judged: plain data made by the configuration.
+
+pub mod network;
+pub mod outcome;
+pub mod printable;
+pub(crate) mod state;
+
+use crate::monitor::time::hours::Window;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One site of the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Site {
+    /// Unique, 1 to 64 characters.
+    pub name: String,
+    /// The address as the file has it: `$NAME` not filled in, a password in it masked. Safe to show.
+    pub url: String,
+    /// Time between checks, at least 1 s.
+    pub interval: Duration,
+    /// For the whole check, connect to last byte; waiting for a permit is not counted.
+    pub timeout: Duration,
+    /// Failures in a row that make it down, 1 to 100.
+    pub tries: u32,
+    /// Time between tries after a first failure.
+    pub retry: Duration,
+    /// Successes in a row that make it up again, 1 to 100.
+    pub recover: u32,
+    /// Time between repeats of a down alert that nobody acknowledged; `None` = never.
+    pub remind: Option<Duration>,
+    /// Slower than this is degraded.
+    pub slow: Option<Duration>,
+    /// Name of the site this one depends on: while that one is down, this one is unreachable.
+    pub after: Option<String>,
+    /// Label for `/status` and `/check`.
+    pub group: Option<String>,
+    /// Configured but not checked.
+    pub paused: bool,
+    /// These chats alone are told of it; `None` = all.
+    pub chats: Option<Vec<i64>>,
+    /// Windows of local time in which it is checked, but nothing is told of it.
+    pub maintenance: Vec<Window>,
+    /// Warn when a certificate of the chain ends within this (https and tls); `None` = never look.
+    pub cert: Option<Duration>,
+    /// Warn when the registration of the domain ends within this; `None` = never ask.
+    pub domain: Option<Duration>,
+    /// What no cause may show, whatever the server says.
+    pub secrets: Secrets,
+    /// What is asked of it.
+    pub check: Check,
+}
+
+/// Secrets of one site, longer ones first.
+#[derive(Clone, Default, PartialEq)]
+pub struct Secrets(Vec<String>);
+
+impl Secrets {
+    pub fn new(secrets: Vec<String>) -> Secrets {
+        Secrets(secrets)
+    }
+
+    /// The secrets themselves, to be looked for.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+/// Only what is safe to show.
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Site {
+    /// It needs a certificate, and so a clock that is set.
+    pub fn is_https(&self) -> bool {
+        match &self.check {
+            Check::Http(check) => check.url.starts_with("https:"),
+            Check::Tls(_) => true,
+            Check::Tcp(_) | Check::Dns(_) | Check::Icmp(_) => false,
+        }
+    }
+
+    /// The host that is spoken to, without brackets; empty for the system's resolvers.
+    pub fn host(&self) -> &str {
+        match &self.check {
+            Check::Http(check) => host_of(&check.url),
+            Check::Tcp(check) => &check.host,
+            Check::Tls(check) => &check.host,
+            Check::Dns(check) => check.server.as_ref().map_or("", |(host, _)| host),
+            Check::Icmp(check) => &check.host,
+        }
+    }
+
+    /// The address, when the host is one and not a name.
+    pub fn literal(&self) -> Option<IpAddr> {
+        // An address of a link may have its interface behind it.
+        self.host().split('%').next()?.parse().ok()
+    }
+}
+
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, h)| h);
+    match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    }
+}
+
+/// What a check does; one variant a protocol.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // nearly every site is an HTTP one
+pub enum Check {
+    Http(HttpCheck),
+    Tcp(TcpCheck),
+    Tls(TlsCheck),
+    Dns(DnsCheck),
+    Icmp(IcmpCheck),
+}
+
+/// `tcp://host:port`: a connection, and what is said over it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TcpCheck {
+    /// A name, or an address without brackets.
+    pub host: String,
+    pub port: u16,
+    pub ip: IpVersion,
+    pub talk: Talk,
+}
+
+/// `tls://host:port`: the same under TLS.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TlsCheck {
+    /// A name, or an address without brackets.
+    pub host: String,
+    pub port: u16,
+    pub ip: IpVersion,
+    /// TLS begins only after a word of this protocol (`?starttls=smtp`).
+    pub starttls: Option<StartTls>,
+    pub talk: Talk,
+    /// Check trust and host name.
+    pub verify: bool,
+    /// PEM file of a private CA for this site.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// What is sent, and what must come.
+#[derive(Clone, Default, PartialEq)]
+pub struct Talk {
+    /// Filled in. May hold secrets: never show it.
+    pub send: Option<String>,
+    /// Text that must occur in the first 4 KiB.
+    pub expect: Option<String>,
+}
+
+/// Only what is safe to show.
+impl std::fmt::Debug for Talk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Talk")
+            .field("expect", &self.expect)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Protocols that begin in the clear (RFC 3207, RFC 9051 section 6.2.1, RFC 2595 section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartTls {
+    Smtp,
+    Imap,
+    Pop3,
+}
+
+/// `dns://[server[:port]]/name?type=A` (RFC 4501).
+#[derive(Clone, Debug, PartialEq)]
+pub struct DnsCheck {
+    /// Whom to ask; `None` = the system's resolvers (`/etc/resolv.conf`).
+    pub server: Option<(String, u16)>,
+    /// What is asked for, without the dot at the end.
+    pub name: String,
+    pub kind: RecordKind,
+    /// A value that one of the records must have.
+    pub expect: Option<String>,
+    /// The family in which the server is spoken to.
+    pub ip: IpVersion,
+}
+
+/// Kinds of DNS records that can be asked for (RFC 1035 section 3.2.2, RFC 3596, RFC 2782, RFC 8659).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    A,
+    Aaaa,
+    Cname,
+    Mx,
+    Ns,
+    Txt,
+    Soa,
+    Caa,
+    Ptr,
+    Srv,
+}
+
+impl RecordKind {
+    pub const ALL: [RecordKind; 10] = [
+        RecordKind::A,
+        RecordKind::Aaaa,
+        RecordKind::Cname,
+        RecordKind::Mx,
+        RecordKind::Ns,
+        RecordKind::Txt,
+        RecordKind::Soa,
+        RecordKind::Caa,
+        RecordKind::Ptr,
+        RecordKind::Srv,
+    ];
+
+    /// As it is written in a URL: `A`, `AAAA`, …
+    pub fn word(self) -> &'static str {
+        match self {
+            RecordKind::A => "A",
+            RecordKind::Aaaa => "AAAA",
+            RecordKind::Cname => "CNAME",
+            RecordKind::Mx => "MX",
+            RecordKind::Ns => "NS",
+            RecordKind::Txt => "TXT",
+            RecordKind::Soa => "SOA",
+            RecordKind::Caa => "CAA",
+            RecordKind::Ptr => "PTR",
+            RecordKind::Srv => "SRV",
+        }
+    }
+}
+
+/// `icmp://host`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IcmpCheck {
+    /// A name, or an address without brackets.
+    pub host: String,
+    pub ip: IpVersion,
+}
+
+/// A condition on a JSON body, e.g. `queue.# < 100`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JsonCondition {
+    /// As the user wrote it.
+    pub text: String,
+    /// GJSON's: `a.b`, `a.0`, `a.#` (length).
+    pub path: String,
+    pub op: JsonOp,
+    /// What it is compared with; `Null` for [`JsonOp::Exists`].
+    pub value: JsonValue,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JsonOp {
+    Equal,
+    NotEqual,
+    Less,
+    AtMost,
+    Greater,
+    AtLeast,
+    /// A text within a text, or an element of an array.
+    Contains,
+    Exists,
+}
+
+/// A JSON literal, or a bare word, which is a string.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JsonValue {
+    Null,
+    Bool(bool),
+    /// As the user wrote it (RFC 8259, section 6): no f64 holds every integer.
+    Number(String),
+    Text(String),
+}
+
+/// Log in first, then check with the cookies of that.
+#[derive(Clone, PartialEq)]
+pub struct Login {
+    /// Where the form is sent, filled in. May hold secrets.
+    pub url: String,
+    /// The page with the form: its hidden fields are sent along.
+    pub page: Option<String>,
+    /// Fields, filled in. Hold secrets: never show them.
+    pub form: Vec<(String, String)>,
+    pub expect: Option<LoginExpect>,
+}
+
+/// How a login is known to have worked; without it any answer of 200-399 will do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LoginExpect {
+    Status(StatusSet),
+    /// Text in the answer to the form.
+    Text(String),
+}
+
+/// Only what is safe to show.
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login").finish_non_exhaustive()
+    }
+}
+
+/// An HTTP request and the conditions on its answer.
+#[derive(Clone, PartialEq)]
+pub struct HttpCheck {
+    /// Absolute `http:` or `https:` URL with everything filled in. May hold secrets: never show it.
+    pub url: String,
+    /// Name or number of the interface behind which link-local addresses of this check are: no URL
+    /// of the standard holds it.
+    pub zone: Option<String>,
+    pub method: String,
+    /// Extra request headers, filled in. May hold secrets.
+    pub headers: Vec<(String, String)>,
+    /// Request body, filled in. May hold secrets.
+    pub send: Option<String>,
+    pub auth: Option<Auth>,
+    /// Wanted status codes.
+    pub status: StatusSet,
+    /// Text that must occur in the first 1 MiB of the body.
+    pub body: Option<String>,
+    /// Text that must not occur in the first 1 MiB of the body.
+    pub body_not: Option<String>,
+    /// Conditions on the body, which must then be JSON.
+    pub json: Vec<JsonCondition>,
+    /// Boxed, as few sites have one.
+    pub login: Option<Box<Login>>,
+    /// Redirects followed at most; 0 = none, the redirect itself is judged.
+    pub redirects: u32,
+    /// A public server may redirect to addresses that aren't public.
+    pub private_redirects: bool,
+    pub version: HttpVersion,
+    pub ip: IpVersion,
+    /// Check trust and host name of a TLS server.
+    pub verify: bool,
+    /// PEM file of a private CA for this site.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Only what is safe to show: everything else may hold secrets.
+impl std::fmt::Debug for HttpCheck {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpCheck")
+            .field("method", &self.method)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Credentials sent with the first request and to the same origin after a redirect.
+#[derive(Clone, PartialEq)]
+pub enum Auth {
+    Basic { user: String, password: String },
+    Bearer(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpVersion {
+    Any,
+    Http11,
+    Http2,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IpVersion {
+    Any,
+    V4,
+    V6,
+}
+
+/// A set of status codes as the user wrote it, e.g. `200-299,401`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusSet {
+    /// Inclusive ranges within 100..=999.
+    pub ranges: Vec<(u16, u16)>,
+}
+
+impl StatusSet {
+    pub fn contains(&self, code: u16) -> bool {
+        self.ranges
+            .iter()
+            .any(|&(from, to)| from <= code && code <= to)
+    }
+}
+
+impl std::fmt::Display for StatusSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (i, (from, to)) in self.ranges.iter().enumerate() {
+            if i > 0 {
+                f.write_str(",")?;
+            }
+            if from == to {
+                write!(f, "{from}")?;
+            } else {
+                write!(f, "{from}-{to}")?;
+            }
+        }
+        Ok(())
+    }
+}

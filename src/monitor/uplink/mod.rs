@@ -1,0 +1,471 @@
+//! Our own line: is it the site that is gone, or are we?
+//!
+//! A failure of a site elsewhere counts against it only when the line was seen to be up *after*
+//! the failure. So a look at the line is asked for by the first failure already, is shared by all
+//! who wonder within [`SHARED`], and goes on while something is wrong.
+
+pub(crate) mod faults;
+pub(crate) mod local_faults;
+pub(crate) mod offline_period;
+
+use crate::monitor::time::{Moment, Now};
+pub use crate::monitor::uplink::offline_period::Period;
+use std::time::Duration;
+
+/// Looks begin at least this far apart: the sites that wonder in between share the next one.
+const SHARED: Duration = Duration::from_secs(5);
+/// While something is wrong with the line it is looked at this often.
+const AGAIN: Duration = Duration::from_secs(10);
+/// For the sake of sites that are down already it is looked at no more often than this.
+const SELDOM: Duration = Duration::from_secs(60);
+/// A look that was never reported on is given up after this.
+const LOST: Duration = Duration::from_secs(60);
+/// A line that goes again within this of its return is the same story.
+pub const STORY: Duration = Duration::from_secs(15 * 60);
+/// So many looks that sites contradict are no accident.
+const CONTRADICTED: u32 = 3;
+
+/// What a look at our own line found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// One of the `uplink` targets took a connection.
+    pub up: bool,
+    /// IPv6 works; `None` when that could not be told (no IPv6 target, but a route).
+    pub ipv6: Option<bool>,
+    /// The name of the Telegram server resolved; `None` when not asked, or there is none to ask.
+    pub names: Option<bool>,
+    /// The Telegram server showed its own certificate; `None` when not asked or it did not answer.
+    pub trusted: Option<bool>,
+}
+
+/// What is wrong with the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble {
+    /// Nothing outside can be reached.
+    Line,
+    /// No resolver answers, but addresses can be reached.
+    Names,
+    /// Something answers in place of every server: a captive portal.
+    Portal,
+    /// IPv6 is gone, IPv4 is not.
+    Ipv6,
+}
+
+impl Trouble {
+    /// The word of the state file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Trouble::Line => "line",
+            Trouble::Names => "names",
+            Trouble::Portal => "portal",
+            Trouble::Ipv6 => "ipv6",
+        }
+    }
+
+    pub fn from_word(word: &str) -> Option<Trouble> {
+        [
+            Trouble::Line,
+            Trouble::Names,
+            Trouble::Portal,
+            Trouble::Ipv6,
+        ]
+        .into_iter()
+        .find(|t| t.word() == word)
+    }
+
+    /// Why a site is not judged.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Trouble::Line => "our own line is down",
+            Trouble::Names => "DNS on this network doesn't answer",
+            Trouble::Portal => "something answers in its place",
+            Trouble::Ipv6 => "IPv6 on this line is gone",
+        }
+    }
+
+    /// What is told when it begins; `None` for the line itself, which nobody could be told of.
+    pub fn began(self) -> Option<&'static str> {
+        match self {
+            Trouble::Line => None,
+            Trouble::Names => Some(
+                "DNS on this network doesn't answer: sites whose names can't be resolved are not judged.",
+            ),
+            Trouble::Portal => Some(
+                "Something on this network answers in place of every server (a captive portal?): sites behind it are not judged.",
+            ),
+            Trouble::Ipv6 => Some(
+                "IPv6 on this line is gone: sites that are reached by it alone are not judged.",
+            ),
+        }
+    }
+
+    /// What is told when it is over.
+    pub fn ended(self) -> Option<&'static str> {
+        match self {
+            Trouble::Line => None,
+            Trouble::Names => Some("DNS on this network answers again"),
+            Trouble::Portal => Some("Servers answer for themselves again"),
+            Trouble::Ipv6 => Some("IPv6 on this line is back"),
+        }
+    }
+}
+
+/// What is known of the line.
+#[derive(Debug, Default)]
+pub struct Line {
+    /// There are targets to ask.
+    pub asked: bool,
+    under_way: Option<Look>,
+    last: Option<(Look, Report)>,
+    /// When the last look began, whatever came of it.
+    begun: Option<Moment>,
+    /// Somebody wonders, and whether about the way to Telegram too.
+    wanted: Option<bool>,
+    troubles: Vec<(Trouble, Moment)>,
+    /// Until when each trouble was last known to be there: what began before that says nothing.
+    void: Vec<(Trouble, Moment)>,
+    /// When each trouble was last over: one that comes back at once is not told again.
+    over: Vec<(Trouble, Moment)>,
+    /// When a name last resolved that is not loopback's.
+    resolved: Option<Moment>,
+    /// When something elsewhere last answered.
+    answered: Option<Moment>,
+    period: Option<(Period, Moment)>,
+    /// Looks in a row that found no target while sites elsewhere answered.
+    contradicted: u32,
+    /// When we last stood still.
+    woke: Option<Moment>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    began: Moment,
+    deep: bool,
+}
+
+impl Line {
+    pub fn new(asked: bool) -> Line {
+        Line {
+            asked,
+            ..Line::default()
+        }
+    }
+
+    /// What the last look says about a failure at `failed`; `None` when none has begun since. Then
+    /// one is asked for.
+    pub fn since(&mut self, failed: Moment, deep: bool) -> Option<Report> {
+        let serves = |look: Look| look.began >= failed && (look.deep || !deep);
+        match self.last {
+            Some((look, report)) if serves(look) => Some(report),
+            _ => {
+                if !self.under_way.is_some_and(serves) {
+                    self.want(deep);
+                }
+                None
+            }
+        }
+    }
+
+    /// Somebody wonders.
+    pub fn want(&mut self, deep: bool) {
+        if self.asked {
+            self.wanted = Some(self.wanted.unwrap_or(false) || deep);
+        }
+    }
+
+    /// A site that was down before fails again. When all are down nobody else would find that the
+    /// line is gone too.
+    pub fn want_now_and_then(&mut self, now: Moment) {
+        if self.begun.is_none_or(|began| now.since(began) >= SELDOM) {
+            self.want(false);
+        }
+    }
+
+    /// When the next look is to begin.
+    pub fn next_look(&self, now: Moment) -> Option<Moment> {
+        if !self.asked {
+            return None;
+        }
+        if let Some(look) = self.under_way {
+            return Some(self.woke.map_or(look.began, |w| w.max(look.began)) + LOST);
+        }
+        let after = |pause| self.begun.map_or(now, |began| began + pause);
+        let wanted = self.wanted.map(|_| after(SHARED));
+        let trouble = (!self.troubles.is_empty()).then(|| after(AGAIN));
+        wanted.into_iter().chain(trouble).min()
+    }
+
+    /// Begins a look if one is due; the flag says that it is a deep one.
+    pub fn begin(&mut self, now: Moment) -> Option<bool> {
+        if self.next_look(now).is_none_or(|at| at > now) {
+            return None;
+        }
+        let deep = self.wanted.take().unwrap_or(false)
+            || self.has(Trouble::Names)
+            || self.has(Trouble::Portal);
+        self.begun = Some(now);
+        self.under_way = Some(Look { began: now, deep });
+        Some(deep)
+    }
+
+    /// We stood still until now: a look that was under way saw nothing.
+    pub fn woke(&mut self, now: Moment) {
+        self.woke = Some(now);
+    }
+
+    /// A look has ended: when it began. `None` when nothing follows from it: we stood still
+    /// meanwhile, so it failed by that.
+    pub fn take(&mut self, now: Moment, report: Report) -> Option<Moment> {
+        let look = self.under_way.take().unwrap_or(Look {
+            began: now,
+            deep: false,
+        });
+        if !report.up && self.woke.is_some_and(|woke| look.began < woke) {
+            self.want(look.deep);
+            return None;
+        }
+        let before = self.last.map(|(look, _)| look.began);
+        let contradicted = !report.up && self.answered.is_some() && self.answered > before;
+        self.contradicted = match contradicted {
+            true if self.has(Trouble::Line) && self.contradicted < CONTRADICTED => {
+                self.contradicted + 1
+            }
+            _ if report.up => 0,
+            _ => self.contradicted,
+        };
+        self.last = Some((look, report));
+        let bad = [
+            (Trouble::Line, !report.up),
+            (Trouble::Names, report.names == Some(false)),
+            (Trouble::Portal, report.trusted == Some(false)),
+            (Trouble::Ipv6, report.ipv6 == Some(false)),
+        ];
+        for (trouble, _) in bad.into_iter().filter(|(_, bad)| *bad) {
+            self.note_void(trouble, now);
+        }
+        if report.up {
+            self.answered = Some(now);
+        }
+        if report.names == Some(true) {
+            self.resolved = Some(now);
+        }
+        Some(look.began)
+    }
+
+    /// A name that is not loopback's resolved, or something elsewhere answered.
+    pub fn evidence(&mut self, now: Moment, resolved: bool, answered: bool) {
+        if resolved {
+            self.resolved = Some(now);
+        }
+        if answered {
+            self.answered = Some(now);
+        }
+    }
+
+    pub fn resolved_within(&self, span: Duration, now: Moment) -> bool {
+        self.resolved.is_some_and(|at| now.since(at) <= span)
+    }
+
+    /// When something elsewhere last answered.
+    pub fn answered(&self) -> Option<Moment> {
+        self.answered
+    }
+
+    pub fn has(&self, trouble: Trouble) -> bool {
+        self.troubles.iter().any(|(t, _)| *t == trouble)
+    }
+
+    pub fn troubles(&self) -> &[(Trouble, Moment)] {
+        &self.troubles
+    }
+
+    /// The trouble begins, or goes on. Whether it is news: not when it was just over.
+    pub fn begins(&mut self, trouble: Trouble, since: Moment, now: Moment) -> bool {
+        if self.has(trouble) {
+            return false;
+        }
+        self.troubles.push((trouble, since));
+        self.over
+            .iter()
+            .all(|(t, at)| *t != trouble || now.since(*at) > STORY)
+    }
+
+    /// Sites elsewhere answer again and again, but no target does: true once.
+    pub fn contradicted(&mut self) -> bool {
+        let now = self.contradicted == CONTRADICTED;
+        if now {
+            self.contradicted += 1;
+        }
+        now
+    }
+
+    fn note_void(&mut self, trouble: Trouble, now: Moment) {
+        self.void.retain(|(t, _)| *t != trouble);
+        self.void.push((trouble, now));
+    }
+
+    /// A check that began at `began` ran into the trouble, as far as is known.
+    pub fn overshadowed(&self, trouble: Trouble, began: Moment) -> bool {
+        self.void
+            .iter()
+            .any(|(t, until)| *t == trouble && began < *until)
+    }
+
+    /// The trouble is over: since when it was.
+    pub fn ends(&mut self, trouble: Trouble, now: Moment) -> Option<Moment> {
+        let place = self.troubles.iter().position(|(t, _)| *t == trouble)?;
+        let (_, since) = self.troubles.remove(place);
+        self.note_void(trouble, now);
+        self.over.retain(|(t, _)| *t != trouble);
+        self.over.push((trouble, now));
+        Some(since)
+    }
+
+    /// The past was elsewhere than was thought.
+    pub fn redate(&mut self, back: impl Fn(&mut Moment)) {
+        self.troubles.iter_mut().for_each(|(_, since)| back(since));
+    }
+
+    /// See [`Period::redate`].
+    pub fn redate_period(&mut self, floor: i64, off: i64) {
+        if let Some((period, _)) = &mut self.period {
+            period.redate(floor, off);
+        }
+    }
+
+    /// The line is back after being down since `since`: what to tell, and whether it goes on with
+    /// what was told last. `dated`: the clock is set.
+    pub fn period(&mut self, since: Moment, now: Now, dated: bool) -> (Period, bool) {
+        let moment = now.moment();
+        let lasted = moment.since(since);
+        let told = self.period.take();
+        let goes_on = told.filter(|(_, ended)| since.since(*ended) <= STORY);
+        let again = goes_on.is_some();
+        let period = match goes_on {
+            Some((period, _)) => Period {
+                until: now.wall,
+                times: period.times.saturating_add(1),
+                total: period.total + lasted,
+                dated,
+                ..period
+            },
+            None => Period {
+                from: now.wall_at(since),
+                until: now.wall,
+                times: 1,
+                total: lasted,
+                dated,
+            },
+        };
+        self.period = Some((period.clone(), moment));
+        (period, again)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UP: Report = Report {
+        up: true,
+        ipv6: None,
+        names: None,
+        trusted: None,
+    };
+
+    fn at(secs: i64) -> Moment {
+        Moment(secs * 1000)
+    }
+
+    #[test]
+    fn a_look_is_shared_by_those_who_wondered_before_it_began() {
+        let mut line = Line::new(true);
+        assert_eq!(line.since(at(0), false), None);
+        assert_eq!(line.begin(at(0)), Some(false));
+        assert_eq!(line.since(at(0), false), None, "not reported yet");
+        line.take(at(1), UP);
+        assert_eq!(line.since(at(0), false), Some(UP));
+        assert_eq!(
+            line.since(at(1), false),
+            None,
+            "the line may have gone since it began"
+        );
+        assert_eq!(line.next_look(at(1)), Some(at(5)));
+        assert_eq!(line.begin(at(4)), None);
+        assert_eq!(line.begin(at(5)), Some(false));
+    }
+
+    #[test]
+    fn nobody_asks_without_wondering_and_nothing_is_asked_without_targets() {
+        assert_eq!(Line::new(true).next_look(at(9)), None);
+        let mut line = Line::default();
+        assert_eq!(line.since(at(0), false), None);
+        assert_eq!(line.begin(at(0)), None);
+    }
+
+    #[test]
+    fn a_shallow_answer_is_none_to_a_deep_question() {
+        let mut line = Line::new(true);
+        line.want(false);
+        line.begin(at(0));
+        line.take(at(0), UP);
+        assert_eq!(line.since(at(0), true), None);
+        assert_eq!(line.begin(at(5)), Some(true));
+    }
+
+    #[test]
+    fn a_look_that_is_never_reported_on_is_made_again() {
+        let mut line = Line::new(true);
+        line.want(false);
+        line.begin(at(0));
+        assert_eq!(line.begin(at(59)), None);
+        assert!(line.begin(at(60)).is_some());
+    }
+
+    #[test]
+    fn in_trouble_it_is_looked_at_every_ten_seconds() {
+        let mut line = Line::new(true);
+        line.want(false);
+        line.begin(at(0));
+        line.take(at(5), Report { up: false, ..UP });
+        assert!(line.begins(Trouble::Line, at(0), at(5)));
+        assert_eq!(line.next_look(at(5)), Some(at(10)));
+    }
+
+    #[test]
+    fn a_trouble_that_comes_back_at_once_is_no_news() {
+        let mut line = Line::new(true);
+        assert!(line.begins(Trouble::Names, at(0), at(0)));
+        assert!(!line.begins(Trouble::Names, at(5), at(5)));
+        assert_eq!(line.ends(Trouble::Names, at(60)), Some(at(0)));
+        assert!(!line.begins(Trouble::Names, at(90), at(90)));
+        line.ends(Trouble::Names, at(120));
+        assert!(line.begins(Trouble::Names, at(2000), at(2000)));
+    }
+
+    #[test]
+    fn a_line_that_comes_and_goes_is_one_story() {
+        let mut line = Line::new(true);
+        let now = |secs: u64| Now {
+            uptime: Duration::from_secs(secs),
+            wall: 1_000_000 + secs as i64,
+            zone: crate::monitor::time::zone::Zone::UTC,
+        };
+        let (first, again) = line.period(at(100), now(160), true);
+        assert_eq!((first.times, again), (1, false));
+        let (second, again) = line.period(at(200), now(230), true);
+        assert!(again);
+        assert_eq!(
+            second,
+            Period {
+                from: 1_000_100,
+                until: 1_000_230,
+                times: 2,
+                total: Duration::from_secs(90),
+                dated: true,
+            }
+        );
+        let (_, again) = line.period(at(5000), now(5100), true);
+        assert!(!again);
+    }
+}
