@@ -40,7 +40,7 @@ use self::schedule::late_rounds::Rounds;
 use self::schedule::liveness::Progress;
 use self::schedule::maintenance::Page;
 use self::site::Site;
-use self::site::state::Watched;
+use self::site::table::Sites;
 use self::time::hours::Hours;
 use self::time::suspend::Awake;
 use self::time::wall_clock::{Restored, WallClock};
@@ -48,15 +48,13 @@ use self::time::{Jitter, Moment, Now};
 use self::uplink::faults::Said;
 use self::uplink::local_faults::Lacking;
 use self::uplink::{Line, Trouble};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// The state of everything that is watched. One owner feeds it events and carries out its actions.
 #[derive(Debug)]
 pub struct Monitor {
-    /// In the order of the file.
-    sites: Vec<Watched>,
-    index: HashMap<String, usize>,
+    sites: Sites,
     schedule: Schedule,
     incidents: Incidents,
     outbox: Outbox,
@@ -130,8 +128,7 @@ impl Monitor {
         seed: u64,
     ) -> Monitor {
         let mut monitor = Monitor {
-            sites: Vec::new(),
-            index: HashMap::new(),
+            sites: Sites::default(),
             schedule: Schedule::default(),
             incidents: Incidents::new(),
             outbox: Outbox::new(seed.rotate_left(32)),
@@ -335,7 +332,6 @@ impl Monitor {
         let book = Book {
             incidents: &self.incidents,
             sites: &self.sites,
-            index: &self.index,
             now: moment,
         };
         while let Some(mut outgoing) = self.outbox.next_send(now, unsettled, &book) {
@@ -357,7 +353,7 @@ impl Monitor {
 
     /// Starts a check, unless it cannot be made now.
     fn start_check(&mut self, now: Now, name: &str) -> bool {
-        let Some(&at) = self.index.get(name) else {
+        let Some(at) = self.sites.find(name) else {
             return false;
         };
         let watched = &mut self.sites[at];

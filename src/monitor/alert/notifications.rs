@@ -300,17 +300,17 @@ impl Monitor {
         let covered = |w: &Watched| w.veil.is_some() || w.flapping.flapping() || w.stale();
         self.muted(name, now)
             || self
-                .index
-                .get(name)
-                .is_some_and(|&at| covered(&self.sites[at]))
+                .sites
+                .find(name)
+                .is_some_and(|at| covered(&self.sites[at]))
     }
 
     /// Nothing new of the site is told at present: it or everything is muted, or it is under
     /// maintenance.
     pub(crate) fn muted(&self, name: &str, now: Moment) -> bool {
         let silent = |w: &Watched| w.muted(now) || w.maintenance.is_some();
-        let at = self.index.get(name);
-        self.silenced(now) || at.is_some_and(|&at| silent(&self.sites[at]))
+        let at = self.sites.find(name);
+        self.silenced(now) || at.is_some_and(|at| silent(&self.sites[at]))
     }
 
     /// An outage that began in silence and outlasts it is told then.
@@ -334,7 +334,7 @@ impl Monitor {
             incident.reminded = moment;
             let (name, cause) = (incident.site.clone(), incident.cause.clone());
             let lasted = incident.length(now);
-            if let Some(&at) = self.index.get(&name) {
+            if let Some(at) = self.sites.find(&name) {
                 let site = self.sites[at].site.clone();
                 let news = News::StillDown { cause, lasted };
                 self.tell(now, &site, news, Some(number));
@@ -383,7 +383,7 @@ impl Monitor {
             if told
                 && !waits
                 && !self.untellable(&name, moment)
-                && let Some(&at) = self.index.get(&name)
+                && let Some(at) = self.sites.find(&name)
             {
                 let site = self.sites[at].site.clone();
                 let news = News::StillDown { cause, lasted };
@@ -394,7 +394,7 @@ impl Monitor {
 
     /// When an open incident is next to be looked at: a reminder, or the end of its mute.
     pub(crate) fn reminder_due(&self, incident: &Incident, now: Now) -> Option<Moment> {
-        let watched = &self.sites[*self.index.get(&incident.site)?];
+        let watched = &self.sites[self.sites.find(&incident.site)?];
         if !incident.told {
             let moment = now.moment();
             let ends = [self.muted_until, watched.muted_until];

@@ -130,7 +130,7 @@ impl Monitor {
         let trials = self.added.trials.iter();
         let tried = trials.filter_map(|t| t.site.as_ref());
         let kept = self.added.records.iter().any(|r| r.name == name);
-        kept || self.index.contains_key(name) || tried.into_iter().any(|s| s.name == name)
+        kept || self.sites.contains(name) || tried.into_iter().any(|s| s.name == name)
     }
 
     /// Its first check has ended.
@@ -267,7 +267,7 @@ impl Monitor {
             let name = &record.name;
             // As far as it is known who may know of it.
             let of_file = sites[..of_file].iter().find(|s| s.name == *name);
-            let known = self.index.get(name).map(|&at| &self.sites[at].site);
+            let known = self.sites.find(name).map(|at| &self.sites[at].site);
             let chats = match of_file.or(known) {
                 Some(site) => self.chats_of(site),
                 None => self.access.chats.clone(),

@@ -124,9 +124,7 @@ impl Monitor {
             return format!("That is too old: #{number} is over.");
         };
         let sites = open.iter().filter_map(|&n| self.incidents.get(n));
-        let mut sites: Vec<usize> = sites
-            .filter_map(|i| self.index.get(&i.site).copied())
-            .collect();
+        let mut sites: Vec<usize> = sites.filter_map(|i| self.sites.find(&i.site)).collect();
         sites.sort_unstable();
         let (mark, done) = match deed {
             Deed::Check => {
@@ -228,7 +226,6 @@ impl Monitor {
         Book {
             incidents: &self.incidents,
             sites: &self.sites,
-            index: &self.index,
             now,
         }
     }

@@ -50,7 +50,7 @@ impl Monitor {
         };
         job.started = Some(now.moment());
         for name in job.targets.clone() {
-            match self.index.get(&name).map(|&at| self.sites[at].paused()) {
+            match self.sites.find(&name).map(|at| self.sites[at].paused()) {
                 Some(false) => self.check_for_job(now, &name),
                 Some(true) => self.note_in_jobs(now, &name, &Verdict::Paused),
                 None => {}
@@ -60,10 +60,10 @@ impl Monitor {
     }
 
     fn check_for_job(&mut self, now: Now, name: &str) {
-        if let Some(&at) = self.index.get(name) {
+        if let Some(at) = self.sites.find(name) {
             self.look_now(now, at);
         }
-        let running = |m: &Monitor| m.index.get(name).is_some_and(|&at| m.sites[at].running);
+        let running = |m: &Monitor| m.sites.find(name).is_some_and(|at| m.sites[at].running);
         if !running(self) && !self.start_check(now, name) && !self.stopping {
             let verdict = Verdict::Bad("the clock is not set yet".into());
             self.note_in_jobs(now, name, &verdict);

@@ -90,7 +90,7 @@ impl Monitor {
             }
             Command::Unmute { name: None } if self.sees_all(chat) => {
                 self.muted_until = None;
-                for watched in &mut self.sites {
+                for watched in self.sites.iter_mut() {
                     watched.muted_until = None;
                 }
                 self.saving.now();
@@ -289,6 +289,6 @@ impl Monitor {
 
     /// Sites by state: for tests and the log.
     pub fn state_of(&self, name: &str) -> Option<State> {
-        self.index.get(name).map(|&at| self.sites[at].state())
+        self.sites.find(name).map(|at| self.sites[at].state())
     }
 }

@@ -154,7 +154,7 @@ impl Monitor {
         if let Some(near) = nearest(name, visible.iter().map(|w| w.name())) {
             return Unclear::Several {
                 question: format!("{none} Did you mean {}?", bold(near)),
-                sites: self.index.get(near).copied().into_iter().collect(),
+                sites: self.sites.find(near).into_iter().collect(),
             };
         }
         let known = visible.iter().filter_map(|w| w.site.group.as_deref());

@@ -34,19 +34,19 @@ impl Monitor {
 
     /// Where the site of this name is, if there is one for the chat.
     pub(crate) fn find(&self, chat: i64, name: &str) -> Option<usize> {
-        let at = self.index.get(name).copied();
+        let at = self.sites.find(name);
         at.filter(|&at| may_see(chat, &self.sites[at].site))
     }
 
     /// There is a site of this name, but not for the chat.
     pub(crate) fn hidden(&self, chat: i64, name: &str) -> bool {
-        self.index.contains_key(name) && self.find(chat, name).is_none()
+        self.sites.contains(name) && self.find(chat, name).is_none()
     }
 
     /// An incident of a site that is gone belongs to the chats that were told of it.
     pub(crate) fn may_see_incident(&self, chat: i64, incident: &Incident) -> bool {
-        match self.index.get(&incident.site) {
-            Some(&at) => may_see(chat, &self.sites[at].site),
+        match self.sites.find(&incident.site) {
+            Some(at) => may_see(chat, &self.sites[at].site),
             None => chat == CONSOLE || incident.message_in(chat).is_some(),
         }
     }

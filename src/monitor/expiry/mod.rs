@@ -247,7 +247,7 @@ impl Monitor {
         subject: Subject,
         result: Result<Looked, Failure>,
     ) {
-        let Some(&at) = self.index.get(name) else {
+        let Some(at) = self.sites.find(name) else {
             return;
         };
         let moment = now.moment();

@@ -220,8 +220,8 @@ impl Monitor {
         let mut told: Vec<(Vec<String>, Vec<i64>)> = Vec::new();
         for &chat in &self.access.chats {
             let seen = |name: &&String| {
-                let at = self.index.get(*name);
-                at.is_some_and(|&at| may_see(chat, &self.sites[at].site))
+                let at = self.sites.find(name);
+                at.is_some_and(|at| may_see(chat, &self.sites[at].site))
             };
             let seen: Vec<String> = sites.iter().filter(seen).cloned().collect();
             match told.iter_mut().find(|(sites, _)| *sites == seen) {

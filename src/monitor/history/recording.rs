@@ -52,7 +52,7 @@ impl Monitor {
                     return;
                 }
                 self.recording.heard = Some(now.wall);
-                for watched in &mut self.sites {
+                for watched in self.sites.iter_mut() {
                     watched.past.miss(now.wall);
                 }
             }
@@ -60,7 +60,7 @@ impl Monitor {
             Some(heard) => {
                 self.recording.behind = None;
                 if stood_still {
-                    for watched in &mut self.sites {
+                    for watched in self.sites.iter_mut() {
                         let kind = Kind::of(watched.state());
                         watched.past.note(heard, kind);
                         watched.past.miss(now.wall);
@@ -79,7 +79,7 @@ impl Monitor {
         self.recording.behind = None;
         self.recording.heard = Some(now.wall);
         self.recording.afresh = true;
-        for watched in &mut self.sites {
+        for watched in self.sites.iter_mut() {
             watched.past.rewind(now.wall);
         }
     }
@@ -95,7 +95,7 @@ impl Monitor {
         }
         let stirred = std::mem::take(&mut self.recording.stirred);
         if stirred || now.wall.div_euclid(60) != heard.div_euclid(60) {
-            for watched in &mut self.sites {
+            for watched in self.sites.iter_mut() {
                 let kind = Kind::of(watched.state());
                 watched.past.note(now.wall, kind);
             }
@@ -171,7 +171,7 @@ impl Monitor {
     /// of time. Sites that are no longer configured, and what is not sound, are passed over.
     pub fn restore_history(&mut self, record: &Record) {
         for (name, bytes) in record.sites.iter() {
-            let Some(&at) = self.index.get(name) else {
+            let Some(at) = self.sites.find(name) else {
                 continue;
             };
             let past = &mut self.sites[at].past;

@@ -8,7 +8,7 @@ use crate::monitor::uplink::Trouble;
 impl Monitor {
     pub(crate) fn parent_of(&self, at: usize) -> Option<usize> {
         let name = self.sites[at].site.after.as_ref()?;
-        self.index.get(name).copied()
+        self.sites.find(name)
     }
 
     /// It stands between its children and us.

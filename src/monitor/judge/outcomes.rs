@@ -23,7 +23,7 @@ impl Monitor {
             self.internal_errors += 1;
         }
         let verdict = Verdict::of(&outcome);
-        let Some(&at) = self.index.get(name) else {
+        let Some(at) = self.sites.find(name) else {
             return;
         };
         self.count_round(now, at, waited);

@@ -3,15 +3,13 @@
 use crate::monitor::bot::callback_data::{self, Deed};
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::outbox::message::{Button, CONSOLE};
-use crate::monitor::site::state::Watched;
+use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;
-use std::collections::HashMap;
 use std::time::Duration;
 
 pub(crate) struct Book<'a> {
     pub incidents: &'a Incidents,
-    pub sites: &'a [Watched],
-    pub index: &'a HashMap<String, usize>,
+    pub sites: &'a Sites,
     pub now: Moment,
 }
 
@@ -43,8 +41,8 @@ impl Book<'_> {
             return Vec::new();
         }
         let muted = |i: &&Incident| {
-            let at = self.index.get(&i.site);
-            at.is_some_and(|&at| self.sites[at].muted(self.now))
+            let site = self.sites.named(&i.site);
+            site.is_some_and(|w| w.muted(self.now))
         };
         let unseen = open.iter().any(|i| i.acknowledged.is_none());
         let numbers: Vec<u32> = open.iter().map(|i| i.number).collect();

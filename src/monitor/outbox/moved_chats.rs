@@ -20,9 +20,9 @@ impl Monitor {
         }
         let both = self.access.chats.contains(&to);
         // What went to both ids is not to go to the new one again.
-        let (index, sites) = (&self.index, &self.sites);
+        let sites = &self.sites;
         self.outbox.drop_twins(from, &|site| {
-            let site = index.get(site).map(|&at| &sites[at].site);
+            let site = sites.named(site).map(|w| &w.site);
             both && site.is_none_or(|site| may_see(to, site))
         });
         self.moved.retain(|(old, _)| *old != from);
@@ -73,7 +73,7 @@ impl Monitor {
     fn follow_move(&mut self, from: i64, to: i64) {
         self.outbox.rename_chat(from, to);
         rename(&mut self.access.chats, from, to);
-        for watched in &mut self.sites {
+        for watched in self.sites.iter_mut() {
             let chats = watched.site.chats.as_ref();
             if chats.is_some_and(|chats| chats.contains(&from)) {
                 let site = Arc::make_mut(&mut watched.site);

@@ -3,6 +3,7 @@ use crate::monitor::alert::batching::Unsettled;
 use crate::monitor::incident::Incidents;
 use crate::monitor::outbox::facts::Book;
 use crate::monitor::render::text::{MESSAGE_UNITS, units};
+use crate::monitor::site::table::Sites;
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
@@ -15,11 +16,10 @@ fn at(ms: u64) -> Now {
 }
 
 fn nobody() -> Book<'static> {
-    static NONE: LazyLock<(Incidents, HashMap<String, usize>)> = LazyLock::new(Default::default);
+    static NONE: LazyLock<(Incidents, Sites)> = LazyLock::new(Default::default);
     Book {
         incidents: &NONE.0,
-        sites: &[],
-        index: &NONE.1,
+        sites: &NONE.1,
         now: Moment(0),
     }
 }

@@ -17,11 +17,12 @@ use crate::monitor::persist::snapshot::{
 };
 use crate::monitor::site::Site;
 use crate::monitor::site::state::{Veil, Watched};
+use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::uplink::Trouble;
 use crate::monitor::uplink::faults::Said;
 use crate::monitor::{Level, Monitor, Settings};
-use std::collections::HashMap;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,7 +93,7 @@ impl Monitor {
         self.digest.sent = snapshot.digested;
         self.muted_until = snapshot.muted_until.map(|wall| now.coming_moment(wall));
         for record in &snapshot.sites {
-            let Some(&at) = self.index.get(&record.name) else {
+            let Some(at) = self.sites.find(&record.name) else {
                 continue;
             };
             restore_site(&mut self.sites[at], record, now);
@@ -153,7 +154,7 @@ impl Monitor {
         if let Some(since) = snapshot.offline_since.filter(|_| self.line.asked) {
             self.line
                 .begins(Trouble::Line, now.past_moment(since), moment);
-            for watched in &mut self.sites {
+            for watched in self.sites.iter_mut() {
                 if !watched.lan() && !watched.paused() {
                     watched.cover(Veil::Offline(Trouble::Line), moment);
                 }
@@ -192,14 +193,14 @@ impl Monitor {
         self.refresh_reach(now);
         self.doubts = self.sites.len();
         if let Some(away) = &mut self.away {
-            away.unseen.retain(|name| self.index.contains_key(name));
+            away.unseen.retain(|name| self.sites.contains(name));
         }
         self.saving.now();
         let gone: Vec<(u64, String)> = self
             .jobs
             .iter()
             .flat_map(|job| job.remaining.iter().map(|name| (job.id, name.clone())))
-            .filter(|(_, name)| !self.index.contains_key(name))
+            .filter(|(_, name)| !self.sites.contains(name))
             .collect();
         for (id, name) in gone {
             if let Some(job) = self.jobs.iter_mut().find(|j| j.id == id) {
@@ -218,9 +219,9 @@ impl Monitor {
 
     /// What waits for chats that are not, or no longer, to have it.
     fn drop_hidden(&mut self) {
-        let (chats, index, sites) = (&self.access.chats, &self.index, &self.sites);
+        let (chats, sites) = (&self.access.chats, &self.sites);
         self.outbox.keep_chats(&|site, chat| {
-            let site = index.get(site).map(|&at| &sites[at].site);
+            let site = sites.named(site).map(|w| &w.site);
             chats.contains(&chat) && site.is_none_or(|site| may_see(chat, site))
         });
     }
@@ -242,12 +243,9 @@ impl Monitor {
 
     /// Takes the sites of a configuration. One that was there before keeps all that is known of it.
     pub(crate) fn take_sites(&mut self, sites: Vec<Arc<Site>>, now: Now) {
-        let mut before: HashMap<String, Watched> = std::mem::take(&mut self.sites)
-            .into_iter()
-            .map(|w| (w.name().to_owned(), w))
-            .collect();
+        let mut before = std::mem::take(&mut self.sites).into_by_name();
         let count = sites.len();
-        self.sites.reserve_exact(count);
+        let mut all = Vec::with_capacity(count);
         self.page = None;
         for (place, site) in sites.into_iter().enumerate() {
             let watched = match before.remove(&site.name) {
@@ -274,29 +272,23 @@ impl Monitor {
                 None => Watched::new(site, now.moment()),
             };
             self.plan(&watched, (place, count), now);
-            self.sites.push(watched);
+            all.push(watched);
         }
         for gone in before.keys() {
             self.schedule.remove(gone);
         }
+        self.sites = Sites::new(all);
         for at in 0..self.sites.len() {
             self.plan_looks(now, at);
         }
-        self.index = self
-            .sites
-            .iter()
-            .enumerate()
-            .map(|(i, w)| (w.name().to_owned(), i))
-            .collect();
         self.keep_roots();
     }
 
     /// Roots matter to sites whose certificates are looked at.
     fn keep_roots(&mut self) {
-        let (index, sites) = (&self.index, &self.sites);
-        let looked_at = |at: &usize| sites[*at].site.cert.is_some();
+        let sites = &self.sites;
         self.roots
-            .keep_sites(|name| index.get(name).is_some_and(looked_at));
+            .keep_sites(|name| sites.named(name).is_some_and(|w| w.site.cert.is_some()));
     }
 
     /// A site that stays and keeps its interval keeps its place in the round too.
@@ -321,16 +313,16 @@ impl Monitor {
             .incidents
             .iter_open()
             .filter(|i| {
-                self.index
-                    .get(&i.site)
-                    .is_none_or(|&at| self.sites[at].paused() || !self.sites[at].down())
+                self.sites
+                    .find(&i.site)
+                    .is_none_or(|at| self.sites[at].paused() || !self.sites[at].down())
             })
             .map(|i| i.site.clone())
             .collect();
         for site in over {
             self.close_incident(&site, moment);
         }
-        for watched in &mut self.sites {
+        for watched in self.sites.iter_mut() {
             if watched.down() && self.incidents.open_of(watched.name()).is_none() {
                 watched.reset(moment);
             }

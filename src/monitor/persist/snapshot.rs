@@ -191,7 +191,7 @@ impl Snapshot {
             clean(&mut added.name, NAME);
             clean(&mut added.url, LONGEST_URL);
         }
-        for site in &mut self.sites {
+        for site in self.sites.iter_mut() {
             clean(&mut site.name, NAME);
             clean(&mut site.state, NAME);
             clean_some(&mut site.cause, CAUSE);

@@ -60,7 +60,7 @@ impl Monitor {
 
     /// Whether the site is under maintenance now.
     pub fn in_maintenance(&self, name: &str) -> bool {
-        let at = self.index.get(name);
-        at.is_some_and(|&at| self.sites[at].maintenance.is_some())
+        let at = self.sites.find(name);
+        at.is_some_and(|at| self.sites[at].maintenance.is_some())
     }
 }

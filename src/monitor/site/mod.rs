@@ -4,6 +4,7 @@ pub mod network;
 pub mod outcome;
 pub mod printable;
 pub(crate) mod state;
+pub(crate) mod table;
 
 use crate::monitor::time::hours::Window;
 use std::net::IpAddr;

@@ -250,7 +250,7 @@ impl Monitor {
                 back(&mut acknowledged.at);
             }
         }
-        for watched in &mut self.sites {
+        for watched in self.sites.iter_mut() {
             back(&mut watched.since);
             watched.flapping.redate(back);
         }
@@ -270,7 +270,7 @@ impl Monitor {
             }
         };
         sooner(&mut self.muted_until, restored.muted_until);
-        for watched in &mut self.sites {
+        for watched in self.sites.iter_mut() {
             let was = restored.mutes.get(watched.name()).copied();
             sooner(&mut watched.muted_until, was);
         }

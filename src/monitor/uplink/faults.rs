@@ -75,7 +75,7 @@ impl Monitor {
             "offline: none of the `uplink` targets answers; only sites on this network are judged"
                 .to_owned(),
         );
-        for watched in &mut self.sites {
+        for watched in self.sites.iter_mut() {
             if !watched.local() && !watched.paused() && watched.veil != Some(Veil::Unreachable) {
                 watched.cover(Veil::Offline(Trouble::Line), moment);
             }

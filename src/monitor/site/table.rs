@@ -1,0 +1,57 @@
+//! All sites that are watched, in the order of the configuration, and where a name is among them.
+
+use crate::monitor::site::state::Watched;
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+
+/// The watched sites. A site is known by its place inside the core and by its name outside of it;
+/// places change at a reload only.
+#[derive(Debug, Default)]
+pub struct Sites {
+    all: Vec<Watched>,
+    places: HashMap<String, usize>,
+}
+
+impl Sites {
+    pub fn new(all: Vec<Watched>) -> Sites {
+        let names = all.iter().map(|w| w.name().to_owned());
+        Sites {
+            places: names.zip(0..).collect(),
+            all,
+        }
+    }
+
+    /// The place of the site with this very name.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.places.get(name).copied()
+    }
+
+    /// The site with this very name.
+    pub fn named(&self, name: &str) -> Option<&Watched> {
+        self.find(name).map(|at| &self.all[at])
+    }
+
+    /// The sites by their names, for a new configuration to take from.
+    pub fn into_by_name(self) -> HashMap<String, Watched> {
+        let named = |w: Watched| (w.name().to_owned(), w);
+        self.all.into_iter().map(named).collect()
+    }
+
+    pub fn contains(&self, name: &str) -> bool {
+        self.places.contains_key(name)
+    }
+}
+
+impl Deref for Sites {
+    type Target = [Watched];
+
+    fn deref(&self) -> &[Watched] {
+        &self.all
+    }
+}
+
+impl DerefMut for Sites {
+    fn deref_mut(&mut self) -> &mut [Watched] {
+        &mut self.all
+    }
+}
