@@ -7,7 +7,7 @@ use crate::config::Target;
 use crate::http::{self, Bundle, Client, Peer, Unresolved, bare_host, handshake};
 use crate::machine;
 use crate::monitor::site::IpVersion;
-use crate::monitor::uplink::Report;
+use crate::monitor::uplink::ProbeResult;
 use async_io::{Async, Timer};
 use async_lock::Semaphore;
 use futures_lite::{FutureExt, future};
@@ -64,7 +64,7 @@ pub(super) struct Look {
 impl Look {
     /// Takes about [`WITHIN`], and longer only when more than two targets hang. A look that failed
     /// for want of descriptors or memory says nothing, and is made again. Dropping it ends it.
-    pub(super) async fn report(&self) -> Report {
+    pub(super) async fn report(&self) -> ProbeResult {
         loop {
             let began = Instant::now();
             let report = self.look().await;
@@ -76,13 +76,13 @@ impl Look {
         }
     }
 
-    async fn look(&self) -> Report {
+    async fn look(&self) -> ProbeResult {
         let sockets = Semaphore::new(SOCKETS);
         let uplink = Uplink::new(&self.resolvers.uplink, &sockets);
         let ((up, ipv6), (names, trusted)) =
             future::zip(uplink.look(&self.uplink), self.way_to_telegram(&sockets)).await;
         let ipv6 = ipv6.or_else(|| (!has_ipv6_route()).then_some(false));
-        Report {
+        ProbeResult {
             up,
             ipv6,
             names,

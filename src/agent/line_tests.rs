@@ -22,7 +22,7 @@ fn client() -> Client {
     Client::new(&limits).expect("a client")
 }
 
-fn report(uplink: &[SocketAddr]) -> Report {
+fn report(uplink: &[SocketAddr]) -> ProbeResult {
     let target = |address: &SocketAddr| Target {
         host: address.ip().to_string(),
         port: address.port(),

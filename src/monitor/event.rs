@@ -9,7 +9,7 @@ use super::render::stats::Vitals;
 use super::site::Site;
 use super::site::outcome::{Failure, Looked, Outcome};
 use super::time::hours::Hours;
-use super::uplink::Report;
+use super::uplink::ProbeResult;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ pub enum Event {
         reason: String,
     },
     /// What [`Action::Probe`] found.
-    Probed(Report),
+    Probed(ProbeResult),
     /// The configuration was read again.
     Reloaded {
         sites: Vec<Arc<Site>>,

@@ -32,7 +32,7 @@ use self::history::recording::Recording;
 use self::incident::Incidents;
 use self::incident::unclean_stop::Away;
 use self::outbox::Outbox;
-use self::outbox::facts::Book;
+use self::outbox::send_context::SendContext;
 use self::outbox::shown::Shown;
 use self::persist::urgency::Saving;
 use self::schedule::Schedule;
@@ -47,7 +47,7 @@ use self::time::wall_clock::{Restored, WallClock};
 use self::time::{Jitter, Moment, Now};
 use self::uplink::faults::Said;
 use self::uplink::local_faults::Lacking;
-use self::uplink::{Line, Trouble};
+use self::uplink::{Fault, Line};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ pub struct Monitor {
     stopping: bool,
     line: Line,
     /// Sites in doubt, at least: more than that are not looked for.
-    doubts: usize,
+    pending_downs: usize,
     /// Where the last offline period was told, alone in its message: chat and message.
     told_offline: Vec<(i64, i64)>,
     /// Sites that are flapping, at least: more are not looked for.
@@ -97,7 +97,7 @@ pub struct Monitor {
     /// Sites may have become slow in silence; if not, none is looked for.
     slow_untold: bool,
     /// Troubles of the line that go on, and whether people know.
-    troubles_said: Vec<(Trouble, Said)>,
+    fault_notices: Vec<(Fault, Said)>,
     away: Option<Away>,
     awake: Awake,
     /// Sites have something that runs out.
@@ -158,11 +158,11 @@ impl Monitor {
             lacks: Vec::new(),
             stopping: false,
             line: Line::new(settings.uplink),
-            doubts: 0,
+            pending_downs: 0,
             told_offline: Vec::new(),
             flapping: 0,
             slow_untold: false,
-            troubles_said: Vec::new(),
+            fault_notices: Vec::new(),
             away: None,
             awake: Awake::new(now),
             inspects: false,
@@ -205,7 +205,7 @@ impl Monitor {
             self.record(now);
             self.recording.stir();
         }
-        self.turn_page(now);
+        self.refresh_maintenance(now);
         match event {
             Event::Checked {
                 site,
@@ -304,7 +304,7 @@ impl Monitor {
 
     /// Everything that time alone brings about.
     fn proceed(&mut self, now: Now) {
-        self.turn_page(now);
+        self.refresh_maintenance(now);
         self.start_checks(now);
         self.start_looks(now);
         self.tell_roots(now);
@@ -329,7 +329,7 @@ impl Monitor {
             self.actions.push(Action::Save);
         }
         let unsettled = self.unsettled(now);
-        let book = Book {
+        let book = SendContext {
             incidents: &self.incidents,
             sites: &self.sites,
             now: moment,

@@ -9,7 +9,7 @@ use crate::dice::{Dice, Span};
 use crate::plan::{Fault, Plan, SECOND, SitePlan, millis};
 use crate::record::{ProbeRun, Why};
 use sitemon::monitor::site::outcome::{Failure, FailureKind, Lack, Outcome};
-use sitemon::monitor::uplink::Report;
+use sitemon::monitor::uplink::ProbeResult;
 use std::time::Duration;
 
 const TRIES: [i64; 4] = [0, SECOND, 3 * SECOND, 7 * SECOND];
@@ -162,7 +162,7 @@ fn failed(site: &SitePlan, kind: FailureKind, text: &str, resolved: bool) -> Out
 }
 
 /// A look at the line: SYNs now, after 1 s and after 3 s; given up after 5 s.
-pub fn probe(plan: &Plan, from: i64, deep: bool, dice: &mut Dice) -> (ProbeRun, Report) {
+pub fn probe(plan: &Plan, from: i64, deep: bool, dice: &mut Dice) -> (ProbeRun, ProbeResult) {
     let answered = TRIES[..3].iter().map(|after| from + after);
     let answered = answered
         .into_iter()
@@ -179,7 +179,7 @@ pub fn probe(plan: &Plan, from: i64, deep: bool, dice: &mut Dice) -> (ProbeRun, 
         None => from + 5 * SECOND,
     };
     let names = answered.is_some_and(|at| holding(&plan.names_lost, at).is_none());
-    let report = Report {
+    let report = ProbeResult {
         up: answered.is_some(),
         ipv6: None,
         names: (deep && answered.is_some()).then_some(names),

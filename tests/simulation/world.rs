@@ -10,7 +10,7 @@ use sitemon::monitor::outbox::message::Delivery;
 use sitemon::monitor::persist::snapshot::Snapshot;
 use sitemon::monitor::site::Site;
 use sitemon::monitor::site::outcome::Outcome;
-use sitemon::monitor::uplink::Report;
+use sitemon::monitor::uplink::ProbeResult;
 use sitemon::monitor::{Action, Event, Monitor, Settings};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -41,7 +41,7 @@ pub enum Occurrence {
     },
     Probed {
         probe: ProbeRun,
-        report: Report,
+        report: ProbeResult,
     },
     Arrive {
         attempt: usize,

@@ -6,7 +6,7 @@ use sitemon::monitor::outbox::message::{Content, Delivery, Incoming, Update};
 use sitemon::monitor::site::outcome::{Expiry, FailureKind, Outcome};
 use sitemon::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, Site, StatusSet};
 use sitemon::monitor::time::Now;
-use sitemon::monitor::uplink::Report;
+use sitemon::monitor::uplink::ProbeResult;
 use sitemon::monitor::{Action, Event, Monitor, Settings};
 use sitemon::state::{BLOCK, Past, State, Writer};
 use std::cmp::Reverse;
@@ -249,7 +249,7 @@ impl Day {
                 let id = outgoing.id;
                 Some(Event::Delivered { id, delivery })
             }
-            Action::Probe { .. } => Some(Event::Probed(Report {
+            Action::Probe { .. } => Some(Event::Probed(ProbeResult {
                 up: (self.scene.line)(self.clock),
                 ipv6: None,
                 names: None,

@@ -1,9 +1,9 @@
 //! How long an alert waits for company: one message says what many would.
 
 use crate::monitor::Monitor;
-use crate::monitor::alert::{Alert, News};
+use crate::monitor::alert::{Alert, Notification};
 use crate::monitor::time::Moment;
-use crate::monitor::uplink::Trouble;
+use crate::monitor::uplink::Fault;
 use std::time::Duration;
 
 /// Alerts due within this go out as one message.
@@ -36,7 +36,7 @@ impl Monitor {
     /// A site has failed. When it is one of many, the others are looked at soon.
     pub(crate) fn watch_for_storm(&mut self, now: Moment) {
         let recently = |at: Moment| now.since(at) < LOOK_AGAIN;
-        if self.storm.is_some_and(recently) || self.line.has(Trouble::Line) {
+        if self.storm.is_some_and(recently) || self.line.has(Fault::Line) {
             return;
         }
         let suspects = self.sites.iter().filter(|w| w.suspect()).count();
@@ -50,7 +50,7 @@ impl Monitor {
             .collect();
         others.sort();
         let names: Vec<String> = others.into_iter().take(LOOK_AT).map(|(_, n)| n).collect();
-        self.schedule.hasten(&names, now, LOOK_WITHIN);
+        self.schedule.bring_forward(&names, now, LOOK_WITHIN);
     }
 }
 
@@ -66,7 +66,7 @@ pub fn hold_until(
     let oldest = ready.first()?.at;
     let downs = ready
         .iter()
-        .filter(|a| matches!(a.news, News::Down { .. }))
+        .filter(|a| matches!(a.news, Notification::Down { .. }))
         .count();
     // Those that were judged already belong to the storm as well: the last suspects are waited for.
     let storm = unsettled.suspects > 0 && unsettled.suspects + downs > STORM;

@@ -2,7 +2,7 @@
 //! told of a site.
 
 use crate::monitor::Monitor;
-use crate::monitor::alert::News;
+use crate::monitor::alert::Notification;
 use crate::monitor::bot::visibility::may_see;
 use crate::monitor::expiry::{Subject, left_text};
 use crate::monitor::history::{Share, Span};
@@ -10,7 +10,7 @@ use crate::monitor::incident::Incident;
 use crate::monitor::judge::State;
 use crate::monitor::render::picture::Picture;
 use crate::monitor::render::text::{bold, count, day_of, escape, lasting, response};
-use crate::monitor::site::state::Watched;
+use crate::monitor::site::state::SiteState;
 use crate::monitor::time::zone::DAY;
 use crate::monitor::time::{Moment, Now};
 use std::sync::Arc;
@@ -78,13 +78,13 @@ impl Monitor {
         }
         self.saving.now();
         for chat in self.access.chats.clone() {
-            let told = |w: &&Watched| may_see(chat, &w.site);
-            let sites: Vec<&Watched> = self.sites.iter().filter(told).collect();
+            let told = |w: &&SiteState| may_see(chat, &w.site);
+            let sites: Vec<&SiteState> = self.sites.iter().filter(told).collect();
             if sites.is_empty() {
                 continue;
             }
             let html = self.digest_of(&sites, now);
-            let news = News::Digest { html };
+            let news = Notification::Digest { html };
             self.outbox
                 .push_alert(news, "", None, vec![chat], now.moment());
         }
@@ -99,7 +99,7 @@ impl Monitor {
         self.chart_of_many(now, &sites, Span::Day).picture
     }
 
-    fn digest_of(&self, sites: &[&Watched], now: Now) -> String {
+    fn digest_of(&self, sites: &[&SiteState], now: Now) -> String {
         let today = now.zone.day(now.wall);
         let from = now.zone.first((today - 1) * DAY);
         let until = now.zone.first(today * DAY);
@@ -161,7 +161,7 @@ impl Monitor {
                 ),
             });
         }
-        let serving = |w: &&&Watched| matches!(w.state(), State::Up | State::Degraded);
+        let serving = |w: &&&SiteState| matches!(w.state(), State::Up | State::Degraded);
         let slowest = sites.iter().filter(serving);
         let slowest = slowest.filter_map(|w| Some((w.took?, w)));
         if let Some((took, watched)) = slowest.max_by_key(|(took, _)| *took) {
@@ -190,7 +190,7 @@ impl Monitor {
 }
 
 /// `Now: 4 up, 1 down`.
-fn states(sites: &[&Watched]) -> String {
+fn states(sites: &[&SiteState]) -> String {
     let worst_last = [
         State::Up,
         State::Unknown,

@@ -1,6 +1,6 @@
 //! Many sites with the same news are told in one line.
 
-use crate::monitor::alert::{Alert, News, merged, when};
+use crate::monitor::alert::{Alert, Notification, merged, when};
 use crate::monitor::render::text::{escape, lasting, units};
 use crate::monitor::time::Now;
 use std::collections::{BTreeMap, HashMap};
@@ -24,7 +24,7 @@ pub fn group_key<'a>(
 ) -> Option<(bool, &'a str, String)> {
     match (&alert.news, alert.incident) {
         (
-            News::Down {
+            Notification::Down {
                 cause,
                 common,
                 behind: 0,
@@ -34,7 +34,7 @@ pub fn group_key<'a>(
             let common = common.as_deref().unwrap_or(cause);
             Some((true, common, when(alert, now)))
         }
-        (News::Up { .. }, Some(n)) if ended.get(&n).is_none_or(Vec::is_empty) => {
+        (Notification::Up { .. }, Some(n)) if ended.get(&n).is_none_or(Vec::is_empty) => {
             Some((false, "", when(alert, now)))
         }
         _ => None,
@@ -97,7 +97,7 @@ fn group_member(alert: &Alert) -> String {
     let name = escape(&alert.site);
     let number = alert.incident.unwrap_or(0);
     match &alert.news {
-        News::Up { lasted } => format!("{name} after {} (#{number})", lasting(*lasted)),
+        Notification::Up { lasted } => format!("{name} after {} (#{number})", lasting(*lasted)),
         _ => format!("{name} (#{number})"),
     }
 }

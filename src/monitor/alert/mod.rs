@@ -28,7 +28,7 @@ const HEADLINE_UNITS: usize = 100;
 pub struct Alert {
     /// Counts up; also the order of telling.
     pub id: u64,
-    pub news: News,
+    pub news: Notification,
     /// Name of the site; empty for news of the agent itself.
     pub site: String,
     pub incident: Option<u32>,
@@ -42,7 +42,7 @@ pub struct Alert {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum News {
+pub enum Notification {
     Down {
         cause: String,
         /// The part of `cause` that other sites may share, when that is not all of it:
@@ -100,43 +100,43 @@ pub enum News {
     },
 }
 
-impl News {
+impl Notification {
     /// Bad news has a sound, good news has none.
     pub fn silent(&self) -> bool {
         matches!(
             self,
-            News::Up { .. }
-                | News::Fast { .. }
-                | News::Steady { cause: None, .. }
-                | News::Offline(_)
-                | News::Digest { .. }
-                | News::Renewed { .. }
+            Notification::Up { .. }
+                | Notification::Fast { .. }
+                | Notification::Steady { cause: None, .. }
+                | Notification::Offline(_)
+                | Notification::Digest { .. }
+                | Notification::Renewed { .. }
         )
     }
 
     /// Of a change of a site's state: why it is down or slow now. `None` for other news.
     pub fn state_now(&self) -> Option<Option<&str>> {
         match self {
-            News::Down { cause, .. } | News::StillDown { cause, .. } | News::Slow { cause } => {
-                Some(Some(cause))
-            }
-            News::Flapping { cause } | News::Changes { cause, .. } | News::Steady { cause, .. } => {
-                Some(cause.as_deref())
-            }
-            News::Up { .. } | News::Fast { .. } => Some(None),
-            News::Expiring { .. }
-            | News::Renewed { .. }
-            | News::Offline(_)
-            | News::Digest { .. }
-            | News::Notice { .. } => None,
+            Notification::Down { cause, .. }
+            | Notification::StillDown { cause, .. }
+            | Notification::Slow { cause } => Some(Some(cause)),
+            Notification::Flapping { cause }
+            | Notification::Changes { cause, .. }
+            | Notification::Steady { cause, .. } => Some(cause.as_deref()),
+            Notification::Up { .. } | Notification::Fast { .. } => Some(None),
+            Notification::Expiring { .. }
+            | Notification::Renewed { .. }
+            | Notification::Offline(_)
+            | Notification::Digest { .. }
+            | Notification::Notice { .. } => None,
         }
     }
 
     /// Changes of a site's state that it tells of.
     pub fn changes(&self) -> u32 {
         match self {
-            News::Changes { times, .. } => *times,
-            News::StillDown { .. } => 0,
+            Notification::Changes { times, .. } => *times,
+            Notification::StillDown { .. } => 0,
             _ => 1,
         }
     }
@@ -178,11 +178,11 @@ pub fn compose(waiting: &[&Alert], now: Now, heard: &dyn Fn(u32) -> bool) -> Com
             continue;
         }
         match (&alert.news, alert.incident) {
-            (News::Up { lasted }, Some(n)) => {
+            (Notification::Up { lasted }, Some(n)) => {
                 let earlier = ended.get(&n).map_or(&[][..], Vec::as_slice);
                 let cause = earlier.iter().find_map(|a| match &a.news {
-                    News::Down { cause, .. } => Some(cause),
-                    News::StillDown { cause, .. } if !heard(n) => Some(cause),
+                    Notification::Down { cause, .. } => Some(cause),
+                    Notification::StillDown { cause, .. } if !heard(n) => Some(cause),
                     _ => None,
                 });
                 let line = match cause {
@@ -216,7 +216,7 @@ pub fn compose(waiting: &[&Alert], now: Now, heard: &dyn Fn(u32) -> bool) -> Com
         lines,
         silent: waiting.iter().all(|a| a.news.silent()),
         recovery_of: only
-            .filter(|a| matches!(a.news, News::Up { .. }))
+            .filter(|a| matches!(a.news, Notification::Up { .. }))
             .and_then(|a| a.incident),
     }
 }
@@ -225,12 +225,14 @@ pub fn compose(waiting: &[&Alert], now: Now, heard: &dyn Fn(u32) -> bool) -> Com
 fn ended_here<'a>(waiting: &[&'a Alert]) -> HashMap<u32, Vec<&'a Alert>> {
     let mut ended: HashMap<u32, Vec<&Alert>> = waiting
         .iter()
-        .filter(|a| matches!(a.news, News::Up { .. }))
+        .filter(|a| matches!(a.news, Notification::Up { .. }))
         .filter_map(|a| Some((a.incident?, Vec::new())))
         .collect();
     for alert in waiting {
-        if matches!(alert.news, News::Down { .. } | News::StillDown { .. })
-            && let Some(earlier) = alert.incident.and_then(|n| ended.get_mut(&n))
+        if matches!(
+            alert.news,
+            Notification::Down { .. } | Notification::StillDown { .. }
+        ) && let Some(earlier) = alert.incident.and_then(|n| ended.get_mut(&n))
         {
             earlier.push(alert);
         }
@@ -239,8 +241,10 @@ fn ended_here<'a>(waiting: &[&'a Alert]) -> HashMap<u32, Vec<&'a Alert>> {
 }
 
 pub(crate) fn merged(alert: &Alert, ended: &HashMap<u32, Vec<&Alert>>) -> bool {
-    matches!(alert.news, News::Down { .. } | News::StillDown { .. })
-        && alert.incident.is_some_and(|n| ended.contains_key(&n))
+    matches!(
+        alert.news,
+        Notification::Down { .. } | Notification::StillDown { .. }
+    ) && alert.incident.is_some_and(|n| ended.contains_key(&n))
 }
 
 fn line_of(alert: &Alert, now: Now) -> String {
@@ -250,7 +254,7 @@ fn line_of(alert: &Alert, now: Now) -> String {
         .map(|n| format!(" (#{n})"))
         .unwrap_or_default();
     match &alert.news {
-        News::Down { cause, behind, .. } => {
+        Notification::Down { cause, behind, .. } => {
             let behind = match behind {
                 0 => String::new(),
                 1 => "; 1 site behind it is unreachable".to_owned(),
@@ -258,14 +262,14 @@ fn line_of(alert: &Alert, now: Now) -> String {
             };
             format!("🔴 {name} is down: {}{number}{behind}", escape(cause))
         }
-        News::Flapping { cause } => {
+        Notification::Flapping { cause } => {
             let state = match cause {
                 Some(cause) => format!("down now: {}{number}", escape(cause)),
                 None => "up now".to_owned(),
             };
             format!("🟠 {name} is flapping, {state}. {}", flapping::silence())
         }
-        News::Changes { times, cause } => {
+        Notification::Changes { times, cause } => {
             let times = count(usize::try_from(*times).unwrap_or(0), "time");
             let state = match (cause, alert.incident) {
                 (Some(cause), Some(_)) => format!("down now: {}{number}", escape(cause)),
@@ -274,7 +278,7 @@ fn line_of(alert: &Alert, now: Now) -> String {
             };
             format!("🟠 {name} changed {times}, {state}")
         }
-        News::Steady {
+        Notification::Steady {
             cause: Some(cause),
             lasted,
         } => format!(
@@ -282,27 +286,31 @@ fn line_of(alert: &Alert, now: Now) -> String {
             lasting(*lasted),
             escape(cause)
         ),
-        News::Steady {
+        Notification::Steady {
             cause: None,
             lasted,
         } => format!("🟢 {name} is steady again, up for {}", lasting(*lasted)),
-        News::StillDown { cause, lasted } => format!(
+        Notification::StillDown { cause, lasted } => format!(
             "🔴 {name} is still down, for {}: {}{number}",
             lasting(*lasted),
             escape(cause)
         ),
-        News::Up { lasted } => format!("🟢 {name} is up again after {}{number}", lasting(*lasted)),
-        News::Slow { cause } => format!("🟡 {name} is slow: {}", escape(cause)),
-        News::Fast { lasted } => format!("🟢 {name} is fast again after {}", lasting(*lasted)),
-        News::Expiring { subject, expiry } => expiring_line(&name, *subject, expiry, now),
-        News::Renewed { subject, expiry } => format!(
+        Notification::Up { lasted } => {
+            format!("🟢 {name} is up again after {}{number}", lasting(*lasted))
+        }
+        Notification::Slow { cause } => format!("🟡 {name} is slow: {}", escape(cause)),
+        Notification::Fast { lasted } => {
+            format!("🟢 {name} is fast again after {}", lasting(*lasted))
+        }
+        Notification::Expiring { subject, expiry } => expiring_line(&name, *subject, expiry, now),
+        Notification::Renewed { subject, expiry } => format!(
             "🟢 {name} has a new {}, it {}",
             subject.word(),
             left_text(expiry.ends - now.wall)
         ),
-        News::Offline(period) => offline_line(period, now),
-        News::Digest { html } => html.clone(),
-        News::Notice { text } => format!("ℹ️ {}", escape(text)),
+        Notification::Offline(period) => offline_line(period, now),
+        Notification::Digest { html } => html.clone(),
+        Notification::Notice { text } => format!("ℹ️ {}", escape(text)),
     }
 }
 
@@ -337,8 +345,8 @@ pub(crate) fn when(alert: &Alert, now: Now) -> String {
     let age = now.since(alert.at);
     // It says itself when it was.
     let dated = match &alert.news {
-        News::Offline(period) => period.dated,
-        News::Digest { .. } => true,
+        Notification::Offline(period) => period.dated,
+        Notification::Digest { .. } => true,
         _ => false,
     };
     if age > LATE && !dated {
@@ -387,16 +395,18 @@ fn headline(alerts: &[&Alert]) -> String {
     ];
     for alert in alerts {
         let slot = match alert.news {
-            News::Down { .. } if !merged(alert, &ended) => 0,
-            News::StillDown { .. } if !merged(alert, &ended) => 1,
-            News::Down { .. } | News::StillDown { .. } => continue,
-            News::Flapping { .. } | News::Changes { .. } => 2,
-            News::Steady { cause: Some(_), .. } => 1,
-            News::Slow { .. } => 3,
-            News::Expiring { .. } => 5,
-            News::Up { .. } | News::Fast { .. } | News::Steady { .. } => 4,
-            News::Renewed { .. } => 5,
-            News::Notice { .. } | News::Offline(_) | News::Digest { .. } => 5,
+            Notification::Down { .. } if !merged(alert, &ended) => 0,
+            Notification::StillDown { .. } if !merged(alert, &ended) => 1,
+            Notification::Down { .. } | Notification::StillDown { .. } => continue,
+            Notification::Flapping { .. } | Notification::Changes { .. } => 2,
+            Notification::Steady { cause: Some(_), .. } => 1,
+            Notification::Slow { .. } => 3,
+            Notification::Expiring { .. } => 5,
+            Notification::Up { .. } | Notification::Fast { .. } | Notification::Steady { .. } => 4,
+            Notification::Renewed { .. } => 5,
+            Notification::Notice { .. }
+            | Notification::Offline(_)
+            | Notification::Digest { .. } => 5,
         };
         counts[slot].0 += 1;
     }
@@ -415,7 +425,7 @@ fn headline(alerts: &[&Alert]) -> String {
 mod tests {
     use super::*;
 
-    fn alert(id: u64, site: &str, incident: u32, news: News) -> Alert {
+    fn alert(id: u64, site: &str, incident: u32, news: Notification) -> Alert {
         Alert {
             id,
             news,
@@ -428,8 +438,8 @@ mod tests {
         }
     }
 
-    fn down_by(cause: String) -> News {
-        News::Down {
+    fn down_by(cause: String) -> Notification {
+        Notification::Down {
             cause,
             common: None,
             behind: 0,
@@ -443,7 +453,7 @@ mod tests {
 
     fn up(id: u64, site: &str, incident: u32) -> Alert {
         let lasted = Duration::from_secs(200);
-        alert(id, site, incident, News::Up { lasted })
+        alert(id, site, incident, Notification::Up { lasted })
     }
 
     fn at(secs: u64) -> Now {
@@ -481,7 +491,7 @@ mod tests {
 
     #[test]
     fn down_and_up_that_both_wait_become_one_line() {
-        let reminder = News::StillDown {
+        let reminder = Notification::StillDown {
             cause: "x".into(),
             lasted: Duration::from_secs(60),
         };
@@ -505,7 +515,7 @@ mod tests {
 
     #[test]
     fn an_outage_first_told_as_going_on_is_not_told_by_its_end_alone() {
-        let still = News::StillDown {
+        let still = Notification::StillDown {
             cause: "HTTP 503".into(),
             lasted: Duration::from_secs(60),
         };

@@ -1,13 +1,13 @@
 //! What becomes an alert: changes of state, ends of mutes, reminders.
 
-use crate::monitor::alert::News;
+use crate::monitor::alert::Notification;
 use crate::monitor::bot::visibility::may_see;
 use crate::monitor::incident::Incident;
 use crate::monitor::judge::State;
 use crate::monitor::judge::flapping::Manner;
 use crate::monitor::render::text;
 use crate::monitor::site::Site;
-use crate::monitor::site::state::Watched;
+use crate::monitor::site::state::SiteState;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Level, Monitor};
 use std::time::Duration;
@@ -32,12 +32,12 @@ impl Monitor {
         }
         if manner == Manner::Flapping {
             self.sites[at].flapping.told = true;
-            let news = News::Flapping { cause: Some(cause) };
+            let news = Notification::Flapping { cause: Some(cause) };
             self.tell(now, &site, news, Some(number));
         } else {
             let common = self.sites[at].common_cause(&cause);
             for (behind, chats) in self.behind_by_chat(at) {
-                let news = News::Down {
+                let news = Notification::Down {
                     cause: cause.clone(),
                     common: common.clone(),
                     behind,
@@ -72,7 +72,7 @@ impl Monitor {
         self.saving.untold(manner, moment);
         match manner {
             Manner::Plainly if ended.told => {
-                self.tell(now, &site, News::Up { lasted }, Some(ended.number));
+                self.tell(now, &site, Notification::Up { lasted }, Some(ended.number));
             }
             Manner::Flapping => self.tell_flapping(now, at, ended.told),
             _ => {}
@@ -91,7 +91,7 @@ impl Monitor {
         self.sites[at].slow_untold = plainly && !told;
         self.slow_untold |= plainly && !told;
         if told {
-            self.tell(now, &site, News::Slow { cause }, None);
+            self.tell(now, &site, Notification::Slow { cause }, None);
         } else if manner == Manner::Flapping {
             self.tell_flapping(now, at, false);
         }
@@ -104,7 +104,7 @@ impl Monitor {
         self.sites[at].slow_untold = false;
         let told = std::mem::take(&mut self.sites[at].slow_told);
         match manner {
-            Manner::Plainly if told => self.tell(now, &site, News::Fast { lasted }, None),
+            Manner::Plainly if told => self.tell(now, &site, Notification::Fast { lasted }, None),
             Manner::Flapping => self.tell_flapping(now, at, told),
             _ => {}
         }
@@ -130,7 +130,7 @@ impl Monitor {
         let site = self.sites[at].site.clone();
         if heard_before || !self.muted(&site.name, now.moment()) {
             self.sites[at].flapping.told = true;
-            self.tell(now, &site, News::Flapping { cause: None }, None);
+            self.tell(now, &site, Notification::Flapping { cause: None }, None);
         }
     }
 
@@ -143,9 +143,9 @@ impl Monitor {
     }
 
     /// Its checks are made, and count.
-    fn judges(&self, watched: &Watched) -> bool {
+    fn judges(&self, watched: &SiteState) -> bool {
         let timely = self.clock_set || !watched.site.is_https();
-        watched.veil.is_none() && !watched.paused() && timely
+        watched.suppression.is_none() && !watched.paused() && timely
     }
 
     /// Sites that have been steady for long enough are no longer flapping.
@@ -178,19 +178,24 @@ impl Monitor {
                     incident.reminded = moment;
                     let lasted = incident.length(now);
                     let cause = Some(incident.cause.clone());
-                    self.tell(now, &site, News::Steady { cause, lasted }, Some(number));
+                    self.tell(
+                        now,
+                        &site,
+                        Notification::Steady { cause, lasted },
+                        Some(number),
+                    );
                 }
                 None if self.sites[at].judge.state() == State::Degraded
                     && (told || !self.muted(&site.name, moment)) =>
                 {
                     self.sites[at].slow_told = true;
                     let cause = self.sites[at].cause.clone().unwrap_or_default();
-                    self.tell(now, &site, News::Slow { cause }, None);
+                    self.tell(now, &site, Notification::Slow { cause }, None);
                 }
                 None if told => {
                     let lasted = now.since(self.sites[at].since);
                     let cause = None;
-                    self.tell(now, &site, News::Steady { cause, lasted }, None);
+                    self.tell(now, &site, Notification::Steady { cause, lasted }, None);
                 }
                 _ => {}
             }
@@ -199,7 +204,13 @@ impl Monitor {
     }
 
     /// Puts an alert into the outbox for all who are told of the site.
-    pub(crate) fn tell(&mut self, now: Now, site: &Site, news: News, incident: Option<u32>) {
+    pub(crate) fn tell(
+        &mut self,
+        now: Now,
+        site: &Site,
+        news: Notification,
+        incident: Option<u32>,
+    ) {
         let chats = self.chats_of(site);
         self.tell_chats(now, site, news, incident, chats);
     }
@@ -208,7 +219,7 @@ impl Monitor {
         &mut self,
         now: Now,
         site: &Site,
-        news: News,
+        news: Notification,
         incident: Option<u32>,
         chats: Vec<i64>,
     ) {
@@ -262,7 +273,7 @@ impl Monitor {
             return;
         }
         self.outbox
-            .push_alert(News::Notice { text }, "", None, chats, now.moment());
+            .push_alert(Notification::Notice { text }, "", None, chats, now.moment());
         self.saving.now();
     }
 
@@ -281,7 +292,7 @@ impl Monitor {
     /// budget, as a site's alerts are. One that still waits is not said again.
     pub(crate) fn announce_line(&mut self, now: Now, text: String) {
         let chats = self.access.chats.clone();
-        let news = News::Notice { text };
+        let news = Notification::Notice { text };
         if self.outbox.alerts().any(|a| a.news == news) {
             return;
         }
@@ -297,7 +308,7 @@ impl Monitor {
     /// Nothing of the site is told at present but what was begun: it is muted, under maintenance,
     /// flapping or not judged.
     fn untellable(&self, name: &str, now: Moment) -> bool {
-        let covered = |w: &Watched| w.veil.is_some() || w.flapping.flapping() || w.stale();
+        let covered = |w: &SiteState| w.suppression.is_some() || w.flapping.flapping() || w.stale();
         self.muted(name, now)
             || self
                 .sites
@@ -308,7 +319,7 @@ impl Monitor {
     /// Nothing new of the site is told at present: it or everything is muted, or it is under
     /// maintenance.
     pub(crate) fn muted(&self, name: &str, now: Moment) -> bool {
-        let silent = |w: &Watched| w.muted(now) || w.maintenance.is_some();
+        let silent = |w: &SiteState| w.muted(now) || w.maintenance.is_some();
         let at = self.sites.find(name);
         self.silenced(now) || at.is_some_and(|at| silent(&self.sites[at]))
     }
@@ -336,7 +347,7 @@ impl Monitor {
             let lasted = incident.length(now);
             if let Some(at) = self.sites.find(&name) {
                 let site = self.sites[at].site.clone();
-                let news = News::StillDown { cause, lasted };
+                let news = Notification::StillDown { cause, lasted };
                 self.tell(now, &site, news, Some(number));
             }
         }
@@ -358,7 +369,7 @@ impl Monitor {
             let site = watched.site.clone();
             self.sites[at].slow_untold = false;
             self.sites[at].slow_told = true;
-            self.tell(now, &site, News::Slow { cause }, None);
+            self.tell(now, &site, Notification::Slow { cause }, None);
         }
         self.slow_untold = self.sites.iter().any(|w| w.slow_untold);
     }
@@ -386,7 +397,7 @@ impl Monitor {
                 && let Some(at) = self.sites.find(&name)
             {
                 let site = self.sites[at].site.clone();
-                let news = News::StillDown { cause, lasted };
+                let news = Notification::StillDown { cause, lasted };
                 self.tell(now, &site, news, Some(number));
             }
         }

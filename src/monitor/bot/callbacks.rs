@@ -6,8 +6,8 @@ use crate::monitor::bot::command;
 use crate::monitor::bot::updates::is_stale;
 use crate::monitor::incident::{Acknowledged, Incident};
 use crate::monitor::outbox::Reply;
-use crate::monitor::outbox::facts::Book;
 use crate::monitor::outbox::message::{Asker, CONSOLE, CallbackAnswer, Press};
+use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::render::replies::by;
 use crate::monitor::render::text::{MESSAGE_UNITS, lasting, units};
 use crate::monitor::time::{Moment, Now};
@@ -222,8 +222,8 @@ impl Monitor {
         });
     }
 
-    fn book(&self, now: Moment) -> Book<'_> {
-        Book {
+    fn book(&self, now: Moment) -> SendContext<'_> {
+        SendContext {
             incidents: &self.incidents,
             sites: &self.sites,
             now,

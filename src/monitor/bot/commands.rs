@@ -147,7 +147,7 @@ impl Monitor {
             &|name| self.find(chat, name).is_some(),
             now,
         );
-        let button = |watched: &&crate::monitor::site::state::Watched| {
+        let button = |watched: &&crate::monitor::site::state::SiteState| {
             let line = format!("/site {}", callback_data::key(watched.name()));
             Wish::Open(line).button(watched.name())
         };
@@ -276,7 +276,7 @@ impl Monitor {
         format!("▶️ {} is checked again.", bold(&name))
     }
 
-    pub(crate) fn watched(&self, sites: &[usize]) -> Vec<&crate::monitor::site::state::Watched> {
+    pub(crate) fn watched(&self, sites: &[usize]) -> Vec<&crate::monitor::site::state::SiteState> {
         sites.iter().map(|&at| &self.sites[at]).collect()
     }
 

@@ -2,11 +2,11 @@
 
 pub(crate) mod root_certificates;
 
-use crate::monitor::alert::News;
+use crate::monitor::alert::Notification;
 use crate::monitor::persist::snapshot::ExpiryRecord;
 use crate::monitor::render::text;
 use crate::monitor::site::outcome::{Expiry, Failure, Looked};
-use crate::monitor::site::state::Watched;
+use crate::monitor::site::state::SiteState;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Action, Level, Monitor};
 use std::time::Duration;
@@ -184,7 +184,7 @@ impl Monitor {
                 self.sites[at].expiry_mut(subject).due = Some(due);
             }
         }
-        let wanted = |w: &Watched| w.site.cert.is_some() || w.site.domain.is_some();
+        let wanted = |w: &SiteState| w.site.cert.is_some() || w.site.domain.is_some();
         self.inspects = self.sites.iter().any(wanted);
     }
 
@@ -211,7 +211,7 @@ impl Monitor {
         let judged = self
             .sites
             .iter()
-            .filter(|w| !w.paused() && w.veil.is_none());
+            .filter(|w| !w.paused() && w.suppression.is_none());
         let due = judged.flat_map(|w| Subject::ALL.map(|s| w.expiry(s)?.due));
         due.flatten().min()
     }
@@ -223,7 +223,7 @@ impl Monitor {
         }
         for at in 0..self.sites.len() {
             let watched = &mut self.sites[at];
-            if watched.paused() || watched.veil.is_some() {
+            if watched.paused() || watched.suppression.is_some() {
                 continue;
             }
             for subject in Subject::ALL {
@@ -304,7 +304,7 @@ impl Monitor {
                         Level::Info,
                         format!("{name}: its {} ends soon", subject.word()),
                     );
-                    let news = News::Expiring { subject, expiry };
+                    let news = Notification::Expiring { subject, expiry };
                     self.tell(now, &site, news, None);
                 }
             }
@@ -317,7 +317,7 @@ impl Monitor {
                     format!("{name}: its {} is new", subject.word()),
                 );
                 if told {
-                    let news = News::Renewed { subject, expiry };
+                    let news = Notification::Renewed { subject, expiry };
                     self.tell(now, &site, news, None);
                 }
                 self.saving.later(moment);

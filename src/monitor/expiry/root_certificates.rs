@@ -210,7 +210,7 @@ impl Monitor {
     fn looks_follow(&self, now: Moment) -> bool {
         self.sites.iter().any(|watched| {
             let watch = watched.expiry(Subject::Certificate);
-            let judged = !watched.paused() && watched.veil.is_none();
+            let judged = !watched.paused() && watched.suppression.is_none();
             judged && watch.is_some_and(|w| w.running || w.due.is_some_and(|at| at <= now + GATHER))
         })
     }

@@ -2,7 +2,7 @@
 
 use crate::monitor::history::{Extent, History, Kind, Record, Scope, Share, Span};
 use crate::monitor::render::text::lasting;
-use crate::monitor::site::state::Watched;
+use crate::monitor::site::state::SiteState;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Action, Monitor};
 use std::time::Duration;
@@ -185,7 +185,7 @@ impl Monitor {
 
     /// The sites that the history is of.
     pub fn site_names(&self) -> impl Iterator<Item = &str> {
-        self.sites.iter().map(Watched::name)
+        self.sites.iter().map(SiteState::name)
     }
 
     /// It went down: its first failure was before that was judged.

@@ -1,6 +1,6 @@
 //! After an unclean stop: since when we were blind, and what is still down (SPEC 10).
 
-use crate::monitor::alert::News;
+use crate::monitor::alert::Notification;
 use crate::monitor::render::text;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Level, Monitor};
@@ -75,7 +75,7 @@ impl Monitor {
                 text.push_str("; still down: ");
                 text.push_str(&mine.join(", "));
             }
-            let news = News::Notice { text };
+            let news = Notification::Notice { text };
             self.outbox.push_alert(news, "", None, vec![chat], moment);
         }
         self.saving.now();

@@ -1,9 +1,9 @@
 //! Dependencies (`after`): what lies behind a site that is down is unreachable, and silent.
 
 use crate::monitor::Monitor;
-use crate::monitor::site::state::Veil;
+use crate::monitor::site::state::Suppression;
 use crate::monitor::time::Now;
-use crate::monitor::uplink::Trouble;
+use crate::monitor::uplink::Fault;
 
 impl Monitor {
     pub(crate) fn parent_of(&self, at: usize) -> Option<usize> {
@@ -14,7 +14,8 @@ impl Monitor {
     /// It stands between its children and us.
     pub(crate) fn blocks(&self, at: usize) -> bool {
         let watched = &self.sites[at];
-        !watched.paused() && (watched.down() || watched.veil == Some(Veil::Unreachable))
+        !watched.paused()
+            && (watched.down() || watched.suppression == Some(Suppression::Unreachable))
     }
 
     /// Covers what has become unreachable and uncovers what no longer is. The configuration has no
@@ -23,7 +24,7 @@ impl Monitor {
         if self
             .sites
             .iter()
-            .all(|w| w.site.after.is_none() && w.veil != Some(Veil::Unreachable))
+            .all(|w| w.site.after.is_none() && w.suppression != Some(Suppression::Unreachable))
         {
             return;
         }
@@ -32,15 +33,15 @@ impl Monitor {
             again = false;
             for at in 0..self.sites.len() {
                 let blocked = self.parent_of(at).is_some_and(|p| self.blocks(p));
-                let covered = self.sites[at].veil == Some(Veil::Unreachable);
+                let covered = self.sites[at].suppression == Some(Suppression::Unreachable);
                 if blocked && !covered {
-                    self.sites[at].cover(Veil::Unreachable, now.moment());
+                    self.sites[at].cover(Suppression::Unreachable, now.moment());
                     again = true;
                 } else if !blocked && covered {
                     self.sites[at].uncover(now.moment());
-                    if self.line.has(Trouble::Line) && !self.sites[at].lan() {
-                        let veil = Veil::Offline(Trouble::Line);
-                        self.sites[at].cover(veil, now.moment());
+                    if self.line.has(Fault::Line) && !self.sites[at].lan() {
+                        let suppression = Suppression::Offline(Fault::Line);
+                        self.sites[at].cover(suppression, now.moment());
                     }
                     again = true;
                 }

@@ -78,7 +78,7 @@ pub struct Rules {
 
 /// A change worth telling, or not: the caller knows whether the site was ever told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum Transition {
     /// The first judgement of a site was a good one.
     FirstUp,
     WentDown,
@@ -115,13 +115,13 @@ impl Judge {
         self.state
     }
 
-    pub fn observe(&mut self, seen: Seen, rules: Rules) -> Option<Change> {
+    pub fn observe(&mut self, seen: Seen, rules: Rules) -> Option<Transition> {
         match seen {
             Seen::Failed => {
                 self.failed = self.failed.saturating_add(1);
                 (self.answered, self.slow, self.fast) = (0, 0, 0);
                 (self.state != State::Down && self.failed >= rules.tries)
-                    .then(|| self.become_(State::Down, Change::WentDown))
+                    .then(|| self.become_(State::Down, Transition::WentDown))
             }
             Seen::Slow | Seen::Fast => {
                 self.failed = 0;
@@ -138,23 +138,23 @@ impl Judge {
         }
     }
 
-    fn judge_answer(&mut self, rules: Rules) -> Option<Change> {
+    fn judge_answer(&mut self, rules: Rules) -> Option<Transition> {
         match self.state {
             State::Down if self.answered >= rules.recover => {
-                Some(self.become_(State::Up, Change::Recovered))
+                Some(self.become_(State::Up, Transition::Recovered))
             }
             State::Unknown | State::Up if self.slow >= rules.tries => {
-                Some(self.become_(State::Degraded, Change::Slowed))
+                Some(self.become_(State::Degraded, Transition::Slowed))
             }
-            State::Unknown if self.fast > 0 => Some(self.become_(State::Up, Change::FirstUp)),
+            State::Unknown if self.fast > 0 => Some(self.become_(State::Up, Transition::FirstUp)),
             State::Degraded if self.fast >= rules.recover => {
-                Some(self.become_(State::Up, Change::SpedUp))
+                Some(self.become_(State::Up, Transition::SpedUp))
             }
             _ => None,
         }
     }
 
-    fn become_(&mut self, state: State, change: Change) -> Change {
+    fn become_(&mut self, state: State, change: Transition) -> Transition {
         // A slow answer that ended an outage still counts towards degraded.
         let slow = if state == State::Up { self.slow } else { 0 };
         *self = Judge {
@@ -170,7 +170,7 @@ impl Judge {
     }
 
     /// What was counted for or against it counts no more.
-    pub fn forget_run(&mut self) {
+    pub fn restart_streak(&mut self) {
         *self = Judge::new(self.state);
     }
 
@@ -214,11 +214,11 @@ mod tests {
             told.push(match judge.observe(seen, RULES) {
                 None if judge.wavering() => '?',
                 None => '-',
-                Some(Change::FirstUp) => 'u',
-                Some(Change::WentDown) => 'D',
-                Some(Change::Recovered) => 'U',
-                Some(Change::Slowed) => 'S',
-                Some(Change::SpedUp) => 'F',
+                Some(Transition::FirstUp) => 'u',
+                Some(Transition::WentDown) => 'D',
+                Some(Transition::Recovered) => 'U',
+                Some(Transition::Slowed) => 'S',
+                Some(Transition::SpedUp) => 'F',
             });
         }
         told
@@ -291,8 +291,8 @@ mod tests {
                 let last_failed = seen[changed_at..=i].iter().rev().take_while(|&&x| x == 2).count() as u32;
                 let last_good = seen[changed_at..=i].iter().rev().take_while(|&&x| x != 2).count() as u32;
                 match change {
-                    Some(Change::WentDown) => { prop_assert!(before != State::Down); prop_assert_eq!(last_failed, tries); }
-                    Some(Change::Recovered) => { prop_assert_eq!(before, State::Down); prop_assert_eq!(last_good, recover); }
+                    Some(Transition::WentDown) => { prop_assert!(before != State::Down); prop_assert_eq!(last_failed, tries); }
+                    Some(Transition::Recovered) => { prop_assert_eq!(before, State::Down); prop_assert_eq!(last_good, recover); }
                     Some(_) => prop_assert!(before != State::Down),
                     None => {
                         if before == State::Down { prop_assert!(last_good < recover); }

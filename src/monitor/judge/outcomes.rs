@@ -1,9 +1,9 @@
 //! What a check found, and what it changes.
 
 use crate::monitor::bot::check_jobs::Verdict;
-use crate::monitor::judge::{Change, Seen, State};
+use crate::monitor::judge::{Seen, State, Transition};
 use crate::monitor::site::outcome::{FailureKind, Outcome};
-use crate::monitor::site::state::{Doubt, Watched};
+use crate::monitor::site::state::{PendingDown, SiteState};
 use crate::monitor::time::Now;
 use crate::monitor::{Level, Monitor};
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl Monitor {
             self.schedule.at(name, now.moment() + again);
             self.lacked(now, lack);
             // Our own line may be at fault.
-            self.wonder(now, at, FailureKind::Local(lack));
+            self.request_probe(now, at, FailureKind::Local(lack));
             self.note_in_jobs(now, name, &verdict);
             return;
         }
@@ -92,23 +92,23 @@ impl Monitor {
         let watched = &mut self.sites[at];
         let site = watched.site.clone();
         if let Some(kind) = kind
-            && (watched.doubt.is_some() || watched.judge.at_the_brink(watched.rules()))
+            && (watched.pending_down.is_some() || watched.judge.at_the_brink(watched.rules()))
         {
             let cause = cause.unwrap_or_default().to_owned();
             watched.failing_since.get_or_insert(moment);
             // The first failure stays the one that counts: a look that takes longer than `retry`
             // would else be too old each time.
-            let before = watched.doubt.take();
-            watched.doubt = Some(Doubt {
+            let before = watched.pending_down.take();
+            watched.pending_down = Some(PendingDown {
                 failed: before.as_ref().map_or(moment, |d| d.failed),
                 began: watched.began,
                 kind,
                 cause,
                 shaded: before.is_some_and(|d| d.shaded),
             });
-            self.doubts += 1;
+            self.pending_downs += 1;
             // At once, even when something else is looked at first: the line may be back by then.
-            self.wonder(now, at, kind);
+            self.request_probe(now, at, kind);
             self.schedule.at(&site.name, moment + site.retry);
             return;
         }
@@ -118,7 +118,7 @@ impl Monitor {
             self.schedule.at(&site.name, moment + site.retry);
         }
         if let Some(kind) = kind {
-            self.wonder(now, at, kind);
+            self.request_probe(now, at, kind);
             self.watch_for_storm(moment);
         }
         match change {
@@ -151,24 +151,24 @@ impl Monitor {
         &mut self,
         now: Now,
         at: usize,
-        change: Change,
+        change: Transition,
         cause: String,
         lasted: Duration,
     ) {
         self.recording.stir();
-        if change == Change::WentDown {
+        if change == Transition::WentDown {
             self.record_outage(now, at);
         }
         match change {
-            Change::WentDown => self.went_down(now, at, cause),
-            Change::Recovered => self.recovered(now, at),
-            Change::Slowed => self.slowed(now, at, cause),
-            Change::SpedUp => self.sped_up(now, at, lasted),
-            Change::FirstUp => {
+            Transition::WentDown => self.went_down(now, at, cause),
+            Transition::Recovered => self.recovered(now, at),
+            Transition::Slowed => self.slowed(now, at, cause),
+            Transition::SpedUp => self.sped_up(now, at, lasted),
+            Transition::FirstUp => {
                 let name = self.sites[at].site.name.clone();
                 self.log(Level::Debug, format!("{name} is up"));
                 // Once all are known it is worth showing.
-                let known = |w: &Watched| w.paused() || w.state() != State::Unknown;
+                let known = |w: &SiteState| w.paused() || w.state() != State::Unknown;
                 if self.sites.iter().all(known) {
                     self.saving.soon(now.moment());
                 } else {

@@ -5,9 +5,9 @@ use crate::monitor::Monitor;
 use crate::monitor::judge::Seen;
 use crate::monitor::site::network::is_lan;
 use crate::monitor::site::outcome::{FailureKind, Outcome};
-use crate::monitor::site::state::{Doubt, Veil, Watched};
+use crate::monitor::site::state::{PendingDown, SiteState, Suppression};
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::{Report, Trouble};
+use crate::monitor::uplink::{Fault, ProbeResult};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ enum Ruling {
     /// The site is at fault.
     Down,
     /// It is not.
-    Spared(Veil),
+    Spared(Suppression),
     /// What it depends on failed for a moment, or the line did: its tries begin anew.
     Again,
 }
@@ -30,65 +30,71 @@ enum Ruling {
 impl Monitor {
     /// Decides the doubts that can be decided by now.
     pub(crate) fn settle_doubts(&mut self, now: Now) {
-        if self.doubts == 0 {
+        if self.pending_downs == 0 {
             return;
         }
         for at in 0..self.sites.len() {
-            if let Some(doubt) = self.sites[at].doubt.clone() {
-                match self.rule(now, at, &doubt) {
+            if let Some(pending_down) = self.sites[at].pending_down.clone() {
+                match self.rule(now, at, &pending_down) {
                     Ruling::Wait => {}
-                    Ruling::Down => self.condemn(now, at, doubt),
-                    Ruling::Spared(veil) => self.spare(now, at, veil, doubt.failed, true),
+                    Ruling::Down => self.condemn(now, at, pending_down),
+                    Ruling::Spared(suppression) => {
+                        self.spare(now, at, suppression, pending_down.failed, true)
+                    }
                     Ruling::Again => self.forgive(now, at),
                 }
             }
         }
-        self.doubts = self.sites.iter().filter(|w| w.doubt.is_some()).count();
+        self.pending_downs = self
+            .sites
+            .iter()
+            .filter(|w| w.pending_down.is_some())
+            .count();
     }
 
-    fn condemn(&mut self, now: Now, at: usize, doubt: Doubt) {
+    fn condemn(&mut self, now: Now, at: usize, pending_down: PendingDown) {
         let watched = &mut self.sites[at];
-        let change = watched.judged(Seen::Failed, Some(&doubt.cause), now);
+        let change = watched.judged(Seen::Failed, Some(&pending_down.cause), now);
         if let Some(last) = watched.history.back_mut() {
             last.state = watched.judge.state();
         }
         let name = watched.site.name.clone();
         self.schedule.next_turn(&name, now.moment());
         if let Some(change) = change {
-            self.changed(now, at, change, doubt.cause, Duration::ZERO);
+            self.changed(now, at, change, pending_down.cause, Duration::ZERO);
         }
     }
 
-    fn spare(&mut self, now: Now, at: usize, veil: Veil, failed: Moment, sure: bool) {
+    fn spare(&mut self, now: Now, at: usize, suppression: Suppression, failed: Moment, sure: bool) {
         let watched = &mut self.sites[at];
         let since = watched.failing_since.unwrap_or(failed);
-        watched.cover(veil, now.moment());
+        watched.cover(suppression, now.moment());
         let name = watched.site.name.clone();
         self.schedule.next_turn(&name, now.moment());
         self.saving.later(now.moment());
-        match veil {
-            Veil::Offline(Trouble::Line) | Veil::Unreachable => {}
-            Veil::Offline(trouble) => self.trouble_begins(now, trouble, since, sure),
+        match suppression {
+            Suppression::Offline(Fault::Line) | Suppression::Unreachable => {}
+            Suppression::Offline(trouble) => self.fault_begins(now, trouble, since, sure),
         }
     }
 
     fn forgive(&mut self, now: Now, at: usize) {
         let watched = &mut self.sites[at];
-        watched.forget_run();
+        watched.restart_streak();
         let (name, retry) = (watched.name().to_owned(), watched.site.retry);
         if !watched.running {
             self.schedule.at(&name, now.moment() + retry);
         }
     }
 
-    fn rule(&mut self, now: Now, at: usize, doubt: &Doubt) -> Ruling {
+    fn rule(&mut self, now: Now, at: usize, pending_down: &PendingDown) -> Ruling {
         let ruling = match self.parent_of(at) {
-            Some(parent) => self.rule_by_parent(now, at, parent, doubt),
+            Some(parent) => self.rule_by_parent(now, at, parent, pending_down),
             None => Ruling::Down,
         };
         match ruling {
-            Ruling::Down => match self.rule_by_line(now, at, doubt) {
-                Ruling::Down if self.shadowed(at, doubt) => Ruling::Again,
+            Ruling::Down => match self.rule_by_line(now, at, pending_down) {
+                Ruling::Down if self.shadowed(at, pending_down) => Ruling::Again,
                 other => other,
             },
             other => other,
@@ -96,24 +102,30 @@ impl Monitor {
     }
 
     /// The parent is judged before its children are.
-    fn rule_by_parent(&mut self, now: Now, at: usize, parent: usize, doubt: &Doubt) -> Ruling {
+    fn rule_by_parent(
+        &mut self,
+        now: Now,
+        at: usize,
+        parent: usize,
+        pending_down: &PendingDown,
+    ) -> Ruling {
         let above = &self.sites[parent];
         if self.blocks(parent) {
-            Ruling::Spared(Veil::Unreachable)
-        } else if above.paused() || matches!(above.veil, Some(Veil::Offline(_))) {
+            Ruling::Spared(Suppression::Unreachable)
+        } else if above.paused() || matches!(above.suppression, Some(Suppression::Offline(_))) {
             Ruling::Down
         } else if above.suspect() {
-            if let Some(doubt) = &mut self.sites[at].doubt {
-                doubt.shaded = true;
+            if let Some(pending_down) = &mut self.sites[at].pending_down {
+                pending_down.shaded = true;
             }
             Ruling::Wait
-        } else if above.seen_good(doubt.failed) {
-            if doubt.shaded {
+        } else if above.seen_good(pending_down.failed) {
+            if pending_down.shaded {
                 Ruling::Again
             } else {
                 Ruling::Down
             }
-        } else if above.began >= doubt.failed || self.look_at(now, parent) {
+        } else if above.began >= pending_down.failed || self.look_at(now, parent) {
             // Looked at once: what it found may count for nothing (we stood still, no clock yet),
             // and then it is looked at again when it is due.
             Ruling::Wait
@@ -122,49 +134,57 @@ impl Monitor {
         }
     }
 
-    fn rule_by_line(&mut self, now: Now, at: usize, doubt: &Doubt) -> Ruling {
+    fn rule_by_line(&mut self, now: Now, at: usize, pending_down: &PendingDown) -> Ruling {
         use FailureKind::{Dns, NoRoute, Redirected, Untrusted};
         let watched = &self.sites[at];
         if watched.local() {
             return Ruling::Down;
         }
         let v6 = watched.address.is_some_and(|a| a.is_ipv6());
-        let since = watched.failing_since.unwrap_or(doubt.failed);
-        if self.line.has(Trouble::Line) {
-            return Ruling::Spared(Veil::Offline(Trouble::Line));
+        let since = watched.failing_since.unwrap_or(pending_down.failed);
+        if self.line.has(Fault::Line) {
+            return Ruling::Spared(Suppression::Offline(Fault::Line));
         }
         if !self.line.asked {
-            return self.rule_by_names(now, at, doubt, None);
+            return self.rule_by_names(now, at, pending_down, None);
         }
-        let portal_like = watched.portal_like(doubt.kind);
-        let deep = portal_like || doubt.kind == Dns;
-        let Some(report) = self.line.since(doubt.failed, deep) else {
+        let portal_like = watched.portal_like(pending_down.kind);
+        let deep = portal_like || pending_down.kind == Dns;
+        let Some(report) = self.line.since(pending_down.failed, deep) else {
             return Ruling::Wait;
         };
-        match doubt.kind {
+        match pending_down.kind {
             _ if !report.up => Ruling::Wait,
-            Dns => self.rule_by_names(now, at, doubt, report.names),
+            Dns => self.rule_by_names(now, at, pending_down, report.names),
             _ if portal_like => match report.trusted {
                 Some(true) => Ruling::Down,
-                Some(false) => Ruling::Spared(Veil::Offline(Trouble::Portal)),
-                None if self.line.has(Trouble::Portal) => {
-                    Ruling::Spared(Veil::Offline(Trouble::Portal))
+                Some(false) => Ruling::Spared(Suppression::Offline(Fault::Portal)),
+                None if self.line.has(Fault::Portal) => {
+                    Ruling::Spared(Suppression::Offline(Fault::Portal))
                 }
-                None if matches!(doubt.kind, Untrusted | Redirected) => {
+                None if matches!(pending_down.kind, Untrusted | Redirected) => {
                     self.rule_by_witnesses(now, at, since)
                 }
                 None => Ruling::Down,
             },
-            NoRoute if report.ipv6 == Some(false) => Ruling::Spared(Veil::Offline(Trouble::Ipv6)),
-            _ if v6 && !doubt.kind.spoke() && report.ipv6 == Some(false) => {
-                Ruling::Spared(Veil::Offline(Trouble::Ipv6))
+            NoRoute if report.ipv6 == Some(false) => {
+                Ruling::Spared(Suppression::Offline(Fault::Ipv6))
+            }
+            _ if v6 && !pending_down.kind.spoke() && report.ipv6 == Some(false) => {
+                Ruling::Spared(Suppression::Offline(Fault::Ipv6))
             }
             _ => Ruling::Down,
         }
     }
 
-    fn rule_by_names(&mut self, now: Now, at: usize, doubt: &Doubt, names: Option<bool>) -> Ruling {
-        if doubt.kind != FailureKind::Dns {
+    fn rule_by_names(
+        &mut self,
+        now: Now,
+        at: usize,
+        pending_down: &PendingDown,
+        names: Option<bool>,
+    ) -> Ruling {
+        if pending_down.kind != FailureKind::Dns {
             return Ruling::Down;
         }
         let lately = self.line.resolved_within(RESOLVED, now.moment());
@@ -172,15 +192,15 @@ impl Monitor {
             return Ruling::Down;
         }
         // Nobody was asked of late: perhaps only because nobody was due.
-        if names.is_none() && self.look_for_names(now, at, doubt.failed) {
+        if names.is_none() && self.look_for_names(now, at, pending_down.failed) {
             return Ruling::Wait;
         }
-        Ruling::Spared(Veil::Offline(Trouble::Names))
+        Ruling::Spared(Suppression::Offline(Fault::Names))
     }
 
     /// Looks at a few others, for their names; whether one of them is still being looked at.
     fn look_for_names(&mut self, now: Now, at: usize, failed: Moment) -> bool {
-        let fit = |w: &Watched| w.named && !w.paused() && w.veil.is_none() && !w.lan();
+        let fit = |w: &SiteState| w.named && !w.paused() && w.suppression.is_none() && !w.lan();
         let host = self.sites[at].site.host().to_owned();
         let others = (0..self.sites.len()).filter(|&other| {
             let watched = &self.sites[other];
@@ -209,7 +229,7 @@ impl Monitor {
             let fit = watched.site.is_https()
                 && !watched.paused()
                 && !watched.down()
-                && watched.veil.is_none()
+                && watched.suppression.is_none()
                 && !watched.lan()
                 && watched.address != self.sites[at].address
                 && hosts.iter().all(|h| h != host);
@@ -240,7 +260,7 @@ impl Monitor {
         if waits {
             Ruling::Wait
         } else {
-            Ruling::Spared(Veil::Offline(Trouble::Portal))
+            Ruling::Spared(Suppression::Offline(Fault::Portal))
         }
     }
 
@@ -249,22 +269,22 @@ impl Monitor {
         let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
         let lan = outcome.address.is_some_and(is_lan);
         let watched = &self.sites[at];
-        match watched.veil {
+        match watched.suppression {
             None => {
-                if self.line.has(Trouble::Line) && !lan {
-                    self.sites[at].cover(Veil::Offline(Trouble::Line), now.moment());
+                if self.line.has(Fault::Line) && !lan {
+                    self.sites[at].cover(Suppression::Offline(Fault::Line), now.moment());
                     return false;
                 }
                 return true;
             }
-            Some(Veil::Unreachable) => return false,
-            Some(Veil::Offline(trouble)) => {
+            Some(Suppression::Unreachable) => return false,
+            Some(Suppression::Offline(trouble)) => {
                 let out = lan
                     || match trouble {
-                        Trouble::Line => false,
-                        Trouble::Names => kind != Some(FailureKind::Dns),
-                        Trouble::Portal => kind.is_none_or(|kind| !watched.portal_like(kind)),
-                        Trouble::Ipv6 => {
+                        Fault::Line => false,
+                        Fault::Names => kind != Some(FailureKind::Dns),
+                        Fault::Portal => kind.is_none_or(|kind| !watched.portal_like(kind)),
+                        Fault::Ipv6 => {
                             kind.is_none_or(FailureKind::spoke)
                                 || outcome.address.is_some_and(|a| a.is_ipv4())
                         }
@@ -294,20 +314,20 @@ impl Monitor {
         let answered = elsewhere.is_some() && kind.is_none();
         self.line.evidence(moment, resolved, answered);
         // A name on this network says little of others, but there may be none.
-        let in_the_dark = |w: &Watched| w.veil == Some(Veil::Offline(Trouble::Names));
+        let in_the_dark = |w: &SiteState| w.suppression == Some(Suppression::Offline(Fault::Names));
         let others = self.sites.iter().enumerate().filter(|(i, _)| *i != at);
         let alone = named
             && outcome.address.is_some()
             && asked_anew
             && !others.map(|(_, w)| w).any(in_the_dark);
-        if (resolved || alone) && self.line.has(Trouble::Names) {
-            self.trouble_ends(now, Trouble::Names);
+        if (resolved || alone) && self.line.has(Fault::Names) {
+            self.fault_ends(now, Fault::Names);
         }
-        if answered && self.sites[at].site.is_https() && self.line.has(Trouble::Portal) {
-            self.trouble_ends(now, Trouble::Portal);
+        if answered && self.sites[at].site.is_https() && self.line.has(Fault::Portal) {
+            self.fault_ends(now, Fault::Portal);
         }
         if answered && elsewhere.is_some_and(|a: IpAddr| a.is_ipv6()) {
-            self.trouble_ends(now, Trouble::Ipv6);
+            self.fault_ends(now, Fault::Ipv6);
         }
     }
 
@@ -322,7 +342,7 @@ impl Monitor {
 
     /// A failure that is not yet enough asks after the line already: a line that comes back just
     /// before the last one must not make it the site's fault.
-    pub(crate) fn wonder(&mut self, now: Now, at: usize, kind: FailureKind) {
+    pub(crate) fn request_probe(&mut self, now: Now, at: usize, kind: FailureKind) {
         let watched = &self.sites[at];
         if watched.local() {
             return;
@@ -342,23 +362,23 @@ impl Monitor {
         if watched.local() {
             return false;
         }
-        of(Trouble::Line)
+        of(Fault::Line)
             || match kind {
-                FailureKind::Dns => of(Trouble::Names),
-                FailureKind::NoRoute => of(Trouble::Ipv6),
-                _ => watched.portal_like(kind) && of(Trouble::Portal),
+                FailureKind::Dns => of(Fault::Names),
+                FailureKind::NoRoute => of(Fault::Ipv6),
+                _ => watched.portal_like(kind) && of(Fault::Portal),
             }
     }
 
     /// A look that ended after the check began found why it failed, though all may be well by now.
-    fn shadowed(&self, at: usize, doubt: &Doubt) -> bool {
-        let seen = |trouble| self.line.overshadowed(trouble, doubt.began);
-        !self.sites[at].local() && half_dead(doubt.kind).is_some_and(seen)
+    fn shadowed(&self, at: usize, pending_down: &PendingDown) -> bool {
+        let seen = |trouble| self.line.overshadowed(trouble, pending_down.began);
+        !self.sites[at].local() && half_dead(pending_down.kind).is_some_and(seen)
     }
 
     /// A look found the line half dead: who failed by that is spared, before enough failures are
     /// together. `began` is when the look did.
-    pub(crate) fn absolve(&mut self, now: Now, report: Report, began: Moment) {
+    pub(crate) fn absolve(&mut self, now: Now, report: ProbeResult, began: Moment) {
         for at in 0..self.sites.len() {
             let watched = &self.sites[at];
             let trouble = match &watched.last {
@@ -368,29 +388,29 @@ impl Monitor {
                         verdict: Err(f), ..
                     },
                 )) if *failed <= began => match f.kind {
-                    FailureKind::Dns if report.names == Some(false) => Trouble::Names,
+                    FailureKind::Dns if report.names == Some(false) => Fault::Names,
                     kind if watched.portal_like(kind) && report.trusted == Some(false) => {
-                        Trouble::Portal
+                        Fault::Portal
                     }
-                    FailureKind::NoRoute if report.ipv6 == Some(false) => Trouble::Ipv6,
+                    FailureKind::NoRoute if report.ipv6 == Some(false) => Fault::Ipv6,
                     _ => continue,
                 },
                 _ => continue,
             };
-            if watched.suspect() && watched.veil.is_none() {
+            if watched.suspect() && watched.suppression.is_none() {
                 let since = watched.failing_since.unwrap_or(began);
-                self.spare(now, at, Veil::Offline(trouble), since, false);
+                self.spare(now, at, Suppression::Offline(trouble), since, false);
             }
         }
     }
 }
 
 /// What may be wrong with a line that is not dead, by what it does to a check.
-fn half_dead(kind: FailureKind) -> Option<Trouble> {
+fn half_dead(kind: FailureKind) -> Option<Fault> {
     match kind {
-        FailureKind::Dns => Some(Trouble::Names),
-        FailureKind::Untrusted | FailureKind::Redirected => Some(Trouble::Portal),
-        FailureKind::NoRoute => Some(Trouble::Ipv6),
+        FailureKind::Dns => Some(Fault::Names),
+        FailureKind::Untrusted | FailureKind::Redirected => Some(Fault::Portal),
+        FailureKind::NoRoute => Some(Fault::Ipv6),
         _ => None,
     }
 }

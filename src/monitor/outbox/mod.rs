@@ -6,19 +6,19 @@
 
 pub(crate) mod backoff;
 pub(crate) mod deliveries;
-pub(crate) mod facts;
 pub mod message;
 pub(crate) mod moved_chats;
 pub(crate) mod queue;
+pub(crate) mod send_context;
 pub(crate) mod sending;
 pub(crate) mod shown;
 
-use crate::monitor::alert::{Alert, News};
+use crate::monitor::alert::{Alert, Notification};
 use crate::monitor::outbox::backoff::Wait;
-use crate::monitor::outbox::facts::pause;
 use crate::monitor::outbox::message::Delivery;
 use crate::monitor::outbox::moved_chats::rename;
 pub use crate::monitor::outbox::queue::{Outgoing, Receipt, Reply};
+use crate::monitor::outbox::send_context::pause;
 use crate::monitor::render::text::count;
 use crate::monitor::time::{Jitter, Moment, Now};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -117,7 +117,7 @@ impl Outbox {
 
     pub fn push_alert(
         &mut self,
-        news: News,
+        news: Notification,
         site: &str,
         incident: Option<u32>,
         chats: Vec<i64>,
@@ -167,8 +167,8 @@ impl Outbox {
         let times = waiting.map(|a| a.news.changes()).sum();
         let news = match newest.news {
             // They say themselves that it came and went, and what follows.
-            News::Flapping { .. } | News::Steady { .. } => newest.news.clone(),
-            _ => News::Changes {
+            Notification::Flapping { .. } | Notification::Steady { .. } => newest.news.clone(),
+            _ => Notification::Changes {
                 times,
                 cause: cause.clone(),
             },
@@ -190,18 +190,18 @@ impl Outbox {
     /// still waits, or in the message that told of it (`told`: chat and message).
     pub fn push_offline(
         &mut self,
-        news: News,
+        news: Notification,
         mut chats: Vec<i64>,
         told: &[(i64, i64)],
         goes_on: bool,
         now: Moment,
     ) {
-        if let News::Offline(period) = &news
+        if let Notification::Offline(period) = &news
             && goes_on
         {
             let away: Vec<u64> = self.ids_under_way();
             // One that began at another time is another story.
-            let same = |other: &News| matches!(other, News::Offline(p) if p.from == period.from);
+            let same = |other: &Notification| matches!(other, Notification::Offline(p) if p.from == period.from);
             for alert in &mut self.alerts {
                 if same(&alert.news) && !away.contains(&alert.id) {
                     alert.news = news.clone();
@@ -266,7 +266,7 @@ impl Outbox {
     /// How long an outage took has become known better.
     pub fn relength(&mut self, length: impl Fn(u32) -> Option<Duration>) {
         for alert in &mut self.alerts {
-            if let (News::Up { lasted }, Some(n)) = (&mut alert.news, alert.incident)
+            if let (Notification::Up { lasted }, Some(n)) = (&mut alert.news, alert.incident)
                 && let Some(known) = length(n)
             {
                 *lasted = known;
@@ -284,7 +284,7 @@ impl Outbox {
     /// Offline periods that were to be told after `since`: see [`crate::monitor::uplink::Period::redate`].
     pub fn redate_periods(&mut self, since: Moment, floor: i64, off: i64) {
         for alert in self.alerts.iter_mut().filter(|a| a.at > since) {
-            if let News::Offline(period) = &mut alert.news {
+            if let Notification::Offline(period) = &mut alert.news {
                 period.redate(floor, off);
             }
         }
@@ -493,7 +493,7 @@ impl Outbox {
                 n => format!("{n} older alerts were merged."),
             };
             let mut text = merged;
-            for alert in mine.filter(|a| matches!(a.news, News::Down { .. })) {
+            for alert in mine.filter(|a| matches!(a.news, Notification::Down { .. })) {
                 *downs.entry(&alert.site).or_default() += 1;
             }
             let mut most: Vec<_> = downs.into_iter().collect();
@@ -503,7 +503,7 @@ impl Outbox {
             }
             self.alerts.push_front(Alert {
                 id: spent.id,
-                news: News::Notice { text },
+                news: Notification::Notice { text },
                 site: String::new(),
                 incident: None,
                 at: now,

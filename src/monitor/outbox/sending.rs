@@ -2,9 +2,9 @@
 //! under way for a chat.
 
 use crate::monitor::alert::batching::{Unsettled, hold_until};
-use crate::monitor::alert::{Alert, News, compose, first_message};
-use crate::monitor::outbox::facts::Book;
+use crate::monitor::alert::{Alert, Notification, compose, first_message};
 use crate::monitor::outbox::message::Message;
+use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::outbox::{Flight, Load, Outbox, Outgoing, REPLY_LIFE};
 use crate::monitor::time::{Moment, Now};
 use std::time::Duration;
@@ -15,7 +15,7 @@ impl Outbox {
         &mut self,
         now: Now,
         unsettled: Unsettled,
-        book: &Book,
+        book: &SendContext,
     ) -> Option<Outgoing> {
         let nothing = self.alerts.is_empty() && self.replies.is_empty();
         if nothing || self.everywhere.holds(now.moment()) {
@@ -81,7 +81,12 @@ impl Outbox {
         Some(self.launch(moment, message, asked, Load::Reply(reply)))
     }
 
-    fn next_alert(&mut self, now: Now, unsettled: Unsettled, book: &Book) -> Option<Outgoing> {
+    fn next_alert(
+        &mut self,
+        now: Now,
+        unsettled: Unsettled,
+        book: &SendContext,
+    ) -> Option<Outgoing> {
         let moment = now.moment();
         for chat in self.chats_waiting() {
             let lane = self.lanes.entry(chat).or_default();
@@ -108,17 +113,18 @@ impl Outbox {
             let told = |a: &&&Alert| {
                 matches!(
                     a.news,
-                    News::Down { .. }
-                        | News::StillDown { .. }
-                        | News::Flapping { .. }
-                        | News::Changes { .. }
-                        | News::Steady { .. }
+                    Notification::Down { .. }
+                        | Notification::StillDown { .. }
+                        | Notification::Flapping { .. }
+                        | Notification::Changes { .. }
+                        | Notification::Steady { .. }
                 )
             };
             let incidents = covered.iter().copied().filter(told);
             let incidents: Vec<u32> = incidents.filter_map(|a| a.incident).collect();
-            let offline = matches!(covered[..], [a] if matches!(a.news, News::Offline(_)));
-            let digest = matches!(covered[..], [a] if matches!(a.news, News::Digest { .. }));
+            let offline = matches!(covered[..], [a] if matches!(a.news, Notification::Offline(_)));
+            let digest =
+                matches!(covered[..], [a] if matches!(a.news, Notification::Digest { .. }));
             let buttons = book.buttons(&incidents);
             let shown = (!buttons.is_empty()).then(|| html.clone());
             let message = Message {
@@ -200,7 +206,7 @@ impl Outbox {
 
 /// A daily summary is a message of its own: what came before it goes first.
 fn apart(ready: Vec<&Alert>) -> Vec<&Alert> {
-    let digest = |a: &&Alert| matches!(a.news, News::Digest { .. });
+    let digest = |a: &&Alert| matches!(a.news, Notification::Digest { .. });
     let alone = match ready.iter().position(digest) {
         Some(0) => 1,
         Some(before) => before,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::monitor::alert::batching::Unsettled;
 use crate::monitor::incident::Incidents;
-use crate::monitor::outbox::facts::Book;
+use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::render::text::{MESSAGE_UNITS, units};
 use crate::monitor::site::table::Sites;
 use proptest::prelude::*;
@@ -15,18 +15,18 @@ fn at(ms: u64) -> Now {
     }
 }
 
-fn nobody() -> Book<'static> {
+fn nobody() -> SendContext<'static> {
     static NONE: LazyLock<(Incidents, Sites)> = LazyLock::new(Default::default);
-    Book {
+    SendContext {
         incidents: &NONE.0,
         sites: &NONE.1,
         now: Moment(0),
     }
 }
 
-fn cause() -> News {
+fn cause() -> Notification {
     let cause = "HTTP 503".into();
-    News::Down {
+    Notification::Down {
         cause,
         common: None,
         behind: 0,
@@ -210,7 +210,9 @@ fn ten_thousand_alerts_are_bounded_and_counted() {
     }
     assert!(outbox.waiting_alerts() <= 1000);
     let first = outbox.alerts().next().expect("a summary");
-    assert!(matches!(&first.news, News::Notice { text } if text.contains("blog went down")));
+    assert!(
+        matches!(&first.news, Notification::Notice { text } if text.contains("blog went down"))
+    );
 }
 
 proptest! {

@@ -16,10 +16,10 @@ use crate::monitor::persist::snapshot::{
     AddedRecord, AlertRecord, ExpiryRecord, IncidentRecord, SiteRecord, Snapshot,
 };
 use crate::monitor::site::Site;
-use crate::monitor::site::state::{Veil, Watched};
+use crate::monitor::site::state::{SiteState, Suppression};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::Trouble;
+use crate::monitor::uplink::Fault;
 use crate::monitor::uplink::faults::Said;
 use crate::monitor::{Level, Monitor, Settings};
 
@@ -32,8 +32,8 @@ impl Monitor {
         let now = self.estimate(now);
         let coming =
             |moment: Option<Moment>| moment.filter(|m| *m > now.moment()).map(|m| now.wall_at(m));
-        let offline = |t: &&(Trouble, Moment)| t.0 == Trouble::Line;
-        let told = |t: &&(Trouble, Moment)| self.troubles_said.contains(&(t.0, Said::Told));
+        let offline = |t: &&(Fault, Moment)| t.0 == Fault::Line;
+        let told = |t: &&(Fault, Moment)| self.fault_notices.contains(&(t.0, Said::Told));
         let troubles = self.line.troubles().iter().filter(told);
         let (troubles, troubles_since) = troubles
             .map(|(t, since)| (t.word().to_owned(), now.wall_at(*since)))
@@ -145,18 +145,18 @@ impl Monitor {
     fn restore_line(&mut self, snapshot: &Snapshot, now: Now) {
         let moment = now.moment();
         for (word, since) in snapshot.troubles.iter().zip(&snapshot.troubles_since) {
-            let trouble = Trouble::from_word(word);
-            if let Some(trouble) = trouble.filter(|t| *t == Trouble::Names || self.line.asked) {
+            let trouble = Fault::from_word(word);
+            if let Some(trouble) = trouble.filter(|t| *t == Fault::Names || self.line.asked) {
                 self.line.begins(trouble, now.past_moment(*since), moment);
-                self.troubles_said.push((trouble, Said::Told));
+                self.fault_notices.push((trouble, Said::Told));
             }
         }
         if let Some(since) = snapshot.offline_since.filter(|_| self.line.asked) {
             self.line
-                .begins(Trouble::Line, now.past_moment(since), moment);
+                .begins(Fault::Line, now.past_moment(since), moment);
             for watched in self.sites.iter_mut() {
                 if !watched.lan() && !watched.paused() {
-                    watched.cover(Veil::Offline(Trouble::Line), moment);
+                    watched.cover(Suppression::Offline(Fault::Line), moment);
                 }
             }
         }
@@ -191,7 +191,7 @@ impl Monitor {
     pub(crate) fn sites_changed(&mut self, now: Now) {
         self.reconcile(now);
         self.refresh_reach(now);
-        self.doubts = self.sites.len();
+        self.pending_downs = self.sites.len();
         if let Some(away) = &mut self.away {
             away.unseen.retain(|name| self.sites.contains(name));
         }
@@ -264,12 +264,12 @@ impl Monitor {
                     }
                     if watched.site.check != site.check {
                         // What the old address was at fault for is not the new one's.
-                        watched.forget_run();
+                        watched.restart_streak();
                     }
                     watched.site = site;
                     watched
                 }
-                None => Watched::new(site, now.moment()),
+                None => SiteState::new(site, now.moment()),
             };
             self.plan(&watched, (place, count), now);
             all.push(watched);
@@ -292,7 +292,7 @@ impl Monitor {
     }
 
     /// A site that stays and keeps its interval keeps its place in the round too.
-    fn plan(&mut self, watched: &Watched, place: (usize, usize), now: Now) {
+    fn plan(&mut self, watched: &SiteState, place: (usize, usize), now: Now) {
         let (name, interval) = (watched.name(), watched.site.interval);
         if self.schedule.interval(name) != Some(interval) {
             self.schedule
@@ -330,7 +330,7 @@ impl Monitor {
     }
 }
 
-fn record(watched: &Watched, now: Now) -> SiteRecord {
+fn record(watched: &SiteState, now: Now) -> SiteRecord {
     let (state, judged) = (watched.state(), watched.judge.state());
     let ms = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let coming = watched.muted_until.filter(|m| *m > now.moment());
@@ -360,7 +360,7 @@ fn record(watched: &Watched, now: Now) -> SiteRecord {
     }
 }
 
-fn restore_site(watched: &mut Watched, record: &SiteRecord, now: Now) {
+fn restore_site(watched: &mut SiteState, record: &SiteRecord, now: Now) {
     let word = record.judged.as_ref().unwrap_or(&record.state);
     let state = match State::from_word(word) {
         Some(state @ (State::Up | State::Degraded | State::Down)) => state,

@@ -2,7 +2,7 @@
 
 #![allow(clippy::question_mark)] // in what nanoserde derives
 
-use crate::monitor::alert::{Alert, News};
+use crate::monitor::alert::{Alert, Notification};
 use crate::monitor::expiry::Subject;
 use crate::monitor::incident::{Acknowledged, Incident};
 use crate::monitor::site::outcome::Expiry;
@@ -22,7 +22,7 @@ pub struct Snapshot {
     pub clean: bool,
     /// Since when our own line has been down, as far as anybody was told.
     pub offline_since: Option<i64>,
-    /// The troubles of our line that were told (words of [`crate::monitor::uplink::Trouble`]) and since when.
+    /// The troubles of our line that were told (words of [`crate::monitor::uplink::Fault`]) and since when.
     pub troubles: Vec<String>,
     pub troubles_since: Vec<i64>,
     /// Highest Telegram update that was handled.
@@ -273,38 +273,41 @@ impl AlertRecord {
         let mut numbers = Vec::new();
         let parts;
         let (news, text, lasted) = match &alert.news {
-            News::Down { cause, behind, .. } => {
+            Notification::Down { cause, behind, .. } => {
                 numbers = vec![i64::try_from(*behind).unwrap_or(0)];
                 ("down", cause.as_str(), Duration::ZERO)
             }
-            News::Offline(period) => {
+            Notification::Offline(period) => {
                 let Period { from, until, .. } = *period;
                 let undated = i64::from(!period.dated);
                 numbers = vec![from, until, i64::from(period.times), undated];
                 ("offline", "", period.total)
             }
-            News::Expiring { subject, expiry } | News::Renewed { subject, expiry } => {
+            Notification::Expiring { subject, expiry }
+            | Notification::Renewed { subject, expiry } => {
                 numbers = vec![i64::from(*subject == Subject::Domain), expiry.ends];
                 parts = format!("{}\n{}\n{}", expiry.subject, expiry.issuer, expiry.key);
-                let new = matches!(alert.news, News::Renewed { .. });
+                let new = matches!(alert.news, Notification::Renewed { .. });
                 let word = if new { "renewed" } else { "expiring" };
                 (word, parts.as_str(), Duration::ZERO)
             }
-            News::Flapping { cause } => {
+            Notification::Flapping { cause } => {
                 ("flapping", cause.as_deref().unwrap_or(""), Duration::ZERO)
             }
-            News::Changes { times, cause } => {
+            Notification::Changes { times, cause } => {
                 numbers = vec![i64::from(*times)];
                 let cause = cause.as_deref().unwrap_or("");
                 ("changes", cause, Duration::ZERO)
             }
-            News::Steady { cause, lasted } => ("steady", cause.as_deref().unwrap_or(""), *lasted),
-            News::StillDown { cause, lasted } => ("still-down", cause.as_str(), *lasted),
-            News::Up { lasted } => ("up", "", *lasted),
-            News::Slow { cause } => ("slow", cause.as_str(), Duration::ZERO),
-            News::Fast { lasted } => ("fast", "", *lasted),
-            News::Digest { html } => ("digest", html.as_str(), Duration::ZERO),
-            News::Notice { text } => ("notice", text.as_str(), Duration::ZERO),
+            Notification::Steady { cause, lasted } => {
+                ("steady", cause.as_deref().unwrap_or(""), *lasted)
+            }
+            Notification::StillDown { cause, lasted } => ("still-down", cause.as_str(), *lasted),
+            Notification::Up { lasted } => ("up", "", *lasted),
+            Notification::Slow { cause } => ("slow", cause.as_str(), Duration::ZERO),
+            Notification::Fast { lasted } => ("fast", "", *lasted),
+            Notification::Digest { html } => ("digest", html.as_str(), Duration::ZERO),
+            Notification::Notice { text } => ("notice", text.as_str(), Duration::ZERO),
         };
         AlertRecord {
             id: alert.id,
@@ -317,7 +320,7 @@ impl AlertRecord {
             at: now.wall_at(alert.at),
             chats: alert.chats.clone(),
             common: match &alert.news {
-                News::Down { common, .. } => common.clone(),
+                Notification::Down { common, .. } => common.clone(),
                 _ => None,
             },
         }
@@ -330,12 +333,12 @@ impl AlertRecord {
         let number = |place: usize| self.numbers.get(place).copied().unwrap_or(0);
         let cause = Some(text.clone()).filter(|t| !t.is_empty());
         let news = match self.news.as_str() {
-            "down" => News::Down {
+            "down" => Notification::Down {
                 cause: text,
                 common: self.common.clone(),
                 behind: usize::try_from(number(0)).unwrap_or(0),
             },
-            "offline" => News::Offline(Period {
+            "offline" => Notification::Offline(Period {
                 from: number(0),
                 until: number(1),
                 times: u32::try_from(number(2)).unwrap_or(1),
@@ -351,25 +354,25 @@ impl AlertRecord {
                     _ => Subject::Domain,
                 };
                 match self.news.as_str() {
-                    "renewed" => News::Renewed { subject, expiry },
-                    _ => News::Expiring { subject, expiry },
+                    "renewed" => Notification::Renewed { subject, expiry },
+                    _ => Notification::Expiring { subject, expiry },
                 }
             }
-            "flapping" => News::Flapping { cause },
-            "changes" => News::Changes {
+            "flapping" => Notification::Flapping { cause },
+            "changes" => Notification::Changes {
                 times: u32::try_from(number(0)).unwrap_or(0),
                 cause,
             },
-            "steady" => News::Steady { cause, lasted },
-            "still-down" => News::StillDown {
+            "steady" => Notification::Steady { cause, lasted },
+            "still-down" => Notification::StillDown {
                 cause: text,
                 lasted,
             },
-            "up" => News::Up { lasted },
-            "slow" => News::Slow { cause: text },
-            "fast" => News::Fast { lasted },
-            "digest" => News::Digest { html: text },
-            _ => News::Notice { text },
+            "up" => Notification::Up { lasted },
+            "slow" => Notification::Slow { cause: text },
+            "fast" => Notification::Fast { lasted },
+            "digest" => Notification::Digest { html: text },
+            _ => Notification::Notice { text },
         };
         Alert {
             id: self.id,
@@ -422,19 +425,19 @@ mod tests {
     fn every_kind_of_alert_survives_the_way_through_json() {
         let s = Duration::from_secs(5);
         for news in [
-            News::Down {
+            Notification::Down {
                 cause: "x by y".into(),
                 common: Some("x".into()),
                 behind: 4,
             },
-            News::Offline(Period {
+            Notification::Offline(Period {
                 from: 1_800_000_000,
                 until: 1_800_000_060,
                 times: 3,
                 total: s,
                 dated: false,
             }),
-            News::Expiring {
+            Notification::Expiring {
                 subject: Subject::Certificate,
                 expiry: Expiry {
                     ends: 1_900_000_000,
@@ -443,7 +446,7 @@ mod tests {
                     key: "RSA 2048".into(),
                 },
             },
-            News::Renewed {
+            Notification::Renewed {
                 subject: Subject::Domain,
                 expiry: Expiry {
                     ends: 1_900_000_000,
@@ -452,29 +455,29 @@ mod tests {
                     key: String::new(),
                 },
             },
-            News::Flapping { cause: None },
-            News::Flapping {
+            Notification::Flapping { cause: None },
+            Notification::Flapping {
                 cause: Some("x".into()),
             },
-            News::Changes {
+            Notification::Changes {
                 times: 14,
                 cause: Some("x".into()),
             },
-            News::Steady {
+            Notification::Steady {
                 cause: None,
                 lasted: s,
             },
-            News::StillDown {
+            Notification::StillDown {
                 cause: "x".into(),
                 lasted: s,
             },
-            News::Up { lasted: s },
-            News::Slow { cause: "x".into() },
-            News::Fast { lasted: s },
-            News::Digest {
+            Notification::Up { lasted: s },
+            Notification::Slow { cause: "x".into() },
+            Notification::Fast { lasted: s },
+            Notification::Digest {
                 html: "<b>all</b>".into(),
             },
-            News::Notice { text: "hm".into() },
+            Notification::Notice { text: "hm".into() },
         ] {
             let alert = Alert {
                 id: 0,

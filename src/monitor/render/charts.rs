@@ -7,7 +7,7 @@ use crate::monitor::history::{Share, Span};
 use crate::monitor::judge::State;
 use crate::monitor::render::picture::{Chart, Drawing, Picture, Strip, Strips, Tick, ticks};
 use crate::monitor::render::text::{bold, count, lasting, response};
-use crate::monitor::site::state::Watched;
+use crate::monitor::site::state::SiteState;
 use crate::monitor::time::Now;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +53,7 @@ impl Monitor {
     /// A strip for each site, worst first.
     pub(crate) fn chart_of_many(&self, now: Now, sites: &[usize], span: Span) -> Answer {
         let (from, to, parts) = span.parts(now.wall);
-        let mut shares: Vec<(Share, &Watched)> = self
+        let mut shares: Vec<(Share, &SiteState)> = self
             .watched(sites)
             .into_iter()
             .map(|w| (w.past.uptime(span, now.wall), w))

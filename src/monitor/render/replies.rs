@@ -9,10 +9,10 @@ use crate::monitor::judge::flapping;
 use crate::monitor::render::text::{bold, clock_times, count, escape, lasting, response};
 use crate::monitor::site::Check;
 use crate::monitor::site::outcome::Phases;
-use crate::monitor::site::state::{Watched, behind};
+use crate::monitor::site::state::{SiteState, behind};
 use crate::monitor::time::hours;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::Trouble;
+use crate::monitor::uplink::Fault;
 use std::time::Duration;
 
 /// Sites that `/status` names: one screen.
@@ -30,8 +30,8 @@ const WORST_FIRST: [State; 6] = [
 ];
 
 /// Those of the sites that are not up, worst first.
-pub(crate) fn worst_first<'a>(sites: &[&'a Watched]) -> Vec<&'a Watched> {
-    let mut troubled: Vec<&Watched> = sites
+pub(crate) fn worst_first<'a>(sites: &[&'a SiteState]) -> Vec<&'a SiteState> {
+    let mut troubled: Vec<&SiteState> = sites
         .iter()
         .copied()
         .filter(|w| w.state() != State::Up || w.suspect())
@@ -46,9 +46,9 @@ pub(crate) fn worst_first<'a>(sites: &[&'a Watched]) -> Vec<&'a Watched> {
 /// Counts, then the `troubled` ones of the sites, which are not up. `seen`: the chat may know of a
 /// site of this name.
 pub(crate) fn status(
-    sites: &[&Watched],
-    troubled: &[&Watched],
-    troubles: &[(Trouble, Moment)],
+    sites: &[&SiteState],
+    troubled: &[&SiteState],
+    troubles: &[(Fault, Moment)],
     muted_until: Option<Moment>,
     seen: &dyn Fn(&str) -> bool,
     now: Now,
@@ -85,9 +85,9 @@ pub(crate) fn status(
     lines.join("\n")
 }
 
-fn maintenance_line(sites: &[&Watched], now: Now) -> Option<String> {
+fn maintenance_line(sites: &[&SiteState], now: Now) -> Option<String> {
     let under = sites.iter().filter(|w| w.maintenance.is_some());
-    let under: Vec<&&Watched> = under.collect();
+    let under: Vec<&&SiteState> = under.collect();
     let first = under.iter().filter_map(|w| w.maintenance).min()?;
     let until = until_text(first, now);
     Some(match under.as_slice() {
@@ -104,7 +104,7 @@ fn until_text(until: i64, now: Now) -> String {
     clock_times(now.wall, until, now).1
 }
 
-fn status_line(watched: &Watched, seen: &dyn Fn(&str) -> bool, now: Now) -> String {
+fn status_line(watched: &SiteState, seen: &dyn Fn(&str) -> bool, now: Now) -> String {
     let name = bold(watched.name());
     let mark = mark(watched);
     let cause = reason(watched, seen)
@@ -125,11 +125,11 @@ fn status_line(watched: &Watched, seen: &dyn Fn(&str) -> bool, now: Now) -> Stri
 }
 
 /// Every site with its state and last response time.
-pub(crate) fn list(sites: &[&Watched], now: Now) -> String {
+pub(crate) fn list(sites: &[&SiteState], now: Now) -> String {
     if sites.is_empty() {
         return "No site is configured.".to_owned();
     }
-    let line = |watched: &&Watched| {
+    let line = |watched: &&SiteState| {
         let took = match (watched.state(), watched.took) {
             (State::Up | State::Degraded, Some(took)) => format!(" {}", response(took)),
             (State::Up, None) => String::new(),
@@ -142,7 +142,7 @@ pub(crate) fn list(sites: &[&Watched], now: Now) -> String {
 }
 
 /// Why it is not up, unless that names a site that the chat may not know of.
-fn reason(watched: &Watched, seen: &dyn Fn(&str) -> bool) -> Option<String> {
+fn reason(watched: &SiteState, seen: &dyn Fn(&str) -> bool) -> Option<String> {
     let parent = watched.site.after.as_deref().filter(|name| !seen(name));
     let hidden = parent.map(behind);
     watched
@@ -152,7 +152,7 @@ fn reason(watched: &Watched, seen: &dyn Fn(&str) -> bool) -> Option<String> {
 
 /// One site in detail.
 pub(crate) fn site(
-    watched: &Watched,
+    watched: &SiteState,
     due: Option<Moment>,
     incidents: &Incidents,
     seen: &dyn Fn(&str) -> bool,
@@ -241,7 +241,7 @@ pub(crate) fn site(
 }
 
 /// An HTTP check has all four; of the others' those that took time.
-fn phases_line(phases: &Phases, watched: &Watched) -> String {
+fn phases_line(phases: &Phases, watched: &SiteState) -> String {
     if phases.reused {
         let first_byte = response(phases.first_byte);
         return format!("Phases: connection was open, first byte {first_byte}");
@@ -260,7 +260,7 @@ fn phases_line(phases: &Phases, watched: &Watched) -> String {
     format!("Phases: {}", words.join(", "))
 }
 
-fn expiry_line(watched: &Watched, subject: Subject, now: Now) -> Option<String> {
+fn expiry_line(watched: &SiteState, subject: Subject, now: Now) -> Option<String> {
     let watch = watched.expiry(subject)?;
     let mut words = match subject {
         Subject::Certificate => "Certificate: ".to_owned(),
@@ -284,7 +284,7 @@ fn expiry_line(watched: &Watched, subject: Subject, now: Now) -> Option<String> 
 }
 
 /// The last checks, newest first.
-pub(crate) fn history(watched: &Watched, now: Now) -> String {
+pub(crate) fn history(watched: &SiteState, now: Now) -> String {
     if watched.history.is_empty() {
         return format!("{} has not been checked yet.", bold(watched.name()));
     }
@@ -384,7 +384,7 @@ pub(crate) fn help() -> String {
 }
 
 /// That nothing is told of it, behind its line.
-fn silence(watched: &Watched, now: Now) -> &'static str {
+fn silence(watched: &SiteState, now: Now) -> &'static str {
     if watched.muted(now.moment()) {
         " 🔕"
     } else if watched.maintenance.is_some() {
@@ -394,7 +394,7 @@ fn silence(watched: &Watched, now: Now) -> &'static str {
     }
 }
 
-fn mark(watched: &Watched) -> &'static str {
+fn mark(watched: &SiteState) -> &'static str {
     match watched.state() {
         State::Paused => "⏸",
         State::Down => "🔴",

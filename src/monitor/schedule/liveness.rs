@@ -1,6 +1,6 @@
 //! Are we well? Checks that were started must end: it is not enough to be alive.
 
-use crate::monitor::site::state::Watched;
+use crate::monitor::site::state::SiteState;
 use crate::monitor::time::Moment;
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ impl Progress {
     }
 
     /// Checks are ending, or none is under way.
-    pub fn healthy(&self, now: Moment, sites: &[Watched]) -> bool {
+    pub fn healthy(&self, now: Moment, sites: &[SiteState]) -> bool {
         if self.running == 0 {
             return true;
         }
@@ -60,7 +60,7 @@ impl Progress {
     }
 
     /// Whether to give a sign of life now.
-    pub fn beat(&mut self, now: Moment, sites: &[Watched]) -> bool {
+    pub fn beat(&mut self, now: Moment, sites: &[SiteState]) -> bool {
         if !self.heartbeat || self.beat.is_none_or(|at| at > now) || !self.healthy(now, sites) {
             return false;
         }

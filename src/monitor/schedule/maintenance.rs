@@ -25,7 +25,7 @@ impl Page {
 
 impl Monitor {
     /// Sees which sites are under maintenance now.
-    pub(crate) fn turn_page(&mut self, now: Now) {
+    pub(crate) fn refresh_maintenance(&mut self, now: Now) {
         if self.page.is_some_and(|page| page.shows(now)) {
             return;
         }

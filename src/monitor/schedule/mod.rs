@@ -89,7 +89,7 @@ impl Schedule {
     }
 
     /// Brings the turns of these sites forward, spread over `window`; one that is due before stays.
-    pub fn hasten(&mut self, names: &[String], now: Moment, window: Duration) {
+    pub fn bring_forward(&mut self, names: &[String], now: Moment, window: Duration) {
         for (index, name) in names.iter().enumerate() {
             let at = now + window.mul_f64((index + 1) as f64 / names.len() as f64);
             if self.due_at(name).is_some_and(|due| due > at) {

@@ -3,13 +3,13 @@
 use crate::monitor::expiry::{self, Subject};
 use crate::monitor::history::History;
 use crate::monitor::judge::flapping::Flapping;
-use crate::monitor::judge::{Change, Judge, Rules, Seen, State};
+use crate::monitor::judge::{Judge, Rules, Seen, State, Transition};
 use crate::monitor::render::text::response;
 use crate::monitor::site::Site;
 use crate::monitor::site::network::is_lan;
 use crate::monitor::site::outcome::{FailureKind, Outcome};
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::Trouble;
+use crate::monitor::uplink::Fault;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use std::time::Duration;
 const HISTORY: usize = 10;
 
 #[derive(Debug)]
-pub struct Watched {
+pub struct SiteState {
     pub site: Arc<Site>,
     pub judge: Judge,
     /// Since when it has been in its state.
@@ -48,7 +48,7 @@ pub struct Watched {
     pub cause: Option<String>,
     pub took: Option<Duration>,
     /// Why it is not judged at present.
-    pub veil: Option<Veil>,
+    pub suppression: Option<Suppression>,
     /// The address that its name last resolved to.
     pub address: Option<IpAddr>,
     /// Its host is a name and not an address.
@@ -56,7 +56,7 @@ pub struct Watched {
     /// The first of the failures that are counted against it.
     pub failing_since: Option<Moment>,
     /// Enough failures for down, but is it the site's own fault?
-    pub doubt: Option<Doubt>,
+    pub pending_down: Option<PendingDown>,
     pub flapping: Flapping,
     /// Failures in a row that did not count because we stood still meanwhile.
     pub overslept: u32,
@@ -67,16 +67,16 @@ pub struct Watched {
 
 /// Why a site is checked but not judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Veil {
+pub enum Suppression {
     /// What it depends on is down.
     Unreachable,
     /// Our own line is at fault.
-    Offline(Trouble),
+    Offline(Fault),
 }
 
 /// A failure that would make the site down.
 #[derive(Clone, Debug)]
-pub struct Doubt {
+pub struct PendingDown {
     pub failed: Moment,
     /// When the last check that failed began.
     pub began: Moment,
@@ -102,9 +102,9 @@ pub fn behind(parent: &str) -> String {
     format!("behind {parent}")
 }
 
-impl Watched {
-    pub fn new(site: Arc<Site>, now: Moment) -> Watched {
-        Watched {
+impl SiteState {
+    pub fn new(site: Arc<Site>, now: Moment) -> SiteState {
+        SiteState {
             address: site.literal(),
             named: site.literal().is_none(),
             site,
@@ -124,9 +124,9 @@ impl Watched {
             checks: 0,
             cause: None,
             took: None,
-            veil: None,
+            suppression: None,
             failing_since: None,
-            doubt: None,
+            pending_down: None,
             flapping: Flapping::default(),
             overslept: 0,
             certificate: expiry::Watch::default(),
@@ -143,10 +143,10 @@ impl Watched {
     }
 
     pub fn state(&self) -> State {
-        match self.veil {
+        match self.suppression {
             _ if self.paused() => State::Paused,
-            Some(Veil::Unreachable) => State::Unreachable,
-            Some(Veil::Offline(_)) => State::Offline,
+            Some(Suppression::Unreachable) => State::Unreachable,
+            Some(Suppression::Offline(_)) => State::Offline,
             None => match self.judge.state() {
                 State::Up if self.expiries().any(|watch| watch.worried) => State::Degraded,
                 state => state,
@@ -182,13 +182,13 @@ impl Watched {
 
     /// Why it is not up, or not judged.
     pub fn reason(&self) -> Option<String> {
-        match self.veil {
+        match self.suppression {
             _ if self.paused() => None,
-            Some(Veil::Unreachable) => {
+            Some(Suppression::Unreachable) => {
                 let parent = self.site.after.as_deref().unwrap_or_default();
                 Some(behind(parent))
             }
-            Some(Veil::Offline(trouble)) => Some(trouble.reason().to_owned()),
+            Some(Suppression::Offline(trouble)) => Some(trouble.reason().to_owned()),
             None => self.cause.clone().or_else(|| {
                 let reason = |s: Subject| self.expiry(s)?.reason(s);
                 Subject::ALL.into_iter().find_map(reason)
@@ -202,7 +202,7 @@ impl Watched {
 
     /// Failing, but not yet judged.
     pub fn suspect(&self) -> bool {
-        self.judge.suspect() || self.doubt.is_some()
+        self.judge.suspect() || self.pending_down.is_some()
     }
 
     /// It is not reached over the line, as far as its name resolved.
@@ -289,8 +289,8 @@ impl Watched {
     }
 
     /// Judges what a check found.
-    pub fn judged(&mut self, seen: Seen, cause: Option<&str>, now: Now) -> Option<Change> {
-        self.doubt = None;
+    pub fn judged(&mut self, seen: Seen, cause: Option<&str>, now: Now) -> Option<Transition> {
+        self.pending_down = None;
         self.overslept = 0;
         match seen {
             Seen::Failed => {
@@ -335,26 +335,26 @@ impl Watched {
     }
 
     /// It is not judged from now on. What was counted against it counts no more.
-    pub fn cover(&mut self, veil: Veil, now: Moment) {
-        if self.veil != Some(veil) {
-            self.veil = Some(veil);
+    pub fn cover(&mut self, suppression: Suppression, now: Moment) {
+        if self.suppression != Some(suppression) {
+            self.suppression = Some(suppression);
             self.since = now;
         }
-        self.forget_run();
+        self.restart_streak();
     }
 
     /// What was counted against it counts no more.
-    pub fn forget_run(&mut self) {
-        self.judge.forget_run();
+    pub fn restart_streak(&mut self) {
+        self.judge.restart_streak();
         self.failing_since = None;
-        self.doubt = None;
+        self.pending_down = None;
     }
 
     /// It is judged again, afresh.
     pub fn uncover(&mut self, now: Moment) {
-        self.veil = None;
+        self.suppression = None;
         self.since = now;
-        self.forget_run();
+        self.restart_streak();
         self.flapping.rest(now);
     }
 
@@ -366,7 +366,7 @@ impl Watched {
         self.took = None;
         self.last = None;
         self.failing_since = None;
-        self.doubt = None;
+        self.pending_down = None;
         self.flapping = Flapping::default();
         self.slow_untold = false;
     }

@@ -1,6 +1,6 @@
 //! All sites that are watched, in the order of the configuration, and where a name is among them.
 
-use crate::monitor::site::state::Watched;
+use crate::monitor::site::state::SiteState;
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 
@@ -8,12 +8,12 @@ use std::ops::{Deref, DerefMut};
 /// places change at a reload only.
 #[derive(Debug, Default)]
 pub struct Sites {
-    all: Vec<Watched>,
+    all: Vec<SiteState>,
     places: HashMap<String, usize>,
 }
 
 impl Sites {
-    pub fn new(all: Vec<Watched>) -> Sites {
+    pub fn new(all: Vec<SiteState>) -> Sites {
         let names = all.iter().map(|w| w.name().to_owned());
         Sites {
             places: names.zip(0..).collect(),
@@ -27,13 +27,13 @@ impl Sites {
     }
 
     /// The site with this very name.
-    pub fn named(&self, name: &str) -> Option<&Watched> {
+    pub fn named(&self, name: &str) -> Option<&SiteState> {
         self.find(name).map(|at| &self.all[at])
     }
 
     /// The sites by their names, for a new configuration to take from.
-    pub fn into_by_name(self) -> HashMap<String, Watched> {
-        let named = |w: Watched| (w.name().to_owned(), w);
+    pub fn into_by_name(self) -> HashMap<String, SiteState> {
+        let named = |w: SiteState| (w.name().to_owned(), w);
         self.all.into_iter().map(named).collect()
     }
 
@@ -43,15 +43,15 @@ impl Sites {
 }
 
 impl Deref for Sites {
-    type Target = [Watched];
+    type Target = [SiteState];
 
-    fn deref(&self) -> &[Watched] {
+    fn deref(&self) -> &[SiteState] {
         &self.all
     }
 }
 
 impl DerefMut for Sites {
-    fn deref_mut(&mut self) -> &mut [Watched] {
+    fn deref_mut(&mut self) -> &mut [SiteState] {
         &mut self.all
     }
 }

@@ -6,7 +6,7 @@ use crate::monitor::judge::State;
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::{Check, Site};
 use crate::monitor::time::Moment;
-use crate::monitor::uplink::{Line, Report};
+use crate::monitor::uplink::{Line, ProbeResult};
 use std::time::Duration;
 
 const THERE: &str = "203.0.113.34";
@@ -205,7 +205,7 @@ fn a_line_that_goes_when_every_site_is_down_already_is_noticed_and_told() {
 #[test]
 fn no_resolver_is_told_and_no_site_is_blamed() {
     let mut world = world_of(&["blog", "shop"]);
-    world.line = Report {
+    world.line = ProbeResult {
         names: Some(false),
         ..LINE_UP
     };
@@ -227,7 +227,7 @@ fn no_resolver_is_told_and_no_site_is_blamed() {
 #[test]
 fn a_name_that_alone_does_not_resolve_is_the_sites_own_fault() {
     let mut world = world_of(&["blog", "shop"]);
-    world.line = Report {
+    world.line = ProbeResult {
         names: Some(true),
         ..LINE_UP
     };
@@ -289,7 +289,7 @@ fn ipv6_that_is_gone_blames_nobody_who_needs_it() {
     let mut world = world_of(&["blog", "six"]);
     world.fate("six", from("2001:db8::6", good(10)));
     world.pass(70);
-    world.line = Report {
+    world.line = ProbeResult {
         ipv6: Some(false),
         ..LINE_UP
     };
@@ -352,7 +352,7 @@ fn a_check_that_began_in_the_dark_says_nothing() {
 #[test]
 fn a_resolver_that_comes_back_before_the_last_try_blames_nobody() {
     let mut world = world_of(&["blog", "shop"]);
-    world.line = Report {
+    world.line = ProbeResult {
         names: Some(false),
         ..LINE_UP
     };
@@ -362,7 +362,7 @@ fn a_resolver_that_comes_back_before_the_last_try_blames_nobody() {
         world.pass(1);
     }
     world.pass(6);
-    world.line = Report {
+    world.line = ProbeResult {
         names: Some(true),
         ..LINE_UP
     };
@@ -379,7 +379,7 @@ fn a_resolver_that_was_known_to_be_gone_when_a_check_failed_is_why_it_failed() {
     let mut world = World::elsewhere(vec![site("blog"), lone]);
     restore(&mut world, &["blog", "lone"]);
     world.pass(120);
-    world.line = Report {
+    world.line = ProbeResult {
         names: Some(false),
         ..LINE_UP
     };
@@ -388,7 +388,7 @@ fn a_resolver_that_was_known_to_be_gone_when_a_check_failed_is_why_it_failed() {
         world.pass(1);
     }
     // It comes back while a check waits for it, and the next look says so.
-    world.line = Report {
+    world.line = ProbeResult {
         names: Some(true),
         ..LINE_UP
     };

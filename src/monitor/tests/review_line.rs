@@ -2,23 +2,23 @@
 
 use super::review::*;
 use super::world::*;
-use crate::monitor::alert::News;
+use crate::monitor::alert::Notification;
 use crate::monitor::judge::State;
 use crate::monitor::site::Check;
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::time::Moment;
-use crate::monitor::uplink::{Period, Report};
+use crate::monitor::uplink::{Period, ProbeResult};
 use crate::monitor::{Event, Monitor, Settings};
 use std::time::Duration;
 
 const HERE: &str = "192.168.1.5";
 const SIX: &str = "2001:db8::6";
 
-const NO_NAMES: Report = Report {
+const NO_NAMES: ProbeResult = ProbeResult {
     names: Some(false),
     ..LINE_UP
 };
-const NAMES: Report = Report {
+const NAMES: ProbeResult = ProbeResult {
     names: Some(true),
     ..LINE_UP
 };
@@ -111,7 +111,7 @@ fn an_uplink_that_is_asked_no_more_covers_nobody() {
     let mut world = elsewhere(&["blog", "six"]);
     world.fate("six", from(SIX, good(10)));
     world.pass(70);
-    world.line = Report {
+    world.line = ProbeResult {
         ipv6: Some(false),
         trusted: Some(false),
         ..LINE_UP
@@ -147,8 +147,8 @@ fn what_flapped_and_stays_slow_is_not_called_fine() {
     assert!(world.heard().concat().contains("is fast again"));
 }
 
-fn period(from: i64, times: u32) -> News {
-    News::Offline(Period {
+fn period(from: i64, times: u32) -> Notification {
+    Notification::Offline(Period {
         from,
         until: from + 60 * i64::from(times),
         times,
@@ -163,7 +163,7 @@ fn an_offline_period_that_waits_is_not_overwritten_by_another_story() {
     outbox.push_offline(period(WALL, 1), vec![CHAT], &[], false, Moment(0));
     outbox.push_offline(period(WALL + 9000, 1), vec![CHAT], &[], false, Moment(0));
     outbox.push_offline(period(WALL + 9000, 2), vec![CHAT], &[], true, Moment(0));
-    let waiting: Vec<&News> = outbox.alerts().map(|a| &a.news).collect();
+    let waiting: Vec<&Notification> = outbox.alerts().map(|a| &a.news).collect();
     assert_eq!(waiting, [&period(WALL, 1), &period(WALL + 9000, 2)]);
 }
 
@@ -225,7 +225,7 @@ fn a_site_that_answers_over_ipv6_is_judged_whatever_the_targets_say() {
     let mut world = elsewhere(&["six"]);
     world.fate("six", from(SIX, good(10)));
     world.pass(70);
-    world.line = Report {
+    world.line = ProbeResult {
         ipv6: Some(false),
         ..LINE_UP
     };
@@ -256,7 +256,7 @@ fn a_site_that_answers_wrongly_over_ipv6_again_is_judged_again() {
     let mut world = elsewhere(&["six"]);
     world.fate("six", from(SIX, good(10)));
     world.pass(70);
-    world.line = Report {
+    world.line = ProbeResult {
         ipv6: Some(false),
         ..LINE_UP
     };
@@ -360,7 +360,7 @@ fn a_plain_site_behind_a_captive_portal_is_not_blamed() {
     all(&mut world, &["plain", "blog"], from(THERE, good(40)));
     world.pass(120);
     world.heard();
-    world.line = Report {
+    world.line = ProbeResult {
         names: Some(true),
         trusted: Some(false),
         ..LINE_UP
@@ -382,7 +382,7 @@ fn a_redirect_into_this_network_is_judged_when_no_captive_portal_is_found() {
         world.fate("blog", from(THERE, good(40)));
         world.pass(120);
         world.heard();
-        world.line = Report {
+        world.line = ProbeResult {
             names: Some(true),
             trusted: Some(trusted),
             ..LINE_UP

@@ -2,7 +2,7 @@
 //! Whoever changes a word changes it here too.
 
 use super::world::*;
-use crate::monitor::alert::{Alert, News, compose, first_message};
+use crate::monitor::alert::{Alert, Notification, compose, first_message};
 use crate::monitor::expiry::Subject;
 use crate::monitor::render::text::{MESSAGE_UNITS, units};
 use crate::monitor::site::outcome::Expiry;
@@ -20,7 +20,7 @@ const NOW: Now = Now {
 };
 const DAY: i64 = 86_400;
 
-fn alert(site: &str, news: News) -> Alert {
+fn alert(site: &str, news: Notification) -> Alert {
     Alert {
         id: 1,
         news,
@@ -33,7 +33,7 @@ fn alert(site: &str, news: News) -> Alert {
     }
 }
 
-fn message(site: &str, news: News) -> String {
+fn message(site: &str, news: Notification) -> String {
     let alert = alert(site, news);
     let ready = [&alert];
     first_message(&compose(&ready, NOW, &|_| true), &ready).0
@@ -53,9 +53,9 @@ fn ends(days: i64) -> Expiry {
 }
 
 /// Every kind of news about a site, with a cause or name put where one comes from outside.
-fn all_news(cause: &str) -> Vec<News> {
+fn all_news(cause: &str) -> Vec<Notification> {
     let cause = || cause.to_owned();
-    let certificate = |days| News::Expiring {
+    let certificate = |days| Notification::Expiring {
         subject: Subject::Certificate,
         expiry: Expiry {
             subject: cause(),
@@ -63,60 +63,60 @@ fn all_news(cause: &str) -> Vec<News> {
         },
     };
     vec![
-        News::Down {
+        Notification::Down {
             cause: cause(),
             common: None,
             behind: 0,
         },
-        News::Down {
+        Notification::Down {
             cause: cause(),
             common: None,
             behind: 4,
         },
-        News::StillDown {
+        Notification::StillDown {
             cause: cause(),
             lasted: lasted(6 * 3600),
         },
-        News::Up {
+        Notification::Up {
             lasted: lasted(200),
         },
-        News::Slow { cause: cause() },
-        News::Fast {
+        Notification::Slow { cause: cause() },
+        Notification::Fast {
             lasted: lasted(3600),
         },
-        News::Flapping {
+        Notification::Flapping {
             cause: Some(cause()),
         },
-        News::Flapping { cause: None },
-        News::Steady {
+        Notification::Flapping { cause: None },
+        Notification::Steady {
             cause: Some(cause()),
             lasted: lasted(900),
         },
-        News::Steady {
+        Notification::Steady {
             cause: None,
             lasted: lasted(900),
         },
         certificate(13),
         certificate(-1),
-        News::Renewed {
+        Notification::Renewed {
             subject: Subject::Domain,
             expiry: ends(300),
         },
-        News::Offline(Period {
+        Notification::Offline(Period {
             from: NOW.wall - 3600,
             until: NOW.wall - 2580,
             times: 1,
             total: lasted(1020),
             dated: true,
         }),
-        News::Offline(Period {
+        Notification::Offline(Period {
             from: NOW.wall - 3600,
             until: NOW.wall - 600,
             times: 3,
             total: lasted(1020),
             dated: true,
         }),
-        News::Notice { text: cause() },
+        Notification::Notice { text: cause() },
     ]
 }
 

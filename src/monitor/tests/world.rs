@@ -11,7 +11,7 @@ use crate::monitor::site::Site;
 use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, Looked, Outcome};
 use crate::monitor::time::zone::Zone;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::Report;
+use crate::monitor::uplink::ProbeResult;
 use crate::monitor::{Action, Event, Monitor, Settings};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -23,14 +23,14 @@ pub const GROUP: i64 = -100;
 /// 2027-01-15, whatever.
 pub const WALL: i64 = 1_800_000_000;
 
-pub const LINE_UP: Report = Report {
+pub const LINE_UP: ProbeResult = ProbeResult {
     up: true,
     ipv6: None,
     names: None,
     trusted: None,
 };
 
-pub const LINE_DOWN: Report = Report {
+pub const LINE_DOWN: ProbeResult = ProbeResult {
     up: false,
     ..LINE_UP
 };
@@ -71,7 +71,7 @@ pub struct World {
     pub root: Option<Expiry>,
     pub inspected: usize,
     /// What a look at the line says; how many there were.
-    pub line: Report,
+    pub line: ProbeResult,
     pub looks: usize,
     /// How long a look takes; the one under way ends then.
     pub look_lasts: Duration,

@@ -29,7 +29,7 @@ pub const AGREES: i64 = 300;
 
 /// Why the wall clock is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Doubt {
+enum PendingDown {
     NotSet,
     Behind,
     FarAhead,
@@ -45,7 +45,7 @@ pub fn plausible(wall: i64, built: i64) -> bool {
 #[derive(Debug)]
 pub(crate) struct WallClock {
     built: i64,
-    doubt: Option<Doubt>,
+    pending_down: Option<PendingDown>,
     /// The newest stamp in our own state that was not refuted.
     stamp: i64,
     /// What was shown at uptime zero, by the last time that was believed.
@@ -58,7 +58,7 @@ impl WallClock {
     pub(crate) fn new(built: i64) -> WallClock {
         WallClock {
             built,
-            doubt: None,
+            pending_down: None,
             stamp: i64::MIN,
             origin: built,
             confirmed: None,
@@ -70,26 +70,26 @@ impl WallClock {
         let origin = now.wall.saturating_sub(seconds_up(now));
         let known = self.confirmed;
         let agrees = known.is_some_and(|known| origin.saturating_sub(known).abs() <= AGREES);
-        self.doubt = if now.wall < self.built {
-            Some(Doubt::NotSet)
+        self.pending_down = if now.wall < self.built {
+            Some(PendingDown::NotSet)
         } else if agrees {
             None
         } else if now.wall < self.stamp.saturating_sub(BEHIND) {
-            Some(Doubt::Behind)
+            Some(PendingDown::Behind)
         } else if !plausible(now.wall, self.built) {
-            Some(Doubt::FarAhead)
+            Some(PendingDown::FarAhead)
         } else {
             None
         };
-        if self.doubt.is_none() {
+        if self.pending_down.is_none() {
             self.origin = origin;
         }
-        self.doubt.is_none()
+        self.pending_down.is_none()
     }
 
     /// The time to go by.
     fn estimate(&self, now: Now) -> Now {
-        if self.doubt.is_none() {
+        if self.pending_down.is_none() {
             return now;
         }
         Now {
@@ -106,7 +106,7 @@ impl WallClock {
 
     /// The state is written now.
     pub(crate) fn stamped(&mut self, now: Now) {
-        if self.doubt.is_none() {
+        if self.pending_down.is_none() {
             self.stamp = now.wall;
         }
     }
@@ -175,8 +175,9 @@ impl Monitor {
 
     /// What was restored waits for a clock.
     pub(crate) fn remember_restored(&mut self, now: Now) {
-        let mute =
-            |w: &crate::monitor::site::state::Watched| Some((w.name().to_owned(), w.muted_until?));
+        let mute = |w: &crate::monitor::site::state::SiteState| {
+            Some((w.name().to_owned(), w.muted_until?))
+        };
         self.restored = (!self.clock_set).then(|| Restored {
             at: now.moment(),
             wall: now.wall,
@@ -187,16 +188,16 @@ impl Monitor {
 
     /// `before` is what it was thought to be until now.
     fn clock_changed(&mut self, now: Now, before: Now) {
-        if let Some(doubt) = self.wall_clock.doubt {
-            let why = match doubt {
-                Doubt::NotSet => "clock not set",
-                Doubt::Behind => "clock doubted, it is behind the newest stamp of the state",
-                Doubt::FarAhead => "clock doubted, it is more than 20 years after the build",
+        if let Some(pending_down) = self.wall_clock.pending_down {
+            let why = match pending_down {
+                PendingDown::NotSet => "clock not set",
+                PendingDown::Behind => "clock doubted, it is behind the newest stamp of the state",
+                PendingDown::FarAhead => "clock doubted, it is more than 20 years after the build",
             };
             let text = format!("{why}: https sites are not checked and Telegram waits until it is");
-            let text = match doubt {
-                Doubt::NotSet => text,
-                Doubt::Behind | Doubt::FarAhead => format!("{text} set or confirmed"),
+            let text = match pending_down {
+                PendingDown::NotSet => text,
+                PendingDown::Behind | PendingDown::FarAhead => format!("{text} set or confirmed"),
             };
             self.log(Level::Warn, text);
             return;

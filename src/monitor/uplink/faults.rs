@@ -1,10 +1,10 @@
 //! Our own line down and up again, and its half-dead kinds: who is not judged, what is told.
 
-use crate::monitor::alert::News;
+use crate::monitor::alert::Notification;
 use crate::monitor::render::text;
-use crate::monitor::site::state::Veil;
+use crate::monitor::site::state::Suppression;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::{Report, STORY, Trouble};
+use crate::monitor::uplink::{Fault, ProbeResult, STORY};
 use crate::monitor::{Action, Level, Monitor};
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ impl Monitor {
         }
     }
 
-    pub(crate) fn probed(&mut self, now: Now, report: Report) {
+    pub(crate) fn probed(&mut self, now: Now, report: ProbeResult) {
         if !self.line.asked {
             // It was under way when `uplink` was emptied. Nobody would look again.
             return;
@@ -40,7 +40,7 @@ impl Monitor {
         let Some(began) = self.line.take(now.moment(), report) else {
             return;
         };
-        match (report.up, self.line.has(Trouble::Line)) {
+        match (report.up, self.line.has(Fault::Line)) {
             (false, false) => self.go_offline(now, answered),
             (true, true) => self.back_online(now),
             _ => {}
@@ -53,13 +53,13 @@ impl Monitor {
             self.absolve(now, report, began);
         }
         if report.names == Some(true) {
-            self.trouble_ends(now, Trouble::Names);
+            self.fault_ends(now, Fault::Names);
         }
         if report.trusted == Some(true) {
-            self.trouble_ends(now, Trouble::Portal);
+            self.fault_ends(now, Fault::Portal);
         }
         if report.up && report.ipv6 != Some(false) {
-            self.trouble_ends(now, Trouble::Ipv6);
+            self.fault_ends(now, Fault::Ipv6);
         }
     }
 
@@ -69,15 +69,18 @@ impl Monitor {
         let failing = self.sites.iter().filter(|w| !w.local());
         let first = failing.filter_map(|w| w.failing_since).min();
         let since = first.max(answered).unwrap_or(moment).min(moment);
-        self.line.begins(Trouble::Line, since, moment);
+        self.line.begins(Fault::Line, since, moment);
         self.log(
             Level::Warn,
             "offline: none of the `uplink` targets answers; only sites on this network are judged"
                 .to_owned(),
         );
         for watched in self.sites.iter_mut() {
-            if !watched.local() && !watched.paused() && watched.veil != Some(Veil::Unreachable) {
-                watched.cover(Veil::Offline(Trouble::Line), moment);
+            if !watched.local()
+                && !watched.paused()
+                && watched.suppression != Some(Suppression::Unreachable)
+            {
+                watched.cover(Suppression::Offline(Fault::Line), moment);
             }
         }
         // After a power cut the outages of then would else count the time that we were blind.
@@ -86,13 +89,13 @@ impl Monitor {
 
     pub(crate) fn back_online(&mut self, now: Now) {
         let moment = now.moment();
-        let Some(since) = self.line.ends(Trouble::Line, moment) else {
+        let Some(since) = self.line.ends(Fault::Line, moment) else {
             return;
         };
-        let mut blind = self.uncover(Veil::Offline(Trouble::Line), moment);
+        let mut blind = self.uncover(Suppression::Offline(Fault::Line), moment);
         let behind = |at: &usize| {
             let watched = &self.sites[*at];
-            watched.veil == Some(Veil::Unreachable) && !watched.lan()
+            watched.suppression == Some(Suppression::Unreachable) && !watched.lan()
         };
         blind.extend((0..self.sites.len()).filter(behind));
         for at in blind {
@@ -116,7 +119,7 @@ impl Monitor {
             return;
         }
         let chats = self.access.chats.clone();
-        let news = News::Offline(period);
+        let news = Notification::Offline(period);
         let edits = &self.told_offline;
         self.outbox
             .push_offline(news, chats, edits, goes_on, moment);
@@ -125,7 +128,7 @@ impl Monitor {
 
     /// A half-dead line. It is told at once when it would have made a site down (`sure`), else when it
     /// has lasted for a moment; one that was just over, when it has lasted as long as a story does.
-    pub(crate) fn trouble_begins(&mut self, now: Now, trouble: Trouble, since: Moment, sure: bool) {
+    pub(crate) fn fault_begins(&mut self, now: Now, trouble: Fault, since: Moment, sure: bool) {
         if self.line.has(trouble) {
             return;
         }
@@ -139,13 +142,13 @@ impl Monitor {
             (true, true) => now.moment(),
             (true, false) => since + SETTLED,
         };
-        self.troubles_said.push((trouble, Said::Due(due)));
+        self.fault_notices.push((trouble, Said::Due(due)));
     }
 
     /// When a trouble has lasted long enough to be told.
     pub(crate) fn next_trouble_told(&self) -> Option<Moment> {
         let due = self
-            .troubles_said
+            .fault_notices
             .iter()
             .filter_map(|(_, said)| match said {
                 Said::Due(at) => Some(*at),
@@ -161,7 +164,7 @@ impl Monitor {
             return;
         }
         let mut texts = Vec::new();
-        for (trouble, said) in &mut self.troubles_said {
+        for (trouble, said) in &mut self.fault_notices {
             if matches!(said, Said::Due(at) if *at <= moment) {
                 *said = Said::Told;
                 texts.extend(trouble.began());
@@ -172,16 +175,16 @@ impl Monitor {
         }
     }
 
-    pub(crate) fn trouble_ends(&mut self, now: Now, trouble: Trouble) {
+    pub(crate) fn fault_ends(&mut self, now: Now, trouble: Fault) {
         let moment = now.moment();
         let Some(since) = self.line.ends(trouble, moment) else {
             return;
         };
-        self.uncover(Veil::Offline(trouble), moment);
+        self.uncover(Suppression::Offline(trouble), moment);
         self.refresh_reach(now);
         self.saving.later(moment);
-        let said = self.troubles_said.iter().position(|(t, _)| *t == trouble);
-        let told = said.is_some_and(|place| self.troubles_said.remove(place).1 == Said::Told);
+        let said = self.fault_notices.iter().position(|(t, _)| *t == trouble);
+        let told = said.is_some_and(|place| self.fault_notices.remove(place).1 == Said::Told);
         if let Some(text) = trouble.ended() {
             let text = format!("{text}, after {}.", text::lasting(moment.since(since)));
             self.log(Level::Info, text.clone());
@@ -191,10 +194,10 @@ impl Monitor {
         }
     }
 
-    /// Judges again what lay under `veil`, afresh.
-    fn uncover(&mut self, veil: Veil, now: Moment) -> Vec<usize> {
+    /// Judges again what lay under `suppression`, afresh.
+    fn uncover(&mut self, suppression: Suppression, now: Moment) -> Vec<usize> {
         let covered: Vec<usize> = (0..self.sites.len())
-            .filter(|&at| self.sites[at].veil == Some(veil))
+            .filter(|&at| self.sites[at].suppression == Some(suppression))
             .collect();
         for &at in &covered {
             self.sites[at].uncover(now);
@@ -208,10 +211,10 @@ impl Monitor {
         if asked {
             return;
         }
-        for trouble in [Trouble::Line, Trouble::Portal, Trouble::Ipv6] {
+        for trouble in [Fault::Line, Fault::Portal, Fault::Ipv6] {
             self.line.ends(trouble, now.moment());
-            self.uncover(Veil::Offline(trouble), now.moment());
-            self.troubles_said.retain(|(t, _)| *t != trouble);
+            self.uncover(Suppression::Offline(trouble), now.moment());
+            self.fault_notices.retain(|(t, _)| *t != trouble);
         }
     }
 }

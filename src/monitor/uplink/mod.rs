@@ -27,7 +27,7 @@ const CONTRADICTED: u32 = 3;
 
 /// What a look at our own line found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct ProbeResult {
     /// One of the `uplink` targets took a connection.
     pub up: bool,
     /// IPv6 works; `None` when that could not be told (no IPv6 target, but a route).
@@ -40,7 +40,7 @@ pub struct Report {
 
 /// What is wrong with the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Trouble {
+pub enum Fault {
     /// Nothing outside can be reached.
     Line,
     /// No resolver answers, but addresses can be reached.
@@ -51,49 +51,44 @@ pub enum Trouble {
     Ipv6,
 }
 
-impl Trouble {
+impl Fault {
     /// The word of the state file.
     pub fn word(self) -> &'static str {
         match self {
-            Trouble::Line => "line",
-            Trouble::Names => "names",
-            Trouble::Portal => "portal",
-            Trouble::Ipv6 => "ipv6",
+            Fault::Line => "line",
+            Fault::Names => "names",
+            Fault::Portal => "portal",
+            Fault::Ipv6 => "ipv6",
         }
     }
 
-    pub fn from_word(word: &str) -> Option<Trouble> {
-        [
-            Trouble::Line,
-            Trouble::Names,
-            Trouble::Portal,
-            Trouble::Ipv6,
-        ]
-        .into_iter()
-        .find(|t| t.word() == word)
+    pub fn from_word(word: &str) -> Option<Fault> {
+        [Fault::Line, Fault::Names, Fault::Portal, Fault::Ipv6]
+            .into_iter()
+            .find(|t| t.word() == word)
     }
 
     /// Why a site is not judged.
     pub fn reason(self) -> &'static str {
         match self {
-            Trouble::Line => "our own line is down",
-            Trouble::Names => "DNS on this network doesn't answer",
-            Trouble::Portal => "something answers in its place",
-            Trouble::Ipv6 => "IPv6 on this line is gone",
+            Fault::Line => "our own line is down",
+            Fault::Names => "DNS on this network doesn't answer",
+            Fault::Portal => "something answers in its place",
+            Fault::Ipv6 => "IPv6 on this line is gone",
         }
     }
 
     /// What is told when it begins; `None` for the line itself, which nobody could be told of.
     pub fn began(self) -> Option<&'static str> {
         match self {
-            Trouble::Line => None,
-            Trouble::Names => Some(
+            Fault::Line => None,
+            Fault::Names => Some(
                 "DNS on this network doesn't answer: sites whose names can't be resolved are not judged.",
             ),
-            Trouble::Portal => Some(
+            Fault::Portal => Some(
                 "Something on this network answers in place of every server (a captive portal?): sites behind it are not judged.",
             ),
-            Trouble::Ipv6 => Some(
+            Fault::Ipv6 => Some(
                 "IPv6 on this line is gone: sites that are reached by it alone are not judged.",
             ),
         }
@@ -102,10 +97,10 @@ impl Trouble {
     /// What is told when it is over.
     pub fn ended(self) -> Option<&'static str> {
         match self {
-            Trouble::Line => None,
-            Trouble::Names => Some("DNS on this network answers again"),
-            Trouble::Portal => Some("Servers answer for themselves again"),
-            Trouble::Ipv6 => Some("IPv6 on this line is back"),
+            Fault::Line => None,
+            Fault::Names => Some("DNS on this network answers again"),
+            Fault::Portal => Some("Servers answer for themselves again"),
+            Fault::Ipv6 => Some("IPv6 on this line is back"),
         }
     }
 }
@@ -116,16 +111,16 @@ pub struct Line {
     /// There are targets to ask.
     pub asked: bool,
     under_way: Option<Look>,
-    last: Option<(Look, Report)>,
+    last: Option<(Look, ProbeResult)>,
     /// When the last look began, whatever came of it.
     begun: Option<Moment>,
     /// Somebody wonders, and whether about the way to Telegram too.
     wanted: Option<bool>,
-    troubles: Vec<(Trouble, Moment)>,
+    troubles: Vec<(Fault, Moment)>,
     /// Until when each trouble was last known to be there: what began before that says nothing.
-    void: Vec<(Trouble, Moment)>,
+    void: Vec<(Fault, Moment)>,
     /// When each trouble was last over: one that comes back at once is not told again.
-    over: Vec<(Trouble, Moment)>,
+    over: Vec<(Fault, Moment)>,
     /// When a name last resolved that is not loopback's.
     resolved: Option<Moment>,
     /// When something elsewhere last answered.
@@ -153,7 +148,7 @@ impl Line {
 
     /// What the last look says about a failure at `failed`; `None` when none has begun since. Then
     /// one is asked for.
-    pub fn since(&mut self, failed: Moment, deep: bool) -> Option<Report> {
+    pub fn since(&mut self, failed: Moment, deep: bool) -> Option<ProbeResult> {
         let serves = |look: Look| look.began >= failed && (look.deep || !deep);
         match self.last {
             Some((look, report)) if serves(look) => Some(report),
@@ -201,8 +196,8 @@ impl Line {
             return None;
         }
         let deep = self.wanted.take().unwrap_or(false)
-            || self.has(Trouble::Names)
-            || self.has(Trouble::Portal);
+            || self.has(Fault::Names)
+            || self.has(Fault::Portal);
         self.begun = Some(now);
         self.under_way = Some(Look { began: now, deep });
         Some(deep)
@@ -215,7 +210,7 @@ impl Line {
 
     /// A look has ended: when it began. `None` when nothing follows from it: we stood still
     /// meanwhile, so it failed by that.
-    pub fn take(&mut self, now: Moment, report: Report) -> Option<Moment> {
+    pub fn take(&mut self, now: Moment, report: ProbeResult) -> Option<Moment> {
         let look = self.under_way.take().unwrap_or(Look {
             began: now,
             deep: false,
@@ -227,7 +222,7 @@ impl Line {
         let before = self.last.map(|(look, _)| look.began);
         let contradicted = !report.up && self.answered.is_some() && self.answered > before;
         self.contradicted = match contradicted {
-            true if self.has(Trouble::Line) && self.contradicted < CONTRADICTED => {
+            true if self.has(Fault::Line) && self.contradicted < CONTRADICTED => {
                 self.contradicted + 1
             }
             _ if report.up => 0,
@@ -235,10 +230,10 @@ impl Line {
         };
         self.last = Some((look, report));
         let bad = [
-            (Trouble::Line, !report.up),
-            (Trouble::Names, report.names == Some(false)),
-            (Trouble::Portal, report.trusted == Some(false)),
-            (Trouble::Ipv6, report.ipv6 == Some(false)),
+            (Fault::Line, !report.up),
+            (Fault::Names, report.names == Some(false)),
+            (Fault::Portal, report.trusted == Some(false)),
+            (Fault::Ipv6, report.ipv6 == Some(false)),
         ];
         for (trouble, _) in bad.into_iter().filter(|(_, bad)| *bad) {
             self.note_void(trouble, now);
@@ -271,16 +266,16 @@ impl Line {
         self.answered
     }
 
-    pub fn has(&self, trouble: Trouble) -> bool {
+    pub fn has(&self, trouble: Fault) -> bool {
         self.troubles.iter().any(|(t, _)| *t == trouble)
     }
 
-    pub fn troubles(&self) -> &[(Trouble, Moment)] {
+    pub fn troubles(&self) -> &[(Fault, Moment)] {
         &self.troubles
     }
 
     /// The trouble begins, or goes on. Whether it is news: not when it was just over.
-    pub fn begins(&mut self, trouble: Trouble, since: Moment, now: Moment) -> bool {
+    pub fn begins(&mut self, trouble: Fault, since: Moment, now: Moment) -> bool {
         if self.has(trouble) {
             return false;
         }
@@ -299,20 +294,20 @@ impl Line {
         now
     }
 
-    fn note_void(&mut self, trouble: Trouble, now: Moment) {
+    fn note_void(&mut self, trouble: Fault, now: Moment) {
         self.void.retain(|(t, _)| *t != trouble);
         self.void.push((trouble, now));
     }
 
     /// A check that began at `began` ran into the trouble, as far as is known.
-    pub fn overshadowed(&self, trouble: Trouble, began: Moment) -> bool {
+    pub fn overshadowed(&self, trouble: Fault, began: Moment) -> bool {
         self.void
             .iter()
             .any(|(t, until)| *t == trouble && began < *until)
     }
 
     /// The trouble is over: since when it was.
-    pub fn ends(&mut self, trouble: Trouble, now: Moment) -> Option<Moment> {
+    pub fn ends(&mut self, trouble: Fault, now: Moment) -> Option<Moment> {
         let place = self.troubles.iter().position(|(t, _)| *t == trouble)?;
         let (_, since) = self.troubles.remove(place);
         self.note_void(trouble, now);
@@ -366,7 +361,7 @@ impl Line {
 mod tests {
     use super::*;
 
-    const UP: Report = Report {
+    const UP: ProbeResult = ProbeResult {
         up: true,
         ipv6: None,
         names: None,
@@ -427,20 +422,20 @@ mod tests {
         let mut line = Line::new(true);
         line.want(false);
         line.begin(at(0));
-        line.take(at(5), Report { up: false, ..UP });
-        assert!(line.begins(Trouble::Line, at(0), at(5)));
+        line.take(at(5), ProbeResult { up: false, ..UP });
+        assert!(line.begins(Fault::Line, at(0), at(5)));
         assert_eq!(line.next_look(at(5)), Some(at(10)));
     }
 
     #[test]
     fn a_trouble_that_comes_back_at_once_is_no_news() {
         let mut line = Line::new(true);
-        assert!(line.begins(Trouble::Names, at(0), at(0)));
-        assert!(!line.begins(Trouble::Names, at(5), at(5)));
-        assert_eq!(line.ends(Trouble::Names, at(60)), Some(at(0)));
-        assert!(!line.begins(Trouble::Names, at(90), at(90)));
-        line.ends(Trouble::Names, at(120));
-        assert!(line.begins(Trouble::Names, at(2000), at(2000)));
+        assert!(line.begins(Fault::Names, at(0), at(0)));
+        assert!(!line.begins(Fault::Names, at(5), at(5)));
+        assert_eq!(line.ends(Fault::Names, at(60)), Some(at(0)));
+        assert!(!line.begins(Fault::Names, at(90), at(90)));
+        line.ends(Fault::Names, at(120));
+        assert!(line.begins(Fault::Names, at(2000), at(2000)));
     }
 
     #[test]

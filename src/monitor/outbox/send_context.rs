@@ -7,13 +7,13 @@ use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;
 use std::time::Duration;
 
-pub(crate) struct Book<'a> {
+pub(crate) struct SendContext<'a> {
     pub incidents: &'a Incidents,
     pub sites: &'a Sites,
     pub now: Moment,
 }
 
-impl Book<'_> {
+impl SendContext<'_> {
     /// The message that told a chat of an incident.
     pub fn message_of(&self, number: u32, chat: i64) -> Option<i64> {
         self.incidents.get(number)?.message_in(chat)
