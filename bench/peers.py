@@ -257,8 +257,8 @@ def package(file):
 
 
 def target_sizes():
-    """[target, bytes] by the file that cross/size --update writes; none without it."""
-    file = farm.ROOT / "cross/sizes"
+    """[target, bytes] by the file that packaging/cross/size --update writes; none without it."""
+    file = farm.ROOT / "packaging/cross/sizes"
     lines = file.read_text().splitlines() if file.exists() else []
     return [[words[0], f"{int(words[1]):,}"] for words in map(str.split, lines)
             if len(words) == 2 and words[1].isdigit()]
