@@ -1,11 +1,15 @@
 //! The arguments, read with argh. Bad usage exits with 2, unlike argh's own `from_env`.
 
 use super::{Failure, print};
+use crate::monitor::bot::nearest::nearest;
+use crate::monitor::site::printable;
 use argh::FromArgs;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 const DEFAULT_CONFIG: &str = "/etc/sitemon.conf";
+
+const COMMANDS: [&str; 7] = ["run", "check", "config", "pair", "say", "status", "version"];
 
 /// A site monitor that alerts in Telegram and is steered from the same chat.
 #[derive(FromArgs, Debug, PartialEq)]
@@ -110,6 +114,10 @@ pub struct Early {
 }
 
 impl Early {
+    fn usage(text: String) -> Early {
+        Early { text, help: false }
+    }
+
     /// The help as a result, or what is wrong with the usage.
     pub fn tell(&self) -> Result<(), Failure> {
         let text = self.text.trim_end();
@@ -123,24 +131,75 @@ impl Early {
 
 /// Reads the arguments, the program's name first.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Early> {
-    let usage = |text: String| Early { text, help: false };
     let words = args
         .into_iter()
         .skip(1)
         .map(OsString::into_string)
         .collect::<Result<Vec<String>, _>>()
-        .map_err(|word| usage(format!("not UTF-8: {}", word.to_string_lossy())))?;
+        .map_err(|word| Early::usage(format!("not UTF-8: {}", word.to_string_lossy())))?;
     if matches!(words.as_slice(), [one] if one == "--version" || one == "-V") {
         return Err(Early {
             text: format!("sitemon {}", env!("CARGO_PKG_VERSION")),
             help: true,
         });
     }
+    let (mut words, rest) = ordered(words);
+    match rest.first() {
+        // An option that lacks its value is argh's to complain about.
+        None if words.last().is_none_or(|word| !takes_value(word)) => words.push("--help".into()),
+        Some(word) if !word.starts_with('-') && !COMMANDS.contains(&word.as_str()) => {
+            return Err(Early::usage(unknown_command(word)));
+        }
+        _ => words.extend(rest),
+    }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     Args::from_args(&["sitemon"], &words).map_err(|early| Early {
         help: early.status.is_ok(),
         text: early.output,
     })
+}
+fn takes_value(option: &str) -> bool {
+    option == "-c" || option == "--config"
+}
+
+/// The options of the program itself, which may stand anywhere before `--`, and the rest: the
+/// command first. argh wants them in this order. `-h` is `--help`, and stands behind its command.
+fn ordered(words: Vec<String>) -> (Vec<String>, Vec<String>) {
+    let (mut options, mut rest) = (Vec::new(), Vec::new());
+    let mut help = false;
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--" => {
+                rest.push(word);
+                break;
+            }
+            "-h" | "--help" => help = true,
+            "-v" | "--verbose" | "-q" | "--quiet" => options.push(word),
+            _ if takes_value(&word) => {
+                options.push(word);
+                options.extend(words.next());
+            }
+            _ => match word.strip_prefix("--config=") {
+                Some(value) => options.extend(["--config".to_owned(), value.to_owned()]),
+                None => rest.push(word),
+            },
+        }
+    }
+    if help {
+        rest.truncate(1);
+        rest.push("--help".to_owned());
+    }
+    rest.extend(words);
+    (options, rest)
+}
+
+fn unknown_command(word: &str) -> String {
+    let near = match nearest(word, COMMANDS) {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None => format!("; there are {}", COMMANDS.join(", ")),
+    };
+    format!("there is no command `{}`{near}", printable::line(word, 40))
 }
 
 #[cfg(test)]
@@ -166,8 +225,59 @@ mod tests {
     fn help_is_no_error_and_nonsense_is() {
         assert!(read(&["--help"]).is_err_and(|e| e.help));
         assert!(read(&["--version"]).is_err_and(|e| e.help));
-        for bad in [&["frobnicate"][..], &[], &["run", "--frob"], &["-c"]] {
+        for bad in [
+            &["frobnicate"][..],
+            &["run", "--frob"],
+            &["-c"],
+            &["run", "-c"],
+        ] {
             assert!(read(bad).is_err_and(|e| !e.help), "{bad:?}");
         }
+        for help in [
+            &[][..],
+            &["-v"],
+            &["-h"],
+            &["check", "-h"],
+            &["-h", "check"],
+            &["check", "a", "--help"],
+        ] {
+            let early = read(help).expect_err("help");
+            assert!(early.help, "{help:?}");
+            let about_check = early.text.contains("sites or groups");
+            assert_eq!(about_check, help.contains(&"check"), "{}", early.text);
+        }
+    }
+
+    #[test]
+    fn options_of_the_program_stand_anywhere() {
+        let wanted = read(&["-c", "x.conf", "-v", "check", "a", "--json"]).expect("parses");
+        for words in [
+            &["check", "-v", "a", "--json", "-c", "x.conf"][..],
+            &["check", "--config=x.conf", "--json", "a", "--verbose"],
+            &["--config", "x.conf", "check", "--json", "-v", "--", "a"],
+        ] {
+            assert_eq!(read(words).expect("parses"), wanted, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn words_behind_two_dashes_are_no_options() {
+        let args = read(&["say", "--", "-c", "-h", "--json"]).expect("parses");
+        let text = ["-c", "-h", "--json"].map(str::to_owned).to_vec();
+        assert_eq!(args.command, Command::Say(Say { text }));
+        assert_eq!(args.config, PathBuf::from("/etc/sitemon.conf"));
+    }
+
+    #[test]
+    fn a_mistyped_command_gets_the_nearest_one() {
+        let said = |word| read(&[word]).expect_err("unknown").text;
+        assert_eq!(
+            said("chek"),
+            "there is no command `chek`; did you mean `check`?"
+        );
+        assert!(
+            said("frobnicate")
+                .ends_with("there are run, check, config, pair, say, status, version")
+        );
     }
 }
