@@ -53,7 +53,7 @@ fn usage_errors_end_with_2_and_a_sentence() {
     let sitemon = Sitemon::new("");
     for bad in [
         &["frobnicate"][..],
-        &[],
+        &["chek"],
         &["run", "--frob"],
         &["-c"],
         &["-v", "-q", "version"],
@@ -73,10 +73,13 @@ fn usage_errors_end_with_2_and_a_sentence() {
 
 #[test]
 fn help_lists_the_commands() {
-    let help = Sitemon::new("").bare_command(&["--help"]);
-    assert_eq!(help.code, Some(0));
-    for command in ["run", "check", "config", "pair", "say", "status", "version"] {
-        assert!(help.stdout.contains(command), "{command}: {}", help.stdout);
+    let sitemon = Sitemon::new("");
+    for arguments in [&["--help"][..], &["-h"], &[]] {
+        let help = sitemon.bare_command(arguments);
+        assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
+        for command in ["run", "check", "config", "pair", "say", "status", "version"] {
+            assert!(help.stdout.contains(command), "{command}: {}", help.stdout);
+        }
     }
 }
 
@@ -94,7 +97,7 @@ fn a_reader_that_has_gone_away_changes_no_exit_code() {
         (&["-c", "sitemon.conf", "config"], 0),
         (&["-c", "sitemon.conf", "config", "--json"], 0),
         (&["-c", "sitemon.conf", "check"], 1),
-        (&["-c", "sitemon.conf", "status"], 1),
+        (&["-c", "sitemon.conf", "status"], 4),
         (&["-c", "nowhere.conf", "config"], 2),
         (&["frobnicate"], 2),
     ] {
@@ -111,10 +114,11 @@ fn check_prints_a_table_and_ends_with_0_when_all_is_well() {
     assert_eq!(output.code, Some(0), "{output:?}");
     assert_eq!(output.stderr, "", "no progress in a pipe");
     let lines: Vec<&str> = output.stdout.lines().collect();
-    assert_eq!(lines.len(), 2);
-    assert!(lines[0].starts_with("blog     up  "), "{lines:?}");
-    assert!(lines[1].starts_with("webshop  up  "), "{lines:?}");
-    assert!(lines[1].ends_with(&web.url("/shop")), "{lines:?}");
+    assert_eq!(lines.len(), 3);
+    assert!(lines[0].starts_with("SITE     STATE"), "{lines:?}");
+    assert!(lines[1].starts_with("blog     up  "), "{lines:?}");
+    assert!(lines[2].starts_with("webshop  up  "), "{lines:?}");
+    assert!(lines[2].ends_with(&web.url("/shop")), "{lines:?}");
     assert_eq!(web.requests(), 2, "each once");
 }
 
@@ -269,21 +273,37 @@ fn a_certificate_of_the_private_ca_is_trusted() {
     sites_of(&sitemon.command(&["check", "--json"]), 0);
 }
 
+/// `status` without an agent: the figures, and a sentence that they are old.
+#[track_caller]
+fn refused_after(output: &Output, result: &str, sentence: &str) {
+    assert_eq!(output.code, Some(4), "{output:?}");
+    assert!(output.stdout.contains(result), "{output:?}");
+    assert!(output.stderr.contains(sentence), "{output:?}");
+}
+
 #[test]
 fn status_shows_what_the_agent_last_wrote() {
     let web = Web::new().on("/bad", Behaviour::status(503));
     let sitemon = Sitemon::new(&(site("good", &web.url("/")) + &site("bad", &web.url("/bad"))));
-    refused(&sitemon.command(&["status"]), 2, "there is no state in ");
+    let nothing = sitemon.command(&["status"]);
+    refused_after(
+        &nothing,
+        "unknown  not checked yet",
+        "there is no state in ",
+    );
     let mut running = sitemon.run();
     running.wait_stderr("bad is down: ");
     running.wait_stderr("good is up");
+    // The state may be written later.
+    let live = sitemon.command(&["status", "--json"]);
+    assert!(live.stdout.contains("\"running\":true"), "{live:?}");
+    assert_eq!(live.stderr, "");
     assert_eq!(running.terminate().code(), Some(0));
 
     let table = sitemon.command(&["status"]);
-    assert_eq!(table.code, Some(1));
-    assert!(table.stdout.contains("HTTP 503, wanted 200-299"));
+    refused_after(&table, "HTTP 503, wanted 200-299", "no agent is running: ");
     let output = sitemon.command(&["status", "--json"]);
-    let sites = sites_of(&output, 1);
+    let sites = sites_of(&output, 4);
     assert_eq!(
         keys(&sites[0]),
         ["name", "url", "state", "cause", "ms", "since"]
@@ -291,7 +311,7 @@ fn status_shows_what_the_agent_last_wrote() {
     assert_eq!(text(&sites[0], "state"), "up");
     assert_eq!(text(&sites[1], "state"), "down");
     let whole = Json::parse(&output.stdout).expect("JSON");
-    assert_eq!(keys(&whole), ["sites", "written"]);
+    assert_eq!(keys(&whole), ["sites", "written", "running"]);
     let written = whole.get("written").and_then(Json::int).unwrap_or(0);
     let since = sites[1].get("since").and_then(Json::int).unwrap_or(0);
     assert!(

@@ -184,7 +184,9 @@ fn told_after(orderly: bool, damage: &[(&str, Damage)], remembers: bool) -> Stri
     }
     assert_eq!(scene.count("The state was damaged ("), 1);
     scene.end(second);
-    assert_eq!(scene.sitemon.command(&["status"]).code, Some(1));
+    let status = scene.sitemon.command(&["status"]);
+    assert_eq!(status.code, Some(4), "no agent is running: {status:?}");
+    assert!(status.stdout.contains("blog  down "), "{status:?}");
     told.text
 }
 

@@ -35,7 +35,7 @@ pub fn check(config: &Config, names: &[String], json: bool) -> Result<(), Failur
     if json {
         print(format_args!("{}", table::json(&rows, None)))?;
     } else {
-        print(format_args!("{}", table::text(&rows)))?;
+        print(format_args!("{}", table::text(&rows, table::coloured())))?;
     }
     if rows.iter().any(|r| r.state == State::Down) {
         return Err(Failure::Down);

@@ -25,6 +25,8 @@ use std::time::Duration;
 pub enum Failure {
     /// At least one site is down; the result has been printed.
     Down,
+    /// No agent runs, which `status` is about; the result has been printed.
+    NotRunning(String),
     /// Usage or configuration: what is wrong.
     Usage(String),
     /// Telegram cannot be reached or refuses the token: why.
@@ -44,13 +46,16 @@ pub fn main() -> ! {
     let code = match panic::catch_unwind(run) {
         Ok(Ok(())) => 0,
         Ok(Err(failure)) => {
-            if let Failure::Usage(text) | Failure::Telegram(text) = &failure {
+            if let Failure::Usage(text) | Failure::Telegram(text) | Failure::NotRunning(text) =
+                &failure
+            {
                 logging::say(text.trim_end());
             }
             match failure {
                 Failure::Down => 1,
                 Failure::Usage(_) => 2,
                 Failure::Telegram(_) => 3,
+                Failure::NotRunning(_) => 4,
             }
         }
         // As of a program that panics. The hook has said it.

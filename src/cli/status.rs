@@ -2,29 +2,44 @@
 
 use super::table::{self, Row};
 use super::{Failure, print};
+use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::monitor::judge::State;
+use crate::monitor::render::text;
 use crate::state::{self, ReadError};
 use std::time::Duration;
 
+/// Prints in every case; what is not known without a state is `unknown`.
+///
+/// # Errors
+///
+/// The state cannot be read; no agent runs; a site is down.
 pub fn status(config: &Config, json: bool) -> Result<(), Failure> {
     let dir = config.agent.state.display();
-    let snapshot = state::read(&config.agent.state).map_err(|e| {
-        Failure::Usage(match e {
-            ReadError::Missing => {
-                format!("there is no state in {dir} yet: is `sitemon run` running?")
-            }
-            ReadError::Io(e) => format!(
+    let running = state::in_use_now(&config.agent.state);
+    let snapshot = match state::read(&config.agent.state) {
+        Ok(snapshot) => Some(snapshot),
+        Err(ReadError::Missing) => None,
+        Err(ReadError::Io(e)) => {
+            return Err(Failure::Usage(format!(
                 "cannot read the state in {dir}: {}; try as the user that runs sitemon",
                 state::reason(&e)
-            ),
-            ReadError::Newer(version) => format!(
+            )));
+        }
+        Err(ReadError::Newer(version)) => {
+            return Err(Failure::Usage(format!(
                 "the state in {dir} was written by a newer sitemon, in version {version} of its \
                  format: this one cannot read it"
-            ),
-            ReadError::Damaged(what) => format!("the state in {dir} is damaged: {what}"),
-        })
-    })?;
+            )));
+        }
+        Err(ReadError::Damaged(what)) => {
+            return Err(Failure::Usage(format!(
+                "the state in {dir} is damaged: {what}"
+            )));
+        }
+    };
+    let written = snapshot.as_ref().map(|s| s.written);
+    let snapshot = snapshot.unwrap_or_default();
     let added = config::added_beside(snapshot.added.as_deref().unwrap_or_default(), config);
     let rows: Vec<Row> = config
         .sites
@@ -58,12 +73,22 @@ pub fn status(config: &Config, json: bool) -> Result<(), Failure> {
         })
         .collect();
     if json {
-        print(format_args!(
-            "{}",
-            table::json(&rows, Some(snapshot.written))
-        ))?;
+        let status = table::Status { written, running };
+        print(format_args!("{}", table::json(&rows, Some(status))))?;
     } else {
-        print(format_args!("{}", table::text(&rows)))?;
+        print(format_args!("{}", table::text(&rows, table::coloured())))?;
+    }
+    if !running {
+        return Err(Failure::NotRunning(match written {
+            Some(written) => {
+                let clock = Clock::system();
+                clock.use_zone(config.agent.timezone.clone());
+                let now = clock.now();
+                let (time, _) = text::clock_times(written, now.wall, now);
+                format!("no agent is running: this was written at {time}")
+            }
+            None => format!("no agent is running, and there is no state in {dir} yet"),
+        }));
     }
     if rows.iter().any(|r| r.state == State::Down) {
         return Err(Failure::Down);

@@ -3,6 +3,7 @@
 use crate::config::json_string;
 use crate::monitor::judge::State;
 use crate::monitor::render::text::response;
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 /// One site's line.
@@ -21,51 +22,111 @@ pub struct Row {
     pub unknown: Vec<String>,
 }
 
-/// A line a site, columns aligned.
-pub fn text(rows: &[Row]) -> String {
-    let name_width = rows
-        .iter()
-        .map(|r| r.name.chars().count())
-        .max()
-        .unwrap_or(0);
-    let took = |r: &Row| r.took.map_or_else(|| "-".to_owned(), response);
-    let took_width = rows.iter().map(|r| took(r).len()).max().unwrap_or(0);
-    let state_width = rows.iter().map(|r| r.state.word().len()).max();
-    let state_width = state_width.unwrap_or(0).max(8);
-    let mut out = String::new();
-    for row in rows {
-        let pad = " ".repeat(name_width - row.name.chars().count());
-        let line = format!(
-            "{}{pad}  {:<state_width$}  {:>took_width$}  {}",
-            row.name,
-            row.state.word(),
-            took(row),
-            row.cause.as_deref().unwrap_or(&row.url)
-        );
+/// Of the agent as a whole; only `status` knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Status {
+    /// When the state was written, in Unix seconds; `None` = there is none.
+    pub written: Option<i64>,
+    /// An agent uses the state now.
+    pub running: bool,
+}
+
+/// Whether stdout takes colour: <https://no-color.org>.
+pub fn coloured() -> bool {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    set("NO_COLOR").is_none()
+        && set("TERM").is_none_or(|term| term != "dumb")
+        && io::stdout().is_terminal()
+}
+
+/// A header and a line a site, columns aligned; a column that is empty everywhere is left out.
+pub fn text(rows: &[Row], coloured: bool) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let names = column("SITE", rows, |r| r.name.clone());
+    let mut states = column("STATE", rows, |r| r.state.word().to_owned());
+    if coloured {
+        for (cell, row) in states.iter_mut().skip(1).zip(rows) {
+            *cell = format!("\x1b[{}m{cell}\x1b[0m", colour(row.state));
+        }
+    }
+    let mut columns = vec![names, states];
+    if rows.iter().any(|r| r.took.is_some()) {
+        let took = column("TIME", rows, |r| {
+            r.took.map_or_else(|| "-".to_owned(), response)
+        });
+        columns.push(right(took));
+    }
+    columns.push(column("", rows, |row| {
+        let cause = row
+            .cause
+            .iter()
+            .chain(row.cause.is_none().then_some(&row.url));
         let rest: Vec<&str> = row
             .detail
             .iter()
             .chain(&row.unknown)
             .map(String::as_str)
             .collect();
-        let line = format!("{line}  {}", rest.join(", "));
-        out.push_str(line.trim_end());
+        let parts = cause
+            .cloned()
+            .chain((!rest.is_empty()).then(|| rest.join(", ")));
+        parts.collect::<Vec<String>>().join("  ")
+    }));
+    let mut out = String::new();
+    for line in 0..=rows.len() {
+        let cells: Vec<&str> = columns.iter().map(|column| column[line].as_str()).collect();
+        let text = cells.join("  ");
+        match text.trim_end() {
+            header if line == 0 && coloured => out.push_str(&format!("\x1b[1m{header}\x1b[0m")),
+            text => out.push_str(text),
+        }
         out.push('\n');
     }
     out
 }
 
-/// `{"sites":[…]}`; `written` (Unix seconds) and each `since` for `status` only; `unknown`, a list
-/// of texts, where something could not be found out.
-pub fn json(rows: &[Row], written: Option<i64>) -> String {
-    let sites: Vec<String> = rows
+/// The cells of a column, all as wide as the widest; the title first.
+fn column(title: &str, rows: &[Row], cell: impl Fn(&Row) -> String) -> Vec<String> {
+    let mut cells: Vec<String> = rows.iter().map(cell).collect();
+    cells.insert(0, title.to_owned());
+    let width = cells.iter().map(|c| c.chars().count()).max().unwrap_or(0);
+    // By characters, as fmt counts them.
+    cells.iter().map(|c| format!("{c:<width$}")).collect()
+}
+
+fn right(cells: Vec<String>) -> Vec<String> {
+    let width = cells.first().map_or(0, |c| c.chars().count());
+    cells
         .iter()
-        .map(|row| site(row, written.is_some()))
-        .collect();
-    let written = written
-        .map(|w| format!(",\"written\":{w}"))
-        .unwrap_or_default();
-    format!("{{\"sites\":[{}]{written}}}\n", sites.join(","))
+        .map(|c| format!("{:>width$}", c.trim_end()))
+        .collect()
+}
+
+/// Of ANSI terminals (ECMA-48, SGR). The word says it, too.
+fn colour(state: State) -> u8 {
+    match state {
+        State::Up => 32,
+        State::Degraded => 33,
+        State::Down => 31,
+        State::Unknown | State::Paused | State::Unreachable | State::Offline => 2,
+    }
+}
+
+/// `{"sites":[…]}`; `status`, and each `since`, for the command `status` only; `unknown`, a list of
+/// texts, where something could not be found out.
+pub fn json(rows: &[Row], status: Option<Status>) -> String {
+    let sites: Vec<String> = rows.iter().map(|row| site(row, status.is_some())).collect();
+    let status = status.map(|Status { written, running }| {
+        let written = written.map_or_else(|| "null".to_owned(), |w| w.to_string());
+        format!(",\"written\":{written},\"running\":{running}")
+    });
+    format!(
+        "{{\"sites\":[{}]{}}}\n",
+        sites.join(","),
+        status.unwrap_or_default()
+    )
 }
 
 fn site(row: &Row, with_since: bool) -> String {
@@ -122,10 +183,32 @@ mod tests {
     #[test]
     fn the_table_is_aligned_and_shows_the_cause_instead_of_the_address() {
         assert_eq!(
-            text(&rows()),
-            "blog     up        42 ms  https://blog.example/\n\
-             webshop  down          -  HTTP 503, wanted 200-299\n"
+            text(&rows(), false),
+            "SITE     STATE   TIME\n\
+             blog     up     42 ms  https://blog.example/\n\
+             webshop  down       -  HTTP 503, wanted 200-299\n"
         );
+    }
+
+    #[test]
+    fn a_column_without_a_value_is_left_out() {
+        let untimed = &rows()[1..];
+        assert_eq!(
+            text(untimed, false),
+            "SITE     STATE\nwebshop  down   HTTP 503, wanted 200-299\n"
+        );
+        assert_eq!(text(&[], false), "");
+    }
+
+    #[test]
+    fn colour_changes_no_word_and_no_width() {
+        let coloured = text(&rows(), true);
+        assert!(coloured.contains("\x1b[31mdown "), "{coloured}");
+        let mut plain = coloured;
+        for code in [0, 1, 31, 32] {
+            plain = plain.replace(&format!("\x1b[{code}m"), "");
+        }
+        assert_eq!(plain, text(&rows(), false));
     }
 
     #[test]
@@ -134,8 +217,8 @@ mod tests {
         row.detail = Some("certificate expires in 40 days".to_owned());
         row.unknown = vec!["domain unknown: \"a\"".to_owned()];
         assert_eq!(
-            text(&[row.clone()]),
-            "blog  up        42 ms  https://blog.example/  certificate expires in 40 days, domain unknown: \"a\"\n"
+            text(&[row.clone()], false).lines().last().unwrap(),
+            "blog  up     42 ms  https://blog.example/  certificate expires in 40 days, domain unknown: \"a\""
         );
         let json = json(&[row], None);
         let end = ",\"cause\":null,\"ms\":42,\"unknown\":[\"domain unknown: \\\"a\\\"\"]}]}\n";
@@ -149,8 +232,14 @@ mod tests {
             "{\"sites\":[{\"name\":\"blog\",\"url\":\"https://blog.example/\",\"state\":\"up\",\"cause\":null,\"ms\":42}]}\n"
         );
         assert_eq!(
-            json(&rows()[1..], Some(7)),
-            "{\"sites\":[{\"name\":\"webshop\",\"url\":\"https://webshop.example/\",\"state\":\"down\",\"cause\":\"HTTP 503, wanted 200-299\",\"ms\":null,\"since\":5}],\"written\":7}\n"
+            json(
+                &rows()[1..],
+                Some(Status {
+                    written: Some(7),
+                    running: true
+                })
+            ),
+            "{\"sites\":[{\"name\":\"webshop\",\"url\":\"https://webshop.example/\",\"state\":\"down\",\"cause\":\"HTTP 503, wanted 200-299\",\"ms\":null,\"since\":5}],\"written\":7,\"running\":true}\n"
         );
     }
 }

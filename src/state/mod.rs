@@ -161,7 +161,13 @@ impl State {
             let shown = path.display();
             OpenError::Unusable(format!("cannot use {shown}: {}", reason(&e)))
         })?;
-        match lock.try_lock() {
+        let mut locked = lock.try_lock();
+        if let Err(TryLockError::WouldBlock) = locked {
+            // `status` may be asking whether it is locked.
+            thread::sleep(PAUSE);
+            locked = lock.try_lock();
+        }
+        match locked {
             Ok(()) => Ok(State {
                 dir: dir.to_owned(),
                 lock,
@@ -289,6 +295,20 @@ impl Writer {
             files
         })
     }
+}
+
+/// Whether an agent uses the directory now: it holds the lock as long as it runs. Blocks, but not
+/// for ever.
+pub fn in_use_now(dir: &Path) -> bool {
+    let lock = dir.join(LOCK);
+    let held = files::within(dir, files::PATIENCE, move || {
+        let lock = entry::open_to_read(&lock)?;
+        Ok(matches!(
+            lock.try_lock_shared(),
+            Err(TryLockError::WouldBlock)
+        ))
+    });
+    held.unwrap_or(false)
 }
 
 /// The state as the running agent last wrote it, without taking the lock. What is damaged beyond
