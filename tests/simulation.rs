@@ -159,6 +159,10 @@ fn replay() {
 #[test]
 #[ignore = "as many days as SITEMON_SIM_SEEDS says; wants --profile sim"]
 fn many_days_keep_the_promises() {
+    #[cfg(sitemon_mutate)]
+    if let Ok(name) = std::env::var("SITEMON_SIM_MUTATION") {
+        sitemon::monitor::mutation::choose(name);
+    }
     let first = number("SITEMON_SIM_FIRST").unwrap_or(1);
     let seeds: Vec<u64> = (first..first + number("SITEMON_SIM_SEEDS").unwrap_or(1000)).collect();
     all_keep_the_promises(&seeds);

@@ -113,7 +113,9 @@ impl Monitor {
             } else {
                 Ruling::Down
             }
-        } else if above.began >= doubt.failed || self.look_at(now, parent) {
+        } else if above.began >= doubt.failed && !mutated!("check a parent again and again")
+            || self.look_at(now, parent)
+        {
             // Looked at once: what it found may count for nothing (we stood still, no clock yet),
             // and then it is looked at again when it is due.
             Ruling::Wait
@@ -125,7 +127,7 @@ impl Monitor {
     fn rule_by_line(&mut self, now: Now, at: usize, doubt: &Doubt) -> Ruling {
         use FailureKind::{Dns, NoRoute, Redirected, Untrusted};
         let watched = &self.sites[at];
-        if watched.local() {
+        if watched.local() || mutated!("judge during the line cut") {
             return Ruling::Down;
         }
         let v6 = watched.address.is_some_and(|a| a.is_ipv6());
@@ -331,6 +333,7 @@ impl Monitor {
             self.line.want_now_and_then(now.moment());
         } else {
             let deep = watched.portal_like(kind) || kind == FailureKind::Dns;
+            let deep = deep && !mutated!("ask after the names only when it is too late");
             self.line.want(deep);
         }
     }
@@ -388,6 +391,7 @@ impl Monitor {
 /// What may be wrong with a line that is not dead, by what it does to a check.
 fn half_dead(kind: FailureKind) -> Option<Trouble> {
     match kind {
+        FailureKind::Dns if mutated!("count what failed while names were known to be gone") => None,
         FailureKind::Dns => Some(Trouble::Names),
         FailureKind::Untrusted | FailureKind::Redirected => Some(Trouble::Portal),
         FailureKind::NoRoute => Some(Trouble::Ipv6),

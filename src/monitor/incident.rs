@@ -43,6 +43,9 @@ impl Incident {
     /// How long it lasted, or has lasted so far, without the time we were blind.
     pub fn length(&self, now: Now) -> Duration {
         let end = self.end.unwrap_or(now.moment());
+        if mutated!("count the time in which judging was suspended") {
+            return end.since(self.start);
+        }
         end.since(self.start).saturating_sub(self.blind)
     }
 

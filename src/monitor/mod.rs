@@ -5,6 +5,9 @@
 //! modules: [`schedule`] (when), [`judge`] (what it means), [`incident`] and [`alert`] (what is
 //! told), [`outbox`] (until it has arrived), [`command`] and [`reply`] (what people ask).
 
+#[macro_use]
+pub mod mutation;
+
 mod added;
 pub mod alert;
 mod answer;
@@ -415,7 +418,10 @@ impl Monitor {
         if watched.running || watched.paused() || self.stopping {
             return false;
         }
-        if !self.clock_set && watched.site.is_https() {
+        if !self.clock_set
+            && watched.site.is_https()
+            && !mutated!("check https before the clock is set")
+        {
             self.schedule.next_turn(name, now.moment());
             return false;
         }

@@ -126,7 +126,7 @@ impl Outbox {
             at: now,
             chats,
             edits: Vec::new(),
-            stored: false,
+            stored: mutated!("send an alert before it is on disk"),
         });
         if self.alerts.len() > MAX_ALERTS {
             self.summarise(now);
@@ -366,7 +366,13 @@ impl Outbox {
                 } else {
                     &mut lane.wait
                 };
+                let after = after.filter(|_| !mutated!("a chat's 429 is not obeyed"));
                 wait.fail(now.moment(), after, &mut self.jitter);
+                if mutated!("clear the alert before its delivery")
+                    && let Load::Alerts { ids, .. } = &load
+                {
+                    self.strike(chat, ids);
+                }
                 if let Load::Reply(reply) = load
                     && let Some(reply) = reply.in_chat(chat)
                 {

@@ -36,7 +36,9 @@ impl Monitor {
         Snapshot {
             written: now.wall,
             clean: false,
-            last_update: self.last_update,
+            last_update: self
+                .last_update
+                .filter(|_| !mutated!("forget to persist the offset")),
             digested: self.digest.sent,
             added: Some(self.added.records.clone()).filter(|added| !added.is_empty()),
             next_incident: self.incidents.next_number(),
@@ -66,6 +68,7 @@ impl Monitor {
             alerts: self
                 .outbox
                 .alerts()
+                .filter(|_| !mutated!("forget the alerts that wait"))
                 .map(|a| AlertRecord::of(a, now))
                 .collect(),
         }
@@ -86,7 +89,10 @@ impl Monitor {
         let moment = now.moment();
         self.last_update = snapshot.last_update;
         self.digest.sent = snapshot.digested;
-        self.muted_until = snapshot.muted_until.map(|wall| now.coming_moment(wall));
+        let muted_until = snapshot.muted_until;
+        let muted_until =
+            muted_until.filter(|_| !mutated!("forget a mute of everything at a restart"));
+        self.muted_until = muted_until.map(|wall| now.coming_moment(wall));
         for record in &snapshot.sites {
             let Some(&at) = self.index.get(&record.name) else {
                 continue;
@@ -104,7 +110,9 @@ impl Monitor {
             }
         }
         self.remember_restored(now);
-        let incidents: Vec<Incident> = snapshot.incidents.iter().map(|i| i.restore(now)).collect();
+        let incidents = snapshot.incidents.iter();
+        let incidents = incidents.filter(|_| !mutated!("forget open incidents at a restart"));
+        let incidents: Vec<Incident> = incidents.map(|i| i.restore(now)).collect();
         self.incidents = Incidents::restore(incidents, snapshot.next_incident);
         self.roots = Roots::restore(&snapshot.roots);
         self.keep_roots();
@@ -120,7 +128,7 @@ impl Monitor {
         self.forget_moves();
         self.follow_moves();
         self.drop_hidden();
-        if !snapshot.clean {
+        if !snapshot.clean || mutated!("every start was an accident") {
             self.away = Some(Away {
                 seen: snapshot.written,
                 back: moment,

@@ -14,7 +14,9 @@ impl Monitor {
     /// It stands between its children and us.
     pub(super) fn blocks(&self, at: usize) -> bool {
         let watched = &self.sites[at];
-        !watched.paused() && (watched.down() || watched.veil == Some(Veil::Unreachable))
+        !mutated!("judge what lies behind a site that is down")
+            && !watched.paused()
+            && (watched.down() || watched.veil == Some(Veil::Unreachable))
     }
 
     /// Covers what has become unreachable and uncovers what no longer is. The configuration has no

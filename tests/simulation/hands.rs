@@ -252,7 +252,10 @@ impl World<'_> {
         if snapshot.alerts.len() > MAX_ALERTS || snapshot.incidents.len() > 1000 {
             self.record.wrong(self.now, "the queues have no bounds");
         }
+        let doubted = self.monitor.as_ref().is_none_or(|m| m.doubts_clock());
+        let before = self.disk.as_ref().is_some_and(|i| i.dated);
         Image {
+            dated: before || !self.clock_unset && !doubted,
             json: snapshot.serialize_json(),
             clean: snapshot.clean,
             fed: self.record.fed.len(),

@@ -68,6 +68,8 @@ pub struct Image {
     pub highest: Option<i64>,
     /// Incidents below this number are in it.
     pub next_incident: u32,
+    /// Its stamp goes back to a clock that was right.
+    pub dated: bool,
 }
 
 pub struct World<'p> {
