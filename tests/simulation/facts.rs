@@ -447,10 +447,10 @@ fn changes(plan: &SitePlan, checks: &[CheckRun], blamed: impl Fn(&CheckRun) -> b
     let mut out = changes_from(plan, checks, &blamed);
     for gone in &plan.gone {
         let begin = checks.partition_point(|c| c.from < gone.from);
-        out.extend(changes_from(plan, &checks[begin..], &blamed));
+        let anew = changes_from(plan, &checks[begin..], &blamed);
+        let more: Vec<i64> = anew.into_iter().filter(|at| !out.contains(at)).collect();
+        out.extend(more);
     }
-    out.sort_unstable();
-    out.dedup();
     out
 }
 
