@@ -257,6 +257,17 @@ impl Monitor {
                     self.sites[at].cover(Veil::Offline(Trouble::Line), now.moment());
                     return false;
                 }
+                // A half-dead line that is known to be one is no site's fault either.
+                let known = kind.and_then(half_dead).filter(|t| self.line.has(*t));
+                let v4 = outcome.address.is_some_and(|a| a.is_ipv4());
+                let known = known.filter(|t| !v4 || *t != Trouble::Ipv6);
+                if let Some(trouble) = known
+                    && !watched.local()
+                    && !watched.down()
+                {
+                    self.sites[at].cover(Veil::Offline(trouble), now.moment());
+                    return false;
+                }
                 return true;
             }
             Some(Veil::Unreachable) => return false,

@@ -118,6 +118,8 @@ pub struct Monitor {
     added: Added,
     /// Groups that have a new id, which the configuration may not know yet.
     moved: Vec<(i64, i64)>,
+    /// Chats that the configuration got in this run, and since when.
+    joined: Vec<(i64, Moment)>,
     bot: Option<String>,
     jobs: VecDeque<Job>,
     next_job: u64,
@@ -192,6 +194,7 @@ impl Monitor {
             access: settings.access.clone(),
             added: Added::default(),
             moved: Vec::new(),
+            joined: Vec::new(),
             bot: None,
             jobs: VecDeque::new(),
             next_job: 1,

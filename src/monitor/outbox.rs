@@ -348,6 +348,11 @@ impl Outbox {
                 receipts
             }
             Delivery::Migrated { to } => {
+                if mutated!("drop what a group that moved was to be told")
+                    && let Load::Alerts { ids, .. } = &load
+                {
+                    self.strike(chat, ids);
+                }
                 if let Load::Reply(reply) = load {
                     self.replies.push_front(reply);
                 }
@@ -441,10 +446,11 @@ impl Outbox {
         good
     }
 
-    /// The chat needs no alert of the sites that `twin` takes by their names (empty for the agent
-    /// itself): it goes to another chat, which is the same.
-    pub(super) fn drop_twins(&mut self, chat: i64, twin: &dyn Fn(&str) -> bool) {
-        for alert in self.alerts.iter_mut().filter(|a| twin(&a.site)) {
+    /// The chat needs no alert from `since` on of the sites that `twin` takes by their names (empty for
+    /// the agent itself): it goes to another chat, which is the same.
+    pub(super) fn drop_twins(&mut self, chat: i64, since: Moment, twin: &dyn Fn(&str) -> bool) {
+        let twins = self.alerts.iter_mut().filter(|a| a.at >= since);
+        for alert in twins.filter(|a| twin(&a.site)) {
             alert.chats.retain(|c| *c != chat);
         }
         self.alerts.retain(|a| !a.chats.is_empty());

@@ -123,6 +123,7 @@ impl Monitor {
         self.moved = snapshot
             .moved
             .chunks_exact(2)
+            .filter(|_| !mutated!("forget at a restart what a group became"))
             .map(|m| (m[0], m[1]))
             .collect();
         self.forget_moves();
@@ -175,7 +176,11 @@ impl Monitor {
         added: Vec<(AddedRecord, Result<Site, String>)>,
         settings: Settings,
     ) {
-        self.access = settings.access;
+        let before = std::mem::replace(&mut self.access, settings.access);
+        let chats = &self.access.chats;
+        let new = chats.iter().filter(|chat| !before.chats.contains(chat));
+        self.joined.extend(new.map(|chat| (*chat, now.moment())));
+        self.joined.retain(|(chat, _)| chats.contains(chat));
         self.quiet = settings.quiet;
         self.digest.at = settings.digest;
         self.max_jobs = settings.max_jobs.max(1);

@@ -104,7 +104,8 @@ impl Facts<'_> {
             .filter(|p| !names || p.names.is_some() || p.answered.is_none());
         let bad = |p: &ProbeRun| p.answered.is_none() || names && p.names == Some(false);
         let seen = looks.clone().any(|p| bad(p) && p.from < trouble.to);
-        !seen && looks.any(|p| p.answered.is_some_and(|at| at >= trouble.to) && !bad(p))
+        let well = |p: &ProbeRun| if names { p.resolved } else { p.answered };
+        !seen && looks.any(|p| well(p).is_some_and(|at| at >= trouble.to) && !bad(p))
     }
 
     /// When something was, that was said at `at` to have been in `span`: what an earlier life

@@ -388,7 +388,8 @@ pub fn answers(facts: &Facts, verdict: &mut Judgement) {
         let soon = Span::new(fed.at, fed.at + 30 * SECOND);
         let near = soon.wider(2 * MINUTE, 30 * SECOND);
         let throttled = plan.throttled.iter().any(|(s, _)| s.meets(near))
-            || plan.refused.iter().any(|(s, _)| s.meets(near));
+            || plan.refused.iter().any(|(s, _)| s.meets(near))
+            || any_in(&plan.revoked, near.wider(REVOKED_WAIT, 0));
         let frozen = plan.frozen.iter().any(|f| f.span.meets(near));
         let lines = [
             &plan.cuts,
