@@ -358,7 +358,10 @@ impl Monitor {
         }
         of(Trouble::Line)
             || match kind {
-                FailureKind::Dns => of(Trouble::Names),
+                FailureKind::Dns => {
+                    of(Trouble::Names)
+                        && !mutated!("count what failed while names were known to be gone")
+                }
                 FailureKind::NoRoute => of(Trouble::Ipv6),
                 _ => watched.portal_like(kind) && of(Trouble::Portal),
             }
@@ -370,25 +373,21 @@ impl Monitor {
         !self.sites[at].local() && half_dead(doubt.kind).is_some_and(seen)
     }
 
-    /// A look found the line half dead: who failed by that is spared, before enough failures are
-    /// together. `began` is when the look did.
+    /// A look found the line half dead: what failed by that before its end is spared, before enough
+    /// failures are together. `began` is when the look did.
     pub(super) fn absolve(&mut self, now: Now, report: Report, began: Moment) {
         for at in 0..self.sites.len() {
             let watched = &self.sites[at];
-            let trouble = match &watched.last {
-                Some((
-                    failed,
-                    Outcome {
-                        verdict: Err(f), ..
-                    },
-                )) if *failed <= began => match f.kind {
-                    FailureKind::Dns if report.names == Some(false) => Trouble::Names,
-                    kind if watched.portal_like(kind) && report.trusted == Some(false) => {
-                        Trouble::Portal
-                    }
-                    FailureKind::NoRoute if report.ipv6 == Some(false) => Trouble::Ipv6,
-                    _ => continue,
-                },
+            let failure = watched
+                .last
+                .as_ref()
+                .and_then(|(_, o)| o.verdict.as_ref().err());
+            let trouble = match failure.map(|f| f.kind) {
+                Some(FailureKind::Dns) if report.names == Some(false) => Trouble::Names,
+                Some(kind) if watched.portal_like(kind) && report.trusted == Some(false) => {
+                    Trouble::Portal
+                }
+                Some(FailureKind::NoRoute) if report.ipv6 == Some(false) => Trouble::Ipv6,
                 _ => continue,
             };
             if watched.suspect() && watched.veil.is_none() {
@@ -402,7 +401,6 @@ impl Monitor {
 /// What may be wrong with a line that is not dead, by what it does to a check.
 fn half_dead(kind: FailureKind) -> Option<Trouble> {
     match kind {
-        FailureKind::Dns if mutated!("count what failed while names were known to be gone") => None,
         FailureKind::Dns => Some(Trouble::Names),
         FailureKind::Untrusted | FailureKind::Redirected => Some(Trouble::Portal),
         FailureKind::NoRoute => Some(Trouble::Ipv6),

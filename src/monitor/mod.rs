@@ -118,7 +118,7 @@ pub struct Monitor {
     added: Added,
     /// Groups that have a new id, which the configuration may not know yet.
     moved: Vec<(i64, i64)>,
-    /// Chats that the configuration got in this run, and since when.
+    /// Since when the configuration has had a chat, as far as is known; otherwise, since the start.
     joined: Vec<(i64, Moment)>,
     bot: Option<String>,
     jobs: VecDeque<Job>,

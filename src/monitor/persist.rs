@@ -119,6 +119,12 @@ impl Monitor {
         self.restore_line(snapshot, now);
         self.reconcile(now);
         let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
+        // A chat that is to have one was in the configuration then.
+        for &chat in &self.access.chats {
+            let to_it = alerts.iter().filter(|a| a.chats.contains(&chat));
+            self.joined
+                .extend(to_it.map(|a| a.at).min().map(|at| (chat, at)));
+        }
         self.outbox.restore(alerts);
         self.moved = snapshot
             .moved
