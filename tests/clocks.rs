@@ -2,11 +2,13 @@
 
 mod support;
 
+use std::process::Command;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 use support::agent::Running;
 use support::bot_api::{BotApi, CHAT};
 use support::clock_shim::{ClockShim, Kernel};
 use support::listener::LIMIT;
+use support::namespace::{Network, in_own_network};
 use support::scene::{Scene, site};
 use support::tls::TestCa;
 use support::web::{Behaviour, Web};
@@ -234,4 +236,88 @@ fn what_waited_at_the_start_is_compared_by_its_date() {
     scene.api.say_at(CHAT, CHAT, "/help", now - 1200);
     scene.wait_text("/status · ");
     scene.end(running);
+}
+
+/// The local network comes so long after the start.
+const LATE: Duration = Duration::from_secs(40);
+
+/// A Pi after a power cut: fake-hwclock restored the time of an hour ago, the interface comes late, and
+/// then the time server's answer.
+#[test]
+fn a_power_cut_an_old_clock_and_a_late_interface_alert_nothing() {
+    in_own_network(|_| {
+        let ip = |arguments: &str| {
+            let run = Command::new("ip").args(arguments.split(' ')).status();
+            assert!(run.is_ok_and(|status| status.success()), "{arguments}");
+        };
+        // After the build, so that only the state's stamp tells that the restored clock is wrong.
+        let truth = 20 * DAY;
+        let clocks = Clocks::valid_in(truth / DAY - 1);
+        let scene = &clocks.scene;
+        let printer = Web::at(Network::lan(20));
+        let more = site("secure", &clocks.secure.url("/health"))
+            + &site("printer", &printer.url("/"))
+            + &format!(
+                "[agent]\nstate = \"state\"\ntimezone = \"UTC\"\nca_file = {:?}\n",
+                scene.sitemon.dir().join("ca.pem")
+            );
+        scene.sitemon.rewrite(&scene.config_with(&more));
+        let true_minutes = || {
+            let now = jiff::Timestamp::now().as_second() + truth;
+            now.rem_euclid(DAY) / 60
+        };
+
+        let mut first = clocks.start(truth);
+        clocks.wait_secure_checks(2);
+        printer.wait_requests(2);
+        scene.ask("/status", "3 up");
+        let seen = true_minutes();
+        first.kill9();
+        scene.api.clear();
+
+        ip("addr flush dev lo");
+        ip("addr add 127.0.0.1/8 dev lo");
+        let (secure, printed, started) =
+            (clocks.secure_checks(), printer.requests(), true_minutes());
+        let second = clocks.start(truth - 3600);
+        second.wait_stderr("clock doubted, it is behind the newest stamp of the state");
+        second.wait_stderr("this machine has no network address");
+        std::thread::sleep(LATE);
+        assert_eq!(clocks.secure_checks(), secure, "no certificate is judged");
+        assert_eq!(printer.requests(), printed);
+
+        ip("addr add 10.7.0.1/24 dev lo");
+        printer.wait_requests(printed + 2);
+        clocks.clock.set(truth, Kernel::NotSynchronised);
+        second.wait_stderr("the clock is set");
+        clocks.wait_secure_checks(2);
+        let back = scene.wait_text("I was away");
+        scene.ask("/status", "3 up");
+
+        // Both times by the right clock, to the minute.
+        let times: Vec<i64> = back
+            .text
+            .split([' ', ','])
+            .filter_map(|word| word.split_once(':'))
+            .filter_map(|(h, m)| Some(h.parse::<i64>().ok()? * 60 + m.parse::<i64>().ok()?))
+            .collect();
+        let near = |told: i64, right: i64| {
+            (told - right).rem_euclid(DAY / 60) <= 1 || (right - told).rem_euclid(DAY / 60) <= 1
+        };
+        assert!(
+            matches!(times[..], [last, again] if near(last, seen) && near(again, started)),
+            "{}: {seen} {started}",
+            back.text
+        );
+        for wrong in [
+            "down",
+            "offline",
+            "up again",
+            "certificate",
+            "network address",
+        ] {
+            clocks.never_told(wrong);
+        }
+        scene.end(second);
+    });
 }

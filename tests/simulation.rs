@@ -21,6 +21,8 @@ mod dice;
 mod draw;
 #[path = "simulation/facts.rs"]
 mod facts;
+#[path = "simulation/fates.rs"]
+mod fates;
 #[path = "simulation/hands.rs"]
 mod hands;
 #[path = "simulation/model.rs"]
@@ -159,6 +161,10 @@ fn replay() {
 #[test]
 #[ignore = "as many days as SITEMON_SIM_SEEDS says; wants --profile sim"]
 fn many_days_keep_the_promises() {
+    #[cfg(sitemon_mutate)]
+    if let Ok(name) = std::env::var("SITEMON_SIM_MUTATION") {
+        sitemon::monitor::mutation::choose(name);
+    }
     let first = number("SITEMON_SIM_FIRST").unwrap_or(1);
     let seeds: Vec<u64> = (first..first + number("SITEMON_SIM_SEEDS").unwrap_or(1000)).collect();
     all_keep_the_promises(&seeds);
@@ -257,14 +263,16 @@ fn print_plan(plan: &Plan) {
         ("unaddressed", &plan.unaddressed),
         ("ambiguous", &plan.ambiguous),
         ("disk full", &plan.disk_full),
+        ("token revoked", &plan.revoked),
+        ("another asks", &plan.conflicts),
     ] {
         for span in spans {
             println!("{what} {} - {}", clock(span.from), clock(span.to));
         }
     }
     println!(
-        "throttled {:?}\nrefused {:?}\njumps {:?}\nfrozen {:?}\nends {:?}",
-        plan.throttled, plan.refused, plan.jumps, plan.frozen, plan.ends
+        "throttled {:?}\nrefused {:?}\nmoved {:?}\njumps {:?}\nfrozen {:?}\nends {:?}",
+        plan.throttled, plan.refused, plan.moved, plan.jumps, plan.frozen, plan.ends
     );
     for w in &plan.written {
         println!("written {} in {}: {}", clock(w.at), w.chat, w.text);

@@ -5,6 +5,9 @@
 //! modules: [`schedule`] (when), [`judge`] (what it means), [`incident`] and [`alert`] (what is
 //! told), [`outbox`] (until it has arrived), [`command`] and [`reply`] (what people ask).
 
+#[macro_use]
+pub mod mutation;
+
 pub mod alert;
 pub mod bot;
 mod event;
@@ -62,6 +65,8 @@ pub struct Monitor {
     added: Added,
     /// Groups that have a new id, which the configuration may not know yet.
     moved: Vec<(i64, i64)>,
+    /// Since when the configuration has had a chat, as far as is known; otherwise, since the start.
+    joined: Vec<(i64, Moment)>,
     bot: Option<String>,
     jobs: VecDeque<Job>,
     next_job: u64,
@@ -135,6 +140,7 @@ impl Monitor {
             access: settings.access.clone(),
             added: Added::default(),
             moved: Vec::new(),
+            joined: Vec::new(),
             bot: None,
             jobs: VecDeque::new(),
             next_job: 1,
@@ -360,7 +366,10 @@ impl Monitor {
         if watched.running || watched.paused() || self.stopping {
             return false;
         }
-        if !self.clock_set && watched.site.is_https() {
+        if !self.clock_set
+            && watched.site.is_https()
+            && !mutated!("check https before the clock is set")
+        {
             self.schedule.next_turn(name, now.moment());
             return false;
         }

@@ -37,8 +37,8 @@ impl World<'_> {
     /// The machine starts with a clock that must not be believed.
     pub fn unset_clock(&mut self, unset: Unset) {
         self.clock_off = match unset.shows {
-            // Without a stamp to compare with, nothing tells that it is behind.
-            Shows::Behind(days) if self.disk.is_some() => -days * 86_400,
+            // Without a stamp of a clock that was right, nothing tells that it is behind.
+            Shows::Behind(days) if self.disk.as_ref().is_some_and(|i| i.dated) => -days * 86_400,
             Shows::Ahead(years) => years * 31_556_952,
             Shows::Epoch | Shows::Behind(_) => 100 - (WALL + self.now / 1000),
         };

@@ -1,6 +1,7 @@
 //! Draws a day's plan: what there is to watch, and all that goes wrong.
 
 use crate::dice::{Dice, Span, joined};
+use crate::fates::befall;
 use crate::plan::*;
 use std::time::Duration;
 
@@ -133,6 +134,9 @@ pub fn day(seed: u64, features: Features) -> Plan {
         telegram_out: joined(telegram_out, 0),
         throttled,
         refused,
+        revoked: Vec::new(),
+        conflicts: Vec::new(),
+        moved: None,
         ambiguous: some(dice, 40, 3, MINUTE, 2 * HOUR),
         disk_full: some(dice, 20, 2, MINUTE, 2 * HOUR),
         jumps,
@@ -147,41 +151,7 @@ pub fn day(seed: u64, features: Features) -> Plan {
         sluggish: dice.pick(&[0, 5, 30]),
         confirms: dice.pick(&[SECOND, SECOND, MINUTE, 20 * MINUTE, DAY]),
     };
-    machine(plan)
-}
-
-/// What this machine lacks for a while. By dice of its own: the rest of a day is as it was without.
-fn machine(mut plan: Plan) -> Plan {
-    let dice = &mut Dice::new(plan.seed ^ 0x006c_6163_6b73);
-    let until = plan.calm_from;
-    if dice.chance(30) {
-        let count = dice.between(1, 3);
-        plan.lacking = spans(dice, count, 10 * SECOND, HOUR, until);
-    }
-    let mut away = Vec::new();
-    if dice.chance(20) {
-        let count = dice.between(1, 2);
-        away = spans(dice, count, 5 * SECOND, 10 * MINUTE, until);
-    }
-    for end in &plan.ends {
-        if let When::At(at) = end.when
-            && dice.chance(50)
-        {
-            let up = at + end.off;
-            let late = Span::new(up - SECOND, up + dice.between(5 * SECOND, 50 * SECOND));
-            away.extend((late.to < until).then_some(late));
-        }
-    }
-    plan.unaddressed = joined(away, 2 * SECOND);
-    let away = plan.unaddressed.iter().copied();
-    if plan.uplink {
-        plan.cuts.extend(away);
-        plan.cuts = joined(std::mem::take(&mut plan.cuts), 500);
-    } else {
-        plan.telegram_out.extend(away);
-        plan.telegram_out = joined(std::mem::take(&mut plan.telegram_out), 0);
-    }
-    plan
+    befall(plan)
 }
 
 /// Many sites over many days with little going wrong: `outages` for each site, a cut and a Telegram
@@ -225,6 +195,9 @@ pub fn long(seed: u64, count: usize, days: i64, outages: i64) -> Plan {
         telegram_out: spans(dice, months, MINUTE, HOUR, calm_from),
         throttled: Vec::new(),
         refused: Vec::new(),
+        revoked: Vec::new(),
+        conflicts: Vec::new(),
+        moved: None,
         ambiguous: Vec::new(),
         disk_full: Vec::new(),
         confirms: SECOND,
@@ -336,7 +309,7 @@ fn fault(dice: &mut Dice, named: bool) -> Fault {
 }
 
 /// In order; what overlaps an earlier one goes on with it.
-fn apart(mut drawn: Vec<Outage>) -> Vec<Outage> {
+pub fn apart(mut drawn: Vec<Outage>) -> Vec<Outage> {
     drawn.sort_by_key(|o| o.span.from);
     let mut out: Vec<Outage> = Vec::new();
     for mut outage in drawn {

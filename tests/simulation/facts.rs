@@ -42,7 +42,8 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
     for site in 0..count {
         facts.shaded[site] = facts.shade(site);
         let checks = &record.checks[site];
-        let mut changes = changes(&plan.sites[site], checks, |c| facts.nobody_could_know(c));
+        let blamed = |c: &CheckRun| facts.nobody_could_know(c);
+        let mut changes = changes(&plan.sites[site], checks, blamed);
         // What comes out from behind another and is down or slow itself becomes so only then.
         let hidden = facts.shaded[site].iter().filter_map(|shade| {
             let end = checks.partition_point(|c| c.to < shade.to);
@@ -103,7 +104,8 @@ impl Facts<'_> {
             .filter(|p| !names || p.names.is_some() || p.answered.is_none());
         let bad = |p: &ProbeRun| p.answered.is_none() || names && p.names == Some(false);
         let seen = looks.clone().any(|p| bad(p) && p.from < trouble.to);
-        !seen && looks.any(|p| p.answered.is_some_and(|at| at >= trouble.to) && !bad(p))
+        let well = |p: &ProbeRun| if names { p.resolved } else { p.answered };
+        !seen && looks.any(|p| well(p).is_some_and(|at| at >= trouble.to) && !bad(p))
     }
 
     /// When something was, that was said at `at` to have been in `span`: what an earlier life
@@ -207,21 +209,22 @@ impl Facts<'_> {
                 .flat_map(|(s, _)| [(s.from, s.from), (s.to, s.to)]),
         );
         for (from, to) in edges {
-            let reloads = record
-                .reloads
-                .iter()
-                .chain(record.lives.iter().map(|l| &l.span.from));
-            let known = reloads
-                .copied()
-                .filter(|at| *at >= to)
-                .min()
-                .unwrap_or(plan.end);
-            spans.push(Span::new(from, known + SECOND));
+            spans.push(Span::new(
+                from,
+                self.reread(to).unwrap_or(plan.end) + SECOND,
+            ));
         }
         spans.extend(self.paused(site));
         spans.extend(self.forgettable());
         spans.extend(&self.shaded[site]);
         spans
+    }
+
+    /// When the file was first read after `at`.
+    fn reread(&self, at: i64) -> Option<i64> {
+        let reloads = self.record.reloads.iter();
+        let reads = reloads.chain(self.record.lives.iter().map(|l| &l.span.from));
+        reads.copied().filter(|read| *read >= at).min()
     }
 
     /// When its checks say nothing of it: for want of a line, a resolver or a clock.
@@ -373,7 +376,10 @@ impl Facts<'_> {
             // A chat mutes what it is told of, and nothing else.
             let chat = self.plan.written[fed.which].chat;
             let chats = &self.plan.sites[site].site.chats;
-            let meant = chats.as_ref().is_none_or(|chats| chats.contains(&chat));
+            let gone = &self.plan.sites[site].gone;
+            let there = |g: &Span| self.reread(g.to).is_some_and(|at| at < fed.at);
+            let there = gone.iter().all(|g| fed.at < g.from || there(g));
+            let meant = there && chats.as_ref().is_none_or(|chats| chats.contains(&chat));
             if meant && self.sure(fed.which, fed.at) {
                 let kept =
                     |end: i64| !self.clocks_wrong() && fed.durable.is_some_and(|at| at < end);
@@ -394,6 +400,8 @@ impl Facts<'_> {
                     f.which > fed.which && words(&self.plan.written[f.which].text) == words(text)
                 });
                 let ends = ends.chain(unmutes.chain(again).map(|f| f.at));
+                // A site that comes back into the file is another one.
+                let ends = ends.chain(gone.iter().map(|g| g.from));
                 let ends = ends.filter(|e| *e >= fed.at);
                 surely.push(Span::new(fed.at + SECOND, ends.min().unwrap_or(to).min(to)));
             }
@@ -434,8 +442,24 @@ impl Facts<'_> {
 }
 
 /// When the site's state may have changed, by what its checks found: as many of a kind in a row as
-/// the configuration asks for. What failed for reasons of our own is passed over.
+/// the configuration asks for. What failed for reasons of our own is passed over. One that was out of
+/// the file meanwhile may be known as it was, or not.
 fn changes(plan: &SitePlan, checks: &[CheckRun], blamed: impl Fn(&CheckRun) -> bool) -> Vec<i64> {
+    let mut out = changes_from(plan, checks, &blamed);
+    for gone in &plan.gone {
+        let begin = checks.partition_point(|c| c.from < gone.from);
+        let anew = changes_from(plan, &checks[begin..], &blamed);
+        let more: Vec<i64> = anew.into_iter().filter(|at| !out.contains(at)).collect();
+        out.extend(more);
+    }
+    out
+}
+
+fn changes_from(
+    plan: &SitePlan,
+    checks: &[CheckRun],
+    blamed: impl Fn(&CheckRun) -> bool,
+) -> Vec<i64> {
     #[derive(Clone, Copy, PartialEq)]
     enum Kind {
         Fine,

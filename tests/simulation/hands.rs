@@ -131,8 +131,14 @@ impl World<'_> {
         let Outgoing {
             id, message, alert, ..
         } = outgoing;
-        let (chat, edit) = (message.chat, message.edit);
-        if !self.plan.chats.contains(&chat) {
+        let (addressed, edit) = (message.chat, message.edit);
+        // Of one chat, whatever its id.
+        let chat = match addressed {
+            SUPERGROUP if self.plan.moved_by(self.now) => GROUP,
+            other => other,
+        };
+        let known = self.configured(&self.plan.chats);
+        if !self.plan.chats.contains(&chat) && !known.contains(&chat) {
             self.record
                 .wrong(self.now, format!("a message for chat {chat}"));
         }
@@ -188,6 +194,14 @@ impl World<'_> {
             .max_by_key(|(s, _)| s.to);
         let (at, delivery) = if !at_all {
             (self.now + self.dice.pick(&[10, 3000, 10_000]), lost(None))
+        } else if any_at(&self.plan.revoked, there) {
+            let after = Duration::from_millis(REVOKED_WAIT.unsigned_abs());
+            (back, lost(Some(after)))
+        } else if addressed == GROUP && self.plan.moved_by(there) {
+            (back, Delivery::Migrated { to: SUPERGROUP })
+        } else if addressed == SUPERGROUP && !self.plan.moved_by(there) {
+            let reason = "Bad Request: chat not found".into();
+            (back, Delivery::Refused { reason })
         } else if let Some((span, whom)) = throttled {
             let after = Duration::from_millis((span.to - there) as u64 + 999).as_secs();
             let after = Some(Duration::from_secs(after));
@@ -252,7 +266,10 @@ impl World<'_> {
         if snapshot.alerts.len() > MAX_ALERTS || snapshot.incidents.len() > 1000 {
             self.record.wrong(self.now, "the queues have no bounds");
         }
+        let doubted = self.monitor.as_ref().is_none_or(|m| m.doubts_clock());
+        let before = self.disk.as_ref().is_some_and(|i| i.dated);
         Image {
+            dated: before || !self.clock_unset && !doubted,
             json: snapshot.serialize_json(),
             clean: snapshot.clean,
             fed: self.record.fed.len(),
@@ -314,8 +331,16 @@ impl World<'_> {
         if self.confirmed as usize >= self.plan.written.len() {
             return;
         }
-        if !self.reachable(self.now) {
-            self.mine(self.now + 5 * SECOND, Occurrence::Poll);
+        let wait = if !self.reachable(self.now) {
+            Some(5 * SECOND)
+        } else if any_at(&self.plan.revoked, self.now) {
+            Some(REVOKED_WAIT)
+        } else {
+            let conflict = any_at(&self.plan.conflicts, self.now);
+            conflict.then_some(3 * SECOND)
+        };
+        if let Some(wait) = wait {
+            self.mine(self.now + wait, Occurrence::Poll);
             return;
         }
         self.confirmed = self.confirmed.max(last.unwrap_or(0));
@@ -347,9 +372,14 @@ impl World<'_> {
     fn unpolled(&self, polled: i64) -> i64 {
         let since = Span::new(polled, self.now);
         let plan = self.plan;
-        let out = [&plan.cuts, &plan.names_lost, &plan.telegram_out]
-            .iter()
-            .any(|s| any_in(s, since));
+        let out = [
+            &plan.cuts,
+            &plan.names_lost,
+            &plan.telegram_out,
+            &plan.revoked,
+            &plan.conflicts,
+        ];
+        let out = out.iter().any(|s| any_in(s, since));
         let frozen = plan.frozen.iter().any(|f| f.span.meets(since));
         if out || frozen || any_in(&self.record.doubted, since) {
             return since.len();
@@ -363,8 +393,12 @@ impl World<'_> {
         let id = which as i64 + 1;
         let waited = self.polled.map(|at| self.unpolled(at));
         let waited = waited.map_or(Duration::MAX, |ms| Duration::from_millis(ms.unsigned_abs()));
+        let chat = match written.chat {
+            GROUP if self.plan.moved.is_some_and(|m| m.at < written.at) => SUPERGROUP,
+            chat => chat,
+        };
         let message = Incoming {
-            chat: written.chat,
+            chat,
             user: Some(1),
             text: written.text.clone(),
             date,
@@ -382,16 +416,20 @@ impl World<'_> {
                 fresh: waited < Duration::from_secs(240),
             });
         }
+        if written.text == MOVES {
+            self.followed.get_or_insert(self.now);
+        }
+        let (from, to) = (GROUP, SUPERGROUP);
+        let content = match written.text == MOVES {
+            true => Content::Moved { from, to },
+            false => Content::Message(message),
+        };
+        let content = Some(content);
+        let update = Update { id, content };
         let again = self.dice.chance(5);
-        self.feed(Event::Update(Update {
-            id,
-            content: Some(Content::Message(message.clone())),
-        }));
+        self.feed(Event::Update(update.clone()));
         if again {
-            self.feed(Event::Update(Update {
-                id,
-                content: Some(Content::Message(message)),
-            }));
+            self.feed(Event::Update(update));
         }
     }
 }

@@ -197,10 +197,15 @@ fn must_be_told(
         return;
     };
     let mut when = cluster.span.wider(0, DOUBT);
-    // It goes on with what was told of a cut that nobody could know of: no answer came in between.
+    // It goes on with what was told of a cut that nobody could know of: too few answers came in between.
     let checks = &facts.record.checks[site];
     let before = checks.partition_point(|c| c.to < cluster.span.from);
-    let run = checks[..before].iter().rev().take_while(|c| c.why.failed());
+    let mut good = 0;
+    let run = checks[..before].iter().rev().take_while(|c| {
+        good = if c.why.failed() { 0 } else { good + 1 };
+        good < plan.site.recover
+    });
+    let run = run.filter(|c| c.why.failed());
     let taken = run.filter(|c| facts.nobody_could_know(c)).map(|c| c.from);
     when.from = when.from.min(taken.min().unwrap_or(when.from));
     let fits = |h: &&Heard| {

@@ -161,40 +161,41 @@ fn failed(site: &SitePlan, kind: FailureKind, text: &str, resolved: bool) -> Out
     }
 }
 
-/// A look at the line: SYNs now, after 1 s and after 3 s; given up after 5 s.
+/// A look at the line: SYNs now, after 1 s and after 3 s; given up after 5 s. A deep one asks for a
+/// name just so, as soon as it has a line.
 pub fn probe(plan: &Plan, from: i64, deep: bool, dice: &mut Dice) -> (ProbeRun, ProbeResult) {
-    let answered = TRIES[..3].iter().map(|after| from + after);
-    let answered = answered
-        .into_iter()
-        .find(|at| holding(&plan.cuts, *at).is_none());
+    let tries = TRIES[..3].iter().map(|after| from + after);
+    let answered = tries.clone().find(|at| holding(&plan.cuts, *at).is_none());
+    let lost = |at: i64| holding(&plan.cuts, at).or(holding(&plan.names_lost, at));
+    let resolved = tries.clone().find(|at| deep && lost(*at).is_none());
     let most = if dice.chance(plan.sluggish) {
         1900
     } else {
         200
     };
     let to = match answered {
-        Some(at) => at + dice.scale(20, most),
+        // Without a resolver, or with one that is silent.
+        Some(at) if deep && resolved.is_none() => dice.pick(&[at + 20, from + 5 * SECOND]),
+        Some(at) => resolved.unwrap_or(at) + dice.scale(20, most),
         // Without a route it fails at once.
         None if dice.chance(30) => from + 3020,
         None => from + 5 * SECOND,
     };
-    let names = answered.is_some_and(|at| holding(&plan.names_lost, at).is_none());
+    let names = (deep && answered.is_some()).then_some(resolved.is_some());
     let report = ProbeResult {
         up: answered.is_some(),
         ipv6: None,
-        names: (deep && answered.is_some()).then_some(names),
-        trusted: (deep && names).then_some(true),
+        names,
+        trusted: (names == Some(true)).then_some(true),
     };
-    let names = report.names;
-    (
-        ProbeRun {
-            from,
-            to,
-            answered,
-            names,
-        },
-        report,
-    )
+    let probe = ProbeRun {
+        from,
+        to,
+        answered,
+        resolved,
+        names,
+    };
+    (probe, report)
 }
 
 fn holding(spans: &[Span], at: i64) -> Option<Span> {

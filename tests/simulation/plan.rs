@@ -14,7 +14,13 @@ pub const WALL: i64 = 1_800_000_000;
 pub const BUILT: i64 = 1_790_000_000;
 pub const PRIVATE: i64 = 7;
 pub const GROUP: i64 = -100;
+/// What the group becomes.
+pub const SUPERGROUP: i64 = -1_001_000_000_100;
 pub const STRANGER: i64 = 666;
+/// In the place of a text: the service message of that.
+pub const MOVES: &str = "became a supergroup";
+/// While the token is refused it is tried again after so long.
+pub const REVOKED_WAIT: i64 = 5 * MINUTE;
 
 /// How a site is out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +146,14 @@ pub enum When {
     Action(u64),
 }
 
+/// The group has a new id.
+#[derive(Clone, Copy, Debug)]
+pub struct Moved {
+    pub at: i64,
+    /// Since when the file has it, and whether beside the old one.
+    pub configured: Option<(i64, bool)>,
+}
+
 #[derive(Clone, Debug)]
 pub struct Written {
     pub at: i64,
@@ -184,6 +198,11 @@ pub struct Plan {
     pub throttled: Vec<(Span, Option<i64>)>,
     /// 403.
     pub refused: Vec<(Span, i64)>,
+    /// 401 or 404 whatever is asked.
+    pub revoked: Vec<Span>,
+    /// 409 to whoever asks for updates.
+    pub conflicts: Vec<Span>,
+    pub moved: Option<Moved>,
     /// Messages arrive, but the answers are lost.
     pub ambiguous: Vec<Span>,
     pub disk_full: Vec<Span>,
@@ -292,6 +311,24 @@ pub fn address(number: usize, lan: bool) -> IpAddr {
 }
 
 impl Plan {
+    /// These chats as the file has them at this time.
+    /// The old id is taken out only when the agent `follows`, and so has told of the new one.
+    pub fn chats_at(&self, at: i64, follows: bool, chats: &[i64]) -> Vec<i64> {
+        let configured = self.moved.and_then(|m| m.configured);
+        let configured = configured.filter(|(since, both)| *since <= at && (*both || follows));
+        let ids = |&chat: &i64| match configured {
+            Some((_, true)) if chat == GROUP => vec![GROUP, SUPERGROUP],
+            Some(_) if chat == GROUP => vec![SUPERGROUP],
+            _ => vec![chat],
+        };
+        chats.iter().flat_map(ids).collect()
+    }
+
+    /// Telegram knows the group by its new id alone.
+    pub fn moved_by(&self, at: i64) -> bool {
+        self.moved.is_some_and(|m| m.at <= at)
+    }
+
     /// Writes are paid for from the day's budget: then alerts of a site that has many may wait.
     pub fn writes_cost(&self) -> bool {
         self.seed.is_multiple_of(4)

@@ -38,6 +38,8 @@ pub struct ProbeRun {
     pub to: i64,
     /// When the packet left that was answered.
     pub answered: Option<i64>,
+    /// When the question left that a resolver answered.
+    pub resolved: Option<i64>,
     /// Telegram's name resolved, if that was asked.
     pub names: Option<bool>,
 }

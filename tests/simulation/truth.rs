@@ -112,7 +112,20 @@ pub fn must_be_so(
 fn down_is_so(facts: &Facts, site: usize, raised: Span, verdict: &mut Judgement) -> Option<String> {
     let tries = facts.plan.sites[site].site.tries as usize;
     let checks = &facts.record.checks[site];
-    let begin = checks.partition_point(|c| c.to < raised.from - DECIDED);
+    // What this machine lacked may have kept it from being decided, and its checks count for nothing.
+    let lacked = facts.plan.lacking.iter().chain(&facts.plan.unaddressed);
+    let before = raised.wider(DECIDED, 0);
+    let lacked = lacked.filter(|s| s.meets(before)).map(|s| s.from - DECIDED);
+    let from = lacked
+        .min()
+        .map_or(before.from, |from| from.min(before.from));
+    let counted: Vec<CheckRun> = checks
+        .iter()
+        .filter(|c| c.why != Why::Machine)
+        .copied()
+        .collect();
+    let checks = &counted;
+    let begin = checks.partition_point(|c| c.to < from);
     let end = checks.partition_point(|c| c.to <= raised.to);
     let begin = begin.saturating_sub(tries - 1);
     let mut undecidable = false;
@@ -388,7 +401,8 @@ pub fn answers(facts: &Facts, verdict: &mut Judgement) {
         let soon = Span::new(fed.at, fed.at + 30 * SECOND);
         let near = soon.wider(2 * MINUTE, 30 * SECOND);
         let throttled = plan.throttled.iter().any(|(s, _)| s.meets(near))
-            || plan.refused.iter().any(|(s, _)| s.meets(near));
+            || plan.refused.iter().any(|(s, _)| s.meets(near))
+            || any_in(&plan.revoked, near.wider(REVOKED_WAIT, 0));
         let frozen = plan.frozen.iter().any(|f| f.span.meets(near));
         let lines = [
             &plan.cuts,

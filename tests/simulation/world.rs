@@ -68,6 +68,8 @@ pub struct Image {
     pub highest: Option<i64>,
     /// Incidents below this number are in it.
     pub next_incident: u32,
+    /// Its stamp goes back to a clock that was right.
+    pub dated: bool,
 }
 
 pub struct World<'p> {
@@ -87,6 +89,8 @@ pub struct World<'p> {
     pub clock_unset: bool,
     /// A clock that is doubted will be confirmed.
     pub confirming: bool,
+    /// When the agent learnt first that the group has moved.
+    pub followed: Option<i64>,
     /// When a poll of this life last brought all there was.
     pub polled: Option<i64>,
     actions: u64,
@@ -127,6 +131,7 @@ pub fn live(plan: &Plan) -> Record {
         clock_off: 0,
         clock_unset: false,
         confirming: false,
+        followed: None,
         polled: None,
         actions: 0,
         stopping: false,
@@ -293,6 +298,9 @@ impl World<'_> {
                         .filter(|c| *everywhere || **c == chat);
                     self.hushed.extend(chats.map(|c| (*c, until)));
                 }
+                if matches!(delivery, Delivery::Migrated { .. }) {
+                    self.followed.get_or_insert(self.now);
+                }
                 self.feed(Event::Delivered { id, delivery });
             }
             Occurrence::Written { image } => self.written(image),
@@ -379,6 +387,11 @@ impl World<'_> {
             .sites
             .iter()
             .filter_map(|s| s.site_at(self.now))
+            .map(|mut site| {
+                let chats = site.chats.take();
+                site.chats = chats.map(|chats| self.configured(&chats));
+                site
+            })
             .collect();
         let names: Vec<String> = sites.iter().map(|s| s.name.clone()).collect();
         let known = |site: &Site| site.after.as_ref().is_none_or(|a| names.contains(a));
@@ -386,10 +399,17 @@ impl World<'_> {
         sites
     }
 
+    /// These chats as the file has them.
+    pub fn configured(&self, chats: &[i64]) -> Vec<i64> {
+        let known = |at: i64| at + 10 * SECOND <= self.now;
+        self.plan
+            .chats_at(self.now, self.followed.is_some_and(known), chats)
+    }
+
     fn settings(&self) -> Settings {
         Settings {
             access: Access {
-                chats: self.plan.chats.clone(),
+                chats: self.configured(&self.plan.chats),
                 users: None,
             },
             max_jobs: 2,

@@ -71,7 +71,9 @@ impl Monitor {
         );
         self.saving.untold(manner, moment);
         match manner {
-            Manner::Plainly if ended.told => {
+            Manner::Plainly
+                if ended.told || mutated!("tell the end of an outage that was not told") =>
+            {
                 self.tell(now, &site, Notification::Up { lasted }, Some(ended.number));
             }
             Manner::Flapping => self.tell_flapping(now, at, ended.told),

@@ -45,14 +45,26 @@ impl Incident {
     /// How long it lasted, or has lasted so far, without the time we were blind.
     pub fn length(&self, now: Now) -> Duration {
         let end = self.end.unwrap_or(now.moment());
+        if mutated!("count the time in which judging was suspended") {
+            return end.since(self.start);
+        }
         end.since(self.start).saturating_sub(self.blind)
     }
 
+    /// The message that told a chat of it; 0 when its id is not known.
     pub fn message_in(&self, chat: i64) -> Option<i64> {
         self.messages
             .iter()
             .find(|(c, _)| *c == chat)
             .map(|(_, id)| *id)
+    }
+
+    /// A group has a new id, and in it the messages have ids that are not known.
+    pub fn chat_moved(&mut self, from: i64, to: i64) {
+        if self.message_in(from).is_some() && self.message_in(to).is_none() {
+            self.messages.push((to, 0));
+        }
+        self.messages.retain(|(chat, _)| *chat != from);
     }
 }
 

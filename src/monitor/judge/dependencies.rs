@@ -14,7 +14,8 @@ impl Monitor {
     /// It stands between its children and us.
     pub(crate) fn blocks(&self, at: usize) -> bool {
         let watched = &self.sites[at];
-        !watched.paused()
+        !mutated!("judge what lies behind a site that is down")
+            && !watched.paused()
             && (watched.down() || watched.suppression == Some(Suppression::Unreachable))
     }
 

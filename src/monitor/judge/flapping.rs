@@ -63,7 +63,8 @@ impl Flapping {
             self.restless = Some(now);
             return Manner::Silently;
         }
-        if self.changes.len() < CHANGES {
+        let early = usize::from(mutated!("flapping after four changes"));
+        if self.changes.len() + early < CHANGES {
             return Manner::Plainly;
         }
         self.restless = Some(now);

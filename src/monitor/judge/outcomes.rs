@@ -33,7 +33,9 @@ impl Monitor {
             self.note_in_jobs(now, name, &Verdict::Paused);
             return;
         }
-        if let Some(FailureKind::Local(lack)) = kind {
+        if let Some(FailureKind::Local(lack)) = kind
+            && !mutated!("blame a site for what this machine lacks")
+        {
             // It is not long in coming back, as a rule: the next turn may be in an hour.
             let again = watched.site.retry.max(SOON).min(watched.site.interval);
             self.schedule.at(name, now.moment() + again);

@@ -125,7 +125,9 @@ impl Monitor {
             } else {
                 Ruling::Down
             }
-        } else if above.began >= pending_down.failed || self.look_at(now, parent) {
+        } else if above.began >= pending_down.failed && !mutated!("check a parent again and again")
+            || self.look_at(now, parent)
+        {
             // Looked at once: what it found may count for nothing (we stood still, no clock yet),
             // and then it is looked at again when it is due.
             Ruling::Wait
@@ -137,7 +139,7 @@ impl Monitor {
     fn rule_by_line(&mut self, now: Now, at: usize, pending_down: &PendingDown) -> Ruling {
         use FailureKind::{Dns, NoRoute, Redirected, Untrusted};
         let watched = &self.sites[at];
-        if watched.local() {
+        if watched.local() || mutated!("judge during the line cut") {
             return Ruling::Down;
         }
         let v6 = watched.address.is_some_and(|a| a.is_ipv6());
@@ -275,6 +277,17 @@ impl Monitor {
                     self.sites[at].cover(Suppression::Offline(Fault::Line), now.moment());
                     return false;
                 }
+                // A half-dead line that is known to be one is no site's fault either.
+                let known = kind.and_then(half_dead).filter(|t| self.line.has(*t));
+                let v4 = outcome.address.is_some_and(|a| a.is_ipv4());
+                let known = known.filter(|t| !v4 || *t != Fault::Ipv6);
+                if let Some(trouble) = known
+                    && !watched.local()
+                    && !watched.down()
+                {
+                    self.sites[at].cover(Suppression::Offline(trouble), now.moment());
+                    return false;
+                }
                 return true;
             }
             Some(Suppression::Unreachable) => return false,
@@ -351,6 +364,7 @@ impl Monitor {
             self.line.want_now_and_then(now.moment());
         } else {
             let deep = watched.portal_like(kind) || kind == FailureKind::Dns;
+            let deep = deep && !mutated!("ask after the names only when it is too late");
             self.line.want(deep);
         }
     }
@@ -364,7 +378,10 @@ impl Monitor {
         }
         of(Fault::Line)
             || match kind {
-                FailureKind::Dns => of(Fault::Names),
+                FailureKind::Dns => {
+                    of(Fault::Names)
+                        && !mutated!("count what failed while names were known to be gone")
+                }
                 FailureKind::NoRoute => of(Fault::Ipv6),
                 _ => watched.portal_like(kind) && of(Fault::Portal),
             }
@@ -376,25 +393,21 @@ impl Monitor {
         !self.sites[at].local() && half_dead(pending_down.kind).is_some_and(seen)
     }
 
-    /// A look found the line half dead: who failed by that is spared, before enough failures are
-    /// together. `began` is when the look did.
+    /// A look found the line half dead: what failed by that before its end is spared, before enough
+    /// failures are together. `began` is when the look did.
     pub(crate) fn absolve(&mut self, now: Now, report: ProbeResult, began: Moment) {
         for at in 0..self.sites.len() {
             let watched = &self.sites[at];
-            let trouble = match &watched.last {
-                Some((
-                    failed,
-                    Outcome {
-                        verdict: Err(f), ..
-                    },
-                )) if *failed <= began => match f.kind {
-                    FailureKind::Dns if report.names == Some(false) => Fault::Names,
-                    kind if watched.portal_like(kind) && report.trusted == Some(false) => {
-                        Fault::Portal
-                    }
-                    FailureKind::NoRoute if report.ipv6 == Some(false) => Fault::Ipv6,
-                    _ => continue,
-                },
+            let failure = watched
+                .last
+                .as_ref()
+                .and_then(|(_, o)| o.verdict.as_ref().err());
+            let trouble = match failure.map(|f| f.kind) {
+                Some(FailureKind::Dns) if report.names == Some(false) => Fault::Names,
+                Some(kind) if watched.portal_like(kind) && report.trusted == Some(false) => {
+                    Fault::Portal
+                }
+                Some(FailureKind::NoRoute) if report.ipv6 == Some(false) => Fault::Ipv6,
                 _ => continue,
             };
             if watched.suspect() && watched.suppression.is_none() {

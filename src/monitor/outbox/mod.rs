@@ -135,7 +135,7 @@ impl Outbox {
             at: now,
             chats,
             edits: Vec::new(),
-            stored: false,
+            stored: mutated!("send an alert before it is on disk"),
         });
         if self.alerts.len() > MAX_ALERTS {
             self.summarise(now);
@@ -357,6 +357,11 @@ impl Outbox {
                 receipts
             }
             Delivery::Migrated { to } => {
+                if mutated!("drop what a group that moved was to be told")
+                    && let Load::Alerts { ids, .. } = &load
+                {
+                    self.strike(chat, ids);
+                }
                 if let Load::Reply(reply) = load {
                     self.replies.push_front(reply);
                 }
@@ -375,7 +380,13 @@ impl Outbox {
                 } else {
                     &mut lane.wait
                 };
+                let after = after.filter(|_| !mutated!("a chat's 429 is not obeyed"));
                 wait.fail(now.moment(), after, &mut self.jitter);
+                if mutated!("clear the alert before its delivery")
+                    && let Load::Alerts { ids, .. } = &load
+                {
+                    self.strike(chat, ids);
+                }
                 if let Load::Reply(reply) = load
                     && let Some(reply) = reply.in_chat(chat)
                 {
@@ -444,10 +455,11 @@ impl Outbox {
         good
     }
 
-    /// The chat needs no alert of the sites that `twin` takes by their names (empty for the agent
-    /// itself): it goes to another chat, which is the same.
-    pub(crate) fn drop_twins(&mut self, chat: i64, twin: &dyn Fn(&str) -> bool) {
-        for alert in self.alerts.iter_mut().filter(|a| twin(&a.site)) {
+    /// The chat needs no alert from `since` on of the sites that `twin` takes by their names (empty for
+    /// the agent itself): it goes to another chat, which is the same.
+    pub(crate) fn drop_twins(&mut self, chat: i64, since: Moment, twin: &dyn Fn(&str) -> bool) {
+        let twins = self.alerts.iter_mut().filter(|a| a.at >= since);
+        for alert in twins.filter(|a| twin(&a.site)) {
             alert.chats.retain(|c| *c != chat);
         }
         self.alerts.retain(|a| !a.chats.is_empty());

@@ -4,7 +4,7 @@
 use crate::monitor::Monitor;
 use crate::monitor::bot::check_jobs::{Listener, Shown};
 use crate::monitor::bot::visibility::may_see;
-use crate::monitor::time::Now;
+use crate::monitor::time::{Moment, Now};
 use std::sync::Arc;
 
 impl Monitor {
@@ -21,9 +21,12 @@ impl Monitor {
         let both = self.access.chats.contains(&to);
         // What went to both ids is not to go to the new one again.
         let sites = &self.sites;
-        self.outbox.drop_twins(from, &|site| {
+        let joined = self.joined.iter().find(|(chat, _)| *chat == to);
+        let since = joined.map_or(Moment(0), |(_, since)| *since);
+        self.outbox.drop_twins(from, since, &|site| {
             let site = sites.named(site).map(|w| &w.site);
-            both && site.is_none_or(|site| may_see(to, site))
+            both && !mutated!("tell a group under both its ids")
+                && site.is_none_or(|site| may_see(to, site))
         });
         self.moved.retain(|(old, _)| *old != from);
         self.moved.push((from, to));
@@ -34,6 +37,9 @@ impl Monitor {
             if let Shown::Message(_) = listener.message {
                 listener.message = Shown::Nowhere;
             }
+        }
+        for incident in self.incidents.iter_mut() {
+            incident.chat_moved(from, to);
         }
         self.shown.forget_chat(from);
         self.untidy.retain(|(chat, _)| *chat != from);

@@ -131,7 +131,10 @@ impl Outbox {
                 chat,
                 html,
                 silent: composed.silent || unsettled.hushed,
-                reply_to: composed.recovery_of.and_then(|n| book.message_of(n, chat)),
+                reply_to: composed
+                    .recovery_of
+                    .and_then(|n| book.message_of(n, chat))
+                    .filter(|message| *message != 0),
                 edit: edit.map(|(_, message)| message),
                 buttons,
                 ..Message::default()

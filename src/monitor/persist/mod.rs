@@ -41,7 +41,9 @@ impl Monitor {
         Snapshot {
             written: now.wall,
             clean: false,
-            last_update: self.last_update,
+            last_update: self
+                .last_update
+                .filter(|_| !mutated!("forget to persist the offset")),
             digested: self.digest.sent,
             added: Some(self.added.records.clone()).filter(|added| !added.is_empty()),
             next_incident: self.incidents.next_number(),
@@ -71,6 +73,7 @@ impl Monitor {
             alerts: self
                 .outbox
                 .alerts()
+                .filter(|_| !mutated!("forget the alerts that wait"))
                 .map(|a| AlertRecord::of(a, now))
                 .collect(),
         }
@@ -91,7 +94,10 @@ impl Monitor {
         let moment = now.moment();
         self.last_update = snapshot.last_update;
         self.digest.sent = snapshot.digested;
-        self.muted_until = snapshot.muted_until.map(|wall| now.coming_moment(wall));
+        let muted_until = snapshot.muted_until;
+        let muted_until =
+            muted_until.filter(|_| !mutated!("forget a mute of everything at a restart"));
+        self.muted_until = muted_until.map(|wall| now.coming_moment(wall));
         for record in &snapshot.sites {
             let Some(at) = self.sites.find(&record.name) else {
                 continue;
@@ -109,23 +115,32 @@ impl Monitor {
             }
         }
         self.remember_restored(now);
-        let incidents: Vec<Incident> = snapshot.incidents.iter().map(|i| i.restore(now)).collect();
+        let incidents = snapshot.incidents.iter();
+        let incidents = incidents.filter(|_| !mutated!("forget open incidents at a restart"));
+        let incidents: Vec<Incident> = incidents.map(|i| i.restore(now)).collect();
         self.incidents = Incidents::restore(incidents, snapshot.next_incident);
         self.roots = Roots::restore(&snapshot.roots);
         self.keep_roots();
         self.restore_line(snapshot, now);
         self.reconcile(now);
         let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
+        // A chat that is to have one was in the configuration then.
+        for &chat in &self.access.chats {
+            let to_it = alerts.iter().filter(|a| a.chats.contains(&chat));
+            self.joined
+                .extend(to_it.map(|a| a.at).min().map(|at| (chat, at)));
+        }
         self.outbox.restore(alerts);
         self.moved = snapshot
             .moved
             .chunks_exact(2)
+            .filter(|_| !mutated!("forget at a restart what a group became"))
             .map(|m| (m[0], m[1]))
             .collect();
         self.forget_moves();
         self.follow_moves();
         self.drop_hidden();
-        if !snapshot.clean {
+        if !snapshot.clean || mutated!("every start was an accident") {
             self.away = Some(Away {
                 seen: snapshot.written,
                 back: moment,
@@ -172,7 +187,11 @@ impl Monitor {
         added: Vec<(AddedRecord, Result<Site, String>)>,
         settings: Settings,
     ) {
-        self.access = settings.access;
+        let before = std::mem::replace(&mut self.access, settings.access);
+        let chats = &self.access.chats;
+        let new = chats.iter().filter(|chat| !before.chats.contains(chat));
+        self.joined.extend(new.map(|chat| (*chat, now.moment())));
+        self.joined.retain(|(chat, _)| chats.contains(chat));
         self.quiet = settings.quiet;
         self.digest.at = settings.digest;
         self.max_jobs = settings.max_jobs.max(1);

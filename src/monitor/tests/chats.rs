@@ -233,3 +233,45 @@ fn letters_with_two_marks_and_syllables_are_composed_too() {
         assert_eq!(said, [format!("🔕 <b>{name}</b> is muted for 1 h.")]);
     }
 }
+
+#[test]
+fn what_waited_before_the_file_had_both_ids_is_told_when_the_group_moves() {
+    let mut world = in_chats(&[GROUP], &["blog"]);
+    world.pass(70);
+    let later = Delivery::Later {
+        after: Some(Duration::from_secs(600)),
+        everywhere: true,
+        reason: "no answer".into(),
+    };
+    world.deliveries = [later].into();
+    world.fate("blog", bad());
+    world.pass(120);
+    told(&mut world);
+    world.feed(Event::Reloaded {
+        sites: vec![site("blog").into()],
+        added: Vec::new(),
+        settings: settings(Access {
+            chats: vec![GROUP, SUPER],
+            users: None,
+        }),
+    });
+    moves(&mut world, GROUP, SUPER);
+    world.pass(700);
+    let all = told(&mut world).join("\n");
+    assert_eq!(all.matches("<b>blog</b> is down").count(), 1, "{all}");
+}
+
+#[test]
+fn the_end_of_an_outage_that_was_told_before_the_group_moved_is_told_as_such() {
+    let mut world = in_chats(&[GROUP], &["blog"]);
+    world.pass(70);
+    world.fate("blog", bad());
+    world.pass(120);
+    moves(&mut world, GROUP, SUPER);
+    told(&mut world);
+    world.fate("blog", good(40));
+    world.pass(120);
+    let all = told(&mut world);
+    let up = format!("{SUPER}: 🟢 <b>blog</b> is up again after ");
+    assert!(all.len() == 1 && all[0].starts_with(&up), "{all:?}");
+}

@@ -427,3 +427,22 @@ fn targets_that_never_answer_while_sites_do_are_told_once() {
     assert!(heard[0].contains("is `uplink` in sitemon.conf right"));
     assert_eq!(world.state("blog"), State::Offline);
 }
+
+#[test]
+fn what_fails_by_a_resolver_that_is_known_to_be_gone_is_not_judged_from_the_first_failure_on() {
+    let mut world = world_of(&["blog", "shop"]);
+    world.line = ProbeResult {
+        names: Some(false),
+        ..LINE_UP
+    };
+    world.fate("blog", failed(FailureKind::Dns));
+    while world.state("blog") != State::Offline {
+        world.pass(1);
+    }
+    world.feed(Event::Checked {
+        site: "shop".to_owned(),
+        outcome: failed(FailureKind::Dns),
+        waited: Duration::ZERO,
+    });
+    assert_eq!(world.state("shop"), State::Offline);
+}

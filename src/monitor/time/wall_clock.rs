@@ -74,9 +74,11 @@ impl WallClock {
             Some(PendingDown::NotSet)
         } else if agrees {
             None
-        } else if now.wall < self.stamp.saturating_sub(BEHIND) {
+        } else if now.wall < self.stamp.saturating_sub(BEHIND)
+            && !mutated!("believe a clock behind the stamps of the state")
+        {
             Some(PendingDown::Behind)
-        } else if !plausible(now.wall, self.built) {
+        } else if !plausible(now.wall, self.built) && !mutated!("believe a clock decades ahead") {
             Some(PendingDown::FarAhead)
         } else {
             None
@@ -112,7 +114,7 @@ impl WallClock {
     }
 
     fn confirm(&mut self, now: Now) {
-        if now.wall >= self.built {
+        if now.wall >= self.built && !mutated!("doubt a clock that was confirmed") {
             self.confirmed = Some(now.wall.saturating_sub(seconds_up(now)));
             self.stamp = self.stamp.min(now.wall);
         }

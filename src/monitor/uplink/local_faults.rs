@@ -45,7 +45,7 @@ impl Monitor {
         if patient || lacking.told || self.silenced(moment) {
             return;
         }
-        self.lacks[at].told = true;
+        self.lacks[at].told = !mutated!("tell of a lack with every check");
         let text = format!(
             "{}, so some checks could not be made: they count for nothing. {}",
             capital(lack.reason()),

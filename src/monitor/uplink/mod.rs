@@ -152,6 +152,7 @@ impl Line {
         let serves = |look: Look| look.began >= failed && (look.deep || !deep);
         match self.last {
             Some((look, report)) if serves(look) => Some(report),
+            Some((_, report)) if mutated!("trust a probe from before the failure") => Some(report),
             _ => {
                 if !self.under_way.is_some_and(serves) {
                     self.want(deep);
@@ -185,7 +186,11 @@ impl Line {
             return Some(self.woke.map_or(look.began, |w| w.max(look.began)) + LOST);
         }
         let after = |pause| self.begun.map_or(now, |began| began + pause);
-        let wanted = self.wanted.map(|_| after(SHARED));
+        let shared = match mutated!("probe the uplink without a pause") {
+            true => Duration::ZERO,
+            false => SHARED,
+        };
+        let wanted = self.wanted.map(|_| after(shared));
         let trouble = (!self.troubles.is_empty()).then(|| after(AGAIN));
         wanted.into_iter().chain(trouble).min()
     }
