@@ -27,6 +27,7 @@ fn main() {
         "curl_multi_socket_action",
         "Curl_multi_will_close",
         "curlx_sztouz",
+        "nghttp2_session_client_new3",
         "nghttp2_session_set_local_window_size",
         "nghttp2_submit_window_update",
     ];
