@@ -24,6 +24,7 @@ fn main() {
         "rustls_connection_read",
         "rustls_client_config_builder_dangerous_set_certificate_verifier",
         "Curl_client_write",
+        "Curl_verify_header",
         "curl_multi_socket_action",
         "Curl_multi_will_close",
         "curlx_sztouz",

@@ -10,8 +10,11 @@
 //! hands over every line of a head by `Curl_client_write`. The linker puts [`usable`] in between
 //! (`--wrap`, `build.rs`): the status line and the end of a head pass in the one form that isahc
 //! takes, header lines that it cannot take are left out. What they said to libcurl itself (lengths,
-//! codings, connection) has counted by then. The trailer of a chunked body goes another way: a line
-//! of it that isahc cannot take still ends the transfer.
+//! codings, connection) has counted by then.
+//!
+//! The lines of a chunked body's trailer go another way, past `Curl_verify_header`, which refuses
+//! those without a colon. [`blank`] makes one that isahc cannot take an empty header before that.
+//! (What a proxy answers to CONNECT passes there as well, but for its status line.)
 //!
 //! Lines that are read by nothing here (see [`READ`]) are left out too. libcurl keeps a copy of each
 //! line and isahc parses it into a map: a head just under libcurl's limits (300 KiB, 5000 lines) took
@@ -58,6 +61,8 @@ unsafe extern "C" {
         line: *const u8,
         len: usize,
     ) -> c_int;
+    /// libcurl's own `Curl_verify_header`.
+    fn __real_Curl_verify_header(data: *mut c_void, line: *const u8, len: usize) -> c_int;
 }
 
 /// What libcurl calls as `Curl_client_write`.
@@ -85,6 +90,47 @@ unsafe extern "C" fn __wrap_Curl_client_write(
         Some(line) => unsafe { __real_Curl_client_write(data, kind, line.as_ptr(), line.len()) },
         None => CURLE_OK,
     }
+}
+
+/// What libcurl's files other than that of `Curl_verify_header` call by that name.
+///
+/// # Safety
+///
+/// As for `Curl_verify_header`, and `line` is the caller's to write to: for libcurl's two callers
+/// it is a buffer of their own.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __wrap_Curl_verify_header(
+    data: *mut c_void,
+    line: *mut u8,
+    len: usize,
+) -> c_int {
+    if !line.is_null() {
+        // SAFETY: not null, and the caller promises `len` bytes that may be written to.
+        blank(unsafe { std::slice::from_raw_parts_mut(line, len) });
+    }
+    // SAFETY: the caller's promises, passed on.
+    unsafe { __real_Curl_verify_header(data, line, len) }
+}
+
+/// A header line that isahc cannot take becomes one of the same length that says nothing.
+fn blank(line: &mut [u8]) {
+    let text = line.trim_ascii_end();
+    if text.is_empty() || text.starts_with(b"HTTP/") || name_and_value(text).is_some() {
+        return;
+    }
+    // There is a line end behind the text, of one byte or two.
+    if let [name, colon, blanks @ .., end] = line {
+        (*name, *colon, *end) = (b'x', b':', b'\n');
+        blanks.fill(b' ');
+    }
+}
+
+/// What is wanted of a header line, without its end, if isahc can take it.
+fn name_and_value(text: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    let colon = text.iter().position(|&byte| byte == b':')?;
+    let name = HeaderName::from_bytes(&text[..colon]).ok()?;
+    let value = HeaderValue::from_bytes(text[colon + 1..].trim_ascii()).ok()?;
+    Some((name, value))
 }
 
 /// Takes note of a line of the head of `transfer`. False: there have been too many bytes of them.
@@ -116,11 +162,8 @@ fn usable(is_status: bool, line: &[u8]) -> Option<Cow<'_, [u8]>> {
     if text.is_empty() {
         return Some(Cow::Borrowed(b"\r\n"));
     }
-    let colon = text.iter().position(|&byte| byte == b':')?;
-    let value = text[colon + 1..].trim_ascii();
-    let name = HeaderName::from_bytes(&text[..colon]).ok()?;
-    let is_read = READ.contains(&name) && HeaderValue::from_bytes(value).is_ok();
-    is_read.then_some(Cow::Borrowed(line))
+    let (name, _) = name_and_value(text)?;
+    READ.contains(&name).then_some(Cow::Borrowed(line))
 }
 
 /// Version and code alone: `HTTP/1.1 200`.
@@ -170,6 +213,42 @@ mod tests {
             "HTTP/2 200\r\n",
         ] {
             assert_eq!(header(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn trailer_lines_that_cannot_be_used_become_empty_headers() {
+        let blanked = |line: &str| {
+            let mut line = line.as_bytes().to_vec();
+            blank(&mut line);
+            String::from_utf8(line).expect("ASCII")
+        };
+        for good in [
+            "A: b\r\n",
+            "a:\r\n",
+            "\r\n",
+            "\n",
+            "",
+            "HTTP/1.1 200 OK\r\n",
+        ] {
+            assert_eq!(blanked(good), good);
+        }
+        for bad in [
+            "a b: c\r\n",
+            "no colon\r\n",
+            ": c\r\n",
+            "a: \u{7}\r\n",
+            "a\rb: c\r\n",
+            "ab\r\n",
+            "a\r\n",
+            "a\n",
+        ] {
+            let line = blanked(bad);
+            assert_eq!(line.len(), bad.len());
+            if line.len() > 2 {
+                assert!(line.starts_with("x:") && line.ends_with('\n'), "{line:?}");
+                assert_eq!(line.trim_end(), "x:");
+            }
         }
     }
 
