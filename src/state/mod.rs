@@ -136,6 +136,9 @@ impl State {
         let unusable = |what: &str, e: io::Error| {
             OpenError::Unusable(format!("cannot {what} {}: {}", dir.display(), reason(&e)))
         };
+        if let Some(text) = entry::no_directory(dir) {
+            return Err(OpenError::Unusable(text));
+        }
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
