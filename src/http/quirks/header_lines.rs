@@ -18,7 +18,8 @@
 //!
 //! Lines that are read by nothing here (see [`READ`]) are left out too. libcurl keeps a copy of each
 //! line and isahc parses it into a map: a head just under libcurl's limits (300 KiB, 5000 lines) took
-//! 2 MiB.
+//! 2 MiB. A head over [`LARGEST`] is refused just before libcurl would, whose code for that is the one
+//! for a reset (`CURLE_RECV_ERROR`).
 //!
 //! Tests: those below, and `check::tests::heads`, which fails when a new libcurl passes heads
 //! otherwise. Upstream would have to take the status line from libcurl (`CURLINFO_RESPONSE_CODE`)
@@ -34,10 +35,13 @@ use std::sync::{Mutex, PoisonError};
 const CLIENTWRITE_HEADER: c_int = 1 << 2;
 const CLIENTWRITE_STATUS: c_int = 1 << 3;
 const CURLE_OK: c_int = 0;
+const CURLE_TOO_LARGE: c_int = 100;
 
 /// Bytes of a head that are passed on; lines beyond that are left out. Cookies: no jar has room for
 /// so many.
 const MOST: usize = 64 * 1024;
+/// Bytes of a head that are read. libcurl's bound (`MAX_HTTP_RESP_HEADER_SIZE`, lib/http.h) is 300 KiB.
+const LARGEST: usize = 298 * 1024;
 /// Heads that are known at once, more than there are transfers.
 const HEADS_KNOWN: usize = 1024;
 
@@ -85,10 +89,14 @@ unsafe extern "C" fn __wrap_Curl_client_write(
     // SAFETY: not null, and the caller promises that `len` bytes can be read there.
     let given = unsafe { std::slice::from_raw_parts(line, len) };
     let is_status = kind & CLIENTWRITE_STATUS != 0;
-    match usable(is_status, given).filter(|line| has_room(data as usize, is_status, line)) {
-        // SAFETY: the caller's promises, passed on; libcurl keeps nothing of the line.
-        Some(line) => unsafe { __real_Curl_client_write(data, kind, line.as_ptr(), line.len()) },
-        None => CURLE_OK,
+    let line = usable(is_status, given);
+    match (room(data as usize, is_status, len, line.as_deref()), line) {
+        (Room::Passes, Some(line)) => unsafe {
+            // SAFETY: the caller's promises, passed on; libcurl keeps nothing of the line.
+            __real_Curl_client_write(data, kind, line.as_ptr(), line.len())
+        },
+        (Room::TooLarge, _) => CURLE_TOO_LARGE,
+        _ => CURLE_OK,
     }
 }
 
@@ -133,24 +141,47 @@ fn name_and_value(text: &[u8]) -> Option<(HeaderName, HeaderValue)> {
     Some((name, value))
 }
 
-/// Takes note of a line of the head of `transfer`. False: there have been too many bytes of them.
-fn has_room(transfer: usize, is_status: bool, line: &[u8]) -> bool {
-    // Transfers in the middle of a head, and how many bytes of it have passed.
-    static HEADS: Mutex<VecDeque<(usize, usize)>> = Mutex::new(VecDeque::new());
+/// A transfer in the middle of a head, and how many bytes of it have come and passed.
+#[derive(Clone, Copy)]
+struct Head {
+    of: usize,
+    read: usize,
+    passed: usize,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Room {
+    Passes,
+    /// The head goes on without that line.
+    LeftOut,
+    TooLarge,
+}
+
+/// Takes note of a line of the head of `transfer`, which is `len` bytes long, and of what is to be
+/// passed on of it.
+fn room(transfer: usize, is_status: bool, len: usize, line: Option<&[u8]>) -> Room {
+    static HEADS: Mutex<VecDeque<Head>> = Mutex::new(VecDeque::new());
     let mut heads = HEADS.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = heads.iter().position(|(of, _)| *of == transfer);
-    let passed = known.and_then(|at| heads.remove(at));
-    if !is_status && line == b"\r\n" {
-        return true;
+    let known = heads.iter().position(|head| head.of == transfer);
+    let known = known.and_then(|at| heads.remove(at));
+    if !is_status && line == Some(b"\r\n") {
+        return Room::Passes;
     }
-    let passed = match passed {
-        Some((_, passed)) if !is_status => passed + line.len(),
-        _ => 0,
-    };
+    let mut head = known.filter(|_| !is_status).unwrap_or(Head {
+        of: transfer,
+        read: 0,
+        passed: 0,
+    });
+    head.read += len;
+    head.passed += line.filter(|_| !is_status).map_or(0, <[u8]>::len);
     // Those that broke off in the middle are the oldest.
     heads.truncate(HEADS_KNOWN - 1);
-    heads.push_front((transfer, passed));
-    passed <= MOST
+    heads.push_front(head);
+    match line {
+        _ if head.read > LARGEST => Room::TooLarge,
+        Some(_) if head.passed <= MOST => Room::Passes,
+        _ => Room::LeftOut,
+    }
 }
 
 /// `line` in a form that isahc takes for what it is; `None`: to be left out.
@@ -255,18 +286,26 @@ mod tests {
     #[test]
     fn a_head_has_room_for_so_many_bytes() {
         let line = [b'x'; 1000];
+        let header = |of| room(of, false, line.len(), Some(&line));
+        let status = |of| room(of, true, 14, Some(b"HTTP/1.1 200\r\n"));
         // Numbers that no transfer of another test has.
         let (one, two) = (1, 2);
-        assert!(has_room(one, true, b"HTTP/1.1 200\r\n"));
-        assert!(has_room(two, true, b"HTTP/1.1 200\r\n"));
+        assert_eq!((status(one), status(two)), (Room::Passes, Room::Passes));
         for _ in 0..MOST / line.len() {
-            assert!(has_room(one, false, &line));
+            assert_eq!(header(one), Room::Passes);
         }
-        assert!(!has_room(one, false, &line));
-        assert!(has_room(two, false, &line), "each has its own");
-        assert!(has_room(one, true, b"HTTP/1.1 200\r\n"));
-        assert!(has_room(one, false, &line), "the next head");
-        assert!(has_room(one, false, b"\r\n"));
+        assert_eq!(header(one), Room::LeftOut);
+        assert_eq!(header(two), Room::Passes, "each has its own");
+        assert_eq!((status(one), header(one)), (Room::Passes, Room::Passes));
+        assert_eq!(room(one, false, 2, Some(b"\r\n")), Room::Passes);
+        // Lines that are left out for what they are count as well.
+        let unread = |of| room(of, false, 100_000, None);
+        assert_eq!(status(one), Room::Passes);
+        assert_eq!(
+            [unread(one), unread(one), unread(one)],
+            [Room::LeftOut, Room::LeftOut, Room::LeftOut]
+        );
+        assert_eq!(unread(one), Room::TooLarge);
     }
 
     #[test]
