@@ -73,6 +73,7 @@ pub struct Loaded {
 /// Saves to a state directory, from any thread, one save after the other.
 #[derive(Clone, Debug)]
 pub struct Writer {
+    dir: Arc<Path>,
     files: Arc<Mutex<Files>>,
     _lock: Arc<File>,
 }
@@ -184,6 +185,7 @@ impl State {
         Loaded {
             damage,
             writer: Writer {
+                dir: self.dir.as_path().into(),
                 files: Arc::new(Mutex::new(Files::new(&self.dir, &found))),
                 _lock: Arc::new(self.lock),
             },
@@ -281,6 +283,11 @@ impl Writer {
         let mut files = self.files();
         files.closed = true;
         files.save(snapshot)
+    }
+
+    /// Where that failed, and why.
+    pub fn failure(&self, e: &io::Error) -> String {
+        format!("{}: {}", self.dir.display(), reason(e))
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
