@@ -3,7 +3,7 @@
 
 use super::server::{Server, request};
 use super::*;
-use crate::http::HeaderValue;
+use crate::http::{CallError, HeaderValue};
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -186,6 +186,26 @@ fn a_long_poll_and_large_answers_of_the_bot_api_are_not_cut() {
         assert_eq!(answer.expect("an answer").body.len(), MIB as usize);
     }
     assert_eq!(server.accepted(), 1);
+}
+
+#[test]
+fn a_call_is_told_that_a_head_is_too_large() {
+    // Many lines, and few long ones.
+    for line in [
+        "X-Y: z\r\n".to_owned(),
+        format!("X-Y: {}\r\n", "z".repeat(9000)),
+    ] {
+        let (server, _) = flooding(b"HTTP/1.1 200 OK\r\n", line.into_bytes());
+        let (client, url) = (client(), server.url());
+        let kind = HeaderValue::from_static("text/plain");
+        let within = Duration::from_secs(20);
+        match block_on(client.post(&url, kind, b"x", within, IpVersion::Any)) {
+            Err(CallError::Failed(failure)) => {
+                assert_eq!(failure.detail, "answer's headers are too large");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[cfg(feature = "http2")]
