@@ -427,7 +427,9 @@ mod tests {
         };
         let send = || Some(Body::Send("x".to_owned()));
         let told = "redirect would take the body (`send`) to https://b.example".to_owned();
-        assert_eq!(leak(send(), "https://b.example:1/"), Some(told));
+        assert_eq!(leak(send(), "https://b.example/"), Some(told.clone()));
+        assert_eq!(leak(send(), "https://b.example:443/"), Some(told.clone()));
+        assert_eq!(leak(send(), "https://b.example:1/"), Some(told + ":1"));
         assert_eq!(leak(send(), "https://a.example/x"), None);
         assert_eq!(
             leak(Some(Body::Send(String::new())), "https://b.example/"),

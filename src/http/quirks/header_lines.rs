@@ -14,7 +14,6 @@
 //!
 //! The lines of a chunked body's trailer go another way, past `Curl_verify_header`, which refuses
 //! those without a colon. [`blank`] makes one that isahc cannot take an empty header before that.
-//! (What a proxy answers to CONNECT passes there as well, but for its status line.)
 //!
 //! Lines that are read by nothing here (see [`READ`]) are left out too. libcurl keeps a copy of each
 //! line and isahc parses it into a map: a head just under libcurl's limits (300 KiB, 5000 lines) took
@@ -100,7 +99,7 @@ unsafe extern "C" fn __wrap_Curl_client_write(
     }
 }
 
-/// What libcurl's files other than that of `Curl_verify_header` call by that name.
+/// What libcurl calls as `Curl_verify_header`: for a trailer and, with some linkers, for heads.
 ///
 /// # Safety
 ///
@@ -112,7 +111,7 @@ unsafe extern "C" fn __wrap_Curl_verify_header(
     line: *mut u8,
     len: usize,
 ) -> c_int {
-    if !line.is_null() {
+    if !line.is_null() && is_in_trailer(data as usize) {
         // SAFETY: not null, and the caller promises `len` bytes that may be written to.
         blank(unsafe { std::slice::from_raw_parts_mut(line, len) });
     }
@@ -123,7 +122,9 @@ unsafe extern "C" fn __wrap_Curl_verify_header(
 /// A header line that isahc cannot take becomes one of the same length that says nothing.
 fn blank(line: &mut [u8]) {
     let text = line.trim_ascii_end();
-    if text.is_empty() || text.starts_with(b"HTTP/") || name_and_value(text).is_some() {
+    // The next status line comes while the last head is the one that has ended.
+    let is_status = text.trim_ascii_start().starts_with(b"HTTP/");
+    if text.is_empty() || is_status || name_and_value(text).is_some() {
         return;
     }
     // There is a line end behind the text, of one byte or two.
@@ -141,12 +142,23 @@ fn name_and_value(text: &[u8]) -> Option<(HeaderName, HeaderValue)> {
     Some((name, value))
 }
 
-/// A transfer in the middle of a head, and how many bytes of it have come and passed.
+/// A transfer's head, and how many bytes of it have come and passed.
 #[derive(Clone, Copy)]
 struct Head {
     of: usize,
     read: usize,
     passed: usize,
+    has_ended: bool,
+}
+
+static HEADS: Mutex<VecDeque<Head>> = Mutex::new(VecDeque::new());
+
+/// Whether the head of `transfer` has ended: a line that comes now is one of a trailer.
+fn is_in_trailer(transfer: usize) -> bool {
+    let heads = HEADS.lock().unwrap_or_else(PoisonError::into_inner);
+    heads
+        .iter()
+        .any(|head| head.of == transfer && head.has_ended)
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -160,24 +172,24 @@ enum Room {
 /// Takes note of a line of the head of `transfer`, which is `len` bytes long, and of what is to be
 /// passed on of it.
 fn room(transfer: usize, is_status: bool, len: usize, line: Option<&[u8]>) -> Room {
-    static HEADS: Mutex<VecDeque<Head>> = Mutex::new(VecDeque::new());
     let mut heads = HEADS.lock().unwrap_or_else(PoisonError::into_inner);
     let known = heads.iter().position(|head| head.of == transfer);
     let known = known.and_then(|at| heads.remove(at));
-    if !is_status && line == Some(b"\r\n") {
-        return Room::Passes;
-    }
+    let has_ended = !is_status && line == Some(b"\r\n");
     let mut head = known.filter(|_| !is_status).unwrap_or(Head {
         of: transfer,
         read: 0,
         passed: 0,
+        has_ended,
     });
+    head.has_ended = has_ended;
     head.read += len;
     head.passed += line.filter(|_| !is_status).map_or(0, <[u8]>::len);
-    // Those that broke off in the middle are the oldest.
+    // Those of transfers that are over are the oldest.
     heads.truncate(HEADS_KNOWN - 1);
     heads.push_front(head);
     match line {
+        _ if has_ended => Room::Passes,
         _ if head.read > LARGEST => Room::TooLarge,
         Some(_) if head.passed <= MOST => Room::Passes,
         _ => Room::LeftOut,
