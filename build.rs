@@ -24,9 +24,11 @@ fn main() {
         "rustls_connection_read",
         "rustls_client_config_builder_dangerous_set_certificate_verifier",
         "Curl_client_write",
+        "Curl_verify_header",
         "curl_multi_socket_action",
         "Curl_multi_will_close",
         "curlx_sztouz",
+        "nghttp2_session_client_new3",
         "nghttp2_session_set_local_window_size",
         "nghttp2_submit_window_update",
     ];

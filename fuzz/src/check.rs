@@ -43,7 +43,7 @@ pub fn login(bytes: &[u8]) {
     let from = Url::parse("https://app.example.com/app/login?next=1").expect("a URL");
     let to = from.join("../session").expect("a URL");
 
-    if let Some(fields) = form::fields(page, &from, &to, &["user", "password"]) {
+    if let Ok(fields) = form::fields(page, &from, &to, &["user", "password"]) {
         assert!(fields.len() <= 200);
         let size: usize = fields.iter().map(|f| f.name.len() + f.value.len()).sum();
         // A button's place, the end of a line and a byte that is missing may be longer as they are sent.

@@ -178,6 +178,17 @@ mod tests {
     }
 
     #[test]
+    fn a_head_without_end_is_told() {
+        let flood = "HTTP/1.1 200 OK\r\n".to_owned() + &"X-Y: z\r\n".repeat(50_000);
+        let answers: &'static [&'static str] = Box::leak(Box::new([&*flood.leak()]));
+        let (url, served) = server(answers);
+        let url = Url::parse(&url).expect("a URL");
+        let cause = smol::block_on(heart(Clock::system()).ask(&url));
+        assert_eq!(cause, Err("answer's headers are too large".to_owned()));
+        served.join().expect("served");
+    }
+
+    #[test]
     fn there_is_never_a_second_one_under_way() {
         let (url, served) = server(&[TAKEN]);
         let (heart, url) = (heart(Clock::system()), Secret::new(url));

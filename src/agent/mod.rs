@@ -467,8 +467,9 @@ impl Agent {
         let report = self.report.clone();
         self.executor
             .spawn(async move {
-                let result = offload(move || writer.save(snapshot)).await;
-                let result = result.map_err(|e| state::reason(&e));
+                let files = writer.clone();
+                let result = offload(move || files.save(snapshot)).await;
+                let result = result.map_err(|e| writer.failure(&e));
                 let _ = report.send(Input::Saved(result)).await;
             })
             .detach();

@@ -203,6 +203,9 @@ impl Poller {
     fn on_updates(&mut self, now: Duration, mut updates: Vec<Update>, step: &mut Step) {
         self.cut_off = 0;
         let drained = updates.len() < self.limit as usize;
+        // More than was asked for comes from another server than Telegram's: the rest is not confirmed,
+        // and comes again.
+        updates.truncate(self.limit as usize);
         let waited = self.waited(now);
         for update in &mut updates {
             match &mut update.content {

@@ -495,3 +495,27 @@ fn a_full_batch_of_the_backlog_says_nothing_of_the_next_one() {
     assert_eq!(message.waited, Duration::MAX);
     driver.polls(201, 100);
 }
+
+#[test]
+fn no_more_updates_are_taken_than_were_asked_for() {
+    let updates = |ids: std::ops::Range<i64>| {
+        let each: Vec<String> = ids.map(|id| format!(r#"{{"update_id":{id}}}"#)).collect();
+        format!(r#"{{"ok":true,"result":[{}]}}"#, each.join(","))
+    };
+    let taken = |step: Step| match step.events.as_slice() {
+        [PollEvent::Updates(updates)] => updates.iter().map(|update| update.id).collect(),
+        _ => Vec::new(),
+    };
+    let mut driver = Driver::polling();
+    // A server that does not know `limit`, but the offset.
+    for from in [1000, 1100, 1200] {
+        let step = driver.answer(200, &updates(from..6000));
+        assert_eq!(taken(step), (from..from + 100).collect::<Vec<_>>());
+        driver.polls(from + 100, 100);
+    }
+    // One by one.
+    driver.answer(200, r#"{"ok":true,"result":[{"update_id":1300,"#);
+    driver.polls(1300, 1);
+    let step = driver.answer(200, &updates(1300..6000));
+    assert_eq!(taken(step), [1300]);
+}

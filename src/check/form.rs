@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use url::Url;
 
 /// Fields taken of one form; no real one has so many.
-const FIELDS: usize = 200;
+pub(super) const FIELDS: usize = 200;
 /// Fields of all forms of a page.
 const ALL_FIELDS: usize = 2000;
 const FORMS: usize = 200;
@@ -19,14 +19,17 @@ pub(super) struct Field<'p> {
 }
 
 /// The fields of the form that is meant: the one that is sent to `to`, else one that has a field of
-/// `ours`, else one that is posted, else the first. `base` is the page's own address. `None`: there
-/// is no form.
+/// `ours`, else one that is posted, else the first. `base` is the page's own address.
+///
+/// # Errors
+///
+/// There is none, or it has too many fields.
 pub(super) fn fields<'p>(
     page: &'p str,
     base: &Url,
     to: &Url,
     ours: &[&str],
-) -> Option<Vec<Field<'p>>> {
+) -> Result<Vec<Field<'p>>, Unusable> {
     let mut scan = Scan {
         base: base.clone(),
         to,
@@ -34,6 +37,7 @@ pub(super) fn fields<'p>(
         forms: Vec::new(),
         open: None,
         controls: Vec::new(),
+        incomplete: None,
         select: None,
         fieldsets: Vec::new(),
         disabled: 0,
@@ -46,6 +50,14 @@ pub(super) fn fields<'p>(
     }
     scan.end_select();
     scan.meant()
+}
+
+/// Why a page's form cannot be sent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Unusable {
+    NoForm,
+    /// Over [`FIELDS`], or behind too many of other forms.
+    TooManyFields,
 }
 
 struct Form<'p> {
@@ -108,6 +120,8 @@ struct Scan<'p, 'a> {
     open: Option<usize>,
     /// Of all forms, as they stand in the page.
     controls: Vec<Control<'p>>,
+    /// This form and those behind it may have more than are known.
+    incomplete: Option<usize>,
     select: Option<Select<'p>>,
     /// Those around, and whether each is disabled…
     fieldsets: Vec<bool>,
@@ -214,7 +228,7 @@ impl<'p> Scan<'p, '_> {
 
     /// `None`: it belongs to no form, or there are too many.
     fn made(
-        &self,
+        &mut self,
         tag: &Tag<'p>,
         sends: impl FnOnce(&Tag<'p>) -> Sends<'p>,
     ) -> Option<Control<'p>> {
@@ -222,8 +236,12 @@ impl<'p> Scan<'p, '_> {
             Some(id) => Owner::Named(id),
             None => Owner::Around(self.open?),
         };
+        if self.controls.len() >= ALL_FIELDS {
+            self.incomplete = self.incomplete.or(self.open);
+            return None;
+        }
         let is_disabled = tag.has("disabled") || self.disabled > 0;
-        (self.controls.len() < ALL_FIELDS).then(|| Control {
+        Some(Control {
             owner,
             name: tag.attribute("name").unwrap_or_default(),
             sends: match is_disabled {
@@ -266,7 +284,7 @@ impl<'p> Scan<'p, '_> {
     }
 
     /// The fields of the form that fits best.
-    fn meant(mut self) -> Option<Vec<Field<'p>>> {
+    fn meant(mut self) -> Result<Vec<Field<'p>>, Unusable> {
         let forms = &self.forms;
         let index = |owner: &Owner<'p>| match owner {
             Owner::Around(at) => Some(*at),
@@ -282,7 +300,11 @@ impl<'p> Scan<'p, '_> {
         }
         let ranks = self.forms.iter().map(|form| form.rank).enumerate();
         // The first of the highest rank.
-        let (meant, _) = ranks.rev().max_by_key(|(_, rank)| *rank)?;
+        let best = ranks.rev().max_by_key(|(_, rank)| *rank);
+        let (meant, _) = best.ok_or(Unusable::NoForm)?;
+        if self.incomplete.is_some_and(|first| first <= meant) {
+            return Err(Unusable::TooManyFields);
+        }
         let controls = self.controls.into_iter().zip(owners);
         let controls = controls.filter(|(_, owner)| *owner == Some(meant));
         let controls: Vec<Control<'p>> = controls.map(|(control, _)| control).collect();
@@ -312,8 +334,10 @@ impl<'p> Scan<'p, '_> {
                 _ => {}
             }
         }
-        fields.truncate(FIELDS);
-        Some(fields)
+        match fields.len() <= FIELDS {
+            true => Ok(fields),
+            false => Err(Unusable::TooManyFields),
+        }
     }
 }
 
@@ -343,7 +367,7 @@ impl<'p> Select<'p> {
         let Some(option) = self.option.take() else {
             return;
         };
-        let is_wanted = option.selected && self.chosen.len() < FIELDS;
+        let is_wanted = option.selected && self.chosen.len() <= FIELDS;
         let may_be_first = self.first.is_none() && !option.disabled;
         if !is_wanted && !may_be_first {
             return;

@@ -13,7 +13,7 @@ fn url(text: &str) -> Url {
 /// `name=value name=value`, or nothing when there is no form.
 fn found(page: &str) -> Option<String> {
     let to = url("https://a.example/session");
-    let fields = fields(page, &url(BASE), &to, &["user", "password"])?;
+    let fields = fields(page, &url(BASE), &to, &["user", "password"]).ok()?;
     let pair = |field: &Field| format!("{}={}", field.name, field.value);
     Some(fields.iter().map(pair).collect::<Vec<_>>().join(" "))
 }
@@ -247,8 +247,33 @@ fn the_time_and_memory_for_a_page_are_bounded() {
         assert!(took < std::time::Duration::from_secs(5), "{part} {took:?}");
     }
     let fields = "<input type=hidden name=a value=b>".repeat(MANY);
-    let found = found(&format!("<form>{fields}")).expect("a form");
-    assert_eq!(found.split(' ').count(), FIELDS);
+    assert_eq!(found(&format!("<form>{fields}")), None);
+}
+
+#[test]
+fn a_form_has_no_field_left_out() {
+    let to = url("https://a.example/session");
+    let fields = |page: &str| {
+        let fields = super::fields(page, &url(BASE), &to, &["user"]);
+        fields.map(|fields| fields.len())
+    };
+    let (field, too_many) = (
+        "<input type=hidden name=a value=b>",
+        Err(Unusable::TooManyFields),
+    );
+    let form = |count: usize| format!("<form method=post>{}</form>", field.repeat(count));
+    assert_eq!(fields(&form(FIELDS)), Ok(FIELDS));
+    assert_eq!(fields(&form(FIELDS + 1)), too_many);
+    let options = "<option selected>x".repeat(FIELDS + 5);
+    assert_eq!(
+        fields(&format!("<form><select multiple name=a>{options}</select>")),
+        too_many
+    );
+    // Those of other forms take none of its places, unless they are very many and before it.
+    let others = "<form>".to_owned() + &field.repeat(ALL_FIELDS) + "</form>";
+    assert_eq!(fields(&(form(5) + &others + field)), Ok(5));
+    assert_eq!(fields(&(others + &form(5))), too_many);
+    assert_eq!(fields(field), Err(Unusable::NoForm));
 }
 
 fn escaped(text: &str) -> String {

@@ -4,7 +4,7 @@ use crate::monitor::site::outcome::{Failure, FailureKind};
 use crate::monitor::site::{Auth, HttpCheck};
 use isahc::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use std::borrow::Cow;
-use url::Url;
+use url::{Position, Url};
 
 /// Of the headers of a site, those that every origin gets: they say how to answer, not who asks.
 const CARRIED: [HeaderName; 4] = [
@@ -197,11 +197,10 @@ impl Hop {
             [one, other] => format!("{one} and {other} were"),
             [one, other, more @ ..] => format!("{one}, {other} and {} more were", more.len()),
         };
-        let host = self.url.host_str().unwrap_or_default();
-        Some(match self.url.port() {
-            Some(port) => format!("{what} not sent on to {host}:{port}"),
-            None => format!("{what} not sent on to {host}"),
-        })
+        Some(format!(
+            "{what} not sent on to {}",
+            host_and_port(&self.url)
+        ))
     }
 
     /// Why following `status` to `url` would hand the body to an origin that it isn't for.
@@ -214,8 +213,8 @@ impl Hop {
             Body::Send(_) => "the body (`send`)",
             Body::Form { .. } => "the form",
         };
-        let host = url.host_str().unwrap_or_default();
-        let detail = format!("redirect would take {what} to {}://{host}", url.scheme());
+        let to = host_and_port(url);
+        let detail = format!("redirect would take {what} to {}://{to}", url.scheme());
         Some(Failure::new(FailureKind::Redirected, detail))
     }
 
@@ -245,6 +244,11 @@ impl Hop {
     fn is_at_home(&self) -> bool {
         leads_home(&self.home, &self.url)
     }
+}
+
+/// `host`, or `host:port` where that isn't the scheme's own.
+fn host_and_port(url: &Url) -> &str {
+    &url[Position::BeforeHost..Position::AfterPort]
 }
 
 /// `to` may have what belongs to the origin of `home`: it is the same, or the same host in https
@@ -423,7 +427,9 @@ mod tests {
         };
         let send = || Some(Body::Send("x".to_owned()));
         let told = "redirect would take the body (`send`) to https://b.example".to_owned();
-        assert_eq!(leak(send(), "https://b.example:1/"), Some(told));
+        assert_eq!(leak(send(), "https://b.example/"), Some(told.clone()));
+        assert_eq!(leak(send(), "https://b.example:443/"), Some(told.clone()));
+        assert_eq!(leak(send(), "https://b.example:1/"), Some(told + ":1"));
         assert_eq!(leak(send(), "https://a.example/x"), None);
         assert_eq!(
             leak(Some(Body::Send(String::new())), "https://b.example/"),

@@ -3,7 +3,7 @@
 
 use super::body::{Kept, Search, text};
 use super::charset::Charset;
-use super::form::{self, Field};
+use super::form::{self, Field, Unusable};
 use super::hop::{Body, Hop};
 use super::http::{Arrival, Run, drain, unsendable, unwanted};
 use crate::http::Room;
@@ -64,14 +64,23 @@ impl Run<'_> {
         let Kept { bytes, room, .. } = page;
         let page = text(bytes);
         let ours: Vec<&str> = login.form.iter().map(|(name, _)| name.as_str()).collect();
-        let Some(fields) = form::fields(&page, &arrival.url, to, &ours) else {
-            let detail = match cut {
-                true => "the page has no form in its first 1 MiB",
-                false => "the page has no form",
+        let fields = form::fields(&page, &arrival.url, to, &ours).map_err(|unusable| {
+            let (kind, detail) = match unusable {
+                Unusable::NoForm if cut => (
+                    FailureKind::Body,
+                    "the page has no form in its first 1 MiB".to_owned(),
+                ),
+                Unusable::NoForm => (FailureKind::Body, "the page has no form".to_owned()),
+                Unusable::TooManyFields => {
+                    let most = form::FIELDS;
+                    (
+                        FailureKind::TooLarge,
+                        format!("the form has more than {most} fields"),
+                    )
+                }
             };
-            let failure = Failure::new(FailureKind::Body, detail);
-            return Err(self.judged(&arrival, Err(failure)));
-        };
+            self.judged(&arrival, Err(Failure::new(kind, detail)))
+        })?;
         let size = |field: &Field<'_>| field.name.len() + field.value.len();
         if fields.iter().map(size).sum::<usize>() > FIELDS {
             let failure = Failure::new(FailureKind::TooLarge, "the form is over 256 KiB");

@@ -38,6 +38,8 @@ pub enum What {
     Empty,
     NotHttp,
     NotHttp2,
+    /// The answer breaks the rules of HTTP/2; by this field, if it is one.
+    BadHttp2(Option<String>),
     BrokenOff,
     BadChunk,
     BadEncoding,
@@ -61,12 +63,9 @@ impl Fault {
     /// `began`: the head of the answer had come before. `https`: the connection is a TLS one.
     pub(super) fn new(error: &isahc::error::Error, https: bool, began: bool) -> Fault {
         let ends = error.local_addr().zip(error.remote_addr());
-        let was_cut = ends.is_some_and(wire_bytes::was_cut);
+        let cut = ends.and_then(wire_bytes::why_cut);
         Fault {
-            what: match was_cut {
-                true => What::TooMuch,
-                false => what(error, https, began),
-            },
+            what: cut.unwrap_or_else(|| what(error, https, began)),
             address: error.remote_addr(),
         }
     }
@@ -104,6 +103,11 @@ impl Fault {
             ),
             What::NotHttp => (Protocol, "answer is not HTTP".to_owned()),
             What::NotHttp2 => (Protocol, "answer is not HTTP/2".to_owned()),
+            What::BadHttp2(None) => (Protocol, "answer is malformed HTTP/2".to_owned()),
+            What::BadHttp2(Some(field)) => (
+                Protocol,
+                format!("answer is malformed HTTP/2 (header field {field})"),
+            ),
             What::BrokenOff => (Protocol, "answer broken off".to_owned()),
             What::BadChunk => (Protocol, "bad chunk in the answer".to_owned()),
             What::BadEncoding => (Protocol, "answer cannot be decompressed".to_owned()),

@@ -70,3 +70,113 @@ impl ServerCertVerifier for AnyCertificate {
             .supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+    use std::time::Duration;
+
+    fn of_this_thread() -> Duration {
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: one timespec to write to.
+        let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+        assert_eq!(result, 0);
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+
+    /// The client's CPU time for one handshake, and the bytes of its ClientHello.
+    fn handshake(client: &Arc<ClientConfig>, server: &Arc<ServerConfig>) -> (Duration, usize) {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let mut at_server = ServerConnection::new(server.clone()).expect("a server");
+        let begun = of_this_thread();
+        let mut at_client = ClientConnection::new(client.clone(), name).expect("a client");
+        let mut taken = of_this_thread() - begun;
+        let mut hello = 0;
+        while at_client.is_handshaking() || at_server.is_handshaking() {
+            let (mut there, mut back) = (Vec::new(), Vec::new());
+            let begun = of_this_thread();
+            while at_client.wants_write() {
+                at_client.write_tls(&mut there).expect("room");
+            }
+            taken += of_this_thread() - begun;
+            hello = if hello == 0 { there.len() } else { hello };
+            let mut rest = there.as_slice();
+            while !rest.is_empty() {
+                at_server.read_tls(&mut rest).expect("bytes");
+                at_server.process_new_packets().expect("a client's");
+            }
+            while at_server.wants_write() {
+                at_server.write_tls(&mut back).expect("room");
+            }
+            let begun = of_this_thread();
+            let mut rest = back.as_slice();
+            while !rest.is_empty() {
+                at_client.read_tls(&mut rest).expect("bytes");
+                at_client.process_new_packets().expect("a server's");
+            }
+            taken += of_this_thread() - begun;
+        }
+        (taken, hello)
+    }
+
+    /// `cargo test --release --locked --lib what_the_order -- --ignored --nocapture`
+    #[test]
+    #[ignore = "a measurement"]
+    fn what_the_order_of_key_shares_costs() {
+        const HANDSHAKES: usize = 1000;
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
+        let certificate = made.cert.der().clone();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.clone()).expect("a root");
+        // Of a server that takes either.
+        let server = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .map(Arc::new)
+            .expect("a server");
+        let client = |provider: Arc<CryptoProvider>| {
+            let mut config = ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .expect("versions")
+                .with_root_certificates(roots.clone())
+                .with_no_client_auth();
+            config.resumption = rustls::client::Resumption::disabled();
+            Arc::new(config)
+        };
+        let mut upstream = provider().as_ref().clone();
+        upstream.kx_groups.rotate_right(1);
+        let clients = [client(provider()), client(Arc::new(upstream))];
+        let mut taken = [Vec::new(), Vec::new()];
+        let mut hellos = [0, 0];
+        // In turn, so that both see the same machine.
+        for _ in 0..HANDSHAKES {
+            for (at, client) in clients.iter().enumerate() {
+                let (took, hello) = handshake(client, &server);
+                taken[at].push(took.as_nanos());
+                hellos[at] = hello;
+            }
+        }
+        let [ours, upstream] = taken.map(|mut taken| {
+            taken.sort_unstable();
+            taken[HANDSHAKES / 2] as f64 / 1000.0
+        });
+        println!(
+            "X25519 first: {ours:.0} µs, ClientHello {} bytes",
+            hellos[0]
+        );
+        println!(
+            "X25519MLKEM768 first: {upstream:.0} µs, ClientHello {} bytes",
+            hellos[1]
+        );
+        println!("ratio of medians: {:.2}", ours / upstream);
+        assert!(hellos[0] + 1000 < hellos[1], "{hellos:?}");
+    }
+}

@@ -79,6 +79,44 @@ pub fn foreign(path: &Path) -> Option<String> {
     }
 }
 
+/// That something is at `path` that is no directory, and what to do.
+pub fn no_directory(path: &Path) -> Option<String> {
+    let shown = path.display();
+    let what = match fs::metadata(path) {
+        Ok(found) if found.is_dir() => return None,
+        Ok(found) => files::kind(found.file_type()),
+        // A link that leads to nothing is there all the same.
+        Err(_) if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) => {
+            "a symbolic link that leads to no directory"
+        }
+        Err(_) => return None,
+    };
+    Some(format!("{shown} is {what}: {OWN}"))
+}
+
+/// Whether a directory has nothing in it but what sitemon puts there. One that cannot be read is
+/// private at least.
+fn is_sitemons(dir: &Path) -> bool {
+    let Ok(mut names) = fs::read_dir(dir) else {
+        return true;
+    };
+    names.all(|found| {
+        found.is_ok_and(|found| {
+            let name = found.file_name();
+            let name = name.to_string_lossy();
+            let known = [
+                "lock",
+                "snapshot",
+                "journal",
+                "history",
+                "push.sock",
+                "spool",
+            ];
+            known.contains(&name.split('.').next().unwrap_or_default()) || known.contains(&&*name)
+        })
+    })
+}
+
 /// That `path` is another user's, and what to do.
 pub fn whose(path: &Path, found: &Metadata) -> String {
     let (shown, us, them) = (path.display(), user(geteuid().as_raw()), user(found.uid()));
@@ -90,11 +128,12 @@ pub fn whose(path: &Path, found: &Metadata) -> String {
         true => path,
         false => path.parent().unwrap_or(path),
     };
-    format!(
-        "{shown} belongs to {them}, but sitemon runs as {us}: chown -R {us} {}, or run it as that \
-         user",
-        dir.display()
-    )
+    let remedy = match is_sitemons(dir) {
+        true => format!("chown -R {us} {}, or run it as that user", dir.display()),
+        // Such as / or /var/lib.
+        false => OWN.to_owned(),
+    };
+    format!("{shown} belongs to {them}, but sitemon runs as {us}: {remedy}")
 }
 
 /// That others can write to the directory `dir`, and what to do; `None` when they can't.

@@ -197,3 +197,56 @@ fn users_have_names() {
     assert_eq!(user(0), "root");
     assert_eq!(user(54_321), "54321");
 }
+
+#[test]
+fn a_directory_that_is_not_sitemons_alone_is_not_to_be_given_away() {
+    assert!(geteuid().is_root(), "has to run as root");
+    let dir = tempfile::tempdir().expect("a directory");
+    let refused = |dir: &Path| match crate::state::open(dir) {
+        Err(crate::state::OpenError::Unusable(text)) => text,
+        opened => panic!("{opened:?}"),
+    };
+    let shown = dir.path().display();
+    chown(dir.path(), Some(54_321), None).expect("root may");
+    for (name, remedy) in [
+        (
+            "snapshot.old",
+            format!("chown -R root {shown}, or run it as that user"),
+        ),
+        ("etc", OWN.to_owned()),
+    ] {
+        fs::create_dir(dir.path().join(name)).expect("a directory");
+        assert_eq!(
+            refused(dir.path()),
+            format!("{shown} belongs to 54321, but sitemon runs as root: {remedy}")
+        );
+    }
+}
+
+#[test]
+fn what_is_no_directory_is_named_with_the_remedy() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("file"), "x").expect("a file");
+    let fifo = std::process::Command::new("mkfifo")
+        .arg(at("fifo"))
+        .status();
+    assert!(fifo.expect("mkfifo").success());
+    symlink(at("nowhere"), at("dangling")).expect("a link");
+    symlink(at("file"), at("link")).expect("a link");
+    for (name, what) in [
+        ("file", "a regular file"),
+        ("link", "a regular file"),
+        ("fifo", "a named pipe"),
+        ("dangling", "a symbolic link that leads to no directory"),
+    ] {
+        let path = at(name);
+        match crate::state::open(&path) {
+            Err(crate::state::OpenError::Unusable(text)) => {
+                assert_eq!(text, format!("{} is {what}: {OWN}", path.display()));
+            }
+            opened => panic!("{opened:?}"),
+        }
+    }
+    assert_eq!(fs::read(at("file")).expect("still there"), b"x");
+}

@@ -73,6 +73,7 @@ pub struct Loaded {
 /// Saves to a state directory, from any thread, one save after the other.
 #[derive(Clone, Debug)]
 pub struct Writer {
+    dir: Arc<Path>,
     files: Arc<Mutex<Files>>,
     _lock: Arc<File>,
 }
@@ -136,6 +137,9 @@ impl State {
         let unusable = |what: &str, e: io::Error| {
             OpenError::Unusable(format!("cannot {what} {}: {}", dir.display(), reason(&e)))
         };
+        if let Some(text) = entry::no_directory(dir) {
+            return Err(OpenError::Unusable(text));
+        }
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -187,6 +191,7 @@ impl State {
         Loaded {
             damage,
             writer: Writer {
+                dir: self.dir.as_path().into(),
                 files: Arc::new(Mutex::new(Files::new(&self.dir, &found))),
                 _lock: Arc::new(self.lock),
             },
@@ -284,6 +289,11 @@ impl Writer {
         let mut files = self.files();
         files.closed = true;
         files.save(snapshot)
+    }
+
+    /// Where that failed, and why.
+    pub fn failure(&self, e: &io::Error) -> String {
+        format!("{}: {}", self.dir.display(), reason(e))
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {

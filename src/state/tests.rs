@@ -278,7 +278,9 @@ fn a_directory_that_is_gone_is_an_error_and_all_is_written_when_it_is_back() {
     writer.save(calm(2)).expect("saves");
     fs::remove_dir_all(&path).expect("removes");
     let down = fails(&calm(2), 0, 1_800_000_100);
-    assert!(writer.save(down.clone()).is_err());
+    let error = writer.save(down.clone()).expect_err("it is gone");
+    let told = format!("{}: No such file or directory", path.display());
+    assert_eq!(writer.failure(&error), told);
     fs::create_dir(&path).expect("creates");
     writer.save(down.clone()).expect("saves");
     assert_eq!(read(&path).expect("is there"), down);

@@ -5,10 +5,11 @@ use std::net::TcpStream;
 
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
+pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
+pub const WINDOW_UPDATE: u8 = 8;
 
 pub const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
@@ -103,4 +104,11 @@ pub fn frame(kind: u8, flags: u8, id: u32, payload: &[u8]) -> Vec<u8> {
     frame.extend(id.to_be_bytes());
     frame.extend_from_slice(payload);
     frame
+}
+
+/// A field as a literal that no table is needed for (RFC 7541, section 6.2.2). Of up to 126 bytes
+/// each.
+pub fn field(name: &[u8], value: &[u8]) -> Vec<u8> {
+    let length = |text: &[u8]| vec![text.len() as u8];
+    [&[0][..], &length(name), name, &length(value), value].concat()
 }

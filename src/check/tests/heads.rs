@@ -44,6 +44,32 @@ fn header_lines_that_nothing_can_be_done_with_do_not_matter() {
 }
 
 #[test]
+fn trailer_lines_that_nothing_can_be_done_with_do_not_matter() {
+    for trailer in [
+        "X Trace: a",
+        "no colon",
+        "z",
+        ": nameless",
+        "X-Bell: a\x07b",
+        " folded",
+        "Fine: a\r\nX[0]: b\r\nFine: c",
+    ] {
+        let server = Server::routing(move |_| {
+            format!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n{trailer}\r\n\r\n"
+            )
+        });
+        let client = client();
+        let site = site(&server.url(), |check| check.body = Some("hello".to_owned()));
+        for _ in 0..2 {
+            let outcome = block_on(run(&client, &site, false));
+            assert_eq!(outcome.verdict, Ok(()), "{trailer}");
+        }
+        assert_eq!(server.accepted(), 1, "{trailer}: the answer has an end");
+    }
+}
+
+#[test]
 fn line_ends_and_status_lines_are_taken_as_curl_takes_them() {
     is_up(b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello");
     is_up(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\nhello");

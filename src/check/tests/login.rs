@@ -204,9 +204,15 @@ fn a_login_that_fails_is_told_as_one() {
 
 #[test]
 fn a_page_that_is_no_use_is_told() {
-    use FailureKind::{Body, Status};
+    use FailureKind::{Body, Status, TooLarge};
     let (server, seen) = application();
+    let fields = "<input type=hidden name=a value=b>".repeat(201);
     for (page, kind, cause) in [
+        (
+            answer("200 OK", "", &format!("<form>{fields}</form>")),
+            TooLarge,
+            "login: the form has more than 200 fields",
+        ),
         (
             answer("200 OK", "", "maintenance"),
             Body,
@@ -322,16 +328,14 @@ fn another_host_gets_neither_cookies_nor_the_form_nor_what_is_secret() {
         )
     });
     let there = format!("http://localhost:{}/", other.address.port());
+    let refused = format!(
+        "login: redirect would take the form to {}",
+        there.trim_end_matches('/')
+    );
     for (status, cause) in [
         ("302 Found", None),
-        (
-            "307 Temporary Redirect",
-            Some("login: redirect would take the form to http://localhost"),
-        ),
-        (
-            "308 Permanent Redirect",
-            Some("login: redirect would take the form to http://localhost"),
-        ),
+        ("307 Temporary Redirect", Some(refused.as_str())),
+        ("308 Permanent Redirect", Some(refused.as_str())),
     ] {
         let to = there.clone();
         let here = Server::routing(move |head| {

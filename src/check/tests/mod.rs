@@ -10,6 +10,8 @@ mod floods;
 mod h2;
 mod heads;
 mod hostile;
+#[cfg(feature = "http2")]
+mod http2;
 mod icmp;
 mod json;
 mod learnt;

@@ -10,12 +10,15 @@
 //! hands over every line of a head by `Curl_client_write`. The linker puts [`usable`] in between
 //! (`--wrap`, `build.rs`): the status line and the end of a head pass in the one form that isahc
 //! takes, header lines that it cannot take are left out. What they said to libcurl itself (lengths,
-//! codings, connection) has counted by then. The trailer of a chunked body goes another way: a line
-//! of it that isahc cannot take still ends the transfer.
+//! codings, connection) has counted by then.
+//!
+//! The lines of a chunked body's trailer go another way, past `Curl_verify_header`, which refuses
+//! those without a colon. [`blank`] makes one that isahc cannot take an empty header before that.
 //!
 //! Lines that are read by nothing here (see [`READ`]) are left out too. libcurl keeps a copy of each
 //! line and isahc parses it into a map: a head just under libcurl's limits (300 KiB, 5000 lines) took
-//! 2 MiB.
+//! 2 MiB. A head over [`LARGEST`] is refused just before libcurl would, whose code for that is the one
+//! for a reset (`CURLE_RECV_ERROR`).
 //!
 //! Tests: those below, and `check::tests::heads`, which fails when a new libcurl passes heads
 //! otherwise. Upstream would have to take the status line from libcurl (`CURLINFO_RESPONSE_CODE`)
@@ -31,10 +34,13 @@ use std::sync::{Mutex, PoisonError};
 const CLIENTWRITE_HEADER: c_int = 1 << 2;
 const CLIENTWRITE_STATUS: c_int = 1 << 3;
 const CURLE_OK: c_int = 0;
+const CURLE_TOO_LARGE: c_int = 100;
 
 /// Bytes of a head that are passed on; lines beyond that are left out. Cookies: no jar has room for
 /// so many.
 const MOST: usize = 64 * 1024;
+/// Bytes of a head that are read. libcurl's bound (`MAX_HTTP_RESP_HEADER_SIZE`, lib/http.h) is 300 KiB.
+const LARGEST: usize = 298 * 1024;
 /// Heads that are known at once, more than there are transfers.
 const HEADS_KNOWN: usize = 1024;
 
@@ -58,6 +64,8 @@ unsafe extern "C" {
         line: *const u8,
         len: usize,
     ) -> c_int;
+    /// libcurl's own `Curl_verify_header`.
+    fn __real_Curl_verify_header(data: *mut c_void, line: *const u8, len: usize) -> c_int;
 }
 
 /// What libcurl calls as `Curl_client_write`.
@@ -80,31 +88,112 @@ unsafe extern "C" fn __wrap_Curl_client_write(
     // SAFETY: not null, and the caller promises that `len` bytes can be read there.
     let given = unsafe { std::slice::from_raw_parts(line, len) };
     let is_status = kind & CLIENTWRITE_STATUS != 0;
-    match usable(is_status, given).filter(|line| has_room(data as usize, is_status, line)) {
-        // SAFETY: the caller's promises, passed on; libcurl keeps nothing of the line.
-        Some(line) => unsafe { __real_Curl_client_write(data, kind, line.as_ptr(), line.len()) },
-        None => CURLE_OK,
+    let line = usable(is_status, given);
+    match (room(data as usize, is_status, len, line.as_deref()), line) {
+        (Room::Passes, Some(line)) => unsafe {
+            // SAFETY: the caller's promises, passed on; libcurl keeps nothing of the line.
+            __real_Curl_client_write(data, kind, line.as_ptr(), line.len())
+        },
+        (Room::TooLarge, _) => CURLE_TOO_LARGE,
+        _ => CURLE_OK,
     }
 }
 
-/// Takes note of a line of the head of `transfer`. False: there have been too many bytes of them.
-fn has_room(transfer: usize, is_status: bool, line: &[u8]) -> bool {
-    // Transfers in the middle of a head, and how many bytes of it have passed.
-    static HEADS: Mutex<VecDeque<(usize, usize)>> = Mutex::new(VecDeque::new());
-    let mut heads = HEADS.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = heads.iter().position(|(of, _)| *of == transfer);
-    let passed = known.and_then(|at| heads.remove(at));
-    if !is_status && line == b"\r\n" {
-        return true;
+/// What libcurl calls as `Curl_verify_header`: for a trailer and, with some linkers, for heads.
+///
+/// # Safety
+///
+/// As for `Curl_verify_header`, and `line` is the caller's to write to: for libcurl's two callers
+/// it is a buffer of their own.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __wrap_Curl_verify_header(
+    data: *mut c_void,
+    line: *mut u8,
+    len: usize,
+) -> c_int {
+    if !line.is_null() && is_in_trailer(data as usize) {
+        // SAFETY: not null, and the caller promises `len` bytes that may be written to.
+        blank(unsafe { std::slice::from_raw_parts_mut(line, len) });
     }
-    let passed = match passed {
-        Some((_, passed)) if !is_status => passed + line.len(),
-        _ => 0,
-    };
-    // Those that broke off in the middle are the oldest.
+    // SAFETY: the caller's promises, passed on.
+    unsafe { __real_Curl_verify_header(data, line, len) }
+}
+
+/// A header line that isahc cannot take becomes one of the same length that says nothing.
+fn blank(line: &mut [u8]) {
+    let text = line.trim_ascii_end();
+    // The next status line comes while the last head is the one that has ended.
+    let is_status = text.trim_ascii_start().starts_with(b"HTTP/");
+    if text.is_empty() || is_status || name_and_value(text).is_some() {
+        return;
+    }
+    // There is a line end behind the text, of one byte or two.
+    if let [name, colon, blanks @ .., end] = line {
+        (*name, *colon, *end) = (b'x', b':', b'\n');
+        blanks.fill(b' ');
+    }
+}
+
+/// What is wanted of a header line, without its end, if isahc can take it.
+fn name_and_value(text: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    let colon = text.iter().position(|&byte| byte == b':')?;
+    let name = HeaderName::from_bytes(&text[..colon]).ok()?;
+    let value = HeaderValue::from_bytes(text[colon + 1..].trim_ascii()).ok()?;
+    Some((name, value))
+}
+
+/// A transfer's head, and how many bytes of it have come and passed.
+#[derive(Clone, Copy)]
+struct Head {
+    of: usize,
+    read: usize,
+    passed: usize,
+    has_ended: bool,
+}
+
+static HEADS: Mutex<VecDeque<Head>> = Mutex::new(VecDeque::new());
+
+/// Whether the head of `transfer` has ended: a line that comes now is one of a trailer.
+fn is_in_trailer(transfer: usize) -> bool {
+    let heads = HEADS.lock().unwrap_or_else(PoisonError::into_inner);
+    heads
+        .iter()
+        .any(|head| head.of == transfer && head.has_ended)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Room {
+    Passes,
+    /// The head goes on without that line.
+    LeftOut,
+    TooLarge,
+}
+
+/// Takes note of a line of the head of `transfer`, which is `len` bytes long, and of what is to be
+/// passed on of it.
+fn room(transfer: usize, is_status: bool, len: usize, line: Option<&[u8]>) -> Room {
+    let mut heads = HEADS.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = heads.iter().position(|head| head.of == transfer);
+    let known = known.and_then(|at| heads.remove(at));
+    let has_ended = !is_status && line == Some(b"\r\n");
+    let mut head = known.filter(|_| !is_status).unwrap_or(Head {
+        of: transfer,
+        read: 0,
+        passed: 0,
+        has_ended,
+    });
+    head.has_ended = has_ended;
+    head.read += len;
+    head.passed += line.filter(|_| !is_status).map_or(0, <[u8]>::len);
+    // Those of transfers that are over are the oldest.
     heads.truncate(HEADS_KNOWN - 1);
-    heads.push_front((transfer, passed));
-    passed <= MOST
+    heads.push_front(head);
+    match line {
+        _ if has_ended => Room::Passes,
+        _ if head.read > LARGEST => Room::TooLarge,
+        Some(_) if head.passed <= MOST => Room::Passes,
+        _ => Room::LeftOut,
+    }
 }
 
 /// `line` in a form that isahc takes for what it is; `None`: to be left out.
@@ -116,11 +205,8 @@ fn usable(is_status: bool, line: &[u8]) -> Option<Cow<'_, [u8]>> {
     if text.is_empty() {
         return Some(Cow::Borrowed(b"\r\n"));
     }
-    let colon = text.iter().position(|&byte| byte == b':')?;
-    let value = text[colon + 1..].trim_ascii();
-    let name = HeaderName::from_bytes(&text[..colon]).ok()?;
-    let is_read = READ.contains(&name) && HeaderValue::from_bytes(value).is_ok();
-    is_read.then_some(Cow::Borrowed(line))
+    let (name, _) = name_and_value(text)?;
+    READ.contains(&name).then_some(Cow::Borrowed(line))
 }
 
 /// Version and code alone: `HTTP/1.1 200`.
@@ -174,20 +260,64 @@ mod tests {
     }
 
     #[test]
+    fn trailer_lines_that_cannot_be_used_become_empty_headers() {
+        let blanked = |line: &str| {
+            let mut line = line.as_bytes().to_vec();
+            blank(&mut line);
+            String::from_utf8(line).expect("ASCII")
+        };
+        for good in [
+            "A: b\r\n",
+            "a:\r\n",
+            "\r\n",
+            "\n",
+            "",
+            "HTTP/1.1 200 OK\r\n",
+        ] {
+            assert_eq!(blanked(good), good);
+        }
+        for bad in [
+            "a b: c\r\n",
+            "no colon\r\n",
+            ": c\r\n",
+            "a: \u{7}\r\n",
+            "a\rb: c\r\n",
+            "ab\r\n",
+            "a\r\n",
+            "a\n",
+        ] {
+            let line = blanked(bad);
+            assert_eq!(line.len(), bad.len());
+            if line.len() > 2 {
+                assert!(line.starts_with("x:") && line.ends_with('\n'), "{line:?}");
+                assert_eq!(line.trim_end(), "x:");
+            }
+        }
+    }
+
+    #[test]
     fn a_head_has_room_for_so_many_bytes() {
         let line = [b'x'; 1000];
+        let header = |of| room(of, false, line.len(), Some(&line));
+        let status = |of| room(of, true, 14, Some(b"HTTP/1.1 200\r\n"));
         // Numbers that no transfer of another test has.
         let (one, two) = (1, 2);
-        assert!(has_room(one, true, b"HTTP/1.1 200\r\n"));
-        assert!(has_room(two, true, b"HTTP/1.1 200\r\n"));
+        assert_eq!((status(one), status(two)), (Room::Passes, Room::Passes));
         for _ in 0..MOST / line.len() {
-            assert!(has_room(one, false, &line));
+            assert_eq!(header(one), Room::Passes);
         }
-        assert!(!has_room(one, false, &line));
-        assert!(has_room(two, false, &line), "each has its own");
-        assert!(has_room(one, true, b"HTTP/1.1 200\r\n"));
-        assert!(has_room(one, false, &line), "the next head");
-        assert!(has_room(one, false, b"\r\n"));
+        assert_eq!(header(one), Room::LeftOut);
+        assert_eq!(header(two), Room::Passes, "each has its own");
+        assert_eq!((status(one), header(one)), (Room::Passes, Room::Passes));
+        assert_eq!(room(one, false, 2, Some(b"\r\n")), Room::Passes);
+        // Lines that are left out for what they are count as well.
+        let unread = |of| room(of, false, 100_000, None);
+        assert_eq!(status(one), Room::Passes);
+        assert_eq!(
+            [unread(one), unread(one), unread(one)],
+            [Room::LeftOut, Room::LeftOut, Room::LeftOut]
+        );
+        assert_eq!(unread(one), Room::TooLarge);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 mod header_lines;
 #[cfg(feature = "http2")]
+mod http2_faults;
+#[cfg(feature = "http2")]
 mod http2_window;
 mod missing_close_notify;
 mod unverified_certificates;

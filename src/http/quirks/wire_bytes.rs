@@ -16,6 +16,7 @@
 //! Tests: `check::tests::floods`, which fail when libcurl or isahc call otherwise. Upstream would
 //! have to count all bytes of a transfer, and to have a limit for them.
 
+use crate::http::What;
 use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::io;
@@ -52,7 +53,14 @@ struct Table {
     /// As many as libcurl has, so not many.
     open: Vec<Connection>,
     /// The newest last.
-    cut: VecDeque<(Ends, Instant)>,
+    cut: VecDeque<Cut>,
+}
+
+/// A connection that was aborted here.
+struct Cut {
+    ends: Ends,
+    at: Instant,
+    why: What,
 }
 
 static TABLE: Mutex<Table> = Mutex::new(Table {
@@ -79,7 +87,7 @@ impl Connection {
     }
 
     /// Aborts it when it is over the limit.
-    fn look(&mut self, cut: &mut VecDeque<(Ends, Instant)>) {
+    fn look(&mut self, cut: &mut VecDeque<Cut>) {
         let Some(received) = received(self.socket) else {
             return;
         };
@@ -90,9 +98,7 @@ impl Connection {
         }
         // What libcurl has not read yet may be a body.
         if counted > LIMIT && counted.saturating_sub(waiting(self.socket)) > LIMIT {
-            cut.retain(|(_, at)| at.elapsed() < REMEMBERED);
-            cut.extend(self.ends.map(|ends| (ends, Instant::now())));
-            abort(self.socket);
+            abort(self.socket, self.ends, What::TooMuch, cut);
         }
     }
 }
@@ -120,11 +126,20 @@ fn of(ends: Ends, act: impl FnOnce(&mut Connection)) {
     }
 }
 
-/// The connection between `ends` was cut here.
-pub(in crate::http) fn was_cut(ends: Ends) -> bool {
-    let mut table = table();
-    table.cut.retain(|(_, at)| at.elapsed() < REMEMBERED);
-    table.cut.iter().any(|(cut, _)| *cut == ends)
+/// Why the connection between `ends` was cut here, if it was.
+pub(in crate::http) fn why_cut(ends: Ends) -> Option<What> {
+    let cut = &mut table().cut;
+    cut.retain(|cut| cut.at.elapsed() < REMEMBERED);
+    let known = cut.iter().rev().find(|cut| cut.ends == ends)?;
+    Some(known.why.clone())
+}
+
+/// Cuts libcurl's connection at `socket`, if it is one.
+#[cfg(feature = "http2")]
+pub(super) fn cut(socket: RawFd, why: What) {
+    if socket >= 0 {
+        abort(socket, ends(socket), why, &mut table().cut);
+    }
 }
 
 /// libcurl has a connection at `socket`.
@@ -206,7 +221,10 @@ fn ends(socket: RawFd) -> Option<Ends> {
 }
 
 /// The peer gets a reset, libcurl an error at its next read; the number stays libcurl's to close.
-fn abort(socket: RawFd) {
+fn abort(socket: RawFd, ends: Option<Ends>, why: What, cut: &mut VecDeque<Cut>) {
+    cut.retain(|cut| cut.at.elapsed() < REMEMBERED);
+    let at = Instant::now();
+    cut.extend(ends.map(|ends| Cut { ends, at, why }));
     // SAFETY: all zeros is a value of the type: an address of no family, which connect(2) takes for
     // the end of a connection.
     let result = unsafe {
