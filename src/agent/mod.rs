@@ -4,14 +4,14 @@
 //! One thread runs it all: this loop, a worker for each check permit, two senders and the long
 //! poll are tasks of an executor that ends with it.
 
+mod chat_transport;
 mod clock_watch;
-mod ending;
 mod heartbeat;
-mod line;
-mod past;
+mod history_store;
 mod reload;
+mod shutdown;
 mod tasks;
-mod transport;
+mod uplink_probe;
 mod watchdog;
 
 use crate::check::Registries;
@@ -33,9 +33,10 @@ use crate::vitals::{self, AnswerTimes};
 use async_channel::{Receiver, Sender};
 use async_io::Timer;
 use async_lock::{Semaphore, SemaphoreGuardArc};
+pub use chat_transport::Terminal;
+use chat_transport::Transport;
 use futures_lite::{FutureExt, StreamExt};
 use heartbeat::Heart;
-use line::Resolvers;
 use reload::Reading;
 use smol::{LocalExecutor, Task};
 use std::cell::{Cell, RefCell};
@@ -45,8 +46,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-pub use transport::Terminal;
-use transport::Transport;
+use uplink_probe::Resolvers;
 use watchdog::Watchdog;
 
 /// Running checks and messages under way get this long to end at shutdown, of which all stays under
@@ -221,7 +221,7 @@ impl Agent {
             loaded.writer
         });
         let past = writer.as_ref().map(|_| {
-            let (past, damage) = past::load(&config.agent.state, &mut monitor);
+            let (past, damage) = history_store::load(&config.agent.state, &mut monitor);
             notices.extend(damage);
             past
         });

@@ -1,7 +1,7 @@
 //! The tasks around the loop: check workers, senders, the listener, signals. All are started once
 //! and none is made for a check.
 
-use super::line::Look;
+use super::uplink_probe::Look;
 use super::{Agent, Answer, Input, Order, StartError};
 use crate::check;
 use crate::monitor::Event;

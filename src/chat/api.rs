@@ -1,9 +1,9 @@
 //! Judges the Bot API's answers: a result, a refusal, something that can't be read, or nobody there.
 
-use super::html;
-use super::shapes::{
+use super::api_types::{
     Envelope, RawCallback, RawMe, RawMessage, RawPeer, RawSent, RawUpdate, RawUpdates,
 };
+use super::html;
 use crate::http::{Answer, CallError};
 use crate::json::{self, Flaw};
 use crate::monitor::outbox::message::{Content, Incoming, Press, Update};

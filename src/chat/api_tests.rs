@@ -1,7 +1,7 @@
 //! Every kind of answer and what is made of it.
 
 use super::*;
-use crate::chat::shapes::{EditMessageText, GetUpdates, LinkPreviewOptions};
+use crate::chat::api_types::{EditMessageText, GetUpdates, LinkPreviewOptions};
 use nanoserde::SerJson;
 use proptest::prelude::*;
 

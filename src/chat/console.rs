@@ -1,8 +1,8 @@
 //! The terminal as chat: lines of stdin are commands, messages go to stdout as plain text.
 
 use super::html;
-use super::output::Output;
-use super::stream::Stream;
+use super::stdio::Stream;
+use super::terminal_output::Output;
 use crate::monitor::outbox::message::{
     Button, CONSOLE, Content, Incoming, Message, Passing, Press, Update,
 };

@@ -1,7 +1,7 @@
 //! Telegram's HTML as plain text, for the terminal and for a message that Telegram would not parse;
 //! and a message of ours back as HTML.
 
-use super::shapes::RawEntity;
+use super::api_types::RawEntity;
 
 /// The tags of the Bot API's "HTML style" that a message may hold.
 const TAGS: [&str; 9] = [

@@ -5,12 +5,12 @@
 //! who may command or what is worth saying.
 
 mod api;
+mod api_types;
 pub mod console;
-mod form;
 pub mod html;
+mod message_request;
 mod multipart;
-pub mod output;
 mod poller;
-mod shapes;
-mod stream;
+mod stdio;
 pub mod telegram;
+pub mod terminal_output;

@@ -2,10 +2,10 @@
 
 use super::api;
 pub use super::api::{ApiError, Me, Refusal, Unreadable};
-use super::form::{Form, JSON, Verdict, judge};
+use super::api_types::{AnswerCallbackQuery, BotCommand, GetUpdates, SetMyCommands};
+use super::message_request::{Form, JSON, Verdict, judge};
 pub use super::poller::PollEvent;
 use super::poller::{Poller, Request, WEBHOOK_DELETED};
-use super::shapes::{AnswerCallbackQuery, BotCommand, GetUpdates, SetMyCommands};
 use crate::clock::Clock;
 use crate::http::{Answer, CallError, Client, HeaderValue};
 use crate::monitor::outbox::message::{CallbackAnswer, Delivery, Message};

@@ -4,8 +4,8 @@
 use super::body::{Kept, Search, text};
 use super::charset::Charset;
 use super::form::{self, Field, Unusable};
-use super::hop::{Body, Hop};
 use super::http::{Arrival, Run, drain, unsendable, unwanted};
+use super::redirect_request::{Body, Hop};
 use crate::http::Room;
 use crate::monitor::site::outcome::{Failure, FailureKind, Outcome};
 use crate::monitor::site::{Login, LoginExpect};

@@ -6,11 +6,11 @@ mod charset;
 mod connect;
 pub mod cookie_date;
 mod cookies;
+mod dialogue;
 #[cfg(feature = "dns")]
 mod dns;
 mod explain;
 mod form;
-mod hop;
 mod html;
 mod http;
 #[cfg(feature = "icmp")]
@@ -20,8 +20,8 @@ mod login;
 mod private_redirect;
 mod rdap;
 mod redirect;
+mod redirect_request;
 mod starttls;
-mod talk;
 mod tcp;
 #[cfg(test)]
 mod tests;

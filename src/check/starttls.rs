@@ -2,7 +2,7 @@
 //! IMAP: RFC 9051 section 6.2.1, POP3: RFC 2595 section 4).
 
 use super::connect::{Connection, Deadline, Failed, Target};
-use super::talk::{broken, quoted};
+use super::dialogue::{broken, quoted};
 use super::wire::mail::{SmtpLine, capabilities, is_starttls, starts, take_line};
 use crate::http::Client;
 use crate::monitor::site::outcome::{Failure, FailureKind};

@@ -1,7 +1,7 @@
 //! The TCP check: a connection, and what is said over it.
 
 use super::connect::{Deadline, Target};
-use super::talk::{Talked, broken, talk};
+use super::dialogue::{Talked, broken, talk};
 use crate::http::Client;
 use crate::monitor::site::outcome::{Outcome, Phases};
 use crate::monitor::site::{Site, TcpCheck};

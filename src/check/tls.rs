@@ -1,8 +1,8 @@
 //! The TLS check: a handshake, and what is said over it.
 
 use super::connect::{Deadline, Failed};
+use super::dialogue::{broken, talk};
 use super::explain::no_handshake;
-use super::talk::{broken, talk};
 use super::tls_cause::{WANTS_CERTIFICATE, certificate_cause, handshake_cause, refused_hello};
 use super::{starttls, tcp};
 use crate::http::{Client, Refusal, Session, Trust, secure};

@@ -1,7 +1,7 @@
 //! A TLS handshake of our own: libcurl shows neither the certificates nor why one was refused.
 
 use super::provider::{AnyCertificate, provider};
-use super::session::Session;
+use super::tls_stream::Session;
 use crate::{files, pem};
 use async_io::Async;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};

@@ -1,31 +1,31 @@
 //! The one HTTP client of the process: capped, with permits for the checks, so that no transfer
 //! ever waits inside libcurl (where its timeout would run) and Telegram always finds a connection.
 
-mod call;
-mod fault;
+mod body_permits;
+mod bot_api_transport;
 mod handshake;
-mod idle;
-mod lookup;
+mod idle_connections;
 mod provider;
 mod proxy;
 mod quirks;
-mod rooms;
+mod resolver;
 mod root_file;
 mod roots;
-mod session;
+mod tls_stream;
 mod transfer;
+mod transfer_error;
 mod trust;
 
-pub use call::{Answer, CallError};
-pub use fault::{Fault, What, within};
+pub use body_permits::Room;
+pub use bot_api_transport::{Answer, CallError};
 pub use handshake::{
     Bundle, ClientCertificateWanted, Peer, Refusal, Secured, Way, chain, handshake, secure, signs,
 };
 pub use isahc::http::HeaderValue;
-pub use lookup::{Lookup, Resolvers, Unresolved};
-pub use rooms::Room;
-pub use session::Session;
+pub use resolver::{Lookup, Resolvers, Unresolved};
+pub use tls_stream::Session;
 pub use transfer::Ask;
+pub use transfer_error::{Fault, What, within};
 pub use trust::Trust;
 
 use crate::monitor::site::IpVersion;
@@ -76,7 +76,7 @@ struct Shared {
     permits: Arc<Semaphore>,
     check_permits: usize,
     resolvers: Resolvers,
-    rooms: Arc<rooms::Rooms>,
+    rooms: Arc<body_permits::Rooms>,
     roots: roots::Roots,
     /// The whole bundle that was read last: large, so one at a time, shared while it is in use.
     bundle: Arc<async_lock::Mutex<Option<InUse>>>,
@@ -151,7 +151,7 @@ impl Client {
                 permits: Arc::new(Semaphore::new(check_permits)),
                 check_permits,
                 resolvers: Resolvers::new(RESOLVERS),
-                rooms: Arc::new(rooms::Rooms::new()),
+                rooms: Arc::new(body_permits::Rooms::new()),
                 roots: roots::Roots::new(limits.ca_file.clone()),
                 bundle: Arc::default(),
                 learning: Semaphore::new(1),
@@ -388,7 +388,7 @@ pub fn literal(url: &Url) -> Option<IpAddr> {
 /// [`idle::Idle`] on this process's clock, shared with the transfers.
 struct IdleBook {
     start: Instant,
-    idle: Mutex<idle::Idle>,
+    idle: Mutex<idle_connections::Idle>,
     wake: async_channel::Sender<()>,
     woken: async_channel::Receiver<()>,
 }
@@ -421,7 +421,7 @@ impl IdleBook {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, idle::Idle> {
+    fn lock(&self) -> MutexGuard<'_, idle_connections::Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,15 +11,15 @@
 //! | `lock` | locked while the agent runs |
 
 mod delta;
-mod entry;
 mod format;
-mod past;
+mod history_file;
+mod owned_file;
 mod recover;
 mod writer;
 
 use crate::files;
 use crate::monitor::persist::snapshot::Snapshot;
-pub use past::Past;
+pub use history_file::Past;
 use recover::Found;
 use rustix::process::geteuid;
 use std::fs::{self, DirBuilder, File, TryLockError};
@@ -112,7 +112,7 @@ pub fn reserve(dir: &Path) -> Result<Option<File>, String> {
         Ok(match State::open(&owned) {
             Ok(state) => Ok(Some(state.lock)),
             Err(OpenError::InUse(text)) => Err(text),
-            Err(OpenError::Unusable(_)) => match entry::open_to_read(&owned.join(LOCK)) {
+            Err(OpenError::Unusable(_)) => match owned_file::open_to_read(&owned.join(LOCK)) {
                 Ok(lock) if matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) => {
                     Err(in_use(&owned))
                 }
@@ -137,7 +137,7 @@ impl State {
         let unusable = |what: &str, e: io::Error| {
             OpenError::Unusable(format!("cannot {what} {}: {}", dir.display(), reason(&e)))
         };
-        if let Some(text) = entry::no_directory(dir) {
+        if let Some(text) = owned_file::no_directory(dir) {
             return Err(OpenError::Unusable(text));
         }
         DirBuilder::new()
@@ -147,21 +147,21 @@ impl State {
             .map_err(|e| unusable("create", e))?;
         let found = fs::metadata(dir).map_err(|e| unusable("use", e))?;
         if found.uid() != geteuid().as_raw() {
-            return Err(OpenError::Unusable(entry::whose(dir, &found)));
+            return Err(OpenError::Unusable(owned_file::whose(dir, &found)));
         }
-        if let Some(text) = entry::open_to_others(dir, &found) {
+        if let Some(text) = owned_file::open_to_others(dir, &found) {
             log::warn!("{text}");
         }
         let names = [LOCK, SNAPSHOT, BACKUP, NEW, JOURNAL];
-        let names = names.iter().chain(&past::FILES);
+        let names = names.iter().chain(&history_file::FILES);
         if let Some(text) = names
             .map(|name| dir.join(name))
-            .find_map(|p| entry::foreign(&p))
+            .find_map(|p| owned_file::foreign(&p))
         {
             return Err(OpenError::Unusable(text));
         }
         let path = dir.join(LOCK);
-        let lock = entry::create(&path).map_err(|e| {
+        let lock = owned_file::create(&path).map_err(|e| {
             let shown = path.display();
             OpenError::Unusable(format!("cannot use {shown}: {}", reason(&e)))
         })?;
@@ -312,7 +312,7 @@ impl Writer {
 pub fn in_use_now(dir: &Path) -> bool {
     let lock = dir.join(LOCK);
     let held = files::within(dir, files::PATIENCE, move || {
-        let lock = entry::open_to_read(&lock)?;
+        let lock = owned_file::open_to_read(&lock)?;
         Ok(matches!(
             lock.try_lock_shared(),
             Err(TryLockError::WouldBlock)
@@ -330,7 +330,7 @@ pub fn read(dir: &Path) -> Result<Snapshot, ReadError> {
 }
 
 fn read_now(dir: &Path) -> Result<Snapshot, ReadError> {
-    match entry::open_to_read(&dir.join(SNAPSHOT)) {
+    match owned_file::open_to_read(&dir.join(SNAPSHOT)) {
         Err(e) if e.raw_os_error().is_some() && e.kind() != io::ErrorKind::NotFound => {
             return Err(ReadError::Io(e));
         }

@@ -13,8 +13,8 @@
 //! that no longer agree are reconciled by the monitor. A journal without any snapshot is used for
 //! the same reason.
 
-use super::entry;
 use super::format::{Base, Journal, Unreadable, claimed_seq, decode_journal, decode_snapshot};
+use super::owned_file;
 use super::{BACKUP, JOURNAL, SNAPSHOT, reason};
 use crate::monitor::persist::snapshot::Snapshot;
 use std::fs;
@@ -183,7 +183,7 @@ fn open_snapshot(path: &Path, claimed: &mut Option<u64>) -> Source<Base> {
 }
 
 fn read(path: &Path) -> Source<Vec<u8>> {
-    match entry::read(path, MAX_SIZE) {
+    match owned_file::read(path, MAX_SIZE) {
         Ok(bytes) => Source::Sound(bytes),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Source::Missing,
         // What it is says it all.
@@ -209,6 +209,6 @@ pub fn set_aside(dir: &Path, damage: &Damage) -> io::Result<()> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    let bytes = entry::read(&path, MAX_SIZE)?;
-    entry::create_empty(&aside)?.write_all(&bytes)
+    let bytes = owned_file::read(&path, MAX_SIZE)?;
+    owned_file::create_empty(&aside)?.write_all(&bytes)
 }

@@ -291,7 +291,7 @@ fn an_append_that_finds_the_disk_full_becomes_a_whole_snapshot() {
     let dir = tempfile::tempdir().expect("tempdir");
     let Loaded { writer, .. } = load(dir.path());
     writer.save(calm(2)).expect("saves");
-    entry::full::set(1);
+    owned_file::full::set(1);
     let down = fails(&calm(2), 0, 1_800_000_100);
     let written = writer.save(down.clone()).expect("saves");
     assert_eq!(written.blocks, 4);
@@ -303,7 +303,7 @@ fn a_snapshot_that_finds_the_disk_full_takes_the_room_of_the_old_one() {
     let dir = tempfile::tempdir().expect("tempdir");
     let Loaded { writer, .. } = load(dir.path());
     writer.save(calm(2)).expect("saves");
-    entry::full::set(1);
+    owned_file::full::set(1);
     let end = Snapshot {
         clean: true,
         ..calm(2)

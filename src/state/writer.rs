@@ -2,8 +2,8 @@
 //! then all of it is written anew.
 
 use super::delta::{Delta, settle};
-use super::entry;
 use super::format::{encode_record, encode_snapshot};
+use super::owned_file;
 use super::recover::Found;
 use super::{BACKUP, JOURNAL, NEW, SNAPSHOT, reason};
 use crate::monitor::persist::snapshot::Snapshot;
@@ -144,8 +144,8 @@ impl Files {
         let first = self.journal_len == 0;
         let length = record.len() as u64;
         let file = match first {
-            true => entry::create_empty(&path)?,
-            false => entry::open_to_write(&path)?,
+            true => owned_file::create_empty(&path)?,
+            false => owned_file::open_to_write(&path)?,
         };
         if file.metadata()?.len() != self.journal_len {
             return Err(io::Error::other("somebody else wrote to it"));
@@ -174,7 +174,7 @@ impl Files {
     /// recognised, and a whole one is a state that was to be saved.
     fn take_back(&self) -> io::Result<()> {
         let path = self.dir.join(JOURNAL);
-        let file = entry::open_to_write(&path)?;
+        let file = owned_file::open_to_write(&path)?;
         if file.metadata()?.len() < self.journal_len {
             return Err(io::Error::other("a part of it is gone"));
         }
@@ -240,7 +240,7 @@ impl Files {
         let new = self.dir.join(NEW);
         match step {
             Step::Write | Step::WriteBackup => {
-                let mut file = entry::create_empty(&new)?;
+                let mut file = owned_file::create_empty(&new)?;
                 file.write_all(bytes)?;
                 file.sync_all()
             }

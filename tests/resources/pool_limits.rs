@@ -1,5 +1,5 @@
 //! The bounds of the connection pool. That an idle connection is closed within two minutes is left
-//! to the tests in `src/http/idle.rs`, which have a clock of their own: this suite cannot wait.
+//! to the tests in `src/http/idle_connections.rs`, which have a clock of their own: this suite cannot wait.
 
 use crate::common::{client, never_more_than, site, site_table, sites, wait_for};
 use crate::support::agent::Sitemon;

@@ -3,8 +3,8 @@
 use crate::chart;
 use crate::chat::console::{self, Screen};
 use crate::chat::html::plain;
-use crate::chat::output::Output;
 use crate::chat::telegram::{PollEvent, Settings, Telegram};
+use crate::chat::terminal_output::Output;
 use crate::clock::{BUILT, Clock};
 use crate::config::Config;
 use crate::http::Client;

@@ -11,8 +11,8 @@
 //! over in a block. Any record may be missing: what it held is unknown then, and nothing else is.
 
 use super::OPEN_WITHIN;
-use super::entry;
 use super::format::crc32;
+use super::owned_file;
 use super::recover::{self, Damage};
 use super::writer::{BLOCK, Written};
 use crate::files;
@@ -57,7 +57,7 @@ fn load(dir: &Path, mut take: impl FnMut(&Record)) -> (Past, Option<String>) {
         let path = dir.join(file);
         let read = {
             let path = path.clone();
-            move || entry::read(&path, LARGEST)
+            move || owned_file::read(&path, LARGEST)
         };
         let bytes = match files::within(&path, OPEN_WITHIN, read) {
             Ok(bytes) => bytes,
@@ -155,7 +155,7 @@ impl Past {
         let bytes = encode(records, &mut self.table);
         let length = bytes.len() as u64;
         let path = self.dir.join(FILE);
-        let file = entry::open_to_write(&path)?;
+        let file = owned_file::open_to_write(&path)?;
         if file.metadata()?.len() != self.length {
             return Err(io::Error::other("somebody else wrote to it"));
         }
@@ -178,7 +178,7 @@ impl Past {
         self.table.clear();
         let bytes = encode(records, &mut self.table);
         let new = self.dir.join(NEW);
-        let mut file = entry::create_empty(&new)?;
+        let mut file = owned_file::create_empty(&new)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
         let path = self.dir.join(FILE);
@@ -357,5 +357,5 @@ fn take_count(bytes: &mut &[u8]) -> Option<usize> {
 }
 
 #[cfg(test)]
-#[path = "past_tests.rs"]
+#[path = "history_file_tests.rs"]
 mod tests;

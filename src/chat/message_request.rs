@@ -1,13 +1,13 @@
 //! How a message is put for the Bot API, and what the answer means for it.
 
 use super::api::{self, ApiError, Refusal, Refused, Unreadable};
-use super::html;
-use super::multipart::Multipart;
-use super::poller::UNAUTHORISED_WAIT;
-use super::shapes::{
+use super::api_types::{
     EditMessageText, InlineKeyboardButton, InlineKeyboardMarkup, InputMediaPhoto,
     LinkPreviewOptions, ReplyParameters, SendMessage,
 };
+use super::html;
+use super::multipart::Multipart;
+use super::poller::UNAUTHORISED_WAIT;
 use crate::http::{Answer, CallError, HeaderValue};
 use crate::monitor::outbox::message::{Button, Delivery, Message};
 use nanoserde::SerJson;
@@ -310,5 +310,5 @@ pub fn judge(message: &Message, form: Form, outcome: Result<Answer, CallError>) 
 }
 
 #[cfg(test)]
-#[path = "form_tests.rs"]
+#[path = "message_request_tests.rs"]
 mod tests;

@@ -210,5 +210,5 @@ pub mod full {
 }
 
 #[cfg(test)]
-#[path = "entry_tests.rs"]
+#[path = "owned_file_tests.rs"]
 mod tests;

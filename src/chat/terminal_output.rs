@@ -4,7 +4,7 @@
 //! dropped and counted, and nobody waits but the writer. An alert stays in line, and is known to be
 //! written or not.
 
-use super::stream::{self, Stream};
+use super::stdio::{self, Stream};
 use crate::monitor::render::text::count;
 use async_channel::{Receiver, Sender};
 use async_io::Timer;
@@ -137,7 +137,7 @@ impl Queue {
         // Written at once: there is a thread for each piece.
         let joins = |last: &Piece| {
             let answers = written.is_none() && last.written.is_none();
-            answers && lost == 0 && last.text.len() + text.len() <= stream::PIECE
+            answers && lost == 0 && last.text.len() + text.len() <= stdio::PIECE
         };
         match self.pieces.back_mut() {
             Some(last) if joins(last) => last.text.push_str(&text),
@@ -212,5 +212,5 @@ fn note(lost: usize) -> String {
 }
 
 #[cfg(test)]
-#[path = "output_tests.rs"]
+#[path = "terminal_output_tests.rs"]
 mod tests;

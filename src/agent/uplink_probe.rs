@@ -301,5 +301,5 @@ fn is_no_route(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-#[path = "line_tests.rs"]
+#[path = "uplink_probe_tests.rs"]
 mod tests;
