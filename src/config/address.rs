@@ -3,10 +3,10 @@
 
 use super::Target;
 use super::endpoint::{self, Question};
-use super::kind::Scheme;
+use super::ipv6_zone;
 use super::mask;
+use super::scheme::Scheme;
 use super::value::brief;
-use super::zone;
 use crate::monitor::bot::nearest::nearest;
 use crate::monitor::site::network::is_lan;
 use crate::monitor::site::{Auth, StartTls};
@@ -99,7 +99,7 @@ fn remedy(written: &str) -> String {
 }
 
 fn http(written: &str, filled: &str) -> Result<Address, String> {
-    let (filled, zone) = zone::without(filled)?;
+    let (filled, zone) = ipv6_zone::without(filled)?;
     let mut url = http_url(written, &filled)?;
     let auth = credentials(&url)?;
     let removed = url.set_username("").and_then(|()| url.set_password(None));

@@ -1,9 +1,9 @@
 //! `[agent]`.
 
 use super::error::Log;
-use super::literal::is_literal;
-use super::raw::{Entry, Table, describe};
-use super::{Agent, Context, Target, address, clock, path, value, variables};
+use super::plaintext_secrets::is_literal;
+use super::toml_table::{Entry, Table, describe};
+use super::{Agent, Context, Target, address, path, times_of_day, value, variables};
 use crate::secret::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -72,7 +72,7 @@ pub fn read(
             "digest",
             "a time in quotes such as \"09:00\"",
             log,
-            clock::time,
+            times_of_day::time,
         )
         .value();
     agent.timezone = table

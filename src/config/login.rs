@@ -1,9 +1,9 @@
 //! `login`: the form that is sent before a check.
 
 use super::error::Log;
-use super::literal::is_secret_url;
-use super::raw::{Entry, Table};
+use super::plaintext_secrets::is_secret_url;
 use super::site_keys::{Scope, Texts, texts};
+use super::toml_table::{Entry, Table};
 use super::variables::expanded;
 use super::{address, keys, value};
 use crate::monitor::site::{Login, LoginExpect};

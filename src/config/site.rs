@@ -1,13 +1,13 @@
 //! `[[site]]` → [`Site`].
 
 use super::address::{self, Address};
+use super::cause_secrets;
 use super::error::Log;
-use super::hidden;
-use super::kind::Scheme;
-use super::literal::is_secret_url;
-use super::names::Names;
-use super::raw::{Entry, Table};
+use super::plaintext_secrets::is_secret_url;
+use super::scheme::Scheme;
 use super::site_keys::{Keys, Scope};
+use super::site_names::Names;
+use super::toml_table::{Entry, Table};
 use super::variables::expanded;
 use super::{endpoint, value};
 use crate::monitor::site::{
@@ -32,7 +32,7 @@ pub fn read(
     let header = table.span;
     let name = table.text("name", "a text in quotes", log, value::label);
     let written = table.text("url", "a URL in quotes", log, |text| Ok(text.to_owned()));
-    let (url, of_url) = hidden::noting(scope, |scope| {
+    let (url, of_url) = cause_secrets::noting(scope, |scope| {
         expanded(written.clone(), "url", false, scope.ctx.env, log)
     });
     if let Entry::Given(url) = &written
@@ -50,7 +50,7 @@ pub fn read(
     if let Some(scheme) = scheme {
         table.refuse(|key| scheme.refusal(key), log);
     }
-    let (mut own, taken) = hidden::noting(scope, |scope| Keys::read(&mut table, scope, log));
+    let (mut own, taken) = cause_secrets::noting(scope, |scope| Keys::read(&mut table, scope, log));
     own.taken = [of_url, taken].concat();
     table.finish(log);
     names.add(&name, after.clone(), log);
@@ -96,7 +96,7 @@ pub fn read(
         maintenance: keys.maintenance.value().unwrap_or_default(),
         cert: cert.filter(|cert| !cert.is_zero()),
         domain,
-        secrets: hidden::secrets(&check, keys.taken),
+        secrets: cause_secrets::secrets(&check, keys.taken),
         check,
     })
 }

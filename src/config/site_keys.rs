@@ -1,14 +1,14 @@
 //! The keys that `[defaults]` and `[[site]]` share.
 
 use super::error::Log;
-use super::kind::Scheme;
-use super::literal::{is_literal, is_secret_body, is_secret_name};
 use super::login::{self, Found};
-use super::raw::{Entry, Table, describe};
+use super::plaintext_secrets::{is_literal, is_secret_body, is_secret_name};
+use super::scheme::Scheme;
+use super::string_span::within;
 use super::telegram::ids;
+use super::toml_table::{Entry, Table, describe};
 use super::variables::expanded;
-use super::within::within;
-use super::{Context, clock, condition, keys, value};
+use super::{Context, condition, keys, times_of_day, value};
 use crate::monitor::site::{Auth, HttpVersion, IpVersion, JsonCondition, StatusSet};
 use crate::monitor::time::hours::Window;
 use std::path::PathBuf;
@@ -99,7 +99,7 @@ impl Keys {
                 "maintenance",
                 "windows in quotes such as \"Sun 02:00-04:00\"",
                 log,
-                clock::windows,
+                times_of_day::windows,
             ),
             method: table.text(
                 "method",

@@ -1,8 +1,8 @@
 //! `[telegram]`.
 
 use super::error::{Log, reason};
-use super::raw::{Entry, Table};
-use super::{Context, SmallFile, Telegram, address, clock, value};
+use super::toml_table::{Entry, Table};
+use super::{Context, SmallFile, Telegram, address, times_of_day, value};
 use crate::secret::Secret;
 use std::io;
 use std::path::Path;
@@ -38,7 +38,7 @@ pub fn read(
         "quiet",
         "hours in quotes such as \"22:00-07:00\"",
         log,
-        clock::hours,
+        times_of_day::hours,
     );
     let api = table.text("api", "a URL in quotes", log, address::base);
     if let Some(host) = api.get().and_then(|api| address::open_way(&api)) {
@@ -95,7 +95,7 @@ pub fn ids(table: &mut Table, key: &'static str, log: &mut Log) -> Entry<Vec<i64
                 continue;
             }
             None => {
-                let found = super::raw::describe(element.as_ref());
+                let found = super::toml_table::describe(element.as_ref());
                 format!("must be a list of ids such as [123456789], found {found} in it")
             }
         };

@@ -2,9 +2,9 @@
 
 use super::error::Log;
 use super::mask::hidden_parts;
-use super::raw::Entry;
+use super::string_span::within;
+use super::toml_table::Entry;
 use super::value;
-use super::within::within;
 use toml_span::Spanned;
 
 /// Fills in `$NAME`. A `secret` text is not quoted, nor is a password in a URL: of a variable that

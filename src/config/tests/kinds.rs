@@ -1,7 +1,7 @@
 //! Sites that are not HTTP, and the keys that not every kind of site has.
 
 use super::{rendered, sound, wrong, wrong_site};
-use crate::config::kind::Scheme;
+use crate::config::scheme::Scheme;
 use crate::config::{Config, keys, summary, to_json};
 use crate::monitor::site::{
     Check, DnsCheck, HttpCheck, IcmpCheck, IpVersion, JsonOp, JsonValue, RecordKind, Site,

@@ -2,9 +2,9 @@
 
 use super::error::Log;
 use super::json::json_string;
-use super::names::Names;
-use super::raw;
 use super::site_keys::{Keys, Scope};
+use super::site_names::Names;
+use super::toml_table;
 use super::{Config, Context, keys, site};
 use crate::monitor::persist::snapshot::{AddedRecord, LONGEST_URL};
 use crate::monitor::site::Site;
@@ -29,10 +29,10 @@ impl Defaults {
     pub(super) fn of(keys: &Keys) -> Defaults {
         let own = Keys::default();
         Defaults(Arc::new(Keys {
-            headers: raw::Entry::Absent,
-            send: raw::Entry::Absent,
-            auth: raw::Entry::Absent,
-            login: raw::Entry::Absent,
+            headers: toml_table::Entry::Absent,
+            send: toml_table::Entry::Absent,
+            auth: toml_table::Entry::Absent,
+            login: toml_table::Entry::Absent,
             ..own.or(keys, None)
         }))
     }
@@ -74,7 +74,7 @@ pub fn added_site(url: &str, name: Option<&str>, config: &Config) -> Result<Site
     };
     let mut log = Log::new(&text);
     let mut names = Names::default();
-    let root = raw::root(&text, &mut log);
+    let root = toml_table::root(&text, &mut log);
     let table = root.and_then(|mut root| root.tables("site", &keys::SITE, &mut log).pop());
     let read =
         table.and_then(|table| site::read(table, &config.defaults.0, &mut names, &scope, &mut log));
