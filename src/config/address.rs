@@ -4,8 +4,8 @@
 use super::Target;
 use super::endpoint::{self, Question};
 use super::ipv6_zone;
-use super::mask;
 use super::scheme::Scheme;
+use super::secret_looks::masked_url;
 use super::value::brief;
 use crate::monitor::bot::nearest::nearest;
 use crate::monitor::site::network::is_lan;
@@ -162,7 +162,7 @@ pub fn target(text: &str) -> Result<Target, String> {
         format!(
             "must be a list of \"tcp://HOST:PORT\" such as \"tcp://1.1.1.1:443\" or \
              \"tcp://[2620:fe::fe]:443\"; `{}` is none",
-            brief(&mask::url(text))
+            brief(&masked_url(text))
         )
     })
 }

@@ -7,7 +7,7 @@
 //!   single values; `string_span` finds a part of one in the file.
 //! - `error`, `syntax` and `mask` show what is wrong without showing a secret; `plaintext_secrets` and
 //!   `ca_files` give warnings.
-//! - `summary` prints what would run; `chat_sites` reads sites that are added in a chat;
+//! - `summary` and `json` print what would run; `chat_sites` reads sites that are added in a chat;
 //!   `cause_secrets` collects what no cause of a failure may show.
 
 mod address;
@@ -25,6 +25,7 @@ mod login;
 mod mask;
 mod plaintext_secrets;
 mod scheme;
+mod secret_looks;
 mod site;
 mod site_keys;
 mod site_names;
@@ -42,8 +43,8 @@ mod tests;
 
 pub use chat_sites::{Defaults, added_beside, added_site, added_sites};
 pub use error::{Mistake, Mistakes};
-pub use json::json_string;
-pub use summary::{summary, to_json};
+pub use json::{json_string, to_json};
+pub use summary::summary;
 pub use telegram::TOKEN_VARIABLE;
 pub use value::format_duration;
 
@@ -53,6 +54,7 @@ use crate::monitor::time::hours::Hours;
 use crate::secret::Secret;
 use error::Log;
 use site_names::Names;
+use std::cell::RefCell;
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io;
@@ -227,29 +229,41 @@ fn read(
 pub fn parse(text: &str, ctx: &Context) -> Result<Config, Mistakes> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut log = Log::new(text);
-    match toml_table::root(text, &mut log).map(|root| config(root, ctx, &mut log)) {
+    let taken = RefCell::new(Vec::new());
+    let env = |name: &str| {
+        let value = (ctx.env)(name);
+        taken.borrow_mut().extend(value.clone());
+        value
+    };
+    let read = |path: &Path| {
+        let file = (ctx.read)(path)?;
+        taken.borrow_mut().push(file.text.trim().to_owned());
+        Ok(file)
+    };
+    let noting = Context {
+        env: &env,
+        read: &read,
+        ..*ctx
+    };
+    match toml_table::root(text, &mut log).map(|root| config(root, &noting, &mut log)) {
         Some(config) if log.is_empty() => Ok(config),
-        _ => Err(log.into_mistakes(ctx.file)),
+        _ => Err(log.into_mistakes(ctx.file, &taken.borrow())),
     }
 }
 
 fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Config {
     let mut warnings = Vec::new();
-    let (telegram, chats) = match root.table("telegram", &keys::TELEGRAM, log) {
+    let (telegram, chats) = match root.table("telegram", log).value() {
         Some(table) => {
             let (telegram, chats) = telegram::read(table, ctx, &mut warnings, log);
             (Some(telegram), chats)
         }
         None => (None, None),
     };
-    let agent = agent::read(
-        root.table("agent", &keys::AGENT, log),
-        ctx,
-        &mut warnings,
-        log,
-    );
+    let agent = root.table("agent", log).value();
+    let agent = agent::read(agent, ctx, &mut warnings, log);
     let scope = site_keys::Scope { ctx, chats };
-    let defaults = match root.table("defaults", &keys::DEFAULTS, log) {
+    let defaults = match root.table("defaults", log).value() {
         Some(mut table) => {
             let (mut keys, taken) = cause_secrets::noting(&scope, |scope| {
                 site_keys::Keys::read(&mut table, scope, log)
@@ -262,7 +276,7 @@ fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Config {
     };
     let mut names = Names::default();
     let mut sites = Vec::new();
-    for table in root.tables("site", &keys::SITE, log) {
+    for table in root.tables("site", log) {
         sites.extend(site::read(table, &defaults, &mut names, &scope, log).map(Arc::new));
     }
     names.finish(log);
@@ -285,7 +299,7 @@ fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Config {
 
 /// A path, made relative to the configuration's directory.
 fn path(table: &mut Table, key: &'static str, ctx: &Context, log: &mut Log) -> Entry<PathBuf> {
-    table.text(key, "a path in quotes", log, |text| {
+    table.text(key, log, |text| {
         if text.is_empty() || text.contains('\0') {
             return Err("must be a path".to_owned());
         }
