@@ -31,7 +31,7 @@ impl Defaults {
             let key = keys::DEFAULTS.key(name);
             key.is_some_and(|key| key.shown == Visibility::Value)
         };
-        Defaults(Arc::new(defaults.only(harmless)))
+        Defaults(Arc::new(Keys::default().or(defaults, &harmless)))
     }
 }
 

@@ -201,7 +201,7 @@ impl Object {
     fn finish(self, there: impl Fn(&Key) -> bool) -> String {
         let member = |key: &Key| {
             let value = self.members.iter().find(|(name, _)| *name == key.name);
-            let is_table = matches!(key.takes, Takes::Section(_));
+            let is_table = matches!(key.takes, Takes::Table(_));
             let json = match value {
                 None => "null",
                 Some(_) if key.shown == Visibility::Nothing && !is_table => "\"***\"",

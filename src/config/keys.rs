@@ -7,7 +7,7 @@
 use super::scheme::Scheme::{self, Dns, Http, Https, Tcp, Tls};
 use super::value::{LONGEST, brief};
 use crate::monitor::bot::nearest::nearest;
-use Takes::{Few, Flag, Integer, List, Other, Seconds, Section as Inner, Time};
+use Takes::{Few, Flag, Integer, List, Other, Seconds, Table, Time};
 use Visibility::{Names, Nothing, Url, Value};
 use std::time::Duration;
 
@@ -38,20 +38,20 @@ pub struct Key {
 /// The type and the range of a value.
 pub enum Takes {
     /// A duration, at least and at most.
-    Time(Duration, Duration),
+    Time(&'static (Duration, Duration)),
     /// A duration of whole seconds, at least and at most, and an example.
-    Seconds(Duration, Duration, &'static str),
+    Seconds(&'static (Duration, Duration), &'static str),
     /// A whole number, at least and at most.
     Integer(u32, u32),
     Flag,
     /// A list with at least one element, in words.
     List(&'static str),
     /// A list that may be empty, in words; how many elements at most, and why.
-    Few(&'static str, usize, &'static str),
+    Few(&'static (&'static str, usize, &'static str)),
     /// Anything else, in words.
     Other(&'static str),
     /// A table with keys of its own.
-    Section(&'static Section),
+    Table(&'static Section),
 }
 
 /// What of a value may be shown: in errors, and in `sitemon config`.
@@ -111,10 +111,10 @@ pub static ROOT: Section = Section {
     prefix: "",
     #[rustfmt::skip]
     keys: &[
-        key("telegram", Inner(&TELEGRAM), Value, ANY, "", "the bot and its chats; without it the terminal is the chat"),
-        key("agent", Inner(&AGENT), Value, ANY, "", "the agent itself"),
-        key("defaults", Inner(&DEFAULTS), Value, ANY, "", "what holds for every site that does not say otherwise"),
-        key("site", Inner(&SITE), Value, ANY, "", "a site to watch; one table each"),
+        key("telegram", Table(&TELEGRAM), Value, ANY, "", "the bot and its chats; without it the terminal is the chat"),
+        key("agent", Table(&AGENT), Value, ANY, "", "the agent itself"),
+        key("defaults", Table(&DEFAULTS), Value, ANY, "", "what holds for every site that does not say otherwise"),
+        key("site", Table(&SITE), Value, ANY, "", "a site to watch; one table each"),
     ],
     later: &["listen"],
 };
@@ -131,7 +131,7 @@ pub static TELEGRAM: Section = Section {
         key("topic", POSITIVE, Value, ANY, "", "topic of a forum group that messages go to (`message_thread_id`)"),
         key("quiet", Other("hours in quotes such as \"22:00-07:00\""), Value, ANY, "", "between these local times alerts arrive without sound"),
         key("api", URL, Url, ANY, "https://api.telegram.org", "Bot API server"),
-        key("poll", Seconds(ZERO, seconds(50), "50s"), Value, ANY, "50s", "how long one request waits for updates"),
+        key("poll", Seconds(&(ZERO, seconds(50)), "50s"), Value, ANY, "50s", "how long one request waits for updates"),
     ],
     later: &[],
 };
@@ -145,9 +145,9 @@ pub static AGENT: Section = Section {
         // A process usually has 1024 descriptors.
         key("max_connections", Integer(4, 1000), Value, ANY, "10", "HTTP connections at once, checks and Telegram together"),
         key("idle_connections", Integer(0, 1000), Value, ANY, "5", "connections kept open when idle"),
-        key("idle_timeout", Seconds(SECOND, LONGEST, "30s"), Value, ANY, "30s", "an idle connection is not used again after this"),
+        key("idle_timeout", Seconds(&(SECOND, LONGEST), "30s"), Value, ANY, "30s", "an idle connection is not used again after this"),
         key("commands", Integer(1, 1000), Value, ANY, "2", "`/check` commands running at once; more wait their turn"),
-        key("uplink", Few("a list such as [\"tcp://1.1.1.1:443\"]", 8, "all of them are asked at once when a site fails"), Url, ANY, "[\"tcp://1.1.1.1:443\", \"tcp://9.9.9.9:443\"]", "if none of them answers, sites beyond the local network are offline, not down; `[]`: never ask"),
+        key("uplink", Few(&("a list such as [\"tcp://1.1.1.1:443\"]", 8, "all of them are asked at once when a site fails")), Url, ANY, "[\"tcp://1.1.1.1:443\", \"tcp://9.9.9.9:443\"]", "if none of them answers, sites beyond the local network are offline, not down; `[]`: never ask"),
         key("heartbeat", URL, Nothing, ANY, "", "fetched every minute while checks go on, so that a service elsewhere notices when sitemon is gone; `$NAME` as in a site"),
         key("digest", Other("a time in quotes such as \"09:00\""), Value, ANY, "", "a daily summary at this local time, without sound"),
         key("timezone", Other("a zone in quotes such as \"Europe/Berlin\""), Value, ANY, "", "local time; otherwise that of `TZ`, `/etc/TZ` or `/etc/localtime`"),
@@ -164,13 +164,13 @@ const SITE_KEYS: &[Key] = &[
     key("name", TEXT, Value, ANY, "", "required; unique, 1 to 64 characters"),
     key("url", URL, Url, ANY, "", "required; what to watch: `http://`, `https://`, `tcp://HOST:PORT`, `tls://HOST:PORT`, `dns://SERVER/NAME?type=A`, `icmp://HOST`; `$NAME` is taken from the environment, here and in `headers`, `send`, `auth` and `login`, and `$$` is a dollar sign"),
     key("after", Other("the name of a site in quotes"), Value, ANY, "", "another site that this one depends on: while that is down, this one is unreachable, and silent"),
-    key("interval", Time(SECOND, LONGEST), Value, ANY, "60s", "time between checks"),
-    key("timeout", Time(MILLISECOND, seconds(300)), Value, ANY, "10s", "for a whole check, connect to last byte"),
+    key("interval", Time(&(SECOND, LONGEST)), Value, ANY, "60s", "time between checks"),
+    key("timeout", Time(&(MILLISECOND, seconds(300))), Value, ANY, "10s", "for a whole check, connect to last byte"),
     key("tries", Integer(1, 100), Value, ANY, "3", "failures in a row that make it down"),
-    key("retry", Time(SECOND, LONGEST), Value, ANY, "10s", "time between tries after a first failure"),
+    key("retry", Time(&(SECOND, LONGEST)), Value, ANY, "10s", "time between tries after a first failure"),
     key("recover", Integer(1, 100), Value, ANY, "1", "successes in a row that make it up again"),
-    key("remind", Time(ZERO, LONGEST), Value, ANY, "6h", "time after which a down alert that is not acknowledged is repeated; `\"0s\"`: never"),
-    key("slow", Time(MILLISECOND, LONGEST), Value, ANY, "", "slower than this is degraded; shorter than `timeout`"),
+    key("remind", Time(&(ZERO, LONGEST)), Value, ANY, "6h", "time after which a down alert that is not acknowledged is repeated; `\"0s\"`: never"),
+    key("slow", Time(&(MILLISECOND, LONGEST)), Value, ANY, "", "slower than this is degraded; shorter than `timeout`"),
     key("group", TEXT, Value, ANY, "", "label for `/status` and `/check`"),
     key("paused", Flag, Value, ANY, "false", "configured but not checked"),
     key("chats", IDS, Value, ANY, "", "of the chats in [telegram] these alone; for others the site does not exist"),
@@ -186,12 +186,12 @@ const SITE_KEYS: &[Key] = &[
     key("redirects", Integer(0, 50), Value, WEB, "10", "followed at most; `0`: the redirect itself is judged"),
     key("private_redirects", Flag, Value, WEB, "false", "follow redirects from a public server to addresses of the local network"),
     key("http", Other("\"1.1\" or \"2\" in quotes"), Value, WEB, "", "version of HTTP; otherwise what the server offers"),
-    key("login", Inner(&LOGIN), Nothing, WEB, "", "log in first, and keep the cookies for this check alone"),
-    key("cert", Time(ZERO, LONGEST), Value, SECURE, "14d", "a certificate that ends within this makes it degraded; `\"0s\"`: never look"),
+    key("login", Table(&LOGIN), Nothing, WEB, "", "log in first, and keep the cookies for this check alone"),
+    key("cert", Time(&(ZERO, LONGEST)), Value, SECURE, "14d", "a certificate that ends within this makes it degraded; `\"0s\"`: never look"),
     key("verify", Flag, Value, SECURE, "true", "`false`: any certificate will do"),
     key("ca_file", PATH, Value, SECURE, "", "trusted roots for this site, for a private CA"),
     key("expect", TEXT, Value, &[Tcp, Tls, Dns], "", "text in the first 4 KiB of the answer; of a dns site what one of the records must be"),
-    key("domain", Time(ZERO, LONGEST), Value, ANY, "0s", "a registration of the domain that ends within this makes it degraded; `\"0s\"`: never ask"),
+    key("domain", Time(&(ZERO, LONGEST)), Value, ANY, "0s", "a registration of the domain that ends within this makes it degraded; `\"0s\"`: never ask"),
     key("ip", Other("\"4\" or \"6\" in quotes"), Value, ANY, "", "IPv4 or IPv6 alone"),
 ];
 
@@ -266,12 +266,12 @@ impl Takes {
     pub fn words(&self) -> String {
         let duration = |example| format!("a duration in quotes such as \"{example}\"");
         match self {
-            Time(..) => duration("60s"),
-            Seconds(_, _, example) => duration(example),
+            Time(_) => duration("60s"),
+            Seconds(_, example) => duration(example),
             Integer(least, most) => format!("a whole number from {least} to {most}"),
             Flag => "true or false".to_owned(),
-            List(words) | Few(words, ..) | Other(words) => (*words).to_owned(),
-            Inner(_) => "a table".to_owned(),
+            List(words) | Few((words, ..)) | Other(words) => (*words).to_owned(),
+            Table(_) => "a table".to_owned(),
         }
     }
 }

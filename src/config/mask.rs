@@ -27,9 +27,10 @@ pub struct Mask<'t> {
 impl<'t> Mask<'t> {
     pub fn of(text: &'t str) -> Mask<'t> {
         let shown = toml_span::parse(text).ok().map(|root| {
-            let mut paint = Painting(text, vec![Paint::Bare; text.len()]);
-            paint.section(&root, &ROOT);
-            paint.finish()
+            let paint = vec![Paint::Bare; text.len()];
+            let mut painting = Painting { text, paint };
+            painting.section(&root, &ROOT);
+            painting.finish()
         });
         Mask { text, shown }
     }
@@ -57,7 +58,10 @@ impl<'t> Mask<'t> {
 }
 
 /// A text that is TOML, and what is known of its bytes so far.
-struct Painting<'t>(&'t str, Vec<Paint>);
+struct Painting<'t> {
+    text: &'t str,
+    paint: Vec<Paint>,
+}
 
 impl Painting<'_> {
     fn section(&mut self, value: &Value, section: &Section) {
@@ -71,7 +75,7 @@ impl Painting<'_> {
             self.name(key.span);
             match section.key(&key.name) {
                 Some(key) => match key.takes {
-                    Takes::Section(inner) => self.section(value, inner),
+                    Takes::Table(inner) => self.section(value, inner),
                     _ => self.value(value, key.shown),
                 },
                 None => self.value(value, Visibility::Nothing),
@@ -98,7 +102,7 @@ impl Painting<'_> {
                 Visibility::Url => {
                     self.paint(value.span, Paint::Shown);
                     let start = value.span.start;
-                    for part in hidden_in_source(&self.0[start..value.span.end]) {
+                    for part in hidden_in_source(&self.text[start..value.span.end]) {
                         self.paint(
                             Span::new(start + part.start, start + part.end),
                             Paint::Hidden,
@@ -112,19 +116,19 @@ impl Painting<'_> {
 
     fn name(&mut self, span: Span) {
         self.paint(span, Paint::Hidden);
-        let plain = keys::plain_length(&self.0[span.start..span.end]);
+        let plain = keys::plain_length(&self.text[span.start..span.end]);
         self.paint(Span::new(span.start, span.start + plain), Paint::Shown);
     }
 
     fn paint(&mut self, span: Span, paint: Paint) {
-        if let Some(bytes) = self.1.get_mut(span.start..span.end) {
+        if let Some(bytes) = self.paint.get_mut(span.start..span.end) {
             bytes.fill(paint);
         }
     }
 
     /// Of what has no paint, punctuation and known names are shown, comments are not.
     fn finish(self) -> Vec<bool> {
-        let Painting(text, paint) = self;
+        let Painting { text, paint } = self;
         let mut shown: Vec<bool> = paint.iter().map(|&paint| paint == Paint::Shown).collect();
         let mut at = 0;
         while let Some(c) = text[at..].chars().next() {

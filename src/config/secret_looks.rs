@@ -107,6 +107,9 @@ mod tests {
     fn of_a_url_the_user_and_the_query_are_hidden() {
         assert_eq!(masked_url("https://u:p@h/a?b#c"), "https://***@h/a***");
         assert_eq!(masked_url("https://h/a"), "https://h/a");
-        assert_eq!(hidden_in_source("https://u\\u0040h").first(), Some(&(0..16)));
+        assert_eq!(
+            hidden_in_source("https://u\\u0040h").first(),
+            Some(&(0..16))
+        );
     }
 }

@@ -58,8 +58,7 @@ pub fn read(
             "this site has no `url`; say what to watch, e.g. url = \"https://example.com/\"",
         );
     }
-    let fitting = defaults.only(|key| scheme.is_none_or(|scheme| scheme.has(key)));
-    let keys = own.or(&fitting);
+    let keys = own.or(defaults, &|key| scheme.is_none_or(|scheme| scheme.has(key)));
     together(&own, &keys, log);
 
     let written = written.given()?;

@@ -30,7 +30,7 @@ pub struct Scope<'a> {
 macro_rules! keys {
     ($($key:ident: $type:ty = $read:expr,)*) => {
         /// The keys that `[defaults]` and `[[site]]` share; by default none is given.
-        #[derive(Clone, Default)]
+        #[derive(Default)]
         pub struct Keys {
             $(pub $key: Entry<$type>,)*
             /// What `$NAME` stood for in them.
@@ -48,19 +48,13 @@ macro_rules! keys {
                 }
             }
 
-            /// These, without those keys that are not to be kept.
-            pub fn only(&self, keep: impl Fn(&str) -> bool) -> Keys {
-                let mut keys = self.clone();
-                $(if !keep(stringify!($key)) {
-                    keys.$key = Entry::Absent;
-                })*
-                keys
-            }
-
-            /// These, or those of `[defaults]` where the file says nothing here.
-            pub fn or(&self, defaults: &Keys) -> Keys {
+            /// These, or those of `[defaults]` that `counts` where the file says nothing here.
+            pub fn or(&self, defaults: &Keys, counts: &dyn Fn(&str) -> bool) -> Keys {
                 Keys {
-                    $($key: self.$key.or(&defaults.$key),)*
+                    $($key: match self.$key.is_absent() && counts(stringify!($key)) {
+                        true => defaults.$key.clone(),
+                        false => self.$key.clone(),
+                    },)*
                     taken: [&self.taken[..], &defaults.taken].concat(),
                 }
             }

@@ -70,15 +70,6 @@ impl<T: Clone> Entry<T> {
     pub fn get(&self) -> Option<T> {
         self.clone().value()
     }
-
-    /// This, or `other` where the file says nothing here.
-    pub fn or(&self, other: &Entry<T>) -> Entry<T> {
-        if self.is_absent() {
-            other.clone()
-        } else {
-            self.clone()
-        }
-    }
 }
 
 /// A table whose keys are taken one by one; [`Table::finish`] reports what is left.
@@ -141,7 +132,7 @@ impl<'t> Table<'t> {
 
     /// The table under `key`.
     pub fn table(&mut self, key: &'static str, log: &mut Log) -> Entry<Table<'t>> {
-        let (Takes::Section(section), Some(value)) = (self.takes(key), self.take(key)) else {
+        let (Takes::Table(section), Some(value)) = (self.takes(key), self.take(key)) else {
             return Entry::Absent;
         };
         let table = if value.as_array().is_some() {
@@ -176,7 +167,7 @@ impl<'t> Table<'t> {
 
     /// The tables under `key`, a `[[key]]` each.
     pub fn tables(&mut self, key: &'static str, log: &mut Log) -> Vec<Table<'t>> {
-        let (Takes::Section(section), Some(mut value)) = (self.takes(key), self.take(key)) else {
+        let (Takes::Table(section), Some(mut value)) = (self.takes(key), self.take(key)) else {
             return Vec::new();
         };
         let span = header(value.span, log.text());
@@ -214,8 +205,8 @@ impl<'t> Table<'t> {
     pub fn time(&mut self, key: &'static str, log: &mut Log) -> Entry<Duration> {
         let takes = self.takes(key);
         self.text(key, log, |text| match *takes {
-            Takes::Seconds(least, most, _) => value::whole_seconds(text, least, most),
-            Takes::Time(least, most) => value::duration_within(text, least, most),
+            Takes::Seconds(&(least, most), _) => value::whole_seconds(text, least, most),
+            Takes::Time(&(least, most)) => value::duration_within(text, least, most),
             _ => value::duration(text),
         })
     }
@@ -254,7 +245,7 @@ impl<'t> Table<'t> {
                 Takes::List(words) if list.is_empty() => {
                     Err(format!("is empty; it must be {words}, or left out"))
                 }
-                Takes::Few(_, most, why) if list.len() > most => Err(format!(
+                Takes::Few(&(_, most, why)) if list.len() > most => Err(format!(
                     "has {} addresses; at most {most}, for {why}",
                     list.len()
                 )),

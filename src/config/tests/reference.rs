@@ -77,15 +77,15 @@ fn value(key: &Key) -> String {
         (least, most) => format!(", {} to {}", format_duration(least), format_duration(most)),
     };
     let value = match &key.takes {
-        Takes::Time(least, most) => format!("duration{}", bounds(*least, *most)),
-        Takes::Seconds(least, most, _) => {
+        Takes::Time((least, most)) => format!("duration{}", bounds(*least, *most)),
+        Takes::Seconds((least, most), _) => {
             format!("duration in whole seconds{}", bounds(*least, *most))
         }
         Takes::Integer(least, most) => format!("whole number, {least} to {most}"),
         Takes::Flag => "true or false".to_owned(),
-        Takes::Few(words, most, _) => format!("{words}, at most {most}"),
+        Takes::Few((words, most, _)) => format!("{words}, at most {most}"),
         Takes::List(words) | Takes::Other(words) => (*words).to_owned(),
-        Takes::Section(section) => format!("table, see {}", section.title),
+        Takes::Table(section) => format!("table, see {}", section.title),
     };
     match key.shown {
         Visibility::Nothing => format!("{value}; *hidden*"),
