@@ -12,13 +12,13 @@ use toml_span::{Span, Spanned};
 
 /// A login, and where its URLs stand.
 #[derive(Clone)]
-pub struct Found {
+pub struct PlacedLogin {
     login: Login,
     url: Span,
     page: Option<Span>,
 }
 
-impl Found {
+impl PlacedLogin {
     /// The login for a site of `url`. Whoever fetches a page over https must not give the password
     /// away before.
     pub fn for_site(self, url: &str, log: &mut Log) -> Login {
@@ -44,7 +44,12 @@ impl Found {
     }
 }
 
-pub fn read(table: &mut Table, key: &'static str, scope: &Scope, log: &mut Log) -> Entry<Found> {
+pub fn read(
+    table: &mut Table,
+    key: &'static str,
+    scope: &Scope,
+    log: &mut Log,
+) -> Entry<PlacedLogin> {
     let Spanned {
         value: mut table,
         span,
@@ -90,7 +95,7 @@ pub fn read(table: &mut Table, key: &'static str, scope: &Scope, log: &mut Log) 
     let form_page = form_page.given();
     match (url, form) {
         (Entry::Given(url), Entry::Given(form)) if sound => Entry::Given(Spanned::with_span(
-            Found {
+            PlacedLogin {
                 url: url.span,
                 page: form_page.as_ref().map(|page| page.span),
                 login: Login {

@@ -1,7 +1,7 @@
 //! The keys that `[defaults]` and `[[site]]` share.
 
 use super::error::Log;
-use super::login::{self, Found};
+use super::login::{self, PlacedLogin};
 use super::plaintext_secrets::{is_literal, is_secret_body, is_secret_name};
 use super::string_span::within;
 use super::telegram::ids;
@@ -27,7 +27,7 @@ pub struct Scope<'a> {
 
 /// Declares [`Keys`]: each key with the type of its value and its reader, a function of the table,
 /// the key, and where it is read.
-macro_rules! keys {
+macro_rules! shared_keys {
     ($($key:ident: $type:ty = $read:expr,)*) => {
         /// The keys that `[defaults]` and `[[site]]` share; by default none is given.
         #[derive(Default)]
@@ -62,36 +62,51 @@ macro_rules! keys {
     };
 }
 
-keys! {
-    interval: Duration = |table, key, _, log| table.time(key, log),
-    timeout: Duration = |table, key, _, log| table.time(key, log),
-    tries: u32 = |table, key, _, log| table.integer(key, log),
-    retry: Duration = |table, key, _, log| table.time(key, log),
-    recover: u32 = |table, key, _, log| table.integer(key, log),
-    remind: Duration = |table, key, _, log| table.time(key, log).check(key, log, reminder),
-    slow: Duration = |table, key, _, log| table.time(key, log),
+shared_keys! {
+    interval: Duration = time,
+    timeout: Duration = time,
+    tries: u32 = integer,
+    retry: Duration = time,
+    recover: u32 = integer,
+    remind: Duration = |table, key, scope, log| time(table, key, scope, log).check(key, log, reminder),
+    slow: Duration = time,
     group: String = |table, key, _, log| table.text(key, log, value::label),
-    paused: bool = |table, key, _, log| table.flag(key, log),
+    paused: bool = flag,
     chats: Vec<i64> = chats,
     maintenance: Vec<Window> = |table, key, _, log| table.text(key, log, times_of_day::windows),
     method: String = |table, key, _, log| table.text(key, log, value::method),
     headers: Vec<(String, String)> = |table, key, scope, log| texts(table, key, &HEADERS, scope, log),
     send: String = |table, key, scope, log| filled(table, key, is_secret_body, scope.ctx.env, log).1,
-    auth: Auth = |table, key, scope, log| filled(table, key, is_literal, scope.ctx.env, log).1.check(key, log, |text| auth(&text)),
+    auth: Auth = |table, key, scope, log| {
+        let (_, filled) = filled(table, key, is_literal, scope.ctx.env, log);
+        filled.check(key, log, |text| auth(&text))
+    },
     status: StatusSet = status,
     body: String = |table, key, _, log| table.text(key, log, sought),
     body_not: String = |table, key, _, log| table.text(key, log, sought),
     json: Vec<JsonCondition> = conditions,
-    redirects: u32 = |table, key, _, log| table.integer(key, log),
-    private_redirects: bool = |table, key, _, log| table.flag(key, log),
+    redirects: u32 = integer,
+    private_redirects: bool = flag,
     http: HttpVersion = |table, key, _, log| table.text(key, log, http_version),
-    login: Found = login::read,
-    cert: Duration = |table, key, _, log| table.time(key, log),
-    verify: bool = |table, key, _, log| table.flag(key, log),
+    login: PlacedLogin = login::read,
+    cert: Duration = time,
+    verify: bool = flag,
     ca_file: PathBuf = |table, key, scope, log| super::path(table, key, scope.ctx, log),
     expect: String = |table, key, _, log| table.text(key, log, expected),
-    domain: Duration = |table, key, _, log| table.time(key, log),
+    domain: Duration = time,
     ip: IpVersion = |table, key, _, log| table.text(key, log, ip_version),
+}
+
+fn time(table: &mut Table, key: &'static str, _: &Scope, log: &mut Log) -> Entry<Duration> {
+    table.time(key, log)
+}
+
+fn integer(table: &mut Table, key: &'static str, _: &Scope, log: &mut Log) -> Entry<u32> {
+    table.integer(key, log)
+}
+
+fn flag(table: &mut Table, key: &'static str, _: &Scope, log: &mut Log) -> Entry<bool> {
+    table.flag(key, log)
 }
 
 fn reminder(remind: Duration) -> Result<Duration, String> {
