@@ -3,10 +3,10 @@
 
 use super::Target;
 use super::endpoint::{self, Question};
-use super::kind::Scheme;
-use super::mask;
+use super::ipv6_zone;
+use super::scheme::Scheme;
+use super::secret_looks::masked_url;
 use super::value::brief;
-use super::zone;
 use crate::monitor::bot::nearest::nearest;
 use crate::monitor::site::network::is_lan;
 use crate::monitor::site::{Auth, StartTls};
@@ -99,7 +99,7 @@ fn remedy(written: &str) -> String {
 }
 
 fn http(written: &str, filled: &str) -> Result<Address, String> {
-    let (filled, zone) = zone::without(filled)?;
+    let (filled, zone) = ipv6_zone::without(filled)?;
     let mut url = http_url(written, &filled)?;
     let auth = credentials(&url)?;
     let removed = url.set_username("").and_then(|()| url.set_password(None));
@@ -162,7 +162,7 @@ pub fn target(text: &str) -> Result<Target, String> {
         format!(
             "must be a list of \"tcp://HOST:PORT\" such as \"tcp://1.1.1.1:443\" or \
              \"tcp://[2620:fe::fe]:443\"; `{}` is none",
-            brief(&mask::url(text))
+            brief(&masked_url(text))
         )
     })
 }

@@ -4,8 +4,8 @@
 //! A variable may have been filled in, so no error quotes them.
 
 use super::Target;
-use super::kind::listed;
-use super::zone;
+use super::ipv6_zone;
+use super::scheme::listed;
 use crate::monitor::site::{RecordKind, StartTls};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use url::Host;
@@ -237,7 +237,7 @@ impl<'a> Parts<'a> {
 /// A host as a URL has it: a name in ASCII and small letters, or an address, without brackets; that
 /// of a link may name its interface (RFC 6874), which then stands behind it as resolvers take it.
 fn host(text: &str) -> Option<String> {
-    if let Some((address, zone)) = zone::zoned(text) {
+    if let Some((address, zone)) = ipv6_zone::zoned(text) {
         return Some(format!("{address}%{zone}"));
     }
     match Host::parse(text).ok()? {

@@ -1,7 +1,9 @@
 //! Mistakes in the configuration: where, what, and the line with a caret under it.
 
-use super::mask::{Mask, scrub};
+use super::mask::Mask;
+use super::secret_looks::scrub;
 use crate::monitor::site::printable;
+use crate::secret;
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -10,6 +12,9 @@ use toml_span::Span;
 
 /// Columns of a quoted line that are shown; of a longer one, those around the caret.
 const QUOTED: usize = 100;
+
+/// Shorter values of the environment are words of messages by chance. In bytes.
+const SHORTEST: usize = 6;
 
 /// Mistakes that a chat is told of, at most.
 const TOLD: usize = 10;
@@ -167,13 +172,21 @@ impl<'t> Log<'t> {
             .max(1)
     }
 
-    /// Every mistake once, by position.
-    pub fn into_mistakes(mut self, file: &str) -> Mistakes {
+    /// Every mistake once, by position. No message shows what was `taken` from the environment or
+    /// another file, unless it stands in this one too.
+    pub fn into_mistakes(mut self, file: &str, taken: &[String]) -> Mistakes {
         let found = std::mem::take(&mut self.found);
         let mask = Mask::of(self.text);
+        let foreign = |value: &&String| value.len() >= SHORTEST && !self.text.contains(*value);
+        let foreign: Vec<&String> = taken.iter().filter(foreign).collect();
         let mut list: Vec<_> = found
             .into_iter()
-            .map(|(span, what)| self.mistake(span, &what, &mask))
+            .map(|(span, mut what)| {
+                for value in &foreign {
+                    what = secret::scrub(&what, value);
+                }
+                self.mistake(span, &what, &mask)
+            })
             .collect();
         list.sort_by(|a, b| (a.line, a.column, &a.what).cmp(&(b.line, b.column, &b.what)));
         list.dedup();
@@ -269,7 +282,7 @@ mod tests {
         for &(start, end) in spans {
             log.add(Span::new(start, end), "wrong");
         }
-        assert_eq!(log.into_mistakes("a.conf").to_string(), expected);
+        assert_eq!(log.into_mistakes("a.conf", &[]).to_string(), expected);
     }
 
     #[test]
@@ -328,6 +341,19 @@ mod tests {
             &[(9, 13)],
             "a.conf:2:1: wrong\n    2 | name = \"a\u{fffd}2J\"\n      | ^^^^",
         );
+    }
+
+    #[test]
+    fn what_was_taken_from_elsewhere_is_in_no_message_unless_the_file_has_it() {
+        let mut log = Log::new("a = 'router'");
+        log.add(
+            Span::new(0, 1),
+            "has `t0ps3cret` and `router`, must be https",
+        );
+        let taken = ["t0ps3cret", "router", "https"].map(str::to_owned);
+        let shown = log.into_mistakes("a.conf", &taken).to_string();
+        let expected = "a.conf:1:1: has `***` and `router`, must be https\n";
+        assert!(shown.starts_with(expected), "{shown}");
     }
 
     #[test]

@@ -1,6 +1,219 @@
-//! The little JSON that is written by hand.
+//! `sitemon config --json`: what would run, for programs. The table of keys says which keys there are,
+//! in which order, and which values are hidden.
 
-use std::fmt::Write;
+use super::keys::{AGENT, Key, LOGIN, SITE, Section, TELEGRAM, Takes, Visibility};
+use super::scheme::Scheme;
+use super::value::format_duration;
+use super::{Agent, Config, Telegram};
+use crate::monitor::site::{
+    Check, HttpCheck, HttpVersion, IpVersion, Login, LoginExpect, Site, Talk,
+};
+use crate::monitor::time::hours;
+use std::fmt::{Display, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `{"sites":[…],"agent":{…},"telegram":{…}}` with every key filled in, `null` for none, secrets as `"***"`.
+pub fn to_json(config: &Config) -> String {
+    format!(
+        "{{\"sites\":{},\"agent\":{},\"telegram\":{}}}",
+        list(config.sites.iter().map(|site| site_json(site))),
+        agent_json(&config.agent),
+        or_null(config.telegram.as_ref().map(telegram_json)),
+    )
+}
+
+fn agent_json(agent: &Agent) -> String {
+    let mut object = Object::of(&AGENT);
+    object.text("state", Some(agent.state.to_string_lossy()));
+    object.plain("max_connections", Some(agent.max_connections));
+    object.plain("idle_connections", Some(agent.idle_connections));
+    object.time("idle_timeout", Some(agent.idle_timeout));
+    object.plain("commands", Some(agent.commands));
+    let uplink = agent.uplink.iter().map(|t| json_string(&t.to_string()));
+    object.plain("uplink", Some(list(uplink)));
+    object.secret("heartbeat", agent.heartbeat.is_some());
+    object.text("digest", agent.digest.map(hours::clock));
+    object.text("timezone", agent.timezone.as_deref());
+    object.text("rdap", agent.rdap.as_deref());
+    object.path("ca_file", agent.ca_file.as_ref());
+    object.text("user_agent", Some(&agent.user_agent));
+    object.finish(|_| true)
+}
+
+fn telegram_json(telegram: &Telegram) -> String {
+    let mut object = Object::of(&TELEGRAM);
+    object.secret("token", true);
+    object.plain("chats", Some(list(&telegram.chats)));
+    object.plain("users", telegram.users.as_ref().map(list));
+    object.plain("topic", telegram.topic);
+    object.text("quiet", telegram.quiet.map(|quiet| quiet.to_string()));
+    object.text("api", Some(&telegram.api));
+    object.time("poll", Some(telegram.poll));
+    // Where the token came from is no part of what would run.
+    object.finish(|key| key.name != "token_file")
+}
+
+fn site_json(site: &Site) -> String {
+    let mut object = Object::of(&SITE);
+    object.text("name", Some(&site.name));
+    object.text("url", Some(&site.url));
+    object.text("after", site.after.as_deref());
+    object.time("interval", Some(site.interval));
+    object.time("timeout", Some(site.timeout));
+    object.plain("tries", Some(site.tries));
+    object.time("retry", Some(site.retry));
+    object.plain("recover", Some(site.recover));
+    object.time("remind", site.remind.or(Some(Duration::ZERO)));
+    object.time("slow", site.slow);
+    object.text("group", site.group.as_deref());
+    object.plain("paused", Some(site.paused));
+    object.plain("chats", site.chats.as_ref().map(list));
+    let windows = Some(&site.maintenance).filter(|windows| !windows.is_empty());
+    object.text("maintenance", windows.map(|windows| hours::list(windows)));
+    object.time("cert", site.cert.or(Some(Duration::ZERO)));
+    object.time("domain", site.domain.or(Some(Duration::ZERO)));
+    let (scheme, ip) = match &site.check {
+        Check::Http(http) => {
+            http_keys(&mut object, http);
+            let secure = http.url.starts_with("https:");
+            (if secure { Scheme::Https } else { Scheme::Http }, http.ip)
+        }
+        Check::Tcp(tcp) => {
+            talk_keys(&mut object, &tcp.talk);
+            (Scheme::Tcp, tcp.ip)
+        }
+        Check::Tls(tls) => {
+            talk_keys(&mut object, &tls.talk);
+            object.plain("verify", Some(tls.verify));
+            object.path("ca_file", tls.ca_file.as_ref());
+            (Scheme::Tls, tls.ip)
+        }
+        Check::Dns(dns) => {
+            object.text("expect", dns.expect.as_deref());
+            (Scheme::Dns, dns.ip)
+        }
+        Check::Icmp(icmp) => (Scheme::Icmp, icmp.ip),
+    };
+    let ip = match ip {
+        IpVersion::Any => None,
+        IpVersion::V4 => Some("4"),
+        IpVersion::V6 => Some("6"),
+    };
+    object.text("ip", ip);
+    object.finish(|key| key.sites.contains(&scheme))
+}
+
+fn http_keys(object: &mut Object, http: &HttpCheck) {
+    object.text("method", Some(&http.method));
+    object.plain("headers", Some(names(&http.headers)));
+    object.secret("send", http.send.is_some());
+    object.secret("auth", http.auth.is_some());
+    object.text("status", Some(http.status.to_string()));
+    object.text("body", http.body.as_deref());
+    object.text("body_not", http.body_not.as_deref());
+    let conditions = http.json.iter().map(|json| json_string(&json.text));
+    object.plain("json", Some(list(conditions)));
+    object.plain("redirects", Some(http.redirects));
+    object.plain("private_redirects", Some(http.private_redirects));
+    let version = match http.version {
+        HttpVersion::Any => None,
+        HttpVersion::Http11 => Some("1.1"),
+        HttpVersion::Http2 => Some("2"),
+    };
+    object.text("http", version);
+    object.plain("login", http.login.as_deref().map(login_json));
+    object.plain("verify", Some(http.verify));
+    object.path("ca_file", http.ca_file.as_ref());
+}
+
+fn login_json(login: &Login) -> String {
+    let mut object = Object::of(&LOGIN);
+    object.secret("url", true);
+    object.secret("page", login.page.is_some());
+    object.plain("form", Some(names(&login.form)));
+    let expect = login.expect.as_ref().map(|expect| match expect {
+        LoginExpect::Status(codes) => codes.to_string(),
+        LoginExpect::Text(text) => text.clone(),
+    });
+    object.text("expect", expect);
+    object.finish(|_| true)
+}
+
+fn talk_keys(object: &mut Object, talk: &Talk) {
+    object.secret("send", talk.send.is_some());
+    object.text("expect", talk.expect.as_deref());
+}
+
+/// The names of headers or fields alone.
+fn names(fields: &[(String, String)]) -> String {
+    let field = |(name, _): &(String, String)| format!("{}:\"***\"", json_string(name));
+    let fields: Vec<String> = fields.iter().map(field).collect();
+    format!("{{{}}}", fields.join(","))
+}
+
+/// A list of what is JSON already.
+fn list<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
+    let values: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
+    format!("[{}]", values.join(","))
+}
+
+fn or_null(json: Option<String>) -> String {
+    json.unwrap_or_else(|| "null".to_owned())
+}
+
+/// A JSON object that is being written; its keys come in any order, each if it has a value.
+struct Object {
+    section: &'static Section,
+    members: Vec<(&'static str, String)>,
+}
+
+impl Object {
+    fn of(section: &'static Section) -> Object {
+        let members = Vec::new();
+        Object { section, members }
+    }
+
+    /// A value that is JSON already.
+    fn plain(&mut self, key: &'static str, json: Option<impl Display>) {
+        self.members
+            .extend(json.map(|json| (key, json.to_string())));
+    }
+
+    fn text(&mut self, key: &'static str, text: Option<impl AsRef<str>>) {
+        self.plain(key, text.map(|text| json_string(text.as_ref())));
+    }
+
+    fn time(&mut self, key: &'static str, time: Option<Duration>) {
+        self.text(key, time.map(format_duration));
+    }
+
+    fn path(&mut self, key: &'static str, path: Option<&PathBuf>) {
+        self.text(key, path.map(|path| path.to_string_lossy()));
+    }
+
+    /// That there is a value, whatever it is.
+    fn secret(&mut self, key: &'static str, given: bool) {
+        self.plain(key, given.then_some(""));
+    }
+
+    /// The keys that are `there`, in the order of the table of keys.
+    fn finish(self, there: impl Fn(&Key) -> bool) -> String {
+        let member = |key: &Key| {
+            let value = self.members.iter().find(|(name, _)| *name == key.name);
+            let is_table = matches!(key.takes, Takes::Table(_));
+            let json = match value {
+                None => "null",
+                Some(_) if key.shown == Visibility::Nothing && !is_table => "\"***\"",
+                Some((_, json)) => json,
+            };
+            format!("\"{}\":{json}", key.name)
+        };
+        let keys = self.section.keys.iter().filter(|key| there(key));
+        let members: Vec<String> = keys.map(member).collect();
+        format!("{{{}}}", members.join(","))
+    }
+}
 
 /// `text` as a JSON string, quotes included.
 pub fn json_string(text: &str) -> String {

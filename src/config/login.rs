@@ -1,24 +1,24 @@
 //! `login`: the form that is sent before a check.
 
 use super::error::Log;
-use super::literal::is_secret_url;
-use super::raw::{Entry, Table};
+use super::plaintext_secrets::is_secret_url;
 use super::site_keys::{Scope, Texts, texts};
-use super::variables::expanded;
-use super::{address, keys, value};
+use super::toml_table::{Entry, Table};
+use super::variables::filled;
+use super::{address, value};
 use crate::monitor::site::{Login, LoginExpect};
 use toml_span::value::ValueInner;
 use toml_span::{Span, Spanned};
 
 /// A login, and where its URLs stand.
 #[derive(Clone)]
-pub struct Found {
+pub struct PlacedLogin {
     login: Login,
     url: Span,
     page: Option<Span>,
 }
 
-impl Found {
+impl PlacedLogin {
     /// The login for a site of `url`. Whoever fetches a page over https must not give the password
     /// away before.
     pub fn for_site(self, url: &str, log: &mut Log) -> Login {
@@ -44,11 +44,16 @@ impl Found {
     }
 }
 
-pub fn read(table: &mut Table, scope: &Scope, log: &mut Log) -> Entry<Found> {
+pub fn read(
+    table: &mut Table,
+    key: &'static str,
+    scope: &Scope,
+    log: &mut Log,
+) -> Entry<PlacedLogin> {
     let Spanned {
         value: mut table,
         span,
-    } = match table.inner("login", &keys::LOGIN, log) {
+    } = match table.table(key, log) {
         Entry::Given(table) => table,
         Entry::Absent => return Entry::Absent,
         Entry::Bad => return Entry::Bad,
@@ -57,10 +62,8 @@ pub fn read(table: &mut Table, scope: &Scope, log: &mut Log) -> Entry<Found> {
     let form_page = page(&mut table, "page", scope, log);
     let form = texts(
         &mut table,
+        "form",
         &Texts {
-            key: "form",
-            label: "login.form",
-            wanted: "a table such as { user = \"me\", password = \"$PASSWORD\" }",
             secret: true,
             name: |name| match name {
                 "" => Err("is a field without a name".to_owned()),
@@ -75,16 +78,11 @@ pub fn read(table: &mut Table, scope: &Scope, log: &mut Log) -> Entry<Found> {
         [] => Err("must have at least one field".to_owned()),
         _ => Ok(form),
     });
-    let expect = table.read(
-        "expect",
-        "codes such as \"200-299,302\", or a text, in quotes",
-        log,
-        |value| match value {
-            ValueInner::String(text) => Some(expectation(&text)),
-            ValueInner::Integer(code) => Some(value::status_code(code).map(LoginExpect::Status)),
-            _ => None,
-        },
-    );
+    let expect = table.read("expect", log, |value| match value {
+        ValueInner::String(text) => Some(expectation(&text)),
+        ValueInner::Integer(code) => Some(value::status_code(code).map(LoginExpect::Status)),
+        _ => None,
+    });
     table.finish(log);
     if url.is_absent() {
         log.add(span, "`login` has no `url`; say where the form is sent to");
@@ -97,7 +95,7 @@ pub fn read(table: &mut Table, scope: &Scope, log: &mut Log) -> Entry<Found> {
     let form_page = form_page.given();
     match (url, form) {
         (Entry::Given(url), Entry::Given(form)) if sound => Entry::Given(Spanned::with_span(
-            Found {
+            PlacedLogin {
                 url: url.span,
                 page: form_page.as_ref().map(|page| page.span),
                 login: Login {
@@ -114,16 +112,11 @@ pub fn read(table: &mut Table, scope: &Scope, log: &mut Log) -> Entry<Found> {
 }
 
 fn page(table: &mut Table, key: &'static str, scope: &Scope, log: &mut Log) -> Entry<String> {
-    let label = format!("login.{key}");
-    let written = table.text(key, "a URL in quotes", log, |text| Ok(text.to_owned()));
-    if let Entry::Given(url) = &written
-        && is_secret_url(&url.value)
-    {
-        log.add_secret(url.span, label.clone());
-    }
-    let filled = expanded(written.clone(), &label, true, scope.ctx.env, log);
+    let (written, filled) = filled(table, key, is_secret_url, scope.ctx.env, log);
     let written = written.value().unwrap_or_default();
-    filled.check(&label, log, |filled| address::page(&written, &filled))
+    filled.check(&table.label(key), log, |filled| {
+        address::page(&written, &filled)
+    })
 }
 
 /// Codes if there is nothing but digits and what stands between codes, else a text.

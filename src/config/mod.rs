@@ -1,43 +1,50 @@
 //! `sitemon.conf`: text in, a [`Config`] or every mistake in it out.
 //!
-//! `raw` knows the shape of the file and where things stand in it, `keys` which keys there are,
-//! `value`, `clock`, `address`, `endpoint`, `condition` and `variables` read single values, `within` finds a part of one in the
-//! file, `ca_files` looks whether the named files can be read, `telegram`, `agent`, `site`, `site_keys`, `login`, `kind` and `names` give them their meaning, `error` and `mask` show what is wrong without showing a secret, `literal` finds secrets in a file that others can read, and `added` reads what comes from a chat, and `show` prints what would run.
+//! - `keys` is the table of all keys; `toml_table` takes them out of the file one by one.
+//! - `telegram`, `agent`, `site`, `site_keys`, `login` give them their meaning, `scheme` knows which
+//!   site has which, `site_names` looks at the names of all sites together.
+//! - `value`, `times_of_day`, `address`, `endpoint`, `ipv6_zone`, `condition` and `variables` read
+//!   single values; `string_span` finds a part of one in the file.
+//! - `error`, `syntax` and `mask` show what is wrong without showing a secret; `plaintext_secrets` and
+//!   `ca_files` give warnings.
+//! - `summary` and `json` print what would run; `chat_sites` reads sites that are added in a chat;
+//!   `cause_secrets` collects what no cause of a failure may show.
 
-mod added;
 mod address;
 mod agent;
 mod ca_files;
-mod clock;
+mod cause_secrets;
+mod chat_sites;
 mod condition;
 mod endpoint;
 mod error;
-mod hidden;
+mod ipv6_zone;
 mod json;
 mod keys;
-mod kind;
-mod literal;
 mod login;
 mod mask;
-mod names;
-mod raw;
-mod show;
+mod plaintext_secrets;
+mod scheme;
+mod secret_looks;
 mod site;
 mod site_keys;
+mod site_names;
+mod string_span;
+mod summary;
 mod syntax;
 mod telegram;
+mod times_of_day;
+mod toml_table;
 mod value;
 mod variables;
-mod within;
-mod zone;
 
 #[cfg(test)]
 mod tests;
 
-pub use added::{Defaults, added_beside, added_site, added_sites};
+pub use chat_sites::{Defaults, added_beside, added_site, added_sites};
 pub use error::{Mistake, Mistakes};
-pub use json::json_string;
-pub use show::{summary, to_json};
+pub use json::{json_string, to_json};
+pub use summary::summary;
 pub use telegram::TOKEN_VARIABLE;
 pub use value::format_duration;
 
@@ -46,8 +53,8 @@ use crate::monitor::site::Site;
 use crate::monitor::time::hours::Hours;
 use crate::secret::Secret;
 use error::Log;
-use names::Names;
-use raw::{Entry, Table};
+use site_names::Names;
+use std::cell::RefCell;
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io;
@@ -55,6 +62,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use toml_table::{Entry, Table};
 
 /// A file over this is not a configuration.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -221,31 +229,43 @@ fn read(
 pub fn parse(text: &str, ctx: &Context) -> Result<Config, Mistakes> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut log = Log::new(text);
-    match raw::root(text, &mut log).map(|root| config(root, ctx, &mut log)) {
+    let taken = RefCell::new(Vec::new());
+    let env = |name: &str| {
+        let value = (ctx.env)(name);
+        taken.borrow_mut().extend(value.clone());
+        value
+    };
+    let read = |path: &Path| {
+        let file = (ctx.read)(path)?;
+        taken.borrow_mut().push(file.text.trim().to_owned());
+        Ok(file)
+    };
+    let noting = Context {
+        env: &env,
+        read: &read,
+        ..*ctx
+    };
+    match toml_table::root(text, &mut log).map(|root| config(root, &noting, &mut log)) {
         Some(config) if log.is_empty() => Ok(config),
-        _ => Err(log.into_mistakes(ctx.file)),
+        _ => Err(log.into_mistakes(ctx.file, &taken.borrow())),
     }
 }
 
 fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Config {
     let mut warnings = Vec::new();
-    let (telegram, chats) = match root.table("telegram", &keys::TELEGRAM, log) {
+    let (telegram, chats) = match root.table("telegram", log).value() {
         Some(table) => {
             let (telegram, chats) = telegram::read(table, ctx, &mut warnings, log);
             (Some(telegram), chats)
         }
         None => (None, None),
     };
-    let agent = agent::read(
-        root.table("agent", &keys::AGENT, log),
-        ctx,
-        &mut warnings,
-        log,
-    );
+    let agent = root.table("agent", log).value();
+    let agent = agent::read(agent, ctx, &mut warnings, log);
     let scope = site_keys::Scope { ctx, chats };
-    let defaults = match root.table("defaults", &keys::DEFAULTS, log) {
+    let defaults = match root.table("defaults", log).value() {
         Some(mut table) => {
-            let (mut keys, taken) = hidden::noting(&scope, |scope| {
+            let (mut keys, taken) = cause_secrets::noting(&scope, |scope| {
                 site_keys::Keys::read(&mut table, scope, log)
             });
             keys.taken = taken;
@@ -256,14 +276,14 @@ fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Config {
     };
     let mut names = Names::default();
     let mut sites = Vec::new();
-    for table in root.tables("site", &keys::SITE, log) {
+    for table in root.tables("site", log) {
         sites.extend(site::read(table, &defaults, &mut names, &scope, log).map(Arc::new));
     }
     names.finish(log);
     root.finish(log);
     let secrets = log.take_secrets();
     if ctx.exposed {
-        warnings.extend(literal::warning(ctx.file, &secrets, log));
+        warnings.extend(plaintext_secrets::warning(ctx.file, &secrets, log));
     }
     if sites.is_empty() {
         warnings.push(format!("no [[site]] in {}: nothing to watch", ctx.file));
@@ -279,7 +299,7 @@ fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Config {
 
 /// A path, made relative to the configuration's directory.
 fn path(table: &mut Table, key: &'static str, ctx: &Context, log: &mut Log) -> Entry<PathBuf> {
-    table.text(key, "a path in quotes", log, |text| {
+    table.text(key, log, |text| {
         if text.is_empty() || text.contains('\0') {
             return Err("must be a path".to_owned());
         }

@@ -1,14 +1,14 @@
 //! `[[site]]` → [`Site`].
 
 use super::address::{self, Address};
+use super::cause_secrets;
 use super::error::Log;
-use super::hidden;
-use super::kind::Scheme;
-use super::literal::is_secret_url;
-use super::names::Names;
-use super::raw::{Entry, Table};
+use super::plaintext_secrets::is_secret_url;
+use super::scheme::Scheme;
 use super::site_keys::{Keys, Scope};
-use super::variables::expanded;
+use super::site_names::Names;
+use super::toml_table::{Entry, Table};
+use super::variables::filled;
 use super::{endpoint, value};
 use crate::monitor::site::{
     Auth, Check, DnsCheck, HttpCheck, HttpVersion, IcmpCheck, IpVersion, Site, StatusSet, Talk,
@@ -30,19 +30,11 @@ pub fn read(
     log: &mut Log,
 ) -> Option<Site> {
     let header = table.span;
-    let name = table.text("name", "a text in quotes", log, value::label);
-    let written = table.text("url", "a URL in quotes", log, |text| Ok(text.to_owned()));
-    let (url, of_url) = hidden::noting(scope, |scope| {
-        expanded(written.clone(), "url", false, scope.ctx.env, log)
+    let name = table.text("name", log, value::label);
+    let ((written, url), of_url) = cause_secrets::noting(scope, |scope| {
+        filled(&mut table, "url", is_secret_url, scope.ctx.env, log)
     });
-    if let Entry::Given(url) = &written
-        && is_secret_url(&url.value)
-    {
-        log.add_secret(url.span, "url");
-    }
-    let after = table.text("after", "the name of a site in quotes", log, |text| {
-        Ok(text.to_owned())
-    });
+    let after = table.text("after", log, |text| Ok(text.to_owned()));
     let scheme = match (&url, &written) {
         (Entry::Given(url), _) | (_, Entry::Given(url)) => Scheme::of(&url.value),
         _ => None,
@@ -50,7 +42,7 @@ pub fn read(
     if let Some(scheme) = scheme {
         table.refuse(|key| scheme.refusal(key), log);
     }
-    let (mut own, taken) = hidden::noting(scope, |scope| Keys::read(&mut table, scope, log));
+    let (mut own, taken) = cause_secrets::noting(scope, |scope| Keys::read(&mut table, scope, log));
     own.taken = [of_url, taken].concat();
     table.finish(log);
     names.add(&name, after.clone(), log);
@@ -66,7 +58,7 @@ pub fn read(
             "this site has no `url`; say what to watch, e.g. url = \"https://example.com/\"",
         );
     }
-    let keys = own.or(defaults, scheme);
+    let keys = own.or(defaults, &|key| scheme.is_none_or(|scheme| scheme.has(key)));
     together(&own, &keys, log);
 
     let written = written.given()?;
@@ -96,7 +88,7 @@ pub fn read(
         maintenance: keys.maintenance.value().unwrap_or_default(),
         cert: cert.filter(|cert| !cert.is_zero()),
         domain,
-        secrets: hidden::secrets(&check, keys.taken),
+        secrets: cause_secrets::secrets(&check, keys.taken),
         check,
     })
 }

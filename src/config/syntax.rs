@@ -1,7 +1,8 @@
 //! TOML's syntax errors in words.
 
 use super::error::Log;
-use super::value::brief;
+use super::keys::plain_part;
+use super::value::{is_word, leading};
 use toml_span::{ErrorKind, Span};
 
 /// Where a syntax error is and what a person should do about it.
@@ -44,14 +45,14 @@ pub fn explain(error: &toml_span::Error, log: &Log) -> (Span, String) {
             "write [[site]], with two brackets, for every site".to_owned()
         }
         ErrorKind::DuplicateKey { key, first } => {
-            let key = brief(key);
+            let key = plain_part(key);
             format!(
                 "`{key}` is here twice; the first is in line {}",
                 line(first)
             )
         }
         ErrorKind::DuplicateTable { name, first } => {
-            let name = brief(name);
+            let name = plain_part(name);
             format!(
                 "[{name}] is here twice; the first is in line {}",
                 line(first)
@@ -77,8 +78,7 @@ pub fn explain(error: &toml_span::Error, log: &Log) -> (Span, String) {
     }
     if matches!(error.kind, ErrorKind::Wanted { .. }) {
         let rest = text.get(start..).unwrap_or_default();
-        let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        end = start + rest.find(|c| !word(c)).unwrap_or(rest.len());
+        end = start + leading(rest, is_word).len();
     }
     (Span::new(start, end), what)
 }

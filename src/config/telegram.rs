@@ -1,13 +1,12 @@
 //! `[telegram]`.
 
 use super::error::{Log, reason};
-use super::raw::{Entry, Table};
-use super::{Context, SmallFile, Telegram, address, clock, value};
+use super::toml_table::{Entry, Table};
+use super::{Context, SmallFile, Telegram, address, times_of_day, value};
 use crate::secret::Secret;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
-use toml_span::Spanned;
 
 /// Where the token may come from when the file names none.
 pub const TOKEN_VARIABLE: &str = "SITEMON_TELEGRAM_TOKEN";
@@ -33,26 +32,15 @@ pub fn read(
             format!("`users` has {group}, but only groups have negative ids"),
         );
     }
-    let topic = table.integer("topic", 1..=i32::MAX as u32, log);
-    let quiet = table.text(
-        "quiet",
-        "hours in quotes such as \"22:00-07:00\"",
-        log,
-        clock::hours,
-    );
-    let api = table.text("api", "a URL in quotes", log, address::base);
+    let topic = table.integer("topic", log);
+    let quiet = table.text("quiet", log, times_of_day::hours);
+    let api = table.text("api", log, address::base);
     if let Some(host) = api.get().and_then(|api| address::open_way(&api)) {
         warnings.push(format!(
             "`api` begins with http://: the token travels unencrypted to {host}; use https://"
         ));
     }
-    let longest = Duration::from_secs(50);
-    let poll = table.text(
-        "poll",
-        "a duration in quotes such as \"50s\"",
-        log,
-        |text| value::whole_seconds(text, Duration::ZERO, longest),
-    );
+    let poll = table.time("poll", log);
     table.finish(log);
 
     let known = if chats.is_bad() {
@@ -69,44 +57,20 @@ pub fn read(
         api: api
             .value()
             .unwrap_or_else(|| "https://api.telegram.org".to_owned()),
-        poll: poll.value().unwrap_or(longest),
+        poll: poll.value().unwrap_or(Duration::from_secs(50)),
     };
     (telegram, known)
 }
 
 /// A list of chat or user ids, none twice.
 pub fn ids(table: &mut Table, key: &'static str, log: &mut Log) -> Entry<Vec<i64>> {
-    let list = table.list(key, "a list of ids such as [123456789]", log);
-    let Entry::Given(list) = list else {
-        return if list.is_absent() {
-            Entry::Absent
-        } else {
-            Entry::Bad
-        };
-    };
-    let mut ids = Vec::new();
-    let mut sound = true;
-    for element in &list.value {
-        let what = match element.as_integer() {
-            Some(0) => "has the id 0, which Telegram never gives".to_owned(),
-            Some(id) if ids.contains(&id) => format!("has {id} twice"),
-            Some(id) => {
-                ids.push(id);
-                continue;
-            }
-            None => {
-                let found = super::raw::describe(element.as_ref());
-                format!("must be a list of ids such as [123456789], found {found} in it")
-            }
-        };
-        sound = false;
-        log.add(element.span, format!("`{key}` {what}"));
-    }
-    if sound {
-        Entry::Given(Spanned::with_span(ids, list.span))
-    } else {
-        Entry::Bad
-    }
+    table.list(key, log, |element, before| {
+        Some(match element.as_integer()? {
+            0 => Err((None, "has the id 0, which Telegram never gives".to_owned())),
+            id if before.contains(&id) => Err((None, format!("has {id} twice"))),
+            id => Ok(id),
+        })
+    })
 }
 
 /// The token from the one place that has it; `None` is a recorded mistake.
@@ -117,10 +81,8 @@ fn token(
     log: &mut Log,
 ) -> Option<Secret> {
     let header = table.span;
-    let wanted = "a text in quotes such as \"123456:ABC-DEF\"";
-    let written = table.text("token", wanted, log, |text| Ok(text.to_owned()));
-    let wanted = "a path in quotes such as \"/etc/sitemon.token\"";
-    let file = table.text("token_file", wanted, log, |text| match text {
+    let written = table.text("token", log, |text| Ok(text.to_owned()));
+    let file = table.text("token_file", log, |text| match text {
         "" => Err("is empty; it must be the path of a file that holds the token".to_owned()),
         // A token, sound or not, is never to be shown as a path that cannot be read.
         text if looks_like_a_token(text) => {

@@ -293,7 +293,13 @@ pub fn brief(text: &str) -> String {
     }
 }
 
-fn leading(text: &str, wanted: impl Fn(char) -> bool) -> &str {
+/// A letter of a bare key of TOML.
+pub fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '_'
+}
+
+/// The beginning of `text`, as long as its characters are `wanted`.
+pub fn leading(text: &str, wanted: impl Fn(char) -> bool) -> &str {
     let end = text.find(|c| !wanted(c)).unwrap_or(text.len());
     &text[..end]
 }

@@ -1,11 +1,33 @@
 //! `$NAME` in a value: what the environment has for it, or a mistake that points at it.
 
 use super::error::Log;
-use super::mask::hidden_parts;
-use super::raw::Entry;
+use super::keys::Visibility;
+use super::secret_looks::hidden_parts;
+use super::string_span::within;
+use super::toml_table::{Entry, Table};
 use super::value;
-use super::within::within;
 use toml_span::Spanned;
+
+/// A text as it is written, and with its variables filled in. `is_secret` says whether a secret
+/// stands in what is written.
+pub fn filled(
+    table: &mut Table,
+    key: &'static str,
+    is_secret: fn(&str) -> bool,
+    env: &dyn Fn(&str) -> Option<String>,
+    log: &mut Log,
+) -> (Entry<String>, Entry<String>) {
+    let label = table.label(key);
+    let written = table.text(key, log, |text| Ok(text.to_owned()));
+    if let Entry::Given(text) = &written
+        && is_secret(&text.value)
+    {
+        log.add_secret(text.span, label.clone());
+    }
+    let secret = table.shown(key) != Visibility::Url;
+    let filled = expanded(written.clone(), &label, secret, env, log);
+    (written, filled)
+}
 
 /// Fills in `$NAME`. A `secret` text is not quoted, nor is a password in a URL: of a variable that
 /// isn't set, the name is told only if it looks like one, for `pa$sword` may be a password.

@@ -1,7 +1,7 @@
 //! Sites that are not HTTP, and the keys that not every kind of site has.
 
 use super::{rendered, sound, wrong, wrong_site};
-use crate::config::kind::Scheme;
+use crate::config::scheme::Scheme;
 use crate::config::{Config, keys, summary, to_json};
 use crate::monitor::site::{
     Check, DnsCheck, HttpCheck, IcmpCheck, IpVersion, JsonOp, JsonValue, RecordKind, Site,
@@ -382,7 +382,7 @@ fn json_has_every_key_of_the_kind_and_no_other() {
         r#""json":["a\\.b == \"c\"","d exists"],"#,
         r#""login":{"url":"***","page":"***","form":{"p":"***"},"expect":"302"},"#,
         r#""send":"***","expect":"+OK","domain":"0s","ip":null}"#,
-        r#""cert":"14d","verify":true,"ca_file":null,"send":null,"expect":"220","domain":"0s","ip":"6"}"#,
+        r#""send":null,"cert":"14d","verify":true,"ca_file":null,"expect":"220","domain":"0s","ip":"6"}"#,
         r#""paused":false,"chats":null,"maintenance":null,"expect":null,"domain":"0s","ip":null}"#,
         r#""paused":false,"chats":null,"maintenance":null,"domain":"0s","ip":null}],"agent":{"#,
     ] {
@@ -401,7 +401,7 @@ fn json_has_every_key_of_the_kind_and_no_other() {
         };
         let json = to_json(&alone);
         let (json, _) = json.split_once("\"agent\"").unwrap();
-        for key in keys::SITE.keys {
+        for key in keys::SITE.keys.iter().map(|key| key.name) {
             let there = json.contains(&format!("\"{key}\":"));
             assert_eq!(there, scheme.has(key), "{key} of {url}");
         }

@@ -4,6 +4,7 @@ mod conditions;
 mod endpoints;
 mod kinds;
 mod logins;
+mod reference;
 mod sites;
 mod tables;
 
@@ -132,7 +133,7 @@ fn the_example_shows_every_key_and_all_of_it_is_sound() {
     let set = |name: &str| Some(format!("value-of-{name}"));
     parsed_in(&everything, &set).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     for section in [&keys::TELEGRAM, &keys::AGENT, &keys::SITE, &keys::LOGIN] {
-        for key in section.keys {
+        for key in section.keys.iter().map(|key| key.name) {
             assert!(example.contains(&format!("{key} = ")), "{key}");
         }
     }
@@ -319,15 +320,15 @@ fn json_has_every_key_and_no_secret() {
     let json = to_json(&sound(FULL));
     assert_eq!(
         json,
-        r#"{"sites":[{"name":"a \"b\"","url":"https://u:***@h/ä","interval":"1m30s","timeout":"10s","#
+        r#"{"sites":[{"name":"a \"b\"","url":"https://u:***@h/ä","after":null,"interval":"1m30s","timeout":"10s","#
             .to_owned()
-            + r#""tries":3,"retry":"10s","recover":1,"remind":"0s","slow":"2s","after":null,"group":"g","#
+            + r#""tries":3,"retry":"10s","recover":1,"remind":"0s","slow":"2s","group":"g","#
             + r#""paused":false,"chats":[5],"maintenance":"Sun 02:00-04:00, 12:00-12:30","method":"POST","headers":{"A":"***","B":"***"},"#
             + r#""send":"***","auth":"***","status":"200-299","body":"x\u001b","body_not":"y","#
             + r#""json":[],"redirects":10,"private_redirects":false,"http":"2","login":null,"cert":"14d","verify":false,"#
             + r#""ca_file":"/etc/ca.pem","domain":"0s","ip":"6"},"#
-            + r#"{"name":"second","url":"http://h","interval":"1m","timeout":"10s","tries":3,"#
-            + r#""retry":"10s","recover":1,"remind":"6h","slow":null,"after":"a \"b\"","group":null,"paused":true,"#
+            + r#"{"name":"second","url":"http://h","after":"a \"b\"","interval":"1m","timeout":"10s","tries":3,"#
+            + r#""retry":"10s","recover":1,"remind":"6h","slow":null,"group":null,"paused":true,"#
             + r#""chats":null,"maintenance":null,"method":"GET","headers":{},"send":null,"auth":null,"#
             + r#""status":"200-299","body":null,"body_not":null,"json":[],"redirects":10,"private_redirects":false,"#
             + r#""http":null,"login":null,"domain":"0s","ip":null}],"#

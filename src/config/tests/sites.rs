@@ -208,7 +208,7 @@ fn every_key_of_a_site_is_checked() {
         ),
         (
             "headers = { 'A b' = 'x' }",
-            "4:14: `headers.A b` is no header name: letters, digits and `-` only",
+            "4:14: `headers.A…` is no header name: letters, digits and `-` only",
         ),
         (
             "headers = { A = 1 }",

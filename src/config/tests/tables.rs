@@ -440,6 +440,19 @@ fn tables_have_the_right_shape_and_known_names() {
              the whole day is 00:00-24:00",
         ],
     );
+    // What follows a blank may be a secret.
+    wrong(
+        "\"Bearer x\" = 1",
+        &["1:2: unknown table `Bearer…`; the file has telegram, agent, defaults, site"],
+    );
+    wrong(
+        "\"Bearer x\" = 1\n\"Bearer x\" = 1",
+        &["2:2: `Bearer…` is here twice; the first is in line 1"],
+    );
+    wrong(
+        "[\"Bearer x\"]\n[\"Bearer x\"]",
+        &["2:1: [Bearer…] is here twice; the first is in line 1"],
+    );
     wrong_site(
         "form = { user = 'me' }",
         &["4:1: unknown key `form` here; it belongs in `login`"],

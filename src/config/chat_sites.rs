@@ -2,9 +2,10 @@
 
 use super::error::Log;
 use super::json::json_string;
-use super::names::Names;
-use super::raw;
+use super::keys::Visibility;
 use super::site_keys::{Keys, Scope};
+use super::site_names::Names;
+use super::toml_table;
 use super::{Config, Context, keys, site};
 use crate::monitor::persist::snapshot::{AddedRecord, LONGEST_URL};
 use crate::monitor::site::Site;
@@ -12,9 +13,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What `[defaults]` says, as far as it holds for a site that somebody adds in the chat. What may
-/// hold a secret does not: `headers`, `send`, `auth` and `login` would go wherever that person
-/// points them.
+/// What `[defaults]` says, as far as it holds for a site that a user adds in the chat. What may
+/// hold a secret does not: it would go wherever that user points it.
 #[derive(Clone, Default)]
 pub struct Defaults(Arc<Keys>);
 
@@ -26,15 +26,12 @@ impl fmt::Debug for Defaults {
 }
 
 impl Defaults {
-    pub(super) fn of(keys: &Keys) -> Defaults {
-        let own = Keys::default();
-        Defaults(Arc::new(Keys {
-            headers: raw::Entry::Absent,
-            send: raw::Entry::Absent,
-            auth: raw::Entry::Absent,
-            login: raw::Entry::Absent,
-            ..own.or(keys, None)
-        }))
+    pub(super) fn of(defaults: &Keys) -> Defaults {
+        let harmless = |name: &str| {
+            let key = keys::DEFAULTS.key(name);
+            key.is_some_and(|key| key.shown == Visibility::Value)
+        };
+        Defaults(Arc::new(Keys::default().or(defaults, &harmless)))
     }
 }
 
@@ -74,8 +71,8 @@ pub fn added_site(url: &str, name: Option<&str>, config: &Config) -> Result<Site
     };
     let mut log = Log::new(&text);
     let mut names = Names::default();
-    let root = raw::root(&text, &mut log);
-    let table = root.and_then(|mut root| root.tables("site", &keys::SITE, &mut log).pop());
+    let root = toml_table::root(&text, &mut log);
+    let table = root.and_then(|mut root| root.tables("site", &mut log).pop());
     let read =
         table.and_then(|table| site::read(table, &config.defaults.0, &mut names, &scope, &mut log));
     match (read, log.first()) {
@@ -106,7 +103,7 @@ pub fn added_beside(records: &[AddedRecord], config: &Config) -> Vec<Arc<Site>> 
         .collect()
 }
 
-/// What a site is called that nobody gave a name.
+/// The name of a site that was given none.
 fn host(url: &str) -> String {
     let parsed = url::Url::parse(url).ok();
     let host = parsed.as_ref().and_then(url::Url::host_str);

@@ -1,10 +1,10 @@
 //! TOML text → tables that know their keys, with positions; mistakes of shape are recorded here.
 
 use super::error::Log;
-use super::keys::{self, ROOT, Section};
-use super::syntax;
-use std::ops::RangeInclusive;
-use toml_span::value::{Array, ValueInner};
+use super::keys::{ROOT, Section, Takes, Visibility};
+use super::{syntax, value};
+use std::time::Duration;
+use toml_span::value::ValueInner;
 use toml_span::{Span, Spanned, Value};
 
 /// What a table has under a key.
@@ -70,20 +70,6 @@ impl<T: Clone> Entry<T> {
     pub fn get(&self) -> Option<T> {
         self.clone().value()
     }
-
-    /// This, or `other` where the file says nothing here.
-    pub fn or(&self, other: &Entry<T>) -> Entry<T> {
-        if self.is_absent() {
-            other.clone()
-        } else {
-            self.clone()
-        }
-    }
-
-    /// The same, if `other` counts.
-    pub fn or_if(&self, counts: bool, other: &Entry<T>) -> Entry<T> {
-        if counts { self.or(other) } else { self.clone() }
-    }
 }
 
 /// A table whose keys are taken one by one; [`Table::finish`] reports what is left.
@@ -123,45 +109,43 @@ impl<'t> Table<'t> {
         }
     }
 
-    pub fn take(&mut self, key: &'static str) -> Option<Value<'t>> {
-        debug_assert!(
-            self.section.keys.contains(&key),
-            "{key} is no key of this table"
-        );
+    fn take(&mut self, key: &'static str) -> Option<Value<'t>> {
+        debug_assert!(self.section.key(key).is_some(), "{key} is no key of this");
         self.entries.remove(key)
     }
 
-    /// The table under `key`; `None` without one, or for something else, which is recorded.
-    pub fn table(
-        &mut self,
-        key: &'static str,
-        section: &'static Section,
-        log: &mut Log,
-    ) -> Option<Table<'t>> {
-        let value = self.take(key)?;
-        if value.as_array().is_some() {
-            let span = header(value.span, log.text());
-            let title = section.title;
-            log.add(
-                span,
-                format!("there is only one {title}: write it with one bracket"),
-            );
-            return None;
-        }
-        Table::new(section, value, log)
+    fn takes(&self, key: &str) -> &'static Takes {
+        self.section.key(key).map_or(&Takes::Flag, |key| &key.takes)
     }
 
-    /// The table of a `key` that may stand in one of two places.
-    pub fn inner(
-        &mut self,
-        key: &'static str,
-        section: &'static Section,
-        log: &mut Log,
-    ) -> Entry<Table<'t>> {
-        if !self.entries.contains_key(key) {
+    /// What of the value of `key` may be shown.
+    pub fn shown(&self, key: &str) -> Visibility {
+        self.section
+            .key(key)
+            .map_or(Visibility::Nothing, |key| key.shown)
+    }
+
+    /// `key` as messages call it, e.g. `login.url`.
+    pub fn label(&self, key: &str) -> String {
+        format!("{}{key}", self.section.prefix)
+    }
+
+    /// The table under `key`.
+    pub fn table(&mut self, key: &'static str, log: &mut Log) -> Entry<Table<'t>> {
+        let (Takes::Table(section), Some(value)) = (self.takes(key), self.take(key)) else {
             return Entry::Absent;
-        }
-        match self.table(key, section, log) {
+        };
+        let table = if value.as_array().is_some() {
+            let title = section.title;
+            log.add(
+                header(value.span, log.text()),
+                format!("there is only one {title}: write it with one bracket"),
+            );
+            None
+        } else {
+            Table::new(section, value, log)
+        };
+        match table {
             Some(table) => {
                 let span = table.span;
                 Entry::Given(Spanned::with_span(table, span))
@@ -182,13 +166,8 @@ impl<'t> Table<'t> {
     }
 
     /// The tables under `key`, a `[[key]]` each.
-    pub fn tables(
-        &mut self,
-        key: &'static str,
-        section: &'static Section,
-        log: &mut Log,
-    ) -> Vec<Table<'t>> {
-        let Some(mut value) = self.take(key) else {
+    pub fn tables(&mut self, key: &'static str, log: &mut Log) -> Vec<Table<'t>> {
+        let (Takes::Table(section), Some(mut value)) = (self.takes(key), self.take(key)) else {
             return Vec::new();
         };
         let span = header(value.span, log.text());
@@ -209,75 +188,121 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// A text in quotes; `wanted` says what it should be, e.g. `a duration in quotes such as "60s"`.
+    /// A text in quotes.
     pub fn text<T>(
         &mut self,
         key: &'static str,
-        wanted: &str,
         log: &mut Log,
         read: impl FnOnce(&str) -> Result<T, String>,
     ) -> Entry<T> {
-        self.read(key, wanted, log, |value| match value {
+        self.read(key, log, |value| match value {
             ValueInner::String(text) => Some(read(&text)),
             _ => None,
         })
     }
 
-    /// A whole number within `range`.
-    pub fn integer(
-        &mut self,
-        key: &'static str,
-        range: RangeInclusive<u32>,
-        log: &mut Log,
-    ) -> Entry<u32> {
-        let wanted = format!("a whole number from {} to {}", range.start(), range.end());
-        self.read(key, &wanted, log, |value| {
+    /// A duration within the bounds that the table of keys has for it.
+    pub fn time(&mut self, key: &'static str, log: &mut Log) -> Entry<Duration> {
+        let takes = self.takes(key);
+        self.text(key, log, |text| match *takes {
+            Takes::Seconds(&(least, most), _) => value::whole_seconds(text, least, most),
+            Takes::Time(&(least, most)) => value::duration_within(text, least, most),
+            _ => value::duration(text),
+        })
+    }
+
+    /// A whole number within the bounds that the table of keys has for it.
+    pub fn integer(&mut self, key: &'static str, log: &mut Log) -> Entry<u32> {
+        let takes = self.takes(key);
+        self.read(key, log, |value| {
             let number = value.as_integer()?;
-            let within = u32::try_from(number)
-                .ok()
-                .filter(|number| range.contains(number));
-            Some(within.ok_or_else(|| format!("must be {wanted}, not {number}")))
+            let within = u32::try_from(number).ok().filter(|number| match takes {
+                Takes::Integer(least, most) => (least..=most).contains(&number),
+                _ => true,
+            });
+            Some(within.ok_or_else(|| format!("must be {}, not {number}", takes.words())))
         })
     }
 
     pub fn flag(&mut self, key: &'static str, log: &mut Log) -> Entry<bool> {
-        self.read(key, "true or false", log, |value| value.as_bool().map(Ok))
+        self.read(key, log, |value| value.as_bool().map(Ok))
+    }
+
+    /// A list. `read` sees the elements before one, too; `None` is the wrong type, and an error has
+    /// the place of the mistake where that is not the whole element.
+    pub fn list<T>(
+        &mut self,
+        key: &'static str,
+        log: &mut Log,
+        read: impl Fn(&Value, &[T]) -> Option<Result<T, (Option<Span>, String)>>,
+    ) -> Entry<Vec<T>> {
+        let takes = self.takes(key);
+        let list = self.read(key, log, |value| {
+            let ValueInner::Array(list) = value else {
+                return None;
+            };
+            Some(match *takes {
+                Takes::List(words) if list.is_empty() => {
+                    Err(format!("is empty; it must be {words}, or left out"))
+                }
+                Takes::Few(&(_, most, why)) if list.len() > most => Err(format!(
+                    "has {} addresses; at most {most}, for {why}",
+                    list.len()
+                )),
+                _ => Ok(list),
+            })
+        });
+        let Spanned { value: list, span } = match list {
+            Entry::Given(list) => list,
+            Entry::Absent => return Entry::Absent,
+            Entry::Bad => return Entry::Bad,
+        };
+        let (label, length) = (self.label(key), list.len());
+        let mut sound = Vec::new();
+        for element in list {
+            let wrong = match read(&element, &sound) {
+                Some(Ok(value)) => {
+                    sound.push(value);
+                    continue;
+                }
+                Some(Err(wrong)) => wrong,
+                None => {
+                    let (words, found) = (takes.words(), describe(element.as_ref()));
+                    (None, format!("must be {words}, found {found} in it"))
+                }
+            };
+            let (place, what) = wrong;
+            log.add(place.unwrap_or(element.span), format!("`{label}` {what}"));
+        }
+        match sound.len() == length {
+            true => Entry::Given(Spanned::with_span(sound, span)),
+            false => Entry::Bad,
+        }
     }
 
     /// A value that `read` takes, `None` being the wrong type.
     pub fn read<T>(
         &mut self,
         key: &'static str,
-        wanted: &str,
         log: &mut Log,
         read: impl FnOnce(ValueInner<'t>) -> Option<Result<T, String>>,
     ) -> Entry<T> {
         let Some(mut value) = self.take(key) else {
             return Entry::Absent;
         };
+        let takes = self.takes(key);
         let inner = value.take();
         let found = describe(&inner);
-        let wrong_type = || Err(format!("must be {wanted}, found {found}"));
-        let label = format!("{}{key}", self.section.prefix);
-        Entry::Given(Spanned::with_span(inner, value.span))
-            .check(&label, log, |inner| read(inner).unwrap_or_else(wrong_type))
-    }
-
-    /// A list with at least one element.
-    pub fn list(&mut self, key: &'static str, wanted: &str, log: &mut Log) -> Entry<Array<'t>> {
-        self.read(key, wanted, log, |value| match value {
-            ValueInner::Array(list) if list.is_empty() => {
-                Some(Err(format!("is empty; it must be {wanted}, or left out")))
-            }
-            ValueInner::Array(list) => Some(Ok(list)),
-            _ => None,
+        let wrong_type = || Err(format!("must be {}, found {found}", takes.words()));
+        Entry::Given(Spanned::with_span(inner, value.span)).check(&self.label(key), log, |inner| {
+            read(inner).unwrap_or_else(wrong_type)
         })
     }
 
-    /// Records the keys that nobody took.
+    /// Records the keys that were not taken.
     pub fn finish(self, log: &mut Log) {
         for key in self.entries.keys() {
-            log.add(key.span, keys::unknown(self.section, &key.name));
+            log.add(key.span, self.section.unknown(&key.name));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Names of the sites: no two alike, and `after` names one without going round in a circle.
 
 use super::error::Log;
-use super::raw::Entry;
+use super::toml_table::Entry;
 use super::value::brief;
 use crate::monitor::bot::nearest::nearest;
 use std::collections::HashMap;

@@ -1,5 +1,6 @@
-//! Kinds of sites, by the scheme of their URL, and which keys each of them has.
+//! Kinds of sites, by the scheme of their URL.
 
+use super::keys;
 use Scheme::{Dns, Http, Https, Icmp, Tcp, Tls};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,26 +12,6 @@ pub enum Scheme {
     Dns,
     Icmp,
 }
-
-/// Keys that not every kind has; any other key of a site fits all of them.
-const KEYS: [(&str, &[Scheme]); 16] = [
-    ("method", &[Http, Https]),
-    ("headers", &[Http, Https]),
-    ("send", &[Http, Https, Tcp, Tls]),
-    ("auth", &[Http, Https]),
-    ("status", &[Http, Https]),
-    ("body", &[Http, Https]),
-    ("body_not", &[Http, Https]),
-    ("json", &[Http, Https]),
-    ("redirects", &[Http, Https]),
-    ("private_redirects", &[Http, Https]),
-    ("http", &[Http, Https]),
-    ("login", &[Http, Https]),
-    ("cert", &[Https, Tls]),
-    ("verify", &[Https, Tls]),
-    ("ca_file", &[Https, Tls]),
-    ("expect", &[Tcp, Tls, Dns]),
-];
 
 impl Scheme {
     pub const ALL: [Scheme; 6] = [Http, Https, Tcp, Tls, Dns, Icmp];
@@ -88,10 +69,9 @@ impl Scheme {
     }
 }
 
+/// The kinds that have `key`; of a key that no site has, all.
 fn homes(key: &str) -> &'static [Scheme] {
-    KEYS.iter()
-        .find(|(name, _)| *name == key)
-        .map_or(&Scheme::ALL, |(_, homes)| homes)
+    keys::SITE.key(key).map_or(&Scheme::ALL, |key| key.sites)
 }
 
 /// `a, b and c`.
@@ -106,14 +86,6 @@ pub fn listed(words: &[&str], and: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::keys;
-
-    #[test]
-    fn every_restricted_key_is_a_key_of_a_site() {
-        for (key, _) in KEYS {
-            assert!(keys::SITE.keys.contains(&key), "{key}");
-        }
-    }
 
     #[test]
     fn a_key_that_does_not_fit_says_where_it_would() {

@@ -1,0 +1,115 @@
+//! What looks like a secret wherever it stands: users, passwords and queries of URLs, bot tokens.
+
+use super::value::{is_word, leading};
+use std::ops::Range;
+
+/// [`hidden_parts`] of a URL as it stands in the file: all of it where escapes may stand for `@` or
+/// `?`.
+pub fn hidden_in_source(source: &str) -> Vec<Range<usize>> {
+    match source.contains('\\') {
+        true => std::iter::once(0..source.len()).collect(),
+        false => hidden_parts(source),
+    }
+}
+
+/// Byte ranges of `url`, a broken one perhaps, in which a user, a password, a query or a fragment
+/// stands.
+pub fn hidden_parts(url: &str) -> Vec<Range<usize>> {
+    let start = url.find("//").map_or(0, |slashes| slashes + 2);
+    let user = url[start..].rfind('@').map_or(start, |at| start + at);
+    let query = url[user..].find(['?', '#']).map(|at| user + at);
+    vec![start..user, query.unwrap_or(url.len())..url.len()]
+}
+
+/// `url` with `***` for each of its [`hidden_parts`].
+pub fn masked_url(url: &str) -> String {
+    let mut shown = url.to_owned();
+    for part in hidden_parts(url).into_iter().rev() {
+        if !part.is_empty() {
+            shown.replace_range(part, "***");
+        }
+    }
+    shown
+}
+
+/// Byte ranges of `text` that look like secrets wherever they stand: bot tokens, and users and
+/// passwords in URLs. In no particular order.
+pub fn secret_looks(text: &str) -> Vec<Range<usize>> {
+    let mut found = bot_tokens(text);
+    found.extend(url_users(text));
+    found
+}
+
+/// `text` with whatever looks like a secret replaced by as many `*`.
+pub fn scrub(text: &str) -> String {
+    let secrets = secret_looks(text);
+    text.char_indices()
+        .map(|(at, c)| {
+            if secrets.iter().any(|range| range.contains(&at)) {
+                '*'
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+/// `digits:key` with a key of 25 characters or more (real ones have 35).
+fn bot_tokens(text: &str) -> Vec<Range<usize>> {
+    let bytes = text.as_bytes();
+    let mut found = Vec::new();
+    for (colon, _) in text.match_indices(':') {
+        let digits = bytes[..colon]
+            .iter()
+            .rev()
+            .take_while(|b| b.is_ascii_digit())
+            .count();
+        let key = leading(&text[colon + 1..], is_word).len();
+        if digits > 0 && key >= 25 {
+            found.push(colon - digits..colon + 1 + key);
+        }
+    }
+    found
+}
+
+/// What stands between `//` and the last `@` of the same word, quotes ending a word too: more than
+/// a URL parser would take, for the URL may be a broken one.
+fn url_users(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    for (slashes, _) in text.match_indices("//") {
+        let start = slashes + 2;
+        let word = leading(&text[start..], |c| {
+            !c.is_whitespace() && !matches!(c, '"' | '\'' | '`')
+        });
+        if let Some(at) = word.rfind('@') {
+            found.push(start..start + at);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_and_tokens_are_replaced_by_as_many_stars() {
+        assert_eq!(scrub("bad `//a:b@c`"), "bad `//***@c`");
+        let token = format!("12:{}", "A".repeat(25));
+        assert_eq!(
+            scrub(&format!("x{token}!")),
+            format!("x{}!", "*".repeat(28))
+        );
+        assert_eq!(scrub("12:AAAA 10:00-12:00 a@b"), "12:AAAA 10:00-12:00 a@b");
+    }
+
+    #[test]
+    fn of_a_url_the_user_and_the_query_are_hidden() {
+        assert_eq!(masked_url("https://u:p@h/a?b#c"), "https://***@h/a***");
+        assert_eq!(masked_url("https://h/a"), "https://h/a");
+        assert_eq!(
+            hidden_in_source("https://u\\u0040h").first(),
+            Some(&(0..16))
+        );
+    }
+}

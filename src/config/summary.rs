@@ -1,0 +1,196 @@
+//! `sitemon config`: what would run, as a table for people. It holds no secret.
+
+use super::value::format_duration;
+use super::{Config, Telegram};
+use crate::monitor::render::text::count;
+use crate::monitor::site::{Check, HttpCheck, Site, Talk};
+use crate::monitor::time::hours;
+
+/// Columns of a table are no wider: a cell that is longer pushes the rest of its row away.
+const WIDEST: usize = 64;
+
+/// The configuration as a table for people, line breaks included.
+pub fn summary(config: &Config) -> String {
+    let mut rows = vec![["NAME", "URL", "EVERY", "TIMEOUT", "EXPECTED"].map(str::to_owned)];
+    rows.extend(config.sites.iter().map(|site| {
+        let (every, timeout) = (
+            format_duration(site.interval),
+            format_duration(site.timeout),
+        );
+        [
+            site.name.clone(),
+            site.url.clone(),
+            every,
+            timeout,
+            expectation(site),
+        ]
+    }));
+    let mut text = String::new();
+    if !config.sites.is_empty() {
+        text = table(&rows);
+        text.push('\n');
+    }
+    let agent = &config.agent;
+    text.push_str(&format!(
+        "agent     state {}, {} connections at once ({} idle for {}), {} at once, \
+         user agent {}{}\n",
+        agent.state.display(),
+        agent.max_connections,
+        agent.idle_connections,
+        format_duration(agent.idle_timeout),
+        count(agent.commands, "command"),
+        agent.user_agent,
+        agent
+            .ca_file
+            .as_ref()
+            .map_or(String::new(), |path| format!(", roots {}", path.display())),
+    ));
+    let zone = agent.timezone.as_deref().unwrap_or("the system's");
+    text.push_str(&format!("time zone {zone}\n"));
+    if let Some(at) = agent.digest {
+        text.push_str(&format!("digest    at {}\n", hours::clock(at)));
+    }
+    let uplink: Vec<String> = agent.uplink.iter().map(ToString::to_string).collect();
+    text.push_str(&match uplink.as_slice() {
+        [] => "uplink    none: our own line is never asked\n".to_owned(),
+        uplink => format!("uplink    {}\n", uplink.join(", ")),
+    });
+    if let Some(server) = &agent.rdap {
+        text.push_str(&format!("rdap      {server}\n"));
+    }
+    match &agent.heartbeat {
+        Some(secret) => text.push_str(&format!("heartbeat {secret} every minute\n")),
+        None => text.push_str("heartbeat none\n"),
+    }
+    match &config.telegram {
+        Some(telegram) => text.push_str(&telegram_line(telegram)),
+        None => text.push_str("telegram  none: the terminal is the chat\n"),
+    }
+    text
+}
+
+fn expectation(site: &Site) -> String {
+    let mut wanted = match &site.check {
+        Check::Http(http) => http_expectation(http),
+        Check::Tcp(tcp) => talk_expectation(&tcp.talk),
+        Check::Tls(tls) => {
+            let mut wanted = talk_expectation(&tls.talk);
+            wanted.extend(unverified(tls.verify));
+            wanted
+        }
+        Check::Dns(dns) => vec![match &dns.expect {
+            Some(value) => format!("{} {}", dns.kind.word(), shown(value)),
+            None => format!("any {}", dns.kind.word()),
+        }],
+        Check::Icmp(_) => vec!["echo".to_owned()],
+    };
+    for (what, before) in [("cert", site.cert), ("domain", site.domain)] {
+        wanted.extend(before.map(|before| format!("{what} {}", format_duration(before))));
+    }
+    if let Some(slow) = site.slow {
+        wanted.push(format!("within {}", format_duration(slow)));
+    }
+    if !site.maintenance.is_empty() {
+        wanted.push(format!("maintenance {}", hours::list(&site.maintenance)));
+    }
+    if let Some(name) = &site.after {
+        wanted.push(format!("after {name}"));
+    }
+    if site.paused {
+        wanted.insert(0, "paused".to_owned());
+    }
+    wanted.join(", ")
+}
+
+fn http_expectation(http: &HttpCheck) -> Vec<String> {
+    let mut wanted = Vec::new();
+    if http.login.is_some() {
+        wanted.push("login".to_owned());
+    }
+    wanted.push(format!("status {}", http.status));
+    // `{:?}` keeps control characters from the terminal.
+    wanted.extend(http.body.iter().map(|text| format!("body with {text:?}")));
+    wanted.extend(
+        http.body_not
+            .iter()
+            .map(|text| format!("body without {text:?}")),
+    );
+    wanted.extend(http.json.iter().map(|json| shown(&json.text)));
+    wanted.extend(unverified(http.verify));
+    wanted
+}
+
+fn talk_expectation(talk: &Talk) -> Vec<String> {
+    vec![match (&talk.send, &talk.expect) {
+        (None, Some(text)) => format!("banner {text:?}"),
+        (Some(_), Some(text)) => format!("answer {text:?}"),
+        (_, None) => "connection".to_owned(),
+    }]
+}
+
+fn unverified(verify: bool) -> Option<String> {
+    (!verify).then(|| "certificate not verified".to_owned())
+}
+
+/// A text on one line that cannot steer a terminal.
+fn shown(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            line.extend(c.escape_debug());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
+fn telegram_line(telegram: &Telegram) -> String {
+    let ids = |ids: &[i64]| {
+        ids.iter()
+            .map(i64::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let chats = match telegram.chats.as_slice() {
+        [] => "no chats yet (sitemon pair finds one)".to_owned(),
+        chats => format!("chats {}", ids(chats)),
+    };
+    let users = match &telegram.users {
+        Some(users) => format!("users {}", ids(users)),
+        None => "anybody in them commands".to_owned(),
+    };
+    let topic = telegram.topic;
+    let topic = topic.map_or_else(String::new, |topic| format!("topic {topic}, "));
+    let quiet = telegram.quiet;
+    let quiet = quiet.map_or_else(String::new, |quiet| format!("quiet {quiet}, "));
+    let poll = format_duration(telegram.poll);
+    format!(
+        "telegram  token {}, {chats}, {users}, {topic}{quiet}api {}, poll {poll}\n",
+        telegram.token, telegram.api
+    )
+}
+
+/// Columns as wide as their widest cell, within reason, two blanks between them, none behind the last.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+            .min(WIDEST)
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        // Not a width of `format!`, which panics beyond 65,535.
+        let padded = |(cell, width): (&String, &usize)| {
+            let blanks = width.saturating_sub(cell.chars().count());
+            format!("{cell}{}", " ".repeat(blanks))
+        };
+        let cells = row.iter().zip(&widths).map(padded);
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
