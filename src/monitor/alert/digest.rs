@@ -68,16 +68,16 @@ impl Digest {
 
 impl Monitor {
     pub(crate) fn digest_due(&self, now: Now) -> Option<Moment> {
-        let next = self.digest.next(now).filter(|_| self.clock_set)?;
+        let next = self.alerts.digest.next(now).filter(|_| self.clock_set)?;
         Some(now.coming_moment(next))
     }
 
     pub(crate) fn tell_digest(&mut self, now: Now) {
-        if !self.clock_set || !self.digest.take(now) {
+        if !self.clock_set || !self.alerts.digest.take(now) {
             return;
         }
         self.saving.now();
-        for chat in self.access.chats.clone() {
+        for chat in self.bot.access.chats.clone() {
             let told = |w: &&SiteState| may_see(chat, &w.site);
             let sites: Vec<&SiteState> = self.sites.iter().filter(told).collect();
             if sites.is_empty() {

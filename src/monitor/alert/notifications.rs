@@ -89,7 +89,7 @@ impl Monitor {
         let told = plainly && !self.muted(&site.name, moment);
         self.sites[at].slow_told = told;
         self.sites[at].slow_untold = plainly && !told;
-        self.slow_untold |= plainly && !told;
+        self.alerts.slow_untold |= plainly && !told;
         if told {
             self.tell(now, &site, Notification::Slow { cause }, None);
         } else if manner == Manner::Flapping {
@@ -259,6 +259,7 @@ impl Monitor {
     /// the others what is `safe`.
     pub(crate) fn tell_mistakes(&mut self, now: Now, what: &str, safe: &str) {
         let (all, some) = self
+            .bot
             .access
             .chats
             .iter()
@@ -284,14 +285,14 @@ impl Monitor {
 
     /// A notice that is in the log already.
     pub(crate) fn announce(&mut self, now: Now, text: String) {
-        let chats = self.access.chats.clone();
+        let chats = self.bot.access.chats.clone();
         self.notice_to(now, chats, text);
     }
 
     /// A notice about our own line, which may come and go all day: it is written within the day's
     /// budget, as a site's alerts are. One that still waits is not said again.
     pub(crate) fn announce_line(&mut self, now: Now, text: String) {
-        let chats = self.access.chats.clone();
+        let chats = self.bot.access.chats.clone();
         let news = Notification::Notice { text };
         if self.outbox.alerts().any(|a| a.news == news) {
             return;
@@ -302,7 +303,7 @@ impl Monitor {
 
     /// Everything is muted.
     pub(crate) fn silenced(&self, now: Moment) -> bool {
-        self.muted_until.is_some_and(|until| until > now)
+        self.alerts.muted_until.is_some_and(|until| until > now)
     }
 
     /// Nothing of the site is told at present but what was begun: it is muted, under maintenance,
@@ -327,8 +328,8 @@ impl Monitor {
     /// An outage that began in silence and outlasts it is told then.
     pub(crate) fn end_mutes(&mut self, now: Now) {
         let moment = now.moment();
-        if self.muted_until.is_some_and(|until| until <= moment) {
-            self.muted_until = None;
+        if self.alerts.muted_until.is_some_and(|until| until <= moment) {
+            self.alerts.muted_until = None;
         }
         self.tell_slow(now);
         let untold: Vec<u32> = self
@@ -355,7 +356,7 @@ impl Monitor {
 
     /// A site that became slow in silence and still is.
     fn tell_slow(&mut self, now: Now) {
-        if !self.slow_untold {
+        if !self.alerts.slow_untold {
             return;
         }
         let moment = now.moment();
@@ -371,7 +372,7 @@ impl Monitor {
             self.sites[at].slow_told = true;
             self.tell(now, &site, Notification::Slow { cause }, None);
         }
-        self.slow_untold = self.sites.iter().any(|w| w.slow_untold);
+        self.alerts.slow_untold = self.sites.iter().any(|w| w.slow_untold);
     }
 
     pub(crate) fn remind(&mut self, now: Now) {
@@ -408,7 +409,7 @@ impl Monitor {
         let watched = &self.sites[self.sites.find(&incident.site)?];
         if !incident.told {
             let moment = now.moment();
-            let ends = [self.muted_until, watched.muted_until];
+            let ends = [self.alerts.muted_until, watched.muted_until];
             return ends.into_iter().flatten().filter(|m| *m > moment).max();
         }
         let every = watched.site.remind?;

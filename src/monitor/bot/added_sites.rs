@@ -50,7 +50,7 @@ struct Trial {
 
 impl Monitor {
     pub(crate) fn add(&mut self, asker: &Asker, url: &str, name: Option<&str>) -> Option<String> {
-        let added = &mut self.added;
+        let added = &mut self.bot.added;
         if added.trials.len() >= MOST_TRIALS {
             return Some("Not added: wait until those before it have been checked.".to_owned());
         }
@@ -81,12 +81,12 @@ impl Monitor {
 
     /// The rules of the file have been applied to what was asked for.
     pub(crate) fn examined(&mut self, now: Now, id: u64, result: Result<Site, String>) {
-        let Some(place) = self.added.trials.iter().position(|t| t.id == id) else {
+        let Some(place) = self.bot.added.trials.iter().position(|t| t.id == id) else {
             return;
         };
         let refusal = match &result {
             Err(what) => Some(format!("Not added: {}.", escape(what))),
-            Ok(site) if self.hidden(self.added.trials[place].asker.chat, &site.name) => {
+            Ok(site) if self.hidden(self.bot.added.trials[place].asker.chat, &site.name) => {
                 let name = bold(&site.name);
                 Some(format!(
                     "Not added: the name {name} is taken. /add URL NAME gives it another name."
@@ -96,7 +96,7 @@ impl Monitor {
                 "Not added: there is a site {} already. /add URL NAME gives it another name.",
                 bold(&site.name)
             )),
-            Ok(site) if !may_see(self.added.trials[place].asker.chat, site) => Some(
+            Ok(site) if !may_see(self.bot.added.trials[place].asker.chat, site) => Some(
                 "Not added: by `chats` in [defaults] this chat would not be told of it.".to_owned(),
             ),
             Ok(site) if site.is_https() && !self.clock_set => {
@@ -107,7 +107,7 @@ impl Monitor {
         let (text, asker) = match (result, refusal) {
             (Ok(site), None) => {
                 let site = Arc::new(site);
-                let trial = &mut self.added.trials[place];
+                let trial = &mut self.bot.added.trials[place];
                 trial.site = Some(site.clone());
                 let announced = std::mem::replace(&mut trial.announced, true);
                 let asker = trial.asker.clone();
@@ -119,7 +119,7 @@ impl Monitor {
                 (text, asker)
             }
             (_, refusal) => {
-                let trial = self.added.trials.remove(place);
+                let trial = self.bot.added.trials.remove(place);
                 (refusal.unwrap_or_default(), trial.asker)
             }
         };
@@ -127,18 +127,18 @@ impl Monitor {
     }
 
     fn name_taken(&self, name: &str) -> bool {
-        let trials = self.added.trials.iter();
+        let trials = self.bot.added.trials.iter();
         let tried = trials.filter_map(|t| t.site.as_ref());
-        let kept = self.added.records.iter().any(|r| r.name == name);
+        let kept = self.bot.added.records.iter().any(|r| r.name == name);
         kept || self.sites.contains(name) || tried.into_iter().any(|s| s.name == name)
     }
 
     /// Its first check has ended.
     pub(crate) fn tried(&mut self, now: Now, id: u64, outcome: &Outcome) {
-        let Some(place) = self.added.trials.iter().position(|t| t.id == id) else {
+        let Some(place) = self.bot.added.trials.iter().position(|t| t.id == id) else {
             return;
         };
-        let trial = &mut self.added.trials[place];
+        let trial = &mut self.bot.added.trials[place];
         if std::mem::take(&mut trial.outdated) {
             // By rules that hold no more.
             trial.site = None;
@@ -149,7 +149,7 @@ impl Monitor {
             });
             return;
         }
-        let trial = self.added.trials.remove(place);
+        let trial = self.bot.added.trials.remove(place);
         let Some(site) = trial.site else {
             return;
         };
@@ -168,7 +168,7 @@ impl Monitor {
             url: trial.url,
         };
         let moment = now.moment();
-        let failed = &mut self.added.failed;
+        let failed = &mut self.bot.added.failed;
         failed.retain(|(_, at)| moment.since(*at) < INSIST);
         let insisted = failed.iter().position(|(r, _)| *r == record);
         let text = match (&outcome.verdict, insisted) {
@@ -201,7 +201,7 @@ impl Monitor {
                 format!("➕ {} is watched, every {every}.{took}", bold(&name))
             }
         };
-        self.added.records.push(record);
+        self.bot.added.records.push(record);
         let mut sites: Vec<_> = self.sites.iter().map(|w| w.site.clone()).collect();
         sites.push(site);
         self.take_sites(sites, now);
@@ -215,8 +215,8 @@ impl Monitor {
 
     /// Takes out a site that was added; `None`: it is one of the file.
     pub(crate) fn remove(&mut self, now: Now, asker: &Asker, name: &str) -> Option<String> {
-        let place = self.added.records.iter().position(|r| r.name == name)?;
-        self.added.records.remove(place);
+        let place = self.bot.added.records.iter().position(|r| r.name == name)?;
+        self.bot.added.records.remove(place);
         let rest = self.sites.iter().filter(|w| w.name() != name);
         let sites = rest.map(|w| w.site.clone()).collect();
         self.take_sites(sites, now);
@@ -231,12 +231,12 @@ impl Monitor {
     /// It was added, and the chat may see it. One that cannot be watched any more is no site, and any
     /// chat may remove it.
     pub(crate) fn is_added(&self, chat: i64, name: &str) -> bool {
-        !self.hidden(chat, name) && self.added.records.iter().any(|r| r.name == name)
+        !self.hidden(chat, name) && self.bot.added.records.iter().any(|r| r.name == name)
     }
 
     /// The sites that were added, as they were asked for.
     pub fn added(&self) -> &[AddedRecord] {
-        &self.added.records
+        &self.bot.added.records
     }
 
     /// Takes over the sites that an earlier run was given in the chat. To be called once, before
@@ -259,10 +259,10 @@ impl Monitor {
         now: Now,
     ) -> Vec<Arc<Site>> {
         let of_file = sites.len();
-        for trial in &mut self.added.trials {
+        for trial in &mut self.bot.added.trials {
             trial.outdated = trial.site.is_some();
         }
-        self.added.records.clear();
+        self.bot.added.records.clear();
         for (record, result) in added {
             let name = &record.name;
             // As far as it is known who may know of it.
@@ -270,7 +270,7 @@ impl Monitor {
             let known = self.sites.find(name).map(|at| &self.sites[at].site);
             let chats = match of_file.or(known) {
                 Some(site) => self.chats_of(site),
-                None => self.access.chats.clone(),
+                None => self.bot.access.chats.clone(),
             };
             if of_file.is_some() {
                 let text = format!(
@@ -290,7 +290,7 @@ impl Monitor {
                     self.notice_to(now, chats, text);
                 }
             }
-            self.added.records.push(record);
+            self.bot.added.records.push(record);
         }
         sites
     }

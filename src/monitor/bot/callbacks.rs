@@ -24,7 +24,7 @@ const GONE: &str = "That is too old: I no longer watch that site.";
 impl Monitor {
     /// Strangers get nothing, not even the answer that would let their button rest.
     pub(crate) fn pressed(&mut self, now: Now, press: &Press) {
-        if !self.access.allows(press.chat, press.user) {
+        if !self.bot.access.allows(press.chat, press.user) {
             self.note_stranger(now, press.chat, press.user);
             return;
         }
@@ -202,7 +202,7 @@ impl Monitor {
             return;
         };
         // A press that came before our last change of the text knows only the one before.
-        let shown = self.shown.get(press.chat, message_id);
+        let shown = self.outbox.shown.get(press.chat, message_id);
         let Some(html) = shown.or(press.html.as_deref()) else {
             return;
         };
@@ -212,7 +212,9 @@ impl Monitor {
         } else {
             html.to_owned()
         };
-        self.shown.remember(press.chat, message_id, html.clone());
+        self.outbox
+            .shown
+            .remember(press.chat, message_id, html.clone());
         let buttons = self.book(now.moment()).buttons(numbers);
         self.outbox.push_reply(Reply {
             edit: Some(message_id),
@@ -253,19 +255,19 @@ impl Monitor {
     /// The buttons of an alert's message are to be looked at again when there is time.
     pub(crate) fn renew_buttons(&mut self, chat: i64, message_id: i64) {
         let message = (chat, message_id);
-        if message_id == 0 || chat == CONSOLE || self.untidy.contains(&message) {
+        if message_id == 0 || chat == CONSOLE || self.outbox.untidy.contains(&message) {
             return;
         }
-        if self.untidy.len() == UNTIDY {
-            self.untidy.pop_front();
+        if self.outbox.untidy.len() == UNTIDY {
+            self.outbox.untidy.pop_front();
         }
-        self.untidy.push_back(message);
+        self.outbox.untidy.push_back(message);
     }
 
     /// One change of buttons at a time for each chat, and only while nothing else is to be said.
     pub(crate) fn tidy(&mut self, now: Moment) {
         let mut waiting = VecDeque::new();
-        while let Some((chat, message_id)) = self.untidy.pop_front() {
+        while let Some((chat, message_id)) = self.outbox.untidy.pop_front() {
             let for_chat = |a: &Alert| a.chats.contains(&chat);
             let wait = self.outbox.alerts().any(for_chat)
                 || self.outbox.calm_at(chat).is_none_or(|at| at > now);
@@ -273,13 +275,13 @@ impl Monitor {
                 waiting.push_back((chat, message_id));
                 continue;
             }
-            let Some(html) = self.shown.get(chat, message_id).map(str::to_owned) else {
+            let Some(html) = self.outbox.shown.get(chat, message_id).map(str::to_owned) else {
                 continue;
             };
             let book = self.book(now);
             let buttons = book.buttons(&book.told_by(chat, message_id));
             if buttons.is_empty() {
-                self.shown.forget(chat, message_id);
+                self.outbox.shown.forget(chat, message_id);
             }
             self.outbox.push_reply(Reply {
                 edit: Some(message_id),
@@ -288,11 +290,12 @@ impl Monitor {
                 ..Reply::new(chat, html, now)
             });
         }
-        self.untidy = waiting;
+        self.outbox.untidy = waiting;
     }
 
     pub(crate) fn tidy_due(&self, now: Moment) -> Option<Moment> {
         let due = self
+            .outbox
             .untidy
             .iter()
             .filter_map(|(chat, _)| self.outbox.calm_at(*chat));

@@ -21,30 +21,30 @@ impl Monitor {
         if targets.is_empty() {
             return Some("There is nothing to check.".to_owned().into());
         }
-        if let Some(place) = self.jobs.iter().position(|j| j.targets == targets) {
-            let job = &self.jobs[place];
+        if let Some(place) = self.bot.jobs.iter().position(|j| j.targets == targets) {
+            let job = &self.bot.jobs[place];
             let id = job.id;
             let text = format!("Joined the check that is under way. {}", self.job_text(job));
             self.listen(now, id, asker, text);
             return None;
         }
-        let waiting = self.jobs.iter().filter(|j| j.started.is_none()).count();
+        let waiting = self.bot.jobs.iter().filter(|j| j.started.is_none()).count();
         if waiting >= MAX_WAITING {
             let text =
                 format!("{waiting} /check commands wait already. Try again when they are done.");
             return Some(text.into());
         }
-        let id = self.next_job;
-        self.next_job += 1;
-        self.jobs.push_back(Job::new(id, targets));
-        let text = self.jobs.back().map(|job| self.job_text(job));
+        let id = self.bot.next_job;
+        self.bot.next_job += 1;
+        self.bot.jobs.push_back(Job::new(id, targets));
+        let text = self.bot.jobs.back().map(|job| self.job_text(job));
         self.listen(now, id, asker, text.unwrap_or_default());
         self.actions.push(Action::Admit { job: id });
         None
     }
 
     pub(crate) fn admitted(&mut self, now: Now, id: u64) {
-        let Some(job) = self.jobs.iter_mut().find(|j| j.id == id) else {
+        let Some(job) = self.bot.jobs.iter_mut().find(|j| j.id == id) else {
             self.actions.push(Action::Dismiss { job: id });
             return;
         };
@@ -72,15 +72,15 @@ impl Monitor {
 
     /// A check has ended: every `/check` that waits for it hears of it.
     pub(crate) fn note_in_jobs(&mut self, now: Now, name: &str, verdict: &Verdict) {
-        for job in self.jobs.iter_mut().filter(|j| j.started.is_some()) {
+        for job in self.bot.jobs.iter_mut().filter(|j| j.started.is_some()) {
             job.note(name, verdict.clone());
         }
         self.finish_jobs(now);
     }
 
     pub(crate) fn finish_jobs(&mut self, now: Now) {
-        while let Some(place) = self.jobs.iter().position(Job::done) {
-            let Some(job) = self.jobs.remove(place) else {
+        while let Some(place) = self.bot.jobs.iter().position(Job::done) {
+            let Some(job) = self.bot.jobs.remove(place) else {
                 return;
             };
             self.actions.push(Action::Dismiss { job: job.id });
@@ -90,9 +90,9 @@ impl Monitor {
             }
             // A message whose id is not known yet is edited when it is: keep the job until then.
             if job.listeners.iter().any(|l| l.message == Shown::Away) {
-                self.finished.push_back((job, text));
-                if self.finished.len() > MAX_WAITING {
-                    self.finished.pop_front();
+                self.bot.finished.push_back((job, text));
+                if self.bot.finished.len() > MAX_WAITING {
+                    self.bot.finished.pop_front();
                 }
             }
         }
@@ -119,16 +119,16 @@ impl Monitor {
             return;
         }
         let away = |l: &&mut Listener| l.chat == chat && l.message == Shown::Away;
-        if let Some(job) = self.jobs.iter_mut().find(|j| j.id == id) {
+        if let Some(job) = self.bot.jobs.iter_mut().find(|j| j.id == id) {
             if let Some(listener) = job.listeners.iter_mut().find(away) {
                 listener.message = shown;
             }
             return;
         }
-        let Some(place) = self.finished.iter().position(|(job, _)| job.id == id) else {
+        let Some(place) = self.bot.finished.iter().position(|(job, _)| job.id == id) else {
             return;
         };
-        let (job, text) = &mut self.finished[place];
+        let (job, text) = &mut self.bot.finished[place];
         let text = text.clone();
         let Some(listener) = job.listeners.iter_mut().find(away) else {
             return;
@@ -136,14 +136,14 @@ impl Monitor {
         listener.message = shown;
         let listener = listener.clone();
         if job.listeners.iter().all(|l| l.message != Shown::Away) {
-            self.finished.remove(place);
+            self.bot.finished.remove(place);
         }
         self.show(now, &listener, &text, id);
     }
 
     /// The message that shows a job stands elsewhere by now, or nowhere that is known.
     fn job_moves(&mut self, id: u64, chat: i64, from: i64, to: Shown) {
-        let job = self.jobs.iter_mut().find(|j| j.id == id);
+        let job = self.bot.jobs.iter_mut().find(|j| j.id == id);
         for listener in job.into_iter().flat_map(|job| &mut job.listeners) {
             if listener.chat == chat && listener.message == Shown::Message(from) {
                 listener.message = to;
@@ -154,10 +154,10 @@ impl Monitor {
     /// Progress, as often as the chat's limits allow.
     pub(crate) fn edit_jobs(&mut self, now: Now) {
         let moment = now.moment();
-        for place in 0..self.jobs.len() {
-            let text = self.job_text(&self.jobs[place]);
-            let id = self.jobs[place].id;
-            for listener in &mut self.jobs[place].listeners {
+        for place in 0..self.bot.jobs.len() {
+            let text = self.job_text(&self.bot.jobs[place]);
+            let id = self.bot.jobs[place].id;
+            for listener in &mut self.bot.jobs[place].listeners {
                 let edit = match listener.message {
                     Shown::Message(message_id) => Some(message_id),
                     // The terminal writes over its last line.
@@ -182,7 +182,7 @@ impl Monitor {
 
     pub(crate) fn next_edit(&self, now: Now) -> Option<Moment> {
         let moment = now.moment();
-        let stale = self.jobs.iter().flat_map(|job| {
+        let stale = self.bot.jobs.iter().flat_map(|job| {
             let text = self.job_text(job);
             job.listeners
                 .iter()
@@ -199,8 +199,8 @@ impl Monitor {
             return job.progress_text();
         }
         // Those with a permit, or about to get one, are not in the queue.
-        let before = self.jobs.iter().take_while(|j| j.id != job.id).count();
-        match (before + 1).checked_sub(self.max_jobs) {
+        let before = self.bot.jobs.iter().take_while(|j| j.id != job.id).count();
+        match (before + 1).checked_sub(self.bot.max_jobs) {
             Some(place) if place > 0 => job.waiting_text(place),
             _ => job.progress_text(),
         }
@@ -209,7 +209,7 @@ impl Monitor {
     fn listen(&mut self, now: Now, id: u64, asker: &Asker, text: String) {
         let moment = now.moment();
         let mut worded = text.clone();
-        if let Some(job) = self.jobs.iter_mut().find(|j| j.id == id) {
+        if let Some(job) = self.bot.jobs.iter_mut().find(|j| j.id == id) {
             let listener = Listener {
                 chat: asker.chat,
                 topic: asker.topic,

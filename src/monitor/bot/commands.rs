@@ -75,7 +75,7 @@ impl Monitor {
             }
             Command::Ack { number } => self.acknowledge(now, asker, *number),
             Command::Mute { name: None, span } if self.sees_all(chat) => {
-                self.muted_until = Some(now.moment() + *span);
+                self.alerts.muted_until = Some(now.moment() + *span);
                 self.saving.now();
                 format!("🔕 Everything is muted for {}.", lasting(*span))
             }
@@ -89,7 +89,7 @@ impl Monitor {
                 format!("🔕 {} muted for {}.", self.named(&sites), lasting(*span))
             }
             Command::Unmute { name: None } if self.sees_all(chat) => {
-                self.muted_until = None;
+                self.alerts.muted_until = None;
                 for watched in self.sites.iter_mut() {
                     watched.muted_until = None;
                 }
@@ -143,7 +143,7 @@ impl Monitor {
             &watched,
             &troubled,
             self.line.troubles(),
-            self.muted_until,
+            self.alerts.muted_until,
             &|name| self.find(chat, name).is_some(),
             now,
         );

@@ -53,12 +53,13 @@ impl Monitor {
         if !terminal {
             // Delivered twice, after a restart or an answer that was lost: once is enough.
             if self
+                .bot
                 .last_update
                 .is_some_and(|last| update.id <= last && last - update.id < 1000)
             {
                 return;
             }
-            self.last_update = Some(update.id);
+            self.bot.last_update = Some(update.id);
             self.saving.later(now.moment());
         }
         let message = match update.content {
@@ -67,13 +68,13 @@ impl Monitor {
             Some(Content::Moved { from, to }) => return self.chat_moved(now, from, to),
             None => return,
         };
-        if !self.access.allows(message.chat, message.user) {
+        if !self.bot.access.allows(message.chat, message.user) {
             self.note_stranger(now, message.chat, message.user);
             return;
         }
         let chat = message.chat;
         let known = |name: &str| self.is_name(chat, name);
-        let bot = self.bot.as_deref();
+        let bot = self.bot.username.as_deref();
         let Some(command) = command::parse(&message.text, bot, terminal, &known) else {
             return;
         };
@@ -126,13 +127,14 @@ impl Monitor {
     /// One message for each chat that lists what was not carried out.
     pub(crate) fn tell_stale(&mut self, now: Now) {
         let due: Vec<i64> = self
+            .bot
             .stale
             .iter()
             .filter(|(_, (at, _))| *at <= now.moment())
             .map(|(chat, _)| *chat)
             .collect();
         for chat in due {
-            let Some((_, lines)) = self.stale.remove(&chat) else {
+            let Some((_, lines)) = self.bot.stale.remove(&chat) else {
                 continue;
             };
             let more = lines.len().saturating_sub(STALE_LISTED);
@@ -163,6 +165,7 @@ impl Monitor {
         );
         let due = now.moment() + STALE_PAUSE;
         let (at, lines) = self
+            .bot
             .stale
             .entry(message.chat)
             .or_insert_with(|| (due, Vec::new()));
@@ -197,13 +200,13 @@ impl Monitor {
     }
 
     pub(crate) fn note_stranger(&mut self, now: Now, chat: i64, user: Option<i64>) {
-        if let Some(text) = self.strangers.on_message(now.moment(), chat, user) {
+        if let Some(text) = self.bot.strangers.on_message(now.moment(), chat, user) {
             self.log(Level::Warn, text);
         }
     }
 
     pub(crate) fn log_strangers(&mut self, now: Now) {
-        if let Some(text) = self.strangers.on_timeout(now.moment()) {
+        if let Some(text) = self.bot.strangers.on_timeout(now.moment()) {
             self.log(Level::Warn, text);
         }
     }

@@ -16,7 +16,7 @@ pub fn may_see(chat: i64, site: &Site) -> bool {
 impl Monitor {
     /// The chats that are told of a site.
     pub(crate) fn chats_of(&self, site: &Site) -> Vec<i64> {
-        let all = self.access.chats.iter().copied();
+        let all = self.bot.access.chats.iter().copied();
         all.filter(|&chat| may_see(chat, site)).collect()
     }
 

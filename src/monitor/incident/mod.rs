@@ -2,6 +2,7 @@
 
 pub(crate) mod unclean_stop;
 
+use crate::monitor::incident::unclean_stop::Away;
 use crate::monitor::time::{Moment, Now};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -57,7 +58,7 @@ impl Incident {
 }
 
 /// All incidents that are open or still remembered, oldest first.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Incidents {
     list: VecDeque<Incident>,
     /// How many of them are open: most of the time none is, and nobody needs to look.
@@ -65,11 +66,14 @@ pub struct Incidents {
     /// When the last one ended that is no longer remembered, as far as that is known.
     forgotten: Option<Moment>,
     next_number: u32,
+    /// An unclean stop that is still to be told.
+    pub(in crate::monitor) away: Option<Away>,
 }
 
 impl Incidents {
     pub fn new() -> Incidents {
         Incidents {
+            away: None,
             list: VecDeque::new(),
             open: 0,
             forgotten: None,
@@ -83,6 +87,7 @@ impl Incidents {
         let ended = list.iter().filter_map(|i| i.end);
         let full = ended.clone().count() >= REMEMBERED;
         Incidents {
+            away: None,
             open: list.iter().filter(|i| i.end.is_none()).count(),
             forgotten: ended.min().filter(|_| full),
             list: list.into(),

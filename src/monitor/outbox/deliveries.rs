@@ -29,10 +29,10 @@ impl Monitor {
                     chat,
                     message_id,
                     html,
-                } => self.shown.remember(chat, message_id, html),
+                } => self.outbox.shown.remember(chat, message_id, html),
                 Receipt::Offline { chat, message_id } => {
-                    self.told_offline.retain(|(c, _)| *c != chat);
-                    self.told_offline.push((chat, message_id));
+                    self.alerts.told_offline.retain(|(c, _)| *c != chat);
+                    self.alerts.told_offline.push((chat, message_id));
                 }
                 Receipt::Job {
                     job,

@@ -19,6 +19,7 @@ use crate::monitor::outbox::message::Delivery;
 use crate::monitor::outbox::moved_chats::rename;
 pub use crate::monitor::outbox::queue::{Outgoing, Receipt, Reply};
 use crate::monitor::outbox::send_context::pause;
+use crate::monitor::outbox::shown::Shown;
 use crate::monitor::render::text::count;
 use crate::monitor::time::{Jitter, Moment, Now};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -40,6 +41,9 @@ pub struct Outbox {
     pub(crate) flights: HashMap<u64, Flight>,
     next_id: u64,
     jitter: Jitter,
+    /// Messages whose buttons are no longer what they should be: chat and message.
+    pub(in crate::monitor) untidy: VecDeque<(i64, i64)>,
+    pub(in crate::monitor) shown: Shown,
 }
 
 /// What holds one chat up.
@@ -98,6 +102,8 @@ impl Outbox {
             flights: HashMap::new(),
             next_id: 1,
             jitter: Jitter::new(seed),
+            untidy: VecDeque::new(),
+            shown: Shown::default(),
         }
     }
 

@@ -33,7 +33,7 @@ impl Monitor {
         let coming =
             |moment: Option<Moment>| moment.filter(|m| *m > now.moment()).map(|m| now.wall_at(m));
         let offline = |t: &&(Fault, Moment)| t.0 == Fault::Line;
-        let told = |t: &&(Fault, Moment)| self.fault_notices.contains(&(t.0, Said::Told));
+        let told = |t: &&(Fault, Moment)| self.alerts.fault_notices.contains(&(t.0, Said::Told));
         let troubles = self.line.troubles().iter().filter(told);
         let (troubles, troubles_since) = troubles
             .map(|(t, since)| (t.word().to_owned(), now.wall_at(*since)))
@@ -41,11 +41,11 @@ impl Monitor {
         Snapshot {
             written: now.wall,
             clean: false,
-            last_update: self.last_update,
-            digested: self.digest.sent,
-            added: Some(self.added.records.clone()).filter(|added| !added.is_empty()),
+            last_update: self.bot.last_update,
+            digested: self.alerts.digest.sent,
+            added: Some(self.bot.added.records.clone()).filter(|added| !added.is_empty()),
             next_incident: self.incidents.next_number(),
-            muted_until: coming(self.muted_until),
+            muted_until: coming(self.alerts.muted_until),
             offline_since: self
                 .line
                 .troubles()
@@ -57,6 +57,7 @@ impl Monitor {
             registries: Vec::new(),
             roots: self.roots.records(),
             moved: self
+                .bot
                 .moved
                 .iter()
                 .flat_map(|&(from, to)| [from, to])
@@ -89,9 +90,9 @@ impl Monitor {
     pub fn restore(&mut self, snapshot: &Snapshot, now: Now) {
         let now = self.restore_clock(now, snapshot.written);
         let moment = now.moment();
-        self.last_update = snapshot.last_update;
-        self.digest.sent = snapshot.digested;
-        self.muted_until = snapshot.muted_until.map(|wall| now.coming_moment(wall));
+        self.bot.last_update = snapshot.last_update;
+        self.alerts.digest.sent = snapshot.digested;
+        self.alerts.muted_until = snapshot.muted_until.map(|wall| now.coming_moment(wall));
         for record in &snapshot.sites {
             let Some(at) = self.sites.find(&record.name) else {
                 continue;
@@ -117,7 +118,7 @@ impl Monitor {
         self.reconcile(now);
         let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
         self.outbox.restore(alerts);
-        self.moved = snapshot
+        self.bot.moved = snapshot
             .moved
             .chunks_exact(2)
             .map(|m| (m[0], m[1]))
@@ -126,7 +127,7 @@ impl Monitor {
         self.follow_moves();
         self.drop_hidden();
         if !snapshot.clean {
-            self.away = Some(Away {
+            self.incidents.away = Some(Away {
                 seen: snapshot.written,
                 back: moment,
                 clock: moment,
@@ -148,7 +149,7 @@ impl Monitor {
             let trouble = Fault::from_word(word);
             if let Some(trouble) = trouble.filter(|t| *t == Fault::Names || self.line.asked) {
                 self.line.begins(trouble, now.past_moment(*since), moment);
-                self.fault_notices.push((trouble, Said::Told));
+                self.alerts.fault_notices.push((trouble, Said::Told));
             }
         }
         if let Some(since) = snapshot.offline_since.filter(|_| self.line.asked) {
@@ -162,7 +163,7 @@ impl Monitor {
         }
         self.refresh_reach(now);
         self.flapping = self.sites.len();
-        self.slow_untold = true;
+        self.alerts.slow_untold = true;
     }
 
     pub(crate) fn reloaded(
@@ -172,10 +173,10 @@ impl Monitor {
         added: Vec<(AddedRecord, Result<Site, String>)>,
         settings: Settings,
     ) {
-        self.access = settings.access;
-        self.quiet = settings.quiet;
-        self.digest.at = settings.digest;
-        self.max_jobs = settings.max_jobs.max(1);
+        self.bot.access = settings.access;
+        self.alerts.quiet = settings.quiet;
+        self.alerts.digest.at = settings.digest;
+        self.bot.max_jobs = settings.max_jobs.max(1);
         self.wall_clock.reload(settings.built);
         self.progress.reload(settings.heartbeat);
         let sites = self.beside(sites, added, now);
@@ -192,18 +193,19 @@ impl Monitor {
         self.reconcile(now);
         self.refresh_reach(now);
         self.pending_downs = self.sites.len();
-        if let Some(away) = &mut self.away {
+        if let Some(away) = &mut self.incidents.away {
             away.unseen.retain(|name| self.sites.contains(name));
         }
         self.saving.now();
         let gone: Vec<(u64, String)> = self
+            .bot
             .jobs
             .iter()
             .flat_map(|job| job.remaining.iter().map(|name| (job.id, name.clone())))
             .filter(|(_, name)| !self.sites.contains(name))
             .collect();
         for (id, name) in gone {
-            if let Some(job) = self.jobs.iter_mut().find(|j| j.id == id) {
+            if let Some(job) = self.bot.jobs.iter_mut().find(|j| j.id == id) {
                 job.remaining.remove(&name);
             }
         }
@@ -219,7 +221,7 @@ impl Monitor {
 
     /// What waits for chats that are not, or no longer, to have it.
     fn drop_hidden(&mut self) {
-        let (chats, sites) = (&self.access.chats, &self.sites);
+        let (chats, sites) = (&self.bot.access.chats, &self.sites);
         self.outbox.keep_chats(&|site, chat| {
             let site = sites.named(site).map(|w| &w.site);
             chats.contains(&chat) && site.is_none_or(|site| may_see(chat, site))
