@@ -1,12 +1,12 @@
 //! What goes into the monitor and what comes out.
 
-use super::bot::command::Access;
 use super::expiry::Subject;
 use super::outbox::Outgoing;
 use super::outbox::message::{Asker, CallbackAnswer, Delivery, Update};
 use super::persist::snapshot::AddedRecord;
 use super::render::stats::Vitals;
 use super::site::Site;
+use super::site::access::Access;
 use super::site::outcome::{Failure, Looked, Outcome};
 use super::time::hours::Hours;
 use super::uplink::ProbeResult;

@@ -222,7 +222,7 @@ impl Monitor {
             .chain(self.bot.stale.values().map(|(at, _)| *at))
             .chain(self.bot.strangers.next_timeout())
             .chain(edits)
-            .chain(self.tidy_due(now.moment()))
+            .chain(self.outbox.next_keyboard(now.moment()))
             .min()
     }
 
@@ -267,18 +267,14 @@ impl Monitor {
         self.log_strangers(now);
         self.edit_jobs(now);
         let moment = now.moment();
-        self.tidy(moment);
+        let context = SendContext::new(&self.incidents, &self.sites, moment);
+        self.outbox.refresh_keyboards(&context);
         if self.saving.begin(moment, self.outbox.last_alert_id()) {
             self.wall_clock.stamped(now);
             self.actions.push(Action::Save);
         }
         let unsettled = self.unsettled(now);
-        let book = SendContext {
-            incidents: &self.incidents,
-            sites: &self.sites,
-            now: moment,
-        };
-        while let Some(mut outgoing) = self.outbox.next_send(now, unsettled, &book) {
+        while let Some(mut outgoing) = self.outbox.next_send(now, unsettled, &context) {
             if outgoing.digest {
                 outgoing.message.picture = self.digest_picture(now, outgoing.message.chat);
             }

@@ -3,13 +3,13 @@
 
 use crate::monitor::Monitor;
 use crate::monitor::alert::Notification;
-use crate::monitor::bot::visibility::may_see;
 use crate::monitor::expiry::{Subject, left_text};
 use crate::monitor::history::{Share, Span};
 use crate::monitor::incident::Incident;
 use crate::monitor::judge::State;
 use crate::monitor::render::picture::Picture;
 use crate::monitor::render::text::{bold, count, day_of, escape, lasting, response};
+use crate::monitor::site::access::may_see;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::time::zone::DAY;
 use crate::monitor::time::{Moment, Now};
@@ -92,7 +92,7 @@ impl Monitor {
 
     /// The last day of the sites that a chat is told of, as `/chart` shows it.
     pub(crate) fn digest_picture(&self, now: Now, chat: i64) -> Option<Arc<Picture>> {
-        let sites = self.visible(chat);
+        let sites = self.sites.visible(chat);
         if sites.is_empty() {
             return None;
         }

@@ -1,12 +1,12 @@
 //! What becomes an alert: changes of state, ends of mutes, reminders.
 
 use crate::monitor::alert::Notification;
-use crate::monitor::bot::visibility::may_see;
 use crate::monitor::incident::Incident;
 use crate::monitor::judge::State;
 use crate::monitor::judge::flapping::Manner;
 use crate::monitor::render::text;
 use crate::monitor::site::Site;
+use crate::monitor::site::access::may_see;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Level, Monitor};
@@ -211,7 +211,7 @@ impl Monitor {
         news: Notification,
         incident: Option<u32>,
     ) {
-        let chats = self.chats_of(site);
+        let chats = self.bot.access.chats_of(site);
         self.tell_chats(now, site, news, incident, chats);
     }
 
@@ -244,7 +244,7 @@ impl Monitor {
     fn behind_by_chat(&self, at: usize) -> Vec<(usize, Vec<i64>)> {
         let behind = self.behind(at);
         let mut told: Vec<(usize, Vec<i64>)> = Vec::new();
-        for chat in self.chats_of(&self.sites[at].site) {
+        for chat in self.bot.access.chats_of(&self.sites[at].site) {
             let seen = |at: &&usize| may_see(chat, &self.sites[**at].site);
             let count = behind.iter().filter(seen).count();
             match told.iter_mut().find(|(n, _)| *n == count) {
@@ -263,7 +263,7 @@ impl Monitor {
             .access
             .chats
             .iter()
-            .partition(|&&chat| self.sees_all(chat));
+            .partition(|&&chat| self.sites.all_visible(chat));
         self.notice_to(now, all, what.to_owned());
         self.notice_to(now, some, safe.to_owned());
     }

@@ -5,11 +5,11 @@
 //! fails is taken when the same is asked for again: a typing mistake watches nothing, and a site
 //! that is down is watched all the same by who insists.
 
-use crate::monitor::bot::visibility::may_see;
 use crate::monitor::outbox::message::Asker;
 use crate::monitor::persist::snapshot::AddedRecord;
 use crate::monitor::render::text::{bold, escape, lasting, response};
 use crate::monitor::site::Site;
+use crate::monitor::site::access::may_see;
 use crate::monitor::site::outcome::Outcome;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Action, Level, Monitor};
@@ -86,7 +86,11 @@ impl Monitor {
         };
         let refusal = match &result {
             Err(what) => Some(format!("Not added: {}.", escape(what))),
-            Ok(site) if self.hidden(self.bot.added.trials[place].asker.chat, &site.name) => {
+            Ok(site)
+                if self
+                    .sites
+                    .hidden(self.bot.added.trials[place].asker.chat, &site.name) =>
+            {
                 let name = bold(&site.name);
                 Some(format!(
                     "Not added: the name {name} is taken. /add URL NAME gives it another name."
@@ -231,7 +235,7 @@ impl Monitor {
     /// It was added, and the chat may see it. One that cannot be watched any more is no site, and any
     /// chat may remove it.
     pub(crate) fn is_added(&self, chat: i64, name: &str) -> bool {
-        !self.hidden(chat, name) && self.bot.added.records.iter().any(|r| r.name == name)
+        !self.sites.hidden(chat, name) && self.bot.added.records.iter().any(|r| r.name == name)
     }
 
     /// The sites that were added, as they were asked for.
@@ -269,7 +273,7 @@ impl Monitor {
             let of_file = sites[..of_file].iter().find(|s| s.name == *name);
             let known = self.sites.find(name).map(|at| &self.sites[at].site);
             let chats = match of_file.or(known) {
-                Some(site) => self.chats_of(site),
+                Some(site) => self.bot.access.chats_of(site),
                 None => self.bot.access.chats.clone(),
             };
             if of_file.is_some() {

@@ -1,7 +1,7 @@
 //! Running `/check` commands: admission, progress, result.
 
-use crate::monitor::bot::check_jobs::{Job, Listener, MAX_WAITING, Shown, Verdict};
-use crate::monitor::bot::updates::Answer;
+use crate::monitor::bot::ReplyContent;
+use crate::monitor::bot::check_jobs::{Job, JobMessage, JobResult, Listener, MAX_WAITING};
 use crate::monitor::outbox::Reply;
 use crate::monitor::outbox::message::{Asker, CONSOLE, Passing};
 use crate::monitor::render::replies::by;
@@ -15,7 +15,7 @@ impl Monitor {
         now: Now,
         asker: &Asker,
         sites: &[usize],
-    ) -> Option<Answer> {
+    ) -> Option<ReplyContent> {
         let names = sites.iter().map(|&at| self.sites[at].name().to_owned());
         let targets: Vec<String> = names.collect();
         if targets.is_empty() {
@@ -52,7 +52,7 @@ impl Monitor {
         for name in job.targets.clone() {
             match self.sites.find(&name).map(|at| self.sites[at].paused()) {
                 Some(false) => self.check_for_job(now, &name),
-                Some(true) => self.note_in_jobs(now, &name, &Verdict::Paused),
+                Some(true) => self.note_in_jobs(now, &name, &JobResult::Paused),
                 None => {}
             }
         }
@@ -65,13 +65,13 @@ impl Monitor {
         }
         let running = |m: &Monitor| m.sites.find(name).is_some_and(|at| m.sites[at].running);
         if !running(self) && !self.start_check(now, name) && !self.stopping {
-            let verdict = Verdict::Bad("the clock is not set yet".into());
+            let verdict = JobResult::Bad("the clock is not set yet".into());
             self.note_in_jobs(now, name, &verdict);
         }
     }
 
     /// A check has ended: every `/check` that waits for it hears of it.
-    pub(crate) fn note_in_jobs(&mut self, now: Now, name: &str, verdict: &Verdict) {
+    pub(crate) fn note_in_jobs(&mut self, now: Now, name: &str, verdict: &JobResult) {
         for job in self.bot.jobs.iter_mut().filter(|j| j.started.is_some()) {
             job.note(name, verdict.clone());
         }
@@ -89,7 +89,7 @@ impl Monitor {
                 self.show(now, listener, &text, job.id);
             }
             // A message whose id is not known yet is edited when it is: keep the job until then.
-            if job.listeners.iter().any(|l| l.message == Shown::Away) {
+            if job.listeners.iter().any(|l| l.message == JobMessage::Away) {
                 self.bot.finished.push_back((job, text));
                 if self.bot.finished.len() > MAX_WAITING {
                     self.bot.finished.pop_front();
@@ -109,8 +109,10 @@ impl Monitor {
         message_id: Option<i64>,
     ) {
         let shown = match message_id {
-            Some(message_id) if chat != CONSOLE && message_id != 0 => Shown::Message(message_id),
-            _ => Shown::Nowhere,
+            Some(message_id) if chat != CONSOLE && message_id != 0 => {
+                JobMessage::Message(message_id)
+            }
+            _ => JobMessage::Nowhere,
         };
         if let Some(edited) = edited {
             if message_id.is_some() {
@@ -118,7 +120,7 @@ impl Monitor {
             }
             return;
         }
-        let away = |l: &&mut Listener| l.chat == chat && l.message == Shown::Away;
+        let away = |l: &&mut Listener| l.chat == chat && l.message == JobMessage::Away;
         if let Some(job) = self.bot.jobs.iter_mut().find(|j| j.id == id) {
             if let Some(listener) = job.listeners.iter_mut().find(away) {
                 listener.message = shown;
@@ -135,17 +137,17 @@ impl Monitor {
         };
         listener.message = shown;
         let listener = listener.clone();
-        if job.listeners.iter().all(|l| l.message != Shown::Away) {
+        if job.listeners.iter().all(|l| l.message != JobMessage::Away) {
             self.bot.finished.remove(place);
         }
         self.show(now, &listener, &text, id);
     }
 
     /// The message that shows a job stands elsewhere by now, or nowhere that is known.
-    fn job_moves(&mut self, id: u64, chat: i64, from: i64, to: Shown) {
+    fn job_moves(&mut self, id: u64, chat: i64, from: i64, to: JobMessage) {
         let job = self.bot.jobs.iter_mut().find(|j| j.id == id);
         for listener in job.into_iter().flat_map(|job| &mut job.listeners) {
-            if listener.chat == chat && listener.message == Shown::Message(from) {
+            if listener.chat == chat && listener.message == JobMessage::Message(from) {
                 listener.message = to;
             }
         }
@@ -159,10 +161,10 @@ impl Monitor {
             let id = self.bot.jobs[place].id;
             for listener in &mut self.bot.jobs[place].listeners {
                 let edit = match listener.message {
-                    Shown::Message(message_id) => Some(message_id),
+                    JobMessage::Message(message_id) => Some(message_id),
                     // The terminal writes over its last line.
-                    Shown::Nowhere if listener.chat == CONSOLE => None,
-                    Shown::Nowhere | Shown::Away => continue,
+                    JobMessage::Nowhere if listener.chat == CONSOLE => None,
+                    JobMessage::Nowhere | JobMessage::Away => continue,
                 };
                 let calm = self.outbox.calm_at(listener.chat);
                 if listener.text == text || calm.is_none_or(|at| at > moment) {
@@ -186,7 +188,7 @@ impl Monitor {
             let text = self.job_text(job);
             job.listeners
                 .iter()
-                .filter(move |l| l.message != Shown::Away && l.text != text)
+                .filter(move |l| l.message != JobMessage::Away && l.text != text)
         });
         stale
             .filter_map(|l| self.outbox.calm_at(l.chat))
@@ -213,7 +215,7 @@ impl Monitor {
             let listener = Listener {
                 chat: asker.chat,
                 topic: asker.topic,
-                message: asker.instead.map_or(Shown::Away, Shown::Message),
+                message: asker.instead.map_or(JobMessage::Away, JobMessage::Message),
                 text: text.clone(),
                 asked_by: if asker.pressed && !asker.name.is_empty() {
                     format!("\nasked{}", by(&asker.name))
@@ -237,9 +239,9 @@ impl Monitor {
     /// Shows a result where the job's message stands.
     fn show(&mut self, now: Now, listener: &Listener, html: &str, id: u64) {
         let edit = match listener.message {
-            Shown::Away => return,
-            Shown::Message(message_id) => Some(message_id),
-            Shown::Nowhere => None,
+            JobMessage::Away => return,
+            JobMessage::Message(message_id) => Some(message_id),
+            JobMessage::Nowhere => None,
         };
         self.outbox.push_reply(Reply {
             topic: listener.topic,

@@ -7,18 +7,20 @@ pub(crate) mod check_jobs;
 pub(crate) mod checks;
 pub mod command;
 pub(crate) mod commands;
-pub(crate) mod name_resolution;
+pub mod name_resolution;
 pub mod nearest;
 pub(crate) mod strangers;
 pub(crate) mod updates;
-pub(crate) mod visibility;
 
 use crate::monitor::bot::added_sites::Added;
 use crate::monitor::bot::check_jobs::Job;
-use crate::monitor::bot::command::Access;
 use crate::monitor::bot::strangers::Strangers;
+use crate::monitor::outbox::message::Button;
+use crate::monitor::render::picture::Picture;
+use crate::monitor::site::access::Access;
 use crate::monitor::time::Moment;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// Who may command, and what of their commands goes on.
 #[derive(Debug)]
@@ -55,6 +57,24 @@ impl Bot {
             last_update: None,
             stale: BTreeMap::new(),
             strangers: Strangers::default(),
+        }
+    }
+}
+
+/// What a command is answered with.
+#[derive(Debug, Default)]
+pub(crate) struct ReplyContent {
+    /// Lines of HTML, of any length.
+    pub html: String,
+    pub buttons: Vec<Vec<Button>>,
+    pub picture: Option<Arc<Picture>>,
+}
+
+impl From<String> for ReplyContent {
+    fn from(html: String) -> ReplyContent {
+        ReplyContent {
+            html,
+            ..ReplyContent::default()
         }
     }
 }

@@ -1,14 +1,13 @@
 //! Updates in, answers out: who may, and what came too late.
 
+use crate::monitor::bot::ReplyContent;
 use crate::monitor::bot::command::{self, Command};
 use crate::monitor::outbox::Reply;
-use crate::monitor::outbox::message::{Asker, Button, CONSOLE, Content, Incoming, Update};
-use crate::monitor::render::picture::Picture;
+use crate::monitor::outbox::message::{Asker, CONSOLE, Content, Incoming, Update};
 use crate::monitor::render::stats::{self, Tally, Vitals};
 use crate::monitor::render::text::{escape, lasting, pack};
 use crate::monitor::time::Now;
 use crate::monitor::{Level, Monitor};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A command that is older than this when it arrives is not carried out (SPEC 6): we were off.
@@ -23,24 +22,6 @@ const STALE_LISTED: usize = 20;
 /// have `waited` for long is compared by its `date`, in Unix seconds.
 pub(crate) fn is_stale(now: Now, waited: Duration, date: i64) -> bool {
     waited > Duration::from_secs(STALE.unsigned_abs()) && now.wall.saturating_sub(date) > STALE
-}
-
-/// What a command is answered with.
-#[derive(Debug, Default)]
-pub(crate) struct Answer {
-    /// Lines of HTML, of any length.
-    pub html: String,
-    pub buttons: Vec<Vec<Button>>,
-    pub picture: Option<Arc<Picture>>,
-}
-
-impl From<String> for Answer {
-    fn from(html: String) -> Answer {
-        Answer {
-            html,
-            ..Answer::default()
-        }
-    }
 }
 
 impl Monitor {
@@ -73,7 +54,7 @@ impl Monitor {
             return;
         }
         let chat = message.chat;
-        let known = |name: &str| self.is_name(chat, name);
+        let known = |name: &str| self.visible_to(chat).is_name(name);
         let bot = self.bot.username.as_deref();
         let Some(command) = command::parse(&message.text, bot, terminal, &known) else {
             return;
@@ -102,7 +83,7 @@ impl Monitor {
     }
 
     pub(crate) fn answer_stats(&mut self, now: Now, asker: &Asker, vitals: &Vitals) {
-        let visible = self.visible(asker.chat);
+        let visible = self.sites.visible(asker.chat);
         let all = visible.len() == self.sites.len();
         let tally = Tally {
             sites: visible.len(),
@@ -179,7 +160,7 @@ impl Monitor {
     }
 
     /// Long answers become several messages; the buttons are under the last one.
-    pub(crate) fn answer(&mut self, now: Now, asker: &Asker, answer: Answer) {
+    pub(crate) fn answer(&mut self, now: Now, asker: &Asker, answer: ReplyContent) {
         let mut buttons = answer.buttons;
         let parts = pack(answer.html.lines());
         let last = parts.len().saturating_sub(1);

@@ -2,10 +2,10 @@
 //! gives a trust anchor no time), and no site is at fault: so each is one message about the bundle,
 //! when it is about to end and when it has ended, however many sites rely on it.
 
-use crate::monitor::bot::visibility::may_see;
 use crate::monitor::expiry::{Subject, left_text};
 use crate::monitor::persist::snapshot::RootRecord;
 use crate::monitor::render::text::{count, day_of};
+use crate::monitor::site::access::may_see;
 use crate::monitor::site::outcome::Expiry;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Level, Monitor};

@@ -3,6 +3,8 @@
 pub(crate) mod unclean_stop;
 
 use crate::monitor::incident::unclean_stop::Away;
+use crate::monitor::site::access::{CONSOLE, may_see};
+use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -47,6 +49,14 @@ impl Incident {
     pub fn length(&self, now: Now) -> Duration {
         let end = self.end.unwrap_or(now.moment());
         end.since(self.start).saturating_sub(self.blind)
+    }
+
+    /// An incident of a site that is gone belongs to the chats that were told of it.
+    pub fn visible_to(&self, chat: i64, sites: &Sites) -> bool {
+        match sites.named(&self.site) {
+            Some(watched) => may_see(chat, &watched.site),
+            None => chat == CONSOLE || self.message_in(chat).is_some(),
+        }
     }
 
     pub fn message_in(&self, chat: i64) -> Option<i64> {

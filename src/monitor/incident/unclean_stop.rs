@@ -63,7 +63,7 @@ impl Monitor {
             down && !away.unseen.contains(w.name())
         });
         let still: Vec<(String, Vec<i64>)> = still
-            .map(|w| (w.name().to_owned(), self.chats_of(&w.site)))
+            .map(|w| (w.name().to_owned(), self.bot.access.chats_of(&w.site)))
             .collect();
         let said = match known {
             true => format!("I was away, last seen {seen}, back {back}"),

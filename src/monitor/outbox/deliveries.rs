@@ -21,7 +21,7 @@ impl Monitor {
                         let ended = incident.end.is_some().then_some(message_id);
                         let stale = earlier.filter(|m| *m != message_id).into_iter();
                         for message_id in stale.chain(ended) {
-                            self.renew_buttons(chat, message_id);
+                            self.outbox.keyboards.outdate(chat, message_id);
                         }
                     }
                 }
@@ -29,7 +29,7 @@ impl Monitor {
                     chat,
                     message_id,
                     html,
-                } => self.outbox.shown.remember(chat, message_id, html),
+                } => self.outbox.keyboards.remember(chat, message_id, html),
                 Receipt::Offline { chat, message_id } => {
                     self.alerts.told_offline.retain(|(c, _)| *c != chat);
                     self.alerts.told_offline.push((chat, message_id));

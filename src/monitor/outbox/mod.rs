@@ -6,20 +6,20 @@
 
 pub(crate) mod backoff;
 pub(crate) mod deliveries;
+pub(crate) mod keyboards;
 pub mod message;
 pub(crate) mod moved_chats;
 pub(crate) mod queue;
 pub(crate) mod send_context;
 pub(crate) mod sending;
-pub(crate) mod shown;
 
 use crate::monitor::alert::{Alert, Notification};
 use crate::monitor::outbox::backoff::Wait;
+use crate::monitor::outbox::keyboards::Keyboards;
 use crate::monitor::outbox::message::Delivery;
 use crate::monitor::outbox::moved_chats::rename;
 pub use crate::monitor::outbox::queue::{Outgoing, Receipt, Reply};
 use crate::monitor::outbox::send_context::pause;
-use crate::monitor::outbox::shown::Shown;
 use crate::monitor::render::text::count;
 use crate::monitor::time::{Jitter, Moment, Now};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -41,9 +41,7 @@ pub struct Outbox {
     pub(crate) flights: HashMap<u64, Flight>,
     next_id: u64,
     jitter: Jitter,
-    /// Messages whose buttons are no longer what they should be: chat and message.
-    pub(in crate::monitor) untidy: VecDeque<(i64, i64)>,
-    pub(in crate::monitor) shown: Shown,
+    pub(in crate::monitor) keyboards: Keyboards,
 }
 
 /// What holds one chat up.
@@ -102,8 +100,7 @@ impl Outbox {
             flights: HashMap::new(),
             next_id: 1,
             jitter: Jitter::new(seed),
-            untidy: VecDeque::new(),
-            shown: Shown::default(),
+            keyboards: Keyboards::default(),
         }
     }
 

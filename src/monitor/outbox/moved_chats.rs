@@ -2,8 +2,8 @@
 //! follows at once (Bot API, `migrate_to_chat_id` and `migrate_from_chat_id`).
 
 use crate::monitor::Monitor;
-use crate::monitor::bot::check_jobs::{Listener, Shown};
-use crate::monitor::bot::visibility::may_see;
+use crate::monitor::bot::check_jobs::{JobMessage, Listener};
+use crate::monitor::site::access::may_see;
 use crate::monitor::time::Now;
 use std::sync::Arc;
 
@@ -31,12 +31,11 @@ impl Monitor {
         // Messages in the old chat have other ids in the new one.
         for listener in self.listeners().filter(|l| l.chat == from) {
             listener.chat = to;
-            if let Shown::Message(_) = listener.message {
-                listener.message = Shown::Nowhere;
+            if let JobMessage::Message(_) = listener.message {
+                listener.message = JobMessage::Nowhere;
             }
         }
-        self.outbox.shown.forget_chat(from);
-        self.outbox.untidy.retain(|(chat, _)| *chat != from);
+        self.outbox.keyboards.forget_chat(from);
         self.alerts.told_offline.retain(|(chat, _)| *chat != from);
         if let Some((at, mut lines)) = self.bot.stale.remove(&from) {
             let (_, listed) = self.bot.stale.entry(to).or_insert((at, Vec::new()));

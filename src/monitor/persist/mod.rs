@@ -5,7 +5,6 @@ pub(crate) mod urgency;
 pub(crate) mod write_budget;
 
 use crate::monitor::alert::Alert;
-use crate::monitor::bot::visibility::may_see;
 use crate::monitor::expiry::root_certificates::Roots;
 use crate::monitor::expiry::{self, Subject};
 use crate::monitor::incident::unclean_stop::Away;
@@ -16,6 +15,7 @@ use crate::monitor::persist::snapshot::{
     AddedRecord, AlertRecord, ExpiryRecord, IncidentRecord, SiteRecord, Snapshot,
 };
 use crate::monitor::site::Site;
+use crate::monitor::site::access::may_see;
 use crate::monitor::site::state::{SiteState, Suppression};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
