@@ -199,7 +199,7 @@ impl Monitor {
     fn wakeup(&self, now: Now) -> Option<Moment> {
         let open = self.incidents.iter_open();
         let reminders = open.filter_map(|i| self.reminder_due(i, now));
-        let edits = self.next_edit(now);
+        let edits = self.bot.jobs.next_timeout(now.moment(), &self.outbox);
         let scheduled = if self.stopping {
             None
         } else {
@@ -265,7 +265,7 @@ impl Monitor {
         }
         self.tell_stale(now);
         self.log_strangers(now);
-        self.edit_jobs(now);
+        self.bot.jobs.on_timeout(now.moment(), &mut self.outbox);
         let moment = now.moment();
         let context = SendContext::new(&self.incidents, &self.sites, moment);
         self.outbox.refresh_keyboards(&context);

@@ -2,6 +2,7 @@
 
 use crate::monitor::bot::ReplyContent;
 use crate::monitor::bot::callback_data::{self, CallbackData, MOST_SITES};
+use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::bot::command::Command;
 use crate::monitor::bot::name_resolution::{Unresolved, VisibleSites};
 use crate::monitor::incident::Acknowledged;
@@ -9,8 +10,10 @@ use crate::monitor::judge::State;
 use crate::monitor::outbox::message::Asker;
 use crate::monitor::render::replies;
 use crate::monitor::render::text::{bold, count, escape, lasting};
+use crate::monitor::site::Site;
+use crate::monitor::site::outcome::Outcome;
 use crate::monitor::time::Now;
-use crate::monitor::{Action, Monitor};
+use crate::monitor::{Action, Level, Monitor};
 
 impl Monitor {
     /// Does it, and gives the answer unless that comes later.
@@ -118,10 +121,13 @@ impl Monitor {
                 let at = self.visible_to(chat).one(name)?;
                 self.resume(now, at)
             }
-            Command::Add { url, name } => match self.add(asker, url, name.as_deref()) {
-                Some(refusal) => refusal,
-                None => return Ok(None),
-            },
+            Command::Add { url, name } => {
+                let (added, actions) = (&mut self.bot.added, &mut self.actions);
+                match added.request(asker, url, name.as_deref(), actions) {
+                    Some(refusal) => refusal,
+                    None => return Ok(None),
+                }
+            }
             Command::Remove { name } => self.remove_command(now, asker, name)?,
             Command::Stats => {
                 let asker = asker.clone();
@@ -133,6 +139,53 @@ impl Monitor {
             Command::NotOurs => "I do not know that command. /help lists mine.".to_owned(),
         };
         Ok(Some(html.into()))
+    }
+
+    /// A `/check` of these sites.
+    pub(crate) fn check_command(
+        &mut self,
+        now: Now,
+        asker: &Asker,
+        sites: &[usize],
+    ) -> Option<ReplyContent> {
+        let names = sites.iter().map(|&at| self.sites[at].name().to_owned());
+        let (outbox, actions) = (&mut self.outbox, &mut self.actions);
+        let jobs = &mut self.bot.jobs;
+        jobs.request(now, asker, names.collect(), outbox, actions)
+    }
+
+    /// A `/check` has its permit: its sites are checked now.
+    pub(crate) fn admitted(&mut self, now: Now, id: u64) {
+        let Some(targets) = self.bot.jobs.admitted(now.moment(), id) else {
+            self.actions.push(Action::Dismiss { job: id });
+            return;
+        };
+        for name in targets {
+            let Some(at) = self.sites.find(&name) else {
+                continue;
+            };
+            if self.sites[at].paused() {
+                self.note_in_jobs(now, &name, &JobResult::Paused);
+                continue;
+            }
+            self.look_now(now, at);
+            if !self.sites[at].running && !self.start_check(now, &name) && !self.stopping {
+                let result = JobResult::Bad("the clock is not set yet".into());
+                self.note_in_jobs(now, &name, &result);
+            }
+        }
+        self.finish_jobs(now);
+    }
+
+    /// A check has ended: every `/check` that waits for it takes the result.
+    pub(crate) fn note_in_jobs(&mut self, now: Now, name: &str, result: &JobResult) {
+        self.bot.jobs.on_result(name, result);
+        self.finish_jobs(now);
+    }
+
+    pub(crate) fn finish_jobs(&mut self, now: Now) {
+        let (outbox, actions) = (&mut self.outbox, &mut self.actions);
+        self.bot.jobs.finish(now, outbox, actions);
     }
 
     /// A button leads to each site that is not up, as far as they are named.
@@ -247,6 +300,33 @@ impl Monitor {
         format!("⏸ {} is paused. /resume starts it again.", bold(&name))
     }
 
+    /// The rules of the file have been applied to what a user wants to add.
+    pub(crate) fn examined(&mut self, now: Now, id: u64, result: Result<Site, String>) {
+        let (added, actions) = (&mut self.bot.added, &mut self.actions);
+        if let Some((asker, html)) =
+            added.examined(id, result, &self.sites, self.clock_set, actions)
+        {
+            self.answer(now, &asker, html.into());
+        }
+    }
+
+    /// The first check of a site that a user wants to add has ended.
+    pub(crate) fn tried(&mut self, now: Now, id: u64, outcome: &Outcome) {
+        let (added, actions) = (&mut self.bot.added, &mut self.actions);
+        let Some(end) = added.tried(now.moment(), id, outcome, &self.sites, actions) else {
+            return;
+        };
+        if let Some(site) = end.site {
+            let text = format!("{} was added{}", site.name, by_user(&end.asker));
+            let mut sites: Vec<_> = self.sites.iter().map(|w| w.site.clone()).collect();
+            sites.push(site);
+            self.take_sites(sites, now);
+            self.sites_changed(now);
+            self.log(Level::Info, text);
+        }
+        self.answer(now, &end.asker, end.html.into());
+    }
+
     /// A record whose site cannot be watched any more is no site, but has its name.
     fn remove_command(
         &mut self,
@@ -254,18 +334,24 @@ impl Monitor {
         asker: &Asker,
         name: &str,
     ) -> Result<String, Unresolved> {
-        let name = if self.is_added(asker.chat, name) {
+        let name = if self.bot.added.contains(asker.chat, name, &self.sites) {
             name.to_owned()
         } else {
             let at = self.visible_to(asker.chat).one(name)?;
             self.sites[at].name().to_owned()
         };
-        Ok(self.remove(now, asker, &name).unwrap_or_else(|| {
-            format!(
+        if !self.bot.added.remove(&name) {
+            return Ok(format!(
                 "{} is in sitemon.conf: take it out there and reload (SIGHUP). /pause stops its checks.",
                 bold(&name)
-            )
-        }))
+            ));
+        }
+        let rest = self.sites.iter().filter(|w| w.name() != name);
+        let sites = rest.map(|w| w.site.clone()).collect();
+        self.take_sites(sites, now);
+        self.sites_changed(now);
+        self.log(Level::Info, format!("{name} was removed{}", by_user(asker)));
+        Ok(format!("➖ {} is not watched any more.", bold(&name)))
     }
 
     fn resume(&mut self, now: Now, at: usize) -> String {
@@ -304,4 +390,10 @@ impl Monitor {
     pub fn state_of(&self, name: &str) -> Option<State> {
         self.sites.find(name).map(|at| self.sites[at].state())
     }
+}
+
+/// Of which user the log says that it was done.
+fn by_user(asker: &Asker) -> String {
+    let user = asker.user.map(|id| format!(" by user {id}"));
+    user.unwrap_or_default()
 }

@@ -12,31 +12,26 @@ pub mod nearest;
 pub(crate) mod strangers;
 pub(crate) mod updates;
 
-use crate::monitor::bot::added_sites::Added;
-use crate::monitor::bot::check_jobs::Job;
+use crate::monitor::bot::added_sites::AddedSites;
+use crate::monitor::bot::checks::CheckJobs;
 use crate::monitor::bot::strangers::Strangers;
 use crate::monitor::outbox::message::Button;
 use crate::monitor::render::picture::Picture;
 use crate::monitor::site::access::Access;
 use crate::monitor::time::Moment;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Who may command, and what of their commands goes on.
 #[derive(Debug)]
 pub struct Bot {
     pub(in crate::monitor) access: Access,
-    pub(in crate::monitor) added: Added,
+    pub(in crate::monitor) added: AddedSites,
     /// Groups that have a new id, which the configuration may not know yet.
     pub(in crate::monitor) moved: Vec<(i64, i64)>,
     /// Our own username, without `@`, once it is known.
     pub(in crate::monitor) username: Option<String>,
-    pub(in crate::monitor) jobs: VecDeque<Job>,
-    pub(in crate::monitor) next_job: u64,
-    /// Done, but the message to put the result into has no id yet.
-    pub(in crate::monitor) finished: VecDeque<(Job, String)>,
-    /// `/check` commands that may run at once.
-    pub(in crate::monitor) max_jobs: usize,
+    pub(in crate::monitor) jobs: CheckJobs,
     pub(in crate::monitor) last_update: Option<i64>,
     /// Commands that came too late to be carried out, by chat, and when to say so.
     pub(in crate::monitor) stale: BTreeMap<i64, (Moment, Vec<String>)>,
@@ -47,13 +42,10 @@ impl Bot {
     pub fn new(access: Access, max_jobs: usize) -> Bot {
         Bot {
             access,
-            added: Added::default(),
+            added: AddedSites::default(),
             moved: Vec::new(),
             username: None,
-            jobs: VecDeque::new(),
-            next_job: 1,
-            finished: VecDeque::new(),
-            max_jobs: max_jobs.max(1),
+            jobs: CheckJobs::new(max_jobs),
             last_update: None,
             stale: BTreeMap::new(),
             strangers: Strangers::default(),

@@ -39,7 +39,11 @@ impl Monitor {
                     chat,
                     edited,
                     message_id,
-                } => self.job_message(now, job, chat, edited, message_id),
+                } => {
+                    let outbox = &mut self.outbox;
+                    let jobs = &mut self.bot.jobs;
+                    jobs.on_message(now.moment(), job, chat, edited, message_id, outbox);
+                }
                 Receipt::Migrated { from, to } => self.chat_moved(now, from, to),
                 Receipt::Dropped { chat, reason } => self.log(
                     Level::Warn,

@@ -2,7 +2,6 @@
 //! follows at once (Bot API, `migrate_to_chat_id` and `migrate_from_chat_id`).
 
 use crate::monitor::Monitor;
-use crate::monitor::bot::check_jobs::{JobMessage, Listener};
 use crate::monitor::site::access::may_see;
 use crate::monitor::time::Now;
 use std::sync::Arc;
@@ -28,13 +27,7 @@ impl Monitor {
         self.bot.moved.retain(|(old, _)| *old != from);
         self.bot.moved.push((from, to));
         self.follow_move(from, to);
-        // Messages in the old chat have other ids in the new one.
-        for listener in self.listeners().filter(|l| l.chat == from) {
-            listener.chat = to;
-            if let JobMessage::Message(_) = listener.message {
-                listener.message = JobMessage::Nowhere;
-            }
-        }
+        self.bot.jobs.rename_chat(from, to);
         self.outbox.keyboards.forget_chat(from);
         self.alerts.told_offline.retain(|(chat, _)| *chat != from);
         if let Some((at, mut lines)) = self.bot.stale.remove(&from) {
@@ -79,12 +72,6 @@ impl Monitor {
                 rename(site.chats.get_or_insert_default(), from, to);
             }
         }
-    }
-
-    fn listeners(&mut self) -> impl Iterator<Item = &mut Listener> {
-        let finished = self.bot.finished.iter_mut().map(|(job, _)| job);
-        let jobs = self.bot.jobs.iter_mut().chain(finished);
-        jobs.flat_map(|job| &mut job.listeners)
     }
 }
 

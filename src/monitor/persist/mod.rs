@@ -43,7 +43,7 @@ impl Monitor {
             clean: false,
             last_update: self.bot.last_update,
             digested: self.alerts.digest.sent,
-            added: Some(self.bot.added.records.clone()).filter(|added| !added.is_empty()),
+            added: Some(self.bot.added.records().to_vec()).filter(|added| !added.is_empty()),
             next_incident: self.incidents.next_number(),
             muted_until: coming(self.alerts.muted_until),
             offline_since: self
@@ -143,6 +143,37 @@ impl Monitor {
         self.saving.now();
     }
 
+    /// The sites that were added, as they were asked for.
+    pub fn added(&self) -> &[AddedRecord] {
+        self.bot.added.records()
+    }
+
+    /// Takes over the sites that an earlier run was given in the chat. To be called once, before
+    /// [`Monitor::restore`].
+    pub fn adopt(&mut self, added: Vec<(AddedRecord, Result<Site, String>)>, now: Now) {
+        if added.is_empty() {
+            return;
+        }
+        let sites = self.sites.iter().map(|w| w.site.clone()).collect();
+        self.take_configuration(sites, added, now);
+    }
+
+    /// Takes the sites of a file, and those that were added behind them.
+    fn take_configuration(
+        &mut self,
+        of_file: Vec<Arc<Site>>,
+        added: Vec<(AddedRecord, Result<Site, String>)>,
+        now: Now,
+    ) {
+        let bot = &mut self.bot;
+        let merged = bot.added.merge(of_file, added, &self.sites, &bot.access);
+        for (chats, text) in merged.notices {
+            self.log(Level::Info, text.clone());
+            self.notice_to(now, chats, text);
+        }
+        self.take_sites(merged.sites, now);
+    }
+
     fn restore_line(&mut self, snapshot: &Snapshot, now: Now) {
         let moment = now.moment();
         for (word, since) in snapshot.troubles.iter().zip(&snapshot.troubles_since) {
@@ -176,11 +207,10 @@ impl Monitor {
         self.bot.access = settings.access;
         self.alerts.quiet = settings.quiet;
         self.alerts.digest.at = settings.digest;
-        self.bot.max_jobs = settings.max_jobs.max(1);
+        self.bot.jobs.reload(settings.max_jobs);
         self.wall_clock.reload(settings.built);
         self.progress.reload(settings.heartbeat);
-        let sites = self.beside(sites, added, now);
-        self.take_sites(sites, now);
+        self.take_configuration(sites, added, now);
         self.ask_line(now, settings.uplink);
         self.forget_moves();
         self.follow_moves();
@@ -197,18 +227,7 @@ impl Monitor {
             away.unseen.retain(|name| self.sites.contains(name));
         }
         self.saving.now();
-        let gone: Vec<(u64, String)> = self
-            .bot
-            .jobs
-            .iter()
-            .flat_map(|job| job.remaining.iter().map(|name| (job.id, name.clone())))
-            .filter(|(_, name)| !self.sites.contains(name))
-            .collect();
-        for (id, name) in gone {
-            if let Some(job) = self.bot.jobs.iter_mut().find(|j| j.id == id) {
-                job.remaining.remove(&name);
-            }
-        }
+        self.bot.jobs.keep_sites(|name| self.sites.contains(name));
         self.finish_jobs(now);
         self.log(
             Level::Info,
