@@ -199,7 +199,6 @@ impl Monitor {
     fn wakeup(&self, now: Now) -> Option<Moment> {
         let open = self.incidents.iter_open();
         let reminders = open.filter_map(|i| self.reminder_due(i, now));
-        let edits = self.bot.jobs.next_timeout(now.moment(), &self.outbox);
         let scheduled = if self.stopping {
             None
         } else {
@@ -219,9 +218,7 @@ impl Monitor {
             .chain(self.progress.next_beat(now.moment()))
             .chain(self.outbox.next_due(now, self.unsettled(now)))
             .chain(self.saving.next_due())
-            .chain(self.bot.stale.values().map(|(at, _)| *at))
-            .chain(self.bot.strangers.next_timeout())
-            .chain(edits)
+            .chain(self.bot.next_timeout(now.moment(), &self.outbox))
             .chain(self.outbox.next_keyboard(now.moment()))
             .min()
     }
@@ -243,7 +240,7 @@ impl Monitor {
 
     /// Where `getUpdates` goes on.
     pub fn last_update(&self) -> Option<i64> {
-        self.bot.last_update
+        self.bot.last_update()
     }
 
     /// Everything that time alone brings about.
@@ -263,9 +260,8 @@ impl Monitor {
         if self.progress.beat(now.moment(), &self.sites) {
             self.actions.push(Action::Heartbeat);
         }
-        self.tell_stale(now);
-        self.log_strangers(now);
-        self.bot.jobs.on_timeout(now.moment(), &mut self.outbox);
+        let (outbox, actions) = (&mut self.outbox, &mut self.actions);
+        self.bot.on_timeout(now, outbox, actions);
         let moment = now.moment();
         let context = SendContext::new(&self.incidents, &self.sites, moment);
         self.outbox.refresh_keyboards(&context);

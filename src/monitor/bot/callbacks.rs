@@ -21,7 +21,8 @@ impl Monitor {
     /// Strangers get nothing, not even the answer that would let their button rest.
     pub(crate) fn pressed(&mut self, now: Now, press: &Press) {
         if !self.bot.access.allows(press.chat, press.user) {
-            self.note_stranger(now, press.chat, press.user);
+            let bot = &mut self.bot;
+            bot.on_stranger(now.moment(), press.chat, press.user, &mut self.actions);
             return;
         }
         let text = self.fulfil(now, press);

@@ -183,6 +183,10 @@ impl Monitor {
         self.finish_jobs(now);
     }
 
+    pub(crate) fn answer(&mut self, now: Now, asker: &Asker, content: ReplyContent) {
+        content.send(now.moment(), asker, &mut self.outbox);
+    }
+
     pub(crate) fn finish_jobs(&mut self, now: Now) {
         let (outbox, actions) = (&mut self.outbox, &mut self.actions);
         self.bot.jobs.finish(now, outbox, actions);

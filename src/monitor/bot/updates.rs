@@ -1,13 +1,14 @@
-//! Updates in, answers out: who may, and what came too late.
+//! Updates: which are new, allowed and in time.
 
+use crate::monitor::Monitor;
 use crate::monitor::bot::ReplyContent;
 use crate::monitor::bot::command::{self, Command};
-use crate::monitor::outbox::Reply;
+use crate::monitor::outbox::Outbox;
 use crate::monitor::outbox::message::{Asker, CONSOLE, Content, Incoming, Update};
 use crate::monitor::render::stats::{self, Tally, Vitals};
-use crate::monitor::render::text::{escape, lasting, pack};
-use crate::monitor::time::Now;
-use crate::monitor::{Level, Monitor};
+use crate::monitor::render::text::{escape, lasting};
+use crate::monitor::time::{Moment, Now};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A command that is older than this when it arrives is not carried out (SPEC 6): we were off.
@@ -32,15 +33,9 @@ impl Monitor {
             Some(Content::Moved { .. }) | None => false,
         };
         if !terminal {
-            // Delivered twice, after a restart or an answer that was lost: once is enough.
-            if self
-                .bot
-                .last_update
-                .is_some_and(|last| update.id <= last && last - update.id < 1000)
-            {
+            if !self.bot.is_new(update.id) {
                 return;
             }
-            self.bot.last_update = Some(update.id);
             self.saving.later(now.moment());
         }
         let message = match update.content {
@@ -50,7 +45,8 @@ impl Monitor {
             None => return,
         };
         if !self.bot.access.allows(message.chat, message.user) {
-            self.note_stranger(now, message.chat, message.user);
+            let bot = &mut self.bot;
+            bot.on_stranger(now.moment(), message.chat, message.user, &mut self.actions);
             return;
         }
         let chat = message.chat;
@@ -65,7 +61,7 @@ impl Monitor {
         }
         // The terminal dates by our own clock, which may not be set.
         if !terminal && is_stale(now, message.waited, message.date) {
-            self.note_stale(now, &message);
+            self.bot.stale.add(now, &message);
             return;
         }
         let asker = Asker {
@@ -104,20 +100,47 @@ impl Monitor {
         };
         self.answer(now, asker, stats::render(vitals, tally).into());
     }
+}
+
+/// Commands that came too late to be carried out: the chat is told once which.
+#[derive(Debug, Default)]
+pub(crate) struct StaleCommands {
+    /// By chat: when to tell, and the lines.
+    waiting: BTreeMap<i64, (Moment, Vec<String>)>,
+}
+
+impl StaleCommands {
+    fn add(&mut self, now: Now, message: &Incoming) {
+        let age = u64::try_from(now.wall - message.date).unwrap_or(0);
+        let text: String = message.text.chars().take(100).collect();
+        let line = format!(
+            "{} · {} ago",
+            escape(&text.replace('\n', " ")),
+            lasting(Duration::from_secs(age))
+        );
+        let due = now.moment() + STALE_PAUSE;
+        let waiting = self.waiting.entry(message.chat);
+        let (at, lines) = waiting.or_insert_with(|| (due, Vec::new()));
+        *at = due;
+        // What is beyond the list is only counted.
+        lines.push(if lines.len() < STALE_LISTED {
+            line
+        } else {
+            String::new()
+        });
+    }
+
+    pub fn next_timeout(&self) -> Option<Moment> {
+        self.waiting.values().map(|(at, _)| *at).min()
+    }
 
     /// One message for each chat that lists what was not carried out.
-    pub(crate) fn tell_stale(&mut self, now: Now) {
-        let due: Vec<i64> = self
-            .bot
-            .stale
-            .iter()
-            .filter(|(_, (at, _))| *at <= now.moment())
-            .map(|(chat, _)| *chat)
-            .collect();
-        for chat in due {
-            let Some((_, lines)) = self.bot.stale.remove(&chat) else {
-                continue;
-            };
+    pub fn on_timeout(&mut self, now: Now, outbox: &mut Outbox) {
+        let due = |(_, (at, _)): &(i64, (Moment, Vec<String>))| *at <= now.moment();
+        let (due, waiting): (BTreeMap<_, _>, _) =
+            std::mem::take(&mut self.waiting).into_iter().partition(due);
+        self.waiting = waiting;
+        for (chat, (_, lines)) in due {
             let more = lines.len().saturating_sub(STALE_LISTED);
             let mut html = String::from("I was away. Too old to carry out:");
             for line in lines.iter().take(STALE_LISTED) {
@@ -132,63 +155,15 @@ impl Monitor {
                 at: now.uptime,
                 ..Asker::default()
             };
-            self.answer(now, &asker, html.into());
+            ReplyContent::from(html).send(now.moment(), &asker, outbox);
         }
     }
 
-    fn note_stale(&mut self, now: Now, message: &Incoming) {
-        let age = u64::try_from(now.wall - message.date).unwrap_or(0);
-        let text: String = message.text.chars().take(100).collect();
-        let line = format!(
-            "{} · {} ago",
-            escape(&text.replace('\n', " ")),
-            lasting(Duration::from_secs(age))
-        );
-        let due = now.moment() + STALE_PAUSE;
-        let (at, lines) = self
-            .bot
-            .stale
-            .entry(message.chat)
-            .or_insert_with(|| (due, Vec::new()));
-        *at = due;
-        // What is beyond the list is only counted.
-        lines.push(if lines.len() < STALE_LISTED {
-            line
-        } else {
-            String::new()
-        });
-    }
-
-    /// Long answers become several messages; the buttons are under the last one.
-    pub(crate) fn answer(&mut self, now: Now, asker: &Asker, answer: ReplyContent) {
-        let mut buttons = answer.buttons;
-        let parts = pack(answer.html.lines());
-        let last = parts.len().saturating_sub(1);
-        for (i, part) in parts.into_iter().enumerate() {
-            self.outbox.push_reply(Reply {
-                topic: asker.topic,
-                edit: asker.instead.filter(|_| i == 0),
-                asked: (i == 0).then_some(asker.at),
-                picture: answer.picture.clone().filter(|_| i == 0),
-                buttons: if i == last {
-                    std::mem::take(&mut buttons)
-                } else {
-                    Vec::new()
-                },
-                ..Reply::new(asker.chat, part, now.moment())
-            });
-        }
-    }
-
-    pub(crate) fn note_stranger(&mut self, now: Now, chat: i64, user: Option<i64>) {
-        if let Some(text) = self.bot.strangers.on_message(now.moment(), chat, user) {
-            self.log(Level::Warn, text);
-        }
-    }
-
-    pub(crate) fn log_strangers(&mut self, now: Now) {
-        if let Some(text) = self.bot.strangers.on_timeout(now.moment()) {
-            self.log(Level::Warn, text);
+    /// A group has a new id.
+    pub fn rename_chat(&mut self, from: i64, to: i64) {
+        if let Some((at, mut lines)) = self.waiting.remove(&from) {
+            let (_, listed) = self.waiting.entry(to).or_insert((at, Vec::new()));
+            listed.append(&mut lines);
         }
     }
 }

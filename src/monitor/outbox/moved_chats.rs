@@ -30,10 +30,7 @@ impl Monitor {
         self.bot.jobs.rename_chat(from, to);
         self.outbox.keyboards.forget_chat(from);
         self.alerts.told_offline.retain(|(chat, _)| *chat != from);
-        if let Some((at, mut lines)) = self.bot.stale.remove(&from) {
-            let (_, listed) = self.bot.stale.entry(to).or_insert((at, Vec::new()));
-            listed.append(&mut lines);
-        }
+        self.bot.stale.rename_chat(from, to);
         self.saving.now();
         let what = match both {
             true => format!("take {from} out of `chats` of sitemon.conf"),

@@ -41,7 +41,7 @@ impl Monitor {
         Snapshot {
             written: now.wall,
             clean: false,
-            last_update: self.bot.last_update,
+            last_update: self.bot.last_update(),
             digested: self.alerts.digest.sent,
             added: Some(self.bot.added.records().to_vec()).filter(|added| !added.is_empty()),
             next_incident: self.incidents.next_number(),
@@ -90,7 +90,7 @@ impl Monitor {
     pub fn restore(&mut self, snapshot: &Snapshot, now: Now) {
         let now = self.restore_clock(now, snapshot.written);
         let moment = now.moment();
-        self.bot.last_update = snapshot.last_update;
+        self.bot.restore_updates(snapshot.last_update);
         self.alerts.digest.sent = snapshot.digested;
         self.alerts.muted_until = snapshot.muted_until.map(|wall| now.coming_moment(wall));
         for record in &snapshot.sites {
