@@ -15,6 +15,7 @@ pub mod judge;
 pub mod outbox;
 pub mod persist;
 pub mod render;
+mod routing;
 pub mod schedule;
 pub mod site;
 pub mod time;
@@ -197,15 +198,16 @@ impl Monitor {
     }
 
     fn wakeup(&self, now: Now) -> Option<Moment> {
-        let open = self.incidents.iter_open();
-        let reminders = open.filter_map(|i| self.reminder_due(i, now));
         let scheduled = if self.stopping {
             None
         } else {
             self.schedule.next()
         };
         let line = self.line.next_look(now.moment()).filter(|_| !self.stopping);
-        reminders
+        let digest = self.alerts.next_digest(now).filter(|_| self.clock_set);
+        self.alerts
+            .next_reminder(&self.sites, &self.incidents, now.moment())
+            .into_iter()
             .chain(scheduled)
             .chain(line)
             .chain(self.next_steady())
@@ -213,7 +215,7 @@ impl Monitor {
             .chain(self.next_root_told())
             .chain(self.next_trouble_told())
             .chain(self.page_ends(now))
-            .chain(self.digest_due(now))
+            .chain(digest)
             .chain(self.away_due())
             .chain(self.progress.next_beat(now.moment()))
             .chain(self.outbox.next_due(now, self.unsettled(now)))

@@ -7,6 +7,7 @@ pub(crate) mod notifications;
 
 use crate::monitor::alert::digest::Digest;
 use crate::monitor::alert::grouping::{group_key, grouped};
+use crate::monitor::alert::notifications::SlowSites;
 use crate::monitor::expiry::{Subject, left_text};
 use crate::monitor::judge::flapping;
 use crate::monitor::render::text::{
@@ -34,8 +35,7 @@ pub struct Alerts {
     /// Alerts of these hours have no sound.
     pub(in crate::monitor) quiet: Option<Hours>,
     pub(in crate::monitor) digest: Digest,
-    /// Sites may have become slow in silence; if not, none is looked for.
-    pub(in crate::monitor) slow_untold: bool,
+    slow: SlowSites,
     /// Faults of the uplink that go on, and whether the chats know.
     pub(in crate::monitor) fault_notices: Vec<(Fault, Said)>,
     /// Where the last offline period was told, alone in its message: chat and message.
@@ -52,7 +52,7 @@ impl Alerts {
                 at: digest,
                 sent: None,
             },
-            slow_untold: false,
+            slow: SlowSites::default(),
             fault_notices: Vec::new(),
             told_offline: Vec::new(),
         }

@@ -3,13 +3,13 @@
 use crate::monitor::bot::callback_data::{AlertButton, CallbackData};
 use crate::monitor::bot::command;
 use crate::monitor::bot::updates::is_stale;
-use crate::monitor::incident::{Acknowledged, Incident};
+use crate::monitor::incident::Acknowledged;
 use crate::monitor::outbox::Reply;
 use crate::monitor::outbox::message::{Asker, CallbackAnswer, Press};
 use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::render::replies::by;
 use crate::monitor::render::text::{MESSAGE_UNITS, lasting, units};
-use crate::monitor::time::{Moment, Now};
+use crate::monitor::time::Now;
 use crate::monitor::{Action, Monitor};
 
 /// What begins a line that says what was done.
@@ -219,15 +219,6 @@ impl Monitor {
             buttons,
             ..Reply::new(press.chat, html, now.moment())
         });
-    }
-
-    /// Ends the site's open incident: nothing can be done about it any more.
-    pub(crate) fn close_incident(&mut self, site: &str, now: Moment) -> Option<Incident> {
-        let ended = self.incidents.close(site, now)?;
-        for &(chat, message_id) in &ended.messages {
-            self.outbox.keyboards.outdate(chat, message_id);
-        }
-        Some(ended)
     }
 
     /// The buttons of the alerts of these sites are to be looked at again.

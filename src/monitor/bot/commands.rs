@@ -297,6 +297,7 @@ impl Monitor {
         }
         watched.pause_order = Some(true);
         watched.reset(now.moment());
+        self.alerts.on_reset(&name);
         self.schedule.clear(&name);
         self.close_incident(&name, now.moment());
         self.refresh_reach(now);
@@ -366,6 +367,7 @@ impl Monitor {
         }
         watched.pause_order = Some(false);
         watched.reset(now.moment());
+        self.alerts.on_reset(&name);
         self.schedule.at(&name, now.moment());
         self.refresh_reach(now);
         self.saving.now();

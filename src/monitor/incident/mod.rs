@@ -59,6 +59,12 @@ impl Incident {
         }
     }
 
+    /// An alert is made for it now.
+    pub fn tell(&mut self, now: Moment) {
+        self.told = true;
+        self.reminded = now;
+    }
+
     pub fn message_in(&self, chat: i64) -> Option<i64> {
         self.messages
             .iter()
@@ -146,6 +152,13 @@ impl Incidents {
         self.list.iter().find(|i| i.number == number)
     }
 
+    /// Its alert became part of another one, which only counts it.
+    pub fn merged_away(&mut self, number: u32) {
+        if let Some(incident) = self.get_mut(number) {
+            incident.told &= !incident.messages.is_empty();
+        }
+    }
+
     pub fn open_of(&self, site: &str) -> Option<&Incident> {
         self.iter_open().find(|i| i.site == site)
     }
@@ -170,7 +183,8 @@ impl Incidents {
     }
 
     pub fn iter_open_mut(&mut self) -> impl Iterator<Item = &mut Incident> {
-        self.list.iter_mut().filter(|i| i.end.is_none())
+        let open = self.list.iter_mut().filter(|i| i.end.is_none());
+        open.take(self.open)
     }
 
     /// Some that ended until then are forgotten; `None` while all are remembered.

@@ -62,7 +62,11 @@ impl Monitor {
                 .iter()
                 .flat_map(|&(from, to)| [from, to])
                 .collect(),
-            sites: self.sites.iter().map(|w| record(w, now)).collect(),
+            sites: self
+                .sites
+                .iter()
+                .map(|w| record(w, self.alerts.slow_record(w.name()), now))
+                .collect(),
             incidents: self
                 .incidents
                 .iter()
@@ -98,6 +102,9 @@ impl Monitor {
                 continue;
             };
             restore_site(&mut self.sites[at], record, now);
+            let untold = record.slow_untold == Some(true);
+            self.alerts
+                .restore_slow(&record.name, record.slow_told, untold);
             if !self.clock_set {
                 // Nobody knows how long ago they were.
                 self.sites[at].flapping.forget_changes();
@@ -194,7 +201,6 @@ impl Monitor {
         }
         self.refresh_reach(now);
         self.flapping = self.sites.len();
-        self.alerts.slow_untold = true;
     }
 
     pub(crate) fn reloaded(
@@ -299,6 +305,7 @@ impl Monitor {
             self.schedule.remove(gone);
         }
         self.sites = Sites::new(all);
+        self.alerts.keep_sites(&self.sites);
         for at in 0..self.sites.len() {
             self.plan_looks(now, at);
         }
@@ -346,12 +353,14 @@ impl Monitor {
         for watched in self.sites.iter_mut() {
             if watched.down() && self.incidents.open_of(watched.name()).is_none() {
                 watched.reset(moment);
+                self.alerts.on_reset(watched.name());
             }
         }
     }
 }
 
-fn record(watched: &SiteState, now: Now) -> SiteRecord {
+/// `slow`: see [`crate::monitor::alert::Alerts::slow_record`].
+fn record(watched: &SiteState, slow: (bool, bool), now: Now) -> SiteRecord {
     let (state, judged) = (watched.state(), watched.judge.state());
     let ms = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let coming = watched.muted_until.filter(|m| *m > now.moment());
@@ -375,8 +384,8 @@ fn record(watched: &SiteState, now: Now) -> SiteRecord {
         judged: (judged != state).then(|| judged.word().to_owned()),
         changes: changes.map(|m| now.wall_at(*m)).collect(),
         flapping: watched.flapping.flapping() && watched.flapping.told,
-        slow_told: watched.slow_told,
-        slow_untold: watched.slow_untold.then_some(true),
+        slow_told: slow.0,
+        slow_untold: slow.1.then_some(true),
         expiry,
     }
 }
@@ -397,8 +406,6 @@ fn restore_site(watched: &mut SiteState, record: &SiteRecord, now: Now) {
     watched.pause_order = record.paused;
     watched.muted_until = record.muted_until.map(|wall| now.coming_moment(wall));
     watched.flapping = Flapping::restore(changes.collect(), record.flapping, now.moment());
-    watched.slow_told = record.slow_told;
-    watched.slow_untold = record.slow_untold == Some(true);
     for record in &record.expiry {
         let known = Subject::ALL.into_iter().find(|s| s.word() == record.kind);
         if let Some(subject) = known {

@@ -50,6 +50,15 @@ impl Monitor {
         }
     }
 
+    /// The last day of the sites that a chat is told of, as `/chart` shows it.
+    pub(crate) fn digest_picture(&self, now: Now, chat: i64) -> Option<Arc<Picture>> {
+        let sites = self.sites.visible(chat);
+        if sites.is_empty() {
+            return None;
+        }
+        self.chart_of_many(now, &sites, Span::Day).picture
+    }
+
     /// A strip for each site, worst first.
     pub(crate) fn chart_of_many(&self, now: Now, sites: &[usize], span: Span) -> ReplyContent {
         let (from, to, parts) = span.parts(now.wall);
