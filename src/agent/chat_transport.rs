@@ -8,10 +8,11 @@ use crate::chat::terminal_output::Output;
 use crate::clock::{BUILT, Clock};
 use crate::config::Config;
 use crate::http::Client;
-use crate::monitor::bot::command::{Access, COMMANDS};
+use crate::monitor::bot::command::COMMANDS;
 use crate::monitor::outbox::Outgoing;
 use crate::monitor::outbox::message::{CallbackAnswer, Content, Delivery, Message, Passing};
 use crate::monitor::render::text::escape;
+use crate::monitor::site::access::Access;
 use crate::monitor::{self, Event};
 #[cfg(feature = "charts")]
 use crate::offload::offload;

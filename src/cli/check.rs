@@ -5,6 +5,7 @@ use super::{Failure, client, print};
 use crate::check::{self, Registries};
 use crate::config::{self, Config};
 use crate::http::Client;
+use crate::monitor::bot::name_resolution::{Resolved, resolve};
 use crate::monitor::expiry::{Subject, left_text};
 use crate::monitor::judge::State;
 use crate::monitor::render::text::response;
@@ -59,30 +60,23 @@ fn with_added(config: &Config) -> Vec<Arc<Site>> {
     sites
 }
 
-/// The sites that the names mean, in the order of the file: an exact name, an exact group, a
-/// unique part of a name.
+/// The sites that the names mean, in the order of the file.
 fn choose<'a>(sites: &'a [Arc<Site>], names: &[String]) -> Result<Vec<&'a Site>, Failure> {
     if names.is_empty() {
         return Ok(sites.iter().map(Arc::as_ref).collect());
     }
     let mut chosen = vec![false; sites.len()];
+    let known = sites.iter().map(Arc::as_ref).enumerate();
     for name in names {
-        let matching = |test: &dyn Fn(&Site) -> bool| -> Vec<usize> {
-            (0..sites.len()).filter(|&i| test(&sites[i])).collect()
-        };
-        let exact = matching(&|s| s.name == *name);
-        let group = matching(&|s| s.group.as_deref() == Some(name));
-        let part = matching(&|s| s.name.to_lowercase().contains(&name.to_lowercase()));
-        let meant = match (exact.is_empty(), group.is_empty(), part.as_slice()) {
-            (false, _, _) => exact,
-            (_, false, _) => group,
-            (_, _, [_]) => part,
-            (_, _, []) => {
+        let named = match resolve(known.clone(), name) {
+            Ok(Resolved::Site(at)) => vec![at],
+            Ok(Resolved::Group(group)) => group,
+            Err(fitting) if fitting.is_empty() => {
                 return Err(Failure::Usage(format!(
                     "there is no site `{name}`; `sitemon config` lists them"
                 )));
             }
-            (_, _, several) => {
+            Err(several) => {
                 let names: Vec<&str> = several.iter().map(|&i| sites[i].name.as_str()).collect();
                 return Err(Failure::Usage(format!(
                     "`{name}` could be {}: write one of them out",
@@ -90,7 +84,7 @@ fn choose<'a>(sites: &'a [Arc<Site>], names: &[String]) -> Result<Vec<&'a Site>,
                 )));
             }
         };
-        for i in meant {
+        for i in named {
             chosen[i] = true;
         }
     }

@@ -1,12 +1,12 @@
 //! What goes into the monitor and what comes out.
 
-use super::bot::command::Access;
 use super::expiry::Subject;
 use super::outbox::Outgoing;
 use super::outbox::message::{Asker, CallbackAnswer, Delivery, Update};
 use super::persist::snapshot::AddedRecord;
 use super::render::stats::Vitals;
 use super::site::Site;
+use super::site::access::Access;
 use super::site::outcome::{Failure, Looked, Outcome};
 use super::time::hours::Hours;
 use super::uplink::ProbeResult;
@@ -146,6 +146,24 @@ pub enum Action {
         asker: Asker,
     },
     Log(Level, String),
+}
+
+/// What is to be done, in the order it came up.
+#[derive(Debug, Default)]
+pub struct Actions(Vec<Action>);
+
+impl Actions {
+    pub fn push(&mut self, action: Action) {
+        self.0.push(action);
+    }
+
+    pub fn log(&mut self, level: Level, text: String) {
+        self.push(Action::Log(level, text));
+    }
+
+    pub fn take(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.0)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

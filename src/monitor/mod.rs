@@ -18,25 +18,21 @@ pub mod judge;
 pub mod outbox;
 pub mod persist;
 pub mod render;
+mod routing;
 pub mod schedule;
 pub mod site;
 pub mod time;
 pub mod uplink;
 
+use self::alert::Alerts;
 use self::alert::batching::Unsettled;
-use self::alert::digest::Digest;
-use self::bot::added_sites::Added;
-use self::bot::check_jobs::Job;
-use self::bot::command::Access;
-use self::bot::strangers::Strangers;
-pub use self::event::{Action, Event, Level, Settings};
+use self::bot::Bot;
+pub use self::event::{Action, Actions, Event, Level, Settings};
 use self::expiry::root_certificates::Roots;
 use self::history::recording::Recording;
 use self::incident::Incidents;
-use self::incident::unclean_stop::Away;
 use self::outbox::Outbox;
 use self::outbox::send_context::SendContext;
-use self::outbox::shown::Shown;
 use self::persist::urgency::Saving;
 use self::schedule::Schedule;
 use self::schedule::late_rounds::Rounds;
@@ -44,14 +40,11 @@ use self::schedule::liveness::Progress;
 use self::schedule::maintenance::Page;
 use self::site::Site;
 use self::site::table::Sites;
-use self::time::hours::Hours;
 use self::time::suspend::Awake;
 use self::time::wall_clock::{Restored, WallClock};
 use self::time::{Jitter, Moment, Now};
-use self::uplink::faults::Said;
+use self::uplink::Line;
 use self::uplink::local_faults::Lacking;
-use self::uplink::{Fault, Line};
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// The state of everything that is watched. One owner feeds it events and carries out its actions.
@@ -60,30 +53,11 @@ pub struct Monitor {
     sites: Sites,
     schedule: Schedule,
     incidents: Incidents,
+    alerts: Alerts,
     outbox: Outbox,
-    access: Access,
-    added: Added,
-    /// Groups that have a new id, which the configuration may not know yet.
-    moved: Vec<(i64, i64)>,
-    /// Since when the configuration has had a chat, as far as is known; otherwise, since the start.
-    joined: Vec<(i64, Moment)>,
-    bot: Option<String>,
-    jobs: VecDeque<Job>,
-    next_job: u64,
-    /// Done, but the message to put the result into has no id yet.
-    finished: VecDeque<(Job, String)>,
-    /// `/check` commands that may run at once.
-    max_jobs: usize,
-    muted_until: Option<Moment>,
-    /// Alerts of these hours have no sound.
-    quiet: Option<Hours>,
-    digest: Digest,
+    bot: Bot,
     /// `None`: the windows of maintenance are to be looked up.
     page: Option<Page>,
-    last_update: Option<i64>,
-    /// Commands that came too late to be carried out, by chat, and when to say so.
-    stale: BTreeMap<i64, (Moment, Vec<String>)>,
-    strangers: Strangers,
     saving: Saving,
     jitter: Jitter,
     checks: u64,
@@ -95,15 +69,8 @@ pub struct Monitor {
     line: Line,
     /// Sites in doubt, at least: more than that are not looked for.
     pending_downs: usize,
-    /// Where the last offline period was told, alone in its message: chat and message.
-    told_offline: Vec<(i64, i64)>,
     /// Sites that are flapping, at least: more are not looked for.
     flapping: usize,
-    /// Sites may have become slow in silence; if not, none is looked for.
-    slow_untold: bool,
-    /// Troubles of the line that go on, and whether people know.
-    fault_notices: Vec<(Fault, Said)>,
-    away: Option<Away>,
     awake: Awake,
     /// Sites have something that runs out.
     inspects: bool,
@@ -118,10 +85,7 @@ pub struct Monitor {
     clock_set: bool,
     /// An earlier run's state, when it was taken over while the clock was doubted.
     restored: Option<Restored>,
-    /// Messages whose buttons are no longer what they should be: chat and message.
-    untidy: VecDeque<(i64, i64)>,
-    shown: Shown,
-    actions: Vec<Action>,
+    actions: Actions,
 }
 
 impl Monitor {
@@ -136,26 +100,10 @@ impl Monitor {
             sites: Sites::default(),
             schedule: Schedule::default(),
             incidents: Incidents::new(),
+            alerts: Alerts::new(settings.quiet, settings.digest),
             outbox: Outbox::new(seed.rotate_left(32)),
-            access: settings.access.clone(),
-            added: Added::default(),
-            moved: Vec::new(),
-            joined: Vec::new(),
-            bot: None,
-            jobs: VecDeque::new(),
-            next_job: 1,
-            finished: VecDeque::new(),
-            max_jobs: settings.max_jobs.max(1),
-            muted_until: None,
-            quiet: settings.quiet,
-            digest: Digest {
-                at: settings.digest,
-                sent: None,
-            },
+            bot: Bot::new(settings.access, settings.max_jobs),
             page: None,
-            last_update: None,
-            stale: BTreeMap::new(),
-            strangers: Strangers::default(),
             saving: Saving::default(),
             jitter: Jitter::new(seed),
             checks: 0,
@@ -165,11 +113,7 @@ impl Monitor {
             stopping: false,
             line: Line::new(settings.uplink),
             pending_downs: 0,
-            told_offline: Vec::new(),
             flapping: 0,
-            slow_untold: false,
-            fault_notices: Vec::new(),
-            away: None,
             awake: Awake::new(now),
             inspects: false,
             roots: Roots::default(),
@@ -180,9 +124,7 @@ impl Monitor {
             wall_clock: WallClock::new(settings.built),
             clock_set: true,
             restored: None,
-            untidy: VecDeque::new(),
-            shown: Shown::default(),
-            actions: Vec::new(),
+            actions: Actions::default(),
         };
         let now = monitor.read_clock(now);
         monitor.take_sites(sites.into_iter().map(Into::into).collect(), now);
@@ -224,7 +166,7 @@ impl Monitor {
                 result,
             } => self.inspected(now, &site, subject, result),
             Event::Update(update) => self.update(now, update),
-            Event::Bot { username } => self.bot = Some(username),
+            Event::Bot { username } => self.bot.username = Some(username),
             Event::Notice(text) => self.announce(now, text),
             Event::Mistaken { what, safe } => self.tell_mistakes(now, &what, &safe),
             Event::Delivered { id, delivery } => self.delivered(now, id, delivery),
@@ -248,7 +190,7 @@ impl Monitor {
         }
         self.proceed(now);
         self.record(now);
-        std::mem::take(&mut self.actions)
+        self.actions.take()
     }
 
     /// When to call [`Monitor::handle`] with [`Event::Due`] if nothing else happens before.
@@ -259,16 +201,16 @@ impl Monitor {
     }
 
     fn wakeup(&self, now: Now) -> Option<Moment> {
-        let open = self.incidents.iter_open();
-        let reminders = open.filter_map(|i| self.reminder_due(i, now));
-        let edits = self.next_edit(now);
         let scheduled = if self.stopping {
             None
         } else {
             self.schedule.next()
         };
         let line = self.line.next_look(now.moment()).filter(|_| !self.stopping);
-        reminders
+        let digest = self.alerts.next_digest(now).filter(|_| self.clock_set);
+        self.alerts
+            .next_reminder(&self.sites, &self.incidents, now.moment())
+            .into_iter()
             .chain(scheduled)
             .chain(line)
             .chain(self.next_steady())
@@ -276,15 +218,13 @@ impl Monitor {
             .chain(self.next_root_told())
             .chain(self.next_trouble_told())
             .chain(self.page_ends(now))
-            .chain(self.digest_due(now))
+            .chain(digest)
             .chain(self.away_due())
             .chain(self.progress.next_beat(now.moment()))
             .chain(self.outbox.next_due(now, self.unsettled(now)))
             .chain(self.saving.next_due())
-            .chain(self.stale.values().map(|(at, _)| *at))
-            .chain(self.strangers.next_timeout())
-            .chain(edits)
-            .chain(self.tidy_due(now.moment()))
+            .chain(self.bot.next_timeout(now.moment(), &self.outbox))
+            .chain(self.outbox.next_keyboard(now.moment()))
             .min()
     }
 
@@ -305,7 +245,7 @@ impl Monitor {
 
     /// Where `getUpdates` goes on.
     pub fn last_update(&self) -> Option<i64> {
-        self.last_update
+        self.bot.last_update()
     }
 
     /// Everything that time alone brings about.
@@ -325,22 +265,17 @@ impl Monitor {
         if self.progress.beat(now.moment(), &self.sites) {
             self.actions.push(Action::Heartbeat);
         }
-        self.tell_stale(now);
-        self.log_strangers(now);
-        self.edit_jobs(now);
+        let (outbox, actions) = (&mut self.outbox, &mut self.actions);
+        self.bot.on_timeout(now, outbox, actions);
         let moment = now.moment();
-        self.tidy(moment);
+        let context = SendContext::new(&self.incidents, &self.sites, moment);
+        self.outbox.refresh_keyboards(&context);
         if self.saving.begin(moment, self.outbox.last_alert_id()) {
             self.wall_clock.stamped(now);
             self.actions.push(Action::Save);
         }
         let unsettled = self.unsettled(now);
-        let book = SendContext {
-            incidents: &self.incidents,
-            sites: &self.sites,
-            now: moment,
-        };
-        while let Some(mut outgoing) = self.outbox.next_send(now, unsettled, &book) {
+        while let Some(mut outgoing) = self.outbox.next_send(now, unsettled, &context) {
             if outgoing.digest {
                 outgoing.message.picture = self.digest_picture(now, outgoing.message.chat);
             }
@@ -390,7 +325,7 @@ impl Monitor {
             return Unsettled::default();
         }
         let watched = self.sites.iter().filter(|w| !w.paused());
-        let hushed = self.quiet.filter(|_| self.clock_set);
+        let hushed = self.alerts.quiet.filter(|_| self.clock_set);
         let none = Unsettled {
             hushed: hushed.is_some_and(|hours| hours.have(now.wall, now.zone)),
             writes_apart: self.saving.apart(),
@@ -404,7 +339,7 @@ impl Monitor {
     }
 
     fn log(&mut self, level: Level, text: String) {
-        self.actions.push(Action::Log(level, text));
+        self.actions.log(level, text);
     }
 }
 

@@ -1,8 +1,8 @@
 //! A day of the whole core in virtual time, over a real state directory; what it writes is counted.
 
-use sitemon::monitor::bot::command::Access;
 use sitemon::monitor::expiry::Subject;
 use sitemon::monitor::outbox::message::{Content, Delivery, Incoming, Update};
+use sitemon::monitor::site::access::Access;
 use sitemon::monitor::site::outcome::{Expiry, FailureKind, Outcome};
 use sitemon::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, Site, StatusSet};
 use sitemon::monitor::time::Now;

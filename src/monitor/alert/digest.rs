@@ -1,19 +1,17 @@
 //! The daily summary: yesterday in five lines, once a day at a local time, for each chat that is
 //! told of a site.
 
-use crate::monitor::Monitor;
-use crate::monitor::alert::Notification;
-use crate::monitor::bot::visibility::may_see;
+use crate::monitor::alert::notifications::{Audience, NewAlert};
+use crate::monitor::alert::{Alerts, Notification};
 use crate::monitor::expiry::{Subject, left_text};
-use crate::monitor::history::{Share, Span};
-use crate::monitor::incident::Incident;
+use crate::monitor::history::Share;
+use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::judge::State;
-use crate::monitor::render::picture::Picture;
 use crate::monitor::render::text::{bold, count, day_of, escape, lasting, response};
+use crate::monitor::site::access::may_see;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::time::zone::DAY;
 use crate::monitor::time::{Moment, Now};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// What ends within this is worth a line.
@@ -66,127 +64,115 @@ impl Digest {
     }
 }
 
-impl Monitor {
-    pub(crate) fn digest_due(&self, now: Now) -> Option<Moment> {
-        let next = self.digest.next(now).filter(|_| self.clock_set)?;
-        Some(now.coming_moment(next))
+impl Alerts {
+    /// When the daily summary is due, by a clock that is believed.
+    pub fn next_digest(&self, now: Now) -> Option<Moment> {
+        Some(now.coming_moment(self.digest.next(now)?))
     }
 
-    pub(crate) fn tell_digest(&mut self, now: Now) {
-        if !self.clock_set || !self.digest.take(now) {
-            return;
-        }
-        self.saving.now();
-        for chat in self.access.chats.clone() {
-            let told = |w: &&SiteState| may_see(chat, &w.site);
-            let sites: Vec<&SiteState> = self.sites.iter().filter(told).collect();
-            if sites.is_empty() {
-                continue;
-            }
-            let html = self.digest_of(&sites, now);
-            let news = Notification::Digest { html };
-            self.outbox
-                .push_alert(news, "", None, vec![chat], now.moment());
-        }
-    }
-
-    /// The last day of the sites that a chat is told of, as `/chart` shows it.
-    pub(crate) fn digest_picture(&self, now: Now, chat: i64) -> Option<Arc<Picture>> {
-        let sites = self.visible(chat);
-        if sites.is_empty() {
+    /// The daily summary, for each chat that gets the alerts of a site, if it is due.
+    pub(crate) fn digest_alerts(
+        &mut self,
+        audience: Audience,
+        incidents: &Incidents,
+    ) -> Option<Vec<NewAlert>> {
+        if !self.digest.take(audience.now) {
             return None;
         }
-        self.chart_of_many(now, &sites, Span::Day).picture
-    }
-
-    fn digest_of(&self, sites: &[&SiteState], now: Now) -> String {
-        let today = now.zone.day(now.wall);
-        let from = now.zone.first((today - 1) * DAY);
-        let until = now.zone.first(today * DAY);
-        let span = (now.past_moment(from), now.past_moment(until));
-        let ours = |i: &&Incident| sites.iter().any(|w| w.name() == i.site);
-        let down = |i: &Incident| {
-            let end = i.end.unwrap_or(now.moment()).min(span.1);
-            let overlap = end.since(i.start.max(span.0));
-            overlap.saturating_sub(i.blind)
-        };
-        let outages: Vec<(&Incident, Duration)> = self
-            .incidents
-            .iter()
-            .filter(ours)
-            .filter(|i| i.start < span.1 && i.end.is_none_or(|end| end > span.0))
-            .map(|i| (i, down(i)))
-            .collect();
-        let day = day_of(from, now);
-        let hit = sites
-            .iter()
-            .filter(|w| outages.iter().any(|(i, _)| i.site == w.name()))
-            .count();
-        let watched = count(sites.len(), "site");
-        let head = match hit {
-            0 => "no outage".to_owned(),
-            n => format!("{n} with outages"),
-        };
-        let mut share = Share::default();
-        for watched in sites {
-            let of_it = watched.past.share(from, until);
-            share.up += of_it.up;
-            share.down += of_it.down;
-        }
-        let head = match share.percent() {
-            Some(percent) if hit > 0 => format!("{head}, {percent} up"),
-            _ => head,
-        };
-        let mut lines = vec![format!("📋 <b>{day}: {watched}, {head}</b>")];
-        if let Some((longest, lasted)) = outages.iter().max_by_key(|(_, lasted)| *lasted) {
-            let total: Duration = outages.iter().map(|(_, lasted)| *lasted).sum();
-            // Of those that are over, the oldest are forgotten at some point.
-            let forgotten = self
-                .incidents
-                .forgotten_until()
-                .is_some_and(|at| at > span.0);
-            let longest = format!(
-                "{} {}, {}",
-                bold(&longest.site),
-                lasting(*lasted),
-                escape(&short(&longest.cause))
-            );
-            let at_least = if forgotten { "at least " } else { "" };
-            lines.push(match outages.len() {
-                1 if !forgotten => format!("1 outage: {longest}"),
-                n => format!(
-                    "{at_least}{}, {} in all; the longest: {longest}",
-                    count(n, "outage"),
-                    lasting(total)
-                ),
-            });
-        }
-        let serving = |w: &&&SiteState| matches!(w.state(), State::Up | State::Degraded);
-        let slowest = sites.iter().filter(serving);
-        let slowest = slowest.filter_map(|w| Some((w.took?, w)));
-        if let Some((took, watched)) = slowest.max_by_key(|(took, _)| *took) {
-            let name = bold(watched.name());
-            lines.push(format!("Slowest now: {name} {}", response(took)));
-        }
-        let ends = sites.iter().flat_map(|w| {
-            let found =
-                Subject::ALL.map(|s| (s, w.expiry(s).and_then(|watch| watch.found.as_ref())));
-            found.into_iter().filter_map(move |(s, found)| {
-                let left = found?.ends - now.wall;
-                (left < SOON).then_some((left, s, *w))
-            })
+        let chats = audience.access.chats.iter();
+        let alerts = chats.filter_map(|&chat| {
+            let told = |w: &&SiteState| may_see(chat, &w.site);
+            let sites: Vec<&SiteState> = audience.sites.iter().filter(told).collect();
+            let html = digest_of(&sites, incidents, audience.now);
+            let news = Notification::Digest { html };
+            (!sites.is_empty()).then(|| NewAlert::general(news, vec![chat]))
         });
-        if let Some((left, subject, watched)) = ends.min_by_key(|(left, ..)| *left) {
-            let name = bold(watched.name());
-            lines.push(format!(
-                "{name}: its {} {}",
-                subject.word(),
-                left_text(left)
-            ));
-        }
-        lines.push(states(sites));
-        lines.join("\n")
+        Some(alerts.collect())
     }
+}
+
+fn digest_of(sites: &[&SiteState], incidents: &Incidents, now: Now) -> String {
+    let today = now.zone.day(now.wall);
+    let from = now.zone.first((today - 1) * DAY);
+    let until = now.zone.first(today * DAY);
+    let span = (now.past_moment(from), now.past_moment(until));
+    let ours = |i: &&Incident| sites.iter().any(|w| w.name() == i.site);
+    let down = |i: &Incident| {
+        let end = i.end.unwrap_or(now.moment()).min(span.1);
+        let overlap = end.since(i.start.max(span.0));
+        overlap.saturating_sub(i.blind)
+    };
+    let outages: Vec<(&Incident, Duration)> = incidents
+        .iter()
+        .filter(ours)
+        .filter(|i| i.start < span.1 && i.end.is_none_or(|end| end > span.0))
+        .map(|i| (i, down(i)))
+        .collect();
+    let day = day_of(from, now);
+    let hit = sites
+        .iter()
+        .filter(|w| outages.iter().any(|(i, _)| i.site == w.name()))
+        .count();
+    let watched = count(sites.len(), "site");
+    let head = match hit {
+        0 => "no outage".to_owned(),
+        n => format!("{n} with outages"),
+    };
+    let mut share = Share::default();
+    for watched in sites {
+        let of_it = watched.past.share(from, until);
+        share.up += of_it.up;
+        share.down += of_it.down;
+    }
+    let head = match share.percent() {
+        Some(percent) if hit > 0 => format!("{head}, {percent} up"),
+        _ => head,
+    };
+    let mut lines = vec![format!("📋 <b>{day}: {watched}, {head}</b>")];
+    if let Some((longest, lasted)) = outages.iter().max_by_key(|(_, lasted)| *lasted) {
+        let total: Duration = outages.iter().map(|(_, lasted)| *lasted).sum();
+        // Of those that are over, the oldest are forgotten at some point.
+        let forgotten = incidents.forgotten_until().is_some_and(|at| at > span.0);
+        let longest = format!(
+            "{} {}, {}",
+            bold(&longest.site),
+            lasting(*lasted),
+            escape(&short(&longest.cause))
+        );
+        let at_least = if forgotten { "at least " } else { "" };
+        lines.push(match outages.len() {
+            1 if !forgotten => format!("1 outage: {longest}"),
+            n => format!(
+                "{at_least}{}, {} in all; the longest: {longest}",
+                count(n, "outage"),
+                lasting(total)
+            ),
+        });
+    }
+    let serving = |w: &&&SiteState| matches!(w.state(), State::Up | State::Degraded);
+    let slowest = sites.iter().filter(serving);
+    let slowest = slowest.filter_map(|w| Some((w.took?, w)));
+    if let Some((took, watched)) = slowest.max_by_key(|(took, _)| *took) {
+        let name = bold(watched.name());
+        lines.push(format!("Slowest now: {name} {}", response(took)));
+    }
+    let ends = sites.iter().flat_map(|w| {
+        let found = Subject::ALL.map(|s| (s, w.expiry(s).and_then(|watch| watch.found.as_ref())));
+        found.into_iter().filter_map(move |(s, found)| {
+            let left = found?.ends - now.wall;
+            (left < SOON).then_some((left, s, *w))
+        })
+    });
+    if let Some((left, subject, watched)) = ends.min_by_key(|(left, ..)| *left) {
+        let name = bold(watched.name());
+        lines.push(format!(
+            "{name}: its {} {}",
+            subject.word(),
+            left_text(left)
+        ));
+    }
+    lines.push(states(sites));
+    lines.join("\n")
 }
 
 /// `Now: 4 up, 1 down`.

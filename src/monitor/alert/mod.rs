@@ -5,15 +5,19 @@ pub(crate) mod digest;
 pub(crate) mod grouping;
 pub(crate) mod notifications;
 
+use crate::monitor::alert::digest::Digest;
 use crate::monitor::alert::grouping::{group_key, grouped};
+use crate::monitor::alert::notifications::SlowSites;
 use crate::monitor::expiry::{Subject, left_text};
 use crate::monitor::judge::flapping;
 use crate::monitor::render::text::{
     MESSAGE_UNITS, bold, clock_times, count, day_of, escape, lasting, pack, units,
 };
 use crate::monitor::site::outcome::Expiry;
+use crate::monitor::time::hours::Hours;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::Period;
+use crate::monitor::uplink::faults::Said;
+use crate::monitor::uplink::{Fault, Period};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -22,6 +26,38 @@ const LATE: Duration = Duration::from_secs(90);
 
 /// Room for `<b>100 down, 100 up again, …</b>`.
 const HEADLINE_UNITS: usize = 100;
+
+/// Which changes the chats are told of, and which of them they know.
+#[derive(Debug)]
+pub struct Alerts {
+    /// Everything is muted until then.
+    pub(in crate::monitor) muted_until: Option<Moment>,
+    /// Alerts of these hours have no sound.
+    pub(in crate::monitor) quiet: Option<Hours>,
+    pub(in crate::monitor) digest: Digest,
+    slow: SlowSites,
+    /// Faults of the uplink that go on, and whether the chats know.
+    pub(in crate::monitor) fault_notices: Vec<(Fault, Said)>,
+    /// Where the last offline period was told, alone in its message: chat and message.
+    pub(in crate::monitor) told_offline: Vec<(i64, i64)>,
+}
+
+impl Alerts {
+    /// `digest`: when the daily summary is due, in minutes since local midnight.
+    pub fn new(quiet: Option<Hours>, digest: Option<u16>) -> Alerts {
+        Alerts {
+            muted_until: None,
+            quiet,
+            digest: Digest {
+                at: digest,
+                sent: None,
+            },
+            slow: SlowSites::default(),
+            fault_notices: Vec::new(),
+            told_offline: Vec::new(),
+        }
+    }
+}
 
 /// One thing to tell, and whom it still has to reach.
 #[derive(Clone, Debug, PartialEq)]

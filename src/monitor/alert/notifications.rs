@@ -1,428 +1,409 @@
-//! What becomes an alert: changes of state, ends of mutes, reminders.
+//! Which transitions, ends of mutes and reminders become alerts, and for which chats.
 
-use crate::monitor::alert::Notification;
-use crate::monitor::bot::visibility::may_see;
-use crate::monitor::incident::Incident;
+use crate::monitor::alert::{Alerts, Notification};
+use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::judge::State;
 use crate::monitor::judge::flapping::Manner;
-use crate::monitor::render::text;
-use crate::monitor::site::Site;
+use crate::monitor::site::access::{Access, may_see};
 use crate::monitor::site::state::SiteState;
+use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::{Level, Monitor};
+use std::collections::HashSet;
 use std::time::Duration;
 
-impl Monitor {
-    pub(crate) fn went_down(&mut self, now: Now, at: usize, cause: String) {
-        let moment = now.moment();
-        let site = self.sites[at].site.clone();
-        let number = self.incidents.open(&site.name, cause.clone(), moment);
-        // Its recovery is told as one from down.
-        self.sites[at].slow_told = false;
-        self.sites[at].slow_untold = false;
-        self.refresh_reach(now);
-        let manner = self.manner_of_change(moment, at);
-        self.log(
-            level_of(manner),
-            format!("{} is down: {cause} (#{number})", site.name),
-        );
-        if manner == Manner::Silently || self.muted(&site.name, moment) {
-            self.saving.untold(manner, moment);
-            return;
+/// An alert that is to be queued.
+#[derive(Debug)]
+pub struct NewAlert {
+    pub news: Notification,
+    /// Name of the site; empty for what the agent says of itself.
+    pub site: String,
+    pub incident: Option<u32>,
+    pub chats: Vec<i64>,
+    /// It must be on disk at once, whatever was written today.
+    pub at_once: bool,
+}
+
+impl NewAlert {
+    /// Plain text, of the agent itself.
+    pub fn notice(chats: Vec<i64>, text: String) -> NewAlert {
+        NewAlert::general(Notification::Notice { text }, chats)
+    }
+
+    /// Of no site.
+    pub fn general(news: Notification, chats: Vec<i64>) -> NewAlert {
+        NewAlert {
+            news,
+            site: String::new(),
+            incident: None,
+            chats,
+            at_once: true,
         }
-        if manner == Manner::Flapping {
-            self.sites[at].flapping.told = true;
-            let news = Notification::Flapping { cause: Some(cause) };
-            self.tell(now, &site, news, Some(number));
-        } else {
-            let common = self.sites[at].common_cause(&cause);
-            for (behind, chats) in self.behind_by_chat(at) {
-                let news = Notification::Down {
-                    cause: cause.clone(),
-                    common: common.clone(),
-                    behind,
-                };
-                self.tell_chats(now, &site, news, Some(number), chats);
-            }
-        }
-        if let Some(incident) = self.incidents.get_mut(number) {
-            incident.told = true;
+    }
+}
+
+/// What alerts need to know of the sites and the chats.
+#[derive(Clone, Copy)]
+pub struct Audience<'a> {
+    pub sites: &'a Sites,
+    pub access: &'a Access,
+    pub now: Now,
+}
+
+impl<'a> Audience<'a> {
+    pub fn new(sites: &'a Sites, access: &'a Access, now: Now) -> Audience<'a> {
+        Audience { sites, access, now }
+    }
+
+    /// For all chats that get the alerts of the site.
+    pub fn alert(self, site: &SiteState, news: Notification, incident: Option<u32>) -> NewAlert {
+        NewAlert {
+            news,
+            site: site.name().to_owned(),
+            incident,
+            chats: self.access.chats_of(&site.site),
+            at_once: false,
         }
     }
 
-    /// The end of an incident is told to whom its start was told, muted since or not.
-    pub(crate) fn recovered(&mut self, now: Now, at: usize) {
-        let moment = now.moment();
-        let site = self.sites[at].site.clone();
-        let manner = self.manner_of_change(moment, at);
-        self.refresh_reach(now);
-        let Some(ended) = self.close_incident(&site.name, moment) else {
-            return;
-        };
-        let lasted = ended.length(now);
-        self.log(
-            level_of(manner),
-            format!(
-                "{} is up again after {} (#{})",
-                site.name,
-                text::lasting(lasted),
-                ended.number
-            ),
-        );
-        self.saving.untold(manner, moment);
-        match manner {
-            Manner::Plainly
-                if ended.told || mutated!("tell the end of an outage that was not told") =>
-            {
-                self.tell(now, &site, Notification::Up { lasted }, Some(ended.number));
-            }
-            Manner::Flapping => self.tell_flapping(now, at, ended.told),
-            _ => {}
-        }
-    }
-
-    pub(crate) fn slowed(&mut self, now: Now, at: usize, cause: String) {
-        let moment = now.moment();
-        let site = self.sites[at].site.clone();
-        let manner = self.manner_of_change(moment, at);
-        let text = format!("{} is slow: {cause}", site.name);
-        self.log(level_of(manner), text);
-        let plainly = manner == Manner::Plainly;
-        let told = plainly && !self.muted(&site.name, moment);
-        self.sites[at].slow_told = told;
-        self.sites[at].slow_untold = plainly && !told;
-        self.slow_untold |= plainly && !told;
-        if told {
-            self.tell(now, &site, Notification::Slow { cause }, None);
-        } else if manner == Manner::Flapping {
-            self.tell_flapping(now, at, false);
-        }
-    }
-
-    pub(crate) fn sped_up(&mut self, now: Now, at: usize, lasted: Duration) {
-        let site = self.sites[at].site.clone();
-        let manner = self.manner_of_change(now.moment(), at);
-        self.log(level_of(manner), format!("{} is fast again", site.name));
-        self.sites[at].slow_untold = false;
-        let told = std::mem::take(&mut self.sites[at].slow_told);
-        match manner {
-            Manner::Plainly if told => self.tell(now, &site, Notification::Fast { lasted }, None),
-            Manner::Flapping => self.tell_flapping(now, at, told),
-            _ => {}
-        }
-    }
-
-    fn manner_of_change(&mut self, now: Moment, at: usize) -> Manner {
-        let watched = &mut self.sites[at];
-        if watched.maintenance.is_some() && !watched.flapping.flapping() {
-            // What is done to it there says nothing about how steady it is.
-            return Manner::Plainly;
-        }
-        let manner = watched.flapping.change(now);
-        if manner == Manner::Flapping {
-            self.flapping += 1;
-            let name = self.sites[at].site.name.clone();
-            self.log(Level::Info, format!("{name} is flapping"));
-        }
-        manner
-    }
-
-    /// By a change that is not its going down.
-    fn tell_flapping(&mut self, now: Now, at: usize, heard_before: bool) {
-        let site = self.sites[at].site.clone();
-        if heard_before || !self.muted(&site.name, now.moment()) {
-            self.sites[at].flapping.told = true;
-            self.tell(now, &site, Notification::Flapping { cause: None }, None);
-        }
-    }
-
-    pub(crate) fn next_steady(&self) -> Option<Moment> {
-        if self.flapping == 0 {
-            return None;
-        }
-        let judged = self.sites.iter().filter(|w| self.judges(w));
-        judged.filter_map(|w| w.flapping.steady_at(w.down())).min()
-    }
-
-    /// Its checks are made, and count.
-    fn judges(&self, watched: &SiteState) -> bool {
-        let timely = self.clock_set || !watched.site.is_https();
-        watched.suppression.is_none() && !watched.paused() && timely
-    }
-
-    /// Sites that have been steady for long enough are no longer flapping.
-    pub(crate) fn end_flapping(&mut self, now: Now) {
-        let moment = now.moment();
-        if self.next_steady().is_none_or(|at| at > moment) {
-            return;
-        }
-        for at in 0..self.sites.len() {
-            let watched = &self.sites[at];
-            let steady = watched.flapping.steady_at(watched.down());
-            let steady = steady.is_some_and(|at| at <= moment);
-            if !steady || !self.judges(watched) {
-                continue;
-            }
-            let watched = &mut self.sites[at];
-            let told = watched.flapping.settle();
-            let site = watched.site.clone();
-            self.saving.later(moment);
-            self.log(Level::Info, format!("{} is steady again", site.name));
-            let open = self.incidents.open_of(&site.name).map(|i| i.number);
-            match open {
-                // Told by the end of the mute then.
-                Some(_) if self.muted(&site.name, moment) => {}
-                Some(number) if told => {
-                    let Some(incident) = self.incidents.get_mut(number) else {
-                        continue;
-                    };
-                    incident.told = true;
-                    incident.reminded = moment;
-                    let lasted = incident.length(now);
-                    let cause = Some(incident.cause.clone());
-                    self.tell(
-                        now,
-                        &site,
-                        Notification::Steady { cause, lasted },
-                        Some(number),
-                    );
-                }
-                None if self.sites[at].judge.state() == State::Degraded
-                    && (told || !self.muted(&site.name, moment)) =>
-                {
-                    self.sites[at].slow_told = true;
-                    let cause = self.sites[at].cause.clone().unwrap_or_default();
-                    self.tell(now, &site, Notification::Slow { cause }, None);
-                }
-                None if told => {
-                    let lasted = now.since(self.sites[at].since);
-                    let cause = None;
-                    self.tell(now, &site, Notification::Steady { cause, lasted }, None);
-                }
-                _ => {}
-            }
-        }
-        self.flapping = self.sites.iter().filter(|w| w.flapping.flapping()).count();
-    }
-
-    /// Puts an alert into the outbox for all who are told of the site.
-    pub(crate) fn tell(
-        &mut self,
-        now: Now,
-        site: &Site,
-        news: Notification,
-        incident: Option<u32>,
-    ) {
-        let chats = self.chats_of(site);
-        self.tell_chats(now, site, news, incident, chats);
-    }
-
-    fn tell_chats(
-        &mut self,
-        now: Now,
-        site: &Site,
-        news: Notification,
-        incident: Option<u32>,
-        chats: Vec<i64>,
-    ) {
-        let moment = now.moment();
-        if chats.is_empty() {
-            self.saving.later(moment);
-            return;
-        }
-        self.outbox
-            .push_alert(news, &site.name, incident, chats, moment);
-        if !self.saving.alert(&site.name, moment) {
-            for number in self.outbox.condense(&site.name) {
-                // They are among those that are only counted.
-                if let Some(incident) = self.incidents.get_mut(number) {
-                    incident.told &= !incident.messages.is_empty();
-                }
-            }
-        }
-    }
-
-    /// How many sites behind this one are unreachable too, as far as each chat may know.
-    fn behind_by_chat(&self, at: usize) -> Vec<(usize, Vec<i64>)> {
-        let behind = self.behind(at);
-        let mut told: Vec<(usize, Vec<i64>)> = Vec::new();
-        for chat in self.chats_of(&self.sites[at].site) {
-            let seen = |at: &&usize| may_see(chat, &self.sites[**at].site);
-            let count = behind.iter().filter(seen).count();
-            match told.iter_mut().find(|(n, _)| *n == count) {
+    /// How many of the sites `behind` a site each of its chats may know of.
+    fn behind_by_chat(self, site: &SiteState, behind: &[usize]) -> Vec<(usize, Vec<i64>)> {
+        let mut counts: Vec<(usize, Vec<i64>)> = Vec::new();
+        for chat in self.access.chats_of(&site.site) {
+            let seen = behind.iter();
+            let count = seen
+                .filter(|&&at| may_see(chat, &self.sites[at].site))
+                .count();
+            match counts.iter_mut().find(|(n, _)| *n == count) {
                 Some((_, chats)) => chats.push(chat),
-                None => told.push((count, vec![chat])),
+                None => counts.push((count, vec![chat])),
             }
         }
-        told
+        counts
     }
+}
 
-    /// The file has mistakes. They may name sites: only chats that see all of them are told `what`,
-    /// the others what is `safe`.
-    pub(crate) fn tell_mistakes(&mut self, now: Now, what: &str, safe: &str) {
-        let (all, some) = self
-            .access
-            .chats
-            .iter()
-            .partition(|&&chat| self.sees_all(chat));
-        self.notice_to(now, all, what.to_owned());
-        self.notice_to(now, some, safe.to_owned());
-    }
+/// Which chats know that a site is slow: sites by name.
+#[derive(Debug, Default)]
+pub(crate) struct SlowSites {
+    /// An alert said that it is slow, so one will say when it is fast again.
+    told: HashSet<String>,
+    /// It became slow while it was muted or under maintenance: told when that is over.
+    untold: HashSet<String>,
+}
 
-    /// A notice for these chats, which is in the log already.
-    pub(crate) fn notice_to(&mut self, now: Now, chats: Vec<i64>, text: String) {
-        if chats.is_empty() {
-            return;
+impl SlowSites {
+    /// An alert said so; else one will, when the mute is over.
+    fn set(&mut self, name: &str, told: bool, later: bool) {
+        for (set, is) in [(&mut self.told, told), (&mut self.untold, later)] {
+            if is {
+                set.insert(name.to_owned());
+            } else {
+                set.remove(name);
+            }
         }
-        self.outbox
-            .push_alert(Notification::Notice { text }, "", None, chats, now.moment());
-        self.saving.now();
     }
+}
 
-    pub(crate) fn notice(&mut self, now: Now, text: String) {
-        self.log(Level::Info, text.clone());
-        self.announce(now, text);
-    }
-
-    /// A notice that is in the log already.
-    pub(crate) fn announce(&mut self, now: Now, text: String) {
-        let chats = self.access.chats.clone();
-        self.notice_to(now, chats, text);
-    }
-
-    /// A notice about our own line, which may come and go all day: it is written within the day's
-    /// budget, as a site's alerts are. One that still waits is not said again.
-    pub(crate) fn announce_line(&mut self, now: Now, text: String) {
-        let chats = self.access.chats.clone();
-        let news = Notification::Notice { text };
-        if self.outbox.alerts().any(|a| a.news == news) {
-            return;
-        }
-        self.outbox.push_alert(news, "", None, chats, now.moment());
-        self.saving.alert("", now.moment());
-    }
-
+impl Alerts {
     /// Everything is muted.
-    pub(crate) fn silenced(&self, now: Moment) -> bool {
+    pub fn all_muted(&self, now: Moment) -> bool {
         self.muted_until.is_some_and(|until| until > now)
-    }
-
-    /// Nothing of the site is told at present but what was begun: it is muted, under maintenance,
-    /// flapping or not judged.
-    fn untellable(&self, name: &str, now: Moment) -> bool {
-        let covered = |w: &SiteState| w.suppression.is_some() || w.flapping.flapping() || w.stale();
-        self.muted(name, now)
-            || self
-                .sites
-                .find(name)
-                .is_some_and(|at| covered(&self.sites[at]))
     }
 
     /// Nothing new of the site is told at present: it or everything is muted, or it is under
     /// maintenance.
-    pub(crate) fn muted(&self, name: &str, now: Moment) -> bool {
-        let silent = |w: &SiteState| w.muted(now) || w.maintenance.is_some();
-        let at = self.sites.find(name);
-        self.silenced(now) || at.is_some_and(|at| silent(&self.sites[at]))
+    pub fn muted(&self, site: &SiteState, now: Moment) -> bool {
+        self.all_muted(now) || site.muted(now) || site.maintenance.is_some()
     }
 
-    /// An outage that began in silence and outlasts it is told then.
-    pub(crate) fn end_mutes(&mut self, now: Now) {
-        let moment = now.moment();
-        if self.muted_until.is_some_and(|until| until <= moment) {
+    /// Nothing of the site is told at present but what was begun: it is muted, under maintenance,
+    /// flapping or not judged.
+    fn held_back(&self, site: &SiteState, now: Moment) -> bool {
+        let covered = site.suppression.is_some() || site.flapping.flapping() || site.stale();
+        covered || self.muted(site, now)
+    }
+
+    /// A site went down: `None` when that is not told now. `behind`: the sites that depend on it.
+    pub fn on_down(
+        &mut self,
+        audience: Audience,
+        at: usize,
+        number: u32,
+        cause: &str,
+        manner: Manner,
+        behind: &[usize],
+    ) -> Option<Vec<NewAlert>> {
+        let site = &audience.sites[at];
+        // Its recovery is told as one from down.
+        self.slow.set(site.name(), false, false);
+        if manner == Manner::Silently || self.muted(site, audience.now.moment()) {
+            return None;
+        }
+        if manner == Manner::Flapping {
+            let cause = Some(cause.to_owned());
+            let news = Notification::Flapping { cause };
+            return Some(vec![audience.alert(site, news, Some(number))]);
+        }
+        let common = site.common_cause(cause);
+        let by_chat = audience.behind_by_chat(site, behind).into_iter();
+        let alerts = by_chat.map(|(behind, chats)| NewAlert {
+            news: Notification::Down {
+                cause: cause.to_owned(),
+                common: common.clone(),
+                behind,
+            },
+            site: site.name().to_owned(),
+            incident: Some(number),
+            chats,
+            at_once: false,
+        });
+        Some(alerts.collect())
+    }
+
+    /// The end of an incident is told to the chats that its start was told to, muted since or not.
+    pub fn on_up(
+        &mut self,
+        audience: Audience,
+        at: usize,
+        ended: &Incident,
+        manner: Manner,
+    ) -> Option<NewAlert> {
+        let site = &audience.sites[at];
+        match manner {
+            Manner::Plainly
+                if ended.told || mutated!("tell the end of an outage that was not told") =>
+            {
+                let lasted = ended.length(audience.now);
+                let news = Notification::Up { lasted };
+                Some(audience.alert(site, news, Some(ended.number)))
+            }
+            Manner::Flapping => self.flapping(audience, site, ended.told),
+            _ => None,
+        }
+    }
+
+    pub fn on_slow(
+        &mut self,
+        audience: Audience,
+        at: usize,
+        cause: String,
+        manner: Manner,
+    ) -> Option<NewAlert> {
+        let site = &audience.sites[at];
+        let muted = self.muted(site, audience.now.moment());
+        let plainly = manner == Manner::Plainly;
+        self.slow
+            .set(site.name(), plainly && !muted, plainly && muted);
+        match manner {
+            Manner::Plainly if !muted => {
+                Some(audience.alert(site, Notification::Slow { cause }, None))
+            }
+            Manner::Flapping => self.flapping(audience, site, false),
+            _ => None,
+        }
+    }
+
+    pub fn on_fast(
+        &mut self,
+        audience: Audience,
+        at: usize,
+        lasted: Duration,
+        manner: Manner,
+    ) -> Option<NewAlert> {
+        let site = &audience.sites[at];
+        let told = self.slow.told.contains(site.name());
+        self.slow.set(site.name(), false, false);
+        match manner {
+            Manner::Plainly if told => {
+                Some(audience.alert(site, Notification::Fast { lasted }, None))
+            }
+            Manner::Flapping => self.flapping(audience, site, told),
+            _ => None,
+        }
+    }
+
+    /// It flaps, by a change that is not its going down.
+    fn flapping(
+        &self,
+        audience: Audience,
+        site: &SiteState,
+        known_before: bool,
+    ) -> Option<NewAlert> {
+        let told = known_before || !self.muted(site, audience.now.moment());
+        told.then(|| audience.alert(site, Notification::Flapping { cause: None }, None))
+    }
+
+    /// A site is no longer flapping. `told`: the chats know that it was.
+    pub fn on_steady(
+        &mut self,
+        audience: Audience,
+        at: usize,
+        open: Option<&mut Incident>,
+        told: bool,
+    ) -> Option<NewAlert> {
+        let (site, now) = (&audience.sites[at], audience.now);
+        let muted = self.muted(site, now.moment());
+        let (news, number) = match open {
+            // Told by the end of the mute then.
+            Some(_) if muted || !told => return None,
+            Some(incident) => {
+                incident.tell(now.moment());
+                let (cause, lasted) = (Some(incident.cause.clone()), incident.length(now));
+                (
+                    Notification::Steady { cause, lasted },
+                    Some(incident.number),
+                )
+            }
+            None if site.judge.state() == State::Degraded && (told || !muted) => {
+                self.slow
+                    .set(site.name(), true, self.slow.untold.contains(site.name()));
+                let cause = site.cause.clone().unwrap_or_default();
+                (Notification::Slow { cause }, None)
+            }
+            None if told => {
+                let lasted = now.since(site.since);
+                (
+                    Notification::Steady {
+                        cause: None,
+                        lasted,
+                    },
+                    None,
+                )
+            }
+            None => return None,
+        };
+        Some(audience.alert(site, news, number))
+    }
+
+    /// Ends the mute of everything; what began in silence and outlasts it is told then.
+    pub fn end_mutes(&mut self, audience: Audience, incidents: &mut Incidents) -> Vec<NewAlert> {
+        let now = audience.now.moment();
+        if self.muted_until.is_some_and(|until| until <= now) {
             self.muted_until = None;
         }
-        self.tell_slow(now);
-        let untold: Vec<u32> = self
-            .incidents
-            .iter_open()
-            .filter(|i| !i.told && !self.untellable(&i.site, moment))
-            .map(|i| i.number)
-            .collect();
-        for number in untold {
-            let Some(incident) = self.incidents.get_mut(number) else {
-                continue;
-            };
-            incident.told = true;
-            incident.reminded = moment;
-            let (name, cause) = (incident.site.clone(), incident.cause.clone());
-            let lasted = incident.length(now);
-            if let Some(at) = self.sites.find(&name) {
-                let site = self.sites[at].site.clone();
-                let news = Notification::StillDown { cause, lasted };
-                self.tell(now, &site, news, Some(number));
-            }
-        }
-    }
-
-    /// A site that became slow in silence and still is.
-    fn tell_slow(&mut self, now: Now) {
-        if !self.slow_untold {
-            return;
-        }
-        let moment = now.moment();
-        for at in 0..self.sites.len() {
-            let watched = &self.sites[at];
-            let slow = watched.slow_untold && watched.judge.state() == State::Degraded;
-            if !slow || watched.paused() || self.untellable(watched.name(), moment) {
+        let mut alerts = self.slow_in_silence(audience);
+        for incident in incidents.iter_open_mut().filter(|i| !i.told) {
+            let site = audience.sites.named(&incident.site);
+            if site.is_some_and(|site| self.held_back(site, now)) || self.all_muted(now) {
                 continue;
             }
-            let cause = watched.cause.clone().unwrap_or_default();
-            let site = watched.site.clone();
-            self.sites[at].slow_untold = false;
-            self.sites[at].slow_told = true;
-            self.tell(now, &site, Notification::Slow { cause }, None);
+            incident.tell(now);
+            alerts.extend(site.map(|site| audience.still_down(site, incident)));
         }
-        self.slow_untold = self.sites.iter().any(|w| w.slow_untold);
+        alerts
     }
 
-    pub(crate) fn remind(&mut self, now: Now) {
-        let moment = now.moment();
-        let due: Vec<u32> = self
-            .incidents
-            .iter_open()
-            .filter(|i| self.reminder_due(i, now).is_some_and(|at| at <= moment))
-            .map(|i| i.number)
-            .collect();
-        for number in due {
-            let Some(incident) = self.incidents.get_mut(number) else {
+    /// Sites that became slow in silence and still are.
+    fn slow_in_silence(&mut self, audience: Audience) -> Vec<NewAlert> {
+        if self.slow.untold.is_empty() {
+            return Vec::new();
+        }
+        let mut alerts = Vec::new();
+        for site in audience.sites.iter() {
+            let slow = self.slow.untold.contains(site.name())
+                && site.judge.state() == State::Degraded
+                && !site.paused();
+            if slow && !self.held_back(site, audience.now.moment()) {
+                self.slow.set(site.name(), true, false);
+                let cause = site.cause.clone().unwrap_or_default();
+                alerts.push(audience.alert(site, Notification::Slow { cause }, None));
+            }
+        }
+        alerts
+    }
+
+    /// `queued`: an alert of the incident still waits to be delivered, so there is nothing to repeat.
+    pub fn remind(
+        &self,
+        audience: Audience,
+        incidents: &mut Incidents,
+        queued: impl Fn(u32) -> bool,
+    ) -> Vec<NewAlert> {
+        let now = audience.now.moment();
+        let mut alerts = Vec::new();
+        for incident in incidents.iter_open_mut() {
+            let Some(site) = audience.sites.named(&incident.site) else {
                 continue;
             };
-            incident.reminded = moment;
-            let (name, cause) = (incident.site.clone(), incident.cause.clone());
-            let (told, lasted) = (incident.told, incident.length(now));
-            // Nothing to repeat while the first one still waits to be delivered.
-            let waits = self.outbox.alerts().any(|a| a.incident == Some(number));
-            if told
-                && !waits
-                && !self.untellable(&name, moment)
-                && let Some(at) = self.sites.find(&name)
+            if self
+                .reminder_due(site, incident, now)
+                .is_none_or(|at| at > now)
             {
-                let site = self.sites[at].site.clone();
-                let news = Notification::StillDown { cause, lasted };
-                self.tell(now, &site, news, Some(number));
+                continue;
+            }
+            incident.reminded = now;
+            if incident.told && !queued(incident.number) && !self.held_back(site, now) {
+                alerts.push(audience.still_down(site, incident));
             }
         }
+        alerts
+    }
+
+    /// When [`Alerts::remind`] or [`Alerts::end_mutes`] has something to do.
+    pub fn next_reminder(
+        &self,
+        sites: &Sites,
+        incidents: &Incidents,
+        now: Moment,
+    ) -> Option<Moment> {
+        let due = incidents.iter_open().filter_map(|incident| {
+            let site = sites.named(&incident.site)?;
+            self.reminder_due(site, incident, now)
+        });
+        due.min()
     }
 
     /// When an open incident is next to be looked at: a reminder, or the end of its mute.
-    pub(crate) fn reminder_due(&self, incident: &Incident, now: Now) -> Option<Moment> {
-        let watched = &self.sites[self.sites.find(&incident.site)?];
+    fn reminder_due(&self, site: &SiteState, incident: &Incident, now: Moment) -> Option<Moment> {
         if !incident.told {
-            let moment = now.moment();
-            let ends = [self.muted_until, watched.muted_until];
-            return ends.into_iter().flatten().filter(|m| *m > moment).max();
+            let ends = [self.muted_until, site.muted_until];
+            return ends.into_iter().flatten().filter(|m| *m > now).max();
         }
-        let every = watched.site.remind?;
-        (incident.acknowledged.is_none() && !watched.paused() && !watched.stale())
+        let every = site.site.remind?;
+        (incident.acknowledged.is_none() && !site.paused() && !site.stale())
             .then(|| incident.reminded + every)
+    }
+
+    /// The file has mistakes. They may name sites: only chats that see all of them are told `what`,
+    /// the others what is `safe`.
+    pub fn mistakes(audience: Audience, what: &str, safe: &str) -> [NewAlert; 2] {
+        let chats = audience.access.chats.iter();
+        let (all, some) = chats.partition(|&&chat| audience.sites.all_visible(chat));
+        [
+            NewAlert::notice(all, what.to_owned()),
+            NewAlert::notice(some, safe.to_owned()),
+        ]
+    }
+
+    /// A site is judged afresh.
+    pub fn on_reset(&mut self, name: &str) {
+        self.slow.untold.remove(name);
+    }
+
+    /// Sites that are gone are forgotten.
+    pub fn keep_sites(&mut self, sites: &Sites) {
+        self.slow.told.retain(|name| sites.contains(name));
+        self.slow.untold.retain(|name| sites.contains(name));
+    }
+
+    /// The state file's word on a slow site: an alert said so, or it became slow in silence.
+    pub fn slow_record(&self, name: &str) -> (bool, bool) {
+        let SlowSites { told, untold } = &self.slow;
+        (told.contains(name), untold.contains(name))
+    }
+
+    /// See [`Alerts::slow_record`].
+    pub fn restore_slow(&mut self, name: &str, told: bool, untold: bool) {
+        self.slow.set(name, told, untold);
     }
 }
 
-/// What a site does over and over is not worth a line each in a log that may be on flash.
-fn level_of(manner: Manner) -> Level {
-    match manner {
-        Manner::Silently => Level::Debug,
-        Manner::Plainly | Manner::Flapping => Level::Info,
+impl Audience<'_> {
+    fn still_down(self, site: &SiteState, incident: &Incident) -> NewAlert {
+        let news = Notification::StillDown {
+            cause: incident.cause.clone(),
+            lasted: incident.length(self.now),
+        };
+        self.alert(site, news, Some(incident.number))
     }
 }

@@ -3,16 +3,17 @@
 //!
 //! What is asked for is examined by the rules of the file, checked once, and then taken. One that
 //! fails is taken when the same is asked for again: a typing mistake watches nothing, and a site
-//! that is down is watched all the same by who insists.
+//! that is down is watched all the same when the user insists.
 
-use crate::monitor::bot::visibility::may_see;
 use crate::monitor::outbox::message::Asker;
 use crate::monitor::persist::snapshot::AddedRecord;
 use crate::monitor::render::text::{bold, escape, lasting, response};
 use crate::monitor::site::Site;
+use crate::monitor::site::access::{Access, may_see};
 use crate::monitor::site::outcome::Outcome;
-use crate::monitor::time::{Moment, Now};
-use crate::monitor::{Action, Level, Monitor};
+use crate::monitor::site::table::Sites;
+use crate::monitor::time::Moment;
+use crate::monitor::{Action, Actions};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,15 +26,15 @@ const INSIST: Duration = Duration::from_secs(600);
 
 /// What is known of added sites, and of those that may become some.
 #[derive(Debug, Default)]
-pub struct Added {
-    pub records: Vec<AddedRecord>,
+pub struct AddedSites {
+    records: Vec<AddedRecord>,
     trials: Vec<Trial>,
     next: u64,
     /// What failed, and when: asked for again it is taken.
     failed: Vec<(AddedRecord, Moment)>,
 }
 
-/// Somebody waits for the result of a first check.
+/// A site whose first check is awaited.
 #[derive(Debug)]
 struct Trial {
     id: u64,
@@ -48,148 +49,167 @@ struct Trial {
     outdated: bool,
 }
 
-impl Monitor {
-    pub(crate) fn add(&mut self, asker: &Asker, url: &str, name: Option<&str>) -> Option<String> {
-        let added = &mut self.added;
-        if added.trials.len() >= MOST_TRIALS {
+/// What the end of a first check means.
+#[derive(Debug)]
+pub(crate) struct TrialEnd {
+    pub asker: Asker,
+    /// The reply, in HTML.
+    pub html: String,
+    /// The site, if it is watched from now on.
+    pub site: Option<Arc<Site>>,
+}
+
+/// What a configuration that was read means for added sites.
+#[derive(Debug)]
+pub(crate) struct Merged {
+    /// The sites of the file, and those that were added behind them.
+    pub sites: Vec<Arc<Site>>,
+    /// What chats should know of added sites.
+    pub notices: Vec<(Vec<i64>, String)>,
+}
+
+impl AddedSites {
+    /// The sites that were added, as they were asked for.
+    pub fn records(&self) -> &[AddedRecord] {
+        &self.records
+    }
+
+    /// Has a site examined that a user wants to add; the refusal if that is not possible.
+    pub(crate) fn request(
+        &mut self,
+        asker: &Asker,
+        url: &str,
+        name: Option<&str>,
+        actions: &mut Actions,
+    ) -> Option<String> {
+        if self.trials.len() >= MOST_TRIALS {
             return Some("Not added: wait until those before it have been checked.".to_owned());
         }
         // Those that are still being checked will all be taken if they are well.
-        if added.records.len() + added.trials.len() >= MOST_ADDED {
+        if self.records.len() + self.trials.len() >= MOST_ADDED {
             return Some(format!(
                 "Not added: there are {MOST_ADDED} added sites already. Put some into sitemon.conf."
             ));
         }
-        added.next += 1;
-        let id = added.next;
-        added.trials.push(Trial {
-            id,
+        self.next += 1;
+        let trial = Trial {
+            id: self.next,
             asker: asker.clone(),
             url: url.to_owned(),
             name: name.map(str::to_owned),
             site: None,
             announced: false,
             outdated: false,
-        });
-        self.actions.push(Action::Examine {
-            id,
-            url: url.to_owned(),
-            name: name.map(str::to_owned),
-        });
+        };
+        actions.push(trial.examine());
+        self.trials.push(trial);
         None
     }
 
-    /// The rules of the file have been applied to what was asked for.
-    pub(crate) fn examined(&mut self, now: Now, id: u64, result: Result<Site, String>) {
-        let Some(place) = self.added.trials.iter().position(|t| t.id == id) else {
-            return;
-        };
+    /// The rules of the file have been applied to what was asked for: the reply, if there is one.
+    pub(crate) fn examined(
+        &mut self,
+        id: u64,
+        result: Result<Site, String>,
+        sites: &Sites,
+        clock_set: bool,
+        actions: &mut Actions,
+    ) -> Option<(Asker, String)> {
+        let place = self.trials.iter().position(|t| t.id == id)?;
+        let chat = self.trials[place].asker.chat;
         let refusal = match &result {
             Err(what) => Some(format!("Not added: {}.", escape(what))),
-            Ok(site) if self.hidden(self.added.trials[place].asker.chat, &site.name) => {
+            Ok(site) if sites.hidden(chat, &site.name) => {
                 let name = bold(&site.name);
                 Some(format!(
                     "Not added: the name {name} is taken. /add URL NAME gives it another name."
                 ))
             }
-            Ok(site) if self.name_taken(&site.name) => Some(format!(
+            Ok(site) if self.name_taken(&site.name, sites) => Some(format!(
                 "Not added: there is a site {} already. /add URL NAME gives it another name.",
                 bold(&site.name)
             )),
-            Ok(site) if !may_see(self.added.trials[place].asker.chat, site) => Some(
+            Ok(site) if !may_see(chat, site) => Some(
                 "Not added: by `chats` in [defaults] this chat would not be told of it.".to_owned(),
             ),
-            Ok(site) if site.is_https() && !self.clock_set => {
+            Ok(site) if site.is_https() && !clock_set => {
                 Some("Not added: the clock is not set yet.".to_owned())
             }
             Ok(_) => None,
         };
-        let (text, asker) = match (result, refusal) {
-            (Ok(site), None) => {
-                let site = Arc::new(site);
-                let trial = &mut self.added.trials[place];
-                trial.site = Some(site.clone());
-                let announced = std::mem::replace(&mut trial.announced, true);
-                let asker = trial.asker.clone();
-                let text = format!("Checking {} …", bold(&site.name));
-                self.actions.push(Action::Try { id, site });
-                if announced {
-                    return;
-                }
-                (text, asker)
-            }
-            (_, refusal) => {
-                let trial = self.added.trials.remove(place);
-                (refusal.unwrap_or_default(), trial.asker)
-            }
+        let (Ok(site), None) = (result, &refusal) else {
+            let trial = self.trials.remove(place);
+            return Some((trial.asker, refusal.unwrap_or_default()));
         };
-        self.answer(now, &asker, text.into());
+        let site = Arc::new(site);
+        let trial = &mut self.trials[place];
+        trial.site = Some(site.clone());
+        let text = format!("Checking {} …", bold(&site.name));
+        actions.push(Action::Try { id, site });
+        let announced = std::mem::replace(&mut trial.announced, true);
+        (!announced).then(|| (trial.asker.clone(), text))
     }
 
-    fn name_taken(&self, name: &str) -> bool {
-        let trials = self.added.trials.iter();
-        let tried = trials.filter_map(|t| t.site.as_ref());
-        let kept = self.added.records.iter().any(|r| r.name == name);
-        kept || self.sites.contains(name) || tried.into_iter().any(|s| s.name == name)
+    fn name_taken(&self, name: &str, sites: &Sites) -> bool {
+        let mut tried = self.trials.iter().filter_map(|t| t.site.as_ref());
+        let kept = self.records.iter().any(|r| r.name == name);
+        kept || sites.contains(name) || tried.any(|s| s.name == name)
     }
 
-    /// Its first check has ended.
-    pub(crate) fn tried(&mut self, now: Now, id: u64, outcome: &Outcome) {
-        let Some(place) = self.added.trials.iter().position(|t| t.id == id) else {
-            return;
-        };
-        let trial = &mut self.added.trials[place];
+    /// A first check has ended.
+    pub(crate) fn tried(
+        &mut self,
+        now: Moment,
+        id: u64,
+        outcome: &Outcome,
+        sites: &Sites,
+        actions: &mut Actions,
+    ) -> Option<TrialEnd> {
+        let place = self.trials.iter().position(|t| t.id == id)?;
+        let trial = &mut self.trials[place];
         if std::mem::take(&mut trial.outdated) {
             // By rules that hold no more.
             trial.site = None;
-            self.actions.push(Action::Examine {
-                id,
-                url: trial.url.clone(),
-                name: trial.name.clone(),
-            });
-            return;
+            actions.push(trial.examine());
+            return None;
         }
-        let trial = self.added.trials.remove(place);
-        let Some(site) = trial.site else {
-            return;
-        };
-        let name = site.name.clone();
+        let trial = self.trials.remove(place);
+        let site = trial.site?;
+        let name = bold(&site.name);
         // A check that came back late must not speak for a message of ours that has been edited.
         let asker = Asker {
             instead: None,
             ..trial.asker
         };
-        if self.name_taken(&name) {
-            let text = format!("Not added: there is a site {} by now.", bold(&name));
-            return self.answer(now, &asker, text.into());
+        let end = |html: String, site| TrialEnd { asker, html, site };
+        if self.name_taken(&site.name, sites) {
+            let html = format!("Not added: there is a site {name} by now.");
+            return Some(end(html, None));
         }
         let record = AddedRecord {
-            name: name.clone(),
+            name: site.name.clone(),
             url: trial.url,
         };
-        let moment = now.moment();
-        let failed = &mut self.added.failed;
-        failed.retain(|(_, at)| moment.since(*at) < INSIST);
+        let failed = &mut self.failed;
+        failed.retain(|(_, at)| now.since(*at) < INSIST);
         let insisted = failed.iter().position(|(r, _)| *r == record);
-        let text = match (&outcome.verdict, insisted) {
+        let html = match (&outcome.verdict, insisted) {
             (Err(failure), None) => {
                 if failed.len() == MOST_ADDED {
                     failed.remove(0);
                 }
-                failed.push((record, moment));
-                let text = format!(
-                    "❌ Not added: {} fails: {}\nTo add it as it is, send the same again within {}.",
-                    bold(&name),
+                failed.push((record, now));
+                let html = format!(
+                    "❌ Not added: {name} fails: {}\nTo add it as it is, send the same again within {}.",
                     escape(&failure.detail),
                     lasting(INSIST)
                 );
-                return self.answer(now, &asker, text.into());
+                return Some(end(html, None));
             }
             (Err(failure), Some(at)) => {
                 failed.remove(at);
                 format!(
-                    "➕ {} is watched, though it fails: {}",
-                    bold(&name),
+                    "➕ {name} is watched, though it fails: {}",
                     escape(&failure.detail)
                 )
             }
@@ -198,100 +218,78 @@ impl Monitor {
                     format!(" It answered in {}.", response(took))
                 });
                 let every = lasting(site.interval);
-                format!("➕ {} is watched, every {every}.{took}", bold(&name))
+                format!("➕ {name} is watched, every {every}.{took}")
             }
         };
-        self.added.records.push(record);
-        let mut sites: Vec<_> = self.sites.iter().map(|w| w.site.clone()).collect();
-        sites.push(site);
-        self.take_sites(sites, now);
-        self.sites_changed(now);
-        let who = asker
-            .user
-            .map_or(String::new(), |id| format!(" by user {id}"));
-        self.log(Level::Info, format!("{name} was added{who}"));
-        self.answer(now, &asker, text.into());
+        self.records.push(record);
+        Some(end(html, Some(site)))
     }
 
-    /// Takes out a site that was added; `None`: it is one of the file.
-    pub(crate) fn remove(&mut self, now: Now, asker: &Asker, name: &str) -> Option<String> {
-        let place = self.added.records.iter().position(|r| r.name == name)?;
-        self.added.records.remove(place);
-        let rest = self.sites.iter().filter(|w| w.name() != name);
-        let sites = rest.map(|w| w.site.clone()).collect();
-        self.take_sites(sites, now);
-        self.sites_changed(now);
-        let who = asker
-            .user
-            .map_or(String::new(), |id| format!(" by user {id}"));
-        self.log(Level::Info, format!("{name} was removed{who}"));
-        Some(format!("➖ {} is not watched any more.", bold(name)))
+    /// Takes out a site that was added; `false`: there is none of this name.
+    pub(crate) fn remove(&mut self, name: &str) -> bool {
+        let before = self.records.len();
+        self.records.retain(|r| r.name != name);
+        self.records.len() < before
     }
 
     /// It was added, and the chat may see it. One that cannot be watched any more is no site, and any
     /// chat may remove it.
-    pub(crate) fn is_added(&self, chat: i64, name: &str) -> bool {
-        !self.hidden(chat, name) && self.added.records.iter().any(|r| r.name == name)
+    pub(crate) fn contains(&self, chat: i64, name: &str, sites: &Sites) -> bool {
+        !sites.hidden(chat, name) && self.records.iter().any(|r| r.name == name)
     }
 
-    /// The sites that were added, as they were asked for.
-    pub fn added(&self) -> &[AddedRecord] {
-        &self.added.records
-    }
-
-    /// Takes over the sites that an earlier run was given in the chat. To be called once, before
-    /// [`Monitor::restore`].
-    pub fn adopt(&mut self, added: Vec<(AddedRecord, Result<Site, String>)>, now: Now) {
-        if added.is_empty() {
-            return;
-        }
-        let sites = self.sites.iter().map(|w| w.site.clone()).collect();
-        let sites = self.beside(sites, added, now);
-        self.take_sites(sites, now);
-    }
-
-    /// The sites of the file, and those that were added behind them. A name that the file has too is
-    /// the file's.
-    pub(crate) fn beside(
+    /// Takes the added sites by the rules of a file that has the sites `of_file`. A name that the
+    /// file has too is the file's. `known`: the sites until now.
+    pub(crate) fn merge(
         &mut self,
-        mut sites: Vec<Arc<Site>>,
+        of_file: Vec<Arc<Site>>,
         added: Vec<(AddedRecord, Result<Site, String>)>,
-        now: Now,
-    ) -> Vec<Arc<Site>> {
-        let of_file = sites.len();
-        for trial in &mut self.added.trials {
+        known: &Sites,
+        access: &Access,
+    ) -> Merged {
+        for trial in &mut self.trials {
             trial.outdated = trial.site.is_some();
         }
-        self.added.records.clear();
+        self.records.clear();
+        let mut notices = Vec::new();
+        let mut valid = Vec::new();
         for (record, result) in added {
             let name = &record.name;
-            // As far as it is known who may know of it.
-            let of_file = sites[..of_file].iter().find(|s| s.name == *name);
-            let known = self.sites.find(name).map(|at| &self.sites[at].site);
-            let chats = match of_file.or(known) {
-                Some(site) => self.chats_of(site),
-                None => self.access.chats.clone(),
+            let in_file = of_file.iter().find(|s| s.name == *name);
+            // As far as it is known which chats may know of it.
+            let chats = match in_file.or(known.named(name).map(|w| &w.site)) {
+                Some(site) => access.chats_of(site),
+                None => access.chats.clone(),
             };
-            if of_file.is_some() {
+            if in_file.is_some() {
                 let text = format!(
                     "{name} is in sitemon.conf now: the one that was added in the chat is forgotten."
                 );
-                self.log(Level::Info, text.clone());
-                self.notice_to(now, chats, text);
+                notices.push((chats, text));
                 continue;
             }
             match result {
-                Ok(site) => sites.push(Arc::new(site)),
+                Ok(site) => valid.push(Arc::new(site)),
                 Err(what) => {
                     let text = format!(
                         "{name}, added in the chat, cannot be watched any more: {what}. /remove {name} forgets it."
                     );
-                    self.log(Level::Info, text.clone());
-                    self.notice_to(now, chats, text);
+                    notices.push((chats, text));
                 }
             }
-            self.added.records.push(record);
+            self.records.push(record);
         }
-        sites
+        let sites = of_file.into_iter().chain(valid).collect();
+        Merged { sites, notices }
+    }
+}
+
+impl Trial {
+    fn examine(&self) -> Action {
+        Action::Examine {
+            id: self.id,
+            url: self.url.clone(),
+            name: self.name.clone(),
+        }
     }
 }

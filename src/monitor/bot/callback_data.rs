@@ -17,7 +17,7 @@ const DIGITS: usize = 48;
 
 /// What a pressed button wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum CallbackData {
     /// A line of a command; its answer takes the place of the question.
     Choose(String),
     /// A line of a command; its answer is a message of its own.
@@ -25,12 +25,12 @@ pub enum Wish {
     /// A line of a command about a site; the message that shows the site shows it anew.
     Turn(String),
     /// Something about these incidents, which the message told of.
-    Alert(Deed, Vec<u32>),
+    Alert(AlertButton, Vec<u32>),
 }
 
 /// What can be done about an outage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum AlertButton {
     Check,
     Acknowledge,
     Mute(Duration),
@@ -41,28 +41,28 @@ pub const HOUR: Duration = Duration::from_secs(3600);
 pub const DAY: Duration = Duration::from_secs(86_400);
 
 /// Letter, label and meaning of each button of an alert.
-const DEEDS: [(char, &str, Deed); 5] = [
-    ('c', "Check now", Deed::Check),
-    ('a', "Acknowledge", Deed::Acknowledge),
-    ('h', "Mute 1 h", Deed::Mute(HOUR)),
-    ('d', "Mute 1 d", Deed::Mute(DAY)),
-    ('u', "Unmute", Deed::Unmute),
+const ALERT_BUTTONS: [(char, &str, AlertButton); 5] = [
+    ('c', "Check now", AlertButton::Check),
+    ('a', "Acknowledge", AlertButton::Acknowledge),
+    ('h', "Mute 1 h", AlertButton::Mute(HOUR)),
+    ('d', "Mute 1 d", AlertButton::Mute(DAY)),
+    ('u', "Unmute", AlertButton::Unmute),
 ];
 
-impl Wish {
-    /// What [`Wish::data`] wrote; `None` for anything else.
-    pub fn read(data: &str) -> Option<Wish> {
+impl CallbackData {
+    /// What [`CallbackData::data`] wrote; `None` for anything else.
+    pub fn read(data: &str) -> Option<CallbackData> {
         let mut chars = data.chars();
         let kind = chars.next()?;
         let rest = chars.as_str();
         Some(match kind {
-            '?' => Wish::Choose(rest.to_owned()),
-            '+' => Wish::Open(rest.to_owned()),
-            '=' => Wish::Turn(rest.to_owned()),
+            '?' => CallbackData::Choose(rest.to_owned()),
+            '+' => CallbackData::Open(rest.to_owned()),
+            '=' => CallbackData::Turn(rest.to_owned()),
             '!' => {
                 let letter = chars.next()?;
-                let (_, _, deed) = DEEDS.iter().find(|(l, ..)| *l == letter)?;
-                Wish::Alert(*deed, read_numbers(chars.as_str())?)
+                let (_, _, deed) = ALERT_BUTTONS.iter().find(|(l, ..)| *l == letter)?;
+                CallbackData::Alert(*deed, read_numbers(chars.as_str())?)
             }
             _ => return None,
         })
@@ -70,11 +70,11 @@ impl Wish {
 
     pub fn data(&self) -> String {
         match self {
-            Wish::Choose(line) => format!("?{line}"),
-            Wish::Open(line) => format!("+{line}"),
-            Wish::Turn(line) => format!("={line}"),
-            Wish::Alert(deed, numbers) => {
-                let letter = DEEDS
+            CallbackData::Choose(line) => format!("?{line}"),
+            CallbackData::Open(line) => format!("+{line}"),
+            CallbackData::Turn(line) => format!("={line}"),
+            CallbackData::Alert(deed, numbers) => {
+                let letter = ALERT_BUTTONS
                     .iter()
                     .find(|(_, _, d)| d == deed)
                     .map_or('?', |d| d.0);
@@ -91,14 +91,14 @@ impl Wish {
     }
 }
 
-impl Deed {
+impl AlertButton {
     /// The button of this deed about these incidents.
     pub fn button(self, numbers: &[u32]) -> Button {
-        let label = DEEDS
+        let label = ALERT_BUTTONS
             .iter()
             .find(|(_, _, d)| *d == self)
             .map_or("", |d| d.1);
-        Wish::Alert(self, numbers.to_vec()).button(label)
+        CallbackData::Alert(self, numbers.to_vec()).button(label)
     }
 }
 
@@ -181,15 +181,15 @@ mod tests {
     fn a_button_brings_back_what_it_was_made_of() {
         let hundred: Vec<u32> = (4_294_960_000..4_294_960_100).collect();
         for numbers in [vec![12], vec![12, 13, 15], hundred, vec![1, 193]] {
-            let wish = Wish::Alert(Deed::Mute(DAY), numbers);
+            let wish = CallbackData::Alert(AlertButton::Mute(DAY), numbers);
             let data = wish.data();
             assert!(data.len() <= 64, "{data}");
-            assert_eq!(Wish::read(&data), Some(wish));
+            assert_eq!(CallbackData::read(&data), Some(wish));
         }
-        let far = Wish::Alert(Deed::Check, vec![1, 5000]).data();
+        let far = CallbackData::Alert(AlertButton::Check, vec![1, 5000]).data();
         assert_eq!(
-            Wish::read(&far),
-            Some(Wish::Alert(Deed::Check, vec![1])),
+            CallbackData::read(&far),
+            Some(CallbackData::Alert(AlertButton::Check, vec![1])),
             "never more than the message told of"
         );
     }
@@ -209,10 +209,10 @@ mod tests {
             "!aé",
             "!a4294967295:f",
         ] {
-            assert_eq!(Wish::read(data), None, "{data}");
+            assert_eq!(CallbackData::read(data), None, "{data}");
         }
         let long = format!("!a1:{}", "f".repeat(60));
-        assert_eq!(Wish::read(&long), None);
+        assert_eq!(CallbackData::read(&long), None);
     }
 
     #[test]
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn short_labels_share_a_row_and_long_ones_have_their_own() {
         let labels = ["blog", "shop", "mail", "a name that is rather long", "x"];
-        let made = rows(labels.map(|l| Wish::Open("/x".into()).button(l)));
+        let made = rows(labels.map(|l| CallbackData::Open("/x".into()).button(l)));
         let lengths: Vec<usize> = made.iter().map(Vec::len).collect();
         assert_eq!(lengths, [3, 1, 1]);
     }
@@ -233,15 +233,15 @@ mod tests {
     proptest! {
         #[test]
         fn no_data_makes_it_panic(data in ".{0,70}") {
-            let _ = Wish::read(&data);
+            let _ = CallbackData::read(&data);
         }
 
         #[test]
         fn incidents_close_together_all_come_back(first in 1..u32::MAX - 200, more in prop::collection::btree_set(1..190_u32, 0..100)) {
             let numbers: Vec<u32> = [0].into_iter().chain(more).map(|n| first + n).collect();
-            let wish = Wish::Alert(Deed::Acknowledge, numbers);
+            let wish = CallbackData::Alert(AlertButton::Acknowledge, numbers);
             prop_assert!(wish.data().len() <= 64);
-            prop_assert_eq!(Wish::read(&wish.data()), Some(wish));
+            prop_assert_eq!(CallbackData::read(&wish.data()), Some(wish));
         }
     }
 }

@@ -1,21 +1,17 @@
 //! Pressed buttons: each is answered once, and the message that has it shows what was done.
 
-use crate::monitor::alert::Alert;
-use crate::monitor::bot::callback_data::{Deed, Wish};
+use crate::monitor::bot::callback_data::{AlertButton, CallbackData};
 use crate::monitor::bot::command;
 use crate::monitor::bot::updates::is_stale;
-use crate::monitor::incident::{Acknowledged, Incident};
+use crate::monitor::incident::Acknowledged;
 use crate::monitor::outbox::Reply;
-use crate::monitor::outbox::message::{Asker, CONSOLE, CallbackAnswer, Press};
+use crate::monitor::outbox::message::{Asker, CallbackAnswer, Press};
 use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::render::replies::by;
 use crate::monitor::render::text::{MESSAGE_UNITS, lasting, units};
-use crate::monitor::time::{Moment, Now};
+use crate::monitor::time::Now;
 use crate::monitor::{Action, Monitor};
-use std::collections::VecDeque;
 
-/// Messages whose buttons are to be looked at again, at most.
-const UNTIDY: usize = 200;
 /// What begins a line that says what was done.
 const NOTES: [&[&str]; 2] = [&["👍"], &["🔕", "🔔"]];
 
@@ -24,8 +20,9 @@ const GONE: &str = "That is too old: I no longer watch that site.";
 impl Monitor {
     /// Strangers get nothing, not even the answer that would let their button rest.
     pub(crate) fn pressed(&mut self, now: Now, press: &Press) {
-        if !self.access.allows(press.chat, press.user) {
-            self.note_stranger(now, press.chat, press.user);
+        if !self.bot.access.allows(press.chat, press.user) {
+            let bot = &mut self.bot;
+            bot.on_stranger(now.moment(), press.chat, press.user, &mut self.actions);
             return;
         }
         let text = self.fulfil(now, press);
@@ -42,11 +39,11 @@ impl Monitor {
         if is_stale(now, press.waited, press.date) {
             return "That is too old: pressed while I was away. Press it again.".to_owned();
         }
-        match Wish::read(&press.data) {
-            Some(Wish::Choose(line)) => self.do_line(now, press, &line, self.place(press)),
-            Some(Wish::Open(line)) => self.do_line(now, press, &line, None),
-            Some(Wish::Turn(line)) => self.turn(now, press, &line),
-            Some(Wish::Alert(deed, numbers)) => self.do_deed(now, press, deed, &numbers),
+        match CallbackData::read(&press.data) {
+            Some(CallbackData::Choose(line)) => self.do_line(now, press, &line, self.place(press)),
+            Some(CallbackData::Open(line)) => self.do_line(now, press, &line, None),
+            Some(CallbackData::Turn(line)) => self.turn(now, press, &line),
+            Some(CallbackData::Alert(deed, numbers)) => self.do_deed(now, press, deed, &numbers),
             None => {
                 self.take_buttons(now, press);
                 "That is too old: I no longer know this button.".to_owned()
@@ -57,7 +54,7 @@ impl Monitor {
     /// Carries out a line; its answer takes the place of the message `instead`.
     fn do_line(&mut self, now: Now, press: &Press, line: &str, instead: Option<i64>) -> String {
         let named = line.split(' ').nth(1);
-        if named.is_some_and(|key| self.of_key(press.chat, key).is_none()) {
+        if named.is_some_and(|key| self.visible_to(press.chat).of_key(key).is_none()) {
             self.take_buttons(now, press);
             return GONE.to_owned();
         }
@@ -105,10 +102,10 @@ impl Monitor {
     }
 
     /// Does something about the incidents of an alert that go on.
-    fn do_deed(&mut self, now: Now, press: &Press, deed: Deed, numbers: &[u32]) -> String {
+    fn do_deed(&mut self, now: Now, press: &Press, deed: AlertButton, numbers: &[u32]) -> String {
         let hidden = |n: &u32| {
             let incident = self.incidents.get(*n);
-            incident.is_some_and(|i| !self.may_see_incident(press.chat, i))
+            incident.is_some_and(|i| !i.visible_to(press.chat, &self.sites))
         };
         let numbers: Vec<u32> = numbers.iter().copied().filter(|n| !hidden(n)).collect();
         if numbers.is_empty() {
@@ -127,27 +124,27 @@ impl Monitor {
         let mut sites: Vec<usize> = sites.filter_map(|i| self.sites.find(&i.site)).collect();
         sites.sort_unstable();
         let (mark, done) = match deed {
-            Deed::Check => {
+            AlertButton::Check => {
                 let asker = asker(now, press);
                 if let Some(answer) = self.check_command(now, &asker, &sites) {
                     self.answer(now, &asker, answer);
                 }
                 return String::new();
             }
-            Deed::Acknowledge => {
+            AlertButton::Acknowledge => {
                 if let Some(earlier) = self.acknowledge_all(now, &open, press) {
-                    self.renew_buttons(press.chat, press.message_id);
+                    self.outbox.keyboards.outdate(press.chat, press.message_id);
                     return format!("#{first} was acknowledged before{}.", plainly_by(&earlier));
                 }
                 ("👍", "acknowledged".to_owned())
             }
-            Deed::Mute(span) => {
+            AlertButton::Mute(span) => {
                 for &at in &sites {
                     self.sites[at].muted_until = Some(now.moment() + span);
                 }
                 ("🔕", format!("muted for {}", lasting(span)))
             }
-            Deed::Unmute => {
+            AlertButton::Unmute => {
                 for &at in &sites {
                     self.sites[at].muted_until = None;
                 }
@@ -166,7 +163,7 @@ impl Monitor {
             let told = self.incidents.get(number).map(|i| i.messages.clone());
             for (chat, message_id) in told.unwrap_or_default() {
                 if (chat, message_id) != (press.chat, press.message_id) {
-                    self.renew_buttons(chat, message_id);
+                    self.outbox.keyboards.outdate(chat, message_id);
                 }
             }
         }
@@ -202,7 +199,7 @@ impl Monitor {
             return;
         };
         // A press that came before our last change of the text knows only the one before.
-        let shown = self.shown.get(press.chat, message_id);
+        let shown = self.outbox.keyboards.get(press.chat, message_id);
         let Some(html) = shown.or(press.html.as_deref()) else {
             return;
         };
@@ -212,31 +209,16 @@ impl Monitor {
         } else {
             html.to_owned()
         };
-        self.shown.remember(press.chat, message_id, html.clone());
-        let buttons = self.book(now.moment()).buttons(numbers);
+        self.outbox
+            .keyboards
+            .remember(press.chat, message_id, html.clone());
+        let buttons = SendContext::new(&self.incidents, &self.sites, now.moment()).buttons(numbers);
         self.outbox.push_reply(Reply {
             edit: Some(message_id),
             touch_up: true,
             buttons,
             ..Reply::new(press.chat, html, now.moment())
         });
-    }
-
-    fn book(&self, now: Moment) -> SendContext<'_> {
-        SendContext {
-            incidents: &self.incidents,
-            sites: &self.sites,
-            now,
-        }
-    }
-
-    /// Ends the site's open incident: nothing can be done about it any more.
-    pub(crate) fn close_incident(&mut self, site: &str, now: Moment) -> Option<Incident> {
-        let ended = self.incidents.close(site, now)?;
-        for &(chat, message_id) in &ended.messages {
-            self.renew_buttons(chat, message_id);
-        }
-        Some(ended)
     }
 
     /// The buttons of the alerts of these sites are to be looked at again.
@@ -246,62 +228,13 @@ impl Monitor {
             .filter_map(|&at| self.incidents.open_of(self.sites[at].name()));
         let told: Vec<(i64, i64)> = open.flat_map(|i| i.messages.clone()).collect();
         for (chat, message_id) in told {
-            self.renew_buttons(chat, message_id);
+            self.outbox.keyboards.outdate(chat, message_id);
         }
-    }
-
-    /// The buttons of an alert's message are to be looked at again when there is time.
-    pub(crate) fn renew_buttons(&mut self, chat: i64, message_id: i64) {
-        let message = (chat, message_id);
-        if message_id == 0 || chat == CONSOLE || self.untidy.contains(&message) {
-            return;
-        }
-        if self.untidy.len() == UNTIDY {
-            self.untidy.pop_front();
-        }
-        self.untidy.push_back(message);
-    }
-
-    /// One change of buttons at a time for each chat, and only while nothing else is to be said.
-    pub(crate) fn tidy(&mut self, now: Moment) {
-        let mut waiting = VecDeque::new();
-        while let Some((chat, message_id)) = self.untidy.pop_front() {
-            let for_chat = |a: &Alert| a.chats.contains(&chat);
-            let wait = self.outbox.alerts().any(for_chat)
-                || self.outbox.calm_at(chat).is_none_or(|at| at > now);
-            if wait {
-                waiting.push_back((chat, message_id));
-                continue;
-            }
-            let Some(html) = self.shown.get(chat, message_id).map(str::to_owned) else {
-                continue;
-            };
-            let book = self.book(now);
-            let buttons = book.buttons(&book.told_by(chat, message_id));
-            if buttons.is_empty() {
-                self.shown.forget(chat, message_id);
-            }
-            self.outbox.push_reply(Reply {
-                edit: Some(message_id),
-                touch_up: true,
-                buttons,
-                ..Reply::new(chat, html, now)
-            });
-        }
-        self.untidy = waiting;
-    }
-
-    pub(crate) fn tidy_due(&self, now: Moment) -> Option<Moment> {
-        let due = self
-            .untidy
-            .iter()
-            .filter_map(|(chat, _)| self.outbox.calm_at(*chat));
-        due.filter(|at| *at > now).min()
     }
 
     /// The site that a button's line is about.
     fn site_of(&self, chat: i64, line: &str) -> Option<usize> {
-        self.of_key(chat, line.split(' ').nth(1)?)
+        self.visible_to(chat).of_key(line.split(' ').nth(1)?)
     }
 
     /// The buttons of a message that make no sense any more go, its text stays.

@@ -27,7 +27,7 @@ pub struct Job {
     /// Names, in the order of the file.
     pub targets: Vec<String>,
     pub remaining: BTreeSet<String>,
-    pub results: Vec<(String, Verdict)>,
+    pub results: Vec<(String, JobResult)>,
     pub listeners: Vec<Listener>,
     /// When it got its permit.
     pub started: Option<Moment>,
@@ -35,7 +35,7 @@ pub struct Job {
 
 /// What came of one target.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
+pub enum JobResult {
     Good(Option<Duration>),
     Bad(String),
     Paused,
@@ -47,7 +47,7 @@ pub struct Listener {
     pub chat: i64,
     /// As in a [`crate::monitor::outbox::message::Message`].
     pub topic: Option<i64>,
-    pub message: Shown,
+    pub message: JobMessage,
     /// The text it shows now, without `asked_by`.
     pub text: String,
     /// A line that says who pressed the button.
@@ -56,7 +56,7 @@ pub struct Listener {
 
 /// Where a job's message stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
+pub enum JobMessage {
     /// Sent, its id not known yet.
     Away,
     Message(i64),
@@ -83,7 +83,7 @@ impl Job {
         }
     }
 
-    pub fn note(&mut self, site: &str, verdict: Verdict) {
+    pub fn note(&mut self, site: &str, verdict: JobResult) {
         if self.remaining.remove(site) {
             self.results.push((site.to_owned(), verdict));
         }
@@ -130,7 +130,7 @@ impl Job {
         let good = self
             .results
             .iter()
-            .filter(|(_, v)| matches!(v, Verdict::Good(_)))
+            .filter(|(_, v)| matches!(v, JobResult::Good(_)))
             .count();
         let took = self.started.map_or(Duration::ZERO, |at| now.since(at));
         let mut text = format!(
@@ -138,7 +138,7 @@ impl Job {
             count(self.results.len(), "site"),
             response(took)
         );
-        let mut results: Vec<&(String, Verdict)> = self.results.iter().collect();
+        let mut results: Vec<&(String, JobResult)> = self.results.iter().collect();
         let place = |name: &str| self.targets.iter().position(|t| t == name);
         results.sort_by_key(|(name, v)| (!v.is_bad(), place(name)));
         let mut shown = 0;
@@ -169,29 +169,29 @@ impl Job {
     }
 }
 
-impl Verdict {
+impl JobResult {
     fn is_bad(&self) -> bool {
-        matches!(self, Verdict::Bad(_))
+        matches!(self, JobResult::Bad(_))
     }
 
-    pub fn of(outcome: &Outcome) -> Verdict {
+    pub fn of(outcome: &Outcome) -> JobResult {
         match &outcome.verdict {
-            Ok(()) => Verdict::Good(outcome.took),
-            Err(failure) => Verdict::Bad(failure.detail.clone()),
+            Ok(()) => JobResult::Good(outcome.took),
+            Err(failure) => JobResult::Bad(failure.detail.clone()),
         }
     }
 }
 
-fn line(name: &str, verdict: &Verdict) -> String {
+fn line(name: &str, verdict: &JobResult) -> String {
     match verdict {
-        Verdict::Good(Some(took)) => format!("✅ {} {}", bold(name), response(*took)),
-        Verdict::Good(None) => format!("✅ {}", bold(name)),
-        Verdict::Bad(cause) => {
+        JobResult::Good(Some(took)) => format!("✅ {} {}", bold(name), response(*took)),
+        JobResult::Good(None) => format!("✅ {}", bold(name)),
+        JobResult::Bad(cause) => {
             let short: String = cause.chars().take(MAX_CAUSE).collect();
             let cut = if short.len() < cause.len() { "…" } else { "" };
             format!("❌ {} {}{cut}", bold(name), escape(&short))
         }
-        Verdict::Paused => format!("⏸ {} is paused", bold(name)),
+        JobResult::Paused => format!("⏸ {} is paused", bold(name)),
     }
 }
 
@@ -227,19 +227,19 @@ mod tests {
         let mut job = Job::new(1, vec!["a".into(), "b".into(), "c".into()]);
         job.started = Some(Moment(0));
         assert!(!job.done());
-        job.note("c", Verdict::Good(Some(Duration::from_millis(42))));
+        job.note("c", JobResult::Good(Some(Duration::from_millis(42))));
         assert_eq!(
             job.progress_text(),
             "Checking 3 sites …\n<code>███░░░░░░░</code> 1 of 3"
         );
-        job.note("b", Verdict::Bad("HTTP 503, wanted 200-299".into()));
+        job.note("b", JobResult::Bad("HTTP 503, wanted 200-299".into()));
         assert_eq!(
             job.progress_text(),
             "Checking 3 sites …\n<code>██████░░░░</code> 2 of 3, 1 failed\n\
              ❌ <b>b</b> HTTP 503, wanted 200-299"
         );
-        job.note("a", Verdict::Paused);
-        job.note("a", Verdict::Bad("a late second result".into()));
+        job.note("a", JobResult::Paused);
+        job.note("a", JobResult::Bad("a late second result".into()));
         assert!(job.done());
         assert_eq!(
             job.result_text(now(3)),
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn one_site_is_one_line() {
         let mut job = Job::new(1, vec!["a".into()]);
-        job.note("a", Verdict::Good(Some(Duration::from_millis(1280))));
+        job.note("a", JobResult::Good(Some(Duration::from_millis(1280))));
         assert_eq!(job.result_text(now(1)), "✅ <b>a</b> 1.28 s");
     }
 
@@ -276,7 +276,7 @@ mod tests {
             let mut job = Job::new(1, names.clone());
             job.started = Some(Moment(0));
             for name in &names {
-                job.note(name, Verdict::Bad(cause.into()));
+                job.note(name, JobResult::Bad(cause.into()));
             }
             let progress = job.progress_text();
             assert!(units(&progress) <= MESSAGE_UNITS);

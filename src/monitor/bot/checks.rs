@@ -1,31 +1,56 @@
-//! Running `/check` commands: admission, progress, result.
+//! The queue of `/check` commands: admission, progress, result.
 
-use crate::monitor::bot::check_jobs::{Job, Listener, MAX_WAITING, Shown, Verdict};
-use crate::monitor::bot::updates::Answer;
-use crate::monitor::outbox::Reply;
+use crate::monitor::bot::ReplyContent;
+use crate::monitor::bot::check_jobs::{Job, JobMessage, JobResult, Listener, MAX_WAITING};
 use crate::monitor::outbox::message::{Asker, CONSOLE, Passing};
+use crate::monitor::outbox::{Outbox, Reply};
 use crate::monitor::render::replies::by;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::{Action, Monitor};
+use crate::monitor::{Action, Actions};
+use std::collections::VecDeque;
 
-impl Monitor {
-    /// A `/check` of these sites: a new one, or one more listener of one that is under way.
-    pub(crate) fn check_command(
+/// All `/check` commands that wait or are under way.
+#[derive(Debug)]
+pub(crate) struct CheckJobs {
+    jobs: VecDeque<Job>,
+    next_id: u64,
+    /// Done, but the message to put the result into has no id yet.
+    finished: VecDeque<(Job, String)>,
+    /// That many run at once; at least 1.
+    most: usize,
+}
+
+impl CheckJobs {
+    /// `most`: `/check` commands that may run at once.
+    pub fn new(most: usize) -> CheckJobs {
+        CheckJobs {
+            jobs: VecDeque::new(),
+            next_id: 1,
+            finished: VecDeque::new(),
+            most: most.max(1),
+        }
+    }
+
+    pub fn reload(&mut self, most: usize) {
+        self.most = most.max(1);
+    }
+
+    /// A `/check` of these sites: a new job, or one more listener of one that is under way.
+    pub fn request(
         &mut self,
         now: Now,
         asker: &Asker,
-        sites: &[usize],
-    ) -> Option<Answer> {
-        let names = sites.iter().map(|&at| self.sites[at].name().to_owned());
-        let targets: Vec<String> = names.collect();
+        targets: Vec<String>,
+        outbox: &mut Outbox,
+        actions: &mut Actions,
+    ) -> Option<ReplyContent> {
         if targets.is_empty() {
             return Some("There is nothing to check.".to_owned().into());
         }
         if let Some(place) = self.jobs.iter().position(|j| j.targets == targets) {
-            let job = &self.jobs[place];
-            let id = job.id;
-            let text = format!("Joined the check that is under way. {}", self.job_text(job));
-            self.listen(now, id, asker, text);
+            let text = self.text_of(&self.jobs[place]);
+            let text = format!("Joined the check that is under way. {text}");
+            self.jobs[place].listen(now.moment(), asker, text, outbox);
             return None;
         }
         let waiting = self.jobs.iter().filter(|j| j.started.is_none()).count();
@@ -34,62 +59,50 @@ impl Monitor {
                 format!("{waiting} /check commands wait already. Try again when they are done.");
             return Some(text.into());
         }
-        let id = self.next_job;
-        self.next_job += 1;
-        self.jobs.push_back(Job::new(id, targets));
-        let text = self.jobs.back().map(|job| self.job_text(job));
-        self.listen(now, id, asker, text.unwrap_or_default());
-        self.actions.push(Action::Admit { job: id });
+        let id = self.next_id;
+        self.next_id += 1;
+        let mut job = Job::new(id, targets);
+        let text = self.text_at(&job, self.jobs.len());
+        job.listen(now.moment(), asker, text, outbox);
+        self.jobs.push_back(job);
+        actions.push(Action::Admit { job: id });
         None
     }
 
-    pub(crate) fn admitted(&mut self, now: Now, id: u64) {
-        let Some(job) = self.jobs.iter_mut().find(|j| j.id == id) else {
-            self.actions.push(Action::Dismiss { job: id });
-            return;
-        };
-        job.started = Some(now.moment());
-        for name in job.targets.clone() {
-            match self.sites.find(&name).map(|at| self.sites[at].paused()) {
-                Some(false) => self.check_for_job(now, &name),
-                Some(true) => self.note_in_jobs(now, &name, &Verdict::Paused),
-                None => {}
-            }
-        }
-        self.finish_jobs(now);
+    /// A job has its permit: the sites to be checked for it. `None`: there is no such job.
+    pub fn admitted(&mut self, now: Moment, id: u64) -> Option<Vec<String>> {
+        let job = self.jobs.iter_mut().find(|j| j.id == id)?;
+        job.started = Some(now);
+        Some(job.targets.clone())
     }
 
-    fn check_for_job(&mut self, now: Now, name: &str) {
-        if let Some(at) = self.sites.find(name) {
-            self.look_now(now, at);
-        }
-        let running = |m: &Monitor| m.sites.find(name).is_some_and(|at| m.sites[at].running);
-        if !running(self) && !self.start_check(now, name) && !self.stopping {
-            let verdict = Verdict::Bad("the clock is not set yet".into());
-            self.note_in_jobs(now, name, &verdict);
-        }
-    }
-
-    /// A check has ended: every `/check` that waits for it hears of it.
-    pub(crate) fn note_in_jobs(&mut self, now: Now, name: &str, verdict: &Verdict) {
+    /// A check has ended: every job that waits for it takes the result.
+    pub fn on_result(&mut self, name: &str, result: &JobResult) {
         for job in self.jobs.iter_mut().filter(|j| j.started.is_some()) {
-            job.note(name, verdict.clone());
+            job.note(name, result.clone());
         }
-        self.finish_jobs(now);
     }
 
-    pub(crate) fn finish_jobs(&mut self, now: Now) {
+    /// Sites that are gone are waited for no more.
+    pub fn keep_sites(&mut self, keep: impl Fn(&str) -> bool) {
+        for job in &mut self.jobs {
+            job.remaining.retain(|name| keep(name));
+        }
+    }
+
+    /// Shows the results of the jobs that are done.
+    pub fn finish(&mut self, now: Now, outbox: &mut Outbox, actions: &mut Actions) {
         while let Some(place) = self.jobs.iter().position(Job::done) {
             let Some(job) = self.jobs.remove(place) else {
                 return;
             };
-            self.actions.push(Action::Dismiss { job: job.id });
+            actions.push(Action::Dismiss { job: job.id });
             let text = job.result_text(now);
             for listener in &job.listeners {
-                self.show(now, listener, &text, job.id);
+                listener.show(now.moment(), &text, job.id, outbox);
             }
             // A message whose id is not known yet is edited when it is: keep the job until then.
-            if job.listeners.iter().any(|l| l.message == Shown::Away) {
+            if job.listeners.iter().any(Listener::message_awaited) {
                 self.finished.push_back((job, text));
                 if self.finished.len() > MAX_WAITING {
                     self.finished.pop_front();
@@ -100,28 +113,36 @@ impl Monitor {
 
     /// The id of the message that shows a job has become known, or never will. `edited`: it was to
     /// take the place of this one; if that was deleted, it is a new one.
-    pub(crate) fn job_message(
+    pub fn on_message(
         &mut self,
-        now: Now,
+        now: Moment,
         id: u64,
         chat: i64,
         edited: Option<i64>,
         message_id: Option<i64>,
+        outbox: &mut Outbox,
     ) {
-        let shown = match message_id {
-            Some(message_id) if chat != CONSOLE && message_id != 0 => Shown::Message(message_id),
-            _ => Shown::Nowhere,
-        };
-        if let Some(edited) = edited {
-            if message_id.is_some() {
-                self.job_moves(id, chat, edited, shown);
+        let message = match message_id {
+            Some(message_id) if chat != CONSOLE && message_id != 0 => {
+                JobMessage::Message(message_id)
             }
+            _ => JobMessage::Nowhere,
+        };
+        let job = self.jobs.iter_mut().find(|j| j.id == id);
+        if let Some(edited) = edited {
+            // It stands elsewhere by now, or nowhere that is known.
+            let listeners = job.into_iter().flat_map(|job| &mut job.listeners);
+            let before = JobMessage::Message(edited);
+            let of_it = listeners.filter(|l| l.chat == chat && l.message == before);
+            of_it
+                .filter(|_| message_id.is_some())
+                .for_each(|l| l.message = message);
             return;
         }
-        let away = |l: &&mut Listener| l.chat == chat && l.message == Shown::Away;
-        if let Some(job) = self.jobs.iter_mut().find(|j| j.id == id) {
-            if let Some(listener) = job.listeners.iter_mut().find(away) {
-                listener.message = shown;
+        let awaited = |l: &&mut Listener| l.chat == chat && l.message_awaited();
+        if let Some(job) = job {
+            if let Some(listener) = job.listeners.iter_mut().find(awaited) {
+                listener.message = message;
             }
             return;
         }
@@ -129,124 +150,129 @@ impl Monitor {
             return;
         };
         let (job, text) = &mut self.finished[place];
-        let text = text.clone();
-        let Some(listener) = job.listeners.iter_mut().find(away) else {
+        let Some(listener) = job.listeners.iter_mut().find(awaited) else {
             return;
         };
-        listener.message = shown;
-        let listener = listener.clone();
-        if job.listeners.iter().all(|l| l.message != Shown::Away) {
+        listener.message = message;
+        listener.show(now, text, id, outbox);
+        if !job.listeners.iter().any(Listener::message_awaited) {
             self.finished.remove(place);
         }
-        self.show(now, &listener, &text, id);
     }
 
-    /// The message that shows a job stands elsewhere by now, or nowhere that is known.
-    fn job_moves(&mut self, id: u64, chat: i64, from: i64, to: Shown) {
-        let job = self.jobs.iter_mut().find(|j| j.id == id);
-        for listener in job.into_iter().flat_map(|job| &mut job.listeners) {
-            if listener.chat == chat && listener.message == Shown::Message(from) {
-                listener.message = to;
-            }
-        }
-    }
-
-    /// Progress, as often as the chat's limits allow.
-    pub(crate) fn edit_jobs(&mut self, now: Now) {
-        let moment = now.moment();
+    /// Shows progress, as often as the chat's limits allow.
+    pub fn on_timeout(&mut self, now: Moment, outbox: &mut Outbox) {
         for place in 0..self.jobs.len() {
-            let text = self.job_text(&self.jobs[place]);
-            let id = self.jobs[place].id;
-            for listener in &mut self.jobs[place].listeners {
+            let text = self.text_of(&self.jobs[place]);
+            let job = &mut self.jobs[place];
+            for listener in &mut job.listeners {
                 let edit = match listener.message {
-                    Shown::Message(message_id) => Some(message_id),
+                    JobMessage::Message(message_id) => Some(message_id),
                     // The terminal writes over its last line.
-                    Shown::Nowhere if listener.chat == CONSOLE => None,
-                    Shown::Nowhere | Shown::Away => continue,
+                    JobMessage::Nowhere if listener.chat == CONSOLE => None,
+                    JobMessage::Nowhere | JobMessage::Away => continue,
                 };
-                let calm = self.outbox.calm_at(listener.chat);
-                if listener.text == text || calm.is_none_or(|at| at > moment) {
+                let calm = outbox.calm_at(listener.chat);
+                if listener.text == text || calm.is_none_or(|at| at > now) {
                     continue;
                 }
                 listener.text.clone_from(&text);
-                self.outbox.push_reply(Reply {
+                outbox.push_reply(Reply {
                     topic: listener.topic,
                     edit,
                     passing: Passing::GoesOn,
-                    job: Some(id),
-                    ..Reply::new(listener.chat, listener.worded(&text), moment)
+                    job: Some(job.id),
+                    ..Reply::new(listener.chat, listener.worded(&text), now)
                 });
             }
         }
     }
 
-    pub(crate) fn next_edit(&self, now: Now) -> Option<Moment> {
-        let moment = now.moment();
-        let stale = self.jobs.iter().flat_map(|job| {
-            let text = self.job_text(job);
-            job.listeners
-                .iter()
-                .filter(move |l| l.message != Shown::Away && l.text != text)
+    /// When [`CheckJobs::on_timeout`] has something to show.
+    pub fn next_timeout(&self, now: Moment, outbox: &Outbox) -> Option<Moment> {
+        let outdated = self.jobs.iter().flat_map(|job| {
+            let text = self.text_of(job);
+            let listeners = job.listeners.iter();
+            listeners.filter(move |l| !l.message_awaited() && l.text != text)
         });
-        stale
-            .filter_map(|l| self.outbox.calm_at(l.chat))
-            .filter(|at| *at > moment)
+        outdated
+            .filter_map(|l| outbox.calm_at(l.chat))
+            .filter(|at| *at > now)
             .min()
     }
 
-    fn job_text(&self, job: &Job) -> String {
-        if job.started.is_some() {
-            return job.progress_text();
-        }
-        // Those with a permit, or about to get one, are not in the queue.
-        let before = self.jobs.iter().take_while(|j| j.id != job.id).count();
-        match (before + 1).checked_sub(self.max_jobs) {
-            Some(place) if place > 0 => job.waiting_text(place),
-            _ => job.progress_text(),
+    /// A group has a new id. Messages in the old chat have other ids in the new one.
+    pub fn rename_chat(&mut self, from: i64, to: i64) {
+        let finished = self.finished.iter_mut().map(|(job, _)| job);
+        let jobs = self.jobs.iter_mut().chain(finished);
+        let listeners = jobs.flat_map(|job| &mut job.listeners);
+        for listener in listeners.filter(|l| l.chat == from) {
+            listener.chat = to;
+            if !listener.message_awaited() {
+                listener.message = JobMessage::Nowhere;
+            }
         }
     }
 
-    fn listen(&mut self, now: Now, id: u64, asker: &Asker, text: String) {
-        let moment = now.moment();
-        let mut worded = text.clone();
-        if let Some(job) = self.jobs.iter_mut().find(|j| j.id == id) {
-            let listener = Listener {
-                chat: asker.chat,
-                topic: asker.topic,
-                message: asker.instead.map_or(Shown::Away, Shown::Message),
-                text: text.clone(),
-                asked_by: if asker.pressed && !asker.name.is_empty() {
-                    format!("\nasked{}", by(&asker.name))
-                } else {
-                    String::new()
-                },
-            };
-            worded = listener.worded(&text);
-            job.listeners.push(listener);
+    fn text_of(&self, job: &Job) -> String {
+        let before = self.jobs.iter().take_while(|j| j.id != job.id).count();
+        self.text_at(job, before)
+    }
+
+    /// `before`: jobs that came before it.
+    fn text_at(&self, job: &Job, before: usize) -> String {
+        // Those with a permit, or about to get one, are not in the queue.
+        match (before + 1).checked_sub(self.most) {
+            Some(place) if place > 0 && job.started.is_none() => job.waiting_text(place),
+            _ => job.progress_text(),
         }
-        self.outbox.push_reply(Reply {
+    }
+}
+
+impl Job {
+    /// One more chat waits for the result and is told `text` now.
+    fn listen(&mut self, now: Moment, asker: &Asker, text: String, outbox: &mut Outbox) {
+        let listener = Listener {
+            chat: asker.chat,
+            topic: asker.topic,
+            message: asker.instead.map_or(JobMessage::Away, JobMessage::Message),
+            asked_by: if asker.pressed && !asker.name.is_empty() {
+                format!("\nasked{}", by(&asker.name))
+            } else {
+                String::new()
+            },
+            text,
+        };
+        outbox.push_reply(Reply {
             passing: Passing::Begins,
             topic: asker.topic,
             edit: asker.instead,
             asked: Some(asker.at),
-            job: Some(id),
-            ..Reply::new(asker.chat, worded, moment)
+            job: Some(self.id),
+            ..Reply::new(asker.chat, listener.worded(&listener.text), now)
         });
+        self.listeners.push(listener);
+    }
+}
+
+impl Listener {
+    fn message_awaited(&self) -> bool {
+        self.message == JobMessage::Away
     }
 
     /// Shows a result where the job's message stands.
-    fn show(&mut self, now: Now, listener: &Listener, html: &str, id: u64) {
-        let edit = match listener.message {
-            Shown::Away => return,
-            Shown::Message(message_id) => Some(message_id),
-            Shown::Nowhere => None,
+    fn show(&self, now: Moment, html: &str, job: u64, outbox: &mut Outbox) {
+        let edit = match self.message {
+            JobMessage::Away => return,
+            JobMessage::Message(message_id) => Some(message_id),
+            JobMessage::Nowhere => None,
         };
-        self.outbox.push_reply(Reply {
-            topic: listener.topic,
+        outbox.push_reply(Reply {
+            topic: self.topic,
             edit,
             // Its delivery means nothing to a job that is over.
-            job: edit.map(|_| id),
-            ..Reply::new(listener.chat, listener.worded(html), now.moment())
+            job: edit.map(|_| job),
+            ..Reply::new(self.chat, self.worded(html), now)
         });
     }
 }

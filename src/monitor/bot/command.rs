@@ -1,7 +1,6 @@
 //! Text of a chat in, [`Command`] out. Who may give one is the access list's question.
 
 use crate::monitor::history::Span;
-use crate::monitor::outbox::message::CONSOLE;
 use crate::monitor::render::text::parse_span;
 use std::time::Duration;
 
@@ -242,33 +241,6 @@ fn parse_mute(rest: &str, known: &dyn Fn(&str) -> bool) -> Command {
     }
 }
 
-/// Who may give commands and who gets the alerts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Access {
-    pub chats: Vec<i64>,
-    /// In these chats only these people; `None` = anybody in them.
-    pub users: Option<Vec<i64>>,
-}
-
-impl Access {
-    /// The terminal alone: whoever can type there may.
-    pub fn console() -> Access {
-        Access {
-            chats: vec![CONSOLE],
-            users: None,
-        }
-    }
-
-    /// Chat **and** user count: a channel post or an anonymous admin has no user of its own.
-    pub fn allows(&self, chat: i64, user: Option<i64>) -> bool {
-        self.chats.contains(&chat)
-            && self
-                .users
-                .as_ref()
-                .is_none_or(|users| user.is_some_and(|u| users.contains(&u)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -385,23 +357,6 @@ mod tests {
             assert!(name.len() <= 32 && (1..=256).contains(&text.len()));
         }
         assert_eq!(reads("/frobnicate"), Command::NotOurs);
-    }
-
-    #[test]
-    fn chat_and_user_must_both_be_allowed() {
-        let access = Access {
-            chats: vec![-5, 7],
-            users: Some(vec![7]),
-        };
-        assert!(access.allows(-5, Some(7)));
-        assert!(!access.allows(-5, Some(8)));
-        assert!(!access.allows(-5, None));
-        assert!(!access.allows(8, Some(7)));
-        let open = Access {
-            users: None,
-            ..access
-        };
-        assert!(open.allows(-5, None));
     }
 
     proptest! {

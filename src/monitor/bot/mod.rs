@@ -7,8 +7,135 @@ pub(crate) mod check_jobs;
 pub(crate) mod checks;
 pub mod command;
 pub(crate) mod commands;
-pub(crate) mod name_resolution;
+pub mod name_resolution;
 pub mod nearest;
 pub(crate) mod strangers;
 pub(crate) mod updates;
-pub(crate) mod visibility;
+
+use crate::monitor::bot::added_sites::AddedSites;
+use crate::monitor::bot::checks::CheckJobs;
+use crate::monitor::bot::strangers::Strangers;
+use crate::monitor::bot::updates::StaleCommands;
+use crate::monitor::outbox::message::{Asker, Button};
+use crate::monitor::outbox::{Outbox, Reply};
+use crate::monitor::render::picture::Picture;
+use crate::monitor::render::text::pack;
+use crate::monitor::site::access::Access;
+use crate::monitor::time::{Moment, Now};
+use crate::monitor::{Actions, Level};
+use std::sync::Arc;
+
+/// Who may command, and what of their commands goes on.
+#[derive(Debug)]
+pub struct Bot {
+    pub(in crate::monitor) access: Access,
+    pub(in crate::monitor) added: AddedSites,
+    /// Groups that have a new id, which the configuration may not know yet.
+    pub(in crate::monitor) moved: Vec<(i64, i64)>,
+    /// Since when the configuration has had a chat, as far as is known; otherwise, since the start.
+    pub(in crate::monitor) joined: Vec<(i64, Moment)>,
+    /// Our own username, without `@`, once it is known.
+    pub(in crate::monitor) username: Option<String>,
+    pub(in crate::monitor) jobs: CheckJobs,
+    last_update: Option<i64>,
+    pub(in crate::monitor) stale: StaleCommands,
+    strangers: Strangers,
+}
+
+impl Bot {
+    pub fn new(access: Access, max_jobs: usize) -> Bot {
+        Bot {
+            access,
+            added: AddedSites::default(),
+            moved: Vec::new(),
+            joined: Vec::new(),
+            username: None,
+            jobs: CheckJobs::new(max_jobs),
+            last_update: None,
+            stale: StaleCommands::default(),
+            strangers: Strangers::default(),
+        }
+    }
+
+    /// Where `getUpdates` goes on.
+    pub fn last_update(&self) -> Option<i64> {
+        self.last_update
+    }
+
+    pub fn restore_updates(&mut self, last_update: Option<i64>) {
+        self.last_update = last_update;
+    }
+
+    /// Whether an update is a new one, which it then no longer is. After a restart, or when a response
+    /// was lost, updates are delivered twice.
+    fn is_new(&mut self, update: i64) -> bool {
+        let known = |last: i64| update <= last && last - update < 1000;
+        let new = !self.last_update.is_some_and(known);
+        if new {
+            self.last_update = Some(update);
+        }
+        new
+    }
+
+    /// A message or press came from a chat or a user that may not command.
+    fn on_stranger(&mut self, now: Moment, chat: i64, user: Option<i64>, actions: &mut Actions) {
+        if let Some(text) = self.strangers.on_message(now, chat, user) {
+            actions.log(Level::Warn, text);
+        }
+    }
+
+    pub fn next_timeout(&self, now: Moment, outbox: &Outbox) -> Option<Moment> {
+        let stale = self.stale.next_timeout();
+        let jobs = self.jobs.next_timeout(now, outbox);
+        let due = [stale, self.strangers.next_timeout(), jobs];
+        due.into_iter().flatten().min()
+    }
+
+    pub fn on_timeout(&mut self, now: Now, outbox: &mut Outbox, actions: &mut Actions) {
+        self.stale.on_timeout(now, outbox);
+        if let Some(text) = self.strangers.on_timeout(now.moment()) {
+            actions.log(Level::Warn, text);
+        }
+        self.jobs.on_timeout(now.moment(), outbox);
+    }
+}
+
+/// What a command is answered with.
+#[derive(Debug, Default)]
+pub(crate) struct ReplyContent {
+    /// Lines of HTML, of any length.
+    pub html: String,
+    pub buttons: Vec<Vec<Button>>,
+    pub picture: Option<Arc<Picture>>,
+}
+
+impl ReplyContent {
+    /// Long texts become several messages; the buttons are under the last one.
+    pub fn send(mut self, now: Moment, asker: &Asker, outbox: &mut Outbox) {
+        let parts = pack(self.html.lines());
+        let last = parts.len().saturating_sub(1);
+        for (i, part) in parts.into_iter().enumerate() {
+            outbox.push_reply(Reply {
+                topic: asker.topic,
+                edit: asker.instead.filter(|_| i == 0),
+                asked: (i == 0).then_some(asker.at),
+                picture: self.picture.take(),
+                buttons: if i == last {
+                    std::mem::take(&mut self.buttons)
+                } else {
+                    Vec::new()
+                },
+                ..Reply::new(asker.chat, part, now)
+            });
+        }
+    }
+}
+
+impl From<String> for ReplyContent {
+    fn from(html: String) -> ReplyContent {
+        ReplyContent {
+            html,
+            ..ReplyContent::default()
+        }
+    }
+}

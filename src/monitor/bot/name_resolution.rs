@@ -1,27 +1,62 @@
-//! Which site, or which sites, a name in a command means, among those that the chat may see.
+//! Which site, or which sites, a name means: one rule for the chat and the command line.
 
-use crate::monitor::Monitor;
-use crate::monitor::bot::callback_data::{self, MOST_SITES, Wish};
+use crate::monitor::bot::ReplyContent;
+use crate::monitor::bot::callback_data::{self, CallbackData, MOST_SITES};
 use crate::monitor::bot::command::Command;
 use crate::monitor::bot::nearest::nearest;
-use crate::monitor::bot::updates::Answer;
 use crate::monitor::render::text::{bold, count};
+use crate::monitor::site::Site;
 use crate::monitor::site::printable::{NAME, line};
+use crate::monitor::site::table::Sites;
 use icu_normalizer::properties::CanonicalCompositionBorrowed;
 
-/// A name that does not say which site.
-#[derive(Debug)]
-pub(crate) enum Unclear {
-    /// The sentence to answer with.
-    Unknown(String),
-    /// The question to ask, and the sites to choose from.
-    Several { question: String, sites: Vec<usize> },
+/// A site, by its place among those that were asked about, or all sites of a group.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Resolved {
+    Site(usize),
+    Group(Vec<usize>),
 }
 
-/// What a name means.
-enum Meant {
-    One(usize),
-    Group(Vec<usize>),
+/// What `name` means among `sites`: an exact site name wins, then an exact group, then a unique part
+/// of a name (SPEC 10). A [`callback_data::key`] may stand where a name would.
+///
+/// # Errors
+///
+/// The places of all sites that the name fits: none, or more than one.
+pub fn resolve<'a>(
+    sites: impl Iterator<Item = (usize, &'a Site)> + Clone,
+    name: &str,
+) -> Result<Resolved, Vec<usize>> {
+    let fitting = |test: &dyn Fn(&Site) -> bool| -> Vec<usize> {
+        let fits = sites.clone().filter(|(_, site)| test(site));
+        fits.map(|(at, _)| at).collect()
+    };
+    if let [at, ..] = fitting(&|site| site.name == name)[..] {
+        return Ok(Resolved::Site(at));
+    }
+    let typed = composed(name);
+    if let [at, ..] = fitting(&|site| composed(&site.name) == typed)[..] {
+        return Ok(Resolved::Site(at));
+    }
+    let group = |site: &Site| site.group.as_deref().map(composed);
+    let group = fitting(&|site| group(site).as_ref() == Some(&typed));
+    if !group.is_empty() {
+        return Ok(Resolved::Group(group));
+    }
+    if name.starts_with('~')
+        && let [at, ..] = fitting(&|site| callback_data::key(&site.name) == name)[..]
+    {
+        return Ok(Resolved::Site(at));
+    }
+    let lower = folded(name);
+    if let [at] = fitting(&|site| folded(&site.name) == lower)[..] {
+        return Ok(Resolved::Site(at));
+    }
+    let part = fitting(&|site| folded(&site.name).contains(&lower));
+    match part[..] {
+        [at] => Ok(Resolved::Site(at)),
+        _ => Err(part),
+    }
 }
 
 /// `name` with every letter and the marks behind it as one character where there is one: keyboards
@@ -47,12 +82,58 @@ fn folded(name: &str) -> String {
     composed(&name.to_lowercase())
 }
 
-impl Monitor {
-    /// The one site that is meant.
-    pub(crate) fn one(&self, chat: i64, name: &str) -> Result<usize, Unclear> {
-        match self.meant(chat, name, false)? {
-            Meant::One(at) => Ok(at),
-            Meant::Group(sites) => Err(Unclear::Several {
+/// A name that does not say which site.
+#[derive(Debug)]
+pub(crate) enum Unresolved {
+    /// The sentence to answer with.
+    Unknown(String),
+    /// The question to ask, and the sites to choose from.
+    Several { question: String, sites: Vec<usize> },
+}
+
+impl Unresolved {
+    /// The question which site `command` is about, with a button for each.
+    pub fn ask(self, command: &Command, all: &Sites) -> ReplyContent {
+        let (question, sites) = match self {
+            Unresolved::Unknown(html) => return html.into(),
+            Unresolved::Several { question, sites } => (question, sites),
+        };
+        let buttons = sites.iter().take(MOST_SITES).filter_map(|&at| {
+            let name = all[at].name();
+            let line = command.line_about(&callback_data::key(name))?;
+            Some(CallbackData::Choose(line).button(name))
+        });
+        let more = sites.len().saturating_sub(MOST_SITES);
+        let html = match more {
+            0 => question,
+            n => format!("{question} {n} more are not shown: write more of the name."),
+        };
+        ReplyContent {
+            html,
+            buttons: callback_data::rows(buttons),
+            picture: None,
+        }
+    }
+}
+
+/// The sites that one chat may see, to look names up in.
+#[derive(Clone, Copy)]
+pub(crate) struct VisibleSites<'a> {
+    pub sites: &'a Sites,
+    pub chat: i64,
+}
+
+impl<'a> VisibleSites<'a> {
+    fn iter(self) -> impl Iterator<Item = (usize, &'a Site)> + Clone {
+        let visible = self.sites.visible(self.chat).into_iter();
+        visible.map(move |at| (at, self.sites[at].site.as_ref()))
+    }
+
+    /// The one site of this name.
+    pub fn one(self, name: &str) -> Result<usize, Unresolved> {
+        match self.resolve(name, false)? {
+            Resolved::Site(at) => Ok(at),
+            Resolved::Group(sites) => Err(Unresolved::Several {
                 question: format!(
                     "{} is a group, and this takes one site. Which one?",
                     bold(name)
@@ -62,129 +143,104 @@ impl Monitor {
         }
     }
 
-    /// The site, or all sites of the group.
-    pub(crate) fn some(&self, chat: i64, name: &str) -> Result<Vec<usize>, Unclear> {
-        Ok(match self.meant(chat, name, true)? {
-            Meant::One(at) => vec![at],
-            Meant::Group(sites) => sites,
+    /// The site, or all sites of the group; without a name all that the chat may see.
+    pub fn some_or_all(self, name: Option<&str>) -> Result<Vec<usize>, Unresolved> {
+        let Some(name) = name else {
+            return Ok(self.sites.visible(self.chat));
+        };
+        Ok(match self.resolve(name, true)? {
+            Resolved::Site(at) => vec![at],
+            Resolved::Group(sites) => sites,
         })
     }
 
-    /// The same, or all sites without a name.
-    pub(crate) fn some_or_all(&self, chat: i64, name: Option<&str>) -> Result<Vec<usize>, Unclear> {
-        match name {
-            Some(name) => self.some(chat, name),
-            None => Ok(self.visible(chat)),
-        }
-    }
-
-    /// Where the site is that a button means; its [`callback_data::key`] stands where a name would.
-    pub(crate) fn of_key(&self, chat: i64, key: &str) -> Option<usize> {
+    /// The place of the site that a button's [`callback_data::key`] stands for.
+    pub fn of_key(self, key: &str) -> Option<usize> {
         key.strip_prefix('~')?;
-        let mut sites = self.visible(chat).into_iter();
-        sites.find(|&at| callback_data::key(self.sites[at].name()) == key)
+        let site = self
+            .iter()
+            .find(|(_, s)| callback_data::key(&s.name) == key);
+        site.map(|(at, _)| at)
     }
 
-    /// An exact site name wins, then an exact group, then a unique part of a name (SPEC 10).
-    /// `groups`: a group would do too.
-    fn meant(&self, chat: i64, name: &str, groups: bool) -> Result<Meant, Unclear> {
-        if let Some(at) = self.find(chat, name) {
-            return Ok(Meant::One(at));
-        }
-        let visible = self.visible(chat);
-        let typed = composed(name);
-        let mut named = visible.iter().copied();
-        if let Some(at) = named.find(|&at| composed(self.sites[at].name()) == typed) {
-            return Ok(Meant::One(at));
-        }
-        let in_group = |at: &usize| {
-            let group = self.sites[*at].site.group.as_deref();
-            group.is_some_and(|group| composed(group) == typed)
-        };
-        let group: Vec<usize> = visible.iter().copied().filter(in_group).collect();
-        if !group.is_empty() {
-            return Ok(Meant::Group(group));
-        }
-        if let Some(at) = self.of_key(chat, name) {
-            return Ok(Meant::One(at));
-        }
-        let lower = folded(name);
-        let matching = |test: &dyn Fn(&str) -> bool| -> Vec<usize> {
-            let fits = |at: &usize| test(&folded(self.sites[*at].name()));
-            visible.iter().copied().filter(fits).collect()
-        };
-        let same = matching(&|candidate| candidate == lower);
-        if let [at] = same.as_slice() {
-            return Ok(Meant::One(*at));
-        }
-        let part = matching(&|candidate| candidate.contains(&lower));
-        match part.as_slice() {
-            [at] => Ok(Meant::One(*at)),
-            [] => Err(self.unknown(chat, name, groups)),
-            several => Err(Unclear::Several {
-                question: format!(
-                    "{} fits {}. Which one?",
-                    bold(&line(name, NAME)),
-                    count(several.len(), "site")
-                ),
-                sites: part,
-            }),
-        }
-    }
-
-    /// There is a site or a group of this name, capitals aside, that the chat may see.
-    pub(crate) fn is_name(&self, chat: i64, name: &str) -> bool {
+    /// There is a site or a group of this name, capitals aside.
+    pub fn is_name(self, name: &str) -> bool {
         let typed = folded(name);
-        self.visible(chat).into_iter().any(|at| {
-            let site = &self.sites[at].site;
+        self.iter().any(|(_, site)| {
             let names = [Some(site.name.as_str()), site.group.as_deref()];
             names.into_iter().flatten().any(|n| folded(n) == typed)
         })
     }
 
-    /// There is nothing of that name: something like it may be meant.
-    fn unknown(&self, chat: i64, name: &str, groups: bool) -> Unclear {
+    /// `groups`: a group would do too.
+    fn resolve(self, name: &str, groups: bool) -> Result<Resolved, Unresolved> {
+        if let Some(at) = self.sites.find_visible(self.chat, name) {
+            return Ok(Resolved::Site(at));
+        }
+        resolve(self.iter(), name).map_err(|sites| match sites.len() {
+            0 => self.unknown(name, groups),
+            several => Unresolved::Several {
+                question: format!(
+                    "{} fits {}. Which one?",
+                    bold(&line(name, NAME)),
+                    count(several, "site")
+                ),
+                sites,
+            },
+        })
+    }
+
+    /// There is nothing of that name, but perhaps something like it.
+    fn unknown(self, name: &str, groups: bool) -> Unresolved {
         let what = match groups {
             true => "neither a site nor a group",
             false => "no site",
         };
         let none = format!("There is {what} {}.", bold(&line(name, NAME)));
-        let visible = self.visible(chat);
-        let visible = self.watched(&visible);
-        if let Some(near) = nearest(name, visible.iter().map(|w| w.name())) {
-            return Unclear::Several {
+        if let Some(near) = nearest(name, self.iter().map(|(_, site)| site.name.as_str())) {
+            return Unresolved::Several {
                 question: format!("{none} Did you mean {}?", bold(near)),
                 sites: self.sites.find(near).into_iter().collect(),
             };
         }
-        let known = visible.iter().filter_map(|w| w.site.group.as_deref());
+        let known = self.iter().filter_map(|(_, site)| site.group.as_deref());
         let near = nearest(name, known.filter(|_| groups));
-        Unclear::Unknown(match near {
+        Unresolved::Unknown(match near {
             Some(near) => format!("{none} Did you mean the group {}?", bold(near)),
             None => format!("{none} /list shows all."),
         })
     }
+}
 
-    /// The question which site `command` means, with a button for each.
-    pub(crate) fn ask_back(&self, command: &Command, unclear: Unclear) -> Answer {
-        let (question, sites) = match unclear {
-            Unclear::Unknown(html) => return html.into(),
-            Unclear::Several { question, sites } => (question, sites),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::tests::make;
+
+    #[test]
+    fn a_name_then_a_group_then_a_unique_part_whatever_the_keyboard_sends() {
+        let named = |name: &str, group: Option<&str>| Site {
+            group: group.map(str::to_owned),
+            ..make::site(name)
         };
-        let buttons = sites.iter().take(MOST_SITES).filter_map(|&at| {
-            let name = self.sites[at].name();
-            let line = command.line_about(&callback_data::key(name))?;
-            Some(Wish::Choose(line).button(name))
-        });
-        let more = sites.len().saturating_sub(MOST_SITES);
-        let html = match more {
-            0 => question,
-            n => format!("{question} {n} more are not shown: write more of the name."),
-        };
-        Answer {
-            html,
-            buttons: callback_data::rows(buttons),
-            picture: None,
-        }
+        let sites = [
+            named("Café", Some("shops")),
+            named("café 2", Some("shops")),
+            named("shop", None),
+            named("wiki", Some("wikis")),
+        ];
+        let find = |name: &str| resolve(sites.iter().enumerate(), name);
+        assert_eq!(find("Cafe\u{301}"), Ok(Resolved::Site(0)));
+        assert_eq!(find("CAFE\u{301} 2"), Ok(Resolved::Site(1)));
+        assert_eq!(
+            find("CAFÉ"),
+            Ok(Resolved::Site(0)),
+            "all of a name, not a part"
+        );
+        assert_eq!(find("shops"), Ok(Resolved::Group(vec![0, 1])));
+        assert_eq!(find("Wik"), Ok(Resolved::Site(3)));
+        assert_eq!(find(&callback_data::key("shop")), Ok(Resolved::Site(2)));
+        assert_eq!(find("caf"), Err(vec![0, 1]));
+        assert_eq!(find("blog"), Err(Vec::new()));
     }
 }

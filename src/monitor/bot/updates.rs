@@ -1,14 +1,14 @@
-//! Updates in, answers out: who may, and what came too late.
+//! Updates: which are new, allowed and in time.
 
+use crate::monitor::Monitor;
+use crate::monitor::bot::ReplyContent;
 use crate::monitor::bot::command::{self, Command};
-use crate::monitor::outbox::Reply;
-use crate::monitor::outbox::message::{Asker, Button, CONSOLE, Content, Incoming, Update};
-use crate::monitor::render::picture::Picture;
+use crate::monitor::outbox::Outbox;
+use crate::monitor::outbox::message::{Asker, CONSOLE, Content, Incoming, Update};
 use crate::monitor::render::stats::{self, Tally, Vitals};
-use crate::monitor::render::text::{escape, lasting, pack};
-use crate::monitor::time::Now;
-use crate::monitor::{Level, Monitor};
-use std::sync::Arc;
+use crate::monitor::render::text::{escape, lasting};
+use crate::monitor::time::{Moment, Now};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A command that is older than this when it arrives is not carried out (SPEC 6): we were off.
@@ -27,24 +27,6 @@ pub(crate) fn is_stale(now: Now, waited: Duration, date: i64) -> bool {
     long && now.wall.saturating_sub(date) > STALE
 }
 
-/// What a command is answered with.
-#[derive(Debug, Default)]
-pub(crate) struct Answer {
-    /// Lines of HTML, of any length.
-    pub html: String,
-    pub buttons: Vec<Vec<Button>>,
-    pub picture: Option<Arc<Picture>>,
-}
-
-impl From<String> for Answer {
-    fn from(html: String) -> Answer {
-        Answer {
-            html,
-            ..Answer::default()
-        }
-    }
-}
-
 impl Monitor {
     pub(crate) fn update(&mut self, now: Now, update: Update) {
         let terminal = match &update.content {
@@ -53,14 +35,9 @@ impl Monitor {
             Some(Content::Moved { .. }) | None => false,
         };
         if !terminal {
-            // Delivered twice, after a restart or an answer that was lost: once is enough.
-            if self
-                .last_update
-                .is_some_and(|last| update.id <= last && last - update.id < 1000)
-            {
+            if !self.bot.is_new(update.id) {
                 return;
             }
-            self.last_update = Some(update.id);
             self.saving.later(now.moment());
         }
         let message = match update.content {
@@ -69,13 +46,14 @@ impl Monitor {
             Some(Content::Moved { from, to }) => return self.chat_moved(now, from, to),
             None => return,
         };
-        if !self.access.allows(message.chat, message.user) {
-            self.note_stranger(now, message.chat, message.user);
+        if !self.bot.access.allows(message.chat, message.user) {
+            let bot = &mut self.bot;
+            bot.on_stranger(now.moment(), message.chat, message.user, &mut self.actions);
             return;
         }
         let chat = message.chat;
-        let known = |name: &str| self.is_name(chat, name);
-        let bot = self.bot.as_deref();
+        let known = |name: &str| self.visible_to(chat).is_name(name);
+        let bot = self.bot.username.as_deref();
         let Some(command) = command::parse(&message.text, bot, terminal, &known) else {
             return;
         };
@@ -85,7 +63,7 @@ impl Monitor {
         }
         // The terminal dates by our own clock, which may not be set.
         if !terminal && is_stale(now, message.waited, message.date) {
-            self.note_stale(now, &message);
+            self.bot.stale.add(now, &message);
             return;
         }
         let asker = Asker {
@@ -103,7 +81,7 @@ impl Monitor {
     }
 
     pub(crate) fn answer_stats(&mut self, now: Now, asker: &Asker, vitals: &Vitals) {
-        let visible = self.visible(asker.chat);
+        let visible = self.sites.visible(asker.chat);
         let all = visible.len() == self.sites.len();
         let tally = Tally {
             sites: visible.len(),
@@ -124,19 +102,47 @@ impl Monitor {
         };
         self.answer(now, asker, stats::render(vitals, tally).into());
     }
+}
+
+/// Commands that came too late to be carried out: the chat is told once which.
+#[derive(Debug, Default)]
+pub(crate) struct StaleCommands {
+    /// By chat: when to tell, and the lines.
+    waiting: BTreeMap<i64, (Moment, Vec<String>)>,
+}
+
+impl StaleCommands {
+    fn add(&mut self, now: Now, message: &Incoming) {
+        let age = u64::try_from(now.wall - message.date).unwrap_or(0);
+        let text: String = message.text.chars().take(100).collect();
+        let line = format!(
+            "{} · {} ago",
+            escape(&text.replace('\n', " ")),
+            lasting(Duration::from_secs(age))
+        );
+        let due = now.moment() + STALE_PAUSE;
+        let waiting = self.waiting.entry(message.chat);
+        let (at, lines) = waiting.or_insert_with(|| (due, Vec::new()));
+        *at = due;
+        // What is beyond the list is only counted.
+        lines.push(if lines.len() < STALE_LISTED {
+            line
+        } else {
+            String::new()
+        });
+    }
+
+    pub fn next_timeout(&self) -> Option<Moment> {
+        self.waiting.values().map(|(at, _)| *at).min()
+    }
 
     /// One message for each chat that lists what was not carried out.
-    pub(crate) fn tell_stale(&mut self, now: Now) {
-        let due: Vec<i64> = self
-            .stale
-            .iter()
-            .filter(|(_, (at, _))| *at <= now.moment())
-            .map(|(chat, _)| *chat)
-            .collect();
-        for chat in due {
-            let Some((_, lines)) = self.stale.remove(&chat) else {
-                continue;
-            };
+    pub fn on_timeout(&mut self, now: Now, outbox: &mut Outbox) {
+        let due = |(_, (at, _)): &(i64, (Moment, Vec<String>))| *at <= now.moment();
+        let (due, waiting): (BTreeMap<_, _>, _) =
+            std::mem::take(&mut self.waiting).into_iter().partition(due);
+        self.waiting = waiting;
+        for (chat, (_, lines)) in due {
             let more = lines.len().saturating_sub(STALE_LISTED);
             let mut html = String::from("I was away. Too old to carry out:");
             for line in lines.iter().take(STALE_LISTED) {
@@ -151,62 +157,15 @@ impl Monitor {
                 at: now.uptime,
                 ..Asker::default()
             };
-            self.answer(now, &asker, html.into());
+            ReplyContent::from(html).send(now.moment(), &asker, outbox);
         }
     }
 
-    fn note_stale(&mut self, now: Now, message: &Incoming) {
-        let age = u64::try_from(now.wall - message.date).unwrap_or(0);
-        let text: String = message.text.chars().take(100).collect();
-        let line = format!(
-            "{} · {} ago",
-            escape(&text.replace('\n', " ")),
-            lasting(Duration::from_secs(age))
-        );
-        let due = now.moment() + STALE_PAUSE;
-        let (at, lines) = self
-            .stale
-            .entry(message.chat)
-            .or_insert_with(|| (due, Vec::new()));
-        *at = due;
-        // What is beyond the list is only counted.
-        lines.push(if lines.len() < STALE_LISTED {
-            line
-        } else {
-            String::new()
-        });
-    }
-
-    /// Long answers become several messages; the buttons are under the last one.
-    pub(crate) fn answer(&mut self, now: Now, asker: &Asker, answer: Answer) {
-        let mut buttons = answer.buttons;
-        let parts = pack(answer.html.lines());
-        let last = parts.len().saturating_sub(1);
-        for (i, part) in parts.into_iter().enumerate() {
-            self.outbox.push_reply(Reply {
-                topic: asker.topic,
-                edit: asker.instead.filter(|_| i == 0),
-                asked: (i == 0).then_some(asker.at),
-                picture: answer.picture.clone().filter(|_| i == 0),
-                buttons: if i == last {
-                    std::mem::take(&mut buttons)
-                } else {
-                    Vec::new()
-                },
-                ..Reply::new(asker.chat, part, now.moment())
-            });
-        }
-    }
-
-    pub(crate) fn note_stranger(&mut self, now: Now, chat: i64, user: Option<i64>) {
-        if let Some(text) = self.strangers.on_message(now.moment(), chat, user) {
-            self.log(Level::Warn, text);
-        }
-    }
-
-    pub(crate) fn log_strangers(&mut self, now: Now) {
-        if let Some(text) = self.strangers.on_timeout(now.moment()) {
-            self.log(Level::Warn, text);
+    /// A group has a new id.
+    pub fn rename_chat(&mut self, from: i64, to: i64) {
+        if let Some((at, mut lines)) = self.waiting.remove(&from) {
+            let (_, listed) = self.waiting.entry(to).or_insert((at, Vec::new()));
+            listed.append(&mut lines);
         }
     }
 }

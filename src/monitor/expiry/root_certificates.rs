@@ -2,10 +2,10 @@
 //! gives a trust anchor no time), and no site is at fault: so each is one message about the bundle,
 //! when it is about to end and when it has ended, however many sites rely on it.
 
-use crate::monitor::bot::visibility::may_see;
 use crate::monitor::expiry::{Subject, left_text};
 use crate::monitor::persist::snapshot::RootRecord;
 use crate::monitor::render::text::{count, day_of};
+use crate::monitor::site::access::may_see;
 use crate::monitor::site::outcome::Expiry;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Level, Monitor};
@@ -182,7 +182,7 @@ impl Monitor {
     pub(crate) fn next_root_told(&self) -> Option<Moment> {
         let since = self.roots.since.filter(|_| self.tells_roots())?;
         let due = since + LONGEST;
-        Some(self.muted_until.map_or(due, |until| until.max(due)))
+        Some(self.alerts.muted_until.map_or(due, |until| until.max(due)))
     }
 
     fn tells_roots(&self) -> bool {
@@ -218,7 +218,7 @@ impl Monitor {
     /// Which of the sites each chat may know of; a chat that knows of none is not among them.
     fn by_chat(&self, sites: &[String]) -> Vec<(Vec<String>, Vec<i64>)> {
         let mut told: Vec<(Vec<String>, Vec<i64>)> = Vec::new();
-        for &chat in &self.access.chats {
+        for &chat in &self.bot.access.chats {
             let seen = |name: &&String| {
                 let at = self.sites.find(name);
                 at.is_some_and(|at| may_see(chat, &self.sites[at].site))

@@ -2,6 +2,9 @@
 
 pub(crate) mod unclean_stop;
 
+use crate::monitor::incident::unclean_stop::Away;
+use crate::monitor::site::access::{CONSOLE, may_see};
+use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -51,6 +54,20 @@ impl Incident {
         end.since(self.start).saturating_sub(self.blind)
     }
 
+    /// An incident of a site that is gone belongs to the chats that were told of it.
+    pub fn visible_to(&self, chat: i64, sites: &Sites) -> bool {
+        match sites.named(&self.site) {
+            Some(watched) => may_see(chat, &watched.site),
+            None => chat == CONSOLE || self.message_in(chat).is_some(),
+        }
+    }
+
+    /// An alert is made for it now.
+    pub fn tell(&mut self, now: Moment) {
+        self.told = true;
+        self.reminded = now;
+    }
+
     /// The message that told a chat of it; 0 when its id is not known.
     pub fn message_in(&self, chat: i64) -> Option<i64> {
         self.messages
@@ -69,7 +86,7 @@ impl Incident {
 }
 
 /// All incidents that are open or still remembered, oldest first.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Incidents {
     list: VecDeque<Incident>,
     /// How many of them are open: most of the time none is, and nobody needs to look.
@@ -77,11 +94,14 @@ pub struct Incidents {
     /// When the last one ended that is no longer remembered, as far as that is known.
     forgotten: Option<Moment>,
     next_number: u32,
+    /// An unclean stop that is still to be told.
+    pub(in crate::monitor) away: Option<Away>,
 }
 
 impl Incidents {
     pub fn new() -> Incidents {
         Incidents {
+            away: None,
             list: VecDeque::new(),
             open: 0,
             forgotten: None,
@@ -95,6 +115,7 @@ impl Incidents {
         let ended = list.iter().filter_map(|i| i.end);
         let full = ended.clone().count() >= REMEMBERED;
         Incidents {
+            away: None,
             open: list.iter().filter(|i| i.end.is_none()).count(),
             forgotten: ended.min().filter(|_| full),
             list: list.into(),
@@ -143,6 +164,13 @@ impl Incidents {
         self.list.iter().find(|i| i.number == number)
     }
 
+    /// Its alert became part of another one, which only counts it.
+    pub fn merged_away(&mut self, number: u32) {
+        if let Some(incident) = self.get_mut(number) {
+            incident.told &= !incident.messages.is_empty();
+        }
+    }
+
     pub fn open_of(&self, site: &str) -> Option<&Incident> {
         self.iter_open().find(|i| i.site == site)
     }
@@ -167,7 +195,8 @@ impl Incidents {
     }
 
     pub fn iter_open_mut(&mut self) -> impl Iterator<Item = &mut Incident> {
-        self.list.iter_mut().filter(|i| i.end.is_none())
+        let open = self.list.iter_mut().filter(|i| i.end.is_none());
+        open.take(self.open)
     }
 
     /// Some that ended until then are forgotten; `None` while all are remembered.

@@ -34,20 +34,24 @@ impl Away {
 impl Monitor {
     /// A site was looked at.
     pub(crate) fn seen_after_away(&mut self, name: &str) {
-        if let Some(away) = &mut self.away {
+        if let Some(away) = &mut self.incidents.away {
             away.unseen.remove(name);
         }
     }
 
     pub(crate) fn away_due(&self) -> Option<Moment> {
-        self.away.as_ref().filter(|_| self.clock_set).map(Away::due)
+        self.incidents
+            .away
+            .as_ref()
+            .filter(|_| self.clock_set)
+            .map(Away::due)
     }
 
     pub(crate) fn tell_away(&mut self, now: Now) {
         let moment = now.moment();
         let ready =
             |away: &Away| self.clock_set && (away.unseen.is_empty() || moment >= away.due());
-        let Some(away) = self.away.take_if(|away| ready(away)) else {
+        let Some(away) = self.incidents.away.take_if(|away| ready(away)) else {
             return;
         };
         let back = now.wall_at(away.back);
@@ -59,7 +63,7 @@ impl Monitor {
             down && !away.unseen.contains(w.name())
         });
         let still: Vec<(String, Vec<i64>)> = still
-            .map(|w| (w.name().to_owned(), self.chats_of(&w.site)))
+            .map(|w| (w.name().to_owned(), self.bot.access.chats_of(&w.site)))
             .collect();
         let said = match known {
             true => format!("I was away, last seen {seen}, back {back}"),
@@ -67,7 +71,7 @@ impl Monitor {
         };
         self.log(Level::Info, said.clone());
         // A chat reads of the sites that it is told of and of no other.
-        for chat in self.access.chats.clone() {
+        for chat in self.bot.access.chats.clone() {
             let mine = still.iter().filter(|(_, chats)| chats.contains(&chat));
             let mine: Vec<&str> = mine.map(|(name, _)| name.as_str()).collect();
             let mut text = said.clone();

@@ -1,6 +1,6 @@
 //! What a check found, and what it changes.
 
-use crate::monitor::bot::check_jobs::Verdict;
+use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::judge::{Seen, State, Transition};
 use crate::monitor::site::outcome::{FailureKind, Outcome};
 use crate::monitor::site::state::{PendingDown, SiteState};
@@ -22,7 +22,7 @@ impl Monitor {
         if kind == Some(FailureKind::Internal) {
             self.internal_errors += 1;
         }
-        let verdict = Verdict::of(&outcome);
+        let verdict = JobResult::of(&outcome);
         let Some(at) = self.sites.find(name) else {
             return;
         };
@@ -30,7 +30,7 @@ impl Monitor {
         let watched = &mut self.sites[at];
         watched.running = false;
         if watched.paused() {
-            self.note_in_jobs(now, name, &Verdict::Paused);
+            self.note_in_jobs(now, name, &JobResult::Paused);
             return;
         }
         if let Some(FailureKind::Local(lack)) = kind

@@ -21,7 +21,7 @@ impl Monitor {
                         let ended = incident.end.is_some().then_some(message_id);
                         let stale = earlier.filter(|m| *m != message_id).into_iter();
                         for message_id in stale.chain(ended) {
-                            self.renew_buttons(chat, message_id);
+                            self.outbox.keyboards.outdate(chat, message_id);
                         }
                     }
                 }
@@ -29,17 +29,21 @@ impl Monitor {
                     chat,
                     message_id,
                     html,
-                } => self.shown.remember(chat, message_id, html),
+                } => self.outbox.keyboards.remember(chat, message_id, html),
                 Receipt::Offline { chat, message_id } => {
-                    self.told_offline.retain(|(c, _)| *c != chat);
-                    self.told_offline.push((chat, message_id));
+                    self.alerts.told_offline.retain(|(c, _)| *c != chat);
+                    self.alerts.told_offline.push((chat, message_id));
                 }
                 Receipt::Job {
                     job,
                     chat,
                     edited,
                     message_id,
-                } => self.job_message(now, job, chat, edited, message_id),
+                } => {
+                    let outbox = &mut self.outbox;
+                    let jobs = &mut self.bot.jobs;
+                    jobs.on_message(now.moment(), job, chat, edited, message_id, outbox);
+                }
                 Receipt::Migrated { from, to } => self.chat_moved(now, from, to),
                 Receipt::Dropped { chat, reason } => self.log(
                     Level::Warn,

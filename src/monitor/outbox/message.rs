@@ -4,8 +4,7 @@ use crate::monitor::render::picture::Picture;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The chat id of the terminal (`run --console`). Telegram has no chat 0.
-pub const CONSOLE: i64 = 0;
+pub use crate::monitor::site::access::CONSOLE;
 
 /// One message to be sent or edited. `html` holds Telegram's HTML subset
 /// (Bot API, "HTML style"): only `<b> <i> <code>` and the entities

@@ -6,15 +6,16 @@
 
 pub(crate) mod backoff;
 pub(crate) mod deliveries;
+pub(crate) mod keyboards;
 pub mod message;
 pub(crate) mod moved_chats;
 pub(crate) mod queue;
 pub(crate) mod send_context;
 pub(crate) mod sending;
-pub(crate) mod shown;
 
 use crate::monitor::alert::{Alert, Notification};
 use crate::monitor::outbox::backoff::Wait;
+use crate::monitor::outbox::keyboards::Keyboards;
 use crate::monitor::outbox::message::Delivery;
 use crate::monitor::outbox::moved_chats::rename;
 pub use crate::monitor::outbox::queue::{Outgoing, Receipt, Reply};
@@ -40,6 +41,7 @@ pub struct Outbox {
     pub(crate) flights: HashMap<u64, Flight>,
     next_id: u64,
     jitter: Jitter,
+    pub(in crate::monitor) keyboards: Keyboards,
 }
 
 /// What holds one chat up.
@@ -98,6 +100,7 @@ impl Outbox {
             flights: HashMap::new(),
             next_id: 1,
             jitter: Jitter::new(seed),
+            keyboards: Keyboards::default(),
         }
     }
 

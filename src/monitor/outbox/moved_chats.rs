@@ -2,8 +2,7 @@
 //! follows at once (Bot API, `migrate_to_chat_id` and `migrate_from_chat_id`).
 
 use crate::monitor::Monitor;
-use crate::monitor::bot::check_jobs::{Listener, Shown};
-use crate::monitor::bot::visibility::may_see;
+use crate::monitor::site::access::may_see;
 use crate::monitor::time::{Moment, Now};
 use std::sync::Arc;
 
@@ -11,43 +10,33 @@ impl Monitor {
     /// A service message or a refused sending says so. The new id counts until the configuration
     /// has it.
     pub(crate) fn chat_moved(&mut self, now: Now, from: i64, to: i64) {
-        if !self.access.chats.contains(&from) || from == to {
+        if !self.bot.access.chats.contains(&from) || from == to {
             // Not a chat of ours, or followed already: then something was still under way to it.
-            if self.moved.contains(&(from, to)) {
+            if self.bot.moved.contains(&(from, to)) {
                 self.outbox.rename_chat(from, to);
             }
             return;
         }
-        let both = self.access.chats.contains(&to);
+        let both = self.bot.access.chats.contains(&to);
         // What went to both ids is not to go to the new one again.
         let sites = &self.sites;
-        let joined = self.joined.iter().find(|(chat, _)| *chat == to);
+        let joined = self.bot.joined.iter().find(|(chat, _)| *chat == to);
         let since = joined.map_or(Moment(0), |(_, since)| *since);
         self.outbox.drop_twins(from, since, &|site| {
             let site = sites.named(site).map(|w| &w.site);
             both && !mutated!("tell a group under both its ids")
                 && site.is_none_or(|site| may_see(to, site))
         });
-        self.moved.retain(|(old, _)| *old != from);
-        self.moved.push((from, to));
+        self.bot.moved.retain(|(old, _)| *old != from);
+        self.bot.moved.push((from, to));
         self.follow_move(from, to);
-        // Messages in the old chat have other ids in the new one.
-        for listener in self.listeners().filter(|l| l.chat == from) {
-            listener.chat = to;
-            if let Shown::Message(_) = listener.message {
-                listener.message = Shown::Nowhere;
-            }
-        }
         for incident in self.incidents.iter_mut() {
             incident.chat_moved(from, to);
         }
-        self.shown.forget_chat(from);
-        self.untidy.retain(|(chat, _)| *chat != from);
-        self.told_offline.retain(|(chat, _)| *chat != from);
-        if let Some((at, mut lines)) = self.stale.remove(&from) {
-            let (_, listed) = self.stale.entry(to).or_insert((at, Vec::new()));
-            listed.append(&mut lines);
-        }
+        self.bot.jobs.rename_chat(from, to);
+        self.outbox.keyboards.forget_chat(from);
+        self.alerts.told_offline.retain(|(chat, _)| *chat != from);
+        self.bot.stale.rename_chat(from, to);
         self.saving.now();
         let what = match both {
             true => format!("take {from} out of `chats` of sitemon.conf"),
@@ -58,7 +47,7 @@ impl Monitor {
 
     /// Puts the new ids of groups where the configuration has the old ones.
     pub(crate) fn follow_moves(&mut self) {
-        for (from, to) in self.moved.clone() {
+        for (from, to) in self.bot.moved.clone() {
             self.follow_move(from, to);
         }
     }
@@ -66,8 +55,8 @@ impl Monitor {
     /// Once the configuration has the new id of a group alone, the old one is history. A group may
     /// have moved more than once.
     pub(crate) fn forget_moves(&mut self) {
-        let mut known = self.access.chats.clone();
-        self.moved.retain(|(from, to)| {
+        let mut known = self.bot.access.chats.clone();
+        self.bot.moved.retain(|(from, to)| {
             let follows = known.contains(from);
             if follows {
                 known.push(*to);
@@ -78,7 +67,7 @@ impl Monitor {
 
     fn follow_move(&mut self, from: i64, to: i64) {
         self.outbox.rename_chat(from, to);
-        rename(&mut self.access.chats, from, to);
+        rename(&mut self.bot.access.chats, from, to);
         for watched in self.sites.iter_mut() {
             let chats = watched.site.chats.as_ref();
             if chats.is_some_and(|chats| chats.contains(&from)) {
@@ -86,12 +75,6 @@ impl Monitor {
                 rename(site.chats.get_or_insert_default(), from, to);
             }
         }
-    }
-
-    fn listeners(&mut self) -> impl Iterator<Item = &mut Listener> {
-        let finished = self.finished.iter_mut().map(|(job, _)| job);
-        let jobs = self.jobs.iter_mut().chain(finished);
-        jobs.flat_map(|job| &mut job.listeners)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a message must know of incidents and sites at the moment it goes out.
 
-use crate::monitor::bot::callback_data::{self, Deed};
+use crate::monitor::bot::callback_data::{self, AlertButton};
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::outbox::message::{Button, CONSOLE};
 use crate::monitor::site::table::Sites;
@@ -13,7 +13,15 @@ pub(crate) struct SendContext<'a> {
     pub now: Moment,
 }
 
-impl SendContext<'_> {
+impl<'a> SendContext<'a> {
+    pub fn new(incidents: &'a Incidents, sites: &'a Sites, now: Moment) -> SendContext<'a> {
+        SendContext {
+            incidents,
+            sites,
+            now,
+        }
+    }
+
     /// The message that told a chat of an incident.
     pub fn message_of(&self, number: u32, chat: i64) -> Option<i64> {
         self.incidents.get(number)?.message_in(chat)
@@ -46,16 +54,16 @@ impl SendContext<'_> {
         };
         let unseen = open.iter().any(|i| i.acknowledged.is_none());
         let numbers: Vec<u32> = open.iter().map(|i| i.number).collect();
-        let mut first = vec![Deed::Check];
-        first.extend(unseen.then_some(Deed::Acknowledge));
+        let mut first = vec![AlertButton::Check];
+        first.extend(unseen.then_some(AlertButton::Acknowledge));
         let second = if open.iter().all(muted) {
-            vec![Deed::Unmute]
+            vec![AlertButton::Unmute]
         } else {
             [callback_data::HOUR, callback_data::DAY]
-                .map(Deed::Mute)
+                .map(AlertButton::Mute)
                 .to_vec()
         };
-        let row = |deeds: Vec<Deed>| deeds.iter().map(|d| d.button(&numbers)).collect();
+        let row = |deeds: Vec<AlertButton>| deeds.iter().map(|d| d.button(&numbers)).collect();
         vec![row(first), row(second)]
     }
 }

@@ -5,8 +5,9 @@ use crate::monitor::alert::batching::{Unsettled, hold_until};
 use crate::monitor::alert::{Alert, Notification, compose, first_message};
 use crate::monitor::outbox::message::Message;
 use crate::monitor::outbox::send_context::SendContext;
-use crate::monitor::outbox::{Flight, Load, Outbox, Outgoing, REPLY_LIFE};
+use crate::monitor::outbox::{Flight, Load, Outbox, Outgoing, REPLY_LIFE, Reply};
 use crate::monitor::time::{Moment, Now};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 impl Outbox {
@@ -15,14 +16,14 @@ impl Outbox {
         &mut self,
         now: Now,
         unsettled: Unsettled,
-        book: &SendContext,
+        context: &SendContext,
     ) -> Option<Outgoing> {
         let nothing = self.alerts.is_empty() && self.replies.is_empty();
         if nothing || self.everywhere.holds(now.moment()) {
             return None;
         }
         self.next_reply(now)
-            .or_else(|| self.next_alert(now, unsettled, book))
+            .or_else(|| self.next_alert(now, unsettled, context))
     }
 
     /// When to ask [`Outbox::next_send`] again if nothing else happens.
@@ -49,6 +50,41 @@ impl Outbox {
                 hold_until(&ready, self.unwritten(*chat), unsettled).filter(|until| *until > moment)
             })
             .min()
+    }
+
+    /// Brings buttons up to date: one message at a time for each chat, and only while nothing else is
+    /// to be said there.
+    pub(crate) fn refresh_keyboards(&mut self, context: &SendContext) {
+        let now = context.now;
+        let mut waiting = VecDeque::new();
+        while let Some((chat, message_id)) = self.keyboards.outdated.pop_front() {
+            let alert_waits = self.alerts.iter().any(|a| a.chats.contains(&chat));
+            if alert_waits || self.calm_at(chat).is_none_or(|at| at > now) {
+                waiting.push_back((chat, message_id));
+                continue;
+            }
+            let Some(html) = self.keyboards.get(chat, message_id).map(str::to_owned) else {
+                continue;
+            };
+            let buttons = context.buttons(&context.told_by(chat, message_id));
+            if buttons.is_empty() {
+                self.keyboards.forget(chat, message_id);
+            }
+            self.push_reply(Reply {
+                edit: Some(message_id),
+                touch_up: true,
+                buttons,
+                ..Reply::new(chat, html, now)
+            });
+        }
+        self.keyboards.outdated = waiting;
+    }
+
+    /// When [`Outbox::refresh_keyboards`] has something to do, unless it waits for a delivery.
+    pub(crate) fn next_keyboard(&self, now: Moment) -> Option<Moment> {
+        let due = self.keyboards.outdated.iter();
+        let due = due.filter_map(|(chat, _)| self.calm_at(*chat));
+        due.filter(|at| *at > now).min()
     }
 
     fn next_reply(&mut self, now: Now) -> Option<Outgoing> {
@@ -85,7 +121,7 @@ impl Outbox {
         &mut self,
         now: Now,
         unsettled: Unsettled,
-        book: &SendContext,
+        context: &SendContext,
     ) -> Option<Outgoing> {
         let moment = now.moment();
         for chat in self.chats_waiting() {
@@ -107,7 +143,7 @@ impl Outbox {
                 Some((id, _)) => ready.into_iter().filter(|a| a.id == id).collect(),
                 None => apart(ready),
             };
-            let composed = compose(&ready, now, &|n| book.message_of(n, chat).is_some());
+            let composed = compose(&ready, now, &|n| context.message_of(n, chat).is_some());
             let (html, ids) = first_message(&composed, &ready);
             let covered: Vec<&&Alert> = ready.iter().filter(|a| ids.contains(&a.id)).collect();
             let told = |a: &&&Alert| {
@@ -125,7 +161,7 @@ impl Outbox {
             let offline = matches!(covered[..], [a] if matches!(a.news, Notification::Offline(_)));
             let digest =
                 matches!(covered[..], [a] if matches!(a.news, Notification::Digest { .. }));
-            let buttons = book.buttons(&incidents);
+            let buttons = context.buttons(&incidents);
             let shown = (!buttons.is_empty()).then(|| html.clone());
             let message = Message {
                 chat,
@@ -133,7 +169,7 @@ impl Outbox {
                 silent: composed.silent || unsettled.hushed,
                 reply_to: composed
                     .recovery_of
-                    .and_then(|n| book.message_of(n, chat))
+                    .and_then(|n| context.message_of(n, chat))
                     .filter(|message| *message != 0),
                 edit: edit.map(|(_, message)| message),
                 buttons,

@@ -5,7 +5,6 @@ pub(crate) mod urgency;
 pub(crate) mod write_budget;
 
 use crate::monitor::alert::Alert;
-use crate::monitor::bot::visibility::may_see;
 use crate::monitor::expiry::root_certificates::Roots;
 use crate::monitor::expiry::{self, Subject};
 use crate::monitor::incident::unclean_stop::Away;
@@ -16,6 +15,7 @@ use crate::monitor::persist::snapshot::{
     AddedRecord, AlertRecord, ExpiryRecord, IncidentRecord, SiteRecord, Snapshot,
 };
 use crate::monitor::site::Site;
+use crate::monitor::site::access::may_see;
 use crate::monitor::site::state::{SiteState, Suppression};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
@@ -33,7 +33,7 @@ impl Monitor {
         let coming =
             |moment: Option<Moment>| moment.filter(|m| *m > now.moment()).map(|m| now.wall_at(m));
         let offline = |t: &&(Fault, Moment)| t.0 == Fault::Line;
-        let told = |t: &&(Fault, Moment)| self.fault_notices.contains(&(t.0, Said::Told));
+        let told = |t: &&(Fault, Moment)| self.alerts.fault_notices.contains(&(t.0, Said::Told));
         let troubles = self.line.troubles().iter().filter(told);
         let (troubles, troubles_since) = troubles
             .map(|(t, since)| (t.word().to_owned(), now.wall_at(*since)))
@@ -42,12 +42,13 @@ impl Monitor {
             written: now.wall,
             clean: false,
             last_update: self
-                .last_update
+                .bot
+                .last_update()
                 .filter(|_| !mutated!("forget to persist the offset")),
-            digested: self.digest.sent,
-            added: Some(self.added.records.clone()).filter(|added| !added.is_empty()),
+            digested: self.alerts.digest.sent,
+            added: Some(self.bot.added.records().to_vec()).filter(|added| !added.is_empty()),
             next_incident: self.incidents.next_number(),
-            muted_until: coming(self.muted_until),
+            muted_until: coming(self.alerts.muted_until),
             offline_since: self
                 .line
                 .troubles()
@@ -59,11 +60,16 @@ impl Monitor {
             registries: Vec::new(),
             roots: self.roots.records(),
             moved: self
+                .bot
                 .moved
                 .iter()
                 .flat_map(|&(from, to)| [from, to])
                 .collect(),
-            sites: self.sites.iter().map(|w| record(w, now)).collect(),
+            sites: self
+                .sites
+                .iter()
+                .map(|w| record(w, self.alerts.slow_record(w.name()), now))
+                .collect(),
             incidents: self
                 .incidents
                 .iter()
@@ -92,17 +98,20 @@ impl Monitor {
     pub fn restore(&mut self, snapshot: &Snapshot, now: Now) {
         let now = self.restore_clock(now, snapshot.written);
         let moment = now.moment();
-        self.last_update = snapshot.last_update;
-        self.digest.sent = snapshot.digested;
+        self.bot.restore_updates(snapshot.last_update);
+        self.alerts.digest.sent = snapshot.digested;
         let muted_until = snapshot.muted_until;
         let muted_until =
             muted_until.filter(|_| !mutated!("forget a mute of everything at a restart"));
-        self.muted_until = muted_until.map(|wall| now.coming_moment(wall));
+        self.alerts.muted_until = muted_until.map(|wall| now.coming_moment(wall));
         for record in &snapshot.sites {
             let Some(at) = self.sites.find(&record.name) else {
                 continue;
             };
             restore_site(&mut self.sites[at], record, now);
+            let untold = record.slow_untold == Some(true);
+            self.alerts
+                .restore_slow(&record.name, record.slow_told, untold);
             if !self.clock_set {
                 // Nobody knows how long ago they were.
                 self.sites[at].flapping.forget_changes();
@@ -125,13 +134,14 @@ impl Monitor {
         self.reconcile(now);
         let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
         // A chat that is to have one was in the configuration then.
-        for &chat in &self.access.chats {
+        for &chat in &self.bot.access.chats {
             let to_it = alerts.iter().filter(|a| a.chats.contains(&chat));
-            self.joined
+            self.bot
+                .joined
                 .extend(to_it.map(|a| a.at).min().map(|at| (chat, at)));
         }
         self.outbox.restore(alerts);
-        self.moved = snapshot
+        self.bot.moved = snapshot
             .moved
             .chunks_exact(2)
             .filter(|_| !mutated!("forget at a restart what a group became"))
@@ -141,7 +151,7 @@ impl Monitor {
         self.follow_moves();
         self.drop_hidden();
         if !snapshot.clean || mutated!("every start was an accident") {
-            self.away = Some(Away {
+            self.incidents.away = Some(Away {
                 seen: snapshot.written,
                 back: moment,
                 clock: moment,
@@ -157,13 +167,44 @@ impl Monitor {
         self.saving.now();
     }
 
+    /// The sites that were added, as they were asked for.
+    pub fn added(&self) -> &[AddedRecord] {
+        self.bot.added.records()
+    }
+
+    /// Takes over the sites that an earlier run was given in the chat. To be called once, before
+    /// [`Monitor::restore`].
+    pub fn adopt(&mut self, added: Vec<(AddedRecord, Result<Site, String>)>, now: Now) {
+        if added.is_empty() {
+            return;
+        }
+        let sites = self.sites.iter().map(|w| w.site.clone()).collect();
+        self.take_configuration(sites, added, now);
+    }
+
+    /// Takes the sites of a file, and those that were added behind them.
+    fn take_configuration(
+        &mut self,
+        of_file: Vec<Arc<Site>>,
+        added: Vec<(AddedRecord, Result<Site, String>)>,
+        now: Now,
+    ) {
+        let bot = &mut self.bot;
+        let merged = bot.added.merge(of_file, added, &self.sites, &bot.access);
+        for (chats, text) in merged.notices {
+            self.log(Level::Info, text.clone());
+            self.notice_to(now, chats, text);
+        }
+        self.take_sites(merged.sites, now);
+    }
+
     fn restore_line(&mut self, snapshot: &Snapshot, now: Now) {
         let moment = now.moment();
         for (word, since) in snapshot.troubles.iter().zip(&snapshot.troubles_since) {
             let trouble = Fault::from_word(word);
             if let Some(trouble) = trouble.filter(|t| *t == Fault::Names || self.line.asked) {
                 self.line.begins(trouble, now.past_moment(*since), moment);
-                self.fault_notices.push((trouble, Said::Told));
+                self.alerts.fault_notices.push((trouble, Said::Told));
             }
         }
         if let Some(since) = snapshot.offline_since.filter(|_| self.line.asked) {
@@ -177,7 +218,6 @@ impl Monitor {
         }
         self.refresh_reach(now);
         self.flapping = self.sites.len();
-        self.slow_untold = true;
     }
 
     pub(crate) fn reloaded(
@@ -187,18 +227,19 @@ impl Monitor {
         added: Vec<(AddedRecord, Result<Site, String>)>,
         settings: Settings,
     ) {
-        let before = std::mem::replace(&mut self.access, settings.access);
-        let chats = &self.access.chats;
+        let before = std::mem::replace(&mut self.bot.access, settings.access);
+        let chats = &self.bot.access.chats;
         let new = chats.iter().filter(|chat| !before.chats.contains(chat));
-        self.joined.extend(new.map(|chat| (*chat, now.moment())));
-        self.joined.retain(|(chat, _)| chats.contains(chat));
-        self.quiet = settings.quiet;
-        self.digest.at = settings.digest;
-        self.max_jobs = settings.max_jobs.max(1);
+        self.bot
+            .joined
+            .extend(new.map(|chat| (*chat, now.moment())));
+        self.bot.joined.retain(|(chat, _)| chats.contains(chat));
+        self.alerts.quiet = settings.quiet;
+        self.alerts.digest.at = settings.digest;
+        self.bot.jobs.reload(settings.max_jobs);
         self.wall_clock.reload(settings.built);
         self.progress.reload(settings.heartbeat);
-        let sites = self.beside(sites, added, now);
-        self.take_sites(sites, now);
+        self.take_configuration(sites, added, now);
         self.ask_line(now, settings.uplink);
         self.forget_moves();
         self.follow_moves();
@@ -211,21 +252,11 @@ impl Monitor {
         self.reconcile(now);
         self.refresh_reach(now);
         self.pending_downs = self.sites.len();
-        if let Some(away) = &mut self.away {
+        if let Some(away) = &mut self.incidents.away {
             away.unseen.retain(|name| self.sites.contains(name));
         }
         self.saving.now();
-        let gone: Vec<(u64, String)> = self
-            .jobs
-            .iter()
-            .flat_map(|job| job.remaining.iter().map(|name| (job.id, name.clone())))
-            .filter(|(_, name)| !self.sites.contains(name))
-            .collect();
-        for (id, name) in gone {
-            if let Some(job) = self.jobs.iter_mut().find(|j| j.id == id) {
-                job.remaining.remove(&name);
-            }
-        }
+        self.bot.jobs.keep_sites(|name| self.sites.contains(name));
         self.finish_jobs(now);
         self.log(
             Level::Info,
@@ -238,7 +269,7 @@ impl Monitor {
 
     /// What waits for chats that are not, or no longer, to have it.
     fn drop_hidden(&mut self) {
-        let (chats, sites) = (&self.access.chats, &self.sites);
+        let (chats, sites) = (&self.bot.access.chats, &self.sites);
         self.outbox.keep_chats(&|site, chat| {
             let site = sites.named(site).map(|w| &w.site);
             chats.contains(&chat) && site.is_none_or(|site| may_see(chat, site))
@@ -297,6 +328,7 @@ impl Monitor {
             self.schedule.remove(gone);
         }
         self.sites = Sites::new(all);
+        self.alerts.keep_sites(&self.sites);
         for at in 0..self.sites.len() {
             self.plan_looks(now, at);
         }
@@ -344,12 +376,14 @@ impl Monitor {
         for watched in self.sites.iter_mut() {
             if watched.down() && self.incidents.open_of(watched.name()).is_none() {
                 watched.reset(moment);
+                self.alerts.on_reset(watched.name());
             }
         }
     }
 }
 
-fn record(watched: &SiteState, now: Now) -> SiteRecord {
+/// `slow`: see [`crate::monitor::alert::Alerts::slow_record`].
+fn record(watched: &SiteState, slow: (bool, bool), now: Now) -> SiteRecord {
     let (state, judged) = (watched.state(), watched.judge.state());
     let ms = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let coming = watched.muted_until.filter(|m| *m > now.moment());
@@ -373,8 +407,8 @@ fn record(watched: &SiteState, now: Now) -> SiteRecord {
         judged: (judged != state).then(|| judged.word().to_owned()),
         changes: changes.map(|m| now.wall_at(*m)).collect(),
         flapping: watched.flapping.flapping() && watched.flapping.told,
-        slow_told: watched.slow_told,
-        slow_untold: watched.slow_untold.then_some(true),
+        slow_told: slow.0,
+        slow_untold: slow.1.then_some(true),
         expiry,
     }
 }
@@ -395,8 +429,6 @@ fn restore_site(watched: &mut SiteState, record: &SiteRecord, now: Now) {
     watched.pause_order = record.paused;
     watched.muted_until = record.muted_until.map(|wall| now.coming_moment(wall));
     watched.flapping = Flapping::restore(changes.collect(), record.flapping, now.moment());
-    watched.slow_told = record.slow_told;
-    watched.slow_untold = record.slow_untold == Some(true);
     for record in &record.expiry {
         let known = Subject::ALL.into_iter().find(|s| s.word() == record.kind);
         if let Some(subject) = known {

@@ -1,8 +1,8 @@
 //! What `/chart` shows: the picture's data, and the words under it.
 
 use crate::monitor::Monitor;
-use crate::monitor::bot::callback_data::{self, Wish};
-use crate::monitor::bot::updates::Answer;
+use crate::monitor::bot::ReplyContent;
+use crate::monitor::bot::callback_data::{self, CallbackData};
 use crate::monitor::history::{Share, Span};
 use crate::monitor::judge::State;
 use crate::monitor::render::picture::{Chart, Drawing, Picture, Strip, Strips, Tick, ticks};
@@ -17,7 +17,7 @@ const STRIPS: usize = 20;
 
 impl Monitor {
     /// The response time of one site, and when it was down.
-    pub(crate) fn chart_of(&self, now: Now, at: usize, span: Span) -> Answer {
+    pub(crate) fn chart_of(&self, now: Now, at: usize, span: Span) -> ReplyContent {
         let watched = &self.sites[at];
         let (from, to, parts) = span.parts(now.wall);
         let share = watched.past.uptime(span, now.wall);
@@ -41,17 +41,26 @@ impl Monitor {
         let others = Span::ALL.into_iter().filter(|other| *other != span);
         let others = others.map(|other| {
             let line = format!("/chart {key} {}", other.word());
-            Wish::Choose(line).button(other.word())
+            CallbackData::Choose(line).button(other.word())
         });
-        Answer {
+        ReplyContent {
             html,
             buttons: callback_data::rows(others),
             picture: Some(Arc::new(picture)),
         }
     }
 
+    /// The last day of the sites that a chat is told of, as `/chart` shows it.
+    pub(crate) fn digest_picture(&self, now: Now, chat: i64) -> Option<Arc<Picture>> {
+        let sites = self.sites.visible(chat);
+        if sites.is_empty() {
+            return None;
+        }
+        self.chart_of_many(now, &sites, Span::Day).picture
+    }
+
     /// A strip for each site, worst first.
-    pub(crate) fn chart_of_many(&self, now: Now, sites: &[usize], span: Span) -> Answer {
+    pub(crate) fn chart_of_many(&self, now: Now, sites: &[usize], span: Span) -> ReplyContent {
         let (from, to, parts) = span.parts(now.wall);
         let mut shares: Vec<(Share, &SiteState)> = self
             .watched(sites)
@@ -96,7 +105,7 @@ impl Monitor {
                 ticks: local_ticks(span, from, to, now),
             }),
         };
-        Answer {
+        ReplyContent {
             html,
             buttons: Vec::new(),
             picture: Some(Arc::new(picture)),

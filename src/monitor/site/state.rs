@@ -33,10 +33,6 @@ pub struct SiteState {
     /// `/pause` or `/resume`, over what the configuration says.
     pub pause_order: Option<bool>,
     pub muted_until: Option<Moment>,
-    /// An alert said that it is slow, so one will say when it is fast again.
-    pub slow_told: bool,
-    /// It became slow while it was muted or under maintenance: told when that is over.
-    pub slow_untold: bool,
     /// When the maintenance that it is under ends, in Unix seconds.
     pub maintenance: Option<i64>,
     pub last: Option<(Moment, Outcome)>,
@@ -115,8 +111,6 @@ impl SiteState {
             anew: false,
             pause_order: None,
             muted_until: None,
-            slow_told: false,
-            slow_untold: false,
             maintenance: None,
             last: None,
             history: VecDeque::with_capacity(HISTORY),
@@ -368,6 +362,5 @@ impl SiteState {
         self.failing_since = None;
         self.pending_down = None;
         self.flapping = Flapping::default();
-        self.slow_untold = false;
     }
 }

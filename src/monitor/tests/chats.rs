@@ -3,8 +3,8 @@
 
 use super::world::*;
 use crate::monitor::Event;
-use crate::monitor::bot::command::Access;
 use crate::monitor::outbox::message::{Content, Delivery, Update};
+use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::{Failure, FailureKind, Outcome};
 use std::time::Duration;
 

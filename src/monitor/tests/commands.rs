@@ -2,10 +2,10 @@
 
 use super::world::*;
 use crate::monitor::Event;
-use crate::monitor::bot::command::Access;
 use crate::monitor::judge::State;
 use crate::monitor::outbox::message::{Content, Incoming, Update};
 use crate::monitor::render::text;
+use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::Phases;
 use std::time::Duration;
 

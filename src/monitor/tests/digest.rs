@@ -1,8 +1,8 @@
 //! The daily summary: what it says, when it comes, and to whom.
 
 use super::world::*;
-use crate::monitor::bot::command::Access;
 use crate::monitor::site::Site;
+use crate::monitor::site::access::Access;
 use crate::monitor::time::zone::Zone;
 use crate::monitor::time::zone::tests::{BERLIN, SPRING};
 use crate::monitor::{Monitor, Settings};

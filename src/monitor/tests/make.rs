@@ -2,7 +2,7 @@
 
 use super::world::CHAT;
 use crate::monitor::Settings;
-use crate::monitor::bot::command::Access;
+use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::{FailureKind, Outcome};
 use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, Site, StatusSet};
 use std::time::Duration;

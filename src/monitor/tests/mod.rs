@@ -13,7 +13,7 @@ mod history;
 mod hours;
 mod lacks;
 mod lines;
-mod make;
+pub(crate) mod make;
 mod review;
 mod review_line;
 mod roots;

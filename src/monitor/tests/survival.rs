@@ -235,7 +235,7 @@ fn memory_of_a_year_of_trouble_is_bounded() {
 
 #[test]
 fn after_an_absence_a_chat_reads_of_its_own_sites_alone() {
-    let access = crate::monitor::bot::command::Access {
+    let access = crate::monitor::site::access::Access {
         chats: vec![CHAT, GROUP],
         users: None,
     };

@@ -2,10 +2,11 @@
 
 use super::world::*;
 use crate::monitor::bot::callback_data::key;
-use crate::monitor::bot::command::{Access, COMMANDS};
+use crate::monitor::bot::command::COMMANDS;
 use crate::monitor::judge::State;
 use crate::monitor::outbox::message::{Content, Delivery, Incoming, Press, Update};
 use crate::monitor::site::Site;
+use crate::monitor::site::access::Access;
 use crate::monitor::{Event, Settings};
 
 fn chats() -> Access {
@@ -73,7 +74,7 @@ fn no_command_of_another_chat_finds_the_site_by_any_name() {
     assert_eq!(vault.pause_order, None);
     let incident = world.monitor.incidents.open_of("vault").expect("open");
     assert_eq!(incident.acknowledged, None);
-    assert!(world.monitor.muted_until.is_none());
+    assert!(world.monitor.alerts.muted_until.is_none());
 }
 
 #[test]
@@ -123,7 +124,7 @@ fn to_another_chat_it_does_not_exist() {
         said.contains("Everything still is, by another chat."),
         "{said}"
     );
-    assert!(world.monitor.muted_until.is_some());
+    assert!(world.monitor.alerts.muted_until.is_some());
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! A world around the monitor: sites with fates, chats that answer, a disk, and a clock of its own.
 
-use crate::monitor::bot::command::Access;
 use crate::monitor::history::Extent;
 use crate::monitor::judge::State;
 use crate::monitor::outbox::Outgoing;
@@ -8,6 +7,7 @@ use crate::monitor::outbox::message::{
     CallbackAnswer, Content, Delivery, Incoming, Message, Press, Update,
 };
 use crate::monitor::site::Site;
+use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, Looked, Outcome};
 use crate::monitor::time::zone::Zone;
 use crate::monitor::time::{Moment, Now};

@@ -113,14 +113,14 @@ impl Monitor {
         );
         self.saving.later(moment);
         if !goes_on {
-            self.told_offline.clear();
+            self.alerts.told_offline.clear();
         }
         if self.silenced(moment) {
             return;
         }
-        let chats = self.access.chats.clone();
+        let chats = self.bot.access.chats.clone();
         let news = Notification::Offline(period);
-        let edits = &self.told_offline;
+        let edits = &self.alerts.told_offline;
         self.outbox
             .push_offline(news, chats, edits, goes_on, moment);
         self.saving.alert("", moment);
@@ -142,19 +142,20 @@ impl Monitor {
             (true, true) => now.moment(),
             (true, false) => since + SETTLED,
         };
-        self.fault_notices.push((trouble, Said::Due(due)));
+        self.alerts.fault_notices.push((trouble, Said::Due(due)));
     }
 
     /// When a trouble has lasted long enough to be told.
     pub(crate) fn next_trouble_told(&self) -> Option<Moment> {
         let due = self
+            .alerts
             .fault_notices
             .iter()
             .filter_map(|(_, said)| match said {
                 Said::Due(at) => Some(*at),
                 Said::Told => None,
             });
-        let told = |at: Moment| self.muted_until.map_or(at, |until| until.max(at));
+        let told = |at: Moment| self.alerts.muted_until.map_or(at, |until| until.max(at));
         due.min().map(told)
     }
 
@@ -164,7 +165,7 @@ impl Monitor {
             return;
         }
         let mut texts = Vec::new();
-        for (trouble, said) in &mut self.fault_notices {
+        for (trouble, said) in &mut self.alerts.fault_notices {
             if matches!(said, Said::Due(at) if *at <= moment) {
                 *said = Said::Told;
                 texts.extend(trouble.began());
@@ -183,8 +184,13 @@ impl Monitor {
         self.uncover(Suppression::Offline(trouble), moment);
         self.refresh_reach(now);
         self.saving.later(moment);
-        let said = self.fault_notices.iter().position(|(t, _)| *t == trouble);
-        let told = said.is_some_and(|place| self.fault_notices.remove(place).1 == Said::Told);
+        let said = self
+            .alerts
+            .fault_notices
+            .iter()
+            .position(|(t, _)| *t == trouble);
+        let told =
+            said.is_some_and(|place| self.alerts.fault_notices.remove(place).1 == Said::Told);
         if let Some(text) = trouble.ended() {
             let text = format!("{text}, after {}.", text::lasting(moment.since(since)));
             self.log(Level::Info, text.clone());
@@ -214,7 +220,7 @@ impl Monitor {
         for trouble in [Fault::Line, Fault::Portal, Fault::Ipv6] {
             self.line.ends(trouble, now.moment());
             self.uncover(Suppression::Offline(trouble), now.moment());
-            self.fault_notices.retain(|(t, _)| *t != trouble);
+            self.alerts.fault_notices.retain(|(t, _)| *t != trouble);
         }
     }
 }

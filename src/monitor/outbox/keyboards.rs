@@ -1,18 +1,24 @@
-//! What alerts with buttons say at present: to change their buttons is to send their text again.
+//! The keyboards under alerts: what each message says at present, for to change its buttons is to
+//! send its text again, and which of them are no longer what they should be.
 //!
 //! In memory alone, and bounded: after a restart, a button that makes no sense any more stays until
-//! somebody presses it; a press brings the text along.
+//! it is pressed; a press brings the text along.
 
+use crate::monitor::outbox::message::CONSOLE;
 use std::collections::VecDeque;
 
 /// Bytes of all texts together.
 const ROOM: usize = 64 * 1024;
+/// Messages whose buttons are to be looked at again, at most.
+const OUTDATED: usize = 200;
 
 #[derive(Debug, Default)]
-pub struct Shown {
+pub struct Keyboards {
     /// Oldest first.
     texts: VecDeque<Text>,
     bytes: usize,
+    /// Messages whose buttons are to be looked at again: chat and message.
+    pub(super) outdated: VecDeque<(i64, i64)>,
 }
 
 #[derive(Debug)]
@@ -22,7 +28,7 @@ struct Text {
     html: String,
 }
 
-impl Shown {
+impl Keyboards {
     pub fn remember(&mut self, chat: i64, message_id: i64, html: String) {
         self.forget(chat, message_id);
         self.bytes += html.len();
@@ -49,6 +55,19 @@ impl Shown {
 
     pub fn forget_chat(&mut self, chat: i64) {
         self.keep(|t| t.chat != chat);
+        self.outdated.retain(|(c, _)| *c != chat);
+    }
+
+    /// The buttons of an alert's message are to be looked at again when there is time.
+    pub fn outdate(&mut self, chat: i64, message_id: i64) {
+        let message = (chat, message_id);
+        if message_id == 0 || chat == CONSOLE || self.outdated.contains(&message) {
+            return;
+        }
+        if self.outdated.len() == OUTDATED {
+            self.outdated.pop_front();
+        }
+        self.outdated.push_back(message);
     }
 
     fn keep(&mut self, wanted: impl Fn(&Text) -> bool) {
@@ -69,18 +88,18 @@ mod tests {
 
     #[test]
     fn the_newest_text_of_a_message_counts_and_the_oldest_messages_are_forgotten() {
-        let mut shown = Shown::default();
-        shown.remember(7, 1, "a".into());
-        shown.remember(7, 1, "b".into());
-        assert_eq!(shown.get(7, 1), Some("b"));
-        assert_eq!(shown.get(8, 1), None);
+        let mut keyboards = Keyboards::default();
+        keyboards.remember(7, 1, "a".into());
+        keyboards.remember(7, 1, "b".into());
+        assert_eq!(keyboards.get(7, 1), Some("b"));
+        assert_eq!(keyboards.get(8, 1), None);
         for id in 2..100 {
-            shown.remember(7, id, "x".repeat(1000));
+            keyboards.remember(7, id, "x".repeat(1000));
         }
-        assert_eq!(shown.get(7, 1), None);
-        assert!(shown.get(7, 99).is_some() && shown.bytes <= ROOM);
-        assert_eq!(shown.texts.len(), ROOM / 1000);
-        shown.forget(7, 99);
-        assert_eq!((shown.get(7, 99), shown.bytes), (None, 64_000));
+        assert_eq!(keyboards.get(7, 1), None);
+        assert!(keyboards.get(7, 99).is_some() && keyboards.bytes <= ROOM);
+        assert_eq!(keyboards.texts.len(), ROOM / 1000);
+        keyboards.forget(7, 99);
+        assert_eq!((keyboards.get(7, 99), keyboards.bytes), (None, 64_000));
     }
 }

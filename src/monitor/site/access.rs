@@ -1,0 +1,94 @@
+//! Access: which chats and users may command, and which sites a chat may see. A site's `chats` is an
+//! access list: to any other chat the site does not exist, in answers, buttons and alerts.
+
+use crate::monitor::site::Site;
+use crate::monitor::site::table::Sites;
+
+/// The chat id of the terminal (`run --console`). Telegram has no chat 0.
+pub const CONSOLE: i64 = 0;
+
+/// Who may give commands and who gets the alerts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    pub chats: Vec<i64>,
+    /// In these chats only these users; `None` = all users in them.
+    pub users: Option<Vec<i64>>,
+}
+
+impl Access {
+    /// The terminal alone.
+    pub fn console() -> Access {
+        Access {
+            chats: vec![CONSOLE],
+            users: None,
+        }
+    }
+
+    /// Chat **and** user count: a channel post or an anonymous admin has no user of its own.
+    pub fn allows(&self, chat: i64, user: Option<i64>) -> bool {
+        self.chats.contains(&chat)
+            && self
+                .users
+                .as_ref()
+                .is_none_or(|users| user.is_some_and(|u| users.contains(&u)))
+    }
+
+    /// The chats that get the alerts of a site.
+    pub fn chats_of(&self, site: &Site) -> Vec<i64> {
+        let all = self.chats.iter().copied();
+        all.filter(|&chat| may_see(chat, site)).collect()
+    }
+}
+
+/// Whether `chat`, one of those that may command, learns of `site` and may change it. The terminal
+/// sees everything.
+pub fn may_see(chat: i64, site: &Site) -> bool {
+    let listed = |chats: &Vec<i64>| chats.contains(&chat);
+    chat == CONSOLE || site.chats.as_ref().is_none_or(listed)
+}
+
+impl Sites {
+    /// The sites that a chat may see, in the order of the file.
+    pub fn visible(&self, chat: i64) -> Vec<usize> {
+        (0..self.len())
+            .filter(|&at| may_see(chat, &self[at].site))
+            .collect()
+    }
+
+    /// No site is hidden from the chat.
+    pub fn all_visible(&self, chat: i64) -> bool {
+        self.iter().all(|w| may_see(chat, &w.site))
+    }
+
+    /// The place of the site with this very name, if the chat may see it.
+    pub fn find_visible(&self, chat: i64, name: &str) -> Option<usize> {
+        self.find(name).filter(|&at| may_see(chat, &self[at].site))
+    }
+
+    /// There is a site of this name, but not for the chat.
+    pub fn hidden(&self, chat: i64, name: &str) -> bool {
+        self.contains(name) && self.find_visible(chat, name).is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chat_and_user_must_both_be_allowed() {
+        let access = Access {
+            chats: vec![-5, 7],
+            users: Some(vec![7]),
+        };
+        assert!(access.allows(-5, Some(7)));
+        assert!(!access.allows(-5, Some(8)));
+        assert!(!access.allows(-5, None));
+        assert!(!access.allows(8, Some(7)));
+        let open = Access {
+            users: None,
+            ..access
+        };
+        assert!(open.allows(-5, None));
+    }
+}
