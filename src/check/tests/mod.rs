@@ -3,6 +3,7 @@
 mod bodies;
 mod cert;
 mod connect;
+#[cfg(feature = "dns")]
 mod dns;
 mod floods;
 #[cfg(feature = "http2")]
@@ -10,6 +11,7 @@ mod floods;
 mod h2;
 mod heads;
 mod hostile;
+#[cfg(feature = "icmp")]
 mod icmp;
 mod json;
 mod learnt;
