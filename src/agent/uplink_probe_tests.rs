@@ -80,10 +80,8 @@ fn a_target_that_hangs_fails_after_its_deadline() {
 
 #[test]
 fn ipv6_that_fails_beside_a_working_ipv4_does_not_work() {
-    let Ok(over_ipv6) = TcpListener::bind("[::1]:0") else {
-        eprintln!("this machine has no IPv6 at all");
-        return;
-    };
+    let over_ipv6 = TcpListener::bind("[::1]:0");
+    let over_ipv6 = over_ipv6.expect("this test needs IPv6 on the loopback interface");
     let open6 = over_ipv6.local_addr().expect("an address");
     let (_open4, open4) = listener("127.0.0.1");
     assert_eq!(report(&[open4, open6]).ipv6, Some(true));

@@ -30,7 +30,6 @@ pub enum Fault {
     Forbidden,
     /// The group has become a supergroup with this id, which is known from then on.
     MigrateTo(i64),
-    Webhook409,
     OtherPoller409,
     /// 400 with this description, without the `Bad Request: ` in front.
     BadRequest(&'static str),
@@ -46,8 +45,6 @@ pub enum Fault {
     Stall,
     /// These bytes instead of HTTP.
     Garbage(&'static [u8]),
-    /// 200, JSON content type, and this for a body.
-    Body(&'static str),
     /// A well-formed answer with that many bytes of white space in it.
     HugeBody(usize),
 }

@@ -145,7 +145,6 @@ fn respond(
             let html = format!("<html><body><h1>{code}</h1><hr>nginx</body></html>\r\n");
             answer(code, &[("Content-Type", "text/html")], html.as_bytes())
         }
-        Some(Fault::Body(text)) => answer(200, &JSON, text.as_bytes()),
         Some(Fault::HugeBody(size)) => {
             let text = format!("{{\"ok\":true,\"result\":[{}]}}", " ".repeat(size));
             answer(200, &JSON, text.as_bytes())
@@ -162,7 +161,6 @@ fn respond(
             let why = "Forbidden: bot was blocked by the user";
             Answer::error(403, why).bytes()
         }
-        Some(Fault::Webhook409) => Answer::webhook_is_active().bytes(),
         Some(Fault::OtherPoller409) => Answer::other_poller().bytes(),
         Some(Fault::LoggedOut) => Answer::error(400, "Logged out").bytes(),
         Some(Fault::BadRequest(why)) => Answer::error(400, &format!("Bad Request: {why}")).bytes(),

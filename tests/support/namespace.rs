@@ -157,7 +157,7 @@ pub fn in_own_network(test: impl FnOnce(&Network)) {
         return test(&Network::set_up());
     }
     let allowed = unshare()
-        .args(["sh", "-c", "ip link set lo up && mount --bind /tmp /tmp"])
+        .args(["sh", "-c", "ip link set lo up && mount --rbind /tmp /tmp"])
         .output();
     assert!(
         allowed.is_ok_and(|output| output.status.success()),

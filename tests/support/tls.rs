@@ -80,12 +80,6 @@ impl Certificate {
         Certificate::new(vec![certificate.der().clone()], &key)
     }
 
-    /// Only the server's own certificate: a common mistake of servers.
-    pub fn without_chain(mut self) -> Certificate {
-        self.chain.truncate(1);
-        self
-    }
-
     /// A TLS 1.2 and 1.3 server that speaks HTTP/1.1.
     pub fn server_config(&self) -> Arc<ServerConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -32,10 +32,6 @@ pub enum Behaviour {
     Garbage(Vec<u8>),
     /// Status 200, then a byte of the body at a time, for ever.
     Drip(Duration),
-    /// The status line, then a byte of a header at a time, for ever.
-    DripHead(Duration),
-    /// Status 200 and a body without length that never ends.
-    Endless,
     /// The first bytes instead of HTTP, then the second ones for ever; with none, silence.
     Flood(Vec<u8>, Vec<u8>),
     /// Status 200 and a body of that many bytes.
@@ -102,7 +98,6 @@ struct Site {
 
 struct SiteState {
     paths: HashMap<String, Behaviour>,
-    keep_alive: bool,
     /// `None`: plain HTTP.
     tls: Option<Arc<ServerConfig>>,
     seen: VecDeque<Request>,
@@ -158,11 +153,6 @@ impl Web {
     pub fn set(&self, path: &str, behaviour: Behaviour) {
         let mut state = locked(&self.site.state);
         state.paths.insert(path.to_owned(), behaviour);
-    }
-
-    /// Whether connections stay open after an answer; they do at first.
-    pub fn keep_alive(&self, on: bool) {
-        locked(&self.site.state).keep_alive = on;
     }
 
     /// From the next connection on, another certificate.
@@ -252,7 +242,6 @@ impl Web {
             handler,
             state: Mutex::new(SiteState {
                 paths: HashMap::new(),
-                keep_alive: true,
                 tls,
                 seen: VecDeque::new(),
             }),
@@ -291,8 +280,8 @@ impl Site {
         while wire.has_more() {
             connection.begin();
             let request = wire.read_request()?;
-            let (behaviour, keep_alive) = self.choose(&request);
-            let keep_alive = keep_alive && !request.wants_close();
+            let behaviour = self.choose(&request);
+            let keep_alive = !request.wants_close();
             let mut exchange = Exchange {
                 wire: &mut wire,
                 stream,
@@ -308,16 +297,15 @@ impl Site {
         Ok(())
     }
 
-    fn choose(&self, request: &Request) -> (Behaviour, bool) {
+    fn choose(&self, request: &Request) -> Behaviour {
         let mut state = locked(&self.state);
         state.seen.push_back(request.clone());
         if state.seen.len() > REMEMBERED_REQUESTS {
             state.seen.pop_front();
         }
         let set = state.paths.get(request.path()).cloned();
-        let keep_alive = state.keep_alive;
         drop(state);
-        (set.unwrap_or_else(|| (self.handler)(request)), keep_alive)
+        set.unwrap_or_else(|| (self.handler)(request))
     }
 }
 
@@ -351,14 +339,6 @@ impl<S: Read + Write> Exchange<'_, S> {
             Behaviour::Drip(every) => {
                 self.begin_body("Content-Type: text/plain\r\n\r\n")?;
                 self.drip(*every)
-            }
-            Behaviour::DripHead(every) => {
-                self.begin_body("X-Slow: ")?;
-                self.drip(*every)
-            }
-            Behaviour::Endless => {
-                self.begin_body("Content-Type: text/plain\r\n\r\n")?;
-                self.pour(web_bodies::endless())
             }
             Behaviour::Flood(first, again) => {
                 self.wire.write(first)?;

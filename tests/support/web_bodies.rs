@@ -6,11 +6,6 @@ pub type Body = Box<dyn Iterator<Item = Vec<u8>>>;
 
 const CHUNK: u64 = 64 * 1024;
 
-/// Letters without end.
-pub fn endless() -> Body {
-    Box::new(iter::repeat(vec![b'e'; CHUNK as usize]))
-}
-
 /// `size` letters.
 pub fn letters(size: u64) -> Body {
     Box::new(sizes(size, CHUNK).map(|n| vec![b'b'; n as usize]))

@@ -3,6 +3,7 @@
 mod bodies;
 mod cert;
 mod connect;
+#[cfg(feature = "dns")]
 mod dns;
 mod floods;
 #[cfg(feature = "http2")]
@@ -12,6 +13,7 @@ mod heads;
 mod hostile;
 #[cfg(feature = "http2")]
 mod http2;
+#[cfg(feature = "icmp")]
 mod icmp;
 mod json;
 mod learnt;

@@ -1,0 +1,223 @@
+//! Every kind of check by the real binary, and certificates that run out.
+
+mod causes;
+mod roots;
+use crate::support::agent::Sitemon;
+use crate::support::scene::Scene;
+use crate::support::tls::TestCa;
+use crate::support::web::{Behaviour, Web};
+use std::io::{Read, Write};
+use std::net::{TcpListener, UdpSocket};
+use std::thread;
+
+/// Greets everybody like a mail server, for as long as the test runs.
+fn greeter() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut stream = stream;
+            let _ = stream.write_all(b"220 mail.example ESMTP\r\n");
+            let _ = stream.read(&mut [0; 16]);
+        }
+    });
+    port
+}
+
+/// Answers every question with the address 192.0.2.1.
+fn name_server() -> u16 {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let port = socket.local_addr().expect("bound").port();
+    thread::spawn(move || {
+        let mut buffer = [0; 512];
+        while let Ok((size, from)) = socket.recv_from(&mut buffer) {
+            let end = 12 + buffer[12..size].iter().position(|b| *b == 0).unwrap_or(0) + 5;
+            let mut answer = buffer[..end].to_vec();
+            answer[2] = 0x81;
+            answer[3] = 0x80;
+            answer[6..12].copy_from_slice(&[0, 1, 0, 0, 0, 0]);
+            answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1]);
+            let _ = socket.send_to(&answer, from);
+        }
+    });
+    port
+}
+
+fn site(name: &str, url: &str, keys: &str) -> String {
+    format!("[[site]]\nname = \"{name}\"\nurl = \"{url}\"\n{keys}\n")
+}
+
+#[test]
+fn a_table_shows_what_matters_of_each_kind() {
+    let ca = TestCa::new();
+    let secure = Web::tls(&ca.good_for_days(40));
+    let plain = Web::new().on("/", Behaviour::body(r#"{"queue":[1,2],"state":"ok"}"#));
+    let (mail, dns) = (greeter(), name_server());
+    let sitemon = Sitemon::new("");
+    let pem = ca.write_pem(sitemon.dir()).display().to_string();
+    let trusted = format!("ca_file = \"{pem}\"");
+    let sites = [
+        site("secure", &secure.url("/"), &trusted),
+        site(
+            "soon",
+            &secure.url("/"),
+            &format!("{trusted}\ncert = \"50d\""),
+        ),
+        site(
+            "api",
+            &plain.url("/"),
+            "json = [\"queue.# < 3\", \"state == ok\"]",
+        ),
+        site("full", &plain.url("/"), "json = [\"queue.# < 2\"]"),
+        site(
+            "mail",
+            &format!("tcp://127.0.0.1:{mail}"),
+            "expect = \"220 \"",
+        ),
+        site(
+            "wrong",
+            &format!("tcp://127.0.0.1:{mail}"),
+            "expect = \"+OK\"\ntimeout = \"1s\"",
+        ),
+        site("tls", &format!("tls://{}", secure.address()), &trusted),
+        site(
+            "zone",
+            &format!("dns://127.0.0.1:{dns}/example.org?type=A"),
+            "expect = \"192.0.2.1\"",
+        ),
+    ];
+    sitemon.rewrite(&format!("[agent]\nstate = \"state\"\n{}", sites.concat()));
+    let out = sitemon.command(&["check"]);
+    let line = |name: &str| {
+        let found = out
+            .stdout
+            .lines()
+            .find(|l| l.starts_with(&format!("{name} ")));
+        found
+            .unwrap_or_else(|| panic!("no {name} in {}", out.stdout))
+            .to_owned()
+    };
+    for (name, state, what) in [
+        ("secure", "up", "certificate ends in "),
+        ("soon", "degraded", "certificate ends in "),
+        ("api", "up", "http://"),
+        ("full", "down", "json: queue.# is 2, wanted < 2"),
+        ("mail", "up", "tcp://127.0.0.1:"),
+        ("wrong", "down", "+OK"),
+        ("tls", "up", "TLS 1.3"),
+        ("zone", "up", "A 192.0.2.1"),
+    ] {
+        let line = line(name);
+        assert!(line.contains(&format!("  {state} ")), "{line}");
+        assert!(line.contains(what), "{line}");
+    }
+    assert_eq!(out.code, Some(1));
+}
+
+#[test]
+fn a_site_that_is_named_is_looked_at_even_when_it_is_down() {
+    let ca = TestCa::new();
+    let broken = Web::tls(&ca.good_for_days(40)).on("/", Behaviour::status(503));
+    let expired = Web::tls(&ca.expired());
+    let sitemon = Sitemon::new("");
+    let pem = ca.write_pem(sitemon.dir()).display().to_string();
+    let trusted = format!("ca_file = \"{pem}\"");
+    let sites = [
+        site("broken", &broken.url("/"), &trusted),
+        site("expired", &expired.url("/"), &trusted),
+        site("gone", "https://127.0.0.1:1/", &trusted),
+    ];
+    sitemon.rewrite(&format!("[agent]\nstate = \"state\"\n{}", sites.concat()));
+    let said = |name: &str| sitemon.command(&["check", name]).stdout;
+    let both = said("broken");
+    assert!(
+        both.contains("HTTP 503, wanted 200-299  certificate ends in "),
+        "{both}"
+    );
+    let both = said("expired");
+    assert!(
+        both.contains("certificate expired 1 day ago  certificate ended 1 d ago"),
+        "{both}"
+    );
+    let gone = said("gone");
+    assert!(
+        gone.trim_end()
+            .ends_with("connection refused by 127.0.0.1:1"),
+        "{gone}"
+    );
+    let round = sitemon.command(&["check"]).stdout;
+    assert!(!round.contains("certificate ends in"), "{round}");
+}
+
+#[test]
+fn a_certificate_that_ends_soon_is_told_and_a_new_one_clears_it() {
+    let ca = TestCa::new();
+    let secure = Web::tls(&ca.good_for_days(3));
+    let scene = Scene::new();
+    let pem = ca.write_pem(scene.sitemon.dir()).display().to_string();
+    let keys = format!("ca_file = \"{pem}\"\ninterval = \"1s\"\n");
+    let more = site("shop", &secure.url("/"), &keys);
+    scene.sitemon.rewrite(&scene.config_with(&more));
+    let running = scene.start();
+    let told = scene.wait_text("🟡 shop: its certificate ends in ");
+    assert!(
+        told.text
+            .contains("(sitemon test server, by sitemon test CA)"),
+        "{}",
+        told.text
+    );
+    secure.wait_requests(2);
+    scene.ask("/status", "🟡 shop for ");
+    let about = scene.ask("/site shop", "Certificate: ends in ");
+    let whose = ", sitemon test server by sitemon test CA, ECDSA P-256";
+    assert!(about.text.contains(whose), "{}", about.text);
+    secure.set_certificate(&ca.good_for_days(90));
+    secure.cut_all();
+    scene.ask("/check shop", "shop");
+    scene.wait_text("🟢 shop has a new certificate, it ends in ");
+    assert_eq!(scene.count("its certificate ends"), 1);
+    scene.end(running);
+}
+
+#[test]
+fn a_host_that_no_proxy_excepts_has_its_certificate_looked_at() {
+    let ca = TestCa::new();
+    let secure = Web::tls(&ca.good_for_days(3));
+    let sitemon = Sitemon::new("")
+        .env("https_proxy", "http://127.0.0.1:1")
+        .env("no_proxy", "localhost, 127.0.0.0/8");
+    let pem = ca.write_pem(sitemon.dir()).display().to_string();
+    let shop = site("shop", &secure.url("/"), &format!("ca_file = \"{pem}\""));
+    sitemon.rewrite(&format!("[agent]\nstate = \"state\"\n{shop}"));
+    let out = sitemon.command(&["check", "shop"]);
+    assert!(out.stdout.contains("  degraded "), "{}", out.stdout);
+    assert!(
+        out.stdout.contains("certificate ends in "),
+        "{}",
+        out.stdout
+    );
+}
+
+#[test]
+fn what_could_not_be_found_out_is_shown_by_check() {
+    let registry = Web::new().on("/domain/example.org", Behaviour::status(403));
+    let dns = name_server();
+    let url = format!("dns://127.0.0.1:{dns}/example.org");
+    let agent = format!(
+        "[agent]\nstate = \"state\"\nrdap = \"{}\"\n",
+        registry.url("")
+    );
+    let sitemon = Sitemon::new(&(agent + &site("name", &url, "domain = \"30d\"")));
+    let why = "domain unknown: 127.0.0.1 answered HTTP 403";
+    let table = sitemon.command(&["check", "name"]);
+    assert_eq!(table.code, Some(0), "{table:?}");
+    let end = format!("  A 192.0.2.1, {why}");
+    assert!(table.stdout.trim_end().ends_with(&end), "{table:?}");
+    let json = sitemon.command(&["check", "name", "--json"]).stdout;
+    let end = format!(",\"unknown\":[\"{why}\"]}}]}}");
+    assert!(json.contains("\"state\":\"up\",\"cause\":null"), "{json}");
+    assert!(json.trim_end().ends_with(&end), "{json}");
+    // Of sites that weren't named the domains aren't asked for.
+    let json = sitemon.command(&["check", "--json"]).stdout;
+    assert!(!json.contains("unknown"), "{json}");
+}

@@ -1,0 +1,36 @@
+//! The real binary against loopback servers, and the fakes that it talks to: one program, so that
+//! the library and libcurl are linked once.
+//!
+//! Apart from it are `simulation` and `wear`, the pure core in virtual time: they are built with
+//! `--profile sim` too, and `tests/simulation/mutate` builds the first again for every mistake.
+//!
+//! Tests run beside each other: what one counts is of processes, directories, ports and networks
+//! of its own.
+
+mod clocks;
+mod command_line;
+mod conversation;
+mod emulator;
+mod hanging;
+mod heartbeat;
+mod hours;
+mod ipv6_zones;
+mod kinds;
+mod local_faults;
+mod outside_text;
+mod overload;
+mod power_cuts;
+mod redirects;
+mod resolver;
+mod resources;
+mod secrets;
+mod state_files;
+mod supervised;
+#[path = "../support/mod.rs"]
+mod support;
+mod support_selftest;
+mod survival;
+mod telegram;
+mod ten_thousand_commands;
+mod unread_pipes;
+mod uplink;

@@ -1,0 +1,73 @@
+//! Checks that fail, of all kinds and many times, leave nothing behind.
+
+use super::common::{at_rest, never_more_than, site_table, wait_quiet};
+use crate::support::agent::Sitemon;
+use crate::support::web::{Behaviour, Web};
+use std::time::Duration;
+
+const SITES: usize = 40;
+
+#[test]
+fn after_hundreds_of_failed_checks_of_all_kinds_the_process_is_as_after_the_first_round() {
+    let gone = Web::new();
+    gone.stop();
+    let web = Web::new()
+        .on("/hang", Behaviour::Hang)
+        .on("/drip", Behaviour::Drip(Duration::from_millis(20)))
+        .on(
+            "/garbage",
+            Behaviour::Garbage(b"\x16\x03nonsense\r\n\r\n".to_vec()),
+        )
+        .on("/close", Behaviour::Close)
+        .on("/short", Behaviour::Short(10))
+        .on("/error", Behaviour::status(500))
+        .on("/big", Behaviour::Big(50_000_000));
+    let kinds = [
+        "hang", "garbage", "close", "error", "big", "short", "drip", "refused",
+    ];
+    let config = |paused: bool| {
+        let tables = (0..SITES).map(|i| {
+            let kind = kinds[i % kinds.len()];
+            let url = match kind {
+                "refused" => gone.url("/"),
+                kind => web.url(&format!("/{kind}")),
+            };
+            let keys = format!(
+                "interval = \"1s\"\nretry = \"1s\"\ntimeout = \"1s\"\nbody = \"unheard of\"\n\
+                 paused = {paused}"
+            );
+            site_table(&format!("{kind}-{i}"), &url, &keys)
+        });
+        // No connection is kept, so that those that are open at the end were left behind.
+        let agent = "[agent]\nstate = \"state\"\nidle_timeout = \"1s\"\n";
+        format!("{agent}{}", tables.collect::<String>())
+    };
+    let sitemon = Sitemon::new(&config(false));
+    let mut running = sitemon.run();
+
+    let asked = |requests: usize| {
+        let target = web.requests() + requests;
+        let limit = Duration::from_secs(30);
+        never_more_than(7, || web.open(), limit, || web.requests() >= target);
+    };
+    let pause = |paused: bool| {
+        sitemon.rewrite(&config(paused));
+        running.hup();
+        if paused {
+            wait_quiet(&web, Duration::from_millis(1500));
+        }
+    };
+    asked(SITES);
+    pause(true);
+    let first = at_rest(&running);
+    for more in [100, 120] {
+        pause(false);
+        asked(more);
+        pause(true);
+        // Nothing is begun any more: what is not given back now never will be.
+        assert_eq!(at_rest(&running), first, "{more} checks later");
+    }
+    assert!(web.requests() >= 260);
+    assert_eq!(running.terminate().code(), Some(0));
+    web.wait_open(0);
+}

@@ -1,0 +1,215 @@
+//! Nothing grows, nobody is late, and nothing is called down that is not.
+
+use super::common::{Tally, client, never_more_than, site, site_table, sites, wait_for};
+use crate::support::agent::Sitemon;
+use crate::support::json::Json;
+use crate::support::web::{Behaviour, Web};
+use sitemon::check;
+use std::cell::Cell;
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+const TARGET: &str = "SITEMON_TEST_TARGET";
+const WARM_UP: usize = 1_000;
+const ALL: usize = 20_000;
+
+/// The checks run in a process of their own, this very test started again: neither the server nor
+/// other tests are in the figures.
+#[test]
+fn descriptors_threads_and_memory_after_20_000_checks_are_those_after_the_first_1_000() {
+    if let Ok(url) = env::var(TARGET) {
+        return check_20_000_times(&url);
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    thread::spawn(move || listener.incoming().flatten().for_each(answer_and_close));
+    let name = thread::current()
+        .name()
+        .expect("the test's name")
+        .to_owned();
+    let output = Command::new(env::current_exe().expect("this test binary"))
+        .args(["--exact", &name, "--nocapture"])
+        .env(TARGET, url)
+        .output()
+        .expect("this test binary starts");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    print!("{stdout}");
+    assert!(output.status.success(), "{stdout}\n{stderr}");
+    assert!(stdout.contains("1 passed"), "{stdout}");
+}
+
+/// One thread is enough, and much faster than one for each connection.
+fn answer_and_close(mut stream: TcpStream) {
+    let mut request = Vec::new();
+    let mut buffer = [0; 2048];
+    while !request.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut buffer) {
+            Ok(n @ 1..) => request.extend_from_slice(&buffer[..n]),
+            _ => return,
+        }
+    }
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+    // An error fails the check, which the other side counts.
+    let _ = stream.write_all(answer);
+}
+
+fn check_20_000_times(url: &str) {
+    let client = client(Duration::from_secs(1));
+    let site = site(url, "interval = \"60s\"");
+    let check_up_to = |from: usize, to: usize| {
+        let next = Cell::new(from);
+        let failed = Cell::new(0);
+        let work = async || {
+            while next.get() < to {
+                next.set(next.get() + 1);
+                let outcome = check::guarded(check::run(&client, &site, false)).await;
+                if let Err(failure) = outcome.verdict {
+                    failed.set(failed.get() + 1);
+                    println!("{failure:?}");
+                }
+            }
+        };
+        let executor = smol::LocalExecutor::new();
+        smol::block_on(executor.run(async {
+            let tasks: Vec<_> = (0..7).map(|_| executor.spawn(work())).collect();
+            for task in tasks {
+                task.await;
+            }
+        }));
+        assert_eq!(failed.get(), 0, "failed checks");
+        assert_eq!(next.get(), to);
+    };
+    check_up_to(0, WARM_UP);
+    let before = Figures::at_rest(&client);
+    check_up_to(WARM_UP, ALL);
+    let after = Figures::at_rest(&client);
+    println!("after {WARM_UP}: {before:?}, after {ALL}: {after:?}");
+    assert_eq!(after.descriptors, before.descriptors, "descriptors");
+    assert_eq!(after.threads, before.threads, "threads");
+    let limit = before.rss_kib + before.rss_kib / 50;
+    assert!(
+        after.rss_kib <= limit,
+        "KiB resident: {after:?}, before {before:?}"
+    );
+}
+
+#[derive(Debug)]
+struct Figures {
+    descriptors: usize,
+    threads: usize,
+    rss_kib: u64,
+}
+
+impl Figures {
+    /// This process's, as soon as nothing is under way.
+    fn at_rest(client: &sitemon::http::Client) -> Figures {
+        let limit = Duration::from_secs(10);
+        wait_for(
+            limit,
+            "all permits back",
+            || client.permits_in_use(),
+            |&n| n == 0,
+        );
+        let sockets = || count("fd", |link| link.starts_with("socket:"));
+        // Those of the client itself (two ends of a pair wake libcurl) stay.
+        let mut last = (sockets(), 0);
+        let look = || {
+            let now = sockets();
+            last = if now == last.0 {
+                (now, last.1 + 1)
+            } else {
+                (now, 0)
+            };
+            last.1
+        };
+        wait_for(limit, "sockets that stay", look, |&same| same >= 100);
+        Figures {
+            descriptors: count("fd", |_| true),
+            threads: count("task", |_| true),
+            rss_kib: (0..20).map(|_| rss_kib()).min().unwrap_or(0),
+        }
+    }
+}
+
+fn count(of: &str, wanted: impl Fn(&str) -> bool) -> usize {
+    let entries = fs::read_dir(format!("/proc/self/{of}")).expect("/proc is mounted");
+    let targets = entries.flatten().map(|entry| {
+        let target = fs::read_link(entry.path()).unwrap_or_default();
+        target.to_string_lossy().into_owned()
+    });
+    targets.filter(|target| wanted(target)).count()
+}
+
+fn rss_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("/proc is mounted");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.expect("a VmRSS line")
+}
+
+#[test]
+fn sixty_sites_that_take_half_their_timeout_on_ten_connections_are_all_up() {
+    let web = Web::start(|_| Behaviour::ok().after(Duration::from_secs(1)));
+    let config = sites(&web, 60, "timeout = \"2s\"");
+    let output = Sitemon::new(&config).command(&["check", "--json"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let json = Json::parse(output.stdout.trim()).expect("JSON");
+    let rows = json.get("sites").and_then(Json::array).expect("sites");
+    assert_eq!(rows.len(), 60);
+    for row in rows {
+        assert_eq!(row.get("state").and_then(Json::str), Some("up"), "{row:?}");
+    }
+}
+
+#[test]
+fn twenty_healthy_sites_stay_on_time_beside_a_hundred_that_hang() {
+    const HANGING: usize = 100;
+    const HEALTHY: usize = 20;
+    let tally = Tally::default();
+    let web = tally.web(|request| match request.path().starts_with("/hang") {
+        true => Behaviour::Hang,
+        false => Behaviour::ok(),
+    });
+    let mut config = "[agent]\nstate = \"state\"\nmax_connections = 10\n".to_owned();
+    for i in 0..HANGING + HEALTHY {
+        // Mixed, as they would be in a file.
+        let kind = if i % 6 == 5 { "healthy" } else { "hang" };
+        let keys = "interval = \"2s\"\ntimeout = \"2s\"";
+        let url = web.url(&format!("/{kind}-{i}"));
+        let _ = write!(config, "{}", site_table(&format!("{kind}-{i}"), &url, keys));
+    }
+    let sitemon = Sitemon::new(&config);
+    let mut running = sitemon.run();
+    let paths = |kind: &'static str| {
+        let all = (0..HANGING + HEALTHY).map(move |i| format!("/{kind}-{i}"));
+        all.filter(move |path| {
+            let i: usize = path
+                .rsplit('-')
+                .next()
+                .and_then(|n| n.parse().ok())
+                .unwrap_or(0);
+            (i % 6 == 5) == (kind == "healthy")
+        })
+    };
+    let hung = || paths("hang").filter(|path| tally.of(path) > 0).count();
+    let limit = Duration::from_secs(60);
+    wait_for(limit, "the first round", hung, |&n| n == HANGING);
+    // The last of them are still in the lane of the healthy ones, until they time out.
+    let asked = web.requests();
+    web.wait_requests(asked + HEALTHY);
+
+    let before: Vec<usize> = paths("healthy").map(|path| tally.of(&path)).collect();
+    let start = Instant::now();
+    let window = || start.elapsed() >= Duration::from_secs(10);
+    never_more_than(7, || web.open(), limit, window);
+    for (path, before) in paths("healthy").zip(before) {
+        let times = tally.of(&path) - before;
+        assert!(times >= 4, "{path} was asked for {times} times in 10 s");
+    }
+    assert_eq!(running.terminate().code(), Some(0));
+}

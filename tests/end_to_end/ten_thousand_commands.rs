@@ -1,0 +1,98 @@
+//! Ten thousand commands and presses of all kinds: memory, descriptors and threads stay as they
+//! were, and answers stay quick.
+//!
+//! ```text
+//! cargo test --release --test end_to_end ten_thousand -- --ignored --nocapture
+//! ```
+
+use crate::support::bot_api::CHAT;
+use crate::support::scene::{Scene, site};
+use crate::support::web::Web;
+
+#[test]
+#[ignore = "takes a minute"]
+fn after_ten_thousand_commands_it_is_as_it_was() {
+    let web = Web::new();
+    let scene = Scene::with(|api| {
+        let slow = |text: String| text.replace("interval = \"1s\"", "interval = \"1h\"");
+        api.config()
+            + &slow(site("shop", &web.url("/shop")) + &site("shop admin", &web.url("/admin")))
+    });
+    let running = scene.start();
+    let alert = scene.outage();
+    let status = scene.ask("/status", "1 down");
+    let open = status.data("blog");
+    let commands = [
+        "/status",
+        "/list",
+        "/site blog",
+        "/check shop",
+        "/incidents",
+        "/history shop",
+        "/ack",
+        "/mute shop 1h",
+        "/unmute shop",
+        "/site sho",
+        "/pause shop admin",
+        "/resume shop admin",
+        "/stats",
+        "/help",
+        "/site nowhere",
+        "/frobnicate",
+        "/check",
+    ];
+    let presses = [open.as_str(), "!h1", "!u1", "!a1", "forged"];
+    let mut n = 0;
+    // One after the other, as people do.
+    let mut talk = |count: usize| {
+        for _ in 0..count {
+            scene.api.clear();
+            let kind = n % (commands.len() + presses.len());
+            match commands.get(kind) {
+                Some(command) => {
+                    scene.api.say(CHAT, CHAT, command);
+                    scene.api.wait_messages(1);
+                }
+                None => {
+                    let data = presses[kind - commands.len()];
+                    let press = scene.api.press(CHAT, CHAT, alert.message_id, data);
+                    scene.api.wait_answer(press);
+                }
+            }
+            n += 1;
+        }
+        (running.rss_kib(), running.descriptors(), running.threads())
+    };
+    let before = talk(1000);
+    let after = talk(9000);
+    let stats = scene.ask("/stats", "Up for ");
+    let answers = stats
+        .text
+        .lines()
+        .find(|line| line.starts_with("Answer times: "));
+    println!(
+        "after  1,000 commands: {} KiB, {} descriptors, {} threads",
+        before.0, before.1, before.2
+    );
+    println!(
+        "after 10,000 commands: {} KiB, {} descriptors, {} threads",
+        after.0, after.1, after.2
+    );
+    println!("{}", answers.unwrap_or("no answer times"));
+    assert!(after.0 <= before.0 + before.0 / 10, "memory grew");
+    assert!(
+        after.1 <= before.1 + 2 && after.2 <= before.2 + 1,
+        "{before:?} {after:?}"
+    );
+    let slowest: f64 = answers
+        .and_then(|line| {
+            line.split("median, ")
+                .nth(1)?
+                .strip_suffix(" ms 99th")?
+                .parse()
+                .ok()
+        })
+        .expect("answer times under a second");
+    assert!(slowest <= 50.0, "{answers:?}");
+    scene.end(running);
+}
