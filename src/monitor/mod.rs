@@ -213,10 +213,10 @@ impl Monitor {
             .chain(self.next_steady())
             .chain(self.next_look_due())
             .chain(self.next_root_told())
-            .chain(self.next_trouble_told())
+            .chain(self.alerts.next_fault())
             .chain(self.page_ends(now))
             .chain(digest)
-            .chain(self.away_due())
+            .chain(self.incidents.next_timeout().filter(|_| self.clock_set))
             .chain(self.progress.next_beat(now.moment()))
             .chain(self.outbox.next_due(now, self.unsettled(now)))
             .chain(self.saving.next_due())
@@ -257,7 +257,7 @@ impl Monitor {
         self.end_mutes(now);
         self.remind(now);
         self.tell_troubles(now);
-        self.tell_away(now);
+        self.tell_unclean_stop(now);
         self.tell_digest(now);
         if self.progress.beat(now.moment(), &self.sites) {
             self.actions.push(Action::Heartbeat);
@@ -319,9 +319,8 @@ impl Monitor {
             return Unsettled::default();
         }
         let watched = self.sites.iter().filter(|w| !w.paused());
-        let hushed = self.alerts.quiet.filter(|_| self.clock_set);
         let none = Unsettled {
-            hushed: hushed.is_some_and(|hours| hours.have(now.wall, now.zone)),
+            hushed: self.clock_set && self.alerts.quiet(now),
             writes_apart: self.saving.apart(),
             ..Unsettled::default()
         };

@@ -4,10 +4,14 @@
 use crate::monitor::alert::Alerts;
 use crate::monitor::alert::Notification;
 use crate::monitor::alert::notifications::{Audience, NewAlert};
+use crate::monitor::bot::moved_chats::Move;
 use crate::monitor::incident::Incident;
 use crate::monitor::judge::flapping::Manner;
+use crate::monitor::outbox::Receipt;
+use crate::monitor::outbox::message::Delivery;
 use crate::monitor::render::text;
 use crate::monitor::site::Site;
+use crate::monitor::site::access::may_see;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Level, Monitor};
@@ -202,6 +206,19 @@ impl Monitor {
         }
     }
 
+    pub(crate) fn tell_unclean_stop(&mut self, now: Now) {
+        if !self.clock_set {
+            return;
+        }
+        if let Some(stop) = self.incidents.take_unclean_stop(now.moment()) {
+            let audience = Audience::new(&self.sites, &self.bot.access, now);
+            let (text, alerts) = Alerts::unclean_stop(audience, &stop);
+            self.log(Level::Info, text);
+            self.notify(now, alerts);
+            self.saving.now();
+        }
+    }
+
     /// Puts an alert into the outbox for all chats that get those of the site.
     pub(crate) fn tell(
         &mut self,
@@ -267,6 +284,82 @@ impl Monitor {
     pub(crate) fn muted(&self, name: &str, now: Moment) -> bool {
         let site = self.sites.named(name);
         site.map_or(self.silenced(now), |site| self.alerts.muted(site, now))
+    }
+
+    /// A sending has ended.
+    pub(crate) fn delivered(&mut self, now: Now, id: u64, delivery: Delivery) {
+        for effect in self.outbox.delivered(id, delivery, now) {
+            match effect {
+                Receipt::Told {
+                    incident,
+                    chat,
+                    message_id,
+                } => {
+                    for outdated in self.incidents.on_message(incident, chat, message_id) {
+                        self.outbox.keyboards.outdate(chat, outdated);
+                    }
+                }
+                Receipt::Offline { chat, message_id } => {
+                    self.alerts.on_offline_message(chat, message_id);
+                }
+                Receipt::Job {
+                    job,
+                    chat,
+                    edited,
+                    message_id,
+                } => {
+                    let outbox = &mut self.outbox;
+                    let jobs = &mut self.bot.jobs;
+                    jobs.on_message(now.moment(), job, chat, edited, message_id, outbox);
+                }
+                Receipt::Migrated { from, to } => self.chat_moved(now, from, to),
+                Receipt::Dropped { chat, reason } => self.log(
+                    Level::Warn,
+                    format!("a message for chat {chat} was refused and dropped: {reason}"),
+                ),
+                Receipt::Delayed { reason } => {
+                    self.log(Level::Info, format!("a message waits: {reason}"));
+                }
+                Receipt::AlertsChanged { good: true } => self.saving.sometime(now.moment()),
+                Receipt::AlertsChanged { good: false } => self.saving.soon(now.moment()),
+            }
+        }
+    }
+
+    /// A group has a new id: all that knows it by the old one follows at once.
+    pub(crate) fn chat_moved(&mut self, now: Now, from: i64, to: i64) {
+        let both = match self.bot.on_move(from, to) {
+            Move::NotOurs => return,
+            // Something was still under way to it.
+            Move::Known => return self.outbox.rename_chat(from, to),
+            Move::New { both } => both,
+        };
+        // What went to both ids is not to go to the new one again.
+        let sites = &self.sites;
+        self.outbox.drop_twins(from, &|site| {
+            let site = sites.named(site).map(|w| &w.site);
+            both && site.is_none_or(|site| may_see(to, site))
+        });
+        self.rename_chat(from, to);
+        self.saving.now();
+        let what = match both {
+            true => format!("take {from} out of `chats` of sitemon.conf"),
+            false => "put the new id into `chats` of sitemon.conf".to_owned(),
+        };
+        self.notice(now, format!("Group {from} became {to}: {what}."));
+    }
+
+    /// Puts the new ids of groups where a configuration or a snapshot has the old ones.
+    pub(crate) fn follow_moves(&mut self) {
+        for (from, to) in self.bot.follow_moves() {
+            self.rename_chat(from, to);
+        }
+    }
+
+    fn rename_chat(&mut self, from: i64, to: i64) {
+        self.outbox.rename_chat(from, to);
+        self.sites.rename_chat(from, to);
+        self.alerts.forget_chat(from);
     }
 
     /// Ends the site's open incident: nothing can be done about it any more.

@@ -78,7 +78,7 @@ impl Monitor {
             }
             Command::Ack { number } => self.acknowledge(now, asker, *number),
             Command::Mute { name: None, span } if self.sites.all_visible(chat) => {
-                self.alerts.muted_until = Some(now.moment() + *span);
+                self.alerts.mute_all(Some(now.moment() + *span));
                 self.saving.now();
                 format!("🔕 Everything is muted for {}.", lasting(*span))
             }
@@ -92,7 +92,7 @@ impl Monitor {
                 format!("🔕 {} muted for {}.", self.named(&sites), lasting(*span))
             }
             Command::Unmute { name: None } if self.sites.all_visible(chat) => {
-                self.alerts.muted_until = None;
+                self.alerts.mute_all(None);
                 for watched in self.sites.iter_mut() {
                     watched.muted_until = None;
                 }
@@ -200,7 +200,7 @@ impl Monitor {
             &watched,
             &troubled,
             self.line.troubles(),
-            self.alerts.muted_until,
+            self.alerts.muted_until(),
             &|name| self.sites.find_visible(chat, name).is_some(),
             now,
         );

@@ -7,6 +7,7 @@ pub(crate) mod check_jobs;
 pub(crate) mod checks;
 pub mod command;
 pub(crate) mod commands;
+pub(crate) mod moved_chats;
 pub mod name_resolution;
 pub mod nearest;
 pub(crate) mod strangers;
@@ -31,7 +32,7 @@ pub struct Bot {
     pub(in crate::monitor) access: Access,
     pub(in crate::monitor) added: AddedSites,
     /// Groups that have a new id, which the configuration may not know yet.
-    pub(in crate::monitor) moved: Vec<(i64, i64)>,
+    moved: Vec<(i64, i64)>,
     /// Our own username, without `@`, once it is known.
     pub(in crate::monitor) username: Option<String>,
     pub(in crate::monitor) jobs: CheckJobs,

@@ -7,7 +7,6 @@ pub(crate) mod write_budget;
 use crate::monitor::alert::Alert;
 use crate::monitor::expiry::root_certificates::Roots;
 use crate::monitor::expiry::{self, Subject};
-use crate::monitor::incident::unclean_stop::Away;
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::judge::flapping::Flapping;
 use crate::monitor::judge::{Judge, State};
@@ -20,7 +19,6 @@ use crate::monitor::site::state::{SiteState, Suppression};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::uplink::Fault;
-use crate::monitor::uplink::faults::Said;
 use crate::monitor::{Level, Monitor, Settings};
 
 use std::sync::Arc;
@@ -33,7 +31,7 @@ impl Monitor {
         let coming =
             |moment: Option<Moment>| moment.filter(|m| *m > now.moment()).map(|m| now.wall_at(m));
         let offline = |t: &&(Fault, Moment)| t.0 == Fault::Line;
-        let told = |t: &&(Fault, Moment)| self.alerts.fault_notices.contains(&(t.0, Said::Told));
+        let told = |t: &&(Fault, Moment)| self.alerts.fault_told(t.0);
         let troubles = self.line.troubles().iter().filter(told);
         let (troubles, troubles_since) = troubles
             .map(|(t, since)| (t.word().to_owned(), now.wall_at(*since)))
@@ -42,10 +40,10 @@ impl Monitor {
             written: now.wall,
             clean: false,
             last_update: self.bot.last_update(),
-            digested: self.alerts.digest.sent,
+            digested: self.alerts.digested(),
             added: Some(self.bot.added.records().to_vec()).filter(|added| !added.is_empty()),
             next_incident: self.incidents.next_number(),
-            muted_until: coming(self.alerts.muted_until),
+            muted_until: coming(self.alerts.muted_until()),
             offline_since: self
                 .line
                 .troubles()
@@ -58,7 +56,7 @@ impl Monitor {
             roots: self.roots.records(),
             moved: self
                 .bot
-                .moved
+                .moves()
                 .iter()
                 .flat_map(|&(from, to)| [from, to])
                 .collect(),
@@ -95,8 +93,8 @@ impl Monitor {
         let now = self.restore_clock(now, snapshot.written);
         let moment = now.moment();
         self.bot.restore_updates(snapshot.last_update);
-        self.alerts.digest.sent = snapshot.digested;
-        self.alerts.muted_until = snapshot.muted_until.map(|wall| now.coming_moment(wall));
+        let muted_until = snapshot.muted_until.map(|wall| now.coming_moment(wall));
+        self.alerts.restore(muted_until, snapshot.digested);
         for record in &snapshot.sites {
             let Some(at) = self.sites.find(&record.name) else {
                 continue;
@@ -125,26 +123,15 @@ impl Monitor {
         self.reconcile(now);
         let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
         self.outbox.restore(alerts);
-        self.bot.moved = snapshot
-            .moved
-            .chunks_exact(2)
-            .map(|m| (m[0], m[1]))
-            .collect();
-        self.forget_moves();
+        let moves = snapshot.moved.chunks_exact(2).map(|m| (m[0], m[1]));
+        self.bot.restore_moves(moves.collect());
         self.follow_moves();
         self.drop_hidden();
         if !snapshot.clean {
-            self.incidents.away = Some(Away {
-                seen: snapshot.written,
-                back: moment,
-                clock: moment,
-                unseen: self
-                    .sites
-                    .iter()
-                    .filter(|w| w.down() && !w.paused())
-                    .map(|w| w.name().to_owned())
-                    .collect(),
-            });
+            let down = self.sites.iter().filter(|w| w.down() && !w.paused());
+            let down = down.map(|w| w.name().to_owned()).collect();
+            self.incidents
+                .on_unclean_stop(snapshot.written, moment, down);
         }
         // That we run is written down: the next start after a power cut must know of it.
         self.saving.now();
@@ -187,7 +174,7 @@ impl Monitor {
             let trouble = Fault::from_word(word);
             if let Some(trouble) = trouble.filter(|t| *t == Fault::Names || self.line.asked) {
                 self.line.begins(trouble, now.past_moment(*since), moment);
-                self.alerts.fault_notices.push((trouble, Said::Told));
+                self.alerts.restore_fault(trouble);
             }
         }
         if let Some(since) = snapshot.offline_since.filter(|_| self.line.asked) {
@@ -211,14 +198,12 @@ impl Monitor {
         settings: Settings,
     ) {
         self.bot.access = settings.access;
-        self.alerts.quiet = settings.quiet;
-        self.alerts.digest.at = settings.digest;
+        self.alerts.reload(settings.quiet, settings.digest);
         self.bot.jobs.reload(settings.max_jobs);
         self.wall_clock.reload(settings.built);
         self.progress.reload(settings.heartbeat);
         self.take_configuration(sites, added, now);
         self.ask_line(now, settings.uplink);
-        self.forget_moves();
         self.follow_moves();
         self.drop_hidden();
         self.sites_changed(now);
@@ -229,9 +214,7 @@ impl Monitor {
         self.reconcile(now);
         self.refresh_reach(now);
         self.pending_downs = self.sites.len();
-        if let Some(away) = &mut self.incidents.away {
-            away.unseen.retain(|name| self.sites.contains(name));
-        }
+        self.incidents.keep_sites(|name| self.sites.contains(name));
         self.saving.now();
         self.bot.jobs.keep_sites(|name| self.sites.contains(name));
         self.finish_jobs(now);
