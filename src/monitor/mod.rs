@@ -26,16 +26,20 @@ use self::alert::batching::Unsettled;
 use self::bot::Bot;
 pub use self::event::{Action, Actions, Event, Level, Settings};
 use self::expiry::root_certificates::Roots;
+use self::history::Span;
 use self::history::recording::Recording;
 use self::incident::Incidents;
+use self::judge::State;
 use self::outbox::Outbox;
 use self::outbox::send_context::SendContext;
 use self::persist::urgency::Saving;
+use self::render::charts;
 use self::schedule::Schedule;
 use self::schedule::late_rounds::Rounds;
 use self::schedule::liveness::Progress;
 use self::schedule::maintenance::Page;
 use self::site::Site;
+use self::site::state::SiteState;
 use self::site::table::Sites;
 use self::time::suspend::Awake;
 use self::time::wall_clock::{Restored, WallClock};
@@ -274,7 +278,12 @@ impl Monitor {
         let unsettled = self.unsettled(now);
         while let Some(mut outgoing) = self.outbox.next_send(now, unsettled, &context) {
             if outgoing.digest {
-                outgoing.message.picture = self.digest_picture(now, outgoing.message.chat);
+                let sites = self.sites.visible(outgoing.message.chat);
+                if !sites.is_empty() {
+                    let sites = self.sites.at(&sites);
+                    let (_, picture) = charts::many(&sites, Span::Day, now);
+                    outgoing.message.picture = Some(Arc::new(picture));
+                }
             }
             self.actions.push(Action::Send(outgoing));
         }
@@ -329,6 +338,11 @@ impl Monitor {
             sum.recovering += usize::from(w.down() && w.judge.wavering());
             sum
         })
+    }
+
+    /// The state of the site with this name: for tests and the log.
+    pub fn state_of(&self, name: &str) -> Option<State> {
+        self.sites.named(name).map(SiteState::state)
     }
 
     fn log(&mut self, level: Level, text: String) {

@@ -4,17 +4,20 @@
 use crate::monitor::alert::Alerts;
 use crate::monitor::alert::Notification;
 use crate::monitor::alert::notifications::{Audience, NewAlert};
+use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::bot::moved_chats::Move;
 use crate::monitor::incident::Incident;
 use crate::monitor::judge::flapping::Manner;
 use crate::monitor::outbox::Receipt;
-use crate::monitor::outbox::message::Delivery;
+use crate::monitor::outbox::message::{Asker, Delivery};
+use crate::monitor::render::stats::{self, Tally, Vitals};
 use crate::monitor::render::text;
 use crate::monitor::site::Site;
 use crate::monitor::site::access::may_see;
+use crate::monitor::site::outcome::Outcome;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::{Level, Monitor};
+use crate::monitor::{Action, Level, Monitor};
 use std::time::Duration;
 
 impl Monitor {
@@ -362,6 +365,90 @@ impl Monitor {
         self.alerts.forget_chat(from);
     }
 
+    /// A `/check` has its permit: its sites are checked now.
+    pub(crate) fn admitted(&mut self, now: Now, id: u64) {
+        let Some(targets) = self.bot.jobs.admitted(now.moment(), id) else {
+            self.actions.push(Action::Dismiss { job: id });
+            return;
+        };
+        for name in targets {
+            let Some(at) = self.sites.find(&name) else {
+                continue;
+            };
+            if self.sites[at].paused() {
+                self.note_in_jobs(now, &name, &JobResult::Paused);
+                continue;
+            }
+            self.look_now(now, at);
+            if !self.sites[at].running && !self.start_check(now, &name) && !self.stopping {
+                let result = JobResult::Bad("the clock is not set yet".into());
+                self.note_in_jobs(now, &name, &result);
+            }
+        }
+        self.finish_jobs(now);
+    }
+
+    /// A check has ended: every `/check` that waits for it takes the result.
+    pub(crate) fn note_in_jobs(&mut self, now: Now, name: &str, result: &JobResult) {
+        self.bot.jobs.on_result(name, result);
+        self.finish_jobs(now);
+    }
+
+    pub(crate) fn finish_jobs(&mut self, now: Now) {
+        let (outbox, actions) = (&mut self.outbox, &mut self.actions);
+        self.bot.jobs.finish(now, outbox, actions);
+    }
+
+    /// The rules of the file have been applied to what a user wants to add.
+    pub(crate) fn examined(&mut self, now: Now, id: u64, result: Result<Site, String>) {
+        let (added, actions) = (&mut self.bot.added, &mut self.actions);
+        if let Some((asker, html)) =
+            added.examined(id, result, &self.sites, self.clock_set, actions)
+        {
+            self.answer(now, &asker, html.into());
+        }
+    }
+
+    /// The first check of a site that a user wants to add has ended.
+    pub(crate) fn tried(&mut self, now: Now, id: u64, outcome: &Outcome) {
+        let (added, actions) = (&mut self.bot.added, &mut self.actions);
+        let Some(end) = added.tried(now.moment(), id, outcome, &self.sites, actions) else {
+            return;
+        };
+        if let Some(site) = end.site {
+            let text = format!("{} was added{}", site.name, by_user(&end.asker));
+            let mut sites: Vec<_> = self.sites.iter().map(|w| w.site.clone()).collect();
+            sites.push(site);
+            self.take_sites(sites, now);
+            self.sites_changed(now);
+            self.log(Level::Info, text);
+        }
+        self.answer(now, &end.asker, end.html.into());
+    }
+
+    pub(crate) fn answer_stats(&mut self, now: Now, asker: &Asker, vitals: &Vitals) {
+        let visible = self.sites.visible(asker.chat);
+        let all = visible.len() == self.sites.len();
+        let tally = Tally {
+            sites: visible.len(),
+            checks: match all {
+                true => self.checks,
+                false => visible.iter().map(|&at| self.sites[at].checks).sum(),
+            },
+            late: self.rounds.counts(),
+            internal_errors: self.internal_errors,
+            excused: self.excused,
+            alerts_waiting: match all {
+                true => self.outbox.waiting_alerts(),
+                false => {
+                    let waiting = self.outbox.alerts();
+                    waiting.filter(|a| a.chats.contains(&asker.chat)).count()
+                }
+            },
+        };
+        self.answer(now, asker, stats::render(vitals, tally).into());
+    }
+
     /// Ends the site's open incident: nothing can be done about it any more.
     pub(crate) fn close_incident(&mut self, site: &str, now: Moment) -> Option<Incident> {
         let ended = self.incidents.close(site, now)?;
@@ -378,4 +465,10 @@ fn level_of(manner: Manner) -> Level {
         Manner::Silently => Level::Debug,
         Manner::Plainly | Manner::Flapping => Level::Info,
     }
+}
+
+/// Of which user the log says that it was done.
+pub(crate) fn by_user(asker: &Asker) -> String {
+    let user = asker.user.map(|id| format!(" by user {id}"));
+    user.unwrap_or_default()
 }

@@ -2,7 +2,6 @@
 
 pub(crate) mod added_sites;
 pub(crate) mod callback_data;
-pub(crate) mod callbacks;
 pub(crate) mod check_jobs;
 pub(crate) mod checks;
 pub mod command;
@@ -10,13 +9,14 @@ pub(crate) mod commands;
 pub(crate) mod moved_chats;
 pub mod name_resolution;
 pub mod nearest;
+pub(crate) mod stale_commands;
 pub(crate) mod strangers;
-pub(crate) mod updates;
+pub(crate) mod views;
 
 use crate::monitor::bot::added_sites::AddedSites;
 use crate::monitor::bot::checks::CheckJobs;
+use crate::monitor::bot::stale_commands::StaleCommands;
 use crate::monitor::bot::strangers::Strangers;
-use crate::monitor::bot::updates::StaleCommands;
 use crate::monitor::outbox::message::{Asker, Button};
 use crate::monitor::outbox::{Outbox, Reply};
 use crate::monitor::render::picture::Picture;
@@ -75,11 +75,19 @@ impl Bot {
         new
     }
 
-    /// A message or press came from a chat or a user that may not command.
-    fn on_stranger(&mut self, now: Moment, chat: i64, user: Option<i64>, actions: &mut Actions) {
-        if let Some(text) = self.strangers.on_message(now, chat, user) {
+    /// Whether a message or press may command; the log names chats and users that may not.
+    fn may_command(
+        &mut self,
+        now: Moment,
+        chat: i64,
+        user: Option<i64>,
+        actions: &mut Actions,
+    ) -> bool {
+        let allowed = self.access.allows(chat, user);
+        if !allowed && let Some(text) = self.strangers.on_message(now, chat, user) {
             actions.log(Level::Warn, text);
         }
+        allowed
     }
 
     pub fn next_timeout(&self, now: Moment, outbox: &Outbox) -> Option<Moment> {

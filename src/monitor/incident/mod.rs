@@ -44,6 +44,16 @@ pub struct Acknowledged {
     pub at: Moment,
 }
 
+impl Acknowledged {
+    pub fn by(user: Option<i64>, name: &str, at: Moment) -> Acknowledged {
+        Acknowledged {
+            by: user,
+            name: name.to_owned(),
+            at,
+        }
+    }
+}
+
 impl Incident {
     /// How long it lasted, or has lasted so far, without the time we were blind.
     pub fn length(&self, now: Now) -> Duration {
@@ -163,6 +173,24 @@ impl Incidents {
         incident.messages.push((chat, message_id));
         let ended = incident.end.is_some().then_some(message_id);
         earlier.into_iter().chain(ended).collect()
+    }
+
+    /// Acknowledges those of the incidents that are not acknowledged yet. Whether there was one.
+    pub fn acknowledge(&mut self, numbers: &[u32], acknowledged: &Acknowledged) -> bool {
+        let mut any = false;
+        for incident in self.list.iter_mut().filter(|i| numbers.contains(&i.number)) {
+            any |= incident.acknowledged.is_none();
+            incident
+                .acknowledged
+                .get_or_insert_with(|| acknowledged.clone());
+        }
+        any
+    }
+
+    /// Where the incidents were told: chat and message.
+    pub fn messages_of(&self, numbers: &[u32]) -> Vec<(i64, i64)> {
+        let incidents = numbers.iter().filter_map(|&n| self.get(n));
+        incidents.flat_map(|i| i.messages.iter().copied()).collect()
     }
 
     /// Its alert became part of another one, which only counts it.

@@ -14,7 +14,7 @@ pub(crate) mod sending;
 use crate::monitor::alert::{Alert, Notification};
 use crate::monitor::outbox::backoff::Wait;
 use crate::monitor::outbox::keyboards::Keyboards;
-use crate::monitor::outbox::message::Delivery;
+use crate::monitor::outbox::message::{Button, Delivery};
 pub use crate::monitor::outbox::queue::{Outgoing, Receipt, Reply};
 use crate::monitor::outbox::send_context::pause;
 use crate::monitor::render::text::count;
@@ -248,6 +248,29 @@ impl Outbox {
             self.replies.remove(oldest);
         }
         self.replies.push_back(reply);
+    }
+
+    /// Puts `note` under an alert that says `html`, as far as is known, with its new buttons.
+    pub fn annotate(
+        &mut self,
+        (chat, message_id): (i64, i64),
+        html: Option<&str>,
+        note: &str,
+        buttons: Vec<Vec<Button>>,
+        now: Moment,
+    ) {
+        // A press that came before our last change of the text knows only the one before.
+        let shown = self.keyboards.get(chat, message_id).or(html);
+        let Some(html) = shown.map(|html| keyboards::noted(html, note)) else {
+            return;
+        };
+        self.keyboards.remember(chat, message_id, html.clone());
+        self.push_reply(Reply {
+            edit: Some(message_id),
+            touch_up: true,
+            buttons,
+            ..Reply::new(chat, html, now)
+        });
     }
 
     /// From when on something that is not urgent may go to the chat; `None` while answers wait.
