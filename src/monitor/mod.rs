@@ -29,16 +29,20 @@ use self::alert::batching::Unsettled;
 use self::bot::Bot;
 pub use self::event::{Action, Actions, Event, Level, Settings};
 use self::expiry::root_certificates::Roots;
+use self::history::Span;
 use self::history::recording::Recording;
 use self::incident::Incidents;
+use self::judge::State;
 use self::outbox::Outbox;
 use self::outbox::send_context::SendContext;
 use self::persist::urgency::Saving;
+use self::render::charts;
 use self::schedule::Schedule;
 use self::schedule::late_rounds::Rounds;
 use self::schedule::liveness::Progress;
 use self::schedule::maintenance::Page;
 use self::site::Site;
+use self::site::state::SiteState;
 use self::site::table::Sites;
 use self::time::suspend::Awake;
 use self::time::wall_clock::{Restored, WallClock};
@@ -216,10 +220,10 @@ impl Monitor {
             .chain(self.next_steady())
             .chain(self.next_look_due())
             .chain(self.next_root_told())
-            .chain(self.next_trouble_told())
+            .chain(self.alerts.next_fault())
             .chain(self.page_ends(now))
             .chain(digest)
-            .chain(self.away_due())
+            .chain(self.incidents.next_timeout().filter(|_| self.clock_set))
             .chain(self.progress.next_beat(now.moment()))
             .chain(self.outbox.next_due(now, self.unsettled(now)))
             .chain(self.saving.next_due())
@@ -260,7 +264,7 @@ impl Monitor {
         self.end_mutes(now);
         self.remind(now);
         self.tell_troubles(now);
-        self.tell_away(now);
+        self.tell_unclean_stop(now);
         self.tell_digest(now);
         if self.progress.beat(now.moment(), &self.sites) {
             self.actions.push(Action::Heartbeat);
@@ -277,7 +281,12 @@ impl Monitor {
         let unsettled = self.unsettled(now);
         while let Some(mut outgoing) = self.outbox.next_send(now, unsettled, &context) {
             if outgoing.digest {
-                outgoing.message.picture = self.digest_picture(now, outgoing.message.chat);
+                let sites = self.sites.visible(outgoing.message.chat);
+                if !sites.is_empty() {
+                    let sites = self.sites.at(&sites);
+                    let (_, picture) = charts::many(&sites, Span::Day, now);
+                    outgoing.message.picture = Some(Arc::new(picture));
+                }
             }
             self.actions.push(Action::Send(outgoing));
         }
@@ -325,9 +334,8 @@ impl Monitor {
             return Unsettled::default();
         }
         let watched = self.sites.iter().filter(|w| !w.paused());
-        let hushed = self.alerts.quiet.filter(|_| self.clock_set);
         let none = Unsettled {
-            hushed: hushed.is_some_and(|hours| hours.have(now.wall, now.zone)),
+            hushed: self.clock_set && self.alerts.quiet(now),
             writes_apart: self.saving.apart(),
             ..Unsettled::default()
         };
@@ -336,6 +344,11 @@ impl Monitor {
             sum.recovering += usize::from(w.down() && w.judge.wavering());
             sum
         })
+    }
+
+    /// The state of the site with this name: for tests and the log.
+    pub fn state_of(&self, name: &str) -> Option<State> {
+        self.sites.named(name).map(SiteState::state)
     }
 
     fn log(&mut self, level: Level, text: String) {

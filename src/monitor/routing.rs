@@ -4,13 +4,20 @@
 use crate::monitor::alert::Alerts;
 use crate::monitor::alert::Notification;
 use crate::monitor::alert::notifications::{Audience, NewAlert};
+use crate::monitor::bot::check_jobs::JobResult;
+use crate::monitor::bot::moved_chats::Move;
 use crate::monitor::incident::Incident;
 use crate::monitor::judge::flapping::Manner;
+use crate::monitor::outbox::Receipt;
+use crate::monitor::outbox::message::{Asker, Delivery};
+use crate::monitor::render::stats::{self, Tally, Vitals};
 use crate::monitor::render::text;
 use crate::monitor::site::Site;
+use crate::monitor::site::access::may_see;
+use crate::monitor::site::outcome::Outcome;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::{Level, Monitor};
+use crate::monitor::{Action, Level, Monitor};
 use std::time::Duration;
 
 impl Monitor {
@@ -202,6 +209,19 @@ impl Monitor {
         }
     }
 
+    pub(crate) fn tell_unclean_stop(&mut self, now: Now) {
+        if !self.clock_set {
+            return;
+        }
+        if let Some(stop) = self.incidents.take_unclean_stop(now.moment()) {
+            let audience = Audience::new(&self.sites, &self.bot.access, now);
+            let (text, alerts) = Alerts::unclean_stop(audience, &stop);
+            self.log(Level::Info, text);
+            self.notify(now, alerts);
+            self.saving.now();
+        }
+    }
+
     /// Puts an alert into the outbox for all chats that get those of the site.
     pub(crate) fn tell(
         &mut self,
@@ -269,6 +289,173 @@ impl Monitor {
         site.map_or(self.silenced(now), |site| self.alerts.muted(site, now))
     }
 
+    /// A sending has ended.
+    pub(crate) fn delivered(&mut self, now: Now, id: u64, delivery: Delivery) {
+        for effect in self.outbox.delivered(id, delivery, now) {
+            match effect {
+                Receipt::Told {
+                    incident,
+                    chat,
+                    message_id,
+                } => {
+                    for outdated in self.incidents.on_message(incident, chat, message_id) {
+                        self.outbox.keyboards.outdate(chat, outdated);
+                    }
+                }
+                Receipt::Offline { chat, message_id } => {
+                    self.alerts.on_offline_message(chat, message_id);
+                }
+                Receipt::Job {
+                    job,
+                    chat,
+                    edited,
+                    message_id,
+                } => {
+                    let outbox = &mut self.outbox;
+                    let jobs = &mut self.bot.jobs;
+                    jobs.on_message(now.moment(), job, chat, edited, message_id, outbox);
+                }
+                Receipt::Migrated { from, to } => self.chat_moved(now, from, to),
+                Receipt::Dropped { chat, reason } => self.log(
+                    Level::Warn,
+                    format!("a message for chat {chat} was refused and dropped: {reason}"),
+                ),
+                Receipt::Delayed { reason } => {
+                    self.log(Level::Info, format!("a message waits: {reason}"));
+                }
+                Receipt::AlertsChanged { .. }
+                    if mutated!("never write that an alert was delivered") => {}
+                Receipt::AlertsChanged { good: true } => self.saving.sometime(now.moment()),
+                Receipt::AlertsChanged { good: false } => self.saving.soon(now.moment()),
+            }
+        }
+    }
+
+    /// A group has a new id: all that knows it by the old one follows at once.
+    pub(crate) fn chat_moved(&mut self, now: Now, from: i64, to: i64) {
+        let both = match self.bot.on_move(from, to) {
+            Move::NotOurs => return,
+            // Something was still under way to it.
+            Move::Known => return self.outbox.rename_chat(from, to),
+            Move::New { both } => both,
+        };
+        // What went to both ids is not to go to the new one again.
+        let sites = &self.sites;
+        let since = self.bot.joined_at(to);
+        self.outbox.drop_twins(from, since, &|site| {
+            let site = sites.named(site).map(|w| &w.site);
+            both && !mutated!("tell a group under both its ids")
+                && site.is_none_or(|site| may_see(to, site))
+        });
+        self.rename_chat(from, to);
+        for incident in self.incidents.iter_mut() {
+            incident.chat_moved(from, to);
+        }
+        self.saving.now();
+        let what = match both {
+            true => format!("take {from} out of `chats` of sitemon.conf"),
+            false => "put the new id into `chats` of sitemon.conf".to_owned(),
+        };
+        self.notice(now, format!("Group {from} became {to}: {what}."));
+    }
+
+    /// Puts the new ids of groups where a configuration or a snapshot has the old ones.
+    pub(crate) fn follow_moves(&mut self) {
+        for (from, to) in self.bot.follow_moves() {
+            self.rename_chat(from, to);
+        }
+    }
+
+    fn rename_chat(&mut self, from: i64, to: i64) {
+        self.outbox.rename_chat(from, to);
+        self.sites.rename_chat(from, to);
+        self.alerts.forget_chat(from);
+    }
+
+    /// A `/check` has its permit: its sites are checked now.
+    pub(crate) fn admitted(&mut self, now: Now, id: u64) {
+        let Some(targets) = self.bot.jobs.admitted(now.moment(), id) else {
+            self.actions.push(Action::Dismiss { job: id });
+            return;
+        };
+        for name in targets {
+            let Some(at) = self.sites.find(&name) else {
+                continue;
+            };
+            if self.sites[at].paused() {
+                self.note_in_jobs(now, &name, &JobResult::Paused);
+                continue;
+            }
+            self.look_now(now, at);
+            if !self.sites[at].running && !self.start_check(now, &name) && !self.stopping {
+                let result = JobResult::Bad("the clock is not set yet".into());
+                self.note_in_jobs(now, &name, &result);
+            }
+        }
+        self.finish_jobs(now);
+    }
+
+    /// A check has ended: every `/check` that waits for it takes the result.
+    pub(crate) fn note_in_jobs(&mut self, now: Now, name: &str, result: &JobResult) {
+        self.bot.jobs.on_result(name, result);
+        self.finish_jobs(now);
+    }
+
+    pub(crate) fn finish_jobs(&mut self, now: Now) {
+        let (outbox, actions) = (&mut self.outbox, &mut self.actions);
+        self.bot.jobs.finish(now, outbox, actions);
+    }
+
+    /// The rules of the file have been applied to what a user wants to add.
+    pub(crate) fn examined(&mut self, now: Now, id: u64, result: Result<Site, String>) {
+        let (added, actions) = (&mut self.bot.added, &mut self.actions);
+        if let Some((asker, html)) =
+            added.examined(id, result, &self.sites, self.clock_set, actions)
+        {
+            self.answer(now, &asker, html.into());
+        }
+    }
+
+    /// The first check of a site that a user wants to add has ended.
+    pub(crate) fn tried(&mut self, now: Now, id: u64, outcome: &Outcome) {
+        let (added, actions) = (&mut self.bot.added, &mut self.actions);
+        let Some(end) = added.tried(now.moment(), id, outcome, &self.sites, actions) else {
+            return;
+        };
+        if let Some(site) = end.site {
+            let text = format!("{} was added{}", site.name, by_user(&end.asker));
+            let mut sites: Vec<_> = self.sites.iter().map(|w| w.site.clone()).collect();
+            sites.push(site);
+            self.take_sites(sites, now);
+            self.sites_changed(now);
+            self.log(Level::Info, text);
+        }
+        self.answer(now, &end.asker, end.html.into());
+    }
+
+    pub(crate) fn answer_stats(&mut self, now: Now, asker: &Asker, vitals: &Vitals) {
+        let visible = self.sites.visible(asker.chat);
+        let all = visible.len() == self.sites.len();
+        let tally = Tally {
+            sites: visible.len(),
+            checks: match all {
+                true => self.checks,
+                false => visible.iter().map(|&at| self.sites[at].checks).sum(),
+            },
+            late: self.rounds.counts(),
+            internal_errors: self.internal_errors,
+            excused: self.excused,
+            alerts_waiting: match all {
+                true => self.outbox.waiting_alerts(),
+                false => {
+                    let waiting = self.outbox.alerts();
+                    waiting.filter(|a| a.chats.contains(&asker.chat)).count()
+                }
+            },
+        };
+        self.answer(now, asker, stats::render(vitals, tally).into());
+    }
+
     /// Ends the site's open incident: nothing can be done about it any more.
     pub(crate) fn close_incident(&mut self, site: &str, now: Moment) -> Option<Incident> {
         let ended = self.incidents.close(site, now)?;
@@ -285,4 +472,10 @@ fn level_of(manner: Manner) -> Level {
         Manner::Silently => Level::Debug,
         Manner::Plainly | Manner::Flapping => Level::Info,
     }
+}
+
+/// Of which user the log says that it was done.
+pub(crate) fn by_user(asker: &Asker) -> String {
+    let user = asker.user.map(|id| format!(" by user {id}"));
+    user.unwrap_or_default()
 }

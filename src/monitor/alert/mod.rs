@@ -4,10 +4,12 @@ pub(crate) mod batching;
 pub(crate) mod digest;
 pub(crate) mod grouping;
 pub(crate) mod notifications;
+mod uplink_notices;
 
 use crate::monitor::alert::digest::Digest;
 use crate::monitor::alert::grouping::{group_key, grouped};
 use crate::monitor::alert::notifications::SlowSites;
+use crate::monitor::alert::uplink_notices::UplinkNotices;
 use crate::monitor::expiry::{Subject, left_text};
 use crate::monitor::judge::flapping;
 use crate::monitor::render::text::{
@@ -16,8 +18,7 @@ use crate::monitor::render::text::{
 use crate::monitor::site::outcome::Expiry;
 use crate::monitor::time::hours::Hours;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::faults::Said;
-use crate::monitor::uplink::{Fault, Period};
+use crate::monitor::uplink::Period;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -31,15 +32,12 @@ const HEADLINE_UNITS: usize = 100;
 #[derive(Debug)]
 pub struct Alerts {
     /// Everything is muted until then.
-    pub(in crate::monitor) muted_until: Option<Moment>,
+    muted_until: Option<Moment>,
     /// Alerts of these hours have no sound.
-    pub(in crate::monitor) quiet: Option<Hours>,
-    pub(in crate::monitor) digest: Digest,
+    quiet: Option<Hours>,
+    digest: Digest,
     slow: SlowSites,
-    /// Faults of the uplink that go on, and whether the chats know.
-    pub(in crate::monitor) fault_notices: Vec<(Fault, Said)>,
-    /// Where the last offline period was told, alone in its message: chat and message.
-    pub(in crate::monitor) told_offline: Vec<(i64, i64)>,
+    uplink: UplinkNotices,
 }
 
 impl Alerts {
@@ -53,9 +51,40 @@ impl Alerts {
                 sent: None,
             },
             slow: SlowSites::default(),
-            fault_notices: Vec::new(),
-            told_offline: Vec::new(),
+            uplink: UplinkNotices::default(),
         }
+    }
+
+    pub fn reload(&mut self, quiet: Option<Hours>, digest: Option<u16>) {
+        self.quiet = quiet;
+        self.digest.at = digest;
+    }
+
+    /// `digested`: see [`Alerts::digested`].
+    pub fn restore(&mut self, muted_until: Option<Moment>, digested: Option<i64>) {
+        self.muted_until = muted_until;
+        self.digest.sent = digested;
+    }
+
+    /// The local day, counted from 1970, that the last daily summary was sent on.
+    pub fn digested(&self) -> Option<i64> {
+        self.digest.sent
+    }
+
+    /// Alerts have no sound at this hour, by a clock that is believed.
+    pub fn quiet(&self, now: Now) -> bool {
+        let quiet = self.quiet.as_ref();
+        quiet.is_some_and(|hours| hours.have(now.wall, now.zone))
+    }
+
+    /// Everything is muted until then, if that is to come.
+    pub fn muted_until(&self) -> Option<Moment> {
+        self.muted_until
+    }
+
+    /// Mutes everything until then; `None` = no longer.
+    pub fn mute_all(&mut self, until: Option<Moment>) {
+        self.muted_until = until;
     }
 }
 

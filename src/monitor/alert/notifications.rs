@@ -1,15 +1,20 @@
 //! Which transitions, ends of mutes and reminders become alerts, and for which chats.
 
 use crate::monitor::alert::{Alerts, Notification};
+use crate::monitor::incident::unclean_stop::UncleanStop;
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::judge::State;
 use crate::monitor::judge::flapping::Manner;
+use crate::monitor::render::text::clock_times;
 use crate::monitor::site::access::{Access, may_see};
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
 use std::collections::HashSet;
 use std::time::Duration;
+
+/// The clock that dated what was last written may have been ahead by so much, in seconds.
+const AHEAD: i64 = 60;
 
 /// An alert that is to be queued.
 #[derive(Debug)]
@@ -373,6 +378,37 @@ impl Alerts {
             NewAlert::notice(all, what.to_owned()),
             NewAlert::notice(some, safe.to_owned()),
         ]
+    }
+
+    /// What the log and each chat are told of an unclean stop. A chat reads of the sites that it gets
+    /// alerts of and of no other.
+    pub fn unclean_stop(audience: Audience, stop: &UncleanStop) -> (String, Vec<NewAlert>) {
+        let now = audience.now;
+        let back = now.wall_at(stop.back);
+        // By a clock that was ahead: since when is not known.
+        let known = stop.seen <= back.saturating_add(AHEAD);
+        let (seen, back) = clock_times(stop.seen.min(back), back, now);
+        let text = match known {
+            true => format!("I was away, last seen {seen}, back {back}"),
+            false => format!("I was away, back {back}"),
+        };
+        let still = audience.sites.iter().filter(|w| {
+            let down = w.down() && !w.paused() && w.maintenance.is_none();
+            down && !stop.unchecked.contains(w.name())
+        });
+        let still: Vec<&SiteState> = still.collect();
+        let chats = audience.access.chats.iter();
+        let alerts = chats.map(|&chat| {
+            let seen = still.iter().filter(|w| may_see(chat, &w.site));
+            let names: Vec<&str> = seen.map(|w| w.name()).collect();
+            let down = match names.is_empty() {
+                true => String::new(),
+                false => format!("; still down: {}", names.join(", ")),
+            };
+            NewAlert::notice(vec![chat], text.clone() + &down)
+        });
+        let alerts = alerts.collect();
+        (text, alerts)
     }
 
     /// A site is judged afresh.

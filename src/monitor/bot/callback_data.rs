@@ -23,7 +23,7 @@ pub enum CallbackData {
     /// A line of a command; its answer is a message of its own.
     Open(String),
     /// A line of a command about a site; the message that shows the site shows it anew.
-    Turn(String),
+    Refresh(String),
     /// Something about these incidents, which the message told of.
     Alert(AlertButton, Vec<u32>),
 }
@@ -58,7 +58,7 @@ impl CallbackData {
         Some(match kind {
             '?' => CallbackData::Choose(rest.to_owned()),
             '+' => CallbackData::Open(rest.to_owned()),
-            '=' => CallbackData::Turn(rest.to_owned()),
+            '=' => CallbackData::Refresh(rest.to_owned()),
             '!' => {
                 let letter = chars.next()?;
                 let (_, _, deed) = ALERT_BUTTONS.iter().find(|(l, ..)| *l == letter)?;
@@ -72,7 +72,7 @@ impl CallbackData {
         match self {
             CallbackData::Choose(line) => format!("?{line}"),
             CallbackData::Open(line) => format!("+{line}"),
-            CallbackData::Turn(line) => format!("={line}"),
+            CallbackData::Refresh(line) => format!("={line}"),
             CallbackData::Alert(deed, numbers) => {
                 let letter = ALERT_BUTTONS
                     .iter()

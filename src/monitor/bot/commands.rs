@@ -1,21 +1,84 @@
-//! What each command does and is answered with.
+//! The execution of commands and pressed buttons: what each does and is answered with.
 
 use crate::monitor::bot::ReplyContent;
-use crate::monitor::bot::callback_data::{self, CallbackData, MOST_SITES};
-use crate::monitor::bot::check_jobs::JobResult;
-use crate::monitor::bot::command::Command;
+use crate::monitor::bot::callback_data::{AlertButton, CallbackData};
+use crate::monitor::bot::command::{self, Command};
 use crate::monitor::bot::name_resolution::{Unresolved, VisibleSites};
-use crate::monitor::incident::Acknowledged;
-use crate::monitor::judge::State;
-use crate::monitor::outbox::message::Asker;
-use crate::monitor::render::replies;
+use crate::monitor::bot::stale_commands::is_stale;
+use crate::monitor::bot::views;
+use crate::monitor::incident::{Acknowledged, Incident};
+use crate::monitor::outbox::Reply;
+use crate::monitor::outbox::message::{Asker, CONSOLE, CallbackAnswer, Content, Press, Update};
+use crate::monitor::outbox::send_context::SendContext;
+use crate::monitor::render::replies::{self, by};
 use crate::monitor::render::text::{bold, count, escape, lasting};
-use crate::monitor::site::Site;
-use crate::monitor::site::outcome::Outcome;
-use crate::monitor::time::Now;
+use crate::monitor::routing::by_user;
+use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Action, Level, Monitor};
 
+const GONE: &str = "That is too old: I no longer watch that site.";
+
 impl Monitor {
+    pub(crate) fn update(&mut self, now: Now, update: Update) {
+        let terminal = match &update.content {
+            Some(Content::Message(message)) => message.chat == CONSOLE,
+            Some(Content::Press(press)) => press.chat == CONSOLE,
+            Some(Content::Moved { .. }) | None => false,
+        };
+        if !terminal {
+            if !self.bot.is_new(update.id) {
+                return;
+            }
+            self.saving.later(now.moment());
+        }
+        let message = match update.content {
+            Some(Content::Message(message)) => message,
+            Some(Content::Press(press)) => {
+                if self.may_command(now, press.chat, press.user) {
+                    self.pressed(now, &press);
+                }
+                return;
+            }
+            Some(Content::Moved { from, to }) => return self.chat_moved(now, from, to),
+            None => return,
+        };
+        if !self.may_command(now, message.chat, message.user) {
+            return;
+        }
+        let chat = message.chat;
+        let known = |name: &str| self.visible_to(chat).is_name(name);
+        let bot = self.bot.username.as_deref();
+        let Some(command) = command::parse(&message.text, bot, terminal, &known) else {
+            return;
+        };
+        if command == Command::NotOurs && chat < 0 {
+            // In a group it may be meant for another bot.
+            return;
+        }
+        // The terminal dates by our own clock, which may not be set.
+        if !terminal && is_stale(now, message.waited, message.date) {
+            self.bot.stale.add(now, &message);
+            return;
+        }
+        let asker = Asker {
+            chat,
+            topic: message.topic,
+            user: message.user,
+            name: message.name,
+            pressed: false,
+            instead: None,
+            at: now.uptime,
+        };
+        if let Some(answer) = self.carry_out(now, &asker, &command) {
+            self.answer(now, &asker, answer);
+        }
+    }
+
+    fn may_command(&mut self, now: Now, chat: i64, user: Option<i64>) -> bool {
+        let (bot, actions) = (&mut self.bot, &mut self.actions);
+        bot.may_command(now.moment(), chat, user, actions)
+    }
+
     /// Does it, and gives the answer unless that comes later.
     pub(crate) fn carry_out(
         &mut self,
@@ -23,13 +86,13 @@ impl Monitor {
         asker: &Asker,
         command: &Command,
     ) -> Option<ReplyContent> {
-        match self.obey(now, asker, command) {
+        match self.execute(now, asker, command) {
             Ok(answer) => answer,
             Err(unresolved) => Some(unresolved.ask(command, &self.sites)),
         }
     }
 
-    fn obey(
+    fn execute(
         &mut self,
         now: Now,
         asker: &Asker,
@@ -39,11 +102,13 @@ impl Monitor {
         let html = match command {
             Command::Status { group } => {
                 let sites = self.visible_to(chat).some_or_all(group.as_deref())?;
-                return Ok(Some(self.status(now, chat, &sites)));
+                let visible = self.visible_to(chat);
+                let (faults, muted) = (self.line.troubles(), self.alerts.muted_until());
+                return Ok(Some(views::status(visible, &sites, faults, muted, now)));
             }
             Command::List { group } => {
                 let sites = self.visible_to(chat).some_or_all(group.as_deref())?;
-                replies::list(&self.watched(&sites), now)
+                replies::list(&self.sites.at(&sites), now)
             }
             Command::Site { name } => {
                 let at = self.visible_to(chat).one(name)?;
@@ -71,41 +136,32 @@ impl Monitor {
             Command::Chart { name, span } => {
                 let sites = self.visible_to(chat).some_or_all(name.as_deref())?;
                 return Ok(Some(match (name, sites.as_slice()) {
-                    (Some(_), [at]) => self.chart_of(now, *at, *span),
+                    (Some(_), [at]) => views::chart(&self.sites[*at], *span, now),
                     (_, []) => replies::list(&[], now).into(),
-                    _ => self.chart_of_many(now, &sites, *span),
+                    _ => views::chart_of_many(&self.sites.at(&sites), *span, now),
                 }));
             }
             Command::Ack { number } => self.acknowledge(now, asker, *number),
             Command::Mute { name: None, span } if self.sites.all_visible(chat) => {
-                self.alerts.muted_until = Some(now.moment() + *span);
+                self.alerts.mute_all(Some(now.moment() + *span));
                 self.saving.now();
                 format!("🔕 Everything is muted for {}.", lasting(*span))
             }
             Command::Mute { name, span } => {
                 let sites = self.visible_to(chat).some_or_all(name.as_deref())?;
-                for &at in &sites {
-                    self.sites[at].muted_until = Some(now.moment() + *span);
-                }
-                self.renew_alerts_of(&sites);
-                self.saving.now();
+                self.mute(&sites, Some(now.moment() + *span));
                 format!("🔕 {} muted for {}.", self.named(&sites), lasting(*span))
             }
             Command::Unmute { name: None } if self.sites.all_visible(chat) => {
-                self.alerts.muted_until = None;
-                for watched in self.sites.iter_mut() {
-                    watched.muted_until = None;
-                }
+                self.alerts.mute_all(None);
+                let all: Vec<usize> = (0..self.sites.len()).collect();
+                self.sites.mute(&all, None);
                 self.saving.now();
                 "🔔 Nothing is muted.".to_owned()
             }
             Command::Unmute { name } => {
                 let sites = self.visible_to(chat).some_or_all(name.as_deref())?;
-                for &at in &sites {
-                    self.sites[at].muted_until = None;
-                }
-                self.renew_alerts_of(&sites);
-                self.saving.now();
+                self.mute(&sites, None);
                 let but = match self.silenced(now.moment()) {
                     true if self.sites.all_visible(chat) => " Everything still is: /unmute.",
                     true => " Everything still is, by another chat.",
@@ -154,139 +210,8 @@ impl Monitor {
         jobs.request(now, asker, names.collect(), outbox, actions)
     }
 
-    /// A `/check` has its permit: its sites are checked now.
-    pub(crate) fn admitted(&mut self, now: Now, id: u64) {
-        let Some(targets) = self.bot.jobs.admitted(now.moment(), id) else {
-            self.actions.push(Action::Dismiss { job: id });
-            return;
-        };
-        for name in targets {
-            let Some(at) = self.sites.find(&name) else {
-                continue;
-            };
-            if self.sites[at].paused() {
-                self.note_in_jobs(now, &name, &JobResult::Paused);
-                continue;
-            }
-            self.look_now(now, at);
-            if !self.sites[at].running && !self.start_check(now, &name) && !self.stopping {
-                let result = JobResult::Bad("the clock is not set yet".into());
-                self.note_in_jobs(now, &name, &result);
-            }
-        }
-        self.finish_jobs(now);
-    }
-
-    /// A check has ended: every `/check` that waits for it takes the result.
-    pub(crate) fn note_in_jobs(&mut self, now: Now, name: &str, result: &JobResult) {
-        self.bot.jobs.on_result(name, result);
-        self.finish_jobs(now);
-    }
-
     pub(crate) fn answer(&mut self, now: Now, asker: &Asker, content: ReplyContent) {
         content.send(now.moment(), asker, &mut self.outbox);
-    }
-
-    pub(crate) fn finish_jobs(&mut self, now: Now) {
-        let (outbox, actions) = (&mut self.outbox, &mut self.actions);
-        self.bot.jobs.finish(now, outbox, actions);
-    }
-
-    /// A button leads to each site that is not up, as far as they are named.
-    fn status(&self, now: Now, chat: i64, sites: &[usize]) -> ReplyContent {
-        let watched = self.watched(sites);
-        let troubled = replies::worst_first(&watched);
-        let html = replies::status(
-            &watched,
-            &troubled,
-            self.line.troubles(),
-            self.alerts.muted_until,
-            &|name| self.sites.find_visible(chat, name).is_some(),
-            now,
-        );
-        let button = |watched: &&crate::monitor::site::state::SiteState| {
-            let line = format!("/site {}", callback_data::key(watched.name()));
-            CallbackData::Open(line).button(watched.name())
-        };
-        let mut buttons = callback_data::rows(troubled.iter().take(MOST_SITES).map(button));
-        if !watched.is_empty() {
-            buttons.push(vec![CallbackData::Open("/chart".into()).button("Chart")]);
-        }
-        ReplyContent {
-            html,
-            buttons,
-            picture: None,
-        }
-    }
-
-    /// One site in detail, with what can be done about it.
-    pub(crate) fn about_site(&self, now: Now, chat: i64, at: usize) -> ReplyContent {
-        let watched = &self.sites[at];
-        let due = self.schedule.due_at(watched.name());
-        let key = callback_data::key(watched.name());
-        let open =
-            |label: &str, verb: &str| CallbackData::Open(format!("/{verb} {key}")).button(label);
-        let turn = |label: &str, line: String| CallbackData::Turn(line).button(label);
-        let mut buttons = Vec::new();
-        if watched.paused() {
-            buttons.push(turn("Resume", format!("/resume {key}")));
-        } else {
-            buttons.push(open("Check now", "check"));
-            buttons.push(if watched.muted(now.moment()) {
-                turn("Unmute", format!("/unmute {key}"))
-            } else {
-                turn("Mute", format!("/mute {key} 1h"))
-            });
-            buttons.push(turn("Pause", format!("/pause {key}")));
-        }
-        buttons.push(open("Chart", "chart"));
-        ReplyContent {
-            html: replies::site(
-                watched,
-                due,
-                &self.incidents,
-                &|name| self.sites.find_visible(chat, name).is_some(),
-                now,
-            ),
-            buttons: callback_data::rows(buttons),
-            picture: None,
-        }
-    }
-
-    fn acknowledge(&mut self, now: Now, asker: &Asker, number: Option<u32>) -> String {
-        let at = now.moment();
-        let (mut taken, mut told) = (Vec::new(), Vec::new());
-        let open = self.incidents.iter_open();
-        let meant = open.filter(|i| number.is_none_or(|n| n == i.number));
-        let meant = meant.filter(|i| i.visible_to(asker.chat, &self.sites));
-        let meant: Vec<u32> = meant.map(|i| i.number).collect();
-        for number in meant {
-            if let Some(incident) = self.incidents.get_mut(number) {
-                if incident.acknowledged.is_none() {
-                    incident.acknowledged = Some(Acknowledged {
-                        by: asker.user,
-                        name: asker.name.clone(),
-                        at,
-                    });
-                }
-                told.extend(&incident.messages);
-                taken.push(format!("#{} {}", incident.number, bold(&incident.site)));
-            }
-        }
-        if taken.is_empty() {
-            let incident = |n| self.incidents.get(n);
-            let known = |n| incident(n).is_some_and(|i| i.visible_to(asker.chat, &self.sites));
-            return match number {
-                Some(n) if known(n) => format!("#{n} is over already."),
-                Some(n) => format!("There is no incident #{n}. /incidents lists them."),
-                None => "No incident is open.".to_owned(),
-            };
-        }
-        for (chat, message_id) in told {
-            self.outbox.keyboards.outdate(chat, message_id);
-        }
-        self.saving.now();
-        format!("👍 Acknowledged: {}", taken.join(", "))
     }
 
     fn pause(&mut self, now: Now, at: usize) -> String {
@@ -303,33 +228,6 @@ impl Monitor {
         self.refresh_reach(now);
         self.saving.now();
         format!("⏸ {} is paused. /resume starts it again.", bold(&name))
-    }
-
-    /// The rules of the file have been applied to what a user wants to add.
-    pub(crate) fn examined(&mut self, now: Now, id: u64, result: Result<Site, String>) {
-        let (added, actions) = (&mut self.bot.added, &mut self.actions);
-        if let Some((asker, html)) =
-            added.examined(id, result, &self.sites, self.clock_set, actions)
-        {
-            self.answer(now, &asker, html.into());
-        }
-    }
-
-    /// The first check of a site that a user wants to add has ended.
-    pub(crate) fn tried(&mut self, now: Now, id: u64, outcome: &Outcome) {
-        let (added, actions) = (&mut self.bot.added, &mut self.actions);
-        let Some(end) = added.tried(now.moment(), id, outcome, &self.sites, actions) else {
-            return;
-        };
-        if let Some(site) = end.site {
-            let text = format!("{} was added{}", site.name, by_user(&end.asker));
-            let mut sites: Vec<_> = self.sites.iter().map(|w| w.site.clone()).collect();
-            sites.push(site);
-            self.take_sites(sites, now);
-            self.sites_changed(now);
-            self.log(Level::Info, text);
-        }
-        self.answer(now, &end.asker, end.html.into());
     }
 
     /// A record whose site cannot be watched any more is no site, but has its name.
@@ -381,25 +279,224 @@ impl Monitor {
         }
     }
 
-    pub(crate) fn watched(&self, sites: &[usize]) -> Vec<&crate::monitor::site::state::SiteState> {
-        sites.iter().map(|&at| &self.sites[at]).collect()
-    }
-
     fn named(&self, sites: &[usize]) -> String {
         match sites {
             [at] => format!("{} is", bold(self.sites[*at].name())),
             several => format!("{} are", count(several.len(), "site")),
         }
     }
+    /// One site in detail.
+    fn about_site(&self, now: Now, chat: i64, at: usize) -> ReplyContent {
+        let due = self.schedule.due_at(self.sites[at].name());
+        views::site(self.visible_to(chat), at, due, &self.incidents, now)
+    }
 
-    /// Sites by state: for tests and the log.
-    pub fn state_of(&self, name: &str) -> Option<State> {
-        self.sites.find(name).map(|at| self.sites[at].state())
+    /// Mutes these sites until then; the buttons of their alerts follow.
+    fn mute(&mut self, sites: &[usize], until: Option<Moment>) {
+        self.sites.mute(sites, until);
+        let open = sites.iter();
+        let open = open.filter_map(|&at| self.incidents.open_of(self.sites[at].name()));
+        let open: Vec<u32> = open.map(|i| i.number).collect();
+        self.renew_keyboards(&open, None);
+        self.saving.now();
+    }
+
+    /// The buttons of the alerts that told of these incidents are brought up to date, but for the
+    /// message `but`: chat and message.
+    fn renew_keyboards(&mut self, numbers: &[u32], but: Option<(i64, i64)>) {
+        for (chat, message_id) in self.incidents.messages_of(numbers) {
+            if Some((chat, message_id)) != but {
+                self.outbox.keyboards.outdate(chat, message_id);
+            }
+        }
+    }
+
+    /// Of the incident with this number, or of all that are open.
+    fn acknowledge(&mut self, now: Now, asker: &Asker, number: Option<u32>) -> String {
+        let seen = |i: &&Incident| i.visible_to(asker.chat, &self.sites);
+        let open = self.incidents.iter_open().filter(seen);
+        let open = open.filter(|i| number.is_none_or(|n| n == i.number));
+        let (numbers, names): (Vec<u32>, Vec<String>) = open
+            .map(|i| (i.number, format!("#{} {}", i.number, bold(&i.site))))
+            .unzip();
+        if numbers.is_empty() {
+            let known = |n| self.incidents.get(n).is_some_and(|i| seen(&i));
+            return match number {
+                Some(n) if known(n) => format!("#{n} is over already."),
+                Some(n) => format!("There is no incident #{n}. /incidents lists them."),
+                None => "No incident is open.".to_owned(),
+            };
+        }
+        let by = Acknowledged::by(asker.user, &asker.name, now.moment());
+        self.incidents.acknowledge(&numbers, &by);
+        self.renew_keyboards(&numbers, None);
+        self.saving.now();
+        format!("👍 Acknowledged: {}", names.join(", "))
+    }
+
+    /// Chats and users that may not command get nothing, not even the answer that would let their
+    /// button rest.
+    fn pressed(&mut self, now: Now, press: &Press) {
+        // A press has no date of its own: it is no older than its message.
+        let text = if is_stale(now, press.waited, press.date) {
+            "That is too old: pressed while I was away. Press it again.".to_owned()
+        } else {
+            self.callback(now, press)
+        };
+        self.actions.push(Action::AnswerPress(CallbackAnswer {
+            id: press.id.clone(),
+            text,
+            asked: now.uptime,
+        }));
+    }
+
+    /// Does what the button says; what the user who pressed it sees for a moment.
+    fn callback(&mut self, now: Now, press: &Press) -> String {
+        match CallbackData::read(&press.data) {
+            Some(CallbackData::Choose(line)) => self.line(now, press, &line, press.message()),
+            Some(CallbackData::Open(line)) => self.line(now, press, &line, None),
+            Some(CallbackData::Refresh(line)) => self.refresh(now, press, &line),
+            Some(CallbackData::Alert(button, numbers)) => {
+                self.alert_button(now, press, button, &numbers)
+            }
+            None => {
+                let unknown = "That is too old: I no longer know this button.";
+                self.take_buttons(now, press, unknown.to_owned())
+            }
+        }
+    }
+
+    /// Executes a line; its answer takes the place of the message `instead`.
+    fn line(&mut self, now: Now, press: &Press, line: &str, instead: Option<i64>) -> String {
+        let key = line.split(' ').nth(1);
+        if key.is_some_and(|key| self.visible_to(press.chat).of_key(key).is_none()) {
+            return self.take_buttons(now, press, GONE.to_owned());
+        }
+        let asker = press.asker(now.uptime, instead);
+        if let Some(command) = command::parse(line, None, false, &|_| false)
+            && let Some(content) = self.carry_out(now, &asker, &command)
+        {
+            self.answer(now, &asker, content);
+        }
+        String::new()
+    }
+
+    /// Executes a line about a site, and shows that site anew in the place of the message.
+    fn refresh(&mut self, now: Now, press: &Press, line: &str) -> String {
+        let key = line.split(' ').nth(1);
+        let Some(at) = key.and_then(|key| self.visible_to(press.chat).of_key(key)) else {
+            return self.take_buttons(now, press, GONE.to_owned());
+        };
+        let asker = press.asker(now.uptime, press.message());
+        let Some(command) = command::parse(line, None, false, &|_| false) else {
+            return String::new();
+        };
+        self.carry_out(now, &asker, &command);
+        let done = match command {
+            Command::Mute { .. } => "🔕 Muted for 1 h",
+            Command::Unmute { .. } => "🔔 No longer muted",
+            Command::Pause { .. } => "⏸ Paused",
+            Command::Resume { .. } => "▶️ Checked again",
+            _ => return String::new(),
+        };
+        if asker.instead.is_some() {
+            let mut content = self.about_site(now, press.chat, at);
+            let note = format!("\n{done}{}", by(&press.name));
+            content.html.push_str(&note);
+            self.answer(now, &asker, content);
+        }
+        done.to_owned()
+    }
+
+    /// Does something about the incidents of an alert that go on.
+    fn alert_button(
+        &mut self,
+        now: Now,
+        press: &Press,
+        button: AlertButton,
+        numbers: &[u32],
+    ) -> String {
+        let incident = |n: &u32| self.incidents.get(*n);
+        let seen = |n: &u32| incident(n).is_none_or(|i| i.visible_to(press.chat, &self.sites));
+        let numbers: Vec<u32> = numbers.iter().copied().filter(seen).collect();
+        let open = numbers
+            .iter()
+            .filter_map(incident)
+            .filter(|i| i.end.is_none());
+        let mut sites: Vec<usize> = open
+            .clone()
+            .filter_map(|i| self.sites.find(&i.site))
+            .collect();
+        sites.sort_unstable();
+        let open: Vec<u32> = open.map(|i| i.number).collect();
+        let Some(&first) = open.first() else {
+            let over = match numbers.first() {
+                Some(number) => format!("That is too old: #{number} is over."),
+                // The message told of it before the file took it from this chat.
+                None => GONE.to_owned(),
+            };
+            return self.take_buttons(now, press, over);
+        };
+        let done = match button {
+            AlertButton::Check => {
+                let asker = press.asker(now.uptime, None);
+                if let Some(content) = self.check_command(now, &asker, &sites) {
+                    self.answer(now, &asker, content);
+                }
+                return String::new();
+            }
+            AlertButton::Acknowledge => {
+                let earlier = open
+                    .iter()
+                    .rev()
+                    .find_map(|n| incident(n)?.acknowledged.clone());
+                let by = Acknowledged::by(press.user, &press.name, now.moment());
+                if !self.incidents.acknowledge(&open, &by) {
+                    self.outbox.keyboards.outdate(press.chat, press.message_id);
+                    let name = earlier.map_or(String::new(), |earlier| earlier.name);
+                    return format!("#{first} was acknowledged before{}.", plainly_by(&name));
+                }
+                "👍 acknowledged".to_owned()
+            }
+            AlertButton::Mute(span) => {
+                self.sites.mute(&sites, Some(now.moment() + span));
+                format!("🔕 muted for {}", lasting(span))
+            }
+            AlertButton::Unmute => {
+                self.sites.mute(&sites, None);
+                "🔔 no longer muted".to_owned()
+            }
+        };
+        self.saving.now();
+        if let Some(message_id) = press.message() {
+            let (moment, note) = (now.moment(), format!("{done}{}", by(&press.name)));
+            let buttons = SendContext::new(&self.incidents, &self.sites, moment).buttons(&numbers);
+            let (message, html) = ((press.chat, message_id), press.html.as_deref());
+            self.outbox.annotate(message, html, &note, buttons, moment);
+        }
+        // Where else it was told, at least its buttons follow.
+        self.renew_keyboards(&open, Some((press.chat, press.message_id)));
+        done
+    }
+
+    /// The buttons of a message that make no sense any more go, its text stays. Gives `text` back.
+    fn take_buttons(&mut self, now: Now, press: &Press, text: String) -> String {
+        if let (Some(message_id), Some(html)) = (press.message(), press.html.clone()) {
+            self.outbox.push_reply(Reply {
+                edit: Some(message_id),
+                touch_up: true,
+                ..Reply::new(press.chat, html, now.moment())
+            });
+        }
+        text
     }
 }
 
-/// Of which user the log says that it was done.
-fn by_user(asker: &Asker) -> String {
-    let user = asker.user.map(|id| format!(" by user {id}"));
-    user.unwrap_or_default()
+/// ` by Ann` for plain text.
+fn plainly_by(name: &str) -> String {
+    if name.is_empty() {
+        return String::new();
+    }
+    let short: String = name.chars().take(32).collect();
+    format!(" by {short}")
 }

@@ -2,20 +2,22 @@
 
 pub(crate) mod added_sites;
 pub(crate) mod callback_data;
-pub(crate) mod callbacks;
 pub(crate) mod check_jobs;
 pub(crate) mod checks;
 pub mod command;
 pub(crate) mod commands;
+pub(crate) mod moved_chats;
 pub mod name_resolution;
 pub mod nearest;
+pub(crate) mod stale_commands;
 pub(crate) mod strangers;
-pub(crate) mod updates;
+pub(crate) mod views;
 
+use crate::monitor::alert::Alert;
 use crate::monitor::bot::added_sites::AddedSites;
 use crate::monitor::bot::checks::CheckJobs;
+use crate::monitor::bot::stale_commands::StaleCommands;
 use crate::monitor::bot::strangers::Strangers;
-use crate::monitor::bot::updates::StaleCommands;
 use crate::monitor::outbox::message::{Asker, Button};
 use crate::monitor::outbox::{Outbox, Reply};
 use crate::monitor::render::picture::Picture;
@@ -31,9 +33,9 @@ pub struct Bot {
     pub(in crate::monitor) access: Access,
     pub(in crate::monitor) added: AddedSites,
     /// Groups that have a new id, which the configuration may not know yet.
-    pub(in crate::monitor) moved: Vec<(i64, i64)>,
+    moved: Vec<(i64, i64)>,
     /// Since when the configuration has had a chat, as far as is known; otherwise, since the start.
-    pub(in crate::monitor) joined: Vec<(i64, Moment)>,
+    joined: Vec<(i64, Moment)>,
     /// Our own username, without `@`, once it is known.
     pub(in crate::monitor) username: Option<String>,
     pub(in crate::monitor) jobs: CheckJobs,
@@ -66,6 +68,30 @@ impl Bot {
         self.last_update = last_update;
     }
 
+    /// The configuration was read again.
+    pub fn reload(&mut self, access: Access, now: Moment) {
+        let before = std::mem::replace(&mut self.access, access);
+        let chats = &self.access.chats;
+        let new = chats.iter().filter(|chat| !before.chats.contains(chat));
+        self.joined.extend(new.map(|chat| (*chat, now)));
+        self.joined.retain(|(chat, _)| chats.contains(chat));
+    }
+
+    /// A chat that is to have a restored alert was in the configuration then.
+    pub fn restore_joined(&mut self, alerts: &[Alert]) {
+        for &chat in &self.access.chats {
+            let to_it = alerts.iter().filter(|a| a.chats.contains(&chat));
+            let first = to_it.map(|a| a.at).min();
+            self.joined.extend(first.map(|at| (chat, at)));
+        }
+    }
+
+    /// Since when the configuration has had the chat.
+    pub fn joined_at(&self, chat: i64) -> Moment {
+        let joined = self.joined.iter().find(|(known, _)| *known == chat);
+        joined.map_or(Moment(0), |(_, since)| *since)
+    }
+
     /// Whether an update is a new one, which it then no longer is. After a restart, or when a response
     /// was lost, updates are delivered twice.
     fn is_new(&mut self, update: i64) -> bool {
@@ -77,11 +103,19 @@ impl Bot {
         new
     }
 
-    /// A message or press came from a chat or a user that may not command.
-    fn on_stranger(&mut self, now: Moment, chat: i64, user: Option<i64>, actions: &mut Actions) {
-        if let Some(text) = self.strangers.on_message(now, chat, user) {
+    /// Whether a message or press may command; the log names chats and users that may not.
+    fn may_command(
+        &mut self,
+        now: Moment,
+        chat: i64,
+        user: Option<i64>,
+        actions: &mut Actions,
+    ) -> bool {
+        let allowed = self.access.allows(chat, user);
+        if !allowed && let Some(text) = self.strangers.on_message(now, chat, user) {
             actions.log(Level::Warn, text);
         }
+        allowed
     }
 
     pub fn next_timeout(&self, now: Moment, outbox: &Outbox) -> Option<Moment> {

@@ -129,6 +129,11 @@ impl<'a> VisibleSites<'a> {
         visible.map(move |at| (at, self.sites[at].site.as_ref()))
     }
 
+    /// The chat may know of the site with this very name.
+    pub fn sees(self, name: &str) -> bool {
+        self.sites.find_visible(self.chat, name).is_some()
+    }
+
     /// The one site of this name.
     pub fn one(self, name: &str) -> Result<usize, Unresolved> {
         match self.resolve(name, false)? {

@@ -182,7 +182,7 @@ impl Monitor {
     pub(crate) fn next_root_told(&self) -> Option<Moment> {
         let since = self.roots.since.filter(|_| self.tells_roots())?;
         let due = since + LONGEST;
-        Some(self.alerts.muted_until.map_or(due, |until| until.max(due)))
+        Some(self.alerts.after_mute(due))
     }
 
     fn tells_roots(&self) -> bool {

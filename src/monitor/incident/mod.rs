@@ -2,7 +2,7 @@
 
 pub(crate) mod unclean_stop;
 
-use crate::monitor::incident::unclean_stop::Away;
+use crate::monitor::incident::unclean_stop::UncleanStop;
 use crate::monitor::site::access::{CONSOLE, may_see};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
@@ -42,6 +42,16 @@ pub struct Acknowledged {
     /// What that person is called; empty when nobody knows.
     pub name: String,
     pub at: Moment,
+}
+
+impl Acknowledged {
+    pub fn by(user: Option<i64>, name: &str, at: Moment) -> Acknowledged {
+        Acknowledged {
+            by: user,
+            name: name.to_owned(),
+            at,
+        }
+    }
 }
 
 impl Incident {
@@ -95,13 +105,13 @@ pub struct Incidents {
     forgotten: Option<Moment>,
     next_number: u32,
     /// An unclean stop that is still to be told.
-    pub(in crate::monitor) away: Option<Away>,
+    unclean_stop: Option<UncleanStop>,
 }
 
 impl Incidents {
     pub fn new() -> Incidents {
         Incidents {
-            away: None,
+            unclean_stop: None,
             list: VecDeque::new(),
             open: 0,
             forgotten: None,
@@ -115,7 +125,7 @@ impl Incidents {
         let ended = list.iter().filter_map(|i| i.end);
         let full = ended.clone().count() >= REMEMBERED;
         Incidents {
-            away: None,
+            unclean_stop: None,
             open: list.iter().filter(|i| i.end.is_none()).count(),
             forgotten: ended.min().filter(|_| full),
             list: list.into(),
@@ -162,6 +172,37 @@ impl Incidents {
 
     pub fn get(&self, number: u32) -> Option<&Incident> {
         self.list.iter().find(|i| i.number == number)
+    }
+
+    /// A message in a chat told of the incident. Those of its messages that are not, or no longer, to
+    /// have buttons that fit are returned.
+    pub fn on_message(&mut self, number: u32, chat: i64, message_id: i64) -> Vec<i64> {
+        let Some(incident) = self.get_mut(number) else {
+            return Vec::new();
+        };
+        let earlier = incident.message_in(chat).filter(|m| *m != message_id);
+        incident.messages.retain(|(c, _)| *c != chat);
+        incident.messages.push((chat, message_id));
+        let ended = incident.end.is_some().then_some(message_id);
+        earlier.into_iter().chain(ended).collect()
+    }
+
+    /// Acknowledges those of the incidents that are not acknowledged yet. Whether there was one.
+    pub fn acknowledge(&mut self, numbers: &[u32], acknowledged: &Acknowledged) -> bool {
+        let mut any = false;
+        for incident in self.list.iter_mut().filter(|i| numbers.contains(&i.number)) {
+            any |= incident.acknowledged.is_none();
+            incident
+                .acknowledged
+                .get_or_insert_with(|| acknowledged.clone());
+        }
+        any
+    }
+
+    /// Where the incidents were told: chat and message.
+    pub fn messages_of(&self, numbers: &[u32]) -> Vec<(i64, i64)> {
+        let incidents = numbers.iter().filter_map(|&n| self.get(n));
+        incidents.flat_map(|i| i.messages.iter().copied()).collect()
     }
 
     /// Its alert became part of another one, which only counts it.

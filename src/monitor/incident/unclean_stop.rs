@@ -1,87 +1,69 @@
-//! After an unclean stop: since when we were blind, and what is still down (SPEC 10).
+//! After an unclean stop: since when nothing was watched, and what is still down (SPEC 10).
 
-use crate::monitor::alert::Notification;
-use crate::monitor::render::text;
-use crate::monitor::time::{Moment, Now};
-use crate::monitor::{Level, Monitor};
+use crate::monitor::incident::Incidents;
+use crate::monitor::time::Moment;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// What was down is looked at again before it is said to be so still; not longer than this.
-const LOOK_WITHIN: Duration = Duration::from_secs(90);
+/// What was down is checked again before it is said to be so still; not longer than this.
+const CHECK_WITHIN: Duration = Duration::from_secs(90);
 
-/// The clock that dated what was last written may have been ahead by so much, in seconds.
-const AHEAD: i64 = 60;
-
-/// An absence that is still to be told.
+/// An unclean stop that is still to be told.
 #[derive(Debug)]
-pub struct Away {
+pub struct UncleanStop {
     /// Unix seconds: the last thing written.
     pub seen: i64,
     pub back: Moment,
-    /// When there was first a clock: https sites aren't looked at before.
-    pub clock: Moment,
-    /// Sites that were down and have not been looked at since.
-    pub unseen: BTreeSet<String>,
+    /// When there was first a clock: https sites aren't checked before.
+    clock: Moment,
+    /// Sites that were down and have not been checked since.
+    pub unchecked: BTreeSet<String>,
 }
 
-impl Away {
+impl UncleanStop {
     fn due(&self) -> Moment {
-        self.clock + LOOK_WITHIN
+        self.clock + CHECK_WITHIN
     }
 }
 
-impl Monitor {
-    /// A site was looked at.
-    pub(crate) fn seen_after_away(&mut self, name: &str) {
-        if let Some(away) = &mut self.incidents.away {
-            away.unseen.remove(name);
-        }
-    }
-
-    pub(crate) fn away_due(&self) -> Option<Moment> {
-        self.incidents
-            .away
-            .as_ref()
-            .filter(|_| self.clock_set)
-            .map(Away::due)
-    }
-
-    pub(crate) fn tell_away(&mut self, now: Now) {
-        let moment = now.moment();
-        let ready =
-            |away: &Away| self.clock_set && (away.unseen.is_empty() || moment >= away.due());
-        let Some(away) = self.incidents.away.take_if(|away| ready(away)) else {
-            return;
-        };
-        let back = now.wall_at(away.back);
-        // By a clock that was ahead: since when is not known.
-        let known = away.seen <= back.saturating_add(AHEAD);
-        let (seen, back) = text::clock_times(away.seen.min(back), back, now);
-        let still = self.sites.iter().filter(|w| {
-            let down = w.down() && !w.paused() && w.maintenance.is_none();
-            down && !away.unseen.contains(w.name())
+impl Incidents {
+    /// `seen`: when the state was last written, in Unix seconds; `down`: the sites that were down.
+    pub fn on_unclean_stop(&mut self, seen: i64, now: Moment, down: BTreeSet<String>) {
+        self.unclean_stop = Some(UncleanStop {
+            seen,
+            back: now,
+            clock: now,
+            unchecked: down,
         });
-        let still: Vec<(String, Vec<i64>)> = still
-            .map(|w| (w.name().to_owned(), self.bot.access.chats_of(&w.site)))
-            .collect();
-        let said = match known {
-            true => format!("I was away, last seen {seen}, back {back}"),
-            false => format!("I was away, back {back}"),
-        };
-        self.log(Level::Info, said.clone());
-        // A chat reads of the sites that it is told of and of no other.
-        for chat in self.bot.access.chats.clone() {
-            let mine = still.iter().filter(|(_, chats)| chats.contains(&chat));
-            let mine: Vec<&str> = mine.map(|(name, _)| name.as_str()).collect();
-            let mut text = said.clone();
-            if !mine.is_empty() {
-                text.push_str("; still down: ");
-                text.push_str(&mine.join(", "));
-            }
-            let news = Notification::Notice { text };
-            self.outbox.push_alert(news, "", None, vec![chat], moment);
+    }
+
+    pub fn on_clock_set(&mut self, now: Moment) {
+        if let Some(stop) = &mut self.unclean_stop {
+            stop.clock = now;
         }
-        self.saving.now();
+    }
+
+    pub fn on_checked(&mut self, site: &str) {
+        if let Some(stop) = &mut self.unclean_stop {
+            stop.unchecked.remove(site);
+        }
+    }
+
+    /// Sites that are gone are not waited for.
+    pub fn keep_sites(&mut self, keep: impl Fn(&str) -> bool) {
+        if let Some(stop) = &mut self.unclean_stop {
+            stop.unchecked.retain(|name| keep(name));
+        }
+    }
+
+    /// When [`Incidents::take_unclean_stop`] has something, by a clock that is believed.
+    pub fn next_timeout(&self) -> Option<Moment> {
+        self.unclean_stop.as_ref().map(UncleanStop::due)
+    }
+
+    /// The unclean stop that is to be told now.
+    pub fn take_unclean_stop(&mut self, now: Moment) -> Option<UncleanStop> {
+        let ready = |stop: &mut UncleanStop| stop.unchecked.is_empty() || now >= stop.due();
+        self.unclean_stop.take_if(ready)
     }
 }

@@ -56,7 +56,7 @@ impl Monitor {
                 self.judge(now, at, seen, kind, cause.as_deref());
             }
             self.sites[at].remember(now, cause);
-            self.seen_after_away(name);
+            self.incidents.on_checked(name);
         }
         self.note_in_jobs(now, name, &verdict);
     }

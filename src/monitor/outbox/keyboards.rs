@@ -5,10 +5,13 @@
 //! it is pressed; a press brings the text along.
 
 use crate::monitor::outbox::message::CONSOLE;
+use crate::monitor::render::text::{MESSAGE_UNITS, units};
 use std::collections::VecDeque;
 
 /// Bytes of all texts together.
 const ROOM: usize = 64 * 1024;
+/// What begins a line that says what was done.
+const NOTES: [&[&str]; 2] = [&["👍"], &["🔕", "🔔"]];
 /// Messages whose buttons are to be looked at again, at most.
 const OUTDATED: usize = 200;
 
@@ -73,6 +76,22 @@ impl Keyboards {
     fn keep(&mut self, wanted: impl Fn(&Text) -> bool) {
         self.texts.retain(wanted);
         self.bytes = self.texts.iter().map(|t| t.html.len()).sum();
+    }
+}
+
+/// `html` with one more line that says what was done, in the place of an earlier one of its kind; as
+/// it is if that is too long.
+pub fn noted(html: &str, note: &str) -> String {
+    let starts = |line: &str, marks: &[&str]| marks.iter().any(|mark| line.starts_with(mark));
+    let kind = NOTES.iter().find(|marks| starts(note, marks));
+    let kept = html
+        .lines()
+        .filter(|line| !kind.is_some_and(|marks| starts(line, marks)));
+    let lines: Vec<&str> = kept.chain([note]).collect();
+    let longer = lines.join("\n");
+    match units(&longer) <= MESSAGE_UNITS {
+        true => longer,
+        false => html.to_owned(),
     }
 }
 

@@ -131,6 +131,26 @@ pub struct Press {
     pub waited: Duration,
 }
 
+impl Press {
+    /// The message that has the button; the terminal has none that could be changed.
+    pub fn message(&self) -> Option<i64> {
+        (self.message_id != 0).then_some(self.message_id)
+    }
+
+    /// Who pressed. `instead`: the message that the answer takes the place of.
+    pub fn asker(&self, at: Duration, instead: Option<i64>) -> Asker {
+        Asker {
+            chat: self.chat,
+            topic: self.topic,
+            user: self.user,
+            name: self.name.clone(),
+            pressed: true,
+            instead,
+            at,
+        }
+    }
+}
+
 /// Who asks, and where the answer goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asker {

@@ -5,10 +5,8 @@
 //! kept.
 
 pub(crate) mod backoff;
-pub(crate) mod deliveries;
 pub(crate) mod keyboards;
 pub mod message;
-pub(crate) mod moved_chats;
 pub(crate) mod queue;
 pub(crate) mod send_context;
 pub(crate) mod sending;
@@ -16,11 +14,11 @@ pub(crate) mod sending;
 use crate::monitor::alert::{Alert, Notification};
 use crate::monitor::outbox::backoff::Wait;
 use crate::monitor::outbox::keyboards::Keyboards;
-use crate::monitor::outbox::message::Delivery;
-use crate::monitor::outbox::moved_chats::rename;
+use crate::monitor::outbox::message::{Button, Delivery};
 pub use crate::monitor::outbox::queue::{Outgoing, Receipt, Reply};
 use crate::monitor::outbox::send_context::pause;
 use crate::monitor::render::text::count;
+use crate::monitor::site::access::rename;
 use crate::monitor::time::{Jitter, Moment, Now};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -252,6 +250,29 @@ impl Outbox {
         self.replies.push_back(reply);
     }
 
+    /// Puts `note` under an alert that says `html`, as far as is known, with its new buttons.
+    pub fn annotate(
+        &mut self,
+        (chat, message_id): (i64, i64),
+        html: Option<&str>,
+        note: &str,
+        buttons: Vec<Vec<Button>>,
+        now: Moment,
+    ) {
+        // A press that came before our last change of the text knows only the one before.
+        let shown = self.keyboards.get(chat, message_id).or(html);
+        let Some(html) = shown.map(|html| keyboards::noted(html, note)) else {
+            return;
+        };
+        self.keyboards.remember(chat, message_id, html.clone());
+        self.push_reply(Reply {
+            edit: Some(message_id),
+            touch_up: true,
+            buttons,
+            ..Reply::new(chat, html, now)
+        });
+    }
+
     /// From when on something that is not urgent may go to the chat; `None` while answers wait.
     pub fn calm_at(&self, chat: i64) -> Option<Moment> {
         if self.replies.iter().any(|r| r.chat == chat) {
@@ -420,12 +441,10 @@ impl Outbox {
                     chat,
                     message_id,
                 });
-                let shown = html.filter(|_| message_id != 0).map(|html| Receipt::Shown {
-                    chat,
-                    message_id,
-                    html,
-                });
-                shown.into_iter().chain(told).chain([changed]).collect()
+                if let Some(html) = html.filter(|_| message_id != 0) {
+                    self.keyboards.remember(chat, message_id, html);
+                }
+                told.chain([changed]).collect()
             }
             Load::Reply(reply) => {
                 if let Some(gone) = reply.edit.filter(|edit| *edit != message_id) {
@@ -470,6 +489,7 @@ impl Outbox {
 
     /// A group has a new id: what waits for it and what is under way goes on under that.
     pub(crate) fn rename_chat(&mut self, from: i64, to: i64) {
+        self.keyboards.forget_chat(from);
         for alert in &mut self.alerts {
             rename(&mut alert.chats, from, to);
             alert.edits.retain(|(chat, _)| *chat != from);

@@ -82,12 +82,6 @@ pub enum Receipt {
         chat: i64,
         message_id: i64,
     },
-    /// A message with buttons says this.
-    Shown {
-        chat: i64,
-        message_id: i64,
-        html: String,
-    },
     /// The message that shows a `/check`; `None` when it never arrived.
     Job {
         job: u64,

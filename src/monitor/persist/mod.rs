@@ -7,7 +7,6 @@ pub(crate) mod write_budget;
 use crate::monitor::alert::Alert;
 use crate::monitor::expiry::root_certificates::Roots;
 use crate::monitor::expiry::{self, Subject};
-use crate::monitor::incident::unclean_stop::Away;
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::judge::flapping::Flapping;
 use crate::monitor::judge::{Judge, State};
@@ -20,7 +19,6 @@ use crate::monitor::site::state::{SiteState, Suppression};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::uplink::Fault;
-use crate::monitor::uplink::faults::Said;
 use crate::monitor::{Level, Monitor, Settings};
 
 use std::sync::Arc;
@@ -33,7 +31,7 @@ impl Monitor {
         let coming =
             |moment: Option<Moment>| moment.filter(|m| *m > now.moment()).map(|m| now.wall_at(m));
         let offline = |t: &&(Fault, Moment)| t.0 == Fault::Line;
-        let told = |t: &&(Fault, Moment)| self.alerts.fault_notices.contains(&(t.0, Said::Told));
+        let told = |t: &&(Fault, Moment)| self.alerts.fault_told(t.0);
         let troubles = self.line.troubles().iter().filter(told);
         let (troubles, troubles_since) = troubles
             .map(|(t, since)| (t.word().to_owned(), now.wall_at(*since)))
@@ -45,10 +43,10 @@ impl Monitor {
                 .bot
                 .last_update()
                 .filter(|_| !mutated!("forget to persist the offset")),
-            digested: self.alerts.digest.sent,
+            digested: self.alerts.digested(),
             added: Some(self.bot.added.records().to_vec()).filter(|added| !added.is_empty()),
             next_incident: self.incidents.next_number(),
-            muted_until: coming(self.alerts.muted_until),
+            muted_until: coming(self.alerts.muted_until()),
             offline_since: self
                 .line
                 .troubles()
@@ -61,7 +59,7 @@ impl Monitor {
             roots: self.roots.records(),
             moved: self
                 .bot
-                .moved
+                .moves()
                 .iter()
                 .flat_map(|&(from, to)| [from, to])
                 .collect(),
@@ -99,11 +97,11 @@ impl Monitor {
         let now = self.restore_clock(now, snapshot.written);
         let moment = now.moment();
         self.bot.restore_updates(snapshot.last_update);
-        self.alerts.digest.sent = snapshot.digested;
         let muted_until = snapshot.muted_until;
         let muted_until =
             muted_until.filter(|_| !mutated!("forget a mute of everything at a restart"));
-        self.alerts.muted_until = muted_until.map(|wall| now.coming_moment(wall));
+        let muted_until = muted_until.map(|wall| now.coming_moment(wall));
+        self.alerts.restore(muted_until, snapshot.digested);
         for record in &snapshot.sites {
             let Some(at) = self.sites.find(&record.name) else {
                 continue;
@@ -133,35 +131,18 @@ impl Monitor {
         self.restore_line(snapshot, now);
         self.reconcile(now);
         let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
-        // A chat that is to have one was in the configuration then.
-        for &chat in &self.bot.access.chats {
-            let to_it = alerts.iter().filter(|a| a.chats.contains(&chat));
-            self.bot
-                .joined
-                .extend(to_it.map(|a| a.at).min().map(|at| (chat, at)));
-        }
+        self.bot.restore_joined(&alerts);
         self.outbox.restore(alerts);
-        self.bot.moved = snapshot
-            .moved
-            .chunks_exact(2)
-            .filter(|_| !mutated!("forget at a restart what a group became"))
-            .map(|m| (m[0], m[1]))
-            .collect();
-        self.forget_moves();
+        let moves = snapshot.moved.chunks_exact(2).map(|m| (m[0], m[1]));
+        let moves = moves.filter(|_| !mutated!("forget at a restart what a group became"));
+        self.bot.restore_moves(moves.collect());
         self.follow_moves();
         self.drop_hidden();
         if !snapshot.clean || mutated!("every start was an accident") {
-            self.incidents.away = Some(Away {
-                seen: snapshot.written,
-                back: moment,
-                clock: moment,
-                unseen: self
-                    .sites
-                    .iter()
-                    .filter(|w| w.down() && !w.paused())
-                    .map(|w| w.name().to_owned())
-                    .collect(),
-            });
+            let down = self.sites.iter().filter(|w| w.down() && !w.paused());
+            let down = down.map(|w| w.name().to_owned()).collect();
+            self.incidents
+                .on_unclean_stop(snapshot.written, moment, down);
         }
         // That we run is written down: the next start after a power cut must know of it.
         self.saving.now();
@@ -204,7 +185,7 @@ impl Monitor {
             let trouble = Fault::from_word(word);
             if let Some(trouble) = trouble.filter(|t| *t == Fault::Names || self.line.asked) {
                 self.line.begins(trouble, now.past_moment(*since), moment);
-                self.alerts.fault_notices.push((trouble, Said::Told));
+                self.alerts.restore_fault(trouble);
             }
         }
         if let Some(since) = snapshot.offline_since.filter(|_| self.line.asked) {
@@ -227,21 +208,13 @@ impl Monitor {
         added: Vec<(AddedRecord, Result<Site, String>)>,
         settings: Settings,
     ) {
-        let before = std::mem::replace(&mut self.bot.access, settings.access);
-        let chats = &self.bot.access.chats;
-        let new = chats.iter().filter(|chat| !before.chats.contains(chat));
-        self.bot
-            .joined
-            .extend(new.map(|chat| (*chat, now.moment())));
-        self.bot.joined.retain(|(chat, _)| chats.contains(chat));
-        self.alerts.quiet = settings.quiet;
-        self.alerts.digest.at = settings.digest;
+        self.bot.reload(settings.access, now.moment());
+        self.alerts.reload(settings.quiet, settings.digest);
         self.bot.jobs.reload(settings.max_jobs);
         self.wall_clock.reload(settings.built);
         self.progress.reload(settings.heartbeat);
         self.take_configuration(sites, added, now);
         self.ask_line(now, settings.uplink);
-        self.forget_moves();
         self.follow_moves();
         self.drop_hidden();
         self.sites_changed(now);
@@ -252,9 +225,7 @@ impl Monitor {
         self.reconcile(now);
         self.refresh_reach(now);
         self.pending_downs = self.sites.len();
-        if let Some(away) = &mut self.incidents.away {
-            away.unseen.retain(|name| self.sites.contains(name));
-        }
+        self.incidents.keep_sites(|name| self.sites.contains(name));
         self.saving.now();
         self.bot.jobs.keep_sites(|name| self.sites.contains(name));
         self.finish_jobs(now);

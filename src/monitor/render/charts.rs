@@ -1,116 +1,85 @@
 //! What `/chart` shows: the picture's data, and the words under it.
 
-use crate::monitor::Monitor;
-use crate::monitor::bot::ReplyContent;
-use crate::monitor::bot::callback_data::{self, CallbackData};
 use crate::monitor::history::{Share, Span};
 use crate::monitor::judge::State;
 use crate::monitor::render::picture::{Chart, Drawing, Picture, Strip, Strips, Tick, ticks};
 use crate::monitor::render::text::{bold, count, lasting, response};
 use crate::monitor::site::state::SiteState;
 use crate::monitor::time::Now;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Strips of one picture at most; the best are left out.
 const STRIPS: usize = 20;
 
-impl Monitor {
-    /// The response time of one site, and when it was down.
-    pub(crate) fn chart_of(&self, now: Now, at: usize, span: Span) -> ReplyContent {
-        let watched = &self.sites[at];
-        let (from, to, parts) = span.parts(now.wall);
-        let share = watched.past.uptime(span, now.wall);
-        let mut summary = summary(share, span);
-        if let Some((median, p95)) = watched.past.paces(span, now.wall) {
-            let (median, p95) = (response(median), response(p95));
-            summary.push_str(&format!(", median {median}, 95th {p95}"));
-        }
-        let html = format!("📈 {}, {}: {summary}", bold(watched.name()), span.title());
-        let picture = Picture {
-            title: format!("{}, {}", watched.name(), span.title()),
-            drawing: Drawing::Chart(Chart {
-                name: watched.name().to_owned(),
-                span: span.title().to_owned(),
-                summary,
-                parts: watched.past.parts(from, to, parts),
-                ticks: local_ticks(span, from, to, now),
-            }),
-        };
-        let key = callback_data::key(watched.name());
-        let others = Span::ALL.into_iter().filter(|other| *other != span);
-        let others = others.map(|other| {
-            let line = format!("/chart {key} {}", other.word());
-            CallbackData::Choose(line).button(other.word())
-        });
-        ReplyContent {
-            html,
-            buttons: callback_data::rows(others),
-            picture: Some(Arc::new(picture)),
-        }
+/// The response time of one site, and when it was down.
+pub(crate) fn one(watched: &SiteState, span: Span, now: Now) -> (String, Picture) {
+    let (from, to, parts) = span.parts(now.wall);
+    let share = watched.past.uptime(span, now.wall);
+    let mut summary = summary(share, span);
+    if let Some((median, p95)) = watched.past.paces(span, now.wall) {
+        let (median, p95) = (response(median), response(p95));
+        summary.push_str(&format!(", median {median}, 95th {p95}"));
     }
+    let html = format!("📈 {}, {}: {summary}", bold(watched.name()), span.title());
+    let picture = Picture {
+        title: format!("{}, {}", watched.name(), span.title()),
+        drawing: Drawing::Chart(Chart {
+            name: watched.name().to_owned(),
+            span: span.title().to_owned(),
+            summary,
+            parts: watched.past.parts(from, to, parts),
+            ticks: local_ticks(span, from, to, now),
+        }),
+    };
+    (html, picture)
+}
 
-    /// The last day of the sites that a chat is told of, as `/chart` shows it.
-    pub(crate) fn digest_picture(&self, now: Now, chat: i64) -> Option<Arc<Picture>> {
-        let sites = self.sites.visible(chat);
-        if sites.is_empty() {
-            return None;
-        }
-        self.chart_of_many(now, &sites, Span::Day).picture
-    }
-
-    /// A strip for each site, worst first.
-    pub(crate) fn chart_of_many(&self, now: Now, sites: &[usize], span: Span) -> ReplyContent {
-        let (from, to, parts) = span.parts(now.wall);
-        let mut shares: Vec<(Share, &SiteState)> = self
-            .watched(sites)
-            .into_iter()
-            .map(|w| (w.past.uptime(span, now.wall), w))
-            .collect();
-        // What nothing is known of comes last.
-        shares.sort_by_key(|(share, w)| (share.up_of_10000().unwrap_or(u32::MAX), !w.down()));
-        let rows: Vec<Strip> = shares
-            .iter()
-            .take(STRIPS)
-            .map(|(share, w)| Strip {
-                name: w.name().to_owned(),
-                percent: share.percent().unwrap_or_default(),
-                parts: w.past.parts(from, to, parts),
-            })
-            .collect();
-        let of = |state: State| shares.iter().filter(|(_, w)| w.state() == state).count();
-        let mut counts = vec![format!("{} up", of(State::Up))];
-        for state in State::ALL {
-            if state != State::Up && of(state) > 0 {
-                counts.push(format!("{} {state}", of(state)));
-            }
-        }
-        let counts = counts.join(", ");
-        let faultless = shares
-            .iter()
-            .filter(|(s, _)| s.down.is_zero() && !s.up.is_zero());
-        let html = format!(
-            "📊 <b>{}</b>, {}: {} without an outage. Now {counts}",
-            count(shares.len(), "site"),
-            span.title(),
-            faultless.count()
-        );
-        let picture = Picture {
-            title: format!("{}, {}", count(shares.len(), "site"), span.title()),
-            drawing: Drawing::Strips(Strips {
-                span: span.title().to_owned(),
-                summary: format!("Now {counts}"),
-                left_out: shares.len().saturating_sub(rows.len()),
-                rows,
-                ticks: local_ticks(span, from, to, now),
-            }),
-        };
-        ReplyContent {
-            html,
-            buttons: Vec::new(),
-            picture: Some(Arc::new(picture)),
+/// A strip for each site, worst first.
+pub(crate) fn many(sites: &[&SiteState], span: Span, now: Now) -> (String, Picture) {
+    let (from, to, parts) = span.parts(now.wall);
+    let mut shares: Vec<(Share, &SiteState)> = sites
+        .iter()
+        .map(|w| (w.past.uptime(span, now.wall), *w))
+        .collect();
+    // What nothing is known of comes last.
+    shares.sort_by_key(|(share, w)| (share.up_of_10000().unwrap_or(u32::MAX), !w.down()));
+    let rows: Vec<Strip> = shares
+        .iter()
+        .take(STRIPS)
+        .map(|(share, w)| Strip {
+            name: w.name().to_owned(),
+            percent: share.percent().unwrap_or_default(),
+            parts: w.past.parts(from, to, parts),
+        })
+        .collect();
+    let of = |state: State| shares.iter().filter(|(_, w)| w.state() == state).count();
+    let mut counts = vec![format!("{} up", of(State::Up))];
+    for state in State::ALL {
+        if state != State::Up && of(state) > 0 {
+            counts.push(format!("{} {state}", of(state)));
         }
     }
+    let counts = counts.join(", ");
+    let faultless = shares
+        .iter()
+        .filter(|(s, _)| s.down.is_zero() && !s.up.is_zero());
+    let html = format!(
+        "📊 <b>{}</b>, {}: {} without an outage. Now {counts}",
+        count(shares.len(), "site"),
+        span.title(),
+        faultless.count()
+    );
+    let picture = Picture {
+        title: format!("{}, {}", count(shares.len(), "site"), span.title()),
+        drawing: Drawing::Strips(Strips {
+            span: span.title().to_owned(),
+            summary: format!("Now {counts}"),
+            left_out: shares.len().saturating_sub(rows.len()),
+            rows,
+            ticks: local_ticks(span, from, to, now),
+        }),
+    };
+    (html, picture)
 }
 
 fn local_ticks(span: Span, from: i64, to: i64, now: Now) -> Vec<Tick> {

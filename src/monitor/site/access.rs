@@ -3,6 +3,7 @@
 
 use crate::monitor::site::Site;
 use crate::monitor::site::table::Sites;
+use std::sync::Arc;
 
 /// The chat id of the terminal (`run --console`). Telegram has no chat 0.
 pub const CONSOLE: i64 = 0;
@@ -65,9 +66,30 @@ impl Sites {
         self.find(name).filter(|&at| may_see(chat, &self[at].site))
     }
 
+    /// A group has a new id.
+    pub fn rename_chat(&mut self, from: i64, to: i64) {
+        for watched in self.iter_mut() {
+            let chats = watched.site.chats.as_ref();
+            if chats.is_some_and(|chats| chats.contains(&from)) {
+                let site = Arc::make_mut(&mut watched.site);
+                rename(site.chats.get_or_insert_default(), from, to);
+            }
+        }
+    }
+
     /// There is a site of this name, but not for the chat.
     pub fn hidden(&self, chat: i64, name: &str) -> bool {
         self.contains(name) && self.find_visible(chat, name).is_none()
+    }
+}
+
+/// `to` in the place of `from`, once.
+pub fn rename(chats: &mut Vec<i64>, from: i64, to: i64) {
+    if chats.contains(&to) {
+        chats.retain(|chat| *chat != from);
+    }
+    for chat in chats.iter_mut().filter(|chat| **chat == from) {
+        *chat = to;
     }
 }
 

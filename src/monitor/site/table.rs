@@ -1,6 +1,7 @@
 //! All sites that are watched, in the order of the configuration, and where a name is among them.
 
 use crate::monitor::site::state::SiteState;
+use crate::monitor::time::Moment;
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 
@@ -29,6 +30,18 @@ impl Sites {
     /// The site with this very name.
     pub fn named(&self, name: &str) -> Option<&SiteState> {
         self.find(name).map(|at| &self.all[at])
+    }
+
+    /// The sites at these places.
+    pub fn at(&self, places: &[usize]) -> Vec<&SiteState> {
+        places.iter().map(|&at| &self.all[at]).collect()
+    }
+
+    /// Mutes the sites at these places until then; `None` = no longer.
+    pub fn mute(&mut self, places: &[usize], until: Option<Moment>) {
+        for &at in places {
+            self.all[at].muted_until = until;
+        }
     }
 
     /// The sites by their names, for a new configuration to take from.

@@ -197,7 +197,7 @@ fn a_message_that_tells_two_stories_is_left_as_it_is() {
     outbox.push_offline(period(WALL + 9000, 1), vec![CHAT], &[], false, Moment(0));
     world.pass(60);
     assert_eq!(world.heard().len(), 1);
-    assert_eq!(world.monitor.alerts.told_offline, []);
+    assert_eq!(*world.monitor.alerts.on_online(true), []);
 }
 #[test]
 fn a_trouble_that_was_not_told_before_a_power_cut_is_told_after_it() {

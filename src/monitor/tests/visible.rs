@@ -74,7 +74,7 @@ fn no_command_of_another_chat_finds_the_site_by_any_name() {
     assert_eq!(vault.pause_order, None);
     let incident = world.monitor.incidents.open_of("vault").expect("open");
     assert_eq!(incident.acknowledged, None);
-    assert!(world.monitor.alerts.muted_until.is_none());
+    assert!(world.monitor.alerts.muted_until().is_none());
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn to_another_chat_it_does_not_exist() {
         said.contains("Everything still is, by another chat."),
         "{said}"
     );
-    assert!(world.monitor.alerts.muted_until.is_some());
+    assert!(world.monitor.alerts.muted_until().is_some());
 }
 
 #[test]

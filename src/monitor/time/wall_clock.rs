@@ -183,7 +183,7 @@ impl Monitor {
         self.restored = (!self.clock_set).then(|| Restored {
             at: now.moment(),
             wall: now.wall,
-            muted_until: self.alerts.muted_until,
+            muted_until: self.alerts.muted_until(),
             mutes: self.sites.iter().filter_map(mute).collect(),
         });
     }
@@ -206,9 +206,7 @@ impl Monitor {
         }
         self.log(Level::Info, "the clock is set".to_owned());
         self.date_back(now, before);
-        if let Some(away) = &mut self.incidents.away {
-            away.clock = now.moment();
-        }
+        self.incidents.on_clock_set(now.moment());
         for watched in self.sites.iter_mut().filter(|w| w.site.is_https()) {
             watched.flapping.rest(now.moment());
         }
@@ -272,7 +270,9 @@ impl Monitor {
                 until.0 = until.0.saturating_sub(off.saturating_mul(1000));
             }
         };
-        sooner(&mut self.alerts.muted_until, restored.muted_until);
+        let mut muted_until = self.alerts.muted_until();
+        sooner(&mut muted_until, restored.muted_until);
+        self.alerts.mute_all(muted_until);
         for watched in self.sites.iter_mut() {
             let was = restored.mutes.get(watched.name()).copied();
             sooner(&mut watched.muted_until, was);

@@ -13,14 +13,6 @@ const SETTLED: Duration = Duration::from_secs(30);
 
 const WRONG_TARGETS: &str = "Sites elsewhere answer, but none of the `uplink` targets does: is `uplink` in sitemon.conf right, or a firewall or proxy in the way? Until one of them answers only sites on this network are judged.";
 
-/// Whether people know of a trouble.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said {
-    /// Not yet: then, or when not everything is muted any more.
-    Due(Moment),
-    Told,
-}
-
 impl Monitor {
     /// Looks at the line if it is time.
     pub(crate) fn look_at_line(&mut self, now: Now) {
@@ -112,17 +104,14 @@ impl Monitor {
             format!("online again after {}", text::lasting(moment.since(since))),
         );
         self.saving.later(moment);
-        if !goes_on {
-            self.alerts.told_offline.clear();
-        }
+        let edits = self.alerts.on_online(goes_on).to_vec();
         if self.silenced(moment) {
             return;
         }
         let chats = self.bot.access.chats.clone();
         let news = Notification::Offline(period);
-        let edits = &self.alerts.told_offline;
         self.outbox
-            .push_offline(news, chats, edits, goes_on, moment);
+            .push_offline(news, chats, &edits, goes_on, moment);
         self.saving.alert("", moment);
     }
 
@@ -142,37 +131,14 @@ impl Monitor {
             (true, true) => now.moment(),
             (true, false) => since + SETTLED,
         };
-        self.alerts.fault_notices.push((trouble, Said::Due(due)));
-    }
-
-    /// When a trouble has lasted long enough to be told.
-    pub(crate) fn next_trouble_told(&self) -> Option<Moment> {
-        let due = self
-            .alerts
-            .fault_notices
-            .iter()
-            .filter_map(|(_, said)| match said {
-                Said::Due(at) => Some(*at),
-                Said::Told => None,
-            });
-        let told = |at: Moment| self.alerts.muted_until.map_or(at, |until| until.max(at));
-        due.min().map(told)
+        self.alerts.on_fault(trouble, due);
     }
 
     pub(crate) fn tell_troubles(&mut self, now: Now) {
-        let moment = now.moment();
-        if self.silenced(moment) {
-            return;
-        }
-        let mut texts = Vec::new();
-        for (trouble, said) in &mut self.alerts.fault_notices {
-            if matches!(said, Said::Due(at) if *at <= moment) {
-                *said = Said::Told;
-                texts.extend(trouble.began());
+        for fault in self.alerts.take_due_faults(now.moment()) {
+            if let Some(text) = fault.began() {
+                self.announce_line(now, text.to_owned());
             }
-        }
-        for text in texts {
-            self.announce_line(now, text.to_owned());
         }
     }
 
@@ -184,13 +150,7 @@ impl Monitor {
         self.uncover(Suppression::Offline(trouble), moment);
         self.refresh_reach(now);
         self.saving.later(moment);
-        let said = self
-            .alerts
-            .fault_notices
-            .iter()
-            .position(|(t, _)| *t == trouble);
-        let told =
-            said.is_some_and(|place| self.alerts.fault_notices.remove(place).1 == Said::Told);
+        let told = self.alerts.on_fault_end(trouble);
         if let Some(text) = trouble.ended() {
             let text = format!("{text}, after {}.", text::lasting(moment.since(since)));
             self.log(Level::Info, text.clone());
@@ -220,7 +180,7 @@ impl Monitor {
         for trouble in [Fault::Line, Fault::Portal, Fault::Ipv6] {
             self.line.ends(trouble, now.moment());
             self.uncover(Suppression::Offline(trouble), now.moment());
-            self.alerts.fault_notices.retain(|(t, _)| *t != trouble);
+            self.alerts.on_fault_end(trouble);
         }
     }
 }

@@ -1,11 +1,8 @@
-//! Updates: which are new, allowed and in time.
+//! Updates that come too late.
 
-use crate::monitor::Monitor;
 use crate::monitor::bot::ReplyContent;
-use crate::monitor::bot::command::{self, Command};
 use crate::monitor::outbox::Outbox;
-use crate::monitor::outbox::message::{Asker, CONSOLE, Content, Incoming, Update};
-use crate::monitor::render::stats::{self, Tally, Vitals};
+use crate::monitor::outbox::message::{Asker, Incoming};
 use crate::monitor::render::text::{escape, lasting};
 use crate::monitor::time::{Moment, Now};
 use std::collections::BTreeMap;
@@ -27,83 +24,6 @@ pub(crate) fn is_stale(now: Now, waited: Duration, date: i64) -> bool {
     long && now.wall.saturating_sub(date) > STALE
 }
 
-impl Monitor {
-    pub(crate) fn update(&mut self, now: Now, update: Update) {
-        let terminal = match &update.content {
-            Some(Content::Message(message)) => message.chat == CONSOLE,
-            Some(Content::Press(press)) => press.chat == CONSOLE,
-            Some(Content::Moved { .. }) | None => false,
-        };
-        if !terminal {
-            if !self.bot.is_new(update.id) {
-                return;
-            }
-            self.saving.later(now.moment());
-        }
-        let message = match update.content {
-            Some(Content::Message(message)) => message,
-            Some(Content::Press(press)) => return self.pressed(now, &press),
-            Some(Content::Moved { from, to }) => return self.chat_moved(now, from, to),
-            None => return,
-        };
-        if !self.bot.access.allows(message.chat, message.user) {
-            let bot = &mut self.bot;
-            bot.on_stranger(now.moment(), message.chat, message.user, &mut self.actions);
-            return;
-        }
-        let chat = message.chat;
-        let known = |name: &str| self.visible_to(chat).is_name(name);
-        let bot = self.bot.username.as_deref();
-        let Some(command) = command::parse(&message.text, bot, terminal, &known) else {
-            return;
-        };
-        if command == Command::NotOurs && chat < 0 {
-            // In a group it may be meant for another bot.
-            return;
-        }
-        // The terminal dates by our own clock, which may not be set.
-        if !terminal && is_stale(now, message.waited, message.date) {
-            self.bot.stale.add(now, &message);
-            return;
-        }
-        let asker = Asker {
-            chat,
-            topic: message.topic,
-            user: message.user,
-            name: message.name,
-            pressed: false,
-            instead: None,
-            at: now.uptime,
-        };
-        if let Some(answer) = self.carry_out(now, &asker, &command) {
-            self.answer(now, &asker, answer);
-        }
-    }
-
-    pub(crate) fn answer_stats(&mut self, now: Now, asker: &Asker, vitals: &Vitals) {
-        let visible = self.sites.visible(asker.chat);
-        let all = visible.len() == self.sites.len();
-        let tally = Tally {
-            sites: visible.len(),
-            checks: match all {
-                true => self.checks,
-                false => visible.iter().map(|&at| self.sites[at].checks).sum(),
-            },
-            late: self.rounds.counts(),
-            internal_errors: self.internal_errors,
-            excused: self.excused,
-            alerts_waiting: match all {
-                true => self.outbox.waiting_alerts(),
-                false => {
-                    let waiting = self.outbox.alerts();
-                    waiting.filter(|a| a.chats.contains(&asker.chat)).count()
-                }
-            },
-        };
-        self.answer(now, asker, stats::render(vitals, tally).into());
-    }
-}
-
 /// Commands that came too late to be carried out: the chat is told once which.
 #[derive(Debug, Default)]
 pub(crate) struct StaleCommands {
@@ -112,7 +32,7 @@ pub(crate) struct StaleCommands {
 }
 
 impl StaleCommands {
-    fn add(&mut self, now: Now, message: &Incoming) {
+    pub fn add(&mut self, now: Now, message: &Incoming) {
         let age = u64::try_from(now.wall - message.date).unwrap_or(0);
         let text: String = message.text.chars().take(100).collect();
         let line = format!(

@@ -1,0 +1,98 @@
+//! Replies that have buttons: the words are those of [`crate::monitor::render`].
+
+use crate::monitor::bot::ReplyContent;
+use crate::monitor::bot::callback_data::{self, CallbackData, MOST_SITES, key};
+use crate::monitor::bot::name_resolution::VisibleSites;
+use crate::monitor::history::Span;
+use crate::monitor::incident::Incidents;
+use crate::monitor::render::{charts, replies};
+use crate::monitor::site::state::SiteState;
+use crate::monitor::time::{Moment, Now};
+use crate::monitor::uplink::Fault;
+use std::sync::Arc;
+
+/// The states of these sites. A button leads to each one that is not up, as far as they are named.
+pub fn status(
+    visible: VisibleSites,
+    places: &[usize],
+    faults: &[(Fault, Moment)],
+    muted_until: Option<Moment>,
+    now: Now,
+) -> ReplyContent {
+    let sites = visible.sites.at(places);
+    let troubled = replies::worst_first(&sites);
+    let seen = |name: &str| visible.sees(name);
+    let html = replies::status(&sites, &troubled, faults, muted_until, &seen, now);
+    let button = |site: &&SiteState| {
+        let line = format!("/site {}", key(site.name()));
+        CallbackData::Open(line).button(site.name())
+    };
+    let mut buttons = callback_data::rows(troubled.iter().take(MOST_SITES).map(button));
+    if !sites.is_empty() {
+        buttons.push(vec![CallbackData::Open("/chart".into()).button("Chart")]);
+    }
+    ReplyContent {
+        html,
+        buttons,
+        picture: None,
+    }
+}
+
+/// One site in detail, with what can be done about it. `due`: its next check.
+pub fn site(
+    visible: VisibleSites,
+    place: usize,
+    due: Option<Moment>,
+    incidents: &Incidents,
+    now: Now,
+) -> ReplyContent {
+    let site = &visible.sites[place];
+    let key = key(site.name());
+    let open = |label: &str, verb: &str| CallbackData::Open(format!("/{verb} {key}")).button(label);
+    let refresh = |label: &str, line: String| CallbackData::Refresh(line).button(label);
+    let mut buttons = Vec::new();
+    if site.paused() {
+        buttons.push(refresh("Resume", format!("/resume {key}")));
+    } else {
+        buttons.push(open("Check now", "check"));
+        buttons.push(if site.muted(now.moment()) {
+            refresh("Unmute", format!("/unmute {key}"))
+        } else {
+            refresh("Mute", format!("/mute {key} 1h"))
+        });
+        buttons.push(refresh("Pause", format!("/pause {key}")));
+    }
+    buttons.push(open("Chart", "chart"));
+    let seen = |name: &str| visible.sees(name);
+    ReplyContent {
+        html: replies::site(site, due, incidents, &seen, now),
+        buttons: callback_data::rows(buttons),
+        picture: None,
+    }
+}
+
+/// The response time of one site, with buttons for the other spans.
+pub fn chart(site: &SiteState, span: Span, now: Now) -> ReplyContent {
+    let (html, picture) = charts::one(site, span, now);
+    let key = key(site.name());
+    let others = Span::ALL.into_iter().filter(|other| *other != span);
+    let others = others.map(|other| {
+        let line = format!("/chart {key} {}", other.word());
+        CallbackData::Choose(line).button(other.word())
+    });
+    ReplyContent {
+        html,
+        buttons: callback_data::rows(others),
+        picture: Some(Arc::new(picture)),
+    }
+}
+
+/// A strip for each of these sites.
+pub fn chart_of_many(sites: &[&SiteState], span: Span, now: Now) -> ReplyContent {
+    let (html, picture) = charts::many(sites, span, now);
+    ReplyContent {
+        html,
+        buttons: Vec::new(),
+        picture: Some(Arc::new(picture)),
+    }
+}
