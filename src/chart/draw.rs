@@ -180,7 +180,7 @@ impl Plot {
     }
 }
 
-/// Outages, and time that nobody watched.
+/// Outages, and time without checks.
 fn bands(canvas: &mut Canvas, plot: &Plot, parts: &[Part], (top, bottom): (i32, i32), down: Ink) {
     for (i, part) in parts.iter().enumerate() {
         let (from, to) = plot.part(i);

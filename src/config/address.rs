@@ -10,6 +10,8 @@ use super::value::brief;
 use crate::monitor::bot::nearest::nearest;
 use crate::monitor::site::network::is_lan;
 use crate::monitor::site::{Auth, StartTls};
+use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
 use url::{Host, Url};
 
 /// Schemes that a site's URL will have in later versions.
@@ -217,8 +219,9 @@ fn credentials(url: &Url) -> Result<Option<Auth>, String> {
         return Ok(None);
     }
     let decoded = |text: &str| {
-        percent_decoded(text)
-            .filter(|text| !text.chars().any(char::is_control))
+        let text = percent_decode_str(text).decode_utf8().ok();
+        text.filter(|text| !text.chars().any(char::is_control))
+            .map(Cow::into_owned)
             .ok_or_else(|| "has a user or a password that is no text; use `auth`".to_owned())
     };
     let user = decoded(url.username())?;
@@ -231,32 +234,6 @@ fn credentials(url: &Url) -> Result<Option<Auth>, String> {
         user,
         password: decoded(url.password().unwrap_or_default())?,
     }))
-}
-
-/// `%41` → `A`; a `%` that two hex digits don't follow stands for itself. `None` when it is not UTF-8.
-fn percent_decoded(text: &str) -> Option<String> {
-    let bytes = text.as_bytes();
-    let hex = |at: usize| bytes.get(at).and_then(|&b| char::from(b).to_digit(16));
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let escape = if byte == b'%' {
-            hex(at + 1).zip(hex(at + 2))
-        } else {
-            None
-        };
-        match escape.and_then(|(high, low)| u8::try_from(high * 16 + low).ok()) {
-            Some(escaped) => {
-                decoded.push(escaped);
-                at += 3;
-            }
-            None => {
-                decoded.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(decoded).ok()
 }
 
 #[cfg(test)]
@@ -496,7 +473,7 @@ mod tests {
             text in "(https?://)?.{0,20}",
             password in "[A-Z]{12}",
         ) {
-            let _ = (site(&text, &text), base(&text), masked(&text), percent_decoded(&text));
+            let _ = (site(&text, &text), base(&text), masked(&text));
             let _ = (page(&text, &text), target(&text));
             let url = format!("https://user:{password}@example.com/");
             prop_assert!(!masked(&url).contains(&password));

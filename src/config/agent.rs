@@ -85,7 +85,7 @@ fn uplink(table: &mut Table, log: &mut Log) -> Entry<Vec<Target>> {
     })
 }
 
-/// The whole URL is a secret: whoever knows it can keep the alarm silent.
+/// The whole URL is a secret: with it the alarm can be kept silent.
 fn heartbeat(table: &mut Table, ctx: &Context, log: &mut Log) -> Entry<Secret> {
     let (written, filled) = variables::filled(table, "heartbeat", is_literal, ctx.env, log);
     let written = written.value().unwrap_or_default();

@@ -184,7 +184,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// `a=b` of the query; `;` is RFC 4501's between them, `&` everybody else's.
+    /// `a=b` of the query; `;` is RFC 4501's between them, `&` that of other URLs.
     fn pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.query
             .into_iter()

@@ -16,7 +16,7 @@ const QUOTED: usize = 100;
 /// Shorter values of the environment are words of messages by chance. In bytes.
 const SHORTEST: usize = 6;
 
-/// Mistakes that a chat is told of, at most.
+/// Mistakes that a chat and the log get, at most.
 const TOLD: usize = 10;
 
 /// Why there is no configuration. `Display` is the text for the user, some lines without a
@@ -40,7 +40,7 @@ pub struct Mistake {
     pub what: String,
     /// The line, secrets masked.
     quoted: String,
-    /// Characters of `quoted` that are meant; at least one, which may be just behind its end.
+    /// Characters of `quoted` that the mistake is about; at least one, which may be just behind its end.
     caret: Range<usize>,
 }
 

@@ -19,8 +19,8 @@ pub struct PlacedLogin {
 }
 
 impl PlacedLogin {
-    /// The login for a site of `url`. Whoever fetches a page over https must not give the password
-    /// away before.
+    /// The login for a site of `url`. What is fetched over https must not have its password sent
+    /// unencrypted before.
     pub fn for_site(self, url: &str, log: &mut Log) -> Login {
         let secure = |url: &str| url.starts_with("https:");
         let (login, page) = (&self.login, self.login.page.as_deref());

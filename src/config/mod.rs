@@ -90,7 +90,7 @@ pub struct Telegram {
     pub token: Secret,
     /// Chats that get the alerts and may give commands. May be empty (for `pair`).
     pub chats: Vec<i64>,
-    /// In these chats only these people may give commands; `None` = anybody in them.
+    /// In these chats only these users may give commands; `None` = all in them.
     pub users: Option<Vec<i64>>,
     /// The topic of a forum group that messages go to (`message_thread_id`), from 1 = General.
     pub topic: Option<i64>,
@@ -118,7 +118,7 @@ pub struct Agent {
     /// the line counts as up.
     pub uplink: Vec<Target>,
     /// An `http:` or `https:` URL with everything filled in, to be asked for every minute while all
-    /// is well. Whoever knows it can keep the alarm silent, hence a secret.
+    /// is well. With it the alarm can be kept silent, hence a secret.
     pub heartbeat: Option<Secret>,
     /// When the daily summary is sent: minutes since local midnight.
     pub digest: Option<u16>,

@@ -189,7 +189,7 @@ fn family(address: &Address, own: &Keys, keys: &Keys, log: &mut Log) -> IpVersio
     IpVersion::Any
 }
 
-/// How long before its end the registration of the site's domain is told of, if it can have one.
+/// How long before its end the registration of the site's domain is warned about, if it can have one.
 fn registration(address: &Address, own: &Keys, keys: &Keys, log: &mut Log) -> Option<Duration> {
     let before = keys.domain.get().filter(|before| !before.is_zero())?;
     let name = match address {

@@ -69,7 +69,7 @@ impl Names {
         self.loops(log);
     }
 
-    /// Every site comes after at most one other, so whoever walks along gets to an end or into one loop.
+    /// Every site comes after at most one other, so a walk along them ends, or gets into one loop.
     fn loops(&self, log: &mut Log) {
         let named = self.after.iter().enumerate();
         let next: HashMap<&str, usize> = named
@@ -89,7 +89,7 @@ impl Names {
                 continue;
             };
             let circle = &path[entry..];
-            // One alone is told already.
+            // One alone is reported already.
             if let [first, _, ..] = circle {
                 self.circle(circle, *first, log);
             }

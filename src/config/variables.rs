@@ -30,7 +30,7 @@ pub fn filled(
 }
 
 /// Fills in `$NAME`. A `secret` text is not quoted, nor is a password in a URL: of a variable that
-/// isn't set, the name is told only if it looks like one, for `pa$sword` may be a password.
+/// isn't set, the name is shown only if it looks like one, for `pa$sword` may be a password.
 pub fn expanded(
     text: Entry<String>,
     key: &str,
