@@ -300,6 +300,10 @@ pub(crate) mod tests {
         };
         let hung = within(path, patience, hang).expect_err("it hangs");
         assert_eq!(hung.kind(), io::ErrorKind::TimedOut);
+        // Its thread may come late.
+        while begun.load(Ordering::SeqCst) == 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
         for _ in 0..100 {
             let count = begun.clone();
             let again = within(path, patience, move || {

@@ -1,8 +1,9 @@
 //! The real binary against loopback servers, and the fakes that it talks to: one program, so that
 //! the library and libcurl are linked once.
 //!
-//! Apart from it are `simulation` and `wear`, the pure core in virtual time: they are built with
-//! `--profile sim` too, and `tests/simulation/mutate` builds the first again for every mistake.
+//! Apart from it are `simulation`, which `tests/simulation/mutate` builds again for every mistake, and
+//! `wear`, which computes all the time: tests that measure fail beside it. Both are the pure core in
+//! virtual time, and are built with `--profile sim` too.
 //!
 //! Tests run beside each other: what one counts is of processes, directories, ports and networks
 //! of its own.

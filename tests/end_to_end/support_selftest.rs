@@ -419,3 +419,14 @@ fn a_running_process_is_seen_from_outside_and_killed_at_the_end_of_scope() {
     drop(running);
     assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
 }
+
+#[test]
+fn json_is_read_strictly_and_written_as_telegram_does() {
+    for wrong in [r#"{"a":1,"a":2}"#, r#"{"a":01}"#, r#""\ud83d""#, "1 2", ""] {
+        assert!(Json::parse(wrong).is_err(), "{wrong}");
+    }
+    let text = r#"{"b":"\ud83d\udd34 a\/b","a":[9223372036854775807,1.5,null,true]}"#;
+    let json = Json::parse(text).unwrap();
+    assert_eq!(json.get("b").and_then(Json::str), Some("🔴 a/b"));
+    assert_eq!(json.to_string(), text);
+}
