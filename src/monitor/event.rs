@@ -148,6 +148,24 @@ pub enum Action {
     Log(Level, String),
 }
 
+/// What is to be done, in the order it came up.
+#[derive(Debug, Default)]
+pub struct Actions(Vec<Action>);
+
+impl Actions {
+    pub fn push(&mut self, action: Action) {
+        self.0.push(action);
+    }
+
+    pub fn log(&mut self, level: Level, text: String) {
+        self.push(Action::Log(level, text));
+    }
+
+    pub fn take(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.0)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     Warn,

@@ -26,7 +26,7 @@ use self::bot::added_sites::Added;
 use self::bot::check_jobs::Job;
 use self::bot::command::Access;
 use self::bot::strangers::Strangers;
-pub use self::event::{Action, Event, Level, Settings};
+pub use self::event::{Action, Actions, Event, Level, Settings};
 use self::expiry::root_certificates::Roots;
 use self::history::recording::Recording;
 use self::incident::Incidents;
@@ -35,16 +35,13 @@ use self::outbox::Outbox;
 use self::outbox::send_context::SendContext;
 use self::outbox::shown::Shown;
 use self::persist::urgency::Saving;
-use self::schedule::Schedule;
-use self::schedule::late_rounds::Rounds;
-use self::schedule::liveness::Progress;
-use self::schedule::maintenance::Page;
+use self::schedule::Scheduler;
 use self::site::Site;
 use self::site::table::Sites;
 use self::time::hours::Hours;
 use self::time::suspend::Awake;
 use self::time::wall_clock::{Restored, WallClock};
-use self::time::{Jitter, Moment, Now};
+use self::time::{Moment, Now};
 use self::uplink::faults::Said;
 use self::uplink::local_faults::Lacking;
 use self::uplink::{Fault, Line};
@@ -55,7 +52,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Monitor {
     sites: Sites,
-    schedule: Schedule,
+    schedule: Scheduler,
     incidents: Incidents,
     outbox: Outbox,
     access: Access,
@@ -73,20 +70,16 @@ pub struct Monitor {
     /// Alerts of these hours have no sound.
     quiet: Option<Hours>,
     digest: Digest,
-    /// `None`: the windows of maintenance are to be looked up.
-    page: Option<Page>,
     last_update: Option<i64>,
     /// Commands that came too late to be carried out, by chat, and when to say so.
     stale: BTreeMap<i64, (Moment, Vec<String>)>,
     strangers: Strangers,
     saving: Saving,
-    jitter: Jitter,
     checks: u64,
     internal_errors: u64,
     /// Checks that failed for want of something on this machine.
     excused: u64,
     lacks: Vec<Lacking>,
-    stopping: bool,
     line: Line,
     /// Sites in doubt, at least: more than that are not looked for.
     pending_downs: usize,
@@ -103,8 +96,6 @@ pub struct Monitor {
     /// Sites have something that runs out.
     inspects: bool,
     roots: Roots,
-    progress: Progress,
-    rounds: Rounds,
     recording: Recording,
     /// When many were last seen failing at once.
     storm: Option<Moment>,
@@ -116,7 +107,7 @@ pub struct Monitor {
     /// Messages whose buttons are no longer what they should be: chat and message.
     untidy: VecDeque<(i64, i64)>,
     shown: Shown,
-    actions: Vec<Action>,
+    actions: Actions,
 }
 
 impl Monitor {
@@ -129,7 +120,7 @@ impl Monitor {
     ) -> Monitor {
         let mut monitor = Monitor {
             sites: Sites::default(),
-            schedule: Schedule::default(),
+            schedule: Scheduler::new(seed, settings.heartbeat, now.moment()),
             incidents: Incidents::new(),
             outbox: Outbox::new(seed.rotate_left(32)),
             access: settings.access.clone(),
@@ -146,17 +137,14 @@ impl Monitor {
                 at: settings.digest,
                 sent: None,
             },
-            page: None,
             last_update: None,
             stale: BTreeMap::new(),
             strangers: Strangers::default(),
             saving: Saving::default(),
-            jitter: Jitter::new(seed),
             checks: 0,
             internal_errors: 0,
             excused: 0,
             lacks: Vec::new(),
-            stopping: false,
             line: Line::new(settings.uplink),
             pending_downs: 0,
             told_offline: Vec::new(),
@@ -168,15 +156,13 @@ impl Monitor {
             inspects: false,
             roots: Roots::default(),
             storm: None,
-            progress: Progress::new(settings.heartbeat, now.moment()),
-            rounds: Rounds::default(),
             recording: Recording::default(),
             wall_clock: WallClock::new(settings.built),
             clock_set: true,
             restored: None,
             untidy: VecDeque::new(),
             shown: Shown::default(),
-            actions: Vec::new(),
+            actions: Actions::default(),
         };
         let now = monitor.read_clock(now);
         monitor.take_sites(sites.into_iter().map(Into::into).collect(), now);
@@ -188,7 +174,7 @@ impl Monitor {
         let stood_still = self.awake.asleep(now);
         if stood_still {
             self.line.woke(now.moment());
-            self.rounds.stood_still();
+            self.schedule.stood_still();
         }
         if matches!(event, Event::ClockConfirmed) {
             self.confirm_clock(now);
@@ -242,7 +228,7 @@ impl Monitor {
         }
         self.proceed(now);
         self.record(now);
-        std::mem::take(&mut self.actions)
+        self.actions.take()
     }
 
     /// When to call [`Monitor::handle`] with [`Event::Due`] if nothing else happens before.
@@ -256,23 +242,20 @@ impl Monitor {
         let open = self.incidents.iter_open();
         let reminders = open.filter_map(|i| self.reminder_due(i, now));
         let edits = self.next_edit(now);
-        let scheduled = if self.stopping {
-            None
-        } else {
-            self.schedule.next()
-        };
-        let line = self.line.next_look(now.moment()).filter(|_| !self.stopping);
+        let line = self.line.next_look(now.moment());
+        let line = line.filter(|_| !self.schedule.stopping());
+        let maintenance = self.schedule.next_maintenance(now);
         reminders
-            .chain(scheduled)
+            .chain(self.schedule.next_timeout())
             .chain(line)
             .chain(self.next_steady())
             .chain(self.next_look_due())
             .chain(self.next_root_told())
             .chain(self.next_trouble_told())
-            .chain(self.page_ends(now))
+            .chain(maintenance.filter(|_| self.clock_set))
             .chain(self.digest_due(now))
             .chain(self.away_due())
-            .chain(self.progress.next_beat(now.moment()))
+            .chain(self.schedule.next_beat(now.moment()))
             .chain(self.outbox.next_due(now, self.unsettled(now)))
             .chain(self.saving.next_due())
             .chain(self.stale.values().map(|(at, _)| *at))
@@ -284,12 +267,12 @@ impl Monitor {
 
     /// No check is started any more; what is under way may still report.
     pub fn stop(&mut self) {
-        self.stopping = true;
+        self.schedule.stop();
     }
 
     /// Checks that were started are ending: the scheduler makes progress.
     pub fn healthy(&self, now: Now) -> bool {
-        self.progress.healthy(now.moment(), &self.sites)
+        self.schedule.healthy(now.moment(), &self.sites)
     }
 
     /// Messages that are being sent.
@@ -305,7 +288,9 @@ impl Monitor {
     /// Everything that time alone brings about.
     fn proceed(&mut self, now: Now) {
         self.refresh_maintenance(now);
-        self.start_checks(now);
+        let moment = now.moment();
+        self.schedule
+            .on_timeout(moment, self.clock_set, &mut self.sites, &mut self.actions);
         self.start_looks(now);
         self.tell_roots(now);
         self.settle_doubts(now);
@@ -316,13 +301,12 @@ impl Monitor {
         self.tell_troubles(now);
         self.tell_away(now);
         self.tell_digest(now);
-        if self.progress.beat(now.moment(), &self.sites) {
+        if self.schedule.beat(now.moment(), &self.sites) {
             self.actions.push(Action::Heartbeat);
         }
         self.tell_stale(now);
         self.log_strangers(now);
         self.edit_jobs(now);
-        let moment = now.moment();
         self.tidy(moment);
         if self.saving.begin(moment, self.outbox.last_alert_id()) {
             self.wall_clock.stamped(now);
@@ -342,13 +326,9 @@ impl Monitor {
         }
     }
 
-    fn start_checks(&mut self, now: Now) {
-        if self.stopping {
-            return;
-        }
-        while let Some(name) = self.schedule.pop(now.moment(), &mut self.jitter) {
-            self.start_check(now, &name);
-        }
+    fn refresh_maintenance(&mut self, now: Now) {
+        self.schedule
+            .refresh_maintenance(now, self.clock_set, &mut self.sites, &mut self.actions);
     }
 
     /// Starts a check, unless it cannot be made now.
@@ -356,24 +336,15 @@ impl Monitor {
         let Some(at) = self.sites.find(name) else {
             return false;
         };
-        let watched = &mut self.sites[at];
-        if watched.running || watched.paused() || self.stopping {
-            return false;
-        }
-        if !self.clock_set && watched.site.is_https() {
-            self.schedule.next_turn(name, now.moment());
-            return false;
-        }
-        watched.running = true;
-        watched.began = now.moment();
-        self.progress.started(now.moment());
-        self.schedule.clear(name);
-        self.actions.push(Action::Check {
-            site: watched.site.clone(),
-            fresh: std::mem::take(&mut watched.anew) | watched.fresh(),
-            hanging: watched.hanging(),
-        });
-        true
+        let (moment, watched) = (now.moment(), &mut self.sites[at]);
+        self.schedule
+            .start(moment, self.clock_set, watched, &mut self.actions)
+    }
+
+    /// Whether the site is under maintenance now.
+    pub fn in_maintenance(&self, name: &str) -> bool {
+        let watched = self.sites.named(name);
+        watched.is_some_and(|w| w.maintenance.is_some())
     }
 
     fn unsettled(&self, now: Now) -> Unsettled {
@@ -395,7 +366,7 @@ impl Monitor {
     }
 
     fn log(&mut self, level: Level, text: String) {
-        self.actions.push(Action::Log(level, text));
+        self.actions.log(level, text);
     }
 }
 

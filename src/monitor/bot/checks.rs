@@ -64,7 +64,7 @@ impl Monitor {
             self.look_now(now, at);
         }
         let running = |m: &Monitor| m.sites.find(name).is_some_and(|at| m.sites[at].running);
-        if !running(self) && !self.start_check(now, name) && !self.stopping {
+        if !running(self) && !self.start_check(now, name) && !self.schedule.stopping() {
             let verdict = Verdict::Bad("the clock is not set yet".into());
             self.note_in_jobs(now, name, &verdict);
         }

@@ -109,7 +109,7 @@ impl Monitor {
                 true => self.checks,
                 false => visible.iter().map(|&at| self.sites[at].checks).sum(),
             },
-            late: self.rounds.counts(),
+            late: self.schedule.round_counts(),
             internal_errors: self.internal_errors,
             excused: self.excused,
             alerts_waiting: match all {

@@ -179,7 +179,7 @@ impl Monitor {
                 let looked = watch.looked.min(now.wall);
                 let fresh = looked + i64::try_from(subject.every().as_secs()).unwrap_or(0);
                 let first = self.sites[at].site.interval.min(FIRST);
-                let soon = now.moment() + first.mul_f64(self.jitter.fraction());
+                let soon = now.moment() + first.mul_f64(self.schedule.jitter().fraction());
                 let due = now.coming_moment(fresh).max(soon);
                 self.sites[at].expiry_mut(subject).due = Some(due);
             }
@@ -205,7 +205,7 @@ impl Monitor {
     }
 
     pub(crate) fn next_look_due(&self) -> Option<Moment> {
-        if self.stopping || !self.inspects || !self.clock_set {
+        if self.schedule.stopping() || !self.inspects || !self.clock_set {
             return None;
         }
         let judged = self

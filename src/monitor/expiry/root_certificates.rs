@@ -186,7 +186,7 @@ impl Monitor {
     }
 
     fn tells_roots(&self) -> bool {
-        !self.stopping && self.clock_set
+        !self.schedule.stopping() && self.clock_set
     }
 
     pub(crate) fn tell_roots(&mut self, now: Now) {

@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_secs(5);
 impl Monitor {
     pub(crate) fn checked(&mut self, now: Now, name: &str, outcome: Outcome, waited: Duration) {
         self.checks += 1;
-        self.progress.ended(now.moment());
+        self.schedule.check_ended(now.moment());
         let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
         if kind == Some(FailureKind::Internal) {
             self.internal_errors += 1;
@@ -26,7 +26,13 @@ impl Monitor {
         let Some(at) = self.sites.find(name) else {
             return;
         };
-        self.count_round(now, at, waited);
+        let late = self
+            .schedule
+            .round_ended(now.moment(), &self.sites[at], waited);
+        if let Some(text) = late {
+            self.log(Level::Warn, text.clone());
+            self.announce(now, text);
+        }
         let watched = &mut self.sites[at];
         watched.running = false;
         if watched.paused() {
@@ -57,19 +63,6 @@ impl Monitor {
             self.seen_after_away(name);
         }
         self.note_in_jobs(now, name, &verdict);
-    }
-
-    /// Whether its check began in time. Sites that hang wait for each other alone.
-    fn count_round(&mut self, now: Now, at: usize, waited: Duration) {
-        let watched = &self.sites[at];
-        if watched.hanging() {
-            return;
-        }
-        let interval = watched.site.interval;
-        if let Some(text) = self.rounds.ended(now.moment(), interval, waited) {
-            self.log(Level::Warn, text.clone());
-            self.announce(now, text);
-        }
     }
 
     fn judge(

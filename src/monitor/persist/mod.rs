@@ -177,7 +177,7 @@ impl Monitor {
         self.digest.at = settings.digest;
         self.max_jobs = settings.max_jobs.max(1);
         self.wall_clock.reload(settings.built);
-        self.progress.reload(settings.heartbeat);
+        self.schedule.reload(settings.heartbeat);
         let sites = self.beside(sites, added, now);
         self.take_sites(sites, now);
         self.ask_line(now, settings.uplink);
@@ -246,7 +246,7 @@ impl Monitor {
         let mut before = std::mem::take(&mut self.sites).into_by_name();
         let count = sites.len();
         let mut all = Vec::with_capacity(count);
-        self.page = None;
+        self.schedule.forget_maintenance();
         for (place, site) in sites.into_iter().enumerate() {
             let watched = match before.remove(&site.name) {
                 Some(mut watched) => {
@@ -295,8 +295,7 @@ impl Monitor {
     fn plan(&mut self, watched: &SiteState, place: (usize, usize), now: Now) {
         let (name, interval) = (watched.name(), watched.site.interval);
         if self.schedule.interval(name) != Some(interval) {
-            self.schedule
-                .first(name, interval, now.moment(), place, &mut self.jitter);
+            self.schedule.first(name, interval, now.moment(), place);
         } else if self.schedule.due_at(name).is_none() {
             self.schedule.next_turn(name, now.moment());
         }

@@ -150,7 +150,7 @@ impl Monitor {
         let set = self.wall_clock.read(now);
         if set != self.clock_set {
             self.clock_set = set;
-            self.page = None;
+            self.schedule.forget_maintenance();
             self.clock_changed(now, before);
         }
         self.estimate(now)

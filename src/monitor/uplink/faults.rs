@@ -24,7 +24,7 @@ pub enum Said {
 impl Monitor {
     /// Looks at the line if it is time.
     pub(crate) fn look_at_line(&mut self, now: Now) {
-        if !self.stopping
+        if !self.schedule.stopping()
             && let Some(deep) = self.line.begin(now.moment())
         {
             self.actions.push(Action::Probe { deep });
