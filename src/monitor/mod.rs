@@ -39,9 +39,7 @@ use self::schedule::Scheduler;
 use self::site::Site;
 use self::site::table::Sites;
 use self::time::hours::Hours;
-use self::time::suspend::Awake;
-use self::time::wall_clock::{Restored, WallClock};
-use self::time::{Moment, Now};
+use self::time::{Clock, ClockChange, Moment, Now, Redating};
 use self::uplink::faults::Said;
 use self::uplink::local_faults::Lacking;
 use self::uplink::{Fault, Line};
@@ -92,18 +90,13 @@ pub struct Monitor {
     /// Troubles of the line that go on, and whether people know.
     fault_notices: Vec<(Fault, Said)>,
     away: Option<Away>,
-    awake: Awake,
+    clock: Clock,
     /// Sites have something that runs out.
     inspects: bool,
     roots: Roots,
     recording: Recording,
     /// When many were last seen failing at once.
     storm: Option<Moment>,
-    wall_clock: WallClock,
-    /// The wall clock is believed.
-    clock_set: bool,
-    /// An earlier run's state, when it was taken over while the clock was doubted.
-    restored: Option<Restored>,
     /// Messages whose buttons are no longer what they should be: chat and message.
     untidy: VecDeque<(i64, i64)>,
     shown: Shown,
@@ -152,14 +145,11 @@ impl Monitor {
             slow_untold: false,
             fault_notices: Vec::new(),
             away: None,
-            awake: Awake::new(now),
+            clock: Clock::new(settings.built, now),
             inspects: false,
             roots: Roots::default(),
             storm: None,
             recording: Recording::default(),
-            wall_clock: WallClock::new(settings.built),
-            clock_set: true,
-            restored: None,
             untidy: VecDeque::new(),
             shown: Shown::default(),
             actions: Actions::default(),
@@ -171,13 +161,14 @@ impl Monitor {
 
     /// Takes one event and gives back everything that is to be done now.
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Action> {
-        let stood_still = self.awake.asleep(now);
+        let stood_still = self.clock.stood_still(now);
         if stood_still {
             self.line.woke(now.moment());
             self.schedule.stood_still();
         }
         if matches!(event, Event::ClockConfirmed) {
-            self.confirm_clock(now);
+            self.clock.confirm(now);
+            self.read_clock(now);
         }
         let now = self.read_clock(now);
         self.record_absence(now, stood_still);
@@ -234,7 +225,7 @@ impl Monitor {
     /// When to call [`Monitor::handle`] with [`Event::Due`] if nothing else happens before.
     pub fn next_wakeup(&mut self, now: Now) -> Option<Moment> {
         let wakeup = self.wakeup(now);
-        self.awake.expect(wakeup);
+        self.clock.expect(wakeup);
         wakeup
     }
 
@@ -252,7 +243,7 @@ impl Monitor {
             .chain(self.next_look_due())
             .chain(self.next_root_told())
             .chain(self.next_trouble_told())
-            .chain(maintenance.filter(|_| self.clock_set))
+            .chain(maintenance.filter(|_| self.clock.is_set()))
             .chain(self.digest_due(now))
             .chain(self.away_due())
             .chain(self.schedule.next_beat(now.moment()))
@@ -289,8 +280,12 @@ impl Monitor {
     fn proceed(&mut self, now: Now) {
         self.refresh_maintenance(now);
         let moment = now.moment();
-        self.schedule
-            .on_timeout(moment, self.clock_set, &mut self.sites, &mut self.actions);
+        self.schedule.on_timeout(
+            moment,
+            self.clock.is_set(),
+            &mut self.sites,
+            &mut self.actions,
+        );
         self.start_looks(now);
         self.tell_roots(now);
         self.settle_doubts(now);
@@ -309,7 +304,7 @@ impl Monitor {
         self.edit_jobs(now);
         self.tidy(moment);
         if self.saving.begin(moment, self.outbox.last_alert_id()) {
-            self.wall_clock.stamped(now);
+            self.clock.stamp(now);
             self.actions.push(Action::Save);
         }
         let unsettled = self.unsettled(now);
@@ -326,9 +321,62 @@ impl Monitor {
         }
     }
 
+    /// The wall clock is not to be believed: see [`time::wall_clock`].
+    pub fn doubts_clock(&self) -> bool {
+        !self.clock.is_set()
+    }
+
+    /// The time to go by.
+    fn read_clock(&mut self, now: Now) -> Now {
+        let (now, change) = self.clock.read(now);
+        if change.is_some() {
+            self.schedule.forget_maintenance();
+        }
+        match change {
+            Some(ClockChange::Doubted(why)) => self.log(Level::Warn, why),
+            Some(ClockChange::Set(redating)) => self.clock_is_set(now, &redating),
+            None => {}
+        }
+        now
+    }
+
+    fn clock_is_set(&mut self, now: Now, redating: &Redating) {
+        self.log(Level::Info, "the clock is set".to_owned());
+        let moment = now.moment();
+        let (since, floor) = redating.this_run();
+        self.outbox.redate_periods(since, floor, redating.seconds);
+        self.line.redate_period(floor, redating.seconds);
+        for incident in self.incidents.iter_mut() {
+            redating.moment(&mut incident.start);
+            redating.moment(&mut incident.reminded);
+            incident.end.iter_mut().for_each(|at| redating.moment(at));
+            if let Some(acknowledged) = &mut incident.acknowledged {
+                redating.moment(&mut acknowledged.at);
+            }
+        }
+        redating.mute(None, &mut self.muted_until);
+        self.line.redate(|at| redating.moment(at));
+        self.outbox.redate(|at| redating.moment(at));
+        if redating.shifts() {
+            let length = |number| self.incidents.get(number).map(|i| i.length(now));
+            self.outbox.relength(length);
+        }
+        if let Some(away) = &mut self.away {
+            away.clock = moment;
+        }
+        for watched in self.sites.iter_mut() {
+            watched.clock_is_set(moment, redating);
+        }
+        self.schedule.check_https_soon(moment, &self.sites);
+    }
+
     fn refresh_maintenance(&mut self, now: Now) {
-        self.schedule
-            .refresh_maintenance(now, self.clock_set, &mut self.sites, &mut self.actions);
+        self.schedule.refresh_maintenance(
+            now,
+            self.clock.is_set(),
+            &mut self.sites,
+            &mut self.actions,
+        );
     }
 
     /// Starts a check, unless it cannot be made now.
@@ -338,7 +386,7 @@ impl Monitor {
         };
         let (moment, watched) = (now.moment(), &mut self.sites[at]);
         self.schedule
-            .start(moment, self.clock_set, watched, &mut self.actions)
+            .start(moment, self.clock.is_set(), watched, &mut self.actions)
     }
 
     /// Whether the site is under maintenance now.
@@ -352,7 +400,7 @@ impl Monitor {
             return Unsettled::default();
         }
         let watched = self.sites.iter().filter(|w| !w.paused());
-        let hushed = self.quiet.filter(|_| self.clock_set);
+        let hushed = self.quiet.filter(|_| self.clock.is_set());
         let none = Unsettled {
             hushed: hushed.is_some_and(|hours| hours.have(now.wall, now.zone)),
             writes_apart: self.saving.apart(),

@@ -68,12 +68,12 @@ impl Digest {
 
 impl Monitor {
     pub(crate) fn digest_due(&self, now: Now) -> Option<Moment> {
-        let next = self.digest.next(now).filter(|_| self.clock_set)?;
+        let next = self.digest.next(now).filter(|_| self.clock.is_set())?;
         Some(now.coming_moment(next))
     }
 
     pub(crate) fn tell_digest(&mut self, now: Now) {
-        if !self.clock_set || !self.digest.take(now) {
+        if !self.clock.is_set() || !self.digest.take(now) {
             return;
         }
         self.saving.now();

@@ -144,7 +144,7 @@ impl Monitor {
 
     /// Its checks are made, and count.
     fn judges(&self, watched: &SiteState) -> bool {
-        let timely = self.clock_set || !watched.site.is_https();
+        let timely = self.clock.is_set() || !watched.site.is_https();
         watched.suppression.is_none() && !watched.paused() && timely
     }
 

@@ -99,7 +99,7 @@ impl Monitor {
             Ok(site) if !may_see(self.added.trials[place].asker.chat, site) => Some(
                 "Not added: by `chats` in [defaults] this chat would not be told of it.".to_owned(),
             ),
-            Ok(site) if site.is_https() && !self.clock_set => {
+            Ok(site) if site.is_https() && !self.clock.is_set() => {
                 Some("Not added: the clock is not set yet.".to_owned())
             }
             Ok(_) => None,

@@ -205,7 +205,7 @@ impl Monitor {
     }
 
     pub(crate) fn next_look_due(&self) -> Option<Moment> {
-        if self.schedule.stopping() || !self.inspects || !self.clock_set {
+        if self.schedule.stopping() || !self.inspects || !self.clock.is_set() {
             return None;
         }
         let judged = self

@@ -186,7 +186,7 @@ impl Monitor {
     }
 
     fn tells_roots(&self) -> bool {
-        !self.schedule.stopping() && self.clock_set
+        !self.schedule.stopping() && self.clock.is_set()
     }
 
     pub(crate) fn tell_roots(&mut self, now: Now) {

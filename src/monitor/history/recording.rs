@@ -39,7 +39,7 @@ impl Recording {
 impl Monitor {
     /// Before anything else: whether we stood still until now. Then nobody knows what was.
     pub(crate) fn record_absence(&mut self, now: Now, stood_still: bool) {
-        if !self.clock_set {
+        if !self.clock.is_set() {
             self.recording.heard = None;
             return;
         }
@@ -87,7 +87,7 @@ impl Monitor {
     /// After everything else: what the sites are from now on. Sites that stay as they are are
     /// accounted for once a minute, when something happens anyway.
     pub(crate) fn record(&mut self, now: Now) {
-        let Some(heard) = self.recording.heard.filter(|_| self.clock_set) else {
+        let Some(heard) = self.recording.heard.filter(|_| self.clock.is_set()) else {
             return;
         };
         if self.recording.behind.is_some() {

@@ -40,13 +40,16 @@ impl Monitor {
     }
 
     pub(crate) fn away_due(&self) -> Option<Moment> {
-        self.away.as_ref().filter(|_| self.clock_set).map(Away::due)
+        self.away
+            .as_ref()
+            .filter(|_| self.clock.is_set())
+            .map(Away::due)
     }
 
     pub(crate) fn tell_away(&mut self, now: Now) {
         let moment = now.moment();
         let ready =
-            |away: &Away| self.clock_set && (away.unseen.is_empty() || moment >= away.due());
+            |away: &Away| self.clock.is_set() && (away.unseen.is_empty() || moment >= away.due());
         let Some(away) = self.away.take_if(|away| ready(away)) else {
             return;
         };

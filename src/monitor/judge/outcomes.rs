@@ -52,7 +52,7 @@ impl Monitor {
         self.not_lacked(now);
         self.schedule.next_turn(name, now.moment());
         let untimely = matches!(kind, Some(FailureKind::Tls | FailureKind::Untrusted));
-        if self.clock_set || !untimely {
+        if self.clock.is_set() || !untimely {
             self.weigh(now, at, &outcome);
             let judgeable = self.judgeable(now, at, &outcome);
             let (seen, cause) = self.sites[at].take(outcome, now);
@@ -132,7 +132,7 @@ impl Monitor {
     /// judge all the same.
     fn overslept(&mut self, at: usize) -> bool {
         let watched = &mut self.sites[at];
-        if !self.awake.overslept(watched.began) || watched.overslept >= PATIENCE {
+        if !self.clock.overslept(watched.began) || watched.overslept >= PATIENCE {
             return false;
         }
         watched.overslept += 1;

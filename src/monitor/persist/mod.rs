@@ -29,7 +29,7 @@ use std::time::Duration;
 impl Monitor {
     /// Everything that must survive a restart.
     pub fn snapshot(&self, now: Now) -> Snapshot {
-        let now = self.estimate(now);
+        let now = self.clock.estimate(now);
         let coming =
             |moment: Option<Moment>| moment.filter(|m| *m > now.moment()).map(|m| now.wall_at(m));
         let offline = |t: &&(Fault, Moment)| t.0 == Fault::Line;
@@ -87,7 +87,8 @@ impl Monitor {
     /// Goes on where an earlier run stopped. To be called once, before the first event. Sites that
     /// are no longer configured are forgotten; alerts about them are still delivered.
     pub fn restore(&mut self, snapshot: &Snapshot, now: Now) {
-        let now = self.restore_clock(now, snapshot.written);
+        self.clock.restore(now, snapshot.written);
+        let now = self.read_clock(now);
         let moment = now.moment();
         self.last_update = snapshot.last_update;
         self.digest.sent = snapshot.digested;
@@ -97,7 +98,7 @@ impl Monitor {
                 continue;
             };
             restore_site(&mut self.sites[at], record, now);
-            if !self.clock_set {
+            if !self.clock.is_set() {
                 // Nobody knows how long ago they were.
                 self.sites[at].flapping.forget_changes();
             }
@@ -108,7 +109,9 @@ impl Monitor {
                 self.schedule.next_turn(&record.name, moment);
             }
         }
-        self.remember_restored(now);
+        let mutes = self.sites.iter();
+        let mutes = mutes.filter_map(|w| Some((w.name().to_owned(), w.muted_until?)));
+        self.clock.remember_restored(now, self.muted_until, mutes);
         let incidents: Vec<Incident> = snapshot.incidents.iter().map(|i| i.restore(now)).collect();
         self.incidents = Incidents::restore(incidents, snapshot.next_incident);
         self.roots = Roots::restore(&snapshot.roots);
@@ -176,7 +179,7 @@ impl Monitor {
         self.quiet = settings.quiet;
         self.digest.at = settings.digest;
         self.max_jobs = settings.max_jobs.max(1);
-        self.wall_clock.reload(settings.built);
+        self.clock.reload(settings.built);
         self.schedule.reload(settings.heartbeat);
         let sites = self.beside(sites, added, now);
         self.take_sites(sites, now);

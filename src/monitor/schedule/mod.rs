@@ -226,11 +226,21 @@ impl Scheduler {
     }
 
     /// An extra turn for site `index` of `count`, spread over the first round or its interval.
-    pub fn soon(&mut self, name: &str, now: Moment, (index, count): (usize, usize)) {
+    fn soon(&mut self, name: &str, now: Moment, (index, count): (usize, usize)) {
         if let Some(slot) = self.slots.get(name) {
             let window = slot.interval.min(FIRST_ROUND);
             let place = index as f64 / count.max(1) as f64;
             self.set(name, now + window.mul_f64(place), false);
+        }
+    }
+
+    /// The clock is set: sites that could not be checked without it get extra turns, one after the
+    /// other.
+    pub fn check_https_soon(&mut self, now: Moment, sites: &Sites) {
+        let waiting = |w: &&SiteState| w.site.is_https() && !w.running && !w.paused();
+        let waiting: Vec<&str> = sites.iter().filter(waiting).map(SiteState::name).collect();
+        for (place, name) in waiting.iter().enumerate() {
+            self.soon(name, now, (place, waiting.len()));
         }
     }
 

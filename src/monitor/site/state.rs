@@ -8,7 +8,7 @@ use crate::monitor::render::text::response;
 use crate::monitor::site::Site;
 use crate::monitor::site::network::is_lan;
 use crate::monitor::site::outcome::{FailureKind, Outcome};
-use crate::monitor::time::{Moment, Now};
+use crate::monitor::time::{Moment, Now, Redating};
 use crate::monitor::uplink::Fault;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -348,6 +348,17 @@ impl SiteState {
         self.judge.restart_streak();
         self.failing_since = None;
         self.pending_down = None;
+    }
+
+    /// The wall clock is believed from now on.
+    pub fn clock_is_set(&mut self, now: Moment, redating: &Redating) {
+        redating.moment(&mut self.since);
+        self.flapping.redate(|at| redating.moment(at));
+        let name = &self.site.name;
+        redating.mute(Some(name), &mut self.muted_until);
+        if self.site.is_https() {
+            self.flapping.rest(now);
+        }
     }
 
     /// It is judged again, afresh.

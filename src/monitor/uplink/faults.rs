@@ -106,7 +106,7 @@ impl Monitor {
             }
         }
         self.refresh_reach(now);
-        let (period, goes_on) = self.line.period(since, now, self.clock_set);
+        let (period, goes_on) = self.line.period(since, now, self.clock.is_set());
         self.log(
             Level::Info,
             format!("online again after {}", text::lasting(moment.since(since))),
