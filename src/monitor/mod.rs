@@ -28,7 +28,8 @@ use self::bot::command::Access;
 use self::bot::strangers::Strangers;
 pub use self::event::{Action, Actions, Event, Level, Settings};
 use self::expiry::root_certificates::Roots;
-use self::history::recording::Recording;
+use self::history::recording::Recorder;
+use self::history::{Extent, Record};
 use self::incident::Incidents;
 use self::incident::unclean_stop::Away;
 use self::outbox::Outbox;
@@ -37,6 +38,7 @@ use self::outbox::shown::Shown;
 use self::persist::urgency::Saving;
 use self::schedule::Scheduler;
 use self::site::Site;
+use self::site::state::SiteState;
 use self::site::table::Sites;
 use self::time::hours::Hours;
 use self::time::{Clock, ClockChange, Moment, Now, Redating};
@@ -73,7 +75,6 @@ pub struct Monitor {
     stale: BTreeMap<i64, (Moment, Vec<String>)>,
     strangers: Strangers,
     saving: Saving,
-    checks: u64,
     internal_errors: u64,
     /// Checks that failed for want of something on this machine.
     excused: u64,
@@ -94,7 +95,7 @@ pub struct Monitor {
     /// Sites have something that runs out.
     inspects: bool,
     roots: Roots,
-    recording: Recording,
+    history: Recorder,
     /// When many were last seen failing at once.
     storm: Option<Moment>,
     /// Messages whose buttons are no longer what they should be: chat and message.
@@ -134,7 +135,6 @@ impl Monitor {
             stale: BTreeMap::new(),
             strangers: Strangers::default(),
             saving: Saving::default(),
-            checks: 0,
             internal_errors: 0,
             excused: 0,
             lacks: Vec::new(),
@@ -149,7 +149,7 @@ impl Monitor {
             inspects: false,
             roots: Roots::default(),
             storm: None,
-            recording: Recording::default(),
+            history: Recorder::default(),
             untidy: VecDeque::new(),
             shown: Shown::default(),
             actions: Actions::default(),
@@ -171,16 +171,18 @@ impl Monitor {
             self.read_clock(now);
         }
         let now = self.read_clock(now);
-        self.record_absence(now, stood_still);
+        let clock_set = self.clock.is_set();
+        self.history
+            .on_wakeup(now, clock_set, stood_still, &mut self.sites);
         // The others change no state, or say so. What is told counts the time until now.
         let stirs = !matches!(
             event,
             Event::Checked { .. } | Event::Delivered { .. } | Event::Due
         );
         if stirs {
-            self.recording.stir();
+            self.history.site_changed();
             self.record(now);
-            self.recording.stir();
+            self.history.site_changed();
         }
         self.refresh_maintenance(now);
         match event {
@@ -368,6 +370,43 @@ impl Monitor {
             watched.clock_is_set(moment, redating);
         }
         self.schedule.check_https_soon(moment, &self.sites);
+    }
+
+    fn record(&mut self, now: Now) {
+        let clock_set = self.clock.is_set();
+        self.history
+            .record(now, clock_set, &mut self.sites, &mut self.actions);
+    }
+
+    /// The first hour that is still to be written.
+    pub fn unwritten_hour(&self) -> Option<i64> {
+        self.history.unwritten_hour()
+    }
+
+    /// See [`Recorder::records`].
+    pub fn history_records(&self, extent: Extent, last: bool) -> Vec<Record> {
+        self.history.records(&self.sites, extent, last)
+    }
+
+    /// The hours of these records are on disk.
+    pub fn history_saved(&mut self, records: &[Record]) {
+        self.history.on_saved(records);
+    }
+
+    /// What is written must not stay, as the clock was set back for good.
+    pub fn history_afresh(&self) -> bool {
+        self.history.afresh()
+    }
+
+    /// Takes back what an earlier run wrote. To be called after [`Monitor::restore`]: see
+    /// [`Recorder::restore`].
+    pub fn restore_history(&mut self, record: &Record) {
+        self.history.restore(&mut self.sites, record);
+    }
+
+    /// The sites that the history is of.
+    pub fn site_names(&self) -> impl Iterator<Item = &str> {
+        self.sites.iter().map(SiteState::name)
     }
 
     fn refresh_maintenance(&mut self, now: Now) {

@@ -106,7 +106,7 @@ impl Monitor {
         let tally = Tally {
             sites: visible.len(),
             checks: match all {
-                true => self.checks,
+                true => self.history.checks(),
                 false => visible.iter().map(|&at| self.sites[at].checks).sum(),
             },
             late: self.schedule.round_counts(),

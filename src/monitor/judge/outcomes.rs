@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_secs(5);
 
 impl Monitor {
     pub(crate) fn checked(&mut self, now: Now, name: &str, outcome: Outcome, waited: Duration) {
-        self.checks += 1;
+        self.history.count_check();
         self.schedule.check_ended(now.moment());
         let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
         if kind == Some(FailureKind::Internal) {
@@ -148,9 +148,9 @@ impl Monitor {
         cause: String,
         lasted: Duration,
     ) {
-        self.recording.stir();
+        self.history.site_changed();
         if change == Transition::WentDown {
-            self.record_outage(now, at);
+            self.history.on_down(now, &mut self.sites[at]);
         }
         match change {
             Transition::WentDown => self.went_down(now, at, cause),
