@@ -20,6 +20,7 @@ pub mod site;
 pub mod time;
 pub mod uplink;
 
+use self::alert::Notification;
 use self::alert::batching::Unsettled;
 use self::alert::digest::Digest;
 use self::bot::added_sites::Added;
@@ -27,7 +28,8 @@ use self::bot::check_jobs::Job;
 use self::bot::command::Access;
 use self::bot::strangers::Strangers;
 pub use self::event::{Action, Actions, Event, Level, Settings};
-use self::expiry::root_certificates::Roots;
+use self::expiry::root_certificates::{by_chat, root_text};
+use self::expiry::{Expiry, ExpiryEvent, Subject};
 use self::history::recording::Recorder;
 use self::history::{Extent, Record};
 use self::incident::Incidents;
@@ -38,6 +40,7 @@ use self::outbox::shown::Shown;
 use self::persist::urgency::Saving;
 use self::schedule::Scheduler;
 use self::site::Site;
+use self::site::outcome::{Failure, Looked};
 use self::site::state::SiteState;
 use self::site::table::Sites;
 use self::time::hours::Hours;
@@ -92,9 +95,7 @@ pub struct Monitor {
     fault_notices: Vec<(Fault, Said)>,
     away: Option<Away>,
     clock: Clock,
-    /// Sites have something that runs out.
-    inspects: bool,
-    roots: Roots,
+    expiry: Expiry,
     history: Recorder,
     /// When many were last seen failing at once.
     storm: Option<Moment>,
@@ -146,8 +147,7 @@ impl Monitor {
             fault_notices: Vec::new(),
             away: None,
             clock: Clock::new(settings.built, now),
-            inspects: false,
-            roots: Roots::default(),
+            expiry: Expiry::default(),
             storm: None,
             history: Recorder::default(),
             untidy: VecDeque::new(),
@@ -242,8 +242,7 @@ impl Monitor {
             .chain(self.schedule.next_timeout())
             .chain(line)
             .chain(self.next_steady())
-            .chain(self.next_look_due())
-            .chain(self.next_root_told())
+            .chain(self.next_expiry())
             .chain(self.next_trouble_told())
             .chain(maintenance.filter(|_| self.clock.is_set()))
             .chain(self.digest_due(now))
@@ -288,8 +287,7 @@ impl Monitor {
             &mut self.sites,
             &mut self.actions,
         );
-        self.start_looks(now);
-        self.tell_roots(now);
+        self.proceed_with_expiry(now);
         self.settle_doubts(now);
         self.look_at_line(now);
         self.end_flapping(now);
@@ -407,6 +405,73 @@ impl Monitor {
     /// The sites that the history is of.
     pub fn site_names(&self) -> impl Iterator<Item = &str> {
         self.sites.iter().map(SiteState::name)
+    }
+
+    /// Dates can be inspected and judged.
+    fn inspects(&self) -> bool {
+        self.clock.is_set() && !self.schedule.stopping()
+    }
+
+    fn next_expiry(&self) -> Option<Moment> {
+        let roots = self.expiry.next_roots();
+        let roots = roots.map(|due| self.muted_until.map_or(due, |until| until.max(due)));
+        let due = self.expiry.next_timeout(&self.sites);
+        due.into_iter()
+            .chain(roots)
+            .min()
+            .filter(|_| self.inspects())
+    }
+
+    fn proceed_with_expiry(&mut self, now: Now) {
+        if !self.inspects() {
+            return;
+        }
+        let moment = now.moment();
+        self.expiry
+            .on_timeout(moment, &mut self.sites, &mut self.actions);
+        if self.silenced(moment) {
+            return;
+        }
+        for (root, sites) in self.expiry.take_ending_roots(now, &self.sites) {
+            self.saving.now();
+            self.log(Level::Warn, root_text(&root, &sites, now));
+            for (sites, chats) in by_chat(&self.sites, &sites, &self.access.chats) {
+                self.notice_to(now, chats, root_text(&root, &sites, now));
+            }
+        }
+    }
+
+    fn inspected(
+        &mut self,
+        now: Now,
+        name: &str,
+        subject: Subject,
+        result: Result<Looked, Failure>,
+    ) {
+        let Some(at) = self.sites.find(name) else {
+            return;
+        };
+        let muted = self.muted(name, now.moment());
+        let (watched, found) = (&mut self.sites[at], (subject, result));
+        let events = self
+            .expiry
+            .on_inspected(now, watched, found, muted, &mut self.actions);
+        let site = self.sites[at].site.clone();
+        for event in events {
+            let news = match event {
+                ExpiryEvent::EndsSoon(expiry) => Notification::Expiring { subject, expiry },
+                ExpiryEvent::Renewed(expiry) => Notification::Renewed { subject, expiry },
+                ExpiryEvent::Changed => {
+                    self.saving.later(now.moment());
+                    continue;
+                }
+                ExpiryEvent::RootsChanged => {
+                    self.saving.soon(now.moment());
+                    continue;
+                }
+            };
+            self.tell(now, &site, news, None);
+        }
     }
 
     fn refresh_maintenance(&mut self, now: Now) {

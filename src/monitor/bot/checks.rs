@@ -61,7 +61,7 @@ impl Monitor {
 
     fn check_for_job(&mut self, now: Now, name: &str) {
         if let Some(at) = self.sites.find(name) {
-            self.look_now(now, at);
+            self.expiry.inspect_now(now, &mut self.sites[at]);
         }
         let running = |m: &Monitor| m.sites.find(name).is_some_and(|at| m.sites[at].running);
         if !running(self) && !self.start_check(now, name) && !self.schedule.stopping() {

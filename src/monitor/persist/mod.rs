@@ -6,7 +6,6 @@ pub(crate) mod write_budget;
 
 use crate::monitor::alert::Alert;
 use crate::monitor::bot::visibility::may_see;
-use crate::monitor::expiry::root_certificates::Roots;
 use crate::monitor::expiry::{self, Subject};
 use crate::monitor::incident::unclean_stop::Away;
 use crate::monitor::incident::{Incident, Incidents};
@@ -55,7 +54,7 @@ impl Monitor {
             troubles,
             troubles_since,
             registries: Vec::new(),
-            roots: self.roots.records(),
+            roots: self.expiry.root_records(),
             moved: self
                 .moved
                 .iter()
@@ -102,7 +101,6 @@ impl Monitor {
                 // Nobody knows how long ago they were.
                 self.sites[at].flapping.forget_changes();
             }
-            self.plan_looks(now, at);
             if self.sites[at].paused() {
                 self.schedule.clear(&record.name);
             } else if self.schedule.due_at(&record.name).is_none() {
@@ -114,8 +112,9 @@ impl Monitor {
         self.clock.remember_restored(now, self.muted_until, mutes);
         let incidents: Vec<Incident> = snapshot.incidents.iter().map(|i| i.restore(now)).collect();
         self.incidents = Incidents::restore(incidents, snapshot.next_incident);
-        self.roots = Roots::restore(&snapshot.roots);
-        self.keep_roots();
+        self.expiry.restore_roots(&snapshot.roots);
+        self.expiry
+            .plan(now, &mut self.sites, self.schedule.jitter());
         self.restore_line(snapshot, now);
         self.reconcile(now);
         let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
@@ -281,17 +280,8 @@ impl Monitor {
             self.schedule.remove(gone);
         }
         self.sites = Sites::new(all);
-        for at in 0..self.sites.len() {
-            self.plan_looks(now, at);
-        }
-        self.keep_roots();
-    }
-
-    /// Roots matter to sites whose certificates are looked at.
-    fn keep_roots(&mut self) {
-        let sites = &self.sites;
-        self.roots
-            .keep_sites(|name| sites.named(name).is_some_and(|w| w.site.cert.is_some()));
+        self.expiry
+            .plan(now, &mut self.sites, self.schedule.jitter());
     }
 
     /// A site that stays and keeps its interval keeps its place in the round too.

@@ -148,7 +148,7 @@ impl SiteState {
             Some(Suppression::Unreachable) => State::Unreachable,
             Some(Suppression::Offline(_)) => State::Offline,
             None => match self.judge.state() {
-                State::Up if self.expiries().any(|watch| watch.worried) => State::Degraded,
+                State::Up if self.expiries().any(expiry::Watch::ends_soon) => State::Degraded,
                 state => state,
             },
         }
