@@ -46,8 +46,7 @@ use self::site::table::Sites;
 use self::time::hours::Hours;
 use self::time::{Clock, ClockChange, Moment, Now, Redating};
 use self::uplink::faults::Said;
-use self::uplink::local_faults::Lacking;
-use self::uplink::{Fault, Line};
+use self::uplink::{Fault, Period, ProbeResult, Uplink, UplinkEvent};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -79,10 +78,7 @@ pub struct Monitor {
     strangers: Strangers,
     saving: Saving,
     internal_errors: u64,
-    /// Checks that failed for want of something on this machine.
-    excused: u64,
-    lacks: Vec<Lacking>,
-    line: Line,
+    uplink: Uplink,
     /// Sites in doubt, at least: more than that are not looked for.
     pending_downs: usize,
     /// Where the last offline period was told, alone in its message: chat and message.
@@ -137,9 +133,7 @@ impl Monitor {
             strangers: Strangers::default(),
             saving: Saving::default(),
             internal_errors: 0,
-            excused: 0,
-            lacks: Vec::new(),
-            line: Line::new(settings.uplink),
+            uplink: Uplink::new(settings.uplink),
             pending_downs: 0,
             told_offline: Vec::new(),
             flapping: 0,
@@ -163,7 +157,7 @@ impl Monitor {
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Action> {
         let stood_still = self.clock.stood_still(now);
         if stood_still {
-            self.line.woke(now.moment());
+            self.uplink.on_wakeup(now.moment());
             self.schedule.stood_still();
         }
         if matches!(event, Event::ClockConfirmed) {
@@ -235,12 +229,12 @@ impl Monitor {
         let open = self.incidents.iter_open();
         let reminders = open.filter_map(|i| self.reminder_due(i, now));
         let edits = self.next_edit(now);
-        let line = self.line.next_look(now.moment());
-        let line = line.filter(|_| !self.schedule.stopping());
+        let probe = self.uplink.next_timeout(now.moment());
+        let probe = probe.filter(|_| !self.schedule.stopping());
         let maintenance = self.schedule.next_maintenance(now);
         reminders
             .chain(self.schedule.next_timeout())
-            .chain(line)
+            .chain(probe)
             .chain(self.next_steady())
             .chain(self.next_expiry())
             .chain(self.next_trouble_told())
@@ -289,7 +283,9 @@ impl Monitor {
         );
         self.proceed_with_expiry(now);
         self.settle_doubts(now);
-        self.look_at_line(now);
+        if !self.schedule.stopping() {
+            self.uplink.on_timeout(moment, &mut self.actions);
+        }
         self.end_flapping(now);
         self.end_mutes(now);
         self.remind(now);
@@ -345,7 +341,7 @@ impl Monitor {
         let moment = now.moment();
         let (since, floor) = redating.this_run();
         self.outbox.redate_periods(since, floor, redating.seconds);
-        self.line.redate_period(floor, redating.seconds);
+        self.uplink.redate_period(floor, redating.seconds);
         for incident in self.incidents.iter_mut() {
             redating.moment(&mut incident.start);
             redating.moment(&mut incident.reminded);
@@ -355,7 +351,7 @@ impl Monitor {
             }
         }
         redating.mute(None, &mut self.muted_until);
-        self.line.redate(|at| redating.moment(at));
+        self.uplink.redate(|at| redating.moment(at));
         self.outbox.redate(|at| redating.moment(at));
         if redating.shifts() {
             let length = |number| self.incidents.get(number).map(|i| i.length(now));
@@ -471,6 +467,121 @@ impl Monitor {
                 }
             };
             self.tell(now, &site, news, None);
+        }
+    }
+
+    fn refresh_reach(&mut self, now: Now) {
+        let offline = self.uplink.has(Fault::Line);
+        self.sites.refresh_reach(now.moment(), offline);
+    }
+
+    fn behind(&self, at: usize) -> Vec<usize> {
+        self.sites.behind(at)
+    }
+
+    fn probed(&mut self, now: Now, result: ProbeResult) {
+        let clock_set = self.clock.is_set();
+        let (sites, actions) = (&mut self.sites, &mut self.actions);
+        let ended = self
+            .uplink
+            .on_probe_result(now, result, clock_set, sites, actions);
+        let Some((began, events)) = ended else {
+            return;
+        };
+        self.on_uplink(now, events);
+        if result.up {
+            self.absolve(now, result, began);
+        }
+        let (sites, actions) = (&mut self.sites, &mut self.actions);
+        let events = self.uplink.end_faults(now, result, sites, actions);
+        self.on_uplink(now, events);
+    }
+
+    fn on_uplink(&mut self, now: Now, events: impl IntoIterator<Item = UplinkEvent>) {
+        let moment = now.moment();
+        for event in events {
+            match event {
+                // After a power cut the outages of then would else count the time without judging.
+                UplinkEvent::Offline => self.saving.now_if_calm(moment),
+                UplinkEvent::Online {
+                    since,
+                    unjudged,
+                    period,
+                    goes_on,
+                } => {
+                    for at in unjudged {
+                        // The outage of a site that was down before goes on, but not by that time.
+                        let name = &self.sites[at].site.name;
+                        if let Some(incident) = self.incidents.open_of_mut(name) {
+                            incident.blind += moment.since(since.max(incident.start));
+                        }
+                    }
+                    self.saving.later(moment);
+                    self.tell_online(now, period, goes_on);
+                }
+                UplinkEvent::FaultBegan { fault, due } => {
+                    self.saving.later(moment);
+                    self.fault_notices.push((fault, Said::Due(due)));
+                }
+                UplinkEvent::FaultEnded { fault, notice } => {
+                    self.saving.later(moment);
+                    let place = self.fault_notices.iter().position(|(t, _)| *t == fault);
+                    let told =
+                        place.is_some_and(|at| self.fault_notices.remove(at).1 == Said::Told);
+                    if told {
+                        self.announce_line(now, notice);
+                    }
+                }
+                UplinkEvent::Contradicted { notice } => {
+                    self.announce_line(now, notice.to_owned());
+                }
+            }
+        }
+    }
+
+    fn tell_online(&mut self, now: Now, period: Period, goes_on: bool) {
+        let moment = now.moment();
+        if !goes_on {
+            self.told_offline.clear();
+        }
+        if self.silenced(moment) {
+            return;
+        }
+        let chats = self.access.chats.clone();
+        let news = Notification::Offline(period);
+        let edits = &self.told_offline;
+        self.outbox
+            .push_offline(news, chats, edits, goes_on, moment);
+        self.saving.alert("", moment);
+    }
+
+    /// When a fault has lasted long enough to be told.
+    fn next_trouble_told(&self) -> Option<Moment> {
+        let due = self
+            .fault_notices
+            .iter()
+            .filter_map(|(_, said)| match said {
+                Said::Due(at) => Some(*at),
+                Said::Told => None,
+            });
+        let told = |at: Moment| self.muted_until.map_or(at, |until| until.max(at));
+        due.min().map(told)
+    }
+
+    fn tell_troubles(&mut self, now: Now) {
+        let moment = now.moment();
+        if self.silenced(moment) {
+            return;
+        }
+        let mut texts = Vec::new();
+        for (fault, said) in &mut self.fault_notices {
+            if matches!(said, Said::Due(at) if *at <= moment) {
+                *said = Said::Told;
+                texts.extend(fault.began());
+            }
+        }
+        for text in texts {
+            self.announce_line(now, text.to_owned());
         }
     }
 

@@ -142,7 +142,7 @@ impl Monitor {
         let html = replies::status(
             &watched,
             &troubled,
-            self.line.troubles(),
+            self.uplink.faults(),
             self.muted_until,
             &|name| self.find(chat, name).is_some(),
             now,

@@ -111,7 +111,7 @@ impl Monitor {
             },
             late: self.schedule.round_counts(),
             internal_errors: self.internal_errors,
-            excused: self.excused,
+            excused: self.uplink.excused_checks(),
             alerts_waiting: match all {
                 true => self.outbox.waiting_alerts(),
                 false => {

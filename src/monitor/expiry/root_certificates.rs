@@ -158,12 +158,7 @@ impl Roots {
 
     fn restore(records: &[RootRecord]) -> Roots {
         let endings = records.iter().take(MOST).map(|record| Ending {
-            root: outcome::Expiry::new(
-                record.ends,
-                &record.subject,
-                &record.issuer,
-                &record.key,
-            ),
+            root: outcome::Expiry::new(record.ends, &record.subject, &record.issuer, &record.key),
             sites: record.sites.clone(),
             told: match record.told {
                 0 => Told::Nothing,

@@ -43,18 +43,26 @@ impl Monitor {
             // It is not long in coming back, as a rule: the next turn may be in an hour.
             let again = watched.site.retry.max(SOON).min(watched.site.interval);
             self.schedule.at(name, now.moment() + again);
-            self.lacked(now, lack);
+            let quiet = self.silenced(now.moment());
+            let notice = self.uplink.on_lack(now, lack, quiet, &mut self.actions);
+            if let Some(text) = notice {
+                self.announce(now, text);
+            }
             // Our own line may be at fault.
-            self.request_probe(now, at, FailureKind::Local(lack));
+            let kind = FailureKind::Local(lack);
+            self.uplink.on_failure(now.moment(), &self.sites[at], kind);
             self.note_in_jobs(now, name, &verdict);
             return;
         }
-        self.not_lacked(now);
+        self.uplink.on_check(now.moment(), &mut self.actions);
         self.schedule.next_turn(name, now.moment());
         let untimely = matches!(kind, Some(FailureKind::Tls | FailureKind::Untrusted));
         if self.clock.is_set() || !untimely {
-            self.weigh(now, at, &outcome);
-            let judgeable = self.judgeable(now, at, &outcome);
+            let (sites, actions) = (&mut self.sites, &mut self.actions);
+            let events = self.uplink.on_outcome(now, at, &outcome, sites, actions);
+            self.on_uplink(now, events);
+            let watched = &mut self.sites[at];
+            let judgeable = self.uplink.judgeable(now.moment(), watched, &outcome);
             let (seen, cause) = self.sites[at].take(outcome, now);
             if judgeable {
                 self.judge(now, at, seen, kind, cause.as_deref());
@@ -76,7 +84,7 @@ impl Monitor {
         let moment = now.moment();
         if let Some(kind) = kind
             && !self.sites[at].down()
-            && (self.overslept(at) || self.overshadowed(at, kind))
+            && (self.overslept(at) || self.uplink.excuses(&self.sites[at], kind))
         {
             let (name, retry) = (self.sites[at].name().to_owned(), self.sites[at].site.retry);
             self.schedule.at(&name, moment + retry);
@@ -101,7 +109,7 @@ impl Monitor {
             });
             self.pending_downs += 1;
             // At once, even when something else is looked at first: the line may be back by then.
-            self.request_probe(now, at, kind);
+            self.uplink.on_failure(moment, &self.sites[at], kind);
             self.schedule.at(&site.name, moment + site.retry);
             return;
         }
@@ -111,7 +119,7 @@ impl Monitor {
             self.schedule.at(&site.name, moment + site.retry);
         }
         if let Some(kind) = kind {
-            self.request_probe(now, at, kind);
+            self.uplink.on_failure(moment, &self.sites[at], kind);
             self.watch_for_storm(moment);
         }
         match change {

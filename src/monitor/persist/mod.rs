@@ -33,7 +33,7 @@ impl Monitor {
             |moment: Option<Moment>| moment.filter(|m| *m > now.moment()).map(|m| now.wall_at(m));
         let offline = |t: &&(Fault, Moment)| t.0 == Fault::Line;
         let told = |t: &&(Fault, Moment)| self.fault_notices.contains(&(t.0, Said::Told));
-        let troubles = self.line.troubles().iter().filter(told);
+        let troubles = self.uplink.faults().iter().filter(told);
         let (troubles, troubles_since) = troubles
             .map(|(t, since)| (t.word().to_owned(), now.wall_at(*since)))
             .unzip();
@@ -46,8 +46,8 @@ impl Monitor {
             next_incident: self.incidents.next_number(),
             muted_until: coming(self.muted_until),
             offline_since: self
-                .line
-                .troubles()
+                .uplink
+                .faults()
                 .iter()
                 .find(offline)
                 .map(|(_, since)| now.wall_at(*since)),
@@ -148,13 +148,15 @@ impl Monitor {
         let moment = now.moment();
         for (word, since) in snapshot.troubles.iter().zip(&snapshot.troubles_since) {
             let trouble = Fault::from_word(word);
-            if let Some(trouble) = trouble.filter(|t| *t == Fault::Names || self.line.asked) {
-                self.line.begins(trouble, now.past_moment(*since), moment);
+            if let Some(trouble) =
+                trouble.filter(|t| *t == Fault::Names || self.uplink.has_targets())
+            {
+                self.uplink.begins(trouble, now.past_moment(*since), moment);
                 self.fault_notices.push((trouble, Said::Told));
             }
         }
-        if let Some(since) = snapshot.offline_since.filter(|_| self.line.asked) {
-            self.line
+        if let Some(since) = snapshot.offline_since.filter(|_| self.uplink.has_targets()) {
+            self.uplink
                 .begins(Fault::Line, now.past_moment(since), moment);
             for watched in self.sites.iter_mut() {
                 if !watched.lan() && !watched.paused() {
@@ -182,7 +184,12 @@ impl Monitor {
         self.schedule.reload(settings.heartbeat);
         let sites = self.beside(sites, added, now);
         self.take_sites(sites, now);
-        self.ask_line(now, settings.uplink);
+        self.uplink
+            .set_targets(now.moment(), settings.uplink, &mut self.sites);
+        if !settings.uplink {
+            let probed = |(fault, _): &(Fault, Said)| Fault::PROBED.contains(fault);
+            self.fault_notices.retain(|notice| !probed(notice));
+        }
         self.forget_moves();
         self.follow_moves();
         self.drop_hidden();

@@ -1,5 +1,6 @@
 //! What is watched and how it is to be judged: plain data made by the configuration.
 
+mod dependencies;
 pub mod network;
 pub mod outcome;
 pub mod printable;
