@@ -24,71 +24,50 @@ pub mod site;
 pub mod time;
 pub mod uplink;
 
-use self::alert::Alerts;
 use self::alert::batching::Unsettled;
+use self::alert::{Alerts, Notification};
 use self::bot::Bot;
 pub use self::event::{Action, Actions, Event, Level, Settings};
-use self::expiry::root_certificates::Roots;
-use self::history::Span;
-use self::history::recording::Recording;
+use self::expiry::root_certificates::{by_chat, root_text};
+use self::expiry::{Expiry, ExpiryEvent, Subject};
+use self::history::recording::Recorder;
+use self::history::{Extent, Record, Span};
 use self::incident::Incidents;
 use self::judge::State;
 use self::outbox::Outbox;
 use self::outbox::send_context::SendContext;
 use self::persist::urgency::Saving;
 use self::render::charts;
-use self::schedule::Schedule;
-use self::schedule::late_rounds::Rounds;
-use self::schedule::liveness::Progress;
-use self::schedule::maintenance::Page;
+use self::schedule::Scheduler;
 use self::site::Site;
+use self::site::outcome::{Failure, Looked};
 use self::site::state::SiteState;
 use self::site::table::Sites;
-use self::time::suspend::Awake;
-use self::time::wall_clock::{Restored, WallClock};
-use self::time::{Jitter, Moment, Now};
-use self::uplink::Line;
-use self::uplink::local_faults::Lacking;
+use self::time::{Clock, ClockChange, Moment, Now, Redating};
+use self::uplink::{Fault, Period, ProbeResult, Uplink, UplinkEvent};
 use std::sync::Arc;
 
 /// The state of everything that is watched. One owner feeds it events and carries out its actions.
 #[derive(Debug)]
 pub struct Monitor {
     sites: Sites,
-    schedule: Schedule,
+    schedule: Scheduler,
     incidents: Incidents,
     alerts: Alerts,
     outbox: Outbox,
     bot: Bot,
-    /// `None`: the windows of maintenance are to be looked up.
-    page: Option<Page>,
     saving: Saving,
-    jitter: Jitter,
-    checks: u64,
     internal_errors: u64,
-    /// Checks that failed for want of something on this machine.
-    excused: u64,
-    lacks: Vec<Lacking>,
-    stopping: bool,
-    line: Line,
+    uplink: Uplink,
     /// Sites in doubt, at least: more than that are not looked for.
     pending_downs: usize,
     /// Sites that are flapping, at least: more are not looked for.
     flapping: usize,
-    awake: Awake,
-    /// Sites have something that runs out.
-    inspects: bool,
-    roots: Roots,
-    progress: Progress,
-    rounds: Rounds,
-    recording: Recording,
+    clock: Clock,
+    expiry: Expiry,
+    history: Recorder,
     /// When many were last seen failing at once.
     storm: Option<Moment>,
-    wall_clock: WallClock,
-    /// The wall clock is believed.
-    clock_set: bool,
-    /// An earlier run's state, when it was taken over while the clock was doubted.
-    restored: Option<Restored>,
     actions: Actions,
 }
 
@@ -102,32 +81,20 @@ impl Monitor {
     ) -> Monitor {
         let mut monitor = Monitor {
             sites: Sites::default(),
-            schedule: Schedule::default(),
+            schedule: Scheduler::new(seed, settings.heartbeat, now.moment()),
             incidents: Incidents::new(),
             alerts: Alerts::new(settings.quiet, settings.digest),
             outbox: Outbox::new(seed.rotate_left(32)),
             bot: Bot::new(settings.access, settings.max_jobs),
-            page: None,
             saving: Saving::default(),
-            jitter: Jitter::new(seed),
-            checks: 0,
             internal_errors: 0,
-            excused: 0,
-            lacks: Vec::new(),
-            stopping: false,
-            line: Line::new(settings.uplink),
+            uplink: Uplink::new(settings.uplink),
             pending_downs: 0,
             flapping: 0,
-            awake: Awake::new(now),
-            inspects: false,
-            roots: Roots::default(),
+            clock: Clock::new(settings.built, now),
+            expiry: Expiry::default(),
             storm: None,
-            progress: Progress::new(settings.heartbeat, now.moment()),
-            rounds: Rounds::default(),
-            recording: Recording::default(),
-            wall_clock: WallClock::new(settings.built),
-            clock_set: true,
-            restored: None,
+            history: Recorder::default(),
             actions: Actions::default(),
         };
         let now = monitor.read_clock(now);
@@ -137,25 +104,28 @@ impl Monitor {
 
     /// Takes one event and gives back everything that is to be done now.
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Action> {
-        let stood_still = self.awake.asleep(now);
+        let stood_still = self.clock.stood_still(now);
         if stood_still {
-            self.line.woke(now.moment());
-            self.rounds.stood_still();
+            self.uplink.on_wakeup(now.moment());
+            self.schedule.stood_still();
         }
         if matches!(event, Event::ClockConfirmed) {
-            self.confirm_clock(now);
+            self.clock.confirm(now);
+            self.read_clock(now);
         }
         let now = self.read_clock(now);
-        self.record_absence(now, stood_still);
+        let clock_set = self.clock.is_set();
+        self.history
+            .on_wakeup(now, clock_set, stood_still, &mut self.sites);
         // The others change no state, or say so. What is told counts the time until now.
         let stirs = !matches!(
             event,
             Event::Checked { .. } | Event::Delivered { .. } | Event::Due
         );
         if stirs {
-            self.recording.stir();
+            self.history.site_changed();
             self.record(now);
-            self.recording.stir();
+            self.history.site_changed();
         }
         self.refresh_maintenance(now);
         match event {
@@ -200,31 +170,28 @@ impl Monitor {
     /// When to call [`Monitor::handle`] with [`Event::Due`] if nothing else happens before.
     pub fn next_wakeup(&mut self, now: Now) -> Option<Moment> {
         let wakeup = self.wakeup(now);
-        self.awake.expect(wakeup);
+        self.clock.expect(wakeup);
         wakeup
     }
 
     fn wakeup(&self, now: Now) -> Option<Moment> {
-        let scheduled = if self.stopping {
-            None
-        } else {
-            self.schedule.next()
-        };
-        let line = self.line.next_look(now.moment()).filter(|_| !self.stopping);
-        let digest = self.alerts.next_digest(now).filter(|_| self.clock_set);
+        let clock_set = self.clock.is_set();
+        let probe = self.uplink.next_timeout(now.moment());
+        let probe = probe.filter(|_| !self.schedule.stopping());
+        let maintenance = self.schedule.next_maintenance(now);
+        let digest = self.alerts.next_digest(now);
         self.alerts
             .next_reminder(&self.sites, &self.incidents, now.moment())
             .into_iter()
-            .chain(scheduled)
-            .chain(line)
+            .chain(self.schedule.next_timeout())
+            .chain(probe)
             .chain(self.next_steady())
-            .chain(self.next_look_due())
-            .chain(self.next_root_told())
+            .chain(self.next_expiry())
             .chain(self.alerts.next_fault())
-            .chain(self.page_ends(now))
-            .chain(digest)
-            .chain(self.incidents.next_timeout().filter(|_| self.clock_set))
-            .chain(self.progress.next_beat(now.moment()))
+            .chain(maintenance.filter(|_| clock_set))
+            .chain(digest.filter(|_| clock_set))
+            .chain(self.incidents.next_timeout().filter(|_| clock_set))
+            .chain(self.schedule.next_beat(now.moment()))
             .chain(self.outbox.next_due(now, self.unsettled(now)))
             .chain(self.saving.next_due())
             .chain(self.bot.next_timeout(now.moment(), &self.outbox))
@@ -234,12 +201,12 @@ impl Monitor {
 
     /// No check is started any more; what is under way may still report.
     pub fn stop(&mut self) {
-        self.stopping = true;
+        self.schedule.stop();
     }
 
     /// Checks that were started are ending: the scheduler makes progress.
     pub fn healthy(&self, now: Now) -> bool {
-        self.progress.healthy(now.moment(), &self.sites)
+        self.schedule.healthy(now.moment(), &self.sites)
     }
 
     /// Messages that are being sent.
@@ -255,27 +222,33 @@ impl Monitor {
     /// Everything that time alone brings about.
     fn proceed(&mut self, now: Now) {
         self.refresh_maintenance(now);
-        self.start_checks(now);
-        self.start_looks(now);
-        self.tell_roots(now);
+        let moment = now.moment();
+        self.schedule.on_timeout(
+            moment,
+            self.clock.is_set(),
+            &mut self.sites,
+            &mut self.actions,
+        );
+        self.proceed_with_expiry(now);
         self.settle_doubts(now);
-        self.look_at_line(now);
+        if !self.schedule.stopping() {
+            self.uplink.on_timeout(moment, &mut self.actions);
+        }
         self.end_flapping(now);
         self.end_mutes(now);
         self.remind(now);
-        self.tell_troubles(now);
+        self.tell_faults(now);
         self.tell_unclean_stop(now);
         self.tell_digest(now);
-        if self.progress.beat(now.moment(), &self.sites) {
+        if self.schedule.beat(now.moment(), &self.sites) {
             self.actions.push(Action::Heartbeat);
         }
         let (outbox, actions) = (&mut self.outbox, &mut self.actions);
         self.bot.on_timeout(now, outbox, actions);
-        let moment = now.moment();
         let context = SendContext::new(&self.incidents, &self.sites, moment);
         self.outbox.refresh_keyboards(&context);
         if self.saving.begin(moment, self.outbox.last_alert_id()) {
-            self.wall_clock.stamped(now);
+            self.clock.stamp(now);
             self.actions.push(Action::Save);
         }
         let unsettled = self.unsettled(now);
@@ -292,13 +265,253 @@ impl Monitor {
         }
     }
 
-    fn start_checks(&mut self, now: Now) {
-        if self.stopping {
+    /// The wall clock is not to be believed: see [`time::wall_clock`].
+    pub fn doubts_clock(&self) -> bool {
+        !self.clock.is_set()
+    }
+
+    /// The time to go by.
+    fn read_clock(&mut self, now: Now) -> Now {
+        let (now, change) = self.clock.read(now);
+        if change.is_some() {
+            self.schedule.forget_maintenance();
+        }
+        match change {
+            Some(ClockChange::Doubted(why)) => self.log(Level::Warn, why),
+            Some(ClockChange::Set(redating)) => self.clock_is_set(now, &redating),
+            None => {}
+        }
+        now
+    }
+
+    fn clock_is_set(&mut self, now: Now, redating: &Redating) {
+        self.log(Level::Info, "the clock is set".to_owned());
+        let moment = now.moment();
+        let (since, floor) = redating.this_run();
+        self.outbox.redate_periods(since, floor, redating.seconds);
+        self.uplink.redate_period(floor, redating.seconds);
+        for incident in self.incidents.iter_mut() {
+            redating.moment(&mut incident.start);
+            redating.moment(&mut incident.reminded);
+            incident.end.iter_mut().for_each(|at| redating.moment(at));
+            if let Some(acknowledged) = &mut incident.acknowledged {
+                redating.moment(&mut acknowledged.at);
+            }
+        }
+        let mut muted_until = self.alerts.muted_until();
+        redating.mute(None, &mut muted_until);
+        self.alerts.mute_all(muted_until);
+        self.uplink.redate(|at| redating.moment(at));
+        self.outbox.redate(|at| redating.moment(at));
+        if redating.shifts() {
+            let length = |number| self.incidents.get(number).map(|i| i.length(now));
+            self.outbox.relength(length);
+        }
+        self.incidents.on_clock_set(moment);
+        for watched in self.sites.iter_mut() {
+            watched.clock_is_set(moment, redating);
+        }
+        self.schedule.check_https_soon(moment, &self.sites);
+    }
+
+    fn record(&mut self, now: Now) {
+        let clock_set = self.clock.is_set();
+        self.history
+            .record(now, clock_set, &mut self.sites, &mut self.actions);
+    }
+
+    /// The first hour that is still to be written.
+    pub fn unwritten_hour(&self) -> Option<i64> {
+        self.history.unwritten_hour()
+    }
+
+    /// See [`Recorder::records`].
+    pub fn history_records(&self, extent: Extent, last: bool) -> Vec<Record> {
+        self.history.records(&self.sites, extent, last)
+    }
+
+    /// The hours of these records are on disk.
+    pub fn history_saved(&mut self, records: &[Record]) {
+        self.history.on_saved(records);
+    }
+
+    /// What is written must not stay, as the clock was set back for good.
+    pub fn history_afresh(&self) -> bool {
+        self.history.afresh()
+    }
+
+    /// Takes back what an earlier run wrote. To be called after [`Monitor::restore`]: see
+    /// [`Recorder::restore`].
+    pub fn restore_history(&mut self, record: &Record) {
+        self.history.restore(&mut self.sites, record);
+    }
+
+    /// The sites that the history is of.
+    pub fn site_names(&self) -> impl Iterator<Item = &str> {
+        self.sites.iter().map(SiteState::name)
+    }
+
+    /// Dates can be inspected and judged.
+    fn inspects(&self) -> bool {
+        self.clock.is_set() && !self.schedule.stopping()
+    }
+
+    fn next_expiry(&self) -> Option<Moment> {
+        let roots = self.expiry.next_roots();
+        let roots = roots.map(|due| self.alerts.after_mute(due));
+        let due = self.expiry.next_timeout(&self.sites);
+        due.into_iter()
+            .chain(roots)
+            .min()
+            .filter(|_| self.inspects())
+    }
+
+    fn proceed_with_expiry(&mut self, now: Now) {
+        if !self.inspects() {
             return;
         }
-        while let Some(name) = self.schedule.pop(now.moment(), &mut self.jitter) {
-            self.start_check(now, &name);
+        let moment = now.moment();
+        self.expiry
+            .on_timeout(moment, &mut self.sites, &mut self.actions);
+        if self.silenced(moment) {
+            return;
         }
+        for (root, sites) in self.expiry.take_ending_roots(now, &self.sites) {
+            self.saving.now();
+            self.log(Level::Warn, root_text(&root, &sites, now));
+            for (sites, chats) in by_chat(&self.sites, &sites, &self.bot.access.chats) {
+                self.notice_to(now, chats, root_text(&root, &sites, now));
+            }
+        }
+    }
+
+    fn inspected(
+        &mut self,
+        now: Now,
+        name: &str,
+        subject: Subject,
+        result: Result<Looked, Failure>,
+    ) {
+        let Some(at) = self.sites.find(name) else {
+            return;
+        };
+        let muted = self.muted(name, now.moment());
+        let (watched, found) = (&mut self.sites[at], (subject, result));
+        let events = self
+            .expiry
+            .on_inspected(now, watched, found, muted, &mut self.actions);
+        let site = self.sites[at].site.clone();
+        for event in events {
+            let news = match event {
+                ExpiryEvent::EndsSoon(expiry) => Notification::Expiring { subject, expiry },
+                ExpiryEvent::Renewed(expiry) => Notification::Renewed { subject, expiry },
+                ExpiryEvent::Changed => {
+                    self.saving.later(now.moment());
+                    continue;
+                }
+                ExpiryEvent::RootsChanged => {
+                    self.saving.soon(now.moment());
+                    continue;
+                }
+            };
+            self.tell(now, &site, news, None);
+        }
+    }
+
+    fn refresh_reach(&mut self, now: Now) {
+        let offline = self.uplink.has(Fault::Line);
+        self.sites.refresh_reach(now.moment(), offline);
+    }
+
+    fn behind(&self, at: usize) -> Vec<usize> {
+        self.sites.behind(at)
+    }
+
+    fn probed(&mut self, now: Now, result: ProbeResult) {
+        let clock_set = self.clock.is_set();
+        let (sites, actions) = (&mut self.sites, &mut self.actions);
+        let ended = self
+            .uplink
+            .on_probe_result(now, result, clock_set, sites, actions);
+        let Some((began, events)) = ended else {
+            return;
+        };
+        self.on_uplink(now, events);
+        if result.up {
+            self.absolve(now, result, began);
+        }
+        let (sites, actions) = (&mut self.sites, &mut self.actions);
+        let events = self.uplink.end_faults(now, result, sites, actions);
+        self.on_uplink(now, events);
+    }
+
+    fn on_uplink(&mut self, now: Now, events: impl IntoIterator<Item = UplinkEvent>) {
+        let moment = now.moment();
+        for event in events {
+            match event {
+                // After a power cut the outages of then would else count the time without judging.
+                UplinkEvent::Offline => self.saving.now_if_calm(moment),
+                UplinkEvent::Online {
+                    since,
+                    unjudged,
+                    period,
+                    goes_on,
+                } => {
+                    for at in unjudged {
+                        // The outage of a site that was down before goes on, but not by that time.
+                        let name = &self.sites[at].site.name;
+                        if let Some(incident) = self.incidents.open_of_mut(name) {
+                            incident.blind += moment.since(since.max(incident.start));
+                        }
+                    }
+                    self.saving.later(moment);
+                    self.tell_online(now, period, goes_on);
+                }
+                UplinkEvent::FaultBegan { fault, due } => {
+                    self.saving.later(moment);
+                    self.alerts.on_fault(fault, due);
+                }
+                UplinkEvent::FaultEnded { fault, notice } => {
+                    self.saving.later(moment);
+                    if self.alerts.on_fault_end(fault) {
+                        self.announce_line(now, notice);
+                    }
+                }
+                UplinkEvent::Contradicted { notice } => {
+                    self.announce_line(now, notice.to_owned());
+                }
+            }
+        }
+    }
+
+    fn tell_online(&mut self, now: Now, period: Period, goes_on: bool) {
+        let moment = now.moment();
+        let edits = self.alerts.on_online(goes_on).to_vec();
+        if self.silenced(moment) {
+            return;
+        }
+        let chats = self.bot.access.chats.clone();
+        let news = Notification::Offline(period);
+        self.outbox
+            .push_offline(news, chats, &edits, goes_on, moment);
+        self.saving.alert("", moment);
+    }
+
+    fn tell_faults(&mut self, now: Now) {
+        for fault in self.alerts.take_due_faults(now.moment()) {
+            if let Some(text) = fault.began() {
+                self.announce_line(now, text.to_owned());
+            }
+        }
+    }
+
+    fn refresh_maintenance(&mut self, now: Now) {
+        self.schedule.refresh_maintenance(
+            now,
+            self.clock.is_set(),
+            &mut self.sites,
+            &mut self.actions,
+        );
     }
 
     /// Starts a check, unless it cannot be made now.
@@ -306,27 +519,15 @@ impl Monitor {
         let Some(at) = self.sites.find(name) else {
             return false;
         };
-        let watched = &mut self.sites[at];
-        if watched.running || watched.paused() || self.stopping {
-            return false;
-        }
-        if !self.clock_set
-            && watched.site.is_https()
-            && !mutated!("check https before the clock is set")
-        {
-            self.schedule.next_turn(name, now.moment());
-            return false;
-        }
-        watched.running = true;
-        watched.began = now.moment();
-        self.progress.started(now.moment());
-        self.schedule.clear(name);
-        self.actions.push(Action::Check {
-            site: watched.site.clone(),
-            fresh: std::mem::take(&mut watched.anew) | watched.fresh(),
-            hanging: watched.hanging(),
-        });
-        true
+        let (moment, watched) = (now.moment(), &mut self.sites[at]);
+        self.schedule
+            .start(moment, self.clock.is_set(), watched, &mut self.actions)
+    }
+
+    /// Whether the site is under maintenance now.
+    pub fn in_maintenance(&self, name: &str) -> bool {
+        let watched = self.sites.named(name);
+        watched.is_some_and(|w| w.maintenance.is_some())
     }
 
     fn unsettled(&self, now: Now) -> Unsettled {
@@ -335,7 +536,7 @@ impl Monitor {
         }
         let watched = self.sites.iter().filter(|w| !w.paused());
         let none = Unsettled {
-            hushed: self.clock_set && self.alerts.quiet(now),
+            hushed: self.clock.is_set() && self.alerts.quiet(now),
             writes_apart: self.saving.apart(),
             ..Unsettled::default()
         };

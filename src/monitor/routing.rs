@@ -151,7 +151,7 @@ impl Monitor {
 
     /// Its checks are made, and count.
     fn judges(&self, watched: &SiteState) -> bool {
-        let timely = self.clock_set || !watched.site.is_https();
+        let timely = self.clock.is_set() || !watched.site.is_https();
         watched.suppression.is_none() && !watched.paused() && timely
     }
 
@@ -199,7 +199,7 @@ impl Monitor {
     }
 
     pub(crate) fn tell_digest(&mut self, now: Now) {
-        if !self.clock_set {
+        if !self.clock.is_set() {
             return;
         }
         let audience = Audience::new(&self.sites, &self.bot.access, now);
@@ -210,7 +210,7 @@ impl Monitor {
     }
 
     pub(crate) fn tell_unclean_stop(&mut self, now: Now) {
-        if !self.clock_set {
+        if !self.clock.is_set() {
             return;
         }
         if let Some(stop) = self.incidents.take_unclean_stop(now.moment()) {
@@ -386,8 +386,9 @@ impl Monitor {
                 self.note_in_jobs(now, &name, &JobResult::Paused);
                 continue;
             }
-            self.look_now(now, at);
-            if !self.sites[at].running && !self.start_check(now, &name) && !self.stopping {
+            self.expiry.inspect_now(now, &mut self.sites[at]);
+            if !self.sites[at].running && !self.start_check(now, &name) && !self.schedule.stopping()
+            {
                 let result = JobResult::Bad("the clock is not set yet".into());
                 self.note_in_jobs(now, &name, &result);
             }
@@ -410,7 +411,7 @@ impl Monitor {
     pub(crate) fn examined(&mut self, now: Now, id: u64, result: Result<Site, String>) {
         let (added, actions) = (&mut self.bot.added, &mut self.actions);
         if let Some((asker, html)) =
-            added.examined(id, result, &self.sites, self.clock_set, actions)
+            added.examined(id, result, &self.sites, self.clock.is_set(), actions)
         {
             self.answer(now, &asker, html.into());
         }
@@ -439,12 +440,12 @@ impl Monitor {
         let tally = Tally {
             sites: visible.len(),
             checks: match all {
-                true => self.checks,
+                true => self.history.checks(),
                 false => visible.iter().map(|&at| self.sites[at].checks).sum(),
             },
-            late: self.rounds.counts(),
+            late: self.schedule.round_counts(),
             internal_errors: self.internal_errors,
-            excused: self.excused,
+            excused: self.uplink.excused_checks(),
             alerts_waiting: match all {
                 true => self.outbox.waiting_alerts(),
                 false => {

@@ -36,7 +36,7 @@ impl Monitor {
     /// A site has failed. When it is one of many, the others are looked at soon.
     pub(crate) fn watch_for_storm(&mut self, now: Moment) {
         let recently = |at: Moment| now.since(at) < LOOK_AGAIN;
-        if self.storm.is_some_and(recently) || self.line.has(Fault::Line) {
+        if self.storm.is_some_and(recently) || self.uplink.has(Fault::Line) {
             return;
         }
         let suspects = self.sites.iter().filter(|w| w.suspect()).count();

@@ -103,7 +103,7 @@ impl Monitor {
             Command::Status { group } => {
                 let sites = self.visible_to(chat).some_or_all(group.as_deref())?;
                 let visible = self.visible_to(chat);
-                let (faults, muted) = (self.line.troubles(), self.alerts.muted_until());
+                let (faults, muted) = (self.uplink.faults(), self.alerts.muted_until());
                 return Ok(Some(views::status(visible, &sites, faults, muted, now)));
             }
             Command::List { group } => {

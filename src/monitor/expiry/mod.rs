@@ -1,23 +1,25 @@
-//! Certificates and domains that run out: when they are looked at, and what is told once (SPEC 5).
+//! Certificates and domains that run out: when they are inspected, and what is news once (SPEC 5).
 
 pub(crate) mod root_certificates;
 
-use crate::monitor::alert::Notification;
+use crate::monitor::event::{Action, Actions, Level};
+use crate::monitor::expiry::root_certificates::Roots;
 use crate::monitor::persist::snapshot::ExpiryRecord;
 use crate::monitor::render::text;
-use crate::monitor::site::outcome::{Expiry, Failure, Looked};
+use crate::monitor::site::Site;
+use crate::monitor::site::outcome::{self, Failure, Looked};
 use crate::monitor::site::state::SiteState;
-use crate::monitor::time::{Moment, Now};
-use crate::monitor::{Action, Level, Monitor};
+use crate::monitor::site::table::Sites;
+use crate::monitor::time::{Jitter, Moment, Now};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: i64 = 86_400;
-/// Told again when this much is left, and when nothing is.
+/// News again when this much is left, and when nothing is.
 const STAGES: [i64; 4] = [7 * DAY, 3 * DAY, DAY, 0];
-/// Dates that were told of and are remembered: servers behind one name may show several in turn.
+/// Dates that were news and are remembered: servers behind one name may show several in turn.
 const DATES: usize = 4;
-/// The first looks are spread over this, or the site's interval if that is shorter.
+/// The first inspections are spread over this, or the site's interval if that is shorter.
 const FIRST: Duration = Duration::from_secs(60);
 
 /// What runs out.
@@ -46,7 +48,7 @@ impl Subject {
         }
     }
 
-    /// After a look that found nothing out.
+    /// After an inspection that found nothing out.
     fn again(self) -> Duration {
         match self {
             Subject::Certificate => HOUR,
@@ -58,18 +60,18 @@ impl Subject {
 /// What is known of one thing that runs out.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
-    pub found: Option<Expiry>,
-    /// Why the last look found nothing out.
+    pub found: Option<outcome::Expiry>,
+    /// Why the last inspection found nothing out.
     pub trouble: Option<String>,
-    /// When it was last looked at, in Unix seconds.
-    pub looked: i64,
-    /// When it is next looked at; `None` while that is under way or not wanted.
-    pub due: Option<Moment>,
-    /// Dates that were told of, and the stage: the seconds left that were passed.
-    pub told: Vec<(i64, i64)>,
-    pub running: bool,
-    /// It ends within the time to warn, as of the last look.
-    pub worried: bool,
+    /// When it was last inspected, in Unix seconds.
+    inspected: i64,
+    /// When it is next inspected; `None` while that is under way or not wanted.
+    due: Option<Moment>,
+    /// Dates that were news, and the stage: the seconds left that were passed.
+    told: Vec<(i64, i64)>,
+    running: bool,
+    /// It ends within the time to warn, as of the last inspection.
+    ends_soon: bool,
 }
 
 impl Watch {
@@ -81,30 +83,35 @@ impl Watch {
             subject: found.subject.clone(),
             issuer: found.issuer.clone(),
             key: found.key.clone(),
-            looked: self.looked,
-            worried: self.worried,
+            looked: self.inspected,
+            worried: self.ends_soon,
             told: self.told.iter().flat_map(|&(e, s)| [e, s]).collect(),
         })
     }
 
     pub fn restore(record: &ExpiryRecord) -> Watch {
         Watch {
-            found: Some(Expiry {
+            found: Some(outcome::Expiry {
                 ends: record.ends,
                 subject: record.subject.clone(),
                 issuer: record.issuer.clone(),
                 key: record.key.clone(),
             }),
-            looked: record.looked,
-            worried: record.worried,
+            inspected: record.looked,
+            ends_soon: record.worried,
             told: record.told.chunks_exact(2).map(|p| (p[0], p[1])).collect(),
             ..Watch::default()
         }
     }
 
+    /// It ends within the time to warn: the site is degraded by it.
+    pub fn ends_soon(&self) -> bool {
+        self.ends_soon
+    }
+
     /// Why the site is degraded by it.
     pub fn reason(&self, subject: Subject) -> Option<String> {
-        let found = self.found.as_ref().filter(|_| self.worried)?;
+        let found = self.found.as_ref().filter(|_| self.ends_soon)?;
         let utc = Now {
             uptime: Duration::ZERO,
             wall: 0,
@@ -157,46 +164,75 @@ impl Watch {
     }
 }
 
-impl Monitor {
-    fn warn_of(&self, at: usize, subject: Subject) -> Option<Duration> {
-        let site = &self.sites[at].site;
-        match subject {
-            Subject::Certificate => site.cert,
-            Subject::Domain => site.domain,
+/// What an inspection has changed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ExpiryEvent {
+    EndsSoon(outcome::Expiry),
+    Renewed(outcome::Expiry),
+    /// To be saved, some time.
+    Changed,
+    /// Which sites rely on a root certificate that ends.
+    RootsChanged,
+}
+
+/// Plans inspections of all that runs out, and judges what they find.
+#[derive(Debug, Default)]
+pub struct Expiry {
+    /// Sites have something that runs out.
+    needed: bool,
+    roots: Roots,
+}
+
+/// How early the site's alerts want to know; `None`: not at all.
+fn warn_of(site: &Site, subject: Subject) -> Option<Duration> {
+    match subject {
+        Subject::Certificate => site.cert,
+        Subject::Domain => site.domain,
+    }
+}
+
+/// Its inspections are made: it is neither paused nor suppressed.
+fn inspects(watched: &&SiteState) -> bool {
+    !watched.paused() && watched.suppression.is_none()
+}
+
+impl Expiry {
+    /// Plans the inspections of sites that are new, restored, or whose keys have changed.
+    pub fn plan(&mut self, now: Now, sites: &mut Sites, jitter: &mut Jitter) {
+        for watched in sites.iter_mut() {
+            for subject in Subject::ALL {
+                if warn_of(&watched.site, subject).is_none() {
+                    watched.forget_expiry(subject);
+                    continue;
+                }
+                let first = watched.site.interval.min(FIRST);
+                let watch = watched.expiry_mut(subject);
+                if watch.due.is_none() && !watch.running {
+                    // A stamp of a clock that was ahead must not put it off for as long.
+                    let inspected = watch.inspected.min(now.wall);
+                    let fresh = inspected + i64::try_from(subject.every().as_secs()).unwrap_or(0);
+                    let soon = now.moment() + first.mul_f64(jitter.fraction());
+                    watch.due = Some(now.coming_moment(fresh).max(soon));
+                }
+            }
         }
+        let dated = |w: &SiteState| w.site.cert.is_some() || w.site.domain.is_some();
+        self.needed = sites.iter().any(dated);
+        // Roots matter to sites whose certificates are inspected.
+        let inspected = |w: &SiteState| w.site.cert.is_some();
+        self.roots
+            .keep_sites(|name| sites.named(name).is_some_and(inspected));
     }
 
-    /// Plans the looks of a site that is new, or whose keys have changed.
-    pub(crate) fn plan_looks(&mut self, now: Now, at: usize) {
+    /// A check of the site was asked for: its dates are inspected too.
+    pub fn inspect_now(&self, now: Now, watched: &mut SiteState) {
         for subject in Subject::ALL {
-            if self.warn_of(at, subject).is_none() {
-                self.sites[at].forget_expiry(subject);
+            if warn_of(&watched.site, subject).is_none() {
                 continue;
             }
-            let watch = self.sites[at].expiry_mut(subject);
-            if watch.due.is_none() && !watch.running {
-                // A stamp of a clock that was ahead must not put it off for as long.
-                let looked = watch.looked.min(now.wall);
-                let fresh = looked + i64::try_from(subject.every().as_secs()).unwrap_or(0);
-                let first = self.sites[at].site.interval.min(FIRST);
-                let soon = now.moment() + first.mul_f64(self.jitter.fraction());
-                let due = now.coming_moment(fresh).max(soon);
-                self.sites[at].expiry_mut(subject).due = Some(due);
-            }
-        }
-        let wanted = |w: &SiteState| w.site.cert.is_some() || w.site.domain.is_some();
-        self.inspects = self.sites.iter().any(wanted);
-    }
-
-    /// Somebody asked for a check of the site: its dates are looked at too.
-    pub(crate) fn look_now(&mut self, now: Now, at: usize) {
-        for subject in Subject::ALL {
-            if self.warn_of(at, subject).is_none() {
-                continue;
-            }
-            let watch = self.sites[at].expiry_mut(subject);
+            let watch = watched.expiry_mut(subject);
             // The registries are not ours to lean on.
-            let lately = (0..DAY).contains(&now.wall.saturating_sub(watch.looked));
+            let lately = (0..DAY).contains(&now.wall.saturating_sub(watch.inspected));
             let rested = subject == Subject::Certificate || !lately;
             if rested && !watch.running {
                 watch.due = Some(now.moment());
@@ -204,61 +240,52 @@ impl Monitor {
         }
     }
 
-    pub(crate) fn next_look_due(&self) -> Option<Moment> {
-        if self.stopping || !self.inspects || !self.clock_set {
-            return None;
-        }
-        let judged = self
-            .sites
-            .iter()
-            .filter(|w| !w.paused() && w.suppression.is_none());
+    /// When the next inspection is due.
+    pub fn next_timeout(&self, sites: &Sites) -> Option<Moment> {
+        let judged = sites.iter().filter(|w| self.needed && inspects(w));
         let due = judged.flat_map(|w| Subject::ALL.map(|s| w.expiry(s)?.due));
         due.flatten().min()
     }
 
-    pub(crate) fn start_looks(&mut self, now: Now) {
-        let moment = now.moment();
-        if self.next_look_due().is_none_or(|at| at > moment) {
+    /// Starts the inspections that are due.
+    pub fn on_timeout(&mut self, now: Moment, sites: &mut Sites, actions: &mut Actions) {
+        if self.next_timeout(sites).is_none_or(|at| at > now) {
             return;
         }
-        for at in 0..self.sites.len() {
-            let watched = &mut self.sites[at];
-            if watched.paused() || watched.suppression.is_some() {
-                continue;
-            }
+        for watched in sites.iter_mut() {
             for subject in Subject::ALL {
                 let due = watched.expiry(subject).and_then(|watch| watch.due);
-                if due.is_none_or(|due| due > moment) {
+                if !inspects(&&*watched) || due.is_none_or(|due| due > now) {
                     continue;
                 }
                 let watch = watched.expiry_mut(subject);
                 watch.due = None;
                 watch.running = true;
                 let site = watched.site.clone();
-                self.actions.push(Action::Inspect { site, subject });
+                actions.push(Action::Inspect { site, subject });
             }
         }
     }
 
-    pub(crate) fn inspected(
+    /// An inspection has ended. `muted`: no alert of the site can be made now.
+    pub fn on_inspected(
         &mut self,
         now: Now,
-        name: &str,
-        subject: Subject,
-        result: Result<Looked, Failure>,
-    ) {
-        let Some(at) = self.sites.find(name) else {
-            return;
+        watched: &mut SiteState,
+        (subject, result): (Subject, Result<Looked, Failure>),
+        muted: bool,
+        actions: &mut Actions,
+    ) -> Vec<ExpiryEvent> {
+        let (moment, mut events) = (now.moment(), Vec::new());
+        let site = watched.site.clone();
+        let (name, what) = (&site.name, subject.word());
+        let Some(warn) = warn_of(&site, subject) else {
+            watched.forget_expiry(subject);
+            return events;
         };
-        let moment = now.moment();
-        let Some(warn) = self.warn_of(at, subject) else {
-            self.sites[at].forget_expiry(subject);
-            return;
-        };
-        let muted = self.muted(name, moment);
-        let watch = self.sites[at].expiry_mut(subject);
+        let watch = watched.expiry_mut(subject);
         watch.running = false;
-        watch.looked = now.wall;
+        watch.inspected = now.wall;
         let Looked {
             first: expiry,
             root,
@@ -266,64 +293,49 @@ impl Monitor {
             Ok(looked) => looked,
             Err(failure) => {
                 watch.due = Some(moment + subject.again());
-                let text = format!("{name}: its {} was not seen: {failure}", subject.word());
+                let text = format!("{name}: its {what} was not seen: {failure}");
                 watch.trouble = Some(failure.detail);
-                self.log(Level::Debug, text);
-                return;
+                actions.log(Level::Debug, text);
+                return events;
             }
         };
-        let worried = watch.worried;
-        let ends = expiry.ends;
+        let before = watch.ends_soon;
         watch.trouble = None;
         watch.found = Some(expiry.clone());
-        let next = watch.next_stage(warn, now.wall);
         // A moment after the stage is passed.
-        let next = next.map_or(subject.every(), |d| {
-            (d + Duration::from_secs(1)).min(subject.every())
-        });
-        let root_left = match subject {
-            Subject::Certificate => self.root_seen(now, name, root, warn),
-            Subject::Domain => None,
-        };
-        let next = root_left.map_or(next, |left| next.min(left + Duration::from_secs(1)));
-        let watch = self.sites[at].expiry_mut(subject);
+        let after = |left: Duration| left + Duration::from_secs(1);
+        let next = watch.next_stage(warn, now.wall).map(after);
+        let mut next = next.map_or(subject.every(), |next| next.min(subject.every()));
+        if subject == Subject::Certificate {
+            let (left, changed) = self.roots.on_inspected(now, name, root, warn);
+            events.extend(changed.then_some(ExpiryEvent::RootsChanged));
+            next = left.map_or(next, |left| next.min(after(left)));
+        }
         watch.due = Some(moment + next);
-        let left = ends - now.wall;
-        let stage = Watch::stage(left, warn);
-        watch.worried = stage.is_some();
-        let site = self.sites[at].site.clone();
+        let stage = Watch::stage(expiry.ends - now.wall, warn);
+        watch.ends_soon = stage.is_some();
         match stage {
             Some(stage) if muted => {
-                // Told when the mute is over, by a look of then.
-                self.log(Level::Info, format!("{name}: muted, stage {stage} s"));
-                self.sites[at].expiry_mut(subject).due = Some(moment + HOUR);
+                // Told when the mute is over, by an inspection of then.
+                actions.log(Level::Info, format!("{name}: muted, stage {stage} s"));
+                watch.due = Some(moment + HOUR);
             }
             Some(stage) => {
-                if self.sites[at].expiry_mut(subject).is_news(ends, stage) {
-                    self.log(
-                        Level::Info,
-                        format!("{name}: its {} ends soon", subject.word()),
-                    );
-                    let news = Notification::Expiring { subject, expiry };
-                    self.tell(now, &site, news, None);
+                if watch.is_news(expiry.ends, stage) {
+                    actions.log(Level::Info, format!("{name}: its {what} ends soon"));
+                    events.push(ExpiryEvent::EndsSoon(expiry));
                 }
             }
-            None if worried => {
-                let watch = self.sites[at].expiry_mut(subject);
+            None if before => {
                 // Told once: the old one may be seen again on another server.
-                let told = !watch.told.is_empty() && watch.is_news(ends, i64::MAX);
-                self.log(
-                    Level::Info,
-                    format!("{name}: its {} is new", subject.word()),
-                );
-                if told {
-                    let news = Notification::Renewed { subject, expiry };
-                    self.tell(now, &site, news, None);
-                }
-                self.saving.later(moment);
+                let told = !watch.told.is_empty() && watch.is_news(expiry.ends, i64::MAX);
+                actions.log(Level::Info, format!("{name}: its {what} is new"));
+                events.extend(told.then_some(ExpiryEvent::Renewed(expiry)));
+                events.push(ExpiryEvent::Changed);
             }
-            None => self.saving.later(moment),
+            None => events.push(ExpiryEvent::Changed),
         }
+        events
     }
 }
 

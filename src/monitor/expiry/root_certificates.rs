@@ -2,18 +2,18 @@
 //! gives a trust anchor no time), and no site is at fault: so each is one message about the bundle,
 //! when it is about to end and when it has ended, however many sites rely on it.
 
-use crate::monitor::expiry::{Subject, left_text};
+use crate::monitor::expiry::{Expiry, Subject, inspects, left_text};
 use crate::monitor::persist::snapshot::RootRecord;
 use crate::monitor::render::text::{count, day_of};
 use crate::monitor::site::access::may_see;
-use crate::monitor::site::outcome::Expiry;
+use crate::monitor::site::outcome;
+use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::{Level, Monitor};
 use std::time::Duration;
 
 /// Dates that differ by less are one: in seconds.
 const SAME: i64 = 43_200;
-/// A message waits for looks that come within this, to name all sites at once …
+/// A message waits for inspections that come within this, to name all sites at once …
 const GATHER: Duration = Duration::from_secs(60);
 /// … but not longer than this.
 const LONGEST: Duration = Duration::from_secs(120);
@@ -33,15 +33,15 @@ enum Told {
 /// A root that ends within the time to warn of a site that relies on it, or has ended.
 #[derive(Debug)]
 struct Ending {
-    root: Expiry,
+    root: outcome::Expiry,
     sites: Vec<String>,
     told: Told,
-    /// By a look of this run: the bundle may have been updated before it.
+    /// By an inspection of this run: the bundle may have been updated before it.
     seen: bool,
 }
 
 impl Ending {
-    fn is(&self, root: &Expiry) -> bool {
+    fn is(&self, root: &outcome::Expiry) -> bool {
         self.root.subject == root.subject && (self.root.ends - root.ends).abs() < SAME
     }
 
@@ -58,7 +58,7 @@ impl Ending {
 
 /// All roots that end soon.
 #[derive(Debug, Default)]
-pub(crate) struct Roots {
+pub(super) struct Roots {
     /// In the order in which they were seen.
     ending: Vec<Ending>,
     /// Since when there may be something to tell.
@@ -66,9 +66,24 @@ pub(crate) struct Roots {
 }
 
 impl Roots {
-    /// A look at the site's certificates has shown this root, if it ends soon. True when what is
-    /// known has changed.
-    fn on_look(&mut self, site: &str, root: Option<Expiry>, now: Now) -> bool {
+    /// An inspection of the site's certificates has shown this root; the site's alerts want to know
+    /// of its end so early. How long until then, if the site is to be inspected then, and whether what
+    /// is known has changed.
+    pub(super) fn on_inspected(
+        &mut self,
+        now: Now,
+        site: &str,
+        root: Option<outcome::Expiry>,
+        warn: Duration,
+    ) -> (Option<Duration>, bool) {
+        let warn = i64::try_from(warn.as_secs()).unwrap_or(i64::MAX);
+        let root = root.filter(|root| root.ends - now.wall <= warn);
+        let left = root.as_ref().map(|root| root.ends - now.wall);
+        let left = left.and_then(|left| u64::try_from(left).ok().filter(|left| *left > 0));
+        (left.map(Duration::from_secs), self.note(site, root, now))
+    }
+
+    fn note(&mut self, site: &str, root: Option<outcome::Expiry>, now: Now) -> bool {
         let mut changed = false;
         for ending in &mut self.ending {
             let other = !root.as_ref().is_some_and(|root| ending.is(root));
@@ -110,14 +125,14 @@ impl Roots {
     }
 
     /// Sites that are gone rely on nothing.
-    pub(crate) fn keep_sites(&mut self, is_there: impl Fn(&str) -> bool) {
+    pub(super) fn keep_sites(&mut self, is_there: impl Fn(&str) -> bool) {
         for ending in &mut self.ending {
             ending.sites.retain(|name| is_there(name));
         }
     }
 
     /// What is news now, and then no longer is.
-    fn take_news(&mut self, wall: i64) -> Vec<(Expiry, Vec<String>)> {
+    fn take_news(&mut self, wall: i64) -> Vec<(outcome::Expiry, Vec<String>)> {
         self.since = None;
         let mut news = Vec::new();
         for ending in &mut self.ending {
@@ -129,7 +144,7 @@ impl Roots {
         news
     }
 
-    pub(crate) fn records(&self) -> Vec<RootRecord> {
+    fn records(&self) -> Vec<RootRecord> {
         let records = self.ending.iter().map(|ending| RootRecord {
             subject: ending.root.subject.clone(),
             issuer: ending.root.issuer.clone(),
@@ -141,9 +156,9 @@ impl Roots {
         records.collect()
     }
 
-    pub(crate) fn restore(records: &[RootRecord]) -> Roots {
+    fn restore(records: &[RootRecord]) -> Roots {
         let endings = records.iter().take(MOST).map(|record| Ending {
-            root: Expiry::new(record.ends, &record.subject, &record.issuer, &record.key),
+            root: outcome::Expiry::new(record.ends, &record.subject, &record.issuer, &record.key),
             sites: record.sites.clone(),
             told: match record.told {
                 0 => Told::Nothing,
@@ -159,82 +174,59 @@ impl Roots {
     }
 }
 
-impl Monitor {
-    /// A look at the certificates of a site, which wants to be told so early, has ended. Until its
-    /// root ends, if that is to be looked at then.
-    pub(crate) fn root_seen(
+impl Expiry {
+    pub fn root_records(&self) -> Vec<RootRecord> {
+        self.roots.records()
+    }
+
+    pub fn restore_roots(&mut self, records: &[RootRecord]) {
+        self.roots = Roots::restore(records);
+    }
+
+    /// When roots that end are told at the latest.
+    pub fn next_roots(&self) -> Option<Moment> {
+        self.roots.since.map(|since| since + LONGEST)
+    }
+
+    /// The roots whose end is to be told now, and the sites that rely on each.
+    pub fn take_ending_roots(
         &mut self,
         now: Now,
-        site: &str,
-        root: Option<Expiry>,
-        warn: Duration,
-    ) -> Option<Duration> {
-        let warn = i64::try_from(warn.as_secs()).unwrap_or(i64::MAX);
-        let root = root.filter(|root| root.ends - now.wall <= warn);
-        let left = root.as_ref().map(|root| root.ends - now.wall);
-        if self.roots.on_look(site, root, now) {
-            self.saving.soon(now.moment());
+        sites: &Sites,
+    ) -> Vec<(outcome::Expiry, Vec<String>)> {
+        let gathered = |at: Moment| now.moment() >= at || !inspections_follow(now.moment(), sites);
+        match self.next_roots() {
+            Some(at) if gathered(at) => self.roots.take_news(now.wall),
+            _ => Vec::new(),
         }
-        let left = u64::try_from(left?).ok().filter(|left| *left > 0);
-        left.map(Duration::from_secs)
-    }
-
-    pub(crate) fn next_root_told(&self) -> Option<Moment> {
-        let since = self.roots.since.filter(|_| self.tells_roots())?;
-        let due = since + LONGEST;
-        Some(self.alerts.after_mute(due))
-    }
-
-    fn tells_roots(&self) -> bool {
-        !self.stopping && self.clock_set
-    }
-
-    pub(crate) fn tell_roots(&mut self, now: Now) {
-        let moment = now.moment();
-        let Some(since) = self.roots.since.filter(|_| self.tells_roots()) else {
-            return;
-        };
-        if self.silenced(moment) || moment < since + LONGEST && self.looks_follow(moment) {
-            return;
-        }
-        for (root, sites) in self.roots.take_news(now.wall) {
-            self.saving.now();
-            self.log(Level::Warn, told(&root, &sites, now));
-            for (sites, chats) in self.by_chat(&sites) {
-                self.notice_to(now, chats, told(&root, &sites, now));
-            }
-        }
-    }
-
-    /// A look at a certificate is under way, or comes in a moment.
-    fn looks_follow(&self, now: Moment) -> bool {
-        self.sites.iter().any(|watched| {
-            let watch = watched.expiry(Subject::Certificate);
-            let judged = !watched.paused() && watched.suppression.is_none();
-            judged && watch.is_some_and(|w| w.running || w.due.is_some_and(|at| at <= now + GATHER))
-        })
-    }
-
-    /// Which of the sites each chat may know of; a chat that knows of none is not among them.
-    fn by_chat(&self, sites: &[String]) -> Vec<(Vec<String>, Vec<i64>)> {
-        let mut told: Vec<(Vec<String>, Vec<i64>)> = Vec::new();
-        for &chat in &self.bot.access.chats {
-            let seen = |name: &&String| {
-                let at = self.sites.find(name);
-                at.is_some_and(|at| may_see(chat, &self.sites[at].site))
-            };
-            let seen: Vec<String> = sites.iter().filter(seen).cloned().collect();
-            match told.iter_mut().find(|(sites, _)| *sites == seen) {
-                Some((_, chats)) => chats.push(chat),
-                None if seen.is_empty() => {}
-                None => told.push((seen, vec![chat])),
-            }
-        }
-        told
     }
 }
 
-fn told(root: &Expiry, sites: &[String], now: Now) -> String {
+/// An inspection of a certificate is under way, or comes in a moment.
+fn inspections_follow(now: Moment, sites: &Sites) -> bool {
+    let mut inspected = sites.iter().filter(inspects);
+    inspected.any(|watched| {
+        let watch = watched.expiry(Subject::Certificate);
+        watch.is_some_and(|w| w.running || w.due.is_some_and(|at| at <= now + GATHER))
+    })
+}
+
+/// Which of the sites each chat may know of; a chat that knows of none is not among them.
+pub fn by_chat(sites: &Sites, names: &[String], chats: &[i64]) -> Vec<(Vec<String>, Vec<i64>)> {
+    let mut told: Vec<(Vec<String>, Vec<i64>)> = Vec::new();
+    for &chat in chats {
+        let seen = |name: &&String| sites.named(name).is_some_and(|w| may_see(chat, &w.site));
+        let seen: Vec<String> = names.iter().filter(seen).cloned().collect();
+        match told.iter_mut().find(|(sites, _)| *sites == seen) {
+            Some((_, chats)) => chats.push(chat),
+            None if seen.is_empty() => {}
+            None => told.push((seen, vec![chat])),
+        }
+    }
+    told
+}
+
+pub fn root_text(root: &outcome::Expiry, sites: &[String], now: Now) -> String {
     let (named, more) = sites.split_at(sites.len().min(NAMED));
     let more = match more.len() {
         0 => String::new(),

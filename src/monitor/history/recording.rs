@@ -1,10 +1,11 @@
-//! The history of every site goes on with the time: what it was, and when nobody watched.
+//! The history of every site goes on with the time: what it was, and when nothing was checked.
 
+use crate::monitor::event::{Action, Actions};
 use crate::monitor::history::{Extent, History, Kind, Record, Scope, Share, Span};
 use crate::monitor::render::text::lasting;
 use crate::monitor::site::state::SiteState;
+use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::{Action, Monitor};
 use std::time::Duration;
 
 /// A wall clock that went back is believed after this: until then it may be one that is about to be
@@ -13,12 +14,13 @@ const BELIEVED: Duration = Duration::from_secs(600);
 /// Seconds that a clock may go back without being asked about.
 const SLACK: i64 = 120;
 
+/// Keeps the histories of all sites, and knows what of them is written.
 #[derive(Debug, Default)]
-pub struct Recording {
+pub struct Recorder {
     /// Up to when, in Unix seconds, all histories are known to go; `None` before there was a clock.
-    heard: Option<i64>,
+    known_until: Option<i64>,
     /// A site may have changed its state.
-    stirred: bool,
+    changed: bool,
     /// Since when the clock has been behind what is recorded.
     behind: Option<Moment>,
     /// The hour (since 1970) in which writing was last asked for, or would have been.
@@ -27,42 +29,53 @@ pub struct Recording {
     afresh: bool,
     /// The hours before this one are written.
     written: Option<i64>,
+    /// Since the start.
+    checks: u64,
 }
 
-impl Recording {
-    /// A site may have changed its state: that is recorded at once, and not with the next minute.
-    pub fn stir(&mut self) {
-        self.stirred = true;
+impl Recorder {
+    /// A check has ended.
+    pub fn count_check(&mut self) {
+        self.checks += 1;
     }
-}
 
-impl Monitor {
-    /// Before anything else: whether we stood still until now. Then nobody knows what was.
-    pub(crate) fn record_absence(&mut self, now: Now, stood_still: bool) {
-        if !self.clock_set {
-            self.recording.heard = None;
+    /// Checks that have ended since the start.
+    pub fn checks(&self) -> u64 {
+        self.checks
+    }
+
+    /// A site may have changed its state: that is recorded at once, and not with the next minute.
+    pub fn site_changed(&mut self) {
+        self.changed = true;
+    }
+
+    /// Before anything else: whether the machine stood still until now. Then it is not known what
+    /// was.
+    pub fn on_wakeup(&mut self, now: Now, clock_set: bool, stood_still: bool, sites: &mut Sites) {
+        if !clock_set {
+            self.known_until = None;
             return;
         }
-        match self.recording.heard {
+        match self.known_until {
             None => {
-                let newest = self.sites.iter().map(|w| w.past.until()).max();
+                let newest = sites.iter().map(|w| w.past.until()).max();
                 if let Some(newest) = newest.filter(|newest| now.wall + SLACK < *newest) {
-                    self.recording.heard = Some(newest);
-                    self.clock_behind(now);
+                    self.known_until = Some(newest);
+                    self.clock_behind(now, sites);
                     return;
                 }
-                self.recording.heard = Some(now.wall);
-                for watched in self.sites.iter_mut() {
+                self.known_until = Some(now.wall);
+                for watched in sites.iter_mut() {
                     watched.past.miss(now.wall);
                 }
             }
-            Some(heard) if now.wall + SLACK < heard => self.clock_behind(now),
-            Some(heard) => {
-                self.recording.behind = None;
+            Some(known) if now.wall + SLACK < known => self.clock_behind(now, sites),
+            Some(known) => {
+                self.behind = None;
                 if stood_still {
-                    for watched in self.sites.iter_mut() {
+                    for watched in sites.iter_mut() {
                         let kind = Kind::of(watched.state());
-                        watched.past.note(heard, kind);
+                        watched.past.note(known, kind);
                         watched.past.miss(now.wall);
                     }
                 }
@@ -70,55 +83,55 @@ impl Monitor {
         }
     }
 
-    fn clock_behind(&mut self, now: Now) {
+    fn clock_behind(&mut self, now: Now, sites: &mut Sites) {
         let moment = now.moment();
-        let since = *self.recording.behind.get_or_insert(moment);
+        let since = *self.behind.get_or_insert(moment);
         if moment.since(since) < BELIEVED {
             return;
         }
-        self.recording.behind = None;
-        self.recording.heard = Some(now.wall);
-        self.recording.afresh = true;
-        for watched in self.sites.iter_mut() {
+        self.behind = None;
+        self.known_until = Some(now.wall);
+        self.afresh = true;
+        for watched in sites.iter_mut() {
             watched.past.rewind(now.wall);
         }
     }
 
     /// After everything else: what the sites are from now on. Sites that stay as they are are
     /// accounted for once a minute, when something happens anyway.
-    pub(crate) fn record(&mut self, now: Now) {
-        let Some(heard) = self.recording.heard.filter(|_| self.clock_set) else {
+    pub fn record(&mut self, now: Now, clock_set: bool, sites: &mut Sites, actions: &mut Actions) {
+        let Some(known) = self.known_until.filter(|_| clock_set) else {
             return;
         };
-        if self.recording.behind.is_some() {
+        if self.behind.is_some() {
             return;
         }
-        let stirred = std::mem::take(&mut self.recording.stirred);
-        if stirred || now.wall.div_euclid(60) != heard.div_euclid(60) {
-            for watched in self.sites.iter_mut() {
+        let changed = std::mem::take(&mut self.changed);
+        if changed || now.wall.div_euclid(60) != known.div_euclid(60) {
+            for watched in sites.iter_mut() {
                 let kind = Kind::of(watched.state());
                 watched.past.note(now.wall, kind);
             }
         }
-        self.recording.heard = Some(heard.max(now.wall));
+        self.known_until = Some(known.max(now.wall));
         let hour = now.wall.div_euclid(3600);
-        let asked = self.recording.asked.replace(hour);
+        let asked = self.asked.replace(hour);
         if asked.is_some_and(|asked| asked != hour) {
-            self.actions.push(Action::SaveHistory);
+            actions.push(Action::SaveHistory);
         }
     }
 
     /// The first hour that is still to be written.
     pub fn unwritten_hour(&self) -> Option<i64> {
-        let hour = self.recording.heard?.div_euclid(3600);
+        let hour = self.known_until?.div_euclid(3600);
         let oldest = hour - 24;
-        Some(self.recording.written.unwrap_or(oldest).clamp(oldest, hour))
+        Some(self.written.unwrap_or(oldest).clamp(oldest, hour))
     }
 
     /// What is to be written of the history. The hour that runs is left out, unless this is the `last`
-    /// time. [`Monitor::history_saved`] says that it was.
-    pub fn history_records(&self, extent: Extent, last: bool) -> Vec<Record> {
-        let Some(hour) = self.recording.heard.map(|heard| heard.div_euclid(3600)) else {
+    /// time. [`Recorder::on_saved`] says that it was.
+    pub fn records(&self, sites: &Sites, extent: Extent, last: bool) -> Vec<Record> {
+        let Some(hour) = self.known_until.map(|known| known.div_euclid(3600)) else {
             return Vec::new();
         };
         let first = match extent {
@@ -128,9 +141,8 @@ impl Monitor {
         let record = |scope: Scope, hour: i64| Record {
             scope,
             hour,
-            length: (self.sites.iter().map(|w| w.past.length(hour)).min()).unwrap_or(0),
-            sites: self
-                .sites
+            length: (sites.iter().map(|w| w.past.length(hour)).min()).unwrap_or(0),
+            sites: sites
                 .iter()
                 .map(|w| {
                     let bytes = match scope {
@@ -154,46 +166,40 @@ impl Monitor {
     }
 
     /// The hours of these records are on disk.
-    pub fn history_saved(&mut self, records: &[Record]) {
+    pub fn on_saved(&mut self, records: &[Record]) {
         let over = |r: &&Record| r.scope == Scope::Page && r.length == 60;
         if let Some(hour) = records.iter().filter(over).map(|r| r.hour + 1).max() {
-            self.recording.written = Some(hour);
-            self.recording.afresh = false;
+            self.written = Some(hour);
+            self.afresh = false;
         }
     }
 
     /// What is written must not stay, as the clock was set back for good.
-    pub fn history_afresh(&self) -> bool {
-        self.recording.afresh
+    pub fn afresh(&self) -> bool {
+        self.afresh
     }
 
-    /// Takes back what an earlier run wrote. To be called after [`Monitor::restore`], in the order
-    /// of time. Sites that are no longer configured, and what is not sound, are passed over.
-    pub fn restore_history(&mut self, record: &Record) {
+    /// Takes back what an earlier run wrote, in the order of time. Sites that are no longer configured,
+    /// and what is not sound, are passed over.
+    pub fn restore(&mut self, sites: &mut Sites, record: &Record) {
         for (name, bytes) in record.sites.iter() {
-            let Some(at) = self.sites.find(name) else {
-                continue;
-            };
-            let past = &mut self.sites[at].past;
-            let _ = match record.scope {
-                Scope::Base => past.restore_base(record.hour, bytes),
-                Scope::Page => past.restore_page(record.hour, record.length, bytes),
-            };
+            if let Some(at) = sites.find(name) {
+                let past = &mut sites[at].past;
+                let _ = match record.scope {
+                    Scope::Base => past.restore_base(record.hour, bytes),
+                    Scope::Page => past.restore_page(record.hour, record.length, bytes),
+                };
+            }
         }
-        self.history_saved(std::slice::from_ref(record));
-    }
-
-    /// The sites that the history is of.
-    pub fn site_names(&self) -> impl Iterator<Item = &str> {
-        self.sites.iter().map(SiteState::name)
+        self.on_saved(std::slice::from_ref(record));
     }
 
     /// It went down: its first failure was before that was judged.
-    pub(crate) fn record_outage(&mut self, now: Now, at: usize) {
-        if self.recording.heard.is_none() || self.recording.behind.is_some() {
+    pub fn on_down(&mut self, now: Now, watched: &mut SiteState) {
+        self.changed = true;
+        if self.known_until.is_none() || self.behind.is_some() {
             return;
         }
-        let watched = &mut self.sites[at];
         let since = watched.failing_since.unwrap_or(now.moment());
         watched.past.note(now.wall, Kind::Down);
         watched.past.was_down_since(now.wall_at(since));

@@ -1,6 +1,5 @@
 //! Outcomes in, state out: how many in a row make a site down, up or degraded (SPEC 4).
 
-pub(crate) mod dependencies;
 pub(crate) mod flapping;
 pub(crate) mod outcomes;
 pub(crate) mod pending_down;

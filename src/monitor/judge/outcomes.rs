@@ -16,8 +16,8 @@ const SOON: Duration = Duration::from_secs(5);
 
 impl Monitor {
     pub(crate) fn checked(&mut self, now: Now, name: &str, outcome: Outcome, waited: Duration) {
-        self.checks += 1;
-        self.progress.ended(now.moment());
+        self.history.count_check();
+        self.schedule.check_ended(now.moment());
         let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
         if kind == Some(FailureKind::Internal) {
             self.internal_errors += 1;
@@ -26,7 +26,13 @@ impl Monitor {
         let Some(at) = self.sites.find(name) else {
             return;
         };
-        self.count_round(now, at, waited);
+        let late = self
+            .schedule
+            .round_ended(now.moment(), &self.sites[at], waited);
+        if let Some(text) = late {
+            self.log(Level::Warn, text.clone());
+            self.announce(now, text);
+        }
         let watched = &mut self.sites[at];
         watched.running = false;
         if watched.paused() {
@@ -39,18 +45,26 @@ impl Monitor {
             // It is not long in coming back, as a rule: the next turn may be in an hour.
             let again = watched.site.retry.max(SOON).min(watched.site.interval);
             self.schedule.at(name, now.moment() + again);
-            self.lacked(now, lack);
+            let quiet = self.silenced(now.moment());
+            let notice = self.uplink.on_lack(now, lack, quiet, &mut self.actions);
+            if let Some(text) = notice {
+                self.announce(now, text);
+            }
             // Our own line may be at fault.
-            self.request_probe(now, at, FailureKind::Local(lack));
+            let kind = FailureKind::Local(lack);
+            self.uplink.on_failure(now.moment(), &self.sites[at], kind);
             self.note_in_jobs(now, name, &verdict);
             return;
         }
-        self.not_lacked(now);
+        self.uplink.on_check(now.moment(), &mut self.actions);
         self.schedule.next_turn(name, now.moment());
         let untimely = matches!(kind, Some(FailureKind::Tls | FailureKind::Untrusted));
-        if self.clock_set || !untimely {
-            self.weigh(now, at, &outcome);
-            let judgeable = self.judgeable(now, at, &outcome);
+        if self.clock.is_set() || !untimely {
+            let (sites, actions) = (&mut self.sites, &mut self.actions);
+            let events = self.uplink.on_outcome(now, at, &outcome, sites, actions);
+            self.on_uplink(now, events);
+            let watched = &mut self.sites[at];
+            let judgeable = self.uplink.judgeable(now.moment(), watched, &outcome);
             let (seen, cause) = self.sites[at].take(outcome, now);
             if judgeable {
                 self.judge(now, at, seen, kind, cause.as_deref());
@@ -59,19 +73,6 @@ impl Monitor {
             self.incidents.on_checked(name);
         }
         self.note_in_jobs(now, name, &verdict);
-    }
-
-    /// Whether its check began in time. Sites that hang wait for each other alone.
-    fn count_round(&mut self, now: Now, at: usize, waited: Duration) {
-        let watched = &self.sites[at];
-        if watched.hanging() {
-            return;
-        }
-        let interval = watched.site.interval;
-        if let Some(text) = self.rounds.ended(now.moment(), interval, waited) {
-            self.log(Level::Warn, text.clone());
-            self.announce(now, text);
-        }
     }
 
     fn judge(
@@ -85,7 +86,7 @@ impl Monitor {
         let moment = now.moment();
         if let Some(kind) = kind
             && !self.sites[at].down()
-            && (self.overslept(at) || self.overshadowed(at, kind))
+            && (self.overslept(at) || self.uplink.excuses(&self.sites[at], kind))
         {
             let (name, retry) = (self.sites[at].name().to_owned(), self.sites[at].site.retry);
             self.schedule.at(&name, moment + retry);
@@ -110,7 +111,7 @@ impl Monitor {
             });
             self.pending_downs += 1;
             // At once, even when something else is looked at first: the line may be back by then.
-            self.request_probe(now, at, kind);
+            self.uplink.on_failure(moment, &self.sites[at], kind);
             self.schedule.at(&site.name, moment + site.retry);
             return;
         }
@@ -120,7 +121,7 @@ impl Monitor {
             self.schedule.at(&site.name, moment + site.retry);
         }
         if let Some(kind) = kind {
-            self.request_probe(now, at, kind);
+            self.uplink.on_failure(moment, &self.sites[at], kind);
             self.watch_for_storm(moment);
         }
         match change {
@@ -141,7 +142,7 @@ impl Monitor {
     /// judge all the same.
     fn overslept(&mut self, at: usize) -> bool {
         let watched = &mut self.sites[at];
-        if !self.awake.overslept(watched.began) || watched.overslept >= PATIENCE {
+        if !self.clock.overslept(watched.began) || watched.overslept >= PATIENCE {
             return false;
         }
         watched.overslept += 1;
@@ -157,9 +158,9 @@ impl Monitor {
         cause: String,
         lasted: Duration,
     ) {
-        self.recording.stir();
+        self.history.site_changed();
         if change == Transition::WentDown {
-            self.record_outage(now, at);
+            self.history.on_down(now, &mut self.sites[at]);
         }
         match change {
             Transition::WentDown => self.went_down(now, at, cause),

@@ -3,12 +3,10 @@
 
 use crate::monitor::Monitor;
 use crate::monitor::judge::Seen;
-use crate::monitor::site::network::is_lan;
-use crate::monitor::site::outcome::{FailureKind, Outcome};
+use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::{PendingDown, SiteState, Suppression};
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::uplink::{Fault, ProbeResult};
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// A name that resolved within this shows that there is a resolver (SPEC 10).
@@ -74,7 +72,11 @@ impl Monitor {
         self.saving.later(now.moment());
         match suppression {
             Suppression::Offline(Fault::Line) | Suppression::Unreachable => {}
-            Suppression::Offline(trouble) => self.fault_begins(now, trouble, since, sure),
+            Suppression::Offline(fault) => {
+                let actions = &mut self.actions;
+                let began = self.uplink.fault_begins(now, fault, since, sure, actions);
+                self.on_uplink(now, began);
+            }
         }
     }
 
@@ -88,13 +90,15 @@ impl Monitor {
     }
 
     fn rule(&mut self, now: Now, at: usize, pending_down: &PendingDown) -> Ruling {
-        let ruling = match self.parent_of(at) {
+        let ruling = match self.sites.parent_of(at) {
             Some(parent) => self.rule_by_parent(now, at, parent, pending_down),
             None => Ruling::Down,
         };
         match ruling {
             Ruling::Down => match self.rule_by_line(now, at, pending_down) {
-                Ruling::Down if self.shadowed(at, pending_down) => Ruling::Again,
+                Ruling::Down if self.uplink.found_since(&self.sites[at], pending_down) => {
+                    Ruling::Again
+                }
                 other => other,
             },
             other => other,
@@ -110,7 +114,7 @@ impl Monitor {
         pending_down: &PendingDown,
     ) -> Ruling {
         let above = &self.sites[parent];
-        if self.blocks(parent) {
+        if self.sites.blocks(parent) {
             Ruling::Spared(Suppression::Unreachable)
         } else if above.paused() || matches!(above.suppression, Some(Suppression::Offline(_))) {
             Ruling::Down
@@ -144,15 +148,15 @@ impl Monitor {
         }
         let v6 = watched.address.is_some_and(|a| a.is_ipv6());
         let since = watched.failing_since.unwrap_or(pending_down.failed);
-        if self.line.has(Fault::Line) {
+        if self.uplink.has(Fault::Line) {
             return Ruling::Spared(Suppression::Offline(Fault::Line));
         }
-        if !self.line.asked {
+        if !self.uplink.has_targets() {
             return self.rule_by_names(now, at, pending_down, None);
         }
         let portal_like = watched.portal_like(pending_down.kind);
         let deep = portal_like || pending_down.kind == Dns;
-        let Some(report) = self.line.since(pending_down.failed, deep) else {
+        let Some(report) = self.uplink.result_since(pending_down.failed, deep) else {
             return Ruling::Wait;
         };
         match pending_down.kind {
@@ -161,7 +165,7 @@ impl Monitor {
             _ if portal_like => match report.trusted {
                 Some(true) => Ruling::Down,
                 Some(false) => Ruling::Spared(Suppression::Offline(Fault::Portal)),
-                None if self.line.has(Fault::Portal) => {
+                None if self.uplink.has(Fault::Portal) => {
                     Ruling::Spared(Suppression::Offline(Fault::Portal))
                 }
                 None if matches!(pending_down.kind, Untrusted | Redirected) => {
@@ -189,7 +193,7 @@ impl Monitor {
         if pending_down.kind != FailureKind::Dns {
             return Ruling::Down;
         }
-        let lately = self.line.resolved_within(RESOLVED, now.moment());
+        let lately = self.uplink.resolved_within(RESOLVED, now.moment());
         if names.unwrap_or(lately) {
             return Ruling::Down;
         }
@@ -266,84 +270,6 @@ impl Monitor {
         }
     }
 
-    /// Whether what was found is to be judged now; a site that has come out of the dark is uncovered.
-    pub(crate) fn judgeable(&mut self, now: Now, at: usize, outcome: &Outcome) -> bool {
-        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
-        let lan = outcome.address.is_some_and(is_lan);
-        let watched = &self.sites[at];
-        match watched.suppression {
-            None => {
-                if self.line.has(Fault::Line) && !lan {
-                    self.sites[at].cover(Suppression::Offline(Fault::Line), now.moment());
-                    return false;
-                }
-                // A half-dead line that is known to be one is no site's fault either.
-                let known = kind.and_then(half_dead).filter(|t| self.line.has(*t));
-                let v4 = outcome.address.is_some_and(|a| a.is_ipv4());
-                let known = known.filter(|t| !v4 || *t != Fault::Ipv6);
-                if let Some(trouble) = known
-                    && !watched.local()
-                    && !watched.down()
-                {
-                    self.sites[at].cover(Suppression::Offline(trouble), now.moment());
-                    return false;
-                }
-                return true;
-            }
-            Some(Suppression::Unreachable) => return false,
-            Some(Suppression::Offline(trouble)) => {
-                let out = lan
-                    || match trouble {
-                        Fault::Line => false,
-                        Fault::Names => kind != Some(FailureKind::Dns),
-                        Fault::Portal => kind.is_none_or(|kind| !watched.portal_like(kind)),
-                        Fault::Ipv6 => {
-                            kind.is_none_or(FailureKind::spoke)
-                                || outcome.address.is_some_and(|a| a.is_ipv4())
-                        }
-                    };
-                if !out {
-                    if kind.is_none() {
-                        // Something answers: the line may be back.
-                        self.line.want(false);
-                    }
-                    return false;
-                }
-            }
-        }
-        self.sites[at].uncover(now.moment());
-        true
-    }
-
-    /// What a check tells about the line, whatever it tells about the site.
-    pub(crate) fn weigh(&mut self, now: Now, at: usize, outcome: &Outcome) {
-        let moment = now.moment();
-        let elsewhere = outcome.address.filter(|a| !is_lan(*a));
-        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
-        let named = self.sites[at].named;
-        let asked_anew = outcome.phases.is_none_or(|p| !p.reused);
-        let resolved =
-            named && (elsewhere.is_some() && asked_anew || kind == Some(FailureKind::NoName));
-        let answered = elsewhere.is_some() && kind.is_none();
-        self.line.evidence(moment, resolved, answered);
-        // A name on this network says little of others, but there may be none.
-        let in_the_dark = |w: &SiteState| w.suppression == Some(Suppression::Offline(Fault::Names));
-        let others = self.sites.iter().enumerate().filter(|(i, _)| *i != at);
-        let alone = named
-            && outcome.address.is_some()
-            && asked_anew
-            && !others.map(|(_, w)| w).any(in_the_dark);
-        if (resolved || alone) && self.line.has(Fault::Names) {
-            self.fault_ends(now, Fault::Names);
-        }
-        if answered && self.sites[at].site.is_https() && self.line.has(Fault::Portal) {
-            self.fault_ends(now, Fault::Portal);
-        }
-        if answered && elsewhere.is_some_and(|a: IpAddr| a.is_ipv6()) {
-            self.fault_ends(now, Fault::Ipv6);
-        }
-    }
-
     /// Starts a check out of turn; false when it cannot be checked now.
     pub(crate) fn look_at(&mut self, now: Now, at: usize) -> bool {
         if self.sites[at].running {
@@ -351,46 +277,6 @@ impl Monitor {
         }
         let name = self.sites[at].site.name.clone();
         self.start_check(now, &name)
-    }
-
-    /// A failure that is not yet enough asks after the line already: a line that comes back just
-    /// before the last one must not make it the site's fault.
-    pub(crate) fn request_probe(&mut self, now: Now, at: usize, kind: FailureKind) {
-        let watched = &self.sites[at];
-        if watched.local() {
-            return;
-        }
-        if watched.down() {
-            self.line.want_now_and_then(now.moment());
-        } else {
-            let deep = watched.portal_like(kind) || kind == FailureKind::Dns;
-            let deep = deep && !mutated!("ask after the names only when it is too late");
-            self.line.want(deep);
-        }
-    }
-
-    /// The check began while the line was known to be at fault: its failure counts for nothing.
-    pub(crate) fn overshadowed(&self, at: usize, kind: FailureKind) -> bool {
-        let watched = &self.sites[at];
-        let of = |trouble| self.line.overshadowed(trouble, watched.began);
-        if watched.local() {
-            return false;
-        }
-        of(Fault::Line)
-            || match kind {
-                FailureKind::Dns => {
-                    of(Fault::Names)
-                        && !mutated!("count what failed while names were known to be gone")
-                }
-                FailureKind::NoRoute => of(Fault::Ipv6),
-                _ => watched.portal_like(kind) && of(Fault::Portal),
-            }
-    }
-
-    /// A look that ended after the check began found why it failed, though all may be well by now.
-    fn shadowed(&self, at: usize, pending_down: &PendingDown) -> bool {
-        let seen = |trouble| self.line.overshadowed(trouble, pending_down.began);
-        !self.sites[at].local() && half_dead(pending_down.kind).is_some_and(seen)
     }
 
     /// A look found the line half dead: what failed by that before its end is spared, before enough
@@ -415,15 +301,5 @@ impl Monitor {
                 self.spare(now, at, Suppression::Offline(trouble), since, false);
             }
         }
-    }
-}
-
-/// What may be wrong with a line that is not dead, by what it does to a check.
-fn half_dead(kind: FailureKind) -> Option<Fault> {
-    match kind {
-        FailureKind::Dns => Some(Fault::Names),
-        FailureKind::Untrusted | FailureKind::Redirected => Some(Fault::Portal),
-        FailureKind::NoRoute => Some(Fault::Ipv6),
-        _ => None,
     }
 }

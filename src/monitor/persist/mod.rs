@@ -5,7 +5,6 @@ pub(crate) mod urgency;
 pub(crate) mod write_budget;
 
 use crate::monitor::alert::Alert;
-use crate::monitor::expiry::root_certificates::Roots;
 use crate::monitor::expiry::{self, Subject};
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::judge::flapping::Flapping;
@@ -27,12 +26,12 @@ use std::time::Duration;
 impl Monitor {
     /// Everything that must survive a restart.
     pub fn snapshot(&self, now: Now) -> Snapshot {
-        let now = self.estimate(now);
+        let now = self.clock.estimate(now);
         let coming =
             |moment: Option<Moment>| moment.filter(|m| *m > now.moment()).map(|m| now.wall_at(m));
         let offline = |t: &&(Fault, Moment)| t.0 == Fault::Line;
         let told = |t: &&(Fault, Moment)| self.alerts.fault_told(t.0);
-        let troubles = self.line.troubles().iter().filter(told);
+        let troubles = self.uplink.faults().iter().filter(told);
         let (troubles, troubles_since) = troubles
             .map(|(t, since)| (t.word().to_owned(), now.wall_at(*since)))
             .unzip();
@@ -48,15 +47,15 @@ impl Monitor {
             next_incident: self.incidents.next_number(),
             muted_until: coming(self.alerts.muted_until()),
             offline_since: self
-                .line
-                .troubles()
+                .uplink
+                .faults()
                 .iter()
                 .find(offline)
                 .map(|(_, since)| now.wall_at(*since)),
             troubles,
             troubles_since,
             registries: Vec::new(),
-            roots: self.roots.records(),
+            roots: self.expiry.root_records(),
             moved: self
                 .bot
                 .moves()
@@ -94,7 +93,8 @@ impl Monitor {
     /// Goes on where an earlier run stopped. To be called once, before the first event. Sites that
     /// are no longer configured are forgotten; alerts about them are still delivered.
     pub fn restore(&mut self, snapshot: &Snapshot, now: Now) {
-        let now = self.restore_clock(now, snapshot.written);
+        self.clock.restore(now, snapshot.written);
+        let now = self.read_clock(now);
         let moment = now.moment();
         self.bot.restore_updates(snapshot.last_update);
         let muted_until = snapshot.muted_until;
@@ -110,24 +110,27 @@ impl Monitor {
             let untold = record.slow_untold == Some(true);
             self.alerts
                 .restore_slow(&record.name, record.slow_told, untold);
-            if !self.clock_set {
+            if !self.clock.is_set() {
                 // Nobody knows how long ago they were.
                 self.sites[at].flapping.forget_changes();
             }
-            self.plan_looks(now, at);
             if self.sites[at].paused() {
                 self.schedule.clear(&record.name);
             } else if self.schedule.due_at(&record.name).is_none() {
                 self.schedule.next_turn(&record.name, moment);
             }
         }
-        self.remember_restored(now);
+        let mutes = self.sites.iter();
+        let mutes = mutes.filter_map(|w| Some((w.name().to_owned(), w.muted_until?)));
+        let muted_until = self.alerts.muted_until();
+        self.clock.remember_restored(now, muted_until, mutes);
         let incidents = snapshot.incidents.iter();
         let incidents = incidents.filter(|_| !mutated!("forget open incidents at a restart"));
         let incidents: Vec<Incident> = incidents.map(|i| i.restore(now)).collect();
         self.incidents = Incidents::restore(incidents, snapshot.next_incident);
-        self.roots = Roots::restore(&snapshot.roots);
-        self.keep_roots();
+        self.expiry.restore_roots(&snapshot.roots);
+        self.expiry
+            .plan(now, &mut self.sites, self.schedule.jitter());
         self.restore_line(snapshot, now);
         self.reconcile(now);
         let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
@@ -183,13 +186,15 @@ impl Monitor {
         let moment = now.moment();
         for (word, since) in snapshot.troubles.iter().zip(&snapshot.troubles_since) {
             let trouble = Fault::from_word(word);
-            if let Some(trouble) = trouble.filter(|t| *t == Fault::Names || self.line.asked) {
-                self.line.begins(trouble, now.past_moment(*since), moment);
+            if let Some(trouble) =
+                trouble.filter(|t| *t == Fault::Names || self.uplink.has_targets())
+            {
+                self.uplink.begins(trouble, now.past_moment(*since), moment);
                 self.alerts.restore_fault(trouble);
             }
         }
-        if let Some(since) = snapshot.offline_since.filter(|_| self.line.asked) {
-            self.line
+        if let Some(since) = snapshot.offline_since.filter(|_| self.uplink.has_targets()) {
+            self.uplink
                 .begins(Fault::Line, now.past_moment(since), moment);
             for watched in self.sites.iter_mut() {
                 if !watched.lan() && !watched.paused() {
@@ -211,10 +216,16 @@ impl Monitor {
         self.bot.reload(settings.access, now.moment());
         self.alerts.reload(settings.quiet, settings.digest);
         self.bot.jobs.reload(settings.max_jobs);
-        self.wall_clock.reload(settings.built);
-        self.progress.reload(settings.heartbeat);
+        self.clock.reload(settings.built);
+        self.schedule.reload(settings.heartbeat);
         self.take_configuration(sites, added, now);
-        self.ask_line(now, settings.uplink);
+        self.uplink
+            .set_targets(now.moment(), settings.uplink, &mut self.sites);
+        if !settings.uplink {
+            for fault in Fault::PROBED {
+                self.alerts.on_fault_end(fault);
+            }
+        }
         self.follow_moves();
         self.drop_hidden();
         self.sites_changed(now);
@@ -267,7 +278,7 @@ impl Monitor {
         let mut before = std::mem::take(&mut self.sites).into_by_name();
         let count = sites.len();
         let mut all = Vec::with_capacity(count);
-        self.page = None;
+        self.schedule.forget_maintenance();
         for (place, site) in sites.into_iter().enumerate() {
             let watched = match before.remove(&site.name) {
                 Some(mut watched) => {
@@ -300,25 +311,15 @@ impl Monitor {
         }
         self.sites = Sites::new(all);
         self.alerts.keep_sites(&self.sites);
-        for at in 0..self.sites.len() {
-            self.plan_looks(now, at);
-        }
-        self.keep_roots();
-    }
-
-    /// Roots matter to sites whose certificates are looked at.
-    fn keep_roots(&mut self) {
-        let sites = &self.sites;
-        self.roots
-            .keep_sites(|name| sites.named(name).is_some_and(|w| w.site.cert.is_some()));
+        self.expiry
+            .plan(now, &mut self.sites, self.schedule.jitter());
     }
 
     /// A site that stays and keeps its interval keeps its place in the round too.
     fn plan(&mut self, watched: &SiteState, place: (usize, usize), now: Now) {
         let (name, interval) = (watched.name(), watched.site.interval);
         if self.schedule.interval(name) != Some(interval) {
-            self.schedule
-                .first(name, interval, now.moment(), place, &mut self.jitter);
+            self.schedule.first(name, interval, now.moment(), place);
         } else if self.schedule.due_at(name).is_none() {
             self.schedule.next_turn(name, now.moment());
         }

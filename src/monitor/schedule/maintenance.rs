@@ -1,14 +1,16 @@
 //! Maintenance: in its windows a site is checked and recorded, but nothing is told of it. What is
 //! still wrong when a window ends is told then.
 
+use crate::monitor::event::{Actions, Level};
+use crate::monitor::schedule::Scheduler;
+use crate::monitor::site::table::Sites;
 use crate::monitor::time::hours;
 use crate::monitor::time::zone::Zone;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::{Level, Monitor};
 
-/// Which stretch of the calendar the sites' windows were last looked up in.
+/// How long the sites' windows, as they were last looked up, hold.
 #[derive(Clone, Copy, Debug)]
-pub struct Page {
+pub(super) struct Validity {
     /// Unix seconds.
     from: i64,
     /// When the next window begins or ends, in Unix seconds; `None`: there are no windows.
@@ -16,27 +18,32 @@ pub struct Page {
     zone: Zone,
 }
 
-impl Page {
-    fn shows(&self, now: Now) -> bool {
+impl Validity {
+    fn covers(&self, now: Now) -> bool {
         let ahead = self.until.is_none_or(|until| now.wall < until);
         self.zone == now.zone && self.from <= now.wall && ahead
     }
 }
 
-impl Monitor {
+impl Scheduler {
     /// Sees which sites are under maintenance now.
-    pub(crate) fn refresh_maintenance(&mut self, now: Now) {
-        if self.page.is_some_and(|page| page.shows(now)) {
+    pub fn refresh_maintenance(
+        &mut self,
+        now: Now,
+        clock_set: bool,
+        sites: &mut Sites,
+        actions: &mut Actions,
+    ) {
+        if self.maintenance.is_some_and(|windows| windows.covers(now)) {
             return;
         }
-        // Without a clock nobody knows, and what is not known hides no alert.
-        let (wall, zone) = (now.wall, now.zone);
-        let known = self.clock_set;
+        let (from, zone) = (now.wall, now.zone);
         let mut until: Option<i64> = None;
-        for watched in self.sites.iter_mut() {
+        for watched in sites.iter_mut() {
             let windows = &watched.site.maintenance;
-            let ends = hours::ends(windows, wall, zone).filter(|_| known);
-            let next = hours::next_change(windows, wall, zone);
+            // Without a clock it is not known, and what is not known hides no alert.
+            let ends = hours::ends(windows, from, zone).filter(|_| clock_set);
+            let next = hours::next_change(windows, from, zone);
             until = until.into_iter().chain(next).min();
             let before = std::mem::replace(&mut watched.maintenance, ends);
             let said = match (before, ends) {
@@ -45,22 +52,18 @@ impl Monitor {
                 _ => continue,
             };
             let text = format!("{}: its maintenance {said}", watched.site.name);
-            self.actions
-                .push(crate::monitor::Action::Log(Level::Info, text));
+            actions.log(Level::Info, text);
         }
-        let from = wall;
-        self.page = Some(Page { from, until, zone });
+        self.maintenance = Some(Validity { from, until, zone });
     }
 
-    /// When a window next begins or ends.
-    pub(crate) fn page_ends(&self, now: Now) -> Option<Moment> {
-        let until = self.page.filter(|_| self.clock_set)?.until?;
-        Some(now.coming_moment(until))
+    /// The windows or the clock have changed: they are to be looked up again.
+    pub fn forget_maintenance(&mut self) {
+        self.maintenance = None;
     }
 
-    /// Whether the site is under maintenance now.
-    pub fn in_maintenance(&self, name: &str) -> bool {
-        let at = self.sites.find(name);
-        at.is_some_and(|at| self.sites[at].maintenance.is_some())
+    /// When a window next begins or ends; to be asked while the clock is believed.
+    pub fn next_maintenance(&self, now: Now) -> Option<Moment> {
+        Some(now.coming_moment(self.maintenance?.until?))
     }
 }

@@ -4,6 +4,12 @@ pub(crate) mod late_rounds;
 pub(crate) mod liveness;
 pub(crate) mod maintenance;
 
+use crate::monitor::event::{Action, Actions};
+use crate::monitor::schedule::late_rounds::Rounds;
+use crate::monitor::schedule::liveness::Progress;
+use crate::monitor::schedule::maintenance::Validity;
+use crate::monitor::site::state::SiteState;
+use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Jitter, Moment};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,11 +22,17 @@ const FIRST_ROUND: Duration = Duration::from_secs(60);
 /// being made up for: else all sites would be checked in one burst.
 const STALL: Duration = Duration::from_secs(5);
 
-/// Due times of all sites that are neither paused nor being checked.
-#[derive(Debug, Default)]
-pub struct Schedule {
+/// Due times of all sites that are neither paused nor being checked, and what became of them.
+#[derive(Debug)]
+pub struct Scheduler {
     slots: HashMap<Arc<str>, Slot>,
     due: BTreeSet<(Moment, Arc<str>)>,
+    jitter: Jitter,
+    /// `None`: the windows of maintenance are to be looked up.
+    maintenance: Option<Validity>,
+    progress: Progress,
+    rounds: Rounds,
+    stopping: bool,
 }
 
 #[derive(Debug)]
@@ -38,7 +50,124 @@ struct Due {
     regular: bool,
 }
 
-impl Schedule {
+impl Scheduler {
+    /// `seed` makes the jitter.
+    pub fn new(seed: u64, heartbeat: bool, now: Moment) -> Scheduler {
+        Scheduler {
+            slots: HashMap::new(),
+            due: BTreeSet::new(),
+            jitter: Jitter::new(seed),
+            maintenance: None,
+            progress: Progress::new(heartbeat, now),
+            rounds: Rounds::default(),
+            stopping: false,
+        }
+    }
+
+    pub fn reload(&mut self, heartbeat: bool) {
+        self.progress.reload(heartbeat);
+    }
+
+    /// No check is started any more; what is under way may still report.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    pub fn stopping(&self) -> bool {
+        self.stopping
+    }
+
+    pub fn jitter(&mut self) -> &mut Jitter {
+        &mut self.jitter
+    }
+
+    /// Starts the checks that are due. `clock_set`: the wall clock is believed.
+    pub fn on_timeout(
+        &mut self,
+        now: Moment,
+        clock_set: bool,
+        sites: &mut Sites,
+        actions: &mut Actions,
+    ) {
+        while !self.stopping
+            && let Some(name) = self.pop(now)
+        {
+            if let Some(at) = sites.find(&name) {
+                self.start(now, clock_set, &mut sites[at], actions);
+            }
+        }
+    }
+
+    /// Starts a check, unless it cannot be made now.
+    pub fn start(
+        &mut self,
+        now: Moment,
+        clock_set: bool,
+        watched: &mut SiteState,
+        actions: &mut Actions,
+    ) -> bool {
+        if watched.running || watched.paused() || self.stopping {
+            return false;
+        }
+        if !clock_set && watched.site.is_https() && !mutated!("check https before the clock is set")
+        {
+            self.next_turn(watched.name(), now);
+            return false;
+        }
+        watched.running = true;
+        watched.began = now;
+        self.progress.started(now);
+        self.clear(watched.name());
+        actions.push(Action::Check {
+            site: watched.site.clone(),
+            fresh: std::mem::take(&mut watched.anew) | watched.fresh(),
+            hanging: watched.hanging(),
+        });
+        true
+    }
+
+    /// A check has ended, of a site that may be gone by now.
+    pub fn check_ended(&mut self, now: Moment) {
+        self.progress.ended(now);
+    }
+
+    /// A check had waited for so long before it began: what to tell, if rounds are late. Sites that
+    /// run into their timeout wait for each other alone.
+    pub fn round_ended(
+        &mut self,
+        now: Moment,
+        watched: &SiteState,
+        waited: Duration,
+    ) -> Option<String> {
+        let counts = !watched.hanging();
+        counts.then(|| self.rounds.ended(now, watched.site.interval, waited))?
+    }
+
+    /// Late rounds, and all that were due.
+    pub fn round_counts(&self) -> (u64, u64) {
+        self.rounds.counts()
+    }
+
+    /// The machine or the process stood still until now.
+    pub fn stood_still(&mut self) {
+        self.rounds.stood_still();
+    }
+
+    /// Checks that were started are ending.
+    pub fn healthy(&self, now: Moment, sites: &Sites) -> bool {
+        self.progress.healthy(now, sites)
+    }
+
+    /// When the next heartbeat is due.
+    pub fn next_beat(&self, now: Moment) -> Option<Moment> {
+        self.progress.next_beat(now)
+    }
+
+    /// Whether to give a sign of life now.
+    pub fn beat(&mut self, now: Moment, sites: &Sites) -> bool {
+        self.progress.beat(now, sites)
+    }
+
     /// Spreads first checks over the first round: site `index` of `count` gets its own share.
     pub fn first(
         &mut self,
@@ -46,14 +175,13 @@ impl Schedule {
         interval: Duration,
         now: Moment,
         (index, count): (usize, usize),
-        jitter: &mut Jitter,
     ) {
         let window = interval.min(FIRST_ROUND).as_millis() as f64;
         // The first site goes at once, so that a newcomer sees something happen.
         let place = if index == 0 {
             0.0
         } else {
-            index as f64 + 0.5 * jitter.fraction()
+            index as f64 + 0.5 * self.jitter.fraction()
         };
         let offset = Duration::from_millis((window * place / count.max(1) as f64) as u64);
         // Over a longer interval the phases are spread as widely as that allows.
@@ -99,11 +227,21 @@ impl Schedule {
     }
 
     /// An extra turn for site `index` of `count`, spread over the first round or its interval.
-    pub fn soon(&mut self, name: &str, now: Moment, (index, count): (usize, usize)) {
+    fn soon(&mut self, name: &str, now: Moment, (index, count): (usize, usize)) {
         if let Some(slot) = self.slots.get(name) {
             let window = slot.interval.min(FIRST_ROUND);
             let place = index as f64 / count.max(1) as f64;
             self.set(name, now + window.mul_f64(place), false);
+        }
+    }
+
+    /// The clock is set: sites that could not be checked without it get extra turns, one after the
+    /// other.
+    pub fn check_https_soon(&mut self, now: Moment, sites: &Sites) {
+        let waiting = |w: &&SiteState| w.site.is_https() && !w.running && !w.paused();
+        let waiting: Vec<&str> = sites.iter().filter(waiting).map(SiteState::name).collect();
+        for (place, name) in waiting.iter().enumerate() {
+            self.soon(name, now, (place, waiting.len()));
         }
     }
 
@@ -126,8 +264,9 @@ impl Schedule {
     }
 
     /// When the next site is due.
-    pub fn next(&self) -> Option<Moment> {
-        self.due.first().map(|(at, _)| *at)
+    pub fn next_timeout(&self) -> Option<Moment> {
+        let (at, _) = self.due.first().filter(|_| !self.stopping)?;
+        Some(*at)
     }
 
     pub fn due_at(&self, name: &str) -> Option<Moment> {
@@ -136,7 +275,7 @@ impl Schedule {
 
     /// Takes the next site whose turn has come. Turns lost to a stall are moved to the site's next
     /// regular one; a retry lost to it is spread over its delay.
-    pub fn pop(&mut self, now: Moment, jitter: &mut Jitter) -> Option<Arc<str>> {
+    fn pop(&mut self, now: Moment) -> Option<Arc<str>> {
         loop {
             let (at, name) = self.due.first().filter(|(at, _)| *at <= now)?;
             let (at, name) = (*at, name.clone());
@@ -150,7 +289,10 @@ impl Schedule {
             let again = if regular {
                 slot.turn_after(now)
             } else {
-                now + slot.interval.min(FIRST_ROUND).mul_f64(jitter.fraction())
+                now + slot
+                    .interval
+                    .min(FIRST_ROUND)
+                    .mul_f64(self.jitter.fraction())
             };
             // Strictly later than now, or this loop would not end.
             self.set(&name, again.max(Moment(now.0 + 1)), regular);
@@ -182,25 +324,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn filled(count: usize, interval: Duration) -> (Schedule, Jitter) {
-        let (mut schedule, mut jitter) = (Schedule::default(), Jitter::new(3));
+    fn filled(count: usize, interval: Duration) -> Scheduler {
+        let mut schedule = Scheduler::new(3, false, Moment(0));
         for i in 0..count {
-            schedule.first(
-                &format!("s{i}"),
-                interval,
-                Moment(0),
-                (i, count),
-                &mut jitter,
-            );
+            schedule.first(&format!("s{i}"), interval, Moment(0), (i, count));
         }
-        (schedule, jitter)
+        schedule
     }
 
     /// Runs the schedule with instant checks; the times of all turns.
-    fn run(schedule: &mut Schedule, jitter: &mut Jitter, until: i64) -> Vec<(i64, String)> {
+    fn run(schedule: &mut Scheduler, until: i64) -> Vec<(i64, String)> {
         let mut turns = Vec::new();
-        while let Some(at) = schedule.next().filter(|m| m.0 <= until) {
-            while let Some(name) = schedule.pop(at, jitter) {
+        while let Some(at) = schedule.next_timeout().filter(|m| m.0 <= until) {
+            while let Some(name) = schedule.pop(at) {
                 turns.push((at.0, name.to_string()));
                 schedule.next_turn(&name, at);
             }
@@ -210,16 +346,16 @@ mod tests {
 
     #[test]
     fn a_lone_site_is_checked_at_once_and_then_every_interval() {
-        let (mut schedule, mut jitter) = filled(1, Duration::from_secs(60));
-        let turns = run(&mut schedule, &mut jitter, 180_000);
+        let mut schedule = filled(1, Duration::from_secs(60));
+        let turns = run(&mut schedule, 180_000);
         let times: Vec<i64> = turns.iter().map(|t| t.0).collect();
         assert_eq!(times, [0, 60_000, 120_000, 180_000]);
     }
 
     #[test]
     fn first_checks_come_within_the_first_minute_and_no_two_seconds_see_a_burst() {
-        let (mut schedule, mut jitter) = filled(120, Duration::from_secs(60));
-        let turns = run(&mut schedule, &mut jitter, 600_000);
+        let mut schedule = filled(120, Duration::from_secs(60));
+        let turns = run(&mut schedule, 600_000);
         let first: std::collections::HashSet<_> = turns
             .iter()
             .filter(|t| t.0 < 60_000)
@@ -234,8 +370,8 @@ mod tests {
 
     #[test]
     fn a_long_interval_is_used_to_spread_over_after_the_first_minute() {
-        let (mut schedule, mut jitter) = filled(60, Duration::from_secs(3600));
-        let turns = run(&mut schedule, &mut jitter, 3 * 3_600_000);
+        let mut schedule = filled(60, Duration::from_secs(3600));
+        let turns = run(&mut schedule, 3 * 3_600_000);
         let in_first_minute = turns.iter().filter(|t| t.0 < 60_000).count();
         assert!(in_first_minute >= 60);
         let second_hour: Vec<_> = turns
@@ -253,44 +389,44 @@ mod tests {
 
     #[test]
     fn a_stall_of_ten_minutes_makes_no_burst() {
-        let (mut schedule, mut jitter) = filled(100, Duration::from_secs(60));
-        run(&mut schedule, &mut jitter, 120_000);
+        let mut schedule = filled(100, Duration::from_secs(60));
+        run(&mut schedule, 120_000);
         let woken = Moment(720_000);
         let mut at_once = 0;
-        while let Some(name) = schedule.pop(woken, &mut jitter) {
+        while let Some(name) = schedule.pop(woken) {
             at_once += 1;
             schedule.next_turn(&name, woken);
         }
         assert!(at_once <= 10, "{at_once} checks at once");
-        let turns = run(&mut schedule, &mut jitter, 780_000);
+        let turns = run(&mut schedule, 780_000);
         assert!(turns.len() >= 90);
     }
 
     #[test]
     fn a_retry_comes_when_asked_and_the_site_then_keeps_its_place() {
-        let (mut schedule, mut jitter) = filled(1, Duration::from_secs(60));
-        assert_eq!(schedule.pop(Moment(0), &mut jitter).as_deref(), Some("s0"));
+        let mut schedule = filled(1, Duration::from_secs(60));
+        assert_eq!(schedule.pop(Moment(0)).as_deref(), Some("s0"));
         schedule.at("s0", Moment(10_250));
-        assert_eq!(schedule.next(), Some(Moment(10_250)));
-        assert!(schedule.pop(Moment(10_250), &mut jitter).is_some());
+        assert_eq!(schedule.next_timeout(), Some(Moment(10_250)));
+        assert!(schedule.pop(Moment(10_250)).is_some());
         schedule.next_turn("s0", Moment(10_300));
-        assert_eq!(schedule.next(), Some(Moment(60_000)));
+        assert_eq!(schedule.next_timeout(), Some(Moment(60_000)));
     }
 
     #[test]
     fn a_check_that_takes_longer_than_the_interval_skips_the_missed_turns() {
-        let (mut schedule, mut jitter) = filled(1, Duration::from_secs(1));
-        assert!(schedule.pop(Moment(0), &mut jitter).is_some());
-        assert_eq!(schedule.next(), None);
+        let mut schedule = filled(1, Duration::from_secs(1));
+        assert!(schedule.pop(Moment(0)).is_some());
+        assert_eq!(schedule.next_timeout(), None);
         schedule.next_turn("s0", Moment(10_400));
-        assert_eq!(schedule.next(), Some(Moment(11_000)));
+        assert_eq!(schedule.next_timeout(), Some(Moment(11_000)));
     }
 
     proptest! {
         #[test]
         fn every_site_has_its_turn_once_an_interval(count in 1usize..40, interval in 1u64..300) {
-            let (mut schedule, mut jitter) = filled(count, Duration::from_secs(interval));
-            let turns = run(&mut schedule, &mut jitter, 1_800_000);
+            let mut schedule = filled(count, Duration::from_secs(interval));
+            let turns = run(&mut schedule, 1_800_000);
             for i in 0..count {
                 let name = format!("s{i}");
                 let times: Vec<i64> = turns.iter().filter(|t| t.1 == name).map(|t| t.0).collect();

@@ -1,6 +1,7 @@
 //! What is watched and how it is to be judged: plain data made by the configuration.
 
 pub mod access;
+mod dependencies;
 pub mod network;
 pub mod outcome;
 pub mod printable;

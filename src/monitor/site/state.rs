@@ -8,7 +8,7 @@ use crate::monitor::render::text::response;
 use crate::monitor::site::Site;
 use crate::monitor::site::network::is_lan;
 use crate::monitor::site::outcome::{FailureKind, Outcome};
-use crate::monitor::time::{Moment, Now};
+use crate::monitor::time::{Moment, Now, Redating};
 use crate::monitor::uplink::Fault;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -142,7 +142,7 @@ impl SiteState {
             Some(Suppression::Unreachable) => State::Unreachable,
             Some(Suppression::Offline(_)) => State::Offline,
             None => match self.judge.state() {
-                State::Up if self.expiries().any(|watch| watch.worried) => State::Degraded,
+                State::Up if self.expiries().any(expiry::Watch::ends_soon) => State::Degraded,
                 state => state,
             },
         }
@@ -342,6 +342,17 @@ impl SiteState {
         self.judge.restart_streak();
         self.failing_since = None;
         self.pending_down = None;
+    }
+
+    /// The wall clock is believed from now on.
+    pub fn clock_is_set(&mut self, now: Moment, redating: &Redating) {
+        redating.moment(&mut self.since);
+        self.flapping.redate(|at| redating.moment(at));
+        let name = &self.site.name;
+        redating.mute(Some(name), &mut self.muted_until);
+        if self.site.is_https() {
+            self.flapping.rest(now);
+        }
     }
 
     /// It is judged again, afresh.

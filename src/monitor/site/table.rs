@@ -1,6 +1,6 @@
 //! All sites that are watched, in the order of the configuration, and where a name is among them.
 
-use crate::monitor::site::state::SiteState;
+use crate::monitor::site::state::{SiteState, Suppression};
 use crate::monitor::time::Moment;
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -48,6 +48,16 @@ impl Sites {
     pub fn into_by_name(self) -> HashMap<String, SiteState> {
         let named = |w: SiteState| (w.name().to_owned(), w);
         self.all.into_iter().map(named).collect()
+    }
+
+    /// Judges again what was not judged for this reason, afresh: the places of those sites.
+    pub fn uncover(&mut self, suppression: Suppression, now: Moment) -> Vec<usize> {
+        let suppressed = |at: &usize| self[*at].suppression == Some(suppression);
+        let places: Vec<usize> = (0..self.len()).filter(suppressed).collect();
+        for &at in &places {
+            self[at].uncover(now);
+        }
+        places
     }
 
     pub fn contains(&self, name: &str) -> bool {

@@ -6,7 +6,7 @@ use crate::monitor::judge::State;
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::{Check, Site};
 use crate::monitor::time::Moment;
-use crate::monitor::uplink::{Line, ProbeResult};
+use crate::monitor::uplink::{ProbeResult, Uplink};
 use std::time::Duration;
 
 const THERE: &str = "203.0.113.34";
@@ -408,12 +408,12 @@ fn a_resolver_that_was_known_to_be_gone_when_a_check_failed_is_why_it_failed() {
 #[test]
 fn a_look_that_was_slept_through_is_made_again_but_not_at_once() {
     let at = |secs: i64| Moment(secs * 1000);
-    let mut line = Line::new(true);
-    line.want(false);
-    line.begin(at(0));
-    line.woke(at(2));
-    assert_eq!(line.take(at(3), LINE_DOWN), None);
-    assert_eq!(line.next_look(at(3)), Some(at(5)));
+    let mut line = Uplink::new(true);
+    line.request_probe(false);
+    line.begin_probe(at(0));
+    line.on_wakeup(at(2));
+    assert_eq!(line.on_result(at(3), LINE_DOWN), None);
+    assert_eq!(line.next_timeout(at(3)), Some(at(5)));
 }
 
 #[test]

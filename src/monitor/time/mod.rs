@@ -7,6 +7,7 @@ pub mod zone;
 
 use crate::monitor::time::zone::Zone;
 use std::time::Duration;
+pub use wall_clock::{Clock, ClockChange, Redating};
 
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

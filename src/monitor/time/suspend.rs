@@ -1,26 +1,26 @@
-//! Suspend and standstill: what was under way then failed by our own fault.
+//! Suspend and standstill: what was under way then says nothing.
 
 use crate::monitor::time::{Moment, Now};
 
-/// We are woken later than this only when the process or the machine stood still, in ms.
+/// A wake-up comes later than this only when the process or the machine stood still, in ms.
 const LATE: i64 = 2_000;
-/// The wall clock gets ahead of our own by more than this when the machine slept (the monotonic
+/// The wall clock gets ahead of the monotonic one by more than this when the machine slept (the monotonic
 /// clock does not count that) or was set, in seconds. Neither is a time to judge by.
 const AHEAD: i64 = 2;
 
-/// When we last stood still.
+/// When the machine or the process last stood still.
 #[derive(Debug)]
-pub struct Awake {
+pub struct SuspendDetector {
     since: Moment,
-    /// When we want to be woken.
+    /// When the next wake-up is to come.
     expected: Option<Moment>,
     /// Wall clock minus uptime.
     offset: i64,
 }
 
-impl Awake {
-    pub fn new(now: Now) -> Awake {
-        Awake {
+impl SuspendDetector {
+    pub fn new(now: Now) -> SuspendDetector {
+        SuspendDetector {
             since: Moment(i64::MIN),
             expected: None,
             offset: offset(now),
@@ -31,8 +31,8 @@ impl Awake {
         self.expected = wakeup;
     }
 
-    /// Whether we stood still until now.
-    pub fn asleep(&mut self, now: Now) -> bool {
+    /// Whether the machine or the process stood still until now.
+    pub fn stood_still(&mut self, now: Now) -> bool {
         let moment = now.moment();
         let late = self
             .expected
@@ -47,7 +47,7 @@ impl Awake {
         late || jumped
     }
 
-    /// What began at `began` was under way while we stood still.
+    /// What began at `began` was under way meanwhile.
     pub fn overslept(&self, began: Moment) -> bool {
         began < self.since
     }
@@ -73,26 +73,26 @@ mod tests {
 
     #[test]
     fn a_process_that_is_stopped_is_woken_late() {
-        let mut awake = Awake::new(now(0, 100));
-        awake.expect(Some(Moment(1_000)));
-        assert!(!awake.asleep(now(1_500, 101)));
-        awake.expect(Some(Moment(3_000)));
-        assert!(awake.asleep(now(60_000, 160)));
-        assert!(awake.overslept(Moment(59_999)));
-        assert!(!awake.overslept(Moment(60_000)));
+        let mut suspend = SuspendDetector::new(now(0, 100));
+        suspend.expect(Some(Moment(1_000)));
+        assert!(!suspend.stood_still(now(1_500, 101)));
+        suspend.expect(Some(Moment(3_000)));
+        assert!(suspend.stood_still(now(60_000, 160)));
+        assert!(suspend.overslept(Moment(59_999)));
+        assert!(!suspend.overslept(Moment(60_000)));
     }
 
     #[test]
     fn a_machine_that_slept_has_a_wall_clock_ahead_of_its_own() {
-        let mut awake = Awake::new(now(0, 100));
-        assert!(!awake.asleep(now(999, 101)));
-        assert!(awake.asleep(now(2_000, 3_700)));
-        assert!(!awake.asleep(now(3_000, 3_701)));
+        let mut suspend = SuspendDetector::new(now(0, 100));
+        assert!(!suspend.stood_still(now(999, 101)));
+        assert!(suspend.stood_still(now(2_000, 3_700)));
+        assert!(!suspend.stood_still(now(3_000, 3_701)));
     }
 
     #[test]
-    fn nothing_is_late_that_nobody_waited_for() {
-        let mut awake = Awake::new(now(0, 100));
-        assert!(!awake.asleep(now(3_600_000, 3_700)));
+    fn nothing_is_late_that_was_not_expected() {
+        let mut suspend = SuspendDetector::new(now(0, 100));
+        assert!(!suspend.stood_still(now(3_600_000, 3_700)));
     }
 }

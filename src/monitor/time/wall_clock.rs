@@ -16,8 +16,8 @@
 //! agrees with a verified server. Stamps that were ahead of it are forgotten: a clock that was once a
 //! year ahead and wrote them would else be doubted for a year.
 
+use crate::monitor::time::suspend::SuspendDetector;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::{Level, Monitor};
 use std::collections::HashMap;
 
 /// A clock may be so far behind the newest stamp, in seconds: time servers correct that much.
@@ -29,10 +29,27 @@ pub const AGREES: i64 = 300;
 
 /// Why the wall clock is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PendingDown {
+enum Doubt {
     NotSet,
     Behind,
     FarAhead,
+}
+
+impl Doubt {
+    fn text(self) -> String {
+        let (why, end) = match self {
+            Doubt::NotSet => ("clock not set", ""),
+            Doubt::Behind => (
+                "clock doubted, it is behind the newest stamp of the state",
+                " set or confirmed",
+            ),
+            Doubt::FarAhead => (
+                "clock doubted, it is more than 20 years after the build",
+                " set or confirmed",
+            ),
+        };
+        format!("{why}: https sites are not checked and Telegram waits until it is{end}")
+    }
 }
 
 /// Whether a clock that shows `wall` may be right, as far as a program that was built at `built`
@@ -43,9 +60,9 @@ pub fn plausible(wall: i64, built: i64) -> bool {
 
 /// The wall clock as we believe it. All times in Unix seconds.
 #[derive(Debug)]
-pub(crate) struct WallClock {
+struct WallClock {
     built: i64,
-    pending_down: Option<PendingDown>,
+    doubt: Option<Doubt>,
     /// The newest stamp in our own state that was not refuted.
     stamp: i64,
     /// What was shown at uptime zero, by the last time that was believed.
@@ -55,43 +72,42 @@ pub(crate) struct WallClock {
 }
 
 impl WallClock {
-    pub(crate) fn new(built: i64) -> WallClock {
+    fn new(built: i64) -> WallClock {
         WallClock {
             built,
-            pending_down: None,
+            doubt: None,
             stamp: i64::MIN,
             origin: built,
             confirmed: None,
         }
     }
 
-    /// Another reading; whether the clock is believed.
-    fn read(&mut self, now: Now) -> bool {
+    /// Another reading.
+    fn read(&mut self, now: Now) {
         let origin = now.wall.saturating_sub(seconds_up(now));
         let known = self.confirmed;
         let agrees = known.is_some_and(|known| origin.saturating_sub(known).abs() <= AGREES);
-        self.pending_down = if now.wall < self.built {
-            Some(PendingDown::NotSet)
+        self.doubt = if now.wall < self.built {
+            Some(Doubt::NotSet)
         } else if agrees {
             None
         } else if now.wall < self.stamp.saturating_sub(BEHIND)
             && !mutated!("believe a clock behind the stamps of the state")
         {
-            Some(PendingDown::Behind)
+            Some(Doubt::Behind)
         } else if !plausible(now.wall, self.built) && !mutated!("believe a clock decades ahead") {
-            Some(PendingDown::FarAhead)
+            Some(Doubt::FarAhead)
         } else {
             None
         };
-        if self.pending_down.is_none() {
+        if self.doubt.is_none() {
             self.origin = origin;
         }
-        self.pending_down.is_none()
     }
 
     /// The time to go by.
     fn estimate(&self, now: Now) -> Now {
-        if self.pending_down.is_none() {
+        if self.doubt.is_none() {
             return now;
         }
         Now {
@@ -106,28 +122,126 @@ impl WallClock {
         self.origin = written.max(self.built).saturating_sub(seconds_up(now));
     }
 
-    /// The state is written now.
-    pub(crate) fn stamped(&mut self, now: Now) {
-        if self.pending_down.is_none() {
-            self.stamp = now.wall;
-        }
-    }
-
     fn confirm(&mut self, now: Now) {
         if now.wall >= self.built && !mutated!("doubt a clock that was confirmed") {
             self.confirmed = Some(now.wall.saturating_sub(seconds_up(now)));
             self.stamp = self.stamp.min(now.wall);
         }
     }
+}
 
-    pub(crate) fn reload(&mut self, built: i64) {
-        self.built = built;
+fn seconds_up(now: Now) -> i64 {
+    i64::try_from(now.uptime.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Both clocks: whether the wall clock is believed, and when the machine stood still.
+#[derive(Debug)]
+pub struct Clock {
+    suspend: SuspendDetector,
+    wall: WallClock,
+    /// An earlier run's state, when it was taken over while the clock was doubted.
+    restored: Option<Restored>,
+}
+
+/// The wall clock is doubted from now on, or believed.
+#[derive(Debug)]
+pub enum ClockChange {
+    /// Why, for the log.
+    Doubted(String),
+    Set(Redating),
+}
+
+impl Clock {
+    /// `built`: when this program was built, in Unix seconds.
+    pub fn new(built: i64, now: Now) -> Clock {
+        Clock {
+            suspend: SuspendDetector::new(now),
+            wall: WallClock::new(built),
+            restored: None,
+        }
+    }
+
+    pub fn reload(&mut self, built: i64) {
+        self.wall.built = built;
+    }
+
+    /// The wall clock is believed.
+    pub fn is_set(&self) -> bool {
+        self.wall.doubt.is_none()
+    }
+
+    /// When the next event comes, if none comes before.
+    pub fn expect(&mut self, wakeup: Option<Moment>) {
+        self.suspend.expect(wakeup);
+    }
+
+    /// Whether the machine or the process stood still until now.
+    pub fn stood_still(&mut self, now: Now) -> bool {
+        self.suspend.stood_still(now)
+    }
+
+    /// What began at `began` was under way while the machine or the process stood still.
+    pub fn overslept(&self, began: Moment) -> bool {
+        self.suspend.overslept(began)
+    }
+
+    /// The time to go by, and what has become of the wall clock.
+    pub fn read(&mut self, now: Now) -> (Now, Option<ClockChange>) {
+        let (was_set, before) = (self.is_set(), self.wall.estimate(now));
+        self.wall.read(now);
+        let change = match self.wall.doubt {
+            Some(doubt) => was_set.then(|| ClockChange::Doubted(doubt.text())),
+            None => (!was_set).then(|| {
+                ClockChange::Set(Redating {
+                    seconds: now.wall.saturating_sub(before.wall),
+                    restored: self.restored.take(),
+                })
+            }),
+        };
+        (self.wall.estimate(now), change)
+    }
+
+    /// The time to go by, as the last reading was believed.
+    pub fn estimate(&self, now: Now) -> Now {
+        self.wall.estimate(now)
+    }
+
+    /// The kernel or a verified server says that the wall clock is right.
+    pub fn confirm(&mut self, now: Now) {
+        self.wall.confirm(now);
+    }
+
+    /// An earlier run's state was written at `written`, in Unix seconds.
+    pub fn restore(&mut self, now: Now, written: i64) {
+        self.wall.restored(now, written);
+    }
+
+    /// The state is written now.
+    pub fn stamp(&mut self, now: Now) {
+        if self.is_set() {
+            self.wall.stamp = now.wall;
+        }
+    }
+
+    /// What was restored is dated anew when the clock is believed; mutes by the site's name.
+    pub fn remember_restored(
+        &mut self,
+        now: Now,
+        muted_until: Option<Moment>,
+        mutes: impl Iterator<Item = (String, Moment)>,
+    ) {
+        self.restored = (!self.is_set()).then(|| Restored {
+            at: now.moment(),
+            wall: now.wall,
+            muted_until,
+            mutes: mutes.collect(),
+        });
     }
 }
 
 /// What an earlier run's state said while the clock was doubted: it is dated anew when that ends.
 #[derive(Debug)]
-pub(crate) struct Restored {
+struct Restored {
     at: Moment,
     /// What time that was thought to be, in Unix seconds.
     wall: i64,
@@ -136,146 +250,47 @@ pub(crate) struct Restored {
     mutes: HashMap<String, Moment>,
 }
 
-fn seconds_up(now: Now) -> i64 {
-    i64::try_from(now.uptime.as_secs()).unwrap_or(i64::MAX)
+/// What happened without a clock was dated as if no time had passed while nothing ran, and so was
+/// what was remembered. Now it is known how much did.
+#[derive(Debug)]
+pub struct Redating {
+    /// How much that was.
+    pub seconds: i64,
+    restored: Option<Restored>,
 }
 
-impl Monitor {
-    /// The wall clock is not to be believed: see the head of the module.
-    pub fn doubts_clock(&self) -> bool {
-        !self.clock_set
+impl Redating {
+    /// When this run took over from the earlier one, and what time that was thought to be in Unix
+    /// seconds: periods of before are not touched. Without an earlier run none began before.
+    pub fn this_run(&self) -> (Moment, i64) {
+        let restored = self.restored.as_ref();
+        restored.map_or((Moment(i64::MIN), i64::MIN), |r| (r.at, r.wall))
     }
 
-    /// The time to go by.
-    pub(crate) fn read_clock(&mut self, now: Now) -> Now {
-        let before = self.wall_clock.estimate(now);
-        let set = self.wall_clock.read(now);
-        if set != self.clock_set {
-            self.clock_set = set;
-            self.page = None;
-            self.clock_changed(now, before);
-        }
-        self.estimate(now)
+    /// Moments of an earlier run are dated anew.
+    pub fn shifts(&self) -> bool {
+        self.seconds > 0 && self.restored.is_some()
     }
 
-    /// The time to go by, by the belief of the last event.
-    pub(crate) fn estimate(&self, now: Now) -> Now {
-        self.wall_clock.estimate(now)
-    }
-
-    /// Somebody who knows the time says that the wall clock is right.
-    pub(crate) fn confirm_clock(&mut self, now: Now) {
-        self.wall_clock.confirm(now);
-        self.read_clock(now);
-    }
-
-    /// The clock as it is beside what an earlier run wrote at `written`.
-    pub(crate) fn restore_clock(&mut self, now: Now, written: i64) -> Now {
-        self.wall_clock.restored(now, written);
-        self.read_clock(now)
-    }
-
-    /// What was restored waits for a clock.
-    pub(crate) fn remember_restored(&mut self, now: Now) {
-        let mute = |w: &crate::monitor::site::state::SiteState| {
-            Some((w.name().to_owned(), w.muted_until?))
-        };
-        self.restored = (!self.clock_set).then(|| Restored {
-            at: now.moment(),
-            wall: now.wall,
-            muted_until: self.alerts.muted_until(),
-            mutes: self.sites.iter().filter_map(mute).collect(),
-        });
-    }
-
-    /// `before` is what it was thought to be until now.
-    fn clock_changed(&mut self, now: Now, before: Now) {
-        if let Some(pending_down) = self.wall_clock.pending_down {
-            let why = match pending_down {
-                PendingDown::NotSet => "clock not set",
-                PendingDown::Behind => "clock doubted, it is behind the newest stamp of the state",
-                PendingDown::FarAhead => "clock doubted, it is more than 20 years after the build",
-            };
-            let text = format!("{why}: https sites are not checked and Telegram waits until it is");
-            let text = match pending_down {
-                PendingDown::NotSet => text,
-                PendingDown::Behind | PendingDown::FarAhead => format!("{text} set or confirmed"),
-            };
-            self.log(Level::Warn, text);
-            return;
-        }
-        self.log(Level::Info, "the clock is set".to_owned());
-        self.date_back(now, before);
-        self.incidents.on_clock_set(now.moment());
-        for watched in self.sites.iter_mut().filter(|w| w.site.is_https()) {
-            watched.flapping.rest(now.moment());
-        }
-        // Those that could not be checked are looked at soon, one after the other.
-        let names: Vec<String> = self
-            .sites
-            .iter()
-            .filter(|w| w.site.is_https() && !w.running && !w.paused())
-            .map(|w| w.name().to_owned())
-            .collect();
-        let count = names.len();
-        for (place, name) in names.iter().enumerate() {
-            self.schedule.soon(name, now.moment(), (place, count));
+    /// Dates a moment of the earlier run.
+    pub fn moment(&self, moment: &mut Moment) {
+        if self.shifts() && self.restored.as_ref().is_some_and(|r| *moment <= r.at) {
+            moment.0 = moment.0.saturating_sub(self.seconds.saturating_mul(1000));
         }
     }
 
-    /// What happened without a clock was dated as if no time had passed while we were off, and so
-    /// was what was remembered. Now it is known how much did.
-    fn date_back(&mut self, now: Now, before: Now) {
-        let off = now.wall.saturating_sub(before.wall);
-        let restored = self.restored.take();
-        // Periods of the earlier run are not touched. Without one, none began before this run.
-        let (since, floor) = match restored {
-            Some(ref restored) => (restored.at, restored.wall),
-            None => (Moment(i64::MIN), i64::MIN),
-        };
-        self.outbox.redate_periods(since, floor, off);
-        self.line.redate_period(floor, off);
-        let Some(restored) = restored.filter(|_| off > 0) else {
+    /// The time while nothing ran counts for a mute too, of a site or (`None`) of everything. One
+    /// that was given since stays as it is.
+    pub fn mute(&self, site: Option<&str>, muted: &mut Option<Moment>) {
+        let Some(restored) = self.restored.as_ref().filter(|_| self.shifts()) else {
             return;
         };
-        let back = |moment: &mut Moment| {
-            if *moment <= restored.at {
-                moment.0 = moment.0.saturating_sub(off.saturating_mul(1000));
-            }
+        let was = match site {
+            Some(name) => restored.mutes.get(name).copied(),
+            None => restored.muted_until,
         };
-        for incident in self.incidents.iter_mut() {
-            back(&mut incident.start);
-            back(&mut incident.reminded);
-            incident.end.iter_mut().for_each(back);
-            if let Some(acknowledged) = &mut incident.acknowledged {
-                back(&mut acknowledged.at);
-            }
-        }
-        for watched in self.sites.iter_mut() {
-            back(&mut watched.since);
-            watched.flapping.redate(back);
-        }
-        self.date_back_mutes(&restored, off);
-        self.line.redate(back);
-        self.outbox.redate(back);
-        let incidents = &self.incidents;
-        self.outbox
-            .relength(|number| incidents.get(number).map(|i| i.length(now)));
-    }
-
-    /// The time we were off counts for a mute too. One that was given since stays as it is.
-    fn date_back_mutes(&mut self, restored: &Restored, off: i64) {
-        let sooner = |muted: &mut Option<Moment>, was: Option<Moment>| {
-            if let Some(until) = muted.as_mut().filter(|until| Some(**until) == was) {
-                until.0 = until.0.saturating_sub(off.saturating_mul(1000));
-            }
-        };
-        let mut muted_until = self.alerts.muted_until();
-        sooner(&mut muted_until, restored.muted_until);
-        self.alerts.mute_all(muted_until);
-        for watched in self.sites.iter_mut() {
-            let was = restored.mutes.get(watched.name()).copied();
-            sooner(&mut watched.muted_until, was);
+        if let Some(until) = muted.as_mut().filter(|until| Some(**until) == was) {
+            until.0 = until.0.saturating_sub(self.seconds.saturating_mul(1000));
         }
     }
 }

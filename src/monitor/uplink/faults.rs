@@ -1,186 +1,345 @@
-//! Our own line down and up again, and its half-dead kinds: who is not judged, what is told.
+//! Faults of the uplink begin and end: which sites are not judged meanwhile, which failures are excused.
 
-use crate::monitor::alert::Notification;
+use crate::monitor::event::{Action, Actions, Level};
 use crate::monitor::render::text;
-use crate::monitor::site::state::Suppression;
+use crate::monitor::site::network::is_lan;
+use crate::monitor::site::outcome::{FailureKind, Outcome};
+use crate::monitor::site::state::{PendingDown, SiteState, Suppression};
+use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::{Fault, ProbeResult, STORY};
-use crate::monitor::{Action, Level, Monitor};
+use crate::monitor::uplink::{Fault, Period, ProbeResult, SAME, Uplink};
+use std::net::IpAddr;
 use std::time::Duration;
 
-/// A trouble shorter than this is not worth a message (SPEC 10: no name in the last 30 s).
+/// A fault shorter than this is not worth a message (SPEC 10: no name in the last 30 s).
 const SETTLED: Duration = Duration::from_secs(30);
 
 const WRONG_TARGETS: &str = "Sites elsewhere answer, but none of the `uplink` targets does: is `uplink` in sitemon.conf right, or a firewall or proxy in the way? Until one of them answers only sites on this network are judged.";
 
-impl Monitor {
-    /// Looks at the line if it is time.
-    pub(crate) fn look_at_line(&mut self, now: Now) {
-        if !self.stopping
-            && let Some(deep) = self.line.begin(now.moment())
-        {
-            self.actions.push(Action::Probe { deep });
+/// What has become of the uplink.
+#[derive(Debug)]
+pub enum UplinkEvent {
+    /// No connection at all.
+    Offline,
+    /// There is a connection again.
+    Online {
+        since: Moment,
+        /// The sites that were not judged since then.
+        unjudged: Vec<usize>,
+        period: Period,
+        /// The period goes on that was told last.
+        goes_on: bool,
+    },
+    /// To be told at `due`, if it goes on.
+    FaultBegan { fault: Fault, due: Moment },
+    /// `notice` for the chats that know of it.
+    FaultEnded { fault: Fault, notice: String },
+    /// Sites elsewhere contradict the targets.
+    Contradicted { notice: &'static str },
+}
+
+impl Uplink {
+    /// Begins a probe if one is due.
+    pub fn on_timeout(&mut self, now: Moment, actions: &mut Actions) {
+        if let Some(deep) = self.begin_probe(now) {
+            actions.push(Action::Probe { deep });
         }
     }
 
-    pub(crate) fn probed(&mut self, now: Now, report: ProbeResult) {
-        if !self.line.asked {
-            // It was under way when `uplink` was emptied. Nobody would look again.
-            return;
+    /// A probe has ended: when it began, if anything follows from it.
+    pub fn on_probe_result(
+        &mut self,
+        now: Now,
+        result: ProbeResult,
+        clock_set: bool,
+        sites: &mut Sites,
+        actions: &mut Actions,
+    ) -> Option<(Moment, Vec<UplinkEvent>)> {
+        if !self.has_targets {
+            // It was under way when `uplink` was emptied. Nothing would be probed again.
+            return None;
         }
-        let answered = self.line.answered();
-        let Some(began) = self.line.take(now.moment(), report) else {
-            return;
-        };
-        match (report.up, self.line.has(Fault::Line)) {
-            (false, false) => self.go_offline(now, answered),
-            (true, true) => self.back_online(now),
+        let answered = self.answered;
+        let began = self.on_result(now.moment(), result)?;
+        let mut events = Vec::new();
+        match (result.up, self.has(Fault::Line)) {
+            (false, false) => events.push(self.go_offline(now.moment(), answered, sites, actions)),
+            (true, true) => events.extend(self.back_online(now, clock_set, sites, actions)),
             _ => {}
         }
-        if self.line.contradicted() {
-            self.log(Level::Info, WRONG_TARGETS.to_owned());
-            self.announce_line(now, WRONG_TARGETS.to_owned());
+        if self.contradicted() {
+            let notice = WRONG_TARGETS;
+            actions.log(Level::Info, notice.to_owned());
+            events.push(UplinkEvent::Contradicted { notice });
         }
-        if report.up {
-            self.absolve(now, report, began);
-        }
-        if report.names == Some(true) {
-            self.fault_ends(now, Fault::Names);
-        }
-        if report.trusted == Some(true) {
-            self.fault_ends(now, Fault::Portal);
-        }
-        if report.up && report.ipv6 != Some(false) {
-            self.fault_ends(now, Fault::Ipv6);
-        }
+        Some((began, events))
+    }
+
+    /// Faults that this probe found to be over.
+    pub fn end_faults(
+        &mut self,
+        now: Now,
+        result: ProbeResult,
+        sites: &mut Sites,
+        actions: &mut Actions,
+    ) -> Vec<UplinkEvent> {
+        let over = [
+            (Fault::Names, result.names == Some(true)),
+            (Fault::Portal, result.trusted == Some(true)),
+            (Fault::Ipv6, result.up && result.ipv6 != Some(false)),
+        ];
+        let over = over.into_iter().filter(|(_, over)| *over);
+        self.faults_end(now, over.map(|(fault, _)| fault).collect(), sites, actions)
     }
 
     /// It began with the first failure after the last answer from elsewhere.
-    fn go_offline(&mut self, now: Now, answered: Option<Moment>) {
-        let moment = now.moment();
-        let failing = self.sites.iter().filter(|w| !w.local());
+    fn go_offline(
+        &mut self,
+        now: Moment,
+        answered: Option<Moment>,
+        sites: &mut Sites,
+        actions: &mut Actions,
+    ) -> UplinkEvent {
+        let failing = sites.iter().filter(|w| !w.local());
         let first = failing.filter_map(|w| w.failing_since).min();
-        let since = first.max(answered).unwrap_or(moment).min(moment);
-        self.line.begins(Fault::Line, since, moment);
-        self.log(
+        let since = first.max(answered).unwrap_or(now).min(now);
+        self.begins(Fault::Line, since, now);
+        actions.log(
             Level::Warn,
             "offline: none of the `uplink` targets answers; only sites on this network are judged"
                 .to_owned(),
         );
-        for watched in self.sites.iter_mut() {
+        for watched in sites.iter_mut() {
             if !watched.local()
                 && !watched.paused()
                 && watched.suppression != Some(Suppression::Unreachable)
             {
-                watched.cover(Suppression::Offline(Fault::Line), moment);
+                watched.cover(Suppression::Offline(Fault::Line), now);
             }
         }
-        // After a power cut the outages of then would else count the time that we were blind.
-        self.saving.now_if_calm(moment);
+        UplinkEvent::Offline
     }
 
-    pub(crate) fn back_online(&mut self, now: Now) {
+    fn back_online(
+        &mut self,
+        now: Now,
+        clock_set: bool,
+        sites: &mut Sites,
+        actions: &mut Actions,
+    ) -> Option<UplinkEvent> {
         let moment = now.moment();
-        let Some(since) = self.line.ends(Fault::Line, moment) else {
-            return;
-        };
-        let mut blind = self.uncover(Suppression::Offline(Fault::Line), moment);
+        let since = self.ends(Fault::Line, moment)?;
+        let mut unjudged = sites.uncover(Suppression::Offline(Fault::Line), moment);
         let behind = |at: &usize| {
-            let watched = &self.sites[*at];
+            let watched = &sites[*at];
             watched.suppression == Some(Suppression::Unreachable) && !watched.lan()
         };
-        blind.extend((0..self.sites.len()).filter(behind));
-        for at in blind {
-            // The outage of a site that was down before goes on, but not by the time we were blind.
-            let name = &self.sites[at].site.name;
-            if let Some(incident) = self.incidents.open_of_mut(name) {
-                incident.blind += moment.since(since.max(incident.start));
-            }
-        }
-        self.refresh_reach(now);
-        let (period, goes_on) = self.line.period(since, now, self.clock_set);
-        self.log(
-            Level::Info,
-            format!("online again after {}", text::lasting(moment.since(since))),
-        );
-        self.saving.later(moment);
-        let edits = self.alerts.on_online(goes_on).to_vec();
-        if self.silenced(moment) {
-            return;
-        }
-        let chats = self.bot.access.chats.clone();
-        let news = Notification::Offline(period);
-        self.outbox
-            .push_offline(news, chats, &edits, goes_on, moment);
-        self.saving.alert("", moment);
+        unjudged.extend((0..sites.len()).filter(behind));
+        sites.refresh_reach(moment, false);
+        let (period, goes_on) = self.period(since, now, clock_set);
+        let lasted = text::lasting(moment.since(since));
+        actions.log(Level::Info, format!("online again after {lasted}"));
+        Some(UplinkEvent::Online {
+            since,
+            unjudged,
+            period,
+            goes_on,
+        })
     }
 
-    /// A half-dead line. It is told at once when it would have made a site down (`sure`), else when it
-    /// has lasted for a moment; one that was just over, when it has lasted as long as a story does.
-    pub(crate) fn fault_begins(&mut self, now: Now, trouble: Fault, since: Moment, sure: bool) {
-        if self.line.has(trouble) {
-            return;
+    /// A fault that leaves a connection. It is told at once when it would have made a site down
+    /// (`sure`), else when it has lasted for a moment; one that was just over, when it has lasted for
+    /// as long as it is the same one.
+    pub fn fault_begins(
+        &mut self,
+        now: Now,
+        fault: Fault,
+        since: Moment,
+        sure: bool,
+        actions: &mut Actions,
+    ) -> Option<UplinkEvent> {
+        if self.has(fault) {
+            return None;
         }
-        let news = self.line.begins(trouble, since, now.moment());
-        self.saving.later(now.moment());
-        if let Some(text) = trouble.began() {
-            self.log(Level::Warn, text.to_owned());
+        let news = self.begins(fault, since, now.moment());
+        if let Some(text) = fault.began() {
+            actions.log(Level::Warn, text.to_owned());
         }
         let due = match (news, sure) {
-            (false, _) => now.moment() + STORY,
+            (false, _) => now.moment() + SAME,
             (true, true) => now.moment(),
             (true, false) => since + SETTLED,
         };
-        self.alerts.on_fault(trouble, due);
+        Some(UplinkEvent::FaultBegan { fault, due })
     }
 
-    pub(crate) fn tell_troubles(&mut self, now: Now) {
-        for fault in self.alerts.take_due_faults(now.moment()) {
-            if let Some(text) = fault.began() {
-                self.announce_line(now, text.to_owned());
-            }
+    fn faults_end(
+        &mut self,
+        now: Now,
+        over: Vec<Fault>,
+        sites: &mut Sites,
+        actions: &mut Actions,
+    ) -> Vec<UplinkEvent> {
+        let (moment, mut events) = (now.moment(), Vec::new());
+        for fault in over {
+            let Some(since) = self.ends(fault, moment) else {
+                continue;
+            };
+            sites.uncover(Suppression::Offline(fault), moment);
+            sites.refresh_reach(moment, self.has(Fault::Line));
+            let lasted = text::lasting(moment.since(since));
+            let ended = fault.ended().unwrap_or_default();
+            let notice = format!("{ended}, after {lasted}.");
+            actions.log(Level::Info, notice.clone());
+            events.push(UplinkEvent::FaultEnded { fault, notice });
+        }
+        events
+    }
+
+    /// A configuration that has no targets: what was known by them is over.
+    pub fn set_targets(&mut self, now: Moment, has_targets: bool, sites: &mut Sites) {
+        self.has_targets = has_targets;
+        if has_targets {
+            return;
+        }
+        for fault in Fault::PROBED {
+            self.ends(fault, now);
+            sites.uncover(Suppression::Offline(fault), now);
         }
     }
 
-    pub(crate) fn fault_ends(&mut self, now: Now, trouble: Fault) {
+    /// Whether what was found is to be judged now; a site that its fault no longer
+    /// explains is judged again.
+    pub fn judgeable(&mut self, now: Moment, watched: &mut SiteState, outcome: &Outcome) -> bool {
+        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
+        let lan = outcome.address.is_some_and(is_lan);
+        match watched.suppression {
+            None => {
+                if self.has(Fault::Line) && !lan {
+                    watched.cover(Suppression::Offline(Fault::Line), now);
+                    return false;
+                }
+                // A fault that is known already is no site's either.
+                let known = kind.and_then(partial_fault).filter(|f| self.has(*f));
+                let v4 = outcome.address.is_some_and(|a| a.is_ipv4());
+                let known = known.filter(|f| !v4 || *f != Fault::Ipv6);
+                if let Some(fault) = known
+                    && !watched.local()
+                    && !watched.down()
+                {
+                    watched.cover(Suppression::Offline(fault), now);
+                    return false;
+                }
+                return true;
+            }
+            Some(Suppression::Unreachable) => return false,
+            Some(Suppression::Offline(fault)) => {
+                let out = lan
+                    || match fault {
+                        Fault::Line => false,
+                        Fault::Names => kind != Some(FailureKind::Dns),
+                        Fault::Portal => kind.is_none_or(|kind| !watched.portal_like(kind)),
+                        Fault::Ipv6 => {
+                            kind.is_none_or(FailureKind::spoke)
+                                || outcome.address.is_some_and(|a| a.is_ipv4())
+                        }
+                    };
+                if !out {
+                    if kind.is_none() {
+                        // Something answers: the uplink may be back.
+                        self.request_probe(false);
+                    }
+                    return false;
+                }
+            }
+        }
+        watched.uncover(now);
+        true
+    }
+
+    /// What a check tells about the uplink, whatever it tells about the site.
+    pub fn on_outcome(
+        &mut self,
+        now: Now,
+        at: usize,
+        outcome: &Outcome,
+        sites: &mut Sites,
+        actions: &mut Actions,
+    ) -> Vec<UplinkEvent> {
+        let mut over = Vec::new();
         let moment = now.moment();
-        let Some(since) = self.line.ends(trouble, moment) else {
+        let elsewhere = outcome.address.filter(|a| !is_lan(*a));
+        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
+        let named = sites[at].named;
+        let asked_anew = outcome.phases.is_none_or(|p| !p.reused);
+        let resolved =
+            named && (elsewhere.is_some() && asked_anew || kind == Some(FailureKind::NoName));
+        let answered = elsewhere.is_some() && kind.is_none();
+        self.evidence(moment, resolved, answered);
+        // A name on this network says little of others, but there may be none.
+        let unresolved = |w: &SiteState| w.suppression == Some(Suppression::Offline(Fault::Names));
+        let others = sites.iter().enumerate().filter(|(i, _)| *i != at);
+        let alone = named
+            && outcome.address.is_some()
+            && asked_anew
+            && !others.map(|(_, w)| w).any(unresolved);
+        if (resolved || alone) && self.has(Fault::Names) {
+            over.push(Fault::Names);
+        }
+        if answered && sites[at].site.is_https() && self.has(Fault::Portal) {
+            over.push(Fault::Portal);
+        }
+        if answered && elsewhere.is_some_and(|a: IpAddr| a.is_ipv6()) {
+            over.push(Fault::Ipv6);
+        }
+        self.faults_end(now, over, sites, actions)
+    }
+
+    /// A failure that is not yet enough requests a probe already: an uplink that comes back just before
+    /// the last one must not make it the site's fault.
+    pub fn on_failure(&mut self, now: Moment, watched: &SiteState, kind: FailureKind) {
+        if watched.local() {
             return;
-        };
-        self.uncover(Suppression::Offline(trouble), moment);
-        self.refresh_reach(now);
-        self.saving.later(moment);
-        let told = self.alerts.on_fault_end(trouble);
-        if let Some(text) = trouble.ended() {
-            let text = format!("{text}, after {}.", text::lasting(moment.since(since)));
-            self.log(Level::Info, text.clone());
-            if told {
-                self.announce_line(now, text);
+        }
+        if watched.down() {
+            self.request_probe_seldom(now);
+        } else {
+            let deep = watched.portal_like(kind) || kind == FailureKind::Dns;
+            let deep = deep && !mutated!("ask after the names only when it is too late");
+            self.request_probe(deep);
+        }
+    }
+
+    /// The check began while there was a fault that explains its failure: it counts for nothing.
+    pub fn excuses(&self, watched: &SiteState, kind: FailureKind) -> bool {
+        let of = |fault| self.explains(fault, watched.began);
+        if watched.local() {
+            return false;
+        }
+        of(Fault::Line)
+            || match kind {
+                FailureKind::Dns => {
+                    of(Fault::Names)
+                        && !mutated!("count what failed while names were known to be gone")
+                }
+                FailureKind::NoRoute => of(Fault::Ipv6),
+                _ => watched.portal_like(kind) && of(Fault::Portal),
             }
-        }
     }
 
-    /// Judges again what lay under `suppression`, afresh.
-    fn uncover(&mut self, suppression: Suppression, now: Moment) -> Vec<usize> {
-        let covered: Vec<usize> = (0..self.sites.len())
-            .filter(|&at| self.sites[at].suppression == Some(suppression))
-            .collect();
-        for &at in &covered {
-            self.sites[at].uncover(now);
-        }
-        covered
+    /// A probe that ended after the check began found why it failed, though all may be well by now.
+    pub fn found_since(&self, watched: &SiteState, pending_down: &PendingDown) -> bool {
+        let seen = |fault| self.explains(fault, pending_down.began);
+        !watched.local() && partial_fault(pending_down.kind).is_some_and(seen)
     }
+}
 
-    /// A configuration that asks no more: what was known of the line is over.
-    pub(crate) fn ask_line(&mut self, now: Now, asked: bool) {
-        self.line.asked = asked;
-        if asked {
-            return;
-        }
-        for trouble in [Fault::Line, Fault::Portal, Fault::Ipv6] {
-            self.line.ends(trouble, now.moment());
-            self.uncover(Suppression::Offline(trouble), now.moment());
-            self.alerts.on_fault_end(trouble);
-        }
+/// The fault of an uplink that is not dead, by what it does to a check.
+fn partial_fault(kind: FailureKind) -> Option<Fault> {
+    match kind {
+        FailureKind::Dns => Some(Fault::Names),
+        FailureKind::Untrusted | FailureKind::Redirected => Some(Fault::Portal),
+        FailureKind::NoRoute => Some(Fault::Ipv6),
+        _ => None,
     }
 }

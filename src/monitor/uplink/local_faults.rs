@@ -1,10 +1,11 @@
 //! What this machine itself lacks for a check (SPEC 4): the check counts for nothing. It is logged
 //! when it begins and when it is over, told once, and again only after it was fine.
 
+use crate::monitor::event::{Actions, Level};
 use crate::monitor::render::text::lasting;
 use crate::monitor::site::outcome::Lack;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::{Level, Monitor};
+use crate::monitor::uplink::Uplink;
 use std::time::Duration;
 
 /// A lack that is seen again within this of the last time has gone on.
@@ -14,64 +15,74 @@ const UNTOLD: Duration = Duration::from_secs(2 * 60);
 
 /// A lack that goes on.
 #[derive(Debug)]
-pub struct Lacking {
+struct Lacking {
     lack: Lack,
     since: Moment,
     last: Moment,
     told: bool,
 }
 
-impl Monitor {
-    /// A check failed for want of something.
-    pub(crate) fn lacked(&mut self, now: Now, lack: Lack) {
+/// All that goes on, and the checks that came to nothing by it.
+#[derive(Debug, Default)]
+pub(super) struct LocalFaults {
+    excused: u64,
+    lacks: Vec<Lacking>,
+}
+
+impl Uplink {
+    /// Checks that failed for want of something on this machine, since the start.
+    pub fn excused_checks(&self) -> u64 {
+        self.local.excused
+    }
+
+    /// A check failed for want of something: what the chats are told, once, unless they want `quiet`.
+    pub fn on_lack(
+        &mut self,
+        now: Now,
+        lack: Lack,
+        quiet: bool,
+        actions: &mut Actions,
+    ) -> Option<String> {
         let moment = now.moment();
-        self.excused += 1;
-        let known = self.lacks.iter().position(|l| l.lack == lack);
+        self.local.excused += 1;
+        let lacks = &mut self.local.lacks;
+        let known = lacks.iter().position(|l| l.lack == lack);
         let at = known.unwrap_or_else(|| {
             let text = format!("{}: checks count for nothing", lack.reason());
-            self.log(Level::Warn, text);
-            self.lacks.push(Lacking {
+            actions.log(Level::Warn, text);
+            lacks.push(Lacking {
                 lack,
                 since: moment,
                 last: moment,
                 told: false,
             });
-            self.lacks.len() - 1
+            lacks.len() - 1
         });
-        let lacking = &mut self.lacks[at];
+        let lacking = &mut lacks[at];
         lacking.last = moment;
-        let lasts = moment.since(lacking.since);
-        let patient = lack == Lack::Address && lasts < UNTOLD;
-        if patient || lacking.told || self.silenced(moment) {
-            return;
+        let patient = lack == Lack::Address && moment.since(lacking.since) < UNTOLD;
+        if patient || lacking.told || quiet {
+            return None;
         }
-        self.lacks[at].told = !mutated!("tell of a lack with every check");
-        let text = format!(
+        lacking.told = !mutated!("tell of a lack with every check");
+        Some(format!(
             "{}, so some checks could not be made: they count for nothing. {}",
             capital(lack.reason()),
             lack.remedy()
-        );
-        self.announce(now, text);
+        ))
     }
 
-    /// A check was made: what was lacking for long enough not is over.
-    pub(crate) fn not_lacked(&mut self, now: Now) {
-        let moment = now.moment();
-        let over = |l: &Lacking| moment.since(l.last) >= GOES_ON;
-        if !self.lacks.iter().any(over) {
-            return;
-        }
-        let (ended, going_on) = std::mem::take(&mut self.lacks).into_iter().partition(over);
-        self.lacks = going_on;
-        let ended: Vec<Lacking> = ended;
-        for Lacking {
-            lack, since, last, ..
-        } in ended
-        {
-            let lasted = lasting(last.since(since));
-            let text = format!("{}: over, after {lasted}", lack.reason());
-            self.log(Level::Info, text);
-        }
+    /// A check was made: what has not been lacking for long enough is over.
+    pub fn on_check(&mut self, now: Moment, actions: &mut Actions) {
+        self.local.lacks.retain(|l| {
+            let goes_on = now.since(l.last) < GOES_ON;
+            if !goes_on {
+                let lasted = lasting(l.last.since(l.since));
+                let text = format!("{}: over, after {lasted}", l.lack.reason());
+                actions.log(Level::Info, text);
+            }
+            goes_on
+        });
     }
 }
 

@@ -1,31 +1,33 @@
-//! Our own line: is it the site that is gone, or are we?
+//! The uplink: is it the site that is gone, or our own connection?
 //!
-//! A failure of a site elsewhere counts against it only when the line was seen to be up *after*
-//! the failure. So a look at the line is asked for by the first failure already, is shared by all
-//! who wonder within [`SHARED`], and goes on while something is wrong.
+//! A failure of a site elsewhere counts against it only when the uplink was seen to be up *after*
+//! the failure. So a probe is requested by the first failure already, is shared by all requests
+//! within [`SHARED`], and is repeated while there is a fault.
 
 pub(crate) mod faults;
 pub(crate) mod local_faults;
 pub(crate) mod offline_period;
 
 use crate::monitor::time::{Moment, Now};
+pub use crate::monitor::uplink::faults::UplinkEvent;
+use crate::monitor::uplink::local_faults::LocalFaults;
 pub use crate::monitor::uplink::offline_period::Period;
 use std::time::Duration;
 
-/// Looks begin at least this far apart: the sites that wonder in between share the next one.
+/// Probes begin at least this far apart: requests in between share the next one.
 const SHARED: Duration = Duration::from_secs(5);
-/// While something is wrong with the line it is looked at this often.
+/// While there is a fault the uplink is probed this often.
 const AGAIN: Duration = Duration::from_secs(10);
-/// For the sake of sites that are down already it is looked at no more often than this.
+/// For the sake of sites that are down already it is probed no more often than this.
 const SELDOM: Duration = Duration::from_secs(60);
-/// A look that was never reported on is given up after this.
+/// A probe without a result is given up after this.
 const LOST: Duration = Duration::from_secs(60);
-/// A line that goes again within this of its return is the same story.
-pub const STORY: Duration = Duration::from_secs(15 * 60);
-/// So many looks that sites contradict are no accident.
+/// A fault that is back within this of its end is the same one.
+const SAME: Duration = Duration::from_secs(15 * 60);
+/// So many probes that sites contradict are no accident.
 const CONTRADICTED: u32 = 3;
 
-/// What a look at our own line found.
+/// What a probe found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeResult {
     /// One of the `uplink` targets took a connection.
@@ -38,7 +40,7 @@ pub struct ProbeResult {
     pub trusted: Option<bool>,
 }
 
-/// What is wrong with the line.
+/// What is wrong with the uplink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// Nothing outside can be reached.
@@ -52,6 +54,9 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Those that only the targets tell of.
+    pub const PROBED: [Fault; 3] = [Fault::Line, Fault::Portal, Fault::Ipv6];
+
     /// The word of the state file.
     pub fn word(self) -> &'static str {
         match self {
@@ -78,7 +83,7 @@ impl Fault {
         }
     }
 
-    /// What is told when it begins; `None` for the line itself, which nobody could be told of.
+    /// What is told when it begins; `None` for no connection at all, as no chat can be reached then.
     pub fn began(self) -> Option<&'static str> {
         match self {
             Fault::Line => None,
@@ -105,126 +110,132 @@ impl Fault {
     }
 }
 
-/// What is known of the line.
+/// What is known of the uplink.
 #[derive(Debug, Default)]
-pub struct Line {
+pub struct Uplink {
     /// There are targets to ask.
-    pub asked: bool,
-    under_way: Option<Look>,
-    last: Option<(Look, ProbeResult)>,
-    /// When the last look began, whatever came of it.
+    has_targets: bool,
+    under_way: Option<Probe>,
+    last: Option<(Probe, ProbeResult)>,
+    /// When the last probe began, whatever came of it.
     begun: Option<Moment>,
-    /// Somebody wonders, and whether about the way to Telegram too.
-    wanted: Option<bool>,
-    troubles: Vec<(Fault, Moment)>,
-    /// Until when each trouble was last known to be there: what began before that says nothing.
-    void: Vec<(Fault, Moment)>,
-    /// When each trouble was last over: one that comes back at once is not told again.
+    /// A probe is requested, and whether of the way to Telegram too.
+    requested: Option<bool>,
+    faults: Vec<(Fault, Moment)>,
+    /// Until when each fault was last known to be there: what began before that says nothing.
+    last_known: Vec<(Fault, Moment)>,
+    /// When each fault was last over: one that comes back at once is not told again.
     over: Vec<(Fault, Moment)>,
     /// When a name last resolved that is not loopback's.
     resolved: Option<Moment>,
     /// When something elsewhere last answered.
     answered: Option<Moment>,
     period: Option<(Period, Moment)>,
-    /// Looks in a row that found no target while sites elsewhere answered.
+    /// Probes in a row that found no target while sites elsewhere answered.
     contradicted: u32,
-    /// When we last stood still.
+    /// When the machine last stood still.
     woke: Option<Moment>,
+    local: LocalFaults,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Look {
+struct Probe {
     began: Moment,
     deep: bool,
 }
 
-impl Line {
-    pub fn new(asked: bool) -> Line {
-        Line {
-            asked,
-            ..Line::default()
+impl Uplink {
+    pub fn new(has_targets: bool) -> Uplink {
+        Uplink {
+            has_targets,
+            ..Uplink::default()
         }
     }
 
-    /// What the last look says about a failure at `failed`; `None` when none has begun since. Then
+    /// There are targets to ask.
+    pub fn has_targets(&self) -> bool {
+        self.has_targets
+    }
+
+    /// What the last probe says about a failure at `failed`; `None` when none has begun since. Then
     /// one is asked for.
-    pub fn since(&mut self, failed: Moment, deep: bool) -> Option<ProbeResult> {
-        let serves = |look: Look| look.began >= failed && (look.deep || !deep);
+    pub fn result_since(&mut self, failed: Moment, deep: bool) -> Option<ProbeResult> {
+        let serves = |probe: Probe| probe.began >= failed && (probe.deep || !deep);
         match self.last {
-            Some((look, report)) if serves(look) => Some(report),
+            Some((probe, report)) if serves(probe) => Some(report),
             Some((_, report)) if mutated!("trust a probe from before the failure") => Some(report),
             _ => {
                 if !self.under_way.is_some_and(serves) {
-                    self.want(deep);
+                    self.request_probe(deep);
                 }
                 None
             }
         }
     }
 
-    /// Somebody wonders.
-    pub fn want(&mut self, deep: bool) {
-        if self.asked {
-            self.wanted = Some(self.wanted.unwrap_or(false) || deep);
+    /// A probe is requested; `deep`: of the way to Telegram too.
+    pub fn request_probe(&mut self, deep: bool) {
+        if self.has_targets {
+            self.requested = Some(self.requested.unwrap_or(false) || deep);
         }
     }
 
-    /// A site that was down before fails again. When all are down nobody else would find that the
-    /// line is gone too.
-    pub fn want_now_and_then(&mut self, now: Moment) {
+    /// A site that is down fails again. When all are down nothing else would find that the
+    /// uplink is gone too.
+    pub fn request_probe_seldom(&mut self, now: Moment) {
         if self.begun.is_none_or(|began| now.since(began) >= SELDOM) {
-            self.want(false);
+            self.request_probe(false);
         }
     }
 
-    /// When the next look is to begin.
-    pub fn next_look(&self, now: Moment) -> Option<Moment> {
-        if !self.asked {
+    /// When the next probe is to begin.
+    pub fn next_timeout(&self, now: Moment) -> Option<Moment> {
+        if !self.has_targets {
             return None;
         }
-        if let Some(look) = self.under_way {
-            return Some(self.woke.map_or(look.began, |w| w.max(look.began)) + LOST);
+        if let Some(probe) = self.under_way {
+            return Some(self.woke.map_or(probe.began, |w| w.max(probe.began)) + LOST);
         }
         let after = |pause| self.begun.map_or(now, |began| began + pause);
         let shared = match mutated!("probe the uplink without a pause") {
             true => Duration::ZERO,
             false => SHARED,
         };
-        let wanted = self.wanted.map(|_| after(shared));
-        let trouble = (!self.troubles.is_empty()).then(|| after(AGAIN));
-        wanted.into_iter().chain(trouble).min()
+        let wanted = self.requested.map(|_| after(shared));
+        let fault = (!self.faults.is_empty()).then(|| after(AGAIN));
+        wanted.into_iter().chain(fault).min()
     }
 
-    /// Begins a look if one is due; the flag says that it is a deep one.
-    pub fn begin(&mut self, now: Moment) -> Option<bool> {
-        if self.next_look(now).is_none_or(|at| at > now) {
+    /// Begins a probe if one is due; the flag says that it is a deep one.
+    pub fn begin_probe(&mut self, now: Moment) -> Option<bool> {
+        if self.next_timeout(now).is_none_or(|at| at > now) {
             return None;
         }
-        let deep = self.wanted.take().unwrap_or(false)
+        let deep = self.requested.take().unwrap_or(false)
             || self.has(Fault::Names)
             || self.has(Fault::Portal);
         self.begun = Some(now);
-        self.under_way = Some(Look { began: now, deep });
+        self.under_way = Some(Probe { began: now, deep });
         Some(deep)
     }
 
-    /// We stood still until now: a look that was under way saw nothing.
-    pub fn woke(&mut self, now: Moment) {
+    /// The machine stood still until now: a probe that was under way saw nothing.
+    pub fn on_wakeup(&mut self, now: Moment) {
         self.woke = Some(now);
     }
 
-    /// A look has ended: when it began. `None` when nothing follows from it: we stood still
+    /// A probe has ended: when it began. `None` when nothing follows from it: the machine stood still
     /// meanwhile, so it failed by that.
-    pub fn take(&mut self, now: Moment, report: ProbeResult) -> Option<Moment> {
-        let look = self.under_way.take().unwrap_or(Look {
+    pub fn on_result(&mut self, now: Moment, report: ProbeResult) -> Option<Moment> {
+        let probe = self.under_way.take().unwrap_or(Probe {
             began: now,
             deep: false,
         });
-        if !report.up && self.woke.is_some_and(|woke| look.began < woke) {
-            self.want(look.deep);
+        if !report.up && self.woke.is_some_and(|woke| probe.began < woke) {
+            self.request_probe(probe.deep);
             return None;
         }
-        let before = self.last.map(|(look, _)| look.began);
+        let before = self.last.map(|(probe, _)| probe.began);
         let contradicted = !report.up && self.answered.is_some() && self.answered > before;
         self.contradicted = match contradicted {
             true if self.has(Fault::Line) && self.contradicted < CONTRADICTED => {
@@ -233,15 +244,15 @@ impl Line {
             _ if report.up => 0,
             _ => self.contradicted,
         };
-        self.last = Some((look, report));
+        self.last = Some((probe, report));
         let bad = [
             (Fault::Line, !report.up),
             (Fault::Names, report.names == Some(false)),
             (Fault::Portal, report.trusted == Some(false)),
             (Fault::Ipv6, report.ipv6 == Some(false)),
         ];
-        for (trouble, _) in bad.into_iter().filter(|(_, bad)| *bad) {
-            self.note_void(trouble, now);
+        for (fault, _) in bad.into_iter().filter(|(_, bad)| *bad) {
+            self.note_known(fault, now);
         }
         if report.up {
             self.answered = Some(now);
@@ -249,7 +260,7 @@ impl Line {
         if report.names == Some(true) {
             self.resolved = Some(now);
         }
-        Some(look.began)
+        Some(probe.began)
     }
 
     /// A name that is not loopback's resolved, or something elsewhere answered.
@@ -266,28 +277,23 @@ impl Line {
         self.resolved.is_some_and(|at| now.since(at) <= span)
     }
 
-    /// When something elsewhere last answered.
-    pub fn answered(&self) -> Option<Moment> {
-        self.answered
+    pub fn has(&self, fault: Fault) -> bool {
+        self.faults.iter().any(|(t, _)| *t == fault)
     }
 
-    pub fn has(&self, trouble: Fault) -> bool {
-        self.troubles.iter().any(|(t, _)| *t == trouble)
+    pub fn faults(&self) -> &[(Fault, Moment)] {
+        &self.faults
     }
 
-    pub fn troubles(&self) -> &[(Fault, Moment)] {
-        &self.troubles
-    }
-
-    /// The trouble begins, or goes on. Whether it is news: not when it was just over.
-    pub fn begins(&mut self, trouble: Fault, since: Moment, now: Moment) -> bool {
-        if self.has(trouble) {
+    /// The fault begins, or goes on. Whether it is news: not when it was just over.
+    pub fn begins(&mut self, fault: Fault, since: Moment, now: Moment) -> bool {
+        if self.has(fault) {
             return false;
         }
-        self.troubles.push((trouble, since));
+        self.faults.push((fault, since));
         self.over
             .iter()
-            .all(|(t, at)| *t != trouble || now.since(*at) > STORY)
+            .all(|(t, at)| *t != fault || now.since(*at) > SAME)
     }
 
     /// Sites elsewhere answer again and again, but no target does: true once.
@@ -299,31 +305,31 @@ impl Line {
         now
     }
 
-    fn note_void(&mut self, trouble: Fault, now: Moment) {
-        self.void.retain(|(t, _)| *t != trouble);
-        self.void.push((trouble, now));
+    fn note_known(&mut self, fault: Fault, now: Moment) {
+        self.last_known.retain(|(t, _)| *t != fault);
+        self.last_known.push((fault, now));
     }
 
-    /// A check that began at `began` ran into the trouble, as far as is known.
-    pub fn overshadowed(&self, trouble: Fault, began: Moment) -> bool {
-        self.void
+    /// A check that began at `began` ran into the fault, as far as is known.
+    pub fn explains(&self, fault: Fault, began: Moment) -> bool {
+        self.last_known
             .iter()
-            .any(|(t, until)| *t == trouble && began < *until)
+            .any(|(t, until)| *t == fault && began < *until)
     }
 
-    /// The trouble is over: since when it was.
-    pub fn ends(&mut self, trouble: Fault, now: Moment) -> Option<Moment> {
-        let place = self.troubles.iter().position(|(t, _)| *t == trouble)?;
-        let (_, since) = self.troubles.remove(place);
-        self.note_void(trouble, now);
-        self.over.retain(|(t, _)| *t != trouble);
-        self.over.push((trouble, now));
+    /// The fault is over: since when it was.
+    pub fn ends(&mut self, fault: Fault, now: Moment) -> Option<Moment> {
+        let place = self.faults.iter().position(|(t, _)| *t == fault)?;
+        let (_, since) = self.faults.remove(place);
+        self.note_known(fault, now);
+        self.over.retain(|(t, _)| *t != fault);
+        self.over.push((fault, now));
         Some(since)
     }
 
     /// The past was elsewhere than was thought.
     pub fn redate(&mut self, back: impl Fn(&mut Moment)) {
-        self.troubles.iter_mut().for_each(|(_, since)| back(since));
+        self.faults.iter_mut().for_each(|(_, since)| back(since));
     }
 
     /// See [`Period::redate`].
@@ -333,13 +339,13 @@ impl Line {
         }
     }
 
-    /// The line is back after being down since `since`: what to tell, and whether it goes on with
+    /// The uplink is back after being down since `since`: what to tell, and whether it goes on with
     /// what was told last. `dated`: the clock is set.
     pub fn period(&mut self, since: Moment, now: Now, dated: bool) -> (Period, bool) {
         let moment = now.moment();
         let lasted = moment.since(since);
         let told = self.period.take();
-        let goes_on = told.filter(|(_, ended)| since.since(*ended) <= STORY);
+        let goes_on = told.filter(|(_, ended)| since.since(*ended) <= SAME);
         let again = goes_on.is_some();
         let period = match goes_on {
             Some((period, _)) => Period {
@@ -379,62 +385,62 @@ mod tests {
 
     #[test]
     fn a_look_is_shared_by_those_who_wondered_before_it_began() {
-        let mut line = Line::new(true);
-        assert_eq!(line.since(at(0), false), None);
-        assert_eq!(line.begin(at(0)), Some(false));
-        assert_eq!(line.since(at(0), false), None, "not reported yet");
-        line.take(at(1), UP);
-        assert_eq!(line.since(at(0), false), Some(UP));
+        let mut line = Uplink::new(true);
+        assert_eq!(line.result_since(at(0), false), None);
+        assert_eq!(line.begin_probe(at(0)), Some(false));
+        assert_eq!(line.result_since(at(0), false), None, "not reported yet");
+        line.on_result(at(1), UP);
+        assert_eq!(line.result_since(at(0), false), Some(UP));
         assert_eq!(
-            line.since(at(1), false),
+            line.result_since(at(1), false),
             None,
             "the line may have gone since it began"
         );
-        assert_eq!(line.next_look(at(1)), Some(at(5)));
-        assert_eq!(line.begin(at(4)), None);
-        assert_eq!(line.begin(at(5)), Some(false));
+        assert_eq!(line.next_timeout(at(1)), Some(at(5)));
+        assert_eq!(line.begin_probe(at(4)), None);
+        assert_eq!(line.begin_probe(at(5)), Some(false));
     }
 
     #[test]
     fn nobody_asks_without_wondering_and_nothing_is_asked_without_targets() {
-        assert_eq!(Line::new(true).next_look(at(9)), None);
-        let mut line = Line::default();
-        assert_eq!(line.since(at(0), false), None);
-        assert_eq!(line.begin(at(0)), None);
+        assert_eq!(Uplink::new(true).next_timeout(at(9)), None);
+        let mut line = Uplink::default();
+        assert_eq!(line.result_since(at(0), false), None);
+        assert_eq!(line.begin_probe(at(0)), None);
     }
 
     #[test]
     fn a_shallow_answer_is_none_to_a_deep_question() {
-        let mut line = Line::new(true);
-        line.want(false);
-        line.begin(at(0));
-        line.take(at(0), UP);
-        assert_eq!(line.since(at(0), true), None);
-        assert_eq!(line.begin(at(5)), Some(true));
+        let mut line = Uplink::new(true);
+        line.request_probe(false);
+        line.begin_probe(at(0));
+        line.on_result(at(0), UP);
+        assert_eq!(line.result_since(at(0), true), None);
+        assert_eq!(line.begin_probe(at(5)), Some(true));
     }
 
     #[test]
     fn a_look_that_is_never_reported_on_is_made_again() {
-        let mut line = Line::new(true);
-        line.want(false);
-        line.begin(at(0));
-        assert_eq!(line.begin(at(59)), None);
-        assert!(line.begin(at(60)).is_some());
+        let mut line = Uplink::new(true);
+        line.request_probe(false);
+        line.begin_probe(at(0));
+        assert_eq!(line.begin_probe(at(59)), None);
+        assert!(line.begin_probe(at(60)).is_some());
     }
 
     #[test]
-    fn in_trouble_it_is_looked_at_every_ten_seconds() {
-        let mut line = Line::new(true);
-        line.want(false);
-        line.begin(at(0));
-        line.take(at(5), ProbeResult { up: false, ..UP });
+    fn in_fault_it_is_looked_at_every_ten_seconds() {
+        let mut line = Uplink::new(true);
+        line.request_probe(false);
+        line.begin_probe(at(0));
+        line.on_result(at(5), ProbeResult { up: false, ..UP });
         assert!(line.begins(Fault::Line, at(0), at(5)));
-        assert_eq!(line.next_look(at(5)), Some(at(10)));
+        assert_eq!(line.next_timeout(at(5)), Some(at(10)));
     }
 
     #[test]
-    fn a_trouble_that_comes_back_at_once_is_no_news() {
-        let mut line = Line::new(true);
+    fn a_fault_that_comes_back_at_once_is_no_news() {
+        let mut line = Uplink::new(true);
         assert!(line.begins(Fault::Names, at(0), at(0)));
         assert!(!line.begins(Fault::Names, at(5), at(5)));
         assert_eq!(line.ends(Fault::Names, at(60)), Some(at(0)));
@@ -445,7 +451,7 @@ mod tests {
 
     #[test]
     fn a_line_that_comes_and_goes_is_one_story() {
-        let mut line = Line::new(true);
+        let mut line = Uplink::new(true);
         let now = |secs: u64| Now {
             uptime: Duration::from_secs(secs),
             wall: 1_000_000 + secs as i64,

@@ -1,29 +1,29 @@
 //! Dependencies (`after`): what lies behind a site that is down is unreachable, and silent.
 
-use crate::monitor::Monitor;
 use crate::monitor::site::state::Suppression;
-use crate::monitor::time::Now;
+use crate::monitor::site::table::Sites;
+use crate::monitor::time::Moment;
 use crate::monitor::uplink::Fault;
 
-impl Monitor {
-    pub(crate) fn parent_of(&self, at: usize) -> Option<usize> {
-        let name = self.sites[at].site.after.as_ref()?;
-        self.sites.find(name)
+impl Sites {
+    /// What the site depends on.
+    pub fn parent_of(&self, at: usize) -> Option<usize> {
+        let name = self[at].site.after.as_ref()?;
+        self.find(name)
     }
 
     /// It stands between its children and us.
-    pub(crate) fn blocks(&self, at: usize) -> bool {
-        let watched = &self.sites[at];
+    pub fn blocks(&self, at: usize) -> bool {
+        let watched = &self[at];
         !mutated!("judge what lies behind a site that is down")
             && !watched.paused()
             && (watched.down() || watched.suppression == Some(Suppression::Unreachable))
     }
 
-    /// Covers what has become unreachable and uncovers what no longer is. The configuration has no
+    /// `offline`: there is no connection at all. Suppresses what has become unreachable and judges again what no longer is. The configuration has no
     /// loops, so this ends after as many rounds as the longest chain has links.
-    pub(crate) fn refresh_reach(&mut self, now: Now) {
+    pub fn refresh_reach(&mut self, now: Moment, offline: bool) {
         if self
-            .sites
             .iter()
             .all(|w| w.site.after.is_none() && w.suppression != Some(Suppression::Unreachable))
         {
@@ -32,17 +32,17 @@ impl Monitor {
         let mut again = true;
         while again {
             again = false;
-            for at in 0..self.sites.len() {
+            for at in 0..self.len() {
                 let blocked = self.parent_of(at).is_some_and(|p| self.blocks(p));
-                let covered = self.sites[at].suppression == Some(Suppression::Unreachable);
+                let covered = self[at].suppression == Some(Suppression::Unreachable);
                 if blocked && !covered {
-                    self.sites[at].cover(Suppression::Unreachable, now.moment());
+                    self[at].cover(Suppression::Unreachable, now);
                     again = true;
                 } else if !blocked && covered {
-                    self.sites[at].uncover(now.moment());
-                    if self.line.has(Fault::Line) && !self.sites[at].lan() {
+                    self[at].uncover(now);
+                    if offline && !self[at].lan() {
                         let suppression = Suppression::Offline(Fault::Line);
-                        self.sites[at].cover(suppression, now.moment());
+                        self[at].cover(suppression, now);
                     }
                     again = true;
                 }
@@ -51,13 +51,13 @@ impl Monitor {
     }
 
     /// The sites that lie behind this one, near and far, and are not paused.
-    pub(crate) fn behind(&self, at: usize) -> Vec<usize> {
+    pub fn behind(&self, at: usize) -> Vec<usize> {
         let mut behind = vec![at];
         let mut next = 0;
         while let Some(&parent) = behind.get(next) {
             next += 1;
-            let name = &self.sites[parent].site.name;
-            for (child, watched) in self.sites.iter().enumerate() {
+            let name = &self[parent].site.name;
+            for (child, watched) in self.iter().enumerate() {
                 if watched.site.after.as_ref() == Some(name)
                     && !watched.paused()
                     && !behind.contains(&child)
