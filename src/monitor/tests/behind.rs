@@ -8,12 +8,6 @@ use crate::monitor::time::Now;
 use crate::monitor::{Event, Monitor, Settings};
 use std::time::Duration;
 
-fn after(name: &str, parent: &str) -> Site {
-    let mut site = site(name);
-    site.after = Some(parent.to_owned());
-    site
-}
-
 /// router ← switch ← nas, and router ← blog.
 fn network() -> World {
     let sites = vec![
@@ -25,12 +19,6 @@ fn network() -> World {
     let mut world = World::new(sites);
     world.pass(120);
     world
-}
-
-fn all(world: &mut World, names: &[&str], outcome: crate::monitor::site::outcome::Outcome) {
-    for name in names {
-        world.fate(name, outcome.clone());
-    }
 }
 
 #[test]

@@ -71,6 +71,14 @@ pub fn site(name: &str) -> Site {
     }
 }
 
+/// A site behind another.
+pub fn after(name: &str, parent: &str) -> Site {
+    Site {
+        after: Some(parent.to_owned()),
+        ..site(name)
+    }
+}
+
 /// The site that `/add` makes of an address.
 pub fn asked_for(url: &str, name: Option<String>) -> Site {
     let host = || url.trim_start_matches("https://").trim_end_matches('/');

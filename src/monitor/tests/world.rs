@@ -94,6 +94,38 @@ pub struct Fate {
     pub lasts: Duration,
 }
 
+/// An address beyond the line, and one in this network.
+pub const THERE: &str = "203.0.113.34";
+pub const HERE: &str = "192.168.1.5";
+
+/// Sites beyond the line that are up, and an uplink to ask.
+pub fn elsewhere(names: &[&str]) -> World {
+    let mut world = World::elsewhere(names.iter().map(|n| site(n)).collect());
+    all(&mut world, names, from(THERE, good(40)));
+    world.pass(120);
+    world.heard();
+    world
+}
+
+/// The same outcome for all of these from now on.
+pub fn all(world: &mut World, names: &[&str], outcome: Outcome) {
+    for name in names {
+        world.fate(name, outcome.clone());
+    }
+}
+
+pub fn reload(world: &mut World, sites: Vec<Site>, uplink: bool) {
+    let settings = Settings {
+        uplink,
+        ..settings(access())
+    };
+    world.feed(Event::Reloaded {
+        added: Vec::new(),
+        sites: sites.into_iter().map(Into::into).collect(),
+        settings,
+    });
+}
+
 impl World {
     pub fn new(sites: Vec<Site>) -> World {
         World::with(sites, access())

@@ -1,6 +1,5 @@
-//! What an unkind reader found about our own line: stories that once ended wrong.
+//! Our own line over time: offline periods and troubles that come back, wait, or outlast a power cut.
 
-use super::review::*;
 use super::world::*;
 use crate::monitor::alert::Notification;
 use crate::monitor::judge::State;
@@ -11,7 +10,6 @@ use crate::monitor::uplink::{Period, ProbeResult};
 use crate::monitor::{Event, Monitor, Settings};
 use std::time::Duration;
 
-const HERE: &str = "192.168.1.5";
 const SIX: &str = "2001:db8::6";
 
 const NO_NAMES: ProbeResult = ProbeResult {

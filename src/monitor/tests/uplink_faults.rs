@@ -9,29 +9,14 @@ use crate::monitor::time::Moment;
 use crate::monitor::uplink::{ProbeResult, Uplink};
 use std::time::Duration;
 
-const THERE: &str = "203.0.113.34";
-const HERE: &str = "192.168.1.5";
-
 fn cut(world: &mut World, names: &[&str]) {
     world.line = LINE_DOWN;
-    for name in names {
-        world.fate(name, failed(FailureKind::NoRoute));
-    }
+    all(world, names, failed(FailureKind::NoRoute));
 }
 
 fn restore(world: &mut World, names: &[&str]) {
     world.line = LINE_UP;
-    for name in names {
-        world.fate(name, from(THERE, good(40)));
-    }
-}
-
-fn world_of(names: &[&str]) -> World {
-    let mut world = World::elsewhere(names.iter().map(|n| site(n)).collect());
-    restore(&mut world, names);
-    world.pass(120);
-    world.heard();
-    world
+    all(world, names, from(THERE, good(40)));
 }
 
 fn with_url(name: &str, url: &str) -> Site {
@@ -45,7 +30,7 @@ fn with_url(name: &str, url: &str) -> Site {
 
 #[test]
 fn a_line_that_is_cut_makes_nobody_down_and_is_told_once_it_is_back() {
-    let mut world = world_of(&["blog", "shop"]);
+    let mut world = elsewhere(&["blog", "shop"]);
     cut(&mut world, &["blog", "shop"]);
     world.pass(1020);
     assert_eq!(world.state("blog"), State::Offline);
@@ -74,7 +59,7 @@ fn a_line_that_is_cut_makes_nobody_down_and_is_told_once_it_is_back() {
 
 #[test]
 fn after_an_offline_period_judging_starts_afresh() {
-    let mut world = world_of(&["blog"]);
+    let mut world = elsewhere(&["blog"]);
     cut(&mut world, &["blog"]);
     world.pass(300);
     world.line = LINE_UP;
@@ -94,7 +79,7 @@ fn after_an_offline_period_judging_starts_afresh() {
 
 #[test]
 fn a_site_that_is_gone_while_the_line_is_up_is_down() {
-    let mut world = world_of(&["blog", "shop"]);
+    let mut world = elsewhere(&["blog", "shop"]);
     world.fate("blog", from(THERE, bad()));
     world.pass(90);
     assert_eq!(world.state("blog"), State::Down);
@@ -106,7 +91,7 @@ fn a_site_that_is_gone_while_the_line_is_up_is_down() {
 fn many_that_wonder_share_a_look() {
     let names: Vec<String> = (0..50).map(|n| format!("s{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut world = world_of(&names);
+    let mut world = elsewhere(&names);
     for name in &names {
         world.fate(name, from(THERE, bad()));
     }
@@ -116,7 +101,7 @@ fn many_that_wonder_share_a_look() {
 
 #[test]
 fn a_site_on_this_network_is_judged_as_ever() {
-    let mut world = world_of(&["blog"]);
+    let mut world = elsewhere(&["blog"]);
     let mut world2 = World::elsewhere(vec![site("blog"), site("nas")]);
     std::mem::swap(&mut world, &mut world2);
     restore(&mut world, &["blog"]);
@@ -143,7 +128,7 @@ fn loopback_sites_never_ask() {
 
 #[test]
 fn a_line_that_flaps_every_minute_is_one_message_that_is_kept_up_to_date() {
-    let mut world = world_of(&["blog", "shop"]);
+    let mut world = elsewhere(&["blog", "shop"]);
     for _ in 0..10 {
         cut(&mut world, &["blog", "shop"]);
         world.pass(60);
@@ -164,7 +149,7 @@ fn a_line_that_flaps_every_minute_is_one_message_that_is_kept_up_to_date() {
 
 #[test]
 fn an_outage_that_was_told_before_goes_on_without_the_time_we_were_blind() {
-    let mut world = world_of(&["blog"]);
+    let mut world = elsewhere(&["blog"]);
     world.fate("blog", from(THERE, bad()));
     world.pass(100);
     assert_eq!(world.heard().len(), 1);
@@ -179,7 +164,7 @@ fn an_outage_that_was_told_before_goes_on_without_the_time_we_were_blind() {
 
 #[test]
 fn a_line_that_goes_when_every_site_is_down_already_is_noticed_and_told() {
-    let mut world = world_of(&["blog", "shop"]);
+    let mut world = elsewhere(&["blog", "shop"]);
     world.fate("blog", from(THERE, bad()));
     world.fate("shop", from(THERE, bad()));
     world.pass(600);
@@ -204,7 +189,7 @@ fn a_line_that_goes_when_every_site_is_down_already_is_noticed_and_told() {
 
 #[test]
 fn no_resolver_is_told_and_no_site_is_blamed() {
-    let mut world = world_of(&["blog", "shop"]);
+    let mut world = elsewhere(&["blog", "shop"]);
     world.line = ProbeResult {
         names: Some(false),
         ..LINE_UP
@@ -226,7 +211,7 @@ fn no_resolver_is_told_and_no_site_is_blamed() {
 
 #[test]
 fn a_name_that_alone_does_not_resolve_is_the_sites_own_fault() {
-    let mut world = world_of(&["blog", "shop"]);
+    let mut world = elsewhere(&["blog", "shop"]);
     world.line = ProbeResult {
         names: Some(true),
         ..LINE_UP
@@ -256,7 +241,7 @@ fn without_an_uplink_to_ask_names_are_judged_by_other_names() {
 
 #[test]
 fn a_captive_portal_blames_no_site() {
-    let mut world = world_of(&["blog", "shop", "news"]);
+    let mut world = elsewhere(&["blog", "shop", "news"]);
     let mut addresses = ["203.0.113.1", "203.0.113.2", "203.0.113.3"].into_iter();
     for name in ["blog", "shop", "news"] {
         let address = addresses.next().expect("three");
@@ -274,7 +259,7 @@ fn a_captive_portal_blames_no_site() {
 
 #[test]
 fn a_foreign_certificate_on_one_site_is_its_own_fault() {
-    let mut world = world_of(&["blog", "shop", "news"]);
+    let mut world = elsewhere(&["blog", "shop", "news"]);
     world.fate("shop", from("203.0.113.2", good(10)));
     world.fate("news", from("203.0.113.3", good(10)));
     world.pass(70);
@@ -286,7 +271,7 @@ fn a_foreign_certificate_on_one_site_is_its_own_fault() {
 
 #[test]
 fn ipv6_that_is_gone_blames_nobody_who_needs_it() {
-    let mut world = world_of(&["blog", "six"]);
+    let mut world = elsewhere(&["blog", "six"]);
     world.fate("six", from("2001:db8::6", good(10)));
     world.pass(70);
     world.line = ProbeResult {
@@ -308,7 +293,7 @@ fn ipv6_that_is_gone_blames_nobody_who_needs_it() {
 
 #[test]
 fn an_offline_period_survives_a_power_cut() {
-    let mut world = world_of(&["blog"]);
+    let mut world = elsewhere(&["blog"]);
     cut(&mut world, &["blog"]);
     world.pass(300);
     let snapshot = world.monitor.snapshot(world.now());
@@ -351,7 +336,7 @@ fn a_check_that_began_in_the_dark_says_nothing() {
 
 #[test]
 fn a_resolver_that_comes_back_before_the_last_try_blames_nobody() {
-    let mut world = world_of(&["blog", "shop"]);
+    let mut world = elsewhere(&["blog", "shop"]);
     world.line = ProbeResult {
         names: Some(false),
         ..LINE_UP
@@ -418,7 +403,7 @@ fn a_look_that_was_slept_through_is_made_again_but_not_at_once() {
 
 #[test]
 fn targets_that_never_answer_while_sites_do_are_told_once() {
-    let mut world = world_of(&["blog", "shop"]);
+    let mut world = elsewhere(&["blog", "shop"]);
     world.line = LINE_DOWN;
     world.fate("shop", from(THERE, bad()));
     world.pass(1800);

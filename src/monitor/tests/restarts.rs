@@ -1,45 +1,11 @@
-//! What an unkind reader found: stories that once ended wrong.
+//! What restarts, power cuts, a late clock and changes of the configuration leave of states and alerts.
 
 use super::world::*;
 use crate::monitor::judge::State;
+use crate::monitor::site::Check;
 use crate::monitor::site::outcome::FailureKind;
-use crate::monitor::site::{Check, Site};
-use crate::monitor::{Event, Monitor, Settings};
+use crate::monitor::{Monitor, Settings};
 use std::time::Duration;
-
-pub const THERE: &str = "203.0.113.34";
-
-pub fn elsewhere(names: &[&str]) -> World {
-    let mut world = World::elsewhere(names.iter().map(|n| site(n)).collect());
-    all(&mut world, names, from(THERE, good(40)));
-    world.pass(120);
-    world.heard();
-    world
-}
-
-pub fn all(world: &mut World, names: &[&str], outcome: crate::monitor::site::outcome::Outcome) {
-    for name in names {
-        world.fate(name, outcome.clone());
-    }
-}
-
-pub fn reload(world: &mut World, sites: Vec<Site>, uplink: bool) {
-    let settings = Settings {
-        uplink,
-        ..settings(access())
-    };
-    world.feed(Event::Reloaded {
-        added: Vec::new(),
-        sites: sites.into_iter().map(Into::into).collect(),
-        settings,
-    });
-}
-
-fn after(name: &str, parent: &str) -> Site {
-    let mut site = site(name);
-    site.after = Some(parent.to_owned());
-    site
-}
 
 #[test]
 fn a_parent_that_fails_for_a_moment_makes_no_child_down() {
