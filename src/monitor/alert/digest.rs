@@ -84,8 +84,8 @@ impl Alerts {
             let told = |w: &&SiteState| may_see(chat, &w.site);
             let sites: Vec<&SiteState> = audience.sites.iter().filter(told).collect();
             let html = digest_of(&sites, incidents, audience.now);
-            let news = Notification::Digest { html };
-            (!sites.is_empty()).then(|| NewAlert::general(news, vec![chat]))
+            let notification = Notification::Digest { html };
+            (!sites.is_empty()).then(|| NewAlert::general(notification, vec![chat]))
         });
         Some(alerts.collect())
     }

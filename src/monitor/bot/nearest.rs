@@ -1,4 +1,4 @@
-//! What somebody meant who made a slip of the finger.
+//! The known name that a mistyped one is nearest to.
 
 /// The one of `known` that `name` is most likely meant to be; capitals, `-` and `_` make no difference.
 pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {

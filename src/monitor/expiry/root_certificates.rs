@@ -218,7 +218,7 @@ impl Monitor {
     /// Which of the sites each chat may know of; a chat that knows of none is not among them.
     fn by_chat(&self, sites: &[String]) -> Vec<(Vec<String>, Vec<i64>)> {
         let mut told: Vec<(Vec<String>, Vec<i64>)> = Vec::new();
-        for &chat in &self.bot.access.chats {
+        for &chat in self.bot.chats() {
             let seen = |name: &&String| {
                 let at = self.sites.find(name);
                 at.is_some_and(|at| may_see(chat, &self.sites[at].site))

@@ -104,7 +104,7 @@ impl Monitor {
             self.alerts
                 .restore_slow(&record.name, record.slow_told, untold);
             if !self.clock_set {
-                // Nobody knows how long ago they were.
+                // It is not known how long ago they were.
                 self.sites[at].flapping.forget_changes();
             }
             self.plan_looks(now, at);
@@ -159,8 +159,7 @@ impl Monitor {
         added: Vec<(AddedRecord, Result<Site, String>)>,
         now: Now,
     ) {
-        let bot = &mut self.bot;
-        let merged = bot.added.merge(of_file, added, &self.sites, &bot.access);
+        let merged = self.bot.merge_added(of_file, added, &self.sites);
         for (chats, text) in merged.notices {
             self.log(Level::Info, text.clone());
             self.notice_to(now, chats, text);
@@ -197,9 +196,8 @@ impl Monitor {
         added: Vec<(AddedRecord, Result<Site, String>)>,
         settings: Settings,
     ) {
-        self.bot.access = settings.access;
+        self.bot.reload(settings.access, settings.max_jobs);
         self.alerts.reload(settings.quiet, settings.digest);
-        self.bot.jobs.reload(settings.max_jobs);
         self.wall_clock.reload(settings.built);
         self.progress.reload(settings.heartbeat);
         self.take_configuration(sites, added, now);
@@ -229,7 +227,7 @@ impl Monitor {
 
     /// What waits for chats that are not, or no longer, to have it.
     fn drop_hidden(&mut self) {
-        let (chats, sites) = (&self.bot.access.chats, &self.sites);
+        let (chats, sites) = (self.bot.chats(), &self.sites);
         self.outbox.keep_chats(&|site, chat| {
             let site = sites.named(site).map(|w| &w.site);
             chats.contains(&chat) && site.is_none_or(|site| may_see(chat, site))

@@ -1,4 +1,4 @@
-//! Text and the data of pictures, for people.
+//! Text and the data of pictures.
 
 pub(crate) mod charts;
 pub mod picture;

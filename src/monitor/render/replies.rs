@@ -361,7 +361,7 @@ fn incident_line(incident: &Incident, named: bool, now: Now) -> String {
     }
 }
 
-/// ` by Ann`; nothing when nobody knows who.
+/// ` by Ann`; nothing where the name is not known.
 pub(crate) fn by(name: &str) -> String {
     const LONGEST: usize = 32;
     if name.is_empty() {

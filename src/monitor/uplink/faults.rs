@@ -108,7 +108,7 @@ impl Monitor {
         if self.silenced(moment) {
             return;
         }
-        let chats = self.bot.access.chats.clone();
+        let chats = self.bot.chats().to_vec();
         let news = Notification::Offline(period);
         self.outbox
             .push_offline(news, chats, &edits, goes_on, moment);
