@@ -1,13 +1,13 @@
 //! The execution of commands and pressed buttons: what each does and is answered with.
 
 use crate::monitor::bot::ReplyContent;
-use crate::monitor::bot::callback_data::{AlertButton, CallbackData};
 use crate::monitor::bot::command::{self, Command};
 use crate::monitor::bot::name_resolution::{Unresolved, VisibleSites};
 use crate::monitor::bot::stale_commands::is_stale;
 use crate::monitor::bot::views;
 use crate::monitor::incident::{Acknowledged, Incident};
 use crate::monitor::outbox::Reply;
+use crate::monitor::outbox::callback_data::{AlertButton, CallbackData};
 use crate::monitor::outbox::message::{Asker, CONSOLE, CallbackAnswer, Content, Press, Update};
 use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::render::replies::{self, by};
@@ -190,7 +190,7 @@ impl Monitor {
                 self.actions.push(Action::Measure { asker });
                 return Ok(None);
             }
-            Command::Help => replies::help(),
+            Command::Help => views::help(),
             Command::Wrong(text) => escape(text),
             Command::NotOurs => "I do not know that command. /help lists mine.".to_owned(),
         };

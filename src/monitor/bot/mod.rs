@@ -1,7 +1,6 @@
 //! The bot: an update becomes a command or a callback, and that a reply.
 
 pub(crate) mod added_sites;
-pub(crate) mod callback_data;
 pub(crate) mod check_jobs;
 pub(crate) mod checks;
 pub mod command;

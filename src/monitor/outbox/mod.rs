@@ -5,6 +5,7 @@
 //! kept.
 
 pub(crate) mod backoff;
+pub(crate) mod callback_data;
 pub(crate) mod keyboards;
 pub mod message;
 pub(crate) mod queue;

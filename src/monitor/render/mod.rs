@@ -3,5 +3,6 @@
 pub(crate) mod charts;
 pub mod picture;
 pub mod replies;
+pub(crate) mod state_counts;
 pub mod stats;
 pub mod text;
