@@ -1,9 +1,9 @@
 //! What goes into the monitor and what comes out.
 
+use super::bot::added_record::AddedRecord;
 use super::expiry::Subject;
 use super::outbox::Outgoing;
 use super::outbox::message::{Asker, CallbackAnswer, Delivery, Update};
-use super::persist::snapshot::AddedRecord;
 use super::render::stats::Vitals;
 use super::site::Site;
 use super::site::access::Access;

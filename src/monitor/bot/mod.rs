@@ -1,5 +1,6 @@
 //! The bot: an update becomes a command or a callback, and that a reply.
 
+pub mod added_record;
 pub(crate) mod added_sites;
 pub(crate) mod check_jobs;
 pub(crate) mod checks;
@@ -12,13 +13,13 @@ pub(crate) mod stale_commands;
 pub(crate) mod strangers;
 pub(crate) mod views;
 
+use crate::monitor::bot::added_record::AddedRecord;
 use crate::monitor::bot::added_sites::{AddedSites, Merged};
 use crate::monitor::bot::checks::CheckJobs;
 use crate::monitor::bot::stale_commands::StaleCommands;
 use crate::monitor::bot::strangers::Strangers;
 use crate::monitor::outbox::message::{Asker, Button};
 use crate::monitor::outbox::{Outbox, Reply};
-use crate::monitor::persist::snapshot::AddedRecord;
 use crate::monitor::render::picture::Picture;
 use crate::monitor::render::text::pack;
 use crate::monitor::site::Site;

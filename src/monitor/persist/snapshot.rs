@@ -3,6 +3,7 @@
 #![allow(clippy::question_mark)] // in what nanoserde derives
 
 use crate::monitor::alert::{Alert, Notification};
+pub use crate::monitor::bot::added_record::AddedRecord;
 use crate::monitor::expiry::Subject;
 use crate::monitor::incident::{Acknowledged, Incident};
 use crate::monitor::site::outcome::Expiry;
@@ -68,15 +69,6 @@ pub struct SiteRecord {
     /// It became slow in silence.
     pub slow_untold: Option<bool>,
     pub expiry: Vec<ExpiryRecord>,
-}
-
-/// A site that was added in the chat.
-#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
-#[nserde(default)]
-pub struct AddedRecord {
-    pub name: String,
-    /// As it was written. May hold a password: never show it.
-    pub url: String,
 }
 
 /// Whom to ask about the domains under a top-level domain (RFC 9224).
