@@ -21,8 +21,23 @@ const PER_CONNECTION: usize = 5;
 /// Connections that are kept in any case: three for Telegram, one for the checks.
 const FEWEST: usize = 4;
 
+type Notice = Option<(Instant, Lack)>;
+
 /// When the system last refused us something, and what.
-static NOTICED: Mutex<Option<(Instant, Lack)>> = Mutex::new(None);
+#[cfg(not(test))]
+fn noticed() -> &'static Mutex<Notice> {
+    static NOTICED: Mutex<Notice> = Mutex::new(None);
+    &NOTICED
+}
+
+/// Tests run beside each other, and what one of them pretends is no matter of the others.
+#[cfg(test)]
+fn noticed() -> &'static Mutex<Notice> {
+    thread_local! {
+        static NOTICED: &'static Mutex<Notice> = Box::leak(Box::default());
+    }
+    NOTICED.with(|noticed| *noticed)
+}
 
 /// Whether `error` says that this machine has run out of something: of descriptors, memory or ports.
 pub fn lack(error: &io::Error) -> Option<Lack> {
@@ -61,13 +76,13 @@ pub fn lack_of_way(error: &io::Error, to: IpAddr) -> Option<Lack> {
 
 /// Something was refused that leaves no error behind.
 pub fn notice(lack: Lack) {
-    *NOTICED.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), lack));
+    *noticed().lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), lack));
 }
 
 /// What was lacking at some time since `began`, or is now. libcurl and the C library don't pass on
 /// why they failed.
 pub fn lacked_since(began: Instant) -> Option<Lack> {
-    let noticed = *NOTICED.lock().unwrap_or_else(PoisonError::into_inner);
+    let noticed = *noticed().lock().unwrap_or_else(PoisonError::into_inner);
     let noticed = noticed.filter(|(at, _)| *at >= began);
     match noticed {
         Some((_, lack)) => Some(lack),

@@ -1,9 +1,9 @@
 //! What goes into the monitor and what comes out.
 
+use super::bot::added_record::AddedRecord;
 use super::expiry::Subject;
 use super::outbox::Outgoing;
 use super::outbox::message::{Asker, CallbackAnswer, Delivery, Update};
-use super::persist::snapshot::AddedRecord;
 use super::render::stats::Vitals;
 use super::site::Site;
 use super::site::access::Access;
@@ -13,7 +13,7 @@ use super::uplink::ProbeResult;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the monitor is told.
+/// What happened.
 #[derive(Debug)]
 pub enum Event {
     /// A check that was asked for has ended, one way or another.
@@ -29,14 +29,14 @@ pub enum Event {
         subject: Subject,
         result: Result<Looked, Failure>,
     },
-    /// Somebody wrote something.
+    /// Something came from a chat.
     Update(Update),
     /// Our own username, without `@`.
     Bot {
         username: String,
     },
-    /// Something that people should know: told in every chat, as plain text. Who reports it has put
-    /// it into the log, where it belongs there.
+    /// An alert for every chat, as plain text. The sender has put it into the log, where it belongs
+    /// there.
     Notice(String),
     /// The configuration that was read again has mistakes. `what` may name sites, `safe` does not:
     /// chats that may not see all sites are told that.
@@ -101,7 +101,7 @@ pub enum Action {
         /// The last check ran into its timeout: it shares half of the permits with its like.
         hanging: bool,
     },
-    /// Make a site of what somebody wants to add, by the rules of the file, and report
+    /// Make a site of what a user wants to add, by the rules of the file, and report
     /// [`Event::Examined`].
     Examine {
         id: u64,

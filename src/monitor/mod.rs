@@ -1,9 +1,10 @@
 //! The pure core: state, an event and the time go in, actions come out.
 //!
 //! No sockets, no files, no clock, no logging, and nothing from the rest of the crate: so a year
-//! passes in milliseconds in a test. [`Monitor::handle`] only routes; the rules live in the
-//! modules: [`schedule`] (when), [`judge`] (what it means), [`incident`] and [`alert`] (what is
-//! told), [`outbox`] (until it has arrived), [`command`] and [`reply`] (what people ask).
+//! passes in milliseconds in a test. [`Monitor::handle`] hands each event to the component that it
+//! concerns, and routes what that returns to the next: [`schedule`] (when), [`judge`] (what it means),
+//! [`incident`] and [`alert`] (what the chats are told), [`outbox`] (until it is delivered), [`bot`]
+//! (what users ask), [`persist`] (what survives a restart).
 
 #[macro_use]
 pub mod mutation;
@@ -140,7 +141,7 @@ impl Monitor {
                 result,
             } => self.inspected(now, &site, subject, result),
             Event::Update(update) => self.update(now, update),
-            Event::Bot { username } => self.bot.username = Some(username),
+            Event::Bot { username } => self.bot.on_username(username),
             Event::Notice(text) => self.announce(now, text),
             Event::Mistaken { what, safe } => self.tell_mistakes(now, &what, &safe),
             Event::Delivered { id, delivery } => self.delivered(now, id, delivery),
@@ -379,7 +380,7 @@ impl Monitor {
         for (root, sites) in self.expiry.take_ending_roots(now, &self.sites) {
             self.saving.now();
             self.log(Level::Warn, root_text(&root, &sites, now));
-            for (sites, chats) in by_chat(&self.sites, &sites, &self.bot.access.chats) {
+            for (sites, chats) in by_chat(&self.sites, &sites, self.bot.chats()) {
                 self.notice_to(now, chats, root_text(&root, &sites, now));
             }
         }
@@ -490,7 +491,7 @@ impl Monitor {
         if self.silenced(moment) {
             return;
         }
-        let chats = self.bot.access.chats.clone();
+        let chats = self.bot.chats().to_vec();
         let news = Notification::Offline(period);
         self.outbox
             .push_offline(news, chats, &edits, goes_on, moment);
@@ -536,7 +537,7 @@ impl Monitor {
         }
         let watched = self.sites.iter().filter(|w| !w.paused());
         let none = Unsettled {
-            hushed: self.clock.is_set() && self.alerts.quiet(now),
+            quiet: self.clock.is_set() && self.alerts.quiet(now),
             writes_apart: self.saving.apart(),
             ..Unsettled::default()
         };

@@ -8,7 +8,7 @@ use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::bot::moved_chats::Move;
 use crate::monitor::incident::Incident;
 use crate::monitor::judge::flapping::Manner;
-use crate::monitor::outbox::Receipt;
+use crate::monitor::outbox::DeliveryEffect;
 use crate::monitor::outbox::message::{Asker, Delivery};
 use crate::monitor::render::stats::{self, Tally, Vitals};
 use crate::monitor::render::text;
@@ -26,7 +26,7 @@ impl Monitor {
         let moment = now.moment();
         for alert in alerts {
             let NewAlert {
-                news,
+                notification,
                 site,
                 incident,
                 chats,
@@ -38,7 +38,8 @@ impl Monitor {
                 }
                 continue;
             }
-            self.outbox.push_alert(news, &site, incident, chats, moment);
+            self.outbox
+                .push_alert(notification, &site, incident, chats, moment);
             if at_once {
                 self.saving.now();
             } else if !self.saving.alert(&site, moment) {
@@ -58,7 +59,7 @@ impl Monitor {
         let text = format!("{name} is down: {cause} (#{number})");
         self.log(level_of(manner), text);
         let behind = self.behind(at);
-        let audience = Audience::new(&self.sites, &self.bot.access, now);
+        let audience = Audience::new(&self.sites, self.bot.access(), now);
         let alerts = self
             .alerts
             .on_down(audience, at, number, &cause, manner, &behind);
@@ -86,7 +87,7 @@ impl Monitor {
         self.log(level_of(manner), text);
         self.saving.untold(manner, moment);
         let alert = self.alerts.on_up(
-            Audience::new(&self.sites, &self.bot.access, now),
+            Audience::new(&self.sites, self.bot.access(), now),
             at,
             &ended,
             manner,
@@ -99,7 +100,7 @@ impl Monitor {
         let text = format!("{} is slow: {cause}", self.sites[at].name());
         self.log(level_of(manner), text);
         let alert = self.alerts.on_slow(
-            Audience::new(&self.sites, &self.bot.access, now),
+            Audience::new(&self.sites, self.bot.access(), now),
             at,
             cause,
             manner,
@@ -112,7 +113,7 @@ impl Monitor {
         let text = format!("{} is fast again", self.sites[at].name());
         self.log(level_of(manner), text);
         let alert = self.alerts.on_fast(
-            Audience::new(&self.sites, &self.bot.access, now),
+            Audience::new(&self.sites, self.bot.access(), now),
             at,
             lasted,
             manner,
@@ -173,7 +174,7 @@ impl Monitor {
             self.log(Level::Info, format!("{name} is steady again"));
             let open = self.incidents.open_of_mut(&name);
             let alert = self.alerts.on_steady(
-                Audience::new(&self.sites, &self.bot.access, now),
+                Audience::new(&self.sites, self.bot.access(), now),
                 at,
                 open,
                 told,
@@ -185,7 +186,7 @@ impl Monitor {
 
     pub(crate) fn end_mutes(&mut self, now: Now) {
         let alerts = self.alerts.end_mutes(
-            Audience::new(&self.sites, &self.bot.access, now),
+            Audience::new(&self.sites, self.bot.access(), now),
             &mut self.incidents,
         );
         self.notify(now, alerts);
@@ -193,7 +194,7 @@ impl Monitor {
 
     pub(crate) fn remind(&mut self, now: Now) {
         let queued = |number| self.outbox.alerts().any(|a| a.incident == Some(number));
-        let audience = Audience::new(&self.sites, &self.bot.access, now);
+        let audience = Audience::new(&self.sites, self.bot.access(), now);
         let alerts = self.alerts.remind(audience, &mut self.incidents, queued);
         self.notify(now, alerts);
     }
@@ -202,7 +203,7 @@ impl Monitor {
         if !self.clock.is_set() {
             return;
         }
-        let audience = Audience::new(&self.sites, &self.bot.access, now);
+        let audience = Audience::new(&self.sites, self.bot.access(), now);
         if let Some(alerts) = self.alerts.digest_alerts(audience, &self.incidents) {
             self.saving.now();
             self.notify(now, alerts);
@@ -214,7 +215,7 @@ impl Monitor {
             return;
         }
         if let Some(stop) = self.incidents.take_unclean_stop(now.moment()) {
-            let audience = Audience::new(&self.sites, &self.bot.access, now);
+            let audience = Audience::new(&self.sites, self.bot.access(), now);
             let (text, alerts) = Alerts::unclean_stop(audience, &stop);
             self.log(Level::Info, text);
             self.notify(now, alerts);
@@ -227,14 +228,14 @@ impl Monitor {
         &mut self,
         now: Now,
         site: &Site,
-        news: Notification,
+        notification: Notification,
         incident: Option<u32>,
     ) {
         let alert = NewAlert {
-            news,
+            notification,
             site: site.name.clone(),
             incident,
-            chats: self.bot.access.chats_of(site),
+            chats: self.bot.access().chats_of(site),
             at_once: false,
         };
         self.notify(now, [alert]);
@@ -242,7 +243,7 @@ impl Monitor {
 
     pub(crate) fn tell_mistakes(&mut self, now: Now, what: &str, safe: &str) {
         let alerts = Alerts::mistakes(
-            Audience::new(&self.sites, &self.bot.access, now),
+            Audience::new(&self.sites, self.bot.access(), now),
             what,
             safe,
         );
@@ -261,19 +262,23 @@ impl Monitor {
 
     /// A notice that is in the log already.
     pub(crate) fn announce(&mut self, now: Now, text: String) {
-        let chats = self.bot.access.chats.clone();
+        let chats = self.bot.chats().to_vec();
         self.notice_to(now, chats, text);
     }
 
     /// A notice about our own line, which may come and go all day: it is written within the day's
     /// budget, as a site's alerts are. One that still waits is not said again.
     pub(crate) fn announce_line(&mut self, now: Now, text: String) {
-        let chats = self.bot.access.chats.clone();
+        let chats = self.bot.chats().to_vec();
         let alert = NewAlert {
             at_once: false,
             ..NewAlert::notice(chats, text)
         };
-        if self.outbox.alerts().all(|a| a.news != alert.news) {
+        if self
+            .outbox
+            .alerts()
+            .all(|a| a.notification != alert.notification)
+        {
             self.notify(now, [alert]);
         }
     }
@@ -293,19 +298,19 @@ impl Monitor {
     pub(crate) fn delivered(&mut self, now: Now, id: u64, delivery: Delivery) {
         for effect in self.outbox.delivered(id, delivery, now) {
             match effect {
-                Receipt::Told {
+                DeliveryEffect::Told {
                     incident,
                     chat,
                     message_id,
                 } => {
                     for outdated in self.incidents.on_message(incident, chat, message_id) {
-                        self.outbox.keyboards.outdate(chat, outdated);
+                        self.outbox.outdate_keyboard(chat, outdated);
                     }
                 }
-                Receipt::Offline { chat, message_id } => {
+                DeliveryEffect::Offline { chat, message_id } => {
                     self.alerts.on_offline_message(chat, message_id);
                 }
-                Receipt::Job {
+                DeliveryEffect::Job {
                     job,
                     chat,
                     edited,
@@ -315,18 +320,20 @@ impl Monitor {
                     let jobs = &mut self.bot.jobs;
                     jobs.on_message(now.moment(), job, chat, edited, message_id, outbox);
                 }
-                Receipt::Migrated { from, to } => self.chat_moved(now, from, to),
-                Receipt::Dropped { chat, reason } => self.log(
+                DeliveryEffect::Migrated { from, to } => self.chat_moved(now, from, to),
+                DeliveryEffect::Dropped { chat, reason } => self.log(
                     Level::Warn,
                     format!("a message for chat {chat} was refused and dropped: {reason}"),
                 ),
-                Receipt::Delayed { reason } => {
+                DeliveryEffect::Delayed { reason } => {
                     self.log(Level::Info, format!("a message waits: {reason}"));
                 }
-                Receipt::AlertsChanged { .. }
+                DeliveryEffect::AlertsChanged { .. }
                     if mutated!("never write that an alert was delivered") => {}
-                Receipt::AlertsChanged { good: true } => self.saving.sometime(now.moment()),
-                Receipt::AlertsChanged { good: false } => self.saving.soon(now.moment()),
+                DeliveryEffect::AlertsChanged { silent: true } => {
+                    self.saving.sometime(now.moment())
+                }
+                DeliveryEffect::AlertsChanged { silent: false } => self.saving.soon(now.moment()),
             }
         }
     }
@@ -342,7 +349,7 @@ impl Monitor {
         // What went to both ids is not to go to the new one again.
         let sites = &self.sites;
         let since = self.bot.joined_at(to);
-        self.outbox.drop_twins(from, since, &|site| {
+        self.outbox.drop_duplicates(from, since, &|site| {
             let site = sites.named(site).map(|w| &w.site);
             both && !mutated!("tell a group under both its ids")
                 && site.is_none_or(|site| may_see(to, site))
@@ -461,7 +468,7 @@ impl Monitor {
     pub(crate) fn close_incident(&mut self, site: &str, now: Moment) -> Option<Incident> {
         let ended = self.incidents.close(site, now)?;
         for &(chat, message_id) in &ended.messages {
-            self.outbox.keyboards.outdate(chat, message_id);
+            self.outbox.outdate_keyboard(chat, message_id);
         }
         Some(ended)
     }

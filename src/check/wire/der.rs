@@ -189,9 +189,13 @@ mod tests {
         assert_eq!(read(&[2, 1, 0, 4, 0]), [1, 0]);
         assert_eq!(read(&[2, 0x81, 1, 0, 4, 0x82, 0, 0]), [1, 0]);
         assert_eq!(read(&[2, 1, 0, 4, 2, 0]), [1], "too long");
-        assert_eq!(read(&[0x30, 0x80, 0, 0]), [], "indefinite");
-        assert_eq!(read(&[0x1f, 1, 0]), [], "a long tag");
-        assert_eq!(read(&[2, 0x84, 0, 0, 0, 0]), [], "a long length");
-        assert_eq!(read(&[2, 0x83, 0xff, 0xff, 0xff, 0]), []);
+        assert_eq!(read(&[0x30, 0x80, 0, 0]), Vec::<usize>::new(), "indefinite");
+        assert_eq!(read(&[0x1f, 1, 0]), Vec::<usize>::new(), "a long tag");
+        assert_eq!(
+            read(&[2, 0x84, 0, 0, 0, 0]),
+            Vec::<usize>::new(),
+            "a long length"
+        );
+        assert_eq!(read(&[2, 0x83, 0xff, 0xff, 0xff, 0]), Vec::<usize>::new());
     }
 }

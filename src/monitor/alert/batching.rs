@@ -25,7 +25,7 @@ pub struct Unsettled {
     /// Sites failing, but not yet judged.
     pub suspects: usize,
     /// Alerts have no sound at this hour.
-    pub hushed: bool,
+    pub quiet: bool,
     /// Sites on their way up again.
     pub recovering: usize,
     /// How long an alert may have to wait for its write, as writes are many.
@@ -66,7 +66,7 @@ pub fn hold_until(
     let oldest = ready.first()?.at;
     let downs = ready
         .iter()
-        .filter(|a| matches!(a.news, Notification::Down { .. }))
+        .filter(|a| matches!(a.notification, Notification::Down { .. }))
         .count();
     // Those that were judged already belong to the storm as well: the last suspects are waited for.
     let storm = unsettled.suspects > 0 && unsettled.suspects + downs > STORM;

@@ -7,6 +7,7 @@ use crate::monitor::expiry::{Subject, left_text};
 use crate::monitor::history::Share;
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::judge::State;
+use crate::monitor::render::state_counts::{WORST_LAST, state_counts};
 use crate::monitor::render::text::{bold, count, day_of, escape, lasting, response};
 use crate::monitor::site::access::may_see;
 use crate::monitor::site::state::SiteState;
@@ -84,8 +85,8 @@ impl Alerts {
             let told = |w: &&SiteState| may_see(chat, &w.site);
             let sites: Vec<&SiteState> = audience.sites.iter().filter(told).collect();
             let html = digest_of(&sites, incidents, audience.now);
-            let news = Notification::Digest { html };
-            (!sites.is_empty()).then(|| NewAlert::general(news, vec![chat]))
+            let notification = Notification::Digest { html };
+            (!sites.is_empty()).then(|| NewAlert::general(notification, vec![chat]))
         });
         Some(alerts.collect())
     }
@@ -171,26 +172,9 @@ fn digest_of(sites: &[&SiteState], incidents: &Incidents, now: Now) -> String {
             left_text(left)
         ));
     }
-    lines.push(states(sites));
+    let counts = state_counts(sites, &WORST_LAST);
+    lines.push(format!("Now: {}", counts.join(", ")));
     lines.join("\n")
-}
-
-/// `Now: 4 up, 1 down`.
-fn states(sites: &[&SiteState]) -> String {
-    let worst_last = [
-        State::Up,
-        State::Unknown,
-        State::Paused,
-        State::Offline,
-        State::Unreachable,
-        State::Degraded,
-        State::Down,
-    ];
-    let of = |state: State| sites.iter().filter(|w| w.state() == state).count();
-    let counts = worst_last.map(|state| (of(state), state));
-    let counts = counts.iter().filter(|(n, _)| *n > 0);
-    let counts: Vec<String> = counts.map(|(n, state)| format!("{n} {state}")).collect();
-    format!("Now: {}", counts.join(", "))
 }
 
 fn short(cause: &str) -> String {

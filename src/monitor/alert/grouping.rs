@@ -1,16 +1,16 @@
-//! Many sites with the same news are told in one line.
+//! Many sites with the same notification are told in one line.
 
 use crate::monitor::alert::{Alert, Notification, merged, when};
 use crate::monitor::render::text::{escape, lasting, units};
 use crate::monitor::time::Now;
 use std::collections::{BTreeMap, HashMap};
 
-/// So many sites with the same news are told in one line.
+/// So many sites with the same notification are told in one line.
 const GROUP: usize = 6;
 /// Names and cause in a line of a group, at most: it must fit a message.
 const GROUP_UNITS: usize = 3500;
 
-/// Many sites with the same news: one line for all.
+/// Many sites with the same notification: one line for all.
 pub struct Group<'a> {
     pub key: (bool, &'a str, String),
     pub lines: Vec<(String, Vec<u64>)>,
@@ -22,7 +22,7 @@ pub fn group_key<'a>(
     ended: &HashMap<u32, Vec<&Alert>>,
     now: Now,
 ) -> Option<(bool, &'a str, String)> {
-    match (&alert.news, alert.incident) {
+    match (&alert.notification, alert.incident) {
         (
             Notification::Down {
                 cause,
@@ -96,7 +96,7 @@ pub fn grouped<'a>(
 fn group_member(alert: &Alert) -> String {
     let name = escape(&alert.site);
     let number = alert.incident.unwrap_or(0);
-    match &alert.news {
+    match &alert.notification {
         Notification::Up { lasted } => format!("{name} after {} (#{number})", lasting(*lasted)),
         _ => format!("{name} (#{number})"),
     }

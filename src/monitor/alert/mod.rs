@@ -91,9 +91,9 @@ impl Alerts {
 /// One thing to tell, and whom it still has to reach.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
-    /// Counts up; also the order of telling.
+    /// Counts up; also their order.
     pub id: u64,
-    pub news: Notification,
+    pub notification: Notification,
     /// Name of the site; empty for news of the agent itself.
     pub site: String,
     pub incident: Option<u32>,
@@ -166,7 +166,7 @@ pub enum Notification {
 }
 
 impl Notification {
-    /// Bad news has a sound, good news has none.
+    /// What got worse has a sound, what got better has none.
     pub fn silent(&self) -> bool {
         matches!(
             self,
@@ -179,7 +179,7 @@ impl Notification {
         )
     }
 
-    /// Of a change of a site's state: why it is down or slow now. `None` for other news.
+    /// Of a change of a site's state: why it is down or slow now. `None` for other notifications.
     pub fn state_now(&self) -> Option<Option<&str>> {
         match self {
             Notification::Down { cause, .. }
@@ -242,10 +242,10 @@ pub fn compose(waiting: &[&Alert], now: Now, heard: &dyn Fn(u32) -> bool) -> Com
             }
             continue;
         }
-        match (&alert.news, alert.incident) {
+        match (&alert.notification, alert.incident) {
             (Notification::Up { lasted }, Some(n)) => {
                 let earlier = ended.get(&n).map_or(&[][..], Vec::as_slice);
-                let cause = earlier.iter().find_map(|a| match &a.news {
+                let cause = earlier.iter().find_map(|a| match &a.notification {
                     Notification::Down { cause, .. } => Some(cause),
                     Notification::StillDown { cause, .. } if !heard(n) => Some(cause),
                     _ => None,
@@ -279,9 +279,9 @@ pub fn compose(waiting: &[&Alert], now: Now, heard: &dyn Fn(u32) -> bool) -> Com
     };
     Composed {
         lines,
-        silent: waiting.iter().all(|a| a.news.silent()),
+        silent: waiting.iter().all(|a| a.notification.silent()),
         recovery_of: only
-            .filter(|a| matches!(a.news, Notification::Up { .. }))
+            .filter(|a| matches!(a.notification, Notification::Up { .. }))
             .and_then(|a| a.incident),
     }
 }
@@ -290,12 +290,12 @@ pub fn compose(waiting: &[&Alert], now: Now, heard: &dyn Fn(u32) -> bool) -> Com
 fn ended_here<'a>(waiting: &[&'a Alert]) -> HashMap<u32, Vec<&'a Alert>> {
     let mut ended: HashMap<u32, Vec<&Alert>> = waiting
         .iter()
-        .filter(|a| matches!(a.news, Notification::Up { .. }))
+        .filter(|a| matches!(a.notification, Notification::Up { .. }))
         .filter_map(|a| Some((a.incident?, Vec::new())))
         .collect();
     for alert in waiting {
         if matches!(
-            alert.news,
+            alert.notification,
             Notification::Down { .. } | Notification::StillDown { .. }
         ) && let Some(earlier) = alert.incident.and_then(|n| ended.get_mut(&n))
         {
@@ -307,7 +307,7 @@ fn ended_here<'a>(waiting: &[&'a Alert]) -> HashMap<u32, Vec<&'a Alert>> {
 
 pub(crate) fn merged(alert: &Alert, ended: &HashMap<u32, Vec<&Alert>>) -> bool {
     matches!(
-        alert.news,
+        alert.notification,
         Notification::Down { .. } | Notification::StillDown { .. }
     ) && alert.incident.is_some_and(|n| ended.contains_key(&n))
 }
@@ -318,7 +318,7 @@ fn line_of(alert: &Alert, now: Now) -> String {
         .incident
         .map(|n| format!(" (#{n})"))
         .unwrap_or_default();
-    match &alert.news {
+    match &alert.notification {
         Notification::Down { cause, behind, .. } => {
             let behind = match behind {
                 0 => String::new(),
@@ -409,7 +409,7 @@ fn offline_line(period: &Period, now: Now) -> String {
 pub(crate) fn when(alert: &Alert, now: Now) -> String {
     let age = now.since(alert.at);
     // It says itself when it was.
-    let dated = match &alert.news {
+    let dated = match &alert.notification {
         Notification::Offline(period) => period.dated,
         Notification::Digest { .. } => true,
         _ => false,
@@ -459,7 +459,7 @@ fn headline(alerts: &[&Alert]) -> String {
         (0, "notice"),
     ];
     for alert in alerts {
-        let slot = match alert.news {
+        let slot = match alert.notification {
             Notification::Down { .. } if !merged(alert, &ended) => 0,
             Notification::StillDown { .. } if !merged(alert, &ended) => 1,
             Notification::Down { .. } | Notification::StillDown { .. } => continue,
@@ -490,10 +490,10 @@ fn headline(alerts: &[&Alert]) -> String {
 mod tests {
     use super::*;
 
-    fn alert(id: u64, site: &str, incident: u32, news: Notification) -> Alert {
+    fn alert(id: u64, site: &str, incident: u32, notification: Notification) -> Alert {
         Alert {
             id,
-            news,
+            notification,
             site: site.into(),
             incident: Some(incident),
             at: Moment(0),
@@ -575,7 +575,7 @@ mod tests {
         let mut covered = composed.lines[0].1.clone();
         covered.sort_unstable();
         assert_eq!(covered, [1, 2, 3]);
-        assert!(!composed.silent, "it holds bad news");
+        assert!(!composed.silent, "it holds bad notification");
     }
 
     #[test]

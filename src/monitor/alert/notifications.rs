@@ -19,7 +19,7 @@ const AHEAD: i64 = 60;
 /// An alert that is to be queued.
 #[derive(Debug)]
 pub struct NewAlert {
-    pub news: Notification,
+    pub notification: Notification,
     /// Name of the site; empty for what the agent says of itself.
     pub site: String,
     pub incident: Option<u32>,
@@ -35,9 +35,9 @@ impl NewAlert {
     }
 
     /// Of no site.
-    pub fn general(news: Notification, chats: Vec<i64>) -> NewAlert {
+    pub fn general(notification: Notification, chats: Vec<i64>) -> NewAlert {
         NewAlert {
-            news,
+            notification,
             site: String::new(),
             incident: None,
             chats,
@@ -60,9 +60,14 @@ impl<'a> Audience<'a> {
     }
 
     /// For all chats that get the alerts of the site.
-    pub fn alert(self, site: &SiteState, news: Notification, incident: Option<u32>) -> NewAlert {
+    pub fn alert(
+        self,
+        site: &SiteState,
+        notification: Notification,
+        incident: Option<u32>,
+    ) -> NewAlert {
         NewAlert {
-            news,
+            notification,
             site: site.name().to_owned(),
             incident,
             chats: self.access.chats_of(&site.site),
@@ -146,13 +151,13 @@ impl Alerts {
         }
         if manner == Manner::Flapping {
             let cause = Some(cause.to_owned());
-            let news = Notification::Flapping { cause };
-            return Some(vec![audience.alert(site, news, Some(number))]);
+            let notification = Notification::Flapping { cause };
+            return Some(vec![audience.alert(site, notification, Some(number))]);
         }
         let common = site.common_cause(cause);
         let by_chat = audience.behind_by_chat(site, behind).into_iter();
         let alerts = by_chat.map(|(behind, chats)| NewAlert {
-            news: Notification::Down {
+            notification: Notification::Down {
                 cause: cause.to_owned(),
                 common: common.clone(),
                 behind,
@@ -179,8 +184,8 @@ impl Alerts {
                 if ended.told || mutated!("tell the end of an outage that was not told") =>
             {
                 let lasted = ended.length(audience.now);
-                let news = Notification::Up { lasted };
-                Some(audience.alert(site, news, Some(ended.number)))
+                let notification = Notification::Up { lasted };
+                Some(audience.alert(site, notification, Some(ended.number)))
             }
             Manner::Flapping => self.flapping(audience, site, ended.told),
             _ => None,
@@ -248,7 +253,7 @@ impl Alerts {
     ) -> Option<NewAlert> {
         let (site, now) = (&audience.sites[at], audience.now);
         let muted = self.muted(site, now.moment());
-        let (news, number) = match open {
+        let (notification, number) = match open {
             // Told by the end of the mute then.
             Some(_) if muted || !told => return None,
             Some(incident) => {
@@ -277,7 +282,7 @@ impl Alerts {
             }
             None => return None,
         };
-        Some(audience.alert(site, news, number))
+        Some(audience.alert(site, notification, number))
     }
 
     /// Ends the mute of everything; what began in silence and outlasts it is told then.
@@ -436,10 +441,10 @@ impl Alerts {
 
 impl Audience<'_> {
     fn still_down(self, site: &SiteState, incident: &Incident) -> NewAlert {
-        let news = Notification::StillDown {
+        let notification = Notification::StillDown {
             cause: incident.cause.clone(),
             lasted: incident.length(self.now),
         };
-        self.alert(site, news, Some(incident.number))
+        self.alert(site, notification, Some(incident.number))
     }
 }

@@ -5,8 +5,8 @@
 //! fails is taken when the same is asked for again: a typing mistake watches nothing, and a site
 //! that is down is watched all the same when the user insists.
 
+use crate::monitor::bot::added_record::AddedRecord;
 use crate::monitor::outbox::message::Asker;
-use crate::monitor::persist::snapshot::AddedRecord;
 use crate::monitor::render::text::{bold, escape, lasting, response};
 use crate::monitor::site::Site;
 use crate::monitor::site::access::{Access, may_see};

@@ -50,7 +50,7 @@ pub struct Listener {
     pub message: JobMessage,
     /// The text it shows now, without `asked_by`.
     pub text: String,
-    /// A line that says who pressed the button.
+    /// A line that names the user who pressed the button.
     pub asked_by: String,
 }
 
@@ -65,7 +65,7 @@ pub enum JobMessage {
 }
 
 impl Listener {
-    /// `text`, and who pressed the button.
+    /// `text`, and the user who pressed the button.
     pub fn worded(&self, text: &str) -> String {
         format!("{text}{}", self.asked_by)
     }

@@ -1,10 +1,10 @@
-//! Text of a chat in, [`Command`] out. Who may give one is the access list's question.
+//! Text of a chat in, [`Command`] out. Whether a user may give one is the access list's question.
 
 use crate::monitor::history::Span;
 use crate::monitor::render::text::parse_span;
 use std::time::Duration;
 
-/// What somebody asked for. Names are as typed: they are looked up later.
+/// What a user asked for. Names are as typed: they are looked up later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     Status {

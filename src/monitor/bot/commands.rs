@@ -1,13 +1,13 @@
 //! The execution of commands and pressed buttons: what each does and is answered with.
 
 use crate::monitor::bot::ReplyContent;
-use crate::monitor::bot::callback_data::{AlertButton, CallbackData};
 use crate::monitor::bot::command::{self, Command};
 use crate::monitor::bot::name_resolution::{Unresolved, VisibleSites};
 use crate::monitor::bot::stale_commands::is_stale;
 use crate::monitor::bot::views;
 use crate::monitor::incident::{Acknowledged, Incident};
 use crate::monitor::outbox::Reply;
+use crate::monitor::outbox::callback_data::{AlertButton, CallbackData};
 use crate::monitor::outbox::message::{Asker, CONSOLE, CallbackAnswer, Content, Press, Update};
 use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::render::replies::{self, by};
@@ -47,7 +47,7 @@ impl Monitor {
         }
         let chat = message.chat;
         let known = |name: &str| self.visible_to(chat).is_name(name);
-        let bot = self.bot.username.as_deref();
+        let bot = self.bot.username();
         let Some(command) = command::parse(&message.text, bot, terminal, &known) else {
             return;
         };
@@ -190,7 +190,7 @@ impl Monitor {
                 self.actions.push(Action::Measure { asker });
                 return Ok(None);
             }
-            Command::Help => replies::help(),
+            Command::Help => views::help(),
             Command::Wrong(text) => escape(text),
             Command::NotOurs => "I do not know that command. /help lists mine.".to_owned(),
         };
@@ -306,7 +306,7 @@ impl Monitor {
     fn renew_keyboards(&mut self, numbers: &[u32], but: Option<(i64, i64)>) {
         for (chat, message_id) in self.incidents.messages_of(numbers) {
             if Some((chat, message_id)) != but {
-                self.outbox.keyboards.outdate(chat, message_id);
+                self.outbox.outdate_keyboard(chat, message_id);
             }
         }
     }
@@ -452,7 +452,7 @@ impl Monitor {
                     .find_map(|n| incident(n)?.acknowledged.clone());
                 let by = Acknowledged::by(press.user, &press.name, now.moment());
                 if !self.incidents.acknowledge(&open, &by) {
-                    self.outbox.keyboards.outdate(press.chat, press.message_id);
+                    self.outbox.outdate_keyboard(press.chat, press.message_id);
                     let name = earlier.map_or(String::new(), |earlier| earlier.name);
                     return format!("#{first} was acknowledged before{}.", plainly_by(&name));
                 }

@@ -1,7 +1,7 @@
 //! The bot: an update becomes a command or a callback, and that a reply.
 
+pub mod added_record;
 pub(crate) mod added_sites;
-pub(crate) mod callback_data;
 pub(crate) mod check_jobs;
 pub(crate) mod checks;
 pub mod command;
@@ -14,7 +14,8 @@ pub(crate) mod strangers;
 pub(crate) mod views;
 
 use crate::monitor::alert::Alert;
-use crate::monitor::bot::added_sites::AddedSites;
+use crate::monitor::bot::added_record::AddedRecord;
+use crate::monitor::bot::added_sites::{AddedSites, Merged};
 use crate::monitor::bot::checks::CheckJobs;
 use crate::monitor::bot::stale_commands::StaleCommands;
 use crate::monitor::bot::strangers::Strangers;
@@ -22,22 +23,24 @@ use crate::monitor::outbox::message::{Asker, Button};
 use crate::monitor::outbox::{Outbox, Reply};
 use crate::monitor::render::picture::Picture;
 use crate::monitor::render::text::pack;
+use crate::monitor::site::Site;
 use crate::monitor::site::access::Access;
+use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Actions, Level};
 use std::sync::Arc;
 
-/// Who may command, and what of their commands goes on.
+/// Which chats and users may command, and what of their commands goes on.
 #[derive(Debug)]
 pub struct Bot {
-    pub(in crate::monitor) access: Access,
+    access: Access,
     pub(in crate::monitor) added: AddedSites,
     /// Groups that have a new id, which the configuration may not know yet.
     moved: Vec<(i64, i64)>,
     /// Since when the configuration has had a chat, as far as is known; otherwise, since the start.
     joined: Vec<(i64, Moment)>,
     /// Our own username, without `@`, once it is known.
-    pub(in crate::monitor) username: Option<String>,
+    username: Option<String>,
     pub(in crate::monitor) jobs: CheckJobs,
     last_update: Option<i64>,
     pub(in crate::monitor) stale: StaleCommands,
@@ -59,6 +62,34 @@ impl Bot {
         }
     }
 
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// The chats that may command and get alerts.
+    pub fn chats(&self) -> &[i64] {
+        &self.access.chats
+    }
+
+    /// Our own username, without `@`, once it is known.
+    pub fn username(&self) -> Option<&str> {
+        self.username.as_deref()
+    }
+
+    pub fn on_username(&mut self, username: String) {
+        self.username = Some(username);
+    }
+
+    /// See [`AddedSites::merge`].
+    pub(crate) fn merge_added(
+        &mut self,
+        of_file: Vec<Arc<Site>>,
+        added: Vec<(AddedRecord, Result<Site, String>)>,
+        known: &Sites,
+    ) -> Merged {
+        self.added.merge(of_file, added, known, &self.access)
+    }
+
     /// Where `getUpdates` goes on.
     pub fn last_update(&self) -> Option<i64> {
         self.last_update
@@ -69,7 +100,8 @@ impl Bot {
     }
 
     /// The configuration was read again.
-    pub fn reload(&mut self, access: Access, now: Moment) {
+    pub fn reload(&mut self, access: Access, max_jobs: usize, now: Moment) {
+        self.jobs.reload(max_jobs);
         let before = std::mem::replace(&mut self.access, access);
         let chats = &self.access.chats;
         let new = chats.iter().filter(|chat| !before.chats.contains(chat));

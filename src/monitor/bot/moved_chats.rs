@@ -4,7 +4,7 @@
 use crate::monitor::bot::Bot;
 use crate::monitor::site::access::rename;
 
-/// What the news of a move means.
+/// What a move means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
     /// Not a chat of ours.

@@ -1,9 +1,9 @@
 //! Which site, or which sites, a name means: one rule for the chat and the command line.
 
 use crate::monitor::bot::ReplyContent;
-use crate::monitor::bot::callback_data::{self, CallbackData, MOST_SITES};
 use crate::monitor::bot::command::Command;
 use crate::monitor::bot::nearest::nearest;
+use crate::monitor::outbox::callback_data::{self, CallbackData, MOST_SITES};
 use crate::monitor::render::text::{bold, count};
 use crate::monitor::site::Site;
 use crate::monitor::site::printable::{NAME, line};

@@ -1,7 +1,7 @@
 //! Messages and presses from chats and users that may not command: what the log says of them.
 //!
-//! A stranger's first message is worth a line, for its id is what an administrator looks for who
-//! has forgotten it in `chats`. But every user of Telegram can write to a bot: there is at most one
+//! A stranger's first message is worth a line: its id is what an administrator looks for that is
+//! missing in `chats`. But every user of Telegram can write to a bot: there is at most one
 //! line a minute, which names the newest stranger and counts the rest.
 
 use crate::monitor::render::text::count;

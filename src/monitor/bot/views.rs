@@ -1,10 +1,12 @@
 //! Replies that have buttons: the words are those of [`crate::monitor::render`].
 
 use crate::monitor::bot::ReplyContent;
-use crate::monitor::bot::callback_data::{self, CallbackData, MOST_SITES, key};
+use crate::monitor::bot::command::COMMANDS;
 use crate::monitor::bot::name_resolution::VisibleSites;
 use crate::monitor::history::Span;
 use crate::monitor::incident::Incidents;
+use crate::monitor::outbox::callback_data::{self, CallbackData, MOST_SITES, key};
+use crate::monitor::render::text::escape;
 use crate::monitor::render::{charts, replies};
 use crate::monitor::site::state::SiteState;
 use crate::monitor::time::{Moment, Now};
@@ -95,4 +97,16 @@ pub fn chart_of_many(sites: &[&SiteState], span: Span, now: Now) -> ReplyContent
         buttons: Vec::new(),
         picture: Some(Arc::new(picture)),
     }
+}
+
+/// The commands, one a line.
+pub fn help() -> String {
+    let lines: Vec<String> = COMMANDS
+        .iter()
+        .map(|(name, text)| format!("/{name} · {}", escape(text)))
+        .collect();
+    format!(
+        "I watch your sites and tell you when one breaks.\n{}",
+        lines.join("\n")
+    )
 }

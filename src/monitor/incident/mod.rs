@@ -1,4 +1,4 @@
-//! Incidents: one outage each, numbered, from down to up, and who took care of it.
+//! Incidents: one outage each, numbered, from down to up, and which user acknowledged it.
 
 pub(crate) mod unclean_stop;
 
@@ -39,7 +39,7 @@ pub struct Incident {
 pub struct Acknowledged {
     /// Telegram user id; `None` at the terminal.
     pub by: Option<i64>,
-    /// What that person is called; empty when nobody knows.
+    /// The user's name; empty where it is not known.
     pub name: String,
     pub at: Moment,
 }
@@ -99,7 +99,7 @@ impl Incident {
 #[derive(Debug)]
 pub struct Incidents {
     list: VecDeque<Incident>,
-    /// How many of them are open: most of the time none is, and nobody needs to look.
+    /// How many of them are open: most of the time none is, and the list is not searched.
     open: usize,
     /// When the last one ended that is no longer remembered, as far as that is known.
     forgotten: Option<Moment>,
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_nobody_was_told_of_do_not_push_out_the_others() {
+    fn those_that_no_chat_was_told_of_do_not_push_out_the_others() {
         let mut incidents = Incidents::new();
         for i in 0..40 {
             outage(&mut incidents, i, true);

@@ -78,7 +78,7 @@ pub struct Update {
     pub content: Option<Content>,
 }
 
-/// What somebody did.
+/// What came from a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     Message(Incoming),
@@ -90,7 +90,7 @@ pub enum Content {
     },
 }
 
-/// A text message somebody wrote.
+/// A text message from a chat.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Incoming {
     pub chat: i64,
@@ -98,7 +98,7 @@ pub struct Incoming {
     pub topic: Option<i64>,
     /// `from.id`; `None` for a channel post.
     pub user: Option<i64>,
-    /// What that person is called; may be empty.
+    /// The user's name; may be empty.
     pub name: String,
     pub text: String,
     /// Unix seconds when it was written, by Telegram's clock.
@@ -107,7 +107,7 @@ pub struct Incoming {
     pub waited: Duration,
 }
 
-/// Somebody pressed a [`Button`] (`CallbackQuery`).
+/// A [`Button`] was pressed (`CallbackQuery`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Press {
     /// To be given back with the [`CallbackAnswer`].
@@ -116,7 +116,7 @@ pub struct Press {
     /// The topic of a forum group its message is in.
     pub topic: Option<i64>,
     pub user: Option<i64>,
-    /// What that person is called; may be empty.
+    /// The user's name; may be empty.
     pub name: String,
     /// The message that has the button.
     pub message_id: i64,
@@ -125,7 +125,7 @@ pub struct Press {
     pub html: Option<String>,
     /// Unix seconds when that message was sent; 0 when Telegram no longer shows it to us.
     pub date: i64,
-    /// The button's [`Button::data`], or what somebody forged.
+    /// The button's [`Button::data`], or what was forged.
     pub data: String,
     /// As in [`Incoming`]; a press has no date of its own.
     pub waited: Duration,
@@ -137,7 +137,7 @@ impl Press {
         (self.message_id != 0).then_some(self.message_id)
     }
 
-    /// Who pressed. `instead`: the message that the answer takes the place of.
+    /// The user who pressed. `instead`: the message that the answer takes the place of.
     pub fn asker(&self, at: Duration, instead: Option<i64>) -> Asker {
         Asker {
             chat: self.chat,
@@ -151,16 +151,16 @@ impl Press {
     }
 }
 
-/// Who asks, and where the answer goes.
+/// The user who asks, and where the answer goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asker {
     pub chat: i64,
     /// As in [`Incoming`].
     pub topic: Option<i64>,
     pub user: Option<i64>,
-    /// What that person is called; may be empty.
+    /// The user's name; may be empty.
     pub name: String,
-    /// By a button, which leaves no trace in the chat: the answer may say who.
+    /// By a button, which leaves no trace in the chat: the answer may name the user.
     pub pressed: bool,
     /// The answer takes the place of this message of ours.
     pub instead: Option<i64>,

@@ -5,6 +5,7 @@
 //! kept.
 
 pub(crate) mod backoff;
+pub(crate) mod callback_data;
 pub(crate) mod keyboards;
 pub mod message;
 pub(crate) mod queue;
@@ -15,7 +16,7 @@ use crate::monitor::alert::{Alert, Notification};
 use crate::monitor::outbox::backoff::Wait;
 use crate::monitor::outbox::keyboards::Keyboards;
 use crate::monitor::outbox::message::{Button, Delivery};
-pub use crate::monitor::outbox::queue::{Outgoing, Receipt, Reply};
+pub use crate::monitor::outbox::queue::{DeliveryEffect, Outgoing, Reply};
 use crate::monitor::outbox::send_context::pause;
 use crate::monitor::render::text::count;
 use crate::monitor::site::access::rename;
@@ -25,58 +26,58 @@ use std::time::Duration;
 
 /// Alerts waiting at most; the oldest half is then merged into one summary.
 const MAX_ALERTS: usize = 1000;
-/// Answers waiting for one chat at most: somebody leans on a key.
+/// Answers waiting for one chat at most: a key that is held down.
 const MAX_REPLIES: usize = 100;
 /// An answer that could not be sent for so long answers nothing any more.
 pub(crate) const REPLY_LIFE: Duration = Duration::from_secs(300);
 
 #[derive(Debug)]
 pub struct Outbox {
-    pub(crate) alerts: VecDeque<Alert>,
-    pub(crate) replies: VecDeque<Reply>,
-    pub(crate) lanes: BTreeMap<i64, Lane>,
-    pub(crate) everywhere: Wait,
-    pub(crate) flights: HashMap<u64, Flight>,
+    alerts: VecDeque<Alert>,
+    replies: VecDeque<Reply>,
+    chat_states: BTreeMap<i64, ChatState>,
+    everywhere: Wait,
+    in_flight: HashMap<u64, InFlight>,
     next_id: u64,
     jitter: Jitter,
-    pub(in crate::monitor) keyboards: Keyboards,
+    keyboards: Keyboards,
 }
 
 /// What holds one chat up.
 #[derive(Debug, Default)]
-pub(crate) struct Lane {
-    pub(crate) wait: Wait,
-    pub(crate) alert_away: bool,
+struct ChatState {
+    wait: Wait,
+    alert_in_flight: bool,
     /// An answer, a new message.
-    pub(crate) reply_away: bool,
+    reply_in_flight: bool,
     /// A change of a message; no answer waits for it.
-    pub(crate) edit_away: bool,
+    edit_in_flight: bool,
     /// When the last message went out.
-    pub(crate) last: Option<Moment>,
+    last: Option<Moment>,
 }
 
-impl Lane {
+impl ChatState {
     /// One of its kind is under way.
     pub(crate) fn busy_with(&self, reply: &Reply) -> bool {
         if reply.edit.is_some() {
-            self.edit_away
+            self.edit_in_flight
         } else {
-            self.reply_away
+            self.reply_in_flight
         }
     }
 }
 
 #[derive(Debug)]
-pub(crate) struct Flight {
+struct InFlight {
     /// The chat by the id that it has now.
-    pub(crate) chat: i64,
+    chat: i64,
     /// The id that it had when this was sent.
-    pub(crate) sent_to: i64,
-    pub(crate) load: Load,
+    sent_to: i64,
+    payload: Payload,
 }
 
 #[derive(Debug)]
-pub(crate) enum Load {
+enum Payload {
     Alerts {
         ids: Vec<u64>,
         incidents: Vec<u32>,
@@ -93,9 +94,9 @@ impl Outbox {
         Outbox {
             alerts: VecDeque::new(),
             replies: VecDeque::new(),
-            lanes: BTreeMap::new(),
+            chat_states: BTreeMap::new(),
             everywhere: Wait::default(),
-            flights: HashMap::new(),
+            in_flight: HashMap::new(),
             next_id: 1,
             jitter: Jitter::new(seed),
             keyboards: Keyboards::default(),
@@ -118,7 +119,7 @@ impl Outbox {
 
     pub fn push_alert(
         &mut self,
-        news: Notification,
+        notification: Notification,
         site: &str,
         incident: Option<u32>,
         chats: Vec<i64>,
@@ -130,7 +131,7 @@ impl Outbox {
         let id = self.take_id();
         self.alerts.push_back(Alert {
             id,
-            news,
+            notification,
             site: site.to_owned(),
             incident,
             at: now,
@@ -151,13 +152,17 @@ impl Outbox {
         let Some(newest) = self.alerts.back().filter(|a| a.site == site).cloned() else {
             return Vec::new();
         };
-        let Some(cause) = newest.news.state_now().map(|c| c.map(str::to_owned)) else {
+        let Some(cause) = newest
+            .notification
+            .state_now()
+            .map(|c| c.map(str::to_owned))
+        else {
             return Vec::new();
         };
         let alike = |a: &Alert| {
             a.site == site
                 && a.chats == newest.chats
-                && a.news.state_now().is_some()
+                && a.notification.state_now().is_some()
                 && !away.contains(&a.id)
         };
         let waiting = self.alerts.iter().filter(|a| alike(a));
@@ -165,10 +170,12 @@ impl Outbox {
             return Vec::new();
         }
         let incidents: Vec<u32> = waiting.clone().filter_map(|a| a.incident).collect();
-        let times = waiting.map(|a| a.news.changes()).sum();
-        let news = match newest.news {
+        let times = waiting.map(|a| a.notification.changes()).sum();
+        let notification = match newest.notification {
             // They say themselves that it came and went, and what follows.
-            Notification::Flapping { .. } | Notification::Steady { .. } => newest.news.clone(),
+            Notification::Flapping { .. } | Notification::Steady { .. } => {
+                newest.notification.clone()
+            }
             _ => Notification::Changes {
                 times,
                 cause: cause.clone(),
@@ -177,7 +184,7 @@ impl Outbox {
         self.alerts.retain(|a| !alike(a));
         let incident = newest.incident.filter(|_| cause.is_some());
         self.alerts.push_back(Alert {
-            news,
+            notification,
             incident,
             ..newest
         });
@@ -191,21 +198,21 @@ impl Outbox {
     /// still waits, or in the message that told of it (`told`: chat and message).
     pub fn push_offline(
         &mut self,
-        news: Notification,
+        notification: Notification,
         mut chats: Vec<i64>,
         told: &[(i64, i64)],
         goes_on: bool,
         now: Moment,
     ) {
-        if let Notification::Offline(period) = &news
+        if let Notification::Offline(period) = &notification
             && goes_on
         {
             let away: Vec<u64> = self.ids_under_way();
             // One that began at another time is another story.
             let same = |other: &Notification| matches!(other, Notification::Offline(p) if p.from == period.from);
             for alert in &mut self.alerts {
-                if same(&alert.news) && !away.contains(&alert.id) {
-                    alert.news = news.clone();
+                if same(&alert.notification) && !away.contains(&alert.id) {
+                    alert.notification = notification.clone();
                     alert.at = now;
                     chats.retain(|c| !alert.chats.contains(c));
                 }
@@ -213,17 +220,17 @@ impl Outbox {
         }
         let edits = told.iter().filter(|(c, _)| chats.contains(c)).copied();
         let edits: Vec<(i64, i64)> = if goes_on { edits.collect() } else { Vec::new() };
-        self.push_alert(news, "", None, chats, now);
+        self.push_alert(notification, "", None, chats, now);
         if let Some(alert) = self.alerts.back_mut().filter(|_| !edits.is_empty()) {
             alert.edits = edits;
         }
     }
 
     fn ids_under_way(&self) -> Vec<u64> {
-        let loads = self.flights.values().map(|f| &f.load);
-        let ids = loads.filter_map(|load| match load {
-            Load::Alerts { ids, .. } => Some(ids.iter().copied()),
-            Load::Reply(_) => None,
+        let payloads = self.in_flight.values().map(|f| &f.payload);
+        let ids = payloads.filter_map(|payload| match payload {
+            Payload::Alerts { ids, .. } => Some(ids.iter().copied()),
+            Payload::Reply(_) => None,
         });
         ids.flatten().collect()
     }
@@ -248,6 +255,11 @@ impl Outbox {
             self.replies.remove(oldest);
         }
         self.replies.push_back(reply);
+    }
+
+    /// The buttons of an alert's message are to be brought up to date when there is time.
+    pub fn outdate_keyboard(&mut self, chat: i64, message_id: i64) {
+        self.keyboards.outdate(chat, message_id);
     }
 
     /// Puts `note` under an alert that says `html`, as far as is known, with its new buttons.
@@ -278,8 +290,8 @@ impl Outbox {
         if self.replies.iter().any(|r| r.chat == chat) {
             return None;
         }
-        let lane = self.lanes.get(&chat);
-        let after = lane.and_then(|l| l.last).map(|last| last + pause(chat));
+        let state = self.chat_states.get(&chat);
+        let after = state.and_then(|l| l.last).map(|last| last + pause(chat));
         Some(after.unwrap_or(Moment(0)))
     }
 
@@ -290,7 +302,8 @@ impl Outbox {
     /// How long an outage took has become known better.
     pub fn relength(&mut self, length: impl Fn(u32) -> Option<Duration>) {
         for alert in &mut self.alerts {
-            if let (Notification::Up { lasted }, Some(n)) = (&mut alert.news, alert.incident)
+            if let (Notification::Up { lasted }, Some(n)) =
+                (&mut alert.notification, alert.incident)
                 && let Some(known) = length(n)
             {
                 *lasted = known;
@@ -308,7 +321,7 @@ impl Outbox {
     /// Offline periods that were to be told after `since`: see [`crate::monitor::uplink::Period::redate`].
     pub fn redate_periods(&mut self, since: Moment, floor: i64, off: i64) {
         for alert in self.alerts.iter_mut().filter(|a| a.at > since) {
-            if let Notification::Offline(period) = &mut alert.news {
+            if let Notification::Offline(period) = &mut alert.notification {
                 period.redate(floor, off);
             }
         }
@@ -316,7 +329,7 @@ impl Outbox {
 
     /// Messages that were handed out and have not been reported on.
     pub fn under_way(&self) -> usize {
-        self.flights.len()
+        self.in_flight.len()
     }
 
     pub fn waiting_alerts(&self) -> usize {
@@ -346,52 +359,52 @@ impl Outbox {
     }
 
     /// Takes the result of one sending.
-    pub fn delivered(&mut self, id: u64, delivery: Delivery, now: Now) -> Vec<Receipt> {
-        let Some(Flight {
+    pub fn delivered(&mut self, id: u64, delivery: Delivery, now: Now) -> Vec<DeliveryEffect> {
+        let Some(InFlight {
             chat,
             sent_to,
-            load,
-        }) = self.flights.remove(&id)
+            payload,
+        }) = self.in_flight.remove(&id)
         else {
             return Vec::new();
         };
-        let lane = self.lanes.entry(chat).or_default();
-        match &load {
-            Load::Alerts { .. } => lane.alert_away = false,
-            Load::Reply(reply) if reply.edit.is_some() => lane.edit_away = false,
-            Load::Reply(_) => lane.reply_away = false,
+        let state = self.chat_states.entry(chat).or_default();
+        match &payload {
+            Payload::Alerts { .. } => state.alert_in_flight = false,
+            Payload::Reply(reply) if reply.edit.is_some() => state.edit_in_flight = false,
+            Payload::Reply(_) => state.reply_in_flight = false,
         }
         match delivery {
             Delivery::Sent { message_id } => {
-                lane.wait = Wait::default();
+                state.wait = Wait::default();
                 self.everywhere = Wait::default();
                 // In a chat that has moved meanwhile it has another id.
                 let message_id = if chat == sent_to { message_id } else { 0 };
-                self.arrived(chat, load, message_id)
+                self.arrived(chat, payload, message_id)
             }
             Delivery::Refused { reason } => {
-                let mut receipts = vec![Receipt::Dropped { chat, reason }];
-                match load {
-                    Load::Alerts { ids, .. } => {
-                        let good = self.strike(chat, &ids);
-                        receipts.push(Receipt::AlertsChanged { good });
+                let mut effects = vec![DeliveryEffect::Dropped { chat, reason }];
+                match payload {
+                    Payload::Alerts { ids, .. } => {
+                        let silent = self.settle(chat, &ids);
+                        effects.push(DeliveryEffect::AlertsChanged { silent });
                     }
-                    Load::Reply(reply) => receipts.extend(job_receipt(&reply, chat, None)),
+                    Payload::Reply(reply) => effects.extend(job_effect(&reply, chat, None)),
                 }
-                receipts
+                effects
             }
             Delivery::Migrated { to } => {
                 if mutated!("drop what a group that moved was to be told")
-                    && let Load::Alerts { ids, .. } = &load
+                    && let Payload::Alerts { ids, .. } = &payload
                 {
-                    self.strike(chat, ids);
+                    self.settle(chat, ids);
                 }
-                if let Load::Reply(reply) = load {
+                if let Payload::Reply(reply) = payload {
                     self.replies.push_front(reply);
                 }
                 vec![
-                    Receipt::Migrated { from: sent_to, to },
-                    Receipt::AlertsChanged { good: false },
+                    DeliveryEffect::Migrated { from: sent_to, to },
+                    DeliveryEffect::AlertsChanged { silent: false },
                 ]
             }
             Delivery::Later {
@@ -402,41 +415,41 @@ impl Outbox {
                 let wait = if everywhere {
                     &mut self.everywhere
                 } else {
-                    &mut lane.wait
+                    &mut state.wait
                 };
                 let after = after.filter(|_| !mutated!("a chat's 429 is not obeyed"));
                 wait.fail(now.moment(), after, &mut self.jitter);
                 if mutated!("clear the alert before its delivery")
-                    && let Load::Alerts { ids, .. } = &load
+                    && let Payload::Alerts { ids, .. } = &payload
                 {
-                    self.strike(chat, ids);
+                    self.settle(chat, ids);
                 }
-                if let Load::Reply(reply) = load
+                if let Payload::Reply(reply) = payload
                     && let Some(reply) = reply.in_chat(chat)
                 {
                     self.replies.push_front(reply);
                 }
-                vec![Receipt::Delayed { reason }]
+                vec![DeliveryEffect::Delayed { reason }]
             }
         }
     }
 
-    fn arrived(&mut self, chat: i64, load: Load, message_id: i64) -> Vec<Receipt> {
-        match load {
-            Load::Alerts {
+    fn arrived(&mut self, chat: i64, payload: Payload, message_id: i64) -> Vec<DeliveryEffect> {
+        match payload {
+            Payload::Alerts {
                 ids,
                 incidents,
                 html,
                 offline,
             } => {
-                let good = self.strike(chat, &ids);
-                let changed = Receipt::AlertsChanged { good };
+                let silent = self.settle(chat, &ids);
+                let changed = DeliveryEffect::AlertsChanged { silent };
                 if offline && message_id != 0 {
-                    return vec![Receipt::Offline { chat, message_id }, changed];
+                    return vec![DeliveryEffect::Offline { chat, message_id }, changed];
                 }
                 // Telegram has it, but we could not read under which id.
                 let known = incidents.into_iter().filter(|_| message_id != 0);
-                let told = known.map(|incident| Receipt::Told {
+                let told = known.map(|incident| DeliveryEffect::Told {
                     incident,
                     chat,
                     message_id,
@@ -446,11 +459,11 @@ impl Outbox {
                 }
                 told.chain([changed]).collect()
             }
-            Load::Reply(reply) => {
+            Payload::Reply(reply) => {
                 if let Some(gone) = reply.edit.filter(|edit| *edit != message_id) {
                     self.edits_move(chat, gone, message_id);
                 }
-                job_receipt(&reply, chat, Some(message_id))
+                job_effect(&reply, chat, Some(message_id))
                     .into_iter()
                     .collect()
             }
@@ -466,22 +479,27 @@ impl Outbox {
         }
     }
 
-    /// The alerts need not reach this chat any more. Whether all of them were good news.
-    fn strike(&mut self, chat: i64, ids: &[u64]) -> bool {
-        let mut good = true;
+    /// The alerts need not reach this chat any more. Whether none of them has a sound.
+    fn settle(&mut self, chat: i64, ids: &[u64]) -> bool {
+        let mut silent = true;
         for alert in self.alerts.iter_mut().filter(|a| ids.contains(&a.id)) {
             alert.chats.retain(|c| *c != chat);
-            good &= alert.news.silent();
+            silent &= alert.notification.silent();
         }
         self.alerts.retain(|a| !a.chats.is_empty());
-        good
+        silent
     }
 
-    /// The chat needs no alert from `since` on of the sites that `twin` takes by their names (empty for
+    /// The chat needs no alert from `since` on of the sites that `duplicate` takes by their names (empty for
     /// the agent itself): it goes to another chat, which is the same.
-    pub(crate) fn drop_twins(&mut self, chat: i64, since: Moment, twin: &dyn Fn(&str) -> bool) {
-        let twins = self.alerts.iter_mut().filter(|a| a.at >= since);
-        for alert in twins.filter(|a| twin(&a.site)) {
+    pub(crate) fn drop_duplicates(
+        &mut self,
+        chat: i64,
+        since: Moment,
+        duplicate: &dyn Fn(&str) -> bool,
+    ) {
+        let since_then = self.alerts.iter_mut().filter(|a| a.at >= since);
+        for alert in since_then.filter(|a| duplicate(&a.site)) {
             alert.chats.retain(|c| *c != chat);
         }
         self.alerts.retain(|a| !a.chats.is_empty());
@@ -502,14 +520,14 @@ impl Outbox {
                 false => Some(reply),
             })
             .collect();
-        for flight in self.flights.values_mut().filter(|f| f.chat == from) {
-            flight.chat = to;
+        for sending in self.in_flight.values_mut().filter(|f| f.chat == from) {
+            sending.chat = to;
         }
-        if let Some(old) = self.lanes.remove(&from) {
-            let lane = self.lanes.entry(to).or_default();
-            lane.alert_away |= old.alert_away;
-            lane.reply_away |= old.reply_away;
-            lane.edit_away |= old.edit_away;
+        if let Some(old) = self.chat_states.remove(&from) {
+            let state = self.chat_states.entry(to).or_default();
+            state.alert_in_flight |= old.alert_in_flight;
+            state.reply_in_flight |= old.reply_in_flight;
+            state.edit_in_flight |= old.edit_in_flight;
         }
     }
 
@@ -528,7 +546,7 @@ impl Outbox {
                 n => format!("{n} older alerts were merged."),
             };
             let mut text = merged;
-            for alert in mine.filter(|a| matches!(a.news, Notification::Down { .. })) {
+            for alert in mine.filter(|a| matches!(a.notification, Notification::Down { .. })) {
                 *downs.entry(&alert.site).or_default() += 1;
             }
             let mut most: Vec<_> = downs.into_iter().collect();
@@ -538,7 +556,7 @@ impl Outbox {
             }
             self.alerts.push_front(Alert {
                 id: spent.id,
-                news: Notification::Notice { text },
+                notification: Notification::Notice { text },
                 site: String::new(),
                 incident: None,
                 at: now,
@@ -556,8 +574,8 @@ impl Outbox {
     }
 }
 
-fn job_receipt(reply: &Reply, chat: i64, message_id: Option<i64>) -> Option<Receipt> {
-    reply.job.map(|job| Receipt::Job {
+fn job_effect(reply: &Reply, chat: i64, message_id: Option<i64>) -> Option<DeliveryEffect> {
+    reply.job.map(|job| DeliveryEffect::Job {
         job,
         chat,
         edited: reply.edit,

@@ -75,7 +75,7 @@ pub struct Outgoing {
 
 /// What a delivery means to the rest of the monitor.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Receipt {
+pub enum DeliveryEffect {
     /// The message that told of an incident.
     Told {
         incident: u32,
@@ -108,8 +108,8 @@ pub enum Receipt {
     Delayed {
         reason: String,
     },
-    /// An alert left the outbox: the snapshot is out of date. Whether all that left was good news.
+    /// An alert left the outbox: the snapshot is out of date. Whether all that left had no sound.
     AlertsChanged {
-        good: bool,
+        silent: bool,
     },
 }

@@ -1,7 +1,7 @@
 //! What a message must know of incidents and sites at the moment it goes out.
 
-use crate::monitor::bot::callback_data::{self, AlertButton};
 use crate::monitor::incident::{Incident, Incidents};
+use crate::monitor::outbox::callback_data::{self, AlertButton};
 use crate::monitor::outbox::message::{Button, CONSOLE};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;

@@ -5,7 +5,7 @@ use crate::monitor::alert::batching::{Unsettled, hold_until};
 use crate::monitor::alert::{Alert, Notification, compose, first_message};
 use crate::monitor::outbox::message::Message;
 use crate::monitor::outbox::send_context::SendContext;
-use crate::monitor::outbox::{Flight, Load, Outbox, Outgoing, REPLY_LIFE, Reply};
+use crate::monitor::outbox::{InFlight, Outbox, Outgoing, Payload, REPLY_LIFE, Reply};
 use crate::monitor::time::{Moment, Now};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -39,12 +39,12 @@ impl Outbox {
         chats
             .iter()
             .filter_map(|chat| {
-                let lane = self.lanes.get(chat);
-                if lane.is_some_and(|l| l.wait.holds(moment)) {
-                    return lane.and_then(|l| l.wait.until);
+                let state = self.chat_states.get(chat);
+                if state.is_some_and(|l| l.wait.holds(moment)) {
+                    return state.and_then(|l| l.wait.until);
                 }
                 let ready = self.alerts_for(*chat);
-                if ready.is_empty() || lane.is_some_and(|l| l.alert_away) {
+                if ready.is_empty() || state.is_some_and(|l| l.alert_in_flight) {
                     return None;
                 }
                 hold_until(&ready, self.unwritten(*chat), unsettled).filter(|until| *until > moment)
@@ -91,16 +91,16 @@ impl Outbox {
         let moment = now.moment();
         self.replies.retain(|r| moment.since(r.queued) < REPLY_LIFE);
         let place = self.replies.iter().position(|r| {
-            self.lanes
+            self.chat_states
                 .get(&r.chat)
                 .is_none_or(|l| !l.busy_with(r) && !l.wait.holds(moment))
         })?;
         let reply = self.replies.remove(place)?;
-        let lane = self.lanes.entry(reply.chat).or_default();
+        let state = self.chat_states.entry(reply.chat).or_default();
         if reply.edit.is_some() {
-            lane.edit_away = true;
+            state.edit_in_flight = true;
         } else {
-            lane.reply_away = true;
+            state.reply_in_flight = true;
         }
         let message = Message {
             chat: reply.chat,
@@ -114,7 +114,7 @@ impl Outbox {
             ..Message::default()
         };
         let asked = reply.asked;
-        Some(self.launch(moment, message, asked, Load::Reply(reply)))
+        Some(self.send(moment, message, asked, Payload::Reply(reply)))
     }
 
     fn next_alert(
@@ -125,8 +125,8 @@ impl Outbox {
     ) -> Option<Outgoing> {
         let moment = now.moment();
         for chat in self.chats_waiting() {
-            let lane = self.lanes.entry(chat).or_default();
-            if lane.alert_away || lane.wait.holds(moment) {
+            let state = self.chat_states.entry(chat).or_default();
+            if state.alert_in_flight || state.wait.holds(moment) {
                 continue;
             }
             let ready = self.alerts_for(chat);
@@ -148,7 +148,7 @@ impl Outbox {
             let covered: Vec<&&Alert> = ready.iter().filter(|a| ids.contains(&a.id)).collect();
             let told = |a: &&&Alert| {
                 matches!(
-                    a.news,
+                    a.notification,
                     Notification::Down { .. }
                         | Notification::StillDown { .. }
                         | Notification::Flapping { .. }
@@ -158,15 +158,16 @@ impl Outbox {
             };
             let incidents = covered.iter().copied().filter(told);
             let incidents: Vec<u32> = incidents.filter_map(|a| a.incident).collect();
-            let offline = matches!(covered[..], [a] if matches!(a.news, Notification::Offline(_)));
+            let offline =
+                matches!(covered[..], [a] if matches!(a.notification, Notification::Offline(_)));
             let digest =
-                matches!(covered[..], [a] if matches!(a.news, Notification::Digest { .. }));
+                matches!(covered[..], [a] if matches!(a.notification, Notification::Digest { .. }));
             let buttons = context.buttons(&incidents);
             let shown = (!buttons.is_empty()).then(|| html.clone());
             let message = Message {
                 chat,
                 html,
-                silent: composed.silent || unsettled.hushed,
+                silent: composed.silent || unsettled.quiet,
                 reply_to: composed
                     .recovery_of
                     .and_then(|n| context.message_of(n, chat))
@@ -175,36 +176,36 @@ impl Outbox {
                 buttons,
                 ..Message::default()
             };
-            self.lanes.entry(chat).or_default().alert_away = true;
-            let load = Load::Alerts {
+            self.chat_states.entry(chat).or_default().alert_in_flight = true;
+            let payload = Payload::Alerts {
                 ids,
                 incidents,
                 html: shown,
                 offline,
             };
-            let outgoing = self.launch(moment, message, None, load);
+            let outgoing = self.send(moment, message, None, payload);
             return Some(Outgoing { digest, ..outgoing });
         }
         None
     }
 
-    fn launch(
+    fn send(
         &mut self,
         now: Moment,
         message: Message,
         asked: Option<Duration>,
-        load: Load,
+        payload: Payload,
     ) -> Outgoing {
         let id = self.take_id();
-        let alert = matches!(load, Load::Alerts { .. });
+        let alert = matches!(payload, Payload::Alerts { .. });
         let chat = message.chat;
-        self.lanes.entry(chat).or_default().last = Some(now);
-        self.flights.insert(
+        self.chat_states.entry(chat).or_default().last = Some(now);
+        self.in_flight.insert(
             id,
-            Flight {
+            InFlight {
                 chat,
                 sent_to: chat,
-                load,
+                payload,
             },
         );
         Outgoing {
@@ -245,7 +246,7 @@ impl Outbox {
 
 /// A daily summary is a message of its own: what came before it goes first.
 fn apart(ready: Vec<&Alert>) -> Vec<&Alert> {
-    let digest = |a: &&Alert| matches!(a.news, Notification::Digest { .. });
+    let digest = |a: &&Alert| matches!(a.notification, Notification::Digest { .. });
     let alone = match ready.iter().position(digest) {
         Some(0) => 1,
         Some(before) => before,

@@ -15,7 +15,7 @@ fn at(ms: u64) -> Now {
     }
 }
 
-fn nobody() -> SendContext<'static> {
+fn no_context() -> SendContext<'static> {
     static NONE: LazyLock<(Incidents, Sites)> = LazyLock::new(Default::default);
     SendContext {
         incidents: &NONE.0,
@@ -52,17 +52,17 @@ fn an_alert_is_not_sent_before_it_is_on_disk() {
     let mut outbox = Outbox::new(1);
     outbox.push_alert(cause(), "blog", Some(1), vec![7], Moment(0));
     let calm = Unsettled::default();
-    assert_eq!(outbox.next_send(at(0), calm, &nobody()), None);
+    assert_eq!(outbox.next_send(at(0), calm, &no_context()), None);
     outbox.mark_stored(outbox.last_alert_id());
-    assert!(outbox.next_send(at(0), calm, &nobody()).is_some());
+    assert!(outbox.next_send(at(0), calm, &no_context()).is_some());
 }
 
 #[test]
 fn an_alert_leaves_only_when_every_chat_has_it() {
     let mut outbox = stored(vec![7, 8]);
     let calm = Unsettled::default();
-    let first = outbox.next_send(at(0), calm, &nobody()).expect("to 7");
-    let second = outbox.next_send(at(0), calm, &nobody()).expect("to 8");
+    let first = outbox.next_send(at(0), calm, &no_context()).expect("to 7");
+    let second = outbox.next_send(at(0), calm, &no_context()).expect("to 8");
     outbox.delivered(first.id, Delivery::Sent { message_id: 1 }, at(0));
     assert_eq!(outbox.waiting_alerts(), 1);
     outbox.delivered(second.id, Delivery::Sent { message_id: 2 }, at(0));
@@ -73,10 +73,10 @@ fn an_alert_leaves_only_when_every_chat_has_it() {
 fn one_alert_message_a_chat_is_under_way_at_most() {
     let mut outbox = stored(vec![7]);
     let calm = Unsettled::default();
-    assert!(outbox.next_send(at(0), calm, &nobody()).is_some());
+    assert!(outbox.next_send(at(0), calm, &no_context()).is_some());
     outbox.push_alert(cause(), "shop", Some(2), vec![7], Moment(0));
     outbox.mark_stored(outbox.last_alert_id());
-    assert_eq!(outbox.next_send(at(5000), calm, &nobody()), None);
+    assert_eq!(outbox.next_send(at(5000), calm, &no_context()), None);
 }
 
 #[test]
@@ -85,12 +85,12 @@ fn answers_go_before_alerts_and_do_not_wait_for_them() {
     outbox.push_reply(reply(7, "3 up", None));
     let calm = Unsettled::default();
     let first = outbox
-        .next_send(at(0), calm, &nobody())
+        .next_send(at(0), calm, &no_context())
         .expect("the answer");
     assert!(!first.alert);
     assert!(
         outbox
-            .next_send(at(0), calm, &nobody())
+            .next_send(at(0), calm, &no_context())
             .is_some_and(|o| o.alert)
     );
 }
@@ -101,9 +101,11 @@ fn the_newest_text_of_an_edit_replaces_the_one_that_waits() {
     outbox.push_reply(reply(7, "1 of 3", Some(5)));
     outbox.push_reply(reply(7, "2 of 3", Some(5)));
     let calm = Unsettled::default();
-    let sent = outbox.next_send(at(0), calm, &nobody()).expect("the edit");
+    let sent = outbox
+        .next_send(at(0), calm, &no_context())
+        .expect("the edit");
     assert_eq!(sent.message.html, "2 of 3");
-    assert_eq!(outbox.next_send(at(0), calm, &nobody()), None);
+    assert_eq!(outbox.next_send(at(0), calm, &no_context()), None);
 }
 
 #[test]
@@ -111,14 +113,16 @@ fn an_answer_does_not_wait_for_an_edit_nor_an_edit_for_an_answer() {
     let mut outbox = Outbox::new(1);
     let calm = Unsettled::default();
     outbox.push_reply(reply(7, "1 of 3", Some(5)));
-    let edit = outbox.next_send(at(0), calm, &nobody()).expect("the edit");
+    let edit = outbox
+        .next_send(at(0), calm, &no_context())
+        .expect("the edit");
     outbox.push_reply(reply(7, "2 of 3", Some(5)));
     outbox.push_reply(reply(7, "3 up", None));
-    let answer = outbox.next_send(at(0), calm, &nobody());
+    let answer = outbox.next_send(at(0), calm, &no_context());
     assert_eq!(answer.expect("the answer").message.html, "3 up");
-    assert_eq!(outbox.next_send(at(0), calm, &nobody()), None);
+    assert_eq!(outbox.next_send(at(0), calm, &no_context()), None);
     outbox.delivered(edit.id, Delivery::Sent { message_id: 5 }, at(0));
-    let edit = outbox.next_send(at(0), calm, &nobody());
+    let edit = outbox.next_send(at(0), calm, &no_context());
     assert_eq!(edit.expect("the next edit").message.html, "2 of 3");
 }
 
@@ -127,7 +131,7 @@ fn an_answer_too_old_to_answer_anything_is_dropped() {
     let mut outbox = Outbox::new(1);
     outbox.push_reply(reply(7, "3 up", None));
     assert_eq!(
-        outbox.next_send(at(300_000), Unsettled::default(), &nobody()),
+        outbox.next_send(at(300_000), Unsettled::default(), &no_context()),
         None
     );
 }
@@ -140,7 +144,7 @@ fn back_off_doubles_to_a_minute_and_ends_with_success() {
     let mut waits = Vec::new();
     for _ in 0..10 {
         let sent = outbox
-            .next_send(at(clock), calm, &nobody())
+            .next_send(at(clock), calm, &no_context())
             .expect("another try");
         let later = Delivery::Later {
             after: None,
@@ -152,7 +156,7 @@ fn back_off_doubles_to_a_minute_and_ends_with_success() {
         let wait = due.0 - clock as i64;
         waits.push(wait);
         assert_eq!(
-            outbox.next_send(at(clock + wait as u64 - 1), calm, &nobody()),
+            outbox.next_send(at(clock + wait as u64 - 1), calm, &no_context()),
             None
         );
         clock += wait as u64;
@@ -164,7 +168,7 @@ fn back_off_doubles_to_a_minute_and_ends_with_success() {
         "{waits:?}"
     );
     let sent = outbox
-        .next_send(at(clock), calm, &nobody())
+        .next_send(at(clock), calm, &no_context())
         .expect("another try");
     outbox.delivered(sent.id, Delivery::Sent { message_id: 1 }, at(clock));
     assert_eq!(outbox.next_due(at(clock), calm), None);
@@ -185,7 +189,7 @@ fn many_waiting_lines_are_split_and_all_arrive() {
     outbox.mark_stored(outbox.last_alert_id());
     let mut seen = String::new();
     let mut messages = 0;
-    while let Some(sent) = outbox.next_send(at(5000), Unsettled::default(), &nobody()) {
+    while let Some(sent) = outbox.next_send(at(5000), Unsettled::default(), &no_context()) {
         assert!(units(&sent.message.html) <= MESSAGE_UNITS);
         seen.push_str(&sent.message.html);
         messages += 1;
@@ -211,7 +215,7 @@ fn ten_thousand_alerts_are_bounded_and_counted() {
     assert!(outbox.waiting_alerts() <= 1000);
     let first = outbox.alerts().next().expect("a summary");
     assert!(
-        matches!(&first.news, Notification::Notice { text } if text.contains("blog went down"))
+        matches!(&first.notification, Notification::Notice { text } if text.contains("blog went down"))
     );
 }
 
@@ -230,7 +234,7 @@ proptest! {
         let mut refused = 0;
         for fate in fates.into_iter().chain(std::iter::repeat_n(0, 5)) {
             clock += 61_000;
-            let Some(sent) = outbox.next_send(at(clock), Unsettled::default(), &nobody()) else { break };
+            let Some(sent) = outbox.next_send(at(clock), Unsettled::default(), &no_context()) else { break };
             let delivery = match fate {
                 0 => { arrived.push_str(&sent.message.html); Delivery::Sent { message_id: 1 } }
                 1 => Delivery::Later { after: None, everywhere: true, reason: String::new() },

@@ -111,7 +111,7 @@ impl Monitor {
             self.alerts
                 .restore_slow(&record.name, record.slow_told, untold);
             if !self.clock.is_set() {
-                // Nobody knows how long ago they were.
+                // It is not known how long ago they were.
                 self.sites[at].flapping.forget_changes();
             }
             if self.sites[at].paused() {
@@ -173,8 +173,7 @@ impl Monitor {
         added: Vec<(AddedRecord, Result<Site, String>)>,
         now: Now,
     ) {
-        let bot = &mut self.bot;
-        let merged = bot.added.merge(of_file, added, &self.sites, &bot.access);
+        let merged = self.bot.merge_added(of_file, added, &self.sites);
         for (chats, text) in merged.notices {
             self.log(Level::Info, text.clone());
             self.notice_to(now, chats, text);
@@ -213,9 +212,9 @@ impl Monitor {
         added: Vec<(AddedRecord, Result<Site, String>)>,
         settings: Settings,
     ) {
-        self.bot.reload(settings.access, now.moment());
+        self.bot
+            .reload(settings.access, settings.max_jobs, now.moment());
         self.alerts.reload(settings.quiet, settings.digest);
-        self.bot.jobs.reload(settings.max_jobs);
         self.clock.reload(settings.built);
         self.schedule.reload(settings.heartbeat);
         self.take_configuration(sites, added, now);
@@ -251,7 +250,7 @@ impl Monitor {
 
     /// What waits for chats that are not, or no longer, to have it.
     fn drop_hidden(&mut self) {
-        let (chats, sites) = (&self.bot.access.chats, &self.sites);
+        let (chats, sites) = (self.bot.chats(), &self.sites);
         self.outbox.keep_chats(&|site, chat| {
             let site = sites.named(site).map(|w| &w.site);
             chats.contains(&chat) && site.is_none_or(|site| may_see(chat, site))

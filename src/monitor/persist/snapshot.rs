@@ -3,6 +3,7 @@
 #![allow(clippy::question_mark)] // in what nanoserde derives
 
 use crate::monitor::alert::{Alert, Notification};
+pub use crate::monitor::bot::added_record::AddedRecord;
 use crate::monitor::expiry::Subject;
 use crate::monitor::incident::{Acknowledged, Incident};
 use crate::monitor::site::outcome::Expiry;
@@ -68,15 +69,6 @@ pub struct SiteRecord {
     /// It became slow in silence.
     pub slow_untold: Option<bool>,
     pub expiry: Vec<ExpiryRecord>,
-}
-
-/// A site that was added in the chat.
-#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
-#[nserde(default)]
-pub struct AddedRecord {
-    pub name: String,
-    /// As it was written. May hold a password: never show it.
-    pub url: String,
 }
 
 /// Whom to ask about the domains under a top-level domain (RFC 9224).
@@ -151,7 +143,7 @@ pub struct AlertRecord {
     pub incident: Option<u32>,
     pub at: i64,
     pub chats: Vec<i64>,
-    /// Figures that the kind of news needs besides.
+    /// Figures that the kind of notification needs besides.
     pub numbers: Vec<i64>,
     /// Of `down`: what other sites may share of `text`.
     pub common: Option<String>,
@@ -272,7 +264,7 @@ impl AlertRecord {
     pub fn of(alert: &Alert, now: Now) -> AlertRecord {
         let mut numbers = Vec::new();
         let parts;
-        let (news, text, lasted) = match &alert.news {
+        let (news, text, lasted) = match &alert.notification {
             Notification::Down { cause, behind, .. } => {
                 numbers = vec![i64::try_from(*behind).unwrap_or(0)];
                 ("down", cause.as_str(), Duration::ZERO)
@@ -287,7 +279,7 @@ impl AlertRecord {
             | Notification::Renewed { subject, expiry } => {
                 numbers = vec![i64::from(*subject == Subject::Domain), expiry.ends];
                 parts = format!("{}\n{}\n{}", expiry.subject, expiry.issuer, expiry.key);
-                let new = matches!(alert.news, Notification::Renewed { .. });
+                let new = matches!(alert.notification, Notification::Renewed { .. });
                 let word = if new { "renewed" } else { "expiring" };
                 (word, parts.as_str(), Duration::ZERO)
             }
@@ -319,20 +311,20 @@ impl AlertRecord {
             incident: alert.incident,
             at: now.wall_at(alert.at),
             chats: alert.chats.clone(),
-            common: match &alert.news {
+            common: match &alert.notification {
                 Notification::Down { common, .. } => common.clone(),
                 _ => None,
             },
         }
     }
 
-    /// News of a kind that this version does not know is told as it stands.
+    /// A notification of a kind that this version does not know is told as it stands.
     pub fn restore(&self, now: Now) -> Alert {
         let text = self.text.clone();
         let lasted = Duration::from_secs(self.seconds);
         let number = |place: usize| self.numbers.get(place).copied().unwrap_or(0);
         let cause = Some(text.clone()).filter(|t| !t.is_empty());
-        let news = match self.news.as_str() {
+        let notification = match self.news.as_str() {
             "down" => Notification::Down {
                 cause: text,
                 common: self.common.clone(),
@@ -376,7 +368,7 @@ impl AlertRecord {
         };
         Alert {
             id: self.id,
-            news,
+            notification,
             site: self.site.clone(),
             incident: self.incident,
             at: now.past_moment(self.at),
@@ -424,7 +416,7 @@ mod tests {
     #[test]
     fn every_kind_of_alert_survives_the_way_through_json() {
         let s = Duration::from_secs(5);
-        for news in [
+        for notification in [
             Notification::Down {
                 cause: "x by y".into(),
                 common: Some("x".into()),
@@ -481,7 +473,7 @@ mod tests {
         ] {
             let alert = Alert {
                 id: 0,
-                news,
+                notification,
                 site: "blog".into(),
                 incident: Some(3),
                 at: Moment(0),

@@ -82,12 +82,12 @@ impl Saving {
         }
     }
 
-    /// Bad news was delivered.
+    /// An alert with sound was delivered.
     pub fn soon(&mut self, now: Moment) {
         self.firm = earlier(self.firm, now + SOON);
     }
 
-    /// Good news was delivered.
+    /// Only alerts without sound were delivered.
     pub fn sometime(&mut self, now: Moment) {
         self.firm = earlier(self.firm, now + RIDE);
     }
@@ -135,7 +135,7 @@ impl Saving {
     }
 
     /// A write failed. The alerts up to the returned id may be sent all the same. The flag says
-    /// that it is the first failure in a row, the one worth telling.
+    /// that it is the first failure in a row, the one worth an alert.
     pub fn failed(&mut self, now: Moment) -> (Option<u64>, bool) {
         let first = !self.failing;
         self.failing = true;

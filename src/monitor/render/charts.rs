@@ -3,6 +3,7 @@
 use crate::monitor::history::{Share, Span};
 use crate::monitor::judge::State;
 use crate::monitor::render::picture::{Chart, Drawing, Picture, Strip, Strips, Tick, ticks};
+use crate::monitor::render::state_counts::up_and_others;
 use crate::monitor::render::text::{bold, count, lasting, response};
 use crate::monitor::site::state::SiteState;
 use crate::monitor::time::Now;
@@ -52,14 +53,7 @@ pub(crate) fn many(sites: &[&SiteState], span: Span, now: Now) -> (String, Pictu
             parts: w.past.parts(from, to, parts),
         })
         .collect();
-    let of = |state: State| shares.iter().filter(|(_, w)| w.state() == state).count();
-    let mut counts = vec![format!("{} up", of(State::Up))];
-    for state in State::ALL {
-        if state != State::Up && of(state) > 0 {
-            counts.push(format!("{} {state}", of(state)));
-        }
-    }
-    let counts = counts.join(", ");
+    let counts = up_and_others(sites, &State::ALL).join(", ");
     let faultless = shares
         .iter()
         .filter(|(s, _)| s.down.is_zero() && !s.up.is_zero());

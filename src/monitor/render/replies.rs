@@ -1,11 +1,11 @@
 //! State in, words out: the answers to commands that only look.
 
-use crate::monitor::bot::command::COMMANDS;
 use crate::monitor::expiry::{Subject, left_text};
 use crate::monitor::history::recording::uptime_line;
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::judge::State;
 use crate::monitor::judge::flapping;
+use crate::monitor::render::state_counts::{WORST_FIRST, up_and_others};
 use crate::monitor::render::text::{bold, clock_times, count, escape, lasting, response};
 use crate::monitor::site::Check;
 use crate::monitor::site::outcome::Phases;
@@ -18,16 +18,6 @@ use std::time::Duration;
 /// Sites that `/status` names: one screen.
 const STATUS_LINES: usize = 20;
 const INCIDENT_LINES: usize = 15;
-
-/// The order in which sites that are not up are named.
-const WORST_FIRST: [State; 6] = [
-    State::Down,
-    State::Degraded,
-    State::Unreachable,
-    State::Offline,
-    State::Unknown,
-    State::Paused,
-];
 
 /// Those of the sites that are not up, worst first.
 pub(crate) fn worst_first<'a>(sites: &[&'a SiteState]) -> Vec<&'a SiteState> {
@@ -53,13 +43,7 @@ pub(crate) fn status(
     seen: &dyn Fn(&str) -> bool,
     now: Now,
 ) -> String {
-    let of = |state: State| sites.iter().filter(|w| w.state() == state).count();
-    let mut parts = vec![format!("{} up", of(State::Up))];
-    for state in WORST_FIRST {
-        if of(state) > 0 {
-            parts.push(format!("{} {state}", of(state)));
-        }
-    }
+    let mut parts = up_and_others(sites, &WORST_FIRST);
     let flapping = sites.iter().filter(|w| w.flapping.flapping()).count();
     if flapping > 0 {
         parts.push(format!("{flapping} flapping"));
@@ -361,7 +345,7 @@ fn incident_line(incident: &Incident, named: bool, now: Now) -> String {
     }
 }
 
-/// ` by Ann`; nothing when nobody knows who.
+/// ` by Ann`; nothing where the name is not known.
 pub(crate) fn by(name: &str) -> String {
     const LONGEST: usize = 32;
     if name.is_empty() {
@@ -370,17 +354,6 @@ pub(crate) fn by(name: &str) -> String {
     let short: String = name.chars().take(LONGEST).collect();
     let cut = if short.len() < name.len() { "…" } else { "" };
     format!(" by {}{cut}", escape(&short))
-}
-
-pub(crate) fn help() -> String {
-    let lines: Vec<String> = COMMANDS
-        .iter()
-        .map(|(name, text)| format!("/{name} · {}", escape(text)))
-        .collect();
-    format!(
-        "I watch your sites and tell you when one breaks.\n{}",
-        lines.join("\n")
-    )
 }
 
 /// That nothing is told of it, behind its line.

@@ -1,4 +1,4 @@
-//! Words and numbers for people: durations, escaping, cutting long messages.
+//! Words and numbers: durations, escaping, cutting long messages.
 
 use crate::monitor::time::Now;
 use std::time::Duration;

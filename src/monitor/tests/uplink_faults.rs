@@ -415,7 +415,7 @@ fn targets_that_never_answer_while_sites_do_are_told_once() {
 
 #[test]
 fn what_fails_by_a_resolver_that_is_known_to_be_gone_is_not_judged_from_the_first_failure_on() {
-    let mut world = world_of(&["blog", "shop"]);
+    let mut world = elsewhere(&["blog", "shop"]);
     world.line = ProbeResult {
         names: Some(false),
         ..LINE_UP

@@ -161,7 +161,7 @@ fn an_offline_period_that_waits_is_not_overwritten_by_another_story() {
     outbox.push_offline(period(WALL, 1), vec![CHAT], &[], false, Moment(0));
     outbox.push_offline(period(WALL + 9000, 1), vec![CHAT], &[], false, Moment(0));
     outbox.push_offline(period(WALL + 9000, 2), vec![CHAT], &[], true, Moment(0));
-    let waiting: Vec<&Notification> = outbox.alerts().map(|a| &a.news).collect();
+    let waiting: Vec<&Notification> = outbox.alerts().map(|a| &a.notification).collect();
     assert_eq!(waiting, [&period(WALL, 1), &period(WALL + 9000, 2)]);
 }
 

@@ -1,9 +1,9 @@
 //! A site's `chats` is an access list: to other chats the site does not exist.
 
 use super::world::*;
-use crate::monitor::bot::callback_data::key;
 use crate::monitor::bot::command::COMMANDS;
 use crate::monitor::judge::State;
+use crate::monitor::outbox::callback_data::key;
 use crate::monitor::outbox::message::{Content, Delivery, Incoming, Press, Update};
 use crate::monitor::site::Site;
 use crate::monitor::site::access::Access;

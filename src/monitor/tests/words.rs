@@ -20,10 +20,10 @@ const NOW: Now = Now {
 };
 const DAY: i64 = 86_400;
 
-fn alert(site: &str, news: Notification) -> Alert {
+fn alert(site: &str, notification: Notification) -> Alert {
     Alert {
         id: 1,
-        news,
+        notification,
         site: site.to_owned(),
         incident: Some(12),
         at: Moment(10_000),
@@ -33,8 +33,8 @@ fn alert(site: &str, news: Notification) -> Alert {
     }
 }
 
-fn message(site: &str, news: Notification) -> String {
-    let alert = alert(site, news);
+fn message(site: &str, notification: Notification) -> String {
+    let alert = alert(site, notification);
     let ready = [&alert];
     first_message(&compose(&ready, NOW, &|_| true), &ready).0
 }

@@ -1,4 +1,4 @@
-//! Buttons: what they say, what they bring back, and whom that means.
+//! Buttons: what they say, what they bring back, and which site or incident that is.
 //!
 //! A button's data has at most 64 bytes and may come back after a restart, a reload or an upgrade,
 //! or be forged: so a site goes by a key made from its name, an incident by its number, and whatever
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn data_that_nobody_wrote_is_refused() {
+    fn data_that_was_never_written_is_refused() {
         for data in [
             "",
             "x",
