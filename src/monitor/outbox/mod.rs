@@ -90,6 +90,24 @@ pub(crate) enum Load {
     Reply(Reply),
 }
 
+/// Of each kind one message is in flight for a chat at most.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Alert,
+    Edit,
+    Reply,
+}
+
+impl Load {
+    fn kind(&self) -> Kind {
+        match self {
+            Load::Alerts { .. } => Kind::Alert,
+            Load::Reply(reply) if reply.edit.is_some() => Kind::Edit,
+            Load::Reply(_) => Kind::Reply,
+        }
+    }
+}
+
 impl Outbox {
     pub fn new(seed: u64) -> Outbox {
         Outbox {
@@ -334,11 +352,15 @@ impl Outbox {
         else {
             return Vec::new();
         };
+        // A group that moved may have two of a kind in flight: one to each id.
+        let kind = load.kind();
+        let mut others = self.flights.values().filter(|f| f.chat == chat);
+        let away = others.any(|f| f.load.kind() == kind);
         let lane = self.lanes.entry(chat).or_default();
-        match &load {
-            Load::Alerts { .. } => lane.alert_away = false,
-            Load::Reply(reply) if reply.edit.is_some() => lane.edit_away = false,
-            Load::Reply(_) => lane.reply_away = false,
+        match kind {
+            Kind::Alert => lane.alert_away = away,
+            Kind::Edit => lane.edit_away = away,
+            Kind::Reply => lane.reply_away = away,
         }
         match delivery {
             Delivery::Sent { message_id } => {
