@@ -145,8 +145,12 @@ impl Monitor {
         self.alerts.fault_notices.push((trouble, Said::Due(due)));
     }
 
-    /// When a trouble has lasted long enough to be told.
+    /// When a fault has lasted long enough to be told. While there is no connection at all nothing
+    /// can be known of the others.
     pub(crate) fn next_trouble_told(&self) -> Option<Moment> {
+        if self.line.has(Fault::Line) {
+            return None;
+        }
         let due = self
             .alerts
             .fault_notices
@@ -161,7 +165,7 @@ impl Monitor {
 
     pub(crate) fn tell_troubles(&mut self, now: Now) {
         let moment = now.moment();
-        if self.silenced(moment) {
+        if self.silenced(moment) || self.line.has(Fault::Line) {
             return;
         }
         let mut texts = Vec::new();
