@@ -78,12 +78,17 @@ impl Monitor {
         let text = format!("{name} is up again after {lasted} (#{})", ended.number);
         self.log(level_of(manner), text);
         self.saving.untold(manner, moment);
-        let alert = self.alerts.on_up(
+        let mut alert = self.alerts.on_up(
             Audience::new(&self.sites, &self.bot.access, now),
             at,
             &ended,
             manner,
         );
+        if let Some(alert) = alert.as_mut().filter(|a| a.news.ends_incident()) {
+            alert
+                .chats
+                .retain(|&chat| !self.never_told(ended.number, chat));
+        }
         self.notify_of(now, at, manner, alert);
     }
 

@@ -137,6 +137,11 @@ pub enum Notification {
 }
 
 impl Notification {
+    /// It tells that an incident is over, and nothing else of it.
+    pub fn ends_incident(&self) -> bool {
+        matches!(self, Notification::Up { .. })
+    }
+
     /// Bad news has a sound, good news has none.
     pub fn silent(&self) -> bool {
         matches!(

@@ -16,6 +16,9 @@ impl Monitor {
                 } => {
                     if let Some(incident) = self.incidents.get_mut(incident) {
                         let earlier = incident.message_in(chat);
+                        if message_id == 0 && earlier.is_some() {
+                            continue;
+                        }
                         incident.messages.retain(|(c, _)| *c != chat);
                         incident.messages.push((chat, message_id));
                         let ended = incident.end.is_some().then_some(message_id);

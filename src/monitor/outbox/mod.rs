@@ -435,9 +435,7 @@ impl Outbox {
                 if offline && message_id != 0 {
                     return vec![Receipt::Offline { chat, message_id }, changed];
                 }
-                // Telegram has it, but we could not read under which id.
-                let known = incidents.into_iter().filter(|_| message_id != 0);
-                let told = known.map(|incident| Receipt::Told {
+                let told = incidents.into_iter().map(|incident| Receipt::Told {
                     incident,
                     chat,
                     message_id,
@@ -480,11 +478,18 @@ impl Outbox {
         good
     }
 
-    /// The chat needs no alert from `since` on of the sites that `twin` takes by their names (empty for
-    /// the agent itself): it goes to another chat, which is the same.
-    pub(crate) fn drop_twins(&mut self, chat: i64, since: Moment, twin: &dyn Fn(&str) -> bool) {
+    /// Alerts that tell of the incident wait, and none of them for this chat.
+    pub(crate) fn waits_for_others(&self, incident: u32, chat: i64) -> bool {
+        let of_it = |a: &&Alert| a.incident == Some(incident) && !a.news.ends_incident();
+        let mut waiting = self.alerts.iter().filter(of_it).peekable();
+        waiting.peek().is_some() && waiting.all(|a| !a.chats.contains(&chat))
+    }
+
+    /// The chat needs none of the alerts from `since` on that `twin` takes: they go to another chat,
+    /// which is the same.
+    pub(crate) fn drop_twins(&mut self, chat: i64, since: Moment, twin: &dyn Fn(&Alert) -> bool) {
         let twins = self.alerts.iter_mut().filter(|a| a.at >= since);
-        for alert in twins.filter(|a| twin(&a.site)) {
+        for alert in twins.filter(|a| twin(a)) {
             alert.chats.retain(|c| *c != chat);
         }
         self.alerts.retain(|a| !a.chats.is_empty());

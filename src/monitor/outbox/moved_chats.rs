@@ -2,6 +2,7 @@
 //! follows at once (Bot API, `migrate_to_chat_id` and `migrate_from_chat_id`).
 
 use crate::monitor::Monitor;
+use crate::monitor::incident::Incident;
 use crate::monitor::site::access::may_see;
 use crate::monitor::time::{Moment, Now};
 use std::sync::Arc;
@@ -22,9 +23,15 @@ impl Monitor {
         let sites = &self.sites;
         let joined = self.bot.joined.iter().find(|(chat, _)| *chat == to);
         let since = joined.map_or(Moment(0), |(_, since)| *since);
-        self.outbox.drop_twins(from, since, &|site| {
-            let site = sites.named(site).map(|w| &w.site);
+        let ends = self.outbox.alerts().filter(|a| a.news.ends_incident());
+        let ends = ends.filter_map(|a| a.incident);
+        let only_here: Vec<u32> = ends.filter(|&n| self.never_told(n, to)).collect();
+        self.outbox.drop_twins(from, since, &|alert| {
+            let site = sites.named(&alert.site).map(|w| &w.site);
+            let end = alert.news.ends_incident()
+                && alert.incident.is_some_and(|n| only_here.contains(&n));
             both && !mutated!("tell a group under both its ids")
+                && !end
                 && site.is_none_or(|site| may_see(to, site))
         });
         self.bot.moved.retain(|(old, _)| *old != from);
@@ -43,6 +50,14 @@ impl Monitor {
             false => "put the new id into `chats` of sitemon.conf".to_owned(),
         };
         self.notice(now, format!("Group {from} became {to}: {what}."));
+    }
+
+    /// The alerts that tell of the incident still wait, but for other chats: this one was not in the
+    /// configuration then, or refused them. To it the incident has no end.
+    pub(crate) fn never_told(&self, incident: u32, chat: i64) -> bool {
+        let untold = |i: &Incident| i.message_in(chat).is_none();
+        self.outbox.waits_for_others(incident, chat)
+            && self.incidents.get(incident).is_some_and(untold)
     }
 
     /// Puts the new ids of groups where the configuration has the old ones.
