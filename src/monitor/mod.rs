@@ -181,6 +181,9 @@ impl Monitor {
         let probe = probe.filter(|_| !self.schedule.stopping());
         let maintenance = self.schedule.next_maintenance(now);
         let digest = self.alerts.next_digest(now);
+        // While there is no connection at all nothing can be known of the other faults.
+        let offline = self.uplink.has(Fault::Line);
+        let fault = self.alerts.next_fault().filter(|_| !offline);
         self.alerts
             .next_reminder(&self.sites, &self.incidents, now.moment())
             .into_iter()
@@ -188,7 +191,7 @@ impl Monitor {
             .chain(probe)
             .chain(self.next_steady())
             .chain(self.next_expiry())
-            .chain(self.alerts.next_fault())
+            .chain(fault)
             .chain(maintenance.filter(|_| clock_set))
             .chain(digest.filter(|_| clock_set))
             .chain(self.incidents.next_timeout().filter(|_| clock_set))
@@ -499,6 +502,9 @@ impl Monitor {
     }
 
     fn tell_faults(&mut self, now: Now) {
+        if self.uplink.has(Fault::Line) {
+            return;
+        }
         for fault in self.alerts.take_due_faults(now.moment()) {
             if let Some(text) = fault.began() {
                 self.announce_line(now, text.to_owned());

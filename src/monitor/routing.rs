@@ -86,12 +86,17 @@ impl Monitor {
         let text = format!("{name} is up again after {lasted} (#{})", ended.number);
         self.log(level_of(manner), text);
         self.saving.untold(manner, moment);
-        let alert = self.alerts.on_up(
+        let mut alert = self.alerts.on_up(
             Audience::new(&self.sites, self.bot.access(), now),
             at,
             &ended,
             manner,
         );
+        if let Some(alert) = alert.as_mut().filter(|a| a.notification.ends_incident()) {
+            alert
+                .chats
+                .retain(|&chat| !self.never_told(ended.number, chat));
+        }
         self.notify_of(now, at, manner, alert);
     }
 
@@ -349,9 +354,18 @@ impl Monitor {
         // What went to both ids is not to go to the new one again.
         let sites = &self.sites;
         let since = self.bot.joined_at(to);
-        self.outbox.drop_duplicates(from, since, &|site| {
-            let site = sites.named(site).map(|w| &w.site);
+        let ends = self
+            .outbox
+            .alerts()
+            .filter(|a| a.notification.ends_incident());
+        let ends = ends.filter_map(|a| a.incident);
+        let only_here: Vec<u32> = ends.filter(|&n| self.never_told(n, to)).collect();
+        self.outbox.drop_duplicates(from, since, &|alert| {
+            let site = sites.named(&alert.site).map(|w| &w.site);
+            let end = alert.notification.ends_incident()
+                && alert.incident.is_some_and(|n| only_here.contains(&n));
             both && !mutated!("tell a group under both its ids")
+                && !end
                 && site.is_none_or(|site| may_see(to, site))
         });
         self.rename_chat(from, to);
@@ -371,6 +385,14 @@ impl Monitor {
         for (from, to) in self.bot.follow_moves() {
             self.rename_chat(from, to);
         }
+    }
+
+    /// The alerts that tell of the incident still wait, but for other chats: this one was not in the
+    /// configuration then, or refused them. To it the incident has no end.
+    fn never_told(&self, incident: u32, chat: i64) -> bool {
+        let untold = |i: &Incident| i.message_in(chat).is_none();
+        self.outbox.waits_for_others(incident, chat)
+            && self.incidents.get(incident).is_some_and(untold)
     }
 
     fn rename_chat(&mut self, from: i64, to: i64) {

@@ -102,7 +102,11 @@ impl Facts<'_> {
         let mut looks = looks
             .take_while(|p| p.from < check.to + 7 * SECOND)
             .filter(|p| !names || p.names.is_some() || p.answered.is_none());
-        let bad = |p: &ProbeRun| p.answered.is_none() || names && p.names == Some(false);
+        let gone = |p: &ProbeRun| names && p.names == Some(false);
+        // That the line was cut says something of names only until it was seen to be well again.
+        let ended = self.record.probes.iter().take_while(|p| p.to <= check.from);
+        let last = ended.last().map_or(i64::MIN, |p| p.to);
+        let bad = |p: &ProbeRun| gone(p) || p.answered.is_none() && (!names || p.to >= last);
         let seen = looks.clone().any(|p| bad(p) && p.from < trouble.to);
         let well = |p: &ProbeRun| if names { p.resolved } else { p.answered };
         !seen && looks.any(|p| well(p).is_some_and(|at| at >= trouble.to) && !bad(p))

@@ -166,6 +166,11 @@ pub enum Notification {
 }
 
 impl Notification {
+    /// It tells that an incident is over, and nothing else of it.
+    pub fn ends_incident(&self) -> bool {
+        matches!(self, Notification::Up { .. })
+    }
+
     /// What got worse has a sound, what got better has none.
     pub fn silent(&self) -> bool {
         matches!(

@@ -181,10 +181,14 @@ impl Incidents {
             return Vec::new();
         };
         let earlier = incident.message_in(chat).filter(|m| *m != message_id);
+        if message_id == 0 && earlier.is_some() {
+            return Vec::new();
+        }
         incident.messages.retain(|(c, _)| *c != chat);
         incident.messages.push((chat, message_id));
         let ended = incident.end.is_some().then_some(message_id);
-        earlier.into_iter().chain(ended).collect()
+        let outdated = earlier.into_iter().chain(ended);
+        outdated.filter(|message| *message != 0).collect()
     }
 
     /// Acknowledges those of the incidents that are not acknowledged yet. Whether there was one.

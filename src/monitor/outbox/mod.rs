@@ -89,6 +89,24 @@ enum Payload {
     Reply(Reply),
 }
 
+/// Of each kind one message is in flight for a chat at most.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Alert,
+    Edit,
+    Reply,
+}
+
+impl Payload {
+    fn kind(&self) -> Kind {
+        match self {
+            Payload::Alerts { .. } => Kind::Alert,
+            Payload::Reply(reply) if reply.edit.is_some() => Kind::Edit,
+            Payload::Reply(_) => Kind::Reply,
+        }
+    }
+}
+
 impl Outbox {
     pub fn new(seed: u64) -> Outbox {
         Outbox {
@@ -368,11 +386,15 @@ impl Outbox {
         else {
             return Vec::new();
         };
+        // A group that moved may have two of a kind in flight: one to each id.
+        let kind = payload.kind();
+        let mut others = self.in_flight.values().filter(|f| f.chat == chat);
+        let in_flight = others.any(|f| f.payload.kind() == kind);
         let state = self.chat_states.entry(chat).or_default();
-        match &payload {
-            Payload::Alerts { .. } => state.alert_in_flight = false,
-            Payload::Reply(reply) if reply.edit.is_some() => state.edit_in_flight = false,
-            Payload::Reply(_) => state.reply_in_flight = false,
+        match kind {
+            Kind::Alert => state.alert_in_flight = in_flight,
+            Kind::Edit => state.edit_in_flight = in_flight,
+            Kind::Reply => state.reply_in_flight = in_flight,
         }
         match delivery {
             Delivery::Sent { message_id } => {
@@ -447,9 +469,7 @@ impl Outbox {
                 if offline && message_id != 0 {
                     return vec![DeliveryEffect::Offline { chat, message_id }, changed];
                 }
-                // Telegram has it, but we could not read under which id.
-                let known = incidents.into_iter().filter(|_| message_id != 0);
-                let told = known.map(|incident| DeliveryEffect::Told {
+                let told = incidents.into_iter().map(|incident| DeliveryEffect::Told {
                     incident,
                     chat,
                     message_id,
@@ -490,16 +510,23 @@ impl Outbox {
         silent
     }
 
-    /// The chat needs no alert from `since` on of the sites that `duplicate` takes by their names (empty for
-    /// the agent itself): it goes to another chat, which is the same.
+    /// Alerts that tell of the incident wait, and none of them for this chat.
+    pub(crate) fn waits_for_others(&self, incident: u32, chat: i64) -> bool {
+        let of_it = |a: &&Alert| a.incident == Some(incident) && !a.notification.ends_incident();
+        let mut waiting = self.alerts.iter().filter(of_it).peekable();
+        waiting.peek().is_some() && waiting.all(|a| !a.chats.contains(&chat))
+    }
+
+    /// The chat needs none of the alerts from `since` on that `duplicate` takes: they go to another chat,
+    /// which is the same.
     pub(crate) fn drop_duplicates(
         &mut self,
         chat: i64,
         since: Moment,
-        duplicate: &dyn Fn(&str) -> bool,
+        duplicate: &dyn Fn(&Alert) -> bool,
     ) {
         let since_then = self.alerts.iter_mut().filter(|a| a.at >= since);
-        for alert in since_then.filter(|a| duplicate(&a.site)) {
+        for alert in since_then.filter(|a| duplicate(a)) {
             alert.chats.retain(|c| *c != chat);
         }
         self.alerts.retain(|a| !a.chats.is_empty());

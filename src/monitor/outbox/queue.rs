@@ -76,7 +76,8 @@ pub struct Outgoing {
 /// What a delivery means to the rest of the monitor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DeliveryEffect {
-    /// The message that told of an incident.
+    /// The message that told of an incident; 0 when Telegram has it, but under an id that could not be
+    /// read.
     Told {
         incident: u32,
         chat: i64,

@@ -70,6 +70,32 @@ fn an_alert_leaves_only_when_every_chat_has_it() {
 }
 
 #[test]
+fn what_is_in_flight_to_both_ids_of_a_group_holds_up_the_next_until_both_are_back() {
+    let calm = Unsettled::default();
+    for old_first in [true, false] {
+        let mut outbox = stored(vec![-7, -8]);
+        outbox.push_reply(reply(-7, "a", None));
+        outbox.push_reply(reply(-8, "b", None));
+        let mut sent: Vec<Outgoing> =
+            std::iter::from_fn(|| outbox.next_send(at(0), calm, &no_context())).collect();
+        assert_eq!(sent.len(), 4);
+        outbox.rename_chat(-7, -8);
+        outbox.push_alert(cause(), "shop", Some(2), vec![-8], Moment(0));
+        outbox.mark_stored(outbox.last_alert_id());
+        outbox.push_reply(reply(-8, "c", None));
+        sent.sort_by_key(|o| (o.message.chat == -7) != old_first);
+        for outgoing in &sent[..2] {
+            outbox.delivered(outgoing.id, Delivery::Sent { message_id: 1 }, at(100));
+            assert_eq!(outbox.next_send(at(5000), calm, &no_context()), None);
+        }
+        for outgoing in &sent[2..] {
+            outbox.delivered(outgoing.id, Delivery::Sent { message_id: 2 }, at(100));
+            assert!(outbox.next_send(at(5000), calm, &no_context()).is_some());
+        }
+    }
+}
+
+#[test]
 fn one_alert_message_a_chat_is_under_way_at_most() {
     let mut outbox = stored(vec![7]);
     let calm = Unsettled::default();

@@ -275,3 +275,61 @@ fn the_end_of_an_outage_that_was_told_before_the_group_moved_is_told_as_such() {
     let up = format!("{SUPER}: 🟢 <b>blog</b> is up again after ");
     assert!(all.len() == 1 && all[0].starts_with(&up), "{all:?}");
 }
+
+#[test]
+fn an_outage_that_waits_for_the_old_id_of_a_group_does_not_end_for_the_new_one_first() {
+    for by_refusal in [false, true] {
+        let mut world = in_chats(&[GROUP], &["blog"]);
+        world.pass(70);
+        let later = Delivery::Later {
+            after: Some(Duration::from_secs(600)),
+            everywhere: false,
+            reason: "429".into(),
+        };
+        world.deliveries = [later].into();
+        world.fate("blog", bad());
+        world.pass(120);
+        world.feed(Event::Reloaded {
+            sites: vec![site("blog").into()],
+            added: Vec::new(),
+            settings: settings(Access {
+                chats: vec![GROUP, SUPER],
+                users: None,
+            }),
+        });
+        world.fate("blog", good(40));
+        world.pass(120);
+        assert_eq!(told(&mut world), [""; 0], "the new id was never told of it");
+        if by_refusal {
+            world.deliveries = [Delivery::Migrated { to: SUPER }].into();
+        } else {
+            moves(&mut world, GROUP, SUPER);
+        }
+        world.pass(900);
+        let all = told(&mut world).join("\n");
+        assert_eq!(all.matches("<b>blog</b>").count(), 1, "{all}");
+        assert!(all.contains("<b>blog</b> was down for "), "{all}");
+    }
+}
+
+#[test]
+fn a_chat_that_was_told_of_an_outage_is_told_of_its_end_though_another_one_waits_for_both() {
+    for message_id in [0, 50] {
+        let mut world = in_chats(&[GROUP, CHAT], &["blog"]);
+        world.pass(70);
+        let later = Delivery::Later {
+            after: Some(Duration::from_secs(600)),
+            everywhere: false,
+            reason: "429".into(),
+        };
+        world.deliveries = [later, Delivery::Sent { message_id }].into();
+        world.fate("blog", bad());
+        world.pass(120);
+        let down = told(&mut world);
+        assert!(down[0].starts_with(&format!("{CHAT}: 🔴")), "{down:?}");
+        world.fate("blog", good(40));
+        world.pass(120);
+        let up = told(&mut world);
+        assert!(up[0].starts_with(&format!("{CHAT}: 🟢")), "{up:?}");
+    }
+}

@@ -210,6 +210,34 @@ fn no_resolver_is_told_and_no_site_is_blamed() {
 }
 
 #[test]
+fn a_resolver_that_is_gone_with_the_line_is_not_told_on_its_own() {
+    for (names, told) in [(true, 0), (false, 1)] {
+        let mut world = elsewhere(&["blog", "shop"]);
+        world.line = ProbeResult {
+            names: Some(false),
+            ..LINE_UP
+        };
+        world.fate("blog", failed(FailureKind::Dns));
+        world.fate("shop", failed(FailureKind::Dns));
+        let begun = |world: &World| world.logs.iter().any(|l| l.starts_with("DNS"));
+        while !begun(&world) {
+            world.pass(1);
+        }
+        world.line = LINE_DOWN;
+        world.pass(2700);
+        assert_eq!(world.heard(), Vec::<String>::new());
+        world.line = ProbeResult {
+            names: Some(names),
+            ..LINE_UP
+        };
+        world.pass(25);
+        let heard = world.heard().join("\n");
+        assert_eq!(heard.matches("I was offline").count(), 1, "{heard}");
+        assert_eq!(heard.matches("DNS").count(), told, "{heard}");
+    }
+}
+
+#[test]
 fn a_name_that_alone_does_not_resolve_is_the_sites_own_fault() {
     let mut world = elsewhere(&["blog", "shop"]);
     world.line = ProbeResult {
