@@ -26,6 +26,10 @@ fn only_the_status_line_tells_the_status() {
         cause(b"HTTP/1.1 503 Broken\r\nHTTP/2 200 OK:\r\nContent-Length: 0\r\n\r\n"),
         "HTTP 503, wanted 200-299"
     );
+    assert_eq!(
+        cause(b"HTTP/1.0 404 Gone\nServer: x\nHTTP/1.0 200 OK: yes\n\nhello"),
+        "HTTP 404, wanted 200-299"
+    );
     // Lines like status lines in a trailer, and after an interim answer.
     is_up(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nHTTP/1.1 500 No: x\r\n\r\n",
@@ -76,4 +80,18 @@ fn line_ends_and_status_lines_are_taken_as_curl_takes_them() {
     is_up(b"HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello");
     is_up(b"HTTP/1.1 200OK\r\nContent-Length: 5\r\n\r\nhello");
     assert_eq!(cause(b"HTTP/1.1 20 OK\r\n\r\n"), "answer is not HTTP");
+}
+
+#[test]
+fn a_carriage_return_within_a_line_ends_the_check_as_in_curl() {
+    assert_eq!(
+        cause(b"HTTP/1.1 200 OK\r\nX: a\rb\r\nContent-Length: 5\r\n\r\nhello"),
+        "answer is not HTTP"
+    );
+    assert_eq!(
+        cause(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: a\rb\r\n\r\n"
+        ),
+        "answer broken off"
+    );
 }

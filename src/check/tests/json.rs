@@ -54,6 +54,33 @@ fn a_json_body_is_judged_by_its_conditions() {
 }
 
 #[test]
+fn numbers_are_compared_exactly_at_any_size() {
+    for (id, value, cause) in [
+        (
+            "9007199254740993",
+            "9007199254740992",
+            "json: id is 9007199254740993, wanted == 9007199254740992",
+        ),
+        (
+            "0.1000000000000000000001",
+            "0.1",
+            "json: id is 0.1000000000000000000001, wanted == 0.1",
+        ),
+        ("1e2", "100.0", ""),
+    ] {
+        let condition = JsonCondition {
+            text: format!("id == {value}"),
+            path: "id".to_owned(),
+            op: JsonOp::Equal,
+            value: JsonValue::Number(value.to_owned()),
+        };
+        let server = answering(&format!("{{\"id\":{id}}}"));
+        let told = told(&server, |check| check.json = vec![condition]);
+        assert_eq!(told, cause);
+    }
+}
+
+#[test]
 fn a_text_that_is_wanted_is_looked_for_first() {
     let server = answering("no");
     let cause = told(&server, |check| check.body = Some("yes".to_owned()));

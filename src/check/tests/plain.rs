@@ -482,6 +482,10 @@ fn texts_are_compared_in_the_charset_of_the_page() {
         .flat_map(u16::to_le_bytes)
         .collect();
     assert_eq!(told("text/html", &utf_16), found);
+    let macintosh = b"<h1>St\x9arung</h1>";
+    assert_eq!(told("text/html; Charset=\"Macintosh\"", macintosh), found);
+    let equiv = b"<meta http-equiv=Content-Type content='text/html; charset=iso-8859-15'>";
+    assert_eq!(told("text/html", &[equiv, &latin_1[..]].concat()), found);
     let lacking = |why: &str| [None, Some(format!("body lacks \"Störung\"{why}"))];
     assert_eq!(told("text/html; charset=utf-8", latin_1), lacking(""));
     let unknown = " (compared byte by byte: charset gbk is not supported)";

@@ -124,6 +124,7 @@ fn what_is_not_in_the_file_or_cut_off_is_not_trusted() {
 struct Root {
     key: KeyPair,
     pem: String,
+    leaf_ends: SystemTime,
     server: Server,
 }
 
@@ -134,10 +135,16 @@ impl Root {
         let pem = params_of_it.self_signed(&key).expect("a root").pem();
         let issuer = Issuer::from_params(&params_of_it, &key);
         let leaf_key = super::cert::key();
-        let leaf = params("leaf", in_days(60)).signed_by(&leaf_key, &issuer);
+        let leaf_ends = in_days(60);
+        let leaf = params("leaf", leaf_ends).signed_by(&leaf_key, &issuer);
         let chain: Vec<CertificateDer<'static>> = vec![leaf.expect("a leaf").der().clone()];
         let server = server(config(chain, &leaf_key));
-        Root { key, pem, server }
+        Root {
+            key,
+            pem,
+            leaf_ends,
+            server,
+        }
     }
 
     /// The same root with another end.
@@ -163,7 +170,7 @@ fn an_ended_root_of_the_machine_is_trusted_and_told_apart() {
     for site in [https_site(&root.server, |_| {}), tls_site(&root.server)] {
         let found = looked(&client, &site);
         assert_eq!(found.first.subject, "leaf");
-        assert_eq!(found.first.ends, unix(in_days(60)));
+        assert_eq!(found.first.ends, unix(root.leaf_ends));
         let told = found.root.expect("a root");
         assert_eq!((told.subject.as_str(), told.ends), ("root", unix(ended)));
         // A site that names the same file has no roots of its own.
@@ -177,7 +184,8 @@ fn an_ended_root_of_the_machine_is_trusted_and_told_apart() {
 #[test]
 fn of_two_roots_with_one_key_the_one_that_lasts_counts() {
     let root = Root::ending(in_days(0) - 3 * DAY);
-    let renewed = root.renewed(in_days(4000));
+    let later = in_days(4000);
+    let renewed = root.renewed(later);
     for pem in [
         format!("{}{renewed}", root.pem),
         format!("{renewed}{}", root.pem),
@@ -187,7 +195,7 @@ fn of_two_roots_with_one_key_the_one_that_lasts_counts() {
         let client = client_with(|limits| limits.ca_file = Some(path.clone()));
         let site = https_site(&root.server, |_| {});
         let told = looked(&client, &site).root.expect("a root");
-        assert_eq!(told.ends, unix(in_days(4000)));
+        assert_eq!(told.ends, unix(later));
         let own = looked(&super::client(), &holding(site, &path));
         assert_eq!((own.first.subject.as_str(), own.root), ("leaf", None));
     }

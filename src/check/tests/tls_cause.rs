@@ -133,6 +133,26 @@ fn what_webpki_does_not_support_is_named() {
         });
     };
     assert_eq!(told("dns", &dns), [constrained, constrained]);
+    // Excluded by name, by network, and by a kind that is not known.
+    let mut organization = rcgen::DistinguishedName::new();
+    organization.push(rcgen::DnType::OrganizationName, "Acme");
+    for subtree in [
+        GeneralSubtree::DnsName("example".to_owned()),
+        GeneralSubtree::IpAddress(rcgen::CidrSubnet::V4([127, 0, 0, 0], [255, 0, 0, 0])),
+        GeneralSubtree::DirectoryName(organization),
+    ] {
+        let excluding = |params: &mut CertificateParams| {
+            params.name_constraints = Some(NameConstraints {
+                permitted_subtrees: Vec::new(),
+                excluded_subtrees: vec![subtree.clone()],
+            });
+        };
+        assert_eq!(
+            told("excluding", &excluding),
+            [constrained, constrained],
+            "{subtree:?}"
+        );
+    }
     let no_ca = |params: &mut CertificateParams| params.is_ca = IsCa::ExplicitNoCa;
     let no_issuer = "certificate not trusted (an issuer in its chain may not issue)";
     assert_eq!(told("no CA", &no_ca), [no_issuer, no_issuer]);

@@ -17,8 +17,8 @@
 //!
 //! Lines that are read by nothing here (see [`READ`]) are left out too. libcurl keeps a copy of each
 //! line and isahc parses it into a map: a head just under libcurl's limits (300 KiB, 5000 lines) took
-//! 2 MiB. A head over [`LARGEST`] is refused just before libcurl would, whose code for that is the one
-//! for a reset (`CURLE_RECV_ERROR`).
+//! 2 MiB. Heads over [`LARGEST`] (one answer's with the interim ones before it) are refused just before
+//! libcurl would, whose code for that is the one for a reset (`CURLE_RECV_ERROR`).
 //!
 //! Tests: those below, and `check::tests::heads`, which fails when a new libcurl passes heads
 //! otherwise. Upstream would have to take the status line from libcurl (`CURLINFO_RESPONSE_CODE`)
@@ -27,7 +27,7 @@
 use isahc::http::{HeaderName, HeaderValue, header};
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_int, c_long, c_void};
 use std::sync::{Mutex, PoisonError};
 
 // lib/sendf.h of libcurl 8.22.
@@ -39,7 +39,7 @@ const CURLE_TOO_LARGE: c_int = 100;
 /// Bytes of a head that are passed on; lines beyond that are left out. Cookies: no jar has room for
 /// so many.
 const MOST: usize = 64 * 1024;
-/// Bytes of a head that are read. libcurl's bound (`MAX_HTTP_RESP_HEADER_SIZE`, lib/http.h) is 300 KiB.
+/// Bytes of a transfer's heads that are read. libcurl's bound (`MAX_HTTP_RESP_HEADER_SIZE`, lib/http.h) is 300 KiB.
 const LARGEST: usize = 298 * 1024;
 /// Heads that are known at once, more than there are transfers.
 const HEADS_KNOWN: usize = 1024;
@@ -89,7 +89,15 @@ unsafe extern "C" fn __wrap_Curl_client_write(
     let given = unsafe { std::slice::from_raw_parts(line, len) };
     let is_status = kind & CLIENTWRITE_STATUS != 0;
     let line = usable(is_status, given);
-    match (room(data as usize, is_status, len, line.as_deref()), line) {
+    // Of this transfer, interim answers and a proxy's included.
+    let mut before: c_long = 0;
+    // SAFETY: the handle is alive; this information is written to one `long`.
+    unsafe {
+        let info = curl_sys::CURLINFO_HEADER_SIZE;
+        curl_sys::curl_easy_getinfo(data.cast(), info, &raw mut before)
+    };
+    let read = usize::try_from(before).unwrap_or(0) + len;
+    match (room(data as usize, is_status, read, line.as_deref()), line) {
         (Room::Passes, Some(line)) => unsafe {
             // SAFETY: the caller's promises, passed on; libcurl keeps nothing of the line.
             __real_Curl_client_write(data, kind, line.as_ptr(), line.len())
@@ -142,11 +150,10 @@ fn name_and_value(text: &[u8]) -> Option<(HeaderName, HeaderValue)> {
     Some((name, value))
 }
 
-/// A transfer's head, and how many bytes of it have come and passed.
+/// A transfer's head, and how many bytes of it have passed.
 #[derive(Clone, Copy)]
 struct Head {
     of: usize,
-    read: usize,
     passed: usize,
     has_ended: bool,
 }
@@ -169,28 +176,26 @@ enum Room {
     TooLarge,
 }
 
-/// Takes note of a line of the head of `transfer`, which is `len` bytes long, and of what is to be
-/// passed on of it.
-fn room(transfer: usize, is_status: bool, len: usize, line: Option<&[u8]>) -> Room {
+/// Takes note of a line of the head of `transfer`, and of what is to be passed on of it. `read` bytes
+/// of heads have come up to the line's end.
+fn room(transfer: usize, is_status: bool, read: usize, line: Option<&[u8]>) -> Room {
     let mut heads = HEADS.lock().unwrap_or_else(PoisonError::into_inner);
     let known = heads.iter().position(|head| head.of == transfer);
     let known = known.and_then(|at| heads.remove(at));
     let has_ended = !is_status && line == Some(b"\r\n");
     let mut head = known.filter(|_| !is_status).unwrap_or(Head {
         of: transfer,
-        read: 0,
         passed: 0,
         has_ended,
     });
     head.has_ended = has_ended;
-    head.read += len;
     head.passed += line.filter(|_| !is_status).map_or(0, <[u8]>::len);
     // Those of transfers that are over are the oldest.
     heads.truncate(HEADS_KNOWN - 1);
     heads.push_front(head);
     match line {
         _ if has_ended => Room::Passes,
-        _ if head.read > LARGEST => Room::TooLarge,
+        _ if read > LARGEST => Room::TooLarge,
         Some(_) if head.passed <= MOST => Room::Passes,
         _ => Room::LeftOut,
     }
@@ -310,14 +315,10 @@ mod tests {
         assert_eq!(header(two), Room::Passes, "each has its own");
         assert_eq!((status(one), header(one)), (Room::Passes, Room::Passes));
         assert_eq!(room(one, false, 2, Some(b"\r\n")), Room::Passes);
-        // Lines that are left out for what they are count as well.
-        let unread = |of| room(of, false, 100_000, None);
-        assert_eq!(status(one), Room::Passes);
-        assert_eq!(
-            [unread(one), unread(one), unread(one)],
-            [Room::LeftOut, Room::LeftOut, Room::LeftOut]
-        );
-        assert_eq!(unread(one), Room::TooLarge);
+        // What has been read counts, whatever the line is.
+        assert_eq!(room(one, false, LARGEST, None), Room::LeftOut);
+        assert_eq!(room(one, false, LARGEST + 1, None), Room::TooLarge);
+        assert_eq!(room(one, true, LARGEST + 1, Some(b"")), Room::TooLarge);
     }
 
     #[test]

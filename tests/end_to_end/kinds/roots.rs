@@ -2,6 +2,7 @@
 
 use super::site;
 use crate::support::agent::Sitemon;
+use crate::support::bot_api::{BotApi, TOKEN};
 use crate::support::scene::Scene;
 use crate::support::tls::{DAY, TestCa};
 use crate::support::web::Web;
@@ -92,6 +93,32 @@ fn a_ca_file_that_is_sound_in_part_is_used_and_named() {
     assert!(lines[0].contains(&unsound), "{said}");
     let useless = "none.pem has no usable certificates; the checks of `none` fail until it has";
     assert!(lines[1].contains(useless), "{said}");
+}
+
+#[test]
+fn telegram_is_reached_with_what_is_sound_in_the_machines_bundle() {
+    let ca = TestCa::new();
+    let api = Web::tls(&ca.good_for_days(90));
+    for pem in [ca.pem() + CUT_OFF, CUT_OFF.to_owned() + &ca.pem()] {
+        let config = BotApi::start().config().replace("http://", "https://");
+        let (_, address) = config.split_once("https://").expect("an address");
+        let address: String = address
+            .chars()
+            .take_while(|&c| c != '"' && c != '/')
+            .collect();
+        let blog = site("blog", "http://127.0.0.1:1/", "");
+        let sitemon = Sitemon::new(&(config.replace(&address, &api.address()) + &blog));
+        let bundle = sitemon.dir().join("bundle.pem");
+        std::fs::write(&bundle, pem).expect("written");
+        let sitemon = sitemon.env("SSL_CERT_FILE", &bundle.display().to_string());
+        let asked = api.requests();
+        let mut running = sitemon.run();
+        running.wait_stderr("bundle.pem: 1 of 2 certificates cannot be used (line ");
+        api.wait_requests(asked + 1);
+        running.terminate();
+        let seen = api.seen();
+        assert!(seen.iter().all(|request| request.path().contains(TOKEN)));
+    }
 }
 
 #[test]
