@@ -4,11 +4,12 @@ mod causes;
 mod roots;
 use crate::support::agent::Sitemon;
 use crate::support::scene::Scene;
-use crate::support::tls::TestCa;
+use crate::support::tls::{DAY, TestCa};
 use crate::support::web::{Behaviour, Web};
 use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Greets everybody like a mail server, for as long as the test runs.
 fn greeter() -> u16 {
@@ -183,19 +184,50 @@ fn a_certificate_that_ends_soon_is_told_and_a_new_one_clears_it() {
 fn a_host_that_no_proxy_excepts_has_its_certificate_looked_at() {
     let ca = TestCa::new();
     let secure = Web::tls(&ca.good_for_days(3));
-    let sitemon = Sitemon::new("")
-        .env("https_proxy", "http://127.0.0.1:1")
-        .env("no_proxy", "localhost, 127.0.0.0/8");
-    let pem = ca.write_pem(sitemon.dir()).display().to_string();
-    let shop = site("shop", &secure.url("/"), &format!("ca_file = \"{pem}\""));
-    sitemon.rewrite(&format!("[agent]\nstate = \"state\"\n{shop}"));
-    let out = sitemon.command(&["check", "shop"]);
-    assert!(out.stdout.contains("  degraded "), "{}", out.stdout);
-    assert!(
-        out.stdout.contains("certificate ends in "),
-        "{}",
-        out.stdout
-    );
+    for (proxy, excepted, list) in [
+        ("https_proxy", "no_proxy", "localhost, 127.0.0.0/8"),
+        ("HTTPS_PROXY", "NO_PROXY", "*"),
+        ("all_proxy", "no_proxy", "example.org,127.0.0.1"),
+    ] {
+        let sitemon = Sitemon::new("")
+            .env(proxy, "http://127.0.0.1:1")
+            .env(excepted, list);
+        let pem = ca.write_pem(sitemon.dir()).display().to_string();
+        let shop = site("shop", &secure.url("/"), &format!("ca_file = \"{pem}\""));
+        sitemon.rewrite(&format!("[agent]\nstate = \"state\"\n{shop}"));
+        let out = sitemon.command(&["check", "shop"]);
+        let degraded = out.stdout.contains("  degraded ");
+        assert!(
+            degraded && out.stdout.contains("certificate ends in "),
+            "{list}: {}",
+            out.stdout
+        );
+    }
+}
+
+#[test]
+fn a_registration_that_ends_soon_degrades_however_its_date_is_written() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let in_three_days = rcgen::date_time_ymd(1970, 1, 1) + now.expect("a clock") + 3 * DAY;
+    let day = in_three_days.date();
+    for (bom, date) in [
+        ("", day.to_string()),
+        ("\u{feff}", format!("{day} 00:00:00")),
+        ("\n", format!("{day}T00:00:00+0000")),
+    ] {
+        let body = format!(
+            "{bom}{{\"objectClassName\":\"domain\",\"ldhName\":\"example.org\",\"events\":[{{\"eventAction\":\"expiration\",\"eventDate\":\"{date}\"}}]}}"
+        );
+        let registry = Web::new().on("/domain/example.org", Behaviour::body(&body));
+        let url = format!("dns://127.0.0.1:{}/example.org", name_server());
+        let rdap = registry.url("");
+        let agent = format!("[agent]\nstate = \"state\"\nrdap = \"{rdap}\"\n");
+        let sitemon = Sitemon::new(&(agent + &site("name", &url, "domain = \"30d\"")));
+        let json = sitemon.command(&["check", "name", "--json"]).stdout;
+        let state = "\"state\":\"degraded\",\"cause\":\"domain ends in ";
+        assert!(json.contains(state), "{date}: {json}");
+        assert!(!json.contains("unknown"), "{date}: {json}");
+    }
 }
 
 #[test]
