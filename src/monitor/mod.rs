@@ -25,6 +25,7 @@ use self::alert::batching::Unsettled;
 use self::alert::digest::Digest;
 use self::bot::added_sites::Added;
 use self::bot::check_jobs::Job;
+use self::bot::check_jobs::Verdict;
 use self::bot::command::Access;
 use self::bot::strangers::Strangers;
 pub use self::event::{Action, Actions, Event, Level, Settings};
@@ -34,13 +35,14 @@ use self::history::recording::Recorder;
 use self::history::{Extent, Record};
 use self::incident::Incidents;
 use self::incident::unclean_stop::Away;
+use self::judge::{Change, Judge, JudgeEvent, Judging, State, Transition};
 use self::outbox::Outbox;
 use self::outbox::send_context::SendContext;
 use self::outbox::shown::Shown;
 use self::persist::urgency::Saving;
 use self::schedule::Scheduler;
 use self::site::Site;
-use self::site::outcome::{Failure, Looked};
+use self::site::outcome::{Failure, FailureKind, Looked, Outcome};
 use self::site::state::SiteState;
 use self::site::table::Sites;
 use self::time::hours::Hours;
@@ -49,6 +51,7 @@ use self::uplink::faults::Said;
 use self::uplink::{Fault, Period, ProbeResult, Uplink, UplinkEvent};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The state of everything that is watched. One owner feeds it events and carries out its actions.
 #[derive(Debug)]
@@ -79,8 +82,7 @@ pub struct Monitor {
     saving: Saving,
     internal_errors: u64,
     uplink: Uplink,
-    /// Sites in doubt, at least: more than that are not looked for.
-    pending_downs: usize,
+    judge: Judge,
     /// Where the last offline period was told, alone in its message: chat and message.
     told_offline: Vec<(i64, i64)>,
     /// Sites that are flapping, at least: more are not looked for.
@@ -93,8 +95,6 @@ pub struct Monitor {
     clock: Clock,
     expiry: Expiry,
     history: Recorder,
-    /// When many were last seen failing at once.
-    storm: Option<Moment>,
     /// Messages whose buttons are no longer what they should be: chat and message.
     untidy: VecDeque<(i64, i64)>,
     shown: Shown,
@@ -134,7 +134,7 @@ impl Monitor {
             saving: Saving::default(),
             internal_errors: 0,
             uplink: Uplink::new(settings.uplink),
-            pending_downs: 0,
+            judge: Judge::default(),
             told_offline: Vec::new(),
             flapping: 0,
             slow_untold: false,
@@ -142,7 +142,6 @@ impl Monitor {
             away: None,
             clock: Clock::new(settings.built, now),
             expiry: Expiry::default(),
-            storm: None,
             history: Recorder::default(),
             untidy: VecDeque::new(),
             shown: Shown::default(),
@@ -282,7 +281,7 @@ impl Monitor {
             &mut self.actions,
         );
         self.proceed_with_expiry(now);
-        self.settle_doubts(now);
+        self.settle_pending(now);
         if !self.schedule.stopping() {
             self.uplink.on_timeout(moment, &mut self.actions);
         }
@@ -490,7 +489,8 @@ impl Monitor {
         };
         self.on_uplink(now, events);
         if result.up {
-            self.absolve(now, result, began);
+            let events = self.judging(now).suppress_failing(result, began);
+            self.on_judged(now, events);
         }
         let (sites, actions) = (&mut self.sites, &mut self.actions);
         let events = self.uplink.end_faults(now, result, sites, actions);
@@ -582,6 +582,116 @@ impl Monitor {
         }
         for text in texts {
             self.announce_line(now, text.to_owned());
+        }
+    }
+
+    fn judging(&mut self, now: Now) -> Judging<'_> {
+        Judging {
+            judge: &mut self.judge,
+            now,
+            clock: &self.clock,
+            sites: &mut self.sites,
+            schedule: &mut self.schedule,
+            uplink: &mut self.uplink,
+            actions: &mut self.actions,
+        }
+    }
+
+    /// A check has ended. `waited`: how long it waited before it began.
+    fn checked(&mut self, now: Now, name: &str, outcome: Outcome, waited: Duration) {
+        let moment = now.moment();
+        self.history.count_check();
+        self.schedule.check_ended(moment);
+        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
+        if kind == Some(FailureKind::Internal) {
+            self.internal_errors += 1;
+        }
+        let verdict = Verdict::of(&outcome);
+        let Some(at) = self.sites.find(name) else {
+            return;
+        };
+        if let Some(text) = self.schedule.round_ended(moment, &self.sites[at], waited) {
+            self.log(Level::Warn, text.clone());
+            self.announce(now, text);
+        }
+        let watched = &mut self.sites[at];
+        watched.running = false;
+        if watched.paused() {
+            self.note_in_jobs(now, name, &Verdict::Paused);
+            return;
+        }
+        if let Some(FailureKind::Local(lack)) = kind {
+            self.schedule.check_soon(moment, &self.sites[at]);
+            let quiet = self.silenced(moment);
+            let notice = self.uplink.on_lack(now, lack, quiet, &mut self.actions);
+            if let Some(text) = notice {
+                self.announce(now, text);
+            }
+            // Our own connection may be at fault.
+            let kind = FailureKind::Local(lack);
+            self.uplink.on_failure(moment, &self.sites[at], kind);
+            self.note_in_jobs(now, name, &verdict);
+            return;
+        }
+        self.uplink.on_check(moment, &mut self.actions);
+        self.schedule.next_turn(name, moment);
+        let untimely = matches!(kind, Some(FailureKind::Tls | FailureKind::Untrusted));
+        if self.clock.is_set() || !untimely {
+            let (events, transition) = self.judging(now).on_outcome(at, outcome);
+            self.on_uplink(now, events);
+            self.on_judged(now, transition.map(JudgeEvent::Transition));
+            self.seen_after_away(name);
+        }
+        self.note_in_jobs(now, name, &verdict);
+    }
+
+    /// Decides the pending downs that can be decided by now.
+    fn settle_pending(&mut self, now: Now) {
+        for at in self.judge.pending() {
+            let event = self.judging(now).settle(at);
+            self.on_judged(now, event);
+        }
+    }
+
+    fn on_judged(&mut self, now: Now, events: impl IntoIterator<Item = JudgeEvent>) {
+        for event in events {
+            match event {
+                JudgeEvent::Transition(transition) => self.on_transition(now, transition),
+                JudgeEvent::Suppressed(fault) => {
+                    self.saving.later(now.moment());
+                    self.on_uplink(now, fault);
+                }
+            }
+        }
+    }
+
+    fn on_transition(&mut self, now: Now, transition: Transition) {
+        let Transition {
+            at,
+            change,
+            cause,
+            lasted,
+        } = transition;
+        self.history.site_changed();
+        match change {
+            Change::WentDown => {
+                self.history.on_down(now, &mut self.sites[at]);
+                self.went_down(now, at, cause);
+            }
+            Change::Recovered => self.recovered(now, at),
+            Change::Slowed => self.slowed(now, at, cause),
+            Change::SpedUp => self.sped_up(now, at, lasted),
+            Change::FirstUp => {
+                let name = self.sites[at].name();
+                self.actions.log(Level::Debug, format!("{name} is up"));
+                // Once all are known it is worth showing.
+                let known = |w: &SiteState| w.paused() || w.state() != State::Unknown;
+                if self.sites.iter().all(known) {
+                    self.saving.soon(now.moment());
+                } else {
+                    self.saving.later(now.moment());
+                }
+            }
         }
     }
 

@@ -3,8 +3,69 @@
 pub(crate) mod flapping;
 pub(crate) mod outcomes;
 pub(crate) mod pending_down;
+pub(crate) mod storm;
 
+use crate::monitor::event::Actions;
+use crate::monitor::schedule::Scheduler;
+use crate::monitor::site::table::Sites;
+use crate::monitor::time::{Clock, Moment, Now};
+use crate::monitor::uplink::{Uplink, UplinkEvent};
+use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
+
+/// Judges all sites.
+#[derive(Debug, Default)]
+pub struct Judge {
+    /// Places of the sites with a pending down, and of some that had one.
+    pending: BTreeSet<usize>,
+    /// When many were last seen failing at once.
+    storm: Option<Moment>,
+}
+
+impl Judge {
+    /// Places of the sites that may have a pending down.
+    pub fn pending(&self) -> Vec<usize> {
+        self.pending.iter().copied().collect()
+    }
+
+    /// Sites have come or gone: they have other places.
+    pub fn on_sites_changed(&mut self, sites: &Sites) {
+        let pending = |at: &usize| sites[*at].pending_down.is_some();
+        self.pending = (0..sites.len()).filter(pending).collect();
+    }
+}
+
+/// The judge at work, with the components that it asks and sets to work.
+pub struct Judging<'a> {
+    pub judge: &'a mut Judge,
+    pub now: Now,
+    pub clock: &'a Clock,
+    pub sites: &'a mut Sites,
+    pub schedule: &'a mut Scheduler,
+    pub uplink: &'a mut Uplink,
+    pub actions: &'a mut Actions,
+}
+
+/// A site is in another state than before.
+#[derive(Debug)]
+pub struct Transition {
+    /// Its place.
+    pub at: usize,
+    pub change: Change,
+    /// What the last failure or slow answer said; empty for good changes.
+    pub cause: String,
+    /// How long it was in the state before.
+    pub lasted: Duration,
+}
+
+/// What has become of a pending down or a failing site.
+#[derive(Debug)]
+pub enum JudgeEvent {
+    Transition(Transition),
+    /// It is not judged for now, by a fault that may have begun with it.
+    Suppressed(Option<UplinkEvent>),
+}
 
 /// What a site is judged to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,9 +136,9 @@ pub struct Rules {
     pub recover: u32,
 }
 
-/// A change worth telling, or not: the caller knows whether the site was ever told of.
+/// How a site's judged state changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transition {
+pub enum Change {
     /// The first judgement of a site was a good one.
     FirstUp,
     WentDown,
@@ -89,9 +150,9 @@ pub enum Transition {
     SpedUp,
 }
 
-/// The judged state of one site and the run of outcomes that may change it.
+/// The judged state of one site and the streak of outcomes that may change it.
 #[derive(Clone, Debug)]
-pub struct Judge {
+pub struct Streak {
     state: State,
     failed: u32,
     answered: u32,
@@ -99,9 +160,9 @@ pub struct Judge {
     fast: u32,
 }
 
-impl Judge {
-    pub fn new(state: State) -> Judge {
-        Judge {
+impl Streak {
+    pub fn new(state: State) -> Streak {
+        Streak {
             state,
             failed: 0,
             answered: 0,
@@ -114,13 +175,13 @@ impl Judge {
         self.state
     }
 
-    pub fn observe(&mut self, seen: Seen, rules: Rules) -> Option<Transition> {
+    pub fn observe(&mut self, seen: Seen, rules: Rules) -> Option<Change> {
         match seen {
             Seen::Failed => {
                 self.failed = self.failed.saturating_add(1);
                 (self.answered, self.slow, self.fast) = (0, 0, 0);
                 (self.state != State::Down && self.failed >= rules.tries)
-                    .then(|| self.become_(State::Down, Transition::WentDown))
+                    .then(|| self.become_(State::Down, Change::WentDown))
             }
             Seen::Slow | Seen::Fast => {
                 self.failed = 0;
@@ -137,40 +198,40 @@ impl Judge {
         }
     }
 
-    fn judge_answer(&mut self, rules: Rules) -> Option<Transition> {
+    fn judge_answer(&mut self, rules: Rules) -> Option<Change> {
         match self.state {
             State::Down if self.answered >= rules.recover => {
-                Some(self.become_(State::Up, Transition::Recovered))
+                Some(self.become_(State::Up, Change::Recovered))
             }
             State::Unknown | State::Up if self.slow >= rules.tries => {
-                Some(self.become_(State::Degraded, Transition::Slowed))
+                Some(self.become_(State::Degraded, Change::Slowed))
             }
-            State::Unknown if self.fast > 0 => Some(self.become_(State::Up, Transition::FirstUp)),
+            State::Unknown if self.fast > 0 => Some(self.become_(State::Up, Change::FirstUp)),
             State::Degraded if self.fast >= rules.recover => {
-                Some(self.become_(State::Up, Transition::SpedUp))
+                Some(self.become_(State::Up, Change::SpedUp))
             }
             _ => None,
         }
     }
 
-    fn become_(&mut self, state: State, change: Transition) -> Transition {
+    fn become_(&mut self, state: State, change: Change) -> Change {
         // A slow answer that ended an outage still counts towards degraded.
         let slow = if state == State::Up { self.slow } else { 0 };
-        *self = Judge {
+        *self = Streak {
             slow,
-            ..Judge::new(state)
+            ..Streak::new(state)
         };
         change
     }
 
     /// One more failure makes it down.
-    pub fn at_the_brink(&self, rules: Rules) -> bool {
+    pub fn next_failure_is_down(&self, rules: Rules) -> bool {
         self.state != State::Down && self.failed.saturating_add(1) >= rules.tries
     }
 
     /// What was counted for or against it counts no more.
     pub fn restart_streak(&mut self) {
-        *self = Judge::new(self.state);
+        *self = Streak::new(self.state);
     }
 
     /// Failing, but not yet judged down.
@@ -201,7 +262,7 @@ mod tests {
 
     #[track_caller]
     fn story(seen: &str) -> String {
-        let mut judge = Judge::new(State::Unknown);
+        let mut judge = Streak::new(State::Unknown);
         let mut told = String::new();
         for c in seen.chars() {
             let seen = match c {
@@ -213,11 +274,11 @@ mod tests {
             told.push(match judge.observe(seen, RULES) {
                 None if judge.wavering() => '?',
                 None => '-',
-                Some(Transition::FirstUp) => 'u',
-                Some(Transition::WentDown) => 'D',
-                Some(Transition::Recovered) => 'U',
-                Some(Transition::Slowed) => 'S',
-                Some(Transition::SpedUp) => 'F',
+                Some(Change::FirstUp) => 'u',
+                Some(Change::WentDown) => 'D',
+                Some(Change::Recovered) => 'U',
+                Some(Change::Slowed) => 'S',
+                Some(Change::SpedUp) => 'F',
             });
         }
         told
@@ -281,7 +342,7 @@ mod tests {
         #[test]
         fn agrees_with_a_model_that_looks_back(seen in proptest::collection::vec(0..3u8, 0..60), tries in 1..5u32, recover in 1..4u32) {
             let rules = Rules { tries, recover };
-            let mut judge = Judge::new(State::Unknown);
+            let mut judge = Streak::new(State::Unknown);
             let mut changed_at = 0;
             for (i, &s) in seen.iter().enumerate() {
                 let seen_now = [Seen::Fast, Seen::Slow, Seen::Failed][s as usize];
@@ -290,8 +351,8 @@ mod tests {
                 let last_failed = seen[changed_at..=i].iter().rev().take_while(|&&x| x == 2).count() as u32;
                 let last_good = seen[changed_at..=i].iter().rev().take_while(|&&x| x != 2).count() as u32;
                 match change {
-                    Some(Transition::WentDown) => { prop_assert!(before != State::Down); prop_assert_eq!(last_failed, tries); }
-                    Some(Transition::Recovered) => { prop_assert_eq!(before, State::Down); prop_assert_eq!(last_good, recover); }
+                    Some(Change::WentDown) => { prop_assert!(before != State::Down); prop_assert_eq!(last_failed, tries); }
+                    Some(Change::Recovered) => { prop_assert_eq!(before, State::Down); prop_assert_eq!(last_good, recover); }
                     Some(_) => prop_assert!(before != State::Down),
                     None => {
                         if before == State::Down { prop_assert!(last_good < recover); }
