@@ -12,6 +12,7 @@ pub mod expiry;
 pub mod history;
 pub mod incident;
 pub mod judge;
+mod judging;
 pub mod outbox;
 pub mod persist;
 pub mod render;
@@ -20,38 +21,33 @@ pub mod site;
 pub mod time;
 pub mod uplink;
 
-use self::alert::Notification;
 use self::alert::batching::Unsettled;
 use self::alert::digest::Digest;
 use self::bot::added_sites::Added;
 use self::bot::check_jobs::Job;
-use self::bot::check_jobs::Verdict;
 use self::bot::command::Access;
 use self::bot::strangers::Strangers;
 pub use self::event::{Action, Actions, Event, Level, Settings};
-use self::expiry::root_certificates::{by_chat, root_text};
-use self::expiry::{Expiry, ExpiryEvent, Subject};
+use self::expiry::Expiry;
 use self::history::recording::Recorder;
 use self::history::{Extent, Record};
 use self::incident::Incidents;
 use self::incident::unclean_stop::Away;
-use self::judge::{Change, Judge, JudgeEvent, Judging, State, Transition};
+use self::judge::Judge;
 use self::outbox::Outbox;
 use self::outbox::send_context::SendContext;
 use self::outbox::shown::Shown;
 use self::persist::urgency::Saving;
 use self::schedule::Scheduler;
 use self::site::Site;
-use self::site::outcome::{Failure, FailureKind, Looked, Outcome};
 use self::site::state::SiteState;
 use self::site::table::Sites;
 use self::time::hours::Hours;
-use self::time::{Clock, ClockChange, Moment, Now, Redating};
+use self::time::{Clock, Moment, Now};
 use self::uplink::faults::Said;
-use self::uplink::{Fault, Period, ProbeResult, Uplink, UplinkEvent};
+use self::uplink::{Fault, Uplink};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The state of everything that is watched. One owner feeds it events and carries out its actions.
 #[derive(Debug)]
@@ -321,50 +317,6 @@ impl Monitor {
         !self.clock.is_set()
     }
 
-    /// The time to go by.
-    fn read_clock(&mut self, now: Now) -> Now {
-        let (now, change) = self.clock.read(now);
-        if change.is_some() {
-            self.schedule.forget_maintenance();
-        }
-        match change {
-            Some(ClockChange::Doubted(why)) => self.log(Level::Warn, why),
-            Some(ClockChange::Set(redating)) => self.clock_is_set(now, &redating),
-            None => {}
-        }
-        now
-    }
-
-    fn clock_is_set(&mut self, now: Now, redating: &Redating) {
-        self.log(Level::Info, "the clock is set".to_owned());
-        let moment = now.moment();
-        let (since, floor) = redating.this_run();
-        self.outbox.redate_periods(since, floor, redating.seconds);
-        self.uplink.redate_period(floor, redating.seconds);
-        for incident in self.incidents.iter_mut() {
-            redating.moment(&mut incident.start);
-            redating.moment(&mut incident.reminded);
-            incident.end.iter_mut().for_each(|at| redating.moment(at));
-            if let Some(acknowledged) = &mut incident.acknowledged {
-                redating.moment(&mut acknowledged.at);
-            }
-        }
-        redating.mute(None, &mut self.muted_until);
-        self.uplink.redate(|at| redating.moment(at));
-        self.outbox.redate(|at| redating.moment(at));
-        if redating.shifts() {
-            let length = |number| self.incidents.get(number).map(|i| i.length(now));
-            self.outbox.relength(length);
-        }
-        if let Some(away) = &mut self.away {
-            away.clock = moment;
-        }
-        for watched in self.sites.iter_mut() {
-            watched.clock_is_set(moment, redating);
-        }
-        self.schedule.check_https_soon(moment, &self.sites);
-    }
-
     fn record(&mut self, now: Now) {
         let clock_set = self.clock.is_set();
         self.history
@@ -400,299 +352,6 @@ impl Monitor {
     /// The sites that the history is of.
     pub fn site_names(&self) -> impl Iterator<Item = &str> {
         self.sites.iter().map(SiteState::name)
-    }
-
-    /// Dates can be inspected and judged.
-    fn inspects(&self) -> bool {
-        self.clock.is_set() && !self.schedule.stopping()
-    }
-
-    fn next_expiry(&self) -> Option<Moment> {
-        let roots = self.expiry.next_roots();
-        let roots = roots.map(|due| self.muted_until.map_or(due, |until| until.max(due)));
-        let due = self.expiry.next_timeout(&self.sites);
-        due.into_iter()
-            .chain(roots)
-            .min()
-            .filter(|_| self.inspects())
-    }
-
-    fn proceed_with_expiry(&mut self, now: Now) {
-        if !self.inspects() {
-            return;
-        }
-        let moment = now.moment();
-        self.expiry
-            .on_timeout(moment, &mut self.sites, &mut self.actions);
-        if self.silenced(moment) {
-            return;
-        }
-        for (root, sites) in self.expiry.take_ending_roots(now, &self.sites) {
-            self.saving.now();
-            self.log(Level::Warn, root_text(&root, &sites, now));
-            for (sites, chats) in by_chat(&self.sites, &sites, &self.access.chats) {
-                self.notice_to(now, chats, root_text(&root, &sites, now));
-            }
-        }
-    }
-
-    fn inspected(
-        &mut self,
-        now: Now,
-        name: &str,
-        subject: Subject,
-        result: Result<Looked, Failure>,
-    ) {
-        let Some(at) = self.sites.find(name) else {
-            return;
-        };
-        let muted = self.muted(name, now.moment());
-        let (watched, found) = (&mut self.sites[at], (subject, result));
-        let events = self
-            .expiry
-            .on_inspected(now, watched, found, muted, &mut self.actions);
-        let site = self.sites[at].site.clone();
-        for event in events {
-            let news = match event {
-                ExpiryEvent::EndsSoon(expiry) => Notification::Expiring { subject, expiry },
-                ExpiryEvent::Renewed(expiry) => Notification::Renewed { subject, expiry },
-                ExpiryEvent::Changed => {
-                    self.saving.later(now.moment());
-                    continue;
-                }
-                ExpiryEvent::RootsChanged => {
-                    self.saving.soon(now.moment());
-                    continue;
-                }
-            };
-            self.tell(now, &site, news, None);
-        }
-    }
-
-    fn refresh_reach(&mut self, now: Now) {
-        let offline = self.uplink.has(Fault::Line);
-        self.sites.refresh_reach(now.moment(), offline);
-    }
-
-    fn behind(&self, at: usize) -> Vec<usize> {
-        self.sites.behind(at)
-    }
-
-    fn probed(&mut self, now: Now, result: ProbeResult) {
-        let clock_set = self.clock.is_set();
-        let (sites, actions) = (&mut self.sites, &mut self.actions);
-        let ended = self
-            .uplink
-            .on_probe_result(now, result, clock_set, sites, actions);
-        let Some((began, events)) = ended else {
-            return;
-        };
-        self.on_uplink(now, events);
-        if result.up {
-            let events = self.judging(now).suppress_failing(result, began);
-            self.on_judged(now, events);
-        }
-        let (sites, actions) = (&mut self.sites, &mut self.actions);
-        let events = self.uplink.end_faults(now, result, sites, actions);
-        self.on_uplink(now, events);
-    }
-
-    fn on_uplink(&mut self, now: Now, events: impl IntoIterator<Item = UplinkEvent>) {
-        let moment = now.moment();
-        for event in events {
-            match event {
-                // After a power cut the outages of then would else count the time without judging.
-                UplinkEvent::Offline => self.saving.now_if_calm(moment),
-                UplinkEvent::Online {
-                    since,
-                    unjudged,
-                    period,
-                    goes_on,
-                } => {
-                    for at in unjudged {
-                        // The outage of a site that was down before goes on, but not by that time.
-                        let name = &self.sites[at].site.name;
-                        if let Some(incident) = self.incidents.open_of_mut(name) {
-                            incident.blind += moment.since(since.max(incident.start));
-                        }
-                    }
-                    self.saving.later(moment);
-                    self.tell_online(now, period, goes_on);
-                }
-                UplinkEvent::FaultBegan { fault, due } => {
-                    self.saving.later(moment);
-                    self.fault_notices.push((fault, Said::Due(due)));
-                }
-                UplinkEvent::FaultEnded { fault, notice } => {
-                    self.saving.later(moment);
-                    let place = self.fault_notices.iter().position(|(t, _)| *t == fault);
-                    let told =
-                        place.is_some_and(|at| self.fault_notices.remove(at).1 == Said::Told);
-                    if told {
-                        self.announce_line(now, notice);
-                    }
-                }
-                UplinkEvent::Contradicted { notice } => {
-                    self.announce_line(now, notice.to_owned());
-                }
-            }
-        }
-    }
-
-    fn tell_online(&mut self, now: Now, period: Period, goes_on: bool) {
-        let moment = now.moment();
-        if !goes_on {
-            self.told_offline.clear();
-        }
-        if self.silenced(moment) {
-            return;
-        }
-        let chats = self.access.chats.clone();
-        let news = Notification::Offline(period);
-        let edits = &self.told_offline;
-        self.outbox
-            .push_offline(news, chats, edits, goes_on, moment);
-        self.saving.alert("", moment);
-    }
-
-    /// When a fault has lasted long enough to be told.
-    fn next_trouble_told(&self) -> Option<Moment> {
-        let due = self
-            .fault_notices
-            .iter()
-            .filter_map(|(_, said)| match said {
-                Said::Due(at) => Some(*at),
-                Said::Told => None,
-            });
-        let told = |at: Moment| self.muted_until.map_or(at, |until| until.max(at));
-        due.min().map(told)
-    }
-
-    fn tell_troubles(&mut self, now: Now) {
-        let moment = now.moment();
-        if self.silenced(moment) {
-            return;
-        }
-        let mut texts = Vec::new();
-        for (fault, said) in &mut self.fault_notices {
-            if matches!(said, Said::Due(at) if *at <= moment) {
-                *said = Said::Told;
-                texts.extend(fault.began());
-            }
-        }
-        for text in texts {
-            self.announce_line(now, text.to_owned());
-        }
-    }
-
-    fn judging(&mut self, now: Now) -> Judging<'_> {
-        Judging {
-            judge: &mut self.judge,
-            now,
-            clock: &self.clock,
-            sites: &mut self.sites,
-            schedule: &mut self.schedule,
-            uplink: &mut self.uplink,
-            actions: &mut self.actions,
-        }
-    }
-
-    /// A check has ended. `waited`: how long it waited before it began.
-    fn checked(&mut self, now: Now, name: &str, outcome: Outcome, waited: Duration) {
-        let moment = now.moment();
-        self.history.count_check();
-        self.schedule.check_ended(moment);
-        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
-        if kind == Some(FailureKind::Internal) {
-            self.internal_errors += 1;
-        }
-        let verdict = Verdict::of(&outcome);
-        let Some(at) = self.sites.find(name) else {
-            return;
-        };
-        if let Some(text) = self.schedule.round_ended(moment, &self.sites[at], waited) {
-            self.log(Level::Warn, text.clone());
-            self.announce(now, text);
-        }
-        let watched = &mut self.sites[at];
-        watched.running = false;
-        if watched.paused() {
-            self.note_in_jobs(now, name, &Verdict::Paused);
-            return;
-        }
-        if let Some(FailureKind::Local(lack)) = kind {
-            self.schedule.check_soon(moment, &self.sites[at]);
-            let quiet = self.silenced(moment);
-            let notice = self.uplink.on_lack(now, lack, quiet, &mut self.actions);
-            if let Some(text) = notice {
-                self.announce(now, text);
-            }
-            // Our own connection may be at fault.
-            let kind = FailureKind::Local(lack);
-            self.uplink.on_failure(moment, &self.sites[at], kind);
-            self.note_in_jobs(now, name, &verdict);
-            return;
-        }
-        self.uplink.on_check(moment, &mut self.actions);
-        self.schedule.next_turn(name, moment);
-        let untimely = matches!(kind, Some(FailureKind::Tls | FailureKind::Untrusted));
-        if self.clock.is_set() || !untimely {
-            let (events, transition) = self.judging(now).on_outcome(at, outcome);
-            self.on_uplink(now, events);
-            self.on_judged(now, transition.map(JudgeEvent::Transition));
-            self.seen_after_away(name);
-        }
-        self.note_in_jobs(now, name, &verdict);
-    }
-
-    /// Decides the pending downs that can be decided by now.
-    fn settle_pending(&mut self, now: Now) {
-        for at in self.judge.pending() {
-            let event = self.judging(now).settle(at);
-            self.on_judged(now, event);
-        }
-    }
-
-    fn on_judged(&mut self, now: Now, events: impl IntoIterator<Item = JudgeEvent>) {
-        for event in events {
-            match event {
-                JudgeEvent::Transition(transition) => self.on_transition(now, transition),
-                JudgeEvent::Suppressed(fault) => {
-                    self.saving.later(now.moment());
-                    self.on_uplink(now, fault);
-                }
-            }
-        }
-    }
-
-    fn on_transition(&mut self, now: Now, transition: Transition) {
-        let Transition {
-            at,
-            change,
-            cause,
-            lasted,
-        } = transition;
-        self.history.site_changed();
-        match change {
-            Change::WentDown => {
-                self.history.on_down(now, &mut self.sites[at]);
-                self.went_down(now, at, cause);
-            }
-            Change::Recovered => self.recovered(now, at),
-            Change::Slowed => self.slowed(now, at, cause),
-            Change::SpedUp => self.sped_up(now, at, lasted),
-            Change::FirstUp => {
-                let name = self.sites[at].name();
-                self.actions.log(Level::Debug, format!("{name} is up"));
-                // Once all are known it is worth showing.
-                let known = |w: &SiteState| w.paused() || w.state() != State::Unknown;
-                if self.sites.iter().all(known) {
-                    self.saving.soon(now.moment());
-                } else {
-                    self.saving.later(now.moment());
-                }
-            }
-        }
     }
 
     fn refresh_maintenance(&mut self, now: Now) {

@@ -1,4 +1,31 @@
 //! Outcomes in, state out: how many in a row make a site down, up or degraded (SPEC 4).
+//!
+//! A site's streak of outcomes ([`Streak`]; `tries` and `recover` are the site's [`Rules`]):
+//!
+//! | state | outcomes | becomes | test |
+//! | --- | --- | --- | --- |
+//! | unknown | a fast answer | up | `unknown_and_a_fast_answer_is_up` |
+//! | unknown, up | `tries` slow answers | degraded | `unknown_or_up_and_tries_slow_answers_is_degraded` |
+//! | unknown, up, degraded | `tries` failures | down, once it is confirmed | `not_down_and_tries_failures_is_down` |
+//! | degraded | `recover` fast answers | up | `degraded_and_recover_fast_answers_is_up` |
+//! | down | `recover` answers | up; slow ones already count towards degraded | `down_and_recover_answers_is_up` |
+//! | any | fewer, or an outcome of another kind between | the same | `fewer_in_a_row_change_nothing` |
+//!
+//! The last of `tries` failures makes a [pending down](pending_down), which ends in one of three ways:
+//!
+//! | known since the failure | the pending down | test |
+//! | --- | --- | --- |
+//! | the site is on this network | is confirmed | `a_site_on_this_network_is_judged_as_ever` |
+//! | its parent is down | is suppressed: unreachable | `one_message_names_the_parent_and_counts_what_is_behind_it` |
+//! | its parent fails, or was not checked | waits for the parent | `a_child_that_fails_at_once_waits_for_its_parent`, `a_parent_is_checked_before_its_child_is_judged` |
+//! | a target of the uplink answered | is confirmed | `a_site_that_is_gone_while_the_uplink_is_up_is_down` |
+//! | no target answered | is suppressed: offline | `a_cut_connection_takes_no_site_down_and_is_told_once_it_is_back` |
+//! | no name resolves | is suppressed: no resolver | `no_resolver_is_told_and_takes_no_site_down` |
+//! | other names resolve | is confirmed | `a_name_that_alone_does_not_resolve_is_the_sites_own_fault` |
+//! | other servers show foreign certificates too | is suppressed: captive portal | `a_captive_portal_takes_no_site_down` |
+//! | other servers show their own | is confirmed | `a_foreign_certificate_on_one_site_is_its_own_fault` |
+//! | IPv6 is gone, and it needs that | is suppressed: no IPv6 | `ipv6_that_is_gone_takes_no_site_down_that_needs_it` |
+//! | a fault explained the failure, but is over | restarts the streak | `a_resolver_that_was_known_to_be_gone_when_a_check_failed_is_why_it_failed` |
 
 pub(crate) mod flapping;
 pub(crate) mod outcomes;
@@ -262,7 +289,7 @@ mod tests {
 
     #[track_caller]
     fn story(seen: &str) -> String {
-        let mut judge = Streak::new(State::Unknown);
+        let mut streak = Streak::new(State::Unknown);
         let mut told = String::new();
         for c in seen.chars() {
             let seen = match c {
@@ -271,8 +298,8 @@ mod tests {
                 '.' => Seen::Fast,
                 other => panic!("unknown outcome {other}"),
             };
-            told.push(match judge.observe(seen, RULES) {
-                None if judge.wavering() => '?',
+            told.push(match streak.observe(seen, RULES) {
+                None if streak.wavering() => '?',
                 None => '-',
                 Some(Change::FirstUp) => 'u',
                 Some(Change::WentDown) => 'D',
@@ -329,6 +356,74 @@ mod tests {
         assert_eq!(story("fffffff"), "??D----");
     }
 
+    /// The state after these outcomes, and what the last of them changed.
+    fn after(before: State, seen: &[Seen]) -> (State, Option<Change>) {
+        let mut streak = Streak::new(before);
+        let changes: Vec<_> = seen.iter().map(|s| streak.observe(*s, RULES)).collect();
+        let (last, earlier) = changes.split_last().expect("outcomes");
+        assert!(earlier.iter().all(Option::is_none), "it changed before");
+        (streak.state(), *last)
+    }
+
+    #[test]
+    fn unknown_and_a_fast_answer_is_up() {
+        let up = (State::Up, Some(Change::FirstUp));
+        assert_eq!(after(State::Unknown, &[Seen::Fast]), up);
+    }
+
+    #[test]
+    fn unknown_or_up_and_tries_slow_answers_is_degraded() {
+        for before in [State::Unknown, State::Up] {
+            let degraded = (State::Degraded, Some(Change::Slowed));
+            assert_eq!(after(before, &[Seen::Slow; 3]), degraded);
+        }
+    }
+
+    #[test]
+    fn not_down_and_tries_failures_is_down() {
+        for before in [State::Unknown, State::Up, State::Degraded] {
+            let down = (State::Down, Some(Change::WentDown));
+            assert_eq!(after(before, &[Seen::Failed; 3]), down);
+        }
+    }
+
+    #[test]
+    fn degraded_and_recover_fast_answers_is_up() {
+        let up = (State::Up, Some(Change::SpedUp));
+        assert_eq!(after(State::Degraded, &[Seen::Fast; 2]), up);
+    }
+
+    #[test]
+    fn down_and_recover_answers_is_up() {
+        let up = (State::Up, Some(Change::Recovered));
+        assert_eq!(after(State::Down, &[Seen::Fast; 2]), up);
+        assert_eq!(after(State::Down, &[Seen::Fast, Seen::Slow]), up);
+        assert_eq!(story("fffsss"), "??D?US", "slow ones count on");
+    }
+
+    #[test]
+    fn fewer_in_a_row_change_nothing() {
+        use Seen::{Failed, Fast, Slow};
+        for before in [State::Unknown, State::Up, State::Degraded] {
+            assert_eq!(after(before, &[Failed; 2]), (before, None));
+        }
+        for before in [State::Unknown, State::Up] {
+            assert_eq!(after(before, &[Slow, Slow, Failed, Slow]), (before, None));
+        }
+        assert_eq!(
+            after(State::Up, &[Failed, Failed, Fast, Failed, Failed]),
+            (State::Up, None)
+        );
+        assert_eq!(
+            after(State::Degraded, &[Fast, Slow, Fast]),
+            (State::Degraded, None)
+        );
+        assert_eq!(
+            after(State::Down, &[Fast, Failed, Slow]),
+            (State::Down, None)
+        );
+    }
+
     #[test]
     fn state_words_read_back() {
         for state in State::ALL {
@@ -342,12 +437,12 @@ mod tests {
         #[test]
         fn agrees_with_a_model_that_looks_back(seen in proptest::collection::vec(0..3u8, 0..60), tries in 1..5u32, recover in 1..4u32) {
             let rules = Rules { tries, recover };
-            let mut judge = Streak::new(State::Unknown);
+            let mut streak = Streak::new(State::Unknown);
             let mut changed_at = 0;
             for (i, &s) in seen.iter().enumerate() {
                 let seen_now = [Seen::Fast, Seen::Slow, Seen::Failed][s as usize];
-                let before = judge.state();
-                let change = judge.observe(seen_now, rules);
+                let before = streak.state();
+                let change = streak.observe(seen_now, rules);
                 let last_failed = seen[changed_at..=i].iter().rev().take_while(|&&x| x == 2).count() as u32;
                 let last_good = seen[changed_at..=i].iter().rev().take_while(|&&x| x != 2).count() as u32;
                 match change {
