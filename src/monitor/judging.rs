@@ -5,6 +5,7 @@ use crate::monitor::alert::Notification;
 use crate::monitor::bot::check_jobs::Verdict;
 use crate::monitor::expiry::root_certificates::{by_chat, root_text};
 use crate::monitor::expiry::{ExpiryEvent, Subject};
+use crate::monitor::judge::flapping::Manner;
 use crate::monitor::judge::{Change, JudgeEvent, Judging, State, Transition};
 use crate::monitor::site::outcome::{Failure, FailureKind, Looked, Outcome};
 use crate::monitor::site::state::SiteState;
@@ -300,6 +301,11 @@ impl Monitor {
             self.seen_after_away(name);
         }
         self.note_in_jobs(now, name, &verdict);
+    }
+
+    pub(super) fn manner_of_change(&mut self, now: Moment, at: usize) -> Manner {
+        let (sites, actions) = (&mut self.sites, &mut self.actions);
+        self.judge.manner_of_change(now, at, sites, actions)
     }
 
     /// Decides the pending downs that can be decided by now.

@@ -81,8 +81,6 @@ pub struct Monitor {
     judge: Judge,
     /// Where the last offline period was told, alone in its message: chat and message.
     told_offline: Vec<(i64, i64)>,
-    /// Sites that are flapping, at least: more are not looked for.
-    flapping: usize,
     /// Sites may have become slow in silence; if not, none is looked for.
     slow_untold: bool,
     /// Troubles of the line that go on, and whether people know.
@@ -132,7 +130,6 @@ impl Monitor {
             uplink: Uplink::new(settings.uplink),
             judge: Judge::default(),
             told_offline: Vec::new(),
-            flapping: 0,
             slow_untold: false,
             fault_notices: Vec::new(),
             away: None,
@@ -230,7 +227,7 @@ impl Monitor {
         reminders
             .chain(self.schedule.next_timeout())
             .chain(probe)
-            .chain(self.next_steady())
+            .chain(self.judge.next_timeout(&self.sites, self.clock.is_set()))
             .chain(self.next_expiry())
             .chain(self.next_trouble_told())
             .chain(maintenance.filter(|_| self.clock.is_set()))

@@ -110,21 +110,6 @@ impl Monitor {
         }
     }
 
-    fn manner_of_change(&mut self, now: Moment, at: usize) -> Manner {
-        let watched = &mut self.sites[at];
-        if watched.maintenance.is_some() && !watched.flapping.flapping() {
-            // What is done to it there says nothing about how steady it is.
-            return Manner::Plainly;
-        }
-        let manner = watched.flapping.change(now);
-        if manner == Manner::Flapping {
-            self.flapping += 1;
-            let name = self.sites[at].site.name.clone();
-            self.log(Level::Info, format!("{name} is flapping"));
-        }
-        manner
-    }
-
     /// By a change that is not its going down.
     fn tell_flapping(&mut self, now: Now, at: usize, heard_before: bool) {
         let site = self.sites[at].site.clone();
@@ -134,35 +119,12 @@ impl Monitor {
         }
     }
 
-    pub(crate) fn next_steady(&self) -> Option<Moment> {
-        if self.flapping == 0 {
-            return None;
-        }
-        let judged = self.sites.iter().filter(|w| self.judges(w));
-        judged.filter_map(|w| w.flapping.steady_at(w.down())).min()
-    }
-
-    /// Its checks are made, and count.
-    fn judges(&self, watched: &SiteState) -> bool {
-        let timely = self.clock.is_set() || !watched.site.is_https();
-        watched.suppression.is_none() && !watched.paused() && timely
-    }
-
     /// Sites that have been steady for long enough are no longer flapping.
     pub(crate) fn end_flapping(&mut self, now: Now) {
         let moment = now.moment();
-        if self.next_steady().is_none_or(|at| at > moment) {
-            return;
-        }
-        for at in 0..self.sites.len() {
+        let set = self.clock.is_set();
+        for (at, told) in self.judge.take_steady(moment, &mut self.sites, set) {
             let watched = &self.sites[at];
-            let steady = watched.flapping.steady_at(watched.down());
-            let steady = steady.is_some_and(|at| at <= moment);
-            if !steady || !self.judges(watched) {
-                continue;
-            }
-            let watched = &mut self.sites[at];
-            let told = watched.flapping.settle();
             let site = watched.site.clone();
             self.saving.later(moment);
             self.log(Level::Info, format!("{} is steady again", site.name));
@@ -200,7 +162,6 @@ impl Monitor {
                 _ => {}
             }
         }
-        self.flapping = self.sites.iter().filter(|w| w.flapping.flapping()).count();
     }
 
     /// Puts an alert into the outbox for all who are told of the site.

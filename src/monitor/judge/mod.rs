@@ -46,6 +46,8 @@ use std::time::Duration;
 pub struct Judge {
     /// Places of the sites with a pending down, and of some that had one.
     pending: BTreeSet<usize>,
+    /// Places of the sites that are flapping, and of some that were.
+    flapping: BTreeSet<usize>,
     /// When many were last seen failing at once.
     storm: Option<Moment>,
 }
@@ -56,10 +58,12 @@ impl Judge {
         self.pending.iter().copied().collect()
     }
 
-    /// Sites have come or gone: they have other places.
+    /// Sites were restored, or have come or gone and have other places.
     pub fn on_sites_changed(&mut self, sites: &Sites) {
         let pending = |at: &usize| sites[*at].pending_down.is_some();
         self.pending = (0..sites.len()).filter(pending).collect();
+        let flapping = |at: &usize| sites[*at].flapping.flapping();
+        self.flapping = (0..sites.len()).filter(flapping).collect();
     }
 }
 

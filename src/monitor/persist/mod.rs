@@ -165,7 +165,7 @@ impl Monitor {
             }
         }
         self.refresh_reach(now);
-        self.flapping = self.sites.len();
+        self.judge.on_sites_changed(&self.sites);
         self.slow_untold = true;
     }
 
