@@ -16,6 +16,7 @@ pub mod expiry;
 pub mod history;
 pub mod incident;
 pub mod judge;
+mod judging;
 pub mod outbox;
 pub mod persist;
 pub mod render;
@@ -25,27 +26,25 @@ pub mod site;
 pub mod time;
 pub mod uplink;
 
+use self::alert::Alerts;
 use self::alert::batching::Unsettled;
-use self::alert::{Alerts, Notification};
 use self::bot::Bot;
 pub use self::event::{Action, Actions, Event, Level, Settings};
-use self::expiry::root_certificates::{by_chat, root_text};
-use self::expiry::{Expiry, ExpiryEvent, Subject};
+use self::expiry::Expiry;
 use self::history::recording::Recorder;
 use self::history::{Extent, Record, Span};
 use self::incident::Incidents;
-use self::judge::State;
+use self::judge::{Judge, State};
 use self::outbox::Outbox;
 use self::outbox::send_context::SendContext;
 use self::persist::urgency::Saving;
 use self::render::charts;
 use self::schedule::Scheduler;
 use self::site::Site;
-use self::site::outcome::{Failure, Looked};
 use self::site::state::SiteState;
 use self::site::table::Sites;
-use self::time::{Clock, ClockChange, Moment, Now, Redating};
-use self::uplink::{Fault, Period, ProbeResult, Uplink, UplinkEvent};
+use self::time::{Clock, Moment, Now};
+use self::uplink::{Fault, Uplink};
 use std::sync::Arc;
 
 /// The state of everything that is watched. One owner feeds it events and carries out its actions.
@@ -60,15 +59,10 @@ pub struct Monitor {
     saving: Saving,
     internal_errors: u64,
     uplink: Uplink,
-    /// Sites in doubt, at least: more than that are not looked for.
-    pending_downs: usize,
-    /// Sites that are flapping, at least: more are not looked for.
-    flapping: usize,
+    judge: Judge,
     clock: Clock,
     expiry: Expiry,
     history: Recorder,
-    /// When many were last seen failing at once.
-    storm: Option<Moment>,
     actions: Actions,
 }
 
@@ -90,11 +84,9 @@ impl Monitor {
             saving: Saving::default(),
             internal_errors: 0,
             uplink: Uplink::new(settings.uplink),
-            pending_downs: 0,
-            flapping: 0,
+            judge: Judge::default(),
             clock: Clock::new(settings.built, now),
             expiry: Expiry::default(),
-            storm: None,
             history: Recorder::default(),
             actions: Actions::default(),
         };
@@ -189,7 +181,7 @@ impl Monitor {
             .into_iter()
             .chain(self.schedule.next_timeout())
             .chain(probe)
-            .chain(self.next_steady())
+            .chain(self.judge.next_timeout(&self.sites, self.clock.is_set()))
             .chain(self.next_expiry())
             .chain(fault)
             .chain(maintenance.filter(|_| clock_set))
@@ -234,7 +226,7 @@ impl Monitor {
             &mut self.actions,
         );
         self.proceed_with_expiry(now);
-        self.settle_doubts(now);
+        self.settle_pending(now);
         if !self.schedule.stopping() {
             self.uplink.on_timeout(moment, &mut self.actions);
         }
@@ -274,50 +266,6 @@ impl Monitor {
         !self.clock.is_set()
     }
 
-    /// The time to go by.
-    fn read_clock(&mut self, now: Now) -> Now {
-        let (now, change) = self.clock.read(now);
-        if change.is_some() {
-            self.schedule.forget_maintenance();
-        }
-        match change {
-            Some(ClockChange::Doubted(why)) => self.log(Level::Warn, why),
-            Some(ClockChange::Set(redating)) => self.clock_is_set(now, &redating),
-            None => {}
-        }
-        now
-    }
-
-    fn clock_is_set(&mut self, now: Now, redating: &Redating) {
-        self.log(Level::Info, "the clock is set".to_owned());
-        let moment = now.moment();
-        let (since, floor) = redating.this_run();
-        self.outbox.redate_periods(since, floor, redating.seconds);
-        self.uplink.redate_period(floor, redating.seconds);
-        for incident in self.incidents.iter_mut() {
-            redating.moment(&mut incident.start);
-            redating.moment(&mut incident.reminded);
-            incident.end.iter_mut().for_each(|at| redating.moment(at));
-            if let Some(acknowledged) = &mut incident.acknowledged {
-                redating.moment(&mut acknowledged.at);
-            }
-        }
-        let mut muted_until = self.alerts.muted_until();
-        redating.mute(None, &mut muted_until);
-        self.alerts.mute_all(muted_until);
-        self.uplink.redate(|at| redating.moment(at));
-        self.outbox.redate(|at| redating.moment(at));
-        if redating.shifts() {
-            let length = |number| self.incidents.get(number).map(|i| i.length(now));
-            self.outbox.relength(length);
-        }
-        self.incidents.on_clock_set(moment);
-        for watched in self.sites.iter_mut() {
-            watched.clock_is_set(moment, redating);
-        }
-        self.schedule.check_https_soon(moment, &self.sites);
-    }
-
     fn record(&mut self, now: Now) {
         let clock_set = self.clock.is_set();
         self.history
@@ -353,163 +301,6 @@ impl Monitor {
     /// The sites that the history is of.
     pub fn site_names(&self) -> impl Iterator<Item = &str> {
         self.sites.iter().map(SiteState::name)
-    }
-
-    /// Dates can be inspected and judged.
-    fn inspects(&self) -> bool {
-        self.clock.is_set() && !self.schedule.stopping()
-    }
-
-    fn next_expiry(&self) -> Option<Moment> {
-        let roots = self.expiry.next_roots();
-        let roots = roots.map(|due| self.alerts.after_mute(due));
-        let due = self.expiry.next_timeout(&self.sites);
-        due.into_iter()
-            .chain(roots)
-            .min()
-            .filter(|_| self.inspects())
-    }
-
-    fn proceed_with_expiry(&mut self, now: Now) {
-        if !self.inspects() {
-            return;
-        }
-        let moment = now.moment();
-        self.expiry
-            .on_timeout(moment, &mut self.sites, &mut self.actions);
-        if self.silenced(moment) {
-            return;
-        }
-        for (root, sites) in self.expiry.take_ending_roots(now, &self.sites) {
-            self.saving.now();
-            self.log(Level::Warn, root_text(&root, &sites, now));
-            for (sites, chats) in by_chat(&self.sites, &sites, self.bot.chats()) {
-                self.notice_to(now, chats, root_text(&root, &sites, now));
-            }
-        }
-    }
-
-    fn inspected(
-        &mut self,
-        now: Now,
-        name: &str,
-        subject: Subject,
-        result: Result<Looked, Failure>,
-    ) {
-        let Some(at) = self.sites.find(name) else {
-            return;
-        };
-        let muted = self.muted(name, now.moment());
-        let (watched, found) = (&mut self.sites[at], (subject, result));
-        let events = self
-            .expiry
-            .on_inspected(now, watched, found, muted, &mut self.actions);
-        let site = self.sites[at].site.clone();
-        for event in events {
-            let news = match event {
-                ExpiryEvent::EndsSoon(expiry) => Notification::Expiring { subject, expiry },
-                ExpiryEvent::Renewed(expiry) => Notification::Renewed { subject, expiry },
-                ExpiryEvent::Changed => {
-                    self.saving.later(now.moment());
-                    continue;
-                }
-                ExpiryEvent::RootsChanged => {
-                    self.saving.soon(now.moment());
-                    continue;
-                }
-            };
-            self.tell(now, &site, news, None);
-        }
-    }
-
-    fn refresh_reach(&mut self, now: Now) {
-        let offline = self.uplink.has(Fault::Line);
-        self.sites.refresh_reach(now.moment(), offline);
-    }
-
-    fn behind(&self, at: usize) -> Vec<usize> {
-        self.sites.behind(at)
-    }
-
-    fn probed(&mut self, now: Now, result: ProbeResult) {
-        let clock_set = self.clock.is_set();
-        let (sites, actions) = (&mut self.sites, &mut self.actions);
-        let ended = self
-            .uplink
-            .on_probe_result(now, result, clock_set, sites, actions);
-        let Some((began, events)) = ended else {
-            return;
-        };
-        self.on_uplink(now, events);
-        if result.up {
-            self.absolve(now, result, began);
-        }
-        let (sites, actions) = (&mut self.sites, &mut self.actions);
-        let events = self.uplink.end_faults(now, result, sites, actions);
-        self.on_uplink(now, events);
-    }
-
-    fn on_uplink(&mut self, now: Now, events: impl IntoIterator<Item = UplinkEvent>) {
-        let moment = now.moment();
-        for event in events {
-            match event {
-                // After a power cut the outages of then would else count the time without judging.
-                UplinkEvent::Offline => self.saving.now_if_calm(moment),
-                UplinkEvent::Online {
-                    since,
-                    unjudged,
-                    period,
-                    goes_on,
-                } => {
-                    for at in unjudged {
-                        // The outage of a site that was down before goes on, but not by that time.
-                        let name = &self.sites[at].site.name;
-                        if let Some(incident) = self.incidents.open_of_mut(name) {
-                            incident.blind += moment.since(since.max(incident.start));
-                        }
-                    }
-                    self.saving.later(moment);
-                    self.tell_online(now, period, goes_on);
-                }
-                UplinkEvent::FaultBegan { fault, due } => {
-                    self.saving.later(moment);
-                    self.alerts.on_fault(fault, due);
-                }
-                UplinkEvent::FaultEnded { fault, notice } => {
-                    self.saving.later(moment);
-                    if self.alerts.on_fault_end(fault) {
-                        self.announce_line(now, notice);
-                    }
-                }
-                UplinkEvent::Contradicted { notice } => {
-                    self.announce_line(now, notice.to_owned());
-                }
-            }
-        }
-    }
-
-    fn tell_online(&mut self, now: Now, period: Period, goes_on: bool) {
-        let moment = now.moment();
-        let edits = self.alerts.on_online(goes_on).to_vec();
-        if self.silenced(moment) {
-            return;
-        }
-        let chats = self.bot.chats().to_vec();
-        let news = Notification::Offline(period);
-        self.outbox
-            .push_offline(news, chats, &edits, goes_on, moment);
-        self.saving.alert("", moment);
-    }
-
-    fn tell_faults(&mut self, now: Now) {
-        if self.uplink.has(Fault::Line) {
-            return;
-        }
-        for fault in self.alerts.take_due_faults(now.moment()) {
-            if let Some(text) = fault.began() {
-                self.announce_line(now, text.to_owned());
-            }
-        }
     }
 
     fn refresh_maintenance(&mut self, now: Now) {

@@ -15,7 +15,6 @@ use crate::monitor::render::text;
 use crate::monitor::site::Site;
 use crate::monitor::site::access::may_see;
 use crate::monitor::site::outcome::Outcome;
-use crate::monitor::site::state::SiteState;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Action, Level, Monitor};
 use std::time::Duration;
@@ -132,48 +131,10 @@ impl Monitor {
         self.notify(now, alert);
     }
 
-    fn manner_of_change(&mut self, now: Moment, at: usize) -> Manner {
-        let watched = &mut self.sites[at];
-        if watched.maintenance.is_some() && !watched.flapping.flapping() {
-            // What is done to it there says nothing about how steady it is.
-            return Manner::Plainly;
-        }
-        let manner = watched.flapping.change(now);
-        if manner == Manner::Flapping {
-            self.flapping += 1;
-            let name = self.sites[at].site.name.clone();
-            self.log(Level::Info, format!("{name} is flapping"));
-        }
-        manner
-    }
-
-    pub(crate) fn next_steady(&self) -> Option<Moment> {
-        if self.flapping == 0 {
-            return None;
-        }
-        let judged = self.sites.iter().filter(|w| self.judges(w));
-        judged.filter_map(|w| w.flapping.steady_at(w.down())).min()
-    }
-
-    /// Its checks are made, and count.
-    fn judges(&self, watched: &SiteState) -> bool {
-        let timely = self.clock.is_set() || !watched.site.is_https();
-        watched.suppression.is_none() && !watched.paused() && timely
-    }
-
-    /// Sites that have been steady for long enough are no longer flapping.
     pub(crate) fn end_flapping(&mut self, now: Now) {
         let moment = now.moment();
-        if self.next_steady().is_none_or(|at| at > moment) {
-            return;
-        }
-        for at in 0..self.sites.len() {
-            let watched = &self.sites[at];
-            let steady = watched.flapping.steady_at(watched.down());
-            if steady.is_none_or(|at| at > moment) || !self.judges(watched) {
-                continue;
-            }
-            let told = self.sites[at].flapping.settle();
+        let set = self.clock.is_set();
+        for (at, told) in self.judge.take_steady(moment, &mut self.sites, set) {
             let name = self.sites[at].name().to_owned();
             self.saving.later(moment);
             self.log(Level::Info, format!("{name} is steady again"));
@@ -186,7 +147,6 @@ impl Monitor {
             );
             self.notify(now, alert);
         }
-        self.flapping = self.sites.iter().filter(|w| w.flapping.flapping()).count();
     }
 
     pub(crate) fn end_mutes(&mut self, now: Now) {

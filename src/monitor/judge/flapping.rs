@@ -1,7 +1,11 @@
 //! Sites that come and go: five changes within an hour are one alert, then silence until it has
 //! been up for a quarter of an hour or down for five minutes (SPEC 4).
 
+use crate::monitor::event::{Actions, Level};
+use crate::monitor::judge::Judge;
 use crate::monitor::render::text::lasting;
+use crate::monitor::site::state::SiteState;
+use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;
 use std::time::Duration;
 
@@ -27,8 +31,64 @@ pub struct Flapping {
     changes: Vec<Moment>,
     /// It is flapping; the last time it was anything but steady.
     restless: Option<Moment>,
-    /// Somebody was told that it is flapping, so the end is told too.
+    /// An alert said that it is flapping, so the end is told too.
     pub told: bool,
+}
+
+impl Judge {
+    /// How the change of a site is to be told.
+    pub fn manner_of_change(
+        &mut self,
+        now: Moment,
+        at: usize,
+        sites: &mut Sites,
+        actions: &mut Actions,
+    ) -> Manner {
+        let watched = &mut sites[at];
+        if watched.maintenance.is_some() && !watched.flapping.flapping() {
+            // What is done to it there says nothing about how steady it is.
+            return Manner::Plainly;
+        }
+        let manner = watched.flapping.change(now);
+        if manner == Manner::Flapping {
+            self.flapping.insert(at);
+            actions.log(Level::Info, format!("{} is flapping", watched.name()));
+        }
+        manner
+    }
+
+    /// When a flapping site will have been steady for long enough.
+    pub fn next_timeout(&self, sites: &Sites, clock_set: bool) -> Option<Moment> {
+        let flapping = self.flapping.iter().map(|at| &sites[*at]);
+        flapping.filter_map(|w| steady_at(w, clock_set)).min()
+    }
+
+    /// Sites that are no longer flapping from now on: their places, and whether that is to be told.
+    pub fn take_steady(
+        &mut self,
+        now: Moment,
+        sites: &mut Sites,
+        clock_set: bool,
+    ) -> Vec<(usize, bool)> {
+        let mut steady = Vec::new();
+        self.flapping.retain(|&at| {
+            let watched = &mut sites[at];
+            if steady_at(watched, clock_set).is_some_and(|at| at <= now) {
+                steady.push((at, watched.flapping.settle()));
+            }
+            watched.flapping.flapping()
+        });
+        steady
+    }
+}
+
+/// When the site will have been steady for long enough; `None` while its checks aren't made or don't
+/// count.
+fn steady_at(watched: &SiteState, clock_set: bool) -> Option<Moment> {
+    let timely = clock_set || !watched.site.is_https();
+    let judged = watched.suppression.is_none() && !watched.paused() && timely;
+    let steady = watched.flapping.steady_at(watched.down());
+    steady.filter(|_| judged)
 }
 
 /// How a change is to be told.
@@ -43,7 +103,7 @@ pub enum Manner {
 }
 
 impl Flapping {
-    /// Nobody knows how steady it was while we were off.
+    /// How steady it was while nothing ran is not known.
     pub fn restore(changes: Vec<Moment>, flapping: bool, now: Moment) -> Flapping {
         Flapping {
             restless: flapping.then_some(now),
@@ -101,8 +161,8 @@ impl Flapping {
         self.changes.iter_mut().for_each(redate);
     }
 
-    /// It is steady again; whether somebody is to be told.
-    pub fn settle(&mut self) -> bool {
+    /// It is steady again; whether that is to be told.
+    fn settle(&mut self) -> bool {
         std::mem::take(self).told
     }
 }

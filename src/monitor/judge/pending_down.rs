@@ -1,103 +1,105 @@
-//! Before a site goes down: is it the site, or what lies before it? What it depends on is looked
-//! at first, then our own line (SPEC 4, `after` and uplink).
+//! A pending down: is it the site, or what lies before it? What it depends on is checked first, then
+//! the uplink (SPEC 4, `after` and uplink).
 
-use crate::monitor::Monitor;
-use crate::monitor::judge::Seen;
+use crate::monitor::judge::{JudgeEvent, Judging, Seen, Transition};
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::{PendingDown, SiteState, Suppression};
-use crate::monitor::time::{Moment, Now};
+use crate::monitor::time::Moment;
 use crate::monitor::uplink::{Fault, ProbeResult};
 use std::time::Duration;
 
 /// A name that resolved within this shows that there is a resolver (SPEC 10).
 const RESOLVED: Duration = Duration::from_secs(30);
-/// Other sites that are looked at when servers show certificates of somebody else.
+/// Other sites that are checked when servers show foreign certificates.
 const WITNESSES: usize = 3;
 
-/// What is known of a doubt.
+/// What is known of a pending down.
 enum Ruling {
     Wait,
     /// The site is at fault.
-    Down,
+    Confirm,
     /// It is not.
-    Spared(Suppression),
-    /// What it depends on failed for a moment, or the line did: its tries begin anew.
-    Again,
+    Suppress(Suppression),
+    /// What it depends on failed for a moment, or the uplink did: its tries begin anew.
+    RestartStreak,
 }
 
-impl Monitor {
-    /// Decides the doubts that can be decided by now.
-    pub(crate) fn settle_doubts(&mut self, now: Now) {
-        if self.pending_downs == 0 {
-            return;
-        }
-        for at in 0..self.sites.len() {
-            if let Some(pending_down) = self.sites[at].pending_down.clone() {
-                match self.rule(now, at, &pending_down) {
-                    Ruling::Wait => {}
-                    Ruling::Down => self.condemn(now, at, pending_down),
-                    Ruling::Spared(suppression) => {
-                        self.spare(now, at, suppression, pending_down.failed, true)
-                    }
-                    Ruling::Again => self.forgive(now, at),
-                }
+impl Judging<'_> {
+    /// Decides a pending down, if it can be decided by now.
+    pub fn settle(&mut self, at: usize) -> Option<JudgeEvent> {
+        let pending_down = self.sites[at].pending_down.clone();
+        let event = pending_down.and_then(|pending_down| match self.rule(at, &pending_down) {
+            Ruling::Wait => None,
+            Ruling::Confirm => self.confirm(at, pending_down),
+            Ruling::Suppress(suppression) => {
+                Some(self.suppress(at, suppression, pending_down.failed, true))
             }
+            Ruling::RestartStreak => {
+                self.restart_streak(at);
+                None
+            }
+        });
+        if self.sites[at].pending_down.is_none() {
+            self.judge.pending.remove(&at);
         }
-        self.pending_downs = self
-            .sites
-            .iter()
-            .filter(|w| w.pending_down.is_some())
-            .count();
+        event
     }
 
-    fn condemn(&mut self, now: Now, at: usize, pending_down: PendingDown) {
+    fn confirm(&mut self, at: usize, pending_down: PendingDown) -> Option<JudgeEvent> {
         let watched = &mut self.sites[at];
-        let change = watched.judged(Seen::Failed, Some(&pending_down.cause), now);
+        let change = watched.judged(Seen::Failed, Some(&pending_down.cause), self.now);
         if let Some(last) = watched.history.back_mut() {
             last.state = watched.judge.state();
         }
-        let name = watched.site.name.clone();
-        self.schedule.next_turn(&name, now.moment());
-        if let Some(change) = change {
-            self.changed(now, at, change, pending_down.cause, Duration::ZERO);
-        }
+        self.schedule.next_turn(watched.name(), self.now.moment());
+        change.map(|change| {
+            JudgeEvent::Transition(Transition {
+                at,
+                change,
+                cause: pending_down.cause,
+                lasted: Duration::ZERO,
+            })
+        })
     }
 
-    fn spare(&mut self, now: Now, at: usize, suppression: Suppression, failed: Moment, sure: bool) {
+    fn suppress(
+        &mut self,
+        at: usize,
+        suppression: Suppression,
+        failed: Moment,
+        sure: bool,
+    ) -> JudgeEvent {
         let watched = &mut self.sites[at];
         let since = watched.failing_since.unwrap_or(failed);
-        watched.cover(suppression, now.moment());
-        let name = watched.site.name.clone();
-        self.schedule.next_turn(&name, now.moment());
-        self.saving.later(now.moment());
-        match suppression {
-            Suppression::Offline(Fault::Line) | Suppression::Unreachable => {}
+        watched.cover(suppression, self.now.moment());
+        self.schedule.next_turn(watched.name(), self.now.moment());
+        JudgeEvent::Suppressed(match suppression {
+            Suppression::Offline(Fault::Line) | Suppression::Unreachable => None,
             Suppression::Offline(fault) => {
-                let actions = &mut self.actions;
-                let began = self.uplink.fault_begins(now, fault, since, sure, actions);
-                self.on_uplink(now, began);
+                self.uplink
+                    .fault_begins(self.now, fault, since, sure, self.actions)
             }
-        }
+        })
     }
 
-    fn forgive(&mut self, now: Now, at: usize) {
+    fn restart_streak(&mut self, at: usize) {
         let watched = &mut self.sites[at];
         watched.restart_streak();
-        let (name, retry) = (watched.name().to_owned(), watched.site.retry);
         if !watched.running {
-            self.schedule.at(&name, now.moment() + retry);
+            let at = self.now.moment() + watched.site.retry;
+            self.schedule.at(watched.name(), at);
         }
     }
 
-    fn rule(&mut self, now: Now, at: usize, pending_down: &PendingDown) -> Ruling {
+    fn rule(&mut self, at: usize, pending_down: &PendingDown) -> Ruling {
         let ruling = match self.sites.parent_of(at) {
-            Some(parent) => self.rule_by_parent(now, at, parent, pending_down),
-            None => Ruling::Down,
+            Some(parent) => self.rule_by_parent(at, parent, pending_down),
+            None => Ruling::Confirm,
         };
         match ruling {
-            Ruling::Down => match self.rule_by_line(now, at, pending_down) {
-                Ruling::Down if self.uplink.found_since(&self.sites[at], pending_down) => {
-                    Ruling::Again
+            Ruling::Confirm => match self.rule_by_uplink(at, pending_down) {
+                Ruling::Confirm if self.uplink.found_since(&self.sites[at], pending_down) => {
+                    Ruling::RestartStreak
                 }
                 other => other,
             },
@@ -106,53 +108,47 @@ impl Monitor {
     }
 
     /// The parent is judged before its children are.
-    fn rule_by_parent(
-        &mut self,
-        now: Now,
-        at: usize,
-        parent: usize,
-        pending_down: &PendingDown,
-    ) -> Ruling {
+    fn rule_by_parent(&mut self, at: usize, parent: usize, pending_down: &PendingDown) -> Ruling {
         let above = &self.sites[parent];
         if self.sites.blocks(parent) {
-            Ruling::Spared(Suppression::Unreachable)
+            Ruling::Suppress(Suppression::Unreachable)
         } else if above.paused() || matches!(above.suppression, Some(Suppression::Offline(_))) {
-            Ruling::Down
+            Ruling::Confirm
         } else if above.suspect() {
             if let Some(pending_down) = &mut self.sites[at].pending_down {
-                pending_down.shaded = true;
+                pending_down.parent_failed = true;
             }
             Ruling::Wait
         } else if above.seen_good(pending_down.failed) {
-            if pending_down.shaded {
-                Ruling::Again
+            if pending_down.parent_failed {
+                Ruling::RestartStreak
             } else {
-                Ruling::Down
+                Ruling::Confirm
             }
         } else if above.began >= pending_down.failed && !mutated!("check a parent again and again")
-            || self.look_at(now, parent)
+            || self.start_check(parent)
         {
-            // Looked at once: what it found may count for nothing (we stood still, no clock yet),
-            // and then it is looked at again when it is due.
+            // Checked once: what that found may count for nothing (a standstill, no clock yet), and
+            // then it is checked again when it is due.
             Ruling::Wait
         } else {
-            Ruling::Down
+            Ruling::Confirm
         }
     }
 
-    fn rule_by_line(&mut self, now: Now, at: usize, pending_down: &PendingDown) -> Ruling {
+    fn rule_by_uplink(&mut self, at: usize, pending_down: &PendingDown) -> Ruling {
         use FailureKind::{Dns, NoRoute, Redirected, Untrusted};
         let watched = &self.sites[at];
         if watched.local() || mutated!("judge during the line cut") {
-            return Ruling::Down;
+            return Ruling::Confirm;
         }
         let v6 = watched.address.is_some_and(|a| a.is_ipv6());
         let since = watched.failing_since.unwrap_or(pending_down.failed);
         if self.uplink.has(Fault::Line) {
-            return Ruling::Spared(Suppression::Offline(Fault::Line));
+            return Ruling::Suppress(Suppression::Offline(Fault::Line));
         }
         if !self.uplink.has_targets() {
-            return self.rule_by_names(now, at, pending_down, None);
+            return self.rule_by_names(at, pending_down, None);
         }
         let portal_like = watched.portal_like(pending_down.kind);
         let deep = portal_like || pending_down.kind == Dns;
@@ -161,51 +157,50 @@ impl Monitor {
         };
         match pending_down.kind {
             _ if !report.up => Ruling::Wait,
-            Dns => self.rule_by_names(now, at, pending_down, report.names),
+            Dns => self.rule_by_names(at, pending_down, report.names),
             _ if portal_like => match report.trusted {
-                Some(true) => Ruling::Down,
-                Some(false) => Ruling::Spared(Suppression::Offline(Fault::Portal)),
+                Some(true) => Ruling::Confirm,
+                Some(false) => Ruling::Suppress(Suppression::Offline(Fault::Portal)),
                 None if self.uplink.has(Fault::Portal) => {
-                    Ruling::Spared(Suppression::Offline(Fault::Portal))
+                    Ruling::Suppress(Suppression::Offline(Fault::Portal))
                 }
                 None if matches!(pending_down.kind, Untrusted | Redirected) => {
-                    self.rule_by_witnesses(now, at, since)
+                    self.rule_by_witnesses(at, since)
                 }
-                None => Ruling::Down,
+                None => Ruling::Confirm,
             },
             NoRoute if report.ipv6 == Some(false) => {
-                Ruling::Spared(Suppression::Offline(Fault::Ipv6))
+                Ruling::Suppress(Suppression::Offline(Fault::Ipv6))
             }
             _ if v6 && !pending_down.kind.spoke() && report.ipv6 == Some(false) => {
-                Ruling::Spared(Suppression::Offline(Fault::Ipv6))
+                Ruling::Suppress(Suppression::Offline(Fault::Ipv6))
             }
-            _ => Ruling::Down,
+            _ => Ruling::Confirm,
         }
     }
 
     fn rule_by_names(
         &mut self,
-        now: Now,
         at: usize,
         pending_down: &PendingDown,
         names: Option<bool>,
     ) -> Ruling {
         if pending_down.kind != FailureKind::Dns {
-            return Ruling::Down;
+            return Ruling::Confirm;
         }
-        let lately = self.uplink.resolved_within(RESOLVED, now.moment());
+        let lately = self.uplink.resolved_within(RESOLVED, self.now.moment());
         if names.unwrap_or(lately) {
-            return Ruling::Down;
+            return Ruling::Confirm;
         }
-        // Nobody was asked of late: perhaps only because nobody was due.
-        if names.is_none() && self.look_for_names(now, at, pending_down.failed) {
+        // Nothing resolved of late: perhaps only because no check was due.
+        if names.is_none() && self.check_names_of_others(at, pending_down.failed) {
             return Ruling::Wait;
         }
-        Ruling::Spared(Suppression::Offline(Fault::Names))
+        Ruling::Suppress(Suppression::Offline(Fault::Names))
     }
 
-    /// Looks at a few others, for their names; whether one of them is still being looked at.
-    fn look_for_names(&mut self, now: Now, at: usize, failed: Moment) -> bool {
+    /// Checks a few others, for their names; whether one of these checks is still under way.
+    fn check_names_of_others(&mut self, at: usize, failed: Moment) -> bool {
         let fit = |w: &SiteState| w.named && !w.paused() && w.suppression.is_none() && !w.lan();
         let host = self.sites[at].site.host().to_owned();
         let others = (0..self.sites.len()).filter(|&other| {
@@ -219,14 +214,14 @@ impl Monitor {
             if watched.last.as_ref().is_none_or(|(at, _)| *at < failed) {
                 // A connection that is open needs no name.
                 watched.anew = true;
-                waits |= self.look_at(now, other);
+                waits |= self.start_check(other);
             }
         }
         waits
     }
 
     /// A captive portal answers in place of every server: do others show foreign certificates too?
-    fn rule_by_witnesses(&mut self, now: Now, at: usize, since: Moment) -> Ruling {
+    fn rule_by_witnesses(&mut self, at: usize, since: Moment) -> Ruling {
         let host = self.sites[at].site.host().to_owned();
         let mut hosts = vec![host];
         let mut witnesses = Vec::new();
@@ -245,7 +240,7 @@ impl Monitor {
             }
         }
         if witnesses.len() < 2 {
-            return Ruling::Down;
+            return Ruling::Confirm;
         }
         let mut waits = false;
         for other in witnesses {
@@ -257,38 +252,37 @@ impl Monitor {
                         .err()
                         .is_none_or(|f| !f.kind.foreign())
                     {
-                        return Ruling::Down;
+                        return Ruling::Confirm;
                     }
                 }
-                _ => waits |= self.look_at(now, other),
+                _ => waits |= self.start_check(other),
             }
         }
         if waits {
             Ruling::Wait
         } else {
-            Ruling::Spared(Suppression::Offline(Fault::Portal))
+            Ruling::Suppress(Suppression::Offline(Fault::Portal))
         }
     }
 
     /// Starts a check out of turn; false when it cannot be checked now.
-    pub(crate) fn look_at(&mut self, now: Now, at: usize) -> bool {
-        if self.sites[at].running {
-            return true;
-        }
-        let name = self.sites[at].site.name.clone();
-        self.start_check(now, &name)
+    fn start_check(&mut self, at: usize) -> bool {
+        let (now, set) = (self.now.moment(), self.clock.is_set());
+        let watched = &mut self.sites[at];
+        watched.running || self.schedule.start(now, set, watched, self.actions)
     }
 
-    /// A look found the line half dead: what failed by that before its end is spared, before enough
-    /// failures are together. `began` is when the look did.
-    pub(crate) fn absolve(&mut self, now: Now, report: ProbeResult, began: Moment) {
+    /// A probe found a fault that leaves a connection: sites that failed by it before its end are
+    /// suppressed, before enough failures are together. `began` is when the probe did.
+    pub fn suppress_failing(&mut self, report: ProbeResult, began: Moment) -> Vec<JudgeEvent> {
+        let mut events = Vec::new();
         for at in 0..self.sites.len() {
             let watched = &self.sites[at];
             let failure = watched
                 .last
                 .as_ref()
                 .and_then(|(_, o)| o.verdict.as_ref().err());
-            let trouble = match failure.map(|f| f.kind) {
+            let fault = match failure.map(|f| f.kind) {
                 Some(FailureKind::Dns) if report.names == Some(false) => Fault::Names,
                 Some(kind) if watched.portal_like(kind) && report.trusted == Some(false) => {
                     Fault::Portal
@@ -298,8 +292,9 @@ impl Monitor {
             };
             if watched.suspect() && watched.suppression.is_none() {
                 let since = watched.failing_since.unwrap_or(began);
-                self.spare(now, at, Suppression::Offline(trouble), since, false);
+                events.push(self.suppress(at, Suppression::Offline(fault), since, false));
             }
         }
+        events
     }
 }

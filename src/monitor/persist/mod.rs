@@ -8,7 +8,7 @@ use crate::monitor::alert::Alert;
 use crate::monitor::expiry::{self, Subject};
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::judge::flapping::Flapping;
-use crate::monitor::judge::{Judge, State};
+use crate::monitor::judge::{State, Streak};
 use crate::monitor::persist::snapshot::{
     AddedRecord, AlertRecord, ExpiryRecord, IncidentRecord, SiteRecord, Snapshot,
 };
@@ -202,7 +202,7 @@ impl Monitor {
             }
         }
         self.refresh_reach(now);
-        self.flapping = self.sites.len();
+        self.judge.on_sites_changed(&self.sites);
     }
 
     pub(crate) fn reloaded(
@@ -234,7 +234,7 @@ impl Monitor {
     pub(crate) fn sites_changed(&mut self, now: Now) {
         self.reconcile(now);
         self.refresh_reach(now);
-        self.pending_downs = self.sites.len();
+        self.judge.on_sites_changed(&self.sites);
         self.incidents.keep_sites(|name| self.sites.contains(name));
         self.saving.now();
         self.bot.jobs.keep_sites(|name| self.sites.contains(name));
@@ -391,7 +391,7 @@ fn restore_site(watched: &mut SiteState, record: &SiteRecord, now: Now) {
         _ => State::Unknown,
     };
     let changes = record.changes.iter().map(|wall| now.past_moment(*wall));
-    watched.judge = Judge::new(state);
+    watched.judge = Streak::new(state);
     watched.since = now.past_moment(record.since);
     if record.judged.is_none() {
         watched.cause.clone_from(&record.cause);

@@ -18,6 +18,9 @@ use std::time::Duration;
 /// The first check of a site comes within this, or within its interval if that is shorter.
 const FIRST_ROUND: Duration = Duration::from_secs(60);
 
+/// A check that counted for nothing is made again no sooner than this.
+const SOON: Duration = Duration::from_secs(5);
+
 /// A turn that is later than this (a suspended machine, a stopped process) is left out instead of
 /// being made up for: else all sites would be checked in one burst.
 const STALL: Duration = Duration::from_secs(5);
@@ -209,6 +212,13 @@ impl Scheduler {
             let at = slot.turn_after(now);
             self.set(name, at, true);
         }
+    }
+
+    /// An extra turn after a check that counted for nothing: its reason is not long in going, as a rule,
+    /// and the next turn may be in an hour.
+    pub fn check_soon(&mut self, now: Moment, watched: &SiteState) {
+        let again = watched.site.retry.max(SOON).min(watched.site.interval);
+        self.at(watched.name(), now + again);
     }
 
     /// An extra turn: a retry.

@@ -3,7 +3,7 @@
 use crate::monitor::expiry::{self, Subject};
 use crate::monitor::history::History;
 use crate::monitor::judge::flapping::Flapping;
-use crate::monitor::judge::{Judge, Rules, Seen, State, Transition};
+use crate::monitor::judge::{Change, Rules, Seen, State, Streak};
 use crate::monitor::render::text::response;
 use crate::monitor::site::Site;
 use crate::monitor::site::network::is_lan;
@@ -21,7 +21,7 @@ const HISTORY: usize = 10;
 #[derive(Debug)]
 pub struct SiteState {
     pub site: Arc<Site>,
-    pub judge: Judge,
+    pub judge: Streak,
     /// Since when it has been in its state.
     pub since: Moment,
     /// A check of it is under way: never a second one.
@@ -79,7 +79,7 @@ pub struct PendingDown {
     pub kind: FailureKind,
     pub cause: String,
     /// What it depends on was failing as well.
-    pub shaded: bool,
+    pub parent_failed: bool,
 }
 
 /// One line of `/history`.
@@ -104,7 +104,7 @@ impl SiteState {
             address: site.literal(),
             named: site.literal().is_none(),
             site,
-            judge: Judge::new(State::Unknown),
+            judge: Streak::new(State::Unknown),
             since: now,
             running: false,
             began: now,
@@ -283,7 +283,7 @@ impl SiteState {
     }
 
     /// Judges what a check found.
-    pub fn judged(&mut self, seen: Seen, cause: Option<&str>, now: Now) -> Option<Transition> {
+    pub fn judged(&mut self, seen: Seen, cause: Option<&str>, now: Now) -> Option<Change> {
         self.pending_down = None;
         self.overslept = 0;
         match seen {
@@ -365,7 +365,7 @@ impl SiteState {
 
     /// Judging starts afresh: after a pause nothing is known.
     pub fn reset(&mut self, now: Moment) {
-        self.judge = Judge::new(State::Unknown);
+        self.judge = Streak::new(State::Unknown);
         self.since = now;
         self.cause = None;
         self.took = None;

@@ -42,7 +42,7 @@ fn one_message_names_the_parent_and_counts_what_is_behind_it() {
 }
 
 #[test]
-fn a_parent_is_looked_at_before_its_child_is_judged() {
+fn a_parent_is_checked_before_its_child_is_judged() {
     let mut world = network();
     world.fate("blog", bad());
     world.pass(90);
@@ -76,7 +76,7 @@ fn a_child_that_fails_at_once_waits_for_its_parent() {
 }
 
 #[test]
-fn a_parent_that_is_paused_or_gone_covers_nobody() {
+fn a_parent_that_is_paused_or_gone_suppresses_no_child() {
     let mut world = network();
     all(&mut world, &["router", "blog"], bad());
     world.pass(120);
@@ -259,7 +259,7 @@ fn a_redirect_to_https_without_a_clock_is_not_judged_either() {
 }
 
 #[test]
-fn a_parent_that_cannot_be_judged_without_a_clock_is_not_looked_at_again_and_again() {
+fn a_parent_that_cannot_be_judged_without_a_clock_is_not_checked_again_and_again() {
     let sites = vec![plain(after("child", "plain")), plain(site("plain"))];
     let mut world = unset_with(sites);
     world.pass(60);

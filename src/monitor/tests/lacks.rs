@@ -61,7 +61,7 @@ fn a_check_without_descriptors_counts_for_nothing_and_that_is_told_once() {
 }
 
 #[test]
-fn it_neither_breaks_nor_feeds_a_row_of_failures() {
+fn it_neither_breaks_nor_feeds_a_streak_of_failures() {
     let mut world = World::of(&["blog"]);
     world.pass(120);
     // Two of the three tries that make it down, with a lack between them.

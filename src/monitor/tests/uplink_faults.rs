@@ -29,7 +29,7 @@ fn with_url(name: &str, url: &str) -> Site {
 }
 
 #[test]
-fn a_line_that_is_cut_makes_nobody_down_and_is_told_once_it_is_back() {
+fn a_cut_connection_takes_no_site_down_and_is_told_once_it_is_back() {
     let mut world = elsewhere(&["blog", "shop"]);
     cut(&mut world, &["blog", "shop"]);
     world.pass(1020);
@@ -78,7 +78,7 @@ fn after_an_offline_period_judging_starts_afresh() {
 }
 
 #[test]
-fn a_site_that_is_gone_while_the_line_is_up_is_down() {
+fn a_site_that_is_gone_while_the_uplink_is_up_is_down() {
     let mut world = elsewhere(&["blog", "shop"]);
     world.fate("blog", from(THERE, bad()));
     world.pass(90);
@@ -88,7 +88,7 @@ fn a_site_that_is_gone_while_the_line_is_up_is_down() {
 }
 
 #[test]
-fn many_that_wonder_share_a_look() {
+fn many_failures_share_a_probe() {
     let names: Vec<String> = (0..50).map(|n| format!("s{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut world = elsewhere(&names);
@@ -117,7 +117,7 @@ fn a_site_on_this_network_is_judged_as_ever() {
 }
 
 #[test]
-fn loopback_sites_never_ask() {
+fn loopback_sites_request_no_probe() {
     let mut world = World::elsewhere(vec![with_url("own", "http://127.0.0.1:8080/")]);
     world.line = LINE_DOWN;
     world.fate("own", failed(FailureKind::Connect));
@@ -127,7 +127,7 @@ fn loopback_sites_never_ask() {
 }
 
 #[test]
-fn a_line_that_flaps_every_minute_is_one_message_that_is_kept_up_to_date() {
+fn an_uplink_that_flaps_every_minute_is_one_message_that_is_kept_up_to_date() {
     let mut world = elsewhere(&["blog", "shop"]);
     for _ in 0..10 {
         cut(&mut world, &["blog", "shop"]);
@@ -163,7 +163,7 @@ fn an_outage_that_was_told_before_goes_on_without_the_time_we_were_blind() {
 }
 
 #[test]
-fn a_line_that_goes_when_every_site_is_down_already_is_noticed_and_told() {
+fn a_connection_that_is_cut_when_every_site_is_down_already_is_noticed_and_told() {
     let mut world = elsewhere(&["blog", "shop"]);
     world.fate("blog", from(THERE, bad()));
     world.fate("shop", from(THERE, bad()));
@@ -188,7 +188,7 @@ fn a_line_that_goes_when_every_site_is_down_already_is_noticed_and_told() {
 }
 
 #[test]
-fn no_resolver_is_told_and_no_site_is_blamed() {
+fn no_resolver_is_told_and_takes_no_site_down() {
     let mut world = elsewhere(&["blog", "shop"]);
     world.line = ProbeResult {
         names: Some(false),
@@ -268,7 +268,7 @@ fn without_an_uplink_to_ask_names_are_judged_by_other_names() {
 }
 
 #[test]
-fn a_captive_portal_blames_no_site() {
+fn a_captive_portal_takes_no_site_down() {
     let mut world = elsewhere(&["blog", "shop", "news"]);
     let mut addresses = ["203.0.113.1", "203.0.113.2", "203.0.113.3"].into_iter();
     for name in ["blog", "shop", "news"] {
@@ -298,7 +298,7 @@ fn a_foreign_certificate_on_one_site_is_its_own_fault() {
 }
 
 #[test]
-fn ipv6_that_is_gone_blames_nobody_who_needs_it() {
+fn ipv6_that_is_gone_takes_no_site_down_that_needs_it() {
     let mut world = elsewhere(&["blog", "six"]);
     world.fate("six", from("2001:db8::6", good(10)));
     world.pass(70);
@@ -340,7 +340,7 @@ fn an_offline_period_survives_a_power_cut() {
 }
 
 #[test]
-fn a_check_that_began_in_the_dark_says_nothing() {
+fn a_check_that_began_while_offline_says_nothing() {
     let mut lone = site("blog");
     lone.tries = 1;
     let mut world = World::elsewhere(vec![lone, site("shop")]);
@@ -363,7 +363,7 @@ fn a_check_that_began_in_the_dark_says_nothing() {
 }
 
 #[test]
-fn a_resolver_that_comes_back_before_the_last_try_blames_nobody() {
+fn a_resolver_that_comes_back_before_the_last_try_takes_no_site_down() {
     let mut world = elsewhere(&["blog", "shop"]);
     world.line = ProbeResult {
         names: Some(false),
@@ -419,7 +419,7 @@ fn a_resolver_that_was_known_to_be_gone_when_a_check_failed_is_why_it_failed() {
 }
 
 #[test]
-fn a_look_that_was_slept_through_is_made_again_but_not_at_once() {
+fn a_probe_that_was_slept_through_is_made_again_but_not_at_once() {
     let at = |secs: i64| Moment(secs * 1000);
     let mut line = Uplink::new(true);
     line.request_probe(false);

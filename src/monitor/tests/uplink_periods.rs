@@ -22,7 +22,7 @@ const NAMES: ProbeResult = ProbeResult {
 };
 
 #[test]
-fn a_look_that_ends_after_uplink_was_emptied_makes_nobody_offline() {
+fn a_probe_that_ends_after_uplink_was_emptied_takes_no_site_offline() {
     let mut world = elsewhere(&["blog"]);
     reload(&mut world, vec![site("blog")], false);
     world.feed(Event::Probed(LINE_DOWN));
@@ -33,7 +33,7 @@ fn a_look_that_ends_after_uplink_was_emptied_makes_nobody_offline() {
     assert_eq!(world.heard().len(), 1);
 }
 #[test]
-fn a_look_that_takes_longer_than_a_retry_still_says_who_is_at_fault() {
+fn a_probe_that_takes_longer_than_a_retry_still_says_what_is_at_fault() {
     for kind in [FailureKind::Dns, FailureKind::Connect] {
         let mut hasty = site("blog");
         hasty.retry = Duration::from_secs(1);
@@ -49,7 +49,7 @@ fn a_look_that_takes_longer_than_a_retry_still_says_who_is_at_fault() {
     }
 }
 #[test]
-fn a_trouble_that_comes_back_and_stays_is_told_in_the_end() {
+fn a_fault_that_comes_back_and_stays_is_told_in_the_end() {
     let mut world = elsewhere(&["blog"]);
     for last in [false, true] {
         world.line = NO_NAMES;
@@ -67,7 +67,7 @@ fn a_trouble_that_comes_back_and_stays_is_told_in_the_end() {
 }
 
 #[test]
-fn a_trouble_that_began_in_silence_and_outlasts_it_is_told_then() {
+fn a_fault_that_began_in_silence_and_outlasts_it_is_told_then() {
     for unmuted in [false, true] {
         let mut world = elsewhere(&["blog"]);
         world.ask("/mute 1h");
@@ -90,7 +90,7 @@ fn a_trouble_that_began_in_silence_and_outlasts_it_is_told_then() {
     }
 }
 #[test]
-fn names_of_this_network_alone_end_the_trouble_with_names_too() {
+fn names_of_this_network_alone_end_the_fault_of_names_too() {
     let mut world = World::of(&["nas"]);
     world.fate("nas", from(HERE, good(3)));
     world.pass(120);
@@ -105,7 +105,7 @@ fn names_of_this_network_alone_end_the_trouble_with_names_too() {
     assert!(!world.ask("/status").concat().contains("📡"));
 }
 #[test]
-fn an_uplink_that_is_asked_no_more_covers_nobody() {
+fn an_uplink_without_targets_suppresses_no_site() {
     let mut world = elsewhere(&["blog", "six"]);
     world.fate("six", from(SIX, good(10)));
     world.pass(70);
@@ -198,7 +198,7 @@ fn a_message_that_tells_two_stories_is_left_as_it_is() {
     assert_eq!(*world.monitor.alerts.on_online(true), []);
 }
 #[test]
-fn a_trouble_that_was_not_told_before_a_power_cut_is_told_after_it() {
+fn a_fault_that_was_not_told_before_a_power_cut_is_told_after_it() {
     let mut world = elsewhere(&["blog"]);
     world.ask("/mute 1h");
     world.heard();
@@ -345,7 +345,7 @@ fn an_offline_period_is_told_without_times_that_mean_nothing_while_the_clock_is_
 }
 
 #[test]
-fn a_plain_site_behind_a_captive_portal_is_not_blamed() {
+fn a_plain_site_behind_a_captive_portal_is_not_down() {
     let sites = || {
         let mut plain = site("plain");
         let Check::Http(check) = &mut plain.check else {

@@ -3,6 +3,23 @@
 //! A failure of a site elsewhere counts against it only when the uplink was seen to be up *after*
 //! the failure. So a probe is requested by the first failure already, is shared by all requests
 //! within [`SHARED`], and is repeated while there is a fault.
+//!
+//! | state | event | what follows | test |
+//! | --- | --- | --- | --- |
+//! | at rest | nothing fails, or there are no targets | no probe | `nothing_is_probed_without_a_request_or_without_targets` |
+//! | at rest | a failure | a probe, no sooner than 5 s after the last began | `many_failures_share_a_probe` |
+//! | probing | a failure | waits for a probe that began after it | `a_probe_is_shared_by_the_requests_before_it_began` |
+//! | probing | a failure that Telegram's name or certificate may explain | a deep probe after this one | `a_shallow_result_serves_no_deep_request` |
+//! | probing | no result for 60 s | probed again | `a_probe_without_a_result_is_made_again` |
+//! | probing | the machine stood still, no target answers | probed again | `a_probe_that_was_slept_through_is_made_again_but_not_at_once` |
+//! | online | no target answers | offline: sites elsewhere are suppressed | `a_cut_connection_takes_no_site_down_and_is_told_once_it_is_back` |
+//! | offline | a target answers | online: judging starts afresh | `after_an_offline_period_judging_starts_afresh` |
+//! | offline | back within 15 min of the last period | one period with it | `offline_periods_close_together_are_one` |
+//! | offline | sites elsewhere answer, no target does, three times | the targets are told as wrong, once | `targets_that_never_answer_while_sites_do_are_told_once` |
+//! | online | a fault that leaves a connection | sites that fail by it are suppressed | `no_resolver_is_told_and_takes_no_site_down`, `a_captive_portal_takes_no_site_down`, `ipv6_that_is_gone_takes_no_site_down_that_needs_it` |
+//! | fault | it goes on | probed every 10 s | `while_there_is_a_fault_it_is_probed_every_ten_seconds` |
+//! | fault | over and back within 15 min | no news | `a_fault_that_comes_back_at_once_is_no_news` |
+//! | any | the configuration has no targets any more | what they told is over | `an_uplink_without_targets_suppresses_no_site` |
 
 pub(crate) mod faults;
 pub(crate) mod local_faults;
@@ -384,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_is_shared_by_those_who_wondered_before_it_began() {
+    fn a_probe_is_shared_by_the_requests_before_it_began() {
         let mut line = Uplink::new(true);
         assert_eq!(line.result_since(at(0), false), None);
         assert_eq!(line.begin_probe(at(0)), Some(false));
@@ -402,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_asks_without_wondering_and_nothing_is_asked_without_targets() {
+    fn nothing_is_probed_without_a_request_or_without_targets() {
         assert_eq!(Uplink::new(true).next_timeout(at(9)), None);
         let mut line = Uplink::default();
         assert_eq!(line.result_since(at(0), false), None);
@@ -410,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shallow_answer_is_none_to_a_deep_question() {
+    fn a_shallow_result_serves_no_deep_request() {
         let mut line = Uplink::new(true);
         line.request_probe(false);
         line.begin_probe(at(0));
@@ -420,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_that_is_never_reported_on_is_made_again() {
+    fn a_probe_without_a_result_is_made_again() {
         let mut line = Uplink::new(true);
         line.request_probe(false);
         line.begin_probe(at(0));
@@ -429,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn in_fault_it_is_looked_at_every_ten_seconds() {
+    fn while_there_is_a_fault_it_is_probed_every_ten_seconds() {
         let mut line = Uplink::new(true);
         line.request_probe(false);
         line.begin_probe(at(0));
@@ -450,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_comes_and_goes_is_one_story() {
+    fn offline_periods_close_together_are_one() {
         let mut line = Uplink::new(true);
         let now = |secs: u64| Now {
             uptime: Duration::from_secs(secs),

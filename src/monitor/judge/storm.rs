@@ -1,0 +1,37 @@
+//! Many sites fail at once: the others are checked soon, so that one message can tell of all.
+
+use crate::monitor::judge::Judging;
+use crate::monitor::time::Moment;
+use crate::monitor::uplink::Fault;
+use std::time::Duration;
+
+/// So many failing sites are a storm.
+pub const STORM: usize = 5;
+/// The others are checked within this.
+const WITHIN: Duration = Duration::from_secs(20);
+/// That is enough for so long.
+const AGAIN: Duration = Duration::from_secs(300);
+/// No more than this many are checked out of turn.
+const MOST: usize = 200;
+
+impl Judging<'_> {
+    /// A site has failed. When it is one of many, the others are checked soon.
+    pub(super) fn bring_others_forward(&mut self) {
+        let now = self.now.moment();
+        let recently = |at: Moment| now.since(at) < AGAIN;
+        if self.judge.storm.is_some_and(recently) || self.uplink.has(Fault::Line) {
+            return;
+        }
+        if self.sites.iter().filter(|w| w.suspect()).count() < STORM {
+            return;
+        }
+        self.judge.storm = Some(now);
+        let others = self.sites.iter().filter(|w| !w.suspect() && !w.running);
+        let mut others: Vec<(Moment, String)> = others
+            .filter_map(|w| Some((self.schedule.due_at(w.name())?, w.name().to_owned())))
+            .collect();
+        others.sort();
+        let names: Vec<String> = others.into_iter().take(MOST).map(|(_, n)| n).collect();
+        self.schedule.bring_forward(&names, now, WITHIN);
+    }
+}

@@ -1,0 +1,337 @@
+//! Routes what clocks, checks, inspections and probes bring: from the scheduler to the judge, the
+//! uplink and expiry, and what these return to incidents, alerts and the writer.
+
+use crate::monitor::alert::Notification;
+use crate::monitor::bot::check_jobs::JobResult;
+use crate::monitor::expiry::root_certificates::{by_chat, root_text};
+use crate::monitor::expiry::{ExpiryEvent, Subject};
+use crate::monitor::judge::flapping::Manner;
+use crate::monitor::judge::{Change, JudgeEvent, Judging, State, Transition};
+use crate::monitor::site::outcome::{Failure, FailureKind, Looked, Outcome};
+use crate::monitor::site::state::SiteState;
+use crate::monitor::time::{ClockChange, Moment, Now, Redating};
+use crate::monitor::uplink::{Fault, Period, ProbeResult, UplinkEvent};
+use crate::monitor::{Level, Monitor};
+use std::time::Duration;
+
+impl Monitor {
+    /// The time to go by.
+    pub(super) fn read_clock(&mut self, now: Now) -> Now {
+        let (now, change) = self.clock.read(now);
+        if change.is_some() {
+            self.schedule.forget_maintenance();
+        }
+        match change {
+            Some(ClockChange::Doubted(why)) => self.log(Level::Warn, why),
+            Some(ClockChange::Set(redating)) => self.clock_is_set(now, &redating),
+            None => {}
+        }
+        now
+    }
+
+    pub(super) fn clock_is_set(&mut self, now: Now, redating: &Redating) {
+        self.log(Level::Info, "the clock is set".to_owned());
+        let moment = now.moment();
+        let (since, floor) = redating.this_run();
+        self.outbox.redate_periods(since, floor, redating.seconds);
+        self.uplink.redate_period(floor, redating.seconds);
+        for incident in self.incidents.iter_mut() {
+            redating.moment(&mut incident.start);
+            redating.moment(&mut incident.reminded);
+            incident.end.iter_mut().for_each(|at| redating.moment(at));
+            if let Some(acknowledged) = &mut incident.acknowledged {
+                redating.moment(&mut acknowledged.at);
+            }
+        }
+        let mut muted_until = self.alerts.muted_until();
+        redating.mute(None, &mut muted_until);
+        self.alerts.mute_all(muted_until);
+        self.uplink.redate(|at| redating.moment(at));
+        self.outbox.redate(|at| redating.moment(at));
+        if redating.shifts() {
+            let length = |number| self.incidents.get(number).map(|i| i.length(now));
+            self.outbox.relength(length);
+        }
+        self.incidents.on_clock_set(moment);
+        for watched in self.sites.iter_mut() {
+            watched.clock_is_set(moment, redating);
+        }
+        self.schedule.check_https_soon(moment, &self.sites);
+    }
+
+    /// Dates can be inspected and judged.
+    pub(super) fn inspects(&self) -> bool {
+        self.clock.is_set() && !self.schedule.stopping()
+    }
+
+    pub(super) fn next_expiry(&self) -> Option<Moment> {
+        let roots = self.expiry.next_roots();
+        let roots = roots.map(|due| self.alerts.after_mute(due));
+        let due = self.expiry.next_timeout(&self.sites);
+        due.into_iter()
+            .chain(roots)
+            .min()
+            .filter(|_| self.inspects())
+    }
+
+    pub(super) fn proceed_with_expiry(&mut self, now: Now) {
+        if !self.inspects() {
+            return;
+        }
+        let moment = now.moment();
+        self.expiry
+            .on_timeout(moment, &mut self.sites, &mut self.actions);
+        if self.silenced(moment) {
+            return;
+        }
+        for (root, sites) in self.expiry.take_ending_roots(now, &self.sites) {
+            self.saving.now();
+            self.log(Level::Warn, root_text(&root, &sites, now));
+            for (sites, chats) in by_chat(&self.sites, &sites, self.bot.chats()) {
+                self.notice_to(now, chats, root_text(&root, &sites, now));
+            }
+        }
+    }
+
+    pub(super) fn inspected(
+        &mut self,
+        now: Now,
+        name: &str,
+        subject: Subject,
+        result: Result<Looked, Failure>,
+    ) {
+        let Some(at) = self.sites.find(name) else {
+            return;
+        };
+        let muted = self.muted(name, now.moment());
+        let (watched, found) = (&mut self.sites[at], (subject, result));
+        let events = self
+            .expiry
+            .on_inspected(now, watched, found, muted, &mut self.actions);
+        let site = self.sites[at].site.clone();
+        for event in events {
+            let news = match event {
+                ExpiryEvent::EndsSoon(expiry) => Notification::Expiring { subject, expiry },
+                ExpiryEvent::Renewed(expiry) => Notification::Renewed { subject, expiry },
+                ExpiryEvent::Changed => {
+                    self.saving.later(now.moment());
+                    continue;
+                }
+                ExpiryEvent::RootsChanged => {
+                    self.saving.soon(now.moment());
+                    continue;
+                }
+            };
+            self.tell(now, &site, news, None);
+        }
+    }
+
+    pub(super) fn refresh_reach(&mut self, now: Now) {
+        let offline = self.uplink.has(Fault::Line);
+        self.sites.refresh_reach(now.moment(), offline);
+    }
+
+    pub(super) fn behind(&self, at: usize) -> Vec<usize> {
+        self.sites.behind(at)
+    }
+
+    pub(super) fn probed(&mut self, now: Now, result: ProbeResult) {
+        let clock_set = self.clock.is_set();
+        let (sites, actions) = (&mut self.sites, &mut self.actions);
+        let ended = self
+            .uplink
+            .on_probe_result(now, result, clock_set, sites, actions);
+        let Some((began, events)) = ended else {
+            return;
+        };
+        self.on_uplink(now, events);
+        if result.up {
+            let events = self.judging(now).suppress_failing(result, began);
+            self.on_judged(now, events);
+        }
+        let (sites, actions) = (&mut self.sites, &mut self.actions);
+        let events = self.uplink.end_faults(now, result, sites, actions);
+        self.on_uplink(now, events);
+    }
+
+    pub(super) fn on_uplink(&mut self, now: Now, events: impl IntoIterator<Item = UplinkEvent>) {
+        let moment = now.moment();
+        for event in events {
+            match event {
+                // After a power cut the outages of then would else count the time without judging.
+                UplinkEvent::Offline => self.saving.now_if_calm(moment),
+                UplinkEvent::Online {
+                    since,
+                    unjudged,
+                    period,
+                    goes_on,
+                } => {
+                    for at in unjudged {
+                        // The outage of a site that was down before goes on, but not by that time.
+                        let name = &self.sites[at].site.name;
+                        if let Some(incident) = self.incidents.open_of_mut(name) {
+                            incident.blind += moment.since(since.max(incident.start));
+                        }
+                    }
+                    self.saving.later(moment);
+                    self.tell_online(now, period, goes_on);
+                }
+                UplinkEvent::FaultBegan { fault, due } => {
+                    self.saving.later(moment);
+                    self.alerts.on_fault(fault, due);
+                }
+                UplinkEvent::FaultEnded { fault, notice } => {
+                    self.saving.later(moment);
+                    if self.alerts.on_fault_end(fault) {
+                        self.announce_line(now, notice);
+                    }
+                }
+                UplinkEvent::Contradicted { notice } => {
+                    self.announce_line(now, notice.to_owned());
+                }
+            }
+        }
+    }
+
+    fn tell_online(&mut self, now: Now, period: Period, goes_on: bool) {
+        let moment = now.moment();
+        let edits = self.alerts.on_online(goes_on).to_vec();
+        if self.silenced(moment) {
+            return;
+        }
+        let chats = self.bot.chats().to_vec();
+        let notification = Notification::Offline(period);
+        self.outbox
+            .push_offline(notification, chats, &edits, goes_on, moment);
+        self.saving.alert("", moment);
+    }
+
+    /// While there is no connection at all nothing can be known of the other faults.
+    pub(super) fn tell_faults(&mut self, now: Now) {
+        if self.uplink.has(Fault::Line) {
+            return;
+        }
+        for fault in self.alerts.take_due_faults(now.moment()) {
+            if let Some(text) = fault.began() {
+                self.announce_line(now, text.to_owned());
+            }
+        }
+    }
+
+    pub(super) fn judging(&mut self, now: Now) -> Judging<'_> {
+        Judging {
+            judge: &mut self.judge,
+            now,
+            clock: &self.clock,
+            sites: &mut self.sites,
+            schedule: &mut self.schedule,
+            uplink: &mut self.uplink,
+            actions: &mut self.actions,
+        }
+    }
+
+    /// A check has ended. `waited`: how long it waited before it began.
+    pub(super) fn checked(&mut self, now: Now, name: &str, outcome: Outcome, waited: Duration) {
+        let moment = now.moment();
+        self.history.count_check();
+        self.schedule.check_ended(moment);
+        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
+        if kind == Some(FailureKind::Internal) {
+            self.internal_errors += 1;
+        }
+        let verdict = JobResult::of(&outcome);
+        let Some(at) = self.sites.find(name) else {
+            return;
+        };
+        if let Some(text) = self.schedule.round_ended(moment, &self.sites[at], waited) {
+            self.log(Level::Warn, text.clone());
+            self.announce(now, text);
+        }
+        let watched = &mut self.sites[at];
+        watched.running = false;
+        if watched.paused() {
+            self.note_in_jobs(now, name, &JobResult::Paused);
+            return;
+        }
+        if let Some(FailureKind::Local(lack)) = kind
+            && !mutated!("blame a site for what this machine lacks")
+        {
+            self.schedule.check_soon(moment, &self.sites[at]);
+            let quiet = self.silenced(moment);
+            let notice = self.uplink.on_lack(now, lack, quiet, &mut self.actions);
+            if let Some(text) = notice {
+                self.announce(now, text);
+            }
+            // Our own connection may be at fault.
+            let kind = FailureKind::Local(lack);
+            self.uplink.on_failure(moment, &self.sites[at], kind);
+            self.note_in_jobs(now, name, &verdict);
+            return;
+        }
+        self.uplink.on_check(moment, &mut self.actions);
+        self.schedule.next_turn(name, moment);
+        let untimely = matches!(kind, Some(FailureKind::Tls | FailureKind::Untrusted));
+        if self.clock.is_set() || !untimely {
+            let (events, transition) = self.judging(now).on_outcome(at, outcome);
+            self.on_uplink(now, events);
+            self.on_judged(now, transition.map(JudgeEvent::Transition));
+            self.incidents.on_checked(name);
+        }
+        self.note_in_jobs(now, name, &verdict);
+    }
+
+    pub(super) fn manner_of_change(&mut self, now: Moment, at: usize) -> Manner {
+        let (sites, actions) = (&mut self.sites, &mut self.actions);
+        self.judge.manner_of_change(now, at, sites, actions)
+    }
+
+    /// Decides the pending downs that can be decided by now.
+    pub(super) fn settle_pending(&mut self, now: Now) {
+        for at in self.judge.pending() {
+            let event = self.judging(now).settle(at);
+            self.on_judged(now, event);
+        }
+    }
+
+    pub(super) fn on_judged(&mut self, now: Now, events: impl IntoIterator<Item = JudgeEvent>) {
+        for event in events {
+            match event {
+                JudgeEvent::Transition(transition) => self.on_transition(now, transition),
+                JudgeEvent::Suppressed(fault) => {
+                    self.saving.later(now.moment());
+                    self.on_uplink(now, fault);
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_transition(&mut self, now: Now, transition: Transition) {
+        let Transition {
+            at,
+            change,
+            cause,
+            lasted,
+        } = transition;
+        self.history.site_changed();
+        match change {
+            Change::WentDown => {
+                self.history.on_down(now, &mut self.sites[at]);
+                self.went_down(now, at, cause);
+            }
+            Change::Recovered => self.recovered(now, at),
+            Change::Slowed => self.slowed(now, at, cause),
+            Change::SpedUp => self.sped_up(now, at, lasted),
+            Change::FirstUp => {
+                let name = self.sites[at].name();
+                self.actions.log(Level::Debug, format!("{name} is up"));
+                // Once all are known it is worth showing.
+                let known = |w: &SiteState| w.paused() || w.state() != State::Unknown;
+                if self.sites.iter().all(known) {
+                    self.saving.soon(now.moment());
+                } else {
+                    self.saving.later(now.moment());
+                }
+            }
+        }
+    }
+}
