@@ -1,10 +1,10 @@
 //! The pure core: state, an event and the time go in, actions come out.
 //!
 //! No sockets, no files, no clock, no logging, and nothing from the rest of the crate: so a year
-//! passes in milliseconds in a test. [`Monitor::handle`] hands each event to the component that it
-//! concerns, and routes what that returns to the next: [`schedule`] (when), [`judge`] (what it means),
-//! [`incident`] and [`alert`] (what the chats are told), [`outbox`] (until it is delivered), [`bot`]
-//! (what users ask), [`persist`] (what survives a restart).
+//! passes in seconds in a test. [`Monitor`] owns the components and takes events; [`routing`] hands
+//! what one component returns to the next. The rules are in the components: [`schedule`] (when),
+//! [`judge`] and [`uplink`] (what it means), [`incident`] and [`alert`] (what chats are told),
+//! [`outbox`] (until it has arrived), [`bot`] and [`render`] (what users ask).
 
 #[macro_use]
 pub mod mutation;
@@ -16,7 +16,6 @@ pub mod expiry;
 pub mod history;
 pub mod incident;
 pub mod judge;
-mod judging;
 pub mod outbox;
 pub mod persist;
 pub mod render;
@@ -30,7 +29,7 @@ use self::alert::Alerts;
 use self::alert::batching::Unsettled;
 use self::bot::Bot;
 pub use self::event::{Action, Actions, Event, Level, Settings};
-use self::expiry::Expiry;
+use self::expiry::Inspections;
 use self::history::recording::Recorder;
 use self::history::{Extent, Record, Span};
 use self::incident::Incidents;
@@ -61,7 +60,7 @@ pub struct Monitor {
     uplink: Uplink,
     judge: Judge,
     clock: Clock,
-    expiry: Expiry,
+    expiry: Inspections,
     history: Recorder,
     actions: Actions,
 }
@@ -86,7 +85,7 @@ impl Monitor {
             uplink: Uplink::new(settings.uplink),
             judge: Judge::default(),
             clock: Clock::new(settings.built, now),
-            expiry: Expiry::default(),
+            expiry: Inspections::default(),
             history: Recorder::default(),
             actions: Actions::default(),
         };

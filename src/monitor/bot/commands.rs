@@ -12,7 +12,6 @@ use crate::monitor::outbox::message::{Asker, CONSOLE, CallbackAnswer, Content, P
 use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::render::replies::{self, by};
 use crate::monitor::render::text::{bold, count, escape, lasting};
-use crate::monitor::routing::by_user;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Action, Level, Monitor};
 
@@ -499,4 +498,10 @@ fn plainly_by(name: &str) -> String {
     }
     let short: String = name.chars().take(32).collect();
     format!(" by {short}")
+}
+
+/// Of which user the log says that it was done.
+pub(crate) fn by_user(asker: &Asker) -> String {
+    let user = asker.user.map(|id| format!(" by user {id}"));
+    user.unwrap_or_default()
 }

@@ -177,7 +177,7 @@ pub enum ExpiryEvent {
 
 /// Plans inspections of all that runs out, and judges what they find.
 #[derive(Debug, Default)]
-pub struct Expiry {
+pub struct Inspections {
     /// Sites have something that runs out.
     needed: bool,
     roots: Roots,
@@ -196,7 +196,7 @@ fn inspects(watched: &&SiteState) -> bool {
     !watched.paused() && watched.suppression.is_none()
 }
 
-impl Expiry {
+impl Inspections {
     /// Plans the inspections of sites that are new, restored, or whose keys have changed.
     pub fn plan(&mut self, now: Now, sites: &mut Sites, jitter: &mut Jitter) {
         for watched in sites.iter_mut() {

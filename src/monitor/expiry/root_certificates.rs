@@ -2,7 +2,7 @@
 //! gives a trust anchor no time), and no site is at fault: so each is one message about the bundle,
 //! when it is about to end and when it has ended, however many sites rely on it.
 
-use crate::monitor::expiry::{Expiry, Subject, inspects, left_text};
+use crate::monitor::expiry::{Inspections, Subject, inspects, left_text};
 use crate::monitor::persist::snapshot::RootRecord;
 use crate::monitor::render::text::{count, day_of};
 use crate::monitor::site::access::may_see;
@@ -174,7 +174,7 @@ impl Roots {
     }
 }
 
-impl Expiry {
+impl Inspections {
     pub fn root_records(&self) -> Vec<RootRecord> {
         self.roots.records()
     }

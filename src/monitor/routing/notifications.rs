@@ -5,6 +5,7 @@ use crate::monitor::alert::Alerts;
 use crate::monitor::alert::Notification;
 use crate::monitor::alert::notifications::{Audience, NewAlert};
 use crate::monitor::bot::check_jobs::JobResult;
+use crate::monitor::bot::commands::by_user;
 use crate::monitor::bot::moved_chats::Move;
 use crate::monitor::incident::Incident;
 use crate::monitor::judge::flapping::Manner;
@@ -462,10 +463,4 @@ fn level_of(manner: Manner) -> Level {
         Manner::Silently => Level::Debug,
         Manner::Plainly | Manner::Flapping => Level::Info,
     }
-}
-
-/// Of which user the log says that it was done.
-pub(crate) fn by_user(asker: &Asker) -> String {
-    let user = asker.user.map(|id| format!(" by user {id}"));
-    user.unwrap_or_default()
 }

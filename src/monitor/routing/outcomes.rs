@@ -16,7 +16,7 @@ use std::time::Duration;
 
 impl Monitor {
     /// The time to go by.
-    pub(super) fn read_clock(&mut self, now: Now) -> Now {
+    pub(crate) fn read_clock(&mut self, now: Now) -> Now {
         let (now, change) = self.clock.read(now);
         if change.is_some() {
             self.schedule.forget_maintenance();
@@ -29,7 +29,7 @@ impl Monitor {
         now
     }
 
-    pub(super) fn clock_is_set(&mut self, now: Now, redating: &Redating) {
+    pub(crate) fn clock_is_set(&mut self, now: Now, redating: &Redating) {
         self.log(Level::Info, "the clock is set".to_owned());
         let moment = now.moment();
         let (since, floor) = redating.this_run();
@@ -60,11 +60,11 @@ impl Monitor {
     }
 
     /// Dates can be inspected and judged.
-    pub(super) fn inspects(&self) -> bool {
+    pub(crate) fn inspects(&self) -> bool {
         self.clock.is_set() && !self.schedule.stopping()
     }
 
-    pub(super) fn next_expiry(&self) -> Option<Moment> {
+    pub(crate) fn next_expiry(&self) -> Option<Moment> {
         let roots = self.expiry.next_roots();
         let roots = roots.map(|due| self.alerts.after_mute(due));
         let due = self.expiry.next_timeout(&self.sites);
@@ -74,7 +74,7 @@ impl Monitor {
             .filter(|_| self.inspects())
     }
 
-    pub(super) fn proceed_with_expiry(&mut self, now: Now) {
+    pub(crate) fn proceed_with_expiry(&mut self, now: Now) {
         if !self.inspects() {
             return;
         }
@@ -93,7 +93,7 @@ impl Monitor {
         }
     }
 
-    pub(super) fn inspected(
+    pub(crate) fn inspected(
         &mut self,
         now: Now,
         name: &str,
@@ -126,16 +126,16 @@ impl Monitor {
         }
     }
 
-    pub(super) fn refresh_reach(&mut self, now: Now) {
+    pub(crate) fn refresh_reach(&mut self, now: Now) {
         let offline = self.uplink.has(Fault::Line);
         self.sites.refresh_reach(now.moment(), offline);
     }
 
-    pub(super) fn behind(&self, at: usize) -> Vec<usize> {
+    pub(crate) fn behind(&self, at: usize) -> Vec<usize> {
         self.sites.behind(at)
     }
 
-    pub(super) fn probed(&mut self, now: Now, result: ProbeResult) {
+    pub(crate) fn probed(&mut self, now: Now, result: ProbeResult) {
         let clock_set = self.clock.is_set();
         let (sites, actions) = (&mut self.sites, &mut self.actions);
         let ended = self
@@ -154,7 +154,7 @@ impl Monitor {
         self.on_uplink(now, events);
     }
 
-    pub(super) fn on_uplink(&mut self, now: Now, events: impl IntoIterator<Item = UplinkEvent>) {
+    pub(crate) fn on_uplink(&mut self, now: Now, events: impl IntoIterator<Item = UplinkEvent>) {
         let moment = now.moment();
         for event in events {
             match event {
@@ -207,7 +207,7 @@ impl Monitor {
     }
 
     /// While there is no connection at all nothing can be known of the other faults.
-    pub(super) fn tell_faults(&mut self, now: Now) {
+    pub(crate) fn tell_faults(&mut self, now: Now) {
         if self.uplink.has(Fault::Line) {
             return;
         }
@@ -218,7 +218,7 @@ impl Monitor {
         }
     }
 
-    pub(super) fn judging(&mut self, now: Now) -> Judging<'_> {
+    pub(crate) fn judging(&mut self, now: Now) -> Judging<'_> {
         Judging {
             judge: &mut self.judge,
             now,
@@ -231,7 +231,7 @@ impl Monitor {
     }
 
     /// A check has ended. `waited`: how long it waited before it began.
-    pub(super) fn checked(&mut self, now: Now, name: &str, outcome: Outcome, waited: Duration) {
+    pub(crate) fn checked(&mut self, now: Now, name: &str, outcome: Outcome, waited: Duration) {
         let moment = now.moment();
         self.history.count_check();
         self.schedule.check_ended(moment);
@@ -280,20 +280,20 @@ impl Monitor {
         self.note_in_jobs(now, name, &verdict);
     }
 
-    pub(super) fn manner_of_change(&mut self, now: Moment, at: usize) -> Manner {
+    pub(crate) fn manner_of_change(&mut self, now: Moment, at: usize) -> Manner {
         let (sites, actions) = (&mut self.sites, &mut self.actions);
         self.judge.manner_of_change(now, at, sites, actions)
     }
 
     /// Decides the pending downs that can be decided by now.
-    pub(super) fn settle_pending(&mut self, now: Now) {
+    pub(crate) fn settle_pending(&mut self, now: Now) {
         for at in self.judge.pending() {
             let event = self.judging(now).settle(at);
             self.on_judged(now, event);
         }
     }
 
-    pub(super) fn on_judged(&mut self, now: Now, events: impl IntoIterator<Item = JudgeEvent>) {
+    pub(crate) fn on_judged(&mut self, now: Now, events: impl IntoIterator<Item = JudgeEvent>) {
         for event in events {
             match event {
                 JudgeEvent::Transition(transition) => self.on_transition(now, transition),
@@ -305,7 +305,7 @@ impl Monitor {
         }
     }
 
-    pub(super) fn on_transition(&mut self, now: Now, transition: Transition) {
+    pub(crate) fn on_transition(&mut self, now: Now, transition: Transition) {
         let Transition {
             at,
             change,

@@ -1,0 +1,4 @@
+//! Hands what one component returns to the next: nothing is decided here.
+
+mod notifications;
+mod outcomes;
