@@ -190,7 +190,7 @@ fn a_year_of_a_hundred_sites_keeps_the_promises() {
     );
 }
 
-/// SPEC 8: under 500 KB a day for 100 sites with an outage an hour, in 4 KB blocks.
+/// docs/flash.md: under 500 KB a day for 100 sites with an outage an hour, in 4 KB blocks.
 #[test]
 fn a_day_with_an_outage_an_hour_is_easy_on_the_flash() {
     let mut plan = draw::long(2, 100, 1, 0);

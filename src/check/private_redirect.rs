@@ -1,5 +1,5 @@
 //! A public server has no business to lead a check into the networks that only we can reach
-//! (SPEC 3, `private_redirects`).
+//! (docs/redirects.md, `private_redirects`).
 
 use super::explain::{BESIDE, addresses, unresolved};
 use crate::http::{Client, bare_host, literal};

@@ -230,7 +230,7 @@ fn now() -> i64 {
     since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
 }
 
-/// A site that failed and depends on one that failed is unreachable (SPEC 10).
+/// A site that failed and depends on one that failed is unreachable.
 fn mark_unreachable(sites: &[&Site], rows: &mut [Row]) {
     let failed: HashSet<String> = rows
         .iter()

@@ -1,4 +1,4 @@
-//! The commands of the command line (SPEC 2). Each is one function that ends in an exit code.
+//! The commands of the command line (docs/command-line.md). Each is one function that ends in an exit code.
 
 mod args;
 mod check;

@@ -359,7 +359,7 @@ fn a_reader_always_sees_a_state_that_was_saved_and_never_goes_back() {
     saving.join().expect("no panic");
 }
 
-/// SPEC 8: under 500 KB a day for 100 sites with an outage an hour, in blocks of 4 KB.
+/// docs/flash.md: under 500 KB a day for 100 sites with an outage an hour, in blocks of 4 KB.
 #[test]
 fn every_day_with_an_outage_an_hour_stays_within_500_kb() {
     for saves in [2, 3, 4] {

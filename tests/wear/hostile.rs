@@ -139,7 +139,7 @@ fn sites_each_of_which_is_bad_in_its_own_way_and_a_good_one_that_fails() {
     );
 }
 
-/// The most alerts that SPEC 4 allows a site: each of them must be on disk before it is sent.
+/// The most alerts that docs/alerts.md allows a site: each of them must be on disk before it is sent.
 #[test]
 fn sites_that_flap_and_then_stay_down_for_five_minutes_over_and_over() {
     let day = a_day_of(Scene::of(ten(), |asked| {

@@ -1,4 +1,4 @@
-//! What is told without being asked, and the words for it (SPEC 5).
+//! What is told without being asked, and the words for it (docs/alerts.md).
 
 pub(crate) mod batching;
 pub(crate) mod digest;

@@ -113,7 +113,7 @@ const DEFAULT_MUTE: Duration = Duration::from_secs(3600);
 
 /// Reads a line. `bot` is our username, without `@`, when it is known. `None`: not a command, or
 /// one for another bot (`/status@other`). `known`: there is a site or a group of exactly this name,
-/// so that what looks like a time at its end is a part of it (SPEC 10).
+/// so that what looks like a time at its end is a part of it.
 pub fn parse(
     text: &str,
     bot: Option<&str>,

@@ -18,7 +18,7 @@ pub enum Resolved {
 }
 
 /// What `name` means among `sites`: an exact site name wins, then an exact group, then a unique part
-/// of a name (SPEC 10). A [`callback_data::key`] may stand where a name would.
+/// of a name. A [`callback_data::key`] may stand where a name would.
 ///
 /// # Errors
 ///

@@ -8,7 +8,7 @@ use crate::monitor::time::{Moment, Now};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A command that is older than this when it arrives is not carried out (SPEC 6): we were off.
+/// A command that is older than this when it arrives is not carried out: we were off.
 const STALE: i64 = 300;
 /// Stale commands come in one batch of updates: this long is waited for the rest of them.
 const STALE_PAUSE: Duration = Duration::from_millis(500);

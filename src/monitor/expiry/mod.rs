@@ -1,4 +1,4 @@
-//! Certificates and domains that run out: when they are inspected, and what is news once (SPEC 5).
+//! Certificates and domains that run out: when they are inspected, and what is news once (docs/alerts.md).
 
 pub(crate) mod root_certificates;
 

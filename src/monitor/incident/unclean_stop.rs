@@ -1,4 +1,4 @@
-//! After an unclean stop: since when nothing was watched, and what is still down (SPEC 10).
+//! After an unclean stop: since when nothing was watched, and what is still down.
 
 use crate::monitor::incident::Incidents;
 use crate::monitor::time::Moment;

@@ -1,5 +1,5 @@
 //! Sites that come and go: five changes within an hour are one alert, then silence until it has
-//! been up for a quarter of an hour or down for five minutes (SPEC 4).
+//! been up for a quarter of an hour or down for five minutes (docs/alerts.md).
 
 use crate::monitor::event::{Actions, Level};
 use crate::monitor::judge::Judge;

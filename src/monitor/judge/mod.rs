@@ -1,4 +1,4 @@
-//! Outcomes in, state out: how many in a row make a site down, up or degraded (SPEC 4).
+//! Outcomes in, state out: how many in a row make a site down, up or degraded (docs/alerts.md).
 //!
 //! A site's streak of outcomes ([`Streak`]; `tries` and `recover` are the site's [`Rules`]):
 //!

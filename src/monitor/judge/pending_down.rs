@@ -1,5 +1,5 @@
 //! A pending down: is it the site, or what lies before it? What it depends on is checked first, then
-//! the uplink (SPEC 4, `after` and uplink).
+//! the uplink (docs/alerts.md).
 
 use crate::monitor::judge::{JudgeEvent, Judging, Seen, Transition};
 use crate::monitor::site::outcome::FailureKind;
@@ -8,7 +8,7 @@ use crate::monitor::time::Moment;
 use crate::monitor::uplink::{Fault, ProbeResult};
 use std::time::Duration;
 
-/// A name that resolved within this shows that there is a resolver (SPEC 10).
+/// A name that resolved within this shows that there is a resolver.
 const RESOLVED: Duration = Duration::from_secs(30);
 /// Other sites that are checked when servers show foreign certificates.
 const WITNESSES: usize = 3;

@@ -1,4 +1,4 @@
-//! The day's budget of flash writes (SPEC 8: 500 KB a day, the history included): what was spent
+//! The day's budget of flash writes (docs/flash.md: 500 KB a day, the history included): what was spent
 //! of it, and what each site may use of it whatever others do.
 //!
 //! Both are leaky buckets, kept as the moment at which they will have run dry.

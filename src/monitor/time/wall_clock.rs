@@ -1,4 +1,4 @@
-//! When the wall clock is believed, and what time it is while it is not (SPEC 4).
+//! When the wall clock is believed, and what time it is while it is not (docs/clock.md).
 //!
 //! A Pi has no clock of its own: until the time has come over the network it shows 1970, or the time
 //! of the last shutdown, or nonsense. While it is doubted no certificate can be judged, and what is

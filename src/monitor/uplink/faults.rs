@@ -11,7 +11,7 @@ use crate::monitor::uplink::{Fault, Period, ProbeResult, SAME, Uplink};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// A fault shorter than this is not worth a message (SPEC 10: no name in the last 30 s).
+/// A fault shorter than this is not worth a message.
 const SETTLED: Duration = Duration::from_secs(30);
 
 const WRONG_TARGETS: &str = "Sites elsewhere answer, but none of the `uplink` targets does: is `uplink` in sitemon.conf right, or a firewall or proxy in the way? Until one of them answers only sites on this network are judged.";

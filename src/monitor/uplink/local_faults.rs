@@ -1,4 +1,4 @@
-//! What this machine itself lacks for a check (SPEC 4): the check counts for nothing. It is logged
+//! What this machine itself lacks for a check (docs/operation.md): the check counts for nothing. It is logged
 //! when it begins and when it is over, told once, and again only after it was fine.
 
 use crate::monitor::event::{Actions, Level};
