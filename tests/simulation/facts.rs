@@ -42,7 +42,7 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
     for site in 0..count {
         facts.shaded[site] = facts.shade(site);
         let checks = &record.checks[site];
-        let blamed = |c: &CheckRun| facts.nobody_could_know(c);
+        let blamed = |c: &CheckRun| facts.is_undecidable(c);
         let mut changes = changes(&plan.sites[site], checks, blamed);
         // What comes out from behind another and is down or slow itself becomes so only then.
         let hidden = facts.shaded[site].iter().filter_map(|shade| {
@@ -88,7 +88,7 @@ impl Facts<'_> {
 
     /// What made it fail (a cut, or no resolver) was over when somebody looked next, no look had shown
     /// it, and one was taken when it was due: within seconds of the failure.
-    pub fn nobody_could_know(&self, check: &CheckRun) -> bool {
+    pub fn is_undecidable(&self, check: &CheckRun) -> bool {
         let (trouble, names) = match check.why {
             Why::Line(cut) => (cut, false),
             Why::Names(lost) => (lost, true),

@@ -197,7 +197,7 @@ fn must_be_told(
         return;
     };
     let mut when = cluster.span.wider(0, DOUBT);
-    // It goes on with what was told of a cut that nobody could know of: too few answers came in between.
+    // It goes on with what was told of a cut that no probe could see: too few answers came between.
     let checks = &facts.record.checks[site];
     let before = checks.partition_point(|c| c.to < cluster.span.from);
     let mut good = 0;
@@ -206,7 +206,7 @@ fn must_be_told(
         good < plan.site.recover
     });
     let run = run.filter(|c| c.why.failed());
-    let taken = run.filter(|c| facts.nobody_could_know(c)).map(|c| c.from);
+    let taken = run.filter(|c| facts.is_undecidable(c)).map(|c| c.from);
     when.from = when.from.min(taken.min().unwrap_or(when.from));
     let fits = |h: &&Heard| {
         let away =

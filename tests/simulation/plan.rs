@@ -200,7 +200,7 @@ pub struct Plan {
     pub refused: Vec<(Span, i64)>,
     /// 401 or 404 whatever is asked.
     pub revoked: Vec<Span>,
-    /// 409 to whoever asks for updates.
+    /// 409 Conflict to every `getUpdates`.
     pub conflicts: Vec<Span>,
     pub moved: Option<Moved>,
     /// Messages arrive, but the answers are lost.

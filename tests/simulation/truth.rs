@@ -138,7 +138,7 @@ fn down_is_so(facts: &Facts, site: usize, raised: Span, verdict: &mut Judgement)
         if run.iter().any(|c| c.why == Why::Site) {
             return None;
         }
-        undecidable |= run.iter().all(|c| facts.nobody_could_know(c));
+        undecidable |= run.iter().all(|c| facts.is_undecidable(c));
         reasons.extend(run.iter().map(|c| c.why));
     }
     if undecidable {
@@ -181,8 +181,8 @@ fn still_is_so(
     if found(facts, site, within, |c| c.why == Why::Site) {
         return None;
     }
-    // It was told late, and down for what nobody could know.
-    if found(facts, site, within, |c| facts.nobody_could_know(c)) {
+    // It was told late, and down for a failure that could not be decided.
+    if found(facts, site, within, |c| facts.is_undecidable(c)) {
         verdict.undecidable += 1;
         return None;
     }
