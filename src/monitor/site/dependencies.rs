@@ -20,8 +20,9 @@ impl Sites {
             && (watched.down() || watched.suppression == Some(Suppression::Unreachable))
     }
 
-    /// `offline`: there is no connection at all. Suppresses what has become unreachable and judges again what no longer is. The configuration has no
-    /// loops, so this ends after as many rounds as the longest chain has links.
+    /// Suppresses what has become unreachable and judges again what no longer is; `offline`: there is
+    /// no connection at all. The configuration has no loops, so this ends after as many rounds as the
+    /// longest chain has links.
     pub fn refresh_reach(&mut self, now: Moment, offline: bool) {
         if self
             .iter()
