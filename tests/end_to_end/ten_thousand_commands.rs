@@ -64,35 +64,38 @@ fn after_ten_thousand_commands_it_is_as_it_was() {
         (running.rss_kib(), running.descriptors(), running.threads())
     };
     let before = talk(1000);
+    let early = slowest(&scene);
     let after = talk(9000);
-    let stats = scene.ask("/stats", "Up for ");
-    let answers = stats
-        .text
-        .lines()
-        .find(|line| line.starts_with("Answer times: "));
-    println!(
-        "after  1,000 commands: {} KiB, {} descriptors, {} threads",
-        before.0, before.1, before.2
-    );
-    println!(
-        "after 10,000 commands: {} KiB, {} descriptors, {} threads",
-        after.0, after.1, after.2
-    );
-    println!("{}", answers.unwrap_or("no answer times"));
+    let late = slowest(&scene);
+    for (n, (kib, descriptors, threads), ms) in [("1,000", before, early), ("10,000", after, late)]
+    {
+        println!(
+            "after {n:>6} commands: {kib} KiB, {descriptors} descriptors, {threads} threads, 99 of 100 \
+             answers within {ms} ms"
+        );
+    }
     assert!(after.0 <= before.0 + before.0 / 10, "memory grew");
     assert!(
         after.1 <= before.1 + 2 && after.2 <= before.2 + 1,
         "{before:?} {after:?}"
     );
-    let slowest: f64 = answers
-        .and_then(|line| {
-            line.split("median, ")
-                .nth(1)?
-                .strip_suffix(" ms 99th")?
-                .parse()
-                .ok()
-        })
-        .expect("answer times under a second");
-    assert!(slowest <= 50.0, "{answers:?}");
+    // What a busy machine delays it delays throughout.
+    assert!(late <= (4.0 * early).max(50.0), "{early} ms, then {late}");
     scene.end(running);
+}
+
+/// What 99 of 100 answers took at most, in ms.
+fn slowest(scene: &Scene) -> f64 {
+    let stats = scene.ask("/stats", "Up for ").text;
+    let answers = stats
+        .lines()
+        .find(|line| line.starts_with("Answer times: "));
+    let ms = answers.and_then(|line| {
+        line.split("median, ")
+            .nth(1)?
+            .strip_suffix(" ms 99th")?
+            .parse()
+            .ok()
+    });
+    ms.unwrap_or_else(|| panic!("no answer times in ms: {stats}"))
 }
