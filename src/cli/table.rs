@@ -2,7 +2,7 @@
 
 use crate::config::json_string;
 use crate::monitor::judge::State;
-use crate::monitor::render::text::response;
+use crate::monitor::time::text::response;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 

@@ -6,9 +6,6 @@
 //! [`judge`] and [`uplink`] (what it means), [`incident`] and [`alert`] (what chats are told),
 //! [`outbox`] (until it has arrived), [`bot`] and [`render`] (what users ask).
 
-#[macro_use]
-pub mod mutation;
-
 pub mod alert;
 pub mod bot;
 mod event;

@@ -11,7 +11,8 @@ use crate::monitor::outbox::callback_data::{AlertButton, CallbackData};
 use crate::monitor::outbox::message::{Asker, CONSOLE, CallbackAnswer, Content, Press, Update};
 use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::render::replies::{self, by};
-use crate::monitor::render::text::{bold, count, escape, lasting};
+use crate::monitor::render::text::{bold, count, escape};
+use crate::monitor::time::text::lasting;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Action, Level, Monitor};
 

@@ -5,11 +5,11 @@ pub(crate) mod root_certificates;
 use crate::monitor::event::{Action, Actions, Level};
 use crate::monitor::expiry::root_certificates::Roots;
 use crate::monitor::persist::snapshot::ExpiryRecord;
-use crate::monitor::render::text;
 use crate::monitor::site::Site;
 use crate::monitor::site::outcome::{self, Failure, Looked};
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
+use crate::monitor::time::text;
 use crate::monitor::time::{Jitter, Moment, Now};
 use std::time::Duration;
 

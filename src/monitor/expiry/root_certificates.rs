@@ -2,10 +2,8 @@
 //! gives a trust anchor no time), and no site is at fault: so each is one message about the bundle,
 //! when it is about to end and when it has ended, however many sites rely on it.
 
-use crate::monitor::expiry::{Inspections, Subject, inspects, left_text};
+use crate::monitor::expiry::{Inspections, Subject, inspects};
 use crate::monitor::persist::snapshot::RootRecord;
-use crate::monitor::render::text::{count, day_of};
-use crate::monitor::site::access::may_see;
 use crate::monitor::site::outcome;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
@@ -19,8 +17,6 @@ const GATHER: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(120);
 /// Roots that are remembered.
 const MOST: usize = 32;
-/// Sites that a message names.
-const NAMED: usize = 5;
 
 /// What a chat knows of a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -209,37 +205,4 @@ fn inspections_follow(now: Moment, sites: &Sites) -> bool {
         let watch = watched.expiry(Subject::Certificate);
         watch.is_some_and(|w| w.running || w.due.is_some_and(|at| at <= now + GATHER))
     })
-}
-
-/// Which of the sites each chat may know of; a chat that knows of none is not among them.
-pub fn by_chat(sites: &Sites, names: &[String], chats: &[i64]) -> Vec<(Vec<String>, Vec<i64>)> {
-    let mut told: Vec<(Vec<String>, Vec<i64>)> = Vec::new();
-    for &chat in chats {
-        let seen = |name: &&String| sites.named(name).is_some_and(|w| may_see(chat, &w.site));
-        let seen: Vec<String> = names.iter().filter(seen).cloned().collect();
-        match told.iter_mut().find(|(sites, _)| *sites == seen) {
-            Some((_, chats)) => chats.push(chat),
-            None if seen.is_empty() => {}
-            None => told.push((seen, vec![chat])),
-        }
-    }
-    told
-}
-
-pub fn root_text(root: &outcome::Expiry, sites: &[String], now: Now) -> String {
-    let (named, more) = sites.split_at(sites.len().min(NAMED));
-    let more = match more.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let rely = if sites.len() == 1 { "relies" } else { "rely" };
-    format!(
-        "The root certificate {} in this machine's bundle {}, on {}. {} {rely} on it: {}{more}. \
-         Update ca-certificates (OpenWrt: ca-bundle), or the ca_file of [agent].",
-        root.subject,
-        left_text(root.ends - now.wall),
-        day_of(root.ends, now),
-        count(sites.len(), "site"),
-        named.join(", "),
-    )
 }

@@ -2,9 +2,9 @@
 
 use crate::monitor::event::{Action, Actions};
 use crate::monitor::history::{Extent, History, Kind, Record, Scope, Share, Span};
-use crate::monitor::render::text::lasting;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
+use crate::monitor::time::text::lasting;
 use crate::monitor::time::{Moment, Now};
 use std::time::Duration;
 

@@ -3,10 +3,10 @@
 
 use crate::monitor::event::{Actions, Level};
 use crate::monitor::judge::Judge;
-use crate::monitor::render::text::lasting;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;
+use crate::monitor::time::text::lasting;
 use std::time::Duration;
 
 const CHANGES: usize = 5;

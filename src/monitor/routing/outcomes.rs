@@ -2,8 +2,8 @@
 //! uplink and expiry, and what these return to incidents, alerts and the writer.
 
 use crate::monitor::alert::Notification;
+use crate::monitor::alert::root_notices::{by_chat, root_text};
 use crate::monitor::bot::check_jobs::JobResult;
-use crate::monitor::expiry::root_certificates::{by_chat, root_text};
 use crate::monitor::expiry::{ExpiryEvent, Subject};
 use crate::monitor::judge::flapping::Manner;
 use crate::monitor::judge::{Change, JudgeEvent, Judging, State, Transition};

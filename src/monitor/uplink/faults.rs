@@ -1,11 +1,11 @@
 //! Faults of the uplink begin and end: which sites are not judged meanwhile, which failures are excused.
 
 use crate::monitor::event::{Action, Actions, Level};
-use crate::monitor::render::text;
 use crate::monitor::site::network::is_lan;
 use crate::monitor::site::outcome::{FailureKind, Outcome};
 use crate::monitor::site::state::{PendingDown, SiteState, Suppression};
 use crate::monitor::site::table::Sites;
+use crate::monitor::time::text;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::uplink::{Fault, Period, ProbeResult, SAME, Uplink};
 use std::net::IpAddr;

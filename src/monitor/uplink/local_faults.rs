@@ -2,8 +2,8 @@
 //! when it begins and when it is over, told once, and again only after it was fine.
 
 use crate::monitor::event::{Actions, Level};
-use crate::monitor::render::text::lasting;
 use crate::monitor::site::outcome::Lack;
+use crate::monitor::time::text::lasting;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::uplink::Uplink;
 use std::time::Duration;
