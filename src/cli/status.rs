@@ -4,7 +4,7 @@ use super::table::{self, Row};
 use super::{Failure, print};
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::monitor::judge::State;
+use crate::monitor::site::state::State;
 use crate::monitor::time::text::clock_times;
 use crate::state::{self, ReadError};
 use std::time::Duration;

@@ -30,7 +30,7 @@ use self::expiry::Inspections;
 use self::history::recording::Recorder;
 use self::history::{Extent, Record, Span};
 use self::incident::Incidents;
-use self::judge::{Judge, State};
+use self::judge::Judge;
 use self::outbox::Outbox;
 use self::outbox::send_context::SendContext;
 use self::persist::urgency::Saving;
@@ -38,9 +38,11 @@ use self::render::charts;
 use self::schedule::Scheduler;
 use self::site::Site;
 use self::site::state::SiteState;
+use self::site::state::State;
+use self::site::suppression::Fault;
 use self::site::table::Sites;
 use self::time::{Clock, Moment, Now};
-use self::uplink::{Fault, Uplink};
+use self::uplink::Uplink;
 use std::sync::Arc;
 
 /// The state of everything that is watched. One owner feeds it events and carries out its actions.

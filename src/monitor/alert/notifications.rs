@@ -3,10 +3,10 @@
 use crate::monitor::alert::{Alerts, Notification};
 use crate::monitor::incident::unclean_stop::UncleanStop;
 use crate::monitor::incident::{Incident, Incidents};
-use crate::monitor::judge::State;
-use crate::monitor::judge::flapping::Manner;
 use crate::monitor::site::access::{Access, may_see};
+use crate::monitor::site::flapping::Manner;
 use crate::monitor::site::state::SiteState;
+use crate::monitor::site::state::State;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::text::clock_times;
 use crate::monitor::time::{Moment, Now};

@@ -9,8 +9,8 @@ use crate::monitor::outbox::callback_data::{self, CallbackData, MOST_SITES, key}
 use crate::monitor::render::text::escape;
 use crate::monitor::render::{charts, replies};
 use crate::monitor::site::state::SiteState;
+use crate::monitor::site::suppression::Fault;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::Fault;
 use std::sync::Arc;
 
 /// The states of these sites. A button leads to each one that is not up, as far as they are named.

@@ -1,9 +1,10 @@
 //! What a check found, and what it changes.
 
 use crate::monitor::event::Level;
-use crate::monitor::judge::{Judging, Seen, Transition};
+use crate::monitor::judge::{Judging, Transition};
 use crate::monitor::site::outcome::{FailureKind, Outcome};
 use crate::monitor::site::state::PendingDown;
+use crate::monitor::site::streak::Seen;
 use crate::monitor::uplink::UplinkEvent;
 
 /// Failures in a row that may be blamed on a standstill of this machine.

@@ -1,11 +1,14 @@
 //! A pending down: is it the site, or what lies before it? What it depends on is checked first, then
 //! the uplink (docs/alerts.md).
 
-use crate::monitor::judge::{JudgeEvent, Judging, Seen, Transition};
+use crate::monitor::judge::{JudgeEvent, Judging, Transition};
 use crate::monitor::site::outcome::FailureKind;
-use crate::monitor::site::state::{PendingDown, SiteState, Suppression};
+use crate::monitor::site::state::{PendingDown, SiteState};
+use crate::monitor::site::streak::Seen;
+use crate::monitor::site::suppression::Fault;
+use crate::monitor::site::suppression::Suppression;
 use crate::monitor::time::Moment;
-use crate::monitor::uplink::{Fault, ProbeResult};
+use crate::monitor::uplink::ProbeResult;
 use std::time::Duration;
 
 /// A name that resolved within this shows that there is a resolver.

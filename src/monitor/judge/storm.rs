@@ -1,8 +1,8 @@
 //! Many sites fail at once: the others are checked soon, so that one message can tell of all.
 
 use crate::monitor::judge::Judging;
+use crate::monitor::site::suppression::Fault;
 use crate::monitor::time::Moment;
-use crate::monitor::uplink::Fault;
 use std::time::Duration;
 
 /// So many failing sites are a storm.

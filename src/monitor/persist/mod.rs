@@ -7,17 +7,19 @@ pub(crate) mod write_budget;
 use crate::monitor::alert::Alert;
 use crate::monitor::expiry::{self, Subject};
 use crate::monitor::incident::{Incident, Incidents};
-use crate::monitor::judge::flapping::Flapping;
-use crate::monitor::judge::{State, Streak};
 use crate::monitor::persist::snapshot::{
     AddedRecord, AlertRecord, ExpiryRecord, IncidentRecord, SiteRecord, Snapshot,
 };
 use crate::monitor::site::Site;
 use crate::monitor::site::access::may_see;
-use crate::monitor::site::state::{SiteState, Suppression};
+use crate::monitor::site::flapping::Flapping;
+use crate::monitor::site::state::SiteState;
+use crate::monitor::site::state::State;
+use crate::monitor::site::streak::Streak;
+use crate::monitor::site::suppression::Fault;
+use crate::monitor::site::suppression::Suppression;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::Fault;
 use crate::monitor::{Level, Monitor, Settings};
 
 use std::sync::Arc;

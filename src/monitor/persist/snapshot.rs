@@ -23,7 +23,7 @@ pub struct Snapshot {
     pub clean: bool,
     /// Since when our own line has been down, as far as anybody was told.
     pub offline_since: Option<i64>,
-    /// The troubles of our line that were told (words of [`crate::monitor::uplink::Fault`]) and since when.
+    /// The troubles of our line that were told (words of [`crate::monitor::site::suppression::Fault`]) and since when.
     pub troubles: Vec<String>,
     pub troubles_since: Vec<i64>,
     /// Highest Telegram update that was handled.
@@ -49,7 +49,7 @@ pub struct Snapshot {
 #[nserde(default)]
 pub struct SiteRecord {
     pub name: String,
-    /// A word of [`crate::monitor::judge::State`].
+    /// A word of [`crate::monitor::site::state::State`].
     pub state: String,
     pub since: i64,
     /// Why it is not up. Another one alone is not worth a write.

@@ -1,11 +1,11 @@
 //! What `/chart` shows: the picture's data, and the words under it.
 
 use crate::monitor::history::{Share, Span};
-use crate::monitor::judge::State;
 use crate::monitor::render::picture::{Chart, Drawing, Picture, Strip, Strips, Tick, ticks};
 use crate::monitor::render::state_counts::up_and_others;
 use crate::monitor::render::text::{bold, count};
 use crate::monitor::site::state::SiteState;
+use crate::monitor::site::state::State;
 use crate::monitor::time::Now;
 use crate::monitor::time::text::{lasting, response};
 use std::time::Duration;

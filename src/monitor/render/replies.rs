@@ -3,17 +3,18 @@
 use crate::monitor::expiry::{Subject, left_text};
 use crate::monitor::history::recording::uptime_line;
 use crate::monitor::incident::{Incident, Incidents};
-use crate::monitor::judge::State;
-use crate::monitor::judge::flapping;
 use crate::monitor::render::state_counts::{WORST_FIRST, up_and_others};
 use crate::monitor::render::text::{bold, count, escape};
 use crate::monitor::site::Check;
+use crate::monitor::site::flapping;
 use crate::monitor::site::outcome::Phases;
-use crate::monitor::site::state::{SiteState, behind};
+use crate::monitor::site::state::SiteState;
+use crate::monitor::site::state::State;
+use crate::monitor::site::suppression::Fault;
+use crate::monitor::site::suppression::behind;
 use crate::monitor::time::hours;
 use crate::monitor::time::text::{clock_times, lasting, response};
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::Fault;
 use std::time::Duration;
 
 /// Sites that `/status` names: one screen.

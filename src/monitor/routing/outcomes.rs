@@ -5,12 +5,15 @@ use crate::monitor::alert::Notification;
 use crate::monitor::alert::root_notices::{by_chat, root_text};
 use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::expiry::{ExpiryEvent, Subject};
-use crate::monitor::judge::flapping::Manner;
-use crate::monitor::judge::{Change, JudgeEvent, Judging, State, Transition};
+use crate::monitor::judge::{JudgeEvent, Judging, Transition};
+use crate::monitor::site::flapping::Manner;
 use crate::monitor::site::outcome::{Failure, FailureKind, Looked, Outcome};
 use crate::monitor::site::state::SiteState;
+use crate::monitor::site::state::State;
+use crate::monitor::site::streak::Change;
+use crate::monitor::site::suppression::Fault;
 use crate::monitor::time::{ClockChange, Moment, Now, Redating};
-use crate::monitor::uplink::{Fault, Period, ProbeResult, UplinkEvent};
+use crate::monitor::uplink::{Period, ProbeResult, UplinkEvent};
 use crate::monitor::{Level, Monitor};
 use std::time::Duration;
 

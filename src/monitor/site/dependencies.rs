@@ -1,9 +1,9 @@
 //! Dependencies (`after`): what lies behind a site that is down is unreachable, and silent.
 
-use crate::monitor::site::state::Suppression;
+use crate::monitor::site::suppression::Fault;
+use crate::monitor::site::suppression::Suppression;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;
-use crate::monitor::uplink::Fault;
 
 impl Sites {
     /// What the site depends on.

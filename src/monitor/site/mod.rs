@@ -2,10 +2,13 @@
 
 pub mod access;
 mod dependencies;
+pub mod flapping;
 pub mod network;
 pub mod outcome;
 pub mod printable;
-pub(crate) mod state;
+pub mod state;
+pub mod streak;
+pub mod suppression;
 pub(crate) mod table;
 
 use crate::monitor::time::hours::Window;

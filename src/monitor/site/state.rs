@@ -2,21 +2,74 @@
 
 use crate::monitor::expiry::{self, Subject};
 use crate::monitor::history::History;
-use crate::monitor::judge::flapping::Flapping;
-use crate::monitor::judge::{Change, Rules, Seen, State, Streak};
 use crate::monitor::site::Site;
+use crate::monitor::site::flapping::Flapping;
 use crate::monitor::site::network::is_lan;
 use crate::monitor::site::outcome::{FailureKind, Outcome};
+use crate::monitor::site::streak::{Change, Rules, Seen, Streak};
+use crate::monitor::site::suppression::{Suppression, behind};
 use crate::monitor::time::text::response;
 use crate::monitor::time::{Moment, Now, Redating};
-use crate::monitor::uplink::Fault;
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Checks that `/history` shows.
 const HISTORY: usize = 10;
+
+/// What a site is judged to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Not yet checked, or first failures not yet judged.
+    Unknown,
+    Up,
+    /// Answers, but slower than `slow`.
+    Degraded,
+    Down,
+    /// What it depends on (`after`) is down.
+    Unreachable,
+    /// Our own line is down: not judged.
+    Offline,
+    Paused,
+}
+
+impl State {
+    /// All there are.
+    pub const ALL: [State; 7] = [
+        State::Unknown,
+        State::Up,
+        State::Degraded,
+        State::Down,
+        State::Unreachable,
+        State::Offline,
+        State::Paused,
+    ];
+
+    /// The word of the JSON output, the chat and the state file.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Unknown => "unknown",
+            State::Up => "up",
+            State::Degraded => "degraded",
+            State::Down => "down",
+            State::Unreachable => "unreachable",
+            State::Offline => "offline",
+            State::Paused => "paused",
+        }
+    }
+
+    pub fn from_word(word: &str) -> Option<State> {
+        State::ALL.into_iter().find(|s| s.word() == word)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
 
 #[derive(Debug)]
 pub struct SiteState {
@@ -61,15 +114,6 @@ pub struct SiteState {
     domain: Option<Box<expiry::Watch>>,
 }
 
-/// Why a site is checked but not judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Suppression {
-    /// What it depends on is down.
-    Unreachable,
-    /// Our own line is at fault.
-    Offline(Fault),
-}
-
 /// A failure that would make the site down.
 #[derive(Clone, Debug)]
 pub struct PendingDown {
@@ -91,11 +135,6 @@ pub struct Checked {
     pub cause: Option<Box<str>>,
     /// It failed, and was not only slow.
     pub failed: bool,
-}
-
-/// Why a site is unreachable: what it depends on is down.
-pub fn behind(parent: &str) -> String {
-    format!("behind {parent}")
 }
 
 impl SiteState {

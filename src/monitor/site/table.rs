@@ -1,6 +1,7 @@
 //! All sites that are watched, in the order of the configuration, and where a name is among them.
 
-use crate::monitor::site::state::{SiteState, Suppression};
+use crate::monitor::site::state::SiteState;
+use crate::monitor::site::suppression::Suppression;
 use crate::monitor::time::Moment;
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};

@@ -1,9 +1,9 @@
 //! What restarts, power cuts, a late clock and changes of the configuration leave of states and alerts.
 
 use super::world::*;
-use crate::monitor::judge::State;
 use crate::monitor::site::Check;
 use crate::monitor::site::outcome::FailureKind;
+use crate::monitor::site::state::State;
 use crate::monitor::{Monitor, Settings};
 use std::time::Duration;
 

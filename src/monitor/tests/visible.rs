@@ -2,11 +2,11 @@
 
 use super::world::*;
 use crate::monitor::bot::command::COMMANDS;
-use crate::monitor::judge::State;
 use crate::monitor::outbox::callback_data::key;
 use crate::monitor::outbox::message::{Content, Delivery, Incoming, Press, Update};
 use crate::monitor::site::Site;
 use crate::monitor::site::access::Access;
+use crate::monitor::site::state::State;
 use crate::monitor::{Event, Settings};
 
 fn chats() -> Access {

@@ -3,11 +3,13 @@
 use crate::monitor::event::{Action, Actions, Level};
 use crate::monitor::site::network::is_lan;
 use crate::monitor::site::outcome::{FailureKind, Outcome};
-use crate::monitor::site::state::{PendingDown, SiteState, Suppression};
+use crate::monitor::site::state::{PendingDown, SiteState};
+use crate::monitor::site::suppression::Fault;
+use crate::monitor::site::suppression::Suppression;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::text;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::{Fault, Period, ProbeResult, SAME, Uplink};
+use crate::monitor::uplink::{Period, ProbeResult, SAME, Uplink};
 use std::net::IpAddr;
 use std::time::Duration;
 

@@ -25,6 +25,7 @@ pub(crate) mod faults;
 pub(crate) mod local_faults;
 pub(crate) mod offline_period;
 
+use crate::monitor::site::suppression::Fault;
 use crate::monitor::time::{Moment, Now};
 pub use crate::monitor::uplink::faults::UplinkEvent;
 use crate::monitor::uplink::local_faults::LocalFaults;
@@ -57,48 +58,9 @@ pub struct ProbeResult {
     pub trusted: Option<bool>,
 }
 
-/// What is wrong with the uplink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// Nothing outside can be reached.
-    Line,
-    /// No resolver answers, but addresses can be reached.
-    Names,
-    /// Something answers in place of every server: a captive portal.
-    Portal,
-    /// IPv6 is gone, IPv4 is not.
-    Ipv6,
-}
-
 impl Fault {
     /// Those that only the targets tell of.
     pub const PROBED: [Fault; 3] = [Fault::Line, Fault::Portal, Fault::Ipv6];
-
-    /// The word of the state file.
-    pub fn word(self) -> &'static str {
-        match self {
-            Fault::Line => "line",
-            Fault::Names => "names",
-            Fault::Portal => "portal",
-            Fault::Ipv6 => "ipv6",
-        }
-    }
-
-    pub fn from_word(word: &str) -> Option<Fault> {
-        [Fault::Line, Fault::Names, Fault::Portal, Fault::Ipv6]
-            .into_iter()
-            .find(|t| t.word() == word)
-    }
-
-    /// Why a site is not judged.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Fault::Line => "our own line is down",
-            Fault::Names => "DNS on this network doesn't answer",
-            Fault::Portal => "something answers in its place",
-            Fault::Ipv6 => "IPv6 on this line is gone",
-        }
-    }
 
     /// What is told when it begins; `None` for no connection at all, as no chat can be reached then.
     pub fn began(self) -> Option<&'static str> {
