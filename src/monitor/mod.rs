@@ -107,7 +107,7 @@ impl Monitor {
         let now = self.read_clock(now);
         let clock_set = self.clock.is_set();
         self.history
-            .on_wakeup(now, clock_set, stood_still, &mut self.sites);
+            .on_wakeup(now, clock_set, stood_still, &self.sites);
         // The others change no state, or say so. What is told counts the time until now.
         let stirs = !matches!(
             event,
@@ -251,7 +251,7 @@ impl Monitor {
                 let sites = self.sites.visible(outgoing.message.chat);
                 if !sites.is_empty() {
                     let sites = self.sites.at(&sites);
-                    let (_, picture) = charts::many(&sites, Span::Day, now);
+                    let (_, picture) = charts::many(&sites, &self.history, Span::Day, now);
                     outgoing.message.picture = Some(Arc::new(picture));
                 }
             }
@@ -267,7 +267,7 @@ impl Monitor {
     fn record(&mut self, now: Now) {
         let clock_set = self.clock.is_set();
         self.history
-            .record(now, clock_set, &mut self.sites, &mut self.actions);
+            .record(now, clock_set, &self.sites, &mut self.actions);
     }
 
     /// The first hour that is still to be written.
@@ -293,7 +293,7 @@ impl Monitor {
     /// Takes back what an earlier run wrote. To be called after [`Monitor::restore`]: see
     /// [`Recorder::restore`].
     pub fn restore_history(&mut self, record: &Record) {
-        self.history.restore(&mut self.sites, record);
+        self.history.restore(record);
     }
 
     /// The sites that the history is of.

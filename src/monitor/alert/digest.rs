@@ -3,9 +3,10 @@
 
 use crate::monitor::alert::notifications::{Audience, NewAlert};
 use crate::monitor::alert::{Alerts, Notification};
-use crate::monitor::expiry::{Subject, left_text};
+use crate::monitor::expiry::{Subject, Watch, left_text};
 use crate::monitor::history::Share;
-use crate::monitor::incident::{Incident, Incidents};
+use crate::monitor::incident::Incident;
+use crate::monitor::render::details::SiteDetails;
 use crate::monitor::render::state_counts::{WORST_LAST, state_counts};
 use crate::monitor::render::text::{bold, count, escape};
 use crate::monitor::site::access::may_see;
@@ -76,7 +77,7 @@ impl Alerts {
     pub(crate) fn digest_alerts(
         &mut self,
         audience: Audience,
-        incidents: &Incidents,
+        details: SiteDetails,
     ) -> Option<Vec<NewAlert>> {
         if !self.digest.take(audience.now) {
             return None;
@@ -85,7 +86,7 @@ impl Alerts {
         let alerts = chats.filter_map(|&chat| {
             let told = |w: &&SiteState| may_see(chat, &w.site);
             let sites: Vec<&SiteState> = audience.sites.iter().filter(told).collect();
-            let html = digest_of(&sites, incidents, audience.now);
+            let html = digest_of(&sites, details, audience.now);
             let notification = Notification::Digest { html };
             (!sites.is_empty()).then(|| NewAlert::general(notification, vec![chat]))
         });
@@ -93,7 +94,8 @@ impl Alerts {
     }
 }
 
-fn digest_of(sites: &[&SiteState], incidents: &Incidents, now: Now) -> String {
+fn digest_of(sites: &[&SiteState], details: SiteDetails, now: Now) -> String {
+    let incidents = details.incidents;
     let today = now.zone.day(now.wall);
     let from = now.zone.first((today - 1) * DAY);
     let until = now.zone.first(today * DAY);
@@ -122,7 +124,7 @@ fn digest_of(sites: &[&SiteState], incidents: &Incidents, now: Now) -> String {
     };
     let mut share = Share::default();
     for watched in sites {
-        let of_it = watched.past.share(from, until);
+        let of_it = details.history.of(watched.name()).share(from, until);
         share.up += of_it.up;
         share.down += of_it.down;
     }
@@ -159,7 +161,8 @@ fn digest_of(sites: &[&SiteState], incidents: &Incidents, now: Now) -> String {
         lines.push(format!("Slowest now: {name} {}", response(took)));
     }
     let ends = sites.iter().flat_map(|w| {
-        let found = Subject::ALL.map(|s| (s, w.expiry(s).and_then(|watch| watch.found.as_ref())));
+        let found =
+            Subject::ALL.map(|s| (s, details.expiry.of(w.name(), s).and_then(Watch::found)));
         found.into_iter().filter_map(move |(s, found)| {
             let left = found?.ends - now.wall;
             (left < SOON).then_some((left, s, *w))

@@ -10,6 +10,7 @@ use crate::monitor::outbox::Reply;
 use crate::monitor::outbox::callback_data::{AlertButton, CallbackData};
 use crate::monitor::outbox::message::{Asker, CONSOLE, CallbackAnswer, Content, Press, Update};
 use crate::monitor::outbox::send_context::SendContext;
+use crate::monitor::render::details::SiteDetails;
 use crate::monitor::render::replies::{self, by};
 use crate::monitor::render::text::{bold, count, escape};
 use crate::monitor::time::text::lasting;
@@ -136,9 +137,11 @@ impl Monitor {
             Command::Chart { name, span } => {
                 let sites = self.visible_to(chat).some_or_all(name.as_deref())?;
                 return Ok(Some(match (name, sites.as_slice()) {
-                    (Some(_), [at]) => views::chart(&self.sites[*at], *span, now),
+                    (Some(_), [at]) => {
+                        views::chart(self.sites[*at].name(), &self.history, *span, now)
+                    }
                     (_, []) => replies::list(&[], now).into(),
-                    _ => views::chart_of_many(&self.sites.at(&sites), *span, now),
+                    _ => views::chart_of_many(&self.sites.at(&sites), &self.history, *span, now),
                 }));
             }
             Command::Ack { number } => self.acknowledge(now, asker, *number),
@@ -288,7 +291,12 @@ impl Monitor {
     /// One site in detail.
     fn about_site(&self, now: Now, chat: i64, at: usize) -> ReplyContent {
         let due = self.schedule.due_at(self.sites[at].name());
-        views::site(self.visible_to(chat), at, due, &self.incidents, now)
+        let details = SiteDetails {
+            incidents: &self.incidents,
+            expiry: &self.expiry,
+            history: &self.history,
+        };
+        views::site(self.visible_to(chat), at, due, details, now)
     }
 
     /// Mutes these sites until then; the buttons of their alerts follow.

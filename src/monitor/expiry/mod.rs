@@ -1,16 +1,18 @@
 //! Certificates and domains that run out: when they are inspected, and what is news once (docs/alerts.md).
 
+pub mod records;
 pub(crate) mod root_certificates;
 
 use crate::monitor::event::{Action, Actions, Level};
+use crate::monitor::expiry::records::ExpiryRecord;
 use crate::monitor::expiry::root_certificates::Roots;
-use crate::monitor::persist::snapshot::ExpiryRecord;
 use crate::monitor::site::Site;
 use crate::monitor::site::outcome::{self, Failure, Looked};
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::text;
 use crate::monitor::time::{Jitter, Moment, Now};
+use std::collections::HashMap;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -60,9 +62,9 @@ impl Subject {
 /// What is known of one thing that runs out.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
-    pub found: Option<outcome::Expiry>,
+    found: Option<outcome::Expiry>,
     /// Why the last inspection found nothing out.
-    pub trouble: Option<String>,
+    trouble: Option<String>,
     /// When it was last inspected, in Unix seconds.
     inspected: i64,
     /// When it is next inspected; `None` while that is under way or not wanted.
@@ -75,7 +77,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn record(&self, subject: Subject) -> Option<ExpiryRecord> {
+    fn record(&self, subject: Subject) -> Option<ExpiryRecord> {
         let found = self.found.as_ref()?;
         Some(ExpiryRecord {
             kind: subject.word().to_owned(),
@@ -89,7 +91,7 @@ impl Watch {
         })
     }
 
-    pub fn restore(record: &ExpiryRecord) -> Watch {
+    fn restore(record: &ExpiryRecord) -> Watch {
         Watch {
             found: Some(outcome::Expiry {
                 ends: record.ends,
@@ -104,13 +106,18 @@ impl Watch {
         }
     }
 
-    /// It ends within the time to warn: the site is degraded by it.
-    pub fn ends_soon(&self) -> bool {
-        self.ends_soon
+    /// What the inspections have found out.
+    pub fn found(&self) -> Option<&outcome::Expiry> {
+        self.found.as_ref()
+    }
+
+    /// Why the last inspection found nothing out.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
     }
 
     /// Why the site is degraded by it.
-    pub fn reason(&self, subject: Subject) -> Option<String> {
+    fn reason(&self, subject: Subject) -> Option<String> {
         let found = self.found.as_ref().filter(|_| self.ends_soon)?;
         let utc = Now {
             uptime: Duration::ZERO,
@@ -178,8 +185,8 @@ pub enum ExpiryEvent {
 /// Plans inspections of all that runs out, and judges what they find.
 #[derive(Debug, Default)]
 pub struct Inspections {
-    /// Sites have something that runs out.
-    needed: bool,
+    /// By the names of the sites, of each [`Subject`].
+    watches: [HashMap<String, Watch>; 2],
     roots: Roots,
 }
 
@@ -197,16 +204,60 @@ fn inspects(watched: &&SiteState) -> bool {
 }
 
 impl Inspections {
+    /// What is known of a site's certificate or its domain; `None` = nothing.
+    pub fn of(&self, site: &str, subject: Subject) -> Option<&Watch> {
+        self.watches[subject as usize].get(site)
+    }
+
+    fn of_mut(&mut self, site: &str, subject: Subject) -> &mut Watch {
+        let watches = &mut self.watches[subject as usize];
+        watches.entry(site.to_owned()).or_default()
+    }
+
+    /// Another host has another certificate and another domain.
+    pub fn on_host_changed(&mut self, site: &str) {
+        for watches in &mut self.watches {
+            watches.remove(site);
+        }
+    }
+
+    pub fn records(&self, site: &str) -> Vec<ExpiryRecord> {
+        let records = Subject::ALL.map(|subject| self.of(site, subject)?.record(subject));
+        let mut records: Vec<ExpiryRecord> = records.into_iter().flatten().collect();
+        // The last snapshot is kept to compare the next one with, and a `Vec` begins with room for four.
+        records.shrink_to_fit();
+        records
+    }
+
+    /// Goes on where an earlier run stopped, with the next [`Inspections::plan`].
+    pub fn restore(&mut self, site: &str, records: &[ExpiryRecord]) {
+        for record in records {
+            let known = Subject::ALL.into_iter().find(|s| s.word() == record.kind);
+            if let Some(subject) = known {
+                *self.of_mut(site, subject) = Watch::restore(record);
+            }
+        }
+    }
+
+    /// Whether the site is degraded by what runs out.
+    fn degrade(&self, watched: &mut SiteState) {
+        let reason = |s: Subject| self.of(watched.name(), s)?.reason(s);
+        watched.set_ends_soon(Subject::ALL.into_iter().find_map(reason));
+    }
+
     /// Plans the inspections of sites that are new, restored, or whose keys have changed.
     pub fn plan(&mut self, now: Now, sites: &mut Sites, jitter: &mut Jitter) {
+        for (watches, subject) in self.watches.iter_mut().zip(Subject::ALL) {
+            let dated = |w: &SiteState| warn_of(&w.site, subject).is_some();
+            watches.retain(|name, _| sites.named(name).is_some_and(dated));
+        }
         for watched in sites.iter_mut() {
             for subject in Subject::ALL {
                 if warn_of(&watched.site, subject).is_none() {
-                    watched.forget_expiry(subject);
                     continue;
                 }
                 let first = watched.site.interval.min(FIRST);
-                let watch = watched.expiry_mut(subject);
+                let watch = self.of_mut(watched.name(), subject);
                 if watch.due.is_none() && !watch.running {
                     // A stamp of a clock that was ahead must not put it off for as long.
                     let inspected = watch.inspected.min(now.wall);
@@ -215,9 +266,8 @@ impl Inspections {
                     watch.due = Some(now.coming_moment(fresh).max(soon));
                 }
             }
+            self.degrade(watched);
         }
-        let dated = |w: &SiteState| w.site.cert.is_some() || w.site.domain.is_some();
-        self.needed = sites.iter().any(dated);
         // Roots matter to sites whose certificates are inspected.
         let inspected = |w: &SiteState| w.site.cert.is_some();
         self.roots
@@ -225,12 +275,12 @@ impl Inspections {
     }
 
     /// A check of the site was asked for: its dates are inspected too.
-    pub fn inspect_now(&self, now: Now, watched: &mut SiteState) {
+    pub fn inspect_now(&mut self, now: Now, watched: &SiteState) {
         for subject in Subject::ALL {
             if warn_of(&watched.site, subject).is_none() {
                 continue;
             }
-            let watch = watched.expiry_mut(subject);
+            let watch = self.of_mut(watched.name(), subject);
             // The registries are not ours to lean on.
             let lately = (0..DAY).contains(&now.wall.saturating_sub(watch.inspected));
             let rested = subject == Subject::Certificate || !lately;
@@ -242,23 +292,28 @@ impl Inspections {
 
     /// When the next inspection is due.
     pub fn next_timeout(&self, sites: &Sites) -> Option<Moment> {
-        let judged = sites.iter().filter(|w| self.needed && inspects(w));
-        let due = judged.flat_map(|w| Subject::ALL.map(|s| w.expiry(s)?.due));
-        due.flatten().min()
+        let mut next: Option<Moment> = None;
+        for (name, watch) in self.watches.iter().flatten() {
+            let earlier = watch.due.filter(|due| next.is_none_or(|next| *due < next));
+            if earlier.is_some() && sites.named(name).as_ref().is_some_and(inspects) {
+                next = earlier;
+            }
+        }
+        next
     }
 
     /// Starts the inspections that are due.
-    pub fn on_timeout(&mut self, now: Moment, sites: &mut Sites, actions: &mut Actions) {
+    pub fn on_timeout(&mut self, now: Moment, sites: &Sites, actions: &mut Actions) {
         if self.next_timeout(sites).is_none_or(|at| at > now) {
             return;
         }
-        for watched in sites.iter_mut() {
+        for watched in sites.iter().filter(inspects) {
             for subject in Subject::ALL {
-                let due = watched.expiry(subject).and_then(|watch| watch.due);
-                if !inspects(&&*watched) || due.is_none_or(|due| due > now) {
+                let watch = self.watches[subject as usize].get_mut(watched.name());
+                let due = |watch: &&mut Watch| watch.due.is_some_and(|due| due <= now);
+                let Some(watch) = watch.filter(due) else {
                     continue;
-                }
-                let watch = watched.expiry_mut(subject);
+                };
                 watch.due = None;
                 watch.running = true;
                 let site = watched.site.clone();
@@ -280,10 +335,11 @@ impl Inspections {
         let site = watched.site.clone();
         let (name, what) = (&site.name, subject.word());
         let Some(warn) = warn_of(&site, subject) else {
-            watched.forget_expiry(subject);
             return events;
         };
-        let watch = watched.expiry_mut(subject);
+        let watch = self.watches[subject as usize]
+            .entry(name.clone())
+            .or_default();
         watch.running = false;
         watch.inspected = now.wall;
         let Looked {
@@ -335,6 +391,7 @@ impl Inspections {
             }
             None => events.push(ExpiryEvent::Changed),
         }
+        self.degrade(watched);
         events
     }
 }

@@ -2,8 +2,8 @@
 //! gives a trust anchor no time), and no site is at fault: so each is one message about the bundle,
 //! when it is about to end and when it has ended, however many sites rely on it.
 
-use crate::monitor::expiry::{Inspections, Subject, inspects};
-use crate::monitor::persist::snapshot::RootRecord;
+use crate::monitor::expiry::records::RootRecord;
+use crate::monitor::expiry::{Inspections, Subject, Watch, inspects};
 use crate::monitor::site::outcome;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
@@ -190,19 +190,18 @@ impl Inspections {
         now: Now,
         sites: &Sites,
     ) -> Vec<(outcome::Expiry, Vec<String>)> {
-        let gathered = |at: Moment| now.moment() >= at || !inspections_follow(now.moment(), sites);
+        let gathered =
+            |at: Moment| now.moment() >= at || !self.inspections_follow(now.moment(), sites);
         match self.next_roots() {
             Some(at) if gathered(at) => self.roots.take_news(now.wall),
             _ => Vec::new(),
         }
     }
-}
 
-/// An inspection of a certificate is under way, or comes in a moment.
-fn inspections_follow(now: Moment, sites: &Sites) -> bool {
-    let mut inspected = sites.iter().filter(inspects);
-    inspected.any(|watched| {
-        let watch = watched.expiry(Subject::Certificate);
-        watch.is_some_and(|w| w.running || w.due.is_some_and(|at| at <= now + GATHER))
-    })
+    /// An inspection of a certificate is under way, or comes in a moment.
+    fn inspections_follow(&self, now: Moment, sites: &Sites) -> bool {
+        let soon = |w: &Watch| w.running || w.due.is_some_and(|at| at <= now + GATHER);
+        let mut inspected = sites.iter().filter(inspects);
+        inspected.any(|site| self.of(site.name(), Subject::Certificate).is_some_and(soon))
+    }
 }

@@ -5,10 +5,9 @@ pub(crate) mod urgency;
 pub(crate) mod write_budget;
 
 use crate::monitor::alert::Alert;
-use crate::monitor::expiry::{self, Subject};
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::persist::snapshot::{
-    AddedRecord, AlertRecord, ExpiryRecord, IncidentRecord, SiteRecord, Snapshot,
+    AddedRecord, AlertRecord, IncidentRecord, SiteRecord, Snapshot,
 };
 use crate::monitor::site::Site;
 use crate::monitor::site::access::may_see;
@@ -67,7 +66,10 @@ impl Monitor {
             sites: self
                 .sites
                 .iter()
-                .map(|w| record(w, self.alerts.slow_record(w.name()), now))
+                .map(|w| SiteRecord {
+                    expiry: self.expiry.records(w.name()),
+                    ..record(w, self.alerts.slow_record(w.name()), now)
+                })
                 .collect(),
             incidents: self
                 .incidents
@@ -109,6 +111,7 @@ impl Monitor {
                 continue;
             };
             restore_site(&mut self.sites[at], record, now);
+            self.expiry.restore(&record.name, &record.expiry);
             let untold = record.slow_untold == Some(true);
             self.alerts
                 .restore_slow(&record.name, record.slow_told, untold);
@@ -291,9 +294,7 @@ impl Monitor {
                         watched.address = site.literal();
                         watched.named = watched.address.is_none();
                         // Another server's certificate, another domain.
-                        for subject in Subject::ALL {
-                            watched.forget_expiry(subject);
-                        }
+                        self.expiry.on_host_changed(&site.name);
                     }
                     if watched.site.check != site.check {
                         // What the old address was at fault for is not the new one's.
@@ -312,6 +313,7 @@ impl Monitor {
         }
         self.sites = Sites::new(all);
         self.alerts.keep_sites(&self.sites);
+        self.history.on_sites_changed(&self.sites);
         self.expiry
             .plan(now, &mut self.sites, self.schedule.jitter());
     }
@@ -363,12 +365,6 @@ fn record(watched: &SiteState, slow: (bool, bool), now: Now) -> SiteRecord {
     // Once it is known to flap it does not matter when it changed.
     let flapping = watched.flapping.flapping();
     let changes = watched.flapping.changes().iter().filter(|_| !flapping);
-    let mut expiry: Vec<ExpiryRecord> = Subject::ALL
-        .into_iter()
-        .filter_map(|s| watched.expiry(s)?.record(s))
-        .collect();
-    // The last snapshot is kept to compare the next one with, and a `Vec` begins with room for four.
-    expiry.shrink_to_fit();
     SiteRecord {
         name: watched.name().to_owned(),
         state: state.word().to_owned(),
@@ -382,7 +378,7 @@ fn record(watched: &SiteState, slow: (bool, bool), now: Now) -> SiteRecord {
         flapping: watched.flapping.flapping() && watched.flapping.told,
         slow_told: slow.0,
         slow_untold: slow.1.then_some(true),
-        expiry,
+        expiry: Vec::new(),
     }
 }
 
@@ -402,10 +398,4 @@ fn restore_site(watched: &mut SiteState, record: &SiteRecord, now: Now) {
     watched.pause_order = record.paused;
     watched.muted_until = record.muted_until.map(|wall| now.coming_moment(wall));
     watched.flapping = Flapping::restore(changes.collect(), record.flapping, now.moment());
-    for record in &record.expiry {
-        let known = Subject::ALL.into_iter().find(|s| s.word() == record.kind);
-        if let Some(subject) = known {
-            *watched.expiry_mut(subject) = expiry::Watch::restore(record);
-        }
-    }
 }

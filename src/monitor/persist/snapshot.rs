@@ -5,6 +5,7 @@
 use crate::monitor::alert::{Alert, Notification};
 pub use crate::monitor::bot::added_record::AddedRecord;
 use crate::monitor::expiry::Subject;
+use crate::monitor::expiry::records::{ExpiryRecord, RootRecord};
 use crate::monitor::incident::{Acknowledged, Incident};
 use crate::monitor::site::outcome::Expiry;
 use crate::monitor::site::printable::{ADDRESS, CAUSE, MESSAGE, NAME, line, lines};
@@ -80,36 +81,6 @@ pub struct RegistryRecord {
     pub url: String,
     /// When that was learnt.
     pub at: i64,
-}
-
-/// A root certificate that ends soon or has ended.
-#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
-#[nserde(default)]
-pub struct RootRecord {
-    pub subject: String,
-    pub issuer: String,
-    pub key: String,
-    pub ends: i64,
-    /// 0: nothing was told, 1: that it will end, 2: that it has ended.
-    pub told: u32,
-    /// Those that rely on it.
-    pub sites: Vec<String>,
-}
-
-/// What is known of a certificate or a domain.
-#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
-#[nserde(default)]
-pub struct ExpiryRecord {
-    /// A word of [`crate::monitor::expiry::Subject`].
-    pub kind: String,
-    pub ends: i64,
-    pub subject: String,
-    pub issuer: String,
-    pub key: String,
-    pub looked: i64,
-    pub worried: bool,
-    /// Date, stage, date, stage, …
-    pub told: Vec<i64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]

@@ -1,8 +1,9 @@
 //! State in, words out: the answers to commands that only look.
 
-use crate::monitor::expiry::{Subject, left_text};
+use crate::monitor::expiry::{Subject, Watch, left_text};
 use crate::monitor::history::recording::uptime_line;
-use crate::monitor::incident::{Incident, Incidents};
+use crate::monitor::incident::Incident;
+use crate::monitor::render::details::SiteDetails;
 use crate::monitor::render::state_counts::{WORST_FIRST, up_and_others};
 use crate::monitor::render::text::{bold, count, escape};
 use crate::monitor::site::Check;
@@ -140,7 +141,7 @@ fn reason(watched: &SiteState, seen: &dyn Fn(&str) -> bool) -> Option<String> {
 pub(crate) fn site(
     watched: &SiteState,
     due: Option<Moment>,
-    incidents: &Incidents,
+    details: SiteDetails,
     seen: &dyn Fn(&str) -> bool,
     now: Now,
 ) -> String {
@@ -185,9 +186,10 @@ pub(crate) fn site(
             lines.push(phases_line(&phases, watched));
         }
     }
-    lines.push(uptime_line(&watched.past, now));
+    lines.push(uptime_line(details.history.of(watched.name()), now));
     for subject in Subject::ALL {
-        lines.extend(expiry_line(watched, subject, now));
+        let watch = details.expiry.of(watched.name(), subject);
+        lines.extend(watch.and_then(|watch| expiry_line(watch, subject, now)));
     }
     match due {
         _ if watched.running => lines.push("A check is under way".to_owned()),
@@ -213,7 +215,8 @@ pub(crate) fn site(
         }
     }
     let name = watched.name();
-    let last: Vec<&Incident> = incidents
+    let last: Vec<&Incident> = details
+        .incidents
         .iter()
         .rev()
         .filter(|i| i.site == name)
@@ -246,13 +249,12 @@ fn phases_line(phases: &Phases, watched: &SiteState) -> String {
     format!("Phases: {}", words.join(", "))
 }
 
-fn expiry_line(watched: &SiteState, subject: Subject, now: Now) -> Option<String> {
-    let watch = watched.expiry(subject)?;
+fn expiry_line(watch: &Watch, subject: Subject, now: Now) -> Option<String> {
     let mut words = match subject {
         Subject::Certificate => "Certificate: ".to_owned(),
         Subject::Domain => "Domain: ".to_owned(),
     };
-    if let Some(found) = &watch.found {
+    if let Some(found) = watch.found() {
         let left = left_text(found.ends - now.wall);
         words.push_str(&format!("{left}, {}", escape(&found.subject)));
         for (word, what) in [(" by ", &found.issuer), (", ", &found.key)] {
@@ -261,7 +263,7 @@ fn expiry_line(watched: &SiteState, subject: Subject, now: Now) -> Option<String
             }
         }
     }
-    match (&watch.found, &watch.trouble) {
+    match (watch.found(), watch.trouble()) {
         (Some(_), None) => Some(words),
         (Some(_), Some(trouble)) => Some(format!("{words} (last look: {})", escape(trouble))),
         (None, Some(trouble)) => Some(format!("{words}unknown: {}", escape(trouble))),

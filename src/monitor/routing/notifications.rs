@@ -10,6 +10,7 @@ use crate::monitor::bot::moved_chats::Move;
 use crate::monitor::incident::Incident;
 use crate::monitor::outbox::DeliveryEffect;
 use crate::monitor::outbox::message::{Asker, Delivery};
+use crate::monitor::render::details::SiteDetails;
 use crate::monitor::render::stats::{self, Tally, Vitals};
 use crate::monitor::site::Site;
 use crate::monitor::site::access::may_see;
@@ -170,7 +171,12 @@ impl Monitor {
             return;
         }
         let audience = Audience::new(&self.sites, self.bot.access(), now);
-        if let Some(alerts) = self.alerts.digest_alerts(audience, &self.incidents) {
+        let details = SiteDetails {
+            incidents: &self.incidents,
+            expiry: &self.expiry,
+            history: &self.history,
+        };
+        if let Some(alerts) = self.alerts.digest_alerts(audience, details) {
             self.saving.now();
             self.notify(now, alerts);
         }
@@ -376,7 +382,7 @@ impl Monitor {
                 self.note_in_jobs(now, &name, &JobResult::Paused);
                 continue;
             }
-            self.expiry.inspect_now(now, &mut self.sites[at]);
+            self.expiry.inspect_now(now, &self.sites[at]);
             if !self.sites[at].running && !self.start_check(now, &name) && !self.schedule.stopping()
             {
                 let result = JobResult::Bad("the clock is not set yet".into());

@@ -83,7 +83,7 @@ impl Monitor {
         }
         let moment = now.moment();
         self.expiry
-            .on_timeout(moment, &mut self.sites, &mut self.actions);
+            .on_timeout(moment, &self.sites, &mut self.actions);
         if self.silenced(moment) {
             return;
         }
@@ -275,6 +275,9 @@ impl Monitor {
         self.schedule.next_turn(name, moment);
         let untimely = matches!(kind, Some(FailureKind::Tls | FailureKind::Untrusted));
         if self.clock.is_set() || !untimely {
+            if let (Ok(()), Some(took)) = (&outcome.verdict, outcome.took) {
+                self.history.on_answer(name, took);
+            }
             let (events, transition) = self.judging(now).on_outcome(at, outcome);
             self.on_uplink(now, events);
             self.on_judged(now, transition.map(JudgeEvent::Transition));
@@ -318,7 +321,7 @@ impl Monitor {
         self.history.site_changed();
         match change {
             Change::WentDown => {
-                self.history.on_down(now, &mut self.sites[at]);
+                self.history.on_down(now, &self.sites[at]);
                 self.went_down(now, at, cause);
             }
             Change::Recovered => self.recovered(now, at),

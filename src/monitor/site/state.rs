@@ -1,7 +1,5 @@
 //! One watched site: its judgement, its last checks, and what people decided about it.
 
-use crate::monitor::expiry::{self, Subject};
-use crate::monitor::history::History;
 use crate::monitor::site::Site;
 use crate::monitor::site::flapping::Flapping;
 use crate::monitor::site::network::is_lan;
@@ -91,7 +89,6 @@ pub struct SiteState {
     pub last: Option<(Moment, Outcome)>,
     /// Newest last.
     pub history: VecDeque<Checked>,
-    pub past: History,
     pub checks: u64,
     /// Why it is not up, as the state file remembers it until the first check.
     pub cause: Option<String>,
@@ -109,9 +106,8 @@ pub struct SiteState {
     pub flapping: Flapping,
     /// Failures in a row that did not count because we stood still meanwhile.
     pub overslept: u32,
-    certificate: expiry::Watch,
-    /// Boxed, as few sites have one that is looked at.
-    domain: Option<Box<expiry::Watch>>,
+    /// Its certificate or its domain ends soon: it is degraded by that.
+    ends_soon: Option<String>,
 }
 
 /// A failure that would make the site down.
@@ -153,7 +149,6 @@ impl SiteState {
             maintenance: None,
             last: None,
             history: VecDeque::with_capacity(HISTORY),
-            past: History::new(0),
             checks: 0,
             cause: None,
             took: None,
@@ -162,8 +157,7 @@ impl SiteState {
             pending_down: None,
             flapping: Flapping::default(),
             overslept: 0,
-            certificate: expiry::Watch::default(),
-            domain: None,
+            ends_soon: None,
         }
     }
 
@@ -181,36 +175,15 @@ impl SiteState {
             Some(Suppression::Unreachable) => State::Unreachable,
             Some(Suppression::Offline(_)) => State::Offline,
             None => match self.judge.state() {
-                State::Up if self.expiries().any(expiry::Watch::ends_soon) => State::Degraded,
+                State::Up if self.ends_soon.is_some() => State::Degraded,
                 state => state,
             },
         }
     }
 
-    /// What is known of its certificate or its domain; `None` = nothing.
-    pub fn expiry(&self, subject: Subject) -> Option<&expiry::Watch> {
-        match subject {
-            Subject::Certificate => Some(&self.certificate),
-            Subject::Domain => self.domain.as_deref(),
-        }
-    }
-
-    fn expiries(&self) -> impl Iterator<Item = &expiry::Watch> {
-        Subject::ALL.into_iter().filter_map(|s| self.expiry(s))
-    }
-
-    pub fn expiry_mut(&mut self, subject: Subject) -> &mut expiry::Watch {
-        match subject {
-            Subject::Certificate => &mut self.certificate,
-            Subject::Domain => self.domain.get_or_insert_default(),
-        }
-    }
-
-    pub fn forget_expiry(&mut self, subject: Subject) {
-        match subject {
-            Subject::Certificate => self.certificate = expiry::Watch::default(),
-            Subject::Domain => self.domain = None,
-        }
+    /// `reason`: what of it ends soon, and when.
+    pub fn set_ends_soon(&mut self, reason: Option<String>) {
+        self.ends_soon = reason;
     }
 
     /// Why it is not up, or not judged.
@@ -222,10 +195,7 @@ impl SiteState {
                 Some(behind(parent))
             }
             Some(Suppression::Offline(trouble)) => Some(trouble.reason().to_owned()),
-            None => self.cause.clone().or_else(|| {
-                let reason = |s: Subject| self.expiry(s)?.reason(s);
-                Subject::ALL.into_iter().find_map(reason)
-            }),
+            None => self.cause.clone().or_else(|| self.ends_soon.clone()),
         }
     }
 
@@ -346,17 +316,6 @@ impl SiteState {
     pub fn remember(&mut self, now: Now, cause: Option<String>) {
         if self.history.len() == HISTORY {
             self.history.pop_front();
-        }
-        if let Some((
-            _,
-            Outcome {
-                verdict: Ok(()),
-                took: Some(took),
-                ..
-            },
-        )) = &self.last
-        {
-            self.past.add(*took);
         }
         self.history.push_back(Checked {
             at: now.moment(),
