@@ -37,8 +37,7 @@ use self::persist::urgency::Saving;
 use self::render::charts;
 use self::schedule::Scheduler;
 use self::site::Site;
-use self::site::state::SiteState;
-use self::site::state::State;
+use self::site::state::{SiteState, State};
 use self::site::suppression::Fault;
 use self::site::table::Sites;
 use self::time::{Clock, Moment, Now};
@@ -323,7 +322,7 @@ impl Monitor {
     /// Whether the site is under maintenance now.
     pub fn in_maintenance(&self, name: &str) -> bool {
         let watched = self.sites.named(name);
-        watched.is_some_and(|w| w.maintenance.is_some())
+        watched.is_some_and(|w| w.under_maintenance())
     }
 
     fn unsettled(&self, now: Now) -> Unsettled {
@@ -338,7 +337,7 @@ impl Monitor {
         };
         watched.fold(none, |mut sum, w| {
             sum.suspects += usize::from(w.suspect());
-            sum.recovering += usize::from(w.down() && w.judge.wavering());
+            sum.recovering += usize::from(w.down() && w.wavering());
             sum
         })
     }

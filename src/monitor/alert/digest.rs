@@ -10,8 +10,7 @@ use crate::monitor::render::details::SiteDetails;
 use crate::monitor::render::state_counts::{WORST_LAST, state_counts};
 use crate::monitor::render::text::{bold, count, escape};
 use crate::monitor::site::access::may_see;
-use crate::monitor::site::state::SiteState;
-use crate::monitor::site::state::State;
+use crate::monitor::site::state::{SiteState, State};
 use crate::monitor::time::text::{day_of, lasting, response};
 use crate::monitor::time::zone::DAY;
 use crate::monitor::time::{Moment, Now};
@@ -84,7 +83,7 @@ impl Alerts {
         }
         let chats = audience.access.chats.iter();
         let alerts = chats.filter_map(|&chat| {
-            let told = |w: &&SiteState| may_see(chat, &w.site);
+            let told = |w: &&SiteState| may_see(chat, w.config());
             let sites: Vec<&SiteState> = audience.sites.iter().filter(told).collect();
             let html = digest_of(&sites, details, audience.now);
             let notification = Notification::Digest { html };
@@ -100,22 +99,16 @@ fn digest_of(sites: &[&SiteState], details: SiteDetails, now: Now) -> String {
     let from = now.zone.first((today - 1) * DAY);
     let until = now.zone.first(today * DAY);
     let span = (now.past_moment(from), now.past_moment(until));
-    let ours = |i: &&Incident| sites.iter().any(|w| w.name() == i.site);
-    let down = |i: &Incident| {
-        let end = i.end.unwrap_or(now.moment()).min(span.1);
-        let overlap = end.since(i.start.max(span.0));
-        overlap.saturating_sub(i.blind)
-    };
+    let ours = |i: &&Incident| sites.iter().any(|w| w.name() == i.site());
     let outages: Vec<(&Incident, Duration)> = incidents
         .iter()
         .filter(ours)
-        .filter(|i| i.start < span.1 && i.end.is_none_or(|end| end > span.0))
-        .map(|i| (i, down(i)))
+        .filter_map(|i| Some((i, i.length_within(span.0, span.1, now.moment())?)))
         .collect();
     let day = day_of(from, now);
     let hit = sites
         .iter()
-        .filter(|w| outages.iter().any(|(i, _)| i.site == w.name()))
+        .filter(|w| outages.iter().any(|(i, _)| i.site() == w.name()))
         .count();
     let watched = count(sites.len(), "site");
     let head = match hit {
@@ -139,9 +132,9 @@ fn digest_of(sites: &[&SiteState], details: SiteDetails, now: Now) -> String {
         let forgotten = incidents.forgotten_until().is_some_and(|at| at > span.0);
         let longest = format!(
             "{} {}, {}",
-            bold(&longest.site),
+            bold(longest.site()),
             lasting(*lasted),
-            escape(&short(&longest.cause))
+            escape(&short(longest.cause()))
         );
         let at_least = if forgotten { "at least " } else { "" };
         lines.push(match outages.len() {
@@ -155,7 +148,7 @@ fn digest_of(sites: &[&SiteState], details: SiteDetails, now: Now) -> String {
     }
     let serving = |w: &&&SiteState| matches!(w.state(), State::Up | State::Degraded);
     let slowest = sites.iter().filter(serving);
-    let slowest = slowest.filter_map(|w| Some((w.took?, w)));
+    let slowest = slowest.filter_map(|w| Some((w.took()?, w)));
     if let Some((took, watched)) = slowest.max_by_key(|(took, _)| *took) {
         let name = bold(watched.name());
         lines.push(format!("Slowest now: {name} {}", response(took)));

@@ -15,7 +15,7 @@ const NAMED: usize = 5;
 pub fn by_chat(sites: &Sites, names: &[String], chats: &[i64]) -> Vec<(Vec<String>, Vec<i64>)> {
     let mut told: Vec<(Vec<String>, Vec<i64>)> = Vec::new();
     for &chat in chats {
-        let seen = |name: &&String| sites.named(name).is_some_and(|w| may_see(chat, &w.site));
+        let seen = |name: &&String| sites.named(name).is_some_and(|w| may_see(chat, w.config()));
         let seen: Vec<String> = names.iter().filter(seen).cloned().collect();
         match told.iter_mut().find(|(sites, _)| *sites == seen) {
             Some((_, chats)) => chats.push(chat),

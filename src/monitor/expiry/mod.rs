@@ -10,8 +10,7 @@ use crate::monitor::site::Site;
 use crate::monitor::site::outcome::{self, Failure, Looked};
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
-use crate::monitor::time::text;
-use crate::monitor::time::{Jitter, Moment, Now};
+use crate::monitor::time::{Jitter, Moment, Now, text};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -200,7 +199,7 @@ fn warn_of(site: &Site, subject: Subject) -> Option<Duration> {
 
 /// Its inspections are made: it is neither paused nor suppressed.
 fn inspects(watched: &&SiteState) -> bool {
-    !watched.paused() && watched.suppression.is_none()
+    !watched.paused() && !watched.suppressed()
 }
 
 impl Inspections {
@@ -248,15 +247,15 @@ impl Inspections {
     /// Plans the inspections of sites that are new, restored, or whose keys have changed.
     pub fn plan(&mut self, now: Now, sites: &mut Sites, jitter: &mut Jitter) {
         for (watches, subject) in self.watches.iter_mut().zip(Subject::ALL) {
-            let dated = |w: &SiteState| warn_of(&w.site, subject).is_some();
+            let dated = |w: &SiteState| warn_of(w.config(), subject).is_some();
             watches.retain(|name, _| sites.named(name).is_some_and(dated));
         }
         for watched in sites.iter_mut() {
             for subject in Subject::ALL {
-                if warn_of(&watched.site, subject).is_none() {
+                if warn_of(watched.config(), subject).is_none() {
                     continue;
                 }
-                let first = watched.site.interval.min(FIRST);
+                let first = watched.config().interval.min(FIRST);
                 let watch = self.of_mut(watched.name(), subject);
                 if watch.due.is_none() && !watch.running {
                     // A stamp of a clock that was ahead must not put it off for as long.
@@ -269,7 +268,7 @@ impl Inspections {
             self.degrade(watched);
         }
         // Roots matter to sites whose certificates are inspected.
-        let inspected = |w: &SiteState| w.site.cert.is_some();
+        let inspected = |w: &SiteState| w.config().cert.is_some();
         self.roots
             .keep_sites(|name| sites.named(name).is_some_and(inspected));
     }
@@ -277,7 +276,7 @@ impl Inspections {
     /// A check of the site was asked for: its dates are inspected too.
     pub fn inspect_now(&mut self, now: Now, watched: &SiteState) {
         for subject in Subject::ALL {
-            if warn_of(&watched.site, subject).is_none() {
+            if warn_of(watched.config(), subject).is_none() {
                 continue;
             }
             let watch = self.of_mut(watched.name(), subject);
@@ -316,7 +315,7 @@ impl Inspections {
                 };
                 watch.due = None;
                 watch.running = true;
-                let site = watched.site.clone();
+                let site = watched.config().clone();
                 actions.push(Action::Inspect { site, subject });
             }
         }
@@ -332,7 +331,7 @@ impl Inspections {
         actions: &mut Actions,
     ) -> Vec<ExpiryEvent> {
         let (moment, mut events) = (now.moment(), Vec::new());
-        let site = watched.site.clone();
+        let site = watched.config().clone();
         let (name, what) = (&site.name, subject.word());
         let Some(warn) = warn_of(&site, subject) else {
             return events;

@@ -13,7 +13,7 @@ mod page;
 pub(crate) mod recording;
 mod span;
 
-use super::site::state::State;
+use crate::monitor::site::state::State;
 pub use page::{Extent, Record, Rows, Scope};
 pub use span::{Part, Share, Span};
 use std::time::Duration;

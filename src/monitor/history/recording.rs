@@ -230,7 +230,7 @@ impl Recorder {
         if self.known_until.is_none() || self.behind.is_some() {
             return;
         }
-        let since = watched.failing_since.unwrap_or(now.moment());
+        let since = watched.failing_since().unwrap_or(now.moment());
         if let Some(history) = self.histories.get_mut(watched.name()) {
             history.note(now.wall, Kind::Down);
             history.was_down_since(now.wall_at(since));

@@ -1,40 +1,37 @@
 //! Incidents: one outage each, numbered, from down to up, and which user acknowledged it.
 
+pub mod record;
 pub(crate) mod unclean_stop;
 
 use crate::monitor::incident::unclean_stop::UncleanStop;
 use crate::monitor::site::access::{CONSOLE, may_see};
 use crate::monitor::site::table::Sites;
-use crate::monitor::time::{Moment, Now};
+use crate::monitor::time::{Moment, Now, Redating};
 use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Ended incidents that are remembered; open ones always are.
 const REMEMBERED: usize = 50;
 /// Of those, the ones that no chat was told of: a site that flaps must not push out the others.
-const UNTOLD: usize = 10;
+const UNNOTIFIED: usize = 10;
 
 /// One outage of one site.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Incident {
-    /// Counts up from 1 over the life of the state directory.
-    pub number: u32,
-    pub site: String,
-    /// What the last failure before it said.
-    pub cause: String,
-    pub start: Moment,
-    pub end: Option<Moment>,
-    pub acknowledged: Option<Acknowledged>,
-    /// The message that told of it, by chat: the recovery is a reply to it.
-    pub messages: Vec<(i64, i64)>,
-    /// An alert was made for it. One that opened while muted is told when the mute ends.
-    pub told: bool,
-    /// When it was last told or repeated.
-    pub reminded: Moment,
-    /// Time of it in which our own line was down: not counted.
-    pub blind: Duration,
+    number: u32,
+    site: String,
+    cause: String,
+    start: Moment,
+    end: Option<Moment>,
+    acknowledged: Option<Acknowledged>,
+    messages: Vec<(i64, i64)>,
+    notified: bool,
+    /// When it was last notified or repeated.
+    reminded: Moment,
+    unjudged: Duration,
 }
 
+/// That a user has seen an incident.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acknowledged {
     /// Telegram user id; `None` at the terminal.
@@ -55,27 +52,97 @@ impl Acknowledged {
 }
 
 impl Incident {
-    /// How long it lasted, or has lasted so far, without the time we were blind.
+    /// Counts up from 1 over the life of the state directory.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The name of the site.
+    pub fn site(&self) -> &str {
+        &self.site
+    }
+
+    /// What the last failure before it said.
+    pub fn cause(&self) -> &str {
+        &self.cause
+    }
+
+    /// When it ended; `None` while it is open.
+    pub fn end(&self) -> Option<Moment> {
+        self.end
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.end.is_none()
+    }
+
+    pub fn acknowledged(&self) -> Option<&Acknowledged> {
+        self.acknowledged.as_ref()
+    }
+
+    /// The messages that told of it, by chat: the recovery is a reply to it.
+    pub fn messages(&self) -> &[(i64, i64)] {
+        &self.messages
+    }
+
+    /// An alert was made for it. One that opened while muted is notified when the mute ends.
+    pub fn is_notified(&self) -> bool {
+        self.notified
+    }
+
+    /// How long it lasted, or has lasted so far, without the time in which it was not judged.
     pub fn length(&self, now: Now) -> Duration {
         let end = self.end.unwrap_or(now.moment());
         if mutated!("count the time in which judging was suspended") {
             return end.since(self.start);
         }
-        end.since(self.start).saturating_sub(self.blind)
+        end.since(self.start).saturating_sub(self.unjudged)
+    }
+
+    /// How long it lasted of a span; `None` when it was before or after that.
+    pub fn length_within(&self, from: Moment, until: Moment, now: Moment) -> Option<Duration> {
+        let within = self.start < until && self.end.is_none_or(|end| end > from);
+        let end = self.end.unwrap_or(now).min(until);
+        let overlap = end.since(self.start.max(from));
+        within.then(|| overlap.saturating_sub(self.unjudged))
+    }
+
+    /// It was not judged from `since` on, as our own connection was down: that time is not counted.
+    pub fn exclude(&mut self, since: Moment, now: Moment) {
+        self.unjudged += now.since(since.max(self.start));
     }
 
     /// An incident of a site that is gone belongs to the chats that were told of it.
     pub fn visible_to(&self, chat: i64, sites: &Sites) -> bool {
         match sites.named(&self.site) {
-            Some(watched) => may_see(chat, &watched.site),
+            Some(watched) => may_see(chat, watched.config()),
             None => chat == CONSOLE || self.message_in(chat).is_some(),
         }
     }
 
     /// An alert is made for it now.
-    pub fn tell(&mut self, now: Moment) {
-        self.told = true;
+    pub fn set_notified(&mut self, now: Moment) {
+        self.notified = true;
         self.reminded = now;
+    }
+
+    /// A reminder is due now, whether it is made or not.
+    pub fn set_reminded(&mut self, now: Moment) {
+        self.reminded = now;
+    }
+
+    /// When the next reminder is due; `None` once it is acknowledged.
+    pub fn next_reminder(&self, every: Duration) -> Option<Moment> {
+        let due = self.reminded + every;
+        self.acknowledged.is_none().then_some(due)
+    }
+
+    /// The past was elsewhere than was thought.
+    pub fn redate(&mut self, redating: &Redating) {
+        let acknowledged = self.acknowledged.iter_mut().map(|a| &mut a.at);
+        let moments = [&mut self.start, &mut self.reminded].into_iter();
+        let moments = moments.chain(&mut self.end).chain(acknowledged);
+        moments.for_each(|moment| redating.moment(moment));
     }
 
     /// The message that told a chat of it; 0 when its id is not known.
@@ -149,9 +216,9 @@ impl Incidents {
             end: None,
             acknowledged: None,
             messages: Vec::new(),
-            told: false,
+            notified: false,
             reminded: now,
-            blind: Duration::ZERO,
+            unjudged: Duration::ZERO,
         });
         number
     }
@@ -212,7 +279,7 @@ impl Incidents {
     /// Its alert became part of another one, which only counts it.
     pub fn merged_away(&mut self, number: u32) {
         if let Some(incident) = self.get_mut(number) {
-            incident.told &= !incident.messages.is_empty();
+            incident.notified &= !incident.messages.is_empty();
         }
     }
 
@@ -250,8 +317,8 @@ impl Incidents {
     }
 
     fn forget_old(&mut self) {
-        let untold = |i: &Incident| i.end.is_some() && !i.told;
-        self.keep_newest(UNTOLD, untold);
+        let untold = |i: &Incident| i.end.is_some() && !i.notified;
+        self.keep_newest(UNNOTIFIED, untold);
         self.keep_newest(REMEMBERED, |i| i.end.is_some());
     }
 
@@ -322,13 +389,13 @@ mod tests {
         for i in 40..500 {
             outage(&mut incidents, i, false);
         }
-        let told = incidents.iter().filter(|i| i.told).count();
-        assert_eq!((told, incidents.iter().count()), (40, 40 + UNTOLD));
+        let told = incidents.iter().filter(|i| i.notified).count();
+        assert_eq!((told, incidents.iter().count()), (40, 40 + UNNOTIFIED));
     }
 
     fn outage(incidents: &mut Incidents, at: i64, told: bool) {
         let number = incidents.open("blog", "x".into(), Moment(at));
-        incidents.get_mut(number).expect("it is open").told = told;
+        incidents.get_mut(number).expect("it is open").notified = told;
         incidents.close("blog", Moment(at));
     }
 }

@@ -11,16 +11,30 @@ const CHECK_WITHIN: Duration = Duration::from_secs(90);
 /// An unclean stop that is still to be told.
 #[derive(Debug)]
 pub struct UncleanStop {
-    /// Unix seconds: the last thing written.
-    pub seen: i64,
-    pub back: Moment,
+    seen: i64,
+    back: Moment,
     /// When there was first a clock: https sites aren't checked before.
     clock: Moment,
     /// Sites that were down and have not been checked since.
-    pub unchecked: BTreeSet<String>,
+    unchecked: BTreeSet<String>,
 }
 
 impl UncleanStop {
+    /// When the state was last written, in Unix seconds.
+    pub fn seen(&self) -> i64 {
+        self.seen
+    }
+
+    /// When this run began.
+    pub fn back(&self) -> Moment {
+        self.back
+    }
+
+    /// The site was checked since.
+    pub fn is_checked(&self, site: &str) -> bool {
+        !self.unchecked.contains(site)
+    }
+
     fn due(&self) -> Moment {
         self.clock + CHECK_WITHIN
     }

@@ -17,11 +17,11 @@ impl Judge {
         actions: &mut Actions,
     ) -> Manner {
         let watched = &mut sites[at];
-        if watched.maintenance.is_some() && !watched.flapping.flapping() {
+        if watched.under_maintenance() && !watched.flapping().is_on() {
             // What is done to it there says nothing about how steady it is.
             return Manner::Plainly;
         }
-        let manner = watched.flapping.change(now);
+        let manner = watched.flapping_mut().change(now);
         if manner == Manner::Flapping {
             self.flapping.insert(at);
             actions.log(Level::Info, format!("{} is flapping", watched.name()));
@@ -46,9 +46,9 @@ impl Judge {
         self.flapping.retain(|&at| {
             let watched = &mut sites[at];
             if steady_at(watched, clock_set).is_some_and(|at| at <= now) {
-                steady.push((at, watched.flapping.settle()));
+                steady.push((at, watched.flapping_mut().settle()));
             }
-            watched.flapping.flapping()
+            watched.flapping().is_on()
         });
         steady
     }
@@ -57,8 +57,8 @@ impl Judge {
 /// When the site will have been steady for long enough; `None` while its checks aren't made or don't
 /// count.
 fn steady_at(watched: &SiteState, clock_set: bool) -> Option<Moment> {
-    let timely = clock_set || !watched.site.is_https();
-    let judged = watched.suppression.is_none() && !watched.paused() && timely;
-    let steady = watched.flapping.steady_at(watched.down());
+    let timely = clock_set || !watched.config().is_https();
+    let judged = !watched.suppressed() && !watched.paused() && timely;
+    let steady = watched.flapping().steady_at(watched.down());
     steady.filter(|_| judged)
 }

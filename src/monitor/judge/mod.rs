@@ -60,9 +60,9 @@ impl Judge {
 
     /// Sites were restored, or have come or gone and have other places.
     pub fn on_sites_changed(&mut self, sites: &Sites) {
-        let pending = |at: &usize| sites[*at].pending_down.is_some();
+        let pending = |at: &usize| sites[*at].pending_down().is_some();
         self.pending = (0..sites.len()).filter(pending).collect();
-        let flapping = |at: &usize| sites[*at].flapping.flapping();
+        let flapping = |at: &usize| sites[*at].flapping().is_on();
         self.flapping = (0..sites.len()).filter(flapping).collect();
     }
 }

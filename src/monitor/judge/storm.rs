@@ -26,7 +26,10 @@ impl Judging<'_> {
             return;
         }
         self.judge.storm = Some(now);
-        let others = self.sites.iter().filter(|w| !w.suspect() && !w.running);
+        let others = self
+            .sites
+            .iter()
+            .filter(|w| !w.suspect() && !w.check_under_way());
         let mut others: Vec<(Moment, String)> = others
             .filter_map(|w| Some((self.schedule.due_at(w.name())?, w.name().to_owned())))
             .collect();

@@ -1,9 +1,8 @@
 //! Routes what one component says to the others: transitions to alerts, alerts to the outbox, results
 //! of deliveries back.
 
-use crate::monitor::alert::Alerts;
-use crate::monitor::alert::Notification;
 use crate::monitor::alert::notifications::{Audience, NewAlert};
+use crate::monitor::alert::{Alerts, Notification};
 use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::bot::commands::by_user;
 use crate::monitor::bot::moved_chats::Move;
@@ -16,8 +15,7 @@ use crate::monitor::site::Site;
 use crate::monitor::site::access::may_see;
 use crate::monitor::site::flapping::Manner;
 use crate::monitor::site::outcome::Outcome;
-use crate::monitor::time::text;
-use crate::monitor::time::{Moment, Now};
+use crate::monitor::time::{Moment, Now, text};
 use crate::monitor::{Action, Level, Monitor};
 use std::time::Duration;
 
@@ -69,9 +67,11 @@ impl Monitor {
             return;
         };
         if let Some(incident) = self.incidents.get_mut(number) {
-            incident.told = true;
+            incident.set_notified(moment);
         }
-        self.sites[at].flapping.told |= manner == Manner::Flapping;
+        if manner == Manner::Flapping {
+            self.sites[at].flapping_mut().set_notified();
+        }
         self.notify(now, alerts);
     }
 
@@ -84,7 +84,7 @@ impl Monitor {
             return;
         };
         let lasted = text::lasting(ended.length(now));
-        let text = format!("{name} is up again after {lasted} (#{})", ended.number);
+        let text = format!("{name} is up again after {lasted} (#{})", ended.number());
         self.log(level_of(manner), text);
         self.saving.untold(manner, moment);
         let mut alert = self.alerts.on_up(
@@ -96,7 +96,7 @@ impl Monitor {
         if let Some(alert) = alert.as_mut().filter(|a| a.notification.ends_incident()) {
             alert
                 .chats
-                .retain(|&chat| !self.never_told(ended.number, chat));
+                .retain(|&chat| !self.never_told(ended.number(), chat));
         }
         self.notify_of(now, at, manner, alert);
     }
@@ -129,7 +129,9 @@ impl Monitor {
 
     /// What a change of the site is told by, if it is told.
     fn notify_of(&mut self, now: Now, at: usize, manner: Manner, alert: Option<NewAlert>) {
-        self.sites[at].flapping.told |= manner == Manner::Flapping && alert.is_some();
+        if manner == Manner::Flapping && alert.is_some() {
+            self.sites[at].flapping_mut().set_notified();
+        }
         self.notify(now, alert);
     }
 
@@ -328,7 +330,7 @@ impl Monitor {
         let ends = ends.filter_map(|a| a.incident);
         let only_here: Vec<u32> = ends.filter(|&n| self.never_told(n, to)).collect();
         self.outbox.drop_duplicates(from, since, &|alert| {
-            let site = sites.named(&alert.site).map(|w| &w.site);
+            let site = sites.named(&alert.site).map(|w| w.config());
             let end = alert.notification.ends_incident()
                 && alert.incident.is_some_and(|n| only_here.contains(&n));
             both && !mutated!("tell a group under both its ids")
@@ -383,7 +385,9 @@ impl Monitor {
                 continue;
             }
             self.expiry.inspect_now(now, &self.sites[at]);
-            if !self.sites[at].running && !self.start_check(now, &name) && !self.schedule.stopping()
+            if !self.sites[at].check_under_way()
+                && !self.start_check(now, &name)
+                && !self.schedule.stopping()
             {
                 let result = JobResult::Bad("the clock is not set yet".into());
                 self.note_in_jobs(now, &name, &result);
@@ -421,7 +425,7 @@ impl Monitor {
         };
         if let Some(site) = end.site {
             let text = format!("{} was added{}", site.name, by_user(&end.asker));
-            let mut sites: Vec<_> = self.sites.iter().map(|w| w.site.clone()).collect();
+            let mut sites: Vec<_> = self.sites.iter().map(|w| w.config().clone()).collect();
             sites.push(site);
             self.take_sites(sites, now);
             self.sites_changed(now);
@@ -437,7 +441,7 @@ impl Monitor {
             sites: visible.len(),
             checks: match all {
                 true => self.history.checks(),
-                false => visible.iter().map(|&at| self.sites[at].checks).sum(),
+                false => visible.iter().map(|&at| self.sites[at].checks()).sum(),
             },
             late: self.schedule.round_counts(),
             internal_errors: self.internal_errors,
@@ -456,7 +460,7 @@ impl Monitor {
     /// Ends the site's open incident: nothing can be done about it any more.
     pub(crate) fn close_incident(&mut self, site: &str, now: Moment) -> Option<Incident> {
         let ended = self.incidents.close(site, now)?;
-        for &(chat, message_id) in &ended.messages {
+        for &(chat, message_id) in ended.messages() {
             self.outbox.outdate_keyboard(chat, message_id);
         }
         Some(ended)

@@ -8,8 +8,7 @@ use crate::monitor::expiry::{ExpiryEvent, Subject};
 use crate::monitor::judge::{JudgeEvent, Judging, Transition};
 use crate::monitor::site::flapping::Manner;
 use crate::monitor::site::outcome::{Failure, FailureKind, Looked, Outcome};
-use crate::monitor::site::state::SiteState;
-use crate::monitor::site::state::State;
+use crate::monitor::site::state::{SiteState, State};
 use crate::monitor::site::streak::Change;
 use crate::monitor::site::suppression::Fault;
 use crate::monitor::time::{ClockChange, Moment, Now, Redating};
@@ -39,12 +38,7 @@ impl Monitor {
         self.outbox.redate_periods(since, floor, redating.seconds);
         self.uplink.redate_period(floor, redating.seconds);
         for incident in self.incidents.iter_mut() {
-            redating.moment(&mut incident.start);
-            redating.moment(&mut incident.reminded);
-            incident.end.iter_mut().for_each(|at| redating.moment(at));
-            if let Some(acknowledged) = &mut incident.acknowledged {
-                redating.moment(&mut acknowledged.at);
-            }
+            incident.redate(redating);
         }
         let mut muted_until = self.alerts.muted_until();
         redating.mute(None, &mut muted_until);
@@ -111,7 +105,7 @@ impl Monitor {
         let events = self
             .expiry
             .on_inspected(now, watched, found, muted, &mut self.actions);
-        let site = self.sites[at].site.clone();
+        let site = self.sites[at].config().clone();
         for event in events {
             let news = match event {
                 ExpiryEvent::EndsSoon(expiry) => Notification::Expiring { subject, expiry },
@@ -171,9 +165,9 @@ impl Monitor {
                 } => {
                     for at in unjudged {
                         // The outage of a site that was down before goes on, but not by that time.
-                        let name = &self.sites[at].site.name;
+                        let name = self.sites[at].name();
                         if let Some(incident) = self.incidents.open_of_mut(name) {
-                            incident.blind += moment.since(since.max(incident.start));
+                            incident.exclude(since, moment);
                         }
                     }
                     self.saving.later(moment);
@@ -251,7 +245,7 @@ impl Monitor {
             self.announce(now, text);
         }
         let watched = &mut self.sites[at];
-        watched.running = false;
+        watched.end_check();
         if watched.paused() {
             self.note_in_jobs(now, name, &JobResult::Paused);
             return;

@@ -27,8 +27,8 @@ pub struct Flapping {
     changes: Vec<Moment>,
     /// It is flapping; the last time it was anything but steady.
     restless: Option<Moment>,
-    /// An alert said that it is flapping, so the end is told too.
-    pub told: bool,
+    /// An alert said that it is flapping, so its end is notified too.
+    notified: bool,
 }
 
 /// How a change is to be told.
@@ -47,7 +47,7 @@ impl Flapping {
     pub fn restore(changes: Vec<Moment>, flapping: bool, now: Moment) -> Flapping {
         Flapping {
             restless: flapping.then_some(now),
-            told: flapping,
+            notified: flapping,
             changes,
         }
     }
@@ -71,8 +71,18 @@ impl Flapping {
         Manner::Flapping
     }
 
-    pub fn flapping(&self) -> bool {
+    pub fn is_on(&self) -> bool {
         self.restless.is_some()
+    }
+
+    /// An alert says that it is flapping.
+    pub fn set_notified(&mut self) {
+        self.notified = true;
+    }
+
+    /// It is flapping, and an alert said so.
+    pub fn is_notified(&self) -> bool {
+        self.notified && self.is_on()
     }
 
     pub fn changes(&self) -> &[Moment] {
@@ -103,7 +113,7 @@ impl Flapping {
 
     /// It is steady again; whether that is to be told.
     pub fn settle(&mut self) -> bool {
-        std::mem::take(self).told
+        std::mem::take(self).notified
     }
 }
 
@@ -150,9 +160,9 @@ mod tests {
         for n in 0..5 {
             flapping.change(minute(n));
         }
-        flapping.told = true;
+        flapping.set_notified();
         assert!(flapping.settle());
-        assert!(!flapping.flapping());
+        assert!(!flapping.is_on());
         assert_eq!(flapping.change(minute(20)), Manner::Plainly);
     }
 }

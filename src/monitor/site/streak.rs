@@ -1,6 +1,7 @@
 //! The judged state of a site and the streak of outcomes that may change it: the first table at the
 //! head of [`crate::monitor::judge`].
 
+use crate::monitor::site::Site;
 use crate::monitor::site::state::State;
 
 /// One outcome as far as judging goes.
@@ -18,6 +19,15 @@ pub struct Rules {
     pub tries: u32,
     /// Successes for up again; at least 1.
     pub recover: u32,
+}
+
+impl Rules {
+    pub fn of(site: &Site) -> Rules {
+        Rules {
+            tries: site.tries,
+            recover: site.recover,
+        }
+    }
 }
 
 /// How a site's judged state changes.

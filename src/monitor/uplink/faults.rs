@@ -4,8 +4,7 @@ use crate::monitor::event::{Action, Actions, Level};
 use crate::monitor::site::network::is_lan;
 use crate::monitor::site::outcome::{FailureKind, Outcome};
 use crate::monitor::site::state::{PendingDown, SiteState};
-use crate::monitor::site::suppression::Fault;
-use crate::monitor::site::suppression::Suppression;
+use crate::monitor::site::suppression::{Fault, Suppression};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::text;
 use crate::monitor::time::{Moment, Now};
@@ -103,7 +102,7 @@ impl Uplink {
         actions: &mut Actions,
     ) -> UplinkEvent {
         let failing = sites.iter().filter(|w| !w.local());
-        let first = failing.filter_map(|w| w.failing_since).min();
+        let first = failing.filter_map(|w| w.failing_since()).min();
         let since = first.max(answered).unwrap_or(now).min(now);
         self.begins(Fault::Line, since, now);
         actions.log(
@@ -112,11 +111,8 @@ impl Uplink {
                 .to_owned(),
         );
         for watched in sites.iter_mut() {
-            if !watched.local()
-                && !watched.paused()
-                && watched.suppression != Some(Suppression::Unreachable)
-            {
-                watched.cover(Suppression::Offline(Fault::Line), now);
+            if !watched.local() && !watched.paused() && !watched.unreachable() {
+                watched.suppress(Suppression::Offline(Fault::Line), now);
             }
         }
         UplinkEvent::Offline
@@ -131,10 +127,10 @@ impl Uplink {
     ) -> Option<UplinkEvent> {
         let moment = now.moment();
         let since = self.ends(Fault::Line, moment)?;
-        let mut unjudged = sites.uncover(Suppression::Offline(Fault::Line), moment);
+        let mut unjudged = sites.end_suppression(Suppression::Offline(Fault::Line), moment);
         let behind = |at: &usize| {
             let watched = &sites[*at];
-            watched.suppression == Some(Suppression::Unreachable) && !watched.lan()
+            watched.unreachable() && !watched.lan()
         };
         unjudged.extend((0..sites.len()).filter(behind));
         sites.refresh_reach(moment, false);
@@ -187,7 +183,7 @@ impl Uplink {
             let Some(since) = self.ends(fault, moment) else {
                 continue;
             };
-            sites.uncover(Suppression::Offline(fault), moment);
+            sites.end_suppression(Suppression::Offline(fault), moment);
             sites.refresh_reach(moment, self.has(Fault::Line));
             let lasted = text::lasting(moment.since(since));
             let ended = fault.ended().unwrap_or_default();
@@ -206,7 +202,7 @@ impl Uplink {
         }
         for fault in Fault::PROBED {
             self.ends(fault, now);
-            sites.uncover(Suppression::Offline(fault), now);
+            sites.end_suppression(Suppression::Offline(fault), now);
         }
     }
 
@@ -215,10 +211,10 @@ impl Uplink {
     pub fn judgeable(&mut self, now: Moment, watched: &mut SiteState, outcome: &Outcome) -> bool {
         let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
         let lan = outcome.address.is_some_and(is_lan);
-        match watched.suppression {
+        match watched.suppression() {
             None => {
                 if self.has(Fault::Line) && !lan {
-                    watched.cover(Suppression::Offline(Fault::Line), now);
+                    watched.suppress(Suppression::Offline(Fault::Line), now);
                     return false;
                 }
                 // A fault that is known already is no site's either.
@@ -229,7 +225,7 @@ impl Uplink {
                     && !watched.local()
                     && !watched.down()
                 {
-                    watched.cover(Suppression::Offline(fault), now);
+                    watched.suppress(Suppression::Offline(fault), now);
                     return false;
                 }
                 return true;
@@ -255,7 +251,7 @@ impl Uplink {
                 }
             }
         }
-        watched.uncover(now);
+        watched.end_suppression(now);
         true
     }
 
@@ -272,14 +268,15 @@ impl Uplink {
         let moment = now.moment();
         let elsewhere = outcome.address.filter(|a| !is_lan(*a));
         let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
-        let named = sites[at].named;
+        let named = sites[at].has_name();
         let asked_anew = outcome.phases.is_none_or(|p| !p.reused);
         let resolved =
             named && (elsewhere.is_some() && asked_anew || kind == Some(FailureKind::NoName));
         let answered = elsewhere.is_some() && kind.is_none();
         self.evidence(moment, resolved, answered);
         // A name on this network says little of others, but there may be none.
-        let unresolved = |w: &SiteState| w.suppression == Some(Suppression::Offline(Fault::Names));
+        let unresolved =
+            |w: &SiteState| w.suppression() == Some(Suppression::Offline(Fault::Names));
         let others = sites.iter().enumerate().filter(|(i, _)| *i != at);
         let alone = named
             && outcome.address.is_some()
@@ -288,7 +285,7 @@ impl Uplink {
         if (resolved || alone) && self.has(Fault::Names) {
             over.push(Fault::Names);
         }
-        if answered && sites[at].site.is_https() && self.has(Fault::Portal) {
+        if answered && sites[at].config().is_https() && self.has(Fault::Portal) {
             over.push(Fault::Portal);
         }
         if answered && elsewhere.is_some_and(|a: IpAddr| a.is_ipv6()) {
@@ -314,7 +311,7 @@ impl Uplink {
 
     /// The check began while there was a fault that explains its failure: it counts for nothing.
     pub fn excuses(&self, watched: &SiteState, kind: FailureKind) -> bool {
-        let of = |fault| self.explains(fault, watched.began);
+        let of = |fault| self.explains(fault, watched.check_began());
         if watched.local() {
             return false;
         }
