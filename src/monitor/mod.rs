@@ -74,7 +74,7 @@ impl Monitor {
         let mut monitor = Monitor {
             sites: Sites::default(),
             schedule: Scheduler::new(seed, settings.heartbeat, now.moment()),
-            incidents: Incidents::new(),
+            incidents: Incidents::default(),
             alerts: Alerts::new(settings.quiet, settings.digest),
             outbox: Outbox::new(seed.rotate_left(32)),
             bot: Bot::new(settings.access, settings.max_jobs),
@@ -171,7 +171,7 @@ impl Monitor {
         let maintenance = self.schedule.next_maintenance(now);
         let digest = self.alerts.next_digest(now);
         // While there is no connection at all nothing can be known of the other faults.
-        let offline = self.uplink.has(Fault::Line);
+        let offline = self.uplink.has(Fault::NoConnection);
         let fault = self.alerts.next_fault().filter(|_| !offline);
         self.alerts
             .next_reminder(&self.sites, &self.incidents, now.moment())

@@ -72,15 +72,13 @@ impl Alerts {
         Some(now.coming_moment(self.digest.next(now)?))
     }
 
-    /// The daily summary, for each chat that gets the alerts of a site, if it is due.
-    pub(crate) fn digest_alerts(
-        &mut self,
-        audience: Audience,
-        details: SiteDetails,
-    ) -> Option<Vec<NewAlert>> {
-        if !self.digest.take(audience.now) {
-            return None;
-        }
+    /// Whether the daily summary is to be sent now.
+    pub fn digest_due(&mut self, now: Now) -> bool {
+        self.digest.take(now)
+    }
+
+    /// The daily summary, for each chat that gets the alerts of a site.
+    pub fn digest_alerts(audience: Audience, details: SiteDetails) -> Vec<NewAlert> {
         let chats = audience.access.chats.iter();
         let alerts = chats.filter_map(|&chat| {
             let told = |w: &&SiteState| may_see(chat, w.config());
@@ -89,7 +87,7 @@ impl Alerts {
             let notification = Notification::Digest { html };
             (!sites.is_empty()).then(|| NewAlert::general(notification, vec![chat]))
         });
-        Some(alerts.collect())
+        alerts.collect()
     }
 }
 

@@ -9,7 +9,6 @@ use crate::monitor::outbox::Reply;
 use crate::monitor::outbox::callback_data::{AlertButton, CallbackData};
 use crate::monitor::outbox::message::{Asker, CONSOLE, CallbackAnswer, Content, Press, Update};
 use crate::monitor::outbox::send_context::SendContext;
-use crate::monitor::render::details::SiteDetails;
 use crate::monitor::render::replies::{self, by};
 use crate::monitor::render::text::{bold, count, escape};
 use crate::monitor::time::text::lasting;
@@ -288,12 +287,7 @@ impl Monitor {
     /// One site in detail.
     fn about_site(&self, now: Now, chat: i64, at: usize) -> ReplyContent {
         let due = self.schedule.due_at(self.sites[at].name());
-        let details = SiteDetails {
-            incidents: &self.incidents,
-            expiry: &self.expiry,
-            history: &self.history,
-        };
-        views::site(self.visible_to(chat), at, due, details, now)
+        views::site(self.visible_to(chat), at, due, self.details(), now)
     }
 
     /// Mutes these sites until then; the buttons of their alerts follow.

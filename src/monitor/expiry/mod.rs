@@ -1,4 +1,4 @@
-//! Certificates and domains that run out: when they are inspected, and what is news once (docs/alerts.md).
+//! Certificates and domains that run out: when they are inspected, and what is notified once (docs/alerts.md).
 
 pub mod records;
 pub(crate) mod root_certificates;
@@ -7,7 +7,7 @@ use crate::monitor::event::{Action, Actions, Level};
 use crate::monitor::expiry::records::ExpiryRecord;
 use crate::monitor::expiry::root_certificates::Roots;
 use crate::monitor::site::Site;
-use crate::monitor::site::outcome::{self, Failure, Looked};
+use crate::monitor::site::outcome::{self, Failure, Inspection};
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Jitter, Moment, Now, text};
@@ -16,9 +16,9 @@ use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: i64 = 86_400;
-/// News again when this much is left, and when nothing is.
+/// Notified again when this much is left, and when nothing is.
 const STAGES: [i64; 4] = [7 * DAY, 3 * DAY, DAY, 0];
-/// Dates that were news and are remembered: servers behind one name may show several in turn.
+/// Dates that were notified and are remembered: servers behind one name may show several in turn.
 const DATES: usize = 4;
 /// The first inspections are spread over this, or the site's interval if that is shorter.
 const FIRST: Duration = Duration::from_secs(60);
@@ -63,13 +63,13 @@ impl Subject {
 pub struct Watch {
     found: Option<outcome::Expiry>,
     /// Why the last inspection found nothing out.
-    trouble: Option<String>,
+    last_failure: Option<String>,
     /// When it was last inspected, in Unix seconds.
     inspected: i64,
     /// When it is next inspected; `None` while that is under way or not wanted.
     due: Option<Moment>,
-    /// Dates that were news, and the stage: the seconds left that were passed.
-    told: Vec<(i64, i64)>,
+    /// Dates that were notified, and the stage: the seconds left that were passed.
+    notified: Vec<(i64, i64)>,
     running: bool,
     /// It ends within the time to warn, as of the last inspection.
     ends_soon: bool,
@@ -86,7 +86,7 @@ impl Watch {
             key: found.key.clone(),
             looked: self.inspected,
             worried: self.ends_soon,
-            told: self.told.iter().flat_map(|&(e, s)| [e, s]).collect(),
+            told: self.notified.iter().flat_map(|&(e, s)| [e, s]).collect(),
         })
     }
 
@@ -100,7 +100,7 @@ impl Watch {
             }),
             inspected: record.looked,
             ends_soon: record.worried,
-            told: record.told.chunks_exact(2).map(|p| (p[0], p[1])).collect(),
+            notified: record.told.chunks_exact(2).map(|p| (p[0], p[1])).collect(),
             ..Watch::default()
         }
     }
@@ -111,8 +111,8 @@ impl Watch {
     }
 
     /// Why the last inspection found nothing out.
-    pub fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+    pub fn last_failure(&self) -> Option<&str> {
+        self.last_failure.as_deref()
     }
 
     /// Why the site is degraded by it.
@@ -150,20 +150,20 @@ impl Watch {
     fn is_news(&mut self, ends: i64, stage: i64) -> bool {
         // Another certificate of the same batch may differ by a little.
         let known = self
-            .told
+            .notified
             .iter_mut()
             .find(|(e, _)| (*e - ends).abs() < DAY / 2);
         match known {
-            Some((_, told)) if *told <= stage => false,
-            Some((_, told)) => {
-                *told = stage;
+            Some((_, notified)) if *notified <= stage => false,
+            Some((_, notified)) => {
+                *notified = stage;
                 true
             }
             None => {
-                if self.told.len() == DATES {
-                    self.told.remove(0);
+                if self.notified.len() == DATES {
+                    self.notified.remove(0);
                 }
-                self.told.push((ends, stage));
+                self.notified.push((ends, stage));
                 true
             }
         }
@@ -326,7 +326,7 @@ impl Inspections {
         &mut self,
         now: Now,
         watched: &mut SiteState,
-        (subject, result): (Subject, Result<Looked, Failure>),
+        (subject, result): (Subject, Result<Inspection, Failure>),
         muted: bool,
         actions: &mut Actions,
     ) -> Vec<ExpiryEvent> {
@@ -341,7 +341,7 @@ impl Inspections {
             .or_default();
         watch.running = false;
         watch.inspected = now.wall;
-        let Looked {
+        let Inspection {
             first: expiry,
             root,
         } = match result {
@@ -349,13 +349,13 @@ impl Inspections {
             Err(failure) => {
                 watch.due = Some(moment + subject.again());
                 let text = format!("{name}: its {what} was not seen: {failure}");
-                watch.trouble = Some(failure.detail);
+                watch.last_failure = Some(failure.detail);
                 actions.log(Level::Debug, text);
                 return events;
             }
         };
         let before = watch.ends_soon;
-        watch.trouble = None;
+        watch.last_failure = None;
         watch.found = Some(expiry.clone());
         // A moment after the stage is passed.
         let after = |left: Duration| left + Duration::from_secs(1);
@@ -371,7 +371,7 @@ impl Inspections {
         watch.ends_soon = stage.is_some();
         match stage {
             Some(stage) if muted => {
-                // Told when the mute is over, by an inspection of then.
+                // Notified when the mute is over, by an inspection of then.
                 actions.log(Level::Info, format!("{name}: muted, stage {stage} s"));
                 watch.due = Some(moment + HOUR);
             }
@@ -382,10 +382,10 @@ impl Inspections {
                 }
             }
             None if before => {
-                // Told once: the old one may be seen again on another server.
-                let told = !watch.told.is_empty() && watch.is_news(expiry.ends, i64::MAX);
+                // Notified once: the old one may be seen again on another server.
+                let notified = !watch.notified.is_empty() && watch.is_news(expiry.ends, i64::MAX);
                 actions.log(Level::Info, format!("{name}: its {what} is new"));
-                events.extend(told.then_some(ExpiryEvent::Renewed(expiry)));
+                events.extend(notified.then_some(ExpiryEvent::Renewed(expiry)));
                 events.push(ExpiryEvent::Changed);
             }
             None => events.push(ExpiryEvent::Changed),

@@ -12,7 +12,7 @@ pub struct RootRecord {
     pub issuer: String,
     pub key: String,
     pub ends: i64,
-    /// 0: nothing was told, 1: that it will end, 2: that it has ended.
+    /// 0: nothing was notified, 1: that it will end, 2: that it has ended.
     pub told: u32,
     /// Those that rely on it.
     pub sites: Vec<String>,

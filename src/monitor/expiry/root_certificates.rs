@@ -18,9 +18,9 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// Roots that are remembered.
 const MOST: usize = 32;
 
-/// What a chat knows of a root.
+/// What was notified of a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Told {
+enum Notified {
     Nothing,
     Ends,
     Ended,
@@ -31,7 +31,7 @@ enum Told {
 struct Ending {
     root: outcome::Expiry,
     sites: Vec<String>,
-    told: Told,
+    notified: Notified,
     /// By an inspection of this run: the bundle may have been updated before it.
     seen: bool,
 }
@@ -41,14 +41,14 @@ impl Ending {
         self.root.subject == root.subject && (self.root.ends - root.ends).abs() < SAME
     }
 
-    /// What is to be told, if that is news.
-    fn news(&self, wall: i64) -> Option<Told> {
+    /// What is to be notified, if that is news.
+    fn news(&self, wall: i64) -> Option<Notified> {
         let now = match self.root.ends > wall {
-            true => Told::Ends,
-            false => Told::Ended,
+            true => Notified::Ends,
+            false => Notified::Ended,
         };
         let wanted = self.seen && !self.sites.is_empty();
-        (wanted && now > self.told).then_some(now)
+        (wanted && now > self.notified).then_some(now)
     }
 }
 
@@ -57,7 +57,7 @@ impl Ending {
 pub(super) struct Roots {
     /// In the order in which they were seen.
     ending: Vec<Ending>,
-    /// Since when there may be something to tell.
+    /// Since when there may be something to notify.
     since: Option<Moment>,
 }
 
@@ -95,7 +95,7 @@ impl Roots {
                     self.ending.push(Ending {
                         root,
                         sites: Vec::new(),
-                        told: Told::Nothing,
+                        notified: Notified::Nothing,
                         seen: true,
                     });
                     self.ending.len() - 1
@@ -132,8 +132,8 @@ impl Roots {
         self.since = None;
         let mut news = Vec::new();
         for ending in &mut self.ending {
-            if let Some(told) = ending.news(wall) {
-                ending.told = told;
+            if let Some(notified) = ending.news(wall) {
+                ending.notified = notified;
                 news.push((ending.root.clone(), ending.sites.clone()));
             }
         }
@@ -146,7 +146,7 @@ impl Roots {
             issuer: ending.root.issuer.clone(),
             key: ending.root.key.clone(),
             ends: ending.root.ends,
-            told: ending.told as u32,
+            told: ending.notified as u32,
             sites: ending.sites.clone(),
         });
         records.collect()
@@ -156,10 +156,10 @@ impl Roots {
         let endings = records.iter().take(MOST).map(|record| Ending {
             root: outcome::Expiry::new(record.ends, &record.subject, &record.issuer, &record.key),
             sites: record.sites.clone(),
-            told: match record.told {
-                0 => Told::Nothing,
-                1 => Told::Ends,
-                _ => Told::Ended,
+            notified: match record.told {
+                0 => Notified::Nothing,
+                1 => Notified::Ends,
+                _ => Notified::Ended,
             },
             seen: false,
         });
@@ -179,12 +179,12 @@ impl Inspections {
         self.roots = Roots::restore(records);
     }
 
-    /// When roots that end are told at the latest.
+    /// When roots that end are notified at the latest.
     pub fn next_roots(&self) -> Option<Moment> {
         self.roots.since.map(|since| since + LONGEST)
     }
 
-    /// The roots whose end is to be told now, and the sites that rely on each.
+    /// The roots whose end is to be notified now, and the sites that rely on each.
     pub fn take_ending_roots(
         &mut self,
         now: Now,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Ended incidents that are remembered; open ones always are.
 const REMEMBERED: usize = 50;
-/// Of those, the ones that no chat was told of: a site that flaps must not push out the others.
+/// Of those, the ones that no chat was notified of: a site that flaps must not push out the others.
 const UNNOTIFIED: usize = 10;
 
 /// One outage of one site.
@@ -80,7 +80,7 @@ impl Incident {
         self.acknowledged.as_ref()
     }
 
-    /// The messages that told of it, by chat: the recovery is a reply to it.
+    /// The messages that notified it, by chat: the recovery is a reply to it.
     pub fn messages(&self) -> &[(i64, i64)] {
         &self.messages
     }
@@ -112,7 +112,7 @@ impl Incident {
         self.unjudged += now.since(since.max(self.start));
     }
 
-    /// An incident of a site that is gone belongs to the chats that were told of it.
+    /// An incident of a site that is gone belongs to the chats that were notified of it.
     pub fn visible_to(&self, chat: i64, sites: &Sites) -> bool {
         match sites.named(&self.site) {
             Some(watched) => may_see(chat, watched.config()),
@@ -145,7 +145,7 @@ impl Incident {
         moments.for_each(|moment| redating.moment(moment));
     }
 
-    /// The message that told a chat of it; 0 when its id is not known.
+    /// The message that notified a chat of it; 0 when its id is not known.
     pub fn message_in(&self, chat: i64) -> Option<i64> {
         self.messages
             .iter()
@@ -163,50 +163,41 @@ impl Incident {
 }
 
 /// All incidents that are open or still remembered, oldest first.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Incidents {
     list: VecDeque<Incident>,
     /// How many of them are open: most of the time none is, and the list is not searched.
     open: usize,
     /// When the last one ended that is no longer remembered, as far as that is known.
     forgotten: Option<Moment>,
-    next_number: u32,
-    /// An unclean stop that is still to be told.
+    /// Of the newest one; 0 before there was one.
+    last_number: u32,
+    /// An unclean stop that is still to be notified.
     unclean_stop: Option<UncleanStop>,
 }
 
 impl Incidents {
-    pub fn new() -> Incidents {
-        Incidents {
-            unclean_stop: None,
-            list: VecDeque::new(),
-            open: 0,
-            forgotten: None,
-            next_number: 1,
-        }
-    }
-
     pub fn restore(list: Vec<Incident>, next_number: u32) -> Incidents {
         let highest = list.iter().map(|i| i.number).max().unwrap_or(0);
         // A list that is full may have lost the one before its oldest.
         let ended = list.iter().filter_map(|i| i.end);
         let full = ended.clone().count() >= REMEMBERED;
         Incidents {
-            unclean_stop: None,
             open: list.iter().filter(|i| i.end.is_none()).count(),
             forgotten: ended.min().filter(|_| full),
             list: list.into(),
-            next_number: next_number.max(highest.saturating_add(1)),
+            last_number: next_number.saturating_sub(1).max(highest),
+            ..Incidents::default()
         }
     }
 
     pub fn next_number(&self) -> u32 {
-        self.next_number
+        self.last_number.saturating_add(1)
     }
 
     pub fn open(&mut self, site: &str, cause: String, now: Moment) -> u32 {
-        let number = self.next_number;
-        self.next_number = self.next_number.saturating_add(1);
+        let number = self.next_number();
+        self.last_number = number;
         self.open += 1;
         self.list.push_back(Incident {
             number,
@@ -241,7 +232,7 @@ impl Incidents {
         self.list.iter().find(|i| i.number == number)
     }
 
-    /// A message in a chat told of the incident. Those of its messages that are not, or no longer, to
+    /// A message in a chat notified the incident. Those of its messages that are not, or no longer, to
     /// have buttons that fit are returned.
     pub fn on_message(&mut self, number: u32, chat: i64, message_id: i64) -> Vec<i64> {
         let Some(incident) = self.get_mut(number) else {
@@ -270,7 +261,7 @@ impl Incidents {
         any
     }
 
-    /// Where the incidents were told: chat and message.
+    /// Where the incidents were notified: chat and message.
     pub fn messages_of(&self, numbers: &[u32]) -> Vec<(i64, i64)> {
         let incidents = numbers.iter().filter_map(|&n| self.get(n));
         incidents.flat_map(|i| i.messages.iter().copied()).collect()
@@ -334,19 +325,13 @@ impl Incidents {
     }
 }
 
-impl Default for Incidents {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn numbers_go_on_after_a_restore() {
-        let mut incidents = Incidents::new();
+        let mut incidents = Incidents::default();
         assert_eq!(incidents.open("blog", "HTTP 503".into(), Moment(0)), 1);
         let list: Vec<_> = incidents.iter().cloned().collect();
         let mut again = Incidents::restore(list, 0);
@@ -355,7 +340,7 @@ mod tests {
 
     #[test]
     fn an_incident_is_closed_once_and_knows_its_length() {
-        let mut incidents = Incidents::new();
+        let mut incidents = Incidents::default();
         incidents.open("blog", "HTTP 503".into(), Moment(1_000));
         let ended = incidents.close("blog", Moment(4_000)).expect("was open");
         let later = Now {
@@ -369,7 +354,7 @@ mod tests {
 
     #[test]
     fn old_ones_are_forgotten_open_ones_never() {
-        let mut incidents = Incidents::new();
+        let mut incidents = Incidents::default();
         incidents.open("old", "stays".into(), Moment(0));
         for i in 0..500 {
             outage(&mut incidents, i, true);
@@ -382,20 +367,20 @@ mod tests {
 
     #[test]
     fn those_that_no_chat_was_told_of_do_not_push_out_the_others() {
-        let mut incidents = Incidents::new();
+        let mut incidents = Incidents::default();
         for i in 0..40 {
             outage(&mut incidents, i, true);
         }
         for i in 40..500 {
             outage(&mut incidents, i, false);
         }
-        let told = incidents.iter().filter(|i| i.notified).count();
-        assert_eq!((told, incidents.iter().count()), (40, 40 + UNNOTIFIED));
+        let notified = incidents.iter().filter(|i| i.notified).count();
+        assert_eq!((notified, incidents.iter().count()), (40, 40 + UNNOTIFIED));
     }
 
-    fn outage(incidents: &mut Incidents, at: i64, told: bool) {
+    fn outage(incidents: &mut Incidents, at: i64, notified: bool) {
         let number = incidents.open("blog", "x".into(), Moment(at));
-        incidents.get_mut(number).expect("it is open").notified = told;
+        incidents.get_mut(number).expect("it is open").notified = notified;
         incidents.close("blog", Moment(at));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// What was down is checked again before it is said to be so still; not longer than this.
 const CHECK_WITHIN: Duration = Duration::from_secs(90);
 
-/// An unclean stop that is still to be told.
+/// An unclean stop that is still to be notified.
 #[derive(Debug)]
 pub struct UncleanStop {
     seen: i64,
@@ -75,7 +75,7 @@ impl Incidents {
         self.unclean_stop.as_ref().map(UncleanStop::due)
     }
 
-    /// The unclean stop that is to be told now.
+    /// The unclean stop that is to be notified now.
     pub fn take_unclean_stop(&mut self, now: Moment) -> Option<UncleanStop> {
         let ready = |stop: &mut UncleanStop| stop.unchecked.is_empty() || now >= stop.due();
         self.unclean_stop.take_if(ready)

@@ -8,7 +8,7 @@ use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;
 
 impl Judge {
-    /// How the change of a site is to be told.
+    /// How the change of a site is to be notified.
     pub fn manner_of_change(
         &mut self,
         now: Moment,
@@ -35,7 +35,7 @@ impl Judge {
         flapping.filter_map(|w| steady_at(w, clock_set)).min()
     }
 
-    /// Sites that are no longer flapping from now on: their places, and whether that is to be told.
+    /// Sites that are no longer flapping from now on: their places, and whether that is to be notified.
     pub fn take_steady(
         &mut self,
         now: Moment,

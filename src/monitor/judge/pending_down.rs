@@ -72,7 +72,7 @@ impl Judging<'_> {
         watched.suppress(suppression, self.now.moment());
         self.schedule.next_turn(watched.name(), self.now.moment());
         JudgeEvent::Suppressed(match suppression {
-            Suppression::Offline(Fault::Line) | Suppression::Unreachable => None,
+            Suppression::Offline(Fault::NoConnection) | Suppression::Unreachable => None,
             Suppression::Offline(fault) => {
                 self.uplink
                     .fault_begins(self.now, fault, since, sure, self.actions)
@@ -141,8 +141,8 @@ impl Judging<'_> {
         }
         let v6 = watched.address().is_some_and(|a| a.is_ipv6());
         let since = watched.failing_since().unwrap_or(pending_down.failed);
-        if self.uplink.has(Fault::Line) {
-            return Ruling::Suppress(Suppression::Offline(Fault::Line));
+        if self.uplink.has(Fault::NoConnection) {
+            return Ruling::Suppress(Suppression::Offline(Fault::NoConnection));
         }
         if !self.uplink.has_targets() {
             return self.rule_by_names(at, pending_down, None);

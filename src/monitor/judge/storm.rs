@@ -19,7 +19,7 @@ impl Judging<'_> {
     pub(super) fn bring_others_forward(&mut self) {
         let now = self.now.moment();
         let recently = |at: Moment| now.since(at) < AGAIN;
-        if self.judge.storm.is_some_and(recently) || self.uplink.has(Fault::Line) {
+        if self.judge.storm.is_some_and(recently) || self.uplink.has(Fault::NoConnection) {
             return;
         }
         if self.sites.iter().filter(|w| w.suspect()).count() < STORM {

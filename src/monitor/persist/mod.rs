@@ -26,7 +26,7 @@ impl Monitor {
         let now = self.clock.estimate(now);
         let coming =
             |moment: Option<Moment>| moment.filter(|m| *m > now.moment()).map(|m| now.wall_at(m));
-        let offline = |t: &&(Fault, Moment)| t.0 == Fault::Line;
+        let offline = |t: &&(Fault, Moment)| t.0 == Fault::NoConnection;
         let told = |t: &&(Fault, Moment)| self.alerts.fault_told(t.0);
         let troubles = self.uplink.faults().iter().filter(told);
         let (troubles, troubles_since) = troubles
@@ -195,10 +195,10 @@ impl Monitor {
         }
         if let Some(since) = snapshot.offline_since.filter(|_| self.uplink.has_targets()) {
             self.uplink
-                .begins(Fault::Line, now.past_moment(since), moment);
+                .begins(Fault::NoConnection, now.past_moment(since), moment);
             for watched in self.sites.iter_mut() {
                 if !watched.lan() && !watched.paused() {
-                    watched.suppress(Suppression::Offline(Fault::Line), moment);
+                    watched.suppress(Suppression::Offline(Fault::NoConnection), moment);
                 }
             }
         }

@@ -260,7 +260,7 @@ fn expiry_line(watch: &Watch, subject: Subject, now: Now) -> Option<String> {
             }
         }
     }
-    match (watch.found(), watch.trouble()) {
+    match (watch.found(), watch.last_failure()) {
         (Some(_), None) => Some(words),
         (Some(_), Some(trouble)) => Some(format!("{words} (last look: {})", escape(trouble))),
         (None, Some(trouble)) => Some(format!("{words}unknown: {}", escape(trouble))),

@@ -169,18 +169,20 @@ impl Monitor {
     }
 
     pub(crate) fn tell_digest(&mut self, now: Now) {
-        if !self.clock.is_set() {
-            return;
+        if self.clock.is_set() && self.alerts.digest_due(now) {
+            let audience = Audience::new(&self.sites, self.bot.access(), now);
+            let alerts = Alerts::digest_alerts(audience, self.details());
+            self.saving.now();
+            self.notify(now, alerts);
         }
-        let audience = Audience::new(&self.sites, self.bot.access(), now);
-        let details = SiteDetails {
+    }
+
+    /// What is known of the sites besides their states.
+    pub(crate) fn details(&self) -> SiteDetails<'_> {
+        SiteDetails {
             incidents: &self.incidents,
             expiry: &self.expiry,
             history: &self.history,
-        };
-        if let Some(alerts) = self.alerts.digest_alerts(audience, details) {
-            self.saving.now();
-            self.notify(now, alerts);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::expiry::{ExpiryEvent, Subject};
 use crate::monitor::judge::{JudgeEvent, Judging, Transition};
 use crate::monitor::site::flapping::Manner;
-use crate::monitor::site::outcome::{Failure, FailureKind, Looked, Outcome};
+use crate::monitor::site::outcome::{Failure, FailureKind, Inspection, Outcome};
 use crate::monitor::site::state::{SiteState, State};
 use crate::monitor::site::streak::Change;
 use crate::monitor::site::suppression::Fault;
@@ -95,7 +95,7 @@ impl Monitor {
         now: Now,
         name: &str,
         subject: Subject,
-        result: Result<Looked, Failure>,
+        result: Result<Inspection, Failure>,
     ) {
         let Some(at) = self.sites.find(name) else {
             return;
@@ -124,7 +124,7 @@ impl Monitor {
     }
 
     pub(crate) fn refresh_reach(&mut self, now: Now) {
-        let offline = self.uplink.has(Fault::Line);
+        let offline = self.uplink.has(Fault::NoConnection);
         self.sites.refresh_reach(now.moment(), offline);
     }
 
@@ -205,7 +205,7 @@ impl Monitor {
 
     /// While there is no connection at all nothing can be known of the other faults.
     pub(crate) fn tell_faults(&mut self, now: Now) {
-        if self.uplink.has(Fault::Line) {
+        if self.uplink.has(Fault::NoConnection) {
             return;
         }
         for fault in self.alerts.take_due_faults(now.moment()) {

@@ -7,7 +7,7 @@ use crate::monitor::site::table::Sites;
 /// The chat id of the terminal (`run --console`). Telegram has no chat 0.
 pub const CONSOLE: i64 = 0;
 
-/// Who may give commands and who gets the alerts.
+/// Which chats and users may give commands, and which chats get the alerts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
     pub chats: Vec<i64>,

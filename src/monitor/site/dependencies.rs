@@ -43,7 +43,7 @@ impl Sites {
                 } else {
                     self[at].end_suppression(now);
                     if offline && !self[at].lan() {
-                        self[at].suppress(Suppression::Offline(Fault::Line), now);
+                        self[at].suppress(Suppression::Offline(Fault::NoConnection), now);
                     }
                 }
             }

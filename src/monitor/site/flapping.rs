@@ -11,7 +11,7 @@ const WITHIN: Duration = Duration::from_secs(3600);
 const STEADY_UP: Duration = Duration::from_secs(15 * 60);
 const STEADY_DOWN: Duration = Duration::from_secs(5 * 60);
 
-/// What is not told while a site flaps, and until when.
+/// What is not notified while a site flaps, and until when.
 pub fn silence() -> String {
     format!(
         "Further changes are not told until it has been up for {} or down for {} without a break.",
@@ -31,7 +31,7 @@ pub struct Flapping {
     notified: bool,
 }
 
-/// How a change is to be told.
+/// How a change is to be notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
     /// As itself.
@@ -111,7 +111,7 @@ impl Flapping {
         self.changes.iter_mut().for_each(redate);
     }
 
-    /// It is steady again; whether that is to be told.
+    /// It is steady again; whether that is to be notified.
     pub fn settle(&mut self) -> bool {
         std::mem::take(self).notified
     }
@@ -128,9 +128,9 @@ mod tests {
     #[test]
     fn the_fifth_change_within_an_hour_is_flapping_and_then_it_is_silent() {
         let mut flapping = Flapping::default();
-        let told: Vec<Manner> = (0..7).map(|n| flapping.change(minute(n * 10))).collect();
+        let manners: Vec<Manner> = (0..7).map(|n| flapping.change(minute(n * 10))).collect();
         use Manner::{Flapping as F, Plainly as P, Silently as S};
-        assert_eq!(told, [P, P, P, P, F, S, S]);
+        assert_eq!(manners, [P, P, P, P, F, S, S]);
         assert_eq!(flapping.steady_at(false), Some(minute(75)));
         assert_eq!(flapping.steady_at(true), Some(minute(65)));
     }

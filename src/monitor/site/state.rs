@@ -1,4 +1,4 @@
-//! One watched site: its judgement, its last checks, and what people decided about it.
+//! The state of a site at run time: how it is judged, its last checks, and what users decided about it.
 
 use crate::monitor::site::Site;
 use crate::monitor::site::access::rename;
@@ -29,7 +29,7 @@ pub enum State {
     Down,
     /// What it depends on (`after`) is down.
     Unreachable,
-    /// Our own line is down: not judged.
+    /// Our own connection is down: not judged.
     Offline,
     Paused,
 }
@@ -383,7 +383,7 @@ impl SiteState {
                 let parent = self.config.after.as_deref().unwrap_or_default();
                 Some(behind(parent))
             }
-            Some(Suppression::Offline(trouble)) => Some(trouble.reason().to_owned()),
+            Some(Suppression::Offline(fault)) => Some(fault.reason().to_owned()),
             None => self.cause.clone().or_else(|| self.ends_soon.clone()),
         }
     }
@@ -397,7 +397,7 @@ impl SiteState {
         self.streak.suspect() || self.pending_down.is_some()
     }
 
-    /// It is not reached over the line, as far as its name resolved.
+    /// It is not reached over the uplink, as far as its name resolved.
     pub fn lan(&self) -> bool {
         self.address.is_some_and(is_lan)
     }
@@ -423,8 +423,8 @@ impl SiteState {
         kind.foreign() || kind.spoke() && !self.config.is_https()
     }
 
-    /// It was not looked at since its state was remembered or came out of the dark: who knows how
-    /// it is by now?
+    /// It was not checked since its state was restored or its suppression ended: what is known of it is
+    /// out of date.
     pub fn stale(&self) -> bool {
         self.last.as_ref().is_none_or(|(at, _)| *at < self.since)
     }

@@ -134,7 +134,7 @@ impl Streak {
         self.failed > 0 && self.state != State::Down
     }
 
-    /// The last outcomes speak against the state: look again after `retry`, not a whole interval.
+    /// The last outcomes speak against the state: the next check comes after `retry`, not a whole interval.
     pub fn wavering(&self) -> bool {
         match self.state {
             State::Down => self.answered > 0,
@@ -158,7 +158,7 @@ mod tests {
     #[track_caller]
     fn story(seen: &str) -> String {
         let mut streak = Streak::new(State::Unknown);
-        let mut told = String::new();
+        let mut changes = String::new();
         for c in seen.chars() {
             let seen = match c {
                 'f' => Seen::Failed,
@@ -166,7 +166,7 @@ mod tests {
                 '.' => Seen::Fast,
                 other => panic!("unknown outcome {other}"),
             };
-            told.push(match streak.observe(seen, RULES) {
+            changes.push(match streak.observe(seen, RULES) {
                 None if streak.wavering() => '?',
                 None => '-',
                 Some(Change::FirstUp) => 'u',
@@ -176,7 +176,7 @@ mod tests {
                 Some(Change::SpedUp) => 'F',
             });
         }
-        told
+        changes
     }
 
     #[test]

@@ -5,7 +5,7 @@
 pub enum Suppression {
     /// What it depends on is down.
     Unreachable,
-    /// Our own line is at fault.
+    /// Our own connection is at fault.
     Offline(Fault),
 }
 
@@ -18,7 +18,7 @@ pub fn behind(parent: &str) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// Nothing outside can be reached.
-    Line,
+    NoConnection,
     /// No resolver answers, but addresses can be reached.
     Names,
     /// Something answers in place of every server: a captive portal.
@@ -31,7 +31,7 @@ impl Fault {
     /// The word of the state file.
     pub fn word(self) -> &'static str {
         match self {
-            Fault::Line => "line",
+            Fault::NoConnection => "line",
             Fault::Names => "names",
             Fault::Portal => "portal",
             Fault::Ipv6 => "ipv6",
@@ -39,15 +39,20 @@ impl Fault {
     }
 
     pub fn from_word(word: &str) -> Option<Fault> {
-        [Fault::Line, Fault::Names, Fault::Portal, Fault::Ipv6]
-            .into_iter()
-            .find(|t| t.word() == word)
+        [
+            Fault::NoConnection,
+            Fault::Names,
+            Fault::Portal,
+            Fault::Ipv6,
+        ]
+        .into_iter()
+        .find(|t| t.word() == word)
     }
 
     /// Why a site is not judged.
     pub fn reason(self) -> &'static str {
         match self {
-            Fault::Line => "our own line is down",
+            Fault::NoConnection => "our own line is down",
             Fault::Names => "DNS on this network doesn't answer",
             Fault::Portal => "something answers in its place",
             Fault::Ipv6 => "IPv6 on this line is gone",

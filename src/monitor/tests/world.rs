@@ -7,7 +7,7 @@ use crate::monitor::outbox::message::{
 };
 use crate::monitor::site::Site;
 use crate::monitor::site::access::Access;
-use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, Looked, Outcome};
+use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, Inspection, Outcome};
 use crate::monitor::site::state::State;
 use crate::monitor::time::zone::Zone;
 use crate::monitor::time::{Moment, Now};
@@ -414,7 +414,7 @@ impl World {
                 vec![Event::Inspected {
                     site: site.name.clone(),
                     subject,
-                    result: result.map(|first| Looked {
+                    result: result.map(|first| Inspection {
                         first,
                         root: self.root.clone(),
                     }),

@@ -55,36 +55,30 @@ pub fn day_of(wall: i64, now: Now) -> String {
     let day = now.zone.day(wall);
     // A certificate may claim to end in 9999; the year 0 of a clock that is not set is as far.
     let day = day.clamp(-719_162, 2_932_896);
-    let (mut year, mut first) = (1970, 0);
-    while day >= first + days_of(year) {
-        first += days_of(year);
-        year += 1;
-    }
-    while day < first {
-        year -= 1;
-        first -= days_of(year);
-    }
-    format!("{} {year}", date(day))
+    let (year, date) = year_and_date(day);
+    format!("{date} {year}")
 }
 
-fn days_of(year: i64) -> i64 {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    365 + i64::from(leap)
-}
-
-/// `24 Nov` of a day counted from 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms").
+/// `24 Nov` of a day counted from 1970-01-01.
 pub fn date(day: i64) -> String {
+    year_and_date(day).1
+}
+
+/// Of a day counted from 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms"): years
+/// begin in March, and eras of 400 years have 146,097 days.
+fn year_and_date(day: i64) -> (i64, String) {
     const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+        "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb",
     ];
     let shifted = day + 719_468;
-    let of_era = shifted.rem_euclid(146_097);
+    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
     let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year + year / 4 - year / 100);
     let month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = usize::try_from((month + 2) % 12).unwrap_or(0);
-    format!("{day} {}", MONTHS[month])
+    let name = MONTHS[usize::try_from(month).unwrap_or(0) % 12];
+    let year = 400 * era + year + i64::from(month >= 10);
+    (year, format!("{day} {name}"))
 }
 
 /// `30m`, `1h30m`, `2d` as a duration of at least 1 s and at most a year; `None` for anything else.
@@ -154,6 +148,9 @@ mod tests {
         assert_eq!(day_of(1_835_438_400, utc), "29 Feb 2028");
         assert_eq!(day_of(-1, utc), "31 Dec 1969");
         assert_eq!(day_of(i64::MAX / 4, utc), "31 Dec 9999");
+        assert_eq!(day_of(1_798_675_200, utc), "31 Dec 2026");
+        assert_eq!(day_of(1_798_761_600, utc), "1 Jan 2027");
+        assert_eq!(day_of(i64::MIN / 4, utc), "1 Jan 1");
     }
 
     #[test]

@@ -28,10 +28,10 @@ pub enum UplinkEvent {
         /// The sites that were not judged since then.
         unjudged: Vec<usize>,
         period: Period,
-        /// The period goes on that was told last.
+        /// The period goes on that was notified last.
         goes_on: bool,
     },
-    /// To be told at `due`, if it goes on.
+    /// To be notified at `due`, if it goes on.
     FaultBegan { fault: Fault, due: Moment },
     /// `notice` for the chats that know of it.
     FaultEnded { fault: Fault, notice: String },
@@ -63,7 +63,7 @@ impl Uplink {
         let answered = self.answered;
         let began = self.on_result(now.moment(), result)?;
         let mut events = Vec::new();
-        match (result.up, self.has(Fault::Line)) {
+        match (result.up, self.has(Fault::NoConnection)) {
             (false, false) => events.push(self.go_offline(now.moment(), answered, sites, actions)),
             (true, true) => events.extend(self.back_online(now, clock_set, sites, actions)),
             _ => {}
@@ -104,7 +104,7 @@ impl Uplink {
         let failing = sites.iter().filter(|w| !w.local());
         let first = failing.filter_map(|w| w.failing_since()).min();
         let since = first.max(answered).unwrap_or(now).min(now);
-        self.begins(Fault::Line, since, now);
+        self.begins(Fault::NoConnection, since, now);
         actions.log(
             Level::Warn,
             "offline: none of the `uplink` targets answers; only sites on this network are judged"
@@ -112,7 +112,7 @@ impl Uplink {
         );
         for watched in sites.iter_mut() {
             if !watched.local() && !watched.paused() && !watched.unreachable() {
-                watched.suppress(Suppression::Offline(Fault::Line), now);
+                watched.suppress(Suppression::Offline(Fault::NoConnection), now);
             }
         }
         UplinkEvent::Offline
@@ -126,8 +126,8 @@ impl Uplink {
         actions: &mut Actions,
     ) -> Option<UplinkEvent> {
         let moment = now.moment();
-        let since = self.ends(Fault::Line, moment)?;
-        let mut unjudged = sites.end_suppression(Suppression::Offline(Fault::Line), moment);
+        let since = self.ends(Fault::NoConnection, moment)?;
+        let mut unjudged = sites.end_suppression(Suppression::Offline(Fault::NoConnection), moment);
         let behind = |at: &usize| {
             let watched = &sites[*at];
             watched.unreachable() && !watched.lan()
@@ -145,7 +145,7 @@ impl Uplink {
         })
     }
 
-    /// A fault that leaves a connection. It is told at once when it would have made a site down
+    /// A fault that leaves a connection. It is notified at once when it would have made a site down
     /// (`sure`), else when it has lasted for a moment; one that was just over, when it has lasted for
     /// as long as it is the same one.
     pub fn fault_begins(
@@ -184,7 +184,7 @@ impl Uplink {
                 continue;
             };
             sites.end_suppression(Suppression::Offline(fault), moment);
-            sites.refresh_reach(moment, self.has(Fault::Line));
+            sites.refresh_reach(moment, self.has(Fault::NoConnection));
             let lasted = text::lasting(moment.since(since));
             let ended = fault.ended().unwrap_or_default();
             let notice = format!("{ended}, after {lasted}.");
@@ -213,8 +213,8 @@ impl Uplink {
         let lan = outcome.address.is_some_and(is_lan);
         match watched.suppression() {
             None => {
-                if self.has(Fault::Line) && !lan {
-                    watched.suppress(Suppression::Offline(Fault::Line), now);
+                if self.has(Fault::NoConnection) && !lan {
+                    watched.suppress(Suppression::Offline(Fault::NoConnection), now);
                     return false;
                 }
                 // A fault that is known already is no site's either.
@@ -234,7 +234,7 @@ impl Uplink {
             Some(Suppression::Offline(fault)) => {
                 let out = lan
                     || match fault {
-                        Fault::Line => false,
+                        Fault::NoConnection => false,
                         Fault::Names => kind != Some(FailureKind::Dns),
                         Fault::Portal => kind.is_none_or(|kind| !watched.portal_like(kind)),
                         Fault::Ipv6 => {
@@ -315,7 +315,7 @@ impl Uplink {
         if watched.local() {
             return false;
         }
-        of(Fault::Line)
+        of(Fault::NoConnection)
             || match kind {
                 FailureKind::Dns => {
                     of(Fault::Names)
