@@ -16,7 +16,7 @@ impl Judging<'_> {
         at: usize,
         outcome: Outcome,
     ) -> (Vec<UplinkEvent>, Option<Transition>) {
-        let (now, kind) = (self.now, outcome.verdict.as_ref().err().map(|f| f.kind));
+        let (now, kind) = (self.now, outcome.failure_kind());
         let events = self
             .uplink
             .on_outcome(now, at, &outcome, self.sites, self.actions);

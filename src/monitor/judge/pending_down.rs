@@ -243,12 +243,7 @@ impl Judging<'_> {
         for other in witnesses {
             match self.sites[other].last() {
                 Some((at, outcome)) if *at >= since => {
-                    if outcome
-                        .verdict
-                        .as_ref()
-                        .err()
-                        .is_none_or(|f| !f.kind.foreign())
-                    {
+                    if !outcome.failure_kind().is_some_and(FailureKind::foreign) {
                         return Ruling::Confirm;
                     }
                 }
@@ -275,8 +270,7 @@ impl Judging<'_> {
         let mut events = Vec::new();
         for at in 0..self.sites.len() {
             let watched = &self.sites[at];
-            let failure = watched.last().and_then(|(_, o)| o.verdict.as_ref().err());
-            let fault = match failure.map(|f| f.kind) {
+            let fault = match watched.last_failure().map(|f| f.kind) {
                 Some(FailureKind::Dns) if report.names == Some(false) => Fault::Names,
                 Some(kind) if watched.portal_like(kind) && report.trusted == Some(false) => {
                     Fault::Portal

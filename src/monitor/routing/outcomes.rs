@@ -232,7 +232,7 @@ impl Monitor {
         let moment = now.moment();
         self.history.count_check();
         self.schedule.check_ended(moment);
-        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
+        let kind = outcome.failure_kind();
         if kind == Some(FailureKind::Internal) {
             self.internal_errors += 1;
         }

@@ -2,13 +2,13 @@
 
 pub mod access;
 mod dependencies;
-pub mod flapping;
+pub(crate) mod flapping;
 pub mod network;
 pub mod outcome;
 pub mod printable;
-pub mod state;
-pub mod streak;
-pub mod suppression;
+pub(crate) mod state;
+pub(crate) mod streak;
+pub(crate) mod suppression;
 pub(crate) mod table;
 
 use crate::monitor::time::hours::Window;

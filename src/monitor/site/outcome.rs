@@ -75,6 +75,11 @@ impl Outcome {
             detail: None,
         }
     }
+
+    /// How it failed; `None`: every condition held.
+    pub fn failure_kind(&self) -> Option<FailureKind> {
+        self.verdict.as_ref().err().map(|failure| failure.kind)
+    }
 }
 
 /// Phases of the last request of a check. Each is a duration of its own, not a running total.

@@ -4,7 +4,7 @@ use crate::monitor::site::Site;
 use crate::monitor::site::access::rename;
 use crate::monitor::site::flapping::Flapping;
 use crate::monitor::site::network::is_lan;
-use crate::monitor::site::outcome::{FailureKind, Outcome};
+use crate::monitor::site::outcome::{Failure, FailureKind, Outcome};
 use crate::monitor::site::streak::{Change, Rules, Seen, Streak};
 use crate::monitor::site::suppression::{Suppression, behind};
 use crate::monitor::time::text::response;
@@ -272,8 +272,7 @@ impl SiteState {
     pub fn begin_check(&mut self, now: Moment) -> bool {
         self.check_under_way = true;
         self.check_began = now;
-        let failed = matches!(&self.last, Some((_, outcome)) if outcome.verdict.is_err());
-        std::mem::take(&mut self.fresh_next) | failed
+        std::mem::take(&mut self.fresh_next) | self.last_failure().is_some()
     }
 
     pub fn end_check(&mut self) {
@@ -402,14 +401,19 @@ impl SiteState {
         self.address.is_some_and(is_lan)
     }
 
-    /// The last failure was that of its name.
-    pub fn unresolved(&self) -> bool {
-        matches!(&self.last, Some((_, Outcome { verdict: Err(f), address: None, .. })) if matches!(f.kind, FailureKind::Dns | FailureKind::NoName))
+    /// It is on this network, and its last check did not fail by its name.
+    pub fn local(&self) -> bool {
+        let unresolved = self.last.as_ref().is_some_and(|(_, outcome)| {
+            let kind = outcome.failure_kind();
+            let by_name = matches!(kind, Some(FailureKind::Dns | FailureKind::NoName));
+            by_name && outcome.address.is_none()
+        });
+        self.lan() && !unresolved
     }
 
-    /// It is on this network, and its last failure was not that of its name.
-    pub fn local(&self) -> bool {
-        self.lan() && !self.unresolved()
+    /// Why the last check failed; `None`: it did not.
+    pub fn last_failure(&self) -> Option<&Failure> {
+        self.last.as_ref()?.1.verdict.as_ref().err()
     }
 
     /// The last check was a good one and ended at `since` or later.
@@ -435,15 +439,14 @@ impl SiteState {
 
     /// Its last check ran into its timeout: it shares half of the permits with its like.
     pub fn hanging(&self) -> bool {
-        matches!(&self.last, Some((_, Outcome { verdict: Err(f), .. })) if f.kind == FailureKind::Timeout)
+        self.last_failure()
+            .is_some_and(|failure| failure.kind == FailureKind::Timeout)
     }
 
     /// What of `cause`, the last failure's, other sites may share: [`crate::monitor::site::outcome::Failure::common`].
     pub fn common_cause(&self, cause: &str) -> Option<String> {
-        let (_, outcome) = self.last.as_ref()?;
-        let failure = outcome.verdict.as_ref().err()?;
-        let common = failure.common.clone();
-        common.filter(|_| failure.detail == cause)
+        let failure = self.last_failure().filter(|f| f.detail == cause)?;
+        failure.common.clone()
     }
 
     /// Takes what a check found, without judging it.
@@ -542,7 +545,7 @@ impl SiteState {
             state: self.state(),
             took: self.took,
             cause: cause.map(String::into_boxed_str),
-            failed: self.last.as_ref().is_some_and(|(_, o)| o.verdict.is_err()),
+            failed: self.last_failure().is_some(),
         });
     }
 

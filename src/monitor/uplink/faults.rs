@@ -209,7 +209,7 @@ impl Uplink {
     /// Whether what was found is to be judged now; a site that its fault no longer
     /// explains is judged again.
     pub fn judgeable(&mut self, now: Moment, watched: &mut SiteState, outcome: &Outcome) -> bool {
-        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
+        let kind = outcome.failure_kind();
         let lan = outcome.address.is_some_and(is_lan);
         match watched.suppression() {
             None => {
@@ -267,7 +267,7 @@ impl Uplink {
         let mut over = Vec::new();
         let moment = now.moment();
         let elsewhere = outcome.address.filter(|a| !is_lan(*a));
-        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
+        let kind = outcome.failure_kind();
         let named = sites[at].has_name();
         let asked_anew = outcome.phases.is_none_or(|p| !p.reused);
         let resolved =

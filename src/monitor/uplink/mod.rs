@@ -102,9 +102,9 @@ pub struct Uplink {
     requested: Option<bool>,
     faults: Vec<(Fault, Moment)>,
     /// Until when each fault was last known to be there: what began before that says nothing.
-    last_known: Vec<(Fault, Moment)>,
+    last_known: [Option<Moment>; 4],
     /// When each fault was last over: one that comes back at once is not notified again.
-    over: Vec<(Fault, Moment)>,
+    over: [Option<Moment>; 4],
     /// When a name last resolved that is not loopback's.
     resolved: Option<Moment>,
     /// When something elsewhere last answered.
@@ -270,9 +270,7 @@ impl Uplink {
             return false;
         }
         self.faults.push((fault, since));
-        self.over
-            .iter()
-            .all(|(t, at)| *t != fault || now.since(*at) > SAME)
+        self.over[fault as usize].is_none_or(|at| now.since(at) > SAME)
     }
 
     /// Sites elsewhere answer again and again, but no target does: true once.
@@ -285,15 +283,12 @@ impl Uplink {
     }
 
     fn note_known(&mut self, fault: Fault, now: Moment) {
-        self.last_known.retain(|(t, _)| *t != fault);
-        self.last_known.push((fault, now));
+        self.last_known[fault as usize] = Some(now);
     }
 
     /// A check that began at `began` ran into the fault, as far as is known.
     pub fn explains(&self, fault: Fault, began: Moment) -> bool {
-        self.last_known
-            .iter()
-            .any(|(t, until)| *t == fault && began < *until)
+        self.last_known[fault as usize].is_some_and(|until| began < until)
     }
 
     /// The fault is over: since when it was.
@@ -301,8 +296,7 @@ impl Uplink {
         let place = self.faults.iter().position(|(t, _)| *t == fault)?;
         let (_, since) = self.faults.remove(place);
         self.note_known(fault, now);
-        self.over.retain(|(t, _)| *t != fault);
-        self.over.push((fault, now));
+        self.over[fault as usize] = Some(now);
         Some(since)
     }
 
