@@ -80,7 +80,7 @@ impl Incident {
         self.acknowledged.as_ref()
     }
 
-    /// The messages that notified it, by chat: the recovery is a reply to it.
+    /// The messages of its alert, by chat: the recovery is a reply to them.
     pub fn messages(&self) -> &[(i64, i64)] {
         &self.messages
     }
@@ -145,7 +145,7 @@ impl Incident {
         moments.for_each(|moment| redating.moment(moment));
     }
 
-    /// The message that notified a chat of it; 0 when its id is not known.
+    /// The message of its alert in a chat; 0 when its id is not known.
     pub fn message_in(&self, chat: i64) -> Option<i64> {
         self.messages
             .iter()
@@ -232,7 +232,7 @@ impl Incidents {
         self.list.iter().find(|i| i.number == number)
     }
 
-    /// A message in a chat notified the incident. Those of its messages that are not, or no longer, to
+    /// Its alert was delivered as this message. Those of its messages that are not, or no longer, to
     /// have buttons that fit are returned.
     pub fn on_message(&mut self, number: u32, chat: i64, message_id: i64) -> Vec<i64> {
         let Some(incident) = self.get_mut(number) else {
@@ -261,7 +261,7 @@ impl Incidents {
         any
     }
 
-    /// Where the incidents were notified: chat and message.
+    /// The messages of the incidents' alerts: chat and message.
     pub fn messages_of(&self, numbers: &[u32]) -> Vec<(i64, i64)> {
         let incidents = numbers.iter().filter_map(|&n| self.get(n));
         incidents.flat_map(|i| i.messages.iter().copied()).collect()
@@ -308,8 +308,7 @@ impl Incidents {
     }
 
     fn forget_old(&mut self) {
-        let untold = |i: &Incident| i.end.is_some() && !i.notified;
-        self.keep_newest(UNNOTIFIED, untold);
+        self.keep_newest(UNNOTIFIED, |i| i.end.is_some() && !i.notified);
         self.keep_newest(REMEMBERED, |i| i.end.is_some());
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod urgency;
 pub(crate) mod write_budget;
 
 use crate::monitor::alert::Alert;
+use crate::monitor::expiry::records::ExpiryRecord;
 use crate::monitor::incident::record::IncidentRecord;
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::persist::snapshot::{AddedRecord, AlertRecord, SiteRecord, Snapshot};
@@ -62,9 +63,9 @@ impl Monitor {
             sites: self
                 .sites
                 .iter()
-                .map(|w| SiteRecord {
-                    expiry: self.expiry.records(w.name()),
-                    ..record(w, self.alerts.slow_record(w.name()), now)
+                .map(|w| {
+                    let slow = self.alerts.slow_record(w.name());
+                    record(w, slow, self.expiry.records(w.name()), now)
                 })
                 .collect(),
             incidents: self
@@ -342,7 +343,12 @@ impl Monitor {
 }
 
 /// `slow`: see [`crate::monitor::alert::Alerts::slow_record`].
-fn record(watched: &SiteState, slow: (bool, bool), now: Now) -> SiteRecord {
+fn record(
+    watched: &SiteState,
+    slow: (bool, bool),
+    expiry: Vec<ExpiryRecord>,
+    now: Now,
+) -> SiteRecord {
     let (state, judged) = (watched.state(), watched.judged_state());
     let ms = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let coming = watched.muted_until().filter(|m| *m > now.moment());
@@ -362,7 +368,7 @@ fn record(watched: &SiteState, slow: (bool, bool), now: Now) -> SiteRecord {
         flapping: watched.flapping().is_notified(),
         slow_told: slow.0,
         slow_untold: slow.1.then_some(true),
-        expiry: Vec::new(),
+        expiry,
     }
 }
 

@@ -92,7 +92,6 @@ pub struct SiteState {
     took: Option<Duration>,
     suppression: Option<Suppression>,
     address: Option<IpAddr>,
-    has_name: bool,
     failing_since: Option<Moment>,
     pending_down: Option<PendingDown>,
     flapping: Flapping,
@@ -142,7 +141,6 @@ impl SiteState {
     pub fn new(config: Arc<Site>, now: Moment) -> SiteState {
         SiteState {
             address: config.literal(),
-            has_name: config.literal().is_none(),
             config,
             streak: Streak::new(State::Unknown),
             since: now,
@@ -187,7 +185,6 @@ impl SiteState {
         let other_host = before.host() != self.config.host();
         if other_host {
             self.address = self.config.literal();
-            self.has_name = self.address.is_none();
         }
         if before.check != self.config.check {
             // What the old address was at fault for is not the new one's.
@@ -326,7 +323,7 @@ impl SiteState {
 
     /// Its host is a name and not an address.
     pub fn has_name(&self) -> bool {
-        self.has_name
+        self.config.literal().is_none()
     }
 
     /// The first of the failures that are counted against it.
