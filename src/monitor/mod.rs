@@ -179,7 +179,7 @@ impl Monitor {
             .chain(self.schedule.next_timeout())
             .chain(probe)
             .chain(self.judge.next_timeout(&self.sites, self.clock.is_set()))
-            .chain(self.next_expiry())
+            .chain(self.next_expiry(now.moment()))
             .chain(fault)
             .chain(maintenance.filter(|_| clock_set))
             .chain(digest.filter(|_| clock_set))

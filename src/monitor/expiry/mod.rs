@@ -11,7 +11,7 @@ use crate::monitor::site::outcome::{self, Failure, Inspection};
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Jitter, Moment, Now, text};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -24,7 +24,7 @@ const DATES: usize = 4;
 const FIRST: Duration = Duration::from_secs(60);
 
 /// What runs out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// Of the chain that the server shows.
     Certificate,
@@ -66,7 +66,8 @@ pub struct Watch {
     last_failure: Option<String>,
     /// When it was last inspected, in Unix seconds.
     inspected: i64,
-    /// When it is next inspected; `None` while that is under way or not wanted.
+    /// When it is next inspected; `None` while that is under way or not wanted. Set by
+    /// [`Inspections::set_due`].
     due: Option<Moment>,
     /// Dates that were notified, and the stage: the seconds left that were passed.
     notified: Vec<(i64, i64)>,
@@ -186,6 +187,8 @@ pub enum ExpiryEvent {
 pub struct Inspections {
     /// By the names of the sites, of each [`Subject`].
     watches: [HashMap<String, Watch>; 2],
+    /// When what of which site is next inspected.
+    due: BTreeSet<(Moment, String, Subject)>,
     roots: Roots,
 }
 
@@ -267,6 +270,12 @@ impl Inspections {
             }
             self.degrade(watched);
         }
+        let watches = self.watches.iter().zip(Subject::ALL);
+        let due = watches.flat_map(|(watches, subject)| {
+            let due = move |(name, w): (&String, &Watch)| Some((w.due?, name.clone(), subject));
+            watches.iter().filter_map(due)
+        });
+        self.due = due.collect();
         // Roots matter to sites whose certificates are inspected.
         let inspected = |w: &SiteState| w.config().cert.is_some();
         self.roots
@@ -284,40 +293,41 @@ impl Inspections {
             let lately = (0..DAY).contains(&now.wall.saturating_sub(watch.inspected));
             let rested = subject == Subject::Certificate || !lately;
             if rested && !watch.running {
-                watch.due = Some(now.moment());
+                self.set_due(watched.name(), subject, Some(now.moment()));
             }
         }
     }
 
-    /// When the next inspection is due.
-    pub fn next_timeout(&self, sites: &Sites) -> Option<Moment> {
-        let mut next: Option<Moment> = None;
-        for (name, watch) in self.watches.iter().flatten() {
-            let earlier = watch.due.filter(|due| next.is_none_or(|next| *due < next));
-            if earlier.is_some() && sites.named(name).as_ref().is_some_and(inspects) {
-                next = earlier;
-            }
+    fn set_due(&mut self, site: &str, subject: Subject, due: Option<Moment>) {
+        let before = std::mem::replace(&mut self.of_mut(site, subject).due, due);
+        if let Some(before) = before {
+            self.due.remove(&(before, site.to_owned(), subject));
         }
-        next
+        self.due
+            .extend(due.map(|due| (due, site.to_owned(), subject)));
+    }
+
+    /// When the next inspection is due. One that cannot be made then waits until it can.
+    pub fn next_timeout(&self, now: Moment, sites: &Sites) -> Option<Moment> {
+        let can_be_made = |name: &str| sites.named(name).as_ref().is_some_and(inspects);
+        let mut due = self.due.iter();
+        let next = due.find(|(due, name, _)| *due > now || can_be_made(name));
+        next.map(|(due, ..)| *due)
     }
 
     /// Starts the inspections that are due.
     pub fn on_timeout(&mut self, now: Moment, sites: &Sites, actions: &mut Actions) {
-        if self.next_timeout(sites).is_none_or(|at| at > now) {
-            return;
-        }
-        for watched in sites.iter().filter(inspects) {
-            for subject in Subject::ALL {
-                let watch = self.watches[subject as usize].get_mut(watched.name());
-                let due = |watch: &&mut Watch| watch.due.is_some_and(|due| due <= now);
-                let Some(watch) = watch.filter(due) else {
-                    continue;
-                };
-                watch.due = None;
-                watch.running = true;
-                let site = watched.config().clone();
-                actions.push(Action::Inspect { site, subject });
-            }
+        let due = self.due.iter().take_while(|(due, ..)| *due <= now);
+        let due = due.filter_map(|(_, name, subject)| Some((sites.find(name)?, *subject)));
+        // In the order of the sites.
+        let due: BTreeSet<(usize, Subject)> =
+            due.filter(|(at, _)| inspects(&&sites[*at])).collect();
+        for (at, subject) in due {
+            let watched = &sites[at];
+            self.set_due(watched.name(), subject, None);
+            self.of_mut(watched.name(), subject).running = true;
+            let site = watched.config().clone();
+            actions.push(Action::Inspect { site, subject });
         }
     }
 
@@ -347,10 +357,10 @@ impl Inspections {
         } = match result {
             Ok(looked) => looked,
             Err(failure) => {
-                watch.due = Some(moment + subject.again());
                 let text = format!("{name}: its {what} was not seen: {failure}");
                 watch.last_failure = Some(failure.detail);
                 actions.log(Level::Debug, text);
+                self.set_due(name, subject, Some(moment + subject.again()));
                 return events;
             }
         };
@@ -366,14 +376,14 @@ impl Inspections {
             events.extend(changed.then_some(ExpiryEvent::RootsChanged));
             next = left.map_or(next, |left| next.min(after(left)));
         }
-        watch.due = Some(moment + next);
+        let mut due = moment + next;
         let stage = Watch::stage(expiry.ends - now.wall, warn);
         watch.ends_soon = stage.is_some();
         match stage {
             Some(stage) if muted => {
                 // Notified when the mute is over, by an inspection of then.
                 actions.log(Level::Info, format!("{name}: muted, stage {stage} s"));
-                watch.due = Some(moment + HOUR);
+                due = moment + HOUR;
             }
             Some(stage) => {
                 if watch.is_news(expiry.ends, stage) {
@@ -390,6 +400,7 @@ impl Inspections {
             }
             None => events.push(ExpiryEvent::Changed),
         }
+        self.set_due(name, subject, Some(due));
         self.degrade(watched);
         events
     }

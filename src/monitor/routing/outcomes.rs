@@ -61,10 +61,10 @@ impl Monitor {
         self.clock.is_set() && !self.schedule.stopping()
     }
 
-    pub(crate) fn next_expiry(&self) -> Option<Moment> {
+    pub(crate) fn next_expiry(&self, now: Moment) -> Option<Moment> {
         let roots = self.expiry.next_roots();
         let roots = roots.map(|due| self.alerts.after_mute(due));
-        let due = self.expiry.next_timeout(&self.sites);
+        let due = self.expiry.next_timeout(now, &self.sites);
         due.into_iter()
             .chain(roots)
             .min()
