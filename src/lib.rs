@@ -11,6 +11,9 @@
 //! they share is the one HTTP client in [`http`] and the [`clock`]; what they read of files that
 //! users name they read by `files`, and trusted roots in them by `pem`.
 
+#[macro_use]
+pub mod mutation;
+
 pub mod agent;
 pub mod chart;
 pub mod chat;

@@ -163,7 +163,7 @@ fn replay() {
 fn many_days_keep_the_promises() {
     #[cfg(sitemon_mutate)]
     if let Ok(name) = std::env::var("SITEMON_SIM_MUTATION") {
-        sitemon::monitor::mutation::choose(name);
+        sitemon::mutation::choose(name);
     }
     let first = number("SITEMON_SIM_FIRST").unwrap_or(1);
     let seeds: Vec<u64> = (first..first + number("SITEMON_SIM_SEEDS").unwrap_or(1000)).collect();

@@ -7,7 +7,7 @@ use super::starttls;
 use super::tls_cause::handshake_cause;
 use super::wire::x509::{Certificate, first_to_end};
 use crate::http::{Client, bare_host, chain, signs};
-use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, Looked};
+use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, Inspection};
 use crate::monitor::site::{Check, HttpCheck, Site, TlsCheck};
 use std::path::Path;
 use url::Url;
@@ -19,7 +19,7 @@ use url::Url;
 /// the site's own `ca_file` is one of the certificates; one of this machine's bundle is told apart.
 ///
 /// Waits for a permit first, as a check does, and has the same time as one.
-pub(super) async fn look(client: &Client, site: &Site) -> Result<Looked, Failure> {
+pub(super) async fn look(client: &Client, site: &Site) -> Result<Inspection, Failure> {
     let whose = Whose::of(&site.check)?;
     let host = whose.host();
     let _permit = client.check_permit().await;
@@ -51,7 +51,7 @@ pub(super) async fn look(client: &Client, site: &Site) -> Result<Looked, Failure
     let shared = way.as_ref().filter(|_| whose.verify() && !own);
     let root = shared.and_then(|way| Certificate::read(&way.root));
     match first {
-        Some(first) => Ok(Looked {
+        Some(first) => Ok(Inspection {
             first: expiry(&first, &host),
             root: root.map(|root| expiry(&root, "unknown")),
         }),

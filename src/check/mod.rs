@@ -35,7 +35,7 @@ use crate::http::{Client, Permit};
 use crate::machine;
 use crate::monitor::expiry::Subject;
 use crate::monitor::persist::snapshot::RegistryRecord;
-use crate::monitor::site::outcome::{Failure, FailureKind, Looked, Outcome};
+use crate::monitor::site::outcome::{Failure, FailureKind, Inspection, Outcome};
 use crate::monitor::site::printable::{self, CAUSE};
 use crate::monitor::site::{Check, Site};
 use crate::secret::scrub;
@@ -98,7 +98,7 @@ async fn look(client: &Client, site: &Site, fresh: bool, permit: Permit) -> Outc
 
 /// Looks which certificate of an https or tls site ends first, after a permit was got. A panic in
 /// it fails that look alone.
-pub async fn certificate(client: &Client, site: &Site) -> Result<Looked, Failure> {
+pub async fn certificate(client: &Client, site: &Site) -> Result<Inspection, Failure> {
     let look = caught(Box::pin(cert::look(client, site))).await;
     look.and_then(|found| found)
         .map_err(|failure| discreet(site, failure))
@@ -121,12 +121,12 @@ pub async fn inspect(
     subject: Subject,
     rdap: Option<String>,
     registries: &Registries,
-) -> Result<Looked, Failure> {
+) -> Result<Inspection, Failure> {
     match subject {
         Subject::Certificate => certificate(client, site).await,
         Subject::Domain => {
             let look = rdap::look(client, site, rdap.as_deref(), &registries.0);
-            caught(Box::pin(look)).await?.map(Looked::from)
+            caught(Box::pin(look)).await?.map(Inspection::from)
         }
     }
 }

@@ -4,8 +4,8 @@ use super::table::{self, Row};
 use super::{Failure, print};
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::monitor::judge::State;
-use crate::monitor::render::text;
+use crate::monitor::site::state::State;
+use crate::monitor::time::text::clock_times;
 use crate::state::{self, ReadError};
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ pub fn status(config: &Config, json: bool) -> Result<(), Failure> {
                 let clock = Clock::system();
                 clock.use_zone(config.agent.timezone.clone());
                 let now = clock.now();
-                let (time, _) = text::clock_times(written, now.wall, now);
+                let (time, _) = clock_times(written, now.wall, now);
                 format!("no agent is running: this was written at {time}")
             }
             None => format!("no agent is running, and there is no state in {dir} yet"),

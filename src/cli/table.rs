@@ -1,8 +1,8 @@
 //! The result of `check` and `status`: a table for people, JSON for programs.
 
 use crate::config::json_string;
-use crate::monitor::judge::State;
-use crate::monitor::render::text::response;
+use crate::monitor::site::state::State;
+use crate::monitor::time::text::response;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 

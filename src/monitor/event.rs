@@ -7,7 +7,7 @@ use super::outbox::message::{Asker, CallbackAnswer, Delivery, Update};
 use super::render::stats::Vitals;
 use super::site::Site;
 use super::site::access::Access;
-use super::site::outcome::{Failure, Looked, Outcome};
+use super::site::outcome::{Failure, Inspection, Outcome};
 use super::time::hours::Hours;
 use super::uplink::ProbeResult;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub enum Event {
     Inspected {
         site: String,
         subject: Subject,
-        result: Result<Looked, Failure>,
+        result: Result<Inspection, Failure>,
     },
     /// Something came from a chat.
     Update(Update),

@@ -6,9 +6,6 @@
 //! [`judge`] and [`uplink`] (what it means), [`incident`] and [`alert`] (what chats are told),
 //! [`outbox`] (until it has arrived), [`bot`] and [`render`] (what users ask).
 
-#[macro_use]
-pub mod mutation;
-
 pub mod alert;
 pub mod bot;
 mod event;
@@ -33,17 +30,18 @@ use self::expiry::Inspections;
 use self::history::recording::Recorder;
 use self::history::{Extent, Record, Span};
 use self::incident::Incidents;
-use self::judge::{Judge, State};
+use self::judge::Judge;
 use self::outbox::Outbox;
 use self::outbox::send_context::SendContext;
 use self::persist::urgency::Saving;
 use self::render::charts;
 use self::schedule::Scheduler;
 use self::site::Site;
-use self::site::state::SiteState;
+use self::site::state::{SiteState, State};
+use self::site::suppression::Fault;
 use self::site::table::Sites;
 use self::time::{Clock, Moment, Now};
-use self::uplink::{Fault, Uplink};
+use self::uplink::Uplink;
 use std::sync::Arc;
 
 /// The state of everything that is watched. One owner feeds it events and carries out its actions.
@@ -76,7 +74,7 @@ impl Monitor {
         let mut monitor = Monitor {
             sites: Sites::default(),
             schedule: Scheduler::new(seed, settings.heartbeat, now.moment()),
-            incidents: Incidents::new(),
+            incidents: Incidents::default(),
             alerts: Alerts::new(settings.quiet, settings.digest),
             outbox: Outbox::new(seed.rotate_left(32)),
             bot: Bot::new(settings.access, settings.max_jobs),
@@ -108,7 +106,7 @@ impl Monitor {
         let now = self.read_clock(now);
         let clock_set = self.clock.is_set();
         self.history
-            .on_wakeup(now, clock_set, stood_still, &mut self.sites);
+            .on_wakeup(now, clock_set, stood_still, &self.sites);
         // The others change no state, or say so. What is told counts the time until now.
         let stirs = !matches!(
             event,
@@ -173,7 +171,7 @@ impl Monitor {
         let maintenance = self.schedule.next_maintenance(now);
         let digest = self.alerts.next_digest(now);
         // While there is no connection at all nothing can be known of the other faults.
-        let offline = self.uplink.has(Fault::Line);
+        let offline = self.uplink.has(Fault::NoConnection);
         let fault = self.alerts.next_fault().filter(|_| !offline);
         self.alerts
             .next_reminder(&self.sites, &self.incidents, now.moment())
@@ -181,7 +179,7 @@ impl Monitor {
             .chain(self.schedule.next_timeout())
             .chain(probe)
             .chain(self.judge.next_timeout(&self.sites, self.clock.is_set()))
-            .chain(self.next_expiry())
+            .chain(self.next_expiry(now.moment()))
             .chain(fault)
             .chain(maintenance.filter(|_| clock_set))
             .chain(digest.filter(|_| clock_set))
@@ -252,7 +250,7 @@ impl Monitor {
                 let sites = self.sites.visible(outgoing.message.chat);
                 if !sites.is_empty() {
                     let sites = self.sites.at(&sites);
-                    let (_, picture) = charts::many(&sites, Span::Day, now);
+                    let (_, picture) = charts::many(&sites, &self.history, Span::Day, now);
                     outgoing.message.picture = Some(Arc::new(picture));
                 }
             }
@@ -268,7 +266,7 @@ impl Monitor {
     fn record(&mut self, now: Now) {
         let clock_set = self.clock.is_set();
         self.history
-            .record(now, clock_set, &mut self.sites, &mut self.actions);
+            .record(now, clock_set, &self.sites, &mut self.actions);
     }
 
     /// The first hour that is still to be written.
@@ -294,7 +292,7 @@ impl Monitor {
     /// Takes back what an earlier run wrote. To be called after [`Monitor::restore`]: see
     /// [`Recorder::restore`].
     pub fn restore_history(&mut self, record: &Record) {
-        self.history.restore(&mut self.sites, record);
+        self.history.restore(record);
     }
 
     /// The sites that the history is of.
@@ -324,7 +322,7 @@ impl Monitor {
     /// Whether the site is under maintenance now.
     pub fn in_maintenance(&self, name: &str) -> bool {
         let watched = self.sites.named(name);
-        watched.is_some_and(|w| w.maintenance.is_some())
+        watched.is_some_and(|w| w.under_maintenance())
     }
 
     fn unsettled(&self, now: Now) -> Unsettled {
@@ -339,7 +337,7 @@ impl Monitor {
         };
         watched.fold(none, |mut sum, w| {
             sum.suspects += usize::from(w.suspect());
-            sum.recovering += usize::from(w.down() && w.judge.wavering());
+            sum.recovering += usize::from(w.down() && w.wavering());
             sum
         })
     }

@@ -2,7 +2,8 @@
 
 #![allow(clippy::question_mark)] // in what nanoserde derives
 
-use crate::monitor::persist::snapshot::{AlertRecord, IncidentRecord, SiteRecord, Snapshot};
+use crate::monitor::incident::record::IncidentRecord;
+use crate::monitor::persist::snapshot::{AlertRecord, SiteRecord, Snapshot};
 use nanoserde::{DeJson, SerJson};
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;

@@ -1,5 +1,6 @@
 use super::*;
-use crate::monitor::persist::snapshot::{AlertRecord, IncidentRecord, SiteRecord};
+use crate::monitor::incident::record::IncidentRecord;
+use crate::monitor::persist::snapshot::{AlertRecord, SiteRecord};
 use proptest::prelude::*;
 use std::os::unix::fs::PermissionsExt;
 

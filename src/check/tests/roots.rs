@@ -6,7 +6,7 @@ use super::tls::{Ca, config, serve, url};
 use super::*;
 use crate::check::certificate;
 use crate::http::HeaderValue;
-use crate::monitor::site::outcome::{Failure, Looked};
+use crate::monitor::site::outcome::{Failure, Inspection};
 use rcgen::{Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
@@ -155,7 +155,7 @@ impl Root {
 }
 
 #[track_caller]
-fn looked(client: &Client, site: &Site) -> Looked {
+fn looked(client: &Client, site: &Site) -> Inspection {
     block_on(certificate(client, site)).expect("certificates")
 }
 

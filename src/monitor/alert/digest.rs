@@ -3,14 +3,15 @@
 
 use crate::monitor::alert::notifications::{Audience, NewAlert};
 use crate::monitor::alert::{Alerts, Notification};
-use crate::monitor::expiry::{Subject, left_text};
+use crate::monitor::expiry::{Subject, Watch, left_text};
 use crate::monitor::history::Share;
-use crate::monitor::incident::{Incident, Incidents};
-use crate::monitor::judge::State;
+use crate::monitor::incident::Incident;
+use crate::monitor::render::details::SiteDetails;
 use crate::monitor::render::state_counts::{WORST_LAST, state_counts};
-use crate::monitor::render::text::{bold, count, day_of, escape, lasting, response};
+use crate::monitor::render::text::{bold, count, escape};
 use crate::monitor::site::access::may_see;
-use crate::monitor::site::state::SiteState;
+use crate::monitor::site::state::{SiteState, State};
+use crate::monitor::time::text::{day_of, lasting, response};
 use crate::monitor::time::zone::DAY;
 use crate::monitor::time::{Moment, Now};
 use std::time::Duration;
@@ -71,48 +72,41 @@ impl Alerts {
         Some(now.coming_moment(self.digest.next(now)?))
     }
 
-    /// The daily summary, for each chat that gets the alerts of a site, if it is due.
-    pub(crate) fn digest_alerts(
-        &mut self,
-        audience: Audience,
-        incidents: &Incidents,
-    ) -> Option<Vec<NewAlert>> {
-        if !self.digest.take(audience.now) {
-            return None;
-        }
+    /// Whether the daily summary is to be sent now.
+    pub fn digest_due(&mut self, now: Now) -> bool {
+        self.digest.take(now)
+    }
+
+    /// The daily summary, for each chat that gets the alerts of a site.
+    pub fn digest_alerts(audience: Audience, details: SiteDetails) -> Vec<NewAlert> {
         let chats = audience.access.chats.iter();
         let alerts = chats.filter_map(|&chat| {
-            let told = |w: &&SiteState| may_see(chat, &w.site);
+            let told = |w: &&SiteState| may_see(chat, w.config());
             let sites: Vec<&SiteState> = audience.sites.iter().filter(told).collect();
-            let html = digest_of(&sites, incidents, audience.now);
+            let html = digest_of(&sites, details, audience.now);
             let notification = Notification::Digest { html };
             (!sites.is_empty()).then(|| NewAlert::general(notification, vec![chat]))
         });
-        Some(alerts.collect())
+        alerts.collect()
     }
 }
 
-fn digest_of(sites: &[&SiteState], incidents: &Incidents, now: Now) -> String {
+fn digest_of(sites: &[&SiteState], details: SiteDetails, now: Now) -> String {
+    let incidents = details.incidents;
     let today = now.zone.day(now.wall);
     let from = now.zone.first((today - 1) * DAY);
     let until = now.zone.first(today * DAY);
     let span = (now.past_moment(from), now.past_moment(until));
-    let ours = |i: &&Incident| sites.iter().any(|w| w.name() == i.site);
-    let down = |i: &Incident| {
-        let end = i.end.unwrap_or(now.moment()).min(span.1);
-        let overlap = end.since(i.start.max(span.0));
-        overlap.saturating_sub(i.blind)
-    };
+    let ours = |i: &&Incident| sites.iter().any(|w| w.name() == i.site());
     let outages: Vec<(&Incident, Duration)> = incidents
         .iter()
         .filter(ours)
-        .filter(|i| i.start < span.1 && i.end.is_none_or(|end| end > span.0))
-        .map(|i| (i, down(i)))
+        .filter_map(|i| Some((i, i.length_within(span.0, span.1, now.moment())?)))
         .collect();
     let day = day_of(from, now);
     let hit = sites
         .iter()
-        .filter(|w| outages.iter().any(|(i, _)| i.site == w.name()))
+        .filter(|w| outages.iter().any(|(i, _)| i.site() == w.name()))
         .count();
     let watched = count(sites.len(), "site");
     let head = match hit {
@@ -121,7 +115,7 @@ fn digest_of(sites: &[&SiteState], incidents: &Incidents, now: Now) -> String {
     };
     let mut share = Share::default();
     for watched in sites {
-        let of_it = watched.past.share(from, until);
+        let of_it = details.history.of(watched.name()).share(from, until);
         share.up += of_it.up;
         share.down += of_it.down;
     }
@@ -136,9 +130,9 @@ fn digest_of(sites: &[&SiteState], incidents: &Incidents, now: Now) -> String {
         let forgotten = incidents.forgotten_until().is_some_and(|at| at > span.0);
         let longest = format!(
             "{} {}, {}",
-            bold(&longest.site),
+            bold(longest.site()),
             lasting(*lasted),
-            escape(&short(&longest.cause))
+            escape(&short(longest.cause()))
         );
         let at_least = if forgotten { "at least " } else { "" };
         lines.push(match outages.len() {
@@ -152,13 +146,14 @@ fn digest_of(sites: &[&SiteState], incidents: &Incidents, now: Now) -> String {
     }
     let serving = |w: &&&SiteState| matches!(w.state(), State::Up | State::Degraded);
     let slowest = sites.iter().filter(serving);
-    let slowest = slowest.filter_map(|w| Some((w.took?, w)));
+    let slowest = slowest.filter_map(|w| Some((w.took()?, w)));
     if let Some((took, watched)) = slowest.max_by_key(|(took, _)| *took) {
         let name = bold(watched.name());
         lines.push(format!("Slowest now: {name} {}", response(took)));
     }
     let ends = sites.iter().flat_map(|w| {
-        let found = Subject::ALL.map(|s| (s, w.expiry(s).and_then(|watch| watch.found.as_ref())));
+        let found =
+            Subject::ALL.map(|s| (s, details.expiry.of(w.name(), s).and_then(Watch::found)));
         found.into_iter().filter_map(move |(s, found)| {
             let left = found?.ends - now.wall;
             (left < SOON).then_some((left, s, *w))

@@ -1,8 +1,9 @@
 //! Many sites with the same notification are told in one line.
 
 use crate::monitor::alert::{Alert, Notification, merged, when};
-use crate::monitor::render::text::{escape, lasting, units};
+use crate::monitor::render::text::{escape, units};
 use crate::monitor::time::Now;
+use crate::monitor::time::text::lasting;
 use std::collections::{BTreeMap, HashMap};
 
 /// So many sites with the same notification are told in one line.

@@ -4,6 +4,7 @@ pub(crate) mod batching;
 pub(crate) mod digest;
 pub(crate) mod grouping;
 pub(crate) mod notifications;
+pub(crate) mod root_notices;
 mod uplink_notices;
 
 use crate::monitor::alert::digest::Digest;
@@ -11,12 +12,11 @@ use crate::monitor::alert::grouping::{group_key, grouped};
 use crate::monitor::alert::notifications::SlowSites;
 use crate::monitor::alert::uplink_notices::UplinkNotices;
 use crate::monitor::expiry::{Subject, left_text};
-use crate::monitor::judge::flapping;
-use crate::monitor::render::text::{
-    MESSAGE_UNITS, bold, clock_times, count, day_of, escape, lasting, pack, units,
-};
+use crate::monitor::render::text::{MESSAGE_UNITS, bold, count, escape, pack, units};
+use crate::monitor::site::flapping;
 use crate::monitor::site::outcome::Expiry;
 use crate::monitor::time::hours::Hours;
+use crate::monitor::time::text::{clock_times, day_of, lasting};
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::uplink::Period;
 use std::collections::HashMap;

@@ -3,12 +3,11 @@
 use crate::monitor::alert::{Alerts, Notification};
 use crate::monitor::incident::unclean_stop::UncleanStop;
 use crate::monitor::incident::{Incident, Incidents};
-use crate::monitor::judge::State;
-use crate::monitor::judge::flapping::Manner;
-use crate::monitor::render::text::clock_times;
 use crate::monitor::site::access::{Access, may_see};
-use crate::monitor::site::state::SiteState;
+use crate::monitor::site::flapping::Manner;
+use crate::monitor::site::state::{SiteState, State};
 use crate::monitor::site::table::Sites;
+use crate::monitor::time::text::clock_times;
 use crate::monitor::time::{Moment, Now};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -70,7 +69,7 @@ impl<'a> Audience<'a> {
             notification,
             site: site.name().to_owned(),
             incident,
-            chats: self.access.chats_of(&site.site),
+            chats: self.access.chats_of(site.config()),
             at_once: false,
         }
     }
@@ -78,10 +77,10 @@ impl<'a> Audience<'a> {
     /// How many of the sites `behind` a site each of its chats may know of.
     fn behind_by_chat(self, site: &SiteState, behind: &[usize]) -> Vec<(usize, Vec<i64>)> {
         let mut counts: Vec<(usize, Vec<i64>)> = Vec::new();
-        for chat in self.access.chats_of(&site.site) {
+        for chat in self.access.chats_of(site.config()) {
             let seen = behind.iter();
             let count = seen
-                .filter(|&&at| may_see(chat, &self.sites[at].site))
+                .filter(|&&at| may_see(chat, self.sites[at].config()))
                 .count();
             match counts.iter_mut().find(|(n, _)| *n == count) {
                 Some((_, chats)) => chats.push(chat),
@@ -123,13 +122,13 @@ impl Alerts {
     /// Nothing new of the site is told at present: it or everything is muted, or it is under
     /// maintenance.
     pub fn muted(&self, site: &SiteState, now: Moment) -> bool {
-        self.all_muted(now) || site.muted(now) || site.maintenance.is_some()
+        self.all_muted(now) || site.muted(now) || site.under_maintenance()
     }
 
     /// Nothing of the site is told at present but what was begun: it is muted, under maintenance,
     /// flapping or not judged.
     fn held_back(&self, site: &SiteState, now: Moment) -> bool {
-        let covered = site.suppression.is_some() || site.flapping.flapping() || site.stale();
+        let covered = site.suppressed() || site.flapping().is_on() || site.stale();
         covered || self.muted(site, now)
     }
 
@@ -181,13 +180,14 @@ impl Alerts {
         let site = &audience.sites[at];
         match manner {
             Manner::Plainly
-                if ended.told || mutated!("tell the end of an outage that was not told") =>
+                if ended.is_notified()
+                    || mutated!("tell the end of an outage that was not told") =>
             {
                 let lasted = ended.length(audience.now);
                 let notification = Notification::Up { lasted };
-                Some(audience.alert(site, notification, Some(ended.number)))
+                Some(audience.alert(site, notification, Some(ended.number())))
             }
-            Manner::Flapping => self.flapping(audience, site, ended.told),
+            Manner::Flapping => self.flapping(audience, site, ended.is_notified()),
             _ => None,
         }
     }
@@ -257,21 +257,21 @@ impl Alerts {
             // Told by the end of the mute then.
             Some(_) if muted || !told => return None,
             Some(incident) => {
-                incident.tell(now.moment());
-                let (cause, lasted) = (Some(incident.cause.clone()), incident.length(now));
+                incident.set_notified(now.moment());
+                let (cause, lasted) = (Some(incident.cause().to_owned()), incident.length(now));
                 (
                     Notification::Steady { cause, lasted },
-                    Some(incident.number),
+                    Some(incident.number()),
                 )
             }
-            None if site.judge.state() == State::Degraded && (told || !muted) => {
+            None if site.judged_state() == State::Degraded && (told || !muted) => {
                 self.slow
                     .set(site.name(), true, self.slow.untold.contains(site.name()));
-                let cause = site.cause.clone().unwrap_or_default();
+                let cause = site.cause().unwrap_or_default().to_owned();
                 (Notification::Slow { cause }, None)
             }
             None if told => {
-                let lasted = now.since(site.since);
+                let lasted = now.since(site.since());
                 (
                     Notification::Steady {
                         cause: None,
@@ -292,12 +292,12 @@ impl Alerts {
             self.muted_until = None;
         }
         let mut alerts = self.slow_in_silence(audience);
-        for incident in incidents.iter_open_mut().filter(|i| !i.told) {
-            let site = audience.sites.named(&incident.site);
+        for incident in incidents.iter_open_mut().filter(|i| !i.is_notified()) {
+            let site = audience.sites.named(incident.site());
             if site.is_some_and(|site| self.held_back(site, now)) || self.all_muted(now) {
                 continue;
             }
-            incident.tell(now);
+            incident.set_notified(now);
             alerts.extend(site.map(|site| audience.still_down(site, incident)));
         }
         alerts
@@ -311,11 +311,11 @@ impl Alerts {
         let mut alerts = Vec::new();
         for site in audience.sites.iter() {
             let slow = self.slow.untold.contains(site.name())
-                && site.judge.state() == State::Degraded
+                && site.judged_state() == State::Degraded
                 && !site.paused();
             if slow && !self.held_back(site, audience.now.moment()) {
                 self.slow.set(site.name(), true, false);
-                let cause = site.cause.clone().unwrap_or_default();
+                let cause = site.cause().unwrap_or_default().to_owned();
                 alerts.push(audience.alert(site, Notification::Slow { cause }, None));
             }
         }
@@ -332,7 +332,7 @@ impl Alerts {
         let now = audience.now.moment();
         let mut alerts = Vec::new();
         for incident in incidents.iter_open_mut() {
-            let Some(site) = audience.sites.named(&incident.site) else {
+            let Some(site) = audience.sites.named(incident.site()) else {
                 continue;
             };
             if self
@@ -341,8 +341,8 @@ impl Alerts {
             {
                 continue;
             }
-            incident.reminded = now;
-            if incident.told && !queued(incident.number) && !self.held_back(site, now) {
+            incident.set_reminded(now);
+            if incident.is_notified() && !queued(incident.number()) && !self.held_back(site, now) {
                 alerts.push(audience.still_down(site, incident));
             }
         }
@@ -357,7 +357,7 @@ impl Alerts {
         now: Moment,
     ) -> Option<Moment> {
         let due = incidents.iter_open().filter_map(|incident| {
-            let site = sites.named(&incident.site)?;
+            let site = sites.named(incident.site())?;
             self.reminder_due(site, incident, now)
         });
         due.min()
@@ -365,13 +365,13 @@ impl Alerts {
 
     /// When an open incident is next to be looked at: a reminder, or the end of its mute.
     fn reminder_due(&self, site: &SiteState, incident: &Incident, now: Moment) -> Option<Moment> {
-        if !incident.told {
-            let ends = [self.muted_until, site.muted_until];
+        if !incident.is_notified() {
+            let ends = [self.muted_until, site.muted_until()];
             return ends.into_iter().flatten().filter(|m| *m > now).max();
         }
-        let every = site.site.remind?;
-        (incident.acknowledged.is_none() && !site.paused() && !site.stale())
-            .then(|| incident.reminded + every)
+        let every = site.config().remind?;
+        let due = incident.next_reminder(every)?;
+        (!site.paused() && !site.stale()).then_some(due)
     }
 
     /// The file has mistakes. They may name sites: only chats that see all of them are told `what`,
@@ -389,22 +389,22 @@ impl Alerts {
     /// alerts of and of no other.
     pub fn unclean_stop(audience: Audience, stop: &UncleanStop) -> (String, Vec<NewAlert>) {
         let now = audience.now;
-        let back = now.wall_at(stop.back);
+        let back = now.wall_at(stop.back());
         // By a clock that was ahead: since when is not known.
-        let known = stop.seen <= back.saturating_add(AHEAD);
-        let (seen, back) = clock_times(stop.seen.min(back), back, now);
+        let known = stop.seen() <= back.saturating_add(AHEAD);
+        let (seen, back) = clock_times(stop.seen().min(back), back, now);
         let text = match known {
             true => format!("I was away, last seen {seen}, back {back}"),
             false => format!("I was away, back {back}"),
         };
         let still = audience.sites.iter().filter(|w| {
-            let down = w.down() && !w.paused() && w.maintenance.is_none();
-            down && !stop.unchecked.contains(w.name())
+            let down = w.down() && !w.paused() && !w.under_maintenance();
+            down && stop.is_checked(w.name())
         });
         let still: Vec<&SiteState> = still.collect();
         let chats = audience.access.chats.iter();
         let alerts = chats.map(|&chat| {
-            let seen = still.iter().filter(|w| may_see(chat, &w.site));
+            let seen = still.iter().filter(|w| may_see(chat, w.config()));
             let names: Vec<&str> = seen.map(|w| w.name()).collect();
             let down = match names.is_empty() {
                 true => String::new(),
@@ -442,9 +442,9 @@ impl Alerts {
 impl Audience<'_> {
     fn still_down(self, site: &SiteState, incident: &Incident) -> NewAlert {
         let notification = Notification::StillDown {
-            cause: incident.cause.clone(),
+            cause: incident.cause().to_owned(),
             lasted: incident.length(self.now),
         };
-        self.alert(site, notification, Some(incident.number))
+        self.alert(site, notification, Some(incident.number()))
     }
 }

@@ -1,8 +1,8 @@
 //! What the chats know of faults of the uplink and of offline periods.
 
 use crate::monitor::alert::Alerts;
+use crate::monitor::site::suppression::Fault;
 use crate::monitor::time::Moment;
-use crate::monitor::uplink::Fault;
 
 /// Whether the chats know of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,12 +7,13 @@
 
 use crate::monitor::bot::added_record::AddedRecord;
 use crate::monitor::outbox::message::Asker;
-use crate::monitor::render::text::{bold, escape, lasting, response};
+use crate::monitor::render::text::{bold, escape};
 use crate::monitor::site::Site;
 use crate::monitor::site::access::{Access, may_see};
 use crate::monitor::site::outcome::Outcome;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;
+use crate::monitor::time::text::{lasting, response};
 use crate::monitor::{Action, Actions};
 use std::sync::Arc;
 use std::time::Duration;
@@ -257,7 +258,7 @@ impl AddedSites {
             let name = &record.name;
             let in_file = of_file.iter().find(|s| s.name == *name);
             // As far as it is known which chats may know of it.
-            let chats = match in_file.or(known.named(name).map(|w| &w.site)) {
+            let chats = match in_file.or(known.named(name).map(|w| w.config())) {
                 Some(site) => access.chats_of(site),
                 None => access.chats.clone(),
             };

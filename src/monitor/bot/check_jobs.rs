@@ -1,8 +1,9 @@
 //! `/check` commands: at most `commands` at once, the others wait their turn and are told their
 //! place; the same asked twice is one.
 
-use crate::monitor::render::text::{MESSAGE_UNITS, bold, count, escape, response, units};
+use crate::monitor::render::text::{MESSAGE_UNITS, bold, count, escape, units};
 use crate::monitor::site::outcome::Outcome;
+use crate::monitor::time::text::response;
 use crate::monitor::time::{Moment, Now};
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Text of a chat in, [`Command`] out. Whether a user may give one is the access list's question.
 
 use crate::monitor::history::Span;
-use crate::monitor::render::text::parse_span;
+use crate::monitor::time::text::parse_span;
 use std::time::Duration;
 
 /// What a user asked for. Names are as typed: they are looked up later.

@@ -1,17 +1,17 @@
 //! The execution of commands and pressed buttons: what each does and is answered with.
 
-use crate::monitor::bot::ReplyContent;
 use crate::monitor::bot::command::{self, Command};
 use crate::monitor::bot::name_resolution::{Unresolved, VisibleSites};
 use crate::monitor::bot::stale_commands::is_stale;
-use crate::monitor::bot::views;
+use crate::monitor::bot::{ReplyContent, views};
 use crate::monitor::incident::{Acknowledged, Incident};
 use crate::monitor::outbox::Reply;
 use crate::monitor::outbox::callback_data::{AlertButton, CallbackData};
 use crate::monitor::outbox::message::{Asker, CONSOLE, CallbackAnswer, Content, Press, Update};
 use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::render::replies::{self, by};
-use crate::monitor::render::text::{bold, count, escape, lasting};
+use crate::monitor::render::text::{bold, count, escape};
+use crate::monitor::time::text::lasting;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Action, Level, Monitor};
 
@@ -126,7 +126,7 @@ impl Monitor {
                 let at = self.visible_to(chat).one(name)?;
                 let site = self.sites[at].name();
                 let all = self.incidents.iter();
-                replies::incidents(all.filter(|i| i.site == site).collect(), Some(site), now)
+                replies::incidents(all.filter(|i| i.site() == site).collect(), Some(site), now)
             }
             Command::Check { name } => {
                 let sites = self.visible_to(chat).some_or_all(name.as_deref())?;
@@ -135,9 +135,11 @@ impl Monitor {
             Command::Chart { name, span } => {
                 let sites = self.visible_to(chat).some_or_all(name.as_deref())?;
                 return Ok(Some(match (name, sites.as_slice()) {
-                    (Some(_), [at]) => views::chart(&self.sites[*at], *span, now),
+                    (Some(_), [at]) => {
+                        views::chart(self.sites[*at].name(), &self.history, *span, now)
+                    }
                     (_, []) => replies::list(&[], now).into(),
-                    _ => views::chart_of_many(&self.sites.at(&sites), *span, now),
+                    _ => views::chart_of_many(&self.sites.at(&sites), &self.history, *span, now),
                 }));
             }
             Command::Ack { number } => self.acknowledge(now, asker, *number),
@@ -219,8 +221,7 @@ impl Monitor {
         if watched.paused() {
             return format!("⏸ {} is paused already.", bold(&name));
         }
-        watched.pause_order = Some(true);
-        watched.reset(now.moment());
+        watched.pause(true, now.moment());
         self.alerts.on_reset(&name);
         self.schedule.clear(&name);
         self.close_incident(&name, now.moment());
@@ -249,7 +250,7 @@ impl Monitor {
             ));
         }
         let rest = self.sites.iter().filter(|w| w.name() != name);
-        let sites = rest.map(|w| w.site.clone()).collect();
+        let sites = rest.map(|w| w.config().clone()).collect();
         self.take_sites(sites, now);
         self.sites_changed(now);
         self.log(Level::Info, format!("{name} was removed{}", by_user(asker)));
@@ -262,8 +263,7 @@ impl Monitor {
         if !watched.paused() {
             return format!("▶️ {} is not paused.", bold(&name));
         }
-        watched.pause_order = Some(false);
-        watched.reset(now.moment());
+        watched.pause(false, now.moment());
         self.alerts.on_reset(&name);
         self.schedule.at(&name, now.moment());
         self.refresh_reach(now);
@@ -287,7 +287,7 @@ impl Monitor {
     /// One site in detail.
     fn about_site(&self, now: Now, chat: i64, at: usize) -> ReplyContent {
         let due = self.schedule.due_at(self.sites[at].name());
-        views::site(self.visible_to(chat), at, due, &self.incidents, now)
+        views::site(self.visible_to(chat), at, due, self.details(), now)
     }
 
     /// Mutes these sites until then; the buttons of their alerts follow.
@@ -295,7 +295,7 @@ impl Monitor {
         self.sites.mute(sites, until);
         let open = sites.iter();
         let open = open.filter_map(|&at| self.incidents.open_of(self.sites[at].name()));
-        let open: Vec<u32> = open.map(|i| i.number).collect();
+        let open: Vec<u32> = open.map(|i| i.number()).collect();
         self.renew_keyboards(&open, None);
         self.saving.now();
     }
@@ -314,9 +314,9 @@ impl Monitor {
     fn acknowledge(&mut self, now: Now, asker: &Asker, number: Option<u32>) -> String {
         let seen = |i: &&Incident| i.visible_to(asker.chat, &self.sites);
         let open = self.incidents.iter_open().filter(seen);
-        let open = open.filter(|i| number.is_none_or(|n| n == i.number));
+        let open = open.filter(|i| number.is_none_or(|n| n == i.number()));
         let (numbers, names): (Vec<u32>, Vec<String>) = open
-            .map(|i| (i.number, format!("#{} {}", i.number, bold(&i.site))))
+            .map(|i| (i.number(), format!("#{} {}", i.number(), bold(i.site()))))
             .unzip();
         if numbers.is_empty() {
             let known = |n| self.incidents.get(n).is_some_and(|i| seen(&i));
@@ -418,16 +418,13 @@ impl Monitor {
         let incident = |n: &u32| self.incidents.get(*n);
         let seen = |n: &u32| incident(n).is_none_or(|i| i.visible_to(press.chat, &self.sites));
         let numbers: Vec<u32> = numbers.iter().copied().filter(seen).collect();
-        let open = numbers
-            .iter()
-            .filter_map(incident)
-            .filter(|i| i.end.is_none());
+        let open = numbers.iter().filter_map(incident).filter(|i| i.is_open());
         let mut sites: Vec<usize> = open
             .clone()
-            .filter_map(|i| self.sites.find(&i.site))
+            .filter_map(|i| self.sites.find(i.site()))
             .collect();
         sites.sort_unstable();
-        let open: Vec<u32> = open.map(|i| i.number).collect();
+        let open: Vec<u32> = open.map(|i| i.number()).collect();
         let Some(&first) = open.first() else {
             let over = match numbers.first() {
                 Some(number) => format!("That is too old: #{number} is over."),
@@ -448,7 +445,7 @@ impl Monitor {
                 let earlier = open
                     .iter()
                     .rev()
-                    .find_map(|n| incident(n)?.acknowledged.clone());
+                    .find_map(|n| incident(n)?.acknowledged().cloned());
                 let by = Acknowledged::by(press.user, &press.name, now.moment());
                 if !self.incidents.acknowledge(&open, &by) {
                     self.outbox.outdate_keyboard(press.chat, press.message_id);

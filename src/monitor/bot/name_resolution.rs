@@ -126,7 +126,7 @@ pub(crate) struct VisibleSites<'a> {
 impl<'a> VisibleSites<'a> {
     fn iter(self) -> impl Iterator<Item = (usize, &'a Site)> + Clone {
         let visible = self.sites.visible(self.chat).into_iter();
-        visible.map(move |at| (at, self.sites[at].site.as_ref()))
+        visible.map(move |at| (at, self.sites[at].config().as_ref()))
     }
 
     /// The chat may know of the site with this very name.

@@ -3,7 +3,8 @@
 use crate::monitor::bot::ReplyContent;
 use crate::monitor::outbox::Outbox;
 use crate::monitor::outbox::message::{Asker, Incoming};
-use crate::monitor::render::text::{escape, lasting};
+use crate::monitor::render::text::escape;
+use crate::monitor::time::text::lasting;
 use crate::monitor::time::{Moment, Now};
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -4,13 +4,14 @@ use crate::monitor::bot::ReplyContent;
 use crate::monitor::bot::command::COMMANDS;
 use crate::monitor::bot::name_resolution::VisibleSites;
 use crate::monitor::history::Span;
-use crate::monitor::incident::Incidents;
+use crate::monitor::history::recording::Recorder;
 use crate::monitor::outbox::callback_data::{self, CallbackData, MOST_SITES, key};
+use crate::monitor::render::details::SiteDetails;
 use crate::monitor::render::text::escape;
 use crate::monitor::render::{charts, replies};
 use crate::monitor::site::state::SiteState;
+use crate::monitor::site::suppression::Fault;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::Fault;
 use std::sync::Arc;
 
 /// The states of these sites. A button leads to each one that is not up, as far as they are named.
@@ -45,7 +46,7 @@ pub fn site(
     visible: VisibleSites,
     place: usize,
     due: Option<Moment>,
-    incidents: &Incidents,
+    details: SiteDetails,
     now: Now,
 ) -> ReplyContent {
     let site = &visible.sites[place];
@@ -67,16 +68,16 @@ pub fn site(
     buttons.push(open("Chart", "chart"));
     let seen = |name: &str| visible.sees(name);
     ReplyContent {
-        html: replies::site(site, due, incidents, &seen, now),
+        html: replies::site(site, due, details, &seen, now),
         buttons: callback_data::rows(buttons),
         picture: None,
     }
 }
 
 /// The response time of one site, with buttons for the other spans.
-pub fn chart(site: &SiteState, span: Span, now: Now) -> ReplyContent {
-    let (html, picture) = charts::one(site, span, now);
-    let key = key(site.name());
+pub fn chart(site: &str, history: &Recorder, span: Span, now: Now) -> ReplyContent {
+    let (html, picture) = charts::one(site, history.of(site), span, now);
+    let key = key(site);
     let others = Span::ALL.into_iter().filter(|other| *other != span);
     let others = others.map(|other| {
         let line = format!("/chart {key} {}", other.word());
@@ -90,8 +91,13 @@ pub fn chart(site: &SiteState, span: Span, now: Now) -> ReplyContent {
 }
 
 /// A strip for each of these sites.
-pub fn chart_of_many(sites: &[&SiteState], span: Span, now: Now) -> ReplyContent {
-    let (html, picture) = charts::many(sites, span, now);
+pub fn chart_of_many(
+    sites: &[&SiteState],
+    history: &Recorder,
+    span: Span,
+    now: Now,
+) -> ReplyContent {
+    let (html, picture) = charts::many(sites, history, span, now);
     ReplyContent {
         html,
         buttons: Vec::new(),

@@ -1,29 +1,30 @@
-//! Certificates and domains that run out: when they are inspected, and what is news once (docs/alerts.md).
+//! Certificates and domains that run out: when they are inspected, and what is notified once (docs/alerts.md).
 
+pub mod records;
 pub(crate) mod root_certificates;
 
 use crate::monitor::event::{Action, Actions, Level};
+use crate::monitor::expiry::records::ExpiryRecord;
 use crate::monitor::expiry::root_certificates::Roots;
-use crate::monitor::persist::snapshot::ExpiryRecord;
-use crate::monitor::render::text;
 use crate::monitor::site::Site;
-use crate::monitor::site::outcome::{self, Failure, Looked};
+use crate::monitor::site::outcome::{self, Failure, Inspection};
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
-use crate::monitor::time::{Jitter, Moment, Now};
+use crate::monitor::time::{Jitter, Moment, Now, text};
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: i64 = 86_400;
-/// News again when this much is left, and when nothing is.
+/// Notified again when this much is left, and when nothing is.
 const STAGES: [i64; 4] = [7 * DAY, 3 * DAY, DAY, 0];
-/// Dates that were news and are remembered: servers behind one name may show several in turn.
+/// Dates that were notified and are remembered: servers behind one name may show several in turn.
 const DATES: usize = 4;
 /// The first inspections are spread over this, or the site's interval if that is shorter.
 const FIRST: Duration = Duration::from_secs(60);
 
 /// What runs out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// Of the chain that the server shows.
     Certificate,
@@ -60,22 +61,23 @@ impl Subject {
 /// What is known of one thing that runs out.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
-    pub found: Option<outcome::Expiry>,
+    found: Option<outcome::Expiry>,
     /// Why the last inspection found nothing out.
-    pub trouble: Option<String>,
+    last_failure: Option<String>,
     /// When it was last inspected, in Unix seconds.
     inspected: i64,
-    /// When it is next inspected; `None` while that is under way or not wanted.
+    /// When it is next inspected; `None` while that is under way or not wanted. Set by
+    /// [`Inspections::set_due`].
     due: Option<Moment>,
-    /// Dates that were news, and the stage: the seconds left that were passed.
-    told: Vec<(i64, i64)>,
+    /// Dates that were notified, and the stage: the seconds left that were passed.
+    notified: Vec<(i64, i64)>,
     running: bool,
     /// It ends within the time to warn, as of the last inspection.
     ends_soon: bool,
 }
 
 impl Watch {
-    pub fn record(&self, subject: Subject) -> Option<ExpiryRecord> {
+    fn record(&self, subject: Subject) -> Option<ExpiryRecord> {
         let found = self.found.as_ref()?;
         Some(ExpiryRecord {
             kind: subject.word().to_owned(),
@@ -85,11 +87,11 @@ impl Watch {
             key: found.key.clone(),
             looked: self.inspected,
             worried: self.ends_soon,
-            told: self.told.iter().flat_map(|&(e, s)| [e, s]).collect(),
+            told: self.notified.iter().flat_map(|&(e, s)| [e, s]).collect(),
         })
     }
 
-    pub fn restore(record: &ExpiryRecord) -> Watch {
+    fn restore(record: &ExpiryRecord) -> Watch {
         Watch {
             found: Some(outcome::Expiry {
                 ends: record.ends,
@@ -99,18 +101,23 @@ impl Watch {
             }),
             inspected: record.looked,
             ends_soon: record.worried,
-            told: record.told.chunks_exact(2).map(|p| (p[0], p[1])).collect(),
+            notified: record.told.chunks_exact(2).map(|p| (p[0], p[1])).collect(),
             ..Watch::default()
         }
     }
 
-    /// It ends within the time to warn: the site is degraded by it.
-    pub fn ends_soon(&self) -> bool {
-        self.ends_soon
+    /// What the inspections have found out.
+    pub fn found(&self) -> Option<&outcome::Expiry> {
+        self.found.as_ref()
+    }
+
+    /// Why the last inspection found nothing out.
+    pub fn last_failure(&self) -> Option<&str> {
+        self.last_failure.as_deref()
     }
 
     /// Why the site is degraded by it.
-    pub fn reason(&self, subject: Subject) -> Option<String> {
+    fn reason(&self, subject: Subject) -> Option<String> {
         let found = self.found.as_ref().filter(|_| self.ends_soon)?;
         let utc = Now {
             uptime: Duration::ZERO,
@@ -144,20 +151,20 @@ impl Watch {
     fn is_news(&mut self, ends: i64, stage: i64) -> bool {
         // Another certificate of the same batch may differ by a little.
         let known = self
-            .told
+            .notified
             .iter_mut()
             .find(|(e, _)| (*e - ends).abs() < DAY / 2);
         match known {
-            Some((_, told)) if *told <= stage => false,
-            Some((_, told)) => {
-                *told = stage;
+            Some((_, notified)) if *notified <= stage => false,
+            Some((_, notified)) => {
+                *notified = stage;
                 true
             }
             None => {
-                if self.told.len() == DATES {
-                    self.told.remove(0);
+                if self.notified.len() == DATES {
+                    self.notified.remove(0);
                 }
-                self.told.push((ends, stage));
+                self.notified.push((ends, stage));
                 true
             }
         }
@@ -178,8 +185,10 @@ pub enum ExpiryEvent {
 /// Plans inspections of all that runs out, and judges what they find.
 #[derive(Debug, Default)]
 pub struct Inspections {
-    /// Sites have something that runs out.
-    needed: bool,
+    /// By the names of the sites, of each [`Subject`].
+    watches: [HashMap<String, Watch>; 2],
+    /// When what of which site is next inspected.
+    due: BTreeSet<(Moment, String, Subject)>,
     roots: Roots,
 }
 
@@ -193,20 +202,64 @@ fn warn_of(site: &Site, subject: Subject) -> Option<Duration> {
 
 /// Its inspections are made: it is neither paused nor suppressed.
 fn inspects(watched: &&SiteState) -> bool {
-    !watched.paused() && watched.suppression.is_none()
+    !watched.paused() && !watched.suppressed()
 }
 
 impl Inspections {
+    /// What is known of a site's certificate or its domain; `None` = nothing.
+    pub fn of(&self, site: &str, subject: Subject) -> Option<&Watch> {
+        self.watches[subject as usize].get(site)
+    }
+
+    fn of_mut(&mut self, site: &str, subject: Subject) -> &mut Watch {
+        let watches = &mut self.watches[subject as usize];
+        watches.entry(site.to_owned()).or_default()
+    }
+
+    /// Another host has another certificate and another domain.
+    pub fn on_host_changed(&mut self, site: &str) {
+        for watches in &mut self.watches {
+            watches.remove(site);
+        }
+    }
+
+    pub fn records(&self, site: &str) -> Vec<ExpiryRecord> {
+        let records = Subject::ALL.map(|subject| self.of(site, subject)?.record(subject));
+        let mut records: Vec<ExpiryRecord> = records.into_iter().flatten().collect();
+        // The last snapshot is kept to compare the next one with, and a `Vec` begins with room for four.
+        records.shrink_to_fit();
+        records
+    }
+
+    /// Goes on where an earlier run stopped, with the next [`Inspections::plan`].
+    pub fn restore(&mut self, site: &str, records: &[ExpiryRecord]) {
+        for record in records {
+            let known = Subject::ALL.into_iter().find(|s| s.word() == record.kind);
+            if let Some(subject) = known {
+                *self.of_mut(site, subject) = Watch::restore(record);
+            }
+        }
+    }
+
+    /// Whether the site is degraded by what runs out.
+    fn degrade(&self, watched: &mut SiteState) {
+        let reason = |s: Subject| self.of(watched.name(), s)?.reason(s);
+        watched.set_ends_soon(Subject::ALL.into_iter().find_map(reason));
+    }
+
     /// Plans the inspections of sites that are new, restored, or whose keys have changed.
     pub fn plan(&mut self, now: Now, sites: &mut Sites, jitter: &mut Jitter) {
+        for (watches, subject) in self.watches.iter_mut().zip(Subject::ALL) {
+            let dated = |w: &SiteState| warn_of(w.config(), subject).is_some();
+            watches.retain(|name, _| sites.named(name).is_some_and(dated));
+        }
         for watched in sites.iter_mut() {
             for subject in Subject::ALL {
-                if warn_of(&watched.site, subject).is_none() {
-                    watched.forget_expiry(subject);
+                if warn_of(watched.config(), subject).is_none() {
                     continue;
                 }
-                let first = watched.site.interval.min(FIRST);
-                let watch = watched.expiry_mut(subject);
+                let first = watched.config().interval.min(FIRST);
+                let watch = self.of_mut(watched.name(), subject);
                 if watch.due.is_none() && !watch.running {
                     // A stamp of a clock that was ahead must not put it off for as long.
                     let inspected = watch.inspected.min(now.wall);
@@ -215,55 +268,66 @@ impl Inspections {
                     watch.due = Some(now.coming_moment(fresh).max(soon));
                 }
             }
+            self.degrade(watched);
         }
-        let dated = |w: &SiteState| w.site.cert.is_some() || w.site.domain.is_some();
-        self.needed = sites.iter().any(dated);
+        let watches = self.watches.iter().zip(Subject::ALL);
+        let due = watches.flat_map(|(watches, subject)| {
+            let due = move |(name, w): (&String, &Watch)| Some((w.due?, name.clone(), subject));
+            watches.iter().filter_map(due)
+        });
+        self.due = due.collect();
         // Roots matter to sites whose certificates are inspected.
-        let inspected = |w: &SiteState| w.site.cert.is_some();
+        let inspected = |w: &SiteState| w.config().cert.is_some();
         self.roots
             .keep_sites(|name| sites.named(name).is_some_and(inspected));
     }
 
     /// A check of the site was asked for: its dates are inspected too.
-    pub fn inspect_now(&self, now: Now, watched: &mut SiteState) {
+    pub fn inspect_now(&mut self, now: Now, watched: &SiteState) {
         for subject in Subject::ALL {
-            if warn_of(&watched.site, subject).is_none() {
+            if warn_of(watched.config(), subject).is_none() {
                 continue;
             }
-            let watch = watched.expiry_mut(subject);
+            let watch = self.of_mut(watched.name(), subject);
             // The registries are not ours to lean on.
             let lately = (0..DAY).contains(&now.wall.saturating_sub(watch.inspected));
             let rested = subject == Subject::Certificate || !lately;
             if rested && !watch.running {
-                watch.due = Some(now.moment());
+                self.set_due(watched.name(), subject, Some(now.moment()));
             }
         }
     }
 
-    /// When the next inspection is due.
-    pub fn next_timeout(&self, sites: &Sites) -> Option<Moment> {
-        let judged = sites.iter().filter(|w| self.needed && inspects(w));
-        let due = judged.flat_map(|w| Subject::ALL.map(|s| w.expiry(s)?.due));
-        due.flatten().min()
+    fn set_due(&mut self, site: &str, subject: Subject, due: Option<Moment>) {
+        let before = std::mem::replace(&mut self.of_mut(site, subject).due, due);
+        if let Some(before) = before {
+            self.due.remove(&(before, site.to_owned(), subject));
+        }
+        self.due
+            .extend(due.map(|due| (due, site.to_owned(), subject)));
+    }
+
+    /// When the next inspection is due. One that cannot be made then waits until it can.
+    pub fn next_timeout(&self, now: Moment, sites: &Sites) -> Option<Moment> {
+        let can_be_made = |name: &str| sites.named(name).as_ref().is_some_and(inspects);
+        let mut due = self.due.iter();
+        let next = due.find(|(due, name, _)| *due > now || can_be_made(name));
+        next.map(|(due, ..)| *due)
     }
 
     /// Starts the inspections that are due.
-    pub fn on_timeout(&mut self, now: Moment, sites: &mut Sites, actions: &mut Actions) {
-        if self.next_timeout(sites).is_none_or(|at| at > now) {
-            return;
-        }
-        for watched in sites.iter_mut() {
-            for subject in Subject::ALL {
-                let due = watched.expiry(subject).and_then(|watch| watch.due);
-                if !inspects(&&*watched) || due.is_none_or(|due| due > now) {
-                    continue;
-                }
-                let watch = watched.expiry_mut(subject);
-                watch.due = None;
-                watch.running = true;
-                let site = watched.site.clone();
-                actions.push(Action::Inspect { site, subject });
-            }
+    pub fn on_timeout(&mut self, now: Moment, sites: &Sites, actions: &mut Actions) {
+        let due = self.due.iter().take_while(|(due, ..)| *due <= now);
+        let due = due.filter_map(|(_, name, subject)| Some((sites.find(name)?, *subject)));
+        // In the order of the sites.
+        let due: BTreeSet<(usize, Subject)> =
+            due.filter(|(at, _)| inspects(&&sites[*at])).collect();
+        for (at, subject) in due {
+            let watched = &sites[at];
+            self.set_due(watched.name(), subject, None);
+            self.of_mut(watched.name(), subject).running = true;
+            let site = watched.config().clone();
+            actions.push(Action::Inspect { site, subject });
         }
     }
 
@@ -272,35 +336,36 @@ impl Inspections {
         &mut self,
         now: Now,
         watched: &mut SiteState,
-        (subject, result): (Subject, Result<Looked, Failure>),
+        (subject, result): (Subject, Result<Inspection, Failure>),
         muted: bool,
         actions: &mut Actions,
     ) -> Vec<ExpiryEvent> {
         let (moment, mut events) = (now.moment(), Vec::new());
-        let site = watched.site.clone();
+        let site = watched.config().clone();
         let (name, what) = (&site.name, subject.word());
         let Some(warn) = warn_of(&site, subject) else {
-            watched.forget_expiry(subject);
             return events;
         };
-        let watch = watched.expiry_mut(subject);
+        let watch = self.watches[subject as usize]
+            .entry(name.clone())
+            .or_default();
         watch.running = false;
         watch.inspected = now.wall;
-        let Looked {
+        let Inspection {
             first: expiry,
             root,
         } = match result {
             Ok(looked) => looked,
             Err(failure) => {
-                watch.due = Some(moment + subject.again());
                 let text = format!("{name}: its {what} was not seen: {failure}");
-                watch.trouble = Some(failure.detail);
+                watch.last_failure = Some(failure.detail);
                 actions.log(Level::Debug, text);
+                self.set_due(name, subject, Some(moment + subject.again()));
                 return events;
             }
         };
         let before = watch.ends_soon;
-        watch.trouble = None;
+        watch.last_failure = None;
         watch.found = Some(expiry.clone());
         // A moment after the stage is passed.
         let after = |left: Duration| left + Duration::from_secs(1);
@@ -311,14 +376,14 @@ impl Inspections {
             events.extend(changed.then_some(ExpiryEvent::RootsChanged));
             next = left.map_or(next, |left| next.min(after(left)));
         }
-        watch.due = Some(moment + next);
+        let mut due = moment + next;
         let stage = Watch::stage(expiry.ends - now.wall, warn);
         watch.ends_soon = stage.is_some();
         match stage {
             Some(stage) if muted => {
-                // Told when the mute is over, by an inspection of then.
+                // Notified when the mute is over, by an inspection of then.
                 actions.log(Level::Info, format!("{name}: muted, stage {stage} s"));
-                watch.due = Some(moment + HOUR);
+                due = moment + HOUR;
             }
             Some(stage) => {
                 if watch.is_news(expiry.ends, stage) {
@@ -327,14 +392,16 @@ impl Inspections {
                 }
             }
             None if before => {
-                // Told once: the old one may be seen again on another server.
-                let told = !watch.told.is_empty() && watch.is_news(expiry.ends, i64::MAX);
+                // Notified once: the old one may be seen again on another server.
+                let notified = !watch.notified.is_empty() && watch.is_news(expiry.ends, i64::MAX);
                 actions.log(Level::Info, format!("{name}: its {what} is new"));
-                events.extend(told.then_some(ExpiryEvent::Renewed(expiry)));
+                events.extend(notified.then_some(ExpiryEvent::Renewed(expiry)));
                 events.push(ExpiryEvent::Changed);
             }
             None => events.push(ExpiryEvent::Changed),
         }
+        self.set_due(name, subject, Some(due));
+        self.degrade(watched);
         events
     }
 }

@@ -2,10 +2,8 @@
 //! gives a trust anchor no time), and no site is at fault: so each is one message about the bundle,
 //! when it is about to end and when it has ended, however many sites rely on it.
 
-use crate::monitor::expiry::{Inspections, Subject, inspects, left_text};
-use crate::monitor::persist::snapshot::RootRecord;
-use crate::monitor::render::text::{count, day_of};
-use crate::monitor::site::access::may_see;
+use crate::monitor::expiry::records::RootRecord;
+use crate::monitor::expiry::{Inspections, Subject, Watch, inspects};
 use crate::monitor::site::outcome;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
@@ -19,12 +17,10 @@ const GATHER: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(120);
 /// Roots that are remembered.
 const MOST: usize = 32;
-/// Sites that a message names.
-const NAMED: usize = 5;
 
-/// What a chat knows of a root.
+/// What was notified of a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Told {
+enum Notified {
     Nothing,
     Ends,
     Ended,
@@ -35,7 +31,7 @@ enum Told {
 struct Ending {
     root: outcome::Expiry,
     sites: Vec<String>,
-    told: Told,
+    notified: Notified,
     /// By an inspection of this run: the bundle may have been updated before it.
     seen: bool,
 }
@@ -45,14 +41,14 @@ impl Ending {
         self.root.subject == root.subject && (self.root.ends - root.ends).abs() < SAME
     }
 
-    /// What is to be told, if that is news.
-    fn news(&self, wall: i64) -> Option<Told> {
+    /// What is to be notified, if that is news.
+    fn news(&self, wall: i64) -> Option<Notified> {
         let now = match self.root.ends > wall {
-            true => Told::Ends,
-            false => Told::Ended,
+            true => Notified::Ends,
+            false => Notified::Ended,
         };
         let wanted = self.seen && !self.sites.is_empty();
-        (wanted && now > self.told).then_some(now)
+        (wanted && now > self.notified).then_some(now)
     }
 }
 
@@ -61,7 +57,7 @@ impl Ending {
 pub(super) struct Roots {
     /// In the order in which they were seen.
     ending: Vec<Ending>,
-    /// Since when there may be something to tell.
+    /// Since when there may be something to notify.
     since: Option<Moment>,
 }
 
@@ -99,7 +95,7 @@ impl Roots {
                     self.ending.push(Ending {
                         root,
                         sites: Vec::new(),
-                        told: Told::Nothing,
+                        notified: Notified::Nothing,
                         seen: true,
                     });
                     self.ending.len() - 1
@@ -136,8 +132,8 @@ impl Roots {
         self.since = None;
         let mut news = Vec::new();
         for ending in &mut self.ending {
-            if let Some(told) = ending.news(wall) {
-                ending.told = told;
+            if let Some(notified) = ending.news(wall) {
+                ending.notified = notified;
                 news.push((ending.root.clone(), ending.sites.clone()));
             }
         }
@@ -150,7 +146,7 @@ impl Roots {
             issuer: ending.root.issuer.clone(),
             key: ending.root.key.clone(),
             ends: ending.root.ends,
-            told: ending.told as u32,
+            told: ending.notified as u32,
             sites: ending.sites.clone(),
         });
         records.collect()
@@ -160,10 +156,10 @@ impl Roots {
         let endings = records.iter().take(MOST).map(|record| Ending {
             root: outcome::Expiry::new(record.ends, &record.subject, &record.issuer, &record.key),
             sites: record.sites.clone(),
-            told: match record.told {
-                0 => Told::Nothing,
-                1 => Told::Ends,
-                _ => Told::Ended,
+            notified: match record.told {
+                0 => Notified::Nothing,
+                1 => Notified::Ends,
+                _ => Notified::Ended,
             },
             seen: false,
         });
@@ -183,63 +179,29 @@ impl Inspections {
         self.roots = Roots::restore(records);
     }
 
-    /// When roots that end are told at the latest.
+    /// When roots that end are notified at the latest.
     pub fn next_roots(&self) -> Option<Moment> {
         self.roots.since.map(|since| since + LONGEST)
     }
 
-    /// The roots whose end is to be told now, and the sites that rely on each.
+    /// The roots whose end is to be notified now, and the sites that rely on each.
     pub fn take_ending_roots(
         &mut self,
         now: Now,
         sites: &Sites,
     ) -> Vec<(outcome::Expiry, Vec<String>)> {
-        let gathered = |at: Moment| now.moment() >= at || !inspections_follow(now.moment(), sites);
+        let gathered =
+            |at: Moment| now.moment() >= at || !self.inspections_follow(now.moment(), sites);
         match self.next_roots() {
             Some(at) if gathered(at) => self.roots.take_news(now.wall),
             _ => Vec::new(),
         }
     }
-}
 
-/// An inspection of a certificate is under way, or comes in a moment.
-fn inspections_follow(now: Moment, sites: &Sites) -> bool {
-    let mut inspected = sites.iter().filter(inspects);
-    inspected.any(|watched| {
-        let watch = watched.expiry(Subject::Certificate);
-        watch.is_some_and(|w| w.running || w.due.is_some_and(|at| at <= now + GATHER))
-    })
-}
-
-/// Which of the sites each chat may know of; a chat that knows of none is not among them.
-pub fn by_chat(sites: &Sites, names: &[String], chats: &[i64]) -> Vec<(Vec<String>, Vec<i64>)> {
-    let mut told: Vec<(Vec<String>, Vec<i64>)> = Vec::new();
-    for &chat in chats {
-        let seen = |name: &&String| sites.named(name).is_some_and(|w| may_see(chat, &w.site));
-        let seen: Vec<String> = names.iter().filter(seen).cloned().collect();
-        match told.iter_mut().find(|(sites, _)| *sites == seen) {
-            Some((_, chats)) => chats.push(chat),
-            None if seen.is_empty() => {}
-            None => told.push((seen, vec![chat])),
-        }
+    /// An inspection of a certificate is under way, or comes in a moment.
+    fn inspections_follow(&self, now: Moment, sites: &Sites) -> bool {
+        let soon = |w: &Watch| w.running || w.due.is_some_and(|at| at <= now + GATHER);
+        let mut inspected = sites.iter().filter(inspects);
+        inspected.any(|site| self.of(site.name(), Subject::Certificate).is_some_and(soon))
     }
-    told
-}
-
-pub fn root_text(root: &outcome::Expiry, sites: &[String], now: Now) -> String {
-    let (named, more) = sites.split_at(sites.len().min(NAMED));
-    let more = match more.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let rely = if sites.len() == 1 { "relies" } else { "rely" };
-    format!(
-        "The root certificate {} in this machine's bundle {}, on {}. {} {rely} on it: {}{more}. \
-         Update ca-certificates (OpenWrt: ca-bundle), or the ca_file of [agent].",
-        root.subject,
-        left_text(root.ends - now.wall),
-        day_of(root.ends, now),
-        count(sites.len(), "site"),
-        named.join(", "),
-    )
 }

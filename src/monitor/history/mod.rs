@@ -3,9 +3,9 @@
 //! Everything is derived from minutes. When an hour ends it is summed up from its sixty minutes,
 //! when a day ends from its 1,440, which are all still there; so there is nothing else to keep, and
 //! a site takes the same 4.4 KB from its first minute on. Slots are those of UTC; local time is a
-//! matter of who shows them.
+//! matter of what shows them.
 //!
-//! Time counts as up, down or unknown: paused, behind something that is down, our own line down,
+//! Time counts as up, down or unknown: paused, behind something that is down, our own connection down,
 //! not yet checked, or we were not running. Percentages leave the unknown out and say so.
 
 pub mod pace;
@@ -13,7 +13,7 @@ mod page;
 pub(crate) mod recording;
 mod span;
 
-use super::judge::State;
+use crate::monitor::site::state::State;
 pub use page::{Extent, Record, Rows, Scope};
 pub use span::{Part, Share, Span};
 use std::time::Duration;
@@ -157,7 +157,7 @@ impl History {
         self.kind = kind;
     }
 
-    /// Nobody watched from the last moment that is accounted for until now.
+    /// Nothing was checked from the last moment that is accounted for until now.
     pub fn miss(&mut self, now: i64) {
         let kind = std::mem::take(&mut self.kind);
         self.advance(now);

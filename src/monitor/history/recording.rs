@@ -2,10 +2,12 @@
 
 use crate::monitor::event::{Action, Actions};
 use crate::monitor::history::{Extent, History, Kind, Record, Scope, Share, Span};
-use crate::monitor::render::text::lasting;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
+use crate::monitor::time::text::lasting;
 use crate::monitor::time::{Moment, Now};
+use std::collections::HashMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// A wall clock that went back is believed after this: until then it may be one that is about to be
@@ -17,6 +19,8 @@ const SLACK: i64 = 120;
 /// Keeps the histories of all sites, and knows what of them is written.
 #[derive(Debug, Default)]
 pub struct Recorder {
+    /// By the names of the sites.
+    histories: HashMap<String, History>,
     /// Up to when, in Unix seconds, all histories are known to go; `None` before there was a clock.
     known_until: Option<i64>,
     /// A site may have changed its state.
@@ -34,9 +38,33 @@ pub struct Recorder {
 }
 
 impl Recorder {
+    /// Every site has a history, and no other.
+    pub fn on_sites_changed(&mut self, sites: &Sites) {
+        self.histories.retain(|name, _| sites.contains(name));
+        for watched in sites.iter() {
+            let name = watched.name().to_owned();
+            self.histories
+                .entry(name)
+                .or_insert_with(|| History::new(0));
+        }
+    }
+
+    /// The history of the site with this name; an empty one of a site that isn't watched.
+    pub fn of(&self, site: &str) -> &History {
+        static EMPTY: LazyLock<History> = LazyLock::new(|| History::new(0));
+        self.histories.get(site).unwrap_or_else(|| &EMPTY)
+    }
+
     /// A check has ended.
     pub fn count_check(&mut self) {
         self.checks += 1;
+    }
+
+    /// A check of the site was a good one and took so long.
+    pub fn on_answer(&mut self, site: &str, took: Duration) {
+        if let Some(history) = self.histories.get_mut(site) {
+            history.add(took);
+        }
     }
 
     /// Checks that have ended since the start.
@@ -51,39 +79,45 @@ impl Recorder {
 
     /// Before anything else: whether the machine stood still until now. Then it is not known what
     /// was.
-    pub fn on_wakeup(&mut self, now: Now, clock_set: bool, stood_still: bool, sites: &mut Sites) {
+    pub fn on_wakeup(&mut self, now: Now, clock_set: bool, stood_still: bool, sites: &Sites) {
         if !clock_set {
             self.known_until = None;
             return;
         }
         match self.known_until {
             None => {
-                let newest = sites.iter().map(|w| w.past.until()).max();
+                let newest = self.histories.values().map(History::until).max();
                 if let Some(newest) = newest.filter(|newest| now.wall + SLACK < *newest) {
                     self.known_until = Some(newest);
-                    self.clock_behind(now, sites);
+                    self.clock_behind(now);
                     return;
                 }
                 self.known_until = Some(now.wall);
-                for watched in sites.iter_mut() {
-                    watched.past.miss(now.wall);
-                }
+                let histories = self.histories.values_mut();
+                histories.for_each(|history| history.miss(now.wall));
             }
-            Some(known) if now.wall + SLACK < known => self.clock_behind(now, sites),
+            Some(known) if now.wall + SLACK < known => self.clock_behind(now),
             Some(known) => {
                 self.behind = None;
                 if stood_still {
-                    for watched in sites.iter_mut() {
-                        let kind = Kind::of(watched.state());
-                        watched.past.note(known, kind);
-                        watched.past.miss(now.wall);
-                    }
+                    self.note(known, sites);
+                    let histories = self.histories.values_mut();
+                    histories.for_each(|history| history.miss(now.wall));
                 }
             }
         }
     }
 
-    fn clock_behind(&mut self, now: Now, sites: &mut Sites) {
+    /// All sites are from now on what they are.
+    fn note(&mut self, wall: i64, sites: &Sites) {
+        for watched in sites.iter() {
+            if let Some(history) = self.histories.get_mut(watched.name()) {
+                history.note(wall, Kind::of(watched.state()));
+            }
+        }
+    }
+
+    fn clock_behind(&mut self, now: Now) {
         let moment = now.moment();
         let since = *self.behind.get_or_insert(moment);
         if moment.since(since) < BELIEVED {
@@ -92,14 +126,13 @@ impl Recorder {
         self.behind = None;
         self.known_until = Some(now.wall);
         self.afresh = true;
-        for watched in sites.iter_mut() {
-            watched.past.rewind(now.wall);
-        }
+        let histories = self.histories.values_mut();
+        histories.for_each(|history| history.rewind(now.wall));
     }
 
     /// After everything else: what the sites are from now on. Sites that stay as they are are
     /// accounted for once a minute, when something happens anyway.
-    pub fn record(&mut self, now: Now, clock_set: bool, sites: &mut Sites, actions: &mut Actions) {
+    pub fn record(&mut self, now: Now, clock_set: bool, sites: &Sites, actions: &mut Actions) {
         let Some(known) = self.known_until.filter(|_| clock_set) else {
             return;
         };
@@ -108,10 +141,7 @@ impl Recorder {
         }
         let changed = std::mem::take(&mut self.changed);
         if changed || now.wall.div_euclid(60) != known.div_euclid(60) {
-            for watched in sites.iter_mut() {
-                let kind = Kind::of(watched.state());
-                watched.past.note(now.wall, kind);
-            }
+            self.note(now.wall, sites);
         }
         self.known_until = Some(known.max(now.wall));
         let hour = now.wall.div_euclid(3600);
@@ -141,13 +171,14 @@ impl Recorder {
         let record = |scope: Scope, hour: i64| Record {
             scope,
             hour,
-            length: (sites.iter().map(|w| w.past.length(hour)).min()).unwrap_or(0),
+            length: (self.histories.values().map(|h| h.length(hour)).min()).unwrap_or(0),
             sites: sites
                 .iter()
                 .map(|w| {
+                    let history = self.of(w.name());
                     let bytes = match scope {
-                        Scope::Base => w.past.base(hour),
-                        Scope::Page => w.past.page(hour),
+                        Scope::Base => history.base(hour),
+                        Scope::Page => history.page(hour),
                     };
                     (w.name(), bytes)
                 })
@@ -181,13 +212,12 @@ impl Recorder {
 
     /// Takes back what an earlier run wrote, in the order of time. Sites that are no longer configured,
     /// and what is not sound, are passed over.
-    pub fn restore(&mut self, sites: &mut Sites, record: &Record) {
+    pub fn restore(&mut self, record: &Record) {
         for (name, bytes) in record.sites.iter() {
-            if let Some(at) = sites.find(name) {
-                let past = &mut sites[at].past;
+            if let Some(history) = self.histories.get_mut(name) {
                 let _ = match record.scope {
-                    Scope::Base => past.restore_base(record.hour, bytes),
-                    Scope::Page => past.restore_page(record.hour, record.length, bytes),
+                    Scope::Base => history.restore_base(record.hour, bytes),
+                    Scope::Page => history.restore_page(record.hour, record.length, bytes),
                 };
             }
         }
@@ -195,14 +225,16 @@ impl Recorder {
     }
 
     /// It went down: its first failure was before that was judged.
-    pub fn on_down(&mut self, now: Now, watched: &mut SiteState) {
+    pub fn on_down(&mut self, now: Now, watched: &SiteState) {
         self.changed = true;
         if self.known_until.is_none() || self.behind.is_some() {
             return;
         }
-        let since = watched.failing_since.unwrap_or(now.moment());
-        watched.past.note(now.wall, Kind::Down);
-        watched.past.was_down_since(now.wall_at(since));
+        let since = watched.failing_since().unwrap_or(now.moment());
+        if let Some(history) = self.histories.get_mut(watched.name()) {
+            history.note(now.wall, Kind::Down);
+            history.was_down_since(now.wall_at(since));
+        }
     }
 }
 

@@ -15,7 +15,7 @@ pub enum Span {
 impl Span {
     pub const ALL: [Span; 4] = [Span::Day, Span::Week, Span::Month, Span::Quarter];
 
-    /// As people write it, and as buttons carry it.
+    /// As users write it, and as buttons carry it.
     pub fn word(self) -> &'static str {
         match self {
             Span::Day => "24h",

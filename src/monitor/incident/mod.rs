@@ -1,40 +1,37 @@
 //! Incidents: one outage each, numbered, from down to up, and which user acknowledged it.
 
+pub mod record;
 pub(crate) mod unclean_stop;
 
 use crate::monitor::incident::unclean_stop::UncleanStop;
 use crate::monitor::site::access::{CONSOLE, may_see};
 use crate::monitor::site::table::Sites;
-use crate::monitor::time::{Moment, Now};
+use crate::monitor::time::{Moment, Now, Redating};
 use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Ended incidents that are remembered; open ones always are.
 const REMEMBERED: usize = 50;
-/// Of those, the ones that no chat was told of: a site that flaps must not push out the others.
-const UNTOLD: usize = 10;
+/// Of those, the ones that no chat was notified of: a site that flaps must not push out the others.
+const UNNOTIFIED: usize = 10;
 
 /// One outage of one site.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Incident {
-    /// Counts up from 1 over the life of the state directory.
-    pub number: u32,
-    pub site: String,
-    /// What the last failure before it said.
-    pub cause: String,
-    pub start: Moment,
-    pub end: Option<Moment>,
-    pub acknowledged: Option<Acknowledged>,
-    /// The message that told of it, by chat: the recovery is a reply to it.
-    pub messages: Vec<(i64, i64)>,
-    /// An alert was made for it. One that opened while muted is told when the mute ends.
-    pub told: bool,
-    /// When it was last told or repeated.
-    pub reminded: Moment,
-    /// Time of it in which our own line was down: not counted.
-    pub blind: Duration,
+    number: u32,
+    site: String,
+    cause: String,
+    start: Moment,
+    end: Option<Moment>,
+    acknowledged: Option<Acknowledged>,
+    messages: Vec<(i64, i64)>,
+    notified: bool,
+    /// When it was last notified or repeated.
+    reminded: Moment,
+    unjudged: Duration,
 }
 
+/// That a user has seen an incident.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acknowledged {
     /// Telegram user id; `None` at the terminal.
@@ -55,30 +52,100 @@ impl Acknowledged {
 }
 
 impl Incident {
-    /// How long it lasted, or has lasted so far, without the time we were blind.
+    /// Counts up from 1 over the life of the state directory.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The name of the site.
+    pub fn site(&self) -> &str {
+        &self.site
+    }
+
+    /// What the last failure before it said.
+    pub fn cause(&self) -> &str {
+        &self.cause
+    }
+
+    /// When it ended; `None` while it is open.
+    pub fn end(&self) -> Option<Moment> {
+        self.end
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.end.is_none()
+    }
+
+    pub fn acknowledged(&self) -> Option<&Acknowledged> {
+        self.acknowledged.as_ref()
+    }
+
+    /// The messages of its alert, by chat: the recovery is a reply to them.
+    pub fn messages(&self) -> &[(i64, i64)] {
+        &self.messages
+    }
+
+    /// An alert was made for it. One that opened while muted is notified when the mute ends.
+    pub fn is_notified(&self) -> bool {
+        self.notified
+    }
+
+    /// How long it lasted, or has lasted so far, without the time in which it was not judged.
     pub fn length(&self, now: Now) -> Duration {
         let end = self.end.unwrap_or(now.moment());
         if mutated!("count the time in which judging was suspended") {
             return end.since(self.start);
         }
-        end.since(self.start).saturating_sub(self.blind)
+        end.since(self.start).saturating_sub(self.unjudged)
     }
 
-    /// An incident of a site that is gone belongs to the chats that were told of it.
+    /// How long it lasted of a span; `None` when it was before or after that.
+    pub fn length_within(&self, from: Moment, until: Moment, now: Moment) -> Option<Duration> {
+        let within = self.start < until && self.end.is_none_or(|end| end > from);
+        let end = self.end.unwrap_or(now).min(until);
+        let overlap = end.since(self.start.max(from));
+        within.then(|| overlap.saturating_sub(self.unjudged))
+    }
+
+    /// It was not judged from `since` on, as our own connection was down: that time is not counted.
+    pub fn exclude(&mut self, since: Moment, now: Moment) {
+        self.unjudged += now.since(since.max(self.start));
+    }
+
+    /// An incident of a site that is gone belongs to the chats that were notified of it.
     pub fn visible_to(&self, chat: i64, sites: &Sites) -> bool {
         match sites.named(&self.site) {
-            Some(watched) => may_see(chat, &watched.site),
+            Some(watched) => may_see(chat, watched.config()),
             None => chat == CONSOLE || self.message_in(chat).is_some(),
         }
     }
 
     /// An alert is made for it now.
-    pub fn tell(&mut self, now: Moment) {
-        self.told = true;
+    pub fn set_notified(&mut self, now: Moment) {
+        self.notified = true;
         self.reminded = now;
     }
 
-    /// The message that told a chat of it; 0 when its id is not known.
+    /// A reminder is due now, whether it is made or not.
+    pub fn set_reminded(&mut self, now: Moment) {
+        self.reminded = now;
+    }
+
+    /// When the next reminder is due; `None` once it is acknowledged.
+    pub fn next_reminder(&self, every: Duration) -> Option<Moment> {
+        let due = self.reminded + every;
+        self.acknowledged.is_none().then_some(due)
+    }
+
+    /// The past was elsewhere than was thought.
+    pub fn redate(&mut self, redating: &Redating) {
+        let acknowledged = self.acknowledged.iter_mut().map(|a| &mut a.at);
+        let moments = [&mut self.start, &mut self.reminded].into_iter();
+        let moments = moments.chain(&mut self.end).chain(acknowledged);
+        moments.for_each(|moment| redating.moment(moment));
+    }
+
+    /// The message of its alert in a chat; 0 when its id is not known.
     pub fn message_in(&self, chat: i64) -> Option<i64> {
         self.messages
             .iter()
@@ -96,50 +163,41 @@ impl Incident {
 }
 
 /// All incidents that are open or still remembered, oldest first.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Incidents {
     list: VecDeque<Incident>,
     /// How many of them are open: most of the time none is, and the list is not searched.
     open: usize,
     /// When the last one ended that is no longer remembered, as far as that is known.
     forgotten: Option<Moment>,
-    next_number: u32,
-    /// An unclean stop that is still to be told.
+    /// Of the newest one; 0 before there was one.
+    last_number: u32,
+    /// An unclean stop that is still to be notified.
     unclean_stop: Option<UncleanStop>,
 }
 
 impl Incidents {
-    pub fn new() -> Incidents {
-        Incidents {
-            unclean_stop: None,
-            list: VecDeque::new(),
-            open: 0,
-            forgotten: None,
-            next_number: 1,
-        }
-    }
-
     pub fn restore(list: Vec<Incident>, next_number: u32) -> Incidents {
         let highest = list.iter().map(|i| i.number).max().unwrap_or(0);
         // A list that is full may have lost the one before its oldest.
         let ended = list.iter().filter_map(|i| i.end);
         let full = ended.clone().count() >= REMEMBERED;
         Incidents {
-            unclean_stop: None,
             open: list.iter().filter(|i| i.end.is_none()).count(),
             forgotten: ended.min().filter(|_| full),
             list: list.into(),
-            next_number: next_number.max(highest.saturating_add(1)),
+            last_number: next_number.saturating_sub(1).max(highest),
+            ..Incidents::default()
         }
     }
 
     pub fn next_number(&self) -> u32 {
-        self.next_number
+        self.last_number.saturating_add(1)
     }
 
     pub fn open(&mut self, site: &str, cause: String, now: Moment) -> u32 {
-        let number = self.next_number;
-        self.next_number = self.next_number.saturating_add(1);
+        let number = self.next_number();
+        self.last_number = number;
         self.open += 1;
         self.list.push_back(Incident {
             number,
@@ -149,9 +207,9 @@ impl Incidents {
             end: None,
             acknowledged: None,
             messages: Vec::new(),
-            told: false,
+            notified: false,
             reminded: now,
-            blind: Duration::ZERO,
+            unjudged: Duration::ZERO,
         });
         number
     }
@@ -174,7 +232,7 @@ impl Incidents {
         self.list.iter().find(|i| i.number == number)
     }
 
-    /// A message in a chat told of the incident. Those of its messages that are not, or no longer, to
+    /// Its alert was delivered as this message. Those of its messages that are not, or no longer, to
     /// have buttons that fit are returned.
     pub fn on_message(&mut self, number: u32, chat: i64, message_id: i64) -> Vec<i64> {
         let Some(incident) = self.get_mut(number) else {
@@ -203,7 +261,7 @@ impl Incidents {
         any
     }
 
-    /// Where the incidents were told: chat and message.
+    /// The messages of the incidents' alerts: chat and message.
     pub fn messages_of(&self, numbers: &[u32]) -> Vec<(i64, i64)> {
         let incidents = numbers.iter().filter_map(|&n| self.get(n));
         incidents.flat_map(|i| i.messages.iter().copied()).collect()
@@ -212,7 +270,7 @@ impl Incidents {
     /// Its alert became part of another one, which only counts it.
     pub fn merged_away(&mut self, number: u32) {
         if let Some(incident) = self.get_mut(number) {
-            incident.told &= !incident.messages.is_empty();
+            incident.notified &= !incident.messages.is_empty();
         }
     }
 
@@ -250,8 +308,7 @@ impl Incidents {
     }
 
     fn forget_old(&mut self) {
-        let untold = |i: &Incident| i.end.is_some() && !i.told;
-        self.keep_newest(UNTOLD, untold);
+        self.keep_newest(UNNOTIFIED, |i| i.end.is_some() && !i.notified);
         self.keep_newest(REMEMBERED, |i| i.end.is_some());
     }
 
@@ -267,19 +324,13 @@ impl Incidents {
     }
 }
 
-impl Default for Incidents {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn numbers_go_on_after_a_restore() {
-        let mut incidents = Incidents::new();
+        let mut incidents = Incidents::default();
         assert_eq!(incidents.open("blog", "HTTP 503".into(), Moment(0)), 1);
         let list: Vec<_> = incidents.iter().cloned().collect();
         let mut again = Incidents::restore(list, 0);
@@ -288,7 +339,7 @@ mod tests {
 
     #[test]
     fn an_incident_is_closed_once_and_knows_its_length() {
-        let mut incidents = Incidents::new();
+        let mut incidents = Incidents::default();
         incidents.open("blog", "HTTP 503".into(), Moment(1_000));
         let ended = incidents.close("blog", Moment(4_000)).expect("was open");
         let later = Now {
@@ -302,7 +353,7 @@ mod tests {
 
     #[test]
     fn old_ones_are_forgotten_open_ones_never() {
-        let mut incidents = Incidents::new();
+        let mut incidents = Incidents::default();
         incidents.open("old", "stays".into(), Moment(0));
         for i in 0..500 {
             outage(&mut incidents, i, true);
@@ -315,20 +366,20 @@ mod tests {
 
     #[test]
     fn those_that_no_chat_was_told_of_do_not_push_out_the_others() {
-        let mut incidents = Incidents::new();
+        let mut incidents = Incidents::default();
         for i in 0..40 {
             outage(&mut incidents, i, true);
         }
         for i in 40..500 {
             outage(&mut incidents, i, false);
         }
-        let told = incidents.iter().filter(|i| i.told).count();
-        assert_eq!((told, incidents.iter().count()), (40, 40 + UNTOLD));
+        let notified = incidents.iter().filter(|i| i.notified).count();
+        assert_eq!((notified, incidents.iter().count()), (40, 40 + UNNOTIFIED));
     }
 
-    fn outage(incidents: &mut Incidents, at: i64, told: bool) {
+    fn outage(incidents: &mut Incidents, at: i64, notified: bool) {
         let number = incidents.open("blog", "x".into(), Moment(at));
-        incidents.get_mut(number).expect("it is open").told = told;
+        incidents.get_mut(number).expect("it is open").notified = notified;
         incidents.close("blog", Moment(at));
     }
 }

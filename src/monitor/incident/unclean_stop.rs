@@ -8,19 +8,33 @@ use std::time::Duration;
 /// What was down is checked again before it is said to be so still; not longer than this.
 const CHECK_WITHIN: Duration = Duration::from_secs(90);
 
-/// An unclean stop that is still to be told.
+/// An unclean stop that is still to be notified.
 #[derive(Debug)]
 pub struct UncleanStop {
-    /// Unix seconds: the last thing written.
-    pub seen: i64,
-    pub back: Moment,
+    seen: i64,
+    back: Moment,
     /// When there was first a clock: https sites aren't checked before.
     clock: Moment,
     /// Sites that were down and have not been checked since.
-    pub unchecked: BTreeSet<String>,
+    unchecked: BTreeSet<String>,
 }
 
 impl UncleanStop {
+    /// When the state was last written, in Unix seconds.
+    pub fn seen(&self) -> i64 {
+        self.seen
+    }
+
+    /// When this run began.
+    pub fn back(&self) -> Moment {
+        self.back
+    }
+
+    /// The site was checked since.
+    pub fn is_checked(&self, site: &str) -> bool {
+        !self.unchecked.contains(site)
+    }
+
     fn due(&self) -> Moment {
         self.clock + CHECK_WITHIN
     }
@@ -61,7 +75,7 @@ impl Incidents {
         self.unclean_stop.as_ref().map(UncleanStop::due)
     }
 
-    /// The unclean stop that is to be told now.
+    /// The unclean stop that is to be notified now.
     pub fn take_unclean_stop(&mut self, now: Moment) -> Option<UncleanStop> {
         let ready = |stop: &mut UncleanStop| stop.unchecked.is_empty() || now >= stop.due();
         self.unclean_stop.take_if(ready)

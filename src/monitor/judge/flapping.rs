@@ -1,42 +1,14 @@
-//! Sites that come and go: five changes within an hour are one alert, then silence until it has
-//! been up for a quarter of an hour or down for five minutes (docs/alerts.md).
+//! Sites that flap: which changes are notified, and when a site is steady again.
 
 use crate::monitor::event::{Actions, Level};
 use crate::monitor::judge::Judge;
-use crate::monitor::render::text::lasting;
+use crate::monitor::site::flapping::Manner;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;
-use std::time::Duration;
-
-const CHANGES: usize = 5;
-const WITHIN: Duration = Duration::from_secs(3600);
-/// It is no longer flapping when it was up, or down, for so long without a break.
-const STEADY_UP: Duration = Duration::from_secs(15 * 60);
-const STEADY_DOWN: Duration = Duration::from_secs(5 * 60);
-
-/// What is not told while a site flaps, and until when.
-pub fn silence() -> String {
-    format!(
-        "Further changes are not told until it has been up for {} or down for {} without a break.",
-        lasting(STEADY_UP),
-        lasting(STEADY_DOWN)
-    )
-}
-
-/// The recent changes of one site.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Flapping {
-    /// Within the last hour, oldest first; at most [`CHANGES`].
-    changes: Vec<Moment>,
-    /// It is flapping; the last time it was anything but steady.
-    restless: Option<Moment>,
-    /// An alert said that it is flapping, so the end is told too.
-    pub told: bool,
-}
 
 impl Judge {
-    /// How the change of a site is to be told.
+    /// How the change of a site is to be notified.
     pub fn manner_of_change(
         &mut self,
         now: Moment,
@@ -45,11 +17,11 @@ impl Judge {
         actions: &mut Actions,
     ) -> Manner {
         let watched = &mut sites[at];
-        if watched.maintenance.is_some() && !watched.flapping.flapping() {
+        if watched.under_maintenance() && !watched.flapping().is_on() {
             // What is done to it there says nothing about how steady it is.
             return Manner::Plainly;
         }
-        let manner = watched.flapping.change(now);
+        let manner = watched.flapping_mut().change(now);
         if manner == Manner::Flapping {
             self.flapping.insert(at);
             actions.log(Level::Info, format!("{} is flapping", watched.name()));
@@ -63,7 +35,7 @@ impl Judge {
         flapping.filter_map(|w| steady_at(w, clock_set)).min()
     }
 
-    /// Sites that are no longer flapping from now on: their places, and whether that is to be told.
+    /// Sites that are no longer flapping from now on: their places, and whether that is to be notified.
     pub fn take_steady(
         &mut self,
         now: Moment,
@@ -74,9 +46,9 @@ impl Judge {
         self.flapping.retain(|&at| {
             let watched = &mut sites[at];
             if steady_at(watched, clock_set).is_some_and(|at| at <= now) {
-                steady.push((at, watched.flapping.settle()));
+                steady.push((at, watched.flapping_mut().settle()));
             }
-            watched.flapping.flapping()
+            watched.flapping().is_on()
         });
         steady
     }
@@ -85,134 +57,8 @@ impl Judge {
 /// When the site will have been steady for long enough; `None` while its checks aren't made or don't
 /// count.
 fn steady_at(watched: &SiteState, clock_set: bool) -> Option<Moment> {
-    let timely = clock_set || !watched.site.is_https();
-    let judged = watched.suppression.is_none() && !watched.paused() && timely;
-    let steady = watched.flapping.steady_at(watched.down());
+    let timely = clock_set || !watched.config().is_https();
+    let judged = !watched.suppressed() && !watched.paused() && timely;
+    let steady = watched.flapping().steady_at(watched.down());
     steady.filter(|_| judged)
-}
-
-/// How a change is to be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
-    /// As itself.
-    Plainly,
-    /// As "is flapping", once.
-    Flapping,
-    /// Not at all.
-    Silently,
-}
-
-impl Flapping {
-    /// How steady it was while nothing ran is not known.
-    pub fn restore(changes: Vec<Moment>, flapping: bool, now: Moment) -> Flapping {
-        Flapping {
-            restless: flapping.then_some(now),
-            told: flapping,
-            changes,
-        }
-    }
-
-    /// The site changed its state.
-    pub fn change(&mut self, now: Moment) -> Manner {
-        self.changes.retain(|at| now.since(*at) < WITHIN);
-        if self.changes.len() == CHANGES {
-            self.changes.remove(0);
-        }
-        self.changes.push(now);
-        if self.restless.is_some() {
-            self.restless = Some(now);
-            return Manner::Silently;
-        }
-        let early = usize::from(mutated!("flapping after four changes"));
-        if self.changes.len() + early < CHANGES {
-            return Manner::Plainly;
-        }
-        self.restless = Some(now);
-        Manner::Flapping
-    }
-
-    pub fn flapping(&self) -> bool {
-        self.restless.is_some()
-    }
-
-    pub fn changes(&self) -> &[Moment] {
-        &self.changes
-    }
-
-    /// When it will have been steady for long enough, as it is now.
-    pub fn steady_at(&self, down: bool) -> Option<Moment> {
-        let steady = if down { STEADY_DOWN } else { STEADY_UP };
-        self.restless.map(|at| at + steady)
-    }
-
-    /// Time in which it was not judged does not count as steady.
-    pub fn rest(&mut self, now: Moment) {
-        if let Some(at) = &mut self.restless {
-            *at = now;
-        }
-    }
-
-    pub fn forget_changes(&mut self) {
-        self.changes.clear();
-    }
-
-    /// The past was elsewhere than was thought.
-    pub fn redate(&mut self, redate: impl Fn(&mut Moment)) {
-        self.changes.iter_mut().for_each(redate);
-    }
-
-    /// It is steady again; whether that is to be told.
-    fn settle(&mut self) -> bool {
-        std::mem::take(self).told
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn minute(n: i64) -> Moment {
-        Moment(n * 60_000)
-    }
-
-    #[test]
-    fn the_fifth_change_within_an_hour_is_flapping_and_then_it_is_silent() {
-        let mut flapping = Flapping::default();
-        let told: Vec<Manner> = (0..7).map(|n| flapping.change(minute(n * 10))).collect();
-        use Manner::{Flapping as F, Plainly as P, Silently as S};
-        assert_eq!(told, [P, P, P, P, F, S, S]);
-        assert_eq!(flapping.steady_at(false), Some(minute(75)));
-        assert_eq!(flapping.steady_at(true), Some(minute(65)));
-    }
-
-    #[test]
-    fn five_changes_in_more_than_an_hour_are_five_changes() {
-        let mut flapping = Flapping::default();
-        for n in 0..50 {
-            assert_eq!(flapping.change(minute(n * 15)), Manner::Plainly);
-        }
-        assert!(flapping.changes().len() <= CHANGES);
-    }
-
-    #[test]
-    fn time_in_the_dark_is_not_steady() {
-        let mut flapping = Flapping::default();
-        for n in 0..5 {
-            flapping.change(minute(n));
-        }
-        flapping.rest(minute(60));
-        assert_eq!(flapping.steady_at(false), Some(minute(75)));
-    }
-
-    #[test]
-    fn once_steady_it_starts_afresh() {
-        let mut flapping = Flapping::default();
-        for n in 0..5 {
-            flapping.change(minute(n));
-        }
-        flapping.told = true;
-        assert!(flapping.settle());
-        assert!(!flapping.flapping());
-        assert_eq!(flapping.change(minute(20)), Manner::Plainly);
-    }
 }

@@ -1,9 +1,9 @@
 //! What a check found, and what it changes.
 
 use crate::monitor::event::Level;
-use crate::monitor::judge::{Judging, Seen, Transition};
+use crate::monitor::judge::{Judging, Transition};
 use crate::monitor::site::outcome::{FailureKind, Outcome};
-use crate::monitor::site::state::PendingDown;
+use crate::monitor::site::streak::Seen;
 use crate::monitor::uplink::UplinkEvent;
 
 /// Failures in a row that may be blamed on a standstill of this machine.
@@ -16,7 +16,7 @@ impl Judging<'_> {
         at: usize,
         outcome: Outcome,
     ) -> (Vec<UplinkEvent>, Option<Transition>) {
-        let (now, kind) = (self.now, outcome.verdict.as_ref().err().map(|f| f.kind));
+        let (now, kind) = (self.now, outcome.failure_kind());
         let events = self
             .uplink
             .on_outcome(now, at, &outcome, self.sites, self.actions);
@@ -27,7 +27,7 @@ impl Judging<'_> {
             true => self.judge(at, seen, kind, cause.as_deref()),
             false => None,
         };
-        self.sites[at].remember(now, cause);
+        self.sites[at].show_last(now, cause);
         (events, transition)
     }
 
@@ -43,37 +43,29 @@ impl Judging<'_> {
             && !self.sites[at].down()
             && (self.overslept(at) || self.uplink.excuses(&self.sites[at], kind))
         {
-            let (name, retry) = (self.sites[at].name().to_owned(), self.sites[at].site.retry);
+            let (name, retry) = (
+                self.sites[at].name().to_owned(),
+                self.sites[at].config().retry,
+            );
             self.schedule.at(&name, moment + retry);
             return None;
         }
         let watched = &mut self.sites[at];
-        let site = watched.site.clone();
+        let site = watched.config().clone();
         if let Some(kind) = kind
-            && (watched.pending_down.is_some()
-                || watched.judge.next_failure_is_down(watched.rules()))
+            && watched.makes_pending()
         {
             let cause = cause.unwrap_or_default().to_owned();
-            watched.failing_since.get_or_insert(moment);
-            // The first failure stays the one that counts: a probe that takes longer than `retry`
-            // would else be too old each time.
-            let before = watched.pending_down.take();
-            watched.pending_down = Some(PendingDown {
-                failed: before.as_ref().map_or(moment, |d| d.failed),
-                began: watched.began,
-                kind,
-                cause,
-                parent_failed: before.is_some_and(|d| d.parent_failed),
-            });
+            watched.set_pending_down(kind, cause, moment);
             self.judge.pending.insert(at);
             // At once, even when something else is checked first: the uplink may be back by then.
             self.uplink.on_failure(moment, &self.sites[at], kind);
             self.schedule.at(&site.name, moment + site.retry);
             return None;
         }
-        let lasted = now.since(watched.since);
+        let lasted = now.since(watched.since());
         let change = watched.judged(seen, cause, now);
-        if watched.judge.wavering() {
+        if watched.wavering() {
             self.schedule.at(&site.name, moment + site.retry);
         }
         if let Some(kind) = kind {
@@ -97,10 +89,6 @@ impl Judging<'_> {
     /// all the same.
     fn overslept(&mut self, at: usize) -> bool {
         let watched = &mut self.sites[at];
-        if !self.clock.overslept(watched.began) || watched.overslept >= PATIENCE {
-            return false;
-        }
-        watched.overslept += 1;
-        true
+        self.clock.overslept(watched.check_began()) && watched.excuse_overslept(PATIENCE)
     }
 }

@@ -1,11 +1,12 @@
 //! A pending down: is it the site, or what lies before it? What it depends on is checked first, then
 //! the uplink (docs/alerts.md).
 
-use crate::monitor::judge::{JudgeEvent, Judging, Seen, Transition};
+use crate::monitor::judge::{JudgeEvent, Judging, Transition};
 use crate::monitor::site::outcome::FailureKind;
-use crate::monitor::site::state::{PendingDown, SiteState, Suppression};
+use crate::monitor::site::state::{PendingDown, SiteState};
+use crate::monitor::site::suppression::{Fault, Suppression};
 use crate::monitor::time::Moment;
-use crate::monitor::uplink::{Fault, ProbeResult};
+use crate::monitor::uplink::ProbeResult;
 use std::time::Duration;
 
 /// A name that resolved within this shows that there is a resolver.
@@ -27,7 +28,7 @@ enum Ruling {
 impl Judging<'_> {
     /// Decides a pending down, if it can be decided by now.
     pub fn settle(&mut self, at: usize) -> Option<JudgeEvent> {
-        let pending_down = self.sites[at].pending_down.clone();
+        let pending_down = self.sites[at].pending_down().cloned();
         let event = pending_down.and_then(|pending_down| match self.rule(at, &pending_down) {
             Ruling::Wait => None,
             Ruling::Confirm => self.confirm(at, pending_down),
@@ -39,7 +40,7 @@ impl Judging<'_> {
                 None
             }
         });
-        if self.sites[at].pending_down.is_none() {
+        if self.sites[at].pending_down().is_none() {
             self.judge.pending.remove(&at);
         }
         event
@@ -47,10 +48,7 @@ impl Judging<'_> {
 
     fn confirm(&mut self, at: usize, pending_down: PendingDown) -> Option<JudgeEvent> {
         let watched = &mut self.sites[at];
-        let change = watched.judged(Seen::Failed, Some(&pending_down.cause), self.now);
-        if let Some(last) = watched.history.back_mut() {
-            last.state = watched.judge.state();
-        }
+        let change = watched.confirm_down(&pending_down.cause, self.now);
         self.schedule.next_turn(watched.name(), self.now.moment());
         change.map(|change| {
             JudgeEvent::Transition(Transition {
@@ -70,11 +68,11 @@ impl Judging<'_> {
         sure: bool,
     ) -> JudgeEvent {
         let watched = &mut self.sites[at];
-        let since = watched.failing_since.unwrap_or(failed);
-        watched.cover(suppression, self.now.moment());
+        let since = watched.failing_since().unwrap_or(failed);
+        watched.suppress(suppression, self.now.moment());
         self.schedule.next_turn(watched.name(), self.now.moment());
         JudgeEvent::Suppressed(match suppression {
-            Suppression::Offline(Fault::Line) | Suppression::Unreachable => None,
+            Suppression::Offline(Fault::NoConnection) | Suppression::Unreachable => None,
             Suppression::Offline(fault) => {
                 self.uplink
                     .fault_begins(self.now, fault, since, sure, self.actions)
@@ -85,8 +83,8 @@ impl Judging<'_> {
     fn restart_streak(&mut self, at: usize) {
         let watched = &mut self.sites[at];
         watched.restart_streak();
-        if !watched.running {
-            let at = self.now.moment() + watched.site.retry;
+        if !watched.check_under_way() {
+            let at = self.now.moment() + watched.config().retry;
             self.schedule.at(watched.name(), at);
         }
     }
@@ -112,12 +110,10 @@ impl Judging<'_> {
         let above = &self.sites[parent];
         if self.sites.blocks(parent) {
             Ruling::Suppress(Suppression::Unreachable)
-        } else if above.paused() || matches!(above.suppression, Some(Suppression::Offline(_))) {
+        } else if above.paused() || matches!(above.suppression(), Some(Suppression::Offline(_))) {
             Ruling::Confirm
         } else if above.suspect() {
-            if let Some(pending_down) = &mut self.sites[at].pending_down {
-                pending_down.parent_failed = true;
-            }
+            self.sites[at].set_parent_failed();
             Ruling::Wait
         } else if above.seen_good(pending_down.failed) {
             if pending_down.parent_failed {
@@ -125,7 +121,8 @@ impl Judging<'_> {
             } else {
                 Ruling::Confirm
             }
-        } else if above.began >= pending_down.failed && !mutated!("check a parent again and again")
+        } else if above.check_began() >= pending_down.failed
+            && !mutated!("check a parent again and again")
             || self.start_check(parent)
         {
             // Checked once: what that found may count for nothing (a standstill, no clock yet), and
@@ -142,10 +139,10 @@ impl Judging<'_> {
         if watched.local() || mutated!("judge during the line cut") {
             return Ruling::Confirm;
         }
-        let v6 = watched.address.is_some_and(|a| a.is_ipv6());
-        let since = watched.failing_since.unwrap_or(pending_down.failed);
-        if self.uplink.has(Fault::Line) {
-            return Ruling::Suppress(Suppression::Offline(Fault::Line));
+        let v6 = watched.address().is_some_and(|a| a.is_ipv6());
+        let since = watched.failing_since().unwrap_or(pending_down.failed);
+        if self.uplink.has(Fault::NoConnection) {
+            return Ruling::Suppress(Suppression::Offline(Fault::NoConnection));
         }
         if !self.uplink.has_targets() {
             return self.rule_by_names(at, pending_down, None);
@@ -201,19 +198,19 @@ impl Judging<'_> {
 
     /// Checks a few others, for their names; whether one of these checks is still under way.
     fn check_names_of_others(&mut self, at: usize, failed: Moment) -> bool {
-        let fit = |w: &SiteState| w.named && !w.paused() && w.suppression.is_none() && !w.lan();
-        let host = self.sites[at].site.host().to_owned();
+        let fit = |w: &SiteState| w.has_name() && !w.paused() && !w.suppressed() && !w.lan();
+        let host = self.sites[at].config().host().to_owned();
         let others = (0..self.sites.len()).filter(|&other| {
             let watched = &self.sites[other];
-            fit(watched) && watched.site.host() != host
+            fit(watched) && watched.config().host() != host
         });
         let others: Vec<usize> = others.take(WITNESSES).collect();
         let mut waits = false;
         for other in others {
             let watched = &mut self.sites[other];
-            if watched.last.as_ref().is_none_or(|(at, _)| *at < failed) {
+            if watched.last().is_none_or(|(at, _)| *at < failed) {
                 // A connection that is open needs no name.
-                watched.anew = true;
+                watched.want_fresh_connection();
                 waits |= self.start_check(other);
             }
         }
@@ -222,17 +219,17 @@ impl Judging<'_> {
 
     /// A captive portal answers in place of every server: do others show foreign certificates too?
     fn rule_by_witnesses(&mut self, at: usize, since: Moment) -> Ruling {
-        let host = self.sites[at].site.host().to_owned();
+        let host = self.sites[at].config().host().to_owned();
         let mut hosts = vec![host];
         let mut witnesses = Vec::new();
         for (other, watched) in self.sites.iter().enumerate() {
-            let host = watched.site.host();
-            let fit = watched.site.is_https()
+            let host = watched.config().host();
+            let fit = watched.config().is_https()
                 && !watched.paused()
                 && !watched.down()
-                && watched.suppression.is_none()
+                && !watched.suppressed()
                 && !watched.lan()
-                && watched.address != self.sites[at].address
+                && watched.address() != self.sites[at].address()
                 && hosts.iter().all(|h| h != host);
             if fit && witnesses.len() < WITNESSES {
                 hosts.push(host.to_owned());
@@ -244,14 +241,9 @@ impl Judging<'_> {
         }
         let mut waits = false;
         for other in witnesses {
-            match &self.sites[other].last {
+            match self.sites[other].last() {
                 Some((at, outcome)) if *at >= since => {
-                    if outcome
-                        .verdict
-                        .as_ref()
-                        .err()
-                        .is_none_or(|f| !f.kind.foreign())
-                    {
+                    if !outcome.failure_kind().is_some_and(FailureKind::foreign) {
                         return Ruling::Confirm;
                     }
                 }
@@ -269,7 +261,7 @@ impl Judging<'_> {
     fn start_check(&mut self, at: usize) -> bool {
         let (now, set) = (self.now.moment(), self.clock.is_set());
         let watched = &mut self.sites[at];
-        watched.running || self.schedule.start(now, set, watched, self.actions)
+        watched.check_under_way() || self.schedule.start(now, set, watched, self.actions)
     }
 
     /// A probe found a fault that leaves a connection: sites that failed by it before its end are
@@ -278,11 +270,7 @@ impl Judging<'_> {
         let mut events = Vec::new();
         for at in 0..self.sites.len() {
             let watched = &self.sites[at];
-            let failure = watched
-                .last
-                .as_ref()
-                .and_then(|(_, o)| o.verdict.as_ref().err());
-            let fault = match failure.map(|f| f.kind) {
+            let fault = match watched.last_failure().map(|f| f.kind) {
                 Some(FailureKind::Dns) if report.names == Some(false) => Fault::Names,
                 Some(kind) if watched.portal_like(kind) && report.trusted == Some(false) => {
                     Fault::Portal
@@ -290,8 +278,8 @@ impl Judging<'_> {
                 Some(FailureKind::NoRoute) if report.ipv6 == Some(false) => Fault::Ipv6,
                 _ => continue,
             };
-            if watched.suspect() && watched.suppression.is_none() {
-                let since = watched.failing_since.unwrap_or(began);
+            if watched.suspect() && !watched.suppressed() {
+                let since = watched.failing_since().unwrap_or(began);
                 events.push(self.suppress(at, Suppression::Offline(fault), since, false));
             }
         }

@@ -1,8 +1,8 @@
 //! Many sites fail at once: the others are checked soon, so that one message can tell of all.
 
 use crate::monitor::judge::Judging;
+use crate::monitor::site::suppression::Fault;
 use crate::monitor::time::Moment;
-use crate::monitor::uplink::Fault;
 use std::time::Duration;
 
 /// So many failing sites are a storm.
@@ -19,14 +19,17 @@ impl Judging<'_> {
     pub(super) fn bring_others_forward(&mut self) {
         let now = self.now.moment();
         let recently = |at: Moment| now.since(at) < AGAIN;
-        if self.judge.storm.is_some_and(recently) || self.uplink.has(Fault::Line) {
+        if self.judge.storm.is_some_and(recently) || self.uplink.has(Fault::NoConnection) {
             return;
         }
         if self.sites.iter().filter(|w| w.suspect()).count() < STORM {
             return;
         }
         self.judge.storm = Some(now);
-        let others = self.sites.iter().filter(|w| !w.suspect() && !w.running);
+        let others = self
+            .sites
+            .iter()
+            .filter(|w| !w.suspect() && !w.check_under_way());
         let mut others: Vec<(Moment, String)> = others
             .filter_map(|w| Some((self.schedule.due_at(w.name())?, w.name().to_owned())))
             .collect();

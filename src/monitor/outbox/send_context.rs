@@ -33,7 +33,7 @@ impl<'a> SendContext<'a> {
         self.incidents
             .iter()
             .filter(told)
-            .map(|i| i.number)
+            .map(|i| i.number())
             .collect()
     }
 
@@ -43,17 +43,17 @@ impl<'a> SendContext<'a> {
         let open: Vec<&Incident> = numbers
             .iter()
             .filter_map(|&n| self.incidents.get(n))
-            .filter(|i| i.end.is_none())
+            .filter(|i| i.is_open())
             .collect();
         if open.is_empty() {
             return Vec::new();
         }
         let muted = |i: &&Incident| {
-            let site = self.sites.named(&i.site);
+            let site = self.sites.named(i.site());
             site.is_some_and(|w| w.muted(self.now))
         };
-        let unseen = open.iter().any(|i| i.acknowledged.is_none());
-        let numbers: Vec<u32> = open.iter().map(|i| i.number).collect();
+        let unseen = open.iter().any(|i| i.acknowledged().is_none());
+        let numbers: Vec<u32> = open.iter().map(|i| i.number()).collect();
         let mut first = vec![AlertButton::Check];
         first.extend(unseen.then_some(AlertButton::Acknowledge));
         let second = if open.iter().all(muted) {

@@ -5,19 +5,17 @@ pub(crate) mod urgency;
 pub(crate) mod write_budget;
 
 use crate::monitor::alert::Alert;
-use crate::monitor::expiry::{self, Subject};
+use crate::monitor::expiry::records::ExpiryRecord;
+use crate::monitor::incident::record::IncidentRecord;
 use crate::monitor::incident::{Incident, Incidents};
-use crate::monitor::judge::flapping::Flapping;
-use crate::monitor::judge::{State, Streak};
-use crate::monitor::persist::snapshot::{
-    AddedRecord, AlertRecord, ExpiryRecord, IncidentRecord, SiteRecord, Snapshot,
-};
+use crate::monitor::persist::snapshot::{AddedRecord, AlertRecord, SiteRecord, Snapshot};
 use crate::monitor::site::Site;
 use crate::monitor::site::access::may_see;
-use crate::monitor::site::state::{SiteState, Suppression};
+use crate::monitor::site::flapping::Flapping;
+use crate::monitor::site::state::{Remembered, SiteState, State};
+use crate::monitor::site::suppression::{Fault, Suppression};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::Fault;
 use crate::monitor::{Level, Monitor, Settings};
 
 use std::sync::Arc;
@@ -29,7 +27,7 @@ impl Monitor {
         let now = self.clock.estimate(now);
         let coming =
             |moment: Option<Moment>| moment.filter(|m| *m > now.moment()).map(|m| now.wall_at(m));
-        let offline = |t: &&(Fault, Moment)| t.0 == Fault::Line;
+        let offline = |t: &&(Fault, Moment)| t.0 == Fault::NoConnection;
         let told = |t: &&(Fault, Moment)| self.alerts.fault_told(t.0);
         let troubles = self.uplink.faults().iter().filter(told);
         let (troubles, troubles_since) = troubles
@@ -65,12 +63,15 @@ impl Monitor {
             sites: self
                 .sites
                 .iter()
-                .map(|w| record(w, self.alerts.slow_record(w.name()), now))
+                .map(|w| {
+                    let slow = self.alerts.slow_record(w.name());
+                    record(w, slow, self.expiry.records(w.name()), now)
+                })
                 .collect(),
             incidents: self
                 .incidents
                 .iter()
-                .filter(|i| i.told || i.end.is_none())
+                .filter(|i| i.is_notified() || i.is_open())
                 .map(|i| IncidentRecord::of(i, now))
                 .collect(),
             alerts: self
@@ -107,12 +108,13 @@ impl Monitor {
                 continue;
             };
             restore_site(&mut self.sites[at], record, now);
+            self.expiry.restore(&record.name, &record.expiry);
             let untold = record.slow_untold == Some(true);
             self.alerts
                 .restore_slow(&record.name, record.slow_told, untold);
             if !self.clock.is_set() {
                 // It is not known how long ago they were.
-                self.sites[at].flapping.forget_changes();
+                self.sites[at].flapping_mut().forget_changes();
             }
             if self.sites[at].paused() {
                 self.schedule.clear(&record.name);
@@ -121,7 +123,7 @@ impl Monitor {
             }
         }
         let mutes = self.sites.iter();
-        let mutes = mutes.filter_map(|w| Some((w.name().to_owned(), w.muted_until?)));
+        let mutes = mutes.filter_map(|w| Some((w.name().to_owned(), w.muted_until()?)));
         let muted_until = self.alerts.muted_until();
         self.clock.remember_restored(now, muted_until, mutes);
         let incidents = snapshot.incidents.iter();
@@ -162,7 +164,7 @@ impl Monitor {
         if added.is_empty() {
             return;
         }
-        let sites = self.sites.iter().map(|w| w.site.clone()).collect();
+        let sites = self.sites.iter().map(|w| w.config().clone()).collect();
         self.take_configuration(sites, added, now);
     }
 
@@ -194,10 +196,10 @@ impl Monitor {
         }
         if let Some(since) = snapshot.offline_since.filter(|_| self.uplink.has_targets()) {
             self.uplink
-                .begins(Fault::Line, now.past_moment(since), moment);
+                .begins(Fault::NoConnection, now.past_moment(since), moment);
             for watched in self.sites.iter_mut() {
                 if !watched.lan() && !watched.paused() {
-                    watched.cover(Suppression::Offline(Fault::Line), moment);
+                    watched.suppress(Suppression::Offline(Fault::NoConnection), moment);
                 }
             }
         }
@@ -252,7 +254,7 @@ impl Monitor {
     fn drop_hidden(&mut self) {
         let (chats, sites) = (self.bot.chats(), &self.sites);
         self.outbox.keep_chats(&|site, chat| {
-            let site = sites.named(site).map(|w| &w.site);
+            let site = sites.named(site).map(|w| w.config());
             chats.contains(&chat) && site.is_none_or(|site| may_see(chat, site))
         });
     }
@@ -281,23 +283,9 @@ impl Monitor {
         for (place, site) in sites.into_iter().enumerate() {
             let watched = match before.remove(&site.name) {
                 Some(mut watched) => {
-                    // A new `paused` in the file is a newer word than an old /pause or /resume.
-                    if watched.site.paused != site.paused {
-                        watched.pause_order = None;
+                    if watched.reconfigure(site) {
+                        self.expiry.on_host_changed(watched.name());
                     }
-                    if watched.site.host() != site.host() {
-                        watched.address = site.literal();
-                        watched.named = watched.address.is_none();
-                        // Another server's certificate, another domain.
-                        for subject in Subject::ALL {
-                            watched.forget_expiry(subject);
-                        }
-                    }
-                    if watched.site.check != site.check {
-                        // What the old address was at fault for is not the new one's.
-                        watched.restart_streak();
-                    }
-                    watched.site = site;
                     watched
                 }
                 None => SiteState::new(site, now.moment()),
@@ -310,19 +298,20 @@ impl Monitor {
         }
         self.sites = Sites::new(all);
         self.alerts.keep_sites(&self.sites);
+        self.history.on_sites_changed(&self.sites);
         self.expiry
             .plan(now, &mut self.sites, self.schedule.jitter());
     }
 
     /// A site that stays and keeps its interval keeps its place in the round too.
     fn plan(&mut self, watched: &SiteState, place: (usize, usize), now: Now) {
-        let (name, interval) = (watched.name(), watched.site.interval);
+        let (name, interval) = (watched.name(), watched.config().interval);
         if self.schedule.interval(name) != Some(interval) {
             self.schedule.first(name, interval, now.moment(), place);
         } else if self.schedule.due_at(name).is_none() {
             self.schedule.next_turn(name, now.moment());
         }
-        if watched.running || watched.paused() {
+        if watched.check_under_way() || watched.paused() {
             self.schedule.clear(name);
         }
     }
@@ -336,10 +325,10 @@ impl Monitor {
             .iter_open()
             .filter(|i| {
                 self.sites
-                    .find(&i.site)
+                    .find(i.site())
                     .is_none_or(|at| self.sites[at].paused() || !self.sites[at].down())
             })
-            .map(|i| i.site.clone())
+            .map(|i| i.site().to_owned())
             .collect();
         for site in over {
             self.close_incident(&site, moment);
@@ -354,30 +343,29 @@ impl Monitor {
 }
 
 /// `slow`: see [`crate::monitor::alert::Alerts::slow_record`].
-fn record(watched: &SiteState, slow: (bool, bool), now: Now) -> SiteRecord {
-    let (state, judged) = (watched.state(), watched.judge.state());
+fn record(
+    watched: &SiteState,
+    slow: (bool, bool),
+    expiry: Vec<ExpiryRecord>,
+    now: Now,
+) -> SiteRecord {
+    let (state, judged) = (watched.state(), watched.judged_state());
     let ms = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let coming = watched.muted_until.filter(|m| *m > now.moment());
+    let coming = watched.muted_until().filter(|m| *m > now.moment());
     // Once it is known to flap it does not matter when it changed.
-    let flapping = watched.flapping.flapping();
-    let changes = watched.flapping.changes().iter().filter(|_| !flapping);
-    let mut expiry: Vec<ExpiryRecord> = Subject::ALL
-        .into_iter()
-        .filter_map(|s| watched.expiry(s)?.record(s))
-        .collect();
-    // The last snapshot is kept to compare the next one with, and a `Vec` begins with room for four.
-    expiry.shrink_to_fit();
+    let flapping = watched.flapping().is_on();
+    let changes = watched.flapping().changes().iter().filter(|_| !flapping);
     SiteRecord {
         name: watched.name().to_owned(),
         state: state.word().to_owned(),
-        since: now.wall_at(watched.since),
+        since: now.wall_at(watched.since()),
         cause: watched.reason(),
-        ms: watched.took.map(ms),
-        paused: watched.pause_order,
+        ms: watched.took().map(ms),
+        paused: watched.pause_order(),
         muted_until: coming.map(|m| now.wall_at(m)),
         judged: (judged != state).then(|| judged.word().to_owned()),
         changes: changes.map(|m| now.wall_at(*m)).collect(),
-        flapping: watched.flapping.flapping() && watched.flapping.told,
+        flapping: watched.flapping().is_notified(),
         slow_told: slow.0,
         slow_untold: slow.1.then_some(true),
         expiry,
@@ -391,19 +379,14 @@ fn restore_site(watched: &mut SiteState, record: &SiteRecord, now: Now) {
         _ => State::Unknown,
     };
     let changes = record.changes.iter().map(|wall| now.past_moment(*wall));
-    watched.judge = Streak::new(state);
-    watched.since = now.past_moment(record.since);
-    if record.judged.is_none() {
-        watched.cause.clone_from(&record.cause);
-    }
-    watched.took = record.ms.map(Duration::from_millis);
-    watched.pause_order = record.paused;
-    watched.muted_until = record.muted_until.map(|wall| now.coming_moment(wall));
-    watched.flapping = Flapping::restore(changes.collect(), record.flapping, now.moment());
-    for record in &record.expiry {
-        let known = Subject::ALL.into_iter().find(|s| s.word() == record.kind);
-        if let Some(subject) = known {
-            *watched.expiry_mut(subject) = expiry::Watch::restore(record);
-        }
-    }
+    let cause = record.cause.clone();
+    watched.restore(Remembered {
+        judged: state,
+        since: now.past_moment(record.since),
+        cause: cause.filter(|_| record.judged.is_none()),
+        took: record.ms.map(Duration::from_millis),
+        pause_order: record.paused,
+        muted_until: record.muted_until.map(|wall| now.coming_moment(wall)),
+        flapping: Flapping::restore(changes.collect(), record.flapping, now.moment()),
+    });
 }

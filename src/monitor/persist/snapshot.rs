@@ -5,7 +5,8 @@
 use crate::monitor::alert::{Alert, Notification};
 pub use crate::monitor::bot::added_record::AddedRecord;
 use crate::monitor::expiry::Subject;
-use crate::monitor::incident::{Acknowledged, Incident};
+use crate::monitor::expiry::records::{ExpiryRecord, RootRecord};
+use crate::monitor::incident::record::IncidentRecord;
 use crate::monitor::site::outcome::Expiry;
 use crate::monitor::site::printable::{ADDRESS, CAUSE, MESSAGE, NAME, line, lines};
 use crate::monitor::time::Now;
@@ -23,7 +24,7 @@ pub struct Snapshot {
     pub clean: bool,
     /// Since when our own line has been down, as far as anybody was told.
     pub offline_since: Option<i64>,
-    /// The troubles of our line that were told (words of [`crate::monitor::uplink::Fault`]) and since when.
+    /// The troubles of our line that were told (words of [`crate::monitor::site::suppression::Fault`]) and since when.
     pub troubles: Vec<String>,
     pub troubles_since: Vec<i64>,
     /// Highest Telegram update that was handled.
@@ -49,7 +50,7 @@ pub struct Snapshot {
 #[nserde(default)]
 pub struct SiteRecord {
     pub name: String,
-    /// A word of [`crate::monitor::judge::State`].
+    /// A word of [`crate::monitor::site::state::State`].
     pub state: String,
     pub since: i64,
     /// Why it is not up. Another one alone is not worth a write.
@@ -80,55 +81,6 @@ pub struct RegistryRecord {
     pub url: String,
     /// When that was learnt.
     pub at: i64,
-}
-
-/// A root certificate that ends soon or has ended.
-#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
-#[nserde(default)]
-pub struct RootRecord {
-    pub subject: String,
-    pub issuer: String,
-    pub key: String,
-    pub ends: i64,
-    /// 0: nothing was told, 1: that it will end, 2: that it has ended.
-    pub told: u32,
-    /// Those that rely on it.
-    pub sites: Vec<String>,
-}
-
-/// What is known of a certificate or a domain.
-#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
-#[nserde(default)]
-pub struct ExpiryRecord {
-    /// A word of [`crate::monitor::expiry::Subject`].
-    pub kind: String,
-    pub ends: i64,
-    pub subject: String,
-    pub issuer: String,
-    pub key: String,
-    pub looked: i64,
-    pub worried: bool,
-    /// Date, stage, date, stage, …
-    pub told: Vec<i64>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
-#[nserde(default)]
-pub struct IncidentRecord {
-    pub number: u32,
-    pub site: String,
-    pub cause: String,
-    pub start: i64,
-    pub end: Option<i64>,
-    pub acknowledged_by: Option<i64>,
-    pub acknowledged_name: Option<String>,
-    pub acknowledged_at: Option<i64>,
-    /// Chat, message, chat, message, …
-    pub messages: Vec<i64>,
-    pub told: bool,
-    pub reminded: i64,
-    /// Seconds of it that do not count: our own line was down.
-    pub blind: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
@@ -210,53 +162,6 @@ impl Snapshot {
             }
         }
         self
-    }
-}
-
-impl IncidentRecord {
-    pub fn of(incident: &Incident, now: Now) -> IncidentRecord {
-        let ack = incident.acknowledged.as_ref();
-        IncidentRecord {
-            number: incident.number,
-            site: incident.site.clone(),
-            cause: incident.cause.clone(),
-            start: now.wall_at(incident.start),
-            end: incident.end.map(|end| now.wall_at(end)),
-            acknowledged_by: ack.and_then(|a| a.by),
-            acknowledged_name: ack.map(|a| a.name.clone()).filter(|name| !name.is_empty()),
-            acknowledged_at: ack.map(|a| now.wall_at(a.at)),
-            messages: incident
-                .messages
-                .iter()
-                .flat_map(|&(chat, message)| [chat, message])
-                .collect(),
-            told: incident.told,
-            reminded: now.wall_at(incident.reminded),
-            blind: incident.blind.as_secs(),
-        }
-    }
-
-    pub fn restore(&self, now: Now) -> Incident {
-        Incident {
-            number: self.number,
-            site: self.site.clone(),
-            cause: self.cause.clone(),
-            start: now.past_moment(self.start),
-            end: self.end.map(|end| now.past_moment(end)),
-            acknowledged: self.acknowledged_at.map(|at| Acknowledged {
-                by: self.acknowledged_by,
-                name: self.acknowledged_name.clone().unwrap_or_default(),
-                at: now.past_moment(at),
-            }),
-            messages: self
-                .messages
-                .chunks_exact(2)
-                .map(|pair| (pair[0], pair[1]))
-                .collect(),
-            told: self.told,
-            reminded: now.past_moment(self.reminded),
-            blind: Duration::from_secs(self.blind),
-        }
     }
 }
 
@@ -389,29 +294,6 @@ mod tests {
         wall: 1_800_000_000,
         zone: crate::monitor::time::zone::Zone::UTC,
     };
-
-    #[test]
-    fn an_incident_survives_the_way_through_json() {
-        let incident = Incident {
-            number: 12,
-            site: "blog \"<&\u{1F600}".into(),
-            cause: "HTTP 503, wanted 200-299".into(),
-            start: Moment(400_000),
-            end: None,
-            acknowledged: Some(Acknowledged {
-                name: "Ann".into(),
-                by: Some(7),
-                at: Moment(500_000),
-            }),
-            messages: vec![(-1_001_234_567_890, 42)],
-            told: true,
-            reminded: Moment(500_000),
-            blind: Duration::from_secs(7),
-        };
-        let json = IncidentRecord::of(&incident, NOW).serialize_json();
-        let read = IncidentRecord::deserialize_json(&json).expect("own JSON");
-        assert_eq!(read.restore(NOW), incident);
-    }
 
     #[test]
     fn every_kind_of_alert_survives_the_way_through_json() {

@@ -4,8 +4,8 @@
 //! can wait has a deadline; the changes that no chat was told of also wait until the day's budget
 //! allows a write. `docs/flash.md` is the same for users.
 
-use crate::monitor::judge::flapping::Manner;
 use crate::monitor::persist::write_budget::{Allowance, Spending};
+use crate::monitor::site::flapping::Manner;
 use crate::monitor::time::Moment;
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,34 +1,35 @@
 //! What `/chart` shows: the picture's data, and the words under it.
 
-use crate::monitor::history::{Share, Span};
-use crate::monitor::judge::State;
+use crate::monitor::history::recording::Recorder;
+use crate::monitor::history::{History, Share, Span};
 use crate::monitor::render::picture::{Chart, Drawing, Picture, Strip, Strips, Tick, ticks};
 use crate::monitor::render::state_counts::up_and_others;
-use crate::monitor::render::text::{bold, count, lasting, response};
-use crate::monitor::site::state::SiteState;
+use crate::monitor::render::text::{bold, count};
+use crate::monitor::site::state::{SiteState, State};
 use crate::monitor::time::Now;
+use crate::monitor::time::text::{lasting, response};
 use std::time::Duration;
 
 /// Strips of one picture at most; the best are left out.
 const STRIPS: usize = 20;
 
 /// The response time of one site, and when it was down.
-pub(crate) fn one(watched: &SiteState, span: Span, now: Now) -> (String, Picture) {
+pub(crate) fn one(site: &str, history: &History, span: Span, now: Now) -> (String, Picture) {
     let (from, to, parts) = span.parts(now.wall);
-    let share = watched.past.uptime(span, now.wall);
+    let share = history.uptime(span, now.wall);
     let mut summary = summary(share, span);
-    if let Some((median, p95)) = watched.past.paces(span, now.wall) {
+    if let Some((median, p95)) = history.paces(span, now.wall) {
         let (median, p95) = (response(median), response(p95));
         summary.push_str(&format!(", median {median}, 95th {p95}"));
     }
-    let html = format!("📈 {}, {}: {summary}", bold(watched.name()), span.title());
+    let html = format!("📈 {}, {}: {summary}", bold(site), span.title());
     let picture = Picture {
-        title: format!("{}, {}", watched.name(), span.title()),
+        title: format!("{}, {}", site, span.title()),
         drawing: Drawing::Chart(Chart {
-            name: watched.name().to_owned(),
+            name: site.to_owned(),
             span: span.title().to_owned(),
             summary,
-            parts: watched.past.parts(from, to, parts),
+            parts: history.parts(from, to, parts),
             ticks: local_ticks(span, from, to, now),
         }),
     };
@@ -36,11 +37,16 @@ pub(crate) fn one(watched: &SiteState, span: Span, now: Now) -> (String, Picture
 }
 
 /// A strip for each site, worst first.
-pub(crate) fn many(sites: &[&SiteState], span: Span, now: Now) -> (String, Picture) {
+pub(crate) fn many(
+    sites: &[&SiteState],
+    history: &Recorder,
+    span: Span,
+    now: Now,
+) -> (String, Picture) {
     let (from, to, parts) = span.parts(now.wall);
     let mut shares: Vec<(Share, &SiteState)> = sites
         .iter()
-        .map(|w| (w.past.uptime(span, now.wall), *w))
+        .map(|w| (history.of(w.name()).uptime(span, now.wall), *w))
         .collect();
     // What nothing is known of comes last.
     shares.sort_by_key(|(share, w)| (share.up_of_10000().unwrap_or(u32::MAX), !w.down()));
@@ -50,7 +56,7 @@ pub(crate) fn many(sites: &[&SiteState], span: Span, now: Now) -> (String, Pictu
         .map(|(share, w)| Strip {
             name: w.name().to_owned(),
             percent: share.percent().unwrap_or_default(),
-            parts: w.past.parts(from, to, parts),
+            parts: history.of(w.name()).parts(from, to, parts),
         })
         .collect();
     let counts = up_and_others(sites, &State::ALL).join(", ");

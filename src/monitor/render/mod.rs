@@ -1,6 +1,7 @@
 //! Text and the data of pictures.
 
 pub(crate) mod charts;
+pub mod details;
 pub mod picture;
 pub mod replies;
 pub(crate) mod state_counts;

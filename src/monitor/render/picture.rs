@@ -1,7 +1,7 @@
 //! Pictures as the core knows them: what is to be seen, not how it is drawn.
 
 use crate::monitor::history::{Part, Span};
-use crate::monitor::render::text::date;
+use crate::monitor::time::text::date;
 
 /// A picture to be drawn by the transport's side: plain data, no pixels.
 #[derive(Clone, Debug, Default, PartialEq)]

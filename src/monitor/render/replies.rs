@@ -1,18 +1,18 @@
 //! State in, words out: the answers to commands that only look.
 
-use crate::monitor::expiry::{Subject, left_text};
+use crate::monitor::expiry::{Subject, Watch, left_text};
 use crate::monitor::history::recording::uptime_line;
-use crate::monitor::incident::{Incident, Incidents};
-use crate::monitor::judge::State;
-use crate::monitor::judge::flapping;
+use crate::monitor::incident::Incident;
+use crate::monitor::render::details::SiteDetails;
 use crate::monitor::render::state_counts::{WORST_FIRST, up_and_others};
-use crate::monitor::render::text::{bold, clock_times, count, escape, lasting, response};
-use crate::monitor::site::Check;
+use crate::monitor::render::text::{bold, count, escape};
 use crate::monitor::site::outcome::Phases;
-use crate::monitor::site::state::{SiteState, behind};
+use crate::monitor::site::state::{SiteState, State};
+use crate::monitor::site::suppression::{Fault, behind};
+use crate::monitor::site::{Check, flapping};
 use crate::monitor::time::hours;
+use crate::monitor::time::text::{clock_times, lasting, response};
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::Fault;
 use std::time::Duration;
 
 /// Sites that `/status` names: one screen.
@@ -28,7 +28,7 @@ pub(crate) fn worst_first<'a>(sites: &[&'a SiteState]) -> Vec<&'a SiteState> {
         .collect();
     troubled.sort_by_key(|w| {
         let rank = WORST_FIRST.iter().position(|s| *s == w.state());
-        (rank.unwrap_or(1), w.since)
+        (rank.unwrap_or(1), w.since())
     });
     troubled
 }
@@ -44,7 +44,7 @@ pub(crate) fn status(
     now: Now,
 ) -> String {
     let mut parts = up_and_others(sites, &WORST_FIRST);
-    let flapping = sites.iter().filter(|w| w.flapping.flapping()).count();
+    let flapping = sites.iter().filter(|w| w.flapping().is_on()).count();
     if flapping > 0 {
         parts.push(format!("{flapping} flapping"));
     }
@@ -70,9 +70,9 @@ pub(crate) fn status(
 }
 
 fn maintenance_line(sites: &[&SiteState], now: Now) -> Option<String> {
-    let under = sites.iter().filter(|w| w.maintenance.is_some());
+    let under = sites.iter().filter(|w| w.under_maintenance());
     let under: Vec<&&SiteState> = under.collect();
-    let first = under.iter().filter_map(|w| w.maintenance).min()?;
+    let first = under.iter().filter_map(|w| w.maintenance_until()).min()?;
     let until = until_text(first, now);
     Some(match under.as_slice() {
         [one] => format!("🔧 {} is under maintenance until {until}", bold(one.name())),
@@ -95,14 +95,14 @@ fn status_line(watched: &SiteState, seen: &dyn Fn(&str) -> bool, now: Now) -> St
         .map(|c| format!(": {}", escape(&c)))
         .unwrap_or_default();
     let mute = silence(watched, now);
-    let age = lasting(now.since(watched.since));
+    let age = lasting(now.since(watched.since()));
     match watched.state() {
         State::Down | State::Degraded => format!("{mark} {name} for {age}{cause}{mute}"),
         state @ (State::Unreachable | State::Offline) => {
             format!("{mark} {name} is {state}{cause}{mute}")
         }
         State::Paused => format!("{mark} {name} is paused"),
-        _ if watched.flapping.flapping() => format!("{mark} {name} is flapping{mute}"),
+        _ if watched.flapping().is_on() => format!("{mark} {name} is flapping{mute}"),
         _ if watched.suspect() => format!("{mark} {name} is failing{cause}{mute}"),
         _ => format!("{mark} {name} is not checked yet{mute}"),
     }
@@ -114,7 +114,7 @@ pub(crate) fn list(sites: &[&SiteState], now: Now) -> String {
         return "No site is configured.".to_owned();
     }
     let line = |watched: &&SiteState| {
-        let took = match (watched.state(), watched.took) {
+        let took = match (watched.state(), watched.took()) {
             (State::Up | State::Degraded, Some(took)) => format!(" {}", response(took)),
             (State::Up, None) => String::new(),
             (state, _) => format!(" {state}"),
@@ -127,7 +127,7 @@ pub(crate) fn list(sites: &[&SiteState], now: Now) -> String {
 
 /// Why it is not up, unless that names a site that the chat may not know of.
 fn reason(watched: &SiteState, seen: &dyn Fn(&str) -> bool) -> Option<String> {
-    let parent = watched.site.after.as_deref().filter(|name| !seen(name));
+    let parent = watched.config().after.as_deref().filter(|name| !seen(name));
     let hidden = parent.map(behind);
     watched
         .reason()
@@ -138,7 +138,7 @@ fn reason(watched: &SiteState, seen: &dyn Fn(&str) -> bool) -> Option<String> {
 pub(crate) fn site(
     watched: &SiteState,
     due: Option<Moment>,
-    incidents: &Incidents,
+    details: SiteDetails,
     seen: &dyn Fn(&str) -> bool,
     now: Now,
 ) -> String {
@@ -148,23 +148,23 @@ pub(crate) fn site(
             "{} {} is {state} for {}",
             mark(watched),
             bold(watched.name()),
-            lasting(now.since(watched.since))
+            lasting(now.since(watched.since()))
         ),
-        escape(&watched.site.url),
+        escape(&watched.config().url),
     ];
-    if let Some(group) = &watched.site.group {
+    if let Some(group) = &watched.config().group {
         lines.push(format!("Group: {}", escape(group)));
     }
-    if let Some(parent) = watched.site.after.as_ref().filter(|name| seen(name)) {
+    if let Some(parent) = watched.config().after.as_ref().filter(|name| seen(name)) {
         lines.push(format!("Depends on: {}", bold(parent)));
     }
-    if watched.flapping.flapping() {
+    if watched.flapping().is_on() {
         lines.push(format!("It is flapping. {}", flapping::silence()));
     }
     if let Some(cause) = reason(watched, seen) {
         lines.push(format!("Cause: {}", escape(&cause)));
     }
-    if let Some((at, outcome)) = &watched.last {
+    if let Some((at, outcome)) = watched.last() {
         let took = outcome
             .took
             .map_or_else(|| "no answer".to_owned(), response);
@@ -183,38 +183,40 @@ pub(crate) fn site(
             lines.push(phases_line(&phases, watched));
         }
     }
-    lines.push(uptime_line(&watched.past, now));
+    lines.push(uptime_line(details.history.of(watched.name()), now));
     for subject in Subject::ALL {
-        lines.extend(expiry_line(watched, subject, now));
+        let watch = details.expiry.of(watched.name(), subject);
+        lines.extend(watch.and_then(|watch| expiry_line(watch, subject, now)));
     }
     match due {
-        _ if watched.running => lines.push("A check is under way".to_owned()),
+        _ if watched.check_under_way() => lines.push("A check is under way".to_owned()),
         Some(due) => lines.push(format!(
             "Next check in {}, every {}",
             lasting(due.since(now.moment())),
-            lasting(watched.site.interval)
+            lasting(watched.config().interval)
         )),
         None => {}
     }
-    if let Some(left) = remaining(watched.muted_until, now) {
+    if let Some(left) = remaining(watched.muted_until(), now) {
         lines.push(format!("🔕 muted for {left}"));
     }
-    match watched.maintenance {
+    match watched.maintenance_until() {
         Some(until) => lines.push(format!(
             "🔧 under maintenance until {}",
             until_text(until, now)
         )),
-        None if watched.site.maintenance.is_empty() => {}
+        None if watched.config().maintenance.is_empty() => {}
         None => {
-            let windows = hours::list(&watched.site.maintenance);
+            let windows = hours::list(&watched.config().maintenance);
             lines.push(format!("Maintenance: {windows}"));
         }
     }
     let name = watched.name();
-    let last: Vec<&Incident> = incidents
+    let last: Vec<&Incident> = details
+        .incidents
         .iter()
         .rev()
-        .filter(|i| i.site == name)
+        .filter(|i| i.site() == name)
         .take(3)
         .collect();
     if !last.is_empty() {
@@ -230,7 +232,7 @@ fn phases_line(phases: &Phases, watched: &SiteState) -> String {
         let first_byte = response(phases.first_byte);
         return format!("Phases: connection was open, first byte {first_byte}");
     }
-    let all = matches!(watched.site.check, Check::Http(_));
+    let all = matches!(watched.config().check, Check::Http(_));
     let named = [
         ("dns", phases.dns),
         ("connect", phases.connect),
@@ -244,13 +246,12 @@ fn phases_line(phases: &Phases, watched: &SiteState) -> String {
     format!("Phases: {}", words.join(", "))
 }
 
-fn expiry_line(watched: &SiteState, subject: Subject, now: Now) -> Option<String> {
-    let watch = watched.expiry(subject)?;
+fn expiry_line(watch: &Watch, subject: Subject, now: Now) -> Option<String> {
     let mut words = match subject {
         Subject::Certificate => "Certificate: ".to_owned(),
         Subject::Domain => "Domain: ".to_owned(),
     };
-    if let Some(found) = &watch.found {
+    if let Some(found) = watch.found() {
         let left = left_text(found.ends - now.wall);
         words.push_str(&format!("{left}, {}", escape(&found.subject)));
         for (word, what) in [(" by ", &found.issuer), (", ", &found.key)] {
@@ -259,7 +260,7 @@ fn expiry_line(watched: &SiteState, subject: Subject, now: Now) -> Option<String
             }
         }
     }
-    match (&watch.found, &watch.trouble) {
+    match (watch.found(), watch.last_failure()) {
         (Some(_), None) => Some(words),
         (Some(_), Some(trouble)) => Some(format!("{words} (last look: {})", escape(trouble))),
         (None, Some(trouble)) => Some(format!("{words}unknown: {}", escape(trouble))),
@@ -269,11 +270,11 @@ fn expiry_line(watched: &SiteState, subject: Subject, now: Now) -> Option<String
 
 /// The last checks, newest first.
 pub(crate) fn history(watched: &SiteState, now: Now) -> String {
-    if watched.history.is_empty() {
+    if watched.recent().next().is_none() {
         return format!("{} has not been checked yet.", bold(watched.name()));
     }
     let mut lines = vec![format!("The last checks of {}", bold(watched.name()))];
-    for checked in watched.history.iter().rev() {
+    for checked in watched.recent().rev() {
         let took = checked
             .took
             .map_or_else(|| "no answer".to_owned(), response);
@@ -299,7 +300,7 @@ pub(crate) fn history(watched: &SiteState, now: Now) -> String {
 /// The last of these incidents, which are sorted by age, open ones first. `site`: all are of it.
 pub(crate) fn incidents(mut list: Vec<&Incident>, site: Option<&str>, now: Now) -> String {
     list.reverse();
-    list.sort_by_key(|i| i.end.is_some());
+    list.sort_by_key(|i| !i.is_open());
     if list.is_empty() {
         return match site {
             Some(site) => format!("No incident of {} is known.", bold(site)),
@@ -316,15 +317,15 @@ pub(crate) fn incidents(mut list: Vec<&Incident>, site: Option<&str>, now: Now) 
 
 fn incident_line(incident: &Incident, named: bool, now: Now) -> String {
     let name = if named {
-        format!(" {}", bold(&incident.site))
+        format!(" {}", bold(incident.site()))
     } else {
         String::new()
     };
-    let cause = escape(&incident.cause);
-    let n = incident.number;
-    match incident.end {
+    let cause = escape(incident.cause());
+    let n = incident.number();
+    match incident.end() {
         None => {
-            let seen = match &incident.acknowledged {
+            let seen = match incident.acknowledged() {
                 Some(ack) => format!(
                     ", acknowledged{} {} ago",
                     by(&ack.name),
@@ -360,7 +361,7 @@ pub(crate) fn by(name: &str) -> String {
 fn silence(watched: &SiteState, now: Now) -> &'static str {
     if watched.muted(now.moment()) {
         " 🔕"
-    } else if watched.maintenance.is_some() {
+    } else if watched.under_maintenance() {
         " 🔧"
     } else {
         ""
@@ -373,7 +374,7 @@ fn mark(watched: &SiteState) -> &'static str {
         State::Down => "🔴",
         State::Degraded => "🟡",
         State::Unreachable | State::Offline => "⚫",
-        _ if watched.suspect() || watched.flapping.flapping() => "🟠",
+        _ if watched.suspect() || watched.flapping().is_on() => "🟠",
         State::Up => "🟢",
         State::Unknown => "⚪",
     }

@@ -1,7 +1,6 @@
 //! How many sites are in which state, and the orders in which states are named.
 
-use crate::monitor::judge::State;
-use crate::monitor::site::state::SiteState;
+use crate::monitor::site::state::{SiteState, State};
 
 /// The order in which sites that are not up are named.
 pub const WORST_FIRST: [State; 6] = [

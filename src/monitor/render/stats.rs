@@ -1,7 +1,8 @@
 //! The agent itself: what `/stats` shows.
 
-use crate::monitor::render::text::{count, lasting};
+use crate::monitor::render::text::count;
 use crate::monitor::schedule::late_rounds::grouped;
+use crate::monitor::time::text::lasting;
 use std::time::Duration;
 
 /// Figures that only the edge can measure.

@@ -1,7 +1,4 @@
-//! Words and numbers: durations, escaping, cutting long messages.
-
-use crate::monitor::time::Now;
-use std::time::Duration;
+//! Text of messages: escaping, counting, cutting what is too long.
 
 /// Telegram's limit for one message, counted in UTF-16 units to be safe (Bot API `sendMessage`).
 pub const MESSAGE_UNITS: usize = 4096;
@@ -47,90 +44,6 @@ pub fn bold(name: &str) -> String {
     format!("<b>{}</b>", escape(name))
 }
 
-/// How long something lasted, to the second, in its two largest units: `12 s`, `3 min 20 s`,
-/// `2 d 4 h`.
-pub fn lasting(d: Duration) -> String {
-    let s = (d + Duration::from_millis(500)).as_secs();
-    let two = |a: u64, unit_a: &str, b: u64, unit_b: &str| {
-        if b == 0 {
-            format!("{a} {unit_a}")
-        } else {
-            format!("{a} {unit_a} {b} {unit_b}")
-        }
-    };
-    match s {
-        0..60 => format!("{s} s"),
-        60..3600 => two(s / 60, "min", s % 60, "s"),
-        3600..86_400 => two(s / 3600, "h", s % 3600 / 60, "min"),
-        _ => two(s / 86_400, "d", s % 86_400 / 3600, "h"),
-    }
-}
-
-/// A response time: `42 ms`, `1.28 s`.
-pub fn response(d: Duration) -> String {
-    if !d.is_zero() && d < Duration::from_millis(1) {
-        // A host on one's own network answers a ping within that.
-        format!("{:.1} ms", (d.as_secs_f64() * 1000.0).max(0.1))
-    } else if d < Duration::from_secs(1) {
-        format!("{} ms", d.as_millis())
-    } else {
-        format!("{:.2} s", d.as_secs_f64())
-    }
-}
-
-/// `14:03`, local time; with the day when that is not `until`'s.
-pub fn clock_times(from: i64, until: i64, now: Now) -> (String, String) {
-    let local = |wall: i64| {
-        let local = now.zone.local(wall);
-        (local.div_euclid(86_400), local.rem_euclid(86_400) / 60)
-    };
-    let time = |minutes: i64| format!("{:02}:{:02}", minutes / 60, minutes % 60);
-    let ((from_day, from), (until_day, until)) = (local(from), local(until));
-    if from_day == until_day {
-        (time(from), time(until))
-    } else {
-        let dated = |day, minutes| format!("{} {}", date(day), time(minutes));
-        (dated(from_day, from), dated(until_day, until))
-    }
-}
-
-/// `24 Nov 2026`: the local day of a moment in Unix seconds.
-pub fn day_of(wall: i64, now: Now) -> String {
-    let day = now.zone.day(wall);
-    // A certificate may claim to end in 9999; the year 0 of a clock that is not set is as far.
-    let day = day.clamp(-719_162, 2_932_896);
-    let (mut year, mut first) = (1970, 0);
-    while day >= first + days_of(year) {
-        first += days_of(year);
-        year += 1;
-    }
-    while day < first {
-        year -= 1;
-        first -= days_of(year);
-    }
-    format!("{} {year}", date(day))
-}
-
-fn days_of(year: i64) -> i64 {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    365 + i64::from(leap)
-}
-
-/// `24 Nov` of a day counted from 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms").
-pub fn date(day: i64) -> String {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let shifted = day + 719_468;
-    let of_era = shifted.rem_euclid(146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = usize::try_from((month + 2) % 12).unwrap_or(0);
-    format!("{day} {}", MONTHS[month])
-}
-
 /// `1 site`, `5 sites`.
 pub fn count(n: usize, what: &str) -> String {
     if n == 1 {
@@ -138,29 +51,6 @@ pub fn count(n: usize, what: &str) -> String {
     } else {
         format!("{n} {what}s")
     }
-}
-
-/// `30m`, `1h30m`, `2d` as a duration of at least 1 s and at most a year; `None` for anything else.
-pub fn parse_span(text: &str) -> Option<Duration> {
-    let mut total: u64 = 0;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let n: u64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let unit = match rest.chars().next()? {
-            's' => 1,
-            'm' => 60,
-            'h' => 3600,
-            'd' => 86_400,
-            _ => return None,
-        };
-        rest = &rest[1..];
-        total = total.checked_add(n.checked_mul(unit)?)?;
-    }
-    (1..=366 * 86_400)
-        .contains(&total)
-        .then(|| Duration::from_secs(total))
 }
 
 /// Length as Telegram counts it at worst: tags included, in UTF-16 units.
@@ -234,56 +124,6 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn durations_show_their_two_largest_units() {
-        let show = |s| lasting(Duration::from_secs(s));
-        assert_eq!(lasting(Duration::from_millis(850)), "1 s");
-        assert_eq!(show(12), "12 s");
-        assert_eq!(show(200), "3 min 20 s");
-        assert_eq!(show(3600), "1 h");
-        assert_eq!(show(7_500), "2 h 5 min");
-        assert_eq!(show(187_200), "2 d 4 h");
-    }
-
-    #[test]
-    fn times_of_one_day_need_no_date() {
-        let now = Now {
-            uptime: Duration::ZERO,
-            wall: 0,
-            zone: crate::monitor::time::zone::Zone::fixed(3600),
-        };
-        // 2026-11-24 22:03 and 22:20 UTC, 2027-01-01 00:00 UTC, 2028-02-29 12:00 UTC.
-        let (from, until) = (1_795_557_780, 1_795_558_800);
-        let utc = Now {
-            zone: crate::monitor::time::zone::Zone::UTC,
-            ..now
-        };
-        assert_eq!(
-            clock_times(from, until, utc),
-            ("22:03".into(), "22:20".into())
-        );
-        assert_eq!(
-            clock_times(from, until + 3600, now),
-            ("24 Nov 23:03".into(), "25 Nov 00:20".into())
-        );
-        assert_eq!(
-            clock_times(1_798_761_600, 1_835_438_400, utc),
-            ("1 Jan 00:00".into(), "29 Feb 12:00".into())
-        );
-        assert_eq!(day_of(1_835_438_400, utc), "29 Feb 2028");
-        assert_eq!(day_of(-1, utc), "31 Dec 1969");
-        assert_eq!(day_of(i64::MAX / 4, utc), "31 Dec 9999");
-    }
-
-    #[test]
-    fn response_times_are_milliseconds_under_a_second() {
-        assert_eq!(response(Duration::from_millis(42)), "42 ms");
-        assert_eq!(response(Duration::from_micros(420)), "0.4 ms");
-        assert_eq!(response(Duration::from_nanos(10)), "0.1 ms");
-        assert_eq!(response(Duration::ZERO), "0 ms");
-        assert_eq!(response(Duration::from_millis(1280)), "1.28 s");
-    }
-
-    #[test]
     fn names_with_markup_are_shown_as_they_are() {
         assert_eq!(bold("<a&b>\"\u{7}"), "<b>&lt;a&amp;b&gt;&quot; </b>");
     }
@@ -294,25 +134,6 @@ mod tests {
         assert_eq!(bold("blog"), "<b>blog</b>");
         // An override of its own would turn round all that follows.
         assert_eq!(bold("a\u{202e}b\u{2067}"), "<b>ab</b>");
-    }
-
-    #[test]
-    fn spans_of_a_command_are_read_strictly() {
-        assert_eq!(parse_span("1h30m"), Some(Duration::from_secs(5400)));
-        assert_eq!(parse_span("2d"), Some(Duration::from_secs(172_800)));
-        for bad in [
-            "",
-            "h",
-            "5",
-            "5x",
-            "0m",
-            "9999d",
-            "1h-",
-            "99999999999999999999d",
-            "1ü",
-        ] {
-            assert_eq!(parse_span(bad), None, "{bad}");
-        }
     }
 
     #[test]
@@ -344,11 +165,6 @@ mod tests {
                 let last = m.rfind('&').map(|i| &m[i..]);
                 prop_assert!(last.is_none_or(|l| l.contains(';')));
             }
-        }
-
-        #[test]
-        fn spans_never_panic(text in ".{0,20}") {
-            let _ = parse_span(&text);
         }
     }
 }

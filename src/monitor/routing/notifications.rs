@@ -1,22 +1,21 @@
 //! Routes what one component says to the others: transitions to alerts, alerts to the outbox, results
 //! of deliveries back.
 
-use crate::monitor::alert::Alerts;
-use crate::monitor::alert::Notification;
 use crate::monitor::alert::notifications::{Audience, NewAlert};
+use crate::monitor::alert::{Alerts, Notification};
 use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::bot::commands::by_user;
 use crate::monitor::bot::moved_chats::Move;
 use crate::monitor::incident::Incident;
-use crate::monitor::judge::flapping::Manner;
 use crate::monitor::outbox::DeliveryEffect;
 use crate::monitor::outbox::message::{Asker, Delivery};
+use crate::monitor::render::details::SiteDetails;
 use crate::monitor::render::stats::{self, Tally, Vitals};
-use crate::monitor::render::text;
 use crate::monitor::site::Site;
 use crate::monitor::site::access::may_see;
+use crate::monitor::site::flapping::Manner;
 use crate::monitor::site::outcome::Outcome;
-use crate::monitor::time::{Moment, Now};
+use crate::monitor::time::{Moment, Now, text};
 use crate::monitor::{Action, Level, Monitor};
 use std::time::Duration;
 
@@ -68,9 +67,11 @@ impl Monitor {
             return;
         };
         if let Some(incident) = self.incidents.get_mut(number) {
-            incident.told = true;
+            incident.set_notified(moment);
         }
-        self.sites[at].flapping.told |= manner == Manner::Flapping;
+        if manner == Manner::Flapping {
+            self.sites[at].flapping_mut().set_notified();
+        }
         self.notify(now, alerts);
     }
 
@@ -83,7 +84,7 @@ impl Monitor {
             return;
         };
         let lasted = text::lasting(ended.length(now));
-        let text = format!("{name} is up again after {lasted} (#{})", ended.number);
+        let text = format!("{name} is up again after {lasted} (#{})", ended.number());
         self.log(level_of(manner), text);
         self.saving.untold(manner, moment);
         let mut alert = self.alerts.on_up(
@@ -95,7 +96,7 @@ impl Monitor {
         if let Some(alert) = alert.as_mut().filter(|a| a.notification.ends_incident()) {
             alert
                 .chats
-                .retain(|&chat| !self.never_told(ended.number, chat));
+                .retain(|&chat| !self.never_told(ended.number(), chat));
         }
         self.notify_of(now, at, manner, alert);
     }
@@ -128,7 +129,9 @@ impl Monitor {
 
     /// What a change of the site is told by, if it is told.
     fn notify_of(&mut self, now: Now, at: usize, manner: Manner, alert: Option<NewAlert>) {
-        self.sites[at].flapping.told |= manner == Manner::Flapping && alert.is_some();
+        if manner == Manner::Flapping && alert.is_some() {
+            self.sites[at].flapping_mut().set_notified();
+        }
         self.notify(now, alert);
     }
 
@@ -166,13 +169,20 @@ impl Monitor {
     }
 
     pub(crate) fn tell_digest(&mut self, now: Now) {
-        if !self.clock.is_set() {
-            return;
-        }
-        let audience = Audience::new(&self.sites, self.bot.access(), now);
-        if let Some(alerts) = self.alerts.digest_alerts(audience, &self.incidents) {
+        if self.clock.is_set() && self.alerts.digest_due(now) {
+            let audience = Audience::new(&self.sites, self.bot.access(), now);
+            let alerts = Alerts::digest_alerts(audience, self.details());
             self.saving.now();
             self.notify(now, alerts);
+        }
+    }
+
+    /// What is known of the sites besides their states.
+    pub(crate) fn details(&self) -> SiteDetails<'_> {
+        SiteDetails {
+            incidents: &self.incidents,
+            expiry: &self.expiry,
+            history: &self.history,
         }
     }
 
@@ -322,7 +332,7 @@ impl Monitor {
         let ends = ends.filter_map(|a| a.incident);
         let only_here: Vec<u32> = ends.filter(|&n| self.never_told(n, to)).collect();
         self.outbox.drop_duplicates(from, since, &|alert| {
-            let site = sites.named(&alert.site).map(|w| &w.site);
+            let site = sites.named(&alert.site).map(|w| w.config());
             let end = alert.notification.ends_incident()
                 && alert.incident.is_some_and(|n| only_here.contains(&n));
             both && !mutated!("tell a group under both its ids")
@@ -376,8 +386,10 @@ impl Monitor {
                 self.note_in_jobs(now, &name, &JobResult::Paused);
                 continue;
             }
-            self.expiry.inspect_now(now, &mut self.sites[at]);
-            if !self.sites[at].running && !self.start_check(now, &name) && !self.schedule.stopping()
+            self.expiry.inspect_now(now, &self.sites[at]);
+            if !self.sites[at].check_under_way()
+                && !self.start_check(now, &name)
+                && !self.schedule.stopping()
             {
                 let result = JobResult::Bad("the clock is not set yet".into());
                 self.note_in_jobs(now, &name, &result);
@@ -415,7 +427,7 @@ impl Monitor {
         };
         if let Some(site) = end.site {
             let text = format!("{} was added{}", site.name, by_user(&end.asker));
-            let mut sites: Vec<_> = self.sites.iter().map(|w| w.site.clone()).collect();
+            let mut sites: Vec<_> = self.sites.iter().map(|w| w.config().clone()).collect();
             sites.push(site);
             self.take_sites(sites, now);
             self.sites_changed(now);
@@ -431,7 +443,7 @@ impl Monitor {
             sites: visible.len(),
             checks: match all {
                 true => self.history.checks(),
-                false => visible.iter().map(|&at| self.sites[at].checks).sum(),
+                false => visible.iter().map(|&at| self.sites[at].checks()).sum(),
             },
             late: self.schedule.round_counts(),
             internal_errors: self.internal_errors,
@@ -450,7 +462,7 @@ impl Monitor {
     /// Ends the site's open incident: nothing can be done about it any more.
     pub(crate) fn close_incident(&mut self, site: &str, now: Moment) -> Option<Incident> {
         let ended = self.incidents.close(site, now)?;
-        for &(chat, message_id) in &ended.messages {
+        for &(chat, message_id) in ended.messages() {
             self.outbox.outdate_keyboard(chat, message_id);
         }
         Some(ended)

@@ -2,15 +2,17 @@
 //! uplink and expiry, and what these return to incidents, alerts and the writer.
 
 use crate::monitor::alert::Notification;
+use crate::monitor::alert::root_notices::{by_chat, root_text};
 use crate::monitor::bot::check_jobs::JobResult;
-use crate::monitor::expiry::root_certificates::{by_chat, root_text};
 use crate::monitor::expiry::{ExpiryEvent, Subject};
-use crate::monitor::judge::flapping::Manner;
-use crate::monitor::judge::{Change, JudgeEvent, Judging, State, Transition};
-use crate::monitor::site::outcome::{Failure, FailureKind, Looked, Outcome};
-use crate::monitor::site::state::SiteState;
+use crate::monitor::judge::{JudgeEvent, Judging, Transition};
+use crate::monitor::site::flapping::Manner;
+use crate::monitor::site::outcome::{Failure, FailureKind, Inspection, Outcome};
+use crate::monitor::site::state::{SiteState, State};
+use crate::monitor::site::streak::Change;
+use crate::monitor::site::suppression::Fault;
 use crate::monitor::time::{ClockChange, Moment, Now, Redating};
-use crate::monitor::uplink::{Fault, Period, ProbeResult, UplinkEvent};
+use crate::monitor::uplink::{Period, ProbeResult, UplinkEvent};
 use crate::monitor::{Level, Monitor};
 use std::time::Duration;
 
@@ -36,12 +38,7 @@ impl Monitor {
         self.outbox.redate_periods(since, floor, redating.seconds);
         self.uplink.redate_period(floor, redating.seconds);
         for incident in self.incidents.iter_mut() {
-            redating.moment(&mut incident.start);
-            redating.moment(&mut incident.reminded);
-            incident.end.iter_mut().for_each(|at| redating.moment(at));
-            if let Some(acknowledged) = &mut incident.acknowledged {
-                redating.moment(&mut acknowledged.at);
-            }
+            incident.redate(redating);
         }
         let mut muted_until = self.alerts.muted_until();
         redating.mute(None, &mut muted_until);
@@ -64,10 +61,10 @@ impl Monitor {
         self.clock.is_set() && !self.schedule.stopping()
     }
 
-    pub(crate) fn next_expiry(&self) -> Option<Moment> {
+    pub(crate) fn next_expiry(&self, now: Moment) -> Option<Moment> {
         let roots = self.expiry.next_roots();
         let roots = roots.map(|due| self.alerts.after_mute(due));
-        let due = self.expiry.next_timeout(&self.sites);
+        let due = self.expiry.next_timeout(now, &self.sites);
         due.into_iter()
             .chain(roots)
             .min()
@@ -80,7 +77,7 @@ impl Monitor {
         }
         let moment = now.moment();
         self.expiry
-            .on_timeout(moment, &mut self.sites, &mut self.actions);
+            .on_timeout(moment, &self.sites, &mut self.actions);
         if self.silenced(moment) {
             return;
         }
@@ -98,7 +95,7 @@ impl Monitor {
         now: Now,
         name: &str,
         subject: Subject,
-        result: Result<Looked, Failure>,
+        result: Result<Inspection, Failure>,
     ) {
         let Some(at) = self.sites.find(name) else {
             return;
@@ -108,7 +105,7 @@ impl Monitor {
         let events = self
             .expiry
             .on_inspected(now, watched, found, muted, &mut self.actions);
-        let site = self.sites[at].site.clone();
+        let site = self.sites[at].config().clone();
         for event in events {
             let news = match event {
                 ExpiryEvent::EndsSoon(expiry) => Notification::Expiring { subject, expiry },
@@ -127,7 +124,7 @@ impl Monitor {
     }
 
     pub(crate) fn refresh_reach(&mut self, now: Now) {
-        let offline = self.uplink.has(Fault::Line);
+        let offline = self.uplink.has(Fault::NoConnection);
         self.sites.refresh_reach(now.moment(), offline);
     }
 
@@ -168,9 +165,9 @@ impl Monitor {
                 } => {
                     for at in unjudged {
                         // The outage of a site that was down before goes on, but not by that time.
-                        let name = &self.sites[at].site.name;
+                        let name = self.sites[at].name();
                         if let Some(incident) = self.incidents.open_of_mut(name) {
-                            incident.blind += moment.since(since.max(incident.start));
+                            incident.exclude(since, moment);
                         }
                     }
                     self.saving.later(moment);
@@ -208,7 +205,7 @@ impl Monitor {
 
     /// While there is no connection at all nothing can be known of the other faults.
     pub(crate) fn tell_faults(&mut self, now: Now) {
-        if self.uplink.has(Fault::Line) {
+        if self.uplink.has(Fault::NoConnection) {
             return;
         }
         for fault in self.alerts.take_due_faults(now.moment()) {
@@ -235,7 +232,7 @@ impl Monitor {
         let moment = now.moment();
         self.history.count_check();
         self.schedule.check_ended(moment);
-        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
+        let kind = outcome.failure_kind();
         if kind == Some(FailureKind::Internal) {
             self.internal_errors += 1;
         }
@@ -248,7 +245,7 @@ impl Monitor {
             self.announce(now, text);
         }
         let watched = &mut self.sites[at];
-        watched.running = false;
+        watched.end_check();
         if watched.paused() {
             self.note_in_jobs(now, name, &JobResult::Paused);
             return;
@@ -272,6 +269,9 @@ impl Monitor {
         self.schedule.next_turn(name, moment);
         let untimely = matches!(kind, Some(FailureKind::Tls | FailureKind::Untrusted));
         if self.clock.is_set() || !untimely {
+            if let (Ok(()), Some(took)) = (&outcome.verdict, outcome.took) {
+                self.history.on_answer(name, took);
+            }
             let (events, transition) = self.judging(now).on_outcome(at, outcome);
             self.on_uplink(now, events);
             self.on_judged(now, transition.map(JudgeEvent::Transition));
@@ -315,7 +315,7 @@ impl Monitor {
         self.history.site_changed();
         match change {
             Change::WentDown => {
-                self.history.on_down(now, &mut self.sites[at]);
+                self.history.on_down(now, &self.sites[at]);
                 self.went_down(now, at, cause);
             }
             Change::Recovered => self.recovered(now, at),

@@ -50,7 +50,7 @@ impl Progress {
         if self.running == 0 {
             return true;
         }
-        let longest = sites.iter().map(|w| w.site.timeout).max();
+        let longest = sites.iter().map(|w| w.config().timeout).max();
         now.since(self.last) <= longest.unwrap_or_default() + SLACK
     }
 

@@ -4,9 +4,8 @@
 use crate::monitor::event::{Actions, Level};
 use crate::monitor::schedule::Scheduler;
 use crate::monitor::site::table::Sites;
-use crate::monitor::time::hours;
 use crate::monitor::time::zone::Zone;
-use crate::monitor::time::{Moment, Now};
+use crate::monitor::time::{Moment, Now, hours};
 
 /// How long the sites' windows, as they were last looked up, hold.
 #[derive(Clone, Copy, Debug)]
@@ -40,18 +39,18 @@ impl Scheduler {
         let (from, zone) = (now.wall, now.zone);
         let mut until: Option<i64> = None;
         for watched in sites.iter_mut() {
-            let windows = &watched.site.maintenance;
+            let windows = &watched.config().maintenance;
             // Without a clock it is not known, and what is not known hides no alert.
             let ends = hours::ends(windows, from, zone).filter(|_| clock_set);
             let next = hours::next_change(windows, from, zone);
             until = until.into_iter().chain(next).min();
-            let before = std::mem::replace(&mut watched.maintenance, ends);
+            let before = watched.maintain(ends);
             let said = match (before, ends) {
                 (None, Some(_)) => "begins",
                 (Some(_), None) => "is over",
                 _ => continue,
             };
-            let text = format!("{}: its maintenance {said}", watched.site.name);
+            let text = format!("{}: its maintenance {said}", watched.name());
             actions.log(Level::Info, text);
         }
         self.maintenance = Some(Validity { from, until, zone });

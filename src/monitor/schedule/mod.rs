@@ -109,21 +109,22 @@ impl Scheduler {
         watched: &mut SiteState,
         actions: &mut Actions,
     ) -> bool {
-        if watched.running || watched.paused() || self.stopping {
+        if watched.check_under_way() || watched.paused() || self.stopping {
             return false;
         }
-        if !clock_set && watched.site.is_https() && !mutated!("check https before the clock is set")
+        if !clock_set
+            && watched.config().is_https()
+            && !mutated!("check https before the clock is set")
         {
             self.next_turn(watched.name(), now);
             return false;
         }
-        watched.running = true;
-        watched.began = now;
+        let fresh = watched.begin_check(now);
         self.progress.started(now);
         self.clear(watched.name());
         actions.push(Action::Check {
-            site: watched.site.clone(),
-            fresh: std::mem::take(&mut watched.anew) | watched.fresh(),
+            site: watched.config().clone(),
+            fresh,
             hanging: watched.hanging(),
         });
         true
@@ -143,7 +144,7 @@ impl Scheduler {
         waited: Duration,
     ) -> Option<String> {
         let counts = !watched.hanging();
-        counts.then(|| self.rounds.ended(now, watched.site.interval, waited))?
+        counts.then(|| self.rounds.ended(now, watched.config().interval, waited))?
     }
 
     /// Late rounds, and all that were due.
@@ -217,7 +218,11 @@ impl Scheduler {
     /// An extra turn after a check that counted for nothing: its reason is not long in going, as a rule,
     /// and the next turn may be in an hour.
     pub fn check_soon(&mut self, now: Moment, watched: &SiteState) {
-        let again = watched.site.retry.max(SOON).min(watched.site.interval);
+        let again = watched
+            .config()
+            .retry
+            .max(SOON)
+            .min(watched.config().interval);
         self.at(watched.name(), now + again);
     }
 
@@ -248,7 +253,7 @@ impl Scheduler {
     /// The clock is set: sites that could not be checked without it get extra turns, one after the
     /// other.
     pub fn check_https_soon(&mut self, now: Moment, sites: &Sites) {
-        let waiting = |w: &&SiteState| w.site.is_https() && !w.running && !w.paused();
+        let waiting = |w: &&SiteState| w.config().is_https() && !w.check_under_way() && !w.paused();
         let waiting: Vec<&str> = sites.iter().filter(waiting).map(SiteState::name).collect();
         for (place, name) in waiting.iter().enumerate() {
             self.soon(name, now, (place, waiting.len()));

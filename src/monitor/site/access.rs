@@ -3,12 +3,11 @@
 
 use crate::monitor::site::Site;
 use crate::monitor::site::table::Sites;
-use std::sync::Arc;
 
 /// The chat id of the terminal (`run --console`). Telegram has no chat 0.
 pub const CONSOLE: i64 = 0;
 
-/// Who may give commands and who gets the alerts.
+/// Which chats and users may give commands, and which chats get the alerts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
     pub chats: Vec<i64>,
@@ -52,28 +51,25 @@ impl Sites {
     /// The sites that a chat may see, in the order of the file.
     pub fn visible(&self, chat: i64) -> Vec<usize> {
         (0..self.len())
-            .filter(|&at| may_see(chat, &self[at].site))
+            .filter(|&at| may_see(chat, self[at].config()))
             .collect()
     }
 
     /// No site is hidden from the chat.
     pub fn all_visible(&self, chat: i64) -> bool {
-        self.iter().all(|w| may_see(chat, &w.site))
+        self.iter().all(|w| may_see(chat, w.config()))
     }
 
     /// The place of the site with this very name, if the chat may see it.
     pub fn find_visible(&self, chat: i64, name: &str) -> Option<usize> {
-        self.find(name).filter(|&at| may_see(chat, &self[at].site))
+        self.find(name)
+            .filter(|&at| may_see(chat, self[at].config()))
     }
 
     /// A group has a new id.
     pub fn rename_chat(&mut self, from: i64, to: i64) {
         for watched in self.iter_mut() {
-            let chats = watched.site.chats.as_ref();
-            if chats.is_some_and(|chats| chats.contains(&from)) {
-                let site = Arc::make_mut(&mut watched.site);
-                rename(site.chats.get_or_insert_default(), from, to);
-            }
+            watched.rename_chat(from, to);
         }
     }
 

@@ -1,14 +1,13 @@
 //! Dependencies (`after`): what lies behind a site that is down is unreachable, and silent.
 
-use crate::monitor::site::state::Suppression;
+use crate::monitor::site::suppression::{Fault, Suppression};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;
-use crate::monitor::uplink::Fault;
 
 impl Sites {
     /// What the site depends on.
     pub fn parent_of(&self, at: usize) -> Option<usize> {
-        let name = self[at].site.after.as_ref()?;
+        let name = self[at].config().after.as_ref()?;
         self.find(name)
     }
 
@@ -17,7 +16,7 @@ impl Sites {
         let watched = &self[at];
         !mutated!("judge what lies behind a site that is down")
             && !watched.paused()
-            && (watched.down() || watched.suppression == Some(Suppression::Unreachable))
+            && (watched.down() || watched.unreachable())
     }
 
     /// Suppresses what has become unreachable and judges again what no longer is; `offline`: there is
@@ -26,7 +25,7 @@ impl Sites {
     pub fn refresh_reach(&mut self, now: Moment, offline: bool) {
         if self
             .iter()
-            .all(|w| w.site.after.is_none() && w.suppression != Some(Suppression::Unreachable))
+            .all(|w| w.config().after.is_none() && !w.unreachable())
         {
             return;
         }
@@ -35,17 +34,17 @@ impl Sites {
             again = false;
             for at in 0..self.len() {
                 let blocked = self.parent_of(at).is_some_and(|p| self.blocks(p));
-                let covered = self[at].suppression == Some(Suppression::Unreachable);
-                if blocked && !covered {
-                    self[at].cover(Suppression::Unreachable, now);
-                    again = true;
-                } else if !blocked && covered {
-                    self[at].uncover(now);
+                if blocked == self[at].unreachable() {
+                    continue;
+                }
+                again = true;
+                if blocked {
+                    self[at].suppress(Suppression::Unreachable, now);
+                } else {
+                    self[at].end_suppression(now);
                     if offline && !self[at].lan() {
-                        let suppression = Suppression::Offline(Fault::Line);
-                        self[at].cover(suppression, now);
+                        self[at].suppress(Suppression::Offline(Fault::NoConnection), now);
                     }
-                    again = true;
                 }
             }
         }
@@ -57,9 +56,9 @@ impl Sites {
         let mut next = 0;
         while let Some(&parent) = behind.get(next) {
             next += 1;
-            let name = &self[parent].site.name;
+            let name = self[parent].name();
             for (child, watched) in self.iter().enumerate() {
-                if watched.site.after.as_ref() == Some(name)
+                if watched.config().after.as_deref() == Some(name)
                     && !watched.paused()
                     && !behind.contains(&child)
                 {

@@ -2,10 +2,13 @@
 
 pub mod access;
 mod dependencies;
+pub(crate) mod flapping;
 pub mod network;
 pub mod outcome;
 pub mod printable;
 pub(crate) mod state;
+pub(crate) mod streak;
+pub(crate) mod suppression;
 pub(crate) mod table;
 
 use crate::monitor::time::hours::Window;
@@ -30,7 +33,7 @@ pub struct Site {
     pub retry: Duration,
     /// Successes in a row that make it up again, 1 to 100.
     pub recover: u32,
-    /// Time between repeats of a down alert that nobody acknowledged; `None` = never.
+    /// Time between repeats of a down alert that no user acknowledged; `None` = never.
     pub remind: Option<Duration>,
     /// Slower than this is degraded.
     pub slow: Option<Duration>,
@@ -40,11 +43,11 @@ pub struct Site {
     pub group: Option<String>,
     /// Configured but not checked.
     pub paused: bool,
-    /// These chats alone are told of it; `None` = all.
+    /// These chats alone get its alerts; `None` = all.
     pub chats: Option<Vec<i64>>,
-    /// Windows of local time in which it is checked, but nothing is told of it.
+    /// Windows of local time in which it is checked, but no alert is made.
     pub maintenance: Vec<Window>,
-    /// Warn when a certificate of the chain ends within this (https and tls); `None` = never look.
+    /// Warn when a certificate of the chain ends within this (https and tls); `None` = it is never inspected.
     pub cert: Option<Duration>,
     /// Warn when the registration of the domain ends within this; `None` = never ask.
     pub domain: Option<Duration>,

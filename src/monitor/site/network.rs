@@ -1,9 +1,9 @@
-//! Which addresses are whose: on this network, and so not reached over the line, or at least not
+//! Which addresses are on this network, and so not reached over the uplink, or at least not
 //! of the public internet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Loopback, private and link-local addresses are not reached over the line.
+/// Loopback, private and link-local addresses are not reached over the uplink.
 pub fn is_lan(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
@@ -25,7 +25,7 @@ pub fn is_lan(address: IpAddr) -> bool {
 /// [`is_lan`] that is what lies behind a provider's or a tunnel's NAT (100.64/10, RFC 6598), "this
 /// network" (0/8, of which Linux takes 0.0.0.0 for itself) and 192.0.0/24 (RFC 6890), also where
 /// an IPv6 address stands for them. Networks for documentation (RFC 5737) and benchmarks count as
-/// public: nobody has machines in the first, and routers of some make give the second to any name.
+/// public: no machine has an address of the first, and routers of some make give the second to any name.
 pub fn is_internal(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {

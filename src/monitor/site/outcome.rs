@@ -20,7 +20,7 @@ pub struct Outcome {
     pub detail: Option<String>,
 }
 
-/// What a look at a certificate chain or a domain's registration found.
+/// When a certificate chain or a domain's registration ends, as an inspection found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expiry {
     /// When the first of them ends, in Unix seconds.
@@ -33,9 +33,9 @@ pub struct Expiry {
     pub key: String,
 }
 
-/// What a look at something that runs out found.
+/// What an inspection of something that runs out found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Looked {
+pub struct Inspection {
     /// What ends first.
     pub first: Expiry,
     /// The root certificate of this machine's bundle that the site's chain leads to, whenever it
@@ -43,10 +43,10 @@ pub struct Looked {
     pub root: Option<Expiry>,
 }
 
-impl From<Expiry> for Looked {
+impl From<Expiry> for Inspection {
     /// Without a root.
-    fn from(first: Expiry) -> Looked {
-        Looked { first, root: None }
+    fn from(first: Expiry) -> Inspection {
+        Inspection { first, root: None }
     }
 }
 
@@ -75,6 +75,11 @@ impl Outcome {
             detail: None,
         }
     }
+
+    /// How it failed; `None`: every condition held.
+    pub fn failure_kind(&self) -> Option<FailureKind> {
+        self.verdict.as_ref().err().map(|failure| failure.kind)
+    }
 }
 
 /// Phases of the last request of a check. Each is a duration of its own, not a running total.
@@ -96,7 +101,7 @@ pub struct Phases {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     pub kind: FailureKind,
-    /// One line a person understands, e.g. `HTTP 503, wanted 200-299`.
+    /// One line that a user understands, e.g. `HTTP 503, wanted 200-299`.
     pub detail: String,
     /// `detail` without what is another one for every site, the server's address; `None` when
     /// `detail` has nothing of the kind.
@@ -150,7 +155,7 @@ pub enum FailureKind {
     NoRoute,
     /// Handshake or certificate.
     Tls,
-    /// A certificate of somebody else: an unknown issuer, or made for another name. What a captive
+    /// A certificate of another server: an unknown issuer, or made for another name. What a captive
     /// portal shows.
     Untrusted,
     Timeout,
@@ -220,7 +225,7 @@ impl FailureKind {
         matches!(self, Body | Redirected | Status | TooLarge | Untrusted)
     }
 
-    /// Somebody else answered, or sent us elsewhere.
+    /// Another server answered, or a redirect led elsewhere.
     pub fn foreign(self) -> bool {
         matches!(self, FailureKind::Untrusted | FailureKind::Redirected)
     }

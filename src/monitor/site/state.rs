@@ -1,73 +1,117 @@
-//! One watched site: its judgement, its last checks, and what people decided about it.
+//! The state of a site at run time: how it is judged, its last checks, and what users decided about it.
 
-use crate::monitor::expiry::{self, Subject};
-use crate::monitor::history::History;
-use crate::monitor::judge::flapping::Flapping;
-use crate::monitor::judge::{Change, Rules, Seen, State, Streak};
-use crate::monitor::render::text::response;
 use crate::monitor::site::Site;
+use crate::monitor::site::access::rename;
+use crate::monitor::site::flapping::Flapping;
 use crate::monitor::site::network::is_lan;
-use crate::monitor::site::outcome::{FailureKind, Outcome};
+use crate::monitor::site::outcome::{Failure, FailureKind, Outcome};
+use crate::monitor::site::streak::{Change, Rules, Seen, Streak};
+use crate::monitor::site::suppression::{Suppression, behind};
+use crate::monitor::time::text::response;
 use crate::monitor::time::{Moment, Now, Redating};
-use crate::monitor::uplink::Fault;
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Checks that `/history` shows.
-const HISTORY: usize = 10;
+const RECENT: usize = 10;
 
-#[derive(Debug)]
-pub struct SiteState {
-    pub site: Arc<Site>,
-    pub judge: Streak,
-    /// Since when it has been in its state.
-    pub since: Moment,
-    /// A check of it is under way: never a second one.
-    pub running: bool,
-    /// When its last check began.
-    pub began: Moment,
-    /// Its next check must not ride on a connection that is open.
-    pub anew: bool,
-    /// `/pause` or `/resume`, over what the configuration says.
-    pub pause_order: Option<bool>,
-    pub muted_until: Option<Moment>,
-    /// When the maintenance that it is under ends, in Unix seconds.
-    pub maintenance: Option<i64>,
-    pub last: Option<(Moment, Outcome)>,
-    /// Newest last.
-    pub history: VecDeque<Checked>,
-    pub past: History,
-    pub checks: u64,
-    /// Why it is not up, as the state file remembers it until the first check.
-    pub cause: Option<String>,
-    pub took: Option<Duration>,
-    /// Why it is not judged at present.
-    pub suppression: Option<Suppression>,
-    /// The address that its name last resolved to.
-    pub address: Option<IpAddr>,
-    /// Its host is a name and not an address.
-    pub named: bool,
-    /// The first of the failures that are counted against it.
-    pub failing_since: Option<Moment>,
-    /// Enough failures for down, but is it the site's own fault?
-    pub pending_down: Option<PendingDown>,
-    pub flapping: Flapping,
-    /// Failures in a row that did not count because we stood still meanwhile.
-    pub overslept: u32,
-    certificate: expiry::Watch,
-    /// Boxed, as few sites have one that is looked at.
-    domain: Option<Box<expiry::Watch>>,
+/// What a site is judged to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Not yet checked, or first failures not yet judged.
+    Unknown,
+    Up,
+    /// Answers, but slower than `slow`.
+    Degraded,
+    Down,
+    /// What it depends on (`after`) is down.
+    Unreachable,
+    /// Our own connection is down: not judged.
+    Offline,
+    Paused,
 }
 
-/// Why a site is checked but not judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Suppression {
-    /// What it depends on is down.
-    Unreachable,
-    /// Our own line is at fault.
-    Offline(Fault),
+impl State {
+    /// All there are.
+    pub const ALL: [State; 7] = [
+        State::Unknown,
+        State::Up,
+        State::Degraded,
+        State::Down,
+        State::Unreachable,
+        State::Offline,
+        State::Paused,
+    ];
+
+    /// The word of the JSON output, the chat and the state file.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Unknown => "unknown",
+            State::Up => "up",
+            State::Degraded => "degraded",
+            State::Down => "down",
+            State::Unreachable => "unreachable",
+            State::Offline => "offline",
+            State::Paused => "paused",
+        }
+    }
+
+    pub fn from_word(word: &str) -> Option<State> {
+        State::ALL.into_iter().find(|s| s.word() == word)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A site and what is known of it.
+#[derive(Debug)]
+pub struct SiteState {
+    config: Arc<Site>,
+    streak: Streak,
+    since: Moment,
+    check_under_way: bool,
+    check_began: Moment,
+    /// Its next check must not ride on a connection that is open.
+    fresh_next: bool,
+    /// `/pause` or `/resume`, over what the configuration says.
+    pause_order: Option<bool>,
+    muted_until: Option<Moment>,
+    maintenance_until: Option<i64>,
+    last: Option<(Moment, Outcome)>,
+    /// Newest last.
+    recent: VecDeque<Checked>,
+    checks: u64,
+    cause: Option<String>,
+    took: Option<Duration>,
+    suppression: Option<Suppression>,
+    address: Option<IpAddr>,
+    failing_since: Option<Moment>,
+    pending_down: Option<PendingDown>,
+    flapping: Flapping,
+    /// Failures in a row that did not count because the machine stood still meanwhile.
+    overslept: u32,
+    /// Its certificate or its domain ends soon: it is degraded by that.
+    ends_soon: Option<String>,
+}
+
+/// What of a site's state survives a restart.
+#[derive(Debug)]
+pub struct Remembered {
+    /// As it was judged, whatever it was shown as.
+    pub judged: State,
+    pub since: Moment,
+    pub cause: Option<String>,
+    pub took: Option<Duration>,
+    pub pause_order: Option<bool>,
+    pub muted_until: Option<Moment>,
+    pub flapping: Flapping,
 }
 
 /// A failure that would make the site down.
@@ -93,28 +137,21 @@ pub struct Checked {
     pub failed: bool,
 }
 
-/// Why a site is unreachable: what it depends on is down.
-pub fn behind(parent: &str) -> String {
-    format!("behind {parent}")
-}
-
 impl SiteState {
-    pub fn new(site: Arc<Site>, now: Moment) -> SiteState {
+    pub fn new(config: Arc<Site>, now: Moment) -> SiteState {
         SiteState {
-            address: site.literal(),
-            named: site.literal().is_none(),
-            site,
-            judge: Streak::new(State::Unknown),
+            address: config.literal(),
+            config,
+            streak: Streak::new(State::Unknown),
             since: now,
-            running: false,
-            began: now,
-            anew: false,
+            check_under_way: false,
+            check_began: now,
+            fresh_next: false,
             pause_order: None,
             muted_until: None,
-            maintenance: None,
+            maintenance_until: None,
             last: None,
-            history: VecDeque::with_capacity(HISTORY),
-            past: History::new(0),
+            recent: VecDeque::with_capacity(RECENT),
             checks: 0,
             cause: None,
             took: None,
@@ -123,17 +160,198 @@ impl SiteState {
             pending_down: None,
             flapping: Flapping::default(),
             overslept: 0,
-            certificate: expiry::Watch::default(),
-            domain: None,
+            ends_soon: None,
         }
     }
 
+    /// Goes on where an earlier run stopped.
+    pub fn restore(&mut self, remembered: Remembered) {
+        self.streak = Streak::new(remembered.judged);
+        self.since = remembered.since;
+        self.cause = remembered.cause;
+        self.took = remembered.took;
+        self.pause_order = remembered.pause_order;
+        self.muted_until = remembered.muted_until;
+        self.flapping = remembered.flapping;
+    }
+
+    /// Another configuration of the site. Whether it is of another host.
+    pub fn reconfigure(&mut self, config: Arc<Site>) -> bool {
+        let before = std::mem::replace(&mut self.config, config);
+        // A new `paused` in the file is a newer word than an old /pause or /resume.
+        if before.paused != self.config.paused {
+            self.pause_order = None;
+        }
+        let other_host = before.host() != self.config.host();
+        if other_host {
+            self.address = self.config.literal();
+        }
+        if before.check != self.config.check {
+            // What the old address was at fault for is not the new one's.
+            self.restart_streak();
+        }
+        other_host
+    }
+
+    /// A group has a new id.
+    pub fn rename_chat(&mut self, from: i64, to: i64) {
+        let chats = self.config.chats.as_ref();
+        if chats.is_some_and(|chats| chats.contains(&from)) {
+            let config = Arc::make_mut(&mut self.config);
+            rename(config.chats.get_or_insert_default(), from, to);
+        }
+    }
+
+    pub fn config(&self) -> &Arc<Site> {
+        &self.config
+    }
+
     pub fn name(&self) -> &str {
-        &self.site.name
+        &self.config.name
     }
 
     pub fn paused(&self) -> bool {
-        self.pause_order.unwrap_or(self.site.paused)
+        self.pause_order.unwrap_or(self.config.paused)
+    }
+
+    /// `/pause` or `/resume`, over what the configuration says.
+    pub fn pause_order(&self) -> Option<bool> {
+        self.pause_order
+    }
+
+    /// `/pause` or `/resume`: judging starts afresh.
+    pub fn pause(&mut self, pause: bool, now: Moment) {
+        self.pause_order = Some(pause);
+        self.reset(now);
+    }
+
+    /// Since when it has been in its state.
+    pub fn since(&self) -> Moment {
+        self.since
+    }
+
+    /// Why it is not up, as the state file remembers it until the first check.
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
+    /// How long the last check took.
+    pub fn took(&self) -> Option<Duration> {
+        self.took
+    }
+
+    /// When the last check ended, and what came of it.
+    pub fn last(&self) -> Option<&(Moment, Outcome)> {
+        self.last.as_ref()
+    }
+
+    /// The last checks, oldest first.
+    pub fn recent(&self) -> impl DoubleEndedIterator<Item = &Checked> {
+        self.recent.iter()
+    }
+
+    /// Checks that have ended since the start.
+    pub fn checks(&self) -> u64 {
+        self.checks
+    }
+
+    /// There is never a second one.
+    pub fn check_under_way(&self) -> bool {
+        self.check_under_way
+    }
+
+    /// When its last check began.
+    pub fn check_began(&self) -> Moment {
+        self.check_began
+    }
+
+    /// A check begins. Whether it must not ride on a connection that is open.
+    pub fn begin_check(&mut self, now: Moment) -> bool {
+        self.check_under_way = true;
+        self.check_began = now;
+        std::mem::take(&mut self.fresh_next) | self.last_failure().is_some()
+    }
+
+    pub fn end_check(&mut self) {
+        self.check_under_way = false;
+    }
+
+    /// Its next check must not ride on a connection that is open.
+    pub fn want_fresh_connection(&mut self) {
+        self.fresh_next = true;
+    }
+
+    /// When the maintenance that it is under ends, in Unix seconds.
+    pub fn maintenance_until(&self) -> Option<i64> {
+        self.maintenance_until
+    }
+
+    pub fn under_maintenance(&self) -> bool {
+        self.maintenance_until.is_some()
+    }
+
+    /// Until when it is under maintenance from now on; gives back until when it was.
+    pub fn maintain(&mut self, until: Option<i64>) -> Option<i64> {
+        std::mem::replace(&mut self.maintenance_until, until)
+    }
+
+    pub fn muted_until(&self) -> Option<Moment> {
+        self.muted_until
+    }
+
+    pub fn mute(&mut self, until: Option<Moment>) {
+        self.muted_until = until;
+    }
+
+    /// Why it is not judged at present.
+    pub fn suppression(&self) -> Option<Suppression> {
+        self.suppression
+    }
+
+    pub fn suppressed(&self) -> bool {
+        self.suppression.is_some()
+    }
+
+    pub fn unreachable(&self) -> bool {
+        self.suppression == Some(Suppression::Unreachable)
+    }
+
+    /// The address that its name last resolved to.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// Its host is a name and not an address.
+    pub fn has_name(&self) -> bool {
+        self.config.literal().is_none()
+    }
+
+    /// The first of the failures that are counted against it.
+    pub fn failing_since(&self) -> Option<Moment> {
+        self.failing_since
+    }
+
+    /// Enough failures for down, but is it the site's own fault?
+    pub fn pending_down(&self) -> Option<&PendingDown> {
+        self.pending_down.as_ref()
+    }
+
+    pub fn flapping(&self) -> &Flapping {
+        &self.flapping
+    }
+
+    pub fn flapping_mut(&mut self) -> &mut Flapping {
+        &mut self.flapping
+    }
+
+    /// The state that its outcomes make, whatever it is shown as.
+    pub fn judged_state(&self) -> State {
+        self.streak.state()
+    }
+
+    /// See [`Streak::wavering`].
+    pub fn wavering(&self) -> bool {
+        self.streak.wavering()
     }
 
     pub fn state(&self) -> State {
@@ -141,37 +359,16 @@ impl SiteState {
             _ if self.paused() => State::Paused,
             Some(Suppression::Unreachable) => State::Unreachable,
             Some(Suppression::Offline(_)) => State::Offline,
-            None => match self.judge.state() {
-                State::Up if self.expiries().any(expiry::Watch::ends_soon) => State::Degraded,
+            None => match self.streak.state() {
+                State::Up if self.ends_soon.is_some() => State::Degraded,
                 state => state,
             },
         }
     }
 
-    /// What is known of its certificate or its domain; `None` = nothing.
-    pub fn expiry(&self, subject: Subject) -> Option<&expiry::Watch> {
-        match subject {
-            Subject::Certificate => Some(&self.certificate),
-            Subject::Domain => self.domain.as_deref(),
-        }
-    }
-
-    fn expiries(&self) -> impl Iterator<Item = &expiry::Watch> {
-        Subject::ALL.into_iter().filter_map(|s| self.expiry(s))
-    }
-
-    pub fn expiry_mut(&mut self, subject: Subject) -> &mut expiry::Watch {
-        match subject {
-            Subject::Certificate => &mut self.certificate,
-            Subject::Domain => self.domain.get_or_insert_default(),
-        }
-    }
-
-    pub fn forget_expiry(&mut self, subject: Subject) {
-        match subject {
-            Subject::Certificate => self.certificate = expiry::Watch::default(),
-            Subject::Domain => self.domain = None,
-        }
+    /// `reason`: what of it ends soon, and when.
+    pub fn set_ends_soon(&mut self, reason: Option<String>) {
+        self.ends_soon = reason;
     }
 
     /// Why it is not up, or not judged.
@@ -179,39 +376,41 @@ impl SiteState {
         match self.suppression {
             _ if self.paused() => None,
             Some(Suppression::Unreachable) => {
-                let parent = self.site.after.as_deref().unwrap_or_default();
+                let parent = self.config.after.as_deref().unwrap_or_default();
                 Some(behind(parent))
             }
-            Some(Suppression::Offline(trouble)) => Some(trouble.reason().to_owned()),
-            None => self.cause.clone().or_else(|| {
-                let reason = |s: Subject| self.expiry(s)?.reason(s);
-                Subject::ALL.into_iter().find_map(reason)
-            }),
+            Some(Suppression::Offline(fault)) => Some(fault.reason().to_owned()),
+            None => self.cause.clone().or_else(|| self.ends_soon.clone()),
         }
     }
 
     pub fn down(&self) -> bool {
-        self.judge.state() == State::Down
+        self.judged_state() == State::Down
     }
 
     /// Failing, but not yet judged.
     pub fn suspect(&self) -> bool {
-        self.judge.suspect() || self.pending_down.is_some()
+        self.streak.suspect() || self.pending_down.is_some()
     }
 
-    /// It is not reached over the line, as far as its name resolved.
+    /// It is not reached over the uplink, as far as its name resolved.
     pub fn lan(&self) -> bool {
         self.address.is_some_and(is_lan)
     }
 
-    /// The last failure was that of its name.
-    pub fn unresolved(&self) -> bool {
-        matches!(&self.last, Some((_, Outcome { verdict: Err(f), address: None, .. })) if matches!(f.kind, FailureKind::Dns | FailureKind::NoName))
+    /// It is on this network, and its last check did not fail by its name.
+    pub fn local(&self) -> bool {
+        let unresolved = self.last.as_ref().is_some_and(|(_, outcome)| {
+            let kind = outcome.failure_kind();
+            let by_name = matches!(kind, Some(FailureKind::Dns | FailureKind::NoName));
+            by_name && outcome.address.is_none()
+        });
+        self.lan() && !unresolved
     }
 
-    /// It is on this network, and its last failure was not that of its name.
-    pub fn local(&self) -> bool {
-        self.lan() && !self.unresolved()
+    /// Why the last check failed; `None`: it did not.
+    pub fn last_failure(&self) -> Option<&Failure> {
+        self.last.as_ref()?.1.verdict.as_ref().err()
     }
 
     /// The last check was a good one and ended at `since` or later.
@@ -222,20 +421,13 @@ impl SiteState {
     /// A captive portal could have made it fail like that: it answers any plain request itself, and
     /// with a certificate of its own where one is asked for.
     pub fn portal_like(&self, kind: FailureKind) -> bool {
-        kind.foreign() || kind.spoke() && !self.site.is_https()
+        kind.foreign() || kind.spoke() && !self.config.is_https()
     }
 
-    /// It was not looked at since its state was remembered or came out of the dark: who knows how
-    /// it is by now?
+    /// It was not checked since its state was restored or its suppression ended: what is known of it is
+    /// out of date.
     pub fn stale(&self) -> bool {
         self.last.as_ref().is_none_or(|(at, _)| *at < self.since)
-    }
-
-    pub fn rules(&self) -> Rules {
-        Rules {
-            tries: self.site.tries,
-            recover: self.site.recover,
-        }
     }
 
     pub fn muted(&self, now: Moment) -> bool {
@@ -244,26 +436,20 @@ impl SiteState {
 
     /// Its last check ran into its timeout: it shares half of the permits with its like.
     pub fn hanging(&self) -> bool {
-        matches!(&self.last, Some((_, Outcome { verdict: Err(f), .. })) if f.kind == FailureKind::Timeout)
+        self.last_failure()
+            .is_some_and(|failure| failure.kind == FailureKind::Timeout)
     }
 
     /// What of `cause`, the last failure's, other sites may share: [`crate::monitor::site::outcome::Failure::common`].
     pub fn common_cause(&self, cause: &str) -> Option<String> {
-        let (_, outcome) = self.last.as_ref()?;
-        let failure = outcome.verdict.as_ref().err()?;
-        let common = failure.common.clone();
-        common.filter(|_| failure.detail == cause)
-    }
-
-    /// Its last check failed: the next must not ride on a connection that is open.
-    pub fn fresh(&self) -> bool {
-        matches!(&self.last, Some((_, outcome)) if outcome.verdict.is_err())
+        let failure = self.last_failure().filter(|f| f.detail == cause)?;
+        failure.common.clone()
     }
 
     /// Takes what a check found, without judging it.
     pub fn take(&mut self, outcome: Outcome, now: Now) -> (Seen, Option<String>) {
         let slow = self
-            .site
+            .config
             .slow
             .zip(outcome.took)
             .filter(|(limit, took)| took > limit);
@@ -292,44 +478,76 @@ impl SiteState {
             }
             Seen::Fast | Seen::Slow => self.failing_since = None,
         }
-        let change = self.judge.observe(seen, self.rules());
+        let change = self.streak.observe(seen, Rules::of(&self.config));
         if change.is_some() {
             self.since = now.moment();
         }
         // A down site's first good answer is no reason to forget why it is down.
-        if cause.is_some() || self.judge.state() == State::Up {
+        if cause.is_some() || self.streak.state() == State::Up {
             self.cause = cause.map(str::to_owned);
         }
         change
     }
 
-    /// Puts the last check into the history, as it was judged.
-    pub fn remember(&mut self, now: Now, cause: Option<String>) {
-        if self.history.len() == HISTORY {
-            self.history.pop_front();
+    /// The pending down is confirmed: the site is down by it.
+    pub fn confirm_down(&mut self, cause: &str, now: Now) -> Option<Change> {
+        let change = self.judged(Seen::Failed, Some(cause), now);
+        if let Some(last) = self.recent.back_mut() {
+            last.state = self.streak.state();
         }
-        if let Some((
-            _,
-            Outcome {
-                verdict: Ok(()),
-                took: Some(took),
-                ..
-            },
-        )) = &self.last
-        {
-            self.past.add(*took);
+        change
+    }
+
+    /// This failure would make the site down, or is one more after that.
+    pub fn makes_pending(&self) -> bool {
+        let rules = Rules::of(&self.config);
+        self.pending_down.is_some() || self.streak.next_failure_is_down(rules)
+    }
+
+    /// A failure that would make the site down. The first one stays the one that counts: a probe that
+    /// takes longer than `retry` would else be too old each time.
+    pub fn set_pending_down(&mut self, kind: FailureKind, cause: String, now: Moment) {
+        self.failing_since.get_or_insert(now);
+        let before = self.pending_down.take();
+        self.pending_down = Some(PendingDown {
+            failed: before.as_ref().map_or(now, |d| d.failed),
+            began: self.check_began,
+            kind,
+            cause,
+            parent_failed: before.is_some_and(|d| d.parent_failed),
+        });
+    }
+
+    /// What it depends on fails as well.
+    pub fn set_parent_failed(&mut self) {
+        if let Some(pending_down) = &mut self.pending_down {
+            pending_down.parent_failed = true;
         }
-        self.history.push_back(Checked {
+    }
+
+    /// A failure doesn't count, as the machine stood still meanwhile; no more than `most` in a row.
+    pub fn excuse_overslept(&mut self, most: u32) -> bool {
+        let excused = self.overslept < most;
+        self.overslept += u32::from(excused);
+        excused
+    }
+
+    /// Shows the last check among the recent ones, as it was judged.
+    pub fn show_last(&mut self, now: Now, cause: Option<String>) {
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Checked {
             at: now.moment(),
             state: self.state(),
             took: self.took,
             cause: cause.map(String::into_boxed_str),
-            failed: self.last.as_ref().is_some_and(|(_, o)| o.verdict.is_err()),
+            failed: self.last_failure().is_some(),
         });
     }
 
     /// It is not judged from now on. What was counted against it counts no more.
-    pub fn cover(&mut self, suppression: Suppression, now: Moment) {
+    pub fn suppress(&mut self, suppression: Suppression, now: Moment) {
         if self.suppression != Some(suppression) {
             self.suppression = Some(suppression);
             self.since = now;
@@ -339,7 +557,7 @@ impl SiteState {
 
     /// What was counted against it counts no more.
     pub fn restart_streak(&mut self) {
-        self.judge.restart_streak();
+        self.streak.restart_streak();
         self.failing_since = None;
         self.pending_down = None;
     }
@@ -348,15 +566,15 @@ impl SiteState {
     pub fn clock_is_set(&mut self, now: Moment, redating: &Redating) {
         redating.moment(&mut self.since);
         self.flapping.redate(|at| redating.moment(at));
-        let name = &self.site.name;
+        let name = &self.config.name;
         redating.mute(Some(name), &mut self.muted_until);
-        if self.site.is_https() {
+        if self.config.is_https() {
             self.flapping.rest(now);
         }
     }
 
     /// It is judged again, afresh.
-    pub fn uncover(&mut self, now: Moment) {
+    pub fn end_suppression(&mut self, now: Moment) {
         self.suppression = None;
         self.since = now;
         self.restart_streak();
@@ -365,7 +583,7 @@ impl SiteState {
 
     /// Judging starts afresh: after a pause nothing is known.
     pub fn reset(&mut self, now: Moment) {
-        self.judge = Streak::new(State::Unknown);
+        self.streak = Streak::new(State::Unknown);
         self.since = now;
         self.cause = None;
         self.took = None;

@@ -1,6 +1,7 @@
 //! All sites that are watched, in the order of the configuration, and where a name is among them.
 
-use crate::monitor::site::state::{SiteState, Suppression};
+use crate::monitor::site::state::SiteState;
+use crate::monitor::site::suppression::Suppression;
 use crate::monitor::time::Moment;
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -40,7 +41,7 @@ impl Sites {
     /// Mutes the sites at these places until then; `None` = no longer.
     pub fn mute(&mut self, places: &[usize], until: Option<Moment>) {
         for &at in places {
-            self.all[at].muted_until = until;
+            self.all[at].mute(until);
         }
     }
 
@@ -51,11 +52,11 @@ impl Sites {
     }
 
     /// Judges again what was not judged for this reason, afresh: the places of those sites.
-    pub fn uncover(&mut self, suppression: Suppression, now: Moment) -> Vec<usize> {
-        let suppressed = |at: &usize| self[*at].suppression == Some(suppression);
+    pub fn end_suppression(&mut self, suppression: Suppression, now: Moment) -> Vec<usize> {
+        let suppressed = |at: &usize| self[*at].suppression() == Some(suppression);
         let places: Vec<usize> = (0..self.len()).filter(suppressed).collect();
         for &at in &places {
-            self[at].uncover(now);
+            self[at].end_suppression(now);
         }
         places
     }

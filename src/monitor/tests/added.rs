@@ -1,9 +1,9 @@
 //! `/add` and `/remove`.
 
 use super::world::*;
-use crate::monitor::judge::State;
 use crate::monitor::outbox::message::{Content, Delivery, Incoming, Update};
 use crate::monitor::persist::snapshot::AddedRecord;
+use crate::monitor::site::state::State;
 use crate::monitor::{Action, Event};
 use std::time::Duration;
 

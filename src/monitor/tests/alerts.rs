@@ -2,9 +2,9 @@
 
 use super::world::*;
 use crate::monitor::Event;
-use crate::monitor::judge::State;
 use crate::monitor::outbox::message::Delivery;
 use crate::monitor::site::access::Access;
+use crate::monitor::site::state::State;
 use std::time::Duration;
 
 fn down_after_a_while(world: &mut World, name: &str) {

@@ -1,9 +1,9 @@
 //! Dependencies, flapping, the clock, and our own absence.
 
 use super::world::*;
-use crate::monitor::judge::State;
 use crate::monitor::site::Site;
 use crate::monitor::site::outcome::FailureKind;
+use crate::monitor::site::state::State;
 use crate::monitor::time::Now;
 use crate::monitor::{Event, Monitor, Settings};
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! Buttons: who may press them, what they do, and what is left of them.
 
 use super::world::*;
-use crate::monitor::judge::State;
 use crate::monitor::outbox::message::{Message, Press};
 use crate::monitor::site::access::Access;
+use crate::monitor::site::state::State;
 use std::time::Duration;
 
 /// Somebody presses the button that says `label` under the message that was told as the `nth`.

@@ -1,9 +1,9 @@
 //! A wall clock that is doubted, and what ends that.
 
 use super::world::*;
-use crate::monitor::judge::State;
 use crate::monitor::site::Site;
 use crate::monitor::site::outcome::FailureKind;
+use crate::monitor::site::state::State;
 use crate::monitor::time::zone::Zone;
 use crate::monitor::{Event, Monitor, Settings};
 

@@ -2,11 +2,11 @@
 
 use super::world::*;
 use crate::monitor::Event;
-use crate::monitor::judge::State;
 use crate::monitor::outbox::message::{Content, Incoming, Update};
 use crate::monitor::render::text;
 use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::Phases;
+use crate::monitor::site::state::State;
 use std::time::Duration;
 
 fn three() -> World {

@@ -1,9 +1,9 @@
 //! Certificates that run out: once at each threshold, by date, over restarts and mutes.
 
 use super::world::*;
-use crate::monitor::judge::State;
 use crate::monitor::site::Site;
 use crate::monitor::site::outcome::{Expiry, Failure, FailureKind};
+use crate::monitor::site::state::State;
 use std::time::Duration;
 
 const DAY: u64 = 86_400;

@@ -5,7 +5,7 @@ use crate::monitor::history::{Extent, Share, Span};
 use crate::monitor::render::picture::Drawing;
 
 fn share(world: &World, name: &str) -> Share {
-    let past = &world.monitor.sites.named(name).unwrap().past;
+    let past = world.monitor.history.of(name);
     past.uptime(Span::Day, world.now().wall)
 }
 
@@ -198,7 +198,7 @@ fn history_is_written_once_an_hour_and_survives_a_restart_and_a_rename() {
     let (up, down) = minutes(share(&world, "blog"));
     assert_eq!((up + down, down), (1440, 0));
     let month = |world: &World, name: &str| {
-        let past = &world.monitor.sites.named(name).unwrap().past;
+        let past = world.monitor.history.of(name);
         minutes(past.uptime(Span::Month, until))
     };
     let before = month(&world, "blog");

@@ -1,8 +1,8 @@
 //! Hours in which alerts have no sound, and windows in which they are not made.
 
 use super::world::*;
-use crate::monitor::judge::State;
 use crate::monitor::site::Site;
+use crate::monitor::site::state::State;
 use crate::monitor::time::hours::{ALL_DAYS, Hours, Window};
 use crate::monitor::time::zone::Zone;
 use crate::monitor::time::zone::tests::{AUTUMN, BERLIN, SPRING};

@@ -1,8 +1,8 @@
 //! What this machine lacks for a check is never a site's fault.
 
 use super::world::*;
-use crate::monitor::judge::State;
 use crate::monitor::site::outcome::{Failure, FailureKind, Lack, Outcome};
+use crate::monitor::site::state::State;
 
 fn lacking(lack: Lack) -> Outcome {
     Outcome {

@@ -1,9 +1,9 @@
 //! What restarts, power cuts, a late clock and changes of the configuration leave of states and alerts.
 
 use super::world::*;
-use crate::monitor::judge::State;
 use crate::monitor::site::Check;
 use crate::monitor::site::outcome::FailureKind;
+use crate::monitor::site::state::State;
 use crate::monitor::{Monitor, Settings};
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ fn a_parent_that_fails_for_a_moment_makes_no_child_down() {
         all(&mut world, &["router", "blog"], bad());
         let suspect = |world: &World| {
             let mut sites = world.monitor.sites.iter();
-            let in_doubt = sites.any(|w| w.name() == "blog" && w.pending_down.is_some());
-            in_doubt && world.monitor.sites[1].judge.suspect()
+            let in_doubt = sites.any(|w| w.name() == "blog" && w.pending_down().is_some());
+            in_doubt && world.monitor.sites[1].suspect()
         };
         while !suspect(&world) {
             world.pass(1);
@@ -142,7 +142,7 @@ fn a_new_address_is_not_blamed_for_the_failures_of_the_old_one() {
     let mut world = elsewhere(&["blog"]);
     world.fate("blog", from(THERE, bad()));
     world.look_lasts = Duration::from_secs(4);
-    while world.monitor.sites[0].pending_down.is_none() {
+    while world.monitor.sites[0].pending_down().is_none() {
         world.pass(1);
     }
     let mut moved = site("blog");

@@ -1,11 +1,11 @@
 //! Roots of this machine's bundle that end: one message each, no site degraded.
 
 use super::world::*;
-use crate::monitor::judge::State;
 use crate::monitor::persist::snapshot::Snapshot;
 use crate::monitor::site::Site;
 use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::Expiry;
+use crate::monitor::site::state::State;
 use nanoserde::{DeJson, SerJson};
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! When checks happen.
 
 use super::world::*;
-use crate::monitor::judge::State;
+use crate::monitor::site::state::State;
 use std::time::Duration;
 
 fn times(world: &World, name: &str) -> Vec<i64> {

@@ -2,9 +2,9 @@
 
 use super::world::*;
 use crate::monitor::Event;
-use crate::monitor::judge::State;
 use crate::monitor::outbox::message::Delivery;
 use crate::monitor::persist::snapshot::Snapshot;
+use crate::monitor::site::state::State;
 use nanoserde::{DeJson, SerJson};
 
 /// The snapshot as the disk would have it.

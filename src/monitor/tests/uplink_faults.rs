@@ -2,8 +2,8 @@
 
 use super::world::*;
 use crate::monitor::Event;
-use crate::monitor::judge::State;
 use crate::monitor::site::outcome::FailureKind;
+use crate::monitor::site::state::State;
 use crate::monitor::site::{Check, Site};
 use crate::monitor::time::Moment;
 use crate::monitor::uplink::{ProbeResult, Uplink};

@@ -2,9 +2,9 @@
 
 use super::world::*;
 use crate::monitor::alert::Notification;
-use crate::monitor::judge::State;
 use crate::monitor::site::Check;
 use crate::monitor::site::outcome::FailureKind;
+use crate::monitor::site::state::State;
 use crate::monitor::time::Moment;
 use crate::monitor::uplink::{Period, ProbeResult};
 use crate::monitor::{Event, Monitor, Settings};

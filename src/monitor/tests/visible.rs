@@ -2,11 +2,11 @@
 
 use super::world::*;
 use crate::monitor::bot::command::COMMANDS;
-use crate::monitor::judge::State;
 use crate::monitor::outbox::callback_data::key;
 use crate::monitor::outbox::message::{Content, Delivery, Incoming, Press, Update};
 use crate::monitor::site::Site;
 use crate::monitor::site::access::Access;
+use crate::monitor::site::state::State;
 use crate::monitor::{Event, Settings};
 
 fn chats() -> Access {
@@ -70,10 +70,10 @@ fn no_command_of_another_chat_finds_the_site_by_any_name() {
     }
     let vault = world.monitor.sites.iter().find(|w| w.name() == "vault");
     let vault = vault.expect("a site");
-    assert_eq!(vault.muted_until, None);
-    assert_eq!(vault.pause_order, None);
+    assert_eq!(vault.muted_until(), None);
+    assert_eq!(vault.pause_order(), None);
     let incident = world.monitor.incidents.open_of("vault").expect("open");
-    assert_eq!(incident.acknowledged, None);
+    assert_eq!(incident.acknowledged(), None);
     assert!(world.monitor.alerts.muted_until().is_none());
 }
 
@@ -154,9 +154,9 @@ fn buttons_that_came_there_by_an_older_file_do_nothing() {
         );
     }
     let vault = world.monitor.sites.iter().find(|w| w.name() == "vault");
-    assert!(vault.is_some_and(|w| w.muted_until.is_none() && !w.paused()));
+    assert!(vault.is_some_and(|w| w.muted_until().is_none() && !w.paused()));
     let incident = world.monitor.incidents.open_of("vault").expect("open");
-    assert_eq!(incident.acknowledged, None);
+    assert_eq!(incident.acknowledged(), None);
 }
 
 #[test]

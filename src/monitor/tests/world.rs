@@ -1,14 +1,14 @@
 //! A world around the monitor: sites with fates, chats that answer, a disk, and a clock of its own.
 
 use crate::monitor::history::Extent;
-use crate::monitor::judge::State;
 use crate::monitor::outbox::Outgoing;
 use crate::monitor::outbox::message::{
     CallbackAnswer, Content, Delivery, Incoming, Message, Press, Update,
 };
 use crate::monitor::site::Site;
 use crate::monitor::site::access::Access;
-use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, Looked, Outcome};
+use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, Inspection, Outcome};
+use crate::monitor::site::state::State;
 use crate::monitor::time::zone::Zone;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::uplink::ProbeResult;
@@ -414,7 +414,7 @@ impl World {
                 vec![Event::Inspected {
                     site: site.name.clone(),
                     subject,
-                    result: result.map(|first| Looked {
+                    result: result.map(|first| Inspection {
                         first,
                         root: self.root.clone(),
                     }),

@@ -2,6 +2,7 @@
 
 pub mod hours;
 pub(crate) mod suspend;
+pub mod text;
 pub mod wall_clock;
 pub mod zone;
 

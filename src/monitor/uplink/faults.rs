@@ -1,13 +1,14 @@
 //! Faults of the uplink begin and end: which sites are not judged meanwhile, which failures are excused.
 
 use crate::monitor::event::{Action, Actions, Level};
-use crate::monitor::render::text;
 use crate::monitor::site::network::is_lan;
 use crate::monitor::site::outcome::{FailureKind, Outcome};
-use crate::monitor::site::state::{PendingDown, SiteState, Suppression};
+use crate::monitor::site::state::{PendingDown, SiteState};
+use crate::monitor::site::suppression::{Fault, Suppression};
 use crate::monitor::site::table::Sites;
+use crate::monitor::time::text;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::{Fault, Period, ProbeResult, SAME, Uplink};
+use crate::monitor::uplink::{Period, ProbeResult, SAME, Uplink};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -27,10 +28,10 @@ pub enum UplinkEvent {
         /// The sites that were not judged since then.
         unjudged: Vec<usize>,
         period: Period,
-        /// The period goes on that was told last.
+        /// The period goes on that was notified last.
         goes_on: bool,
     },
-    /// To be told at `due`, if it goes on.
+    /// To be notified at `due`, if it goes on.
     FaultBegan { fault: Fault, due: Moment },
     /// `notice` for the chats that know of it.
     FaultEnded { fault: Fault, notice: String },
@@ -62,7 +63,7 @@ impl Uplink {
         let answered = self.answered;
         let began = self.on_result(now.moment(), result)?;
         let mut events = Vec::new();
-        match (result.up, self.has(Fault::Line)) {
+        match (result.up, self.has(Fault::NoConnection)) {
             (false, false) => events.push(self.go_offline(now.moment(), answered, sites, actions)),
             (true, true) => events.extend(self.back_online(now, clock_set, sites, actions)),
             _ => {}
@@ -101,20 +102,17 @@ impl Uplink {
         actions: &mut Actions,
     ) -> UplinkEvent {
         let failing = sites.iter().filter(|w| !w.local());
-        let first = failing.filter_map(|w| w.failing_since).min();
+        let first = failing.filter_map(|w| w.failing_since()).min();
         let since = first.max(answered).unwrap_or(now).min(now);
-        self.begins(Fault::Line, since, now);
+        self.begins(Fault::NoConnection, since, now);
         actions.log(
             Level::Warn,
             "offline: none of the `uplink` targets answers; only sites on this network are judged"
                 .to_owned(),
         );
         for watched in sites.iter_mut() {
-            if !watched.local()
-                && !watched.paused()
-                && watched.suppression != Some(Suppression::Unreachable)
-            {
-                watched.cover(Suppression::Offline(Fault::Line), now);
+            if !watched.local() && !watched.paused() && !watched.unreachable() {
+                watched.suppress(Suppression::Offline(Fault::NoConnection), now);
             }
         }
         UplinkEvent::Offline
@@ -128,11 +126,11 @@ impl Uplink {
         actions: &mut Actions,
     ) -> Option<UplinkEvent> {
         let moment = now.moment();
-        let since = self.ends(Fault::Line, moment)?;
-        let mut unjudged = sites.uncover(Suppression::Offline(Fault::Line), moment);
+        let since = self.ends(Fault::NoConnection, moment)?;
+        let mut unjudged = sites.end_suppression(Suppression::Offline(Fault::NoConnection), moment);
         let behind = |at: &usize| {
             let watched = &sites[*at];
-            watched.suppression == Some(Suppression::Unreachable) && !watched.lan()
+            watched.unreachable() && !watched.lan()
         };
         unjudged.extend((0..sites.len()).filter(behind));
         sites.refresh_reach(moment, false);
@@ -147,7 +145,7 @@ impl Uplink {
         })
     }
 
-    /// A fault that leaves a connection. It is told at once when it would have made a site down
+    /// A fault that leaves a connection. It is notified at once when it would have made a site down
     /// (`sure`), else when it has lasted for a moment; one that was just over, when it has lasted for
     /// as long as it is the same one.
     pub fn fault_begins(
@@ -185,8 +183,8 @@ impl Uplink {
             let Some(since) = self.ends(fault, moment) else {
                 continue;
             };
-            sites.uncover(Suppression::Offline(fault), moment);
-            sites.refresh_reach(moment, self.has(Fault::Line));
+            sites.end_suppression(Suppression::Offline(fault), moment);
+            sites.refresh_reach(moment, self.has(Fault::NoConnection));
             let lasted = text::lasting(moment.since(since));
             let ended = fault.ended().unwrap_or_default();
             let notice = format!("{ended}, after {lasted}.");
@@ -204,19 +202,19 @@ impl Uplink {
         }
         for fault in Fault::PROBED {
             self.ends(fault, now);
-            sites.uncover(Suppression::Offline(fault), now);
+            sites.end_suppression(Suppression::Offline(fault), now);
         }
     }
 
     /// Whether what was found is to be judged now; a site that its fault no longer
     /// explains is judged again.
     pub fn judgeable(&mut self, now: Moment, watched: &mut SiteState, outcome: &Outcome) -> bool {
-        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
+        let kind = outcome.failure_kind();
         let lan = outcome.address.is_some_and(is_lan);
-        match watched.suppression {
+        match watched.suppression() {
             None => {
-                if self.has(Fault::Line) && !lan {
-                    watched.cover(Suppression::Offline(Fault::Line), now);
+                if self.has(Fault::NoConnection) && !lan {
+                    watched.suppress(Suppression::Offline(Fault::NoConnection), now);
                     return false;
                 }
                 // A fault that is known already is no site's either.
@@ -227,7 +225,7 @@ impl Uplink {
                     && !watched.local()
                     && !watched.down()
                 {
-                    watched.cover(Suppression::Offline(fault), now);
+                    watched.suppress(Suppression::Offline(fault), now);
                     return false;
                 }
                 return true;
@@ -236,7 +234,7 @@ impl Uplink {
             Some(Suppression::Offline(fault)) => {
                 let out = lan
                     || match fault {
-                        Fault::Line => false,
+                        Fault::NoConnection => false,
                         Fault::Names => kind != Some(FailureKind::Dns),
                         Fault::Portal => kind.is_none_or(|kind| !watched.portal_like(kind)),
                         Fault::Ipv6 => {
@@ -253,7 +251,7 @@ impl Uplink {
                 }
             }
         }
-        watched.uncover(now);
+        watched.end_suppression(now);
         true
     }
 
@@ -269,15 +267,16 @@ impl Uplink {
         let mut over = Vec::new();
         let moment = now.moment();
         let elsewhere = outcome.address.filter(|a| !is_lan(*a));
-        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
-        let named = sites[at].named;
+        let kind = outcome.failure_kind();
+        let named = sites[at].has_name();
         let asked_anew = outcome.phases.is_none_or(|p| !p.reused);
         let resolved =
             named && (elsewhere.is_some() && asked_anew || kind == Some(FailureKind::NoName));
         let answered = elsewhere.is_some() && kind.is_none();
         self.evidence(moment, resolved, answered);
         // A name on this network says little of others, but there may be none.
-        let unresolved = |w: &SiteState| w.suppression == Some(Suppression::Offline(Fault::Names));
+        let unresolved =
+            |w: &SiteState| w.suppression() == Some(Suppression::Offline(Fault::Names));
         let others = sites.iter().enumerate().filter(|(i, _)| *i != at);
         let alone = named
             && outcome.address.is_some()
@@ -286,7 +285,7 @@ impl Uplink {
         if (resolved || alone) && self.has(Fault::Names) {
             over.push(Fault::Names);
         }
-        if answered && sites[at].site.is_https() && self.has(Fault::Portal) {
+        if answered && sites[at].config().is_https() && self.has(Fault::Portal) {
             over.push(Fault::Portal);
         }
         if answered && elsewhere.is_some_and(|a: IpAddr| a.is_ipv6()) {
@@ -312,11 +311,11 @@ impl Uplink {
 
     /// The check began while there was a fault that explains its failure: it counts for nothing.
     pub fn excuses(&self, watched: &SiteState, kind: FailureKind) -> bool {
-        let of = |fault| self.explains(fault, watched.began);
+        let of = |fault| self.explains(fault, watched.check_began());
         if watched.local() {
             return false;
         }
-        of(Fault::Line)
+        of(Fault::NoConnection)
             || match kind {
                 FailureKind::Dns => {
                     of(Fault::Names)

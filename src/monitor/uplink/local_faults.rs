@@ -1,17 +1,17 @@
 //! What this machine itself lacks for a check (docs/operation.md): the check counts for nothing. It is logged
-//! when it begins and when it is over, told once, and again only after it was fine.
+//! when it begins and when it is over, notified once, and again only after it was fine.
 
 use crate::monitor::event::{Actions, Level};
-use crate::monitor::render::text::lasting;
 use crate::monitor::site::outcome::Lack;
+use crate::monitor::time::text::lasting;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::uplink::Uplink;
 use std::time::Duration;
 
 /// A lack that is seen again within this of the last time has gone on.
 const GOES_ON: Duration = Duration::from_secs(15 * 60);
-/// A machine without an address is not told of before this: it starts, or an interface comes back.
-const UNTOLD: Duration = Duration::from_secs(2 * 60);
+/// A machine without an address is not notified before this: it starts, or an interface comes back.
+const PATIENCE: Duration = Duration::from_secs(2 * 60);
 
 /// A lack that goes on.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ struct Lacking {
     lack: Lack,
     since: Moment,
     last: Moment,
-    told: bool,
+    notified: bool,
 }
 
 /// All that goes on, and the checks that came to nothing by it.
@@ -35,7 +35,7 @@ impl Uplink {
         self.local.excused
     }
 
-    /// A check failed for want of something: what the chats are told, once, unless they want `quiet`.
+    /// A check failed for want of something: the notice for the chats, once; none while they want `quiet`.
     pub fn on_lack(
         &mut self,
         now: Now,
@@ -54,17 +54,17 @@ impl Uplink {
                 lack,
                 since: moment,
                 last: moment,
-                told: false,
+                notified: false,
             });
             lacks.len() - 1
         });
         let lacking = &mut lacks[at];
         lacking.last = moment;
-        let patient = lack == Lack::Address && moment.since(lacking.since) < UNTOLD;
-        if patient || lacking.told || quiet {
+        let patient = lack == Lack::Address && moment.since(lacking.since) < PATIENCE;
+        if patient || lacking.notified || quiet {
             return None;
         }
-        lacking.told = !mutated!("tell of a lack with every check");
+        lacking.notified = !mutated!("tell of a lack with every check");
         Some(format!(
             "{}, so some checks could not be made: they count for nothing. {}",
             capital(lack.reason()),

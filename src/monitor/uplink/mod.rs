@@ -15,16 +15,17 @@
 //! | online | no target answers | offline: sites elsewhere are suppressed | `a_cut_connection_takes_no_site_down_and_is_told_once_it_is_back` |
 //! | offline | a target answers | online: judging starts afresh | `after_an_offline_period_judging_starts_afresh` |
 //! | offline | back within 15 min of the last period | one period with it | `offline_periods_close_together_are_one` |
-//! | offline | sites elsewhere answer, no target does, three times | the targets are told as wrong, once | `targets_that_never_answer_while_sites_do_are_told_once` |
+//! | offline | sites elsewhere answer, no target does, three times | the targets are notified as wrong, once | `targets_that_never_answer_while_sites_do_are_told_once` |
 //! | online | a fault that leaves a connection | sites that fail by it are suppressed | `no_resolver_is_told_and_takes_no_site_down`, `a_captive_portal_takes_no_site_down`, `ipv6_that_is_gone_takes_no_site_down_that_needs_it` |
 //! | fault | it goes on | probed every 10 s | `while_there_is_a_fault_it_is_probed_every_ten_seconds` |
-//! | fault | over and back within 15 min | no news | `a_fault_that_comes_back_at_once_is_no_news` |
-//! | any | the configuration has no targets any more | what they told is over | `an_uplink_without_targets_suppresses_no_site` |
+//! | fault | over and back within 15 min | not notified again | `a_fault_that_comes_back_at_once_is_no_news` |
+//! | any | the configuration has no targets any more | what they found is over | `an_uplink_without_targets_suppresses_no_site` |
 
 pub(crate) mod faults;
 pub(crate) mod local_faults;
 pub(crate) mod offline_period;
 
+use crate::monitor::site::suppression::Fault;
 use crate::monitor::time::{Moment, Now};
 pub use crate::monitor::uplink::faults::UplinkEvent;
 use crate::monitor::uplink::local_faults::LocalFaults;
@@ -49,7 +50,7 @@ const CONTRADICTED: u32 = 3;
 pub struct ProbeResult {
     /// One of the `uplink` targets took a connection.
     pub up: bool,
-    /// IPv6 works; `None` when that could not be told (no IPv6 target, but a route).
+    /// IPv6 works; `None` when that is not known (no IPv6 target, but a route).
     pub ipv6: Option<bool>,
     /// The name of the Telegram server resolved; `None` when not asked, or there is none to ask.
     pub names: Option<bool>,
@@ -57,53 +58,14 @@ pub struct ProbeResult {
     pub trusted: Option<bool>,
 }
 
-/// What is wrong with the uplink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// Nothing outside can be reached.
-    Line,
-    /// No resolver answers, but addresses can be reached.
-    Names,
-    /// Something answers in place of every server: a captive portal.
-    Portal,
-    /// IPv6 is gone, IPv4 is not.
-    Ipv6,
-}
-
 impl Fault {
     /// Those that only the targets tell of.
-    pub const PROBED: [Fault; 3] = [Fault::Line, Fault::Portal, Fault::Ipv6];
+    pub const PROBED: [Fault; 3] = [Fault::NoConnection, Fault::Portal, Fault::Ipv6];
 
-    /// The word of the state file.
-    pub fn word(self) -> &'static str {
-        match self {
-            Fault::Line => "line",
-            Fault::Names => "names",
-            Fault::Portal => "portal",
-            Fault::Ipv6 => "ipv6",
-        }
-    }
-
-    pub fn from_word(word: &str) -> Option<Fault> {
-        [Fault::Line, Fault::Names, Fault::Portal, Fault::Ipv6]
-            .into_iter()
-            .find(|t| t.word() == word)
-    }
-
-    /// Why a site is not judged.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Fault::Line => "our own line is down",
-            Fault::Names => "DNS on this network doesn't answer",
-            Fault::Portal => "something answers in its place",
-            Fault::Ipv6 => "IPv6 on this line is gone",
-        }
-    }
-
-    /// What is told when it begins; `None` for no connection at all, as no chat can be reached then.
+    /// The notice when it begins; `None` for no connection at all, as no chat can be reached then.
     pub fn began(self) -> Option<&'static str> {
         match self {
-            Fault::Line => None,
+            Fault::NoConnection => None,
             Fault::Names => Some(
                 "DNS on this network doesn't answer: sites whose names can't be resolved are not judged.",
             ),
@@ -116,10 +78,10 @@ impl Fault {
         }
     }
 
-    /// What is told when it is over.
+    /// The notice when it is over.
     pub fn ended(self) -> Option<&'static str> {
         match self {
-            Fault::Line => None,
+            Fault::NoConnection => None,
             Fault::Names => Some("DNS on this network answers again"),
             Fault::Portal => Some("Servers answer for themselves again"),
             Fault::Ipv6 => Some("IPv6 on this line is back"),
@@ -140,9 +102,9 @@ pub struct Uplink {
     requested: Option<bool>,
     faults: Vec<(Fault, Moment)>,
     /// Until when each fault was last known to be there: what began before that says nothing.
-    last_known: Vec<(Fault, Moment)>,
-    /// When each fault was last over: one that comes back at once is not told again.
-    over: Vec<(Fault, Moment)>,
+    last_known: [Option<Moment>; 4],
+    /// When each fault was last over: one that comes back at once is not notified again.
+    over: [Option<Moment>; 4],
     /// When a name last resolved that is not loopback's.
     resolved: Option<Moment>,
     /// When something elsewhere last answered.
@@ -255,7 +217,7 @@ impl Uplink {
         let before = self.last.map(|(probe, _)| probe.began);
         let contradicted = !report.up && self.answered.is_some() && self.answered > before;
         self.contradicted = match contradicted {
-            true if self.has(Fault::Line) && self.contradicted < CONTRADICTED => {
+            true if self.has(Fault::NoConnection) && self.contradicted < CONTRADICTED => {
                 self.contradicted + 1
             }
             _ if report.up => 0,
@@ -263,7 +225,7 @@ impl Uplink {
         };
         self.last = Some((probe, report));
         let bad = [
-            (Fault::Line, !report.up),
+            (Fault::NoConnection, !report.up),
             (Fault::Names, report.names == Some(false)),
             (Fault::Portal, report.trusted == Some(false)),
             (Fault::Ipv6, report.ipv6 == Some(false)),
@@ -308,9 +270,7 @@ impl Uplink {
             return false;
         }
         self.faults.push((fault, since));
-        self.over
-            .iter()
-            .all(|(t, at)| *t != fault || now.since(*at) > SAME)
+        self.over[fault as usize].is_none_or(|at| now.since(at) > SAME)
     }
 
     /// Sites elsewhere answer again and again, but no target does: true once.
@@ -323,15 +283,12 @@ impl Uplink {
     }
 
     fn note_known(&mut self, fault: Fault, now: Moment) {
-        self.last_known.retain(|(t, _)| *t != fault);
-        self.last_known.push((fault, now));
+        self.last_known[fault as usize] = Some(now);
     }
 
     /// A check that began at `began` ran into the fault, as far as is known.
     pub fn explains(&self, fault: Fault, began: Moment) -> bool {
-        self.last_known
-            .iter()
-            .any(|(t, until)| *t == fault && began < *until)
+        self.last_known[fault as usize].is_some_and(|until| began < until)
     }
 
     /// The fault is over: since when it was.
@@ -339,8 +296,7 @@ impl Uplink {
         let place = self.faults.iter().position(|(t, _)| *t == fault)?;
         let (_, since) = self.faults.remove(place);
         self.note_known(fault, now);
-        self.over.retain(|(t, _)| *t != fault);
-        self.over.push((fault, now));
+        self.over[fault as usize] = Some(now);
         Some(since)
     }
 
@@ -356,13 +312,13 @@ impl Uplink {
         }
     }
 
-    /// The uplink is back after being down since `since`: what to tell, and whether it goes on with
-    /// what was told last. `dated`: the clock is set.
+    /// The uplink is back after being down since `since`: what to notify, and whether it goes on with
+    /// what was notified last. `dated`: the clock is set.
     pub fn period(&mut self, since: Moment, now: Now, dated: bool) -> (Period, bool) {
         let moment = now.moment();
         let lasted = moment.since(since);
-        let told = self.period.take();
-        let goes_on = told.filter(|(_, ended)| since.since(*ended) <= SAME);
+        let notified = self.period.take();
+        let goes_on = notified.filter(|(_, ended)| since.since(*ended) <= SAME);
         let again = goes_on.is_some();
         let period = match goes_on {
             Some((period, _)) => Period {
@@ -402,81 +358,81 @@ mod tests {
 
     #[test]
     fn a_probe_is_shared_by_the_requests_before_it_began() {
-        let mut line = Uplink::new(true);
-        assert_eq!(line.result_since(at(0), false), None);
-        assert_eq!(line.begin_probe(at(0)), Some(false));
-        assert_eq!(line.result_since(at(0), false), None, "not reported yet");
-        line.on_result(at(1), UP);
-        assert_eq!(line.result_since(at(0), false), Some(UP));
+        let mut uplink = Uplink::new(true);
+        assert_eq!(uplink.result_since(at(0), false), None);
+        assert_eq!(uplink.begin_probe(at(0)), Some(false));
+        assert_eq!(uplink.result_since(at(0), false), None, "not reported yet");
+        uplink.on_result(at(1), UP);
+        assert_eq!(uplink.result_since(at(0), false), Some(UP));
         assert_eq!(
-            line.result_since(at(1), false),
+            uplink.result_since(at(1), false),
             None,
-            "the line may have gone since it began"
+            "the uplink may have gone since it began"
         );
-        assert_eq!(line.next_timeout(at(1)), Some(at(5)));
-        assert_eq!(line.begin_probe(at(4)), None);
-        assert_eq!(line.begin_probe(at(5)), Some(false));
+        assert_eq!(uplink.next_timeout(at(1)), Some(at(5)));
+        assert_eq!(uplink.begin_probe(at(4)), None);
+        assert_eq!(uplink.begin_probe(at(5)), Some(false));
     }
 
     #[test]
     fn nothing_is_probed_without_a_request_or_without_targets() {
         assert_eq!(Uplink::new(true).next_timeout(at(9)), None);
-        let mut line = Uplink::default();
-        assert_eq!(line.result_since(at(0), false), None);
-        assert_eq!(line.begin_probe(at(0)), None);
+        let mut uplink = Uplink::default();
+        assert_eq!(uplink.result_since(at(0), false), None);
+        assert_eq!(uplink.begin_probe(at(0)), None);
     }
 
     #[test]
     fn a_shallow_result_serves_no_deep_request() {
-        let mut line = Uplink::new(true);
-        line.request_probe(false);
-        line.begin_probe(at(0));
-        line.on_result(at(0), UP);
-        assert_eq!(line.result_since(at(0), true), None);
-        assert_eq!(line.begin_probe(at(5)), Some(true));
+        let mut uplink = Uplink::new(true);
+        uplink.request_probe(false);
+        uplink.begin_probe(at(0));
+        uplink.on_result(at(0), UP);
+        assert_eq!(uplink.result_since(at(0), true), None);
+        assert_eq!(uplink.begin_probe(at(5)), Some(true));
     }
 
     #[test]
     fn a_probe_without_a_result_is_made_again() {
-        let mut line = Uplink::new(true);
-        line.request_probe(false);
-        line.begin_probe(at(0));
-        assert_eq!(line.begin_probe(at(59)), None);
-        assert!(line.begin_probe(at(60)).is_some());
+        let mut uplink = Uplink::new(true);
+        uplink.request_probe(false);
+        uplink.begin_probe(at(0));
+        assert_eq!(uplink.begin_probe(at(59)), None);
+        assert!(uplink.begin_probe(at(60)).is_some());
     }
 
     #[test]
     fn while_there_is_a_fault_it_is_probed_every_ten_seconds() {
-        let mut line = Uplink::new(true);
-        line.request_probe(false);
-        line.begin_probe(at(0));
-        line.on_result(at(5), ProbeResult { up: false, ..UP });
-        assert!(line.begins(Fault::Line, at(0), at(5)));
-        assert_eq!(line.next_timeout(at(5)), Some(at(10)));
+        let mut uplink = Uplink::new(true);
+        uplink.request_probe(false);
+        uplink.begin_probe(at(0));
+        uplink.on_result(at(5), ProbeResult { up: false, ..UP });
+        assert!(uplink.begins(Fault::NoConnection, at(0), at(5)));
+        assert_eq!(uplink.next_timeout(at(5)), Some(at(10)));
     }
 
     #[test]
     fn a_fault_that_comes_back_at_once_is_no_news() {
-        let mut line = Uplink::new(true);
-        assert!(line.begins(Fault::Names, at(0), at(0)));
-        assert!(!line.begins(Fault::Names, at(5), at(5)));
-        assert_eq!(line.ends(Fault::Names, at(60)), Some(at(0)));
-        assert!(!line.begins(Fault::Names, at(90), at(90)));
-        line.ends(Fault::Names, at(120));
-        assert!(line.begins(Fault::Names, at(2000), at(2000)));
+        let mut uplink = Uplink::new(true);
+        assert!(uplink.begins(Fault::Names, at(0), at(0)));
+        assert!(!uplink.begins(Fault::Names, at(5), at(5)));
+        assert_eq!(uplink.ends(Fault::Names, at(60)), Some(at(0)));
+        assert!(!uplink.begins(Fault::Names, at(90), at(90)));
+        uplink.ends(Fault::Names, at(120));
+        assert!(uplink.begins(Fault::Names, at(2000), at(2000)));
     }
 
     #[test]
     fn offline_periods_close_together_are_one() {
-        let mut line = Uplink::new(true);
+        let mut uplink = Uplink::new(true);
         let now = |secs: u64| Now {
             uptime: Duration::from_secs(secs),
             wall: 1_000_000 + secs as i64,
             zone: crate::monitor::time::zone::Zone::UTC,
         };
-        let (first, again) = line.period(at(100), now(160), true);
+        let (first, again) = uplink.period(at(100), now(160), true);
         assert_eq!((first.times, again), (1, false));
-        let (second, again) = line.period(at(200), now(230), true);
+        let (second, again) = uplink.period(at(200), now(230), true);
         assert!(again);
         assert_eq!(
             second,
@@ -488,7 +444,7 @@ mod tests {
                 dated: true,
             }
         );
-        let (_, again) = line.period(at(5000), now(5100), true);
+        let (_, again) = uplink.period(at(5000), now(5100), true);
         assert!(!again);
     }
 }

@@ -1,15 +1,15 @@
-//! An offline period: what is told of a line that is back.
+//! An offline period: what is notified once there is a connection again.
 
 use std::time::Duration;
 
-/// Time without a line, as it is told: several short ones within a story are one.
+/// Time without a connection, as it is notified: several short ones close together are one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Period {
     /// Unix seconds.
     pub from: i64,
     pub until: i64,
     pub times: u32,
-    /// Without the time in between when the line was up.
+    /// Without the time in between when there was a connection.
     pub total: Duration,
     /// The clock that dated it was set.
     pub dated: bool,

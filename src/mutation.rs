@@ -15,7 +15,7 @@ macro_rules! mutated {
 #[cfg(sitemon_mutate)]
 macro_rules! mutated {
     ($name:literal) => {
-        $crate::monitor::mutation::chosen($name)
+        $crate::mutation::chosen($name)
     };
 }
 
@@ -29,6 +29,6 @@ pub fn choose(name: String) {
 }
 
 #[cfg(sitemon_mutate)]
-pub(super) fn chosen(name: &str) -> bool {
+pub(crate) fn chosen(name: &str) -> bool {
     CHOSEN.get().is_some_and(|chosen| chosen == name)
 }

@@ -1,0 +1,111 @@
+//! What of an incident must survive a restart, as plain data.
+
+#![allow(clippy::question_mark)] // in what nanoserde derives
+
+use crate::monitor::incident::{Acknowledged, Incident};
+use crate::monitor::time::Now;
+use nanoserde::{DeJson, SerJson};
+use std::time::Duration;
+
+/// An incident as it is remembered; moments are Unix seconds.
+#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
+#[nserde(default)]
+pub struct IncidentRecord {
+    pub number: u32,
+    pub site: String,
+    pub cause: String,
+    pub start: i64,
+    pub end: Option<i64>,
+    pub acknowledged_by: Option<i64>,
+    pub acknowledged_name: Option<String>,
+    pub acknowledged_at: Option<i64>,
+    /// Chat, message, chat, message, …
+    pub messages: Vec<i64>,
+    /// An alert was made for it.
+    pub told: bool,
+    pub reminded: i64,
+    /// Seconds of it that do not count: our own connection was down.
+    pub blind: u64,
+}
+
+impl IncidentRecord {
+    pub fn of(incident: &Incident, now: Now) -> IncidentRecord {
+        let ack = incident.acknowledged.as_ref();
+        IncidentRecord {
+            number: incident.number,
+            site: incident.site.clone(),
+            cause: incident.cause.clone(),
+            start: now.wall_at(incident.start),
+            end: incident.end.map(|end| now.wall_at(end)),
+            acknowledged_by: ack.and_then(|a| a.by),
+            acknowledged_name: ack.map(|a| a.name.clone()).filter(|name| !name.is_empty()),
+            acknowledged_at: ack.map(|a| now.wall_at(a.at)),
+            messages: incident
+                .messages
+                .iter()
+                .flat_map(|&(chat, message)| [chat, message])
+                .collect(),
+            told: incident.notified,
+            reminded: now.wall_at(incident.reminded),
+            blind: incident.unjudged.as_secs(),
+        }
+    }
+
+    pub fn restore(&self, now: Now) -> Incident {
+        Incident {
+            number: self.number,
+            site: self.site.clone(),
+            cause: self.cause.clone(),
+            start: now.past_moment(self.start),
+            end: self.end.map(|end| now.past_moment(end)),
+            acknowledged: self.acknowledged_at.map(|at| Acknowledged {
+                by: self.acknowledged_by,
+                name: self.acknowledged_name.clone().unwrap_or_default(),
+                at: now.past_moment(at),
+            }),
+            messages: self
+                .messages
+                .chunks_exact(2)
+                .map(|pair| (pair[0], pair[1]))
+                .collect(),
+            notified: self.told,
+            reminded: now.past_moment(self.reminded),
+            unjudged: Duration::from_secs(self.blind),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::time::Moment;
+
+    const NOW: Now = Now {
+        uptime: Duration::from_secs(1000),
+        wall: 1_800_000_000,
+        zone: crate::monitor::time::zone::Zone::UTC,
+    };
+
+    #[test]
+    fn an_incident_survives_the_way_through_json() {
+        let incident = Incident {
+            number: 12,
+            site: "blog \"<&\u{1F600}".into(),
+            cause: "HTTP 503, wanted 200-299".into(),
+            start: Moment(400_000),
+            end: None,
+            acknowledged: Some(Acknowledged {
+                name: "Ann".into(),
+                by: Some(7),
+                at: Moment(500_000),
+            }),
+            messages: vec![(-1_001_234_567_890, 42)],
+            notified: true,
+            reminded: Moment(500_000),
+            unjudged: Duration::from_secs(7),
+        };
+        let json = IncidentRecord::of(&incident, NOW).serialize_json();
+        let read = IncidentRecord::deserialize_json(&json).expect("own JSON");
+        assert_eq!(read.restore(NOW), incident);
+    }
+}

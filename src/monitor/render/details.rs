@@ -1,0 +1,13 @@
+//! What replies and the digest show of a site besides its state.
+
+use crate::monitor::expiry::Inspections;
+use crate::monitor::history::recording::Recorder;
+use crate::monitor::incident::Incidents;
+
+/// The components that know more of a site than its state.
+#[derive(Clone, Copy)]
+pub struct SiteDetails<'a> {
+    pub incidents: &'a Incidents,
+    pub expiry: &'a Inspections,
+    pub history: &'a Recorder,
+}
