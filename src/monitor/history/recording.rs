@@ -3,6 +3,7 @@
 use crate::monitor::event::{Action, Actions};
 use crate::monitor::history::{Extent, History, Kind, Record, Scope, Share, Span};
 use crate::monitor::render::text::lasting;
+use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
@@ -29,14 +30,21 @@ pub struct Recorder {
     afresh: bool,
     /// The hours before this one are written.
     written: Option<i64>,
-    /// Since the start.
+    /// Since the start, and those of them that failed by a mistake of ours.
     checks: u64,
+    internal_errors: u64,
 }
 
 impl Recorder {
-    /// A check has ended.
-    pub fn count_check(&mut self) {
+    /// A check has ended, well or by a failure of this kind.
+    pub fn count_check(&mut self, failure: Option<FailureKind>) {
         self.checks += 1;
+        self.internal_errors += u64::from(failure == Some(FailureKind::Internal));
+    }
+
+    /// Checks that failed by a mistake of ours, since the start.
+    pub fn internal_errors(&self) -> u64 {
+        self.internal_errors
     }
 
     /// Checks that have ended since the start.

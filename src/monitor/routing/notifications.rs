@@ -4,21 +4,38 @@
 use crate::monitor::alert::Alerts;
 use crate::monitor::alert::Notification;
 use crate::monitor::alert::notifications::{Audience, NewAlert};
+use crate::monitor::bot::ReplyContent;
 use crate::monitor::bot::check_jobs::JobResult;
-use crate::monitor::bot::commands::by_user;
+use crate::monitor::bot::commands::{AlertPress, Execution, Order, View, by_user};
 use crate::monitor::bot::moved_chats::Move;
 use crate::monitor::incident::Incident;
 use crate::monitor::judge::flapping::Manner;
 use crate::monitor::outbox::DeliveryEffect;
-use crate::monitor::outbox::message::{Asker, Delivery};
+use crate::monitor::outbox::message::{Asker, Delivery, Update};
+use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::render::stats::{self, Tally, Vitals};
 use crate::monitor::render::text;
 use crate::monitor::site::Site;
 use crate::monitor::site::access::may_see;
 use crate::monitor::site::outcome::Outcome;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::{Action, Level, Monitor};
+use crate::monitor::uplink::Fault;
+use crate::monitor::{Level, Monitor};
 use std::time::Duration;
+
+/// What commands read. No method, as the bot is borrowed beside it.
+macro_rules! view {
+    ($monitor:expr, $now:expr) => {
+        View {
+            sites: &$monitor.sites,
+            incidents: &$monitor.incidents,
+            alerts: &$monitor.alerts,
+            uplink: &$monitor.uplink,
+            schedule: &$monitor.schedule,
+            now: $now,
+        }
+    };
+}
 
 impl Monitor {
     /// Queues alerts and has them written.
@@ -54,11 +71,14 @@ impl Monitor {
         let moment = now.moment();
         let name = self.sites[at].name().to_owned();
         let number = self.incidents.open(&name, cause.clone(), moment);
-        self.refresh_reach(now);
-        let manner = self.manner_of_change(moment, at);
+        self.sites
+            .refresh_reach(moment, self.uplink.has(Fault::Line));
+        let manner = self
+            .judge
+            .manner_of_change(moment, at, &mut self.sites, &mut self.actions);
         let text = format!("{name} is down: {cause} (#{number})");
-        self.log(level_of(manner), text);
-        let behind = self.behind(at);
+        self.actions.log(level_of(manner), text);
+        let behind = self.sites.behind(at);
         let audience = Audience::new(&self.sites, self.bot.access(), now);
         let alerts = self
             .alerts
@@ -77,14 +97,17 @@ impl Monitor {
     pub(crate) fn recovered(&mut self, now: Now, at: usize) {
         let moment = now.moment();
         let name = self.sites[at].name().to_owned();
-        let manner = self.manner_of_change(moment, at);
-        self.refresh_reach(now);
+        let manner = self
+            .judge
+            .manner_of_change(moment, at, &mut self.sites, &mut self.actions);
+        self.sites
+            .refresh_reach(moment, self.uplink.has(Fault::Line));
         let Some(ended) = self.close_incident(&name, moment) else {
             return;
         };
         let lasted = text::lasting(ended.length(now));
         let text = format!("{name} is up again after {lasted} (#{})", ended.number);
-        self.log(level_of(manner), text);
+        self.actions.log(level_of(manner), text);
         self.saving.untold(manner, moment);
         let mut alert = self.alerts.on_up(
             Audience::new(&self.sites, self.bot.access(), now),
@@ -101,9 +124,11 @@ impl Monitor {
     }
 
     pub(crate) fn slowed(&mut self, now: Now, at: usize, cause: String) {
-        let manner = self.manner_of_change(now.moment(), at);
+        let manner =
+            self.judge
+                .manner_of_change(now.moment(), at, &mut self.sites, &mut self.actions);
         let text = format!("{} is slow: {cause}", self.sites[at].name());
-        self.log(level_of(manner), text);
+        self.actions.log(level_of(manner), text);
         let alert = self.alerts.on_slow(
             Audience::new(&self.sites, self.bot.access(), now),
             at,
@@ -114,9 +139,11 @@ impl Monitor {
     }
 
     pub(crate) fn sped_up(&mut self, now: Now, at: usize, lasted: Duration) {
-        let manner = self.manner_of_change(now.moment(), at);
+        let manner =
+            self.judge
+                .manner_of_change(now.moment(), at, &mut self.sites, &mut self.actions);
         let text = format!("{} is fast again", self.sites[at].name());
-        self.log(level_of(manner), text);
+        self.actions.log(level_of(manner), text);
         let alert = self.alerts.on_fast(
             Audience::new(&self.sites, self.bot.access(), now),
             at,
@@ -138,7 +165,8 @@ impl Monitor {
         for (at, told) in self.judge.take_steady(moment, &mut self.sites, set) {
             let name = self.sites[at].name().to_owned();
             self.saving.later(moment);
-            self.log(Level::Info, format!("{name} is steady again"));
+            self.actions
+                .log(Level::Info, format!("{name} is steady again"));
             let open = self.incidents.open_of_mut(&name);
             let alert = self.alerts.on_steady(
                 Audience::new(&self.sites, self.bot.access(), now),
@@ -166,9 +194,6 @@ impl Monitor {
     }
 
     pub(crate) fn tell_digest(&mut self, now: Now) {
-        if !self.clock.is_set() {
-            return;
-        }
         let audience = Audience::new(&self.sites, self.bot.access(), now);
         if let Some(alerts) = self.alerts.digest_alerts(audience, &self.incidents) {
             self.saving.now();
@@ -177,13 +202,10 @@ impl Monitor {
     }
 
     pub(crate) fn tell_unclean_stop(&mut self, now: Now) {
-        if !self.clock.is_set() {
-            return;
-        }
         if let Some(stop) = self.incidents.take_unclean_stop(now.moment()) {
             let audience = Audience::new(&self.sites, self.bot.access(), now);
             let (text, alerts) = Alerts::unclean_stop(audience, &stop);
-            self.log(Level::Info, text);
+            self.actions.log(Level::Info, text);
             self.notify(now, alerts);
             self.saving.now();
         }
@@ -222,7 +244,7 @@ impl Monitor {
     }
 
     pub(crate) fn notice(&mut self, now: Now, text: String) {
-        self.log(Level::Info, text.clone());
+        self.actions.log(Level::Info, text.clone());
         self.announce(now, text);
     }
 
@@ -249,15 +271,19 @@ impl Monitor {
         }
     }
 
-    /// Everything is muted.
-    pub(crate) fn silenced(&self, now: Moment) -> bool {
-        self.alerts.all_muted(now)
-    }
-
-    /// Nothing new of the site is told at present.
-    pub(crate) fn muted(&self, name: &str, now: Moment) -> bool {
-        let site = self.sites.named(name);
-        site.map_or(self.silenced(now), |site| self.alerts.muted(site, now))
+    pub(crate) fn save_failed(&mut self, now: Now, reason: &str) {
+        let (alerts, first) = self.saving.failed(now.moment());
+        if let Some(id) = alerts {
+            self.outbox.mark_stored(id);
+        }
+        if first {
+            let text = format!(
+                "The state cannot be written ({reason}). Alerts still go out, but a restart forgets them."
+            );
+            self.actions.log(Level::Warn, text.clone());
+            self.announce(now, text);
+            self.outbox.mark_stored(self.outbox.last_alert_id());
+        }
     }
 
     /// A sending has ended.
@@ -283,16 +309,18 @@ impl Monitor {
                     message_id,
                 } => {
                     let outbox = &mut self.outbox;
-                    let jobs = &mut self.bot.jobs;
-                    jobs.on_message(now.moment(), job, chat, edited, message_id, outbox);
+                    let moment = now.moment();
+                    self.bot
+                        .on_job_message(moment, job, chat, edited, message_id, outbox);
                 }
                 DeliveryEffect::Migrated { from, to } => self.chat_moved(now, from, to),
-                DeliveryEffect::Dropped { chat, reason } => self.log(
+                DeliveryEffect::Dropped { chat, reason } => self.actions.log(
                     Level::Warn,
                     format!("a message for chat {chat} was refused and dropped: {reason}"),
                 ),
                 DeliveryEffect::Delayed { reason } => {
-                    self.log(Level::Info, format!("a message waits: {reason}"));
+                    self.actions
+                        .log(Level::Info, format!("a message waits: {reason}"));
                 }
                 DeliveryEffect::AlertsChanged { .. }
                     if mutated!("never write that an alert was delivered") => {}
@@ -363,65 +391,167 @@ impl Monitor {
     }
 
     /// A `/check` has its permit: its sites are checked now.
-    pub(crate) fn admitted(&mut self, now: Now, id: u64) {
-        let Some(targets) = self.bot.jobs.admitted(now.moment(), id) else {
-            self.actions.push(Action::Dismiss { job: id });
-            return;
-        };
-        for name in targets {
+    pub(crate) fn admitted(&mut self, now: Now, job: u64) {
+        let moment = now.moment();
+        for name in self.bot.admitted(moment, job, &mut self.actions) {
             let Some(at) = self.sites.find(&name) else {
                 continue;
             };
-            if self.sites[at].paused() {
+            let watched = &mut self.sites[at];
+            if watched.paused() {
                 self.note_in_jobs(now, &name, &JobResult::Paused);
                 continue;
             }
-            self.expiry.inspect_now(now, &mut self.sites[at]);
-            if !self.sites[at].running && !self.start_check(now, &name) && !self.schedule.stopping()
+            self.expiry.inspect_now(now, watched);
+            let (clock_set, actions) = (self.clock.is_set(), &mut self.actions);
+            if !watched.running
+                && !self.schedule.start(moment, clock_set, watched, actions)
+                && !self.schedule.stopping()
             {
                 let result = JobResult::Bad("the clock is not set yet".into());
                 self.note_in_jobs(now, &name, &result);
             }
         }
-        self.finish_jobs(now);
     }
 
     /// A check has ended: every `/check` that waits for it takes the result.
     pub(crate) fn note_in_jobs(&mut self, now: Now, name: &str, result: &JobResult) {
-        self.bot.jobs.on_result(name, result);
-        self.finish_jobs(now);
-    }
-
-    pub(crate) fn finish_jobs(&mut self, now: Now) {
         let (outbox, actions) = (&mut self.outbox, &mut self.actions);
-        self.bot.jobs.finish(now, outbox, actions);
+        self.bot.on_result(now, name, result, outbox, actions);
     }
 
     /// The rules of the file have been applied to what a user wants to add.
     pub(crate) fn examined(&mut self, now: Now, id: u64, result: Result<Site, String>) {
-        let (added, actions) = (&mut self.bot.added, &mut self.actions);
-        if let Some((asker, html)) =
-            added.examined(id, result, &self.sites, self.clock.is_set(), actions)
-        {
+        let (clock_set, actions) = (self.clock.is_set(), &mut self.actions);
+        let answer = self
+            .bot
+            .examined(id, result, &self.sites, clock_set, actions);
+        if let Some((asker, html)) = answer {
             self.answer(now, &asker, html.into());
         }
     }
 
     /// The first check of a site that a user wants to add has ended.
     pub(crate) fn tried(&mut self, now: Now, id: u64, outcome: &Outcome) {
-        let (added, actions) = (&mut self.bot.added, &mut self.actions);
-        let Some(end) = added.tried(now.moment(), id, outcome, &self.sites, actions) else {
+        let (sites, actions) = (&self.sites, &mut self.actions);
+        let Some(end) = self.bot.tried(now.moment(), id, outcome, sites, actions) else {
             return;
         };
         if let Some(site) = end.site {
             let text = format!("{} was added{}", site.name, by_user(&end.asker));
-            let mut sites: Vec<_> = self.sites.iter().map(|w| w.site.clone()).collect();
-            sites.push(site);
-            self.take_sites(sites, now);
+            let sites = self.sites.iter().map(|w| w.site.clone());
+            let sites = sites.chain([site]).collect();
+            self.take_sites(now, sites);
             self.sites_changed(now);
-            self.log(Level::Info, text);
+            self.actions.log(Level::Info, text);
         }
         self.answer(now, &end.asker, end.html.into());
+    }
+
+    fn answer(&mut self, now: Now, asker: &Asker, content: ReplyContent) {
+        content.send(now.moment(), asker, &mut self.outbox);
+    }
+
+    pub(crate) fn update(&mut self, now: Now, update: Update) {
+        let execution = Execution {
+            bot: &mut self.bot,
+            view: view!(self, now),
+            outbox: &mut self.outbox,
+            actions: &mut self.actions,
+            orders: Vec::new(),
+        };
+        for order in execution.on_update(update) {
+            self.execute(now, order);
+        }
+    }
+
+    fn execute(&mut self, now: Now, order: Order) {
+        let moment = now.moment();
+        match order {
+            Order::KeepOffset => return self.saving.later(moment),
+            Order::MoveChat { from, to } => return self.chat_moved(now, from, to),
+            Order::ShowSite { asker, site, note } => {
+                let mut content = view!(self, now).about_site(asker.chat, site);
+                content.html.push_str(&note);
+                return self.answer(now, &asker, content);
+            }
+            Order::MuteAll(until) => self.alerts.mute_all(Some(until)),
+            Order::UnmuteAll => {
+                self.alerts.mute_all(None);
+                self.sites.iter_mut().for_each(|w| w.muted_until = None);
+            }
+            Order::Mute {
+                sites,
+                until,
+                pressed,
+            } => {
+                self.sites.mute(&sites, until);
+                let names = sites.iter().map(|&at| self.sites[at].name());
+                let open = names.filter_map(|name| self.incidents.open_of(name));
+                let open: Vec<u32> = open.map(|i| i.number).collect();
+                self.refresh_keyboards(moment, &open, pressed);
+            }
+            Order::Acknowledge {
+                incidents,
+                by,
+                pressed,
+            } => {
+                self.incidents.acknowledge(&incidents, &by);
+                self.refresh_keyboards(moment, &incidents, pressed);
+            }
+            Order::Pause(at) => {
+                let name = self.reset_site(moment, at, true);
+                self.schedule.clear(&name);
+                self.close_incident(&name, moment);
+                self.sites
+                    .refresh_reach(moment, self.uplink.has(Fault::Line));
+            }
+            Order::Resume(at) => {
+                let name = self.reset_site(moment, at, false);
+                self.schedule.at(&name, moment);
+                self.sites
+                    .refresh_reach(moment, self.uplink.has(Fault::Line));
+            }
+            Order::Remove { name, by } => {
+                let rest = self.sites.iter().filter(|w| w.name() != name);
+                let sites = rest.map(|w| w.site.clone()).collect();
+                self.take_sites(now, sites);
+                self.sites_changed(now);
+                self.actions
+                    .log(Level::Info, format!("{name} was removed{by}"));
+            }
+        }
+        self.saving.now();
+    }
+
+    /// Pauses or resumes a site: its name.
+    fn reset_site(&mut self, now: Moment, at: usize, paused: bool) -> String {
+        let watched = &mut self.sites[at];
+        watched.pause_order = Some(paused);
+        watched.reset(now);
+        let name = watched.name().to_owned();
+        self.alerts.on_reset(&name);
+        name
+    }
+
+    /// The alerts that told of these incidents get the buttons that fit now, and the one whose button
+    /// was pressed says what was done.
+    fn refresh_keyboards(&mut self, now: Moment, incidents: &[u32], pressed: Option<AlertPress>) {
+        let but = pressed.as_ref().map(|p| (p.press.chat, p.press.message_id));
+        if let Some(pressed) = pressed
+            && let Some(message_id) = pressed.press.message()
+        {
+            let context = SendContext::new(&self.incidents, &self.sites, now);
+            let buttons = context.buttons(&pressed.incidents);
+            let (message, html) = ((pressed.press.chat, message_id), pressed.press.html);
+            self.outbox
+                .annotate(message, html.as_deref(), &pressed.note, buttons, now);
+        }
+        for (chat, message_id) in self.incidents.messages_of(incidents) {
+            if Some((chat, message_id)) != but {
+                self.outbox.outdate_keyboard(chat, message_id);
+            }
+        }
     }
 
     pub(crate) fn answer_stats(&mut self, now: Now, asker: &Asker, vitals: &Vitals) {
@@ -434,7 +564,7 @@ impl Monitor {
                 false => visible.iter().map(|&at| self.sites[at].checks).sum(),
             },
             late: self.schedule.round_counts(),
-            internal_errors: self.internal_errors,
+            internal_errors: self.history.internal_errors(),
             excused: self.uplink.excused_checks(),
             alerts_waiting: match all {
                 true => self.outbox.waiting_alerts(),

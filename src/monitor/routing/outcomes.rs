@@ -5,12 +5,11 @@ use crate::monitor::alert::Notification;
 use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::expiry::root_certificates::{by_chat, root_text};
 use crate::monitor::expiry::{ExpiryEvent, Subject};
-use crate::monitor::judge::flapping::Manner;
 use crate::monitor::judge::{Change, JudgeEvent, Judging, State, Transition};
 use crate::monitor::site::outcome::{Failure, FailureKind, Looked, Outcome};
 use crate::monitor::site::state::SiteState;
-use crate::monitor::time::{ClockChange, Moment, Now, Redating};
-use crate::monitor::uplink::{Fault, Period, ProbeResult, UplinkEvent};
+use crate::monitor::time::{ClockChange, Now, Redating};
+use crate::monitor::uplink::{Period, ProbeResult, UplinkEvent};
 use crate::monitor::{Level, Monitor};
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ impl Monitor {
             self.schedule.forget_maintenance();
         }
         match change {
-            Some(ClockChange::Doubted(why)) => self.log(Level::Warn, why),
+            Some(ClockChange::Doubted(why)) => self.actions.log(Level::Warn, why),
             Some(ClockChange::Set(redating)) => self.clock_is_set(now, &redating),
             None => {}
         }
@@ -30,7 +29,7 @@ impl Monitor {
     }
 
     pub(crate) fn clock_is_set(&mut self, now: Now, redating: &Redating) {
-        self.log(Level::Info, "the clock is set".to_owned());
+        self.actions.log(Level::Info, "the clock is set".to_owned());
         let moment = now.moment();
         let (since, floor) = redating.this_run();
         self.outbox.redate_periods(since, floor, redating.seconds);
@@ -59,34 +58,17 @@ impl Monitor {
         self.schedule.check_https_soon(moment, &self.sites);
     }
 
-    /// Dates can be inspected and judged.
-    pub(crate) fn inspects(&self) -> bool {
-        self.clock.is_set() && !self.schedule.stopping()
-    }
-
-    pub(crate) fn next_expiry(&self) -> Option<Moment> {
-        let roots = self.expiry.next_roots();
-        let roots = roots.map(|due| self.alerts.after_mute(due));
-        let due = self.expiry.next_timeout(&self.sites);
-        due.into_iter()
-            .chain(roots)
-            .min()
-            .filter(|_| self.inspects())
-    }
-
-    pub(crate) fn proceed_with_expiry(&mut self, now: Now) {
-        if !self.inspects() {
-            return;
-        }
+    /// Starts inspections, and tells of root certificates that end.
+    pub(crate) fn inspect(&mut self, now: Now) {
         let moment = now.moment();
         self.expiry
             .on_timeout(moment, &mut self.sites, &mut self.actions);
-        if self.silenced(moment) {
+        if self.alerts.all_muted(moment) {
             return;
         }
         for (root, sites) in self.expiry.take_ending_roots(now, &self.sites) {
             self.saving.now();
-            self.log(Level::Warn, root_text(&root, &sites, now));
+            self.actions.log(Level::Warn, root_text(&root, &sites, now));
             for (sites, chats) in by_chat(&self.sites, &sites, self.bot.chats()) {
                 self.notice_to(now, chats, root_text(&root, &sites, now));
             }
@@ -103,7 +85,7 @@ impl Monitor {
         let Some(at) = self.sites.find(name) else {
             return;
         };
-        let muted = self.muted(name, now.moment());
+        let muted = self.alerts.muted(&self.sites[at], now.moment());
         let (watched, found) = (&mut self.sites[at], (subject, result));
         let events = self
             .expiry
@@ -124,15 +106,6 @@ impl Monitor {
             };
             self.tell(now, &site, news, None);
         }
-    }
-
-    pub(crate) fn refresh_reach(&mut self, now: Now) {
-        let offline = self.uplink.has(Fault::Line);
-        self.sites.refresh_reach(now.moment(), offline);
-    }
-
-    pub(crate) fn behind(&self, at: usize) -> Vec<usize> {
-        self.sites.behind(at)
     }
 
     pub(crate) fn probed(&mut self, now: Now, result: ProbeResult) {
@@ -196,7 +169,7 @@ impl Monitor {
     fn tell_online(&mut self, now: Now, period: Period, goes_on: bool) {
         let moment = now.moment();
         let edits = self.alerts.on_online(goes_on).to_vec();
-        if self.silenced(moment) {
+        if self.alerts.all_muted(moment) {
             return;
         }
         let chats = self.bot.chats().to_vec();
@@ -206,11 +179,7 @@ impl Monitor {
         self.saving.alert("", moment);
     }
 
-    /// While there is no connection at all nothing can be known of the other faults.
     pub(crate) fn tell_faults(&mut self, now: Now) {
-        if self.uplink.has(Fault::Line) {
-            return;
-        }
         for fault in self.alerts.take_due_faults(now.moment()) {
             if let Some(text) = fault.began() {
                 self.announce_line(now, text.to_owned());
@@ -233,18 +202,15 @@ impl Monitor {
     /// A check has ended. `waited`: how long it waited before it began.
     pub(crate) fn checked(&mut self, now: Now, name: &str, outcome: Outcome, waited: Duration) {
         let moment = now.moment();
-        self.history.count_check();
-        self.schedule.check_ended(moment);
         let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
-        if kind == Some(FailureKind::Internal) {
-            self.internal_errors += 1;
-        }
+        self.history.count_check(kind);
+        self.schedule.check_ended(moment);
         let verdict = JobResult::of(&outcome);
         let Some(at) = self.sites.find(name) else {
             return;
         };
         if let Some(text) = self.schedule.round_ended(moment, &self.sites[at], waited) {
-            self.log(Level::Warn, text.clone());
+            self.actions.log(Level::Warn, text.clone());
             self.announce(now, text);
         }
         let watched = &mut self.sites[at];
@@ -257,7 +223,7 @@ impl Monitor {
             && !mutated!("blame a site for what this machine lacks")
         {
             self.schedule.check_soon(moment, &self.sites[at]);
-            let quiet = self.silenced(moment);
+            let quiet = self.alerts.all_muted(moment);
             let notice = self.uplink.on_lack(now, lack, quiet, &mut self.actions);
             if let Some(text) = notice {
                 self.announce(now, text);
@@ -278,11 +244,6 @@ impl Monitor {
             self.incidents.on_checked(name);
         }
         self.note_in_jobs(now, name, &verdict);
-    }
-
-    pub(crate) fn manner_of_change(&mut self, now: Moment, at: usize) -> Manner {
-        let (sites, actions) = (&mut self.sites, &mut self.actions);
-        self.judge.manner_of_change(now, at, sites, actions)
     }
 
     /// Decides the pending downs that can be decided by now.
