@@ -112,15 +112,9 @@ impl Monitor {
         let clock_set = self.clock.is_set();
         self.history
             .on_wakeup(now, clock_set, stood_still, &mut self.sites);
-        // The others change no state, or say so. What is told counts the time until now.
-        let stirs = !matches!(
-            event,
-            Event::Checked { .. } | Event::Delivered { .. } | Event::Due
-        );
-        if stirs {
-            self.history.site_changed();
-            self.record(now);
-            self.history.site_changed();
+        if matches!(event, Event::Update(_)) {
+            self.history
+                .bring_up_to_date(now, clock_set, &mut self.sites);
         }
         self.refresh_maintenance(now);
         match event {
@@ -164,6 +158,7 @@ impl Monitor {
 
     /// When to call [`Monitor::handle`] with [`Event::Due`] if nothing else happens before.
     pub fn next_wakeup(&mut self, now: Now) -> Option<Moment> {
+        self.sites.recount();
         let wakeup = self.wakeup(now);
         self.clock.expect(wakeup);
         wakeup
@@ -192,7 +187,7 @@ impl Monitor {
             Timer::Inspection => {
                 let roots = self.expiry.next_roots();
                 let roots = roots.map(|due| self.alerts.after_mute(due));
-                let inspection = self.expiry.next_timeout(&self.sites);
+                let inspection = self.expiry.next_timeout(moment, &self.sites);
                 checking(dated(inspection.into_iter().chain(roots).min()))
             }
             Timer::Probe => checking(self.uplink.next_timeout(moment)),
@@ -259,6 +254,7 @@ impl Monitor {
     }
 
     fn send(&mut self, now: Now) {
+        self.sites.recount();
         let unsettled = self.unsettled(now);
         let context = SendContext::new(&self.incidents, &self.sites, now.moment());
         while let Some(mut outgoing) = self.outbox.next_send(now, unsettled, &context) {
@@ -355,17 +351,12 @@ impl Monitor {
         if self.outbox.waiting_alerts() == 0 {
             return Unsettled::default();
         }
-        let watched = self.sites.iter().filter(|w| !w.paused());
-        let none = Unsettled {
+        Unsettled {
             quiet: self.clock.is_set() && self.alerts.quiet(now),
             writes_apart: self.saving.apart(),
-            ..Unsettled::default()
-        };
-        watched.fold(none, |mut sum, w| {
-            sum.suspects += usize::from(w.suspect());
-            sum.recovering += usize::from(w.down() && w.judge.wavering());
-            sum
-        })
+            suspects: self.sites.failing().len(),
+            recovering: self.sites.recovering().len(),
+        }
     }
 
     /// The state of the site with this name: for tests and the log.

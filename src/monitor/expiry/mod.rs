@@ -11,6 +11,7 @@ use crate::monitor::site::outcome::{self, Failure, Looked};
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Jitter, Moment, Now};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -23,7 +24,7 @@ const DATES: usize = 4;
 const FIRST: Duration = Duration::from_secs(60);
 
 /// What runs out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// Of the chain that the server shows.
     Certificate,
@@ -65,7 +66,8 @@ pub struct Watch {
     pub trouble: Option<String>,
     /// When it was last inspected, in Unix seconds.
     inspected: i64,
-    /// When it is next inspected; `None` while that is under way or not wanted.
+    /// When it is next inspected; `None` while that is under way or not wanted. Set by
+    /// [`Inspections::set_due`].
     due: Option<Moment>,
     /// Dates that were news, and the stage: the seconds left that were passed.
     told: Vec<(i64, i64)>,
@@ -178,8 +180,8 @@ pub enum ExpiryEvent {
 /// Plans inspections of all that runs out, and judges what they find.
 #[derive(Debug, Default)]
 pub struct Inspections {
-    /// Sites have something that runs out.
-    needed: bool,
+    /// When what of which site is next inspected, by its place.
+    due: BTreeSet<(Moment, usize, Subject)>,
     roots: Roots,
 }
 
@@ -192,14 +194,15 @@ fn warn_of(site: &Site, subject: Subject) -> Option<Duration> {
 }
 
 /// Its inspections are made: it is neither paused nor suppressed.
-fn inspects(watched: &&SiteState) -> bool {
+fn inspects(watched: &SiteState) -> bool {
     !watched.paused() && watched.suppression.is_none()
 }
 
 impl Inspections {
     /// Plans the inspections of sites that are new, restored, or whose keys have changed.
     pub fn plan(&mut self, now: Now, sites: &mut Sites, jitter: &mut Jitter) {
-        for watched in sites.iter_mut() {
+        self.due.clear();
+        for (at, watched) in sites.iter_mut().enumerate() {
             for subject in Subject::ALL {
                 if warn_of(&watched.site, subject).is_none() {
                     watched.forget_expiry(subject);
@@ -214,10 +217,9 @@ impl Inspections {
                     let soon = now.moment() + first.mul_f64(jitter.fraction());
                     watch.due = Some(now.coming_moment(fresh).max(soon));
                 }
+                self.due.extend(watch.due.map(|due| (due, at, subject)));
             }
         }
-        let dated = |w: &SiteState| w.site.cert.is_some() || w.site.domain.is_some();
-        self.needed = sites.iter().any(dated);
         // Roots matter to sites whose certificates are inspected.
         let inspected = |w: &SiteState| w.site.cert.is_some();
         self.roots
@@ -225,7 +227,8 @@ impl Inspections {
     }
 
     /// A check of the site was asked for: its dates are inspected too.
-    pub fn inspect_now(&self, now: Now, watched: &mut SiteState) {
+    pub fn inspect_now(&mut self, now: Now, at: usize, sites: &mut Sites) {
+        let watched = &mut sites[at];
         for subject in Subject::ALL {
             if warn_of(&watched.site, subject).is_none() {
                 continue;
@@ -235,35 +238,37 @@ impl Inspections {
             let lately = (0..DAY).contains(&now.wall.saturating_sub(watch.inspected));
             let rested = subject == Subject::Certificate || !lately;
             if rested && !watch.running {
-                watch.due = Some(now.moment());
+                self.set_due(at, subject, watch, Some(now.moment()));
             }
         }
     }
 
-    /// When the next inspection is due.
-    pub fn next_timeout(&self, sites: &Sites) -> Option<Moment> {
-        let judged = sites.iter().filter(|w| self.needed && inspects(w));
-        let due = judged.flat_map(|w| Subject::ALL.map(|s| w.expiry(s)?.due));
-        due.flatten().min()
+    fn set_due(&mut self, at: usize, subject: Subject, watch: &mut Watch, due: Option<Moment>) {
+        if let Some(before) = std::mem::replace(&mut watch.due, due) {
+            self.due.remove(&(before, at, subject));
+        }
+        self.due.extend(due.map(|due| (due, at, subject)));
+    }
+
+    /// When the next inspection is due. One that cannot be made then waits until it can.
+    pub fn next_timeout(&self, now: Moment, sites: &Sites) -> Option<Moment> {
+        let mut due = self.due.iter();
+        let next = due.find(|(due, at, _)| *due > now || inspects(&sites[*at]));
+        next.map(|(due, ..)| *due)
     }
 
     /// Starts the inspections that are due.
     pub fn on_timeout(&mut self, now: Moment, sites: &mut Sites, actions: &mut Actions) {
-        if self.next_timeout(sites).is_none_or(|at| at > now) {
-            return;
-        }
-        for watched in sites.iter_mut() {
-            for subject in Subject::ALL {
-                let due = watched.expiry(subject).and_then(|watch| watch.due);
-                if !inspects(&&*watched) || due.is_none_or(|due| due > now) {
-                    continue;
-                }
-                let watch = watched.expiry_mut(subject);
-                watch.due = None;
-                watch.running = true;
-                let site = watched.site.clone();
-                actions.push(Action::Inspect { site, subject });
-            }
+        let due = self.due.iter().take_while(|(due, ..)| *due <= now);
+        let due = due.filter(|(_, at, _)| inspects(&sites[*at]));
+        let due: BTreeSet<(usize, Subject)> = due.map(|(_, at, subject)| (*at, *subject)).collect();
+        for (at, subject) in due {
+            let watched = &mut sites[at];
+            let watch = watched.expiry_mut(subject);
+            self.set_due(at, subject, watch, None);
+            watch.running = true;
+            let site = watched.site.clone();
+            actions.push(Action::Inspect { site, subject });
         }
     }
 
@@ -271,12 +276,14 @@ impl Inspections {
     pub fn on_inspected(
         &mut self,
         now: Now,
-        watched: &mut SiteState,
+        at: usize,
+        sites: &mut Sites,
         (subject, result): (Subject, Result<Looked, Failure>),
         muted: bool,
         actions: &mut Actions,
     ) -> Vec<ExpiryEvent> {
         let (moment, mut events) = (now.moment(), Vec::new());
+        let watched = &mut sites[at];
         let site = watched.site.clone();
         let (name, what) = (&site.name, subject.word());
         let Some(warn) = warn_of(&site, subject) else {
@@ -292,7 +299,7 @@ impl Inspections {
         } = match result {
             Ok(looked) => looked,
             Err(failure) => {
-                watch.due = Some(moment + subject.again());
+                self.set_due(at, subject, watch, Some(moment + subject.again()));
                 let text = format!("{name}: its {what} was not seen: {failure}");
                 watch.trouble = Some(failure.detail);
                 actions.log(Level::Debug, text);
@@ -311,14 +318,14 @@ impl Inspections {
             events.extend(changed.then_some(ExpiryEvent::RootsChanged));
             next = left.map_or(next, |left| next.min(after(left)));
         }
-        watch.due = Some(moment + next);
+        self.set_due(at, subject, watch, Some(moment + next));
         let stage = Watch::stage(expiry.ends - now.wall, warn);
         watch.ends_soon = stage.is_some();
         match stage {
             Some(stage) if muted => {
                 // Told when the mute is over, by an inspection of then.
                 actions.log(Level::Info, format!("{name}: muted, stage {stage} s"));
-                watch.due = Some(moment + HOUR);
+                self.set_due(at, subject, watch, Some(moment + HOUR));
             }
             Some(stage) => {
                 if watch.is_news(expiry.ends, stage) {

@@ -204,7 +204,7 @@ impl Inspections {
 
 /// An inspection of a certificate is under way, or comes in a moment.
 fn inspections_follow(now: Moment, sites: &Sites) -> bool {
-    let mut inspected = sites.iter().filter(inspects);
+    let mut inspected = sites.iter().filter(|w| inspects(w));
     inspected.any(|watched| {
         let watch = watched.expiry(Subject::Certificate);
         watch.is_some_and(|w| w.running || w.due.is_some_and(|at| at <= now + GATHER))

@@ -20,8 +20,6 @@ const SLACK: i64 = 120;
 pub struct Recorder {
     /// Up to when, in Unix seconds, all histories are known to go; `None` before there was a clock.
     known_until: Option<i64>,
-    /// A site may have changed its state.
-    changed: bool,
     /// Since when the clock has been behind what is recorded.
     behind: Option<Moment>,
     /// The hour (since 1970) in which writing was last asked for, or would have been.
@@ -50,11 +48,6 @@ impl Recorder {
     /// Checks that have ended since the start.
     pub fn checks(&self) -> u64 {
         self.checks
-    }
-
-    /// A site may have changed its state: that is recorded at once, and not with the next minute.
-    pub fn site_changed(&mut self) {
-        self.changed = true;
     }
 
     /// Before anything else: whether the machine stood still until now. Then it is not known what
@@ -114,11 +107,12 @@ impl Recorder {
         if self.behind.is_some() {
             return;
         }
-        let changed = std::mem::take(&mut self.changed);
-        if changed || now.wall.div_euclid(60) != known.div_euclid(60) {
-            for watched in sites.iter_mut() {
-                let kind = Kind::of(watched.state());
-                watched.past.note(now.wall, kind);
+        let changed = sites.take_changed();
+        if now.wall.div_euclid(60) != known.div_euclid(60) {
+            note_all(now, sites);
+        } else {
+            for at in changed {
+                note(now, &mut sites[at]);
             }
         }
         self.known_until = Some(known.max(now.wall));
@@ -126,6 +120,13 @@ impl Recorder {
         let asked = self.asked.replace(hour);
         if asked.is_some_and(|asked| asked != hour) {
             actions.push(Action::SaveHistory);
+        }
+    }
+
+    /// Before something is told of the history: it goes on until now.
+    pub fn bring_up_to_date(&self, now: Now, clock_set: bool, sites: &mut Sites) {
+        if clock_set && self.known_until.is_some() && self.behind.is_none() {
+            note_all(now, sites);
         }
     }
 
@@ -204,7 +205,6 @@ impl Recorder {
 
     /// It went down: its first failure was before that was judged.
     pub fn on_down(&mut self, now: Now, watched: &mut SiteState) {
-        self.changed = true;
         if self.known_until.is_none() || self.behind.is_some() {
             return;
         }
@@ -212,6 +212,15 @@ impl Recorder {
         watched.past.note(now.wall, Kind::Down);
         watched.past.was_down_since(now.wall_at(since));
     }
+}
+
+fn note(now: Now, watched: &mut SiteState) {
+    let kind = Kind::of(watched.state());
+    watched.past.note(now.wall, kind);
+}
+
+fn note_all(now: Now, sites: &mut Sites) {
+    sites.iter_mut().for_each(|watched| note(now, watched));
 }
 
 /// `Uptime: 99.95 % (24 h), 99.99 % of 3 d 2 h watched (7 d, 30 d, 90 d)`. Spans that go back

@@ -276,7 +276,8 @@ impl Judging<'_> {
     /// suppressed, before enough failures are together. `began` is when the probe did.
     pub fn suppress_failing(&mut self, report: ProbeResult, began: Moment) -> Vec<JudgeEvent> {
         let mut events = Vec::new();
-        for at in 0..self.sites.len() {
+        self.sites.recount();
+        for at in self.sites.failing().clone() {
             let watched = &self.sites[at];
             let failure = watched
                 .last
@@ -290,7 +291,7 @@ impl Judging<'_> {
                 Some(FailureKind::NoRoute) if report.ipv6 == Some(false) => Fault::Ipv6,
                 _ => continue,
             };
-            if watched.suspect() && watched.suppression.is_none() {
+            if watched.suppression.is_none() {
                 let since = watched.failing_since.unwrap_or(began);
                 events.push(self.suppress(at, Suppression::Offline(fault), since, false));
             }

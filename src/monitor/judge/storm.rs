@@ -22,7 +22,8 @@ impl Judging<'_> {
         if self.judge.storm.is_some_and(recently) || self.uplink.has(Fault::Line) {
             return;
         }
-        if self.sites.iter().filter(|w| w.suspect()).count() < STORM {
+        self.sites.recount();
+        if self.sites.failing().len() < STORM {
             return;
         }
         self.judge.storm = Some(now);

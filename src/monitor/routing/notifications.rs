@@ -397,12 +397,12 @@ impl Monitor {
             let Some(at) = self.sites.find(&name) else {
                 continue;
             };
-            let watched = &mut self.sites[at];
-            if watched.paused() {
+            if self.sites[at].paused() {
                 self.note_in_jobs(now, &name, &JobResult::Paused);
                 continue;
             }
-            self.expiry.inspect_now(now, watched);
+            self.expiry.inspect_now(now, at, &mut self.sites);
+            let watched = &mut self.sites[at];
             let (clock_set, actions) = (self.clock.is_set(), &mut self.actions);
             if !watched.running
                 && !self.schedule.start(moment, clock_set, watched, actions)

@@ -5,9 +5,8 @@ use crate::monitor::alert::Notification;
 use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::expiry::root_certificates::{by_chat, root_text};
 use crate::monitor::expiry::{ExpiryEvent, Subject};
-use crate::monitor::judge::{Change, JudgeEvent, Judging, State, Transition};
+use crate::monitor::judge::{Change, JudgeEvent, Judging, Transition};
 use crate::monitor::site::outcome::{Failure, FailureKind, Looked, Outcome};
-use crate::monitor::site::state::SiteState;
 use crate::monitor::time::{ClockChange, Now, Redating};
 use crate::monitor::uplink::{Period, ProbeResult, UplinkEvent};
 use crate::monitor::{Level, Monitor};
@@ -86,10 +85,11 @@ impl Monitor {
             return;
         };
         let muted = self.alerts.muted(&self.sites[at], now.moment());
-        let (watched, found) = (&mut self.sites[at], (subject, result));
+        let (sites, actions) = (&mut self.sites, &mut self.actions);
+        let found = (subject, result);
         let events = self
             .expiry
-            .on_inspected(now, watched, found, muted, &mut self.actions);
+            .on_inspected(now, at, sites, found, muted, actions);
         let site = self.sites[at].site.clone();
         for event in events {
             let news = match event {
@@ -273,7 +273,6 @@ impl Monitor {
             cause,
             lasted,
         } = transition;
-        self.history.site_changed();
         match change {
             Change::WentDown => {
                 self.history.on_down(now, &mut self.sites[at]);
@@ -286,8 +285,8 @@ impl Monitor {
                 let name = self.sites[at].name();
                 self.actions.log(Level::Debug, format!("{name} is up"));
                 // Once all are known it is worth showing.
-                let known = |w: &SiteState| w.paused() || w.state() != State::Unknown;
-                if self.sites.iter().all(known) {
+                self.sites.recount();
+                if self.sites.unknown() == 0 {
                     self.saving.soon(now.moment());
                 } else {
                     self.saving.later(now.moment());

@@ -24,16 +24,11 @@ impl Sites {
     /// no connection at all. The configuration has no loops, so this ends after as many rounds as the
     /// longest chain has links.
     pub fn refresh_reach(&mut self, now: Moment, offline: bool) {
-        if self
-            .iter()
-            .all(|w| w.site.after.is_none() && w.suppression != Some(Suppression::Unreachable))
-        {
-            return;
-        }
+        let dependents = self.dependents().to_vec();
         let mut again = true;
         while again {
             again = false;
-            for at in 0..self.len() {
+            for &at in &dependents {
                 let blocked = self.parent_of(at).is_some_and(|p| self.blocks(p));
                 let covered = self[at].suppression == Some(Suppression::Unreachable);
                 if blocked && !covered {
@@ -58,7 +53,8 @@ impl Sites {
         while let Some(&parent) = behind.get(next) {
             next += 1;
             let name = &self[parent].site.name;
-            for (child, watched) in self.iter().enumerate() {
+            for &child in self.dependents() {
+                let watched = &self[child];
                 if watched.site.after.as_ref() == Some(name)
                     && !watched.paused()
                     && !behind.contains(&child)
