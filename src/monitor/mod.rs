@@ -34,7 +34,7 @@ use self::expiry::Inspections;
 use self::history::recording::Recorder;
 use self::history::{Extent, Record, Span};
 use self::incident::Incidents;
-use self::judge::{Judge, State};
+use self::judge::{State, flapping};
 use self::outbox::Outbox;
 use self::outbox::send_context::SendContext;
 use self::persist::Lasting;
@@ -62,7 +62,6 @@ pub struct Monitor {
     bot: Bot,
     saving: Saving,
     uplink: Uplink,
-    judge: Judge,
     clock: Clock,
     expiry: Inspections,
     history: Recorder,
@@ -86,7 +85,6 @@ impl Monitor {
             bot: Bot::new(settings.access, settings.max_jobs),
             saving: Saving::default(),
             uplink: Uplink::new(settings.uplink),
-            judge: Judge::default(),
             clock: Clock::new(settings.built, now),
             expiry: Inspections::default(),
             history: Recorder::default(),
@@ -191,7 +189,7 @@ impl Monitor {
                 checking(dated(inspection.into_iter().chain(roots).min()))
             }
             Timer::Probe => checking(self.uplink.next_timeout(moment)),
-            Timer::Flapping => self.judge.next_timeout(&self.sites, clock_set),
+            Timer::Flapping => flapping::next_timeout(&self.sites, clock_set),
             Timer::Reminder => (self.alerts).next_reminder(&self.sites, &self.incidents, moment),
             // While there is no connection at all nothing can be known of the other faults.
             Timer::Fault if self.uplink.has(Fault::Line) => None,
@@ -406,7 +404,6 @@ impl Monitor {
         self.expiry.plan(now, sites, schedule.jitter());
         persist::restore_uplink(snapshot, &mut self.uplink, alerts, sites, now);
         sites.refresh_reach(moment, self.uplink.has(Fault::Line));
-        self.judge.on_sites_changed(sites);
         self.reconcile(moment);
         let alerts = persist::alerts(snapshot, now);
         self.bot.restore_joined(&alerts);
@@ -493,7 +490,6 @@ impl Monitor {
         self.reconcile(moment);
         self.sites
             .refresh_reach(moment, self.uplink.has(Fault::Line));
-        self.judge.on_sites_changed(&self.sites);
         self.incidents.keep_sites(|name| self.sites.contains(name));
         self.saving.now();
         let (outbox, actions) = (&mut self.outbox, &mut self.actions);

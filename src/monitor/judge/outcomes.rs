@@ -65,7 +65,6 @@ impl Judging<'_> {
                 cause,
                 parent_failed: before.is_some_and(|d| d.parent_failed),
             });
-            self.judge.pending.insert(at);
             // At once, even when something else is checked first: the uplink may be back by then.
             self.uplink.on_failure(moment, &self.sites[at], kind);
             self.schedule.at(&site.name, moment + site.retry);

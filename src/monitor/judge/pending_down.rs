@@ -28,7 +28,7 @@ impl Judging<'_> {
     /// Decides a pending down, if it can be decided by now.
     pub fn settle(&mut self, at: usize) -> Option<JudgeEvent> {
         let pending_down = self.sites[at].pending_down.clone();
-        let event = pending_down.and_then(|pending_down| match self.rule(at, &pending_down) {
+        pending_down.and_then(|pending_down| match self.rule(at, &pending_down) {
             Ruling::Wait => None,
             Ruling::Confirm => self.confirm(at, pending_down),
             Ruling::Suppress(suppression) => {
@@ -38,11 +38,7 @@ impl Judging<'_> {
                 self.restart_streak(at);
                 None
             }
-        });
-        if self.sites[at].pending_down.is_none() {
-            self.judge.pending.remove(&at);
-        }
-        event
+        })
     }
 
     fn confirm(&mut self, at: usize, pending_down: PendingDown) -> Option<JudgeEvent> {

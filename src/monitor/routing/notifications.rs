@@ -9,7 +9,7 @@ use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::bot::commands::{AlertPress, Execution, Order, View, by_user};
 use crate::monitor::bot::moved_chats::Move;
 use crate::monitor::incident::Incident;
-use crate::monitor::judge::flapping::Manner;
+use crate::monitor::judge::flapping::{self, Manner};
 use crate::monitor::outbox::DeliveryEffect;
 use crate::monitor::outbox::message::{Asker, Delivery, Update};
 use crate::monitor::outbox::send_context::SendContext;
@@ -73,9 +73,7 @@ impl Monitor {
         let number = self.incidents.open(&name, cause.clone(), moment);
         self.sites
             .refresh_reach(moment, self.uplink.has(Fault::Line));
-        let manner = self
-            .judge
-            .manner_of_change(moment, at, &mut self.sites, &mut self.actions);
+        let manner = flapping::manner_of_change(moment, at, &mut self.sites, &mut self.actions);
         let text = format!("{name} is down: {cause} (#{number})");
         self.actions.log(level_of(manner), text);
         let behind = self.sites.behind(at);
@@ -97,9 +95,7 @@ impl Monitor {
     pub(crate) fn recovered(&mut self, now: Now, at: usize) {
         let moment = now.moment();
         let name = self.sites[at].name().to_owned();
-        let manner = self
-            .judge
-            .manner_of_change(moment, at, &mut self.sites, &mut self.actions);
+        let manner = flapping::manner_of_change(moment, at, &mut self.sites, &mut self.actions);
         self.sites
             .refresh_reach(moment, self.uplink.has(Fault::Line));
         let Some(ended) = self.close_incident(&name, moment) else {
@@ -125,8 +121,7 @@ impl Monitor {
 
     pub(crate) fn slowed(&mut self, now: Now, at: usize, cause: String) {
         let manner =
-            self.judge
-                .manner_of_change(now.moment(), at, &mut self.sites, &mut self.actions);
+            flapping::manner_of_change(now.moment(), at, &mut self.sites, &mut self.actions);
         let text = format!("{} is slow: {cause}", self.sites[at].name());
         self.actions.log(level_of(manner), text);
         let alert = self.alerts.on_slow(
@@ -140,8 +135,7 @@ impl Monitor {
 
     pub(crate) fn sped_up(&mut self, now: Now, at: usize, lasted: Duration) {
         let manner =
-            self.judge
-                .manner_of_change(now.moment(), at, &mut self.sites, &mut self.actions);
+            flapping::manner_of_change(now.moment(), at, &mut self.sites, &mut self.actions);
         let text = format!("{} is fast again", self.sites[at].name());
         self.actions.log(level_of(manner), text);
         let alert = self.alerts.on_fast(
@@ -162,7 +156,7 @@ impl Monitor {
     pub(crate) fn end_flapping(&mut self, now: Now) {
         let moment = now.moment();
         let set = self.clock.is_set();
-        for (at, told) in self.judge.take_steady(moment, &mut self.sites, set) {
+        for (at, told) in flapping::take_steady(moment, &mut self.sites, set) {
             let name = self.sites[at].name().to_owned();
             self.saving.later(moment);
             self.actions

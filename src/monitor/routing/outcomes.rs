@@ -189,7 +189,6 @@ impl Monitor {
 
     pub(crate) fn judging(&mut self, now: Now) -> Judging<'_> {
         Judging {
-            judge: &mut self.judge,
             now,
             clock: &self.clock,
             sites: &mut self.sites,
@@ -248,7 +247,8 @@ impl Monitor {
 
     /// Decides the pending downs that can be decided by now.
     pub(crate) fn settle_pending(&mut self, now: Now) {
-        for at in self.judge.pending() {
+        self.sites.recount();
+        for at in self.sites.pending().clone() {
             let event = self.judging(now).settle(at);
             self.on_judged(now, event);
         }

@@ -28,6 +28,8 @@ pub struct Sites {
     unknown: usize,
     failing: BTreeSet<usize>,
     recovering: BTreeSet<usize>,
+    pending: BTreeSet<usize>,
+    flapping: BTreeSet<usize>,
 }
 
 impl Sites {
@@ -67,12 +69,14 @@ impl Sites {
     fn recount_one(&mut self, at: usize) {
         let watched = &self.all[at];
         let (paused, state) = (watched.paused(), watched.state());
-        let failing = !paused && watched.suspect();
-        let recovering = !paused && watched.down() && watched.judge.wavering();
-        for (set, is) in [
-            (&mut self.failing, failing),
-            (&mut self.recovering, recovering),
-        ] {
+        let down_and_answers = watched.down() && watched.judge.wavering();
+        let sets = [
+            (&mut self.failing, !paused && watched.suspect()),
+            (&mut self.recovering, !paused && down_and_answers),
+            (&mut self.pending, watched.pending_down.is_some()),
+            (&mut self.flapping, watched.flapping.flapping()),
+        ];
+        for (set, is) in sets {
             if is {
                 set.insert(at);
             } else {
@@ -101,6 +105,16 @@ impl Sites {
     /// Places of the sites that are down and have begun to answer, as of the last recount.
     pub fn recovering(&self) -> &BTreeSet<usize> {
         &self.recovering
+    }
+
+    /// Places of the sites with a pending down, as of the last recount.
+    pub fn pending(&self) -> &BTreeSet<usize> {
+        &self.pending
+    }
+
+    /// Places of the sites that are flapping, as of the last recount.
+    pub fn flapping(&self) -> &BTreeSet<usize> {
+        &self.flapping
     }
 
     /// How many sites were not judged yet, as of the last recount.
