@@ -25,8 +25,8 @@ pub mod site;
 pub mod time;
 pub mod uplink;
 
-use self::alert::Alerts;
 use self::alert::batching::Unsettled;
+use self::alert::{Alert, Alerts};
 use self::bot::Bot;
 use self::bot::added_record::AddedRecord;
 pub use self::event::{Action, Actions, Event, Level, Settings};
@@ -34,7 +34,7 @@ use self::expiry::Inspections;
 use self::history::recording::Recorder;
 use self::history::{Extent, Record, Span};
 use self::incident::Incidents;
-use self::judge::{State, flapping};
+use self::judge::flapping;
 use self::outbox::Outbox;
 use self::outbox::send_context::SendContext;
 use self::persist::Lasting;
@@ -149,29 +149,23 @@ impl Monitor {
             Event::Tried { id, outcome } => self.tried(now, id, &outcome),
             Event::Due | Event::ClockConfirmed => {}
         }
-        self.proceed(now);
-        self.record(now);
+        // What time alone brings about, and what has become possible by the event.
+        for timer in Timer::ALL {
+            self.on_timeout(timer, now);
+        }
+        let (clock_set, actions) = (self.clock.is_set(), &mut self.actions);
+        self.history
+            .record(now, clock_set, &mut self.sites, actions);
         self.actions.take()
     }
 
     /// When to call [`Monitor::handle`] with [`Event::Due`] if nothing else happens before.
     pub fn next_wakeup(&mut self, now: Now) -> Option<Moment> {
         self.sites.recount();
-        let wakeup = self.wakeup(now);
+        let due = |timer: Timer| self.next_timeout(timer, now);
+        let wakeup = Timer::ALL.into_iter().filter_map(due).min();
         self.clock.expect(wakeup);
         wakeup
-    }
-
-    fn wakeup(&self, now: Now) -> Option<Moment> {
-        let due = |timer: Timer| self.next_timeout(timer, now);
-        Timer::ALL.into_iter().filter_map(due).min()
-    }
-
-    /// Everything that time alone brings about, and what has become possible by an event.
-    fn proceed(&mut self, now: Now) {
-        for timer in Timer::ALL {
-            self.on_timeout(timer, now);
-        }
     }
 
     /// When [`Monitor::on_timeout`] has something to do for this timer.
@@ -293,12 +287,6 @@ impl Monitor {
         !self.clock.is_set()
     }
 
-    fn record(&mut self, now: Now) {
-        let clock_set = self.clock.is_set();
-        self.history
-            .record(now, clock_set, &mut self.sites, &mut self.actions);
-    }
-
     /// The first hour that is still to be written.
     pub fn unwritten_hour(&self) -> Option<i64> {
         self.history.unwritten_hour()
@@ -339,12 +327,6 @@ impl Monitor {
         );
     }
 
-    /// Whether the site is under maintenance now.
-    pub fn in_maintenance(&self, name: &str) -> bool {
-        let watched = self.sites.named(name);
-        watched.is_some_and(|w| w.maintenance.is_some())
-    }
-
     fn unsettled(&self, now: Now) -> Unsettled {
         if self.outbox.waiting_alerts() == 0 {
             return Unsettled::default();
@@ -355,11 +337,6 @@ impl Monitor {
             suspects: self.sites.failing().len(),
             recovering: self.sites.recovering().len(),
         }
-    }
-
-    /// The state of the site with this name: for tests and the log.
-    pub fn state_of(&self, name: &str) -> Option<State> {
-        self.sites.named(name).map(SiteState::state)
     }
 
     /// Everything that must survive a restart.
@@ -405,7 +382,7 @@ impl Monitor {
         persist::restore_uplink(snapshot, &mut self.uplink, alerts, sites, now);
         sites.refresh_reach(moment, self.uplink.has(Fault::Line));
         self.reconcile(moment);
-        let alerts = persist::alerts(snapshot, now);
+        let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
         self.bot.restore_joined(&alerts);
         self.outbox.restore(alerts);
         self.bot.restore_moves(persist::moves(snapshot));
@@ -493,7 +470,8 @@ impl Monitor {
         self.incidents.keep_sites(|name| self.sites.contains(name));
         self.saving.now();
         let (outbox, actions) = (&mut self.outbox, &mut self.actions);
-        self.bot.keep_sites(now, &self.sites, outbox, actions);
+        self.bot.keep_sites(&self.sites);
+        self.bot.finish_jobs(now, outbox, actions);
         let sites = text::count(self.sites.len(), "site");
         self.actions.log(Level::Info, format!("watching {sites}"));
     }

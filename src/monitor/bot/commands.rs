@@ -34,12 +34,6 @@ impl<'a> View<'a> {
             chat,
         }
     }
-
-    /// One site in detail.
-    pub(crate) fn about_site(self, chat: i64, at: usize) -> ReplyContent {
-        let due = self.schedule.due_at(self.sites[at].name());
-        views::site(self.visible_to(chat), at, due, self.incidents, self.now)
-    }
 }
 
 /// What a command or button changes outside of the bot. Sites are known by their places, incidents by
@@ -196,7 +190,8 @@ impl Execution<'_> {
             }
             Command::Site { name } => {
                 let at = visible.one(name)?;
-                return Ok(Some(view.about_site(chat, at)));
+                let schedule = view.schedule;
+                return Ok(Some(about_site(sites, at, chat, schedule, incidents, now)));
             }
             Command::History { name } => replies::history(&sites[visible.one(name)?], now),
             Command::Incidents { name: None } => {
@@ -348,6 +343,19 @@ impl Execution<'_> {
         });
         format!("👍 Acknowledged: {}", names.join(", "))
     }
+}
+
+/// One site in detail, for a chat that may see it.
+pub(crate) fn about_site(
+    sites: &Sites,
+    at: usize,
+    chat: i64,
+    schedule: &Scheduler,
+    incidents: &Incidents,
+    now: Now,
+) -> ReplyContent {
+    let due = schedule.due_at(sites[at].name());
+    views::site(VisibleSites { sites, chat }, at, due, incidents, now)
 }
 
 fn named(sites: &Sites, places: &[usize]) -> String {

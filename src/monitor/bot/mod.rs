@@ -129,14 +129,12 @@ impl Bot {
     }
 
     /// No `/check` waits for sites that are gone.
-    pub(crate) fn keep_sites(
-        &mut self,
-        now: Now,
-        sites: &Sites,
-        outbox: &mut Outbox,
-        actions: &mut Actions,
-    ) {
+    pub(crate) fn keep_sites(&mut self, sites: &Sites) {
         self.jobs.keep_sites(|name| sites.contains(name));
+    }
+
+    /// Shows the results of each `/check` that is done.
+    pub(crate) fn finish_jobs(&mut self, now: Now, outbox: &mut Outbox, actions: &mut Actions) {
         self.jobs.finish(now, outbox, actions);
     }
 

@@ -4,7 +4,7 @@ pub mod snapshot;
 pub(crate) mod urgency;
 pub(crate) mod write_budget;
 
-use crate::monitor::alert::{Alert, Alerts};
+use crate::monitor::alert::Alerts;
 use crate::monitor::bot::Bot;
 use crate::monitor::expiry::{self, Inspections, Subject};
 use crate::monitor::incident::{Incident, Incidents};
@@ -87,10 +87,6 @@ pub(crate) fn incidents(snapshot: &Snapshot, now: Now) -> Incidents {
     let incidents = incidents.filter(|_| !mutated!("forget open incidents at a restart"));
     let incidents: Vec<Incident> = incidents.map(|i| i.restore(now)).collect();
     Incidents::restore(incidents, snapshot.next_incident)
-}
-
-pub(crate) fn alerts(snapshot: &Snapshot, now: Now) -> Vec<Alert> {
-    snapshot.alerts.iter().map(|a| a.restore(now)).collect()
 }
 
 /// Old and new ids of the groups that have moved.

@@ -2,11 +2,10 @@
 //! of deliveries back.
 
 use crate::monitor::alert::Alerts;
-use crate::monitor::alert::Notification;
 use crate::monitor::alert::notifications::{Audience, NewAlert};
 use crate::monitor::bot::ReplyContent;
 use crate::monitor::bot::check_jobs::JobResult;
-use crate::monitor::bot::commands::{AlertPress, Execution, Order, View, by_user};
+use crate::monitor::bot::commands::{AlertPress, Execution, Order, View, about_site, by_user};
 use crate::monitor::bot::moved_chats::Move;
 use crate::monitor::incident::Incident;
 use crate::monitor::judge::flapping::{self, Manner};
@@ -23,23 +22,9 @@ use crate::monitor::uplink::Fault;
 use crate::monitor::{Level, Monitor};
 use std::time::Duration;
 
-/// What commands read. No method, as the bot is borrowed beside it.
-macro_rules! view {
-    ($monitor:expr, $now:expr) => {
-        View {
-            sites: &$monitor.sites,
-            incidents: &$monitor.incidents,
-            alerts: &$monitor.alerts,
-            uplink: &$monitor.uplink,
-            schedule: &$monitor.schedule,
-            now: $now,
-        }
-    };
-}
-
 impl Monitor {
     /// Queues alerts and has them written.
-    fn notify(&mut self, now: Now, alerts: impl IntoIterator<Item = NewAlert>) {
+    pub(crate) fn notify(&mut self, now: Now, alerts: impl IntoIterator<Item = NewAlert>) {
         let moment = now.moment();
         for alert in alerts {
             let NewAlert {
@@ -205,24 +190,6 @@ impl Monitor {
         }
     }
 
-    /// Puts an alert into the outbox for all chats that get those of the site.
-    pub(crate) fn tell(
-        &mut self,
-        now: Now,
-        site: &Site,
-        notification: Notification,
-        incident: Option<u32>,
-    ) {
-        let alert = NewAlert {
-            notification,
-            site: site.name.clone(),
-            incident,
-            chats: self.bot.access().chats_of(site),
-            at_once: false,
-        };
-        self.notify(now, [alert]);
-    }
-
     pub(crate) fn tell_mistakes(&mut self, now: Now, what: &str, safe: &str) {
         let alerts = Alerts::mistakes(
             Audience::new(&self.sites, self.bot.access(), now),
@@ -235,11 +202,6 @@ impl Monitor {
     /// A notice for these chats, which is in the log already.
     pub(crate) fn notice_to(&mut self, now: Now, chats: Vec<i64>, text: String) {
         self.notify(now, [NewAlert::notice(chats, text)]);
-    }
-
-    pub(crate) fn notice(&mut self, now: Now, text: String) {
-        self.actions.log(Level::Info, text.clone());
-        self.announce(now, text);
     }
 
     /// A notice that is in the log already.
@@ -360,7 +322,9 @@ impl Monitor {
             true => format!("take {from} out of `chats` of sitemon.conf"),
             false => "put the new id into `chats` of sitemon.conf".to_owned(),
         };
-        self.notice(now, format!("Group {from} became {to}: {what}."));
+        let text = format!("Group {from} became {to}: {what}.");
+        self.actions.log(Level::Info, text.clone());
+        self.announce(now, text);
     }
 
     /// Puts the new ids of groups where a configuration or a snapshot has the old ones.
@@ -406,6 +370,9 @@ impl Monitor {
                 self.note_in_jobs(now, &name, &result);
             }
         }
+        // Its sites may all be gone.
+        let (outbox, actions) = (&mut self.outbox, &mut self.actions);
+        self.bot.finish_jobs(now, outbox, actions);
     }
 
     /// A check has ended: every `/check` that waits for it takes the result.
@@ -449,7 +416,14 @@ impl Monitor {
     pub(crate) fn update(&mut self, now: Now, update: Update) {
         let execution = Execution {
             bot: &mut self.bot,
-            view: view!(self, now),
+            view: View {
+                sites: &self.sites,
+                incidents: &self.incidents,
+                alerts: &self.alerts,
+                uplink: &self.uplink,
+                schedule: &self.schedule,
+                now,
+            },
             outbox: &mut self.outbox,
             actions: &mut self.actions,
             orders: Vec::new(),
@@ -465,7 +439,9 @@ impl Monitor {
             Order::KeepOffset => return self.saving.later(moment),
             Order::MoveChat { from, to } => return self.chat_moved(now, from, to),
             Order::ShowSite { asker, site, note } => {
-                let mut content = view!(self, now).about_site(asker.chat, site);
+                let (schedule, incidents) = (&self.schedule, &self.incidents);
+                let mut content =
+                    about_site(&self.sites, site, asker.chat, schedule, incidents, now);
                 content.html.push_str(&note);
                 return self.answer(now, &asker, content);
             }

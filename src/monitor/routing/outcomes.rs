@@ -2,6 +2,7 @@
 //! uplink and expiry, and what these return to incidents, alerts and the writer.
 
 use crate::monitor::alert::Notification;
+use crate::monitor::alert::notifications::Audience;
 use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::expiry::root_certificates::{by_chat, root_text};
 use crate::monitor::expiry::{ExpiryEvent, Subject};
@@ -90,7 +91,6 @@ impl Monitor {
         let events = self
             .expiry
             .on_inspected(now, at, sites, found, muted, actions);
-        let site = self.sites[at].site.clone();
         for event in events {
             let news = match event {
                 ExpiryEvent::EndsSoon(expiry) => Notification::Expiring { subject, expiry },
@@ -104,7 +104,8 @@ impl Monitor {
                     continue;
                 }
             };
-            self.tell(now, &site, news, None);
+            let audience = Audience::new(&self.sites, self.bot.access(), now);
+            self.notify(now, [audience.alert(&self.sites[at], news, None)]);
         }
     }
 
