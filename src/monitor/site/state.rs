@@ -2,8 +2,9 @@
 
 use crate::monitor::expiry::{self, Subject};
 use crate::monitor::history::History;
+pub(super) use crate::monitor::judge::State;
 use crate::monitor::judge::flapping::Flapping;
-use crate::monitor::judge::{Change, Rules, Seen, State, Streak};
+use crate::monitor::judge::{Change, Rules, Seen, Streak};
 use crate::monitor::render::text::response;
 use crate::monitor::site::Site;
 use crate::monitor::site::network::is_lan;

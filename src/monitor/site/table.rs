@@ -1,8 +1,7 @@
 //! All sites that are watched, in the order of the configuration, where a name is among them, and
 //! which of them are in the states that are asked for at every event.
 
-use crate::monitor::judge::State;
-use crate::monitor::site::state::{SiteState, Suppression};
+use crate::monitor::site::state::{SiteState, State, Suppression};
 use crate::monitor::time::Moment;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::{Deref, Index, IndexMut};
