@@ -16,8 +16,7 @@ pub(crate) mod views;
 
 use crate::monitor::alert::Alert;
 use crate::monitor::bot::added_record::AddedRecord;
-use crate::monitor::bot::added_sites::{AddedSites, Merged, TrialEnd};
-use crate::monitor::bot::check_jobs::JobResult;
+use crate::monitor::bot::added_sites::AddedSites;
 use crate::monitor::bot::checks::CheckJobs;
 use crate::monitor::bot::stale_commands::StaleCommands;
 use crate::monitor::bot::strangers::Strangers;
@@ -25,12 +24,9 @@ use crate::monitor::outbox::message::{Asker, Button};
 use crate::monitor::outbox::{Outbox, Reply};
 use crate::monitor::render::picture::Picture;
 use crate::monitor::render::text::pack;
-use crate::monitor::site::Site;
 use crate::monitor::site::access::Access;
-use crate::monitor::site::outcome::Outcome;
-use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::{Action, Actions, Level};
+use crate::monitor::{Actions, Level};
 use std::sync::Arc;
 
 /// Which chats and users may command, and what of their commands goes on.
@@ -81,85 +77,6 @@ impl Bot {
     /// The sites that were added in chats, as they were asked for.
     pub fn added(&self) -> &[AddedRecord] {
         self.added.records()
-    }
-
-    /// The rules of the file have been applied to what a user wants to add.
-    pub(crate) fn examined(
-        &mut self,
-        id: u64,
-        result: Result<Site, String>,
-        sites: &Sites,
-        clock_set: bool,
-        actions: &mut Actions,
-    ) -> Option<(Asker, String)> {
-        self.added.examined(id, result, sites, clock_set, actions)
-    }
-
-    /// The first check of a site that a user wants to add has ended.
-    pub(crate) fn tried(
-        &mut self,
-        now: Moment,
-        id: u64,
-        outcome: &Outcome,
-        sites: &Sites,
-        actions: &mut Actions,
-    ) -> Option<TrialEnd> {
-        self.added.tried(now, id, outcome, sites, actions)
-    }
-
-    /// A `/check` has its permit: the sites to be checked for it.
-    pub(crate) fn admitted(&mut self, now: Moment, job: u64, actions: &mut Actions) -> Vec<String> {
-        self.jobs.admitted(now, job).unwrap_or_else(|| {
-            actions.push(Action::Dismiss { job });
-            Vec::new()
-        })
-    }
-
-    /// A check has ended: every `/check` that waits for it takes the result.
-    pub(crate) fn on_result(
-        &mut self,
-        now: Now,
-        site: &str,
-        result: &JobResult,
-        outbox: &mut Outbox,
-        actions: &mut Actions,
-    ) {
-        self.jobs.on_result(site, result);
-        self.jobs.finish(now, outbox, actions);
-    }
-
-    /// No `/check` waits for sites that are gone.
-    pub(crate) fn keep_sites(&mut self, sites: &Sites) {
-        self.jobs.keep_sites(|name| sites.contains(name));
-    }
-
-    /// Shows the results of each `/check` that is done.
-    pub(crate) fn finish_jobs(&mut self, now: Now, outbox: &mut Outbox, actions: &mut Actions) {
-        self.jobs.finish(now, outbox, actions);
-    }
-
-    /// What was sent shows a `/check`: see [`CheckJobs::on_message`].
-    pub(crate) fn on_job_message(
-        &mut self,
-        now: Moment,
-        job: u64,
-        chat: i64,
-        edited: Option<i64>,
-        message_id: Option<i64>,
-        outbox: &mut Outbox,
-    ) {
-        self.jobs
-            .on_message(now, job, chat, edited, message_id, outbox);
-    }
-
-    /// See [`AddedSites::merge`].
-    pub(crate) fn merge_added(
-        &mut self,
-        of_file: Vec<Arc<Site>>,
-        added: Vec<(AddedRecord, Result<Site, String>)>,
-        known: &Sites,
-    ) -> Merged {
-        self.added.merge(of_file, added, known, &self.access)
     }
 
     /// Where `getUpdates` goes on.
