@@ -334,8 +334,8 @@ impl Monitor {
         Unsettled {
             quiet: self.clock.is_set() && self.alerts.quiet(now),
             writes_apart: self.saving.apart(),
-            suspects: self.sites.failing().len(),
-            recovering: self.sites.recovering().len(),
+            suspects: self.sites.census().failing.len(),
+            recovering: self.sites.census().recovering.len(),
         }
     }
 

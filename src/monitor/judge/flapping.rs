@@ -55,7 +55,7 @@ pub fn manner_of_change(
 
 /// When a flapping site will have been steady for long enough.
 pub fn next_timeout(sites: &Sites, clock_set: bool) -> Option<Moment> {
-    let flapping = sites.flapping().iter().map(|at| &sites[*at]);
+    let flapping = sites.census().flapping.iter().map(|at| &sites[*at]);
     flapping.filter_map(|w| steady_at(w, clock_set)).min()
 }
 
@@ -63,7 +63,13 @@ pub fn next_timeout(sites: &Sites, clock_set: bool) -> Option<Moment> {
 pub fn take_steady(now: Moment, sites: &mut Sites, clock_set: bool) -> Vec<(usize, bool)> {
     sites.recount();
     let steady = |at: &usize| steady_at(&sites[*at], clock_set).is_some_and(|at| at <= now);
-    let steady: Vec<usize> = sites.flapping().iter().copied().filter(steady).collect();
+    let steady: Vec<usize> = sites
+        .census()
+        .flapping
+        .iter()
+        .copied()
+        .filter(steady)
+        .collect();
     let settled = steady
         .into_iter()
         .map(|at| (at, sites[at].flapping.settle()));

@@ -272,8 +272,7 @@ impl Judging<'_> {
     /// suppressed, before enough failures are together. `began` is when the probe did.
     pub fn suppress_failing(&mut self, report: ProbeResult, began: Moment) -> Vec<JudgeEvent> {
         let mut events = Vec::new();
-        self.sites.recount();
-        for at in self.sites.failing().clone() {
+        for at in self.sites.recount().failing.clone() {
             let watched = &self.sites[at];
             let failure = watched
                 .last

@@ -22,8 +22,7 @@ impl Judging<'_> {
         if self.schedule.brought_forward().is_some_and(recently) || self.uplink.has(Fault::Line) {
             return;
         }
-        self.sites.recount();
-        if self.sites.failing().len() < STORM {
+        if self.sites.recount().failing.len() < STORM {
             return;
         }
         let others = self.sites.iter().filter(|w| !w.suspect() && !w.running);

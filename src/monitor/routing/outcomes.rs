@@ -248,8 +248,7 @@ impl Monitor {
 
     /// Decides the pending downs that can be decided by now.
     pub(crate) fn settle_pending(&mut self, now: Now) {
-        self.sites.recount();
-        for at in self.sites.pending().clone() {
+        for at in self.sites.recount().pending.clone() {
             let event = self.judging(now).settle(at);
             self.on_judged(now, event);
         }
@@ -286,8 +285,7 @@ impl Monitor {
                 let name = self.sites[at].name();
                 self.actions.log(Level::Debug, format!("{name} is up"));
                 // Once all are known it is worth showing.
-                self.sites.recount();
-                if self.sites.unknown() == 0 {
+                if self.sites.recount().unknown == 0 {
                     self.saving.soon(now.moment());
                 } else {
                     self.saving.later(now.moment());

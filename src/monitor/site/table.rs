@@ -24,11 +24,21 @@ pub struct Sites {
     states: Vec<State>,
     /// Places of those whose state has changed since [`Sites::take_changed`].
     changed: BTreeSet<usize>,
-    unknown: usize,
-    failing: BTreeSet<usize>,
-    recovering: BTreeSet<usize>,
-    pending: BTreeSet<usize>,
-    flapping: BTreeSet<usize>,
+    census: Census,
+}
+
+/// Which sites are in the states that are asked for at every event, by their places.
+#[derive(Debug, Default)]
+pub struct Census {
+    /// Failing, but not yet judged down.
+    pub failing: BTreeSet<usize>,
+    /// Down, and they have begun to answer.
+    pub recovering: BTreeSet<usize>,
+    /// With a pending down.
+    pub pending: BTreeSet<usize>,
+    pub flapping: BTreeSet<usize>,
+    /// How many were not judged yet.
+    pub unknown: usize,
 }
 
 impl Sites {
@@ -43,9 +53,12 @@ impl Sites {
             all_touched: true,
             states: vec![State::Unknown; all.len()],
             changed: (0..all.len()).collect(),
-            unknown: all.len(),
+            census: Census {
+                unknown: all.len(),
+                ..Census::default()
+            },
+            touched: Vec::new(),
             all,
-            ..Sites::default()
         }
     }
 
@@ -56,24 +69,34 @@ impl Sites {
     }
 
     /// Sees what has become of the sites that may have changed.
-    pub fn recount(&mut self) {
+    pub fn recount(&mut self) -> &Census {
         let touched = std::mem::take(&mut self.touched);
         if std::mem::take(&mut self.all_touched) {
             (0..self.all.len()).for_each(|at| self.recount_one(at));
         } else {
             touched.into_iter().for_each(|at| self.recount_one(at));
         }
+        &self.census
+    }
+
+    /// As of the last [`Sites::recount`], after which no site may have been changed.
+    pub fn census(&self) -> &Census {
+        debug_assert!(
+            self.touched.is_empty() && !self.all_touched,
+            "not recounted"
+        );
+        &self.census
     }
 
     fn recount_one(&mut self, at: usize) {
-        let watched = &self.all[at];
+        let (watched, census) = (&self.all[at], &mut self.census);
         let (paused, state) = (watched.paused(), watched.state());
         let down_and_answers = watched.down() && watched.judge.wavering();
         let sets = [
-            (&mut self.failing, !paused && watched.suspect()),
-            (&mut self.recovering, !paused && down_and_answers),
-            (&mut self.pending, watched.pending_down.is_some()),
-            (&mut self.flapping, watched.flapping.flapping()),
+            (&mut census.failing, !paused && watched.suspect()),
+            (&mut census.recovering, !paused && down_and_answers),
+            (&mut census.pending, watched.pending_down.is_some()),
+            (&mut census.flapping, watched.flapping.flapping()),
         ];
         for (set, is) in sets {
             if is {
@@ -85,8 +108,8 @@ impl Sites {
         let before = std::mem::replace(&mut self.states[at], state);
         if before != state {
             self.changed.insert(at);
-            self.unknown += usize::from(state == State::Unknown);
-            self.unknown -= usize::from(before == State::Unknown);
+            census.unknown += usize::from(state == State::Unknown);
+            census.unknown -= usize::from(before == State::Unknown);
         }
     }
 
@@ -94,31 +117,6 @@ impl Sites {
     pub fn take_changed(&mut self) -> BTreeSet<usize> {
         self.recount();
         std::mem::take(&mut self.changed)
-    }
-
-    /// Places of the sites that are failing but not yet judged down, as of the last recount.
-    pub fn failing(&self) -> &BTreeSet<usize> {
-        &self.failing
-    }
-
-    /// Places of the sites that are down and have begun to answer, as of the last recount.
-    pub fn recovering(&self) -> &BTreeSet<usize> {
-        &self.recovering
-    }
-
-    /// Places of the sites with a pending down, as of the last recount.
-    pub fn pending(&self) -> &BTreeSet<usize> {
-        &self.pending
-    }
-
-    /// Places of the sites that are flapping, as of the last recount.
-    pub fn flapping(&self) -> &BTreeSet<usize> {
-        &self.flapping
-    }
-
-    /// How many sites were not judged yet, as of the last recount.
-    pub fn unknown(&self) -> usize {
-        self.unknown
     }
 
     /// Places of the sites that depend on another, or did.
