@@ -90,12 +90,8 @@ impl Monitor {
         let text = format!("{name} is up again after {lasted} (#{})", ended.number);
         self.actions.log(level_of(manner), text);
         self.saving.untold(manner, moment);
-        let mut alert = self.alerts.on_up(
-            Audience::new(&self.sites, self.bot.access(), now),
-            at,
-            &ended,
-            manner,
-        );
+        let audience = Audience::new(&self.sites, self.bot.access(), now);
+        let mut alert = self.alerts.on_up(audience, at, &ended, manner);
         if let Some(alert) = alert.as_mut().filter(|a| a.notification.ends_incident()) {
             alert
                 .chats
@@ -109,12 +105,8 @@ impl Monitor {
             flapping::manner_of_change(now.moment(), at, &mut self.sites, &mut self.actions);
         let text = format!("{} is slow: {cause}", self.sites[at].name());
         self.actions.log(level_of(manner), text);
-        let alert = self.alerts.on_slow(
-            Audience::new(&self.sites, self.bot.access(), now),
-            at,
-            cause,
-            manner,
-        );
+        let audience = Audience::new(&self.sites, self.bot.access(), now);
+        let alert = self.alerts.on_slow(audience, at, cause, manner);
         self.notify_of(now, at, manner, alert);
     }
 
@@ -123,12 +115,8 @@ impl Monitor {
             flapping::manner_of_change(now.moment(), at, &mut self.sites, &mut self.actions);
         let text = format!("{} is fast again", self.sites[at].name());
         self.actions.log(level_of(manner), text);
-        let alert = self.alerts.on_fast(
-            Audience::new(&self.sites, self.bot.access(), now),
-            at,
-            lasted,
-            manner,
-        );
+        let audience = Audience::new(&self.sites, self.bot.access(), now);
+        let alert = self.alerts.on_fast(audience, at, lasted, manner);
         self.notify_of(now, at, manner, alert);
     }
 
@@ -147,21 +135,15 @@ impl Monitor {
             self.actions
                 .log(Level::Info, format!("{name} is steady again"));
             let open = self.incidents.open_of_mut(&name);
-            let alert = self.alerts.on_steady(
-                Audience::new(&self.sites, self.bot.access(), now),
-                at,
-                open,
-                told,
-            );
+            let audience = Audience::new(&self.sites, self.bot.access(), now);
+            let alert = self.alerts.on_steady(audience, at, open, told);
             self.notify(now, alert);
         }
     }
 
     pub(crate) fn end_mutes(&mut self, now: Now) {
-        let alerts = self.alerts.end_mutes(
-            Audience::new(&self.sites, self.bot.access(), now),
-            &mut self.incidents,
-        );
+        let audience = Audience::new(&self.sites, self.bot.access(), now);
+        let alerts = self.alerts.end_mutes(audience, &mut self.incidents);
         self.notify(now, alerts);
     }
 
@@ -191,11 +173,8 @@ impl Monitor {
     }
 
     pub(crate) fn tell_mistakes(&mut self, now: Now, what: &str, safe: &str) {
-        let alerts = Alerts::mistakes(
-            Audience::new(&self.sites, self.bot.access(), now),
-            what,
-            safe,
-        );
+        let audience = Audience::new(&self.sites, self.bot.access(), now);
+        let alerts = Alerts::mistakes(audience, what, safe);
         self.notify(now, alerts);
     }
 
