@@ -19,6 +19,8 @@ mod clocks;
 mod dice;
 #[path = "simulation/draw.rs"]
 mod draw;
+#[path = "simulation/event_cost.rs"]
+mod event_cost;
 #[path = "simulation/facts.rs"]
 mod facts;
 #[path = "simulation/fates.rs"]

@@ -22,23 +22,27 @@ pub mod site;
 pub mod time;
 pub mod uplink;
 
-use self::alert::Alerts;
 use self::alert::batching::Unsettled;
+use self::alert::{Alert, Alerts};
 use self::bot::Bot;
+use self::bot::added_record::AddedRecord;
 pub use self::event::{Action, Actions, Event, Level, Settings};
 use self::expiry::Inspections;
 use self::history::recording::Recorder;
 use self::history::{Extent, Record, Span};
 use self::incident::Incidents;
-use self::judge::Judge;
+use self::judge::flapping;
 use self::outbox::Outbox;
 use self::outbox::send_context::SendContext;
+use self::persist::Lasting;
+use self::persist::snapshot::Snapshot;
 use self::persist::urgency::Saving;
-use self::render::charts;
+use self::render::{charts, text};
+use self::routing::timers::Timer;
 use self::schedule::Scheduler;
 use self::site::Site;
-use self::site::state::{SiteState, State};
-use self::site::suppression::Fault;
+use self::site::access::may_see;
+use self::site::state::SiteState;
 use self::site::table::Sites;
 use self::time::{Clock, Moment, Now};
 use self::uplink::Uplink;
@@ -54,9 +58,7 @@ pub struct Monitor {
     outbox: Outbox,
     bot: Bot,
     saving: Saving,
-    internal_errors: u64,
     uplink: Uplink,
-    judge: Judge,
     clock: Clock,
     expiry: Inspections,
     history: Recorder,
@@ -79,16 +81,14 @@ impl Monitor {
             outbox: Outbox::new(seed.rotate_left(32)),
             bot: Bot::new(settings.access, settings.max_jobs),
             saving: Saving::default(),
-            internal_errors: 0,
             uplink: Uplink::new(settings.uplink),
-            judge: Judge::default(),
             clock: Clock::new(settings.built, now),
             expiry: Inspections::default(),
             history: Recorder::default(),
             actions: Actions::default(),
         };
         let now = monitor.read_clock(now);
-        monitor.take_sites(sites.into_iter().map(Into::into).collect(), now);
+        monitor.take_sites(now, sites.into_iter().map(Into::into).collect());
         monitor
     }
 
@@ -106,16 +106,10 @@ impl Monitor {
         let now = self.read_clock(now);
         let clock_set = self.clock.is_set();
         self.history
-            .on_wakeup(now, clock_set, stood_still, &self.sites);
-        // The others change no state, or say so. What is told counts the time until now.
-        let stirs = !matches!(
-            event,
-            Event::Checked { .. } | Event::Delivered { .. } | Event::Due
-        );
-        if stirs {
-            self.history.site_changed();
-            self.record(now);
-            self.history.site_changed();
+            .on_wakeup(now, clock_set, stood_still, &mut self.sites);
+        if matches!(event, Event::Update(_)) {
+            self.history
+                .bring_up_to_date(now, clock_set, &mut self.sites);
         }
         self.refresh_maintenance(now);
         match event {
@@ -152,44 +146,117 @@ impl Monitor {
             Event::Tried { id, outcome } => self.tried(now, id, &outcome),
             Event::Due | Event::ClockConfirmed => {}
         }
-        self.proceed(now);
-        self.record(now);
+        // What time alone brings about, and what has become possible by the event.
+        for timer in Timer::ALL {
+            self.on_timeout(timer, now);
+        }
+        let (clock_set, actions) = (self.clock.is_set(), &mut self.actions);
+        self.history
+            .record(now, clock_set, &mut self.sites, actions);
         self.actions.take()
     }
 
     /// When to call [`Monitor::handle`] with [`Event::Due`] if nothing else happens before.
     pub fn next_wakeup(&mut self, now: Now) -> Option<Moment> {
-        let wakeup = self.wakeup(now);
+        self.sites.recount();
+        let due = |timer: Timer| self.next_timeout(timer, now);
+        let wakeup = Timer::ALL.into_iter().filter_map(due).min();
         self.clock.expect(wakeup);
         wakeup
     }
 
-    fn wakeup(&self, now: Now) -> Option<Moment> {
-        let clock_set = self.clock.is_set();
-        let probe = self.uplink.next_timeout(now.moment());
-        let probe = probe.filter(|_| !self.schedule.stopping());
-        let maintenance = self.schedule.next_maintenance(now);
-        let digest = self.alerts.next_digest(now);
-        // While there is no connection at all nothing can be known of the other faults.
-        let offline = self.uplink.has(Fault::NoConnection);
-        let fault = self.alerts.next_fault().filter(|_| !offline);
-        self.alerts
-            .next_reminder(&self.sites, &self.incidents, now.moment())
-            .into_iter()
-            .chain(self.schedule.next_timeout())
-            .chain(probe)
-            .chain(self.judge.next_timeout(&self.sites, self.clock.is_set()))
-            .chain(self.next_expiry(now.moment()))
-            .chain(fault)
-            .chain(maintenance.filter(|_| clock_set))
-            .chain(digest.filter(|_| clock_set))
-            .chain(self.incidents.next_timeout().filter(|_| clock_set))
-            .chain(self.schedule.next_beat(now.moment()))
-            .chain(self.outbox.next_due(now, self.unsettled(now)))
-            .chain(self.saving.next_due())
-            .chain(self.bot.next_timeout(now.moment(), &self.outbox))
-            .chain(self.outbox.next_keyboard(now.moment()))
-            .min()
+    /// When [`Monitor::on_timeout`] has something to do for this timer.
+    fn next_timeout(&self, timer: Timer, now: Now) -> Option<Moment> {
+        let (moment, clock_set) = (now.moment(), self.clock.is_set());
+        let dated = |at: Option<Moment>| at.filter(|_| clock_set);
+        let checking = |at: Option<Moment>| at.filter(|_| !self.schedule.stopping());
+        match timer {
+            Timer::Maintenance => dated(self.schedule.next_maintenance(now)),
+            Timer::Check => self.schedule.next_timeout(),
+            Timer::Inspection => {
+                let roots = self.expiry.next_roots();
+                let roots = roots.map(|due| self.alerts.after_mute(due));
+                let inspection = self.expiry.next_timeout(moment, &self.sites);
+                checking(dated(inspection.into_iter().chain(roots).min()))
+            }
+            Timer::Probe => checking(self.uplink.next_timeout(moment)),
+            Timer::Flapping => flapping::next_timeout(&self.sites, clock_set),
+            Timer::Reminder => (self.alerts).next_reminder(&self.sites, &self.incidents, moment),
+            // While there is no connection at all nothing can be known of the other faults.
+            Timer::Fault if self.uplink.has(Fault::Line) => None,
+            Timer::Fault => self.alerts.next_fault(),
+            Timer::UncleanStop => dated(self.incidents.next_timeout()),
+            Timer::Digest => dated(self.alerts.next_digest(now)),
+            Timer::Heartbeat => self.schedule.next_beat(moment),
+            Timer::Bot => self.bot.next_timeout(moment, &self.outbox),
+            Timer::Keyboard => self.outbox.next_keyboard(moment),
+            Timer::Save => self.saving.next_due(),
+            Timer::Send => self.outbox.next_due(now, self.unsettled(now)),
+        }
+    }
+
+    fn on_timeout(&mut self, timer: Timer, now: Now) {
+        let (moment, clock_set) = (now.moment(), self.clock.is_set());
+        let (sites, actions) = (&mut self.sites, &mut self.actions);
+        match timer {
+            Timer::Maintenance => self.refresh_maintenance(now),
+            Timer::Check => self.schedule.on_timeout(moment, clock_set, sites, actions),
+            Timer::Inspection => {
+                if clock_set && !self.schedule.stopping() {
+                    self.inspect(now);
+                }
+            }
+            Timer::Probe => {
+                self.settle_pending(now);
+                if !self.schedule.stopping() {
+                    self.uplink.on_timeout(moment, &mut self.actions);
+                }
+            }
+            Timer::Flapping => self.end_flapping(now),
+            Timer::Reminder => {
+                self.end_mutes(now);
+                self.remind(now);
+            }
+            Timer::Fault if self.uplink.has(Fault::Line) => {}
+            Timer::Fault => self.tell_faults(now),
+            Timer::UncleanStop if clock_set => self.tell_unclean_stop(now),
+            Timer::Digest if clock_set => self.tell_digest(now),
+            Timer::UncleanStop | Timer::Digest => {}
+            Timer::Heartbeat => {
+                if self.schedule.beat(moment, sites) {
+                    actions.push(Action::Heartbeat);
+                }
+            }
+            Timer::Bot => self.bot.on_timeout(now, &mut self.outbox, actions),
+            Timer::Keyboard => {
+                let context = SendContext::new(&self.incidents, sites, moment);
+                self.outbox.refresh_keyboards(&context);
+            }
+            Timer::Save => {
+                if self.saving.begin(moment, self.outbox.last_alert_id()) {
+                    self.clock.stamp(now);
+                    actions.push(Action::Save);
+                }
+            }
+            Timer::Send => self.send(now),
+        }
+    }
+
+    fn send(&mut self, now: Now) {
+        self.sites.recount();
+        let unsettled = self.unsettled(now);
+        let context = SendContext::new(&self.incidents, &self.sites, now.moment());
+        while let Some(mut outgoing) = self.outbox.next_send(now, unsettled, &context) {
+            if outgoing.digest {
+                let sites = self.sites.visible(outgoing.message.chat);
+                if !sites.is_empty() {
+                    let sites = self.sites.at(&sites);
+                    let (_, picture) = charts::many(&sites, Span::Day, now);
+                    outgoing.message.picture = Some(Arc::new(picture));
+                }
+            }
+            self.actions.push(Action::Send(outgoing));
+        }
     }
 
     /// No check is started any more; what is under way may still report.
@@ -212,61 +279,9 @@ impl Monitor {
         self.bot.last_update()
     }
 
-    /// Everything that time alone brings about.
-    fn proceed(&mut self, now: Now) {
-        self.refresh_maintenance(now);
-        let moment = now.moment();
-        self.schedule.on_timeout(
-            moment,
-            self.clock.is_set(),
-            &mut self.sites,
-            &mut self.actions,
-        );
-        self.proceed_with_expiry(now);
-        self.settle_pending(now);
-        if !self.schedule.stopping() {
-            self.uplink.on_timeout(moment, &mut self.actions);
-        }
-        self.end_flapping(now);
-        self.end_mutes(now);
-        self.remind(now);
-        self.tell_faults(now);
-        self.tell_unclean_stop(now);
-        self.tell_digest(now);
-        if self.schedule.beat(now.moment(), &self.sites) {
-            self.actions.push(Action::Heartbeat);
-        }
-        let (outbox, actions) = (&mut self.outbox, &mut self.actions);
-        self.bot.on_timeout(now, outbox, actions);
-        let context = SendContext::new(&self.incidents, &self.sites, moment);
-        self.outbox.refresh_keyboards(&context);
-        if self.saving.begin(moment, self.outbox.last_alert_id()) {
-            self.clock.stamp(now);
-            self.actions.push(Action::Save);
-        }
-        let unsettled = self.unsettled(now);
-        while let Some(mut outgoing) = self.outbox.next_send(now, unsettled, &context) {
-            if outgoing.digest {
-                let sites = self.sites.visible(outgoing.message.chat);
-                if !sites.is_empty() {
-                    let sites = self.sites.at(&sites);
-                    let (_, picture) = charts::many(&sites, &self.history, Span::Day, now);
-                    outgoing.message.picture = Some(Arc::new(picture));
-                }
-            }
-            self.actions.push(Action::Send(outgoing));
-        }
-    }
-
     /// The wall clock is not to be believed: see [`time::wall_clock`].
     pub fn doubts_clock(&self) -> bool {
         !self.clock.is_set()
-    }
-
-    fn record(&mut self, now: Now) {
-        let clock_set = self.clock.is_set();
-        self.history
-            .record(now, clock_set, &self.sites, &mut self.actions);
     }
 
     /// The first hour that is still to be written.
@@ -309,46 +324,180 @@ impl Monitor {
         );
     }
 
-    /// Starts a check, unless it cannot be made now.
-    fn start_check(&mut self, now: Now, name: &str) -> bool {
-        let Some(at) = self.sites.find(name) else {
-            return false;
-        };
-        let (moment, watched) = (now.moment(), &mut self.sites[at]);
-        self.schedule
-            .start(moment, self.clock.is_set(), watched, &mut self.actions)
-    }
-
-    /// Whether the site is under maintenance now.
-    pub fn in_maintenance(&self, name: &str) -> bool {
-        let watched = self.sites.named(name);
-        watched.is_some_and(|w| w.under_maintenance())
-    }
-
     fn unsettled(&self, now: Now) -> Unsettled {
         if self.outbox.waiting_alerts() == 0 {
             return Unsettled::default();
         }
-        let watched = self.sites.iter().filter(|w| !w.paused());
-        let none = Unsettled {
+        Unsettled {
             quiet: self.clock.is_set() && self.alerts.quiet(now),
             writes_apart: self.saving.apart(),
-            ..Unsettled::default()
+            suspects: self.sites.census().failing.len(),
+            recovering: self.sites.census().recovering.len(),
+        }
+    }
+
+    /// Everything that must survive a restart.
+    pub fn snapshot(&self, now: Now) -> Snapshot {
+        let lasting = Lasting {
+            sites: &self.sites,
+            uplink: &self.uplink,
+            expiry: &self.expiry,
+            incidents: &self.incidents,
+            alerts: &self.alerts,
+            outbox: &self.outbox,
+            bot: &self.bot,
         };
-        watched.fold(none, |mut sum, w| {
-            sum.suspects += usize::from(w.suspect());
-            sum.recovering += usize::from(w.down() && w.wavering());
-            sum
-        })
+        lasting.snapshot(self.clock.estimate(now))
     }
 
-    /// The state of the site with this name: for tests and the log.
-    pub fn state_of(&self, name: &str) -> Option<State> {
-        self.sites.named(name).map(SiteState::state)
+    /// The last snapshot of an orderly end: the next start was no accident.
+    pub fn last_snapshot(&self, now: Now) -> Snapshot {
+        Snapshot {
+            clean: true,
+            ..self.snapshot(now)
+        }
     }
 
-    fn log(&mut self, level: Level, text: String) {
-        self.actions.log(level, text);
+    /// Goes on where an earlier run stopped. To be called once, before the first event. Sites that
+    /// are no longer configured are forgotten; alerts about them are still delivered.
+    pub fn restore(&mut self, snapshot: &Snapshot, now: Now) {
+        self.clock.restore(now, snapshot.written);
+        let now = self.read_clock(now);
+        let moment = now.moment();
+        self.bot.restore_updates(snapshot.last_update);
+        let muted_until = persist::muted_until(snapshot, now);
+        self.alerts.restore(muted_until, snapshot.digested);
+        let clock = (now, self.clock.is_set());
+        let (sites, schedule, alerts) = (&mut self.sites, &mut self.schedule, &mut self.alerts);
+        persist::restore_sites(snapshot, sites, schedule, alerts, clock);
+        let mutes = sites.iter();
+        let mutes = mutes.filter_map(|w| Some((w.name().to_owned(), w.muted_until?)));
+        self.clock.remember_restored(now, muted_until, mutes);
+        self.incidents = persist::incidents(snapshot, now);
+        self.expiry.restore_roots(&snapshot.roots);
+        self.expiry.plan(now, sites, schedule.jitter());
+        persist::restore_uplink(snapshot, &mut self.uplink, alerts, sites, now);
+        sites.refresh_reach(moment, self.uplink.has(Fault::Line));
+        self.reconcile(moment);
+        let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
+        self.bot.restore_joined(&alerts);
+        self.outbox.restore(alerts);
+        self.bot.restore_moves(persist::moves(snapshot));
+        self.follow_moves();
+        self.drop_hidden();
+        if !snapshot.clean || mutated!("every start was an accident") {
+            let down = self.sites.iter().filter(|w| w.down() && !w.paused());
+            let down = down.map(|w| w.name().to_owned()).collect();
+            self.incidents
+                .on_unclean_stop(snapshot.written, moment, down);
+        }
+        // That we run is written down: the next start after a power cut must know of it.
+        self.saving.now();
+    }
+
+    /// The sites that were added, as they were asked for.
+    pub fn added(&self) -> &[AddedRecord] {
+        self.bot.added()
+    }
+
+    /// Takes over the sites that an earlier run was given in the chat. To be called once, before
+    /// [`Monitor::restore`].
+    pub fn adopt(&mut self, added: Vec<(AddedRecord, Result<Site, String>)>, now: Now) {
+        if added.is_empty() {
+            return;
+        }
+        let sites = self.sites.iter().map(|w| w.site.clone()).collect();
+        self.take_configuration(now, sites, added);
+    }
+
+    fn reloaded(
+        &mut self,
+        now: Now,
+        sites: Vec<Arc<Site>>,
+        added: Vec<(AddedRecord, Result<Site, String>)>,
+        settings: Settings,
+    ) {
+        self.bot
+            .reload(settings.access, settings.max_jobs, now.moment());
+        self.alerts.reload(settings.quiet, settings.digest);
+        self.clock.reload(settings.built);
+        self.schedule.reload(settings.heartbeat);
+        self.take_configuration(now, sites, added);
+        self.uplink
+            .set_targets(now.moment(), settings.uplink, &mut self.sites);
+        if !settings.uplink {
+            for fault in Fault::PROBED {
+                self.alerts.on_fault_end(fault);
+            }
+        }
+        self.follow_moves();
+        self.drop_hidden();
+        self.sites_changed(now);
+    }
+
+    /// Takes the sites of a file, and those that were added behind them.
+    fn take_configuration(
+        &mut self,
+        now: Now,
+        of_file: Vec<Arc<Site>>,
+        added: Vec<(AddedRecord, Result<Site, String>)>,
+    ) {
+        let merged = self.bot.merge_added(of_file, added, &self.sites);
+        for (chats, text) in merged.notices {
+            self.actions.log(Level::Info, text.clone());
+            self.notice_to(now, chats, text);
+        }
+        self.take_sites(now, merged.sites);
+    }
+
+    fn take_sites(&mut self, now: Now, sites: Vec<Arc<Site>>) {
+        let before = std::mem::take(&mut self.sites);
+        self.sites = persist::take_sites(sites, before, &mut self.schedule, now.moment());
+        self.alerts.keep_sites(&self.sites);
+        self.expiry
+            .plan(now, &mut self.sites, self.schedule.jitter());
+    }
+
+    /// Puts everything in order after sites have come or gone.
+    fn sites_changed(&mut self, now: Now) {
+        let moment = now.moment();
+        self.reconcile(moment);
+        self.sites
+            .refresh_reach(moment, self.uplink.has(Fault::Line));
+        self.incidents.keep_sites(|name| self.sites.contains(name));
+        self.saving.now();
+        let (outbox, actions) = (&mut self.outbox, &mut self.actions);
+        self.bot.keep_sites(&self.sites);
+        self.bot.finish_jobs(now, outbox, actions);
+        let sites = text::count(self.sites.len(), "site");
+        self.actions.log(Level::Info, format!("watching {sites}"));
+    }
+
+    /// Incidents and states must agree: an open incident of a site that is gone or paused ends, and a
+    /// site that is down has one.
+    fn reconcile(&mut self, now: Moment) {
+        let goes_on = |w: &SiteState| w.down() && !w.paused();
+        let open = self.incidents.iter_open();
+        let over = open.filter(|i| !self.sites.named(&i.site).is_some_and(goes_on));
+        let over: Vec<String> = over.map(|i| i.site.clone()).collect();
+        for site in over {
+            self.close_incident(&site, now);
+        }
+        for watched in self.sites.iter_mut() {
+            if watched.down() && self.incidents.open_of(watched.name()).is_none() {
+                watched.reset(now);
+                self.alerts.on_reset(watched.name());
+            }
+        }
+    }
+
+    /// What waits for chats that are not, or no longer, to have it.
+    fn drop_hidden(&mut self) {
+        let (chats, sites) = (self.bot.chats(), &self.sites);
+        self.outbox.keep_chats(&|site, chat| {
+            let site = sites.named(site).map(|w| &w.site);
+            chats.contains(&chat) && site.is_none_or(|site| may_see(chat, site))
+        });
     }
 }
 

@@ -9,7 +9,7 @@ use crate::monitor::site::state::{SiteState, State};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::text::clock_times;
 use crate::monitor::time::{Moment, Now};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 /// The clock that dated what was last written may have been ahead by so much, in seconds.
@@ -305,14 +305,12 @@ impl Alerts {
 
     /// Sites that became slow in silence and still are.
     fn slow_in_silence(&mut self, audience: Audience) -> Vec<NewAlert> {
-        if self.slow.untold.is_empty() {
-            return Vec::new();
-        }
+        let untold = self.slow.untold.iter();
+        let places: BTreeSet<usize> = untold.filter_map(|n| audience.sites.find(n)).collect();
         let mut alerts = Vec::new();
-        for site in audience.sites.iter() {
-            let slow = self.slow.untold.contains(site.name())
-                && site.judged_state() == State::Degraded
-                && !site.paused();
+        for at in places {
+            let site = &audience.sites[at];
+            let slow = site.judge.state() == State::Degraded && !site.paused();
             if slow && !self.held_back(site, audience.now.moment()) {
                 self.slow.set(site.name(), true, false);
                 let cause = site.cause().unwrap_or_default().to_owned();

@@ -5,11 +5,12 @@
 //! fails is taken when the same is asked for again: a typing mistake watches nothing, and a site
 //! that is down is watched all the same when the user insists.
 
+use crate::monitor::bot::Bot;
 use crate::monitor::bot::added_record::AddedRecord;
 use crate::monitor::outbox::message::Asker;
 use crate::monitor::render::text::{bold, escape};
 use crate::monitor::site::Site;
-use crate::monitor::site::access::{Access, may_see};
+use crate::monitor::site::access::may_see;
 use crate::monitor::site::outcome::Outcome;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;
@@ -107,6 +108,27 @@ impl AddedSites {
         None
     }
 
+    fn name_taken(&self, name: &str, sites: &Sites) -> bool {
+        let mut tried = self.trials.iter().filter_map(|t| t.site.as_ref());
+        let kept = self.records.iter().any(|r| r.name == name);
+        kept || sites.contains(name) || tried.any(|s| s.name == name)
+    }
+
+    /// Takes out a site that was added; `false`: there is none of this name.
+    pub(crate) fn remove(&mut self, name: &str) -> bool {
+        let before = self.records.len();
+        self.records.retain(|r| r.name != name);
+        self.records.len() < before
+    }
+
+    /// It was added, and the chat may see it. One that cannot be watched any more is no site, and any
+    /// chat may remove it.
+    pub(crate) fn contains(&self, chat: i64, name: &str, sites: &Sites) -> bool {
+        !sites.hidden(chat, name) && self.records.iter().any(|r| r.name == name)
+    }
+}
+
+impl Bot {
     /// The rules of the file have been applied to what was asked for: the reply, if there is one.
     pub(crate) fn examined(
         &mut self,
@@ -116,8 +138,8 @@ impl AddedSites {
         clock_set: bool,
         actions: &mut Actions,
     ) -> Option<(Asker, String)> {
-        let place = self.trials.iter().position(|t| t.id == id)?;
-        let chat = self.trials[place].asker.chat;
+        let place = self.added.trials.iter().position(|t| t.id == id)?;
+        let chat = self.added.trials[place].asker.chat;
         let refusal = match &result {
             Err(what) => Some(format!("Not added: {}.", escape(what))),
             Ok(site) if sites.hidden(chat, &site.name) => {
@@ -126,7 +148,7 @@ impl AddedSites {
                     "Not added: the name {name} is taken. /add URL NAME gives it another name."
                 ))
             }
-            Ok(site) if self.name_taken(&site.name, sites) => Some(format!(
+            Ok(site) if self.added.name_taken(&site.name, sites) => Some(format!(
                 "Not added: there is a site {} already. /add URL NAME gives it another name.",
                 bold(&site.name)
             )),
@@ -139,22 +161,16 @@ impl AddedSites {
             Ok(_) => None,
         };
         let (Ok(site), None) = (result, &refusal) else {
-            let trial = self.trials.remove(place);
+            let trial = self.added.trials.remove(place);
             return Some((trial.asker, refusal.unwrap_or_default()));
         };
         let site = Arc::new(site);
-        let trial = &mut self.trials[place];
+        let trial = &mut self.added.trials[place];
         trial.site = Some(site.clone());
         let text = format!("Checking {} …", bold(&site.name));
         actions.push(Action::Try { id, site });
         let announced = std::mem::replace(&mut trial.announced, true);
         (!announced).then(|| (trial.asker.clone(), text))
-    }
-
-    fn name_taken(&self, name: &str, sites: &Sites) -> bool {
-        let mut tried = self.trials.iter().filter_map(|t| t.site.as_ref());
-        let kept = self.records.iter().any(|r| r.name == name);
-        kept || sites.contains(name) || tried.any(|s| s.name == name)
     }
 
     /// A first check has ended.
@@ -166,15 +182,15 @@ impl AddedSites {
         sites: &Sites,
         actions: &mut Actions,
     ) -> Option<TrialEnd> {
-        let place = self.trials.iter().position(|t| t.id == id)?;
-        let trial = &mut self.trials[place];
+        let place = self.added.trials.iter().position(|t| t.id == id)?;
+        let trial = &mut self.added.trials[place];
         if std::mem::take(&mut trial.outdated) {
             // By rules that hold no more.
             trial.site = None;
             actions.push(trial.examine());
             return None;
         }
-        let trial = self.trials.remove(place);
+        let trial = self.added.trials.remove(place);
         let site = trial.site?;
         let name = bold(&site.name);
         // A check that came back late must not speak for a message of ours that has been edited.
@@ -183,7 +199,7 @@ impl AddedSites {
             ..trial.asker
         };
         let end = |html: String, site| TrialEnd { asker, html, site };
-        if self.name_taken(&site.name, sites) {
+        if self.added.name_taken(&site.name, sites) {
             let html = format!("Not added: there is a site {name} by now.");
             return Some(end(html, None));
         }
@@ -191,7 +207,7 @@ impl AddedSites {
             name: site.name.clone(),
             url: trial.url,
         };
-        let failed = &mut self.failed;
+        let failed = &mut self.added.failed;
         failed.retain(|(_, at)| now.since(*at) < INSIST);
         let insisted = failed.iter().position(|(r, _)| *r == record);
         let html = match (&outcome.verdict, insisted) {
@@ -222,45 +238,31 @@ impl AddedSites {
                 format!("➕ {name} is watched, every {every}.{took}")
             }
         };
-        self.records.push(record);
+        self.added.records.push(record);
         Some(end(html, Some(site)))
-    }
-
-    /// Takes out a site that was added; `false`: there is none of this name.
-    pub(crate) fn remove(&mut self, name: &str) -> bool {
-        let before = self.records.len();
-        self.records.retain(|r| r.name != name);
-        self.records.len() < before
-    }
-
-    /// It was added, and the chat may see it. One that cannot be watched any more is no site, and any
-    /// chat may remove it.
-    pub(crate) fn contains(&self, chat: i64, name: &str, sites: &Sites) -> bool {
-        !sites.hidden(chat, name) && self.records.iter().any(|r| r.name == name)
     }
 
     /// Takes the added sites by the rules of a file that has the sites `of_file`. A name that the
     /// file has too is the file's. `known`: the sites until now.
-    pub(crate) fn merge(
+    pub(crate) fn merge_added(
         &mut self,
         of_file: Vec<Arc<Site>>,
         added: Vec<(AddedRecord, Result<Site, String>)>,
         known: &Sites,
-        access: &Access,
     ) -> Merged {
-        for trial in &mut self.trials {
+        for trial in &mut self.added.trials {
             trial.outdated = trial.site.is_some();
         }
-        self.records.clear();
+        self.added.records.clear();
         let mut notices = Vec::new();
         let mut valid = Vec::new();
         for (record, result) in added {
             let name = &record.name;
             let in_file = of_file.iter().find(|s| s.name == *name);
             // As far as it is known which chats may know of it.
-            let chats = match in_file.or(known.named(name).map(|w| w.config())) {
-                Some(site) => access.chats_of(site),
-                None => access.chats.clone(),
+            let chats = match in_file.or(known.named(name).map(|w| &w.site)) {
+                Some(site) => self.access.chats_of(site),
+                None => self.access.chats.clone(),
             };
             if in_file.is_some() {
                 let text = format!(
@@ -278,7 +280,7 @@ impl AddedSites {
                     notices.push((chats, text));
                 }
             }
-            self.records.push(record);
+            self.added.records.push(record);
         }
         let sites = of_file.into_iter().chain(valid).collect();
         Merged { sites, notices }

@@ -1,10 +1,11 @@
 //! The queue of `/check` commands: admission, progress, result.
 
-use crate::monitor::bot::ReplyContent;
 use crate::monitor::bot::check_jobs::{Job, JobMessage, JobResult, Listener, MAX_WAITING};
+use crate::monitor::bot::{Bot, ReplyContent};
 use crate::monitor::outbox::message::{Asker, CONSOLE, Passing};
 use crate::monitor::outbox::{Outbox, Reply};
 use crate::monitor::render::replies::by;
+use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Action, Actions};
 use std::collections::VecDeque;
@@ -67,97 +68,6 @@ impl CheckJobs {
         self.jobs.push_back(job);
         actions.push(Action::Admit { job: id });
         None
-    }
-
-    /// A job has its permit: the sites to be checked for it. `None`: there is no such job.
-    pub fn admitted(&mut self, now: Moment, id: u64) -> Option<Vec<String>> {
-        let job = self.jobs.iter_mut().find(|j| j.id == id)?;
-        job.started = Some(now);
-        Some(job.targets.clone())
-    }
-
-    /// A check has ended: every job that waits for it takes the result.
-    pub fn on_result(&mut self, name: &str, result: &JobResult) {
-        for job in self.jobs.iter_mut().filter(|j| j.started.is_some()) {
-            job.note(name, result.clone());
-        }
-    }
-
-    /// Sites that are gone are waited for no more.
-    pub fn keep_sites(&mut self, keep: impl Fn(&str) -> bool) {
-        for job in &mut self.jobs {
-            job.remaining.retain(|name| keep(name));
-        }
-    }
-
-    /// Shows the results of the jobs that are done.
-    pub fn finish(&mut self, now: Now, outbox: &mut Outbox, actions: &mut Actions) {
-        while let Some(place) = self.jobs.iter().position(Job::done) {
-            let Some(job) = self.jobs.remove(place) else {
-                return;
-            };
-            actions.push(Action::Dismiss { job: job.id });
-            let text = job.result_text(now);
-            for listener in &job.listeners {
-                listener.show(now.moment(), &text, job.id, outbox);
-            }
-            // A message whose id is not known yet is edited when it is: keep the job until then.
-            if job.listeners.iter().any(Listener::message_awaited) {
-                self.finished.push_back((job, text));
-                if self.finished.len() > MAX_WAITING {
-                    self.finished.pop_front();
-                }
-            }
-        }
-    }
-
-    /// The id of the message that shows a job has become known, or never will. `edited`: it was to
-    /// take the place of this one; if that was deleted, it is a new one.
-    pub fn on_message(
-        &mut self,
-        now: Moment,
-        id: u64,
-        chat: i64,
-        edited: Option<i64>,
-        message_id: Option<i64>,
-        outbox: &mut Outbox,
-    ) {
-        let message = match message_id {
-            Some(message_id) if chat != CONSOLE && message_id != 0 => {
-                JobMessage::Message(message_id)
-            }
-            _ => JobMessage::Nowhere,
-        };
-        let job = self.jobs.iter_mut().find(|j| j.id == id);
-        if let Some(edited) = edited {
-            // It stands elsewhere by now, or nowhere that is known.
-            let listeners = job.into_iter().flat_map(|job| &mut job.listeners);
-            let before = JobMessage::Message(edited);
-            let of_it = listeners.filter(|l| l.chat == chat && l.message == before);
-            of_it
-                .filter(|_| message_id.is_some())
-                .for_each(|l| l.message = message);
-            return;
-        }
-        let awaited = |l: &&mut Listener| l.chat == chat && l.message_awaited();
-        if let Some(job) = job {
-            if let Some(listener) = job.listeners.iter_mut().find(awaited) {
-                listener.message = message;
-            }
-            return;
-        }
-        let Some(place) = self.finished.iter().position(|(job, _)| job.id == id) else {
-            return;
-        };
-        let (job, text) = &mut self.finished[place];
-        let Some(listener) = job.listeners.iter_mut().find(awaited) else {
-            return;
-        };
-        listener.message = message;
-        listener.show(now, text, id, outbox);
-        if !job.listeners.iter().any(Listener::message_awaited) {
-            self.finished.remove(place);
-        }
     }
 
     /// Shows progress, as often as the chat's limits allow.
@@ -225,6 +135,110 @@ impl CheckJobs {
         match (before + 1).checked_sub(self.most) {
             Some(place) if place > 0 && job.started.is_none() => job.waiting_text(place),
             _ => job.progress_text(),
+        }
+    }
+}
+
+impl Bot {
+    /// A `/check` has its permit: the sites to be checked for it.
+    pub(crate) fn admitted(&mut self, now: Moment, id: u64, actions: &mut Actions) -> Vec<String> {
+        let Some(job) = self.jobs.jobs.iter_mut().find(|j| j.id == id) else {
+            actions.push(Action::Dismiss { job: id });
+            return Vec::new();
+        };
+        job.started = Some(now);
+        job.targets.clone()
+    }
+
+    /// A check has ended: every `/check` that waits for it takes the result.
+    pub(crate) fn on_result(
+        &mut self,
+        now: Now,
+        name: &str,
+        result: &JobResult,
+        outbox: &mut Outbox,
+        actions: &mut Actions,
+    ) {
+        for job in self.jobs.jobs.iter_mut().filter(|j| j.started.is_some()) {
+            job.note(name, result.clone());
+        }
+        self.finish_jobs(now, outbox, actions);
+    }
+
+    /// No `/check` waits for sites that are gone.
+    pub(crate) fn keep_sites(&mut self, sites: &Sites) {
+        for job in &mut self.jobs.jobs {
+            job.remaining.retain(|name| sites.contains(name));
+        }
+    }
+
+    /// Shows the results of each `/check` that is done.
+    pub(crate) fn finish_jobs(&mut self, now: Now, outbox: &mut Outbox, actions: &mut Actions) {
+        while let Some(place) = self.jobs.jobs.iter().position(Job::done) {
+            let Some(job) = self.jobs.jobs.remove(place) else {
+                return;
+            };
+            actions.push(Action::Dismiss { job: job.id });
+            let text = job.result_text(now);
+            for listener in &job.listeners {
+                listener.show(now.moment(), &text, job.id, outbox);
+            }
+            // A message whose id is not known yet is edited when it is: keep the job until then.
+            if job.listeners.iter().any(Listener::message_awaited) {
+                self.jobs.finished.push_back((job, text));
+                if self.jobs.finished.len() > MAX_WAITING {
+                    self.jobs.finished.pop_front();
+                }
+            }
+        }
+    }
+
+    /// The id of the message that shows a job has become known, or never will. `edited`: it was to
+    /// take the place of this one; if that was deleted, it is a new one.
+    pub(crate) fn on_job_message(
+        &mut self,
+        now: Moment,
+        id: u64,
+        chat: i64,
+        edited: Option<i64>,
+        message_id: Option<i64>,
+        outbox: &mut Outbox,
+    ) {
+        let message = match message_id {
+            Some(message_id) if chat != CONSOLE && message_id != 0 => {
+                JobMessage::Message(message_id)
+            }
+            _ => JobMessage::Nowhere,
+        };
+        let job = self.jobs.jobs.iter_mut().find(|j| j.id == id);
+        if let Some(edited) = edited {
+            // It stands elsewhere by now, or nowhere that is known.
+            let listeners = job.into_iter().flat_map(|job| &mut job.listeners);
+            let before = JobMessage::Message(edited);
+            let of_it = listeners.filter(|l| l.chat == chat && l.message == before);
+            of_it
+                .filter(|_| message_id.is_some())
+                .for_each(|l| l.message = message);
+            return;
+        }
+        let awaited = |l: &&mut Listener| l.chat == chat && l.message_awaited();
+        if let Some(job) = job {
+            if let Some(listener) = job.listeners.iter_mut().find(awaited) {
+                listener.message = message;
+            }
+            return;
+        }
+        let Some(place) = self.jobs.finished.iter().position(|(job, _)| job.id == id) else {
+            return;
+        };
+        let (job, text) = &mut self.jobs.finished[place];
+        let Some(listener) = job.listeners.iter_mut().find(awaited) else {
+            return;
+        };
+        listener.message = message;
+        listener.show(now, text, id, outbox);
+        if !job.listeners.iter().any(Listener::message_awaited) {
+            self.jobs.finished.remove(place);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod added_record;
 pub(crate) mod added_sites;
+mod callbacks;
 pub(crate) mod check_jobs;
 pub(crate) mod checks;
 pub mod command;
@@ -15,7 +16,7 @@ pub(crate) mod views;
 
 use crate::monitor::alert::Alert;
 use crate::monitor::bot::added_record::AddedRecord;
-use crate::monitor::bot::added_sites::{AddedSites, Merged};
+use crate::monitor::bot::added_sites::AddedSites;
 use crate::monitor::bot::checks::CheckJobs;
 use crate::monitor::bot::stale_commands::StaleCommands;
 use crate::monitor::bot::strangers::Strangers;
@@ -23,9 +24,7 @@ use crate::monitor::outbox::message::{Asker, Button};
 use crate::monitor::outbox::{Outbox, Reply};
 use crate::monitor::render::picture::Picture;
 use crate::monitor::render::text::pack;
-use crate::monitor::site::Site;
 use crate::monitor::site::access::Access;
-use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Actions, Level};
 use std::sync::Arc;
@@ -34,16 +33,16 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Bot {
     access: Access,
-    pub(in crate::monitor) added: AddedSites,
+    added: AddedSites,
     /// Groups that have a new id, which the configuration may not know yet.
     moved: Vec<(i64, i64)>,
     /// Since when the configuration has had a chat, as far as is known; otherwise, since the start.
     joined: Vec<(i64, Moment)>,
     /// Our own username, without `@`, once it is known.
     username: Option<String>,
-    pub(in crate::monitor) jobs: CheckJobs,
+    jobs: CheckJobs,
     last_update: Option<i64>,
-    pub(in crate::monitor) stale: StaleCommands,
+    stale: StaleCommands,
     strangers: Strangers,
 }
 
@@ -71,23 +70,13 @@ impl Bot {
         &self.access.chats
     }
 
-    /// Our own username, without `@`, once it is known.
-    pub fn username(&self) -> Option<&str> {
-        self.username.as_deref()
-    }
-
     pub fn on_username(&mut self, username: String) {
         self.username = Some(username);
     }
 
-    /// See [`AddedSites::merge`].
-    pub(crate) fn merge_added(
-        &mut self,
-        of_file: Vec<Arc<Site>>,
-        added: Vec<(AddedRecord, Result<Site, String>)>,
-        known: &Sites,
-    ) -> Merged {
-        self.added.merge(of_file, added, known, &self.access)
+    /// The sites that were added in chats, as they were asked for.
+    pub fn added(&self) -> &[AddedRecord] {
+        self.added.records()
     }
 
     /// Where `getUpdates` goes on.

@@ -2,6 +2,8 @@
 
 use crate::monitor::event::{Action, Actions};
 use crate::monitor::history::{Extent, History, Kind, Record, Scope, Share, Span};
+use crate::monitor::render::text::lasting;
+use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::text::lasting;
@@ -23,8 +25,6 @@ pub struct Recorder {
     histories: HashMap<String, History>,
     /// Up to when, in Unix seconds, all histories are known to go; `None` before there was a clock.
     known_until: Option<i64>,
-    /// A site may have changed its state.
-    changed: bool,
     /// Since when the clock has been behind what is recorded.
     behind: Option<Moment>,
     /// The hour (since 1970) in which writing was last asked for, or would have been.
@@ -33,31 +33,21 @@ pub struct Recorder {
     afresh: bool,
     /// The hours before this one are written.
     written: Option<i64>,
-    /// Since the start.
+    /// Since the start, and those of them that failed by a mistake of ours.
     checks: u64,
+    internal_errors: u64,
 }
 
 impl Recorder {
-    /// Every site has a history, and no other.
-    pub fn on_sites_changed(&mut self, sites: &Sites) {
-        self.histories.retain(|name, _| sites.contains(name));
-        for watched in sites.iter() {
-            let name = watched.name().to_owned();
-            self.histories
-                .entry(name)
-                .or_insert_with(|| History::new(0));
-        }
-    }
-
-    /// The history of the site with this name; an empty one of a site that isn't watched.
-    pub fn of(&self, site: &str) -> &History {
-        static EMPTY: LazyLock<History> = LazyLock::new(|| History::new(0));
-        self.histories.get(site).unwrap_or_else(|| &EMPTY)
-    }
-
-    /// A check has ended.
-    pub fn count_check(&mut self) {
+    /// A check has ended, well or by a failure of this kind.
+    pub fn count_check(&mut self, failure: Option<FailureKind>) {
         self.checks += 1;
+        self.internal_errors += u64::from(failure == Some(FailureKind::Internal));
+    }
+
+    /// Checks that failed by a mistake of ours, since the start.
+    pub fn internal_errors(&self) -> u64 {
+        self.internal_errors
     }
 
     /// A check of the site was a good one and took so long.
@@ -70,11 +60,6 @@ impl Recorder {
     /// Checks that have ended since the start.
     pub fn checks(&self) -> u64 {
         self.checks
-    }
-
-    /// A site may have changed its state: that is recorded at once, and not with the next minute.
-    pub fn site_changed(&mut self) {
-        self.changed = true;
     }
 
     /// Before anything else: whether the machine stood still until now. Then it is not known what
@@ -139,15 +124,26 @@ impl Recorder {
         if self.behind.is_some() {
             return;
         }
-        let changed = std::mem::take(&mut self.changed);
-        if changed || now.wall.div_euclid(60) != known.div_euclid(60) {
-            self.note(now.wall, sites);
+        let changed = sites.take_changed();
+        if now.wall.div_euclid(60) != known.div_euclid(60) {
+            note_all(now, sites);
+        } else {
+            for at in changed {
+                note(now, &mut sites[at]);
+            }
         }
         self.known_until = Some(known.max(now.wall));
         let hour = now.wall.div_euclid(3600);
         let asked = self.asked.replace(hour);
         if asked.is_some_and(|asked| asked != hour) {
             actions.push(Action::SaveHistory);
+        }
+    }
+
+    /// Before something is told of the history: it goes on until now.
+    pub fn bring_up_to_date(&self, now: Now, clock_set: bool, sites: &mut Sites) {
+        if clock_set && self.known_until.is_some() && self.behind.is_none() {
+            note_all(now, sites);
         }
     }
 
@@ -225,8 +221,7 @@ impl Recorder {
     }
 
     /// It went down: its first failure was before that was judged.
-    pub fn on_down(&mut self, now: Now, watched: &SiteState) {
-        self.changed = true;
+    pub fn on_down(&mut self, now: Now, watched: &mut SiteState) {
         if self.known_until.is_none() || self.behind.is_some() {
             return;
         }
@@ -236,6 +231,15 @@ impl Recorder {
             history.was_down_since(now.wall_at(since));
         }
     }
+}
+
+fn note(now: Now, watched: &mut SiteState) {
+    let kind = Kind::of(watched.state());
+    watched.past.note(now.wall, kind);
+}
+
+fn note_all(now: Now, sites: &mut Sites) {
+    sites.iter_mut().for_each(|watched| note(now, watched));
 }
 
 /// `Uptime: 99.95 % (24 h), 99.99 % of 3 d 2 h watched (7 d, 30 d, 90 d)`. Spans that go back

@@ -1,57 +1,51 @@
 //! Sites that flap: which changes are notified, and when a site is steady again.
 
 use crate::monitor::event::{Actions, Level};
-use crate::monitor::judge::Judge;
-use crate::monitor::site::flapping::Manner;
+use crate::monitor::render::text::lasting;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;
 
-impl Judge {
-    /// How the change of a site is to be notified.
-    pub fn manner_of_change(
-        &mut self,
-        now: Moment,
-        at: usize,
-        sites: &mut Sites,
-        actions: &mut Actions,
-    ) -> Manner {
-        let watched = &mut sites[at];
-        if watched.under_maintenance() && !watched.flapping().is_on() {
-            // What is done to it there says nothing about how steady it is.
-            return Manner::Plainly;
-        }
-        let manner = watched.flapping_mut().change(now);
-        if manner == Manner::Flapping {
-            self.flapping.insert(at);
-            actions.log(Level::Info, format!("{} is flapping", watched.name()));
-        }
-        manner
+/// How the change of a site is to be told.
+pub fn manner_of_change(
+    now: Moment,
+    at: usize,
+    sites: &mut Sites,
+    actions: &mut Actions,
+) -> Manner {
+    let watched = &mut sites[at];
+    if watched.maintenance.is_some() && !watched.flapping.flapping() {
+        // What is done to it there says nothing about how steady it is.
+        return Manner::Plainly;
     }
+    let manner = watched.flapping.change(now);
+    if manner == Manner::Flapping {
+        actions.log(Level::Info, format!("{} is flapping", watched.name()));
+    }
+    manner
+}
 
-    /// When a flapping site will have been steady for long enough.
-    pub fn next_timeout(&self, sites: &Sites, clock_set: bool) -> Option<Moment> {
-        let flapping = self.flapping.iter().map(|at| &sites[*at]);
-        flapping.filter_map(|w| steady_at(w, clock_set)).min()
-    }
+/// When a flapping site will have been steady for long enough.
+pub fn next_timeout(sites: &Sites, clock_set: bool) -> Option<Moment> {
+    let flapping = sites.census().flapping.iter().map(|at| &sites[*at]);
+    flapping.filter_map(|w| steady_at(w, clock_set)).min()
+}
 
-    /// Sites that are no longer flapping from now on: their places, and whether that is to be notified.
-    pub fn take_steady(
-        &mut self,
-        now: Moment,
-        sites: &mut Sites,
-        clock_set: bool,
-    ) -> Vec<(usize, bool)> {
-        let mut steady = Vec::new();
-        self.flapping.retain(|&at| {
-            let watched = &mut sites[at];
-            if steady_at(watched, clock_set).is_some_and(|at| at <= now) {
-                steady.push((at, watched.flapping_mut().settle()));
-            }
-            watched.flapping().is_on()
-        });
-        steady
-    }
+/// Sites that are no longer flapping from now on: their places, and whether that is to be told.
+pub fn take_steady(now: Moment, sites: &mut Sites, clock_set: bool) -> Vec<(usize, bool)> {
+    sites.recount();
+    let steady = |at: &usize| steady_at(&sites[*at], clock_set).is_some_and(|at| at <= now);
+    let steady: Vec<usize> = sites
+        .census()
+        .flapping
+        .iter()
+        .copied()
+        .filter(steady)
+        .collect();
+    let settled = steady
+        .into_iter()
+        .map(|at| (at, sites[at].flapping.settle()));
+    settled.collect()
 }
 
 /// When the site will have been steady for long enough; `None` while its checks aren't made or don't

@@ -36,40 +36,13 @@ use crate::monitor::event::Actions;
 use crate::monitor::schedule::Scheduler;
 use crate::monitor::site::streak::Change;
 use crate::monitor::site::table::Sites;
-use crate::monitor::time::{Clock, Moment, Now};
+use crate::monitor::time::{Clock, Now};
 use crate::monitor::uplink::{Uplink, UplinkEvent};
-use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
-
-/// Judges all sites.
-#[derive(Debug, Default)]
-pub struct Judge {
-    /// Places of the sites with a pending down, and of some that had one.
-    pending: BTreeSet<usize>,
-    /// Places of the sites that are flapping, and of some that were.
-    flapping: BTreeSet<usize>,
-    /// When many were last seen failing at once.
-    storm: Option<Moment>,
-}
-
-impl Judge {
-    /// Places of the sites that may have a pending down.
-    pub fn pending(&self) -> Vec<usize> {
-        self.pending.iter().copied().collect()
-    }
-
-    /// Sites were restored, or have come or gone and have other places.
-    pub fn on_sites_changed(&mut self, sites: &Sites) {
-        let pending = |at: &usize| sites[*at].pending_down().is_some();
-        self.pending = (0..sites.len()).filter(pending).collect();
-        let flapping = |at: &usize| sites[*at].flapping().is_on();
-        self.flapping = (0..sites.len()).filter(flapping).collect();
-    }
-}
 
 /// The judge at work, with the components that it asks and sets to work.
 pub struct Judging<'a> {
-    pub judge: &'a mut Judge,
     pub now: Now,
     pub clock: &'a Clock,
     pub sites: &'a mut Sites,

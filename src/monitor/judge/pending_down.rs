@@ -28,8 +28,8 @@ enum Ruling {
 impl Judging<'_> {
     /// Decides a pending down, if it can be decided by now.
     pub fn settle(&mut self, at: usize) -> Option<JudgeEvent> {
-        let pending_down = self.sites[at].pending_down().cloned();
-        let event = pending_down.and_then(|pending_down| match self.rule(at, &pending_down) {
+        let pending_down = self.sites[at].pending_down.clone();
+        pending_down.and_then(|pending_down| match self.rule(at, &pending_down) {
             Ruling::Wait => None,
             Ruling::Confirm => self.confirm(at, pending_down),
             Ruling::Suppress(suppression) => {
@@ -39,11 +39,7 @@ impl Judging<'_> {
                 self.restart_streak(at);
                 None
             }
-        });
-        if self.sites[at].pending_down().is_none() {
-            self.judge.pending.remove(&at);
-        }
-        event
+        })
     }
 
     fn confirm(&mut self, at: usize, pending_down: PendingDown) -> Option<JudgeEvent> {
@@ -268,7 +264,7 @@ impl Judging<'_> {
     /// suppressed, before enough failures are together. `began` is when the probe did.
     pub fn suppress_failing(&mut self, report: ProbeResult, began: Moment) -> Vec<JudgeEvent> {
         let mut events = Vec::new();
-        for at in 0..self.sites.len() {
+        for at in self.sites.recount().failing.clone() {
             let watched = &self.sites[at];
             let fault = match watched.last_failure().map(|f| f.kind) {
                 Some(FailureKind::Dns) if report.names == Some(false) => Fault::Names,
@@ -278,8 +274,8 @@ impl Judging<'_> {
                 Some(FailureKind::NoRoute) if report.ipv6 == Some(false) => Fault::Ipv6,
                 _ => continue,
             };
-            if watched.suspect() && !watched.suppressed() {
-                let since = watched.failing_since().unwrap_or(began);
+            if watched.suppression.is_none() {
+                let since = watched.failing_since.unwrap_or(began);
                 events.push(self.suppress(at, Suppression::Offline(fault), since, false));
             }
         }

@@ -1,345 +1,206 @@
-//! Sites in and out: the first configuration, a reload, the snapshot and back.
+//! What is written of the components and taken back, and the sites of a configuration.
 
 pub mod snapshot;
 pub(crate) mod urgency;
 pub(crate) mod write_budget;
 
-use crate::monitor::alert::Alert;
-use crate::monitor::expiry::records::ExpiryRecord;
-use crate::monitor::incident::record::IncidentRecord;
+use crate::monitor::alert::Alerts;
+use crate::monitor::bot::Bot;
+use crate::monitor::expiry::{self, Inspections, Subject};
 use crate::monitor::incident::{Incident, Incidents};
-use crate::monitor::persist::snapshot::{AddedRecord, AlertRecord, SiteRecord, Snapshot};
+use crate::monitor::judge::flapping::Flapping;
+use crate::monitor::judge::{State, Streak};
+use crate::monitor::outbox::Outbox;
+use crate::monitor::persist::snapshot::{
+    AlertRecord, ExpiryRecord, IncidentRecord, SiteRecord, Snapshot,
+};
+use crate::monitor::schedule::Scheduler;
 use crate::monitor::site::Site;
-use crate::monitor::site::access::may_see;
-use crate::monitor::site::flapping::Flapping;
-use crate::monitor::site::state::{Remembered, SiteState, State};
-use crate::monitor::site::suppression::{Fault, Suppression};
+use crate::monitor::site::state::{SiteState, Suppression};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::{Level, Monitor, Settings};
-
+use crate::monitor::uplink::{Fault, Uplink};
 use std::sync::Arc;
 use std::time::Duration;
 
-impl Monitor {
-    /// Everything that must survive a restart.
+/// The components that survive a restart.
+pub(crate) struct Lasting<'a> {
+    pub sites: &'a Sites,
+    pub uplink: &'a Uplink,
+    pub expiry: &'a Inspections,
+    pub incidents: &'a Incidents,
+    pub alerts: &'a Alerts,
+    pub outbox: &'a Outbox,
+    pub bot: &'a Bot,
+}
+
+impl Lasting<'_> {
+    /// Everything that must survive a restart, by the time to go by.
     pub fn snapshot(&self, now: Now) -> Snapshot {
-        let now = self.clock.estimate(now);
         let coming =
             |moment: Option<Moment>| moment.filter(|m| *m > now.moment()).map(|m| now.wall_at(m));
-        let offline = |t: &&(Fault, Moment)| t.0 == Fault::NoConnection;
-        let told = |t: &&(Fault, Moment)| self.alerts.fault_told(t.0);
-        let troubles = self.uplink.faults().iter().filter(told);
-        let (troubles, troubles_since) = troubles
-            .map(|(t, since)| (t.word().to_owned(), now.wall_at(*since)))
+        let faults = self.uplink.faults().iter();
+        let offline = faults.clone().find(|(fault, _)| *fault == Fault::Line);
+        let told = faults.filter(|(fault, _)| self.alerts.fault_told(*fault));
+        let (troubles, troubles_since) = told
+            .map(|(fault, since)| (fault.word().to_owned(), now.wall_at(*since)))
             .unzip();
+        let moves = self.bot.moves().iter();
+        let sites = self.sites.iter();
+        let incidents = self.incidents.iter();
+        let incidents = incidents.filter(|i| i.told || i.end.is_none());
+        let alerts = self.outbox.alerts();
+        let alerts = alerts.filter(|_| !mutated!("forget the alerts that wait"));
+        let last_update = self.bot.last_update();
         Snapshot {
             written: now.wall,
             clean: false,
-            last_update: self
-                .bot
-                .last_update()
-                .filter(|_| !mutated!("forget to persist the offset")),
+            last_update: last_update.filter(|_| !mutated!("forget to persist the offset")),
             digested: self.alerts.digested(),
-            added: Some(self.bot.added.records().to_vec()).filter(|added| !added.is_empty()),
+            added: Some(self.bot.added().to_vec()).filter(|added| !added.is_empty()),
             next_incident: self.incidents.next_number(),
             muted_until: coming(self.alerts.muted_until()),
-            offline_since: self
-                .uplink
-                .faults()
-                .iter()
-                .find(offline)
-                .map(|(_, since)| now.wall_at(*since)),
+            offline_since: offline.map(|(_, since)| now.wall_at(*since)),
             troubles,
             troubles_since,
             registries: Vec::new(),
             roots: self.expiry.root_records(),
-            moved: self
-                .bot
-                .moves()
-                .iter()
-                .flat_map(|&(from, to)| [from, to])
+            moved: moves.flat_map(|&(from, to)| [from, to]).collect(),
+            sites: sites
+                .map(|w| record(w, self.alerts.slow_record(w.name()), now))
                 .collect(),
-            sites: self
-                .sites
-                .iter()
-                .map(|w| {
-                    let slow = self.alerts.slow_record(w.name());
-                    record(w, slow, self.expiry.records(w.name()), now)
-                })
-                .collect(),
-            incidents: self
-                .incidents
-                .iter()
-                .filter(|i| i.is_notified() || i.is_open())
-                .map(|i| IncidentRecord::of(i, now))
-                .collect(),
-            alerts: self
-                .outbox
-                .alerts()
-                .filter(|_| !mutated!("forget the alerts that wait"))
-                .map(|a| AlertRecord::of(a, now))
-                .collect(),
+            incidents: incidents.map(|i| IncidentRecord::of(i, now)).collect(),
+            alerts: alerts.map(|a| AlertRecord::of(a, now)).collect(),
         }
     }
+}
 
-    /// The last snapshot of an orderly end: the next start was no accident.
-    pub fn last_snapshot(&self, now: Now) -> Snapshot {
-        Snapshot {
-            clean: true,
-            ..self.snapshot(now)
+/// Until when everything is muted, as a snapshot remembers it.
+pub(crate) fn muted_until(snapshot: &Snapshot, now: Now) -> Option<Moment> {
+    let muted_until = snapshot.muted_until;
+    let muted_until = muted_until.filter(|_| !mutated!("forget a mute of everything at a restart"));
+    muted_until.map(|wall| now.coming_moment(wall))
+}
+
+pub(crate) fn incidents(snapshot: &Snapshot, now: Now) -> Incidents {
+    let incidents = snapshot.incidents.iter();
+    let incidents = incidents.filter(|_| !mutated!("forget open incidents at a restart"));
+    let incidents: Vec<Incident> = incidents.map(|i| i.restore(now)).collect();
+    Incidents::restore(incidents, snapshot.next_incident)
+}
+
+/// Old and new ids of the groups that have moved.
+pub(crate) fn moves(snapshot: &Snapshot) -> Vec<(i64, i64)> {
+    let moves = snapshot.moved.chunks_exact(2).map(|m| (m[0], m[1]));
+    let moves = moves.filter(|_| !mutated!("forget at a restart what a group became"));
+    moves.collect()
+}
+
+/// Sites that are no longer configured are forgotten.
+pub(crate) fn restore_sites(
+    snapshot: &Snapshot,
+    sites: &mut Sites,
+    schedule: &mut Scheduler,
+    alerts: &mut Alerts,
+    (now, clock_set): (Now, bool),
+) {
+    for record in &snapshot.sites {
+        let Some(at) = sites.find(&record.name) else {
+            continue;
+        };
+        let watched = &mut sites[at];
+        restore_site(watched, record, now);
+        let untold = record.slow_untold == Some(true);
+        alerts.restore_slow(&record.name, record.slow_told, untold);
+        if !clock_set {
+            // It is not known how long ago they were.
+            watched.flapping.forget_changes();
+        }
+        if watched.paused() {
+            schedule.clear(&record.name);
+        } else if schedule.due_at(&record.name).is_none() {
+            schedule.next_turn(&record.name, now.moment());
         }
     }
+}
 
-    /// Goes on where an earlier run stopped. To be called once, before the first event. Sites that
-    /// are no longer configured are forgotten; alerts about them are still delivered.
-    pub fn restore(&mut self, snapshot: &Snapshot, now: Now) {
-        self.clock.restore(now, snapshot.written);
-        let now = self.read_clock(now);
-        let moment = now.moment();
-        self.bot.restore_updates(snapshot.last_update);
-        let muted_until = snapshot.muted_until;
-        let muted_until =
-            muted_until.filter(|_| !mutated!("forget a mute of everything at a restart"));
-        let muted_until = muted_until.map(|wall| now.coming_moment(wall));
-        self.alerts.restore(muted_until, snapshot.digested);
-        for record in &snapshot.sites {
-            let Some(at) = self.sites.find(&record.name) else {
-                continue;
-            };
-            restore_site(&mut self.sites[at], record, now);
-            self.expiry.restore(&record.name, &record.expiry);
-            let untold = record.slow_untold == Some(true);
-            self.alerts
-                .restore_slow(&record.name, record.slow_told, untold);
-            if !self.clock.is_set() {
-                // It is not known how long ago they were.
-                self.sites[at].flapping_mut().forget_changes();
-            }
-            if self.sites[at].paused() {
-                self.schedule.clear(&record.name);
-            } else if self.schedule.due_at(&record.name).is_none() {
-                self.schedule.next_turn(&record.name, moment);
-            }
+/// The faults that went on, and the sites that were not judged by them.
+pub(crate) fn restore_uplink(
+    snapshot: &Snapshot,
+    uplink: &mut Uplink,
+    alerts: &mut Alerts,
+    sites: &mut Sites,
+    now: Now,
+) {
+    let moment = now.moment();
+    for (word, since) in snapshot.troubles.iter().zip(&snapshot.troubles_since) {
+        let fault = Fault::from_word(word);
+        if let Some(fault) = fault.filter(|f| *f == Fault::Names || uplink.has_targets()) {
+            uplink.begins(fault, now.past_moment(*since), moment);
+            alerts.restore_fault(fault);
         }
-        let mutes = self.sites.iter();
-        let mutes = mutes.filter_map(|w| Some((w.name().to_owned(), w.muted_until()?)));
-        let muted_until = self.alerts.muted_until();
-        self.clock.remember_restored(now, muted_until, mutes);
-        let incidents = snapshot.incidents.iter();
-        let incidents = incidents.filter(|_| !mutated!("forget open incidents at a restart"));
-        let incidents: Vec<Incident> = incidents.map(|i| i.restore(now)).collect();
-        self.incidents = Incidents::restore(incidents, snapshot.next_incident);
-        self.expiry.restore_roots(&snapshot.roots);
-        self.expiry
-            .plan(now, &mut self.sites, self.schedule.jitter());
-        self.restore_line(snapshot, now);
-        self.reconcile(now);
-        let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
-        self.bot.restore_joined(&alerts);
-        self.outbox.restore(alerts);
-        let moves = snapshot.moved.chunks_exact(2).map(|m| (m[0], m[1]));
-        let moves = moves.filter(|_| !mutated!("forget at a restart what a group became"));
-        self.bot.restore_moves(moves.collect());
-        self.follow_moves();
-        self.drop_hidden();
-        if !snapshot.clean || mutated!("every start was an accident") {
-            let down = self.sites.iter().filter(|w| w.down() && !w.paused());
-            let down = down.map(|w| w.name().to_owned()).collect();
-            self.incidents
-                .on_unclean_stop(snapshot.written, moment, down);
-        }
-        // That we run is written down: the next start after a power cut must know of it.
-        self.saving.now();
     }
-
-    /// The sites that were added, as they were asked for.
-    pub fn added(&self) -> &[AddedRecord] {
-        self.bot.added.records()
-    }
-
-    /// Takes over the sites that an earlier run was given in the chat. To be called once, before
-    /// [`Monitor::restore`].
-    pub fn adopt(&mut self, added: Vec<(AddedRecord, Result<Site, String>)>, now: Now) {
-        if added.is_empty() {
-            return;
-        }
-        let sites = self.sites.iter().map(|w| w.config().clone()).collect();
-        self.take_configuration(sites, added, now);
-    }
-
-    /// Takes the sites of a file, and those that were added behind them.
-    fn take_configuration(
-        &mut self,
-        of_file: Vec<Arc<Site>>,
-        added: Vec<(AddedRecord, Result<Site, String>)>,
-        now: Now,
-    ) {
-        let merged = self.bot.merge_added(of_file, added, &self.sites);
-        for (chats, text) in merged.notices {
-            self.log(Level::Info, text.clone());
-            self.notice_to(now, chats, text);
-        }
-        self.take_sites(merged.sites, now);
-    }
-
-    fn restore_line(&mut self, snapshot: &Snapshot, now: Now) {
-        let moment = now.moment();
-        for (word, since) in snapshot.troubles.iter().zip(&snapshot.troubles_since) {
-            let trouble = Fault::from_word(word);
-            if let Some(trouble) =
-                trouble.filter(|t| *t == Fault::Names || self.uplink.has_targets())
-            {
-                self.uplink.begins(trouble, now.past_moment(*since), moment);
-                self.alerts.restore_fault(trouble);
+    if let Some(since) = snapshot.offline_since.filter(|_| uplink.has_targets()) {
+        uplink.begins(Fault::Line, now.past_moment(since), moment);
+        for watched in sites.iter_mut() {
+            if !watched.lan() && !watched.paused() {
+                watched.cover(Suppression::Offline(Fault::Line), moment);
             }
         }
-        if let Some(since) = snapshot.offline_since.filter(|_| self.uplink.has_targets()) {
-            self.uplink
-                .begins(Fault::NoConnection, now.past_moment(since), moment);
-            for watched in self.sites.iter_mut() {
-                if !watched.lan() && !watched.paused() {
-                    watched.suppress(Suppression::Offline(Fault::NoConnection), moment);
+    }
+}
+
+/// The sites of a configuration. One that was there `before` keeps all that is known of it, and, with
+/// its interval, its place in the round too.
+pub(crate) fn take_sites(
+    sites: Vec<Arc<Site>>,
+    before: Sites,
+    schedule: &mut Scheduler,
+    now: Moment,
+) -> Sites {
+    let mut before = before.into_by_name();
+    let count = sites.len();
+    let mut all = Vec::with_capacity(count);
+    schedule.forget_maintenance();
+    for (place, site) in sites.into_iter().enumerate() {
+        let watched = match before.remove(&site.name) {
+            Some(mut watched) => {
+                // A new `paused` in the file is a newer word than an old /pause or /resume.
+                if watched.site.paused != site.paused {
+                    watched.pause_order = None;
                 }
-            }
-        }
-        self.refresh_reach(now);
-        self.judge.on_sites_changed(&self.sites);
-    }
-
-    pub(crate) fn reloaded(
-        &mut self,
-        now: Now,
-        sites: Vec<Arc<Site>>,
-        added: Vec<(AddedRecord, Result<Site, String>)>,
-        settings: Settings,
-    ) {
-        self.bot
-            .reload(settings.access, settings.max_jobs, now.moment());
-        self.alerts.reload(settings.quiet, settings.digest);
-        self.clock.reload(settings.built);
-        self.schedule.reload(settings.heartbeat);
-        self.take_configuration(sites, added, now);
-        self.uplink
-            .set_targets(now.moment(), settings.uplink, &mut self.sites);
-        if !settings.uplink {
-            for fault in Fault::PROBED {
-                self.alerts.on_fault_end(fault);
-            }
-        }
-        self.follow_moves();
-        self.drop_hidden();
-        self.sites_changed(now);
-    }
-
-    /// Puts everything in order after sites have come or gone.
-    pub(crate) fn sites_changed(&mut self, now: Now) {
-        self.reconcile(now);
-        self.refresh_reach(now);
-        self.judge.on_sites_changed(&self.sites);
-        self.incidents.keep_sites(|name| self.sites.contains(name));
-        self.saving.now();
-        self.bot.jobs.keep_sites(|name| self.sites.contains(name));
-        self.finish_jobs(now);
-        self.log(
-            Level::Info,
-            format!(
-                "watching {}",
-                crate::monitor::render::text::count(self.sites.len(), "site")
-            ),
-        );
-    }
-
-    /// What waits for chats that are not, or no longer, to have it.
-    fn drop_hidden(&mut self) {
-        let (chats, sites) = (self.bot.chats(), &self.sites);
-        self.outbox.keep_chats(&|site, chat| {
-            let site = sites.named(site).map(|w| w.config());
-            chats.contains(&chat) && site.is_none_or(|site| may_see(chat, site))
-        });
-    }
-
-    pub(crate) fn save_failed(&mut self, now: Now, reason: &str) {
-        let (alerts, first) = self.saving.failed(now.moment());
-        if let Some(id) = alerts {
-            self.outbox.mark_stored(id);
-        }
-        if first {
-            let text = format!(
-                "The state cannot be written ({reason}). Alerts still go out, but a restart forgets them."
-            );
-            self.log(Level::Warn, text.clone());
-            self.announce(now, text);
-            self.outbox.mark_stored(self.outbox.last_alert_id());
-        }
-    }
-
-    /// Takes the sites of a configuration. One that was there before keeps all that is known of it.
-    pub(crate) fn take_sites(&mut self, sites: Vec<Arc<Site>>, now: Now) {
-        let mut before = std::mem::take(&mut self.sites).into_by_name();
-        let count = sites.len();
-        let mut all = Vec::with_capacity(count);
-        self.schedule.forget_maintenance();
-        for (place, site) in sites.into_iter().enumerate() {
-            let watched = match before.remove(&site.name) {
-                Some(mut watched) => {
-                    if watched.reconfigure(site) {
-                        self.expiry.on_host_changed(watched.name());
+                if watched.site.host() != site.host() {
+                    watched.address = site.literal();
+                    watched.named = watched.address.is_none();
+                    // Another server's certificate, another domain.
+                    for subject in Subject::ALL {
+                        watched.forget_expiry(subject);
                     }
-                    watched
                 }
-                None => SiteState::new(site, now.moment()),
-            };
-            self.plan(&watched, (place, count), now);
-            all.push(watched);
-        }
-        for gone in before.keys() {
-            self.schedule.remove(gone);
-        }
-        self.sites = Sites::new(all);
-        self.alerts.keep_sites(&self.sites);
-        self.history.on_sites_changed(&self.sites);
-        self.expiry
-            .plan(now, &mut self.sites, self.schedule.jitter());
-    }
-
-    /// A site that stays and keeps its interval keeps its place in the round too.
-    fn plan(&mut self, watched: &SiteState, place: (usize, usize), now: Now) {
-        let (name, interval) = (watched.name(), watched.config().interval);
-        if self.schedule.interval(name) != Some(interval) {
-            self.schedule.first(name, interval, now.moment(), place);
-        } else if self.schedule.due_at(name).is_none() {
-            self.schedule.next_turn(name, now.moment());
-        }
-        if watched.check_under_way() || watched.paused() {
-            self.schedule.clear(name);
-        }
-    }
-
-    /// Incidents and states must agree: an open incident of a site that is gone or paused ends, and a
-    /// site that is down has one.
-    fn reconcile(&mut self, now: Now) {
-        let moment = now.moment();
-        let over: Vec<String> = self
-            .incidents
-            .iter_open()
-            .filter(|i| {
-                self.sites
-                    .find(i.site())
-                    .is_none_or(|at| self.sites[at].paused() || !self.sites[at].down())
-            })
-            .map(|i| i.site().to_owned())
-            .collect();
-        for site in over {
-            self.close_incident(&site, moment);
-        }
-        for watched in self.sites.iter_mut() {
-            if watched.down() && self.incidents.open_of(watched.name()).is_none() {
-                watched.reset(moment);
-                self.alerts.on_reset(watched.name());
+                if watched.site.check != site.check {
+                    // What the old address was at fault for is not the new one's.
+                    watched.restart_streak();
+                }
+                watched.site = site;
+                watched
             }
+            None => SiteState::new(site, now),
+        };
+        let (name, interval) = (watched.name(), watched.site.interval);
+        if schedule.interval(name) != Some(interval) {
+            schedule.first(name, interval, now, (place, count));
+        } else if schedule.due_at(name).is_none() {
+            schedule.next_turn(name, now);
         }
+        if watched.running || watched.paused() {
+            schedule.clear(name);
+        }
+        all.push(watched);
     }
+    for gone in before.keys() {
+        schedule.remove(gone);
+    }
+    Sites::new(all)
 }
 
 /// `slow`: see [`crate::monitor::alert::Alerts::slow_record`].

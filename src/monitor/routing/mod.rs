@@ -2,3 +2,4 @@
 
 mod notifications;
 mod outcomes;
+pub(super) mod timers;

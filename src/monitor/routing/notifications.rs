@@ -1,27 +1,30 @@
 //! Routes what one component says to the others: transitions to alerts, alerts to the outbox, results
 //! of deliveries back.
 
+use crate::monitor::alert::Alerts;
 use crate::monitor::alert::notifications::{Audience, NewAlert};
-use crate::monitor::alert::{Alerts, Notification};
+use crate::monitor::bot::ReplyContent;
 use crate::monitor::bot::check_jobs::JobResult;
-use crate::monitor::bot::commands::by_user;
+use crate::monitor::bot::commands::{AlertPress, Execution, Order, View, about_site, by_user};
 use crate::monitor::bot::moved_chats::Move;
 use crate::monitor::incident::Incident;
+use crate::monitor::judge::flapping::{self, Manner};
 use crate::monitor::outbox::DeliveryEffect;
-use crate::monitor::outbox::message::{Asker, Delivery};
-use crate::monitor::render::details::SiteDetails;
+use crate::monitor::outbox::message::{Asker, Delivery, Update};
+use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::render::stats::{self, Tally, Vitals};
 use crate::monitor::site::Site;
 use crate::monitor::site::access::may_see;
 use crate::monitor::site::flapping::Manner;
 use crate::monitor::site::outcome::Outcome;
-use crate::monitor::time::{Moment, Now, text};
-use crate::monitor::{Action, Level, Monitor};
+use crate::monitor::time::{Moment, Now};
+use crate::monitor::uplink::Fault;
+use crate::monitor::{Level, Monitor};
 use std::time::Duration;
 
 impl Monitor {
     /// Queues alerts and has them written.
-    fn notify(&mut self, now: Now, alerts: impl IntoIterator<Item = NewAlert>) {
+    pub(crate) fn notify(&mut self, now: Now, alerts: impl IntoIterator<Item = NewAlert>) {
         let moment = now.moment();
         for alert in alerts {
             let NewAlert {
@@ -53,11 +56,12 @@ impl Monitor {
         let moment = now.moment();
         let name = self.sites[at].name().to_owned();
         let number = self.incidents.open(&name, cause.clone(), moment);
-        self.refresh_reach(now);
-        let manner = self.manner_of_change(moment, at);
+        self.sites
+            .refresh_reach(moment, self.uplink.has(Fault::Line));
+        let manner = flapping::manner_of_change(moment, at, &mut self.sites, &mut self.actions);
         let text = format!("{name} is down: {cause} (#{number})");
-        self.log(level_of(manner), text);
-        let behind = self.behind(at);
+        self.actions.log(level_of(manner), text);
+        let behind = self.sites.behind(at);
         let audience = Audience::new(&self.sites, self.bot.access(), now);
         let alerts = self
             .alerts
@@ -78,21 +82,18 @@ impl Monitor {
     pub(crate) fn recovered(&mut self, now: Now, at: usize) {
         let moment = now.moment();
         let name = self.sites[at].name().to_owned();
-        let manner = self.manner_of_change(moment, at);
-        self.refresh_reach(now);
+        let manner = flapping::manner_of_change(moment, at, &mut self.sites, &mut self.actions);
+        self.sites
+            .refresh_reach(moment, self.uplink.has(Fault::Line));
         let Some(ended) = self.close_incident(&name, moment) else {
             return;
         };
         let lasted = text::lasting(ended.length(now));
-        let text = format!("{name} is up again after {lasted} (#{})", ended.number());
-        self.log(level_of(manner), text);
+        let text = format!("{name} is up again after {lasted} (#{})", ended.number);
+        self.actions.log(level_of(manner), text);
         self.saving.untold(manner, moment);
-        let mut alert = self.alerts.on_up(
-            Audience::new(&self.sites, self.bot.access(), now),
-            at,
-            &ended,
-            manner,
-        );
+        let audience = Audience::new(&self.sites, self.bot.access(), now);
+        let mut alert = self.alerts.on_up(audience, at, &ended, manner);
         if let Some(alert) = alert.as_mut().filter(|a| a.notification.ends_incident()) {
             alert
                 .chats
@@ -102,28 +103,22 @@ impl Monitor {
     }
 
     pub(crate) fn slowed(&mut self, now: Now, at: usize, cause: String) {
-        let manner = self.manner_of_change(now.moment(), at);
+        let manner =
+            flapping::manner_of_change(now.moment(), at, &mut self.sites, &mut self.actions);
         let text = format!("{} is slow: {cause}", self.sites[at].name());
-        self.log(level_of(manner), text);
-        let alert = self.alerts.on_slow(
-            Audience::new(&self.sites, self.bot.access(), now),
-            at,
-            cause,
-            manner,
-        );
+        self.actions.log(level_of(manner), text);
+        let audience = Audience::new(&self.sites, self.bot.access(), now);
+        let alert = self.alerts.on_slow(audience, at, cause, manner);
         self.notify_of(now, at, manner, alert);
     }
 
     pub(crate) fn sped_up(&mut self, now: Now, at: usize, lasted: Duration) {
-        let manner = self.manner_of_change(now.moment(), at);
+        let manner =
+            flapping::manner_of_change(now.moment(), at, &mut self.sites, &mut self.actions);
         let text = format!("{} is fast again", self.sites[at].name());
-        self.log(level_of(manner), text);
-        let alert = self.alerts.on_fast(
-            Audience::new(&self.sites, self.bot.access(), now),
-            at,
-            lasted,
-            manner,
-        );
+        self.actions.log(level_of(manner), text);
+        let audience = Audience::new(&self.sites, self.bot.access(), now);
+        let alert = self.alerts.on_fast(audience, at, lasted, manner);
         self.notify_of(now, at, manner, alert);
     }
 
@@ -138,26 +133,21 @@ impl Monitor {
     pub(crate) fn end_flapping(&mut self, now: Now) {
         let moment = now.moment();
         let set = self.clock.is_set();
-        for (at, told) in self.judge.take_steady(moment, &mut self.sites, set) {
+        for (at, told) in flapping::take_steady(moment, &mut self.sites, set) {
             let name = self.sites[at].name().to_owned();
             self.saving.later(moment);
-            self.log(Level::Info, format!("{name} is steady again"));
+            self.actions
+                .log(Level::Info, format!("{name} is steady again"));
             let open = self.incidents.open_of_mut(&name);
-            let alert = self.alerts.on_steady(
-                Audience::new(&self.sites, self.bot.access(), now),
-                at,
-                open,
-                told,
-            );
+            let audience = Audience::new(&self.sites, self.bot.access(), now);
+            let alert = self.alerts.on_steady(audience, at, open, told);
             self.notify(now, alert);
         }
     }
 
     pub(crate) fn end_mutes(&mut self, now: Now) {
-        let alerts = self.alerts.end_mutes(
-            Audience::new(&self.sites, self.bot.access(), now),
-            &mut self.incidents,
-        );
+        let audience = Audience::new(&self.sites, self.bot.access(), now);
+        let alerts = self.alerts.end_mutes(audience, &mut self.incidents);
         self.notify(now, alerts);
     }
 
@@ -169,9 +159,8 @@ impl Monitor {
     }
 
     pub(crate) fn tell_digest(&mut self, now: Now) {
-        if self.clock.is_set() && self.alerts.digest_due(now) {
-            let audience = Audience::new(&self.sites, self.bot.access(), now);
-            let alerts = Alerts::digest_alerts(audience, self.details());
+        let audience = Audience::new(&self.sites, self.bot.access(), now);
+        if let Some(alerts) = self.alerts.digest_alerts(audience, &self.incidents) {
             self.saving.now();
             self.notify(now, alerts);
         }
@@ -187,53 +176,24 @@ impl Monitor {
     }
 
     pub(crate) fn tell_unclean_stop(&mut self, now: Now) {
-        if !self.clock.is_set() {
-            return;
-        }
         if let Some(stop) = self.incidents.take_unclean_stop(now.moment()) {
             let audience = Audience::new(&self.sites, self.bot.access(), now);
             let (text, alerts) = Alerts::unclean_stop(audience, &stop);
-            self.log(Level::Info, text);
+            self.actions.log(Level::Info, text);
             self.notify(now, alerts);
             self.saving.now();
         }
     }
 
-    /// Puts an alert into the outbox for all chats that get those of the site.
-    pub(crate) fn tell(
-        &mut self,
-        now: Now,
-        site: &Site,
-        notification: Notification,
-        incident: Option<u32>,
-    ) {
-        let alert = NewAlert {
-            notification,
-            site: site.name.clone(),
-            incident,
-            chats: self.bot.access().chats_of(site),
-            at_once: false,
-        };
-        self.notify(now, [alert]);
-    }
-
     pub(crate) fn tell_mistakes(&mut self, now: Now, what: &str, safe: &str) {
-        let alerts = Alerts::mistakes(
-            Audience::new(&self.sites, self.bot.access(), now),
-            what,
-            safe,
-        );
+        let audience = Audience::new(&self.sites, self.bot.access(), now);
+        let alerts = Alerts::mistakes(audience, what, safe);
         self.notify(now, alerts);
     }
 
     /// A notice for these chats, which is in the log already.
     pub(crate) fn notice_to(&mut self, now: Now, chats: Vec<i64>, text: String) {
         self.notify(now, [NewAlert::notice(chats, text)]);
-    }
-
-    pub(crate) fn notice(&mut self, now: Now, text: String) {
-        self.log(Level::Info, text.clone());
-        self.announce(now, text);
     }
 
     /// A notice that is in the log already.
@@ -259,15 +219,19 @@ impl Monitor {
         }
     }
 
-    /// Everything is muted.
-    pub(crate) fn silenced(&self, now: Moment) -> bool {
-        self.alerts.all_muted(now)
-    }
-
-    /// Nothing new of the site is told at present.
-    pub(crate) fn muted(&self, name: &str, now: Moment) -> bool {
-        let site = self.sites.named(name);
-        site.map_or(self.silenced(now), |site| self.alerts.muted(site, now))
+    pub(crate) fn save_failed(&mut self, now: Now, reason: &str) {
+        let (alerts, first) = self.saving.failed(now.moment());
+        if let Some(id) = alerts {
+            self.outbox.mark_stored(id);
+        }
+        if first {
+            let text = format!(
+                "The state cannot be written ({reason}). Alerts still go out, but a restart forgets them."
+            );
+            self.actions.log(Level::Warn, text.clone());
+            self.announce(now, text);
+            self.outbox.mark_stored(self.outbox.last_alert_id());
+        }
     }
 
     /// A sending has ended.
@@ -293,16 +257,18 @@ impl Monitor {
                     message_id,
                 } => {
                     let outbox = &mut self.outbox;
-                    let jobs = &mut self.bot.jobs;
-                    jobs.on_message(now.moment(), job, chat, edited, message_id, outbox);
+                    let moment = now.moment();
+                    self.bot
+                        .on_job_message(moment, job, chat, edited, message_id, outbox);
                 }
                 DeliveryEffect::Migrated { from, to } => self.chat_moved(now, from, to),
-                DeliveryEffect::Dropped { chat, reason } => self.log(
+                DeliveryEffect::Dropped { chat, reason } => self.actions.log(
                     Level::Warn,
                     format!("a message for chat {chat} was refused and dropped: {reason}"),
                 ),
                 DeliveryEffect::Delayed { reason } => {
-                    self.log(Level::Info, format!("a message waits: {reason}"));
+                    self.actions
+                        .log(Level::Info, format!("a message waits: {reason}"));
                 }
                 DeliveryEffect::AlertsChanged { .. }
                     if mutated!("never write that an alert was delivered") => {}
@@ -348,7 +314,9 @@ impl Monitor {
             true => format!("take {from} out of `chats` of sitemon.conf"),
             false => "put the new id into `chats` of sitemon.conf".to_owned(),
         };
-        self.notice(now, format!("Group {from} became {to}: {what}."));
+        let text = format!("Group {from} became {to}: {what}.");
+        self.actions.log(Level::Info, text.clone());
+        self.announce(now, text);
     }
 
     /// Puts the new ids of groups where a configuration or a snapshot has the old ones.
@@ -373,12 +341,9 @@ impl Monitor {
     }
 
     /// A `/check` has its permit: its sites are checked now.
-    pub(crate) fn admitted(&mut self, now: Now, id: u64) {
-        let Some(targets) = self.bot.jobs.admitted(now.moment(), id) else {
-            self.actions.push(Action::Dismiss { job: id });
-            return;
-        };
-        for name in targets {
+    pub(crate) fn admitted(&mut self, now: Now, job: u64) {
+        let moment = now.moment();
+        for name in self.bot.admitted(moment, job, &mut self.actions) {
             let Some(at) = self.sites.find(&name) else {
                 continue;
             };
@@ -386,54 +351,169 @@ impl Monitor {
                 self.note_in_jobs(now, &name, &JobResult::Paused);
                 continue;
             }
-            self.expiry.inspect_now(now, &self.sites[at]);
-            if !self.sites[at].check_under_way()
-                && !self.start_check(now, &name)
+            self.expiry.inspect_now(now, at, &mut self.sites);
+            let watched = &mut self.sites[at];
+            let (clock_set, actions) = (self.clock.is_set(), &mut self.actions);
+            if !watched.running
+                && !self.schedule.start(moment, clock_set, watched, actions)
                 && !self.schedule.stopping()
             {
                 let result = JobResult::Bad("the clock is not set yet".into());
                 self.note_in_jobs(now, &name, &result);
             }
         }
-        self.finish_jobs(now);
+        // Its sites may all be gone.
+        let (outbox, actions) = (&mut self.outbox, &mut self.actions);
+        self.bot.finish_jobs(now, outbox, actions);
     }
 
     /// A check has ended: every `/check` that waits for it takes the result.
     pub(crate) fn note_in_jobs(&mut self, now: Now, name: &str, result: &JobResult) {
-        self.bot.jobs.on_result(name, result);
-        self.finish_jobs(now);
-    }
-
-    pub(crate) fn finish_jobs(&mut self, now: Now) {
         let (outbox, actions) = (&mut self.outbox, &mut self.actions);
-        self.bot.jobs.finish(now, outbox, actions);
+        self.bot.on_result(now, name, result, outbox, actions);
     }
 
     /// The rules of the file have been applied to what a user wants to add.
     pub(crate) fn examined(&mut self, now: Now, id: u64, result: Result<Site, String>) {
-        let (added, actions) = (&mut self.bot.added, &mut self.actions);
-        if let Some((asker, html)) =
-            added.examined(id, result, &self.sites, self.clock.is_set(), actions)
-        {
+        let (clock_set, actions) = (self.clock.is_set(), &mut self.actions);
+        let answer = self
+            .bot
+            .examined(id, result, &self.sites, clock_set, actions);
+        if let Some((asker, html)) = answer {
             self.answer(now, &asker, html.into());
         }
     }
 
     /// The first check of a site that a user wants to add has ended.
     pub(crate) fn tried(&mut self, now: Now, id: u64, outcome: &Outcome) {
-        let (added, actions) = (&mut self.bot.added, &mut self.actions);
-        let Some(end) = added.tried(now.moment(), id, outcome, &self.sites, actions) else {
+        let (sites, actions) = (&self.sites, &mut self.actions);
+        let Some(end) = self.bot.tried(now.moment(), id, outcome, sites, actions) else {
             return;
         };
         if let Some(site) = end.site {
             let text = format!("{} was added{}", site.name, by_user(&end.asker));
-            let mut sites: Vec<_> = self.sites.iter().map(|w| w.config().clone()).collect();
-            sites.push(site);
-            self.take_sites(sites, now);
+            let sites = self.sites.iter().map(|w| w.site.clone());
+            let sites = sites.chain([site]).collect();
+            self.take_sites(now, sites);
             self.sites_changed(now);
-            self.log(Level::Info, text);
+            self.actions.log(Level::Info, text);
         }
         self.answer(now, &end.asker, end.html.into());
+    }
+
+    fn answer(&mut self, now: Now, asker: &Asker, content: ReplyContent) {
+        content.send(now.moment(), asker, &mut self.outbox);
+    }
+
+    pub(crate) fn update(&mut self, now: Now, update: Update) {
+        let execution = Execution {
+            bot: &mut self.bot,
+            view: View {
+                sites: &self.sites,
+                incidents: &self.incidents,
+                alerts: &self.alerts,
+                uplink: &self.uplink,
+                schedule: &self.schedule,
+                now,
+            },
+            outbox: &mut self.outbox,
+            actions: &mut self.actions,
+            orders: Vec::new(),
+        };
+        for order in execution.on_update(update) {
+            self.execute(now, order);
+        }
+    }
+
+    fn execute(&mut self, now: Now, order: Order) {
+        let moment = now.moment();
+        match order {
+            Order::KeepOffset => return self.saving.later(moment),
+            Order::MoveChat { from, to } => return self.chat_moved(now, from, to),
+            Order::ShowSite { asker, site, note } => {
+                let (schedule, incidents) = (&self.schedule, &self.incidents);
+                let mut content =
+                    about_site(&self.sites, site, asker.chat, schedule, incidents, now);
+                content.html.push_str(&note);
+                return self.answer(now, &asker, content);
+            }
+            Order::MuteAll(until) => self.alerts.mute_all(Some(until)),
+            Order::UnmuteAll => {
+                self.alerts.mute_all(None);
+                self.sites.iter_mut().for_each(|w| w.muted_until = None);
+            }
+            Order::Mute {
+                sites,
+                until,
+                pressed,
+            } => {
+                self.sites.mute(&sites, until);
+                let names = sites.iter().map(|&at| self.sites[at].name());
+                let open = names.filter_map(|name| self.incidents.open_of(name));
+                let open: Vec<u32> = open.map(|i| i.number).collect();
+                self.refresh_keyboards(moment, &open, pressed);
+            }
+            Order::Acknowledge {
+                incidents,
+                by,
+                pressed,
+            } => {
+                self.incidents.acknowledge(&incidents, &by);
+                self.refresh_keyboards(moment, &incidents, pressed);
+            }
+            Order::Pause(at) => {
+                let name = self.reset_site(moment, at, true);
+                self.schedule.clear(&name);
+                self.close_incident(&name, moment);
+                self.sites
+                    .refresh_reach(moment, self.uplink.has(Fault::Line));
+            }
+            Order::Resume(at) => {
+                let name = self.reset_site(moment, at, false);
+                self.schedule.at(&name, moment);
+                self.sites
+                    .refresh_reach(moment, self.uplink.has(Fault::Line));
+            }
+            Order::Remove { name, by } => {
+                let rest = self.sites.iter().filter(|w| w.name() != name);
+                let sites = rest.map(|w| w.site.clone()).collect();
+                self.take_sites(now, sites);
+                self.sites_changed(now);
+                self.actions
+                    .log(Level::Info, format!("{name} was removed{by}"));
+            }
+        }
+        self.saving.now();
+    }
+
+    /// Pauses or resumes a site: its name.
+    fn reset_site(&mut self, now: Moment, at: usize, paused: bool) -> String {
+        let watched = &mut self.sites[at];
+        watched.pause_order = Some(paused);
+        watched.reset(now);
+        let name = watched.name().to_owned();
+        self.alerts.on_reset(&name);
+        name
+    }
+
+    /// The alerts that told of these incidents get the buttons that fit now, and the one whose button
+    /// was pressed says what was done.
+    fn refresh_keyboards(&mut self, now: Moment, incidents: &[u32], pressed: Option<AlertPress>) {
+        let but = pressed.as_ref().map(|p| (p.press.chat, p.press.message_id));
+        if let Some(pressed) = pressed
+            && let Some(message_id) = pressed.press.message()
+        {
+            let context = SendContext::new(&self.incidents, &self.sites, now);
+            let buttons = context.buttons(&pressed.incidents);
+            let (message, html) = ((pressed.press.chat, message_id), pressed.press.html);
+            self.outbox
+                .annotate(message, html.as_deref(), &pressed.note, buttons, now);
+        }
+        for (chat, message_id) in self.incidents.messages_of(incidents) {
+            if Some((chat, message_id)) != but {
+                self.outbox.outdate_keyboard(chat, message_id);
+            }
+        }
     }
 
     pub(crate) fn answer_stats(&mut self, now: Now, asker: &Asker, vitals: &Vitals) {
@@ -446,7 +526,7 @@ impl Monitor {
                 false => visible.iter().map(|&at| self.sites[at].checks()).sum(),
             },
             late: self.schedule.round_counts(),
-            internal_errors: self.internal_errors,
+            internal_errors: self.history.internal_errors(),
             excused: self.uplink.excused_checks(),
             alerts_waiting: match all {
                 true => self.outbox.waiting_alerts(),

@@ -2,16 +2,12 @@
 //! uplink and expiry, and what these return to incidents, alerts and the writer.
 
 use crate::monitor::alert::Notification;
-use crate::monitor::alert::root_notices::{by_chat, root_text};
+use crate::monitor::alert::notifications::Audience;
 use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::expiry::{ExpiryEvent, Subject};
-use crate::monitor::judge::{JudgeEvent, Judging, Transition};
-use crate::monitor::site::flapping::Manner;
-use crate::monitor::site::outcome::{Failure, FailureKind, Inspection, Outcome};
-use crate::monitor::site::state::{SiteState, State};
-use crate::monitor::site::streak::Change;
-use crate::monitor::site::suppression::Fault;
-use crate::monitor::time::{ClockChange, Moment, Now, Redating};
+use crate::monitor::judge::{Change, JudgeEvent, Judging, Transition};
+use crate::monitor::site::outcome::{Failure, FailureKind, Looked, Outcome};
+use crate::monitor::time::{ClockChange, Now, Redating};
 use crate::monitor::uplink::{Period, ProbeResult, UplinkEvent};
 use crate::monitor::{Level, Monitor};
 use std::time::Duration;
@@ -24,7 +20,7 @@ impl Monitor {
             self.schedule.forget_maintenance();
         }
         match change {
-            Some(ClockChange::Doubted(why)) => self.log(Level::Warn, why),
+            Some(ClockChange::Doubted(why)) => self.actions.log(Level::Warn, why),
             Some(ClockChange::Set(redating)) => self.clock_is_set(now, &redating),
             None => {}
         }
@@ -32,7 +28,7 @@ impl Monitor {
     }
 
     pub(crate) fn clock_is_set(&mut self, now: Now, redating: &Redating) {
-        self.log(Level::Info, "the clock is set".to_owned());
+        self.actions.log(Level::Info, "the clock is set".to_owned());
         let moment = now.moment();
         let (since, floor) = redating.this_run();
         self.outbox.redate_periods(since, floor, redating.seconds);
@@ -56,34 +52,17 @@ impl Monitor {
         self.schedule.check_https_soon(moment, &self.sites);
     }
 
-    /// Dates can be inspected and judged.
-    pub(crate) fn inspects(&self) -> bool {
-        self.clock.is_set() && !self.schedule.stopping()
-    }
-
-    pub(crate) fn next_expiry(&self, now: Moment) -> Option<Moment> {
-        let roots = self.expiry.next_roots();
-        let roots = roots.map(|due| self.alerts.after_mute(due));
-        let due = self.expiry.next_timeout(now, &self.sites);
-        due.into_iter()
-            .chain(roots)
-            .min()
-            .filter(|_| self.inspects())
-    }
-
-    pub(crate) fn proceed_with_expiry(&mut self, now: Now) {
-        if !self.inspects() {
-            return;
-        }
+    /// Starts inspections, and tells of root certificates that end.
+    pub(crate) fn inspect(&mut self, now: Now) {
         let moment = now.moment();
         self.expiry
-            .on_timeout(moment, &self.sites, &mut self.actions);
-        if self.silenced(moment) {
+            .on_timeout(moment, &mut self.sites, &mut self.actions);
+        if self.alerts.all_muted(moment) {
             return;
         }
         for (root, sites) in self.expiry.take_ending_roots(now, &self.sites) {
             self.saving.now();
-            self.log(Level::Warn, root_text(&root, &sites, now));
+            self.actions.log(Level::Warn, root_text(&root, &sites, now));
             for (sites, chats) in by_chat(&self.sites, &sites, self.bot.chats()) {
                 self.notice_to(now, chats, root_text(&root, &sites, now));
             }
@@ -100,12 +79,12 @@ impl Monitor {
         let Some(at) = self.sites.find(name) else {
             return;
         };
-        let muted = self.muted(name, now.moment());
-        let (watched, found) = (&mut self.sites[at], (subject, result));
+        let muted = self.alerts.muted(&self.sites[at], now.moment());
+        let (sites, actions) = (&mut self.sites, &mut self.actions);
+        let found = (subject, result);
         let events = self
             .expiry
-            .on_inspected(now, watched, found, muted, &mut self.actions);
-        let site = self.sites[at].config().clone();
+            .on_inspected(now, at, sites, found, muted, actions);
         for event in events {
             let news = match event {
                 ExpiryEvent::EndsSoon(expiry) => Notification::Expiring { subject, expiry },
@@ -119,17 +98,9 @@ impl Monitor {
                     continue;
                 }
             };
-            self.tell(now, &site, news, None);
+            let audience = Audience::new(&self.sites, self.bot.access(), now);
+            self.notify(now, [audience.alert(&self.sites[at], news, None)]);
         }
-    }
-
-    pub(crate) fn refresh_reach(&mut self, now: Now) {
-        let offline = self.uplink.has(Fault::NoConnection);
-        self.sites.refresh_reach(now.moment(), offline);
-    }
-
-    pub(crate) fn behind(&self, at: usize) -> Vec<usize> {
-        self.sites.behind(at)
     }
 
     pub(crate) fn probed(&mut self, now: Now, result: ProbeResult) {
@@ -193,7 +164,7 @@ impl Monitor {
     fn tell_online(&mut self, now: Now, period: Period, goes_on: bool) {
         let moment = now.moment();
         let edits = self.alerts.on_online(goes_on).to_vec();
-        if self.silenced(moment) {
+        if self.alerts.all_muted(moment) {
             return;
         }
         let chats = self.bot.chats().to_vec();
@@ -203,11 +174,7 @@ impl Monitor {
         self.saving.alert("", moment);
     }
 
-    /// While there is no connection at all nothing can be known of the other faults.
     pub(crate) fn tell_faults(&mut self, now: Now) {
-        if self.uplink.has(Fault::NoConnection) {
-            return;
-        }
         for fault in self.alerts.take_due_faults(now.moment()) {
             if let Some(text) = fault.began() {
                 self.announce_line(now, text.to_owned());
@@ -217,7 +184,6 @@ impl Monitor {
 
     pub(crate) fn judging(&mut self, now: Now) -> Judging<'_> {
         Judging {
-            judge: &mut self.judge,
             now,
             clock: &self.clock,
             sites: &mut self.sites,
@@ -230,18 +196,15 @@ impl Monitor {
     /// A check has ended. `waited`: how long it waited before it began.
     pub(crate) fn checked(&mut self, now: Now, name: &str, outcome: Outcome, waited: Duration) {
         let moment = now.moment();
-        self.history.count_check();
+        let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
+        self.history.count_check(kind);
         self.schedule.check_ended(moment);
-        let kind = outcome.failure_kind();
-        if kind == Some(FailureKind::Internal) {
-            self.internal_errors += 1;
-        }
         let verdict = JobResult::of(&outcome);
         let Some(at) = self.sites.find(name) else {
             return;
         };
         if let Some(text) = self.schedule.round_ended(moment, &self.sites[at], waited) {
-            self.log(Level::Warn, text.clone());
+            self.actions.log(Level::Warn, text.clone());
             self.announce(now, text);
         }
         let watched = &mut self.sites[at];
@@ -254,7 +217,7 @@ impl Monitor {
             && !mutated!("blame a site for what this machine lacks")
         {
             self.schedule.check_soon(moment, &self.sites[at]);
-            let quiet = self.silenced(moment);
+            let quiet = self.alerts.all_muted(moment);
             let notice = self.uplink.on_lack(now, lack, quiet, &mut self.actions);
             if let Some(text) = notice {
                 self.announce(now, text);
@@ -280,14 +243,9 @@ impl Monitor {
         self.note_in_jobs(now, name, &verdict);
     }
 
-    pub(crate) fn manner_of_change(&mut self, now: Moment, at: usize) -> Manner {
-        let (sites, actions) = (&mut self.sites, &mut self.actions);
-        self.judge.manner_of_change(now, at, sites, actions)
-    }
-
     /// Decides the pending downs that can be decided by now.
     pub(crate) fn settle_pending(&mut self, now: Now) {
-        for at in self.judge.pending() {
+        for at in self.sites.recount().pending.clone() {
             let event = self.judging(now).settle(at);
             self.on_judged(now, event);
         }
@@ -312,7 +270,6 @@ impl Monitor {
             cause,
             lasted,
         } = transition;
-        self.history.site_changed();
         match change {
             Change::WentDown => {
                 self.history.on_down(now, &self.sites[at]);
@@ -325,8 +282,7 @@ impl Monitor {
                 let name = self.sites[at].name();
                 self.actions.log(Level::Debug, format!("{name} is up"));
                 // Once all are known it is worth showing.
-                let known = |w: &SiteState| w.paused() || w.state() != State::Unknown;
-                if self.sites.iter().all(known) {
+                if self.sites.recount().unknown == 0 {
                     self.saving.soon(now.moment());
                 } else {
                     self.saving.later(now.moment());

@@ -35,6 +35,8 @@ pub struct Scheduler {
     maintenance: Option<Validity>,
     progress: Progress,
     rounds: Rounds,
+    /// When turns were last brought forward.
+    brought_forward: Option<Moment>,
     stopping: bool,
 }
 
@@ -63,6 +65,7 @@ impl Scheduler {
             maintenance: None,
             progress: Progress::new(heartbeat, now),
             rounds: Rounds::default(),
+            brought_forward: None,
             stopping: false,
         }
     }
@@ -233,12 +236,18 @@ impl Scheduler {
 
     /// Brings the turns of these sites forward, spread over `window`; one that is due before stays.
     pub fn bring_forward(&mut self, names: &[String], now: Moment, window: Duration) {
+        self.brought_forward = Some(now);
         for (index, name) in names.iter().enumerate() {
             let at = now + window.mul_f64((index + 1) as f64 / names.len() as f64);
             if self.due_at(name).is_some_and(|due| due > at) {
                 self.set(name, at, false);
             }
         }
+    }
+
+    /// When turns were last brought forward.
+    pub fn brought_forward(&self) -> Option<Moment> {
+        self.brought_forward
     }
 
     /// An extra turn for site `index` of `count`, spread over the first round or its interval.

@@ -23,16 +23,11 @@ impl Sites {
     /// no connection at all. The configuration has no loops, so this ends after as many rounds as the
     /// longest chain has links.
     pub fn refresh_reach(&mut self, now: Moment, offline: bool) {
-        if self
-            .iter()
-            .all(|w| w.config().after.is_none() && !w.unreachable())
-        {
-            return;
-        }
+        let dependents = self.dependents().to_vec();
         let mut again = true;
         while again {
             again = false;
-            for at in 0..self.len() {
+            for &at in &dependents {
                 let blocked = self.parent_of(at).is_some_and(|p| self.blocks(p));
                 if blocked == self[at].unreachable() {
                     continue;
@@ -56,9 +51,10 @@ impl Sites {
         let mut next = 0;
         while let Some(&parent) = behind.get(next) {
             next += 1;
-            let name = self[parent].name();
-            for (child, watched) in self.iter().enumerate() {
-                if watched.config().after.as_deref() == Some(name)
+            let name = &self[parent].site.name;
+            for &child in self.dependents() {
+                let watched = &self[child];
+                if watched.site.after.as_ref() == Some(name)
                     && !watched.paused()
                     && !behind.contains(&child)
                 {

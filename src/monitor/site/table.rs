@@ -1,26 +1,127 @@
-//! All sites that are watched, in the order of the configuration, and where a name is among them.
+//! All sites that are watched, in the order of the configuration, where a name is among them, and
+//! which of them are in the states that are asked for at every event.
 
-use crate::monitor::site::state::SiteState;
-use crate::monitor::site::suppression::Suppression;
+use crate::monitor::site::state::{SiteState, State, Suppression};
 use crate::monitor::time::Moment;
-use std::collections::HashMap;
-use std::ops::{Deref, DerefMut};
+use std::collections::{BTreeSet, HashMap};
+use std::ops::{Deref, Index, IndexMut};
 
 /// The watched sites. A site is known by its place inside the core and by its name outside of it;
 /// places change at a reload only.
+///
+/// A site that is taken to be changed is looked at again by [`Sites::recount`]: so no change of it can
+/// be forgotten, and no event walks over all sites.
 #[derive(Debug, Default)]
 pub struct Sites {
     all: Vec<SiteState>,
     places: HashMap<String, usize>,
+    /// Places of the sites that depend on another, or did.
+    dependents: Vec<usize>,
+    /// Places of the sites that may have changed since the last recount; all of them may.
+    touched: Vec<usize>,
+    all_touched: bool,
+    /// The state of each, as of the last recount.
+    states: Vec<State>,
+    /// Places of those whose state has changed since [`Sites::take_changed`].
+    changed: BTreeSet<usize>,
+    census: Census,
+}
+
+/// Which sites are in the states that are asked for at every event, by their places.
+#[derive(Debug, Default)]
+pub struct Census {
+    /// Failing, but not yet judged down.
+    pub failing: BTreeSet<usize>,
+    /// Down, and they have begun to answer.
+    pub recovering: BTreeSet<usize>,
+    /// With a pending down.
+    pub pending: BTreeSet<usize>,
+    pub flapping: BTreeSet<usize>,
+    /// How many were not judged yet.
+    pub unknown: usize,
 }
 
 impl Sites {
     pub fn new(all: Vec<SiteState>) -> Sites {
         let names = all.iter().map(|w| w.name().to_owned());
+        let depends = |w: &SiteState| {
+            w.site.after.is_some() || w.suppression == Some(Suppression::Unreachable)
+        };
         Sites {
             places: names.zip(0..).collect(),
+            dependents: (0..all.len()).filter(|&at| depends(&all[at])).collect(),
+            all_touched: true,
+            states: vec![State::Unknown; all.len()],
+            changed: (0..all.len()).collect(),
+            census: Census {
+                unknown: all.len(),
+                ..Census::default()
+            },
+            touched: Vec::new(),
             all,
         }
+    }
+
+    /// All sites, to change them.
+    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, SiteState> {
+        self.all_touched = true;
+        self.all.iter_mut()
+    }
+
+    /// Sees what has become of the sites that may have changed.
+    pub fn recount(&mut self) -> &Census {
+        let touched = std::mem::take(&mut self.touched);
+        if std::mem::take(&mut self.all_touched) {
+            (0..self.all.len()).for_each(|at| self.recount_one(at));
+        } else {
+            touched.into_iter().for_each(|at| self.recount_one(at));
+        }
+        &self.census
+    }
+
+    /// As of the last [`Sites::recount`], after which no site may have been changed.
+    pub fn census(&self) -> &Census {
+        debug_assert!(
+            self.touched.is_empty() && !self.all_touched,
+            "not recounted"
+        );
+        &self.census
+    }
+
+    fn recount_one(&mut self, at: usize) {
+        let (watched, census) = (&self.all[at], &mut self.census);
+        let (paused, state) = (watched.paused(), watched.state());
+        let down_and_answers = watched.down() && watched.judge.wavering();
+        let sets = [
+            (&mut census.failing, !paused && watched.suspect()),
+            (&mut census.recovering, !paused && down_and_answers),
+            (&mut census.pending, watched.pending_down.is_some()),
+            (&mut census.flapping, watched.flapping.flapping()),
+        ];
+        for (set, is) in sets {
+            if is {
+                set.insert(at);
+            } else {
+                set.remove(&at);
+            }
+        }
+        let before = std::mem::replace(&mut self.states[at], state);
+        if before != state {
+            self.changed.insert(at);
+            census.unknown += usize::from(state == State::Unknown);
+            census.unknown -= usize::from(before == State::Unknown);
+        }
+    }
+
+    /// Places of the sites whose state has changed since the last call.
+    pub fn take_changed(&mut self) -> BTreeSet<usize> {
+        self.recount();
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Places of the sites that depend on another, or did.
+    pub(super) fn dependents(&self) -> &[usize] {
+        &self.dependents
     }
 
     /// The place of the site with this very name.
@@ -41,7 +142,7 @@ impl Sites {
     /// Mutes the sites at these places until then; `None` = no longer.
     pub fn mute(&mut self, places: &[usize], until: Option<Moment>) {
         for &at in places {
-            self.all[at].mute(until);
+            self[at].muted_until = until;
         }
     }
 
@@ -74,8 +175,19 @@ impl Deref for Sites {
     }
 }
 
-impl DerefMut for Sites {
-    fn deref_mut(&mut self) -> &mut [SiteState] {
-        &mut self.all
+impl Index<usize> for Sites {
+    type Output = SiteState;
+
+    fn index(&self, at: usize) -> &SiteState {
+        &self.all[at]
+    }
+}
+
+impl IndexMut<usize> for Sites {
+    fn index_mut(&mut self, at: usize) -> &mut SiteState {
+        if self.touched.last() != Some(&at) {
+            self.touched.push(at);
+        }
+        &mut self.all[at]
     }
 }

@@ -33,7 +33,7 @@ fn a_site_is_checked_once_and_then_watched() {
     );
     world.pass(HOUR);
     assert_eq!(world.heard().len(), 1, "the answer alone");
-    assert!(world.monitor.state_of("shop").is_none());
+    assert!(!world.monitor.sites.contains("shop"));
     assert!(world.started.iter().filter(|(_, n, _)| n == "shop").count() < 15);
 }
 
@@ -49,7 +49,7 @@ fn one_that_fails_is_taken_by_who_insists() {
         "❌ Not added: <b>shop</b> fails: HTTP 503, wanted 200-299\n\
          To add it as it is, send the same again within 10 min."
     );
-    assert!(world.monitor.state_of("shop").is_none());
+    assert!(!world.monitor.sites.contains("shop"));
     world.pass(700);
     assert!(world.ask("/add https://shop.example/ shop")[1].starts_with("❌ Not added"));
     world.pass(60);

@@ -476,3 +476,17 @@ fn the_bar_of_a_check_moves_within_the_limits_of_the_chat() {
         assert_eq!(world.shown.len(), 1, "all in one message");
     }
 }
+
+#[test]
+fn a_check_whose_site_goes_while_it_waits_gives_its_permit_back() {
+    let mut world = World::of(&["a", "b", "c"]);
+    world.pass(70);
+    for name in ["a", "b"] {
+        world.fate_lasting(name, good(40), Duration::from_secs(90));
+        world.ask(&format!("/check {name}"));
+    }
+    world.ask("/check c");
+    reload(&mut world, vec![site("a"), site("b")], false);
+    world.pass(300);
+    assert_eq!((world.admitted, world.most_admitted), (0, 2));
+}

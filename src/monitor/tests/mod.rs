@@ -17,6 +17,7 @@ mod restarts;
 mod roots;
 mod rounds;
 mod survival;
+mod timers;
 mod uplink_faults;
 mod uplink_periods;
 mod visible;

@@ -327,7 +327,7 @@ impl World {
     }
 
     pub fn state(&self, name: &str) -> State {
-        self.monitor.state_of(name).expect("a site")
+        self.monitor.sites.named(name).expect("a site").state()
     }
 
     /// Power is cut and comes back: what the disk had is all there is.

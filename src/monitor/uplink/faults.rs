@@ -274,16 +274,16 @@ impl Uplink {
             named && (elsewhere.is_some() && asked_anew || kind == Some(FailureKind::NoName));
         let answered = elsewhere.is_some() && kind.is_none();
         self.evidence(moment, resolved, answered);
-        // A name on this network says little of others, but there may be none.
-        let unresolved =
-            |w: &SiteState| w.suppression() == Some(Suppression::Offline(Fault::Names));
-        let others = sites.iter().enumerate().filter(|(i, _)| *i != at);
-        let alone = named
-            && outcome.address.is_some()
-            && asked_anew
-            && !others.map(|(_, w)| w).any(unresolved);
-        if (resolved || alone) && self.has(Fault::Names) {
-            over.push(Fault::Names);
+        if self.has(Fault::Names) && named {
+            // A name on this network says little of others, but there may be none.
+            let unresolved = Some(Suppression::Offline(Fault::Names));
+            let mut others = sites.iter().enumerate().filter(|(i, _)| *i != at);
+            let alone = outcome.address.is_some()
+                && asked_anew
+                && !others.any(|(_, w)| w.suppression == unresolved);
+            if resolved || alone {
+                over.push(Fault::Names);
+            }
         }
         if answered && sites[at].config().is_https() && self.has(Fault::Portal) {
             over.push(Fault::Portal);

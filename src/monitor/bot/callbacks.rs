@@ -1,0 +1,178 @@
+//! Pressed buttons: what each does, and what the user who pressed it sees for a moment.
+
+use crate::monitor::Action;
+use crate::monitor::bot::command::{self, Command};
+use crate::monitor::bot::commands::{AlertPress, Execution, Order, View};
+use crate::monitor::bot::stale_commands::is_stale;
+use crate::monitor::incident::Acknowledged;
+use crate::monitor::outbox::Reply;
+use crate::monitor::outbox::callback_data::{AlertButton, CallbackData};
+use crate::monitor::outbox::message::{CallbackAnswer, Press};
+use crate::monitor::render::replies::by;
+use crate::monitor::render::text::lasting;
+
+const GONE: &str = "That is too old: I no longer watch that site.";
+
+impl Execution<'_> {
+    /// Chats and users that may not command get nothing, not even the answer that would let their
+    /// button rest.
+    pub(super) fn pressed(&mut self, press: Press) {
+        let now = self.view.now;
+        // A press has no date of its own: it is no older than its message.
+        let text = if is_stale(now, press.waited, press.date) {
+            "That is too old: pressed while I was away. Press it again.".to_owned()
+        } else {
+            self.callback(&press)
+        };
+        self.actions.push(Action::AnswerPress(CallbackAnswer {
+            id: press.id,
+            text,
+            asked: now.uptime,
+        }));
+    }
+
+    fn callback(&mut self, press: &Press) -> String {
+        match CallbackData::read(&press.data) {
+            Some(CallbackData::Choose(line)) => self.line(press, &line, press.message()),
+            Some(CallbackData::Open(line)) => self.line(press, &line, None),
+            Some(CallbackData::Refresh(line)) => self.refresh(press, &line),
+            Some(CallbackData::Alert(button, numbers)) => {
+                self.alert_button(press, button, &numbers)
+            }
+            None => {
+                let unknown = "That is too old: I no longer know this button.";
+                self.take_buttons(press, unknown.to_owned())
+            }
+        }
+    }
+
+    /// Executes a line; its answer takes the place of the message `instead`.
+    fn line(&mut self, press: &Press, line: &str, instead: Option<i64>) -> String {
+        let visible = self.view.visible_to(press.chat);
+        let key = line.split(' ').nth(1);
+        if key.is_some_and(|key| visible.of_key(key).is_none()) {
+            return self.take_buttons(press, GONE.to_owned());
+        }
+        let asker = press.asker(self.view.now.uptime, instead);
+        if let Some(command) = command::parse(line, None, false, &|_| false) {
+            let content = self.carry_out(&asker, &command);
+            self.answer(&asker, content);
+        }
+        String::new()
+    }
+
+    /// Executes a line about a site, and shows that site anew in the place of the message.
+    fn refresh(&mut self, press: &Press, line: &str) -> String {
+        let visible = self.view.visible_to(press.chat);
+        let key = line.split(' ').nth(1);
+        let Some(site) = key.and_then(|key| visible.of_key(key)) else {
+            return self.take_buttons(press, GONE.to_owned());
+        };
+        let asker = press.asker(self.view.now.uptime, press.message());
+        let Some(command) = command::parse(line, None, false, &|_| false) else {
+            return String::new();
+        };
+        self.carry_out(&asker, &command);
+        let done = match command {
+            Command::Mute { .. } => "🔕 Muted for 1 h",
+            Command::Unmute { .. } => "🔔 No longer muted",
+            Command::Pause { .. } => "⏸ Paused",
+            Command::Resume { .. } => "▶️ Checked again",
+            _ => return String::new(),
+        };
+        if asker.instead.is_some() {
+            let note = format!("\n{done}{}", by(&press.name));
+            self.orders.push(Order::ShowSite { asker, site, note });
+        }
+        done.to_owned()
+    }
+
+    /// Does something about the incidents of an alert that go on.
+    fn alert_button(&mut self, press: &Press, button: AlertButton, numbers: &[u32]) -> String {
+        let View {
+            sites,
+            incidents,
+            now,
+            ..
+        } = self.view;
+        let incident = |n: &u32| incidents.get(*n);
+        let seen = |n: &u32| incident(n).is_none_or(|i| i.visible_to(press.chat, sites));
+        let numbers: Vec<u32> = numbers.iter().copied().filter(seen).collect();
+        let open = numbers.iter().filter_map(incident);
+        let open = open.filter(|i| i.end.is_none());
+        let mut places: Vec<usize> = open.clone().filter_map(|i| sites.find(&i.site)).collect();
+        places.sort_unstable();
+        let acknowledged = open.clone().all(|i| i.acknowledged.is_some());
+        let open: Vec<u32> = open.map(|i| i.number).collect();
+        let Some(&first) = open.first() else {
+            let over = match numbers.first() {
+                Some(number) => format!("That is too old: #{number} is over."),
+                // The message told of it before the file took it from this chat.
+                None => GONE.to_owned(),
+            };
+            return self.take_buttons(press, over);
+        };
+        let done = match button {
+            AlertButton::Check => {
+                let asker = press.asker(now.uptime, None);
+                let content = self.check(&asker, &places);
+                self.answer(&asker, content);
+                return String::new();
+            }
+            AlertButton::Acknowledge if acknowledged => {
+                self.outbox.outdate_keyboard(press.chat, press.message_id);
+                let last = open.iter().rev().filter_map(incident);
+                let earlier = last.filter_map(|i| i.acknowledged.as_ref()).next();
+                let name = earlier.map_or("", |earlier| &earlier.name);
+                return format!("#{first} was acknowledged before{}.", plainly_by(name));
+            }
+            AlertButton::Acknowledge => "👍 acknowledged".to_owned(),
+            AlertButton::Mute(span) => format!("🔕 muted for {}", lasting(span)),
+            AlertButton::Unmute => "🔔 no longer muted".to_owned(),
+        };
+        let pressed = Some(AlertPress {
+            press: press.clone(),
+            incidents: numbers,
+            note: format!("{done}{}", by(&press.name)),
+        });
+        self.orders.push(match button {
+            AlertButton::Mute(span) => Order::Mute {
+                sites: places,
+                until: Some(now.moment() + span),
+                pressed,
+            },
+            AlertButton::Unmute => Order::Mute {
+                sites: places,
+                until: None,
+                pressed,
+            },
+            AlertButton::Acknowledge | AlertButton::Check => Order::Acknowledge {
+                incidents: open,
+                by: Acknowledged::by(press.user, &press.name, now.moment()),
+                pressed,
+            },
+        });
+        done
+    }
+
+    /// The buttons of a message that make no sense any more go, its text stays. Gives `text` back.
+    fn take_buttons(&mut self, press: &Press, text: String) -> String {
+        if let (Some(message_id), Some(html)) = (press.message(), press.html.clone()) {
+            self.outbox.push_reply(Reply {
+                edit: Some(message_id),
+                touch_up: true,
+                ..Reply::new(press.chat, html, self.view.now.moment())
+            });
+        }
+        text
+    }
+}
+
+/// ` by Ann` for plain text.
+fn plainly_by(name: &str) -> String {
+    if name.is_empty() {
+        return String::new();
+    }
+    let short: String = name.chars().take(32).collect();
+    format!(" by {short}")
+}

@@ -1,0 +1,50 @@
+//! All that time alone brings about: one table.
+
+/// What is due at some time. [`crate::monitor::Monitor`] is woken at the earliest of them, and sees to
+/// all of them after each event, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::monitor) enum Timer {
+    /// A window of maintenance begins or ends.
+    Maintenance,
+    /// A site's turn comes.
+    Check,
+    /// A certificate or domain is to be inspected, or the end of root certificates to be told.
+    Inspection,
+    /// The uplink is to be probed, for a pending down or while it has a fault.
+    Probe,
+    /// A flapping site has been steady for long enough.
+    Flapping,
+    /// An open incident is to be repeated, or told as it is muted no more.
+    Reminder,
+    /// A fault of the uplink has lasted.
+    Fault,
+    UncleanStop,
+    Digest,
+    Heartbeat,
+    /// The progress of a `/check`, commands that came too late, messages of strangers.
+    Bot,
+    /// Buttons are to be brought up to date.
+    Keyboard,
+    Save,
+    /// A message that was held back may go. The last, as all others may queue one.
+    Send,
+}
+
+impl Timer {
+    pub const ALL: [Timer; 14] = [
+        Timer::Maintenance,
+        Timer::Check,
+        Timer::Inspection,
+        Timer::Probe,
+        Timer::Flapping,
+        Timer::Reminder,
+        Timer::Fault,
+        Timer::UncleanStop,
+        Timer::Digest,
+        Timer::Heartbeat,
+        Timer::Bot,
+        Timer::Keyboard,
+        Timer::Save,
+        Timer::Send,
+    ];
+}

@@ -1,0 +1,116 @@
+//! Each timer in turn is due, is what the monitor wants to be woken for, and is over when it was.
+
+use super::world::*;
+use crate::monitor::judge::flapping;
+use crate::monitor::routing::timers::Timer;
+use crate::monitor::site::Site;
+use crate::monitor::time::hours::{ALL_DAYS, Hours, Window};
+use crate::monitor::uplink::Fault;
+use crate::monitor::{Monitor, Settings};
+use std::time::Duration;
+
+/// A world in which this timer runs.
+fn arrange(timer: Timer) -> World {
+    let mut world = match timer {
+        Timer::Maintenance => World::new(vec![Site {
+            maintenance: vec![Window {
+                days: ALL_DAYS,
+                hours: Hours {
+                    from: 600,
+                    until: 660,
+                },
+            }],
+            ..site("blog")
+        }]),
+        Timer::Inspection => World::new(vec![Site {
+            cert: Some(Duration::from_secs(14 * 86_400)),
+            ..site("blog")
+        }]),
+        Timer::Probe => World::elsewhere(vec![site("blog")]),
+        _ => World::of(&["blog"]),
+    };
+    if timer == Timer::Digest {
+        let settings = Settings {
+            digest: Some(480),
+            ..settings(access())
+        };
+        world.monitor = Monitor::new([site("blog")], settings, world.now(), 42);
+    }
+    if timer == Timer::Heartbeat {
+        world.monitor.schedule.reload(true);
+    }
+    world.pass(70);
+    let now = world.now();
+    let (moment, soon) = (now.moment(), now.moment() + Duration::from_secs(5));
+    let monitor = &mut world.monitor;
+    match timer {
+        Timer::Maintenance | Timer::Check | Timer::Digest | Timer::Heartbeat => {}
+        Timer::Inspection => {}
+        Timer::Probe => {
+            monitor.uplink.request_probe(false);
+            world.pass(1);
+            world.monitor.uplink.request_probe(false);
+        }
+        Timer::Flapping => {
+            for _ in 0..5 {
+                let (sites, actions) = (&mut monitor.sites, &mut monitor.actions);
+                flapping::manner_of_change(moment, 0, sites, actions);
+            }
+        }
+        Timer::Reminder => {
+            world.fate("blog", bad());
+            world.pass(300);
+        }
+        Timer::Fault => monitor.alerts.on_fault(Fault::Names, soon),
+        Timer::UncleanStop => {
+            let down = ["blog".to_owned()].into();
+            monitor.incidents.on_unclean_stop(now.wall, moment, down);
+            // Its checks do not end.
+            world.fate_lasting("blog", good(40), Duration::from_secs(3600));
+        }
+        Timer::Bot => {
+            world.ask_from(99, Some(99), "/status");
+        }
+        Timer::Keyboard => {
+            world.ask("/help");
+            world.monitor.outbox.outdate_keyboard(CHAT, 5);
+        }
+        Timer::Save => monitor.saving.later(moment),
+        Timer::Send => {
+            for _ in 0..2 {
+                monitor.announce(now, "hello".to_owned());
+            }
+            monitor.outbox.mark_stored(u64::MAX);
+        }
+    }
+    world
+}
+
+#[test]
+fn every_timer_is_in_the_minimum_and_is_seen_to() {
+    for timer in Timer::ALL {
+        let mut world = arrange(timer);
+        let now = world.now();
+        let wakeup = world.monitor.next_wakeup(now).expect("a timer runs");
+        let due = world.monitor.next_timeout(timer, now);
+        let due = due.unwrap_or_else(|| panic!("{timer:?} does not run"));
+        assert!(due > now.moment(), "{timer:?} is due already");
+        assert!(wakeup <= due, "{timer:?} wakes nothing up");
+        let left = due.since(now.moment());
+        world.pass(left.as_secs() + 1);
+        world.monitor.sites.recount();
+        let next = world.monitor.next_timeout(timer, world.now());
+        assert!(
+            next.is_none_or(|next| next > due),
+            "{timer:?} was not seen to"
+        );
+    }
+}
+
+#[test]
+fn the_list_of_timers_has_each_once() {
+    for (place, timer) in Timer::ALL.into_iter().enumerate() {
+        assert_eq!(timer as usize, place, "{timer:?}");
+    }
+    assert_eq!(Timer::Send as usize + 1, Timer::ALL.len());
+}

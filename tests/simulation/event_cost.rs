@@ -1,0 +1,175 @@
+//! What an event costs the core, by the number of sites: one hour in which all are well but a few.
+
+use sitemon::monitor::outbox::message::Delivery;
+use sitemon::monitor::site::access::Access;
+use sitemon::monitor::site::outcome::{Expiry, FailureKind, Looked, Outcome};
+use sitemon::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, Site, StatusSet};
+use sitemon::monitor::time::zone::Zone;
+use sitemon::monitor::time::{Moment, Now};
+use sitemon::monitor::uplink::ProbeResult;
+use sitemon::monitor::{Action, Event, Monitor, Settings};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+const CHAT: i64 = 7;
+const WALL: i64 = 1_800_000_000;
+const HOUR: i64 = 3_600_000;
+/// How long a check takes, in ms.
+const TOOK: i64 = 40;
+
+/// One https site in ten depends on another.
+fn site(number: usize) -> Site {
+    let url = format!("https://site-{number}.example/");
+    Site {
+        name: format!("site-{number}"),
+        url: url.clone(),
+        interval: Duration::from_secs(60),
+        timeout: Duration::from_secs(10),
+        tries: 3,
+        retry: Duration::from_secs(10),
+        recover: 1,
+        remind: Some(Duration::from_secs(1800)),
+        slow: None,
+        after: (number % 10 == 9).then(|| format!("site-{}", number - 1)),
+        group: None,
+        paused: false,
+        chats: None,
+        maintenance: Vec::new(),
+        cert: Some(Duration::from_secs(14 * 86_400)),
+        domain: None,
+        secrets: Secrets::default(),
+        check: Check::Http(HttpCheck {
+            url,
+            zone: None,
+            method: "GET".into(),
+            headers: Vec::new(),
+            send: None,
+            auth: None,
+            status: StatusSet {
+                ranges: vec![(200, 299)],
+            },
+            body: None,
+            body_not: None,
+            json: Vec::new(),
+            login: None,
+            redirects: 10,
+            private_redirects: false,
+            version: HttpVersion::Any,
+            ip: IpVersion::Any,
+            verify: true,
+            ca_file: None,
+        }),
+    }
+}
+
+/// One is down all the time but for the first five minutes; three others for two minutes in ten.
+fn outcome(name: &str, clock: i64) -> Outcome {
+    let number: usize = name.trim_start_matches("site-").parse().expect("a number");
+    let minute = clock / 60_000;
+    let down = number == 50 && minute >= 5
+        || [10, 20, 31].contains(&number) && minute % 10 >= 7 && minute % 10 < 9;
+    let mut outcome = Outcome::failed(FailureKind::Status, "HTTP 503, wanted 200-299");
+    outcome.address = "203.0.113.34".parse().ok();
+    if !down {
+        outcome.verdict = Ok(());
+        outcome.took = Some(Duration::from_millis(TOOK as u64));
+    }
+    outcome
+}
+
+/// The world's answer to an action, and after how many ms it comes.
+fn answer(action: Action, clock: i64) -> Option<(i64, Event)> {
+    let event = match action {
+        Action::Check { site, .. } => {
+            let event = Event::Checked {
+                outcome: outcome(&site.name, clock),
+                site: site.name.clone(),
+                waited: Duration::ZERO,
+            };
+            return Some((TOOK, event));
+        }
+        Action::Inspect { site, subject } => Event::Inspected {
+            site: site.name.clone(),
+            subject,
+            result: Ok(Looked {
+                first: Expiry::new(WALL + 60 * 86_400, "CN=site", "CN=issuer", "key"),
+                root: None,
+            }),
+        },
+        Action::Send(outgoing) => Event::Delivered {
+            id: outgoing.id,
+            delivery: Delivery::Sent {
+                message_id: clock + 1,
+            },
+        },
+        Action::Save => Event::Saved { blocks: 1 },
+        Action::Probe { .. } => Event::Probed(ProbeResult {
+            up: true,
+            ipv6: None,
+            names: None,
+            trusted: None,
+        }),
+        _ => return None,
+    };
+    Some((5, event))
+}
+
+/// Lives through the hour: events, and the µs in the core for each.
+fn hour(sites: usize) -> (u32, f64) {
+    let now = |clock: i64| Now {
+        uptime: Duration::from_millis(clock as u64),
+        wall: WALL + clock / 1000,
+        zone: Zone::UTC,
+    };
+    let settings = Settings {
+        access: Access {
+            chats: vec![CHAT],
+            users: None,
+        },
+        max_jobs: 2,
+        uplink: true,
+        quiet: None,
+        digest: None,
+        heartbeat: true,
+        built: WALL - 1000,
+    };
+    let mut monitor = Monitor::new((0..sites).map(site), settings, now(0), 42);
+    let mut coming: BTreeMap<(i64, u32), Event> = BTreeMap::new();
+    let (mut clock, mut events, mut spent) = (0, 0, Duration::ZERO);
+    while clock < HOUR {
+        let event = match coming.first_entry() {
+            Some(first) if first.key().0 <= clock => first.remove(),
+            _ => Event::Due,
+        };
+        let begun = Instant::now();
+        let actions = monitor.handle(now(clock), event);
+        let due = monitor.next_wakeup(now(clock));
+        spent += begun.elapsed();
+        events += 1;
+        for (place, action) in (0u32..).zip(actions) {
+            if let Some((after, event)) = answer(action, clock) {
+                coming.insert((clock + after, events * 1000 + place), event);
+            }
+        }
+        let next = coming.first_key_value().map(|((at, _), _)| *at);
+        let due = due.map(|Moment(at)| at);
+        clock = clock.max(next.into_iter().chain(due).min().unwrap_or(HOUR));
+    }
+    (events, spent.as_secs_f64() * 1e6 / f64::from(events))
+}
+
+/// Prints a table; what is checked is that twenty times as many sites do not cost each event ten times
+/// as much.
+#[test]
+#[ignore = "a measurement, of a build with optimisation"]
+fn event_cost() {
+    println!("| sites | events in an hour | µs an event |");
+    let costs = [100, 1_000, 5_000].map(|sites| {
+        let (events, cost) = hour(sites);
+        println!("| {sites} | {events} | {cost:.1} |");
+        cost
+    });
+    if !cfg!(debug_assertions) {
+        assert!(costs[2] < costs[0] * 10.0, "an event walks over all sites");
+    }
+}
