@@ -43,6 +43,7 @@ use self::schedule::Scheduler;
 use self::site::Site;
 use self::site::access::may_see;
 use self::site::state::SiteState;
+use self::site::suppression::Fault;
 use self::site::table::Sites;
 use self::time::{Clock, Moment, Now};
 use self::uplink::Uplink;
@@ -106,10 +107,9 @@ impl Monitor {
         let now = self.read_clock(now);
         let clock_set = self.clock.is_set();
         self.history
-            .on_wakeup(now, clock_set, stood_still, &mut self.sites);
+            .on_wakeup(now, clock_set, stood_still, &self.sites);
         if matches!(event, Event::Update(_)) {
-            self.history
-                .bring_up_to_date(now, clock_set, &mut self.sites);
+            self.history.bring_up_to_date(now, clock_set, &self.sites);
         }
         self.refresh_maintenance(now);
         match event {
@@ -183,7 +183,7 @@ impl Monitor {
             Timer::Flapping => flapping::next_timeout(&self.sites, clock_set),
             Timer::Reminder => (self.alerts).next_reminder(&self.sites, &self.incidents, moment),
             // While there is no connection at all nothing can be known of the other faults.
-            Timer::Fault if self.uplink.has(Fault::Line) => None,
+            Timer::Fault if self.uplink.has(Fault::NoConnection) => None,
             Timer::Fault => self.alerts.next_fault(),
             Timer::UncleanStop => dated(self.incidents.next_timeout()),
             Timer::Digest => dated(self.alerts.next_digest(now)),
@@ -217,7 +217,7 @@ impl Monitor {
                 self.end_mutes(now);
                 self.remind(now);
             }
-            Timer::Fault if self.uplink.has(Fault::Line) => {}
+            Timer::Fault if self.uplink.has(Fault::NoConnection) => {}
             Timer::Fault => self.tell_faults(now),
             Timer::UncleanStop if clock_set => self.tell_unclean_stop(now),
             Timer::Digest if clock_set => self.tell_digest(now),
@@ -251,7 +251,7 @@ impl Monitor {
                 let sites = self.sites.visible(outgoing.message.chat);
                 if !sites.is_empty() {
                     let sites = self.sites.at(&sites);
-                    let (_, picture) = charts::many(&sites, Span::Day, now);
+                    let (_, picture) = charts::many(&sites, &self.history, Span::Day, now);
                     outgoing.message.picture = Some(Arc::new(picture));
                 }
             }
@@ -369,15 +369,16 @@ impl Monitor {
         self.alerts.restore(muted_until, snapshot.digested);
         let clock = (now, self.clock.is_set());
         let (sites, schedule, alerts) = (&mut self.sites, &mut self.schedule, &mut self.alerts);
-        persist::restore_sites(snapshot, sites, schedule, alerts, clock);
+        let told = (&mut *alerts, &mut self.expiry);
+        persist::restore_sites(snapshot, sites, schedule, told, clock);
         let mutes = sites.iter();
-        let mutes = mutes.filter_map(|w| Some((w.name().to_owned(), w.muted_until?)));
+        let mutes = mutes.filter_map(|w| Some((w.name().to_owned(), w.muted_until()?)));
         self.clock.remember_restored(now, muted_until, mutes);
         self.incidents = persist::incidents(snapshot, now);
         self.expiry.restore_roots(&snapshot.roots);
         self.expiry.plan(now, sites, schedule.jitter());
         persist::restore_uplink(snapshot, &mut self.uplink, alerts, sites, now);
-        sites.refresh_reach(moment, self.uplink.has(Fault::Line));
+        sites.refresh_reach(moment, self.uplink.has(Fault::NoConnection));
         self.reconcile(moment);
         let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
         self.bot.restore_joined(&alerts);
@@ -406,7 +407,7 @@ impl Monitor {
         if added.is_empty() {
             return;
         }
-        let sites = self.sites.iter().map(|w| w.site.clone()).collect();
+        let sites = self.sites.iter().map(|w| w.config().clone()).collect();
         self.take_configuration(now, sites, added);
     }
 
@@ -452,8 +453,10 @@ impl Monitor {
 
     fn take_sites(&mut self, now: Now, sites: Vec<Arc<Site>>) {
         let before = std::mem::take(&mut self.sites);
-        self.sites = persist::take_sites(sites, before, &mut self.schedule, now.moment());
+        let (schedule, expiry) = (&mut self.schedule, &mut self.expiry);
+        self.sites = persist::take_sites(sites, before, schedule, expiry, now.moment());
         self.alerts.keep_sites(&self.sites);
+        self.history.on_sites_changed(&self.sites);
         self.expiry
             .plan(now, &mut self.sites, self.schedule.jitter());
     }
@@ -463,7 +466,7 @@ impl Monitor {
         let moment = now.moment();
         self.reconcile(moment);
         self.sites
-            .refresh_reach(moment, self.uplink.has(Fault::Line));
+            .refresh_reach(moment, self.uplink.has(Fault::NoConnection));
         self.incidents.keep_sites(|name| self.sites.contains(name));
         self.saving.now();
         let (outbox, actions) = (&mut self.outbox, &mut self.actions);
@@ -478,8 +481,8 @@ impl Monitor {
     fn reconcile(&mut self, now: Moment) {
         let goes_on = |w: &SiteState| w.down() && !w.paused();
         let open = self.incidents.iter_open();
-        let over = open.filter(|i| !self.sites.named(&i.site).is_some_and(goes_on));
-        let over: Vec<String> = over.map(|i| i.site.clone()).collect();
+        let over = open.filter(|i| !self.sites.named(i.site()).is_some_and(goes_on));
+        let over: Vec<String> = over.map(|i| i.site().to_owned()).collect();
         for site in over {
             self.close_incident(&site, now);
         }
@@ -495,7 +498,7 @@ impl Monitor {
     fn drop_hidden(&mut self) {
         let (chats, sites) = (self.bot.chats(), &self.sites);
         self.outbox.keep_chats(&|site, chat| {
-            let site = sites.named(site).map(|w| &w.site);
+            let site = sites.named(site).map(|w| w.config());
             chats.contains(&chat) && site.is_none_or(|site| may_see(chat, site))
         });
     }

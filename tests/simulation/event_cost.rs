@@ -2,7 +2,7 @@
 
 use sitemon::monitor::outbox::message::Delivery;
 use sitemon::monitor::site::access::Access;
-use sitemon::monitor::site::outcome::{Expiry, FailureKind, Looked, Outcome};
+use sitemon::monitor::site::outcome::{Expiry, FailureKind, Inspection, Outcome};
 use sitemon::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, Site, StatusSet};
 use sitemon::monitor::time::zone::Zone;
 use sitemon::monitor::time::{Moment, Now};
@@ -91,7 +91,7 @@ fn answer(action: Action, clock: i64) -> Option<(i64, Event)> {
         Action::Inspect { site, subject } => Event::Inspected {
             site: site.name.clone(),
             subject,
-            result: Ok(Looked {
+            result: Ok(Inspection {
                 first: Expiry::new(WALL + 60 * 86_400, "CN=site", "CN=issuer", "key"),
                 root: None,
             }),

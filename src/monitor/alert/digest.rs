@@ -72,13 +72,15 @@ impl Alerts {
         Some(now.coming_moment(self.digest.next(now)?))
     }
 
-    /// Whether the daily summary is to be sent now.
-    pub fn digest_due(&mut self, now: Now) -> bool {
-        self.digest.take(now)
-    }
-
-    /// The daily summary, for each chat that gets the alerts of a site.
-    pub fn digest_alerts(audience: Audience, details: SiteDetails) -> Vec<NewAlert> {
+    /// The daily summary, for each chat that gets the alerts of a site, if it is due.
+    pub(crate) fn digest_alerts(
+        &mut self,
+        audience: Audience,
+        details: SiteDetails,
+    ) -> Option<Vec<NewAlert>> {
+        if !self.digest.take(audience.now) {
+            return None;
+        }
         let chats = audience.access.chats.iter();
         let alerts = chats.filter_map(|&chat| {
             let told = |w: &&SiteState| may_see(chat, w.config());
@@ -87,7 +89,7 @@ impl Alerts {
             let notification = Notification::Digest { html };
             (!sites.is_empty()).then(|| NewAlert::general(notification, vec![chat]))
         });
-        alerts.collect()
+        Some(alerts.collect())
     }
 }
 

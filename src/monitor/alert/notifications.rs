@@ -310,7 +310,7 @@ impl Alerts {
         let mut alerts = Vec::new();
         for at in places {
             let site = &audience.sites[at];
-            let slow = site.judge.state() == State::Degraded && !site.paused();
+            let slow = site.judged_state() == State::Degraded && !site.paused();
             if slow && !self.held_back(site, audience.now.moment()) {
                 self.slow.set(site.name(), true, false);
                 let cause = site.cause().unwrap_or_default().to_owned();

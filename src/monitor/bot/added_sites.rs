@@ -260,7 +260,7 @@ impl Bot {
             let name = &record.name;
             let in_file = of_file.iter().find(|s| s.name == *name);
             // As far as it is known which chats may know of it.
-            let chats = match in_file.or(known.named(name).map(|w| &w.site)) {
+            let chats = match in_file.or(known.named(name).map(|w| w.config())) {
                 Some(site) => self.access.chats_of(site),
                 None => self.access.chats.clone(),
             };

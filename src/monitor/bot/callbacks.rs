@@ -9,7 +9,7 @@ use crate::monitor::outbox::Reply;
 use crate::monitor::outbox::callback_data::{AlertButton, CallbackData};
 use crate::monitor::outbox::message::{CallbackAnswer, Press};
 use crate::monitor::render::replies::by;
-use crate::monitor::render::text::lasting;
+use crate::monitor::time::text::lasting;
 
 const GONE: &str = "That is too old: I no longer watch that site.";
 
@@ -91,19 +91,19 @@ impl Execution<'_> {
     fn alert_button(&mut self, press: &Press, button: AlertButton, numbers: &[u32]) -> String {
         let View {
             sites,
-            incidents,
+            details,
             now,
             ..
         } = self.view;
-        let incident = |n: &u32| incidents.get(*n);
+        let incident = |n: &u32| details.incidents.get(*n);
         let seen = |n: &u32| incident(n).is_none_or(|i| i.visible_to(press.chat, sites));
         let numbers: Vec<u32> = numbers.iter().copied().filter(seen).collect();
         let open = numbers.iter().filter_map(incident);
-        let open = open.filter(|i| i.end.is_none());
-        let mut places: Vec<usize> = open.clone().filter_map(|i| sites.find(&i.site)).collect();
+        let open = open.filter(|i| i.is_open());
+        let mut places: Vec<usize> = open.clone().filter_map(|i| sites.find(i.site())).collect();
         places.sort_unstable();
-        let acknowledged = open.clone().all(|i| i.acknowledged.is_some());
-        let open: Vec<u32> = open.map(|i| i.number).collect();
+        let acknowledged = open.clone().all(|i| i.acknowledged().is_some());
+        let open: Vec<u32> = open.map(|i| i.number()).collect();
         let Some(&first) = open.first() else {
             let over = match numbers.first() {
                 Some(number) => format!("That is too old: #{number} is over."),
@@ -122,7 +122,7 @@ impl Execution<'_> {
             AlertButton::Acknowledge if acknowledged => {
                 self.outbox.outdate_keyboard(press.chat, press.message_id);
                 let last = open.iter().rev().filter_map(incident);
-                let earlier = last.filter_map(|i| i.acknowledged.as_ref()).next();
+                let earlier = last.filter_map(|i| i.acknowledged()).next();
                 let name = earlier.map_or("", |earlier| &earlier.name);
                 return format!("#{first} was acknowledged before{}.", plainly_by(name));
             }

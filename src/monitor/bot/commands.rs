@@ -5,13 +5,15 @@ use crate::monitor::bot::command::{self, Command};
 use crate::monitor::bot::name_resolution::{Unresolved, VisibleSites};
 use crate::monitor::bot::stale_commands::is_stale;
 use crate::monitor::bot::{Bot, ReplyContent, views};
-use crate::monitor::incident::{Acknowledged, Incident, Incidents};
+use crate::monitor::incident::{Acknowledged, Incident};
 use crate::monitor::outbox::Outbox;
 use crate::monitor::outbox::message::{Asker, CONSOLE, Content, Incoming, Press, Update};
+use crate::monitor::render::details::SiteDetails;
 use crate::monitor::render::replies;
-use crate::monitor::render::text::{bold, count, escape, lasting};
+use crate::monitor::render::text::{bold, count, escape};
 use crate::monitor::schedule::Scheduler;
 use crate::monitor::site::table::Sites;
+use crate::monitor::time::text::lasting;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::uplink::Uplink;
 use crate::monitor::{Action, Actions};
@@ -20,7 +22,7 @@ use crate::monitor::{Action, Actions};
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub sites: &'a Sites,
-    pub incidents: &'a Incidents,
+    pub details: SiteDetails<'a>,
     pub alerts: &'a Alerts,
     pub uplink: &'a Uplink,
     pub schedule: &'a Scheduler,
@@ -176,7 +178,7 @@ impl Execution<'_> {
         command: &Command,
     ) -> Result<Option<ReplyContent>, Unresolved> {
         let (chat, view) = (asker.chat, self.view);
-        let (sites, incidents, now) = (view.sites, view.incidents, view.now);
+        let (sites, details, now) = (view.sites, view.details, view.now);
         let visible = view.visible_to(chat);
         let html = match command {
             Command::Status { group } => {
@@ -191,16 +193,17 @@ impl Execution<'_> {
             Command::Site { name } => {
                 let at = visible.one(name)?;
                 let schedule = view.schedule;
-                return Ok(Some(about_site(sites, at, chat, schedule, incidents, now)));
+                return Ok(Some(about_site(sites, at, chat, schedule, details, now)));
             }
             Command::History { name } => replies::history(&sites[visible.one(name)?], now),
             Command::Incidents { name: None } => {
-                let seen = incidents.iter().filter(|i| i.visible_to(chat, sites));
+                let seen = details.incidents.iter();
+                let seen = seen.filter(|i| i.visible_to(chat, sites));
                 replies::incidents(seen.collect(), None, now)
             }
             Command::Incidents { name: Some(name) } => {
                 let site = sites[visible.one(name)?].name();
-                let of_it = incidents.iter().filter(|i| i.site == site);
+                let of_it = details.incidents.iter().filter(|i| i.site() == site);
                 replies::incidents(of_it.collect(), Some(site), now)
             }
             Command::Check { name } => {
@@ -210,9 +213,9 @@ impl Execution<'_> {
             Command::Chart { name, span } => {
                 let places = visible.some_or_all(name.as_deref())?;
                 return Ok(Some(match (name, places.as_slice()) {
-                    (Some(_), [at]) => views::chart(&sites[*at], *span, now),
+                    (Some(_), [at]) => views::chart(sites[*at].name(), details.history, *span, now),
                     (_, []) => replies::list(&[], now).into(),
-                    _ => views::chart_of_many(&sites.at(&places), *span, now),
+                    _ => views::chart_of_many(&sites.at(&places), details.history, *span, now),
                 }));
             }
             Command::Ack { number } => self.acknowledge(asker, *number),
@@ -319,12 +322,10 @@ impl Execution<'_> {
 
     /// Of the incident with this number, or of all that are open.
     fn acknowledge(&mut self, asker: &Asker, number: Option<u32>) -> String {
-        let View {
-            sites, incidents, ..
-        } = self.view;
+        let (sites, incidents) = (self.view.sites, self.view.details.incidents);
         let seen = |i: &&Incident| i.visible_to(asker.chat, sites);
         let open = incidents.iter_open().filter(seen);
-        let open = open.filter(|i| number.is_none_or(|n| n == i.number));
+        let open = open.filter(|i| number.is_none_or(|n| n == i.number()));
         let (numbers, names): (Vec<u32>, Vec<String>) = open
             .map(|i| (i.number(), format!("#{} {}", i.number(), bold(i.site()))))
             .unzip();
@@ -351,11 +352,11 @@ pub(crate) fn about_site(
     at: usize,
     chat: i64,
     schedule: &Scheduler,
-    incidents: &Incidents,
+    details: SiteDetails,
     now: Now,
 ) -> ReplyContent {
     let due = schedule.due_at(sites[at].name());
-    views::site(VisibleSites { sites, chat }, at, due, incidents, now)
+    views::site(VisibleSites { sites, chat }, at, due, details, now)
 }
 
 fn named(sites: &Sites, places: &[usize]) -> String {

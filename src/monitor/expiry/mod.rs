@@ -10,8 +10,8 @@ use crate::monitor::site::Site;
 use crate::monitor::site::outcome::{self, Failure, Inspection};
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
-use crate::monitor::time::{Jitter, Moment, Now};
-use std::collections::BTreeSet;
+use crate::monitor::time::{Jitter, Moment, Now, text};
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -185,8 +185,10 @@ pub enum ExpiryEvent {
 /// Plans inspections of all that runs out, and judges what they find.
 #[derive(Debug, Default)]
 pub struct Inspections {
-    /// When what of which site is next inspected, by its place.
-    due: BTreeSet<(Moment, usize, Subject)>,
+    /// By the names of the sites, of each [`Subject`].
+    watches: [HashMap<String, Watch>; 2],
+    /// When what of which site is next inspected.
+    due: BTreeSet<(Moment, String, Subject)>,
     roots: Roots,
 }
 
@@ -199,8 +201,8 @@ fn warn_of(site: &Site, subject: Subject) -> Option<Duration> {
 }
 
 /// Its inspections are made: it is neither paused nor suppressed.
-fn inspects(watched: &SiteState) -> bool {
-    !watched.paused() && watched.suppression.is_none()
+fn inspects(watched: &&SiteState) -> bool {
+    !watched.paused() && !watched.suppressed()
 }
 
 impl Inspections {
@@ -247,8 +249,11 @@ impl Inspections {
 
     /// Plans the inspections of sites that are new, restored, or whose keys have changed.
     pub fn plan(&mut self, now: Now, sites: &mut Sites, jitter: &mut Jitter) {
-        self.due.clear();
-        for (at, watched) in sites.iter_mut().enumerate() {
+        for (watches, subject) in self.watches.iter_mut().zip(Subject::ALL) {
+            let dated = |w: &SiteState| warn_of(w.config(), subject).is_some();
+            watches.retain(|name, _| sites.named(name).is_some_and(dated));
+        }
+        for watched in sites.iter_mut() {
             for subject in Subject::ALL {
                 if warn_of(watched.config(), subject).is_none() {
                     continue;
@@ -262,10 +267,15 @@ impl Inspections {
                     let soon = now.moment() + first.mul_f64(jitter.fraction());
                     watch.due = Some(now.coming_moment(fresh).max(soon));
                 }
-                self.due.extend(watch.due.map(|due| (due, at, subject)));
             }
             self.degrade(watched);
         }
+        let watches = self.watches.iter().zip(Subject::ALL);
+        let due = watches.flat_map(|(watches, subject)| {
+            let due = move |(name, w): (&String, &Watch)| Some((w.due?, name.clone(), subject));
+            watches.iter().filter_map(due)
+        });
+        self.due = due.collect();
         // Roots matter to sites whose certificates are inspected.
         let inspected = |w: &SiteState| w.config().cert.is_some();
         self.roots
@@ -273,8 +283,7 @@ impl Inspections {
     }
 
     /// A check of the site was asked for: its dates are inspected too.
-    pub fn inspect_now(&mut self, now: Now, at: usize, sites: &mut Sites) {
-        let watched = &mut sites[at];
+    pub fn inspect_now(&mut self, now: Now, watched: &SiteState) {
         for subject in Subject::ALL {
             if warn_of(watched.config(), subject).is_none() {
                 continue;
@@ -284,36 +293,40 @@ impl Inspections {
             let lately = (0..DAY).contains(&now.wall.saturating_sub(watch.inspected));
             let rested = subject == Subject::Certificate || !lately;
             if rested && !watch.running {
-                self.set_due(at, subject, watch, Some(now.moment()));
+                self.set_due(watched.name(), subject, Some(now.moment()));
             }
         }
     }
 
-    fn set_due(&mut self, at: usize, subject: Subject, watch: &mut Watch, due: Option<Moment>) {
-        if let Some(before) = std::mem::replace(&mut watch.due, due) {
-            self.due.remove(&(before, at, subject));
+    fn set_due(&mut self, site: &str, subject: Subject, due: Option<Moment>) {
+        let before = std::mem::replace(&mut self.of_mut(site, subject).due, due);
+        if let Some(before) = before {
+            self.due.remove(&(before, site.to_owned(), subject));
         }
-        self.due.extend(due.map(|due| (due, at, subject)));
+        self.due
+            .extend(due.map(|due| (due, site.to_owned(), subject)));
     }
 
     /// When the next inspection is due. One that cannot be made then waits until it can.
     pub fn next_timeout(&self, now: Moment, sites: &Sites) -> Option<Moment> {
+        let can_be_made = |name: &str| sites.named(name).as_ref().is_some_and(inspects);
         let mut due = self.due.iter();
-        let next = due.find(|(due, at, _)| *due > now || inspects(&sites[*at]));
+        let next = due.find(|(due, name, _)| *due > now || can_be_made(name));
         next.map(|(due, ..)| *due)
     }
 
     /// Starts the inspections that are due.
-    pub fn on_timeout(&mut self, now: Moment, sites: &mut Sites, actions: &mut Actions) {
+    pub fn on_timeout(&mut self, now: Moment, sites: &Sites, actions: &mut Actions) {
         let due = self.due.iter().take_while(|(due, ..)| *due <= now);
-        let due = due.filter(|(_, at, _)| inspects(&sites[*at]));
-        let due: BTreeSet<(usize, Subject)> = due.map(|(_, at, subject)| (*at, *subject)).collect();
+        let due = due.filter_map(|(_, name, subject)| Some((sites.find(name)?, *subject)));
+        // In the order of the sites.
+        let due: BTreeSet<(usize, Subject)> =
+            due.filter(|(at, _)| inspects(&&sites[*at])).collect();
         for (at, subject) in due {
-            let watched = &mut sites[at];
-            let watch = watched.expiry_mut(subject);
-            self.set_due(at, subject, watch, None);
-            watch.running = true;
-            let site = watched.site.clone();
+            let watched = &sites[at];
+            self.set_due(watched.name(), subject, None);
+            self.of_mut(watched.name(), subject).running = true;
+            let site = watched.config().clone();
             actions.push(Action::Inspect { site, subject });
         }
     }
@@ -322,15 +335,13 @@ impl Inspections {
     pub fn on_inspected(
         &mut self,
         now: Now,
-        at: usize,
-        sites: &mut Sites,
-        (subject, result): (Subject, Result<Looked, Failure>),
+        watched: &mut SiteState,
+        (subject, result): (Subject, Result<Inspection, Failure>),
         muted: bool,
         actions: &mut Actions,
     ) -> Vec<ExpiryEvent> {
         let (moment, mut events) = (now.moment(), Vec::new());
-        let watched = &mut sites[at];
-        let site = watched.site.clone();
+        let site = watched.config().clone();
         let (name, what) = (&site.name, subject.word());
         let Some(warn) = warn_of(&site, subject) else {
             return events;
@@ -346,7 +357,6 @@ impl Inspections {
         } = match result {
             Ok(looked) => looked,
             Err(failure) => {
-                self.set_due(at, subject, watch, Some(moment + subject.again()));
                 let text = format!("{name}: its {what} was not seen: {failure}");
                 watch.last_failure = Some(failure.detail);
                 actions.log(Level::Debug, text);
@@ -366,14 +376,14 @@ impl Inspections {
             events.extend(changed.then_some(ExpiryEvent::RootsChanged));
             next = left.map_or(next, |left| next.min(after(left)));
         }
-        self.set_due(at, subject, watch, Some(moment + next));
+        let mut due = moment + next;
         let stage = Watch::stage(expiry.ends - now.wall, warn);
         watch.ends_soon = stage.is_some();
         match stage {
             Some(stage) if muted => {
                 // Notified when the mute is over, by an inspection of then.
                 actions.log(Level::Info, format!("{name}: muted, stage {stage} s"));
-                self.set_due(at, subject, watch, Some(moment + HOUR));
+                due = moment + HOUR;
             }
             Some(stage) => {
                 if watch.is_news(expiry.ends, stage) {

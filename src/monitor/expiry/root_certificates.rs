@@ -198,25 +198,10 @@ impl Inspections {
         }
     }
 
-/// An inspection of a certificate is under way, or comes in a moment.
-fn inspections_follow(now: Moment, sites: &Sites) -> bool {
-    let mut inspected = sites.iter().filter(|w| inspects(w));
-    inspected.any(|watched| {
-        let watch = watched.expiry(Subject::Certificate);
-        watch.is_some_and(|w| w.running || w.due.is_some_and(|at| at <= now + GATHER))
-    })
-}
-
-/// Which of the sites each chat may know of; a chat that knows of none is not among them.
-pub fn by_chat(sites: &Sites, names: &[String], chats: &[i64]) -> Vec<(Vec<String>, Vec<i64>)> {
-    let mut told: Vec<(Vec<String>, Vec<i64>)> = Vec::new();
-    for &chat in chats {
-        let seen = |name: &&String| sites.named(name).is_some_and(|w| may_see(chat, &w.site));
-        let seen: Vec<String> = names.iter().filter(seen).cloned().collect();
-        match told.iter_mut().find(|(sites, _)| *sites == seen) {
-            Some((_, chats)) => chats.push(chat),
-            None if seen.is_empty() => {}
-            None => told.push((seen, vec![chat])),
-        }
+    /// An inspection of a certificate is under way, or comes in a moment.
+    fn inspections_follow(&self, now: Moment, sites: &Sites) -> bool {
+        let soon = |w: &Watch| w.running || w.due.is_some_and(|at| at <= now + GATHER);
+        let mut inspected = sites.iter().filter(inspects);
+        inspected.any(|site| self.of(site.name(), Subject::Certificate).is_some_and(soon))
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::monitor::event::{Action, Actions};
 use crate::monitor::history::{Extent, History, Kind, Record, Scope, Share, Span};
-use crate::monitor::render::text::lasting;
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
@@ -39,6 +38,23 @@ pub struct Recorder {
 }
 
 impl Recorder {
+    /// Every site has a history, and no other.
+    pub fn on_sites_changed(&mut self, sites: &Sites) {
+        self.histories.retain(|name, _| sites.contains(name));
+        for watched in sites.iter() {
+            let name = watched.name().to_owned();
+            self.histories
+                .entry(name)
+                .or_insert_with(|| History::new(0));
+        }
+    }
+
+    /// The history of the site with this name; an empty one of a site that isn't watched.
+    pub fn of(&self, site: &str) -> &History {
+        static EMPTY: LazyLock<History> = LazyLock::new(|| History::new(0));
+        self.histories.get(site).unwrap_or_else(|| &EMPTY)
+    }
+
     /// A check has ended, well or by a failure of this kind.
     pub fn count_check(&mut self, failure: Option<FailureKind>) {
         self.checks += 1;
@@ -85,7 +101,7 @@ impl Recorder {
             Some(known) => {
                 self.behind = None;
                 if stood_still {
-                    self.note(known, sites);
+                    self.note_all(known, sites);
                     let histories = self.histories.values_mut();
                     histories.for_each(|history| history.miss(now.wall));
                 }
@@ -93,13 +109,15 @@ impl Recorder {
         }
     }
 
-    /// All sites are from now on what they are.
-    fn note(&mut self, wall: i64, sites: &Sites) {
-        for watched in sites.iter() {
-            if let Some(history) = self.histories.get_mut(watched.name()) {
-                history.note(wall, Kind::of(watched.state()));
-            }
+    /// The site is from now on what it is.
+    fn note(&mut self, wall: i64, watched: &SiteState) {
+        if let Some(history) = self.histories.get_mut(watched.name()) {
+            history.note(wall, Kind::of(watched.state()));
         }
+    }
+
+    fn note_all(&mut self, wall: i64, sites: &Sites) {
+        sites.iter().for_each(|watched| self.note(wall, watched));
     }
 
     fn clock_behind(&mut self, now: Now) {
@@ -117,7 +135,7 @@ impl Recorder {
 
     /// After everything else: what the sites are from now on. Sites that stay as they are are
     /// accounted for once a minute, when something happens anyway.
-    pub fn record(&mut self, now: Now, clock_set: bool, sites: &Sites, actions: &mut Actions) {
+    pub fn record(&mut self, now: Now, clock_set: bool, sites: &mut Sites, actions: &mut Actions) {
         let Some(known) = self.known_until.filter(|_| clock_set) else {
             return;
         };
@@ -126,10 +144,10 @@ impl Recorder {
         }
         let changed = sites.take_changed();
         if now.wall.div_euclid(60) != known.div_euclid(60) {
-            note_all(now, sites);
+            self.note_all(now.wall, sites);
         } else {
             for at in changed {
-                note(now, &mut sites[at]);
+                self.note(now.wall, &sites[at]);
             }
         }
         self.known_until = Some(known.max(now.wall));
@@ -141,9 +159,9 @@ impl Recorder {
     }
 
     /// Before something is told of the history: it goes on until now.
-    pub fn bring_up_to_date(&self, now: Now, clock_set: bool, sites: &mut Sites) {
+    pub fn bring_up_to_date(&mut self, now: Now, clock_set: bool, sites: &Sites) {
         if clock_set && self.known_until.is_some() && self.behind.is_none() {
-            note_all(now, sites);
+            self.note_all(now.wall, sites);
         }
     }
 
@@ -221,7 +239,7 @@ impl Recorder {
     }
 
     /// It went down: its first failure was before that was judged.
-    pub fn on_down(&mut self, now: Now, watched: &mut SiteState) {
+    pub fn on_down(&mut self, now: Now, watched: &SiteState) {
         if self.known_until.is_none() || self.behind.is_some() {
             return;
         }
@@ -231,15 +249,6 @@ impl Recorder {
             history.was_down_since(now.wall_at(since));
         }
     }
-}
-
-fn note(now: Now, watched: &mut SiteState) {
-    let kind = Kind::of(watched.state());
-    watched.past.note(now.wall, kind);
-}
-
-fn note_all(now: Now, sites: &mut Sites) {
-    sites.iter_mut().for_each(|watched| note(now, watched));
 }
 
 /// `Uptime: 99.95 % (24 h), 99.99 % of 3 d 2 h watched (7 d, 30 d, 90 d)`. Spans that go back

@@ -1,12 +1,12 @@
 //! Sites that flap: which changes are notified, and when a site is steady again.
 
 use crate::monitor::event::{Actions, Level};
-use crate::monitor::render::text::lasting;
+use crate::monitor::site::flapping::Manner;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;
 
-/// How the change of a site is to be told.
+/// How the change of a site is to be notified.
 pub fn manner_of_change(
     now: Moment,
     at: usize,
@@ -14,11 +14,11 @@ pub fn manner_of_change(
     actions: &mut Actions,
 ) -> Manner {
     let watched = &mut sites[at];
-    if watched.maintenance.is_some() && !watched.flapping.flapping() {
+    if watched.under_maintenance() && !watched.flapping().is_on() {
         // What is done to it there says nothing about how steady it is.
         return Manner::Plainly;
     }
-    let manner = watched.flapping.change(now);
+    let manner = watched.flapping_mut().change(now);
     if manner == Manner::Flapping {
         actions.log(Level::Info, format!("{} is flapping", watched.name()));
     }
@@ -31,20 +31,14 @@ pub fn next_timeout(sites: &Sites, clock_set: bool) -> Option<Moment> {
     flapping.filter_map(|w| steady_at(w, clock_set)).min()
 }
 
-/// Sites that are no longer flapping from now on: their places, and whether that is to be told.
+/// Sites that are no longer flapping from now on: their places, and whether that is to be notified.
 pub fn take_steady(now: Moment, sites: &mut Sites, clock_set: bool) -> Vec<(usize, bool)> {
-    sites.recount();
+    let flapping = sites.recount().flapping.clone();
     let steady = |at: &usize| steady_at(&sites[*at], clock_set).is_some_and(|at| at <= now);
-    let steady: Vec<usize> = sites
-        .census()
-        .flapping
-        .iter()
-        .copied()
-        .filter(steady)
-        .collect();
+    let steady: Vec<usize> = flapping.into_iter().filter(steady).collect();
     let settled = steady
         .into_iter()
-        .map(|at| (at, sites[at].flapping.settle()));
+        .map(|at| (at, sites[at].flapping_mut().settle()));
     settled.collect()
 }
 

@@ -38,7 +38,6 @@ use crate::monitor::site::streak::Change;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Clock, Now};
 use crate::monitor::uplink::{Uplink, UplinkEvent};
-use std::fmt;
 use std::time::Duration;
 
 /// The judge at work, with the components that it asks and sets to work.

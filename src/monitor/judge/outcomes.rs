@@ -56,17 +56,7 @@ impl Judging<'_> {
             && watched.makes_pending()
         {
             let cause = cause.unwrap_or_default().to_owned();
-            watched.failing_since.get_or_insert(moment);
-            // The first failure stays the one that counts: a probe that takes longer than `retry`
-            // would else be too old each time.
-            let before = watched.pending_down.take();
-            watched.pending_down = Some(PendingDown {
-                failed: before.as_ref().map_or(moment, |d| d.failed),
-                began: watched.began,
-                kind,
-                cause,
-                parent_failed: before.is_some_and(|d| d.parent_failed),
-            });
+            watched.set_pending_down(kind, cause, moment);
             // At once, even when something else is checked first: the uplink may be back by then.
             self.uplink.on_failure(moment, &self.sites[at], kind);
             self.schedule.at(&site.name, moment + site.retry);

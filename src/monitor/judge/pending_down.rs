@@ -28,7 +28,7 @@ enum Ruling {
 impl Judging<'_> {
     /// Decides a pending down, if it can be decided by now.
     pub fn settle(&mut self, at: usize) -> Option<JudgeEvent> {
-        let pending_down = self.sites[at].pending_down.clone();
+        let pending_down = self.sites[at].pending_down().cloned();
         pending_down.and_then(|pending_down| match self.rule(at, &pending_down) {
             Ruling::Wait => None,
             Ruling::Confirm => self.confirm(at, pending_down),
@@ -274,8 +274,8 @@ impl Judging<'_> {
                 Some(FailureKind::NoRoute) if report.ipv6 == Some(false) => Fault::Ipv6,
                 _ => continue,
             };
-            if watched.suppression.is_none() {
-                let since = watched.failing_since.unwrap_or(began);
+            if !watched.suppressed() {
+                let since = watched.failing_since().unwrap_or(began);
                 events.push(self.suppress(at, Suppression::Offline(fault), since, false));
             }
         }

@@ -19,13 +19,18 @@ impl Judging<'_> {
     pub(super) fn bring_others_forward(&mut self) {
         let now = self.now.moment();
         let recently = |at: Moment| now.since(at) < AGAIN;
-        if self.schedule.brought_forward().is_some_and(recently) || self.uplink.has(Fault::Line) {
+        if self.schedule.brought_forward().is_some_and(recently)
+            || self.uplink.has(Fault::NoConnection)
+        {
             return;
         }
         if self.sites.recount().failing.len() < STORM {
             return;
         }
-        let others = self.sites.iter().filter(|w| !w.suspect() && !w.running);
+        let others = self
+            .sites
+            .iter()
+            .filter(|w| !w.suspect() && !w.check_under_way());
         let mut others: Vec<(Moment, String)> = others
             .filter_map(|w| Some((self.schedule.due_at(w.name())?, w.name().to_owned())))
             .collect();

@@ -6,20 +6,20 @@ pub(crate) mod write_budget;
 
 use crate::monitor::alert::Alerts;
 use crate::monitor::bot::Bot;
-use crate::monitor::expiry::{self, Inspections, Subject};
+use crate::monitor::expiry::Inspections;
+use crate::monitor::expiry::records::ExpiryRecord;
+use crate::monitor::incident::record::IncidentRecord;
 use crate::monitor::incident::{Incident, Incidents};
-use crate::monitor::judge::flapping::Flapping;
-use crate::monitor::judge::{State, Streak};
 use crate::monitor::outbox::Outbox;
-use crate::monitor::persist::snapshot::{
-    AlertRecord, ExpiryRecord, IncidentRecord, SiteRecord, Snapshot,
-};
+use crate::monitor::persist::snapshot::{AlertRecord, SiteRecord, Snapshot};
 use crate::monitor::schedule::Scheduler;
 use crate::monitor::site::Site;
-use crate::monitor::site::state::{SiteState, Suppression};
+use crate::monitor::site::flapping::Flapping;
+use crate::monitor::site::state::{Remembered, SiteState, State};
+use crate::monitor::site::suppression::{Fault, Suppression};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::{Fault, Uplink};
+use crate::monitor::uplink::Uplink;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +40,9 @@ impl Lasting<'_> {
         let coming =
             |moment: Option<Moment>| moment.filter(|m| *m > now.moment()).map(|m| now.wall_at(m));
         let faults = self.uplink.faults().iter();
-        let offline = faults.clone().find(|(fault, _)| *fault == Fault::Line);
+        let offline = faults
+            .clone()
+            .find(|(fault, _)| *fault == Fault::NoConnection);
         let told = faults.filter(|(fault, _)| self.alerts.fault_told(*fault));
         let (troubles, troubles_since) = told
             .map(|(fault, since)| (fault.word().to_owned(), now.wall_at(*since)))
@@ -48,7 +50,7 @@ impl Lasting<'_> {
         let moves = self.bot.moves().iter();
         let sites = self.sites.iter();
         let incidents = self.incidents.iter();
-        let incidents = incidents.filter(|i| i.told || i.end.is_none());
+        let incidents = incidents.filter(|i| i.is_notified() || i.is_open());
         let alerts = self.outbox.alerts();
         let alerts = alerts.filter(|_| !mutated!("forget the alerts that wait"));
         let last_update = self.bot.last_update();
@@ -66,12 +68,15 @@ impl Lasting<'_> {
             registries: Vec::new(),
             roots: self.expiry.root_records(),
             moved: moves.flat_map(|&(from, to)| [from, to]).collect(),
-            sites: sites
-                .map(|w| record(w, self.alerts.slow_record(w.name()), now))
-                .collect(),
+            sites: sites.map(|w| self.record(w, now)).collect(),
             incidents: incidents.map(|i| IncidentRecord::of(i, now)).collect(),
             alerts: alerts.map(|a| AlertRecord::of(a, now)).collect(),
         }
+    }
+
+    fn record(&self, watched: &SiteState, now: Now) -> SiteRecord {
+        let slow = self.alerts.slow_record(watched.name());
+        record(watched, slow, self.expiry.records(watched.name()), now)
     }
 }
 
@@ -101,7 +106,7 @@ pub(crate) fn restore_sites(
     snapshot: &Snapshot,
     sites: &mut Sites,
     schedule: &mut Scheduler,
-    alerts: &mut Alerts,
+    (alerts, expiry): (&mut Alerts, &mut Inspections),
     (now, clock_set): (Now, bool),
 ) {
     for record in &snapshot.sites {
@@ -110,11 +115,12 @@ pub(crate) fn restore_sites(
         };
         let watched = &mut sites[at];
         restore_site(watched, record, now);
+        expiry.restore(&record.name, &record.expiry);
         let untold = record.slow_untold == Some(true);
         alerts.restore_slow(&record.name, record.slow_told, untold);
         if !clock_set {
             // It is not known how long ago they were.
-            watched.flapping.forget_changes();
+            watched.flapping_mut().forget_changes();
         }
         if watched.paused() {
             schedule.clear(&record.name);
@@ -141,10 +147,10 @@ pub(crate) fn restore_uplink(
         }
     }
     if let Some(since) = snapshot.offline_since.filter(|_| uplink.has_targets()) {
-        uplink.begins(Fault::Line, now.past_moment(since), moment);
+        uplink.begins(Fault::NoConnection, now.past_moment(since), moment);
         for watched in sites.iter_mut() {
             if !watched.lan() && !watched.paused() {
-                watched.cover(Suppression::Offline(Fault::Line), moment);
+                watched.suppress(Suppression::Offline(Fault::NoConnection), moment);
             }
         }
     }
@@ -156,6 +162,7 @@ pub(crate) fn take_sites(
     sites: Vec<Arc<Site>>,
     before: Sites,
     schedule: &mut Scheduler,
+    expiry: &mut Inspections,
     now: Moment,
 ) -> Sites {
     let mut before = before.into_by_name();
@@ -165,34 +172,20 @@ pub(crate) fn take_sites(
     for (place, site) in sites.into_iter().enumerate() {
         let watched = match before.remove(&site.name) {
             Some(mut watched) => {
-                // A new `paused` in the file is a newer word than an old /pause or /resume.
-                if watched.site.paused != site.paused {
-                    watched.pause_order = None;
+                if watched.reconfigure(site) {
+                    expiry.on_host_changed(watched.name());
                 }
-                if watched.site.host() != site.host() {
-                    watched.address = site.literal();
-                    watched.named = watched.address.is_none();
-                    // Another server's certificate, another domain.
-                    for subject in Subject::ALL {
-                        watched.forget_expiry(subject);
-                    }
-                }
-                if watched.site.check != site.check {
-                    // What the old address was at fault for is not the new one's.
-                    watched.restart_streak();
-                }
-                watched.site = site;
                 watched
             }
             None => SiteState::new(site, now),
         };
-        let (name, interval) = (watched.name(), watched.site.interval);
+        let (name, interval) = (watched.name(), watched.config().interval);
         if schedule.interval(name) != Some(interval) {
             schedule.first(name, interval, now, (place, count));
         } else if schedule.due_at(name).is_none() {
             schedule.next_turn(name, now);
         }
-        if watched.running || watched.paused() {
+        if watched.check_under_way() || watched.paused() {
             schedule.clear(name);
         }
         all.push(watched);

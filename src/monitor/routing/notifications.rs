@@ -8,17 +8,18 @@ use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::bot::commands::{AlertPress, Execution, Order, View, about_site, by_user};
 use crate::monitor::bot::moved_chats::Move;
 use crate::monitor::incident::Incident;
-use crate::monitor::judge::flapping::{self, Manner};
+use crate::monitor::judge::flapping;
 use crate::monitor::outbox::DeliveryEffect;
 use crate::monitor::outbox::message::{Asker, Delivery, Update};
 use crate::monitor::outbox::send_context::SendContext;
+use crate::monitor::render::details::SiteDetails;
 use crate::monitor::render::stats::{self, Tally, Vitals};
 use crate::monitor::site::Site;
 use crate::monitor::site::access::may_see;
 use crate::monitor::site::flapping::Manner;
 use crate::monitor::site::outcome::Outcome;
-use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::Fault;
+use crate::monitor::site::suppression::Fault;
+use crate::monitor::time::{Moment, Now, text};
 use crate::monitor::{Level, Monitor};
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ impl Monitor {
         let name = self.sites[at].name().to_owned();
         let number = self.incidents.open(&name, cause.clone(), moment);
         self.sites
-            .refresh_reach(moment, self.uplink.has(Fault::Line));
+            .refresh_reach(moment, self.uplink.has(Fault::NoConnection));
         let manner = flapping::manner_of_change(moment, at, &mut self.sites, &mut self.actions);
         let text = format!("{name} is down: {cause} (#{number})");
         self.actions.log(level_of(manner), text);
@@ -84,12 +85,12 @@ impl Monitor {
         let name = self.sites[at].name().to_owned();
         let manner = flapping::manner_of_change(moment, at, &mut self.sites, &mut self.actions);
         self.sites
-            .refresh_reach(moment, self.uplink.has(Fault::Line));
+            .refresh_reach(moment, self.uplink.has(Fault::NoConnection));
         let Some(ended) = self.close_incident(&name, moment) else {
             return;
         };
         let lasted = text::lasting(ended.length(now));
-        let text = format!("{name} is up again after {lasted} (#{})", ended.number);
+        let text = format!("{name} is up again after {lasted} (#{})", ended.number());
         self.actions.log(level_of(manner), text);
         self.saving.untold(manner, moment);
         let audience = Audience::new(&self.sites, self.bot.access(), now);
@@ -160,7 +161,12 @@ impl Monitor {
 
     pub(crate) fn tell_digest(&mut self, now: Now) {
         let audience = Audience::new(&self.sites, self.bot.access(), now);
-        if let Some(alerts) = self.alerts.digest_alerts(audience, &self.incidents) {
+        let details = SiteDetails {
+            incidents: &self.incidents,
+            expiry: &self.expiry,
+            history: &self.history,
+        };
+        if let Some(alerts) = self.alerts.digest_alerts(audience, details) {
             self.saving.now();
             self.notify(now, alerts);
         }
@@ -351,10 +357,10 @@ impl Monitor {
                 self.note_in_jobs(now, &name, &JobResult::Paused);
                 continue;
             }
-            self.expiry.inspect_now(now, at, &mut self.sites);
+            self.expiry.inspect_now(now, &self.sites[at]);
             let watched = &mut self.sites[at];
             let (clock_set, actions) = (self.clock.is_set(), &mut self.actions);
-            if !watched.running
+            if !watched.check_under_way()
                 && !self.schedule.start(moment, clock_set, watched, actions)
                 && !self.schedule.stopping()
             {
@@ -392,7 +398,7 @@ impl Monitor {
         };
         if let Some(site) = end.site {
             let text = format!("{} was added{}", site.name, by_user(&end.asker));
-            let sites = self.sites.iter().map(|w| w.site.clone());
+            let sites = self.sites.iter().map(|w| w.config().clone());
             let sites = sites.chain([site]).collect();
             self.take_sites(now, sites);
             self.sites_changed(now);
@@ -410,7 +416,11 @@ impl Monitor {
             bot: &mut self.bot,
             view: View {
                 sites: &self.sites,
-                incidents: &self.incidents,
+                details: SiteDetails {
+                    incidents: &self.incidents,
+                    expiry: &self.expiry,
+                    history: &self.history,
+                },
                 alerts: &self.alerts,
                 uplink: &self.uplink,
                 schedule: &self.schedule,
@@ -431,16 +441,15 @@ impl Monitor {
             Order::KeepOffset => return self.saving.later(moment),
             Order::MoveChat { from, to } => return self.chat_moved(now, from, to),
             Order::ShowSite { asker, site, note } => {
-                let (schedule, incidents) = (&self.schedule, &self.incidents);
-                let mut content =
-                    about_site(&self.sites, site, asker.chat, schedule, incidents, now);
+                let (schedule, details) = (&self.schedule, self.details());
+                let mut content = about_site(&self.sites, site, asker.chat, schedule, details, now);
                 content.html.push_str(&note);
                 return self.answer(now, &asker, content);
             }
             Order::MuteAll(until) => self.alerts.mute_all(Some(until)),
             Order::UnmuteAll => {
                 self.alerts.mute_all(None);
-                self.sites.iter_mut().for_each(|w| w.muted_until = None);
+                self.sites.iter_mut().for_each(|w| w.mute(None));
             }
             Order::Mute {
                 sites,
@@ -450,7 +459,7 @@ impl Monitor {
                 self.sites.mute(&sites, until);
                 let names = sites.iter().map(|&at| self.sites[at].name());
                 let open = names.filter_map(|name| self.incidents.open_of(name));
-                let open: Vec<u32> = open.map(|i| i.number).collect();
+                let open: Vec<u32> = open.map(|i| i.number()).collect();
                 self.refresh_keyboards(moment, &open, pressed);
             }
             Order::Acknowledge {
@@ -466,17 +475,17 @@ impl Monitor {
                 self.schedule.clear(&name);
                 self.close_incident(&name, moment);
                 self.sites
-                    .refresh_reach(moment, self.uplink.has(Fault::Line));
+                    .refresh_reach(moment, self.uplink.has(Fault::NoConnection));
             }
             Order::Resume(at) => {
                 let name = self.reset_site(moment, at, false);
                 self.schedule.at(&name, moment);
                 self.sites
-                    .refresh_reach(moment, self.uplink.has(Fault::Line));
+                    .refresh_reach(moment, self.uplink.has(Fault::NoConnection));
             }
             Order::Remove { name, by } => {
                 let rest = self.sites.iter().filter(|w| w.name() != name);
-                let sites = rest.map(|w| w.site.clone()).collect();
+                let sites = rest.map(|w| w.config().clone()).collect();
                 self.take_sites(now, sites);
                 self.sites_changed(now);
                 self.actions
@@ -489,8 +498,7 @@ impl Monitor {
     /// Pauses or resumes a site: its name.
     fn reset_site(&mut self, now: Moment, at: usize, paused: bool) -> String {
         let watched = &mut self.sites[at];
-        watched.pause_order = Some(paused);
-        watched.reset(now);
+        watched.pause(paused, now);
         let name = watched.name().to_owned();
         self.alerts.on_reset(&name);
         name

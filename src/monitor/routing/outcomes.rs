@@ -3,10 +3,12 @@
 
 use crate::monitor::alert::Notification;
 use crate::monitor::alert::notifications::Audience;
+use crate::monitor::alert::root_notices::{by_chat, root_text};
 use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::expiry::{ExpiryEvent, Subject};
-use crate::monitor::judge::{Change, JudgeEvent, Judging, Transition};
-use crate::monitor::site::outcome::{Failure, FailureKind, Looked, Outcome};
+use crate::monitor::judge::{JudgeEvent, Judging, Transition};
+use crate::monitor::site::outcome::{Failure, FailureKind, Inspection, Outcome};
+use crate::monitor::site::streak::Change;
 use crate::monitor::time::{ClockChange, Now, Redating};
 use crate::monitor::uplink::{Period, ProbeResult, UplinkEvent};
 use crate::monitor::{Level, Monitor};
@@ -56,7 +58,7 @@ impl Monitor {
     pub(crate) fn inspect(&mut self, now: Now) {
         let moment = now.moment();
         self.expiry
-            .on_timeout(moment, &mut self.sites, &mut self.actions);
+            .on_timeout(moment, &self.sites, &mut self.actions);
         if self.alerts.all_muted(moment) {
             return;
         }
@@ -84,7 +86,7 @@ impl Monitor {
         let found = (subject, result);
         let events = self
             .expiry
-            .on_inspected(now, at, sites, found, muted, actions);
+            .on_inspected(now, &mut sites[at], found, muted, actions);
         for event in events {
             let news = match event {
                 ExpiryEvent::EndsSoon(expiry) => Notification::Expiring { subject, expiry },

@@ -51,10 +51,10 @@ impl Sites {
         let mut next = 0;
         while let Some(&parent) = behind.get(next) {
             next += 1;
-            let name = &self[parent].site.name;
+            let name = self[parent].name();
             for &child in self.dependents() {
                 let watched = &self[child];
-                if watched.site.after.as_ref() == Some(name)
+                if watched.config().after.as_deref() == Some(name)
                     && !watched.paused()
                     && !behind.contains(&child)
                 {

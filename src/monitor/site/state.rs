@@ -1,11 +1,5 @@
 //! The state of a site at run time: how it is judged, its last checks, and what users decided about it.
 
-use crate::monitor::expiry::{self, Subject};
-use crate::monitor::history::History;
-pub(super) use crate::monitor::judge::State;
-use crate::monitor::judge::flapping::Flapping;
-use crate::monitor::judge::{Change, Rules, Seen, Streak};
-use crate::monitor::render::text::response;
 use crate::monitor::site::Site;
 use crate::monitor::site::access::rename;
 use crate::monitor::site::flapping::Flapping;

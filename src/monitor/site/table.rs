@@ -1,7 +1,8 @@
 //! All sites that are watched, in the order of the configuration, where a name is among them, and
 //! which of them are in the states that are asked for at every event.
 
-use crate::monitor::site::state::{SiteState, State, Suppression};
+use crate::monitor::site::state::{SiteState, State};
+use crate::monitor::site::suppression::Suppression;
 use crate::monitor::time::Moment;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::{Deref, Index, IndexMut};
@@ -44,9 +45,7 @@ pub struct Census {
 impl Sites {
     pub fn new(all: Vec<SiteState>) -> Sites {
         let names = all.iter().map(|w| w.name().to_owned());
-        let depends = |w: &SiteState| {
-            w.site.after.is_some() || w.suppression == Some(Suppression::Unreachable)
-        };
+        let depends = |w: &SiteState| w.config().after.is_some() || w.unreachable();
         Sites {
             places: names.zip(0..).collect(),
             dependents: (0..all.len()).filter(|&at| depends(&all[at])).collect(),
@@ -91,12 +90,12 @@ impl Sites {
     fn recount_one(&mut self, at: usize) {
         let (watched, census) = (&self.all[at], &mut self.census);
         let (paused, state) = (watched.paused(), watched.state());
-        let down_and_answers = watched.down() && watched.judge.wavering();
+        let down_and_answers = watched.down() && watched.wavering();
         let sets = [
             (&mut census.failing, !paused && watched.suspect()),
             (&mut census.recovering, !paused && down_and_answers),
-            (&mut census.pending, watched.pending_down.is_some()),
-            (&mut census.flapping, watched.flapping.flapping()),
+            (&mut census.pending, watched.pending_down().is_some()),
+            (&mut census.flapping, watched.flapping().is_on()),
         ];
         for (set, is) in sets {
             if is {
@@ -142,7 +141,7 @@ impl Sites {
     /// Mutes the sites at these places until then; `None` = no longer.
     pub fn mute(&mut self, places: &[usize], until: Option<Moment>) {
         for &at in places {
-            self[at].muted_until = until;
+            self[at].mute(until);
         }
     }
 

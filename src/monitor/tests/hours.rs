@@ -43,7 +43,7 @@ fn world(sites: Vec<Site>, quiet: Option<Hours>, wall: i64, zone: Zone) -> World
 
 fn in_maintenance(world: &World) -> bool {
     let blog = world.monitor.sites.named("blog");
-    blog.expect("a site").maintenance.is_some()
+    blog.expect("a site").under_maintenance()
 }
 
 fn slow() -> crate::monitor::site::outcome::Outcome {

@@ -4,8 +4,8 @@ use super::world::*;
 use crate::monitor::judge::flapping;
 use crate::monitor::routing::timers::Timer;
 use crate::monitor::site::Site;
+use crate::monitor::site::suppression::Fault;
 use crate::monitor::time::hours::{ALL_DAYS, Hours, Window};
-use crate::monitor::uplink::Fault;
 use crate::monitor::{Monitor, Settings};
 use std::time::Duration;
 

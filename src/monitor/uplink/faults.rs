@@ -280,7 +280,7 @@ impl Uplink {
             let mut others = sites.iter().enumerate().filter(|(i, _)| *i != at);
             let alone = outcome.address.is_some()
                 && asked_anew
-                && !others.any(|(_, w)| w.suppression == unresolved);
+                && !others.any(|(_, w)| w.suppression() == unresolved);
             if resolved || alone {
                 over.push(Fault::Names);
             }
