@@ -370,9 +370,9 @@ impl Monitor {
         self.bot.restore_updates(snapshot.last_update);
         let muted_until = persist::muted_until(snapshot, now);
         self.alerts.restore(muted_until, snapshot.digested);
-        let clock = (now, self.clock.is_set());
+        let clock_set = self.clock.is_set();
         let (sites, schedule, alerts) = (&mut self.sites, &mut self.schedule, &mut self.alerts);
-        persist::restore_sites(snapshot, sites, schedule, alerts, clock);
+        persist::restore_sites(snapshot, sites, schedule, alerts, now, clock_set);
         let mutes = sites.iter();
         let mutes = mutes.filter_map(|w| Some((w.name().to_owned(), w.muted_until?)));
         self.clock.remember_restored(now, muted_until, mutes);

@@ -102,7 +102,8 @@ pub(crate) fn restore_sites(
     sites: &mut Sites,
     schedule: &mut Scheduler,
     alerts: &mut Alerts,
-    (now, clock_set): (Now, bool),
+    now: Now,
+    clock_set: bool,
 ) {
     for record in &snapshot.sites {
         let Some(at) = sites.find(&record.name) else {
