@@ -367,14 +367,16 @@ impl Monitor {
         self.bot.restore_updates(snapshot.last_update);
         let muted_until = persist::muted_until(snapshot, now);
         self.alerts.restore(muted_until, snapshot.digested);
-        let clock = (now, self.clock.is_set());
+        let clock_set = self.clock.is_set();
         let (sites, schedule, alerts) = (&mut self.sites, &mut self.schedule, &mut self.alerts);
-        let told = (&mut *alerts, &mut self.expiry);
-        persist::restore_sites(snapshot, sites, schedule, told, clock);
+        persist::restore_sites(snapshot, sites, schedule, alerts, now, clock_set);
         let mutes = sites.iter();
         let mutes = mutes.filter_map(|w| Some((w.name().to_owned(), w.muted_until()?)));
         self.clock.remember_restored(now, muted_until, mutes);
         self.incidents = persist::incidents(snapshot, now);
+        for record in &snapshot.sites {
+            self.expiry.restore(&record.name, &record.expiry);
+        }
         self.expiry.restore_roots(&snapshot.roots);
         self.expiry.plan(now, sites, schedule.jitter());
         persist::restore_uplink(snapshot, &mut self.uplink, alerts, sites, now);

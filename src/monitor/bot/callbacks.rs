@@ -112,7 +112,8 @@ impl Execution<'_> {
             };
             return self.take_buttons(press, over);
         };
-        let done = match button {
+        // `None`: it is acknowledged.
+        let (done, mute) = match button {
             AlertButton::Check => {
                 let asker = press.asker(now.uptime, None);
                 let content = self.check(&asker, &places);
@@ -126,27 +127,25 @@ impl Execution<'_> {
                 let name = earlier.map_or("", |earlier| &earlier.name);
                 return format!("#{first} was acknowledged before{}.", plainly_by(name));
             }
-            AlertButton::Acknowledge => "👍 acknowledged".to_owned(),
-            AlertButton::Mute(span) => format!("🔕 muted for {}", lasting(span)),
-            AlertButton::Unmute => "🔔 no longer muted".to_owned(),
+            AlertButton::Acknowledge => ("👍 acknowledged".to_owned(), None),
+            AlertButton::Mute(span) => {
+                let until = Some(now.moment() + span);
+                (format!("🔕 muted for {}", lasting(span)), Some(until))
+            }
+            AlertButton::Unmute => ("🔔 no longer muted".to_owned(), Some(None)),
         };
         let pressed = Some(AlertPress {
             press: press.clone(),
             incidents: numbers,
             note: format!("{done}{}", by(&press.name)),
         });
-        self.orders.push(match button {
-            AlertButton::Mute(span) => Order::Mute {
+        self.orders.push(match mute {
+            Some(until) => Order::Mute {
                 sites: places,
-                until: Some(now.moment() + span),
+                until,
                 pressed,
             },
-            AlertButton::Unmute => Order::Mute {
-                sites: places,
-                until: None,
-                pressed,
-            },
-            AlertButton::Acknowledge | AlertButton::Check => Order::Acknowledge {
+            None => Order::Acknowledge {
                 incidents: open,
                 by: Acknowledged::by(press.user, &press.name, now.moment()),
                 pressed,

@@ -106,8 +106,9 @@ pub(crate) fn restore_sites(
     snapshot: &Snapshot,
     sites: &mut Sites,
     schedule: &mut Scheduler,
-    (alerts, expiry): (&mut Alerts, &mut Inspections),
-    (now, clock_set): (Now, bool),
+    alerts: &mut Alerts,
+    now: Now,
+    clock_set: bool,
 ) {
     for record in &snapshot.sites {
         let Some(at) = sites.find(&record.name) else {
@@ -115,7 +116,6 @@ pub(crate) fn restore_sites(
         };
         let watched = &mut sites[at];
         restore_site(watched, record, now);
-        expiry.restore(&record.name, &record.expiry);
         let untold = record.slow_untold == Some(true);
         alerts.restore_slow(&record.name, record.slow_told, untold);
         if !clock_set {
