@@ -4,12 +4,12 @@ pub(crate) mod batching;
 pub(crate) mod digest;
 pub(crate) mod grouping;
 pub(crate) mod notifications;
+pub mod notified;
 mod uplink_notices;
 
 use crate::monitor::alert::digest::Digest;
 use crate::monitor::alert::grouping::{group_key, grouped};
-use crate::monitor::alert::notifications::SlowSites;
-use crate::monitor::alert::uplink_notices::UplinkNotices;
+use crate::monitor::alert::notified::Topic;
 use crate::monitor::expiry::{Subject, left_text};
 use crate::monitor::judge::flapping;
 use crate::monitor::render::text::{
@@ -18,8 +18,9 @@ use crate::monitor::render::text::{
 use crate::monitor::site::outcome::Expiry;
 use crate::monitor::time::hours::Hours;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::Period;
-use std::collections::HashMap;
+use crate::monitor::uplink::{Fault, Period};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
 
 /// Older than this when it is sent, an alert says when it happened.
@@ -28,7 +29,7 @@ const LATE: Duration = Duration::from_secs(90);
 /// Room for `<b>100 down, 100 up again, …</b>`.
 const HEADLINE_UNITS: usize = 100;
 
-/// Which changes the chats are told of, and which of them they know.
+/// Which changes become alerts, and which chats were notified of them.
 #[derive(Debug)]
 pub struct Alerts {
     /// Everything is muted until then.
@@ -36,8 +37,15 @@ pub struct Alerts {
     /// Alerts of these hours have no sound.
     quiet: Option<Hours>,
     digest: Digest,
-    slow: SlowSites,
-    uplink: UplinkNotices,
+    /// See [`Alerts::notified`].
+    notified: BTreeMap<Topic, Vec<i64>>,
+    /// Sites that became slow while they were muted or under maintenance: an alert says so when that
+    /// is over.
+    slow_in_silence: HashSet<String>,
+    /// Faults that no alert was made of yet, and when one is due.
+    due_faults: Vec<(Fault, Moment)>,
+    /// The messages that say the last offline period and nothing else: chat and message.
+    offline_messages: Vec<(i64, i64)>,
 }
 
 impl Alerts {
@@ -50,8 +58,10 @@ impl Alerts {
                 at: digest,
                 sent: None,
             },
-            slow: SlowSites::default(),
-            uplink: UplinkNotices::default(),
+            notified: BTreeMap::new(),
+            slow_in_silence: HashSet::new(),
+            due_faults: Vec::new(),
+            offline_messages: Vec::new(),
         }
     }
 
@@ -100,10 +110,20 @@ pub struct Alert {
     pub at: Moment,
     /// Chats that have not confirmed it yet.
     pub chats: Vec<i64>,
+    /// Chats that have it, or its like for them.
+    pub delivered: Vec<i64>,
     /// In these chats it replaces the text of a message: chat and message.
     pub edits: Vec<(i64, i64)>,
     /// It is on disk, or cannot be: it may be sent.
     pub stored: bool,
+}
+
+impl Alert {
+    /// What it is made of: alerts for several chats that differ in their words have this in common.
+    pub fn event(&self) -> (Moment, Discriminant<Notification>, Option<u32>, String) {
+        let kind = discriminant(&self.notification);
+        (self.at, kind, self.incident, self.site.clone())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -503,6 +523,7 @@ mod tests {
             incident: Some(incident),
             at: Moment(0),
             chats: vec![1],
+            delivered: Vec::new(),
             edits: Vec::new(),
             stored: true,
         }

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 /// Ended incidents that are remembered; open ones always are.
 const REMEMBERED: usize = 50;
-/// Of those, the ones that no chat was told of: a site that flaps must not push out the others.
-const UNTOLD: usize = 10;
+/// Of those, the ones that no alert was made for: a site that flaps must not push out the others.
+const UNNOTIFIED: usize = 10;
 
 /// One outage of one site.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,9 +27,7 @@ pub struct Incident {
     pub acknowledged: Option<Acknowledged>,
     /// The message that told of it, by chat: the recovery is a reply to it.
     pub messages: Vec<(i64, i64)>,
-    /// An alert was made for it. One that opened while muted is told when the mute ends.
-    pub told: bool,
-    /// When it was last told or repeated.
+    /// When the last alert was made that it goes on, or it opened.
     pub reminded: Moment,
     /// Time of it in which our own line was down: not counted.
     pub blind: Duration,
@@ -70,12 +68,6 @@ impl Incident {
             Some(watched) => may_see(chat, &watched.site),
             None => chat == CONSOLE || self.message_in(chat).is_some(),
         }
-    }
-
-    /// An alert is made for it now.
-    pub fn tell(&mut self, now: Moment) {
-        self.told = true;
-        self.reminded = now;
     }
 
     /// The message that told a chat of it; 0 when its id is not known.
@@ -149,20 +141,25 @@ impl Incidents {
             end: None,
             acknowledged: None,
             messages: Vec::new(),
-            told: false,
             reminded: now,
             blind: Duration::ZERO,
         });
         number
     }
 
-    /// Ends the site's open incident and gives it back.
-    pub fn close(&mut self, site: &str, now: Moment) -> Option<Incident> {
+    /// Ends the site's open incident and gives it back. `notified`: an alert was made for this one.
+    pub fn close(
+        &mut self,
+        site: &str,
+        now: Moment,
+        notified: impl Fn(u32) -> bool,
+    ) -> Option<Incident> {
         let incident = self.open_of_mut(site)?;
         incident.end = Some(now);
         let ended = incident.clone();
         self.open = self.open.saturating_sub(1);
-        self.forget_old();
+        self.keep_newest(UNNOTIFIED, |i| i.end.is_some() && !notified(i.number));
+        self.keep_newest(REMEMBERED, |i| i.end.is_some());
         Some(ended)
     }
 
@@ -209,13 +206,6 @@ impl Incidents {
         incidents.flat_map(|i| i.messages.iter().copied()).collect()
     }
 
-    /// Its alert became part of another one, which only counts it.
-    pub fn merged_away(&mut self, number: u32) {
-        if let Some(incident) = self.get_mut(number) {
-            incident.told &= !incident.messages.is_empty();
-        }
-    }
-
     pub fn open_of(&self, site: &str) -> Option<&Incident> {
         self.iter_open().find(|i| i.site == site)
     }
@@ -247,12 +237,6 @@ impl Incidents {
     /// Some that ended until then are forgotten; `None` while all are remembered.
     pub fn forgotten_until(&self) -> Option<Moment> {
         self.forgotten
-    }
-
-    fn forget_old(&mut self) {
-        let untold = |i: &Incident| i.end.is_some() && !i.told;
-        self.keep_newest(UNTOLD, untold);
-        self.keep_newest(REMEMBERED, |i| i.end.is_some());
     }
 
     fn keep_newest(&mut self, most: usize, of: impl Fn(&Incident) -> bool) {
@@ -290,14 +274,16 @@ mod tests {
     fn an_incident_is_closed_once_and_knows_its_length() {
         let mut incidents = Incidents::new();
         incidents.open("blog", "HTTP 503".into(), Moment(1_000));
-        let ended = incidents.close("blog", Moment(4_000)).expect("was open");
+        let all = |_| true;
+        let ended = incidents.close("blog", Moment(4_000), all);
+        let ended = ended.expect("was open");
         let later = Now {
             uptime: Duration::from_secs(99),
             wall: 0,
             zone: crate::monitor::time::zone::Zone::UTC,
         };
         assert_eq!(ended.length(later), Duration::from_secs(3));
-        assert_eq!(incidents.close("blog", Moment(5_000)), None);
+        assert_eq!(incidents.close("blog", Moment(5_000), all), None);
     }
 
     #[test]
@@ -305,7 +291,7 @@ mod tests {
         let mut incidents = Incidents::new();
         incidents.open("old", "stays".into(), Moment(0));
         for i in 0..500 {
-            outage(&mut incidents, i, true);
+            outage(&mut incidents, i, &|_| true);
         }
         assert_eq!(incidents.iter().count(), REMEMBERED + 1);
         assert!(incidents.open_of("old").is_some());
@@ -314,21 +300,18 @@ mod tests {
     }
 
     #[test]
-    fn those_that_no_chat_was_told_of_do_not_push_out_the_others() {
+    fn those_that_no_alert_was_made_for_do_not_push_out_the_others() {
         let mut incidents = Incidents::new();
-        for i in 0..40 {
-            outage(&mut incidents, i, true);
+        let notified = |number| number <= 40;
+        for i in 0..500 {
+            outage(&mut incidents, i, &notified);
         }
-        for i in 40..500 {
-            outage(&mut incidents, i, false);
-        }
-        let told = incidents.iter().filter(|i| i.told).count();
-        assert_eq!((told, incidents.iter().count()), (40, 40 + UNTOLD));
+        let known = incidents.iter().filter(|i| notified(i.number)).count();
+        assert_eq!((known, incidents.iter().count()), (40, 40 + UNNOTIFIED));
     }
 
-    fn outage(incidents: &mut Incidents, at: i64, told: bool) {
-        let number = incidents.open("blog", "x".into(), Moment(at));
-        incidents.get_mut(number).expect("it is open").told = told;
-        incidents.close("blog", Moment(at));
+    fn outage(incidents: &mut Incidents, at: i64, notified: &dyn Fn(u32) -> bool) {
+        incidents.open("blog", "x".into(), Moment(at));
+        incidents.close("blog", Moment(at), notified);
     }
 }

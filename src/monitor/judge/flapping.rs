@@ -31,8 +31,6 @@ pub struct Flapping {
     changes: Vec<Moment>,
     /// It is flapping; the last time it was anything but steady.
     restless: Option<Moment>,
-    /// An alert said that it is flapping, so the end is told too.
-    pub told: bool,
 }
 
 impl Judge {
@@ -63,18 +61,14 @@ impl Judge {
         flapping.filter_map(|w| steady_at(w, clock_set)).min()
     }
 
-    /// Sites that are no longer flapping from now on: their places, and whether that is to be told.
-    pub fn take_steady(
-        &mut self,
-        now: Moment,
-        sites: &mut Sites,
-        clock_set: bool,
-    ) -> Vec<(usize, bool)> {
+    /// Sites that are no longer flapping from now on: their places.
+    pub fn take_steady(&mut self, now: Moment, sites: &mut Sites, clock_set: bool) -> Vec<usize> {
         let mut steady = Vec::new();
         self.flapping.retain(|&at| {
             let watched = &mut sites[at];
             if steady_at(watched, clock_set).is_some_and(|at| at <= now) {
-                steady.push((at, watched.flapping.settle()));
+                watched.flapping.settle();
+                steady.push(at);
             }
             watched.flapping.flapping()
         });
@@ -107,7 +101,6 @@ impl Flapping {
     pub fn restore(changes: Vec<Moment>, flapping: bool, now: Moment) -> Flapping {
         Flapping {
             restless: flapping.then_some(now),
-            told: flapping,
             changes,
         }
     }
@@ -156,14 +149,14 @@ impl Flapping {
         self.changes.clear();
     }
 
+    /// It is steady again.
+    fn settle(&mut self) {
+        *self = Flapping::default();
+    }
+
     /// The past was elsewhere than was thought.
     pub fn redate(&mut self, redate: impl Fn(&mut Moment)) {
         self.changes.iter_mut().for_each(redate);
-    }
-
-    /// It is steady again; whether that is to be told.
-    fn settle(&mut self) -> bool {
-        std::mem::take(self).told
     }
 }
 
@@ -210,8 +203,7 @@ mod tests {
         for n in 0..5 {
             flapping.change(minute(n));
         }
-        flapping.told = true;
-        assert!(flapping.settle());
+        flapping.settle();
         assert!(!flapping.flapping());
         assert_eq!(flapping.change(minute(20)), Manner::Plainly);
     }

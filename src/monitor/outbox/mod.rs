@@ -12,6 +12,7 @@ pub(crate) mod queue;
 pub(crate) mod send_context;
 pub(crate) mod sending;
 
+use crate::monitor::alert::notified::Topic;
 use crate::monitor::alert::{Alert, Notification};
 use crate::monitor::outbox::backoff::Wait;
 use crate::monitor::outbox::keyboards::Keyboards;
@@ -43,28 +44,12 @@ pub struct Outbox {
     keyboards: Keyboards,
 }
 
-/// What holds one chat up.
+/// What holds one chat up, besides messages in flight.
 #[derive(Debug, Default)]
 struct ChatState {
     wait: Wait,
-    alert_in_flight: bool,
-    /// An answer, a new message.
-    reply_in_flight: bool,
-    /// A change of a message; no answer waits for it.
-    edit_in_flight: bool,
     /// When the last message went out.
     last: Option<Moment>,
-}
-
-impl ChatState {
-    /// One of its kind is under way.
-    pub(crate) fn busy_with(&self, reply: &Reply) -> bool {
-        if reply.edit.is_some() {
-            self.edit_in_flight
-        } else {
-            self.reply_in_flight
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -89,10 +74,12 @@ enum Payload {
     Reply(Reply),
 }
 
-/// Of each kind one message is in flight for a chat at most.
+/// Of each kind one message is in flight for a chat at most; two for a group that moved meanwhile,
+/// one to each id.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Alert,
+    /// A change of a message; no reply waits for it.
     Edit,
     Reply,
 }
@@ -101,9 +88,15 @@ impl Payload {
     fn kind(&self) -> Kind {
         match self {
             Payload::Alerts { .. } => Kind::Alert,
-            Payload::Reply(reply) if reply.edit.is_some() => Kind::Edit,
-            Payload::Reply(_) => Kind::Reply,
+            Payload::Reply(reply) => kind_of(reply),
         }
+    }
+}
+
+fn kind_of(reply: &Reply) -> Kind {
+    match reply.edit {
+        Some(_) => Kind::Edit,
+        None => Kind::Reply,
     }
 }
 
@@ -154,6 +147,7 @@ impl Outbox {
             incident,
             at: now,
             chats,
+            delivered: Vec::new(),
             edits: Vec::new(),
             stored: mutated!("send an alert before it is on disk"),
         });
@@ -367,13 +361,18 @@ impl Outbox {
 
     /// Chats that are configured no longer get nothing, and nothing of a site that they may no longer
     /// see: `keep` takes a site's name, empty for the agent itself, and a chat.
-    pub fn keep_chats(&mut self, keep: &dyn Fn(&str, i64) -> bool) {
+    /// Returns what chats will not be notified of by that.
+    pub fn keep_chats(&mut self, keep: &dyn Fn(&str, i64) -> bool) -> Vec<(Topic, i64)> {
+        let mut dropped = Vec::new();
         for alert in &mut self.alerts {
+            let gone = alert.chats.iter().filter(|&&chat| !keep(&alert.site, chat));
+            dropped.extend(gone.flat_map(|&chat| alert.topics().map(move |topic| (topic, chat))));
             let site = &alert.site;
             alert.chats.retain(|&chat| keep(site, chat));
         }
         self.alerts.retain(|a| !a.chats.is_empty());
         self.replies.retain(|r| keep("", r.chat));
+        dropped
     }
 
     /// Takes the result of one sending.
@@ -386,16 +385,7 @@ impl Outbox {
         else {
             return Vec::new();
         };
-        // A group that moved may have two of a kind in flight: one to each id.
-        let kind = payload.kind();
-        let mut others = self.in_flight.values().filter(|f| f.chat == chat);
-        let in_flight = others.any(|f| f.payload.kind() == kind);
         let state = self.chat_states.entry(chat).or_default();
-        match kind {
-            Kind::Alert => state.alert_in_flight = in_flight,
-            Kind::Edit => state.edit_in_flight = in_flight,
-            Kind::Reply => state.reply_in_flight = in_flight,
-        }
         match delivery {
             Delivery::Sent { message_id } => {
                 state.wait = Wait::default();
@@ -405,21 +395,28 @@ impl Outbox {
                 self.arrived(chat, payload, message_id)
             }
             Delivery::Refused { reason } => {
-                let mut effects = vec![DeliveryEffect::Dropped { chat, reason }];
-                match payload {
+                let mut topics = Vec::new();
+                let effect = match payload {
                     Payload::Alerts { ids, .. } => {
-                        let silent = self.settle(chat, &ids);
-                        effects.push(DeliveryEffect::AlertsChanged { silent });
+                        let alerts = self.alerts.iter().filter(|a| ids.contains(&a.id));
+                        topics.extend(alerts.flat_map(Alert::topics));
+                        let silent = self.settle(chat, &ids, false);
+                        Some(DeliveryEffect::AlertsChanged { silent })
                     }
-                    Payload::Reply(reply) => effects.extend(job_effect(&reply, chat, None)),
-                }
-                effects
+                    Payload::Reply(reply) => job_effect(&reply, chat, None),
+                };
+                let dropped = DeliveryEffect::Dropped {
+                    chat,
+                    topics,
+                    reason,
+                };
+                [dropped].into_iter().chain(effect).collect()
             }
             Delivery::Migrated { to } => {
                 if mutated!("drop what a group that moved was to be told")
                     && let Payload::Alerts { ids, .. } = &payload
                 {
-                    self.settle(chat, ids);
+                    self.settle(chat, ids, false);
                 }
                 if let Payload::Reply(reply) = payload {
                     self.replies.push_front(reply);
@@ -444,7 +441,7 @@ impl Outbox {
                 if mutated!("clear the alert before its delivery")
                     && let Payload::Alerts { ids, .. } = &payload
                 {
-                    self.settle(chat, ids);
+                    self.settle(chat, ids, false);
                 }
                 if let Payload::Reply(reply) = payload
                     && let Some(reply) = reply.in_chat(chat)
@@ -464,7 +461,7 @@ impl Outbox {
                 html,
                 offline,
             } => {
-                let silent = self.settle(chat, &ids);
+                let silent = self.settle(chat, &ids, true);
                 let changed = DeliveryEffect::AlertsChanged { silent };
                 if offline && message_id != 0 {
                     return vec![DeliveryEffect::Offline { chat, message_id }, changed];
@@ -500,34 +497,28 @@ impl Outbox {
     }
 
     /// The alerts need not reach this chat any more. Whether none of them has a sound.
-    fn settle(&mut self, chat: i64, ids: &[u64]) -> bool {
+    fn settle(&mut self, chat: i64, ids: &[u64], delivered: bool) -> bool {
+        let of_it = |alert: &&mut Alert| ids.contains(&alert.id);
+        let mut events = Vec::new();
         let mut silent = true;
-        for alert in self.alerts.iter_mut().filter(|a| ids.contains(&a.id)) {
+        for alert in self.alerts.iter_mut().filter(of_it) {
             alert.chats.retain(|c| *c != chat);
             silent &= alert.notification.silent();
+            events.extend(delivered.then(|| alert.event()));
         }
         self.alerts.retain(|a| !a.chats.is_empty());
+        for alert in &mut self.alerts {
+            if events.contains(&alert.event()) && !alert.delivered.contains(&chat) {
+                alert.delivered.push(chat);
+            }
+        }
         silent
     }
 
-    /// Alerts that tell of the incident wait, and none of them for this chat.
-    pub(crate) fn waits_for_others(&self, incident: u32, chat: i64) -> bool {
-        let of_it = |a: &&Alert| a.incident == Some(incident) && !a.notification.ends_incident();
-        let mut waiting = self.alerts.iter().filter(of_it).peekable();
-        waiting.peek().is_some() && waiting.all(|a| !a.chats.contains(&chat))
-    }
-
-    /// The chat needs none of the alerts from `since` on that `duplicate` takes: they go to another chat,
-    /// which is the same.
-    pub(crate) fn drop_duplicates(
-        &mut self,
-        chat: i64,
-        since: Moment,
-        duplicate: &dyn Fn(&Alert) -> bool,
-    ) {
-        let since_then = self.alerts.iter_mut().filter(|a| a.at >= since);
-        for alert in since_then.filter(|a| duplicate(a)) {
-            alert.chats.retain(|c| *c != chat);
+    /// The group `from` became `to`: it needs nothing that has been delivered under its new id.
+    pub(crate) fn drop_delivered(&mut self, from: i64, to: i64) {
+        for alert in self.alerts.iter_mut().filter(|a| a.delivered.contains(&to)) {
+            alert.chats.retain(|c| *c != from);
         }
         self.alerts.retain(|a| !a.chats.is_empty());
     }
@@ -550,12 +541,12 @@ impl Outbox {
         for sending in self.in_flight.values_mut().filter(|f| f.chat == from) {
             sending.chat = to;
         }
-        if let Some(old) = self.chat_states.remove(&from) {
-            let state = self.chat_states.entry(to).or_default();
-            state.alert_in_flight |= old.alert_in_flight;
-            state.reply_in_flight |= old.reply_in_flight;
-            state.edit_in_flight |= old.edit_in_flight;
-        }
+        self.chat_states.remove(&from);
+    }
+
+    fn in_flight(&self, chat: i64, kind: Kind) -> bool {
+        let mut to_it = self.in_flight.values().filter(|f| f.chat == chat);
+        to_it.any(|f| f.payload.kind() == kind)
     }
 
     /// Bounded, and nothing is dropped in silence: the oldest half becomes one line that counts.
@@ -588,6 +579,7 @@ impl Outbox {
                 incident: None,
                 at: now,
                 chats: vec![chat],
+                delivered: Vec::new(),
                 edits: Vec::new(),
                 stored: false,
             });

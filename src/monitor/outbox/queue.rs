@@ -1,5 +1,6 @@
 //! What the outbox takes, hands out and tells.
 
+use crate::monitor::alert::notified::Topic;
 use crate::monitor::outbox::message::{Button, Message, Passing};
 use crate::monitor::render::picture::Picture;
 use crate::monitor::time::Moment;
@@ -101,9 +102,10 @@ pub enum DeliveryEffect {
         from: i64,
         to: i64,
     },
-    /// Worth a line in the log.
+    /// Worth a line in the log. What the chat is not notified of by that.
     Dropped {
         chat: i64,
+        topics: Vec<Topic>,
         reason: String,
     },
     Delayed {

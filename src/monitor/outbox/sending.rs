@@ -5,7 +5,9 @@ use crate::monitor::alert::batching::{Unsettled, hold_until};
 use crate::monitor::alert::{Alert, Notification, compose, first_message};
 use crate::monitor::outbox::message::Message;
 use crate::monitor::outbox::send_context::SendContext;
-use crate::monitor::outbox::{InFlight, Outbox, Outgoing, Payload, REPLY_LIFE, Reply};
+use crate::monitor::outbox::{
+    InFlight, Kind, Outbox, Outgoing, Payload, REPLY_LIFE, Reply, kind_of,
+};
 use crate::monitor::time::{Moment, Now};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -44,7 +46,7 @@ impl Outbox {
                     return state.and_then(|l| l.wait.until);
                 }
                 let ready = self.alerts_for(*chat);
-                if ready.is_empty() || state.is_some_and(|l| l.alert_in_flight) {
+                if ready.is_empty() || self.in_flight(*chat, Kind::Alert) {
                     return None;
                 }
                 hold_until(&ready, self.unwritten(*chat), unsettled).filter(|until| *until > moment)
@@ -91,17 +93,10 @@ impl Outbox {
         let moment = now.moment();
         self.replies.retain(|r| moment.since(r.queued) < REPLY_LIFE);
         let place = self.replies.iter().position(|r| {
-            self.chat_states
-                .get(&r.chat)
-                .is_none_or(|l| !l.busy_with(r) && !l.wait.holds(moment))
+            let state = self.chat_states.get(&r.chat);
+            state.is_none_or(|l| !l.wait.holds(moment)) && !self.in_flight(r.chat, kind_of(r))
         })?;
         let reply = self.replies.remove(place)?;
-        let state = self.chat_states.entry(reply.chat).or_default();
-        if reply.edit.is_some() {
-            state.edit_in_flight = true;
-        } else {
-            state.reply_in_flight = true;
-        }
         let message = Message {
             chat: reply.chat,
             topic: reply.topic,
@@ -125,8 +120,8 @@ impl Outbox {
     ) -> Option<Outgoing> {
         let moment = now.moment();
         for chat in self.chats_waiting() {
-            let state = self.chat_states.entry(chat).or_default();
-            if state.alert_in_flight || state.wait.holds(moment) {
+            let state = self.chat_states.get(&chat);
+            if state.is_some_and(|l| l.wait.holds(moment)) || self.in_flight(chat, Kind::Alert) {
                 continue;
             }
             let ready = self.alerts_for(chat);
@@ -146,18 +141,8 @@ impl Outbox {
             let composed = compose(&ready, now, &|n| context.message_of(n, chat).is_some());
             let (html, ids) = first_message(&composed, &ready);
             let covered: Vec<&&Alert> = ready.iter().filter(|a| ids.contains(&a.id)).collect();
-            let told = |a: &&&Alert| {
-                matches!(
-                    a.notification,
-                    Notification::Down { .. }
-                        | Notification::StillDown { .. }
-                        | Notification::Flapping { .. }
-                        | Notification::Changes { .. }
-                        | Notification::Steady { .. }
-                )
-            };
-            let incidents = covered.iter().copied().filter(told);
-            let incidents: Vec<u32> = incidents.filter_map(|a| a.incident).collect();
+            let going_on = covered.iter().filter(|a| !a.notification.ends_incident());
+            let incidents: Vec<u32> = going_on.filter_map(|a| a.incident).collect();
             let offline =
                 matches!(covered[..], [a] if matches!(a.notification, Notification::Offline(_)));
             let digest =
@@ -176,7 +161,6 @@ impl Outbox {
                 buttons,
                 ..Message::default()
             };
-            self.chat_states.entry(chat).or_default().alert_in_flight = true;
             let payload = Payload::Alerts {
                 ids,
                 incidents,

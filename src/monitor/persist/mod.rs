@@ -4,7 +4,8 @@ pub mod snapshot;
 pub(crate) mod urgency;
 pub(crate) mod write_budget;
 
-use crate::monitor::alert::Alert;
+use crate::monitor::alert::notified::Topic;
+use crate::monitor::alert::{Alert, Alerts};
 use crate::monitor::expiry::{self, Subject};
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::judge::flapping::Flapping;
@@ -30,7 +31,7 @@ impl Monitor {
         let coming =
             |moment: Option<Moment>| moment.filter(|m| *m > now.moment()).map(|m| now.wall_at(m));
         let offline = |t: &&(Fault, Moment)| t.0 == Fault::Line;
-        let told = |t: &&(Fault, Moment)| self.alerts.fault_told(t.0);
+        let told = |t: &&(Fault, Moment)| self.alerts.notified(&Topic::Fault(t.0)).is_some();
         let troubles = self.uplink.faults().iter().filter(told);
         let (troubles, troubles_since) = troubles
             .map(|(t, since)| (t.word().to_owned(), now.wall_at(*since)))
@@ -65,13 +66,19 @@ impl Monitor {
             sites: self
                 .sites
                 .iter()
-                .map(|w| record(w, self.alerts.slow_record(w.name()), now))
+                .map(|w| record(w, &self.alerts, now))
                 .collect(),
             incidents: self
                 .incidents
                 .iter()
-                .filter(|i| i.told || i.end.is_none())
-                .map(|i| IncidentRecord::of(i, now))
+                .map(|i| {
+                    (
+                        i,
+                        self.alerts.notified(&Topic::Incident(i.number)).is_some(),
+                    )
+                })
+                .filter(|(i, told)| *told || i.end.is_none())
+                .map(|(i, told)| IncidentRecord::of(i, told, now))
                 .collect(),
             alerts: self
                 .outbox
@@ -107,9 +114,18 @@ impl Monitor {
                 continue;
             };
             restore_site(&mut self.sites[at], record, now);
-            let untold = record.slow_untold == Some(true);
-            self.alerts
-                .restore_slow(&record.name, record.slow_told, untold);
+            let chats = self.bot.chats();
+            if record.slow_told {
+                let topic = Topic::Slow(record.name.clone());
+                self.alerts.add_notified(topic, chats);
+            }
+            if record.slow_untold == Some(true) {
+                self.alerts.restore_slow_in_silence(&record.name);
+            }
+            if record.flapping {
+                let topic = Topic::Flapping(record.name.clone());
+                self.alerts.add_notified(topic, chats);
+            }
             if !self.clock.is_set() {
                 // It is not known how long ago they were.
                 self.sites[at].flapping.forget_changes();
@@ -128,13 +144,16 @@ impl Monitor {
         let incidents = incidents.filter(|_| !mutated!("forget open incidents at a restart"));
         let incidents: Vec<Incident> = incidents.map(|i| i.restore(now)).collect();
         self.incidents = Incidents::restore(incidents, snapshot.next_incident);
+        let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
+        let told = snapshot.incidents.iter().filter(|i| i.told);
+        let (incidents, chats) = (&self.incidents, self.bot.chats());
+        self.alerts
+            .restore_notified(told.map(|i| i.number), incidents, &alerts, chats);
         self.expiry.restore_roots(&snapshot.roots);
         self.expiry
             .plan(now, &mut self.sites, self.schedule.jitter());
         self.restore_line(snapshot, now);
         self.reconcile(now);
-        let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
-        self.bot.restore_joined(&alerts);
         self.outbox.restore(alerts);
         let moves = snapshot.moved.chunks_exact(2).map(|m| (m[0], m[1]));
         let moves = moves.filter(|_| !mutated!("forget at a restart what a group became"));
@@ -189,7 +208,8 @@ impl Monitor {
                 trouble.filter(|t| *t == Fault::Names || self.uplink.has_targets())
             {
                 self.uplink.begins(trouble, now.past_moment(*since), moment);
-                self.alerts.restore_fault(trouble);
+                let chats = self.bot.chats();
+                self.alerts.add_notified(Topic::Fault(trouble), chats);
             }
         }
         if let Some(since) = snapshot.offline_since.filter(|_| self.uplink.has_targets()) {
@@ -212,8 +232,7 @@ impl Monitor {
         added: Vec<(AddedRecord, Result<Site, String>)>,
         settings: Settings,
     ) {
-        self.bot
-            .reload(settings.access, settings.max_jobs, now.moment());
+        self.bot.reload(settings.access, settings.max_jobs);
         self.alerts.reload(settings.quiet, settings.digest);
         self.clock.reload(settings.built);
         self.schedule.reload(settings.heartbeat);
@@ -251,10 +270,13 @@ impl Monitor {
     /// What waits for chats that are not, or no longer, to have it.
     fn drop_hidden(&mut self) {
         let (chats, sites) = (self.bot.chats(), &self.sites);
-        self.outbox.keep_chats(&|site, chat| {
+        let dropped = self.outbox.keep_chats(&|site, chat| {
             let site = sites.named(site).map(|w| &w.site);
             chats.contains(&chat) && site.is_none_or(|site| may_see(chat, site))
         });
+        for (topic, chat) in dropped {
+            self.alerts.on_dropped(&topic, chat, &self.incidents);
+        }
     }
 
     pub(crate) fn save_failed(&mut self, now: Now, reason: &str) {
@@ -353,8 +375,11 @@ impl Monitor {
     }
 }
 
-/// `slow`: see [`crate::monitor::alert::Alerts::slow_record`].
-fn record(watched: &SiteState, slow: (bool, bool), now: Now) -> SiteRecord {
+fn record(watched: &SiteState, alerts: &Alerts, now: Now) -> SiteRecord {
+    let notified = |topic: fn(String) -> Topic| {
+        let topic = topic(watched.name().to_owned());
+        alerts.notified(&topic).is_some()
+    };
     let (state, judged) = (watched.state(), watched.judge.state());
     let ms = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let coming = watched.muted_until.filter(|m| *m > now.moment());
@@ -377,9 +402,9 @@ fn record(watched: &SiteState, slow: (bool, bool), now: Now) -> SiteRecord {
         muted_until: coming.map(|m| now.wall_at(m)),
         judged: (judged != state).then(|| judged.word().to_owned()),
         changes: changes.map(|m| now.wall_at(*m)).collect(),
-        flapping: watched.flapping.flapping() && watched.flapping.told,
-        slow_told: slow.0,
-        slow_untold: slow.1.then_some(true),
+        flapping: notified(Topic::Flapping),
+        slow_told: notified(Topic::Slow),
+        slow_untold: alerts.is_slow_in_silence(watched.name()).then_some(true),
         expiry,
     }
 }

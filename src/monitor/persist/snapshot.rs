@@ -143,6 +143,8 @@ pub struct AlertRecord {
     pub incident: Option<u32>,
     pub at: i64,
     pub chats: Vec<i64>,
+    /// Chats that have it.
+    pub delivered: Option<Vec<i64>>,
     /// Figures that the kind of notification needs besides.
     pub numbers: Vec<i64>,
     /// Of `down`: what other sites may share of `text`.
@@ -214,7 +216,8 @@ impl Snapshot {
 }
 
 impl IncidentRecord {
-    pub fn of(incident: &Incident, now: Now) -> IncidentRecord {
+    /// `told`: an alert was made for it.
+    pub fn of(incident: &Incident, told: bool, now: Now) -> IncidentRecord {
         let ack = incident.acknowledged.as_ref();
         IncidentRecord {
             number: incident.number,
@@ -230,7 +233,7 @@ impl IncidentRecord {
                 .iter()
                 .flat_map(|&(chat, message)| [chat, message])
                 .collect(),
-            told: incident.told,
+            told,
             reminded: now.wall_at(incident.reminded),
             blind: incident.blind.as_secs(),
         }
@@ -253,7 +256,6 @@ impl IncidentRecord {
                 .chunks_exact(2)
                 .map(|pair| (pair[0], pair[1]))
                 .collect(),
-            told: self.told,
             reminded: now.past_moment(self.reminded),
             blind: Duration::from_secs(self.blind),
         }
@@ -311,6 +313,7 @@ impl AlertRecord {
             incident: alert.incident,
             at: now.wall_at(alert.at),
             chats: alert.chats.clone(),
+            delivered: Some(alert.delivered.clone()).filter(|chats| !chats.is_empty()),
             common: match &alert.notification {
                 Notification::Down { common, .. } => common.clone(),
                 _ => None,
@@ -373,6 +376,7 @@ impl AlertRecord {
             incident: self.incident,
             at: now.past_moment(self.at),
             chats: self.chats.clone(),
+            delivered: self.delivered.clone().unwrap_or_default(),
             edits: Vec::new(),
             stored: true,
         }
@@ -404,11 +408,10 @@ mod tests {
                 at: Moment(500_000),
             }),
             messages: vec![(-1_001_234_567_890, 42)],
-            told: true,
             reminded: Moment(500_000),
             blind: Duration::from_secs(7),
         };
-        let json = IncidentRecord::of(&incident, NOW).serialize_json();
+        let json = IncidentRecord::of(&incident, true, NOW).serialize_json();
         let read = IncidentRecord::deserialize_json(&json).expect("own JSON");
         assert_eq!(read.restore(NOW), incident);
     }
@@ -478,6 +481,7 @@ mod tests {
                 incident: Some(3),
                 at: Moment(0),
                 chats: vec![1, -2],
+                delivered: vec![3],
                 edits: Vec::new(),
                 stored: true,
             };

@@ -2,8 +2,8 @@
 //! of deliveries back.
 
 use crate::monitor::alert::Alerts;
-use crate::monitor::alert::Notification;
 use crate::monitor::alert::notifications::{Audience, NewAlert};
+use crate::monitor::alert::notified::Topic;
 use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::bot::commands::by_user;
 use crate::monitor::bot::moved_chats::Move;
@@ -14,7 +14,6 @@ use crate::monitor::outbox::message::{Asker, Delivery};
 use crate::monitor::render::stats::{self, Tally, Vitals};
 use crate::monitor::render::text;
 use crate::monitor::site::Site;
-use crate::monitor::site::access::may_see;
 use crate::monitor::site::outcome::Outcome;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::{Action, Level, Monitor};
@@ -22,9 +21,10 @@ use std::time::Duration;
 
 impl Monitor {
     /// Queues alerts and has them written.
-    fn notify(&mut self, now: Now, alerts: impl IntoIterator<Item = NewAlert>) {
+    pub(crate) fn notify(&mut self, now: Now, alerts: impl IntoIterator<Item = NewAlert>) {
         let moment = now.moment();
         for alert in alerts {
+            self.alerts.on_alert(&alert);
             let NewAlert {
                 notification,
                 site,
@@ -44,7 +44,7 @@ impl Monitor {
                 self.saving.now();
             } else if !self.saving.alert(&site, moment) {
                 for number in self.outbox.condense(&site) {
-                    self.incidents.merged_away(number);
+                    self.alerts.on_merged(number, &self.incidents);
                 }
             }
         }
@@ -54,6 +54,7 @@ impl Monitor {
         let moment = now.moment();
         let name = self.sites[at].name().to_owned();
         let number = self.incidents.open(&name, cause.clone(), moment);
+        self.alerts.keep_incidents(&self.incidents);
         self.refresh_reach(now);
         let manner = self.manner_of_change(moment, at);
         let text = format!("{name} is down: {cause} (#{number})");
@@ -67,10 +68,6 @@ impl Monitor {
             self.saving.untold(manner, moment);
             return;
         };
-        if let Some(incident) = self.incidents.get_mut(number) {
-            incident.told = true;
-        }
-        self.sites[at].flapping.told |= manner == Manner::Flapping;
         self.notify(now, alerts);
     }
 
@@ -86,18 +83,13 @@ impl Monitor {
         let text = format!("{name} is up again after {lasted} (#{})", ended.number);
         self.log(level_of(manner), text);
         self.saving.untold(manner, moment);
-        let mut alert = self.alerts.on_up(
+        let alert = self.alerts.on_up(
             Audience::new(&self.sites, self.bot.access(), now),
             at,
             &ended,
             manner,
         );
-        if let Some(alert) = alert.as_mut().filter(|a| a.notification.ends_incident()) {
-            alert
-                .chats
-                .retain(|&chat| !self.never_told(ended.number, chat));
-        }
-        self.notify_of(now, at, manner, alert);
+        self.notify(now, alert);
     }
 
     pub(crate) fn slowed(&mut self, now: Now, at: usize, cause: String) {
@@ -110,7 +102,7 @@ impl Monitor {
             cause,
             manner,
         );
-        self.notify_of(now, at, manner, alert);
+        self.notify(now, alert);
     }
 
     pub(crate) fn sped_up(&mut self, now: Now, at: usize, lasted: Duration) {
@@ -123,29 +115,20 @@ impl Monitor {
             lasted,
             manner,
         );
-        self.notify_of(now, at, manner, alert);
-    }
-
-    /// What a change of the site is told by, if it is told.
-    fn notify_of(&mut self, now: Now, at: usize, manner: Manner, alert: Option<NewAlert>) {
-        self.sites[at].flapping.told |= manner == Manner::Flapping && alert.is_some();
         self.notify(now, alert);
     }
 
     pub(crate) fn end_flapping(&mut self, now: Now) {
         let moment = now.moment();
         let set = self.clock.is_set();
-        for (at, told) in self.judge.take_steady(moment, &mut self.sites, set) {
+        for at in self.judge.take_steady(moment, &mut self.sites, set) {
             let name = self.sites[at].name().to_owned();
             self.saving.later(moment);
             self.log(Level::Info, format!("{name} is steady again"));
             let open = self.incidents.open_of_mut(&name);
-            let alert = self.alerts.on_steady(
-                Audience::new(&self.sites, self.bot.access(), now),
-                at,
-                open,
-                told,
-            );
+            let alert =
+                self.alerts
+                    .on_steady(Audience::new(&self.sites, self.bot.access(), now), at, open);
             self.notify(now, alert);
         }
     }
@@ -189,24 +172,6 @@ impl Monitor {
         }
     }
 
-    /// Puts an alert into the outbox for all chats that get those of the site.
-    pub(crate) fn tell(
-        &mut self,
-        now: Now,
-        site: &Site,
-        notification: Notification,
-        incident: Option<u32>,
-    ) {
-        let alert = NewAlert {
-            notification,
-            site: site.name.clone(),
-            incident,
-            chats: self.bot.access().chats_of(site),
-            at_once: false,
-        };
-        self.notify(now, [alert]);
-    }
-
     pub(crate) fn tell_mistakes(&mut self, now: Now, what: &str, safe: &str) {
         let alerts = Alerts::mistakes(
             Audience::new(&self.sites, self.bot.access(), now),
@@ -234,8 +199,7 @@ impl Monitor {
 
     /// A notice about our own line, which may come and go all day: it is written within the day's
     /// budget, as a site's alerts are. One that still waits is not said again.
-    pub(crate) fn announce_line(&mut self, now: Now, text: String) {
-        let chats = self.bot.chats().to_vec();
+    pub(crate) fn announce_line(&mut self, now: Now, chats: Vec<i64>, text: String) {
         let alert = NewAlert {
             at_once: false,
             ..NewAlert::notice(chats, text)
@@ -269,6 +233,7 @@ impl Monitor {
                     chat,
                     message_id,
                 } => {
+                    self.alerts.add_notified(Topic::Incident(incident), &[chat]);
                     for outdated in self.incidents.on_message(incident, chat, message_id) {
                         self.outbox.outdate_keyboard(chat, outdated);
                     }
@@ -287,10 +252,18 @@ impl Monitor {
                     jobs.on_message(now.moment(), job, chat, edited, message_id, outbox);
                 }
                 DeliveryEffect::Migrated { from, to } => self.chat_moved(now, from, to),
-                DeliveryEffect::Dropped { chat, reason } => self.log(
-                    Level::Warn,
-                    format!("a message for chat {chat} was refused and dropped: {reason}"),
-                ),
+                DeliveryEffect::Dropped {
+                    chat,
+                    topics,
+                    reason,
+                } => {
+                    for topic in topics {
+                        self.alerts.on_dropped(&topic, chat, &self.incidents);
+                    }
+                    let text =
+                        format!("a message for chat {chat} was refused and dropped: {reason}");
+                    self.log(Level::Warn, text);
+                }
                 DeliveryEffect::Delayed { reason } => {
                     self.log(Level::Info, format!("a message waits: {reason}"));
                 }
@@ -313,22 +286,9 @@ impl Monitor {
             Move::New { both } => both,
         };
         // What went to both ids is not to go to the new one again.
-        let sites = &self.sites;
-        let since = self.bot.joined_at(to);
-        let ends = self
-            .outbox
-            .alerts()
-            .filter(|a| a.notification.ends_incident());
-        let ends = ends.filter_map(|a| a.incident);
-        let only_here: Vec<u32> = ends.filter(|&n| self.never_told(n, to)).collect();
-        self.outbox.drop_duplicates(from, since, &|alert| {
-            let site = sites.named(&alert.site).map(|w| &w.site);
-            let end = alert.notification.ends_incident()
-                && alert.incident.is_some_and(|n| only_here.contains(&n));
-            both && !mutated!("tell a group under both its ids")
-                && !end
-                && site.is_none_or(|site| may_see(to, site))
-        });
+        if !mutated!("tell a group under both its ids") {
+            self.outbox.drop_delivered(from, to);
+        }
         self.rename_chat(from, to);
         for incident in self.incidents.iter_mut() {
             incident.chat_moved(from, to);
@@ -348,18 +308,10 @@ impl Monitor {
         }
     }
 
-    /// The alerts that tell of the incident still wait, but for other chats: this one was not in the
-    /// configuration then, or refused them. To it the incident has no end.
-    fn never_told(&self, incident: u32, chat: i64) -> bool {
-        let untold = |i: &Incident| i.message_in(chat).is_none();
-        self.outbox.waits_for_others(incident, chat)
-            && self.incidents.get(incident).is_some_and(untold)
-    }
-
     fn rename_chat(&mut self, from: i64, to: i64) {
         self.outbox.rename_chat(from, to);
         self.sites.rename_chat(from, to);
-        self.alerts.forget_chat(from);
+        self.alerts.rename_chat(from, to);
     }
 
     /// A `/check` has its permit: its sites are checked now.
@@ -449,7 +401,9 @@ impl Monitor {
 
     /// Ends the site's open incident: nothing can be done about it any more.
     pub(crate) fn close_incident(&mut self, site: &str, now: Moment) -> Option<Incident> {
-        let ended = self.incidents.close(site, now)?;
+        let alerts = &self.alerts;
+        let notified = |number| alerts.notified(&Topic::Incident(number)).is_some();
+        let ended = self.incidents.close(site, now, notified)?;
         for &(chat, message_id) in &ended.messages {
             self.outbox.outdate_keyboard(chat, message_id);
         }

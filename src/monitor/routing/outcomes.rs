@@ -2,6 +2,7 @@
 //! uplink and expiry, and what these return to incidents, alerts and the writer.
 
 use crate::monitor::alert::Notification;
+use crate::monitor::alert::notifications::Audience;
 use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::expiry::root_certificates::{by_chat, root_text};
 use crate::monitor::expiry::{ExpiryEvent, Subject};
@@ -108,9 +109,8 @@ impl Monitor {
         let events = self
             .expiry
             .on_inspected(now, watched, found, muted, &mut self.actions);
-        let site = self.sites[at].site.clone();
         for event in events {
-            let news = match event {
+            let notification = match event {
                 ExpiryEvent::EndsSoon(expiry) => Notification::Expiring { subject, expiry },
                 ExpiryEvent::Renewed(expiry) => Notification::Renewed { subject, expiry },
                 ExpiryEvent::Changed => {
@@ -122,7 +122,9 @@ impl Monitor {
                     continue;
                 }
             };
-            self.tell(now, &site, news, None);
+            let audience = Audience::new(&self.sites, self.bot.access(), now);
+            let alert = audience.alert(&self.sites[at], notification, None);
+            self.notify(now, [alert]);
         }
     }
 
@@ -182,12 +184,14 @@ impl Monitor {
                 }
                 UplinkEvent::FaultEnded { fault, notice } => {
                     self.saving.later(moment);
-                    if self.alerts.on_fault_end(fault) {
-                        self.announce_line(now, notice);
+                    if let Some(mut chats) = self.alerts.on_fault_end(fault) {
+                        chats.retain(|chat| self.bot.chats().contains(chat));
+                        self.announce_line(now, chats, notice);
                     }
                 }
                 UplinkEvent::Contradicted { notice } => {
-                    self.announce_line(now, notice.to_owned());
+                    let chats = self.bot.chats().to_vec();
+                    self.announce_line(now, chats, notice.to_owned());
                 }
             }
         }
@@ -211,9 +215,10 @@ impl Monitor {
         if self.uplink.has(Fault::Line) {
             return;
         }
-        for fault in self.alerts.take_due_faults(now.moment()) {
+        let chats = self.bot.chats().to_vec();
+        for fault in self.alerts.take_due_faults(&chats, now.moment()) {
             if let Some(text) = fault.began() {
-                self.announce_line(now, text.to_owned());
+                self.announce_line(now, chats.clone(), text.to_owned());
             }
         }
     }
