@@ -204,6 +204,26 @@ impl Notification {
         )
     }
 
+    /// What a headline counts it as.
+    fn heading(&self) -> &'static str {
+        match self {
+            Notification::Down { .. } => "down",
+            Notification::StillDown { .. } | Notification::Steady { cause: Some(_), .. } => {
+                "still down"
+            }
+            Notification::Flapping { .. } | Notification::Changes { .. } => "flapping",
+            Notification::Slow { .. } => "slow",
+            Notification::Up { .. } | Notification::Fast { .. } | Notification::Steady { .. } => {
+                "up again"
+            }
+            Notification::Expiring { .. }
+            | Notification::Renewed { .. }
+            | Notification::Notice { .. }
+            | Notification::Offline(_)
+            | Notification::Digest { .. } => "notice",
+        }
+    }
+
     /// Of a change of a site's state: why it is down or slow now. `None` for other notifications.
     pub fn state_now(&self) -> Option<Option<&str>> {
         match self {
@@ -255,16 +275,11 @@ pub fn compose(waiting: &[&Alert], now: Now, heard: &dyn Fn(u32) -> bool) -> Com
             // No message holds more; the rest is for the next one.
             break;
         }
-        if let Some(key) = group_key(alert, &ended, now)
-            && groups.iter().any(|g| g.key == key)
-        {
-            // The whole group is told where its first one stands.
-            if let Some(group) = groups.iter_mut().find(|g| g.key == key) {
-                for line in std::mem::take(&mut group.lines) {
-                    used += units(&line.0);
-                    lines.push(line);
-                }
-            }
+        let key = group_key(alert, &ended, now);
+        if let Some(group) = key.and_then(|key| groups.get_mut(&key)) {
+            // All its lines stand where its first alert does.
+            used += group.iter().map(|(line, _)| units(line)).sum::<usize>();
+            lines.append(group);
             continue;
         }
         match (&alert.notification, alert.incident) {
@@ -472,42 +487,27 @@ pub fn first_message(composed: &Composed, ready: &[&Alert]) -> (String, Vec<u64>
     (html, ids)
 }
 
+/// What a headline counts, in this order.
+const HEADINGS: [&str; 6] = [
+    "down",
+    "still down",
+    "flapping",
+    "slow",
+    "up again",
+    "notice",
+];
+
 /// `3 down, 1 up`: the first line of a message about several sites.
 fn headline(alerts: &[&Alert]) -> String {
     let ended = ended_here(alerts);
-    let mut counts = [
-        (0, "down"),
-        (0, "still down"),
-        (0, "flapping"),
-        (0, "slow"),
-        (0, "up again"),
-        (0, "notice"),
-    ];
-    for alert in alerts {
-        let slot = match alert.notification {
-            Notification::Down { .. } if !merged(alert, &ended) => 0,
-            Notification::StillDown { .. } if !merged(alert, &ended) => 1,
-            Notification::Down { .. } | Notification::StillDown { .. } => continue,
-            Notification::Flapping { .. } | Notification::Changes { .. } => 2,
-            Notification::Steady { cause: Some(_), .. } => 1,
-            Notification::Slow { .. } => 3,
-            Notification::Expiring { .. } => 5,
-            Notification::Up { .. } | Notification::Fast { .. } | Notification::Steady { .. } => 4,
-            Notification::Renewed { .. } => 5,
-            Notification::Notice { .. }
-            | Notification::Offline(_)
-            | Notification::Digest { .. } => 5,
-        };
-        counts[slot].0 += 1;
-    }
-    let parts: Vec<String> = counts
-        .iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|&(n, what)| match what {
-            "notice" => count(n, what),
-            state => format!("{n} {state}"),
-        })
-        .collect();
+    let counted = alerts.iter().filter(|a| !merged(a, &ended));
+    let counted: Vec<&str> = counted.map(|a| a.notification.heading()).collect();
+    let part = |what: &&str| match (counted.iter().filter(|h| *h == what).count(), *what) {
+        (0, _) => None,
+        (n, "notice") => Some(count(n, "notice")),
+        (n, state) => Some(format!("{n} {state}")),
+    };
+    let parts: Vec<String> = HEADINGS.iter().filter_map(part).collect();
     format!("<b>{}</b>", parts.join(", "))
 }
 
