@@ -133,8 +133,8 @@ impl Monitor {
             } => self.inspected(now, &site, subject, result),
             Event::Update(update) => self.update(now, update),
             Event::Bot { username } => self.bot.on_username(username),
-            Event::Notice(text) => self.announce(now, text),
-            Event::Mistaken { what, safe } => self.tell_mistakes(now, &what, &safe),
+            Event::Notice(text) => self.notify_all(now, text),
+            Event::Mistaken { what, safe } => self.notify_of_mistakes(now, &what, &safe),
             Event::Delivered { id, delivery } => self.delivered(now, id, delivery),
             Event::Admitted { job } => self.admitted(now, job),
             Event::Measured { asker, vitals } => self.answer_stats(now, &asker, &vitals),
@@ -232,9 +232,9 @@ impl Monitor {
         self.end_flapping(now);
         self.end_mutes(now);
         self.remind(now);
-        self.tell_faults(now);
-        self.tell_unclean_stop(now);
-        self.tell_digest(now);
+        self.notify_of_faults(now);
+        self.notify_of_unclean_stop(now);
+        self.notify_of_digest(now);
         if self.schedule.beat(now.moment(), &self.sites) {
             self.actions.push(Action::Heartbeat);
         }

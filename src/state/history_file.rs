@@ -51,7 +51,7 @@ fn is_newer(bytes: &[u8]) -> bool {
 
 impl Past {
     /// Hands on everything that is sound, in the order of time. A file that is damaged is kept as
-    /// `*.bad`, and the sentence to tell is returned. The lock of the directory must be held.
+    /// `*.bad`, and the sentence for the chats is returned. The lock of the directory must be held.
     pub fn load(dir: &Path, mut take: impl FnMut(&Record)) -> (Past, Option<String>) {
         let mut past = Past {
             dir: dir.to_owned(),
@@ -288,7 +288,7 @@ fn record(mut body: &[u8], table: &mut Vec<String>) -> Option<Record> {
     };
     let hour = i64::from_le_bytes(take(&mut body, 8)?.try_into().ok()?);
     let length = take(&mut body, 1)?[0];
-    // A record that added names is missing: nobody knows whose these are.
+    // A record that added names is missing: it is not known whose these are.
     if take_count(&mut body)? != table.len() {
         return None;
     }

@@ -65,7 +65,7 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct Loaded {
     pub snapshot: Option<Snapshot>,
-    /// Something was damaged: the sentence to tell.
+    /// Something was damaged: the sentence for the chats.
     pub damage: Option<String>,
     pub writer: Writer,
 }

@@ -9,7 +9,7 @@
 //! A record that is missing (both its copies are damaged) does not make the later ones worthless.
 //! They hold whole records and the newest counters, so going on gives every site, incident and
 //! alert as it was last written somewhere readable; stopping would lose alerts that wait. An alert
-//! whose delivery was in the lost record is told twice, which is allowed; a site and its incident
+//! whose delivery was in the lost record is sent twice, which is allowed; a site and its incident
 //! that no longer agree are reconciled by the monitor. A journal without any snapshot is used for
 //! the same reason.
 

@@ -180,7 +180,7 @@ impl Files {
             done = self.perform(write, &bytes);
         }
         done?;
-        // Until it is known whether it is in place, nobody knows what a record would follow.
+        // Until it is known whether it is in place, it is not known what a record would follow.
         self.sound = false;
         self.perform(put, &bytes)?;
         (self.sound, self.copied, self.seq) = (true, false, self.given);

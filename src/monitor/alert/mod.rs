@@ -1,4 +1,4 @@
-//! What is told without being asked, and the words for it (docs/alerts.md).
+//! What becomes an alert, for which chats, and its words (docs/alerts.md).
 
 pub(crate) mod batching;
 pub(crate) mod digest;
@@ -30,7 +30,7 @@ const LATE: Duration = Duration::from_secs(90);
 const HEADLINE_UNITS: usize = 100;
 
 /// Which changes become alerts, and which chats were notified of them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Alerts {
     /// Everything is muted until then.
     muted_until: Option<Moment>,
@@ -51,18 +51,9 @@ pub struct Alerts {
 impl Alerts {
     /// `digest`: when the daily summary is due, in minutes since local midnight.
     pub fn new(quiet: Option<Hours>, digest: Option<u16>) -> Alerts {
-        Alerts {
-            muted_until: None,
-            quiet,
-            digest: Digest {
-                at: digest,
-                sent: None,
-            },
-            notified: BTreeMap::new(),
-            slow_in_silence: HashSet::new(),
-            due_faults: Vec::new(),
-            offline_messages: Vec::new(),
-        }
+        let mut alerts = Alerts::default();
+        alerts.reload(quiet, digest);
+        alerts
     }
 
     pub fn reload(&mut self, quiet: Option<Hours>, digest: Option<u16>) {
@@ -98,7 +89,7 @@ impl Alerts {
     }
 }
 
-/// One thing to tell, and whom it still has to reach.
+/// One notification, and the chats that it still has to reach.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
     /// Counts up; also their order.
@@ -186,7 +177,7 @@ pub enum Notification {
 }
 
 impl Notification {
-    /// It tells that an incident is over, and nothing else of it.
+    /// It says that an incident is over, and nothing else of it.
     pub fn ends_incident(&self) -> bool {
         matches!(self, Notification::Up { .. })
     }
@@ -242,7 +233,7 @@ impl Notification {
         }
     }
 
-    /// Changes of a site's state that it tells of.
+    /// How many changes of a site's state it stands for.
     pub fn changes(&self) -> u32 {
         match self {
             Notification::Changes { times, .. } => *times,
@@ -263,8 +254,8 @@ pub struct Composed {
 }
 
 /// Puts the alerts that wait for one chat into words, as many as one message may hold. A down and an up of one incident that both
-/// still wait become one line, and its reminders go. `heard` says whether the chat knows of an
-/// incident already: one that began in silence is first told as going on.
+/// still wait become one line, and its reminders go. `heard` says whether the chat has a
+/// message about an incident already: the first one about what began in silence says that it goes on.
 pub fn compose(waiting: &[&Alert], now: Now, heard: &dyn Fn(u32) -> bool) -> Composed {
     let ended = ended_here(waiting);
     let mut groups = grouped(waiting, &ended, now);
@@ -304,7 +295,7 @@ pub fn compose(waiting: &[&Alert], now: Now, heard: &dyn Fn(u32) -> bool) -> Com
                 used += units(&line);
                 lines.push((line, covers));
             }
-            // Told in the line of the recovery.
+            // In the line of the recovery.
             _ if merged(alert, &ended) => {}
             _ => {
                 let line = line_of(alert, now) + &when(alert, now);

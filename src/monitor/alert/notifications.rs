@@ -108,20 +108,19 @@ impl Alerts {
         self.muted_until.is_some_and(|until| until > now)
     }
 
-    /// Nothing new of the site is told at present: it or everything is muted, or it is under
-    /// maintenance.
+    /// No new alert is made of the site: it or everything is muted, or it is under maintenance.
     pub fn muted(&self, site: &SiteState, now: Moment) -> bool {
         self.all_muted(now) || site.muted(now) || site.maintenance.is_some()
     }
 
-    /// Nothing of the site is told at present but what was begun: it is muted, under maintenance,
+    /// No alert is made of the site but the end of what had one: it is muted, under maintenance,
     /// flapping or not judged.
     fn held_back(&self, site: &SiteState, now: Moment) -> bool {
         let covered = site.suppression.is_some() || site.flapping.flapping() || site.stale();
         covered || self.muted(site, now)
     }
 
-    /// A site went down: `None` when that is not told now. `behind`: the sites that depend on it.
+    /// A site went down: `None` when no alert is made now. `behind`: the sites that depend on it.
     pub fn on_down(
         &mut self,
         audience: Audience,
@@ -263,7 +262,7 @@ impl Alerts {
         Some(alert.only_for(&notified?))
     }
 
-    /// Ends the mute of everything; what began in silence and outlasts it is told then.
+    /// Ends the mute of everything; what began in silence and outlasts it has its alert then.
     pub fn end_mutes(&mut self, audience: Audience, incidents: &mut Incidents) -> Vec<NewAlert> {
         let now = audience.now.moment();
         if self.muted_until.is_some_and(|until| until <= now) {
@@ -355,8 +354,8 @@ impl Alerts {
             .then(|| incident.reminded + every)
     }
 
-    /// The file has mistakes. They may name sites: only chats that see all of them are told `what`,
-    /// the others what is `safe`.
+    /// The file has mistakes. They may name sites: only chats that see all of them get `what`, the
+    /// others what is `safe`.
     pub fn mistakes(audience: Audience, what: &str, safe: &str) -> [NewAlert; 2] {
         let chats = audience.access.chats.iter();
         let (all, some) = chats.partition(|&&chat| audience.sites.all_visible(chat));
@@ -366,7 +365,7 @@ impl Alerts {
         ]
     }
 
-    /// What the log and each chat are told of an unclean stop. A chat reads of the sites that it gets
+    /// The log line and the alerts about an unclean stop. A chat reads of the sites that it gets
     /// alerts of and of no other.
     pub fn unclean_stop(audience: Audience, stop: &UncleanStop) -> (String, Vec<NewAlert>) {
         let now = audience.now;

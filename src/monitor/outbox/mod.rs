@@ -22,7 +22,7 @@ use crate::monitor::outbox::send_context::pause;
 use crate::monitor::render::text::count;
 use crate::monitor::site::access::rename;
 use crate::monitor::time::{Jitter, Moment, Now};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 /// Alerts waiting at most; the oldest half is then merged into one summary.
@@ -68,7 +68,7 @@ enum Payload {
         incidents: Vec<u32>,
         /// Its text, if it has buttons.
         html: Option<String>,
-        /// It tells of an offline period and of nothing else.
+        /// It is about an offline period and nothing else.
         offline: bool,
     },
     Reply(Reply),
@@ -158,19 +158,14 @@ impl Outbox {
 
     /// Three waiting alerts or more of a site whose alerts must wait for a write become one, which
     /// says how it is now: what waits stays bounded, however often it changes. The incidents that
-    /// are then not told by themselves are returned.
+    /// then have no alert of their own are returned.
     pub fn condense(&mut self, site: &str) -> Vec<u32> {
         let away = self.ids_under_way();
-        let Some(newest) = self.alerts.back().filter(|a| a.site == site).cloned() else {
+        let of_state = |a: &&Alert| a.site == site && a.notification.state_now().is_some();
+        let Some(newest) = self.alerts.back().filter(of_state).cloned() else {
             return Vec::new();
         };
-        let Some(cause) = newest
-            .notification
-            .state_now()
-            .map(|c| c.map(str::to_owned))
-        else {
-            return Vec::new();
-        };
+        let cause = newest.notification.state_now().flatten().map(str::to_owned);
         let alike = |a: &Alert| {
             a.site == site
                 && a.chats == newest.chats
@@ -207,12 +202,12 @@ impl Outbox {
     }
 
     /// An offline period. One that goes on with the last one takes its place: in the alert that
-    /// still waits, or in the message that told of it (`told`: chat and message).
+    /// still waits, or in its messages (`shown`: chat and message).
     pub fn push_offline(
         &mut self,
         notification: Notification,
         mut chats: Vec<i64>,
-        told: &[(i64, i64)],
+        shown: &[(i64, i64)],
         goes_on: bool,
         now: Moment,
     ) {
@@ -230,7 +225,7 @@ impl Outbox {
                 }
             }
         }
-        let edits = told.iter().filter(|(c, _)| chats.contains(c)).copied();
+        let edits = shown.iter().filter(|(c, _)| chats.contains(c)).copied();
         let edits: Vec<(i64, i64)> = if goes_on { edits.collect() } else { Vec::new() };
         self.push_alert(notification, "", None, chats, now);
         if let Some(alert) = self.alerts.back_mut().filter(|_| !edits.is_empty()) {
@@ -330,7 +325,7 @@ impl Outbox {
             .for_each(|alert| redate(&mut alert.at));
     }
 
-    /// Offline periods that were to be told after `since`: see [`crate::monitor::uplink::Period::redate`].
+    /// Offline periods whose alerts were made after `since`: see [`crate::monitor::uplink::Period::redate`].
     pub fn redate_periods(&mut self, since: Moment, floor: i64, off: i64) {
         for alert in self.alerts.iter_mut().filter(|a| a.at > since) {
             if let Notification::Offline(period) = &mut alert.notification {
@@ -385,10 +380,17 @@ impl Outbox {
         else {
             return Vec::new();
         };
-        let state = self.chat_states.entry(chat).or_default();
+        let loses = match delivery {
+            Delivery::Migrated { .. } => mutated!("drop what a group that moved was to be told"),
+            Delivery::Later { .. } => mutated!("clear the alert before its delivery"),
+            _ => false,
+        };
+        if loses && let Payload::Alerts { ids, .. } = &payload {
+            self.settle(chat, ids, false);
+        }
         match delivery {
             Delivery::Sent { message_id } => {
-                state.wait = Wait::default();
+                self.chat_states.entry(chat).or_default().wait = Wait::default();
                 self.everywhere = Wait::default();
                 // In a chat that has moved meanwhile it has another id.
                 let message_id = if chat == sent_to { message_id } else { 0 };
@@ -413,14 +415,7 @@ impl Outbox {
                 [dropped].into_iter().chain(effect).collect()
             }
             Delivery::Migrated { to } => {
-                if mutated!("drop what a group that moved was to be told")
-                    && let Payload::Alerts { ids, .. } = &payload
-                {
-                    self.settle(chat, ids, false);
-                }
-                if let Payload::Reply(reply) = payload {
-                    self.replies.push_front(reply);
-                }
+                self.put_back(chat, payload);
                 vec![
                     DeliveryEffect::Migrated { from: sent_to, to },
                     DeliveryEffect::AlertsChanged { silent: false },
@@ -431,25 +426,24 @@ impl Outbox {
                 everywhere,
                 reason,
             } => {
-                let wait = if everywhere {
-                    &mut self.everywhere
-                } else {
-                    &mut state.wait
+                let wait = match everywhere {
+                    true => &mut self.everywhere,
+                    false => &mut self.chat_states.entry(chat).or_default().wait,
                 };
                 let after = after.filter(|_| !mutated!("a chat's 429 is not obeyed"));
                 wait.fail(now.moment(), after, &mut self.jitter);
-                if mutated!("clear the alert before its delivery")
-                    && let Payload::Alerts { ids, .. } = &payload
-                {
-                    self.settle(chat, ids, false);
-                }
-                if let Payload::Reply(reply) = payload
-                    && let Some(reply) = reply.in_chat(chat)
-                {
-                    self.replies.push_front(reply);
-                }
+                self.put_back(chat, payload);
                 vec![DeliveryEffect::Delayed { reason }]
             }
+        }
+    }
+
+    /// An answer is to be sent again, to the chat by the id that it has now; an alert has never left.
+    fn put_back(&mut self, chat: i64, payload: Payload) {
+        if let Payload::Reply(reply) = payload
+            && let Some(reply) = reply.in_chat(chat)
+        {
+            self.replies.push_front(reply);
         }
     }
 
@@ -466,15 +460,17 @@ impl Outbox {
                 if offline && message_id != 0 {
                     return vec![DeliveryEffect::Offline { chat, message_id }, changed];
                 }
-                let told = incidents.into_iter().map(|incident| DeliveryEffect::Told {
-                    incident,
-                    chat,
-                    message_id,
-                });
+                let notified = incidents
+                    .into_iter()
+                    .map(|incident| DeliveryEffect::Notified {
+                        incident,
+                        chat,
+                        message_id,
+                    });
                 if let Some(html) = html.filter(|_| message_id != 0) {
                     self.keyboards.remember(chat, message_id, html);
                 }
-                told.chain([changed]).collect()
+                notified.chain([changed]).collect()
             }
             Payload::Reply(reply) => {
                 if let Some(gone) = reply.edit.filter(|edit| *edit != message_id) {
@@ -552,10 +548,8 @@ impl Outbox {
     /// Bounded, and nothing is dropped in silence: the oldest half becomes one line that counts.
     fn summarise(&mut self, now: Moment) {
         let old: Vec<Alert> = self.alerts.drain(..MAX_ALERTS / 2).collect();
-        let mut chats: Vec<i64> = old.iter().flat_map(|a| a.chats.iter().copied()).collect();
-        chats.sort_unstable();
-        chats.dedup();
-        // A chat reads of the sites that it is told of and of no other.
+        let chats: BTreeSet<i64> = old.iter().flat_map(|a| &a.chats).copied().collect();
+        // A chat reads of the sites that it gets alerts of and of no other.
         for (chat, spent) in chats.into_iter().zip(&old) {
             let mut downs: BTreeMap<&str, usize> = BTreeMap::new();
             let mine = old.iter().filter(|a| a.chats.contains(&chat));

@@ -195,7 +195,7 @@ impl Monitor {
         let merged = self.bot.merge_added(of_file, added, &self.sites);
         for (chats, text) in merged.notices {
             self.log(Level::Info, text.clone());
-            self.notice_to(now, chats, text);
+            self.notify_chats(now, chats, text);
         }
         self.take_sites(merged.sites, now);
     }
@@ -289,7 +289,7 @@ impl Monitor {
                 "The state cannot be written ({reason}). Alerts still go out, but a restart forgets them."
             );
             self.log(Level::Warn, text.clone());
-            self.announce(now, text);
+            self.notify_all(now, text);
             self.outbox.mark_stored(self.outbox.last_alert_id());
         }
     }

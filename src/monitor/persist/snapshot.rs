@@ -21,9 +21,9 @@ pub struct Snapshot {
     pub written: i64,
     /// It was the last of an orderly end.
     pub clean: bool,
-    /// Since when our own line has been down, as far as anybody was told.
+    /// Since when our own line has been down, as far as alerts said.
     pub offline_since: Option<i64>,
-    /// The troubles of our line that were told (words of [`crate::monitor::uplink::Fault`]) and since when.
+    /// The faults of our uplink that alerts were made of (words of [`crate::monitor::uplink::Fault`]) and since when.
     pub troubles: Vec<String>,
     pub troubles_since: Vec<i64>,
     /// Highest Telegram update that was handled.
@@ -62,7 +62,7 @@ pub struct SiteRecord {
     pub judged: Option<String>,
     /// When it went down or up within the last hour, for flapping.
     pub changes: Vec<i64>,
-    /// It was told that it is flapping, and its end is to be told.
+    /// An alert said that it is flapping, and another one is to say when that is over.
     pub flapping: bool,
     /// An alert said that it is slow.
     pub slow_told: bool,
@@ -90,7 +90,7 @@ pub struct RootRecord {
     pub issuer: String,
     pub key: String,
     pub ends: i64,
-    /// 0: nothing was told, 1: that it will end, 2: that it has ended.
+    /// What an alert said. 0: nothing, 1: that it will end, 2: that it has ended.
     pub told: u32,
     /// Those that rely on it.
     pub sites: Vec<String>,
@@ -321,7 +321,7 @@ impl AlertRecord {
         }
     }
 
-    /// A notification of a kind that this version does not know is told as it stands.
+    /// A notification of a kind that this version does not know becomes a notice as it stands.
     pub fn restore(&self, now: Now) -> Alert {
         let text = self.text.clone();
         let lasted = Duration::from_secs(self.seconds);

@@ -356,7 +356,7 @@ pub(crate) fn by(name: &str) -> String {
     format!(" by {}{cut}", escape(&short))
 }
 
-/// That nothing is told of it, behind its line.
+/// That no alerts are made of it, behind its line.
 fn silence(watched: &SiteState, now: Now) -> &'static str {
     if watched.muted(now.moment()) {
         " 🔕"

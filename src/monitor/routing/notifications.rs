@@ -148,7 +148,7 @@ impl Monitor {
         self.notify(now, alerts);
     }
 
-    pub(crate) fn tell_digest(&mut self, now: Now) {
+    pub(crate) fn notify_of_digest(&mut self, now: Now) {
         if !self.clock.is_set() {
             return;
         }
@@ -159,7 +159,7 @@ impl Monitor {
         }
     }
 
-    pub(crate) fn tell_unclean_stop(&mut self, now: Now) {
+    pub(crate) fn notify_of_unclean_stop(&mut self, now: Now) {
         if !self.clock.is_set() {
             return;
         }
@@ -172,7 +172,7 @@ impl Monitor {
         }
     }
 
-    pub(crate) fn tell_mistakes(&mut self, now: Now, what: &str, safe: &str) {
+    pub(crate) fn notify_of_mistakes(&mut self, now: Now, what: &str, safe: &str) {
         let alerts = Alerts::mistakes(
             Audience::new(&self.sites, self.bot.access(), now),
             what,
@@ -182,24 +182,24 @@ impl Monitor {
     }
 
     /// A notice for these chats, which is in the log already.
-    pub(crate) fn notice_to(&mut self, now: Now, chats: Vec<i64>, text: String) {
+    pub(crate) fn notify_chats(&mut self, now: Now, chats: Vec<i64>, text: String) {
         self.notify(now, [NewAlert::notice(chats, text)]);
     }
 
     pub(crate) fn notice(&mut self, now: Now, text: String) {
         self.log(Level::Info, text.clone());
-        self.announce(now, text);
+        self.notify_all(now, text);
     }
 
     /// A notice that is in the log already.
-    pub(crate) fn announce(&mut self, now: Now, text: String) {
+    pub(crate) fn notify_all(&mut self, now: Now, text: String) {
         let chats = self.bot.chats().to_vec();
-        self.notice_to(now, chats, text);
+        self.notify_chats(now, chats, text);
     }
 
     /// A notice about our own line, which may come and go all day: it is written within the day's
     /// budget, as a site's alerts are. One that still waits is not said again.
-    pub(crate) fn announce_line(&mut self, now: Now, chats: Vec<i64>, text: String) {
+    pub(crate) fn notify_of_uplink(&mut self, now: Now, chats: Vec<i64>, text: String) {
         let alert = NewAlert {
             at_once: false,
             ..NewAlert::notice(chats, text)
@@ -228,7 +228,7 @@ impl Monitor {
     pub(crate) fn delivered(&mut self, now: Now, id: u64, delivery: Delivery) {
         for effect in self.outbox.delivered(id, delivery, now) {
             match effect {
-                DeliveryEffect::Told {
+                DeliveryEffect::Notified {
                     incident,
                     chat,
                     message_id,

@@ -89,7 +89,7 @@ impl Monitor {
             self.saving.now();
             self.log(Level::Warn, root_text(&root, &sites, now));
             for (sites, chats) in by_chat(&self.sites, &sites, self.bot.chats()) {
-                self.notice_to(now, chats, root_text(&root, &sites, now));
+                self.notify_chats(now, chats, root_text(&root, &sites, now));
             }
         }
     }
@@ -176,7 +176,7 @@ impl Monitor {
                         }
                     }
                     self.saving.later(moment);
-                    self.tell_online(now, period, goes_on);
+                    self.notify_of_offline_period(now, period, goes_on);
                 }
                 UplinkEvent::FaultBegan { fault, due } => {
                     self.saving.later(moment);
@@ -186,18 +186,18 @@ impl Monitor {
                     self.saving.later(moment);
                     if let Some(mut chats) = self.alerts.on_fault_end(fault) {
                         chats.retain(|chat| self.bot.chats().contains(chat));
-                        self.announce_line(now, chats, notice);
+                        self.notify_of_uplink(now, chats, notice);
                     }
                 }
                 UplinkEvent::Contradicted { notice } => {
                     let chats = self.bot.chats().to_vec();
-                    self.announce_line(now, chats, notice.to_owned());
+                    self.notify_of_uplink(now, chats, notice.to_owned());
                 }
             }
         }
     }
 
-    fn tell_online(&mut self, now: Now, period: Period, goes_on: bool) {
+    fn notify_of_offline_period(&mut self, now: Now, period: Period, goes_on: bool) {
         let moment = now.moment();
         let edits = self.alerts.on_online(goes_on).to_vec();
         if self.silenced(moment) {
@@ -211,14 +211,14 @@ impl Monitor {
     }
 
     /// While there is no connection at all nothing can be known of the other faults.
-    pub(crate) fn tell_faults(&mut self, now: Now) {
+    pub(crate) fn notify_of_faults(&mut self, now: Now) {
         if self.uplink.has(Fault::Line) {
             return;
         }
         let chats = self.bot.chats().to_vec();
         for fault in self.alerts.take_due_faults(&chats, now.moment()) {
             if let Some(text) = fault.began() {
-                self.announce_line(now, chats.clone(), text.to_owned());
+                self.notify_of_uplink(now, chats.clone(), text.to_owned());
             }
         }
     }
@@ -250,7 +250,7 @@ impl Monitor {
         };
         if let Some(text) = self.schedule.round_ended(moment, &self.sites[at], waited) {
             self.log(Level::Warn, text.clone());
-            self.announce(now, text);
+            self.notify_all(now, text);
         }
         let watched = &mut self.sites[at];
         watched.running = false;
@@ -265,7 +265,7 @@ impl Monitor {
             let quiet = self.silenced(moment);
             let notice = self.uplink.on_lack(now, lack, quiet, &mut self.actions);
             if let Some(text) = notice {
-                self.announce(now, text);
+                self.notify_all(now, text);
             }
             // Our own connection may be at fault.
             let kind = FailureKind::Local(lack);
