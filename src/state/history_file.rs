@@ -13,7 +13,7 @@
 use super::OPEN_WITHIN;
 use super::format::crc32;
 use super::owned_file;
-use super::recover::{self, Damage};
+use super::recover;
 use super::writer::{BLOCK, Written, append};
 use crate::files;
 use crate::monitor::history::{Extent, Record, Rows, Scope};
@@ -81,12 +81,7 @@ impl Past {
             }
             let read = decode(&bytes, &mut take);
             if read.damaged {
-                let damage = Damage {
-                    file,
-                    what: "a checksum is wrong".to_owned(),
-                    useful: false,
-                };
-                faults.extend(recover::set_aside(dir, &damage));
+                faults.extend(recover::set_aside(dir, file, false));
             }
             if file == FILE && !read.damaged && !read.torn {
                 past.day = read.hour.map(|hour| hour.div_euclid(24));

@@ -222,7 +222,8 @@ impl State {
                 false => found.faults(),
             };
             let files = found.damaged.iter();
-            let kept = self.kept(files.filter_map(|damage| recover::set_aside(&self.dir, damage)));
+            let kept =
+                self.kept(files.filter_map(|d| recover::set_aside(&self.dir, d.file, d.useful)));
             said.push(format!("The state was damaged ({faults}).{kept}"));
         }
         let lost = match (&found.snapshot, found.lost) {

@@ -175,16 +175,16 @@ pub fn keep_newer(dir: &Path, file: &str) -> Option<String> {
     renamed(file, fs::rename(dir.join(file), dir.join(&aside)), aside)
 }
 
-/// Keeps a damaged file. Its new name, unless that fails. What is still needed is copied (a file that
-/// has a second name is not written to) and stays until the next save replaces it.
-pub fn set_aside(dir: &Path, damage: &Damage) -> Option<String> {
-    let aside = format!("{}.bad", damage.file);
-    let path = (dir.join(damage.file), dir.join(&aside));
-    let done = match damage.useful {
-        true => copy(&path.0, &path.1),
-        false => fs::rename(&path.0, &path.1),
+/// Keeps a damaged file. Its new name, unless that fails. One that is still needed is copied (a file
+/// that has a second name is not written to) and stays until the next save replaces it.
+pub fn set_aside(dir: &Path, file: &str, needed: bool) -> Option<String> {
+    let aside = format!("{file}.bad");
+    let (from, to) = (dir.join(file), dir.join(&aside));
+    let done = match needed {
+        true => copy(&from, &to),
+        false => fs::rename(&from, &to),
     };
-    renamed(damage.file, done, aside)
+    renamed(file, done, aside)
 }
 
 fn renamed(file: &str, done: io::Result<()>, aside: String) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use crate::monitor::alert::notifications::NewAlert;
 use crate::monitor::alert::{Alert, Alerts, Notification};
-use crate::monitor::incident::Incidents;
+use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::site::access::rename;
 use crate::monitor::site::table::Sites;
 use crate::monitor::uplink::Fault;
@@ -40,8 +40,7 @@ impl Alert {
 }
 
 impl Alerts {
-    /// The chats that have an alert about it or will, but for those that refused it; `None` when no
-    /// alert was made.
+    /// The chats that an alert about it was made for; `None` when none was made.
     pub fn notified(&self, topic: &Topic) -> Option<&[i64]> {
         self.notified.get(topic).map(Vec::as_slice)
     }
@@ -60,7 +59,7 @@ impl Alerts {
         }
     }
 
-    /// A chat will not get an alert about it. That counts unless it has another one.
+    /// A chat was taken out before it got an alert about it. That counts unless it has another one.
     pub fn on_dropped(&mut self, topic: &Topic, chat: i64, incidents: &Incidents) {
         let has_another = match topic {
             Topic::Incident(number) => {
@@ -81,24 +80,22 @@ impl Alerts {
         }
     }
 
-    /// An earlier run made alerts of these incidents, of which some still wait. Where it is not known
-    /// for which chats, it was for `all`.
+    /// An earlier run made an alert of the incident: for chats that have a message of it, for which it
+    /// is among the alerts that wait, and the `rest`. Where none is known, it was for `all`.
     pub fn restore_notified(
         &mut self,
-        numbers: impl Iterator<Item = u32>,
-        incidents: &Incidents,
+        incident: &Incident,
+        rest: &[i64],
         waiting: &[Alert],
         all: &[i64],
     ) {
-        for incident in numbers.filter_map(|number| incidents.get(number)) {
-            let topic = Topic::Incident(incident.number);
-            let waiting = waiting.iter().filter(|a| a.topics().any(|t| t == topic));
-            let waiting = waiting.flat_map(|a| &a.chats).copied();
-            let delivered = incident.messages.iter().map(|(chat, _)| *chat);
-            let known: Vec<i64> = delivered.chain(waiting).collect();
-            let known = if known.is_empty() { all } else { &known };
-            self.add_notified(topic, known);
-        }
+        let topic = Topic::Incident(incident.number);
+        let waiting = waiting.iter().filter(|a| a.topics().any(|t| t == topic));
+        let waiting = waiting.flat_map(|a| &a.chats).chain(rest).copied();
+        let delivered = incident.messages.iter().map(|(chat, _)| *chat);
+        let known: Vec<i64> = delivered.chain(waiting).collect();
+        let known = if known.is_empty() { all } else { &known };
+        self.add_notified(topic, known);
     }
 
     /// Incidents that are no longer remembered are forgotten.

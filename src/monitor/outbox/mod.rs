@@ -397,20 +397,13 @@ impl Outbox {
                 self.arrived(chat, payload, message_id)
             }
             Delivery::Refused { reason } => {
-                let mut topics = Vec::new();
+                let dropped = DeliveryEffect::Dropped { chat, reason };
                 let effect = match payload {
                     Payload::Alerts { ids, .. } => {
-                        let alerts = self.alerts.iter().filter(|a| ids.contains(&a.id));
-                        topics.extend(alerts.flat_map(Alert::topics));
                         let silent = self.settle(chat, &ids, false);
                         Some(DeliveryEffect::AlertsChanged { silent })
                     }
                     Payload::Reply(reply) => job_effect(&reply, chat, None),
-                };
-                let dropped = DeliveryEffect::Dropped {
-                    chat,
-                    topics,
-                    reason,
                 };
                 [dropped].into_iter().chain(effect).collect()
             }

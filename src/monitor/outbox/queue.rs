@@ -1,6 +1,5 @@
 //! What the outbox takes, hands out and reports.
 
-use crate::monitor::alert::notified::Topic;
 use crate::monitor::outbox::message::{Message, Passing};
 use crate::monitor::time::Moment;
 
@@ -74,10 +73,9 @@ pub enum DeliveryEffect {
         from: i64,
         to: i64,
     },
-    /// Worth a line in the log. What the chat is not notified of by that.
+    /// Worth a line in the log.
     Dropped {
         chat: i64,
-        topics: Vec<Topic>,
         reason: String,
     },
     Delayed {

@@ -71,14 +71,9 @@ impl Monitor {
             incidents: self
                 .incidents
                 .iter()
-                .map(|i| {
-                    (
-                        i,
-                        self.alerts.notified(&Topic::Incident(i.number)).is_some(),
-                    )
-                })
-                .filter(|(i, told)| *told || i.end.is_none())
-                .map(|(i, told)| IncidentRecord::of(i, told, now))
+                .map(|i| (i, self.alerts.notified(&Topic::Incident(i.number))))
+                .filter(|(i, notified)| notified.is_some() || i.end.is_none())
+                .map(|(i, notified)| IncidentRecord::of(i, notified, now))
                 .collect(),
             alerts: self
                 .outbox
@@ -145,10 +140,13 @@ impl Monitor {
         let incidents: Vec<Incident> = incidents.map(|i| i.restore(now)).collect();
         self.incidents = Incidents::restore(incidents, snapshot.next_incident);
         let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
-        let told = snapshot.incidents.iter().filter(|i| i.told);
-        let (incidents, chats) = (&self.incidents, self.bot.chats());
-        self.alerts
-            .restore_notified(told.map(|i| i.number), incidents, &alerts, chats);
+        for record in snapshot.incidents.iter().filter(|i| i.told) {
+            if let Some(incident) = self.incidents.get(record.number) {
+                let rest = record.notified.as_deref().unwrap_or_default();
+                self.alerts
+                    .restore_notified(incident, rest, &alerts, self.bot.chats());
+            }
+        }
         self.expiry.restore_roots(&snapshot.roots);
         self.expiry
             .plan(now, &mut self.sites, self.schedule.jitter());

@@ -126,6 +126,8 @@ pub struct IncidentRecord {
     /// Chat, message, chat, message, …
     pub messages: Vec<i64>,
     pub told: bool,
+    /// Chats that an alert was made for, as far as `messages` has none of theirs.
+    pub notified: Option<Vec<i64>>,
     pub reminded: i64,
     /// Seconds of it that do not count: our own line was down.
     pub blind: u64,
@@ -216,9 +218,12 @@ impl Snapshot {
 }
 
 impl IncidentRecord {
-    /// `told`: an alert was made for it.
-    pub fn of(incident: &Incident, told: bool, now: Now) -> IncidentRecord {
+    /// `notified`: the chats that an alert was made for.
+    pub fn of(incident: &Incident, notified: Option<&[i64]>, now: Now) -> IncidentRecord {
         let ack = incident.acknowledged.as_ref();
+        let without_message = notified.unwrap_or_default().iter().copied();
+        let without_message = without_message.filter(|&chat| incident.message_in(chat).is_none());
+        let without_message: Vec<i64> = without_message.collect();
         IncidentRecord {
             number: incident.number,
             site: incident.site.clone(),
@@ -233,7 +238,8 @@ impl IncidentRecord {
                 .iter()
                 .flat_map(|&(chat, message)| [chat, message])
                 .collect(),
-            told,
+            told: notified.is_some(),
+            notified: Some(without_message).filter(|chats| !chats.is_empty()),
             reminded: now.wall_at(incident.reminded),
             blind: incident.blind.as_secs(),
         }
@@ -411,8 +417,9 @@ mod tests {
             reminded: Moment(500_000),
             blind: Duration::from_secs(7),
         };
-        let json = IncidentRecord::of(&incident, true, NOW).serialize_json();
+        let json = IncidentRecord::of(&incident, Some(&[7]), NOW).serialize_json();
         let read = IncidentRecord::deserialize_json(&json).expect("own JSON");
+        assert_eq!(read.notified, Some(vec![7]));
         assert_eq!(read.restore(NOW), incident);
     }
 

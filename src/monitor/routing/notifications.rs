@@ -252,18 +252,10 @@ impl Monitor {
                     jobs.on_message(now.moment(), job, chat, edited, message_id, outbox);
                 }
                 DeliveryEffect::Migrated { from, to } => self.chat_moved(now, from, to),
-                DeliveryEffect::Dropped {
-                    chat,
-                    topics,
-                    reason,
-                } => {
-                    for topic in topics {
-                        self.alerts.on_dropped(&topic, chat, &self.incidents);
-                    }
-                    let text =
-                        format!("a message for chat {chat} was refused and dropped: {reason}");
-                    self.log(Level::Warn, text);
-                }
+                DeliveryEffect::Dropped { chat, reason } => self.log(
+                    Level::Warn,
+                    format!("a message for chat {chat} was refused and dropped: {reason}"),
+                ),
                 DeliveryEffect::Delayed { reason } => {
                     self.log(Level::Info, format!("a message waits: {reason}"));
                 }

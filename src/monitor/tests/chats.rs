@@ -396,21 +396,28 @@ fn a_chat_that_was_taken_out_before_it_got_the_alert_gets_no_end() {
 }
 
 #[test]
-fn a_chat_that_refused_the_alert_gets_no_end() {
-    let mut world = in_chats(&[GROUP, CHAT], &["blog"]);
-    world.pass(70);
-    let reason = "no rights".to_owned();
-    world.deliveries = [Delivery::Refused { reason }].into();
-    world.fate("blog", bad());
-    world.pass(120);
-    assert_eq!(told(&mut world).len(), 1);
-    world.fate("blog", good(40));
-    world.pass(120);
-    let up = told(&mut world);
-    assert!(
-        up.len() == 1 && up[0].starts_with(&format!("{CHAT}: 🟢")),
-        "{up:?}"
-    );
+fn a_chat_that_refused_the_alert_gets_its_end_over_a_restart_too() {
+    for restart in [false, true] {
+        let mut world = in_chats(&[GROUP, CHAT], &["blog"]);
+        world.pass(70);
+        let reason = "no rights".to_owned();
+        world.deliveries = [Delivery::Refused { reason }].into();
+        world.fate("blog", bad());
+        world.pass(120);
+        assert_eq!(told(&mut world).len(), 1);
+        if restart {
+            let snapshot = world.monitor.snapshot(world.now());
+            let wall = world.now().wall;
+            world = in_chats(&[GROUP, CHAT], &["blog"]);
+            world.wall = wall;
+            world.monitor.restore(&snapshot, world.now());
+        }
+        world.fate("blog", good(40));
+        world.pass(120);
+        let up = told(&mut world);
+        let up = up.iter().filter(|t| t.contains("up again after"));
+        assert_eq!(up.count(), 2, "{restart}");
+    }
 }
 
 #[test]
