@@ -83,12 +83,8 @@ impl Monitor {
         let text = format!("{name} is up again after {lasted} (#{})", ended.number);
         self.log(level_of(manner), text);
         self.saving.untold(manner, moment);
-        let alert = self.alerts.on_up(
-            Audience::new(&self.sites, self.bot.access(), now),
-            at,
-            &ended,
-            manner,
-        );
+        let audience = Audience::new(&self.sites, self.bot.access(), now);
+        let alert = self.alerts.on_up(audience, at, &ended, manner);
         self.notify(now, alert);
     }
 
@@ -96,12 +92,8 @@ impl Monitor {
         let manner = self.manner_of_change(now.moment(), at);
         let text = format!("{} is slow: {cause}", self.sites[at].name());
         self.log(level_of(manner), text);
-        let alert = self.alerts.on_slow(
-            Audience::new(&self.sites, self.bot.access(), now),
-            at,
-            cause,
-            manner,
-        );
+        let audience = Audience::new(&self.sites, self.bot.access(), now);
+        let alert = self.alerts.on_slow(audience, at, cause, manner);
         self.notify(now, alert);
     }
 
@@ -109,12 +101,8 @@ impl Monitor {
         let manner = self.manner_of_change(now.moment(), at);
         let text = format!("{} is fast again", self.sites[at].name());
         self.log(level_of(manner), text);
-        let alert = self.alerts.on_fast(
-            Audience::new(&self.sites, self.bot.access(), now),
-            at,
-            lasted,
-            manner,
-        );
+        let audience = Audience::new(&self.sites, self.bot.access(), now);
+        let alert = self.alerts.on_fast(audience, at, lasted, manner);
         self.notify(now, alert);
     }
 
@@ -126,9 +114,8 @@ impl Monitor {
             self.saving.later(moment);
             self.log(Level::Info, format!("{name} is steady again"));
             let open = self.incidents.open_of_mut(&name);
-            let alert =
-                self.alerts
-                    .on_steady(Audience::new(&self.sites, self.bot.access(), now), at, open);
+            let audience = Audience::new(&self.sites, self.bot.access(), now);
+            let alert = self.alerts.on_steady(audience, at, open);
             self.notify(now, alert);
         }
     }
