@@ -4,6 +4,8 @@
 mod day;
 #[path = "wear/hostile.rs"]
 mod hostile;
+#[path = "wear/old_states.rs"]
+mod old_states;
 
 use day::*;
 

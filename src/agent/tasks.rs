@@ -104,7 +104,7 @@ impl Agent {
                         return;
                     };
                     let asked = match &next {
-                        Answer::Message(outgoing) => outgoing.asked,
+                        Answer::Message(outgoing) => outgoing.message.asked,
                         Answer::Press(answer) => Some(answer.asked),
                     };
                     if let Some(asked) = asked {

@@ -125,8 +125,8 @@ impl Monitor {
             } => self.inspected(now, &site, subject, result),
             Event::Update(update) => self.update(now, update),
             Event::Bot { username } => self.bot.on_username(username),
-            Event::Notice(text) => self.announce(now, text),
-            Event::Mistaken { what, safe } => self.tell_mistakes(now, &what, &safe),
+            Event::Notice(text) => self.notify_all(now, text),
+            Event::Mistaken { what, safe } => self.notify_of_mistakes(now, &what, &safe),
             Event::Delivered { id, delivery } => self.delivered(now, id, delivery),
             Event::Admitted { job } => self.admitted(now, job),
             Event::Measured { asker, vitals } => self.answer_stats(now, &asker, &vitals),
@@ -218,9 +218,9 @@ impl Monitor {
                 self.remind(now);
             }
             Timer::Fault if self.uplink.has(Fault::NoConnection) => {}
-            Timer::Fault => self.tell_faults(now),
-            Timer::UncleanStop if clock_set => self.tell_unclean_stop(now),
-            Timer::Digest if clock_set => self.tell_digest(now),
+            Timer::Fault => self.notify_of_faults(now),
+            Timer::UncleanStop if clock_set => self.notify_of_unclean_stop(now),
+            Timer::Digest if clock_set => self.notify_of_digest(now),
             Timer::UncleanStop | Timer::Digest => {}
             Timer::Heartbeat => {
                 if self.schedule.beat(moment, sites) {
@@ -369,22 +369,24 @@ impl Monitor {
         self.alerts.restore(muted_until, snapshot.digested);
         let clock_set = self.clock.is_set();
         let (sites, schedule, alerts) = (&mut self.sites, &mut self.schedule, &mut self.alerts);
-        persist::restore_sites(snapshot, sites, schedule, alerts, now, clock_set);
+        persist::restore_sites(snapshot, sites, schedule, now, clock_set);
         let mutes = sites.iter();
         let mutes = mutes.filter_map(|w| Some((w.name().to_owned(), w.muted_until()?)));
         self.clock.remember_restored(now, muted_until, mutes);
         self.incidents = persist::incidents(snapshot, now);
+        let waiting: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
+        let chats = self.bot.chats();
+        persist::restore_notified(snapshot, alerts, &self.incidents, &waiting, chats);
+        alerts.keep_sites(sites);
         for record in &snapshot.sites {
             self.expiry.restore(&record.name, &record.expiry);
         }
         self.expiry.restore_roots(&snapshot.roots);
         self.expiry.plan(now, sites, schedule.jitter());
-        persist::restore_uplink(snapshot, &mut self.uplink, alerts, sites, now);
+        persist::restore_uplink(snapshot, &mut self.uplink, alerts, chats, sites, now);
         sites.refresh_reach(moment, self.uplink.has(Fault::NoConnection));
         self.reconcile(moment);
-        let alerts: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
-        self.bot.restore_joined(&alerts);
-        self.outbox.restore(alerts);
+        self.outbox.restore(waiting);
         self.bot.restore_moves(persist::moves(snapshot));
         self.follow_moves();
         self.drop_hidden();
@@ -420,8 +422,7 @@ impl Monitor {
         added: Vec<(AddedRecord, Result<Site, String>)>,
         settings: Settings,
     ) {
-        self.bot
-            .reload(settings.access, settings.max_jobs, now.moment());
+        self.bot.reload(settings.access, settings.max_jobs);
         self.alerts.reload(settings.quiet, settings.digest);
         self.clock.reload(settings.built);
         self.schedule.reload(settings.heartbeat);
@@ -448,7 +449,7 @@ impl Monitor {
         let merged = self.bot.merge_added(of_file, added, &self.sites);
         for (chats, text) in merged.notices {
             self.actions.log(Level::Info, text.clone());
-            self.notice_to(now, chats, text);
+            self.notify_chats(now, chats, text);
         }
         self.take_sites(now, merged.sites);
     }
@@ -499,10 +500,13 @@ impl Monitor {
     /// What waits for chats that are not, or no longer, to have it.
     fn drop_hidden(&mut self) {
         let (chats, sites) = (self.bot.chats(), &self.sites);
-        self.outbox.keep_chats(&|site, chat| {
+        let dropped = self.outbox.keep_chats(&|site, chat| {
             let site = sites.named(site).map(|w| w.config());
             chats.contains(&chat) && site.is_none_or(|site| may_see(chat, site))
         });
+        for (topic, chat) in dropped {
+            self.alerts.on_dropped(&topic, chat, &self.incidents);
+        }
     }
 }
 

@@ -42,9 +42,10 @@ pub fn encode_snapshot(seq: u64, snapshot: &Snapshot) -> Vec<u8> {
     bytes
 }
 
-/// Why a snapshot cannot be used.
+/// Why a file cannot be used.
 #[derive(Debug, PartialEq)]
 pub enum Unreadable {
+    Missing,
     /// It has this version.
     Newer(u32),
     Damaged(String),

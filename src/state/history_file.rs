@@ -13,14 +13,13 @@
 use super::OPEN_WITHIN;
 use super::format::crc32;
 use super::owned_file;
-use super::recover::{self, Damage};
-use super::writer::{BLOCK, Written};
+use super::recover;
+use super::writer::{BLOCK, Written, append};
 use crate::files;
 use crate::monitor::history::{Extent, Record, Rows, Scope};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "history";
@@ -44,72 +43,6 @@ pub struct Past {
     length: u64,
 }
 
-fn load(dir: &Path, mut take: impl FnMut(&Record)) -> (Past, Option<String>) {
-    let mut past = Past {
-        dir: dir.to_owned(),
-        table: Vec::new(),
-        day: None,
-        length: 0,
-    };
-    let mut faults = Vec::new();
-    let mut newer = Vec::new();
-    for file in FILES {
-        let path = dir.join(file);
-        let read = {
-            let path = path.clone();
-            move || owned_file::read(&path, LARGEST)
-        };
-        let bytes = match files::within(&path, OPEN_WITHIN, read) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            Err(e) => {
-                log::warn!("{file} of the state cannot be read: {}", super::reason(&e));
-                continue;
-            }
-        };
-        if is_newer(&bytes) {
-            match recover::keep_newer(dir, file) {
-                Ok(()) => newer.push(format!("{file}.newer")),
-                Err(e) => log::warn!("{file} cannot be set aside: {}", super::reason(&e)),
-            }
-            continue;
-        }
-        let read = decode(&bytes, &mut take);
-        if read.damaged {
-            let damage = Damage {
-                file,
-                what: "a checksum is wrong".to_owned(),
-                useful: false,
-            };
-            match recover::set_aside(dir, &damage) {
-                Ok(()) => faults.push(format!("{file}.bad")),
-                Err(e) => log::warn!("{file} cannot be set aside: {}", super::reason(&e)),
-            }
-        }
-        if file == FILE && !read.damaged && !read.torn {
-            past.day = read.hour.map(|hour| hour.div_euclid(24));
-            past.length = bytes.len() as u64;
-            past.table = read.table;
-        }
-    }
-    let kept = |files: &[String]| dir.join(files.join(" and ")).display().to_string();
-    let mut said = Vec::new();
-    if !faults.is_empty() {
-        let kept = kept(&faults);
-        said.push(format!(
-            "The history was damaged. It is kept as {kept}. What is sound of it is used."
-        ));
-    }
-    if !newer.is_empty() {
-        let kept = kept(&newer);
-        said.push(format!(
-            "The history was written by a newer sitemon. It is kept as {kept}."
-        ));
-    }
-    let said = (!said.is_empty()).then(|| said.join(" "));
-    (past, said)
-}
-
 /// Of a format that comes after this one.
 fn is_newer(bytes: &[u8]) -> bool {
     let version = bytes.strip_prefix(&MAGIC[..3]).and_then(<[u8]>::first);
@@ -118,9 +51,60 @@ fn is_newer(bytes: &[u8]) -> bool {
 
 impl Past {
     /// Hands on everything that is sound, in the order of time. A file that is damaged is kept as
-    /// `*.bad`, and the sentence to tell is returned. The lock of the directory must be held.
-    pub fn load(dir: &Path, take: impl FnMut(&Record)) -> (Past, Option<String>) {
-        load(dir, take)
+    /// `*.bad`, and the sentence for the chats is returned. The lock of the directory must be held.
+    pub fn load(dir: &Path, mut take: impl FnMut(&Record)) -> (Past, Option<String>) {
+        let mut past = Past {
+            dir: dir.to_owned(),
+            table: Vec::new(),
+            day: None,
+            length: 0,
+        };
+        let mut faults = Vec::new();
+        let mut newer = Vec::new();
+        for file in FILES {
+            let path = dir.join(file);
+            let read = {
+                let path = path.clone();
+                move || owned_file::read(&path, LARGEST)
+            };
+            let bytes = match files::within(&path, OPEN_WITHIN, read) {
+                Ok(bytes) => bytes,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => {
+                    log::warn!("{file} of the state cannot be read: {}", super::reason(&e));
+                    continue;
+                }
+            };
+            if is_newer(&bytes) {
+                newer.extend(recover::keep_newer(dir, file));
+                continue;
+            }
+            let read = decode(&bytes, &mut take);
+            if read.damaged {
+                faults.extend(recover::set_aside(dir, file, false));
+            }
+            if file == FILE && !read.damaged && !read.torn {
+                past.day = read.hour.map(|hour| hour.div_euclid(24));
+                past.length = bytes.len() as u64;
+                past.table = read.table;
+            }
+        }
+        let kept = |files: &[String]| dir.join(files.join(" and ")).display().to_string();
+        let mut said = Vec::new();
+        if !faults.is_empty() {
+            let kept = kept(&faults);
+            said.push(format!(
+                "The history was damaged. It is kept as {kept}. What is sound of it is used."
+            ));
+        }
+        if !newer.is_empty() {
+            let kept = kept(&newer);
+            said.push(format!(
+                "The history was written by a newer sitemon. It is kept as {kept}."
+            ));
+        }
+        let said = (!said.is_empty()).then(|| said.join(" "));
+        (past, said)
     }
 
     /// What to give to [`Past::save`] for these sites at this hour.
@@ -153,25 +137,8 @@ impl Past {
 
     fn append(&mut self, records: &[Record]) -> io::Result<Written> {
         let bytes = encode(records, &mut self.table);
-        let length = bytes.len() as u64;
-        let path = self.dir.join(FILE);
-        let file = owned_file::open_to_write(&path)?;
-        if file.metadata()?.len() != self.length {
-            return Err(io::Error::other("somebody else wrote to it"));
-        }
-        let used = self.length % BLOCK;
-        let at = if length <= BLOCK && used + length > BLOCK {
-            self.length.next_multiple_of(BLOCK)
-        } else {
-            self.length
-        };
-        file.write_all_at(&bytes, at)?;
-        file.sync_data()?;
-        self.length = at + length;
-        Ok(Written {
-            bytes: length,
-            blocks: self.length.div_ceil(BLOCK) - at / BLOCK,
-        })
+        let file = owned_file::open_to_write(&self.dir.join(FILE))?;
+        append(&file, &mut self.length, &bytes)
     }
 
     fn begin(&mut self, extent: Extent, records: &[Record]) -> io::Result<Written> {
@@ -316,7 +283,7 @@ fn record(mut body: &[u8], table: &mut Vec<String>) -> Option<Record> {
     };
     let hour = i64::from_le_bytes(take(&mut body, 8)?.try_into().ok()?);
     let length = take(&mut body, 1)?[0];
-    // A record that added names is missing: nobody knows whose these are.
+    // A record that added names is missing: it is not known whose these are.
     if take_count(&mut body)? != table.len() {
         return None;
     }

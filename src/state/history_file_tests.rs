@@ -53,14 +53,14 @@ fn write(past: &mut Past, hours: i64) -> u64 {
 
 fn read(dir: &Path) -> (Vec<Record>, Option<String>) {
     let mut records = Vec::new();
-    let (_, said) = load(dir, |record| records.push(record.clone()));
+    let (_, said) = Past::load(dir, |record| records.push(record.clone()));
     (records, said)
 }
 
 #[test]
 fn every_hour_is_a_block_and_comes_back() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (mut past, said) = load(dir.path(), |_| panic!("there is nothing"));
+    let (mut past, said) = Past::load(dir.path(), |_| panic!("there is nothing"));
     assert_eq!(said, None);
     assert_eq!(past.need(["blog"].into_iter(), START), Extent::Whole);
     let blocks = write(&mut past, 50);
@@ -73,7 +73,7 @@ fn every_hour_is_a_block_and_comes_back() {
         .map(|r| r.hour - START)
         .collect();
     assert_eq!(pages, (24..50).collect::<Vec<i64>>());
-    let (past, _) = load(dir.path(), |_| {});
+    let (past, _) = Past::load(dir.path(), |_| {});
     let names = || ["blog", "sh\u{F6}p \u{1F600}"].into_iter();
     assert_eq!(past.need(names(), START + 50), Extent::Pages);
     assert_eq!(past.need(names(), START + 72), Extent::Base);
@@ -83,7 +83,7 @@ fn every_hour_is_a_block_and_comes_back() {
 #[test]
 fn of_a_site_that_is_gone_nothing_is_left() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (mut past, _) = load(dir.path(), |_| {});
+    let (mut past, _) = Past::load(dir.path(), |_| {});
     write(&mut past, 30);
     let left = &lived(31)[..1];
     let page = record(Scope::Page, START + 30, left);
@@ -99,7 +99,7 @@ fn of_a_site_that_is_gone_nothing_is_left() {
 #[test]
 fn a_cut_anywhere_loses_only_what_comes_after_it_and_a_flip_only_its_record() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (mut past, _) = load(dir.path(), |_| {});
+    let (mut past, _) = Past::load(dir.path(), |_| {});
     write(&mut past, 4);
     let path = dir.path().join(FILE);
     let good = fs::read(&path).expect("reads");
@@ -132,12 +132,12 @@ fn all_names(bytes: &[u8]) -> usize {
 fn after_a_torn_record_or_damage_everything_is_written_anew() {
     for cut in [1, 20] {
         let dir = tempfile::tempdir().expect("a directory");
-        let (mut past, _) = load(dir.path(), |_| {});
+        let (mut past, _) = Past::load(dir.path(), |_| {});
         write(&mut past, 3);
         let path = dir.path().join(FILE);
         let good = fs::read(&path).expect("reads");
         fs::write(&path, &good[..good.len() - cut]).expect("writes");
-        let (past, _) = load(dir.path(), |_| {});
+        let (past, _) = Past::load(dir.path(), |_| {});
         assert_eq!(past.need(std::iter::empty(), START + 3), Extent::Whole);
     }
 }
@@ -145,7 +145,7 @@ fn after_a_torn_record_or_damage_everything_is_written_anew() {
 #[test]
 fn a_power_cut_between_the_renames_of_a_new_day_loses_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (mut past, _) = load(dir.path(), |_| {});
+    let (mut past, _) = Past::load(dir.path(), |_| {});
     write(&mut past, 25);
     let (all, _) = read(dir.path());
     fs::rename(dir.path().join(FILE), dir.path().join(NEW)).expect("renames");
@@ -155,7 +155,7 @@ fn a_power_cut_between_the_renames_of_a_new_day_loses_nothing() {
 #[test]
 fn a_disk_that_is_full_is_an_error_and_the_next_save_writes_everything() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (mut past, _) = load(dir.path(), |_| {});
+    let (mut past, _) = Past::load(dir.path(), |_| {});
     write(&mut past, 2);
     fs::remove_file(dir.path().join(FILE)).expect("removes");
     let page = record(Scope::Page, START + 2, &lived(3));

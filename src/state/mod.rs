@@ -65,7 +65,7 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct Loaded {
     pub snapshot: Option<Snapshot>,
-    /// Something was damaged: the sentence to tell.
+    /// Something was damaged: the sentence for the chats.
     pub damage: Option<String>,
     pub writer: Writer,
 }
@@ -209,34 +209,22 @@ impl State {
         if newer {
             let version = found.version.unwrap_or_default();
             let known = format::VERSION;
+            let files = found.newer.iter();
+            let kept = self.kept(files.filter_map(|file| recover::keep_newer(&self.dir, file)));
             said.push(format!(
                 "The state was written by a newer sitemon (its version is {version}, this one \
-                 knows {known}).{}",
-                self.kept(
-                    "newer",
-                    found
-                        .newer
-                        .iter()
-                        .map(|file| { (*file, recover::keep_newer(&self.dir, file)) })
-                )
+                 knows {known}).{kept}"
             ));
         }
         if !found.damaged.is_empty() || (found.lost && !newer) {
-            let faults = if found.damaged.is_empty() {
-                "a part is missing".to_owned()
-            } else {
-                found.faults()
+            let faults = match found.damaged.is_empty() {
+                true => "a part is missing".to_owned(),
+                false => found.faults(),
             };
-            said.push(format!(
-                "The state was damaged ({faults}).{}",
-                self.kept(
-                    "bad",
-                    found
-                        .damaged
-                        .iter()
-                        .map(|damage| { (damage.file, recover::set_aside(&self.dir, damage)) })
-                )
-            ));
+            let files = found.damaged.iter();
+            let kept =
+                self.kept(files.filter_map(|d| recover::set_aside(&self.dir, d.file, d.useful)));
+            said.push(format!("The state was damaged ({faults}).{kept}"));
         }
         let lost = match (&found.snapshot, found.lost) {
             (None, _) => "Starting afresh.",
@@ -248,25 +236,13 @@ impl State {
     }
 
     /// Where files were set aside to.
-    fn kept<'a>(
-        &self,
-        suffix: &str,
-        files: impl Iterator<Item = (&'a str, io::Result<()>)>,
-    ) -> String {
-        let mut kept = Vec::new();
-        for (name, set_aside) in files {
-            match set_aside {
-                Ok(()) => kept.push(format!("{name}.{suffix}")),
-                Err(e) => log::warn!("{name} cannot be set aside: {}", reason(&e)),
-            }
+    fn kept(&self, files: impl Iterator<Item = String>) -> String {
+        let kept: Vec<String> = files.collect();
+        if kept.is_empty() {
+            return String::new();
         }
-        match kept.is_empty() {
-            true => String::new(),
-            false => {
-                let aside = self.dir.join(kept.join(" and "));
-                format!(" It is kept as {}.", aside.display())
-            }
-        }
+        let aside = self.dir.join(kept.join(" and "));
+        format!(" It is kept as {}.", aside.display())
     }
 }
 

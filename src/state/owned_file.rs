@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Reads a regular file of at most `limit` bytes, whoever it belongs to. Blocks.
+/// Reads a regular file of at most `limit` bytes, of any user. Blocks.
 ///
 /// # Errors
 ///
@@ -19,7 +19,7 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     files::bounded(open_to_read(path)?, limit)
 }
 
-/// Opens a regular file for reading, whoever it belongs to.
+/// Opens a regular file for reading, of any user.
 ///
 /// # Errors
 ///

@@ -9,7 +9,7 @@
 //! A record that is missing (both its copies are damaged) does not make the later ones worthless.
 //! They hold whole records and the newest counters, so going on gives every site, incident and
 //! alert as it was last written somewhere readable; stopping would lose alerts that wait. An alert
-//! whose delivery was in the lost record is told twice, which is allowed; a site and its incident
+//! whose delivery was in the lost record is sent twice, which is allowed; a site and its incident
 //! that no longer agree are reconciled by the monitor. A journal without any snapshot is used for
 //! the same reason.
 
@@ -55,54 +55,44 @@ pub struct Damage {
     pub useful: bool,
 }
 
-enum Source<T> {
-    Missing,
-    Sound(T),
-    Damaged(String),
-    /// Of this version, which this program does not know.
-    Newer(u32),
-}
-
 /// Reads everything and changes nothing.
 pub fn find(dir: &Path) -> Found {
     let mut found = Found::default();
     let mut claimed = None;
     let main = open_snapshot(&dir.join(SNAPSHOT), &mut claimed);
     let backup = open_snapshot(&dir.join(BACKUP), &mut None);
-    let usable = matches!(main, Source::Sound(_));
-    let mut version = None;
-    for (file, source) in [(SNAPSHOT, &main), (BACKUP, &backup)] {
-        match source {
-            Source::Damaged(what) if !usable => found.damage(file, what.clone(), false),
-            Source::Newer(newer) => {
+    for (file, read) in [(SNAPSHOT, &main), (BACKUP, &backup)] {
+        match read {
+            Err(Unreadable::Damaged(what)) if main.is_err() => {
+                found.damage(file, what.clone(), false);
+            }
+            Err(Unreadable::Newer(newer)) => {
                 found.unsound = true;
                 found.newer.push(file);
-                version = version.max(Some(*newer));
+                found.version = found.version.max(Some(*newer));
             }
             _ => {}
         }
     }
-    found.version = version;
     let base = match (main, backup) {
-        (Source::Sound(main), Source::Sound(backup)) => {
+        (Ok(main), Ok(backup)) => {
             found.copied = main.seq == backup.seq;
             Some(if backup.seq > main.seq { backup } else { main })
         }
-        (Source::Sound(base), _) | (_, Source::Sound(base)) => Some(base),
-        _ => None,
+        (main, backup) => main.or(backup).ok(),
     };
     let journal = match read(&dir.join(JOURNAL)) {
-        Source::Missing | Source::Newer(_) => Journal::default(),
+        Err(Unreadable::Missing | Unreadable::Newer(_)) => Journal::default(),
         // What follows a snapshot that cannot be read.
-        Source::Sound(_) if base.is_none() && !found.newer.is_empty() => {
+        Ok(_) if base.is_none() && !found.newer.is_empty() => {
             found.newer.push(JOURNAL);
             Journal::default()
         }
-        Source::Sound(bytes) => {
+        Ok(bytes) => {
             found.journal_len = bytes.len() as u64;
             decode_journal(&bytes)
         }
-        Source::Damaged(what) => {
+        Err(Unreadable::Damaged(what)) => {
             found.damage(JOURNAL, what, false);
             found.lost = true;
             Journal::default()
@@ -164,51 +154,50 @@ impl Found {
     }
 }
 
-fn open_snapshot(path: &Path, claimed: &mut Option<u64>) -> Source<Base> {
-    match read(path) {
-        Source::Missing => Source::Missing,
-        Source::Damaged(what) => Source::Damaged(what),
-        Source::Newer(version) => Source::Newer(version),
-        Source::Sound(bytes) => match decode_snapshot(&bytes) {
-            Ok(base) => Source::Sound(base),
-            Err(unreadable) => {
-                *claimed = claimed_seq(&bytes);
-                match unreadable {
-                    Unreadable::Newer(version) => Source::Newer(version),
-                    Unreadable::Damaged(what) => Source::Damaged(what),
-                }
-            }
-        },
-    }
+/// `claimed`: the number that one which cannot be used claims to have.
+fn open_snapshot(path: &Path, claimed: &mut Option<u64>) -> Result<Base, Unreadable> {
+    let bytes = read(path)?;
+    decode_snapshot(&bytes).inspect_err(|_| *claimed = claimed_seq(&bytes))
 }
 
-fn read(path: &Path) -> Source<Vec<u8>> {
-    match owned_file::read(path, MAX_SIZE) {
-        Ok(bytes) => Source::Sound(bytes),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Source::Missing,
+fn read(path: &Path) -> Result<Vec<u8>, Unreadable> {
+    owned_file::read(path, MAX_SIZE).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => Unreadable::Missing,
         // What it is says it all.
-        Err(e) if e.raw_os_error().is_none() => Source::Damaged(e.to_string()),
-        Err(e) => Source::Damaged(format!("it cannot be read: {}", reason(&e))),
-    }
+        _ if e.raw_os_error().is_none() => Unreadable::Damaged(e.to_string()),
+        _ => Unreadable::Damaged(format!("it cannot be read: {}", reason(&e))),
+    })
 }
 
-/// Keeps a file of a newer version as `*.newer`, as it is.
-pub fn keep_newer(dir: &Path, file: &str) -> io::Result<()> {
-    fs::rename(dir.join(file), dir.join(format!("{file}.newer")))
+/// Keeps a file of a newer version as it is. Its new name, unless that fails.
+pub fn keep_newer(dir: &Path, file: &str) -> Option<String> {
+    let aside = format!("{file}.newer");
+    renamed(file, fs::rename(dir.join(file), dir.join(&aside)), aside)
 }
 
-/// Keeps a damaged file as `*.bad`. What is still needed is copied (a file that has a second name is
-/// not written to) and stays until the next save replaces it.
-pub fn set_aside(dir: &Path, damage: &Damage) -> io::Result<()> {
-    let path = dir.join(damage.file);
-    let aside = dir.join(format!("{}.bad", damage.file));
-    if !damage.useful {
-        return fs::rename(&path, &aside);
-    }
-    match fs::remove_file(&aside) {
+/// Keeps a damaged file. Its new name, unless that fails. One that is still needed is copied (a file
+/// that has a second name is not written to) and stays until the next save replaces it.
+pub fn set_aside(dir: &Path, file: &str, needed: bool) -> Option<String> {
+    let aside = format!("{file}.bad");
+    let (from, to) = (dir.join(file), dir.join(&aside));
+    let done = match needed {
+        true => copy(&from, &to),
+        false => fs::rename(&from, &to),
+    };
+    renamed(file, done, aside)
+}
+
+fn renamed(file: &str, done: io::Result<()>, aside: String) -> Option<String> {
+    done.inspect_err(|e| log::warn!("{file} cannot be set aside: {}", reason(e)))
+        .ok()
+        .map(|()| aside)
+}
+
+fn copy(path: &Path, to: &Path) -> io::Result<()> {
+    match fs::remove_file(to) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    let bytes = owned_file::read(&path, MAX_SIZE)?;
-    owned_file::create_empty(&aside)?.write_all(&bytes)
+    let bytes = owned_file::read(path, MAX_SIZE)?;
+    owned_file::create_empty(to)?.write_all(&bytes)
 }

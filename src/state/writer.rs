@@ -137,37 +137,21 @@ impl Files {
         appended
     }
 
-    /// Where a record would straddle two blocks and one has room for it, it goes into the next block.
-    /// What is left free reads as zeros.
     fn append_at_end(&mut self, record: &[u8]) -> io::Result<Written> {
         let path = self.dir.join(JOURNAL);
         let first = self.journal_len == 0;
-        let length = record.len() as u64;
         let file = match first {
             true => owned_file::create_empty(&path)?,
             false => owned_file::open_to_write(&path)?,
         };
-        if file.metadata()?.len() != self.journal_len {
-            return Err(io::Error::other("somebody else wrote to it"));
-        }
-        let used = self.journal_len % BLOCK;
-        let at = if length <= BLOCK && used + length > BLOCK {
-            self.journal_len.next_multiple_of(BLOCK)
-        } else {
-            self.journal_len
-        };
-        file.write_all_at(record, at)?;
-        file.sync_data()?;
-        let mut blocks = (at + length).div_ceil(BLOCK) - at / BLOCK;
+        let mut length = self.journal_len;
+        let mut written = append(&file, &mut length, record)?;
         if first {
             self.sync_dir()?;
-            blocks += 1;
+            written.blocks += 1;
         }
-        self.journal_len = at + length;
-        Ok(Written {
-            bytes: length,
-            blocks,
-        })
+        self.journal_len = length;
+        Ok(written)
     }
 
     /// Cuts off what a failed append may have left. Where that fails too, half a record will be
@@ -196,7 +180,7 @@ impl Files {
             done = self.perform(write, &bytes);
         }
         done?;
-        // Until it is known whether it is in place, nobody knows what a record would follow.
+        // Until it is known whether it is in place, it is not known what a record would follow.
         self.sound = false;
         self.perform(put, &bytes)?;
         (self.sound, self.copied, self.seq) = (true, false, self.given);
@@ -258,6 +242,24 @@ impl Files {
     fn sync_dir(&self) -> io::Result<()> {
         File::open(&self.dir)?.sync_all()
     }
+}
+
+/// Appends a record to a file of this length, and waits until it is on flash. Where it would straddle
+/// two blocks and one has room for it, it goes into the next block; what is left free reads as zeros.
+pub(super) fn append(file: &File, length: &mut u64, record: &[u8]) -> io::Result<Written> {
+    if file.metadata()?.len() != *length {
+        return Err(io::Error::other("somebody else wrote to it"));
+    }
+    let bytes = record.len() as u64;
+    let mut at = *length;
+    if bytes <= BLOCK && at % BLOCK + bytes > BLOCK {
+        at = at.next_multiple_of(BLOCK);
+    }
+    file.write_all_at(record, at)?;
+    file.sync_data()?;
+    *length = at + bytes;
+    let blocks = length.div_ceil(BLOCK) - at / BLOCK;
+    Ok(Written { bytes, blocks })
 }
 
 fn is_full(e: &io::Error) -> bool {

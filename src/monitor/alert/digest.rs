@@ -1,5 +1,5 @@
-//! The daily summary: yesterday in five lines, once a day at a local time, for each chat that is
-//! told of a site.
+//! The daily summary: yesterday in five lines, once a day at a local time, for each chat that
+//! gets the alerts of a site.
 
 use crate::monitor::alert::notifications::{Audience, NewAlert};
 use crate::monitor::alert::{Alerts, Notification};
@@ -39,7 +39,7 @@ impl Digest {
     }
 
     /// Whether it is to be sent now. One that was due while we were off is sent late, on the same
-    /// day; a first one has no yesterday to tell of.
+    /// day; a first one has no yesterday to sum up.
     fn take(&mut self, now: Now) -> bool {
         let Some((due, today)) = self.today(now) else {
             self.sent = None;
@@ -83,8 +83,8 @@ impl Alerts {
         }
         let chats = audience.access.chats.iter();
         let alerts = chats.filter_map(|&chat| {
-            let told = |w: &&SiteState| may_see(chat, w.config());
-            let sites: Vec<&SiteState> = audience.sites.iter().filter(told).collect();
+            let seen = |w: &&SiteState| may_see(chat, w.config());
+            let sites: Vec<&SiteState> = audience.sites.iter().filter(seen).collect();
             let html = digest_of(&sites, details, audience.now);
             let notification = Notification::Digest { html };
             (!sites.is_empty()).then(|| NewAlert::general(notification, vec![chat]))

@@ -1,4 +1,4 @@
-//! Many sites with the same notification are told in one line.
+//! Many sites with the same notification are one line.
 
 use crate::monitor::alert::{Alert, Notification, merged, when};
 use crate::monitor::render::text::{escape, units};
@@ -6,23 +6,20 @@ use crate::monitor::time::Now;
 use crate::monitor::time::text::lasting;
 use std::collections::{BTreeMap, HashMap};
 
-/// So many sites with the same notification are told in one line.
+/// So many sites with the same notification are one line.
 const GROUP: usize = 6;
 /// Names and cause in a line of a group, at most: it must fit a message.
 const GROUP_UNITS: usize = 3500;
 
-/// Many sites with the same notification: one line for all.
-pub struct Group<'a> {
-    pub key: (bool, &'a str, String),
-    pub lines: Vec<(String, Vec<u64>)>,
-}
+/// What alerts share that are one line: whether the sites are down, why, and when.
+type Key<'a> = (bool, &'a str, String);
 
-/// What alerts must share to be told in one line; `None` for what stands alone.
+/// The key of an alert; `None` for what stands alone.
 pub fn group_key<'a>(
     alert: &'a Alert,
     ended: &HashMap<u32, Vec<&Alert>>,
     now: Now,
-) -> Option<(bool, &'a str, String)> {
+) -> Option<Key<'a>> {
     match (&alert.notification, alert.incident) {
         (
             Notification::Down {
@@ -42,13 +39,13 @@ pub fn group_key<'a>(
     }
 }
 
-/// The groups that are large enough, cut into lines that fit a message.
+/// The groups that are large enough, cut into lines that fit a message, each with its alerts.
 pub fn grouped<'a>(
     waiting: &[&'a Alert],
     ended: &HashMap<u32, Vec<&Alert>>,
     now: Now,
-) -> Vec<Group<'a>> {
-    let mut sorted: BTreeMap<(bool, &str, String), Vec<&Alert>> = BTreeMap::new();
+) -> BTreeMap<Key<'a>, Vec<(String, Vec<u64>)>> {
+    let mut sorted: BTreeMap<Key, Vec<&Alert>> = BTreeMap::new();
     if waiting.len() >= GROUP {
         for alert in waiting {
             if let Some(key) = group_key(alert, ended, now) {
@@ -89,7 +86,7 @@ pub fn grouped<'a>(
             (line, chunk.iter().map(|(_, id)| *id).collect())
         });
         let lines = lines.collect();
-        Group { key, lines }
+        (key, lines)
     });
     groups.collect()
 }

@@ -1,25 +1,27 @@
-//! What is told without being asked, and the words for it (docs/alerts.md).
+//! What becomes an alert, for which chats, and its words (docs/alerts.md).
 
 pub(crate) mod batching;
 pub(crate) mod digest;
 pub(crate) mod grouping;
 pub(crate) mod notifications;
+pub mod notified;
 pub(crate) mod root_notices;
 mod uplink_notices;
 
 use crate::monitor::alert::digest::Digest;
 use crate::monitor::alert::grouping::{group_key, grouped};
-use crate::monitor::alert::notifications::SlowSites;
-use crate::monitor::alert::uplink_notices::UplinkNotices;
+use crate::monitor::alert::notified::Topic;
 use crate::monitor::expiry::{Subject, left_text};
 use crate::monitor::render::text::{MESSAGE_UNITS, bold, count, escape, pack, units};
 use crate::monitor::site::flapping;
 use crate::monitor::site::outcome::Expiry;
+use crate::monitor::site::suppression::Fault;
 use crate::monitor::time::hours::Hours;
 use crate::monitor::time::text::{clock_times, day_of, lasting};
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::uplink::Period;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
 
 /// Older than this when it is sent, an alert says when it happened.
@@ -28,31 +30,31 @@ const LATE: Duration = Duration::from_secs(90);
 /// Room for `<b>100 down, 100 up again, …</b>`.
 const HEADLINE_UNITS: usize = 100;
 
-/// Which changes the chats are told of, and which of them they know.
-#[derive(Debug)]
+/// Which changes become alerts, and which chats were notified of them.
+#[derive(Debug, Default)]
 pub struct Alerts {
     /// Everything is muted until then.
     muted_until: Option<Moment>,
     /// Alerts of these hours have no sound.
     quiet: Option<Hours>,
     digest: Digest,
-    slow: SlowSites,
-    uplink: UplinkNotices,
+    /// See [`Alerts::notified`].
+    notified: BTreeMap<Topic, Vec<i64>>,
+    /// Sites that became slow while they were muted or under maintenance: an alert says so when that
+    /// is over.
+    slow_in_silence: HashSet<String>,
+    /// Faults that no alert was made of yet, and when one is due.
+    due_faults: Vec<(Fault, Moment)>,
+    /// The messages that say the last offline period and nothing else: chat and message.
+    offline_messages: Vec<(i64, i64)>,
 }
 
 impl Alerts {
     /// `digest`: when the daily summary is due, in minutes since local midnight.
     pub fn new(quiet: Option<Hours>, digest: Option<u16>) -> Alerts {
-        Alerts {
-            muted_until: None,
-            quiet,
-            digest: Digest {
-                at: digest,
-                sent: None,
-            },
-            slow: SlowSites::default(),
-            uplink: UplinkNotices::default(),
-        }
+        let mut alerts = Alerts::default();
+        alerts.reload(quiet, digest);
+        alerts
     }
 
     pub fn reload(&mut self, quiet: Option<Hours>, digest: Option<u16>) {
@@ -88,7 +90,7 @@ impl Alerts {
     }
 }
 
-/// One thing to tell, and whom it still has to reach.
+/// One notification, and the chats that it still has to reach.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
     /// Counts up; also their order.
@@ -100,10 +102,20 @@ pub struct Alert {
     pub at: Moment,
     /// Chats that have not confirmed it yet.
     pub chats: Vec<i64>,
+    /// Chats that have it, or its like for them.
+    pub delivered: Vec<i64>,
     /// In these chats it replaces the text of a message: chat and message.
     pub edits: Vec<(i64, i64)>,
     /// It is on disk, or cannot be: it may be sent.
     pub stored: bool,
+}
+
+impl Alert {
+    /// What it is made of: alerts for several chats that differ in their words have this in common.
+    pub fn event(&self) -> (Moment, Discriminant<Notification>, Option<u32>, String) {
+        let kind = discriminant(&self.notification);
+        (self.at, kind, self.incident, self.site.clone())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -166,7 +178,7 @@ pub enum Notification {
 }
 
 impl Notification {
-    /// It tells that an incident is over, and nothing else of it.
+    /// It says that an incident is over, and nothing else of it.
     pub fn ends_incident(&self) -> bool {
         matches!(self, Notification::Up { .. })
     }
@@ -182,6 +194,26 @@ impl Notification {
                 | Notification::Digest { .. }
                 | Notification::Renewed { .. }
         )
+    }
+
+    /// What a headline counts it as.
+    fn heading(&self) -> &'static str {
+        match self {
+            Notification::Down { .. } => "down",
+            Notification::StillDown { .. } | Notification::Steady { cause: Some(_), .. } => {
+                "still down"
+            }
+            Notification::Flapping { .. } | Notification::Changes { .. } => "flapping",
+            Notification::Slow { .. } => "slow",
+            Notification::Up { .. } | Notification::Fast { .. } | Notification::Steady { .. } => {
+                "up again"
+            }
+            Notification::Expiring { .. }
+            | Notification::Renewed { .. }
+            | Notification::Notice { .. }
+            | Notification::Offline(_)
+            | Notification::Digest { .. } => "notice",
+        }
     }
 
     /// Of a change of a site's state: why it is down or slow now. `None` for other notifications.
@@ -202,7 +234,7 @@ impl Notification {
         }
     }
 
-    /// Changes of a site's state that it tells of.
+    /// How many changes of a site's state it stands for.
     pub fn changes(&self) -> u32 {
         match self {
             Notification::Changes { times, .. } => *times,
@@ -223,8 +255,8 @@ pub struct Composed {
 }
 
 /// Puts the alerts that wait for one chat into words, as many as one message may hold. A down and an up of one incident that both
-/// still wait become one line, and its reminders go. `heard` says whether the chat knows of an
-/// incident already: one that began in silence is first told as going on.
+/// still wait become one line, and its reminders go. `heard` says whether the chat has a
+/// message about an incident already: the first one about what began in silence says that it goes on.
 pub fn compose(waiting: &[&Alert], now: Now, heard: &dyn Fn(u32) -> bool) -> Composed {
     let ended = ended_here(waiting);
     let mut groups = grouped(waiting, &ended, now);
@@ -235,16 +267,11 @@ pub fn compose(waiting: &[&Alert], now: Now, heard: &dyn Fn(u32) -> bool) -> Com
             // No message holds more; the rest is for the next one.
             break;
         }
-        if let Some(key) = group_key(alert, &ended, now)
-            && groups.iter().any(|g| g.key == key)
-        {
-            // The whole group is told where its first one stands.
-            if let Some(group) = groups.iter_mut().find(|g| g.key == key) {
-                for line in std::mem::take(&mut group.lines) {
-                    used += units(&line.0);
-                    lines.push(line);
-                }
-            }
+        let key = group_key(alert, &ended, now);
+        if let Some(group) = key.and_then(|key| groups.get_mut(&key)) {
+            // All its lines stand where its first alert does.
+            used += group.iter().map(|(line, _)| units(line)).sum::<usize>();
+            lines.append(group);
             continue;
         }
         match (&alert.notification, alert.incident) {
@@ -269,7 +296,7 @@ pub fn compose(waiting: &[&Alert], now: Now, heard: &dyn Fn(u32) -> bool) -> Com
                 used += units(&line);
                 lines.push((line, covers));
             }
-            // Told in the line of the recovery.
+            // In the line of the recovery.
             _ if merged(alert, &ended) => {}
             _ => {
                 let line = line_of(alert, now) + &when(alert, now);
@@ -452,42 +479,27 @@ pub fn first_message(composed: &Composed, ready: &[&Alert]) -> (String, Vec<u64>
     (html, ids)
 }
 
+/// What a headline counts, in this order.
+const HEADINGS: [&str; 6] = [
+    "down",
+    "still down",
+    "flapping",
+    "slow",
+    "up again",
+    "notice",
+];
+
 /// `3 down, 1 up`: the first line of a message about several sites.
 fn headline(alerts: &[&Alert]) -> String {
     let ended = ended_here(alerts);
-    let mut counts = [
-        (0, "down"),
-        (0, "still down"),
-        (0, "flapping"),
-        (0, "slow"),
-        (0, "up again"),
-        (0, "notice"),
-    ];
-    for alert in alerts {
-        let slot = match alert.notification {
-            Notification::Down { .. } if !merged(alert, &ended) => 0,
-            Notification::StillDown { .. } if !merged(alert, &ended) => 1,
-            Notification::Down { .. } | Notification::StillDown { .. } => continue,
-            Notification::Flapping { .. } | Notification::Changes { .. } => 2,
-            Notification::Steady { cause: Some(_), .. } => 1,
-            Notification::Slow { .. } => 3,
-            Notification::Expiring { .. } => 5,
-            Notification::Up { .. } | Notification::Fast { .. } | Notification::Steady { .. } => 4,
-            Notification::Renewed { .. } => 5,
-            Notification::Notice { .. }
-            | Notification::Offline(_)
-            | Notification::Digest { .. } => 5,
-        };
-        counts[slot].0 += 1;
-    }
-    let parts: Vec<String> = counts
-        .iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|&(n, what)| match what {
-            "notice" => count(n, what),
-            state => format!("{n} {state}"),
-        })
-        .collect();
+    let counted = alerts.iter().filter(|a| !merged(a, &ended));
+    let counted: Vec<&str> = counted.map(|a| a.notification.heading()).collect();
+    let part = |what: &&str| match (counted.iter().filter(|h| *h == what).count(), *what) {
+        (0, _) => None,
+        (n, "notice") => Some(count(n, "notice")),
+        (n, state) => Some(format!("{n} {state}")),
+    };
+    let parts: Vec<String> = HEADINGS.iter().filter_map(part).collect();
     format!("<b>{}</b>", parts.join(", "))
 }
 
@@ -503,6 +515,7 @@ mod tests {
             incident: Some(incident),
             at: Moment(0),
             chats: vec![1],
+            delivered: Vec::new(),
             edits: Vec::new(),
             stored: true,
         }

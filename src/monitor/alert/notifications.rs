@@ -1,5 +1,6 @@
 //! Which transitions, ends of mutes and reminders become alerts, and for which chats.
 
+use crate::monitor::alert::notified::Topic;
 use crate::monitor::alert::{Alerts, Notification};
 use crate::monitor::incident::unclean_stop::UncleanStop;
 use crate::monitor::incident::{Incident, Incidents};
@@ -9,7 +10,6 @@ use crate::monitor::site::state::{SiteState, State};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::text::clock_times;
 use crate::monitor::time::{Moment, Now};
-use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 /// The clock that dated what was last written may have been ahead by so much, in seconds.
@@ -42,6 +42,12 @@ impl NewAlert {
             chats,
             at_once: true,
         }
+    }
+
+    /// For those of its chats that are among these.
+    fn only_for(mut self, chats: &[i64]) -> NewAlert {
+        self.chats.retain(|chat| chats.contains(chat));
+        self
     }
 }
 
@@ -77,7 +83,11 @@ impl<'a> Audience<'a> {
     /// How many of the sites `behind` a site each of its chats may know of.
     fn behind_by_chat(self, site: &SiteState, behind: &[usize]) -> Vec<(usize, Vec<i64>)> {
         let mut counts: Vec<(usize, Vec<i64>)> = Vec::new();
-        for chat in self.access.chats_of(site.config()) {
+        let chats = self.access.chats_of(site.config());
+        if chats.is_empty() {
+            counts.push((0, Vec::new()));
+        }
+        for chat in chats {
             let seen = behind.iter();
             let count = seen
                 .filter(|&&at| may_see(chat, self.sites[at].config()))
@@ -91,48 +101,25 @@ impl<'a> Audience<'a> {
     }
 }
 
-/// Which chats know that a site is slow: sites by name.
-#[derive(Debug, Default)]
-pub(crate) struct SlowSites {
-    /// An alert said that it is slow, so one will say when it is fast again.
-    told: HashSet<String>,
-    /// It became slow while it was muted or under maintenance: told when that is over.
-    untold: HashSet<String>,
-}
-
-impl SlowSites {
-    /// An alert said so; else one will, when the mute is over.
-    fn set(&mut self, name: &str, told: bool, later: bool) {
-        for (set, is) in [(&mut self.told, told), (&mut self.untold, later)] {
-            if is {
-                set.insert(name.to_owned());
-            } else {
-                set.remove(name);
-            }
-        }
-    }
-}
-
 impl Alerts {
     /// Everything is muted.
     pub fn all_muted(&self, now: Moment) -> bool {
         self.muted_until.is_some_and(|until| until > now)
     }
 
-    /// Nothing new of the site is told at present: it or everything is muted, or it is under
-    /// maintenance.
+    /// No new alert is made of the site: it or everything is muted, or it is under maintenance.
     pub fn muted(&self, site: &SiteState, now: Moment) -> bool {
         self.all_muted(now) || site.muted(now) || site.under_maintenance()
     }
 
-    /// Nothing of the site is told at present but what was begun: it is muted, under maintenance,
+    /// No alert is made of the site but the end of what had one: it is muted, under maintenance,
     /// flapping or not judged.
     fn held_back(&self, site: &SiteState, now: Moment) -> bool {
         let covered = site.suppressed() || site.flapping().is_on() || site.stale();
         covered || self.muted(site, now)
     }
 
-    /// A site went down: `None` when that is not told now. `behind`: the sites that depend on it.
+    /// A site went down: `None` when no alert is made now. `behind`: the sites that depend on it.
     pub fn on_down(
         &mut self,
         audience: Audience,
@@ -143,8 +130,8 @@ impl Alerts {
         behind: &[usize],
     ) -> Option<Vec<NewAlert>> {
         let site = &audience.sites[at];
-        // Its recovery is told as one from down.
-        self.slow.set(site.name(), false, false);
+        // Its recovery is one from down.
+        self.end_slow(site.name());
         if manner == Manner::Silently || self.muted(site, audience.now.moment()) {
             return None;
         }
@@ -169,7 +156,7 @@ impl Alerts {
         Some(alerts.collect())
     }
 
-    /// The end of an incident is told to the chats that its start was told to, muted since or not.
+    /// The end of an incident is for the chats that were notified of it, muted since or not.
     pub fn on_up(
         &mut self,
         audience: Audience,
@@ -178,17 +165,19 @@ impl Alerts {
         manner: Manner,
     ) -> Option<NewAlert> {
         let site = &audience.sites[at];
+        let notified = self.notified(&Topic::Incident(ended.number()));
         match manner {
-            Manner::Plainly
-                if ended.is_notified()
-                    || mutated!("tell the end of an outage that was not told") =>
-            {
+            Manner::Plainly => {
                 let lasted = ended.length(audience.now);
                 let notification = Notification::Up { lasted };
-                Some(audience.alert(site, notification, Some(ended.number())))
+                let alert = audience.alert(site, notification, Some(ended.number()));
+                if mutated!("tell the end of an outage that was not told") && notified.is_none() {
+                    return Some(alert);
+                }
+                Some(alert.only_for(notified?))
             }
-            Manner::Flapping => self.flapping(audience, site, ended.is_notified()),
-            _ => None,
+            Manner::Flapping => self.flapping(audience, site, notified.is_some()),
+            Manner::Silently => None,
         }
     }
 
@@ -200,16 +189,15 @@ impl Alerts {
         manner: Manner,
     ) -> Option<NewAlert> {
         let site = &audience.sites[at];
-        let muted = self.muted(site, audience.now.moment());
-        let plainly = manner == Manner::Plainly;
-        self.slow
-            .set(site.name(), plainly && !muted, plainly && muted);
+        self.end_slow(site.name());
         match manner {
-            Manner::Plainly if !muted => {
-                Some(audience.alert(site, Notification::Slow { cause }, None))
+            Manner::Plainly if self.muted(site, audience.now.moment()) => {
+                self.slow_in_silence.insert(site.name().to_owned());
+                None
             }
+            Manner::Plainly => Some(audience.alert(site, Notification::Slow { cause }, None)),
             Manner::Flapping => self.flapping(audience, site, false),
-            _ => None,
+            Manner::Silently => None,
         }
     }
 
@@ -221,14 +209,14 @@ impl Alerts {
         manner: Manner,
     ) -> Option<NewAlert> {
         let site = &audience.sites[at];
-        let told = self.slow.told.contains(site.name());
-        self.slow.set(site.name(), false, false);
+        let notified = self.end_slow(site.name());
         match manner {
-            Manner::Plainly if told => {
-                Some(audience.alert(site, Notification::Fast { lasted }, None))
+            Manner::Plainly => {
+                let alert = audience.alert(site, Notification::Fast { lasted }, None);
+                Some(alert.only_for(&notified?))
             }
-            Manner::Flapping => self.flapping(audience, site, told),
-            _ => None,
+            Manner::Flapping => self.flapping(audience, site, notified.is_some()),
+            Manner::Silently => None,
         }
     }
 
@@ -239,65 +227,56 @@ impl Alerts {
         site: &SiteState,
         known_before: bool,
     ) -> Option<NewAlert> {
-        let told = known_before || !self.muted(site, audience.now.moment());
-        told.then(|| audience.alert(site, Notification::Flapping { cause: None }, None))
+        let wanted = known_before || !self.muted(site, audience.now.moment());
+        wanted.then(|| audience.alert(site, Notification::Flapping { cause: None }, None))
     }
 
-    /// A site is no longer flapping. `told`: the chats know that it was.
+    /// A site is no longer flapping.
     pub fn on_steady(
         &mut self,
         audience: Audience,
         at: usize,
         open: Option<&mut Incident>,
-        told: bool,
     ) -> Option<NewAlert> {
         let (site, now) = (&audience.sites[at], audience.now);
+        let flapping = Topic::Flapping(site.name().to_owned());
+        let notified = self.notified.remove(&flapping);
         let muted = self.muted(site, now.moment());
-        let (notification, number) = match open {
-            // Told by the end of the mute then.
-            Some(_) if muted || !told => return None,
-            Some(incident) => {
-                incident.set_notified(now.moment());
-                let (cause, lasted) = (Some(incident.cause().to_owned()), incident.length(now));
-                (
-                    Notification::Steady { cause, lasted },
-                    Some(incident.number()),
-                )
+        if let Some(incident) = open {
+            if muted {
+                // The end of the mute says it.
+                return None;
             }
-            None if site.judged_state() == State::Degraded && (told || !muted) => {
-                self.slow
-                    .set(site.name(), true, self.slow.untold.contains(site.name()));
-                let cause = site.cause().unwrap_or_default().to_owned();
-                (Notification::Slow { cause }, None)
-            }
-            None if told => {
-                let lasted = now.since(site.since());
-                (
-                    Notification::Steady {
-                        cause: None,
-                        lasted,
-                    },
-                    None,
-                )
-            }
-            None => return None,
-        };
-        Some(audience.alert(site, notification, number))
+            notified?;
+            incident.set_reminded(now.moment());
+            let (cause, lasted) = (Some(incident.cause().to_owned()), incident.length(now));
+            let notification = Notification::Steady { cause, lasted };
+            return Some(audience.alert(site, notification, Some(incident.number())));
+        }
+        if site.judged_state() == State::Degraded && (notified.is_some() || !muted) {
+            return Some(audience.slow(site));
+        }
+        let (cause, lasted) = (None, now.since(site.since()));
+        let alert = audience.alert(site, Notification::Steady { cause, lasted }, None);
+        Some(alert.only_for(&notified?))
     }
 
-    /// Ends the mute of everything; what began in silence and outlasts it is told then.
+    /// Ends the mute of everything; what began in silence and outlasts it has its alert then.
     pub fn end_mutes(&mut self, audience: Audience, incidents: &mut Incidents) -> Vec<NewAlert> {
         let now = audience.now.moment();
         if self.muted_until.is_some_and(|until| until <= now) {
             self.muted_until = None;
         }
         let mut alerts = self.slow_in_silence(audience);
-        for incident in incidents.iter_open_mut().filter(|i| !i.is_notified()) {
+        for incident in incidents.iter_open_mut() {
+            if self.notified(&Topic::Incident(incident.number())).is_some() {
+                continue;
+            }
             let site = audience.sites.named(incident.site());
             if site.is_some_and(|site| self.held_back(site, now)) || self.all_muted(now) {
                 continue;
             }
-            incident.set_notified(now);
+            incident.set_reminded(now);
             alerts.extend(site.map(|site| audience.still_down(site, incident)));
         }
         alerts
@@ -305,16 +284,17 @@ impl Alerts {
 
     /// Sites that became slow in silence and still are.
     fn slow_in_silence(&mut self, audience: Audience) -> Vec<NewAlert> {
-        let untold = self.slow.untold.iter();
-        let places: BTreeSet<usize> = untold.filter_map(|n| audience.sites.find(n)).collect();
+        if self.slow_in_silence.is_empty() {
+            return Vec::new();
+        }
         let mut alerts = Vec::new();
-        for at in places {
-            let site = &audience.sites[at];
-            let slow = site.judged_state() == State::Degraded && !site.paused();
+        for site in audience.sites.iter() {
+            let slow = self.slow_in_silence.contains(site.name())
+                && site.judged_state() == State::Degraded
+                && !site.paused();
             if slow && !self.held_back(site, audience.now.moment()) {
-                self.slow.set(site.name(), true, false);
-                let cause = site.cause().unwrap_or_default().to_owned();
-                alerts.push(audience.alert(site, Notification::Slow { cause }, None));
+                self.slow_in_silence.remove(site.name());
+                alerts.push(audience.slow(site));
             }
         }
         alerts
@@ -340,7 +320,8 @@ impl Alerts {
                 continue;
             }
             incident.set_reminded(now);
-            if incident.is_notified() && !queued(incident.number()) && !self.held_back(site, now) {
+            let notified = self.notified(&Topic::Incident(incident.number())).is_some();
+            if notified && !queued(incident.number()) && !self.held_back(site, now) {
                 alerts.push(audience.still_down(site, incident));
             }
         }
@@ -363,7 +344,7 @@ impl Alerts {
 
     /// When an open incident is next to be looked at: a reminder, or the end of its mute.
     fn reminder_due(&self, site: &SiteState, incident: &Incident, now: Moment) -> Option<Moment> {
-        if !incident.is_notified() {
+        if self.notified(&Topic::Incident(incident.number())).is_none() {
             let ends = [self.muted_until, site.muted_until()];
             return ends.into_iter().flatten().filter(|m| *m > now).max();
         }
@@ -372,8 +353,8 @@ impl Alerts {
         (!site.paused() && !site.stale()).then_some(due)
     }
 
-    /// The file has mistakes. They may name sites: only chats that see all of them are told `what`,
-    /// the others what is `safe`.
+    /// The file has mistakes. They may name sites: only chats that see all of them get `what`, the
+    /// others what is `safe`.
     pub fn mistakes(audience: Audience, what: &str, safe: &str) -> [NewAlert; 2] {
         let chats = audience.access.chats.iter();
         let (all, some) = chats.partition(|&&chat| audience.sites.all_visible(chat));
@@ -383,7 +364,7 @@ impl Alerts {
         ]
     }
 
-    /// What the log and each chat are told of an unclean stop. A chat reads of the sites that it gets
+    /// The log line and the alerts about an unclean stop. A chat reads of the sites that it gets
     /// alerts of and of no other.
     pub fn unclean_stop(audience: Audience, stop: &UncleanStop) -> (String, Vec<NewAlert>) {
         let now = audience.now;
@@ -413,31 +394,14 @@ impl Alerts {
         let alerts = alerts.collect();
         (text, alerts)
     }
-
-    /// A site is judged afresh.
-    pub fn on_reset(&mut self, name: &str) {
-        self.slow.untold.remove(name);
-    }
-
-    /// Sites that are gone are forgotten.
-    pub fn keep_sites(&mut self, sites: &Sites) {
-        self.slow.told.retain(|name| sites.contains(name));
-        self.slow.untold.retain(|name| sites.contains(name));
-    }
-
-    /// The state file's word on a slow site: an alert said so, or it became slow in silence.
-    pub fn slow_record(&self, name: &str) -> (bool, bool) {
-        let SlowSites { told, untold } = &self.slow;
-        (told.contains(name), untold.contains(name))
-    }
-
-    /// See [`Alerts::slow_record`].
-    pub fn restore_slow(&mut self, name: &str, told: bool, untold: bool) {
-        self.slow.set(name, told, untold);
-    }
 }
 
 impl Audience<'_> {
+    fn slow(self, site: &SiteState) -> NewAlert {
+        let cause = site.cause().unwrap_or_default().to_owned();
+        self.alert(site, Notification::Slow { cause }, None)
+    }
+
     fn still_down(self, site: &SiteState, incident: &Incident) -> NewAlert {
         let notification = Notification::StillDown {
             cause: incident.cause().to_owned(),

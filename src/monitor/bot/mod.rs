@@ -14,7 +14,6 @@ pub(crate) mod stale_commands;
 pub(crate) mod strangers;
 pub(crate) mod views;
 
-use crate::monitor::alert::Alert;
 use crate::monitor::bot::added_record::AddedRecord;
 use crate::monitor::bot::added_sites::AddedSites;
 use crate::monitor::bot::checks::CheckJobs;
@@ -36,8 +35,6 @@ pub struct Bot {
     added: AddedSites,
     /// Groups that have a new id, which the configuration may not know yet.
     moved: Vec<(i64, i64)>,
-    /// Since when the configuration has had a chat, as far as is known; otherwise, since the start.
-    joined: Vec<(i64, Moment)>,
     /// Our own username, without `@`, once it is known.
     username: Option<String>,
     jobs: CheckJobs,
@@ -52,7 +49,6 @@ impl Bot {
             access,
             added: AddedSites::default(),
             moved: Vec::new(),
-            joined: Vec::new(),
             username: None,
             jobs: CheckJobs::new(max_jobs),
             last_update: None,
@@ -89,28 +85,9 @@ impl Bot {
     }
 
     /// The configuration was read again.
-    pub fn reload(&mut self, access: Access, max_jobs: usize, now: Moment) {
+    pub fn reload(&mut self, access: Access, max_jobs: usize) {
         self.jobs.reload(max_jobs);
-        let before = std::mem::replace(&mut self.access, access);
-        let chats = &self.access.chats;
-        let new = chats.iter().filter(|chat| !before.chats.contains(chat));
-        self.joined.extend(new.map(|chat| (*chat, now)));
-        self.joined.retain(|(chat, _)| chats.contains(chat));
-    }
-
-    /// A chat that is to have a restored alert was in the configuration then.
-    pub fn restore_joined(&mut self, alerts: &[Alert]) {
-        for &chat in &self.access.chats {
-            let to_it = alerts.iter().filter(|a| a.chats.contains(&chat));
-            let first = to_it.map(|a| a.at).min();
-            self.joined.extend(first.map(|at| (chat, at)));
-        }
-    }
-
-    /// Since when the configuration has had the chat.
-    pub fn joined_at(&self, chat: i64) -> Moment {
-        let joined = self.joined.iter().find(|(known, _)| *known == chat);
-        joined.map_or(Moment(0), |(_, since)| *since)
+        self.access = access;
     }
 
     /// Whether an update is a new one, which it then no longer is. After a restart, or when a response

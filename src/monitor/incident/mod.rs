@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Ended incidents that are remembered; open ones always are.
 const REMEMBERED: usize = 50;
-/// Of those, the ones that no chat was notified of: a site that flaps must not push out the others.
+/// Of those, the ones that no alert was made for: a site that flaps must not push out the others.
 const UNNOTIFIED: usize = 10;
 
 /// One outage of one site.
@@ -25,8 +25,7 @@ pub struct Incident {
     end: Option<Moment>,
     acknowledged: Option<Acknowledged>,
     messages: Vec<(i64, i64)>,
-    notified: bool,
-    /// When it was last notified or repeated.
+    /// When the last alert was made that it goes on, or it opened.
     reminded: Moment,
     unjudged: Duration,
 }
@@ -85,11 +84,6 @@ impl Incident {
         &self.messages
     }
 
-    /// An alert was made for it. One that opened while muted is notified when the mute ends.
-    pub fn is_notified(&self) -> bool {
-        self.notified
-    }
-
     /// How long it lasted, or has lasted so far, without the time in which it was not judged.
     pub fn length(&self, now: Now) -> Duration {
         let end = self.end.unwrap_or(now.moment());
@@ -120,13 +114,7 @@ impl Incident {
         }
     }
 
-    /// An alert is made for it now.
-    pub fn set_notified(&mut self, now: Moment) {
-        self.notified = true;
-        self.reminded = now;
-    }
-
-    /// A reminder is due now, whether it is made or not.
+    /// An alert is made now that it goes on, or a reminder is due and is not made.
     pub fn set_reminded(&mut self, now: Moment) {
         self.reminded = now;
     }
@@ -207,20 +195,25 @@ impl Incidents {
             end: None,
             acknowledged: None,
             messages: Vec::new(),
-            notified: false,
             reminded: now,
             unjudged: Duration::ZERO,
         });
         number
     }
 
-    /// Ends the site's open incident and gives it back.
-    pub fn close(&mut self, site: &str, now: Moment) -> Option<Incident> {
+    /// Ends the site's open incident and gives it back. `notified`: an alert was made for this one.
+    pub fn close(
+        &mut self,
+        site: &str,
+        now: Moment,
+        notified: impl Fn(u32) -> bool,
+    ) -> Option<Incident> {
         let incident = self.open_of_mut(site)?;
         incident.end = Some(now);
         let ended = incident.clone();
         self.open = self.open.saturating_sub(1);
-        self.forget_old();
+        self.keep_newest(UNNOTIFIED, |i| i.end.is_some() && !notified(i.number));
+        self.keep_newest(REMEMBERED, |i| i.end.is_some());
         Some(ended)
     }
 
@@ -267,13 +260,6 @@ impl Incidents {
         incidents.flat_map(|i| i.messages.iter().copied()).collect()
     }
 
-    /// Its alert became part of another one, which only counts it.
-    pub fn merged_away(&mut self, number: u32) {
-        if let Some(incident) = self.get_mut(number) {
-            incident.notified &= !incident.messages.is_empty();
-        }
-    }
-
     pub fn open_of(&self, site: &str) -> Option<&Incident> {
         self.iter_open().find(|i| i.site == site)
     }
@@ -307,11 +293,6 @@ impl Incidents {
         self.forgotten
     }
 
-    fn forget_old(&mut self) {
-        self.keep_newest(UNNOTIFIED, |i| i.end.is_some() && !i.notified);
-        self.keep_newest(REMEMBERED, |i| i.end.is_some());
-    }
-
     fn keep_newest(&mut self, most: usize, of: impl Fn(&Incident) -> bool) {
         let mut count = self.list.iter().filter(|i| of(i)).count();
         while count > most
@@ -341,14 +322,16 @@ mod tests {
     fn an_incident_is_closed_once_and_knows_its_length() {
         let mut incidents = Incidents::default();
         incidents.open("blog", "HTTP 503".into(), Moment(1_000));
-        let ended = incidents.close("blog", Moment(4_000)).expect("was open");
+        let all = |_| true;
+        let ended = incidents.close("blog", Moment(4_000), all);
+        let ended = ended.expect("was open");
         let later = Now {
             uptime: Duration::from_secs(99),
             wall: 0,
             zone: crate::monitor::time::zone::Zone::UTC,
         };
         assert_eq!(ended.length(later), Duration::from_secs(3));
-        assert_eq!(incidents.close("blog", Moment(5_000)), None);
+        assert_eq!(incidents.close("blog", Moment(5_000), all), None);
     }
 
     #[test]
@@ -356,7 +339,7 @@ mod tests {
         let mut incidents = Incidents::default();
         incidents.open("old", "stays".into(), Moment(0));
         for i in 0..500 {
-            outage(&mut incidents, i, true);
+            outage(&mut incidents, i, &|_| true);
         }
         assert_eq!(incidents.iter().count(), REMEMBERED + 1);
         assert!(incidents.open_of("old").is_some());
@@ -365,21 +348,18 @@ mod tests {
     }
 
     #[test]
-    fn those_that_no_chat_was_told_of_do_not_push_out_the_others() {
+    fn those_that_no_alert_was_made_for_do_not_push_out_the_others() {
         let mut incidents = Incidents::default();
-        for i in 0..40 {
-            outage(&mut incidents, i, true);
+        let notified = |number| number <= 40;
+        for i in 0..500 {
+            outage(&mut incidents, i, &notified);
         }
-        for i in 40..500 {
-            outage(&mut incidents, i, false);
-        }
-        let notified = incidents.iter().filter(|i| i.notified).count();
-        assert_eq!((notified, incidents.iter().count()), (40, 40 + UNNOTIFIED));
+        let known = incidents.iter().filter(|i| notified(i.number)).count();
+        assert_eq!((known, incidents.iter().count()), (40, 40 + UNNOTIFIED));
     }
 
-    fn outage(incidents: &mut Incidents, at: i64, notified: bool) {
-        let number = incidents.open("blog", "x".into(), Moment(at));
-        incidents.get_mut(number).expect("it is open").notified = notified;
-        incidents.close("blog", Moment(at));
+    fn outage(incidents: &mut Incidents, at: i64, notified: &dyn Fn(u32) -> bool) {
+        incidents.open("blog", "x".into(), Moment(at));
+        incidents.close("blog", Moment(at), notified);
     }
 }

@@ -23,14 +23,20 @@ pub struct IncidentRecord {
     pub messages: Vec<i64>,
     /// An alert was made for it.
     pub told: bool,
+    /// Chats that an alert was made for, as far as `messages` has none of theirs.
+    pub notified: Option<Vec<i64>>,
     pub reminded: i64,
     /// Seconds of it that do not count: our own connection was down.
     pub blind: u64,
 }
 
 impl IncidentRecord {
-    pub fn of(incident: &Incident, now: Now) -> IncidentRecord {
+    /// `notified`: the chats that an alert was made for.
+    pub fn of(incident: &Incident, notified: Option<&[i64]>, now: Now) -> IncidentRecord {
         let ack = incident.acknowledged.as_ref();
+        let without_message = notified.unwrap_or_default().iter().copied();
+        let without_message = without_message.filter(|&chat| incident.message_in(chat).is_none());
+        let without_message: Vec<i64> = without_message.collect();
         IncidentRecord {
             number: incident.number,
             site: incident.site.clone(),
@@ -45,7 +51,8 @@ impl IncidentRecord {
                 .iter()
                 .flat_map(|&(chat, message)| [chat, message])
                 .collect(),
-            told: incident.notified,
+            told: notified.is_some(),
+            notified: Some(without_message).filter(|chats| !chats.is_empty()),
             reminded: now.wall_at(incident.reminded),
             blind: incident.unjudged.as_secs(),
         }
@@ -68,7 +75,6 @@ impl IncidentRecord {
                 .chunks_exact(2)
                 .map(|pair| (pair[0], pair[1]))
                 .collect(),
-            notified: self.told,
             reminded: now.past_moment(self.reminded),
             unjudged: Duration::from_secs(self.blind),
         }
@@ -100,12 +106,12 @@ mod tests {
                 at: Moment(500_000),
             }),
             messages: vec![(-1_001_234_567_890, 42)],
-            notified: true,
             reminded: Moment(500_000),
             unjudged: Duration::from_secs(7),
         };
-        let json = IncidentRecord::of(&incident, NOW).serialize_json();
+        let json = IncidentRecord::of(&incident, Some(&[7]), NOW).serialize_json();
         let read = IncidentRecord::deserialize_json(&json).expect("own JSON");
+        assert_eq!(read.notified, Some(vec![7]));
         assert_eq!(read.restore(NOW), incident);
     }
 }

@@ -31,15 +31,15 @@ pub fn next_timeout(sites: &Sites, clock_set: bool) -> Option<Moment> {
     flapping.filter_map(|w| steady_at(w, clock_set)).min()
 }
 
-/// Sites that are no longer flapping from now on: their places, and whether that is to be notified.
-pub fn take_steady(now: Moment, sites: &mut Sites, clock_set: bool) -> Vec<(usize, bool)> {
+/// Sites that are no longer flapping from now on: their places.
+pub fn take_steady(now: Moment, sites: &mut Sites, clock_set: bool) -> Vec<usize> {
     let flapping = sites.recount().flapping.clone();
     let steady = |at: &usize| steady_at(&sites[*at], clock_set).is_some_and(|at| at <= now);
     let steady: Vec<usize> = flapping.into_iter().filter(steady).collect();
-    let settled = steady
-        .into_iter()
-        .map(|at| (at, sites[at].flapping_mut().settle()));
-    settled.collect()
+    for &at in &steady {
+        sites[at].flapping_mut().settle();
+    }
+    steady
 }
 
 /// When the site will have been steady for long enough; `None` while its checks aren't made or don't

@@ -8,19 +8,20 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// A pause before the next try.
 #[derive(Debug, Default)]
 pub struct Wait {
-    pub until: Option<Moment>,
+    until: Option<Moment>,
     failures: u32,
 }
 
 impl Wait {
-    pub fn holds(&self, now: Moment) -> bool {
-        self.until.is_some_and(|until| until > now)
+    /// Until when, if that is to come.
+    pub fn holds(&self, now: Moment) -> Option<Moment> {
+        self.until.filter(|until| *until > now)
     }
 
     /// 1 s doubled to 60 s with jitter, or what the server asked for. Several failures of one
     /// moment count once.
     pub fn fail(&mut self, now: Moment, after: Option<Duration>, jitter: &mut Jitter) {
-        if self.holds(now) && after.is_none() {
+        if self.holds(now).is_some() && after.is_none() {
             return;
         }
         self.failures = (self.failures + 1).min(16);

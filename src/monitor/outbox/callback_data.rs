@@ -24,7 +24,7 @@ pub enum CallbackData {
     Open(String),
     /// A line of a command about a site; the message that shows the site shows it anew.
     Refresh(String),
-    /// Something about these incidents, which the message told of.
+    /// Something about these incidents, which the message is about.
     Alert(AlertButton, Vec<u32>),
 }
 
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(
             CallbackData::read(&far),
             Some(CallbackData::Alert(AlertButton::Check, vec![1])),
-            "never more than the message told of"
+            "never more than the message is about"
         );
     }
 

@@ -17,47 +17,38 @@ const OUTDATED: usize = 200;
 
 #[derive(Debug, Default)]
 pub struct Keyboards {
-    /// Oldest first.
-    texts: VecDeque<Text>,
-    bytes: usize,
+    /// Chat and message, and what it says, oldest first.
+    texts: VecDeque<((i64, i64), String)>,
     /// Messages whose buttons are to be looked at again: chat and message.
     pub(super) outdated: VecDeque<(i64, i64)>,
-}
-
-#[derive(Debug)]
-struct Text {
-    chat: i64,
-    message_id: i64,
-    html: String,
 }
 
 impl Keyboards {
     pub fn remember(&mut self, chat: i64, message_id: i64, html: String) {
         self.forget(chat, message_id);
-        self.bytes += html.len();
-        self.texts.push_back(Text {
-            chat,
-            message_id,
-            html,
-        });
-        while self.bytes > ROOM
-            && let Some(oldest) = self.texts.pop_front()
-        {
-            self.bytes -= oldest.html.len();
+        self.texts.push_back(((chat, message_id), html));
+        while self.bytes() > ROOM {
+            self.texts.pop_front();
         }
     }
 
+    fn bytes(&self) -> usize {
+        self.texts.iter().map(|(_, html)| html.len()).sum()
+    }
+
     pub fn get(&self, chat: i64, message_id: i64) -> Option<&str> {
-        let text = self.texts.iter().find(|t| t.is(chat, message_id))?;
-        Some(&text.html)
+        let mut texts = self.texts.iter();
+        let (_, html) = texts.find(|(message, _)| *message == (chat, message_id))?;
+        Some(html)
     }
 
     pub fn forget(&mut self, chat: i64, message_id: i64) {
-        self.keep(|t| !t.is(chat, message_id));
+        self.texts
+            .retain(|(message, _)| *message != (chat, message_id));
     }
 
     pub fn forget_chat(&mut self, chat: i64) {
-        self.keep(|t| t.chat != chat);
+        self.texts.retain(|((c, _), _)| *c != chat);
         self.outdated.retain(|(c, _)| *c != chat);
     }
 
@@ -71,11 +62,6 @@ impl Keyboards {
             self.outdated.pop_front();
         }
         self.outdated.push_back(message);
-    }
-
-    fn keep(&mut self, wanted: impl Fn(&Text) -> bool) {
-        self.texts.retain(wanted);
-        self.bytes = self.texts.iter().map(|t| t.html.len()).sum();
     }
 }
 
@@ -95,12 +81,6 @@ pub fn noted(html: &str, note: &str) -> String {
     }
 }
 
-impl Text {
-    fn is(&self, chat: i64, message_id: i64) -> bool {
-        (self.chat, self.message_id) == (chat, message_id)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,9 +96,9 @@ mod tests {
             keyboards.remember(7, id, "x".repeat(1000));
         }
         assert_eq!(keyboards.get(7, 1), None);
-        assert!(keyboards.get(7, 99).is_some() && keyboards.bytes <= ROOM);
+        assert!(keyboards.get(7, 99).is_some() && keyboards.bytes() <= ROOM);
         assert_eq!(keyboards.texts.len(), ROOM / 1000);
         keyboards.forget(7, 99);
-        assert_eq!((keyboards.get(7, 99), keyboards.bytes), (None, 64_000));
+        assert_eq!((keyboards.get(7, 99), keyboards.bytes()), (None, 64_000));
     }
 }

@@ -1,6 +1,7 @@
 //! What goes out to a chat, what comes in from one, and how a sending ended.
 
 use crate::monitor::render::picture::Picture;
+use crate::monitor::time::Moment;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,12 @@ pub struct Message {
     pub passing: Passing,
     /// Above `html` (`sendPhoto`). Drawn when it is sent.
     pub picture: Option<Arc<Picture>>,
+    /// When the command that it answers came in, as uptime: for the answer times in `/stats`.
+    pub asked: Option<Duration>,
+    /// The `/check` command whose message this is.
+    pub job: Option<u64>,
+    /// Since when it waits to be sent; of an answer.
+    pub queued: Moment,
 }
 
 /// Whether a message will soon be replaced by one that says more.

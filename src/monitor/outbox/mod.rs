@@ -12,6 +12,7 @@ pub(crate) mod queue;
 pub(crate) mod send_context;
 pub(crate) mod sending;
 
+use crate::monitor::alert::notified::Topic;
 use crate::monitor::alert::{Alert, Notification};
 use crate::monitor::outbox::backoff::Wait;
 use crate::monitor::outbox::keyboards::Keyboards;
@@ -21,7 +22,7 @@ use crate::monitor::outbox::send_context::pause;
 use crate::monitor::render::text::count;
 use crate::monitor::site::access::rename;
 use crate::monitor::time::{Jitter, Moment, Now};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 /// Alerts waiting at most; the oldest half is then merged into one summary.
@@ -43,28 +44,12 @@ pub struct Outbox {
     keyboards: Keyboards,
 }
 
-/// What holds one chat up.
+/// What holds one chat up, besides messages in flight.
 #[derive(Debug, Default)]
 struct ChatState {
     wait: Wait,
-    alert_in_flight: bool,
-    /// An answer, a new message.
-    reply_in_flight: bool,
-    /// A change of a message; no answer waits for it.
-    edit_in_flight: bool,
     /// When the last message went out.
     last: Option<Moment>,
-}
-
-impl ChatState {
-    /// One of its kind is under way.
-    pub(crate) fn busy_with(&self, reply: &Reply) -> bool {
-        if reply.edit.is_some() {
-            self.edit_in_flight
-        } else {
-            self.reply_in_flight
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -83,16 +68,18 @@ enum Payload {
         incidents: Vec<u32>,
         /// Its text, if it has buttons.
         html: Option<String>,
-        /// It tells of an offline period and of nothing else.
+        /// It is about an offline period and nothing else.
         offline: bool,
     },
     Reply(Reply),
 }
 
-/// Of each kind one message is in flight for a chat at most.
+/// Of each kind one message is in flight for a chat at most; two for a group that moved meanwhile,
+/// one to each id.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Alert,
+    /// A change of a message; no reply waits for it.
     Edit,
     Reply,
 }
@@ -101,9 +88,15 @@ impl Payload {
     fn kind(&self) -> Kind {
         match self {
             Payload::Alerts { .. } => Kind::Alert,
-            Payload::Reply(reply) if reply.edit.is_some() => Kind::Edit,
-            Payload::Reply(_) => Kind::Reply,
+            Payload::Reply(reply) => kind_of(reply),
         }
+    }
+}
+
+fn kind_of(reply: &Reply) -> Kind {
+    match reply.edit {
+        Some(_) => Kind::Edit,
+        None => Kind::Reply,
     }
 }
 
@@ -154,6 +147,7 @@ impl Outbox {
             incident,
             at: now,
             chats,
+            delivered: Vec::new(),
             edits: Vec::new(),
             stored: mutated!("send an alert before it is on disk"),
         });
@@ -164,19 +158,14 @@ impl Outbox {
 
     /// Three waiting alerts or more of a site whose alerts must wait for a write become one, which
     /// says how it is now: what waits stays bounded, however often it changes. The incidents that
-    /// are then not told by themselves are returned.
+    /// then have no alert of their own are returned.
     pub fn condense(&mut self, site: &str) -> Vec<u32> {
         let away = self.ids_under_way();
-        let Some(newest) = self.alerts.back().filter(|a| a.site == site).cloned() else {
+        let of_state = |a: &&Alert| a.site == site && a.notification.state_now().is_some();
+        let Some(newest) = self.alerts.back().filter(of_state).cloned() else {
             return Vec::new();
         };
-        let Some(cause) = newest
-            .notification
-            .state_now()
-            .map(|c| c.map(str::to_owned))
-        else {
-            return Vec::new();
-        };
+        let cause = newest.notification.state_now().flatten().map(str::to_owned);
         let alike = |a: &Alert| {
             a.site == site
                 && a.chats == newest.chats
@@ -213,12 +202,12 @@ impl Outbox {
     }
 
     /// An offline period. One that goes on with the last one takes its place: in the alert that
-    /// still waits, or in the message that told of it (`told`: chat and message).
+    /// still waits, or in its messages (`shown`: chat and message).
     pub fn push_offline(
         &mut self,
         notification: Notification,
         mut chats: Vec<i64>,
-        told: &[(i64, i64)],
+        shown: &[(i64, i64)],
         goes_on: bool,
         now: Moment,
     ) {
@@ -236,7 +225,7 @@ impl Outbox {
                 }
             }
         }
-        let edits = told.iter().filter(|(c, _)| chats.contains(c)).copied();
+        let edits = shown.iter().filter(|(c, _)| chats.contains(c)).copied();
         let edits: Vec<(i64, i64)> = if goes_on { edits.collect() } else { Vec::new() };
         self.push_alert(notification, "", None, chats, now);
         if let Some(alert) = self.alerts.back_mut().filter(|_| !edits.is_empty()) {
@@ -336,7 +325,7 @@ impl Outbox {
             .for_each(|alert| redate(&mut alert.at));
     }
 
-    /// Offline periods that were to be told after `since`: see [`crate::monitor::uplink::Period::redate`].
+    /// Offline periods whose alerts were made after `since`: see [`crate::monitor::uplink::Period::redate`].
     pub fn redate_periods(&mut self, since: Moment, floor: i64, off: i64) {
         for alert in self.alerts.iter_mut().filter(|a| a.at > since) {
             if let Notification::Offline(period) = &mut alert.notification {
@@ -367,13 +356,18 @@ impl Outbox {
 
     /// Chats that are configured no longer get nothing, and nothing of a site that they may no longer
     /// see: `keep` takes a site's name, empty for the agent itself, and a chat.
-    pub fn keep_chats(&mut self, keep: &dyn Fn(&str, i64) -> bool) {
+    /// Returns what chats will not be notified of by that.
+    pub fn keep_chats(&mut self, keep: &dyn Fn(&str, i64) -> bool) -> Vec<(Topic, i64)> {
+        let mut dropped = Vec::new();
         for alert in &mut self.alerts {
+            let gone = alert.chats.iter().filter(|&&chat| !keep(&alert.site, chat));
+            dropped.extend(gone.flat_map(|&chat| alert.topics().map(move |topic| (topic, chat))));
             let site = &alert.site;
             alert.chats.retain(|&chat| keep(site, chat));
         }
         self.alerts.retain(|a| !a.chats.is_empty());
         self.replies.retain(|r| keep("", r.chat));
+        dropped
     }
 
     /// Takes the result of one sending.
@@ -386,44 +380,35 @@ impl Outbox {
         else {
             return Vec::new();
         };
-        // A group that moved may have two of a kind in flight: one to each id.
-        let kind = payload.kind();
-        let mut others = self.in_flight.values().filter(|f| f.chat == chat);
-        let in_flight = others.any(|f| f.payload.kind() == kind);
-        let state = self.chat_states.entry(chat).or_default();
-        match kind {
-            Kind::Alert => state.alert_in_flight = in_flight,
-            Kind::Edit => state.edit_in_flight = in_flight,
-            Kind::Reply => state.reply_in_flight = in_flight,
+        let loses = match delivery {
+            Delivery::Migrated { .. } => mutated!("drop what a group that moved was to be told"),
+            Delivery::Later { .. } => mutated!("clear the alert before its delivery"),
+            _ => false,
+        };
+        if loses && let Payload::Alerts { ids, .. } = &payload {
+            self.settle(chat, ids, false);
         }
         match delivery {
             Delivery::Sent { message_id } => {
-                state.wait = Wait::default();
+                self.chat_states.entry(chat).or_default().wait = Wait::default();
                 self.everywhere = Wait::default();
                 // In a chat that has moved meanwhile it has another id.
                 let message_id = if chat == sent_to { message_id } else { 0 };
                 self.arrived(chat, payload, message_id)
             }
             Delivery::Refused { reason } => {
-                let mut effects = vec![DeliveryEffect::Dropped { chat, reason }];
-                match payload {
+                let dropped = DeliveryEffect::Dropped { chat, reason };
+                let effect = match payload {
                     Payload::Alerts { ids, .. } => {
-                        let silent = self.settle(chat, &ids);
-                        effects.push(DeliveryEffect::AlertsChanged { silent });
+                        let silent = self.settle(chat, &ids, false);
+                        Some(DeliveryEffect::AlertsChanged { silent })
                     }
-                    Payload::Reply(reply) => effects.extend(job_effect(&reply, chat, None)),
-                }
-                effects
+                    Payload::Reply(reply) => job_effect(&reply, chat, None),
+                };
+                [dropped].into_iter().chain(effect).collect()
             }
             Delivery::Migrated { to } => {
-                if mutated!("drop what a group that moved was to be told")
-                    && let Payload::Alerts { ids, .. } = &payload
-                {
-                    self.settle(chat, ids);
-                }
-                if let Payload::Reply(reply) = payload {
-                    self.replies.push_front(reply);
-                }
+                self.put_back(chat, payload);
                 vec![
                     DeliveryEffect::Migrated { from: sent_to, to },
                     DeliveryEffect::AlertsChanged { silent: false },
@@ -434,25 +419,24 @@ impl Outbox {
                 everywhere,
                 reason,
             } => {
-                let wait = if everywhere {
-                    &mut self.everywhere
-                } else {
-                    &mut state.wait
+                let wait = match everywhere {
+                    true => &mut self.everywhere,
+                    false => &mut self.chat_states.entry(chat).or_default().wait,
                 };
                 let after = after.filter(|_| !mutated!("a chat's 429 is not obeyed"));
                 wait.fail(now.moment(), after, &mut self.jitter);
-                if mutated!("clear the alert before its delivery")
-                    && let Payload::Alerts { ids, .. } = &payload
-                {
-                    self.settle(chat, ids);
-                }
-                if let Payload::Reply(reply) = payload
-                    && let Some(reply) = reply.in_chat(chat)
-                {
-                    self.replies.push_front(reply);
-                }
+                self.put_back(chat, payload);
                 vec![DeliveryEffect::Delayed { reason }]
             }
+        }
+    }
+
+    /// An answer is to be sent again, to the chat by the id that it has now; an alert has never left.
+    fn put_back(&mut self, chat: i64, payload: Payload) {
+        if let Payload::Reply(reply) = payload
+            && let Some(reply) = reply.in_chat(chat)
+        {
+            self.replies.push_front(reply);
         }
     }
 
@@ -464,20 +448,22 @@ impl Outbox {
                 html,
                 offline,
             } => {
-                let silent = self.settle(chat, &ids);
+                let silent = self.settle(chat, &ids, true);
                 let changed = DeliveryEffect::AlertsChanged { silent };
                 if offline && message_id != 0 {
                     return vec![DeliveryEffect::Offline { chat, message_id }, changed];
                 }
-                let told = incidents.into_iter().map(|incident| DeliveryEffect::Told {
-                    incident,
-                    chat,
-                    message_id,
-                });
+                let notified = incidents
+                    .into_iter()
+                    .map(|incident| DeliveryEffect::Notified {
+                        incident,
+                        chat,
+                        message_id,
+                    });
                 if let Some(html) = html.filter(|_| message_id != 0) {
                     self.keyboards.remember(chat, message_id, html);
                 }
-                told.chain([changed]).collect()
+                notified.chain([changed]).collect()
             }
             Payload::Reply(reply) => {
                 if let Some(gone) = reply.edit.filter(|edit| *edit != message_id) {
@@ -500,34 +486,28 @@ impl Outbox {
     }
 
     /// The alerts need not reach this chat any more. Whether none of them has a sound.
-    fn settle(&mut self, chat: i64, ids: &[u64]) -> bool {
+    fn settle(&mut self, chat: i64, ids: &[u64], delivered: bool) -> bool {
+        let of_it = |alert: &&mut Alert| ids.contains(&alert.id);
+        let mut events = Vec::new();
         let mut silent = true;
-        for alert in self.alerts.iter_mut().filter(|a| ids.contains(&a.id)) {
+        for alert in self.alerts.iter_mut().filter(of_it) {
             alert.chats.retain(|c| *c != chat);
             silent &= alert.notification.silent();
+            events.extend(delivered.then(|| alert.event()));
         }
         self.alerts.retain(|a| !a.chats.is_empty());
+        for alert in &mut self.alerts {
+            if events.contains(&alert.event()) && !alert.delivered.contains(&chat) {
+                alert.delivered.push(chat);
+            }
+        }
         silent
     }
 
-    /// Alerts that tell of the incident wait, and none of them for this chat.
-    pub(crate) fn waits_for_others(&self, incident: u32, chat: i64) -> bool {
-        let of_it = |a: &&Alert| a.incident == Some(incident) && !a.notification.ends_incident();
-        let mut waiting = self.alerts.iter().filter(of_it).peekable();
-        waiting.peek().is_some() && waiting.all(|a| !a.chats.contains(&chat))
-    }
-
-    /// The chat needs none of the alerts from `since` on that `duplicate` takes: they go to another chat,
-    /// which is the same.
-    pub(crate) fn drop_duplicates(
-        &mut self,
-        chat: i64,
-        since: Moment,
-        duplicate: &dyn Fn(&Alert) -> bool,
-    ) {
-        let since_then = self.alerts.iter_mut().filter(|a| a.at >= since);
-        for alert in since_then.filter(|a| duplicate(a)) {
-            alert.chats.retain(|c| *c != chat);
+    /// The group `from` became `to`: it needs nothing that has been delivered under its new id.
+    pub(crate) fn drop_delivered(&mut self, from: i64, to: i64) {
+        for alert in self.alerts.iter_mut().filter(|a| a.delivered.contains(&to)) {
+            alert.chats.retain(|c| *c != from);
         }
         self.alerts.retain(|a| !a.chats.is_empty());
     }
@@ -550,21 +530,19 @@ impl Outbox {
         for sending in self.in_flight.values_mut().filter(|f| f.chat == from) {
             sending.chat = to;
         }
-        if let Some(old) = self.chat_states.remove(&from) {
-            let state = self.chat_states.entry(to).or_default();
-            state.alert_in_flight |= old.alert_in_flight;
-            state.reply_in_flight |= old.reply_in_flight;
-            state.edit_in_flight |= old.edit_in_flight;
-        }
+        self.chat_states.remove(&from);
+    }
+
+    fn in_flight(&self, chat: i64, kind: Kind) -> bool {
+        let mut to_it = self.in_flight.values().filter(|f| f.chat == chat);
+        to_it.any(|f| f.payload.kind() == kind)
     }
 
     /// Bounded, and nothing is dropped in silence: the oldest half becomes one line that counts.
     fn summarise(&mut self, now: Moment) {
         let old: Vec<Alert> = self.alerts.drain(..MAX_ALERTS / 2).collect();
-        let mut chats: Vec<i64> = old.iter().flat_map(|a| a.chats.iter().copied()).collect();
-        chats.sort_unstable();
-        chats.dedup();
-        // A chat reads of the sites that it is told of and of no other.
+        let chats: BTreeSet<i64> = old.iter().flat_map(|a| &a.chats).copied().collect();
+        // A chat reads of the sites that it gets alerts of and of no other.
         for (chat, spent) in chats.into_iter().zip(&old) {
             let mut downs: BTreeMap<&str, usize> = BTreeMap::new();
             let mine = old.iter().filter(|a| a.chats.contains(&chat));
@@ -588,6 +566,7 @@ impl Outbox {
                 incident: None,
                 at: now,
                 chats: vec![chat],
+                delivered: Vec::new(),
                 edits: Vec::new(),
                 stored: false,
             });

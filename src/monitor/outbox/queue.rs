@@ -1,46 +1,19 @@
-//! What the outbox takes, hands out and tells.
+//! What the outbox takes, hands out and reports.
 
-use crate::monitor::outbox::message::{Button, Message, Passing};
-use crate::monitor::render::picture::Picture;
+use crate::monitor::outbox::message::{Message, Passing};
 use crate::monitor::time::Moment;
-use std::sync::Arc;
-use std::time::Duration;
 
 /// An answer to a command, or an edit of one.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Reply {
-    pub chat: i64,
-    /// As in a [`Message`], like the next ones.
-    pub topic: Option<i64>,
-    pub html: String,
-    pub buttons: Vec<Vec<Button>>,
-    pub picture: Option<Arc<Picture>>,
-    pub passing: Passing,
-    /// The message of ours whose text this replaces.
-    pub edit: Option<i64>,
-    pub touch_up: bool,
-    /// When the command came in, as uptime: for the answer times in `/stats`.
-    pub asked: Option<Duration>,
-    /// The `/check` command whose message this is.
-    pub job: Option<u64>,
-    pub queued: Moment,
-}
+pub type Reply = Message;
 
 impl Reply {
     /// A new message that says `html` and nothing else.
     pub fn new(chat: i64, html: String, queued: Moment) -> Reply {
         Reply {
             chat,
-            topic: None,
             html,
-            buttons: Vec::new(),
-            picture: None,
-            passing: Passing::Stays,
-            edit: None,
-            touch_up: false,
-            asked: None,
-            job: None,
             queued,
+            ..Reply::default()
         }
     }
 
@@ -70,15 +43,14 @@ pub struct Outgoing {
     pub alert: bool,
     /// The daily summary, which is shown as a picture too.
     pub digest: bool,
-    pub asked: Option<Duration>,
 }
 
 /// What a delivery means to the rest of the monitor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DeliveryEffect {
-    /// The message that told of an incident; 0 when Telegram has it, but under an id that could not be
+    /// A message about an incident arrived; 0 when Telegram has it, but under an id that could not be
     /// read.
-    Told {
+    Notified {
         incident: u32,
         chat: i64,
         message_id: i64,
@@ -91,7 +63,7 @@ pub enum DeliveryEffect {
         edited: Option<i64>,
         message_id: Option<i64>,
     },
-    /// The message that told of an offline period, alone.
+    /// A message about an offline period and nothing else arrived.
     Offline {
         chat: i64,
         message_id: i64,

@@ -22,22 +22,22 @@ impl<'a> SendContext<'a> {
         }
     }
 
-    /// The message that told a chat of an incident.
+    /// The message about an incident in a chat.
     pub fn message_of(&self, number: u32, chat: i64) -> Option<i64> {
         self.incidents.get(number)?.message_in(chat)
     }
 
-    /// The incidents that a message told of.
-    pub fn told_by(&self, chat: i64, message_id: i64) -> Vec<u32> {
-        let told = |i: &&Incident| i.message_in(chat) == Some(message_id);
+    /// The incidents that a message is about.
+    pub fn incidents_of(&self, chat: i64, message_id: i64) -> Vec<u32> {
+        let about_it = |i: &&Incident| i.message_in(chat) == Some(message_id);
         self.incidents
             .iter()
-            .filter(told)
+            .filter(about_it)
             .map(|i| i.number())
             .collect()
     }
 
-    /// The buttons of a message that told of these incidents: what can still be done about those
+    /// The buttons of a message about these incidents: what can still be done about those
     /// that go on.
     pub fn buttons(&self, numbers: &[u32]) -> Vec<Vec<Button>> {
         let open: Vec<&Incident> = numbers

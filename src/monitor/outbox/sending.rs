@@ -5,10 +5,11 @@ use crate::monitor::alert::batching::{Unsettled, hold_until};
 use crate::monitor::alert::{Alert, Notification, compose, first_message};
 use crate::monitor::outbox::message::Message;
 use crate::monitor::outbox::send_context::SendContext;
-use crate::monitor::outbox::{InFlight, Outbox, Outgoing, Payload, REPLY_LIFE, Reply};
+use crate::monitor::outbox::{
+    InFlight, Kind, Outbox, Outgoing, Payload, REPLY_LIFE, Reply, kind_of,
+};
 use crate::monitor::time::{Moment, Now};
-use std::collections::VecDeque;
-use std::time::Duration;
+use std::collections::{BTreeSet, VecDeque};
 
 impl Outbox {
     /// The next message that may go out now: answers first.
@@ -19,7 +20,7 @@ impl Outbox {
         context: &SendContext,
     ) -> Option<Outgoing> {
         let nothing = self.alerts.is_empty() && self.replies.is_empty();
-        if nothing || self.everywhere.holds(now.moment()) {
+        if nothing || self.everywhere.holds(now.moment()).is_some() {
             return None;
         }
         self.next_reply(now)
@@ -32,21 +33,19 @@ impl Outbox {
         if self.alerts.is_empty() && self.replies.is_empty() {
             return None;
         }
-        if self.everywhere.holds(moment) {
-            return self.everywhere.until;
+        let everywhere = self.everywhere.holds(moment);
+        if everywhere.is_some() {
+            return everywhere;
         }
         let chats = self.chats_waiting();
         chats
             .iter()
             .filter_map(|chat| {
-                let state = self.chat_states.get(chat);
-                if state.is_some_and(|l| l.wait.holds(moment)) {
-                    return state.and_then(|l| l.wait.until);
+                let held = self.held(*chat, moment);
+                if held.is_some() || self.in_flight(*chat, Kind::Alert) {
+                    return held;
                 }
                 let ready = self.alerts_for(*chat);
-                if ready.is_empty() || state.is_some_and(|l| l.alert_in_flight) {
-                    return None;
-                }
                 hold_until(&ready, self.unwritten(*chat), unsettled).filter(|until| *until > moment)
             })
             .min()
@@ -66,7 +65,7 @@ impl Outbox {
             let Some(html) = self.keyboards.get(chat, message_id).map(str::to_owned) else {
                 continue;
             };
-            let buttons = context.buttons(&context.told_by(chat, message_id));
+            let buttons = context.buttons(&context.incidents_of(chat, message_id));
             if buttons.is_empty() {
                 self.keyboards.forget(chat, message_id);
             }
@@ -91,30 +90,10 @@ impl Outbox {
         let moment = now.moment();
         self.replies.retain(|r| moment.since(r.queued) < REPLY_LIFE);
         let place = self.replies.iter().position(|r| {
-            self.chat_states
-                .get(&r.chat)
-                .is_none_or(|l| !l.busy_with(r) && !l.wait.holds(moment))
+            self.held(r.chat, moment).is_none() && !self.in_flight(r.chat, kind_of(r))
         })?;
         let reply = self.replies.remove(place)?;
-        let state = self.chat_states.entry(reply.chat).or_default();
-        if reply.edit.is_some() {
-            state.edit_in_flight = true;
-        } else {
-            state.reply_in_flight = true;
-        }
-        let message = Message {
-            chat: reply.chat,
-            topic: reply.topic,
-            html: reply.html.clone(),
-            edit: reply.edit,
-            touch_up: reply.touch_up,
-            buttons: reply.buttons.clone(),
-            picture: reply.picture.clone(),
-            passing: reply.passing,
-            ..Message::default()
-        };
-        let asked = reply.asked;
-        Some(self.send(moment, message, asked, Payload::Reply(reply)))
+        Some(self.send(moment, reply.clone(), Payload::Reply(reply)))
     }
 
     fn next_alert(
@@ -125,8 +104,7 @@ impl Outbox {
     ) -> Option<Outgoing> {
         let moment = now.moment();
         for chat in self.chats_waiting() {
-            let state = self.chat_states.entry(chat).or_default();
-            if state.alert_in_flight || state.wait.holds(moment) {
+            if self.held(chat, moment).is_some() || self.in_flight(chat, Kind::Alert) {
                 continue;
             }
             let ready = self.alerts_for(chat);
@@ -146,18 +124,8 @@ impl Outbox {
             let composed = compose(&ready, now, &|n| context.message_of(n, chat).is_some());
             let (html, ids) = first_message(&composed, &ready);
             let covered: Vec<&&Alert> = ready.iter().filter(|a| ids.contains(&a.id)).collect();
-            let told = |a: &&&Alert| {
-                matches!(
-                    a.notification,
-                    Notification::Down { .. }
-                        | Notification::StillDown { .. }
-                        | Notification::Flapping { .. }
-                        | Notification::Changes { .. }
-                        | Notification::Steady { .. }
-                )
-            };
-            let incidents = covered.iter().copied().filter(told);
-            let incidents: Vec<u32> = incidents.filter_map(|a| a.incident).collect();
+            let going_on = covered.iter().filter(|a| !a.notification.ends_incident());
+            let incidents: Vec<u32> = going_on.filter_map(|a| a.incident).collect();
             let offline =
                 matches!(covered[..], [a] if matches!(a.notification, Notification::Offline(_)));
             let digest =
@@ -176,26 +144,19 @@ impl Outbox {
                 buttons,
                 ..Message::default()
             };
-            self.chat_states.entry(chat).or_default().alert_in_flight = true;
             let payload = Payload::Alerts {
                 ids,
                 incidents,
                 html: shown,
                 offline,
             };
-            let outgoing = self.send(moment, message, None, payload);
+            let outgoing = self.send(moment, message, payload);
             return Some(Outgoing { digest, ..outgoing });
         }
         None
     }
 
-    fn send(
-        &mut self,
-        now: Moment,
-        message: Message,
-        asked: Option<Duration>,
-        payload: Payload,
-    ) -> Outgoing {
+    fn send(&mut self, now: Moment, message: Message, payload: Payload) -> Outgoing {
         let id = self.take_id();
         let alert = matches!(payload, Payload::Alerts { .. });
         let chat = message.chat;
@@ -213,20 +174,19 @@ impl Outbox {
             message,
             alert,
             digest: false,
-            asked,
         }
     }
 
-    fn chats_waiting(&self) -> Vec<i64> {
-        let mut chats: Vec<i64> = self
-            .alerts
-            .iter()
-            .flat_map(|a| a.chats.iter().copied())
+    /// Until when nothing may be sent to the chat.
+    fn held(&self, chat: i64, now: Moment) -> Option<Moment> {
+        self.chat_states.get(&chat)?.wait.holds(now)
+    }
+
+    fn chats_waiting(&self) -> BTreeSet<i64> {
+        let of_alerts = self.alerts.iter().flat_map(|a| &a.chats).copied();
+        of_alerts
             .chain(self.replies.iter().map(|r| r.chat))
-            .collect();
-        chats.sort_unstable();
-        chats.dedup();
-        chats
+            .collect()
     }
 
     fn alerts_for(&self, chat: i64) -> Vec<&Alert> {

@@ -4,7 +4,8 @@ pub mod snapshot;
 pub(crate) mod urgency;
 pub(crate) mod write_budget;
 
-use crate::monitor::alert::Alerts;
+use crate::monitor::alert::notified::Topic;
+use crate::monitor::alert::{Alert, Alerts};
 use crate::monitor::bot::Bot;
 use crate::monitor::expiry::Inspections;
 use crate::monitor::expiry::records::ExpiryRecord;
@@ -43,14 +44,16 @@ impl Lasting<'_> {
         let offline = faults
             .clone()
             .find(|(fault, _)| *fault == Fault::NoConnection);
-        let told = faults.filter(|(fault, _)| self.alerts.fault_told(*fault));
-        let (troubles, troubles_since) = told
+        let notified = faults.filter(|(f, _)| self.alerts.notified(&Topic::Fault(*f)).is_some());
+        let (troubles, troubles_since) = notified
             .map(|(fault, since)| (fault.word().to_owned(), now.wall_at(*since)))
             .unzip();
         let moves = self.bot.moves().iter();
         let sites = self.sites.iter();
         let incidents = self.incidents.iter();
-        let incidents = incidents.filter(|i| i.is_notified() || i.is_open());
+        let incidents = incidents
+            .map(|i| (i, self.alerts.notified(&Topic::Incident(i.number()))))
+            .filter(|(i, notified)| notified.is_some() || i.is_open());
         let alerts = self.outbox.alerts();
         let alerts = alerts.filter(|_| !mutated!("forget the alerts that wait"));
         let last_update = self.bot.last_update();
@@ -69,14 +72,20 @@ impl Lasting<'_> {
             roots: self.expiry.root_records(),
             moved: moves.flat_map(|&(from, to)| [from, to]).collect(),
             sites: sites.map(|w| self.record(w, now)).collect(),
-            incidents: incidents.map(|i| IncidentRecord::of(i, now)).collect(),
+            incidents: incidents
+                .map(|(i, notified)| IncidentRecord::of(i, notified, now))
+                .collect(),
             alerts: alerts.map(|a| AlertRecord::of(a, now)).collect(),
         }
     }
 
     fn record(&self, watched: &SiteState, now: Now) -> SiteRecord {
-        let slow = self.alerts.slow_record(watched.name());
-        record(watched, slow, self.expiry.records(watched.name()), now)
+        record(
+            watched,
+            self.alerts,
+            self.expiry.records(watched.name()),
+            now,
+        )
     }
 }
 
@@ -106,7 +115,6 @@ pub(crate) fn restore_sites(
     snapshot: &Snapshot,
     sites: &mut Sites,
     schedule: &mut Scheduler,
-    alerts: &mut Alerts,
     now: Now,
     clock_set: bool,
 ) {
@@ -116,8 +124,6 @@ pub(crate) fn restore_sites(
         };
         let watched = &mut sites[at];
         restore_site(watched, record, now);
-        let untold = record.slow_untold == Some(true);
-        alerts.restore_slow(&record.name, record.slow_told, untold);
         if !clock_set {
             // It is not known how long ago they were.
             watched.flapping_mut().forget_changes();
@@ -130,11 +136,40 @@ pub(crate) fn restore_sites(
     }
 }
 
+/// Which chats were notified of what, as far as that is remembered; where it isn't, all were.
+/// `waiting`: the alerts that were not delivered.
+pub(crate) fn restore_notified(
+    snapshot: &Snapshot,
+    alerts: &mut Alerts,
+    incidents: &Incidents,
+    waiting: &[Alert],
+    chats: &[i64],
+) {
+    for record in &snapshot.sites {
+        if record.slow_told {
+            alerts.add_notified(Topic::Slow(record.name.clone()), chats);
+        }
+        if record.slow_untold == Some(true) {
+            alerts.restore_slow_in_silence(&record.name);
+        }
+        if record.flapping {
+            alerts.add_notified(Topic::Flapping(record.name.clone()), chats);
+        }
+    }
+    for record in snapshot.incidents.iter().filter(|i| i.told) {
+        if let Some(incident) = incidents.get(record.number) {
+            let rest = record.notified.as_deref().unwrap_or_default();
+            alerts.restore_notified(incident, rest, waiting, chats);
+        }
+    }
+}
+
 /// The faults that went on, and the sites that were not judged by them.
 pub(crate) fn restore_uplink(
     snapshot: &Snapshot,
     uplink: &mut Uplink,
     alerts: &mut Alerts,
+    chats: &[i64],
     sites: &mut Sites,
     now: Now,
 ) {
@@ -143,7 +178,7 @@ pub(crate) fn restore_uplink(
         let fault = Fault::from_word(word);
         if let Some(fault) = fault.filter(|f| *f == Fault::Names || uplink.has_targets()) {
             uplink.begins(fault, now.past_moment(*since), moment);
-            alerts.restore_fault(fault);
+            alerts.add_notified(Topic::Fault(fault), chats);
         }
     }
     if let Some(since) = snapshot.offline_since.filter(|_| uplink.has_targets()) {
@@ -196,13 +231,11 @@ pub(crate) fn take_sites(
     Sites::new(all)
 }
 
-/// `slow`: see [`crate::monitor::alert::Alerts::slow_record`].
-fn record(
-    watched: &SiteState,
-    slow: (bool, bool),
-    expiry: Vec<ExpiryRecord>,
-    now: Now,
-) -> SiteRecord {
+fn record(watched: &SiteState, alerts: &Alerts, expiry: Vec<ExpiryRecord>, now: Now) -> SiteRecord {
+    let notified = |topic: fn(String) -> Topic| {
+        let topic = topic(watched.name().to_owned());
+        alerts.notified(&topic).is_some()
+    };
     let (state, judged) = (watched.state(), watched.judged_state());
     let ms = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let coming = watched.muted_until().filter(|m| *m > now.moment());
@@ -219,9 +252,9 @@ fn record(
         muted_until: coming.map(|m| now.wall_at(m)),
         judged: (judged != state).then(|| judged.word().to_owned()),
         changes: changes.map(|m| now.wall_at(*m)).collect(),
-        flapping: watched.flapping().is_notified(),
-        slow_told: slow.0,
-        slow_untold: slow.1.then_some(true),
+        flapping: notified(Topic::Flapping),
+        slow_told: notified(Topic::Slow),
+        slow_untold: alerts.is_slow_in_silence(watched.name()).then_some(true),
         expiry,
     }
 }

@@ -22,9 +22,9 @@ pub struct Snapshot {
     pub written: i64,
     /// It was the last of an orderly end.
     pub clean: bool,
-    /// Since when our own line has been down, as far as anybody was told.
+    /// Since when our own line has been down, as far as alerts said.
     pub offline_since: Option<i64>,
-    /// The troubles of our line that were told (words of [`crate::monitor::site::suppression::Fault`]) and since when.
+    /// The faults of our uplink that alerts were made of (words of [`crate::monitor::site::suppression::Fault`]) and since when.
     pub troubles: Vec<String>,
     pub troubles_since: Vec<i64>,
     /// Highest Telegram update that was handled.
@@ -63,7 +63,7 @@ pub struct SiteRecord {
     pub judged: Option<String>,
     /// When it went down or up within the last hour, for flapping.
     pub changes: Vec<i64>,
-    /// It was told that it is flapping, and its end is to be told.
+    /// An alert said that it is flapping, and another one is to say when that is over.
     pub flapping: bool,
     /// An alert said that it is slow.
     pub slow_told: bool,
@@ -95,6 +95,8 @@ pub struct AlertRecord {
     pub incident: Option<u32>,
     pub at: i64,
     pub chats: Vec<i64>,
+    /// Chats that have it.
+    pub delivered: Option<Vec<i64>>,
     /// Figures that the kind of notification needs besides.
     pub numbers: Vec<i64>,
     /// Of `down`: what other sites may share of `text`.
@@ -216,6 +218,7 @@ impl AlertRecord {
             incident: alert.incident,
             at: now.wall_at(alert.at),
             chats: alert.chats.clone(),
+            delivered: Some(alert.delivered.clone()).filter(|chats| !chats.is_empty()),
             common: match &alert.notification {
                 Notification::Down { common, .. } => common.clone(),
                 _ => None,
@@ -223,7 +226,7 @@ impl AlertRecord {
         }
     }
 
-    /// A notification of a kind that this version does not know is told as it stands.
+    /// A notification of a kind that this version does not know becomes a notice as it stands.
     pub fn restore(&self, now: Now) -> Alert {
         let text = self.text.clone();
         let lasted = Duration::from_secs(self.seconds);
@@ -278,6 +281,7 @@ impl AlertRecord {
             incident: self.incident,
             at: now.past_moment(self.at),
             chats: self.chats.clone(),
+            delivered: self.delivered.clone().unwrap_or_default(),
             edits: Vec::new(),
             stored: true,
         }
@@ -360,6 +364,7 @@ mod tests {
                 incident: Some(3),
                 at: Moment(0),
                 chats: vec![1, -2],
+                delivered: vec![3],
                 edits: Vec::new(),
                 stored: true,
             };

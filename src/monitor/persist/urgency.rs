@@ -1,7 +1,7 @@
 //! When the snapshot is worth writing: flash wears, so as rarely as the promises allow.
 //!
 //! What must be on disk before the world sees it is written at once, and the rest goes along. What
-//! can wait has a deadline; the changes that no chat was told of also wait until the day's budget
+//! can wait has a deadline; the changes that no alert was made of also wait until the day's budget
 //! allows a write. `docs/flash.md` is the same for users.
 
 use crate::monitor::persist::write_budget::{Allowance, Spending};
@@ -10,14 +10,14 @@ use crate::monitor::time::Moment;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// A change that no chat was told of, and what can be done again (the update offset), wait so long
+/// A change that no alert was made of, and what can be done again (the update offset), wait so long
 /// for a write that they can share.
 const LATER: Duration = Duration::from_secs(300);
-/// A delivered alert is told again if the power goes before it is written, so soon; but those of one
+/// A delivered alert is sent again if the power goes before it is written, so soon; but those of one
 /// storm share a write.
 const SOON: Duration = Duration::from_secs(1);
-/// A recovery that was delivered is told again, without sound, if the power goes; a change while a
-/// site flaps is not told at all: not worth a write of its own for so long.
+/// A recovery that was delivered is sent again, without sound, if the power goes; a change while a
+/// site flaps has no alert at all: not worth a write of its own for so long.
 const RIDE: Duration = Duration::from_secs(3600);
 /// An alert waits for the budget no longer than this.
 const DEFERRED: Duration = Duration::from_secs(6 * 3600);
@@ -41,7 +41,7 @@ pub struct Saving {
     began: Option<Moment>,
     failing: bool,
     spent: Spending,
-    /// What each site may have told at once, whatever others do: those that used some of it.
+    /// The alerts that each site may have written at once, whatever others do: those that used some.
     allowances: HashMap<String, Allowance>,
 }
 
@@ -50,7 +50,7 @@ impl Saving {
         self.urgent = true;
     }
 
-    /// Not told, but better kept: at once while little was written, else later.
+    /// No alert was made of it, but it had better be kept: at once while little was written, else later.
     pub fn now_if_calm(&mut self, now: Moment) {
         self.urgent |= self.spent.room_for_changes_at() <= now;
         self.later(now);
@@ -69,12 +69,12 @@ impl Saving {
         false
     }
 
-    /// What no chat was told of, or can be done again.
+    /// What no alert was made of, or can be done again.
     pub fn later(&mut self, now: Moment) {
         self.paced = earlier(self.paced, now + LATER);
     }
 
-    /// A change of a site's state that no chat was told of.
+    /// A change of a site's state that no alert was made of.
     pub fn untold(&mut self, manner: Manner, now: Moment) {
         match manner {
             Manner::Silently => self.paced = earlier(self.paced, now + RIDE),

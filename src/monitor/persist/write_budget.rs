@@ -13,7 +13,7 @@ const BLOCKS_A_DAY: i64 = 30;
 const BLOCK_EVERY: i64 = DAY / BLOCKS_A_DAY;
 /// Blocks over the steady pace up to which a noisy site's alerts are written at once.
 const BURST: i64 = 35;
-/// And up to which what no chat was told of is written when it is due, and an alert at once.
+/// And up to which what no alert was made of is written when it is due, and an alert at once.
 const CALM: i64 = 10;
 /// More than this over the pace is forgiven: a day later a mass outage counts no more.
 const MOST: i64 = 65;

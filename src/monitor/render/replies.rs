@@ -60,11 +60,8 @@ pub(crate) fn status(
     for watched in troubled.iter().take(STATUS_LINES) {
         lines.push(status_line(watched, seen, now));
     }
-    if troubled.len() > STATUS_LINES {
-        lines.push(format!(
-            "… and {} more: /list",
-            troubled.len() - STATUS_LINES
-        ));
+    if let more @ 1.. = troubled.len().saturating_sub(STATUS_LINES) {
+        lines.push(format!("… and {more} more: /list"));
     }
     lines.join("\n")
 }
@@ -91,9 +88,7 @@ fn until_text(until: i64, now: Now) -> String {
 fn status_line(watched: &SiteState, seen: &dyn Fn(&str) -> bool, now: Now) -> String {
     let name = bold(watched.name());
     let mark = mark(watched);
-    let cause = reason(watched, seen)
-        .map(|c| format!(": {}", escape(&c)))
-        .unwrap_or_default();
+    let cause = suffix(": ", reason(watched, seen).as_deref());
     let mute = silence(watched, now);
     let age = lasting(now.since(watched.since()));
     match watched.state() {
@@ -165,17 +160,10 @@ pub(crate) fn site(
         lines.push(format!("Cause: {}", escape(&cause)));
     }
     if let Some((at, outcome)) = watched.last() {
-        let took = outcome
-            .took
-            .map_or_else(|| "no answer".to_owned(), response);
-        let from = outcome
-            .address
-            .map(|a| format!(" from {a}"))
-            .unwrap_or_default();
-        lines.push(format!(
-            "Last check: {took}{from}, {} ago",
-            lasting(now.since(*at))
-        ));
+        let took = answer_time(outcome.took);
+        let from = outcome.address.map(|a| format!(" from {a}"));
+        let (from, ago) = (from.unwrap_or_default(), lasting(now.since(*at)));
+        lines.push(format!("Last check: {took}{from}, {ago} ago"));
         if let Some(detail) = &outcome.detail {
             lines.push(escape(detail));
         }
@@ -201,10 +189,10 @@ pub(crate) fn site(
         lines.push(format!("🔕 muted for {left}"));
     }
     match watched.maintenance_until() {
-        Some(until) => lines.push(format!(
-            "🔧 under maintenance until {}",
-            until_text(until, now)
-        )),
+        Some(until) => {
+            let until = until_text(until, now);
+            lines.push(format!("🔧 under maintenance until {until}"));
+        }
         None if watched.config().maintenance.is_empty() => {}
         None => {
             let windows = hours::list(&watched.config().maintenance);
@@ -212,16 +200,12 @@ pub(crate) fn site(
         }
     }
     let name = watched.name();
-    let last: Vec<&Incident> = details
-        .incidents
-        .iter()
-        .rev()
-        .filter(|i| i.site() == name)
-        .take(3)
-        .collect();
+    let of_it = details.incidents.iter().rev();
+    let of_it = of_it.filter(|i| i.site() == name);
+    let last: Vec<&Incident> = of_it.take(3).collect();
     if !last.is_empty() {
         lines.push("Incidents:".to_owned());
-        lines.extend(last.iter().map(|i| incident_line(i, false, now)));
+        lines.extend(last.iter().map(|i| incident_line(i, "", now)));
     }
     lines.join("\n")
 }
@@ -275,14 +259,8 @@ pub(crate) fn history(watched: &SiteState, now: Now) -> String {
     }
     let mut lines = vec![format!("The last checks of {}", bold(watched.name()))];
     for checked in watched.recent().rev() {
-        let took = checked
-            .took
-            .map_or_else(|| "no answer".to_owned(), response);
-        let cause = checked
-            .cause
-            .as_deref()
-            .map(|c| format!(" · {}", escape(c)))
-            .unwrap_or_default();
+        let took = answer_time(checked.took);
+        let cause = suffix(" · ", checked.cause.as_deref());
         let mark = match (&checked.cause, checked.failed) {
             (None, _) => "✅",
             (Some(_), false) => "🟡",
@@ -307,43 +285,35 @@ pub(crate) fn incidents(mut list: Vec<&Incident>, site: Option<&str>, now: Now) 
             None => "No incident is known.".to_owned(),
         };
     }
-    let lines: Vec<String> = list
-        .iter()
-        .take(INCIDENT_LINES)
-        .map(|i| incident_line(i, true, now))
-        .collect();
+    let line = |i: &&Incident| incident_line(i, &format!(" {}", bold(i.site())), now);
+    let lines: Vec<String> = list.iter().take(INCIDENT_LINES).map(line).collect();
     lines.join("\n")
 }
 
-fn incident_line(incident: &Incident, named: bool, now: Now) -> String {
-    let name = if named {
-        format!(" {}", bold(incident.site()))
-    } else {
-        String::new()
-    };
-    let cause = escape(incident.cause());
-    let n = incident.number();
-    match incident.end() {
-        None => {
-            let seen = match incident.acknowledged() {
-                Some(ack) => format!(
-                    ", acknowledged{} {} ago",
-                    by(&ack.name),
-                    lasting(now.since(ack.at))
-                ),
-                None => String::new(),
-            };
-            format!(
-                "🔴 #{n}{name} for {}{seen}: {cause}",
-                lasting(incident.length(now))
-            )
+/// `name`: of its site, with a space in front, unless that goes without saying.
+fn incident_line(incident: &Incident, name: &str, now: Now) -> String {
+    let (n, cause) = (incident.number(), escape(incident.cause()));
+    let (length, ago) = (lasting(incident.length(now)), |at| lasting(now.since(at)));
+    match (incident.end(), incident.acknowledged()) {
+        (None, None) => format!("🔴 #{n}{name} for {length}: {cause}"),
+        (None, Some(ack)) => {
+            let (by, ago) = (by(&ack.name), ago(ack.at));
+            format!("🔴 #{n}{name} for {length}, acknowledged{by} {ago} ago: {cause}")
         }
-        Some(end) => format!(
-            "⚪ #{n}{name} lasted {}, over {} ago: {cause}",
-            lasting(incident.length(now)),
-            lasting(now.since(end))
+        (Some(end), _) => format!(
+            "⚪ #{n}{name} lasted {length}, over {} ago: {cause}",
+            ago(end)
         ),
     }
+}
+
+fn answer_time(took: Option<Duration>) -> String {
+    took.map_or_else(|| "no answer".to_owned(), response)
+}
+
+/// `text` behind a separator; nothing where there is none.
+fn suffix(separator: &str, text: Option<&str>) -> String {
+    text.map_or_else(String::new, |text| format!("{separator}{}", escape(text)))
 }
 
 /// ` by Ann`; nothing where the name is not known.
@@ -357,7 +327,7 @@ pub(crate) fn by(name: &str) -> String {
     format!(" by {}{cut}", escape(&short))
 }
 
-/// That nothing is told of it, behind its line.
+/// That no alerts are made of it, behind its line.
 fn silence(watched: &SiteState, now: Now) -> &'static str {
     if watched.muted(now.moment()) {
         " 🔕"

@@ -51,38 +51,26 @@ pub fn render(vitals: &Vitals, tally: Tally) -> String {
         Some((median, worst)) => format!("{} median, {} 99th", fine(median), fine(worst)),
         None => "none yet".to_owned(),
     };
+    let connections = number(vitals.connections);
+    let sites = count(tally.sites, "site");
+    let (late, rounds) = (grouped(tally.late.0), grouped(tally.late.1));
     let mut lines = vec![
         format!("Up for {}", lasting(vitals.uptime)),
         format!("Memory: {memory}"),
         format!("Open files: {}", number(vitals.descriptors)),
         format!("Threads: {}", number(vitals.threads)),
-        format!(
-            "Connections: {} of {}",
-            number(vitals.connections),
-            vitals.max_connections
-        ),
-        format!(
-            "Checks done: {}, of {}",
-            tally.checks,
-            count(tally.sites, "site")
-        ),
-        format!(
-            "Late: {} of {} rounds",
-            grouped(tally.late.0),
-            grouped(tally.late.1)
-        ),
+        format!("Connections: {connections} of {}", vitals.max_connections),
+        format!("Checks done: {}, of {sites}", tally.checks),
+        format!("Late: {late} of {rounds} rounds"),
         format!("Answer times: {answers}"),
         format!("Alerts waiting: {}", tally.alerts_waiting),
         format!("Written to flash: {} KB", vitals.bytes_written / 1024),
     ];
-    if tally.excused > 0 {
-        lines.push(format!(
-            "Not counted, by faults of this machine: {}",
-            tally.excused
-        ));
+    if let excused @ 1.. = tally.excused {
+        lines.push(format!("Not counted, by faults of this machine: {excused}"));
     }
-    if tally.internal_errors > 0 {
-        lines.push(format!("Internal errors: {}", tally.internal_errors));
+    if let errors @ 1.. = tally.internal_errors {
+        lines.push(format!("Internal errors: {errors}"));
     }
     lines.join("\n")
 }

@@ -3,6 +3,7 @@
 
 use crate::monitor::alert::Alerts;
 use crate::monitor::alert::notifications::{Audience, NewAlert};
+use crate::monitor::alert::notified::Topic;
 use crate::monitor::bot::ReplyContent;
 use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::bot::commands::{AlertPress, Execution, Order, View, about_site, by_user};
@@ -15,7 +16,6 @@ use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::render::details::SiteDetails;
 use crate::monitor::render::stats::{self, Tally, Vitals};
 use crate::monitor::site::Site;
-use crate::monitor::site::access::may_see;
 use crate::monitor::site::flapping::Manner;
 use crate::monitor::site::outcome::Outcome;
 use crate::monitor::site::suppression::Fault;
@@ -28,6 +28,7 @@ impl Monitor {
     pub(crate) fn notify(&mut self, now: Now, alerts: impl IntoIterator<Item = NewAlert>) {
         let moment = now.moment();
         for alert in alerts {
+            self.alerts.on_alert(&alert);
             let NewAlert {
                 notification,
                 site,
@@ -47,7 +48,7 @@ impl Monitor {
                 self.saving.now();
             } else if !self.saving.alert(&site, moment) {
                 for number in self.outbox.condense(&site) {
-                    self.incidents.merged_away(number);
+                    self.alerts.on_merged(number, &self.incidents);
                 }
             }
         }
@@ -57,6 +58,7 @@ impl Monitor {
         let moment = now.moment();
         let name = self.sites[at].name().to_owned();
         let number = self.incidents.open(&name, cause.clone(), moment);
+        self.alerts.keep_incidents(&self.incidents);
         self.sites
             .refresh_reach(moment, self.uplink.has(Fault::NoConnection));
         let manner = flapping::manner_of_change(moment, at, &mut self.sites, &mut self.actions);
@@ -71,12 +73,6 @@ impl Monitor {
             self.saving.untold(manner, moment);
             return;
         };
-        if let Some(incident) = self.incidents.get_mut(number) {
-            incident.set_notified(moment);
-        }
-        if manner == Manner::Flapping {
-            self.sites[at].flapping_mut().set_notified();
-        }
         self.notify(now, alerts);
     }
 
@@ -94,13 +90,8 @@ impl Monitor {
         self.actions.log(level_of(manner), text);
         self.saving.untold(manner, moment);
         let audience = Audience::new(&self.sites, self.bot.access(), now);
-        let mut alert = self.alerts.on_up(audience, at, &ended, manner);
-        if let Some(alert) = alert.as_mut().filter(|a| a.notification.ends_incident()) {
-            alert
-                .chats
-                .retain(|&chat| !self.never_told(ended.number(), chat));
-        }
-        self.notify_of(now, at, manner, alert);
+        let alert = self.alerts.on_up(audience, at, &ended, manner);
+        self.notify(now, alert);
     }
 
     pub(crate) fn slowed(&mut self, now: Now, at: usize, cause: String) {
@@ -110,7 +101,7 @@ impl Monitor {
         self.actions.log(level_of(manner), text);
         let audience = Audience::new(&self.sites, self.bot.access(), now);
         let alert = self.alerts.on_slow(audience, at, cause, manner);
-        self.notify_of(now, at, manner, alert);
+        self.notify(now, alert);
     }
 
     pub(crate) fn sped_up(&mut self, now: Now, at: usize, lasted: Duration) {
@@ -120,28 +111,20 @@ impl Monitor {
         self.actions.log(level_of(manner), text);
         let audience = Audience::new(&self.sites, self.bot.access(), now);
         let alert = self.alerts.on_fast(audience, at, lasted, manner);
-        self.notify_of(now, at, manner, alert);
-    }
-
-    /// What a change of the site is told by, if it is told.
-    fn notify_of(&mut self, now: Now, at: usize, manner: Manner, alert: Option<NewAlert>) {
-        if manner == Manner::Flapping && alert.is_some() {
-            self.sites[at].flapping_mut().set_notified();
-        }
         self.notify(now, alert);
     }
 
     pub(crate) fn end_flapping(&mut self, now: Now) {
         let moment = now.moment();
         let set = self.clock.is_set();
-        for (at, told) in flapping::take_steady(moment, &mut self.sites, set) {
+        for at in flapping::take_steady(moment, &mut self.sites, set) {
             let name = self.sites[at].name().to_owned();
             self.saving.later(moment);
             self.actions
                 .log(Level::Info, format!("{name} is steady again"));
             let open = self.incidents.open_of_mut(&name);
             let audience = Audience::new(&self.sites, self.bot.access(), now);
-            let alert = self.alerts.on_steady(audience, at, open, told);
+            let alert = self.alerts.on_steady(audience, at, open);
             self.notify(now, alert);
         }
     }
@@ -159,7 +142,7 @@ impl Monitor {
         self.notify(now, alerts);
     }
 
-    pub(crate) fn tell_digest(&mut self, now: Now) {
+    pub(crate) fn notify_of_digest(&mut self, now: Now) {
         let audience = Audience::new(&self.sites, self.bot.access(), now);
         let details = SiteDetails {
             incidents: &self.incidents,
@@ -181,7 +164,7 @@ impl Monitor {
         }
     }
 
-    pub(crate) fn tell_unclean_stop(&mut self, now: Now) {
+    pub(crate) fn notify_of_unclean_stop(&mut self, now: Now) {
         if let Some(stop) = self.incidents.take_unclean_stop(now.moment()) {
             let audience = Audience::new(&self.sites, self.bot.access(), now);
             let (text, alerts) = Alerts::unclean_stop(audience, &stop);
@@ -191,27 +174,26 @@ impl Monitor {
         }
     }
 
-    pub(crate) fn tell_mistakes(&mut self, now: Now, what: &str, safe: &str) {
+    pub(crate) fn notify_of_mistakes(&mut self, now: Now, what: &str, safe: &str) {
         let audience = Audience::new(&self.sites, self.bot.access(), now);
         let alerts = Alerts::mistakes(audience, what, safe);
         self.notify(now, alerts);
     }
 
     /// A notice for these chats, which is in the log already.
-    pub(crate) fn notice_to(&mut self, now: Now, chats: Vec<i64>, text: String) {
+    pub(crate) fn notify_chats(&mut self, now: Now, chats: Vec<i64>, text: String) {
         self.notify(now, [NewAlert::notice(chats, text)]);
     }
 
     /// A notice that is in the log already.
-    pub(crate) fn announce(&mut self, now: Now, text: String) {
+    pub(crate) fn notify_all(&mut self, now: Now, text: String) {
         let chats = self.bot.chats().to_vec();
-        self.notice_to(now, chats, text);
+        self.notify_chats(now, chats, text);
     }
 
     /// A notice about our own line, which may come and go all day: it is written within the day's
     /// budget, as a site's alerts are. One that still waits is not said again.
-    pub(crate) fn announce_line(&mut self, now: Now, text: String) {
-        let chats = self.bot.chats().to_vec();
+    pub(crate) fn notify_of_uplink(&mut self, now: Now, chats: Vec<i64>, text: String) {
         let alert = NewAlert {
             at_once: false,
             ..NewAlert::notice(chats, text)
@@ -235,7 +217,7 @@ impl Monitor {
                 "The state cannot be written ({reason}). Alerts still go out, but a restart forgets them."
             );
             self.actions.log(Level::Warn, text.clone());
-            self.announce(now, text);
+            self.notify_all(now, text);
             self.outbox.mark_stored(self.outbox.last_alert_id());
         }
     }
@@ -244,11 +226,12 @@ impl Monitor {
     pub(crate) fn delivered(&mut self, now: Now, id: u64, delivery: Delivery) {
         for effect in self.outbox.delivered(id, delivery, now) {
             match effect {
-                DeliveryEffect::Told {
+                DeliveryEffect::Notified {
                     incident,
                     chat,
                     message_id,
                 } => {
+                    self.alerts.add_notified(Topic::Incident(incident), &[chat]);
                     for outdated in self.incidents.on_message(incident, chat, message_id) {
                         self.outbox.outdate_keyboard(chat, outdated);
                     }
@@ -295,22 +278,9 @@ impl Monitor {
             Move::New { both } => both,
         };
         // What went to both ids is not to go to the new one again.
-        let sites = &self.sites;
-        let since = self.bot.joined_at(to);
-        let ends = self
-            .outbox
-            .alerts()
-            .filter(|a| a.notification.ends_incident());
-        let ends = ends.filter_map(|a| a.incident);
-        let only_here: Vec<u32> = ends.filter(|&n| self.never_told(n, to)).collect();
-        self.outbox.drop_duplicates(from, since, &|alert| {
-            let site = sites.named(&alert.site).map(|w| w.config());
-            let end = alert.notification.ends_incident()
-                && alert.incident.is_some_and(|n| only_here.contains(&n));
-            both && !mutated!("tell a group under both its ids")
-                && !end
-                && site.is_none_or(|site| may_see(to, site))
-        });
+        if !mutated!("tell a group under both its ids") {
+            self.outbox.drop_delivered(from, to);
+        }
         self.rename_chat(from, to);
         for incident in self.incidents.iter_mut() {
             incident.chat_moved(from, to);
@@ -322,7 +292,7 @@ impl Monitor {
         };
         let text = format!("Group {from} became {to}: {what}.");
         self.actions.log(Level::Info, text.clone());
-        self.announce(now, text);
+        self.notify_all(now, text);
     }
 
     /// Puts the new ids of groups where a configuration or a snapshot has the old ones.
@@ -332,18 +302,10 @@ impl Monitor {
         }
     }
 
-    /// The alerts that tell of the incident still wait, but for other chats: this one was not in the
-    /// configuration then, or refused them. To it the incident has no end.
-    fn never_told(&self, incident: u32, chat: i64) -> bool {
-        let untold = |i: &Incident| i.message_in(chat).is_none();
-        self.outbox.waits_for_others(incident, chat)
-            && self.incidents.get(incident).is_some_and(untold)
-    }
-
     fn rename_chat(&mut self, from: i64, to: i64) {
         self.outbox.rename_chat(from, to);
         self.sites.rename_chat(from, to);
-        self.alerts.forget_chat(from);
+        self.alerts.rename_chat(from, to);
     }
 
     /// A `/check` has its permit: its sites are checked now.
@@ -549,7 +511,9 @@ impl Monitor {
 
     /// Ends the site's open incident: nothing can be done about it any more.
     pub(crate) fn close_incident(&mut self, site: &str, now: Moment) -> Option<Incident> {
-        let ended = self.incidents.close(site, now)?;
+        let alerts = &self.alerts;
+        let notified = |number| alerts.notified(&Topic::Incident(number)).is_some();
+        let ended = self.incidents.close(site, now, notified)?;
         for &(chat, message_id) in ended.messages() {
             self.outbox.outdate_keyboard(chat, message_id);
         }

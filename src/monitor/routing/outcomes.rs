@@ -66,7 +66,7 @@ impl Monitor {
             self.saving.now();
             self.actions.log(Level::Warn, root_text(&root, &sites, now));
             for (sites, chats) in by_chat(&self.sites, &sites, self.bot.chats()) {
-                self.notice_to(now, chats, root_text(&root, &sites, now));
+                self.notify_chats(now, chats, root_text(&root, &sites, now));
             }
         }
     }
@@ -88,7 +88,7 @@ impl Monitor {
             .expiry
             .on_inspected(now, &mut sites[at], found, muted, actions);
         for event in events {
-            let news = match event {
+            let notification = match event {
                 ExpiryEvent::EndsSoon(expiry) => Notification::Expiring { subject, expiry },
                 ExpiryEvent::Renewed(expiry) => Notification::Renewed { subject, expiry },
                 ExpiryEvent::Changed => {
@@ -101,7 +101,8 @@ impl Monitor {
                 }
             };
             let audience = Audience::new(&self.sites, self.bot.access(), now);
-            self.notify(now, [audience.alert(&self.sites[at], news, None)]);
+            let alert = audience.alert(&self.sites[at], notification, None);
+            self.notify(now, [alert]);
         }
     }
 
@@ -144,7 +145,7 @@ impl Monitor {
                         }
                     }
                     self.saving.later(moment);
-                    self.tell_online(now, period, goes_on);
+                    self.notify_of_offline_period(now, period, goes_on);
                 }
                 UplinkEvent::FaultBegan { fault, due } => {
                     self.saving.later(moment);
@@ -152,18 +153,20 @@ impl Monitor {
                 }
                 UplinkEvent::FaultEnded { fault, notice } => {
                     self.saving.later(moment);
-                    if self.alerts.on_fault_end(fault) {
-                        self.announce_line(now, notice);
+                    if let Some(mut chats) = self.alerts.on_fault_end(fault) {
+                        chats.retain(|chat| self.bot.chats().contains(chat));
+                        self.notify_of_uplink(now, chats, notice);
                     }
                 }
                 UplinkEvent::Contradicted { notice } => {
-                    self.announce_line(now, notice.to_owned());
+                    let chats = self.bot.chats().to_vec();
+                    self.notify_of_uplink(now, chats, notice.to_owned());
                 }
             }
         }
     }
 
-    fn tell_online(&mut self, now: Now, period: Period, goes_on: bool) {
+    fn notify_of_offline_period(&mut self, now: Now, period: Period, goes_on: bool) {
         let moment = now.moment();
         let edits = self.alerts.on_online(goes_on).to_vec();
         if self.alerts.all_muted(moment) {
@@ -176,10 +179,11 @@ impl Monitor {
         self.saving.alert("", moment);
     }
 
-    pub(crate) fn tell_faults(&mut self, now: Now) {
-        for fault in self.alerts.take_due_faults(now.moment()) {
+    pub(crate) fn notify_of_faults(&mut self, now: Now) {
+        let chats = self.bot.chats().to_vec();
+        for fault in self.alerts.take_due_faults(&chats, now.moment()) {
             if let Some(text) = fault.began() {
-                self.announce_line(now, text.to_owned());
+                self.notify_of_uplink(now, chats.clone(), text.to_owned());
             }
         }
     }
@@ -207,7 +211,7 @@ impl Monitor {
         };
         if let Some(text) = self.schedule.round_ended(moment, &self.sites[at], waited) {
             self.actions.log(Level::Warn, text.clone());
-            self.announce(now, text);
+            self.notify_all(now, text);
         }
         let watched = &mut self.sites[at];
         watched.end_check();
@@ -222,7 +226,7 @@ impl Monitor {
             let quiet = self.alerts.all_muted(moment);
             let notice = self.uplink.on_lack(now, lack, quiet, &mut self.actions);
             if let Some(text) = notice {
-                self.announce(now, text);
+                self.notify_all(now, text);
             }
             // Our own connection may be at fault.
             let kind = FailureKind::Local(lack);

@@ -27,8 +27,6 @@ pub struct Flapping {
     changes: Vec<Moment>,
     /// It is flapping; the last time it was anything but steady.
     restless: Option<Moment>,
-    /// An alert said that it is flapping, so its end is notified too.
-    notified: bool,
 }
 
 /// How a change is to be notified.
@@ -47,7 +45,6 @@ impl Flapping {
     pub fn restore(changes: Vec<Moment>, flapping: bool, now: Moment) -> Flapping {
         Flapping {
             restless: flapping.then_some(now),
-            notified: flapping,
             changes,
         }
     }
@@ -73,16 +70,6 @@ impl Flapping {
 
     pub fn is_on(&self) -> bool {
         self.restless.is_some()
-    }
-
-    /// An alert says that it is flapping.
-    pub fn set_notified(&mut self) {
-        self.notified = true;
-    }
-
-    /// It is flapping, and an alert said so.
-    pub fn is_notified(&self) -> bool {
-        self.notified && self.is_on()
     }
 
     pub fn changes(&self) -> &[Moment] {
@@ -111,9 +98,9 @@ impl Flapping {
         self.changes.iter_mut().for_each(redate);
     }
 
-    /// It is steady again; whether that is to be notified.
-    pub fn settle(&mut self) -> bool {
-        std::mem::take(self).notified
+    /// It is steady again.
+    pub fn settle(&mut self) {
+        *self = Flapping::default();
     }
 }
 
@@ -160,8 +147,7 @@ mod tests {
         for n in 0..5 {
             flapping.change(minute(n));
         }
-        flapping.set_notified();
-        assert!(flapping.settle());
+        flapping.settle();
         assert!(!flapping.is_on());
         assert_eq!(flapping.change(minute(20)), Manner::Plainly);
     }

@@ -101,14 +101,7 @@ fn a_group_that_moved_twice_is_still_known_after_a_reload() {
     let mut world = in_chats(&[GROUP], &["blog"]);
     moves(&mut world, GROUP, SUPER);
     moves(&mut world, SUPER, SUPER - 1);
-    world.feed(Event::Reloaded {
-        sites: vec![site("blog").into()],
-        added: Vec::new(),
-        settings: settings(Access {
-            chats: vec![GROUP],
-            users: None,
-        }),
-    });
+    reload_with(&mut world, &[GROUP]);
     world.heard();
     assert_eq!(world.ask_from(SUPER - 1, Some(1), "/status").len(), 1);
     assert!(world.ask_from(SUPER, Some(1), "/status").is_empty());
@@ -247,14 +240,7 @@ fn what_waited_before_the_file_had_both_ids_is_told_when_the_group_moves() {
     world.fate("blog", bad());
     world.pass(120);
     told(&mut world);
-    world.feed(Event::Reloaded {
-        sites: vec![site("blog").into()],
-        added: Vec::new(),
-        settings: settings(Access {
-            chats: vec![GROUP, SUPER],
-            users: None,
-        }),
-    });
+    reload_with(&mut world, &[GROUP, SUPER]);
     moves(&mut world, GROUP, SUPER);
     world.pass(700);
     let all = told(&mut world).join("\n");
@@ -289,14 +275,7 @@ fn an_outage_that_waits_for_the_old_id_of_a_group_does_not_end_for_the_new_one_f
         world.deliveries = [later].into();
         world.fate("blog", bad());
         world.pass(120);
-        world.feed(Event::Reloaded {
-            sites: vec![site("blog").into()],
-            added: Vec::new(),
-            settings: settings(Access {
-                chats: vec![GROUP, SUPER],
-                users: None,
-            }),
-        });
+        reload_with(&mut world, &[GROUP, SUPER]);
         world.fate("blog", good(40));
         world.pass(120);
         assert_eq!(told(&mut world), [""; 0], "the new id was never told of it");
@@ -332,4 +311,171 @@ fn a_chat_that_was_told_of_an_outage_is_told_of_its_end_though_another_one_waits
         let up = told(&mut world);
         assert!(up[0].starts_with(&format!("{CHAT}: 🟢")), "{up:?}");
     }
+}
+
+/// The configuration was read again: these are its chats now.
+fn reload_with(world: &mut World, chats: &[i64]) {
+    let sites = world.monitor.sites.iter().map(|w| w.config().clone());
+    world.feed(Event::Reloaded {
+        sites: sites.collect(),
+        added: Vec::new(),
+        settings: settings(Access {
+            chats: chats.to_vec(),
+            users: None,
+        }),
+    });
+}
+
+#[test]
+fn a_chat_gets_no_end_of_what_began_before_it_was_added() {
+    for (begin, end) in [(bad(), "up again after"), (good(900), "fast again after")] {
+        let mut blog = site("blog");
+        blog.slow = Some(Duration::from_millis(500));
+        let access = Access {
+            chats: vec![CHAT],
+            users: None,
+        };
+        let mut world = World::with(vec![blog], access);
+        world.pass(70);
+        world.fate("blog", begin);
+        world.pass(600);
+        assert_eq!(told(&mut world).len(), 1);
+        reload_with(&mut world, &[CHAT, GROUP]);
+        let snapshot = world.monitor.snapshot(world.now());
+        world.fate("blog", good(40));
+        world.pass(600);
+        let all = told(&mut world);
+        assert!(
+            all.len() == 1 && all[0].starts_with(&format!("{CHAT}: ")),
+            "{all:?}"
+        );
+        assert!(all[0].contains(end), "{all:?}");
+        // What comes next is for both.
+        world.fate("blog", bad());
+        world.pass(120);
+        assert_eq!(told(&mut world).len(), 2);
+        if end.starts_with("up") {
+            let mut next = in_chats(&[CHAT, GROUP], &["blog"]);
+            next.wall = world.now().wall;
+            next.monitor.restore(&snapshot, next.now());
+            next.fate("blog", good(40));
+            next.pass(600);
+            let all = told(&mut next);
+            let ends: Vec<_> = all.iter().filter(|t| t.contains(end)).collect();
+            assert_eq!(ends.len(), 1, "{all:?}");
+        }
+    }
+}
+
+#[test]
+fn a_chat_that_was_taken_out_before_it_got_the_alert_gets_no_end() {
+    let mut world = in_chats(&[GROUP, CHAT], &["blog"]);
+    world.pass(70);
+    let later = Delivery::Later {
+        after: Some(Duration::from_secs(600)),
+        everywhere: false,
+        reason: "429".into(),
+    };
+    world.deliveries = [later].into();
+    world.fate("blog", bad());
+    world.pass(120);
+    let down = told(&mut world);
+    assert!(
+        down.len() == 1 && down[0].starts_with(&format!("{CHAT}: 🔴")),
+        "{down:?}"
+    );
+    reload_with(&mut world, &[CHAT]);
+    reload_with(&mut world, &[CHAT, GROUP]);
+    world.fate("blog", good(40));
+    world.pass(900);
+    let up = told(&mut world);
+    assert!(
+        up.len() == 1 && up[0].starts_with(&format!("{CHAT}: 🟢")),
+        "{up:?}"
+    );
+}
+
+#[test]
+fn a_chat_that_refused_the_alert_gets_its_end_over_a_restart_too() {
+    for restart in [false, true] {
+        let mut world = in_chats(&[GROUP, CHAT], &["blog"]);
+        world.pass(70);
+        let reason = "no rights".to_owned();
+        world.deliveries = [Delivery::Refused { reason }].into();
+        world.fate("blog", bad());
+        world.pass(120);
+        assert_eq!(told(&mut world).len(), 1);
+        if restart {
+            let snapshot = world.monitor.snapshot(world.now());
+            let wall = world.now().wall;
+            world = in_chats(&[GROUP, CHAT], &["blog"]);
+            world.wall = wall;
+            world.monitor.restore(&snapshot, world.now());
+        }
+        world.fate("blog", good(40));
+        world.pass(120);
+        let up = told(&mut world);
+        let up = up.iter().filter(|t| t.contains("up again after"));
+        assert_eq!(up.count(), 2, "{restart}");
+    }
+}
+
+#[test]
+fn what_the_new_id_of_a_group_refused_is_delivered_when_the_group_moves() {
+    for restart in [false, true] {
+        let mut world = in_chats(&[SUPER, GROUP], &["blog"]);
+        world.pass(70);
+        let refused = Delivery::Refused {
+            reason: "not there yet".into(),
+        };
+        let later = Delivery::Later {
+            after: Some(Duration::from_secs(600)),
+            everywhere: false,
+            reason: "429".into(),
+        };
+        world.deliveries = [refused, later].into();
+        world.fate("blog", bad());
+        world.pass(120);
+        assert_eq!(told(&mut world), [""; 0]);
+        if restart {
+            let snapshot = world.monitor.snapshot(world.now());
+            let next_update = world.next_update;
+            world = in_chats(&[SUPER, GROUP], &["blog"]);
+            world.fate("blog", bad());
+            world.monitor.restore(&snapshot, world.now());
+            world.next_update = next_update;
+        }
+        moves(&mut world, GROUP, SUPER);
+        world.pass(900);
+        let all = told(&mut world).join("\n");
+        assert_eq!(all.matches("<b>blog</b> is down").count(), 1, "{all}");
+        world.fate("blog", good(40));
+        world.pass(120);
+        let all = told(&mut world).join("\n");
+        assert_eq!(all.matches("<b>blog</b> is up again").count(), 1, "{all}");
+    }
+}
+
+#[test]
+fn what_the_new_id_of_a_group_has_is_not_delivered_again_after_a_restart() {
+    let mut world = in_chats(&[SUPER, GROUP], &["blog"]);
+    world.pass(70);
+    let later = Delivery::Later {
+        after: Some(Duration::from_secs(600)),
+        everywhere: false,
+        reason: "429".into(),
+    };
+    world.deliveries = [Delivery::Sent { message_id: 5 }, later].into();
+    world.fate("blog", bad());
+    world.pass(120);
+    assert_eq!(told(&mut world).len(), 1);
+    let snapshot = world.monitor.snapshot(world.now());
+    let mut next = in_chats(&[SUPER, GROUP], &["blog"]);
+    next.fate("blog", bad());
+    next.monitor.restore(&snapshot, next.now());
+    next.next_update = world.next_update;
+    moves(&mut next, GROUP, SUPER);
+    next.pass(900);
+    let all = told(&mut next).join("\n");
+    assert_eq!(all.matches("<b>blog</b> is down").count(), 0, "{all}");
 }

@@ -78,7 +78,7 @@ fn arrange(timer: Timer) -> World {
         Timer::Save => monitor.saving.later(moment),
         Timer::Send => {
             for _ in 0..2 {
-                monitor.announce(now, "hello".to_owned());
+                monitor.notify_all(now, "hello".to_owned());
             }
             monitor.outbox.mark_stored(u64::MAX);
         }

@@ -1,12 +1,13 @@
 //! Our own line: down, half dead, and back.
 
 use super::world::*;
-use crate::monitor::Event;
+use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::State;
 use crate::monitor::site::{Check, Site};
 use crate::monitor::time::Moment;
 use crate::monitor::uplink::{ProbeResult, Uplink};
+use crate::monitor::{Event, Settings};
 use std::time::Duration;
 
 fn cut(world: &mut World, names: &[&str]) {
@@ -317,6 +318,38 @@ fn ipv6_that_is_gone_takes_no_site_down_that_needs_it() {
     world.pass(90);
     assert_eq!(world.state("six"), State::Up);
     assert!(world.heard()[0].contains("IPv6 on this line is back, after "));
+}
+
+#[test]
+fn a_chat_that_was_added_while_a_fault_went_on_gets_no_end_of_it() {
+    let mut world = World::elsewhere(vec![site("six")]);
+    world.fate("six", from("2001:db8::6", good(10)));
+    world.pass(70);
+    world.line = ProbeResult {
+        ipv6: Some(false),
+        ..LINE_UP
+    };
+    world.fate("six", from("2001:db8::6", failed(FailureKind::NoRoute)));
+    world.pass(120);
+    assert_eq!(world.heard().len(), 1);
+    let sites = world.monitor.sites.iter().map(|w| w.config().clone());
+    world.feed(Event::Reloaded {
+        sites: sites.collect(),
+        added: Vec::new(),
+        settings: Settings {
+            uplink: true,
+            ..settings(Access {
+                chats: vec![CHAT, GROUP],
+                users: None,
+            })
+        },
+    });
+    world.line = LINE_UP;
+    world.fate("six", from("2001:db8::6", good(10)));
+    world.pass(90);
+    let back = world.told.iter().filter(|(_, m)| m.html.contains("IPv6"));
+    let chats: Vec<i64> = back.map(|(_, m)| m.chat).collect();
+    assert_eq!(chats, [CHAT]);
 }
 
 #[test]

@@ -28,6 +28,7 @@ fn alert(site: &str, notification: Notification) -> Alert {
         incident: Some(12),
         at: Moment(10_000),
         chats: vec![CHAT],
+        delivered: Vec::new(),
         edits: Vec::new(),
         stored: true,
     }

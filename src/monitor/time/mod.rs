@@ -55,7 +55,7 @@ impl Now {
 
 /// A point on the agent's monotonic clock in milliseconds since its start; negative for what an
 /// earlier run remembered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub i64);
 
 impl Moment {

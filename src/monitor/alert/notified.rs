@@ -1,0 +1,149 @@
+//! Which chats were notified of what goes on: its end is for these chats alone.
+
+use crate::monitor::alert::notifications::NewAlert;
+use crate::monitor::alert::{Alert, Alerts, Notification};
+use crate::monitor::incident::{Incident, Incidents};
+use crate::monitor::site::access::rename;
+use crate::monitor::site::suppression::Fault;
+use crate::monitor::site::table::Sites;
+
+/// What begins and ends.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// An incident, by its number.
+    Incident(u32),
+    /// A site flaps.
+    Flapping(String),
+    /// A site is slow.
+    Slow(String),
+    Fault(Fault),
+}
+
+impl Notification {
+    /// What it says the beginning or the course of.
+    fn topics(&self, site: &str, incident: Option<u32>) -> impl Iterator<Item = Topic> {
+        let incident = incident.filter(|_| !self.ends_incident());
+        let of_site = match self {
+            Notification::Flapping { .. } => Some(Topic::Flapping(site.to_owned())),
+            Notification::Slow { .. } => Some(Topic::Slow(site.to_owned())),
+            _ => None,
+        };
+        incident.map(Topic::Incident).into_iter().chain(of_site)
+    }
+}
+
+impl Alert {
+    /// See [`Notification::topics`].
+    pub fn topics(&self) -> impl Iterator<Item = Topic> {
+        self.notification.topics(&self.site, self.incident)
+    }
+}
+
+impl Alerts {
+    /// The chats that an alert about it was made for; `None` when none was made.
+    pub fn notified(&self, topic: &Topic) -> Option<&[i64]> {
+        self.notified.get(topic).map(Vec::as_slice)
+    }
+
+    /// An alert about it was made for these chats.
+    pub fn add_notified(&mut self, topic: Topic, chats: &[i64]) {
+        let known = self.notified.entry(topic).or_default();
+        let new = chats.iter().filter(|chat| !known.contains(chat));
+        let new: Vec<i64> = new.copied().collect();
+        known.extend(new);
+    }
+
+    pub fn on_alert(&mut self, alert: &NewAlert) {
+        for topic in alert.notification.topics(&alert.site, alert.incident) {
+            self.add_notified(topic, &alert.chats);
+        }
+    }
+
+    /// A chat was taken out before it got an alert about it. That counts unless it has another one.
+    pub fn on_dropped(&mut self, topic: &Topic, chat: i64, incidents: &Incidents) {
+        let has_another = match topic {
+            Topic::Incident(number) => {
+                let incident = incidents.get(*number);
+                incident.is_some_and(|i| i.message_in(chat).is_some())
+            }
+            _ => false,
+        };
+        if let Some(chats) = self.notified.get_mut(topic).filter(|_| !has_another) {
+            chats.retain(|known| *known != chat);
+        }
+    }
+
+    /// The alert of an incident became part of another one, which only counts it.
+    pub fn on_merged(&mut self, number: u32, incidents: &Incidents) {
+        if incidents
+            .get(number)
+            .is_none_or(|i| i.messages().is_empty())
+        {
+            self.notified.remove(&Topic::Incident(number));
+        }
+    }
+
+    /// An earlier run made an alert of the incident: for chats that have a message of it, for which it
+    /// is among the alerts that wait, and the `rest`. Where none is known, it was for `all`.
+    pub fn restore_notified(
+        &mut self,
+        incident: &Incident,
+        rest: &[i64],
+        waiting: &[Alert],
+        all: &[i64],
+    ) {
+        let topic = Topic::Incident(incident.number());
+        let waiting = waiting.iter().filter(|a| a.topics().any(|t| t == topic));
+        let waiting = waiting.flat_map(|a| &a.chats).chain(rest).copied();
+        let delivered = incident.messages().iter().map(|(chat, _)| *chat);
+        let known: Vec<i64> = delivered.chain(waiting).collect();
+        let known = if known.is_empty() { all } else { &known };
+        self.add_notified(topic, known);
+    }
+
+    /// Incidents that are no longer remembered are forgotten.
+    pub fn keep_incidents(&mut self, incidents: &Incidents) {
+        let gone =
+            |topic: &Topic| matches!(topic, Topic::Incident(n) if incidents.get(*n).is_none());
+        self.notified.retain(|topic, _| !gone(topic));
+    }
+
+    /// A site is judged afresh.
+    pub fn on_reset(&mut self, name: &str) {
+        self.end_slow(name);
+        self.notified.remove(&Topic::Flapping(name.to_owned()));
+    }
+
+    /// A site is not slow any more: the chats that were notified that it is.
+    pub(super) fn end_slow(&mut self, name: &str) -> Option<Vec<i64>> {
+        self.slow_in_silence.remove(name);
+        self.notified.remove(&Topic::Slow(name.to_owned()))
+    }
+
+    /// The site became slow in silence, and no alert was made of that yet.
+    pub fn is_slow_in_silence(&self, name: &str) -> bool {
+        self.slow_in_silence.contains(name)
+    }
+
+    /// See [`Alerts::is_slow_in_silence`].
+    pub fn restore_slow_in_silence(&mut self, name: &str) {
+        self.slow_in_silence.insert(name.to_owned());
+    }
+
+    /// Sites that are gone are forgotten.
+    pub fn keep_sites(&mut self, sites: &Sites) {
+        self.slow_in_silence.retain(|name| sites.contains(name));
+        self.notified.retain(|topic, _| match topic {
+            Topic::Flapping(name) | Topic::Slow(name) => sites.contains(name),
+            Topic::Incident(_) | Topic::Fault(_) => true,
+        });
+    }
+
+    /// A group has a new id. Its messages can no longer be edited.
+    pub fn rename_chat(&mut self, from: i64, to: i64) {
+        for chats in self.notified.values_mut() {
+            rename(chats, from, to);
+        }
+        self.offline_messages.retain(|(chat, _)| *chat != from);
+    }
+}
