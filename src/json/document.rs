@@ -1,6 +1,8 @@
-//! JSON (RFC 8259), read in place and without recursion, and the part of GJSON's paths that leads
-//! to one value: `a.b`, `a.0`, `a.#` (length), a backslash before a dot that belongs to a name.
+//! A JSON text (RFC 8259), read in place and without recursion, and the part of GJSON's paths that
+//! leads to one value: `a.b`, `a.0`, `a.#` (length), a backslash before a dot that belongs to a name.
 
+use super::Flaw;
+use super::syntax::{after_space, from, validate};
 use std::borrow::Cow;
 
 /// What a path leads to. The slices are of the document.
@@ -33,22 +35,34 @@ impl<'a> Document<'a> {
     ///
     /// The place of the first byte that can't stand there; the text's length when it ends too soon.
     pub fn parse(text: &'a [u8]) -> Result<Document<'a>, usize> {
-        let start = match text.starts_with(b"\xef\xbb\xbf") {
-            true => 3,
-            false => 0,
-        };
-        let start = after_space(text, start);
-        validate(text, start)?;
+        Document::checked(text, false)
+    }
+
+    /// [`Document::parse`] of a text in whose strings control characters may stand as they are:
+    /// servers write them.
+    pub fn lenient(text: &'a [u8]) -> Result<Document<'a>, Flaw> {
+        Document::checked(text, true).map_err(|at| Flaw::at(at, text))
+    }
+
+    fn checked(text: &'a [u8], lenient: bool) -> Result<Document<'a>, usize> {
+        let mark = text.starts_with(b"\xef\xbb\xbf");
+        let start = after_space(text, if mark { 3 } else { 0 });
+        validate(text, start, lenient)?;
         Ok(Document(from(text, start)))
+    }
+
+    /// The value that is the whole document.
+    pub fn root(&self) -> Option<Value<'a>> {
+        Value::read(self.0)
     }
 
     /// The value at `path`, if there is one. Of members with the same name the first counts.
     pub fn get(&self, path: &str) -> Option<Value<'a>> {
-        let mut value = Value::read(self.0)?;
+        let mut value = self.root()?;
         let parts = parts(path);
         for (i, part) in parts.iter().enumerate() {
             value = match value {
-                Value::Object(items) => items.named(part.as_bytes())?,
+                Value::Object(_) => value.get(part)?,
                 Value::Array(items) if part == "#" && i + 1 == parts.len() => {
                     Value::Number(items.values().count().to_string().into())
                 }
@@ -77,6 +91,33 @@ impl<'a> Value<'a> {
                 Value::Number(std::str::from_utf8(digits).ok()?.into())
             }
         })
+    }
+
+    /// The first member of an object that has this name.
+    pub fn get(&self, name: &str) -> Option<Value<'a>> {
+        let Value::Object(items) = self else {
+            return None;
+        };
+        let is_named = |key: Option<Text<'_>>| key.is_some_and(|key| key.is(name.as_bytes()));
+        let (_, value) = items.members().find(|(key, _)| is_named(*key))?;
+        Value::read(value)
+    }
+
+    /// The elements of an array; of anything else there are none.
+    pub fn elements(self) -> impl Iterator<Item = Value<'a>> {
+        let items = match self {
+            Value::Array(items) => Some(items),
+            _ => None,
+        };
+        items.into_iter().flat_map(Items::values)
+    }
+
+    /// What a string says, see [`Text::decoded`].
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Value::Text(text) => Some(text.decoded()),
+            _ => None,
+        }
     }
 }
 
@@ -125,13 +166,6 @@ impl<'a> Items<'a> {
     /// The elements of an array, or the values of an object.
     pub fn values(self) -> impl Iterator<Item = Value<'a>> {
         self.members().map_while(|(_, value)| Value::read(value))
-    }
-
-    fn named(self, name: &[u8]) -> Option<Value<'a>> {
-        let (_, value) = self
-            .members()
-            .find(|(key, _)| key.is_some_and(|key| key.is(name)))?;
-        Value::read(value)
     }
 
     /// Each with its key, and all of the document from the value on. A value is passed over only
@@ -203,137 +237,6 @@ fn hex(text: &[u8]) -> u32 {
     })
 }
 
-/// Checks the whole of `text`. Depth costs one byte a level.
-fn validate(text: &[u8], mut at: usize) -> Result<(), usize> {
-    // The bracket that closes each container that is open.
-    let mut open = Vec::new();
-    loop {
-        at = match text.get(at) {
-            Some(&bracket @ (b'{' | b'[')) => {
-                // In ASCII a closing bracket is the opening one plus 2.
-                open.push(bracket + 2);
-                at = after_space(text, at + 1);
-                match (bracket, text.get(at)) {
-                    (_, Some(&close)) if close == bracket + 2 => at,
-                    (b'{', _) => {
-                        at = key(text, at)?;
-                        continue;
-                    }
-                    _ => continue,
-                }
-            }
-            Some(b'"') => string(text, at)?,
-            Some(b't') => word(text, at, b"true")?,
-            Some(b'f') => word(text, at, b"false")?,
-            Some(b'n') => word(text, at, b"null")?,
-            _ => number(text, at)?,
-        };
-        // A value has ended: what may follow it?
-        loop {
-            at = after_space(text, at);
-            match (open.last(), text.get(at)) {
-                (None, None) => return Ok(()),
-                (Some(close), Some(byte)) if byte == close => {
-                    open.pop();
-                    at += 1;
-                }
-                (Some(close), Some(b',')) => {
-                    at = after_space(text, at + 1);
-                    if *close == b'}' {
-                        at = key(text, at)?;
-                    }
-                    break;
-                }
-                _ => return Err(at),
-            }
-        }
-    }
-}
-
-/// Each of these takes where something begins and returns where it has ended, or where it is wrong.
-fn key(text: &[u8], at: usize) -> Result<usize, usize> {
-    if text.get(at) != Some(&b'"') {
-        return Err(at);
-    }
-    let at = after_space(text, string(text, at)?);
-    match text.get(at) {
-        Some(b':') => Ok(after_space(text, at + 1)),
-        _ => Err(at),
-    }
-}
-
-fn string(text: &[u8], at: usize) -> Result<usize, usize> {
-    let mut at = at + 1;
-    loop {
-        at = match text.get(at) {
-            Some(b'"') => return Ok(at + 1),
-            Some(b'\\') => match text.get(at + 1) {
-                Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => at + 2,
-                Some(b'u') => {
-                    let digit = |at: &usize| text.get(*at).is_some_and(u8::is_ascii_hexdigit);
-                    match (at + 2..at + 6).find(|at| !digit(at)) {
-                        Some(wrong) => return Err(wrong),
-                        None => at + 6,
-                    }
-                }
-                _ => return Err(at + 1),
-            },
-            Some(0x20..) => at + 1,
-            _ => return Err(at),
-        };
-    }
-}
-
-fn word(text: &[u8], at: usize, word: &[u8]) -> Result<usize, usize> {
-    let same = from(text, at)
-        .iter()
-        .zip(word)
-        .take_while(|(a, b)| a == b)
-        .count();
-    match same == word.len() {
-        true => Ok(at + same),
-        false => Err(at + same),
-    }
-}
-
-fn number(text: &[u8], at: usize) -> Result<usize, usize> {
-    let mut at = at + usize::from(text.get(at) == Some(&b'-'));
-    at = match text.get(at) {
-        Some(b'0') => at + 1,
-        _ => digits(text, at)?,
-    };
-    if text.get(at) == Some(&b'.') {
-        at = digits(text, at + 1)?;
-    }
-    if let Some(b'e' | b'E') = text.get(at) {
-        at += 1;
-        at = digits(
-            text,
-            at + usize::from(matches!(text.get(at), Some(b'+' | b'-'))),
-        )?;
-    }
-    Ok(at)
-}
-
-fn digits(text: &[u8], at: usize) -> Result<usize, usize> {
-    let count = from(text, at)
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    match count {
-        0 => Err(at),
-        _ => Ok(at + count),
-    }
-}
-
-fn after_space(text: &[u8], at: usize) -> usize {
-    let space = from(text, at)
-        .iter()
-        .take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
-        .count();
-    at + space
-}
-
 /// Where the value that `text` begins with has ended; `text` is known to be JSON.
 fn end(text: &[u8]) -> usize {
     let mut depth = 0usize;
@@ -375,10 +278,6 @@ fn within_quotes(text: &[u8]) -> &[u8] {
     text.get(1..at).unwrap_or_default()
 }
 
-fn from(text: &[u8], at: usize) -> &[u8] {
-    text.get(at..).unwrap_or_default()
-}
-
 #[cfg(test)]
-#[path = "jsonpath_tests.rs"]
+#[path = "document_tests.rs"]
 mod tests;
