@@ -4,15 +4,16 @@
 //! user's group have one (icmp(7)), else over a raw one. Linux's errors for what came back
 //! (`IP_RECVERR`, ip(7)) tell an unreachable host from a silent one.
 
-use super::connect::{Deadline, Failed};
+use super::connect::Failed;
+use super::deadline::Deadline;
 use super::explain::{addresses, is_no_route, unresolved};
 use super::wire::icmp::{Echo, Family, behind_ipv4_header, read_quoted, read_reply, request};
 use crate::http::Client;
 use crate::machine;
 use crate::monitor::site::outcome::{Failure, FailureKind, Lack, Outcome, Phases};
 use crate::monitor::site::{IcmpCheck, Site};
-use async_io::{Async, Timer};
-use futures_lite::FutureExt;
+use crate::timeout::before;
+use async_io::Async;
 use futures_lite::future::pending;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use std::hash::{BuildHasher, RandomState};
@@ -40,7 +41,7 @@ pub(super) async fn run(client: &Client, site: &Site, check: &IcmpCheck) -> Outc
     let all = match deadline.bound(found).await {
         Some(Ok(all)) => all,
         Some(Err(failure)) => return Failed::new(failure, None).into(),
-        None => return Failed::new(unresolved(&check.host, site.timeout), None).into(),
+        None => return Failed::new(unresolved(&check.host, deadline), None).into(),
     };
     let looked_up = deadline.start.elapsed();
     let mut outcome = Outcome::failed(FailureKind::Internal, "no address");
@@ -132,14 +133,11 @@ pub(super) async fn ping(
     want_errors(&socket, address);
     let socket = Async::new(socket).map_err(|error| no_socket(&error))?;
     let mut pings = Pings::new(address, kind, socket);
-    pings.exchange(deadline.start + deadline.timeout).await;
+    pings.exchange(deadline.end()).await;
     pings.tally().ok_or_else(|| match pings.trouble {
         Some(Trouble::Unsent(error)) => send_failure(&error, address),
         Some(Trouble::Undelivered(error)) => delivery_failure(&error, address),
-        None => {
-            let detail = format!("no echo within {}", deadline.within());
-            Failure::new(FailureKind::Timeout, detail)
-        }
+        None => deadline.missed("no echo"),
     })
 }
 
@@ -279,11 +277,7 @@ impl Pings {
                     pending::<()>().await;
                 }
             };
-            readable
-                .or(async {
-                    Timer::at(next).await;
-                })
-                .await;
+            before(next, readable).await;
             self.receive();
         }
     }

@@ -6,6 +6,7 @@ mod charset;
 mod connect;
 pub mod cookie_date;
 mod cookies;
+mod deadline;
 mod dialogue;
 #[cfg(feature = "dns")]
 mod dns;
@@ -31,10 +32,11 @@ mod tls_cause;
 #[doc(hidden)]
 pub mod wire;
 
+pub use rdap::Registries;
+
 use crate::http::{Client, Permit};
 use crate::machine;
 use crate::monitor::expiry::Subject;
-use crate::monitor::persist::snapshot::RegistryRecord;
 use crate::monitor::site::outcome::{Failure, FailureKind, Looked, Outcome};
 use crate::monitor::site::printable::{self, CAUSE};
 use crate::monitor::site::{Check, Site};
@@ -125,31 +127,8 @@ pub async fn inspect(
     match subject {
         Subject::Certificate => certificate(client, site).await,
         Subject::Domain => {
-            let look = rdap::look(client, site, rdap.as_deref(), &registries.0);
+            let look = rdap::look(client, site, rdap.as_deref(), registries);
             caught(Box::pin(look)).await?.map(Looked::from)
-        }
-    }
-}
-
-/// What has been learnt of the registries of domains.
-pub struct Registries(rdap::Bootstrap);
-
-impl Registries {
-    pub fn new(records: Vec<RegistryRecord>) -> Registries {
-        let rows = records.into_iter().map(|r| (r.domain, r.url, r.at));
-        Registries(rdap::Bootstrap::new(rows.collect()))
-    }
-
-    /// What is worth keeping.
-    pub fn learnt(&self) -> Vec<RegistryRecord> {
-        let record = |(domain, url, at)| RegistryRecord { domain, url, at };
-        self.0.learnt().into_iter().map(record).collect()
-    }
-
-    /// To be told of every site before any look at its domain.
-    pub fn want<'s>(&self, sites: impl IntoIterator<Item = &'s Site>) {
-        for site in sites.into_iter().filter(|s| s.domain.is_some()) {
-            self.0.want(site);
         }
     }
 }

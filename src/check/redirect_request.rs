@@ -3,6 +3,7 @@
 use crate::monitor::site::outcome::{Failure, FailureKind};
 use crate::monitor::site::{Auth, HttpCheck};
 use isahc::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use url::{Position, Url};
 
@@ -266,7 +267,7 @@ fn take_userinfo(url: &mut Url) -> Option<(String, String)> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
-    let plain = |text: &str| decoded(text.as_bytes());
+    let plain = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let own = (
         plain(url.username()),
         plain(url.password().unwrap_or_default()),
@@ -274,26 +275,6 @@ fn take_userinfo(url: &mut Url) -> Option<(String, String)> {
     // Both work for any URL with a host.
     let _ = (url.set_username(""), url.set_password(None));
     Some(own)
-}
-
-/// Without percent-encoding (RFC 3986, 2.1).
-fn decoded(text: &[u8]) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        let hex = |at: usize| after.get(at).and_then(|&d| char::from(d).to_digit(16));
-        match (byte, hex(0), hex(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push((high * 16 + low) as u8);
-                rest = &after[2..];
-            }
-            _ => {
-                bytes.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use super::wire::legacy_hello::{ALERT, ENOUGH, accepted, hello, is_handshake};
 use crate::http::{ClientCertificateWanted, Peer};
 use crate::monitor::site::outcome::FailureKind;
-use async_io::{Async, Timer};
-use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
+use crate::timeout::at_most;
+use async_io::Async;
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError};
 use std::io;
@@ -25,11 +26,8 @@ pub(super) async fn refused_hello(error: &io::Error, address: SocketAddr, host: 
         tls,
         Some(AlertReceived(AlertDescription::HandshakeFailure) | PeerIncompatible(_))
     );
-    let late = async {
-        Timer::after(LEGACY_WITHIN).await;
-        Err(io::ErrorKind::TimedOut.into())
-    };
-    if refused && let Ok(Some(0x0303)) = legacy_version(address, host).or(late).await {
+    let legacy = at_most(LEGACY_WITHIN, legacy_version(address, host));
+    if refused && let Some(Ok(Some(0x0303))) = legacy.await {
         // rustls has none of them, by design.
         return "server offers only TLS 1.2 suites that are out of date (CBC, RSA or DHE key exchange)"
             .to_owned();

@@ -1,9 +1,10 @@
 //! Memory for bodies that are kept whole: there is room for two, 1 MiB each.
 
+use crate::lock::lock;
 use async_lock::{Semaphore, SemaphoreGuardArc};
 use futures_lite::FutureExt;
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Who needs its room for longer is slow.
@@ -37,7 +38,7 @@ impl Rooms {
 
     /// Waits for as long as it takes.
     pub(super) async fn room(self: &Arc<Rooms>, site: &str) -> Room {
-        let is_slow = self.slow().contains(site);
+        let is_slow = lock(&self.slow).contains(site);
         let guard = match is_slow {
             true => self.any.acquire_arc().await,
             false => self.quick.acquire_arc().or(self.any.acquire_arc()).await,
@@ -52,22 +53,18 @@ impl Rooms {
 
     /// All sites may be others from now on.
     pub(super) fn reconfigure(&self) {
-        self.slow().clear();
+        lock(&self.slow).clear();
     }
 
     #[cfg(test)]
     pub(super) fn free(&self) -> usize {
         self.quick.available_permits() + self.any.available_permits()
     }
-
-    fn slow(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        let mut slow = self.rooms.slow();
+        let mut slow = lock(&self.rooms.slow);
         if self.since.elapsed() >= SLOW {
             slow.insert(std::mem::take(&mut self.site));
         } else {

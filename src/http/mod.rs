@@ -24,10 +24,11 @@ pub use handshake::{
 pub use isahc::http::HeaderValue;
 pub use resolver::{Lookup, Resolvers, Unresolved};
 pub use tls_stream::Session;
-pub use transfer::Ask;
+pub use transfer::{Ask, GRACE};
 pub use transfer_error::{Fault, What, within};
 pub use trust::Trust;
 
+use crate::lock::lock;
 use crate::monitor::site::IpVersion;
 use crate::offload::offload;
 use async_io::Async;
@@ -38,7 +39,7 @@ use isahc::{AsyncBody, HttpClient};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 use url::Url;
 
@@ -165,7 +166,7 @@ impl Client {
     /// Takes a new user agent and new trusted roots, from the next request on. What bounds the
     /// client stays: it is made once a process.
     pub fn reconfigure(&self, user_agent: String, ca_file: Option<PathBuf>) {
-        *self.user_agent() = user_agent;
+        *lock(&self.shared.user_agent) = user_agent;
         self.shared.roots.reconfigure(ca_file);
         self.shared.rooms.reconfigure();
     }
@@ -296,7 +297,7 @@ impl Client {
         }
         // Only to see the chain: what was learnt is held against the next answer, name and all.
         let seen = match Async::<TcpStream>::connect(address).await {
-            Ok(socket) => chain(&socket, &host).await,
+            Ok(socket) => chain(socket, &host).await,
             Err(error) => Err(error),
         };
         let root = match seen {
@@ -327,33 +328,19 @@ impl Client {
     /// Where a plain HTTP connection to `url`'s host and port may be open: where the last answer
     /// came from, as long as it can be reused.
     fn open_at(&self, url: &Url) -> Option<SocketAddr> {
-        let open = self.open();
+        let open = lock(&self.shared.open);
         let &(address, since) = open.get(&authority(url))?;
         (since.elapsed() <= self.shared.idle_timeout + Duration::from_secs(1)).then_some(address)
     }
 
     fn note_open(&self, url: &Url, address: SocketAddr) {
         const MANY: usize = 256;
-        let mut open = self.open();
+        let mut open = lock(&self.shared.open);
         if open.len() >= MANY {
             let limit = self.shared.idle_timeout + Duration::from_secs(1);
             open.retain(|_, (_, since)| since.elapsed() <= limit);
         }
         open.insert(authority(url), (address, Instant::now()));
-    }
-
-    fn user_agent(&self) -> MutexGuard<'_, String> {
-        self.shared
-            .user_agent
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn open(&self) -> MutexGuard<'_, HashMap<String, (SocketAddr, Instant)>> {
-        self.shared
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -422,6 +409,6 @@ impl IdleBook {
     }
 
     fn lock(&self) -> MutexGuard<'_, idle_connections::Idle> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.idle)
     }
 }

@@ -6,15 +6,14 @@ use crate::machine;
 use crate::monitor::site::IpVersion;
 use crate::monitor::site::outcome::Lack;
 use crate::offload::offload;
-use async_io::Timer;
+use crate::timeout::at_most;
 use async_lock::Semaphore;
-use futures_lite::FutureExt;
-use libc::{addrinfo, c_int, sockaddr_in, sockaddr_in6};
+use libc::{addrinfo, c_int};
 use std::ffi::CString;
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::ptr;
 use std::sync::Arc;
@@ -138,11 +137,8 @@ impl Lookup {
                 None => return Err(why),
             }
         };
-        let late = async {
-            Timer::after(moment).await;
-            None
-        };
-        if let Some(Ok(others)) = poll_fn(|cx| self.poll_next(cx)).or(late).await {
+        let others = at_most(moment, poll_fn(|cx| self.poll_next(cx))).await;
+        if let Some(Ok(others)) = others.flatten() {
             all.extend(others);
         }
         let ipv6 = all.iter().find(|address| address.is_ipv6());
@@ -205,8 +201,8 @@ fn addresses(host: &str, port: u16, family: Family) -> Found {
     let mut next = list;
     // SAFETY: a list of entries, the last of which leads to null, until it is freed.
     while let Some(entry) = unsafe { next.as_ref() } {
-        // SAFETY: an address of the family that was asked for, which is an entry's own.
-        found.extend(unsafe { address(entry, port) });
+        // SAFETY: an entry's address has the size of its family.
+        found.extend(unsafe { machine::socket_address(entry.ai_addr, port) });
         next = entry.ai_next;
     }
     // SAFETY: it is getaddrinfo's, and not used any more.
@@ -214,27 +210,6 @@ fn addresses(host: &str, port: u16, family: Family) -> Found {
     match found.is_empty() {
         true => Err(Unresolved::NoAddress),
         false => Ok(found),
-    }
-}
-
-/// # Safety
-///
-/// `entry` has an address of its family.
-unsafe fn address(entry: &addrinfo, port: u16) -> Option<SocketAddr> {
-    match entry.ai_family {
-        libc::AF_INET => {
-            // SAFETY: the caller's word.
-            let v4 = unsafe { entry.ai_addr.cast::<sockaddr_in>().read_unaligned() };
-            let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
-            Some(SocketAddr::new(ip.into(), port))
-        }
-        libc::AF_INET6 => {
-            // SAFETY: the caller's word.
-            let v6 = unsafe { entry.ai_addr.cast::<sockaddr_in6>().read_unaligned() };
-            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
-            Some(SocketAddrV6::new(ip, port, 0, v6.sin6_scope_id).into())
-        }
-        _ => None,
     }
 }
 
@@ -318,7 +293,7 @@ mod tests {
     fn running(all: Vec<(u64, Found)>) -> Lookup {
         let run = |(millis, found)| -> Running {
             Box::pin(async move {
-                Timer::after(Duration::from_millis(millis)).await;
+                async_io::Timer::after(Duration::from_millis(millis)).await;
                 found
             })
         };

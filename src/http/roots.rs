@@ -8,13 +8,14 @@
 
 use super::root_file::{Seen, Stamp, plain, system_bundle};
 use crate::files;
+use crate::lock::lock;
 use crate::offload::offload;
 use isahc::tls::TrustStore;
 use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 /// A root that was taken out of the bundle must not stay trusted.
@@ -49,7 +50,7 @@ impl Roots {
     pub(super) fn bundle(&self, ca_file: Option<&Path>) -> Result<PathBuf, String> {
         ca_file
             .map(Path::to_owned)
-            .or_else(|| self.own().clone())
+            .or_else(|| lock(&self.ca_file).clone())
             .or_else(|| self.system.clone())
             // Installed since the start?
             .or_else(system_bundle)
@@ -62,11 +63,7 @@ impl Roots {
 
     /// Another `ca_file` of `[agent]`.
     pub(super) fn reconfigure(&self, ca_file: Option<PathBuf>) {
-        *self.own() = ca_file;
-    }
-
-    fn own(&self) -> MutexGuard<'_, Option<PathBuf>> {
-        self.ca_file.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.ca_file) = ca_file;
     }
 
     /// Why nothing can be done with `bundle`: it can't be read, or (`None`) holds no certificates.
@@ -208,7 +205,7 @@ impl Roots {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Bytes over a TLS session: rustls keeps the protocol, and this moves what it reads and writes.
 
 use async_io::Async;
-use futures_lite::{AsyncRead, AsyncWrite};
+use futures_lite::future::poll_once;
+use futures_lite::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use rustls::{ClientConnection, ProtocolVersion};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -30,6 +31,11 @@ impl Session {
             Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
             _ => "TLS",
         }
+    }
+
+    /// Says that there is nothing more to say, if that goes at once.
+    pub async fn end(&mut self) {
+        let _ = poll_once(self.close()).await;
     }
 
     /// Writes what is to be sent; pending while the socket takes no more.

@@ -2,6 +2,7 @@
 
 use super::quirks::wire_bytes;
 use super::{Client, Fault, IdleBook, Permit, What, authority};
+use crate::lock::lock;
 use crate::monitor::site::{HttpVersion, IpVersion};
 use futures_lite::AsyncRead;
 use isahc::auth::{Authentication, Credentials};
@@ -21,6 +22,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use url::Url;
 
+/// Over a transfer's own timeout, for the case that libcurl doesn't keep it.
+pub const GRACE: Duration = Duration::from_millis(250);
 /// Is not there.
 const NO_ROOTS: &str = "/nonexistent";
 
@@ -52,6 +55,29 @@ pub struct Ask<'a> {
     pub deadline: Instant,
     /// Held until libcurl is done with the transfer, even when the answer isn't waited for.
     pub permit: Option<&'a Permit>,
+}
+
+impl<'a> Ask<'a> {
+    /// A GET of whatever version over any connection, verified, without a permit.
+    pub fn get(url: &'a Url, headers: &'a HeaderMap, deadline: Instant) -> Ask<'a> {
+        Ask {
+            url,
+            method: Method::GET,
+            headers,
+            body: None,
+            basic: None,
+            version: HttpVersion::Any,
+            ip: IpVersion::Any,
+            verify: true,
+            ca_file: None,
+            dial: None,
+            connect_within: None,
+            fresh: false,
+            close: false,
+            deadline,
+            permit: None,
+        }
+    }
 }
 
 impl Client {
@@ -189,7 +215,7 @@ impl Client {
                 headers.insert(header::HOST, host.map_err(|_| bad_address())?);
             }
             if !headers.contains_key(header::USER_AGENT) {
-                let own = HeaderValue::from_str(&self.user_agent());
+                let own = HeaderValue::from_str(&lock(&self.shared.user_agent));
                 headers.insert(header::USER_AGENT, own.map_err(|_| bad_address())?);
             }
             if ask.close && !headers.contains_key(header::CONNECTION) {

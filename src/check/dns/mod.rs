@@ -3,12 +3,13 @@
 mod exchange;
 mod system;
 
+use super::deadline::Deadline;
 use super::explain::{BESIDE, addresses, unresolved};
 use super::wire::dns::{Answer, Data, Malformed, Name, Question, Rcode};
-use crate::http::{Client, within};
+use crate::http::Client;
 use crate::monitor::site::outcome::{Failure, FailureKind, Lack, Outcome, Phases};
 use crate::monitor::site::{DnsCheck, RecordKind, Site};
-use exchange::{Ask, Miss, before};
+use exchange::{Ask, Miss};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -20,14 +21,13 @@ const SHOWN: usize = 160;
 
 /// One DNS check. The clock starts here.
 pub(super) async fn run(client: &Client, site: &Site, check: &DnsCheck) -> Outcome {
-    let start = Instant::now();
-    let deadline = start + site.timeout;
+    let deadline = Deadline::new(site.timeout);
     let servers = match &check.server {
         None => system::servers(check.ip),
         Some((host, port)) => {
             let found = addresses(client, host, *port, check.ip, BESIDE);
-            let late = || Err(unresolved(host, site.timeout));
-            before(deadline, found).await.unwrap_or_else(late)
+            let late = || Err(unresolved(host, deadline));
+            deadline.bound(found).await.unwrap_or_else(late)
         }
     };
     let servers = match servers {
@@ -35,10 +35,10 @@ pub(super) async fn run(client: &Client, site: &Site, check: &DnsCheck) -> Outco
         Err(failure) => return Outcome::failed(failure.kind, failure.detail),
     };
     let dns = match check.server {
-        Some(_) => start.elapsed(),
+        Some(_) => deadline.start.elapsed(),
         None => Duration::ZERO,
     };
-    let mut outcome = ask(check, &servers, start, site.timeout).await;
+    let mut outcome = ask(check, &servers, deadline).await;
     if let Some(phases) = &mut outcome.phases {
         phases.dns = dns;
         phases.first_byte = phases.first_byte.saturating_sub(dns);
@@ -46,26 +46,21 @@ pub(super) async fn run(client: &Client, site: &Site, check: &DnsCheck) -> Outco
     outcome
 }
 
-/// Asks `servers`, one after the other, until one answers. `start`: when the check began.
-pub(super) async fn ask(
-    check: &DnsCheck,
-    servers: &[SocketAddr],
-    start: Instant,
-    timeout: Duration,
-) -> Outcome {
+/// Asks `servers`, one after the other, until one answers.
+pub(super) async fn ask(check: &DnsCheck, servers: &[SocketAddr], deadline: Deadline) -> Outcome {
     let Some(name) = asked_for(check) else {
         let detail = format!("\"{}\" cannot be a name", check.name);
         return Outcome::failed(FailureKind::Internal, detail);
     };
     let question = Question {
         // Not to be guessed: hashed with a key that is the system's randomness.
-        id: RandomState::new().hash_one(start) as u16,
+        id: RandomState::new().hash_one(deadline.start) as u16,
         name,
         kind: check.kind,
     };
     let mut connect = Duration::ZERO;
-    let found = find(check, &question, servers, start, timeout, &mut connect).await;
-    let total = start.elapsed();
+    let found = find(check, &question, servers, deadline, &mut connect).await;
+    let total = deadline.start.elapsed();
     if check.server.is_none() {
         return by_system(found, connect, total);
     }
@@ -117,20 +112,18 @@ async fn find(
     check: &DnsCheck,
     question: &Question,
     servers: &[SocketAddr],
-    start: Instant,
-    timeout: Duration,
+    deadline: Deadline,
     connect: &mut Duration,
 ) -> Found {
     let mut misses = Vec::new();
     for (at, &server) in servers.iter().enumerate() {
-        let now = Instant::now();
-        let left = (start + timeout).saturating_duration_since(now);
         let ask = Ask {
             question,
             server,
             // What is left is shared with those behind it.
-            until: now + left / u32::try_from(servers.len() - at).unwrap_or(1),
-            timeout,
+            until: Instant::now()
+                + deadline.left() / u32::try_from(servers.len() - at).unwrap_or(1),
+            deadline,
         };
         let judged = async {
             let message = ask.answer(connect).await?;
@@ -146,7 +139,7 @@ async fn find(
             Err(miss) => misses.push((miss, server)),
         }
     }
-    Err(missed(misses, timeout))
+    Err(missed(misses, deadline))
 }
 
 /// What is asked for: the name under which an address leads back, when that is asked of one.
@@ -158,7 +151,7 @@ fn asked_for(check: &DnsCheck) -> Option<Name> {
 }
 
 /// The cause when no server has an answer, and the one that tells it.
-fn missed(mut misses: Vec<(Miss, SocketAddr)>, timeout: Duration) -> (Failure, SocketAddr) {
+fn missed(mut misses: Vec<(Miss, SocketAddr)>, deadline: Deadline) -> (Failure, SocketAddr) {
     let no_route = |miss: &Miss| matches!(miss, Miss::Failed(f) if matches!(f.kind, FailureKind::NoRoute | FailureKind::Local(Lack::Address)));
     if misses.iter().any(|(miss, _)| !no_route(miss)) {
         // Of two families the one that has a route tells more.
@@ -187,8 +180,8 @@ fn missed(mut misses: Vec<(Miss, SocketAddr)>, timeout: Duration) -> (Failure, S
         }
     }
     if !silent.is_empty() {
-        let (silent, within) = (silent.join(", "), within(timeout));
-        causes.push(format!("no {fitting}answer from {silent} within {within}"));
+        let what = format!("no {fitting}answer from {}", silent.join(", "));
+        causes.push(deadline.missed(&what).detail);
     }
     (Failure::new(kind, causes.join("; ")), server)
 }
