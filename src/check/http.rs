@@ -133,12 +133,12 @@ impl Run<'_> {
         let (client, check) = (self.client, self.check);
         let mut way = Way::from(&hop.url, client, check, self.deadline);
         loop {
-            let (sent, looked_up) = (Instant::now(), way.looked_up());
+            let (sent, looked_up) = (Instant::now(), way.looked_up);
             let before = std::mem::replace(&mut self.tried, literal(&hop.url));
             let on_link = self.on_link(&hop.url).await?;
             let dial = match &on_link {
                 Some(address) => std::slice::from_ref(address),
-                None => way.dial(),
+                None => &way.dial,
             };
             let mut response = self.send(&hop, dial).await?;
             let address = response.remote_addr();

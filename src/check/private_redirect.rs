@@ -24,8 +24,10 @@ pub(super) struct Way<'a> {
     begins_inside: Option<bool>,
     /// The next answer must come from a public address.
     guarded: bool,
-    dial: Vec<SocketAddr>,
-    looked_up: Duration,
+    /// Where the next request must go instead of to where its name leads, if anywhere.
+    pub(super) dial: Vec<SocketAddr>,
+    /// What it took to find `dial`.
+    pub(super) looked_up: Duration,
 }
 
 impl<'a> Way<'a> {
@@ -46,16 +48,6 @@ impl<'a> Way<'a> {
             dial: Vec::new(),
             looked_up: Duration::ZERO,
         }
-    }
-
-    /// Where the next request must go instead of to where its name leads, if anywhere.
-    pub(super) fn dial(&self) -> &[SocketAddr] {
-        &self.dial
-    }
-
-    /// What it took to find [`Way::dial`].
-    pub(super) fn looked_up(&self) -> Duration {
-        self.looked_up
     }
 
     /// Before `to` is asked for, to which an answer of `from` redirects that came from `address`.

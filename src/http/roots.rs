@@ -11,7 +11,6 @@ use crate::files;
 use crate::lock::lock;
 use crate::offload::offload;
 use isahc::tls::TrustStore;
-use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -100,11 +99,10 @@ impl Roots {
         if !self.table().is_due(bundle, Instant::now()) {
             return Ok(());
         }
+        let known = self.stamp(bundle).is_some();
         match self.see(bundle).await {
             // What is known of it stays as good as it was.
-            Err(error) if error.kind() == io::ErrorKind::TimedOut && self.is_known(bundle) => {
-                Ok(())
-            }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && known => Ok(()),
             seen => seen.map_err(|error| self.defect(bundle, Some(&error))),
         }
     }
@@ -148,22 +146,8 @@ impl Roots {
         Ok(())
     }
 
-    fn is_known(&self, bundle: &Path) -> bool {
-        self.stamp(bundle).is_some()
-    }
-
     /// The one root learnt for `host`, if any.
-    pub(super) fn learnt(&self, bundle: &Path, host: &str) -> Option<TrustStore> {
-        self.known(bundle, host).map(|root| root.store.clone())
-    }
-
-    /// [`Roots::learnt`], for a handshake of our own.
-    pub(super) fn learnt_root(&self, bundle: &Path, host: &str) -> Option<CertificateDer<'static>> {
-        self.known(bundle, host)
-            .map(|root| CertificateDer::from(root.der.clone()))
-    }
-
-    fn known(&self, bundle: &Path, host: &str) -> Option<Arc<Root>> {
+    pub(super) fn learnt(&self, bundle: &Path, host: &str) -> Option<Arc<Root>> {
         self.table().get(bundle, host, Instant::now())
     }
 
@@ -194,14 +178,9 @@ impl Roots {
         self.table().verified(bundle, host, Instant::now())
     }
 
-    /// What came of learning; `None` = nothing.
+    /// What came of learning; `None`: nothing, or what was learnt doesn't hold any longer.
     pub(super) fn learn(&self, bundle: &Path, host: &str, root: Option<&[u8]>) {
         self.table().learn(bundle, host, root, Instant::now());
-    }
-
-    /// The learnt root doesn't hold any longer.
-    pub(super) fn forget(&self, bundle: &Path, host: &str) {
-        self.table().learn(bundle, host, None, Instant::now());
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -209,9 +188,10 @@ impl Roots {
     }
 }
 
-struct Root {
-    der: Vec<u8>,
-    store: TrustStore,
+/// A root certificate, for our own handshakes and for libcurl's.
+pub(super) struct Root {
+    pub(super) der: Vec<u8>,
+    pub(super) store: TrustStore,
 }
 
 enum Entry {
@@ -298,10 +278,8 @@ impl Table {
         }
         let root = self.root(der);
         let until = now + FORGET_AFTER;
-        if let Some(hosts) = self.bundles.get_mut(bundle) {
-            hosts
-                .hosts
-                .insert(host.to_owned(), Entry::Known { root, until });
+        if let Some(Hosts { hosts, .. }) = self.bundles.get_mut(bundle) {
+            hosts.insert(host.to_owned(), Entry::Known { root, until });
         }
     }
 
@@ -337,11 +315,8 @@ impl Table {
     fn learn(&mut self, bundle: &Path, host: &str, der: Option<&[u8]>, now: Instant) {
         let root = der.map(|der| self.root(der));
         // Gone when the bundle changed in the meantime: then what was learnt is of the old one.
-        let Some(entry) = self
-            .bundles
-            .get_mut(bundle)
-            .and_then(|hosts| hosts.hosts.get_mut(host))
-        else {
+        let hosts = self.bundles.get_mut(bundle).map(|bundle| &mut bundle.hosts);
+        let Some(entry) = hosts.and_then(|hosts| hosts.get_mut(host)) else {
             return;
         };
         *entry = match (root, &entry) {

@@ -94,10 +94,10 @@ impl Client {
         // What cannot be read fails once there is a connection, as libcurl has it.
         let known = roots.refresh(&bundle).await.is_ok();
         if let Some(root) = roots.learnt(&bundle, &name).filter(|_| known) {
-            match self.attempt(ask, Some(root)).await {
+            match self.attempt(ask, Some(root.store.clone())).await {
                 Err(fault) if matches!(fault.what, What::Certificate) => {
                     // Another chain than the last time: what the whole bundle says counts.
-                    roots.forget(&bundle, &name);
+                    roots.learn(&bundle, &name, None);
                 }
                 result => return result,
             }

@@ -295,19 +295,20 @@ impl std::fmt::Display for List {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::wire::dns::Part;
 
     #[test]
     fn as_many_records_are_shown_as_fit() {
         let mut list = List::default();
         for at in 0..=255 {
-            list.push(&Data::Address([192, 0, 2, at].into()));
+            list.push(&Data(vec![Part::Address([192, 0, 2, at].into())]));
         }
         let text = list.to_string();
         assert!(text.starts_with("192.0.2.0, 192.0.2.1, "), "{text}");
         assert!(text.ends_with(", 192.0.2.13 and 242 more"), "{text}");
         let mut long = List::default();
-        long.push(&Data::Txt(vec![b'x'; 5000]));
-        long.push(&Data::Txt(b"short".to_vec()));
+        long.push(&Data(vec![Part::Text(vec![b'x'; 5000])]));
+        long.push(&Data(vec![Part::Text(b"short".to_vec())]));
         let text = long.to_string();
         assert!(
             text.starts_with("\"xxx") && text.ends_with("x… and 1 more"),

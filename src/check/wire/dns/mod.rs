@@ -6,7 +6,7 @@ mod name;
 mod record;
 
 pub use name::Name;
-pub use record::Data;
+pub use record::{Data, Part};
 
 use crate::monitor::site::RecordKind;
 use std::fmt;
