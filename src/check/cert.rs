@@ -15,8 +15,8 @@ use url::Url;
 /// Looks at the certificate chain of an https or tls site, in a full handshake of its own with the
 /// site's host (of an https site the URL's, wherever it redirects to): which certificate ends first
 /// on the way from the site's own to a trusted root; of several ways, the one that holds longest. A
-/// chain that is expired or not trusted, or that isn't verified, is told like any other. A root in
-/// the site's own `ca_file` is one of the certificates; one of this machine's bundle is told apart.
+/// chain that is expired or not trusted, or that isn't verified, counts like any other. A root in
+/// the site's own `ca_file` is one of the certificates; one of this machine's bundle is given apart.
 ///
 /// Waits for a permit first, as a check does, and has the same time as one.
 pub(super) async fn look(client: &Client, site: &Site) -> Result<Looked, Failure> {

@@ -141,7 +141,7 @@ pub(super) struct Race {
     running: Vec<(SocketAddr, Connecting)>,
     /// When the next one starts.
     due: Timer,
-    /// What failed, of which one is told.
+    /// What failed, of which one is reported.
     errors: Vec<(io::Error, SocketAddr)>,
 }
 

@@ -19,9 +19,9 @@ use url::Url;
 
 /// With less time than this left, libcurl's word has to do.
 const LEAST: Duration = Duration::from_millis(20);
-/// A look of our own takes no longer than this.
-const LOOK_WITHIN: Duration = Duration::from_secs(5);
-/// A look after the deadline: a name that was resolved is in somebody's cache, and who accepts
+/// A probe takes no longer than this.
+const PROBE_WITHIN: Duration = Duration::from_secs(5);
+/// A probe after the deadline: a name that was resolved is in a cache, and a server that accepts
 /// connections does it at once.
 const AFTERWARDS: Duration = Duration::from_millis(150);
 /// Why a name doesn't resolve is known soon, or not at all.
@@ -34,7 +34,7 @@ const ADDRESSES: usize = 4;
 /// libcurl's bound on the head of an answer (`MAX_HTTP_RESP_HEADER_SIZE`, http.h).
 const HEAD: usize = 300 * 1024;
 
-/// The outcome that `fault` is; looks again where that tells more, within `deadline`. `dialled`:
+/// The outcome that `fault` is; probes the server where that tells more, within `deadline`. `dialled`:
 /// where the request went instead of to where its name leads.
 pub(super) async fn explain(
     client: &Client,
@@ -54,7 +54,7 @@ pub(super) async fn explain(
         };
         return Failed::new(failure, literal(url)).into();
     }
-    let mut look = Look {
+    let mut probe = Probe {
         client,
         check,
         url,
@@ -73,26 +73,26 @@ pub(super) async fn explain(
         _ => known,
     };
     if fault.what == What::ConnectTimeout {
-        let failure = look.at_silence(known).await;
-        return Failed::new(failure, look.tried).into();
+        let failure = probe.connect_timeout(known).await;
+        return Failed::new(failure, probe.tried).into();
     }
     let left = deadline.left();
     let within = match fault.what {
-        _ if left < LEAST => return Failed::new(known, look.tried).into(),
+        _ if left < LEAST => return Failed::new(known, probe.tried).into(),
         What::Resolve | What::Request(_) | What::Roots(_) => left.min(RESOLVE_WITHIN),
         What::Connect | What::Certificate | What::Handshake | What::Unreadable => {
-            left.min(LOOK_WITHIN)
+            left.min(PROBE_WITHIN)
         }
         // Where the server wanted a certificate, it says so after the handshake.
-        What::Empty if url.scheme() == "https" => left.min(LOOK_WITHIN),
-        _ => return Failed::new(known, look.tried).into(),
+        What::Empty if url.scheme() == "https" => left.min(PROBE_WITHIN),
+        _ => return Failed::new(known, probe.tried).into(),
     };
-    let found = at_most(within, look.again(&fault.what)).await;
-    Failed::new(found.flatten().unwrap_or(known), look.tried).into()
+    let found = at_most(within, probe.run(&fault.what)).await;
+    Failed::new(found.flatten().unwrap_or(known), probe.tried).into()
 }
 
-/// One look of our own at what a transfer failed at. Each answers `None` when it can't tell more.
-struct Look<'a> {
+/// Probes for the reason of a failed transfer. Each answers `None` when it can't tell more.
+struct Probe<'a> {
     client: &'a Client,
     check: &'a HttpCheck,
     url: &'a Url,
@@ -100,13 +100,13 @@ struct Look<'a> {
     host: &'a str,
     /// The address that was spoken to, when there was one.
     address: Option<SocketAddr>,
-    /// The one that is to be told: spoken to, or where the name leads.
+    /// The one to report: spoken to, or where the name leads.
     tried: Option<IpAddr>,
     deadline: Deadline,
 }
 
-impl Look<'_> {
-    async fn again(&mut self, what: &What) -> Option<Failure> {
+impl Probe<'_> {
+    async fn run(&mut self, what: &What) -> Option<Failure> {
         match what {
             What::Resolve => self.addresses().await.err(),
             What::Request(_) | What::Roots(_) => {
@@ -124,9 +124,9 @@ impl Look<'_> {
 
     /// No connection in time: or was it the name, or the handshake? libcurl counts that as
     /// connecting too.
-    async fn at_silence(&mut self, known: Failure) -> Failure {
+    async fn connect_timeout(&mut self, known: Failure) -> Failure {
         match at_most(AFTERWARDS, self.addresses()).await {
-            Some(Err(denied)) if is_told(&denied) => denied,
+            Some(Err(denied)) if is_known(&denied) => denied,
             None | Some(Err(_)) => unresolved(self.host, self.deadline),
             Some(Ok(all)) if self.url.scheme() == "https" => {
                 match at_most(AFTERWARDS, answering(&all)).await.flatten() {
@@ -147,7 +147,7 @@ impl Look<'_> {
         let addresses = match self.addresses().await {
             Ok(all) => all,
             // libcurl doesn't even try an address of the wrong family.
-            Err(failure) => return Some(failure).filter(is_told),
+            Err(failure) => return Some(failure).filter(is_known),
         };
         for address in addresses {
             self.tried = Some(address.ip());
@@ -238,7 +238,7 @@ impl Look<'_> {
 }
 
 /// A look-up that failed for a reason that is known.
-fn is_told(failure: &Failure) -> bool {
+fn is_known(failure: &Failure) -> bool {
     matches!(failure.kind, FailureKind::NoName | FailureKind::Local(_))
 }
 

@@ -319,10 +319,7 @@ impl Run<'_> {
         let is_seen = kept.is_some() || searches.iter().any(Option::is_some);
         let coding = Coding::of(arrival.response.headers());
         let body = arrival.response.body_mut();
-        let mut reader = match is_seen {
-            true => Reader::new(body, coding, BODY),
-            false => Reader::unseen(body, coding, BODY),
-        };
+        let mut reader = Reader::new(body, coding, BODY, !is_seen);
         let read = async {
             while reader.advance().await? {
                 for search in searches.iter_mut().flatten() {
@@ -422,7 +419,7 @@ pub(super) fn unwanted(arrival: &Arrival, wanted: Option<&StatusSet>) -> Failure
 /// Reads what is left of a body that doesn't count, in reason.
 pub(super) async fn drain(body: &mut AsyncBody) {
     let end = async {
-        let mut reader = Reader::new(body, Coding::Plain, DRAIN);
+        let mut reader = Reader::new(body, Coding::Plain, DRAIN, true);
         while reader.advance().await.is_ok_and(|more| more) {}
     };
     at_most(DRAIN_WITHIN, end).await;

@@ -128,7 +128,7 @@ pub(super) async fn ping(
 ) -> Result<Tally, Failure> {
     let address = to.ip();
     let (socket, kind) = permitted(open, address)?;
-    // So that nobody else's answers arrive, and errors do.
+    // So that no answers of other hosts arrive, and errors do.
     rustix::net::connect(&socket, &to).map_err(|error| send_failure(&error.into(), address))?;
     want_errors(&socket, address);
     let socket = Async::new(socket).map_err(|error| no_socket(&error))?;
@@ -210,11 +210,11 @@ fn want_errors(socket: &OwnedFd, address: IpAddr) {
     };
 }
 
-/// Why a request has no answer, as far as the kernel told.
+/// Why a request has no answer, as far as the kernel knows.
 enum Trouble {
     /// This machine didn't send it.
     Unsent(io::Error),
-    /// Somebody on the way, or this machine later, said that it can't be delivered.
+    /// A router on the way, or this machine later, said that it can't be delivered.
     Undelivered(io::Error),
 }
 
@@ -224,7 +224,7 @@ struct Pings {
     socket: Async<OwnedFd>,
     /// Ours on a raw socket; a datagram socket has one of the kernel's.
     id: u16,
-    /// In every request, so that answers to somebody else's aren't taken for ours.
+    /// In every request, so that answers to another program's aren't taken for ours.
     token: [u8; 16],
     sent: Vec<Instant>,
     round_trips: [Option<Duration>; COUNT],

@@ -135,10 +135,8 @@ pub async fn inspect(
 
 /// A panic in `check` fails that check alone. What it held is given back as it unwinds.
 pub async fn guarded(check: impl Future<Output = Outcome>) -> Outcome {
-    match caught(check).await {
-        Ok(outcome) => outcome,
-        Err(failure) => Outcome::failed(failure.kind, failure.detail),
-    }
+    let outcome = caught(check).await;
+    outcome.unwrap_or_else(|failure| Outcome::failed(failure.kind, failure.detail))
 }
 
 async fn caught<T>(check: impl Future<Output = T>) -> Result<T, Failure> {

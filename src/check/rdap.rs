@@ -1,5 +1,5 @@
 //! When the registration of a domain ends, asked of its registry (RDAP: RFC 9082, RFC 9083). No
-//! check of the site: a failure here means that nobody knows, not that anything is down.
+//! check of the site: a failure here means that the end is not known, not that anything is down.
 
 use super::deadline::Deadline;
 use super::redirect::location;
@@ -35,7 +35,7 @@ const REDIRECTS: usize = 3;
 ///
 /// # Errors
 ///
-/// Why nobody knows: there is no registration, its registry can't be asked, or doesn't say.
+/// Why it is not known: there is no registration, its registry can't be asked, or doesn't say.
 pub async fn look(
     client: &Client,
     site: &Site,
@@ -254,21 +254,15 @@ impl Questions<'_> {
             }
             let url = format!("{}/domain/{name}", registry.trim_end_matches('/'));
             match self.registration(&url).await {
-                // RFC 7480, section 5.3; some call a public suffix a bad request.
-                Ok(None) => {}
-                Ok(Some(found)) if !is_about(&found, name) => {}
-                Ok(Some(Registration {
-                    ends: Some(ends),
-                    registrar,
-                    ..
-                })) => {
-                    return Ok(Expiry::new(ends, name, &registrar, ""));
-                }
-                Ok(Some(found)) => {
+                Ok(Some(found)) if is_about(&found, name) => {
+                    if let Some(ends) = found.ends {
+                        return Ok(Expiry::new(ends, name, &found.registrar, ""));
+                    }
                     registered = registered.or(found.name.is_some().then_some(name));
                     let detail = format!("the registry does not say when {name} ends");
                     missing.get_or_insert(unknown(detail));
                 }
+                Ok(_) => {}
                 Err(failure) if is_final(&failure) => return Err(failure),
                 Err(failure) => {
                     missing.get_or_insert(failure);
@@ -285,6 +279,7 @@ impl Questions<'_> {
             200 => registration(&body)
                 .map(Some)
                 .map_err(|_| unknown(format!("the answer of {from} is not RDAP"))),
+            // RFC 7480, section 5.3; some call a public suffix a bad request.
             400 | 404 | 422 => Ok(None),
             _ => Err(refused(&from, status)),
         }

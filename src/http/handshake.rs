@@ -283,7 +283,7 @@ fn no_certificate() -> io::Error {
     io::Error::other("no certificate")
 }
 
-/// A session that isn't needed, and the server that it is with, once it has shown a certificate.
+/// The session, or why there is none, and the server, once it has shown a certificate.
 type Established = (io::Result<Session>, Option<Peer>);
 
 /// Ends a session that was only made to see the server.
@@ -297,8 +297,7 @@ async fn ended((session, peer): Established) -> (io::Result<()>, Option<Peer>) {
     }
 }
 
-/// One full handshake: the session, or why there is none, and the server, once it has shown a
-/// certificate.
+/// One full handshake.
 async fn establish(socket: Async<TcpStream>, host: &str, bundle: Option<&Bundle>) -> Established {
     let (mut tls, recorder) = match connection(host, bundle) {
         Ok(connection) => connection,

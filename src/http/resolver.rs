@@ -62,16 +62,13 @@ impl Resolvers {
     /// Looks for the addresses of `host`: a name, or an address without brackets. Begins when it
     /// is asked for what it found.
     pub fn lookup(&self, host: &str, port: u16, ip: IpVersion) -> Lookup {
-        let wanted = |family| match family {
-            Family::V4 => ip != IpVersion::V6,
-            Family::V6 => ip != IpVersion::V4,
-        };
-        let families = [(Family::V6, &self.v6), (Family::V4, &self.v4)];
+        let families = [(IpVersion::V6, &self.v6), (IpVersion::V4, &self.v4)];
+        let wanted = |family| ip == IpVersion::Any || ip == family;
         let families = families.into_iter().filter(|(family, _)| wanted(*family));
         let literal = host.parse::<IpAddr>().ok();
         let running = families.map(|(family, threads)| -> Running {
             if let Some(literal) = literal {
-                let fits = literal.is_ipv4() == (family == Family::V4);
+                let fits = literal.is_ipv4() == (family == IpVersion::V4);
                 let found = fits.then(|| vec![SocketAddr::new(literal, port)]);
                 return Box::pin(std::future::ready(found.ok_or(Unresolved::NoAddress)));
             }
@@ -172,22 +169,17 @@ fn prefers(to: SocketAddr) -> bool {
     !is_special(to) && !is_special(from) && is_link_local(&from) == is_link_local(&to)
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Family {
-    V4,
-    V6,
-}
-
 /// Addresses of `host`, at least one. Blocks, for as long as the resolver likes.
-fn addresses(host: &str, port: u16, family: Family) -> Found {
+fn addresses(host: &str, port: u16, family: IpVersion) -> Found {
     let Ok(host) = CString::new(host) else {
         return Err(Unresolved::NoName);
     };
     // SAFETY: of all its fields zero is a value.
     let mut hints: addrinfo = unsafe { MaybeUninit::zeroed().assume_init() };
     hints.ai_family = match family {
-        Family::V4 => libc::AF_INET,
-        Family::V6 => libc::AF_INET6,
+        IpVersion::Any => libc::AF_UNSPEC,
+        IpVersion::V4 => libc::AF_INET,
+        IpVersion::V6 => libc::AF_INET6,
     };
     // Each address once, not once for each kind of socket.
     hints.ai_socktype = libc::SOCK_STREAM;
@@ -236,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_name_that_cannot_be_is_denied_without_a_question() {
-        for family in [Family::V4, Family::V6] {
+        for family in [IpVersion::V4, IpVersion::V6] {
             assert_eq!(addresses("", 80, family), Err(Unresolved::NoName));
             assert_eq!(addresses("a\0b", 80, family), Err(Unresolved::NoName));
         }

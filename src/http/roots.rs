@@ -384,7 +384,7 @@ mod tests {
         table.looked(bundle, now, bundle_of(200_000));
         assert!(!table.verified(bundle, "a:443", now));
         assert!(table.verified(bundle, "a:443", now));
-        assert!(!table.verified(bundle, "a:443", now), "somebody is at it");
+        assert!(!table.verified(bundle, "a:443", now), "it is being learnt");
         table.learn(bundle, "a:443", Some(b"root"), now);
         assert!(!table.verified(bundle, "a:443", now), "it is known");
         knowing(&mut table, "b:443", b"root", now);

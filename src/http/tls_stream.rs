@@ -9,8 +9,8 @@ use std::net::TcpStream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// A server that sends records without content as fast as they are read doesn't keep everybody
-/// else waiting: so many, and it is the others' turn.
+/// A server that sends records without content as fast as they are read doesn't keep all other
+/// tasks waiting: so many, and it is their turn.
 const ROUNDS: usize = 16;
 
 /// An established session.
@@ -52,7 +52,7 @@ impl Session {
     }
 }
 
-/// The end of a session and that of its connection are one: whoever reads knows what must come.
+/// The end of a session and that of its connection are one: the reader knows what must come.
 impl AsyncRead for Session {
     fn poll_read(
         mut self: Pin<&mut Self>,

@@ -111,11 +111,8 @@ impl Client {
         match self.attempt(ask, Some(whole)).await {
             Err(fault) if matches!(fault.what, What::Roots(_)) => {
                 let why = seen.err().unwrap_or_else(|| roots.defect(&bundle, None));
-                let address = fault.address;
-                Err(Fault {
-                    address,
-                    ..roots_fault(why)
-                })
+                let what = What::Roots(why);
+                Err(Fault { what, ..fault })
             }
             result => result,
         }
@@ -340,15 +337,9 @@ fn bad_address() -> Fault {
 }
 
 fn unsendable(why: String) -> Fault {
-    Fault {
-        what: What::Request(why),
-        address: None,
-    }
+    What::Request(why).into()
 }
 
 fn roots_fault(why: String) -> Fault {
-    Fault {
-        what: What::Roots(why),
-        address: None,
-    }
+    What::Roots(why).into()
 }

@@ -44,7 +44,7 @@ pub fn read<T: DeJson>(bytes: &[u8]) -> Result<T, Flaw> {
 
 /// The first whole, non-negative number behind `"key":`, wherever it stands: what can still be
 /// learnt from a text that can't be read. Within a JSON string a quote is written `\"`, so
-/// nobody's words are taken for the key.
+/// no text of a user is taken for the key.
 pub fn dig_number(bytes: &[u8], key: &str) -> Option<i64> {
     let key = format!("\"{key}\"");
     let mut rest = bytes;

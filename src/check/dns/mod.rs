@@ -186,7 +186,7 @@ fn missed(mut misses: Vec<(Miss, SocketAddr)>, deadline: Deadline) -> (Failure, 
     (Failure::new(kind, causes.join("; ")), server)
 }
 
-/// An answer that isn't the wanted one is told like an unwanted status, not as a name that doesn't
+/// An answer that isn't the wanted one counts like an unwanted status, not as a name that doesn't
 /// resolve: the site is this name at this server, which did answer. So it is the site's fault, and
 /// nothing that our own line's names being out of order would excuse.
 fn refusal(rcode: Rcode, server: SocketAddr) -> Failure {

@@ -105,7 +105,7 @@ fn aliases_are_followed_in_any_order() {
         ("b", 5, c),
         ("c", 1, one),
         ("c", 1, two),
-        // Doesn't count: nobody asked for it.
+        // Doesn't count: it was not asked for.
         ("other", 1, b"\xff\xff\xff\xff"),
         ("c", 46, b"a signature"),
     ];
