@@ -16,7 +16,6 @@ use crate::timeout::before;
 use async_io::Async;
 use futures_lite::future::pending;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -234,11 +233,6 @@ struct Pings {
 
 impl Pings {
     fn new(address: IpAddr, kind: Kind, socket: Async<OwnedFd>) -> Pings {
-        // Keyed anew by the system's random numbers; nothing secret hangs on it.
-        let random = RandomState::new();
-        let mut token = [0; 16];
-        token[..8].copy_from_slice(&random.hash_one(1).to_be_bytes());
-        token[8..].copy_from_slice(&random.hash_one(2).to_be_bytes());
         Pings {
             family: match address {
                 IpAddr::V4(_) => Family::V4,
@@ -246,8 +240,8 @@ impl Pings {
             },
             kind,
             socket,
-            id: random.hash_one(3) as u16,
-            token,
+            id: fastrand::u16(..),
+            token: fastrand::u128(..).to_be_bytes(),
             sent: Vec::with_capacity(COUNT),
             round_trips: [None; COUNT],
             lost: [false; COUNT],

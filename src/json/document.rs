@@ -104,12 +104,11 @@ impl<'a> Value<'a> {
     }
 
     /// The elements of an array; of anything else there are none.
-    pub fn elements(self) -> impl Iterator<Item = Value<'a>> {
-        let items = match self {
-            Value::Array(items) => Some(items),
-            _ => None,
-        };
-        items.into_iter().flat_map(Items::values)
+    pub fn elements(self) -> Values<'a> {
+        match self {
+            Value::Array(items) => items.values(),
+            _ => Items(&[]).values(),
+        }
     }
 
     /// What a string says, see [`Text::decoded`].
@@ -164,38 +163,61 @@ impl Text<'_> {
 
 impl<'a> Items<'a> {
     /// The elements of an array, or the values of an object.
-    pub fn values(self) -> impl Iterator<Item = Value<'a>> {
-        self.members().map_while(|(_, value)| Value::read(value))
+    pub fn values(self) -> Values<'a> {
+        Values(self.members())
     }
 
-    /// Each with its key, and all of the document from the value on. A value is passed over only
-    /// when the next one is asked for.
-    fn members(self) -> impl Iterator<Item = (Option<Text<'a>>, &'a [u8])> {
-        let is_object = self.0.first() == Some(&b'{');
-        let mut rest = from(self.0, 1);
-        let mut passed = true;
-        std::iter::from_fn(move || {
-            if !passed {
-                rest = from(rest, end(rest));
-            }
-            passed = false;
-            rest = from(rest, after_space(rest, 0));
-            if rest.first() == Some(&b',') {
-                rest = from(rest, after_space(rest, 1));
-            }
-            if matches!(rest.first(), None | Some(b'}' | b']')) {
-                passed = true;
-                return None;
-            }
-            let mut key = None;
-            if is_object {
-                key = Some(Text(within_quotes(rest)));
-                // The colon and what is around it.
-                let colon = after_space(rest, end(rest));
-                rest = from(rest, after_space(rest, colon + 1));
-            }
-            Some((key, rest))
-        })
+    fn members(self) -> Members<'a> {
+        Members {
+            rest: from(self.0, 1),
+            is_object: self.0.first() == Some(&b'{'),
+            passed: true,
+        }
+    }
+}
+
+/// See [`Items::values`].
+pub struct Values<'a>(Members<'a>);
+
+impl<'a> Iterator for Values<'a> {
+    type Item = Value<'a>;
+
+    fn next(&mut self) -> Option<Value<'a>> {
+        Value::read(self.0.next()?.1)
+    }
+}
+
+/// Each with its key, and all of the document from the value on. A value is passed over only when
+/// the next one is asked for.
+struct Members<'a> {
+    rest: &'a [u8],
+    is_object: bool,
+    /// The last value was passed over.
+    passed: bool,
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (Option<Text<'a>>, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut rest = self.rest;
+        if !self.passed {
+            rest = from(rest, end(rest));
+        }
+        rest = from(rest, after_space(rest, 0));
+        if rest.first() == Some(&b',') {
+            rest = from(rest, after_space(rest, 1));
+        }
+        self.passed = matches!(rest.first(), None | Some(b'}' | b']'));
+        let mut key = None;
+        if self.is_object && !self.passed {
+            key = Some(Text(within_quotes(rest)));
+            // The colon and what is around it.
+            let colon = after_space(rest, end(rest));
+            rest = from(rest, after_space(rest, colon + 1));
+        }
+        self.rest = rest;
+        (!self.passed).then_some((key, rest))
     }
 }
 

@@ -7,7 +7,7 @@
 mod document;
 mod syntax;
 
-pub use document::{Document, Value};
+pub use document::{Document, Value, Values};
 
 use nanoserde::DeJson;
 

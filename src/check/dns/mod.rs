@@ -53,7 +53,8 @@ pub(super) async fn ask(check: &DnsCheck, servers: &[SocketAddr], deadline: Dead
         return Outcome::failed(FailureKind::Internal, detail);
     };
     let question = Question {
-        // Not to be guessed: hashed with a key that is the system's randomness.
+        // Not to be guessed, which fastrand's numbers can be: hashed with a key that is the system's
+        // randomness.
         id: RandomState::new().hash_one(deadline.start) as u16,
         name,
         kind: check.kind,

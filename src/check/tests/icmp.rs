@@ -1,6 +1,6 @@
 //! Pings, on the loopback and in a network of the test's own.
 
-use super::{client, failure, site};
+use super::{client, failure, site_of};
 use crate::check::deadline::Deadline;
 use crate::check::icmp::{Kind, Tally, ping, socket};
 use crate::check::run;
@@ -30,11 +30,7 @@ fn ping_site(host: &str, ip: IpVersion, timeout: Duration) -> Site {
         host: host.to_owned(),
         ip,
     });
-    Site {
-        timeout,
-        check,
-        ..site("icmp://host", |_| {})
-    }
+    site_of(check, timeout)
 }
 
 fn outcome(host: &str, timeout: Duration) -> Outcome {

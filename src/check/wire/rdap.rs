@@ -2,7 +2,7 @@
 //! (RFC 9224).
 
 use super::date::seconds;
-use crate::json::{Document, Flaw, Value};
+use crate::json::{Document, Flaw, Value, Values};
 use crate::monitor::site::printable::ADDRESS;
 
 /// More labels than this aren't put before a public suffix.
@@ -53,8 +53,8 @@ pub fn registration(body: &[u8]) -> Result<Registration, Flaw> {
     })
 }
 
-fn elements<'a>(object: &Value<'a>, name: &str) -> impl Iterator<Item = Value<'a>> + use<'a> {
-    object.get(name).into_iter().flat_map(Value::elements)
+fn elements<'a>(object: &Value<'a>, name: &str) -> Values<'a> {
+    object.get(name).unwrap_or(Value::Null).elements()
 }
 
 /// `fn` of a jCard (RFC 7095): `["vcard", [["fn", {}, "text", "Example Inc."], …]]`.
