@@ -65,21 +65,20 @@ impl Run<'_> {
         let page = text(bytes);
         let ours: Vec<&str> = login.form.iter().map(|(name, _)| name.as_str()).collect();
         let fields = form::fields(&page, &arrival.url, to, &ours).map_err(|unusable| {
-            let (kind, detail) = match unusable {
-                Unusable::NoForm if cut => (
-                    FailureKind::Body,
-                    "the page has no form in its first 1 MiB".to_owned(),
-                ),
-                Unusable::NoForm => (FailureKind::Body, "the page has no form".to_owned()),
+            let failure = match unusable {
+                Unusable::NoForm => {
+                    let detail = match cut {
+                        true => "the page has no form in its first 1 MiB",
+                        false => "the page has no form",
+                    };
+                    Failure::new(FailureKind::Body, detail)
+                }
                 Unusable::TooManyFields => {
-                    let most = form::FIELDS;
-                    (
-                        FailureKind::TooLarge,
-                        format!("the form has more than {most} fields"),
-                    )
+                    let detail = format!("the form has more than {} fields", form::FIELDS);
+                    Failure::new(FailureKind::TooLarge, detail)
                 }
             };
-            self.judged(&arrival, Err(Failure::new(kind, detail)))
+            self.judged(&arrival, Err(failure))
         })?;
         let size = |field: &Field<'_>| field.name.len() + field.value.len();
         if fields.iter().map(size).sum::<usize>() > FIELDS {

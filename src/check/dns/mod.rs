@@ -62,45 +62,28 @@ pub(super) async fn ask(check: &DnsCheck, servers: &[SocketAddr], deadline: Dead
     let mut connect = Duration::ZERO;
     let found = find(check, &question, servers, deadline, &mut connect).await;
     let total = deadline.start.elapsed();
-    if check.server.is_none() {
-        return by_system(found, connect, total);
-    }
+    // Where a resolver of ours stands says nothing of where the site is: one on this network can't tell
+    // either when the line is down. So it isn't named as the site's address, and that none of them can
+    // tell is a fault of names, judged with our own line.
+    let by_system = check.server.is_none();
     match found {
-        Ok((judged, server)) => answered(judged, Some(server), connect, total),
+        Ok(((verdict, detail), server)) => Outcome {
+            verdict,
+            took: Some(total),
+            phases: Some(Phases {
+                connect,
+                first_byte: total.saturating_sub(connect),
+                total,
+                ..Phases::default()
+            }),
+            address: (!by_system).then(|| server.ip()),
+            detail,
+        },
+        Err((failure, _)) if by_system => Outcome::failed(FailureKind::Dns, failure.detail),
         Err((failure, server)) => Outcome {
             address: Some(server.ip()),
             ..Outcome::failed(failure.kind, failure.detail)
         },
-    }
-}
-
-/// Where a resolver of ours stands says nothing of where the site is: one on this network can't tell
-/// either when the line is down. So it isn't named as the site's address, and that none of them can
-/// tell is a fault of names, judged with our own line.
-fn by_system(found: Found, connect: Duration, total: Duration) -> Outcome {
-    match found {
-        Ok((judged, _)) => answered(judged, None, connect, total),
-        Err((failure, _)) => Outcome::failed(FailureKind::Dns, failure.detail),
-    }
-}
-
-fn answered(
-    (verdict, detail): Judged,
-    server: Option<SocketAddr>,
-    connect: Duration,
-    total: Duration,
-) -> Outcome {
-    Outcome {
-        verdict,
-        took: Some(total),
-        phases: Some(Phases {
-            connect,
-            first_byte: total.saturating_sub(connect),
-            total,
-            ..Phases::default()
-        }),
-        address: server.map(|server| server.ip()),
-        detail,
     }
 }
 
@@ -146,7 +129,7 @@ async fn find(
 /// What is asked for: the name under which an address leads back, when that is asked of one.
 fn asked_for(check: &DnsCheck) -> Option<Name> {
     match check.name.parse::<IpAddr>() {
-        Ok(address) if check.kind == RecordKind::Ptr => Some(Name::reverse(address)),
+        Ok(address) if check.kind == RecordKind::Ptr => Name::reverse(address),
         _ => Name::parse(&check.name),
     }
 }
