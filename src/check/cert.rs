@@ -1,4 +1,4 @@
-//! The look at a site's certificates: until when they hold. Whether they are trusted is for the
+//! The inspection of a site's certificates: until when they hold. Whether they are trusted is for the
 //! check to say.
 
 use super::deadline::Deadline;
@@ -12,14 +12,14 @@ use crate::monitor::site::{Check, Site, Talk, TlsCheck};
 use std::borrow::Cow;
 use url::Url;
 
-/// Looks at the certificate chain of an https or tls site, in a full handshake of its own with the
+/// Inspects the certificate chain of an https or tls site, in a full handshake of its own with the
 /// site's host (of an https site the URL's, wherever it redirects to): which certificate ends first
 /// on the way from the site's own to a trusted root; of several ways, the one that holds longest. A
 /// chain that is expired or not trusted, or that isn't verified, counts like any other. A root in
 /// the site's own `ca_file` is one of the certificates; one of this machine's bundle is given apart.
 ///
 /// Waits for a permit first, as a check does, and has the same time as one.
-pub(super) async fn look(client: &Client, site: &Site) -> Result<Looked, Failure> {
+pub(super) async fn inspect(client: &Client, site: &Site) -> Result<Looked, Failure> {
     let server = server(client, &site.check)?;
     let ca_file = server.ca_file.as_deref();
     let _permit = client.check_permit().await;
@@ -59,7 +59,7 @@ pub(super) async fn look(client: &Client, site: &Site) -> Result<Looked, Failure
     }
 }
 
-/// Whose certificates are to be looked at: of an https site the server that its URL names, as if it
+/// Whose certificates are to be inspected: of an https site the server that its URL names, as if it
 /// were a tls site.
 fn server<'a>(client: &Client, check: &'a Check) -> Result<Cow<'a, TlsCheck>, Failure> {
     let check = match check {

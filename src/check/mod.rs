@@ -98,11 +98,12 @@ async fn look(client: &Client, site: &Site, fresh: bool, permit: Permit) -> Outc
     }
 }
 
-/// Looks which certificate of an https or tls site ends first, after a permit was got. A panic in
-/// it fails that look alone.
+/// Which certificate of an https or tls site ends first, after a permit was got. A panic in it fails
+/// that inspection alone.
 pub async fn certificate(client: &Client, site: &Site) -> Result<Looked, Failure> {
-    let look = caught(Box::pin(cert::look(client, site))).await;
-    look.and_then(|found| found)
+    let found = caught(Box::pin(cert::inspect(client, site))).await;
+    found
+        .and_then(|found| found)
         .map_err(|failure| discreet(site, failure))
 }
 
@@ -116,7 +117,7 @@ fn discreet(site: &Site, failure: Failure) -> Failure {
     failure.reworded(|text| redacted(site, text))
 }
 
-/// Looks at what runs out. `rdap`: ask this service about domains, instead of their registries.
+/// Inspects what runs out. `rdap`: ask this service about domains, instead of their registries.
 pub async fn inspect(
     client: &Client,
     site: &Site,
@@ -127,8 +128,8 @@ pub async fn inspect(
     match subject {
         Subject::Certificate => certificate(client, site).await,
         Subject::Domain => {
-            let look = rdap::look(client, site, rdap.as_deref(), registries);
-            caught(Box::pin(look)).await?.map(Looked::from)
+            let found = rdap::inspect(client, site, rdap.as_deref(), registries);
+            caught(Box::pin(found)).await?.map(Looked::from)
         }
     }
 }

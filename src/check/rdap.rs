@@ -24,7 +24,7 @@ const LEARNT_FOR: i64 = 7 * 86_400;
 const NOT_AGAIN_FOR: i64 = 600;
 /// Top-level domains remembered.
 const MOST_LEARNT: usize = 256;
-/// For one look with all its questions; registries take their time.
+/// For one inspection with all its questions; registries take their time.
 const WITHIN: Duration = Duration::from_secs(30);
 /// Answers over this aren't read.
 const BODY: usize = 1024 * 1024;
@@ -36,7 +36,7 @@ const REDIRECTS: usize = 3;
 /// # Errors
 ///
 /// Why it is not known: there is no registration, its registry can't be asked, or doesn't say.
-pub async fn look(
+pub async fn inspect(
     client: &Client,
     site: &Site,
     base: Option<&str>,
@@ -44,10 +44,10 @@ pub async fn look(
 ) -> Result<Expiry, Failure> {
     let host = domain(site)?;
     let permit = client.check_permit().await;
-    look_within(client, &permit, &host, base, cache, WITHIN).await
+    inspect_within(client, &permit, &host, base, cache, WITHIN).await
 }
 
-pub(super) async fn look_within(
+pub(super) async fn inspect_within(
     client: &Client,
     permit: &Permit,
     host: &str,
@@ -233,7 +233,7 @@ fn wall() -> i64 {
     since.map_or(0, |since| since.as_secs() as i64)
 }
 
-/// The questions of one look, within one deadline and on one permit.
+/// The questions of one inspection, within one deadline and on one permit.
 struct Questions<'a> {
     client: &'a Client,
     permit: &'a Permit,

@@ -4,7 +4,7 @@
 //! system's bundle of some 140 is half of what an HTTPS check costs. So for a host that has been
 //! verified with the whole bundle, the one root its chain leads to is learnt, and that alone is
 //! given from then on: a subset of what is trusted, never more. Our own handshakes (`tls://`
-//! checks, looks at certificates) learn and use the same.
+//! checks, inspections of certificates) learn and use the same.
 
 use super::root_file::{Seen, Stamp, plain, system_bundle};
 use crate::files;
@@ -23,7 +23,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(12 * 3600);
 const AVOID_FOR: Duration = Duration::from_secs(3600);
 /// Learning takes a handshake; a task that was cancelled over it doesn't block the host for ever.
 const LEARN_WITHIN: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+const CHECK_EVERY: Duration = Duration::from_secs(60);
 const MOST_HOSTS: usize = 4096;
 /// A private CA's file is parsed quickly: not worth a handshake.
 const WORTH_LEARNING: u64 = 16 * 1024;
@@ -82,15 +82,15 @@ impl Roots {
         format!("{what} {}", bundle.display())
     }
 
-    /// All that can be used of a file that was looked at.
+    /// All that can be used of a file that was checked.
     pub(super) fn whole(&self, bundle: &Path) -> TrustStore {
         let table = self.table();
         let picked = table.bundles.get(bundle).and_then(|b| b.picked.clone());
         picked.unwrap_or_else(|| TrustStore::from_file(bundle))
     }
 
-    /// Looks at the file, unless that was done a minute ago at most. To be waited for before
-    /// anything else is asked of `bundle`.
+    /// Checks the file, unless that was done a minute ago at most. To be waited for before anything
+    /// else is asked of `bundle`.
     ///
     /// # Errors
     ///
@@ -100,31 +100,31 @@ impl Roots {
             return Ok(());
         }
         let known = self.stamp(bundle).is_some();
-        match self.see(bundle).await {
+        match self.check(bundle).await {
             // What is known of it stays as good as it was.
             Err(error) if error.kind() == io::ErrorKind::TimedOut && known => Ok(()),
             seen => seen.map_err(|error| self.defect(bundle, Some(&error))),
         }
     }
 
-    /// Looks at the file now: that it is there, a regular one, which version of it, and whether all
+    /// Checks the file now: that it is there, a regular one, which version of it, and whether all
     /// of that version can be used. A warning in the log says what can't, once for each version.
     ///
     /// # Errors
     ///
     /// The cause: it can't be read.
-    pub(super) async fn look(&self, bundle: &Path) -> Result<(), String> {
-        let seen = self.see(bundle).await;
+    pub(super) async fn refresh_now(&self, bundle: &Path) -> Result<(), String> {
+        let seen = self.check(bundle).await;
         seen.map_err(|error| self.defect(bundle, Some(&error)))
     }
 
-    async fn see(&self, bundle: &Path) -> io::Result<()> {
+    async fn check(&self, bundle: &Path) -> io::Result<()> {
         let (path, known) = (bundle.to_owned(), self.stamp(bundle));
-        let look = move || {
+        let read = move || {
             let owned = path.clone();
             files::within(&path, files::PATIENCE, move || Seen::of(&owned, known))
         };
-        let seen = match offload(look).await {
+        let seen = match offload(read).await {
             Ok(seen) => seen,
             Err(error) => {
                 if error.kind() != io::ErrorKind::TimedOut {
@@ -227,7 +227,7 @@ impl Table {
     fn is_due(&self, bundle: &Path, now: Instant) -> bool {
         let hosts = self.bundles.get(bundle);
         let known = hosts.filter(|hosts| hosts.stamp.is_some());
-        known.is_none_or(|hosts| hosts.looked.is_none_or(|at| now >= at + LOOK_EVERY))
+        known.is_none_or(|hosts| hosts.looked.is_none_or(|at| now >= at + CHECK_EVERY))
     }
 
     fn unchanged(&mut self, bundle: &Path, now: Instant) {
@@ -407,10 +407,10 @@ mod tests {
         let (mut table, now, bundle) = (Table::default(), Instant::now(), Path::new(BUNDLE));
         knowing(&mut table, "a:443", b"root", now);
         assert!(!table.is_due(bundle, now + Duration::from_secs(59)));
-        assert!(table.is_due(bundle, now + LOOK_EVERY));
-        table.looked(bundle, now + LOOK_EVERY, bundle_of(200_000));
+        assert!(table.is_due(bundle, now + CHECK_EVERY));
+        table.looked(bundle, now + CHECK_EVERY, bundle_of(200_000));
         assert!(table.get(bundle, "a:443", now).is_some());
-        table.looked(bundle, now + 2 * LOOK_EVERY, bundle_of(300_000));
+        table.looked(bundle, now + 2 * CHECK_EVERY, bundle_of(300_000));
         assert!(table.get(bundle, "a:443", now).is_none());
         table.learn(bundle, "a:443", Some(b"old"), now);
         assert!(
@@ -435,7 +435,7 @@ mod tests {
         table.looked(bundle, now, bundle_of(2_000));
         assert!(!table.verified(bundle, "a:443", now));
         assert!(!table.verified(bundle, "a:443", now));
-        table.looked(bundle, now + LOOK_EVERY, bundle_of(200_000));
+        table.looked(bundle, now + CHECK_EVERY, bundle_of(200_000));
         for i in 0..5000 {
             table.verified(bundle, &format!("{i}:443"), now);
         }

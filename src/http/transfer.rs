@@ -103,7 +103,7 @@ impl Client {
             }
         }
         // libcurl opens it on its one thread, which must not wait for a FIFO.
-        let seen = roots.look(&bundle).await;
+        let seen = roots.refresh_now(&bundle).await;
         let whole = match &seen {
             Ok(()) => roots.whole(&bundle),
             Err(_) => TrustStore::from_file(NO_ROOTS),

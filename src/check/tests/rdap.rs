@@ -2,7 +2,7 @@
 
 use super::server::Server;
 use super::{all_permits_back, client, site};
-use crate::check::rdap::{Registries, lead, look, look_within};
+use crate::check::rdap::{Registries, inspect, inspect_within, lead};
 use crate::monitor::persist::snapshot::RegistryRecord;
 use crate::monitor::site::Site;
 use crate::monitor::site::outcome::{Expiry, Failure, FailureKind};
@@ -69,7 +69,7 @@ impl Registry {
     fn look(&self, host: &str) -> Result<Expiry, Failure> {
         let site = site(&format!("https://{host}/"), |_| {});
         let client = client();
-        let found = block_on(look(
+        let found = block_on(inspect(
             &client,
             &site,
             Some(&self.base()),
@@ -264,7 +264,7 @@ fn a_registry_that_is_not_there_is_told_by_its_host() {
     drop(listener);
     let site = site("https://example.org/", |_| {});
     let cache = Registries::new(Vec::new());
-    let told = cause(block_on(look(&client(), &site, Some(&base), &cache)));
+    let told = cause(block_on(inspect(&client(), &site, Some(&base), &cache)));
     let wanted = "cannot connect to 127.0.0.1".to_owned();
     assert_eq!(told, (FailureKind::Connect, wanted));
 }
@@ -331,7 +331,7 @@ fn a_registry_that_stays_silent_costs_one_deadline() {
         let found = block_on(async {
             let permit = client.check_permit().await;
             let within = Duration::from_millis(300);
-            look_within(&client, &permit, "example.org", Some(&base), &cache, within).await
+            inspect_within(&client, &permit, "example.org", Some(&base), &cache, within).await
         });
         let (kind, detail) = cause(found);
         assert_eq!(kind, FailureKind::Timeout, "{detail}");
@@ -376,7 +376,7 @@ fn record(domain: &str, url: &str, at: i64) -> RegistryRecord {
 
 fn look_with(cache: &Registries, host: &str) -> Result<Expiry, Failure> {
     let site = site(&format!("https://{host}/"), |_| {});
-    block_on(look(&client(), &site, None, cache))
+    block_on(inspect(&client(), &site, None, cache))
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn know(socket: RawFd) {
 }
 
 /// libcurl has read `count` bytes from some socket. (Some other counts come by as well, which make
-/// for more looks only.)
+/// for more probes only.)
 fn moved(count: usize) {
     if MOVED.fetch_add(count, Ordering::Relaxed) + count < EVERY {
         return;
