@@ -5,13 +5,13 @@
 //! So such files are read by a helper thread. When it doesn't answer in time it is left behind, and
 //! another one is seldom started for the same path, which may lead elsewhere meanwhile.
 
+use crate::offload::{job, spawn};
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// A file that hasn't been read after this hangs.
@@ -139,19 +139,17 @@ pub fn within<T: Send + 'static>(
 ) -> io::Result<T> {
     let give_up = Instant::now() + patience;
     let turn = Turn::wait(path, patience, give_up)?;
-    let (done, result) = sync_channel(1);
-    thread::Builder::new()
-        .name("file".to_owned())
-        .spawn(move || {
-            let found = work();
-            // Before the result is known: the next one may come at once.
-            drop(turn);
-            let _ = done.send(found);
-        })?;
-    match result.recv_timeout(give_up.saturating_duration_since(Instant::now())) {
-        Ok(found) => found,
+    let (done, ended) = sync_channel::<()>(0);
+    let (job, result) = job(move || {
+        let found = work();
+        // Before the result is known: the next one may come at once.
+        drop(turn);
+        found
+    });
+    spawn("file", job, done)?;
+    match ended.recv_timeout(give_up.saturating_duration_since(Instant::now())) {
         Err(RecvTimeoutError::Timeout) => Err(hangs()),
-        Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("internal error")),
+        Ok(()) | Err(RecvTimeoutError::Disconnected) => result.take(),
     }
 }
 
@@ -238,6 +236,7 @@ pub(crate) mod tests {
     use std::os::unix::net::UnixListener;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
 
     /// Not by a program: a process between fork and exec holds the locks of other tests.
     pub(crate) fn fifo(path: &Path) {

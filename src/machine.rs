@@ -1,13 +1,14 @@
 //! What this machine itself may lack for a check: then the check says nothing of the site.
 
+use crate::lock::lock;
 use crate::monitor::site::outcome::Lack;
 use libc::{c_int, sockaddr, sockaddr_in, sockaddr_in6};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Instant;
 
 /// Descriptors that one check may need at a time: a socket, and the files and sockets of a look-up.
@@ -76,18 +77,14 @@ pub fn lack_of_way(error: &io::Error, to: IpAddr) -> Option<Lack> {
 
 /// Something was refused that leaves no error behind.
 pub fn notice(lack: Lack) {
-    *noticed().lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), lack));
+    *lock(noticed()) = Some((Instant::now(), lack));
 }
 
 /// What was lacking at some time since `began`, or is now. libcurl and the C library don't pass on
 /// why they failed.
 pub fn lacked_since(began: Instant) -> Option<Lack> {
-    let noticed = *noticed().lock().unwrap_or_else(PoisonError::into_inner);
-    let noticed = noticed.filter(|(at, _)| *at >= began);
-    match noticed {
-        Some((_, lack)) => Some(lack),
-        None => no_headroom(),
-    }
+    let noticed = lock(noticed()).filter(|(at, _)| *at >= began);
+    noticed.map(|(_, lack)| lack).or_else(no_headroom)
 }
 
 /// Tries whether a few more descriptors can be had.
@@ -117,8 +114,8 @@ fn has_address(ipv6: bool) -> bool {
     // SAFETY: a list of entries, the last of which leads to null, until it is freed.
     while let Some(entry) = unsafe { next.as_ref() } {
         // SAFETY: an entry's address is null, or one of its family.
-        let address = unsafe { ip_of(entry.ifa_addr) };
-        let is_wanted = |ip: IpAddr| ip.is_ipv6() == ipv6 && !ip.is_loopback();
+        let address = unsafe { socket_address(entry.ifa_addr, 0) };
+        let is_wanted = |it: SocketAddr| it.is_ipv6() == ipv6 && !it.ip().is_loopback();
         found |= entry.ifa_flags & running == running && address.is_some_and(is_wanted);
         next = entry.ifa_next;
     }
@@ -127,20 +124,24 @@ fn has_address(ipv6: bool) -> bool {
     found
 }
 
+/// An address as the C library has it, with this port; `None`: of a family that isn't IP.
+///
 /// # Safety
 ///
 /// `address` is null or has the size of its family.
-unsafe fn ip_of(address: *const sockaddr) -> Option<IpAddr> {
+pub unsafe fn socket_address(address: *const sockaddr, port: u16) -> Option<SocketAddr> {
     // SAFETY: the caller's word.
     unsafe {
         match c_int::from(address.as_ref()?.sa_family) {
             libc::AF_INET => {
                 let v4 = address.cast::<sockaddr_in>().read_unaligned();
-                Some(Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr)).into())
+                let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
+                Some(SocketAddr::new(ip.into(), port))
             }
             libc::AF_INET6 => {
                 let v6 = address.cast::<sockaddr_in6>().read_unaligned();
-                Some(Ipv6Addr::from(v6.sin6_addr.s6_addr).into())
+                let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+                Some(SocketAddrV6::new(ip, port, 0, v6.sin6_scope_id).into())
             }
             _ => None,
         }

@@ -3,25 +3,58 @@
 //! A thread for each, which ends with it: such work is rare and bounded by its callers, and a pool
 //! would keep threads for ever.
 
+use crate::lock::lock;
 use std::io;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 /// Runs `work` on a thread of its own. When the caller goes away, it still ends what it began.
 pub async fn offload<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let (done, result) = async_channel::bounded(1);
-    thread::Builder::new()
-        .name("offload".to_owned())
-        .spawn(move || {
-            // Nobody may be waiting any more.
-            let _ = done.try_send(work());
-        })?;
-    // Closed without a result: the work panicked.
-    result
-        .recv()
-        .await
-        .unwrap_or_else(|_| Err(io::Error::other("internal error")))
+    let (job, result) = job(work);
+    let (done, ended) = async_channel::bounded::<()>(1);
+    spawn("offload", job, done)?;
+    // Closed when the job has ended.
+    let _ = ended.recv().await;
+    result.take()
+}
+
+/// What a thread has to do. One type for all: a thread and a channel for each type of result would
+/// take 70 KB of the binary.
+pub type Job = Box<dyn FnOnce() + Send>;
+
+/// The result of a [`Job`], once that has ended.
+pub struct JobResult<T>(Arc<Mutex<Option<io::Result<T>>>>);
+
+impl<T> JobResult<T> {
+    pub fn take(self) -> io::Result<T> {
+        // Without a result: the work panicked.
+        let none = || Err(io::Error::other("internal error"));
+        lock(&self.0).take().unwrap_or_else(none)
+    }
+}
+
+pub fn job<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> (Job, JobResult<T>) {
+    let slot = Arc::new(Mutex::new(None));
+    let result = JobResult(slot.clone());
+    let job = move || {
+        let found = work();
+        *lock(&slot) = Some(found);
+    };
+    (Box::new(job), result)
+}
+
+/// Runs `job` on a thread of this name, which drops `done` at its end.
+pub fn spawn(name: &str, job: Job, done: impl Send + 'static) -> io::Result<()> {
+    let run = move || {
+        let _done = done;
+        job();
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(run)?;
+    Ok(())
 }
 
 #[cfg(test)]

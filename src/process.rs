@@ -1,11 +1,12 @@
 //! This process: its end, and what others could see of its secrets in core dumps and in
 //! `/proc/PID/environ`.
 
+use crate::lock::lock;
 use crate::secret::Secret;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Leaves no core dump behind, for it would hold the token. The limit alone doesn't hold where cores
 /// are piped to a program (core(5)). A process that can't be dumped can't be traced by its own user
@@ -31,7 +32,7 @@ pub fn end(code: i32) -> ! {
 /// on it is only here, and wiped from the environment.
 pub fn variable(name: &str) -> Option<String> {
     static TAKEN: Mutex<Option<HashMap<String, Secret>>> = Mutex::new(None);
-    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut taken = lock(&TAKEN);
     let taken = taken.get_or_insert_default();
     if let Some(value) = taken.get(name) {
         return Some(value.expose().to_owned());
@@ -46,33 +47,11 @@ pub fn variable(name: &str) -> Option<String> {
 
 /// Libraries and programs that we start look these up themselves.
 fn is_read_elsewhere(name: &str) -> bool {
-    const NAMES: [&str; 13] = [
-        "PATH",
-        "HOME",
-        "USER",
-        "LOGNAME",
-        "SHELL",
-        "PWD",
-        "TMPDIR",
-        "HOSTNAME",
-        "RES_OPTIONS",
-        "LOCALDOMAIN",
-        "JOURNAL_STREAM",
-        "NOTIFY_SOCKET",
-        "CREDENTIALS_DIRECTORY",
-    ];
-    const BEGINNINGS: [&str; 8] = [
-        "TZ",
-        "LANG",
-        "LC_",
-        "TERM",
-        "SSL_",
-        "LD_",
-        "RUST_",
-        "WATCHDOG_",
-    ];
-    NAMES.contains(&name)
-        || BEGINNINGS.iter().any(|begins| name.starts_with(begins))
+    const NAMES: &str = "PATH HOME USER LOGNAME SHELL PWD TMPDIR HOSTNAME RES_OPTIONS LOCALDOMAIN \
+        JOURNAL_STREAM NOTIFY_SOCKET CREDENTIALS_DIRECTORY";
+    const BEGINNINGS: &str = "TZ LANG LC_ TERM SSL_ LD_ RUST_ WATCHDOG_";
+    NAMES.split(' ').any(|known| known == name)
+        || BEGINNINGS.split(' ').any(|begins| name.starts_with(begins))
         || name.to_ascii_lowercase().ends_with("_proxy")
 }
 

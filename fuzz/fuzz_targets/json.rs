@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sitemon::check::wire::decimal::compare;
-use sitemon::check::wire::jsonpath::{Document, Value};
+use sitemon::json::{Document, Value};
 use std::cmp::Ordering;
 
 fuzz_target!(|bytes: &[u8]| {

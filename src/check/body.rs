@@ -2,7 +2,7 @@
 
 use super::charset::{self, Charset};
 use super::wire::gzip::{Damaged, Gunzip};
-use crate::http::{Client, Room};
+use crate::http::{BodyPermit, Client};
 use futures_lite::{AsyncRead, AsyncReadExt, future};
 use isahc::http::{HeaderMap, header};
 use std::io;
@@ -10,7 +10,7 @@ use std::ops::Range;
 
 /// Bodies over this are cut, counted after decompression, and judged by what was read.
 pub(super) const BODY: usize = 1024 * 1024;
-/// Of a body that is kept, this much needs no room.
+/// Of a body that is kept, this much needs no permit.
 const FREE: usize = 64 * 1024;
 /// Read at once, in bytes.
 const CHUNK: usize = 16 * 1024;
@@ -66,7 +66,7 @@ impl Search {
         self.look();
     }
 
-    /// To be told when nothing more comes.
+    /// To be called when nothing more comes.
     pub(super) fn finish(&mut self) {
         if self.charset.is_none() {
             self.decide(Charset::of_page(&self.seam));
@@ -178,7 +178,12 @@ pub(super) struct Reader<'b, B> {
 }
 
 impl<'b, B: AsyncRead + Unpin> Reader<'b, B> {
-    pub(super) fn new(body: &'b mut B, coding: Coding, limit: usize) -> Reader<'b, B> {
+    /// `unseen`: the body is only read to its end or the limit; whatever is wrong with its coding
+    /// doesn't matter, and what cannot be unpacked counts as it is.
+    pub(super) fn new(body: &'b mut B, mut coding: Coding, limit: usize, unseen: bool) -> Self {
+        if unseen && matches!(coding, Coding::Other(_)) {
+            coding = Coding::Plain;
+        }
         Reader {
             body,
             coding,
@@ -188,20 +193,7 @@ impl<'b, B: AsyncRead + Unpin> Reader<'b, B> {
             left: limit,
             packed_left: PACKED,
             piece: 0,
-            unseen: false,
-        }
-    }
-
-    /// For a body that is only read to its end or the limit: whatever is wrong with its coding
-    /// doesn't matter, and what cannot be unpacked counts as it is.
-    pub(super) fn unseen(body: &'b mut B, coding: Coding, limit: usize) -> Reader<'b, B> {
-        let coding = match coding {
-            Coding::Other(_) => Coding::Plain,
-            coding => coding,
-        };
-        Reader {
-            unseen: true,
-            ..Reader::new(body, coding, limit)
+            unseen,
         }
     }
 
@@ -266,13 +258,13 @@ impl<'b, B: AsyncRead + Unpin> Reader<'b, B> {
     }
 }
 
-/// A body that is kept whole. The first 64 KiB are had for nothing; more waits for room.
+/// A body that is kept whole. The first 64 KiB are had for nothing; more waits for a permit.
 pub(super) struct Kept<'c> {
     client: &'c Client,
     site: &'c str,
     pub(super) bytes: Vec<u8>,
     /// Held as long as what is made of the bytes.
-    pub(super) room: Option<Room>,
+    pub(super) permit: Option<BodyPermit>,
 }
 
 impl Kept<'_> {
@@ -281,13 +273,13 @@ impl Kept<'_> {
             client,
             site,
             bytes: Vec::new(),
-            room: None,
+            permit: None,
         }
     }
 
     pub(super) async fn add(&mut self, piece: &[u8]) {
-        if self.room.is_none() && self.bytes.len() + piece.len() > FREE {
-            self.room = Some(self.client.room(self.site).await);
+        if self.permit.is_none() && self.bytes.len() + piece.len() > FREE {
+            self.permit = Some(self.client.body_permit(self.site).await);
             // At once: a vector that grows by itself grows to twice of what it needs.
             self.bytes.reserve_exact(BODY - self.bytes.len().min(BODY));
         }
@@ -333,7 +325,7 @@ mod tests {
     /// The first `limit` bytes, and whether more may follow.
     fn read(body: &[u8], coding: Coding, limit: usize) -> Result<(Vec<u8>, bool), Trouble> {
         let mut body = body;
-        let mut reader = Reader::new(&mut body, coding, limit);
+        let mut reader = Reader::new(&mut body, coding, limit, false);
         let mut all = Vec::new();
         while block_on(reader.advance())? {
             all.extend_from_slice(reader.piece());
@@ -383,7 +375,7 @@ mod tests {
     fn unpacking_to_nothing_lets_others_have_their_turn() {
         let body = packed(b"").repeat(CHUNK);
         let mut body = &body[..];
-        let mut reader = Reader::new(&mut body, Coding::Gzip, 100);
+        let mut reader = Reader::new(&mut body, Coding::Gzip, 100, false);
         let mut advance = std::pin::pin!(reader.advance());
         for _ in 0..10 {
             assert!(block_on(future::poll_once(&mut advance)).is_none());

@@ -44,7 +44,7 @@ impl Charset {
         }
         let lower = start.to_ascii_lowercase();
         let declared = match lower.starts_with(b"<?xml") {
-            true => parameter(up_to(&lower, b'>'), b"encoding"),
+            true => parameter(up_to(&lower, |byte| *byte == b'>'), b"encoding"),
             false => tags(&lower, b"<meta").find_map(|tag| parameter(tag, b"charset")),
         };
         match declared.map(Charset::named) {
@@ -56,12 +56,8 @@ impl Charset {
 
     fn named(name: &[u8]) -> Charset {
         let name = name.trim_ascii().to_ascii_lowercase();
-        let plain: Vec<u8> = name
-            .iter()
-            .copied()
-            .filter(u8::is_ascii_alphanumeric)
-            .collect();
-        match &plain[..] {
+        let letters = name.iter().copied().filter(u8::is_ascii_alphanumeric);
+        match &letters.collect::<Vec<u8>>()[..] {
             b"utf8" | b"unicode11utf8" | b"xunicode20utf8" => Charset::Utf8,
             b"utf16" | b"utf16le" => Charset::Utf16Le,
             b"utf16be" => Charset::Utf16Be,
@@ -145,23 +141,17 @@ fn parameter<'a>(text: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
             continue;
         };
         let value = value.trim_ascii_start();
-        let is_end = |quote: Option<u8>| {
-            move |byte: &u8| match quote {
-                Some(quote) => *byte == quote,
-                None => byte.is_ascii_whitespace() || b";,\"'/>".contains(byte),
-            }
-        };
-        let (quote, value) = match value {
-            [quote @ (b'"' | b'\''), value @ ..] => (Some(*quote), value),
-            value => (None, value),
-        };
-        let end = value.iter().position(is_end(quote));
-        return Some(&value[..end.unwrap_or(value.len())]);
+        return Some(match value {
+            [quote @ (b'"' | b'\''), value @ ..] => up_to(value, |byte| byte == quote),
+            value => up_to(value, |byte| {
+                byte.is_ascii_whitespace() || b";,\"'/>".contains(byte)
+            }),
+        });
     }
 }
 
-fn up_to(text: &[u8], end: u8) -> &[u8] {
-    let end = text.iter().position(|byte| *byte == end);
+fn up_to(text: &[u8], is_end: impl Fn(&u8) -> bool) -> &[u8] {
+    let end = text.iter().position(is_end);
     &text[..end.unwrap_or(text.len())]
 }
 
@@ -171,7 +161,7 @@ fn tags<'a>(text: &'a [u8], open: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     std::iter::from_fn(move || {
         let at = rest.windows(open.len()).position(|part| part == open)?;
         rest = &rest[at + open.len()..];
-        Some(up_to(rest, b'>'))
+        Some(up_to(rest, |byte| *byte == b'>'))
     })
 }
 

@@ -1,11 +1,12 @@
 //! A TCP connection to a host by name, made as curl makes it: whichever of its addresses answers
 //! first ("happy eyeballs", RFC 8305).
 
+use super::deadline::Deadline;
 use super::explain::{BESIDE, connect_failure, is_no_route, unfound, unresolved};
-use crate::http::{Client, Lookup, within};
+use crate::http::{Client, Lookup};
 use crate::machine;
 use crate::monitor::site::IpVersion;
-use crate::monitor::site::outcome::{Failure, FailureKind, Outcome, Phases};
+use crate::monitor::site::outcome::{Failure, Outcome, Phases};
 use async_io::{Async, Timer};
 use futures_lite::FutureExt;
 use std::collections::VecDeque;
@@ -20,40 +21,6 @@ use std::time::{Duration, Instant};
 const HEAD_START: Duration = Duration::from_millis(250);
 /// Addresses tried of a name that has many.
 const ADDRESSES: usize = 8;
-
-/// The one deadline of a check.
-#[derive(Clone, Copy)]
-pub(super) struct Deadline {
-    pub(super) start: Instant,
-    /// The whole check's, as the configuration has it; also for the texts.
-    pub(super) timeout: Duration,
-}
-
-impl Deadline {
-    /// The clock starts here.
-    pub(super) fn new(timeout: Duration) -> Deadline {
-        Deadline {
-            start: Instant::now(),
-            timeout,
-        }
-    }
-
-    /// What `future` comes to; `None` when it doesn't in time.
-    pub(super) async fn bound<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        let due = self.start + self.timeout;
-        async { Some(future.await) }
-            .or(async {
-                Timer::at(due).await;
-                None
-            })
-            .await
-    }
-
-    /// `10s`, for the texts.
-    pub(super) fn within(&self) -> String {
-        within(self.timeout)
-    }
-}
 
 /// Where to connect to.
 #[derive(Clone, Copy)]
@@ -130,7 +97,7 @@ impl Target<'_> {
         let mut lookup = client.lookup(self.host, self.port, self.ip);
         let found = match deadline.bound(lookup.addresses(BESIDE)).await {
             Some(found) => found.map_err(|why| unfound(self.host, self.ip, why)),
-            None => Err(unresolved(self.host, deadline.timeout)),
+            None => Err(unresolved(self.host, deadline)),
         };
         let found = found.map_err(|failure| Failed::new(failure, literal))?;
         let resolved = Instant::now();
@@ -174,7 +141,7 @@ pub(super) struct Race {
     running: Vec<(SocketAddr, Connecting)>,
     /// When the next one starts.
     due: Timer,
-    /// What failed, of which one is told.
+    /// What failed, of which one is reported.
     errors: Vec<(io::Error, SocketAddr)>,
 }
 
@@ -274,15 +241,11 @@ impl Race {
         };
         // The first of its rank.
         match self.errors.into_iter().chain(silent).min_by_key(rank) {
-            Some((error, address)) => Failed::new(
-                connect_failure(&error, address, deadline.timeout),
-                address.ip(),
-            ),
-            // Not to be: there is an address, and the first attempt is made at once.
-            None => {
-                let detail = format!("no connection within {}", deadline.within());
-                Failed::new(Failure::new(FailureKind::Timeout, detail), None)
+            Some((error, address)) => {
+                Failed::new(connect_failure(&error, address, deadline), address.ip())
             }
+            // Not to be: there is an address, and the first attempt is made at once.
+            None => Failed::new(deadline.missed("no connection"), None),
         }
     }
 }

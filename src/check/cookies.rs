@@ -58,17 +58,10 @@ impl Jar {
             (&other.name, &other.domain, &other.path)
                 == (&cookie.name, &cookie.domain, &cookie.path)
         };
-        let place = self.cookies.iter().position(same);
-        match place {
-            Some(at) if ended => {
-                self.cookies.remove(at);
-            }
+        match self.cookies.iter().position(same) {
+            Some(at) if ended => drop(self.cookies.remove(at)),
             // It keeps its age (5.3, step 11).
-            Some(at) => {
-                if let Some(place) = self.cookies.get_mut(at) {
-                    *place = cookie;
-                }
-            }
+            Some(at) => self.cookies[at] = cookie,
             None if ended => {}
             None => self.cookies.push(cookie),
         }
@@ -196,7 +189,7 @@ fn is_suffix(domain: &str) -> bool {
     }
 }
 
-/// Nobody can listen on the way there: what browsers call a potentially trustworthy origin.
+/// The way there can't be eavesdropped on: what browsers call a potentially trustworthy origin.
 fn is_trustworthy(url: &Url) -> bool {
     url.scheme() == "https"
         || match url.host() {
@@ -373,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secure_cookie_goes_where_nobody_can_listen() {
+    fn a_secure_cookie_goes_to_trustworthy_origins_alone() {
         for (site, wanted) in [
             ("http://localhost:8080/", "s=1"),
             ("http://app.localhost/", "s=1"),

@@ -1,7 +1,7 @@
 //! What is said over a connection, and what must come back: the same in the clear and under TLS.
 
 use super::body::Search;
-use super::connect::Deadline;
+use super::deadline::Deadline;
 use crate::machine;
 use crate::monitor::site::Talk;
 use crate::monitor::site::outcome::{Failure, FailureKind};
@@ -45,10 +45,7 @@ pub(super) async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         };
         let verdict = match deadline.bound(sent).await {
             Some(sent) => sent.map_err(|error: io::Error| broken(&error)),
-            None => Err(failure(
-                FailureKind::Timeout,
-                format!("not all was sent within {}", deadline.within()),
-            )),
+            None => Err(deadline.missed("not all was sent")),
         };
         return Talked {
             verdict,
@@ -137,32 +134,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Heard<'_, S> {
         let wanted = quoted(expect.as_bytes());
         Err(match end {
             Some(End::Found) => return Ok(()),
-            Some(End::Limit) => failure(
-                FailureKind::Body,
-                format!("{wanted} is not in the first {LIMIT} bytes"),
-            ),
-            _ if self.first.is_some() => failure(
-                FailureKind::Body,
-                format!(
-                    "expected {wanted} but got {}",
-                    quoted(line(&self.beginning))
-                ),
-            ),
-            Some(End::Closed) => failure(
-                FailureKind::Protocol,
-                format!("connection closed before {wanted} came"),
-            ),
+            Some(End::Limit) => {
+                let detail = format!("{wanted} is not in the first {LIMIT} bytes");
+                Failure::new(FailureKind::Body, detail)
+            }
+            _ if self.first.is_some() => {
+                let got = quoted(line(&self.beginning));
+                Failure::new(
+                    FailureKind::Body,
+                    format!("expected {wanted} but got {got}"),
+                )
+            }
+            Some(End::Closed) => {
+                let detail = format!("connection closed before {wanted} came");
+                Failure::new(FailureKind::Protocol, detail)
+            }
             Some(End::Failed(error)) => broken(&error),
-            None => failure(
-                FailureKind::Timeout,
-                format!("{wanted} did not come within {}", deadline.within()),
-            ),
+            None => deadline.missed(&format!("{wanted} did not come")),
         })
     }
-}
-
-fn failure(kind: FailureKind, detail: String) -> Failure {
-    Failure::new(kind, detail)
 }
 
 /// A connection that was made and failed later.

@@ -2,23 +2,26 @@
 //! was made, is all that arrives of its knowledge.
 
 use super::body::Search;
+use super::connect::Failed;
+use super::deadline::Deadline;
 use super::tls_cause::{WANTS_CERTIFICATE, certificate_cause, refused_hello};
-use crate::http::{Client, Fault, Unresolved, What, bare_host, handshake, literal, within};
+use crate::http::{Client, Fault, Unresolved, What, bare_host, handshake, literal};
 use crate::machine;
 use crate::monitor::site::outcome::{Failure, FailureKind, Outcome};
 use crate::monitor::site::{HttpCheck, IpVersion};
-use async_io::{Async, Timer};
-use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
+use crate::timeout::at_most;
+use async_io::Async;
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use url::Url;
 
 /// With less time than this left, libcurl's word has to do.
 const LEAST: Duration = Duration::from_millis(20);
-/// A look of our own takes no longer than this.
-const LOOK_WITHIN: Duration = Duration::from_secs(5);
-/// A look after the deadline: a name that was resolved is in somebody's cache, and who accepts
+/// A probe takes no longer than this.
+const PROBE_WITHIN: Duration = Duration::from_secs(5);
+/// A probe after the deadline: a name that was resolved is in a cache, and a server that accepts
 /// connections does it at once.
 const AFTERWARDS: Duration = Duration::from_millis(150);
 /// Why a name doesn't resolve is known soon, or not at all.
@@ -31,7 +34,7 @@ const ADDRESSES: usize = 4;
 /// libcurl's bound on the head of an answer (`MAX_HTTP_RESP_HEADER_SIZE`, http.h).
 const HEAD: usize = 300 * 1024;
 
-/// The outcome that `fault` is; looks again where that tells more, within `deadline`. `dialled`:
+/// The outcome that `fault` is; probes the server where that tells more, within `deadline`. `dialled`:
 /// where the request went instead of to where its name leads.
 pub(super) async fn explain(
     client: &Client,
@@ -39,20 +42,19 @@ pub(super) async fn explain(
     url: &Url,
     dialled: &[SocketAddr],
     fault: Fault,
-    timeout: Duration,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Outcome {
     let host = bare_host(url).unwrap_or_default();
-    let known = fault.failure(&host, timeout);
+    let known = fault.failure(&host, deadline.timeout);
     if client.is_proxied(url) {
         // What was spoken to is the proxy, which says nothing of where the site is.
         let failure = match fault.what {
             What::Connect => Failure::new(FailureKind::Connect, "cannot connect through the proxy"),
             _ => known,
         };
-        return failed(failure, literal(url));
+        return Failed::new(failure, literal(url)).into();
     }
-    let mut look = Look {
+    let mut probe = Probe {
         client,
         check,
         url,
@@ -64,48 +66,33 @@ pub(super) async fn explain(
             known.copied().unwrap_or(address)
         }),
         tried: fault.address.map(|address| address.ip()).or(literal(url)),
-        timeout,
+        deadline,
     };
     let known = match fault.what {
         What::Resolve => unanswered(&host),
         _ => known,
     };
     if fault.what == What::ConnectTimeout {
-        return look.at_silence(known).await;
+        let failure = probe.connect_timeout(known).await;
+        return Failed::new(failure, probe.tried).into();
     }
-    let left = deadline.saturating_duration_since(Instant::now());
+    let left = deadline.left();
     let within = match fault.what {
-        _ if left < LEAST => return failed(known, look.tried),
+        _ if left < LEAST => return Failed::new(known, probe.tried).into(),
         What::Resolve | What::Request(_) | What::Roots(_) => left.min(RESOLVE_WITHIN),
         What::Connect | What::Certificate | What::Handshake | What::Unreadable => {
-            left.min(LOOK_WITHIN)
+            left.min(PROBE_WITHIN)
         }
         // Where the server wanted a certificate, it says so after the handshake.
-        What::Empty if url.scheme() == "https" => left.min(LOOK_WITHIN),
-        _ => return failed(known, look.tried),
+        What::Empty if url.scheme() == "https" => left.min(PROBE_WITHIN),
+        _ => return Failed::new(known, probe.tried).into(),
     };
-    let late = known.clone();
-    let found = async { look.again(&fault.what).await.unwrap_or(known) };
-    let failure = found.or(async {
-        Timer::after(within).await;
-        late
-    });
-    let failure = failure.await;
-    failed(failure, look.tried)
+    let found = at_most(within, probe.run(&fault.what)).await;
+    Failed::new(found.flatten().unwrap_or(known), probe.tried).into()
 }
 
-fn failed(failure: Failure, address: Option<IpAddr>) -> Outcome {
-    Outcome {
-        verdict: Err(failure),
-        took: None,
-        phases: None,
-        address,
-        detail: None,
-    }
-}
-
-/// One look of our own at what a transfer failed at. Each answers `None` when it can't tell more.
-struct Look<'a> {
+/// Probes for the reason of a failed transfer. Each answers `None` when it can't tell more.
+struct Probe<'a> {
     client: &'a Client,
     check: &'a HttpCheck,
     url: &'a Url,
@@ -113,13 +100,13 @@ struct Look<'a> {
     host: &'a str,
     /// The address that was spoken to, when there was one.
     address: Option<SocketAddr>,
-    /// The one that is to be told: spoken to, or where the name leads.
+    /// The one to report: spoken to, or where the name leads.
     tried: Option<IpAddr>,
-    timeout: Duration,
+    deadline: Deadline,
 }
 
-impl Look<'_> {
-    async fn again(&mut self, what: &What) -> Option<Failure> {
+impl Probe<'_> {
+    async fn run(&mut self, what: &What) -> Option<Failure> {
         match what {
             What::Resolve => self.addresses().await.err(),
             What::Request(_) | What::Roots(_) => {
@@ -137,24 +124,21 @@ impl Look<'_> {
 
     /// No connection in time: or was it the name, or the handshake? libcurl counts that as
     /// connecting too.
-    async fn at_silence(&mut self, known: Failure) -> Outcome {
-        let addresses = first(AFTERWARDS, self.addresses()).await;
-        let failure = match addresses {
-            None => unresolved(self.host, self.timeout),
-            Some(Err(denied)) if is_told(&denied) => denied,
-            Some(Err(_)) => unresolved(self.host, self.timeout),
+    async fn connect_timeout(&mut self, known: Failure) -> Failure {
+        match at_most(AFTERWARDS, self.addresses()).await {
+            Some(Err(denied)) if is_known(&denied) => denied,
+            None | Some(Err(_)) => unresolved(self.host, self.deadline),
             Some(Ok(all)) if self.url.scheme() == "https" => {
-                match first(AFTERWARDS, answering(&all)).await.flatten() {
+                match at_most(AFTERWARDS, answering(&all)).await.flatten() {
                     Some(address) => {
                         self.tried = Some(address);
-                        no_handshake(&within(self.timeout))
+                        self.deadline.missed(NO_HANDSHAKE)
                     }
                     None => known,
                 }
             }
             Some(Ok(_)) => known,
-        };
-        failed(failure, self.tried)
+        }
     }
 
     /// Connects, for the errno.
@@ -163,7 +147,7 @@ impl Look<'_> {
         let addresses = match self.addresses().await {
             Ok(all) => all,
             // libcurl doesn't even try an address of the wrong family.
-            Err(failure) => return Some(failure).filter(is_told),
+            Err(failure) => return Some(failure).filter(is_known),
         };
         for address in addresses {
             self.tried = Some(address.ip());
@@ -178,7 +162,7 @@ impl Look<'_> {
         }
         let (error, address) = worst?;
         self.tried = Some(address.ip());
-        Some(connect_failure(&error, address, self.timeout))
+        Some(connect_failure(&error, address, self.deadline))
     }
 
     /// Asks for nothing but the path, and reads the head of the answer.
@@ -210,7 +194,7 @@ impl Look<'_> {
             (true, false) => return None,
         };
         let address = self.address;
-        Some(Fault { what, address }.failure(self.host, self.timeout))
+        Some(Fault { what, address }.failure(self.host, self.deadline.timeout))
     }
 
     /// A handshake, for the reason, dates and names.
@@ -254,7 +238,7 @@ impl Look<'_> {
 }
 
 /// A look-up that failed for a reason that is known.
-fn is_told(failure: &Failure) -> bool {
+fn is_known(failure: &Failure) -> bool {
     matches!(failure.kind, FailureKind::NoName | FailureKind::Local(_))
 }
 
@@ -265,15 +249,6 @@ pub(super) fn zoned(url: &Url, check: &HttpCheck) -> Option<String> {
         IpAddr::V6(v6) if v6.is_unicast_link_local() => Some(format!("{v6}%{zone}")),
         _ => None,
     }
-}
-
-/// What `future` comes to `within` so much time.
-async fn first<T>(within: Duration, future: impl Future<Output = T>) -> Option<T> {
-    let late = async {
-        Timer::after(within).await;
-        None
-    };
-    async { Some(future.await) }.or(late).await
 }
 
 /// The first of `addresses` that accepts a connection.
@@ -287,10 +262,7 @@ async fn answering(addresses: &[SocketAddr]) -> Option<IpAddr> {
 }
 
 /// The connection was made, and then nothing more came in time.
-pub(super) fn no_handshake(within: &str) -> Failure {
-    let detail = format!("no end of the TLS handshake within {within}");
-    Failure::new(FailureKind::Timeout, detail)
-}
+pub(super) const NO_HANDSHAKE: &str = "no end of the TLS handshake";
 
 /// Where `host` leads to, in the wanted family: at least one address, or why there is none. With
 /// both, those of the other are waited for a `moment` when one has come.
@@ -318,9 +290,9 @@ pub(super) fn unfound(host: &str, ip: IpVersion, why: Unresolved) -> Failure {
     Failure::new(FailureKind::NoName, format!("cannot resolve {host}: {why}"))
 }
 
-pub(super) fn unresolved(host: &str, timeout: Duration) -> Failure {
-    let detail = format!("cannot resolve {host} within {}", within(timeout));
-    Failure::new(FailureKind::Dns, detail)
+pub(super) fn unresolved(host: &str, deadline: Deadline) -> Failure {
+    let late = deadline.missed(&format!("cannot resolve {host}"));
+    Failure::new(FailureKind::Dns, late.detail)
 }
 
 fn unanswered(host: &str) -> Failure {
@@ -339,7 +311,7 @@ pub(super) fn is_no_route(error: &io::Error, address: SocketAddr) -> bool {
 pub(super) fn connect_failure(
     error: &io::Error,
     address: SocketAddr,
-    timeout: Duration,
+    deadline: Deadline,
 ) -> Failure {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, TimedOut};
     if let Some(lack) = machine::lack_of_way(error, address.ip()) {
@@ -350,10 +322,7 @@ pub(super) fn connect_failure(
         _ if is_no_route(error, address) => {
             Failure::new(FailureKind::NoRoute, "network unreachable")
         }
-        TimedOut => {
-            let detail = format!("no connection within {}", within(timeout));
-            Failure::new(FailureKind::Timeout, detail)
-        }
+        TimedOut => deadline.missed("no connection"),
         ConnectionRefused => of_server("connection refused", format!("by {address}")),
         HostUnreachable => of_server("no route to host", address.ip().to_string()),
         ConnectionReset => Failure::new(FailureKind::Connect, "connection reset"),
@@ -370,7 +339,7 @@ mod tests {
     fn a_failed_connect_is_told_by_its_errno() {
         let address = SocketAddr::from(([127, 0, 0, 1], 8080));
         let failure = |error: io::Error, address| {
-            let failure = connect_failure(&error, address, Duration::from_secs(10));
+            let failure = connect_failure(&error, address, Deadline::new(Duration::from_secs(10)));
             (failure.kind, failure.detail)
         };
         let told = |kind: io::ErrorKind| failure(kind.into(), address);

@@ -42,7 +42,7 @@ pub(super) fn fields<'p>(
         fieldsets: Vec::new(),
         disabled: 0,
     };
-    for token in Tokens::new(page) {
+    for token in Tokens(page) {
         match token {
             Token::Tag(tag) => scan.tag(&tag),
             Token::Text(text) => scan.text(text),

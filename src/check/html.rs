@@ -74,29 +74,20 @@ fn attribute(text: &str) -> Option<(&str, &str, &str)> {
     Some((name, value, after))
 }
 
-pub(super) struct Tokens<'p> {
-    rest: &'p str,
-}
-
-impl<'p> Tokens<'p> {
-    pub(super) fn new(page: &'p str) -> Tokens<'p> {
-        Tokens { rest: page }
-    }
-}
+/// What is left of a page.
+pub(super) struct Tokens<'p>(pub(super) &'p str);
 
 impl<'p> Iterator for Tokens<'p> {
     type Item = Token<'p>;
 
     fn next(&mut self) -> Option<Token<'p>> {
         loop {
-            let Some(markup) = self.rest.strip_prefix('<') else {
-                if self.rest.is_empty() {
+            let Some(markup) = self.0.strip_prefix('<') else {
+                if self.0.is_empty() {
                     return None;
                 }
-                let (text, rest) = self
-                    .rest
-                    .split_at(self.rest.find('<').unwrap_or(self.rest.len()));
-                self.rest = rest;
+                let (text, rest) = self.0.split_at(self.0.find('<').unwrap_or(self.0.len()));
+                self.0 = rest;
                 return Some(Token::Text(text));
             };
             let is_end = markup.starts_with('/');
@@ -105,12 +96,12 @@ impl<'p> Iterator for Tokens<'p> {
                 return self.tag(markup);
             }
             if let Some(comment) = markup.strip_prefix("!--") {
-                self.rest = after_comment(comment);
+                self.0 = after_comment(comment);
             } else if is_end || markup.starts_with(['!', '?']) {
                 // A document type, a processing instruction, and what is none.
-                self.rest = markup.split_once('>').map_or("", |(_, rest)| rest);
+                self.0 = markup.split_once('>').map_or("", |(_, rest)| rest);
             } else {
-                self.rest = markup;
+                self.0 = markup;
                 return Some(Token::Text("<"));
             }
         }
@@ -147,7 +138,7 @@ impl<'p> Tokens<'p> {
             0
         };
         let (inside, rest) = behind.split_at(inside);
-        self.rest = rest;
+        self.0 = rest;
         Some(Token::Tag(Tag {
             name,
             attributes,
@@ -345,7 +336,7 @@ mod tests {
             Token::Text(text) => format!("[{text}]"),
             Token::Tag(tag) => format!("<{}>{}", tag.name, tag.inside),
         };
-        Tokens::new(page).map(token).collect()
+        Tokens(page).map(token).collect()
     }
 
     #[test]

@@ -2,17 +2,18 @@
 
 use super::body::{BODY, Coding, Kept, Reader, Search, Trouble};
 use super::charset::Charset;
+use super::connect::Failed;
 use super::cookies::Jar;
+use super::deadline::Deadline;
 use super::explain::{addresses, explain, zoned};
 use super::json;
 use super::private_redirect::Way;
 use super::redirect;
 use super::redirect_request::{Body, Hop};
-use crate::http::{Ask, Client, Fault, Permit, What, literal, within};
+use crate::http::{Ask, Client, Fault, GRACE, Permit, What, literal};
 use crate::monitor::site::outcome::{Failure, FailureKind, Outcome, Phases};
 use crate::monitor::site::{HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
-use async_io::Timer;
-use futures_lite::FutureExt;
+use crate::timeout::{at_most, before};
 use isahc::http::{HeaderMap, HeaderValue, Version, header};
 use isahc::prelude::*;
 use isahc::{AsyncBody, Response};
@@ -24,8 +25,6 @@ use url::Url;
 const DRAIN: usize = 64 * 1024;
 /// … and how long that may take.
 const DRAIN_WITHIN: Duration = Duration::from_millis(500);
-/// Over a transfer's own timeout, for the case that libcurl doesn't keep it.
-const GRACE: Duration = Duration::from_millis(250);
 /// Of several addresses that are dialled one after the other all but the last get no longer than
 /// this, their handshake included.
 const DIAL_WITHIN: Duration = Duration::from_secs(3);
@@ -40,32 +39,24 @@ pub(super) async fn run(
     fresh: bool,
     permit: Permit,
 ) -> Outcome {
-    let start = Instant::now();
+    let deadline = Deadline::new(site.timeout);
     let mut run = Run {
         client,
         site,
         check,
-        timeout: site.timeout,
         fresh,
         // Later checks couldn't reuse it.
         close: fresh || site.interval >= client.idle_timeout(),
-        start,
-        deadline: start + site.timeout,
+        deadline,
         permit,
         tried: None,
         verified: Vec::new(),
         logging_in: false,
         jar: Jar::default(),
     };
-    let late = run.deadline + GRACE;
-    let timeout = format!("no answer within {}", within(site.timeout));
-    let mut outcome = run
-        .whole()
-        .or(async {
-            Timer::at(late).await;
-            Outcome::failed(FailureKind::Timeout, timeout)
-        })
-        .await;
+    let late = || Failed::new(deadline.missed("no answer"), None).into();
+    let outcome = before(deadline.end() + GRACE, run.whole()).await;
+    let mut outcome = outcome.unwrap_or_else(late);
     outcome.address = outcome.address.or(run.tried);
     if run.logging_in
         && let Err(failure) = &mut outcome.verdict
@@ -81,11 +72,9 @@ pub(super) struct Run<'a> {
     pub(super) client: &'a Client,
     pub(super) site: &'a Site,
     pub(super) check: &'a HttpCheck,
-    timeout: Duration,
     fresh: bool,
     close: bool,
-    start: Instant,
-    deadline: Instant,
+    deadline: Deadline,
     permit: Permit,
     /// The address of the present hop, as soon as it is known.
     tried: Option<IpAddr>,
@@ -142,14 +131,14 @@ impl Run<'_> {
         let mut followed = 0;
         let mut first = None;
         let (client, check) = (self.client, self.check);
-        let mut way = Way::from(&hop.url, client, check, self.timeout, self.deadline);
+        let mut way = Way::from(&hop.url, client, check, self.deadline);
         loop {
-            let (sent, looked_up) = (Instant::now(), way.looked_up());
+            let (sent, looked_up) = (Instant::now(), way.looked_up);
             let before = std::mem::replace(&mut self.tried, literal(&hop.url));
             let on_link = self.on_link(&hop.url).await?;
             let dial = match &on_link {
                 Some(address) => std::slice::from_ref(address),
-                None => way.dial(),
+                None => &way.dial,
             };
             let mut response = self.send(&hop, dial).await?;
             let address = response.remote_addr();
@@ -235,10 +224,8 @@ impl Run<'_> {
             let mut ask = self.ask(hop, &headers);
             ask.dial = rest.next().copied();
             let others = rest.len() as u32;
-            ask.connect_within = (others > 0).then(|| {
-                let left = self.deadline.saturating_duration_since(Instant::now());
-                (left / (others + 1)).min(DIAL_WITHIN)
-            });
+            ask.connect_within =
+                (others > 0).then(|| (self.deadline.left() / (others + 1)).min(DIAL_WITHIN));
             match self.client.send(&ask).await {
                 Ok(response) => return Ok(response),
                 // Nothing was sent.
@@ -264,22 +251,18 @@ impl Run<'_> {
 
     fn ask<'h>(&'h self, hop: &'h Hop, headers: &'h HeaderMap) -> Ask<'h> {
         Ask {
-            url: &hop.url,
             method: hop.method.clone(),
-            headers,
             body: hop.body.as_ref().map(Body::text).map(str::as_bytes),
             basic: hop.basic(),
             version: self.check.version,
             ip: self.check.ip,
             verify: self.check.verify,
             ca_file: self.check.ca_file.as_deref(),
-            dial: None,
-            connect_within: None,
             fresh: self.fresh,
             // The next step of a login may go the same way.
             close: self.close && (self.fresh || !self.logging_in),
-            deadline: self.deadline,
             permit: Some(&self.permit),
+            ..Ask::get(&hop.url, headers, self.deadline.end())
         }
     }
 
@@ -336,10 +319,7 @@ impl Run<'_> {
         let is_seen = kept.is_some() || searches.iter().any(Option::is_some);
         let coding = Coding::of(arrival.response.headers());
         let body = arrival.response.body_mut();
-        let mut reader = match is_seen {
-            true => Reader::new(body, coding, BODY),
-            false => Reader::unseen(body, coding, BODY),
-        };
+        let mut reader = Reader::new(body, coding, BODY, !is_seen);
         let read = async {
             while reader.advance().await? {
                 for search in searches.iter_mut().flatten() {
@@ -377,7 +357,7 @@ impl Run<'_> {
     pub(super) fn judged(&self, arrival: &Arrival, verdict: Result<(), Failure>) -> Box<Outcome> {
         Box::new(Outcome {
             verdict,
-            took: Some(self.start.elapsed()),
+            took: Some(self.deadline.start.elapsed()),
             phases: phases(arrival),
             address: self.tried,
             detail: None,
@@ -386,17 +366,8 @@ impl Run<'_> {
 
     /// There was no answer, or not a whole one.
     async fn failed(&self, url: &Url, dialled: &[SocketAddr], fault: Fault) -> Box<Outcome> {
-        let (client, check) = (self.client, self.check);
-        let explained = explain(
-            client,
-            check,
-            url,
-            dialled,
-            fault,
-            self.timeout,
-            self.deadline,
-        );
-        Box::new(explained.await)
+        let (client, check, deadline) = (self.client, self.check, self.deadline);
+        Box::new(explain(client, check, url, dialled, fault, deadline).await)
     }
 
     /// Within the permit, after the verdict.
@@ -410,12 +381,7 @@ impl Run<'_> {
                 self.client.learn(url, ca_file, *address).await;
             }
         };
-        let until = self.deadline.min(Instant::now() + LEARN_WITHIN);
-        learn
-            .or(async {
-                Timer::at(until).await;
-            })
-            .await;
+        at_most(self.deadline.left().min(LEARN_WITHIN), learn).await;
     }
 }
 
@@ -453,13 +419,10 @@ pub(super) fn unwanted(arrival: &Arrival, wanted: Option<&StatusSet>) -> Failure
 /// Reads what is left of a body that doesn't count, in reason.
 pub(super) async fn drain(body: &mut AsyncBody) {
     let end = async {
-        let mut reader = Reader::new(body, Coding::Plain, DRAIN);
+        let mut reader = Reader::new(body, Coding::Plain, DRAIN, true);
         while reader.advance().await.is_ok_and(|more| more) {}
     };
-    end.or(async {
-        Timer::after(DRAIN_WITHIN).await;
-    })
-    .await;
+    at_most(DRAIN_WITHIN, end).await;
 }
 
 fn version_wanted(check: &HttpCheck, version: Version) -> Result<(), Failure> {

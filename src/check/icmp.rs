@@ -4,18 +4,18 @@
 //! user's group have one (icmp(7)), else over a raw one. Linux's errors for what came back
 //! (`IP_RECVERR`, ip(7)) tell an unreachable host from a silent one.
 
-use super::connect::{Deadline, Failed};
+use super::connect::Failed;
+use super::deadline::Deadline;
 use super::explain::{addresses, is_no_route, unresolved};
 use super::wire::icmp::{Echo, Family, behind_ipv4_header, read_quoted, read_reply, request};
 use crate::http::Client;
 use crate::machine;
 use crate::monitor::site::outcome::{Failure, FailureKind, Lack, Outcome, Phases};
 use crate::monitor::site::{IcmpCheck, Site};
-use async_io::{Async, Timer};
-use futures_lite::FutureExt;
+use crate::timeout::before;
+use async_io::Async;
 use futures_lite::future::pending;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -40,7 +40,7 @@ pub(super) async fn run(client: &Client, site: &Site, check: &IcmpCheck) -> Outc
     let all = match deadline.bound(found).await {
         Some(Ok(all)) => all,
         Some(Err(failure)) => return Failed::new(failure, None).into(),
-        None => return Failed::new(unresolved(&check.host, site.timeout), None).into(),
+        None => return Failed::new(unresolved(&check.host, deadline), None).into(),
     };
     let looked_up = deadline.start.elapsed();
     let mut outcome = Outcome::failed(FailureKind::Internal, "no address");
@@ -127,19 +127,16 @@ pub(super) async fn ping(
 ) -> Result<Tally, Failure> {
     let address = to.ip();
     let (socket, kind) = permitted(open, address)?;
-    // So that nobody else's answers arrive, and errors do.
+    // So that no answers of other hosts arrive, and errors do.
     rustix::net::connect(&socket, &to).map_err(|error| send_failure(&error.into(), address))?;
     want_errors(&socket, address);
     let socket = Async::new(socket).map_err(|error| no_socket(&error))?;
     let mut pings = Pings::new(address, kind, socket);
-    pings.exchange(deadline.start + deadline.timeout).await;
+    pings.exchange(deadline.end()).await;
     pings.tally().ok_or_else(|| match pings.trouble {
         Some(Trouble::Unsent(error)) => send_failure(&error, address),
         Some(Trouble::Undelivered(error)) => delivery_failure(&error, address),
-        None => {
-            let detail = format!("no echo within {}", deadline.within());
-            Failure::new(FailureKind::Timeout, detail)
-        }
+        None => deadline.missed("no echo"),
     })
 }
 
@@ -212,11 +209,11 @@ fn want_errors(socket: &OwnedFd, address: IpAddr) {
     };
 }
 
-/// Why a request has no answer, as far as the kernel told.
+/// Why a request has no answer, as far as the kernel knows.
 enum Trouble {
     /// This machine didn't send it.
     Unsent(io::Error),
-    /// Somebody on the way, or this machine later, said that it can't be delivered.
+    /// A router on the way, or this machine later, said that it can't be delivered.
     Undelivered(io::Error),
 }
 
@@ -226,7 +223,7 @@ struct Pings {
     socket: Async<OwnedFd>,
     /// Ours on a raw socket; a datagram socket has one of the kernel's.
     id: u16,
-    /// In every request, so that answers to somebody else's aren't taken for ours.
+    /// In every request, so that answers to another program's aren't taken for ours.
     token: [u8; 16],
     sent: Vec<Instant>,
     round_trips: [Option<Duration>; COUNT],
@@ -236,11 +233,6 @@ struct Pings {
 
 impl Pings {
     fn new(address: IpAddr, kind: Kind, socket: Async<OwnedFd>) -> Pings {
-        // Keyed anew by the system's random numbers; nothing secret hangs on it.
-        let random = RandomState::new();
-        let mut token = [0; 16];
-        token[..8].copy_from_slice(&random.hash_one(1).to_be_bytes());
-        token[8..].copy_from_slice(&random.hash_one(2).to_be_bytes());
         Pings {
             family: match address {
                 IpAddr::V4(_) => Family::V4,
@@ -248,8 +240,8 @@ impl Pings {
             },
             kind,
             socket,
-            id: random.hash_one(3) as u16,
-            token,
+            id: fastrand::u16(..),
+            token: fastrand::u128(..).to_be_bytes(),
             sent: Vec::with_capacity(COUNT),
             round_trips: [None; COUNT],
             lost: [false; COUNT],
@@ -279,11 +271,7 @@ impl Pings {
                     pending::<()>().await;
                 }
             };
-            readable
-                .or(async {
-                    Timer::at(next).await;
-                })
-                .await;
+            before(next, readable).await;
             self.receive();
         }
     }

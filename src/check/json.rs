@@ -6,7 +6,7 @@
 //! within a string, or for an element of an array. A value that is missing meets nothing.
 
 use super::wire::decimal;
-use super::wire::jsonpath::{Document, Value};
+use crate::json::{Document, Value};
 use crate::monitor::site::outcome::{Failure, FailureKind};
 use crate::monitor::site::{JsonCondition, JsonOp, JsonValue};
 use std::cmp::Ordering;

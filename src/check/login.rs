@@ -6,7 +6,7 @@ use super::charset::Charset;
 use super::form::{self, Field, Unusable};
 use super::http::{Arrival, Run, drain, unsendable, unwanted};
 use super::redirect_request::{Body, Hop};
-use crate::http::Room;
+use crate::http::BodyPermit;
 use crate::monitor::site::outcome::{Failure, FailureKind, Outcome};
 use crate::monitor::site::{Login, LoginExpect};
 use isahc::http::{HeaderValue, Method};
@@ -25,33 +25,33 @@ impl Run<'_> {
         let to = parsed(&login.url, "the address of the form is not a URL")?;
         let mut form = form_urlencoded::Serializer::new(String::new());
         let mut from = to.clone();
-        let mut room = None;
+        let mut permit = None;
         if let Some(page) = &login.page {
             let page = parsed(page, "the address of the page is not a URL")?;
             let hop = Hop::page(self.check, page).map_err(unsendable)?;
             let arrival = self.follow(hop, REDIRECTS).await?;
             from = arrival.url.clone();
-            room = self.tokens(arrival, login, &to, &mut form).await?;
+            permit = self.tokens(arrival, login, &to, &mut form).await?;
         }
         form.extend_pairs(&login.form);
         let hop = Hop::page(self.check, to).map_err(unsendable)?;
         let hop = posting(hop, &from, form.finish())?;
         let arrival = self.follow(hop, REDIRECTS).await?;
-        drop(room);
+        drop(permit);
         self.judge_login(arrival, login).await?;
         self.logging_in = false;
         Ok(())
     }
 
     /// Adds what the page's form has in its fields to `form`, those that the configuration gives
-    /// excepted. The room of a large page is the form's too, until that is sent.
+    /// excepted. The permit of a large page is the form's too, until that is sent.
     async fn tokens(
         &self,
         mut arrival: Arrival,
         login: &Login,
         to: &Url,
         form: &mut form_urlencoded::Serializer<'_, String>,
-    ) -> Result<Option<Room>, Box<Outcome>> {
+    ) -> Result<Option<BodyPermit>, Box<Outcome>> {
         let status = arrival.response.status().as_u16();
         if !(200..400).contains(&status) {
             drain(arrival.response.body_mut()).await;
@@ -61,25 +61,24 @@ impl Run<'_> {
         }
         let mut page = Kept::new(self.client, &self.site.name);
         let cut = self.read(&mut arrival, &mut [], Some(&mut page)).await?;
-        let Kept { bytes, room, .. } = page;
+        let Kept { bytes, permit, .. } = page;
         let page = text(bytes);
         let ours: Vec<&str> = login.form.iter().map(|(name, _)| name.as_str()).collect();
         let fields = form::fields(&page, &arrival.url, to, &ours).map_err(|unusable| {
-            let (kind, detail) = match unusable {
-                Unusable::NoForm if cut => (
-                    FailureKind::Body,
-                    "the page has no form in its first 1 MiB".to_owned(),
-                ),
-                Unusable::NoForm => (FailureKind::Body, "the page has no form".to_owned()),
+            let failure = match unusable {
+                Unusable::NoForm => {
+                    let detail = match cut {
+                        true => "the page has no form in its first 1 MiB",
+                        false => "the page has no form",
+                    };
+                    Failure::new(FailureKind::Body, detail)
+                }
                 Unusable::TooManyFields => {
-                    let most = form::FIELDS;
-                    (
-                        FailureKind::TooLarge,
-                        format!("the form has more than {most} fields"),
-                    )
+                    let detail = format!("the form has more than {} fields", form::FIELDS);
+                    Failure::new(FailureKind::TooLarge, detail)
                 }
             };
-            self.judged(&arrival, Err(Failure::new(kind, detail)))
+            self.judged(&arrival, Err(failure))
         })?;
         let size = |field: &Field<'_>| field.name.len() + field.value.len();
         if fields.iter().map(size).sum::<usize>() > FIELDS {
@@ -91,7 +90,7 @@ impl Run<'_> {
                 form.append_pair(&field.name, &field.value);
             }
         }
-        Ok(room)
+        Ok(permit)
     }
 
     async fn judge_login(&self, mut arrival: Arrival, login: &Login) -> Result<(), Box<Outcome>> {

@@ -6,6 +6,7 @@ mod charset;
 mod connect;
 pub mod cookie_date;
 mod cookies;
+mod deadline;
 mod dialogue;
 #[cfg(feature = "dns")]
 mod dns;
@@ -31,10 +32,11 @@ mod tls_cause;
 #[doc(hidden)]
 pub mod wire;
 
+pub use rdap::Registries;
+
 use crate::http::{Client, Permit};
 use crate::machine;
 use crate::monitor::expiry::Subject;
-use crate::monitor::persist::snapshot::RegistryRecord;
 use crate::monitor::site::outcome::{Failure, FailureKind, Inspection, Outcome};
 use crate::monitor::site::printable::{self, CAUSE};
 use crate::monitor::site::{Check, Site};
@@ -96,11 +98,12 @@ async fn look(client: &Client, site: &Site, fresh: bool, permit: Permit) -> Outc
     }
 }
 
-/// Looks which certificate of an https or tls site ends first, after a permit was got. A panic in
-/// it fails that look alone.
+/// Which certificate of an https or tls site ends first, after a permit was got. A panic in it fails
+/// that inspection alone.
 pub async fn certificate(client: &Client, site: &Site) -> Result<Inspection, Failure> {
-    let look = caught(Box::pin(cert::look(client, site))).await;
-    look.and_then(|found| found)
+    let found = caught(Box::pin(cert::inspect(client, site))).await;
+    found
+        .and_then(|found| found)
         .map_err(|failure| discreet(site, failure))
 }
 
@@ -114,7 +117,7 @@ fn discreet(site: &Site, failure: Failure) -> Failure {
     failure.reworded(|text| redacted(site, text))
 }
 
-/// Looks at what runs out. `rdap`: ask this service about domains, instead of their registries.
+/// Inspects what runs out. `rdap`: ask this service about domains, instead of their registries.
 pub async fn inspect(
     client: &Client,
     site: &Site,
@@ -125,41 +128,16 @@ pub async fn inspect(
     match subject {
         Subject::Certificate => certificate(client, site).await,
         Subject::Domain => {
-            let look = rdap::look(client, site, rdap.as_deref(), &registries.0);
-            caught(Box::pin(look)).await?.map(Inspection::from)
-        }
-    }
-}
-
-/// What has been learnt of the registries of domains.
-pub struct Registries(rdap::Bootstrap);
-
-impl Registries {
-    pub fn new(records: Vec<RegistryRecord>) -> Registries {
-        let rows = records.into_iter().map(|r| (r.domain, r.url, r.at));
-        Registries(rdap::Bootstrap::new(rows.collect()))
-    }
-
-    /// What is worth keeping.
-    pub fn learnt(&self) -> Vec<RegistryRecord> {
-        let record = |(domain, url, at)| RegistryRecord { domain, url, at };
-        self.0.learnt().into_iter().map(record).collect()
-    }
-
-    /// To be told of every site before any look at its domain.
-    pub fn want<'s>(&self, sites: impl IntoIterator<Item = &'s Site>) {
-        for site in sites.into_iter().filter(|s| s.domain.is_some()) {
-            self.0.want(site);
+            let found = rdap::inspect(client, site, rdap.as_deref(), registries);
+            caught(Box::pin(found)).await?.map(Inspection::from)
         }
     }
 }
 
 /// A panic in `check` fails that check alone. What it held is given back as it unwinds.
 pub async fn guarded(check: impl Future<Output = Outcome>) -> Outcome {
-    match caught(check).await {
-        Ok(outcome) => outcome,
-        Err(failure) => Outcome::failed(failure.kind, failure.detail),
-    }
+    let outcome = caught(check).await;
+    outcome.unwrap_or_else(|failure| Outcome::failed(failure.kind, failure.detail))
 }
 
 async fn caught<T>(check: impl Future<Output = T>) -> Result<T, Failure> {

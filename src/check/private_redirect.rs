@@ -1,13 +1,12 @@
 //! A public server has no business to lead a check into the networks that only we can reach
 //! (docs/redirects.md, `private_redirects`).
 
+use super::deadline::Deadline;
 use super::explain::{BESIDE, addresses, unresolved};
 use crate::http::{Client, bare_host, literal};
 use crate::monitor::site::HttpCheck;
 use crate::monitor::site::network::is_internal;
 use crate::monitor::site::outcome::{Failure, FailureKind};
-use async_io::Timer;
-use futures_lite::FutureExt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use url::{Host, Url};
@@ -19,16 +18,16 @@ const ADDRESSES: usize = 4;
 pub(super) struct Way<'a> {
     client: &'a Client,
     check: &'a HttpCheck,
-    /// The check's, also for the texts.
-    timeout: Duration,
-    deadline: Instant,
+    deadline: Deadline,
     begin: Url,
     /// The first answer came from a network of ours. `None`: there is none yet.
     begins_inside: Option<bool>,
     /// The next answer must come from a public address.
     guarded: bool,
-    dial: Vec<SocketAddr>,
-    looked_up: Duration,
+    /// Where the next request must go instead of to where its name leads, if anywhere.
+    pub(super) dial: Vec<SocketAddr>,
+    /// What it took to find `dial`.
+    pub(super) looked_up: Duration,
 }
 
 impl<'a> Way<'a> {
@@ -37,13 +36,11 @@ impl<'a> Way<'a> {
         begin: &Url,
         client: &'a Client,
         check: &'a HttpCheck,
-        timeout: Duration,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Way<'a> {
         Way {
             client,
             check,
-            timeout,
             deadline,
             begin: begin.clone(),
             begins_inside: None,
@@ -51,16 +48,6 @@ impl<'a> Way<'a> {
             dial: Vec::new(),
             looked_up: Duration::ZERO,
         }
-    }
-
-    /// Where the next request must go instead of to where its name leads, if anywhere.
-    pub(super) fn dial(&self) -> &[SocketAddr] {
-        &self.dial
-    }
-
-    /// What it took to find [`Way::dial`].
-    pub(super) fn looked_up(&self) -> Duration {
-        self.looked_up
     }
 
     /// Before `to` is asked for, to which an answer of `from` redirects that came from `address`.
@@ -116,12 +103,9 @@ impl<'a> Way<'a> {
         }
         let host = bare_host(to).unwrap_or_default();
         let port = to.port_or_known_default().unwrap_or_default();
-        let late = async {
-            Timer::at(self.deadline).await;
-            Err(unresolved(&host, self.timeout))
-        };
-        let found = addresses(self.client, &host, port, self.check.ip, BESIDE).or(late);
-        let mut all = found.await?;
+        let found = addresses(self.client, &host, port, self.check.ip, BESIDE);
+        let found = self.deadline.bound(found).await;
+        let mut all = found.unwrap_or_else(|| Err(unresolved(&host, self.deadline)))?;
         match all.iter().find(|address| is_internal(address.ip())) {
             Some(address) => Err(refused(to, Some(address.ip()))),
             None => {

@@ -1,16 +1,19 @@
 //! When the registration of a domain ends, asked of its registry (RDAP: RFC 9082, RFC 9083). No
-//! check of the site: a failure here means that nobody knows, not that anything is down.
+//! check of the site: a failure here means that the end is not known, not that anything is down.
 
+use super::deadline::Deadline;
 use super::redirect::location;
 use super::wire::rdap::{Registration, candidates, registration, services};
-use crate::http::{Ask, Client, Fault, Permit};
+use crate::http::{Ask, Client, Fault, GRACE, Permit};
+use crate::lock::lock;
+use crate::monitor::persist::snapshot::RegistryRecord;
 use crate::monitor::site::outcome::{Expiry, Failure, FailureKind};
-use crate::monitor::site::{Check, HttpVersion, IpVersion, Site};
-use async_io::Timer;
-use futures_lite::{AsyncReadExt, FutureExt};
-use isahc::http::{HeaderMap, HeaderValue, Method, header};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use crate::monitor::site::{Check, Site};
+use crate::timeout::before;
+use futures_lite::AsyncReadExt;
+use isahc::http::{HeaderMap, HeaderValue, header};
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use url::{Host, Url};
 
 /// Who answers for the names under each top-level domain (RFC 9224).
@@ -21,10 +24,8 @@ const LEARNT_FOR: i64 = 7 * 86_400;
 const NOT_AGAIN_FOR: i64 = 600;
 /// Top-level domains remembered.
 const MOST_LEARNT: usize = 256;
-/// For one look with all its questions; registries take their time.
+/// For one inspection with all its questions; registries take their time.
 const WITHIN: Duration = Duration::from_secs(30);
-/// Over the transfers' own timeout, for the case that libcurl doesn't keep it.
-const GRACE: Duration = Duration::from_millis(250);
 /// Answers over this aren't read.
 const BODY: usize = 1024 * 1024;
 const REDIRECTS: usize = 3;
@@ -34,31 +35,30 @@ const REDIRECTS: usize = 3;
 ///
 /// # Errors
 ///
-/// Why nobody knows: there is no registration, its registry can't be asked, or doesn't say.
-pub async fn look(
+/// Why it is not known: there is no registration, its registry can't be asked, or doesn't say.
+pub async fn inspect(
     client: &Client,
     site: &Site,
     base: Option<&str>,
-    cache: &Bootstrap,
+    cache: &Registries,
 ) -> Result<Expiry, Failure> {
     let host = domain(site)?;
     let permit = client.check_permit().await;
-    look_within(client, &permit, &host, base, cache, WITHIN).await
+    inspect_within(client, &permit, &host, base, cache, WITHIN).await
 }
 
-pub(super) async fn look_within(
+pub(super) async fn inspect_within(
     client: &Client,
     permit: &Permit,
     host: &str,
     base: Option<&str>,
-    cache: &Bootstrap,
+    cache: &Registries,
     within: Duration,
 ) -> Result<Expiry, Failure> {
-    let deadline = Instant::now() + within;
+    let deadline = Deadline::new(within);
     let questions = Questions {
         client,
         permit,
-        within,
         deadline,
     };
     let answer = async {
@@ -68,12 +68,8 @@ pub(super) async fn look_within(
         };
         questions.expiry(&registry, host).await
     };
-    let late = async {
-        Timer::at(deadline + GRACE).await;
-        let detail = format!("no answer within {}", crate::http::within(within));
-        Err(Failure::new(FailureKind::Timeout, detail))
-    };
-    answer.or(late).await
+    let answer = before(deadline.end() + GRACE, answer).await;
+    answer.unwrap_or_else(|| Err(deadline.missed("no answer")))
 }
 
 /// The name that is looked for: the host's, or what a DNS check asks for. As resolvers know it.
@@ -94,66 +90,51 @@ fn unknown(detail: impl Into<String>) -> Failure {
 }
 
 /// Where the registries are, learnt of IANA's list for the top-level domains that are needed.
-pub struct Bootstrap {
+pub struct Registries {
     list: String,
-    learnt: Mutex<Vec<Learnt>>,
+    /// `at` is 0 of one that was not looked for yet.
+    learnt: Mutex<Vec<RegistryRecord>>,
     /// One asks, the others wait for what it learns. After a failure: when it may be asked again,
     /// in Unix seconds, and what it was.
     asking: async_lock::Mutex<Option<(i64, Failure)>>,
 }
 
-struct Learnt {
-    /// Without the dot, lower case.
-    domain: String,
-    /// Empty: the list has none.
-    registry: String,
-    /// Unix seconds; 0 = not yet looked for.
-    at: i64,
-}
-
-impl Bootstrap {
-    /// From what [`Bootstrap::learnt`] gave, or nothing.
-    pub fn new(learnt: Vec<(String, String, i64)>) -> Bootstrap {
-        let learnt = learnt.into_iter().map(|(domain, registry, at)| Learnt {
-            domain,
-            registry,
-            at,
-        });
-        Bootstrap {
+impl Registries {
+    /// From what [`Registries::learnt`] gave, or nothing.
+    pub fn new(mut learnt: Vec<RegistryRecord>) -> Registries {
+        learnt.truncate(MOST_LEARNT);
+        Registries {
             list: IANA.to_owned(),
-            learnt: Mutex::new(learnt.take(MOST_LEARNT).collect()),
+            learnt: Mutex::new(learnt),
             asking: async_lock::Mutex::new(None),
         }
     }
 
     #[cfg(test)]
-    pub(super) fn of(list: &str, learnt: Vec<(String, String, i64)>) -> Bootstrap {
-        Bootstrap {
+    pub(super) fn of(list: &str, learnt: Vec<RegistryRecord>) -> Registries {
+        Registries {
             list: list.to_owned(),
-            ..Bootstrap::new(learnt)
+            ..Registries::new(learnt)
         }
     }
 
-    /// Top-level domain, address of its registry (empty: IANA knows none), when it was learnt (Unix
-    /// seconds): what is worth keeping.
-    pub fn learnt(&self) -> Vec<(String, String, i64)> {
-        let rows = self.rows();
-        let learnt = rows.iter().filter(|row| row.at != 0);
-        learnt
-            .map(|row| (row.domain.clone(), row.registry.clone(), row.at))
-            .collect()
+    /// What is worth keeping.
+    pub fn learnt(&self) -> Vec<RegistryRecord> {
+        let rows = lock(&self.learnt);
+        rows.iter().filter(|row| row.at != 0).cloned().collect()
     }
 
-    /// To be told of every site that has `domain`, before any look: then one question to IANA does
+    /// Takes the sites that have `domain`, before any is looked up: then one question to IANA does
     /// for all of them.
-    pub fn want(&self, site: &Site) {
-        if let Ok(host) = domain(site) {
+    pub fn want<'s>(&self, sites: impl IntoIterator<Item = &'s Site>) {
+        let sites = sites.into_iter().filter(|site| site.domain.is_some());
+        for host in sites.filter_map(|site| domain(site).ok()) {
             self.note(top_level(&host));
         }
     }
 
     fn note(&self, domain: &str) {
-        let mut rows = self.rows();
+        let mut rows = lock(&self.learnt);
         if rows.iter().any(|row| row.domain == domain) {
             return;
         }
@@ -163,10 +144,9 @@ impl Bootstrap {
                 rows.swap_remove(at);
             }
         }
-        rows.push(Learnt {
+        rows.push(RegistryRecord {
             domain: domain.to_owned(),
-            registry: String::new(),
-            at: 0,
+            ..RegistryRecord::default()
         });
     }
 
@@ -197,14 +177,17 @@ impl Bootstrap {
         {
             return Err(failure.clone());
         }
-        let wanted: Vec<String> = self.rows().iter().map(|row| row.domain.clone()).collect();
+        let wanted: Vec<String> = lock(&self.learnt)
+            .iter()
+            .map(|row| row.domain.clone())
+            .collect();
         match questions.services(&self.list, &wanted).await {
             Ok(registries) => {
                 *failed = None;
-                let mut rows = self.rows();
+                let mut rows = lock(&self.learnt);
                 for (domain, registry) in wanted.iter().zip(registries) {
                     if let Some(row) = rows.iter_mut().find(|row| row.domain == *domain) {
-                        row.registry = registry;
+                        row.url = registry;
                         row.at = now;
                     }
                 }
@@ -219,16 +202,16 @@ impl Bootstrap {
 
     fn is_fresh(&self, domain: &str) -> bool {
         let now = wall();
-        let rows = self.rows();
+        let rows = lock(&self.learnt);
         let row = rows.iter().find(|row| row.domain == domain);
         // Learnt in the future: one of the two clocks wasn't set.
         row.is_some_and(|row| (row.at..row.at.saturating_add(LEARNT_FOR)).contains(&now))
     }
 
     fn known(&self, domain: &str) -> Result<String, Failure> {
-        let rows = self.rows();
+        let rows = lock(&self.learnt);
         let row = rows.iter().find(|row| row.domain == domain);
-        match row.map(|row| row.registry.as_str()).unwrap_or_default() {
+        match row.map(|row| row.url.as_str()).unwrap_or_default() {
             "" => Err(unknown(format!("the registry of .{domain} has no RDAP"))),
             // Its list may be old; only one that came unencrypted itself may lead to such.
             http if !http.starts_with("https://") && self.list.starts_with("https:") => Err(
@@ -236,10 +219,6 @@ impl Bootstrap {
             ),
             registry => Ok(registry.to_owned()),
         }
-    }
-
-    fn rows(&self) -> MutexGuard<'_, Vec<Learnt>> {
-        self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -254,12 +233,11 @@ fn wall() -> i64 {
     since.map_or(0, |since| since.as_secs() as i64)
 }
 
-/// The questions of one look, within one deadline and on one permit.
+/// The questions of one inspection, within one deadline and on one permit.
 struct Questions<'a> {
     client: &'a Client,
     permit: &'a Permit,
-    within: Duration,
-    deadline: Instant,
+    deadline: Deadline,
 }
 
 impl Questions<'_> {
@@ -276,21 +254,15 @@ impl Questions<'_> {
             }
             let url = format!("{}/domain/{name}", registry.trim_end_matches('/'));
             match self.registration(&url).await {
-                // RFC 7480, section 5.3; some call a public suffix a bad request.
-                Ok(None) => {}
-                Ok(Some(found)) if !is_about(&found, name) => {}
-                Ok(Some(Registration {
-                    ends: Some(ends),
-                    registrar,
-                    ..
-                })) => {
-                    return Ok(Expiry::new(ends, name, &registrar, ""));
-                }
-                Ok(Some(found)) => {
+                Ok(Some(found)) if is_about(&found, name) => {
+                    if let Some(ends) = found.ends {
+                        return Ok(Expiry::new(ends, name, &found.registrar, ""));
+                    }
                     registered = registered.or(found.name.is_some().then_some(name));
                     let detail = format!("the registry does not say when {name} ends");
                     missing.get_or_insert(unknown(detail));
                 }
+                Ok(_) => {}
                 Err(failure) if is_final(&failure) => return Err(failure),
                 Err(failure) => {
                     missing.get_or_insert(failure);
@@ -307,6 +279,7 @@ impl Questions<'_> {
             200 => registration(&body)
                 .map(Some)
                 .map_err(|_| unknown(format!("the answer of {from} is not RDAP"))),
+            // RFC 7480, section 5.3; some call a public suffix a bad request.
             400 | 404 | 422 => Ok(None),
             _ => Err(refused(&from, status)),
         }
@@ -333,28 +306,16 @@ impl Questions<'_> {
         for _ in 0..=REDIRECTS {
             let from = url.host_str().unwrap_or_default().to_owned();
             let failed = |fault: Fault| {
-                let failure = fault.failure(&from, self.within);
+                let failure = fault.failure(&from, self.deadline.timeout);
                 match failure.detail.contains(&from) {
                     true => failure,
                     false => Failure::new(failure.kind, format!("{from}: {}", failure.detail)),
                 }
             };
             let ask = Ask {
-                url: &url,
-                method: Method::GET,
-                headers: &headers,
-                body: None,
-                basic: None,
-                version: HttpVersion::Any,
-                ip: IpVersion::Any,
-                verify: true,
-                ca_file: None,
-                dial: None,
-                connect_within: None,
-                fresh: false,
                 close: true,
-                deadline: self.deadline,
                 permit: Some(self.permit),
+                ..Ask::get(&url, &headers, self.deadline.end())
             };
             let mut response = self.client.send(&ask).await.map_err(failed)?;
             let status = response.status().as_u16();

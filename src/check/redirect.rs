@@ -5,6 +5,7 @@
 
 use crate::monitor::site::outcome::{Failure, FailureKind};
 use isahc::http::{HeaderMap, header};
+use percent_encoding::{AsciiSet, percent_encode};
 use url::Url;
 
 /// Where an answer would send a browser. An empty `Location` leads nowhere. What isn't ASCII is
@@ -12,14 +13,8 @@ use url::Url;
 pub(super) fn location(status: u16, headers: &HeaderMap) -> Option<String> {
     let leads_on = matches!(status, 301 | 302 | 303 | 307 | 308);
     let value = headers.get(header::LOCATION).filter(|_| leads_on)?;
-    let mut text = String::with_capacity(value.len());
-    for &byte in value.as_bytes() {
-        match byte.is_ascii() {
-            true => text.push(char::from(byte)),
-            false => text.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    (!text.trim().is_empty()).then_some(text)
+    let text = percent_encode(value.as_bytes(), &AsciiSet::EMPTY).to_string();
+    Some(text).filter(|text| !text.trim().is_empty())
 }
 
 /// Where an answer leads: `None` when it is to be judged itself. At most `most` are followed.

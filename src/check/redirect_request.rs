@@ -3,6 +3,7 @@
 use crate::monitor::site::outcome::{Failure, FailureKind};
 use crate::monitor::site::{Auth, HttpCheck};
 use isahc::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use url::{Position, Url};
 
@@ -30,7 +31,7 @@ pub(super) struct Hop {
     /// Of the configuration.
     basic: Option<Basic>,
     /// Of the `Location` that led here, for this hop alone.
-    passing: Option<(String, String)>,
+    passing: Option<Basic>,
     /// What a cause may have to name: the headers as the configuration spells them, …
     names: Vec<String>,
     /// … and what `auth` holds.
@@ -83,7 +84,11 @@ impl Hop {
         let mut auth = basic.as_ref().map(|_| "the password");
         match &check.auth {
             Some(Auth::Basic { user, password }) => {
-                basic = Some((user.clone(), password.clone()));
+                basic = Some(Basic {
+                    user: user.clone(),
+                    password: password.clone(),
+                    of: url.clone(),
+                });
                 auth = Some("the password");
             }
             Some(Auth::Bearer(token)) => {
@@ -101,11 +106,7 @@ impl Hop {
             method,
             body: body.map(Body::Send),
             headers,
-            basic: basic.map(|(user, password)| Basic {
-                user,
-                password,
-                of: url.clone(),
-            }),
+            basic,
             passing: None,
             names: check.headers.iter().map(|(name, _)| name.clone()).collect(),
             auth,
@@ -118,13 +119,9 @@ impl Hop {
     /// along only if it is of the site's origin.
     pub(super) fn page(check: &HttpCheck, mut url: Url) -> Result<Hop, String> {
         let mut hop = Hop::first(check)?;
-        if let Some((user, password)) = take_userinfo(&mut url) {
+        if let Some(basic) = take_userinfo(&mut url) {
             hop.auth = Some("the password");
-            hop.basic = Some(Basic {
-                user,
-                password,
-                of: url.clone(),
-            });
+            hop.basic = Some(basic);
         }
         hop.method = Method::GET;
         hop.drop_body();
@@ -171,12 +168,10 @@ impl Hop {
 
     /// The user and password that are sent to `url`.
     pub(super) fn basic(&self) -> Option<(&str, &str)> {
-        if let Some((user, password)) = &self.passing {
-            return Some((user, password));
-        }
         let own = self.basic.as_ref();
-        let own = own.filter(|own| leads_home(&own.of, &self.url))?;
-        Some((&own.user, &own.password))
+        let own = own.filter(|own| leads_home(&own.of, &self.url));
+        let sent = self.passing.as_ref().or(own)?;
+        Some((&sent.user, &sent.password))
     }
 
     /// For a cause: what of the configuration `url` didn't get, and perhaps misses.
@@ -262,38 +257,19 @@ fn leads_home(home: &Url, to: &Url) -> bool {
 }
 
 /// Takes `user:password@` out of a URL, decoded.
-fn take_userinfo(url: &mut Url) -> Option<(String, String)> {
+fn take_userinfo(url: &mut Url) -> Option<Basic> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
-    let plain = |text: &str| decoded(text.as_bytes());
-    let own = (
+    let plain = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let (user, password) = (
         plain(url.username()),
         plain(url.password().unwrap_or_default()),
     );
     // Both work for any URL with a host.
     let _ = (url.set_username(""), url.set_password(None));
-    Some(own)
-}
-
-/// Without percent-encoding (RFC 3986, 2.1).
-fn decoded(text: &[u8]) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        let hex = |at: usize| after.get(at).and_then(|&d| char::from(d).to_digit(16));
-        match (byte, hex(0), hex(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push((high * 16 + low) as u8);
-                rest = &after[2..];
-            }
-            _ => {
-                bytes.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    let of = url.clone();
+    Some(Basic { user, password, of })
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The way to the point where TLS begins: at once, or after a word in the clear (SMTP: RFC 3207,
 //! IMAP: RFC 9051 section 6.2.1, POP3: RFC 2595 section 4).
 
-use super::connect::{Connection, Deadline, Failed, Target};
+use super::connect::{Connection, Failed, Target};
+use super::deadline::Deadline;
 use super::dialogue::{broken, quoted};
 use super::wire::mail::{SmtpLine, capabilities, is_starttls, starts, take_line};
 use crate::http::Client;
@@ -34,10 +35,8 @@ pub(super) async fn connect(
     if let Some(protocol) = check.starttls {
         let mut dialogue = Dialogue::new(&connection.socket);
         let ended = deadline.bound(dialogue.begin(protocol)).await;
-        let ended = ended.unwrap_or_else(|| {
-            let detail = format!("no {} within {}", dialogue.awaited, deadline.within());
-            Err(Failure::new(FailureKind::Timeout, detail))
-        });
+        let late = |awaited| Err(deadline.missed(&format!("no {awaited}")));
+        let ended = ended.unwrap_or_else(|| late(dialogue.awaited));
         // A server that refused a hello, and then is silent or gone, has said why.
         let mut why = |failure| dialogue.refusal.take().unwrap_or(failure);
         ended.map_err(|failure| Failed::new(why(failure), connection.address.ip()))?;

@@ -1,6 +1,7 @@
 //! The TCP check: a connection, and what is said over it.
 
-use super::connect::{Deadline, Target};
+use super::connect::Target;
+use super::deadline::Deadline;
 use super::dialogue::{Talked, broken, talk};
 use crate::http::Client;
 use crate::monitor::site::outcome::{Outcome, Phases};

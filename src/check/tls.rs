@@ -1,15 +1,14 @@
 //! The TLS check: a handshake, and what is said over it.
 
-use super::connect::{Deadline, Failed};
+use super::connect::Failed;
+use super::deadline::Deadline;
 use super::dialogue::{broken, talk};
-use super::explain::no_handshake;
+use super::explain::NO_HANDSHAKE;
 use super::tls_cause::{WANTS_CERTIFICATE, certificate_cause, handshake_cause, refused_hello};
 use super::{starttls, tcp};
 use crate::http::{Client, Refusal, Session, Trust, secure};
 use crate::monitor::site::outcome::{Failure, FailureKind, Outcome, Phases};
 use crate::monitor::site::{Site, TlsCheck};
-use futures_lite::AsyncWriteExt;
-use futures_lite::future::poll_once;
 use rustls::AlertDescription;
 use std::io;
 use std::net::SocketAddr;
@@ -30,7 +29,7 @@ pub(super) async fn run(client: &Client, site: &Site, check: &TlsCheck) -> Outco
         Err(missed) => return missed.failed.into(),
     };
     let talked = talk(&mut session, &check.talk, deadline, session_broken).await;
-    goodbye(&mut session).await;
+    session.end().await;
     Outcome {
         detail: Some(session.version().to_owned()),
         ..tcp::outcome(address, phases, talked, deadline)
@@ -96,9 +95,8 @@ async fn establish(
             }),
         }
     });
-    secured
-        .await
-        .unwrap_or_else(|| Err(failed(no_handshake(&deadline.within())).into()))
+    let late = || Err(failed(deadline.missed(NO_HANDSHAKE)).into());
+    secured.await.unwrap_or_else(late)
 }
 
 async fn refused(refusal: &Refusal, check: &TlsCheck, address: SocketAddr) -> Failure {
@@ -128,9 +126,4 @@ fn session_broken(error: &io::Error) -> Failure {
         _ => "server broke the TLS protocol".to_owned(),
     };
     Failure::new(FailureKind::Tls, detail)
-}
-
-/// Says that there is nothing more to say, if that goes at once.
-async fn goodbye(session: &mut Session) {
-    let _ = poll_once(session.close()).await;
 }

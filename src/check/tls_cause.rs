@@ -2,9 +2,11 @@
 
 use super::wire::legacy_hello::{ALERT, ENOUGH, accepted, hello, is_handshake};
 use crate::http::{ClientCertificateWanted, Peer};
+use crate::monitor::render::text;
 use crate::monitor::site::outcome::FailureKind;
-use async_io::{Async, Timer};
-use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
+use crate::timeout::at_most;
+use async_io::Async;
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError};
 use std::io;
@@ -25,11 +27,8 @@ pub(super) async fn refused_hello(error: &io::Error, address: SocketAddr, host: 
         tls,
         Some(AlertReceived(AlertDescription::HandshakeFailure) | PeerIncompatible(_))
     );
-    let late = async {
-        Timer::after(LEGACY_WITHIN).await;
-        Err(io::ErrorKind::TimedOut.into())
-    };
-    if refused && let Ok(Some(0x0303)) = legacy_version(address, host).or(late).await {
+    let legacy = at_most(LEGACY_WITHIN, legacy_version(address, host));
+    if refused && let Some(Ok(Some(0x0303))) = legacy.await {
         // rustls has none of them, by design.
         return "server offers only TLS 1.2 suites that are out of date (CBC, RSA or DHE key exchange)"
             .to_owned();
@@ -87,24 +86,19 @@ pub(super) fn certificate_cause(peer: &Peer, host: &str) -> Option<(FailureKind,
     use FailureKind::{Tls, Untrusted};
     let error = peer.trust.as_ref().err()?;
     let tls = |detail: &str| (Tls, detail.to_owned());
+    let untrusted = |detail: &str| (Untrusted, detail.to_owned());
     Some(match error {
-        E::ExpiredContext { time, not_after } => (
-            Tls,
-            format!("certificate expired {} ago", span(*not_after, *time)),
-        ),
-        E::NotValidYetContext { time, not_before } => (
-            Tls,
-            format!(
-                "certificate not yet valid, starts in {}",
-                span(*time, *not_before)
-            ),
-        ),
+        E::ExpiredContext { time, not_after } => {
+            let ago = span(*not_after, *time);
+            (Tls, format!("certificate expired {ago} ago"))
+        }
+        E::NotValidYetContext { time, not_before } => {
+            let left = span(*time, *not_before);
+            (Tls, format!("certificate not yet valid, starts in {left}"))
+        }
         E::NotValidForNameContext { presented, .. } => (Untrusted, names(presented, host)),
-        _ if peer.is_self_signed() => (Untrusted, "self-signed certificate".to_owned()),
-        E::UnknownIssuer => (
-            Untrusted,
-            "certificate not trusted (unknown issuer)".to_owned(),
-        ),
+        _ if peer.is_self_signed() => untrusted("self-signed certificate"),
+        E::UnknownIssuer => untrusted("certificate not trusted (unknown issuer)"),
         E::Revoked => tls("certificate revoked"),
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
             tls("certificate is not for a server")
@@ -112,20 +106,12 @@ pub(super) fn certificate_cause(peer: &Peer, host: &str) -> Option<(FailureKind,
         E::BadEncoding => tls("certificate cannot be read"),
         E::BadSignature => tls("certificate has a wrong signature"),
         E::Other(other) => tls(path_cause(other.0.downcast_ref())),
-        error if is_algorithm(error) => tls(
+        E::UnsupportedSignatureAlgorithmContext { .. }
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => tls(
             "certificate not trusted (signed by an algorithm or key size that is not supported)",
         ),
         _ => tls("certificate not trusted"),
     })
-}
-
-fn is_algorithm(error: &CertificateError) -> bool {
-    use CertificateError as E;
-    matches!(
-        error,
-        E::UnsupportedSignatureAlgorithmContext { .. }
-            | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
-    )
 }
 
 /// What webpki refuses that has no name in rustls.
@@ -172,14 +158,13 @@ fn names(presented: &[String], host: &str) -> String {
 /// `3 days`, roughly.
 fn span(from: UnixTime, to: UnixTime) -> String {
     let seconds = to.as_secs().saturating_sub(from.as_secs());
-    let (count, unit) = match seconds {
+    let (number, unit) = match seconds {
         0..60 => (seconds, "second"),
         60..3600 => (seconds / 60, "minute"),
         3600..86_400 => (seconds / 3600, "hour"),
         _ => (seconds / 86_400, "day"),
     };
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {unit}{plural}")
+    text::count(number as usize, unit)
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! Memory for bodies that are kept whole: there is room for two, 1 MiB each.
 
+use crate::lock::lock;
 use async_lock::{Semaphore, SemaphoreGuardArc};
 use futures_lite::FutureExt;
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Who needs its room for longer is slow.
+/// A site that needs its permit for longer is slow.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// Two rooms. Those that were slow the last time share one, so that they never hold up the others.
-pub(super) struct Rooms {
+/// Two permits. Sites that were slow the last time share one, so that they never hold up the others.
+pub(super) struct BodyPermits {
     quick: Arc<Semaphore>,
     any: Arc<Semaphore>,
     /// Names of sites.
@@ -19,16 +20,16 @@ pub(super) struct Rooms {
 
 /// The right to keep one body of 1 MiB. Given back when it is dropped. Who has one must not wait
 /// for another.
-pub struct Room {
-    rooms: Arc<Rooms>,
+pub struct BodyPermit {
+    of: Arc<BodyPermits>,
     site: String,
     since: Instant,
     _guard: SemaphoreGuardArc,
 }
 
-impl Rooms {
-    pub(super) fn new() -> Rooms {
-        Rooms {
+impl BodyPermits {
+    pub(super) fn new() -> BodyPermits {
+        BodyPermits {
             quick: Arc::new(Semaphore::new(1)),
             any: Arc::new(Semaphore::new(1)),
             slow: Mutex::default(),
@@ -36,14 +37,14 @@ impl Rooms {
     }
 
     /// Waits for as long as it takes.
-    pub(super) async fn room(self: &Arc<Rooms>, site: &str) -> Room {
-        let is_slow = self.slow().contains(site);
+    pub(super) async fn acquire(self: &Arc<BodyPermits>, site: &str) -> BodyPermit {
+        let is_slow = lock(&self.slow).contains(site);
         let guard = match is_slow {
             true => self.any.acquire_arc().await,
             false => self.quick.acquire_arc().or(self.any.acquire_arc()).await,
         };
-        Room {
-            rooms: self.clone(),
+        BodyPermit {
+            of: self.clone(),
             site: site.to_owned(),
             since: Instant::now(),
             _guard: guard,
@@ -52,22 +53,18 @@ impl Rooms {
 
     /// All sites may be others from now on.
     pub(super) fn reconfigure(&self) {
-        self.slow().clear();
+        lock(&self.slow).clear();
     }
 
     #[cfg(test)]
     pub(super) fn free(&self) -> usize {
         self.quick.available_permits() + self.any.available_permits()
     }
-
-    fn slow(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-impl Drop for Room {
+impl Drop for BodyPermit {
     fn drop(&mut self) {
-        let mut slow = self.rooms.slow();
+        let mut slow = lock(&self.of.slow);
         if self.since.elapsed() >= SLOW {
             slow.insert(std::mem::take(&mut self.site));
         } else {

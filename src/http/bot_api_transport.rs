@@ -1,18 +1,16 @@
 //! Calls of the Bot API: a body out, a bounded body back.
 
-use super::{Ask, Client, Fault};
-use crate::monitor::site::outcome::Failure;
+use super::{Ask, Client, Fault, GRACE, What};
+use crate::monitor::site::outcome::{Failure, FailureKind};
 use crate::monitor::site::{HttpVersion, IpVersion};
-use futures_lite::{AsyncReadExt, FutureExt};
+use crate::timeout::before;
+use futures_lite::AsyncReadExt;
 use isahc::http::{HeaderMap, HeaderValue, Method, header};
-use std::io;
 use std::time::{Duration, Instant};
 use url::Url;
 
 /// Bodies over this are cut.
 const MOST: usize = 1024 * 1024;
-/// Over the transfer's own timeout, for the case that libcurl doesn't keep it.
-const GRACE: Duration = Duration::from_millis(250);
 
 /// A whole answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,34 +40,22 @@ impl Client {
         timeout: Duration,
         ip: IpVersion,
     ) -> Result<Answer, CallError> {
-        let fail = |what| {
-            CallError::Failed(Failure::new(
-                crate::monitor::site::outcome::FailureKind::Internal,
-                what,
-            ))
+        let no_url = |_| {
+            let detail = "the address of the Bot API is not a URL";
+            CallError::Failed(Failure::new(FailureKind::Internal, detail))
         };
-        let url = Url::parse(url).map_err(|_| fail("the address of the Bot API is not a URL"))?;
+        let url = Url::parse(url).map_err(no_url)?;
         let host = url.host_str().unwrap_or_default().to_owned();
         let failed = |fault: Fault| CallError::Failed(fault.failure(&host, timeout));
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]);
         let deadline = Instant::now() + timeout;
         let call = async {
             let ask = Ask {
-                url: &url,
                 method: Method::POST,
-                headers: &headers,
                 body: Some(body),
-                basic: None,
                 version: HttpVersion::Http11,
                 ip,
-                verify: true,
-                ca_file: None,
-                dial: None,
-                connect_within: None,
-                fresh: false,
-                close: false,
-                deadline,
-                permit: None,
+                ..Ask::get(&url, &headers, deadline)
             };
             let mut response = self.send(&ask).await.map_err(failed)?;
             let status = response.status().as_u16();
@@ -83,11 +69,9 @@ impl Client {
             }
             Ok(Answer { status, body })
         };
-        let late = async {
-            async_io::Timer::at(deadline + GRACE).await;
-            let error = io::Error::from(io::ErrorKind::TimedOut);
-            Err(failed(Fault::of_body(error, false)))
-        };
-        call.or(late).await
+        let late = || failed(Fault::from(What::EndTimeout));
+        before(deadline + GRACE, call)
+            .await
+            .unwrap_or_else(|| Err(late()))
     }
 }

@@ -32,27 +32,22 @@ impl Bundle {
     /// Reads a PEM file; certificates in it that can't be used are skipped. Blocks.
     pub fn read(path: &Path) -> io::Result<Bundle> {
         let pem = files::read(path, files::LARGEST_BUNDLE)?;
+        Ok(Bundle::of(pem::roots(&pem)))
+    }
+
+    fn of(roots: impl IntoIterator<Item = Root>) -> Bundle {
         let mut store = RootCertStore::empty();
-        let mut certificates = Vec::new();
-        for certificate in pem::roots(&pem) {
-            if store.add(certificate.clone()).is_ok() {
-                certificates.push(certificate);
-            }
-        }
-        Ok(Bundle {
+        let usable = |root: &Root| store.add(root.clone()).is_ok();
+        let certificates = roots.into_iter().filter(usable).collect();
+        Bundle {
             store: Arc::new(store),
             certificates,
-        })
+        }
     }
 
     /// One root alone; `None` when it can't be used.
     pub(super) fn of_one(root: CertificateDer<'static>) -> Option<Bundle> {
-        let mut store = RootCertStore::empty();
-        store.add(root.clone()).ok()?;
-        Some(Bundle {
-            store: Arc::new(store),
-            certificates: vec![root],
-        })
+        Some(Bundle::of([root])).filter(|bundle| !bundle.is_empty())
     }
 
     /// The root in a PEM file that `chain`, leaf first, leads to. One certificate after the other:
@@ -197,8 +192,8 @@ pub(super) type Root = CertificateDer<'static>;
 pub struct Peer {
     /// As sent: the leaf first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// The root of the bundle that the chain leads to, or why it isn't trusted.
-    pub trust: Result<CertificateDer<'static>, CertificateError>,
+    /// Why it isn't trusted, if so.
+    pub trust: Result<(), CertificateError>,
     /// It has asked for a client certificate, which it didn't get.
     pub wants_certificate: bool,
 }
@@ -228,26 +223,11 @@ impl std::error::Error for ClientCertificateWanted {}
 /// Connects to `address` and does one full handshake (never a resumed one: that would hide a
 /// renewed certificate) for `host`, a name or an IP address without brackets. Has no timeout.
 pub async fn handshake(address: SocketAddr, host: &str, bundle: &Bundle) -> io::Result<Peer> {
-    let (mut tls, recorder) = connection(host, Some(bundle))?;
     let socket = Async::<TcpStream>::connect(address).await?;
-    let finished = recorder.explained(drive(&mut tls, &socket).await);
-    let Some((chain, verified)) = recorder.seen.get().cloned() else {
-        // No certificate came: the handshake's own error is what there is to tell.
-        finished?;
-        return Err(io::Error::other("no certificate"));
-    };
-    let trust = match verified {
-        Ok(()) => {
-            finished?;
-            bundle.anchor(&chain).ok_or(CertificateError::UnknownIssuer)
-        }
-        Err(error) => Err(error),
-    };
-    Ok(Peer {
-        chain,
-        trust,
-        wants_certificate: recorder.wants_certificate(),
-    })
+    match ended(establish(socket, host, Some(bundle)).await).await {
+        (_, Some(peer)) if peer.trust.is_err() => Ok(peer),
+        (finished, peer) => finished.and_then(|()| peer.ok_or_else(no_certificate)),
+    }
 }
 
 /// A session, and whom it is with.
@@ -276,19 +256,12 @@ pub async fn secure(
     host: &str,
     bundle: Option<&Bundle>,
 ) -> Result<Secured, Refusal> {
-    let (mut tls, recorder) = connection(host, bundle).map_err(Refusal::Handshake)?;
-    let shaken = recorder.explained(shake(&mut tls, &socket).await);
-    let seen = recorder.seen.get().cloned();
-    match (shaken, seen) {
-        (Ok(()), seen) => Ok(Secured {
-            session: Session::new(socket, tls),
-            chain: seen.map(|(chain, _)| chain).unwrap_or_default(),
+    match establish(socket, host, bundle).await {
+        (Ok(session), peer) => Ok(Secured {
+            session,
+            chain: peer.map(|peer| peer.chain).unwrap_or_default(),
         }),
-        (Err(_), Some((chain, Err(error)))) => Err(Refusal::Certificate(Peer {
-            chain,
-            trust: Err(error),
-            wants_certificate: recorder.wants_certificate(),
-        })),
+        (Err(_), Some(peer)) if peer.trust.is_err() => Err(Refusal::Certificate(peer)),
         (Err(error), _) => Err(Refusal::Handshake(error)),
     }
 }
@@ -297,17 +270,46 @@ pub async fn secure(
 /// leaf first, nothing of them verified. They are there even when the handshake failed after them,
 /// e.g. because the server wants one of ours. Has no timeout.
 pub async fn chain(
-    socket: &Async<TcpStream>,
+    socket: Async<TcpStream>,
     host: &str,
 ) -> io::Result<Vec<CertificateDer<'static>>> {
-    let (mut tls, recorder) = connection(host, None)?;
-    let finished = drive(&mut tls, socket).await;
-    match recorder.seen.get() {
-        Some((chain, _)) => Ok(chain.clone()),
-        None => Err(finished
-            .err()
-            .unwrap_or_else(|| io::Error::other("no certificate"))),
+    match ended(establish(socket, host, None).await).await {
+        (_, Some(peer)) => Ok(peer.chain),
+        (finished, None) => Err(finished.err().unwrap_or_else(no_certificate)),
     }
+}
+
+fn no_certificate() -> io::Error {
+    io::Error::other("no certificate")
+}
+
+/// The session, or why there is none, and the server, once it has shown a certificate.
+type Established = (io::Result<Session>, Option<Peer>);
+
+/// Ends a session that was only made to see the server.
+async fn ended((session, peer): Established) -> (io::Result<()>, Option<Peer>) {
+    match session {
+        Ok(mut session) => {
+            session.end().await;
+            (Ok(()), peer)
+        }
+        Err(error) => (Err(error), peer),
+    }
+}
+
+/// One full handshake.
+async fn establish(socket: Async<TcpStream>, host: &str, bundle: Option<&Bundle>) -> Established {
+    let (mut tls, recorder) = match connection(host, bundle) {
+        Ok(connection) => connection,
+        Err(error) => return (Err(error), None),
+    };
+    let shaken = recorder.explained(shake(&mut tls, &socket).await);
+    let peer = recorder.seen.get().cloned().map(|(chain, trust)| Peer {
+        chain,
+        trust,
+        wants_certificate: recorder.wants_certificate(),
+    });
+    (shaken.map(|()| Session::new(socket, tls)), peer)
 }
 
 /// A client's side, before the first word. Nothing is resumed.
@@ -340,14 +342,6 @@ fn connection(
     config.resumption = Resumption::disabled();
     let tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
     Ok((tls, recorder))
-}
-
-/// A handshake, and goodbye.
-pub(super) async fn drive(tls: &mut ClientConnection, socket: &Async<TcpStream>) -> io::Result<()> {
-    shake(tls, socket).await?;
-    tls.send_close_notify();
-    let _ = tls.write_tls(&mut socket.get_ref());
-    Ok(())
 }
 
 /// The handshake alone.

@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(idle.due(), Some(s(120_700)));
         idle.started(s(120_700));
         assert_eq!(idle.due(), None);
-        // The nudge is a transfer too, but leaves no connection behind: nobody notes its end.
+        // The nudge is a transfer too, but leaves no connection behind: its end is not noted.
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod transfer;
 mod transfer_error;
 mod trust;
 
-pub use body_permits::Room;
+pub use body_permits::BodyPermit;
 pub use bot_api_transport::{Answer, CallError};
 pub use handshake::{
     Bundle, ClientCertificateWanted, Peer, Refusal, Secured, Way, chain, handshake, secure, signs,
@@ -24,10 +24,11 @@ pub use handshake::{
 pub use isahc::http::HeaderValue;
 pub use resolver::{Lookup, Resolvers, Unresolved};
 pub use tls_stream::Session;
-pub use transfer::Ask;
+pub use transfer::{Ask, GRACE};
 pub use transfer_error::{Fault, What, within};
 pub use trust::Trust;
 
+use crate::lock::lock;
 use crate::monitor::site::IpVersion;
 use crate::offload::offload;
 use async_io::Async;
@@ -38,7 +39,7 @@ use isahc::{AsyncBody, HttpClient};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 use url::Url;
 
@@ -76,7 +77,7 @@ struct Shared {
     permits: Arc<Semaphore>,
     check_permits: usize,
     resolvers: Resolvers,
-    rooms: Arc<body_permits::Rooms>,
+    body_permits: Arc<body_permits::BodyPermits>,
     roots: roots::Roots,
     /// The whole bundle that was read last: large, so one at a time, shared while it is in use.
     bundle: Arc<async_lock::Mutex<Option<InUse>>>,
@@ -110,7 +111,7 @@ impl Drop for Engine {
     }
 }
 
-/// A whole bundle, as long as anybody uses it.
+/// A whole bundle, as long as it is in use.
 struct InUse {
     file: PathBuf,
     /// Of the file, before it was read.
@@ -151,7 +152,7 @@ impl Client {
                 permits: Arc::new(Semaphore::new(check_permits)),
                 check_permits,
                 resolvers: Resolvers::new(RESOLVERS),
-                rooms: Arc::new(body_permits::Rooms::new()),
+                body_permits: Arc::new(body_permits::BodyPermits::new()),
                 roots: roots::Roots::new(limits.ca_file.clone()),
                 bundle: Arc::default(),
                 learning: Semaphore::new(1),
@@ -165,9 +166,9 @@ impl Client {
     /// Takes a new user agent and new trusted roots, from the next request on. What bounds the
     /// client stays: it is made once a process.
     pub fn reconfigure(&self, user_agent: String, ca_file: Option<PathBuf>) {
-        *self.user_agent() = user_agent;
+        *lock(&self.shared.user_agent) = user_agent;
         self.shared.roots.reconfigure(ca_file);
-        self.shared.rooms.reconfigure();
+        self.shared.body_permits.reconfigure();
     }
 
     /// Checks that may run at once: `max_connections` less three, at least 1.
@@ -182,15 +183,15 @@ impl Client {
         }
     }
 
-    /// Room for a body of 1 MiB that `site` has kept whole. Waits for as long as it takes; who has
+    /// The right to keep a body of `site` whole, up to 1 MiB. Waits for as long as it takes; who has
     /// one must not wait for another.
-    pub async fn room(&self, site: &str) -> Room {
-        self.shared.rooms.room(site).await
+    pub async fn body_permit(&self, site: &str) -> BodyPermit {
+        self.shared.body_permits.acquire(site).await
     }
 
     #[cfg(test)]
-    pub(crate) fn rooms_free(&self) -> usize {
-        self.shared.rooms.free()
+    pub(crate) fn body_permits_free(&self) -> usize {
+        self.shared.body_permits.free()
     }
 
     pub fn permits_in_use(&self) -> usize {
@@ -210,7 +211,7 @@ impl Client {
     }
 
     /// Closes connections that have been idle for two minutes while nothing else is going on (see
-    /// `idle.rs`). Never ends.
+    /// `idle_connections.rs`). Never ends.
     pub async fn tidy(&self) {
         let book = &self.shared.idle;
         loop {
@@ -254,7 +255,7 @@ impl Client {
         self.read_bundle(&file).await
     }
 
-    /// Of a file that was looked at. Read anew unless somebody is still using what was read of this version of the file.
+    /// Of a file whose version is known. Read anew unless what was read of this version is still in use.
     async fn read_bundle(&self, path: &Path) -> Result<Arc<Bundle>, String> {
         let mut last = self.shared.bundle.clone().lock_arc().await;
         let stamp = self.shared.roots.stamp(path);
@@ -280,7 +281,7 @@ impl Client {
         }
     }
 
-    /// To be told of every https request that was answered and verified: learns the host's root
+    /// To be called after every https request that was answered and verified: learns the host's root
     /// when that pays (see `roots.rs`), which takes a handshake. Has no timeout.
     pub async fn learn(&self, url: &Url, ca_file: Option<&Path>, address: SocketAddr) {
         let roots = &self.shared.roots;
@@ -295,22 +296,13 @@ impl Client {
             return;
         }
         // Only to see the chain: what was learnt is held against the next answer, name and all.
-        let seen = match Async::<TcpStream>::connect(address).await {
-            Ok(socket) => chain(&socket, &host).await,
-            Err(error) => Err(error),
+        let root = async {
+            let socket = Async::<TcpStream>::connect(address).await.ok()?;
+            self.root_of(&path, &chain(socket, &host).await.ok()?).await
         };
-        let root = match seen {
-            Ok(chain) => self.root_of(&path, &chain).await,
-            Err(_) => None,
-        };
-        log::debug!(
-            "{host}: root certificate {}",
-            if root.is_some() {
-                "learnt"
-            } else {
-                "not learnt"
-            }
-        );
+        let root = root.await;
+        let not = if root.is_some() { "" } else { "not " };
+        log::debug!("{host}: root certificate {not}learnt");
         roots.learn(&path, &name, root.as_deref());
     }
 
@@ -327,33 +319,19 @@ impl Client {
     /// Where a plain HTTP connection to `url`'s host and port may be open: where the last answer
     /// came from, as long as it can be reused.
     fn open_at(&self, url: &Url) -> Option<SocketAddr> {
-        let open = self.open();
+        let open = lock(&self.shared.open);
         let &(address, since) = open.get(&authority(url))?;
         (since.elapsed() <= self.shared.idle_timeout + Duration::from_secs(1)).then_some(address)
     }
 
     fn note_open(&self, url: &Url, address: SocketAddr) {
         const MANY: usize = 256;
-        let mut open = self.open();
+        let mut open = lock(&self.shared.open);
         if open.len() >= MANY {
             let limit = self.shared.idle_timeout + Duration::from_secs(1);
             open.retain(|_, (_, since)| since.elapsed() <= limit);
         }
         open.insert(authority(url), (address, Instant::now()));
-    }
-
-    fn user_agent(&self) -> MutexGuard<'_, String> {
-        self.shared
-            .user_agent
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn open(&self) -> MutexGuard<'_, HashMap<String, (SocketAddr, Instant)>> {
-        self.shared
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -385,7 +363,7 @@ pub fn literal(url: &Url) -> Option<IpAddr> {
     }
 }
 
-/// [`idle::Idle`] on this process's clock, shared with the transfers.
+/// [`idle_connections::Idle`] on this process's clock, shared with the transfers.
 struct IdleBook {
     start: Instant,
     idle: Mutex<idle_connections::Idle>,
@@ -422,6 +400,6 @@ impl IdleBook {
     }
 
     fn lock(&self) -> MutexGuard<'_, idle_connections::Idle> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.idle)
     }
 }

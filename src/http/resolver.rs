@@ -6,15 +6,14 @@ use crate::machine;
 use crate::monitor::site::IpVersion;
 use crate::monitor::site::outcome::Lack;
 use crate::offload::offload;
-use async_io::Timer;
+use crate::timeout::at_most;
 use async_lock::Semaphore;
-use futures_lite::FutureExt;
-use libc::{addrinfo, c_int, sockaddr_in, sockaddr_in6};
+use libc::{addrinfo, c_int};
 use std::ffi::CString;
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::ptr;
 use std::sync::Arc;
@@ -63,16 +62,13 @@ impl Resolvers {
     /// Looks for the addresses of `host`: a name, or an address without brackets. Begins when it
     /// is asked for what it found.
     pub fn lookup(&self, host: &str, port: u16, ip: IpVersion) -> Lookup {
-        let wanted = |family| match family {
-            Family::V4 => ip != IpVersion::V6,
-            Family::V6 => ip != IpVersion::V4,
-        };
-        let families = [(Family::V6, &self.v6), (Family::V4, &self.v4)];
+        let families = [(IpVersion::V6, &self.v6), (IpVersion::V4, &self.v4)];
+        let wanted = |family| ip == IpVersion::Any || ip == family;
         let families = families.into_iter().filter(|(family, _)| wanted(*family));
         let literal = host.parse::<IpAddr>().ok();
         let running = families.map(|(family, threads)| -> Running {
             if let Some(literal) = literal {
-                let fits = literal.is_ipv4() == (family == Family::V4);
+                let fits = literal.is_ipv4() == (family == IpVersion::V4);
                 let found = fits.then(|| vec![SocketAddr::new(literal, port)]);
                 return Box::pin(std::future::ready(found.ok_or(Unresolved::NoAddress)));
             }
@@ -138,11 +134,8 @@ impl Lookup {
                 None => return Err(why),
             }
         };
-        let late = async {
-            Timer::after(moment).await;
-            None
-        };
-        if let Some(Ok(others)) = poll_fn(|cx| self.poll_next(cx)).or(late).await {
+        let others = at_most(moment, poll_fn(|cx| self.poll_next(cx))).await;
+        if let Some(Ok(others)) = others.flatten() {
             all.extend(others);
         }
         let ipv6 = all.iter().find(|address| address.is_ipv6());
@@ -176,22 +169,17 @@ fn prefers(to: SocketAddr) -> bool {
     !is_special(to) && !is_special(from) && is_link_local(&from) == is_link_local(&to)
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Family {
-    V4,
-    V6,
-}
-
 /// Addresses of `host`, at least one. Blocks, for as long as the resolver likes.
-fn addresses(host: &str, port: u16, family: Family) -> Found {
+fn addresses(host: &str, port: u16, family: IpVersion) -> Found {
     let Ok(host) = CString::new(host) else {
         return Err(Unresolved::NoName);
     };
     // SAFETY: of all its fields zero is a value.
     let mut hints: addrinfo = unsafe { MaybeUninit::zeroed().assume_init() };
     hints.ai_family = match family {
-        Family::V4 => libc::AF_INET,
-        Family::V6 => libc::AF_INET6,
+        IpVersion::Any => libc::AF_UNSPEC,
+        IpVersion::V4 => libc::AF_INET,
+        IpVersion::V6 => libc::AF_INET6,
     };
     // Each address once, not once for each kind of socket.
     hints.ai_socktype = libc::SOCK_STREAM;
@@ -205,8 +193,8 @@ fn addresses(host: &str, port: u16, family: Family) -> Found {
     let mut next = list;
     // SAFETY: a list of entries, the last of which leads to null, until it is freed.
     while let Some(entry) = unsafe { next.as_ref() } {
-        // SAFETY: an address of the family that was asked for, which is an entry's own.
-        found.extend(unsafe { address(entry, port) });
+        // SAFETY: an entry's address has the size of its family.
+        found.extend(unsafe { machine::socket_address(entry.ai_addr, port) });
         next = entry.ai_next;
     }
     // SAFETY: it is getaddrinfo's, and not used any more.
@@ -214,27 +202,6 @@ fn addresses(host: &str, port: u16, family: Family) -> Found {
     match found.is_empty() {
         true => Err(Unresolved::NoAddress),
         false => Ok(found),
-    }
-}
-
-/// # Safety
-///
-/// `entry` has an address of its family.
-unsafe fn address(entry: &addrinfo, port: u16) -> Option<SocketAddr> {
-    match entry.ai_family {
-        libc::AF_INET => {
-            // SAFETY: the caller's word.
-            let v4 = unsafe { entry.ai_addr.cast::<sockaddr_in>().read_unaligned() };
-            let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
-            Some(SocketAddr::new(ip.into(), port))
-        }
-        libc::AF_INET6 => {
-            // SAFETY: the caller's word.
-            let v6 = unsafe { entry.ai_addr.cast::<sockaddr_in6>().read_unaligned() };
-            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
-            Some(SocketAddrV6::new(ip, port, 0, v6.sin6_scope_id).into())
-        }
-        _ => None,
     }
 }
 
@@ -261,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_name_that_cannot_be_is_denied_without_a_question() {
-        for family in [Family::V4, Family::V6] {
+        for family in [IpVersion::V4, IpVersion::V6] {
             assert_eq!(addresses("", 80, family), Err(Unresolved::NoName));
             assert_eq!(addresses("a\0b", 80, family), Err(Unresolved::NoName));
         }
@@ -318,7 +285,7 @@ mod tests {
     fn running(all: Vec<(u64, Found)>) -> Lookup {
         let run = |(millis, found)| -> Running {
             Box::pin(async move {
-                Timer::after(Duration::from_millis(millis)).await;
+                async_io::Timer::after(Duration::from_millis(millis)).await;
                 found
             })
         };

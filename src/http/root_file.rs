@@ -36,7 +36,7 @@ pub(super) struct Stamp {
     pub(super) size: u64,
 }
 
-/// What a look at a file found.
+/// What a file holds.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) stamp: Option<Stamp>,

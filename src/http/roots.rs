@@ -4,17 +4,17 @@
 //! system's bundle of some 140 is half of what an HTTPS check costs. So for a host that has been
 //! verified with the whole bundle, the one root its chain leads to is learnt, and that alone is
 //! given from then on: a subset of what is trusted, never more. Our own handshakes (`tls://`
-//! checks, looks at certificates) learn and use the same.
+//! checks, inspections of certificates) learn and use the same.
 
 use super::root_file::{Seen, Stamp, plain, system_bundle};
 use crate::files;
+use crate::lock::lock;
 use crate::offload::offload;
 use isahc::tls::TrustStore;
-use rustls::pki_types::CertificateDer;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 /// A root that was taken out of the bundle must not stay trusted.
@@ -23,7 +23,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(12 * 3600);
 const AVOID_FOR: Duration = Duration::from_secs(3600);
 /// Learning takes a handshake; a task that was cancelled over it doesn't block the host for ever.
 const LEARN_WITHIN: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+const CHECK_EVERY: Duration = Duration::from_secs(60);
 const MOST_HOSTS: usize = 4096;
 /// A private CA's file is parsed quickly: not worth a handshake.
 const WORTH_LEARNING: u64 = 16 * 1024;
@@ -49,7 +49,7 @@ impl Roots {
     pub(super) fn bundle(&self, ca_file: Option<&Path>) -> Result<PathBuf, String> {
         ca_file
             .map(Path::to_owned)
-            .or_else(|| self.own().clone())
+            .or_else(|| lock(&self.ca_file).clone())
             .or_else(|| self.system.clone())
             // Installed since the start?
             .or_else(system_bundle)
@@ -62,11 +62,7 @@ impl Roots {
 
     /// Another `ca_file` of `[agent]`.
     pub(super) fn reconfigure(&self, ca_file: Option<PathBuf>) {
-        *self.own() = ca_file;
-    }
-
-    fn own(&self) -> MutexGuard<'_, Option<PathBuf>> {
-        self.ca_file.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.ca_file) = ca_file;
     }
 
     /// Why nothing can be done with `bundle`: it can't be read, or (`None`) holds no certificates.
@@ -86,15 +82,15 @@ impl Roots {
         format!("{what} {}", bundle.display())
     }
 
-    /// All that can be used of a file that was looked at.
+    /// All that can be used of a file that was checked.
     pub(super) fn whole(&self, bundle: &Path) -> TrustStore {
         let table = self.table();
         let picked = table.bundles.get(bundle).and_then(|b| b.picked.clone());
         picked.unwrap_or_else(|| TrustStore::from_file(bundle))
     }
 
-    /// Looks at the file, unless that was done a minute ago at most. To be waited for before
-    /// anything else is asked of `bundle`.
+    /// Checks the file, unless that was done a minute ago at most. To be waited for before anything
+    /// else is asked of `bundle`.
     ///
     /// # Errors
     ///
@@ -103,33 +99,32 @@ impl Roots {
         if !self.table().is_due(bundle, Instant::now()) {
             return Ok(());
         }
-        match self.see(bundle).await {
+        let known = self.stamp(bundle).is_some();
+        match self.check(bundle).await {
             // What is known of it stays as good as it was.
-            Err(error) if error.kind() == io::ErrorKind::TimedOut && self.is_known(bundle) => {
-                Ok(())
-            }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && known => Ok(()),
             seen => seen.map_err(|error| self.defect(bundle, Some(&error))),
         }
     }
 
-    /// Looks at the file now: that it is there, a regular one, which version of it, and whether all
+    /// Checks the file now: that it is there, a regular one, which version of it, and whether all
     /// of that version can be used. A warning in the log says what can't, once for each version.
     ///
     /// # Errors
     ///
     /// The cause: it can't be read.
-    pub(super) async fn look(&self, bundle: &Path) -> Result<(), String> {
-        let seen = self.see(bundle).await;
+    pub(super) async fn refresh_now(&self, bundle: &Path) -> Result<(), String> {
+        let seen = self.check(bundle).await;
         seen.map_err(|error| self.defect(bundle, Some(&error)))
     }
 
-    async fn see(&self, bundle: &Path) -> io::Result<()> {
+    async fn check(&self, bundle: &Path) -> io::Result<()> {
         let (path, known) = (bundle.to_owned(), self.stamp(bundle));
-        let look = move || {
+        let read = move || {
             let owned = path.clone();
             files::within(&path, files::PATIENCE, move || Seen::of(&owned, known))
         };
-        let seen = match offload(look).await {
+        let seen = match offload(read).await {
             Ok(seen) => seen,
             Err(error) => {
                 if error.kind() != io::ErrorKind::TimedOut {
@@ -151,22 +146,8 @@ impl Roots {
         Ok(())
     }
 
-    fn is_known(&self, bundle: &Path) -> bool {
-        self.stamp(bundle).is_some()
-    }
-
     /// The one root learnt for `host`, if any.
-    pub(super) fn learnt(&self, bundle: &Path, host: &str) -> Option<TrustStore> {
-        self.known(bundle, host).map(|root| root.store.clone())
-    }
-
-    /// [`Roots::learnt`], for a handshake of our own.
-    pub(super) fn learnt_root(&self, bundle: &Path, host: &str) -> Option<CertificateDer<'static>> {
-        self.known(bundle, host)
-            .map(|root| CertificateDer::from(root.der.clone()))
-    }
-
-    fn known(&self, bundle: &Path, host: &str) -> Option<Arc<Root>> {
+    pub(super) fn learnt(&self, bundle: &Path, host: &str) -> Option<Arc<Root>> {
         self.table().get(bundle, host, Instant::now())
     }
 
@@ -197,24 +178,20 @@ impl Roots {
         self.table().verified(bundle, host, Instant::now())
     }
 
-    /// What came of learning; `None` = nothing.
+    /// What came of learning; `None`: nothing, or what was learnt doesn't hold any longer.
     pub(super) fn learn(&self, bundle: &Path, host: &str, root: Option<&[u8]>) {
         self.table().learn(bundle, host, root, Instant::now());
     }
 
-    /// The learnt root doesn't hold any longer.
-    pub(super) fn forget(&self, bundle: &Path, host: &str) {
-        self.table().learn(bundle, host, None, Instant::now());
-    }
-
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
 }
 
-struct Root {
-    der: Vec<u8>,
-    store: TrustStore,
+/// A root certificate, for our own handshakes and for libcurl's.
+pub(super) struct Root {
+    pub(super) der: Vec<u8>,
+    pub(super) store: TrustStore,
 }
 
 enum Entry {
@@ -250,7 +227,7 @@ impl Table {
     fn is_due(&self, bundle: &Path, now: Instant) -> bool {
         let hosts = self.bundles.get(bundle);
         let known = hosts.filter(|hosts| hosts.stamp.is_some());
-        known.is_none_or(|hosts| hosts.looked.is_none_or(|at| now >= at + LOOK_EVERY))
+        known.is_none_or(|hosts| hosts.looked.is_none_or(|at| now >= at + CHECK_EVERY))
     }
 
     fn unchanged(&mut self, bundle: &Path, now: Instant) {
@@ -301,10 +278,8 @@ impl Table {
         }
         let root = self.root(der);
         let until = now + FORGET_AFTER;
-        if let Some(hosts) = self.bundles.get_mut(bundle) {
-            hosts
-                .hosts
-                .insert(host.to_owned(), Entry::Known { root, until });
+        if let Some(Hosts { hosts, .. }) = self.bundles.get_mut(bundle) {
+            hosts.insert(host.to_owned(), Entry::Known { root, until });
         }
     }
 
@@ -340,11 +315,8 @@ impl Table {
     fn learn(&mut self, bundle: &Path, host: &str, der: Option<&[u8]>, now: Instant) {
         let root = der.map(|der| self.root(der));
         // Gone when the bundle changed in the meantime: then what was learnt is of the old one.
-        let Some(entry) = self
-            .bundles
-            .get_mut(bundle)
-            .and_then(|hosts| hosts.hosts.get_mut(host))
-        else {
+        let hosts = self.bundles.get_mut(bundle).map(|bundle| &mut bundle.hosts);
+        let Some(entry) = hosts.and_then(|hosts| hosts.get_mut(host)) else {
             return;
         };
         *entry = match (root, &entry) {
@@ -412,7 +384,7 @@ mod tests {
         table.looked(bundle, now, bundle_of(200_000));
         assert!(!table.verified(bundle, "a:443", now));
         assert!(table.verified(bundle, "a:443", now));
-        assert!(!table.verified(bundle, "a:443", now), "somebody is at it");
+        assert!(!table.verified(bundle, "a:443", now), "it is being learnt");
         table.learn(bundle, "a:443", Some(b"root"), now);
         assert!(!table.verified(bundle, "a:443", now), "it is known");
         knowing(&mut table, "b:443", b"root", now);
@@ -435,10 +407,10 @@ mod tests {
         let (mut table, now, bundle) = (Table::default(), Instant::now(), Path::new(BUNDLE));
         knowing(&mut table, "a:443", b"root", now);
         assert!(!table.is_due(bundle, now + Duration::from_secs(59)));
-        assert!(table.is_due(bundle, now + LOOK_EVERY));
-        table.looked(bundle, now + LOOK_EVERY, bundle_of(200_000));
+        assert!(table.is_due(bundle, now + CHECK_EVERY));
+        table.looked(bundle, now + CHECK_EVERY, bundle_of(200_000));
         assert!(table.get(bundle, "a:443", now).is_some());
-        table.looked(bundle, now + 2 * LOOK_EVERY, bundle_of(300_000));
+        table.looked(bundle, now + 2 * CHECK_EVERY, bundle_of(300_000));
         assert!(table.get(bundle, "a:443", now).is_none());
         table.learn(bundle, "a:443", Some(b"old"), now);
         assert!(
@@ -463,7 +435,7 @@ mod tests {
         table.looked(bundle, now, bundle_of(2_000));
         assert!(!table.verified(bundle, "a:443", now));
         assert!(!table.verified(bundle, "a:443", now));
-        table.looked(bundle, now + LOOK_EVERY, bundle_of(200_000));
+        table.looked(bundle, now + CHECK_EVERY, bundle_of(200_000));
         for i in 0..5000 {
             table.verified(bundle, &format!("{i}:443"), now);
         }

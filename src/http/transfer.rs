@@ -2,6 +2,7 @@
 
 use super::quirks::wire_bytes;
 use super::{Client, Fault, IdleBook, Permit, What, authority};
+use crate::lock::lock;
 use crate::monitor::site::{HttpVersion, IpVersion};
 use futures_lite::AsyncRead;
 use isahc::auth::{Authentication, Credentials};
@@ -21,6 +22,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use url::Url;
 
+/// Over a transfer's own timeout, for the case that libcurl doesn't keep it.
+pub const GRACE: Duration = Duration::from_millis(250);
 /// Is not there.
 const NO_ROOTS: &str = "/nonexistent";
 
@@ -54,6 +57,29 @@ pub struct Ask<'a> {
     pub permit: Option<&'a Permit>,
 }
 
+impl<'a> Ask<'a> {
+    /// A GET of whatever version over any connection, verified, without a permit.
+    pub fn get(url: &'a Url, headers: &'a HeaderMap, deadline: Instant) -> Ask<'a> {
+        Ask {
+            url,
+            method: Method::GET,
+            headers,
+            body: None,
+            basic: None,
+            version: HttpVersion::Any,
+            ip: IpVersion::Any,
+            verify: true,
+            ca_file: None,
+            dial: None,
+            connect_within: None,
+            fresh: false,
+            close: false,
+            deadline,
+            permit: None,
+        }
+    }
+}
+
 impl Client {
     /// Sends it and waits for the head of the answer. The body is the caller's to read, up to
     /// a bound; dropping it ends the transfer at libcurl's next callback, or at the deadline.
@@ -68,16 +94,16 @@ impl Client {
         // What cannot be read fails once there is a connection, as libcurl has it.
         let known = roots.refresh(&bundle).await.is_ok();
         if let Some(root) = roots.learnt(&bundle, &name).filter(|_| known) {
-            match self.attempt(ask, Some(root)).await {
+            match self.attempt(ask, Some(root.store.clone())).await {
                 Err(fault) if matches!(fault.what, What::Certificate) => {
                     // Another chain than the last time: what the whole bundle says counts.
-                    roots.forget(&bundle, &name);
+                    roots.learn(&bundle, &name, None);
                 }
                 result => return result,
             }
         }
         // libcurl opens it on its one thread, which must not wait for a FIFO.
-        let seen = roots.look(&bundle).await;
+        let seen = roots.refresh_now(&bundle).await;
         let whole = match &seen {
             Ok(()) => roots.whole(&bundle),
             Err(_) => TrustStore::from_file(NO_ROOTS),
@@ -85,11 +111,8 @@ impl Client {
         match self.attempt(ask, Some(whole)).await {
             Err(fault) if matches!(fault.what, What::Roots(_)) => {
                 let why = seen.err().unwrap_or_else(|| roots.defect(&bundle, None));
-                let address = fault.address;
-                Err(Fault {
-                    address,
-                    ..roots_fault(why)
-                })
+                let what = What::Roots(why);
+                Err(Fault { what, ..fault })
             }
             result => result,
         }
@@ -189,7 +212,7 @@ impl Client {
                 headers.insert(header::HOST, host.map_err(|_| bad_address())?);
             }
             if !headers.contains_key(header::USER_AGENT) {
-                let own = HeaderValue::from_str(&self.user_agent());
+                let own = HeaderValue::from_str(&lock(&self.shared.user_agent));
                 headers.insert(header::USER_AGENT, own.map_err(|_| bad_address())?);
             }
             if ask.close && !headers.contains_key(header::CONNECTION) {
@@ -314,15 +337,9 @@ fn bad_address() -> Fault {
 }
 
 fn unsendable(why: String) -> Fault {
-    Fault {
-        what: What::Request(why),
-        address: None,
-    }
+    What::Request(why).into()
 }
 
 fn roots_fault(why: String) -> Fault {
-    Fault {
-        what: What::Roots(why),
-        address: None,
-    }
+    What::Roots(why).into()
 }

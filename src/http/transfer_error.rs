@@ -74,10 +74,7 @@ impl Fault {
     pub fn of_body(error: std::io::Error, https: bool) -> Fault {
         match error.kind() {
             // Not libcurl's: it had ended without a word, or our own deadline passed.
-            std::io::ErrorKind::ConnectionAborted => Fault {
-                what: What::BrokenOff,
-                address: None,
-            },
+            std::io::ErrorKind::ConnectionAborted => What::BrokenOff.into(),
             _ => Fault::new(&isahc::error::Error::from(error), https, true),
         }
     }

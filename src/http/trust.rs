@@ -6,6 +6,7 @@ use super::root_file::Stamp;
 use super::{Client, name};
 use crate::offload::offload;
 use rustls::pki_types::CertificateDer;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,7 +40,9 @@ impl Client {
         let file = roots.bundle(ca_file)?;
         roots.refresh(&file).await?;
         let name = name(host, port);
-        if let Some(bundle) = roots.learnt_root(&file, &name).and_then(Bundle::of_one) {
+        let learnt = roots.learnt(&file, &name);
+        let learnt = learnt.map(|root| CertificateDer::from(root.der.clone()));
+        if let Some(bundle) = learnt.and_then(Bundle::of_one) {
             return Ok(Trust {
                 bundle: Arc::new(bundle),
                 file,
@@ -61,7 +64,7 @@ impl Client {
     /// The whole bundle instead of a learnt root that didn't verify the host: it is forgotten.
     pub async fn distrust(&self, trust: Trust) -> Result<Trust, String> {
         let roots = &self.shared.roots;
-        roots.forget(&trust.file, &trust.name);
+        roots.learn(&trust.file, &trust.name, None);
         Ok(Trust {
             stamp: roots.stamp(&trust.file),
             bundle: self.read_bundle(&trust.file).await?,
@@ -97,14 +100,9 @@ impl Client {
         root_counts: bool,
     ) -> Option<Way> {
         let file = self.shared.roots.bundle(ca_file).ok()?;
-        let turn = self.shared.bundle.clone().lock_arc().await;
         let chain = chain.to_vec();
-        let found = offload(move || {
-            // Held by the reading itself: it goes on when the caller has gone away.
-            let _turn = turn;
-            Bundle::longest(&file, &chain, end_of, root_counts)
-        });
-        found.await.ok().flatten()
+        self.alone(move || Bundle::longest(&file, &chain, end_of, root_counts))
+            .await
     }
 
     /// The root in this file that `chain`, leaf first, leads to. One file is read at a time.
@@ -113,12 +111,20 @@ impl Client {
         file: &Path,
         chain: &[CertificateDer<'static>],
     ) -> Option<Root> {
-        let turn = self.shared.bundle.clone().lock_arc().await;
         let (file, chain) = (file.to_owned(), chain.to_vec());
+        self.alone(move || Bundle::find(&file, &chain)).await
+    }
+
+    /// What `read` finds in a file of roots, while no other is read.
+    async fn alone<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> io::Result<Option<T>> + Send + 'static,
+    ) -> Option<T> {
+        let turn = self.shared.bundle.clone().lock_arc().await;
         let found = offload(move || {
             // Held by the reading itself: it goes on when the caller has gone away.
             let _turn = turn;
-            Bundle::find(&file, &chain)
+            read()
         });
         found.await.ok().flatten()
     }

@@ -1,12 +1,13 @@
-//! Reading JSON from outside.
+//! Reading JSON from outside: a [`Document`] of whatever shape in place, or a struct by nanoserde.
 //!
 //! nanoserde 0.2 trusts its input: in a field that it skips, a missing value makes it panic and a
 //! text that ends early makes it loop for ever; it nests a call for every comment, and a number over
-//! `i64::MAX` turns negative. So the shape of a text is looked at before nanoserde sees it.
+//! `i64::MAX` turns negative. So a text is validated before nanoserde sees it.
 
-mod view;
+mod document;
+mod syntax;
 
-pub use view::View;
+pub use document::{Document, Value, Values};
 
 use nanoserde::DeJson;
 
@@ -20,19 +21,30 @@ pub enum Flaw {
     Malformed,
 }
 
+impl Flaw {
+    /// Of a text that goes wrong at a place.
+    fn at(place: usize, text: &[u8]) -> Flaw {
+        match place >= text.len() {
+            true => Flaw::CutOff,
+            false => Flaw::Malformed,
+        }
+    }
+}
+
 /// Reads one JSON value of a known shape; unknown fields are skipped.
 pub fn read<T: DeJson>(bytes: &[u8]) -> Result<T, Flaw> {
     let text = std::str::from_utf8(bytes).map_err(|e| match e.error_len() {
         None => Flaw::CutOff,
         Some(_) => Flaw::Malformed,
     })?;
-    check_shape(text.as_bytes(), false)?;
+    syntax::validate(bytes, syntax::after_space(bytes, 0), false)
+        .map_err(|at| Flaw::at(at, bytes))?;
     T::deserialize_json(text).map_err(|_| Flaw::Malformed)
 }
 
 /// The first whole, non-negative number behind `"key":`, wherever it stands: what can still be
 /// learnt from a text that can't be read. Within a JSON string a quote is written `\"`, so
-/// nobody's words are taken for the key.
+/// no text of a user is taken for the key.
 pub fn dig_number(bytes: &[u8], key: &str) -> Option<i64> {
     let key = format!("\"{key}\"");
     let mut rest = bytes;
@@ -58,114 +70,6 @@ fn number_after_colon(bytes: &[u8]) -> Option<i64> {
         return None;
     }
     std::str::from_utf8(&value[..digits]).ok()?.parse().ok()
-}
-
-/// What may come next.
-#[derive(Clone, Copy, PartialEq)]
-enum Expect {
-    Value,
-    ValueOrClose,
-    Key,
-    KeyOrClose,
-    Colon,
-    CommaOrClose,
-    End,
-}
-
-/// Whether the brackets, commas, colons and strings of `bytes` are those of one JSON value, without
-/// recursion. The inside of numbers and escapes is left to nanoserde, which refuses a bad one.
-/// `raw`: control characters may stand in strings.
-fn check_shape(bytes: &[u8], raw: bool) -> Result<(), Flaw> {
-    let mut open: Vec<u8> = Vec::new();
-    let mut expect = Expect::Value;
-    let mut rest = bytes;
-    loop {
-        while let [b' ' | b'\t' | b'\r' | b'\n', tail @ ..] = rest {
-            rest = tail;
-        }
-        let Some((&first, tail)) = rest.split_first() else {
-            return if expect == Expect::End {
-                Ok(())
-            } else {
-                Err(Flaw::CutOff)
-            };
-        };
-        rest = tail;
-        let innermost = open.last().copied();
-        match (expect, first) {
-            (Expect::Value | Expect::ValueOrClose, b'{') => {
-                open.push(b'{');
-                expect = Expect::KeyOrClose;
-                continue;
-            }
-            (Expect::Value | Expect::ValueOrClose, b'[') => {
-                open.push(b'[');
-                expect = Expect::ValueOrClose;
-                continue;
-            }
-            (Expect::Key | Expect::KeyOrClose, b'"') => {
-                rest = after_string(rest, raw)?;
-                expect = Expect::Colon;
-                continue;
-            }
-            (Expect::Colon, b':') => {
-                expect = Expect::Value;
-                continue;
-            }
-            (Expect::CommaOrClose, b',') => {
-                expect = if innermost == Some(b'{') {
-                    Expect::Key
-                } else {
-                    Expect::Value
-                };
-                continue;
-            }
-            (Expect::ValueOrClose | Expect::CommaOrClose, b']') if innermost == Some(b'[') => {
-                open.pop();
-            }
-            (Expect::KeyOrClose | Expect::CommaOrClose, b'}') if innermost == Some(b'{') => {
-                open.pop();
-            }
-            (Expect::Value | Expect::ValueOrClose, b'"') => rest = after_string(rest, raw)?,
-            (Expect::Value | Expect::ValueOrClose, b't') => rest = after_word(rest, b"rue")?,
-            (Expect::Value | Expect::ValueOrClose, b'f') => rest = after_word(rest, b"alse")?,
-            (Expect::Value | Expect::ValueOrClose, b'n') => rest = after_word(rest, b"ull")?,
-            (Expect::Value | Expect::ValueOrClose, b'-' | b'0'..=b'9') => {
-                while let [b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-', tail @ ..] = rest {
-                    rest = tail;
-                }
-            }
-            _ => return Err(Flaw::Malformed),
-        }
-        expect = if open.is_empty() {
-            Expect::End
-        } else {
-            Expect::CommaOrClose
-        };
-    }
-}
-
-/// What follows a string whose opening quote was read.
-fn after_string(mut rest: &[u8], raw: bool) -> Result<&[u8], Flaw> {
-    loop {
-        rest = match rest {
-            [b'"', tail @ ..] => return Ok(tail),
-            [b'\\', _, tail @ ..] => tail,
-            [] | [b'\\'] => return Err(Flaw::CutOff),
-            // nanoserde takes a NUL for the end of the text.
-            [0..=0x1f, ..] if !raw => return Err(Flaw::Malformed),
-            [_, tail @ ..] => tail,
-        };
-    }
-}
-
-/// What follows `true`, `false` or `null`, of which the first letter was read.
-fn after_word<'a>(rest: &'a [u8], word: &[u8]) -> Result<&'a [u8], Flaw> {
-    match rest.strip_prefix(word) {
-        Some(tail) => Ok(tail),
-        None if word.starts_with(rest) => Err(Flaw::CutOff),
-        None => Err(Flaw::Malformed),
-    }
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@
 //! chose at random, with the id and the question (RFC 5452 section 9.1). Everything else that
 //! comes is passed over, and the wait goes on.
 
+use crate::check::deadline::Deadline;
 use crate::check::explain::connect_failure;
 use crate::check::wire::dns::{Malformed, Question, UDP};
-use crate::http::within;
 use crate::monitor::site::outcome::{Failure, FailureKind};
+use crate::timeout::before;
 use async_io::{Async, Timer};
-use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ pub(super) struct Ask<'a> {
     pub(super) server: SocketAddr,
     pub(super) until: Instant,
     /// The whole check's, for the texts.
-    pub(super) timeout: Duration,
+    pub(super) deadline: Deadline,
 }
 
 impl Ask<'_> {
@@ -47,7 +48,7 @@ impl Ask<'_> {
 
     async fn over_udp(&self) -> Result<Vec<u8>, Miss> {
         let failed =
-            |error: io::Error| Miss::Failed(connect_failure(&error, self.server, self.timeout));
+            |error: io::Error| Miss::Failed(connect_failure(&error, self.server, self.deadline));
         let socket = self.socket().map_err(failed)?;
         let mut query = self.question.encode(true);
         let mut extended = true;
@@ -65,7 +66,12 @@ impl Ask<'_> {
             if strays > STRAYS {
                 Timer::at(due.min(Instant::now() + PAUSE)).await;
             }
-            let Some(received) = before(due, socket.recv(&mut buffer)).await else {
+            // A flood of them would always be there before the time is looked at.
+            let received = match Instant::now() < due {
+                true => before(due, socket.recv(&mut buffer)).await,
+                false => None,
+            };
+            let Some(received) = received else {
                 if again.take().is_none() {
                     return Err(Miss::Silent { strays: strays > 0 });
                 }
@@ -105,11 +111,10 @@ impl Ask<'_> {
         let connected = before(self.until, connecting).await;
         *connect = start.elapsed();
         let connected = connected.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
-        let failed = |error: io::Error| connect_failure(&error, self.server, self.timeout);
+        let failed = |error: io::Error| connect_failure(&error, self.server, self.deadline);
         let stream = connected.map_err(failed)?;
         let Some(message) = before(self.until, self.exchange(stream)).await else {
-            let detail = format!("no answer within {}", within(self.timeout));
-            return Err(Failure::new(FailureKind::Timeout, detail));
+            return Err(self.deadline.missed("no answer"));
         };
         let message = message.map_err(|error| broken(&error))?;
         match self.question.answer(&message) {
@@ -148,18 +153,6 @@ fn broken(error: &io::Error) -> Failure {
         _ => (FailureKind::Protocol, "answer broken off"),
     };
     Failure::new(kind, detail)
-}
-
-/// What `future` comes to, `None` when it doesn't until `due`.
-pub(super) async fn before<T>(due: Instant, future: impl Future<Output = T>) -> Option<T> {
-    if Instant::now() >= due {
-        return None;
-    }
-    let late = async {
-        Timer::at(due).await;
-        None
-    };
-    async { Some(future.await) }.or(late).await
 }
 
 /// Why a server has no answer.

@@ -3,12 +3,13 @@
 mod exchange;
 mod system;
 
+use super::deadline::Deadline;
 use super::explain::{BESIDE, addresses, unresolved};
 use super::wire::dns::{Answer, Data, Malformed, Name, Question, Rcode};
-use crate::http::{Client, within};
+use crate::http::Client;
 use crate::monitor::site::outcome::{Failure, FailureKind, Lack, Outcome, Phases};
 use crate::monitor::site::{DnsCheck, RecordKind, Site};
-use exchange::{Ask, Miss, before};
+use exchange::{Ask, Miss};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -20,14 +21,13 @@ const SHOWN: usize = 160;
 
 /// One DNS check. The clock starts here.
 pub(super) async fn run(client: &Client, site: &Site, check: &DnsCheck) -> Outcome {
-    let start = Instant::now();
-    let deadline = start + site.timeout;
+    let deadline = Deadline::new(site.timeout);
     let servers = match &check.server {
         None => system::servers(check.ip),
         Some((host, port)) => {
             let found = addresses(client, host, *port, check.ip, BESIDE);
-            let late = || Err(unresolved(host, site.timeout));
-            before(deadline, found).await.unwrap_or_else(late)
+            let late = || Err(unresolved(host, deadline));
+            deadline.bound(found).await.unwrap_or_else(late)
         }
     };
     let servers = match servers {
@@ -35,10 +35,10 @@ pub(super) async fn run(client: &Client, site: &Site, check: &DnsCheck) -> Outco
         Err(failure) => return Outcome::failed(failure.kind, failure.detail),
     };
     let dns = match check.server {
-        Some(_) => start.elapsed(),
+        Some(_) => deadline.start.elapsed(),
         None => Duration::ZERO,
     };
-    let mut outcome = ask(check, &servers, start, site.timeout).await;
+    let mut outcome = ask(check, &servers, deadline).await;
     if let Some(phases) = &mut outcome.phases {
         phases.dns = dns;
         phases.first_byte = phases.first_byte.saturating_sub(dns);
@@ -46,65 +46,44 @@ pub(super) async fn run(client: &Client, site: &Site, check: &DnsCheck) -> Outco
     outcome
 }
 
-/// Asks `servers`, one after the other, until one answers. `start`: when the check began.
-pub(super) async fn ask(
-    check: &DnsCheck,
-    servers: &[SocketAddr],
-    start: Instant,
-    timeout: Duration,
-) -> Outcome {
+/// Asks `servers`, one after the other, until one answers.
+pub(super) async fn ask(check: &DnsCheck, servers: &[SocketAddr], deadline: Deadline) -> Outcome {
     let Some(name) = asked_for(check) else {
         let detail = format!("\"{}\" cannot be a name", check.name);
         return Outcome::failed(FailureKind::Internal, detail);
     };
     let question = Question {
-        // Not to be guessed: hashed with a key that is the system's randomness.
-        id: RandomState::new().hash_one(start) as u16,
+        // Not to be guessed, which fastrand's numbers can be: hashed with a key that is the system's
+        // randomness.
+        id: RandomState::new().hash_one(deadline.start) as u16,
         name,
         kind: check.kind,
     };
     let mut connect = Duration::ZERO;
-    let found = find(check, &question, servers, start, timeout, &mut connect).await;
-    let total = start.elapsed();
-    if check.server.is_none() {
-        return by_system(found, connect, total);
-    }
+    let found = find(check, &question, servers, deadline, &mut connect).await;
+    let total = deadline.start.elapsed();
+    // Where a resolver of ours stands says nothing of where the site is: one on this network can't tell
+    // either when the line is down. So it isn't named as the site's address, and that none of them can
+    // tell is a fault of names, judged with our own line.
+    let by_system = check.server.is_none();
     match found {
-        Ok((judged, server)) => answered(judged, Some(server), connect, total),
+        Ok(((verdict, detail), server)) => Outcome {
+            verdict,
+            took: Some(total),
+            phases: Some(Phases {
+                connect,
+                first_byte: total.saturating_sub(connect),
+                total,
+                ..Phases::default()
+            }),
+            address: (!by_system).then(|| server.ip()),
+            detail,
+        },
+        Err((failure, _)) if by_system => Outcome::failed(FailureKind::Dns, failure.detail),
         Err((failure, server)) => Outcome {
             address: Some(server.ip()),
             ..Outcome::failed(failure.kind, failure.detail)
         },
-    }
-}
-
-/// Where a resolver of ours stands says nothing of where the site is: one on this network can't tell
-/// either when the line is down. So it isn't named as the site's address, and that none of them can
-/// tell is a fault of names, judged with our own line.
-fn by_system(found: Found, connect: Duration, total: Duration) -> Outcome {
-    match found {
-        Ok((judged, _)) => answered(judged, None, connect, total),
-        Err((failure, _)) => Outcome::failed(FailureKind::Dns, failure.detail),
-    }
-}
-
-fn answered(
-    (verdict, detail): Judged,
-    server: Option<SocketAddr>,
-    connect: Duration,
-    total: Duration,
-) -> Outcome {
-    Outcome {
-        verdict,
-        took: Some(total),
-        phases: Some(Phases {
-            connect,
-            first_byte: total.saturating_sub(connect),
-            total,
-            ..Phases::default()
-        }),
-        address: server.map(|server| server.ip()),
-        detail,
     }
 }
 
@@ -117,20 +96,18 @@ async fn find(
     check: &DnsCheck,
     question: &Question,
     servers: &[SocketAddr],
-    start: Instant,
-    timeout: Duration,
+    deadline: Deadline,
     connect: &mut Duration,
 ) -> Found {
     let mut misses = Vec::new();
     for (at, &server) in servers.iter().enumerate() {
-        let now = Instant::now();
-        let left = (start + timeout).saturating_duration_since(now);
         let ask = Ask {
             question,
             server,
             // What is left is shared with those behind it.
-            until: now + left / u32::try_from(servers.len() - at).unwrap_or(1),
-            timeout,
+            until: Instant::now()
+                + deadline.left() / u32::try_from(servers.len() - at).unwrap_or(1),
+            deadline,
         };
         let judged = async {
             let message = ask.answer(connect).await?;
@@ -146,19 +123,19 @@ async fn find(
             Err(miss) => misses.push((miss, server)),
         }
     }
-    Err(missed(misses, timeout))
+    Err(missed(misses, deadline))
 }
 
 /// What is asked for: the name under which an address leads back, when that is asked of one.
 fn asked_for(check: &DnsCheck) -> Option<Name> {
     match check.name.parse::<IpAddr>() {
-        Ok(address) if check.kind == RecordKind::Ptr => Some(Name::reverse(address)),
+        Ok(address) if check.kind == RecordKind::Ptr => Name::reverse(address),
         _ => Name::parse(&check.name),
     }
 }
 
 /// The cause when no server has an answer, and the one that tells it.
-fn missed(mut misses: Vec<(Miss, SocketAddr)>, timeout: Duration) -> (Failure, SocketAddr) {
+fn missed(mut misses: Vec<(Miss, SocketAddr)>, deadline: Deadline) -> (Failure, SocketAddr) {
     let no_route = |miss: &Miss| matches!(miss, Miss::Failed(f) if matches!(f.kind, FailureKind::NoRoute | FailureKind::Local(Lack::Address)));
     if misses.iter().any(|(miss, _)| !no_route(miss)) {
         // Of two families the one that has a route tells more.
@@ -187,13 +164,13 @@ fn missed(mut misses: Vec<(Miss, SocketAddr)>, timeout: Duration) -> (Failure, S
         }
     }
     if !silent.is_empty() {
-        let (silent, within) = (silent.join(", "), within(timeout));
-        causes.push(format!("no {fitting}answer from {silent} within {within}"));
+        let what = format!("no {fitting}answer from {}", silent.join(", "));
+        causes.push(deadline.missed(&what).detail);
     }
     (Failure::new(kind, causes.join("; ")), server)
 }
 
-/// An answer that isn't the wanted one is told like an unwanted status, not as a name that doesn't
+/// An answer that isn't the wanted one counts like an unwanted status, not as a name that doesn't
 /// resolve: the site is this name at this server, which did answer. So it is the site's fault, and
 /// nothing that our own line's names being out of order would excuse.
 fn refusal(rcode: Rcode, server: SocketAddr) -> Failure {
@@ -302,19 +279,20 @@ impl std::fmt::Display for List {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::wire::dns::Part;
 
     #[test]
     fn as_many_records_are_shown_as_fit() {
         let mut list = List::default();
         for at in 0..=255 {
-            list.push(&Data::Address([192, 0, 2, at].into()));
+            list.push(&Data(vec![Part::Address([192, 0, 2, at].into())]));
         }
         let text = list.to_string();
         assert!(text.starts_with("192.0.2.0, 192.0.2.1, "), "{text}");
         assert!(text.ends_with(", 192.0.2.13 and 242 more"), "{text}");
         let mut long = List::default();
-        long.push(&Data::Txt(vec![b'x'; 5000]));
-        long.push(&Data::Txt(b"short".to_vec()));
+        long.push(&Data(vec![Part::Text(vec![b'x'; 5000])]));
+        long.push(&Data(vec![Part::Text(b"short".to_vec())]));
         let text = long.to_string();
         assert!(
             text.starts_with("\"xxx") && text.ends_with("x… and 1 more"),

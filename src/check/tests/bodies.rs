@@ -214,7 +214,7 @@ fn large_bodies_that_are_kept_wait_for_room_and_small_ones_do_not() {
                 .expect("a request");
             held.push((server, end, check));
         }
-        while client.rooms_free() > 0 {
+        while client.body_permits_free() > 0 {
             futures_lite::future::yield_now().await;
         }
         let small = serving("", fine(60_000));
@@ -234,13 +234,13 @@ fn large_bodies_that_are_kept_wait_for_room_and_small_ones_do_not() {
             let site = long(&large.url());
             assert_eq!(run(&client, &site, false).await.verdict, Ok(()));
         }
-        assert_eq!(client.rooms_free(), 2);
+        assert_eq!(client.body_permits_free(), 2);
     }));
     all_permits_back(&client);
 }
 
 #[test]
-fn sites_that_were_slow_share_one_room() {
+fn sites_that_were_slow_share_one_permit() {
     let client = client();
     let drip = Server::new(|mut stream| {
         request(&mut stream);
@@ -270,13 +270,13 @@ fn sites_that_were_slow_share_one_room() {
         let late = "no end of the answer within 2100ms";
         assert_eq!([failure(&one).1, failure(&two).1], [late; 2]);
         let again = executor.spawn(both());
-        while client.rooms_free() == 2 {
+        while client.body_permits_free() == 2 {
             futures_lite::future::yield_now().await;
         }
         let large = serving("", fine(1_000_000));
         let good = run(&client, &site(&large.url(), wants_ok), false).await;
         assert_eq!(good.verdict, Ok(()));
-        assert_eq!(client.rooms_free(), 1, "they are still at it");
+        assert_eq!(client.body_permits_free(), 1, "they are still at it");
         again.await;
     }));
 }

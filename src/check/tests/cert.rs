@@ -128,9 +128,8 @@ fn shake_hands(config: &Arc<ServerConfig>, stream: TcpStream) {
 }
 
 pub(super) fn tls_site(server: &Server) -> Site {
-    let mut site = site("", |_| {});
-    site.check = Check::Tls(super::tls_talk::tls_check(server.address));
-    site
+    let check = Check::Tls(super::tls_talk::tls_check(server.address));
+    site_of(check, Duration::from_secs(5))
 }
 
 pub(super) fn https_site(server: &Server, change: impl FnOnce(&mut HttpCheck)) -> Site {

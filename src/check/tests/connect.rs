@@ -2,7 +2,8 @@
 
 use super::server::Server;
 use super::*;
-use crate::check::connect::{Deadline, Failed, Race, Target, alternate};
+use crate::check::connect::{Failed, Race, Target, alternate};
+use crate::check::deadline::Deadline;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 fn v4(n: u8) -> SocketAddr {

@@ -1,7 +1,7 @@
 //! Pings, on the loopback and in a network of the test's own.
 
-use super::{client, failure, site};
-use crate::check::connect::Deadline;
+use super::{client, failure, site_of};
+use crate::check::deadline::Deadline;
 use crate::check::icmp::{Kind, Tally, ping, socket};
 use crate::check::run;
 use crate::check::wire::icmp::{Echo, Family, behind_ipv4_header, read_quoted, reply};
@@ -30,11 +30,7 @@ fn ping_site(host: &str, ip: IpVersion, timeout: Duration) -> Site {
         host: host.to_owned(),
         ip,
     });
-    Site {
-        timeout,
-        check,
-        ..site("icmp://host", |_| {})
-    }
+    site_of(check, timeout)
 }
 
 fn outcome(host: &str, timeout: Duration) -> Outcome {

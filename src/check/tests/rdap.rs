@@ -2,7 +2,9 @@
 
 use super::server::Server;
 use super::{all_permits_back, client, site};
-use crate::check::rdap::{Bootstrap, lead, look, look_within};
+use crate::check::rdap::{Registries, inspect, inspect_within, lead};
+use crate::monitor::persist::snapshot::RegistryRecord;
+use crate::monitor::site::Site;
 use crate::monitor::site::outcome::{Expiry, Failure, FailureKind};
 use futures_lite::future::block_on;
 use std::io::Write;
@@ -67,11 +69,11 @@ impl Registry {
     fn look(&self, host: &str) -> Result<Expiry, Failure> {
         let site = site(&format!("https://{host}/"), |_| {});
         let client = client();
-        let found = block_on(look(
+        let found = block_on(inspect(
             &client,
             &site,
             Some(&self.base()),
-            &Bootstrap::new(Vec::new()),
+            &Registries::new(Vec::new()),
         ));
         all_permits_back(&client);
         found
@@ -261,8 +263,8 @@ fn a_registry_that_is_not_there_is_told_by_its_host() {
     let base = format!("http://{}/", listener.local_addr().expect("bound"));
     drop(listener);
     let site = site("https://example.org/", |_| {});
-    let cache = Bootstrap::new(Vec::new());
-    let told = cause(block_on(look(&client(), &site, Some(&base), &cache)));
+    let cache = Registries::new(Vec::new());
+    let told = cause(block_on(inspect(&client(), &site, Some(&base), &cache)));
     let wanted = "cannot connect to 127.0.0.1".to_owned();
     assert_eq!(told, (FailureKind::Connect, wanted));
 }
@@ -325,11 +327,11 @@ fn a_registry_that_stays_silent_costs_one_deadline() {
     ] {
         let client = client();
         let base = server.url();
-        let cache = Bootstrap::new(Vec::new());
+        let cache = Registries::new(Vec::new());
         let found = block_on(async {
             let permit = client.check_permit().await;
             let within = Duration::from_millis(300);
-            look_within(&client, &permit, "example.org", Some(&base), &cache, within).await
+            inspect_within(&client, &permit, "example.org", Some(&base), &cache, within).await
         });
         let (kind, detail) = cause(found);
         assert_eq!(kind, FailureKind::Timeout, "{detail}");
@@ -364,18 +366,29 @@ fn with_list() -> Registry {
     registry
 }
 
-fn look_with(cache: &Bootstrap, host: &str) -> Result<Expiry, Failure> {
+fn record(domain: &str, url: &str, at: i64) -> RegistryRecord {
+    RegistryRecord {
+        domain: domain.to_owned(),
+        url: url.to_owned(),
+        at,
+    }
+}
+
+fn look_with(cache: &Registries, host: &str) -> Result<Expiry, Failure> {
     let site = site(&format!("https://{host}/"), |_| {});
-    block_on(look(&client(), &site, None, cache))
+    block_on(inspect(&client(), &site, None, cache))
 }
 
 #[test]
 fn the_list_is_asked_once_for_all_wanted_domains_and_kept() {
     let registry = with_list();
     let list = format!("{}/dns.json", registry.base());
-    let cache = Bootstrap::of(&list, Vec::new());
-    cache.want(&site("https://www.example.net/", |_| {}));
-    cache.want(&site("https://192.0.2.1/", |_| {}));
+    let cache = Registries::of(&list, Vec::new());
+    let sites = ["https://www.example.net/", "https://192.0.2.1/"].map(|url| Site {
+        domain: Some(std::time::Duration::from_secs(86_400)),
+        ..site(url, |_| {})
+    });
+    cache.want(&sites);
     assert!(cache.learnt().is_empty(), "nothing is known yet");
     assert_eq!(
         look_with(&cache, "www.example.com"),
@@ -392,7 +405,7 @@ fn the_list_is_asked_once_for_all_wanted_domains_and_kept() {
     ];
     assert_eq!(registry.asked(), paths);
 
-    let kept = Bootstrap::of(&list, cache.learnt());
+    let kept = Registries::of(&list, cache.learnt());
     assert_eq!(look_with(&kept, "example.com"), Ok(expiry("example.com")));
     assert_eq!(registry.asked().len(), 4, "the list isn't asked again");
 
@@ -408,27 +421,27 @@ fn the_list_is_asked_once_for_all_wanted_domains_and_kept() {
 #[test]
 fn after_a_week_the_list_is_asked_again_and_without_it_the_old_one_counts() {
     let registry = with_list();
-    let learnt = |at| vec![("com".to_owned(), format!("{}/v1", registry.base()), at)];
+    let learnt = |at| vec![record("com", &format!("{}/v1", registry.base()), at)];
     let lists = || {
         let asked = registry.asked();
         asked.iter().filter(|path| *path == "/dns.json").count()
     };
     let list = format!("{}/dns.json", registry.base());
 
-    let young = Bootstrap::of(&list, learnt(now() - WEEK + 60));
+    let young = Registries::of(&list, learnt(now() - WEEK + 60));
     assert_eq!(look_with(&young, "example.com"), Ok(expiry("example.com")));
     assert_eq!(lists(), 0);
 
     for at in [now() - WEEK - 60, now() + 3600] {
         let before = lists();
-        let old = Bootstrap::of(&list, learnt(at));
+        let old = Registries::of(&list, learnt(at));
         assert_eq!(look_with(&old, "example.com"), Ok(expiry("example.com")));
         assert_eq!(lists(), before + 1);
-        assert!((old.learnt()[0].2 - now()).abs() < 60);
+        assert!((old.learnt()[0].at - now()).abs() < 60);
     }
 
     let broken = Registry::new(|_| answer("503 Service Unavailable", ""));
-    let cache = Bootstrap::of(&broken.base(), learnt(now() - 2 * WEEK));
+    let cache = Registries::of(&broken.base(), learnt(now() - 2 * WEEK));
     assert_eq!(look_with(&cache, "example.com"), Ok(expiry("example.com")));
     let told = cause(look_with(&cache, "example.org"));
     assert_eq!(
@@ -443,7 +456,7 @@ fn after_a_week_the_list_is_asked_again_and_without_it_the_old_one_counts() {
 
 #[test]
 fn a_registry_without_encryption_is_not_asked_on_iana_s_word() {
-    let learnt = vec![("kg".to_owned(), "http://rdap.example/".to_owned(), now())];
-    let (_, detail) = cause(look_with(&Bootstrap::new(learnt), "example.kg"));
+    let learnt = vec![record("kg", "http://rdap.example/", now())];
+    let (_, detail) = cause(look_with(&Registries::new(learnt), "example.kg"));
     assert_eq!(detail, "the registry of .kg speaks no https");
 }

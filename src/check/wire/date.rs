@@ -10,11 +10,32 @@
 pub fn seconds(text: &str) -> Option<i64> {
     let (date, rest) = date(text.trim())?;
     let (time, rest) = time(rest).unwrap_or((0, rest));
-    Some(days(date)? * 86_400 + time - offset(rest).unwrap_or(0))
+    Some(midnight(date)? + time - offset(rest).unwrap_or(0))
+}
+
+/// When a date begins in UTC, in Unix seconds; `None`: there is no such date.
+pub fn midnight([year, month, day]: Date) -> Option<i64> {
+    let (month, day) = (month.try_into().ok()?, day.try_into().ok()?);
+    let date = jiff::civil::Date::new(year.try_into().ok()?, month, day).ok()?;
+    let epoch = const { jiff::civil::Date::constant(1970, 1, 1) };
+    Some(date.duration_since(epoch).as_secs())
+}
+
+/// 1 to 12, of a name in lower case or its beginning, at least three letters of it.
+pub fn month(word: &str) -> Option<i64> {
+    const NAMES: &str = "january february march april may june july august september october \
+        november december";
+    place(NAMES, word)
+}
+
+/// Which of `names` begins with `word`; 1 is the first.
+fn place(names: &str, word: &str) -> Option<i64> {
+    let is = |name: &str| word.len() >= 3 && name.starts_with(word);
+    Some(names.split(' ').position(is)? as i64 + 1)
 }
 
 /// Year, month and day.
-type Date = [i64; 3];
+pub type Date = [i64; 3];
 
 fn date(text: &str) -> Option<(Date, &str)> {
     let (first, rest) = part(text)?;
@@ -75,29 +96,7 @@ enum Part {
 
 /// What `text` begins with.
 fn part(text: &str) -> Option<(Part, &str)> {
-    const MONTHS: [&str; 12] = [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ];
-    const WEEKDAYS: [&str; 7] = [
-        "monday",
-        "tuesday",
-        "wednesday",
-        "thursday",
-        "friday",
-        "saturday",
-        "sunday",
-    ];
+    const WEEKDAYS: &str = "monday tuesday wednesday thursday friday saturday sunday";
     let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
     let (digits, _) = text.split_at(text.len() - rest.len());
     if !digits.is_empty() {
@@ -106,12 +105,10 @@ fn part(text: &str) -> Option<(Part, &str)> {
     let rest = text.trim_start_matches(|c: char| c.is_ascii_alphabetic());
     let (word, _) = text.split_at(text.len() - rest.len());
     let word = word.to_ascii_lowercase();
-    let is = |name: &str| word.len() >= 3 && name.starts_with(&word);
-    if WEEKDAYS.iter().any(|name| is(name)) {
-        return Some((Part::Weekday, rest));
+    match place(WEEKDAYS, &word) {
+        Some(_) => Some((Part::Weekday, rest)),
+        None => Some((Part::Month(month(&word)?), rest)),
     }
-    let at = MONTHS.iter().position(|name| is(name))?;
-    Some((Part::Month(at as i64 + 1), rest))
 }
 
 fn year(text: &str) -> Option<(i64, &str)> {
@@ -184,22 +181,6 @@ fn offset(text: &str) -> Option<i64> {
     }
     let east = hours * 3600 + minutes * 60;
     Some(if text.starts_with('-') { -east } else { east })
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar.
-fn days([year, month, day]: Date) -> Option<i64> {
-    const BEFORE: [i64; 13] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365];
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let at = usize::try_from(month - 1).ok().filter(|&at| at < 12)?;
-    let long = BEFORE[at + 1] - BEFORE[at] + i64::from(leap && month == 2);
-    if !(1..=long).contains(&day) {
-        return None;
-    }
-    // Leap days of the years before this one; year 0 is one of them.
-    let past = |length: i64| (year + length - 1) / length;
-    let leap_days = past(4) - past(100) + past(400);
-    let today = BEFORE[at] + i64::from(leap && month > 2) + day - 1;
-    Some(year * 365 + leap_days + today - 719_528)
 }
 
 #[cfg(test)]

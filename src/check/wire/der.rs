@@ -1,5 +1,7 @@
 //! DER (X.690) as far as certificates need it: one element after the other, never by recursion.
 
+use super::date::midnight;
+
 /// Universal tags (X.680 section 8.4), with the bit for constructed types where it is set.
 pub const INTEGER: u8 = 0x02;
 pub const BIT_STRING: u8 = 0x03;
@@ -104,12 +106,9 @@ pub fn time(element: Element<'_>) -> Option<i64> {
     };
     let (month, day) = (part()?, part()?);
     let (hour, minute, second) = (part()?, part()?, part()?);
-    let valid = (1..=12).contains(&month)
-        && (1..=month_length(year, month)).contains(&day)
-        && hour < 24
-        && minute < 60
-        && second < 60;
-    valid.then(|| days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
+    let is_time = hour < 24 && minute < 60 && second < 60;
+    let midnight = midnight([year, month, day]).filter(|_| is_time)?;
+    Some(midnight + hour * 3600 + minute * 60 + second)
 }
 
 fn number(digits: &[u8]) -> Option<i64> {
@@ -117,27 +116,6 @@ fn number(digits: &[u8]) -> Option<i64> {
         let digit = digit.is_ascii_digit().then(|| i64::from(digit - b'0'))?;
         Some(sum * 10 + digit)
     })
-}
-
-fn month_length(year: i64, month: i64) -> i64 {
-    match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        _ => 31,
-    }
-}
-
-/// Of a date of the Gregorian calendar. Years begin in March here, so that the leap day is the last.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = match month {
-        1 | 2 => (year - 1, month + 9),
-        _ => (year, month - 3),
-    };
-    let before_year = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    // 31, 30, 31, 30, 31 days, over and over.
-    let before_month = (153 * month + 2) / 5;
-    before_year + before_month + day - 1 - 719_468
 }
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ impl Gunzip {
         &self.window[self.piece.clone()]
     }
 
-    /// To be told of the end of the packed bytes.
+    /// To be called at the end of the packed bytes.
     ///
     /// # Errors
     ///

@@ -10,17 +10,11 @@ pub enum Family {
 }
 
 impl Family {
-    fn request(self) -> u8 {
+    /// The types of a request and of a reply.
+    fn types(self) -> (u8, u8) {
         match self {
-            Family::V4 => 8,
-            Family::V6 => 128,
-        }
-    }
-
-    fn reply(self) -> u8 {
-        match self {
-            Family::V4 => 0,
-            Family::V6 => 129,
+            Family::V4 => (8, 0),
+            Family::V6 => (128, 129),
         }
     }
 }
@@ -36,12 +30,12 @@ pub struct Echo<'a> {
 /// The bytes of a request. The checksum of IPv6 covers addresses too and is left to the kernel,
 /// which fills it in on every ICMPv6 socket (RFC 3542, section 3.1).
 pub fn request(family: Family, echo: Echo<'_>) -> Vec<u8> {
-    message(family, family.request(), echo)
+    message(family, family.types().0, echo)
 }
 
 /// The bytes of the answer to such a request.
 pub fn reply(family: Family, echo: Echo<'_>) -> Vec<u8> {
-    message(family, family.reply(), echo)
+    message(family, family.types().1, echo)
 }
 
 fn message(family: Family, kind: u8, echo: Echo<'_>) -> Vec<u8> {
@@ -64,7 +58,7 @@ pub fn read_reply(family: Family, bytes: &[u8]) -> Option<Echo<'_>> {
     if family == Family::V4 && checksum(bytes) != 0 {
         return None;
     }
-    let (id, number) = read_header(head, family.reply())?;
+    let (id, number) = read_header(head, family.types().1)?;
     Some(Echo {
         id,
         number,
@@ -74,7 +68,7 @@ pub fn read_reply(family: Family, bytes: &[u8]) -> Option<Echo<'_>> {
 
 /// Identifier and number of a request of which an error message quotes at least the header.
 pub fn read_quoted(family: Family, bytes: &[u8]) -> Option<(u16, u16)> {
-    read_header(bytes.get(..HEADER)?, family.request())
+    read_header(bytes.get(..HEADER)?, family.types().0)
 }
 
 fn read_header(head: &[u8], wanted: u8) -> Option<(u16, u16)> {

@@ -6,7 +6,6 @@ mod der;
 pub mod dns;
 pub mod gzip;
 pub mod icmp;
-pub mod jsonpath;
 pub mod legacy_hello;
 pub mod mail;
 pub mod rdap;

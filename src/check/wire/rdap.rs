@@ -2,7 +2,7 @@
 //! (RFC 9224).
 
 use super::date::seconds;
-use crate::json::{Flaw, View};
+use crate::json::{Document, Flaw, Value, Values};
 use crate::monitor::site::printable::ADDRESS;
 
 /// More labels than this aren't put before a public suffix.
@@ -10,39 +10,9 @@ const MOST_CANDIDATES: usize = 4;
 /// Registrations under which others sell registrations of their own, as a registry does: whose
 /// end is not theirs. From the private part of the public suffix list; the many names there under
 /// which accounts are given away (`github.io`) have no registration of their own.
-const RESOLD: [&str; 31] = [
-    "ae.org",
-    "africa.com",
-    "br.com",
-    "cn.com",
-    "co.com",
-    "co.nl",
-    "co.no",
-    "com.de",
-    "com.se",
-    "de.com",
-    "eu.com",
-    "gb.net",
-    "gr.com",
-    "hu.net",
-    "in.net",
-    "it.com",
-    "jp.net",
-    "jpn.com",
-    "mex.com",
-    "radio.am",
-    "radio.fm",
-    "ru.com",
-    "sa.com",
-    "se.net",
-    "uk.com",
-    "uk.net",
-    "us.com",
-    "us.org",
-    "za.bz",
-    "za.com",
-    "za.net",
-];
+const RESOLD: &str = "ae.org africa.com br.com cn.com co.com co.nl co.no com.de com.se de.com eu.com gb.net \
+    gr.com hu.net in.net it.com jp.net jpn.com mex.com radio.am radio.fm ru.com sa.com \
+    se.net uk.com uk.net us.com us.org za.bz za.com za.net";
 /// 1985: the first registration. What ended before, as year 1 or 1970, is a date that isn't set.
 const FIRST: i64 = 473_385_600;
 
@@ -61,10 +31,10 @@ pub struct Registration {
 /// missing in the result.
 pub fn registration(body: &[u8]) -> Result<Registration, Flaw> {
     // A registrar's name in Latin-1 doesn't keep the date from being read.
-    let text = String::from_utf8_lossy(body);
-    let domain = View::new(&text)?;
-    let name = domain.get("ldhName").and_then(View::text);
-    let ends = elements(domain, "events").find_map(|event| {
+    let document = Document::lenient(body)?;
+    let domain = document.root().ok_or(Flaw::Malformed)?;
+    let name = domain.get("ldhName").and_then(|name| name.text());
+    let ends = elements(&domain, "events").find_map(|event| {
         let action = event.get("eventAction")?.text()?;
         // Not the registrar's own term ("registrar expiration").
         if !action.trim().eq_ignore_ascii_case("expiration") {
@@ -72,25 +42,23 @@ pub fn registration(body: &[u8]) -> Result<Registration, Flaw> {
         }
         seconds(&event.get("eventDate")?.text()?).filter(|ends| *ends >= FIRST)
     });
-    let is_registrar = |entity: &View<'_>| {
-        elements(*entity, "roles").any(|role| role.text().as_deref() == Some("registrar"))
+    let is_registrar = |entity: &Value<'_>| {
+        elements(entity, "roles").any(|role| role.text().as_deref() == Some("registrar"))
     };
-    let registrar = elements(domain, "entities")
-        .filter(is_registrar)
-        .find_map(formatted_name);
+    let mut registrars = elements(&domain, "entities").filter(is_registrar);
     Ok(Registration {
         name: name.map(|name| name.trim().trim_end_matches('.').to_owned()),
         ends,
-        registrar: registrar.unwrap_or_default(),
+        registrar: registrars.find_map(formatted_name).unwrap_or_default(),
     })
 }
 
-fn elements<'a>(object: View<'a>, name: &str) -> impl Iterator<Item = View<'a>> {
-    object.get(name).into_iter().flat_map(View::elements)
+fn elements<'a>(object: &Value<'a>, name: &str) -> Values<'a> {
+    object.get(name).unwrap_or(Value::Null).elements()
 }
 
 /// `fn` of a jCard (RFC 7095): `["vcard", [["fn", {}, "text", "Example Inc."], …]]`.
-fn formatted_name(entity: View<'_>) -> Option<String> {
+fn formatted_name(entity: Value<'_>) -> Option<String> {
     let properties = entity.get("vcardArray")?.elements().nth(1)?;
     properties.elements().find_map(|property| {
         let mut parts = property.elements();
@@ -105,19 +73,20 @@ fn formatted_name(entity: View<'_>) -> Option<String> {
 /// https before http; empty where the list has none.
 pub fn services(list: &[u8], wanted: &[String]) -> Result<Vec<String>, Flaw> {
     let mut found = vec![String::new(); wanted.len()];
-    let text = String::from_utf8_lossy(list);
-    let all = View::new(&text)?.get("services").ok_or(Flaw::Malformed)?;
-    for service in all.elements() {
+    let all = Document::lenient(list)?.root();
+    let all = all.and_then(|all| all.get("services"));
+    for service in all.ok_or(Flaw::Malformed)?.elements() {
         let mut parts = service.elements();
         let (Some(domains), Some(addresses)) = (parts.next(), parts.next()) else {
             continue;
         };
-        for domain in domains.elements().filter_map(View::text) {
+        for domain in domains.elements().filter_map(|domain| domain.text()) {
             let Some(at) = wanted.iter().position(|w| domain.eq_ignore_ascii_case(w)) else {
                 continue;
             };
             let addresses = || {
-                let texts = addresses.elements().filter_map(View::text);
+                let texts = addresses.clone().elements();
+                let texts = texts.filter_map(|address| address.text());
                 texts.filter(|address| is_address(address))
             };
             let https = addresses().find(|address| address.starts_with("https://"));
@@ -145,12 +114,8 @@ pub fn candidates(host: &str) -> Vec<&str> {
         .filter(|name| name.contains('.'))
         .take(MOST_CANDIDATES)
         .collect();
-    let is_resold = |name: &str| {
-        RESOLD
-            .iter()
-            .any(|resold| name.eq_ignore_ascii_case(resold))
-    };
-    if names.len() > 1 && is_resold(names[0]) {
+    let is_resold = |resold: &str| names[0].eq_ignore_ascii_case(resold);
+    if names.len() > 1 && RESOLD.split(' ').any(is_resold) {
         names.remove(0);
     }
     names.reverse();

@@ -71,7 +71,7 @@ impl<'a> Certificate<'a> {
         *self.valid.end()
     }
 
-    /// A root, or a certificate that somebody made for himself.
+    /// A root, or a self-signed certificate.
     pub fn is_self_issued(&self) -> bool {
         self.subject == self.issuer
     }

@@ -24,11 +24,12 @@
 //! otherwise. Upstream would have to take the status line from libcurl (`CURLINFO_RESPONSE_CODE`)
 //! and to skip lines that it cannot read.
 
+use crate::lock::lock;
 use isahc::http::{HeaderName, HeaderValue, header};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ffi::{c_int, c_long, c_void};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 // lib/sendf.h of libcurl 8.22.
 const CLIENTWRITE_HEADER: c_int = 1 << 2;
@@ -162,10 +163,8 @@ static HEADS: Mutex<VecDeque<Head>> = Mutex::new(VecDeque::new());
 
 /// Whether the head of `transfer` has ended: a line that comes now is one of a trailer.
 fn is_in_trailer(transfer: usize) -> bool {
-    let heads = HEADS.lock().unwrap_or_else(PoisonError::into_inner);
-    heads
-        .iter()
-        .any(|head| head.of == transfer && head.has_ended)
+    let is_over = |head: &Head| head.of == transfer && head.has_ended;
+    lock(&HEADS).iter().any(is_over)
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -179,7 +178,7 @@ enum Room {
 /// Takes note of a line of the head of `transfer`, and of what is to be passed on of it. `read` bytes
 /// of heads have come up to the line's end.
 fn room(transfer: usize, is_status: bool, read: usize, line: Option<&[u8]>) -> Room {
-    let mut heads = HEADS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut heads = lock(&HEADS);
     let known = heads.iter().position(|head| head.of == transfer);
     let known = known.and_then(|at| heads.remove(at));
     let has_ended = !is_status && line == Some(b"\r\n");

@@ -17,6 +17,7 @@
 //! have to count all bytes of a transfer, and to have a limit for them.
 
 use crate::http::What;
+use crate::lock::lock;
 use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::io;
@@ -24,7 +25,7 @@ use std::mem::{offset_of, size_of};
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Received by one request before its body ended or was cut, the body itself not counted.
@@ -73,7 +74,7 @@ static MOVED: AtomicUsize = AtomicUsize::new(0);
 static FOLLOWED: AtomicUsize = AtomicUsize::new(0);
 
 fn table() -> MutexGuard<'static, Table> {
-    TABLE.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&TABLE)
 }
 
 impl Connection {
@@ -156,7 +157,7 @@ fn know(socket: RawFd) {
 }
 
 /// libcurl has read `count` bytes from some socket. (Some other counts come by as well, which make
-/// for more looks only.)
+/// for more probes only.)
 fn moved(count: usize) {
     if MOVED.fetch_add(count, Ordering::Relaxed) + count < EVERY {
         return;

@@ -1,6 +1,7 @@
 //! What is asked, whom, and how answers are judged.
 
 use super::*;
+use crate::check::deadline::Deadline;
 
 #[test]
 fn a_good_answer_is_up_with_its_records_times_and_address() {
@@ -251,7 +252,7 @@ fn by_system(servers: &[&DnsServer], timeout: Duration) -> Outcome {
         panic!("a DNS check");
     };
     check.server = None;
-    let outcome = block_on(ask(&check, &addresses, Instant::now(), timeout));
+    let outcome = block_on(ask(&check, &addresses, Deadline::new(timeout)));
     assert_eq!(outcome.address, None, "where a resolver is says nothing");
     outcome
 }

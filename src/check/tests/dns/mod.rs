@@ -121,10 +121,7 @@ fn dns_site(address: SocketAddr, change: impl FnOnce(&mut DnsCheck)) -> Site {
         ip: IpVersion::Any,
     };
     change(&mut check);
-    Site {
-        check: Check::Dns(check),
-        ..site("http://unused.example/", |_| {})
-    }
+    site_of(Check::Dns(check), Duration::from_secs(5))
 }
 
 /// One check of `server`.

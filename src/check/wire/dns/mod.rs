@@ -6,7 +6,7 @@ mod name;
 mod record;
 
 pub use name::Name;
-pub use record::Data;
+pub use record::{Data, Part};
 
 use crate::monitor::site::RecordKind;
 use std::fmt;
@@ -58,7 +58,7 @@ impl Question {
         message
     }
 
-    /// `message` as an answer to this question. `None`: it is none, whoever sent it.
+    /// `message` as an answer to this question. `None`: it is none.
     pub fn answer<'m>(&self, message: &'m [u8]) -> Option<Answer<'m>> {
         const RESPONSE: u16 = 1 << 15;
         const OPCODE: u16 = 15 << 11;

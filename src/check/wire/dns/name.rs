@@ -48,31 +48,18 @@ impl Name {
 
     /// The name under which `address` leads back to a host (RFC 1035 section 3.5, RFC 3596 section
     /// 2.5).
-    pub fn reverse(address: IpAddr) -> Name {
-        let mut wire = Vec::with_capacity(74);
-        let mut add = |label: &[u8]| {
-            wire.push(label.len() as u8);
-            wire.extend_from_slice(label);
-        };
-        match address {
+    pub fn reverse(address: IpAddr) -> Option<Name> {
+        Name::parse(&match address {
             IpAddr::V4(v4) => {
-                for octet in v4.octets().into_iter().rev() {
-                    add(octet.to_string().as_bytes());
-                }
-                add(b"in-addr");
+                let [a, b, c, d] = v4.octets();
+                format!("{d}.{c}.{b}.{a}.in-addr.arpa")
             }
             IpAddr::V6(v6) => {
-                let hex = |nibble: u8| [b"0123456789abcdef"[usize::from(nibble & 15)]];
-                for octet in v6.octets().into_iter().rev() {
-                    add(&hex(octet));
-                    add(&hex(octet >> 4));
-                }
-                add(b"ip6");
+                let octets = v6.octets().into_iter().rev();
+                let nibbles = octets.map(|octet| format!("{:x}.{:x}.", octet & 15, octet >> 4));
+                nibbles.collect::<String>() + "ip6.arpa"
             }
-        }
-        add(b"arpa");
-        wire.push(0);
-        Name { wire }
+        })
     }
 
     /// The name that begins at `at`, and where what follows it begins.
@@ -233,8 +220,10 @@ mod tests {
 
     #[test]
     fn addresses_have_names_that_lead_back() {
-        let reverse =
-            |address: &str| Name::reverse(address.parse().expect("an address")).to_string();
+        let reverse = |address: &str| {
+            let name = Name::reverse(address.parse().expect("an address"));
+            name.expect("a name").to_string()
+        };
         assert_eq!(reverse("192.0.2.1"), "1.2.0.192.in-addr.arpa");
         assert_eq!(
             reverse("2001:db8::1"),

@@ -1,43 +1,26 @@
 //! What is in a record (RFC 1035 section 3.3, RFC 3596, RFC 2782, RFC 8659), how a person reads it
 //! and whether it is what was expected.
 
+use super::Malformed;
 use super::name::{Name, unescape};
-use super::{Malformed, number};
 use crate::monitor::site::RecordKind;
 use std::fmt;
 use std::net::IpAddr;
 use url::Host;
 
-/// The data of one record.
+/// The data of one record, part by part as `dig` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Data {
-    /// A and AAAA.
+pub struct Data(pub Vec<Part>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    Number(u32),
     Address(IpAddr),
-    /// CNAME, NS and PTR.
-    Host(Name),
-    Mx {
-        preference: u16,
-        host: Name,
-    },
-    /// Its strings joined.
-    Txt(Vec<u8>),
-    Soa {
-        ns: Name,
-        hostmaster: Name,
-        /// Serial, refresh, retry, expire, minimum.
-        numbers: [u32; 5],
-    },
-    Caa {
-        flags: u8,
-        tag: Vec<u8>,
-        value: Vec<u8>,
-    },
-    Srv {
-        priority: u16,
-        weight: u16,
-        port: u16,
-        host: Name,
-    },
+    Name(Name),
+    /// The name of a property (CAA).
+    Tag(Vec<u8>),
+    /// Shown in quotes; of TXT its strings joined.
+    Text(Vec<u8>),
 }
 
 impl Data {
@@ -48,64 +31,22 @@ impl Data {
         end: usize,
         kind: RecordKind,
     ) -> Result<Data, Malformed> {
-        let bytes = message.get(at..end).ok_or(Malformed)?;
-        let (data, read) = match kind {
-            RecordKind::A => {
-                let octets: [u8; 4] = bytes.try_into().map_err(|_| Malformed)?;
-                (Data::Address(octets.into()), end)
-            }
-            RecordKind::Aaaa => {
-                let octets: [u8; 16] = bytes.try_into().map_err(|_| Malformed)?;
-                (Data::Address(octets.into()), end)
-            }
-            RecordKind::Cname | RecordKind::Ns | RecordKind::Ptr => {
-                let (host, read) = Name::read(message, at)?;
-                (Data::Host(host), read)
-            }
-            RecordKind::Mx => {
-                let (host, read) = Name::read(message, at + 2)?;
-                let preference = number(message, at)?;
-                (Data::Mx { preference, host }, read)
-            }
-            RecordKind::Txt => (Data::Txt(strings(bytes)?), end),
-            RecordKind::Soa => {
-                let (ns, read) = Name::read(message, at)?;
-                let (hostmaster, read) = Name::read(message, read)?;
-                let bytes = message
-                    .get(read..)
-                    .and_then(|rest| rest.first_chunk::<20>());
-                let (numbers, _) = bytes.ok_or(Malformed)?.as_chunks();
-                let mut all = numbers.iter().map(|number| u32::from_be_bytes(*number));
-                let data = Data::Soa {
-                    ns,
-                    hostmaster,
-                    numbers: std::array::from_fn(|_| all.next().unwrap_or_default()),
-                };
-                (data, read + 20)
-            }
-            RecordKind::Caa => {
-                let (&flags, rest) = bytes.split_first().ok_or(Malformed)?;
-                let (&length, rest) = rest.split_first().ok_or(Malformed)?;
-                let (tag, value) = rest.split_at_checked(length.into()).ok_or(Malformed)?;
-                let (tag, value) = (tag.to_vec(), value.to_vec());
-                (Data::Caa { flags, tag, value }, end)
-            }
-            RecordKind::Srv => {
-                let (host, read) = Name::read(message, at + 6)?;
-                let data = Data::Srv {
-                    priority: number(message, at)?,
-                    weight: number(message, at + 2)?,
-                    port: number(message, at + 4)?,
-                    host,
-                };
-                (data, read)
-            }
-        };
-        if read == end {
-            Ok(data)
-        } else {
-            Err(Malformed)
+        let mut reader = Reader { message, at, end };
+        let mut parts = Vec::new();
+        for field in fields(kind) {
+            parts.push(match field {
+                Field::V4 => Part::Address(reader.array::<4>()?.into()),
+                Field::V6 => Part::Address(reader.array::<16>()?.into()),
+                Field::U8 => Part::Number(reader.array::<1>()?[0].into()),
+                Field::U16 => Part::Number(u16::from_be_bytes(reader.array()?).into()),
+                Field::U32 => Part::Number(u32::from_be_bytes(reader.array()?)),
+                Field::Name => Part::Name(reader.name()?),
+                Field::Tag => Part::Tag(reader.string()?.to_vec()),
+                Field::Strings => Part::Text(reader.strings()?),
+                Field::Rest => Part::Text(reader.take(reader.left())?.to_vec()),
+            });
         }
+        (reader.at == end).then_some(Data(parts)).ok_or(Malformed)
     }
 
     /// It is what `expected` says, which is what `dig` shows of the record, or less: an address; a
@@ -115,61 +56,112 @@ impl Data {
     /// "ca.example"`, quoted or not, or the value alone; `10 5 5060 sip.example.org` or the host
     /// alone.
     pub fn is(&self, expected: &str) -> bool {
-        let words: Vec<&str> = match self {
-            // Blanks are part of it.
-            Data::Txt(_) => Vec::new(),
-            _ => expected.split_ascii_whitespace().take(8).collect(),
+        let words: Vec<&str> = expected.split_ascii_whitespace().take(8).collect();
+        let are = |parts: &[Part]| {
+            let mut pairs = parts.iter().zip(&words);
+            parts.len() == words.len() && pairs.all(|(part, word)| part.is(word))
         };
-        match (self, words.as_slice()) {
-            (Data::Txt(text), _) => is_text(text, expected),
-            (Data::Address(address), [wanted]) => wanted.parse() == Ok(*address),
-            (Data::Host(host), [wanted])
-            | (Data::Mx { host, .. }, [wanted])
-            | (Data::Srv { host, .. }, [wanted]) => is_name(host, wanted),
-            (Data::Mx { preference, host }, [first, wanted]) => {
-                first.parse() == Ok(*preference) && is_name(host, wanted)
-            }
-            (Data::Soa { ns, numbers, .. }, [wanted]) => {
-                wanted.parse() == Ok(numbers[0]) || is_name(ns, wanted)
-            }
-            (
-                Data::Soa {
-                    ns,
-                    hostmaster,
-                    numbers,
-                },
-                [first, second, rest @ ..],
-            ) => {
-                let same = |(text, number): (&&str, &u32)| text.parse() == Ok(*number);
-                matches!(rest.len(), 1 | 5)
-                    && is_name(ns, first)
-                    && is_name(hostmaster, second)
-                    && rest.iter().zip(numbers).all(same)
-            }
-            (Data::Caa { flags, tag, value }, words) => {
-                let whole = |[first, second]: [&str; 2]| {
-                    first.parse() == Ok(*flags)
-                        && tag.eq_ignore_ascii_case(second.as_bytes())
+        let all = self.0.as_slice();
+        match all {
+            // Blanks are part of it.
+            [Part::Text(text)] => is_text(text, expected),
+            [flags, tag, Part::Text(value)] => {
+                let whole = |[first, second]: &[&str; 2]| {
+                    flags.is(first)
+                        && tag.is(second)
                         && is_value(value, after_word(after_word(expected)))
                 };
-                is_value(value, expected) || words.first_chunk().is_some_and(|words| whole(*words))
+                is_value(value, expected) || words.first_chunk().is_some_and(whole)
             }
-            (
-                Data::Srv {
-                    priority,
-                    weight,
-                    port,
-                    host,
-                },
-                [first, second, third, wanted],
-            ) => {
-                first.parse() == Ok(*priority)
-                    && second.parse() == Ok(*weight)
-                    && third.parse() == Ok(*port)
-                    && is_name(host, wanted)
+            [_ns, _hostmaster, _serial, _, _, _, _] => {
+                are(all) || are(&all[..3]) || are(&all[..1]) || are(&all[2..3])
             }
-            _ => false,
+            // What comes before a host may be left out.
+            _ => are(all) || are(&all[all.len().saturating_sub(1)..]),
         }
+    }
+}
+
+impl Part {
+    fn is(&self, word: &str) -> bool {
+        match self {
+            Part::Number(number) => word.parse() == Ok(*number),
+            Part::Address(address) => word.parse() == Ok(*address),
+            Part::Name(name) => is_name(name, word),
+            Part::Tag(tag) => tag.eq_ignore_ascii_case(word.as_bytes()),
+            Part::Text(text) => is_text(text, word),
+        }
+    }
+}
+
+/// How a part is sent.
+#[derive(Clone, Copy)]
+enum Field {
+    V4,
+    V6,
+    U8,
+    U16,
+    U32,
+    Name,
+    /// A string behind its length.
+    Tag,
+    /// All that follows, as such strings.
+    Strings,
+    Rest,
+}
+
+fn fields(kind: RecordKind) -> &'static [Field] {
+    use Field::{Name, Rest, Strings, Tag, U8, U16, U32, V4, V6};
+    match kind {
+        RecordKind::A => &[V4],
+        RecordKind::Aaaa => &[V6],
+        RecordKind::Cname | RecordKind::Ns | RecordKind::Ptr => &[Name],
+        RecordKind::Mx => &[U16, Name],
+        RecordKind::Srv => &[U16, U16, U16, Name],
+        RecordKind::Soa => &[Name, Name, U32, U32, U32, U32, U32],
+        RecordKind::Txt => &[Strings],
+        RecordKind::Caa => &[U8, Tag, Rest],
+    }
+}
+
+struct Reader<'m> {
+    message: &'m [u8],
+    at: usize,
+    end: usize,
+}
+
+impl<'m> Reader<'m> {
+    fn left(&self) -> usize {
+        self.end.saturating_sub(self.at)
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'m [u8], Malformed> {
+        let bytes = self.message.get(self.at..self.end).ok_or(Malformed)?;
+        self.at += count;
+        bytes.get(..count).ok_or(Malformed)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        self.take(N)?.try_into().map_err(|_| Malformed)
+    }
+
+    fn name(&mut self) -> Result<Name, Malformed> {
+        let (name, end) = Name::read(self.message, self.at)?;
+        self.at = end;
+        Ok(name)
+    }
+
+    fn string(&mut self) -> Result<&'m [u8], Malformed> {
+        let [length] = self.array()?;
+        self.take(length.into())
+    }
+
+    fn strings(&mut self) -> Result<Vec<u8>, Malformed> {
+        let mut joined = Vec::with_capacity(self.left());
+        while self.left() > 0 {
+            joined.extend_from_slice(self.string()?);
+        }
+        Ok(joined)
     }
 }
 
@@ -227,48 +219,25 @@ fn unquoted(text: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// Strings that each begin with their length.
-fn strings(mut bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
-    let mut joined = Vec::with_capacity(bytes.len());
-    while let Some((&length, rest)) = bytes.split_first() {
-        let (string, rest) = rest.split_at_checked(length.into()).ok_or(Malformed)?;
-        joined.extend_from_slice(string);
-        bytes = rest;
-    }
-    Ok(joined)
-}
-
 /// `10 mail.example.org`; what is text stands in quotes.
 impl fmt::Display for Data {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Data::Address(address) => write!(f, "{address}"),
-            Data::Host(host) => write!(f, "{host}"),
-            Data::Mx { preference, host } => write!(f, "{preference} {host}"),
-            Data::Txt(text) => quoted(f, text),
-            Data::Soa {
-                ns,
-                hostmaster,
-                numbers,
-            } => {
-                write!(f, "{ns} {hostmaster}")?;
-                numbers.iter().try_for_each(|number| write!(f, " {number}"))
-            }
-            Data::Caa { flags, tag, value } => {
-                write!(f, "{flags} ")?;
-                for &octet in tag {
-                    super::escape(f, octet, b"\\")?;
-                }
+        for (at, part) in self.0.iter().enumerate() {
+            if at > 0 {
                 f.write_str(" ")?;
-                quoted(f, value)
             }
-            Data::Srv {
-                priority,
-                weight,
-                port,
-                host,
-            } => write!(f, "{priority} {weight} {port} {host}"),
+            match part {
+                Part::Number(number) => write!(f, "{number}")?,
+                Part::Address(address) => write!(f, "{address}")?,
+                Part::Name(name) => write!(f, "{name}")?,
+                Part::Tag(tag) => {
+                    let mut octets = tag.iter();
+                    octets.try_for_each(|&octet| super::escape(f, octet, b"\\"))?;
+                }
+                Part::Text(text) => quoted(f, text)?,
+            }
         }
+        Ok(())
     }
 }
 
@@ -346,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_name_in_any_script_is_the_name_that_resolvers_know() {
-        let host = Data::Host(name("xn--bcher-kva.example"));
+        let host = Data(vec![Part::Name(name("xn--bcher-kva.example"))]);
         for good in [
             "bücher.example",
             "BÜCHER.example.",
@@ -359,42 +328,41 @@ mod tests {
         for bad in ["bucher.example", "büch er.example", "bücher.example/", "ü"] {
             assert!(!host.is(bad), "{bad}");
         }
-        let mx = Data::Mx {
-            preference: 10,
-            host: name("_mx.xn--r8jz45g.xn--zckzah"),
-        };
+        let mx = vec![
+            Part::Number(10),
+            Part::Name(name("_mx.xn--r8jz45g.xn--zckzah")),
+        ];
+        let mx = Data(mx);
         assert!(mx.is("10 _mx.例え.テスト."));
-        let raw = Data::Host(name("B\\195\\188ro.local"));
+        let raw = Data(vec![Part::Name(name("B\\195\\188ro.local"))]);
         assert!(raw.is("Büro.local") && raw.is(r"B\195\188ro.local."));
     }
 
     #[test]
     fn a_record_is_what_was_expected_of_it() {
-        let address = Data::Address("2001:db8::1".parse().expect("an address"));
-        let host = Data::Host(name("www.Example.org"));
-        let mx = Data::Mx {
-            preference: 10,
-            host: name("mail.example.org"),
-        };
-        let text = Data::Txt(b"v=spf1  -all ".to_vec());
-        let odd = Data::Txt(b"a \"b\"\\\xc3\xa4\t;".to_vec());
-        let none = Data::Txt(Vec::new());
-        let soa = Data::Soa {
-            ns: name("ns.example.org"),
-            hostmaster: name("admin.example.org"),
-            numbers: [2026, 7200, 3600, 1_209_600, 300],
-        };
-        let caa = Data::Caa {
-            flags: 0,
-            tag: b"issue".to_vec(),
-            value: b"ca.example; account=1".to_vec(),
-        };
-        let srv = Data::Srv {
-            priority: 10,
-            weight: 5,
-            port: 5060,
-            host: name("sip.example.org"),
-        };
+        let number = Part::Number;
+        let host_of = |text| Part::Name(name(text));
+        let text_of = |text: &[u8]| Part::Text(text.to_vec());
+        let address = Data(vec![Part::Address(
+            "2001:db8::1".parse().expect("an address"),
+        )]);
+        let host = Data(vec![host_of("www.Example.org")]);
+        let mx = Data(vec![number(10), host_of("mail.example.org")]);
+        let text = Data(vec![text_of(b"v=spf1  -all ")]);
+        let odd = Data(vec![text_of(b"a \"b\"\\\xc3\xa4\t;")]);
+        let none = Data(vec![text_of(b"")]);
+        let mut soa = vec![host_of("ns.example.org"), host_of("admin.example.org")];
+        soa.extend([2026, 7200, 3600, 1_209_600, 300].map(number));
+        let soa = Data(soa);
+        let caa = vec![
+            number(0),
+            Part::Tag(b"issue".to_vec()),
+            text_of(b"ca.example; account=1"),
+        ];
+        let caa = Data(caa);
+        let mut srv: Vec<Part> = [10, 5, 5060].map(number).into();
+        srv.push(host_of("sip.example.org"));
+        let srv = Data(srv);
         for (data, good, bad) in [
             (
                 &address,

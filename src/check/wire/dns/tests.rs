@@ -105,7 +105,7 @@ fn aliases_are_followed_in_any_order() {
         ("b", 5, c),
         ("c", 1, one),
         ("c", 1, two),
-        // Doesn't count: nobody asked for it.
+        // Doesn't count: it was not asked for.
         ("other", 1, b"\xff\xff\xff\xff"),
         ("c", 46, b"a signature"),
     ];
@@ -153,7 +153,7 @@ fn an_alias_that_was_asked_for_is_a_record() {
     let message = reply(&asked, 0, &[("a", 5, b"\x01b\0")]);
     let answer = asked.answer(&message).expect("an answer");
     let data: Vec<_> = answer.records(&asked.name, asked.kind).collect();
-    assert_eq!(data, [Ok(Data::Host(name("b")))]);
+    assert_eq!(data, [Ok(Data(vec![Part::Name(name("b"))]))]);
 }
 
 #[test]

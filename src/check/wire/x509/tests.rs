@@ -197,7 +197,11 @@ fn of_a_chain_those_on_the_way_to_a_root_count() {
         first_to_end(&[&leaf, &one, &again], signs).map(|first| first.ends())
     };
     assert_eq!(end_of_one(|_, _| true), Some(7 * DAY));
-    assert_eq!(end_of_one(|_, _| false), Some(7 * DAY), "nobody can tell");
+    assert_eq!(
+        end_of_one(|_, _| false),
+        Some(7 * DAY),
+        "no signature is known"
+    );
     // One of them has another key.
     assert_eq!(
         end_of_one(|issuer, _| issuer.ends() == 5 * DAY),

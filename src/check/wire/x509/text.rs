@@ -1,4 +1,4 @@
-//! Strings of certificates, made safe to show: whoever made the certificate wrote them.
+//! Strings of certificates, made safe to show: they are the certificate's maker's own words.
 
 use super::super::der::Element;
 use crate::monitor::site::printable;

@@ -113,6 +113,49 @@ fn strings_are_read_without_their_escapes() {
     );
 }
 
+fn root(json: &str) -> Value<'_> {
+    let document = Document::lenient(json.as_bytes()).expect("JSON");
+    document.root().expect("a value")
+}
+
+#[test]
+fn members_and_elements_are_found_wherever_they_stand() {
+    let all = root(r#" {"a" : [1, "x]", {"b":"}"} , [] , true ], "b":{ "c" : null},"a":2} "#);
+    let a: Vec<Value> = all.get("a").expect("a").elements().collect();
+    assert_eq!(a.len(), 5);
+    assert_eq!(a[0], Value::Number("1".into()));
+    assert_eq!(a[1].text().as_deref(), Some("x]"));
+    assert_eq!(a[2].get("b").and_then(|b| b.text()).as_deref(), Some("}"));
+    assert!(matches!(a[3], Value::Array(items) if items.values().count() == 0));
+    assert_eq!(a[4], Value::Bool(true));
+    let inner = all.get("b").and_then(|b| b.get("c"));
+    assert_eq!(inner, Some(Value::Null));
+    assert_eq!(all.get("c"), None);
+    assert_eq!(root("{}").get("a"), None);
+    assert_eq!(root("[]").elements().count(), 0);
+    assert_eq!(root("[ [1,2] ]").elements().count(), 1);
+    assert_eq!(root("7").elements().count(), 0);
+}
+
+#[test]
+fn a_text_is_read_with_its_escapes() {
+    let text = |text: &str| Document::lenient(text.as_bytes()).ok()?.root()?.text();
+    assert_eq!(
+        text(r#""a\"\\\/\n\u00e9\ud83d\ude00b""#).as_deref(),
+        Some("a\"\\/\né😀b")
+    );
+    assert_eq!(
+        text(r#""\ud83dx\ude00""#).as_deref(),
+        Some("\u{fffd}x\u{fffd}")
+    );
+    assert_eq!(text(r#""\ud83d\u0041""#).as_deref(), Some("\u{fffd}A"));
+    assert_eq!(text("\"a\nb\0\"").as_deref(), Some("a\nb\0"));
+    assert_eq!(text(r#""\x""#), None);
+    assert_eq!(text(r#""\u12""#), None);
+    assert_eq!(text("\"\\é\""), None);
+    assert_eq!(text("1"), None);
+}
+
 #[test]
 fn depth_and_huge_numbers_are_no_trouble() {
     const DEEP: usize = 1 << 19;
@@ -240,6 +283,45 @@ proptest! {
         // Nor what isn't known to be JSON.
         if let Some(Value::Array(items) | Value::Object(items)) = Document(&bytes).get(&path) {
             items.values().for_each(drop);
+        }
+    }
+
+    #[test]
+    fn every_member_is_found_and_every_text_comes_back(
+        members in prop::collection::btree_map("[a-z]{1,3}", "[ -~é😀]{0,9}", 0..8), nested: bool,
+    ) {
+        let written: Vec<String> = members
+            .iter()
+            .map(|(key, text)| match nested {
+                true => format!("\"{key}\": [{{}},{}]", quoted(text)),
+                false => format!("\"{key}\":{}", quoted(text)),
+            })
+            .collect();
+        let whole = format!("{{{}}}", written.join(" ,"));
+        let root = root(&whole);
+        for (key, text) in &members {
+            let found = root.get(key).expect("a member");
+            let found = match nested {
+                true => found.elements().nth(1).expect("an element"),
+                false => found,
+            };
+            let found = found.text();
+            prop_assert_eq!(found.as_ref(), Some(text));
+        }
+        prop_assert_eq!(root.get("none"), None);
+    }
+
+    #[test]
+    fn whatever_is_a_document_can_be_looked_into(
+        text in r#"(\[|\]|\{|\}|:|,|"a":|"a"|"\\"é"|1e|-|true|null|"\\u[0-9d8c]{0,4}"| )*"#,
+    ) {
+        if let Ok(document) = Document::lenient(text.as_bytes()) {
+            let root = document.root().expect("a value");
+            let _ = root.get("a").map(|a| a.elements().count());
+            let _ = root.text();
+            for element in root.elements() {
+                let _ = (element.get("a"), element.text());
+            }
         }
     }
 }

@@ -1,0 +1,305 @@
+//! A JSON text (RFC 8259), read in place and without recursion, and the part of GJSON's paths that
+//! leads to one value: `a.b`, `a.0`, `a.#` (length), a backslash before a dot that belongs to a name.
+
+use super::Flaw;
+use super::syntax::{after_space, from, validate};
+use std::borrow::Cow;
+
+/// What a path leads to. The slices are of the document.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'a> {
+    Null,
+    Bool(bool),
+    /// As it is written; a length in digits.
+    Number(Cow<'a, str>),
+    Text(Text<'a>),
+    Array(Items<'a>),
+    Object(Items<'a>),
+}
+
+/// A string of the document, escapes and all, without its quotes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Text<'a>(&'a [u8]);
+
+/// The members of an array or object: its first byte and all that follows in the document.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Items<'a>(&'a [u8]);
+
+/// A whole document, known to be JSON.
+pub struct Document<'a>(&'a [u8]);
+
+impl<'a> Document<'a> {
+    /// Strings may hold bytes that are no UTF-8; a byte order mark before it all is allowed.
+    ///
+    /// # Errors
+    ///
+    /// The place of the first byte that can't stand there; the text's length when it ends too soon.
+    pub fn parse(text: &'a [u8]) -> Result<Document<'a>, usize> {
+        Document::checked(text, false)
+    }
+
+    /// [`Document::parse`] of a text in whose strings control characters may stand as they are:
+    /// servers write them.
+    pub fn lenient(text: &'a [u8]) -> Result<Document<'a>, Flaw> {
+        Document::checked(text, true).map_err(|at| Flaw::at(at, text))
+    }
+
+    fn checked(text: &'a [u8], lenient: bool) -> Result<Document<'a>, usize> {
+        let mark = text.starts_with(b"\xef\xbb\xbf");
+        let start = after_space(text, if mark { 3 } else { 0 });
+        validate(text, start, lenient)?;
+        Ok(Document(from(text, start)))
+    }
+
+    /// The value that is the whole document.
+    pub fn root(&self) -> Option<Value<'a>> {
+        Value::read(self.0)
+    }
+
+    /// The value at `path`, if there is one. Of members with the same name the first counts.
+    pub fn get(&self, path: &str) -> Option<Value<'a>> {
+        let mut value = self.root()?;
+        let parts = parts(path);
+        for (i, part) in parts.iter().enumerate() {
+            value = match value {
+                Value::Object(_) => value.get(part)?,
+                Value::Array(items) if part == "#" && i + 1 == parts.len() => {
+                    Value::Number(items.values().count().to_string().into())
+                }
+                Value::Array(items) if part.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    items.values().nth(part.parse().ok()?)?
+                }
+                _ => return None,
+            };
+        }
+        Some(value)
+    }
+}
+
+impl<'a> Value<'a> {
+    /// The value that `text` begins with.
+    fn read(text: &'a [u8]) -> Option<Value<'a>> {
+        Some(match text.first()? {
+            b'{' => Value::Object(Items(text)),
+            b'[' => Value::Array(Items(text)),
+            b'"' => Value::Text(Text(within_quotes(text))),
+            b'n' => Value::Null,
+            b't' => Value::Bool(true),
+            b'f' => Value::Bool(false),
+            _ => {
+                let digits = text.get(..end(text)).unwrap_or_default();
+                Value::Number(std::str::from_utf8(digits).ok()?.into())
+            }
+        })
+    }
+
+    /// The first member of an object that has this name.
+    pub fn get(&self, name: &str) -> Option<Value<'a>> {
+        let Value::Object(items) = self else {
+            return None;
+        };
+        let is_named = |key: Option<Text<'_>>| key.is_some_and(|key| key.is(name.as_bytes()));
+        let (_, value) = items.members().find(|(key, _)| is_named(*key))?;
+        Value::read(value)
+    }
+
+    /// The elements of an array; of anything else there are none.
+    pub fn elements(self) -> Values<'a> {
+        match self {
+            Value::Array(items) => items.values(),
+            _ => Items(&[]).values(),
+        }
+    }
+
+    /// What a string says, see [`Text::decoded`].
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Value::Text(text) => Some(text.decoded()),
+            _ => None,
+        }
+    }
+}
+
+impl Text<'_> {
+    /// Without escapes. What is no UTF-8, and half a surrogate pair, becomes U+FFFD.
+    pub fn decoded(&self) -> String {
+        let mut bytes = Vec::with_capacity(self.0.len());
+        let mut rest = self.0;
+        while let Some((&byte, after)) = rest.split_first() {
+            rest = after;
+            if byte != b'\\' {
+                bytes.push(byte);
+                continue;
+            }
+            let Some((&kind, after)) = rest.split_first() else {
+                break;
+            };
+            rest = after;
+            let c = match kind {
+                b'b' => '\u{8}',
+                b'f' => '\u{c}',
+                b'n' => '\n',
+                b'r' => '\r',
+                b't' => '\t',
+                b'u' => {
+                    let (c, after) = unicode(rest);
+                    rest = after;
+                    c
+                }
+                same => char::from(same),
+            };
+            bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn is(&self, name: &[u8]) -> bool {
+        match self.0.contains(&b'\\') {
+            true => self.decoded().as_bytes() == name,
+            false => self.0 == name,
+        }
+    }
+}
+
+impl<'a> Items<'a> {
+    /// The elements of an array, or the values of an object.
+    pub fn values(self) -> Values<'a> {
+        Values(self.members())
+    }
+
+    fn members(self) -> Members<'a> {
+        Members {
+            rest: from(self.0, 1),
+            is_object: self.0.first() == Some(&b'{'),
+            passed: true,
+        }
+    }
+}
+
+/// See [`Items::values`].
+pub struct Values<'a>(Members<'a>);
+
+impl<'a> Iterator for Values<'a> {
+    type Item = Value<'a>;
+
+    fn next(&mut self) -> Option<Value<'a>> {
+        Value::read(self.0.next()?.1)
+    }
+}
+
+/// Each with its key, and all of the document from the value on. A value is passed over only when
+/// the next one is asked for.
+struct Members<'a> {
+    rest: &'a [u8],
+    is_object: bool,
+    /// The last value was passed over.
+    passed: bool,
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (Option<Text<'a>>, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut rest = self.rest;
+        if !self.passed {
+            rest = from(rest, end(rest));
+        }
+        rest = from(rest, after_space(rest, 0));
+        if rest.first() == Some(&b',') {
+            rest = from(rest, after_space(rest, 1));
+        }
+        self.passed = matches!(rest.first(), None | Some(b'}' | b']'));
+        let mut key = None;
+        if self.is_object && !self.passed {
+            key = Some(Text(within_quotes(rest)));
+            // The colon and what is around it.
+            let colon = after_space(rest, end(rest));
+            rest = from(rest, after_space(rest, colon + 1));
+        }
+        self.rest = rest;
+        (!self.passed).then_some((key, rest))
+    }
+}
+
+/// The names of a path. A backslash takes the meaning from what follows.
+fn parts(path: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut chars = path.chars();
+    while let Some(c) = chars.next() {
+        match (c, parts.last_mut()) {
+            ('.', _) => parts.push(String::new()),
+            ('\\', Some(part)) => part.extend(chars.next()),
+            (c, Some(part)) => part.push(c),
+            _ => {}
+        }
+    }
+    parts
+}
+
+/// What `\u` is followed by: one character, of one or two such escapes, and the rest.
+fn unicode(text: &[u8]) -> (char, &[u8]) {
+    let (high, rest) = (hex(text), from(text, 4));
+    if let Some(c) = char::from_u32(high) {
+        return (c, rest);
+    }
+    if (0xd800..0xdc00).contains(&high)
+        && let Some(second) = rest.strip_prefix(b"\\u")
+        && let low @ 0xdc00..0xe000 = hex(second)
+        && let Some(c) = char::from_u32(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00))
+    {
+        return (c, from(second, 4));
+    }
+    (char::REPLACEMENT_CHARACTER, rest)
+}
+
+fn hex(text: &[u8]) -> u32 {
+    let digits = text.iter().take(4);
+    digits.fold(0, |number, &digit| {
+        number * 16 + char::from(digit).to_digit(16).unwrap_or(0)
+    })
+}
+
+/// Where the value that `text` begins with has ended; `text` is known to be JSON.
+fn end(text: &[u8]) -> usize {
+    let mut depth = 0usize;
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'"' => {
+                // The closing quote.
+                at += within_quotes(from(text, at)).len() + 1;
+                if depth == 0 {
+                    return at + 1;
+                }
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' | b',' | b' ' | b'\t' | b'\n' | b'\r' if depth == 0 => return at,
+            b'}' | b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    return at + 1;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    text.len()
+}
+
+/// What is between the quote that `text` begins with and the next one that isn't escaped.
+fn within_quotes(text: &[u8]) -> &[u8] {
+    let mut at = 1;
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'"' => break,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    text.get(1..at).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[path = "document_tests.rs"]
+mod tests;

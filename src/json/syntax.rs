@@ -1,0 +1,134 @@
+//! Whether a text is JSON (RFC 8259), without recursion.
+
+/// Whether `text` is one JSON value from `at` on; if not, the place of the first byte that can't stand
+/// there, which is the text's length when it ends too soon. `lenient`: control characters may stand in
+/// strings. Depth costs one byte a level.
+pub(super) fn validate(text: &[u8], mut at: usize, lenient: bool) -> Result<(), usize> {
+    // The bracket that closes each container that is open.
+    let mut open = Vec::new();
+    loop {
+        at = match text.get(at) {
+            Some(&bracket @ (b'{' | b'[')) => {
+                // In ASCII a closing bracket is the opening one plus 2.
+                open.push(bracket + 2);
+                at = after_space(text, at + 1);
+                match (bracket, text.get(at)) {
+                    (_, Some(&close)) if close == bracket + 2 => at,
+                    (b'{', _) => {
+                        at = key(text, at, lenient)?;
+                        continue;
+                    }
+                    _ => continue,
+                }
+            }
+            Some(b'"') => string(text, at, lenient)?,
+            Some(b't') => word(text, at, b"true")?,
+            Some(b'f') => word(text, at, b"false")?,
+            Some(b'n') => word(text, at, b"null")?,
+            _ => number(text, at)?,
+        };
+        // A value has ended: what may follow it?
+        loop {
+            at = after_space(text, at);
+            match (open.last(), text.get(at)) {
+                (None, None) => return Ok(()),
+                (Some(close), Some(byte)) if byte == close => {
+                    open.pop();
+                    at += 1;
+                }
+                (Some(close), Some(b',')) => {
+                    at = after_space(text, at + 1);
+                    if *close == b'}' {
+                        at = key(text, at, lenient)?;
+                    }
+                    break;
+                }
+                _ => return Err(at),
+            }
+        }
+    }
+}
+
+/// Each of these takes where something begins and returns where it has ended, or where it is wrong.
+fn key(text: &[u8], at: usize, lenient: bool) -> Result<usize, usize> {
+    if text.get(at) != Some(&b'"') {
+        return Err(at);
+    }
+    let at = after_space(text, string(text, at, lenient)?);
+    match text.get(at) {
+        Some(b':') => Ok(after_space(text, at + 1)),
+        _ => Err(at),
+    }
+}
+
+fn string(text: &[u8], at: usize, lenient: bool) -> Result<usize, usize> {
+    let mut at = at + 1;
+    loop {
+        at = match text.get(at) {
+            Some(b'"') => return Ok(at + 1),
+            Some(b'\\') => match text.get(at + 1) {
+                Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => at + 2,
+                Some(b'u') => {
+                    let digit = |at: &usize| text.get(*at).is_some_and(u8::is_ascii_hexdigit);
+                    match (at + 2..at + 6).find(|at| !digit(at)) {
+                        Some(wrong) => return Err(wrong),
+                        None => at + 6,
+                    }
+                }
+                _ => return Err(at + 1),
+            },
+            Some(0x20..) => at + 1,
+            Some(_) if lenient => at + 1,
+            _ => return Err(at),
+        };
+    }
+}
+
+fn word(text: &[u8], at: usize, word: &[u8]) -> Result<usize, usize> {
+    let letters = from(text, at).iter().zip(word);
+    let same = letters.take_while(|(a, b)| a == b).count();
+    match same == word.len() {
+        true => Ok(at + same),
+        false => Err(at + same),
+    }
+}
+
+fn number(text: &[u8], at: usize) -> Result<usize, usize> {
+    let mut at = at + usize::from(text.get(at) == Some(&b'-'));
+    at = match text.get(at) {
+        Some(b'0') => at + 1,
+        _ => digits(text, at)?,
+    };
+    if text.get(at) == Some(&b'.') {
+        at = digits(text, at + 1)?;
+    }
+    if let Some(b'e' | b'E') = text.get(at) {
+        at += 1;
+        at += usize::from(matches!(text.get(at), Some(b'+' | b'-')));
+        at = digits(text, at)?;
+    }
+    Ok(at)
+}
+
+fn digits(text: &[u8], at: usize) -> Result<usize, usize> {
+    match count(text, at, u8::is_ascii_digit) {
+        0 => Err(at),
+        digits => Ok(at + digits),
+    }
+}
+
+pub(super) fn after_space(text: &[u8], at: usize) -> usize {
+    at + count(text, at, |byte| {
+        matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+    })
+}
+
+/// How many bytes from `at` on are of a kind.
+fn count(text: &[u8], at: usize, is: impl Fn(&u8) -> bool) -> usize {
+    from(text, at).iter().take_while(|byte| is(byte)).count()
+}
+
+/// What is left of `text` from `at` on, if anything.
+pub(super) fn from(text: &[u8], at: usize) -> &[u8] {
+    text.get(at..).unwrap_or_default()
+}
