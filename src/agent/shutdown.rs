@@ -1,6 +1,6 @@
 //! The end: what is still to be said and written, whatever terminal and flash do.
 
-use super::{Agent, Input};
+use super::{Agent, GRACE, Input};
 use crate::offload::offload;
 use crate::state;
 use async_channel::Receiver;
@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 const WHOLE: Duration = Duration::from_secs(4);
 /// After a second one: a sound flash has written everything by then.
 const HURRY: Duration = Duration::from_millis(500);
+// A second signal makes it shorter, and what is under way has its time within it.
+const _: () = assert!(WHOLE.as_millis() < 5_000 && GRACE.as_millis() < WHOLE.as_millis());
+const _: () = assert!(HURRY.as_millis() < WHOLE.as_millis());
 
 impl Agent {
     /// The last words and the last saves, after a signal that came at `stopped`. What hangs is left
