@@ -14,7 +14,7 @@ pub async fn offload<T: Send + 'static>(
     thread::Builder::new()
         .name("offload".to_owned())
         .spawn(move || {
-            // Nobody may be waiting any more.
+            // The caller may not be waiting any more.
             let _ = done.try_send(work());
         })?;
     // Closed without a result: the work panicked.

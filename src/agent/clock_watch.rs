@@ -64,7 +64,7 @@ impl Agent {
 
 /// Where the time is asked for.
 struct Server {
-    /// No path, no query, nobody's name or password.
+    /// No path, no query, no user and no password.
     url: Url,
     ca_file: Option<PathBuf>,
 }

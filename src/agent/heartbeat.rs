@@ -16,7 +16,7 @@ use url::Url;
 const WITHIN: Duration = Duration::from_secs(10);
 /// Over the transfer's own timeout, for the case that libcurl doesn't keep it.
 const GRACE: Duration = Duration::from_millis(250);
-/// Of the answer nobody reads.
+/// Of the answer, which is not used, in bytes.
 const MOST: u64 = 16 * 1024;
 
 pub(super) struct Heart {
@@ -37,8 +37,8 @@ impl Heart {
         }
     }
 
-    /// Asks for `url` once and logs what is news of it, without the URL: whoever knows that can keep
-    /// the alarm silent. Does nothing while the one before is under way.
+    /// Asks for `url` once and logs what is news of it, without the URL: with it the alarm can be
+    /// kept silent. Does nothing while the one before is under way.
     pub(super) async fn beat(&self, url: &Secret) {
         if self.beating.replace(true) {
             return;
@@ -208,14 +208,14 @@ mod tests {
         let heart = heart(Clock::showing(|| 60));
         smol::block_on(heart.beat(&Secret::new(format!("https://{address}/"))));
         assert!(!heart.failing.get());
-        assert!(listener.accept().is_err(), "nobody came");
+        assert!(listener.accept().is_err(), "no connection was made");
     }
 
     #[test]
     fn the_first_failure_in_a_row_is_a_warning_and_the_url_is_in_none() {
         let heart = heart(Clock::system());
         let url = Url::parse("http://127.0.0.1:1/SECRET").expect("a URL");
-        let cause = smol::block_on(heart.ask(&url)).expect_err("nobody listens");
+        let cause = smol::block_on(heart.ask(&url)).expect_err("the port is closed");
         assert_eq!(cause, "cannot connect to its host");
         let text = format!("the heartbeat was not taken: {cause}");
         assert_eq!(heart.note(Ok(())), None);

@@ -28,13 +28,11 @@ impl Agent {
             return;
         }
         self.reading = Reading::Yes;
-        let (path, report) = (self.config_path.clone(), self.report.clone());
-        self.executor
-            .spawn(async move {
-                let read = offload(move || Ok(config::reload(&path, &process::variable))).await;
-                let _ = report.send(Input::Reread(Box::new(read))).await;
-            })
-            .detach();
+        let path = self.config_path.clone();
+        self.report_when(async move {
+            let read = offload(move || Ok(config::reload(&path, &process::variable))).await;
+            Input::Reread(Box::new(read))
+        });
     }
 
     pub(super) fn reread(&mut self, read: io::Result<Result<Config, Mistakes>>) {
@@ -69,7 +67,7 @@ impl Agent {
         };
         let untold = new.telegram.as_ref().is_some_and(|t| t.chats.is_empty());
         if untold && !self.transport.is_console() {
-            // As at the start: and the alerts that wait would have nobody to go to.
+            // As at the start: and the alerts that wait would have no chat to go to.
             return self.notice(
                 log::Level::Error,
                 "sitemon.conf was read again and has no `chats`; the old one goes on.".to_owned(),

@@ -1,4 +1,4 @@
-//! Judges the Bot API's answers: a result, a refusal, something that can't be read, or nobody there.
+//! Judges the Bot API's answers: a result, a refusal, something that can't be read, or no server there.
 
 use super::api_types::{
     Envelope, RawCallback, RawMe, RawMessage, RawPeer, RawSent, RawUpdate, RawUpdates,

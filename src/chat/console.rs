@@ -31,7 +31,7 @@ pub async fn read_lines(events: &Sender<Update>, now: impl Fn() -> i64) {
 /// What the terminal shows at present.
 pub struct Screen {
     output: Rc<Output>,
-    /// Somebody looks at it: a line can be written over.
+    /// It is a terminal: a line can be written over.
     tty: bool,
     /// The last line will be written over.
     passing: bool,
@@ -54,7 +54,7 @@ impl Screen {
         self.output.clone()
     }
 
-    /// Writes a message; `picture` is its picture in lines of text. It is lost when nobody reads.
+    /// Writes a message; `picture` is its picture in lines of text. It is lost when stdout is not read.
     pub fn show(&mut self, message: &Message, picture: Option<&str>) {
         let before = self.choices.clone();
         let text = self.text_of(message, picture);

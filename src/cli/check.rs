@@ -92,8 +92,8 @@ fn choose<'a>(sites: &'a [Arc<Site>], names: &[String]) -> Result<Vec<&'a Site>,
     Ok(picked.map(|(site, _)| site.as_ref()).collect())
 }
 
-/// What the agent has learnt of registries, when its state can be read: nobody is asked for it
-/// twice a week.
+/// What the agent has learnt of registries, when its state can be read: no registry is asked
+/// for it twice a week.
 fn registries(config: &Config, sites: &[&Site]) -> Registries {
     let known = state::read(&config.agent.state).map(|snapshot| snapshot.registries);
     let registries = Registries::new(known.unwrap_or_default());
@@ -168,7 +168,7 @@ impl Asker<'_> {
         row
     }
 
-    /// What is to be looked at, and how soon its end is told. Of sites that nobody named only the
+    /// What is to be looked at, and how soon its end is warned of. Of sites that were not named only the
     /// certificates, and only where all is well. Of a site that cannot be reached the check has
     /// said all there is to say; its domain is elsewhere.
     fn looks(&self, site: &Site, outcome: &Outcome) -> Vec<(Subject, Duration)> {

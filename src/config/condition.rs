@@ -16,6 +16,11 @@ pub struct Wrong {
     pub what: String,
 }
 
+fn wrong<T>(range: Range<usize>, what: impl Into<String>) -> Result<T, Wrong> {
+    let what = what.into();
+    Err(Wrong { range, what })
+}
+
 pub const OPERATORS: [(&str, JsonOp); 8] = [
     ("==", JsonOp::Equal),
     ("!=", JsonOp::NotEqual),
@@ -33,7 +38,6 @@ pub fn parse(text: &str) -> Result<JsonCondition, Wrong> {
     let op_start = skip_blanks(text, path_end);
     let op_end = op_start + operator_length(&text[op_start..]);
     let word = &text[op_start..op_end];
-    let wrong = |range: Range<usize>, what: String| Err(Wrong { range, what });
     let Some(&(_, op)) = OPERATORS.iter().find(|(name, _)| *name == word) else {
         let known = "one of == != < <= > >= contains exists";
         let what = match word {
@@ -51,7 +55,7 @@ pub fn parse(text: &str) -> Result<JsonCondition, Wrong> {
         JsonOp::Exists => {
             return wrong(
                 value_start..value_end,
-                "goes on behind `exists`, which takes no value".to_owned(),
+                "goes on behind `exists`, which takes no value",
             );
         }
         _ => value(written).map_err(|Wrong { range, what }| Wrong {
@@ -92,12 +96,6 @@ fn operator_length(text: &str) -> usize {
 
 /// Where the path that begins at `start` ends.
 fn path(text: &str, start: usize) -> Result<usize, Wrong> {
-    let wrong = |range: Range<usize>, what: &str| {
-        Err(Wrong {
-            range,
-            what: what.to_owned(),
-        })
-    };
     let unsupported = |at: usize, end: usize| {
         let range = at..end;
         let what = format!(
@@ -105,7 +103,7 @@ fn path(text: &str, start: usize) -> Result<usize, Wrong> {
              (write `\\` before a sign that belongs to a name)",
             brief(&text[range.clone()])
         );
-        Err(Wrong { range, what })
+        wrong(range, what)
     };
     let mut chars = text[start..].char_indices().map(|(at, c)| (start + at, c));
     let mut part = start;
@@ -158,12 +156,6 @@ fn path(text: &str, start: usize) -> Result<usize, Wrong> {
 
 /// A JSON literal, or a word, which is a string.
 fn value(text: &str) -> Result<JsonValue, Wrong> {
-    let wrong = |range: Range<usize>, what: &str| {
-        Err(Wrong {
-            range,
-            what: what.to_owned(),
-        })
-    };
     match text {
         "" => return wrong(0..0, "lacks a value; the empty text is `\"\"`"),
         "null" => return Ok(JsonValue::Null),
@@ -211,12 +203,6 @@ fn value(text: &str) -> Result<JsonValue, Wrong> {
 
 /// A JSON string, which `text` begins with and should end with.
 fn quoted(text: &str) -> Result<JsonValue, Wrong> {
-    let wrong = |range: Range<usize>, what: &str| {
-        Err(Wrong {
-            range,
-            what: what.to_owned(),
-        })
-    };
     let mut escaped = false;
     let closing = text.char_indices().skip(1).find(|&(_, c)| {
         let closes = c == '"' && !escaped;

@@ -10,6 +10,7 @@ use crate::monitor::bot::nearest::nearest;
 use Takes::{Few, Flag, Integer, List, Other, Seconds, Table, Time};
 use Visibility::{Names, Nothing, Url, Value};
 use std::time::Duration;
+use toml_span::value::ValueInner;
 
 /// A kind of table.
 pub struct Section {
@@ -18,6 +19,8 @@ pub struct Section {
     /// What messages put before a key, e.g. `login.`.
     pub prefix: &'static str,
     pub keys: &'static [Key],
+    /// A key that is not there has its default.
+    pub has_defaults: bool,
     /// Keys of later versions.
     later: &'static [&'static str],
 }
@@ -28,8 +31,7 @@ pub struct Key {
     pub shown: Visibility,
     /// The kinds of sites that have it.
     pub sites: &'static [Scheme],
-    /// As the file would have it, without its quotes; empty for none.
-    #[cfg(test)]
+    /// As the file would have it, without quotes and brackets; empty for none.
     pub default: &'static str,
     #[cfg(test)]
     pub help: &'static str,
@@ -66,7 +68,7 @@ pub enum Visibility {
     Nothing,
 }
 
-/// A line of the table. The default and the help are no part of the binary.
+/// A line of the table. The help is no part of the binary.
 const fn key(
     name: &'static str,
     takes: Takes,
@@ -75,13 +77,12 @@ const fn key(
     default: &'static str,
     help: &'static str,
 ) -> Key {
-    let _ = (default, help);
+    let _ = help;
     Key {
         name,
         takes,
         shown,
         sites,
-        #[cfg(test)]
         default,
         #[cfg(test)]
         help,
@@ -116,6 +117,7 @@ pub static ROOT: Section = Section {
         key("defaults", Table(&DEFAULTS), Value, ANY, "", "what holds for every site that does not say otherwise"),
         key("site", Table(&SITE), Value, ANY, "", "a site to watch; one table each"),
     ],
+    has_defaults: false,
     later: &["listen"],
 };
 
@@ -133,6 +135,7 @@ pub static TELEGRAM: Section = Section {
         key("api", URL, Url, ANY, "https://api.telegram.org", "Bot API server"),
         key("poll", Seconds(&(ZERO, seconds(50)), "50s"), Value, ANY, "50s", "how long one request waits for updates"),
     ],
+    has_defaults: true,
     later: &[],
 };
 
@@ -147,14 +150,15 @@ pub static AGENT: Section = Section {
         key("idle_connections", Integer(0, 1000), Value, ANY, "5", "connections kept open when idle"),
         key("idle_timeout", Seconds(&(SECOND, LONGEST), "30s"), Value, ANY, "30s", "an idle connection is not used again after this"),
         key("commands", Integer(1, 1000), Value, ANY, "2", "`/check` commands running at once; more wait their turn"),
-        key("uplink", Few(&("a list such as [\"tcp://1.1.1.1:443\"]", 8, "all of them are asked at once when a site fails")), Url, ANY, "[\"tcp://1.1.1.1:443\", \"tcp://9.9.9.9:443\"]", "if none of them answers, sites beyond the local network are offline, not down; `[]`: never ask"),
+        key("uplink", Few(&("a list such as [\"tcp://1.1.1.1:443\"]", 8, "all of them are asked at once when a site fails")), Url, ANY, "tcp://1.1.1.1:443, tcp://9.9.9.9:443", "if none of them answers, sites beyond the local network are offline, not down; `[]`: never ask"),
         key("heartbeat", URL, Nothing, ANY, "", "fetched every minute while checks go on, so that a service elsewhere notices when sitemon is gone; `$NAME` as in a site"),
         key("digest", Other("a time in quotes such as \"09:00\""), Value, ANY, "", "a daily summary at this local time, without sound"),
         key("timezone", Other("a zone in quotes such as \"Europe/Berlin\""), Value, ANY, "", "local time; otherwise that of `TZ`, `/etc/TZ` or `/etc/localtime`"),
         key("rdap", URL, Url, ANY, "", "server that is asked for every domain, instead of those of IANA's list"),
         key("ca_file", PATH, Value, ANY, "", "trusted roots, instead of the system's"),
-        key("user_agent", TEXT, Value, ANY, "sitemon/VERSION", "what the sites see as `User-Agent`"),
+        key("user_agent", TEXT, Value, ANY, concat!("sitemon/", env!("CARGO_PKG_VERSION")), "what the sites see as `User-Agent`"),
     ],
+    has_defaults: true,
     later: &[],
 };
 
@@ -199,6 +203,7 @@ pub static SITE: Section = Section {
     title: "[[site]]",
     prefix: "",
     keys: SITE_KEYS,
+    has_defaults: false,
     later: &[],
 };
 
@@ -206,6 +211,7 @@ pub static DEFAULTS: Section = Section {
     title: "[defaults]",
     prefix: "",
     keys: SITE_KEYS.split_at(3).1,
+    has_defaults: true,
     later: &[],
 };
 
@@ -219,8 +225,27 @@ pub static LOGIN: Section = Section {
         key("form", Other("a table such as { user = \"me\", password = \"$PASSWORD\" }"), Names, ANY, "", "required; fields of the form"),
         key("expect", Other("codes such as \"200-299,302\", or a text, in quotes"), Value, ANY, "", "codes that the answer to the form must have, or a text that must be in it; otherwise 200 to 399"),
     ],
+    has_defaults: false,
     later: &[],
 };
+
+impl Key {
+    /// What stands in the place of a key that is not there.
+    pub fn default_value(&self) -> Option<ValueInner<'static>> {
+        let text = |text: &'static str| ValueInner::String(text.into());
+        Some(match (self.default, &self.takes) {
+            ("", _) => return None,
+            ("{}", _) => ValueInner::Table(toml_span::value::Table::new()),
+            (flag, Flag) => ValueInner::Boolean(flag == "true"),
+            (number, Integer(..)) => ValueInner::Integer(number.parse().ok()?),
+            (all, List(_) | Few(_)) => {
+                let all = all.split(", ").map(|one| toml_span::Value::new(text(one)));
+                ValueInner::Array(all.collect())
+            }
+            (other, _) => text(other),
+        })
+    }
+}
 
 impl Section {
     pub fn key(&self, name: &str) -> Option<&'static Key> {
