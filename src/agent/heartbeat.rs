@@ -61,23 +61,10 @@ impl Heart {
         let deadline = Instant::now() + WITHIN;
         let failed = |fault: Fault| fault.failure("its host", WITHIN).detail;
         let call = async {
+            let headers = HeaderMap::new();
             let ask = Ask {
-                url,
-                method: Method::GET,
-                headers: &HeaderMap::new(),
-                body: None,
-                basic: None,
-                version: HttpVersion::Any,
-                ip: IpVersion::Any,
-                verify: true,
-                ca_file: None,
-                dial: None,
-                connect_within: None,
-                fresh: false,
-                // Once a minute: not kept open for that.
-                close: true,
-                deadline,
                 permit: Some(&permit),
+                ..plain_ask(url, &headers, deadline)
             };
             let mut response = self.client.send(&ask).await.map_err(failed)?;
             if !response.status().is_success() {
@@ -106,6 +93,27 @@ impl Heart {
                 Some((level, format!("the heartbeat was not taken: {cause}")))
             }
         }
+    }
+}
+
+/// A GET without anything special about it, on a connection that is not kept: there is one a minute.
+pub(super) fn plain_ask<'a>(url: &'a Url, headers: &'a HeaderMap, deadline: Instant) -> Ask<'a> {
+    Ask {
+        url,
+        method: Method::GET,
+        headers,
+        body: None,
+        basic: None,
+        version: HttpVersion::Any,
+        ip: IpVersion::Any,
+        verify: true,
+        ca_file: None,
+        dial: None,
+        connect_within: None,
+        fresh: false,
+        close: true,
+        deadline,
+        permit: None,
     }
 }
 

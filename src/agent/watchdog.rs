@@ -1,5 +1,8 @@
 //! What systemd is notified of: that we have started, that we are alive, that we stop
 //! (`sd_notify(3)`, `sd_watchdog_enabled(3)`). Elsewhere the variables are not set, and nothing is done.
+//!
+//! Our own: sd-notify 0.5 waits without a limit for a socket that is full, and would replace 30 of the 74
+//! lines here.
 
 use std::ffi::{OsStr, OsString};
 use std::io;

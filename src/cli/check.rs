@@ -3,6 +3,7 @@
 use super::table::{self, Row};
 use super::{Failure, client, print};
 use crate::check::{self, Registries};
+use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::http::Client;
 use crate::monitor::bot::name_resolution::{Resolved, resolve};
@@ -17,7 +18,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 pub fn check(config: &Config, names: &[String], json: bool) -> Result<(), Failure> {
     let all = with_added(config);
@@ -201,7 +202,7 @@ fn add(row: &mut Row, text: String) {
 
 /// A certificate or a domain that ends within `warn` makes a site degraded that is else up.
 fn note_expiry(row: &mut Row, subject: Subject, expiry: &Expiry, warn: Duration) {
-    let left = expiry.ends - now();
+    let left = expiry.ends - Clock::system().wall();
     let text = format!("{} {}", word(subject), left_text(left));
     if ends_within(left, warn) && row.state == State::Up {
         row.state = State::Degraded;
@@ -213,7 +214,7 @@ fn note_expiry(row: &mut Row, subject: Subject, expiry: &Expiry, warn: Duration)
 
 /// A root of this machine's bundle is not the site's to renew.
 fn note_root(row: &mut Row, root: Option<&Expiry>, warn: Duration) {
-    let left = |root: &Expiry| root.ends - now();
+    let left = |root: &Expiry| root.ends - Clock::system().wall();
     if let Some(root) = root.filter(|root| ends_within(left(root), warn)) {
         let (name, ends) = (&root.subject, left_text(left(root)));
         add(row, format!("root {name} of this machine's bundle {ends}"));
@@ -222,12 +223,6 @@ fn note_root(row: &mut Row, root: Option<&Expiry>, warn: Duration) {
 
 fn ends_within(left: i64, warn: Duration) -> bool {
     left <= i64::try_from(warn.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// Unix seconds.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// A site that failed and depends on one that failed is unreachable.

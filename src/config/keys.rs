@@ -21,9 +21,10 @@ pub struct Section {
     pub keys: &'static [Key],
     /// A key that is not there has its default.
     pub has_defaults: bool,
-    /// Keys of later versions.
-    later: &'static [&'static str],
 }
+
+/// A table of later versions.
+const LATER: &str = "listen";
 
 pub struct Key {
     pub name: &'static str,
@@ -118,7 +119,6 @@ pub static ROOT: Section = Section {
         key("site", Table(&SITE), Value, ANY, "", "a site to watch; one table each"),
     ],
     has_defaults: false,
-    later: &["listen"],
 };
 
 pub static TELEGRAM: Section = Section {
@@ -136,7 +136,6 @@ pub static TELEGRAM: Section = Section {
         key("poll", Seconds(&(ZERO, seconds(50)), "50s"), Value, ANY, "50s", "how long one request waits for updates"),
     ],
     has_defaults: true,
-    later: &[],
 };
 
 pub static AGENT: Section = Section {
@@ -159,7 +158,6 @@ pub static AGENT: Section = Section {
         key("user_agent", TEXT, Value, ANY, concat!("sitemon/", env!("CARGO_PKG_VERSION")), "what the sites see as `User-Agent`"),
     ],
     has_defaults: true,
-    later: &[],
 };
 
 /// Keys that `[defaults]` does not have come first.
@@ -204,7 +202,6 @@ pub static SITE: Section = Section {
     prefix: "",
     keys: SITE_KEYS,
     has_defaults: false,
-    later: &[],
 };
 
 pub static DEFAULTS: Section = Section {
@@ -212,7 +209,6 @@ pub static DEFAULTS: Section = Section {
     prefix: "",
     keys: SITE_KEYS.split_at(3).1,
     has_defaults: true,
-    later: &[],
 };
 
 pub static LOGIN: Section = Section {
@@ -226,7 +222,6 @@ pub static LOGIN: Section = Section {
         key("expect", Other("codes such as \"200-299,302\", or a text, in quotes"), Value, ANY, "", "codes that the answer to the form must have, or a text that must be in it; otherwise 200 to 399"),
     ],
     has_defaults: false,
-    later: &[],
 };
 
 impl Key {
@@ -259,7 +254,7 @@ impl Section {
     /// What to say of a key that this does not have.
     pub fn unknown(&self, key: &str) -> String {
         let name = plain_part(key);
-        if self.later.contains(&key) {
+        if self.title == ROOT.title && key == LATER {
             return format!("unknown key `{name}`: this version of sitemon does not have it yet");
         }
         let kind = match self.title == ROOT.title {
