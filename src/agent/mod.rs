@@ -38,6 +38,7 @@ pub use chat_transport::{Terminal, telegram};
 use futures_lite::{FutureExt, StreamExt};
 use heartbeat::Heart;
 use reload::Reading;
+use shutdown::{HURRY, WHOLE};
 use smol::{LocalExecutor, Task};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -323,7 +324,9 @@ impl Agent {
                 })
                 .await;
             match input {
-                Some(Input::Stop) if stopped.is_some() => return self.end_at_once().await,
+                Some(Input::Stop) if stopped.is_some() => {
+                    return self.end(Instant::now() + HURRY).await;
+                }
                 Some(Input::Stop) => {
                     log::info!("stopping");
                     self.watchdog.stopping();
@@ -340,7 +343,7 @@ impl Agent {
             if let Some(at) = stopped
                 && (idle || Instant::now() >= at + GRACE)
             {
-                return self.end(at).await;
+                return self.end(at + WHOLE).await;
             }
         }
     }

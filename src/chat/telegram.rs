@@ -289,23 +289,11 @@ impl Telegram {
         outcome
     }
 
-    fn scrubbed(&self, delivery: Delivery) -> Delivery {
-        let token = &self.0.settings.token;
-        match delivery {
-            Delivery::Later {
-                after,
-                everywhere,
-                reason,
-            } => Delivery::Later {
-                after,
-                everywhere,
-                reason: token.scrub(&reason),
-            },
-            Delivery::Refused { reason } => Delivery::Refused {
-                reason: token.scrub(&reason),
-            },
-            delivery => delivery,
+    fn scrubbed(&self, mut delivery: Delivery) -> Delivery {
+        if let Delivery::Later { reason, .. } | Delivery::Refused { reason } = &mut delivery {
+            *reason = self.0.settings.token.scrub(reason);
         }
+        delivery
     }
 }
 

@@ -48,17 +48,16 @@ pub fn main() -> ! {
     let code = match panic::catch_unwind(run) {
         Ok(Ok(())) => 0,
         Ok(Err(failure)) => {
-            if let Failure::Usage(text) | Failure::Telegram(text) | Failure::NotRunning(text) =
-                &failure
-            {
+            let (code, text) = match failure {
+                Failure::Down => (1, None),
+                Failure::Usage(text) => (2, Some(text)),
+                Failure::Telegram(text) => (3, Some(text)),
+                Failure::NotRunning(text) => (4, Some(text)),
+            };
+            if let Some(text) = text {
                 logging::say(text.trim_end());
             }
-            match failure {
-                Failure::Down => 1,
-                Failure::Usage(_) => 2,
-                Failure::Telegram(_) => 3,
-                Failure::NotRunning(_) => 4,
-            }
+            code
         }
         // As of a program that panics. The hook has said it.
         Err(_) => 101,

@@ -3,7 +3,7 @@
 //! Of GJSON's paths these: names and places in a list with dots between them, `#` at the end
 //! for a length, and `\` before any character that would mean something else.
 
-use super::value::brief;
+use super::value::{brief, cut};
 use crate::monitor::site::{JsonCondition, JsonOp, JsonValue};
 use nanoserde::DeJson;
 use std::ops::Range;
@@ -241,14 +241,8 @@ fn sound_escapes(text: &str) -> bool {
 fn is_number(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let text = text.strip_prefix('-').unwrap_or(text);
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (text, None),
-    };
-    let (whole, fraction) = match mantissa.split_once('.') {
-        Some((whole, fraction)) => (whole, Some(fraction)),
-        None => (mantissa, None),
-    };
+    let (mantissa, exponent) = cut(text, |c| matches!(c, 'e' | 'E'));
+    let (whole, fraction) = cut(mantissa, |c| c == '.');
     digits(whole)
         && (whole == "0" || !whole.starts_with('0'))
         && fraction.is_none_or(digits)
