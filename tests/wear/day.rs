@@ -1,6 +1,6 @@
 //! A day of the whole core in virtual time, over a real state directory; what it writes is counted.
 
-use crate::plain_site::plain_site;
+use super::plain_site::plain_site;
 use sitemon::monitor::expiry::Subject;
 use sitemon::monitor::outbox::message::{Content, Delivery, Incoming, Update};
 use sitemon::monitor::site::Site;
@@ -103,6 +103,8 @@ pub struct Day {
 
 impl Day {
     pub fn new(scene: Scene) -> Day {
+        // It computes all the time: this thread comes after those of tests that measure.
+        let _ = rustix::process::setpriority_process(None, 10);
         let dir = tempfile::tempdir().expect("a directory");
         let writer = State::open(dir.path()).expect("opens").load().writer;
         let (past, _) = Past::load(dir.path(), |_| {});
