@@ -68,15 +68,17 @@ impl Agent {
         let untold = new.telegram.as_ref().is_some_and(|t| t.chats.is_empty());
         let refusal = if untold && !self.transport.is_console() {
             // As at the start: and the alerts that wait would have no chat to go to.
-            "sitemon.conf was read again and has no `chats`; the old one goes on."
+            Some("sitemon.conf was read again and has no `chats`; the old one goes on.")
         } else if new.sites.is_empty() && !self.config.sites.is_empty() {
             // An editor that was interrupted, or a full disk: every outage would be forgotten.
-            "sitemon.conf was read again and has no [[site]] any more; the old one goes on. To watch \
-             nothing of it, restart sitemon."
+            Some(
+                "sitemon.conf was read again and has no [[site]] any more; the old one goes on. To \
+                 watch nothing of it, restart sitemon.",
+            )
         } else {
-            ""
+            None
         };
-        if !refusal.is_empty() {
+        if let Some(refusal) = refusal {
             return self.notice(log::Level::Error, refusal.to_owned());
         }
         let known = &self.config.warnings;
