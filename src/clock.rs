@@ -1,5 +1,5 @@
-//! The clocks of the process and the local time zone. All that is told the time is told by a
-//! [`Clock`], so that a test can set it.
+//! The clocks of the process and the local time zone. Everything reads the time from a [`Clock`], so
+//! that a test can set it.
 
 use crate::files;
 use crate::monitor;
@@ -50,7 +50,7 @@ struct Known {
     /// The stretch of [`LOOK_EVERY`] of wall time that `zone` was looked up in.
     stretch: Option<i64>,
     zone: Zone,
-    /// An unknown zone has been told of.
+    /// An unknown zone has been logged.
     told: bool,
 }
 

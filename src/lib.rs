@@ -11,6 +11,10 @@
 //! they share is the one HTTP client in [`http`] and the [`clock`]; what they read of files that
 //! users name they read by `files`, and trusted roots in them by `pem`.
 
+// `tests/support` names it so.
+#[cfg(test)]
+extern crate self as sitemon;
+
 #[macro_use]
 pub mod mutation;
 

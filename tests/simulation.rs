@@ -31,6 +31,8 @@ mod hands;
 mod model;
 #[path = "simulation/network.rs"]
 mod network;
+#[path = "support/plain_site.rs"]
+mod plain_site;
 #[path = "simulation/plan.rs"]
 mod plan;
 #[path = "simulation/read.rs"]

@@ -6,6 +6,8 @@ mod day;
 mod hostile;
 #[path = "wear/old_states.rs"]
 mod old_states;
+#[path = "support/plain_site.rs"]
+mod plain_site;
 
 use day::*;
 
@@ -23,7 +25,8 @@ fn a_day_with_a_hundred_sites_and_an_outage_an_hour_writes_less_than_500_kb() {
         }
         good(40 + asked.clock % 17)
     }));
-    for n in 1..=3 {
+    // The first has a start in it, the second is as all that follow.
+    for n in 1..=2 {
         let cost = day.run(n * DAY);
         println!(
             "{SITES} sites, 24 outages a day: {} writes, {:.1} KB of data, {} KB in 4 KB blocks, {} blocks of them for the history",
@@ -35,6 +38,6 @@ fn a_day_with_a_hundred_sites_and_an_outage_an_hour_writes_less_than_500_kb() {
         assert!(cost.kilobytes() <= 500, "{cost:?}");
     }
     // None of them waited: each down and each up was told when it was known.
-    assert_eq!(day.told.len(), 3 * 24 * 2, "{:?}", day.told);
+    assert_eq!(day.told.len(), 2 * 24 * 2, "{:?}", day.told);
     assert!(day.told.iter().all(|(_, text)| !text.contains(" ago")));
 }

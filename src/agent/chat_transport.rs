@@ -34,7 +34,7 @@ pub(super) struct Transport {
 pub enum Terminal {
     /// Messages on stdout, commands from stdin.
     Chat,
-    /// Nobody is there: messages go to the log.
+    /// There is no user at it: messages go to the log.
     Log,
 }
 
@@ -104,11 +104,11 @@ impl Transport {
         let message = &outgoing.message;
         let telegram = self.telegram.borrow().clone();
         match telegram {
-            Some(telegram) => match draw(message).await {
-                Drawn::Picture(png) => telegram.send(message, Some(&png)).await,
-                Drawn::Lines(message) => telegram.send(&message, None).await,
-                Drawn::Nothing => telegram.send(message, None).await,
-            },
+            Some(telegram) => {
+                let (png, lines) = draw(message).await;
+                let message = lines.as_ref().unwrap_or(message);
+                telegram.send(message, png.as_deref()).await
+            }
             None => {
                 match self.terminal {
                     Terminal::Chat => {
@@ -202,40 +202,33 @@ impl Transport {
     }
 }
 
-/// What becomes of the picture of a message.
-enum Drawn {
-    Nothing,
-    /// A PNG.
-    #[cfg_attr(not(feature = "charts"), allow(dead_code))]
-    Picture(Vec<u8>),
-    /// The message with block characters in its text.
-    Lines(Message),
-}
-
-/// Drawn on a thread of its own: on a router it takes longer than an answer may. Where no picture
-/// can be drawn (or this binary draws none), lines take its place.
-async fn draw(message: &Message) -> Drawn {
+/// The picture of a message as a PNG, drawn on a thread of its own: on a router it takes longer than an
+/// answer may. Where none can be drawn (or this binary draws none), the message with block characters
+/// in its text.
+async fn draw(message: &Message) -> (Option<Vec<u8>>, Option<Message>) {
     let Some(picture) = message.picture.clone() else {
-        return Drawn::Nothing;
+        return (None, None);
     };
     #[cfg(feature = "charts")]
     {
         let picture = picture.clone();
         match offload(move || Ok(chart::png(&picture))).await {
-            Ok(png) if !png.is_empty() => return Drawn::Picture(png),
+            Ok(png) if !png.is_empty() => return (Some(png), None),
             Ok(_) => {}
             Err(error) => log::warn!("a picture cannot be drawn: {error}"),
         }
     }
     let lines = escape(&chart::sparkline(&picture));
-    Drawn::Lines(Message {
+    let message = Message {
         html: format!("{}\n<code>{lines}</code>", message.html),
         picture: None,
         ..message.clone()
-    })
+    };
+    (None, Some(message))
 }
 
-fn telegram(client: &Client, clock: &Clock, settings: &crate::config::Telegram) -> Telegram {
+/// The bot that `[telegram]` describes.
+pub fn telegram(client: &Client, clock: &Clock, settings: &crate::config::Telegram) -> Telegram {
     Telegram::new(
         client.clone(),
         Settings {

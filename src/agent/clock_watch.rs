@@ -2,12 +2,13 @@
 //! its clock synchronised, and a server whose certificate holds by the doubted clock itself and whose
 //! `Date` agrees with it. What a doubted clock is, the monitor decides ([`crate::monitor::time::wall_clock`]).
 
+use super::heartbeat::plain_ask;
 use super::{Agent, Input};
 use crate::check::cookie_date;
 use crate::clock::{BUILT, Clock, kernel_synchronised};
 use crate::http::{Ask, Client};
 use crate::monitor::Event;
-use crate::monitor::site::{Check, HttpVersion, IpVersion};
+use crate::monitor::site::{Check, HttpVersion};
 use crate::monitor::time::wall_clock::AGREES;
 use async_channel::Sender;
 use async_io::Timer;
@@ -64,7 +65,7 @@ impl Agent {
 
 /// Where the time is asked for.
 struct Server {
-    /// No path, no query, nobody's name or password.
+    /// No path, no query, no user and no password.
     url: Url,
     ca_file: Option<PathBuf>,
 }
@@ -135,23 +136,15 @@ impl Watch {
     async fn date(&self, server: &Server) -> Result<i64, String> {
         let permit = self.client.check_permit().await;
         let deadline = Instant::now() + WITHIN;
+        let headers = HeaderMap::new();
         let ask = Ask {
-            url: &server.url,
             method: Method::HEAD,
-            headers: &HeaderMap::new(),
-            body: None,
-            basic: None,
             version: HttpVersion::Http11,
-            ip: IpVersion::Any,
-            verify: true,
             ca_file: server.ca_file.as_deref(),
-            dial: None,
-            connect_within: None,
             // The handshake is what counts.
             fresh: true,
-            close: true,
-            deadline,
             permit: Some(&permit),
+            ..plain_ask(&server.url, &headers, deadline)
         };
         let call = async {
             let answer = self.client.send(&ask).await;

@@ -16,7 +16,7 @@ use url::Url;
 const WITHIN: Duration = Duration::from_secs(10);
 /// Over the transfer's own timeout, for the case that libcurl doesn't keep it.
 const GRACE: Duration = Duration::from_millis(250);
-/// Of the answer nobody reads.
+/// Of the answer, which is not used, in bytes.
 const MOST: u64 = 16 * 1024;
 
 pub(super) struct Heart {
@@ -37,8 +37,8 @@ impl Heart {
         }
     }
 
-    /// Asks for `url` once and logs what is news of it, without the URL: whoever knows that can keep
-    /// the alarm silent. Does nothing while the one before is under way.
+    /// Asks for `url` once and logs what is news of it, without the URL: with it the alarm can be
+    /// kept silent. Does nothing while the one before is under way.
     pub(super) async fn beat(&self, url: &Secret) {
         if self.beating.replace(true) {
             return;
@@ -61,23 +61,10 @@ impl Heart {
         let deadline = Instant::now() + WITHIN;
         let failed = |fault: Fault| fault.failure("its host", WITHIN).detail;
         let call = async {
+            let headers = HeaderMap::new();
             let ask = Ask {
-                url,
-                method: Method::GET,
-                headers: &HeaderMap::new(),
-                body: None,
-                basic: None,
-                version: HttpVersion::Any,
-                ip: IpVersion::Any,
-                verify: true,
-                ca_file: None,
-                dial: None,
-                connect_within: None,
-                fresh: false,
-                // Once a minute: not kept open for that.
-                close: true,
-                deadline,
                 permit: Some(&permit),
+                ..plain_ask(url, &headers, deadline)
             };
             let mut response = self.client.send(&ask).await.map_err(failed)?;
             if !response.status().is_success() {
@@ -106,6 +93,27 @@ impl Heart {
                 Some((level, format!("the heartbeat was not taken: {cause}")))
             }
         }
+    }
+}
+
+/// A GET without anything special about it, on a connection that is not kept: there is one a minute.
+pub(super) fn plain_ask<'a>(url: &'a Url, headers: &'a HeaderMap, deadline: Instant) -> Ask<'a> {
+    Ask {
+        url,
+        method: Method::GET,
+        headers,
+        body: None,
+        basic: None,
+        version: HttpVersion::Any,
+        ip: IpVersion::Any,
+        verify: true,
+        ca_file: None,
+        dial: None,
+        connect_within: None,
+        fresh: false,
+        close: true,
+        deadline,
+        permit: None,
     }
 }
 
@@ -208,14 +216,14 @@ mod tests {
         let heart = heart(Clock::showing(|| 60));
         smol::block_on(heart.beat(&Secret::new(format!("https://{address}/"))));
         assert!(!heart.failing.get());
-        assert!(listener.accept().is_err(), "nobody came");
+        assert!(listener.accept().is_err(), "no connection was made");
     }
 
     #[test]
     fn the_first_failure_in_a_row_is_a_warning_and_the_url_is_in_none() {
         let heart = heart(Clock::system());
         let url = Url::parse("http://127.0.0.1:1/SECRET").expect("a URL");
-        let cause = smol::block_on(heart.ask(&url)).expect_err("nobody listens");
+        let cause = smol::block_on(heart.ask(&url)).expect_err("the port is closed");
         assert_eq!(cause, "cannot connect to its host");
         let text = format!("the heartbeat was not taken: {cause}");
         assert_eq!(heart.note(Ok(())), None);

@@ -21,15 +21,10 @@ impl Agent {
         let Some((past, extent, records)) = self.history_to_save(false) else {
             return;
         };
-        let report = self.report.clone();
-        self.executor
-            .spawn(async move {
-                let save = move || lock(&past).save(extent, &records).map(|w| (w, records));
-                let result = offload(save).await;
-                let result = result.map_err(|e| state::reason(&e));
-                let _ = report.send(Input::HistorySaved(result)).await;
-            })
-            .detach();
+        self.report_when(async move {
+            let save = move || lock(&past).save(extent, &records).map(|w| (w, records));
+            Input::HistorySaved(offload(save).await.map_err(|e| state::reason(&e)))
+        });
     }
 
     /// At the end, with the hour that runs, and after the save that may be under way.
@@ -54,7 +49,7 @@ impl Agent {
                 self.blocks_written += written.blocks;
                 self.monitor.history_saved(&records);
             }
-            // The state cannot be written then either, which is told in the chat.
+            // The state cannot be written then either, which the chat is alerted of.
             Err(reason) => log::warn!("the history cannot be written: {reason}"),
         }
     }

@@ -33,11 +33,12 @@ use crate::vitals::{self, AnswerTimes};
 use async_channel::{Receiver, Sender};
 use async_io::Timer;
 use async_lock::{Semaphore, SemaphoreGuardArc};
-pub use chat_transport::Terminal;
 use chat_transport::Transport;
+pub use chat_transport::{Terminal, telegram};
 use futures_lite::{FutureExt, StreamExt};
 use heartbeat::Heart;
 use reload::Reading;
+use shutdown::{HURRY, WHOLE};
 use smol::{LocalExecutor, Task};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -50,7 +51,7 @@ use uplink_probe::Resolvers;
 use watchdog::Watchdog;
 
 /// Running checks and messages under way get this long to end at shutdown, of which all stays under
-/// 5 s: see `ending.rs`.
+/// 5 s: see `shutdown.rs`.
 const GRACE: Duration = Duration::from_millis(2500);
 
 /// What `run` was asked for.
@@ -126,6 +127,21 @@ pub fn run(options: Options) -> Result<(), StartError> {
     smol::block_on(executor.run(agent))
 }
 
+/// The HTTP client that `[agent]` describes, with so many connections.
+///
+/// # Errors
+///
+/// A sentence for the user.
+pub fn client(agent: &config::Agent, max_connections: usize) -> Result<Client, String> {
+    Client::new(&Limits {
+        max_connections,
+        idle_connections: agent.idle_connections,
+        idle_timeout: agent.idle_timeout,
+        user_agent: agent.user_agent.clone(),
+        ca_file: agent.ca_file.clone(),
+    })
+}
+
 struct Agent {
     executor: Rc<LocalExecutor<'static>>,
     monitor: Monitor,
@@ -182,14 +198,7 @@ impl Agent {
         if let Some(text) = &too_few {
             log::warn!("{text}; until then {connections} connections at once");
         }
-        let client = Client::new(&Limits {
-            max_connections: connections,
-            idle_connections: config.agent.idle_connections,
-            idle_timeout: config.agent.idle_timeout,
-            user_agent: config.agent.user_agent.clone(),
-            ca_file: config.agent.ca_file.clone(),
-        })
-        .map_err(StartError)?;
+        let client = client(&config.agent, connections).map_err(StartError)?;
         let (loaded, trouble) = match state::open(&config.agent.state) {
             Ok(loaded) => (Some(loaded), None),
             Err(OpenError::InUse(text)) => return Err(StartError(text)),
@@ -315,7 +324,9 @@ impl Agent {
                 })
                 .await;
             match input {
-                Some(Input::Stop) if stopped.is_some() => return self.end_at_once().await,
+                Some(Input::Stop) if stopped.is_some() => {
+                    return self.end(Instant::now() + HURRY).await;
+                }
                 Some(Input::Stop) => {
                     log::info!("stopping");
                     self.watchdog.stopping();
@@ -332,7 +343,7 @@ impl Agent {
             if let Some(at) = stopped
                 && (idle || Instant::now() >= at + GRACE)
             {
-                return self.end(at).await;
+                return self.end(at + WHOLE).await;
             }
         }
     }
@@ -362,7 +373,7 @@ impl Agent {
         }
     }
 
-    /// Something that people should know. It is in the log too, once: where nobody chats, messages
+    /// Something that users should know. It is in the log too, once: where there is no chat, messages
     /// go there anyway.
     fn notice(&mut self, level: log::Level, text: String) {
         if !self.transport.is_log() {
@@ -454,25 +465,24 @@ impl Agent {
     fn save(&mut self) {
         let Some(writer) = self.writer.clone() else {
             let reason = "there is no state directory".to_owned();
-            let report = self.report.clone();
-            self.executor
-                .spawn(async move {
-                    let _ = report.send(Input::Saved(Err(reason))).await;
-                })
-                .detach();
-            return;
+            return self.report_when(async { Input::Saved(Err(reason)) });
         };
         let mut snapshot = self.monitor.snapshot(self.clock.now());
         snapshot.registries = self.registries.learnt();
+        self.report_when(async move {
+            let files = writer.clone();
+            let result = offload(move || files.save(snapshot)).await;
+            Input::Saved(result.map_err(|e| writer.failure(&e)))
+        });
+    }
+
+    /// Hands the loop what comes of `work`, once it is done.
+    fn report_when(&self, work: impl Future<Output = Input> + 'static) {
         let report = self.report.clone();
-        self.executor
-            .spawn(async move {
-                let files = writer.clone();
-                let result = offload(move || files.save(snapshot)).await;
-                let result = result.map_err(|e| writer.failure(&e));
-                let _ = report.send(Input::Saved(result)).await;
-            })
-            .detach();
+        let work = async move {
+            let _ = report.send(work.await).await;
+        };
+        self.executor.spawn(work).detach();
     }
 
     /// A `/check` waits for its permit without holding anything else up.

@@ -28,13 +28,11 @@ impl Agent {
             return;
         }
         self.reading = Reading::Yes;
-        let (path, report) = (self.config_path.clone(), self.report.clone());
-        self.executor
-            .spawn(async move {
-                let read = offload(move || Ok(config::reload(&path, &process::variable))).await;
-                let _ = report.send(Input::Reread(Box::new(read))).await;
-            })
-            .detach();
+        let path = self.config_path.clone();
+        self.report_when(async move {
+            let read = offload(move || Ok(config::reload(&path, &process::variable))).await;
+            Input::Reread(Box::new(read))
+        });
     }
 
     pub(super) fn reread(&mut self, read: io::Result<Result<Config, Mistakes>>) {
@@ -68,49 +66,42 @@ impl Agent {
             }
         };
         let untold = new.telegram.as_ref().is_some_and(|t| t.chats.is_empty());
-        if untold && !self.transport.is_console() {
-            // As at the start: and the alerts that wait would have nobody to go to.
-            return self.notice(
-                log::Level::Error,
-                "sitemon.conf was read again and has no `chats`; the old one goes on.".to_owned(),
-            );
-        }
-        if new.sites.is_empty() && !self.config.sites.is_empty() {
+        let refusal = if untold && !self.transport.is_console() {
+            // As at the start: and the alerts that wait would have no chat to go to.
+            Some("sitemon.conf was read again and has no `chats`; the old one goes on.")
+        } else if new.sites.is_empty() && !self.config.sites.is_empty() {
             // An editor that was interrupted, or a full disk: every outage would be forgotten.
-            return self.notice(
-                log::Level::Error,
+            Some(
                 "sitemon.conf was read again and has no [[site]] any more; the old one goes on. To \
-                 watch nothing of it, restart sitemon."
-                    .to_owned(),
-            );
+                 watch nothing of it, restart sitemon.",
+            )
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            return self.notice(log::Level::Error, refusal.to_owned());
         }
         let known = &self.config.warnings;
         for warning in new.warnings.iter().filter(|w| !known.contains(w)) {
             log::warn!("{warning}");
         }
         let mut restart = Vec::new();
+        let mut wants_restart =
+            |changed: bool, key: &'static str| restart.extend(changed.then_some(key));
         let (old, agent) = (&self.config.agent, &new.agent);
-        for (changed, key) in [
-            (old.state != agent.state, "state"),
-            (
-                old.max_connections != agent.max_connections,
-                "max_connections",
-            ),
-            (
-                old.idle_connections != agent.idle_connections,
-                "idle_connections",
-            ),
-            (old.idle_timeout != agent.idle_timeout, "idle_timeout"),
-        ] {
-            if changed {
-                restart.push(format!("`{key}`"));
-            }
-        }
-        match (&self.config.telegram, &new.telegram) {
-            _ if self.transport.is_console() && new.telegram.is_none() => {}
-            (None, Some(_)) | (Some(_), None) => restart.push("`[telegram]`".to_owned()),
-            _ => {}
-        }
+        wants_restart(old.state != agent.state, "`state`");
+        wants_restart(
+            old.max_connections != agent.max_connections,
+            "`max_connections`",
+        );
+        wants_restart(
+            old.idle_connections != agent.idle_connections,
+            "`idle_connections`",
+        );
+        wants_restart(old.idle_timeout != agent.idle_timeout, "`idle_timeout`");
+        let other_chat = self.config.telegram.is_some() != new.telegram.is_some();
+        let stays = self.transport.is_console() && new.telegram.is_none();
+        wants_restart(other_chat && !stays, "`[telegram]`");
         if agent.commands != old.commands {
             // Those that run keep their permits of the old one.
             self.commands = Arc::new(Semaphore::new(agent.commands));

@@ -1,6 +1,6 @@
 //! The end: what is still to be said and written, whatever terminal and flash do.
 
-use super::{Agent, Input};
+use super::{Agent, GRACE, Input};
 use crate::offload::offload;
 use crate::state;
 use async_channel::Receiver;
@@ -11,23 +11,16 @@ use std::io;
 use std::time::{Duration, Instant};
 
 /// After the first signal, the whole of it: procd kills after 5 s.
-const WHOLE: Duration = Duration::from_secs(4);
+pub(super) const WHOLE: Duration = Duration::from_secs(4);
 /// After a second one: a sound flash has written everything by then.
-const HURRY: Duration = Duration::from_millis(500);
+pub(super) const HURRY: Duration = Duration::from_millis(500);
+// A second signal makes it shorter, and what is under way has its time within it.
+const _: () = assert!(WHOLE.as_millis() < 5_000 && GRACE.as_millis() < WHOLE.as_millis());
+const _: () = assert!(HURRY.as_millis() < WHOLE.as_millis());
 
 impl Agent {
-    /// The last words and the last saves, after a signal that came at `stopped`. What hangs is left
-    /// behind.
-    pub(super) async fn end(&mut self, stopped: Instant) {
-        self.end_by(stopped + WHOLE).await;
-    }
-
-    /// [`Agent::end`] after a second signal.
-    pub(super) async fn end_at_once(&mut self) {
-        self.end_by(Instant::now() + HURRY).await;
-    }
-
-    async fn end_by(&mut self, by: Instant) {
+    /// The last words and the last saves. What hangs then is left behind.
+    pub(super) async fn end(&mut self, by: Instant) {
         let printer = self.printer.take();
         let (late, is_late) = async_channel::bounded(1);
         let patience = async {

@@ -91,10 +91,7 @@ impl Agent {
             let (transport, report) = (self.transport.clone(), self.report.clone());
             let send = async move {
                 loop {
-                    let alert = async {
-                        let outgoing = alerts.recv().await;
-                        outgoing.map(Answer::Message)
-                    };
+                    let alert = async { alerts.recv().await.map(Answer::Message) };
                     let next = if answers_only {
                         answers.recv().await
                     } else {
@@ -148,11 +145,8 @@ impl Agent {
             let (events, incoming) = async_channel::bounded(16);
             let forward = async {
                 while let Ok(event) = incoming.recv().await {
-                    if report
-                        .send(Input::Asked(Instant::now(), event))
-                        .await
-                        .is_err()
-                    {
+                    let asked = Input::Asked(Instant::now(), event);
+                    if report.send(asked).await.is_err() {
                         return;
                     }
                 }
@@ -173,12 +167,7 @@ impl Agent {
                 .filter(|_| deep && !self.transport.is_console())
                 .map(|telegram| telegram.api.clone()),
         };
-        let report = self.report.clone();
-        let look = async move {
-            let event = Event::Probed(look.report().await);
-            let _ = report.send(Input::Event(event)).await;
-        };
-        self.executor.spawn(look).detach();
+        self.report_when(async move { Input::Event(Event::Probed(look.report().await)) });
     }
 
     /// A sign of life.

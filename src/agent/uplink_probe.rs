@@ -143,7 +143,7 @@ fn far_name(api: &str) -> Option<Url> {
     (!local).then_some(url)
 }
 
-/// `Some(false)`: somebody else's certificate. One that merely expired tells nothing of the line.
+/// `Some(false)`: another server's certificate. One that merely expired tells nothing of the line.
 fn own_certificate(peer: &Peer) -> Option<bool> {
     use CertificateError as E;
     match &peer.trust {

@@ -42,7 +42,7 @@ fn listener(ip: &str) -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// Nobody listens there.
+/// A closed port.
 fn refusing(ip: &str) -> SocketAddr {
     listener(ip).1
 }
@@ -161,7 +161,7 @@ fn serve_once(certificate: rustls::pki_types::CertificateDer<'static>, key: KeyP
 }
 
 #[test]
-fn only_somebody_elses_certificate_is_taken_for_a_portal() {
+fn only_a_certificate_for_other_names_is_taken_for_a_portal() {
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
     let look = Look {
         client: client(),
@@ -183,7 +183,7 @@ fn only_somebody_elses_certificate_is_taken_for_a_portal() {
     let expired = ours.server("api.example", 2001);
     assert_eq!(trusted(&[expired]), None, "expired");
     let dead = refusing("127.0.0.1");
-    assert_eq!(trusted(&[dead]), None, "nobody there");
+    assert_eq!(trusted(&[dead]), None, "no server there");
     assert_eq!(trusted(&[dead, good(&ours)]), Some(true), "the second one");
 
     let mut params = CertificateParams::new(["api.example".to_owned()]).expect("a name");

@@ -1,5 +1,7 @@
 //! A small frame buffer with a palette of sixteen, and the PNG that is made of it (W3C "Portable
 //! Network Graphics"): four bits a pixel, a filter byte in front of every row.
+//!
+//! Our own: the `png` crate compresses with its own deflate (see `deflate`), and what is left is `chunk`.
 
 use super::deflate;
 use crate::crc::Crc;

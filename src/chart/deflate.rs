@@ -6,38 +6,19 @@
 
 /// The longest match of the format.
 const LONGEST: usize = 258;
-/// First length and number of extra bits of the codes from 257 on (RFC 1951, 3.2.5).
-const LENGTHS: [(u16, u8); 29] = [
-    (3, 0),
-    (4, 0),
-    (5, 0),
-    (6, 0),
-    (7, 0),
-    (8, 0),
-    (9, 0),
-    (10, 0),
-    (11, 1),
-    (13, 1),
-    (15, 1),
-    (17, 1),
-    (19, 2),
-    (23, 2),
-    (27, 2),
-    (31, 2),
-    (35, 3),
-    (43, 3),
-    (51, 3),
-    (59, 3),
-    (67, 4),
-    (83, 4),
-    (99, 4),
-    (115, 4),
-    (131, 5),
-    (163, 5),
-    (195, 5),
-    (227, 5),
-    (258, 0),
-];
+/// First length and number of extra bits of the codes from 257 on (RFC 1951, 3.2.5): from the ninth on
+/// every four have a bit more; the last is the longest length alone.
+const LENGTHS: [(u16, u8); 29] = {
+    let mut table = [(LONGEST as u16, 0); 29];
+    let (mut first, mut code) = (3, 0);
+    while code < 28 {
+        let extra = if code < 8 { 0 } else { code / 4 - 1 };
+        table[code] = (first, extra as u8);
+        first += 1 << extra;
+        code += 1;
+    }
+    table
+};
 
 /// A zlib stream of `data`, whose rows are `row` bytes long (1 to 32,768).
 pub fn zlib(data: &[u8], row: usize) -> Vec<u8> {

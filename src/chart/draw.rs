@@ -25,18 +25,9 @@ fn draw_chart(chart: &Chart) -> Canvas {
     let mut canvas = Canvas::new(WIDTH, BOTTOM + 70);
     head(&mut canvas, &chart.name, &chart.span, &chart.summary);
     canvas.fill((LEFT, TOP), (RIGHT, BOTTOM), Ink::Plot);
-    let plot = Plot {
-        left: LEFT,
-        right: RIGHT,
-        parts: chart.parts.len(),
-    };
-    bands(
-        &mut canvas,
-        &plot,
-        &chart.parts,
-        (TOP, BOTTOM),
-        Ink::DownBand,
-    );
+    let plot = Plot::new(LEFT, RIGHT, chart.parts.len());
+    let sides = (TOP, BOTTOM);
+    bands(&mut canvas, &plot, &chart.parts, sides, Ink::DownBand);
     let slowest = chart.parts.iter().filter_map(|p| p.p95).fold(0.0, f32::max);
     let (step, count) = scale(slowest);
     let height = |millis: f32| {
@@ -103,24 +94,15 @@ fn draw_strips(strips: &Strips) -> Canvas {
         let y = TOP + i32::try_from(i).unwrap_or(0) * STEP;
         canvas.text((MARGIN, y + 2), NAMES, &strip.name, Ink::Text);
         canvas.fill((left, y), (right, y + STEP - 5), Ink::Plot);
-        let plot = Plot {
-            left,
-            right,
-            parts: strip.parts.len(),
-        };
+        let plot = Plot::new(left, right, strip.parts.len());
         for (n, part) in strip.parts.iter().enumerate() {
             if part.up > 0.0 {
                 let (from, to) = plot.part(n);
                 canvas.fill((from, y), (to, y + STEP - 5), Ink::Up);
             }
         }
-        bands(
-            &mut canvas,
-            &plot,
-            &strip.parts,
-            (y, y + STEP - 5),
-            Ink::Down,
-        );
+        let sides = (y, y + STEP - 5);
+        bands(&mut canvas, &plot, &strip.parts, sides, Ink::Down);
         let ink = if strip.percent.starts_with("100") {
             Ink::Faint
         } else {
@@ -128,11 +110,7 @@ fn draw_strips(strips: &Strips) -> Canvas {
         };
         canvas.text_to((RIGHT, y + 2), &strip.percent, ink);
     }
-    let plot = Plot {
-        left,
-        right,
-        parts: 1,
-    };
+    let plot = Plot::new(left, right, 1);
     time_axis(&mut canvas, &plot, &strips.ticks, (bottom, bottom));
     let kinds = [
         (Ink::Up, "up"),
@@ -170,6 +148,10 @@ struct Plot {
 }
 
 impl Plot {
+    fn new(left: i32, right: i32, parts: usize) -> Plot {
+        Plot { left, right, parts }
+    }
+
     fn at(&self, share: f32) -> i32 {
         self.left + (share * (self.right - self.left) as f32).round() as i32
     }

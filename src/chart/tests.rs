@@ -1,4 +1,4 @@
-//! Ten histories as pictures, compared byte for byte with those beside them, which somebody has
+//! Ten histories as pictures, compared byte for byte with those beside them, which were
 //! looked at. `SITEMON_PICTURES=1 cargo test --lib chart` draws them anew.
 
 use super::{png, sparkline};
@@ -180,7 +180,7 @@ fn path(name: &str) -> PathBuf {
 }
 
 #[test]
-fn pictures_are_as_they_were_when_somebody_looked_at_them() {
+fn pictures_are_as_they_were_when_they_were_looked_at() {
     let anew = std::env::var_os("SITEMON_PICTURES").is_some();
     for (name, picture) in pictures() {
         let started = Instant::now();

@@ -1,4 +1,4 @@
-//! Judges the Bot API's answers: a result, a refusal, something that can't be read, or nobody there.
+//! Judges the Bot API's answers: a result, a refusal, something that can't be read, or no server there.
 
 use super::api_types::{
     Envelope, RawCallback, RawMe, RawMessage, RawPeer, RawSent, RawUpdate, RawUpdates,
@@ -109,17 +109,15 @@ impl ApiError {
     }
 
     /// The same with `secret` taken out of every text.
-    pub(super) fn scrubbed(self, secret: &Secret) -> ApiError {
-        match self {
-            ApiError::Unreachable { text } => ApiError::Unreachable {
-                text: secret.scrub(&text),
-            },
-            ApiError::Refused(refusal) => ApiError::Refused(Refusal {
-                description: secret.scrub(&refusal.description),
-                ..refusal
-            }),
-            ApiError::Unreadable(_) => self,
+    pub(super) fn scrubbed(mut self, secret: &Secret) -> ApiError {
+        match &mut self {
+            ApiError::Unreachable { text }
+            | ApiError::Refused(Refusal {
+                description: text, ..
+            }) => *text = secret.scrub(text),
+            ApiError::Unreadable(_) => {}
         }
+        self
     }
 }
 

@@ -31,7 +31,7 @@ pub async fn read_lines(events: &Sender<Update>, now: impl Fn() -> i64) {
 /// What the terminal shows at present.
 pub struct Screen {
     output: Rc<Output>,
-    /// Somebody looks at it: a line can be written over.
+    /// It is a terminal: a line can be written over.
     tty: bool,
     /// The last line will be written over.
     passing: bool,
@@ -54,7 +54,7 @@ impl Screen {
         self.output.clone()
     }
 
-    /// Writes a message; `picture` is its picture in lines of text. It is lost when nobody reads.
+    /// Writes a message; `picture` is its picture in lines of text. It is lost when stdout is not read.
     pub fn show(&mut self, message: &Message, picture: Option<&str>) {
         let before = self.choices.clone();
         let text = self.text_of(message, picture);
@@ -155,15 +155,10 @@ async fn read_from(file: File, events: &Sender<Update>, now: impl Fn() -> i64) -
     loop {
         let length = match source.read(&mut buffer).await {
             Ok(length) => length,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
-                ) =>
-            {
-                continue;
-            }
-            Err(error) => return Err(error),
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => continue,
+                _ => return Err(error),
+            },
         };
         let texts = match length {
             0 => lines.end().into_iter().collect(),
@@ -171,20 +166,14 @@ async fn read_from(file: File, events: &Sender<Update>, now: impl Fn() -> i64) -
         };
         for text in texts {
             count += 1;
-            let message = Incoming {
+            let content = Some(Content::Message(Incoming {
                 chat: CONSOLE,
                 text: printable::line(&text, MESSAGE),
                 date: now(),
                 ..Incoming::default()
-            };
-            if events
-                .send(Update {
-                    id: count,
-                    content: Some(Content::Message(message)),
-                })
-                .await
-                .is_err()
-            {
+            }));
+            let update = Update { id: count, content };
+            if events.send(update).await.is_err() {
                 return Ok(());
             }
         }

@@ -180,7 +180,7 @@ impl Form {
         }
     }
 
-    /// What a description complains of is known, whoever says it: a server that puts nothing before
+    /// What a description complains of is known, whatever server says it: one that puts nothing before
     /// its words is no reason to repeat a message for ever.
     fn knows(self, description: &str) -> bool {
         let words = ["message is not modified", "chat not found"];
@@ -259,7 +259,7 @@ pub fn judge(message: &Message, form: Form, outcome: Result<Answer, CallError>) 
         reason: reason.clone(),
     };
     Verdict::Done(match &error {
-        // Telegram has it; without an id, nobody can reply to it.
+        // Telegram has it; without an id, no message can be a reply to it.
         ApiError::Unreadable(Unreadable {
             ok: true,
             message_id,

@@ -14,7 +14,7 @@ impl Multipart {
     pub fn new() -> Multipart {
         let random = RandomState::new();
         Multipart {
-            // Somebody else may have chosen what is between: not to be guessed.
+            // What is between may come from a site: not to be guessed.
             boundary: format!("{:016x}{:016x}", random.hash_one(0), random.hash_one(1)),
             bytes: Vec::new(),
         }

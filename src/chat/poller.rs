@@ -19,7 +19,7 @@ const PACE: Duration = Duration::from_millis(500);
 const BACKLOG: Duration = Duration::from_secs(60);
 /// Between tries while the token is refused.
 pub const UNAUTHORISED_WAIT: Duration = Duration::from_secs(5 * 60);
-/// Between tries while somebody else polls: Telegram delays its answers as long.
+/// Between tries while another program polls: Telegram delays its answers as long.
 const CONFLICT_WAIT: Duration = Duration::from_secs(3);
 /// What goes on for long is logged, and a webhook deleted, at most this often.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -62,6 +62,12 @@ pub struct Step {
     pub log: Vec<(Level, String)>,
     pub events: Vec<PollEvent>,
     pub wait: Duration,
+}
+
+impl Step {
+    fn note(&mut self, level: Level, text: impl Into<String>) {
+        self.log.push((level, text.into()));
+    }
 }
 
 /// See the module.
@@ -169,10 +175,10 @@ impl Poller {
     }
 
     fn on_me(&mut self, me: api::Me, step: &mut Step) {
-        step.log.push((
+        step.note(
             Level::Info,
             format!("Telegram knows us as @{}", me.username),
-        ));
+        );
         step.events.push(PollEvent::Bot {
             username: me.username,
         });
@@ -186,16 +192,16 @@ impl Poller {
     /// The list of commands is a convenience: without it we go on.
     fn on_commands_set(&mut self, done: Result<(), ApiError>, step: &mut Step) {
         if let Err(error) = done {
-            step.log.push((
+            step.note(
                 Level::Warn,
                 format!("Telegram did not take the list of commands: {error}"),
-            ));
+            );
         }
         self.stage = Stage::GetUpdates;
     }
 
     fn on_webhook_deleted(&mut self, step: &mut Step) {
-        step.log.push((Level::Warn, WEBHOOK_DELETED.into()));
+        step.note(Level::Warn, WEBHOOK_DELETED);
         step.events.push(PollEvent::Notice(WEBHOOK_DELETED.into()));
         self.stage = Stage::GetUpdates;
     }
@@ -253,7 +259,7 @@ impl Poller {
                         "Telegram refuses the token ({code}): check `token` in sitemon.conf with @BotFather; \
                          trying again every 5 minutes"
                     );
-                    step.log.push((Level::Error, text));
+                    step.note(Level::Error, text);
                 }
                 step.wait = UNAUTHORISED_WAIT;
             }
@@ -272,10 +278,10 @@ impl Poller {
             }) => {
                 self.reached(now, step);
                 if due(&mut self.flood_told, now) {
-                    step.log.push((
+                    step.note(
                         Level::Warn,
                         format!("Telegram wants {} s of rest (429)", wait.as_secs()),
-                    ));
+                    );
                 }
                 step.wait = wait;
             }
@@ -288,7 +294,7 @@ impl Poller {
             if due(&mut self.conflict_told, now) {
                 let text = "another program asks for this bot's updates (409): its commands reach us only now and \
                             then; stop the other one, or give sitemon a bot of its own";
-                step.log.push((Level::Warn, text.into()));
+                step.note(Level::Warn, text);
             }
             self.stage = Stage::GetUpdates;
             step.wait = CONFLICT_WAIT;
@@ -309,10 +315,10 @@ impl Poller {
         }
         if self.limit > 1 {
             self.limit = 1;
-            step.log.push((
+            step.note(
                 Level::Warn,
-                "Telegram's updates can't be read: asking for them one by one".into(),
-            ));
+                "Telegram's updates can't be read: asking for them one by one",
+            );
             step.wait = self.pace(now);
             return;
         }
@@ -324,8 +330,7 @@ impl Poller {
                 self.cut_off = 0;
                 self.offset = Some(id.saturating_add(1));
                 self.reached(now, step);
-                step.log
-                    .push((Level::Warn, format!("update {id} can't be read: skipped")));
+                step.note(Level::Warn, format!("update {id} can't be read: skipped"));
                 step.events
                     .push(PollEvent::Updates(vec![Update { id, content: None }]));
                 step.wait = self.pace(now);
@@ -348,7 +353,7 @@ impl Poller {
                 }
                 error => format!("Telegram doesn't serve us, trying again: {error}"),
             };
-            step.log.push((Level::Warn, text));
+            step.note(Level::Warn, text);
         }
         step.wait = self.jitter.back_off(outage.failures);
         if matches!(self.stage, Stage::DeleteWebhook) {
@@ -360,10 +365,10 @@ impl Poller {
     fn reached(&mut self, now: Duration, step: &mut Step) {
         if let Some(outage) = self.outage.take() {
             let seconds = now.saturating_sub(outage.since).as_secs();
-            step.log.push((
+            step.note(
                 Level::Info,
                 format!("Telegram can be reached again, after {seconds} s"),
-            ));
+            );
         }
     }
 

@@ -37,7 +37,7 @@ impl Stream {
         self.file().read(buffer)
     }
 
-    /// Writes all of it, and waits for whoever reads it, but not on this thread: a stopped terminal, a
+    /// Writes all of it, and waits for its reader, but not on this thread: a stopped terminal, a
     /// pipe that others fill too and a file on a dead server block all the same.
     pub async fn write_all(self: &Arc<Stream>, text: &str) -> io::Result<()> {
         let mut rest = text.as_bytes();
@@ -60,7 +60,7 @@ impl Stream {
     fn again(&self, error: &io::Error) -> bool {
         match error.kind() {
             io::ErrorKind::Interrupted => true,
-            // Somebody else made it so, and was faster.
+            // Another process made it so, and was faster.
             io::ErrorKind::WouldBlock => matches!(self, Stream::Polled(_)),
             _ => false,
         }

@@ -15,10 +15,10 @@ use crate::secret::Secret;
 use async_channel::Sender;
 use async_io::Timer;
 use nanoserde::SerJson;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// For every call but the long poll.
@@ -52,7 +52,7 @@ pub struct Settings {
 /// One bot at one Bot API server; clones are the same one. Neither its errors nor its log lines ever
 /// hold the token.
 #[derive(Clone)]
-pub struct Telegram(Arc<Inner>);
+pub struct Telegram(Rc<Inner>);
 
 struct Inner {
     client: Client,
@@ -60,18 +60,18 @@ struct Inner {
     clock: Clock,
     route: Route,
     /// The first update id that [`Telegram::poll`] has not handed over yet.
-    handed_over: Mutex<Option<i64>>,
+    handed_over: Cell<Option<i64>>,
     without_topic: WithoutTopic,
 }
 
 impl Telegram {
     pub fn new(client: Client, settings: Settings, clock: Clock) -> Telegram {
-        Telegram(Arc::new(Inner {
+        Telegram(Rc::new(Inner {
             client,
             settings,
             clock,
             route: Route::default(),
-            handed_over: Mutex::new(None),
+            handed_over: Cell::new(None),
             without_topic: WithoutTopic::default(),
         }))
     }
@@ -189,7 +189,7 @@ impl Telegram {
 
     /// Hands every update from `offset` on to `events`: `getMe`, the list of `commands` (none = left
     /// as it is) and then long polls, for ever, whatever goes wrong. An update is confirmed to
-    /// Telegram only after `events` took it. Returns when nobody listens to `events` any more.
+    /// Telegram only after `events` took it. Returns when `events` has no receiver any more.
     pub async fn poll(
         &self,
         offset: Option<i64>,
@@ -230,17 +230,17 @@ impl Telegram {
                     return;
                 }
             }
-            *self.handed_over() = poller.offset();
+            self.0.handed_over.set(poller.offset());
             if !step.wait.is_zero() {
                 Timer::after(step.wait).await;
             }
         }
     }
 
-    /// Confirms to Telegram what [`Telegram::poll`] has handed over, so that nobody gets it again. For
+    /// Confirms to Telegram what [`Telegram::poll`] has handed over, so that it does not come again. For
     /// the end: Telegram breaks off a poll that is still under way (409). One attempt.
     pub async fn confirm_pending(&self) {
-        let offset = *self.handed_over();
+        let offset = self.0.handed_over.get();
         let body = get_updates(offset, 1, Duration::ZERO);
         if offset.is_some()
             && let Err(error) = api::read_updates(self.call("getUpdates", &body, TIMEOUT).await)
@@ -254,10 +254,6 @@ impl Telegram {
     /// the token.
     fn lacks_clock(&self) -> bool {
         !self.0.settings.api.starts_with("http:") && !self.0.clock.is_believed()
-    }
-
-    fn handed_over(&self) -> MutexGuard<'_, Option<i64>> {
-        lock(&self.0.handed_over)
     }
 
     /// `text` as one line of the log: it may hold a server's words.
@@ -293,61 +289,45 @@ impl Telegram {
         outcome
     }
 
-    fn scrubbed(&self, delivery: Delivery) -> Delivery {
-        let token = &self.0.settings.token;
-        match delivery {
-            Delivery::Later {
-                after,
-                everywhere,
-                reason,
-            } => Delivery::Later {
-                after,
-                everywhere,
-                reason: token.scrub(&reason),
-            },
-            Delivery::Refused { reason } => Delivery::Refused {
-                reason: token.scrub(&reason),
-            },
-            delivery => delivery,
+    fn scrubbed(&self, mut delivery: Delivery) -> Delivery {
+        if let Delivery::Later { reason, .. } | Delivery::Refused { reason } = &mut delivery {
+            *reason = self.0.settings.token.scrub(reason);
         }
+        delivery
     }
 }
 
 /// Broken IPv6 resets the TLS of some to api.telegram.org: after a failure the next attempt goes
 /// over IPv4 alone, after another one over either, and what works is kept.
 #[derive(Default)]
-struct Route(AtomicBool);
+struct Route(Cell<bool>);
 
 impl Route {
     fn ipv4_only(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.get()
     }
 
     /// `ipv4_only` is what the failed attempt went by: poll and sends fail side by side.
     fn failed(&self, ipv4_only: bool) {
-        self.0.store(!ipv4_only, Ordering::Relaxed);
+        self.0.set(!ipv4_only);
     }
 }
 
 /// Groups that were found not to take messages in the topic of the settings, and when: it was closed,
 /// or is gone.
 #[derive(Default)]
-struct WithoutTopic(Mutex<HashMap<i64, Instant>>);
+struct WithoutTopic(RefCell<HashMap<i64, Instant>>);
 
 impl WithoutTopic {
     fn note(&self, chat: i64, now: Instant) {
-        lock(&self.0).insert(chat, now);
+        self.0.borrow_mut().insert(chat, now);
     }
 
     /// Not for ever: who closed the topic may open it again.
     fn has(&self, chat: i64, now: Instant) -> bool {
-        let noted = lock(&self.0).get(&chat).copied();
+        let noted = self.0.borrow().get(&chat).copied();
         noted.is_some_and(|at| now.saturating_duration_since(at) < TOPIC_WAIT)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn get_updates(offset: Option<i64>, limit: u32, timeout: Duration) -> String {

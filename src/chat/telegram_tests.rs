@@ -3,7 +3,8 @@
 use super::*;
 use crate::http::Limits;
 use std::net::TcpListener;
-use std::sync::atomic::AtomicUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn message() -> Message {
     Message {
@@ -112,7 +113,7 @@ fn a_server_without_tls_is_spoken_to_with_any_clock() {
         panic!("{delivery:?}");
     };
     assert_ne!(reason, "clock not set");
-    hang_up.join().expect("somebody came");
+    hang_up.join().expect("a connection was made");
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! What is written to the terminal: a bounded queue, and whoever empties it.
+//! What is written to the terminal: a bounded queue, and the task that empties it.
 //!
 //! A pipe may have a reader that does not read, and a terminal may be stopped. Then what is new is
-//! dropped and counted, and nobody waits but the writer. An alert stays in line, and is known to be
+//! dropped and counted, and the writer alone waits. An alert stays in line, and is known to be
 //! written or not.
 
 use super::stdio::{self, Stream};
@@ -35,7 +35,7 @@ struct Queue {
     lost: usize,
     /// The last write failed: what was lost is said with the next piece, not for its own sake.
     failing: bool,
-    /// It has been logged that nobody reads.
+    /// It has been logged that stdout is not read.
     said: bool,
 }
 
@@ -168,7 +168,7 @@ impl Queue {
             Some(written) if done => {
                 let _ = written.try_send(());
             }
-            // It will be told again.
+            // It will be sent again.
             Some(_) => self.lost_in_front(piece.lost),
             None if !done => self.lost_in_front(piece.lost + lines(&piece.text)),
             None => {}
@@ -178,7 +178,7 @@ impl Queue {
         }
     }
 
-    /// Alerts that nobody waits for any more: they will be told again.
+    /// Takes out alerts whose delivery is not waited for any more: they will be sent again.
     fn drop_abandoned(&mut self) {
         let abandoned = |piece: &Piece| piece.written.as_ref().is_some_and(Sender::is_closed);
         while let Some(at) = self.pieces.iter().position(abandoned) {

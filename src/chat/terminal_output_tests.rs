@@ -58,7 +58,7 @@ fn what_finds_no_room_is_counted_where_it_was_dropped() {
 }
 
 #[test]
-fn an_alert_that_nobody_waits_for_any_more_is_not_written() {
+fn an_alert_that_is_not_waited_for_any_more_is_not_written() {
     let (reader, stream) = stream();
     let output = Output::default();
     assert!(output.put("before\n".to_owned()));

@@ -3,6 +3,7 @@
 use super::table::{self, Row};
 use super::{Failure, client, print};
 use crate::check::{self, Registries};
+use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::http::Client;
 use crate::monitor::bot::name_resolution::{Resolved, resolve};
@@ -17,7 +18,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 pub fn check(config: &Config, names: &[String], json: bool) -> Result<(), Failure> {
     let all = with_added(config);
@@ -92,8 +93,8 @@ fn choose<'a>(sites: &'a [Arc<Site>], names: &[String]) -> Result<Vec<&'a Site>,
     Ok(picked.map(|(site, _)| site.as_ref()).collect())
 }
 
-/// What the agent has learnt of registries, when its state can be read: nobody is asked for it
-/// twice a week.
+/// What the agent has learnt of registries, when its state can be read: no registry is asked
+/// for it twice a week.
 fn registries(config: &Config, sites: &[&Site]) -> Registries {
     let known = state::read(&config.agent.state).map(|snapshot| snapshot.registries);
     let registries = Registries::new(known.unwrap_or_default());
@@ -168,7 +169,7 @@ impl Asker<'_> {
         row
     }
 
-    /// What is to be looked at, and how soon its end is told. Of sites that nobody named only the
+    /// What is to be looked at, and how soon its end is warned of. Of sites that were not named only the
     /// certificates, and only where all is well. Of a site that cannot be reached the check has
     /// said all there is to say; its domain is elsewhere.
     fn looks(&self, site: &Site, outcome: &Outcome) -> Vec<(Subject, Duration)> {
@@ -201,7 +202,7 @@ fn add(row: &mut Row, text: String) {
 
 /// A certificate or a domain that ends within `warn` makes a site degraded that is else up.
 fn note_expiry(row: &mut Row, subject: Subject, expiry: &Expiry, warn: Duration) {
-    let left = expiry.ends - now();
+    let left = expiry.ends - Clock::system().wall();
     let text = format!("{} {}", word(subject), left_text(left));
     if ends_within(left, warn) && row.state == State::Up {
         row.state = State::Degraded;
@@ -213,7 +214,7 @@ fn note_expiry(row: &mut Row, subject: Subject, expiry: &Expiry, warn: Duration)
 
 /// A root of this machine's bundle is not the site's to renew.
 fn note_root(row: &mut Row, root: Option<&Expiry>, warn: Duration) {
-    let left = |root: &Expiry| root.ends - now();
+    let left = |root: &Expiry| root.ends - Clock::system().wall();
     if let Some(root) = root.filter(|root| ends_within(left(root), warn)) {
         let (name, ends) = (&root.subject, left_text(left(root)));
         add(row, format!("root {name} of this machine's bundle {ends}"));
@@ -222,12 +223,6 @@ fn note_root(row: &mut Row, root: Option<&Expiry>, warn: Duration) {
 
 fn ends_within(left: i64, warn: Duration) -> bool {
     left <= i64::try_from(warn.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// Unix seconds.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// A site that failed and depends on one that failed is unreachable.

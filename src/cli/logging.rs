@@ -225,22 +225,17 @@ fn next() -> Option<Line> {
 
 /// Waits for as long as it takes. Whether it was written.
 fn write(line: &Line) -> bool {
-    let waited = line.at.elapsed();
-    let text = &line.text;
-    match &line.head {
-        None => writeln!(io::stderr(), "{text}").is_ok(),
-        Some((level, target)) if waited < LATE => {
-            let mut record = Record::builder();
-            record.level(*level).target(target);
-            write_record(&record.args(format_args!("{text}")).build())
-        }
-        Some((level, target)) => {
-            let mut record = Record::builder();
-            record.level(*level).target(target);
-            let ago = waited.as_secs();
-            write_record(&record.args(format_args!("{text} ({ago} s ago)")).build())
-        }
-    }
+    let (waited, text) = (line.at.elapsed(), &line.text);
+    let Some((level, target)) = &line.head else {
+        return writeln!(io::stderr(), "{text}").is_ok();
+    };
+    let ago = match waited < LATE {
+        true => String::new(),
+        false => format!(" ({} s ago)", waited.as_secs()),
+    };
+    let mut record = Record::builder();
+    record.level(*level).target(target);
+    write_record(&record.args(format_args!("{text}{ago}")).build())
 }
 
 /// [`SimpleLogger`] panics when stderr is not read any more, for example when the `logger` behind

@@ -9,11 +9,13 @@ mod say;
 mod status;
 mod table;
 
+use crate::agent;
 use crate::config::{self, Config};
-use crate::http::{Client, Limits};
+use crate::http::Client;
 use crate::machine;
 use crate::process;
 use args::{Args, Command};
+use log::LevelFilter;
 use std::fmt;
 use std::io::{self, Write};
 use std::panic;
@@ -46,17 +48,16 @@ pub fn main() -> ! {
     let code = match panic::catch_unwind(run) {
         Ok(Ok(())) => 0,
         Ok(Err(failure)) => {
-            if let Failure::Usage(text) | Failure::Telegram(text) | Failure::NotRunning(text) =
-                &failure
-            {
+            let (code, text) = match failure {
+                Failure::Down => (1, None),
+                Failure::Usage(text) => (2, Some(text)),
+                Failure::Telegram(text) => (3, Some(text)),
+                Failure::NotRunning(text) => (4, Some(text)),
+            };
+            if let Some(text) = text {
                 logging::say(text.trim_end());
             }
-            match failure {
-                Failure::Down => 1,
-                Failure::Usage(_) => 2,
-                Failure::Telegram(_) => 3,
-                Failure::NotRunning(_) => 4,
-            }
+            code
         }
         // As of a program that panics. The hook has said it.
         Err(_) => 101,
@@ -70,51 +71,37 @@ fn dispatch(args: Args) -> Result<(), Failure> {
         (true, true) => {
             return Err(Failure::Usage("-v and -q contradict each other".into()));
         }
-        (true, false) => Some(log::LevelFilter::Debug),
-        (false, true) => Some(log::LevelFilter::Warn),
+        (true, false) => Some(LevelFilter::Debug),
+        (false, true) => Some(LevelFilter::Warn),
         (false, false) => None,
     };
     let path = args.config;
+    // The configuration; its warnings go to the log.
+    let load = |usual| {
+        logging::start(level.unwrap_or(usual));
+        let config = read(&path)?;
+        warn(&config);
+        Ok(config)
+    };
     match args.command {
         Command::Version(_) => print(format_args!("sitemon {}\n", env!("CARGO_PKG_VERSION"))),
-        Command::Config(options) => {
-            logging::start(level.unwrap_or(log::LevelFilter::Info));
-            show_config(&path, options.json)
-        }
+        Command::Config(options) => show_config(&load(LevelFilter::Info)?, options.json),
         Command::Run(options) => run::run(&path, options.console, level),
         Command::Check(options) => {
-            logging::start(level.unwrap_or(log::LevelFilter::Warn));
-            check::check(&load(&path)?, &options.names, options.json)
+            check::check(&load(LevelFilter::Warn)?, &options.names, options.json)
         }
-        Command::Status(options) => {
-            logging::start(level.unwrap_or(log::LevelFilter::Warn));
-            status::status(&load(&path)?, options.json)
-        }
-        Command::Pair(_) => {
-            logging::start(level.unwrap_or(log::LevelFilter::Warn));
-            pair::pair(&load(&path)?)
-        }
-        Command::Say(options) => {
-            logging::start(level.unwrap_or(log::LevelFilter::Warn));
-            say::say(&load(&path)?, &options.text.join(" "))
-        }
+        Command::Status(options) => status::status(&load(LevelFilter::Warn)?, options.json),
+        Command::Pair(_) => pair::pair(&load(LevelFilter::Warn)?),
+        Command::Say(options) => say::say(&load(LevelFilter::Warn)?, &options.text.join(" ")),
     }
 }
 
-fn show_config(path: &Path, json: bool) -> Result<(), Failure> {
-    let config = load(path)?;
-    if json {
-        print(format_args!("{}\n", config::to_json(&config)))
-    } else {
-        print(format_args!("{}\n", config::summary(&config).trim_end()))
-    }
-}
-
-/// Reads the configuration; its warnings go to the log.
-fn load(path: &Path) -> Result<Config, Failure> {
-    let config = read(path)?;
-    warn(&config);
-    Ok(config)
+fn show_config(config: &Config, json: bool) -> Result<(), Failure> {
+    let text = match json {
+        true => config::to_json(config),
+        false => config::summary(config),
+    };
+    print(format_args!("{}\n", text.trim_end()))
 }
 
 fn read(path: &Path) -> Result<Config, Failure> {
@@ -131,19 +118,11 @@ fn warn(config: &Config) {
 
 /// The HTTP client for a one-shot command.
 fn client(config: &Config) -> Result<Client, Failure> {
-    let agent = &config.agent;
-    let (connections, too_few) = machine::make_room(agent.max_connections);
+    let (connections, too_few) = machine::make_room(config.agent.max_connections);
     if let Some(text) = too_few {
         log::warn!("{text}");
     }
-    Client::new(&Limits {
-        max_connections: connections,
-        idle_connections: agent.idle_connections,
-        idle_timeout: agent.idle_timeout,
-        user_agent: agent.user_agent.clone(),
-        ca_file: agent.ca_file.clone(),
-    })
-    .map_err(Failure::Usage)
+    agent::client(&config.agent, connections).map_err(Failure::Usage)
 }
 
 /// Results go to stdout. A reader that has gone away is no error.

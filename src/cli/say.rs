@@ -1,7 +1,8 @@
 //! `sitemon say`: one message to the configured chats.
 
 use super::{Failure, client};
-use crate::chat::telegram::{Settings, Telegram};
+use crate::agent;
+use crate::chat::telegram::Telegram;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::monitor::outbox::message::{Delivery, Message};
@@ -68,14 +69,9 @@ pub fn settings(config: &Config) -> Result<&config::Telegram, Failure> {
 }
 
 pub fn telegram(config: &Config, settings: &config::Telegram) -> Result<Telegram, Failure> {
-    Ok(Telegram::new(
-        client(config)?,
-        Settings {
-            token: settings.token.clone(),
-            api: settings.api.clone(),
-            poll: settings.poll,
-            topic: settings.topic,
-        },
-        Clock::system(),
+    Ok(agent::telegram(
+        &client(config)?,
+        &Clock::system(),
+        settings,
     ))
 }

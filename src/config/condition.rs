@@ -3,7 +3,7 @@
 //! Of GJSON's paths these: names and places in a list with dots between them, `#` at the end
 //! for a length, and `\` before any character that would mean something else.
 
-use super::value::brief;
+use super::value::{brief, cut};
 use crate::monitor::site::{JsonCondition, JsonOp, JsonValue};
 use nanoserde::DeJson;
 use std::ops::Range;
@@ -14,6 +14,11 @@ pub struct Wrong {
     /// In bytes of the expression; may be empty, at its end.
     pub range: Range<usize>,
     pub what: String,
+}
+
+fn wrong<T>(range: Range<usize>, what: impl Into<String>) -> Result<T, Wrong> {
+    let what = what.into();
+    Err(Wrong { range, what })
 }
 
 pub const OPERATORS: [(&str, JsonOp); 8] = [
@@ -33,7 +38,6 @@ pub fn parse(text: &str) -> Result<JsonCondition, Wrong> {
     let op_start = skip_blanks(text, path_end);
     let op_end = op_start + operator_length(&text[op_start..]);
     let word = &text[op_start..op_end];
-    let wrong = |range: Range<usize>, what: String| Err(Wrong { range, what });
     let Some(&(_, op)) = OPERATORS.iter().find(|(name, _)| *name == word) else {
         let known = "one of == != < <= > >= contains exists";
         let what = match word {
@@ -51,7 +55,7 @@ pub fn parse(text: &str) -> Result<JsonCondition, Wrong> {
         JsonOp::Exists => {
             return wrong(
                 value_start..value_end,
-                "goes on behind `exists`, which takes no value".to_owned(),
+                "goes on behind `exists`, which takes no value",
             );
         }
         _ => value(written).map_err(|Wrong { range, what }| Wrong {
@@ -92,12 +96,6 @@ fn operator_length(text: &str) -> usize {
 
 /// Where the path that begins at `start` ends.
 fn path(text: &str, start: usize) -> Result<usize, Wrong> {
-    let wrong = |range: Range<usize>, what: &str| {
-        Err(Wrong {
-            range,
-            what: what.to_owned(),
-        })
-    };
     let unsupported = |at: usize, end: usize| {
         let range = at..end;
         let what = format!(
@@ -105,7 +103,7 @@ fn path(text: &str, start: usize) -> Result<usize, Wrong> {
              (write `\\` before a sign that belongs to a name)",
             brief(&text[range.clone()])
         );
-        Err(Wrong { range, what })
+        wrong(range, what)
     };
     let mut chars = text[start..].char_indices().map(|(at, c)| (start + at, c));
     let mut part = start;
@@ -158,12 +156,6 @@ fn path(text: &str, start: usize) -> Result<usize, Wrong> {
 
 /// A JSON literal, or a word, which is a string.
 fn value(text: &str) -> Result<JsonValue, Wrong> {
-    let wrong = |range: Range<usize>, what: &str| {
-        Err(Wrong {
-            range,
-            what: what.to_owned(),
-        })
-    };
     match text {
         "" => return wrong(0..0, "lacks a value; the empty text is `\"\"`"),
         "null" => return Ok(JsonValue::Null),
@@ -211,12 +203,6 @@ fn value(text: &str) -> Result<JsonValue, Wrong> {
 
 /// A JSON string, which `text` begins with and should end with.
 fn quoted(text: &str) -> Result<JsonValue, Wrong> {
-    let wrong = |range: Range<usize>, what: &str| {
-        Err(Wrong {
-            range,
-            what: what.to_owned(),
-        })
-    };
     let mut escaped = false;
     let closing = text.char_indices().skip(1).find(|&(_, c)| {
         let closes = c == '"' && !escaped;
@@ -255,14 +241,8 @@ fn sound_escapes(text: &str) -> bool {
 fn is_number(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let text = text.strip_prefix('-').unwrap_or(text);
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (text, None),
-    };
-    let (whole, fraction) = match mantissa.split_once('.') {
-        Some((whole, fraction)) => (whole, Some(fraction)),
-        None => (mantissa, None),
-    };
+    let (mantissa, exponent) = cut(text, |c| matches!(c, 'e' | 'E'));
+    let (whole, fraction) = cut(mantissa, |c| c == '.');
     digits(whole)
         && (whole == "0" || !whole.starts_with('0'))
         && fraction.is_none_or(digits)

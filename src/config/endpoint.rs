@@ -6,6 +6,7 @@
 use super::Target;
 use super::ipv6_zone;
 use super::scheme::listed;
+use super::value::cut;
 use crate::monitor::site::{RecordKind, StartTls};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use url::Host;
@@ -159,14 +160,8 @@ impl<'a> Parts<'a> {
         if rest.contains('#') {
             return Err(wrong(form, "it has no `#`"));
         }
-        let (before, query) = match rest.split_once('?') {
-            Some((before, query)) => (before, Some(query)),
-            None => (rest, None),
-        };
-        let (authority, path) = match before.split_once('/') {
-            Some((authority, path)) => (authority, Some(path)),
-            None => (before, None),
-        };
+        let (before, query) = cut(rest, |c| c == '?');
+        let (authority, path) = cut(before, |c| c == '/');
         if authority.contains('@') {
             return Err("cannot hold a user and a password".to_owned());
         }

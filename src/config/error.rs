@@ -59,9 +59,7 @@ impl Mistakes {
             path.display()
         )))
     }
-}
 
-impl Mistakes {
     /// Where and what, without the lines of the file: for a chat and the log.
     pub fn sentences(&self) -> String {
         let Mistakes::Found { file, list } = self else {

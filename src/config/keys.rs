@@ -10,6 +10,7 @@ use crate::monitor::bot::nearest::nearest;
 use Takes::{Few, Flag, Integer, List, Other, Seconds, Table, Time};
 use Visibility::{Names, Nothing, Url, Value};
 use std::time::Duration;
+use toml_span::value::ValueInner;
 
 /// A kind of table.
 pub struct Section {
@@ -18,9 +19,12 @@ pub struct Section {
     /// What messages put before a key, e.g. `login.`.
     pub prefix: &'static str,
     pub keys: &'static [Key],
-    /// Keys of later versions.
-    later: &'static [&'static str],
+    /// A key that is not there has its default.
+    pub has_defaults: bool,
 }
+
+/// A table of later versions.
+const LATER: &str = "listen";
 
 pub struct Key {
     pub name: &'static str,
@@ -28,8 +32,7 @@ pub struct Key {
     pub shown: Visibility,
     /// The kinds of sites that have it.
     pub sites: &'static [Scheme],
-    /// As the file would have it, without its quotes; empty for none.
-    #[cfg(test)]
+    /// As the file would have it, without quotes and brackets; empty for none.
     pub default: &'static str,
     #[cfg(test)]
     pub help: &'static str,
@@ -66,7 +69,7 @@ pub enum Visibility {
     Nothing,
 }
 
-/// A line of the table. The default and the help are no part of the binary.
+/// A line of the table. The help is no part of the binary.
 const fn key(
     name: &'static str,
     takes: Takes,
@@ -75,13 +78,12 @@ const fn key(
     default: &'static str,
     help: &'static str,
 ) -> Key {
-    let _ = (default, help);
+    let _ = help;
     Key {
         name,
         takes,
         shown,
         sites,
-        #[cfg(test)]
         default,
         #[cfg(test)]
         help,
@@ -116,7 +118,7 @@ pub static ROOT: Section = Section {
         key("defaults", Table(&DEFAULTS), Value, ANY, "", "what holds for every site that does not say otherwise"),
         key("site", Table(&SITE), Value, ANY, "", "a site to watch; one table each"),
     ],
-    later: &["listen"],
+    has_defaults: false,
 };
 
 pub static TELEGRAM: Section = Section {
@@ -133,7 +135,7 @@ pub static TELEGRAM: Section = Section {
         key("api", URL, Url, ANY, "https://api.telegram.org", "Bot API server"),
         key("poll", Seconds(&(ZERO, seconds(50)), "50s"), Value, ANY, "50s", "how long one request waits for updates"),
     ],
-    later: &[],
+    has_defaults: true,
 };
 
 pub static AGENT: Section = Section {
@@ -147,15 +149,15 @@ pub static AGENT: Section = Section {
         key("idle_connections", Integer(0, 1000), Value, ANY, "5", "connections kept open when idle"),
         key("idle_timeout", Seconds(&(SECOND, LONGEST), "30s"), Value, ANY, "30s", "an idle connection is not used again after this"),
         key("commands", Integer(1, 1000), Value, ANY, "2", "`/check` commands running at once; more wait their turn"),
-        key("uplink", Few(&("a list such as [\"tcp://1.1.1.1:443\"]", 8, "all of them are asked at once when a site fails")), Url, ANY, "[\"tcp://1.1.1.1:443\", \"tcp://9.9.9.9:443\"]", "if none of them answers, sites beyond the local network are offline, not down; `[]`: never ask"),
+        key("uplink", Few(&("a list such as [\"tcp://1.1.1.1:443\"]", 8, "all of them are asked at once when a site fails")), Url, ANY, "tcp://1.1.1.1:443, tcp://9.9.9.9:443", "if none of them answers, sites beyond the local network are offline, not down; `[]`: never ask"),
         key("heartbeat", URL, Nothing, ANY, "", "fetched every minute while checks go on, so that a service elsewhere notices when sitemon is gone; `$NAME` as in a site"),
         key("digest", Other("a time in quotes such as \"09:00\""), Value, ANY, "", "a daily summary at this local time, without sound"),
         key("timezone", Other("a zone in quotes such as \"Europe/Berlin\""), Value, ANY, "", "local time; otherwise that of `TZ`, `/etc/TZ` or `/etc/localtime`"),
         key("rdap", URL, Url, ANY, "", "server that is asked for every domain, instead of those of IANA's list"),
         key("ca_file", PATH, Value, ANY, "", "trusted roots, instead of the system's"),
-        key("user_agent", TEXT, Value, ANY, "sitemon/VERSION", "what the sites see as `User-Agent`"),
+        key("user_agent", TEXT, Value, ANY, concat!("sitemon/", env!("CARGO_PKG_VERSION")), "what the sites see as `User-Agent`"),
     ],
-    later: &[],
+    has_defaults: true,
 };
 
 /// Keys that `[defaults]` does not have come first.
@@ -199,14 +201,14 @@ pub static SITE: Section = Section {
     title: "[[site]]",
     prefix: "",
     keys: SITE_KEYS,
-    later: &[],
+    has_defaults: false,
 };
 
 pub static DEFAULTS: Section = Section {
     title: "[defaults]",
     prefix: "",
     keys: SITE_KEYS.split_at(3).1,
-    later: &[],
+    has_defaults: true,
 };
 
 pub static LOGIN: Section = Section {
@@ -219,8 +221,26 @@ pub static LOGIN: Section = Section {
         key("form", Other("a table such as { user = \"me\", password = \"$PASSWORD\" }"), Names, ANY, "", "required; fields of the form"),
         key("expect", Other("codes such as \"200-299,302\", or a text, in quotes"), Value, ANY, "", "codes that the answer to the form must have, or a text that must be in it; otherwise 200 to 399"),
     ],
-    later: &[],
+    has_defaults: false,
 };
+
+impl Key {
+    /// What stands in the place of a key that is not there.
+    pub fn default_value(&self) -> Option<ValueInner<'static>> {
+        let text = |text: &'static str| ValueInner::String(text.into());
+        Some(match (self.default, &self.takes) {
+            ("", _) => return None,
+            ("{}", _) => ValueInner::Table(toml_span::value::Table::new()),
+            (flag, Flag) => ValueInner::Boolean(flag == "true"),
+            (number, Integer(..)) => ValueInner::Integer(number.parse().ok()?),
+            (all, List(_) | Few(_)) => {
+                let all = all.split(", ").map(|one| toml_span::Value::new(text(one)));
+                ValueInner::Array(all.collect())
+            }
+            (other, _) => text(other),
+        })
+    }
+}
 
 impl Section {
     pub fn key(&self, name: &str) -> Option<&'static Key> {
@@ -234,7 +254,7 @@ impl Section {
     /// What to say of a key that this does not have.
     pub fn unknown(&self, key: &str) -> String {
         let name = plain_part(key);
-        if self.later.contains(&key) {
+        if self.title == ROOT.title && key == LATER {
             return format!("unknown key `{name}`: this version of sitemon does not have it yet");
         }
         let kind = match self.title == ROOT.title {

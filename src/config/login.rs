@@ -7,8 +7,8 @@ use super::toml_table::{Entry, Table};
 use super::variables::filled;
 use super::{address, value};
 use crate::monitor::site::{Login, LoginExpect};
+use toml_span::Span;
 use toml_span::value::ValueInner;
-use toml_span::{Span, Spanned};
 
 /// A login, and where its URLs stand.
 #[derive(Clone)]
@@ -50,14 +50,11 @@ pub fn read(
     scope: &Scope,
     log: &mut Log,
 ) -> Entry<PlacedLogin> {
-    let Spanned {
-        value: mut table,
-        span,
-    } = match table.table(key, log) {
-        Entry::Given(table) => table,
-        Entry::Absent => return Entry::Absent,
-        Entry::Bad => return Entry::Bad,
-    };
+    let table = table.table(key, log);
+    table.then(|table, span| read_keys(table, span, scope, log))
+}
+
+fn read_keys(mut table: Table, span: Span, scope: &Scope, log: &mut Log) -> Option<PlacedLogin> {
     let url = page(&mut table, "url", scope, log);
     let form_page = page(&mut table, "page", scope, log);
     let form = texts(
@@ -92,23 +89,17 @@ pub fn read(
         log.add(span, format!("`login` has no `form`; {remedy}"));
     }
     let sound = !form_page.is_bad() && !expect.is_bad();
-    let form_page = form_page.given();
-    match (url, form) {
-        (Entry::Given(url), Entry::Given(form)) if sound => Entry::Given(Spanned::with_span(
-            PlacedLogin {
-                url: url.span,
-                page: form_page.as_ref().map(|page| page.span),
-                login: Login {
-                    url: url.value,
-                    page: form_page.map(Spanned::take),
-                    form: form.value,
-                    expect: expect.value(),
-                },
-            },
-            span,
-        )),
-        _ => Entry::Bad,
-    }
+    let url = url.given().filter(|_| sound)?;
+    Some(PlacedLogin {
+        url: url.span,
+        page: form_page.span(),
+        login: Login {
+            url: url.value,
+            page: form_page.value(),
+            form: form.value()?,
+            expect: expect.value(),
+        },
+    })
 }
 
 fn page(table: &mut Table, key: &'static str, scope: &Scope, log: &mut Log) -> Entry<String> {

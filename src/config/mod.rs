@@ -245,40 +245,34 @@ pub fn parse(text: &str, ctx: &Context) -> Result<Config, Mistakes> {
         read: &read,
         ..*ctx
     };
-    match toml_table::root(text, &mut log).map(|root| config(root, &noting, &mut log)) {
+    match toml_table::root(text, &mut log).and_then(|root| config(root, &noting, &mut log)) {
         Some(config) if log.is_empty() => Ok(config),
         _ => Err(log.into_mistakes(ctx.file, &taken.borrow())),
     }
 }
 
-fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Config {
+/// `None` where a mistake is recorded.
+fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Option<Config> {
     let mut warnings = Vec::new();
     let (telegram, chats) = match root.table("telegram", log).value() {
-        Some(table) => {
-            let (telegram, chats) = telegram::read(table, ctx, &mut warnings, log);
-            (Some(telegram), chats)
-        }
+        Some(table) => telegram::read(table, ctx, &mut warnings, log),
         None => (None, None),
     };
     let agent = root.table("agent", log).value();
+    let agent = agent.unwrap_or_else(|| Table::empty(&keys::AGENT));
     let agent = agent::read(agent, ctx, &mut warnings, log);
     let scope = site_keys::Scope { ctx, chats };
-    let defaults = match root.table("defaults", log).value() {
-        Some(mut table) => {
-            let (mut keys, taken) = cause_secrets::noting(&scope, |scope| {
-                site_keys::Keys::read(&mut table, scope, log)
-            });
-            keys.taken = taken;
-            table.finish(log);
-            keys
-        }
-        None => site_keys::Keys::default(),
-    };
+    let table = root.table("defaults", log).value();
+    let mut table = table.unwrap_or_else(|| Table::empty(&keys::DEFAULTS));
+    let (mut defaults, taken) = cause_secrets::noting(&scope, |scope| {
+        site_keys::Keys::read(&mut table, scope, log)
+    });
+    defaults.taken = taken;
+    table.finish(log);
     let mut names = Names::default();
-    let mut sites = Vec::new();
-    for table in root.tables("site", log) {
-        sites.extend(site::read(table, &defaults, &mut names, &scope, log).map(Arc::new));
-    }
+    let tables = root.tables("site", log).into_iter();
+    let sites = tables.map(|table| site::read(table, &defaults, &mut names, &scope, log));
+    let sites: Vec<Option<Site>> = sites.collect();
     names.finish(log);
     root.finish(log);
     let secrets = log.take_secrets();
@@ -288,13 +282,16 @@ fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Config {
     if sites.is_empty() {
         warnings.push(format!("no [[site]] in {}: nothing to watch", ctx.file));
     }
-    Config {
+    Some(Config {
         telegram,
-        agent,
-        sites,
+        agent: agent?,
+        sites: sites
+            .into_iter()
+            .map(|site| site.map(Arc::new))
+            .collect::<Option<_>>()?,
         defaults: Defaults::of(&defaults),
         warnings,
-    }
+    })
 }
 
 /// A path, made relative to the configuration's directory.

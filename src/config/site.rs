@@ -11,17 +11,13 @@ use super::toml_table::{Entry, Table};
 use super::variables::filled;
 use super::{endpoint, value};
 use crate::monitor::site::{
-    Auth, Check, DnsCheck, HttpCheck, HttpVersion, IcmpCheck, IpVersion, Site, StatusSet, Talk,
-    TcpCheck, TlsCheck,
+    Auth, Check, DnsCheck, HttpCheck, HttpVersion, IcmpCheck, IpVersion, Site, Talk, TcpCheck,
+    TlsCheck,
 };
 use std::net::IpAddr;
 use std::time::Duration;
 
-const TIMEOUT: Duration = Duration::from_secs(10);
-const REMIND: Duration = Duration::from_secs(6 * 3600);
-const CERT: Duration = Duration::from_secs(14 * 86_400);
-
-/// One `[[site]]`; `None` without a usable name or URL, which is recorded.
+/// One `[[site]]`; `None` where a mistake is recorded.
 pub fn read(
     mut table: Table,
     defaults: &Keys,
@@ -67,41 +63,39 @@ pub fn read(
         .value()?;
     let ip = family(&address, &own, &keys, log);
     let domain = registration(&address, &own, &keys, log);
-    let check = check(address, ip, &own, &keys, log);
-    let has_cert = scheme.is_some_and(|scheme| scheme.has("cert"));
-    let cert = has_cert.then(|| keys.cert.value().unwrap_or(CERT));
-    let remind = keys.remind.value().unwrap_or(REMIND);
+    let check = check(address, ip, &own, &keys, log)?;
+    let unless_zero = |time: &Duration| !time.is_zero();
     Some(Site {
         name: name.value()?,
         url: address::masked(&written.value),
-        interval: keys.interval.value().unwrap_or(Duration::from_secs(60)),
-        timeout: keys.timeout.value().unwrap_or(TIMEOUT),
-        tries: keys.tries.value().unwrap_or(3),
-        retry: keys.retry.value().unwrap_or(Duration::from_secs(10)),
-        recover: keys.recover.value().unwrap_or(1),
-        remind: Some(remind).filter(|remind| !remind.is_zero()),
+        interval: keys.interval.value()?,
+        timeout: keys.timeout.value()?,
+        tries: keys.tries.value()?,
+        retry: keys.retry.value()?,
+        recover: keys.recover.value()?,
+        remind: keys.remind.value().filter(unless_zero),
         slow: keys.slow.value(),
         after: after.value(),
         group: keys.group.value(),
-        paused: keys.paused.value().unwrap_or(false),
+        paused: keys.paused.value()?,
         chats: keys.chats.value(),
         maintenance: keys.maintenance.value().unwrap_or_default(),
-        cert: cert.filter(|cert| !cert.is_zero()),
+        cert: keys.cert.value().filter(unless_zero),
         domain,
         secrets: cause_secrets::secrets(&check, keys.taken),
         check,
     })
 }
 
-fn check(address: Address, ip: IpVersion, own: &Keys, keys: &Keys, log: &mut Log) -> Check {
+fn check(address: Address, ip: IpVersion, own: &Keys, keys: &Keys, log: &mut Log) -> Option<Check> {
     let talk = || Talk {
         send: keys.send.get(),
         expect: keys.expect.get(),
     };
-    match address {
+    Some(match address {
         Address::Http { url, zone, auth } => Check::Http(HttpCheck {
             zone,
-            ..http(url, auth, ip, own, keys, log)
+            ..http(url, auth, ip, own, keys, log)?
         }),
         Address::Tcp(target) => Check::Tcp(TcpCheck {
             host: target.host,
@@ -115,7 +109,7 @@ fn check(address: Address, ip: IpVersion, own: &Keys, keys: &Keys, log: &mut Log
             ip,
             starttls,
             talk: talk(),
-            verify: keys.verify.get().unwrap_or(true),
+            verify: keys.verify.get()?,
             ca_file: keys.ca_file.get(),
         }),
         Address::Dns(question) => Check::Dns(DnsCheck {
@@ -130,7 +124,7 @@ fn check(address: Address, ip: IpVersion, own: &Keys, keys: &Keys, log: &mut Log
             ip,
         }),
         Address::Icmp(host) => Check::Icmp(IcmpCheck { host, ip }),
-    }
+    })
 }
 
 fn http(
@@ -140,7 +134,7 @@ fn http(
     own: &Keys,
     keys: &Keys,
     log: &mut Log,
-) -> HttpCheck {
+) -> Option<HttpCheck> {
     // Credentials in the URL are the site's own, so they go before those of the defaults.
     if auth.is_some()
         && let Some(span) = own.auth.span()
@@ -152,27 +146,26 @@ fn http(
     }
     let login = keys.login.get().map(|login| login.for_site(&url, log));
     let login = login.map(Box::new);
-    HttpCheck {
+    Some(HttpCheck {
         url,
         zone: None,
-        method: keys.method.get().unwrap_or_else(|| "GET".to_owned()),
+        method: keys.method.get()?,
         headers: keys.headers.get().unwrap_or_default(),
         send: keys.send.get(),
         auth: auth.or(keys.auth.get()),
-        status: keys.status.get().unwrap_or_else(|| StatusSet {
-            ranges: vec![(200, 299)],
-        }),
+        status: keys.status.get()?,
         body: keys.body.get(),
         body_not: keys.body_not.get(),
         json: keys.json.get().unwrap_or_default(),
         login,
-        redirects: keys.redirects.get().unwrap_or(10),
-        private_redirects: keys.private_redirects.get().unwrap_or(false),
+        redirects: keys.redirects.get()?,
+        private_redirects: keys.private_redirects.get()?,
         version: keys.http.get().unwrap_or(HttpVersion::Any),
         ip,
+        // Sites of http:// don't have the key.
         verify: keys.verify.get().unwrap_or(true),
         ca_file: keys.ca_file.get(),
-    }
+    })
 }
 
 /// The wanted family of addresses. An address has one itself: then a default does not apply.
@@ -215,12 +208,7 @@ fn literal(host: &str) -> Option<IpAddr> {
 /// Rules over several keys, of which some may come from `[defaults]`: reported at the site's own
 /// key where it has one.
 fn together(own: &Keys, keys: &Keys, log: &mut Log) {
-    let timeout = match &keys.timeout {
-        Entry::Given(timeout) => Some(timeout.value),
-        Entry::Absent => Some(TIMEOUT),
-        Entry::Bad => None,
-    };
-    if let (Entry::Given(slow), Some(timeout)) = (&keys.slow, timeout)
+    if let (Entry::Given(slow), Some(timeout)) = (&keys.slow, keys.timeout.get())
         && slow.value >= timeout
     {
         let (slower, limit) = (

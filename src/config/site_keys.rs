@@ -158,59 +158,51 @@ pub fn texts(
         ValueInner::Table(entries) => Some(Ok(entries)),
         _ => None,
     });
-    let Entry::Given(entries) = entries else {
-        return if entries.is_absent() {
-            Entry::Absent
-        } else {
-            Entry::Bad
-        };
-    };
-    let mut fields: Vec<_> = entries.value.into_iter().collect();
-    fields.sort_by_key(|(key, _)| key.span.start);
-    let mut list = Vec::new();
-    let mut sound = true;
-    // A form that takes nothing from the environment has its password in it, whatever that is called.
-    let mut literal = kind.secret && !fields.is_empty();
-    for (key, mut field) in fields {
-        let name = key.name.into_owned();
-        let label = format!("{all}.{}", keys::plain_part(&name));
-        if let Err(what) = (kind.name)(&name) {
-            log.add(key.span, format!("`{label}` {what}"));
-            sound = false;
-        }
-        let text = match field.take() {
-            ValueInner::String(text) => {
-                if !is_literal(&text) {
-                    literal = false;
-                } else if is_secret_name(&name) {
-                    log.add_secret(field.span, label.clone());
-                    literal = false;
+    entries.then(|entries, span| {
+        let mut fields: Vec<_> = entries.into_iter().collect();
+        fields.sort_by_key(|(key, _)| key.span.start);
+        let mut list = Vec::new();
+        let mut sound = true;
+        // A form that takes nothing from the environment has its password in it, whatever that is called.
+        let mut literal = kind.secret && !fields.is_empty();
+        for (key, mut field) in fields {
+            let name = key.name.into_owned();
+            let label = format!("{all}.{}", keys::plain_part(&name));
+            if let Err(what) = (kind.name)(&name) {
+                log.add(key.span, format!("`{label}` {what}"));
+                sound = false;
+            }
+            let text = match field.take() {
+                ValueInner::String(text) => {
+                    if !is_literal(&text) {
+                        literal = false;
+                    } else if is_secret_name(&name) {
+                        log.add_secret(field.span, label.clone());
+                        literal = false;
+                    }
+                    Entry::Given(Spanned::with_span(text.into_owned(), field.span))
                 }
-                Entry::Given(Spanned::with_span(text.into_owned(), field.span))
+                other => {
+                    let found = describe(&other);
+                    log.add(
+                        field.span,
+                        format!("`{label}` must be a text in quotes, found {found}"),
+                    );
+                    Entry::Bad
+                }
+            };
+            let text =
+                expanded(text, &label, true, scope.ctx.env, log).check(&label, log, kind.value);
+            match text.value() {
+                Some(text) => list.push((name, text)),
+                None => sound = false,
             }
-            other => {
-                let found = describe(&other);
-                log.add(
-                    field.span,
-                    format!("`{label}` must be a text in quotes, found {found}"),
-                );
-                Entry::Bad
-            }
-        };
-        let text = expanded(text, &label, true, scope.ctx.env, log).check(&label, log, kind.value);
-        match text.value() {
-            Some(text) => list.push((name, text)),
-            None => sound = false,
         }
-    }
-    if literal {
-        log.add_secret(entries.span, all);
-    }
-    if sound {
-        Entry::Given(Spanned::with_span(list, entries.span))
-    } else {
-        Entry::Bad
-    }
+        if literal {
+            log.add_secret(span, all);
+        }
+        sound.then_some(list)
+    })
 }
 
 fn status(table: &mut Table, key: &'static str, _: &Scope, log: &mut Log) -> Entry<StatusSet> {

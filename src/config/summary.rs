@@ -158,7 +158,7 @@ fn telegram_line(telegram: &Telegram) -> String {
     };
     let users = match &telegram.users {
         Some(users) => format!("users {}", ids(users)),
-        None => "anybody in them commands".to_owned(),
+        None => "every member of them may give commands".to_owned(),
     };
     let topic = telegram.topic;
     let topic = topic.map_or_else(String::new, |topic| format!("topic {topic}, "));

@@ -6,21 +6,19 @@ use super::{Context, SmallFile, Telegram, address, times_of_day, value};
 use crate::secret::Secret;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 /// Where the token may come from when the file names none.
 pub const TOKEN_VARIABLE: &str = "SITEMON_TELEGRAM_TOKEN";
 
 const TOKEN_FORM: &str = "is not a bot token; BotFather gives it in the form 123456:ABC-DEF";
 
-/// The section, and its chats as the sites may name them: `None` where they are not known for
-/// a mistake.
+/// The section, and its chats as the sites may name them: `None` where a mistake is recorded.
 pub fn read(
     mut table: Table,
     ctx: &Context,
     warnings: &mut Vec<String>,
     log: &mut Log,
-) -> (Telegram, Option<Vec<i64>>) {
+) -> (Option<Telegram>, Option<Vec<i64>>) {
     let token = token(&mut table, ctx, warnings, log);
     let chats = ids(&mut table, "chats", log);
     let users = ids(&mut table, "users", log);
@@ -43,23 +41,19 @@ pub fn read(
     let poll = table.time("poll", log);
     table.finish(log);
 
-    let known = if chats.is_bad() {
-        None
-    } else {
-        Some(chats.clone().value().unwrap_or_default())
+    let known = (!chats.is_bad()).then(|| chats.get().unwrap_or_default());
+    let telegram = || {
+        Some(Telegram {
+            token: token?,
+            chats: chats.value().unwrap_or_default(),
+            users: users.value(),
+            topic: topic.value().map(i64::from),
+            quiet: quiet.value(),
+            api: api.value()?,
+            poll: poll.value()?,
+        })
     };
-    let telegram = Telegram {
-        token: token.unwrap_or_else(|| Secret::new("")),
-        chats: chats.value().unwrap_or_default(),
-        users: users.value(),
-        topic: topic.value().map(i64::from),
-        quiet: quiet.value(),
-        api: api
-            .value()
-            .unwrap_or_else(|| "https://api.telegram.org".to_owned()),
-        poll: poll.value().unwrap_or(Duration::from_secs(50)),
-    };
-    (telegram, known)
+    (telegram(), known)
 }
 
 /// A list of chat or user ids, none twice.

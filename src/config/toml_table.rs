@@ -44,6 +44,18 @@ impl<T> Entry<T> {
         }
     }
 
+    /// Takes what is given a step further; `None` is a mistake, which `step` records.
+    pub fn then<U>(self, step: impl FnOnce(T, Span) -> Option<U>) -> Entry<U> {
+        match self {
+            Entry::Absent => Entry::Absent,
+            Entry::Bad => Entry::Bad,
+            Entry::Given(Spanned { value, span }) => match step(value, span) {
+                Some(value) => Entry::Given(Spanned::with_span(value, span)),
+                None => Entry::Bad,
+            },
+        }
+    }
+
     /// Takes the value a step further; an error says what follows the key's name.
     pub fn check<U>(
         self,
@@ -51,17 +63,11 @@ impl<T> Entry<T> {
         log: &mut Log,
         step: impl FnOnce(T) -> Result<U, String>,
     ) -> Entry<U> {
-        match self {
-            Entry::Absent => Entry::Absent,
-            Entry::Bad => Entry::Bad,
-            Entry::Given(Spanned { value, span }) => match step(value) {
-                Ok(value) => Entry::Given(Spanned::with_span(value, span)),
-                Err(what) => {
-                    log.add(span, format!("`{key}` {what}"));
-                    Entry::Bad
-                }
-            },
-        }
+        self.then(|value, span| {
+            step(value)
+                .map_err(|what| log.add(span, format!("`{key}` {what}")))
+                .ok()
+        })
     }
 }
 
@@ -93,6 +99,15 @@ pub fn root<'t>(text: &'t str, log: &mut Log) -> Option<Table<'t>> {
 }
 
 impl<'t> Table<'t> {
+    /// What stands for a table that is not there.
+    pub fn empty(section: &'static Section) -> Table<'t> {
+        Table {
+            section,
+            span: Span::default(),
+            entries: toml_span::value::Table::new(),
+        }
+    }
+
     fn new(section: &'static Section, mut value: Value<'t>, log: &mut Log) -> Option<Table<'t>> {
         let span = header(value.span, log.text());
         match value.take() {
@@ -102,16 +117,20 @@ impl<'t> Table<'t> {
                 entries,
             }),
             other => {
-                let (title, found) = (section.title, describe(&other));
-                log.add(span, format!("{title} must be a table, found {found}"));
+                not_a_table(section, &other, span, log);
                 None
             }
         }
     }
 
+    /// What stands under `key`, or its default.
     fn take(&mut self, key: &'static str) -> Option<Value<'t>> {
-        debug_assert!(self.section.key(key).is_some(), "{key} is no key of this");
-        self.entries.remove(key)
+        let declared = self.section.key(key);
+        debug_assert!(declared.is_some(), "{key} is no key of this");
+        self.entries.remove(key).or_else(|| {
+            let declared = declared.filter(|_| self.section.has_defaults)?;
+            declared.default_value().map(Value::new)
+        })
     }
 
     fn takes(&self, key: &str) -> &'static Takes {
@@ -135,17 +154,15 @@ impl<'t> Table<'t> {
         let (Takes::Table(section), Some(value)) = (self.takes(key), self.take(key)) else {
             return Entry::Absent;
         };
-        let table = if value.as_array().is_some() {
-            let title = section.title;
-            log.add(
-                header(value.span, log.text()),
-                format!("there is only one {title}: write it with one bracket"),
+        if value.as_array().is_some() {
+            let what = format!(
+                "there is only one {}: write it with one bracket",
+                section.title
             );
-            None
-        } else {
-            Table::new(section, value, log)
-        };
-        match table {
+            log.add(header(value.span, log.text()), what);
+            return Entry::Bad;
+        }
+        match Table::new(section, value, log) {
             Some(table) => {
                 let span = table.span;
                 Entry::Given(Spanned::with_span(table, span))
@@ -181,8 +198,7 @@ impl<'t> Table<'t> {
                 Vec::new()
             }
             other => {
-                let (title, found) = (section.title, describe(&other));
-                log.add(span, format!("{title} must be a table, found {found}"));
+                not_a_table(section, &other, span, log);
                 Vec::new()
             }
         }
@@ -252,32 +268,24 @@ impl<'t> Table<'t> {
                 _ => Ok(list),
             })
         });
-        let Spanned { value: list, span } = match list {
-            Entry::Given(list) => list,
-            Entry::Absent => return Entry::Absent,
-            Entry::Bad => return Entry::Bad,
-        };
-        let (label, length) = (self.label(key), list.len());
-        let mut sound = Vec::new();
-        for element in list {
-            let wrong = match read(&element, &sound) {
-                Some(Ok(value)) => {
-                    sound.push(value);
-                    continue;
-                }
-                Some(Err(wrong)) => wrong,
-                None => {
+        let label = self.label(key);
+        list.then(|list, _| {
+            let length = list.len();
+            let mut sound = Vec::new();
+            for element in list {
+                let wrong_type = || {
                     let (words, found) = (takes.words(), describe(element.as_ref()));
-                    (None, format!("must be {words}, found {found} in it"))
+                    Err((None, format!("must be {words}, found {found} in it")))
+                };
+                match read(&element, &sound).unwrap_or_else(wrong_type) {
+                    Ok(value) => sound.push(value),
+                    Err((place, what)) => {
+                        log.add(place.unwrap_or(element.span), format!("`{label}` {what}"));
+                    }
                 }
-            };
-            let (place, what) = wrong;
-            log.add(place.unwrap_or(element.span), format!("`{label}` {what}"));
-        }
-        match sound.len() == length {
-            true => Entry::Given(Spanned::with_span(sound, span)),
-            false => Entry::Bad,
-        }
+            }
+            (sound.len() == length).then_some(sound)
+        })
     }
 
     /// A value that `read` takes, `None` being the wrong type.
@@ -305,6 +313,11 @@ impl<'t> Table<'t> {
             log.add(key.span, self.section.unknown(&key.name));
         }
     }
+}
+
+fn not_a_table(section: &Section, found: &ValueInner, span: Span, log: &mut Log) {
+    let (title, found) = (section.title, describe(found));
+    log.add(span, format!("{title} must be a table, found {found}"));
 }
 
 /// What a value is, for `found …`.

@@ -35,20 +35,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     while !rest.is_empty() {
         let digits = leading(rest, |c| c.is_ascii_digit());
         let unit = leading(&rest[digits.len()..], |c| c.is_ascii_alphabetic());
-        if digits.is_empty() {
-            return Err(wrong(format!("`{}` is none", brief(text))));
+        rest = &rest[digits.len() + unit.len()..];
+        if digits.is_empty() || unit.is_empty() {
+            let what = match rest.is_empty() && !digits.is_empty() {
+                true => "has no unit (ms, s, m, h or d)",
+                false => "is none",
+            };
+            return Err(wrong(format!("`{}` {what}", brief(text))));
         }
-        rest = &rest[digits.len()..];
-        if unit.is_empty() && rest.is_empty() {
-            return Err(wrong(format!(
-                "`{}` has no unit (ms, s, m, h or d)",
-                brief(text)
-            )));
-        }
-        if unit.is_empty() {
-            return Err(wrong(format!("`{}` is none", brief(text))));
-        }
-        rest = &rest[unit.len()..];
         // The iterator only moves on, so a unit that came already, or should have, is not found.
         let Some((_, size)) = units.find(|(name, _)| *name == unit) else {
             let known = UNITS.iter().any(|(name, _)| *name == unit);
@@ -296,6 +290,14 @@ pub fn brief(text: &str) -> String {
 /// A letter of a bare key of TOML.
 pub fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '-' || c == '_'
+}
+
+/// `text` up to the first `sign`, and what is behind that.
+pub fn cut(text: &str, sign: impl Fn(char) -> bool) -> (&str, Option<&str>) {
+    match text.split_once(sign) {
+        Some((before, behind)) => (before, Some(behind)),
+        None => (text, None),
+    }
 }
 
 /// The beginning of `text`, as long as its characters are `wanted`.

@@ -6,7 +6,6 @@ use super::secret_looks::hidden_parts;
 use super::string_span::within;
 use super::toml_table::{Entry, Table};
 use super::value;
-use toml_span::Spanned;
 
 /// A text as it is written, and with its variables filled in. `is_secret` says whether a secret
 /// stands in what is written.
@@ -38,11 +37,9 @@ pub fn expanded(
     env: &dyn Fn(&str) -> Option<String>,
     log: &mut Log,
 ) -> Entry<String> {
-    let Entry::Given(Spanned { value: text, span }) = text else {
-        return text;
-    };
+    text.then(|text, span| {
     let bad = match value::expand(&text, env) {
-        Ok(filled) => return Entry::Given(Spanned::with_span(filled, span)),
+        Ok(filled) => return Some(filled),
         Err(bad) => bad,
     };
     let hidden = hidden_parts(&text);
@@ -66,5 +63,6 @@ pub fn expanded(
         };
         log.add(at, what);
     }
-    Entry::Bad
+    None
+    })
 }

@@ -2,7 +2,7 @@
 
 use crate::support::agent::Sitemon;
 use crate::support::listener::LIMIT;
-use crate::support::scene::{Scene, site};
+use crate::support::scene::{Scene, keeps_the_rules, site};
 use crate::support::web::{Behaviour, Web};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -81,5 +81,5 @@ fn systemd_hears_of_the_start_of_life_and_of_the_end() {
     let last = std::iter::repeat_with(|| systemd.hears()).find(|said| said != "WATCHDOG=1");
     assert_eq!(last.as_deref(), Some("STOPPING=1"));
     assert_eq!(running.wait_exit().code(), Some(0), "{}", running.stderr());
-    scene.keeps_the_rules(&running);
+    keeps_the_rules(&scene.api, &running);
 }

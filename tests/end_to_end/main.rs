@@ -1,9 +1,9 @@
 //! The real binary against loopback servers, and the fakes that it talks to: one program, so that
 //! the library and libcurl are linked once.
 //!
-//! Apart from it are `simulation`, which `tests/simulation/mutate` builds again for every mistake, and
-//! `wear`, which computes all the time: tests that measure fail beside it. Both are the pure core in
-//! virtual time, and are built with `--profile sim` too.
+//! Apart from it is `simulation`, which `tests/simulation/mutate` builds again for every mistake. That and
+//! `wear`, which computes while the others wait, are the pure core in virtual time, and are built with
+//! `--profile sim` too.
 //!
 //! Tests run beside each other: what one counts is of processes, directories, ports and networks
 //! of its own.
@@ -12,6 +12,8 @@ mod clocks;
 mod command_line;
 mod conversation;
 mod emulator;
+#[path = "../wear.rs"]
+mod flash_wear;
 mod hanging;
 mod heartbeat;
 mod hours;

@@ -5,9 +5,10 @@ mod sites;
 use crate::support::agent::Sitemon;
 use crate::support::bot_api::{BotApi, CHAT, Fault};
 use crate::support::json::Json;
+use crate::support::listener::until;
 use crate::support::raw_client::{
     api_message, call, connect, description, read_answer, send_html, text_body, updates_in,
-    wait_until, write_call,
+    write_call,
 };
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -67,7 +68,7 @@ fn a_poller_that_hangs_up_leaves_no_connection_behind() {
     api.wait_calls("getUpdates", 1);
     assert_eq!(api.open_connections(), 1);
     drop(stream);
-    wait_until(|| api.open_connections() == 0);
+    until("no connection", || api.open_connections() == 0);
 }
 
 #[test]
@@ -356,7 +357,7 @@ fn a_stalled_request_stays_open_until_the_bot_gives_up() {
     assert!(stream.read(&mut [0]).is_err(), "nothing comes");
     assert_eq!(api.open_connections(), 1);
     drop(stream);
-    wait_until(|| api.open_connections() == 0);
+    until("no connection", || api.open_connections() == 0);
 }
 
 #[test]

@@ -2,13 +2,11 @@
 
 use crate::support::agent::{Running, Sitemon};
 use crate::support::bot_api::CHAT;
-use crate::support::listener::LIMIT;
-use crate::support::scene::{Scene, no_token, site};
+use crate::support::listener::until;
+use crate::support::scene::{Scene, keeps_the_rules, no_token, site};
 use crate::support::web::{Behaviour, Web};
 use std::fs;
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
 /// Waits until the snapshot on disk or its journal has `part` in it.
 #[track_caller]
@@ -17,22 +15,16 @@ fn wait_state(scene: &Scene, part: &str) {
         let path = scene.sitemon.state_dir().join(file);
         fs::read_to_string(path).unwrap_or_default()
     };
-    let give_up = Instant::now() + LIMIT;
-    loop {
-        let text = read("snapshot") + &read("journal");
-        if text.contains(part) {
-            return;
-        }
-        assert!(Instant::now() < give_up, "no {part} in {text}");
-        thread::sleep(Duration::from_millis(5));
-    }
+    until(part, || {
+        (read("snapshot") + &read("journal")).contains(part)
+    });
 }
 
 /// A power cut.
 #[track_caller]
 fn cut_power(scene: &Scene, mut running: Running) {
     running.kill9();
-    scene.keeps_the_rules(&running);
+    keeps_the_rules(&scene.api, &running);
 }
 
 #[test]
@@ -466,11 +458,7 @@ fn a_flash_that_hangs_does_not_hold_up_the_end() {
         let mut running = sitemon.run();
         web.wait_requests(3);
         let path = |file: &&str| sitemon.state_dir().join(file);
-        let copied = Instant::now() + LIMIT;
-        while !path(&"snapshot.old").exists() {
-            assert!(Instant::now() < copied, "the state was not written");
-            thread::sleep(Duration::from_millis(5));
-        }
+        until("the state is written", || path(&"snapshot.old").exists());
         let made = Command::new("mkfifo").args(files.iter().map(path)).status();
         assert!(made.is_ok_and(|made| made.success()));
         assert_eq!(running.terminate().code(), Some(0));

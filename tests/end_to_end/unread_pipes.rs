@@ -1,14 +1,14 @@
 //! Pipes that are full and not read: the terminal of `run --console`, and the log.
 
 use crate::support::agent::{Running, Sitemon};
-use crate::support::listener::LIMIT;
+use crate::support::listener::until;
 use crate::support::scene::site;
 use crate::support::web::{Behaviour, Web};
 use std::fs;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A site that is asked every second, and the agent that writes to a pipe nobody reads.
 struct Scene {
@@ -54,15 +54,6 @@ impl Scene {
 
 const DROPPED: &str = "nobody reads the terminal: what is written to it is dropped";
 
-#[track_caller]
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let give_up = Instant::now() + LIMIT;
-    while !done() {
-        assert!(Instant::now() < give_up, "waited in vain: {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
 #[test]
 fn a_pipe_that_nobody_reads_stops_neither_the_checks_nor_the_end() {
     let mut scene = Scene::new();
@@ -74,11 +65,7 @@ fn a_pipe_that_nobody_reads_stops_neither_the_checks_nor_the_end() {
     scene.checks_go_on();
     // The loop's, the reactor's and libcurl's.
     until("three threads", || scene.running.threads() == 3);
-    let before = Instant::now();
-    let ended = scene.running.terminate();
-    assert_eq!(ended.code(), Some(0), "{}", scene.running.stderr());
-    let took = before.elapsed();
-    assert!(took < Duration::from_secs(7), "{took:?}");
+    scene.running.ends_in_time();
 }
 
 #[test]
@@ -186,10 +173,7 @@ fn a_log_that_is_not_read_stops_neither_checks_nor_commands_nor_the_end() {
     running.wait_stdout("1 up");
     let grown = running.rss_kib().saturating_sub(before);
     assert!(grown < 8 << 10, "{grown} KiB");
-    let before = Instant::now();
-    assert_eq!(running.terminate().code(), Some(0));
-    let took = before.elapsed();
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    running.ends_in_time();
 }
 
 #[test]

@@ -165,7 +165,7 @@ pub fn long(seed: u64, count: usize, days: i64, outages: i64) -> Plan {
         let spans = spans(dice, outages, 5 * MINUTE, 30 * MINUTE, calm_from);
         let fault = fault(dice, true);
         SitePlan {
-            site: plain_site(number, true, &host, MINUTE),
+            site: numbered_site(number, true, &host, MINUTE),
             address: address(number, false),
             lan: false,
             named: true,
@@ -228,7 +228,7 @@ fn site(
         address(number, lan).to_string()
     };
     let interval = dice.pick(&[30, 60, 60, 60, 120, 300]) * SECOND;
-    let mut site = plain_site(number, dice.chance(60), &host, interval);
+    let mut site = numbered_site(number, dice.chance(60), &host, interval);
     let seconds = |n: i64| Duration::from_secs(n as u64);
     site.tries = dice.pick(&[1, 2, 3, 3, 3, 3, 4, 5]);
     site.recover = dice.pick(&[1, 1, 1, 2, 3]);

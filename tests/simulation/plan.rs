@@ -1,7 +1,8 @@
 //! Everything that will befall the agent, drawn from a seed before it starts.
 
 use crate::dice::{Dice, Span, joined};
-use sitemon::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, Site, StatusSet};
+use crate::plain_site::plain_site;
+use sitemon::monitor::site::Site;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -227,48 +228,11 @@ pub fn millis(d: Duration) -> i64 {
     d.as_millis() as i64
 }
 
-pub fn plain_site(number: usize, https: bool, host: &str, interval: i64) -> Site {
+pub fn numbered_site(number: usize, https: bool, host: &str, interval: i64) -> Site {
     let scheme = if https { "https" } else { "http" };
-    let url = format!("{scheme}://{host}/");
     Site {
-        cert: None,
-        domain: None,
-        name: format!("n{number:02}"),
-        url: url.clone(),
         interval: Duration::from_millis(interval as u64),
-        timeout: Duration::from_secs(10),
-        tries: 3,
-        retry: Duration::from_secs(10),
-        after: None,
-        recover: 1,
-        remind: Some(Duration::from_secs(6 * 3600)),
-        slow: None,
-        group: None,
-        paused: false,
-        maintenance: Vec::new(),
-        chats: None,
-        secrets: Secrets::default(),
-        check: Check::Http(HttpCheck {
-            url,
-            method: "GET".into(),
-            headers: Vec::new(),
-            send: None,
-            auth: None,
-            status: StatusSet {
-                ranges: vec![(200, 299)],
-            },
-            body: None,
-            body_not: None,
-            json: Vec::new(),
-            login: None,
-            redirects: 10,
-            private_redirects: false,
-            zone: None,
-            version: HttpVersion::Any,
-            ip: IpVersion::Any,
-            verify: true,
-            ca_file: None,
-        }),
+        ..plain_site(&format!("n{number:02}"), &format!("{scheme}://{host}/"))
     }
 }
 

@@ -197,6 +197,10 @@ const FROM_OUTSIDE: [&str; 11] = [
     "ALL_PROXY",
 ];
 
+/// An end takes at most 4 s by the agent's own clock (`src/agent/shutdown.rs`); a machine that does much
+/// else adds to it.
+pub const ENDS_WITHIN: Duration = Duration::from_secs(15);
+
 /// A process that is killed when this goes out of scope.
 pub struct Running {
     child: Child,
@@ -309,6 +313,15 @@ impl Running {
         self.wait_exit()
     }
 
+    /// SIGTERM and a good end, without waiting for what hangs: that hangs for longer than [`ENDS_WITHIN`].
+    #[track_caller]
+    pub fn ends_in_time(&mut self) {
+        let before = Instant::now();
+        assert_eq!(self.terminate().code(), Some(0), "{}", self.stderr());
+        let took = before.elapsed();
+        assert!(took < ENDS_WITHIN, "{took:?}");
+    }
+
     /// A power cut: SIGKILL.
     pub fn kill9(&mut self) {
         // An error means that it has ended already.
@@ -361,6 +374,27 @@ impl Running {
     /// Open file descriptors.
     pub fn descriptors(&self) -> usize {
         self.entries("fd")
+    }
+
+    /// Those of them that are not connected to `port`.
+    #[track_caller]
+    pub fn descriptors_but_to(&self, port: u16) -> usize {
+        let process = format!("/proc/{}", self.pid());
+        let open = fs::read_dir(format!("{process}/fd")).expect("it runs");
+        let open = open
+            .flatten()
+            .filter_map(|fd| fs::read_link(fd.path()).ok());
+        let open: Vec<PathBuf> = open.collect();
+        let sockets = fs::read_to_string(format!("{process}/net/tcp")).expect("it runs");
+        let to = format!(":{port:04X}");
+        // Fields 2 and 9 are the other end's address and the inode (proc(5)).
+        let there = sockets.lines().filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let inode = fields.get(9).filter(|_| fields[2].ends_with(&to))?;
+            Some(PathBuf::from(format!("socket:[{inode}]")))
+        });
+        let there: Vec<PathBuf> = there.collect();
+        open.iter().filter(|fd| !there.contains(fd)).count()
     }
 
     pub fn threads(&self) -> usize {

@@ -139,6 +139,10 @@ impl BotApi {
         format!("http://{}", self.listener.address())
     }
 
+    pub fn port(&self) -> u16 {
+        self.listener.address().port()
+    }
+
     pub fn token(&self) -> &'static str {
         TOKEN
     }

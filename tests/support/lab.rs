@@ -4,9 +4,9 @@
 use super::agent::{Running, Sitemon};
 use super::bot_api::{BotApi, CHAT, Sent};
 use super::json::Json;
-use super::listener::{LIMIT, Listener};
+use super::listener::{LIMIT, Listener, until};
 use super::namespace::Network;
-use super::scene::no_token;
+use super::scene::keeps_the_rules;
 use super::web::{Behaviour, Web};
 use std::collections::BTreeMap;
 use std::fs;
@@ -111,12 +111,10 @@ impl Lab {
         fs::write(self.sitemon.config_path(), config).expect("the configuration can be written");
         let polls = self.api.calls("getUpdates");
         let mut running = self.sitemon.run();
-        let give_up = Instant::now() + LIMIT;
-        while self.api.calls("getUpdates") == polls {
-            let waits = running.is_running() && Instant::now() < give_up;
-            assert!(waits, "it does not listen\n{}", running.stderr());
-            thread::sleep(Duration::from_millis(5));
-        }
+        until("it listens", || {
+            assert!(running.is_running(), "{}", running.stderr());
+            self.api.calls("getUpdates") > polls
+        });
         running
     }
 
@@ -247,8 +245,6 @@ impl Lab {
     #[track_caller]
     pub fn end(&self, mut running: Running) {
         assert_eq!(running.terminate().code(), Some(0), "{}", running.stderr());
-        no_token(&self.api, &running.stdout());
-        no_token(&self.api, &running.stderr());
-        assert_eq!(self.api.violations(), [""; 0]);
+        keeps_the_rules(&self.api, &running);
     }
 }

@@ -10,7 +10,17 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long any wait of a test may take before it fails. Generous: the machine may be busy.
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// Looks until it is `done`.
+#[track_caller]
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let give_up = Instant::now() + LIMIT;
+    while !done() {
+        assert!(Instant::now() < give_up, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
 
 pub type Serve = dyn Fn(&TcpStream, &Connection) + Send + Sync;
 

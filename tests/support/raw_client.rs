@@ -5,8 +5,6 @@ use super::json::Json;
 use super::listener::LIMIT;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::thread;
-use std::time::{Duration, Instant};
 
 /// Connects to the host and port of `url`.
 pub fn connect(url: &str) -> TcpStream {
@@ -82,13 +80,4 @@ pub fn description(answer: &Json) -> &str {
 
 pub fn updates_in(answer: &Json) -> usize {
     answer.get("result").unwrap().array().unwrap().len()
-}
-
-#[track_caller]
-pub fn wait_until(condition: impl Fn() -> bool) {
-    let give_up = Instant::now() + LIMIT;
-    while !condition() {
-        assert!(Instant::now() < give_up, "waited in vain");
-        thread::sleep(Duration::from_millis(2));
-    }
 }

@@ -1,10 +1,11 @@
 //! A day of the whole core in virtual time, over a real state directory; what it writes is counted.
 
+use super::plain_site::plain_site;
 use sitemon::monitor::expiry::Subject;
 use sitemon::monitor::outbox::message::{Content, Delivery, Incoming, Update};
+use sitemon::monitor::site::Site;
 use sitemon::monitor::site::access::Access;
 use sitemon::monitor::site::outcome::{Expiry, FailureKind, Outcome};
-use sitemon::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, Site, StatusSet};
 use sitemon::monitor::time::Now;
 use sitemon::monitor::uplink::ProbeResult;
 use sitemon::monitor::{Action, Event, Monitor, Settings};
@@ -102,6 +103,8 @@ pub struct Day {
 
 impl Day {
     pub fn new(scene: Scene) -> Day {
+        // It computes all the time: this thread comes after those of tests that measure.
+        let _ = rustix::process::setpriority_process(None, 10);
         let dir = tempfile::tempdir().expect("a directory");
         let writer = State::open(dir.path()).expect("opens").load().writer;
         let (past, _) = Past::load(dir.path(), |_| {});
@@ -314,45 +317,5 @@ pub fn name(n: usize) -> String {
 }
 
 pub fn site(n: usize) -> Site {
-    let url = format!("https://{}/health", name(n));
-    Site {
-        name: name(n),
-        url: url.clone(),
-        interval: Duration::from_secs(60),
-        timeout: Duration::from_secs(10),
-        tries: 3,
-        retry: Duration::from_secs(10),
-        after: None,
-        cert: None,
-        domain: None,
-        recover: 1,
-        remind: Some(Duration::from_secs(6 * 3600)),
-        slow: None,
-        group: None,
-        paused: false,
-        maintenance: Vec::new(),
-        chats: None,
-        secrets: Secrets::default(),
-        check: Check::Http(HttpCheck {
-            url,
-            method: "GET".into(),
-            headers: Vec::new(),
-            send: None,
-            auth: None,
-            status: StatusSet {
-                ranges: vec![(200, 299)],
-            },
-            body: None,
-            body_not: None,
-            json: Vec::new(),
-            login: None,
-            redirects: 10,
-            private_redirects: false,
-            zone: None,
-            version: HttpVersion::Any,
-            ip: IpVersion::Any,
-            verify: true,
-            ca_file: None,
-        }),
-    }
+    plain_site(&name(n), &format!("https://{}/health", name(n)))
 }

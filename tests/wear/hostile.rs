@@ -1,7 +1,7 @@
 //! Ten sites at 1 s, each the worst it can be: the day's budget holds all the same, and another
 //! site's outage is told at once.
 
-use crate::day::*;
+use super::day::*;
 use sitemon::monitor::outbox::message::Delivery;
 use sitemon::monitor::site::Site;
 use sitemon::monitor::site::outcome::{Expiry, Outcome};

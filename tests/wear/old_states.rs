@@ -3,7 +3,7 @@
 //! Each in `tests/fixtures/state-COMMIT` was written by the binary of that commit, over loopback: two
 //! minutes of eight sites with an orderly end, then a few seconds without Telegram and a `kill -9`.
 
-use crate::day::{good, site};
+use super::day::{good, site};
 use sitemon::monitor::outbox::message::{Content, Delivery, Incoming, Update};
 use sitemon::monitor::persist::snapshot::Snapshot;
 use sitemon::monitor::site::Site;

@@ -4,12 +4,14 @@ mod conditions;
 mod endpoints;
 mod kinds;
 mod logins;
+#[path = "../../../tests/support/plain_site.rs"]
+mod plain_site;
 mod reference;
 mod sites;
 mod tables;
 
 use super::*;
-use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, StatusSet};
+use plain_site::plain_site;
 use proptest::prelude::*;
 use std::os::unix::fs::PermissionsExt;
 
@@ -173,50 +175,11 @@ fn what_the_file_does_not_say_has_the_documented_default() {
         agent.user_agent,
         concat!("sitemon/", env!("CARGO_PKG_VERSION"))
     );
-    let Check::Http(http) = &config.sites[0].check else {
-        panic!("not http")
-    };
-    let expected = HttpCheck {
-        url: "https://h/".to_owned(),
-        zone: None,
-        method: "GET".to_owned(),
-        headers: vec![],
-        send: None,
-        auth: None,
-        status: StatusSet {
-            ranges: vec![(200, 299)],
-        },
-        body: None,
-        body_not: None,
-        json: Vec::new(),
-        login: None,
-        redirects: 10,
-        private_redirects: false,
-        version: HttpVersion::Any,
-        ip: IpVersion::Any,
-        verify: true,
-        ca_file: None,
-    };
-    assert!(*http == expected);
+    // The URL is shown as it is written, and asked for in full.
     let expected = Site {
-        after: None,
-        cert: Some(Duration::from_secs(14 * 86_400)),
-        domain: None,
-        name: "a".to_owned(),
         url: "https://h".to_owned(),
-        interval: Duration::from_secs(60),
-        timeout: Duration::from_secs(10),
-        tries: 3,
-        retry: Duration::from_secs(10),
-        recover: 1,
-        remind: Some(Duration::from_secs(6 * 3600)),
-        slow: None,
-        group: None,
-        paused: false,
-        maintenance: Vec::new(),
-        chats: None,
-        secrets: Secrets::default(),
-        check: Check::Http(expected),
+        cert: Some(Duration::from_secs(14 * 86_400)),
+        ..plain_site("a", "https://h/")
     };
     assert_eq!(config.sites, [expected.into()]);
 }

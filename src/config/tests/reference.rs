@@ -60,7 +60,9 @@ fn reference() -> String {
                 "| `{}` | {} | {} |{} {} |",
                 key.name,
                 value(key),
-                default(key).map_or("none".to_owned(), |toml| format!("`{toml}`")),
+                default(key).map_or("none".to_owned(), |toml| {
+                    format!("`{}`", toml.replace(env!("CARGO_PKG_VERSION"), "VERSION"))
+                }),
                 sites(&kinds(key)),
                 key.help
             );
@@ -113,6 +115,9 @@ fn default(key: &Key) -> Option<String> {
     };
     match key.default {
         "" => None,
+        all if matches!(key.takes, Takes::Few(_)) => {
+            Some(format!("[\"{}\"]", all.replace(", ", "\", \"")))
+        }
         default if quoted => Some(format!("\"{default}\"")),
         default => Some(default.to_owned()),
     }

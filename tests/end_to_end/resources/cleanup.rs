@@ -2,6 +2,7 @@
 //! that took something with it, or gave it back twice, would show in the second.
 
 use super::common::{client, never_more_than, site, wait_for};
+use crate::support::listener::LIMIT;
 use crate::support::web::{Behaviour, Web};
 use async_io::Timer;
 use futures_lite::FutureExt as _;
@@ -22,7 +23,7 @@ fn everything_is_back(client: &Client, web: &Web, idle: usize) {
     let look = || (web.open(), web.idle_open(), client.permits_in_use());
     let wanted = (idle, idle, 0);
     wait_for(
-        Duration::from_secs(10),
+        LIMIT,
         &format!("(open, idle, permits) to be {wanted:?}"),
         look,
         |seen| *seen == wanted,
@@ -155,11 +156,10 @@ fn connections_of_cancelled_checks_still_count_until_they_are_closed() {
     };
     let executor = smol::LocalExecutor::new();
     let task = executor.spawn(cancel_all);
-    let limit = Duration::from_secs(20);
     never_more_than(
         CHECKS,
         || web.open(),
-        limit,
+        LIMIT,
         || {
             while executor.try_tick() {}
             task.is_finished()

@@ -3,7 +3,7 @@
 use crate::support::agent::Running;
 use crate::support::bot_api::BotApi;
 use crate::support::http::Request;
-use crate::support::listener::locked;
+use crate::support::listener::{LIMIT, locked};
 use crate::support::web::{Behaviour, Web};
 use sitemon::http::{Client, Limits};
 use sitemon::monitor::site::Site;
@@ -86,9 +86,7 @@ pub fn wait_quiet(web: &Web, time: Duration) {
         }
         last.1.elapsed()
     };
-    wait_for(Duration::from_secs(30), "silence", look, |since| {
-        *since >= time
-    });
+    wait_for(LIMIT, "silence", look, |since| *since >= time);
 }
 
 /// Descriptors, and the threads that are there for good.
@@ -123,8 +121,7 @@ pub fn at_rest(running: &Running) -> Figures {
         (last.0.clone(), last.1.elapsed())
     };
     let stands = |(_, since): &(Figures, Duration)| *since >= Duration::from_secs(1);
-    let limit = Duration::from_secs(20);
-    wait_for(limit, "the process at rest", look, stands).0
+    wait_for(LIMIT, "the process at rest", look, stands).0
 }
 
 /// Connections of the Bot API at once that are the poll and idle ones of the two senders.
@@ -132,9 +129,8 @@ pub const OF_TELEGRAM: usize = 3;
 
 #[track_caller]
 pub fn wait_telegram_at_rest(api: &BotApi) {
-    let limit = Duration::from_secs(20);
     let open = || api.open_connections();
-    wait_for(limit, "few connections of the Bot API", open, |&n| {
+    wait_for(LIMIT, "few connections of the Bot API", open, |&n| {
         n <= OF_TELEGRAM
     });
 }
@@ -161,7 +157,8 @@ impl Tally {
 }
 
 /// Until `done`, never more than `most`, except for the moment that a server takes to notice that
-/// a connection was closed: by then the next one may be there.
+/// a connection was closed: by then the next one may be there. On a busy machine that is long; one
+/// too many stays.
 #[track_caller]
 pub fn never_more_than(
     most: usize,
@@ -169,7 +166,7 @@ pub fn never_more_than(
     limit: Duration,
     mut done: impl FnMut() -> bool,
 ) {
-    const NOTICED: Duration = Duration::from_millis(250);
+    const NOTICED: Duration = Duration::from_secs(2);
     let give_up = Instant::now() + limit;
     let mut within = Instant::now();
     while !done() {

@@ -2,6 +2,7 @@
 
 use super::common::{at_rest, never_more_than, site_table, wait_quiet};
 use crate::support::agent::Sitemon;
+use crate::support::listener::LIMIT;
 use crate::support::web::{Behaviour, Web};
 use std::time::Duration;
 
@@ -47,8 +48,7 @@ fn after_hundreds_of_failed_checks_of_all_kinds_the_process_is_as_after_the_firs
 
     let asked = |requests: usize| {
         let target = web.requests() + requests;
-        let limit = Duration::from_secs(30);
-        never_more_than(7, || web.open(), limit, || web.requests() >= target);
+        never_more_than(7, || web.open(), LIMIT, || web.requests() >= target);
     };
     let pause = |paused: bool| {
         sitemon.rewrite(&config(paused));

@@ -3,8 +3,8 @@
 use super::common::{OF_TELEGRAM, sites, wait_for, wait_telegram_at_rest};
 use crate::support::agent::{Running, Sitemon};
 use crate::support::bot_api::{BotApi, Fault};
+use crate::support::listener::LIMIT;
 use crate::support::web::{Behaviour, Web};
-use std::time::Duration;
 
 /// Enough for none to be flapping.
 const SITES: usize = 2;
@@ -59,15 +59,16 @@ impl Scene {
     }
 
     /// The least that is seen in two rounds of the site, between its checks, without the connections to
-    /// Telegram: how many of those are idle depends on what had to be said at once.
+    /// Telegram: how many of those are idle depends on what had to be said at once. The process itself is
+    /// asked which those are: the server hears of an end later.
     fn descriptors(&self) -> usize {
         let until = self.web.requests() + 3 * SITES;
         let mut least = usize::MAX;
         wait_for(
-            Duration::from_secs(20),
+            LIMIT,
             "two rounds",
             || {
-                least = least.min(self.running.descriptors() - self.api.open_connections());
+                least = least.min(self.running.descriptors_but_to(self.api.port()));
                 self.web.requests()
             },
             |&requests| requests >= until,
@@ -92,7 +93,7 @@ impl Scene {
     fn end(mut self) {
         assert_eq!(self.running.terminate().code(), Some(0));
         let open = || self.api.open_connections();
-        wait_for(Duration::from_secs(5), "no connection", open, |&n| n == 0);
+        wait_for(LIMIT, "no connection", open, |&n| n == 0);
         assert_eq!(self.api.violations(), [""; 0]);
     }
 }

@@ -4,6 +4,7 @@
 use super::common::{client, never_more_than, site, site_table, sites, wait_for};
 use crate::support::agent::Sitemon;
 use crate::support::bot_api::BotApi;
+use crate::support::listener::LIMIT;
 use crate::support::web::{Behaviour, Web};
 use sitemon::check;
 use std::thread;
@@ -26,8 +27,7 @@ fn one_round_of_60_slow_sites_has_7_connections_open_at_most() {
     );
     let sitemon = Sitemon::new(&config);
     let mut running = sitemon.spawn(&["check"]);
-    let limit = Duration::from_secs(30);
-    never_more_than(CHECKS, || web.open(), limit, || !running.is_running());
+    never_more_than(CHECKS, || web.open(), LIMIT, || !running.is_running());
     assert_eq!(running.wait_exit().code(), Some(0), "{}", running.stdout());
     assert_eq!(web.requests(), 60);
     assert!(web.max_open() >= CHECKS, "all permits are used");
@@ -42,11 +42,10 @@ fn running_checks_and_telegram_stay_below_max_connections_and_few_stay_idle() {
     // 17 a second is what 7 connections can do.
     let sitemon = Sitemon::new(&config("interval = \"2s\""));
     let mut running = sitemon.run();
-    let limit = Duration::from_secs(30);
     let asked = |n| web.requests() >= n;
-    never_more_than(CHECKS, || web.open(), limit, || asked(60));
+    never_more_than(CHECKS, || web.open(), LIMIT, || asked(60));
     let all = || web.open() + api.open_connections();
-    never_more_than(ALL, all, limit, || asked(120));
+    never_more_than(ALL, all, LIMIT, || asked(120));
     assert!(web.max_open() > IDLE, "more were open than may stay idle");
 
     sitemon.rewrite(&config("interval = \"2s\"\npaused = true"));
@@ -56,12 +55,7 @@ fn running_checks_and_telegram_stay_below_max_connections_and_few_stay_idle() {
     let rest = |&(open, idle, telegram): &(usize, usize, usize)| {
         open == idle && open + telegram <= IDLE + 1 // The poll is not idle.
     };
-    wait_for(
-        Duration::from_secs(10),
-        "(open, idle, telegram) at rest",
-        look,
-        rest,
-    );
+    wait_for(LIMIT, "(open, idle, telegram) at rest", look, rest);
     assert_eq!(running.terminate().code(), Some(0));
     web.wait_open(0);
 }
@@ -82,12 +76,7 @@ fn of_7_connections_at_once_5_stay_open_when_idle() {
     assert!(web.max_open() >= CHECKS, "all permits are used");
     let look = || (web.open(), web.idle_open());
     let wanted = |seen: &(usize, usize)| seen.0 == seen.1 && (1..=IDLE).contains(&seen.0);
-    wait_for(
-        Duration::from_secs(5),
-        "(open, idle), at most 5",
-        look,
-        wanted,
-    );
+    wait_for(LIMIT, "(open, idle), at most 5", look, wanted);
     drop(executor);
     drop(client);
     web.wait_open(0);

@@ -2,8 +2,8 @@
 
 use super::common::{Tally, site_table, sites, wait_for};
 use crate::support::agent::Sitemon;
+use crate::support::listener::LIMIT;
 use crate::support::web::{Behaviour, Web};
-use std::time::{Duration, Instant};
 
 const GROUPS: usize = 5;
 
@@ -57,8 +57,7 @@ fn of_five_check_commands_two_run_and_three_are_told_their_place_until_their_tur
     let asked = || groups().map(|g| tally.of(&format!("/{g}")));
     let wait_asked = |n| {
         let count = || asked().collect::<Vec<_>>();
-        let limit = Duration::from_secs(20);
-        wait_for(limit, &format!("{n} checks"), count, |seen| {
+        wait_for(LIMIT, &format!("{n} checks"), count, |seen| {
             seen.iter().sum::<usize>() >= n
         })
     };
@@ -82,16 +81,8 @@ fn the_semaphore_goes_with_shutdown_while_commands_run_and_wait() {
         running.type_line(&format!("/check {g}"));
     }
     running.wait_stdout("3rd in the queue");
-    wait_for(Duration::from_secs(20), "two checks", running_two, |&n| {
-        n == 2
-    });
-    let before = Instant::now();
-    assert_eq!(running.terminate().code(), Some(0), "{}", running.stderr());
-    assert!(
-        before.elapsed() < Duration::from_secs(7),
-        "{:?}",
-        before.elapsed()
-    );
+    wait_for(LIMIT, "two checks", running_two, |&n| n == 2);
+    running.ends_in_time();
     web.wait_open(0);
     assert_eq!(tally.of("/c") + tally.of("/d") + tally.of("/e"), 0);
 }
@@ -103,13 +94,7 @@ fn sigterm_while_every_permit_hangs_ends_the_process_in_good_order() {
     let mut running = sitemon.run();
     web.wait_requests(7);
     assert_eq!(web.open(), 7);
-    let before = Instant::now();
-    assert_eq!(running.terminate().code(), Some(0), "{}", running.stderr());
-    assert!(
-        before.elapsed() < Duration::from_secs(7),
-        "{:?}",
-        before.elapsed()
-    );
+    running.ends_in_time();
     web.wait_open(0);
     assert_eq!(web.requests(), 7, "no check was started after the signal");
 }

@@ -1,6 +1,7 @@
 //! The sites that are asked.
 
-use crate::support::raw_client::{connect, wait_until};
+use crate::support::listener::until;
+use crate::support::raw_client::connect;
 use crate::support::tls::{self, Certificate, LOOPBACK, TestCa};
 use crate::support::web::{Behaviour, Web};
 use isahc::ReadResponseExt as _;
@@ -22,7 +23,7 @@ fn a_site_changes_its_behaviour_and_counts_its_connections() {
     assert_eq!(web.seen()[1].path(), "/shop");
 
     let idle = connect(&web.url("/"));
-    wait_until(|| web.idle_open() >= 1);
+    until("an idle connection", || web.idle_open() >= 1);
     drop(idle);
     web.stop();
     web.wait_open(0);

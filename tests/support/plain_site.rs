@@ -1,0 +1,48 @@
+//! The site that most tests begin with: every key as the configuration has it by default, but without a
+//! look at its certificate.
+
+use sitemon::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, Site, StatusSet};
+use std::time::Duration;
+
+pub fn plain_site(name: &str, url: &str) -> Site {
+    Site {
+        name: name.to_owned(),
+        url: url.to_owned(),
+        interval: Duration::from_secs(60),
+        timeout: Duration::from_secs(10),
+        tries: 3,
+        retry: Duration::from_secs(10),
+        after: None,
+        cert: None,
+        domain: None,
+        recover: 1,
+        remind: Some(Duration::from_secs(6 * 3600)),
+        slow: None,
+        group: None,
+        paused: false,
+        maintenance: Vec::new(),
+        chats: None,
+        secrets: Secrets::default(),
+        check: Check::Http(HttpCheck {
+            url: url.to_owned(),
+            zone: None,
+            method: "GET".to_owned(),
+            headers: Vec::new(),
+            send: None,
+            auth: None,
+            status: StatusSet {
+                ranges: vec![(200, 299)],
+            },
+            body: None,
+            body_not: None,
+            json: Vec::new(),
+            login: None,
+            redirects: 10,
+            private_redirects: false,
+            version: HttpVersion::Any,
+            ip: IpVersion::Any,
+            verify: true,
+            ca_file: None,
+        }),
+    }
+}
