@@ -491,3 +491,15 @@ fn texts_are_compared_in_the_charset_of_the_page() {
     let unknown = " (compared byte by byte: charset gbk is not supported)";
     assert_eq!(told("text/html; charset=GBK", latin_1), lacking(unknown));
 }
+
+#[test]
+fn a_socket_may_have_any_descriptor() {
+    let (_, short) = crate::machine::make_room(1000);
+    assert_eq!(short, None, "this test needs 1,100 open files");
+    let file = std::fs::File::open("/dev/null").expect("is always there");
+    let open = (0..1100).map(|_| file.try_clone().expect("one more"));
+    let open: Vec<_> = open.collect();
+    let server = Server::answering(OK);
+    assert_eq!(outcome(&server.url(), |_| {}).verdict, Ok(()));
+    drop(open);
+}

@@ -2,6 +2,7 @@
 //! what upstream does, what is done about it, and which test fails when upstream changes.
 
 mod header_lines;
+mod high_descriptors;
 #[cfg(feature = "http2")]
 mod http2_faults;
 #[cfg(feature = "http2")]
