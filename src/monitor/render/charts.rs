@@ -2,9 +2,11 @@
 
 use crate::monitor::history::{Share, Span};
 use crate::monitor::judge::State;
-use crate::monitor::render::picture::{Chart, Drawing, Picture, Strip, Strips, Tick, ticks};
+use crate::monitor::render::picture::{
+    Chart, Drawing, Picture, Strip, Strips, Tick, is_legible, ticks,
+};
 use crate::monitor::render::state_counts::up_and_others;
-use crate::monitor::render::text::{bold, count, lasting, response};
+use crate::monitor::render::text::{bold, count, escape, lasting, response};
 use crate::monitor::site::state::SiteState;
 use crate::monitor::time::Now;
 use std::time::Duration;
@@ -14,7 +16,8 @@ const STRIPS: usize = 20;
 
 /// The response time of one site, and when it was down.
 pub(crate) fn one(watched: &SiteState, span: Span, now: Now) -> (String, Picture) {
-    let (from, to, parts) = span.parts(now.wall);
+    let first = watched.past.first_watched(now.wall);
+    let (from, to, parts) = span.parts_since(first, now.wall);
     let share = watched.past.uptime(span, now.wall);
     let mut summary = summary(share, span);
     if let Some((median, p95)) = watched.past.paces(span, now.wall) {
@@ -28,8 +31,9 @@ pub(crate) fn one(watched: &SiteState, span: Span, now: Now) -> (String, Picture
             name: watched.name().to_owned(),
             span: span.title().to_owned(),
             summary,
+            slow: slow(watched),
             parts: watched.past.parts(from, to, parts),
-            ticks: local_ticks(span, from, to, now),
+            ticks: local_ticks(from, to, now),
         }),
     };
     (html, picture)
@@ -37,19 +41,25 @@ pub(crate) fn one(watched: &SiteState, span: Span, now: Now) -> (String, Picture
 
 /// A strip for each site, worst first.
 pub(crate) fn many(sites: &[&SiteState], span: Span, now: Now) -> (String, Picture) {
-    let (from, to, parts) = span.parts(now.wall);
     let mut shares: Vec<(Share, &SiteState)> = sites
         .iter()
         .map(|w| (w.past.uptime(span, now.wall), *w))
         .collect();
     // What nothing is known of comes last.
     shares.sort_by_key(|(share, w)| (share.up_of_10000().unwrap_or(u32::MAX), !w.down()));
-    let rows: Vec<Strip> = shares
+    let shown = &shares[..shares.len().min(STRIPS)];
+    // All have the same axis.
+    let first = shown
         .iter()
-        .take(STRIPS)
+        .filter_map(|(_, w)| w.past.first_watched(now.wall))
+        .min();
+    let (from, to, parts) = span.parts_since(first, now.wall);
+    let rows: Vec<Strip> = shown
+        .iter()
         .map(|(share, w)| Strip {
             name: w.name().to_owned(),
             percent: share.percent().unwrap_or_default(),
+            slow: slow(w),
             parts: w.past.parts(from, to, parts),
         })
         .collect();
@@ -57,27 +67,40 @@ pub(crate) fn many(sites: &[&SiteState], span: Span, now: Now) -> (String, Pictu
     let faultless = shares
         .iter()
         .filter(|(s, _)| s.down.is_zero() && !s.up.is_zero());
-    let html = format!(
+    let mut html = format!(
         "📊 <b>{}</b>, {}: {} without an outage. Now {counts}",
         count(shares.len(), "site"),
         span.title(),
         faultless.count()
     );
+    for (row, number) in rows.iter().zip(1..) {
+        let line = format!("\n#{number} {}", escape(&row.name));
+        // A caption has 1,024 units at most.
+        if !is_legible(&row.name) && (html.len() + line.len()) < 1000 {
+            html.push_str(&line);
+        }
+    }
     let picture = Picture {
         title: format!("{}, {}", count(shares.len(), "site"), span.title()),
         drawing: Drawing::Strips(Strips {
+            name: count(shares.len(), "site"),
             span: span.title().to_owned(),
             summary: format!("Now {counts}"),
             left_out: shares.len().saturating_sub(rows.len()),
             rows,
-            ticks: local_ticks(span, from, to, now),
+            ticks: local_ticks(from, to, now),
         }),
     };
     (html, picture)
 }
 
-fn local_ticks(span: Span, from: i64, to: i64, now: Now) -> Vec<Tick> {
-    ticks(span, from, to, |wall| now.zone.local(wall))
+fn slow(watched: &SiteState) -> Option<f32> {
+    let limit = watched.site.slow?;
+    Some(limit.as_secs_f32() * 1000.0)
+}
+
+fn local_ticks(from: i64, to: i64, now: Now) -> Vec<Tick> {
+    ticks(from, to, |wall| now.zone.local(wall))
 }
 
 /// `99.95 % up`, and of how much, where that is not all of it.
