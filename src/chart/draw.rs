@@ -15,7 +15,7 @@ const RIGHT: i32 = WIDTH - MARGIN;
 /// Strips in a picture at most: more would make it too high for its width.
 const MOST_STRIPS: usize = 15;
 /// What is short must be seen, too.
-const LEAST: i32 = 5;
+const LEAST: i32 = 6;
 
 /// Draws it; empty when there is nothing to draw.
 pub fn png(picture: &Picture) -> Vec<u8> {
@@ -69,7 +69,7 @@ fn draw_chart(canvas: &mut Canvas, chart: &Chart) -> i32 {
         for (i, part) in chart.parts.iter().enumerate() {
             if let (Some(median), Some(p95)) = (part.median, part.p95) {
                 let (from, to) = plot.part(i);
-                canvas.fill((from, height(p95)), (to, height(median) + 1), Ink::Tail);
+                canvas.fill((from, height(p95)), (to, height(median)), Ink::Tail);
             }
         }
         if let Some(limit) = limit {
@@ -77,7 +77,9 @@ fn draw_chart(canvas: &mut Canvas, chart: &Chart) -> i32 {
         }
         median_line(canvas, &plot, &chart.parts, height);
         legend.push((Sample::Median, "median".to_owned()));
-        legend.push((Sample::Tail, "95th percentile".to_owned()));
+        if chart.parts.iter().any(|part| part.p95 > part.median) {
+            legend.push((Sample::Tail, "95th percentile".to_owned()));
+        }
         legend.extend(limit.map(|slow| (Sample::Limit, format!("limit {}", millis(slow, slow)))));
         bottom += 10;
     }
@@ -113,7 +115,7 @@ fn slow_line(canvas: &mut Canvas, (left, right): (i32, i32), y: i32) {
 }
 
 fn draw_strips(canvas: &mut Canvas, strips: &Strips) -> i32 {
-    const STRIP: i32 = 16;
+    const STRIP: i32 = 18;
     let mut y = head(canvas, &strips.name, &strips.span, &strips.summary) + 10;
     let shown = &strips.rows[..strips.rows.len().min(MOST_STRIPS)];
     for (strip, number) in shown.iter().zip(1..) {

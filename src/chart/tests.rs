@@ -7,6 +7,7 @@ use super::canvas::Ink;
 use super::{draw, png, sparkline};
 use crate::monitor::history::{History, Kind, Part, Span};
 use crate::monitor::render::picture::{Chart, Drawing, Picture, Strip, Strips, Tick};
+use crate::monitor::render::text::response;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -51,16 +52,20 @@ fn ticks(from: i64, to: i64) -> Vec<Tick> {
 }
 
 fn chart(name: &str, span: Span, history: &History, now: i64) -> Picture {
-    let share = history.uptime(span, now);
+    let mut summary = history
+        .uptime(span, now)
+        .percent()
+        .map_or("not watched".into(), |p| format!("{p} up"));
+    if let Some((median, p95)) = history.paces(span, now) {
+        summary += &format!(", median {}, 95th {}", response(median), response(p95));
+    }
     let (from, to, count) = span.parts_since(history.first_watched(now), now);
     Picture {
         title: name.to_owned(),
         drawing: Drawing::Chart(Chart {
             name: name.to_owned(),
             span: span.title().to_owned(),
-            summary: share
-                .percent()
-                .map_or("not watched".into(), |p| format!("{p} up")),
+            summary,
             slow: None,
             parts: history.parts(from, to, count),
             ticks: ticks(from, to),
@@ -131,8 +136,8 @@ fn pictures() -> Vec<(&'static str, Picture)> {
             chart(
                 "blog",
                 Span::Hour,
-                &lived(outages, NOW - DAY, NOW - 470 * 60),
-                NOW - 470 * 60,
+                &lived(outages, NOW - DAY, NOW - 440 * 60),
+                NOW - 440 * 60,
             ),
         ),
         (
@@ -164,7 +169,15 @@ fn pictures() -> Vec<(&'static str, Picture)> {
         ("never", chart("paused", Span::Day, &paused, NOW)),
         (
             "strips",
-            strips(24, &[("www.customer.example", flat, None)]),
+            strips(
+                24,
+                &[
+                    ("mail.example.com", |_| (Kind::Down, 0.0), None),
+                    ("www.example.com", outages, None),
+                    ("shop.example.com", evenings, None),
+                    ("customer.example", flat, None),
+                ],
+            ),
         ),
         (
             "few",
@@ -465,6 +478,9 @@ fn what_is_not_there_is_in_no_legend() {
             [Ink::Up, Ink::Slow, Ink::Down, Ink::Unwatched].map(|ink| count(&picture, ink) > 0);
         assert_eq!(there, inks, "{name}");
     }
+    // Each minute has one response time.
+    assert_eq!(count(&named("hour"), Ink::Tail), 0);
+    assert!(count(&named("flat"), Ink::Tail) > 0);
 }
 
 #[test]
