@@ -190,3 +190,23 @@ impl Canvas<'_> {
         right - width
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drawing_beyond_the_edges_does_nothing() {
+        for height in [1, BAND, BAND + 1, 3 * BAND - 1] {
+            let png = png(7, |canvas| {
+                canvas.fill((-5, -5), (100, 1000), Ink::Up);
+                canvas.hatch((-5, -5), (100, 1000), Ink::Slow);
+                canvas.line((-10, 2), (30, 900), Ink::Down);
+                canvas.text((-3, 3), 100, "gW", Ink::Text);
+                canvas.text_to((-50, 3), "gW", Ink::Text);
+                height
+            });
+            assert!(png.starts_with(b"\x89PNG") && png.ends_with(b"IEND\xAE\x42\x60\x82"));
+        }
+    }
+}

@@ -29,7 +29,7 @@ pub fn png(picture: &Picture) -> Vec<u8> {
 /// Returns how high it is.
 fn draw_chart(canvas: &mut Canvas, chart: &Chart) -> i32 {
     const PLOT: i32 = 330;
-    const STATUS: i32 = 34;
+    const STATES: i32 = 34;
     let name = if is_legible(&chart.name) {
         &chart.name
     } else {
@@ -83,12 +83,10 @@ fn draw_chart(canvas: &mut Canvas, chart: &Chart) -> i32 {
         legend.extend(limit.map(|slow| (Sample::Limit, format!("limit {}", millis(slow, slow)))));
         bottom += 10;
     }
-    for (i, part) in chart.parts.iter().enumerate() {
-        let rows = (bottom, bottom + STATUS);
-        status(canvas, plot.part(i), rows, part, chart.slow);
-    }
+    let rows = (bottom, bottom + STATES);
+    draw_states(canvas, &plot, rows, &chart.parts, chart.slow);
     legend.extend(states(chart.parts.iter().map(|part| (part, chart.slow))));
-    let bottom = time_axis(canvas, &plot, &chart.ticks, bottom + STATUS);
+    let bottom = time_axis(canvas, &plot, &chart.ticks, bottom + STATES);
     draw_legend(canvas, bottom + 10, &legend) + 16
 }
 
@@ -134,10 +132,8 @@ fn draw_strips(canvas: &mut Canvas, strips: &Strips) -> i32 {
         };
         canvas.text((MARGIN, y), end - MARGIN, name, Ink::Text);
         y += LINE;
-        for (i, part) in strip.parts.iter().enumerate() {
-            let plot = Plot::wide(strip.parts.len());
-            status(canvas, plot.part(i), (y, y + STRIP), part, strip.slow);
-        }
+        let plot = Plot::wide(strip.parts.len());
+        draw_states(canvas, &plot, (y, y + STRIP), &strip.parts, strip.slow);
         y += STRIP + 2;
     }
     y = time_axis(canvas, &Plot::wide(1), &strips.ticks, y);
@@ -202,28 +198,35 @@ impl Plot {
     }
 }
 
-/// What a part of the time was like: an outage is as high as its share of the part.
-fn status(
+/// What each part of the time was like: an outage is as high as its share of the part.
+fn draw_states(
     canvas: &mut Canvas,
-    (from, to): (i32, i32),
+    plot: &Plot,
     (top, bottom): (i32, i32),
-    part: &Part,
+    parts: &[Part],
     slow: Option<f32>,
 ) {
-    if part.up > 0.0 {
-        canvas.fill((from, top), (to, bottom), Ink::Up);
-        if part.is_slow(slow) {
+    for (i, part) in parts.iter().enumerate() {
+        let (from, to) = plot.part(i);
+        if part.up > 0.0 {
+            canvas.fill((from, top), (to, bottom), Ink::Up);
+        }
+        if part.up > 0.0 && part.is_slow(slow) {
             canvas.hatch((from, top), (to, bottom), Ink::Slow);
         }
+        if part.is_unwatched() {
+            let middle = (top + bottom) / 2;
+            canvas.fill((from, middle - 2), (to, middle + 2), Ink::Unwatched);
+        }
     }
-    if part.down > 0.0 {
-        let height = (part.down * (bottom - top) as f32).round() as i32;
-        let at = bottom - height.max(LEAST);
-        canvas.fill((from, at), (to.max(from + LEAST), bottom), Ink::Down);
-    }
-    if part.is_unwatched() {
-        let middle = (top + bottom) / 2;
-        canvas.fill((from, middle - 2), (to, middle + 2), Ink::Unwatched);
+    // Over all the others, as they may be wider than their part.
+    for (i, part) in parts.iter().enumerate() {
+        if part.down > 0.0 {
+            let (from, to) = plot.part(i);
+            let height = (part.down * (bottom - top) as f32).round() as i32;
+            let at = bottom - height.max(LEAST);
+            canvas.fill((from, at), (to.max(from + LEAST), bottom), Ink::Down);
+        }
     }
 }
 
@@ -247,8 +250,8 @@ enum Sample {
     Median,
     Tail,
     Limit,
-    /// A part of the status strip.
-    Status(Part),
+    /// That of a part with this one.
+    State(Part),
 }
 
 /// The entries for the states that these parts have.
@@ -289,7 +292,7 @@ fn states<'a>(
     ]
     .into_iter()
     .filter(|(_, _, shown)| *shown)
-    .map(|(word, part, _)| (Sample::Status(part), word.to_owned()))
+    .map(|(word, part, _)| (Sample::State(part), word.to_owned()))
 }
 
 fn draw_legend(canvas: &mut Canvas, mut y: i32, entries: &[(Sample, String)]) -> i32 {
@@ -305,8 +308,13 @@ fn draw_legend(canvas: &mut Canvas, mut y: i32, entries: &[(Sample, String)]) ->
             Sample::Median => canvas.line((x + 2, middle), (end - 2, middle), Ink::Median),
             Sample::Tail => canvas.fill((x, top), (end, bottom), Ink::Tail),
             Sample::Limit => slow_line(canvas, (x, end), middle),
-            Sample::Status(part) => {
-                status(canvas, (x, end), (top, bottom), part, Some(f32::MAX));
+            Sample::State(part) => {
+                let plot = Plot {
+                    left: x,
+                    right: end,
+                    parts: 1,
+                };
+                draw_states(canvas, &plot, (top, bottom), &[*part], Some(f32::MAX));
             }
         }
         x = canvas.text((end + 10, y), RIGHT - end - 10, word, Ink::Faint) + 30;

@@ -67,19 +67,12 @@ pub(crate) fn many(sites: &[&SiteState], span: Span, now: Now) -> (String, Pictu
     let faultless = shares
         .iter()
         .filter(|(s, _)| s.down.is_zero() && !s.up.is_zero());
-    let mut html = format!(
+    let html = format!(
         "📊 <b>{}</b>, {}: {} without an outage. Now {counts}",
         count(shares.len(), "site"),
         span.title(),
         faultless.count()
     );
-    for (row, number) in rows.iter().zip(1..) {
-        let line = format!("\n#{number} {}", escape(&row.name));
-        // A caption has 1,024 units at most.
-        if !is_legible(&row.name) && (html.len() + line.len()) < 1000 {
-            html.push_str(&line);
-        }
-    }
     let picture = Picture {
         title: format!("{}, {}", count(shares.len(), "site"), span.title()),
         drawing: Drawing::Strips(Strips {
@@ -91,7 +84,23 @@ pub(crate) fn many(sites: &[&SiteState], span: Span, now: Now) -> (String, Pictu
             ticks: local_ticks(from, to, now),
         }),
     };
-    (html, picture)
+    (html + &numbers(&picture), picture)
+}
+
+/// A line for each strip whose name cannot be read in the picture, which has its number instead; HTML
+/// of 500 bytes at most.
+pub(crate) fn numbers(picture: &Picture) -> String {
+    let Drawing::Strips(strips) = &picture.drawing else {
+        return String::new();
+    };
+    let mut lines = String::new();
+    for (strip, number) in strips.rows.iter().zip(1..) {
+        let line = format!("\n#{number} {}", escape(&strip.name));
+        if !is_legible(&strip.name) && lines.len() + line.len() <= 500 {
+            lines.push_str(&line);
+        }
+    }
+    lines
 }
 
 fn slow(watched: &SiteState) -> Option<f32> {
