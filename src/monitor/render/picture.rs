@@ -80,7 +80,7 @@ pub struct Tick {
     pub label: String,
 }
 
-/// Labels of the time from `from` to `to` (Unix seconds) at round local times, seven at most; `local`
+/// Labels of the time from `from` to `to` (Unix seconds) at round local times, two to eight; `local`
 /// is what a clock on the wall shows, as seconds since 1970 of its own reckoning.
 pub fn ticks(from: i64, to: i64, local: impl Fn(i64) -> i64) -> Vec<Tick> {
     const MINUTE: i64 = 60;
@@ -118,4 +118,20 @@ pub fn ticks(from: i64, to: i64, local: impl Fn(i64) -> i64) -> Vec<Tick> {
         }
     }
     ticks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_of_any_length_has_a_few_labels_in_order() {
+        for minutes in (12..=90 * 1440).step_by(7) {
+            let to = 1_795_564_800;
+            let from = to - minutes * 60;
+            let ticks = ticks(from, to, |wall| wall + 20_700);
+            assert!((2..=8).contains(&ticks.len()), "{minutes}: {ticks:?}");
+            assert!(ticks.is_sorted_by(|a, b| a.at < b.at && a.label != b.label));
+        }
+    }
 }
