@@ -1,5 +1,6 @@
-//! The letters of the pictures: Roboto Condensed as grey pixels, drawn once by `font/make`. A few
-//! kilobytes take the place of a rasterizer, and a block is unpacked only for a text that needs it.
+//! The letters of the pictures: Roboto Condensed as grey pixels, drawn once by `font/make`. They take
+//! 14,189 bytes; `ab_glyph` or `fontdue` with outlines of the same letters take 90 KB on ARMv7. A block
+//! is unpacked only for a text that needs it.
 
 use crate::monitor::render::picture::has_letter;
 use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;

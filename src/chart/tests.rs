@@ -321,6 +321,13 @@ mod heap {
             count(layout.size(), -1);
             unsafe { System.dealloc(block, layout) }
         }
+
+        unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+            // For a moment there may be both.
+            count(size, 1);
+            count(layout.size(), -1);
+            unsafe { System.realloc(block, layout, size) }
+        }
     }
 
     /// What `work` returns, and how many bytes of heap it had at most.
