@@ -6,14 +6,14 @@
 use super::canvas::{Canvas, Ink, png as draw_png};
 use super::font::LINE;
 use crate::monitor::history::Part;
-use crate::monitor::render::picture::{Chart, Drawing, Picture, Strip, Strips, Tick, is_legible};
+use crate::monitor::render::picture::{
+    Chart, Drawing, MOST_STRIPS, Picture, Strip, Strips, Tick, is_legible,
+};
 
 /// In pixels, as all lengths here.
 pub const WIDTH: i32 = 900;
 const MARGIN: i32 = 20;
 const RIGHT: i32 = WIDTH - MARGIN;
-/// Strips in a picture at most: more would make it too high for its width.
-const MOST_STRIPS: usize = 15;
 /// What is short must be seen, too.
 const LEAST: i32 = 6;
 

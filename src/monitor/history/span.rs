@@ -262,7 +262,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// Half of its response times or more were over `slow` ms.
+    /// More than half of its response times were over `slow` ms.
     pub fn is_slow(&self, slow: Option<f32>) -> bool {
         let over = |(slow, median)| median > slow;
         slow.zip(self.median).is_some_and(over)

@@ -3,7 +3,7 @@
 use crate::monitor::history::{Share, Span};
 use crate::monitor::judge::State;
 use crate::monitor::render::picture::{
-    Chart, Drawing, Picture, Strip, Strips, Tick, is_legible, ticks,
+    Chart, Drawing, MOST_STRIPS, Picture, Strip, Strips, Tick, is_legible, ticks,
 };
 use crate::monitor::render::state_counts::up_and_others;
 use crate::monitor::render::text::{bold, count, escape, lasting, response};
@@ -11,7 +11,7 @@ use crate::monitor::site::state::SiteState;
 use crate::monitor::time::Now;
 use std::time::Duration;
 
-/// Strips of one picture at most; the best are left out.
+/// Strips of one picture at most (a terminal shows them all); the best are left out.
 const STRIPS: usize = 20;
 
 /// The response time of one site, and when it was down.
@@ -94,7 +94,7 @@ pub(crate) fn numbers(picture: &Picture) -> String {
         return String::new();
     };
     let mut lines = String::new();
-    for (strip, number) in strips.rows.iter().zip(1..) {
+    for (strip, number) in strips.rows.iter().take(MOST_STRIPS).zip(1..) {
         let line = format!("\n#{number} {}", escape(&strip.name));
         if !is_legible(&strip.name) && lines.len() + line.len() <= 500 {
             lines.push_str(&line);

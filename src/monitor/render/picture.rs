@@ -3,6 +3,9 @@
 use crate::monitor::history::Part;
 use crate::monitor::render::text::date;
 
+/// Strips that are drawn at most: more would make a picture too high for its width.
+pub const MOST_STRIPS: usize = 15;
+
 /// A picture to be drawn by the transport's side: plain data, no pixels.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Picture {
