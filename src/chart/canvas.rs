@@ -1,79 +1,132 @@
-//! A small frame buffer with a palette of sixteen, and the PNG that is made of it (W3C "Portable
-//! Network Graphics"): four bits a pixel, a filter byte in front of every row.
-//!
-//! Our own: the `png` crate compresses with its own deflate (see `deflate`), and what is left is `chunk`.
+//! The PNG of a picture (W3C "Portable Network Graphics"): four bits a pixel, indices into a palette,
+//! a filter byte in front of every row. It is drawn and packed a band of rows at a time, so that a
+//! picture of any height takes little memory.
 
-use super::deflate;
+use super::deflate::Zlib;
+use super::font::Font;
 use crate::crc::Crc;
-use embedded_graphics::mono_font::MonoTextStyle;
-use embedded_graphics::mono_font::iso_8859_1::FONT_10X20;
-use embedded_graphics::pixelcolor::Gray4;
-use embedded_graphics::prelude::{
-    Dimensions, DrawTarget, Drawable, GrayColor, OriginDimensions, Pixel, Point, Size,
-};
-use embedded_graphics::text::{Baseline, Text};
-use std::convert::Infallible;
 
-/// Width and height of a character.
-pub const GLYPH: (i32, i32) = (10, 20);
+/// Rows that are drawn at once.
+const BAND: i32 = 48;
+/// Rows before them that the packer looks back to.
+const BACK: usize = 2;
 
-/// An entry of the palette; the first one is the paper.
+/// A colour of the palette, behind the ground. Those of letters have two shades between the ground and
+/// themselves before them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ink {
-    Plot = 1,
-    Grid,
-    Faint,
-    Text,
+    Grid = 1,
+    Faint = 4,
+    Text = 7,
     Median,
     Tail,
-    DownBand,
-    Down,
-    Unknown,
     Up,
+    Slow,
+    Down,
+    Unwatched,
 }
 
-/// On a dark ground of its own, so that it is the same in a light chat and in a dark one. The
-/// signal colours differ in brightness too, for those who cannot tell red from green.
-const PALETTE: [[u8; 3]; 11] = [
-    [0x17, 0x21, 0x2B],
-    [0x1F, 0x2C, 0x39],
-    [0x33, 0x43, 0x53],
-    [0x9F, 0xB3, 0xC4],
-    [0xF2, 0xF6, 0xF9],
-    [0x5A, 0xC8, 0xFA],
-    [0x2F, 0x6F, 0x93],
-    [0x8E, 0x2A, 0x35],
-    [0xFF, 0x5C, 0x5C],
-    [0x3E, 0x49, 0x54],
-    [0x35, 0xA8, 0x6B],
+/// On a dark ground of its own, so that it is the same in a light chat and in a dark one. Down is at
+/// least three times as light as up, also for eyes without cones for red or green.
+const PALETTE: [[u8; 3]; 14] = [
+    [0x0B, 0x11, 0x17],
+    [0x26, 0x33, 0x3F],
+    [0x3E, 0x4A, 0x55],
+    [0x75, 0x86, 0x94],
+    [0xAE, 0xC2, 0xD2],
+    [0x56, 0x5C, 0x61],
+    [0xA3, 0xA8, 0xAC],
+    [0xF4, 0xF8, 0xFB],
+    [0x6C, 0xCB, 0xFF],
+    [0x23, 0x56, 0x76],
+    [0x12, 0x62, 0x64],
+    [0xFF, 0xD2, 0x4D],
+    [0xFF, 0xA8, 0x84],
+    [0x6B, 0x78, 0x84],
 ];
 
-pub struct Canvas {
+/// A band of a picture; what is drawn beyond it does nothing.
+pub struct Canvas<'a> {
+    pub font: &'a Font,
     width: i32,
-    height: i32,
-    row: usize,
-    /// As the format wants it: rows of nibbles, each after a zero.
+    /// The first row that is drawn, and the one behind the last.
+    rows: (i32, i32),
+    /// As the format wants it: rows of nibbles, each after a zero. The first [`BACK`] rows are those
+    /// before the band.
     data: Vec<u8>,
 }
 
-impl Canvas {
-    /// Empty paper.
-    pub fn new(width: i32, height: i32) -> Canvas {
-        let side = |pixels: i32| usize::try_from(pixels).unwrap_or(0);
-        let row = 1 + side(width).div_ceil(2);
-        Canvas {
-            width,
-            height,
-            row,
-            data: vec![0; row * side(height)],
-        }
+/// The whole file of a picture that is `width` pixels wide. `draw` is called for each band, and says
+/// how high the picture is.
+pub fn png(width: i32, draw: impl Fn(&mut Canvas) -> i32) -> Vec<u8> {
+    let font = Font::default();
+    let mut canvas = Canvas {
+        font: &font,
+        width,
+        rows: (0, 0),
+        data: Vec::new(),
+    };
+    let height = draw(&mut canvas);
+    let row = canvas.row();
+    canvas.data = vec![0; row * (BACK + BAND as usize)];
+
+    let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
+    let start = begin(&mut png, b"IHDR");
+    png.extend([width, height].map(i32::to_be_bytes).as_flattened());
+    // Four bits a pixel, indices into a palette; the only methods there are; not interlaced.
+    png.extend_from_slice(&[4, 3, 0, 0, 0]);
+    end(&mut png, start);
+    let start = begin(&mut png, b"PLTE");
+    png.extend_from_slice(PALETTE.as_flattened());
+    end(&mut png, start);
+    let start = begin(&mut png, b"IDAT");
+    let mut zlib = Zlib::after(png);
+    for top in (0..height).step_by(BAND as usize) {
+        canvas.rows = (top, height.min(top + BAND));
+        let last = canvas.data.len() - BACK * row;
+        canvas.data.copy_within(last.., 0);
+        canvas.data[BACK * row..].fill(0);
+        canvas
+            .data
+            .truncate(row * (BACK + (canvas.rows.1 - top) as usize));
+        draw(&mut canvas);
+        // There is nothing before the first row.
+        let first = if top == 0 { BACK * row } else { 0 };
+        zlib.add(&canvas.data[first..], BACK * row - first, row);
+    }
+    let mut png = zlib.finish();
+    end(&mut png, start);
+    let start = begin(&mut png, b"IEND");
+    end(&mut png, start);
+    png
+}
+
+/// Begins a chunk; its length is known at its [`end`].
+fn begin(png: &mut Vec<u8>, kind: &[u8; 4]) -> usize {
+    png.extend_from_slice(&[0; 4]);
+    png.extend_from_slice(kind);
+    png.len()
+}
+
+fn end(png: &mut Vec<u8>, start: usize) {
+    let length = (png.len() - start) as u32;
+    png[start - 8..start - 4].copy_from_slice(&length.to_be_bytes());
+    let sum = Crc::default().add(&png[start - 4..]).value();
+    png.extend_from_slice(&sum.to_be_bytes());
+}
+
+impl Canvas<'_> {
+    /// Bytes of a row.
+    fn row(&self) -> usize {
+        1 + usize::try_from(self.width).unwrap_or(0).div_ceil(2)
     }
 
     fn set(&mut self, x: i32, y: i32, ink: u8) {
-        if !(0..self.width).contains(&x) || !(0..self.height).contains(&y) {
+        let (top, bottom) = self.rows;
+        if !(0..self.width).contains(&x) || !(top..bottom).contains(&y) {
             return;
         }
-        let at = y as usize * self.row + 1 + x as usize / 2;
+        let at = (BACK + (y - top) as usize) * self.row() + 1 + x as usize / 2;
         let byte = &mut self.data[at];
         *byte = if x % 2 == 0 {
             *byte & 0x0F | ink << 4
@@ -84,113 +137,57 @@ impl Canvas {
 
     /// Fills from `x` and `y` to before `right` and `bottom`.
     pub fn fill(&mut self, (x, y): (i32, i32), (right, bottom): (i32, i32), ink: Ink) {
-        for y in y.max(0)..bottom.min(self.height) {
+        for y in y.max(self.rows.0)..bottom.min(self.rows.1) {
             for x in x.max(0)..right.min(self.width) {
                 self.set(x, y, ink as u8);
             }
         }
     }
 
-    /// Every other pixel of a column, so that what is behind it stays seen.
-    pub fn dotted(&mut self, x: i32, (top, bottom): (i32, i32), ink: Ink) {
-        for y in (top..bottom).step_by(4) {
-            self.fill((x, y), (x + 1, y + 2), ink);
+    /// The same with slanting stripes; what is between them stays.
+    pub fn hatch(&mut self, (x, y): (i32, i32), (right, bottom): (i32, i32), ink: Ink) {
+        for y in y.max(self.rows.0)..bottom.min(self.rows.1) {
+            for x in (x..right).filter(|x| (x + y) % 8 < 4) {
+                self.set(x, y, ink as u8);
+            }
         }
     }
 
-    /// A line two pixels thick.
+    /// A line four pixels thick.
     pub fn line(&mut self, from: (i32, i32), to: (i32, i32), ink: Ink) {
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);
         let steps = dx.abs().max(dy.abs()).max(1);
         for i in 0..=steps {
             let (x, y) = (from.0 + dx * i / steps, from.1 + dy * i / steps);
-            self.fill((x, y), (x + 2, y + 2), ink);
+            self.fill((x - 2, y - 2), (x + 2, y + 2), ink);
         }
     }
 
     /// Writes with the upper left corner at `x` and `y`; of what does not fit into `width` pixels the
     /// end is left out. Returns where it ends.
-    pub fn text(&mut self, (x, y): (i32, i32), width: i32, text: &str, ink: Ink) -> i32 {
-        let text = fitting(text, usize::try_from(width / GLYPH.0).unwrap_or(0));
-        let style = MonoTextStyle::new(&FONT_10X20, Gray4::new(ink as u8));
-        let at = Point::new(x, y);
-        match Text::with_baseline(&text, at, style, Baseline::Top).draw(self) {
-            Ok(end) => end.x,
-            Err(never) => match never {},
-        }
-    }
-
-    /// Writes so that it ends at `right`.
-    pub fn text_to(&mut self, (right, y): (i32, i32), text: &str, ink: Ink) {
-        let wide = i32::try_from(text.chars().count()).unwrap_or(0) * GLYPH.0;
-        self.text((right - wide, y), wide, text, ink);
-    }
-
-    /// The whole file.
-    pub fn png(&self) -> Vec<u8> {
-        let mut header = Vec::new();
-        for side in [self.width, self.height] {
-            header.extend_from_slice(&side.to_be_bytes());
-        }
-        // Four bits a pixel, indices into a palette; the only methods there are; not interlaced.
-        header.extend_from_slice(&[4, 3, 0, 0, 0]);
-        let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
-        chunk(&mut png, b"IHDR", &header);
-        chunk(&mut png, b"PLTE", PALETTE.as_flattened());
-        chunk(&mut png, b"IDAT", &deflate::zlib(&self.data, self.row));
-        chunk(&mut png, b"IEND", &[]);
-        png
-    }
-}
-
-fn chunk(png: &mut Vec<u8>, kind: &[u8; 4], data: &[u8]) {
-    png.extend_from_slice(&(data.len() as u32).to_be_bytes());
-    let start = png.len();
-    png.extend_from_slice(kind);
-    png.extend_from_slice(data);
-    let sum = Crc::default().add(&png[start..]).value();
-    png.extend_from_slice(&sum.to_be_bytes());
-}
-
-/// What the font can show of a text: runs of other characters become one `?`, and what is longer
-/// than `most` ends in dots. The caption has the whole of it.
-fn fitting(text: &str, most: usize) -> String {
-    let mut shown = String::new();
-    for c in text.chars() {
-        match c {
-            ' '..='~' | '\u{A1}'..='\u{FF}' => shown.push(c),
-            _ if shown.ends_with('?') => {}
-            _ => shown.push('?'),
-        }
-    }
-    if shown.chars().count() > most {
-        let kept = shown.chars().take(most.saturating_sub(2));
-        return kept.chain("..".chars().take(most)).collect();
-    }
-    shown
-}
-
-impl OriginDimensions for Canvas {
-    fn size(&self) -> Size {
-        Size::new(self.width.unsigned_abs(), self.height.unsigned_abs())
-    }
-}
-
-impl DrawTarget for Canvas {
-    type Color = Gray4;
-    type Error = Infallible;
-
-    fn draw_iter<I>(&mut self, pixels: I) -> Result<(), Infallible>
-    where
-        I: IntoIterator<Item = Pixel<Gray4>>,
-    {
-        let bounds = self.bounding_box();
-        for Pixel(at, ink) in pixels {
-            if bounds.contains(at) {
-                self.set(at.x, at.y, ink.luma());
+    pub fn text(&mut self, (mut x, y): (i32, i32), width: i32, text: &str, ink: Ink) -> i32 {
+        let font = self.font;
+        for c in font.fitting(text, width).chars() {
+            let letter = font.letter(c);
+            let (left, top) = (x + letter.offset.0, y + letter.offset.1);
+            for row in (self.rows.0 - top).max(0)..(self.rows.1 - top).min(letter.height) {
+                for column in 0..letter.width {
+                    match letter.ink(column, row) {
+                        0 => {}
+                        grey => self.set(left + column, top + row, ink as u8 + grey - 3),
+                    }
+                }
             }
+            x += letter.advance;
         }
-        Ok(())
+        x
+    }
+
+    /// Writes so that it ends at `right`; returns where it begins.
+    pub fn text_to(&mut self, (right, y): (i32, i32), text: &str, ink: Ink) -> i32 {
+        let width = self.font.width(text);
+        self.text((right - width, y), width, text, ink);
+        right - width
     }
 }
 
@@ -199,23 +196,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_font_lacks_is_one_question_mark_and_what_is_too_long_ends_in_dots() {
-        assert_eq!(
-            fitting("Müller \u{1F600}\u{1F600} shop", 40),
-            "Müller ? shop"
-        );
-        assert_eq!(fitting("\u{202E}\u{645}\u{648}\u{642}\u{639}", 40), "?");
-        assert_eq!(fitting(&"x".repeat(64), 10), "xxxxxxxx..");
-        assert_eq!(fitting("abc", 0), "");
-    }
-
-    #[test]
     fn drawing_beyond_the_edges_does_nothing() {
-        let mut canvas = Canvas::new(7, 5);
-        canvas.fill((-5, -5), (100, 100), Ink::Up);
-        canvas.line((-10, 2), (30, 9), Ink::Down);
-        canvas.text((-3, 3), 100, "gW", Ink::Text);
-        canvas.text_to((-50, 3), "gW", Ink::Text);
-        assert!(canvas.png().starts_with(b"\x89PNG"));
+        for height in [1, BAND, BAND + 1, 3 * BAND - 1] {
+            let png = png(7, |canvas| {
+                canvas.fill((-5, -5), (100, 1000), Ink::Up);
+                canvas.hatch((-5, -5), (100, 1000), Ink::Slow);
+                canvas.line((-10, 2), (30, 900), Ink::Down);
+                canvas.text((-3, 3), 100, "gW", Ink::Text);
+                canvas.text_to((-50, 3), "gW", Ink::Text);
+                height
+            });
+            assert!(png.starts_with(b"\x89PNG") && png.ends_with(b"IEND\xAE\x42\x60\x82"));
+        }
     }
 }

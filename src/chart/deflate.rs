@@ -1,5 +1,6 @@
-//! Compression of pictures (RFC 1950, RFC 1951): fixed codes, and matches with what is one byte or
-//! one row back, since a chart is made of runs and of rows that repeat.
+//! Compression of pictures (RFC 1950, RFC 1951), a band of rows at a time: fixed codes, and matches
+//! with what is one byte or one or two rows back, since a chart is made of runs and of rows that
+//! repeat, or where the same three bytes were last, since letters come again.
 //!
 //! Our own: `miniz_oxide`, which unpacks bodies, would cost 14,208 bytes more on ARMv7 to pack, and
 //! 270 KB of working memory for each picture.
@@ -20,56 +21,95 @@ const LENGTHS: [(u16, u8); 29] = {
     table
 };
 
-/// A zlib stream of `data`, whose rows are `row` bytes long (1 to 32,768).
-pub fn zlib(data: &[u8], row: usize) -> Vec<u8> {
-    let mut bits = Bits {
-        out: vec![0x78, 0x01],
-        held: 0,
-        count: 0,
-    };
-    // The last block, with fixed codes.
-    bits.put(0b011, 3);
-    let mut at = 0;
-    while at < data.len() {
-        let (length, back) = [row, 2 * row, 1]
-            .map(|back| (matching(data, at, back), back))
-            .into_iter()
-            .max_by_key(|(length, _)| *length)
-            .unwrap_or_default();
-        if length < 3 {
-            bits.literal(data[at]);
-            at += 1;
-        } else {
-            bits.back_reference(length, back);
-            at += length;
-        }
-    }
-    bits.symbol(256);
-    let mut out = bits.finish();
-    out.extend_from_slice(&adler32(data).to_be_bytes());
-    out
+/// A zlib stream that is being made; it is written behind what is in `out`.
+pub struct Zlib {
+    bits: Bits,
+    /// The two sums of Adler-32.
+    sums: (u32, u32),
+    /// By a hash of three bytes, where in the band they were last.
+    seen: Box<[u16; 4096]>,
 }
 
-/// How many bytes at `at` are the same as those `back` before.
+impl Zlib {
+    /// The begin of a stream.
+    pub fn after(mut out: Vec<u8>) -> Zlib {
+        out.extend_from_slice(&[0x78, 0x01]);
+        let mut bits = Bits {
+            out,
+            held: 0,
+            count: 0,
+        };
+        // The last block, with fixed codes.
+        bits.put(0b011, 3);
+        Zlib {
+            bits,
+            sums: (1, 0),
+            seen: Box::new([0; 4096]),
+        }
+    }
+
+    /// Adds the bytes of `data` from `start` on. What is before them has been added already; rows are
+    /// `row` bytes long (1 to 16,384). At most 32,768 bytes at once.
+    pub fn add(&mut self, data: &[u8], start: usize, row: usize) {
+        self.seen.fill(0);
+        let mut at = start;
+        while at < data.len() {
+            let last = self.last(data, at);
+            // Of those that are as long the last one: it takes the fewest bits.
+            let (length, back) = [at - last, 2 * row, row, 1]
+                .map(|back| (matching(data, at, back), back))
+                .into_iter()
+                .max_by_key(|(length, _)| *length)
+                .unwrap_or_default();
+            if length < 3 || length == 3 && back > 256 {
+                self.bits.literal(data[at]);
+                at += 1;
+            } else {
+                self.bits.back_reference(length, back);
+                for passed in at + 1..at + length {
+                    self.last(data, passed);
+                }
+                at += length;
+            }
+        }
+        // So many bytes cannot overflow (RFC 1950, 9).
+        for chunk in data[start..].chunks(5552) {
+            let (mut a, mut b) = self.sums;
+            for byte in chunk {
+                a += u32::from(*byte);
+                b += a;
+            }
+            self.sums = (a % 65_521, b % 65_521);
+        }
+    }
+
+    /// Where the three bytes at `at` may have been last, or 0; from now on they are at `at`.
+    fn last(&mut self, data: &[u8], at: usize) -> usize {
+        let Some(&[a, b, c]) = data.get(at..at + 3) else {
+            return 0;
+        };
+        let hash = u32::from_le_bytes([a, b, c, 0]).wrapping_mul(0x9E37_79B1) >> 20;
+        let at = u16::try_from(at).unwrap_or(0);
+        std::mem::replace(&mut self.seen[hash as usize], at).into()
+    }
+
+    /// The end of the stream.
+    pub fn finish(mut self) -> Vec<u8> {
+        self.bits.symbol(256);
+        let mut out = self.bits.finish();
+        let (a, b) = self.sums;
+        out.extend_from_slice(&(b << 16 | a).to_be_bytes());
+        out
+    }
+}
+
+/// How many bytes at `at` are the same as those `back` before; none for 0.
 fn matching(data: &[u8], at: usize, back: usize) -> usize {
-    let Some(from) = at.checked_sub(back) else {
+    let Some(from) = at.checked_sub(back).filter(|from| *from < at) else {
         return 0;
     };
     let pairs = data[at..].iter().zip(&data[from..]).take(LONGEST);
     pairs.take_while(|(a, b)| a == b).count()
-}
-
-fn adler32(data: &[u8]) -> u32 {
-    let (mut a, mut b) = (1u32, 0u32);
-    // So many bytes cannot overflow (RFC 1950, 9).
-    for chunk in data.chunks(5552) {
-        for byte in chunk {
-            a += u32::from(*byte);
-            b += a;
-        }
-        (a, b) = (a % 65_521, b % 65_521);
-    }
-    b << 16 | a
 }
 
 struct Bits {
@@ -145,11 +185,22 @@ mod tests {
         data
     }
 
+    /// Packed in pieces of `rows` rows, each handed over with the two rows before it.
+    fn packed(data: &[u8], row: usize, rows: usize) -> Vec<u8> {
+        let mut zlib = Zlib::after(vec![1, 2, 3]);
+        for start in (0..data.len()).step_by(row * rows) {
+            let first = start.saturating_sub(2 * row);
+            let end = data.len().min(start + row * rows);
+            zlib.add(&data[first..end], start - first, row);
+        }
+        zlib.finish().split_off(3)
+    }
+
     #[test]
     fn rows_that_repeat_cost_next_to_nothing() {
         let row: Vec<u8> = (0..=255).cycle().take(401).collect();
         let data = row.repeat(450);
-        let packed = zlib(&data, 401);
+        let packed = packed(&data, 401, 32);
         assert!(packed.len() < 3000, "{}", packed.len());
         assert_eq!(unpacked(&packed), data);
     }
@@ -160,9 +211,11 @@ mod tests {
             data in proptest::collection::vec(0u8..=255, 0..300),
             times in 1usize..40,
             row in 1usize..9000,
+            rows in 1usize..20,
         ) {
             let data = data.repeat(times);
-            prop_assert_eq!(unpacked(&zlib(&data, row)), data);
+            let rows = rows.min(32_768 / row - 2).max(1);
+            prop_assert_eq!(unpacked(&packed(&data, row, rows)), data);
         }
     }
 }

@@ -1,66 +1,93 @@
 //! The two pictures: the response time of one site, and a strip for each of many.
+//!
+//! A phone shows them 300 points wide, and narrower when they are much higher than wide: sizes are
+//! chosen so that text has eleven points there.
 
-use super::canvas::{Canvas, GLYPH, Ink};
+use super::canvas::{Canvas, Ink, png as draw_png};
+use super::font::LINE;
 use crate::monitor::history::Part;
-use crate::monitor::render::picture::{Chart, Drawing, Picture, Strips, Tick};
+use crate::monitor::render::picture::{
+    Chart, Drawing, MOST_STRIPS, Picture, Strip, Strips, Tick, is_legible,
+};
 
-const WIDTH: i32 = 800;
-const MARGIN: i32 = 16;
+/// In pixels, as all lengths here.
+pub const WIDTH: i32 = 900;
+const MARGIN: i32 = 20;
 const RIGHT: i32 = WIDTH - MARGIN;
-/// Below the two lines at the top.
-const TOP: i32 = 82;
+/// What is short must be seen, too.
+const LEAST: i32 = 6;
 
 /// Draws it; empty when there is nothing to draw.
 pub fn png(picture: &Picture) -> Vec<u8> {
     match &picture.drawing {
         Drawing::Nothing => Vec::new(),
-        Drawing::Chart(chart) => draw_chart(chart).png(),
-        Drawing::Strips(strips) => draw_strips(strips).png(),
+        Drawing::Chart(chart) => draw_png(WIDTH, |canvas| draw_chart(canvas, chart)),
+        Drawing::Strips(strips) => draw_png(WIDTH, |canvas| draw_strips(canvas, strips)),
     }
 }
 
-fn draw_chart(chart: &Chart) -> Canvas {
-    const LEFT: i32 = MARGIN + 7 * GLYPH.0 + 6;
-    const BOTTOM: i32 = 382;
-    let mut canvas = Canvas::new(WIDTH, BOTTOM + 70);
-    head(&mut canvas, &chart.name, &chart.span, &chart.summary);
-    canvas.fill((LEFT, TOP), (RIGHT, BOTTOM), Ink::Plot);
-    let plot = Plot::new(LEFT, RIGHT, chart.parts.len());
-    let sides = (TOP, BOTTOM);
-    bands(&mut canvas, &plot, &chart.parts, sides, Ink::DownBand);
-    let slowest = chart.parts.iter().filter_map(|p| p.p95).fold(0.0, f32::max);
-    let (step, count) = scale(slowest);
-    let height = |millis: f32| {
-        let share = (millis / (step * count as f32)).clamp(0.0, 1.0);
-        BOTTOM - 1 - (share * (BOTTOM - TOP - 2) as f32).round() as i32
+/// Returns how high it is.
+fn draw_chart(canvas: &mut Canvas, chart: &Chart) -> i32 {
+    const PLOT: i32 = 330;
+    const STATES: i32 = 34;
+    let name = if is_legible(&chart.name) {
+        &chart.name
+    } else {
+        "(name below)"
     };
-    for line in 0..=count {
-        let y = height(step * line as f32);
-        if line > 0 && slowest > 0.0 {
-            canvas.fill((LEFT, y), (RIGHT, y + 1), Ink::Grid);
+    let top = head(canvas, name, &chart.span, &chart.summary) + 12;
+    let slowest = chart.parts.iter().filter_map(|p| p.p95).fold(0.0, f32::max);
+    // Far above everything it would press the rest flat.
+    let limit = chart.slow.filter(|slow| *slow < 2.5 * slowest);
+    let (step, lines) = scale(slowest.max(limit.unwrap_or(0.0)));
+    let labels: Vec<String> = (0..=lines).map(|n| millis(step * n as f32, step)).collect();
+    let widest = labels.iter().map(|label| canvas.font.width(label)).max();
+    let answered = slowest > 0.0;
+    let mut plot = Plot {
+        left: MARGIN,
+        right: RIGHT,
+        parts: chart.parts.len(),
+    };
+    let mut legend = Vec::new();
+    let mut bottom = top;
+    if answered {
+        plot.left += widest.unwrap_or(0) + 10;
+        bottom += PLOT;
+        let height = |millis: f32| {
+            let share = (millis / (step * lines as f32)).clamp(0.0, 1.0);
+            bottom - 2 - (share * (PLOT - LINE / 2) as f32).round() as i32
+        };
+        for tick in &chart.ticks {
+            let x = plot.at(tick.at);
+            canvas.fill((x, top), (x + 2, bottom), Ink::Grid);
         }
-        if slowest > 0.0 || line == 0 {
-            let label = millis(step * line as f32, step);
-            let at = (y - GLYPH.1 / 2).min(BOTTOM - GLYPH.1 + 4);
-            canvas.text_to((LEFT - 8, at), &label, Ink::Faint);
+        for (label, n) in labels.iter().zip(0..) {
+            let y = height(step * n as f32);
+            canvas.fill((plot.left, y), (RIGHT, y + 2), Ink::Grid);
+            canvas.text_to((plot.left - 10, y - LINE / 2), label, Ink::Faint);
         }
+        for (i, part) in chart.parts.iter().enumerate() {
+            if let (Some(median), Some(p95)) = (part.median, part.p95) {
+                let (from, to) = plot.part(i);
+                canvas.fill((from, height(p95)), (to, height(median)), Ink::Tail);
+            }
+        }
+        if let Some(limit) = limit {
+            slow_line(canvas, (plot.left, RIGHT), height(limit));
+        }
+        median_line(canvas, &plot, &chart.parts, height);
+        legend.push((Sample::Median, "median".to_owned()));
+        if chart.parts.iter().any(|part| part.p95 > part.median) {
+            legend.push((Sample::Tail, "95th percentile".to_owned()));
+        }
+        legend.extend(limit.map(|slow| (Sample::Limit, format!("limit {}", millis(slow, slow)))));
+        bottom += 10;
     }
-    time_axis(&mut canvas, &plot, &chart.ticks, (TOP, BOTTOM));
-    for (i, part) in chart.parts.iter().enumerate() {
-        if let (Some(median), Some(p95)) = (part.median, part.p95) {
-            let (from, to) = plot.part(i);
-            canvas.fill((from, height(p95)), (to, height(median) + 1), Ink::Tail);
-        }
-    }
-    median_line(&mut canvas, &plot, &chart.parts, height);
-    let kinds = [
-        (Ink::Median, "median"),
-        (Ink::Tail, "to 95th percentile"),
-        (Ink::Down, "down"),
-        (Ink::Unknown, "not watched"),
-    ];
-    legend(&mut canvas, (LEFT, BOTTOM + 40), &kinds);
-    canvas
+    let rows = (bottom, bottom + STATES);
+    draw_states(canvas, &plot, rows, &chart.parts, chart.slow);
+    legend.extend(states(chart.parts.iter().map(|part| (part, chart.slow))));
+    let bottom = time_axis(canvas, &plot, &chart.ticks, bottom + STATES);
+    draw_legend(canvas, bottom + 10, &legend) + 16
 }
 
 fn median_line(canvas: &mut Canvas, plot: &Plot, parts: &[Part], height: impl Fn(f32) -> i32) {
@@ -70,74 +97,79 @@ fn median_line(canvas: &mut Canvas, plot: &Plot, parts: &[Part], height: impl Fn
             let (from, to) = plot.part(i);
             ((from + to) / 2, height(median))
         });
-        match (before, point) {
-            (Some(before), Some(point)) => canvas.line(before, point, Ink::Median),
-            // One alone must be seen too.
-            (None, Some((x, y))) => canvas.fill((x - 1, y - 1), (x + 2, y + 2), Ink::Median),
-            _ => {}
+        // One alone must be seen too.
+        if let Some(point) = point {
+            canvas.line(before.unwrap_or(point), point, Ink::Median);
         }
         before = point;
     }
 }
 
-fn draw_strips(strips: &Strips) -> Canvas {
-    const NAMES: i32 = 17 * GLYPH.0;
-    const PERCENT: i32 = 8 * GLYPH.0;
-    const STEP: i32 = 28;
-    let rows = i32::try_from(strips.rows.len()).unwrap_or(0);
-    let bottom = TOP + rows * STEP;
-    let left_out = i32::from(strips.left_out > 0) * 28;
-    let mut canvas = Canvas::new(WIDTH, bottom + 70 + left_out);
-    head(&mut canvas, "All sites", &strips.span, &strips.summary);
-    let (left, right) = (MARGIN + NAMES + 6, RIGHT - PERCENT - 4);
-    for (i, strip) in strips.rows.iter().enumerate() {
-        let y = TOP + i32::try_from(i).unwrap_or(0) * STEP;
-        canvas.text((MARGIN, y + 2), NAMES, &strip.name, Ink::Text);
-        canvas.fill((left, y), (right, y + STEP - 5), Ink::Plot);
-        let plot = Plot::new(left, right, strip.parts.len());
-        for (n, part) in strip.parts.iter().enumerate() {
-            if part.up > 0.0 {
-                let (from, to) = plot.part(n);
-                canvas.fill((from, y), (to, y + STEP - 5), Ink::Up);
-            }
-        }
-        let sides = (y, y + STEP - 5);
-        bands(&mut canvas, &plot, &strip.parts, sides, Ink::Down);
+/// Dashes, for the response time from which on it is degraded.
+fn slow_line(canvas: &mut Canvas, (left, right): (i32, i32), y: i32) {
+    for x in (left..right).step_by(22) {
+        canvas.fill((x, y - 1), (right.min(x + 12), y + 2), Ink::Slow);
+    }
+}
+
+fn draw_strips(canvas: &mut Canvas, strips: &Strips) -> i32 {
+    const STRIP: i32 = 18;
+    let mut y = head(canvas, &strips.name, &strips.span, &strips.summary) + 10;
+    let shown = &strips.rows[..strips.rows.len().min(MOST_STRIPS)];
+    for (strip, number) in shown.iter().zip(1..) {
         let ink = if strip.percent.starts_with("100") {
             Ink::Faint
         } else {
             Ink::Text
         };
-        canvas.text_to((RIGHT, y + 2), &strip.percent, ink);
+        let end = canvas.text_to((RIGHT, y), &strip.percent, ink) - 20;
+        // The caption says which one it is.
+        let numbered = format!("#{number}");
+        let name = if is_legible(&strip.name) {
+            &strip.name
+        } else {
+            &numbered
+        };
+        canvas.text((MARGIN, y), end - MARGIN, name, Ink::Text);
+        y += LINE;
+        let plot = Plot::wide(strip.parts.len());
+        draw_states(canvas, &plot, (y, y + STRIP), &strip.parts, strip.slow);
+        y += STRIP + 2;
     }
-    let plot = Plot::new(left, right, 1);
-    time_axis(&mut canvas, &plot, &strips.ticks, (bottom, bottom));
-    let kinds = [
-        (Ink::Up, "up"),
-        (Ink::Down, "down"),
-        (Ink::Unknown, "not watched"),
-    ];
-    if strips.left_out > 0 {
-        let more = format!("and {} more, none of them worse", strips.left_out);
-        canvas.text((MARGIN, bottom + 30), RIGHT - MARGIN, &more, Ink::Faint);
+    y = time_axis(canvas, &Plot::wide(1), &strips.ticks, y);
+    let left_out = strips.left_out + strips.rows.len() - shown.len();
+    if left_out > 0 {
+        let more = format!("and {left_out} more, none of them worse");
+        canvas.text((MARGIN, y), RIGHT - MARGIN, &more, Ink::Faint);
+        y += LINE;
     }
-    legend(&mut canvas, (left, bottom + 40 + left_out), &kinds);
-    canvas
+    fn parts(strip: &Strip) -> impl Iterator<Item = (&Part, Option<f32>)> + Clone {
+        strip.parts.iter().map(|part| (part, strip.slow))
+    }
+    let legend: Vec<_> = states(shown.iter().flat_map(parts)).collect();
+    draw_legend(canvas, y + 10, &legend) + 16
 }
 
-fn head(canvas: &mut Canvas, name: &str, span: &str, summary: &str) {
-    let wide = i32::try_from(span.chars().count()).unwrap_or(0) * GLYPH.0;
-    let name = if name.chars().any(|c| c <= '\u{FF}' && c.is_alphanumeric()) {
-        name
-    } else {
-        "(name below)"
-    };
+/// Name, span and summary; returns where they end.
+fn head(canvas: &mut Canvas, name: &str, span: &str, summary: &str) -> i32 {
+    let mut y = 14;
+    let end = canvas.text_to((RIGHT, y), span, Ink::Faint) - 20;
     // Twice, a pixel apart: there is no bold face.
     for x in [MARGIN, MARGIN + 1] {
-        canvas.text((x, 14), RIGHT - MARGIN - wide - 20, name, Ink::Text);
+        canvas.text((x, y), end - MARGIN, name, Ink::Text);
     }
-    canvas.text_to((RIGHT, 14), span, Ink::Faint);
-    canvas.text((MARGIN, 40), RIGHT - MARGIN, summary, Ink::Faint);
+    let mut line = String::new();
+    for word in summary.split_inclusive(' ') {
+        if canvas.font.width(&line) + canvas.font.width(word) > RIGHT - MARGIN {
+            y += LINE;
+            canvas.text((MARGIN, y), RIGHT - MARGIN, &line, Ink::Faint);
+            line.clear();
+        }
+        line.push_str(word);
+    }
+    y += LINE;
+    canvas.text((MARGIN, y), RIGHT - MARGIN, &line, Ink::Faint);
+    y + LINE
 }
 
 /// Where the parts of the time lie.
@@ -148,8 +180,12 @@ struct Plot {
 }
 
 impl Plot {
-    fn new(left: i32, right: i32, parts: usize) -> Plot {
-        Plot { left, right, parts }
+    fn wide(parts: usize) -> Plot {
+        Plot {
+            left: MARGIN,
+            right: RIGHT,
+            parts,
+        }
     }
 
     fn at(&self, share: f32) -> i32 {
@@ -162,47 +198,128 @@ impl Plot {
     }
 }
 
-/// Outages, and time without checks.
-fn bands(canvas: &mut Canvas, plot: &Plot, parts: &[Part], (top, bottom): (i32, i32), down: Ink) {
+/// What each part of the time was like: an outage is as high as its share of the part.
+fn draw_states(
+    canvas: &mut Canvas,
+    plot: &Plot,
+    (top, bottom): (i32, i32),
+    parts: &[Part],
+    slow: Option<f32>,
+) {
     for (i, part) in parts.iter().enumerate() {
         let (from, to) = plot.part(i);
+        if part.up > 0.0 {
+            canvas.fill((from, top), (to, bottom), Ink::Up);
+        }
+        if part.up > 0.0 && part.is_slow(slow) {
+            canvas.hatch((from, top), (to, bottom), Ink::Slow);
+        }
+        if part.is_unwatched() {
+            let middle = (top + bottom) / 2;
+            canvas.fill((from, middle - 2), (to, middle + 2), Ink::Unwatched);
+        }
+    }
+    // Over all the others, as they may be wider than their part.
+    for (i, part) in parts.iter().enumerate() {
         if part.down > 0.0 {
-            canvas.fill((from, top), (to.max(from + 2), bottom), down);
-            if down == Ink::DownBand {
-                canvas.fill((from, top), (to.max(from + 2), top + 6), Ink::Down);
-            }
-        } else if part.unknown > 0.5 {
-            canvas.fill((from, top), (to, bottom), Ink::Unknown);
+            let (from, to) = plot.part(i);
+            let height = (part.down * (bottom - top) as f32).round() as i32;
+            let at = bottom - height.max(LEAST);
+            canvas.fill((from, at), (to.max(from + LEAST), bottom), Ink::Down);
         }
     }
 }
 
-fn time_axis(canvas: &mut Canvas, plot: &Plot, ticks: &[Tick], (top, bottom): (i32, i32)) {
-    let mut free = plot.left - GLYPH.0 * 2;
+fn time_axis(canvas: &mut Canvas, plot: &Plot, ticks: &[Tick], y: i32) -> i32 {
+    let mut free = 0;
     for tick in ticks {
         let x = plot.at(tick.at);
-        canvas.dotted(x, (top, bottom), Ink::Grid);
-        canvas.fill((x, bottom), (x + 1, bottom + 5), Ink::Faint);
-        let wide = i32::try_from(tick.label.chars().count()).unwrap_or(0) * GLYPH.0;
-        let from = x - wide / 2;
-        if from >= free && from + wide <= RIGHT + MARGIN - 4 {
-            canvas.text((from, bottom + 8), wide, &tick.label, Ink::Faint);
-            free = from + wide + GLYPH.0;
+        canvas.fill((x, y), (x + 2, y + 8), Ink::Faint);
+        let width = canvas.font.width(&tick.label);
+        let from = (x - width / 2).min(WIDTH - 6 - width);
+        if from >= free {
+            canvas.text((from, y + 8), width, &tick.label, Ink::Faint);
+            free = from + width + 16;
         }
     }
+    y + 8 + LINE
 }
 
-fn legend(canvas: &mut Canvas, (mut x, y): (i32, i32), kinds: &[(Ink, &str)]) {
-    for (ink, word) in kinds {
-        let thin = *ink == Ink::Median;
-        let (top, bottom) = if thin {
-            (y + 8, y + 11)
-        } else {
-            (y + 3, y + 17)
-        };
-        canvas.fill((x, top), (x + 14, bottom), *ink);
-        x = canvas.text((x + 20, y), RIGHT, word, Ink::Faint) + 24;
+/// What an entry of the legend shows.
+enum Sample {
+    Median,
+    Tail,
+    Limit,
+    /// That of a part with this one.
+    State(Part),
+}
+
+/// The entries for the states that these parts have.
+fn states<'a>(
+    parts: impl Iterator<Item = (&'a Part, Option<f32>)> + Clone,
+) -> impl Iterator<Item = (Sample, String)> {
+    let up = Part {
+        up: 1.0,
+        ..Part::default()
+    };
+    let slow = Part {
+        median: Some(f32::INFINITY),
+        ..up
+    };
+    let down = Part {
+        down: 0.6,
+        ..Part::default()
+    };
+    let unwatched = Part {
+        unknown: 1.0,
+        ..Part::default()
+    };
+    [
+        (
+            "up",
+            up,
+            parts
+                .clone()
+                .any(|(p, slow)| p.up > 0.0 && !p.is_slow(slow)),
+        ),
+        ("slow", slow, parts.clone().any(|(p, slow)| p.is_slow(slow))),
+        ("down", down, parts.clone().any(|(p, _)| p.down > 0.0)),
+        (
+            "not watched",
+            unwatched,
+            parts.clone().any(|(p, _)| p.is_unwatched()),
+        ),
+    ]
+    .into_iter()
+    .filter(|(_, _, shown)| *shown)
+    .map(|(word, part, _)| (Sample::State(part), word.to_owned()))
+}
+
+fn draw_legend(canvas: &mut Canvas, mut y: i32, entries: &[(Sample, String)]) -> i32 {
+    const SAMPLE: i32 = 36;
+    let mut x = MARGIN;
+    for (sample, word) in entries {
+        if x + SAMPLE + 10 + canvas.font.width(word) > RIGHT && x > MARGIN {
+            (x, y) = (MARGIN, y + LINE);
+        }
+        let (end, middle) = (x + SAMPLE, y + LINE / 2);
+        let (top, bottom) = (middle - 11, middle + 11);
+        match sample {
+            Sample::Median => canvas.line((x + 2, middle), (end - 2, middle), Ink::Median),
+            Sample::Tail => canvas.fill((x, top), (end, bottom), Ink::Tail),
+            Sample::Limit => slow_line(canvas, (x, end), middle),
+            Sample::State(part) => {
+                let plot = Plot {
+                    left: x,
+                    right: end,
+                    parts: 1,
+                };
+                draw_states(canvas, &plot, (top, bottom), &[*part], Some(f32::MAX));
+            }
+        }
+        x = canvas.text((end + 10, y), RIGHT - end - 10, word, Ink::Faint) + 30;
     }
+    y + LINE
 }
 
 /// Distance and number of the lines of the scale: three to five, at round numbers.

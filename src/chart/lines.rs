@@ -4,7 +4,11 @@ use crate::monitor::history::Part;
 use crate::monitor::render::picture::{Chart, Drawing, Picture, Strips};
 
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+const UP: char = '▂';
+const SLOW: char = '▆';
+const DOWN: char = '×';
 const COLUMNS: usize = 48;
+/// A longer name has a line of its own.
 const NAME: usize = 17;
 
 /// Lines of plain text; empty when there is nothing to show.
@@ -22,7 +26,7 @@ fn chart_lines(chart: &Chart) -> String {
     let line: String = columns
         .iter()
         .map(|part| match part.median {
-            _ if part.down > 0.0 => '×',
+            _ if part.down > 0.0 => DOWN,
             Some(median) => {
                 let step = (median / slowest.max(0.001) * 7.0).round();
                 BLOCKS[(step as usize).min(7)]
@@ -30,39 +34,53 @@ fn chart_lines(chart: &Chart) -> String {
             None => ' ',
         })
         .collect();
-    let scale = if slowest > 0.0 {
-        format!("█ {slowest:.0} ms, × down")
-    } else {
-        "× down".to_owned()
-    };
-    format!("{line}\n{}\n{scale}", axis(chart.ticks.iter()))
+    let mut legend = Vec::new();
+    if slowest > 0.0 {
+        legend.push(format!("█ {slowest:.0} ms"));
+    }
+    if line.contains(DOWN) {
+        legend.push("× down".to_owned());
+    }
+    let legend = legend.join(", ");
+    format!("{line}\n{}\n{legend}", axis(chart.ticks.iter()))
 }
 
 fn strip_lines(strips: &Strips) -> String {
     let indent = " ".repeat(NAME + 1);
-    let mut lines: Vec<String> = strips
-        .rows
-        .iter()
-        .map(|row| {
-            let mut name: String = row.name.chars().take(NAME).collect();
-            let wide = name.chars().count();
-            name.push_str(&" ".repeat(NAME - wide));
-            let line: String = columns(&row.parts).iter().map(mark).collect();
-            format!("{name} {line} {}", row.percent)
-        })
-        .collect();
+    let mut lines: Vec<String> = Vec::new();
+    let mut marks = String::new();
+    for row in &strips.rows {
+        let line: String = columns(&row.parts)
+            .iter()
+            .map(|part| mark(part, row.slow))
+            .collect();
+        let wide = row.name.chars().count();
+        if wide > NAME {
+            lines.push(row.name.clone());
+            lines.push(format!("{indent}{line} {}", row.percent));
+        } else {
+            let gap = " ".repeat(NAME - wide);
+            lines.push(format!("{}{gap} {line} {}", row.name, row.percent));
+        }
+        marks.push_str(&line);
+    }
     lines.push(format!("{indent}{}", axis(strips.ticks.iter())));
     if strips.left_out > 0 {
         lines.push(format!("and {} more, none of them worse", strips.left_out));
     }
-    lines.push("▂ up, × down".to_owned());
+    let legend = [(UP, "up"), (SLOW, "slow"), (DOWN, "down")]
+        .into_iter()
+        .filter(|(mark, _)| marks.contains(*mark))
+        .map(|(mark, word)| format!("{mark} {word}"));
+    lines.push(legend.collect::<Vec<_>>().join(", "));
     lines.join("\n")
 }
 
-fn mark(part: &Part) -> char {
+fn mark(part: &Part, slow: Option<f32>) -> char {
     match part {
-        _ if part.down > 0.0 => '×',
-        _ if part.up > 0.0 => '▂',
+        _ if part.down > 0.0 => DOWN,
+        _ if part.is_slow(slow) => SLOW,
+        _ if part.up > 0.0 => UP,
         _ => ' ',
     }
 }

@@ -7,6 +7,8 @@ mod canvas;
 mod deflate;
 #[cfg(feature = "charts")]
 mod draw;
+#[cfg(feature = "charts")]
+mod font;
 mod lines;
 
 #[cfg(feature = "charts")]

@@ -1,9 +1,13 @@
-//! Ten histories as pictures, compared byte for byte with those beside them, which were
-//! looked at. `SITEMON_PICTURES=1 cargo test --lib chart` draws them anew.
+//! Histories as pictures, compared byte for byte with those in `docs/pictures` and `tests/pictures`,
+//! which have been looked at in a phone's size, on light and dark ground, and as they are seen by those
+//! who cannot tell red from green. `SITEMON_PICTURES=1 cargo test --lib chart` draws them anew;
+//! `cargo test --release --lib chart -- --nocapture` prints what they take.
 
-use super::{png, sparkline};
-use crate::monitor::history::{History, Kind, Span};
+use super::canvas::Ink;
+use super::{draw, png, sparkline};
+use crate::monitor::history::{History, Kind, Part, Span};
 use crate::monitor::render::picture::{Chart, Drawing, Picture, Strip, Strips, Tick};
+use crate::monitor::time::text::response;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -43,23 +47,28 @@ fn lived(life: Life, from: i64, until: i64) -> History {
     history
 }
 
-fn ticks(span: Span, from: i64, to: i64) -> Vec<Tick> {
-    crate::monitor::render::picture::ticks(span, from, to, berlin)
+fn ticks(from: i64, to: i64) -> Vec<Tick> {
+    crate::monitor::render::picture::ticks(from, to, berlin)
 }
 
 fn chart(name: &str, span: Span, history: &History, now: i64) -> Picture {
-    let share = history.uptime(span, now);
-    let (from, to, count) = span.parts(now);
+    let mut summary = history
+        .uptime(span, now)
+        .percent()
+        .map_or("not watched".into(), |p| format!("{p} up"));
+    if let Some((median, p95)) = history.paces(span, now) {
+        summary += &format!(", median {}, 95th {}", response(median), response(p95));
+    }
+    let (from, to, count) = span.parts_since(history.first_watched(now), now);
     Picture {
         title: name.to_owned(),
         drawing: Drawing::Chart(Chart {
             name: name.to_owned(),
             span: span.title().to_owned(),
-            summary: share
-                .percent()
-                .map_or("not watched".into(), |p| format!("{p} up")),
+            summary,
+            slow: None,
             parts: history.parts(from, to, count),
-            ticks: ticks(span, from, to),
+            ticks: ticks(from, to),
         }),
     }
 }
@@ -99,6 +108,18 @@ fn pictures() -> Vec<(&'static str, Picture)> {
             120.0 + 80.0 * (day as f64 / 9.0).sin() + 30.0 * noise(minute),
         )
     };
+    let evenings: Life = |minute| match minute % 1440 {
+        of_day @ 1080..1380 => (
+            Kind::Up,
+            250.0 + (of_day - 1080) as f64 + 90.0 * noise(minute),
+        ),
+        700..712 => (Kind::Down, 0.0),
+        _ => (Kind::Up, 210.0 + 60.0 * noise(minute)),
+    };
+    let mut slow = day("shop.example.com", evenings);
+    if let Drawing::Chart(chart) = &mut slow.drawing {
+        chart.slow = Some(500.0);
+    }
     let young = lived(flat, NOW - 5 * 3600, NOW);
     let mut paused = History::new(0);
     paused.note(NOW, Kind::Unknown);
@@ -108,7 +129,17 @@ fn pictures() -> Vec<(&'static str, Picture)> {
         ("spiky", day("api.example.com", spiky)),
         ("down", day("shop", |_| (Kind::Down, 0.0))),
         ("outages", day("Müllers Lädchen", outages)),
+        ("slow", slow),
         ("young", chart("new.example.com", Span::Day, &young, NOW)),
+        (
+            "hour",
+            chart(
+                "blog",
+                Span::Hour,
+                &lived(outages, NOW - DAY, NOW - 440 * 60),
+                NOW - 440 * 60,
+            ),
+        ),
         (
             "spring",
             chart(
@@ -118,7 +149,7 @@ fn pictures() -> Vec<(&'static str, Picture)> {
                 spring,
             ),
         ),
-        ("week", long("api", Span::Week, outages)),
+        ("week", long("Żółw і кіт", Span::Week, outages)),
         (
             "month",
             long(
@@ -136,28 +167,53 @@ fn pictures() -> Vec<(&'static str, Picture)> {
             ),
         ),
         ("never", chart("paused", Span::Day, &paused, NOW)),
-        ("strips", strips(24)),
-        ("few", strips(3)),
+        (
+            "strips",
+            strips(
+                24,
+                &[
+                    ("mail.example.com", |_| (Kind::Down, 0.0), None),
+                    ("www.example.com", outages, None),
+                    ("shop.example.com", evenings, None),
+                    ("customer.example", flat, None),
+                ],
+            ),
+        ),
+        (
+            "few",
+            strips(
+                6,
+                &[
+                    ("nextcloud.example.org", |_| (Kind::Down, 0.0), None),
+                    (
+                        "Müllers Lädchen, Bestellungen und Rechnungen",
+                        outages,
+                        None,
+                    ),
+                    ("shop.example.com", evenings, Some(500.0)),
+                    ("\u{7F51}\u{7AD9}", flat, None),
+                    ("router", flat, None),
+                    ("backup NAS", flat, None),
+                ],
+            ),
+        ),
     ]
 }
 
-fn strips(sites: usize) -> Picture {
+/// The last one is repeated.
+fn strips(sites: usize, known: &[(&str, Life, Option<f32>)]) -> Picture {
     let (from, to, count) = Span::Day.parts(NOW);
-    let outages: Life = |minute| {
-        let kind = match minute % 1440 {
-            300..304 | 900..975 => Kind::Down,
-            500..620 => Kind::Unknown,
-            _ => Kind::Up,
-        };
-        (kind, 100.0)
-    };
-    let lives: [Life; 4] = [|_| (Kind::Down, 0.0), outages, flat, flat];
     let rows: Vec<Strip> = (0..sites.min(20))
         .map(|i| {
-            let history = lived(lives[i.min(3)], NOW - 2 * DAY, NOW);
+            let (name, life, slow) = known[i.min(known.len() - 1)];
+            let history = lived(life, NOW - 2 * DAY, NOW);
             Strip {
-                name: format!("www.customer-{i:02}.example"),
+                name: match i < known.len() {
+                    true => name.to_owned(),
+                    false => format!("{i}.{name}"),
+                },
                 percent: history.uptime(Span::Day, NOW).percent().unwrap_or_default(),
+                slow,
                 parts: history.parts(from, to, count),
             }
         })
@@ -165,18 +221,24 @@ fn strips(sites: usize) -> Picture {
     Picture {
         title: "All sites".into(),
         drawing: Drawing::Strips(Strips {
+            name: format!("{sites} sites"),
             span: Span::Day.title().to_owned(),
-            summary: format!("{} up, 1 down", sites - 1),
+            summary: format!("Now {} up, 1 down", sites - 1),
             left_out: sites - rows.len(),
             rows,
-            ticks: ticks(Span::Day, from, to),
+            ticks: ticks(from, to),
         }),
     }
 }
 
+/// Those that the documentation shows are beside it.
 fn path(name: &str) -> PathBuf {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    root.join("tests/pictures").join(format!("{name}.png"))
+    let folder = match name {
+        "slow" | "few" => "docs/pictures",
+        _ => "tests/pictures",
+    };
+    root.join(folder).join(format!("{name}.png"))
 }
 
 #[test]
@@ -184,14 +246,16 @@ fn pictures_are_as_they_were_when_they_were_looked_at() {
     let anew = std::env::var_os("SITEMON_PICTURES").is_some();
     for (name, picture) in pictures() {
         let started = Instant::now();
-        let drawn = png(&picture);
+        let (drawn, heap) = heap::peak(|| png(&picture));
         let took = started.elapsed();
         println!(
-            "{name:8} {:6} bytes, {:.1} ms",
+            "{name:8} {:6} bytes, {:.1} ms, heap {:3} KB",
             drawn.len(),
-            took.as_secs_f64() * 1000.0
+            took.as_secs_f64() * 1000.0,
+            heap / 1000
         );
         assert!(drawn.len() < 60_000, "{name}: {} bytes", drawn.len());
+        assert!(heap < 128_000, "{name}: {heap} bytes of heap");
         if anew {
             std::fs::write(path(name), &drawn).expect("written");
         }
@@ -220,4 +284,220 @@ fn nothing_is_drawn_of_nothing() {
         ..Picture::default()
     };
     assert!(png(&empty).starts_with(b"\x89PNG"));
+}
+
+/// The heap of a thread, to measure what a picture takes of it.
+mod heap {
+    use std::alloc::{GlobalAlloc, Layout, System};
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Bytes in use since the last [`peak`] began, and the most of them.
+        static USED: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
+    }
+
+    struct Counting;
+
+    #[global_allocator]
+    static COUNTING: Counting = Counting;
+
+    fn count(bytes: usize, sign: isize) {
+        // A thread that ends has none any more.
+        let _ = USED.try_with(|cell| {
+            let (used, most) = cell.get();
+            let used = used + sign * isize::try_from(bytes).unwrap_or(0);
+            cell.set((used, most.max(used)));
+        });
+    }
+
+    // SAFETY: the system's, which is sound; counting does not allocate.
+    unsafe impl GlobalAlloc for Counting {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            count(layout.size(), 1);
+            unsafe { System.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+            count(layout.size(), -1);
+            unsafe { System.dealloc(block, layout) }
+        }
+
+        unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+            // For a moment there may be both.
+            count(size, 1);
+            count(layout.size(), -1);
+            unsafe { System.realloc(block, layout, size) }
+        }
+    }
+
+    /// What `work` returns, and how many bytes of heap it had at most.
+    pub fn peak<T>(work: impl FnOnce() -> T) -> (T, isize) {
+        USED.set((0, 0));
+        let done = work();
+        (done, USED.get().1)
+    }
+}
+
+/// The pixels of a picture, as another program unpacks them: width, and the colour of each.
+fn pixels(png: &[u8]) -> (usize, Vec<u8>) {
+    let number = |at: usize| {
+        let bytes: [u8; 4] = png[at..at + 4].try_into().expect("four");
+        u32::from_be_bytes(bytes) as usize
+    };
+    let width = number(16);
+    let data = png
+        .windows(4)
+        .position(|kind| kind == b"IDAT")
+        .expect("data");
+    let packed = &png[data + 4..][..number(data - 4)];
+    let mut rows = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::ZlibDecoder::new(packed), &mut rows)
+        .expect("a sound stream");
+    let row = |row: &[u8]| -> Vec<u8> {
+        row[1..]
+            .iter()
+            .flat_map(|byte| [byte >> 4, byte & 15])
+            .take(width)
+            .collect()
+    };
+    (
+        width,
+        rows.chunks(1 + width.div_ceil(2)).flat_map(row).collect(),
+    )
+}
+
+fn count(picture: &Picture, ink: Ink) -> usize {
+    let (_, pixels) = pixels(&png(picture));
+    pixels.iter().filter(|pixel| **pixel == ink as u8).count()
+}
+
+fn named(name: &str) -> Picture {
+    let all = pictures().into_iter();
+    all.filter(|(known, _)| *known == name)
+        .map(|(_, picture)| picture)
+        .next()
+        .expect(name)
+}
+
+/// WCAG 2.1, "relative luminance", of a colour as it is, or as it is seen without cones for red or for
+/// green (Machado, Oliveira and Fernandes 2009, severity 1).
+fn luminance(color: [u8; 3], seen: [[f64; 3]; 3]) -> f64 {
+    let linear = color.map(|part| match f64::from(part) / 255.0 {
+        part if part <= 0.04045 => part / 12.92,
+        part => ((part + 0.055) / 1.055).powf(2.4),
+    });
+    let dot = |row: [f64; 3]| row.iter().zip(linear).map(|(a, b)| a * b).sum::<f64>();
+    let [red, green, blue] = seen.map(|row| dot(row).clamp(0.0, 1.0));
+    0.2126 * red + 0.7152 * green + 0.0722 * blue
+}
+
+#[test]
+fn up_and_down_differ_in_lightness_three_to_one_for_every_eye() {
+    let eyes = [
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ],
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ],
+    ];
+    let png = png(&named("few"));
+    let palette = png
+        .windows(4)
+        .position(|kind| kind == b"PLTE")
+        .expect("a palette")
+        + 4;
+    let color = |ink: u8| -> [u8; 3] {
+        let at = palette + 3 * usize::from(ink);
+        png[at..at + 3].try_into().expect("three")
+    };
+    const GROUND: u8 = 0;
+    for eye in eyes {
+        let contrast = |a: u8, b: u8| {
+            let [a, b] = [a, b].map(|ink| luminance(color(ink), eye) + 0.05);
+            a.max(b) / a.min(b)
+        };
+        for (a, b, least) in [
+            (Ink::Down as u8, Ink::Up as u8, 3.0),
+            (Ink::Up as u8, GROUND, 2.5),
+            (Ink::Down as u8, GROUND, 7.0),
+            (Ink::Slow as u8, Ink::Up as u8, 3.0),
+            (Ink::Unwatched as u8, GROUND, 3.0),
+            (Ink::Median as u8, Ink::Tail as u8, 3.0),
+            (Ink::Faint as u8, GROUND, 7.0),
+            (Ink::Text as u8, GROUND, 7.0),
+        ] {
+            assert!(contrast(a, b) >= least, "{a} {b}: {}", contrast(a, b));
+        }
+    }
+}
+
+#[test]
+fn an_outage_takes_its_share_of_the_height() {
+    let drawn = |down: f32| {
+        let part = Part {
+            up: 1.0 - down,
+            down,
+            ..Part::default()
+        };
+        let strip = Strip {
+            parts: vec![part],
+            ..Strip::default()
+        };
+        let picture = Picture {
+            drawing: Drawing::Strips(Strips {
+                rows: vec![strip],
+                ..Strips::default()
+            }),
+            ..Picture::default()
+        };
+        count(&picture, Ink::Down) as f32
+    };
+    // That of the legend is always there.
+    let (half, whole) = (drawn(0.5), drawn(1.0));
+    let legend = 2.0 * half - whole;
+    for share in [0.4, 0.6, 0.8] {
+        let drawn = (drawn(share) - legend) / (whole - legend);
+        assert!((drawn - share).abs() < 0.05, "{share}: {drawn}");
+    }
+    assert!(drawn(1e-5) > legend);
+    assert!(count(&named("slow"), Ink::Down) * 10 < count(&named("slow"), Ink::Up));
+}
+
+#[test]
+fn what_is_not_there_is_in_no_legend() {
+    for (name, inks) in [
+        ("flat", [true, false, false, false]),
+        ("down", [false, false, true, false]),
+        ("outages", [true, false, true, true]),
+        ("slow", [true, true, true, false]),
+        ("young", [true, false, false, false]),
+        ("never", [false, false, false, true]),
+        ("few", [true, true, true, true]),
+    ] {
+        let picture = named(name);
+        let there =
+            [Ink::Up, Ink::Slow, Ink::Down, Ink::Unwatched].map(|ink| count(&picture, ink) > 0);
+        assert_eq!(there, inks, "{name}");
+    }
+    // Each minute has one response time.
+    assert_eq!(count(&named("hour"), Ink::Tail), 0);
+    assert!(count(&named("flat"), Ink::Tail) > 0);
+}
+
+#[test]
+fn pictures_are_not_much_higher_than_wide() {
+    for (name, picture) in pictures() {
+        let (width, pixels) = pixels(&png(&picture));
+        let height = pixels.len() / width;
+        assert!(
+            width == draw::WIDTH as usize && height * 3 <= width * 4,
+            "{name}: {height}"
+        );
+    }
 }

@@ -252,6 +252,7 @@ impl Monitor {
                 if !sites.is_empty() {
                     let sites = self.sites.at(&sites);
                     let (_, picture) = charts::many(&sites, &self.history, Span::Day, now);
+                    outgoing.message.html.push_str(&charts::numbers(&picture));
                     outgoing.message.picture = Some(Arc::new(picture));
                 }
             }

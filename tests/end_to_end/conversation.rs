@@ -4,7 +4,7 @@
 mod access;
 mod chats;
 use crate::support::agent::Running;
-use crate::support::bot_api::{BotApi, CHAT, Sent, TOKEN};
+use crate::support::bot_api::{BotApi, CHAT, Photo, Sent, TOKEN};
 use crate::support::scene::{Scene, site};
 use crate::support::web::{Behaviour, Web};
 use std::time::Duration;
@@ -226,6 +226,15 @@ fn the_status_leads_to_a_site_and_that_to_what_can_be_done() {
             .api
             .wait_message(|m| m.photo.is_some() && m.message_id > one.message_id);
         assert!(all.photo.is_some_and(|photo| photo.size < 60_000));
+        let hour = talk.ask("/chart blog 1h", "blog, last hour: ");
+        // Not much higher than wide, or a phone would make it narrower.
+        let whole = |p: &Photo| p.width == 900 && p.height * 3 <= p.width * 4;
+        assert!(hour.photo.as_ref().is_some_and(whole));
+        assert_eq!(hour.labels(), ["6h", "24h", "7d", "30d", "90d"]);
+        talk.ask(
+            "/chart blog 2h",
+            "/chart shows the last 1h, 6h, 24h, 7d, 30d or 90d.",
+        );
     }
     end(&scene, running);
 }

@@ -70,7 +70,7 @@ pub const COMMANDS: [(&str, &str); 16] = [
     ("check", "check now: [name or group]"),
     ("incidents", "the last outages: [name]"),
     ("history", "the last 10 checks: name"),
-    ("chart", "a picture: [name or group] [24h 7d 30d 90d]"),
+    ("chart", "a picture: [name or group] [1h 6h 24h 7d 30d 90d]"),
     ("ack", "I am on it, no more reminders: [number]"),
     ("mute", "no alerts for a while: [name] [30m 1h 2d]"),
     ("unmute", "alerts again: [name]"),
@@ -195,7 +195,7 @@ fn parse_chart(rest: &str, known: &dyn Fn(&str) -> bool) -> Command {
         _ if known(rest) => (rest, Span::Day),
         Some(span) => (before.trim(), span),
         None if parse_span(last).is_some() => {
-            return Command::Wrong("/chart shows the last 24h, 7d, 30d or 90d.".into());
+            return Command::Wrong("/chart shows the last 1h, 6h, 24h, 7d, 30d or 90d.".into());
         }
         None => (rest, Span::Day),
     };
@@ -306,6 +306,11 @@ mod tests {
         };
         assert_eq!(reads("/chart"), chart(None, Span::Day));
         assert_eq!(reads("/chart 7D"), chart(None, Span::Week));
+        assert_eq!(reads("/chart 1h"), chart(None, Span::Hour));
+        assert_eq!(
+            reads("/chart my blog 6h"),
+            chart(Some("my blog"), Span::SixHours)
+        );
         assert_eq!(reads("/chart my blog"), chart(Some("my blog"), Span::Day));
         assert_eq!(
             reads("/chart my blog 90d"),

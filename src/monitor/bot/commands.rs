@@ -213,7 +213,7 @@ impl Execution<'_> {
             Command::Chart { name, span } => {
                 let places = visible.some_or_all(name.as_deref())?;
                 return Ok(Some(match (name, places.as_slice()) {
-                    (Some(_), [at]) => views::chart(sites[*at].name(), details.history, *span, now),
+                    (Some(_), [at]) => views::chart(&sites[*at], details.history, *span, now),
                     (_, []) => replies::list(&[], now).into(),
                     _ => views::chart_of_many(&sites.at(&places), details.history, *span, now),
                 }));

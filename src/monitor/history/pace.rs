@@ -41,6 +41,19 @@ pub fn percentiles(codes: impl Iterator<Item = u8>) -> (u8, u8) {
     (rank(50), rank(95))
 }
 
+/// The median of codes, finer than the steps of the scale: each stands for values that are spread
+/// evenly over its step. `None` when all are 0.
+pub fn median(mut codes: Vec<u8>) -> Option<Duration> {
+    codes.retain(|code| *code > 0);
+    codes.sort_unstable();
+    let middle = codes[codes.len().checked_sub(1)? / 2];
+    let below = codes.partition_point(|code| *code < middle);
+    let same = codes.partition_point(|code| *code <= middle) - below;
+    let share = (codes.len() as f64 / 2.0 - below as f64) / same as f64;
+    let step = f64::from(middle) - 1.5 + share;
+    Some(Duration::from_secs_f64((step / STEPS).exp2() / 10_000.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +74,24 @@ mod tests {
         assert_eq!(code(Duration::ZERO), 1);
         assert_eq!(code(Duration::MAX), 255);
         assert_eq!(took(0), None);
+    }
+
+    #[test]
+    fn the_median_of_many_is_finer_than_the_scale() {
+        let times = |from: f64| (0..60).map(move |i| from * (0.97 + 0.001 * f64::from(i)));
+        let mut before = 0.0;
+        for from in [40.0, 40.5, 41.0, 41.5, 42.0, 42.5, 43.0] {
+            let codes = times(from).map(|millis| code(Duration::from_secs_f64(millis / 1000.0)));
+            let median = median(codes.collect()).expect("a time").as_secs_f64() * 1000.0;
+            assert!((median / from - 1.0).abs() < 0.02, "{from} became {median}");
+            assert!(median > before, "{from}");
+            before = median;
+        }
+        assert_eq!(median(vec![0, 0]), None);
+        assert_eq!(median(vec![0, 42]), took(42));
+        assert_eq!(median(vec![42; 9]), took(42));
+        let [low, high] = [median(vec![40, 90]), median(vec![40, 90, 90])];
+        assert!(low < took(41) && high > took(89), "{low:?} {high:?}");
     }
 
     #[test]

@@ -256,14 +256,9 @@ impl Recorder {
 pub(crate) fn uptime_line(past: &History, now: Now) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut labels: Vec<&str> = Vec::new();
-    let shares = Span::ALL.map(|span| past.uptime(span, now.wall));
-    for (i, (span, share)) in Span::ALL.into_iter().zip(shares).enumerate() {
-        labels.push(match span {
-            Span::Day => "24 h",
-            Span::Week => "7 d",
-            Span::Month => "30 d",
-            Span::Quarter => "90 d",
-        });
+    let shares = Span::UPTIME.map(|span| past.uptime(span, now.wall));
+    for (i, (span, share)) in Span::UPTIME.into_iter().zip(shares).enumerate() {
+        labels.push(["24 h", "7 d", "30 d", "90 d"][i]);
         let same = |next: &Share| (next.up, next.down) == (share.up, share.down);
         if shares.get(i + 1).is_some_and(same) {
             continue;

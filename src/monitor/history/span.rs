@@ -6,6 +6,8 @@ use std::time::Duration;
 /// The times that are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Span {
+    Hour,
+    SixHours,
     Day,
     Week,
     Month,
@@ -13,11 +15,22 @@ pub enum Span {
 }
 
 impl Span {
-    pub const ALL: [Span; 4] = [Span::Day, Span::Week, Span::Month, Span::Quarter];
+    pub const ALL: [Span; 6] = [
+        Span::Hour,
+        Span::SixHours,
+        Span::Day,
+        Span::Week,
+        Span::Month,
+        Span::Quarter,
+    ];
+    /// Those that percentages are told of.
+    pub const UPTIME: [Span; 4] = [Span::Day, Span::Week, Span::Month, Span::Quarter];
 
     /// As users write it, and as buttons carry it.
     pub fn word(self) -> &'static str {
         match self {
+            Span::Hour => "1h",
+            Span::SixHours => "6h",
             Span::Day => "24h",
             Span::Week => "7d",
             Span::Month => "30d",
@@ -33,6 +46,8 @@ impl Span {
     /// `last 24 h`.
     pub fn title(self) -> &'static str {
         match self {
+            Span::Hour => "last hour",
+            Span::SixHours => "last 6 h",
             Span::Day => "last 24 h",
             Span::Week => "last 7 days",
             Span::Month => "last 30 days",
@@ -40,22 +55,48 @@ impl Span {
         }
     }
 
-    /// Begin, end and number of the parts that a chart of it has at `now`; the last one still runs.
-    pub fn parts(self, now: i64) -> (i64, i64, usize) {
-        let part = match self {
-            Span::Day => 600,
+    /// How long a part of its chart is, in seconds.
+    pub fn part(self) -> i64 {
+        match self {
+            Span::Hour => MINUTE,
+            Span::SixHours => 5 * MINUTE,
+            Span::Day => 10 * MINUTE,
             Span::Week => HOUR,
             Span::Month => DAY / 3,
             Span::Quarter => DAY,
-        };
+        }
+    }
+
+    /// Begin, end and number of the parts that a chart of it has at `now`; the last one still runs.
+    pub fn parts(self, now: i64) -> (i64, i64, usize) {
+        let part = self.part();
         let to = (now + part - 1).div_euclid(part) * part;
         let count = usize::try_from(self.seconds() / part).unwrap_or(1);
         (to - self.seconds(), to, count)
     }
 
+    /// The same for a history that begins at `first`: of a time that is shorter than the span no more
+    /// than that is shown, in parts as fine as those of a span that is no longer than it needs to be.
+    pub fn parts_since(self, first: Option<i64>, now: i64) -> (i64, i64, usize) {
+        /// Fewer would be no chart.
+        const LEAST: i64 = 12;
+        let (from, to, count) = self.parts(now);
+        let Some(first) = first.filter(|first| *first > from) else {
+            return (from, to, count);
+        };
+        let enough = |span: &Span| span.seconds() >= now - first;
+        let part = Span::ALL.into_iter().find(enough).unwrap_or(self).part();
+        let to = (now + part - 1).div_euclid(part) * part;
+        let parts = (to - first.div_euclid(part) * part) / part;
+        let parts = parts.clamp(LEAST, self.seconds() / part);
+        (to - parts * part, to, usize::try_from(parts).unwrap_or(1))
+    }
+
     /// In seconds.
     pub fn seconds(self) -> i64 {
         match self {
+            Span::Hour => HOUR,
+            Span::SixHours => 6 * HOUR,
             Span::Day => DAY,
             Span::Week => 7 * DAY,
             Span::Month => 30 * DAY,
@@ -102,6 +143,14 @@ impl History {
     /// The last of `span` until `now`.
     pub fn uptime(&self, span: Span, now: i64) -> Share {
         self.share(now - span.seconds(), now)
+    }
+
+    /// When it was first watched, as far as that is kept: to the minute on the last day, to the hour in
+    /// the last week, else to the day.
+    pub fn first_watched(&self, now: i64) -> Option<i64> {
+        let watched = |(_, _, bucket): &(i64, i64, Bucket)| bucket.up + bucket.down > 0;
+        let mut pieces = self.pieces(now - Span::Quarter.seconds(), now);
+        pieces.find(watched).map(|(begin, _, _)| begin)
     }
 
     /// From `from` to `to`, in Unix seconds: to the minute for the last day, before that to the
@@ -212,6 +261,19 @@ pub struct Part {
     pub p95: Option<f32>,
 }
 
+impl Part {
+    /// More than half of its response times were over `slow` ms.
+    pub fn is_slow(&self, slow: Option<f32>) -> bool {
+        let over = |(slow, median)| median > slow;
+        slow.zip(self.median).is_some_and(over)
+    }
+
+    /// Nothing of it was watched, though it is not all to come.
+    pub fn is_unwatched(&self) -> bool {
+        self.up + self.down == 0.0 && self.unknown > 0.0
+    }
+}
+
 #[derive(Clone, Default)]
 struct Gathered {
     up: i64,
@@ -231,14 +293,13 @@ impl Gathered {
     /// The part is so many seconds long, of which so many are over.
     fn finish(self, seconds: i64, elapsed: i64) -> Part {
         let millis = |code: u8| pace::took(code).map(|d| d.as_secs_f32() * 1000.0);
-        let (median, _) = pace::percentiles(self.medians.iter().copied());
         let (_, p95) = pace::percentiles(self.tails.iter().copied());
         let share = |ticks: i64| ((ticks * TICK) as f32 / seconds.max(1) as f32).min(1.0);
         Part {
             up: share(self.up),
             down: share(self.down),
             unknown: share((elapsed / TICK - self.up - self.down).max(0)),
-            median: millis(median),
+            median: pace::median(self.medians).map(|d| d.as_secs_f32() * 1000.0),
             p95: millis(p95),
         }
     }

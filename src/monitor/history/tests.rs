@@ -53,7 +53,7 @@ fn weeks_and_months_are_summed_from_hours_and_days() {
         history.note(noon + 864, Kind::Up);
     }
     history.note(START + 100 * DAY, Kind::Up);
-    for span in Span::ALL {
+    for span in Span::UPTIME {
         let share = history.uptime(span, START + 100 * DAY);
         assert_eq!(share.unknown, Duration::ZERO, "{span:?}");
         assert_eq!(
@@ -152,6 +152,49 @@ fn parts_tell_when_it_was_down_and_how_fast_it_was() {
     assert_eq!(parts[60].median, None);
     assert_eq!((parts[59].down, parts[63].down), (0.0, 0.0));
     assert_eq!(parts[59].up, 1.0);
+}
+
+#[test]
+fn a_chart_begins_with_the_first_check_in_parts_as_fine_as_its_time_is_short() {
+    let begun = |ago: i64| {
+        let mut history = History::new(START - ago);
+        for hours in 0..=ago / HOUR {
+            history.note(START - ago + hours * HOUR, Kind::Up);
+        }
+        history.note(START, Kind::Up);
+        history
+    };
+    for (ago, span, whole, length) in [
+        (3 * MINUTE, Span::Hour, 12 * MINUTE, MINUTE),
+        (3 * MINUTE, Span::Quarter, 12 * MINUTE, MINUTE),
+        (40 * MINUTE, Span::Day, 40 * MINUTE, MINUTE),
+        (130 * MINUTE, Span::Day, 130 * MINUTE, 5 * MINUTE),
+        (130 * MINUTE, Span::Hour, HOUR, MINUTE),
+        (20 * HOUR, Span::Day, 20 * HOUR, 10 * MINUTE),
+        (2 * DAY, Span::Day, DAY, 10 * MINUTE),
+        (2 * DAY, Span::Week, 2 * DAY, HOUR),
+        (40 * DAY, Span::Quarter, 40 * DAY, DAY),
+        (89 * DAY, Span::Week, 7 * DAY, HOUR),
+    ] {
+        let history = begun(ago);
+        let first = history.first_watched(START);
+        let (from, to, count) = span.parts_since(first, START);
+        assert_eq!((to - from, to), (whole, START), "{ago} {span:?}");
+        assert_eq!(whole / count as i64, length, "{ago} {span:?}");
+        let parts = history.parts(from, to, count);
+        let watched = parts.iter().map(|part| part.up).sum::<f32>() * length as f32;
+        let share = watched / whole.min(ago) as f32;
+        assert!((0.99..1.01).contains(&share), "{ago} {span:?}: {share}");
+    }
+    // A pause at its begin is in the picture of a site that is older.
+    let mut paused = History::new(START - 3 * DAY);
+    paused.note(START - 3 * DAY, Kind::Up);
+    paused.note(START - 2 * DAY, Kind::Unknown);
+    paused.note(START - HOUR, Kind::Up);
+    paused.note(START, Kind::Up);
+    let first = paused.first_watched(START);
+    assert_eq!(Span::Day.parts_since(first, START), Span::Day.parts(START));
+    assert_eq!(Span::Day.parts_since(None, START), Span::Day.parts(START));
 }
 
 proptest! {

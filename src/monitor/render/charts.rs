@@ -2,35 +2,44 @@
 
 use crate::monitor::history::recording::Recorder;
 use crate::monitor::history::{History, Share, Span};
-use crate::monitor::render::picture::{Chart, Drawing, Picture, Strip, Strips, Tick, ticks};
+use crate::monitor::render::picture::{
+    Chart, Drawing, MOST_STRIPS, Picture, Strip, Strips, Tick, is_legible, ticks,
+};
 use crate::monitor::render::state_counts::up_and_others;
-use crate::monitor::render::text::{bold, count};
+use crate::monitor::render::text::{bold, count, escape};
 use crate::monitor::site::state::{SiteState, State};
 use crate::monitor::time::Now;
 use crate::monitor::time::text::{lasting, response};
 use std::time::Duration;
 
-/// Strips of one picture at most; the best are left out.
+/// Strips of one picture at most (a terminal shows them all); the best are left out.
 const STRIPS: usize = 20;
 
 /// The response time of one site, and when it was down.
-pub(crate) fn one(site: &str, history: &History, span: Span, now: Now) -> (String, Picture) {
-    let (from, to, parts) = span.parts(now.wall);
+pub(crate) fn one(
+    watched: &SiteState,
+    history: &History,
+    span: Span,
+    now: Now,
+) -> (String, Picture) {
+    let first = history.first_watched(now.wall);
+    let (from, to, parts) = span.parts_since(first, now.wall);
     let share = history.uptime(span, now.wall);
     let mut summary = summary(share, span);
     if let Some((median, p95)) = history.paces(span, now.wall) {
         let (median, p95) = (response(median), response(p95));
         summary.push_str(&format!(", median {median}, 95th {p95}"));
     }
-    let html = format!("📈 {}, {}: {summary}", bold(site), span.title());
+    let html = format!("📈 {}, {}: {summary}", bold(watched.name()), span.title());
     let picture = Picture {
-        title: format!("{}, {}", site, span.title()),
+        title: format!("{}, {}", watched.name(), span.title()),
         drawing: Drawing::Chart(Chart {
-            name: site.to_owned(),
+            name: watched.name().to_owned(),
             span: span.title().to_owned(),
             summary,
+            slow: slow(watched),
             parts: history.parts(from, to, parts),
-            ticks: local_ticks(span, from, to, now),
+            ticks: local_ticks(from, to, now),
         }),
     };
     (html, picture)
@@ -43,19 +52,25 @@ pub(crate) fn many(
     span: Span,
     now: Now,
 ) -> (String, Picture) {
-    let (from, to, parts) = span.parts(now.wall);
     let mut shares: Vec<(Share, &SiteState)> = sites
         .iter()
         .map(|w| (history.of(w.name()).uptime(span, now.wall), *w))
         .collect();
     // What nothing is known of comes last.
     shares.sort_by_key(|(share, w)| (share.up_of_10000().unwrap_or(u32::MAX), !w.down()));
-    let rows: Vec<Strip> = shares
+    let shown = &shares[..shares.len().min(STRIPS)];
+    // All have the same axis.
+    let first = shown
         .iter()
-        .take(STRIPS)
+        .filter_map(|(_, w)| history.of(w.name()).first_watched(now.wall))
+        .min();
+    let (from, to, parts) = span.parts_since(first, now.wall);
+    let rows: Vec<Strip> = shown
+        .iter()
         .map(|(share, w)| Strip {
             name: w.name().to_owned(),
             percent: share.percent().unwrap_or_default(),
+            slow: slow(w),
             parts: history.of(w.name()).parts(from, to, parts),
         })
         .collect();
@@ -72,18 +87,40 @@ pub(crate) fn many(
     let picture = Picture {
         title: format!("{}, {}", count(shares.len(), "site"), span.title()),
         drawing: Drawing::Strips(Strips {
+            name: count(shares.len(), "site"),
             span: span.title().to_owned(),
             summary: format!("Now {counts}"),
             left_out: shares.len().saturating_sub(rows.len()),
             rows,
-            ticks: local_ticks(span, from, to, now),
+            ticks: local_ticks(from, to, now),
         }),
     };
-    (html, picture)
+    (html + &numbers(&picture), picture)
 }
 
-fn local_ticks(span: Span, from: i64, to: i64, now: Now) -> Vec<Tick> {
-    ticks(span, from, to, |wall| now.zone.local(wall))
+/// A line for each strip whose name cannot be read in the picture, which has its number instead; HTML
+/// of 500 bytes at most.
+pub(crate) fn numbers(picture: &Picture) -> String {
+    let Drawing::Strips(strips) = &picture.drawing else {
+        return String::new();
+    };
+    let mut lines = String::new();
+    for (strip, number) in strips.rows.iter().take(MOST_STRIPS).zip(1..) {
+        let line = format!("\n#{number} {}", escape(&strip.name));
+        if !is_legible(&strip.name) && lines.len() + line.len() <= 500 {
+            lines.push_str(&line);
+        }
+    }
+    lines
+}
+
+fn slow(watched: &SiteState) -> Option<f32> {
+    let limit = watched.config().slow?;
+    Some(limit.as_secs_f32() * 1000.0)
+}
+
+fn local_ticks(from: i64, to: i64, now: Now) -> Vec<Tick> {
+    ticks(from, to, |wall| now.zone.local(wall))
 }
 
 /// `99.95 % up`, and of how much, where that is not all of it.

@@ -1,7 +1,10 @@
 //! Pictures as the core knows them: what is to be seen, not how it is drawn.
 
-use crate::monitor::history::{Part, Span};
+use crate::monitor::history::Part;
 use crate::monitor::time::text::date;
+
+/// Strips that are drawn at most: more would make a picture too high for its width.
+pub const MOST_STRIPS: usize = 15;
 
 /// A picture to be drawn by the transport's side: plain data, no pixels.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,6 +23,17 @@ pub enum Drawing {
     Strips(Strips),
 }
 
+/// Whether pictures have a letter for it: Latin and Cyrillic ones (U+0020 to U+017F, U+0400 to
+/// U+045F), and the dots of a text that is cut.
+pub fn has_letter(c: char) -> bool {
+    matches!(c, ' '..='~' | '\u{A0}'..='\u{17F}' | '\u{400}'..='\u{45F}' | '…')
+}
+
+/// Whether a name can be read in a picture: a letter or digit of it can be drawn.
+pub fn is_legible(name: &str) -> bool {
+    name.chars().any(|c| has_letter(c) && c.is_alphanumeric())
+}
+
 /// The response time of one site, and when it was down.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chart {
@@ -29,6 +43,8 @@ pub struct Chart {
     pub span: String,
     /// `99.95 % up of 23 h 10 min watched`.
     pub summary: String,
+    /// Slower than this, in ms, is degraded.
+    pub slow: Option<f32>,
     /// Equal parts of the time, oldest first.
     pub parts: Vec<Part>,
     pub ticks: Vec<Tick>,
@@ -37,6 +53,8 @@ pub struct Chart {
 /// One strip a site: up, down, not watched.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Strips {
+    /// How many there are: `24 sites`.
+    pub name: String,
     pub span: String,
     /// Counts of the states: `3 up, 1 down`.
     pub summary: String,
@@ -52,6 +70,8 @@ pub struct Strip {
     pub name: String,
     /// `99.95 %`; empty when nothing is known.
     pub percent: String,
+    /// Slower than this, in ms, is degraded.
+    pub slow: Option<f32>,
     pub parts: Vec<Part>,
 }
 
@@ -63,30 +83,36 @@ pub struct Tick {
     pub label: String,
 }
 
-/// Labels of the time from `from` to `to` (Unix seconds) at round local times; `local` is what a
-/// clock on the wall shows, as seconds since 1970 of its own reckoning.
-pub fn ticks(span: Span, from: i64, to: i64, local: impl Fn(i64) -> i64) -> Vec<Tick> {
+/// Labels of the time from `from` to `to` (Unix seconds) at round local times, two to eight; `local`
+/// is what a clock on the wall shows, as seconds since 1970 of its own reckoning.
+pub fn ticks(from: i64, to: i64, local: impl Fn(i64) -> i64) -> Vec<Tick> {
+    const MINUTE: i64 = 60;
+    const HOUR: i64 = 3600;
     const DAY: i64 = 86_400;
-    let every = match span {
-        Span::Day => 4 * 3600,
-        Span::Week => DAY,
-        Span::Month => 5 * DAY,
-        Span::Quarter => 15 * DAY,
-    };
+    const MOST: i64 = 7;
+    let every = [2, 5, 10, 20, 30]
+        .map(|n| n * MINUTE)
+        .into_iter()
+        .chain([1, 2, 4, 12].map(|n| n * HOUR))
+        .chain([1, 2, 5].map(|n| n * DAY))
+        .find(|every| (to - from) / every <= MOST)
+        .unwrap_or(15 * DAY);
     let mut ticks = Vec::new();
     let mut before = local(from).div_euclid(every);
     // Zones are ahead by quarters of an hour.
-    let first = from.div_euclid(900) * 900 + 900;
-    for at in (first..to).step_by(900) {
+    let step = every.min(15 * MINUTE);
+    let first = from.div_euclid(step) * step + step;
+    for at in (first..to).step_by(usize::try_from(step).unwrap_or(900)) {
         let shown = local(at);
         let number = shown.div_euclid(every);
         // An hour that comes twice has one label.
         if number > before {
             before = number;
-            let hour = shown.rem_euclid(DAY) / 3600;
-            let label = match span {
-                Span::Day if hour != 0 => format!("{hour:02}:{:02}", shown.rem_euclid(3600) / 60),
-                _ => date(shown.div_euclid(DAY)),
+            let minute = shown.rem_euclid(DAY) / MINUTE;
+            let label = if every < DAY && minute != 0 {
+                format!("{:02}:{:02}", minute / 60, minute % 60)
+            } else {
+                date(shown.div_euclid(DAY))
             };
             ticks.push(Tick {
                 at: (at - from) as f32 / (to - from) as f32,
@@ -95,4 +121,20 @@ pub fn ticks(span: Span, from: i64, to: i64, local: impl Fn(i64) -> i64) -> Vec<
         }
     }
     ticks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_of_any_length_has_a_few_labels_in_order() {
+        for minutes in (12..=90 * 1440).step_by(7) {
+            let to = 1_795_564_800;
+            let from = to - minutes * 60;
+            let ticks = ticks(from, to, |wall| wall + 20_700);
+            assert!((2..=8).contains(&ticks.len()), "{minutes}: {ticks:?}");
+            assert!(ticks.is_sorted_by(|a, b| a.at < b.at && a.label != b.label));
+        }
+    }
 }

@@ -62,6 +62,17 @@ fn yesterday_in_five_lines_without_sound() {
 }
 
 #[test]
+fn a_name_that_its_picture_cannot_show_is_told_by_its_number() {
+    let sites = vec![site("blog"), site("\u{7F51}\u{7AD9}")];
+    let mut world = world(sites, access(), Some(NINE), MIDNIGHT, Zone::UTC);
+    world.fate("blog", good(40));
+    world.fate("\u{7F51}\u{7AD9}", good(40));
+    world.pass(34 * HOUR);
+    let digest = digests(&mut world).concat();
+    assert!(digest.ends_with("\n#2 \u{7F51}\u{7AD9}"), "{digest}");
+}
+
+#[test]
 fn one_outage_is_told_once_and_what_is_down_or_paused_is_not_the_slowest() {
     let sites = vec![site("blog"), site("shop"), site("wiki")];
     let mut world = world(sites, access(), Some(NINE), MIDNIGHT, Zone::UTC);

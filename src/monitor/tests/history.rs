@@ -1,8 +1,10 @@
 //! What the percentages count, and what they leave out.
 
 use super::world::*;
-use crate::monitor::history::{Extent, Share, Span};
+use crate::monitor::history::{Extent, Part, Share, Span};
 use crate::monitor::render::picture::Drawing;
+use crate::monitor::site::Site;
+use std::time::Duration;
 
 fn share(world: &World, name: &str) -> Share {
     let past = world.monitor.history.of(name);
@@ -142,13 +144,17 @@ fn a_chart_has_its_picture_and_leads_to_the_other_spans() {
         .flatten()
         .map(|b| &*b.label)
         .collect();
-    assert_eq!(labels, ["7d", "30d", "90d"]);
+    assert_eq!(labels, ["1h", "6h", "7d", "30d", "90d"]);
     let picture = message.picture.as_ref().expect("a picture");
     assert_eq!(picture.title, "shop, last 24 h");
     let Drawing::Chart(chart) = &picture.drawing else {
         panic!("no chart")
     };
-    assert_eq!((chart.parts.len(), chart.ticks.len()), (144, 6));
+    // Five minutes each, since the first check.
+    assert_eq!((chart.parts.len(), chart.ticks.len()), (26, 6));
+    assert_eq!(chart.slow, None);
+    let known = |p: &Part| p.up + p.down + p.unknown > 0.0;
+    assert!(chart.parts.iter().all(known) && !chart.parts[0].is_unwatched());
     assert!(chart.parts.iter().any(|p| p.down > 0.0));
 
     world.ask("/chart");
@@ -162,6 +168,52 @@ fn a_chart_has_its_picture_and_leads_to_the_other_spans() {
     };
     assert_eq!(strips.rows[0].name, "shop");
     assert_eq!(strips.rows[1].percent, "100 %");
+}
+
+#[test]
+fn charts_of_an_hour_and_six_have_parts_of_a_minute_and_of_five() {
+    let slow = Site {
+        slow: Some(Duration::from_millis(500)),
+        ..site("shop")
+    };
+    let mut world = World::new(vec![slow]);
+    world.fate("shop", good(800));
+    world.pass(7 * 3600);
+    for (ask, title, count) in [
+        ("/chart shop 1h", "shop, last hour", 60),
+        ("/chart sho 6H", "shop, last 6 h", 72),
+    ] {
+        world.ask(ask);
+        let (_, message) = world.told.last().expect("an answer");
+        let picture = message.picture.as_ref().expect("a picture");
+        assert_eq!(picture.title, title);
+        let Drawing::Chart(chart) = &picture.drawing else {
+            panic!("no chart")
+        };
+        assert_eq!((chart.parts.len(), chart.slow), (count, Some(500.0)));
+        assert_eq!(chart.ticks.len(), 5, "{:?}", chart.ticks);
+        let slow = chart.parts.iter().filter(|part| part.is_slow(chart.slow));
+        assert!(slow.count() > count - 3, "{title}");
+    }
+    world.ask("/chart shop 2h");
+    let (_, message) = world.told.last().expect("an answer");
+    assert_eq!(
+        message.html,
+        "/chart shows the last 1h, 6h, 24h, 7d, 30d or 90d."
+    );
+}
+
+#[test]
+fn a_name_that_cannot_be_drawn_is_told_by_its_number() {
+    let mut world = World::of(&["shop", "\u{7F51}\u{7AD9}", "кіт"]);
+    for name in ["shop", "\u{7F51}\u{7AD9}", "кіт"] {
+        world.fate(name, good(40));
+    }
+    world.pass(600);
+    world.ask("/chart");
+    let (_, message) = world.told.last().expect("an answer");
+    let lines: Vec<&str> = message.html.lines().skip(1).collect();
+    assert_eq!(lines, ["#2 \u{7F51}\u{7AD9}"]);
 }
 
 #[test]
