@@ -428,8 +428,11 @@ impl Monitor {
         self.clock.reload(settings.built);
         self.schedule.reload(settings.heartbeat);
         self.take_configuration(now, sites, added);
-        self.uplink
-            .set_targets(now.moment(), settings.uplink, &mut self.sites);
+        let (clock_set, sites) = (self.clock.is_set(), &mut self.sites);
+        let online =
+            self.uplink
+                .set_targets(now, clock_set, settings.uplink, sites, &mut self.actions);
+        self.on_uplink(now, online);
         if !settings.uplink {
             for fault in Fault::PROBED {
                 self.alerts.on_fault_end(fault);

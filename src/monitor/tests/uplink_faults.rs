@@ -353,6 +353,35 @@ fn a_chat_that_was_added_while_a_fault_went_on_gets_no_end_of_it() {
 }
 
 #[test]
+fn a_reload_without_targets_ends_an_offline_period() {
+    let mut world = elsewhere(&["blog"]);
+    world.fate("blog", from(THERE, failed(FailureKind::Timeout)));
+    world.pass(120);
+    assert_eq!(world.heard().len(), 1, "down");
+    cut(&mut world, &["blog"]);
+    world.pass(3600);
+    assert_eq!(world.state("blog"), State::Offline);
+    let sites = world.monitor.sites.iter().map(|w| w.config().clone());
+    world.feed(Event::Reloaded {
+        sites: sites.collect(),
+        added: Vec::new(),
+        settings: settings(Access {
+            chats: vec![CHAT],
+            users: None,
+        }),
+    });
+    world.fate("blog", from(THERE, good(40)));
+    world.pass(120);
+    let heard = world.heard();
+    assert!(heard[0].contains("I was offline"), "{heard:?}");
+    let up = &heard[1];
+    assert!(
+        up.contains("is up again after ") && !up.contains(" h"),
+        "the time offline does not count: {heard:?}"
+    );
+}
+
+#[test]
 fn an_offline_period_survives_a_power_cut() {
     let mut world = elsewhere(&["blog"]);
     cut(&mut world, &["blog"]);

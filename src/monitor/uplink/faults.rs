@@ -195,15 +195,24 @@ impl Uplink {
     }
 
     /// A configuration that has no targets: what was known by them is over.
-    pub fn set_targets(&mut self, now: Moment, has_targets: bool, sites: &mut Sites) {
+    pub fn set_targets(
+        &mut self,
+        now: Now,
+        clock_set: bool,
+        has_targets: bool,
+        sites: &mut Sites,
+        actions: &mut Actions,
+    ) -> Option<UplinkEvent> {
         self.has_targets = has_targets;
         if has_targets {
-            return;
+            return None;
         }
+        let online = self.back_online(now, clock_set, sites, actions);
         for fault in Fault::PROBED {
-            self.ends(fault, now);
-            sites.end_suppression(Suppression::Offline(fault), now);
+            self.ends(fault, now.moment());
+            sites.end_suppression(Suppression::Offline(fault), now.moment());
         }
+        online
     }
 
     /// Whether what was found is to be judged now; a site that its fault no longer
