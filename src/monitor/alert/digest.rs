@@ -103,7 +103,10 @@ fn digest_of(sites: &[&SiteState], details: SiteDetails, now: Now) -> String {
     let outages: Vec<(&Incident, Duration)> = incidents
         .iter()
         .filter(ours)
-        .filter_map(|i| Some((i, i.length_within(span.0, span.1, now.moment())?)))
+        .filter_map(|i| {
+            let down = details.history.of(i.site()).share(from, until).down;
+            Some((i, i.length_within(span, down, now.moment())?))
+        })
         .collect();
     let day = day_of(from, now);
     let hit = sites

@@ -93,12 +93,23 @@ impl Incident {
         end.since(self.start).saturating_sub(self.unjudged)
     }
 
-    /// How long it lasted of a span; `None` when it was before or after that.
-    pub fn length_within(&self, from: Moment, until: Moment, now: Moment) -> Option<Duration> {
-        let within = self.start < until && self.end.is_none_or(|end| end > from);
-        let end = self.end.unwrap_or(now).min(until);
-        let overlap = end.since(self.start.max(from));
-        within.then(|| overlap.saturating_sub(self.unjudged))
+    /// How long it lasted of a span, of which the site was down for `down` by its history; `None` when
+    /// it was before or after that.
+    pub fn length_within(
+        &self,
+        (from, until): (Moment, Moment),
+        down: Duration,
+        now: Moment,
+    ) -> Option<Duration> {
+        let end = self.end.unwrap_or(now);
+        let overlap = end.min(until).since(self.start.max(from));
+        // It is not known of which part of it the time is that was not judged: the history knows.
+        let is_whole = self.start >= from && end <= until;
+        let lasted = match is_whole || down.is_zero() {
+            true => overlap.saturating_sub(self.unjudged),
+            false => overlap.min(down),
+        };
+        (self.start < until && end > from).then_some(lasted)
     }
 
     /// It was not judged from `since` on, as our own connection was down: that time is not counted.
@@ -332,6 +343,24 @@ mod tests {
         };
         assert_eq!(ended.length(later), Duration::from_secs(3));
         assert_eq!(incidents.close("blog", Moment(5_000), all), None);
+    }
+
+    #[test]
+    fn of_a_part_the_time_that_was_not_judged_elsewhere_counts() {
+        let mut incidents = Incidents::default();
+        let hour = |n: i64| Moment(n * 3_600_000);
+        incidents.open("blog", "HTTP 503".into(), hour(12));
+        let incident = incidents.open_of_mut("blog").expect("it is open");
+        incident.exclude(hour(13), hour(18));
+        let hours = |from: i64, down: u64| {
+            let down = Duration::from_secs(down * 3600);
+            let within = incident.length_within((hour(from), hour(from + 24)), down, hour(60));
+            within.map(|lasted| lasted.as_secs() / 3600)
+        };
+        assert_eq!(hours(0, 7), Some(7));
+        assert_eq!(hours(24, 24), Some(24));
+        assert_eq!(hours(48, 12), Some(12));
+        assert_eq!(hours(72, 0), None);
     }
 
     #[test]
