@@ -43,11 +43,10 @@ impl Judging<'_> {
             && !self.sites[at].down()
             && (self.overslept(at) || self.uplink.excuses(&self.sites[at], kind))
         {
-            let (name, retry) = (
-                self.sites[at].name().to_owned(),
-                self.sites[at].config().retry,
-            );
-            self.schedule.at(&name, moment + retry);
+            let site = self.sites[at].config().clone();
+            let text = format!("{}: failed by a fault of ours: does not count", site.name);
+            self.actions.log(Level::Debug, text);
+            self.schedule.at(&site.name, moment + site.retry);
             return None;
         }
         let watched = &mut self.sites[at];

@@ -1,6 +1,7 @@
 //! A pending down: is it the site, or what lies before it? What it depends on is checked first, then
 //! the uplink (docs/alerts.md).
 
+use crate::monitor::event::Level;
 use crate::monitor::judge::{JudgeEvent, Judging, Transition};
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::{PendingDown, SiteState};
@@ -66,6 +67,9 @@ impl Judging<'_> {
         let watched = &mut self.sites[at];
         let since = watched.failing_since().unwrap_or(failed);
         watched.suppress(suppression, self.now.moment());
+        let reason = watched.reason().unwrap_or_default();
+        let text = format!("{}: failed, but is not judged: {reason}", watched.name());
+        self.actions.log(Level::Debug, text);
         self.schedule.next_turn(watched.name(), self.now.moment());
         JudgeEvent::Suppressed(match suppression {
             Suppression::Offline(Fault::NoConnection) | Suppression::Unreachable => None,
@@ -79,6 +83,11 @@ impl Judging<'_> {
     fn restart_streak(&mut self, at: usize) {
         let watched = &mut self.sites[at];
         watched.restart_streak();
+        let text = format!(
+            "{}: failed, but not alone: its tries begin anew",
+            watched.name()
+        );
+        self.actions.log(Level::Debug, text);
         if !watched.check_under_way() {
             let at = self.now.moment() + watched.config().retry;
             self.schedule.at(watched.name(), at);

@@ -22,7 +22,7 @@ pub struct Snapshot {
     pub written: i64,
     /// It was the last of an orderly end.
     pub clean: bool,
-    /// Since when our own line has been down, as far as alerts said.
+    /// Since when our own connection has been down.
     pub offline_since: Option<i64>,
     /// The faults of our uplink that alerts were made of (words of [`crate::monitor::site::suppression::Fault`]) and since when.
     pub troubles: Vec<String>,

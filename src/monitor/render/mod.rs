@@ -1,4 +1,4 @@
-//! Text and the data of pictures.
+//! Words of replies, and the data of pictures; the words of alerts are in [`crate::monitor::alert`].
 
 pub(crate) mod charts;
 pub mod details;
