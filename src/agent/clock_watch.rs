@@ -2,11 +2,10 @@
 //! its clock synchronised, and a server whose certificate holds by the doubted clock itself and whose
 //! `Date` agrees with it. What a doubted clock is, the monitor decides ([`crate::monitor::time::wall_clock`]).
 
-use super::heartbeat::plain_ask;
 use super::{Agent, Input};
 use crate::check::cookie_date;
 use crate::clock::{BUILT, Clock, kernel_synchronised};
-use crate::http::{Ask, Client};
+use crate::http::{Client, TransferRequest};
 use crate::monitor::Event;
 use crate::monitor::site::{Check, HttpVersion};
 use crate::monitor::time::wall_clock::AGREES;
@@ -137,17 +136,18 @@ impl Watch {
         let permit = self.client.check_permit().await;
         let deadline = Instant::now() + WITHIN;
         let headers = HeaderMap::new();
-        let ask = Ask {
+        let request = TransferRequest {
             method: Method::HEAD,
             version: HttpVersion::Http11,
             ca_file: server.ca_file.as_deref(),
             // The handshake is what counts.
             fresh: true,
+            close: true,
             permit: Some(&permit),
-            ..plain_ask(&server.url, &headers, deadline)
+            ..TransferRequest::get(&server.url, &headers, deadline)
         };
         let call = async {
-            let answer = self.client.send(&ask).await;
+            let answer = self.client.send(&request).await;
             let answer = answer.map_err(|fault| fault.failure("the server", WITHIN).detail)?;
             let date = answer.headers().get(header::DATE);
             let date = date.and_then(|date| cookie_date::parse(date.to_str().ok()?));

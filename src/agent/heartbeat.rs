@@ -1,12 +1,11 @@
 //! The sign of life: one GET, so that something outside notices when there are none any more.
 
 use crate::clock::Clock;
-use crate::http::{Ask, Client, Fault};
-use crate::monitor::site::{HttpVersion, IpVersion};
+use crate::http::{Client, TransferError, TransferRequest};
 use crate::secret::Secret;
 use async_io::Timer;
 use futures_lite::{AsyncReadExt, FutureExt};
-use isahc::http::{HeaderMap, Method};
+use isahc::http::HeaderMap;
 use log::Level;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -59,14 +58,16 @@ impl Heart {
     async fn ask(&self, url: &Url) -> Result<(), String> {
         let permit = self.client.check_permit().await;
         let deadline = Instant::now() + WITHIN;
-        let failed = |fault: Fault| fault.failure("its host", WITHIN).detail;
+        let failed = |fault: TransferError| fault.failure("its host", WITHIN).detail;
         let call = async {
             let headers = HeaderMap::new();
-            let ask = Ask {
+            let request = TransferRequest {
+                // There is one a minute.
+                close: true,
                 permit: Some(&permit),
-                ..plain_ask(url, &headers, deadline)
+                ..TransferRequest::get(url, &headers, deadline)
             };
-            let mut response = self.client.send(&ask).await.map_err(failed)?;
+            let mut response = self.client.send(&request).await.map_err(failed)?;
             if !response.status().is_success() {
                 return Err(format!("HTTP {}", response.status().as_u16()));
             }
@@ -93,27 +94,6 @@ impl Heart {
                 Some((level, format!("the heartbeat was not taken: {cause}")))
             }
         }
-    }
-}
-
-/// A GET without anything special about it, on a connection that is not kept: there is one a minute.
-pub(super) fn plain_ask<'a>(url: &'a Url, headers: &'a HeaderMap, deadline: Instant) -> Ask<'a> {
-    Ask {
-        url,
-        method: Method::GET,
-        headers,
-        body: None,
-        basic: None,
-        version: HttpVersion::Any,
-        ip: IpVersion::Any,
-        verify: true,
-        ca_file: None,
-        dial: None,
-        connect_within: None,
-        fresh: false,
-        close: true,
-        deadline,
-        permit: None,
     }
 }
 

@@ -441,7 +441,7 @@ impl Agent {
             Action::Dismiss { job } => {
                 self.command_permits.remove(&job);
             }
-            Action::Probe { deep } => self.look_at_line(deep),
+            Action::Probe { deep } => self.probe_uplink(deep),
             Action::Heartbeat => self.beat(),
             Action::Measure { asker } => {
                 let mut vitals = vitals::read();

@@ -1,7 +1,7 @@
 //! The tasks around the loop: check workers, senders, the listener, signals. All are started once
 //! and none is made for a check.
 
-use super::uplink_probe::Look;
+use super::uplink_probe::UplinkProbe;
 use super::{Agent, Answer, Input, Order, StartError};
 use crate::check;
 use crate::monitor::Event;
@@ -47,9 +47,10 @@ impl Agent {
                         },
                         Order::Inspect { site, subject } => {
                             let rdap = rdap.borrow().clone();
-                            let look = check::inspect(&client, &site, subject, rdap, &registries);
+                            let inspection =
+                                check::inspect(&client, &site, subject, rdap, &registries);
                             Event::Inspected {
-                                result: look.await,
+                                result: inspection.await,
                                 site: site.name.clone(),
                                 subject,
                             }
@@ -157,9 +158,9 @@ impl Agent {
     }
 
     /// A look at our own line, with sockets of its own.
-    pub(super) fn look_at_line(&self, deep: bool) {
+    pub(super) fn probe_uplink(&self, deep: bool) {
         let telegram = self.config.telegram.as_ref();
-        let look = Look {
+        let probe = UplinkProbe {
             client: self.client.clone(),
             resolvers: self.resolvers.clone(),
             uplink: self.config.agent.uplink.clone(),
@@ -167,7 +168,7 @@ impl Agent {
                 .filter(|_| deep && !self.transport.is_console())
                 .map(|telegram| telegram.api.clone()),
         };
-        self.report_when(async move { Input::Event(Event::Probed(look.report().await)) });
+        self.report_when(async move { Input::Event(Event::Probed(probe.report().await)) });
     }
 
     /// A sign of life.

@@ -52,22 +52,22 @@ impl Resolvers {
     }
 }
 
-/// What one look is about.
-pub(super) struct Look {
+/// One probe of the uplink.
+pub(super) struct UplinkProbe {
     pub client: Client,
     pub resolvers: Resolvers,
     pub uplink: Vec<Target>,
-    /// Base URL of the Bot API, when the way to it is to be looked at too.
+    /// Base URL of the Bot API, when the way to it is to be probed too.
     pub telegram: Option<String>,
 }
 
-impl Look {
-    /// Takes about [`WITHIN`], and longer only when more than two targets hang. A look that failed
+impl UplinkProbe {
+    /// Takes about [`WITHIN`], and longer only when more than two targets hang. A probe that failed
     /// for want of descriptors or memory says nothing, and is made again. Dropping it ends it.
     pub(super) async fn report(&self) -> ProbeResult {
         loop {
             let began = Instant::now();
-            let report = self.look().await;
+            let report = self.probe_once().await;
             let bad = !report.up || report.names == Some(false);
             if !bad || machine::lacked_since(began).is_none() {
                 return report;
@@ -76,7 +76,7 @@ impl Look {
         }
     }
 
-    async fn look(&self) -> ProbeResult {
+    async fn probe_once(&self) -> ProbeResult {
         let sockets = Semaphore::new(SOCKETS);
         let uplink = Uplink::new(&self.resolvers.uplink, &sockets);
         let ((up, ipv6), (names, trusted)) =
@@ -101,7 +101,7 @@ impl Look {
         }
         // No answer in time is none.
         let resolved = Cell::new(false);
-        let look = async {
+        let probe = async {
             let (host, port) = (bare_host(&url)?, url.port_or_known_default()?);
             let addresses = resolve(&self.resolvers.telegram, &host, port).await;
             let addresses = addresses.unwrap_or_default();
@@ -112,7 +112,7 @@ impl Look {
             let bundle = self.client.bundle(None).await.ok()?;
             self.certificate(&addresses, &host, &bundle, sockets).await
         };
-        let trusted = look.or(late(None)).await;
+        let trusted = probe.or(late(None)).await;
         (Some(resolved.get()), trusted)
     }
 

@@ -27,13 +27,13 @@ fn report(uplink: &[SocketAddr]) -> ProbeResult {
         host: address.ip().to_string(),
         port: address.port(),
     };
-    let look = Look {
+    let probe = UplinkProbe {
         client: client(),
         resolvers: Resolvers::new(),
         uplink: uplink.iter().map(target).collect(),
         telegram: None,
     };
-    smol::block_on(look.report())
+    smol::block_on(probe.report())
 }
 
 fn listener(ip: &str) -> (TcpListener, SocketAddr) {
@@ -101,13 +101,13 @@ fn only_a_name_elsewhere_is_worth_a_deep_look() {
         "http://bot.localhost",
     ] {
         assert_eq!(far_name(near), None, "{near}");
-        let look = Look {
+        let probe = UplinkProbe {
             client: client(),
             resolvers: Resolvers::new(),
             uplink: Vec::new(),
             telegram: Some(near.to_owned()),
         };
-        let report = smol::block_on(look.report());
+        let report = smol::block_on(probe.report());
         assert_eq!((report.names, report.trusted), (None, None), "{near}");
     }
     assert!(far_name("https://api.telegram.org").is_some());
@@ -163,7 +163,7 @@ fn serve_once(certificate: rustls::pki_types::CertificateDer<'static>, key: KeyP
 #[test]
 fn only_a_certificate_for_other_names_is_taken_for_a_portal() {
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
-    let look = Look {
+    let probe = UplinkProbe {
         client: client(),
         resolvers: Resolvers::new(),
         uplink: Vec::new(),
@@ -172,8 +172,8 @@ fn only_a_certificate_for_other_names_is_taken_for_a_portal() {
     let bundle = ours.bundle();
     let trusted = |addresses: &[SocketAddr]| {
         let sockets = Semaphore::new(1);
-        let look = look.certificate(addresses, "api.example", &bundle, &sockets);
-        smol::block_on(look)
+        let probe = probe.certificate(addresses, "api.example", &bundle, &sockets);
+        smol::block_on(probe)
     };
     let good = |authority: &Authority| authority.server("api.example", 4000);
     assert_eq!(trusted(&[good(&ours)]), Some(true));
@@ -197,7 +197,7 @@ fn only_a_certificate_for_other_names_is_taken_for_a_portal() {
 #[test]
 fn a_name_as_target_is_resolved() {
     let (_open, open) = listener("127.0.0.1");
-    let look = Look {
+    let probe = UplinkProbe {
         client: client(),
         resolvers: Resolvers::new(),
         uplink: vec![Target {
@@ -206,7 +206,7 @@ fn a_name_as_target_is_resolved() {
         }],
         telegram: None,
     };
-    assert!(smol::block_on(look.report()).up);
+    assert!(smol::block_on(probe.report()).up);
 }
 
 #[test]
@@ -218,11 +218,11 @@ fn a_look_up_that_hangs_does_not_hold_up_a_target_without_a_name() {
         host: host.to_owned(),
         port: open.port(),
     };
-    let look = Look {
+    let probe = UplinkProbe {
         client: client(),
         resolvers,
         uplink: vec![target("localhost"), target("127.0.0.1")],
         telegram: None,
     };
-    assert!(smol::block_on(look.report()).up);
+    assert!(smol::block_on(probe.report()).up);
 }

@@ -5,7 +5,9 @@ use super::body::Search;
 use super::connect::Failed;
 use super::deadline::Deadline;
 use super::tls_cause::{WANTS_CERTIFICATE, certificate_cause, refused_hello};
-use crate::http::{Client, Fault, Unresolved, What, bare_host, handshake, literal};
+use crate::http::{
+    Client, TransferError, TransferErrorKind, Unresolved, bare_host, handshake, literal,
+};
 use crate::machine;
 use crate::monitor::site::outcome::{Failure, FailureKind, Outcome};
 use crate::monitor::site::{HttpCheck, IpVersion};
@@ -41,7 +43,7 @@ pub(super) async fn explain(
     check: &HttpCheck,
     url: &Url,
     dialled: &[SocketAddr],
-    fault: Fault,
+    fault: TransferError,
     deadline: Deadline,
 ) -> Outcome {
     let host = bare_host(url).unwrap_or_default();
@@ -49,7 +51,9 @@ pub(super) async fn explain(
     if client.is_proxied(url) {
         // What was spoken to is the proxy, which says nothing of where the site is.
         let failure = match fault.what {
-            What::Connect => Failure::new(FailureKind::Connect, "cannot connect through the proxy"),
+            TransferErrorKind::Connect => {
+                Failure::new(FailureKind::Connect, "cannot connect through the proxy")
+            }
             _ => known,
         };
         return Failed::new(failure, literal(url)).into();
@@ -69,22 +73,25 @@ pub(super) async fn explain(
         deadline,
     };
     let known = match fault.what {
-        What::Resolve => unanswered(&host),
+        TransferErrorKind::Resolve => unanswered(&host),
         _ => known,
     };
-    if fault.what == What::ConnectTimeout {
+    if fault.what == TransferErrorKind::ConnectTimeout {
         let failure = probe.connect_timeout(known).await;
         return Failed::new(failure, probe.tried).into();
     }
     let left = deadline.left();
     let within = match fault.what {
         _ if left < LEAST => return Failed::new(known, probe.tried).into(),
-        What::Resolve | What::Request(_) | What::Roots(_) => left.min(RESOLVE_WITHIN),
-        What::Connect | What::Certificate | What::Handshake | What::Unreadable => {
-            left.min(PROBE_WITHIN)
-        }
+        TransferErrorKind::Resolve
+        | TransferErrorKind::Request(_)
+        | TransferErrorKind::Roots(_) => left.min(RESOLVE_WITHIN),
+        TransferErrorKind::Connect
+        | TransferErrorKind::Certificate
+        | TransferErrorKind::Handshake
+        | TransferErrorKind::Unreadable => left.min(PROBE_WITHIN),
         // Where the server wanted a certificate, it says so after the handshake.
-        What::Empty if url.scheme() == "https" => left.min(PROBE_WITHIN),
+        TransferErrorKind::Empty if url.scheme() == "https" => left.min(PROBE_WITHIN),
         _ => return Failed::new(known, probe.tried).into(),
     };
     let found = at_most(within, probe.run(&fault.what)).await;
@@ -106,18 +113,18 @@ struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    async fn run(&mut self, what: &What) -> Option<Failure> {
+    async fn run(&mut self, what: &TransferErrorKind) -> Option<Failure> {
         match what {
-            What::Resolve => self.addresses().await.err(),
-            What::Request(_) | What::Roots(_) => {
+            TransferErrorKind::Resolve => self.addresses().await.err(),
+            TransferErrorKind::Request(_) | TransferErrorKind::Roots(_) => {
                 // Only for the address.
                 if self.tried.is_none() {
                     let _ = self.addresses().await;
                 }
                 None
             }
-            What::Connect => self.connection().await,
-            What::Unreadable => self.head().await,
+            TransferErrorKind::Connect => self.connection().await,
+            TransferErrorKind::Unreadable => self.head().await,
             _ => self.handshake(what).await,
         }
     }
@@ -189,16 +196,16 @@ impl Probe<'_> {
             chunked.feed(&chunk[..got]);
         }
         let what = match (ending.found && !is_interim, chunked.found) {
-            (false, _) => What::HeadersTooLarge,
-            (true, true) => What::BadChunk,
+            (false, _) => TransferErrorKind::HeadersTooLarge,
+            (true, true) => TransferErrorKind::BadChunk,
             (true, false) => return None,
         };
         let address = self.address;
-        Some(Fault { what, address }.failure(self.host, self.deadline.timeout))
+        Some(TransferError { what, address }.failure(self.host, self.deadline.timeout))
     }
 
     /// A handshake, for the reason, dates and names.
-    async fn handshake(&mut self, what: &What) -> Option<Failure> {
+    async fn handshake(&mut self, what: &TransferErrorKind) -> Option<Failure> {
         let address = match self.address {
             Some(address) => address,
             None => *self.addresses().await.ok()?.first()?,
@@ -209,10 +216,10 @@ impl Probe<'_> {
             .await
             .ok()?;
         let (kind, detail) = match handshake(address, self.host, &bundle).await {
-            Ok(peer) if peer.wants_certificate && *what == What::Empty => {
+            Ok(peer) if peer.wants_certificate && *what == TransferErrorKind::Empty => {
                 (FailureKind::Tls, WANTS_CERTIFICATE.to_owned())
             }
-            Ok(peer) if self.check.verify && *what != What::Empty => {
+            Ok(peer) if self.check.verify && *what != TransferErrorKind::Empty => {
                 certificate_cause(&peer, self.host)?
             }
             Ok(_) => return None,

@@ -10,7 +10,9 @@ use super::json;
 use super::private_redirect::Way;
 use super::redirect;
 use super::redirect_request::{Body, Hop};
-use crate::http::{Ask, Client, Fault, GRACE, Permit, What, literal};
+use crate::http::{
+    Client, GRACE, Permit, TransferError, TransferErrorKind, TransferRequest, literal,
+};
 use crate::monitor::site::outcome::{Failure, FailureKind, Outcome, Phases};
 use crate::monitor::site::{HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
 use crate::timeout::{at_most, before};
@@ -229,8 +231,8 @@ impl Run<'_> {
             match self.client.send(&ask).await {
                 Ok(response) => return Ok(response),
                 // Nothing was sent.
-                Err(Fault {
-                    what: What::Connect | What::ConnectTimeout,
+                Err(TransferError {
+                    what: TransferErrorKind::Connect | TransferErrorKind::ConnectTimeout,
                     ..
                 }) if others > 0 => {}
                 Err(fault) => return Err(self.failed(&hop.url, dial, fault).await),
@@ -249,8 +251,8 @@ impl Run<'_> {
         headers
     }
 
-    fn ask<'h>(&'h self, hop: &'h Hop, headers: &'h HeaderMap) -> Ask<'h> {
-        Ask {
+    fn ask<'h>(&'h self, hop: &'h Hop, headers: &'h HeaderMap) -> TransferRequest<'h> {
+        TransferRequest {
             method: hop.method.clone(),
             body: hop.body.as_ref().map(Body::text).map(str::as_bytes),
             basic: hop.basic(),
@@ -262,7 +264,7 @@ impl Run<'_> {
             // The next step of a login may go the same way.
             close: self.close && (self.fresh || !self.logging_in),
             permit: Some(&self.permit),
-            ..Ask::get(&hop.url, headers, self.deadline.end())
+            ..TransferRequest::get(&hop.url, headers, self.deadline.end())
         }
     }
 
@@ -336,10 +338,12 @@ impl Run<'_> {
         };
         let fault = match read.await {
             Ok(cut) => return Ok(cut),
-            Err(Trouble::Transfer(error)) => Fault::of_body(error, arrival.url.scheme() == "https"),
-            Err(Trouble::Damaged(cause)) => What::Other(cause.to_owned()).into(),
-            Err(Trouble::Coded(names)) => What::Other(self.unasked(&names)).into(),
-            Err(Trouble::TooMuch) => What::TooMuch.into(),
+            Err(Trouble::Transfer(error)) => {
+                TransferError::of_body(error, arrival.url.scheme() == "https")
+            }
+            Err(Trouble::Damaged(cause)) => TransferErrorKind::Other(cause.to_owned()).into(),
+            Err(Trouble::Coded(names)) => TransferErrorKind::Other(self.unasked(&names)).into(),
+            Err(Trouble::TooMuch) => TransferErrorKind::TooMuch.into(),
         };
         Err(self.failed(&arrival.url, &[], fault).await)
     }
@@ -365,7 +369,12 @@ impl Run<'_> {
     }
 
     /// There was no answer, or not a whole one.
-    async fn failed(&self, url: &Url, dialled: &[SocketAddr], fault: Fault) -> Box<Outcome> {
+    async fn failed(
+        &self,
+        url: &Url,
+        dialled: &[SocketAddr],
+        fault: TransferError,
+    ) -> Box<Outcome> {
         let (client, check, deadline) = (self.client, self.check, self.deadline);
         Box::new(explain(client, check, url, dialled, fault, deadline).await)
     }

@@ -50,20 +50,22 @@ use std::time::Instant;
 /// long as it takes; only then does the one deadline, `site.timeout`, begin. `fresh`: a retry after
 /// a failure, never on a connection that is open already.
 pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
-    let mut outcome = ask(client, site, fresh).await;
+    let mut outcome = run_with_permit(client, site, fresh).await;
     if let Some(detail) = &mut outcome.detail {
         *detail = printable::line(&redacted(site, detail), CAUSE);
     }
-    outcome.verdict = outcome.verdict.map_err(|failure| discreet(site, failure));
+    outcome.verdict = outcome
+        .verdict
+        .map_err(|failure| redact_failure(site, failure));
     outcome
 }
 
-async fn ask(client: &Client, site: &Site, fresh: bool) -> Outcome {
+async fn run_with_permit(client: &Client, site: &Site, fresh: bool) -> Outcome {
     let permit = client.check_permit().await;
     let began = Instant::now();
-    let mut outcome = look(client, site, fresh, permit).await;
+    let mut outcome = run_protocol(client, site, fresh, permit).await;
     if let Err(failure) = &outcome.verdict
-        && is_vague(failure)
+        && may_be_local(failure)
         && let Some(lack) = machine::lacked_since(began)
     {
         outcome.verdict = Err(Failure::local(lack));
@@ -73,14 +75,14 @@ async fn ask(client: &Client, site: &Site, fresh: bool) -> Outcome {
 
 /// It may as well be for want of something on this machine: neither libcurl nor the C library's
 /// resolver tell.
-fn is_vague(failure: &Failure) -> bool {
+fn may_be_local(failure: &Failure) -> bool {
     use FailureKind::{Connect, Dns, Internal, NoName, Protocol, Tls};
     let kind = failure.kind;
     // What names a server is what that server, or the kernel about it, has said.
     failure.common.is_none() && matches!(kind, Connect | Dns | Internal | NoName | Protocol | Tls)
 }
 
-async fn look(client: &Client, site: &Site, fresh: bool, permit: Permit) -> Outcome {
+async fn run_protocol(client: &Client, site: &Site, fresh: bool, permit: Permit) -> Outcome {
     // Boxed: a worker that waits has no room for the largest kind, tens of KiB.
     match &site.check {
         Check::Http(check) => Box::pin(http::run(client, site, check, fresh, permit)).await,
@@ -104,7 +106,7 @@ pub async fn certificate(client: &Client, site: &Site) -> Result<Inspection, Fai
     let found = caught(Box::pin(cert::inspect(client, site))).await;
     found
         .and_then(|found| found)
-        .map_err(|failure| discreet(site, failure))
+        .map_err(|failure| redact_failure(site, failure))
 }
 
 /// `text` without the site's secrets: a server may say back what it was sent.
@@ -113,7 +115,7 @@ fn redacted(site: &Site, text: &str) -> String {
     secrets.fold(text.to_owned(), |text, secret| scrub(&text, secret))
 }
 
-fn discreet(site: &Site, failure: Failure) -> Failure {
+fn redact_failure(site: &Site, failure: Failure) -> Failure {
     failure.reworded(|text| redacted(site, text))
 }
 

@@ -4,7 +4,7 @@
 use super::deadline::Deadline;
 use super::redirect::location;
 use super::wire::rdap::{Registration, candidates, registration, services};
-use crate::http::{Ask, Client, Fault, GRACE, Permit};
+use crate::http::{Client, GRACE, Permit, TransferError, TransferRequest};
 use crate::lock::lock;
 use crate::monitor::persist::snapshot::RegistryRecord;
 use crate::monitor::site::outcome::{Expiry, Failure, FailureKind};
@@ -305,17 +305,17 @@ impl Questions<'_> {
         )]);
         for _ in 0..=REDIRECTS {
             let from = url.host_str().unwrap_or_default().to_owned();
-            let failed = |fault: Fault| {
+            let failed = |fault: TransferError| {
                 let failure = fault.failure(&from, self.deadline.timeout);
                 match failure.detail.contains(&from) {
                     true => failure,
                     false => Failure::new(failure.kind, format!("{from}: {}", failure.detail)),
                 }
             };
-            let ask = Ask {
+            let ask = TransferRequest {
                 close: true,
                 permit: Some(self.permit),
-                ..Ask::get(&url, &headers, self.deadline.end())
+                ..TransferRequest::get(&url, &headers, self.deadline.end())
             };
             let mut response = self.client.send(&ask).await.map_err(failed)?;
             let status = response.status().as_u16();
@@ -327,7 +327,9 @@ impl Questions<'_> {
             if status == 200 {
                 let mut bounded = response.body_mut().take(BODY as u64 + 1);
                 let read = bounded.read_to_end(&mut body).await;
-                read.map_err(|error| failed(Fault::of_body(error, url.scheme() == "https")))?;
+                read.map_err(|error| {
+                    failed(TransferError::of_body(error, url.scheme() == "https"))
+                })?;
             }
             return match body.len() {
                 0..=BODY => Ok((status, body, from)),

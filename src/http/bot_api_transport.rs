@@ -1,6 +1,6 @@
 //! Calls of the Bot API: a body out, a bounded body back.
 
-use super::{Ask, Client, Fault, GRACE, What};
+use super::{Client, GRACE, TransferError, TransferErrorKind, TransferRequest};
 use crate::monitor::site::outcome::{Failure, FailureKind};
 use crate::monitor::site::{HttpVersion, IpVersion};
 use crate::timeout::before;
@@ -46,30 +46,30 @@ impl Client {
         };
         let url = Url::parse(url).map_err(no_url)?;
         let host = url.host_str().unwrap_or_default().to_owned();
-        let failed = |fault: Fault| CallError::Failed(fault.failure(&host, timeout));
+        let failed = |fault: TransferError| CallError::Failed(fault.failure(&host, timeout));
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]);
         let deadline = Instant::now() + timeout;
         let call = async {
-            let ask = Ask {
+            let ask = TransferRequest {
                 method: Method::POST,
                 body: Some(body),
                 version: HttpVersion::Http11,
                 ip,
-                ..Ask::get(&url, &headers, deadline)
+                ..TransferRequest::get(&url, &headers, deadline)
             };
             let mut response = self.send(&ask).await.map_err(failed)?;
             let status = response.status().as_u16();
             let mut body = Vec::new();
             let mut bounded = response.body_mut().take(MOST as u64 + 1);
             let read = bounded.read_to_end(&mut body).await;
-            read.map_err(|error| failed(Fault::of_body(error, url.scheme() == "https")))?;
+            read.map_err(|error| failed(TransferError::of_body(error, url.scheme() == "https")))?;
             if body.len() > MOST {
                 body.truncate(MOST);
                 return Err(CallError::TooLarge(body));
             }
             Ok(Answer { status, body })
         };
-        let late = || failed(Fault::from(What::EndTimeout));
+        let late = || failed(TransferError::from(TransferErrorKind::EndTimeout));
         before(deadline + GRACE, call)
             .await
             .unwrap_or_else(|| Err(late()))

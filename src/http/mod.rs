@@ -24,8 +24,8 @@ pub use handshake::{
 pub use isahc::http::HeaderValue;
 pub use resolver::{Lookup, Resolvers, Unresolved};
 pub use tls_stream::Session;
-pub use transfer::{Ask, GRACE};
-pub use transfer_error::{Fault, What, within};
+pub use transfer::{GRACE, TransferRequest};
+pub use transfer_error::{TransferError, TransferErrorKind, within};
 pub use trust::Trust;
 
 use crate::lock::lock;

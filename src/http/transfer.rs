@@ -1,7 +1,7 @@
 //! One request over the client, and what lives exactly as long as its transfer.
 
 use super::quirks::wire_bytes;
-use super::{Client, Fault, IdleBook, Permit, What, authority};
+use super::{Client, IdleBook, Permit, TransferError, TransferErrorKind, authority};
 use crate::lock::lock;
 use crate::monitor::site::{HttpVersion, IpVersion};
 use futures_lite::AsyncRead;
@@ -28,7 +28,7 @@ pub const GRACE: Duration = Duration::from_millis(250);
 const NO_ROOTS: &str = "/nonexistent";
 
 /// One request. Redirects aren't followed.
-pub struct Ask<'a> {
+pub struct TransferRequest<'a> {
     pub url: &'a Url,
     pub method: Method,
     /// Values must be visible ASCII.
@@ -57,10 +57,10 @@ pub struct Ask<'a> {
     pub permit: Option<&'a Permit>,
 }
 
-impl<'a> Ask<'a> {
+impl<'a> TransferRequest<'a> {
     /// A GET of whatever version over any connection, verified, without a permit.
-    pub fn get(url: &'a Url, headers: &'a HeaderMap, deadline: Instant) -> Ask<'a> {
-        Ask {
+    pub fn get(url: &'a Url, headers: &'a HeaderMap, deadline: Instant) -> TransferRequest<'a> {
+        TransferRequest {
             url,
             method: Method::GET,
             headers,
@@ -83,7 +83,10 @@ impl<'a> Ask<'a> {
 impl Client {
     /// Sends it and waits for the head of the answer. The body is the caller's to read, up to
     /// a bound; dropping it ends the transfer at libcurl's next callback, or at the deadline.
-    pub async fn send(&self, ask: &Ask<'_>) -> Result<Response<AsyncBody>, Fault> {
+    pub async fn send(
+        &self,
+        ask: &TransferRequest<'_>,
+    ) -> Result<Response<AsyncBody>, TransferError> {
         let https = ask.url.scheme() == "https";
         if !https || !ask.verify {
             return self.attempt(ask, None).await;
@@ -95,7 +98,7 @@ impl Client {
         let known = roots.refresh(&bundle).await.is_ok();
         if let Some(root) = roots.learnt(&bundle, &name).filter(|_| known) {
             match self.attempt(ask, Some(root.store.clone())).await {
-                Err(fault) if matches!(fault.what, What::Certificate) => {
+                Err(fault) if matches!(fault.what, TransferErrorKind::Certificate) => {
                     // Another chain than the last time: what the whole bundle says counts.
                     roots.learn(&bundle, &name, None);
                 }
@@ -109,10 +112,10 @@ impl Client {
             Err(_) => TrustStore::from_file(NO_ROOTS),
         };
         match self.attempt(ask, Some(whole)).await {
-            Err(fault) if matches!(fault.what, What::Roots(_)) => {
+            Err(fault) if matches!(fault.what, TransferErrorKind::Roots(_)) => {
                 let why = seen.err().unwrap_or_else(|| roots.defect(&bundle, None));
-                let what = What::Roots(why);
-                Err(Fault { what, ..fault })
+                let what = TransferErrorKind::Roots(why);
+                Err(TransferError { what, ..fault })
             }
             result => result,
         }
@@ -120,9 +123,9 @@ impl Client {
 
     async fn attempt(
         &self,
-        ask: &Ask<'_>,
+        ask: &TransferRequest<'_>,
         trust: Option<TrustStore>,
-    ) -> Result<Response<AsyncBody>, Fault> {
+    ) -> Result<Response<AsyncBody>, TransferError> {
         let https = ask.url.scheme() == "https";
         let request = self.request(ask, trust)?;
         self.shared.idle.started();
@@ -132,7 +135,7 @@ impl Client {
             .get()
             .send_async(request)
             .await
-            .map_err(|error| Fault::new(&error, https, false))?;
+            .map_err(|error| TransferError::new(&error, https, false))?;
         if let Some(address) = response.remote_addr()
             && !https
         {
@@ -151,9 +154,9 @@ impl Client {
 
     fn request(
         &self,
-        ask: &Ask<'_>,
+        ask: &TransferRequest<'_>,
         trust: Option<TrustStore>,
-    ) -> Result<Request<AsyncBody>, Fault> {
+    ) -> Result<Request<AsyncBody>, TransferError> {
         let https = ask.url.scheme() == "https";
         // libcurl counts in milliseconds, and 0 means no timeout.
         let left = ask.deadline.saturating_duration_since(Instant::now());
@@ -233,14 +236,14 @@ impl Client {
     /// TLS other client "certificates" are enough (see [`Hold`]); plain HTTP is matched by host
     /// name and port alone, so it gets a name of its own and is sent to where the last answer
     /// came from. Without such an answer, lately, nothing is open.
-    fn apart(&self, ask: &Ask<'_>) -> Option<SocketAddr> {
+    fn apart(&self, ask: &TransferRequest<'_>) -> Option<SocketAddr> {
         if !ask.fresh || ask.url.scheme() == "https" || self.is_proxied(ask.url) {
             return None;
         }
         self.open_at(ask.url)
     }
 
-    fn tls(&self, ask: &Ask<'_>, trust: Option<TrustStore>) -> TlsConfig {
+    fn tls(&self, ask: &TransferRequest<'_>, trust: Option<TrustStore>) -> TlsConfig {
         // Only plain HTTP and `verify = false` come without roots; this file is never opened.
         let trust = trust.unwrap_or_else(|| TrustStore::from_file(NO_ROOTS));
         TlsConfig::builder()
@@ -251,7 +254,7 @@ impl Client {
             .build()
     }
 
-    fn hold(&self, ask: &Ask<'_>) -> Hold {
+    fn hold(&self, ask: &TransferRequest<'_>) -> Hold {
         Hold {
             name: match ask.fresh {
                 true => format!("retry {}", unique()).into_bytes(),
@@ -332,14 +335,14 @@ fn host_header(url: &Url) -> String {
     }
 }
 
-fn bad_address() -> Fault {
+fn bad_address() -> TransferError {
     unsendable("a request cannot be made of this address".to_owned())
 }
 
-fn unsendable(why: String) -> Fault {
-    What::Request(why).into()
+fn unsendable(why: String) -> TransferError {
+    TransferErrorKind::Request(why).into()
 }
 
-fn roots_fault(why: String) -> Fault {
-    What::Roots(why).into()
+fn roots_fault(why: String) -> TransferError {
+    TransferErrorKind::Roots(why).into()
 }

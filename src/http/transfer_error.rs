@@ -8,14 +8,14 @@ use std::time::Duration;
 
 /// A transfer that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    pub what: What,
+pub struct TransferError {
+    pub what: TransferErrorKind,
     /// The address that was spoken to, when a connection had been made.
     pub address: Option<SocketAddr>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum TransferErrorKind {
     /// The request can't be made of what was asked for.
     Request(String),
     /// No trusted roots, or the file that holds them can't be used.
@@ -49,33 +49,33 @@ pub enum What {
     Other(String),
 }
 
-impl From<What> for Fault {
+impl From<TransferErrorKind> for TransferError {
     /// Without an address.
-    fn from(what: What) -> Fault {
-        Fault {
+    fn from(what: TransferErrorKind) -> TransferError {
+        TransferError {
             what,
             address: None,
         }
     }
 }
 
-impl Fault {
+impl TransferError {
     /// `began`: the head of the answer had come before. `https`: the connection is a TLS one.
-    pub(super) fn new(error: &isahc::error::Error, https: bool, began: bool) -> Fault {
+    pub(super) fn new(error: &isahc::error::Error, https: bool, began: bool) -> TransferError {
         let ends = error.local_addr().zip(error.remote_addr());
         let cut = ends.and_then(wire_bytes::why_cut);
-        Fault {
+        TransferError {
             what: cut.unwrap_or_else(|| what(error, https, began)),
             address: error.remote_addr(),
         }
     }
 
     /// Of an error that came while the body was read.
-    pub fn of_body(error: std::io::Error, https: bool) -> Fault {
+    pub fn of_body(error: std::io::Error, https: bool) -> TransferError {
         match error.kind() {
             // Not libcurl's: it had ended without a word, or our own deadline passed.
-            std::io::ErrorKind::ConnectionAborted => What::BrokenOff.into(),
-            _ => Fault::new(&isahc::error::Error::from(error), https, true),
+            std::io::ErrorKind::ConnectionAborted => TransferErrorKind::BrokenOff.into(),
+            _ => TransferError::new(&isahc::error::Error::from(error), https, true),
         }
     }
 
@@ -84,36 +84,48 @@ impl Fault {
         use FailureKind::{Connect, Dns, Internal, Protocol, Timeout, Tls, TooLarge};
         let within = within(timeout);
         let (kind, detail) = match &self.what {
-            What::Request(why) => (Internal, why.clone()),
-            What::Roots(why) => (Tls, why.clone()),
-            What::Resolve => (Dns, format!("cannot resolve {host}")),
-            What::Connect => (Connect, format!("cannot connect to {host}")),
-            What::ConnectTimeout => (Timeout, format!("no connection within {within}")),
-            What::Certificate => (Tls, "certificate not trusted".to_owned()),
-            What::Handshake => (Tls, "TLS handshake failed".to_owned()),
-            What::Reset | What::Unreadable => (Connect, "connection reset".to_owned()),
-            What::AnswerTimeout => (Timeout, format!("no answer within {within}")),
-            What::EndTimeout => (Timeout, format!("no end of the answer within {within}")),
-            What::Empty => (
+            TransferErrorKind::Request(why) => (Internal, why.clone()),
+            TransferErrorKind::Roots(why) => (Tls, why.clone()),
+            TransferErrorKind::Resolve => (Dns, format!("cannot resolve {host}")),
+            TransferErrorKind::Connect => (Connect, format!("cannot connect to {host}")),
+            TransferErrorKind::ConnectTimeout => {
+                (Timeout, format!("no connection within {within}"))
+            }
+            TransferErrorKind::Certificate => (Tls, "certificate not trusted".to_owned()),
+            TransferErrorKind::Handshake => (Tls, "TLS handshake failed".to_owned()),
+            TransferErrorKind::Reset | TransferErrorKind::Unreadable => {
+                (Connect, "connection reset".to_owned())
+            }
+            TransferErrorKind::AnswerTimeout => (Timeout, format!("no answer within {within}")),
+            TransferErrorKind::EndTimeout => {
+                (Timeout, format!("no end of the answer within {within}"))
+            }
+            TransferErrorKind::Empty => (
                 Protocol,
                 "server closed the connection without an answer".to_owned(),
             ),
-            What::NotHttp => (Protocol, "answer is not HTTP".to_owned()),
-            What::NotHttp2 => (Protocol, "answer is not HTTP/2".to_owned()),
-            What::BadHttp2(None) => (Protocol, "answer is malformed HTTP/2".to_owned()),
-            What::BadHttp2(Some(field)) => (
+            TransferErrorKind::NotHttp => (Protocol, "answer is not HTTP".to_owned()),
+            TransferErrorKind::NotHttp2 => (Protocol, "answer is not HTTP/2".to_owned()),
+            TransferErrorKind::BadHttp2(None) => {
+                (Protocol, "answer is malformed HTTP/2".to_owned())
+            }
+            TransferErrorKind::BadHttp2(Some(field)) => (
                 Protocol,
                 format!("answer is malformed HTTP/2 (header field {field})"),
             ),
-            What::BrokenOff => (Protocol, "answer broken off".to_owned()),
-            What::BadChunk => (Protocol, "bad chunk in the answer".to_owned()),
-            What::BadEncoding => (Protocol, "answer cannot be decompressed".to_owned()),
-            What::HeadersTooLarge => (TooLarge, "answer's headers are too large".to_owned()),
-            What::TooMuch => (
+            TransferErrorKind::BrokenOff => (Protocol, "answer broken off".to_owned()),
+            TransferErrorKind::BadChunk => (Protocol, "bad chunk in the answer".to_owned()),
+            TransferErrorKind::BadEncoding => {
+                (Protocol, "answer cannot be decompressed".to_owned())
+            }
+            TransferErrorKind::HeadersTooLarge => {
+                (TooLarge, "answer's headers are too large".to_owned())
+            }
+            TransferErrorKind::TooMuch => (
                 TooLarge,
                 "more than 8 MiB received before the answer ended".to_owned(),
             ),
-            What::Other(why) => (Protocol, why.clone()),
+            TransferErrorKind::Other(why) => (Protocol, why.clone()),
         };
         Failure::new(kind, detail)
     }
@@ -131,10 +143,10 @@ pub fn within(timeout: Duration) -> String {
 /// isahc's kinds are coarser than libcurl's codes (curl.h, `CURLcode`), which only the text of
 /// its source shows: `[28] Timeout was reached`. libcurl's own words never arrive: isahc 2.0.2
 /// asks for the results of its transfers without them.
-fn what(error: &isahc::error::Error, https: bool, began: bool) -> What {
+fn what(error: &isahc::error::Error, https: bool, began: bool) -> TransferErrorKind {
     let source = error.source();
     if error.is_timeout() && source.is_none_or(|source| source.is::<std::io::Error>()) {
-        return What::EndTimeout;
+        return TransferErrorKind::EndTimeout;
     }
     let code = source.map(ToString::to_string).and_then(|text| {
         let digits = text.strip_prefix('[')?.split(']').next()?;
@@ -144,31 +156,31 @@ fn what(error: &isahc::error::Error, https: bool, began: bool) -> What {
     classify(code.unwrap_or(0), connected, https, began)
 }
 
-fn classify(code: u32, connected: bool, https: bool, began: bool) -> What {
+fn classify(code: u32, connected: bool, https: bool, began: bool) -> TransferErrorKind {
     match code {
-        6 => What::Resolve,
-        5 | 7 => What::Connect,
-        28 if began => What::EndTimeout,
-        28 if connected => What::AnswerTimeout,
-        28 => What::ConnectTimeout,
-        35 | 59 => What::Handshake,
-        51 | 60 => What::Certificate,
-        77 => What::Roots("the trusted root certificates cannot be read".to_owned()),
-        52 => What::Empty,
-        18 => What::BrokenOff,
+        6 => TransferErrorKind::Resolve,
+        5 | 7 => TransferErrorKind::Connect,
+        28 if began => TransferErrorKind::EndTimeout,
+        28 if connected => TransferErrorKind::AnswerTimeout,
+        28 => TransferErrorKind::ConnectTimeout,
+        35 | 59 => TransferErrorKind::Handshake,
+        51 | 60 => TransferErrorKind::Certificate,
+        77 => TransferErrorKind::Roots("the trusted root certificates cannot be read".to_owned()),
+        52 => TransferErrorKind::Empty,
+        18 => TransferErrorKind::BrokenOff,
         // A reset, and over TLS also an end without a goodbye.
-        55 | 56 if began => What::BrokenOff,
-        55 | 56 if https => What::Empty,
-        55 => What::Reset,
-        56 => What::Unreadable,
-        1 | 8 => What::NotHttp,
+        55 | 56 if began => TransferErrorKind::BrokenOff,
+        55 | 56 if https => TransferErrorKind::Empty,
+        55 => TransferErrorKind::Reset,
+        56 => TransferErrorKind::Unreadable,
+        1 | 8 => TransferErrorKind::NotHttp,
         // isahc stops a transfer whose header lines it can't read.
-        23 if !began => What::NotHttp,
-        16 if !https && !began => What::NotHttp2,
-        16 | 92 => What::Other("HTTP/2 stream broken off".to_owned()),
-        61 => What::BadEncoding,
-        100 => What::HeadersTooLarge,
-        _ => What::Other(format!("transfer failed (libcurl error {code})")),
+        23 if !began => TransferErrorKind::NotHttp,
+        16 if !https && !began => TransferErrorKind::NotHttp2,
+        16 | 92 => TransferErrorKind::Other("HTTP/2 stream broken off".to_owned()),
+        61 => TransferErrorKind::BadEncoding,
+        100 => TransferErrorKind::HeadersTooLarge,
+        _ => TransferErrorKind::Other(format!("transfer failed (libcurl error {code})")),
     }
 }
 
@@ -178,14 +190,23 @@ mod tests {
 
     #[test]
     fn a_timeout_says_how_far_it_came() {
-        assert_eq!(classify(28, false, true, false), What::ConnectTimeout);
-        assert_eq!(classify(28, true, true, false), What::AnswerTimeout);
-        assert_eq!(classify(28, true, true, true), What::EndTimeout);
+        assert_eq!(
+            classify(28, false, true, false),
+            TransferErrorKind::ConnectTimeout
+        );
+        assert_eq!(
+            classify(28, true, true, false),
+            TransferErrorKind::AnswerTimeout
+        );
+        assert_eq!(
+            classify(28, true, true, true),
+            TransferErrorKind::EndTimeout
+        );
     }
 
     #[test]
     fn what_is_not_known_is_told_by_its_number_alone() {
-        let fault = Fault {
+        let fault = TransferError {
             what: classify(99, true, true, false),
             address: None,
         };

@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// One server, one question.
-pub(super) struct Ask<'a> {
+pub(super) struct TransferRequest<'a> {
     pub(super) question: &'a Question,
     pub(super) server: SocketAddr,
     pub(super) until: Instant,
@@ -32,7 +32,7 @@ pub(super) struct Ask<'a> {
     pub(super) deadline: Deadline,
 }
 
-impl Ask<'_> {
+impl TransferRequest<'_> {
     /// A message that is an answer to the question. `connect`: what a connection took.
     pub(super) async fn answer(&self, connect: &mut Duration) -> Result<Vec<u8>, Miss> {
         let message = self.over_udp().await?;

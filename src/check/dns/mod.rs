@@ -9,7 +9,7 @@ use super::wire::dns::{Answer, Data, Malformed, Name, Question, Rcode};
 use crate::http::Client;
 use crate::monitor::site::outcome::{Failure, FailureKind, Lack, Outcome, Phases};
 use crate::monitor::site::{DnsCheck, RecordKind, Site};
-use exchange::{Ask, Miss};
+use exchange::{Miss, TransferRequest};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -101,7 +101,7 @@ async fn find(
 ) -> Found {
     let mut misses = Vec::new();
     for (at, &server) in servers.iter().enumerate() {
-        let ask = Ask {
+        let ask = TransferRequest {
             question,
             server,
             // What is left is shared with those behind it.

@@ -128,7 +128,7 @@ fn shake_hands(config: &Arc<ServerConfig>, stream: TcpStream) {
 }
 
 pub(super) fn tls_site(server: &Server) -> Site {
-    let check = Check::Tls(super::tls_talk::tls_check(server.address));
+    let check = Check::Tls(super::tls::tls_check(server.address));
     site_of(check, Duration::from_secs(5))
 }
 

@@ -9,16 +9,17 @@ mod floods;
 #[cfg(feature = "http2")]
 #[path = "../../../tests/support/h2.rs"]
 mod h2;
-mod heads;
+mod header_lines;
 mod hostile;
+mod http;
 #[cfg(feature = "http2")]
 mod http2;
+mod https;
 #[cfg(feature = "icmp")]
 mod icmp;
 mod json;
-mod learnt;
+mod learnt_roots;
 mod login;
-mod plain;
 mod rdap;
 mod redirects;
 mod roots;
@@ -27,7 +28,6 @@ mod starttls;
 mod tcp;
 mod tls;
 mod tls_cause;
-mod tls_talk;
 
 use super::run;
 use crate::http::{Client, Limits};

@@ -318,13 +318,13 @@ fn a_private_site_may_redirect_to_private_addresses() {
 /// libcurl counts the handshake as connecting: nothing was sent, and the next address is tried.
 #[test]
 fn a_handshake_that_does_not_end_is_no_connection() {
-    use crate::http::{Ask, What};
+    use crate::http::{TransferErrorKind, TransferRequest};
     use isahc::http::{HeaderMap, Method};
     let silent = Server::new(|mut stream| while request(&mut stream).is_some() {});
     for scheme in ["http", "https"] {
         let url = format!("{scheme}://name.example:{}/", silent.address.port());
         let url = url::Url::parse(&url).expect("a URL");
-        let ask = Ask {
+        let ask = TransferRequest {
             url: &url,
             method: Method::GET,
             headers: &HeaderMap::new(),
@@ -344,8 +344,8 @@ fn a_handshake_that_does_not_end_is_no_connection() {
         let start = Instant::now();
         let fault = block_on(client().send(&ask)).expect_err("no answer");
         let (what, least) = match scheme {
-            "https" => (What::ConnectTimeout, 0),
-            _ => (What::AnswerTimeout, 900),
+            "https" => (TransferErrorKind::ConnectTimeout, 0),
+            _ => (TransferErrorKind::AnswerTimeout, 900),
         };
         assert_eq!(fault.what, what, "{scheme}");
         assert!(start.elapsed() >= Duration::from_millis(least), "{scheme}");

@@ -1,8 +1,8 @@
 //! Trusted roots: files that are sound in part, and roots that end.
 
 use super::cert::{DAY, ca, https_site, in_days, key, params, tls_site, unix};
+use super::https::{Ca, config, serve, url};
 use super::server::Server;
-use super::tls::{Ca, config, serve, url};
 use super::*;
 use crate::check::certificate;
 use crate::http::HeaderValue;

@@ -1,9 +1,9 @@
 //! TLS that begins after a word in the clear.
 
+use super::https::Ca;
 use super::server::Server;
 use super::tcp::{saying, wait};
-use super::tls::Ca;
-use super::tls_talk::{check, check_within};
+use super::tls::{check, check_within};
 use super::*;
 use crate::monitor::site::StartTls;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};

@@ -1,128 +1,212 @@
-//! HTTPS: what is trusted, what is told when it isn't, and learnt roots.
+//! TLS checks: what is trusted, what is said under TLS, and servers that do it wrong.
 
-use super::server::{Server, request};
+use super::https::{Ca, DAY, bundle, config};
+use super::server::Server;
+use super::tcp::{saying, wait};
 use super::*;
-use rcgen::{BasicConstraints, CertificateParams, CustomExtension, IsCa, Issuer, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use crate::monitor::site::{Talk, TlsCheck};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use std::io::Write;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 use tempfile::TempDir;
 
-const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-pub(super) const DAY: Duration = Duration::from_secs(86_400);
-
-pub(super) struct Ca {
-    pub(super) issuer: Issuer<'static, KeyPair>,
-    pub(super) pem: String,
-}
-
-impl Ca {
-    pub(super) fn new() -> Ca {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-        params.distinguished_name.push(
-            rcgen::DnType::CommonName,
-            format!("CA {:?}", key.public_key_raw()),
-        );
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = params.self_signed(&key).expect("a certificate").pem();
-        Ca {
-            issuer: Issuer::new(params, key),
-            pem,
-        }
-    }
-
-    pub(super) fn config(&self, change: impl FnOnce(&mut CertificateParams)) -> Arc<ServerConfig> {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
-        change(&mut params);
-        let leaf = params.signed_by(&key, &self.issuer).expect("a certificate");
-        config(vec![leaf.der().clone()], &key)
+pub(super) fn tls_check(address: SocketAddr) -> TlsCheck {
+    TlsCheck {
+        host: address.ip().to_string(),
+        port: address.port(),
+        ip: IpVersion::Any,
+        starttls: None,
+        talk: Talk::default(),
+        verify: true,
+        ca_file: None,
     }
 }
 
-/// `chain`: the leaf, and its key, first.
-pub(super) fn config(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Arc<ServerConfig> {
-    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+/// One check that trusts `ca`, with time enough.
+pub(super) fn check(
+    server: &Server,
+    ca: Option<&Ca>,
+    change: impl FnOnce(&mut TlsCheck),
+) -> Outcome {
+    check_within(10_000, server, ca, change)
+}
+
+pub(super) fn check_within(
+    millis: u64,
+    server: &Server,
+    ca: Option<&Ca>,
+    change: impl FnOnce(&mut TlsCheck),
+) -> Outcome {
+    let dir = TempDir::new().expect("a directory");
+    let mut check = tls_check(server.address);
+    check.ca_file = ca.map(|ca| bundle(&dir, &[ca]));
+    change(&mut check);
+    let client = client();
+    let site = site_of(Check::Tls(check), Duration::from_millis(millis));
+    let outcome = block_on(run(&client, &site, false));
+    assert_eq!(outcome.address, Some(server.address.ip()));
+    assert_eq!(client.permits_in_use(), 0);
+    outcome
+}
+
+/// Says `text` under TLS, and listens.
+fn greeting(config: Arc<ServerConfig>, text: &'static [u8]) -> Server {
+    Server::new(move |stream| {
+        let tls = ServerConnection::new(config.clone()).expect("a connection");
+        let mut stream = StreamOwned::new(tls, stream);
+        let _ = stream.write_all(text);
+        let _ = stream.flush();
+        wait(stream);
+    })
+}
+
+fn versions(ca: &Ca, versions: &[&'static rustls::SupportedProtocolVersion]) -> Arc<ServerConfig> {
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
+    let leaf = params.signed_by(&key, &ca.issuer).expect("a certificate");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(key.serialize_der().into());
     let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .expect("versions")
         .with_no_client_auth()
-        .with_single_cert(chain, key)
+        .with_single_cert(vec![leaf.der().clone()], key)
         .expect("a certificate and its key");
     Arc::new(config)
 }
 
-/// Answers `OK` to everything, with whatever certificate is in `config` when somebody connects.
-pub(super) fn serve(config: Arc<Mutex<Arc<ServerConfig>>>) -> Server {
-    Server::new(move |stream| {
-        let config = config.lock().expect("unpoisoned").clone();
-        let tls = ServerConnection::new(config).expect("a connection");
-        let mut stream = StreamOwned::new(tls, stream);
-        while request(&mut stream).is_some() {
-            if stream.write_all(OK).is_err() {
-                break;
-            }
-        }
-    })
-}
-
-pub(super) fn url(server: &Server) -> String {
-    format!("https://{}/", server.address)
-}
-
-/// A bundle with the roots of `cas`; as large as a system's, or what is learnt isn't worth it.
-pub(super) fn bundle(dir: &TempDir, cas: &[&Ca]) -> PathBuf {
-    let path = dir.path().join("bundle.pem");
-    let mut pem: String = cas.iter().map(|ca| ca.pem.as_str()).collect();
-    pem.push_str(&"# as large as a system's\n".repeat(1000));
-    std::fs::write(&path, pem).expect("written");
-    path
-}
-
-#[track_caller]
-fn told(config: Arc<ServerConfig>, ca: &Ca) -> (FailureKind, String) {
-    let dir = TempDir::new().expect("a directory");
-    let server = serve(Arc::new(Mutex::new(config)));
-    let path = bundle(&dir, &[ca]);
-    let outcome = outcome(&url(&server), |check| check.ca_file = Some(path));
-    assert_eq!(outcome.address, Some(server.address.ip()));
-    let (kind, detail) = failure(&outcome);
-    (kind, detail.to_owned())
+#[test]
+fn a_handshake_is_enough_and_tells_its_version() {
+    let ca = Ca::new();
+    for (version, told) in [
+        (&rustls::version::TLS13, "TLS 1.3"),
+        (&rustls::version::TLS12, "TLS 1.2"),
+    ] {
+        let server = greeting(versions(&ca, &[version]), b"");
+        let outcome = check(&server, Some(&ca), |_| {});
+        assert_eq!(outcome.verdict, Ok(()));
+        assert_eq!(outcome.detail.as_deref(), Some(told));
+        let phases = outcome.phases.expect("measured");
+        assert!(!phases.connect.is_zero() && !phases.tls.is_zero());
+        assert_eq!(outcome.took, Some(phases.total));
+    }
 }
 
 #[test]
-fn a_certificate_that_is_not_accepted_is_told_with_dates_and_names() {
+fn what_is_said_under_tls_is_judged() {
+    let ca = Ca::new();
+    let server = greeting(ca.config(|_| {}), b"* OK IMAP4rev1 ready\r\n");
+    let told = |talk: Talk| {
+        let outcome = check(&server, Some(&ca), |check| check.talk = talk);
+        let first_byte = outcome.phases.map(|phases| phases.first_byte);
+        assert!(first_byte.is_some_and(|it| !it.is_zero()));
+        outcome.verdict.map_err(|failure| failure.detail)
+    };
+    assert_eq!(told(saying("", "* OK")), Ok(()));
+    assert_eq!(told(saying("a logout\r\n", "* OK")), Ok(()));
+    assert_eq!(
+        told(saying("", "* BYE")),
+        Err(r#"expected "* BYE" but got "* OK IMAP4rev1 ready""#.to_owned())
+    );
+}
+
+#[test]
+fn an_answer_to_what_was_sent_comes_under_tls() {
+    let ca = Ca::new();
+    let config = ca.config(|_| {});
+    let echo = Server::new(move |stream| {
+        let tls = ServerConnection::new(config.clone()).expect("a connection");
+        let mut stream = StreamOwned::new(tls, stream);
+        let mut said = vec![0; 300_000];
+        if stream.read_exact(&mut said).is_ok() {
+            let _ = stream.write_all(b"thanks");
+            let _ = stream.flush();
+        }
+        wait(stream);
+    });
+    // More than rustls takes at once.
+    let talk = saying(&"x".repeat(300_000), "thanks");
+    let outcome = check(&echo, Some(&ca), |check| check.talk = talk);
+    assert_eq!(outcome.verdict, Ok(()));
+}
+
+#[test]
+fn a_server_that_goes_or_says_nothing_under_tls_is_told() {
+    use FailureKind::{Body, Protocol, Timeout};
+    let ca = Ca::new();
+    let silent = greeting(ca.config(|_| {}), b"");
+    let config = ca.config(|_| {});
+    let closing = Server::new(move |mut stream| {
+        let mut tls = ServerConnection::new(config.clone()).expect("a connection");
+        let _ = tls.complete_io(&mut stream);
+        // With no goodbye.
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        wait(stream);
+    });
+    let config = ca.config(|_| {});
+    let endless = Server::new(move |stream| {
+        let tls = ServerConnection::new(config.clone()).expect("a connection");
+        let mut stream = StreamOwned::new(tls, stream);
+        while stream.write_all(&[b'.'; 1024]).is_ok() {}
+    });
+    for (server, kind, detail) in [
+        (silent, Timeout, r#""220 " did not come within 1500ms"#),
+        (closing, Protocol, r#"connection closed before "220 " came"#),
+        (endless, Body, r#""220 " is not in the first 4096 bytes"#),
+    ] {
+        let outcome = check_within(1500, &server, Some(&ca), |check| {
+            check.talk = saying("", "220 ")
+        });
+        assert_eq!(failure(&outcome), (kind, detail));
+    }
+}
+
+#[test]
+fn session_tickets_are_passed_over_and_a_flood_of_them_is_refused() {
+    let ca = Ca::new();
+    let told = |tickets| {
+        let mut config = ca.config(|_| {});
+        Arc::make_mut(&mut config).send_tls13_tickets = tickets;
+        let server = greeting(config, b"220 hello");
+        let outcome = check(&server, Some(&ca), |check| check.talk = saying("", "220 "));
+        outcome
+            .verdict
+            .map_err(|failure| (failure.kind, failure.detail))
+    };
+    assert_eq!(told(50), Ok(()));
+    // However many the library takes of them: it comes to an end.
+    let flood = told(300);
+    let broke = "server broke the TLS protocol".to_owned();
+    assert!(
+        flood == Ok(()) || flood == Err((FailureKind::Tls, broke)),
+        "{flood:?}"
+    );
+}
+
+#[test]
+fn a_certificate_that_is_not_accepted_is_told_as_for_https() {
+    use FailureKind::{Tls, Untrusted};
     let ca = Ca::new();
     let now = SystemTime::now();
     let expired = ca.config(|p| {
         p.not_before = (now - 90 * DAY).into();
         p.not_after = (now - 3 * DAY).into();
     });
-    let early = ca.config(|p| p.not_before = (now + 2 * DAY + DAY / 2).into());
     let other = ca.config(|p| {
         p.subject_alt_names = vec![rcgen::SanType::DnsName(
             "other.example".try_into().expect("a name"),
         )];
     });
-    let client_only =
-        ca.config(|p| p.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth]);
     let stranger = Ca::new().config(|_| {});
     let key = KeyPair::generate().expect("a key");
     let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
     let own = params.self_signed(&key).expect("a certificate");
     let own = config(vec![own.der().clone()], &key);
-    use FailureKind::{Tls, Untrusted};
     for (config, kind, detail) in [
         (expired, Tls, "certificate expired 3 days ago"),
-        (early, Tls, "certificate not yet valid, starts in 2 days"),
-        (client_only, Tls, "certificate is not for a server"),
-        // What a captive portal shows.
         (
             other,
             Untrusted,
@@ -135,334 +219,160 @@ fn a_certificate_that_is_not_accepted_is_told_with_dates_and_names() {
         ),
         (own, Untrusted, "self-signed certificate"),
     ] {
-        assert_eq!(told(config, &ca), (kind, detail.to_owned()));
-    }
-}
-
-#[test]
-fn without_verification_any_certificate_will_do() {
-    let now = SystemTime::now();
-    let expired = Ca::new().config(|p| p.not_after = (now - 3 * DAY).into());
-    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-    let mut unknown = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
-    unknown.set_criticality(true);
-    params.custom_extensions = vec![unknown];
-    let key = KeyPair::generate().expect("a key");
-    let critical = params.self_signed(&key).expect("a certificate");
-    // webpki can't read these.
-    let unreadable = [
-        critical.der(),
-        &include_bytes!("../wire/x509/samples/v1_t61.der")[..],
-        include_bytes!("../wire/x509/samples/rsa_1024.der"),
-    ];
-    let unreadable = unreadable.map(presenting);
-    for config in unreadable.into_iter().chain([expired]) {
-        let server = serve(Arc::new(Mutex::new(config)));
-        let over_https = outcome(&url(&server), |check| check.verify = false);
-        assert_eq!(over_https.verdict, Ok(()));
-        let over_tls = block_on(run(&client(), &tls_site_at(&server), false));
-        assert_eq!(over_tls.verdict, Ok(()));
-    }
-}
-
-#[test]
-fn a_hello_fits_into_one_segment() {
-    let (tell, told) = std::sync::mpsc::channel();
-    let server = Server::new(move |mut stream| {
-        // Handshake record: its length stands behind type and version (RFC 8446 section 5.1).
-        let mut head = [0; 5];
-        let _ = std::io::Read::read_exact(&mut stream, &mut head);
-        let _ = tell.send(u16::from_be_bytes([head[3], head[4]]));
-    });
-    let _ = outcome(&url(&server), |check| check.verify = false);
-    let _ = block_on(run(&client(), &tls_site_at(&server), false));
-    for _ in 0..2 {
-        let length = told.recv().expect("a hello");
-        assert!((100..600).contains(&length), "{length}");
-    }
-}
-
-#[test]
-fn a_server_that_wants_a_post_quantum_key_gets_one() {
-    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
-    provider.kx_groups = vec![rustls::crypto::aws_lc_rs::kx_group::X25519MLKEM768];
-    let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(Vec::new()).expect("parameters");
-    let own = params.self_signed(&key).expect("a certificate");
-    let config = ServerConfig::builder_with_provider(Arc::new(provider))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![own.der().clone()],
-            PrivateKeyDer::Pkcs8(key.serialize_der().into()),
-        )
-        .expect("a certificate and its key");
-    let server = serve(Arc::new(Mutex::new(Arc::new(config))));
-    let over_https = outcome(&url(&server), |check| check.verify = false);
-    assert_eq!(over_https.verdict, Ok(()));
-    let over_tls = block_on(run(&client(), &tls_site_at(&server), false));
-    assert_eq!(over_tls.verdict, Ok(()));
-}
-
-/// A `tls://` site that isn't verified.
-fn tls_site_at(server: &Server) -> Site {
-    let mut check = super::tls_talk::tls_check(server.address);
-    check.verify = false;
-    site_of(Check::Tls(check), Duration::from_secs(5))
-}
-
-/// A server with this certificate, and with some other key.
-fn presenting(certificate: &[u8]) -> Arc<ServerConfig> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let key = KeyPair::generate().expect("a key").serialize_der();
-    let key = PrivateKeyDer::Pkcs8(key.into());
-    let key = provider.key_provider.load_private_key(key).expect("a key");
-    let certified = CertifiedKey::new(vec![certificate.to_vec().into()], key);
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-    Arc::new(config)
-}
-
-#[test]
-fn a_server_that_speaks_no_tls_is_told_so() {
-    let ca = Ca::new();
-    let dir = TempDir::new().expect("a directory");
-    let path = bundle(&dir, &[&ca]);
-    let told = |server: Server| {
-        let outcome = outcome(&url(&server), |check| check.ca_file = Some(path.clone()));
-        let (kind, detail) = failure(&outcome);
-        (kind, detail.to_owned())
-    };
-    let plain = Server::new(|mut stream| {
-        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-        // Until the other side has read it: closing at once would reset.
-        while std::io::Read::read(&mut stream, &mut [0; 512]).is_ok_and(|n| n > 0) {}
-    });
-    assert_eq!(
-        told(plain),
-        (FailureKind::Tls, "not a TLS server".to_owned())
-    );
-    let closing = Server::new(|mut stream| {
-        let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
-    });
-    assert_eq!(
-        told(closing),
-        (
-            FailureKind::Tls,
-            "TLS handshake failed: server closed the connection".to_owned()
-        )
-    );
-}
-
-#[test]
-fn a_handshake_that_hangs_is_told_as_one() {
-    let ca = Ca::new();
-    let dir = TempDir::new().expect("a directory");
-    let path = bundle(&dir, &[&ca]);
-    let told = |address: std::net::SocketAddr| {
-        let mut site = site(&format!("https://{address}/"), |check| {
-            check.ca_file = Some(path.clone());
+        let server = greeting(config, b"220 hello");
+        let outcome = check(&server, Some(&ca), |_| {});
+        assert_eq!(failure(&outcome), (kind, detail));
+        assert_eq!((outcome.took, outcome.phases), (None, None));
+        let outcome = check(&server, None, |check| {
+            check.verify = false;
+            check.talk = saying("", "220 ");
         });
-        site.timeout = Duration::from_millis(500);
-        let outcome = block_on(run(&client(), &site, false));
-        assert_eq!(outcome.address, Some(address.ip()));
-        let (kind, detail) = failure(&outcome);
-        (kind, detail.to_owned())
-    };
-    let silent = Server::new(super::tcp::wait);
-    let hung = "no end of the TLS handshake within 500ms";
-    assert_eq!(
-        told(silent.address),
-        (FailureKind::Timeout, hung.to_owned())
-    );
-    let (full, _queue) = unconnectable();
-    assert_eq!(
-        told(full.local_addr().expect("bound")),
-        (
-            FailureKind::Timeout,
-            "no connection within 500ms".to_owned()
-        )
-    );
+        assert_eq!(outcome.verdict, Ok(()), "{detail}");
+    }
 }
 
 #[test]
 fn a_ca_file_that_cannot_be_used_is_named() {
-    let told = |path: PathBuf| {
-        let outcome = outcome("https://127.0.0.1:1/", |check| check.ca_file = Some(path));
-        failure(&outcome).1.to_owned()
-    };
-    // The port refuses first: nothing is read for a connection that isn't made.
-    assert!(told("/nowhere.pem".into()).starts_with("connection refused"));
-    let server = serve(Arc::new(Mutex::new(Ca::new().config(|_| {}))));
-    let missing = outcome(&url(&server), |check| {
+    let server = greeting(Ca::new().config(|_| {}), b"");
+    let outcome = check(&server, None, |check| {
         check.ca_file = Some("/nowhere.pem".into());
     });
-    assert_eq!(
-        failure(&missing),
-        (
-            FailureKind::Tls,
-            "cannot read ca_file /nowhere.pem: No such file or directory"
-        )
-    );
-    assert_eq!(missing.address, Some(server.address.ip()));
+    let told = "cannot read ca_file /nowhere.pem: No such file or directory";
+    assert_eq!(failure(&outcome), (FailureKind::Tls, told));
 }
 
-/// Answers each connection with `answer`, in one segment with the end of TCP, without ending TLS.
-fn farewell(answer: &'static [u8], ca: &Ca) -> Server {
-    let config = ca.config(|_| {});
-    Server::new(move |stream| {
-        let tls = ServerConnection::new(config.clone()).expect("a connection");
-        let mut stream = StreamOwned::new(tls, stream);
-        request(&mut stream);
-        // Held back until the socket is closed.
-        rustix::net::sockopt::set_tcp_cork(&stream.sock, true).expect("corked");
-        let _ = stream.write_all(answer);
-    })
-}
-
-#[test]
-fn a_server_that_ends_tcp_without_ending_tls_has_answered() {
-    let ca = Ca::new();
-    let dir = TempDir::new().expect("a directory");
-    let path = bundle(&dir, &[&ca]);
-    for (answer, wanted) in [
-        (OK, None),
-        (b"HTTP/1.0 200 OK\r\n\r\nwell", None),
-        (
-            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
-            Some((FailureKind::Protocol, "answer broken off")),
-        ),
-        (
-            b"",
-            Some((
-                FailureKind::Protocol,
-                "server closed the connection without an answer",
-            )),
-        ),
-    ] {
-        let server = farewell(answer, &ca);
-        let outcome = outcome(&url(&server), |check| {
-            check.ca_file = Some(path.clone());
-            check.body = Some(String::new());
-        });
-        match wanted {
-            None => assert_eq!(outcome.verdict, Ok(())),
-            Some(wanted) => assert_eq!(failure(&outcome), wanted),
-        }
+/// What a server of `config` first answers to the client on `stream`: hello and all.
+fn first_flight(config: &Arc<ServerConfig>, stream: &mut TcpStream) -> Vec<u8> {
+    let mut tls = ServerConnection::new(config.clone()).expect("a connection");
+    while !tls.wants_write() {
+        tls.read_tls(stream).expect("a hello");
+        tls.process_new_packets().expect("a hello");
     }
+    let mut flight = Vec::new();
+    while tls.wants_write() {
+        tls.write_tls(&mut flight).expect("written");
+    }
+    flight
 }
 
 #[test]
-fn what_is_no_body_is_cut_over_tls_too() {
+fn a_server_that_does_not_speak_tls_or_speaks_it_wrongly_is_told() {
+    use FailureKind::{Connect, Timeout, Tls};
     let ca = Ca::new();
-    let dir = TempDir::new().expect("a directory");
-    let path = bundle(&dir, &[&ca]);
+    let plain = Server::new(|mut stream| {
+        let _ = stream.write_all(b"220 mail.example ESMTP\r\n");
+        wait(stream);
+    });
     let config = ca.config(|_| {});
-    let server = Server::new(move |stream| {
-        let tls = ServerConnection::new(config.clone()).expect("a connection");
-        let mut stream = StreamOwned::new(tls, stream);
-        request(&mut stream);
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-        let chunk = [b"1;", &[b'x'; 15_000][..], b"\r\nz\r\n"].concat();
-        while stream.write_all(&chunk).is_ok() {}
+    let garbage = Server::new(move |mut stream| {
+        let flight = first_flight(&config, &mut stream);
+        // The first record is the hello: a type, a version and a length come before it.
+        let hello = 5 + usize::from(u16::from_be_bytes([flight[3], flight[4]]));
+        let _ = stream.write_all(&flight[..hello]);
+        let _ = stream.write_all(&[b'x'; 4096]);
+        wait(stream);
     });
-    let mut site = site(&url(&server), |check| check.ca_file = Some(path));
-    site.timeout = Duration::from_secs(60);
-    let outcome = block_on(run(&client(), &site, false));
-    let cause = "more than 8 MiB received before the answer ended";
-    assert_eq!(failure(&outcome), (FailureKind::TooLarge, cause));
-}
-
-#[test]
-fn a_server_of_http_1_is_not_what_was_wanted() {
-    let ca = Ca::new();
-    let dir = TempDir::new().expect("a directory");
-    let path = bundle(&dir, &[&ca]);
-    let server = serve(Arc::new(Mutex::new(ca.config(|_| {}))));
-    let outcome = outcome(&url(&server), |check| {
-        check.ca_file = Some(path);
-        check.version = HttpVersion::Http2;
+    let closing = Server::new(|mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
     });
-    assert_eq!(
-        failure(&outcome),
-        (
-            FailureKind::Protocol,
-            "server speaks HTTP/1.1, wanted HTTP/2"
-        )
-    );
-}
-
-#[test]
-fn a_root_is_learnt_and_another_chain_is_still_accepted() {
-    let (first, second, stranger) = (Ca::new(), Ca::new(), Ca::new());
-    let dir = TempDir::new().expect("a directory");
-    let path = bundle(&dir, &[&first, &second]);
-    let certificate = Arc::new(Mutex::new(first.config(|_| {})));
-    let server = serve(certificate.clone());
-    let client = client_with(|limits| limits.ca_file = Some(path));
-    let site = site(&url(&server), |_| {});
-    let learnt = || client.has_learnt_root(&url(&server));
-    // A fresh connection each time, so that it is verified each time.
-    let check = || block_on(run(&client, &site, true));
-    assert_eq!(check().verdict, Ok(()));
-    assert!(
-        !learnt() && server.accepted() == 1,
-        "once may be the only time"
-    );
-    assert_eq!(check().verdict, Ok(()));
-    assert!(learnt() && server.accepted() == 3, "by a look of our own");
-    assert_eq!(check().verdict, Ok(()));
-    assert_eq!(server.accepted(), 4);
-
-    *certificate.lock().expect("unpoisoned") = second.config(|_| {});
-    assert_eq!(check().verdict, Ok(()), "the whole bundle trusts it");
-    assert!(!learnt());
-    *certificate.lock().expect("unpoisoned") = stranger.config(|_| {});
-    let outcome = check();
-    assert_eq!(
-        failure(&outcome).1,
-        "certificate not trusted (unknown issuer)"
-    );
-    all_permits_back(&client);
-}
-
-#[test]
-fn a_learnt_root_never_makes_up_for_a_bad_certificate() {
-    let ca = Ca::new();
-    let dir = TempDir::new().expect("a directory");
-    let path = bundle(&dir, &[&ca]);
-    let certificate = Arc::new(Mutex::new(ca.config(|_| {})));
-    let server = serve(certificate.clone());
-    let client = client_with(|limits| limits.ca_file = Some(path));
-    let site = site(&url(&server), |_| {});
-    let check = || block_on(run(&client, &site, true));
-    assert!(check().verdict.is_ok() && check().verdict.is_ok());
-    assert!(client.has_learnt_root(&url(&server)));
-    let yesterday = SystemTime::now() - DAY - DAY / 2;
-    *certificate.lock().expect("unpoisoned") = ca.config(|p| p.not_after = yesterday.into());
-    assert_eq!(failure(&check()).1, "certificate expired 1 day ago");
-}
-
-#[test]
-fn a_verified_connection_is_reused_and_a_retry_makes_a_new_one() {
-    let ca = Ca::new();
-    let dir = TempDir::new().expect("a directory");
-    let path = bundle(&dir, &[&ca]);
-    let server = serve(Arc::new(Mutex::new(ca.config(|_| {}))));
-    let site = site(&url(&server), |check| check.ca_file = Some(path));
-    let client = client();
-    let reused = |fresh| {
-        let outcome = block_on(run(&client, &site, fresh));
-        assert_eq!(outcome.verdict, Ok(()));
-        let phases = outcome.phases.expect("measured");
-        assert_eq!(phases.reused, phases.tls.is_zero());
-        phases.reused
+    let resetting = Server::new(|stream| {
+        let _ = stream.peek(&mut [0]);
+    });
+    let silent = Server::new(wait);
+    let config = ca.config(|_| {});
+    let dripping = Server::new(move |mut stream| {
+        let flight = first_flight(&config, &mut stream);
+        for byte in flight {
+            if stream.write_all(&[byte]).is_err() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let alert = |description: u8| {
+        Server::new(move |mut stream| {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(&[21, 3, 3, 0, 2, 2, description]);
+            wait(stream);
+        })
     };
-    assert!(!reused(false));
-    assert!(reused(false));
-    assert!(!reused(true));
+    let late = "no end of the TLS handshake within 1500ms";
+    for (server, kind, detail) in [
+        (plain, Tls, "not a TLS server"),
+        (
+            garbage,
+            Tls,
+            "TLS handshake failed: server broke the protocol",
+        ),
+        (
+            closing,
+            Tls,
+            "TLS handshake failed: server closed the connection",
+        ),
+        (resetting, Tls, "TLS handshake failed: connection reset"),
+        (
+            alert(70),
+            Tls,
+            "TLS handshake failed: server speaks no TLS 1.2 or newer",
+        ),
+        (
+            alert(40),
+            Tls,
+            "TLS handshake failed: server sent alert HandshakeFailure",
+        ),
+        (silent, Timeout, late),
+        (dripping, Timeout, late),
+    ] {
+        let outcome = check_within(1500, &server, Some(&ca), |_| {});
+        assert_eq!(failure(&outcome), (kind, detail));
+    }
+    let free = refusing();
+    let client = client();
+    let site = site_of(Check::Tls(tls_check(free)), Duration::from_secs(1));
+    let outcome = block_on(run(&client, &site, false));
+    let told = format!("connection refused by {free}");
+    assert_eq!(failure(&outcome), (Connect, told.as_str()));
+}
+
+/// A leaf at the end of so many authorities, each issued by the one before.
+fn chain(ca: Ca, authorities: usize) -> Arc<ServerConfig> {
+    let mut issuer = ca.issuer;
+    let mut chain = Vec::new();
+    for n in 0..authorities {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, format!("authority {n}"));
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.signed_by(&key, &issuer).expect("a certificate");
+        chain.push(certificate.der().clone());
+        issuer = Issuer::new(params, key);
+    }
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
+    let leaf = params.signed_by(&key, &issuer).expect("a certificate");
+    chain.push(leaf.der().clone());
+    chain.reverse();
+    config(chain, &key)
+}
+
+#[test]
+fn a_long_chain_costs_one_failed_check() {
+    let told = |authorities| {
+        let ca = Ca::new();
+        let dir = TempDir::new().expect("a directory");
+        let path = bundle(&dir, &[&ca]);
+        let server = greeting(chain(ca, authorities), b"");
+        let outcome = check(&server, None, |check| check.ca_file = Some(path));
+        outcome.verdict.map_err(|failure| failure.detail)
+    };
+    assert_eq!(told(2), Ok(()));
+    let long = "certificate not trusted (its chain is too long)";
+    assert_eq!(told(100), Err(long.to_owned()));
+    // More than fits into a message of the handshake.
+    assert_eq!(
+        told(400),
+        Err("TLS handshake failed: server broke the protocol".to_owned())
+    );
 }

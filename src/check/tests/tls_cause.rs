@@ -1,7 +1,7 @@
 //! Causes of failed handshakes that are a limit of rustls or webpki, or a wish of the server.
 
+use super::https::{Ca, bundle, config};
 use super::server::Server;
-use super::tls::{Ca, bundle, config};
 use super::*;
 use rcgen::{BasicConstraints, CertificateParams, GeneralSubtree, IsCa, Issuer, KeyPair};
 use rcgen::{NameConstraints, SanType};
@@ -22,7 +22,7 @@ fn causes(server: &Server, ca_file: Option<&Path>) -> [String; 2] {
     let https = outcome(&format!("https://{}/", server.address), |check| {
         check.ca_file.clone_from(&ca_file);
     });
-    let mut tls = super::tls_talk::tls_check(server.address);
+    let mut tls = super::tls::tls_check(server.address);
     tls.ca_file = ca_file;
     tls.talk.send = Some("hello".to_owned());
     tls.talk.expect = Some("hello".to_owned());

@@ -20,7 +20,7 @@
 //! 2 MiB. Heads over [`LARGEST`] (one answer's with the interim ones before it) are refused just before
 //! libcurl would, whose code for that is the one for a reset (`CURLE_RECV_ERROR`).
 //!
-//! Tests: those below, and `check::tests::heads`, which fails when a new libcurl passes heads
+//! Tests: those below, and `check::tests::header_lines`, which fails when a new libcurl passes heads
 //! otherwise. Upstream would have to take the status line from libcurl (`CURLINFO_RESPONSE_CODE`)
 //! and to skip lines that it cannot read.
 

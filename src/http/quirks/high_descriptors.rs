@@ -9,4 +9,4 @@
 //! Here: `.cargo/config.toml` and `packaging/cross/build` give the C compiler `-DHAVE_POLL`. It can go
 //! when curl-sys defines it.
 //!
-//! Test: `check::tests::plain::a_socket_may_have_any_descriptor`.
+//! Test: `check::tests::http::a_socket_may_have_any_descriptor`.

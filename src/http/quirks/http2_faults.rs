@@ -16,7 +16,7 @@
 //! has sent, and not only before it receives.
 
 use super::wire_bytes;
-use crate::http::What;
+use crate::http::TransferErrorKind;
 use std::cell::RefCell;
 use std::ffi::{c_char, c_int, c_void};
 use std::os::fd::RawFd;
@@ -120,7 +120,7 @@ unsafe extern "C" fn before_frame_send(
     if gives_up {
         // SAFETY: the filter that the session was made for, which outlives it.
         let socket = unsafe { Curl_conn_cf_get_socket(filter, std::ptr::null_mut()) };
-        wire_bytes::cut(socket, What::BadHttp2(FIELD.take()));
+        wire_bytes::cut(socket, TransferErrorKind::BadHttp2(FIELD.take()));
     }
     0
 }

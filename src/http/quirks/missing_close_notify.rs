@@ -6,7 +6,7 @@
 //! end is an orderly one, as it is for libcurl on OpenSSL. That nothing was cut off is seen from
 //! Content-Length and chunks.
 //!
-//! Test: `check::tests::tls::a_server_that_ends_tcp_without_ending_tls_has_answered`.
+//! Test: `check::tests::https::a_server_that_ends_tcp_without_ending_tls_has_answered`.
 
 use std::ffi::c_void;
 

@@ -10,7 +10,7 @@
 //! `rustls_client_config_builder_set_server_verifier`. Its `rustls_server_cert_verifier` is an
 //! `Arc<dyn ServerCertVerifier>` of the rustls that this program is built with.
 //!
-//! Test: `check::tests::tls::without_verification_any_certificate_will_do`. Upstream would have to
+//! Test: `check::tests::https::without_verification_any_certificate_will_do`. Upstream would have to
 //! offer a way to skip the signature too.
 
 use crate::http::provider::AnyCertificate;

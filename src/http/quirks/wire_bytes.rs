@@ -16,7 +16,7 @@
 //! Tests: `check::tests::floods`, which fail when libcurl or isahc call otherwise. Upstream would
 //! have to count all bytes of a transfer, and to have a limit for them.
 
-use crate::http::What;
+use crate::http::TransferErrorKind;
 use crate::lock::lock;
 use std::collections::VecDeque;
 use std::ffi::c_void;
@@ -61,7 +61,7 @@ struct Table {
 struct Cut {
     ends: Ends,
     at: Instant,
-    why: What,
+    why: TransferErrorKind,
 }
 
 static TABLE: Mutex<Table> = Mutex::new(Table {
@@ -99,7 +99,7 @@ impl Connection {
         }
         // What libcurl has not read yet may be a body.
         if counted > LIMIT && counted.saturating_sub(waiting(self.socket)) > LIMIT {
-            abort(self.socket, self.ends, What::TooMuch, cut);
+            abort(self.socket, self.ends, TransferErrorKind::TooMuch, cut);
         }
     }
 }
@@ -128,7 +128,7 @@ fn of(ends: Ends, act: impl FnOnce(&mut Connection)) {
 }
 
 /// Why the connection between `ends` was cut here, if it was.
-pub(in crate::http) fn why_cut(ends: Ends) -> Option<What> {
+pub(in crate::http) fn why_cut(ends: Ends) -> Option<TransferErrorKind> {
     let cut = &mut table().cut;
     cut.retain(|cut| cut.at.elapsed() < REMEMBERED);
     let known = cut.iter().rev().find(|cut| cut.ends == ends)?;
@@ -137,7 +137,7 @@ pub(in crate::http) fn why_cut(ends: Ends) -> Option<What> {
 
 /// Cuts libcurl's connection at `socket`, if it is one.
 #[cfg(feature = "http2")]
-pub(super) fn cut(socket: RawFd, why: What) {
+pub(super) fn cut(socket: RawFd, why: TransferErrorKind) {
     if socket >= 0 {
         abort(socket, ends(socket), why, &mut table().cut);
     }
@@ -222,7 +222,7 @@ fn ends(socket: RawFd) -> Option<Ends> {
 }
 
 /// The peer gets a reset, libcurl an error at its next read; the number stays libcurl's to close.
-fn abort(socket: RawFd, ends: Option<Ends>, why: What, cut: &mut VecDeque<Cut>) {
+fn abort(socket: RawFd, ends: Option<Ends>, why: TransferErrorKind, cut: &mut VecDeque<Cut>) {
     cut.retain(|cut| cut.at.elapsed() < REMEMBERED);
     let at = Instant::now();
     cut.extend(ends.map(|ends| Cut { ends, at, why }));

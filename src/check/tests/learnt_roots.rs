@@ -1,9 +1,9 @@
 //! Learnt roots in TLS checks: one root instead of the whole bundle, and never more than it.
 
+use super::https::{Ca, DAY, bundle};
 use super::server::Server;
 use super::tcp::wait;
-use super::tls::{Ca, DAY, bundle};
-use super::tls_talk::tls_check;
+use super::tls::tls_check;
 use super::*;
 use crate::monitor::site::StartTls;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
