@@ -495,3 +495,30 @@ fn a_group_that_was_taken_out_and_moved_is_not_asked_again() {
     assert_eq!(world.deliveries.len(), 8);
     assert_eq!(told(&mut world), [""; 0]);
 }
+
+#[test]
+fn a_chat_in_the_place_of_one_that_got_no_alert_gets_no_end_over_a_restart_too() {
+    for restart in [false, true] {
+        let mut world = in_chats(&[GROUP], &["blog"]);
+        world.pass(70);
+        let later = Delivery::Later {
+            after: Some(Duration::from_secs(600)),
+            everywhere: false,
+            reason: "429".into(),
+        };
+        world.deliveries = [later].into();
+        world.fate("blog", bad());
+        world.pass(120);
+        reload_with(&mut world, &[CHAT]);
+        if restart {
+            let snapshot = world.monitor.last_snapshot(world.now());
+            let wall = world.now().wall;
+            world = in_chats(&[CHAT], &["blog"]);
+            world.wall = wall;
+            world.monitor.restore(&snapshot, world.now());
+        }
+        world.fate("blog", good(40));
+        world.pass(900);
+        assert_eq!(told(&mut world), [""; 0], "{restart}");
+    }
+}
