@@ -2,7 +2,7 @@
 //! leads to one value: `a.b`, `a.0`, `a.#` (length), a backslash before a dot that belongs to a name.
 
 use super::Flaw;
-use super::syntax::{after_space, from, validate};
+use super::syntax::{after_space, from, is_well_escaped, validate};
 use std::borrow::Cow;
 
 /// What a path leads to. The slices are of the document.
@@ -38,8 +38,9 @@ impl<'a> Document<'a> {
         Document::checked(text, false)
     }
 
-    /// [`Document::parse`] of a text in whose strings control characters may stand as they are:
-    /// servers write them.
+    /// [`Document::parse`] of a text in whose strings control characters may stand as they are, and
+    /// backslashes that begin no escape, and in whose numbers zeros before the others: servers write
+    /// them.
     pub fn lenient(text: &'a [u8]) -> Result<Document<'a>, Flaw> {
         Document::checked(text, true).map_err(|at| Flaw::at(at, text))
     }
@@ -111,10 +112,10 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// What a string says, see [`Text::decoded`].
+    /// What a string says, see [`Text::decoded`]; nothing when a backslash in it begins no escape.
     pub fn text(&self) -> Option<String> {
         match self {
-            Value::Text(text) => Some(text.decoded()),
+            Value::Text(text) => is_well_escaped(text.0).then(|| text.decoded()),
             _ => None,
         }
     }

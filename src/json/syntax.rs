@@ -1,8 +1,8 @@
 //! Whether a text is JSON (RFC 8259), without recursion.
 
 /// Whether `text` is one JSON value from `at` on; if not, the place of the first byte that can't stand
-/// there, which is the text's length when it ends too soon. `lenient`: control characters may stand in
-/// strings. Depth costs one byte a level.
+/// there, which is the text's length when it ends too soon. `lenient`: strings may hold
+/// control characters and backslashes that begin no escape, numbers zeros before the others. Depth costs one byte a level.
 pub(super) fn validate(text: &[u8], mut at: usize, lenient: bool) -> Result<(), usize> {
     // The bracket that closes each container that is open.
     let mut open = Vec::new();
@@ -25,6 +25,7 @@ pub(super) fn validate(text: &[u8], mut at: usize, lenient: bool) -> Result<(), 
             Some(b't') => word(text, at, b"true")?,
             Some(b'f') => word(text, at, b"false")?,
             Some(b'n') => word(text, at, b"null")?,
+            Some(b'-' | b'0'..=b'9') if lenient => at + count(text, at, in_number),
             _ => number(text, at)?,
         };
         // A value has ended: what may follow it?
@@ -66,22 +67,42 @@ fn string(text: &[u8], at: usize, lenient: bool) -> Result<usize, usize> {
     loop {
         at = match text.get(at) {
             Some(b'"') => return Ok(at + 1),
-            Some(b'\\') => match text.get(at + 1) {
-                Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => at + 2,
-                Some(b'u') => {
-                    let digit = |at: &usize| text.get(*at).is_some_and(u8::is_ascii_hexdigit);
-                    match (at + 2..at + 6).find(|at| !digit(at)) {
-                        Some(wrong) => return Err(wrong),
-                        None => at + 6,
-                    }
-                }
-                _ => return Err(at + 1),
-            },
+            Some(b'\\') if lenient => at + 2,
+            Some(b'\\') => escape(text, at)?,
             Some(0x20..) => at + 1,
             Some(_) if lenient => at + 1,
             _ => return Err(at),
         };
     }
+}
+
+fn escape(text: &[u8], at: usize) -> Result<usize, usize> {
+    match text.get(at + 1) {
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
+        Some(b'u') => {
+            let digit = |at: &usize| text.get(*at).is_some_and(u8::is_ascii_hexdigit);
+            match (at + 2..at + 6).find(|at| !digit(at)) {
+                Some(wrong) => Err(wrong),
+                None => Ok(at + 6),
+            }
+        }
+        _ => Err(at + 1),
+    }
+}
+
+/// Whether every backslash within the quotes of a string begins an escape.
+pub(super) fn is_well_escaped(string: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(&byte) = string.get(at) {
+        at = match byte {
+            b'\\' => match escape(string, at) {
+                Ok(after) => after,
+                Err(_) => return false,
+            },
+            _ => at + 1,
+        };
+    }
+    true
 }
 
 fn word(text: &[u8], at: usize, word: &[u8]) -> Result<usize, usize> {
@@ -108,6 +129,10 @@ fn number(text: &[u8], at: usize) -> Result<usize, usize> {
         at = digits(text, at)?;
     }
     Ok(at)
+}
+
+fn in_number(byte: &u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')
 }
 
 fn digits(text: &[u8], at: usize) -> Result<usize, usize> {

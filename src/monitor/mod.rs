@@ -502,7 +502,7 @@ impl Monitor {
     }
 
     /// What waits for chats that are not, or no longer, to have it.
-    fn drop_hidden(&mut self) {
+    pub(crate) fn drop_hidden(&mut self) {
         let (chats, sites) = (self.bot.chats(), &self.sites);
         let dropped = self.outbox.keep_chats(&|site, chat| {
             let site = sites.named(site).map(|w| w.config());

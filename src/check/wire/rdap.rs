@@ -226,6 +226,9 @@ mod tests {
                 answer(good, b"R\xe9gistrar \xe9"),
                 "R\u{fffd}gistrar \u{fffd}",
             ),
+            (answer(good, b"O\\'Brien"), ""),
+            (answer(good, b"\\u12"), ""),
+            (answer(good, b"Inc.\"],[\"tel\",{},0049,\"\\x"), "Inc."),
             (
                 [b"\xef\xbb\xbf", answer(good, b"Inc.").as_slice()].concat(),
                 "Inc.",

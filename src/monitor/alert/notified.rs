@@ -88,16 +88,22 @@ impl Alerts {
     pub fn restore_notified(
         &mut self,
         incident: &Incident,
-        rest: &[i64],
+        rest: Option<&[i64]>,
         waiting: &[Alert],
         all: &[i64],
     ) {
         let topic = Topic::Incident(incident.number());
         let waiting = waiting.iter().filter(|a| a.topics().any(|t| t == topic));
-        let waiting = waiting.flat_map(|a| &a.chats).chain(rest).copied();
+        let waiting = waiting
+            .flat_map(|a| &a.chats)
+            .chain(rest.unwrap_or_default())
+            .copied();
         let delivered = incident.messages().iter().map(|(chat, _)| *chat);
         let known: Vec<i64> = delivered.chain(waiting).collect();
-        let known = if known.is_empty() { all } else { &known };
+        let known = match rest.is_none() && known.is_empty() {
+            true => all,
+            false => &known,
+        };
         self.add_notified(topic, known);
     }
 

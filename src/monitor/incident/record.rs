@@ -23,7 +23,8 @@ pub struct IncidentRecord {
     pub messages: Vec<i64>,
     /// An alert was made for it.
     pub told: bool,
-    /// Chats that an alert was made for, as far as `messages` has none of theirs.
+    /// Chats that an alert was made for, as far as `messages` has none of theirs; none where those are
+    /// all, or in a state of an earlier version.
     pub notified: Option<Vec<i64>>,
     pub reminded: i64,
     /// Seconds of it that do not count: our own connection was down.
@@ -34,9 +35,11 @@ impl IncidentRecord {
     /// `notified`: the chats that an alert was made for.
     pub fn of(incident: &Incident, notified: Option<&[i64]>, now: Now) -> IncidentRecord {
         let ack = incident.acknowledged.as_ref();
-        let without_message = notified.unwrap_or_default().iter().copied();
-        let without_message = without_message.filter(|&chat| incident.message_in(chat).is_none());
-        let without_message: Vec<i64> = without_message.collect();
+        let without_message = notified.map(|chats| {
+            let chats = chats.iter().copied();
+            let without = chats.filter(|&chat| incident.message_in(chat).is_none());
+            without.collect::<Vec<i64>>()
+        });
         IncidentRecord {
             number: incident.number,
             site: incident.site.clone(),
@@ -52,7 +55,8 @@ impl IncidentRecord {
                 .flat_map(|&(chat, message)| [chat, message])
                 .collect(),
             told: notified.is_some(),
-            notified: Some(without_message).filter(|chats| !chats.is_empty()),
+            notified: without_message
+                .filter(|chats| !chats.is_empty() || incident.messages.is_empty()),
             reminded: now.wall_at(incident.reminded),
             blind: incident.unjudged.as_secs(),
         }

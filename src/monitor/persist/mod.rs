@@ -158,7 +158,7 @@ pub(crate) fn restore_notified(
     }
     for record in snapshot.incidents.iter().filter(|i| i.told) {
         if let Some(incident) = incidents.get(record.number) {
-            let rest = record.notified.as_deref().unwrap_or_default();
+            let rest = record.notified.as_deref();
             alerts.restore_notified(incident, rest, waiting, chats);
         }
     }

@@ -272,7 +272,8 @@ impl Monitor {
     /// A group has a new id: all that knows it by the old one follows at once.
     pub(crate) fn chat_moved(&mut self, now: Now, from: i64, to: i64) {
         let both = match self.bot.on_move(from, to) {
-            Move::NotOurs => return,
+            // A reply to it, put back, would be sent and refused again at once, for ever.
+            Move::NotOurs => return self.drop_hidden(),
             // Something was still under way to it.
             Move::Known => return self.outbox.rename_chat(from, to),
             Move::New { both } => both,

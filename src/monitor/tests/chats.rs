@@ -479,3 +479,46 @@ fn what_the_new_id_of_a_group_has_is_not_delivered_again_after_a_restart() {
     let all = told(&mut next).join("\n");
     assert_eq!(all.matches("<b>blog</b> is down").count(), 0, "{all}");
 }
+
+#[test]
+fn a_group_that_was_taken_out_and_moved_is_not_asked_again() {
+    let mut world = in_chats(&[GROUP], &["blog"]);
+    world.pass(70);
+    world.fate("blog", bad());
+    world.pass(120);
+    assert_eq!(told(&mut world).len(), 1);
+    reload_with(&mut world, &[CHAT]);
+    // The buttons of its message are to go; Telegram says each time that the group has another id.
+    world.deliveries = vec![Delivery::Migrated { to: SUPER }; 9].into();
+    world.fate("blog", good(40));
+    world.pass(120);
+    assert_eq!(world.deliveries.len(), 8);
+    assert_eq!(told(&mut world), [""; 0]);
+}
+
+#[test]
+fn a_chat_in_the_place_of_one_that_got_no_alert_gets_no_end_over_a_restart_too() {
+    for restart in [false, true] {
+        let mut world = in_chats(&[GROUP], &["blog"]);
+        world.pass(70);
+        let later = Delivery::Later {
+            after: Some(Duration::from_secs(600)),
+            everywhere: false,
+            reason: "429".into(),
+        };
+        world.deliveries = [later].into();
+        world.fate("blog", bad());
+        world.pass(120);
+        reload_with(&mut world, &[CHAT]);
+        if restart {
+            let snapshot = world.monitor.last_snapshot(world.now());
+            let wall = world.now().wall;
+            world = in_chats(&[CHAT], &["blog"]);
+            world.wall = wall;
+            world.monitor.restore(&snapshot, world.now());
+        }
+        world.fate("blog", good(40));
+        world.pass(900);
+        assert_eq!(told(&mut world), [""; 0], "{restart}");
+    }
+}
