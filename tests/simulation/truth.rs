@@ -244,10 +244,11 @@ fn length_is_so(facts: &Facts, site: usize, one: &Heard, least: i64) -> Option<S
 fn longest_until(facts: &Facts, site: usize, end: usize) -> Option<i64> {
     let checks = &facts.record.checks[site];
     let last_out = checks[..end].iter().rposition(|c| c.why == Why::Site)?;
-    // The first failure of it.
+    // The first failure of it: it goes on over an answer that the power went with.
+    let ended = |c: &CheckRun| !c.why.failed() && facts.counted(site, c.to) && !facts.forgotten(c);
     let first = checks[..last_out]
         .iter()
-        .rposition(|c| !c.why.failed() && facts.counted(site, c.to))
+        .rposition(ended)
         .map_or(0, |i| i + 1);
     let span = Span::new(checks[first].from, checks[end].to);
     if any_in(&facts.shaded[site], span) {
