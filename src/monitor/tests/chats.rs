@@ -96,6 +96,84 @@ fn with_both_ids_in_the_file_everything_is_told_once() {
     }
 }
 
+/// Nothing can be delivered to two chats for ten minutes.
+fn unreachable(world: &mut World) {
+    let later = Delivery::Later {
+        after: Some(Duration::from_secs(600)),
+        everywhere: true,
+        reason: "no answer".into(),
+    };
+    world.deliveries = [later.clone(), later].into();
+}
+
+#[test]
+fn what_waits_for_both_ids_of_a_group_is_told_once_after_an_unclean_stop_too() {
+    let mut first = in_chats(&[GROUP, SUPER], &["blog"]);
+    first.fate("blog", bad());
+    first.pass(120);
+    let snapshot = first.monitor.snapshot(first.now());
+    for by_refusal in [false, true] {
+        let mut world = in_chats(&[GROUP, SUPER], &["blog"]);
+        world.wall = first.now().wall + 3600;
+        world.next_update = first.next_update;
+        world.monitor.restore(&snapshot, world.now());
+        world.fate("blog", bad());
+        unreachable(&mut world);
+        world.pass(300);
+        assert_eq!(told(&mut world), [""; 0]);
+        if by_refusal {
+            // The new id has it before the old one is refused.
+            let sent = Delivery::Sent { message_id: 1 };
+            world.deliveries = [sent, Delivery::Migrated { to: SUPER }].into();
+        } else {
+            moves(&mut world, GROUP, SUPER);
+        }
+        world.pass(700);
+        let all = told(&mut world).join("\n");
+        assert_eq!(all.matches("I was away").count(), 1, "{by_refusal}: {all}");
+    }
+}
+
+#[test]
+fn a_daily_summary_that_waits_for_both_ids_of_a_group_is_told_once() {
+    let mut world = in_chats(&[GROUP, SUPER], &["blog"]);
+    let access = world.monitor.bot.access().clone();
+    let soon = (world.now().wall / 60 % 1440 + 2) as u16;
+    let settings = crate::monitor::Settings {
+        digest: Some(soon),
+        ..settings(access.clone())
+    };
+    world.monitor = crate::monitor::Monitor::new(vec![site("blog")], settings, world.now(), 42);
+    world.pass(70);
+    unreachable(&mut world);
+    world.pass(100);
+    moves(&mut world, GROUP, SUPER);
+    world.pass(700);
+    let all = told(&mut world).join("\n");
+    assert_eq!(all.matches("📋").count(), 1, "{all}");
+}
+
+#[test]
+fn an_outage_told_in_other_words_to_each_id_of_a_group_is_told_once_when_it_moves() {
+    let mut behind = after("shop", "blog");
+    behind.chats = Some(vec![SUPER]);
+    let access = Access {
+        chats: vec![GROUP, SUPER],
+        users: None,
+    };
+    let mut world = World::with(vec![site("blog"), behind], access);
+    world.pass(70);
+    unreachable(&mut world);
+    all(&mut world, &["blog", "shop"], bad());
+    world.pass(300);
+    assert_eq!(told(&mut world), [""; 0]);
+    moves(&mut world, GROUP, SUPER);
+    world.pass(700);
+    let all = told(&mut world).join("\n");
+    assert_eq!(all.matches("<b>blog</b> is down").count(), 1, "{all}");
+    assert!(all.contains("1 site behind it"), "{all}");
+}
+
 #[test]
 fn a_group_that_moved_twice_is_still_known_after_a_reload() {
     let mut world = in_chats(&[GROUP], &["blog"]);
