@@ -390,8 +390,8 @@ impl Outbox {
         }
         match delivery {
             Delivery::Sent { message_id } => {
-                self.chat_states.entry(chat).or_default().wait = Wait::default();
-                self.everywhere = Wait::default();
+                self.chat_states.entry(chat).or_default().wait.succeed();
+                self.everywhere.succeed();
                 // In a chat that has moved meanwhile it has another id.
                 let message_id = if chat == sent_to { message_id } else { 0 };
                 self.arrived(chat, payload, message_id)
