@@ -146,6 +146,15 @@ impl Facts<'_> {
         }
     }
 
+    /// The power went before what this check found was surely on disk, or the end found a full one.
+    pub fn forgotten(&self, check: &CheckRun) -> bool {
+        let kept = Span::new(check.to, check.to + WRITTEN);
+        let full = |end: i64| any_at(&self.plan.disk_full, end);
+        let lost = |end: i64, orderly: bool| kept.has(end) && (!orderly || full(end));
+        let mut lives = self.record.lives.iter();
+        lives.any(|l| lost(l.span.to, l.orderly))
+    }
+
     /// It was judged then beyond doubt: what it depends on was up, and so was our line, and not just
     /// come back.
     pub fn counted(&self, site: usize, at: i64) -> bool {

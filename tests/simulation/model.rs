@@ -167,9 +167,7 @@ fn seen_up(facts: &Facts, site: usize, gap: Span) -> bool {
         } else {
             run + 1
         };
-        let kept = Span::new(check.to, check.to + 10 * SECOND);
-        let lost = facts.record.lives.iter().any(|l| kept.has(l.span.to));
-        if run >= facts.plan.sites[site].site.recover && !lost {
+        if run >= facts.plan.sites[site].site.recover && !facts.forgotten(check) {
             return true;
         }
     }

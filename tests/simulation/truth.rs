@@ -86,7 +86,15 @@ pub fn must_be_so(
                 && matches!(h.line.said, Said::Down | Said::Up(_))
         };
         let seen = 1 + heard.iter().filter(told).count();
-        if changes.max(seen) < 5 {
+        // What waited for a write when the power went is found again: that it is up, and that it is slow.
+        let lives = facts.record.lives.iter();
+        let cuts = lives.filter(|l| !l.orderly && hour.has(l.span.to)).count();
+        let again = if facts.plan.writes_cost() {
+            2 * cuts
+        } else {
+            0
+        };
+        if changes.max(seen) + again < 5 {
             verdict.faults.push(lie(&format!(
                 "is flapping, with {changes} changes in an hour"
             )));
@@ -244,10 +252,11 @@ fn length_is_so(facts: &Facts, site: usize, one: &Heard, least: i64) -> Option<S
 fn longest_until(facts: &Facts, site: usize, end: usize) -> Option<i64> {
     let checks = &facts.record.checks[site];
     let last_out = checks[..end].iter().rposition(|c| c.why == Why::Site)?;
-    // The first failure of it.
+    // The first failure of it: it goes on over an answer that the power went with.
+    let ended = |c: &CheckRun| !c.why.failed() && facts.counted(site, c.to) && !facts.forgotten(c);
     let first = checks[..last_out]
         .iter()
-        .rposition(|c| !c.why.failed() && facts.counted(site, c.to))
+        .rposition(ended)
         .map_or(0, |i| i + 1);
     let span = Span::new(checks[first].from, checks[end].to);
     if any_in(&facts.shaded[site], span) {

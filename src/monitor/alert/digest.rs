@@ -1,7 +1,7 @@
 //! The daily summary: yesterday in five lines, once a day at a local time, for each chat that
 //! gets the alerts of a site.
 
-use crate::monitor::alert::notifications::{Audience, NewAlert};
+use crate::monitor::alert::notifications::{Audience, NewAlert, by_words};
 use crate::monitor::alert::{Alerts, Notification};
 use crate::monitor::expiry::{Subject, Watch, left_text};
 use crate::monitor::history::Share;
@@ -81,13 +81,14 @@ impl Alerts {
         if !self.digest.take(audience.now) {
             return None;
         }
-        let chats = audience.access.chats.iter();
-        let alerts = chats.filter_map(|&chat| {
+        let texts = by_words(&audience.access.chats, |chat| {
             let seen = |w: &&SiteState| may_see(chat, w.config());
             let sites: Vec<&SiteState> = audience.sites.iter().filter(seen).collect();
-            let html = digest_of(&sites, details, audience.now);
-            let notification = Notification::Digest { html };
-            (!sites.is_empty()).then(|| NewAlert::general(notification, vec![chat]))
+            (!sites.is_empty()).then(|| digest_of(&sites, details, audience.now))
+        });
+        let alerts = texts.into_iter().filter_map(|(html, chats)| {
+            let notification = Notification::Digest { html: html? };
+            Some(NewAlert::general(notification, chats))
         });
         Some(alerts.collect())
     }

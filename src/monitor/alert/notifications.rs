@@ -82,23 +82,30 @@ impl<'a> Audience<'a> {
 
     /// How many of the sites `behind` a site each of its chats may know of.
     fn behind_by_chat(self, site: &SiteState, behind: &[usize]) -> Vec<(usize, Vec<i64>)> {
-        let mut counts: Vec<(usize, Vec<i64>)> = Vec::new();
         let chats = self.access.chats_of(site.config());
         if chats.is_empty() {
-            counts.push((0, Vec::new()));
+            return vec![(0, chats)];
         }
-        for chat in chats {
+        by_words(&chats, |chat| {
             let seen = behind.iter();
-            let count = seen
-                .filter(|&&at| may_see(chat, self.sites[at].config()))
-                .count();
-            match counts.iter_mut().find(|(n, _)| *n == count) {
-                Some((_, chats)) => chats.push(chat),
-                None => counts.push((count, vec![chat])),
-            }
-        }
-        counts
+            let seen = seen.filter(|&&at| may_see(chat, self.sites[at].config()));
+            seen.count()
+        })
     }
+}
+
+/// What each of the chats is to read, and which read the same. Those share an alert: two of them may
+/// be one group by its old id and its new one, which then reads it once.
+pub fn by_words<T: PartialEq>(chats: &[i64], words: impl Fn(i64) -> T) -> Vec<(T, Vec<i64>)> {
+    let mut all: Vec<(T, Vec<i64>)> = Vec::new();
+    for &chat in chats {
+        let words = words(chat);
+        match all.iter_mut().find(|(same, _)| *same == words) {
+            Some((_, chats)) => chats.push(chat),
+            None => all.push((words, vec![chat])),
+        }
+    }
+    all
 }
 
 impl Alerts {
@@ -381,16 +388,17 @@ impl Alerts {
             down && stop.is_checked(w.name())
         });
         let still: Vec<&SiteState> = still.collect();
-        let chats = audience.access.chats.iter();
-        let alerts = chats.map(|&chat| {
+        let texts = by_words(&audience.access.chats, |chat| {
             let seen = still.iter().filter(|w| may_see(chat, w.config()));
             let names: Vec<&str> = seen.map(|w| w.name()).collect();
             let down = match names.is_empty() {
                 true => String::new(),
                 false => format!("; still down: {}", names.join(", ")),
             };
-            NewAlert::notice(vec![chat], text.clone() + &down)
+            text.clone() + &down
         });
+        let alerts = texts.into_iter();
+        let alerts = alerts.map(|(text, chats)| NewAlert::notice(chats, text));
         let alerts = alerts.collect();
         (text, alerts)
     }

@@ -111,17 +111,36 @@ impl Execution<'_> {
             }
             self.orders.push(Order::KeepOffset);
         }
-        match update.content {
+        match self.in_current_chat(update.content) {
             Some(Content::Message(message)) if self.may_command(message.chat, message.user) => {
                 self.message(message, terminal);
             }
             Some(Content::Press(press)) if self.may_command(press.chat, press.user) => {
                 self.pressed(press);
             }
-            Some(Content::Moved { from, to }) => self.orders.push(Order::MoveChat { from, to }),
+            Some(Content::Moved { from, to }) => {
+                self.bot.on_service_message(from);
+                self.orders.push(Order::MoveChat { from, to });
+            }
             _ => {}
         }
         self.orders
+    }
+
+    /// From the chat by the id that it has now.
+    fn in_current_chat(&self, mut content: Option<Content>) -> Option<Content> {
+        match &mut content {
+            Some(Content::Message(message)) => message.chat = self.bot.current_id(message.chat),
+            Some(Content::Press(press)) => {
+                let chat = self.bot.current_id(press.chat);
+                if chat != press.chat {
+                    // In the new chat this is the id of another message, or of none.
+                    (press.chat, press.message_id) = (chat, 0);
+                }
+            }
+            Some(Content::Moved { .. }) | None => {}
+        }
+        content
     }
 
     fn may_command(&mut self, chat: i64, user: Option<i64>) -> bool {

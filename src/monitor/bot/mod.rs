@@ -35,6 +35,8 @@ pub struct Bot {
     added: AddedSites,
     /// Groups that have a new id, which the configuration may not know yet.
     moved: Vec<(i64, i64)>,
+    /// Old ids of groups whose service message has come: nothing is written there after it.
+    left: Vec<i64>,
     /// Our own username, without `@`, once it is known.
     username: Option<String>,
     jobs: CheckJobs,
@@ -49,6 +51,7 @@ impl Bot {
             access,
             added: AddedSites::default(),
             moved: Vec::new(),
+            left: Vec::new(),
             username: None,
             jobs: CheckJobs::new(max_jobs),
             last_update: None,

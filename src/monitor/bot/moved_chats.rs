@@ -32,13 +32,31 @@ impl Bot {
         Move::New { both }
     }
 
+    /// The service message of a move: in the order of the updates it is the last from the old id.
+    pub fn on_service_message(&mut self, from: i64) {
+        let ours = self.access.chats.contains(&from) || self.moved.iter().any(|m| m.0 == from);
+        if ours && !self.left.contains(&from) {
+            self.left.push(from);
+        }
+    }
+
+    /// The chat that an update is from, by the id that it has now. What was written or pressed in a
+    /// group before it moved may come when a refused sending has already told of the move.
+    pub fn current_id(&self, chat: i64) -> i64 {
+        let follow = |id: i64, &(from, to): &(i64, i64)| if id == from { to } else { id };
+        match self.left.contains(&chat) {
+            true => chat,
+            false => self.moved.iter().fold(chat, follow),
+        }
+    }
+
     /// Puts the new ids of groups where a configuration that was just read has the old ones, and
-    /// returns them, old and new. Once the configuration has the new id of a group alone, the old one is history. A group
+    /// returns them, old and new. Once the configuration has neither, the move is history. A group
     /// may have moved more than once.
     pub fn follow_moves(&mut self) -> Vec<(i64, i64)> {
         let mut known = self.access.chats.clone();
         self.moved.retain(|(from, to)| {
-            let follows = known.contains(from);
+            let follows = known.contains(from) || known.contains(to);
             if follows {
                 known.push(*to);
             }

@@ -16,13 +16,13 @@ impl Judging<'_> {
         at: usize,
         outcome: Outcome,
     ) -> (Vec<UplinkEvent>, Option<Transition>) {
-        let (now, kind) = (self.now, outcome.failure_kind());
+        let (now, kind, address) = (self.now, outcome.failure_kind(), outcome.address);
         let events = self
             .uplink
             .on_outcome(now, at, &outcome, self.sites, self.actions);
         let watched = &mut self.sites[at];
-        let judgeable = self.uplink.judgeable(now.moment(), watched, &outcome);
         let (seen, cause) = watched.take(outcome, now);
+        let judgeable = self.uplink.judgeable(now.moment(), watched, kind, address);
         let transition = match judgeable {
             true => self.judge(at, seen, kind, cause.as_deref()),
             false => None,

@@ -139,7 +139,8 @@ pub struct Press {
 }
 
 impl Press {
-    /// The message that has the button; the terminal has none that could be changed.
+    /// The message that has the button, if it can be changed: not at the terminal, nor in a group that
+    /// has moved since.
     pub fn message(&self) -> Option<i64> {
         (self.message_id != 0).then_some(self.message_id)
     }

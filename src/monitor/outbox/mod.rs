@@ -390,8 +390,8 @@ impl Outbox {
         }
         match delivery {
             Delivery::Sent { message_id } => {
-                self.chat_states.entry(chat).or_default().wait = Wait::default();
-                self.everywhere = Wait::default();
+                self.chat_states.entry(chat).or_default().wait.succeed();
+                self.everywhere.succeed();
                 // In a chat that has moved meanwhile it has another id.
                 let message_id = if chat == sent_to { message_id } else { 0 };
                 self.arrived(chat, payload, message_id)
@@ -504,10 +504,16 @@ impl Outbox {
         silent
     }
 
-    /// The group `from` became `to`: it needs nothing that has been delivered under its new id.
+    /// The group `from` became `to`: it needs nothing that was delivered, or waits, under its new id.
+    /// Of notices of one moment it is not known whether they tell of the same.
     pub(crate) fn drop_delivered(&mut self, from: i64, to: i64) {
-        for alert in self.alerts.iter_mut().filter(|a| a.delivered.contains(&to)) {
-            alert.chats.retain(|c| *c != from);
+        let notice = |a: &Alert| matches!(a.notification, Notification::Notice { .. });
+        let waiting = self.alerts.iter().filter(|a| a.chats.contains(&to));
+        let waiting: Vec<_> = waiting.filter(|a| !notice(a)).map(Alert::event).collect();
+        for alert in &mut self.alerts {
+            if alert.delivered.contains(&to) || waiting.contains(&alert.event()) {
+                alert.chats.retain(|c| *c != from);
+            }
         }
         self.alerts.retain(|a| !a.chats.is_empty());
     }

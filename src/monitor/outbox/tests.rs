@@ -48,6 +48,30 @@ fn stored(chats: Vec<i64>) -> Outbox {
 }
 
 #[test]
+fn what_the_server_asked_for_is_kept_though_a_message_that_was_under_way_is_taken() {
+    let calm = Unsettled::default();
+    for everywhere in [false, true] {
+        for asked in [None, Some(Duration::from_secs(300))] {
+            let mut outbox = stored(vec![7]);
+            outbox.push_reply(reply(7, "one", None));
+            let mut next = || outbox.next_send(at(0), calm, &no_context());
+            let (first, second) = (next().expect("the reply"), next().expect("the alert"));
+            let later = Delivery::Later {
+                after: asked,
+                everywhere,
+                reason: String::new(),
+            };
+            outbox.delivered(second.id, later, at(0));
+            let sent = Delivery::Sent { message_id: 1 };
+            outbox.delivered(first.id, sent, at(100));
+            let mut due = |ms| outbox.next_send(at(ms), calm, &no_context()).is_some();
+            assert!(!asked.is_some_and(|_| due(299_000)), "{everywhere}");
+            assert!(due(if asked.is_some() { 300_000 } else { 100 }));
+        }
+    }
+}
+
+#[test]
 fn an_alert_is_not_sent_before_it_is_on_disk() {
     let mut outbox = Outbox::new(1);
     outbox.push_alert(cause(), "blog", Some(1), vec![7], Moment(0));

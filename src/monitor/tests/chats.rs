@@ -3,7 +3,7 @@
 
 use super::world::*;
 use crate::monitor::Event;
-use crate::monitor::outbox::message::{Content, Delivery, Update};
+use crate::monitor::outbox::message::{Content, Delivery, Press, Update};
 use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::{Failure, FailureKind, Outcome};
 use std::time::Duration;
@@ -96,6 +96,84 @@ fn with_both_ids_in_the_file_everything_is_told_once() {
     }
 }
 
+/// Nothing can be delivered to two chats for ten minutes.
+fn unreachable(world: &mut World) {
+    let later = Delivery::Later {
+        after: Some(Duration::from_secs(600)),
+        everywhere: true,
+        reason: "no answer".into(),
+    };
+    world.deliveries = [later.clone(), later].into();
+}
+
+#[test]
+fn what_waits_for_both_ids_of_a_group_is_told_once_after_an_unclean_stop_too() {
+    let mut first = in_chats(&[GROUP, SUPER], &["blog"]);
+    first.fate("blog", bad());
+    first.pass(120);
+    let snapshot = first.monitor.snapshot(first.now());
+    for by_refusal in [false, true] {
+        let mut world = in_chats(&[GROUP, SUPER], &["blog"]);
+        world.wall = first.now().wall + 3600;
+        world.next_update = first.next_update;
+        world.monitor.restore(&snapshot, world.now());
+        world.fate("blog", bad());
+        unreachable(&mut world);
+        world.pass(300);
+        assert_eq!(told(&mut world), [""; 0]);
+        if by_refusal {
+            // The new id has it before the old one is refused.
+            let sent = Delivery::Sent { message_id: 1 };
+            world.deliveries = [sent, Delivery::Migrated { to: SUPER }].into();
+        } else {
+            moves(&mut world, GROUP, SUPER);
+        }
+        world.pass(700);
+        let all = told(&mut world).join("\n");
+        assert_eq!(all.matches("I was away").count(), 1, "{by_refusal}: {all}");
+    }
+}
+
+#[test]
+fn a_daily_summary_that_waits_for_both_ids_of_a_group_is_told_once() {
+    let mut world = in_chats(&[GROUP, SUPER], &["blog"]);
+    let access = world.monitor.bot.access().clone();
+    let soon = (world.now().wall / 60 % 1440 + 2) as u16;
+    let settings = crate::monitor::Settings {
+        digest: Some(soon),
+        ..settings(access.clone())
+    };
+    world.monitor = crate::monitor::Monitor::new(vec![site("blog")], settings, world.now(), 42);
+    world.pass(70);
+    unreachable(&mut world);
+    world.pass(100);
+    moves(&mut world, GROUP, SUPER);
+    world.pass(700);
+    let all = told(&mut world).join("\n");
+    assert_eq!(all.matches("📋").count(), 1, "{all}");
+}
+
+#[test]
+fn an_outage_told_in_other_words_to_each_id_of_a_group_is_told_once_when_it_moves() {
+    let mut behind = after("shop", "blog");
+    behind.chats = Some(vec![SUPER]);
+    let access = Access {
+        chats: vec![GROUP, SUPER],
+        users: None,
+    };
+    let mut world = World::with(vec![site("blog"), behind], access);
+    world.pass(70);
+    unreachable(&mut world);
+    all(&mut world, &["blog", "shop"], bad());
+    world.pass(300);
+    assert_eq!(told(&mut world), [""; 0]);
+    moves(&mut world, GROUP, SUPER);
+    world.pass(700);
+    let all = told(&mut world).join("\n");
+    assert_eq!(all.matches("<b>blog</b> is down").count(), 1, "{all}");
+    assert!(all.contains("1 site behind it"), "{all}");
+}
+
 #[test]
 fn a_group_that_moved_twice_is_still_known_after_a_reload() {
     let mut world = in_chats(&[GROUP], &["blog"]);
@@ -105,6 +183,86 @@ fn a_group_that_moved_twice_is_still_known_after_a_reload() {
     world.heard();
     assert_eq!(world.ask_from(SUPER - 1, Some(1), "/status").len(), 1);
     assert!(world.ask_from(SUPER, Some(1), "/status").is_empty());
+}
+
+/// A refused alert tells of the move before the updates do.
+fn moved_by_refusal() -> World {
+    let mut world = in_chats(&[GROUP], &["blog"]);
+    world.pass(70);
+    world.deliveries = [Delivery::Migrated { to: SUPER }].into();
+    world.fate("blog", bad());
+    world.pass(120);
+    assert!(told(&mut world).join("\n").contains("blog</b> is down"));
+    world
+}
+
+#[test]
+fn what_was_written_in_a_group_before_it_moved_is_answered_in_the_new_one() {
+    for then in ["", "new id in the file", "restart"] {
+        let mut world = moved_by_refusal();
+        match then {
+            "new id in the file" => reload_with(&mut world, &[SUPER]),
+            "restart" => {
+                let snapshot = world.monitor.snapshot(world.now());
+                let (wall, next_update) = (world.now().wall, world.next_update);
+                world = in_chats(&[GROUP], &["blog"]);
+                (world.wall, world.next_update) = (wall, next_update);
+                world.fate("blog", bad());
+                world.monitor.restore(&snapshot, world.now());
+            }
+            _ => {}
+        }
+        told(&mut world);
+        let wall = world.now().wall;
+        world.write(GROUP, Some(1), "/status", wall - 60);
+        let fresh = told(&mut world);
+        let to_new = |t: &[String]| t.len() == 1 && t[0].starts_with(&format!("{SUPER}: "));
+        assert!(to_new(&fresh), "{then}: {fresh:?}");
+        world.write(GROUP, Some(1), "/ack", wall - 3000);
+        moves(&mut world, GROUP, SUPER);
+        world.pass(2);
+        let mut stale = told(&mut world);
+        stale.retain(|text| !text.contains("last seen"));
+        assert!(
+            to_new(&stale) && stale[0].contains("Too old to carry out:\n/ack"),
+            "{then}: {stale:?}"
+        );
+        assert!(world.ask_from(GROUP, Some(1), "/status").is_empty());
+    }
+}
+
+#[test]
+fn a_button_pressed_in_a_group_before_it_moved_changes_no_message_of_the_new_one() {
+    let mut world = moved_by_refusal();
+    let press = |data: &str| Press {
+        chat: GROUP,
+        user: Some(1),
+        message_id: 5,
+        html: Some("🔴 <b>blog</b> is down (#1)".into()),
+        date: 0,
+        data: data.into(),
+        ..Press::default()
+    };
+    for (data, answer) in [
+        ("!a1", "👍 acknowledged"),
+        ("!a1", "#1 was acknowledged before."),
+        ("!a77", "That is too old: #77 is over."),
+        ("forged", "That is too old: I no longer know this button."),
+    ] {
+        assert_eq!(world.press(press(data)).as_deref(), Some(answer), "{data}");
+    }
+    world.pass(30);
+    let edits = world.told.iter().filter(|(_, m)| m.edit == Some(5));
+    assert_eq!(edits.count(), 0);
+    moves(&mut world, GROUP, SUPER);
+    assert_eq!(world.press(press("!a1")), None);
+}
+
+#[test]
+fn a_chat_that_was_never_ours_commands_nothing_when_it_moves() {
+    let mut world = in_chats(&[CHAT, SUPER], &["blog"]);
+    moves(&mut world, GROUP, SUPER);
+    assert!(world.ask_from(GROUP, Some(1), "/status").is_empty());
 }
 
 #[test]

@@ -521,3 +521,41 @@ fn what_fails_by_a_resolver_that_is_known_to_be_gone_is_not_judged_from_the_firs
     });
     assert_eq!(world.state("shop"), State::Offline);
 }
+
+#[test]
+fn a_site_on_this_network_that_fails_by_a_resolver_known_to_be_gone_is_not_judged_either() {
+    let mut nas = site("nas");
+    nas.tries = 2;
+    let mut world = World::elsewhere(vec![site("blog"), nas]);
+    restore(&mut world, &["blog"]);
+    world.fate("nas", from(HERE, good(3)));
+    world.pass(120);
+    world.line = ProbeResult {
+        names: Some(false),
+        ..LINE_UP
+    };
+    world.fate("blog", failed(FailureKind::Dns));
+    while world.state("blog") != State::Offline {
+        world.pass(1);
+    }
+    let fails = |world: &mut World| {
+        world.feed(Event::Checked {
+            site: "nas".to_owned(),
+            outcome: failed(FailureKind::Dns),
+            waited: Duration::ZERO,
+        });
+    };
+    fails(&mut world);
+    assert_eq!(world.state("nas"), State::Offline);
+    // The resolver is back, gone for the next try, and back when it is asked after.
+    world.line = ProbeResult {
+        names: Some(true),
+        ..LINE_UP
+    };
+    world.pass(12);
+    assert_eq!(world.state("nas"), State::Up);
+    world.heard();
+    fails(&mut world);
+    world.pass(30);
+    assert_eq!(world.heard(), Vec::<String>::new());
+}

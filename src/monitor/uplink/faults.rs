@@ -215,11 +215,16 @@ impl Uplink {
         online
     }
 
-    /// Whether what was found is to be judged now; a site that its fault no longer
-    /// explains is judged again.
-    pub fn judgeable(&mut self, now: Moment, watched: &mut SiteState, outcome: &Outcome) -> bool {
-        let kind = outcome.failure_kind();
-        let lan = outcome.address.is_some_and(is_lan);
+    /// Whether what the last check of the site found, a failure of `kind` at `address`, is to be judged
+    /// now; a site that its fault no longer explains is judged again.
+    pub fn judgeable(
+        &mut self,
+        now: Moment,
+        watched: &mut SiteState,
+        kind: Option<FailureKind>,
+        address: Option<IpAddr>,
+    ) -> bool {
+        let lan = address.is_some_and(is_lan);
         match watched.suppression() {
             None => {
                 if self.has(Fault::NoConnection) && !lan {
@@ -228,7 +233,7 @@ impl Uplink {
                 }
                 // A fault that is known already is no site's either.
                 let known = kind.and_then(partial_fault).filter(|f| self.has(*f));
-                let v4 = outcome.address.is_some_and(|a| a.is_ipv4());
+                let v4 = address.is_some_and(|a| a.is_ipv4());
                 let known = known.filter(|f| !v4 || *f != Fault::Ipv6);
                 if let Some(fault) = known
                     && !watched.local()
@@ -248,7 +253,7 @@ impl Uplink {
                         Fault::Portal => kind.is_none_or(|kind| !watched.portal_like(kind)),
                         Fault::Ipv6 => {
                             kind.is_none_or(FailureKind::spoke)
-                                || outcome.address.is_some_and(|a| a.is_ipv4())
+                                || address.is_some_and(|a| a.is_ipv4())
                         }
                     };
                 if !out {
