@@ -111,7 +111,8 @@ fn check_prints_a_table_and_ends_with_0_when_all_is_well() {
     assert_eq!(output.code, Some(0), "{output:?}");
     assert_eq!(output.stderr, "", "no progress in a pipe");
     let lines: Vec<&str> = output.stdout.lines().collect();
-    assert_eq!(lines.len(), 3);
+    assert_eq!(lines.len(), 4);
+    assert!(lines[3].starts_with("2 sites: 2 up ("), "{lines:?}");
     assert!(lines[0].starts_with("SITE     STATE"), "{lines:?}");
     assert!(lines[1].starts_with("blog     up  "), "{lines:?}");
     assert!(lines[2].starts_with("webshop  up  "), "{lines:?}");
@@ -125,9 +126,11 @@ fn check_ends_with_1_when_a_site_is_down_and_asks_it_once() {
     let sitemon = Sitemon::new(&(site("good", &web.url("/")) + &site("bad", &web.url("/bad"))));
     let output = sitemon.command(&["check"]);
     assert_eq!(output.code, Some(1));
-    let last = output.stdout.lines().last().unwrap_or_default();
+    let lines: Vec<&str> = output.stdout.lines().collect();
+    let (total, last) = (lines[3], lines[2]);
     assert!(last.starts_with("bad   down "), "{last}");
     assert!(last.ends_with("HTTP 503, wanted 200-299"), "{last}");
+    assert!(total.starts_with("2 sites: 1 up, 1 down ("), "{total}");
     assert_eq!(web.requests(), 2);
 }
 
