@@ -87,7 +87,7 @@ pub struct Pair {}
 #[derive(FromArgs, Debug, PartialEq)]
 #[argh(subcommand, name = "say")]
 pub struct Say {
-    /// the message
+    /// the message; - alone: read it from stdin
     #[argh(positional, arg_name = "TEXT")]
     pub text: Vec<String>,
 }
@@ -171,13 +171,17 @@ fn ordered(words: Vec<String>) -> (Vec<String>, Vec<String>) {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--" => {
-                rest.push(word);
+                if !rest.contains(&word) {
+                    rest.push(word);
+                }
                 break;
             }
             "-h" | "--help" => help = true,
             "-v" | "--verbose" | "-q" | "--quiet" => options.push(word),
             _ if takes_value(&word) => {
                 options.push(word);
+            // To argh it would be an option without a name.
+            "-" if !rest.contains(&word) => rest.extend(["--".to_owned(), word]),
                 options.extend(words.next());
             }
             _ => match word.strip_prefix("--config=") {
@@ -272,6 +276,24 @@ mod tests {
     fn a_mistyped_command_gets_the_nearest_one() {
         let said = |word| read(&[word]).expect_err("unknown").text;
         assert_eq!(
+    #[test]
+    fn a_dash_is_a_word() {
+        for (words, wanted) in [
+            (&["say", "-"][..], &["-"][..]),
+            (&["say", "-", "-c", "x.conf"], &["-"]),
+            (&["say", "--", "-"], &["-"]),
+            (
+                &["say", "5", "-", "3", "-", "1"],
+                &["5", "-", "3", "-", "1"],
+            ),
+            (&["say", "a", "-", "--", "-v"], &["a", "-", "-v"]),
+        ] {
+            let text = wanted.iter().map(|&word| word.to_owned()).collect();
+            let args = read(words).expect("parses");
+            assert_eq!(args.command, Command::Say(Say { text }), "{words:?}");
+        }
+    }
+
             said("chek"),
             "there is no command `chek`; did you mean `check`?"
         );

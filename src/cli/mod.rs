@@ -92,7 +92,7 @@ fn dispatch(args: Args) -> Result<(), Failure> {
         }
         Command::Status(options) => status::status(&load(LevelFilter::Warn)?, options.json),
         Command::Pair(_) => pair::pair(&load(LevelFilter::Warn)?),
-        Command::Say(options) => say::say(&load(LevelFilter::Warn)?, &options.text.join(" ")),
+        Command::Say(options) => say::say(&load(LevelFilter::Warn)?, &options.text),
     }
 }
 

@@ -353,6 +353,35 @@ fn say_reaches_every_chat_or_says_why_not() {
 /// Starts `pair` on a file without `chats`, and reads its code.
 #[track_caller]
 fn pairing(api: &BotApi) -> (Sitemon, Running, u32) {
+/// `sitemon say -` with `input` on stdin.
+#[track_caller]
+fn say_from_stdin(sitemon: &Sitemon, input: &str) -> Output {
+    let mut running = sitemon.spawn(&["say", "-"]);
+    running.type_line(input);
+    running.output()
+}
+
+#[test]
+fn say_with_a_dash_reads_stdin() {
+    let api = BotApi::start();
+    let sitemon = Sitemon::new(&api.config());
+    let said = say_from_stdin(&sitemon, "disk <full>\n/dev/sda1 99 %\n");
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(api.messages()[0].text, "disk <full>\n/dev/sda1 99 %");
+    let empty = sitemon.command(&["say", "-"]);
+    refused(&empty, 2, "df -h | sitemon say -");
+    refused(&say_from_stdin(&sitemon, " \n"), 2, "say what?");
+    let endless = say_from_stdin(&sitemon, &"long ".repeat(4_000));
+    refused(&endless, 2, "it is larger than 16 KiB; nothing was sent");
+    assert_eq!(api.messages().len(), 1);
+    let long = say_from_stdin(&sitemon, &"a line\n".repeat(1_000));
+    assert_eq!(long.code, Some(0), "{long:?}");
+    let sent = api.messages();
+    let lines: usize = sent[1..].iter().map(|m| m.text.lines().count()).sum();
+    assert_eq!(lines, 1_000);
+    assert_eq!(api.violations(), [""; 0]);
+}
+
     let config = api.config().replace(&format!("chats = [{CHAT}]\n"), "");
     let sitemon = Sitemon::new(&config);
     let (running, code) = pairing_by(&sitemon);

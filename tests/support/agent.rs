@@ -424,7 +424,7 @@ impl Running {
 
     /// Waits for the end; closes stdin first.
     #[track_caller]
-    fn output(mut self) -> Output {
+    pub fn output(mut self) -> Output {
         self.close_stdin();
         let code = self.wait_exit().code();
         Output {
