@@ -81,7 +81,11 @@ pub struct Config {
 /// find the chat: prints a one-time code and waits for it in Telegram
 #[derive(FromArgs, Debug, PartialEq)]
 #[argh(subcommand, name = "pair")]
-pub struct Pair {}
+pub struct Pair {
+    /// put the chat into the configuration file
+    #[argh(switch)]
+    pub write: bool,
+}
 
 /// send one message to the configured chats
 #[derive(FromArgs, Debug, PartialEq)]
@@ -176,12 +180,12 @@ fn ordered(words: Vec<String>) -> (Vec<String>, Vec<String>) {
                 }
                 break;
             }
+            // To argh it would be an option without a name.
+            "-" if !rest.contains(&word) => rest.extend(["--".to_owned(), word]),
             "-h" | "--help" => help = true,
             "-v" | "--verbose" | "-q" | "--quiet" => options.push(word),
             _ if takes_value(&word) => {
                 options.push(word);
-            // To argh it would be an option without a name.
-            "-" if !rest.contains(&word) => rest.extend(["--".to_owned(), word]),
                 options.extend(words.next());
             }
             _ => match word.strip_prefix("--config=") {
@@ -273,10 +277,6 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_command_gets_the_nearest_one() {
-        let said = |word| read(&[word]).expect_err("unknown").text;
-        assert_eq!(
-    #[test]
     fn a_dash_is_a_word() {
         for (words, wanted) in [
             (&["say", "-"][..], &["-"][..]),
@@ -294,6 +294,10 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_mistyped_command_gets_the_nearest_one() {
+        let said = |word| read(&[word]).expect_err("unknown").text;
+        assert_eq!(
             said("chek"),
             "there is no command `chek`; did you mean `check`?"
         );

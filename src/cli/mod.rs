@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod config_file;
 mod logging;
 mod pair;
 mod run;
@@ -91,7 +92,10 @@ fn dispatch(args: Args) -> Result<(), Failure> {
             check::check(&load(LevelFilter::Warn)?, &options.names, options.json)
         }
         Command::Status(options) => status::status(&load(LevelFilter::Warn)?, options.json),
-        Command::Pair(_) => pair::pair(&load(LevelFilter::Warn)?),
+        Command::Pair(options) => {
+            let config = load(LevelFilter::Warn)?;
+            pair::pair(&config, options.write.then_some(path.as_path()))
+        }
         Command::Say(options) => say::say(&load(LevelFilter::Warn)?, &options.text),
     }
 }

@@ -133,6 +133,15 @@ impl Sitemon {
         Running::spawn(command)
     }
 
+    /// Runs another program, with the paths of the binary and of the configuration at its end.
+    pub fn run_program(&self, program: &str, arguments: &[&str]) -> Running {
+        let mut command = Command::new(program);
+        command.args(arguments).arg(env!("CARGO_BIN_EXE_sitemon"));
+        command.arg(self.config_path());
+        self.prepare(&mut command);
+        Running::spawn(command)
+    }
+
     /// `sitemon -c FILE -v run --console` with `stdout` in the place of a pipe that is read.
     pub fn run_console_into(&self, stdout: impl Into<Stdio>) -> Running {
         let mut command = self.prepared();
