@@ -84,6 +84,26 @@ fn help_lists_the_commands() {
 }
 
 #[test]
+fn every_command_has_help_with_an_example() {
+    let sitemon = Sitemon::new("");
+    for command in ["run", "check", "config", "pair", "say", "status", "version"] {
+        let help = sitemon.bare_command(&["help", command]);
+        assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
+        assert_eq!(help.stdout, sitemon.bare_command(&[command, "-h"]).stdout);
+        let example = help.stdout.split_once("Examples:\n").map(|(_, end)| end);
+        let runs = example.is_some_and(|example| example.contains(&format!(" {command}")));
+        assert!(runs, "{}", help.stdout);
+    }
+    let all = sitemon.bare_command(&["help"]);
+    assert_eq!(all.stdout, sitemon.bare_command(&["--help"]).stdout);
+    refused(
+        &sitemon.bare_command(&["help", "chek"]),
+        2,
+        "did you mean `check`?",
+    );
+}
+
+#[test]
 fn a_reader_that_has_gone_away_changes_no_exit_code() {
     let web = Web::new().on("/bad", Behaviour::status(503));
     let sitemon = Sitemon::new(&(site("good", &web.url("/")) + &site("bad", &web.url("/bad"))));

@@ -36,7 +36,11 @@ fn a_command_warns_in_a_line_and_the_agent_in_its_log() {
     for arguments in [&["config"][..], &["check", "-q"], &["check", "--json"]] {
         let output = sitemon.command(arguments);
         assert_eq!(output.code, Some(0), "{output:?}");
-        assert_eq!(output.stderr, format!("warning: {warning}"), "{arguments:?}");
+        assert_eq!(
+            output.stderr,
+            format!("warning: {warning}"),
+            "{arguments:?}"
+        );
     }
     let running = sitemon.run();
     let log = running.wait_stderr(&warning);
