@@ -10,6 +10,9 @@ mod say;
 mod status;
 mod table;
 
+#[cfg(test)]
+mod completions_tests;
+
 use crate::agent;
 use crate::config::{self, Config};
 use crate::http::Client;
