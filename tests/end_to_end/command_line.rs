@@ -1,5 +1,6 @@
 //! The commands of the command line, their output and their exit codes.
 
+mod completions;
 mod config;
 use crate::support::agent::{Output, Running, Sitemon};
 use crate::support::bot_api::{ANY, BOT_NAME, BotApi, CHAT, Fault, TOKEN};
