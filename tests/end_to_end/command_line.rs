@@ -2,6 +2,7 @@
 
 mod completions;
 mod config;
+mod console;
 use crate::support::agent::{Output, Running, Sitemon};
 use crate::support::bot_api::{ANY, BOT_NAME, BotApi, CHAT, Fault, TOKEN};
 use crate::support::json::Json;
