@@ -185,10 +185,9 @@ impl Transport {
                 };
                 self.screen.borrow_mut().ask();
                 if !read.or(self.forward_lines(&incoming, &events)).await {
-                    let mut screen = self.screen.borrow_mut();
-                    screen.end_input();
-                    screen.say("End of input: sitemon goes on, and Ctrl-C or SIGTERM ends it.");
-                    drop(screen);
+                    self.end_input();
+                    let text = "End of input: sitemon goes on, and Ctrl-C or SIGTERM ends it.";
+                    self.screen.borrow_mut().say(text);
                     future::pending::<()>().await;
                 }
             }
