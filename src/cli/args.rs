@@ -213,7 +213,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Early> {
     match rest.first() {
         // An option that lacks its value is argh's to complain about.
         None if words.last().is_none_or(|word| !takes_value(word)) => words.push("--help".into()),
-        Some(word) if !word.starts_with('-') && !COMMANDS.contains(&word.as_str()) => {
+        Some(word)
+            if (!word.starts_with('-') || word == "--") && !COMMANDS.contains(&word.as_str()) =>
+        {
             return Err(Early::usage(unknown_command(word)));
         }
         _ => words.extend(rest),
@@ -376,5 +378,8 @@ mod tests {
             said("frobnicate")
                 .ends_with("there are run, check, config, pair, say, status, version")
         );
+        for none in ["--", "-"] {
+            assert!(said(none).starts_with("there is no command `--`"));
+        }
     }
 }
