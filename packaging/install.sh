@@ -24,6 +24,15 @@ mkdir -p /etc/sysctl.d
 put 644 init/sysctl /etc/sysctl.d/50-sitemon.conf
 sysctl -q -p /etc/sysctl.d/50-sitemon.conf || true
 
+# For the shells, and the man, that are here.
+put_into() {
+	[ ! -d "$1" ] || put 644 "$2" "$1/$3"
+}
+put_into /usr/share/man/man1 sitemon.1 sitemon.1
+put_into /usr/share/bash-completion/completions completions/sitemon.bash sitemon
+put_into /usr/share/zsh/site-functions completions/_sitemon _sitemon
+put_into /usr/share/fish/vendor_completions.d completions/sitemon.fish sitemon.fish
+
 if [ -f /etc/rc.common ]; then
 	[ -e /etc/sitemon.conf ] || {
 		sed 's|"/var/lib/sitemon"|"/etc/sitemon/state"|' sitemon.conf >sitemon.conf.new

@@ -10,14 +10,16 @@ use crate::config::Config;
 use crate::http::Client;
 use crate::monitor::bot::command::COMMANDS;
 use crate::monitor::outbox::Outgoing;
-use crate::monitor::outbox::message::{CallbackAnswer, Content, Delivery, Message, Passing};
+use crate::monitor::outbox::message::{
+    CallbackAnswer, Content, Delivery, Message, Passing, Update,
+};
 use crate::monitor::render::text::escape;
 use crate::monitor::site::access::Access;
 use crate::monitor::{self, Event};
 #[cfg(feature = "charts")]
 use crate::offload::offload;
-use async_channel::Sender;
-use futures_lite::FutureExt;
+use async_channel::{Receiver, Sender};
+use futures_lite::{FutureExt, future};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -153,7 +155,7 @@ impl Transport {
         }
     }
 
-    /// Passes on what people write, for ever.
+    /// Passes on what people write, until the user of the terminal ends it.
     pub(super) async fn listen(&self, offset: Option<i64>, events: Sender<Event>) {
         let telegram = self.telegram.borrow().clone();
         match telegram {
@@ -172,33 +174,48 @@ impl Transport {
                 poll.or(forward).await;
             }
             None => {
-                if self.terminal == Terminal::Chat {
-                    let (lines, incoming) = async_channel::bounded(4);
-                    let read = async { console::read_lines(&lines, || self.clock.wall()).await };
-                    let forward = async {
-                        while let Ok(mut update) = incoming.recv().await {
-                            if let Some(Content::Message(line)) = &update.content
-                                && let Some(press) = self.screen.borrow().press(line)
-                            {
-                                update.content = Some(Content::Press(press));
-                            }
-                            if events.send(Event::Update(update)).await.is_err() {
-                                return;
-                            }
-                        }
-                    };
-                    futures_lite::future::zip(
-                        async {
-                            read.await;
-                            lines.close();
-                        },
-                        forward,
-                    )
-                    .await;
+                if self.terminal == Terminal::Log {
+                    return future::pending().await;
                 }
-                futures_lite::future::pending::<()>().await;
+                let (lines, incoming) = async_channel::bounded(4);
+                let read = async {
+                    console::read_lines(&lines, || self.clock.wall()).await;
+                    lines.close();
+                    future::pending().await
+                };
+                self.screen.borrow_mut().ask();
+                if !read.or(self.forward_lines(&incoming, &events)).await {
+                    self.end_input();
+                    let text = "End of input: sitemon goes on, and Ctrl-C or SIGTERM ends it.";
+                    self.screen.borrow_mut().say(text);
+                    future::pending::<()>().await;
+                }
             }
         }
+    }
+
+    /// Up to the end of the lines: `true`, a line asked for the end.
+    async fn forward_lines(&self, lines: &Receiver<Update>, events: &Sender<Event>) -> bool {
+        while let Ok(mut update) = lines.recv().await {
+            if let Some(Content::Message(line)) = &update.content {
+                if console::is_quit(&line.text) {
+                    return true;
+                }
+                if let Some(press) = self.screen.borrow().press(line) {
+                    update.content = Some(Content::Press(press));
+                }
+            }
+            self.screen.borrow_mut().ask();
+            if update.content.is_some() && events.send(Event::Update(update)).await.is_err() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Nothing is typed or asked for any more.
+    pub(super) fn end_input(&self) {
+        self.screen.borrow_mut().end_input();
     }
 }
 

@@ -56,6 +56,7 @@ impl Agent {
     /// An answer that waits for the terminal to be read.
     async fn say_last(&self, printer: Option<Task<()>>, is_late: &Receiver<()>) {
         if let (Some(output), Some(printer)) = (self.transport.output(), printer) {
+            self.transport.end_input();
             output.close();
             let late = async {
                 let _ = is_late.recv().await;

@@ -9,7 +9,7 @@ use crate::monitor::outbox::Outgoing;
 use async_channel::Receiver;
 use async_lock::Semaphore;
 use async_signal::{Signal, Signals};
-use futures_lite::{FutureExt, StreamExt, future};
+use futures_lite::{StreamExt, future};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -152,7 +152,8 @@ impl Agent {
                     }
                 }
             };
-            transport.listen(offset, events).or(forward).await;
+            future::zip(transport.listen(offset, events), forward).await;
+            let _ = report.send(Input::Stop).await;
         };
         self.listener = Some(self.executor.spawn(listen));
     }

@@ -15,9 +15,12 @@ use std::rc::Rc;
 
 /// Bytes of a line that are kept.
 const LONGEST_LINE: usize = 4096;
+const PROMPT: &str = "> ";
+/// To the begin of the line, and clears it (ECMA-48, EL).
+const CLEAR: &str = "\r\x1b[K";
 
-/// Hands each line of stdin to `events` as a command of chat [`CONSOLE`], and returns at the end of
-/// input. `now` gives the wall clock in Unix seconds.
+/// Hands each line of stdin to `events` as a command of chat [`CONSOLE`], an empty one as an update
+/// without content, and returns at the end of input. `now` gives the wall clock in Unix seconds.
 pub async fn read_lines(events: &Sender<Update>, now: impl Fn() -> i64) {
     let ended = match io::stdin().as_fd().try_clone_to_owned() {
         Ok(stdin) => read_from(File::from(stdin), events, now).await,
@@ -28,11 +31,22 @@ pub async fn read_lines(events: &Sender<Update>, now: impl Fn() -> i64) {
     }
 }
 
+/// The line asks for the end.
+pub fn is_quit(line: &str) -> bool {
+    matches!(line.trim().trim_start_matches('/'), "quit" | "exit")
+}
+
 /// What the terminal shows at present.
+///
+/// The terminal itself edits the line that is being typed (termios(3), canonical mode), and shows it
+/// behind the prompt. What is written takes its place, with a new prompt below; the terminal keeps
+/// what was typed, and shows it again at Ctrl-R.
 pub struct Screen {
     output: Rc<Output>,
     /// It is a terminal: a line can be written over.
     tty: bool,
+    /// There is a prompt in the last line.
+    prompt: bool,
     /// The last line will be written over.
     passing: bool,
     /// The buttons of the newest message that has some.
@@ -43,7 +57,8 @@ impl Screen {
     pub fn new() -> Screen {
         Screen {
             output: Rc::default(),
-            tty: io::stdout().is_terminal(),
+            tty: io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|t| t != "dumb"),
+            prompt: false,
             passing: false,
             choices: Vec::new(),
         }
@@ -75,8 +90,26 @@ impl Screen {
 
     /// Writes plain text and ends the line.
     pub fn say(&mut self, text: &str) {
-        let text = self.over() + &printable(text) + "\n";
+        let text = self.over() + &printable(text) + "\n" + self.prompt();
         self.output.put(text);
+    }
+
+    /// A line can be typed now, if there is a terminal.
+    pub fn ask(&mut self) {
+        self.prompt = self.tty && io::stdin().is_terminal();
+        if self.prompt {
+            let text = self.over() + PROMPT;
+            self.output.put(text);
+        }
+    }
+
+    /// No line is read any more.
+    pub fn end_input(&mut self) {
+        let text = self.over();
+        self.prompt = false;
+        if !text.is_empty() {
+            self.output.put(text);
+        }
     }
 
     /// A number stands for the button that was shown with it.
@@ -120,16 +153,18 @@ impl Screen {
             out.push_str(&printable(&choices.join("  ")).replace('\n', " "));
             out.push('\n');
         }
-        out
+        out + self.prompt()
     }
 
-    /// Takes away a line that was to be written over.
+    fn prompt(&self) -> &'static str {
+        if self.prompt { PROMPT } else { "" }
+    }
+
+    /// Takes away a line that is to be written over.
     fn over(&mut self) -> String {
-        if std::mem::take(&mut self.passing) {
-            "\r\x1b[K".to_owned()
-        } else {
-            String::new()
-        }
+        let passing = std::mem::take(&mut self.passing);
+        let over = if passing || self.prompt { CLEAR } else { "" };
+        over.to_owned()
     }
 }
 
@@ -164,6 +199,15 @@ async fn read_from(file: File, events: &Sender<Update>, now: impl Fn() -> i64) -
             0 => lines.end().into_iter().collect(),
             _ => lines.push(&buffer[..length]),
         };
+        if texts.is_empty() && buffer[..length].ends_with(b"\n") {
+            let empty = Update {
+                id: count,
+                content: None,
+            };
+            if events.send(empty).await.is_err() {
+                return Ok(());
+            }
+        }
         for text in texts {
             count += 1;
             let content = Some(Content::Message(Incoming {
@@ -327,6 +371,7 @@ mod tests {
     fn screen(tty: bool) -> Screen {
         Screen {
             tty,
+            prompt: false,
             ..Screen::new()
         }
     }
@@ -394,6 +439,38 @@ mod tests {
         let mut pipe = screen(false);
         let shown = [&beginning, &passing, &result].map(|m| pipe.text_of(m, None));
         assert_eq!(shown, ["Checking 3 sites …\n", "", "done\n"]);
+    }
+
+    #[test]
+    fn a_message_takes_the_place_of_the_prompt_and_puts_one_below() {
+        let mut terminal = Screen {
+            prompt: true,
+            ..screen(true)
+        };
+        let message = |passing| Message {
+            html: "blog is down".into(),
+            passing,
+            ..Message::default()
+        };
+        let stays = message(Passing::Stays);
+        let wanted = "\r\x1b[Kblog is down\n> ";
+        assert_eq!(terminal.text_of(&stays, None), wanted);
+        let begins = message(Passing::Begins);
+        let passing = terminal.text_of(&begins, None);
+        assert_eq!(passing, "\r\x1b[Kblog is down");
+        assert_eq!(terminal.text_of(&stays, None), wanted);
+        terminal.end_input();
+        assert_eq!(terminal.text_of(&stays, None), "blog is down\n");
+    }
+
+    #[test]
+    fn quit_and_exit_end_it() {
+        for line in ["quit", " exit ", "/quit"] {
+            assert!(is_quit(line), "{line}");
+        }
+        for line in ["", "quit now", "/check exit", "quitter"] {
+            assert!(!is_quit(line), "{line}");
+        }
     }
 
     proptest! {

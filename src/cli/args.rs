@@ -13,6 +13,18 @@ const COMMANDS: [&str; 7] = ["run", "check", "config", "pair", "say", "status", 
 
 /// A site monitor that alerts in Telegram and is steered from the same chat.
 #[derive(FromArgs, Debug, PartialEq)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
+#[argh(
+    help_triggers("-h", "--help"),
+    example = "sitemon -c sitemon.conf config     what would run, or every mistake in the file",
+    example = "sitemon -c sitemon.conf run        the agent; without Telegram this terminal is the chat",
+    example = "sitemon help check                 the help of a command",
+    note = "man sitemon, or docs/ beside the program's source: all of it.",
+    error_code(1, "a site is down (check, status)"),
+    error_code(2, "wrong usage, or a mistake in the configuration"),
+    error_code(3, "Telegram cannot be reached or refuses the token (pair, say)"),
+    error_code(4, "no agent is running (status)")
+)]
 pub struct Args {
     /// the configuration file (default: /etc/sitemon.conf)
     #[argh(
@@ -36,6 +48,7 @@ pub struct Args {
 }
 
 #[derive(FromArgs, Debug, PartialEq)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand)]
 pub enum Command {
     Run(Run),
@@ -49,7 +62,14 @@ pub enum Command {
 
 /// the agent, in the foreground
 #[derive(FromArgs, Debug, PartialEq)]
-#[argh(subcommand, name = "run")]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
+#[argh(
+    subcommand,
+    name = "run",
+    help_triggers("-h", "--help"),
+    example = "sitemon run --console",
+    example = "sitemon -v run"
+)]
 pub struct Run {
     /// the terminal is the chat, even when Telegram is configured
     #[argh(switch)]
@@ -58,7 +78,15 @@ pub struct Run {
 
 /// one round now, printed as a table
 #[derive(FromArgs, Debug, PartialEq)]
-#[argh(subcommand, name = "check")]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
+#[argh(
+    subcommand,
+    name = "check",
+    help_triggers("-h", "--help"),
+    example = "sitemon check",
+    example = "sitemon check blog home        the site blog and those of the group home",
+    example = "sitemon check --json | jq -r '.sites[] | select(.state == \"down\").name'"
+)]
 pub struct Check {
     /// sites or groups (default: all)
     #[argh(positional, arg_name = "NAME")]
@@ -71,7 +99,14 @@ pub struct Check {
 
 /// read the file, print what would run, or every error in it
 #[derive(FromArgs, Debug, PartialEq)]
-#[argh(subcommand, name = "config")]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
+#[argh(
+    subcommand,
+    name = "config",
+    help_triggers("-h", "--help"),
+    example = "sitemon -c sitemon.conf config",
+    example = "sitemon config --json"
+)]
 pub struct Config {
     /// print JSON
     #[argh(switch)]
@@ -80,21 +115,46 @@ pub struct Config {
 
 /// find the chat: prints a one-time code and waits for it in Telegram
 #[derive(FromArgs, Debug, PartialEq)]
-#[argh(subcommand, name = "pair")]
-pub struct Pair {}
+#[cfg_attr(test, derive(argh::ArgsInfo))]
+#[argh(
+    subcommand,
+    name = "pair",
+    help_triggers("-h", "--help"),
+    example = "sitemon pair --write"
+)]
+pub struct Pair {
+    /// put the chat into the configuration file
+    #[argh(switch)]
+    pub write: bool,
+}
 
 /// send one message to the configured chats
 #[derive(FromArgs, Debug, PartialEq)]
-#[argh(subcommand, name = "say")]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
+#[argh(
+    subcommand,
+    name = "say",
+    help_triggers("-h", "--help"),
+    example = "sitemon say back in ten minutes",
+    example = "df -h | sitemon say -",
+    example = "sitemon say -- -5 degrees"
+)]
 pub struct Say {
-    /// the message
+    /// the message; - alone: read it from stdin
     #[argh(positional, arg_name = "TEXT")]
     pub text: Vec<String>,
 }
 
 /// what the running agent last wrote to its state
 #[derive(FromArgs, Debug, PartialEq)]
-#[argh(subcommand, name = "status")]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
+#[argh(
+    subcommand,
+    name = "status",
+    help_triggers("-h", "--help"),
+    example = "sitemon status",
+    example = "sitemon status --json | jq .running"
+)]
 pub struct Status {
     /// print JSON
     #[argh(switch)]
@@ -103,7 +163,13 @@ pub struct Status {
 
 /// print the version
 #[derive(FromArgs, Debug, PartialEq)]
-#[argh(subcommand, name = "version")]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
+#[argh(
+    subcommand,
+    name = "version",
+    help_triggers("-h", "--help"),
+    example = "sitemon version"
+)]
 pub struct Version {}
 
 /// Help that was asked for, or a usage error.
@@ -147,7 +213,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Early> {
     match rest.first() {
         // An option that lacks its value is argh's to complain about.
         None if words.last().is_none_or(|word| !takes_value(word)) => words.push("--help".into()),
-        Some(word) if !word.starts_with('-') && !COMMANDS.contains(&word.as_str()) => {
+        Some(word)
+            if (!word.starts_with('-') || word == "--") && !COMMANDS.contains(&word.as_str()) =>
+        {
             return Err(Early::usage(unknown_command(word)));
         }
         _ => words.extend(rest),
@@ -171,10 +239,16 @@ fn ordered(words: Vec<String>) -> (Vec<String>, Vec<String>) {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--" => {
-                rest.push(word);
+                if !rest.contains(&word) {
+                    rest.push(word);
+                }
                 break;
             }
+            // To argh it would be an option without a name.
+            "-" if !rest.contains(&word) => rest.extend(["--".to_owned(), word]),
             "-h" | "--help" => help = true,
+            // Of the command that follows.
+            "help" if rest.is_empty() => help = true,
             "-v" | "--verbose" | "-q" | "--quiet" => options.push(word),
             _ if takes_value(&word) => {
                 options.push(word);
@@ -230,6 +304,7 @@ mod tests {
             &["run", "--frob"],
             &["-c"],
             &["run", "-c"],
+            &["help", "chek"],
         ] {
             assert!(read(bad).is_err_and(|e| !e.help), "{bad:?}");
         }
@@ -240,6 +315,9 @@ mod tests {
             &["check", "-h"],
             &["-h", "check"],
             &["check", "a", "--help"],
+            &["help"],
+            &["help", "check"],
+            &["-v", "help", "check", "a"],
         ] {
             let early = read(help).expect_err("help");
             assert!(early.help, "{help:?}");
@@ -265,7 +343,28 @@ mod tests {
         let args = read(&["say", "--", "-c", "-h", "--json"]).expect("parses");
         let text = ["-c", "-h", "--json"].map(str::to_owned).to_vec();
         assert_eq!(args.command, Command::Say(Say { text }));
+        let args = read(&["say", "help", "-v"]).expect("parses");
+        let text = vec!["help".to_owned()];
+        assert_eq!(args.command, Command::Say(Say { text }));
         assert_eq!(args.config, PathBuf::from("/etc/sitemon.conf"));
+    }
+
+    #[test]
+    fn a_dash_is_a_word() {
+        for (words, wanted) in [
+            (&["say", "-"][..], &["-"][..]),
+            (&["say", "-", "-c", "x.conf"], &["-"]),
+            (&["say", "--", "-"], &["-"]),
+            (
+                &["say", "5", "-", "3", "-", "1"],
+                &["5", "-", "3", "-", "1"],
+            ),
+            (&["say", "a", "-", "--", "-v"], &["a", "-", "-v"]),
+        ] {
+            let text = wanted.iter().map(|&word| word.to_owned()).collect();
+            let args = read(words).expect("parses");
+            assert_eq!(args.command, Command::Say(Say { text }), "{words:?}");
+        }
     }
 
     #[test]
@@ -279,5 +378,8 @@ mod tests {
             said("frobnicate")
                 .ends_with("there are run, check, config, pair, say, status, version")
         );
+        for none in ["--", "-"] {
+            assert!(said(none).starts_with("there is no command `--`"));
+        }
     }
 }

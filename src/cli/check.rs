@@ -18,7 +18,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub fn check(config: &Config, names: &[String], json: bool) -> Result<(), Failure> {
     let all = with_added(config);
@@ -30,6 +30,7 @@ pub fn check(config: &Config, names: &[String], json: bool) -> Result<(), Failur
         rdap: config.agent.rdap.clone(),
         registries: registries(config, &sites),
     };
+    let began = Instant::now();
     let mut rows = smol::block_on(asker.ask_all(&sites));
     if names.is_empty() {
         mark_unreachable(&sites, &mut rows);
@@ -37,7 +38,9 @@ pub fn check(config: &Config, names: &[String], json: bool) -> Result<(), Failur
     if json {
         print(format_args!("{}", table::json(&rows, None)))?;
     } else {
-        print(format_args!("{}", table::text(&rows, table::coloured())))?;
+        let table = table::text(&rows, table::coloured());
+        let total = table::total(&rows, began.elapsed());
+        print(format_args!("{table}{total}\n"))?;
     }
     if rows.iter().any(|r| r.state == State::Down) {
         return Err(Failure::Down);

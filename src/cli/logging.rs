@@ -24,7 +24,8 @@ const LATE: Duration = Duration::from_secs(2);
 /// The thread that writes; what panics on it has nowhere to be said.
 const WRITER: &str = "log";
 
-/// Lines are written where they come up, and waited for.
+/// Lines are written where they come up, and waited for. Of a command a warning is no event in a log: it is said
+/// without its time and origin.
 pub fn start(level: LevelFilter) {
     let logger = SimpleLogger::new()
         .with_level(LevelFilter::Off)
@@ -108,7 +109,10 @@ impl Log for Stderr {
         let queue = queued();
         if !queue.on {
             drop(queue);
-            write_record(record);
+            match record.level() {
+                Level::Warn => say(&format!("warning: {}", record.args())),
+                _ => drop(write_record(record)),
+            }
         } else if queue.overflowing {
             // Not even made, in a flood of them.
             lose(queue);

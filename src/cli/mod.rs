@@ -2,12 +2,16 @@
 
 mod args;
 mod check;
+mod config_file;
 mod logging;
 mod pair;
 mod run;
 mod say;
 mod status;
 mod table;
+
+#[cfg(test)]
+mod completions_tests;
 
 use crate::agent;
 use crate::config::{self, Config};
@@ -91,8 +95,11 @@ fn dispatch(args: Args) -> Result<(), Failure> {
             check::check(&load(LevelFilter::Warn)?, &options.names, options.json)
         }
         Command::Status(options) => status::status(&load(LevelFilter::Warn)?, options.json),
-        Command::Pair(_) => pair::pair(&load(LevelFilter::Warn)?),
-        Command::Say(options) => say::say(&load(LevelFilter::Warn)?, &options.text.join(" ")),
+        Command::Pair(options) => {
+            let config = load(LevelFilter::Warn)?;
+            pair::pair(&config, options.write.then_some(path.as_path()))
+        }
+        Command::Say(options) => say::say(&load(LevelFilter::Warn)?, &options.text),
     }
 }
 

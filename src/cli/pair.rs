@@ -1,7 +1,7 @@
 //! `sitemon pair`: finds the chat. The first that sends the code to the bot is it.
 
 use super::say::{deliver, settings, telegram};
-use super::{Failure, print};
+use super::{Failure, config_file, print};
 use crate::chat::telegram::{PollEvent, Telegram};
 use crate::config::Config;
 use crate::monitor::bot::command::COMMANDS;
@@ -11,6 +11,7 @@ use futures_lite::FutureExt;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 
 /// So many wrong codes end a sender's chances: nothing that it sends counts any more.
 const WRONG_CODES: u32 = 10;
@@ -18,7 +19,8 @@ const WRONG_CODES: u32 = 10;
 /// them had been right is one in ten thousand.
 const ALL_WRONG_CODES: u32 = 100;
 
-pub fn pair(config: &Config) -> Result<(), Failure> {
+/// `file`: the configuration file, to put the chat into.
+pub fn pair(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
     let settings = settings(config)?;
     // A running agent would take the code away from us, and we its commands.
     let _lock = state::reserve(&config.agent.state).map_err(Failure::Usage)?;
@@ -33,11 +35,24 @@ pub fn pair(config: &Config) -> Result<(), Failure> {
             "Send this code to @{} in Telegram, or /start {code} in a group that it is a member of:\n\n    {code}\n\n",
             me.username
         ))?;
-        wait(&telegram, offset, &code).await
+        let chat = wait(&telegram, offset, &code).await?;
+        print(format_args!("chats = [{chat}]\n"))?;
+        let written = file.map(|file| write(file, chat, &settings.chats));
+        let text = match &written {
+            Some(Ok(())) => "Paired. Start sitemon.",
+            _ => "Paired. Put the printed line into sitemon.conf and start sitemon.",
+        };
+        if let Err(reason) = deliver(&telegram, chat, &[], text.to_owned()).await {
+            log::warn!("the chat could not be answered: {reason}");
+        }
+        // Confirmed, or the next start would take it for a command.
+        telegram.confirm_pending().await;
+        written.unwrap_or(Ok(()))
     })
 }
 
-async fn wait(telegram: &Telegram, offset: Option<i64>, code: &str) -> Result<(), Failure> {
+/// The chat that sends the code.
+async fn wait(telegram: &Telegram, offset: Option<i64>, code: &str) -> Result<i64, Failure> {
     let (events, incoming) = async_channel::bounded(4);
     let poll = async {
         telegram.poll(offset, &COMMANDS, &events).await;
@@ -55,7 +70,7 @@ async fn wait(telegram: &Telegram, offset: Option<i64>, code: &str) -> Result<()
                 };
                 match guesses.judge(&message, code) {
                     Guess::None | Guess::Ignored | Guess::Wrong => {}
-                    Guess::Right => return paired(telegram, &message).await,
+                    Guess::Right => return Ok(message.chat),
                     Guess::Last(sender) => log::warn!(
                         "{sender} sent {WRONG_CODES} wrong codes and is ignored from now on"
                     ),
@@ -74,15 +89,23 @@ async fn wait(telegram: &Telegram, offset: Option<i64>, code: &str) -> Result<()
     judge.or(poll).await
 }
 
-async fn paired(telegram: &Telegram, message: &Incoming) -> Result<(), Failure> {
-    print(format_args!("chats = [{}]\n", message.chat))?;
-    let text = "Paired. Put the printed line into sitemon.conf and start sitemon.";
-    if let Err(reason) = deliver(telegram, message.chat, &[], text.to_owned()).await {
-        log::warn!("the chat could not be answered: {reason}");
+/// Puts `chat` into the configuration file, which has the chats `before`.
+fn write(file: &Path, chat: i64, before: &[i64]) -> Result<(), Failure> {
+    match config_file::add_chat(file, chat) {
+        Ok(()) => print(format_args!(
+            "This line is in {} now, below [telegram].\n",
+            file.display()
+        )),
+        Err(reason) => {
+            let added = (!before.contains(&chat)).then_some(&chat);
+            let ids: Vec<String> = before.iter().chain(added).map(i64::to_string).collect();
+            Err(Failure::Usage(format!(
+                "{} {reason}: it is as it was. Write into its table [telegram]: chats = [{}]",
+                file.display(),
+                ids.join(", ")
+            )))
+        }
     }
-    // Confirmed, or the next start would take it for a command.
-    telegram.confirm_pending().await;
-    Ok(())
 }
 
 /// Wrong codes so far. No more senders than [`ALL_WRONG_CODES`] are remembered.

@@ -34,7 +34,7 @@ pub fn run(path: &Path, console: bool, level: Option<log::LevelFilter>) -> Resul
     };
     if !use_telegram && terminal == Terminal::Chat && io::stdout().is_terminal() {
         print(format_args!(
-            "sitemon watches {}. This terminal is the chat: alerts come here, /help lists the commands, Ctrl-C ends it.\n",
+            "sitemon watches {}. This terminal is the chat: alerts come here, /help lists the commands, quit ends it.\n",
             count(config.sites.len(), "site")
         ))?;
     }

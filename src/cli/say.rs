@@ -5,21 +5,34 @@ use crate::agent;
 use crate::chat::telegram::Telegram;
 use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::files;
 use crate::monitor::outbox::message::{Delivery, Message};
 use crate::monitor::render::text::{escape, pack};
+use crate::state;
+use std::io;
 
-pub fn say(config: &Config, text: &str) -> Result<(), Failure> {
+/// Bytes of a text from stdin: four or five messages, which Telegram takes one after another.
+const LONGEST: u64 = 16 << 10;
+
+/// Sends the words; `-` alone stands for what is on stdin.
+pub fn say(config: &Config, words: &[String]) -> Result<(), Failure> {
     let settings = settings(config)?;
-    if text.trim().is_empty() {
-        return Err(Failure::Usage("say what? sitemon say TEXT".into()));
-    }
     if settings.chats.is_empty() {
         return Err(Failure::Usage(
             "[telegram] has no `chats` to say it to: `sitemon pair` finds yours".into(),
         ));
     }
+    let text = match words {
+        [dash] if dash == "-" => from_stdin()?,
+        words => words.join(" "),
+    };
+    if text.trim().is_empty() {
+        return Err(Failure::Usage(
+            "say what? sitemon say TEXT, or pipe it in: df -h | sitemon say -".into(),
+        ));
+    }
     let telegram = telegram(config, settings)?;
-    let html = escape(text);
+    let html = escape(text.trim_end());
     let mut failed = Vec::new();
     for &chat in &settings.chats {
         for part in pack(html.lines()) {
@@ -34,6 +47,17 @@ pub fn say(config: &Config, text: &str) -> Result<(), Failure> {
         Ok(())
     } else {
         Err(Failure::Telegram(failed.join("\n")))
+    }
+}
+
+/// Up to the end of stdin. What is no UTF-8 is replaced: the rest may be an alarm.
+fn from_stdin() -> Result<String, Failure> {
+    match files::bounded(io::stdin(), LONGEST) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) => Err(Failure::Usage(format!(
+            "stdin cannot be sent: {}; nothing was sent",
+            state::reason(&error)
+        ))),
     }
 }
 

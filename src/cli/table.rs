@@ -1,6 +1,7 @@
 //! The result of `check` and `status`: a table for people, JSON for programs.
 
 use crate::config::json_string;
+use crate::monitor::render::text::count;
 use crate::monitor::site::state::State;
 use crate::monitor::time::text::response;
 use std::io::{self, IsTerminal};
@@ -85,6 +86,32 @@ pub fn text(rows: &[Row], coloured: bool) -> String {
         out.push('\n');
     }
     out
+}
+
+/// The line below the table of a check that took `took`, without its end: `3 sites: 2 up, 1 down (1.2 s)`.
+pub fn total(rows: &[Row], took: Duration) -> String {
+    let states = [
+        State::Up,
+        State::Degraded,
+        State::Down,
+        State::Unreachable,
+        State::Unknown,
+        State::Offline,
+        State::Paused,
+    ];
+    let of = |state| rows.iter().filter(|row| row.state == state).count();
+    let counts = states.map(|state| (of(state), state.word()));
+    let counts = counts.iter().filter(|(n, _)| *n > 0);
+    let counts: Vec<String> = counts.map(|(n, word)| format!("{n} {word}")).collect();
+    if counts.is_empty() {
+        return "no site to check".to_owned();
+    }
+    let sites = count(rows.len(), "site");
+    format!(
+        "{sites}: {} ({:.1} s)",
+        counts.join(", "),
+        took.as_secs_f64()
+    )
 }
 
 /// The cells of a column, all as wide as the widest; the title first.
@@ -198,6 +225,16 @@ mod tests {
             "SITE     STATE\nwebshop  down   HTTP 503, wanted 200-299\n"
         );
         assert_eq!(text(&[], false), "");
+    }
+
+    #[test]
+    fn the_total_counts_each_state_that_occurs() {
+        let mut rows = rows();
+        let took = Duration::from_millis(1_200);
+        assert_eq!(total(&rows, took), "2 sites: 1 up, 1 down (1.2 s)");
+        rows.truncate(1);
+        assert_eq!(total(&rows, took), "1 site: 1 up (1.2 s)");
+        assert_eq!(total(&[], took), "no site to check");
     }
 
     #[test]

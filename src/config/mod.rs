@@ -8,7 +8,7 @@
 //! - `error`, `syntax` and `mask` show what is wrong without showing a secret; `plaintext_secrets` and
 //!   `ca_files` give warnings.
 //! - `summary` and `json` print what would run; `chat_sites` reads sites that are added in a chat;
-//!   `cause_secrets` collects what no cause of a failure may show.
+//!   `paired_chat` writes `chats`; `cause_secrets` collects what no cause of a failure may show.
 
 mod address;
 mod agent;
@@ -23,6 +23,7 @@ mod json;
 mod keys;
 mod login;
 mod mask;
+mod paired_chat;
 mod plaintext_secrets;
 mod scheme;
 mod secret_looks;
@@ -44,6 +45,7 @@ mod tests;
 pub use chat_sites::{Defaults, added_beside, added_site, added_sites};
 pub use error::{Mistake, Mistakes};
 pub use json::{json_string, to_json};
+pub use paired_chat::with_chat;
 pub use summary::summary;
 pub use telegram::TOKEN_VARIABLE;
 pub use value::format_duration;
@@ -65,7 +67,7 @@ use std::time::Duration;
 use toml_table::{Entry, Table};
 
 /// A file over this is not a configuration.
-const LARGEST_FILE: u64 = 1 << 20;
+pub const LARGEST_FILE: u64 = 1 << 20;
 /// At the start: a slow card has answered by then while a machine boots.
 const START_WITHIN: Duration = Duration::from_secs(10);
 /// What writes a configuration into a pipe may take a while.

@@ -1,12 +1,17 @@
 //! The commands of the command line, their output and their exit codes.
 
+mod completions;
 mod config;
+mod console;
 use crate::support::agent::{Output, Running, Sitemon};
 use crate::support::bot_api::{ANY, BOT_NAME, BotApi, CHAT, Fault, TOKEN};
 use crate::support::json::Json;
 use crate::support::scene::{no_token, site};
 use crate::support::tls::{Certificate, DAY, LOOPBACK, TestCa, yesterday};
 use crate::support::web::{Behaviour, Web};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// The sites of `check --json` or `status --json`, which must end with `code`.
@@ -81,6 +86,26 @@ fn help_lists_the_commands() {
 }
 
 #[test]
+fn every_command_has_help_with_an_example() {
+    let sitemon = Sitemon::new("");
+    for command in ["run", "check", "config", "pair", "say", "status", "version"] {
+        let help = sitemon.bare_command(&["help", command]);
+        assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
+        assert_eq!(help.stdout, sitemon.bare_command(&[command, "-h"]).stdout);
+        let example = help.stdout.split_once("Examples:\n").map(|(_, end)| end);
+        let runs = example.is_some_and(|example| example.contains(&format!(" {command}")));
+        assert!(runs, "{}", help.stdout);
+    }
+    let all = sitemon.bare_command(&["help"]);
+    assert_eq!(all.stdout, sitemon.bare_command(&["--help"]).stdout);
+    refused(
+        &sitemon.bare_command(&["help", "chek"]),
+        2,
+        "did you mean `check`?",
+    );
+}
+
+#[test]
 fn a_reader_that_has_gone_away_changes_no_exit_code() {
     let web = Web::new().on("/bad", Behaviour::status(503));
     let sitemon = Sitemon::new(&(site("good", &web.url("/")) + &site("bad", &web.url("/bad"))));
@@ -111,7 +136,8 @@ fn check_prints_a_table_and_ends_with_0_when_all_is_well() {
     assert_eq!(output.code, Some(0), "{output:?}");
     assert_eq!(output.stderr, "", "no progress in a pipe");
     let lines: Vec<&str> = output.stdout.lines().collect();
-    assert_eq!(lines.len(), 3);
+    assert_eq!(lines.len(), 4);
+    assert!(lines[3].starts_with("2 sites: 2 up ("), "{lines:?}");
     assert!(lines[0].starts_with("SITE     STATE"), "{lines:?}");
     assert!(lines[1].starts_with("blog     up  "), "{lines:?}");
     assert!(lines[2].starts_with("webshop  up  "), "{lines:?}");
@@ -125,9 +151,11 @@ fn check_ends_with_1_when_a_site_is_down_and_asks_it_once() {
     let sitemon = Sitemon::new(&(site("good", &web.url("/")) + &site("bad", &web.url("/bad"))));
     let output = sitemon.command(&["check"]);
     assert_eq!(output.code, Some(1));
-    let last = output.stdout.lines().last().unwrap_or_default();
+    let lines: Vec<&str> = output.stdout.lines().collect();
+    let (total, last) = (lines[3], lines[2]);
     assert!(last.starts_with("bad   down "), "{last}");
     assert!(last.ends_with("HTTP 503, wanted 200-299"), "{last}");
+    assert!(total.starts_with("2 sites: 1 up, 1 down ("), "{total}");
     assert_eq!(web.requests(), 2);
 }
 
@@ -347,6 +375,35 @@ fn say_reaches_every_chat_or_says_why_not() {
     assert_eq!(api.violations(), [""; 0]);
 }
 
+/// `sitemon say -` with `input` on stdin.
+#[track_caller]
+fn say_from_stdin(sitemon: &Sitemon, input: &str) -> Output {
+    let mut running = sitemon.spawn(&["say", "-"]);
+    running.type_line(input);
+    running.output()
+}
+
+#[test]
+fn say_with_a_dash_reads_stdin() {
+    let api = BotApi::start();
+    let sitemon = Sitemon::new(&api.config());
+    let said = say_from_stdin(&sitemon, "disk <full>\n/dev/sda1 99 %\n");
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(api.messages()[0].text, "disk <full>\n/dev/sda1 99 %");
+    let empty = sitemon.command(&["say", "-"]);
+    refused(&empty, 2, "df -h | sitemon say -");
+    refused(&say_from_stdin(&sitemon, " \n"), 2, "say what?");
+    let endless = say_from_stdin(&sitemon, &"long ".repeat(4_000));
+    refused(&endless, 2, "it is larger than 16 KiB; nothing was sent");
+    assert_eq!(api.messages().len(), 1);
+    let long = say_from_stdin(&sitemon, &"a line\n".repeat(1_000));
+    assert_eq!(long.code, Some(0), "{long:?}");
+    let sent = api.messages();
+    let lines: usize = sent[1..].iter().map(|m| m.text.lines().count()).sum();
+    assert_eq!(lines, 1_000);
+    assert_eq!(api.violations(), [""; 0]);
+}
+
 /// Starts `pair` on a file without `chats`, and reads its code.
 #[track_caller]
 fn pairing(api: &BotApi) -> (Sitemon, Running, u32) {
@@ -358,12 +415,23 @@ fn pairing(api: &BotApi) -> (Sitemon, Running, u32) {
 
 #[track_caller]
 fn pairing_by(sitemon: &Sitemon) -> (Running, u32) {
-    let running = sitemon.spawn(&["-v", "pair"]);
+    pairing_with(sitemon, &["-v", "pair"])
+}
+
+#[track_caller]
+fn pairing_with(sitemon: &Sitemon, arguments: &[&str]) -> (Running, u32) {
+    let running = sitemon.spawn(arguments);
+    let code = code_of(&running);
+    (running, code)
+}
+
+#[track_caller]
+fn code_of(running: &Running) -> u32 {
     let printed = running.wait_stdout_from(0, |s| s.ends_with("\n\n") && s.lines().count() > 2);
     assert!(printed.contains(&format!("@{BOT_NAME}")), "{printed}");
     let code = printed.lines().find_map(|l| l.strip_prefix("    "));
     let code = code.filter(|c| c.len() == 6).and_then(|c| c.parse().ok());
-    (running, code.expect("a code of six digits"))
+    code.expect("a code of six digits")
 }
 
 #[test]
@@ -387,6 +455,101 @@ fn pair_prints_the_chat_that_sends_the_code() {
         no_token(&api, &(stdout + &running.stderr()));
         assert_eq!(api.violations(), [""; 0]);
     }
+}
+
+/// `pair --write` on the file as it is, with the right code from [`CHAT`]; its end and what it printed.
+#[track_caller]
+fn pairing_into_the_file(api: &BotApi, sitemon: &Sitemon) -> Output {
+    let (running, code) = pairing_with(sitemon, &["pair", "--write"]);
+    api.say(CHAT, CHAT, &format!("{code:06}"));
+    running.output()
+}
+
+#[test]
+fn pair_write_puts_the_chat_into_the_file_and_leaves_the_rest() {
+    let api = BotApi::start();
+    let table = format!("token = \"{TOKEN}\"\napi = \"{}\"", api.url());
+    let text = |chats: &str| {
+        format!(
+            "# mine\n\n [telegram]  # the bot\n{chats}{table}\n\n[agent]\nstate = \"state\"\nuplink = []\n# end"
+        )
+    };
+    let sitemon = Sitemon::new("");
+    let path = sitemon.config_path();
+    fs::write(&path, text("")).expect("written");
+    fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("its mode is set");
+    chown(&path, Some(12_345), Some(54_321)).expect("its owner is set");
+    let paired = pairing_into_the_file(&api, &sitemon);
+    assert_eq!(paired.code, Some(0), "{paired:?}");
+    let said = format!(
+        "\nchats = [{CHAT}]\nThis line is in {} now, below [telegram].\n",
+        path.display()
+    );
+    assert!(paired.stdout.ends_with(&said), "{paired:?}");
+    let line = format!("chats = [{CHAT}]\n");
+    assert_eq!(fs::read_to_string(&path).expect("text"), text(&line));
+    let found = fs::metadata(&path).expect("it is there");
+    let kept = (found.mode() & 0o7777, found.uid(), found.gid());
+    assert_eq!(kept, (0o640, 12_345, 54_321));
+    assert_eq!(api.messages()[0].text, "Paired. Start sitemon.");
+    assert_eq!(sitemon.command(&["say", "hello"]).code, Some(0));
+
+    // It has `chats` now.
+    let refused = pairing_into_the_file(&api, &sitemon);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let why = format!(
+        "{} has `chats` in [telegram] already: it is as it was. \
+         Write into its table [telegram]: chats = [{CHAT}]\n",
+        path.display()
+    );
+    assert!(refused.stderr.ends_with(&why), "{refused:?}");
+    assert_eq!(fs::read_to_string(&path).expect("text"), text(&line));
+    let mut names: Vec<_> = fs::read_dir(sitemon.dir()).expect("a directory").collect();
+    names.retain(|name| name.as_ref().is_ok_and(|name| name.file_name() != "state"));
+    assert_eq!(names.len(), 1, "{names:?}");
+    assert_eq!(api.violations(), [""; 0]);
+}
+
+#[test]
+fn pair_write_refuses_what_is_no_file_of_its_own() {
+    let api = BotApi::start();
+    let config = api.config().replace(&format!("chats = [{CHAT}]\n"), "");
+    let sitemon = Sitemon::new(&config);
+    let (path, real) = (sitemon.config_path(), sitemon.dir().join("real.conf"));
+    fs::rename(&path, &real).expect("renamed");
+    symlink("real.conf", &path).expect("linked");
+    let before = fs::read_to_string(&real).expect("text");
+    let refused = pairing_into_the_file(&api, &sitemon);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let line = format!("chats = [{CHAT}]\n");
+    assert!(
+        refused.stdout.ends_with(&format!("\n{line}")),
+        "{refused:?}"
+    );
+    let why =
+        "cannot be written: it is a symbolic link, not a regular file: it is as it was. Write";
+    assert!(refused.stderr.contains(why), "{refused:?}");
+    assert!(refused.stderr.ends_with(&line), "{refused:?}");
+    assert_eq!(fs::read_to_string(&real).expect("text"), before);
+    assert_eq!(
+        fs::read_link(&path).expect("a link"),
+        Path::new("real.conf")
+    );
+    let answer = "Paired. Put the printed line into sitemon.conf and start sitemon.";
+    assert_eq!(api.messages()[0].text, answer);
+
+    // A file system that cannot be written.
+    fs::remove_file(&path).expect("removed");
+    fs::rename(&real, &path).expect("renamed");
+    let script = "mount --bind \"$2\" \"$2\" && mount -o remount,bind,ro \"$2\" && exec \"$1\" -c \"$2\" pair --write";
+    let running = sitemon.run_program("unshare", &["-m", "sh", "-ec", script, "sh"]);
+    let code = code_of(&running);
+    api.say(CHAT, CHAT, &format!("{code:06}"));
+    let refused = running.output();
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let why = "cannot be written: Read-only file system: it is as it was.";
+    assert!(refused.stderr.contains(why), "{refused:?}");
+    assert_eq!(fs::read_to_string(&path).expect("text"), before);
 }
 
 /// A code that isn't `code`.

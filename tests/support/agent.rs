@@ -2,11 +2,13 @@
 
 use super::listener::{LIMIT, locked};
 use std::ffi::OsString;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
+use std::os::fd::FromRawFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::ptr::null_mut;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -133,6 +135,33 @@ impl Sitemon {
         Running::spawn(command)
     }
 
+    /// `sitemon -c FILE run` at a terminal of its own; what is typed there is written to the file.
+    pub fn run_at_terminal(&self) -> (Running, File) {
+        let (mut here, mut there) = (-1, -1);
+        let (name, settings, size) = (null_mut(), null_mut(), null_mut());
+        // SAFETY: the descriptors are written to; the rest may be left out (openpty(3)).
+        let opened = unsafe { libc::openpty(&mut here, &mut there, name, settings, size) };
+        assert_eq!(opened, 0, "a terminal");
+        // SAFETY: they are open, and owned by nothing else.
+        let (here, there) = unsafe { (File::from_raw_fd(here), File::from_raw_fd(there)) };
+        let mut command = self.prepared();
+        command.arg("-c").arg(self.config_path()).arg("run");
+        let end = || Stdio::from(there.try_clone().expect("a descriptor"));
+        command.stdin(end());
+        let mut running = Running::spawn_with(command, end(), end());
+        running.read_stdout(here.try_clone().expect("a descriptor"));
+        (running, here)
+    }
+
+    /// Runs another program, with the paths of the binary and of the configuration at its end.
+    pub fn run_program(&self, program: &str, arguments: &[&str]) -> Running {
+        let mut command = Command::new(program);
+        command.args(arguments).arg(env!("CARGO_BIN_EXE_sitemon"));
+        command.arg(self.config_path());
+        self.prepare(&mut command);
+        Running::spawn(command)
+    }
+
     /// `sitemon -c FILE -v run --console` with `stdout` in the place of a pipe that is read.
     pub fn run_console_into(&self, stdout: impl Into<Stdio>) -> Running {
         let mut command = self.prepared();
@@ -220,7 +249,12 @@ impl Running {
 
     /// What is not piped to us is empty to us.
     fn spawn_all(mut command: Command, stdout: Stdio, stderr: Stdio) -> Running {
-        command.stdin(Stdio::piped()).stdout(stdout);
+        command.stdin(Stdio::piped());
+        Running::spawn_with(command, stdout, stderr)
+    }
+
+    fn spawn_with(mut command: Command, stdout: Stdio, stderr: Stdio) -> Running {
+        command.stdout(stdout);
         let spawned = command.stderr(stderr).spawn();
         // It would keep the pipe open.
         drop(command);
@@ -424,7 +458,7 @@ impl Running {
 
     /// Waits for the end; closes stdin first.
     #[track_caller]
-    fn output(mut self) -> Output {
+    pub fn output(mut self) -> Output {
         self.close_stdin();
         let code = self.wait_exit().code();
         Output {

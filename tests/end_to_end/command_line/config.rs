@@ -29,6 +29,27 @@ fn config_shows_what_would_run_and_no_secret() {
 }
 
 #[test]
+fn a_command_warns_in_a_line_and_the_agent_in_its_log() {
+    let sitemon = Sitemon::new("");
+    let path = sitemon.config_path();
+    let warning = format!("no [[site]] in {}: nothing to watch\n", path.display());
+    for arguments in [&["config"][..], &["check", "-q"], &["check", "--json"]] {
+        let output = sitemon.command(arguments);
+        assert_eq!(output.code, Some(0), "{output:?}");
+        assert_eq!(
+            output.stderr,
+            format!("warning: {warning}"),
+            "{arguments:?}"
+        );
+    }
+    let running = sitemon.run();
+    let log = running.wait_stderr(&warning);
+    let line = log.lines().find(|line| line.contains("nothing to watch"));
+    let times = line.is_some_and(|line| line.starts_with("20") && line.contains("WARN"));
+    assert!(times, "{log}");
+}
+
+#[test]
 fn config_shows_what_the_agent_asks_beside_the_sites() {
     let sitemon = Sitemon::new(
         &(site("router", "http://127.0.0.1:1/")

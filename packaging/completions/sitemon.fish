@@ -1,0 +1,29 @@
+# fish completion of sitemon, made of the table of commands in src/cli/args.rs: see src/cli/completions_tests.rs
+
+function __sitemon_sites
+	set -l words (commandline -opc)
+	set -l file /etc/sitemon.conf
+	set -l at (contains -i -- -c $words; or contains -i -- --config $words)
+	and set file $words[(math $at + 1)]
+	sitemon -c "$file" config --json 2>/dev/null | grep -o '{"name":"[^"\\]*","url"' | cut -d '"' -f 4
+end
+
+complete -c sitemon -f
+complete -c sitemon -n 'not __fish_seen_subcommand_from help run check config pair say status version' -a help -d 'the help of a command'
+complete -c sitemon -s h -l help -d 'display usage information'
+complete -c sitemon -s c -l config -r -F -d 'the configuration file (default: /etc/sitemon.conf)'
+complete -c sitemon -s v -l verbose -d 'log everything'
+complete -c sitemon -s q -l quiet -d 'log warnings only'
+complete -c sitemon -n 'not __fish_seen_subcommand_from run check config pair say status version' -a run -d 'the agent, in the foreground'
+complete -c sitemon -n '__fish_seen_subcommand_from run' -l console -d 'the terminal is the chat, even when Telegram is configured'
+complete -c sitemon -n 'not __fish_seen_subcommand_from run check config pair say status version' -a check -d 'one round now, printed as a table'
+complete -c sitemon -n '__fish_seen_subcommand_from check' -l json -d 'print JSON'
+complete -c sitemon -n '__fish_seen_subcommand_from check' -a '(__sitemon_sites)'
+complete -c sitemon -n 'not __fish_seen_subcommand_from run check config pair say status version' -a config -d 'read the file, print what would run, or every error in it'
+complete -c sitemon -n '__fish_seen_subcommand_from config' -l json -d 'print JSON'
+complete -c sitemon -n 'not __fish_seen_subcommand_from run check config pair say status version' -a pair -d 'find the chat: prints a one-time code and waits for it in Telegram'
+complete -c sitemon -n '__fish_seen_subcommand_from pair' -l write -d 'put the chat into the configuration file'
+complete -c sitemon -n 'not __fish_seen_subcommand_from run check config pair say status version' -a say -d 'send one message to the configured chats'
+complete -c sitemon -n 'not __fish_seen_subcommand_from run check config pair say status version' -a status -d 'what the running agent last wrote to its state'
+complete -c sitemon -n '__fish_seen_subcommand_from status' -l json -d 'print JSON'
+complete -c sitemon -n 'not __fish_seen_subcommand_from run check config pair say status version' -a version -d 'print the version'
