@@ -370,7 +370,10 @@ fn line_of(alert: &Alert, now: Now) -> String {
             let times = count(usize::try_from(*times).unwrap_or(0), "time");
             let state = match (cause, alert.incident) {
                 (Some(cause), Some(_)) => format!("down now: {}{number}", escape(cause)),
-                (Some(cause), None) => format!("slow now: {}", escape(cause)),
+                (Some(cause), None) => {
+                    let figures = cause.strip_prefix("slow: ").unwrap_or(cause);
+                    format!("slow now: {}", escape(figures))
+                }
                 (None, _) => "up now".to_owned(),
             };
             format!("🟠 {name} changed {times}, {state}")
@@ -379,7 +382,7 @@ fn line_of(alert: &Alert, now: Now) -> String {
             cause: Some(cause),
             lasted,
         } => format!(
-            "🔴 {name} is down for good, for {}: {}{number}",
+            "🔴 {name} has been down for {} without a break: {}{number}",
             lasting(*lasted),
             escape(cause)
         ),
@@ -395,7 +398,11 @@ fn line_of(alert: &Alert, now: Now) -> String {
         Notification::Up { lasted } => {
             format!("🟢 {name} is up again after {}{number}", lasting(*lasted))
         }
-        Notification::Slow { cause } => format!("🟡 {name} is slow: {}", escape(cause)),
+        Notification::Slow { cause } => {
+            // A state of an earlier version has the figures alone.
+            let figures = cause.strip_prefix("slow: ").unwrap_or(cause);
+            format!("🟡 {name} is slow: {}", escape(figures))
+        }
         Notification::Fast { lasted } => {
             format!("🟢 {name} is fast again after {}", lasting(*lasted))
         }

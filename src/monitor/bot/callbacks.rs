@@ -75,7 +75,7 @@ impl Execution<'_> {
         self.carry_out(&asker, &command);
         let done = match command {
             Command::Mute { .. } => "🔕 Muted for 1 h",
-            Command::Unmute { .. } => "🔔 No longer muted",
+            Command::Unmute { .. } => "🔔 Unmuted",
             Command::Pause { .. } => "⏸ Paused",
             Command::Resume { .. } => "▶️ Checked again",
             _ => return String::new(),
@@ -132,7 +132,7 @@ impl Execution<'_> {
                 let until = Some(now.moment() + span);
                 (format!("🔕 muted for {}", lasting(span)), Some(until))
             }
-            AlertButton::Unmute => ("🔔 no longer muted".to_owned(), Some(None)),
+            AlertButton::Unmute => ("🔔 unmuted".to_owned(), Some(None)),
         };
         let pressed = Some(AlertPress {
             press: press.clone(),

@@ -225,24 +225,42 @@ impl Execution<'_> {
             }
             Command::Mute { name, span } => {
                 let places = visible.some_or_all(name.as_deref())?;
-                let named = named(sites, &places);
+                let lasting = lasting(*span);
+                let said = match places.as_slice() {
+                    [at] => format!("🔕 {} is muted for {lasting}.", bold(sites[*at].name())),
+                    several => {
+                        let (count, names) = (count(several.len(), "site"), names(sites, &places));
+                        format!("🔕 {count} are muted for {lasting}: {names}")
+                    }
+                };
                 self.mute(places, Some(now.moment() + *span));
-                format!("🔕 {named} muted for {}.", lasting(*span))
+                said
             }
             Command::Unmute { name: None } if sites.all_visible(chat) => {
+                let all: Vec<usize> = (0..sites.len()).collect();
+                let muted = match view.alerts.all_muted(now.moment()) {
+                    true => all,
+                    false => muted_among(sites, all, now),
+                };
                 self.orders.push(Order::UnmuteAll);
-                "🔔 Nothing is muted.".to_owned()
+                unmuted(sites, &muted)
             }
             Command::Unmute { name } => {
                 let places = visible.some_or_all(name.as_deref())?;
-                let named = named(sites, &places);
-                self.mute(places, None);
-                let but = match view.alerts.all_muted(now.moment()) {
-                    true if sites.all_visible(chat) => " Everything still is: /unmute.",
-                    true => " Everything still is, by another chat.",
+                let muted = muted_among(sites, places.clone(), now);
+                let everything = match view.alerts.all_muted(now.moment()) {
+                    true if sites.all_visible(chat) => "Everything is still muted: /unmute",
+                    true => "Everything is still muted, by another chat.",
                     false => "",
                 };
-                format!("🔔 {named} not muted.{but}")
+                let said = match (muted.as_slice(), places.as_slice(), everything) {
+                    ([], [at], "") => format!("🔔 {} is not muted.", bold(sites[*at].name())),
+                    (muted, _, "") => unmuted(sites, muted),
+                    ([], ..) => format!("🔕 {everything}"),
+                    (muted, ..) => format!("{}\n🔕 {everything}", unmuted(sites, muted)),
+                };
+                self.mute(places, None);
+                said
             }
             Command::Pause { name } => {
                 let at = visible.one(name)?;
@@ -359,10 +377,31 @@ pub(crate) fn about_site(
     views::site(VisibleSites { sites, chat }, at, due, details, now)
 }
 
-fn named(sites: &Sites, places: &[usize]) -> String {
-    match places {
-        [at] => format!("{} is", bold(sites[*at].name())),
-        several => format!("{} are", count(several.len(), "site")),
+/// Names that one answer lists.
+const NAMED: usize = 20;
+
+/// `a, b and 7 more`.
+fn names(sites: &Sites, places: &[usize]) -> String {
+    let (named, more) = places.split_at(places.len().min(NAMED));
+    let named: Vec<String> = named.iter().map(|&at| escape(sites[at].name())).collect();
+    let more = match more.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    named.join(", ") + &more
+}
+
+/// Those that are muted by themselves.
+fn muted_among(sites: &Sites, mut places: Vec<usize>, now: Now) -> Vec<usize> {
+    places.retain(|&at| sites[at].muted(now.moment()));
+    places
+}
+
+/// The answer to `/unmute`; `muted`: what was muted until then.
+fn unmuted(sites: &Sites, muted: &[usize]) -> String {
+    match muted {
+        [] => "🔔 Nothing is muted.".to_owned(),
+        muted => format!("🔔 Unmuted: {}", names(sites, muted)),
     }
 }
 

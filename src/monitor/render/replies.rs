@@ -138,13 +138,13 @@ pub(crate) fn site(
     now: Now,
 ) -> String {
     let state = watched.state();
+    let age = lasting(now.since(watched.since()));
+    let been = match state {
+        State::Unknown => "has not been checked yet".to_owned(),
+        state => format!("has been {state} for {age}"),
+    };
     let mut lines = vec![
-        format!(
-            "{} {} is {state} for {}",
-            mark(watched),
-            bold(watched.name()),
-            lasting(now.since(watched.since()))
-        ),
+        format!("{} {} {been}", mark(watched), bold(watched.name())),
         escape(&watched.config().url),
     ];
     if let Some(group) = &watched.config().group {
@@ -301,7 +301,7 @@ fn incident_line(incident: &Incident, name: &str, now: Now) -> String {
             format!("🔴 #{n}{name} for {length}, acknowledged{by} {ago} ago: {cause}")
         }
         (Some(end), _) => format!(
-            "⚪ #{n}{name} lasted {length}, over {} ago: {cause}",
+            "⚪ #{n}{name} lasted {length}, ended {} ago: {cause}",
             ago(end)
         ),
     }
@@ -352,5 +352,12 @@ fn mark(watched: &SiteState) -> &'static str {
 
 fn remaining(until: Option<Moment>, now: Now) -> Option<String> {
     let left = until?.since(now.moment());
+    // A second after `/mute 1h` it is still muted for 1 h.
+    let minutes = Duration::from_secs(left.as_secs().div_ceil(60) * 60);
+    let left = if minutes > Duration::from_secs(60) {
+        minutes
+    } else {
+        left
+    };
     (left > Duration::ZERO).then(|| lasting(left))
 }

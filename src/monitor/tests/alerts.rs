@@ -95,7 +95,7 @@ fn slow_answers_degrade_and_fast_ones_restore() {
     assert_eq!(
         world.heard(),
         [
-            "🟡 <b>blog</b> is slow: 2.30 s, wanted 1.00 s",
+            "🟡 <b>blog</b> is slow: 2.30 s, limit 1.00 s",
             "🟢 <b>blog</b> is fast again after 1 min 33 s",
         ]
     );

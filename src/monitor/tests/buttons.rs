@@ -292,7 +292,7 @@ fn the_status_leads_to_the_sites_that_are_not_up() {
     assert_eq!(press(&mut world, 1, "blog"), "");
     let (_, site) = world.shown.clone().pop().unwrap();
     assert!(
-        site.html.contains("<b>blog</b> is down for"),
+        site.html.contains("<b>blog</b> has been down for"),
         "{}",
         site.html
     );
@@ -315,7 +315,7 @@ fn a_sites_message_shows_what_was_done_to_it() {
         ),
         (
             "Unmute",
-            "🔔 No longer muted",
+            "🔔 Unmuted",
             vec![vec!["Check now", "Mute", "Pause"], vec!["Chart"]],
         ),
         ("Pause", "⏸ Paused", vec![vec!["Resume", "Chart"]]),
@@ -350,14 +350,14 @@ fn a_choice_is_edited_into_the_answer() {
         ),
         ("/resume blog", "▶️ <b>blog two</b> is checked again."),
         ("/mute blog 2h", "🔕 <b>blog two</b> is muted for 2 h."),
-        ("/unmute blog", "🔔 <b>blog two</b> is not muted."),
+        ("/unmute blog", "🔔 Unmuted: blog two"),
         (
             "/incidents blog",
             "No incident of <b>blog two</b> is known.",
         ),
         ("/status blog", "<b>1 up</b>"),
         ("/list blog", "🟢 <b>blog two</b>"),
-        ("/site blog", "🟢 <b>blog two</b> is up"),
+        ("/site blog", "🟢 <b>blog two</b> has been up"),
         ("/check blog", "✅ <b>blog two</b> 40 ms"),
     ] {
         let asked = world.ask(question);

@@ -94,7 +94,7 @@ fn site_tells_all_about_one() {
     world.pass(70);
     assert_eq!(
         world.ask("/site shop"),
-        ["🟢 <b>shop</b> is up for 25 s\n\
+        ["🟢 <b>shop</b> has been up for 25 s\n\
           https://shop.example/\n\
           Group: money\n\
           Last check: 42 ms from 203.0.113.5, 25 s ago\n\
@@ -150,8 +150,8 @@ fn incidents_are_listed_open_ones_first() {
 fn an_exact_name_wins_then_a_group_then_a_unique_part() {
     let mut world = three();
     world.pass(70);
-    assert!(world.ask("/site blog")[0].contains("<b>blog</b> is up"));
-    assert!(world.ask("/site SHO")[0].contains("<b>shop</b> is up"));
+    assert!(world.ask("/site blog")[0].contains("<b>blog</b> has been up"));
+    assert!(world.ask("/site SHO")[0].contains("<b>shop</b> has been up"));
     assert_eq!(
         world.ask("/site blo"),
         ["<b>blo</b> fits 2 sites. Which one?"]

@@ -138,7 +138,7 @@ fn every_kind_of_news() {
             "🟢 <b>blog</b> is fast again after 1 h",
             "🟠 <b>blog</b> is flapping, down now: no answer within 10s (#12). Further changes are not told until it has been up for 15 min or down for 5 min without a break.",
             "🟠 <b>blog</b> is flapping, up now. Further changes are not told until it has been up for 15 min or down for 5 min without a break.",
-            "🔴 <b>blog</b> is down for good, for 15 min: no answer within 10s (#12)",
+            "🔴 <b>blog</b> has been down for 15 min without a break: no answer within 10s (#12)",
             "🟢 <b>blog</b> is steady again, up for 15 min",
             "🟡 <b>blog</b>: its certificate ends in 13 d, on 8 Dec 2026 (no answer within 10s, by R11)",
             "🔴 <b>blog</b>: its certificate ended 1 d ago, on 24 Nov 2026 (no answer within 10s, by R11)",
@@ -164,9 +164,11 @@ fn what_people_ask_most() {
         ("/mute blog 1d", "🔕 <b>blog</b> is muted for 1 d."),
         (
             "/unmute blog",
-            "🔔 <b>blog</b> is not muted. Everything still is: /unmute.",
+            "🔔 Unmuted: blog\n🔕 Everything is still muted: /unmute",
         ),
+        ("/unmute", "🔔 Unmuted: blog, shop"),
         ("/unmute", "🔔 Nothing is muted."),
+        ("/unmute blog", "🔔 <b>blog</b> is not muted."),
         (
             "/pause blog",
             "⏸ <b>blog</b> is paused. /resume starts it again.",

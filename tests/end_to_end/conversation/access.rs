@@ -42,7 +42,7 @@ fn a_site_with_chats_of_its_own_exists_in_no_other() {
         scene.api.wait_message(down)
     };
     let (alert, here_too) = (told(CHAT), told(GROUP));
-    let view = group.ask("/site safe", "🔴 safe is down for ");
+    let view = group.ask("/site safe", "🔴 safe has been down for ");
 
     // Then the file takes it from the group: what is there already leads nowhere.
     scene.sitemon.rewrite(&closed);
