@@ -12,7 +12,7 @@ use crate::monitor::uplink::Period;
 use proptest::prelude::*;
 use std::time::Duration;
 
-const NOW: Now = Now {
+pub(super) const NOW: Now = Now {
     uptime: Duration::from_secs(10),
     // 2026-11-25 08:00 UTC.
     wall: 1_795_593_600,
@@ -20,7 +20,7 @@ const NOW: Now = Now {
 };
 const DAY: i64 = 86_400;
 
-fn alert(site: &str, notification: Notification) -> Alert {
+pub(super) fn alert(site: &str, notification: Notification) -> Alert {
     Alert {
         id: 1,
         notification,
@@ -34,13 +34,13 @@ fn alert(site: &str, notification: Notification) -> Alert {
     }
 }
 
-fn message(site: &str, notification: Notification) -> String {
+pub(super) fn message(site: &str, notification: Notification) -> String {
     let alert = alert(site, notification);
     let ready = [&alert];
     first_message(&compose(&ready, NOW, &|_| true), &ready).0
 }
 
-fn lasted(secs: u64) -> Duration {
+pub(super) fn lasted(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
@@ -54,7 +54,7 @@ fn ends(days: i64) -> Expiry {
 }
 
 /// Every kind of news about a site, with a cause or name put where one comes from outside.
-fn all_news(cause: &str) -> Vec<Notification> {
+pub(super) fn all_news(cause: &str) -> Vec<Notification> {
     let cause = || cause.to_owned();
     let certificate = |days| Notification::Expiring {
         subject: Subject::Certificate,
