@@ -184,7 +184,10 @@ impl Execution<'_> {
             Command::Status { group } => {
                 let places = visible.some_or_all(group.as_deref())?;
                 let (faults, muted) = (view.uplink.faults(), view.alerts.muted_until());
-                return Ok(Some(views::status(visible, &places, faults, muted, now)));
+                let incidents = details.incidents;
+                return Ok(Some(views::status(
+                    visible, &places, faults, muted, incidents, now,
+                )));
             }
             Command::List { group } => {
                 let places = visible.some_or_all(group.as_deref())?;

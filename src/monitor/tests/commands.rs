@@ -490,3 +490,37 @@ fn a_check_whose_site_goes_while_it_waits_gives_its_permit_back() {
     world.pass(300);
     assert_eq!((world.admitted, world.most_admitted), (0, 2));
 }
+
+#[test]
+fn status_shows_what_is_muted_acknowledged_and_flapping() {
+    let mut world = World::of(&["blog", "shop", "wiki"]);
+    world.pass(60);
+    world.fate("blog", bad());
+    world.pass(120);
+    world.ask("/ack 1");
+    world.ask("/mute shop");
+    let status = world.ask("/status").concat();
+    let counts = "<b>2 up, 1 down</b>, 1 muted 🔕, 1 acknowledged 👍\n🔴 <b>blog</b> for ";
+    assert!(status.starts_with(counts), "{status}");
+    assert!(status.ends_with("HTTP 503, wanted 200-299 👍"), "{status}");
+    for _ in 0..4 {
+        world.fate("wiki", bad());
+        world.pass(120);
+        world.fate("wiki", good(40));
+        world.pass(120);
+    }
+    let status = world.ask("/status").concat();
+    assert!(
+        status.starts_with("<b>2 up, 1 down, 1 flapping</b>"),
+        "{status}"
+    );
+    assert!(status.contains("\n🟠 <b>wiki</b> is flapping"), "{status}");
+    world.fate("wiki", bad());
+    world.pass(120);
+    let status = world.ask("/status").concat();
+    let line = status
+        .lines()
+        .find(|l| l.contains("wiki"))
+        .unwrap_or_default();
+    assert!(line.contains(", flapping: HTTP 503"), "{status}");
+}
