@@ -1,5 +1,6 @@
 //! Text of a chat in, [`Command`] out. Whether a user may give one is the access list's question.
 
+use crate::monitor::bot::nearest::nearest;
 use crate::monitor::history::Span;
 use crate::monitor::time::text::parse_span;
 use std::time::Duration;
@@ -58,8 +59,8 @@ pub enum Command {
     Help,
     /// A command that lacks what it needs or has it wrong: the sentence to answer with.
     Wrong(String),
-    /// Starts with a slash, but is none of ours.
-    NotOurs,
+    /// Starts with a slash, but is none of ours: the one that may be meant.
+    NotOurs(Option<&'static str>),
 }
 
 /// Name and one line of each command, for `/help` and `setMyCommands`.
@@ -104,7 +105,7 @@ impl Command {
             | Command::Stats
             | Command::Help
             | Command::Wrong(_)
-            | Command::NotOurs => return None,
+            | Command::NotOurs(_) => return None,
         })
     }
 }
@@ -158,8 +159,13 @@ pub fn parse(
         "remove" => needed(|name| Command::Remove { name }),
         "stats" => Command::Stats,
         "help" | "start" => Command::Help,
-        _ => Command::NotOurs,
+        word => Command::NotOurs(nearest_command(word)),
     })
+}
+
+/// The command that a word most likely means.
+pub fn nearest_command(word: &str) -> Option<&'static str> {
+    nearest(word, COMMANDS.iter().map(|(name, _)| *name))
 }
 
 fn parse_add(rest: &str) -> Command {
@@ -358,10 +364,11 @@ mod tests {
     fn every_listed_command_is_understood_and_fits_set_my_commands() {
         for (name, text) in COMMANDS {
             let command = reads(&format!("/{name} x"));
-            assert_ne!(command, Command::NotOurs, "{name}");
+            assert!(!matches!(command, Command::NotOurs(_)), "{name}");
             assert!(name.len() <= 32 && (1..=256).contains(&text.len()));
         }
-        assert_eq!(reads("/frobnicate"), Command::NotOurs);
+        assert_eq!(reads("/frobnicate"), Command::NotOurs(None));
+        assert_eq!(reads("/chek blog"), Command::NotOurs(Some("check")));
     }
 
     proptest! {

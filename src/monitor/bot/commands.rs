@@ -133,13 +133,12 @@ impl Execution<'_> {
         let (chat, now) = (message.chat, self.view.now);
         let known = |name: &str| self.view.visible_to(chat).is_name(name);
         let bot = self.bot.username.as_deref();
-        let Some(command) = command::parse(&message.text, bot, terminal, &known) else {
-            return;
-        };
-        if command == Command::NotOurs && chat < 0 {
+        let command = match command::parse(&message.text, bot, terminal, &known) {
             // In a group it may be meant for another bot.
-            return;
-        }
+            Some(Command::NotOurs(_)) if chat < 0 => return,
+            Some(command) => command,
+            None => return self.chatter(message),
+        };
         // The terminal dates by our own clock, which may not be set.
         if !terminal && is_stale(now, message.waited, message.date) {
             self.bot.stale.add(now, &message);
@@ -156,6 +155,29 @@ impl Execution<'_> {
         };
         let answer = self.carry_out(&asker, &command);
         self.answer(&asker, answer);
+    }
+
+    /// A message that is no command: in a private chat it is meant for us.
+    fn chatter(&mut self, message: Incoming) {
+        let (chat, now) = (message.chat, self.view.now);
+        let text = message.text.trim();
+        let late = is_stale(now, message.waited, message.date);
+        if chat < 0 || text.is_empty() || text.starts_with('/') || late {
+            return;
+        }
+        let word = text.split_whitespace().next().unwrap_or_default();
+        let meant = command::nearest_command(word).map(|near| format!("Did you mean /{near}? "));
+        let html = format!(
+            "I only understand commands. {}/help lists them.",
+            meant.unwrap_or_default()
+        );
+        let asker = Asker {
+            chat,
+            topic: message.topic,
+            at: now.uptime,
+            ..Asker::default()
+        };
+        self.answer(&asker, Some(html.into()));
     }
 
     pub(super) fn answer(&mut self, asker: &Asker, content: Option<ReplyContent>) {
@@ -300,7 +322,10 @@ impl Execution<'_> {
             }
             Command::Help => views::help(),
             Command::Wrong(text) => escape(text),
-            Command::NotOurs => "I do not know that command. /help lists mine.".to_owned(),
+            Command::NotOurs(Some(near)) => {
+                format!("I do not know that command. Did you mean /{near}?")
+            }
+            Command::NotOurs(None) => "I do not know that command. /help lists mine.".to_owned(),
         };
         Ok(Some(html.into()))
     }

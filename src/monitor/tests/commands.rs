@@ -524,3 +524,43 @@ fn status_shows_what_is_muted_acknowledged_and_flapping() {
         .unwrap_or_default();
     assert!(line.contains(", flapping: HTTP 503"), "{status}");
 }
+
+#[test]
+fn what_is_no_command_gets_a_short_answer_in_private() {
+    let mut world = World::with(
+        vec![site("blog")],
+        Access {
+            chats: vec![CHAT, GROUP],
+            users: None,
+        },
+    );
+    world.pass(60);
+    let unknown = "I do not know that command. ";
+    for (text, answer) in [
+        ("/chek blog", format!("{unknown}Did you mean /check?")),
+        ("/Satus", format!("{unknown}Did you mean /status?")),
+        ("/frobnicate", format!("{unknown}/help lists mine.")),
+        (
+            "hello?",
+            "I only understand commands. /help lists them.".into(),
+        ),
+        (
+            "status please",
+            "I only understand commands. Did you mean /status? /help lists them.".into(),
+        ),
+    ] {
+        assert_eq!(world.ask(text), [answer], "{text}");
+        assert!(world.ask_from(GROUP, Some(1), text).is_empty(), "{text}");
+        world.pass(5);
+    }
+    for silent in ["/check@other_bot", " "] {
+        assert!(world.ask(silent).is_empty(), "{silent}");
+    }
+    // From a stranger, or from before a long absence.
+    assert!(world.ask_from(8, Some(8), "hello?").is_empty());
+    world.heard();
+    let long_ago = world.now().wall - 3600;
+    world.write(CHAT, Some(1), "hello?", long_ago);
+    world.pass(5);
+    assert_eq!(world.heard(), [""; 0]);
+}
