@@ -50,19 +50,19 @@ pub(crate) enum Order {
         to: i64,
     },
     /// Everything, until then.
-    MuteAll(Moment),
+    MuteAll(Moment, AlertNote),
     /// Everything, and each site.
-    UnmuteAll,
+    UnmuteAll(AlertNote),
     Mute {
         sites: Vec<usize>,
         /// `None` = no longer.
         until: Option<Moment>,
-        pressed: Option<AlertPress>,
+        note: AlertNote,
     },
     Acknowledge {
         incidents: Vec<u32>,
         by: Acknowledged,
-        pressed: Option<AlertPress>,
+        note: AlertNote,
     },
     Pause(usize),
     Resume(usize),
@@ -79,13 +79,26 @@ pub(crate) enum Order {
     },
 }
 
-/// The button of an alert was pressed: the alert says what was done.
+/// Alerts say what was done about their incidents.
 #[derive(Debug)]
-pub(crate) struct AlertPress {
-    pub press: Press,
-    /// Those of its incidents that the chat may know of.
-    pub incidents: Vec<u32>,
-    pub note: String,
+pub(crate) struct AlertNote {
+    /// The chat in which it was done: its alerts get the note.
+    pub chat: i64,
+    /// A line of HTML.
+    pub text: String,
+    /// The press of the alert's button that did it, and those of its incidents that the chat may know
+    /// of.
+    pub press: Option<(Press, Vec<u32>)>,
+}
+
+impl AlertNote {
+    fn typed(asker: &Asker, done: &str) -> AlertNote {
+        AlertNote {
+            chat: asker.chat,
+            text: format!("{done}{}", replies::by(&asker.name)),
+            press: None,
+        }
+    }
 }
 
 /// An update at work: what it reads, and what comes of it.
@@ -245,7 +258,11 @@ impl Execution<'_> {
             }
             Command::Ack { number } => self.acknowledge(asker, *number),
             Command::Mute { name: None, span } if sites.all_visible(chat) => {
-                self.orders.push(Order::MuteAll(now.moment() + *span));
+                let note = AlertNote::typed(
+                    asker,
+                    &format!("🔕 everything muted for {}", lasting(*span)),
+                );
+                self.orders.push(Order::MuteAll(now.moment() + *span, note));
                 format!("🔕 Everything is muted for {}.", lasting(*span))
             }
             Command::Mute { name, span } => {
@@ -258,7 +275,8 @@ impl Execution<'_> {
                         format!("🔕 {count} are muted for {lasting}: {names}")
                     }
                 };
-                self.mute(places, Some(now.moment() + *span));
+                let note = AlertNote::typed(asker, &format!("🔕 muted for {lasting}"));
+                self.mute(places, Some(now.moment() + *span), note);
                 said
             }
             Command::Unmute { name: None } if sites.all_visible(chat) => {
@@ -267,7 +285,8 @@ impl Execution<'_> {
                     true => all,
                     false => muted_among(sites, all, now),
                 };
-                self.orders.push(Order::UnmuteAll);
+                self.orders
+                    .push(Order::UnmuteAll(AlertNote::typed(asker, "🔔 unmuted")));
                 unmuted(sites, &muted)
             }
             Command::Unmute { name } => {
@@ -284,7 +303,7 @@ impl Execution<'_> {
                     ([], ..) => format!("🔕 {everything}"),
                     (muted, ..) => format!("{}\n🔕 {everything}", unmuted(sites, muted)),
                 };
-                self.mute(places, None);
+                self.mute(places, None, AlertNote::typed(asker, "🔔 unmuted"));
                 said
             }
             Command::Pause { name } => {
@@ -338,12 +357,8 @@ impl Execution<'_> {
         jobs.request(now, asker, names.collect(), self.outbox, self.actions)
     }
 
-    fn mute(&mut self, sites: Vec<usize>, until: Option<Moment>) {
-        self.orders.push(Order::Mute {
-            sites,
-            until,
-            pressed: None,
-        });
+    fn mute(&mut self, sites: Vec<usize>, until: Option<Moment>, note: AlertNote) {
+        self.orders.push(Order::Mute { sites, until, note });
     }
 
     /// A record whose site cannot be watched any more is no site, but has its name.
@@ -372,7 +387,18 @@ impl Execution<'_> {
         let seen = |i: &&Incident| i.visible_to(asker.chat, sites);
         let open = incidents.iter_open().filter(seen);
         let open = open.filter(|i| number.is_none_or(|n| n == i.number()));
-        let (numbers, names): (Vec<u32>, Vec<String>) = open
+        let (known_before, new): (Vec<&Incident>, Vec<&Incident>) =
+            open.partition(|i| i.acknowledged().is_some());
+        if let (Some(before), []) = (known_before.first(), new.as_slice()) {
+            let name = before.acknowledged().map_or("", |earlier| &earlier.name);
+            let by = replies::by(name);
+            return match known_before.len() {
+                1 => format!("#{} was acknowledged before{by}.", before.number()),
+                _ => "All open incidents are acknowledged already.".to_owned(),
+            };
+        }
+        let (numbers, names): (Vec<u32>, Vec<String>) = new
+            .iter()
             .map(|i| (i.number(), format!("#{} {}", i.number(), bold(i.site()))))
             .unzip();
         if numbers.is_empty() {
@@ -386,7 +412,7 @@ impl Execution<'_> {
         self.orders.push(Order::Acknowledge {
             incidents: numbers,
             by: Acknowledged::by(asker.user, &asker.name, self.view.now.moment()),
-            pressed: None,
+            note: AlertNote::typed(asker, "👍 acknowledged"),
         });
         format!("👍 Acknowledged: {}", names.join(", "))
     }

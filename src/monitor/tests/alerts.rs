@@ -66,6 +66,8 @@ fn an_unacknowledged_outage_is_repeated_and_an_acknowledged_one_is_not() {
         ]
     );
     assert_eq!(world.ask("/ack"), ["👍 Acknowledged: #1 <b>blog</b>"]);
+    // The alert says so.
+    world.pass(5);
     world.heard();
     world.pass(24 * 3600);
     assert_eq!(world.heard(), Vec::<String>::new());
@@ -139,6 +141,7 @@ fn who_heard_of_the_outage_hears_of_its_end_even_if_muted_since() {
     world.fate("blog", bad());
     world.pass(60);
     world.ask("/mute blog 1d");
+    world.pass(5);
     world.heard();
     world.fate("blog", good(40));
     world.pass(60);

@@ -451,3 +451,52 @@ fn many_recoveries_tidy_up_without_a_storm_of_edits() {
     world.retouched.dedup();
     assert_eq!(world.retouched.len(), 30, "one a second at most");
 }
+
+#[test]
+fn a_typed_command_marks_the_alert_as_a_button_does() {
+    let mut world = one_down();
+    let alert = |world: &World| world.shown[0].1.clone();
+    for (line, notes) in [
+        ("/mute blog 2h", "🔕 muted for 2 h by Ann"),
+        ("/unmute blog", "🔔 unmuted by Ann"),
+        ("/mute 3h", "🔕 everything muted for 3 h by Ann"),
+        ("/unmute", "🔔 unmuted by Ann"),
+        ("/ack", "🔔 unmuted by Ann\n👍 acknowledged by Ann"),
+    ] {
+        world.ask_by("Ann", line);
+        world.pass(5);
+        let html = alert(&world).html;
+        let head = "🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)\n";
+        assert_eq!(html, format!("{head}{notes}"), "{line}");
+    }
+    assert_eq!(
+        labels(&alert(&world)),
+        [vec!["Check now"], vec!["Mute 1 h", "Mute 1 d"]]
+    );
+    let before = "#1 was acknowledged before by Ann.";
+    assert_eq!(world.ask_by("Bob", "/ack 1"), [before]);
+    assert!(!alert(&world).html.contains("Bob"));
+}
+
+#[test]
+fn a_mark_on_an_alert_about_several_sites_names_those_that_are_meant() {
+    let mut world = World::of(&["blog", "shop"]);
+    world.pass(60);
+    world.fate("blog", bad());
+    world.fate("shop", hang());
+    world.pass(120);
+    world.shown.retain(|(_, m)| !m.buttons.is_empty());
+    let mut told = Vec::new();
+    for line in ["/mute blog 2h", "/ack"] {
+        world.ask_by("Ann", line);
+        world.pass(10);
+        told.push(world.shown[0].1.html.clone());
+    }
+    if told[0].contains("shop") {
+        assert!(
+            told[0].ends_with("\n🔕 muted for 2 h by Ann: blog"),
+            "{told:?}"
+        );
+    }
+    assert!(told[1].ends_with("\n👍 acknowledged by Ann"), "{told:?}");
+}

@@ -77,7 +77,7 @@ fn show_one(text: &mut String, message: &Message) {
 
 fn asks(text: &mut String, world: &mut World, line: &str) {
     let before = world.told.len();
-    world.ask(line);
+    world.ask_by("Ann", line);
     world.pass(2);
     let _ = writeln!(text, "> {line}");
     show(text, world, before);
