@@ -233,9 +233,18 @@ pub fn is_token(text: &str) -> bool {
 
 /// The name of a site or a group: 1 to 64 characters on one line.
 pub fn label(text: &str) -> Result<String, String> {
+    one_line(text, 64)
+}
+
+/// A note under alerts: 1 to 200 characters on one line.
+pub fn note(text: &str) -> Result<String, String> {
+    one_line(text, 200)
+}
+
+fn one_line(text: &str, most: usize) -> Result<String, String> {
     let length = text.chars().count();
-    if !(1..=64).contains(&length) {
-        return Err(format!("must have 1 to 64 characters, not {length}"));
+    if !(1..=most).contains(&length) {
+        return Err(format!("must have 1 to {most} characters, not {length}"));
     }
     if text.chars().any(char::is_control) {
         return Err("must not have control characters in it".to_owned());
@@ -411,6 +420,19 @@ mod tests {
         refused("18446744073709551615d", "must be at most 10000d");
         refused("é", &format!("{form}`é` is not a duration"));
         refused("5é", &format!("{form}`5é` is not a duration"));
+    }
+
+    #[test]
+    fn a_note_is_one_line_of_at_most_200_characters() {
+        let longest = "é".repeat(200);
+        assert_eq!(note(&longest), Ok(longest.clone()));
+        for (text, why) in [
+            (longest + "é", "must have 1 to 200 characters, not 201"),
+            (String::new(), "must have 1 to 200 characters, not 0"),
+            ("a\nb".to_owned(), "must not have control characters in it"),
+        ] {
+            assert_eq!(note(&text), Err(why.to_owned()));
+        }
     }
 
     #[test]

@@ -171,6 +171,9 @@ pub(crate) fn site(
     if let Some(group) = &watched.config().group {
         lines.push(format!("Group: {}", escape(group)));
     }
+    if let Some(note) = &watched.config().note {
+        lines.push(format!("Note: {}", escape(note)));
+    }
     if let Some(parent) = watched.config().after.as_ref().filter(|name| seen(name)) {
         lines.push(format!("Depends on: {}", bold(parent)));
     }

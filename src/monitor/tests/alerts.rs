@@ -336,3 +336,21 @@ fn a_notice_reaches_every_chat() {
         ["ℹ️ A webhook was in the way &lt;&amp; was deleted"]
     );
 }
+
+#[test]
+fn a_note_is_under_the_down_alert_and_in_site_and_nowhere_else() {
+    let mut blog = site("blog");
+    blog.note = Some("run-book: <https://wiki.example/blog?a=1&b>".into());
+    let mut world = World::new(vec![blog, site("shop")]);
+    world.fate("blog", bad());
+    world.pass(120);
+    let note = "run-book: &lt;https://wiki.example/blog?a=1&amp;b&gt;";
+    let down = format!("🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)\n{note}");
+    assert_eq!(world.heard(), [down]);
+    let said = world.ask("/site blog").concat();
+    assert!(said.contains(&format!("\nNote: {note}\n")), "{said}");
+    world.heard();
+    world.fate("blog", good(40));
+    world.pass(120);
+    assert!(!world.heard().concat().contains("run-book"));
+}
