@@ -20,6 +20,7 @@ pub enum Command {
     History {
         name: String,
     },
+    /// Perhaps several names, with blanks between them.
     Check {
         name: Option<String>,
     },
@@ -68,7 +69,7 @@ pub const COMMANDS: [(&str, &str); 16] = [
     ("status", "how things are: [group]"),
     ("list", "every site: [group]"),
     ("site", "one site in detail: name"),
-    ("check", "check now: [name or group]"),
+    ("check", "check now: [names or group]"),
     ("incidents", "the last outages: [name]"),
     ("history", "the last 10 checks: name"),
     ("chart", "a picture: [name or group] [1h 6h 24h 7d 30d 90d]"),

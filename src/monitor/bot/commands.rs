@@ -245,7 +245,7 @@ impl Execution<'_> {
                 replies::incidents(of_it.collect(), Some(site), now)
             }
             Command::Check { name } => {
-                let places = visible.some_or_all(name.as_deref())?;
+                let places = visible.several_or_all(name.as_deref())?;
                 return Ok(self.check(asker, &places));
             }
             Command::Chart { name, span } => {

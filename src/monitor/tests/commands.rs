@@ -564,3 +564,48 @@ fn what_is_no_command_gets_a_short_answer_in_private() {
     world.pass(5);
     assert_eq!(world.heard(), [""; 0]);
 }
+
+#[test]
+fn check_takes_several_names_and_a_name_with_blanks_wins() {
+    let mut sites: Vec<_> = ["blog", "wiki", "my shop", "shop", "shop wiki blog"]
+        .map(site)
+        .into();
+    sites[1].group = Some("docs".into());
+    let mut world = World::new(sites);
+    world.pass(120);
+    let mut checked = |line: &str| {
+        world.heard();
+        world.ask(line);
+        world.pass(2);
+        let said = world.heard().pop().unwrap_or_default();
+        let names = said.lines().filter_map(|l| l.strip_prefix("✅ <b>"));
+        let names = names.filter_map(|l| Some(l.split_once("</b>")?.0.to_owned()));
+        (names.collect::<Vec<_>>().join(", "), said)
+    };
+    for (line, names) in [
+        ("/check blog wiki", "blog, wiki"),
+        ("/check WIKI blog  wiki", "blog, wiki"),
+        ("/check my shop blog", "blog, my shop"),
+        ("/check shop docs", "wiki, shop"),
+        ("/check shop wiki blog", "shop wiki blog"),
+        ("/check blog my", "blog, my shop"),
+        ("/check my shop", "my shop"),
+    ] {
+        let (found, said) = checked(line);
+        assert_eq!(found, names, "{line}: {said}");
+    }
+    for (line, part) in [
+        (
+            "/check blog nowhere",
+            "neither a site nor a group <b>nowhere</b>",
+        ),
+        (
+            "/check nowhere blog",
+            "neither a site nor a group <b>nowhere blog</b>",
+        ),
+        ("/check my shpo", "Did you mean <b>my shop</b>?"),
+    ] {
+        let (_, said) = checked(line);
+        assert!(said.contains(part), "{line}: {said}");
+    }
+}
