@@ -64,18 +64,19 @@ pub enum Command {
     NotOurs(Option<&'static str>),
 }
 
-/// Name and one line of each command, for `/help` and `setMyCommands`.
+/// Name and one line of each command, for `/help` and `setMyCommands`: in the order of use, from an
+/// alert on.
 pub const COMMANDS: [(&str, &str); 16] = [
     ("status", "how things are: [group]"),
-    ("list", "every site: [group]"),
-    ("site", "one site in detail: name"),
     ("check", "check now: [names or group]"),
-    ("incidents", "the last outages: [name]"),
-    ("history", "the last 10 checks: name"),
-    ("chart", "a picture: [name or group] [1h 6h 24h 7d 30d 90d]"),
     ("ack", "I am on it, no more reminders: [number]"),
     ("mute", "no alerts for a while: [name] [30m 1h 2d]"),
     ("unmute", "alerts again: [name]"),
+    ("site", "one site in detail: name"),
+    ("incidents", "the last outages: [name]"),
+    ("history", "the last 10 checks: name"),
+    ("chart", "a picture: [name or group] [1h 6h 24h 7d 30d 90d]"),
+    ("list", "every site: [group]"),
     ("pause", "do not check: name"),
     ("resume", "check again: name"),
     ("add", "watch one more site: url [name]"),

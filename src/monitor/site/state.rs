@@ -384,6 +384,11 @@ impl SiteState {
         }
     }
 
+    /// A certificate or domain that ends soon, in words.
+    pub fn ends_soon(&self) -> Option<&str> {
+        self.ends_soon.as_deref()
+    }
+
     pub fn down(&self) -> bool {
         self.judged_state() == State::Down
     }

@@ -5,7 +5,7 @@ use crate::monitor::Event;
 use crate::monitor::outbox::message::{Content, Incoming, Update};
 use crate::monitor::render::text;
 use crate::monitor::site::access::Access;
-use crate::monitor::site::outcome::Phases;
+use crate::monitor::site::outcome::{Expiry, Phases};
 use crate::monitor::site::state::State;
 use std::time::Duration;
 
@@ -608,4 +608,32 @@ fn check_takes_several_names_and_a_name_with_blanks_wins() {
         let (_, said) = checked(line);
         assert!(said.contains(part), "{line}: {said}");
     }
+}
+
+#[test]
+fn check_shows_what_is_degraded_between_what_failed_and_what_is_fine() {
+    let slow = |name| crate::monitor::site::Site {
+        slow: Some(Duration::from_millis(500)),
+        ..site(name)
+    };
+    let mut ends = site("ends");
+    ends.cert = Some(Duration::from_secs(14 * 86_400));
+    let mut world = World::new(vec![site("blog"), slow("slow"), ends, site("shop")]);
+    let expiry = Expiry::new(WALL + 5 * 86_400, "ends.example", "Acme", "RSA 2048");
+    world.expiries.push_back(Ok(expiry));
+    world.fate("slow", good(900));
+    world.fate("shop", bad());
+    world.pass(120);
+    world.heard();
+    world.ask("/check");
+    world.pass(2);
+    let said = world.heard().pop().unwrap_or_default();
+    assert_eq!(
+        said,
+        "<b>4 sites checked</b> in 900 ms: 1 fine, 2 degraded, 1 failed\n\
+         ❌ <b>shop</b> HTTP 503, wanted 200-299\n\
+         🟡 <b>slow</b> slow: 900 ms, limit 500 ms\n\
+         🟡 <b>ends</b> certificate ends on 20 Jan 2027\n\
+         ✅ <b>blog</b> 40 ms"
+    );
 }
