@@ -31,6 +31,8 @@ pub mod http;
 mod json;
 mod lock;
 mod machine;
+#[cfg(test)]
+mod message_snapshot;
 pub mod monitor;
 mod offload;
 mod pem;

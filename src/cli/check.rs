@@ -11,7 +11,7 @@ use crate::monitor::expiry::{Subject, left_text};
 use crate::monitor::site::Site;
 use crate::monitor::site::outcome::{Expiry, FailureKind, Outcome};
 use crate::monitor::site::state::State;
-use crate::monitor::time::text::response;
+use crate::monitor::time::text::too_slow;
 use crate::state;
 use smol::LocalExecutor;
 use std::cell::Cell;
@@ -264,9 +264,7 @@ fn row(site: &Site, state: State, outcome: Option<Outcome>) -> Row {
     let detail = detail.and_then(|o| o.detail.clone());
     let cause = match (outcome.map(|o| o.verdict), site.slow.zip(took)) {
         (Some(Err(failure)), _) => Some(failure.detail),
-        (Some(Ok(())), Some((limit, took))) if took > limit => {
-            Some(format!("{}, wanted {}", response(took), response(limit)))
-        }
+        (Some(Ok(())), Some((limit, took))) if took > limit => Some(too_slow(took, limit)),
         (None, _) => Some("paused".to_owned()),
         _ => None,
     };

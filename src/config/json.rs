@@ -71,6 +71,7 @@ fn site_json(site: &Site) -> String {
     object.plain("chats", site.chats.as_ref().map(list));
     let windows = Some(&site.maintenance).filter(|windows| !windows.is_empty());
     object.text("maintenance", windows.map(|windows| hours::list(windows)));
+    object.text("note", site.note.as_deref());
     object.time("cert", site.cert.or(Some(Duration::ZERO)));
     object.time("domain", site.domain.or(Some(Duration::ZERO)));
     let (scheme, ip) = match &site.check {

@@ -177,6 +177,7 @@ const SITE_KEYS: &[Key] = &[
     key("paused", Flag, Value, ANY, "false", "configured but not checked"),
     key("chats", IDS, Value, ANY, "", "of the chats in [telegram] these alone; for others the site does not exist"),
     key("maintenance", Other("windows in quotes such as \"Sun 02:00-04:00\""), Value, ANY, "", "local times, commas between them: checked and recorded, but silent"),
+    key("note", TEXT, Value, ANY, "", "a line under the site's down alert and in `/site`: a run-book link, whom to call; at most 200 characters"),
     key("method", Other("a method in quotes such as \"GET\""), Value, WEB, "GET", "method of the request"),
     key("headers", Other("a table such as { Accept = \"text/html\" }"), Names, WEB, "{}", "headers of the request"),
     key("send", TEXT, Nothing, &[Http, Https, Tcp, Tls], "", "body of the request; over tcp and tls what is sent first"),

@@ -77,6 +77,7 @@ pub fn read(
         slow: keys.slow.value(),
         after: after.value(),
         group: keys.group.value(),
+        note: keys.note.value(),
         paused: keys.paused.value()?,
         chats: keys.chats.value(),
         maintenance: keys.maintenance.value().unwrap_or_default(),

@@ -71,6 +71,7 @@ shared_keys! {
     remind: Duration = |table, key, scope, log| time(table, key, scope, log).check(key, log, reminder),
     slow: Duration = time,
     group: String = |table, key, _, log| table.text(key, log, value::label),
+    note: String = |table, key, _, log| table.text(key, log, value::note),
     paused: bool = flag,
     chats: Vec<i64> = chats,
     maintenance: Vec<Window> = |table, key, _, log| table.text(key, log, times_of_day::windows),

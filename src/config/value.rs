@@ -37,19 +37,18 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         let unit = leading(&rest[digits.len()..], |c| c.is_ascii_alphabetic());
         rest = &rest[digits.len() + unit.len()..];
         if digits.is_empty() || unit.is_empty() {
-            let what = match rest.is_empty() && !digits.is_empty() {
-                true => "has no unit (ms, s, m, h or d)",
-                false => "is none",
-            };
-            return Err(wrong(format!("`{}` {what}", brief(text))));
+            return Err(wrong(match rest.is_empty() && !digits.is_empty() {
+                true => format!("`{}` has no unit (ms, s, m, h or d)", brief(text)),
+                false => not_a_duration(text),
+            }));
         }
         // The iterator only moves on, so a unit that came already, or should have, is not found.
         let Some((_, size)) = units.find(|(name, _)| *name == unit) else {
             let known = UNITS.iter().any(|(name, _)| *name == unit);
-            return Err(wrong(if known {
-                format!("in `{}` larger units come first, each once", brief(text))
-            } else {
-                format!("`{}` is no unit (ms, s, m, h or d)", brief(unit))
+            return Err(wrong(match (known, meant(text)) {
+                (true, _) => format!("in `{}` larger units come first, each once", brief(text)),
+                (false, Some(_)) => not_a_duration(text),
+                (false, None) => format!("`{}` is no unit (ms, s, m, h or d)", brief(unit)),
             }));
         };
         total = digits
@@ -61,6 +60,35 @@ pub fn duration(text: &str) -> Result<Duration, String> {
             .ok_or_else(|| format!("must be at most {}", format_duration(LONGEST)))?;
     }
     Ok(Duration::from_millis(total))
+}
+
+fn not_a_duration(text: &str) -> String {
+    let write = meant(text).map(|duration| format!("; write {}", format_duration(duration)));
+    format!(
+        "`{}` is not a duration{}",
+        brief(text),
+        write.unwrap_or_default()
+    )
+}
+
+/// What one number with a unit in other words most likely means: `10 sec`, `1.5h`, `5 minutes`.
+fn meant(text: &str) -> Option<Duration> {
+    let digits = leading(text, |c| c.is_ascii_digit() || c == '.');
+    let count: f64 = digits.parse().ok()?;
+    let size = match text[digits.len()..].trim().to_ascii_lowercase().as_str() {
+        "ms" | "msec" | "msecs" | "millisecond" | "milliseconds" => 1,
+        "s" | "sec" | "secs" | "second" | "seconds" => 1_000,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60_000,
+        "h" | "hr" | "hrs" | "hour" | "hours" => 3_600_000,
+        "d" | "day" | "days" => 86_400_000,
+        "w" | "week" | "weeks" => 7 * 86_400_000,
+        _ => return None,
+    };
+    let millis = count * f64::from(size);
+    let longest = LONGEST.as_millis() as f64;
+    // Exactly so, and no other.
+    let exact = millis.fract() == 0.0 && (1.0..=longest).contains(&millis);
+    exact.then(|| Duration::from_millis(millis as u64))
 }
 
 /// A duration from `min` to `max`.
@@ -205,9 +233,18 @@ pub fn is_token(text: &str) -> bool {
 
 /// The name of a site or a group: 1 to 64 characters on one line.
 pub fn label(text: &str) -> Result<String, String> {
+    one_line(text, 64)
+}
+
+/// A note under alerts: 1 to 200 characters on one line.
+pub fn note(text: &str) -> Result<String, String> {
+    one_line(text, 200)
+}
+
+fn one_line(text: &str, most: usize) -> Result<String, String> {
     let length = text.chars().count();
-    if !(1..=64).contains(&length) {
-        return Err(format!("must have 1 to 64 characters, not {length}"));
+    if !(1..=most).contains(&length) {
+        return Err(format!("must have 1 to {most} characters, not {length}"));
     }
     if text.chars().any(char::is_control) {
         return Err("must not have control characters in it".to_owned());
@@ -345,13 +382,31 @@ mod tests {
             &format!("{form}`1h30` has no unit (ms, s, m, h or d)"),
         );
         refused("-5s", &format!("{form}`-5s` is negative"));
-        refused("1.5h", &format!("{form}`1.5h` is none"));
-        refused("10 s", &format!("{form}`10 s` is none"));
-        refused("soon", &format!("{form}`soon` is none"));
         refused(
-            "5min",
-            &format!("{form}`min` is no unit (ms, s, m, h or d)"),
+            "1.5h",
+            &format!("{form}`1.5h` is not a duration; write 1h30m"),
         );
+        refused(
+            "10 s",
+            &format!("{form}`10 s` is not a duration; write 10s"),
+        );
+        refused(
+            "10 sec",
+            &format!("{form}`10 sec` is not a duration; write 10s"),
+        );
+        refused(
+            "90 Minutes",
+            &format!("{form}`90 Minutes` is not a duration; write 1h30m"),
+        );
+        refused("2w", &format!("{form}`2w` is not a duration; write 14d"));
+        refused("0 s", &format!("{form}`0 s` is not a duration"));
+        refused(
+            "99999 days",
+            &format!("{form}`99999 days` is not a duration"),
+        );
+        refused("soon", &format!("{form}`soon` is not a duration"));
+        refused("5min", &format!("{form}`5min` is not a duration; write 5m"));
+        refused("5x", &format!("{form}`x` is no unit (ms, s, m, h or d)"));
         refused(
             "30m1h",
             &format!("{form}in `30m1h` larger units come first, each once"),
@@ -363,8 +418,21 @@ mod tests {
         refused("10001d", "must be at most 10000d");
         refused("99999999999999999999s", "must be at most 10000d");
         refused("18446744073709551615d", "must be at most 10000d");
-        refused("é", &format!("{form}`é` is none"));
-        refused("5é", &format!("{form}`5é` is none"));
+        refused("é", &format!("{form}`é` is not a duration"));
+        refused("5é", &format!("{form}`5é` is not a duration"));
+    }
+
+    #[test]
+    fn a_note_is_one_line_of_at_most_200_characters() {
+        let longest = "é".repeat(200);
+        assert_eq!(note(&longest), Ok(longest.clone()));
+        for (text, why) in [
+            (longest + "é", "must have 1 to 200 characters, not 201"),
+            (String::new(), "must have 1 to 200 characters, not 0"),
+            ("a\nb".to_owned(), "must not have control characters in it"),
+        ] {
+            assert_eq!(note(&text), Err(why.to_owned()));
+        }
     }
 
     #[test]

@@ -516,4 +516,4 @@ impl Monitor {
 
 #[cfg(test)]
 #[path = "tests/mod.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -109,7 +109,7 @@ fn every_command_is_answered_within_the_limits() {
         ("/history blog", "The last checks of blog"),
         ("/ack", "👍 Acknowledged: #1 blog"),
         ("/mute blog 30m", "🔕 blog is muted for 30 min."),
-        ("/unmute blog", "🔔 blog is not muted."),
+        ("/unmute blog", "🔔 Unmuted: blog"),
         ("/pause shop admin", "⏸ shop admin is paused."),
         ("/resume shop admin", "▶️ shop admin is checked again."),
         ("/stats", "Up for "),
@@ -163,8 +163,8 @@ fn every_button_of_an_alert_does_what_it_says() {
     assert_eq!(talk.press(&alert, "Mute 1 d"), "🔕 muted for 1 d");
     talk.reads(&alert, "🔕 muted for 1 d by Ada");
     talk.shows(&alert, &["Check now", "Unmute"]);
-    assert_eq!(talk.press(&alert, "Unmute"), "🔔 no longer muted");
-    talk.reads(&alert, "🔔 no longer muted by Ada");
+    assert_eq!(talk.press(&alert, "Unmute"), "🔔 unmuted");
+    talk.reads(&alert, "🔔 unmuted by Ada");
     assert_eq!(talk.press(&alert, "Mute 1 h"), "🔕 muted for 1 h");
     talk.reads(&alert, "👍 acknowledged by Ada\n🔕 muted for 1 h by Ada");
     // Pressed twice by a thumb that did not wait.
@@ -204,11 +204,11 @@ fn the_status_leads_to_a_site_and_that_to_what_can_be_done() {
     let status = talk.ask("/status", "1 down");
     assert_eq!(status.labels()[0], "blog");
     assert_eq!(talk.press(&status, "blog"), "");
-    let view = scene.wait_text("🔴 blog is down for ");
+    let view = scene.wait_text("🔴 blog has been down for ");
     assert_eq!(view.labels()[..3], ["Check now", "Mute", "Pause"]);
     for (label, answer) in [
         ("Mute", "🔕 Muted for 1 h"),
-        ("Unmute", "🔔 No longer muted"),
+        ("Unmute", "🔔 Unmuted"),
         ("Pause", "⏸ Paused"),
         ("Resume", "▶️ Checked again"),
     ] {
@@ -251,10 +251,10 @@ fn an_ambiguous_name_asks_back_and_the_question_becomes_the_answer() {
     };
     talk.ask("/check", "3 sites checked");
     for (command, answer) in [
-        ("/site sho", "🟢 shop admin is up"),
+        ("/site sho", "🟢 shop admin has been up"),
         ("/history sho", "The last checks of shop admin"),
         ("/mute sho 2h", "🔕 shop admin is muted for 2 h."),
-        ("/unmute sho", "🔔 shop admin is not muted."),
+        ("/unmute sho", "🔔 Unmuted: shop admin"),
         ("/pause sho", "⏸ shop admin is paused."),
         ("/resume sho", "▶️ shop admin is checked again."),
         ("/incidents sho", "No incident of shop admin is known."),
@@ -386,7 +386,7 @@ fn buttons_outlive_a_restart_and_a_site_that_is_gone_is_not_another_one() {
         chat: CHAT,
         user: CHAT,
     };
-    let view = talk.ask("/site shop admin", "shop admin is ");
+    let view = talk.ask("/site shop admin", "shop admin has ");
     scene.end(first);
     let config = scene.config_with(&site("shop", &shop.url("/")));
     scene.sitemon.rewrite(&config);
@@ -436,7 +436,7 @@ fn at_the_terminal_a_number_presses_a_button() {
     running.type_line("/status");
     running.wait_stdout("[1] blog  [2] shop admin");
     running.type_line("1");
-    running.wait_stdout("🔴 blog is down for ");
+    running.wait_stdout("🔴 blog has been down for ");
     running.type_line("/check");
     running.wait_stdout("3 sites checked in ");
     let said = running.stdout().matches("Checking 3 sites …").count();

@@ -230,9 +230,9 @@ fn the_whole_flow_with_somebody_elses_bot_api() {
     emulator.say("/status");
     let status = emulator.wait_text("<b>1 up, 1 down</b>");
     emulator.press(&status, "blog");
-    let view = emulator.wait_text("🔴 <b>blog</b> is down for ");
+    let view = emulator.wait_text("🔴 <b>blog</b> has been down for ");
     emulator.press(&view, "Unmute");
-    emulator.wait(|m| m.id == view.id && m.text.ends_with("🔔 No longer muted by Ada"));
+    emulator.wait(|m| m.id == view.id && m.text.ends_with("🔔 Unmuted by Ada"));
     if view.buttons.iter().any(|(label, _)| label == "Chart") {
         // It knows no pictures: their text goes without.
         emulator.press(&view, "Chart");

@@ -52,7 +52,7 @@ fn a_site_of_the_chat_is_watched_over_restart_and_reload_and_never_written_into_
     scene.ask("/list", "my shop");
     running.hup();
     running.wait_stderr("was read again");
-    scene.ask("/site my shop", "my shop is ");
+    scene.ask("/site my shop", "my shop has ");
     shop.set("/health", Behaviour::status(500));
     scene.ask("/check my shop", "❌ my shop");
     scene.ask("/remove my shop", "➖ my shop is not watched any more.");

@@ -45,7 +45,7 @@ fn a_power_cut_costs_no_incident_acknowledgement_mute_or_pause() {
     let incidents = scene.ask("/incidents", "🔴 #1 blog for ");
     assert!(incidents.text.contains(", acknowledged "), "{incidents:?}");
     scene.ask("/site shop", "🔕 muted for ");
-    scene.ask("/site news", "⏸ news is paused");
+    scene.ask("/site news", "⏸ news has been paused");
     let asked = scene.web.requests();
     scene.web.wait_requests(asked + 2);
     assert_eq!(scene.count("blog is down"), 1);

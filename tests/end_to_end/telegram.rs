@@ -42,10 +42,10 @@ fn commands_that_look_are_answered() {
     assert!(status.text.ends_with(": HTTP 503, wanted 200-299"));
     scene.ask("/list", "🔴 blog down");
     scene.ask("/sites", "🔴 blog down");
-    let site = scene.ask("/site blog", "🔴 blog is down for ");
+    let site = scene.ask("/site blog", "🔴 blog has been down for ");
     assert!(site.text.contains(&scene.web.url("/")), "{}", site.text);
     assert!(site.text.contains("Cause: HTTP 503, wanted 200-299"));
-    scene.ask("/site LO", "🔴 blog is down for ");
+    scene.ask("/site LO", "🔴 blog has been down for ");
     let history = scene.ask("/history blog", "The last checks of blog\n");
     assert!(history.text.contains("❌ "), "{}", history.text);
     let incidents = scene.ask("/incidents", "🔴 #1 blog for ");
@@ -82,10 +82,10 @@ fn commands_that_steer_are_carried_out() {
     scene.ask("/incidents", ", acknowledged ");
     scene.ask("/mute", "🔕 Everything is muted for 1 h.");
     scene.ask("/status", "🔕 everything is muted for ");
-    scene.ask("/unmute", "🔔 Nothing is muted.");
+    scene.ask("/unmute", "🔔 Unmuted: blog");
     scene.ask("/mute blog 30m", "🔕 blog is muted for 30 min.");
     scene.ask("/site blog", "🔕 muted for ");
-    scene.ask("/unmute blog", "🔔 blog is not muted.");
+    scene.ask("/unmute blog", "🔔 Unmuted: blog");
     scene.ask("/pause blog", "⏸ blog is paused. /resume starts it again.");
     scene.ask("/pause blog", "⏸ blog is paused already.");
     scene.ask("/list", "⏸ blog paused");
@@ -388,7 +388,7 @@ fn commands_from_long_ago_are_listed_and_not_carried_out() {
         let soon = when.starts_with(" · 20 min") && when.ends_with(" ago");
         assert!(soon, "{lines:?}");
     }
-    scene.ask("/site blog", "blog is up for ");
+    scene.ask("/site blog", "blog has been up for ");
     assert_eq!(scene.count("paused") + scene.count("muted"), 0);
     scene.end(running);
 }

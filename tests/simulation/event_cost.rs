@@ -32,6 +32,7 @@ fn site(number: usize) -> Site {
         slow: None,
         after: (number % 10 == 9).then(|| format!("site-{}", number - 1)),
         group: None,
+        note: None,
         paused: false,
         chats: None,
         maintenance: Vec::new(),

@@ -157,7 +157,7 @@ fn one(body: &str, ago: Option<Lasting>) -> Option<Line> {
             _ if now.starts_with("down now: ") => Now::Down,
             _ => return None,
         })
-    } else if what.starts_with("is down for good") {
+    } else if what.starts_with("has been down for ") {
         Said::Steady(true)
     } else if what.starts_with("is steady again") {
         Said::Steady(false)

@@ -19,6 +19,7 @@ pub fn plain_site(name: &str, url: &str) -> Site {
         remind: Some(Duration::from_secs(6 * 3600)),
         slow: None,
         group: None,
+        note: None,
         paused: false,
         maintenance: Vec::new(),
         chats: None,

@@ -184,14 +184,14 @@ fn what_an_earlier_version_wrote_is_known_to_this_one() {
             "🔴 #2 <b>shop</b> for 5 min ",
             "🔴 #1 <b>blog</b> for 5 min ",
             ", acknowledged by Ann 5 min ",
-            "⚪ #4 <b>flap</b> lasted 2 s, over 5 min ",
-            "⚪ #3 <b>flap</b> lasted 2 s, over 5 min ",
+            "⚪ #4 <b>flap</b> lasted 2 s, ended 5 min ",
+            "⚪ #3 <b>flap</b> lasted 2 s, ended 5 min ",
         ] {
             assert!(incidents.contains(line), "{version}: {line}: {incidents}");
         }
         let shop = next.ask("/site shop");
         for line in [
-            "🔴 <b>shop</b> is down for 5 min ",
+            "🔴 <b>shop</b> has been down for 5 min ",
             "% of 2 min watched (24 h, 7 d, 30 d, 90 d)",
             "🔕 muted for 6 d 23 h",
         ] {
@@ -199,10 +199,10 @@ fn what_an_earlier_version_wrote_is_known_to_this_one() {
         }
         for (site, line) in [
             ("up", "Uptime: 100 % of 2 min watched"),
-            ("slow", "🟡 <b>slow</b> is degraded for "),
-            ("wiki", "⏸ <b>wiki</b> is paused"),
+            ("slow", "🟡 <b>slow</b> has been degraded for "),
+            ("wiki", "⏸ <b>wiki</b> has been paused"),
             ("flap", "It is flapping."),
-            (ADDED, "🟢 <b>added</b> is up for "),
+            (ADDED, "🟢 <b>added</b> has been up for "),
         ] {
             let said = next.ask(&format!("/site {site}"));
             assert!(said.contains(line), "{version}: {line}: {said}");

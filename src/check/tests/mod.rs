@@ -96,6 +96,7 @@ fn site(url: &str, change: impl FnOnce(&mut HttpCheck)) -> Site {
         remind: None,
         slow: None,
         group: None,
+        note: None,
         paused: false,
         maintenance: Vec::new(),
         chats: None,

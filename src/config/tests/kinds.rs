@@ -383,8 +383,8 @@ fn json_has_every_key_of_the_kind_and_no_other() {
         r#""login":{"url":"***","page":"***","form":{"p":"***"},"expect":"302"},"#,
         r#""send":"***","expect":"+OK","domain":"0s","ip":null}"#,
         r#""send":null,"cert":"14d","verify":true,"ca_file":null,"expect":"220","domain":"0s","ip":"6"}"#,
-        r#""paused":false,"chats":null,"maintenance":null,"expect":null,"domain":"0s","ip":null}"#,
-        r#""paused":false,"chats":null,"maintenance":null,"domain":"0s","ip":null}],"agent":{"#,
+        r#""paused":false,"chats":null,"maintenance":null,"note":null,"expect":null,"domain":"0s","ip":null}"#,
+        r#""paused":false,"chats":null,"maintenance":null,"note":null,"domain":"0s","ip":null}],"agent":{"#,
     ] {
         assert!(json.contains(part), "{part}: {json}");
     }

@@ -245,7 +245,7 @@ const FULL: &str = "[telegram]\ntoken = '123456:ABC-DEF'\nchats = [5, -6]\nusers
     timezone = 'Europe/Berlin'\ndigest = '9:00'\nuplink = ['tcp://[::1]:53', 'tcp://h:443']\nheartbeat = 'https://h/s4?s5'\n\
     [[site]]\nname = 'a \"b\"'\nurl = 'https://u:p@h/ä'\ninterval = '90s'\nslow = '2s'\ngroup = 'g'\n\
     chats = [5]\nmethod = 'POST'\nheaders = { A = 's1', B = 's2' }\nsend = 's3'\nbody = \"x\\u001b\"\n\
-    body_not = 'y'\nhttp = '2'\nip = '6'\nverify = false\nca_file = 'ca.pem'\nremind = '0s'\nmaintenance = 'Sun 2:00-4:00,12:00-12:30'\n\
+    body_not = 'y'\nhttp = '2'\nip = '6'\nverify = false\nca_file = 'ca.pem'\nremind = '0s'\nmaintenance = 'Sun 2:00-4:00,12:00-12:30'\nnote = 'call Ann'\n\
     [[site]]\nname = 'second'\nurl = 'http://h'\npaused = true\nafter = 'a \"b\"'\n";
 
 #[test]
@@ -286,13 +286,13 @@ fn json_has_every_key_and_no_secret() {
         r#"{"sites":[{"name":"a \"b\"","url":"https://u:***@h/ä","after":null,"interval":"1m30s","timeout":"10s","#
             .to_owned()
             + r#""tries":3,"retry":"10s","recover":1,"remind":"0s","slow":"2s","group":"g","#
-            + r#""paused":false,"chats":[5],"maintenance":"Sun 02:00-04:00, 12:00-12:30","method":"POST","headers":{"A":"***","B":"***"},"#
+            + r#""paused":false,"chats":[5],"maintenance":"Sun 02:00-04:00, 12:00-12:30","note":"call Ann","method":"POST","headers":{"A":"***","B":"***"},"#
             + r#""send":"***","auth":"***","status":"200-299","body":"x\u001b","body_not":"y","#
             + r#""json":[],"redirects":10,"private_redirects":false,"http":"2","login":null,"cert":"14d","verify":false,"#
             + r#""ca_file":"/etc/ca.pem","domain":"0s","ip":"6"},"#
             + r#"{"name":"second","url":"http://h","after":"a \"b\"","interval":"1m","timeout":"10s","tries":3,"#
             + r#""retry":"10s","recover":1,"remind":"6h","slow":null,"group":null,"paused":true,"#
-            + r#""chats":null,"maintenance":null,"method":"GET","headers":{},"send":null,"auth":null,"#
+            + r#""chats":null,"maintenance":null,"note":null,"method":"GET","headers":{},"send":null,"auth":null,"#
             + r#""status":"200-299","body":null,"body_not":null,"json":[],"redirects":10,"private_redirects":false,"#
             + r#""http":null,"login":null,"domain":"0s","ip":null}],"#
             + r#""agent":{"state":"/etc/state","max_connections":10,"idle_connections":5,"idle_timeout":"30s","#

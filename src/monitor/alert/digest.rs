@@ -115,16 +115,17 @@ fn digest_of(sites: &[&SiteState], details: SiteDetails, now: Now) -> String {
         .filter(|w| outages.iter().any(|(i, _)| i.site() == w.name()))
         .count();
     let watched = count(sites.len(), "site");
-    let head = match hit {
-        0 => "no outage".to_owned(),
-        n => format!("{n} with outages"),
-    };
     let mut share = Share::default();
     for watched in sites {
         let of_it = details.history.of(watched.name()).share(from, until);
         share.up += of_it.up;
         share.down += of_it.down;
     }
+    let head = match hit {
+        0 if share.watched().is_zero() => "not watched yesterday".to_owned(),
+        0 => "no outage".to_owned(),
+        n => format!("{n} with outages"),
+    };
     let head = match share.percent() {
         Some(percent) if hit > 0 => format!("{head}, {percent} up"),
         _ => head,

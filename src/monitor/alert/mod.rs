@@ -305,6 +305,7 @@ pub fn compose(waiting: &[&Alert], now: Now, heard: &dyn Fn(u32) -> bool) -> Com
             }
         }
     }
+    worst_first(&mut lines, waiting);
     let only = match waiting {
         [one] => Some(*one),
         _ => None,
@@ -316,6 +317,22 @@ pub fn compose(waiting: &[&Alert], now: Now, heard: &dyn Fn(u32) -> bool) -> Com
             .filter(|a| matches!(a.notification, Notification::Up { .. }))
             .and_then(|a| a.incident),
     }
+}
+
+/// Sorts lines by how their sites are by the newest alert; those of one site stay in their order.
+fn worst_first(lines: &mut [(String, Vec<u64>)], waiting: &[&Alert]) {
+    let rank = |a: &Alert| HEADINGS.iter().position(|h| *h == a.notification.heading());
+    let newest = waiting.iter().map(|a| (a.site.as_str(), rank(a)));
+    let newest: HashMap<&str, Option<usize>> = newest.collect();
+    let ranks: HashMap<u64, Option<usize>> = waiting
+        .iter()
+        .map(|a| match a.site.as_str() {
+            "" => (a.id, rank(a)),
+            site => (a.id, newest.get(site).copied().flatten()),
+        })
+        .collect();
+    let of_line = |ids: &[u64]| ids.iter().filter_map(|id| ranks.get(id)?.as_ref()).min();
+    lines.sort_by_key(|(_, ids)| of_line(ids));
 }
 
 /// The incidents whose end is among the waiting alerts, with what else waits about each.
@@ -370,7 +387,10 @@ fn line_of(alert: &Alert, now: Now) -> String {
             let times = count(usize::try_from(*times).unwrap_or(0), "time");
             let state = match (cause, alert.incident) {
                 (Some(cause), Some(_)) => format!("down now: {}{number}", escape(cause)),
-                (Some(cause), None) => format!("slow now: {}", escape(cause)),
+                (Some(cause), None) => {
+                    let figures = cause.strip_prefix("slow: ").unwrap_or(cause);
+                    format!("slow now: {}", escape(figures))
+                }
                 (None, _) => "up now".to_owned(),
             };
             format!("🟠 {name} changed {times}, {state}")
@@ -379,7 +399,7 @@ fn line_of(alert: &Alert, now: Now) -> String {
             cause: Some(cause),
             lasted,
         } => format!(
-            "🔴 {name} is down for good, for {}: {}{number}",
+            "🔴 {name} has been down for {} without a break: {}{number}",
             lasting(*lasted),
             escape(cause)
         ),
@@ -395,7 +415,11 @@ fn line_of(alert: &Alert, now: Now) -> String {
         Notification::Up { lasted } => {
             format!("🟢 {name} is up again after {}{number}", lasting(*lasted))
         }
-        Notification::Slow { cause } => format!("🟡 {name} is slow: {}", escape(cause)),
+        Notification::Slow { cause } => {
+            // A state of an earlier version has the figures alone.
+            let figures = cause.strip_prefix("slow: ").unwrap_or(cause);
+            format!("🟡 {name} is slow: {}", escape(figures))
+        }
         Notification::Fast { lasted } => {
             format!("🟢 {name} is fast again after {}", lasting(*lasted))
         }
@@ -626,6 +650,27 @@ mod tests {
             &|_| true,
         );
         assert_eq!(composed.lines.len(), 2);
+    }
+
+    #[test]
+    fn the_worst_comes_first_and_the_lines_of_one_site_stay_in_order() {
+        let slow = Notification::Slow {
+            cause: "slow: 1.00 s, limit 500 ms".into(),
+        };
+        let alerts = [
+            up(1, "blog", 11),
+            alert(2, "wiki", 0, slow),
+            up(3, "mail", 12),
+            down(4, "shop", 13),
+            down(5, "mail", 14),
+        ];
+        let composed = compose(&alerts.each_ref(), at(1), &|_| true);
+        let ids: Vec<u64> = composed
+            .lines
+            .iter()
+            .flat_map(|(_, ids)| ids.clone())
+            .collect();
+        assert_eq!(ids, [3, 4, 5, 2, 1]);
     }
 
     #[test]

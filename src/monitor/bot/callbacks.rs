@@ -2,7 +2,7 @@
 
 use crate::monitor::Action;
 use crate::monitor::bot::command::{self, Command};
-use crate::monitor::bot::commands::{AlertPress, Execution, Order, View};
+use crate::monitor::bot::commands::{AlertNote, Execution, Order, View};
 use crate::monitor::bot::stale_commands::is_stale;
 use crate::monitor::incident::Acknowledged;
 use crate::monitor::outbox::Reply;
@@ -75,7 +75,7 @@ impl Execution<'_> {
         self.carry_out(&asker, &command);
         let done = match command {
             Command::Mute { .. } => "🔕 Muted for 1 h",
-            Command::Unmute { .. } => "🔔 No longer muted",
+            Command::Unmute { .. } => "🔔 Unmuted",
             Command::Pause { .. } => "⏸ Paused",
             Command::Resume { .. } => "▶️ Checked again",
             _ => return String::new(),
@@ -132,23 +132,23 @@ impl Execution<'_> {
                 let until = Some(now.moment() + span);
                 (format!("🔕 muted for {}", lasting(span)), Some(until))
             }
-            AlertButton::Unmute => ("🔔 no longer muted".to_owned(), Some(None)),
+            AlertButton::Unmute => ("🔔 unmuted".to_owned(), Some(None)),
         };
-        let pressed = Some(AlertPress {
-            press: press.clone(),
-            incidents: numbers,
-            note: format!("{done}{}", by(&press.name)),
-        });
+        let note = AlertNote {
+            chat: press.chat,
+            text: format!("{done}{}", by(&press.name)),
+            press: Some((press.clone(), numbers)),
+        };
         self.orders.push(match mute {
             Some(until) => Order::Mute {
                 sites: places,
                 until,
-                pressed,
+                note,
             },
             None => Order::Acknowledge {
                 incidents: open,
                 by: Acknowledged::by(press.user, &press.name, now.moment()),
-                pressed,
+                note,
             },
         });
         done

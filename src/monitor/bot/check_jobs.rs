@@ -3,7 +3,8 @@
 
 use crate::monitor::render::text::{MESSAGE_UNITS, bold, count, escape, units};
 use crate::monitor::site::outcome::Outcome;
-use crate::monitor::time::text::response;
+use crate::monitor::site::state::SiteState;
+use crate::monitor::time::text::{response, too_slow};
 use crate::monitor::time::{Moment, Now};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub struct Job {
 #[derive(Clone, Debug, PartialEq)]
 pub enum JobResult {
     Good(Option<Duration>),
+    /// It answered, but too slowly, or its certificate or domain ends soon: why.
+    Degraded(String),
     Bad(String),
     Paused,
 }
@@ -134,14 +137,19 @@ impl Job {
             .filter(|(_, v)| matches!(v, JobResult::Good(_)))
             .count();
         let took = self.started.map_or(Duration::ZERO, |at| now.since(at));
+        let degraded = self.results.iter().filter(|(_, v)| v.rank() == 1).count();
+        let degraded = match degraded {
+            0 => String::new(),
+            n => format!(", {n} degraded"),
+        };
         let mut text = format!(
-            "<b>{} checked</b> in {}: {good} fine, {bad} failed",
+            "<b>{} checked</b> in {}: {good} fine{degraded}, {bad} failed",
             count(self.results.len(), "site"),
             response(took)
         );
         let mut results: Vec<&(String, JobResult)> = self.results.iter().collect();
         let place = |name: &str| self.targets.iter().position(|t| t == name);
-        results.sort_by_key(|(name, v)| (!v.is_bad(), place(name)));
+        results.sort_by_key(|(name, v)| (v.rank(), place(name)));
         let mut shown = 0;
         for (name, verdict) in results.iter().take(MAX_LINES) {
             let line = line(name, verdict);
@@ -175,10 +183,24 @@ impl JobResult {
         matches!(self, JobResult::Bad(_))
     }
 
-    pub fn of(outcome: &Outcome) -> JobResult {
-        match &outcome.verdict {
-            Ok(()) => JobResult::Good(outcome.took),
-            Err(failure) => JobResult::Bad(failure.detail.clone()),
+    pub fn of(outcome: &Outcome, site: &SiteState) -> JobResult {
+        let slow = site.config().slow.zip(outcome.took);
+        match (&outcome.verdict, slow, site.ends_soon()) {
+            (Err(failure), ..) => JobResult::Bad(failure.detail.clone()),
+            (Ok(()), Some((limit, took)), _) if took > limit => {
+                JobResult::Degraded(too_slow(took, limit))
+            }
+            (Ok(()), _, Some(ends)) => JobResult::Degraded(ends.to_owned()),
+            (Ok(()), _, None) => JobResult::Good(outcome.took),
+        }
+    }
+
+    /// The order in a result.
+    fn rank(&self) -> u8 {
+        match self {
+            JobResult::Bad(_) => 0,
+            JobResult::Degraded(_) => 1,
+            JobResult::Good(_) | JobResult::Paused => 2,
         }
     }
 }
@@ -187,6 +209,7 @@ fn line(name: &str, verdict: &JobResult) -> String {
     match verdict {
         JobResult::Good(Some(took)) => format!("✅ {} {}", bold(name), response(*took)),
         JobResult::Good(None) => format!("✅ {}", bold(name)),
+        JobResult::Degraded(cause) => format!("🟡 {} {}", bold(name), escape(cause)),
         JobResult::Bad(cause) => {
             let short: String = cause.chars().take(MAX_CAUSE).collect();
             let cut = if short.len() < cause.len() { "…" } else { "" };

@@ -1,5 +1,6 @@
 //! Text of a chat in, [`Command`] out. Whether a user may give one is the access list's question.
 
+use crate::monitor::bot::nearest::nearest;
 use crate::monitor::history::Span;
 use crate::monitor::time::text::parse_span;
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub enum Command {
     History {
         name: String,
     },
+    /// Perhaps several names, with blanks between them.
     Check {
         name: Option<String>,
     },
@@ -58,22 +60,23 @@ pub enum Command {
     Help,
     /// A command that lacks what it needs or has it wrong: the sentence to answer with.
     Wrong(String),
-    /// Starts with a slash, but is none of ours.
-    NotOurs,
+    /// Starts with a slash, but is none of ours: the one that may be meant.
+    NotOurs(Option<&'static str>),
 }
 
-/// Name and one line of each command, for `/help` and `setMyCommands`.
+/// Name and one line of each command, for `/help` and `setMyCommands`: in the order of use, from an
+/// alert on.
 pub const COMMANDS: [(&str, &str); 16] = [
     ("status", "how things are: [group]"),
-    ("list", "every site: [group]"),
-    ("site", "one site in detail: name"),
-    ("check", "check now: [name or group]"),
-    ("incidents", "the last outages: [name]"),
-    ("history", "the last 10 checks: name"),
-    ("chart", "a picture: [name or group] [1h 6h 24h 7d 30d 90d]"),
+    ("check", "check now: [names or group]"),
     ("ack", "I am on it, no more reminders: [number]"),
     ("mute", "no alerts for a while: [name] [30m 1h 2d]"),
     ("unmute", "alerts again: [name]"),
+    ("site", "one site in detail: name"),
+    ("incidents", "the last outages: [name]"),
+    ("history", "the last 10 checks: name"),
+    ("chart", "a picture: [name or group] [1h 6h 24h 7d 30d 90d]"),
+    ("list", "every site: [group]"),
     ("pause", "do not check: name"),
     ("resume", "check again: name"),
     ("add", "watch one more site: url [name]"),
@@ -104,7 +107,7 @@ impl Command {
             | Command::Stats
             | Command::Help
             | Command::Wrong(_)
-            | Command::NotOurs => return None,
+            | Command::NotOurs(_) => return None,
         })
     }
 }
@@ -158,8 +161,13 @@ pub fn parse(
         "remove" => needed(|name| Command::Remove { name }),
         "stats" => Command::Stats,
         "help" | "start" => Command::Help,
-        _ => Command::NotOurs,
+        word => Command::NotOurs(nearest_command(word)),
     })
+}
+
+/// The command that a word most likely means.
+pub fn nearest_command(word: &str) -> Option<&'static str> {
+    nearest(word, COMMANDS.iter().map(|(name, _)| *name))
 }
 
 fn parse_add(rest: &str) -> Command {
@@ -358,10 +366,11 @@ mod tests {
     fn every_listed_command_is_understood_and_fits_set_my_commands() {
         for (name, text) in COMMANDS {
             let command = reads(&format!("/{name} x"));
-            assert_ne!(command, Command::NotOurs, "{name}");
+            assert!(!matches!(command, Command::NotOurs(_)), "{name}");
             assert!(name.len() <= 32 && (1..=256).contains(&text.len()));
         }
-        assert_eq!(reads("/frobnicate"), Command::NotOurs);
+        assert_eq!(reads("/frobnicate"), Command::NotOurs(None));
+        assert_eq!(reads("/chek blog"), Command::NotOurs(Some("check")));
     }
 
     proptest! {

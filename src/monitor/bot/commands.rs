@@ -50,19 +50,19 @@ pub(crate) enum Order {
         to: i64,
     },
     /// Everything, until then.
-    MuteAll(Moment),
+    MuteAll(Moment, AlertNote),
     /// Everything, and each site.
-    UnmuteAll,
+    UnmuteAll(AlertNote),
     Mute {
         sites: Vec<usize>,
         /// `None` = no longer.
         until: Option<Moment>,
-        pressed: Option<AlertPress>,
+        note: AlertNote,
     },
     Acknowledge {
         incidents: Vec<u32>,
         by: Acknowledged,
-        pressed: Option<AlertPress>,
+        note: AlertNote,
     },
     Pause(usize),
     Resume(usize),
@@ -79,13 +79,26 @@ pub(crate) enum Order {
     },
 }
 
-/// The button of an alert was pressed: the alert says what was done.
+/// Alerts say what was done about their incidents.
 #[derive(Debug)]
-pub(crate) struct AlertPress {
-    pub press: Press,
-    /// Those of its incidents that the chat may know of.
-    pub incidents: Vec<u32>,
-    pub note: String,
+pub(crate) struct AlertNote {
+    /// The chat in which it was done: its alerts get the note.
+    pub chat: i64,
+    /// A line of HTML.
+    pub text: String,
+    /// The press of the alert's button that did it, and those of its incidents that the chat may know
+    /// of.
+    pub press: Option<(Press, Vec<u32>)>,
+}
+
+impl AlertNote {
+    fn typed(asker: &Asker, done: &str) -> AlertNote {
+        AlertNote {
+            chat: asker.chat,
+            text: format!("{done}{}", replies::by(&asker.name)),
+            press: None,
+        }
+    }
 }
 
 /// An update at work: what it reads, and what comes of it.
@@ -152,13 +165,12 @@ impl Execution<'_> {
         let (chat, now) = (message.chat, self.view.now);
         let known = |name: &str| self.view.visible_to(chat).is_name(name);
         let bot = self.bot.username.as_deref();
-        let Some(command) = command::parse(&message.text, bot, terminal, &known) else {
-            return;
-        };
-        if command == Command::NotOurs && chat < 0 {
+        let command = match command::parse(&message.text, bot, terminal, &known) {
             // In a group it may be meant for another bot.
-            return;
-        }
+            Some(Command::NotOurs(_)) if chat < 0 => return,
+            Some(command) => command,
+            None => return self.chatter(message),
+        };
         // The terminal dates by our own clock, which may not be set.
         if !terminal && is_stale(now, message.waited, message.date) {
             self.bot.stale.add(now, &message);
@@ -175,6 +187,29 @@ impl Execution<'_> {
         };
         let answer = self.carry_out(&asker, &command);
         self.answer(&asker, answer);
+    }
+
+    /// A message that is no command: in a private chat it is meant for us.
+    fn chatter(&mut self, message: Incoming) {
+        let (chat, now) = (message.chat, self.view.now);
+        let text = message.text.trim();
+        let late = is_stale(now, message.waited, message.date);
+        if chat < 0 || text.is_empty() || text.starts_with('/') || late {
+            return;
+        }
+        let word = text.split_whitespace().next().unwrap_or_default();
+        let meant = command::nearest_command(word).map(|near| format!("Did you mean /{near}? "));
+        let html = format!(
+            "I only understand commands. {}/help lists them.",
+            meant.unwrap_or_default()
+        );
+        let asker = Asker {
+            chat,
+            topic: message.topic,
+            at: now.uptime,
+            ..Asker::default()
+        };
+        self.answer(&asker, Some(html.into()));
     }
 
     pub(super) fn answer(&mut self, asker: &Asker, content: Option<ReplyContent>) {
@@ -203,7 +238,10 @@ impl Execution<'_> {
             Command::Status { group } => {
                 let places = visible.some_or_all(group.as_deref())?;
                 let (faults, muted) = (view.uplink.faults(), view.alerts.muted_until());
-                return Ok(Some(views::status(visible, &places, faults, muted, now)));
+                let incidents = details.incidents;
+                return Ok(Some(views::status(
+                    visible, &places, faults, muted, incidents, now,
+                )));
             }
             Command::List { group } => {
                 let places = visible.some_or_all(group.as_deref())?;
@@ -226,7 +264,7 @@ impl Execution<'_> {
                 replies::incidents(of_it.collect(), Some(site), now)
             }
             Command::Check { name } => {
-                let places = visible.some_or_all(name.as_deref())?;
+                let places = visible.several_or_all(name.as_deref())?;
                 return Ok(self.check(asker, &places));
             }
             Command::Chart { name, span } => {
@@ -239,29 +277,53 @@ impl Execution<'_> {
             }
             Command::Ack { number } => self.acknowledge(asker, *number),
             Command::Mute { name: None, span } if sites.all_visible(chat) => {
-                self.orders.push(Order::MuteAll(now.moment() + *span));
+                let note = AlertNote::typed(
+                    asker,
+                    &format!("🔕 everything muted for {}", lasting(*span)),
+                );
+                self.orders.push(Order::MuteAll(now.moment() + *span, note));
                 format!("🔕 Everything is muted for {}.", lasting(*span))
             }
             Command::Mute { name, span } => {
                 let places = visible.some_or_all(name.as_deref())?;
-                let named = named(sites, &places);
-                self.mute(places, Some(now.moment() + *span));
-                format!("🔕 {named} muted for {}.", lasting(*span))
+                let lasting = lasting(*span);
+                let said = match places.as_slice() {
+                    [at] => format!("🔕 {} is muted for {lasting}.", bold(sites[*at].name())),
+                    several => {
+                        let (count, names) = (count(several.len(), "site"), names(sites, &places));
+                        format!("🔕 {count} are muted for {lasting}: {names}")
+                    }
+                };
+                let note = AlertNote::typed(asker, &format!("🔕 muted for {lasting}"));
+                self.mute(places, Some(now.moment() + *span), note);
+                said
             }
             Command::Unmute { name: None } if sites.all_visible(chat) => {
-                self.orders.push(Order::UnmuteAll);
-                "🔔 Nothing is muted.".to_owned()
+                let all: Vec<usize> = (0..sites.len()).collect();
+                let muted = match view.alerts.all_muted(now.moment()) {
+                    true => all,
+                    false => muted_among(sites, all, now),
+                };
+                self.orders
+                    .push(Order::UnmuteAll(AlertNote::typed(asker, "🔔 unmuted")));
+                unmuted(sites, &muted)
             }
             Command::Unmute { name } => {
                 let places = visible.some_or_all(name.as_deref())?;
-                let named = named(sites, &places);
-                self.mute(places, None);
-                let but = match view.alerts.all_muted(now.moment()) {
-                    true if sites.all_visible(chat) => " Everything still is: /unmute.",
-                    true => " Everything still is, by another chat.",
+                let muted = muted_among(sites, places.clone(), now);
+                let everything = match view.alerts.all_muted(now.moment()) {
+                    true if sites.all_visible(chat) => "Everything is still muted: /unmute",
+                    true => "Everything is still muted, by another chat.",
                     false => "",
                 };
-                format!("🔔 {named} not muted.{but}")
+                let said = match (muted.as_slice(), places.as_slice(), everything) {
+                    ([], [at], "") => format!("🔔 {} is not muted.", bold(sites[*at].name())),
+                    (muted, _, "") => unmuted(sites, muted),
+                    ([], ..) => format!("🔕 {everything}"),
+                    (muted, ..) => format!("{}\n🔕 {everything}", unmuted(sites, muted)),
+                };
+                self.mute(places, None, AlertNote::typed(asker, "🔔 unmuted"));
+                said
             }
             Command::Pause { name } => {
                 let at = visible.one(name)?;
@@ -298,7 +360,10 @@ impl Execution<'_> {
             }
             Command::Help => views::help(),
             Command::Wrong(text) => escape(text),
-            Command::NotOurs => "I do not know that command. /help lists mine.".to_owned(),
+            Command::NotOurs(Some(near)) => {
+                format!("I do not know that command. Did you mean /{near}?")
+            }
+            Command::NotOurs(None) => "I do not know that command. /help lists mine.".to_owned(),
         };
         Ok(Some(html.into()))
     }
@@ -311,12 +376,8 @@ impl Execution<'_> {
         jobs.request(now, asker, names.collect(), self.outbox, self.actions)
     }
 
-    fn mute(&mut self, sites: Vec<usize>, until: Option<Moment>) {
-        self.orders.push(Order::Mute {
-            sites,
-            until,
-            pressed: None,
-        });
+    fn mute(&mut self, sites: Vec<usize>, until: Option<Moment>, note: AlertNote) {
+        self.orders.push(Order::Mute { sites, until, note });
     }
 
     /// A record whose site cannot be watched any more is no site, but has its name.
@@ -345,7 +406,18 @@ impl Execution<'_> {
         let seen = |i: &&Incident| i.visible_to(asker.chat, sites);
         let open = incidents.iter_open().filter(seen);
         let open = open.filter(|i| number.is_none_or(|n| n == i.number()));
-        let (numbers, names): (Vec<u32>, Vec<String>) = open
+        let (known_before, new): (Vec<&Incident>, Vec<&Incident>) =
+            open.partition(|i| i.acknowledged().is_some());
+        if let (Some(before), []) = (known_before.first(), new.as_slice()) {
+            let name = before.acknowledged().map_or("", |earlier| &earlier.name);
+            let by = replies::by(name);
+            return match known_before.len() {
+                1 => format!("#{} was acknowledged before{by}.", before.number()),
+                _ => "All open incidents are acknowledged already.".to_owned(),
+            };
+        }
+        let (numbers, names): (Vec<u32>, Vec<String>) = new
+            .iter()
             .map(|i| (i.number(), format!("#{} {}", i.number(), bold(i.site()))))
             .unzip();
         if numbers.is_empty() {
@@ -359,7 +431,7 @@ impl Execution<'_> {
         self.orders.push(Order::Acknowledge {
             incidents: numbers,
             by: Acknowledged::by(asker.user, &asker.name, self.view.now.moment()),
-            pressed: None,
+            note: AlertNote::typed(asker, "👍 acknowledged"),
         });
         format!("👍 Acknowledged: {}", names.join(", "))
     }
@@ -378,10 +450,31 @@ pub(crate) fn about_site(
     views::site(VisibleSites { sites, chat }, at, due, details, now)
 }
 
-fn named(sites: &Sites, places: &[usize]) -> String {
-    match places {
-        [at] => format!("{} is", bold(sites[*at].name())),
-        several => format!("{} are", count(several.len(), "site")),
+/// Names that one answer lists.
+const NAMED: usize = 20;
+
+/// `a, b and 7 more`.
+fn names(sites: &Sites, places: &[usize]) -> String {
+    let (named, more) = places.split_at(places.len().min(NAMED));
+    let named: Vec<String> = named.iter().map(|&at| escape(sites[at].name())).collect();
+    let more = match more.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    named.join(", ") + &more
+}
+
+/// Those that are muted by themselves.
+fn muted_among(sites: &Sites, mut places: Vec<usize>, now: Now) -> Vec<usize> {
+    places.retain(|&at| sites[at].muted(now.moment()));
+    places
+}
+
+/// The answer to `/unmute`; `muted`: what was muted until then.
+fn unmuted(sites: &Sites, muted: &[usize]) -> String {
+    match muted {
+        [] => "🔔 Nothing is muted.".to_owned(),
+        muted => format!("🔔 Unmuted: {}", names(sites, muted)),
     }
 }
 

@@ -159,6 +159,36 @@ impl<'a> VisibleSites<'a> {
         })
     }
 
+    /// The sites that one name or several mean, with blanks between them; a name may have blanks itself.
+    pub fn several_or_all(self, names: Option<&str>) -> Result<Vec<usize>, Unresolved> {
+        let whole = match self.some_or_all(names) {
+            Err(whole) => whole,
+            found => return found,
+        };
+        let words: Vec<&str> = names.unwrap_or_default().split_whitespace().collect();
+        let mut rest = words.as_slice();
+        let mut places = Vec::new();
+        while !rest.is_empty() && words.len() > 1 {
+            // The longest that is a name; else one word.
+            let longest = (1..=rest.len()).rev();
+            let of_name = longest.filter(|&n| self.is_name(&rest[..n].join(" ")));
+            let (name, after) = rest.split_at(of_name.max().unwrap_or(1));
+            rest = after;
+            match (self.some_or_all(Some(&name.join(" "))), &whole) {
+                (Ok(found), _) => places.extend(found),
+                (Err(_), Unresolved::Several { .. }) => return Err(whole),
+                (Err(_), _) if places.is_empty() => return Err(whole),
+                (Err(word), _) => return Err(word),
+            }
+        }
+        if places.is_empty() {
+            return Err(whole);
+        }
+        places.sort_unstable();
+        places.dedup();
+        Ok(places)
+    }
+
     /// The place of the site that a button's [`callback_data::key`] stands for.
     pub fn of_key(self, key: &str) -> Option<usize> {
         key.strip_prefix('~')?;

@@ -5,6 +5,7 @@ use crate::monitor::bot::command::COMMANDS;
 use crate::monitor::bot::name_resolution::VisibleSites;
 use crate::monitor::history::Span;
 use crate::monitor::history::recording::Recorder;
+use crate::monitor::incident::Incidents;
 use crate::monitor::outbox::callback_data::{self, CallbackData, MOST_SITES, key};
 use crate::monitor::render::details::SiteDetails;
 use crate::monitor::render::text::escape;
@@ -12,6 +13,7 @@ use crate::monitor::render::{charts, replies};
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::suppression::Fault;
 use crate::monitor::time::{Moment, Now};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The states of these sites. A button leads to each one that is not up, as far as they are named.
@@ -20,12 +22,24 @@ pub fn status(
     places: &[usize],
     faults: &[(Fault, Moment)],
     muted_until: Option<Moment>,
+    incidents: &Incidents,
     now: Now,
 ) -> ReplyContent {
     let sites = visible.sites.at(places);
     let troubled = replies::worst_first(&sites);
     let seen = |name: &str| visible.sees(name);
-    let html = replies::status(&sites, &troubled, faults, muted_until, &seen, now);
+    let seen_by_a_user = incidents.iter_open().filter(|i| i.acknowledged().is_some());
+    let names: BTreeSet<&str> = seen_by_a_user.map(|i| i.site()).collect();
+    let acknowledged = |name: &str| names.contains(name);
+    let html = replies::status(
+        &sites,
+        &troubled,
+        faults,
+        muted_until,
+        &acknowledged,
+        &seen,
+        now,
+    );
     let button = |site: &&SiteState| {
         let line = format!("/site {}", key(site.name()));
         CallbackData::Open(line).button(site.name())

@@ -269,6 +269,15 @@ impl Outbox {
         self.keyboards.outdate(chat, message_id);
     }
 
+    /// Puts `note` under an alert, if its text is still known, when its buttons are brought up to date:
+    /// see [`Outbox::outdate_keyboard`].
+    pub fn note(&mut self, chat: i64, message_id: i64, note: &str) {
+        if let Some(html) = self.keyboards.get(chat, message_id) {
+            let html = keyboards::noted(html, note);
+            self.keyboards.remember(chat, message_id, html);
+        }
+    }
+
     /// Puts `note` under an alert that says `html`, as far as is known, with its new buttons.
     pub fn annotate(
         &mut self,

@@ -3,6 +3,7 @@
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::outbox::callback_data::{self, AlertButton};
 use crate::monitor::outbox::message::{Button, CONSOLE};
+use crate::monitor::render::text::escape;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;
 use std::time::Duration;
@@ -35,6 +36,19 @@ impl<'a> SendContext<'a> {
             .filter(about_it)
             .map(|i| i.number())
             .collect()
+    }
+
+    /// Which sites of a message `incidents` are about: `: a, b`; nothing when that is all it is about.
+    pub fn part_of(&self, chat: i64, message_id: i64, incidents: &[u32]) -> String {
+        let of_message = self.incidents_of(chat, message_id);
+        let (part, rest): (Vec<u32>, Vec<u32>) =
+            of_message.iter().partition(|n| incidents.contains(n));
+        if rest.is_empty() {
+            return String::new();
+        }
+        let names = part.iter().filter_map(|&n| self.incidents.get(n));
+        let names: Vec<String> = names.map(|i| escape(i.site())).collect();
+        format!(": {}", names.join(", "))
     }
 
     /// The buttons of a message about these incidents: what can still be done about those

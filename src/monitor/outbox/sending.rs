@@ -2,12 +2,13 @@
 //! under way for a chat.
 
 use crate::monitor::alert::batching::{Unsettled, hold_until};
-use crate::monitor::alert::{Alert, Notification, compose, first_message};
+use crate::monitor::alert::{Alert, Composed, Notification, compose, first_message};
 use crate::monitor::outbox::message::Message;
 use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::outbox::{
     InFlight, Kind, Outbox, Outgoing, Payload, REPLY_LIFE, Reply, kind_of,
 };
+use crate::monitor::render::text::escape;
 use crate::monitor::time::{Moment, Now};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -121,7 +122,8 @@ impl Outbox {
                 Some((id, _)) => ready.into_iter().filter(|a| a.id == id).collect(),
                 None => apart(ready),
             };
-            let composed = compose(&ready, now, &|n| context.message_of(n, chat).is_some());
+            let mut composed = compose(&ready, now, &|n| context.message_of(n, chat).is_some());
+            add_notes(&mut composed, &ready, context);
             let (html, ids) = first_message(&composed, &ready);
             let covered: Vec<&&Alert> = ready.iter().filter(|a| ids.contains(&a.id)).collect();
             let going_on = covered.iter().filter(|a| !a.notification.ends_incident());
@@ -201,6 +203,26 @@ impl Outbox {
         let waiting = self.alerts.iter().filter(|a| !a.stored);
         let mine = waiting.filter(|a| a.chats.contains(&chat));
         mine.map(|a| a.at).max()
+    }
+}
+
+/// The notes of sites under their down alerts; a line about many sites has none.
+fn add_notes(composed: &mut Composed, ready: &[&Alert], context: &SendContext) {
+    for (line, covers) in &mut composed.lines {
+        let [id] = covers[..] else { continue };
+        let down = |a: &&&Alert| {
+            let news = &a.notification;
+            let down = matches!(
+                news,
+                Notification::Down { .. } | Notification::StillDown { .. }
+            );
+            a.id == id && down
+        };
+        let alert = ready.iter().find(down);
+        let site = alert.and_then(|a| context.sites.named(&a.site));
+        if let Some(note) = site.and_then(|w| w.config().note.as_ref()) {
+            line.push_str(&format!("\n{}", escape(note)));
+        }
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn worst_first<'a>(sites: &[&'a SiteState]) -> Vec<&'a SiteState> {
     let mut troubled: Vec<&SiteState> = sites
         .iter()
         .copied()
-        .filter(|w| w.state() != State::Up || w.suspect())
+        .filter(|w| w.state() != State::Up || w.suspect() || w.flapping().is_on())
         .collect();
     troubled.sort_by_key(|w| {
         let rank = WORST_FIRST.iter().position(|s| *s == w.state());
@@ -33,22 +33,32 @@ pub(crate) fn worst_first<'a>(sites: &[&'a SiteState]) -> Vec<&'a SiteState> {
     troubled
 }
 
-/// Counts, then the `troubled` ones of the sites, which are not up. `seen`: the chat may know of a
-/// site of this name.
+/// Counts, then the `troubled` ones of the sites, which are not up. `acknowledged`: the outage of the
+/// site of this name is. `seen`: the chat may know of a site of this name.
 pub(crate) fn status(
     sites: &[&SiteState],
     troubled: &[&SiteState],
     troubles: &[(Fault, Moment)],
     muted_until: Option<Moment>,
+    acknowledged: &dyn Fn(&str) -> bool,
     seen: &dyn Fn(&str) -> bool,
     now: Now,
 ) -> String {
     let mut parts = up_and_others(sites, &WORST_FIRST);
-    let flapping = sites.iter().filter(|w| w.flapping().is_on()).count();
-    if flapping > 0 {
-        parts.push(format!("{flapping} flapping"));
+    let count = |what: &dyn Fn(&SiteState) -> bool| sites.iter().filter(|w| what(w)).count();
+    if let n @ 1.. = count(&|w| w.flapping().is_on()) {
+        parts.push(format!("{n} flapping"));
     }
-    let mut lines = vec![format!("<b>{}</b>", parts.join(", "))];
+    let mut counts = format!("<b>{}</b>", parts.join(", "));
+    for (n, what) in [
+        (count(&|w| w.muted(now.moment())), "muted 🔕"),
+        (count(&|w| acknowledged(w.name())), "acknowledged 👍"),
+    ] {
+        if n > 0 {
+            counts.push_str(&format!(", {n} {what}"));
+        }
+    }
+    let mut lines = vec![counts];
     for (trouble, since) in troubles {
         let lasted = lasting(now.since(*since));
         lines.push(format!("📡 {}, for {lasted}", trouble.reason()));
@@ -58,7 +68,11 @@ pub(crate) fn status(
     }
     lines.extend(maintenance_line(sites, now));
     for watched in troubled.iter().take(STATUS_LINES) {
-        lines.push(status_line(watched, seen, now));
+        let mut line = status_line(watched, seen, now);
+        if acknowledged(watched.name()) {
+            line.push_str(" 👍");
+        }
+        lines.push(line);
     }
     if let more @ 1.. = troubled.len().saturating_sub(STATUS_LINES) {
         lines.push(format!("… and {more} more: /list"));
@@ -92,7 +106,14 @@ fn status_line(watched: &SiteState, seen: &dyn Fn(&str) -> bool, now: Now) -> St
     let mute = silence(watched, now);
     let age = lasting(now.since(watched.since()));
     match watched.state() {
-        State::Down | State::Degraded => format!("{mark} {name} for {age}{cause}{mute}"),
+        State::Down | State::Degraded => {
+            let flapping = if watched.flapping().is_on() {
+                ", flapping"
+            } else {
+                ""
+            };
+            format!("{mark} {name} for {age}{flapping}{cause}{mute}")
+        }
         state @ (State::Unreachable | State::Offline) => {
             format!("{mark} {name} is {state}{cause}{mute}")
         }
@@ -138,17 +159,20 @@ pub(crate) fn site(
     now: Now,
 ) -> String {
     let state = watched.state();
+    let age = lasting(now.since(watched.since()));
+    let been = match state {
+        State::Unknown => "has not been checked yet".to_owned(),
+        state => format!("has been {state} for {age}"),
+    };
     let mut lines = vec![
-        format!(
-            "{} {} is {state} for {}",
-            mark(watched),
-            bold(watched.name()),
-            lasting(now.since(watched.since()))
-        ),
+        format!("{} {} {been}", mark(watched), bold(watched.name())),
         escape(&watched.config().url),
     ];
     if let Some(group) = &watched.config().group {
         lines.push(format!("Group: {}", escape(group)));
+    }
+    if let Some(note) = &watched.config().note {
+        lines.push(format!("Note: {}", escape(note)));
     }
     if let Some(parent) = watched.config().after.as_ref().filter(|name| seen(name)) {
         lines.push(format!("Depends on: {}", bold(parent)));
@@ -301,7 +325,7 @@ fn incident_line(incident: &Incident, name: &str, now: Now) -> String {
             format!("🔴 #{n}{name} for {length}, acknowledged{by} {ago} ago: {cause}")
         }
         (Some(end), _) => format!(
-            "⚪ #{n}{name} lasted {length}, over {} ago: {cause}",
+            "⚪ #{n}{name} lasted {length}, ended {} ago: {cause}",
             ago(end)
         ),
     }
@@ -352,5 +376,12 @@ fn mark(watched: &SiteState) -> &'static str {
 
 fn remaining(until: Option<Moment>, now: Now) -> Option<String> {
     let left = until?.since(now.moment());
+    // A second after `/mute 1h` it is still muted for 1 h.
+    let minutes = Duration::from_secs(left.as_secs().div_ceil(60) * 60);
+    let left = if minutes > Duration::from_secs(60) {
+        minutes
+    } else {
+        left
+    };
     (left > Duration::ZERO).then(|| lasting(left))
 }

@@ -6,7 +6,7 @@ use crate::monitor::alert::notifications::{Audience, NewAlert};
 use crate::monitor::alert::notified::Topic;
 use crate::monitor::bot::ReplyContent;
 use crate::monitor::bot::check_jobs::JobResult;
-use crate::monitor::bot::commands::{AlertPress, Execution, Order, View, about_site, by_user};
+use crate::monitor::bot::commands::{AlertNote, Execution, Order, View, about_site, by_user};
 use crate::monitor::bot::moved_chats::Move;
 use crate::monitor::incident::Incident;
 use crate::monitor::judge::flapping;
@@ -409,29 +409,29 @@ impl Monitor {
                 content.html.push_str(&note);
                 return self.answer(now, &asker, content);
             }
-            Order::MuteAll(until) => self.alerts.mute_all(Some(until)),
-            Order::UnmuteAll => {
+            Order::MuteAll(until, note) => {
+                self.alerts.mute_all(Some(until));
+                self.note_in_all_alerts(moment, note);
+            }
+            Order::UnmuteAll(note) => {
                 self.alerts.mute_all(None);
                 self.sites.iter_mut().for_each(|w| w.mute(None));
+                self.note_in_all_alerts(moment, note);
             }
-            Order::Mute {
-                sites,
-                until,
-                pressed,
-            } => {
+            Order::Mute { sites, until, note } => {
                 self.sites.mute(&sites, until);
                 let names = sites.iter().map(|&at| self.sites[at].name());
                 let open = names.filter_map(|name| self.incidents.open_of(name));
                 let open: Vec<u32> = open.map(|i| i.number()).collect();
-                self.refresh_keyboards(moment, &open, pressed);
+                self.note_in_alerts(moment, &open, note);
             }
             Order::Acknowledge {
                 incidents,
                 by,
-                pressed,
+                note,
             } => {
                 self.incidents.acknowledge(&incidents, &by);
-                self.refresh_keyboards(moment, &incidents, pressed);
+                self.note_in_alerts(moment, &incidents, note);
             }
             Order::Pause(at) => {
                 let name = self.reset_site(moment, at, true);
@@ -467,23 +467,40 @@ impl Monitor {
         name
     }
 
-    /// The alerts that told of these incidents get the buttons that fit now, and the one whose button
-    /// was pressed says what was done.
-    fn refresh_keyboards(&mut self, now: Moment, incidents: &[u32], pressed: Option<AlertPress>) {
-        let but = pressed.as_ref().map(|p| (p.press.chat, p.press.message_id));
-        if let Some(pressed) = pressed
-            && let Some(message_id) = pressed.press.message()
+    fn note_in_all_alerts(&mut self, now: Moment, note: AlertNote) {
+        let open: Vec<u32> = self.incidents.iter_open().map(|i| i.number()).collect();
+        self.note_in_alerts(now, &open, note);
+    }
+
+    /// The alerts that told of these incidents get the buttons that fit now, and say what was done: the
+    /// one whose button was pressed, or all of the chat in which a command was given.
+    fn note_in_alerts(&mut self, now: Moment, incidents: &[u32], note: AlertNote) {
+        let AlertNote { chat, text, press } = note;
+        let but = press.as_ref().map(|(p, _)| (p.chat, p.message_id));
+        let context = SendContext::new(&self.incidents, &self.sites, now);
+        let typed = press.is_none();
+        if let Some((press, numbers)) = press
+            && let Some(message_id) = press.message()
         {
-            let context = SendContext::new(&self.incidents, &self.sites, now);
-            let buttons = context.buttons(&pressed.incidents);
-            let (message, html) = ((pressed.press.chat, message_id), pressed.press.html);
-            self.outbox
-                .annotate(message, html.as_deref(), &pressed.note, buttons, now);
+            let (message, html) = ((press.chat, message_id), press.html);
+            self.outbox.annotate(
+                message,
+                html.as_deref(),
+                &text,
+                context.buttons(&numbers),
+                now,
+            );
         }
-        for (chat, message_id) in self.incidents.messages_of(incidents) {
-            if Some((chat, message_id)) != but {
-                self.outbox.outdate_keyboard(chat, message_id);
+        for (in_chat, message_id) in self.incidents.messages_of(incidents) {
+            if Some((in_chat, message_id)) == but {
+                continue;
             }
+            if typed && in_chat == chat {
+                let of = context.part_of(in_chat, message_id, incidents);
+                self.outbox
+                    .note(in_chat, message_id, &format!("{text}{of}"));
+            }
+            self.outbox.outdate_keyboard(in_chat, message_id);
         }
     }
 

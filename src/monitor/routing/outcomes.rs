@@ -205,10 +205,10 @@ impl Monitor {
         let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
         self.history.count_check(kind);
         self.schedule.check_ended(moment);
-        let verdict = JobResult::of(&outcome);
         let Some(at) = self.sites.find(name) else {
             return;
         };
+        let verdict = JobResult::of(&outcome, &self.sites[at]);
         if let Some(text) = self.schedule.round_ended(moment, &self.sites[at], waited) {
             self.actions.log(Level::Warn, text.clone());
             self.notify_all(now, text);

@@ -41,6 +41,8 @@ pub struct Site {
     pub after: Option<String>,
     /// Label for `/status` and `/check`.
     pub group: Option<String>,
+    /// A line under its down alert and in `/site`.
+    pub note: Option<String>,
     /// Configured but not checked.
     pub paused: bool,
     /// These chats alone get its alerts; `None` = all.

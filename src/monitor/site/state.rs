@@ -7,7 +7,7 @@ use crate::monitor::site::network::is_lan;
 use crate::monitor::site::outcome::{Failure, FailureKind, Outcome};
 use crate::monitor::site::streak::{Change, Rules, Seen, Streak};
 use crate::monitor::site::suppression::{Suppression, behind};
-use crate::monitor::time::text::response;
+use crate::monitor::time::text::too_slow;
 use crate::monitor::time::{Moment, Now, Redating};
 use std::collections::VecDeque;
 use std::fmt;
@@ -384,6 +384,11 @@ impl SiteState {
         }
     }
 
+    /// A certificate or domain that ends soon, in words.
+    pub fn ends_soon(&self) -> Option<&str> {
+        self.ends_soon.as_deref()
+    }
+
     pub fn down(&self) -> bool {
         self.judged_state() == State::Down
     }
@@ -455,10 +460,7 @@ impl SiteState {
             .filter(|(limit, took)| took > limit);
         let (seen, cause) = match (&outcome.verdict, slow) {
             (Err(failure), _) => (Seen::Failed, Some(failure.detail.clone())),
-            (Ok(()), Some((limit, took))) => (
-                Seen::Slow,
-                Some(format!("{}, wanted {}", response(took), response(limit))),
-            ),
+            (Ok(()), Some((limit, took))) => (Seen::Slow, Some(too_slow(took, limit))),
             (Ok(()), None) => (Seen::Fast, None),
         };
         self.took = outcome.took;

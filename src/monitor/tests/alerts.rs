@@ -66,6 +66,8 @@ fn an_unacknowledged_outage_is_repeated_and_an_acknowledged_one_is_not() {
         ]
     );
     assert_eq!(world.ask("/ack"), ["👍 Acknowledged: #1 <b>blog</b>"]);
+    // The alert says so.
+    world.pass(5);
     world.heard();
     world.pass(24 * 3600);
     assert_eq!(world.heard(), Vec::<String>::new());
@@ -95,7 +97,7 @@ fn slow_answers_degrade_and_fast_ones_restore() {
     assert_eq!(
         world.heard(),
         [
-            "🟡 <b>blog</b> is slow: 2.30 s, wanted 1.00 s",
+            "🟡 <b>blog</b> is slow: 2.30 s, limit 1.00 s",
             "🟢 <b>blog</b> is fast again after 1 min 33 s",
         ]
     );
@@ -139,6 +141,7 @@ fn who_heard_of_the_outage_hears_of_its_end_even_if_muted_since() {
     world.fate("blog", bad());
     world.pass(60);
     world.ask("/mute blog 1d");
+    world.pass(5);
     world.heard();
     world.fate("blog", good(40));
     world.pass(60);
@@ -332,4 +335,22 @@ fn a_notice_reaches_every_chat() {
         world.heard(),
         ["ℹ️ A webhook was in the way &lt;&amp; was deleted"]
     );
+}
+
+#[test]
+fn a_note_is_under_the_down_alert_and_in_site_and_nowhere_else() {
+    let mut blog = site("blog");
+    blog.note = Some("run-book: <https://wiki.example/blog?a=1&b>".into());
+    let mut world = World::new(vec![blog, site("shop")]);
+    world.fate("blog", bad());
+    world.pass(120);
+    let note = "run-book: &lt;https://wiki.example/blog?a=1&amp;b&gt;";
+    let down = format!("🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)\n{note}");
+    assert_eq!(world.heard(), [down]);
+    let said = world.ask("/site blog").concat();
+    assert!(said.contains(&format!("\nNote: {note}\n")), "{said}");
+    world.heard();
+    world.fate("blog", good(40));
+    world.pass(120);
+    assert!(!world.heard().concat().contains("run-book"));
 }

@@ -133,7 +133,7 @@ fn what_flapped_and_stays_down_is_told_and_its_end_too() {
     let heard = world.heard();
     assert_eq!(heard.len(), 1, "{heard:?}");
     assert!(
-        heard[0].starts_with("🔴 <b>blog</b> is down for good, for 5 min"),
+        heard[0].starts_with("🔴 <b>blog</b> has been down for 5 min without a break"),
         "{heard:?}"
     );
     world.fate("blog", good(40));
@@ -334,7 +334,7 @@ fn a_clock_that_jumps_makes_no_burst_no_alert_and_no_negative_time() {
         assert_eq!(world.started.len() - before, 2);
         assert_eq!(world.heard(), Vec::<String>::new());
         let site = world.ask("/site blog").concat();
-        assert!(site.contains(" is down for "), "{site}");
+        assert!(site.contains(" has been down for "), "{site}");
         world.heard();
         let snapshot = world.monitor.snapshot(world.now());
         assert!(snapshot.incidents[0].start <= snapshot.written);

@@ -292,7 +292,7 @@ fn the_status_leads_to_the_sites_that_are_not_up() {
     assert_eq!(press(&mut world, 1, "blog"), "");
     let (_, site) = world.shown.clone().pop().unwrap();
     assert!(
-        site.html.contains("<b>blog</b> is down for"),
+        site.html.contains("<b>blog</b> has been down for"),
         "{}",
         site.html
     );
@@ -315,7 +315,7 @@ fn a_sites_message_shows_what_was_done_to_it() {
         ),
         (
             "Unmute",
-            "🔔 No longer muted",
+            "🔔 Unmuted",
             vec![vec!["Check now", "Mute", "Pause"], vec!["Chart"]],
         ),
         ("Pause", "⏸ Paused", vec![vec!["Resume", "Chart"]]),
@@ -350,14 +350,14 @@ fn a_choice_is_edited_into_the_answer() {
         ),
         ("/resume blog", "▶️ <b>blog two</b> is checked again."),
         ("/mute blog 2h", "🔕 <b>blog two</b> is muted for 2 h."),
-        ("/unmute blog", "🔔 <b>blog two</b> is not muted."),
+        ("/unmute blog", "🔔 Unmuted: blog two"),
         (
             "/incidents blog",
             "No incident of <b>blog two</b> is known.",
         ),
         ("/status blog", "<b>1 up</b>"),
         ("/list blog", "🟢 <b>blog two</b>"),
-        ("/site blog", "🟢 <b>blog two</b> is up"),
+        ("/site blog", "🟢 <b>blog two</b> has been up"),
         ("/check blog", "✅ <b>blog two</b> 40 ms"),
     ] {
         let asked = world.ask(question);
@@ -450,4 +450,53 @@ fn many_recoveries_tidy_up_without_a_storm_of_edits() {
     assert_eq!(world.retouched.len(), 30);
     world.retouched.dedup();
     assert_eq!(world.retouched.len(), 30, "one a second at most");
+}
+
+#[test]
+fn a_typed_command_marks_the_alert_as_a_button_does() {
+    let mut world = one_down();
+    let alert = |world: &World| world.shown[0].1.clone();
+    for (line, notes) in [
+        ("/mute blog 2h", "🔕 muted for 2 h by Ann"),
+        ("/unmute blog", "🔔 unmuted by Ann"),
+        ("/mute 3h", "🔕 everything muted for 3 h by Ann"),
+        ("/unmute", "🔔 unmuted by Ann"),
+        ("/ack", "🔔 unmuted by Ann\n👍 acknowledged by Ann"),
+    ] {
+        world.ask_by("Ann", line);
+        world.pass(5);
+        let html = alert(&world).html;
+        let head = "🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)\n";
+        assert_eq!(html, format!("{head}{notes}"), "{line}");
+    }
+    assert_eq!(
+        labels(&alert(&world)),
+        [vec!["Check now"], vec!["Mute 1 h", "Mute 1 d"]]
+    );
+    let before = "#1 was acknowledged before by Ann.";
+    assert_eq!(world.ask_by("Bob", "/ack 1"), [before]);
+    assert!(!alert(&world).html.contains("Bob"));
+}
+
+#[test]
+fn a_mark_on_an_alert_about_several_sites_names_those_that_are_meant() {
+    let mut world = World::of(&["blog", "shop"]);
+    world.pass(60);
+    world.fate("blog", bad());
+    world.fate("shop", hang());
+    world.pass(120);
+    world.shown.retain(|(_, m)| !m.buttons.is_empty());
+    let mut told = Vec::new();
+    for line in ["/mute blog 2h", "/ack"] {
+        world.ask_by("Ann", line);
+        world.pass(10);
+        told.push(world.shown[0].1.html.clone());
+    }
+    if told[0].contains("shop") {
+        assert!(
+            told[0].ends_with("\n🔕 muted for 2 h by Ann: blog"),
+            "{told:?}"
+        );
+    }
+    assert!(told[1].ends_with("\n👍 acknowledged by Ann"), "{told:?}");
 }

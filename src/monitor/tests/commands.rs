@@ -5,7 +5,7 @@ use crate::monitor::Event;
 use crate::monitor::outbox::message::{Content, Incoming, Update};
 use crate::monitor::render::text;
 use crate::monitor::site::access::Access;
-use crate::monitor::site::outcome::Phases;
+use crate::monitor::site::outcome::{Expiry, Phases};
 use crate::monitor::site::state::State;
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ fn site_tells_all_about_one() {
     world.pass(70);
     assert_eq!(
         world.ask("/site shop"),
-        ["🟢 <b>shop</b> is up for 25 s\n\
+        ["🟢 <b>shop</b> has been up for 25 s\n\
           https://shop.example/\n\
           Group: money\n\
           Last check: 42 ms from 203.0.113.5, 25 s ago\n\
@@ -150,8 +150,8 @@ fn incidents_are_listed_open_ones_first() {
 fn an_exact_name_wins_then_a_group_then_a_unique_part() {
     let mut world = three();
     world.pass(70);
-    assert!(world.ask("/site blog")[0].contains("<b>blog</b> is up"));
-    assert!(world.ask("/site SHO")[0].contains("<b>shop</b> is up"));
+    assert!(world.ask("/site blog")[0].contains("<b>blog</b> has been up"));
+    assert!(world.ask("/site SHO")[0].contains("<b>shop</b> has been up"));
     assert_eq!(
         world.ask("/site blo"),
         ["<b>blo</b> fits 2 sites. Which one?"]
@@ -489,4 +489,151 @@ fn a_check_whose_site_goes_while_it_waits_gives_its_permit_back() {
     reload(&mut world, vec![site("a"), site("b")], false);
     world.pass(300);
     assert_eq!((world.admitted, world.most_admitted), (0, 2));
+}
+
+#[test]
+fn status_shows_what_is_muted_acknowledged_and_flapping() {
+    let mut world = World::of(&["blog", "shop", "wiki"]);
+    world.pass(60);
+    world.fate("blog", bad());
+    world.pass(120);
+    world.ask("/ack 1");
+    world.ask("/mute shop");
+    let status = world.ask("/status").concat();
+    let counts = "<b>2 up, 1 down</b>, 1 muted 🔕, 1 acknowledged 👍\n🔴 <b>blog</b> for ";
+    assert!(status.starts_with(counts), "{status}");
+    assert!(status.ends_with("HTTP 503, wanted 200-299 👍"), "{status}");
+    for _ in 0..4 {
+        world.fate("wiki", bad());
+        world.pass(120);
+        world.fate("wiki", good(40));
+        world.pass(120);
+    }
+    let status = world.ask("/status").concat();
+    assert!(
+        status.starts_with("<b>2 up, 1 down, 1 flapping</b>"),
+        "{status}"
+    );
+    assert!(status.contains("\n🟠 <b>wiki</b> is flapping"), "{status}");
+    world.fate("wiki", bad());
+    world.pass(120);
+    let status = world.ask("/status").concat();
+    let line = status
+        .lines()
+        .find(|l| l.contains("wiki"))
+        .unwrap_or_default();
+    assert!(line.contains(", flapping: HTTP 503"), "{status}");
+}
+
+#[test]
+fn what_is_no_command_gets_a_short_answer_in_private() {
+    let mut world = World::with(
+        vec![site("blog")],
+        Access {
+            chats: vec![CHAT, GROUP],
+            users: None,
+        },
+    );
+    world.pass(60);
+    let unknown = "I do not know that command. ";
+    for (text, answer) in [
+        ("/chek blog", format!("{unknown}Did you mean /check?")),
+        ("/Satus", format!("{unknown}Did you mean /status?")),
+        ("/frobnicate", format!("{unknown}/help lists mine.")),
+        (
+            "hello?",
+            "I only understand commands. /help lists them.".into(),
+        ),
+        (
+            "status please",
+            "I only understand commands. Did you mean /status? /help lists them.".into(),
+        ),
+    ] {
+        assert_eq!(world.ask(text), [answer], "{text}");
+        assert!(world.ask_from(GROUP, Some(1), text).is_empty(), "{text}");
+        world.pass(5);
+    }
+    for silent in ["/check@other_bot", " "] {
+        assert!(world.ask(silent).is_empty(), "{silent}");
+    }
+    // From a stranger, or from before a long absence.
+    assert!(world.ask_from(8, Some(8), "hello?").is_empty());
+    world.heard();
+    let long_ago = world.now().wall - 3600;
+    world.write(CHAT, Some(1), "hello?", long_ago);
+    world.pass(5);
+    assert_eq!(world.heard(), [""; 0]);
+}
+
+#[test]
+fn check_takes_several_names_and_a_name_with_blanks_wins() {
+    let mut sites: Vec<_> = ["blog", "wiki", "my shop", "shop", "shop wiki blog"]
+        .map(site)
+        .into();
+    sites[1].group = Some("docs".into());
+    let mut world = World::new(sites);
+    world.pass(120);
+    let mut checked = |line: &str| {
+        world.heard();
+        world.ask(line);
+        world.pass(2);
+        let said = world.heard().pop().unwrap_or_default();
+        let names = said.lines().filter_map(|l| l.strip_prefix("✅ <b>"));
+        let names = names.filter_map(|l| Some(l.split_once("</b>")?.0.to_owned()));
+        (names.collect::<Vec<_>>().join(", "), said)
+    };
+    for (line, names) in [
+        ("/check blog wiki", "blog, wiki"),
+        ("/check WIKI blog  wiki", "blog, wiki"),
+        ("/check my shop blog", "blog, my shop"),
+        ("/check shop docs", "wiki, shop"),
+        ("/check shop wiki blog", "shop wiki blog"),
+        ("/check blog my", "blog, my shop"),
+        ("/check my shop", "my shop"),
+    ] {
+        let (found, said) = checked(line);
+        assert_eq!(found, names, "{line}: {said}");
+    }
+    for (line, part) in [
+        (
+            "/check blog nowhere",
+            "neither a site nor a group <b>nowhere</b>",
+        ),
+        (
+            "/check nowhere blog",
+            "neither a site nor a group <b>nowhere blog</b>",
+        ),
+        ("/check my shpo", "Did you mean <b>my shop</b>?"),
+    ] {
+        let (_, said) = checked(line);
+        assert!(said.contains(part), "{line}: {said}");
+    }
+}
+
+#[test]
+fn check_shows_what_is_degraded_between_what_failed_and_what_is_fine() {
+    let slow = |name| crate::monitor::site::Site {
+        slow: Some(Duration::from_millis(500)),
+        ..site(name)
+    };
+    let mut ends = site("ends");
+    ends.cert = Some(Duration::from_secs(14 * 86_400));
+    let mut world = World::new(vec![site("blog"), slow("slow"), ends, site("shop")]);
+    let expiry = Expiry::new(WALL + 5 * 86_400, "ends.example", "Acme", "RSA 2048");
+    world.expiries.push_back(Ok(expiry));
+    world.fate("slow", good(900));
+    world.fate("shop", bad());
+    world.pass(120);
+    world.heard();
+    world.ask("/check");
+    world.pass(2);
+    let said = world.heard().pop().unwrap_or_default();
+    assert_eq!(
+        said,
+        "<b>4 sites checked</b> in 900 ms: 1 fine, 2 degraded, 1 failed\n\
+         ❌ <b>shop</b> HTTP 503, wanted 200-299\n\
+         🟡 <b>slow</b> slow: 900 ms, limit 500 ms\n\
+         🟡 <b>ends</b> certificate ends on 20 Jan 2027\n\
+         ✅ <b>blog</b> 40 ms"
+    );
 }

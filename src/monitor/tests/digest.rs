@@ -103,7 +103,9 @@ fn it_comes_once_a_day_at_its_local_time() {
     world.pass(4);
     assert_eq!(
         digests(&mut world),
-        ["📋 <b>24 Nov 2026: 1 site, no outage</b>\nSlowest now: <b>blog</b> 40 ms\nNow: 1 up"]
+        [
+            "📋 <b>24 Nov 2026: 1 site, not watched yesterday</b>\nSlowest now: <b>blog</b> 40 ms\nNow: 1 up"
+        ]
     );
     world.pass(DAY - 10);
     assert_eq!(digests(&mut world).len(), 0);

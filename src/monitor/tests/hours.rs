@@ -158,7 +158,7 @@ fn slowness_that_outlasts_the_window_is_told_at_its_end() {
     world.pass(HOUR);
     assert_eq!(
         world.heard(),
-        ["🟡 <b>blog</b> is slow: 900 ms, wanted 500 ms"]
+        ["🟡 <b>blog</b> is slow: 900 ms, limit 500 ms"]
     );
     world.fate("blog", good(40));
     world.pass(120);

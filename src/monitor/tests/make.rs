@@ -43,6 +43,7 @@ pub fn site(name: &str) -> Site {
         remind: Some(Duration::from_secs(6 * 3600)),
         slow: None,
         group: None,
+        note: None,
         paused: false,
         maintenance: Vec::new(),
         chats: None,

@@ -102,8 +102,8 @@ fn to_another_chat_it_does_not_exist() {
         ("/incidents", "No incident is known."),
         ("/check", "2 sites checked"),
         ("/stats", ", of 2 sites\n"),
-        ("/mute 2h", "🔕 2 sites are muted for 2 h."),
-        ("/unmute", "🔔 2 sites are not muted."),
+        ("/mute 2h", "🔕 2 sites are muted for 2 h: "),
+        ("/unmute", "🔔 Unmuted: "),
     ] {
         let said = group_asks(&mut world, text);
         assert!(said.contains(part), "{text}: {said}");
@@ -121,7 +121,7 @@ fn to_another_chat_it_does_not_exist() {
     }
     let said = group_asks(&mut world, "/unmute");
     assert!(
-        said.contains("Everything still is, by another chat."),
+        said.contains("🔕 Everything is still muted, by another chat."),
         "{said}"
     );
     assert!(world.monitor.alerts.muted_until().is_some());

@@ -12,7 +12,7 @@ use crate::monitor::uplink::Period;
 use proptest::prelude::*;
 use std::time::Duration;
 
-const NOW: Now = Now {
+pub(super) const NOW: Now = Now {
     uptime: Duration::from_secs(10),
     // 2026-11-25 08:00 UTC.
     wall: 1_795_593_600,
@@ -20,7 +20,7 @@ const NOW: Now = Now {
 };
 const DAY: i64 = 86_400;
 
-fn alert(site: &str, notification: Notification) -> Alert {
+pub(super) fn alert(site: &str, notification: Notification) -> Alert {
     Alert {
         id: 1,
         notification,
@@ -34,13 +34,13 @@ fn alert(site: &str, notification: Notification) -> Alert {
     }
 }
 
-fn message(site: &str, notification: Notification) -> String {
+pub(super) fn message(site: &str, notification: Notification) -> String {
     let alert = alert(site, notification);
     let ready = [&alert];
     first_message(&compose(&ready, NOW, &|_| true), &ready).0
 }
 
-fn lasted(secs: u64) -> Duration {
+pub(super) fn lasted(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
@@ -54,7 +54,7 @@ fn ends(days: i64) -> Expiry {
 }
 
 /// Every kind of news about a site, with a cause or name put where one comes from outside.
-fn all_news(cause: &str) -> Vec<Notification> {
+pub(super) fn all_news(cause: &str) -> Vec<Notification> {
     let cause = || cause.to_owned();
     let certificate = |days| Notification::Expiring {
         subject: Subject::Certificate,
@@ -138,7 +138,7 @@ fn every_kind_of_news() {
             "🟢 <b>blog</b> is fast again after 1 h",
             "🟠 <b>blog</b> is flapping, down now: no answer within 10s (#12). Further changes are not told until it has been up for 15 min or down for 5 min without a break.",
             "🟠 <b>blog</b> is flapping, up now. Further changes are not told until it has been up for 15 min or down for 5 min without a break.",
-            "🔴 <b>blog</b> is down for good, for 15 min: no answer within 10s (#12)",
+            "🔴 <b>blog</b> has been down for 15 min without a break: no answer within 10s (#12)",
             "🟢 <b>blog</b> is steady again, up for 15 min",
             "🟡 <b>blog</b>: its certificate ends in 13 d, on 8 Dec 2026 (no answer within 10s, by R11)",
             "🔴 <b>blog</b>: its certificate ended 1 d ago, on 24 Nov 2026 (no answer within 10s, by R11)",
@@ -164,9 +164,11 @@ fn what_people_ask_most() {
         ("/mute blog 1d", "🔕 <b>blog</b> is muted for 1 d."),
         (
             "/unmute blog",
-            "🔔 <b>blog</b> is not muted. Everything still is: /unmute.",
+            "🔔 Unmuted: blog\n🔕 Everything is still muted: /unmute",
         ),
+        ("/unmute", "🔔 Unmuted: blog, shop"),
         ("/unmute", "🔔 Nothing is muted."),
+        ("/unmute blog", "🔔 <b>blog</b> is not muted."),
         (
             "/pause blog",
             "⏸ <b>blog</b> is paused. /resume starts it again.",

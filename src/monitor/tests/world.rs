@@ -277,6 +277,24 @@ impl World {
             .collect()
     }
 
+    /// The same by a user of this name.
+    pub fn ask_by(&mut self, name: &str, text: &str) -> Vec<String> {
+        let before = self.told.len();
+        let id = self.next_update;
+        self.next_update += 1;
+        let content = Some(Content::Message(Incoming {
+            chat: CHAT,
+            user: Some(1),
+            name: name.to_owned(),
+            text: text.to_owned(),
+            date: self.now().wall,
+            ..Incoming::default()
+        }));
+        self.feed(Event::Update(Update { id, content }));
+        let told = self.told[before..].iter();
+        told.map(|(_, m)| m.html.clone()).collect()
+    }
+
     /// What the first poll after a start brings: the date counts.
     pub fn write(&mut self, chat: i64, user: Option<i64>, text: &str, date: i64) {
         self.write_waiting(chat, user, text, date, Duration::MAX);

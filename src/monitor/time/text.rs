@@ -34,6 +34,11 @@ pub fn response(d: Duration) -> String {
     }
 }
 
+/// Why a site is degraded whose answer took longer than its `slow`.
+pub fn too_slow(took: Duration, limit: Duration) -> String {
+    format!("slow: {}, limit {}", response(took), response(limit))
+}
+
 /// `14:03`, local time; with the day when that is not `until`'s.
 pub fn clock_times(from: i64, until: i64, now: Now) -> (String, String) {
     let local = |wall: i64| {

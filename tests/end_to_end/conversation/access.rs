@@ -42,7 +42,7 @@ fn a_site_with_chats_of_its_own_exists_in_no_other() {
         scene.api.wait_message(down)
     };
     let (alert, here_too) = (told(CHAT), told(GROUP));
-    let view = group.ask("/site safe", "🔴 safe is down for ");
+    let view = group.ask("/site safe", "🔴 safe has been down for ");
 
     // Then the file takes it from the group: what is there already leads nowhere.
     scene.sitemon.rewrite(&closed);
@@ -72,7 +72,10 @@ fn a_site_with_chats_of_its_own_exists_in_no_other() {
         assert!(!other.contains("safe"), "{command}: {}", said.latest());
     }
     assert_eq!(own.press(&alert, "Acknowledge"), "👍 acknowledged");
-    own.ask("/status", "1 up, 1 down\n🔴 safe for ");
+    own.ask(
+        "/status",
+        "1 up, 1 down, 1 muted 🔕, 1 acknowledged 👍\n🔴 safe for ",
+    );
 
     let before = scene.api.messages().len();
     scene.web.set("/safe", super::Behaviour::ok());
