@@ -154,9 +154,9 @@ fn a_command_for_another_bot_is_not_ours() {
     let scene = Scene::new();
     let running = scene.start();
     scene.api.say(CHAT, CHAT, "/stats@other_bot");
-    scene.api.say(CHAT, CHAT, "good morning");
     scene.ask(&format!("/help@{BOT_NAME}"), "/status · ");
     assert_eq!(scene.api.messages().len(), 1);
+    scene.ask("good morning", "I only understand commands");
     scene.end(running);
 }
 
