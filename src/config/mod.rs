@@ -273,8 +273,12 @@ fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Option<Config> {
     table.finish(log);
     let mut names = Names::default();
     let tables = root.tables("site", log).into_iter();
-    let sites = tables.map(|table| site::read(table, &defaults, &mut names, &scope, log));
-    let sites: Vec<Option<Site>> = sites.collect();
+    // Each in a block of its own: all of them side by side would be kept by the heap for good.
+    let sites = tables.map(|table| {
+        let site = site::read(table, &defaults, &mut names, &scope, log);
+        site.map(Arc::new)
+    });
+    let sites: Vec<Option<Arc<Site>>> = sites.collect();
     names.finish(log);
     root.finish(log);
     let secrets = log.take_secrets();
@@ -287,10 +291,7 @@ fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Option<Config> {
     Some(Config {
         telegram,
         agent: agent?,
-        sites: sites
-            .into_iter()
-            .map(|site| site.map(Arc::new))
-            .collect::<Option<_>>()?,
+        sites: sites.into_iter().collect::<Option<_>>()?,
         defaults: Defaults::of(&defaults),
         warnings,
     })
