@@ -30,8 +30,11 @@ impl Deadline {
     }
 
     /// What `future` comes to; `None` when it doesn't in time.
-    pub(super) async fn bound<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        before(self.end(), future).await
+    pub(super) fn bound<T>(
+        &self,
+        future: impl Future<Output = T>,
+    ) -> impl Future<Output = Option<T>> {
+        before(self.end(), future)
     }
 
     /// `WHAT within 10s`, e.g. `no answer within 10s`.
