@@ -7,6 +7,10 @@
 extern crate self as isahc;
 pub use http;
 
+#[macro_use]
+#[path = "../../src/mutation.rs"]
+pub mod mutation;
+
 pub mod check;
 #[path = "../../src/crc.rs"]
 pub mod crc;
