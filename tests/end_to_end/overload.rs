@@ -40,6 +40,6 @@ fn forty_sites_a_second_of_which_five_can_be_asked_are_told_of() {
         panic!("{}", stats.latest());
     };
     assert!(late * 10 > due * 5, "{late} of {due}");
-    let warnings = running.stderr();
+    let warnings = running.wait_stderr("Checks are late");
     assert_eq!(warnings.matches("Checks are late").count(), 1, "{warnings}");
 }

@@ -285,7 +285,7 @@ fn a_bad_file_is_reported_in_the_chat_and_the_old_one_goes_on() {
     assert!(told.text.contains("sitemon.conf:2:1: "), "{}", told.text);
     assert!(told.text.contains("tokne"), "{}", told.text);
     no_token(&scene.api, &told.text);
-    let log = running.stderr();
+    let log = running.wait_stderr("sitemon.conf:2:1: ");
     assert_eq!(log.matches("sitemon.conf:2:1: ").count(), 1, "{log}");
     scene.ask("/list", "blog");
     scene.outage();
@@ -314,7 +314,7 @@ fn no_value_of_an_unknown_key_is_told_and_no_line_of_the_file_in_the_chat() {
         assert_eq!(said.lines().count(), mistakes, "{said}");
         assert!(!said.contains("hunter2") && !said.contains(" | "), "{said}");
     }
-    let log = running.stderr();
+    let log = running.wait_stderr(" | bearer = ");
     assert!(log.contains(" | bearer = \"*******\"\n"), "{log}");
     for secret in ["hunter2", "123456"] {
         assert!(!log.contains(secret), "{log}");

@@ -40,7 +40,10 @@ fn a_root_of_the_machine_that_has_ended_is_one_message_and_no_site_is_degraded()
         let asked = shop.requests();
         shop.wait_requests(asked + 3);
         scene.ask("/status", "3 up");
-        let warnings = running.stderr().matches("cannot be used").count();
+        let warnings = running
+            .wait_stderr("cannot be used")
+            .matches("cannot be used")
+            .count();
         assert_eq!(warnings, 1, "{}", running.stderr());
         running.terminate();
     }
