@@ -58,7 +58,7 @@ pub(super) fn config(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Arc<
     Arc::new(config)
 }
 
-/// Answers `OK` to everything, with whatever certificate is in `config` when somebody connects.
+/// Answers `OK` to everything, with whatever certificate is in `config` when a client connects.
 pub(super) fn serve(config: Arc<Mutex<Arc<ServerConfig>>>) -> Server {
     Server::new(move |stream| {
         let config = config.lock().expect("unpoisoned").clone();
