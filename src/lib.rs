@@ -36,6 +36,9 @@ mod message_snapshot;
 pub mod monitor;
 mod offload;
 mod pem;
+#[cfg(test)]
+#[path = "../tests/support/plain_site.rs"]
+mod plain_site;
 mod process;
 pub mod secret;
 pub mod state;

@@ -1,9 +1,10 @@
 //! What an event costs the core, by the number of sites: one hour in which all are well but a few.
 
+use crate::plain_site::plain_site;
 use sitemon::monitor::outbox::message::Delivery;
+use sitemon::monitor::site::Site;
 use sitemon::monitor::site::access::Access;
 use sitemon::monitor::site::outcome::{Expiry, FailureKind, Inspection, Outcome};
-use sitemon::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, Site, StatusSet};
 use sitemon::monitor::time::zone::Zone;
 use sitemon::monitor::time::{Moment, Now};
 use sitemon::monitor::uplink::ProbeResult;
@@ -19,47 +20,14 @@ const TOOK: i64 = 40;
 
 /// One https site in ten depends on another.
 fn site(number: usize) -> Site {
-    let url = format!("https://site-{number}.example/");
     Site {
-        name: format!("site-{number}"),
-        url: url.clone(),
-        interval: Duration::from_secs(60),
-        timeout: Duration::from_secs(10),
-        tries: 3,
-        retry: Duration::from_secs(10),
-        recover: 1,
         remind: Some(Duration::from_secs(1800)),
-        slow: None,
         after: (number % 10 == 9).then(|| format!("site-{}", number - 1)),
-        group: None,
-        note: None,
-        paused: false,
-        chats: None,
-        maintenance: Vec::new(),
         cert: Some(Duration::from_secs(14 * 86_400)),
-        domain: None,
-        secrets: Secrets::default(),
-        check: Check::Http(HttpCheck {
-            url,
-            zone: None,
-            method: "GET".into(),
-            headers: Vec::new(),
-            send: None,
-            auth: None,
-            status: StatusSet {
-                ranges: vec![(200, 299)],
-            },
-            body: None,
-            body_not: None,
-            json: Vec::new(),
-            login: None,
-            redirects: 10,
-            private_redirects: false,
-            version: HttpVersion::Any,
-            ip: IpVersion::Any,
-            verify: true,
-            ca_file: None,
-        }),
+        ..plain_site(
+            &format!("site-{number}"),
+            &format!("https://site-{number}.example/"),
+        )
     }
 }
 

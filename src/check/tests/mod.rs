@@ -32,7 +32,8 @@ mod tls_cause;
 use super::run;
 use crate::http::{Client, Limits};
 use crate::monitor::site::outcome::{FailureKind, Outcome};
-use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, Site, StatusSet};
+use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
+use crate::plain_site::plain_site;
 use futures_lite::future::block_on;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -55,26 +56,9 @@ fn client_with(change: impl FnOnce(&mut Limits)) -> Client {
 }
 
 pub(super) fn http_check(url: &str) -> HttpCheck {
-    HttpCheck {
-        url: url.to_owned(),
-        zone: None,
-        method: "GET".to_owned(),
-        headers: Vec::new(),
-        send: None,
-        auth: None,
-        status: StatusSet {
-            ranges: vec![(200, 299)],
-        },
-        body: None,
-        body_not: None,
-        json: Vec::new(),
-        login: None,
-        redirects: 10,
-        private_redirects: false,
-        version: HttpVersion::Any,
-        ip: IpVersion::Any,
-        verify: true,
-        ca_file: None,
+    match plain_site("site", url).check {
+        Check::Http(check) => check,
+        other => unreachable!("{other:?}"),
     }
 }
 
@@ -83,25 +67,11 @@ fn site(url: &str, change: impl FnOnce(&mut HttpCheck)) -> Site {
     let mut check = http_check(url);
     change(&mut check);
     Site {
-        after: None,
-        cert: None,
-        domain: None,
-        name: "site".to_owned(),
-        url: url.to_owned(),
         interval: Duration::from_secs(10),
         timeout: Duration::from_secs(5),
-        tries: 3,
-        retry: Duration::from_secs(10),
-        recover: 1,
         remind: None,
-        slow: None,
-        group: None,
-        note: None,
-        paused: false,
-        maintenance: Vec::new(),
-        chats: None,
-        secrets: Secrets::default(),
         check: Check::Http(check),
+        ..plain_site("site", url)
     }
 }
 

@@ -4,14 +4,12 @@ mod conditions;
 mod endpoints;
 mod kinds;
 mod logins;
-#[path = "../../../tests/support/plain_site.rs"]
-mod plain_site;
 mod reference;
 mod sites;
 mod tables;
 
 use super::*;
-use plain_site::plain_site;
+use crate::plain_site::plain_site;
 use proptest::prelude::*;
 use std::os::unix::fs::PermissionsExt;
 

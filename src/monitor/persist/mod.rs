@@ -8,7 +8,6 @@ use crate::monitor::alert::notified::Topic;
 use crate::monitor::alert::{Alert, Alerts};
 use crate::monitor::bot::Bot;
 use crate::monitor::expiry::Inspections;
-use crate::monitor::expiry::records::ExpiryRecord;
 use crate::monitor::incident::record::IncidentRecord;
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::outbox::Outbox;
@@ -80,12 +79,34 @@ impl Lasting<'_> {
     }
 
     fn record(&self, watched: &SiteState, now: Now) -> SiteRecord {
-        record(
-            watched,
-            self.alerts,
-            self.expiry.records(watched.name()),
-            now,
-        )
+        let notified = |topic: fn(String) -> Topic| {
+            let topic = topic(watched.name().to_owned());
+            self.alerts.notified(&topic).is_some()
+        };
+        let (state, judged) = (watched.state(), watched.judged_state());
+        let ms = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let coming = watched.muted_until().filter(|m| *m > now.moment());
+        // Once it is known to flap it does not matter when it changed.
+        let flapping = watched.flapping().is_on();
+        let changes = watched.flapping().changes().iter().filter(|_| !flapping);
+        SiteRecord {
+            name: watched.name().to_owned(),
+            state: state.word().to_owned(),
+            since: now.wall_at(watched.since()),
+            cause: watched.reason(),
+            ms: watched.took().map(ms),
+            paused: watched.pause_order(),
+            muted_until: coming.map(|m| now.wall_at(m)),
+            judged: (judged != state).then(|| judged.word().to_owned()),
+            changes: changes.map(|m| now.wall_at(*m)).collect(),
+            flapping: notified(Topic::Flapping),
+            slow_told: notified(Topic::Slow),
+            slow_untold: self
+                .alerts
+                .is_slow_in_silence(watched.name())
+                .then_some(true),
+            expiry: self.expiry.records(watched.name()),
+        }
     }
 }
 
@@ -229,34 +250,6 @@ pub(crate) fn take_sites(
         schedule.remove(gone);
     }
     Sites::new(all)
-}
-
-fn record(watched: &SiteState, alerts: &Alerts, expiry: Vec<ExpiryRecord>, now: Now) -> SiteRecord {
-    let notified = |topic: fn(String) -> Topic| {
-        let topic = topic(watched.name().to_owned());
-        alerts.notified(&topic).is_some()
-    };
-    let (state, judged) = (watched.state(), watched.judged_state());
-    let ms = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let coming = watched.muted_until().filter(|m| *m > now.moment());
-    // Once it is known to flap it does not matter when it changed.
-    let flapping = watched.flapping().is_on();
-    let changes = watched.flapping().changes().iter().filter(|_| !flapping);
-    SiteRecord {
-        name: watched.name().to_owned(),
-        state: state.word().to_owned(),
-        since: now.wall_at(watched.since()),
-        cause: watched.reason(),
-        ms: watched.took().map(ms),
-        paused: watched.pause_order(),
-        muted_until: coming.map(|m| now.wall_at(m)),
-        judged: (judged != state).then(|| judged.word().to_owned()),
-        changes: changes.map(|m| now.wall_at(*m)).collect(),
-        flapping: notified(Topic::Flapping),
-        slow_told: notified(Topic::Slow),
-        slow_untold: alerts.is_slow_in_silence(watched.name()).then_some(true),
-        expiry,
-    }
 }
 
 fn restore_site(watched: &mut SiteState, record: &SiteRecord, now: Now) {

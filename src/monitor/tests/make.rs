@@ -4,7 +4,8 @@ use super::world::CHAT;
 use crate::monitor::Settings;
 use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::{FailureKind, Outcome};
-use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Secrets, Site, StatusSet};
+use crate::monitor::site::{Check, Site};
+use crate::plain_site::plain_site;
 use std::time::Duration;
 
 /// When the program of these tests was built: November 2023.
@@ -29,47 +30,7 @@ pub fn hang() -> Outcome {
 }
 
 pub fn site(name: &str) -> Site {
-    Site {
-        name: name.to_owned(),
-        url: format!("https://{name}.example/"),
-        interval: Duration::from_secs(60),
-        timeout: Duration::from_secs(10),
-        tries: 3,
-        retry: Duration::from_secs(10),
-        after: None,
-        cert: None,
-        domain: None,
-        recover: 1,
-        remind: Some(Duration::from_secs(6 * 3600)),
-        slow: None,
-        group: None,
-        note: None,
-        paused: false,
-        maintenance: Vec::new(),
-        chats: None,
-        secrets: Secrets::default(),
-        check: Check::Http(HttpCheck {
-            url: format!("https://{name}.example/"),
-            zone: None,
-            method: "GET".into(),
-            headers: Vec::new(),
-            send: None,
-            auth: None,
-            status: StatusSet {
-                ranges: vec![(200, 299)],
-            },
-            body: None,
-            body_not: None,
-            json: Vec::new(),
-            login: None,
-            redirects: 10,
-            private_redirects: false,
-            version: HttpVersion::Any,
-            ip: IpVersion::Any,
-            verify: true,
-            ca_file: None,
-        }),
-    }
+    plain_site(name, &format!("https://{name}.example/"))
 }
 
 /// A site behind another.
