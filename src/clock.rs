@@ -22,7 +22,7 @@ pub const BUILT: i64 = match i64::from_str_radix(env!("SITEMON_BUILT"), 10) {
 };
 
 /// In bytes; of the system's zones the largest are about 4 KB.
-const LARGEST: u64 = 256 * 1024;
+const MAX_ZONE_FILE: u64 = 256 * 1024;
 /// The zone is looked up anew this often, in seconds. Offsets change on multiples of it.
 const LOOK_EVERY: i64 = 300;
 
@@ -246,7 +246,7 @@ impl Files {
                 .named(&value)
                 .ok_or_else(|| format!("TZ={value:?} is not a known time zone"));
         }
-        match files::read(&self.tz, LARGEST) {
+        match files::read(&self.tz, MAX_ZONE_FILE) {
             Ok(bytes) => {
                 let text = String::from_utf8_lossy(&bytes);
                 let value = text.lines().next().unwrap_or_default().trim();
@@ -302,7 +302,7 @@ impl Files {
 
 /// Reads a compiled zone.
 fn compiled(path: &Path) -> Option<TimeZone> {
-    let bytes = files::read(path, LARGEST).ok()?;
+    let bytes = files::read(path, MAX_ZONE_FILE).ok()?;
     TimeZone::tzif("local", &bytes).ok()
 }
 

@@ -15,11 +15,11 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A file that hasn't been read after this hangs.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+pub const READ_TIMEOUT: Duration = Duration::from_secs(2);
 /// In bytes: a system's file of trusted roots has some 220,000.
 pub const LARGEST_BUNDLE: u64 = 4 << 20;
 /// Helper threads at once, those that hang included …
-const MOST: usize = 32;
+const MAX_THREADS: usize = 32;
 /// … and of those for one path.
 const MOST_EACH: usize = 8;
 
@@ -32,14 +32,14 @@ fn pause(hanging: usize) -> Duration {
     })
 }
 
-/// Reads a regular file of at most `limit` bytes. Blocks for at most [`PATIENCE`].
+/// Reads a regular file of at most `limit` bytes. Blocks for at most [`READ_TIMEOUT`].
 ///
 /// # Errors
 ///
 /// It can't be read, is larger, is no regular file, or hangs (`TimedOut`).
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let owned = path.to_owned();
-    within(path, PATIENCE, move || read_now(&owned, limit))
+    within(path, READ_TIMEOUT, move || read_now(&owned, limit))
 }
 
 /// [`read`] on this thread, for files of the system itself: it waits for no FIFO, but for a file
@@ -192,7 +192,7 @@ impl Turn {
             if hanging && (!waits || now >= give_up) || same.len() >= MOST_EACH {
                 return Err(hangs());
             }
-            if !hanging && jobs.len() < MOST {
+            if !hanging && jobs.len() < MAX_THREADS {
                 let (path, since) = (path.to_owned(), now);
                 jobs.push(Job {
                     path: path.clone(),
@@ -202,7 +202,7 @@ impl Turn {
                 return Ok(Turn { path, since });
             }
             if now >= give_up {
-                let text = format!("{MOST} other files do not answer");
+                let text = format!("{MAX_THREADS} other files do not answer");
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }
             let left = give_up.saturating_duration_since(now);
@@ -312,7 +312,7 @@ pub(crate) mod tests {
             assert!(again.is_err());
         }
         assert_eq!(begun.load(Ordering::SeqCst), 1);
-        let other = within(Path::new("/nowhere/else"), PATIENCE, || Ok(1));
+        let other = within(Path::new("/nowhere/else"), READ_TIMEOUT, || Ok(1));
         assert_eq!(other.expect("another file is not held up"), 1);
         drop(end);
         // Waits for the end of the first.
@@ -340,10 +340,10 @@ pub(crate) mod tests {
     #[test]
     fn work_that_panics_is_an_error_and_over() {
         let path = Path::new("/nowhere/panics");
-        let panicked = within(path, PATIENCE, || -> io::Result<()> {
+        let panicked = within(path, READ_TIMEOUT, || -> io::Result<()> {
             panic!("on purpose")
         });
         assert!(panicked.is_err());
-        assert!(within(path, PATIENCE, || Ok(())).is_ok());
+        assert!(within(path, READ_TIMEOUT, || Ok(())).is_ok());
     }
 }

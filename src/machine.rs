@@ -1,7 +1,7 @@
 //! What this machine itself may lack for a check: then the check says nothing of the site.
 
 use crate::lock::lock;
-use crate::monitor::site::outcome::Lack;
+use crate::monitor::site::outcome::LocalFault;
 use libc::{c_int, sockaddr, sockaddr_in, sockaddr_in6};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
@@ -22,7 +22,7 @@ const PER_CONNECTION: usize = 5;
 /// Connections that are kept in any case: three for Telegram, one for the checks.
 const FEWEST: usize = 4;
 
-type Notice = Option<(Instant, Lack)>;
+type Notice = Option<(Instant, LocalFault)>;
 
 /// When the system last refused us something, and what.
 #[cfg(not(test))]
@@ -41,60 +41,62 @@ fn noticed() -> &'static Mutex<Notice> {
 }
 
 /// Whether `error` says that this machine has run out of something: of descriptors, memory or ports.
-pub fn lack(error: &io::Error) -> Option<Lack> {
-    let lack = match error.raw_os_error()? {
-        libc::EMFILE | libc::ENFILE => Lack::Descriptors,
-        libc::ENOMEM | libc::ENOBUFS => Lack::Memory,
+pub fn local_fault(error: &io::Error) -> Option<LocalFault> {
+    let local_fault = match error.raw_os_error()? {
+        libc::EMFILE | libc::ENFILE => LocalFault::Descriptors,
+        libc::ENOMEM | libc::ENOBUFS => LocalFault::Memory,
         _ => return None,
     };
-    notice(lack);
-    Some(lack)
+    notice(local_fault);
+    Some(local_fault)
 }
 
 /// The same of an attempt to reach `to`: this machine may also have no port left, or no address to
 /// come from. One that has IPv4 and lacks IPv6 alone is the line's matter
 /// (`monitor::uplink::Trouble::Ipv6`).
-pub fn lack_of_way(error: &io::Error, to: IpAddr) -> Option<Lack> {
-    if let Some(lack) = lack(error) {
-        return Some(lack);
+pub fn local_fault_of_path(error: &io::Error, to: IpAddr) -> Option<LocalFault> {
+    if let Some(local_fault) = local_fault(error) {
+        return Some(local_fault);
     }
     if to.is_loopback() {
         let no_port = error.raw_os_error() == Some(libc::EADDRNOTAVAIL);
-        return no_port.then_some(Lack::Ports);
+        return no_port.then_some(LocalFault::Ports);
     }
     let unreachable = matches!(
         error.raw_os_error(),
         Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EADDRNOTAVAIL)
     );
     match unreachable.then(|| has_address(false) || to.is_ipv6() && has_address(true)) {
-        Some(false) => Some(Lack::Address),
+        Some(false) => Some(LocalFault::Address),
         Some(true) if to.is_ipv4() && error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => {
-            Some(Lack::Ports)
+            Some(LocalFault::Ports)
         }
         _ => None,
     }
 }
 
 /// Something was refused that leaves no error behind.
-pub fn notice(lack: Lack) {
-    *lock(noticed()) = Some((Instant::now(), lack));
+pub fn notice(local_fault: LocalFault) {
+    *lock(noticed()) = Some((Instant::now(), local_fault));
 }
 
 /// What was lacking at some time since `began`, or is now. libcurl and the C library don't pass on
 /// why they failed.
-pub fn lacked_since(began: Instant) -> Option<Lack> {
+pub fn lacked_since(began: Instant) -> Option<LocalFault> {
     let noticed = lock(noticed()).filter(|(at, _)| *at >= began);
-    noticed.map(|(_, lack)| lack).or_else(no_headroom)
+    noticed
+        .map(|(_, local_fault)| local_fault)
+        .or_else(no_headroom)
 }
 
 /// Tries whether a few more descriptors can be had.
-fn no_headroom() -> Option<Lack> {
+fn no_headroom() -> Option<LocalFault> {
     let stdin = io::stdin();
     let mut spare: Vec<OwnedFd> = Vec::with_capacity(HEADROOM);
     for _ in 0..HEADROOM {
         match stdin.as_fd().try_clone_to_owned() {
             Ok(one) => spare.push(one),
-            Err(error) => return lack(&error),
+            Err(error) => return local_fault(&error),
         }
     }
     None
@@ -184,26 +186,26 @@ pub fn make_room(connections: usize) -> (usize, Option<String>) {
 mod tests {
     use super::*;
 
-    fn of(code: i32, to: IpAddr) -> Option<Lack> {
-        lack_of_way(&io::Error::from_raw_os_error(code), to)
+    fn of(code: i32, to: IpAddr) -> Option<LocalFault> {
+        local_fault_of_path(&io::Error::from_raw_os_error(code), to)
     }
 
     #[test]
     fn what_the_system_refuses_for_want_of_something_is_told_from_a_servers_refusal() {
         let far = IpAddr::from([192, 0, 2, 1]);
-        for (code, lack) in [
-            (libc::EMFILE, Some(Lack::Descriptors)),
-            (libc::ENFILE, Some(Lack::Descriptors)),
-            (libc::ENOMEM, Some(Lack::Memory)),
-            (libc::ENOBUFS, Some(Lack::Memory)),
+        for (code, local_fault) in [
+            (libc::EMFILE, Some(LocalFault::Descriptors)),
+            (libc::ENFILE, Some(LocalFault::Descriptors)),
+            (libc::ENOMEM, Some(LocalFault::Memory)),
+            (libc::ENOBUFS, Some(LocalFault::Memory)),
             (libc::ECONNREFUSED, None),
             (libc::ECONNRESET, None),
             (libc::ETIMEDOUT, None),
         ] {
-            assert_eq!(of(code, far), lack, "{code}");
+            assert_eq!(of(code, far), local_fault, "{code}");
         }
         let here = IpAddr::from(Ipv4Addr::LOCALHOST);
-        assert_eq!(of(libc::EADDRNOTAVAIL, here), Some(Lack::Ports));
+        assert_eq!(of(libc::EADDRNOTAVAIL, here), Some(LocalFault::Ports));
         // On loopback there is always an address.
         assert_eq!(of(libc::ENETUNREACH, here), None);
     }
@@ -213,7 +215,7 @@ mod tests {
         let began = Instant::now();
         assert_eq!(
             of(libc::ENFILE, [192, 0, 2, 1].into()),
-            Some(Lack::Descriptors)
+            Some(LocalFault::Descriptors)
         );
         assert!(lacked_since(began).is_some());
     }

@@ -6,7 +6,7 @@ use std::fs;
 use std::time::Duration;
 
 /// Answer times that are remembered.
-const REMEMBERED: usize = 1000;
+const MAX_ANSWER_TIMES: usize = 1000;
 
 /// What the operating system says of this process now. What it does not say stays `None`.
 pub fn read() -> Vitals {
@@ -75,7 +75,7 @@ pub struct AnswerTimes(VecDeque<Duration>);
 
 impl AnswerTimes {
     pub fn add(&mut self, took: Duration) {
-        if self.0.len() == REMEMBERED {
+        if self.0.len() == MAX_ANSWER_TIMES {
             self.0.pop_front();
         }
         self.0.push_back(took);

@@ -18,11 +18,11 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 /// How often the kernel is asked, and the wall clock looked at.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a server is asked.
-const ASK: Duration = Duration::from_secs(60);
+const SERVER_INTERVAL: Duration = Duration::from_secs(60);
 /// For the whole request, once it has its permit.
-const WITHIN: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// The wall clock was set when it gets away from our own by more than this, in seconds.
 const SET: i64 = 1;
 
@@ -109,7 +109,7 @@ impl Watch {
                 self.tell(Event::Due).await;
             }
             before = now;
-            Timer::after(LOOK).await;
+            Timer::after(LOOK_INTERVAL).await;
         }
     }
 
@@ -117,7 +117,7 @@ impl Watch {
         let Some(server) = &self.server else { return };
         loop {
             if self.clock.wall() < BUILT {
-                Timer::after(LOOK).await;
+                Timer::after(LOOK_INTERVAL).await;
                 continue;
             }
             match self.date(server).await {
@@ -127,14 +127,14 @@ impl Watch {
                 Ok(_) => log::debug!("the clock is doubted: a verified server has another time"),
                 Err(cause) => log::debug!("the clock is doubted and cannot be confirmed: {cause}"),
             }
-            Timer::after(ASK).await;
+            Timer::after(SERVER_INTERVAL).await;
         }
     }
 
     /// The `Date` (RFC 9110, 6.6.1) of an answer of the server, in Unix seconds.
     async fn date(&self, server: &Server) -> Result<i64, String> {
         let permit = self.client.check_permit().await;
-        let deadline = Instant::now() + WITHIN;
+        let deadline = Instant::now() + TIMEOUT;
         let headers = HeaderMap::new();
         let request = TransferRequest {
             method: Method::HEAD,
@@ -148,7 +148,7 @@ impl Watch {
         };
         let call = async {
             let answer = self.client.send(&request).await;
-            let answer = answer.map_err(|fault| fault.failure("the server", WITHIN).detail)?;
+            let answer = answer.map_err(|fault| fault.failure("the server", TIMEOUT).detail)?;
             let date = answer.headers().get(header::DATE);
             let date = date.and_then(|date| cookie_date::parse(date.to_str().ok()?));
             date.ok_or_else(|| "the answer has no Date".to_owned())

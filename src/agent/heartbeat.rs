@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 /// For the whole request, once it has its permit.
-const WITHIN: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Over the transfer's own timeout, for the case that libcurl doesn't keep it.
 const GRACE: Duration = Duration::from_millis(250);
 /// Of the answer, which is not used, in bytes.
-const MOST: u64 = 16 * 1024;
+const MAX_BODY: u64 = 16 * 1024;
 
-pub(super) struct Heart {
+pub(super) struct HeartbeatSender {
     client: Client,
     clock: Clock,
     beating: Cell<bool>,
@@ -26,9 +26,9 @@ pub(super) struct Heart {
     failing: Cell<bool>,
 }
 
-impl Heart {
-    pub(super) fn new(client: Client, clock: Clock) -> Heart {
-        Heart {
+impl HeartbeatSender {
+    pub(super) fn new(client: Client, clock: Clock) -> HeartbeatSender {
+        HeartbeatSender {
             client,
             clock,
             beating: Cell::new(false),
@@ -57,8 +57,8 @@ impl Heart {
 
     async fn ask(&self, url: &Url) -> Result<(), String> {
         let permit = self.client.check_permit().await;
-        let deadline = Instant::now() + WITHIN;
-        let failed = |fault: TransferError| fault.failure("its host", WITHIN).detail;
+        let deadline = Instant::now() + TIMEOUT;
+        let failed = |fault: TransferError| fault.failure("its host", TIMEOUT).detail;
         let call = async {
             let headers = HeaderMap::new();
             let request = TransferRequest {
@@ -73,7 +73,11 @@ impl Heart {
             }
             // Taken; its end is read only for the connection's sake.
             let mut rest = Vec::new();
-            let _ = response.body_mut().take(MOST).read_to_end(&mut rest).await;
+            let _ = response
+                .body_mut()
+                .take(MAX_BODY)
+                .read_to_end(&mut rest)
+                .await;
             Ok(())
         };
         let late = async {
@@ -114,7 +118,7 @@ mod tests {
     use std::net::TcpListener;
     use std::thread::{self, JoinHandle};
 
-    fn heart(clock: Clock) -> Heart {
+    fn heartbeat(clock: Clock) -> HeartbeatSender {
         let limits = Limits {
             max_connections: 4,
             idle_connections: 1,
@@ -122,7 +126,7 @@ mod tests {
             user_agent: "test".to_owned(),
             ca_file: None,
         };
-        Heart::new(Client::new(&limits).expect("a client"), clock)
+        HeartbeatSender::new(Client::new(&limits).expect("a client"), clock)
     }
 
     /// Answers each connection with the next of `answers` and ends with the request lines.
@@ -152,15 +156,15 @@ mod tests {
     #[test]
     fn a_beat_is_one_get() {
         let (url, served) = server(&[TAKEN, GONE]);
-        let heart = heart(Clock::system());
-        smol::block_on(heart.beat(&Secret::new(url.clone())));
-        assert!(!heart.failing.get());
-        smol::block_on(heart.beat(&Secret::new(url)));
-        assert!(heart.failing.get());
+        let heartbeat = heartbeat(Clock::system());
+        smol::block_on(heartbeat.beat(&Secret::new(url.clone())));
+        assert!(!heartbeat.failing.get());
+        smol::block_on(heartbeat.beat(&Secret::new(url)));
+        assert!(heartbeat.failing.get());
         let lines = served.join().expect("served");
         assert_eq!(lines, ["GET /ping/SECRET HTTP/1.1"; 2]);
         // A permit lives as long as its transfer, which libcurl's thread ends a moment later.
-        while heart.client.permits_in_use() > 0 {
+        while heartbeat.client.permits_in_use() > 0 {
             thread::yield_now();
         }
     }
@@ -171,7 +175,7 @@ mod tests {
         let answers: &'static [&'static str] = Box::leak(Box::new([&*flood.leak()]));
         let (url, served) = server(answers);
         let url = Url::parse(&url).expect("a URL");
-        let cause = smol::block_on(heart(Clock::system()).ask(&url));
+        let cause = smol::block_on(heartbeat(Clock::system()).ask(&url));
         assert_eq!(cause, Err("answer's headers are too large".to_owned()));
         served.join().expect("served");
     }
@@ -179,12 +183,12 @@ mod tests {
     #[test]
     fn there_is_never_a_second_one_under_way() {
         let (url, served) = server(&[TAKEN]);
-        let (heart, url) = (heart(Clock::system()), Secret::new(url));
+        let (heartbeat, url) = (heartbeat(Clock::system()), Secret::new(url));
         smol::block_on(futures_lite::future::zip(
-            heart.beat(&url),
-            heart.beat(&url),
+            heartbeat.beat(&url),
+            heartbeat.beat(&url),
         ));
-        assert!(!heart.failing.get() && !heart.beating.get());
+        assert!(!heartbeat.failing.get() && !heartbeat.beating.get());
         assert_eq!(served.join().expect("served").len(), 1);
     }
 
@@ -193,25 +197,25 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
         listener.set_nonblocking(true).expect("not blocking");
         let address = listener.local_addr().expect("an address");
-        let heart = heart(Clock::showing(|| 60));
-        smol::block_on(heart.beat(&Secret::new(format!("https://{address}/"))));
-        assert!(!heart.failing.get());
+        let heartbeat = heartbeat(Clock::showing(|| 60));
+        smol::block_on(heartbeat.beat(&Secret::new(format!("https://{address}/"))));
+        assert!(!heartbeat.failing.get());
         assert!(listener.accept().is_err(), "no connection was made");
     }
 
     #[test]
     fn the_first_failure_in_a_row_is_a_warning_and_the_url_is_in_none() {
-        let heart = heart(Clock::system());
+        let heartbeat = heartbeat(Clock::system());
         let url = Url::parse("http://127.0.0.1:1/SECRET").expect("a URL");
-        let cause = smol::block_on(heart.ask(&url)).expect_err("the port is closed");
+        let cause = smol::block_on(heartbeat.ask(&url)).expect_err("the port is closed");
         assert_eq!(cause, "cannot connect to its host");
         let text = format!("the heartbeat was not taken: {cause}");
-        assert_eq!(heart.note(Ok(())), None);
-        let failed = || heart.note(Err(cause.clone()));
+        assert_eq!(heartbeat.note(Ok(())), None);
+        let failed = || heartbeat.note(Err(cause.clone()));
         assert_eq!(failed(), Some((Level::Warn, text.clone())));
         assert_eq!(failed(), Some((Level::Debug, text)));
-        let (level, _) = heart.note(Ok(())).expect("news");
+        let (level, _) = heartbeat.note(Ok(())).expect("news");
         assert_eq!(level, Level::Info);
-        assert_eq!(heart.note(Ok(())), None);
+        assert_eq!(heartbeat.note(Ok(())), None);
     }
 }

@@ -4,43 +4,50 @@ use super::{Agent, Input};
 use crate::monitor::Monitor;
 use crate::monitor::history::{Extent, Record};
 use crate::offload::offload;
-use crate::state::{self, Past, Written};
+use crate::state::{self, HistoryFiles, Written};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// Reads what an earlier run wrote. The lock of the directory is held.
-pub(super) fn load(dir: &Path, monitor: &mut Monitor) -> (Arc<Mutex<Past>>, Option<String>) {
-    let (past, damage) = Past::load(dir, |record| monitor.restore_history(record));
-    (Arc::new(Mutex::new(past)), damage)
+pub(super) fn load(
+    dir: &Path,
+    monitor: &mut Monitor,
+) -> (Arc<Mutex<HistoryFiles>>, Option<String>) {
+    let (history_files, damage) = HistoryFiles::load(dir, |record| monitor.restore_history(record));
+    (Arc::new(Mutex::new(history_files)), damage)
 }
 
 impl Agent {
     /// Off the loop, as [`Agent::save`] does.
     pub(super) fn save_history(&self) {
-        let Some((past, extent, records)) = self.history_to_save(false) else {
+        let Some((history_files, extent, records)) = self.history_to_save(false) else {
             return;
         };
         self.report_when(async move {
-            let save = move || lock(&past).save(extent, &records).map(|w| (w, records));
+            let save = move || {
+                lock(&history_files)
+                    .save(extent, &records)
+                    .map(|w| (w, records))
+            };
             Input::HistorySaved(offload(save).await.map_err(|e| state::reason(&e)))
         });
     }
 
     /// At the end, with the hour that runs, and after the save that may be under way.
     pub(super) async fn save_history_last(&self) -> io::Result<()> {
-        let Some(past) = self.past.clone() else {
+        let Some(history_files) = self.history_files.clone() else {
             return Ok(());
         };
         offload(move || {
-            drop(lock(&past));
+            drop(lock(&history_files));
             Ok(())
         })
         .await?;
-        let Some((past, extent, records)) = self.history_to_save(true) else {
+        let Some((history_files, extent, records)) = self.history_to_save(true) else {
             return Ok(());
         };
-        offload(move || lock(&past).save(extent, &records).map(|_| ())).await
+        offload(move || lock(&history_files).save(extent, &records).map(|_| ())).await
     }
 
     pub(super) fn history_saved(&mut self, result: Result<(Written, Vec<Record>), String>) {
@@ -54,10 +61,13 @@ impl Agent {
         }
     }
 
-    fn history_to_save(&self, last: bool) -> Option<(Arc<Mutex<Past>>, Extent, Vec<Record>)> {
-        let past = self.past.clone()?;
+    fn history_to_save(
+        &self,
+        last: bool,
+    ) -> Option<(Arc<Mutex<HistoryFiles>>, Extent, Vec<Record>)> {
+        let history_files = self.history_files.clone()?;
         let hour = self.monitor.unwritten_hour()?;
-        let need = need(&past, self.monitor.site_names(), hour);
+        let need = need(&history_files, self.monitor.site_names(), hour);
         let extent = match need {
             None => {
                 log::warn!("the history cannot be written: the last save has not ended yet");
@@ -67,22 +77,28 @@ impl Agent {
             Some(need) => need,
         };
         let records = self.monitor.history_records(extent, last);
-        (!records.is_empty()).then_some((past, extent, records))
+        (!records.is_empty()).then_some((history_files, extent, records))
     }
 }
 
 /// What is to be saved. `None` while a save is under way: the loop does not wait for flash.
-fn need<'a>(past: &Mutex<Past>, names: impl Iterator<Item = &'a str>, hour: i64) -> Option<Extent> {
-    match past.try_lock() {
-        Ok(past) => Some(past.need(names, hour)),
-        Err(TryLockError::Poisoned(past)) => Some(past.into_inner().need(names, hour)),
+fn need<'a>(
+    history_files: &Mutex<HistoryFiles>,
+    names: impl Iterator<Item = &'a str>,
+    hour: i64,
+) -> Option<Extent> {
+    match history_files.try_lock() {
+        Ok(history_files) => Some(history_files.need(names, hour)),
+        Err(TryLockError::Poisoned(history_files)) => {
+            Some(history_files.into_inner().need(names, hour))
+        }
         Err(TryLockError::WouldBlock) => None,
     }
 }
 
 /// A save that panicked left the files as they were, or torn, which the next one looks after.
-fn lock(past: &Mutex<Past>) -> MutexGuard<'_, Past> {
-    past.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(history_files: &Mutex<HistoryFiles>) -> MutexGuard<'_, HistoryFiles> {
+    history_files.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -92,11 +108,11 @@ mod tests {
     #[test]
     fn what_is_to_be_saved_does_not_wait_for_a_save_that_is_under_way() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (past, damage) = Past::load(dir.path(), |_| {});
+        let (history_files, damage) = HistoryFiles::load(dir.path(), |_| {});
         assert_eq!(damage, None);
-        let past = Mutex::new(past);
-        let asked = || need(&past, ["blog"].into_iter(), 500_000);
-        let saving = lock(&past);
+        let history_files = Mutex::new(history_files);
+        let asked = || need(&history_files, ["blog"].into_iter(), 500_000);
+        let saving = lock(&history_files);
         assert_eq!(asked(), None);
         drop(saving);
         assert_eq!(asked(), Some(Extent::Whole));

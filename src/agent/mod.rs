@@ -28,7 +28,7 @@ use crate::monitor::site::Site;
 use crate::monitor::time::Moment;
 use crate::monitor::{Action, Event, Level, Monitor};
 use crate::offload::offload;
-use crate::state::{self, OpenError, Past, Writer, Written};
+use crate::state::{self, HistoryFiles, OpenError, Writer, Written};
 use crate::vitals::{self, AnswerTimes};
 use async_channel::{Receiver, Sender};
 use async_io::Timer;
@@ -36,9 +36,9 @@ use async_lock::{Semaphore, SemaphoreGuardArc};
 use chat_transport::Transport;
 pub use chat_transport::{Terminal, telegram};
 use futures_lite::{FutureExt, StreamExt};
-use heartbeat::Heart;
+use heartbeat::HeartbeatSender;
 use reload::Reading;
-use shutdown::{HURRY, WHOLE};
+use shutdown::{SECOND_SIGNAL_TIMEOUT, SHUTDOWN_TIMEOUT};
 use smol::{LocalExecutor, Task};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -52,7 +52,7 @@ use watchdog::Watchdog;
 
 /// Running checks and messages under way get this long to end at shutdown, of which all stays under
 /// 5 s: see `shutdown.rs`.
-const GRACE: Duration = Duration::from_millis(2500);
+const END_TIMEOUT: Duration = Duration::from_millis(2500);
 
 /// What `run` was asked for.
 pub struct Options {
@@ -151,9 +151,9 @@ struct Agent {
     reading: Reading,
     /// `None`: the state directory cannot be used.
     writer: Option<Writer>,
-    past: Option<Arc<Mutex<Past>>>,
+    history_files: Option<Arc<Mutex<HistoryFiles>>>,
     transport: Rc<Transport>,
-    heart: Rc<Heart>,
+    heartbeat: Rc<HeartbeatSender>,
     /// Where the registries of domains are.
     registries: Rc<Registries>,
     /// `rdap` of the configuration.
@@ -208,7 +208,7 @@ impl Agent {
         let now = clock.now();
         let transport = Transport::new(&client, &clock, &config, use_telegram, terminal);
         let transport = Rc::new(transport);
-        let heart = Rc::new(Heart::new(client.clone(), clock.clone()));
+        let heartbeat = Rc::new(HeartbeatSender::new(client.clone(), clock.clone()));
         let mut monitor = Monitor::new(
             config.sites.clone(),
             transport.settings(&config),
@@ -229,10 +229,10 @@ impl Agent {
             notices.extend(loaded.damage);
             loaded.writer
         });
-        let past = writer.as_ref().map(|_| {
-            let (past, damage) = history_store::load(&config.agent.state, &mut monitor);
+        let history_files = writer.as_ref().map(|_| {
+            let (history_files, damage) = history_store::load(&config.agent.state, &mut monitor);
             notices.extend(damage);
-            past
+            history_files
         });
         let registries = Registries::new(registries);
         registries.want(config.sites.iter().chain(&added_here).map(Arc::as_ref));
@@ -252,9 +252,9 @@ impl Agent {
             config_path,
             reading: Reading::No,
             writer,
-            past,
+            history_files,
             transport,
-            heart,
+            heartbeat,
             registries: Rc::new(registries),
             rdap,
             resolvers: Resolvers::new(),
@@ -308,7 +308,7 @@ impl Agent {
             self.watchdog
                 .look(Instant::now(), || self.monitor.healthy(now));
             let due = self.monitor.next_wakeup(now).map(|m| self.instant(m));
-            let stop_at = stopped.map(|at| at + GRACE);
+            let stop_at = stopped.map(|at| at + END_TIMEOUT);
             let wake = [due, stop_at, self.watchdog.due()]
                 .into_iter()
                 .flatten()
@@ -325,7 +325,7 @@ impl Agent {
                 .await;
             match input {
                 Some(Input::Stop) if stopped.is_some() => {
-                    return self.end(Instant::now() + HURRY).await;
+                    return self.end(Instant::now() + SECOND_SIGNAL_TIMEOUT).await;
                 }
                 Some(Input::Stop) => {
                     log::info!("stopping");
@@ -341,9 +341,9 @@ impl Agent {
             // What is being sent is waited for: cut off, it would be sent again by the next run.
             let idle = self.active.get() == 0 && self.monitor.messages_under_way() == 0;
             if let Some(at) = stopped
-                && (idle || Instant::now() >= at + GRACE)
+                && (idle || Instant::now() >= at + END_TIMEOUT)
             {
-                return self.end(at + WHOLE).await;
+                return self.end(at + SHUTDOWN_TIMEOUT).await;
             }
         }
     }
@@ -443,14 +443,14 @@ impl Agent {
             }
             Action::Probe { deep } => self.probe_uplink(deep),
             Action::Heartbeat => self.beat(),
-            Action::Measure { asker } => {
+            Action::Measure { requester } => {
                 let mut vitals = vitals::read();
                 vitals.uptime = self.clock.now().uptime;
                 vitals.max_connections = self.config.agent.max_connections;
                 vitals.answers = self.answer_times.percentiles();
                 vitals.bytes_written = self.blocks_written * state::BLOCK;
                 self.feed(Event::Measured {
-                    asker,
+                    requester,
                     vitals: Box::new(vitals),
                 });
             }

@@ -1,6 +1,6 @@
 //! The end: what is still to be said and written, whatever terminal and flash do.
 
-use super::{Agent, GRACE, Input};
+use super::{Agent, END_TIMEOUT, Input};
 use crate::offload::offload;
 use crate::state;
 use async_channel::Receiver;
@@ -11,12 +11,14 @@ use std::io;
 use std::time::{Duration, Instant};
 
 /// After the first signal, the whole of it: procd kills after 5 s.
-pub(super) const WHOLE: Duration = Duration::from_secs(4);
+pub(super) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
 /// After a second one: a sound flash has written everything by then.
-pub(super) const HURRY: Duration = Duration::from_millis(500);
+pub(super) const SECOND_SIGNAL_TIMEOUT: Duration = Duration::from_millis(500);
 // A second signal makes it shorter, and what is under way has its time within it.
-const _: () = assert!(WHOLE.as_millis() < 5_000 && GRACE.as_millis() < WHOLE.as_millis());
-const _: () = assert!(HURRY.as_millis() < WHOLE.as_millis());
+const _: () = assert!(
+    SHUTDOWN_TIMEOUT.as_millis() < 5_000 && END_TIMEOUT.as_millis() < SHUTDOWN_TIMEOUT.as_millis()
+);
+const _: () = assert!(SECOND_SIGNAL_TIMEOUT.as_millis() < SHUTDOWN_TIMEOUT.as_millis());
 
 impl Agent {
     /// The last words and the last saves. What hangs then is left behind.
@@ -50,7 +52,7 @@ impl Agent {
                 Err(_) => return future::pending().await,
             }
         }
-        Timer::after(HURRY).await;
+        Timer::after(SECOND_SIGNAL_TIMEOUT).await;
     }
 
     /// An answer that waits for the terminal to be read.

@@ -175,8 +175,8 @@ impl Agent {
     /// A sign of life.
     pub(super) fn beat(&self) {
         if let Some(url) = self.config.agent.heartbeat.clone() {
-            let heart = self.heart.clone();
-            let beat = async move { heart.beat(&url).await };
+            let heartbeat = self.heartbeat.clone();
+            let beat = async move { heartbeat.beat(&url).await };
             self.executor.spawn(beat).detach();
         }
     }

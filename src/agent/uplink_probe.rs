@@ -22,15 +22,15 @@ use url::Url;
 
 const SOCKETS: usize = 2;
 /// For each name, for each connection, and for the whole way to Telegram.
-const WITHIN: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// IPv6 gets so much longer than IPv4 took. One that takes more doesn't work.
 const IPV6_GRACE: Duration = Duration::from_secs(2);
 /// When a name's addresses of one family have come, those of the other are waited for so long.
-const BESIDE: Duration = Duration::from_secs(1);
+const OTHER_FAMILY_WAIT: Duration = Duration::from_secs(1);
 /// Addresses of one family tried of a name that has many.
 const ADDRESSES: usize = 2;
 /// Between looks while something is lacking to make them.
-const LACKING: Duration = Duration::from_secs(2);
+const LOCAL_FAULT_PAUSE: Duration = Duration::from_secs(2);
 /// Is there a way there? Nothing is sent to it. (Quad9, as the usual targets.)
 const FAR_IPV6: Ipv6Addr = Ipv6Addr::new(0x2620, 0xfe, 0, 0, 0, 0, 0, 9);
 
@@ -62,7 +62,7 @@ pub(super) struct UplinkProbe {
 }
 
 impl UplinkProbe {
-    /// Takes about [`WITHIN`], and longer only when more than two targets hang. A probe that failed
+    /// Takes about [`TIMEOUT`], and longer only when more than two targets hang. A probe that failed
     /// for want of descriptors or memory says nothing, and is made again. Dropping it ends it.
     pub(super) async fn report(&self) -> ProbeResult {
         loop {
@@ -72,7 +72,7 @@ impl UplinkProbe {
             if !bad || machine::lacked_since(began).is_none() {
                 return report;
             }
-            Timer::after(LACKING).await;
+            Timer::after(LOCAL_FAULT_PAUSE).await;
         }
     }
 
@@ -255,7 +255,7 @@ impl<'a> Uplink<'a> {
                 match Async::<TcpStream>::connect(address).await {
                     Ok(_) => return true,
                     Err(error) => {
-                        machine::lack(&error);
+                        machine::local_fault(&error);
                         log::debug!("uplink {address}: {error}");
                     }
                 }
@@ -278,11 +278,11 @@ async fn resolve(
     port: u16,
 ) -> Result<Vec<SocketAddr>, Unresolved> {
     let mut lookup = resolvers.lookup(host, port, IpVersion::Any);
-    lookup.addresses(BESIDE).await
+    lookup.addresses(OTHER_FAMILY_WAIT).await
 }
 
 async fn late<T>(instead: T) -> T {
-    Timer::after(WITHIN).await;
+    Timer::after(TIMEOUT).await;
     instead
 }
 

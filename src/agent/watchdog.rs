@@ -12,7 +12,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
 /// The loop waits no longer than this for systemd.
-const PATIENCE: Duration = Duration::from_millis(500);
+const NOTIFY_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(super) struct Watchdog {
     notify: Option<Notify>,
@@ -99,7 +99,7 @@ impl Notify {
         };
         let socket = UnixDatagram::unbound()?;
         // Its queue is short: a moment's patience, or a start may go unheard.
-        socket.set_write_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(NOTIFY_TIMEOUT))?;
         Ok(Notify { socket, to })
     }
 }

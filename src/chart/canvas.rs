@@ -9,7 +9,7 @@ use crate::crc::Crc;
 /// Rows that are drawn at once.
 const BAND: i32 = 48;
 /// Rows before them that the packer looks back to.
-const BACK: usize = 2;
+const BAND_OVERLAP: usize = 2;
 
 /// A colour of the palette, behind the ground. Those of letters have two shades between the ground and
 /// themselves before them.
@@ -51,7 +51,7 @@ pub struct Canvas<'a> {
     width: i32,
     /// The first row that is drawn, and the one behind the last.
     rows: (i32, i32),
-    /// As the format wants it: rows of nibbles, each after a zero. The first [`BACK`] rows are those
+    /// As the format wants it: rows of nibbles, each after a zero. The first [`BAND_OVERLAP`] rows are those
     /// before the band.
     data: Vec<u8>,
 }
@@ -68,7 +68,7 @@ pub fn png(width: i32, draw: impl Fn(&mut Canvas) -> i32) -> Vec<u8> {
     };
     let height = draw(&mut canvas);
     let row = canvas.row();
-    canvas.data = vec![0; row * (BACK + BAND as usize)];
+    canvas.data = vec![0; row * (BAND_OVERLAP + BAND as usize)];
 
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
     let start = begin(&mut png, b"IHDR");
@@ -83,16 +83,16 @@ pub fn png(width: i32, draw: impl Fn(&mut Canvas) -> i32) -> Vec<u8> {
     let mut zlib = Zlib::after(png);
     for top in (0..height).step_by(BAND as usize) {
         canvas.rows = (top, height.min(top + BAND));
-        let last = canvas.data.len() - BACK * row;
+        let last = canvas.data.len() - BAND_OVERLAP * row;
         canvas.data.copy_within(last.., 0);
-        canvas.data[BACK * row..].fill(0);
+        canvas.data[BAND_OVERLAP * row..].fill(0);
         canvas
             .data
-            .truncate(row * (BACK + (canvas.rows.1 - top) as usize));
+            .truncate(row * (BAND_OVERLAP + (canvas.rows.1 - top) as usize));
         draw(&mut canvas);
         // There is nothing before the first row.
-        let first = if top == 0 { BACK * row } else { 0 };
-        zlib.add(&canvas.data[first..], BACK * row - first, row);
+        let first = if top == 0 { BAND_OVERLAP * row } else { 0 };
+        zlib.add(&canvas.data[first..], BAND_OVERLAP * row - first, row);
     }
     let mut png = zlib.finish();
     end(&mut png, start);
@@ -126,7 +126,7 @@ impl Canvas<'_> {
         if !(0..self.width).contains(&x) || !(top..bottom).contains(&y) {
             return;
         }
-        let at = (BACK + (y - top) as usize) * self.row() + 1 + x as usize / 2;
+        let at = (BAND_OVERLAP + (y - top) as usize) * self.row() + 1 + x as usize / 2;
         let byte = &mut self.data[at];
         *byte = if x % 2 == 0 {
             *byte & 0x0F | ink << 4

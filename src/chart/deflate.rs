@@ -6,11 +6,11 @@
 //! 270 KB of working memory for each picture.
 
 /// The longest match of the format.
-const LONGEST: usize = 258;
+const MAX_MATCH: usize = 258;
 /// First length and number of extra bits of the codes from 257 on (RFC 1951, 3.2.5): from the ninth on
 /// every four have a bit more; the last is the longest length alone.
 const LENGTHS: [(u16, u8); 29] = {
-    let mut table = [(LONGEST as u16, 0); 29];
+    let mut table = [(MAX_MATCH as u16, 0); 29];
     let (mut first, mut code) = (3, 0);
     while code < 28 {
         let extra = if code < 8 { 0 } else { code / 4 - 1 };
@@ -108,7 +108,7 @@ fn matching(data: &[u8], at: usize, back: usize) -> usize {
     let Some(from) = at.checked_sub(back).filter(|from| *from < at) else {
         return 0;
     };
-    let pairs = data[at..].iter().zip(&data[from..]).take(LONGEST);
+    let pairs = data[at..].iter().zip(&data[from..]).take(MAX_MATCH);
     pairs.take_while(|(a, b)| a == b).count()
 }
 

@@ -15,7 +15,7 @@ pub const WIDTH: i32 = 900;
 const MARGIN: i32 = 20;
 const RIGHT: i32 = WIDTH - MARGIN;
 /// What is short must be seen, too.
-const LEAST: i32 = 6;
+const MIN_LENGTH: i32 = 6;
 
 /// Draws it; empty when there is nothing to draw.
 pub fn png(picture: &Picture) -> Vec<u8> {
@@ -224,8 +224,8 @@ fn draw_states(
         if part.down > 0.0 {
             let (from, to) = plot.part(i);
             let height = (part.down * (bottom - top) as f32).round() as i32;
-            let at = bottom - height.max(LEAST);
-            canvas.fill((from, at), (to.max(from + LEAST), bottom), Ink::Down);
+            let at = bottom - height.max(MIN_LENGTH);
+            canvas.fill((from, at), (to.max(from + MIN_LENGTH), bottom), Ink::Down);
         }
     }
 }

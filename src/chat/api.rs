@@ -5,7 +5,7 @@ use super::api_types::{
 };
 use super::html;
 use crate::http::{Answer, CallError};
-use crate::json::{self, Flaw};
+use crate::json::{self, JsonError};
 use crate::monitor::outbox::message::{Content, Incoming, Press, Update};
 use crate::monitor::render::text::{MESSAGE_UNITS, units};
 use crate::monitor::site::printable::{self, CAUSE, MESSAGE, NAME};
@@ -192,7 +192,7 @@ fn read<T: DeJson>(outcome: Result<Answer, CallError>) -> Result<T, ApiError> {
         Err(CallError::TooLarge(start)) => {
             return Err(unreadable(
                 &start,
-                Flaw::Malformed,
+                JsonError::Malformed,
                 "an answer over 1 MiB".into(),
             ));
         }
@@ -205,12 +205,12 @@ fn read<T: DeJson>(outcome: Result<Answer, CallError>) -> Result<T, ApiError> {
     };
     match json::read::<Envelope>(&answer.body) {
         Ok(envelope) if envelope.ok => {
-            json::read(&answer.body).map_err(|flaw| unreadable(&answer.body, flaw, stranger()))
+            json::read(&answer.body).map_err(|error| unreadable(&answer.body, error, stranger()))
         }
         Ok(envelope) => Err(ApiError::Refused(refusal(envelope, answer.status))),
         // What matters of a refusal is its code.
         Err(_) if answer.status != 200 => Err(ApiError::Unreachable { text: stranger() }),
-        Err(flaw) => Err(unreadable(&answer.body, flaw, stranger())),
+        Err(error) => Err(unreadable(&answer.body, error, stranger())),
     }
 }
 
@@ -231,14 +231,14 @@ fn refusal(envelope: Envelope, status: u16) -> Refusal {
 
 /// An answer that can't be read is Telegram's if it at least begins like an object; else it is a
 /// `stranger`'s.
-fn unreadable(body: &[u8], flaw: Flaw, stranger: String) -> ApiError {
+fn unreadable(body: &[u8], error: JsonError, stranger: String) -> ApiError {
     let start = body.trim_ascii_start();
     if !start.starts_with(b"{") {
         return ApiError::Unreachable { text: stranger };
     }
     let compact = start.iter().copied().filter(|b| !b.is_ascii_whitespace());
     ApiError::Unreadable(Unreadable {
-        cut_off: flaw == Flaw::CutOff,
+        cut_off: error == JsonError::CutOff,
         ok: compact.take(10).eq(*br#"{"ok":true"#),
         update_id: json::dig_number(start, "update_id"),
         message_id: json::dig_number(start, "message_id"),

@@ -9,14 +9,14 @@ use log::Level;
 use std::time::Duration;
 
 /// Updates asked for at once; Telegram's most.
-const MOST: u32 = 100;
+const MAX_UPDATES: u32 = 100;
 /// Long-poll times over this are clamped by Telegram.
 const LONGEST_POLL: Duration = Duration::from_secs(50);
 /// Two polls that bring nothing new are at least this far apart.
-const PACE: Duration = Duration::from_millis(500);
+const LEAST_INTERVAL: Duration = Duration::from_millis(500);
 /// When no poll has brought everything there was for so long, the next one doesn't wait at Telegram.
 /// What is there already comes with it; what comes with a later one cannot be older than this one.
-const BACKLOG: Duration = Duration::from_secs(60);
+const BACKLOG_AFTER: Duration = Duration::from_secs(60);
 /// Between tries while the token is refused.
 pub const UNAUTHORISED_WAIT: Duration = Duration::from_secs(5 * 60);
 /// Between tries while another program polls: Telegram delays its answers as long.
@@ -78,7 +78,7 @@ pub struct Poller {
     offset: Option<i64>,
     /// When a poll last brought everything there was.
     drained: Option<Duration>,
-    /// 1 to [`MOST`]: 1 after an answer that could not be read, then doubled with every one that could.
+    /// 1 to [`MAX_UPDATES`]: 1 after an answer that could not be read, then doubled with every one that could.
     limit: u32,
     /// When the call that is under way was begun.
     started: Duration,
@@ -116,7 +116,7 @@ impl Poller {
             timeout: poll.min(LONGEST_POLL),
             offset,
             drained: None,
-            limit: MOST,
+            limit: MAX_UPDATES,
             started: Duration::ZERO,
             outage: None,
             cut_off: 0,
@@ -224,9 +224,9 @@ impl Poller {
             self.drained = Some(now);
         }
         self.limit = if drained {
-            MOST
+            MAX_UPDATES
         } else {
-            (self.limit * 2).min(MOST)
+            (self.limit * 2).min(MAX_UPDATES)
         };
         // Telegram may begin a new count after a week without updates: the last id counts, be it
         // smaller than those before.
@@ -375,7 +375,7 @@ impl Poller {
     /// How long the next poll is to wait at Telegram for something to bring.
     fn patience(&self, now: Duration) -> Duration {
         match self.drained {
-            Some(at) if now.saturating_sub(at) < BACKLOG => self.timeout,
+            Some(at) if now.saturating_sub(at) < BACKLOG_AFTER => self.timeout,
             _ => Duration::ZERO,
         }
     }
@@ -386,9 +386,9 @@ impl Poller {
             .map_or(Duration::MAX, |at| now.saturating_sub(at))
     }
 
-    /// What is missing until [`PACE`] after the call was begun.
+    /// What is missing until [`LEAST_INTERVAL`] after the call was begun.
     fn pace(&self, now: Duration) -> Duration {
-        (self.started + PACE).saturating_sub(now)
+        (self.started + LEAST_INTERVAL).saturating_sub(now)
     }
 }
 

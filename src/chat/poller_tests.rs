@@ -216,7 +216,7 @@ fn a_poisoned_update_is_skipped_and_no_other() {
             .skip((offset - 100) as usize)
             .take(limit as usize);
         let step = driver.answer(200, &result(&rest.cloned().collect::<Vec<_>>()));
-        assert!(step.wait <= PACE);
+        assert!(step.wait <= LEAST_INTERVAL);
         handed.extend(ids(&step));
     }
     assert_eq!(handed, (100..110).collect::<Vec<_>>());
@@ -433,7 +433,7 @@ proptest! {
             };
             let Request::GetUpdates { offset: after, .. } = driver.request() else { continue };
             prop_assert_eq!(after != before, !ids(&step).is_empty());
-            prop_assert!(after != before || driver.now - began >= PACE);
+            prop_assert!(after != before || driver.now - began >= LEAST_INTERVAL);
         }
     }
 }

@@ -18,9 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes that may wait: a few `/list` of a thousand sites, asked for faster than they are written.
-const ROOM: usize = 256 << 10;
+const MAX_QUEUED: usize = 256 << 10;
 /// An alert that was not written after this is taken back, to be told anew.
-const PATIENCE: Duration = Duration::from_secs(5);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub struct Output {
     queue: RefCell<Queue>,
@@ -68,7 +68,7 @@ impl Output {
         async move {
             let written = async { done.recv().await.is_ok() };
             let late = async {
-                Timer::after(PATIENCE).await;
+                Timer::after(WRITE_TIMEOUT).await;
                 false
             };
             written.or(late).await
@@ -122,7 +122,7 @@ impl Queue {
     fn put(&mut self, text: String) -> bool {
         self.drop_abandoned();
         let waiting: usize = self.pieces.iter().map(|piece| piece.text.len()).sum();
-        let room = self.pieces.is_empty() || waiting + text.len() <= ROOM;
+        let room = self.pieces.is_empty() || waiting + text.len() <= MAX_QUEUED;
         match room {
             true => self.push(text, None),
             false => self.lost += lines(&text),

@@ -42,7 +42,7 @@ fn what_finds_no_room_is_counted_where_it_was_dropped() {
     let output = Output::default();
     let line = "a line\n".to_owned();
     let kept = (0..).take_while(|_| output.put(line.clone())).count();
-    assert_eq!(kept, ROOM / line.len());
+    assert_eq!(kept, MAX_QUEUED / line.len());
     assert!(!output.put("1\n2\n".to_owned()));
     assert!(!output.put(line.clone()));
     let told = output.deliver("an alert\n".to_owned());

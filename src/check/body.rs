@@ -9,9 +9,9 @@ use std::io;
 use std::ops::Range;
 
 /// Bodies over this are cut, counted after decompression, and judged by what was read.
-pub(super) const BODY: usize = 1024 * 1024;
+pub(super) const MAX_BODY: usize = 1024 * 1024;
 /// Of a body that is kept, this much needs no permit.
-const FREE: usize = 64 * 1024;
+const PERMIT_FREE: usize = 64 * 1024;
 /// Read at once, in bytes.
 const CHUNK: usize = 16 * 1024;
 /// Packed bytes that are read at most, whatever comes of them.
@@ -259,7 +259,7 @@ impl<'b, B: AsyncRead + Unpin> Reader<'b, B> {
 }
 
 /// A body that is kept whole. The first 64 KiB are had for nothing; more waits for a permit.
-pub(super) struct Kept<'c> {
+pub(super) struct BufferedBody<'c> {
     client: &'c Client,
     site: &'c str,
     pub(super) bytes: Vec<u8>,
@@ -267,9 +267,9 @@ pub(super) struct Kept<'c> {
     pub(super) permit: Option<BodyPermit>,
 }
 
-impl Kept<'_> {
-    pub(super) fn new<'c>(client: &'c Client, site: &'c str) -> Kept<'c> {
-        Kept {
+impl BufferedBody<'_> {
+    pub(super) fn new<'c>(client: &'c Client, site: &'c str) -> BufferedBody<'c> {
+        BufferedBody {
             client,
             site,
             bytes: Vec::new(),
@@ -278,10 +278,11 @@ impl Kept<'_> {
     }
 
     pub(super) async fn add(&mut self, piece: &[u8]) {
-        if self.permit.is_none() && self.bytes.len() + piece.len() > FREE {
+        if self.permit.is_none() && self.bytes.len() + piece.len() > PERMIT_FREE {
             self.permit = Some(self.client.body_permit(self.site).await);
             // At once: a vector that grows by itself grows to twice of what it needs.
-            self.bytes.reserve_exact(BODY - self.bytes.len().min(BODY));
+            self.bytes
+                .reserve_exact(MAX_BODY - self.bytes.len().min(MAX_BODY));
         }
         self.bytes.extend_from_slice(piece);
     }

@@ -8,7 +8,7 @@ use super::tls_cause::handshake_cause;
 use super::wire::x509::{Certificate, first_to_end};
 use crate::http::{Client, bare_host, chain, signs};
 use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, Inspection};
-use crate::monitor::site::{Check, Site, Talk, TlsCheck};
+use crate::monitor::site::{Check, SendExpect, Site, TlsCheck};
 use std::borrow::Cow;
 use url::Url;
 
@@ -79,7 +79,7 @@ fn server<'a>(client: &Client, check: &'a Check) -> Result<Cow<'a, TlsCheck>, Fa
         port: url.port_or_known_default().unwrap_or_default(),
         ip: check.ip,
         starttls: None,
-        talk: Talk::default(),
+        send_expect: SendExpect::default(),
         verify: check.verify,
         ca_file: check.ca_file.clone(),
     }))

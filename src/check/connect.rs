@@ -2,7 +2,7 @@
 //! first ("happy eyeballs", RFC 8305).
 
 use super::deadline::Deadline;
-use super::explain::{BESIDE, connect_failure, is_no_route, unfound, unresolved};
+use super::explain::{OTHER_FAMILY_WAIT, connect_failure, is_no_route, unfound, unresolved};
 use crate::http::{Client, Lookup};
 use crate::machine;
 use crate::monitor::site::IpVersion;
@@ -53,14 +53,14 @@ impl Connection {
 
 /// Why a check came to nothing, and the address it was tried with, as far as the name resolved.
 #[derive(Debug, PartialEq)]
-pub(super) struct Failed {
+pub(super) struct CheckFailure {
     pub(super) failure: Failure,
     pub(super) address: Option<IpAddr>,
 }
 
-impl Failed {
-    pub(super) fn new(failure: Failure, address: impl Into<Option<IpAddr>>) -> Failed {
-        Failed {
+impl CheckFailure {
+    pub(super) fn new(failure: Failure, address: impl Into<Option<IpAddr>>) -> CheckFailure {
+        CheckFailure {
             failure,
             address: address.into(),
         }
@@ -68,8 +68,8 @@ impl Failed {
 }
 
 /// There was no answer.
-impl From<Failed> for Outcome {
-    fn from(failed: Failed) -> Outcome {
+impl From<CheckFailure> for Outcome {
+    fn from(failed: CheckFailure) -> Outcome {
         Outcome {
             verdict: Err(failed.failure),
             took: None,
@@ -90,16 +90,16 @@ impl Target<'_> {
         &self,
         client: &Client,
         deadline: Deadline,
-    ) -> Result<Connection, Failed> {
+    ) -> Result<Connection, CheckFailure> {
         let literal = self.host.split('%').next();
         let literal = literal.and_then(|host| host.parse::<IpAddr>().ok());
         let start = Instant::now();
         let mut lookup = client.lookup(self.host, self.port, self.ip);
-        let found = match deadline.bound(lookup.addresses(BESIDE)).await {
+        let found = match deadline.bound(lookup.addresses(OTHER_FAMILY_WAIT)).await {
             Some(found) => found.map_err(|why| unfound(self.host, self.ip, why)),
             None => Err(unresolved(self.host, deadline)),
         };
-        let found = found.map_err(|failure| Failed::new(failure, literal))?;
+        let found = found.map_err(|failure| CheckFailure::new(failure, literal))?;
         let resolved = Instant::now();
         let mut race = Race::new(alternate(&found));
         race.late = Some(lookup);
@@ -162,7 +162,7 @@ impl Race {
     pub(super) async fn run(
         mut self,
         deadline: Deadline,
-    ) -> Result<(Async<TcpStream>, SocketAddr), Failed> {
+    ) -> Result<(Async<TcpStream>, SocketAddr), CheckFailure> {
         match deadline.bound(poll_fn(|cx| self.poll(cx))).await {
             Some(Ok(first)) => Ok(first),
             Some(Err(())) | None => Err(self.failed(deadline)),
@@ -227,14 +227,14 @@ impl Race {
 
     /// After the end, or the deadline. An answer tells more than silence, and silence more than
     /// that this machine has no way there.
-    fn failed(self, deadline: Deadline) -> Failed {
+    fn failed(self, deadline: Deadline) -> CheckFailure {
         let silent = self.running.into_iter().map(|(address, _)| {
             let error = io::Error::from(io::ErrorKind::TimedOut);
             (error, address)
         });
         let rank = |(error, address): &(io::Error, SocketAddr)| match error.kind() {
             // That address was not tried at all: it might have answered.
-            _ if machine::lack(error).is_some() => 0,
+            _ if machine::local_fault(error).is_some() => 0,
             _ if is_no_route(error, *address) => 3,
             io::ErrorKind::TimedOut => 2,
             _ => 1,
@@ -242,10 +242,10 @@ impl Race {
         // The first of its rank.
         match self.errors.into_iter().chain(silent).min_by_key(rank) {
             Some((error, address)) => {
-                Failed::new(connect_failure(&error, address, deadline), address.ip())
+                CheckFailure::new(connect_failure(&error, address, deadline), address.ip())
             }
             // Not to be: there is an address, and the first attempt is made at once.
-            None => Failed::new(deadline.missed("no connection"), None),
+            None => CheckFailure::new(deadline.missed("no connection"), None),
         }
     }
 }

@@ -11,11 +11,11 @@ use std::time::SystemTime;
 use url::{Host, Url};
 
 /// Cookies kept; the oldest goes when one more comes.
-const MOST: usize = 50;
+const MAX_COOKIES: usize = 50;
 /// Name and value of one.
-const LONGEST: usize = 4096;
+const MAX_COOKIE: usize = 4096;
 /// Names, values and paths of all: few servers take a longer head of a request.
-const FULL: usize = 16 * 1024;
+const MAX_JAR: usize = 16 * 1024;
 /// What comes before a country's code where registries sell names below both, e.g. `co.uk`.
 const SECOND_LEVELS: [&str; 7] = ["ac", "co", "com", "edu", "gov", "net", "org"];
 
@@ -66,7 +66,7 @@ impl Jar {
             None => self.cookies.push(cookie),
         }
         let size = |cookies: &[Cookie]| cookies.iter().map(Cookie::size).sum::<usize>();
-        while self.cookies.len() > MOST || size(&self.cookies) > FULL {
+        while self.cookies.len() > MAX_COOKIES || size(&self.cookies) > MAX_JAR {
             self.cookies.remove(0);
         }
     }
@@ -117,7 +117,7 @@ impl Cookie {
         let mut parts = line.split(';');
         let (name, value) = parts.next()?.split_once('=')?;
         let (name, value) = (name.trim(), value.trim());
-        if name.is_empty() || name.len() + value.len() > LONGEST || line.contains('\t') {
+        if name.is_empty() || name.len() + value.len() > MAX_COOKIE || line.contains('\t') {
             return None;
         }
         let mut cookie = Cookie {
@@ -144,7 +144,7 @@ impl Cookie {
                 _ => {}
             }
         }
-        (cookie.path.len() <= LONGEST).then_some((cookie, aged.unwrap_or(expired)))
+        (cookie.path.len() <= MAX_COOKIE).then_some((cookie, aged.unwrap_or(expired)))
     }
 
     /// To `domain` and the hosts below it. `None`: that isn't `url`'s to say.
@@ -437,7 +437,7 @@ mod tests {
             .collect();
         let lines: Vec<&str> = large.iter().map(String::as_str).collect();
         let kept = sent(site, &lines, site);
-        assert!(kept.len() <= FULL && kept.contains("c39=") && !kept.contains("c35="));
+        assert!(kept.len() <= MAX_JAR && kept.contains("c39=") && !kept.contains("c35="));
     }
 
     proptest! {

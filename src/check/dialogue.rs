@@ -3,7 +3,7 @@
 use super::body::Search;
 use super::deadline::Deadline;
 use crate::machine;
-use crate::monitor::site::Talk;
+use crate::monitor::site::SendExpect;
 use crate::monitor::site::outcome::{Failure, FailureKind};
 use futures_lite::future::poll_once;
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -14,54 +14,54 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// Bytes in which the expected text must occur.
-const LIMIT: usize = 4096;
+const MAX_EXPECT: usize = 4096;
 /// Characters shown of a text.
 const SHOWN: usize = 60;
 
 /// What came of a talk.
-pub(super) struct Talked {
+pub(super) struct DialogueOutcome {
     pub(super) verdict: Result<(), Failure>,
     /// From its beginning to the first byte that came; `None` when none did.
     pub(super) first_byte: Option<Duration>,
 }
 
 /// Sends and reads over `stream`. `broken`: a connection that failed, in words.
-pub(super) async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn run_dialogue<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
-    talk: &Talk,
+    send_expect: &SendExpect,
     deadline: Deadline,
     broken: impl Fn(&io::Error) -> Failure,
-) -> Talked {
+) -> DialogueOutcome {
     let start = Instant::now();
-    let send = talk.send.as_deref().unwrap_or_default().as_bytes();
-    let Some(expect) = &talk.expect else {
+    let send = send_expect.send.as_deref().unwrap_or_default().as_bytes();
+    let Some(expect) = &send_expect.expect else {
         let sent = async {
             stream.write_all(send).await?;
             stream.flush().await?;
             // What the server says is taken, if only to be thrown away: closing on it would reset
             // the connection, and what was sent might be lost.
-            let _ = poll_once(stream.read(&mut [0; LIMIT])).await;
+            let _ = poll_once(stream.read(&mut [0; MAX_EXPECT])).await;
             Ok(())
         };
         let verdict = match deadline.bound(sent).await {
             Some(sent) => sent.map_err(|error: io::Error| broken(&error)),
             None => Err(deadline.missed("not all was sent")),
         };
-        return Talked {
+        return DialogueOutcome {
             verdict,
             first_byte: None,
         };
     };
-    let mut heard = Heard {
+    let mut heard = DialogueReader {
         stream,
         unsent: send,
         search: Search::new(expect),
-        left: LIMIT,
+        left: MAX_EXPECT,
         beginning: Vec::new(),
         first: None,
     };
     let end = deadline.bound(heard.listen()).await;
-    Talked {
+    DialogueOutcome {
         verdict: heard.judge(end, expect, deadline, broken),
         first_byte: heard.first.map(|first| first - start),
     }
@@ -75,7 +75,7 @@ enum End {
     Failed(io::Error),
 }
 
-struct Heard<'a, S> {
+struct DialogueReader<'a, S> {
     stream: &'a mut S,
     unsent: &'a [u8],
     search: Search,
@@ -87,9 +87,9 @@ struct Heard<'a, S> {
     first: Option<Instant>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Heard<'_, S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> DialogueReader<'_, S> {
     async fn listen(&mut self) -> End {
-        let mut chunk = [0; LIMIT];
+        let mut chunk = [0; MAX_EXPECT];
         while !self.search.found {
             if self.left == 0 {
                 return End::Limit;
@@ -135,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Heard<'_, S> {
         Err(match end {
             Some(End::Found) => return Ok(()),
             Some(End::Limit) => {
-                let detail = format!("{wanted} is not in the first {LIMIT} bytes");
+                let detail = format!("{wanted} is not in the first {MAX_EXPECT} bytes");
                 Failure::new(FailureKind::Body, detail)
             }
             _ if self.first.is_some() => {
@@ -158,8 +158,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Heard<'_, S> {
 /// A connection that was made and failed later.
 pub(super) fn broken(error: &io::Error) -> Failure {
     use io::ErrorKind::{BrokenPipe, ConnectionReset};
-    if let Some(lack) = machine::lack(error) {
-        return Failure::local(lack);
+    if let Some(local_fault) = machine::local_fault(error) {
+        return Failure::local(local_fault);
     }
     let detail = match error.kind() {
         ConnectionReset | BrokenPipe => "connection reset",

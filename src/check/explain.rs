@@ -2,7 +2,7 @@
 //! was made, is all that arrives of its knowledge.
 
 use super::body::Search;
-use super::connect::Failed;
+use super::connect::CheckFailure;
 use super::deadline::Deadline;
 use super::tls_cause::{WANTS_CERTIFICATE, certificate_cause, refused_hello};
 use crate::http::{
@@ -20,7 +20,7 @@ use std::time::Duration;
 use url::Url;
 
 /// With less time than this left, libcurl's word has to do.
-const LEAST: Duration = Duration::from_millis(20);
+const LEAST_TIME: Duration = Duration::from_millis(20);
 /// A probe takes no longer than this.
 const PROBE_WITHIN: Duration = Duration::from_secs(5);
 /// A probe after the deadline: a name that was resolved is in a cache, and a server that accepts
@@ -30,7 +30,7 @@ const AFTERWARDS: Duration = Duration::from_millis(150);
 const RESOLVE_WITHIN: Duration = Duration::from_secs(2);
 /// When a name's addresses of one family have come, those of the other are waited for so long
 /// (RFC 8305 section 3).
-pub(super) const BESIDE: Duration = Duration::from_millis(50);
+pub(super) const OTHER_FAMILY_WAIT: Duration = Duration::from_millis(50);
 /// Addresses tried of a name that has many.
 const ADDRESSES: usize = 4;
 /// libcurl's bound on the head of an answer (`MAX_HTTP_RESP_HEADER_SIZE`, http.h).
@@ -56,7 +56,7 @@ pub(super) async fn explain(
             }
             _ => known,
         };
-        return Failed::new(failure, literal(url)).into();
+        return CheckFailure::new(failure, literal(url)).into();
     }
     let mut probe = Probe {
         client,
@@ -78,11 +78,11 @@ pub(super) async fn explain(
     };
     if fault.what == TransferErrorKind::ConnectTimeout {
         let failure = probe.connect_timeout(known).await;
-        return Failed::new(failure, probe.tried).into();
+        return CheckFailure::new(failure, probe.tried).into();
     }
     let left = deadline.left();
     let within = match fault.what {
-        _ if left < LEAST => return Failed::new(known, probe.tried).into(),
+        _ if left < LEAST_TIME => return CheckFailure::new(known, probe.tried).into(),
         TransferErrorKind::Resolve
         | TransferErrorKind::Request(_)
         | TransferErrorKind::Roots(_) => left.min(RESOLVE_WITHIN),
@@ -92,10 +92,10 @@ pub(super) async fn explain(
         | TransferErrorKind::Unreadable => left.min(PROBE_WITHIN),
         // Where the server wanted a certificate, it says so after the handshake.
         TransferErrorKind::Empty if url.scheme() == "https" => left.min(PROBE_WITHIN),
-        _ => return Failed::new(known, probe.tried).into(),
+        _ => return CheckFailure::new(known, probe.tried).into(),
     };
     let found = at_most(within, probe.run(&fault.what)).await;
-    Failed::new(found.flatten().unwrap_or(known), probe.tried).into()
+    CheckFailure::new(found.flatten().unwrap_or(known), probe.tried).into()
 }
 
 /// Probes for the reason of a failed transfer. Each answers `None` when it can't tell more.
@@ -159,8 +159,8 @@ impl Probe<'_> {
         for address in addresses {
             self.tried = Some(address.ip());
             let error = Async::<TcpStream>::connect(address).await.err()?;
-            if let Some(lack) = machine::lack(&error) {
-                return Some(Failure::local(lack));
+            if let Some(local_fault) = machine::local_fault(&error) {
+                return Some(Failure::local(local_fault));
             }
             // Of two families the one that has a route tells more.
             if worst.is_none() || !is_no_route(&error, address) {
@@ -235,7 +235,16 @@ impl Probe<'_> {
     async fn addresses(&mut self) -> Result<Vec<SocketAddr>, Failure> {
         let port = self.url.port_or_known_default().unwrap_or_default();
         let mut all = match self.dialled {
-            [] => addresses(self.client, self.host, port, self.check.ip, BESIDE).await?,
+            [] => {
+                addresses(
+                    self.client,
+                    self.host,
+                    port,
+                    self.check.ip,
+                    OTHER_FAMILY_WAIT,
+                )
+                .await?
+            }
             dialled => dialled.to_vec(),
         };
         all.truncate(ADDRESSES);
@@ -287,7 +296,7 @@ pub(super) async fn addresses(
 
 pub(super) fn unfound(host: &str, ip: IpVersion, why: Unresolved) -> Failure {
     let why = match (why, ip) {
-        (Unresolved::Lack(lack), _) => return Failure::local(lack),
+        (Unresolved::LocalFault(local_fault), _) => return Failure::local(local_fault),
         (Unresolved::NoAnswer, _) => return unanswered(host),
         (Unresolved::NoName, _) => "no such name",
         (Unresolved::NoAddress, IpVersion::Any) => "no address",
@@ -321,8 +330,8 @@ pub(super) fn connect_failure(
     deadline: Deadline,
 ) -> Failure {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, TimedOut};
-    if let Some(lack) = machine::lack_of_way(error, address.ip()) {
-        return Failure::local(lack);
+    if let Some(local_fault) = machine::local_fault_of_path(error, address.ip()) {
+        return Failure::local(local_fault);
     }
     let of_server = |common, server| Failure::of_server(FailureKind::Connect, common, server);
     match error.kind() {
@@ -340,7 +349,7 @@ pub(super) fn connect_failure(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::site::outcome::Lack;
+    use crate::monitor::site::outcome::LocalFault;
 
     #[test]
     fn a_failed_connect_is_told_by_its_errno() {
@@ -378,8 +387,8 @@ mod tests {
             assert_eq!(told.0, FailureKind::NoRoute);
         }
         let here = failure(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL), address);
-        assert_eq!(here.0, FailureKind::Local(Lack::Ports));
+        assert_eq!(here.0, FailureKind::Local(LocalFault::Ports));
         let full = failure(io::Error::from_raw_os_error(libc::EMFILE), address);
-        assert_eq!(full.0, FailureKind::Local(Lack::Descriptors));
+        assert_eq!(full.0, FailureKind::Local(LocalFault::Descriptors));
     }
 }

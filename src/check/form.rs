@@ -29,7 +29,7 @@ pub(super) fn fields<'p>(
     base: &Url,
     to: &Url,
     ours: &[&str],
-) -> Result<Vec<Field<'p>>, Unusable> {
+) -> Result<Vec<Field<'p>>, FormError> {
     let mut scan = Scan {
         base: base.clone(),
         to,
@@ -54,7 +54,7 @@ pub(super) fn fields<'p>(
 
 /// Why a page's form cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Unusable {
+pub(super) enum FormError {
     NoForm,
     /// Over [`FIELDS`], or behind too many of other forms.
     TooManyFields,
@@ -284,7 +284,7 @@ impl<'p> Scan<'p, '_> {
     }
 
     /// The fields of the form that fits best.
-    fn meant(mut self) -> Result<Vec<Field<'p>>, Unusable> {
+    fn meant(mut self) -> Result<Vec<Field<'p>>, FormError> {
         let forms = &self.forms;
         let index = |owner: &Owner<'p>| match owner {
             Owner::Around(at) => Some(*at),
@@ -301,9 +301,9 @@ impl<'p> Scan<'p, '_> {
         let ranks = self.forms.iter().map(|form| form.rank).enumerate();
         // The first of the highest rank.
         let best = ranks.rev().max_by_key(|(_, rank)| *rank);
-        let (meant, _) = best.ok_or(Unusable::NoForm)?;
+        let (meant, _) = best.ok_or(FormError::NoForm)?;
         if self.incomplete.is_some_and(|first| first <= meant) {
-            return Err(Unusable::TooManyFields);
+            return Err(FormError::TooManyFields);
         }
         let controls = self.controls.into_iter().zip(owners);
         let controls = controls.filter(|(_, owner)| *owner == Some(meant));
@@ -336,7 +336,7 @@ impl<'p> Scan<'p, '_> {
         }
         match fields.len() <= FIELDS {
             true => Ok(fields),
-            false => Err(Unusable::TooManyFields),
+            false => Err(FormError::TooManyFields),
         }
     }
 }

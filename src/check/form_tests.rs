@@ -260,7 +260,7 @@ fn a_form_has_no_field_left_out() {
     };
     let (field, too_many) = (
         "<input type=hidden name=a value=b>",
-        Err(Unusable::TooManyFields),
+        Err(FormError::TooManyFields),
     );
     let form = |count: usize| format!("<form method=post>{}</form>", field.repeat(count));
     assert_eq!(fields(&form(FIELDS)), Ok(FIELDS));
@@ -274,7 +274,7 @@ fn a_form_has_no_field_left_out() {
     let others = "<form>".to_owned() + &field.repeat(ALL_FIELDS) + "</form>";
     assert_eq!(fields(&(form(5) + &others + field)), Ok(5));
     assert_eq!(fields(&(others + &form(5))), too_many);
-    assert_eq!(fields(field), Err(Unusable::NoForm));
+    assert_eq!(fields(field), Err(FormError::NoForm));
 }
 
 fn escaped(text: &str) -> String {

@@ -1,8 +1,8 @@
 //! The HTTP check.
 
-use super::body::{BODY, Coding, Kept, Reader, Search, Trouble};
+use super::body::{BufferedBody, Coding, MAX_BODY, Reader, Search, Trouble};
 use super::charset::Charset;
-use super::connect::Failed;
+use super::connect::CheckFailure;
 use super::cookies::Jar;
 use super::deadline::Deadline;
 use super::explain::{addresses, explain, zoned};
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 /// What is read of a body that doesn't count, so that its connection can be reused…
-const DRAIN: usize = 64 * 1024;
+const MAX_DRAINED: usize = 64 * 1024;
 /// … and how long that may take.
 const DRAIN_WITHIN: Duration = Duration::from_millis(500);
 /// Of several addresses that are dialled one after the other all but the last get no longer than
@@ -56,7 +56,7 @@ pub(super) async fn run(
         logging_in: false,
         jar: Jar::default(),
     };
-    let late = || Failed::new(deadline.missed("no answer"), None).into();
+    let late = || CheckFailure::new(deadline.missed("no answer"), None).into();
     let outcome = before(deadline.end() + GRACE, run.whole()).await;
     let mut outcome = outcome.unwrap_or_else(late);
     outcome.address = outcome.address.or(run.tried);
@@ -88,7 +88,7 @@ pub(super) struct Run<'a> {
 }
 
 /// An answer that isn't a redirect, or one that isn't to be followed.
-pub(super) struct Arrival {
+pub(super) struct FinalResponse {
     /// What was asked for in the end.
     pub(super) url: Url,
     pub(super) response: Response<AsyncBody>,
@@ -101,7 +101,7 @@ pub(super) struct Arrival {
     looked_up: Duration,
 }
 
-impl Arrival {
+impl FinalResponse {
     /// `detail`, and what the server may have missed.
     pub(super) fn explained(&self, detail: String) -> String {
         match &self.left_out {
@@ -118,8 +118,8 @@ impl Run<'_> {
                 self.log_in(login).await?;
             }
             let hop = Hop::first(self.check).map_err(unsendable)?;
-            let arrival = self.follow(hop, self.check.redirects).await?;
-            Ok::<Outcome, Box<Outcome>>(self.judge(arrival).await)
+            let final_response = self.follow(hop, self.check.redirects).await?;
+            Ok::<Outcome, Box<Outcome>>(self.judge(final_response).await)
         };
         answer.await.unwrap_or_else(|failed| *failed)
     }
@@ -129,7 +129,7 @@ impl Run<'_> {
         &mut self,
         mut hop: Hop,
         most: u32,
-    ) -> Result<Arrival, Box<Outcome>> {
+    ) -> Result<FinalResponse, Box<Outcome>> {
         let mut followed = 0;
         let mut first = None;
         let (client, check) = (self.client, self.check);
@@ -151,7 +151,7 @@ impl Run<'_> {
             self.jar.take(&hop.named(), response.headers());
             let status = response.status().as_u16();
             let first = *first.get_or_insert(status);
-            let arrival = |hop: Hop, response| Arrival {
+            let final_response = |hop: Hop, response| FinalResponse {
                 left_out: hop.left_out().filter(|_| matches!(status, 401 | 403)),
                 url: hop.url,
                 response,
@@ -161,7 +161,7 @@ impl Run<'_> {
             };
             if let Some(refused) = way.strayed(&hop.url, self.tried) {
                 self.tried = before;
-                return Err(self.judged(&arrival(hop, response), Err(refused)));
+                return Err(self.judged(&final_response(hop, response), Err(refused)));
             }
             if let Some(address) = address
                 && hop.url.scheme() == "https"
@@ -170,7 +170,7 @@ impl Run<'_> {
                 self.verified.push((hop.url.clone(), address));
             }
             if let Err(failure) = version_wanted(self.check, response.version()) {
-                return Err(self.judged(&arrival(hop, response), Err(failure)));
+                return Err(self.judged(&final_response(hop, response), Err(failure)));
             }
             let target = redirect::target(most, &hop.url, status, response.headers(), followed);
             let target = match target {
@@ -186,7 +186,7 @@ impl Run<'_> {
                     followed += 1;
                     hop.follow(status, url);
                 }
-                Ok(None) => return Ok(arrival(hop, response)),
+                Ok(None) => return Ok(final_response(hop, response)),
                 Err(failure) if failure.kind != FailureKind::Redirected => {
                     // The name there has no address, so there is none to tell.
                     self.tried = None;
@@ -194,7 +194,7 @@ impl Run<'_> {
                 }
                 Err(failure) => {
                     drain(response.body_mut()).await;
-                    return Err(self.judged(&arrival(hop, response), Err(failure)));
+                    return Err(self.judged(&final_response(hop, response), Err(failure)));
                 }
             }
         }
@@ -269,30 +269,33 @@ impl Run<'_> {
     }
 
     /// The status first, then the body.
-    async fn judge(&self, mut arrival: Arrival) -> Outcome {
-        let status = arrival.response.status().as_u16();
+    async fn judge(&self, mut final_response: FinalResponse) -> Outcome {
+        let status = final_response.response.status().as_u16();
         let verdict = if self.check.status.contains(status) {
-            match self.judge_body(&mut arrival).await {
+            match self.judge_body(&mut final_response).await {
                 Ok(verdict) => verdict,
                 Err(failed) => return *failed,
             }
         } else {
-            drain(arrival.response.body_mut()).await;
-            Err(unwanted(&arrival, Some(&self.check.status)))
+            drain(final_response.response.body_mut()).await;
+            Err(unwanted(&final_response, Some(&self.check.status)))
         };
-        *self.judged(&arrival, verdict)
+        *self.judged(&final_response, verdict)
     }
 
     /// Its texts, then what it says in JSON.
-    async fn judge_body(&self, arrival: &mut Arrival) -> Result<Result<(), Failure>, Box<Outcome>> {
+    async fn judge_body(
+        &self,
+        final_response: &mut FinalResponse,
+    ) -> Result<Result<(), Failure>, Box<Outcome>> {
         let texts = [&self.check.body, &self.check.body_not];
-        let charset = Charset::of_headers(arrival.response.headers());
+        let charset = Charset::of_headers(final_response.response.headers());
         let search = |text: &str| Search::in_page(text, charset.clone());
         let mut searches = texts.map(|text| text.as_deref().map(search));
-        let mut kept = Kept::new(self.client, &self.site.name);
+        let mut kept = BufferedBody::new(self.client, &self.site.name);
         let is_json = !self.check.json.is_empty();
         let to_keep = is_json.then_some(&mut kept);
-        let cut = self.read(arrival, &mut searches, to_keep).await?;
+        let cut = self.read(final_response, &mut searches, to_keep).await?;
         let fail = |detail| Ok(Err(Failure::new(FailureKind::Body, detail)));
         let [wanted, banned] = searches;
         if let Some(search) = wanted.filter(|search| !search.found) {
@@ -314,14 +317,14 @@ impl Run<'_> {
     /// matters to them alone. True: it may go on.
     pub(super) async fn read(
         &self,
-        arrival: &mut Arrival,
+        final_response: &mut FinalResponse,
         searches: &mut [Option<Search>],
-        mut kept: Option<&mut Kept<'_>>,
+        mut kept: Option<&mut BufferedBody<'_>>,
     ) -> Result<bool, Box<Outcome>> {
         let is_seen = kept.is_some() || searches.iter().any(Option::is_some);
-        let coding = Coding::of(arrival.response.headers());
-        let body = arrival.response.body_mut();
-        let mut reader = Reader::new(body, coding, BODY, !is_seen);
+        let coding = Coding::of(final_response.response.headers());
+        let body = final_response.response.body_mut();
+        let mut reader = Reader::new(body, coding, MAX_BODY, !is_seen);
         let read = async {
             while reader.advance().await? {
                 for search in searches.iter_mut().flatten() {
@@ -339,13 +342,13 @@ impl Run<'_> {
         let fault = match read.await {
             Ok(cut) => return Ok(cut),
             Err(Trouble::Transfer(error)) => {
-                TransferError::of_body(error, arrival.url.scheme() == "https")
+                TransferError::of_body(error, final_response.url.scheme() == "https")
             }
             Err(Trouble::Damaged(cause)) => TransferErrorKind::Other(cause.to_owned()).into(),
             Err(Trouble::Coded(names)) => TransferErrorKind::Other(self.unasked(&names)).into(),
             Err(Trouble::TooMuch) => TransferErrorKind::TooMuch.into(),
         };
-        Err(self.failed(&arrival.url, &[], fault).await)
+        Err(self.failed(&final_response.url, &[], fault).await)
     }
 
     fn unasked(&self, names: &str) -> String {
@@ -358,11 +361,15 @@ impl Run<'_> {
     }
 
     /// There was an answer, and this is what it was worth.
-    pub(super) fn judged(&self, arrival: &Arrival, verdict: Result<(), Failure>) -> Box<Outcome> {
+    pub(super) fn judged(
+        &self,
+        final_response: &FinalResponse,
+        verdict: Result<(), Failure>,
+    ) -> Box<Outcome> {
         Box::new(Outcome {
             verdict,
             took: Some(self.deadline.start.elapsed()),
-            phases: phases(arrival),
+            phases: phases(final_response),
             address: self.tried,
             detail: None,
         })
@@ -411,14 +418,14 @@ pub(super) fn unsendable(why: String) -> Box<Outcome> {
 }
 
 /// An answer that isn't of a status in `wanted`.
-pub(super) fn unwanted(arrival: &Arrival, wanted: Option<&StatusSet>) -> Failure {
-    let status = arrival.response.status().as_u16();
+pub(super) fn unwanted(final_response: &FinalResponse, wanted: Option<&StatusSet>) -> Failure {
+    let status = final_response.response.status().as_u16();
     let detail = match wanted {
         Some(wanted) => format!("HTTP {status}, wanted {wanted}"),
         None => format!("HTTP {status}"),
     };
-    let detail = arrival.explained(detail);
-    let kind = match redirect::location(status, arrival.response.headers()) {
+    let detail = final_response.explained(detail);
+    let kind = match redirect::location(status, final_response.response.headers()) {
         Some(_) => FailureKind::Redirected,
         None => FailureKind::Status,
     };
@@ -428,7 +435,7 @@ pub(super) fn unwanted(arrival: &Arrival, wanted: Option<&StatusSet>) -> Failure
 /// Reads what is left of a body that doesn't count, in reason.
 pub(super) async fn drain(body: &mut AsyncBody) {
     let end = async {
-        let mut reader = Reader::new(body, Coding::Plain, DRAIN, true);
+        let mut reader = Reader::new(body, Coding::Plain, MAX_DRAINED, true);
         while reader.advance().await.is_ok_and(|more| more) {}
     };
     at_most(DRAIN_WITHIN, end).await;
@@ -444,21 +451,21 @@ fn version_wanted(check: &HttpCheck, version: Version) -> Result<(), Failure> {
 
 /// isahc's times run from the start of the request. A connection that was open already has
 /// neither a look-up nor a connect time.
-fn phases(arrival: &Arrival) -> Option<Phases> {
-    let metrics = arrival.response.metrics()?;
+fn phases(final_response: &FinalResponse) -> Option<Phases> {
+    let metrics = final_response.response.metrics()?;
     let (dns, connect, tls) = (
         metrics.name_lookup_time(),
         metrics.connect_time(),
         metrics.secure_connect_time(),
     );
     Some(Phases {
-        dns: dns + arrival.looked_up,
+        dns: dns + final_response.looked_up,
         connect,
         tls,
         first_byte: metrics
             .transfer_start_time()
             .saturating_sub(dns + connect + tls),
-        total: arrival.sent.elapsed() + arrival.looked_up,
+        total: final_response.sent.elapsed() + final_response.looked_up,
         reused: connect.is_zero(),
     })
 }

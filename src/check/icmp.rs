@@ -4,13 +4,13 @@
 //! user's group have one (icmp(7)), else over a raw one. Linux's errors for what came back
 //! (`IP_RECVERR`, ip(7)) tell an unreachable host from a silent one.
 
-use super::connect::Failed;
+use super::connect::CheckFailure;
 use super::deadline::Deadline;
 use super::explain::{addresses, is_no_route, unresolved};
 use super::wire::icmp::{Echo, Family, behind_ipv4_header, read_quoted, read_reply, request};
 use crate::http::Client;
 use crate::machine;
-use crate::monitor::site::outcome::{Failure, FailureKind, Lack, Outcome, Phases};
+use crate::monitor::site::outcome::{Failure, FailureKind, LocalFault, Outcome, Phases};
 use crate::monitor::site::{IcmpCheck, Site};
 use crate::timeout::before;
 use async_io::Async;
@@ -23,24 +23,24 @@ use std::time::{Duration, Instant};
 
 /// When a name's addresses of one family have come, those of the other are waited for so long: only
 /// one is pinged, IPv4 if there is one, and the time isn't part of what is measured.
-const BESIDE: Duration = Duration::from_millis(500);
+const OTHER_FAMILY_WAIT: Duration = Duration::from_millis(500);
 /// Requests of one check.
-const COUNT: usize = 3;
+const REQUESTS: usize = 3;
 /// Time between them.
-const APART: Duration = Duration::from_millis(200);
+const REQUEST_INTERVAL: Duration = Duration::from_millis(200);
 /// When one has been answered, the others are waited for this long after the last was sent.
-const STRAGGLERS: Duration = Duration::from_secs(1);
+const STRAGGLER_WAIT: Duration = Duration::from_secs(1);
 /// Packets read at a time: a flood must not keep the clock from being looked at.
-const AT_ONCE: usize = 64;
+const MAX_READ_AT_ONCE: usize = 64;
 
 /// One ping check. The clock starts here.
 pub(super) async fn run(client: &Client, site: &Site, check: &IcmpCheck) -> Outcome {
     let deadline = Deadline::new(site.timeout);
-    let found = addresses(client, &check.host, 0, check.ip, BESIDE);
+    let found = addresses(client, &check.host, 0, check.ip, OTHER_FAMILY_WAIT);
     let all = match deadline.bound(found).await {
         Some(Ok(all)) => all,
-        Some(Err(failure)) => return Failed::new(failure, None).into(),
-        None => return Failed::new(unresolved(&check.host, deadline), None).into(),
+        Some(Err(failure)) => return CheckFailure::new(failure, None).into(),
+        None => return CheckFailure::new(unresolved(&check.host, deadline), None).into(),
     };
     let looked_up = deadline.start.elapsed();
     let mut outcome = Outcome::failed(FailureKind::Internal, "no address");
@@ -60,11 +60,11 @@ pub(super) async fn run(client: &Client, site: &Site, check: &IcmpCheck) -> Outc
                 address: Some(address),
                 detail: Some(tally.to_string()),
             },
-            Err(failure) => Failed::new(failure, address).into(),
+            Err(failure) => CheckFailure::new(failure, address).into(),
         };
         let no_route = |failure: &Failure| {
             use FailureKind::{Local, NoRoute};
-            matches!(failure.kind, NoRoute | Local(Lack::Address))
+            matches!(failure.kind, NoRoute | Local(LocalFault::Address))
         };
         if !outcome.verdict.as_ref().is_err_and(no_route) {
             break;
@@ -105,7 +105,7 @@ impl std::fmt::Display for Tally {
         let answered = self.answered;
         write!(
             f,
-            "{answered} of {COUNT} answered, {best}/{mean}/{worst} ms"
+            "{answered} of {REQUESTS} answered, {best}/{mean}/{worst} ms"
         )
     }
 }
@@ -181,8 +181,8 @@ fn permitted(
 }
 
 fn no_socket(error: &io::Error) -> Failure {
-    if let Some(lack) = machine::lack(error) {
-        return Failure::local(lack);
+    if let Some(local_fault) = machine::local_fault(error) {
+        return Failure::local(local_fault);
     }
     Failure::new(FailureKind::Internal, "cannot open a socket to ping with")
 }
@@ -226,8 +226,8 @@ struct Pings {
     /// In every request, so that answers to another program's aren't taken for ours.
     token: [u8; 16],
     sent: Vec<Instant>,
-    round_trips: [Option<Duration>; COUNT],
-    lost: [bool; COUNT],
+    round_trips: [Option<Duration>; REQUESTS],
+    lost: [bool; REQUESTS],
     trouble: Option<Trouble>,
 }
 
@@ -242,9 +242,9 @@ impl Pings {
             socket,
             id: fastrand::u16(..),
             token: fastrand::u128(..).to_be_bytes(),
-            sent: Vec::with_capacity(COUNT),
-            round_trips: [None; COUNT],
-            lost: [false; COUNT],
+            sent: Vec::with_capacity(REQUESTS),
+            round_trips: [None; REQUESTS],
+            lost: [false; REQUESTS],
             trouble: None,
         }
     }
@@ -258,8 +258,8 @@ impl Pings {
                 return;
             }
             let next = match self.sent.last() {
-                _ if self.sent.len() == COUNT => end,
-                Some(&last) => end.min(last + APART),
+                _ if self.sent.len() == REQUESTS => end,
+                Some(&last) => end.min(last + REQUEST_INTERVAL),
                 None => now,
             };
             if now >= next {
@@ -278,8 +278,8 @@ impl Pings {
 
     fn end(&self, deadline: Instant) -> Instant {
         match self.sent.last() {
-            Some(&last) if self.sent.len() == COUNT && self.has_answer() => {
-                deadline.min(last + STRAGGLERS)
+            Some(&last) if self.sent.len() == REQUESTS && self.has_answer() => {
+                deadline.min(last + STRAGGLER_WAIT)
             }
             _ => deadline,
         }
@@ -319,7 +319,7 @@ impl Pings {
     fn receive(&mut self) {
         // Longer than every answer with our token.
         let mut buffer = [0; 256];
-        for _ in 0..AT_ONCE {
+        for _ in 0..MAX_READ_AT_ONCE {
             match rustix::net::recv(&self.socket, &mut buffer, RecvFlags::empty()) {
                 Ok((size, _)) => self.packet(&buffer[..size]),
                 Err(error) => {
@@ -384,8 +384,8 @@ impl Pings {
 /// This machine didn't send it.
 fn send_failure(error: &io::Error, address: IpAddr) -> Failure {
     use io::ErrorKind::{HostUnreachable, PermissionDenied};
-    if let Some(lack) = machine::lack_of_way(error, address) {
-        return Failure::local(lack);
+    if let Some(local_fault) = machine::local_fault_of_path(error, address) {
+        return Failure::local(local_fault);
     }
     if is_no_route(error, SocketAddr::new(address, 0)) {
         return Failure::new(FailureKind::NoRoute, "network unreachable");

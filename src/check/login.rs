@@ -1,10 +1,10 @@
 //! Logging in before a check: the page with the form, the form, and its redirects. The cookies
 //! that come of it are the check's own.
 
-use super::body::{Kept, Search, text};
+use super::body::{BufferedBody, Search, text};
 use super::charset::Charset;
-use super::form::{self, Field, Unusable};
-use super::http::{Arrival, Run, drain, unsendable, unwanted};
+use super::form::{self, Field, FormError};
+use super::http::{FinalResponse, Run, drain, unsendable, unwanted};
 use super::redirect_request::{Body, Hop};
 use crate::http::BodyPermit;
 use crate::monitor::site::outcome::{Failure, FailureKind, Outcome};
@@ -29,16 +29,16 @@ impl Run<'_> {
         if let Some(page) = &login.page {
             let page = parsed(page, "the address of the page is not a URL")?;
             let hop = Hop::page(self.check, page).map_err(unsendable)?;
-            let arrival = self.follow(hop, REDIRECTS).await?;
-            from = arrival.url.clone();
-            permit = self.tokens(arrival, login, &to, &mut form).await?;
+            let final_response = self.follow(hop, REDIRECTS).await?;
+            from = final_response.url.clone();
+            permit = self.tokens(final_response, login, &to, &mut form).await?;
         }
         form.extend_pairs(&login.form);
         let hop = Hop::page(self.check, to).map_err(unsendable)?;
         let hop = posting(hop, &from, form.finish())?;
-        let arrival = self.follow(hop, REDIRECTS).await?;
+        let final_response = self.follow(hop, REDIRECTS).await?;
         drop(permit);
-        self.judge_login(arrival, login).await?;
+        self.judge_login(final_response, login).await?;
         self.logging_in = false;
         Ok(())
     }
@@ -47,43 +47,46 @@ impl Run<'_> {
     /// excepted. The permit of a large page is the form's too, until that is sent.
     async fn tokens(
         &self,
-        mut arrival: Arrival,
+        mut final_response: FinalResponse,
         login: &Login,
         to: &Url,
         form: &mut form_urlencoded::Serializer<'_, String>,
     ) -> Result<Option<BodyPermit>, Box<Outcome>> {
-        let status = arrival.response.status().as_u16();
+        let status = final_response.response.status().as_u16();
         if !(200..400).contains(&status) {
-            drain(arrival.response.body_mut()).await;
-            let detail = arrival.explained(format!("the page with the form is HTTP {status}"));
-            let failure = Failure::new(unwanted(&arrival, None).kind, detail);
-            return Err(self.judged(&arrival, Err(failure)));
+            drain(final_response.response.body_mut()).await;
+            let detail =
+                final_response.explained(format!("the page with the form is HTTP {status}"));
+            let failure = Failure::new(unwanted(&final_response, None).kind, detail);
+            return Err(self.judged(&final_response, Err(failure)));
         }
-        let mut page = Kept::new(self.client, &self.site.name);
-        let cut = self.read(&mut arrival, &mut [], Some(&mut page)).await?;
-        let Kept { bytes, permit, .. } = page;
+        let mut page = BufferedBody::new(self.client, &self.site.name);
+        let cut = self
+            .read(&mut final_response, &mut [], Some(&mut page))
+            .await?;
+        let BufferedBody { bytes, permit, .. } = page;
         let page = text(bytes);
         let ours: Vec<&str> = login.form.iter().map(|(name, _)| name.as_str()).collect();
-        let fields = form::fields(&page, &arrival.url, to, &ours).map_err(|unusable| {
+        let fields = form::fields(&page, &final_response.url, to, &ours).map_err(|unusable| {
             let failure = match unusable {
-                Unusable::NoForm => {
+                FormError::NoForm => {
                     let detail = match cut {
                         true => "the page has no form in its first 1 MiB",
                         false => "the page has no form",
                     };
                     Failure::new(FailureKind::Body, detail)
                 }
-                Unusable::TooManyFields => {
+                FormError::TooManyFields => {
                     let detail = format!("the form has more than {} fields", form::FIELDS);
                     Failure::new(FailureKind::TooLarge, detail)
                 }
             };
-            self.judged(&arrival, Err(failure))
+            self.judged(&final_response, Err(failure))
         })?;
         let size = |field: &Field<'_>| field.name.len() + field.value.len();
         if fields.iter().map(size).sum::<usize>() > FIELDS {
             let failure = Failure::new(FailureKind::TooLarge, "the form is over 256 KiB");
-            return Err(self.judged(&arrival, Err(failure)));
+            return Err(self.judged(&final_response, Err(failure)));
         }
         for field in fields {
             if !ours.contains(&&*field.name) {
@@ -93,32 +96,36 @@ impl Run<'_> {
         Ok(permit)
     }
 
-    async fn judge_login(&self, mut arrival: Arrival, login: &Login) -> Result<(), Box<Outcome>> {
-        let status = arrival.response.status().as_u16();
+    async fn judge_login(
+        &self,
+        mut final_response: FinalResponse,
+        login: &Login,
+    ) -> Result<(), Box<Outcome>> {
+        let status = final_response.response.status().as_u16();
         let failure = match &login.expect {
             // A redirect may be what tells a good login from a bad one.
             Some(LoginExpect::Status(wanted)) => {
-                let is_good = wanted.contains(arrival.first) || wanted.contains(status);
-                (!is_good).then(|| unwanted(&arrival, Some(wanted)))
+                let is_good = wanted.contains(final_response.first) || wanted.contains(status);
+                (!is_good).then(|| unwanted(&final_response, Some(wanted)))
             }
-            _ => (!(200..400).contains(&status)).then(|| unwanted(&arrival, None)),
+            _ => (!(200..400).contains(&status)).then(|| unwanted(&final_response, None)),
         };
         let failure = match (failure, &login.expect) {
             (None, Some(LoginExpect::Text(text))) => {
-                let charset = Charset::of_headers(arrival.response.headers());
+                let charset = Charset::of_headers(final_response.response.headers());
                 let mut search = [Some(Search::in_page(text, charset))];
-                self.read(&mut arrival, &mut search, None).await?;
+                self.read(&mut final_response, &mut search, None).await?;
                 let lacking =
                     || Failure::new(FailureKind::Body, format!("answer lacks \"{text}\""));
                 search.into_iter().flatten().any(|s| !s.found).then(lacking)
             }
             (failure, _) => {
-                drain(arrival.response.body_mut()).await;
+                drain(final_response.response.body_mut()).await;
                 failure
             }
         };
         match failure {
-            Some(failure) => Err(self.judged(&arrival, Err(failure))),
+            Some(failure) => Err(self.judged(&final_response, Err(failure))),
             None => Ok(()),
         }
     }

@@ -66,9 +66,9 @@ async fn run_with_permit(client: &Client, site: &Site, fresh: bool) -> Outcome {
     let mut outcome = run_protocol(client, site, fresh, permit).await;
     if let Err(failure) = &outcome.verdict
         && may_be_local(failure)
-        && let Some(lack) = machine::lacked_since(began)
+        && let Some(local_fault) = machine::lacked_since(began)
     {
-        outcome.verdict = Err(Failure::local(lack));
+        outcome.verdict = Err(Failure::local(local_fault));
     }
     outcome
 }

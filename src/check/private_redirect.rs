@@ -2,7 +2,7 @@
 //! (docs/redirects.md, `private_redirects`).
 
 use super::deadline::Deadline;
-use super::explain::{BESIDE, addresses, unresolved};
+use super::explain::{OTHER_FAMILY_WAIT, addresses, unresolved};
 use crate::http::{Client, bare_host, literal};
 use crate::monitor::site::HttpCheck;
 use crate::monitor::site::network::is_internal;
@@ -103,7 +103,7 @@ impl<'a> Way<'a> {
         }
         let host = bare_host(to).unwrap_or_default();
         let port = to.port_or_known_default().unwrap_or_default();
-        let found = addresses(self.client, &host, port, self.check.ip, BESIDE);
+        let found = addresses(self.client, &host, port, self.check.ip, OTHER_FAMILY_WAIT);
         let found = self.deadline.bound(found).await;
         let mut all = found.unwrap_or_else(|| Err(unresolved(&host, self.deadline)))?;
         match all.iter().find(|address| is_internal(address.ip())) {

@@ -25,7 +25,7 @@ const NOT_AGAIN_FOR: i64 = 600;
 /// Top-level domains remembered.
 const MOST_LEARNT: usize = 256;
 /// For one inspection with all its questions; registries take their time.
-const WITHIN: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// Answers over this aren't read.
 const BODY: usize = 1024 * 1024;
 const REDIRECTS: usize = 3;
@@ -44,7 +44,7 @@ pub async fn inspect(
 ) -> Result<Expiry, Failure> {
     let host = domain(site)?;
     let permit = client.check_permit().await;
-    inspect_within(client, &permit, &host, base, cache, WITHIN).await
+    inspect_within(client, &permit, &host, base, cache, TIMEOUT).await
 }
 
 pub(super) async fn inspect_within(

@@ -1,7 +1,7 @@
 //! The way to the point where TLS begins: at once, or after a word in the clear (SMTP: RFC 3207,
 //! IMAP: RFC 9051 section 6.2.1, POP3: RFC 2595 section 4).
 
-use super::connect::{Connection, Failed, Target};
+use super::connect::{CheckFailure, Connection, Target};
 use super::deadline::Deadline;
 use super::dialogue::{broken, quoted};
 use super::wire::mail::{SmtpLine, capabilities, is_starttls, starts, take_line};
@@ -25,7 +25,7 @@ pub(super) async fn connect(
     client: &Client,
     check: &TlsCheck,
     deadline: Deadline,
-) -> Result<Connection, Failed> {
+) -> Result<Connection, CheckFailure> {
     let target = Target {
         host: &check.host,
         port: check.port,
@@ -39,7 +39,7 @@ pub(super) async fn connect(
         let ended = ended.unwrap_or_else(|| late(dialogue.awaited));
         // A server that refused a hello, and then is silent or gone, has said why.
         let mut why = |failure| dialogue.refusal.take().unwrap_or(failure);
-        ended.map_err(|failure| Failed::new(why(failure), connection.address.ip()))?;
+        ended.map_err(|failure| CheckFailure::new(why(failure), connection.address.ip()))?;
     }
     Ok(connection)
 }

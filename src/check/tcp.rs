@@ -2,7 +2,7 @@
 
 use super::connect::Target;
 use super::deadline::Deadline;
-use super::dialogue::{Talked, broken, talk};
+use super::dialogue::{DialogueOutcome, broken, run_dialogue};
 use crate::http::Client;
 use crate::monitor::site::outcome::{Outcome, Phases};
 use crate::monitor::site::{Site, TcpCheck};
@@ -20,24 +20,24 @@ pub(super) async fn run(client: &Client, site: &Site, check: &TcpCheck) -> Outco
         Ok(connection) => connection,
         Err(failed) => return failed.into(),
     };
-    let talked = talk(&mut connection.socket, &check.talk, deadline, broken).await;
-    outcome(connection.address, connection.phases(), talked, deadline)
+    let dialogue = run_dialogue(&mut connection.socket, &check.send_expect, deadline, broken).await;
+    outcome(connection.address, connection.phases(), dialogue, deadline)
 }
 
 /// What a talk with `address` was worth. `phases`: what had been measured before it.
 pub(super) fn outcome(
     address: SocketAddr,
     phases: Phases,
-    talked: Talked,
+    outcome: DialogueOutcome,
     deadline: Deadline,
 ) -> Outcome {
     let total = deadline.start.elapsed();
-    let answered = talked.verdict.is_ok() || talked.first_byte.is_some();
+    let answered = outcome.verdict.is_ok() || outcome.first_byte.is_some();
     Outcome {
-        verdict: talked.verdict,
+        verdict: outcome.verdict,
         took: answered.then_some(total),
         phases: answered.then(|| Phases {
-            first_byte: talked.first_byte.unwrap_or_default(),
+            first_byte: outcome.first_byte.unwrap_or_default(),
             total,
             ..phases
         }),

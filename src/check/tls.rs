@@ -1,8 +1,8 @@
 //! The TLS check: a handshake, and what is said over it.
 
-use super::connect::Failed;
+use super::connect::CheckFailure;
 use super::deadline::Deadline;
-use super::dialogue::{broken, talk};
+use super::dialogue::{broken, run_dialogue};
 use super::explain::NO_HANDSHAKE;
 use super::tls_cause::{WANTS_CERTIFICATE, certificate_cause, handshake_cause, refused_hello};
 use super::{starttls, tcp};
@@ -19,7 +19,7 @@ pub(super) async fn run(client: &Client, site: &Site, check: &TlsCheck) -> Outco
     let deadline = Deadline::new(site.timeout);
     let established = match establish(client, check, deadline, None).await {
         // Another chain than the last time: what the whole bundle says counts.
-        Err(Missed { learnt, .. }) if learnt.is_some() => {
+        Err(HandshakeFailure { learnt, .. }) if learnt.is_some() => {
             establish(client, check, deadline, learnt).await
         }
         established => established,
@@ -28,24 +28,24 @@ pub(super) async fn run(client: &Client, site: &Site, check: &TlsCheck) -> Outco
         Ok(established) => established,
         Err(missed) => return missed.failed.into(),
     };
-    let talked = talk(&mut session, &check.talk, deadline, session_broken).await;
+    let outcome = run_dialogue(&mut session, &check.send_expect, deadline, session_broken).await;
     session.end().await;
     Outcome {
         detail: Some(session.version().to_owned()),
-        ..tcp::outcome(address, phases, talked, deadline)
+        ..tcp::outcome(address, phases, outcome, deadline)
     }
 }
 
 /// Why there is no session.
-struct Missed {
-    failed: Failed,
+struct HandshakeFailure {
+    failed: CheckFailure,
     /// It was the learnt root alone that didn't verify the server.
     learnt: Option<Box<Trust>>,
 }
 
-impl From<Failed> for Missed {
-    fn from(failed: Failed) -> Missed {
-        Missed {
+impl From<CheckFailure> for HandshakeFailure {
+    fn from(failed: CheckFailure) -> HandshakeFailure {
+        HandshakeFailure {
             failed,
             learnt: None,
         }
@@ -58,10 +58,10 @@ async fn establish(
     check: &TlsCheck,
     deadline: Deadline,
     distrusted: Option<Box<Trust>>,
-) -> Result<(Session, SocketAddr, Phases), Missed> {
+) -> Result<(Session, SocketAddr, Phases), HandshakeFailure> {
     let connection = starttls::connect(client, check, deadline).await?;
     let (address, phases) = (connection.address, connection.phases());
-    let failed = |failure| Failed::new(failure, address.ip());
+    let failed = |failure| CheckFailure::new(failure, address.ip());
     let secured = deadline.bound(async {
         let trust = match (check.verify, distrusted) {
             (false, _) => Ok(None),
@@ -86,7 +86,7 @@ async fn establish(
                 }
                 Ok((secured.session, address, Phases { tls, ..phases }))
             }
-            Err(refusal) => Err(Missed {
+            Err(refusal) => Err(HandshakeFailure {
                 failed: failed(refused(&refusal, check, address).await),
                 learnt: trust
                     .filter(|trust| trust.is_learnt())

@@ -1,6 +1,6 @@
 //! Why a TLS handshake came to nothing, in words for the user.
 
-use super::wire::legacy_hello::{ALERT, ENOUGH, accepted, hello, is_handshake};
+use super::wire::legacy_hello::{ALERT, ANSWER_NEEDED, accepted, hello, is_handshake};
 use crate::http::{ClientCertificateWanted, Peer};
 use crate::monitor::render::text;
 use crate::monitor::site::outcome::FailureKind;
@@ -43,7 +43,7 @@ async fn legacy_version(address: SocketAddr, host: &str) -> io::Result<Option<u1
     let name = Some(host).filter(is_name);
     let mut stream = Async::<TcpStream>::connect(address).await?;
     stream.write_all(&hello(name)).await?;
-    let mut answer = [0; ENOUGH];
+    let mut answer = [0; ANSWER_NEEDED];
     // An alert is shorter.
     let (first, rest) = answer.split_at_mut(ALERT);
     stream.read_exact(first).await?;

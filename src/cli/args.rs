@@ -174,14 +174,14 @@ pub struct Version {}
 
 /// Help that was asked for, or a usage error.
 #[derive(Debug)]
-pub struct Early {
+pub struct EarlyExit {
     text: String,
     help: bool,
 }
 
-impl Early {
-    fn usage(text: String) -> Early {
-        Early { text, help: false }
+impl EarlyExit {
+    fn usage(text: String) -> EarlyExit {
+        EarlyExit { text, help: false }
     }
 
     /// The help as a result, or what is wrong with the usage.
@@ -196,15 +196,15 @@ impl Early {
 }
 
 /// Reads the arguments, the program's name first.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Early> {
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, EarlyExit> {
     let words = args
         .into_iter()
         .skip(1)
         .map(OsString::into_string)
         .collect::<Result<Vec<String>, _>>()
-        .map_err(|word| Early::usage(format!("not UTF-8: {}", word.to_string_lossy())))?;
+        .map_err(|word| EarlyExit::usage(format!("not UTF-8: {}", word.to_string_lossy())))?;
     if matches!(words.as_slice(), [one] if one == "--version" || one == "-V") {
-        return Err(Early {
+        return Err(EarlyExit {
             text: format!("sitemon {}", env!("CARGO_PKG_VERSION")),
             help: true,
         });
@@ -216,12 +216,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Early> {
         Some(word)
             if (!word.starts_with('-') || word == "--") && !COMMANDS.contains(&word.as_str()) =>
         {
-            return Err(Early::usage(unknown_command(word)));
+            return Err(EarlyExit::usage(unknown_command(word)));
         }
         _ => words.extend(rest),
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    Args::from_args(&["sitemon"], &words).map_err(|early| Early {
+    Args::from_args(&["sitemon"], &words).map_err(|early| EarlyExit {
         help: early.status.is_ok(),
         text: early.output,
     })
@@ -280,7 +280,7 @@ fn unknown_command(word: &str) -> String {
 mod tests {
     use super::*;
 
-    fn read(words: &[&str]) -> Result<Args, Early> {
+    fn read(words: &[&str]) -> Result<Args, EarlyExit> {
         parse(["sitemon"].iter().chain(words).map(OsString::from))
     }
 

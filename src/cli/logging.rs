@@ -16,11 +16,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Bytes that may wait: some 600 lines.
-const ROOM: usize = 64 << 10;
+const MAX_QUEUED: usize = 64 << 10;
 /// What a line that waits takes besides its text, in bytes.
 const OVERHEAD: usize = 64;
 /// A line that has waited so long says since when.
-const LATE: Duration = Duration::from_secs(2);
+const LATE_AFTER: Duration = Duration::from_secs(2);
 /// The thread that writes; what panics on it has nowhere to be said.
 const WRITER: &str = "log";
 
@@ -169,7 +169,7 @@ fn queued() -> MutexGuard<'static, Queue> {
 fn put(head: Option<(Level, String)>, text: String) {
     let mut queue = queued();
     let size = text.len() + OVERHEAD;
-    let room = queue.lines.is_empty() || queue.size + size <= ROOM;
+    let room = queue.lines.is_empty() || queue.size + size <= MAX_QUEUED;
     if queue.overflowing || !room {
         return lose(queue);
     }
@@ -233,7 +233,7 @@ fn write(line: &Line) -> bool {
     let Some((level, target)) = &line.head else {
         return writeln!(io::stderr(), "{text}").is_ok();
     };
-    let ago = match waited < LATE {
+    let ago = match waited < LATE_AFTER {
         true => String::new(),
         false => format!(" ({} s ago)", waited.as_secs()),
     };

@@ -12,7 +12,7 @@ use crate::state;
 use std::io;
 
 /// Bytes of a text from stdin: four or five messages, which Telegram takes one after another.
-const LONGEST: u64 = 16 << 10;
+const MAX_TEXT: u64 = 16 << 10;
 
 /// Sends the words; `-` alone stands for what is on stdin.
 pub fn say(config: &Config, words: &[String]) -> Result<(), Failure> {
@@ -52,7 +52,7 @@ pub fn say(config: &Config, words: &[String]) -> Result<(), Failure> {
 
 /// Up to the end of stdin. What is no UTF-8 is replaced: the rest may be an alarm.
 fn from_stdin() -> Result<String, Failure> {
-    match files::bounded(io::stdin(), LONGEST) {
+    match files::bounded(io::stdin(), MAX_TEXT) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) => Err(Failure::Usage(format!(
             "stdin cannot be sent: {}; nothing was sent",

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use url::{Host, Url};
 
 /// Schemes that a site's URL will have in later versions.
-const LATER: &str = "push";
+const RESERVED_SCHEME: &str = "push";
 
 const HTTP_FORM: &str = "must begin with http:// or https://";
 const SITE_FORM: &str = "must begin with http://, https://, tcp://, tls://, dns:// or icmp://";
@@ -86,7 +86,7 @@ fn remedy(written: &str) -> String {
         return String::new();
     };
     let lower = scheme.to_ascii_lowercase();
-    if lower == LATER {
+    if lower == RESERVED_SCHEME {
         return format!("; this version of sitemon does not have {scheme}:// yet");
     }
     let meant = match lower.as_str() {

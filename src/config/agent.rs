@@ -1,6 +1,6 @@
 //! `[agent]`.
 
-use super::error::Log;
+use super::error::MistakeList;
 use super::plaintext_secrets::is_literal;
 use super::toml_table::{Entry, Table};
 use super::{Agent, Context, Target, address, path, times_of_day, value, variables};
@@ -11,7 +11,7 @@ pub fn read(
     mut table: Table,
     ctx: &Context,
     warnings: &mut Vec<String>,
-    log: &mut Log,
+    log: &mut MistakeList,
 ) -> Option<Agent> {
     let state = path(&mut table, "state", ctx, log);
     let max_connections = table.integer("max_connections", log);
@@ -59,7 +59,7 @@ pub fn read(
     })
 }
 
-fn uplink(table: &mut Table, log: &mut Log) -> Entry<Vec<Target>> {
+fn uplink(table: &mut Table, log: &mut MistakeList) -> Entry<Vec<Target>> {
     table.list("uplink", log, |element, before| {
         let target = address::target(element.as_str()?);
         let target = target.and_then(|target| match before.contains(&target) {
@@ -71,7 +71,7 @@ fn uplink(table: &mut Table, log: &mut Log) -> Entry<Vec<Target>> {
 }
 
 /// The whole URL is a secret: with it the alarm can be kept silent.
-fn heartbeat(table: &mut Table, ctx: &Context, log: &mut Log) -> Entry<Secret> {
+fn heartbeat(table: &mut Table, ctx: &Context, log: &mut MistakeList) -> Entry<Secret> {
     let (written, filled) = variables::filled(table, "heartbeat", is_literal, ctx.env, log);
     let written = written.value().unwrap_or_default();
     filled.check("heartbeat", log, |filled| {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// All of them are looked at within this time, or not at all.
-const WITHIN: Duration = Duration::from_secs(3);
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What is wrong with each `ca_file`. Blocks.
 pub fn unusable(config: &Config) -> Vec<String> {
@@ -33,11 +33,11 @@ pub fn unusable(config: &Config) -> Vec<String> {
         };
         (path, whose)
     });
-    let give_up = Instant::now() + WITHIN;
+    let give_up = Instant::now() + READ_TIMEOUT;
     own.chain(sites)
         .filter_map(|(path, whose)| {
             let left = give_up.checked_duration_since(Instant::now())?;
-            let patience = left.min(files::PATIENCE);
+            let patience = left.min(files::READ_TIMEOUT);
             let what = wrong(&path, patience, &whose)?;
             Some(format!("ca_file {}{what}", path.display()))
         })

@@ -6,7 +6,7 @@ use crate::monitor::site::{Auth, Check, HttpCheck, Secrets};
 use std::cell::RefCell;
 
 /// Shorter texts stand in too many others by chance. In bytes.
-const SHORTEST: usize = 4;
+const SHORTEST_SECRET: usize = 4;
 
 /// Headers whose values are no secrets; all others may be.
 const ORDINARY: [&str; 9] = [
@@ -58,7 +58,7 @@ pub fn secrets(check: &Check, taken: Vec<String>) -> Secrets {
     if let Check::Http(check) = check {
         of_request(check, &mut secrets);
     }
-    secrets.retain(|secret| secret.len() >= SHORTEST);
+    secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
     // What is a part of another must not break it up.
     secrets.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
     secrets.dedup();

@@ -1,6 +1,6 @@
 //! Sites that are added in the chat: the same rules as in the file, less trust.
 
-use super::error::Log;
+use super::error::MistakeList;
 use super::json::json_string;
 use super::keys::Visibility;
 use super::site_keys::{Keys, Scope};
@@ -69,7 +69,7 @@ pub fn added_site(url: &str, name: Option<&str>, config: &Config) -> Result<Site
         ctx: &ctx,
         chats: None,
     };
-    let mut log = Log::new(&text);
+    let mut log = MistakeList::new(&text);
     let mut names = Names::default();
     let root = toml_table::root(&text, &mut log);
     let table = root.and_then(|mut root| root.tables("site", &mut log).pop());

@@ -14,10 +14,10 @@ use toml_span::Span;
 const QUOTED: usize = 100;
 
 /// Shorter values of the environment are words of messages by chance. In bytes.
-const SHORTEST: usize = 6;
+const SHORTEST_MASKED: usize = 6;
 
 /// Mistakes that a chat and the log get, at most.
-const TOLD: usize = 10;
+const MAX_MISTAKES_SHOWN: usize = 10;
 
 /// Why there is no configuration. `Display` is the text for the user, some lines without a
 /// line break at the end; it never shows a secret.
@@ -66,8 +66,8 @@ impl Mistakes {
             return self.to_string();
         };
         let sentence = |m: &Mistake| format!("{file}:{}:{}: {}", m.line, m.column, m.what);
-        let mut lines: Vec<String> = list.iter().take(TOLD).map(sentence).collect();
-        let more = list.len().saturating_sub(TOLD);
+        let mut lines: Vec<String> = list.iter().take(MAX_MISTAKES_SHOWN).map(sentence).collect();
+        let more = list.len().saturating_sub(MAX_MISTAKES_SHOWN);
         if more > 0 {
             lines.push(format!("… and {more} more: `sitemon config` shows them"));
         }
@@ -112,7 +112,7 @@ pub(super) fn reason(error: &io::Error) -> String {
 }
 
 /// Collects the mistakes of one text.
-pub(super) struct Log<'t> {
+pub(super) struct MistakeList<'t> {
     text: &'t str,
     /// Offsets where lines begin.
     lines: Vec<usize>,
@@ -121,10 +121,10 @@ pub(super) struct Log<'t> {
     secrets: Vec<(Span, String)>,
 }
 
-impl<'t> Log<'t> {
-    pub fn new(text: &'t str) -> Log<'t> {
+impl<'t> MistakeList<'t> {
+    pub fn new(text: &'t str) -> MistakeList<'t> {
         let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
-        Log {
+        MistakeList {
             text,
             lines: std::iter::once(0).chain(breaks).collect(),
             found: Vec::new(),
@@ -146,7 +146,7 @@ impl<'t> Log<'t> {
         self.secrets.push((span, key.into()));
     }
 
-    /// What [`Log::add_secret`] noted, by position.
+    /// What [`MistakeList::add_secret`] noted, by position.
     pub fn take_secrets(&mut self) -> Vec<(Span, String)> {
         self.secrets.sort_by_key(|(span, _)| span.start);
         std::mem::take(&mut self.secrets)
@@ -175,7 +175,8 @@ impl<'t> Log<'t> {
     pub fn into_mistakes(mut self, file: &str, taken: &[String]) -> Mistakes {
         let found = std::mem::take(&mut self.found);
         let mask = Mask::of(self.text);
-        let foreign = |value: &&String| value.len() >= SHORTEST && !self.text.contains(*value);
+        let foreign =
+            |value: &&String| value.len() >= SHORTEST_MASKED && !self.text.contains(*value);
         let foreign: Vec<&String> = taken.iter().filter(foreign).collect();
         let mut list: Vec<_> = found
             .into_iter()
@@ -276,7 +277,7 @@ mod tests {
 
     #[track_caller]
     fn rendered(text: &str, spans: &[(usize, usize)], expected: &str) {
-        let mut log = Log::new(text);
+        let mut log = MistakeList::new(text);
         for &(start, end) in spans {
             log.add(Span::new(start, end), "wrong");
         }
@@ -343,7 +344,7 @@ mod tests {
 
     #[test]
     fn what_was_taken_from_elsewhere_is_in_no_message_unless_the_file_has_it() {
-        let mut log = Log::new("a = 'router'");
+        let mut log = MistakeList::new("a = 'router'");
         log.add(
             Span::new(0, 1),
             "has `t0ps3cret` and `router`, must be https",

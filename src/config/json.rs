@@ -1,12 +1,12 @@
 //! `sitemon config --json`: what would run, for programs. The table of keys says which keys there are,
 //! in which order, and which values are hidden.
 
-use super::keys::{AGENT, Key, LOGIN, SITE, Section, TELEGRAM, Takes, Visibility};
+use super::keys::{AGENT, Key, LOGIN, SITE, Section, TELEGRAM, ValueType, Visibility};
 use super::scheme::Scheme;
 use super::value::format_duration;
 use super::{Agent, Config, Telegram};
 use crate::monitor::site::{
-    Check, HttpCheck, HttpVersion, IpVersion, Login, LoginExpect, Site, Talk,
+    Check, HttpCheck, HttpVersion, IpVersion, Login, LoginExpect, SendExpect, Site,
 };
 use crate::monitor::time::hours;
 use std::fmt::{Display, Write};
@@ -81,11 +81,11 @@ fn site_json(site: &Site) -> String {
             (if secure { Scheme::Https } else { Scheme::Http }, http.ip)
         }
         Check::Tcp(tcp) => {
-            talk_keys(&mut object, &tcp.talk);
+            talk_keys(&mut object, &tcp.send_expect);
             (Scheme::Tcp, tcp.ip)
         }
         Check::Tls(tls) => {
-            talk_keys(&mut object, &tls.talk);
+            talk_keys(&mut object, &tls.send_expect);
             object.plain("verify", Some(tls.verify));
             object.path("ca_file", tls.ca_file.as_ref());
             (Scheme::Tls, tls.ip)
@@ -141,9 +141,9 @@ fn login_json(login: &Login) -> String {
     object.finish(|_| true)
 }
 
-fn talk_keys(object: &mut Object, talk: &Talk) {
-    object.secret("send", talk.send.is_some());
-    object.text("expect", talk.expect.as_deref());
+fn talk_keys(object: &mut Object, send_expect: &SendExpect) {
+    object.secret("send", send_expect.send.is_some());
+    object.text("expect", send_expect.expect.as_deref());
 }
 
 /// The names of headers or fields alone.
@@ -202,7 +202,7 @@ impl Object {
     fn finish(self, there: impl Fn(&Key) -> bool) -> String {
         let member = |key: &Key| {
             let value = self.members.iter().find(|(name, _)| *name == key.name);
-            let is_table = matches!(key.takes, Takes::Table(_));
+            let is_table = matches!(key.takes, ValueType::Table(_));
             let json = match value {
                 None => "null",
                 Some(_) if key.shown == Visibility::Nothing && !is_table => "\"***\"",

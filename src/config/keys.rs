@@ -5,9 +5,9 @@
 //! `docs/configuration.md` go by it. A new key is a line here, its reader, and its use.
 
 use super::scheme::Scheme::{self, Dns, Http, Https, Tcp, Tls};
-use super::value::{LONGEST, brief};
+use super::value::{LONGEST_DURATION, brief};
 use crate::monitor::bot::nearest::nearest;
-use Takes::{Few, Flag, Integer, List, Other, Seconds, Table, Time};
+use ValueType::{Few, Flag, Integer, List, Other, Seconds, Table, Time};
 use Visibility::{Names, Nothing, Url, Value};
 use std::time::Duration;
 use toml_span::value::ValueInner;
@@ -24,11 +24,11 @@ pub struct Section {
 }
 
 /// A table of later versions.
-const LATER: &str = "listen";
+const RESERVED_TABLE: &str = "listen";
 
 pub struct Key {
     pub name: &'static str,
-    pub takes: Takes,
+    pub takes: ValueType,
     pub shown: Visibility,
     /// The kinds of sites that have it.
     pub sites: &'static [Scheme],
@@ -39,7 +39,7 @@ pub struct Key {
 }
 
 /// The type and the range of a value.
-pub enum Takes {
+pub enum ValueType {
     /// A duration, at least and at most.
     Time(&'static (Duration, Duration)),
     /// A duration of whole seconds, at least and at most, and an example.
@@ -72,7 +72,7 @@ pub enum Visibility {
 /// A line of the table. The help is no part of the binary.
 const fn key(
     name: &'static str,
-    takes: Takes,
+    takes: ValueType,
     shown: Visibility,
     sites: &'static [Scheme],
     default: &'static str,
@@ -97,12 +97,12 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-const TEXT: Takes = Other("a text in quotes");
-const URL: Takes = Other("a URL in quotes");
-const PATH: Takes = Other("a path in quotes");
-const IDS: Takes = List("a list of ids such as [123456789]");
+const TEXT: ValueType = Other("a text in quotes");
+const URL: ValueType = Other("a URL in quotes");
+const PATH: ValueType = Other("a path in quotes");
+const IDS: ValueType = List("a list of ids such as [123456789]");
 /// For ids of topics, which are of this type in the Bot API.
-const POSITIVE: Takes = Integer(1, i32::MAX as u32);
+const POSITIVE: ValueType = Integer(1, i32::MAX as u32);
 
 const ANY: &[Scheme] = &Scheme::ALL;
 const WEB: &[Scheme] = &[Http, Https];
@@ -147,7 +147,7 @@ pub static AGENT: Section = Section {
         // A process usually has 1024 descriptors.
         key("max_connections", Integer(4, 1000), Value, ANY, "10", "HTTP connections at once, checks and Telegram together"),
         key("idle_connections", Integer(0, 1000), Value, ANY, "5", "connections kept open when idle"),
-        key("idle_timeout", Seconds(&(SECOND, LONGEST), "30s"), Value, ANY, "30s", "an idle connection is not used again after this"),
+        key("idle_timeout", Seconds(&(SECOND, LONGEST_DURATION), "30s"), Value, ANY, "30s", "an idle connection is not used again after this"),
         key("commands", Integer(1, 1000), Value, ANY, "2", "`/check` commands running at once; more wait their turn"),
         key("uplink", Few(&("a list such as [\"tcp://1.1.1.1:443\"]", 8, "all of them are asked at once when a site fails")), Url, ANY, "tcp://1.1.1.1:443, tcp://9.9.9.9:443", "if none of them answers, sites beyond the local network are offline, not down; `[]`: never ask"),
         key("heartbeat", URL, Nothing, ANY, "", "fetched every minute while checks go on, so that a service elsewhere notices when sitemon is gone; `$NAME` as in a site"),
@@ -166,13 +166,13 @@ const SITE_KEYS: &[Key] = &[
     key("name", TEXT, Value, ANY, "", "required; unique, 1 to 64 characters"),
     key("url", URL, Url, ANY, "", "required; what to watch: `http://`, `https://`, `tcp://HOST:PORT`, `tls://HOST:PORT`, `dns://SERVER/NAME?type=A`, `icmp://HOST`; `$NAME` is taken from the environment, here and in `headers`, `send`, `auth` and `login`, and `$$` is a dollar sign"),
     key("after", Other("the name of a site in quotes"), Value, ANY, "", "another site that this one depends on: while that is down, this one is unreachable, and silent"),
-    key("interval", Time(&(SECOND, LONGEST)), Value, ANY, "60s", "time between checks"),
+    key("interval", Time(&(SECOND, LONGEST_DURATION)), Value, ANY, "60s", "time between checks"),
     key("timeout", Time(&(MILLISECOND, seconds(300))), Value, ANY, "10s", "for a whole check, connect to last byte"),
     key("tries", Integer(1, 100), Value, ANY, "3", "failures in a row that make it down"),
-    key("retry", Time(&(SECOND, LONGEST)), Value, ANY, "10s", "time between tries after a first failure"),
+    key("retry", Time(&(SECOND, LONGEST_DURATION)), Value, ANY, "10s", "time between tries after a first failure"),
     key("recover", Integer(1, 100), Value, ANY, "1", "successes in a row that make it up again"),
-    key("remind", Time(&(ZERO, LONGEST)), Value, ANY, "6h", "time after which a down alert that is not acknowledged is repeated; `\"0s\"`: never"),
-    key("slow", Time(&(MILLISECOND, LONGEST)), Value, ANY, "", "slower than this is degraded; shorter than `timeout`"),
+    key("remind", Time(&(ZERO, LONGEST_DURATION)), Value, ANY, "6h", "time after which a down alert that is not acknowledged is repeated; `\"0s\"`: never"),
+    key("slow", Time(&(MILLISECOND, LONGEST_DURATION)), Value, ANY, "", "slower than this is degraded; shorter than `timeout`"),
     key("group", TEXT, Value, ANY, "", "label for `/status` and `/check`"),
     key("paused", Flag, Value, ANY, "false", "configured but not checked"),
     key("chats", IDS, Value, ANY, "", "of the chats in [telegram] these alone; for others the site does not exist"),
@@ -190,11 +190,11 @@ const SITE_KEYS: &[Key] = &[
     key("private_redirects", Flag, Value, WEB, "false", "follow redirects from a public server to addresses of the local network"),
     key("http", Other("\"1.1\" or \"2\" in quotes"), Value, WEB, "", "version of HTTP; otherwise what the server offers"),
     key("login", Table(&LOGIN), Nothing, WEB, "", "log in first, and keep the cookies for this check alone"),
-    key("cert", Time(&(ZERO, LONGEST)), Value, SECURE, "14d", "a certificate that ends within this makes it degraded; `\"0s\"`: never look"),
+    key("cert", Time(&(ZERO, LONGEST_DURATION)), Value, SECURE, "14d", "a certificate that ends within this makes it degraded; `\"0s\"`: never look"),
     key("verify", Flag, Value, SECURE, "true", "`false`: any certificate will do"),
     key("ca_file", PATH, Value, SECURE, "", "trusted roots for this site, for a private CA"),
     key("expect", TEXT, Value, &[Tcp, Tls, Dns], "", "text in the first 4 KiB of the answer; of a dns site what one of the records must be"),
-    key("domain", Time(&(ZERO, LONGEST)), Value, ANY, "0s", "a registration of the domain that ends within this makes it degraded; `\"0s\"`: never ask"),
+    key("domain", Time(&(ZERO, LONGEST_DURATION)), Value, ANY, "0s", "a registration of the domain that ends within this makes it degraded; `\"0s\"`: never ask"),
     key("ip", Other("\"4\" or \"6\" in quotes"), Value, ANY, "", "IPv4 or IPv6 alone"),
 ];
 
@@ -255,7 +255,7 @@ impl Section {
     /// What to say of a key that this does not have.
     pub fn unknown(&self, key: &str) -> String {
         let name = plain_part(key);
-        if self.title == ROOT.title && key == LATER {
+        if self.title == ROOT.title && key == RESERVED_TABLE {
             return format!("unknown key `{name}`: this version of sitemon does not have it yet");
         }
         let kind = match self.title == ROOT.title {
@@ -282,7 +282,7 @@ impl Section {
     }
 }
 
-impl Takes {
+impl ValueType {
     /// In words, as what follows "must be".
     pub fn words(&self) -> String {
         let duration = |example| format!("a duration in quotes such as \"{example}\"");

@@ -1,6 +1,6 @@
 //! `login`: the form that is sent before a check.
 
-use super::error::Log;
+use super::error::MistakeList;
 use super::plaintext_secrets::is_secret_url;
 use super::site_keys::{Scope, Texts, texts};
 use super::toml_table::{Entry, Table};
@@ -21,7 +21,7 @@ pub struct PlacedLogin {
 impl PlacedLogin {
     /// The login for a site of `url`. What is fetched over https must not have its password sent
     /// unencrypted before.
-    pub fn for_site(self, url: &str, log: &mut Log) -> Login {
+    pub fn for_site(self, url: &str, log: &mut MistakeList) -> Login {
         let secure = |url: &str| url.starts_with("https:");
         let (login, page) = (&self.login, self.login.page.as_deref());
         if secure(url) && !secure(&login.url) {
@@ -48,13 +48,18 @@ pub fn read(
     table: &mut Table,
     key: &'static str,
     scope: &Scope,
-    log: &mut Log,
+    log: &mut MistakeList,
 ) -> Entry<PlacedLogin> {
     let table = table.table(key, log);
     table.then(|table, span| read_keys(table, span, scope, log))
 }
 
-fn read_keys(mut table: Table, span: Span, scope: &Scope, log: &mut Log) -> Option<PlacedLogin> {
+fn read_keys(
+    mut table: Table,
+    span: Span,
+    scope: &Scope,
+    log: &mut MistakeList,
+) -> Option<PlacedLogin> {
     let url = page(&mut table, "url", scope, log);
     let form_page = page(&mut table, "page", scope, log);
     let form = texts(
@@ -102,7 +107,12 @@ fn read_keys(mut table: Table, span: Span, scope: &Scope, log: &mut Log) -> Opti
     })
 }
 
-fn page(table: &mut Table, key: &'static str, scope: &Scope, log: &mut Log) -> Entry<String> {
+fn page(
+    table: &mut Table,
+    key: &'static str,
+    scope: &Scope,
+    log: &mut MistakeList,
+) -> Entry<String> {
     let (written, filled) = filled(table, key, is_secret_url, scope.ctx.env, log);
     let written = written.value().unwrap_or_default();
     filled.check(&table.label(key), log, |filled| {

@@ -1,7 +1,7 @@
 //! What may be shown when a line of the configuration is quoted: the names of keys, and the values
 //! that the table of keys says hold no secret, as far as they don't look like one. All else is `*`.
 
-use super::keys::{self, ROOT, Section, Takes, Visibility};
+use super::keys::{self, ROOT, Section, ValueType, Visibility};
 use super::secret_looks::{hidden_in_source, secret_looks};
 use super::value::{is_word, leading};
 use std::ops::Range;
@@ -10,7 +10,7 @@ use toml_span::{Span, Value};
 
 /// What is known of one byte of the text.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Paint {
+enum ByteKind {
     /// Neither key nor value: punctuation, a comment, a table's name in a second header.
     Bare,
     Shown,
@@ -27,8 +27,8 @@ pub struct Mask<'t> {
 impl<'t> Mask<'t> {
     pub fn of(text: &'t str) -> Mask<'t> {
         let shown = toml_span::parse(text).ok().map(|root| {
-            let paint = vec![Paint::Bare; text.len()];
-            let mut painting = Painting { text, paint };
+            let paint = vec![ByteKind::Bare; text.len()];
+            let mut painting = Masking { text, paint };
             painting.section(&root, &ROOT);
             painting.finish()
         });
@@ -58,12 +58,12 @@ impl<'t> Mask<'t> {
 }
 
 /// A text that is TOML, and what is known of its bytes so far.
-struct Painting<'t> {
+struct Masking<'t> {
     text: &'t str,
-    paint: Vec<Paint>,
+    paint: Vec<ByteKind>,
 }
 
-impl Painting<'_> {
+impl Masking<'_> {
     fn section(&mut self, value: &Value, section: &Section) {
         if let Some(list) = value.as_array() {
             return list.iter().for_each(|value| self.section(value, section));
@@ -75,7 +75,7 @@ impl Painting<'_> {
             self.name(key.span);
             match section.key(&key.name) {
                 Some(key) => match key.takes {
-                    Takes::Table(inner) => self.section(value, inner),
+                    ValueType::Table(inner) => self.section(value, inner),
                     _ => self.value(value, key.shown),
                 },
                 None => self.value(value, Visibility::Nothing),
@@ -89,7 +89,7 @@ impl Painting<'_> {
                 for (key, value) in table {
                     match shown {
                         Visibility::Names => self.name(key.span),
-                        _ => self.paint(key.span, Paint::Hidden),
+                        _ => self.paint(key.span, ByteKind::Hidden),
                     }
                     self.value(value, Visibility::Nothing);
                 }
@@ -98,29 +98,29 @@ impl Painting<'_> {
             // Its span is a quotation mark.
             ValueInner::String(text) if text.is_empty() => {}
             _ => match shown {
-                Visibility::Value => self.paint(value.span, Paint::Shown),
+                Visibility::Value => self.paint(value.span, ByteKind::Shown),
                 Visibility::Url => {
-                    self.paint(value.span, Paint::Shown);
+                    self.paint(value.span, ByteKind::Shown);
                     let start = value.span.start;
                     for part in hidden_in_source(&self.text[start..value.span.end]) {
                         self.paint(
                             Span::new(start + part.start, start + part.end),
-                            Paint::Hidden,
+                            ByteKind::Hidden,
                         );
                     }
                 }
-                Visibility::Names | Visibility::Nothing => self.paint(value.span, Paint::Hidden),
+                Visibility::Names | Visibility::Nothing => self.paint(value.span, ByteKind::Hidden),
             },
         }
     }
 
     fn name(&mut self, span: Span) {
-        self.paint(span, Paint::Hidden);
+        self.paint(span, ByteKind::Hidden);
         let plain = keys::plain_length(&self.text[span.start..span.end]);
-        self.paint(Span::new(span.start, span.start + plain), Paint::Shown);
+        self.paint(Span::new(span.start, span.start + plain), ByteKind::Shown);
     }
 
-    fn paint(&mut self, span: Span, paint: Paint) {
+    fn paint(&mut self, span: Span, paint: ByteKind) {
         if let Some(bytes) = self.paint.get_mut(span.start..span.end) {
             bytes.fill(paint);
         }
@@ -128,12 +128,15 @@ impl Painting<'_> {
 
     /// Of what has no paint, punctuation and known names are shown, comments are not.
     fn finish(self) -> Vec<bool> {
-        let Painting { text, paint } = self;
-        let mut shown: Vec<bool> = paint.iter().map(|&paint| paint == Paint::Shown).collect();
+        let Masking { text, paint } = self;
+        let mut shown: Vec<bool> = paint
+            .iter()
+            .map(|&paint| paint == ByteKind::Shown)
+            .collect();
         let mut at = 0;
         while let Some(c) = text[at..].chars().next() {
             let mut length = c.len_utf8();
-            if paint[at] == Paint::Bare {
+            if paint[at] == ByteKind::Bare {
                 let word = leading(&text[at..], is_word);
                 length = match c {
                     '#' => leading(&text[at..], |c| c != '\n').len(),

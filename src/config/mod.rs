@@ -54,7 +54,7 @@ use crate::files;
 use crate::monitor::site::Site;
 use crate::monitor::time::hours::Hours;
 use crate::secret::Secret;
-use error::Log;
+use error::MistakeList;
 use site_names::Names;
 use std::cell::RefCell;
 use std::fmt;
@@ -199,7 +199,7 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config,
 ///
 /// The file cannot be read, or every mistake in it.
 pub fn reload(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Mistakes> {
-    let patience = files::PATIENCE;
+    let patience = files::READ_TIMEOUT;
     read(path, read_small(path, patience), patience, env)
 }
 
@@ -230,7 +230,7 @@ fn read(
 /// Every mistake in it, or the first syntax error.
 pub fn parse(text: &str, ctx: &Context) -> Result<Config, Mistakes> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut log = Log::new(text);
+    let mut log = MistakeList::new(text);
     let taken = RefCell::new(Vec::new());
     let env = |name: &str| {
         let value = (ctx.env)(name);
@@ -254,7 +254,7 @@ pub fn parse(text: &str, ctx: &Context) -> Result<Config, Mistakes> {
 }
 
 /// `None` where a mistake is recorded.
-fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Option<Config> {
+fn config(mut root: Table, ctx: &Context, log: &mut MistakeList) -> Option<Config> {
     let mut warnings = Vec::new();
     let (telegram, chats) = match root.table("telegram", log).value() {
         Some(table) => telegram::read(table, ctx, &mut warnings, log),
@@ -298,7 +298,12 @@ fn config(mut root: Table, ctx: &Context, log: &mut Log) -> Option<Config> {
 }
 
 /// A path, made relative to the configuration's directory.
-fn path(table: &mut Table, key: &'static str, ctx: &Context, log: &mut Log) -> Entry<PathBuf> {
+fn path(
+    table: &mut Table,
+    key: &'static str,
+    ctx: &Context,
+    log: &mut MistakeList,
+) -> Entry<PathBuf> {
     table.text(key, log, |text| {
         if text.is_empty() || text.contains('\0') {
             return Err("must be a path".to_owned());

@@ -1,7 +1,7 @@
 //! Secrets that stand in the file itself and not in the environment: a file that others can read
 //! gives them away.
 
-use super::error::Log;
+use super::error::MistakeList;
 use super::value::expand;
 use std::cell::Cell;
 use toml_span::Span;
@@ -68,7 +68,7 @@ pub fn is_secret_url(url: &str) -> bool {
 
 /// What to say of a `file` that others can read and that has secrets at these places; `None`
 /// without any.
-pub fn warning(file: &str, secrets: &[(Span, String)], log: &Log) -> Option<String> {
+pub fn warning(file: &str, secrets: &[(Span, String)], log: &MistakeList) -> Option<String> {
     let named = secrets.iter().take(NAMED);
     let named: Vec<String> = named
         .map(|(span, key)| format!("`{key}` in line {}", log.line(*span)))

@@ -2,7 +2,7 @@
 
 use super::address::{self, Address};
 use super::cause_secrets;
-use super::error::Log;
+use super::error::MistakeList;
 use super::plaintext_secrets::is_secret_url;
 use super::scheme::Scheme;
 use super::site_keys::{Keys, Scope};
@@ -11,8 +11,8 @@ use super::toml_table::{Entry, Table};
 use super::variables::filled;
 use super::{endpoint, value};
 use crate::monitor::site::{
-    Auth, Check, DnsCheck, HttpCheck, HttpVersion, IcmpCheck, IpVersion, Site, Talk, TcpCheck,
-    TlsCheck,
+    Auth, Check, DnsCheck, HttpCheck, HttpVersion, IcmpCheck, IpVersion, SendExpect, Site,
+    TcpCheck, TlsCheck,
 };
 use std::net::IpAddr;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub fn read(
     defaults: &Keys,
     names: &mut Names,
     scope: &Scope,
-    log: &mut Log,
+    log: &mut MistakeList,
 ) -> Option<Site> {
     let header = table.span;
     let name = table.text("name", log, value::label);
@@ -88,8 +88,14 @@ pub fn read(
     })
 }
 
-fn check(address: Address, ip: IpVersion, own: &Keys, keys: &Keys, log: &mut Log) -> Option<Check> {
-    let talk = || Talk {
+fn check(
+    address: Address,
+    ip: IpVersion,
+    own: &Keys,
+    keys: &Keys,
+    log: &mut MistakeList,
+) -> Option<Check> {
+    let send_expect = || SendExpect {
         send: keys.send.get(),
         expect: keys.expect.get(),
     };
@@ -102,14 +108,14 @@ fn check(address: Address, ip: IpVersion, own: &Keys, keys: &Keys, log: &mut Log
             host: target.host,
             port: target.port,
             ip,
-            talk: talk(),
+            send_expect: send_expect(),
         }),
         Address::Tls(target, starttls) => Check::Tls(TlsCheck {
             host: target.host,
             port: target.port,
             ip,
             starttls,
-            talk: talk(),
+            send_expect: send_expect(),
             verify: keys.verify.get()?,
             ca_file: keys.ca_file.get(),
         }),
@@ -134,7 +140,7 @@ fn http(
     ip: IpVersion,
     own: &Keys,
     keys: &Keys,
-    log: &mut Log,
+    log: &mut MistakeList,
 ) -> Option<HttpCheck> {
     // Credentials in the URL are the site's own, so they go before those of the defaults.
     if auth.is_some()
@@ -170,7 +176,7 @@ fn http(
 }
 
 /// The wanted family of addresses. An address has one itself: then a default does not apply.
-fn family(address: &Address, own: &Keys, keys: &Keys, log: &mut Log) -> IpVersion {
+fn family(address: &Address, own: &Keys, keys: &Keys, log: &mut MistakeList) -> IpVersion {
     let wanted = keys.ip.get().unwrap_or(IpVersion::Any);
     let (other, is) = match (address.host().and_then(literal), wanted) {
         (Some(IpAddr::V4(_)), IpVersion::V6) => ("6", "an IPv4 address"),
@@ -184,7 +190,12 @@ fn family(address: &Address, own: &Keys, keys: &Keys, log: &mut Log) -> IpVersio
 }
 
 /// How long before its end the registration of the site's domain is warned about, if it can have one.
-fn registration(address: &Address, own: &Keys, keys: &Keys, log: &mut Log) -> Option<Duration> {
+fn registration(
+    address: &Address,
+    own: &Keys,
+    keys: &Keys,
+    log: &mut MistakeList,
+) -> Option<Duration> {
     let before = keys.domain.get().filter(|before| !before.is_zero())?;
     let name = match address {
         Address::Dns(question) => question.name.as_str(),
@@ -208,7 +219,7 @@ fn literal(host: &str) -> Option<IpAddr> {
 
 /// Rules over several keys, of which some may come from `[defaults]`: reported at the site's own
 /// key where it has one.
-fn together(own: &Keys, keys: &Keys, log: &mut Log) {
+fn together(own: &Keys, keys: &Keys, log: &mut MistakeList) {
     if let (Entry::Given(slow), Some(timeout)) = (&keys.slow, keys.timeout.get())
         && slow.value >= timeout
     {

@@ -1,6 +1,6 @@
 //! The keys that `[defaults]` and `[[site]]` share.
 
-use super::error::Log;
+use super::error::MistakeList;
 use super::login::{self, PlacedLogin};
 use super::plaintext_secrets::{is_literal, is_secret_body, is_secret_name};
 use super::string_span::within;
@@ -38,10 +38,10 @@ macro_rules! shared_keys {
         }
 
         impl Keys {
-            pub fn read(table: &mut Table, scope: &Scope, log: &mut Log) -> Keys {
+            pub fn read(table: &mut Table, scope: &Scope, log: &mut MistakeList) -> Keys {
                 Keys {
                     $($key: {
-                        let read: fn(&mut Table, &'static str, &Scope, &mut Log) -> Entry<$type> = $read;
+                        let read: fn(&mut Table, &'static str, &Scope, &mut MistakeList) -> Entry<$type> = $read;
                         read(table, stringify!($key), scope, log)
                     },)*
                     taken: Vec::new(),
@@ -98,15 +98,15 @@ shared_keys! {
     ip: IpVersion = |table, key, _, log| table.text(key, log, ip_version),
 }
 
-fn time(table: &mut Table, key: &'static str, _: &Scope, log: &mut Log) -> Entry<Duration> {
+fn time(table: &mut Table, key: &'static str, _: &Scope, log: &mut MistakeList) -> Entry<Duration> {
     table.time(key, log)
 }
 
-fn integer(table: &mut Table, key: &'static str, _: &Scope, log: &mut Log) -> Entry<u32> {
+fn integer(table: &mut Table, key: &'static str, _: &Scope, log: &mut MistakeList) -> Entry<u32> {
     table.integer(key, log)
 }
 
-fn flag(table: &mut Table, key: &'static str, _: &Scope, log: &mut Log) -> Entry<bool> {
+fn flag(table: &mut Table, key: &'static str, _: &Scope, log: &mut MistakeList) -> Entry<bool> {
     table.flag(key, log)
 }
 
@@ -117,7 +117,12 @@ fn reminder(remind: Duration) -> Result<Duration, String> {
     Ok(remind)
 }
 
-fn chats(table: &mut Table, key: &'static str, scope: &Scope, log: &mut Log) -> Entry<Vec<i64>> {
+fn chats(
+    table: &mut Table,
+    key: &'static str,
+    scope: &Scope,
+    log: &mut MistakeList,
+) -> Entry<Vec<i64>> {
     ids(table, key, log).check(key, log, |list| {
         let stranger = scope
             .chats
@@ -152,7 +157,7 @@ pub fn texts(
     key: &'static str,
     kind: &Texts,
     scope: &Scope,
-    log: &mut Log,
+    log: &mut MistakeList,
 ) -> Entry<Vec<(String, String)>> {
     let all = table.label(key);
     let entries = table.read(key, log, |value| match value {
@@ -206,7 +211,12 @@ pub fn texts(
     })
 }
 
-fn status(table: &mut Table, key: &'static str, _: &Scope, log: &mut Log) -> Entry<StatusSet> {
+fn status(
+    table: &mut Table,
+    key: &'static str,
+    _: &Scope,
+    log: &mut MistakeList,
+) -> Entry<StatusSet> {
     table.read(key, log, |value| match value {
         ValueInner::String(text) => Some(value::status_set(&text)),
         ValueInner::Integer(code) => Some(value::status_code(code)),
@@ -279,7 +289,7 @@ fn conditions(
     table: &mut Table,
     key: &'static str,
     _: &Scope,
-    log: &mut Log,
+    log: &mut MistakeList,
 ) -> Entry<Vec<JsonCondition>> {
     let file = log.text();
     table.list(key, log, |element, _| {

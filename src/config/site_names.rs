@@ -1,6 +1,6 @@
 //! Names of the sites: no two alike, and `after` names one without going round in a circle.
 
-use super::error::Log;
+use super::error::MistakeList;
 use super::toml_table::Entry;
 use super::value::brief;
 use crate::monitor::bot::nearest::nearest;
@@ -23,7 +23,7 @@ struct After {
 }
 
 impl Names {
-    pub fn add(&mut self, name: &Entry<String>, after: Entry<String>, log: &mut Log) {
+    pub fn add(&mut self, name: &Entry<String>, after: Entry<String>, log: &mut MistakeList) {
         let mut site = None;
         if let Entry::Given(name) = name {
             match self.lines.get(&name.value) {
@@ -45,7 +45,7 @@ impl Names {
     }
 
     /// With all names known, looks at what `after` says.
-    pub fn finish(self, log: &mut Log) {
+    pub fn finish(self, log: &mut MistakeList) {
         for After { site, named } in &self.after {
             if site.as_ref() == Some(&named.value) {
                 log.add(
@@ -70,7 +70,7 @@ impl Names {
     }
 
     /// Every site comes after at most one other, so a walk along them ends, or gets into one loop.
-    fn loops(&self, log: &mut Log) {
+    fn loops(&self, log: &mut MistakeList) {
         let named = self.after.iter().enumerate();
         let next: HashMap<&str, usize> = named
             .filter_map(|(at, after)| Some((after.site.as_deref()?, at)))
@@ -96,7 +96,7 @@ impl Names {
         }
     }
 
-    fn circle(&self, circle: &[usize], first: usize, log: &mut Log) {
+    fn circle(&self, circle: &[usize], first: usize, log: &mut MistakeList) {
         let mut shown = String::new();
         for &at in circle.iter().chain([&first]) {
             let arrow = if shown.is_empty() { "" } else { " → " };

@@ -3,7 +3,7 @@
 use super::value::format_duration;
 use super::{Config, Telegram};
 use crate::monitor::render::text::count;
-use crate::monitor::site::{Check, HttpCheck, Site, Talk};
+use crate::monitor::site::{Check, HttpCheck, SendExpect, Site};
 use crate::monitor::time::hours;
 
 /// Columns of a table are no wider: a cell that is longer pushes the rest of its row away.
@@ -72,9 +72,9 @@ pub fn summary(config: &Config) -> String {
 fn expectation(site: &Site) -> String {
     let mut wanted = match &site.check {
         Check::Http(http) => http_expectation(http),
-        Check::Tcp(tcp) => talk_expectation(&tcp.talk),
+        Check::Tcp(tcp) => talk_expectation(&tcp.send_expect),
         Check::Tls(tls) => {
-            let mut wanted = talk_expectation(&tls.talk);
+            let mut wanted = talk_expectation(&tls.send_expect);
             wanted.extend(unverified(tls.verify));
             wanted
         }
@@ -120,8 +120,8 @@ fn http_expectation(http: &HttpCheck) -> Vec<String> {
     wanted
 }
 
-fn talk_expectation(talk: &Talk) -> Vec<String> {
-    vec![match (&talk.send, &talk.expect) {
+fn talk_expectation(send_expect: &SendExpect) -> Vec<String> {
+    vec![match (&send_expect.send, &send_expect.expect) {
         (None, Some(text)) => format!("banner {text:?}"),
         (Some(_), Some(text)) => format!("answer {text:?}"),
         (_, None) => "connection".to_owned(),

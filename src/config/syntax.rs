@@ -1,12 +1,12 @@
 //! TOML's syntax errors in words.
 
-use super::error::Log;
+use super::error::MistakeList;
 use super::keys::plain_part;
 use super::value::{is_word, leading};
 use toml_span::{ErrorKind, Span};
 
 /// Where a syntax error is and what a person should do about it.
-pub fn explain(error: &toml_span::Error, log: &Log) -> (Span, String) {
+pub fn explain(error: &toml_span::Error, log: &MistakeList) -> (Span, String) {
     let text = log.text();
     let line = |first: &Span| log.line(*first);
     let what = match &error.kind {

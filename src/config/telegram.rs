@@ -1,6 +1,6 @@
 //! `[telegram]`.
 
-use super::error::{Log, reason};
+use super::error::{MistakeList, reason};
 use super::toml_table::{Entry, Table};
 use super::{Context, SmallFile, Telegram, address, times_of_day, value};
 use crate::secret::Secret;
@@ -17,7 +17,7 @@ pub fn read(
     mut table: Table,
     ctx: &Context,
     warnings: &mut Vec<String>,
-    log: &mut Log,
+    log: &mut MistakeList,
 ) -> (Option<Telegram>, Option<Vec<i64>>) {
     let token = token(&mut table, ctx, warnings, log);
     let chats = ids(&mut table, "chats", log);
@@ -57,7 +57,7 @@ pub fn read(
 }
 
 /// A list of chat or user ids, none twice.
-pub fn ids(table: &mut Table, key: &'static str, log: &mut Log) -> Entry<Vec<i64>> {
+pub fn ids(table: &mut Table, key: &'static str, log: &mut MistakeList) -> Entry<Vec<i64>> {
     table.list(key, log, |element, before| {
         Some(match element.as_integer()? {
             0 => Err((None, "has the id 0, which Telegram never gives".to_owned())),
@@ -72,7 +72,7 @@ fn token(
     table: &mut Table,
     ctx: &Context,
     warnings: &mut Vec<String>,
-    log: &mut Log,
+    log: &mut MistakeList,
 ) -> Option<Secret> {
     let header = table.span;
     let written = table.text("token", log, |text| Ok(text.to_owned()));

@@ -1,7 +1,7 @@
 //! TOML text → tables that know their keys, with positions; mistakes of shape are recorded here.
 
-use super::error::Log;
-use super::keys::{ROOT, Section, Takes, Visibility};
+use super::error::MistakeList;
+use super::keys::{ROOT, Section, ValueType, Visibility};
 use super::{syntax, value};
 use std::time::Duration;
 use toml_span::value::ValueInner;
@@ -60,7 +60,7 @@ impl<T> Entry<T> {
     pub fn check<U>(
         self,
         key: &str,
-        log: &mut Log,
+        log: &mut MistakeList,
         step: impl FnOnce(T) -> Result<U, String>,
     ) -> Entry<U> {
         self.then(|value, span| {
@@ -87,7 +87,7 @@ pub struct Table<'t> {
 }
 
 /// The whole file as a table.
-pub fn root<'t>(text: &'t str, log: &mut Log) -> Option<Table<'t>> {
+pub fn root<'t>(text: &'t str, log: &mut MistakeList) -> Option<Table<'t>> {
     match toml_span::parse(text) {
         Ok(value) => Table::new(&ROOT, value, log),
         Err(error) => {
@@ -108,7 +108,11 @@ impl<'t> Table<'t> {
         }
     }
 
-    fn new(section: &'static Section, mut value: Value<'t>, log: &mut Log) -> Option<Table<'t>> {
+    fn new(
+        section: &'static Section,
+        mut value: Value<'t>,
+        log: &mut MistakeList,
+    ) -> Option<Table<'t>> {
         let span = header(value.span, log.text());
         match value.take() {
             ValueInner::Table(entries) => Some(Table {
@@ -133,8 +137,10 @@ impl<'t> Table<'t> {
         })
     }
 
-    fn takes(&self, key: &str) -> &'static Takes {
-        self.section.key(key).map_or(&Takes::Flag, |key| &key.takes)
+    fn takes(&self, key: &str) -> &'static ValueType {
+        self.section
+            .key(key)
+            .map_or(&ValueType::Flag, |key| &key.takes)
     }
 
     /// What of the value of `key` may be shown.
@@ -150,8 +156,8 @@ impl<'t> Table<'t> {
     }
 
     /// The table under `key`.
-    pub fn table(&mut self, key: &'static str, log: &mut Log) -> Entry<Table<'t>> {
-        let (Takes::Table(section), Some(value)) = (self.takes(key), self.take(key)) else {
+    pub fn table(&mut self, key: &'static str, log: &mut MistakeList) -> Entry<Table<'t>> {
+        let (ValueType::Table(section), Some(value)) = (self.takes(key), self.take(key)) else {
             return Entry::Absent;
         };
         if value.as_array().is_some() {
@@ -172,7 +178,7 @@ impl<'t> Table<'t> {
     }
 
     /// Takes out the keys for which there is a `refusal`, and records it.
-    pub fn refuse(&mut self, refusal: impl Fn(&str) -> Option<String>, log: &mut Log) {
+    pub fn refuse(&mut self, refusal: impl Fn(&str) -> Option<String>, log: &mut MistakeList) {
         self.entries.retain(|key, _| match refusal(&key.name) {
             Some(what) => {
                 log.add(key.span, what);
@@ -183,8 +189,8 @@ impl<'t> Table<'t> {
     }
 
     /// The tables under `key`, a `[[key]]` each.
-    pub fn tables(&mut self, key: &'static str, log: &mut Log) -> Vec<Table<'t>> {
-        let (Takes::Table(section), Some(mut value)) = (self.takes(key), self.take(key)) else {
+    pub fn tables(&mut self, key: &'static str, log: &mut MistakeList) -> Vec<Table<'t>> {
+        let (ValueType::Table(section), Some(mut value)) = (self.takes(key), self.take(key)) else {
             return Vec::new();
         };
         let span = header(value.span, log.text());
@@ -208,7 +214,7 @@ impl<'t> Table<'t> {
     pub fn text<T>(
         &mut self,
         key: &'static str,
-        log: &mut Log,
+        log: &mut MistakeList,
         read: impl FnOnce(&str) -> Result<T, String>,
     ) -> Entry<T> {
         self.read(key, log, |value| match value {
@@ -218,29 +224,29 @@ impl<'t> Table<'t> {
     }
 
     /// A duration within the bounds that the table of keys has for it.
-    pub fn time(&mut self, key: &'static str, log: &mut Log) -> Entry<Duration> {
+    pub fn time(&mut self, key: &'static str, log: &mut MistakeList) -> Entry<Duration> {
         let takes = self.takes(key);
         self.text(key, log, |text| match *takes {
-            Takes::Seconds(&(least, most), _) => value::whole_seconds(text, least, most),
-            Takes::Time(&(least, most)) => value::duration_within(text, least, most),
+            ValueType::Seconds(&(least, most), _) => value::whole_seconds(text, least, most),
+            ValueType::Time(&(least, most)) => value::duration_within(text, least, most),
             _ => value::duration(text),
         })
     }
 
     /// A whole number within the bounds that the table of keys has for it.
-    pub fn integer(&mut self, key: &'static str, log: &mut Log) -> Entry<u32> {
+    pub fn integer(&mut self, key: &'static str, log: &mut MistakeList) -> Entry<u32> {
         let takes = self.takes(key);
         self.read(key, log, |value| {
             let number = value.as_integer()?;
             let within = u32::try_from(number).ok().filter(|number| match takes {
-                Takes::Integer(least, most) => (least..=most).contains(&number),
+                ValueType::Integer(least, most) => (least..=most).contains(&number),
                 _ => true,
             });
             Some(within.ok_or_else(|| format!("must be {}, not {number}", takes.words())))
         })
     }
 
-    pub fn flag(&mut self, key: &'static str, log: &mut Log) -> Entry<bool> {
+    pub fn flag(&mut self, key: &'static str, log: &mut MistakeList) -> Entry<bool> {
         self.read(key, log, |value| value.as_bool().map(Ok))
     }
 
@@ -249,7 +255,7 @@ impl<'t> Table<'t> {
     pub fn list<T>(
         &mut self,
         key: &'static str,
-        log: &mut Log,
+        log: &mut MistakeList,
         read: impl Fn(&Value, &[T]) -> Option<Result<T, (Option<Span>, String)>>,
     ) -> Entry<Vec<T>> {
         let takes = self.takes(key);
@@ -258,10 +264,10 @@ impl<'t> Table<'t> {
                 return None;
             };
             Some(match *takes {
-                Takes::List(words) if list.is_empty() => {
+                ValueType::List(words) if list.is_empty() => {
                     Err(format!("is empty; it must be {words}, or left out"))
                 }
-                Takes::Few(&(_, most, why)) if list.len() > most => Err(format!(
+                ValueType::Few(&(_, most, why)) if list.len() > most => Err(format!(
                     "has {} addresses; at most {most}, for {why}",
                     list.len()
                 )),
@@ -292,7 +298,7 @@ impl<'t> Table<'t> {
     pub fn read<T>(
         &mut self,
         key: &'static str,
-        log: &mut Log,
+        log: &mut MistakeList,
         read: impl FnOnce(ValueInner<'t>) -> Option<Result<T, String>>,
     ) -> Entry<T> {
         let Some(mut value) = self.take(key) else {
@@ -308,14 +314,14 @@ impl<'t> Table<'t> {
     }
 
     /// Records the keys that were not taken.
-    pub fn finish(self, log: &mut Log) {
+    pub fn finish(self, log: &mut MistakeList) {
         for key in self.entries.keys() {
             log.add(key.span, self.section.unknown(&key.name));
         }
     }
 }
 
-fn not_a_table(section: &Section, found: &ValueInner, span: Span, log: &mut Log) {
+fn not_a_table(section: &Section, found: &ValueInner, span: Span, log: &mut MistakeList) {
     let (title, found) = (section.title, describe(found));
     log.add(span, format!("{title} must be a table, found {found}"));
 }

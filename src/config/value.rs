@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 /// The longest duration that can be written, 10,000 days: sums of a few stay far from overflow.
-pub const LONGEST: Duration = Duration::from_secs(10_000 * 86_400);
+pub const LONGEST_DURATION: Duration = Duration::from_secs(10_000 * 86_400);
 
 /// Units of a duration in milliseconds, in the order they are written.
 const UNITS: [(&str, u64); 5] = [
@@ -56,8 +56,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
             .ok()
             .and_then(|count| count.checked_mul(*size))
             .and_then(|part| total.checked_add(part))
-            .filter(|&sum| Duration::from_millis(sum) <= LONGEST)
-            .ok_or_else(|| format!("must be at most {}", format_duration(LONGEST)))?;
+            .filter(|&sum| Duration::from_millis(sum) <= LONGEST_DURATION)
+            .ok_or_else(|| format!("must be at most {}", format_duration(LONGEST_DURATION)))?;
     }
     Ok(Duration::from_millis(total))
 }
@@ -85,7 +85,7 @@ fn meant(text: &str) -> Option<Duration> {
         _ => return None,
     };
     let millis = count * f64::from(size);
-    let longest = LONGEST.as_millis() as f64;
+    let longest = LONGEST_DURATION.as_millis() as f64;
     // Exactly so, and no other.
     let exact = millis.fract() == 0.0 && (1.0..=longest).contains(&millis);
     exact.then(|| Duration::from_millis(millis as u64))

@@ -1,6 +1,6 @@
 //! `$NAME` in a value: what the environment has for it, or a mistake that points at it.
 
-use super::error::Log;
+use super::error::MistakeList;
 use super::keys::Visibility;
 use super::secret_looks::hidden_parts;
 use super::string_span::within;
@@ -14,7 +14,7 @@ pub fn filled(
     key: &'static str,
     is_secret: fn(&str) -> bool,
     env: &dyn Fn(&str) -> Option<String>,
-    log: &mut Log,
+    log: &mut MistakeList,
 ) -> (Entry<String>, Entry<String>) {
     let label = table.label(key);
     let written = table.text(key, log, |text| Ok(text.to_owned()));
@@ -35,7 +35,7 @@ pub fn expanded(
     key: &str,
     secret: bool,
     env: &dyn Fn(&str) -> Option<String>,
-    log: &mut Log,
+    log: &mut MistakeList,
 ) -> Entry<String> {
     text.then(|text, span| {
     let bad = match value::expand(&text, env) {

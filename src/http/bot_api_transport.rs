@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 /// Bodies over this are cut.
-const MOST: usize = 1024 * 1024;
+const MAX_BODY: usize = 1024 * 1024;
 
 /// A whole answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,11 +60,11 @@ impl Client {
             let mut response = self.send(&ask).await.map_err(failed)?;
             let status = response.status().as_u16();
             let mut body = Vec::new();
-            let mut bounded = response.body_mut().take(MOST as u64 + 1);
+            let mut bounded = response.body_mut().take(MAX_BODY as u64 + 1);
             let read = bounded.read_to_end(&mut body).await;
             read.map_err(|error| failed(TransferError::of_body(error, url.scheme() == "https")))?;
-            if body.len() > MOST {
-                body.truncate(MOST);
+            if body.len() > MAX_BODY {
+                body.truncate(MAX_BODY);
                 return Err(CallError::TooLarge(body));
             }
             Ok(Answer { status, body })

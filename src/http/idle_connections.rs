@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Ends that are at most this far apart share an entry.
 const BUCKET: Duration = Duration::from_secs(1);
 /// Entries kept: nudges come 119.2 s after the oldest, so more can't be of use.
-const MOST: usize = 130;
+const MAX_ENTRIES: usize = 130;
 
 /// The ends of transfers not yet followed by a look. Times are of any one monotonic clock.
 #[derive(Debug, Default)]
@@ -46,7 +46,8 @@ impl Idle {
     /// A transfer ended. True when there was nothing to wait for before.
     pub(super) fn ended(&mut self, now: Duration) -> bool {
         let first = self.ends.is_empty();
-        if self.ends.back().is_some_and(|&end| now < end + BUCKET) || self.ends.len() >= MOST {
+        if self.ends.back().is_some_and(|&end| now < end + BUCKET) || self.ends.len() >= MAX_ENTRIES
+        {
             return false;
         }
         self.ends.push_back(now);

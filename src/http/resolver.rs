@@ -4,7 +4,7 @@
 
 use crate::machine;
 use crate::monitor::site::IpVersion;
-use crate::monitor::site::outcome::Lack;
+use crate::monitor::site::outcome::LocalFault;
 use crate::offload::offload;
 use crate::timeout::at_most;
 use async_lock::Semaphore;
@@ -30,7 +30,7 @@ pub enum Unresolved {
     /// None answered, or none that could tell.
     NoAnswer,
     /// This machine could not ask.
-    Lack(Lack),
+    LocalFault(LocalFault),
 }
 
 /// Threads for look-ups: getaddrinfo can't be cancelled, so they may hang in it. The families don't
@@ -82,10 +82,11 @@ impl Resolvers {
                 });
                 found.await.unwrap_or_else(|error| {
                     // A thread that can't be made (pthread_create(3), EAGAIN).
-                    let lack = (error.kind() == io::ErrorKind::WouldBlock).then_some(Lack::Memory);
-                    lack.inspect(|lack| machine::notice(*lack));
-                    let lack = lack.or_else(|| machine::lack(&error));
-                    Err(lack.map_or(Unresolved::NoAnswer, Unresolved::Lack))
+                    let local_fault =
+                        (error.kind() == io::ErrorKind::WouldBlock).then_some(LocalFault::Memory);
+                    local_fault.inspect(|local_fault| machine::notice(*local_fault));
+                    let local_fault = local_fault.or_else(|| machine::local_fault(&error));
+                    Err(local_fault.map_or(Unresolved::NoAnswer, Unresolved::LocalFault))
                 })
             })
         });
@@ -213,10 +214,12 @@ fn unresolved(code: c_int, errno: &io::Error) -> Unresolved {
         libc::EAI_NONAME => Unresolved::NoName,
         libc::EAI_NODATA | EAI_ADDRFAMILY => Unresolved::NoAddress,
         libc::EAI_MEMORY => {
-            machine::notice(Lack::Memory);
-            Unresolved::Lack(Lack::Memory)
+            machine::notice(LocalFault::Memory);
+            Unresolved::LocalFault(LocalFault::Memory)
         }
-        libc::EAI_SYSTEM => machine::lack(errno).map_or(Unresolved::NoAnswer, Unresolved::Lack),
+        libc::EAI_SYSTEM => {
+            machine::local_fault(errno).map_or(Unresolved::NoAnswer, Unresolved::LocalFault)
+        }
         _ => Unresolved::NoAnswer,
     }
 }
@@ -245,11 +248,11 @@ mod tests {
     #[test]
     fn what_this_machine_could_not_ask_for_is_its_own_fault() {
         let full = io::Error::from_raw_os_error(libc::EMFILE);
-        for (code, lack) in [
-            (libc::EAI_MEMORY, Lack::Memory),
-            (libc::EAI_SYSTEM, Lack::Descriptors),
+        for (code, local_fault) in [
+            (libc::EAI_MEMORY, LocalFault::Memory),
+            (libc::EAI_SYSTEM, LocalFault::Descriptors),
         ] {
-            assert_eq!(unresolved(code, &full), Unresolved::Lack(lack));
+            assert_eq!(unresolved(code, &full), Unresolved::LocalFault(local_fault));
         }
     }
 

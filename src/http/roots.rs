@@ -122,7 +122,7 @@ impl Roots {
         let (path, known) = (bundle.to_owned(), self.stamp(bundle));
         let read = move || {
             let owned = path.clone();
-            files::within(&path, files::PATIENCE, move || Seen::of(&owned, known))
+            files::within(&path, files::READ_TIMEOUT, move || Seen::of(&owned, known))
         };
         let seen = match offload(read).await {
             Ok(seen) => seen,

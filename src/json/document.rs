@@ -1,7 +1,7 @@
 //! A JSON text (RFC 8259), read in place and without recursion, and the part of GJSON's paths that
 //! leads to one value: `a.b`, `a.0`, `a.#` (length), a backslash before a dot that belongs to a name.
 
-use super::Flaw;
+use super::JsonError;
 use super::syntax::{after_space, from, is_well_escaped, validate};
 use std::borrow::Cow;
 
@@ -41,8 +41,8 @@ impl<'a> Document<'a> {
     /// [`Document::parse`] of a text in whose strings control characters may stand as they are, and
     /// backslashes that begin no escape, and in whose numbers zeros before the others: servers write
     /// them.
-    pub fn lenient(text: &'a [u8]) -> Result<Document<'a>, Flaw> {
-        Document::checked(text, true).map_err(|at| Flaw::at(at, text))
+    pub fn lenient(text: &'a [u8]) -> Result<Document<'a>, JsonError> {
+        Document::checked(text, true).map_err(|at| JsonError::at(at, text))
     }
 
     fn checked(text: &'a [u8], lenient: bool) -> Result<Document<'a>, usize> {

@@ -13,7 +13,7 @@ use nanoserde::DeJson;
 
 /// Why a text could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
+pub enum JsonError {
     /// It ends too early: the rest was lost on the way.
     CutOff,
     /// It isn't JSON, or not what was expected, or holds something that nanoserde can't read
@@ -21,25 +21,25 @@ pub enum Flaw {
     Malformed,
 }
 
-impl Flaw {
+impl JsonError {
     /// Of a text that goes wrong at a place.
-    fn at(place: usize, text: &[u8]) -> Flaw {
+    fn at(place: usize, text: &[u8]) -> JsonError {
         match place >= text.len() {
-            true => Flaw::CutOff,
-            false => Flaw::Malformed,
+            true => JsonError::CutOff,
+            false => JsonError::Malformed,
         }
     }
 }
 
 /// Reads one JSON value of a known shape; unknown fields are skipped.
-pub fn read<T: DeJson>(bytes: &[u8]) -> Result<T, Flaw> {
+pub fn read<T: DeJson>(bytes: &[u8]) -> Result<T, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|e| match e.error_len() {
-        None => Flaw::CutOff,
-        Some(_) => Flaw::Malformed,
+        None => JsonError::CutOff,
+        Some(_) => JsonError::Malformed,
     })?;
     syntax::validate(bytes, syntax::after_space(bytes, 0), false)
-        .map_err(|at| Flaw::at(at, bytes))?;
-    T::deserialize_json(text).map_err(|_| Flaw::Malformed)
+        .map_err(|at| JsonError::at(at, bytes))?;
+    T::deserialize_json(text).map_err(|_| JsonError::Malformed)
 }
 
 /// The first whole, non-negative number behind `"key":`, wherever it stands: what can still be
@@ -105,7 +105,7 @@ mod tests {
         for end in 0..whole.len() {
             assert_eq!(
                 read::<Sample>(&whole[..end]),
-                Err(Flaw::CutOff),
+                Err(JsonError::CutOff),
                 "cut at {end}"
             );
         }
@@ -133,13 +133,13 @@ mod tests {
         ] {
             assert_eq!(
                 read::<Sample>(text.as_bytes()),
-                Err(Flaw::Malformed),
+                Err(JsonError::Malformed),
                 "{text}"
             );
         }
         assert_eq!(
             read::<Sample>(b"{\"id\":1,\"text\":\"\xff\"}"),
-            Err(Flaw::Malformed)
+            Err(JsonError::Malformed)
         );
     }
 
@@ -155,7 +155,10 @@ mod tests {
             Ok(Sample { id: 1, text: None })
         );
         let comments = "//\n".repeat(300_000);
-        assert_eq!(read::<Sample>(comments.as_bytes()), Err(Flaw::Malformed));
+        assert_eq!(
+            read::<Sample>(comments.as_bytes()),
+            Err(JsonError::Malformed)
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::bot::added_record::AddedRecord;
 use super::expiry::Subject;
 use super::outbox::Outgoing;
-use super::outbox::message::{Asker, CallbackAnswer, Delivery, Update};
+use super::outbox::message::{CallbackAnswer, Delivery, Requester, Update};
 use super::render::stats::Vitals;
 use super::site::Site;
 use super::site::access::Access;
@@ -55,7 +55,7 @@ pub enum Event {
     },
     /// The figures that [`Action::Measure`] asked for.
     Measured {
-        asker: Asker,
+        requester: Requester,
         vitals: Box<Vitals>,
     },
     /// The snapshot is on disk; that took so many blocks of flash (4 KB).
@@ -143,7 +143,7 @@ pub enum Action {
     Heartbeat,
     /// Report [`Event::Measured`].
     Measure {
-        asker: Asker,
+        requester: Requester,
     },
     Log(Level, String),
 }

@@ -35,15 +35,15 @@ use self::judge::flapping;
 use self::outbox::Outbox;
 use self::outbox::send_context::SendContext;
 use self::persist::Lasting;
+use self::persist::save_schedule::SaveSchedule;
 use self::persist::snapshot::Snapshot;
-use self::persist::urgency::Saving;
 use self::render::{charts, text};
 use self::routing::timers::Timer;
 use self::schedule::Scheduler;
 use self::site::Site;
 use self::site::access::may_see;
 use self::site::state::SiteState;
-use self::site::suppression::Fault;
+use self::site::suppression::UplinkFault;
 use self::site::table::Sites;
 use self::time::{Clock, Moment, Now};
 use self::uplink::Uplink;
@@ -58,7 +58,7 @@ pub struct Monitor {
     alerts: Alerts,
     outbox: Outbox,
     bot: Bot,
-    saving: Saving,
+    save_schedule: SaveSchedule,
     uplink: Uplink,
     clock: Clock,
     expiry: Inspections,
@@ -81,7 +81,7 @@ impl Monitor {
             alerts: Alerts::new(settings.quiet, settings.digest),
             outbox: Outbox::new(seed.rotate_left(32)),
             bot: Bot::new(settings.access, settings.max_jobs),
-            saving: Saving::default(),
+            save_schedule: SaveSchedule::default(),
             uplink: Uplink::new(settings.uplink),
             clock: Clock::new(settings.built, now),
             expiry: Inspections::default(),
@@ -98,7 +98,7 @@ impl Monitor {
         let stood_still = self.clock.stood_still(now);
         if stood_still {
             self.uplink.on_wakeup(now.moment());
-            self.schedule.stood_still();
+            self.schedule.on_stall();
         }
         if matches!(event, Event::ClockConfirmed) {
             self.clock.confirm(now);
@@ -129,9 +129,9 @@ impl Monitor {
             Event::Mistaken { what, safe } => self.notify_of_mistakes(now, &what, &safe),
             Event::Delivered { id, delivery } => self.delivered(now, id, delivery),
             Event::Admitted { job } => self.admitted(now, job),
-            Event::Measured { asker, vitals } => self.answer_stats(now, &asker, &vitals),
+            Event::Measured { requester, vitals } => self.answer_stats(now, &requester, &vitals),
             Event::Saved { blocks } => {
-                if let Some(id) = self.saving.done(now.moment(), blocks) {
+                if let Some(id) = self.save_schedule.done(now.moment(), blocks) {
                     self.outbox.mark_stored(id);
                 }
             }
@@ -183,14 +183,14 @@ impl Monitor {
             Timer::Flapping => flapping::next_timeout(&self.sites, clock_set),
             Timer::Reminder => (self.alerts).next_reminder(&self.sites, &self.incidents, moment),
             // While there is no connection at all nothing can be known of the other faults.
-            Timer::Fault if self.uplink.has(Fault::NoConnection) => None,
+            Timer::Fault if self.uplink.has_fault(UplinkFault::NoConnection) => None,
             Timer::Fault => self.alerts.next_fault(),
             Timer::UncleanStop => dated(self.incidents.next_timeout()),
             Timer::Digest => dated(self.alerts.next_digest(now)),
             Timer::Heartbeat => self.schedule.next_beat(moment),
             Timer::Bot => self.bot.next_timeout(moment, &self.outbox),
             Timer::Keyboard => self.outbox.next_keyboard(moment),
-            Timer::Save => self.saving.next_due(),
+            Timer::Save => self.save_schedule.next_due(),
             Timer::Send => self.outbox.next_due(now, self.unsettled(now)),
         }
     }
@@ -217,7 +217,7 @@ impl Monitor {
                 self.end_mutes(now);
                 self.remind(now);
             }
-            Timer::Fault if self.uplink.has(Fault::NoConnection) => {}
+            Timer::Fault if self.uplink.has_fault(UplinkFault::NoConnection) => {}
             Timer::Fault => self.notify_of_faults(now),
             Timer::UncleanStop if clock_set => self.notify_of_unclean_stop(now),
             Timer::Digest if clock_set => self.notify_of_digest(now),
@@ -233,7 +233,10 @@ impl Monitor {
                 self.outbox.refresh_keyboards(&context);
             }
             Timer::Save => {
-                if self.saving.begin(moment, self.outbox.last_alert_id()) {
+                if self
+                    .save_schedule
+                    .begin(moment, self.outbox.last_alert_id())
+                {
                     self.clock.stamp(now);
                     actions.push(Action::Save);
                 }
@@ -331,7 +334,7 @@ impl Monitor {
         }
         Unsettled {
             quiet: self.clock.is_set() && self.alerts.quiet(now),
-            writes_apart: self.saving.apart(),
+            writes_apart: self.save_schedule.least_interval(),
             suspects: self.sites.census().failing.len(),
             recovering: self.sites.census().recovering.len(),
         }
@@ -385,20 +388,20 @@ impl Monitor {
         self.expiry.restore_roots(&snapshot.roots);
         self.expiry.plan(now, sites, schedule.jitter());
         persist::restore_uplink(snapshot, &mut self.uplink, alerts, chats, sites, now);
-        sites.refresh_reach(moment, self.uplink.has(Fault::NoConnection));
+        sites.refresh_reach(moment, self.uplink.has_fault(UplinkFault::NoConnection));
         self.reconcile(moment);
         self.outbox.restore(waiting);
         self.bot.restore_moves(persist::moves(snapshot));
         self.follow_moves();
         self.drop_hidden();
         if !snapshot.clean || mutated!("every start was an accident") {
-            let down = self.sites.iter().filter(|w| w.down() && !w.paused());
+            let down = self.sites.iter().filter(|w| w.is_down() && !w.is_paused());
             let down = down.map(|w| w.name().to_owned()).collect();
             self.incidents
                 .on_unclean_stop(snapshot.written, moment, down);
         }
         // That we run is written down: the next start after a power cut must know of it.
-        self.saving.now();
+        self.save_schedule.immediately();
     }
 
     /// The sites that were added, as they were asked for.
@@ -434,7 +437,7 @@ impl Monitor {
                 .set_targets(now, clock_set, settings.uplink, sites, &mut self.actions);
         self.on_uplink(now, online);
         if !settings.uplink {
-            for fault in Fault::PROBED {
+            for fault in UplinkFault::PROBED {
                 self.alerts.on_fault_end(fault);
             }
         }
@@ -473,9 +476,9 @@ impl Monitor {
         let moment = now.moment();
         self.reconcile(moment);
         self.sites
-            .refresh_reach(moment, self.uplink.has(Fault::NoConnection));
+            .refresh_reach(moment, self.uplink.has_fault(UplinkFault::NoConnection));
         self.incidents.keep_sites(|name| self.sites.contains(name));
-        self.saving.now();
+        self.save_schedule.immediately();
         let (outbox, actions) = (&mut self.outbox, &mut self.actions);
         self.bot.keep_sites(&self.sites);
         self.bot.finish_jobs(now, outbox, actions);
@@ -486,7 +489,7 @@ impl Monitor {
     /// Incidents and states must agree: an open incident of a site that is gone or paused ends, and a
     /// site that is down has one.
     fn reconcile(&mut self, now: Moment) {
-        let goes_on = |w: &SiteState| w.down() && !w.paused();
+        let goes_on = |w: &SiteState| w.is_down() && !w.is_paused();
         let open = self.incidents.iter_open();
         let over = open.filter(|i| !self.sites.named(i.site()).is_some_and(goes_on));
         let over: Vec<String> = over.map(|i| i.site().to_owned()).collect();
@@ -494,7 +497,7 @@ impl Monitor {
             self.close_incident(&site, now);
         }
         for watched in self.sites.iter_mut() {
-            if watched.down() && self.incidents.open_of(watched.name()).is_none() {
+            if watched.is_down() && self.incidents.open_of(watched.name()).is_none() {
                 watched.reset(now);
                 self.alerts.on_reset(watched.name());
             }

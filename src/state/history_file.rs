@@ -28,13 +28,13 @@ const NEW: &str = "history.new";
 pub(super) const FILES: [&str; 3] = [OLD, FILE, NEW];
 const MAGIC: &[u8; 4] = b"sHr1";
 /// In bytes: of 1,000 sites it is some 5 MB.
-const LARGEST: u64 = 32 << 20;
+const MAX_FILE: u64 = 32 << 20;
 /// Magic, length, checksum.
 const HEADER: usize = 12;
 
 /// The history files of a state directory.
 #[derive(Debug)]
-pub struct Past {
+pub struct HistoryFiles {
     dir: PathBuf,
     /// The names in the order in which the records of the file have them.
     table: Vec<String>,
@@ -49,11 +49,11 @@ fn is_newer(bytes: &[u8]) -> bool {
     version.is_some_and(|version| version.is_ascii_alphanumeric() && *version > MAGIC[3])
 }
 
-impl Past {
+impl HistoryFiles {
     /// Hands on everything that is sound, in the order of time. A file that is damaged is kept as
     /// `*.bad`, and the sentence for the chats is returned. The lock of the directory must be held.
-    pub fn load(dir: &Path, mut take: impl FnMut(&Record)) -> (Past, Option<String>) {
-        let mut past = Past {
+    pub fn load(dir: &Path, mut take: impl FnMut(&Record)) -> (HistoryFiles, Option<String>) {
+        let mut history_files = HistoryFiles {
             dir: dir.to_owned(),
             table: Vec::new(),
             day: None,
@@ -65,7 +65,7 @@ impl Past {
             let path = dir.join(file);
             let read = {
                 let path = path.clone();
-                move || owned_file::read(&path, LARGEST)
+                move || owned_file::read(&path, MAX_FILE)
             };
             let bytes = match files::within(&path, OPEN_WITHIN, read) {
                 Ok(bytes) => bytes,
@@ -84,9 +84,9 @@ impl Past {
                 faults.extend(recover::set_aside(dir, file, false));
             }
             if file == FILE && !read.damaged && !read.torn {
-                past.day = read.hour.map(|hour| hour.div_euclid(24));
-                past.length = bytes.len() as u64;
-                past.table = read.table;
+                history_files.day = read.hour.map(|hour| hour.div_euclid(24));
+                history_files.length = bytes.len() as u64;
+                history_files.table = read.table;
             }
         }
         let kept = |files: &[String]| dir.join(files.join(" and ")).display().to_string();
@@ -104,10 +104,10 @@ impl Past {
             ));
         }
         let said = (!said.is_empty()).then(|| said.join(" "));
-        (past, said)
+        (history_files, said)
     }
 
-    /// What to give to [`Past::save`] for these sites at this hour.
+    /// What to give to [`HistoryFiles::save`] for these sites at this hour.
     pub fn need<'a>(&self, names: impl Iterator<Item = &'a str>, hour: i64) -> Extent {
         let names: BTreeSet<&str> = names.collect();
         let known = self.table.iter().all(|name| names.contains(name.as_str()));

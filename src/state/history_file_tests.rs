@@ -36,34 +36,37 @@ fn record(scope: Scope, hour: i64, sites: &[(String, History)]) -> Record {
 }
 
 /// Writes hour after hour, as the agent does.
-fn write(past: &mut Past, hours: i64) -> u64 {
+fn write(history_files: &mut HistoryFiles, hours: i64) -> u64 {
     let sites = lived(hours);
     let mut blocks = 0;
     for hour in START..START + hours {
-        let extent = past.need(sites.iter().map(|(n, _)| n.as_str()), hour);
+        let extent = history_files.need(sites.iter().map(|(n, _)| n.as_str()), hour);
         let then = lived(hour - START + 1);
         let mut records = vec![record(Scope::Page, hour, &then)];
         if extent != Extent::Pages {
             records.insert(0, record(Scope::Base, hour, &then));
         }
-        blocks += past.save(extent, &records).expect("saves").blocks;
+        blocks += history_files.save(extent, &records).expect("saves").blocks;
     }
     blocks
 }
 
 fn read(dir: &Path) -> (Vec<Record>, Option<String>) {
     let mut records = Vec::new();
-    let (_, said) = Past::load(dir, |record| records.push(record.clone()));
+    let (_, said) = HistoryFiles::load(dir, |record| records.push(record.clone()));
     (records, said)
 }
 
 #[test]
 fn every_hour_is_a_block_and_comes_back() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (mut past, said) = Past::load(dir.path(), |_| panic!("there is nothing"));
+    let (mut history_files, said) = HistoryFiles::load(dir.path(), |_| panic!("there is nothing"));
     assert_eq!(said, None);
-    assert_eq!(past.need(["blog"].into_iter(), START), Extent::Whole);
-    let blocks = write(&mut past, 50);
+    assert_eq!(
+        history_files.need(["blog"].into_iter(), START),
+        Extent::Whole
+    );
+    let blocks = write(&mut history_files, 50);
     assert!(blocks <= 53, "{blocks}");
     let (records, said) = read(dir.path());
     assert_eq!(said, None);
@@ -73,21 +76,24 @@ fn every_hour_is_a_block_and_comes_back() {
         .map(|r| r.hour - START)
         .collect();
     assert_eq!(pages, (24..50).collect::<Vec<i64>>());
-    let (past, _) = Past::load(dir.path(), |_| {});
+    let (history_files, _) = HistoryFiles::load(dir.path(), |_| {});
     let names = || ["blog", "sh\u{F6}p \u{1F600}"].into_iter();
-    assert_eq!(past.need(names(), START + 50), Extent::Pages);
-    assert_eq!(past.need(names(), START + 72), Extent::Base);
-    assert_eq!(past.need(["blog"].into_iter(), START + 50), Extent::Whole);
+    assert_eq!(history_files.need(names(), START + 50), Extent::Pages);
+    assert_eq!(history_files.need(names(), START + 72), Extent::Base);
+    assert_eq!(
+        history_files.need(["blog"].into_iter(), START + 50),
+        Extent::Whole
+    );
 }
 
 #[test]
 fn of_a_site_that_is_gone_nothing_is_left() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (mut past, _) = Past::load(dir.path(), |_| {});
-    write(&mut past, 30);
+    let (mut history_files, _) = HistoryFiles::load(dir.path(), |_| {});
+    write(&mut history_files, 30);
     let left = &lived(31)[..1];
     let page = record(Scope::Page, START + 30, left);
-    past.save(Extent::Whole, &[page]).expect("saves");
+    history_files.save(Extent::Whole, &[page]).expect("saves");
     let mut files = fs::read_dir(dir.path()).expect("a directory");
     let one = files.next().expect("a file").expect("a file");
     assert!(files.next().is_none());
@@ -99,8 +105,8 @@ fn of_a_site_that_is_gone_nothing_is_left() {
 #[test]
 fn a_cut_anywhere_loses_only_what_comes_after_it_and_a_flip_only_its_record() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (mut past, _) = Past::load(dir.path(), |_| {});
-    write(&mut past, 4);
+    let (mut history_files, _) = HistoryFiles::load(dir.path(), |_| {});
+    write(&mut history_files, 4);
     let path = dir.path().join(FILE);
     let good = fs::read(&path).expect("reads");
     let (all, _) = read(dir.path());
@@ -132,21 +138,24 @@ fn all_names(bytes: &[u8]) -> usize {
 fn after_a_torn_record_or_damage_everything_is_written_anew() {
     for cut in [1, 20] {
         let dir = tempfile::tempdir().expect("a directory");
-        let (mut past, _) = Past::load(dir.path(), |_| {});
-        write(&mut past, 3);
+        let (mut history_files, _) = HistoryFiles::load(dir.path(), |_| {});
+        write(&mut history_files, 3);
         let path = dir.path().join(FILE);
         let good = fs::read(&path).expect("reads");
         fs::write(&path, &good[..good.len() - cut]).expect("writes");
-        let (past, _) = Past::load(dir.path(), |_| {});
-        assert_eq!(past.need(std::iter::empty(), START + 3), Extent::Whole);
+        let (history_files, _) = HistoryFiles::load(dir.path(), |_| {});
+        assert_eq!(
+            history_files.need(std::iter::empty(), START + 3),
+            Extent::Whole
+        );
     }
 }
 
 #[test]
 fn a_power_cut_between_the_renames_of_a_new_day_loses_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (mut past, _) = Past::load(dir.path(), |_| {});
-    write(&mut past, 25);
+    let (mut history_files, _) = HistoryFiles::load(dir.path(), |_| {});
+    write(&mut history_files, 25);
     let (all, _) = read(dir.path());
     fs::rename(dir.path().join(FILE), dir.path().join(NEW)).expect("renames");
     assert_eq!(read(dir.path()).0, all);
@@ -155,12 +164,15 @@ fn a_power_cut_between_the_renames_of_a_new_day_loses_nothing() {
 #[test]
 fn a_disk_that_is_full_is_an_error_and_the_next_save_writes_everything() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (mut past, _) = Past::load(dir.path(), |_| {});
-    write(&mut past, 2);
+    let (mut history_files, _) = HistoryFiles::load(dir.path(), |_| {});
+    write(&mut history_files, 2);
     fs::remove_file(dir.path().join(FILE)).expect("removes");
     let page = record(Scope::Page, START + 2, &lived(3));
-    assert!(past.save(Extent::Pages, &[page]).is_err());
-    assert_eq!(past.need(std::iter::empty(), START + 3), Extent::Whole);
+    assert!(history_files.save(Extent::Pages, &[page]).is_err());
+    assert_eq!(
+        history_files.need(std::iter::empty(), START + 3),
+        Extent::Whole
+    );
 }
 
 proptest::proptest! {
@@ -176,7 +188,8 @@ fn a_history_of_a_newer_version_is_set_aside_as_it_is_and_not_called_damaged() {
     let dir = tempfile::tempdir().expect("a directory");
     let newer = b"sHr2 and what it has";
     fs::write(dir.path().join(FILE), newer).expect("writes");
-    let (past, said) = Past::load(dir.path(), |_| panic!("nothing is known of it"));
+    let (history_files, said) =
+        HistoryFiles::load(dir.path(), |_| panic!("nothing is known of it"));
     let kept = dir.path().join("history.newer");
     assert_eq!(
         said,
@@ -186,5 +199,8 @@ fn a_history_of_a_newer_version_is_set_aside_as_it_is_and_not_called_damaged() {
         ))
     );
     assert_eq!(fs::read(kept).expect("is kept"), newer);
-    assert_eq!(past.need(["blog"].into_iter(), START), Extent::Whole);
+    assert_eq!(
+        history_files.need(["blog"].into_iter(), START),
+        Extent::Whole
+    );
 }

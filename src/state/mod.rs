@@ -7,7 +7,7 @@
 //! | `journal` | what changed since, a record for each save |
 //! | `*.bad` | a damaged file, for people |
 //! | `*.newer` | a file that a newer sitemon wrote |
-//! | `history`, `history.old` | the history behind percentages and charts: see [`past`] |
+//! | `history`, `history.old` | the history behind percentages and charts: see [`history_files`] |
 //! | `lock` | locked while the agent runs |
 
 mod delta;
@@ -19,7 +19,7 @@ mod writer;
 
 use crate::files;
 use crate::monitor::persist::snapshot::Snapshot;
-pub use history_file::Past;
+pub use history_file::HistoryFiles;
 use recover::Found;
 use rustix::process::geteuid;
 use std::fs::{self, DirBuilder, File, TryLockError};
@@ -42,8 +42,8 @@ const JOURNAL: &str = "journal";
 /// A flash that is slow has answered by then.
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
 /// How often and how soon again [`read`] looks when the files change under it.
-const LOOKS: u32 = 5;
-const PAUSE: Duration = Duration::from_millis(20);
+const READ_ATTEMPTS: u32 = 5;
+const READ_PAUSE: Duration = Duration::from_millis(20);
 
 /// An open state directory. Its lock is held until this and what it was loaded to are dropped.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ pub fn open(dir: &Path) -> Result<Loaded, OpenError> {
 /// Another process uses it: a sentence.
 pub fn reserve(dir: &Path) -> Result<Option<File>, String> {
     let owned = dir.to_owned();
-    let reserved = files::within(dir, files::PATIENCE, move || {
+    let reserved = files::within(dir, files::READ_TIMEOUT, move || {
         Ok(match State::open(&owned) {
             Ok(state) => Ok(Some(state.lock)),
             Err(OpenError::InUse(text)) => Err(text),
@@ -168,7 +168,7 @@ impl State {
         let mut locked = lock.try_lock();
         if let Err(TryLockError::WouldBlock) = locked {
             // `status` may be asking whether it is locked.
-            thread::sleep(PAUSE);
+            thread::sleep(READ_PAUSE);
             locked = lock.try_lock();
         }
         match locked {
@@ -287,7 +287,7 @@ impl Writer {
 /// for ever.
 pub fn in_use_now(dir: &Path) -> bool {
     let lock = dir.join(LOCK);
-    let held = files::within(dir, files::PATIENCE, move || {
+    let held = files::within(dir, files::READ_TIMEOUT, move || {
         let lock = owned_file::open_to_read(&lock)?;
         Ok(matches!(
             lock.try_lock_shared(),
@@ -313,9 +313,9 @@ fn read_now(dir: &Path) -> Result<Snapshot, ReadError> {
         _ => {}
     }
     let mut found = Found::default();
-    for look in 0..LOOKS {
+    for look in 0..READ_ATTEMPTS {
         if look > 0 {
-            thread::sleep(PAUSE);
+            thread::sleep(READ_PAUSE);
         }
         // The agent may append or put a new snapshot in place at any moment: a journal that was
         // read after that does not belong to the snapshot that was read before.

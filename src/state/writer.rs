@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub const BLOCK: u64 = 4096;
 /// A journal of this length is folded into a new snapshot. With 100 sites that is once in some
 /// fifty saves, each of which then costs a quarter of a block more.
-const FULL: u64 = 128 << 10;
+const FOLD_AFTER: u64 = 128 << 10;
 /// A change of this length (both copies) had better be a new snapshot: a storm over many sites.
 const LARGE: usize = 32 << 10;
 
@@ -108,7 +108,7 @@ impl Files {
         let whole = self.closed
             || next.clean
             || !self.copied
-            || self.journal_len >= FULL
+            || self.journal_len >= FOLD_AFTER
             || record.is_empty()
             || record.len() > LARGE;
         if !whole {

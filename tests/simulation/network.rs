@@ -8,7 +8,7 @@
 use crate::dice::{Dice, Span};
 use crate::plan::{Fault, Plan, SECOND, SitePlan, millis};
 use crate::record::{ProbeRun, Why};
-use sitemon::monitor::site::outcome::{Failure, FailureKind, Lack, Outcome};
+use sitemon::monitor::site::outcome::{Failure, FailureKind, LocalFault, Outcome};
 use sitemon::monitor::uplink::ProbeResult;
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ pub fn check(plan: &Plan, site: &SitePlan, from: i64, dice: &mut Dice) -> (i64, 
         holding(&plan.unaddressed, from),
         holding(&plan.lacking, from),
     ) {
-        (Some(_), _) => Some(Lack::Address),
-        (None, Some(_)) if dice.chance(70) => Some(Lack::Descriptors),
+        (Some(_), _) => Some(LocalFault::Address),
+        (None, Some(_)) if dice.chance(70) => Some(LocalFault::Descriptors),
         _ => None,
     };
     if let Some(lack) = lack {

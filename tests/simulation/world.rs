@@ -352,11 +352,11 @@ impl World<'_> {
                 self.permits += 1;
                 self.admit();
             }
-            Action::Measure { asker } => {
+            Action::Measure { requester } => {
                 let vitals = Box::default();
                 self.mine(
                     self.now,
-                    Occurrence::Feed(Event::Measured { asker, vitals }),
+                    Occurrence::Feed(Event::Measured { requester, vitals }),
                 );
             }
             Action::Heartbeat | Action::AnswerPress(_) | Action::Log(..) => {}

@@ -9,7 +9,7 @@ use sitemon::monitor::site::outcome::{Expiry, FailureKind, Outcome};
 use sitemon::monitor::time::Now;
 use sitemon::monitor::uplink::ProbeResult;
 use sitemon::monitor::{Action, Event, Monitor, Settings};
-use sitemon::state::{BLOCK, Past, State, Writer};
+use sitemon::state::{BLOCK, HistoryFiles, State, Writer};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
@@ -88,7 +88,7 @@ pub struct Day {
     index: HashMap<String, usize>,
     monitor: Monitor,
     writer: Writer,
-    past: Past,
+    past: HistoryFiles,
     clock: i64,
     running: BinaryHeap<Reverse<(i64, String)>>,
     checks: Vec<i64>,
@@ -107,7 +107,7 @@ impl Day {
         let _ = rustix::process::setpriority_process(None, 10);
         let dir = tempfile::tempdir().expect("a directory");
         let writer = State::open(dir.path()).expect("opens").load().writer;
-        let (past, _) = Past::load(dir.path(), |_| {});
+        let (past, _) = HistoryFiles::load(dir.path(), |_| {});
         let settings = Settings {
             access: Access {
                 chats: vec![CHAT, GROUP],

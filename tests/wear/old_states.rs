@@ -11,7 +11,7 @@ use sitemon::monitor::site::access::Access;
 use sitemon::monitor::site::outcome::Outcome;
 use sitemon::monitor::time::Now;
 use sitemon::monitor::{Action, Event, Monitor, Settings};
-use sitemon::state::{Past, State, Writer};
+use sitemon::state::{HistoryFiles, State, Writer};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -78,7 +78,7 @@ impl Next {
         next.monitor.adopt(added.collect(), now(0));
         next.monitor.restore(&snapshot, now(0));
         let path = next.dir.path().to_owned();
-        let (_, damage) = Past::load(&path, |record| next.monitor.restore_history(record));
+        let (_, damage) = HistoryFiles::load(&path, |record| next.monitor.restore_history(record));
         assert_eq!(damage, None);
         next
     }

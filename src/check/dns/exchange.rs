@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 
 /// So many datagrams that are no answer are read as they come; further ones with a pause before
 /// each, so that a flood of them costs little.
-const STRAYS: u32 = 32;
+const MAX_STRAYS: u32 = 32;
 const PAUSE: Duration = Duration::from_millis(5);
 /// A question that has no answer by then is asked once more.
-const AGAIN: Duration = Duration::from_secs(1);
+const RESEND_AFTER: Duration = Duration::from_secs(1);
 
 /// One server, one question.
 pub(super) struct TransferRequest<'a> {
@@ -34,7 +34,7 @@ pub(super) struct TransferRequest<'a> {
 
 impl TransferRequest<'_> {
     /// A message that is an answer to the question. `connect`: what a connection took.
-    pub(super) async fn answer(&self, connect: &mut Duration) -> Result<Vec<u8>, Miss> {
+    pub(super) async fn answer(&self, connect: &mut Duration) -> Result<Vec<u8>, NoAnswer> {
         let message = self.over_udp().await?;
         let answer = self.question.answer(&message).ok_or(Malformed)?;
         if !answer.truncated {
@@ -42,13 +42,14 @@ impl TransferRequest<'_> {
         }
         self.over_tcp(connect).await.map_err(|failure| {
             let detail = format!("answer is truncated; over TCP: {}", failure.detail);
-            Miss::Failed(Failure::new(failure.kind, detail))
+            NoAnswer::Failed(Failure::new(failure.kind, detail))
         })
     }
 
-    async fn over_udp(&self) -> Result<Vec<u8>, Miss> {
-        let failed =
-            |error: io::Error| Miss::Failed(connect_failure(&error, self.server, self.deadline));
+    async fn over_udp(&self) -> Result<Vec<u8>, NoAnswer> {
+        let failed = |error: io::Error| {
+            NoAnswer::Failed(connect_failure(&error, self.server, self.deadline))
+        };
         let socket = self.socket().map_err(failed)?;
         let mut query = self.question.encode(true);
         let mut extended = true;
@@ -56,14 +57,14 @@ impl TransferRequest<'_> {
         // A datagram may get lost, and one with EDNS, or the long answer to it, be dropped on
         // purpose (RFC 6891 section 6.2.2): so the second time without.
         let third = self.until.saturating_duration_since(now) / 3;
-        let mut again = Some(now + third.min(AGAIN));
+        let mut again = Some(now + third.min(RESEND_AFTER));
         let mut strays = 0;
         // Some send more than they were asked to.
         let mut buffer = vec![0; 4 * usize::from(UDP)];
         socket.send(&query).await.map_err(failed)?;
         loop {
             let due = again.unwrap_or(self.until);
-            if strays > STRAYS {
+            if strays > MAX_STRAYS {
                 Timer::at(due.min(Instant::now() + PAUSE)).await;
             }
             // A flood of them would always be there before the time is looked at.
@@ -73,7 +74,7 @@ impl TransferRequest<'_> {
             };
             let Some(received) = received else {
                 if again.take().is_none() {
-                    return Err(Miss::Silent { strays: strays > 0 });
+                    return Err(NoAnswer::Silent { strays: strays > 0 });
                 }
                 extended = false;
                 query = self.question.encode(false);
@@ -156,7 +157,7 @@ fn broken(error: &io::Error) -> Failure {
 }
 
 /// Why a server has no answer.
-pub(super) enum Miss {
+pub(super) enum NoAnswer {
     /// Nothing came in time. `strays`: nothing but what is no answer to this question.
     Silent {
         strays: bool,
@@ -164,8 +165,8 @@ pub(super) enum Miss {
     Failed(Failure),
 }
 
-impl From<Malformed> for Miss {
-    fn from(Malformed: Malformed) -> Miss {
-        Miss::Failed(Failure::new(FailureKind::Protocol, "malformed answer"))
+impl From<Malformed> for NoAnswer {
+    fn from(Malformed: Malformed) -> NoAnswer {
+        NoAnswer::Failed(Failure::new(FailureKind::Protocol, "malformed answer"))
     }
 }

@@ -4,12 +4,12 @@ mod exchange;
 mod system;
 
 use super::deadline::Deadline;
-use super::explain::{BESIDE, addresses, unresolved};
+use super::explain::{OTHER_FAMILY_WAIT, addresses, unresolved};
 use super::wire::dns::{Answer, Data, Malformed, Name, Question, Rcode};
 use crate::http::Client;
-use crate::monitor::site::outcome::{Failure, FailureKind, Lack, Outcome, Phases};
+use crate::monitor::site::outcome::{Failure, FailureKind, LocalFault, Outcome, Phases};
 use crate::monitor::site::{DnsCheck, RecordKind, Site};
-use exchange::{Miss, TransferRequest};
+use exchange::{NoAnswer, TransferRequest};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ pub(super) async fn run(client: &Client, site: &Site, check: &DnsCheck) -> Outco
     let servers = match &check.server {
         None => system::servers(check.ip),
         Some((host, port)) => {
-            let found = addresses(client, host, *port, check.ip, BESIDE);
+            let found = addresses(client, host, *port, check.ip, OTHER_FAMILY_WAIT);
             let late = || Err(unresolved(host, deadline));
             deadline.bound(found).await.unwrap_or_else(late)
         }
@@ -114,7 +114,7 @@ async fn find(
             let answer = question.answer(&message).ok_or(Malformed)?;
             if check.server.is_none() && answer.rcode.refuses() {
                 // The next of them may know better; the C library asks it too.
-                return Err(Miss::Failed(refusal(answer.rcode, server)));
+                return Err(NoAnswer::Failed(refusal(answer.rcode, server)));
             }
             Ok(judge(check, question, &answer, server)?)
         };
@@ -135,28 +135,28 @@ fn asked_for(check: &DnsCheck) -> Option<Name> {
 }
 
 /// The cause when no server has an answer, and the one that tells it.
-fn missed(mut misses: Vec<(Miss, SocketAddr)>, deadline: Deadline) -> (Failure, SocketAddr) {
-    let no_route = |miss: &Miss| matches!(miss, Miss::Failed(f) if matches!(f.kind, FailureKind::NoRoute | FailureKind::Local(Lack::Address)));
+fn missed(mut misses: Vec<(NoAnswer, SocketAddr)>, deadline: Deadline) -> (Failure, SocketAddr) {
+    let no_route = |miss: &NoAnswer| matches!(miss, NoAnswer::Failed(f) if matches!(f.kind, FailureKind::NoRoute | FailureKind::Local(LocalFault::Address)));
     if misses.iter().any(|(miss, _)| !no_route(miss)) {
         // Of two families the one that has a route tells more.
         misses.retain(|(miss, _)| !no_route(miss));
     }
     let server = misses.last().map(|(_, server)| *server);
     let server = server.unwrap_or((Ipv4Addr::LOCALHOST, system::PORT).into());
-    let strays = |miss: &Miss| matches!(miss, Miss::Silent { strays: true });
+    let strays = |miss: &NoAnswer| matches!(miss, NoAnswer::Silent { strays: true });
     let fitting = match misses.iter().any(|(miss, _)| strays(miss)) {
         true => "fitting ",
         false => "",
     };
     let silent: Vec<String> = misses
         .iter()
-        .filter(|(miss, _)| matches!(miss, Miss::Silent { .. }))
+        .filter(|(miss, _)| matches!(miss, NoAnswer::Silent { .. }))
         .map(|(_, server)| server.ip().to_string())
         .collect();
     let mut kind = FailureKind::Timeout;
     let mut causes = Vec::new();
     for (miss, _) in misses {
-        if let Miss::Failed(failure) = miss {
+        if let NoAnswer::Failed(failure) = miss {
             kind = failure.kind;
             if !causes.contains(&failure.detail) {
                 causes.push(failure.detail);

@@ -8,7 +8,7 @@ use std::path::Path;
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// In bytes.
-const LARGEST: u64 = 64 * 1024;
+const MAX_RESOLV_CONF: u64 = 64 * 1024;
 /// No more than three of them count.
 const RESOLVERS: usize = 3;
 pub(super) const PORT: u16 = 53;
@@ -17,7 +17,7 @@ pub(super) const PORT: u16 = 53;
 pub(super) fn servers(ip: IpVersion) -> Result<Vec<SocketAddr>, Failure> {
     // A small file that is in memory, which the C library reads for each look-up too; where there is
     // none, it asks this machine.
-    let bytes = files::read_now(Path::new(RESOLV_CONF), LARGEST).unwrap_or_default();
+    let bytes = files::read_now(Path::new(RESOLV_CONF), MAX_RESOLV_CONF).unwrap_or_default();
     let mut servers = resolvers(&bytes);
     let family = match ip {
         IpVersion::Any => return Ok(servers),

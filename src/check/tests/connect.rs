@@ -2,7 +2,7 @@
 
 use super::server::Server;
 use super::*;
-use crate::check::connect::{Failed, Race, Target, alternate};
+use crate::check::connect::{CheckFailure, Race, Target, alternate};
 use crate::check::deadline::Deadline;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -21,7 +21,7 @@ fn within(millis: u64) -> Deadline {
 #[track_caller]
 fn failed(addresses: Vec<SocketAddr>, millis: u64) -> (FailureKind, String, Option<IpAddr>) {
     let failed = block_on(Race::new(addresses).run(within(millis))).expect_err("no connection");
-    let Failed { failure, address } = failed;
+    let CheckFailure { failure, address } = failed;
     (failure.kind, failure.detail, address)
 }
 

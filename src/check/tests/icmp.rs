@@ -5,7 +5,7 @@ use crate::check::deadline::Deadline;
 use crate::check::icmp::{Kind, Tally, ping, socket};
 use crate::check::run;
 use crate::check::wire::icmp::{Echo, Family, behind_ipv4_header, read_quoted, reply};
-use crate::monitor::site::outcome::{Failure, FailureKind, Lack, Outcome};
+use crate::monitor::site::outcome::{Failure, FailureKind, LocalFault, Outcome};
 use crate::monitor::site::{Check, IcmpCheck, IpVersion, Site};
 use async_io::Async;
 use futures_lite::FutureExt;
@@ -351,7 +351,7 @@ fn what_this_machine_cannot_send_is_told_at_once() {
             (kind, cause.to_owned())
         };
         // Nothing but loopback is up: no address to come from.
-        let local = Failure::local(Lack::Address);
+        let local = Failure::local(LocalFault::Address);
         let local = (local.kind, local.detail);
         assert_eq!(told("192.0.2.1"), local);
         assert_eq!(told("2001:db8::1"), local);
@@ -390,7 +390,7 @@ fn no_socket_at_all_is_our_own_failure_and_no_ipv6_is_no_route() {
     for (code, kind, detail) in [
         (
             libc::EMFILE,
-            FailureKind::Local(Lack::Descriptors),
+            FailureKind::Local(LocalFault::Descriptors),
             "this machine has no file descriptors left",
         ),
         (

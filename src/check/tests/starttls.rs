@@ -52,7 +52,7 @@ fn tls_begins_after_the_word_of_each_protocol() {
         let server = server(greeting, dialogue, ca.config(|_| {}));
         let outcome = check(&server, Some(&ca), |check| {
             check.starttls = Some(protocol);
-            check.talk = saying("", "220 tls");
+            check.send_expect = saying("", "220 tls");
         });
         assert_eq!(outcome.verdict, Ok(()), "{greeting}");
         assert_eq!(outcome.detail.as_deref(), Some("TLS 1.3"));
@@ -149,7 +149,7 @@ fn a_server_that_refuses_one_hello_gets_another() {
         let (server, heard) = choosy(refused, ca.config(|_| {}));
         let outcome = check(&server, Some(&ca), |check| {
             check.starttls = Some(StartTls::Smtp);
-            check.talk = saying("", "220 tls");
+            check.send_expect = saying("", "220 tls");
         });
         let heard = heard.lock().expect("sound");
         assert_eq!(outcome.verdict, Ok(()), "{heard:?}");
@@ -303,7 +303,7 @@ fn data_that_comes_a_moment_later_is_never_taken_for_what_is_said_under_tls() {
     let outcome = check(&injecting, None, |check| {
         check.verify = false;
         check.starttls = Some(StartTls::Pop3);
-        check.talk = saying("", "+OK");
+        check.send_expect = saying("", "+OK");
     });
     let told = (FailureKind::Tls, "not a TLS server");
     assert_eq!(failure(&outcome), told);

@@ -2,32 +2,32 @@
 
 use super::server::Server;
 use super::*;
-use crate::monitor::site::{Talk, TcpCheck};
+use crate::monitor::site::{SendExpect, TcpCheck};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub(super) fn saying(send: &str, expect: &str) -> Talk {
+pub(super) fn saying(send: &str, expect: &str) -> SendExpect {
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    Talk {
+    SendExpect {
         send: text(send),
         expect: text(expect),
     }
 }
 
 /// With time enough.
-fn check(address: SocketAddr, talk: Talk) -> Outcome {
-    check_within(10_000, address, talk)
+fn check(address: SocketAddr, send_expect: SendExpect) -> Outcome {
+    check_within(10_000, address, send_expect)
 }
 
-fn check_within(millis: u64, address: SocketAddr, talk: Talk) -> Outcome {
+fn check_within(millis: u64, address: SocketAddr, send_expect: SendExpect) -> Outcome {
     let client = client();
     let check = Check::Tcp(TcpCheck {
         host: address.ip().to_string(),
         port: address.port(),
         ip: IpVersion::Any,
-        talk,
+        send_expect,
     });
     let site = site_of(check, Duration::from_millis(millis));
     let outcome = block_on(run(&client, &site, false));
@@ -52,7 +52,7 @@ fn greeting(text: &'static [u8]) -> Server {
 #[test]
 fn without_an_expectation_a_connection_is_enough() {
     for server in [greeting(b""), greeting(b"554 no\r\n"), Server::new(drop)] {
-        let outcome = check(server.address, Talk::default());
+        let outcome = check(server.address, SendExpect::default());
         assert_eq!(outcome.verdict, Ok(()));
         let phases = outcome.phases.expect("measured");
         assert!(!phases.connect.is_zero() && phases.total >= phases.connect);

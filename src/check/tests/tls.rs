@@ -4,7 +4,7 @@ use super::https::{Ca, DAY, bundle, config};
 use super::server::Server;
 use super::tcp::{saying, wait};
 use super::*;
-use crate::monitor::site::{Talk, TlsCheck};
+use crate::monitor::site::{SendExpect, TlsCheck};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{Read, Write};
@@ -19,7 +19,7 @@ pub(super) fn tls_check(address: SocketAddr) -> TlsCheck {
         port: address.port(),
         ip: IpVersion::Any,
         starttls: None,
-        talk: Talk::default(),
+        send_expect: SendExpect::default(),
         verify: true,
         ca_file: None,
     }
@@ -99,8 +99,8 @@ fn a_handshake_is_enough_and_tells_its_version() {
 fn what_is_said_under_tls_is_judged() {
     let ca = Ca::new();
     let server = greeting(ca.config(|_| {}), b"* OK IMAP4rev1 ready\r\n");
-    let told = |talk: Talk| {
-        let outcome = check(&server, Some(&ca), |check| check.talk = talk);
+    let told = |send_expect: SendExpect| {
+        let outcome = check(&server, Some(&ca), |check| check.send_expect = send_expect);
         let first_byte = outcome.phases.map(|phases| phases.first_byte);
         assert!(first_byte.is_some_and(|it| !it.is_zero()));
         outcome.verdict.map_err(|failure| failure.detail)
@@ -128,8 +128,8 @@ fn an_answer_to_what_was_sent_comes_under_tls() {
         wait(stream);
     });
     // More than rustls takes at once.
-    let talk = saying(&"x".repeat(300_000), "thanks");
-    let outcome = check(&echo, Some(&ca), |check| check.talk = talk);
+    let send_expect = saying(&"x".repeat(300_000), "thanks");
+    let outcome = check(&echo, Some(&ca), |check| check.send_expect = send_expect);
     assert_eq!(outcome.verdict, Ok(()));
 }
 
@@ -158,7 +158,7 @@ fn a_server_that_goes_or_says_nothing_under_tls_is_told() {
         (endless, Body, r#""220 " is not in the first 4096 bytes"#),
     ] {
         let outcome = check_within(1500, &server, Some(&ca), |check| {
-            check.talk = saying("", "220 ")
+            check.send_expect = saying("", "220 ")
         });
         assert_eq!(failure(&outcome), (kind, detail));
     }
@@ -171,7 +171,9 @@ fn session_tickets_are_passed_over_and_a_flood_of_them_is_refused() {
         let mut config = ca.config(|_| {});
         Arc::make_mut(&mut config).send_tls13_tickets = tickets;
         let server = greeting(config, b"220 hello");
-        let outcome = check(&server, Some(&ca), |check| check.talk = saying("", "220 "));
+        let outcome = check(&server, Some(&ca), |check| {
+            check.send_expect = saying("", "220 ")
+        });
         outcome
             .verdict
             .map_err(|failure| (failure.kind, failure.detail))
@@ -225,7 +227,7 @@ fn a_certificate_that_is_not_accepted_is_told_as_for_https() {
         assert_eq!((outcome.took, outcome.phases), (None, None));
         let outcome = check(&server, None, |check| {
             check.verify = false;
-            check.talk = saying("", "220 ");
+            check.send_expect = saying("", "220 ");
         });
         assert_eq!(outcome.verdict, Ok(()), "{detail}");
     }

@@ -24,8 +24,8 @@ fn causes(server: &Server, ca_file: Option<&Path>) -> [String; 2] {
     });
     let mut tls = super::tls::tls_check(server.address);
     tls.ca_file = ca_file;
-    tls.talk.send = Some("hello".to_owned());
-    tls.talk.expect = Some("hello".to_owned());
+    tls.send_expect.send = Some("hello".to_owned());
+    tls.send_expect.expect = Some("hello".to_owned());
     let site = site_of(Check::Tls(tls), Duration::from_secs(5));
     let tls = block_on(run(&client(), &site, false));
     [https, tls].map(|outcome| {

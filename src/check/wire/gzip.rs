@@ -18,7 +18,7 @@ const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 const HEAD: usize = 10;
 /// Deflated bytes that may come beyond what they unpack to. Packers need 5 for 16 KiB or more at worst;
 /// who sends blocks that hold next to nothing makes their tables be built for each 10 bits.
-const EXCESS: usize = 64 * 1024;
+const MAX_EXCESS: usize = 64 * 1024;
 
 // Flags of a member's head: what follows its fixed part, in the order EXTRA, NAME, COMMENT, CRC.
 const TEXT: u8 = 1;
@@ -66,7 +66,7 @@ enum Place {
     Trailer,
     /// Behind the last member.
     Rest,
-    /// Behind [`EXCESS`]: nothing is unpacked any more.
+    /// Behind [`MAX_EXCESS`]: nothing is unpacked any more.
     Waste,
 }
 
@@ -143,7 +143,7 @@ impl Gunzip {
             _ => return Err(Damaged),
         }
         self.excess = (self.excess + used).saturating_sub(got);
-        if self.excess > EXCESS {
+        if self.excess > MAX_EXCESS {
             self.enter(Place::Waste);
         }
         Ok(got > 0)
@@ -381,9 +381,9 @@ mod tests {
     fn blocks_that_hold_next_to_nothing_are_not_unpacked_for_ever() {
         let head = &packed(b"")[..HEAD];
         // Ten bits of a fixed block without data (RFC 1951, section 3.2.6), four times.
-        let blocks = [2, 8, 32, 128, 0].repeat(EXCESS / 4);
-        let stored = [0, 0, 0, 0xff, 0xff].repeat(EXCESS / 4);
-        let members = packed(b"").repeat(EXCESS);
+        let blocks = [2, 8, 32, 128, 0].repeat(MAX_EXCESS / 4);
+        let stored = [0, 0, 0, 0xff, 0xff].repeat(MAX_EXCESS / 4);
+        let members = packed(b"").repeat(MAX_EXCESS);
         for file in [[head, &blocks].concat(), [head, &stored].concat(), members] {
             let mut gunzip = Gunzip::default();
             assert_eq!(gunzip.advance(&mut &file[..]), Ok(false));

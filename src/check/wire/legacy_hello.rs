@@ -54,7 +54,7 @@ fn sized(body: &[u8]) -> Vec<u8> {
 /// Bytes of an alert: the least that a TLS server answers.
 pub const ALERT: usize = 7;
 /// Bytes of an answer that [`accepted`] needs.
-pub const ENOUGH: usize = 11;
+pub const ANSWER_NEEDED: usize = 11;
 
 /// The answer begins with a handshake message, so that more follows.
 pub fn is_handshake(answer: &[u8]) -> bool {

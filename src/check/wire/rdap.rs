@@ -2,7 +2,7 @@
 //! (RFC 9224).
 
 use super::date::seconds;
-use crate::json::{Document, Flaw, Value, Values};
+use crate::json::{Document, JsonError, Value, Values};
 use crate::monitor::site::printable::ADDRESS;
 
 /// More labels than this aren't put before a public suffix.
@@ -29,10 +29,10 @@ pub struct Registration {
 
 /// Reads the answer to a question for a domain. What it doesn't say, or not in RDAP's words, is
 /// missing in the result.
-pub fn registration(body: &[u8]) -> Result<Registration, Flaw> {
+pub fn registration(body: &[u8]) -> Result<Registration, JsonError> {
     // A registrar's name in Latin-1 doesn't keep the date from being read.
     let document = Document::lenient(body)?;
-    let domain = document.root().ok_or(Flaw::Malformed)?;
+    let domain = document.root().ok_or(JsonError::Malformed)?;
     let name = domain.get("ldhName").and_then(|name| name.text());
     let ends = elements(&domain, "events").find_map(|event| {
         let action = event.get("eventAction")?.text()?;
@@ -71,11 +71,11 @@ fn formatted_name(entity: Value<'_>) -> Option<String> {
 
 /// Of IANA's list: for each of `wanted` (without the dot, lower case) the address of its registry,
 /// https before http; empty where the list has none.
-pub fn services(list: &[u8], wanted: &[String]) -> Result<Vec<String>, Flaw> {
+pub fn services(list: &[u8], wanted: &[String]) -> Result<Vec<String>, JsonError> {
     let mut found = vec![String::new(); wanted.len()];
     let all = Document::lenient(list)?.root();
     let all = all.and_then(|all| all.get("services"));
-    for service in all.ok_or(Flaw::Malformed)?.elements() {
+    for service in all.ok_or(JsonError::Malformed)?.elements() {
         let mut parts = service.elements();
         let (Some(domains), Some(addresses)) = (parts.next(), parts.next()) else {
             continue;
@@ -173,9 +173,12 @@ mod tests {
                 "{body}"
             );
         }
-        assert_eq!(registration(b"<html>"), Err(Flaw::Malformed));
-        assert_eq!(registration(br#"{"events":["#), Err(Flaw::CutOff));
-        assert_eq!(registration(br#"{"events":,"a":1}"#), Err(Flaw::Malformed));
+        assert_eq!(registration(b"<html>"), Err(JsonError::Malformed));
+        assert_eq!(registration(br#"{"events":["#), Err(JsonError::CutOff));
+        assert_eq!(
+            registration(br#"{"events":,"a":1}"#),
+            Err(JsonError::Malformed)
+        );
     }
 
     #[test]
@@ -199,7 +202,7 @@ mod tests {
                 ""
             ]
         );
-        assert_eq!(services(b"{}", &wanted), Err(Flaw::Malformed));
+        assert_eq!(services(b"{}", &wanted), Err(JsonError::Malformed));
         let long = format!(
             r#"{{"services":[[["com"],["https://rdap.example/{}"]]]}}"#,
             "x".repeat(900_000)

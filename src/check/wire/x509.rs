@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use text::text;
 
 /// Certificates on a way to a root: more than any verifier goes along.
-const LONGEST: usize = 16;
+const MAX_CHAIN: usize = 16;
 
 /// A certificate's facts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,10 +141,10 @@ pub fn first_to_end<'a>(
     let others: Vec<Certificate> = others
         .iter()
         .filter_map(|der| Certificate::read(der.as_ref()))
-        .take(LONGEST)
+        .take(MAX_CHAIN)
         .collect();
     let (mut first, mut here) = (&leaf, &leaf);
-    for _ in 0..LONGEST {
+    for _ in 0..MAX_CHAIN {
         if here.is_self_issued() {
             break;
         }

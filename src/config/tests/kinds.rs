@@ -4,8 +4,8 @@ use super::{rendered, sound, wrong, wrong_site};
 use crate::config::scheme::Scheme;
 use crate::config::{Config, keys, summary, to_json};
 use crate::monitor::site::{
-    Check, DnsCheck, HttpCheck, IcmpCheck, IpVersion, JsonOp, JsonValue, RecordKind, Site,
-    StartTls, Talk, TcpCheck, TlsCheck,
+    Check, DnsCheck, HttpCheck, IcmpCheck, IpVersion, JsonOp, JsonValue, RecordKind, SendExpect,
+    Site, StartTls, TcpCheck, TlsCheck,
 };
 use proptest::prelude::*;
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ fn tcp_sends_and_expects() {
         host: "example.org".to_owned(),
         port: 25,
         ip: IpVersion::V6,
-        talk: Talk {
+        send_expect: SendExpect {
             send: Some("EHLO s3cret\r\n".to_owned()),
             expect: Some("250".to_owned()),
         },
@@ -65,7 +65,7 @@ fn tls_has_a_certificate() {
         port: 853,
         ip: IpVersion::Any,
         starttls: None,
-        talk: Talk::default(),
+        send_expect: SendExpect::default(),
         verify: true,
         ca_file: None,
     };
@@ -78,7 +78,7 @@ fn tls_has_a_certificate() {
         port: 25,
         ip: IpVersion::Any,
         starttls: Some(StartTls::Smtp),
-        talk: Talk {
+        send_expect: SendExpect {
             send: None,
             expect: Some("220".to_owned()),
         },
@@ -207,9 +207,9 @@ fn defaults_apply_to_the_sites_that_have_the_key() {
     let Check::Tcp(check) = &tcp.check else {
         panic!()
     };
-    assert_eq!(check.talk.expect.as_deref(), Some("192.0.2.1"));
+    assert_eq!(check.send_expect.expect.as_deref(), Some("192.0.2.1"));
     assert_eq!(
-        (check.talk.send.as_deref(), check.ip),
+        (check.send_expect.send.as_deref(), check.ip),
         (Some("s"), IpVersion::V4)
     );
     assert_eq!((tls.cert, tls.domain), (Some(7 * DAY), None));

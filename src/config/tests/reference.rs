@@ -1,9 +1,9 @@
 //! `docs/configuration.md` is written from the table of keys; the defaults in that are the real ones.
 
 use super::sound;
-use crate::config::keys::{AGENT, Key, LOGIN, SITE, Section, TELEGRAM, Takes, Visibility};
+use crate::config::keys::{AGENT, Key, LOGIN, SITE, Section, TELEGRAM, ValueType, Visibility};
 use crate::config::scheme::{Scheme, listed};
-use crate::config::value::{LONGEST, format_duration};
+use crate::config::value::{LONGEST_DURATION, format_duration};
 use crate::config::{Config, to_json};
 use std::fmt::Write;
 use std::path::Path;
@@ -73,21 +73,21 @@ fn reference() -> String {
 
 fn value(key: &Key) -> String {
     let bounds = |least: Duration, most: Duration| match (least, most) {
-        (Duration::ZERO, LONGEST) => String::new(),
-        (least, LONGEST) => format!(", at least {}", format_duration(least)),
+        (Duration::ZERO, LONGEST_DURATION) => String::new(),
+        (least, LONGEST_DURATION) => format!(", at least {}", format_duration(least)),
         (Duration::ZERO, most) => format!(", at most {}", format_duration(most)),
         (least, most) => format!(", {} to {}", format_duration(least), format_duration(most)),
     };
     let value = match &key.takes {
-        Takes::Time((least, most)) => format!("duration{}", bounds(*least, *most)),
-        Takes::Seconds((least, most), _) => {
+        ValueType::Time((least, most)) => format!("duration{}", bounds(*least, *most)),
+        ValueType::Seconds((least, most), _) => {
             format!("duration in whole seconds{}", bounds(*least, *most))
         }
-        Takes::Integer(least, most) => format!("whole number, {least} to {most}"),
-        Takes::Flag => "true or false".to_owned(),
-        Takes::Few((words, most, _)) => format!("{words}, at most {most}"),
-        Takes::List(words) | Takes::Other(words) => (*words).to_owned(),
-        Takes::Table(section) => format!("table, see {}", section.title),
+        ValueType::Integer(least, most) => format!("whole number, {least} to {most}"),
+        ValueType::Flag => "true or false".to_owned(),
+        ValueType::Few((words, most, _)) => format!("{words}, at most {most}"),
+        ValueType::List(words) | ValueType::Other(words) => (*words).to_owned(),
+        ValueType::Table(section) => format!("table, see {}", section.title),
     };
     match key.shown {
         Visibility::Nothing => format!("{value}; *hidden*"),
@@ -109,13 +109,13 @@ fn kinds(key: &Key) -> String {
 /// The default as the file would have it.
 fn default(key: &Key) -> Option<String> {
     let quoted = match &key.takes {
-        Takes::Time(..) | Takes::Seconds(..) => true,
-        Takes::Other(words) => words.contains("in quotes"),
+        ValueType::Time(..) | ValueType::Seconds(..) => true,
+        ValueType::Other(words) => words.contains("in quotes"),
         _ => false,
     };
     match key.default {
         "" => None,
-        all if matches!(key.takes, Takes::Few(_)) => {
+        all if matches!(key.takes, ValueType::Few(_)) => {
             Some(format!("[\"{}\"]", all.replace(", ", "\", \"")))
         }
         default if quoted => Some(format!("\"{default}\"")),

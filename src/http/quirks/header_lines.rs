@@ -17,7 +17,7 @@
 //!
 //! Lines that are read by nothing here (see [`READ`]) are left out too. libcurl keeps a copy of each
 //! line and isahc parses it into a map: a head just under libcurl's limits (300 KiB, 5000 lines) took
-//! 2 MiB. Heads over [`LARGEST`] (one answer's with the interim ones before it) are refused just before
+//! 2 MiB. Heads over [`MAX_READ`] (one answer's with the interim ones before it) are refused just before
 //! libcurl would, whose code for that is the one for a reset (`CURLE_RECV_ERROR`).
 //!
 //! Tests: those below, and `check::tests::header_lines`, which fails when a new libcurl passes heads
@@ -39,9 +39,9 @@ const CURLE_TOO_LARGE: c_int = 100;
 
 /// Bytes of a head that are passed on; lines beyond that are left out. Cookies: no jar has room for
 /// so many.
-const MOST: usize = 64 * 1024;
+const MAX_PASSED_ON: usize = 64 * 1024;
 /// Bytes of a transfer's heads that are read. libcurl's bound (`MAX_HTTP_RESP_HEADER_SIZE`, lib/http.h) is 300 KiB.
-const LARGEST: usize = 298 * 1024;
+const MAX_READ: usize = 298 * 1024;
 /// Heads that are known at once, more than there are transfers.
 const HEADS_KNOWN: usize = 1024;
 
@@ -194,8 +194,8 @@ fn room(transfer: usize, is_status: bool, read: usize, line: Option<&[u8]>) -> R
     heads.push_front(head);
     match line {
         _ if has_ended => Room::Passes,
-        _ if read > LARGEST => Room::TooLarge,
-        Some(_) if head.passed <= MOST => Room::Passes,
+        _ if read > MAX_READ => Room::TooLarge,
+        Some(_) if head.passed <= MAX_PASSED_ON => Room::Passes,
         _ => Room::LeftOut,
     }
 }
@@ -307,7 +307,7 @@ mod tests {
         // Numbers that no transfer of another test has.
         let (one, two) = (1, 2);
         assert_eq!((status(one), status(two)), (Room::Passes, Room::Passes));
-        for _ in 0..MOST / line.len() {
+        for _ in 0..MAX_PASSED_ON / line.len() {
             assert_eq!(header(one), Room::Passes);
         }
         assert_eq!(header(one), Room::LeftOut);
@@ -315,9 +315,9 @@ mod tests {
         assert_eq!((status(one), header(one)), (Room::Passes, Room::Passes));
         assert_eq!(room(one, false, 2, Some(b"\r\n")), Room::Passes);
         // What has been read counts, whatever the line is.
-        assert_eq!(room(one, false, LARGEST, None), Room::LeftOut);
-        assert_eq!(room(one, false, LARGEST + 1, None), Room::TooLarge);
-        assert_eq!(room(one, true, LARGEST + 1, Some(b"")), Room::TooLarge);
+        assert_eq!(room(one, false, MAX_READ, None), Room::LeftOut);
+        assert_eq!(room(one, false, MAX_READ + 1, None), Room::TooLarge);
+        assert_eq!(room(one, true, MAX_READ + 1, Some(b"")), Room::TooLarge);
     }
 
     #[test]

@@ -29,13 +29,13 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Received by one request before its body ended or was cut, the body itself not counted.
-const LIMIT: u64 = 8 << 20;
+const MAX_BYTES: u64 = 8 << 20;
 /// Over this a connection is followed: what is read of it as a body is excused.
-const LARGE: u64 = 1 << 20;
+const FOLLOWED_FROM: u64 = 1 << 20;
 /// Bytes read by libcurl for each look.
-const EVERY: usize = 512 << 10;
+const LOOK_EVERY_BYTES: usize = 512 << 10;
 /// How long a connection that was cut is remembered, for the requests that end with it.
-const REMEMBERED: Duration = Duration::from_secs(10);
+const CUT_REMEMBERED_FOR: Duration = Duration::from_secs(10);
 
 struct Connection {
     socket: RawFd,
@@ -94,11 +94,11 @@ impl Connection {
         };
         self.received = received;
         let counted = received.saturating_sub(self.excused);
-        if counted > LARGE && self.ends.is_none() {
+        if counted > FOLLOWED_FROM && self.ends.is_none() {
             self.follow(ends(self.socket));
         }
         // What libcurl has not read yet may be a body.
-        if counted > LIMIT && counted.saturating_sub(waiting(self.socket)) > LIMIT {
+        if counted > MAX_BYTES && counted.saturating_sub(waiting(self.socket)) > MAX_BYTES {
             abort(self.socket, self.ends, TransferErrorKind::TooMuch, cut);
         }
     }
@@ -130,7 +130,7 @@ fn of(ends: Ends, act: impl FnOnce(&mut Connection)) {
 /// Why the connection between `ends` was cut here, if it was.
 pub(in crate::http) fn why_cut(ends: Ends) -> Option<TransferErrorKind> {
     let cut = &mut table().cut;
-    cut.retain(|cut| cut.at.elapsed() < REMEMBERED);
+    cut.retain(|cut| cut.at.elapsed() < CUT_REMEMBERED_FOR);
     let known = cut.iter().rev().find(|cut| cut.ends == ends)?;
     Some(known.why.clone())
 }
@@ -159,7 +159,7 @@ fn know(socket: RawFd) {
 /// libcurl has read `count` bytes from some socket. (Some other counts come by as well, which make
 /// for more probes only.)
 fn moved(count: usize) {
-    if MOVED.fetch_add(count, Ordering::Relaxed) + count < EVERY {
+    if MOVED.fetch_add(count, Ordering::Relaxed) + count < LOOK_EVERY_BYTES {
         return;
     }
     MOVED.store(0, Ordering::Relaxed);
@@ -223,7 +223,7 @@ fn ends(socket: RawFd) -> Option<Ends> {
 
 /// The peer gets a reset, libcurl an error at its next read; the number stays libcurl's to close.
 fn abort(socket: RawFd, ends: Option<Ends>, why: TransferErrorKind, cut: &mut VecDeque<Cut>) {
-    cut.retain(|cut| cut.at.elapsed() < REMEMBERED);
+    cut.retain(|cut| cut.at.elapsed() < CUT_REMEMBERED_FOR);
     let at = Instant::now();
     cut.extend(ends.map(|ends| Cut { ends, at, why }));
     // SAFETY: all zeros is a value of the type: an address of no family, which connect(2) takes for

@@ -1,7 +1,7 @@
 //! How long an alert waits for company: one message says what many would.
 
 use crate::monitor::alert::{Alert, Notification};
-use crate::monitor::judge::storm::STORM;
+use crate::monitor::judge::storm::STORM_SITES;
 use crate::monitor::time::Moment;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub fn hold_until(
         .filter(|a| matches!(a.notification, Notification::Down { .. }))
         .count();
     // Those that were judged already belong to the storm as well: the last suspects are waited for.
-    let storm = unsettled.suspects > 0 && unsettled.suspects + downs > STORM;
+    let storm = unsettled.suspects > 0 && unsettled.suspects + downs > STORM_SITES;
     Some(if downs > 0 && storm {
         oldest + STORM_HOLD
     } else if let Some(at) = unwritten {

@@ -17,7 +17,7 @@ use crate::monitor::time::{Moment, Now};
 use std::time::Duration;
 
 /// What ends within this is worth a line.
-const SOON: i64 = 30 * DAY;
+const ENDS_SOON: i64 = 30 * DAY;
 /// Characters of a cause: one line on a phone or two.
 const CAUSE: usize = 60;
 
@@ -163,7 +163,7 @@ fn digest_of(sites: &[&SiteState], details: SiteDetails, now: Now) -> String {
             Subject::ALL.map(|s| (s, details.expiry.of(w.name(), s).and_then(Watch::found)));
         found.into_iter().filter_map(move |(s, found)| {
             let left = found?.ends - now.wall;
-            (left < SOON).then_some((left, s, *w))
+            (left < ENDS_SOON).then_some((left, s, *w))
         })
     });
     if let Some((left, subject, watched)) = ends.min_by_key(|(left, ..)| *left) {

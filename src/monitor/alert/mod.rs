@@ -15,7 +15,7 @@ use crate::monitor::expiry::{Subject, left_text};
 use crate::monitor::render::text::{MESSAGE_UNITS, bold, count, escape, pack, units};
 use crate::monitor::site::flapping;
 use crate::monitor::site::outcome::Expiry;
-use crate::monitor::site::suppression::Fault;
+use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::time::hours::Hours;
 use crate::monitor::time::text::{clock_times, day_of, lasting};
 use crate::monitor::time::{Moment, Now};
@@ -25,7 +25,7 @@ use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
 
 /// Older than this when it is sent, an alert says when it happened.
-const LATE: Duration = Duration::from_secs(90);
+const LATE_AFTER: Duration = Duration::from_secs(90);
 
 /// Room for `<b>100 down, 100 up again, …</b>`.
 const HEADLINE_UNITS: usize = 100;
@@ -44,7 +44,7 @@ pub struct Alerts {
     /// is over.
     slow_in_silence: HashSet<String>,
     /// Faults that no alert was made of yet, and when one is due.
-    due_faults: Vec<(Fault, Moment)>,
+    due_faults: Vec<(UplinkFault, Moment)>,
     /// The messages that say the last offline period and nothing else: chat and message.
     offline_messages: Vec<(i64, i64)>,
 }
@@ -246,7 +246,7 @@ impl Notification {
 
 /// One message's worth of alerts for one chat.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Composed {
+pub struct ComposedAlert {
     /// Lines of Telegram HTML, one for each alert or merged pair, with the alerts each one covers.
     pub lines: Vec<(String, Vec<u64>)>,
     pub silent: bool,
@@ -257,7 +257,7 @@ pub struct Composed {
 /// Puts the alerts that wait for one chat into words, as many as one message may hold. A down and an up of one incident that both
 /// still wait become one line, and its reminders go. `heard` says whether the chat has a
 /// message about an incident already: the first one about what began in silence says that it goes on.
-pub fn compose(waiting: &[&Alert], now: Now, heard: &dyn Fn(u32) -> bool) -> Composed {
+pub fn compose(waiting: &[&Alert], now: Now, heard: &dyn Fn(u32) -> bool) -> ComposedAlert {
     let ended = ended_here(waiting);
     let mut groups = grouped(waiting, &ended, now);
     let mut lines: Vec<(String, Vec<u64>)> = Vec::new();
@@ -310,7 +310,7 @@ pub fn compose(waiting: &[&Alert], now: Now, heard: &dyn Fn(u32) -> bool) -> Com
         [one] => Some(*one),
         _ => None,
     };
-    Composed {
+    ComposedAlert {
         lines,
         silent: waiting.iter().all(|a| a.notification.silent()),
         recovery_of: only
@@ -381,7 +381,10 @@ fn line_of(alert: &Alert, now: Now) -> String {
                 Some(cause) => format!("down now: {}{number}", escape(cause)),
                 None => "up now".to_owned(),
             };
-            format!("🟠 {name} is flapping, {state}. {}", flapping::silence())
+            format!(
+                "🟠 {name} is flapping, {state}. {}",
+                flapping::silence_text()
+            )
         }
         Notification::Changes { times, cause } => {
             let times = count(usize::try_from(*times).unwrap_or(0), "time");
@@ -470,7 +473,7 @@ pub(crate) fn when(alert: &Alert, now: Now) -> String {
         Notification::Digest { .. } => true,
         _ => false,
     };
-    if age > LATE && !dated {
+    if age > LATE_AFTER && !dated {
         format!(" · {} ago", lasting(age))
     } else {
         String::new()
@@ -478,7 +481,7 @@ pub(crate) fn when(alert: &Alert, now: Now) -> String {
 }
 
 /// As many lines as fit in one message under a headline, and the alerts they cover.
-pub fn first_message(composed: &Composed, ready: &[&Alert]) -> (String, Vec<u64>) {
+pub fn first_message(composed: &ComposedAlert, ready: &[&Alert]) -> (String, Vec<u64>) {
     let mut ids: Vec<u64> = Vec::new();
     let mut lines: Vec<&str> = Vec::new();
     let mut used = HEADLINE_UNITS;
@@ -571,7 +574,7 @@ mod tests {
         }
     }
 
-    fn texts(composed: &Composed) -> Vec<&str> {
+    fn texts(composed: &ComposedAlert) -> Vec<&str> {
         composed.lines.iter().map(|(l, _)| l.as_str()).collect()
     }
 

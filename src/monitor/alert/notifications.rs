@@ -5,7 +5,7 @@ use crate::monitor::alert::{Alerts, Notification};
 use crate::monitor::incident::unclean_stop::UncleanStop;
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::site::access::{Access, may_see};
-use crate::monitor::site::flapping::Manner;
+use crate::monitor::site::flapping::ChangeNotice;
 use crate::monitor::site::state::{SiteState, State};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::text::clock_times;
@@ -13,7 +13,7 @@ use crate::monitor::time::{Moment, Now};
 use std::time::Duration;
 
 /// The clock that dated what was last written may have been ahead by so much, in seconds.
-const AHEAD: i64 = 60;
+const CLOCK_TOLERANCE: i64 = 60;
 
 /// An alert that is to be queued.
 #[derive(Debug)]
@@ -116,13 +116,13 @@ impl Alerts {
 
     /// No new alert is made of the site: it or everything is muted, or it is under maintenance.
     pub fn muted(&self, site: &SiteState, now: Moment) -> bool {
-        self.all_muted(now) || site.muted(now) || site.under_maintenance()
+        self.all_muted(now) || site.is_muted(now) || site.under_maintenance()
     }
 
     /// No alert is made of the site but the end of what had one: it is muted, under maintenance,
     /// flapping or not judged.
-    fn held_back(&self, site: &SiteState, now: Moment) -> bool {
-        let covered = site.suppressed() || site.flapping().is_on() || site.stale();
+    fn is_held_back(&self, site: &SiteState, now: Moment) -> bool {
+        let covered = site.is_suppressed() || site.flapping().is_flapping() || site.is_stale();
         covered || self.muted(site, now)
     }
 
@@ -133,16 +133,16 @@ impl Alerts {
         at: usize,
         number: u32,
         cause: &str,
-        manner: Manner,
+        notice: ChangeNotice,
         behind: &[usize],
     ) -> Option<Vec<NewAlert>> {
         let site = &audience.sites[at];
         // Its recovery is one from down.
         self.end_slow(site.name());
-        if manner == Manner::Silently || self.muted(site, audience.now.moment()) {
+        if notice == ChangeNotice::Silent || self.muted(site, audience.now.moment()) {
             return None;
         }
-        if manner == Manner::Flapping {
+        if notice == ChangeNotice::Flapping {
             let cause = Some(cause.to_owned());
             let notification = Notification::Flapping { cause };
             return Some(vec![audience.alert(site, notification, Some(number))]);
@@ -169,12 +169,12 @@ impl Alerts {
         audience: Audience,
         at: usize,
         ended: &Incident,
-        manner: Manner,
+        notice: ChangeNotice,
     ) -> Option<NewAlert> {
         let site = &audience.sites[at];
         let notified = self.notified(&Topic::Incident(ended.number()));
-        match manner {
-            Manner::Plainly => {
+        match notice {
+            ChangeNotice::Normal => {
                 let lasted = ended.length(audience.now);
                 let notification = Notification::Up { lasted };
                 let alert = audience.alert(site, notification, Some(ended.number()));
@@ -183,8 +183,8 @@ impl Alerts {
                 }
                 Some(alert.only_for(notified?))
             }
-            Manner::Flapping => self.flapping(audience, site, notified.is_some()),
-            Manner::Silently => None,
+            ChangeNotice::Flapping => self.flapping(audience, site, notified.is_some()),
+            ChangeNotice::Silent => None,
         }
     }
 
@@ -193,18 +193,18 @@ impl Alerts {
         audience: Audience,
         at: usize,
         cause: String,
-        manner: Manner,
+        notice: ChangeNotice,
     ) -> Option<NewAlert> {
         let site = &audience.sites[at];
         self.end_slow(site.name());
-        match manner {
-            Manner::Plainly if self.muted(site, audience.now.moment()) => {
+        match notice {
+            ChangeNotice::Normal if self.muted(site, audience.now.moment()) => {
                 self.slow_in_silence.insert(site.name().to_owned());
                 None
             }
-            Manner::Plainly => Some(audience.alert(site, Notification::Slow { cause }, None)),
-            Manner::Flapping => self.flapping(audience, site, false),
-            Manner::Silently => None,
+            ChangeNotice::Normal => Some(audience.alert(site, Notification::Slow { cause }, None)),
+            ChangeNotice::Flapping => self.flapping(audience, site, false),
+            ChangeNotice::Silent => None,
         }
     }
 
@@ -213,17 +213,17 @@ impl Alerts {
         audience: Audience,
         at: usize,
         lasted: Duration,
-        manner: Manner,
+        notice: ChangeNotice,
     ) -> Option<NewAlert> {
         let site = &audience.sites[at];
         let notified = self.end_slow(site.name());
-        match manner {
-            Manner::Plainly => {
+        match notice {
+            ChangeNotice::Normal => {
                 let alert = audience.alert(site, Notification::Fast { lasted }, None);
                 Some(alert.only_for(&notified?))
             }
-            Manner::Flapping => self.flapping(audience, site, notified.is_some()),
-            Manner::Silently => None,
+            ChangeNotice::Flapping => self.flapping(audience, site, notified.is_some()),
+            ChangeNotice::Silent => None,
         }
     }
 
@@ -255,7 +255,7 @@ impl Alerts {
                 return None;
             }
             notified?;
-            incident.set_reminded(now.moment());
+            incident.on_reminder(now.moment());
             let (cause, lasted) = (Some(incident.cause().to_owned()), incident.length(now));
             let notification = Notification::Steady { cause, lasted };
             return Some(audience.alert(site, notification, Some(incident.number())));
@@ -280,10 +280,10 @@ impl Alerts {
                 continue;
             }
             let site = audience.sites.named(incident.site());
-            if site.is_some_and(|site| self.held_back(site, now)) || self.all_muted(now) {
+            if site.is_some_and(|site| self.is_held_back(site, now)) || self.all_muted(now) {
                 continue;
             }
-            incident.set_reminded(now);
+            incident.on_reminder(now);
             alerts.extend(site.map(|site| audience.still_down(site, incident)));
         }
         alerts
@@ -298,8 +298,8 @@ impl Alerts {
         for site in audience.sites.iter() {
             let slow = self.slow_in_silence.contains(site.name())
                 && site.judged_state() == State::Degraded
-                && !site.paused();
-            if slow && !self.held_back(site, audience.now.moment()) {
+                && !site.is_paused();
+            if slow && !self.is_held_back(site, audience.now.moment()) {
                 self.slow_in_silence.remove(site.name());
                 alerts.push(audience.slow(site));
             }
@@ -326,9 +326,9 @@ impl Alerts {
             {
                 continue;
             }
-            incident.set_reminded(now);
+            incident.on_reminder(now);
             let notified = self.notified(&Topic::Incident(incident.number())).is_some();
-            if notified && !queued(incident.number()) && !self.held_back(site, now) {
+            if notified && !queued(incident.number()) && !self.is_held_back(site, now) {
                 alerts.push(audience.still_down(site, incident));
             }
         }
@@ -357,7 +357,7 @@ impl Alerts {
         }
         let every = site.config().remind?;
         let due = incident.next_reminder(every)?;
-        (!site.paused() && !site.stale()).then_some(due)
+        (!site.is_paused() && !site.is_stale()).then_some(due)
     }
 
     /// The file has mistakes. They may name sites: only chats that see all of them get `what`, the
@@ -377,14 +377,14 @@ impl Alerts {
         let now = audience.now;
         let back = now.wall_at(stop.back());
         // By a clock that was ahead: since when is not known.
-        let known = stop.seen() <= back.saturating_add(AHEAD);
+        let known = stop.seen() <= back.saturating_add(CLOCK_TOLERANCE);
         let (seen, back) = clock_times(stop.seen().min(back), back, now);
         let text = match known {
             true => format!("I was away, last seen {seen}, back {back}"),
             false => format!("I was away, back {back}"),
         };
         let still = audience.sites.iter().filter(|w| {
-            let down = w.down() && !w.paused() && !w.under_maintenance();
+            let down = w.is_down() && !w.is_paused() && !w.under_maintenance();
             down && stop.is_checked(w.name())
         });
         let still: Vec<&SiteState> = still.collect();

@@ -4,7 +4,7 @@ use crate::monitor::alert::notifications::NewAlert;
 use crate::monitor::alert::{Alert, Alerts, Notification};
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::site::access::rename;
-use crate::monitor::site::suppression::Fault;
+use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::site::table::Sites;
 
 /// What begins and ends.
@@ -16,7 +16,7 @@ pub enum Topic {
     Flapping(String),
     /// A site is slow.
     Slow(String),
-    Fault(Fault),
+    Fault(UplinkFault),
 }
 
 impl Notification {

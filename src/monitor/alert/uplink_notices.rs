@@ -2,17 +2,17 @@
 
 use crate::monitor::alert::Alerts;
 use crate::monitor::alert::notified::Topic;
-use crate::monitor::site::suppression::Fault;
+use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::time::Moment;
 
 impl Alerts {
     /// A fault began: a notice is made at `due` if it goes on until then.
-    pub fn on_fault(&mut self, fault: Fault, due: Moment) {
+    pub fn on_fault(&mut self, fault: UplinkFault, due: Moment) {
         self.due_faults.push((fault, due));
     }
 
     /// A fault is over, or not asked for any more: the chats that were notified of it.
-    pub fn on_fault_end(&mut self, fault: Fault) -> Option<Vec<i64>> {
+    pub fn on_fault_end(&mut self, fault: UplinkFault) -> Option<Vec<i64>> {
         self.due_faults.retain(|(due, _)| *due != fault);
         self.notified.remove(&Topic::Fault(fault))
     }
@@ -29,12 +29,12 @@ impl Alerts {
     }
 
     /// Faults that these chats are to be notified of now.
-    pub fn take_due_faults(&mut self, chats: &[i64], now: Moment) -> Vec<Fault> {
+    pub fn take_due_faults(&mut self, chats: &[i64], now: Moment) -> Vec<UplinkFault> {
         if self.all_muted(now) {
             return Vec::new();
         }
         let due = self.due_faults.extract_if(.., |(_, at)| *at <= now);
-        let due: Vec<Fault> = due.map(|(fault, _)| fault).collect();
+        let due: Vec<UplinkFault> = due.map(|(fault, _)| fault).collect();
         for fault in &due {
             self.add_notified(Topic::Fault(*fault), chats);
         }

@@ -7,7 +7,7 @@
 
 use crate::monitor::bot::Bot;
 use crate::monitor::bot::added_record::AddedRecord;
-use crate::monitor::outbox::message::Asker;
+use crate::monitor::outbox::message::Requester;
 use crate::monitor::render::text::{bold, escape};
 use crate::monitor::site::Site;
 use crate::monitor::site::access::may_see;
@@ -24,7 +24,7 @@ pub const MOST_ADDED: usize = 100;
 /// Of those that are being checked before they are taken.
 const MOST_TRIALS: usize = 5;
 /// The same asked for again within this is meant.
-const INSIST: Duration = Duration::from_secs(600);
+const CONFIRM_WITHIN: Duration = Duration::from_secs(600);
 
 /// What is known of added sites, and of those that may become some.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ pub struct AddedSites {
 #[derive(Debug)]
 struct Trial {
     id: u64,
-    asker: Asker,
+    requester: Requester,
     url: String,
     name: Option<String>,
     /// Once it has been examined.
@@ -54,7 +54,7 @@ struct Trial {
 /// What the end of a first check means.
 #[derive(Debug)]
 pub(crate) struct TrialEnd {
-    pub asker: Asker,
+    pub requester: Requester,
     /// The reply, in HTML.
     pub html: String,
     /// The site, if it is watched from now on.
@@ -79,7 +79,7 @@ impl AddedSites {
     /// Has a site examined that a user wants to add; the refusal if that is not possible.
     pub(crate) fn request(
         &mut self,
-        asker: &Asker,
+        requester: &Requester,
         url: &str,
         name: Option<&str>,
         actions: &mut Actions,
@@ -96,7 +96,7 @@ impl AddedSites {
         self.next += 1;
         let trial = Trial {
             id: self.next,
-            asker: asker.clone(),
+            requester: requester.clone(),
             url: url.to_owned(),
             name: name.map(str::to_owned),
             site: None,
@@ -137,9 +137,9 @@ impl Bot {
         sites: &Sites,
         clock_set: bool,
         actions: &mut Actions,
-    ) -> Option<(Asker, String)> {
+    ) -> Option<(Requester, String)> {
         let place = self.added.trials.iter().position(|t| t.id == id)?;
-        let chat = self.added.trials[place].asker.chat;
+        let chat = self.added.trials[place].requester.chat;
         let refusal = match &result {
             Err(what) => Some(format!("Not added: {}.", escape(what))),
             Ok(site) if sites.hidden(chat, &site.name) => {
@@ -155,14 +155,14 @@ impl Bot {
             Ok(site) if !may_see(chat, site) => Some(
                 "Not added: by `chats` in [defaults] this chat would not be told of it.".to_owned(),
             ),
-            Ok(site) if site.is_https() && !clock_set => {
+            Ok(site) if site.uses_tls() && !clock_set => {
                 Some("Not added: the clock is not set yet.".to_owned())
             }
             Ok(_) => None,
         };
         let (Ok(site), None) = (result, &refusal) else {
             let trial = self.added.trials.remove(place);
-            return Some((trial.asker, refusal.unwrap_or_default()));
+            return Some((trial.requester, refusal.unwrap_or_default()));
         };
         let site = Arc::new(site);
         let trial = &mut self.added.trials[place];
@@ -170,7 +170,7 @@ impl Bot {
         let text = format!("Checking {} …", bold(&site.name));
         actions.push(Action::Try { id, site });
         let announced = std::mem::replace(&mut trial.announced, true);
-        (!announced).then(|| (trial.asker.clone(), text))
+        (!announced).then(|| (trial.requester.clone(), text))
     }
 
     /// A first check has ended.
@@ -194,11 +194,15 @@ impl Bot {
         let site = trial.site?;
         let name = bold(&site.name);
         // A check that came back late must not speak for a message of ours that has been edited.
-        let asker = Asker {
+        let requester = Requester {
             instead: None,
-            ..trial.asker
+            ..trial.requester
         };
-        let end = |html: String, site| TrialEnd { asker, html, site };
+        let end = |html: String, site| TrialEnd {
+            requester,
+            html,
+            site,
+        };
         if self.added.name_taken(&site.name, sites) {
             let html = format!("Not added: there is a site {name} by now.");
             return Some(end(html, None));
@@ -208,7 +212,7 @@ impl Bot {
             url: trial.url,
         };
         let failed = &mut self.added.failed;
-        failed.retain(|(_, at)| now.since(*at) < INSIST);
+        failed.retain(|(_, at)| now.since(*at) < CONFIRM_WITHIN);
         let insisted = failed.iter().position(|(r, _)| *r == record);
         let html = match (&outcome.verdict, insisted) {
             (Err(failure), None) => {
@@ -219,7 +223,7 @@ impl Bot {
                 let html = format!(
                     "❌ Not added: {name} fails: {}\nTo add it as it is, send the same again within {}.",
                     escape(&failure.detail),
-                    lasting(INSIST)
+                    lasting(CONFIRM_WITHIN)
                 );
                 return Some(end(html, None));
             }

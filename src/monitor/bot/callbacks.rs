@@ -53,10 +53,10 @@ impl Execution<'_> {
         if key.is_some_and(|key| visible.of_key(key).is_none()) {
             return self.take_buttons(press, GONE.to_owned());
         }
-        let asker = press.asker(self.view.now.uptime, instead);
+        let requester = press.requester(self.view.now.uptime, instead);
         if let Some(command) = command::parse(line, None, false, &|_| false) {
-            let content = self.carry_out(&asker, &command);
-            self.answer(&asker, content);
+            let content = self.carry_out(&requester, &command);
+            self.answer(&requester, content);
         }
         String::new()
     }
@@ -68,11 +68,11 @@ impl Execution<'_> {
         let Some(site) = key.and_then(|key| visible.of_key(key)) else {
             return self.take_buttons(press, GONE.to_owned());
         };
-        let asker = press.asker(self.view.now.uptime, press.message());
+        let requester = press.requester(self.view.now.uptime, press.message());
         let Some(command) = command::parse(line, None, false, &|_| false) else {
             return String::new();
         };
-        self.carry_out(&asker, &command);
+        self.carry_out(&requester, &command);
         let done = match command {
             Command::Mute { .. } => "🔕 Muted for 1 h",
             Command::Unmute { .. } => "🔔 Unmuted",
@@ -80,9 +80,13 @@ impl Execution<'_> {
             Command::Resume { .. } => "▶️ Checked again",
             _ => return String::new(),
         };
-        if asker.instead.is_some() {
+        if requester.instead.is_some() {
             let note = format!("\n{done}{}", by(&press.name));
-            self.orders.push(Order::ShowSite { asker, site, note });
+            self.orders.push(Order::ShowSite {
+                requester,
+                site,
+                note,
+            });
         }
         done.to_owned()
     }
@@ -115,9 +119,9 @@ impl Execution<'_> {
         // `None`: it is acknowledged.
         let (done, mute) = match button {
             AlertButton::Check => {
-                let asker = press.asker(now.uptime, None);
-                let content = self.check(&asker, &places);
-                self.answer(&asker, content);
+                let requester = press.requester(now.uptime, None);
+                let content = self.check(&requester, &places);
+                self.answer(&requester, content);
                 return String::new();
             }
             AlertButton::Acknowledge if acknowledged => {

@@ -16,7 +16,7 @@ const MAX_LINES: usize = 40;
 /// Failures that are named while others are still checked.
 const MAX_SO_FAR: usize = 5;
 /// UTF-16 units of a message that are kept for its last lines.
-const ROOM: usize = 200;
+const LAST_LINES_UNITS: usize = 200;
 /// Characters of a cause.
 const MAX_CAUSE: usize = 150;
 /// Blocks of the bar.
@@ -30,7 +30,7 @@ pub struct Job {
     pub targets: Vec<String>,
     pub remaining: BTreeSet<String>,
     pub results: Vec<(String, JobResult)>,
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<WaitingChat>,
     /// When it got its permit.
     pub started: Option<Moment>,
 }
@@ -47,7 +47,7 @@ pub enum JobResult {
 
 /// A chat that waits for the result.
 #[derive(Clone, Debug)]
-pub struct Listener {
+pub struct WaitingChat {
     pub chat: i64,
     /// As in a [`crate::monitor::outbox::message::Message`].
     pub topic: Option<i64>,
@@ -68,7 +68,7 @@ pub enum JobMessage {
     Nowhere,
 }
 
-impl Listener {
+impl WaitingChat {
     /// `text`, and the user who pressed the button.
     pub fn worded(&self, text: &str) -> String {
         format!("{text}{}", self.asked_by)
@@ -153,7 +153,7 @@ impl Job {
         let mut shown = 0;
         for (name, verdict) in results.iter().take(MAX_LINES) {
             let line = line(name, verdict);
-            if units(&text) + units(&line) > MESSAGE_UNITS - ROOM {
+            if units(&text) + units(&line) > MESSAGE_UNITS - LAST_LINES_UNITS {
                 break;
             }
             text.push('\n');

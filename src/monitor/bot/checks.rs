@@ -1,8 +1,8 @@
 //! The queue of `/check` commands: admission, progress, result.
 
-use crate::monitor::bot::check_jobs::{Job, JobMessage, JobResult, Listener, MAX_WAITING};
+use crate::monitor::bot::check_jobs::{Job, JobMessage, JobResult, MAX_WAITING, WaitingChat};
 use crate::monitor::bot::{Bot, ReplyContent};
-use crate::monitor::outbox::message::{Asker, CONSOLE, Passing};
+use crate::monitor::outbox::message::{CONSOLE, Passing, Requester};
 use crate::monitor::outbox::{Outbox, Reply};
 use crate::monitor::render::replies::by;
 use crate::monitor::site::table::Sites;
@@ -40,7 +40,7 @@ impl CheckJobs {
     pub fn request(
         &mut self,
         now: Now,
-        asker: &Asker,
+        requester: &Requester,
         targets: Vec<String>,
         outbox: &mut Outbox,
         actions: &mut Actions,
@@ -51,7 +51,7 @@ impl CheckJobs {
         if let Some(place) = self.jobs.iter().position(|j| j.targets == targets) {
             let text = self.text_of(&self.jobs[place]);
             let text = format!("Joined the check that is under way. {text}");
-            self.jobs[place].listen(now.moment(), asker, text, outbox);
+            self.jobs[place].listen(now.moment(), requester, text, outbox);
             return None;
         }
         let waiting = self.jobs.iter().filter(|j| j.started.is_none()).count();
@@ -64,7 +64,7 @@ impl CheckJobs {
         self.next_id += 1;
         let mut job = Job::new(id, targets);
         let text = self.text_at(&job, self.jobs.len());
-        job.listen(now.moment(), asker, text, outbox);
+        job.listen(now.moment(), requester, text, outbox);
         self.jobs.push_back(job);
         actions.push(Action::Admit { job: id });
         None
@@ -184,7 +184,7 @@ impl Bot {
                 listener.show(now.moment(), &text, job.id, outbox);
             }
             // A message whose id is not known yet is edited when it is: keep the job until then.
-            if job.listeners.iter().any(Listener::message_awaited) {
+            if job.listeners.iter().any(WaitingChat::message_awaited) {
                 self.jobs.finished.push_back((job, text));
                 if self.jobs.finished.len() > MAX_WAITING {
                     self.jobs.finished.pop_front();
@@ -221,7 +221,7 @@ impl Bot {
                 .for_each(|l| l.message = message);
             return;
         }
-        let awaited = |l: &&mut Listener| l.chat == chat && l.message_awaited();
+        let awaited = |l: &&mut WaitingChat| l.chat == chat && l.message_awaited();
         if let Some(job) = job {
             if let Some(listener) = job.listeners.iter_mut().find(awaited) {
                 listener.message = message;
@@ -237,7 +237,7 @@ impl Bot {
         };
         listener.message = message;
         listener.show(now, text, id, outbox);
-        if !job.listeners.iter().any(Listener::message_awaited) {
+        if !job.listeners.iter().any(WaitingChat::message_awaited) {
             self.jobs.finished.remove(place);
         }
     }
@@ -245,13 +245,15 @@ impl Bot {
 
 impl Job {
     /// One more chat waits for the result and is told `text` now.
-    fn listen(&mut self, now: Moment, asker: &Asker, text: String, outbox: &mut Outbox) {
-        let listener = Listener {
-            chat: asker.chat,
-            topic: asker.topic,
-            message: asker.instead.map_or(JobMessage::Away, JobMessage::Message),
-            asked_by: if asker.pressed && !asker.name.is_empty() {
-                format!("\nasked{}", by(&asker.name))
+    fn listen(&mut self, now: Moment, requester: &Requester, text: String, outbox: &mut Outbox) {
+        let listener = WaitingChat {
+            chat: requester.chat,
+            topic: requester.topic,
+            message: requester
+                .instead
+                .map_or(JobMessage::Away, JobMessage::Message),
+            asked_by: if requester.pressed && !requester.name.is_empty() {
+                format!("\nasked{}", by(&requester.name))
             } else {
                 String::new()
             },
@@ -259,17 +261,17 @@ impl Job {
         };
         outbox.push_reply(Reply {
             passing: Passing::Begins,
-            topic: asker.topic,
-            edit: asker.instead,
-            asked: Some(asker.at),
+            topic: requester.topic,
+            edit: requester.instead,
+            asked: Some(requester.at),
             job: Some(self.id),
-            ..Reply::new(asker.chat, listener.worded(&listener.text), now)
+            ..Reply::new(requester.chat, listener.worded(&listener.text), now)
         });
         self.listeners.push(listener);
     }
 }
 
-impl Listener {
+impl WaitingChat {
     fn message_awaited(&self) -> bool {
         self.message == JobMessage::Away
     }

@@ -7,7 +7,7 @@ use crate::monitor::bot::stale_commands::is_stale;
 use crate::monitor::bot::{Bot, ReplyContent, views};
 use crate::monitor::incident::{Acknowledged, Incident};
 use crate::monitor::outbox::Outbox;
-use crate::monitor::outbox::message::{Asker, CONSOLE, Content, Incoming, Press, Update};
+use crate::monitor::outbox::message::{CONSOLE, Content, Incoming, Press, Requester, Update};
 use crate::monitor::render::details::SiteDetails;
 use crate::monitor::render::replies;
 use crate::monitor::render::text::{bold, count, escape};
@@ -73,7 +73,7 @@ pub(crate) enum Order {
     },
     /// Answer with the site in detail, as it is by then, and a note below.
     ShowSite {
-        asker: Asker,
+        requester: Requester,
         site: usize,
         note: String,
     },
@@ -92,10 +92,10 @@ pub(crate) struct AlertNote {
 }
 
 impl AlertNote {
-    fn typed(asker: &Asker, done: &str) -> AlertNote {
+    fn typed(requester: &Requester, done: &str) -> AlertNote {
         AlertNote {
-            chat: asker.chat,
-            text: format!("{done}{}", replies::by(&asker.name)),
+            chat: requester.chat,
+            text: format!("{done}{}", replies::by(&requester.name)),
             press: None,
         }
     }
@@ -176,7 +176,7 @@ impl Execution<'_> {
             self.bot.stale.add(now, &message);
             return;
         }
-        let asker = Asker {
+        let requester = Requester {
             chat,
             topic: message.topic,
             user: message.user,
@@ -185,8 +185,8 @@ impl Execution<'_> {
             instead: None,
             at: now.uptime,
         };
-        let answer = self.carry_out(&asker, &command);
-        self.answer(&asker, answer);
+        let answer = self.carry_out(&requester, &command);
+        self.answer(&requester, answer);
     }
 
     /// A message that is no command: in a private chat it is meant for us.
@@ -203,24 +203,28 @@ impl Execution<'_> {
             "I only understand commands. {}/help lists them.",
             meant.unwrap_or_default()
         );
-        let asker = Asker {
+        let requester = Requester {
             chat,
             topic: message.topic,
             at: now.uptime,
-            ..Asker::default()
+            ..Requester::default()
         };
-        self.answer(&asker, Some(html.into()));
+        self.answer(&requester, Some(html.into()));
     }
 
-    pub(super) fn answer(&mut self, asker: &Asker, content: Option<ReplyContent>) {
+    pub(super) fn answer(&mut self, requester: &Requester, content: Option<ReplyContent>) {
         if let Some(content) = content {
-            content.send(self.view.now.moment(), asker, self.outbox);
+            content.send(self.view.now.moment(), requester, self.outbox);
         }
     }
 
     /// Does it, and gives the answer unless that comes later.
-    pub(super) fn carry_out(&mut self, asker: &Asker, command: &Command) -> Option<ReplyContent> {
-        match self.execute(asker, command) {
+    pub(super) fn carry_out(
+        &mut self,
+        requester: &Requester,
+        command: &Command,
+    ) -> Option<ReplyContent> {
+        match self.execute(requester, command) {
             Ok(answer) => answer,
             Err(unresolved) => Some(unresolved.ask(command, self.view.sites)),
         }
@@ -228,10 +232,10 @@ impl Execution<'_> {
 
     fn execute(
         &mut self,
-        asker: &Asker,
+        requester: &Requester,
         command: &Command,
     ) -> Result<Option<ReplyContent>, Unresolved> {
-        let (chat, view) = (asker.chat, self.view);
+        let (chat, view) = (requester.chat, self.view);
         let (sites, details, now) = (view.sites, view.details, view.now);
         let visible = view.visible_to(chat);
         let html = match command {
@@ -265,7 +269,7 @@ impl Execution<'_> {
             }
             Command::Check { name } => {
                 let places = visible.several_or_all(name.as_deref())?;
-                return Ok(self.check(asker, &places));
+                return Ok(self.check(requester, &places));
             }
             Command::Chart { name, span } => {
                 let places = visible.some_or_all(name.as_deref())?;
@@ -275,10 +279,10 @@ impl Execution<'_> {
                     _ => views::chart_of_many(&sites.at(&places), details.history, *span, now),
                 }));
             }
-            Command::Ack { number } => self.acknowledge(asker, *number),
+            Command::Ack { number } => self.acknowledge(requester, *number),
             Command::Mute { name: None, span } if sites.all_visible(chat) => {
                 let note = AlertNote::typed(
-                    asker,
+                    requester,
                     &format!("🔕 everything muted for {}", lasting(*span)),
                 );
                 self.orders.push(Order::MuteAll(now.moment() + *span, note));
@@ -294,7 +298,7 @@ impl Execution<'_> {
                         format!("🔕 {count} are muted for {lasting}: {names}")
                     }
                 };
-                let note = AlertNote::typed(asker, &format!("🔕 muted for {lasting}"));
+                let note = AlertNote::typed(requester, &format!("🔕 muted for {lasting}"));
                 self.mute(places, Some(now.moment() + *span), note);
                 said
             }
@@ -305,7 +309,7 @@ impl Execution<'_> {
                     false => muted_among(sites, all, now),
                 };
                 self.orders
-                    .push(Order::UnmuteAll(AlertNote::typed(asker, "🔔 unmuted")));
+                    .push(Order::UnmuteAll(AlertNote::typed(requester, "🔔 unmuted")));
                 unmuted(sites, &muted)
             }
             Command::Unmute { name } => {
@@ -322,13 +326,13 @@ impl Execution<'_> {
                     ([], ..) => format!("🔕 {everything}"),
                     (muted, ..) => format!("{}\n🔕 {everything}", unmuted(sites, muted)),
                 };
-                self.mute(places, None, AlertNote::typed(asker, "🔔 unmuted"));
+                self.mute(places, None, AlertNote::typed(requester, "🔔 unmuted"));
                 said
             }
             Command::Pause { name } => {
                 let at = visible.one(name)?;
                 let name = bold(sites[at].name());
-                if sites[at].paused() {
+                if sites[at].is_paused() {
                     format!("⏸ {name} is paused already.")
                 } else {
                     self.orders.push(Order::Pause(at));
@@ -338,7 +342,7 @@ impl Execution<'_> {
             Command::Resume { name } => {
                 let at = visible.one(name)?;
                 let name = bold(sites[at].name());
-                if sites[at].paused() {
+                if sites[at].is_paused() {
                     self.orders.push(Order::Resume(at));
                     format!("▶️ {name} is checked again.")
                 } else {
@@ -347,15 +351,15 @@ impl Execution<'_> {
             }
             Command::Add { url, name } => {
                 let added = &mut self.bot.added;
-                match added.request(asker, url, name.as_deref(), self.actions) {
+                match added.request(requester, url, name.as_deref(), self.actions) {
                     Some(refusal) => refusal,
                     None => return Ok(None),
                 }
             }
-            Command::Remove { name } => self.remove(asker, name)?,
+            Command::Remove { name } => self.remove(requester, name)?,
             Command::Stats => {
-                let asker = asker.clone();
-                self.actions.push(Action::Measure { asker });
+                let requester = requester.clone();
+                self.actions.push(Action::Measure { requester });
                 return Ok(None);
             }
             Command::Help => views::help(),
@@ -369,11 +373,15 @@ impl Execution<'_> {
     }
 
     /// A `/check` of the sites at these places.
-    pub(super) fn check(&mut self, asker: &Asker, places: &[usize]) -> Option<ReplyContent> {
+    pub(super) fn check(
+        &mut self,
+        requester: &Requester,
+        places: &[usize],
+    ) -> Option<ReplyContent> {
         let names = places.iter();
         let names = names.map(|&at| self.view.sites[at].name().to_owned());
         let (jobs, now) = (&mut self.bot.jobs, self.view.now);
-        jobs.request(now, asker, names.collect(), self.outbox, self.actions)
+        jobs.request(now, requester, names.collect(), self.outbox, self.actions)
     }
 
     fn mute(&mut self, sites: Vec<usize>, until: Option<Moment>, note: AlertNote) {
@@ -381,12 +389,12 @@ impl Execution<'_> {
     }
 
     /// A record whose site cannot be watched any more is no site, but has its name.
-    fn remove(&mut self, asker: &Asker, name: &str) -> Result<String, Unresolved> {
+    fn remove(&mut self, requester: &Requester, name: &str) -> Result<String, Unresolved> {
         let sites = self.view.sites;
-        let name = if self.bot.added.contains(asker.chat, name, sites) {
+        let name = if self.bot.added.contains(requester.chat, name, sites) {
             name.to_owned()
         } else {
-            let at = self.view.visible_to(asker.chat).one(name)?;
+            let at = self.view.visible_to(requester.chat).one(name)?;
             sites[at].name().to_owned()
         };
         let shown = bold(&name);
@@ -395,15 +403,15 @@ impl Execution<'_> {
                 "{shown} is in sitemon.conf: take it out there and reload (SIGHUP). /pause stops its checks."
             ));
         }
-        let by = by_user(asker);
+        let by = by_user(requester);
         self.orders.push(Order::Remove { name, by });
         Ok(format!("➖ {shown} is not watched any more."))
     }
 
     /// Of the incident with this number, or of all that are open.
-    fn acknowledge(&mut self, asker: &Asker, number: Option<u32>) -> String {
+    fn acknowledge(&mut self, requester: &Requester, number: Option<u32>) -> String {
         let (sites, incidents) = (self.view.sites, self.view.details.incidents);
-        let seen = |i: &&Incident| i.visible_to(asker.chat, sites);
+        let seen = |i: &&Incident| i.visible_to(requester.chat, sites);
         let open = incidents.iter_open().filter(seen);
         let open = open.filter(|i| number.is_none_or(|n| n == i.number()));
         let (known_before, new): (Vec<&Incident>, Vec<&Incident>) =
@@ -430,8 +438,8 @@ impl Execution<'_> {
         }
         self.orders.push(Order::Acknowledge {
             incidents: numbers,
-            by: Acknowledged::by(asker.user, &asker.name, self.view.now.moment()),
-            note: AlertNote::typed(asker, "👍 acknowledged"),
+            by: Acknowledged::by(requester.user, &requester.name, self.view.now.moment()),
+            note: AlertNote::typed(requester, "👍 acknowledged"),
         });
         format!("👍 Acknowledged: {}", names.join(", "))
     }
@@ -466,7 +474,7 @@ fn names(sites: &Sites, places: &[usize]) -> String {
 
 /// Those that are muted by themselves.
 fn muted_among(sites: &Sites, mut places: Vec<usize>, now: Now) -> Vec<usize> {
-    places.retain(|&at| sites[at].muted(now.moment()));
+    places.retain(|&at| sites[at].is_muted(now.moment()));
     places
 }
 
@@ -479,7 +487,7 @@ fn unmuted(sites: &Sites, muted: &[usize]) -> String {
 }
 
 /// Of which user the log says that it was done.
-pub(crate) fn by_user(asker: &Asker) -> String {
-    let user = asker.user.map(|id| format!(" by user {id}"));
+pub(crate) fn by_user(requester: &Requester) -> String {
+    let user = requester.user.map(|id| format!(" by user {id}"));
     user.unwrap_or_default()
 }

@@ -19,7 +19,7 @@ use crate::monitor::bot::added_sites::AddedSites;
 use crate::monitor::bot::checks::CheckJobs;
 use crate::monitor::bot::stale_commands::StaleCommands;
 use crate::monitor::bot::strangers::Strangers;
-use crate::monitor::outbox::message::{Asker, Button};
+use crate::monitor::outbox::message::{Button, Requester};
 use crate::monitor::outbox::{Outbox, Reply};
 use crate::monitor::render::picture::Picture;
 use crate::monitor::render::text::pack;
@@ -146,21 +146,21 @@ pub(crate) struct ReplyContent {
 
 impl ReplyContent {
     /// Long texts become several messages; the buttons are under the last one.
-    pub fn send(mut self, now: Moment, asker: &Asker, outbox: &mut Outbox) {
+    pub fn send(mut self, now: Moment, requester: &Requester, outbox: &mut Outbox) {
         let parts = pack(self.html.lines());
         let last = parts.len().saturating_sub(1);
         for (i, part) in parts.into_iter().enumerate() {
             outbox.push_reply(Reply {
-                topic: asker.topic,
-                edit: asker.instead.filter(|_| i == 0),
-                asked: (i == 0).then_some(asker.at),
+                topic: requester.topic,
+                edit: requester.instead.filter(|_| i == 0),
+                asked: (i == 0).then_some(requester.at),
                 picture: self.picture.take(),
                 buttons: if i == last {
                     std::mem::take(&mut self.buttons)
                 } else {
                     Vec::new()
                 },
-                ..Reply::new(asker.chat, part, now)
+                ..Reply::new(requester.chat, part, now)
             });
         }
     }

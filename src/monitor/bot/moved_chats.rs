@@ -69,7 +69,7 @@ impl Bot {
     }
 
     /// Old and new ids.
-    pub fn moves(&self) -> &[(i64, i64)] {
+    pub fn moved_chats(&self) -> &[(i64, i64)] {
         &self.moved
     }
 

@@ -250,13 +250,13 @@ impl<'a> VisibleSites<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::tests::make;
+    use crate::monitor::tests::builders;
 
     #[test]
     fn a_name_then_a_group_then_a_unique_part_whatever_the_keyboard_sends() {
         let named = |name: &str, group: Option<&str>| Site {
             group: group.map(str::to_owned),
-            ..make::site(name)
+            ..builders::site(name)
         };
         let sites = [
             named("Café", Some("shops")),

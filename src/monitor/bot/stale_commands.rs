@@ -2,7 +2,7 @@
 
 use crate::monitor::bot::ReplyContent;
 use crate::monitor::outbox::Outbox;
-use crate::monitor::outbox::message::{Asker, Incoming};
+use crate::monitor::outbox::message::{Incoming, Requester};
 use crate::monitor::render::text::escape;
 use crate::monitor::time::text::lasting;
 use crate::monitor::time::{Moment, Now};
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A command that is older than this when it arrives is not carried out: we were off.
-const STALE: i64 = 300;
+const STALE_AFTER: i64 = 300;
 /// Stale commands come in one batch of updates: this long is waited for the rest of them.
 const STALE_PAUSE: Duration = Duration::from_millis(500);
 /// Stale commands that are listed at most.
@@ -20,9 +20,9 @@ const STALE_LISTED: usize = 20;
 /// reach it. What a poll was parked for is known to be fresh, whatever the clocks say; only what may
 /// have `waited` for long is compared by its `date`, in Unix seconds.
 pub(crate) fn is_stale(now: Now, waited: Duration, date: i64) -> bool {
-    let long = waited > Duration::from_secs(STALE.unsigned_abs())
+    let long = waited > Duration::from_secs(STALE_AFTER.unsigned_abs())
         || mutated!("judge a command's age by the clock alone");
-    long && now.wall.saturating_sub(date) > STALE
+    long && now.wall.saturating_sub(date) > STALE_AFTER
 }
 
 /// Commands that came too late to be carried out: the chat is told once which.
@@ -73,12 +73,12 @@ impl StaleCommands {
             if more > 0 {
                 html.push_str(&format!("\n… and {more} more"));
             }
-            let asker = Asker {
+            let requester = Requester {
                 chat,
                 at: now.uptime,
-                ..Asker::default()
+                ..Requester::default()
             };
-            ReplyContent::from(html).send(now.moment(), &asker, outbox);
+            ReplyContent::from(html).send(now.moment(), &requester, outbox);
         }
     }
 

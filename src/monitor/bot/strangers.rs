@@ -10,9 +10,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Lines are at least so far apart.
-const PACE: Duration = Duration::from_secs(60);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Strangers that are remembered as named or counted; one of them alone makes no further line.
-const KNOWN: usize = 64;
+const MAX_KNOWN: usize = 64;
 /// Chats that are told apart while they are counted.
 const CHATS: usize = 1000;
 
@@ -25,11 +25,11 @@ pub(crate) struct Strangers {
     /// When the next line may be written at the earliest; `None` = at once.
     next: Option<Moment>,
     /// Since the last line.
-    untold: Untold,
+    untold: UnreportedSenders,
 }
 
 #[derive(Debug, Default)]
-struct Untold {
+struct UnreportedSenders {
     /// The last one that was not known.
     newest: Option<Sender>,
     messages: usize,
@@ -43,15 +43,15 @@ impl Strangers {
         let sender = (chat, user);
         let known = self.known.contains(&sender);
         if !known {
-            if self.known.len() == KNOWN {
+            if self.known.len() == MAX_KNOWN {
                 self.known.pop_front();
             }
             self.known.push_back(sender);
         }
         if self.next.is_none() {
             return (!known).then(|| {
-                self.next = Some(now + PACE);
-                line(sender)
+                self.next = Some(now + LOG_INTERVAL);
+                describe(sender)
             });
         }
         let untold = &mut self.untold;
@@ -76,8 +76,8 @@ impl Strangers {
             return None;
         }
         let untold = std::mem::take(&mut self.untold);
-        self.next = untold.newest.map(|_| now + PACE);
-        let newest = line(untold.newest?);
+        self.next = untold.newest.map(|_| now + LOG_INTERVAL);
+        let newest = describe(untold.newest?);
         let more = untold.messages - 1;
         if more == 0 {
             return Some(newest);
@@ -93,7 +93,7 @@ impl Strangers {
     }
 }
 
-fn line((chat, user): Sender) -> String {
+fn describe((chat, user): Sender) -> String {
     let user = user.map_or_else(|| "no user".to_owned(), |id| format!("user {id}"));
     format!("no answer for {user} in chat {chat}: not in `chats` and `users` of sitemon.conf")
 }
@@ -132,7 +132,7 @@ mod tests {
             let now = at(u64::try_from(n).expect("positive") * 3600 / 10_000);
             lines.extend(strangers.on_timeout(now));
             lines.extend(strangers.on_message(now, n, Some(n)));
-            assert!(strangers.known.len() <= KNOWN && strangers.untold.chats.len() <= CHATS);
+            assert!(strangers.known.len() <= MAX_KNOWN && strangers.untold.chats.len() <= CHATS);
         }
         let due = strangers.next_timeout().expect("some are untold");
         lines.extend(strangers.on_timeout(due));
@@ -149,7 +149,7 @@ mod tests {
             lines[1]
         );
         // When it is over, a new one is named at once again.
-        let over = due + PACE;
+        let over = due + LOG_INTERVAL;
         assert_eq!(strangers.on_timeout(over), None);
         assert!(strangers.on_message(over, -1, Some(1)).is_some());
     }

@@ -11,7 +11,7 @@ use crate::monitor::render::details::SiteDetails;
 use crate::monitor::render::text::escape;
 use crate::monitor::render::{charts, replies};
 use crate::monitor::site::state::SiteState;
-use crate::monitor::site::suppression::Fault;
+use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::time::{Moment, Now};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub fn status(
     visible: VisibleSites,
     places: &[usize],
-    faults: &[(Fault, Moment)],
+    faults: &[(UplinkFault, Moment)],
     muted_until: Option<Moment>,
     incidents: &Incidents,
     now: Now,
@@ -68,11 +68,11 @@ pub fn site(
     let open = |label: &str, verb: &str| CallbackData::Open(format!("/{verb} {key}")).button(label);
     let refresh = |label: &str, line: String| CallbackData::Refresh(line).button(label);
     let mut buttons = Vec::new();
-    if site.paused() {
+    if site.is_paused() {
         buttons.push(refresh("Resume", format!("/resume {key}")));
     } else {
         buttons.push(open("Check now", "check"));
-        buttons.push(if site.muted(now.moment()) {
+        buttons.push(if site.is_muted(now.moment()) {
             refresh("Unmute", format!("/unmute {key}"))
         } else {
             refresh("Mute", format!("/mute {key} 1h"))

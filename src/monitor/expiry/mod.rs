@@ -202,7 +202,7 @@ fn warn_of(site: &Site, subject: Subject) -> Option<Duration> {
 
 /// Its inspections are made: it is neither paused nor suppressed.
 fn inspects(watched: &&SiteState) -> bool {
-    !watched.paused() && !watched.suppressed()
+    !watched.is_paused() && !watched.is_suppressed()
 }
 
 impl Inspections {

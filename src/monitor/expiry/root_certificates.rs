@@ -10,13 +10,13 @@ use crate::monitor::time::{Moment, Now};
 use std::time::Duration;
 
 /// Dates that differ by less are one: in seconds.
-const SAME: i64 = 43_200;
+const SAME_DATE: i64 = 43_200;
 /// A message waits for inspections that come within this, to name all sites at once …
-const GATHER: Duration = Duration::from_secs(60);
+const GATHER_WINDOW: Duration = Duration::from_secs(60);
 /// … but not longer than this.
-const LONGEST: Duration = Duration::from_secs(120);
+const MAX_GATHER: Duration = Duration::from_secs(120);
 /// Roots that are remembered.
-const MOST: usize = 32;
+const MAX_ROOTS: usize = 32;
 
 /// What was notified of a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +28,7 @@ enum Notified {
 
 /// A root that ends within the time to warn of a site that relies on it, or has ended.
 #[derive(Debug)]
-struct Ending {
+struct EndingRoot {
     root: outcome::Expiry,
     sites: Vec<String>,
     notified: Notified,
@@ -36,9 +36,9 @@ struct Ending {
     seen: bool,
 }
 
-impl Ending {
+impl EndingRoot {
     fn is(&self, root: &outcome::Expiry) -> bool {
-        self.root.subject == root.subject && (self.root.ends - root.ends).abs() < SAME
+        self.root.subject == root.subject && (self.root.ends - root.ends).abs() < SAME_DATE
     }
 
     /// What is to be notified, if that is news.
@@ -56,7 +56,7 @@ impl Ending {
 #[derive(Debug, Default)]
 pub(super) struct Roots {
     /// In the order in which they were seen.
-    ending: Vec<Ending>,
+    ending: Vec<EndingRoot>,
     /// Since when there may be something to notify.
     since: Option<Moment>,
 }
@@ -92,7 +92,7 @@ impl Roots {
                 Some(place) => place,
                 None => {
                     self.make_room();
-                    self.ending.push(Ending {
+                    self.ending.push(EndingRoot {
                         root,
                         sites: Vec::new(),
                         notified: Notified::Nothing,
@@ -114,7 +114,7 @@ impl Roots {
     }
 
     fn make_room(&mut self) {
-        if self.ending.len() >= MOST {
+        if self.ending.len() >= MAX_ROOTS {
             let unused = self.ending.iter().position(|e| e.sites.is_empty());
             self.ending.remove(unused.unwrap_or(0));
         }
@@ -153,7 +153,7 @@ impl Roots {
     }
 
     fn restore(records: &[RootRecord]) -> Roots {
-        let endings = records.iter().take(MOST).map(|record| Ending {
+        let endings = records.iter().take(MAX_ROOTS).map(|record| EndingRoot {
             root: outcome::Expiry::new(record.ends, &record.subject, &record.issuer, &record.key),
             sites: record.sites.clone(),
             notified: match record.told {
@@ -181,7 +181,7 @@ impl Inspections {
 
     /// When roots that end are notified at the latest.
     pub fn next_roots(&self) -> Option<Moment> {
-        self.roots.since.map(|since| since + LONGEST)
+        self.roots.since.map(|since| since + MAX_GATHER)
     }
 
     /// The roots whose end is to be notified now, and the sites that rely on each.
@@ -200,7 +200,7 @@ impl Inspections {
 
     /// An inspection of a certificate is under way, or comes in a moment.
     fn inspections_follow(&self, now: Moment, sites: &Sites) -> bool {
-        let soon = |w: &Watch| w.running || w.due.is_some_and(|at| at <= now + GATHER);
+        let soon = |w: &Watch| w.running || w.due.is_some_and(|at| at <= now + GATHER_WINDOW);
         let mut inspected = sites.iter().filter(inspects);
         inspected.any(|site| self.of(site.name(), Subject::Certificate).is_some_and(soon))
     }

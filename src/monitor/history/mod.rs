@@ -27,7 +27,7 @@ const DAYS: usize = 90;
 /// Time is kept in ticks of so many seconds: fifteen make a minute, and two fit into a byte.
 const TICK: i64 = 4;
 /// A clock that goes back by no more than this is waited for, in seconds.
-const HOLD: i64 = 120;
+const AWAITED_STEP_BACK: i64 = 120;
 
 /// What time counts as.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -200,7 +200,7 @@ impl History {
 
     /// The clock was set back to `now` for good: what lies ahead of it never was.
     pub fn rewind(&mut self, now: i64) {
-        if now >= self.until - HOLD {
+        if now >= self.until - AWAITED_STEP_BACK {
             return;
         }
         let ahead = |unit: i64| now.div_euclid(unit)..self.until.div_euclid(unit);

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 /// Steps of the scale for each doubling: one step is 6.5 %, so a value is right to 3.3 %.
-const STEPS: f64 = 11.0;
+const STEPS_PER_DOUBLING: f64 = 11.0;
 
 /// A response time on the scale; 0 is none.
 pub fn code(took: Duration) -> u8 {
     let tenths = took.as_secs_f64() * 10_000.0;
-    let step = (tenths.max(1.0).log2() * STEPS).round();
+    let step = (tenths.max(1.0).log2() * STEPS_PER_DOUBLING).round();
     // Cast of a float saturates.
     (step as u8).saturating_add(1)
 }
@@ -16,7 +16,9 @@ pub fn code(took: Duration) -> u8 {
 /// The response time of a code; `None` for 0.
 pub fn took(code: u8) -> Option<Duration> {
     let step = f64::from(code.checked_sub(1)?);
-    Some(Duration::from_secs_f64((step / STEPS).exp2() / 10_000.0))
+    Some(Duration::from_secs_f64(
+        (step / STEPS_PER_DOUBLING).exp2() / 10_000.0,
+    ))
 }
 
 /// Median and 95th percentile of codes (nearest rank); zeros are passed over, and are the answer
@@ -51,7 +53,9 @@ pub fn median(mut codes: Vec<u8>) -> Option<Duration> {
     let same = codes.partition_point(|code| *code <= middle) - below;
     let share = (codes.len() as f64 / 2.0 - below as f64) / same as f64;
     let step = f64::from(middle) - 1.5 + share;
-    Some(Duration::from_secs_f64((step / STEPS).exp2() / 10_000.0))
+    Some(Duration::from_secs_f64(
+        (step / STEPS_PER_DOUBLING).exp2() / 10_000.0,
+    ))
 }
 
 #[cfg(test)]

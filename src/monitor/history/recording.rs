@@ -13,9 +13,9 @@ use std::time::Duration;
 
 /// A wall clock that went back is believed after this: until then it may be one that is about to be
 /// set right, and what is known of the time ahead of it is kept.
-const BELIEVED: Duration = Duration::from_secs(600);
+const BELIEVED_AFTER: Duration = Duration::from_secs(600);
 /// Seconds that a clock may go back without being asked about.
-const SLACK: i64 = 120;
+const TOLERATED_STEP_BACK: i64 = 120;
 
 /// Keeps the histories of all sites, and knows what of them is written.
 #[derive(Debug, Default)]
@@ -88,7 +88,9 @@ impl Recorder {
         match self.known_until {
             None => {
                 let newest = self.histories.values().map(History::until).max();
-                if let Some(newest) = newest.filter(|newest| now.wall + SLACK < *newest) {
+                if let Some(newest) =
+                    newest.filter(|newest| now.wall + TOLERATED_STEP_BACK < *newest)
+                {
                     self.known_until = Some(newest);
                     self.clock_behind(now);
                     return;
@@ -97,7 +99,7 @@ impl Recorder {
                 let histories = self.histories.values_mut();
                 histories.for_each(|history| history.miss(now.wall));
             }
-            Some(known) if now.wall + SLACK < known => self.clock_behind(now),
+            Some(known) if now.wall + TOLERATED_STEP_BACK < known => self.clock_behind(now),
             Some(known) => {
                 self.behind = None;
                 if stood_still {
@@ -123,7 +125,7 @@ impl Recorder {
     fn clock_behind(&mut self, now: Now) {
         let moment = now.moment();
         let since = *self.behind.get_or_insert(moment);
-        if moment.since(since) < BELIEVED {
+        if moment.since(since) < BELIEVED_AFTER {
             return;
         }
         self.behind = None;

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Ended incidents that are remembered; open ones always are.
-const REMEMBERED: usize = 50;
+const MAX_ENDED: usize = 50;
 /// Of those, the ones that no alert was made for: a site that flaps must not push out the others.
 const UNNOTIFIED: usize = 10;
 
@@ -126,7 +126,7 @@ impl Incident {
     }
 
     /// An alert is made now that it goes on, or a reminder is due and is not made.
-    pub fn set_reminded(&mut self, now: Moment) {
+    pub fn on_reminder(&mut self, now: Moment) {
         self.reminded = now;
     }
 
@@ -180,7 +180,7 @@ impl Incidents {
         let highest = list.iter().map(|i| i.number).max().unwrap_or(0);
         // A list that is full may have lost the one before its oldest.
         let ended = list.iter().filter_map(|i| i.end);
-        let full = ended.clone().count() >= REMEMBERED;
+        let full = ended.clone().count() >= MAX_ENDED;
         Incidents {
             open: list.iter().filter(|i| i.end.is_none()).count(),
             forgotten: ended.min().filter(|_| full),
@@ -224,7 +224,7 @@ impl Incidents {
         let ended = incident.clone();
         self.open = self.open.saturating_sub(1);
         self.keep_newest(UNNOTIFIED, |i| i.end.is_some() && !notified(i.number));
-        self.keep_newest(REMEMBERED, |i| i.end.is_some());
+        self.keep_newest(MAX_ENDED, |i| i.end.is_some());
         Some(ended)
     }
 
@@ -370,9 +370,9 @@ mod tests {
         for i in 0..500 {
             outage(&mut incidents, i, &|_| true);
         }
-        assert_eq!(incidents.iter().count(), REMEMBERED + 1);
+        assert_eq!(incidents.iter().count(), MAX_ENDED + 1);
         assert!(incidents.open_of("old").is_some());
-        let oldest = 500 - REMEMBERED as i64;
+        let oldest = 500 - MAX_ENDED as i64;
         assert_eq!(incidents.forgotten_until(), Some(Moment(oldest - 1)));
     }
 

@@ -1,7 +1,7 @@
 //! Sites that flap: which changes are notified, and when a site is steady again.
 
 use crate::monitor::event::{Actions, Level};
-use crate::monitor::site::flapping::Manner;
+use crate::monitor::site::flapping::ChangeNotice;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;
@@ -12,17 +12,17 @@ pub fn manner_of_change(
     at: usize,
     sites: &mut Sites,
     actions: &mut Actions,
-) -> Manner {
+) -> ChangeNotice {
     let watched = &mut sites[at];
-    if watched.under_maintenance() && !watched.flapping().is_on() {
+    if watched.under_maintenance() && !watched.flapping().is_flapping() {
         // What is done to it there says nothing about how steady it is.
-        return Manner::Plainly;
+        return ChangeNotice::Normal;
     }
-    let manner = watched.flapping_mut().change(now);
-    if manner == Manner::Flapping {
+    let notice = watched.flapping_mut().on_change(now);
+    if notice == ChangeNotice::Flapping {
         actions.log(Level::Info, format!("{} is flapping", watched.name()));
     }
-    manner
+    notice
 }
 
 /// When a flapping site will have been steady for long enough.
@@ -37,7 +37,7 @@ pub fn take_steady(now: Moment, sites: &mut Sites, clock_set: bool) -> Vec<usize
     let steady = |at: &usize| steady_at(&sites[*at], clock_set).is_some_and(|at| at <= now);
     let steady: Vec<usize> = flapping.into_iter().filter(steady).collect();
     for &at in &steady {
-        sites[at].flapping_mut().settle();
+        sites[at].flapping_mut().end();
     }
     steady
 }
@@ -45,8 +45,8 @@ pub fn take_steady(now: Moment, sites: &mut Sites, clock_set: bool) -> Vec<usize
 /// When the site will have been steady for long enough; `None` while its checks aren't made or don't
 /// count.
 fn steady_at(watched: &SiteState, clock_set: bool) -> Option<Moment> {
-    let timely = clock_set || !watched.config().is_https();
-    let judged = !watched.suppressed() && !watched.paused() && timely;
-    let steady = watched.flapping().steady_at(watched.down());
+    let timely = clock_set || !watched.config().uses_tls();
+    let judged = !watched.is_suppressed() && !watched.is_paused() && timely;
+    let steady = watched.flapping().steady_at(watched.is_down());
     steady.filter(|_| judged)
 }

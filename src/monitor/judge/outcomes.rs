@@ -7,7 +7,7 @@ use crate::monitor::site::streak::Seen;
 use crate::monitor::uplink::UplinkEvent;
 
 /// Failures in a row that may be blamed on a standstill of this machine.
-const PATIENCE: u32 = 5;
+const MAX_STALLED: u32 = 5;
 
 impl Judging<'_> {
     /// A check of the site has ended: what it says of the uplink, and whether the site changed.
@@ -21,13 +21,13 @@ impl Judging<'_> {
             .uplink
             .on_outcome(now, at, &outcome, self.sites, self.actions);
         let watched = &mut self.sites[at];
-        let (seen, cause) = watched.take(outcome, now);
+        let (seen, cause) = watched.record_outcome(outcome, now);
         let judgeable = self.uplink.judgeable(now.moment(), watched, kind, address);
         let transition = match judgeable {
             true => self.judge(at, seen, kind, cause.as_deref()),
             false => None,
         };
-        self.sites[at].show_last(now, cause);
+        self.sites[at].record_recent(now, cause);
         (events, transition)
     }
 
@@ -40,13 +40,13 @@ impl Judging<'_> {
     ) -> Option<Transition> {
         let (now, moment) = (self.now, self.now.moment());
         if let Some(kind) = kind
-            && !self.sites[at].down()
-            && (self.overslept(at) || self.uplink.excuses(&self.sites[at], kind))
+            && !self.sites[at].is_down()
+            && (self.excused_by_stall(at) || self.uplink.excuses(&self.sites[at], kind))
         {
             let site = self.sites[at].config().clone();
             let text = format!("{}: failed by a fault of ours: does not count", site.name);
             self.actions.log(Level::Debug, text);
-            self.schedule.at(&site.name, moment + site.retry);
+            self.schedule.retry_at(&site.name, moment + site.retry);
             return None;
         }
         let watched = &mut self.sites[at];
@@ -58,20 +58,20 @@ impl Judging<'_> {
             watched.set_pending_down(kind, cause, moment);
             // At once, even when something else is checked first: the uplink may be back by then.
             self.uplink.on_failure(moment, &self.sites[at], kind);
-            self.schedule.at(&site.name, moment + site.retry);
+            self.schedule.retry_at(&site.name, moment + site.retry);
             return None;
         }
         let lasted = now.since(watched.since());
-        let change = watched.judged(seen, cause, now);
-        if watched.wavering() {
-            self.schedule.at(&site.name, moment + site.retry);
+        let change = watched.judge(seen, cause, now);
+        if watched.needs_retry() {
+            self.schedule.retry_at(&site.name, moment + site.retry);
         }
         if let Some(kind) = kind {
             self.uplink.on_failure(moment, &self.sites[at], kind);
             self.bring_others_forward();
         }
         let cause = cause.unwrap_or_default();
-        if change.is_none() && seen == Seen::Failed && !self.sites[at].down() {
+        if change.is_none() && seen == Seen::Failed && !self.sites[at].is_down() {
             let text = format!("{}: {cause}; trying again", site.name);
             self.actions.log(Level::Debug, text);
         }
@@ -85,8 +85,8 @@ impl Judging<'_> {
 
     /// The machine stood still during the check, and not every time: one that always does so must judge
     /// all the same.
-    fn overslept(&mut self, at: usize) -> bool {
+    fn excused_by_stall(&mut self, at: usize) -> bool {
         let watched = &mut self.sites[at];
-        self.clock.overslept(watched.check_began()) && watched.excuse_overslept(PATIENCE)
+        self.clock.stalled_during(watched.check_began()) && watched.excuse_stalled(MAX_STALLED)
     }
 }

@@ -5,18 +5,18 @@ use crate::monitor::event::Level;
 use crate::monitor::judge::{JudgeEvent, Judging, Transition};
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::{PendingDown, SiteState};
-use crate::monitor::site::suppression::{Fault, Suppression};
+use crate::monitor::site::suppression::{Suppression, UplinkFault};
 use crate::monitor::time::Moment;
 use crate::monitor::uplink::ProbeResult;
 use std::time::Duration;
 
 /// A name that resolved within this shows that there is a resolver.
-const RESOLVED: Duration = Duration::from_secs(30);
+const RESOLVER_SEEN_WITHIN: Duration = Duration::from_secs(30);
 /// Other sites that are checked when servers show foreign certificates.
 const WITNESSES: usize = 3;
 
 /// What is known of a pending down.
-enum Ruling {
+enum Decision {
     Wait,
     /// The site is at fault.
     Confirm,
@@ -30,13 +30,13 @@ impl Judging<'_> {
     /// Decides a pending down, if it can be decided by now.
     pub fn settle(&mut self, at: usize) -> Option<JudgeEvent> {
         let pending_down = self.sites[at].pending_down().cloned();
-        pending_down.and_then(|pending_down| match self.rule(at, &pending_down) {
-            Ruling::Wait => None,
-            Ruling::Confirm => self.confirm(at, pending_down),
-            Ruling::Suppress(suppression) => {
+        pending_down.and_then(|pending_down| match self.decide(at, &pending_down) {
+            Decision::Wait => None,
+            Decision::Confirm => self.confirm(at, pending_down),
+            Decision::Suppress(suppression) => {
                 Some(self.suppress(at, suppression, pending_down.failed, true))
             }
-            Ruling::RestartStreak => {
+            Decision::RestartStreak => {
                 self.restart_streak(at);
                 None
             }
@@ -72,7 +72,7 @@ impl Judging<'_> {
         self.actions.log(Level::Debug, text);
         self.schedule.next_turn(watched.name(), self.now.moment());
         JudgeEvent::Suppressed(match suppression {
-            Suppression::Offline(Fault::NoConnection) | Suppression::Unreachable => None,
+            Suppression::Offline(UplinkFault::NoConnection) | Suppression::Unreachable => None,
             Suppression::Offline(fault) => {
                 self.uplink
                     .fault_begins(self.now, fault, since, sure, self.actions)
@@ -90,19 +90,19 @@ impl Judging<'_> {
         self.actions.log(Level::Debug, text);
         if !watched.check_under_way() {
             let at = self.now.moment() + watched.config().retry;
-            self.schedule.at(watched.name(), at);
+            self.schedule.retry_at(watched.name(), at);
         }
     }
 
-    fn rule(&mut self, at: usize, pending_down: &PendingDown) -> Ruling {
-        let ruling = match self.sites.parent_of(at) {
-            Some(parent) => self.rule_by_parent(at, parent, pending_down),
-            None => Ruling::Confirm,
+    fn decide(&mut self, at: usize, pending_down: &PendingDown) -> Decision {
+        let decision = match self.sites.parent_of(at) {
+            Some(parent) => self.decide_by_parent(at, parent, pending_down),
+            None => Decision::Confirm,
         };
-        match ruling {
-            Ruling::Confirm => match self.rule_by_uplink(at, pending_down) {
-                Ruling::Confirm if self.uplink.found_since(&self.sites[at], pending_down) => {
-                    Ruling::RestartStreak
+        match decision {
+            Decision::Confirm => match self.decide_by_uplink(at, pending_down) {
+                Decision::Confirm if self.uplink.found_since(&self.sites[at], pending_down) => {
+                    Decision::RestartStreak
                 }
                 other => other,
             },
@@ -111,20 +111,26 @@ impl Judging<'_> {
     }
 
     /// The parent is judged before its children are.
-    fn rule_by_parent(&mut self, at: usize, parent: usize, pending_down: &PendingDown) -> Ruling {
+    fn decide_by_parent(
+        &mut self,
+        at: usize,
+        parent: usize,
+        pending_down: &PendingDown,
+    ) -> Decision {
         let above = &self.sites[parent];
         if self.sites.blocks(parent) {
-            Ruling::Suppress(Suppression::Unreachable)
-        } else if above.paused() || matches!(above.suppression(), Some(Suppression::Offline(_))) {
-            Ruling::Confirm
-        } else if above.suspect() {
+            Decision::Suppress(Suppression::Unreachable)
+        } else if above.is_paused() || matches!(above.suppression(), Some(Suppression::Offline(_)))
+        {
+            Decision::Confirm
+        } else if above.is_suspect() {
             self.sites[at].set_parent_failed();
-            Ruling::Wait
-        } else if above.seen_good(pending_down.failed) {
+            Decision::Wait
+        } else if above.succeeded_since(pending_down.failed) {
             if pending_down.parent_failed {
-                Ruling::RestartStreak
+                Decision::RestartStreak
             } else {
-                Ruling::Confirm
+                Decision::Confirm
             }
         } else if above.check_began() >= pending_down.failed
             && !mutated!("check a parent again and again")
@@ -132,78 +138,82 @@ impl Judging<'_> {
         {
             // Checked once: what that found may count for nothing (a standstill, no clock yet), and
             // then it is checked again when it is due.
-            Ruling::Wait
+            Decision::Wait
         } else {
-            Ruling::Confirm
+            Decision::Confirm
         }
     }
 
-    fn rule_by_uplink(&mut self, at: usize, pending_down: &PendingDown) -> Ruling {
+    fn decide_by_uplink(&mut self, at: usize, pending_down: &PendingDown) -> Decision {
         use FailureKind::{Dns, NoRoute, Redirected, Untrusted};
         let watched = &self.sites[at];
-        if watched.local() || mutated!("judge during the line cut") {
-            return Ruling::Confirm;
+        if watched.bypasses_uplink() || mutated!("judge during the line cut") {
+            return Decision::Confirm;
         }
         let v6 = watched.address().is_some_and(|a| a.is_ipv6());
         let since = watched.failing_since().unwrap_or(pending_down.failed);
-        if self.uplink.has(Fault::NoConnection) {
-            return Ruling::Suppress(Suppression::Offline(Fault::NoConnection));
+        if self.uplink.has_fault(UplinkFault::NoConnection) {
+            return Decision::Suppress(Suppression::Offline(UplinkFault::NoConnection));
         }
         if !self.uplink.has_targets() {
-            return self.rule_by_names(at, pending_down, None);
+            return self.decide_by_names(at, pending_down, None);
         }
-        let portal_like = watched.portal_like(pending_down.kind);
+        let portal_like = watched.may_be_portal(pending_down.kind);
         let deep = portal_like || pending_down.kind == Dns;
         let Some(report) = self.uplink.result_since(pending_down.failed, deep) else {
-            return Ruling::Wait;
+            return Decision::Wait;
         };
         match pending_down.kind {
-            _ if !report.up => Ruling::Wait,
-            Dns => self.rule_by_names(at, pending_down, report.names),
+            _ if !report.up => Decision::Wait,
+            Dns => self.decide_by_names(at, pending_down, report.names),
             _ if portal_like => match report.trusted {
-                Some(true) => Ruling::Confirm,
-                Some(false) => Ruling::Suppress(Suppression::Offline(Fault::Portal)),
-                None if self.uplink.has(Fault::Portal) => {
-                    Ruling::Suppress(Suppression::Offline(Fault::Portal))
+                Some(true) => Decision::Confirm,
+                Some(false) => Decision::Suppress(Suppression::Offline(UplinkFault::CaptivePortal)),
+                None if self.uplink.has_fault(UplinkFault::CaptivePortal) => {
+                    Decision::Suppress(Suppression::Offline(UplinkFault::CaptivePortal))
                 }
                 None if matches!(pending_down.kind, Untrusted | Redirected) => {
-                    self.rule_by_witnesses(at, since)
+                    self.decide_by_witnesses(at, since)
                 }
-                None => Ruling::Confirm,
+                None => Decision::Confirm,
             },
             NoRoute if report.ipv6 == Some(false) => {
-                Ruling::Suppress(Suppression::Offline(Fault::Ipv6))
+                Decision::Suppress(Suppression::Offline(UplinkFault::NoIpv6))
             }
             _ if v6 && !pending_down.kind.spoke() && report.ipv6 == Some(false) => {
-                Ruling::Suppress(Suppression::Offline(Fault::Ipv6))
+                Decision::Suppress(Suppression::Offline(UplinkFault::NoIpv6))
             }
-            _ => Ruling::Confirm,
+            _ => Decision::Confirm,
         }
     }
 
-    fn rule_by_names(
+    fn decide_by_names(
         &mut self,
         at: usize,
         pending_down: &PendingDown,
         names: Option<bool>,
-    ) -> Ruling {
+    ) -> Decision {
         if pending_down.kind != FailureKind::Dns {
-            return Ruling::Confirm;
+            return Decision::Confirm;
         }
-        let lately = self.uplink.resolved_within(RESOLVED, self.now.moment());
+        let lately = self
+            .uplink
+            .resolved_within(RESOLVER_SEEN_WITHIN, self.now.moment());
         if names.unwrap_or(lately) {
-            return Ruling::Confirm;
+            return Decision::Confirm;
         }
         // Nothing resolved of late: perhaps only because no check was due.
         if names.is_none() && self.check_names_of_others(at, pending_down.failed) {
-            return Ruling::Wait;
+            return Decision::Wait;
         }
-        Ruling::Suppress(Suppression::Offline(Fault::Names))
+        Decision::Suppress(Suppression::Offline(UplinkFault::Dns))
     }
 
     /// Checks a few others, for their names; whether one of these checks is still under way.
     fn check_names_of_others(&mut self, at: usize, failed: Moment) -> bool {
-        let fit = |w: &SiteState| w.has_name() && !w.paused() && !w.suppressed() && !w.lan();
+        let fit = |w: &SiteState| {
+            w.has_name() && !w.is_paused() && !w.is_suppressed() && !w.has_lan_address()
+        };
         let host = self.sites[at].config().host().to_owned();
         let others = (0..self.sites.len()).filter(|&other| {
             let watched = &self.sites[other];
@@ -223,17 +233,17 @@ impl Judging<'_> {
     }
 
     /// A captive portal answers in place of every server: do others show foreign certificates too?
-    fn rule_by_witnesses(&mut self, at: usize, since: Moment) -> Ruling {
+    fn decide_by_witnesses(&mut self, at: usize, since: Moment) -> Decision {
         let host = self.sites[at].config().host().to_owned();
         let mut hosts = vec![host];
         let mut witnesses = Vec::new();
         for (other, watched) in self.sites.iter().enumerate() {
             let host = watched.config().host();
-            let fit = watched.config().is_https()
-                && !watched.paused()
-                && !watched.down()
-                && !watched.suppressed()
-                && !watched.lan()
+            let fit = watched.config().uses_tls()
+                && !watched.is_paused()
+                && !watched.is_down()
+                && !watched.is_suppressed()
+                && !watched.has_lan_address()
                 && watched.address() != self.sites[at].address()
                 && hosts.iter().all(|h| h != host);
             if fit && witnesses.len() < WITNESSES {
@@ -242,23 +252,23 @@ impl Judging<'_> {
             }
         }
         if witnesses.len() < 2 {
-            return Ruling::Confirm;
+            return Decision::Confirm;
         }
         let mut waits = false;
         for other in witnesses {
             match self.sites[other].last() {
                 Some((at, outcome)) if *at >= since => {
                     if !outcome.failure_kind().is_some_and(FailureKind::foreign) {
-                        return Ruling::Confirm;
+                        return Decision::Confirm;
                     }
                 }
                 _ => waits |= self.start_check(other),
             }
         }
         if waits {
-            Ruling::Wait
+            Decision::Wait
         } else {
-            Ruling::Suppress(Suppression::Offline(Fault::Portal))
+            Decision::Suppress(Suppression::Offline(UplinkFault::CaptivePortal))
         }
     }
 
@@ -276,14 +286,14 @@ impl Judging<'_> {
         for at in self.sites.recount().failing.clone() {
             let watched = &self.sites[at];
             let fault = match watched.last_failure().map(|f| f.kind) {
-                Some(FailureKind::Dns) if report.names == Some(false) => Fault::Names,
-                Some(kind) if watched.portal_like(kind) && report.trusted == Some(false) => {
-                    Fault::Portal
+                Some(FailureKind::Dns) if report.names == Some(false) => UplinkFault::Dns,
+                Some(kind) if watched.may_be_portal(kind) && report.trusted == Some(false) => {
+                    UplinkFault::CaptivePortal
                 }
-                Some(FailureKind::NoRoute) if report.ipv6 == Some(false) => Fault::Ipv6,
+                Some(FailureKind::NoRoute) if report.ipv6 == Some(false) => UplinkFault::NoIpv6,
                 _ => continue,
             };
-            if !watched.suppressed() {
+            if !watched.is_suppressed() {
                 let since = watched.failing_since().unwrap_or(began);
                 events.push(self.suppress(at, Suppression::Offline(fault), since, false));
             }

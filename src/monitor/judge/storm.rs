@@ -1,41 +1,45 @@
 //! Many sites fail at once: the others are checked soon, so that one message can tell of all.
 
 use crate::monitor::judge::Judging;
-use crate::monitor::site::suppression::Fault;
+use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::time::Moment;
 use std::time::Duration;
 
 /// So many failing sites are a storm.
-pub const STORM: usize = 5;
+pub const STORM_SITES: usize = 5;
 /// The others are checked within this.
-const WITHIN: Duration = Duration::from_secs(20);
+const SPREAD: Duration = Duration::from_secs(20);
 /// That is enough for so long.
-const AGAIN: Duration = Duration::from_secs(300);
+const REPEAT_AFTER: Duration = Duration::from_secs(300);
 /// No more than this many are checked out of turn.
-const MOST: usize = 200;
+const MAX_BROUGHT_FORWARD: usize = 200;
 
 impl Judging<'_> {
     /// A site has failed. When it is one of many, the others are checked soon.
     pub(super) fn bring_others_forward(&mut self) {
         let now = self.now.moment();
-        let recently = |at: Moment| now.since(at) < AGAIN;
+        let recently = |at: Moment| now.since(at) < REPEAT_AFTER;
         if self.schedule.brought_forward().is_some_and(recently)
-            || self.uplink.has(Fault::NoConnection)
+            || self.uplink.has_fault(UplinkFault::NoConnection)
         {
             return;
         }
-        if self.sites.recount().failing.len() < STORM {
+        if self.sites.recount().failing.len() < STORM_SITES {
             return;
         }
         let others = self
             .sites
             .iter()
-            .filter(|w| !w.suspect() && !w.check_under_way());
+            .filter(|w| !w.is_suspect() && !w.check_under_way());
         let mut others: Vec<(Moment, String)> = others
             .filter_map(|w| Some((self.schedule.due_at(w.name())?, w.name().to_owned())))
             .collect();
         others.sort();
-        let names: Vec<String> = others.into_iter().take(MOST).map(|(_, n)| n).collect();
-        self.schedule.bring_forward(&names, now, WITHIN);
+        let names: Vec<String> = others
+            .into_iter()
+            .take(MAX_BROUGHT_FORWARD)
+            .map(|(_, n)| n)
+            .collect();
+        self.schedule.bring_forward(&names, now, SPREAD);
     }
 }

@@ -7,14 +7,14 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 /// A pause before the next try.
 #[derive(Debug, Default)]
-pub struct Wait {
+pub struct BackoffPause {
     until: Option<Moment>,
     /// The server asked for it.
     asked: bool,
     failures: u32,
 }
 
-impl Wait {
+impl BackoffPause {
     /// Until when, if that is to come.
     pub fn holds(&self, now: Moment) -> Option<Moment> {
         self.until.filter(|until| *until > now)

@@ -9,11 +9,11 @@ use crate::monitor::render::text::{MESSAGE_UNITS, units};
 use std::collections::VecDeque;
 
 /// Bytes of all texts together.
-const ROOM: usize = 64 * 1024;
+const MAX_TEXT_BYTES: usize = 64 * 1024;
 /// What begins a line that says what was done.
 const NOTES: [&[&str]; 2] = [&["👍"], &["🔕", "🔔"]];
 /// Messages whose buttons are to be looked at again, at most.
-const OUTDATED: usize = 200;
+const MAX_OUTDATED: usize = 200;
 
 #[derive(Debug, Default)]
 pub struct Keyboards {
@@ -27,7 +27,7 @@ impl Keyboards {
     pub fn remember(&mut self, chat: i64, message_id: i64, html: String) {
         self.forget(chat, message_id);
         self.texts.push_back(((chat, message_id), html));
-        while self.bytes() > ROOM {
+        while self.bytes() > MAX_TEXT_BYTES {
             self.texts.pop_front();
         }
     }
@@ -58,7 +58,7 @@ impl Keyboards {
         if message_id == 0 || chat == CONSOLE || self.outdated.contains(&message) {
             return;
         }
-        if self.outdated.len() == OUTDATED {
+        if self.outdated.len() == MAX_OUTDATED {
             self.outdated.pop_front();
         }
         self.outdated.push_back(message);
@@ -96,8 +96,8 @@ mod tests {
             keyboards.remember(7, id, "x".repeat(1000));
         }
         assert_eq!(keyboards.get(7, 1), None);
-        assert!(keyboards.get(7, 99).is_some() && keyboards.bytes() <= ROOM);
-        assert_eq!(keyboards.texts.len(), ROOM / 1000);
+        assert!(keyboards.get(7, 99).is_some() && keyboards.bytes() <= MAX_TEXT_BYTES);
+        assert_eq!(keyboards.texts.len(), MAX_TEXT_BYTES / 1000);
         keyboards.forget(7, 99);
         assert_eq!((keyboards.get(7, 99), keyboards.bytes()), (None, 64_000));
     }

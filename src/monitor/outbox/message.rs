@@ -146,8 +146,8 @@ impl Press {
     }
 
     /// The user who pressed. `instead`: the message that the answer takes the place of.
-    pub fn asker(&self, at: Duration, instead: Option<i64>) -> Asker {
-        Asker {
+    pub fn requester(&self, at: Duration, instead: Option<i64>) -> Requester {
+        Requester {
             chat: self.chat,
             topic: self.topic,
             user: self.user,
@@ -161,7 +161,7 @@ impl Press {
 
 /// The user who asks, and where the answer goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Asker {
+pub struct Requester {
     pub chat: i64,
     /// As in [`Incoming`].
     pub topic: Option<i64>,

@@ -14,7 +14,7 @@ pub(crate) mod sending;
 
 use crate::monitor::alert::notified::Topic;
 use crate::monitor::alert::{Alert, Notification};
-use crate::monitor::outbox::backoff::Wait;
+use crate::monitor::outbox::backoff::BackoffPause;
 use crate::monitor::outbox::keyboards::Keyboards;
 use crate::monitor::outbox::message::{Button, Delivery};
 pub use crate::monitor::outbox::queue::{DeliveryEffect, Outgoing, Reply};
@@ -37,7 +37,7 @@ pub struct Outbox {
     alerts: VecDeque<Alert>,
     replies: VecDeque<Reply>,
     chat_states: BTreeMap<i64, ChatState>,
-    everywhere: Wait,
+    everywhere: BackoffPause,
     in_flight: HashMap<u64, InFlight>,
     next_id: u64,
     jitter: Jitter,
@@ -47,7 +47,7 @@ pub struct Outbox {
 /// What holds one chat up, besides messages in flight.
 #[derive(Debug, Default)]
 struct ChatState {
-    wait: Wait,
+    wait: BackoffPause,
     /// When the last message went out.
     last: Option<Moment>,
 }
@@ -106,7 +106,7 @@ impl Outbox {
             alerts: VecDeque::new(),
             replies: VecDeque::new(),
             chat_states: BTreeMap::new(),
-            everywhere: Wait::default(),
+            everywhere: BackoffPause::default(),
             in_flight: HashMap::new(),
             next_id: 1,
             jitter: Jitter::new(seed),

@@ -64,7 +64,7 @@ impl<'a> SendContext<'a> {
         }
         let muted = |i: &&Incident| {
             let site = self.sites.named(i.site());
-            site.is_some_and(|w| w.muted(self.now))
+            site.is_some_and(|w| w.is_muted(self.now))
         };
         let unseen = open.iter().any(|i| i.acknowledged().is_none());
         let numbers: Vec<u32> = open.iter().map(|i| i.number()).collect();

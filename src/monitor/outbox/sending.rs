@@ -2,7 +2,7 @@
 //! under way for a chat.
 
 use crate::monitor::alert::batching::{Unsettled, hold_until};
-use crate::monitor::alert::{Alert, Composed, Notification, compose, first_message};
+use crate::monitor::alert::{Alert, ComposedAlert, Notification, compose, first_message};
 use crate::monitor::outbox::message::Message;
 use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::outbox::{
@@ -207,7 +207,7 @@ impl Outbox {
 }
 
 /// The notes of sites under their down alerts; a line about many sites has none.
-fn add_notes(composed: &mut Composed, ready: &[&Alert], context: &SendContext) {
+fn add_notes(composed: &mut ComposedAlert, ready: &[&Alert], context: &SendContext) {
     for (line, covers) in &mut composed.lines {
         let [id] = covers[..] else { continue };
         let down = |a: &&&Alert| {

@@ -1,7 +1,7 @@
 //! What is written of the components and taken back, and the sites of a configuration.
 
+pub(crate) mod save_schedule;
 pub mod snapshot;
-pub(crate) mod urgency;
 pub(crate) mod write_budget;
 
 use crate::monitor::alert::notified::Topic;
@@ -16,7 +16,7 @@ use crate::monitor::schedule::Scheduler;
 use crate::monitor::site::Site;
 use crate::monitor::site::flapping::Flapping;
 use crate::monitor::site::state::{Remembered, SiteState, State};
-use crate::monitor::site::suppression::{Fault, Suppression};
+use crate::monitor::site::suppression::{Suppression, UplinkFault};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::uplink::Uplink;
@@ -42,12 +42,12 @@ impl Lasting<'_> {
         let faults = self.uplink.faults().iter();
         let offline = faults
             .clone()
-            .find(|(fault, _)| *fault == Fault::NoConnection);
+            .find(|(fault, _)| *fault == UplinkFault::NoConnection);
         let notified = faults.filter(|(f, _)| self.alerts.notified(&Topic::Fault(*f)).is_some());
         let (troubles, troubles_since) = notified
             .map(|(fault, since)| (fault.word().to_owned(), now.wall_at(*since)))
             .unzip();
-        let moves = self.bot.moves().iter();
+        let moves = self.bot.moved_chats().iter();
         let sites = self.sites.iter();
         let incidents = self.incidents.iter();
         let incidents = incidents
@@ -87,7 +87,7 @@ impl Lasting<'_> {
         let ms = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let coming = watched.muted_until().filter(|m| *m > now.moment());
         // Once it is known to flap it does not matter when it changed.
-        let flapping = watched.flapping().is_on();
+        let flapping = watched.flapping().is_flapping();
         let changes = watched.flapping().changes().iter().filter(|_| !flapping);
         SiteRecord {
             name: watched.name().to_owned(),
@@ -149,7 +149,7 @@ pub(crate) fn restore_sites(
             // It is not known how long ago they were.
             watched.flapping_mut().forget_changes();
         }
-        if watched.paused() {
+        if watched.is_paused() {
             schedule.clear(&record.name);
         } else if schedule.due_at(&record.name).is_none() {
             schedule.next_turn(&record.name, now.moment());
@@ -196,17 +196,17 @@ pub(crate) fn restore_uplink(
 ) {
     let moment = now.moment();
     for (word, since) in snapshot.troubles.iter().zip(&snapshot.troubles_since) {
-        let fault = Fault::from_word(word);
-        if let Some(fault) = fault.filter(|f| *f == Fault::Names || uplink.has_targets()) {
-            uplink.begins(fault, now.past_moment(*since), moment);
+        let fault = UplinkFault::from_word(word);
+        if let Some(fault) = fault.filter(|f| *f == UplinkFault::Dns || uplink.has_targets()) {
+            uplink.begin_fault(fault, now.past_moment(*since), moment);
             alerts.add_notified(Topic::Fault(fault), chats);
         }
     }
     if let Some(since) = snapshot.offline_since.filter(|_| uplink.has_targets()) {
-        uplink.begins(Fault::NoConnection, now.past_moment(since), moment);
+        uplink.begin_fault(UplinkFault::NoConnection, now.past_moment(since), moment);
         for watched in sites.iter_mut() {
-            if !watched.lan() && !watched.paused() {
-                watched.suppress(Suppression::Offline(Fault::NoConnection), moment);
+            if !watched.has_lan_address() && !watched.is_paused() {
+                watched.suppress(Suppression::Offline(UplinkFault::NoConnection), moment);
             }
         }
     }
@@ -241,7 +241,7 @@ pub(crate) fn take_sites(
         } else if schedule.due_at(name).is_none() {
             schedule.next_turn(name, now);
         }
-        if watched.check_under_way() || watched.paused() {
+        if watched.check_under_way() || watched.is_paused() {
             schedule.clear(name);
         }
         all.push(watched);

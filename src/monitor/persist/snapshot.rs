@@ -24,7 +24,7 @@ pub struct Snapshot {
     pub clean: bool,
     /// Since when our own connection has been down.
     pub offline_since: Option<i64>,
-    /// The faults of our uplink that alerts were made of (words of [`crate::monitor::site::suppression::Fault`]) and since when.
+    /// The faults of our uplink that alerts were made of (words of [`crate::monitor::site::suppression::UplinkFault`]) and since when.
     pub troubles: Vec<String>,
     pub troubles_since: Vec<i64>,
     /// Highest Telegram update that was handled.

@@ -12,11 +12,11 @@ const DAY: i64 = 86_400_000;
 const BLOCKS_A_DAY: i64 = 30;
 const BLOCK_EVERY: i64 = DAY / BLOCKS_A_DAY;
 /// Blocks over the steady pace up to which a noisy site's alerts are written at once.
-const BURST: i64 = 35;
+const BURST_ALLOWED: i64 = 35;
 /// And up to which what no alert was made of is written when it is due, and an alert at once.
-const CALM: i64 = 10;
+const CHANGES_ALLOWED: i64 = 10;
 /// More than this over the pace is forgiven: a day later a mass outage counts no more.
-const MOST: i64 = 65;
+const MAX_DEBT: i64 = 65;
 /// Alerts that a site may have a day before it counts as noisy.
 const ALERTS_A_DAY: i64 = 3;
 const ALERT_EVERY: i64 = DAY / ALERTS_A_DAY;
@@ -33,9 +33,9 @@ pub struct Spending {
 
 impl Spending {
     pub fn add(&mut self, now: Moment, blocks: u64) {
-        let blocks = i64::try_from(blocks).unwrap_or(MOST).min(2 * MOST);
+        let blocks = i64::try_from(blocks).unwrap_or(MAX_DEBT).min(2 * MAX_DEBT);
         let from = self.dry.map_or(now, |at| at.max(now));
-        let most = now + millis(MOST * BLOCK_EVERY);
+        let most = now + millis(MAX_DEBT * BLOCK_EVERY);
         self.dry = Some((from + millis(blocks * BLOCK_EVERY)).min(most));
     }
 
@@ -44,19 +44,19 @@ impl Spending {
     }
 
     pub fn room_for_alerts_at(&self) -> Moment {
-        self.below(BURST)
+        self.below(BURST_ALLOWED)
     }
 
     pub fn room_for_changes_at(&self) -> Moment {
-        self.below(CALM)
+        self.below(CHANGES_ALLOWED)
     }
 
     /// How long after a write that began then the next may begin that must be made at once: alerts
     /// share one where there are many.
     pub fn apart(&self, began: Moment) -> Duration {
-        if self.below(CALM) <= began {
+        if self.below(CHANGES_ALLOWED) <= began {
             Duration::ZERO
-        } else if self.below(BURST) <= began {
+        } else if self.below(BURST_ALLOWED) <= began {
             SHARED
         } else {
             SHARED_MORE
@@ -112,7 +112,8 @@ mod tests {
             }
         }
         assert!(
-            (BLOCKS_A_DAY + BURST - 1..=BLOCKS_A_DAY + BURST + 1).contains(&written),
+            (BLOCKS_A_DAY + BURST_ALLOWED - 1..=BLOCKS_A_DAY + BURST_ALLOWED + 1)
+                .contains(&written),
             "{written}"
         );
     }

@@ -57,7 +57,7 @@ pub(crate) fn many(
         .map(|w| (history.of(w.name()).uptime(span, now.wall), *w))
         .collect();
     // What nothing is known of comes last.
-    shares.sort_by_key(|(share, w)| (share.up_of_10000().unwrap_or(u32::MAX), !w.down()));
+    shares.sort_by_key(|(share, w)| (share.up_of_10000().unwrap_or(u32::MAX), !w.is_down()));
     let shown = &shares[..shares.len().min(STRIPS)];
     // All have the same axis.
     let first = shown

@@ -8,7 +8,7 @@ use crate::monitor::render::state_counts::{WORST_FIRST, up_and_others};
 use crate::monitor::render::text::{bold, count, escape};
 use crate::monitor::site::outcome::Phases;
 use crate::monitor::site::state::{SiteState, State};
-use crate::monitor::site::suppression::{Fault, behind};
+use crate::monitor::site::suppression::{UplinkFault, behind};
 use crate::monitor::site::{Check, flapping};
 use crate::monitor::time::hours;
 use crate::monitor::time::text::{clock_times, lasting, response};
@@ -24,7 +24,7 @@ pub(crate) fn worst_first<'a>(sites: &[&'a SiteState]) -> Vec<&'a SiteState> {
     let mut troubled: Vec<&SiteState> = sites
         .iter()
         .copied()
-        .filter(|w| w.state() != State::Up || w.suspect() || w.flapping().is_on())
+        .filter(|w| w.state() != State::Up || w.is_suspect() || w.flapping().is_flapping())
         .collect();
     troubled.sort_by_key(|w| {
         let rank = WORST_FIRST.iter().position(|s| *s == w.state());
@@ -38,7 +38,7 @@ pub(crate) fn worst_first<'a>(sites: &[&'a SiteState]) -> Vec<&'a SiteState> {
 pub(crate) fn status(
     sites: &[&SiteState],
     troubled: &[&SiteState],
-    troubles: &[(Fault, Moment)],
+    troubles: &[(UplinkFault, Moment)],
     muted_until: Option<Moment>,
     acknowledged: &dyn Fn(&str) -> bool,
     seen: &dyn Fn(&str) -> bool,
@@ -46,12 +46,12 @@ pub(crate) fn status(
 ) -> String {
     let mut parts = up_and_others(sites, &WORST_FIRST);
     let count = |what: &dyn Fn(&SiteState) -> bool| sites.iter().filter(|w| what(w)).count();
-    if let n @ 1.. = count(&|w| w.flapping().is_on()) {
+    if let n @ 1.. = count(&|w| w.flapping().is_flapping()) {
         parts.push(format!("{n} flapping"));
     }
     let mut counts = format!("<b>{}</b>", parts.join(", "));
     for (n, what) in [
-        (count(&|w| w.muted(now.moment())), "muted 🔕"),
+        (count(&|w| w.is_muted(now.moment())), "muted 🔕"),
         (count(&|w| acknowledged(w.name())), "acknowledged 👍"),
     ] {
         if n > 0 {
@@ -107,7 +107,7 @@ fn status_line(watched: &SiteState, seen: &dyn Fn(&str) -> bool, now: Now) -> St
     let age = lasting(now.since(watched.since()));
     match watched.state() {
         State::Down | State::Degraded => {
-            let flapping = if watched.flapping().is_on() {
+            let flapping = if watched.flapping().is_flapping() {
                 ", flapping"
             } else {
                 ""
@@ -118,8 +118,8 @@ fn status_line(watched: &SiteState, seen: &dyn Fn(&str) -> bool, now: Now) -> St
             format!("{mark} {name} is {state}{cause}{mute}")
         }
         State::Paused => format!("{mark} {name} is paused"),
-        _ if watched.flapping().is_on() => format!("{mark} {name} is flapping{mute}"),
-        _ if watched.suspect() => format!("{mark} {name} is failing{cause}{mute}"),
+        _ if watched.flapping().is_flapping() => format!("{mark} {name} is flapping{mute}"),
+        _ if watched.is_suspect() => format!("{mark} {name} is failing{cause}{mute}"),
         _ => format!("{mark} {name} is not checked yet{mute}"),
     }
 }
@@ -177,8 +177,8 @@ pub(crate) fn site(
     if let Some(parent) = watched.config().after.as_ref().filter(|name| seen(name)) {
         lines.push(format!("Depends on: {}", bold(parent)));
     }
-    if watched.flapping().is_on() {
-        lines.push(format!("It is flapping. {}", flapping::silence()));
+    if watched.flapping().is_flapping() {
+        lines.push(format!("It is flapping. {}", flapping::silence_text()));
     }
     if let Some(cause) = reason(watched, seen) {
         lines.push(format!("Cause: {}", escape(&cause)));
@@ -353,7 +353,7 @@ pub(crate) fn by(name: &str) -> String {
 
 /// That no alerts are made of it, behind its line.
 fn silence(watched: &SiteState, now: Now) -> &'static str {
-    if watched.muted(now.moment()) {
+    if watched.is_muted(now.moment()) {
         " 🔕"
     } else if watched.under_maintenance() {
         " 🔧"
@@ -368,7 +368,7 @@ fn mark(watched: &SiteState) -> &'static str {
         State::Down => "🔴",
         State::Degraded => "🟡",
         State::Unreachable | State::Offline => "⚫",
-        _ if watched.suspect() || watched.flapping().is_on() => "🟠",
+        _ if watched.is_suspect() || watched.flapping().is_flapping() => "🟠",
         State::Up => "🟢",
         State::Unknown => "⚪",
     }

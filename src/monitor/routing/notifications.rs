@@ -11,14 +11,14 @@ use crate::monitor::bot::moved_chats::Move;
 use crate::monitor::incident::Incident;
 use crate::monitor::judge::flapping;
 use crate::monitor::outbox::DeliveryEffect;
-use crate::monitor::outbox::message::{Asker, Delivery, Update};
+use crate::monitor::outbox::message::{Delivery, Requester, Update};
 use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::render::details::SiteDetails;
 use crate::monitor::render::stats::{self, Tally, Vitals};
 use crate::monitor::site::Site;
-use crate::monitor::site::flapping::Manner;
+use crate::monitor::site::flapping::ChangeNotice;
 use crate::monitor::site::outcome::Outcome;
-use crate::monitor::site::suppression::Fault;
+use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::time::{Moment, Now, text};
 use crate::monitor::{Level, Monitor};
 use std::time::Duration;
@@ -38,15 +38,15 @@ impl Monitor {
             } = alert;
             if chats.is_empty() {
                 if !at_once {
-                    self.saving.later(moment);
+                    self.save_schedule.within_5_min(moment);
                 }
                 continue;
             }
             self.outbox
                 .push_alert(notification, &site, incident, chats, moment);
             if at_once {
-                self.saving.now();
-            } else if !self.saving.alert(&site, moment) {
+                self.save_schedule.immediately();
+            } else if !self.save_schedule.on_alert(&site, moment) {
                 for number in self.outbox.condense(&site) {
                     self.alerts.on_merged(number, &self.incidents);
                 }
@@ -60,17 +60,17 @@ impl Monitor {
         let number = self.incidents.open(&name, cause.clone(), moment);
         self.alerts.keep_incidents(&self.incidents);
         self.sites
-            .refresh_reach(moment, self.uplink.has(Fault::NoConnection));
-        let manner = flapping::manner_of_change(moment, at, &mut self.sites, &mut self.actions);
+            .refresh_reach(moment, self.uplink.has_fault(UplinkFault::NoConnection));
+        let notice = flapping::manner_of_change(moment, at, &mut self.sites, &mut self.actions);
         let text = format!("{name} is down: {cause} (#{number})");
-        self.actions.log(level_of(manner), text);
+        self.actions.log(level_of(notice), text);
         let behind = self.sites.behind(at);
         let audience = Audience::new(&self.sites, self.bot.access(), now);
         let alerts = self
             .alerts
-            .on_down(audience, at, number, &cause, manner, &behind);
+            .on_down(audience, at, number, &cause, notice, &behind);
         let Some(alerts) = alerts else {
-            self.saving.untold(manner, moment);
+            self.save_schedule.on_silent_change(notice, moment);
             return;
         };
         self.notify(now, alerts);
@@ -79,38 +79,38 @@ impl Monitor {
     pub(crate) fn recovered(&mut self, now: Now, at: usize) {
         let moment = now.moment();
         let name = self.sites[at].name().to_owned();
-        let manner = flapping::manner_of_change(moment, at, &mut self.sites, &mut self.actions);
+        let notice = flapping::manner_of_change(moment, at, &mut self.sites, &mut self.actions);
         self.sites
-            .refresh_reach(moment, self.uplink.has(Fault::NoConnection));
+            .refresh_reach(moment, self.uplink.has_fault(UplinkFault::NoConnection));
         let Some(ended) = self.close_incident(&name, moment) else {
             return;
         };
         let lasted = text::lasting(ended.length(now));
         let text = format!("{name} is up again after {lasted} (#{})", ended.number());
-        self.actions.log(level_of(manner), text);
-        self.saving.untold(manner, moment);
+        self.actions.log(level_of(notice), text);
+        self.save_schedule.on_silent_change(notice, moment);
         let audience = Audience::new(&self.sites, self.bot.access(), now);
-        let alert = self.alerts.on_up(audience, at, &ended, manner);
+        let alert = self.alerts.on_up(audience, at, &ended, notice);
         self.notify(now, alert);
     }
 
     pub(crate) fn slowed(&mut self, now: Now, at: usize, cause: String) {
-        let manner =
+        let notice =
             flapping::manner_of_change(now.moment(), at, &mut self.sites, &mut self.actions);
         let text = format!("{} is slow: {cause}", self.sites[at].name());
-        self.actions.log(level_of(manner), text);
+        self.actions.log(level_of(notice), text);
         let audience = Audience::new(&self.sites, self.bot.access(), now);
-        let alert = self.alerts.on_slow(audience, at, cause, manner);
+        let alert = self.alerts.on_slow(audience, at, cause, notice);
         self.notify(now, alert);
     }
 
     pub(crate) fn sped_up(&mut self, now: Now, at: usize, lasted: Duration) {
-        let manner =
+        let notice =
             flapping::manner_of_change(now.moment(), at, &mut self.sites, &mut self.actions);
         let text = format!("{} is fast again", self.sites[at].name());
-        self.actions.log(level_of(manner), text);
+        self.actions.log(level_of(notice), text);
         let audience = Audience::new(&self.sites, self.bot.access(), now);
-        let alert = self.alerts.on_fast(audience, at, lasted, manner);
+        let alert = self.alerts.on_fast(audience, at, lasted, notice);
         self.notify(now, alert);
     }
 
@@ -119,7 +119,7 @@ impl Monitor {
         let set = self.clock.is_set();
         for at in flapping::take_steady(moment, &mut self.sites, set) {
             let name = self.sites[at].name().to_owned();
-            self.saving.later(moment);
+            self.save_schedule.within_5_min(moment);
             self.actions
                 .log(Level::Info, format!("{name} is steady again"));
             let open = self.incidents.open_of_mut(&name);
@@ -150,7 +150,7 @@ impl Monitor {
             history: &self.history,
         };
         if let Some(alerts) = self.alerts.digest_alerts(audience, details) {
-            self.saving.now();
+            self.save_schedule.immediately();
             self.notify(now, alerts);
         }
     }
@@ -170,7 +170,7 @@ impl Monitor {
             let (text, alerts) = Alerts::unclean_stop(audience, &stop);
             self.actions.log(Level::Info, text);
             self.notify(now, alerts);
-            self.saving.now();
+            self.save_schedule.immediately();
         }
     }
 
@@ -208,7 +208,7 @@ impl Monitor {
     }
 
     pub(crate) fn save_failed(&mut self, now: Now, reason: &str) {
-        let (alerts, first) = self.saving.failed(now.moment());
+        let (alerts, first) = self.save_schedule.failed(now.moment());
         if let Some(id) = alerts {
             self.outbox.mark_stored(id);
         }
@@ -262,9 +262,11 @@ impl Monitor {
                 DeliveryEffect::AlertsChanged { .. }
                     if mutated!("never write that an alert was delivered") => {}
                 DeliveryEffect::AlertsChanged { silent: true } => {
-                    self.saving.sometime(now.moment())
+                    self.save_schedule.within_1_h(now.moment())
                 }
-                DeliveryEffect::AlertsChanged { silent: false } => self.saving.soon(now.moment()),
+                DeliveryEffect::AlertsChanged { silent: false } => {
+                    self.save_schedule.within_1_s(now.moment())
+                }
             }
         }
     }
@@ -286,7 +288,7 @@ impl Monitor {
         for incident in self.incidents.iter_mut() {
             incident.chat_moved(from, to);
         }
-        self.saving.now();
+        self.save_schedule.immediately();
         let what = match both {
             true => format!("take {from} out of `chats` of sitemon.conf"),
             false => "put the new id into `chats` of sitemon.conf".to_owned(),
@@ -316,7 +318,7 @@ impl Monitor {
             let Some(at) = self.sites.find(&name) else {
                 continue;
             };
-            if self.sites[at].paused() {
+            if self.sites[at].is_paused() {
                 self.note_in_jobs(now, &name, &JobResult::Paused);
                 continue;
             }
@@ -348,8 +350,8 @@ impl Monitor {
         let answer = self
             .bot
             .examined(id, result, &self.sites, clock_set, actions);
-        if let Some((asker, html)) = answer {
-            self.answer(now, &asker, html.into());
+        if let Some((requester, html)) = answer {
+            self.answer(now, &requester, html.into());
         }
     }
 
@@ -360,18 +362,18 @@ impl Monitor {
             return;
         };
         if let Some(site) = end.site {
-            let text = format!("{} was added{}", site.name, by_user(&end.asker));
+            let text = format!("{} was added{}", site.name, by_user(&end.requester));
             let sites = self.sites.iter().map(|w| w.config().clone());
             let sites = sites.chain([site]).collect();
             self.take_sites(now, sites);
             self.sites_changed(now);
             self.actions.log(Level::Info, text);
         }
-        self.answer(now, &end.asker, end.html.into());
+        self.answer(now, &end.requester, end.html.into());
     }
 
-    fn answer(&mut self, now: Now, asker: &Asker, content: ReplyContent) {
-        content.send(now.moment(), asker, &mut self.outbox);
+    fn answer(&mut self, now: Now, requester: &Requester, content: ReplyContent) {
+        content.send(now.moment(), requester, &mut self.outbox);
     }
 
     pub(crate) fn update(&mut self, now: Now, update: Update) {
@@ -401,13 +403,18 @@ impl Monitor {
     fn execute(&mut self, now: Now, order: Order) {
         let moment = now.moment();
         match order {
-            Order::KeepOffset => return self.saving.later(moment),
+            Order::KeepOffset => return self.save_schedule.within_5_min(moment),
             Order::MoveChat { from, to } => return self.chat_moved(now, from, to),
-            Order::ShowSite { asker, site, note } => {
+            Order::ShowSite {
+                requester,
+                site,
+                note,
+            } => {
                 let (schedule, details) = (&self.schedule, self.details());
-                let mut content = about_site(&self.sites, site, asker.chat, schedule, details, now);
+                let mut content =
+                    about_site(&self.sites, site, requester.chat, schedule, details, now);
                 content.html.push_str(&note);
-                return self.answer(now, &asker, content);
+                return self.answer(now, &requester, content);
             }
             Order::MuteAll(until, note) => {
                 self.alerts.mute_all(Some(until));
@@ -438,13 +445,13 @@ impl Monitor {
                 self.schedule.clear(&name);
                 self.close_incident(&name, moment);
                 self.sites
-                    .refresh_reach(moment, self.uplink.has(Fault::NoConnection));
+                    .refresh_reach(moment, self.uplink.has_fault(UplinkFault::NoConnection));
             }
             Order::Resume(at) => {
                 let name = self.reset_site(moment, at, false);
-                self.schedule.at(&name, moment);
+                self.schedule.retry_at(&name, moment);
                 self.sites
-                    .refresh_reach(moment, self.uplink.has(Fault::NoConnection));
+                    .refresh_reach(moment, self.uplink.has_fault(UplinkFault::NoConnection));
             }
             Order::Remove { name, by } => {
                 let rest = self.sites.iter().filter(|w| w.name() != name);
@@ -455,7 +462,7 @@ impl Monitor {
                     .log(Level::Info, format!("{name} was removed{by}"));
             }
         }
-        self.saving.now();
+        self.save_schedule.immediately();
     }
 
     /// Pauses or resumes a site: its name.
@@ -504,8 +511,8 @@ impl Monitor {
         }
     }
 
-    pub(crate) fn answer_stats(&mut self, now: Now, asker: &Asker, vitals: &Vitals) {
-        let visible = self.sites.visible(asker.chat);
+    pub(crate) fn answer_stats(&mut self, now: Now, requester: &Requester, vitals: &Vitals) {
+        let visible = self.sites.visible(requester.chat);
         let all = visible.len() == self.sites.len();
         let tally = Tally {
             sites: visible.len(),
@@ -520,11 +527,13 @@ impl Monitor {
                 true => self.outbox.waiting_alerts(),
                 false => {
                     let waiting = self.outbox.alerts();
-                    waiting.filter(|a| a.chats.contains(&asker.chat)).count()
+                    waiting
+                        .filter(|a| a.chats.contains(&requester.chat))
+                        .count()
                 }
             },
         };
-        self.answer(now, asker, stats::render(vitals, tally).into());
+        self.answer(now, requester, stats::render(vitals, tally).into());
     }
 
     /// Ends the site's open incident: nothing can be done about it any more.
@@ -540,9 +549,9 @@ impl Monitor {
 }
 
 /// What a site does over and over is not worth a line each in a log that may be on flash.
-fn level_of(manner: Manner) -> Level {
-    match manner {
-        Manner::Silently => Level::Debug,
-        Manner::Plainly | Manner::Flapping => Level::Info,
+fn level_of(notice: ChangeNotice) -> Level {
+    match notice {
+        ChangeNotice::Silent => Level::Debug,
+        ChangeNotice::Normal | ChangeNotice::Flapping => Level::Info,
     }
 }

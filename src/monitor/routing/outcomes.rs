@@ -63,7 +63,7 @@ impl Monitor {
             return;
         }
         for (root, sites) in self.expiry.take_ending_roots(now, &self.sites) {
-            self.saving.now();
+            self.save_schedule.immediately();
             self.actions.log(Level::Warn, root_text(&root, &sites, now));
             for (sites, chats) in by_chat(&self.sites, &sites, self.bot.chats()) {
                 self.notify_chats(now, chats, root_text(&root, &sites, now));
@@ -92,11 +92,11 @@ impl Monitor {
                 ExpiryEvent::EndsSoon(expiry) => Notification::Expiring { subject, expiry },
                 ExpiryEvent::Renewed(expiry) => Notification::Renewed { subject, expiry },
                 ExpiryEvent::Changed => {
-                    self.saving.later(now.moment());
+                    self.save_schedule.within_5_min(now.moment());
                     continue;
                 }
                 ExpiryEvent::RootsChanged => {
-                    self.saving.soon(now.moment());
+                    self.save_schedule.within_1_s(now.moment());
                     continue;
                 }
             };
@@ -130,7 +130,7 @@ impl Monitor {
         for event in events {
             match event {
                 // After a power cut the outages of then would else count the time without judging.
-                UplinkEvent::Offline => self.saving.now_if_calm(moment),
+                UplinkEvent::Offline => self.save_schedule.immediately_if_affordable(moment),
                 UplinkEvent::Online {
                     since,
                     unjudged,
@@ -144,15 +144,15 @@ impl Monitor {
                             incident.exclude(since, moment);
                         }
                     }
-                    self.saving.later(moment);
+                    self.save_schedule.within_5_min(moment);
                     self.notify_of_offline_period(now, period, goes_on);
                 }
                 UplinkEvent::FaultBegan { fault, due } => {
-                    self.saving.later(moment);
+                    self.save_schedule.within_5_min(moment);
                     self.alerts.on_fault(fault, due);
                 }
                 UplinkEvent::FaultEnded { fault, notice } => {
-                    self.saving.later(moment);
+                    self.save_schedule.within_5_min(moment);
                     if let Some(mut chats) = self.alerts.on_fault_end(fault) {
                         chats.retain(|chat| self.bot.chats().contains(chat));
                         self.notify_of_uplink(now, chats, notice);
@@ -176,13 +176,13 @@ impl Monitor {
         let notification = Notification::Offline(period);
         self.outbox
             .push_offline(notification, chats, &edits, goes_on, moment);
-        self.saving.alert("", moment);
+        self.save_schedule.on_alert("", moment);
     }
 
     pub(crate) fn notify_of_faults(&mut self, now: Now) {
         let chats = self.bot.chats().to_vec();
         for fault in self.alerts.take_due_faults(&chats, now.moment()) {
-            if let Some(text) = fault.began() {
+            if let Some(text) = fault.begin_notice() {
                 self.notify_of_uplink(now, chats.clone(), text.to_owned());
             }
         }
@@ -215,21 +215,23 @@ impl Monitor {
         }
         let watched = &mut self.sites[at];
         watched.end_check();
-        if watched.paused() {
+        if watched.is_paused() {
             self.note_in_jobs(now, name, &JobResult::Paused);
             return;
         }
-        if let Some(FailureKind::Local(lack)) = kind
+        if let Some(FailureKind::Local(local_fault)) = kind
             && !mutated!("blame a site for what this machine lacks")
         {
             self.schedule.check_soon(moment, &self.sites[at]);
             let quiet = self.alerts.all_muted(moment);
-            let notice = self.uplink.on_lack(now, lack, quiet, &mut self.actions);
+            let notice = self
+                .uplink
+                .on_local_fault(now, local_fault, quiet, &mut self.actions);
             if let Some(text) = notice {
                 self.notify_all(now, text);
             }
             // Our own connection may be at fault.
-            let kind = FailureKind::Local(lack);
+            let kind = FailureKind::Local(local_fault);
             self.uplink.on_failure(moment, &self.sites[at], kind);
             self.note_in_jobs(now, name, &verdict);
             return;
@@ -262,7 +264,7 @@ impl Monitor {
             match event {
                 JudgeEvent::Transition(transition) => self.on_transition(now, transition),
                 JudgeEvent::Suppressed(fault) => {
-                    self.saving.later(now.moment());
+                    self.save_schedule.within_5_min(now.moment());
                     self.on_uplink(now, fault);
                 }
             }
@@ -289,9 +291,9 @@ impl Monitor {
                 self.actions.log(Level::Debug, format!("{name} is up"));
                 // Once all are known it is worth showing.
                 if self.sites.recount().unknown == 0 {
-                    self.saving.soon(now.moment());
+                    self.save_schedule.within_1_s(now.moment());
                 } else {
-                    self.saving.later(now.moment());
+                    self.save_schedule.within_5_min(now.moment());
                 }
             }
         }

@@ -11,9 +11,9 @@ use std::time::Duration;
 /// Rounds are looked at in slots of this length.
 const SLOT: Duration = Duration::from_secs(10);
 /// Slots in a row must be late for so long; one that is not ends the row.
-const LASTING: Duration = Duration::from_secs(60);
+const LATE_FOR: Duration = Duration::from_secs(60);
 /// It is told again only after no slot was late for so long.
-const CALM: Duration = Duration::from_secs(3600);
+const REPEAT_AFTER: Duration = Duration::from_secs(3600);
 /// A slot is late when of so many rounds one is.
 const ONE_OF: u64 = 10;
 
@@ -73,7 +73,7 @@ impl Rounds {
         if slot.late * ONE_OF < slot.due {
             self.row = None;
             let calm = *self.calm.get_or_insert(slot.began);
-            self.told &= now.since(calm) < CALM;
+            self.told &= now.since(calm) < REPEAT_AFTER;
             return None;
         }
         self.calm = None;
@@ -85,7 +85,7 @@ impl Rounds {
         row.due += slot.due;
         row.late += slot.late;
         let lasted = now.since(row.began);
-        if self.told || lasted < LASTING {
+        if self.told || lasted < LATE_FOR {
             return None;
         }
         self.told = true;

@@ -4,9 +4,9 @@ use crate::monitor::site::state::SiteState;
 use crate::monitor::time::Moment;
 use std::time::Duration;
 
-const BEAT: Duration = Duration::from_secs(60);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(60);
 /// No check takes longer than its timeout by so much, unless something is stuck.
-const SLACK: Duration = Duration::from_secs(60);
+const STUCK_AFTER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// When checks last started and ended.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Progress {
             return true;
         }
         let longest = sites.iter().map(|w| w.config().timeout).max();
-        now.since(self.last) <= longest.unwrap_or_default() + SLACK
+        now.since(self.last) <= longest.unwrap_or_default() + STUCK_AFTER_TIMEOUT
     }
 
     pub fn next_beat(&self, now: Moment) -> Option<Moment> {
@@ -64,7 +64,7 @@ impl Progress {
         if !self.heartbeat || self.beat.is_none_or(|at| at > now) || !self.healthy(now, sites) {
             return false;
         }
-        self.beat = Some(now + BEAT);
+        self.beat = Some(now + HEARTBEAT_INTERVAL);
         true
     }
 }

@@ -44,7 +44,7 @@ impl Scheduler {
             let ends = hours::ends(windows, from, zone).filter(|_| clock_set);
             let next = hours::next_change(windows, from, zone);
             until = until.into_iter().chain(next).min();
-            let before = watched.maintain(ends);
+            let before = watched.set_maintenance(ends);
             let said = match (before, ends) {
                 (None, Some(_)) => "begins",
                 (Some(_), None) => "is over",

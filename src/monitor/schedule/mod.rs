@@ -19,7 +19,7 @@ use std::time::Duration;
 const FIRST_ROUND: Duration = Duration::from_secs(60);
 
 /// A check that counted for nothing is made again no sooner than this.
-const SOON: Duration = Duration::from_secs(5);
+const RECHECK_DELAY: Duration = Duration::from_secs(5);
 
 /// A turn that is later than this (a suspended machine, a stopped process) is left out instead of
 /// being made up for: else all sites would be checked in one burst.
@@ -112,11 +112,11 @@ impl Scheduler {
         watched: &mut SiteState,
         actions: &mut Actions,
     ) -> bool {
-        if watched.check_under_way() || watched.paused() || self.stopping {
+        if watched.check_under_way() || watched.is_paused() || self.stopping {
             return false;
         }
         if !clock_set
-            && watched.config().is_https()
+            && watched.config().uses_tls()
             && !mutated!("check https before the clock is set")
         {
             self.next_turn(watched.name(), now);
@@ -128,7 +128,7 @@ impl Scheduler {
         actions.push(Action::Check {
             site: watched.config().clone(),
             fresh,
-            hanging: watched.hanging(),
+            hanging: watched.timed_out(),
         });
         true
     }
@@ -146,7 +146,7 @@ impl Scheduler {
         watched: &SiteState,
         waited: Duration,
     ) -> Option<String> {
-        let counts = !watched.hanging();
+        let counts = !watched.timed_out();
         counts.then(|| self.rounds.ended(now, watched.config().interval, waited))?
     }
 
@@ -156,7 +156,7 @@ impl Scheduler {
     }
 
     /// The machine or the process stood still until now.
-    pub fn stood_still(&mut self) {
+    pub fn on_stall(&mut self) {
         self.rounds.stood_still();
     }
 
@@ -224,13 +224,13 @@ impl Scheduler {
         let again = watched
             .config()
             .retry
-            .max(SOON)
+            .max(RECHECK_DELAY)
             .min(watched.config().interval);
-        self.at(watched.name(), now + again);
+        self.retry_at(watched.name(), now + again);
     }
 
     /// An extra turn: a retry.
-    pub fn at(&mut self, name: &str, at: Moment) {
+    pub fn retry_at(&mut self, name: &str, at: Moment) {
         self.set(name, at, false);
     }
 
@@ -251,7 +251,7 @@ impl Scheduler {
     }
 
     /// An extra turn for site `index` of `count`, spread over the first round or its interval.
-    fn soon(&mut self, name: &str, now: Moment, (index, count): (usize, usize)) {
+    fn check_in_share(&mut self, name: &str, now: Moment, (index, count): (usize, usize)) {
         if let Some(slot) = self.slots.get(name) {
             let window = slot.interval.min(FIRST_ROUND);
             let place = index as f64 / count.max(1) as f64;
@@ -262,10 +262,11 @@ impl Scheduler {
     /// The clock is set: sites that could not be checked without it get extra turns, one after the
     /// other.
     pub fn check_https_soon(&mut self, now: Moment, sites: &Sites) {
-        let waiting = |w: &&SiteState| w.config().is_https() && !w.check_under_way() && !w.paused();
+        let waiting =
+            |w: &&SiteState| w.config().uses_tls() && !w.check_under_way() && !w.is_paused();
         let waiting: Vec<&str> = sites.iter().filter(waiting).map(SiteState::name).collect();
         for (place, name) in waiting.iter().enumerate() {
-            self.soon(name, now, (place, waiting.len()));
+            self.check_in_share(name, now, (place, waiting.len()));
         }
     }
 
@@ -430,7 +431,7 @@ mod tests {
     fn a_retry_comes_when_asked_and_the_site_then_keeps_its_place() {
         let mut schedule = filled(1, Duration::from_secs(60));
         assert_eq!(schedule.pop(Moment(0)).as_deref(), Some("s0"));
-        schedule.at("s0", Moment(10_250));
+        schedule.retry_at("s0", Moment(10_250));
         assert_eq!(schedule.next_timeout(), Some(Moment(10_250)));
         assert!(schedule.pop(Moment(10_250)).is_some());
         schedule.next_turn("s0", Moment(10_300));

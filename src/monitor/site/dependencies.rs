@@ -1,6 +1,6 @@
 //! Dependencies (`after`): what lies behind a site that is down is unreachable, and silent.
 
-use crate::monitor::site::suppression::{Fault, Suppression};
+use crate::monitor::site::suppression::{Suppression, UplinkFault};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;
 
@@ -15,8 +15,8 @@ impl Sites {
     pub fn blocks(&self, at: usize) -> bool {
         let watched = &self[at];
         !mutated!("judge what lies behind a site that is down")
-            && !watched.paused()
-            && (watched.down() || watched.unreachable())
+            && !watched.is_paused()
+            && (watched.is_down() || watched.is_unreachable())
     }
 
     /// Suppresses what has become unreachable and judges again what no longer is; `offline`: there is
@@ -29,7 +29,7 @@ impl Sites {
             again = false;
             for &at in &dependents {
                 let blocked = self.parent_of(at).is_some_and(|p| self.blocks(p));
-                if blocked == self[at].unreachable() {
+                if blocked == self[at].is_unreachable() {
                     continue;
                 }
                 again = true;
@@ -37,8 +37,8 @@ impl Sites {
                     self[at].suppress(Suppression::Unreachable, now);
                 } else {
                     self[at].end_suppression(now);
-                    if offline && !self[at].lan() {
-                        self[at].suppress(Suppression::Offline(Fault::NoConnection), now);
+                    if offline && !self[at].has_lan_address() {
+                        self[at].suppress(Suppression::Offline(UplinkFault::NoConnection), now);
                     }
                 }
             }
@@ -55,7 +55,7 @@ impl Sites {
             for &child in self.dependents() {
                 let watched = &self[child];
                 if watched.config().after.as_deref() == Some(name)
-                    && !watched.paused()
+                    && !watched.is_paused()
                     && !behind.contains(&child)
                 {
                     behind.push(child);

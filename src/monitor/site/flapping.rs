@@ -6,13 +6,13 @@ use crate::monitor::time::text::lasting;
 use std::time::Duration;
 
 const CHANGES: usize = 5;
-const WITHIN: Duration = Duration::from_secs(3600);
+const CHANGES_WITHIN: Duration = Duration::from_secs(3600);
 /// It is no longer flapping when it was up, or down, for so long without a break.
 const STEADY_UP: Duration = Duration::from_secs(15 * 60);
 const STEADY_DOWN: Duration = Duration::from_secs(5 * 60);
 
 /// What is not notified while a site flaps, and until when.
-pub fn silence() -> String {
+pub fn silence_text() -> String {
     format!(
         "Further changes are not told until it has been up for {} or down for {} without a break.",
         lasting(STEADY_UP),
@@ -31,13 +31,13 @@ pub struct Flapping {
 
 /// How a change is to be notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub enum ChangeNotice {
     /// As itself.
-    Plainly,
+    Normal,
     /// As "is flapping", once.
     Flapping,
     /// Not at all.
-    Silently,
+    Silent,
 }
 
 impl Flapping {
@@ -50,25 +50,25 @@ impl Flapping {
     }
 
     /// The site changed its state.
-    pub fn change(&mut self, now: Moment) -> Manner {
-        self.changes.retain(|at| now.since(*at) < WITHIN);
+    pub fn on_change(&mut self, now: Moment) -> ChangeNotice {
+        self.changes.retain(|at| now.since(*at) < CHANGES_WITHIN);
         if self.changes.len() == CHANGES {
             self.changes.remove(0);
         }
         self.changes.push(now);
         if self.restless.is_some() {
             self.restless = Some(now);
-            return Manner::Silently;
+            return ChangeNotice::Silent;
         }
         let early = usize::from(mutated!("flapping after four changes"));
         if self.changes.len() + early < CHANGES {
-            return Manner::Plainly;
+            return ChangeNotice::Normal;
         }
         self.restless = Some(now);
-        Manner::Flapping
+        ChangeNotice::Flapping
     }
 
-    pub fn is_on(&self) -> bool {
+    pub fn is_flapping(&self) -> bool {
         self.restless.is_some()
     }
 
@@ -83,7 +83,7 @@ impl Flapping {
     }
 
     /// Time in which it was not judged does not count as steady.
-    pub fn rest(&mut self, now: Moment) {
+    pub fn restart_steady_time(&mut self, now: Moment) {
         if let Some(at) = &mut self.restless {
             *at = now;
         }
@@ -99,7 +99,7 @@ impl Flapping {
     }
 
     /// It is steady again.
-    pub fn settle(&mut self) {
+    pub fn end(&mut self) {
         *self = Flapping::default();
     }
 }
@@ -115,8 +115,9 @@ mod tests {
     #[test]
     fn the_fifth_change_within_an_hour_is_flapping_and_then_it_is_silent() {
         let mut flapping = Flapping::default();
-        let manners: Vec<Manner> = (0..7).map(|n| flapping.change(minute(n * 10))).collect();
-        use Manner::{Flapping as F, Plainly as P, Silently as S};
+        let manners: Vec<ChangeNotice> =
+            (0..7).map(|n| flapping.on_change(minute(n * 10))).collect();
+        use ChangeNotice::{Flapping as F, Normal as P, Silent as S};
         assert_eq!(manners, [P, P, P, P, F, S, S]);
         assert_eq!(flapping.steady_at(false), Some(minute(75)));
         assert_eq!(flapping.steady_at(true), Some(minute(65)));
@@ -126,7 +127,7 @@ mod tests {
     fn five_changes_in_more_than_an_hour_are_five_changes() {
         let mut flapping = Flapping::default();
         for n in 0..50 {
-            assert_eq!(flapping.change(minute(n * 15)), Manner::Plainly);
+            assert_eq!(flapping.on_change(minute(n * 15)), ChangeNotice::Normal);
         }
         assert!(flapping.changes().len() <= CHANGES);
     }
@@ -135,9 +136,9 @@ mod tests {
     fn time_in_the_dark_is_not_steady() {
         let mut flapping = Flapping::default();
         for n in 0..5 {
-            flapping.change(minute(n));
+            flapping.on_change(minute(n));
         }
-        flapping.rest(minute(60));
+        flapping.restart_steady_time(minute(60));
         assert_eq!(flapping.steady_at(false), Some(minute(75)));
     }
 
@@ -145,10 +146,10 @@ mod tests {
     fn once_steady_it_starts_afresh() {
         let mut flapping = Flapping::default();
         for n in 0..5 {
-            flapping.change(minute(n));
+            flapping.on_change(minute(n));
         }
-        flapping.settle();
-        assert!(!flapping.is_on());
-        assert_eq!(flapping.change(minute(20)), Manner::Plainly);
+        flapping.end();
+        assert!(!flapping.is_flapping());
+        assert_eq!(flapping.on_change(minute(20)), ChangeNotice::Normal);
     }
 }

@@ -83,7 +83,7 @@ impl std::fmt::Debug for Secrets {
 
 impl Site {
     /// It needs a certificate, and so a clock that is set.
-    pub fn is_https(&self) -> bool {
+    pub fn uses_tls(&self) -> bool {
         match &self.check {
             Check::Http(check) => check.url.starts_with("https:"),
             Check::Tls(_) => true,
@@ -137,7 +137,7 @@ pub struct TcpCheck {
     pub host: String,
     pub port: u16,
     pub ip: IpVersion,
-    pub talk: Talk,
+    pub send_expect: SendExpect,
 }
 
 /// `tls://host:port`: the same under TLS.
@@ -149,7 +149,7 @@ pub struct TlsCheck {
     pub ip: IpVersion,
     /// TLS begins only after a word of this protocol (`?starttls=smtp`).
     pub starttls: Option<StartTls>,
-    pub talk: Talk,
+    pub send_expect: SendExpect,
     /// Check trust and host name.
     pub verify: bool,
     /// PEM file of a private CA for this site.
@@ -158,7 +158,7 @@ pub struct TlsCheck {
 
 /// What is sent, and what must come.
 #[derive(Clone, Default, PartialEq)]
-pub struct Talk {
+pub struct SendExpect {
     /// Filled in. May hold secrets: never show it.
     pub send: Option<String>,
     /// Text that must occur in the first 4 KiB.
@@ -166,7 +166,7 @@ pub struct Talk {
 }
 
 /// Only what is safe to show.
-impl std::fmt::Debug for Talk {
+impl std::fmt::Debug for SendExpect {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Talk")
             .field("expect", &self.expect)

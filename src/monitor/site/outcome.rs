@@ -170,14 +170,14 @@ pub enum FailureKind {
     /// Headers over the library's bound.
     TooLarge,
     /// This machine lacked what the check needs: it says nothing of the site.
-    Local(Lack),
+    Local(LocalFault),
     /// A panic in our own code, or a request that could not be made.
     Internal,
 }
 
 /// What a machine may lack for a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lack {
+pub enum LocalFault {
     /// File descriptors: of the process, or of the whole system.
     Descriptors,
     /// Memory, buffers of the kernel, or room for one more thread.
@@ -188,33 +188,33 @@ pub enum Lack {
     Address,
 }
 
-impl Lack {
+impl LocalFault {
     /// Why a check came to nothing.
     pub fn reason(self) -> &'static str {
         match self {
-            Lack::Descriptors => "this machine has no file descriptors left",
-            Lack::Memory => "this machine has no memory left",
-            Lack::Ports => "this machine has no free port left",
-            Lack::Address => "this machine has no network address",
+            LocalFault::Descriptors => "this machine has no file descriptors left",
+            LocalFault::Memory => "this machine has no memory left",
+            LocalFault::Ports => "this machine has no free port left",
+            LocalFault::Address => "this machine has no network address",
         }
     }
 
     /// What can be done about it; a sentence.
     pub fn remedy(self) -> &'static str {
         match self {
-            Lack::Descriptors => {
+            LocalFault::Descriptors => {
                 "Raise the limit (ulimit -n, LimitNOFILE=) or lower `max_connections`."
             }
-            Lack::Memory => "What else runs on it?",
-            Lack::Ports => "What else holds so many connections?",
-            Lack::Address => "Is its network up?",
+            LocalFault::Memory => "What else runs on it?",
+            LocalFault::Ports => "What else holds so many connections?",
+            LocalFault::Address => "Is its network up?",
         }
     }
 }
 
 impl Failure {
-    pub fn local(lack: Lack) -> Failure {
-        Failure::new(FailureKind::Local(lack), lack.reason())
+    pub fn local(local_fault: LocalFault) -> Failure {
+        Failure::new(FailureKind::Local(local_fault), local_fault.reason())
     }
 }
 

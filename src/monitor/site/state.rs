@@ -96,7 +96,7 @@ pub struct SiteState {
     pending_down: Option<PendingDown>,
     flapping: Flapping,
     /// Failures in a row that did not count because the machine stood still meanwhile.
-    overslept: u32,
+    stalled_failures: u32,
     /// Its certificate or its domain ends soon: it is degraded by that.
     ends_soon: Option<String>,
 }
@@ -159,7 +159,7 @@ impl SiteState {
             failing_since: None,
             pending_down: None,
             flapping: Flapping::default(),
-            overslept: 0,
+            stalled_failures: 0,
             ends_soon: None,
         }
     }
@@ -210,7 +210,7 @@ impl SiteState {
         &self.config.name
     }
 
-    pub fn paused(&self) -> bool {
+    pub fn is_paused(&self) -> bool {
         self.pause_order.unwrap_or(self.config.paused)
     }
 
@@ -291,7 +291,7 @@ impl SiteState {
     }
 
     /// Until when it is under maintenance from now on; gives back until when it was.
-    pub fn maintain(&mut self, until: Option<i64>) -> Option<i64> {
+    pub fn set_maintenance(&mut self, until: Option<i64>) -> Option<i64> {
         std::mem::replace(&mut self.maintenance_until, until)
     }
 
@@ -308,11 +308,11 @@ impl SiteState {
         self.suppression
     }
 
-    pub fn suppressed(&self) -> bool {
+    pub fn is_suppressed(&self) -> bool {
         self.suppression.is_some()
     }
 
-    pub fn unreachable(&self) -> bool {
+    pub fn is_unreachable(&self) -> bool {
         self.suppression == Some(Suppression::Unreachable)
     }
 
@@ -350,13 +350,13 @@ impl SiteState {
     }
 
     /// See [`Streak::wavering`].
-    pub fn wavering(&self) -> bool {
-        self.streak.wavering()
+    pub fn needs_retry(&self) -> bool {
+        self.streak.needs_retry()
     }
 
     pub fn state(&self) -> State {
         match self.suppression {
-            _ if self.paused() => State::Paused,
+            _ if self.is_paused() => State::Paused,
             Some(Suppression::Unreachable) => State::Unreachable,
             Some(Suppression::Offline(_)) => State::Offline,
             None => match self.streak.state() {
@@ -374,7 +374,7 @@ impl SiteState {
     /// Why it is not up, or not judged.
     pub fn reason(&self) -> Option<String> {
         match self.suppression {
-            _ if self.paused() => None,
+            _ if self.is_paused() => None,
             Some(Suppression::Unreachable) => {
                 let parent = self.config.after.as_deref().unwrap_or_default();
                 Some(behind(parent))
@@ -389,28 +389,28 @@ impl SiteState {
         self.ends_soon.as_deref()
     }
 
-    pub fn down(&self) -> bool {
+    pub fn is_down(&self) -> bool {
         self.judged_state() == State::Down
     }
 
     /// Failing, but not yet judged.
-    pub fn suspect(&self) -> bool {
-        self.streak.suspect() || self.pending_down.is_some()
+    pub fn is_suspect(&self) -> bool {
+        self.streak.is_suspect() || self.pending_down.is_some()
     }
 
     /// It is not reached over the uplink, as far as its name resolved.
-    pub fn lan(&self) -> bool {
+    pub fn has_lan_address(&self) -> bool {
         self.address.is_some_and(is_lan)
     }
 
     /// It is on this network, and its last check did not fail by its name.
-    pub fn local(&self) -> bool {
+    pub fn bypasses_uplink(&self) -> bool {
         let unresolved = self.last.as_ref().is_some_and(|(_, outcome)| {
             let kind = outcome.failure_kind();
             let by_name = matches!(kind, Some(FailureKind::Dns | FailureKind::NoName));
             by_name && outcome.address.is_none()
         });
-        self.lan() && !unresolved
+        self.has_lan_address() && !unresolved
     }
 
     /// Why the last check failed; `None`: it did not.
@@ -419,28 +419,28 @@ impl SiteState {
     }
 
     /// The last check was a good one and ended at `since` or later.
-    pub fn seen_good(&self, since: Moment) -> bool {
+    pub fn succeeded_since(&self, since: Moment) -> bool {
         matches!(&self.last, Some((at, outcome)) if *at >= since && outcome.verdict.is_ok())
     }
 
     /// A captive portal could have made it fail like that: it answers any plain request itself, and
     /// with a certificate of its own where one is asked for.
-    pub fn portal_like(&self, kind: FailureKind) -> bool {
-        kind.foreign() || kind.spoke() && !self.config.is_https()
+    pub fn may_be_portal(&self, kind: FailureKind) -> bool {
+        kind.foreign() || kind.spoke() && !self.config.uses_tls()
     }
 
     /// It was not checked since its state was restored or its suppression ended: what is known of it is
     /// out of date.
-    pub fn stale(&self) -> bool {
+    pub fn is_stale(&self) -> bool {
         self.last.as_ref().is_none_or(|(at, _)| *at < self.since)
     }
 
-    pub fn muted(&self, now: Moment) -> bool {
+    pub fn is_muted(&self, now: Moment) -> bool {
         self.muted_until.is_some_and(|until| until > now)
     }
 
     /// Its last check ran into its timeout: it shares half of the permits with its like.
-    pub fn hanging(&self) -> bool {
+    pub fn timed_out(&self) -> bool {
         self.last_failure()
             .is_some_and(|failure| failure.kind == FailureKind::Timeout)
     }
@@ -452,7 +452,7 @@ impl SiteState {
     }
 
     /// Takes what a check found, without judging it.
-    pub fn take(&mut self, outcome: Outcome, now: Now) -> (Seen, Option<String>) {
+    pub fn record_outcome(&mut self, outcome: Outcome, now: Now) -> (Seen, Option<String>) {
         let slow = self
             .config
             .slow
@@ -471,9 +471,9 @@ impl SiteState {
     }
 
     /// Judges what a check found.
-    pub fn judged(&mut self, seen: Seen, cause: Option<&str>, now: Now) -> Option<Change> {
+    pub fn judge(&mut self, seen: Seen, cause: Option<&str>, now: Now) -> Option<Change> {
         self.pending_down = None;
-        self.overslept = 0;
+        self.stalled_failures = 0;
         match seen {
             Seen::Failed => {
                 self.failing_since.get_or_insert(now.moment());
@@ -493,7 +493,7 @@ impl SiteState {
 
     /// The pending down is confirmed: the site is down by it.
     pub fn confirm_down(&mut self, cause: &str, now: Now) -> Option<Change> {
-        let change = self.judged(Seen::Failed, Some(cause), now);
+        let change = self.judge(Seen::Failed, Some(cause), now);
         if let Some(last) = self.recent.back_mut() {
             last.state = self.streak.state();
         }
@@ -528,14 +528,14 @@ impl SiteState {
     }
 
     /// A failure doesn't count, as the machine stood still meanwhile; no more than `most` in a row.
-    pub fn excuse_overslept(&mut self, most: u32) -> bool {
-        let excused = self.overslept < most;
-        self.overslept += u32::from(excused);
+    pub fn excuse_stalled(&mut self, most: u32) -> bool {
+        let excused = self.stalled_failures < most;
+        self.stalled_failures += u32::from(excused);
         excused
     }
 
     /// Shows the last check among the recent ones, as it was judged.
-    pub fn show_last(&mut self, now: Now, cause: Option<String>) {
+    pub fn record_recent(&mut self, now: Now, cause: Option<String>) {
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
@@ -570,8 +570,8 @@ impl SiteState {
         self.flapping.redate(|at| redating.moment(at));
         let name = &self.config.name;
         redating.mute(Some(name), &mut self.muted_until);
-        if self.config.is_https() {
-            self.flapping.rest(now);
+        if self.config.uses_tls() {
+            self.flapping.restart_steady_time(now);
         }
     }
 
@@ -580,7 +580,7 @@ impl SiteState {
         self.suppression = None;
         self.since = now;
         self.restart_streak();
-        self.flapping.rest(now);
+        self.flapping.restart_steady_time(now);
     }
 
     /// Judging starts afresh: after a pause nothing is known.

@@ -76,7 +76,7 @@ impl Streak {
                 (self.answered, self.slow, self.fast) = (0, 0, 0);
                 let failed = self.failed + u32::from(mutated!("down one try too early"));
                 (self.state != State::Down && failed >= rules.tries)
-                    .then(|| self.become_(State::Down, Change::WentDown))
+                    .then(|| self.change_to(State::Down, Change::WentDown))
             }
             Seen::Slow | Seen::Fast => {
                 self.failed = 0;
@@ -96,20 +96,20 @@ impl Streak {
     fn judge_answer(&mut self, rules: Rules) -> Option<Change> {
         match self.state {
             State::Down if self.answered >= rules.recover => {
-                Some(self.become_(State::Up, Change::Recovered))
+                Some(self.change_to(State::Up, Change::Recovered))
             }
             State::Unknown | State::Up if self.slow >= rules.tries => {
-                Some(self.become_(State::Degraded, Change::Slowed))
+                Some(self.change_to(State::Degraded, Change::Slowed))
             }
-            State::Unknown if self.fast > 0 => Some(self.become_(State::Up, Change::FirstUp)),
+            State::Unknown if self.fast > 0 => Some(self.change_to(State::Up, Change::FirstUp)),
             State::Degraded if self.fast >= rules.recover => {
-                Some(self.become_(State::Up, Change::SpedUp))
+                Some(self.change_to(State::Up, Change::SpedUp))
             }
             _ => None,
         }
     }
 
-    fn become_(&mut self, state: State, change: Change) -> Change {
+    fn change_to(&mut self, state: State, change: Change) -> Change {
         // A slow answer that ended an outage still counts towards degraded.
         let slow = if state == State::Up { self.slow } else { 0 };
         *self = Streak {
@@ -130,12 +130,12 @@ impl Streak {
     }
 
     /// Failing, but not yet judged down.
-    pub fn suspect(&self) -> bool {
+    pub fn is_suspect(&self) -> bool {
         self.failed > 0 && self.state != State::Down
     }
 
     /// The last outcomes speak against the state: the next check comes after `retry`, not a whole interval.
-    pub fn wavering(&self) -> bool {
+    pub fn needs_retry(&self) -> bool {
         match self.state {
             State::Down => self.answered > 0,
             State::Degraded => self.failed > 0 || self.fast > 0,
@@ -167,7 +167,7 @@ mod tests {
                 other => panic!("unknown outcome {other}"),
             };
             changes.push(match streak.observe(seen, RULES) {
-                None if streak.wavering() => '?',
+                None if streak.needs_retry() => '?',
                 None => '-',
                 Some(Change::FirstUp) => 'u',
                 Some(Change::WentDown) => 'D',

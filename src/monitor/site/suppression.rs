@@ -6,7 +6,7 @@ pub enum Suppression {
     /// What it depends on is down.
     Unreachable,
     /// Our own connection is at fault.
-    Offline(Fault),
+    Offline(UplinkFault),
 }
 
 /// Why a site is unreachable: what it depends on is down.
@@ -16,34 +16,34 @@ pub fn behind(parent: &str) -> String {
 
 /// What is wrong with the uplink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
+pub enum UplinkFault {
     /// Nothing outside can be reached.
     NoConnection,
     /// No resolver answers, but addresses can be reached.
-    Names,
+    Dns,
     /// Something answers in place of every server: a captive portal.
-    Portal,
+    CaptivePortal,
     /// IPv6 is gone, IPv4 is not.
-    Ipv6,
+    NoIpv6,
 }
 
-impl Fault {
+impl UplinkFault {
     /// The word of the state file.
     pub fn word(self) -> &'static str {
         match self {
-            Fault::NoConnection => "line",
-            Fault::Names => "names",
-            Fault::Portal => "portal",
-            Fault::Ipv6 => "ipv6",
+            UplinkFault::NoConnection => "line",
+            UplinkFault::Dns => "names",
+            UplinkFault::CaptivePortal => "portal",
+            UplinkFault::NoIpv6 => "ipv6",
         }
     }
 
-    pub fn from_word(word: &str) -> Option<Fault> {
+    pub fn from_word(word: &str) -> Option<UplinkFault> {
         [
-            Fault::NoConnection,
-            Fault::Names,
-            Fault::Portal,
-            Fault::Ipv6,
+            UplinkFault::NoConnection,
+            UplinkFault::Dns,
+            UplinkFault::CaptivePortal,
+            UplinkFault::NoIpv6,
         ]
         .into_iter()
         .find(|t| t.word() == word)
@@ -52,10 +52,10 @@ impl Fault {
     /// Why a site is not judged.
     pub fn reason(self) -> &'static str {
         match self {
-            Fault::NoConnection => "our own line is down",
-            Fault::Names => "DNS on this network doesn't answer",
-            Fault::Portal => "something answers in its place",
-            Fault::Ipv6 => "IPv6 on this line is gone",
+            UplinkFault::NoConnection => "our own line is down",
+            UplinkFault::Dns => "DNS on this network doesn't answer",
+            UplinkFault::CaptivePortal => "something answers in its place",
+            UplinkFault::NoIpv6 => "IPv6 on this line is gone",
         }
     }
 }

@@ -45,7 +45,7 @@ pub struct Census {
 impl Sites {
     pub fn new(all: Vec<SiteState>) -> Sites {
         let names = all.iter().map(|w| w.name().to_owned());
-        let depends = |w: &SiteState| w.config().after.is_some() || w.unreachable();
+        let depends = |w: &SiteState| w.config().after.is_some() || w.is_unreachable();
         Sites {
             places: names.zip(0..).collect(),
             dependents: (0..all.len()).filter(|&at| depends(&all[at])).collect(),
@@ -89,13 +89,13 @@ impl Sites {
 
     fn recount_one(&mut self, at: usize) {
         let (watched, census) = (&self.all[at], &mut self.census);
-        let (paused, state) = (watched.paused(), watched.state());
-        let down_and_answers = watched.down() && watched.wavering();
+        let (paused, state) = (watched.is_paused(), watched.state());
+        let down_and_answers = watched.is_down() && watched.needs_retry();
         let sets = [
-            (&mut census.failing, !paused && watched.suspect()),
+            (&mut census.failing, !paused && watched.is_suspect()),
             (&mut census.recovering, !paused && down_and_answers),
             (&mut census.pending, watched.pending_down().is_some()),
-            (&mut census.flapping, watched.flapping().is_on()),
+            (&mut census.flapping, watched.flapping().is_flapping()),
         ];
         for (set, is) in sets {
             if is {

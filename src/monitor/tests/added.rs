@@ -22,17 +22,17 @@ fn a_site_is_checked_once_and_then_watched() {
     assert_eq!(world.state("shop"), State::Up);
     world.fate("shop", bad());
     world.pass(300);
-    let told = world.heard();
+    let sent = world.received();
     assert!(
-        told.iter().any(|t| t.starts_with("🔴 <b>shop</b> is down")),
-        "{told:?}"
+        sent.iter().any(|t| t.starts_with("🔴 <b>shop</b> is down")),
+        "{sent:?}"
     );
     assert_eq!(
         world.ask("/remove sho"),
         ["➖ <b>shop</b> is not watched any more."]
     );
     world.pass(HOUR);
-    assert_eq!(world.heard().len(), 1, "the answer alone");
+    assert_eq!(world.received().len(), 1, "the answer alone");
     assert!(!world.monitor.sites.contains("shop"));
     assert!(world.started.iter().filter(|(_, n, _)| n == "shop").count() < 15);
 }
@@ -202,11 +202,11 @@ fn an_added_site_and_its_outage_survive_a_restart() {
     assert_eq!(world.state("shop"), State::Down);
     world.fate("shop", good(40));
     world.pass(300);
-    let told = world.heard();
+    let sent = world.received();
     assert!(
-        told.iter()
+        sent.iter()
             .any(|t| t.contains("🟢 <b>shop</b> is up again")),
-        "{told:?}"
+        "{sent:?}"
     );
 }
 
@@ -230,11 +230,11 @@ fn a_reload_keeps_it_and_a_site_of_the_file_takes_its_name() {
     reload(&mut world, &["blog"]);
     assert_eq!(world.state("shop"), State::Up, "nothing is forgotten");
     assert_eq!(world.monitor.added(), [record("shop")]);
-    world.heard();
+    world.received();
     reload(&mut world, &["blog", "shop"]);
     world.pass(5);
     assert_eq!(
-        world.heard(),
+        world.received(),
         ["ℹ️ shop is in sitemon.conf now: the one that was added in the chat is forgotten."]
     );
     assert!(world.monitor.added().is_empty());
@@ -245,7 +245,7 @@ fn a_reload_keeps_it_and_a_site_of_the_file_takes_its_name() {
 fn one_that_the_new_file_does_not_allow_is_told_of_and_can_be_removed() {
     let mut world = World::of(&["blog"]);
     world.ask("/add https://shop.example/ shop");
-    world.heard();
+    world.received();
     let record = world.monitor.added()[0].clone();
     world.feed(Event::Reloaded {
         sites: vec![site("blog").into()],
@@ -257,7 +257,7 @@ fn one_that_the_new_file_does_not_allow_is_told_of_and_can_be_removed() {
     });
     world.pass(5);
     assert_eq!(
-        world.heard(),
+        world.received(),
         [
             "ℹ️ shop, added in the chat, cannot be watched any more: `slow` (20s) must be shorter \
              than `timeout` (10s). /remove shop forgets it."

@@ -19,13 +19,13 @@ fn an_outage_is_told_once_and_its_end_as_a_reply() {
     down_after_a_while(&mut world, "blog");
     world.fate("blog", good(40));
     world.pass(60);
-    let told: Vec<_> = world
-        .told
+    let sent: Vec<_> = world
+        .sent
         .iter()
         .map(|(s, m)| (*s, m.html.as_str(), m.silent))
         .collect();
     assert_eq!(
-        told,
+        sent,
         [
             (
                 140,
@@ -39,7 +39,7 @@ fn an_outage_is_told_once_and_its_end_as_a_reply() {
             ),
         ]
     );
-    assert_eq!(world.told[1].1.reply_to, Some(101));
+    assert_eq!(world.sent[1].1.reply_to, Some(101));
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_single_failure_is_no_news() {
     world.pass(15);
     world.fate("blog", good(40));
     world.pass(600);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn an_unacknowledged_outage_is_repeated_and_an_acknowledged_one_is_not() {
     world.fate("blog", bad());
     world.pass(6 * 3600 + 60);
     assert_eq!(
-        world.heard(),
+        world.received(),
         [
             "🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)",
             "🔴 <b>blog</b> is still down, for 6 h: HTTP 503, wanted 200-299 (#1)",
@@ -68,9 +68,9 @@ fn an_unacknowledged_outage_is_repeated_and_an_acknowledged_one_is_not() {
     assert_eq!(world.ask("/ack"), ["👍 Acknowledged: #1 <b>blog</b>"]);
     // The alert says so.
     world.pass(5);
-    world.heard();
+    world.received();
     world.pass(24 * 3600);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn remind_zero_never_repeats() {
     let mut world = World::new(vec![quiet]);
     world.fate("blog", bad());
     world.pass(48 * 3600);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn slow_answers_degrade_and_fast_ones_restore() {
     world.fate("blog", good(100));
     world.pass(60);
     assert_eq!(
-        world.heard(),
+        world.received(),
         [
             "🟡 <b>blog</b> is slow: 2.30 s, limit 1.00 s",
             "🟢 <b>blog</b> is fast again after 1 min 33 s",
@@ -111,13 +111,13 @@ fn a_mute_withholds_and_an_outage_that_outlasts_it_is_told_then() {
         world.ask("/mute blog 1h"),
         ["🔕 <b>blog</b> is muted for 1 h."]
     );
-    world.heard();
+    world.received();
     world.fate("blog", bad());
     world.pass(3000);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     world.pass(700);
     assert_eq!(
-        world.heard(),
+        world.received(),
         ["🔴 <b>blog</b> is still down, for 58 min 41 s: HTTP 503, wanted 200-299 (#1)"]
     );
 }
@@ -126,12 +126,12 @@ fn a_mute_withholds_and_an_outage_that_outlasts_it_is_told_then() {
 fn an_outage_that_begins_and_ends_in_a_mute_is_recorded_but_not_told() {
     let mut world = World::of(&["blog"]);
     world.ask("/mute");
-    world.heard();
+    world.received();
     world.fate("blog", bad());
     world.pass(600);
     world.fate("blog", good(40));
     world.pass(7200);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     assert!(world.ask("/incidents")[0].contains("#1"));
 }
 
@@ -142,10 +142,10 @@ fn who_heard_of_the_outage_hears_of_its_end_even_if_muted_since() {
     world.pass(60);
     world.ask("/mute blog 1d");
     world.pass(5);
-    world.heard();
+    world.received();
     world.fate("blog", good(40));
     world.pass(60);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
 }
 
 #[test]
@@ -159,17 +159,17 @@ fn a_hundred_that_die_together_are_one_message() {
             world.fate_lasting(name, fate.clone(), Duration::from_secs(lasts));
         }
         world.pass(180);
-        let heard = world.heard();
-        assert_eq!(heard.len(), 1, "{heard:?}");
-        assert!(heard[0].starts_with("🔴 <b>100 sites are down</b>: "));
-        assert!(names.iter().all(|name| heard[0].contains(name)));
+        let received = world.received();
+        assert_eq!(received.len(), 1, "{received:?}");
+        assert!(received[0].starts_with("🔴 <b>100 sites are down</b>: "));
+        assert!(names.iter().all(|name| received[0].contains(name)));
         for name in &names {
             world.fate(name, good(40));
         }
         world.pass(90);
-        let heard = world.heard();
-        let told = heard.join("\n");
-        assert!(names.iter().all(|name| told.contains(name)), "{told}");
+        let received = world.received();
+        let sent = received.join("\n");
+        assert!(names.iter().all(|name| sent.contains(name)), "{sent}");
     }
 }
 
@@ -185,7 +185,7 @@ fn a_lone_outage_goes_at_once() {
         .rev()
         .find(|(_, n, _)| n == "blog")
         .map(|(at, _, _)| at / 1000);
-    assert_eq!(Some(world.told[0].0), last_try);
+    assert_eq!(Some(world.sent[0].0), last_try);
 }
 
 #[test]
@@ -196,13 +196,13 @@ fn two_within_a_second_are_one_message() {
     world.fate("shop", bad());
     world.ask("/check");
     world.pass(25);
-    let heard: Vec<String> = world
-        .heard()
+    let received: Vec<String> = world
+        .received()
         .into_iter()
         .filter(|t| t.contains("is down"))
         .collect();
     assert_eq!(
-        heard,
+        received,
         ["<b>2 down</b>\n\
           🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)\n\
           🔴 <b>shop</b> is down: HTTP 503, wanted 200-299 (#2)"]
@@ -221,11 +221,11 @@ fn only_the_chats_of_a_site_are_told_of_it() {
     world.pass(1);
     world.fate("blog", bad());
     world.pass(120);
-    let chats: Vec<i64> = world.told.iter().map(|(_, m)| m.chat).collect();
+    let chats: Vec<i64> = world.sent.iter().map(|(_, m)| m.chat).collect();
     assert_eq!(chats, [GROUP]);
     world.fate("shop", bad());
     world.pass(120);
-    assert_eq!(world.told.len(), 3);
+    assert_eq!(world.sent.len(), 3);
 }
 
 #[test]
@@ -234,18 +234,21 @@ fn an_alert_waits_for_the_disk_but_not_for_a_full_one() {
     world.disk_full = true;
     world.fate("blog", bad());
     world.pass(60);
-    let heard = world.heard();
-    assert!(heard.iter().any(|t| t.contains("is down")), "{heard:?}");
-    let warnings = heard
+    let received = world.received();
+    assert!(
+        received.iter().any(|t| t.contains("is down")),
+        "{received:?}"
+    );
+    let warnings = received
         .iter()
         .filter(|t| t.contains("cannot be written"))
         .count();
-    assert_eq!(warnings, 1, "{heard:?}");
+    assert_eq!(warnings, 1, "{received:?}");
     world.fate("blog", good(40));
     world.pass(24 * 3600);
     assert!(
         !world
-            .heard()
+            .received()
             .iter()
             .any(|t| t.contains("cannot be written"))
     );
@@ -266,11 +269,14 @@ fn telegram_away_for_an_hour_loses_nothing_and_merges_down_and_up() {
     world.fate("blog", good(40));
     world.fate("shop", bad());
     world.pass(3600);
-    let heard = world.heard();
-    assert_eq!(heard.len(), 1, "{heard:?}");
-    assert!(heard[0].contains("<b>blog</b> was down for"), "{heard:?}");
-    assert!(heard[0].contains("<b>shop</b> is down"), "{heard:?}");
-    assert!(heard[0].contains(" ago"), "{heard:?}");
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
+    assert!(
+        received[0].contains("<b>blog</b> was down for"),
+        "{received:?}"
+    );
+    assert!(received[0].contains("<b>shop</b> is down"), "{received:?}");
+    assert!(received[0].contains(" ago"), "{received:?}");
     assert!(world.attempts <= 50, "{} attempts", world.attempts);
 }
 
@@ -285,7 +291,7 @@ fn a_chat_that_refuses_does_not_hold_up_the_others() {
     world.deliveries.push_back(Delivery::Refused { reason });
     world.fate("blog", bad());
     world.pass(3600);
-    let chats: Vec<i64> = world.told.iter().map(|(_, m)| m.chat).collect();
+    let chats: Vec<i64> = world.sent.iter().map(|(_, m)| m.chat).collect();
     assert_eq!(chats, [CHAT]);
     assert!(world.logs.iter().any(|l| l.contains("bot was kicked")));
 }
@@ -300,11 +306,11 @@ fn a_group_that_moved_is_followed_and_told_what_to_change() {
     world.deliveries.push_back(Delivery::Migrated { to: -200 });
     world.fate("blog", bad());
     world.pass(60);
-    assert!(world.told.iter().all(|(_, m)| m.chat == -200));
-    let heard = world.heard().join("\n");
+    assert!(world.sent.iter().all(|(_, m)| m.chat == -200));
+    let received = world.received().join("\n");
     assert!(
-        heard.contains("is down") && heard.contains("Group -100 became -200"),
-        "{heard}"
+        received.contains("is down") && received.contains("Group -100 became -200"),
+        "{received}"
     );
     assert!(!world.ask_from(-200, Some(1), "/status").is_empty());
 }
@@ -319,10 +325,10 @@ fn too_many_requests_stops_sending_to_that_chat_for_as_long_as_told() {
     });
     world.fate("blog", bad());
     world.pass(54);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     assert_eq!(world.attempts, 1);
     world.pass(2);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
 }
 
 #[test]
@@ -332,7 +338,7 @@ fn a_notice_reaches_every_chat() {
         "A webhook was in the way <& was deleted".into(),
     ));
     assert_eq!(
-        world.heard(),
+        world.received(),
         ["ℹ️ A webhook was in the way &lt;&amp; was deleted"]
     );
 }
@@ -346,11 +352,11 @@ fn a_note_is_under_the_down_alert_and_in_site_and_nowhere_else() {
     world.pass(120);
     let note = "run-book: &lt;https://wiki.example/blog?a=1&amp;b&gt;";
     let down = format!("🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)\n{note}");
-    assert_eq!(world.heard(), [down]);
+    assert_eq!(world.received(), [down]);
     let said = world.ask("/site blog").concat();
     assert!(said.contains(&format!("\nNote: {note}\n")), "{said}");
-    world.heard();
+    world.received();
     world.fate("blog", good(40));
     world.pass(120);
-    assert!(!world.heard().concat().contains("run-book"));
+    assert!(!world.received().concat().contains("run-book"));
 }

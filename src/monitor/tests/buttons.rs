@@ -137,7 +137,7 @@ fn an_acknowledgement_is_written_into_the_alert_with_its_name() {
         Some("#1 was acknowledged before by Ann.".into())
     );
     world.pass(86_400);
-    assert!(!world.heard().iter().any(|m| m.contains("still down")));
+    assert!(!world.received().iter().any(|m| m.contains("still down")));
 }
 
 #[test]
@@ -490,16 +490,16 @@ fn a_mark_on_an_alert_about_several_sites_names_those_that_are_meant() {
     world.ask_by("Ann", "/unmute");
     world.pass(10);
     world.shown.retain(|(_, m)| !m.buttons.is_empty());
-    let mut told = Vec::new();
+    let mut sent = Vec::new();
     for line in ["/mute blog 2h", "/ack"] {
         world.ask_by("Ann", line);
         world.pass(10);
-        told.push(world.shown[0].1.html.clone());
+        sent.push(world.shown[0].1.html.clone());
     }
-    assert!(told[0].contains("shop"), "{told:?}");
+    assert!(sent[0].contains("shop"), "{sent:?}");
     assert!(
-        told[0].ends_with("\n🔕 muted for 2 h by Ann: blog"),
-        "{told:?}"
+        sent[0].ends_with("\n🔕 muted for 2 h by Ann: blog"),
+        "{sent:?}"
     );
-    assert!(told[1].ends_with("\n👍 acknowledged by Ann"), "{told:?}");
+    assert!(sent[1].ends_with("\n👍 acknowledged by Ann"), "{sent:?}");
 }

@@ -26,10 +26,10 @@ fn moves(world: &mut World, from: i64, to: i64) {
 }
 
 /// What was told where, as `chat: text`.
-fn told(world: &mut World) -> Vec<String> {
-    let told = std::mem::take(&mut world.told);
-    let told = told.into_iter();
-    told.map(|(_, m)| format!("{}: {}", m.chat, m.html))
+fn sent(world: &mut World) -> Vec<String> {
+    let sent = std::mem::take(&mut world.sent);
+    let sent = sent.into_iter();
+    sent.map(|(_, m)| format!("{}: {}", m.chat, m.html))
         .collect()
 }
 
@@ -41,15 +41,15 @@ fn a_group_is_followed_by_its_service_message_commands_included() {
     moves(&mut world, GROUP, SUPER);
     moves(&mut world, GROUP, SUPER);
     let text = "Group -100 became -1001234567890: put the new id into `chats` of sitemon.conf.";
-    assert_eq!(told(&mut world), [format!("{SUPER}: ℹ️ {text}")]);
+    assert_eq!(sent(&mut world), [format!("{SUPER}: ℹ️ {text}")]);
     let status = world.ask_from(SUPER, Some(1), "/status");
     assert_eq!(status.len(), 1);
     assert!(world.ask_from(GROUP, Some(1), "/status").is_empty());
-    world.heard();
+    world.received();
     world.fate("blog", bad());
     world.pass(120);
     let down = "🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)";
-    assert_eq!(told(&mut world), [format!("{SUPER}: {down}")]);
+    assert_eq!(sent(&mut world), [format!("{SUPER}: {down}")]);
     // And after a restart, with the configuration as it was.
     let snapshot = world.monitor.snapshot(world.now());
     let mut next = in_chats(&[GROUP], &["blog"]);
@@ -62,7 +62,7 @@ fn a_group_is_followed_by_its_service_message_commands_included() {
 fn a_group_that_is_not_ours_is_not_followed() {
     let mut world = in_chats(&[CHAT], &["blog"]);
     moves(&mut world, GROUP, SUPER);
-    assert_eq!(told(&mut world), [""; 0]);
+    assert_eq!(sent(&mut world), [""; 0]);
     assert!(world.ask_from(SUPER, Some(1), "/status").is_empty());
 }
 
@@ -80,7 +80,7 @@ fn with_both_ids_in_the_file_everything_is_told_once() {
         }
         world.fate("blog", bad());
         world.pass(120);
-        let mut all = told(&mut world);
+        let mut all = sent(&mut world);
         all.sort();
         let down = "🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)";
         let notice =
@@ -92,7 +92,7 @@ fn with_both_ids_in_the_file_everything_is_told_once() {
         );
         world.fate("blog", good(40));
         world.pass(120);
-        assert_eq!(told(&mut world).len(), 1);
+        assert_eq!(sent(&mut world).len(), 1);
     }
 }
 
@@ -120,7 +120,7 @@ fn what_waits_for_both_ids_of_a_group_is_told_once_after_an_unclean_stop_too() {
         world.fate("blog", bad());
         unreachable(&mut world);
         world.pass(300);
-        assert_eq!(told(&mut world), [""; 0]);
+        assert_eq!(sent(&mut world), [""; 0]);
         if by_refusal {
             // The new id has it before the old one is refused.
             let sent = Delivery::Sent { message_id: 1 };
@@ -129,7 +129,7 @@ fn what_waits_for_both_ids_of_a_group_is_told_once_after_an_unclean_stop_too() {
             moves(&mut world, GROUP, SUPER);
         }
         world.pass(700);
-        let all = told(&mut world).join("\n");
+        let all = sent(&mut world).join("\n");
         assert_eq!(all.matches("I was away").count(), 1, "{by_refusal}: {all}");
     }
 }
@@ -149,7 +149,7 @@ fn a_daily_summary_that_waits_for_both_ids_of_a_group_is_told_once() {
     world.pass(100);
     moves(&mut world, GROUP, SUPER);
     world.pass(700);
-    let all = told(&mut world).join("\n");
+    let all = sent(&mut world).join("\n");
     assert_eq!(all.matches("📋").count(), 1, "{all}");
 }
 
@@ -166,10 +166,10 @@ fn an_outage_told_in_other_words_to_each_id_of_a_group_is_told_once_when_it_move
     unreachable(&mut world);
     all(&mut world, &["blog", "shop"], bad());
     world.pass(300);
-    assert_eq!(told(&mut world), [""; 0]);
+    assert_eq!(sent(&mut world), [""; 0]);
     moves(&mut world, GROUP, SUPER);
     world.pass(700);
-    let all = told(&mut world).join("\n");
+    let all = sent(&mut world).join("\n");
     assert_eq!(all.matches("<b>blog</b> is down").count(), 1, "{all}");
     assert!(all.contains("1 site behind it"), "{all}");
 }
@@ -180,7 +180,7 @@ fn a_group_that_moved_twice_is_still_known_after_a_reload() {
     moves(&mut world, GROUP, SUPER);
     moves(&mut world, SUPER, SUPER - 1);
     reload_with(&mut world, &[GROUP]);
-    world.heard();
+    world.received();
     assert_eq!(world.ask_from(SUPER - 1, Some(1), "/status").len(), 1);
     assert!(world.ask_from(SUPER, Some(1), "/status").is_empty());
 }
@@ -192,7 +192,7 @@ fn moved_by_refusal() -> World {
     world.deliveries = [Delivery::Migrated { to: SUPER }].into();
     world.fate("blog", bad());
     world.pass(120);
-    assert!(told(&mut world).join("\n").contains("blog</b> is down"));
+    assert!(sent(&mut world).join("\n").contains("blog</b> is down"));
     world
 }
 
@@ -212,16 +212,16 @@ fn what_was_written_in_a_group_before_it_moved_is_answered_in_the_new_one() {
             }
             _ => {}
         }
-        told(&mut world);
+        sent(&mut world);
         let wall = world.now().wall;
         world.write(GROUP, Some(1), "/status", wall - 60);
-        let fresh = told(&mut world);
+        let fresh = sent(&mut world);
         let to_new = |t: &[String]| t.len() == 1 && t[0].starts_with(&format!("{SUPER}: "));
         assert!(to_new(&fresh), "{then}: {fresh:?}");
         world.write(GROUP, Some(1), "/ack", wall - 3000);
         moves(&mut world, GROUP, SUPER);
         world.pass(2);
-        let mut stale = told(&mut world);
+        let mut stale = sent(&mut world);
         stale.retain(|text| !text.contains("last seen"));
         assert!(
             to_new(&stale) && stale[0].contains("Too old to carry out:\n/ack"),
@@ -252,7 +252,7 @@ fn a_button_pressed_in_a_group_before_it_moved_changes_no_message_of_the_new_one
         assert_eq!(world.press(press(data)).as_deref(), Some(answer), "{data}");
     }
     world.pass(30);
-    let edits = world.told.iter().filter(|(_, m)| m.edit == Some(5));
+    let edits = world.sent.iter().filter(|(_, m)| m.edit == Some(5));
     assert_eq!(edits.count(), 0);
     moves(&mut world, GROUP, SUPER);
     assert_eq!(world.press(press("!a1")), None);
@@ -276,10 +276,10 @@ fn a_site_of_that_group_alone_moves_with_it() {
     let mut world = World::with(vec![own], access);
     world.pass(70);
     moves(&mut world, GROUP, SUPER);
-    world.heard();
+    world.received();
     world.fate("blog", bad());
     world.pass(120);
-    let all = told(&mut world);
+    let all = sent(&mut world);
     assert_eq!(all.len(), 1, "{all:?}");
     assert!(all[0].starts_with(&format!("{SUPER}: ")), "{all:?}");
 }
@@ -314,7 +314,7 @@ fn causes_are_grouped_as_values() {
             world.fate(name, fate(n));
         }
         world.pass(180);
-        world.heard().join("\n")
+        world.received().join("\n")
     };
     let text = "body lacks \"Powered by WordPress\"";
     let said = all_down(&|_| Outcome::failed(FailureKind::Body, text));
@@ -397,11 +397,11 @@ fn what_waited_before_the_file_had_both_ids_is_told_when_the_group_moves() {
     world.deliveries = [later].into();
     world.fate("blog", bad());
     world.pass(120);
-    told(&mut world);
+    sent(&mut world);
     reload_with(&mut world, &[GROUP, SUPER]);
     moves(&mut world, GROUP, SUPER);
     world.pass(700);
-    let all = told(&mut world).join("\n");
+    let all = sent(&mut world).join("\n");
     assert_eq!(all.matches("<b>blog</b> is down").count(), 1, "{all}");
 }
 
@@ -412,10 +412,10 @@ fn the_end_of_an_outage_that_was_told_before_the_group_moved_is_told_as_such() {
     world.fate("blog", bad());
     world.pass(120);
     moves(&mut world, GROUP, SUPER);
-    told(&mut world);
+    sent(&mut world);
     world.fate("blog", good(40));
     world.pass(120);
-    let all = told(&mut world);
+    let all = sent(&mut world);
     let up = format!("{SUPER}: 🟢 <b>blog</b> is up again after ");
     assert!(all.len() == 1 && all[0].starts_with(&up), "{all:?}");
 }
@@ -436,14 +436,14 @@ fn an_outage_that_waits_for_the_old_id_of_a_group_does_not_end_for_the_new_one_f
         reload_with(&mut world, &[GROUP, SUPER]);
         world.fate("blog", good(40));
         world.pass(120);
-        assert_eq!(told(&mut world), [""; 0], "the new id was never told of it");
+        assert_eq!(sent(&mut world), [""; 0], "the new id was never told of it");
         if by_refusal {
             world.deliveries = [Delivery::Migrated { to: SUPER }].into();
         } else {
             moves(&mut world, GROUP, SUPER);
         }
         world.pass(900);
-        let all = told(&mut world).join("\n");
+        let all = sent(&mut world).join("\n");
         assert_eq!(all.matches("<b>blog</b>").count(), 1, "{all}");
         assert!(all.contains("<b>blog</b> was down for "), "{all}");
     }
@@ -462,11 +462,11 @@ fn a_chat_that_was_told_of_an_outage_is_told_of_its_end_though_another_one_waits
         world.deliveries = [later, Delivery::Sent { message_id }].into();
         world.fate("blog", bad());
         world.pass(120);
-        let down = told(&mut world);
+        let down = sent(&mut world);
         assert!(down[0].starts_with(&format!("{CHAT}: 🔴")), "{down:?}");
         world.fate("blog", good(40));
         world.pass(120);
-        let up = told(&mut world);
+        let up = sent(&mut world);
         assert!(up[0].starts_with(&format!("{CHAT}: 🟢")), "{up:?}");
     }
 }
@@ -497,12 +497,12 @@ fn a_chat_gets_no_end_of_what_began_before_it_was_added() {
         world.pass(70);
         world.fate("blog", begin);
         world.pass(600);
-        assert_eq!(told(&mut world).len(), 1);
+        assert_eq!(sent(&mut world).len(), 1);
         reload_with(&mut world, &[CHAT, GROUP]);
         let snapshot = world.monitor.snapshot(world.now());
         world.fate("blog", good(40));
         world.pass(600);
-        let all = told(&mut world);
+        let all = sent(&mut world);
         assert!(
             all.len() == 1 && all[0].starts_with(&format!("{CHAT}: ")),
             "{all:?}"
@@ -511,14 +511,14 @@ fn a_chat_gets_no_end_of_what_began_before_it_was_added() {
         // What comes next is for both.
         world.fate("blog", bad());
         world.pass(120);
-        assert_eq!(told(&mut world).len(), 2);
+        assert_eq!(sent(&mut world).len(), 2);
         if end.starts_with("up") {
             let mut next = in_chats(&[CHAT, GROUP], &["blog"]);
             next.wall = world.now().wall;
             next.monitor.restore(&snapshot, next.now());
             next.fate("blog", good(40));
             next.pass(600);
-            let all = told(&mut next);
+            let all = sent(&mut next);
             let ends: Vec<_> = all.iter().filter(|t| t.contains(end)).collect();
             assert_eq!(ends.len(), 1, "{all:?}");
         }
@@ -537,7 +537,7 @@ fn a_chat_that_was_taken_out_before_it_got_the_alert_gets_no_end() {
     world.deliveries = [later].into();
     world.fate("blog", bad());
     world.pass(120);
-    let down = told(&mut world);
+    let down = sent(&mut world);
     assert!(
         down.len() == 1 && down[0].starts_with(&format!("{CHAT}: 🔴")),
         "{down:?}"
@@ -546,7 +546,7 @@ fn a_chat_that_was_taken_out_before_it_got_the_alert_gets_no_end() {
     reload_with(&mut world, &[CHAT, GROUP]);
     world.fate("blog", good(40));
     world.pass(900);
-    let up = told(&mut world);
+    let up = sent(&mut world);
     assert!(
         up.len() == 1 && up[0].starts_with(&format!("{CHAT}: 🟢")),
         "{up:?}"
@@ -562,7 +562,7 @@ fn a_chat_that_refused_the_alert_gets_its_end_over_a_restart_too() {
         world.deliveries = [Delivery::Refused { reason }].into();
         world.fate("blog", bad());
         world.pass(120);
-        assert_eq!(told(&mut world).len(), 1);
+        assert_eq!(sent(&mut world).len(), 1);
         if restart {
             let snapshot = world.monitor.snapshot(world.now());
             let wall = world.now().wall;
@@ -572,7 +572,7 @@ fn a_chat_that_refused_the_alert_gets_its_end_over_a_restart_too() {
         }
         world.fate("blog", good(40));
         world.pass(120);
-        let up = told(&mut world);
+        let up = sent(&mut world);
         let up = up.iter().filter(|t| t.contains("up again after"));
         assert_eq!(up.count(), 2, "{restart}");
     }
@@ -594,7 +594,7 @@ fn what_the_new_id_of_a_group_refused_is_delivered_when_the_group_moves() {
         world.deliveries = [refused, later].into();
         world.fate("blog", bad());
         world.pass(120);
-        assert_eq!(told(&mut world), [""; 0]);
+        assert_eq!(sent(&mut world), [""; 0]);
         if restart {
             let snapshot = world.monitor.snapshot(world.now());
             let next_update = world.next_update;
@@ -605,11 +605,11 @@ fn what_the_new_id_of_a_group_refused_is_delivered_when_the_group_moves() {
         }
         moves(&mut world, GROUP, SUPER);
         world.pass(900);
-        let all = told(&mut world).join("\n");
+        let all = sent(&mut world).join("\n");
         assert_eq!(all.matches("<b>blog</b> is down").count(), 1, "{all}");
         world.fate("blog", good(40));
         world.pass(120);
-        let all = told(&mut world).join("\n");
+        let all = sent(&mut world).join("\n");
         assert_eq!(all.matches("<b>blog</b> is up again").count(), 1, "{all}");
     }
 }
@@ -626,7 +626,7 @@ fn what_the_new_id_of_a_group_has_is_not_delivered_again_after_a_restart() {
     world.deliveries = [Delivery::Sent { message_id: 5 }, later].into();
     world.fate("blog", bad());
     world.pass(120);
-    assert_eq!(told(&mut world).len(), 1);
+    assert_eq!(sent(&mut world).len(), 1);
     let snapshot = world.monitor.snapshot(world.now());
     let mut next = in_chats(&[SUPER, GROUP], &["blog"]);
     next.fate("blog", bad());
@@ -634,7 +634,7 @@ fn what_the_new_id_of_a_group_has_is_not_delivered_again_after_a_restart() {
     next.next_update = world.next_update;
     moves(&mut next, GROUP, SUPER);
     next.pass(900);
-    let all = told(&mut next).join("\n");
+    let all = sent(&mut next).join("\n");
     assert_eq!(all.matches("<b>blog</b> is down").count(), 0, "{all}");
 }
 
@@ -644,14 +644,14 @@ fn a_group_that_was_taken_out_and_moved_is_not_asked_again() {
     world.pass(70);
     world.fate("blog", bad());
     world.pass(120);
-    assert_eq!(told(&mut world).len(), 1);
+    assert_eq!(sent(&mut world).len(), 1);
     reload_with(&mut world, &[CHAT]);
     // The buttons of its message are to go; Telegram says each time that the group has another id.
     world.deliveries = vec![Delivery::Migrated { to: SUPER }; 9].into();
     world.fate("blog", good(40));
     world.pass(120);
     assert_eq!(world.deliveries.len(), 8);
-    assert_eq!(told(&mut world), [""; 0]);
+    assert_eq!(sent(&mut world), [""; 0]);
 }
 
 #[test]
@@ -677,6 +677,6 @@ fn a_chat_in_the_place_of_one_that_got_no_alert_gets_no_end_over_a_restart_too()
         }
         world.fate("blog", good(40));
         world.pass(900);
-        assert_eq!(told(&mut world), [""; 0], "{restart}");
+        assert_eq!(sent(&mut world), [""; 0], "{restart}");
     }
 }

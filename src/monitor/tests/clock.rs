@@ -27,7 +27,7 @@ fn ran(commands: &[&str]) -> (World, crate::monitor::persist::snapshot::Snapshot
     for command in commands {
         world.ask(command);
     }
-    world.heard();
+    world.received();
     let snapshot = world.monitor.last_snapshot(world.now());
     (world, snapshot)
 }
@@ -50,10 +50,10 @@ fn a_clock_behind_the_stamps_judges_no_certificate_and_a_mute_ends_in_time() {
     set(&mut world, &snapshot, 3);
     world.pass(60);
     assert!(!world.monitor.doubts_clock());
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     world.fate("plain", bad());
     world.pass(120);
-    assert!(world.heard().concat().contains("<b>plain</b> is down"));
+    assert!(world.received().concat().contains("<b>plain</b> is down"));
     assert_eq!(world.state("secure"), State::Up);
 }
 
@@ -76,7 +76,7 @@ fn a_mute_counts_the_time_we_were_off_when_that_is_known() {
     world.write(CHAT, Some(1), "/mute secure 2h", snapshot.written);
     set(&mut world, &snapshot, 10 * HOUR);
     world.pass(60);
-    world.heard();
+    world.received();
     let status = world.ask("/status").concat();
     assert!(!status.contains("everything is muted"), "{status}");
     let site = world.ask("/site plain").concat();
@@ -93,7 +93,7 @@ fn forty_three_years_ahead_there_is_silence_until_the_clock_is_right() {
     world.fate("secure", wrong_date());
     world.fate("plain", wrong_date());
     world.pass(3600);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     assert!(world.started.iter().all(|(_, name, _)| name == "plain"));
     assert_eq!(world.inspected, 0);
     assert_eq!(world.state("secure"), State::Unknown);
@@ -104,7 +104,7 @@ fn forty_three_years_ahead_there_is_silence_until_the_clock_is_right() {
     world.wall = WALL;
     world.pass(70);
     assert_eq!(world.state("secure"), State::Up);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
 }
 
 #[test]
@@ -114,18 +114,18 @@ fn stamps_of_a_clock_that_was_a_year_ahead_are_forgotten_once_it_is_confirmed() 
     world.monitor = Monitor::new(sites(), settings(access()), world.now(), 42);
     world.pass(3600);
     world.ask("/mute plain 1h");
-    world.heard();
+    world.received();
     // Not an orderly end: the absence is told.
     let snapshot = world.monitor.snapshot(world.now());
     world.restart_showing(sites(), &snapshot, WALL + 7200);
     world.pass(120);
     assert!(world.monitor.doubts_clock());
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     world.feed(Event::ClockConfirmed);
     world.pass(60);
     assert!(!world.monitor.doubts_clock());
     assert_eq!(world.state("secure"), State::Up);
-    assert_eq!(world.heard(), ["ℹ️ I was away, back 10:00"]);
+    assert_eq!(world.received(), ["ℹ️ I was away, back 10:00"]);
     let site = world.ask("/site plain").concat();
     assert!(
         site.contains("muted for 56 min") || site.contains("muted for 57 min"),
@@ -183,12 +183,12 @@ fn a_clock_that_is_set_far_back_while_we_run_is_doubted() {
         WALL + 3900,
         "by the clock that was believed"
     );
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     world.fate("secure", good(40));
     world.wall += 10 * DAY;
     world.pass(60);
     assert!(!world.monitor.doubts_clock());
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
 }
 
 #[test]
@@ -204,8 +204,11 @@ fn the_digest_comes_once_a_day_though_the_clock_lagged_behind() {
         world
     };
     let digests = |world: &mut World| {
-        let heard = world.heard();
-        heard.iter().filter(|html| html.starts_with("📋")).count()
+        let received = world.received();
+        received
+            .iter()
+            .filter(|html| html.starts_with("📋"))
+            .count()
     };
     let midnight = Zone::UTC.day(WALL) * DAY;
     let mut world = build(midnight);
@@ -236,7 +239,7 @@ fn what_ended_a_parked_poll_is_carried_out_whatever_the_clocks_say() {
             std::time::Duration::from_secs(50),
         );
         world.pass(1);
-        let heard = world.heard().concat();
-        assert!(heard.contains("2 unknown"), "{off}: {heard}");
+        let received = world.received().concat();
+        assert!(received.contains("2 unknown"), "{off}: {received}");
     }
 }

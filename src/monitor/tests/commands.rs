@@ -205,7 +205,7 @@ fn check_reports_every_site_in_one_message() {
         ["Checking 3 sites …\n<code>░░░░░░░░░░</code> 0 of 3"]
     );
     world.pass(3);
-    let (_, last) = world.told.last().cloned().expect("an edit");
+    let (_, last) = world.sent.last().cloned().expect("an edit");
     assert_eq!(last.edit, Some(101));
     assert_eq!(
         last.html,
@@ -255,7 +255,7 @@ fn at_most_two_checks_run_and_the_others_are_told_their_place() {
     assert_eq!(world.most_admitted, 2);
     assert_eq!(world.admitted, 0);
     let done = world
-        .told
+        .sent
         .iter()
         .filter(|(_, m)| m.html.starts_with("❌"))
         .count();
@@ -275,7 +275,7 @@ fn the_same_check_asked_twice_is_joined() {
     world.pass(10);
     assert_eq!(world.started.len(), 1);
     let results = world
-        .told
+        .sent
         .iter()
         .filter(|(_, m)| m.html == "✅ <b>blog</b> 5.00 s")
         .count();
@@ -289,7 +289,7 @@ fn check_of_a_paused_site_says_so_and_ends() {
     world.ask("/check blog");
     world.pass(1);
     assert_eq!(
-        world.told.last().map(|(_, m)| m.html.as_str()),
+        world.sent.last().map(|(_, m)| m.html.as_str()),
         Some("⏸ <b>blog</b> is paused")
     );
     assert_eq!(world.admitted, 0);
@@ -356,7 +356,7 @@ fn commands_from_before_a_long_absence_are_listed_and_not_done() {
     world.write(CHAT, Some(1), "/mute <b>", old);
     world.pass(2);
     assert_eq!(
-        world.heard(),
+        world.received(),
         [
             "I was away. Too old to carry out:\n/pause blog · 12 min ago\n/mute &lt;b&gt; · 12 min ago"
         ]
@@ -391,7 +391,7 @@ fn malformed_updates_only_move_the_offset() {
         content: None,
     }));
     assert_eq!(world.monitor.last_update(), Some(77));
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
 }
 
 #[test]
@@ -451,7 +451,7 @@ fn the_bar_of_a_check_moves_within_the_limits_of_the_chat() {
         world.ask_from(chat, Some(1), "/check");
         world.pass(13);
         let edits: Vec<&(i64, crate::monitor::outbox::message::Message)> = world
-            .told
+            .sent
             .iter()
             .filter(|(_, m)| m.edit.is_some())
             .collect();
@@ -558,11 +558,11 @@ fn what_is_no_command_gets_a_short_answer_in_private() {
     }
     // From a stranger, or from before a long absence.
     assert!(world.ask_from(8, Some(8), "hello?").is_empty());
-    world.heard();
+    world.received();
     let long_ago = world.now().wall - 3600;
     world.write(CHAT, Some(1), "hello?", long_ago);
     world.pass(5);
-    assert_eq!(world.heard(), [""; 0]);
+    assert_eq!(world.received(), [""; 0]);
 }
 
 #[test]
@@ -574,10 +574,10 @@ fn check_takes_several_names_and_a_name_with_blanks_wins() {
     let mut world = World::new(sites);
     world.pass(120);
     let mut checked = |line: &str| {
-        world.heard();
+        world.received();
         world.ask(line);
         world.pass(2);
-        let said = world.heard().pop().unwrap_or_default();
+        let said = world.received().pop().unwrap_or_default();
         let names = said.lines().filter_map(|l| l.strip_prefix("✅ <b>"));
         let names = names.filter_map(|l| Some(l.split_once("</b>")?.0.to_owned()));
         (names.collect::<Vec<_>>().join(", "), said)
@@ -624,10 +624,10 @@ fn check_shows_what_is_degraded_between_what_failed_and_what_is_fine() {
     world.fate("slow", good(900));
     world.fate("shop", bad());
     world.pass(120);
-    world.heard();
+    world.received();
     world.ask("/check");
     world.pass(2);
-    let said = world.heard().pop().unwrap_or_default();
+    let said = world.received().pop().unwrap_or_default();
     assert_eq!(
         said,
         "<b>4 sites checked</b> in 900 ms: 1 fine, 2 degraded, 1 failed\n\

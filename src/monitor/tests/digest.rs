@@ -27,9 +27,9 @@ fn world(sites: Vec<Site>, access: Access, at: Option<u16>, wall: i64, zone: Zon
 }
 
 fn digests(world: &mut World) -> Vec<String> {
-    let mut heard = world.heard();
-    heard.retain(|html| html.starts_with("📋"));
-    heard
+    let mut received = world.received();
+    received.retain(|html| html.starts_with("📋"));
+    received
 }
 
 #[test]
@@ -44,10 +44,10 @@ fn yesterday_in_five_lines_without_sound() {
     world.pass(2 * HOUR);
     world.fate("shop", bad());
     world.pass(DAY - 14 * HOUR);
-    world.heard();
+    world.received();
     world.pass(12 * HOUR);
-    let told = std::mem::take(&mut world.told);
-    let (_, message) = told
+    let sent = std::mem::take(&mut world.sent);
+    let (_, message) = sent
         .iter()
         .find(|(_, m)| m.html.starts_with("📋"))
         .expect("a digest");
@@ -170,20 +170,20 @@ fn a_chat_reads_of_the_sites_it_is_told_of_and_of_no_other() {
     let mut world = world(sites, access, Some(NINE), MIDNIGHT, Zone::UTC);
     world.fate("blog", bad());
     world.pass(DAY + 10 * HOUR);
-    let told = std::mem::take(&mut world.told);
-    let heard = |chat: i64| {
-        let mine = told.iter().filter(|(_, m)| m.chat == chat);
+    let sent = std::mem::take(&mut world.sent);
+    let received = |chat: i64| {
+        let mine = sent.iter().filter(|(_, m)| m.chat == chat);
         let mine = mine.filter(|(_, m)| m.html.starts_with("📋"));
         mine.map(|(_, m)| m.html.as_str())
             .collect::<Vec<_>>()
             .join("\n")
     };
     assert!(
-        heard(CHAT).contains("2 sites, 1 with outages"),
+        received(CHAT).contains("2 sites, 1 with outages"),
         "{}",
-        heard(CHAT)
+        received(CHAT)
     );
-    assert!(heard(GROUP).contains("1 site, no outage"));
-    assert!(!heard(GROUP).contains("blog"));
-    assert_eq!(heard(8), "");
+    assert!(received(GROUP).contains("1 site, no outage"));
+    assert!(!received(GROUP).contains("blog"));
+    assert_eq!(received(8), "");
 }

@@ -128,9 +128,9 @@ fn a_chart_has_its_picture_and_leads_to_the_other_spans() {
     world.pass(7200);
     world.fate("shop", bad());
     world.pass(600);
-    let before = world.told.len();
+    let before = world.sent.len();
     world.ask("/chart shop");
-    let (_, message) = &world.told[before];
+    let (_, message) = &world.sent[before];
     assert!(
         message.html.starts_with(
             "📈 <b>shop</b>, last 24 h: 92.73 % up of 2 h 9 min watched, median 39 ms"
@@ -158,7 +158,7 @@ fn a_chart_has_its_picture_and_leads_to_the_other_spans() {
     assert!(chart.parts.iter().any(|p| p.down > 0.0));
 
     world.ask("/chart");
-    let (_, message) = world.told.last().expect("an answer");
+    let (_, message) = world.sent.last().expect("an answer");
     assert_eq!(
         message.html,
         "📊 <b>2 sites</b>, last 24 h: 1 without an outage. Now 1 up, 1 down"
@@ -184,7 +184,7 @@ fn charts_of_an_hour_and_six_have_parts_of_a_minute_and_of_five() {
         ("/chart sho 6H", "shop, last 6 h", 72),
     ] {
         world.ask(ask);
-        let (_, message) = world.told.last().expect("an answer");
+        let (_, message) = world.sent.last().expect("an answer");
         let picture = message.picture.as_ref().expect("a picture");
         assert_eq!(picture.title, title);
         let Drawing::Chart(chart) = &picture.drawing else {
@@ -196,7 +196,7 @@ fn charts_of_an_hour_and_six_have_parts_of_a_minute_and_of_five() {
         assert!(slow.count() > count - 3, "{title}");
     }
     world.ask("/chart shop 2h");
-    let (_, message) = world.told.last().expect("an answer");
+    let (_, message) = world.sent.last().expect("an answer");
     assert_eq!(
         message.html,
         "/chart shows the last 1h, 6h, 24h, 7d, 30d or 90d."
@@ -211,7 +211,7 @@ fn a_name_that_cannot_be_drawn_is_told_by_its_number() {
     }
     world.pass(600);
     world.ask("/chart");
-    let (_, message) = world.told.last().expect("an answer");
+    let (_, message) = world.sent.last().expect("an answer");
     let lines: Vec<&str> = message.html.lines().skip(1).collect();
     assert_eq!(lines, ["#2 \u{7F51}\u{7AD9}"]);
 }
@@ -226,7 +226,7 @@ fn of_many_sites_the_worst_have_strips_and_the_rest_is_counted() {
     world.fate("site44", bad());
     world.pass(600);
     world.ask("/chart 7d");
-    let (_, message) = world.told.last().expect("an answer");
+    let (_, message) = world.sent.last().expect("an answer");
     let Drawing::Strips(strips) = &message.picture.as_ref().expect("a picture").drawing else {
         panic!("no strips")
     };

@@ -1,13 +1,13 @@
 //! Every kind of message once, as one text: `tests/messages.txt` is written from this.
 
-use super::words::{NOW, alert, all_news, lasted, message};
+use super::wording::{NOW, alert, all_news, lasted, message};
 use super::world::*;
 use crate::monitor::Settings;
 use crate::monitor::alert::{Alert, Notification, compose, first_message};
 use crate::monitor::outbox::message::{Content, Message, Press, Update};
 use crate::monitor::site::Site;
 use crate::monitor::site::access::Access;
-use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, Lack, Outcome};
+use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, LocalFault, Outcome};
 use crate::monitor::time::Moment;
 use crate::monitor::uplink::ProbeResult;
 use crate::monitor::{Event, Monitor};
@@ -56,7 +56,7 @@ fn title(text: &mut String, title: &str) {
 
 /// The messages that came since the first `before`.
 fn show(text: &mut String, world: &World, before: usize) {
-    for (_, message) in &world.told[before..] {
+    for (_, message) in &world.sent[before..] {
         show_one(text, message);
     }
 }
@@ -76,7 +76,7 @@ fn show_one(text: &mut String, message: &Message) {
 }
 
 fn asks(text: &mut String, world: &mut World, line: &str) {
-    let before = world.told.len();
+    let before = world.sent.len();
     world.ask_by("Ann", line);
     world.pass(2);
     let _ = writeln!(text, "> {line}");
@@ -86,7 +86,7 @@ fn asks(text: &mut String, world: &mut World, line: &str) {
 
 /// What comes by itself within so many seconds.
 fn comes(text: &mut String, world: &mut World, secs: u64) {
-    let before = world.told.len();
+    let before = world.sent.len();
     world.pass(secs);
     show(text, world, before);
     text.push('\n');
@@ -105,7 +105,7 @@ fn press(text: &mut String, world: &mut World, label: &str) {
         .filter_map(|(id, m)| Some((*id, m.clone(), button(m)?)))
         .next()
         .unwrap_or_else(|| panic!("no button {label}"));
-    let before = world.told.len();
+    let before = world.sent.len();
     let answer = world.press(Press {
         chat: CHAT,
         user: Some(1),
@@ -295,7 +295,7 @@ fn commands(text: &mut String) {
     asks(text, &mut world, "/add https://new.example/");
     asks(text, &mut world, "/add https://new.example/");
     let long_ago = world.now().wall - 1200;
-    let before = world.told.len();
+    let before = world.sent.len();
     world.write(CHAT, Some(1), "/pause blog", long_ago);
     world.pass(2);
     let _ = writeln!(text, "> /pause blog (20 minutes before it arrives)");
@@ -311,13 +311,13 @@ fn digests(text: &mut String) {
     world.pass(600);
     world.fate("blog", good(40));
     world.pass(14 * HOUR);
-    world.heard();
+    world.received();
     comes(text, &mut world, 9 * HOUR);
     for name in ["blog", "shop", "wiki"] {
         world.ask(&format!("/pause {name}"));
     }
     world.pass(24 * HOUR);
-    world.heard();
+    world.received();
     comes(text, &mut world, 24 * HOUR);
 }
 
@@ -352,7 +352,7 @@ fn notices(text: &mut String) {
             _ => FailureKind::NoRoute,
         };
         all(&mut world, &names, failed(kind));
-        let before = world.told.len();
+        let before = world.sent.len();
         world.pass(600);
         world.ask("/status");
         world.line = LINE_UP;
@@ -361,7 +361,12 @@ fn notices(text: &mut String) {
         show(text, &world, before);
         text.push('\n');
     }
-    for lack in [Lack::Descriptors, Lack::Memory, Lack::Ports, Lack::Address] {
+    for lack in [
+        LocalFault::Descriptors,
+        LocalFault::Memory,
+        LocalFault::Ports,
+        LocalFault::Address,
+    ] {
         let mut world = World::of(&["blog"]);
         world.pass(120);
         let outcome = Outcome {
@@ -369,7 +374,7 @@ fn notices(text: &mut String) {
             ..good(1)
         };
         world.fate("blog", outcome);
-        world.heard();
+        world.received();
         comes(text, &mut world, 6 * HOUR);
     }
     let mut world = World::of(&names);

@@ -1,26 +1,26 @@
 //! The monitor stepped like a protocol core: virtual time, scripted outcomes, transcripts.
 
+mod access;
 mod added;
 mod alerts;
-mod behind;
+pub(crate) mod builders;
 mod buttons;
 mod chats;
 mod clock;
 mod commands;
+mod dependencies;
 mod digest;
-mod endings;
+mod expiry;
 mod history;
-mod hours;
-mod lacks;
-pub(crate) mod make;
+mod late_rounds;
+mod local_faults;
 pub(crate) mod messages;
+mod persistence;
+mod quiet_and_maintenance;
 mod restarts;
 mod roots;
-mod rounds;
-mod survival;
 mod timers;
 mod uplink_faults;
 mod uplink_periods;
-mod visible;
-mod words;
+mod wording;
 mod world;

@@ -17,7 +17,7 @@ fn a_parent_that_fails_for_a_moment_makes_no_child_down() {
         let suspect = |world: &World| {
             let mut sites = world.monitor.sites.iter();
             let in_doubt = sites.any(|w| w.name() == "blog" && w.pending_down().is_some());
-            in_doubt && world.monitor.sites[1].suspect()
+            in_doubt && world.monitor.sites[1].is_suspect()
         };
         while !suspect(&world) {
             world.pass(1);
@@ -26,10 +26,10 @@ fn a_parent_that_fails_for_a_moment_makes_no_child_down() {
         world.fate("router", good(40));
         world.fate_lasting("blog", good(40), Duration::from_millis(lag));
         world.pass(180);
-        assert_eq!(world.heard(), Vec::<String>::new(), "{lag}");
+        assert_eq!(world.received(), Vec::<String>::new(), "{lag}");
         world.fate("blog", bad());
         world.pass(180);
-        assert_eq!(world.heard().len(), 1, "{lag}");
+        assert_eq!(world.received().len(), 1, "{lag}");
     }
 }
 
@@ -43,14 +43,14 @@ fn after_a_restart_nothing_is_said_to_be_down_still_before_it_was_looked_at() {
         }
         world.fate("blog", bad());
         world.pass(120);
-        world.heard();
+        world.received();
         let snapshot = world.monitor.last_snapshot(world.now());
         world.fate("blog", good(40));
         world.restart(vec![site("blog")], &snapshot, 7 * 3600);
         world.pass(120);
-        let heard = world.heard().concat();
-        assert!(!heard.contains("is still down"), "{heard}");
-        assert_eq!(heard.contains("is up again"), !muted, "{heard}");
+        let received = world.received().concat();
+        assert!(!received.contains("is still down"), "{received}");
+        assert_eq!(received.contains("is up again"), !muted, "{received}");
     }
 }
 
@@ -59,11 +59,11 @@ fn a_reminder_that_fell_into_a_restart_is_given_once_the_site_was_looked_at() {
     let mut world = World::of(&["blog"]);
     world.fate("blog", bad());
     world.pass(120);
-    world.heard();
+    world.received();
     let snapshot = world.monitor.last_snapshot(world.now());
     world.restart(vec![site("blog")], &snapshot, 7 * 3600);
     world.pass(120);
-    assert!(world.heard().concat().contains("is still down"));
+    assert!(world.received().concat().contains("is still down"));
 }
 #[test]
 fn flapping_survives_two_restarts_without_a_clock() {
@@ -80,7 +80,7 @@ fn flapping_survives_two_restarts_without_a_clock() {
         world.fate("plain", good(40));
         world.pass(120);
     }
-    world.heard();
+    world.received();
     let mut snapshot = world.monitor.last_snapshot(world.now());
     for _ in 0..2 {
         let mut next = World::new(vec![plain.clone()]);
@@ -96,8 +96,8 @@ fn flapping_survives_two_restarts_without_a_clock() {
         world = next;
     }
     world.pass(20 * 60);
-    let heard = world.heard().concat();
-    assert!(heard.contains("is steady again"), "{heard}");
+    let received = world.received().concat();
+    assert!(received.contains("is steady again"), "{received}");
 }
 #[test]
 fn a_group_with_a_long_cause_names_every_site() {
@@ -112,8 +112,8 @@ fn a_group_with_a_long_cause_names_every_site() {
         crate::monitor::site::outcome::Outcome::failed(FailureKind::Body, cause),
     );
     world.pass(300);
-    let heard = world.heard().concat();
-    let missing = names.iter().filter(|n| !heard.contains(**n)).count();
+    let received = world.received().concat();
+    let missing = names.iter().filter(|n| !received.contains(**n)).count();
     assert_eq!(missing, 0);
 }
 #[test]
@@ -134,8 +134,8 @@ fn what_is_still_down_after_a_power_cut_is_named_when_the_clock_came_late() {
     next.pass(600);
     next.wall = WALL + 9000;
     next.pass(120);
-    let heard = next.heard().concat();
-    assert!(heard.contains("still down: blog"), "{heard}");
+    let received = next.received().concat();
+    assert!(received.contains("still down: blog"), "{received}");
 }
 #[test]
 fn a_new_address_is_not_blamed_for_the_failures_of_the_old_one() {
@@ -153,7 +153,7 @@ fn a_new_address_is_not_blamed_for_the_failures_of_the_old_one() {
     reload(&mut world, vec![moved], true);
     world.fate("blog", from(THERE, good(40)));
     world.pass(180);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
 }
 
 #[test]
@@ -185,11 +185,14 @@ fn a_clock_that_is_lost_for_a_moment_moves_no_outage() {
         next.wall = wall;
         next.pass(60);
     }
-    next.heard();
+    next.received();
     next.fate("plain", good(40));
     next.pass(90);
-    let heard = next.heard().concat();
-    assert!(heard.contains("is up again after 1 h 7 min"), "{heard}");
+    let received = next.received().concat();
+    assert!(
+        received.contains("is up again after 1 h 7 min"),
+        "{received}"
+    );
 }
 
 #[test]
@@ -200,10 +203,10 @@ fn a_child_is_not_told_when_its_parent_dies_with_a_slower_pace() {
     world.pass(120);
     all(&mut world, &["router", "blog"], bad());
     world.pass(400);
-    let heard = world.heard();
-    assert_eq!(heard.len(), 1, "{heard:?}");
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
     world.ask("/pause router");
-    world.heard();
+    world.received();
     world.fate("blog", good(40));
     world.pass(120);
     assert_eq!(world.state("blog"), State::Up);
@@ -230,10 +233,10 @@ fn a_migrated_group_keeps_its_alerts_over_a_restart() {
     world.pass(120);
     let snapshot = world.monitor.last_snapshot(world.now());
     assert!(!snapshot.alerts.is_empty());
-    world.told.clear();
+    world.sent.clear();
     world.restart(vec![site("blog")], &snapshot, 30);
     world.fate("blog", bad());
     world.pass(120);
-    let heard = world.heard().concat();
-    assert!(heard.contains("is down"), "{heard}");
+    let received = world.received().concat();
+    assert!(received.contains("is down"), "{received}");
 }

@@ -40,18 +40,22 @@ fn world(names: &[&str], days: i64) -> World {
 fn an_ended_root_is_one_message_that_names_the_sites_and_what_to_do() {
     let mut world = world(&["blog", "shop", "wiki"], -3);
     world.pass(3 * DAY);
-    let heard = world.heard();
-    assert_eq!(heard.len(), 1, "{heard:?}");
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
     let head = "ℹ️ The root certificate Acme Root in this machine's bundle ended 3 d ";
-    assert!(heard[0].starts_with(head), "{heard:?}");
-    assert!(heard[0].contains(" 3 sites rely on it: "), "{}", heard[0]);
+    assert!(received[0].starts_with(head), "{received:?}");
+    assert!(
+        received[0].contains(" 3 sites rely on it: "),
+        "{}",
+        received[0]
+    );
     for word in [
         "blog",
         "shop",
         "wiki",
         "Update ca-certificates (OpenWrt: ca-bundle)",
     ] {
-        assert!(heard[0].contains(word), "{}", heard[0]);
+        assert!(received[0].contains(word), "{}", received[0]);
     }
     assert_eq!(world.state("blog"), State::Up);
 }
@@ -62,52 +66,56 @@ fn many_sites_are_counted_and_some_are_named() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut world = world(&names, 5);
     world.pass(DAY);
-    let heard = world.heard();
-    assert_eq!(heard.len(), 1, "{heard:?}");
-    assert!(heard[0].contains("40 sites rely on it: "), "{}", heard[0]);
-    assert!(heard[0].contains(" and 35 more."), "{}", heard[0]);
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
+    assert!(
+        received[0].contains("40 sites rely on it: "),
+        "{}",
+        received[0]
+    );
+    assert!(received[0].contains(" and 35 more."), "{}", received[0]);
 }
 
 #[test]
 fn it_is_told_at_the_threshold_and_when_it_has_ended_and_not_again() {
     let mut world = world(&["blog"], 20);
     world.pass(5 * DAY + DAY / 2);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     world.pass(10 * DAY);
-    let soon = world.heard();
+    let soon = world.received();
     assert_eq!(soon.len(), 1, "{soon:?}");
     assert!(soon[0].contains("ends in 13 d"), "{}", soon[0]);
     world.pass(4 * DAY);
     let before = world.clock;
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     world.pass(DAY);
-    let (at, _) = world.told[0];
+    let (at, _) = world.sent[0];
     assert!(at < before + DAY as i64 * 1000);
-    let ended = world.heard();
+    let ended = world.received();
     assert_eq!(ended.len(), 1, "{ended:?}");
     assert!(ended[0].contains("ended "), "{}", ended[0]);
     world.pass(30 * DAY);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
 }
 
 #[test]
 fn what_was_told_survives_a_restart_and_an_update_of_the_bundle_is_seen_first() {
     let mut world = world(&["blog", "shop"], 5);
     world.pass(DAY);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
     let saved = world.monitor.last_snapshot(world.now()).serialize_json();
     let saved = Snapshot::deserialize_json(&saved).expect("readable");
     let (root, leaf) = (world.root.clone(), ends(400, "leaf"));
     world.restart(sites(&["blog", "shop"]), &saved, 600);
     (world.root, world.expiries) = (root, [Ok(leaf.clone())].into());
     world.pass(2 * DAY);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     // Off while it ends, and updated meanwhile.
     let saved = world.monitor.last_snapshot(world.now());
     world.restart(sites(&["blog", "shop"]), &saved, 5 * DAY);
     (world.root, world.expiries) = (Some(ends(4000, "Acme Root")), [Ok(leaf)].into());
     world.pass(2 * DAY);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
 }
 
 #[test]
@@ -118,23 +126,23 @@ fn a_chat_reads_of_the_sites_that_it_may_see() {
         chats: vec![CHAT, GROUP],
         users: None,
     };
-    let told = |sites: Vec<Site>| {
+    let sent = |sites: Vec<Site>| {
         let mut world = world_of(sites, chats.clone(), -1);
         world.pass(DAY);
-        let told: Vec<(i64, String)> = world
-            .told
+        let sent: Vec<(i64, String)> = world
+            .sent
             .iter()
             .map(|(_, m)| (m.chat, m.html.clone()))
             .collect();
-        told
+        sent
     };
-    let both = told(all.clone());
+    let both = sent(all.clone());
     assert_eq!(both.len(), 2, "{both:?}");
     for (chat, html) in both {
         assert_eq!(html.contains("vault"), chat == CHAT, "{html}");
         assert!(html.contains("blog"), "{html}");
     }
-    let hidden = told(all.split_off(1));
+    let hidden = sent(all.split_off(1));
     assert_eq!(hidden.len(), 1, "{hidden:?}");
     assert_eq!(hidden[0].0, CHAT);
 }
@@ -143,27 +151,27 @@ fn a_chat_reads_of_the_sites_that_it_may_see() {
 fn a_mute_of_everything_holds_it_back() {
     let mut world = world(&["blog"], -1);
     world.ask("/mute 3h");
-    world.heard();
+    world.received();
     world.pass(2 * 3600);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     world.pass(2 * 3600);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
 }
 
 #[test]
 fn other_roots_are_other_messages_and_a_site_that_no_longer_relies_on_one_is_not_counted() {
     let mut world = world(&["blog"], 10);
     world.pass(DAY);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
     world.root = Some(ends(9, "Other Root"));
     world.pass(DAY);
-    let heard = world.heard();
-    assert_eq!(heard.len(), 1, "{heard:?}");
-    assert!(heard[0].contains("Other Root"), "{}", heard[0]);
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
+    assert!(received[0].contains("Other Root"), "{}", received[0]);
     // Back and forth is no news, and neither is one that nothing relies on.
     world.root = Some(ends(10, "Acme Root"));
     world.pass(DAY);
     world.root = Some(ends(4000, "Good Root"));
     world.pass(20 * DAY);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
 }

@@ -4,7 +4,7 @@ use super::world::*;
 use crate::monitor::judge::flapping;
 use crate::monitor::routing::timers::Timer;
 use crate::monitor::site::Site;
-use crate::monitor::site::suppression::Fault;
+use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::time::hours::{ALL_DAYS, Hours, Window};
 use crate::monitor::{Monitor, Settings};
 use std::time::Duration;
@@ -61,7 +61,7 @@ fn arrange(timer: Timer) -> World {
             world.fate("blog", bad());
             world.pass(300);
         }
-        Timer::Fault => monitor.alerts.on_fault(Fault::Names, soon),
+        Timer::Fault => monitor.alerts.on_fault(UplinkFault::Dns, soon),
         Timer::UncleanStop => {
             let down = ["blog".to_owned()].into();
             monitor.incidents.on_unclean_stop(now.wall, moment, down);
@@ -75,7 +75,7 @@ fn arrange(timer: Timer) -> World {
             world.ask("/help");
             world.monitor.outbox.outdate_keyboard(CHAT, 5);
         }
-        Timer::Save => monitor.saving.later(moment),
+        Timer::Save => monitor.save_schedule.within_5_min(moment),
         Timer::Send => {
             for _ in 0..2 {
                 monitor.notify_all(now, "hello".to_owned());

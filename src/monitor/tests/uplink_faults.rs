@@ -36,7 +36,7 @@ fn a_cut_connection_takes_no_site_down_and_is_told_once_it_is_back() {
     world.pass(1020);
     assert_eq!(world.state("blog"), State::Offline);
     assert_eq!(world.state("shop"), State::Offline);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     let status = world.ask("/status").concat();
     assert!(
         status.starts_with("<b>0 up, 2 offline</b>\n📡 our own line is down, for 1"),
@@ -46,15 +46,15 @@ fn a_cut_connection_takes_no_site_down_and_is_told_once_it_is_back() {
         status.contains("⚫ <b>blog</b> is offline: our own line is down"),
         "{status}"
     );
-    world.heard();
+    world.received();
     restore(&mut world, &["blog", "shop"]);
     world.pass(70);
     assert_eq!(world.state("blog"), State::Up);
-    let heard = world.heard();
-    assert_eq!(heard.len(), 1, "{heard:?}");
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
     assert!(
-        heard[0].starts_with("📡 I was offline 08:02–08:19 (1"),
-        "{heard:?}"
+        received[0].starts_with("📡 I was offline 08:02–08:19 (1"),
+        "{received:?}"
     );
 }
 
@@ -69,13 +69,13 @@ fn after_an_offline_period_judging_starts_afresh() {
     world.pass(120);
     let since = world.started.iter().filter(|(at, ..)| *at > back);
     assert!(since.count() >= 3);
-    let told: Vec<_> = world
-        .told
+    let sent: Vec<_> = world
+        .sent
         .iter()
         .map(|(at, m)| (*at, m.html.clone()))
         .collect();
-    assert!(told[1].1.contains("is down"), "{told:?}");
-    assert!(told[1].0 * 1000 - back >= 20_000, "three tries: {told:?}");
+    assert!(sent[1].1.contains("is down"), "{sent:?}");
+    assert!(sent[1].0 * 1000 - back >= 20_000, "three tries: {sent:?}");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_site_that_is_gone_while_the_uplink_is_up_is_down() {
     world.fate("blog", from(THERE, bad()));
     world.pass(90);
     assert_eq!(world.state("blog"), State::Down);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
     assert!((1..=3).contains(&world.looks), "{}", world.looks);
 }
 
@@ -114,7 +114,7 @@ fn a_site_on_this_network_is_judged_as_ever() {
     world.pass(100);
     assert_eq!(world.state("blog"), State::Offline);
     assert_eq!(world.state("nas"), State::Down);
-    assert_eq!(world.heard(), ["🔴 <b>nas</b> is down: Connect (#1)"]);
+    assert_eq!(world.received(), ["🔴 <b>nas</b> is down: Connect (#1)"]);
 }
 
 #[test]
@@ -137,12 +137,12 @@ fn an_uplink_that_flaps_every_minute_is_one_message_that_is_kept_up_to_date() {
         world.pass(60);
     }
     let sent: Vec<_> = world
-        .told
+        .sent
         .iter()
         .filter(|(_, m)| m.edit.is_none())
         .collect();
     assert_eq!(sent.len(), 1, "{sent:?}");
-    let last = &world.told.last().expect("edits").1;
+    let last = &world.sent.last().expect("edits").1;
     assert!(last.edit.is_some());
     assert!(last.html.starts_with("📡 I was offline "), "{}", last.html);
     assert!(last.html.contains(" times, "), "{}", last.html);
@@ -153,14 +153,17 @@ fn an_outage_that_was_told_before_goes_on_without_the_time_we_were_blind() {
     let mut world = elsewhere(&["blog"]);
     world.fate("blog", from(THERE, bad()));
     world.pass(100);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
     cut(&mut world, &["blog"]);
     // A down site's failures do not ask; another one's would. Somebody must notice.
     world.pass(3600);
     restore(&mut world, &["blog"]);
     world.pass(70);
-    let heard = world.heard().join("\n");
-    assert!(heard.contains("<b>blog</b> is up again after "), "{heard}");
+    let received = world.received().join("\n");
+    assert!(
+        received.contains("<b>blog</b> is up again after "),
+        "{received}"
+    );
 }
 
 #[test]
@@ -169,7 +172,7 @@ fn a_connection_that_is_cut_when_every_site_is_down_already_is_noticed_and_told(
     world.fate("blog", from(THERE, bad()));
     world.fate("shop", from(THERE, bad()));
     world.pass(600);
-    world.heard();
+    world.received();
     let looks = world.looks;
     world.pass(1200);
     let looks = world.looks - looks;
@@ -179,12 +182,12 @@ fn a_connection_that_is_cut_when_every_site_is_down_already_is_noticed_and_told(
     assert_eq!(world.state("blog"), State::Offline);
     restore(&mut world, &["blog", "shop"]);
     world.pass(120);
-    let heard = world.heard().concat();
-    assert!(heard.contains("📡 I was offline"), "{heard}");
+    let received = world.received().concat();
+    assert!(received.contains("📡 I was offline"), "{received}");
     // The twenty minutes without a line don't count.
     assert!(
-        heard.contains("<b>blog</b> is up again after 29 min"),
-        "{heard}"
+        received.contains("<b>blog</b> is up again after 29 min"),
+        "{received}"
     );
 }
 
@@ -198,21 +201,21 @@ fn no_resolver_is_told_and_takes_no_site_down() {
     world.fate("blog", failed(FailureKind::Dns));
     world.fate("shop", failed(FailureKind::Dns));
     world.pass(180);
-    let heard = world.heard();
-    assert_eq!(heard.len(), 1, "{heard:?}");
-    assert!(heard[0].contains("DNS on this network doesn't answer"));
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
+    assert!(received[0].contains("DNS on this network doesn't answer"));
     assert_eq!(world.state("blog"), State::Offline);
     restore(&mut world, &["blog", "shop"]);
     world.pass(90);
     assert_eq!(world.state("blog"), State::Up);
-    let heard = world.heard();
-    assert_eq!(heard.len(), 1, "{heard:?}");
-    assert!(heard[0].contains("DNS on this network answers again, after "));
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
+    assert!(received[0].contains("DNS on this network answers again, after "));
 }
 
 #[test]
 fn a_resolver_that_is_gone_with_the_line_is_not_told_on_its_own() {
-    for (names, told) in [(true, 0), (false, 1)] {
+    for (names, sent) in [(true, 0), (false, 1)] {
         let mut world = elsewhere(&["blog", "shop"]);
         world.line = ProbeResult {
             names: Some(false),
@@ -226,15 +229,15 @@ fn a_resolver_that_is_gone_with_the_line_is_not_told_on_its_own() {
         }
         world.line = LINE_DOWN;
         world.pass(2700);
-        assert_eq!(world.heard(), Vec::<String>::new());
+        assert_eq!(world.received(), Vec::<String>::new());
         world.line = ProbeResult {
             names: Some(names),
             ..LINE_UP
         };
         world.pass(25);
-        let heard = world.heard().join("\n");
-        assert_eq!(heard.matches("I was offline").count(), 1, "{heard}");
-        assert_eq!(heard.matches("DNS").count(), told, "{heard}");
+        let received = world.received().join("\n");
+        assert_eq!(received.matches("I was offline").count(), 1, "{received}");
+        assert_eq!(received.matches("DNS").count(), sent, "{received}");
     }
 }
 
@@ -265,7 +268,7 @@ fn without_an_uplink_to_ask_names_are_judged_by_other_names() {
     world.fate("shop", failed(FailureKind::Dns));
     world.pass(120);
     assert_eq!(world.state("blog"), State::Offline);
-    assert!(world.heard()[0].contains("DNS on this network doesn't answer"));
+    assert!(world.received()[0].contains("DNS on this network doesn't answer"));
 }
 
 #[test]
@@ -277,13 +280,13 @@ fn a_captive_portal_takes_no_site_down() {
         world.fate(name, from(address, failed(FailureKind::Untrusted)));
     }
     world.pass(180);
-    let heard = world.heard();
-    assert_eq!(heard.len(), 1, "{heard:?}");
-    assert!(heard[0].contains("a captive portal?"));
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
+    assert!(received[0].contains("a captive portal?"));
     restore(&mut world, &["blog", "shop", "news"]);
     world.pass(90);
     assert_eq!(world.state("news"), State::Up);
-    assert!(world.heard()[0].contains("answer for themselves again"));
+    assert!(world.received()[0].contains("answer for themselves again"));
 }
 
 #[test]
@@ -295,7 +298,7 @@ fn a_foreign_certificate_on_one_site_is_its_own_fault() {
     world.fate("blog", from(THERE, failed(FailureKind::Untrusted)));
     world.pass(90);
     assert_eq!(world.state("blog"), State::Down);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
 }
 
 #[test]
@@ -310,14 +313,14 @@ fn ipv6_that_is_gone_takes_no_site_down_that_needs_it() {
     world.fate("six", from("2001:db8::6", failed(FailureKind::NoRoute)));
     world.pass(120);
     assert_eq!(world.state("six"), State::Offline);
-    let heard = world.heard();
-    assert_eq!(heard.len(), 1, "{heard:?}");
-    assert!(heard[0].contains("IPv6 on this line is gone"));
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
+    assert!(received[0].contains("IPv6 on this line is gone"));
     world.line = LINE_UP;
     world.fate("six", from("2001:db8::6", good(10)));
     world.pass(90);
     assert_eq!(world.state("six"), State::Up);
-    assert!(world.heard()[0].contains("IPv6 on this line is back, after "));
+    assert!(world.received()[0].contains("IPv6 on this line is back, after "));
 }
 
 #[test]
@@ -331,7 +334,7 @@ fn a_chat_that_was_added_while_a_fault_went_on_gets_no_end_of_it() {
     };
     world.fate("six", from("2001:db8::6", failed(FailureKind::NoRoute)));
     world.pass(120);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
     let sites = world.monitor.sites.iter().map(|w| w.config().clone());
     world.feed(Event::Reloaded {
         sites: sites.collect(),
@@ -347,7 +350,7 @@ fn a_chat_that_was_added_while_a_fault_went_on_gets_no_end_of_it() {
     world.line = LINE_UP;
     world.fate("six", from("2001:db8::6", good(10)));
     world.pass(90);
-    let back = world.told.iter().filter(|(_, m)| m.html.contains("IPv6"));
+    let back = world.sent.iter().filter(|(_, m)| m.html.contains("IPv6"));
     let chats: Vec<i64> = back.map(|(_, m)| m.chat).collect();
     assert_eq!(chats, [CHAT]);
 }
@@ -357,7 +360,7 @@ fn a_reload_without_targets_ends_an_offline_period() {
     let mut world = elsewhere(&["blog"]);
     world.fate("blog", from(THERE, failed(FailureKind::Timeout)));
     world.pass(120);
-    assert_eq!(world.heard().len(), 1, "down");
+    assert_eq!(world.received().len(), 1, "down");
     cut(&mut world, &["blog"]);
     world.pass(3600);
     assert_eq!(world.state("blog"), State::Offline);
@@ -372,12 +375,12 @@ fn a_reload_without_targets_ends_an_offline_period() {
     });
     world.fate("blog", from(THERE, good(40)));
     world.pass(120);
-    let heard = world.heard();
-    assert!(heard[0].contains("I was offline"), "{heard:?}");
-    let up = &heard[1];
+    let received = world.received();
+    assert!(received[0].contains("I was offline"), "{received:?}");
+    let up = &received[1];
     assert!(
         up.contains("is up again after ") && !up.contains(" h"),
-        "the time offline does not count: {heard:?}"
+        "the time offline does not count: {received:?}"
     );
 }
 
@@ -392,11 +395,14 @@ fn an_offline_period_survives_a_power_cut() {
     next.monitor.restore(&snapshot, next.now());
     next.fate("blog", from(THERE, good(40)));
     next.pass(70);
-    let heard = next.heard().join("\n");
-    assert!(heard.contains("📡 I was offline 08:02–08:08"), "{heard}");
+    let received = next.received().join("\n");
     assert!(
-        heard.contains("I was away, last seen 08:07, back 08:08"),
-        "{heard}"
+        received.contains("📡 I was offline 08:02–08:08"),
+        "{received}"
+    );
+    assert!(
+        received.contains("I was away, last seen 08:07, back 08:08"),
+        "{received}"
     );
     assert_eq!(next.state("blog"), State::Up);
 }
@@ -419,9 +425,9 @@ fn a_check_that_began_while_offline_says_nothing() {
     world.pass(30);
     world.fate("blog", from(THERE, good(40)));
     world.pass(90);
-    let heard = world.heard();
-    assert_eq!(heard.len(), 1, "{heard:?}");
-    assert!(heard[0].starts_with("📡 I was offline"));
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
+    assert!(received[0].starts_with("📡 I was offline"));
 }
 
 #[test]
@@ -444,7 +450,7 @@ fn a_resolver_that_comes_back_before_the_last_try_takes_no_site_down() {
     world.pass(12);
     world.fate("blog", from(THERE, good(40)));
     world.pass(90);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
 }
 
 #[test]
@@ -477,7 +483,7 @@ fn a_resolver_that_was_known_to_be_gone_when_a_check_failed_is_why_it_failed() {
     restore(&mut world, &["blog", "lone"]);
     world.pass(90);
     assert_eq!(world.state("lone"), State::Up);
-    assert!(world.heard().iter().all(|h| !h.contains("is down")));
+    assert!(world.received().iter().all(|h| !h.contains("is down")));
 }
 
 #[test]
@@ -497,9 +503,9 @@ fn targets_that_never_answer_while_sites_do_are_told_once() {
     world.line = LINE_DOWN;
     world.fate("shop", from(THERE, bad()));
     world.pass(1800);
-    let heard = world.heard();
-    assert_eq!(heard.len(), 1, "{heard:?}");
-    assert!(heard[0].contains("is `uplink` in sitemon.conf right"));
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
+    assert!(received[0].contains("is `uplink` in sitemon.conf right"));
     assert_eq!(world.state("blog"), State::Offline);
 }
 
@@ -554,8 +560,8 @@ fn a_site_on_this_network_that_fails_by_a_resolver_known_to_be_gone_is_not_judge
     };
     world.pass(12);
     assert_eq!(world.state("nas"), State::Up);
-    world.heard();
+    world.received();
     fails(&mut world);
     world.pass(30);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
 }

@@ -30,7 +30,7 @@ fn a_probe_that_ends_after_uplink_was_emptied_takes_no_site_offline() {
     assert_eq!(world.state("blog"), State::Up);
     world.fate("blog", from(THERE, bad()));
     world.pass(120);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
 }
 #[test]
 fn a_probe_that_takes_longer_than_a_retry_still_says_what_is_at_fault() {
@@ -40,7 +40,7 @@ fn a_probe_that_takes_longer_than_a_retry_still_says_what_is_at_fault() {
         let mut world = World::elsewhere(vec![hasty, site("shop")]);
         all(&mut world, &["blog", "shop"], from(THERE, good(40)));
         world.pass(120);
-        world.heard();
+        world.received();
         world.line = NAMES;
         world.look_lasts = Duration::from_secs(4);
         world.fate("blog", failed(kind));
@@ -56,13 +56,13 @@ fn a_fault_that_comes_back_and_stays_is_told_in_the_end() {
         world.fate("blog", failed(FailureKind::Dns));
         world.pass(if last { 1800 } else { 180 });
         assert_eq!(world.state("blog"), State::Offline);
-        let heard = world.heard();
-        assert_eq!(heard.len(), 1, "{heard:?}");
-        assert!(heard[0].contains("DNS on this network doesn't answer"));
+        let received = world.received();
+        assert_eq!(received.len(), 1, "{received:?}");
+        assert!(received[0].contains("DNS on this network doesn't answer"));
         world.line = NAMES;
         world.fate("blog", from(THERE, good(40)));
         world.pass(90);
-        assert!(world.heard().concat().contains("answers again"));
+        assert!(world.received().concat().contains("answers again"));
     }
 }
 
@@ -71,21 +71,21 @@ fn a_fault_that_began_in_silence_and_outlasts_it_is_told_then() {
     for unmuted in [false, true] {
         let mut world = elsewhere(&["blog"]);
         world.ask("/mute 1h");
-        world.heard();
+        world.received();
         world.line = NO_NAMES;
         world.fate("blog", failed(FailureKind::Dns));
         world.pass(1200);
-        assert_eq!(world.heard(), Vec::<String>::new());
+        assert_eq!(world.received(), Vec::<String>::new());
         if unmuted {
             world.ask("/unmute");
             world.pass(5);
         } else {
             world.pass(3600);
         }
-        let heard = world.heard().concat();
+        let received = world.received().concat();
         assert!(
-            heard.contains("DNS on this network doesn't answer"),
-            "{heard}"
+            received.contains("DNS on this network doesn't answer"),
+            "{received}"
         );
     }
 }
@@ -96,12 +96,12 @@ fn names_of_this_network_alone_end_the_fault_of_names_too() {
     world.pass(120);
     world.fate("nas", failed(FailureKind::Dns));
     world.pass(180);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
     world.fate("nas", from(HERE, good(3)));
     world.pass(120);
     assert_eq!(world.state("nas"), State::Up);
-    let heard = world.heard().concat();
-    assert!(heard.contains("answers again"), "{heard}");
+    let received = world.received().concat();
+    assert!(received.contains("answers again"), "{received}");
     assert!(!world.ask("/status").concat().contains("📡"));
 }
 #[test]
@@ -119,7 +119,7 @@ fn an_uplink_without_targets_suppresses_no_site() {
     world.pass(180);
     assert_eq!(world.state("six"), State::Offline);
     assert_eq!(world.state("blog"), State::Offline);
-    world.heard();
+    world.received();
     reload(&mut world, vec![site("blog"), site("six")], false);
     world.pass(180);
     assert_eq!(world.state("six"), State::Down);
@@ -135,14 +135,14 @@ fn what_flapped_and_stays_slow_is_not_called_fine() {
         world.fate("blog", good(if n % 2 == 0 { 900 } else { 40 }));
         world.pass(150);
     }
-    let heard = world.heard().concat();
-    assert!(heard.contains("is flapping"), "{heard}");
+    let received = world.received().concat();
+    assert!(received.contains("is flapping"), "{received}");
     world.pass(20 * 60);
-    let heard = world.heard().concat();
-    assert!(heard.contains("<b>blog</b> is slow"), "{heard}");
+    let received = world.received().concat();
+    assert!(received.contains("<b>blog</b> is slow"), "{received}");
     world.fate("blog", good(40));
     world.pass(90);
-    assert!(world.heard().concat().contains("is fast again"));
+    assert!(world.received().concat().contains("is fast again"));
 }
 
 fn period(from: i64, times: u32) -> Notification {
@@ -177,13 +177,13 @@ fn an_offline_period_never_takes_the_place_of_an_older_story() {
         world.pass(90);
     };
     offline(&mut world);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
     world.pass(7200);
     world.ask("/mute 4m");
     offline(&mut world);
-    world.heard();
+    world.received();
     offline(&mut world);
-    let edits: Vec<_> = world.told.iter().map(|(_, m)| m.edit).collect();
+    let edits: Vec<_> = world.sent.iter().map(|(_, m)| m.edit).collect();
     assert_eq!(edits, [None], "its own message");
 }
 
@@ -194,14 +194,14 @@ fn a_message_that_tells_two_stories_is_left_as_it_is() {
     outbox.push_offline(period(WALL, 1), vec![CHAT], &[], false, Moment(0));
     outbox.push_offline(period(WALL + 9000, 1), vec![CHAT], &[], false, Moment(0));
     world.pass(60);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
     assert_eq!(*world.monitor.alerts.on_online(true), []);
 }
 #[test]
 fn a_fault_that_was_not_told_before_a_power_cut_is_told_after_it() {
     let mut world = elsewhere(&["blog"]);
     world.ask("/mute 1h");
-    world.heard();
+    world.received();
     world.line = NO_NAMES;
     world.fate("blog", failed(FailureKind::Dns));
     world.pass(180);
@@ -212,10 +212,10 @@ fn a_fault_that_was_not_told_before_a_power_cut_is_told_after_it() {
     next.line = NO_NAMES;
     next.fate("blog", failed(FailureKind::Dns));
     next.pass(180);
-    let heard = next.heard().concat();
+    let received = next.received().concat();
     assert!(
-        heard.contains("DNS on this network doesn't answer"),
-        "{heard}"
+        received.contains("DNS on this network doesn't answer"),
+        "{received}"
     );
 }
 #[test]
@@ -239,9 +239,9 @@ fn without_an_uplink_a_name_of_its_own_is_told_from_all_names() {
     world.fate("blog", failed(FailureKind::Dns));
     world.pass(300);
     assert_eq!(world.state("blog"), State::Down);
-    let heard = world.heard();
-    assert_eq!(heard.len(), 1, "{heard:?}");
-    assert!(heard[0].starts_with("🔴 <b>blog</b> is down"));
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
+    assert!(received[0].starts_with("🔴 <b>blog</b> is down"));
     let fresh = |(_, name, fresh): &(i64, String, bool)| name == "shop" && *fresh;
     assert!(
         world.started.iter().any(fresh),
@@ -297,9 +297,9 @@ fn an_offline_period_over_a_power_cut_is_dated_right_though_the_clock_came_late(
         next.pass(30);
         next.line = LINE_UP;
         next.pass(200);
-        let heard = next.heard().concat();
-        assert!(heard.contains("I was offline 08:00–10:3"), "{heard}");
-        assert!(heard.contains("(2 h 3"), "{heard}");
+        let received = next.received().concat();
+        assert!(received.contains("I was offline 08:00–10:3"), "{received}");
+        assert!(received.contains("(2 h 3"), "{received}");
     }
 }
 
@@ -322,11 +322,11 @@ fn an_offline_period_is_told_without_times_that_mean_nothing_while_the_clock_is_
         world.line = LINE_UP;
         world.fate("plain", from(THERE, good(40)));
         world.pass(30);
-        world.heard()
+        world.received()
     };
-    let told = gone(&mut world).concat();
-    assert!(told.starts_with("📡 I was offline for "), "{told}");
-    assert!(!told.contains(':'), "{told}");
+    let sent = gone(&mut world).concat();
+    assert!(sent.starts_with("📡 I was offline for "), "{sent}");
+    assert!(!sent.contains(':'), "{sent}");
     // The next one waits, as for Telegram, until the clock is set: then it is dated right.
     world.pass(3600);
     world
@@ -340,8 +340,8 @@ fn an_offline_period_is_told_without_times_that_mean_nothing_while_the_clock_is_
     // 08:00 is now, so the line went at about 07:50.
     world.wall = WALL + 86_400 - world.clock / 1000;
     world.pass(200);
-    let told = world.heard().concat();
-    assert!(told.starts_with("📡 I was offline 07:50–07:59"), "{told}");
+    let sent = world.received().concat();
+    assert!(sent.starts_with("📡 I was offline 07:50–07:59"), "{sent}");
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn a_plain_site_behind_a_captive_portal_is_not_down() {
     let mut world = World::elsewhere(sites());
     all(&mut world, &["plain", "blog"], from(THERE, good(40)));
     world.pass(120);
-    world.heard();
+    world.received();
     world.line = ProbeResult {
         names: Some(true),
         trusted: Some(false),
@@ -366,9 +366,9 @@ fn a_plain_site_behind_a_captive_portal_is_not_down() {
     world.fate("plain", from(THERE, failed(FailureKind::Body)));
     world.fate("blog", from(THERE, failed(FailureKind::Untrusted)));
     world.pass(300);
-    let heard = world.heard();
-    assert_eq!(heard.len(), 1, "{heard:?}");
-    assert!(heard[0].contains("a captive portal?"), "{heard:?}");
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
+    assert!(received[0].contains("a captive portal?"), "{received:?}");
 }
 
 /// What a check that was redirected into this network fails with. Its address is that of the
@@ -379,7 +379,7 @@ fn a_redirect_into_this_network_is_judged_when_no_captive_portal_is_found() {
         let mut world = elsewhere(&["blog"]);
         world.fate("blog", from(THERE, good(40)));
         world.pass(120);
-        world.heard();
+        world.received();
         world.line = ProbeResult {
             names: Some(true),
             trusted: Some(trusted),
@@ -388,12 +388,12 @@ fn a_redirect_into_this_network_is_judged_when_no_captive_portal_is_found() {
         world.fate("blog", from(THERE, failed(FailureKind::Redirected)));
         world.pass(300);
         assert_eq!(world.state("blog"), state);
-        let heard = world.heard();
-        assert_eq!(heard.len(), 1, "{heard:?}");
+        let received = world.received();
+        assert_eq!(received.len(), 1, "{received:?}");
         assert_eq!(
-            heard[0].contains("a captive portal?"),
+            received[0].contains("a captive portal?"),
             !trusted,
-            "{heard:?}"
+            "{received:?}"
         );
     }
 }
@@ -403,7 +403,7 @@ fn an_outage_over_a_cut_line_and_a_power_cut_is_told_once_and_ends_once() {
     let mut world = elsewhere(&["blog", "shop"]);
     world.fate("blog", from(THERE, bad()));
     world.pass(120);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
     world.line = LINE_DOWN;
     all(&mut world, &["blog", "shop"], failed(FailureKind::NoRoute));
     world.pass(300);
@@ -420,9 +420,15 @@ fn an_outage_over_a_cut_line_and_a_power_cut_is_told_once_and_ends_once() {
     next.pass(300);
     next.fate("blog", from(THERE, good(40)));
     next.pass(120);
-    let heard = next.heard();
-    let downs = heard.iter().filter(|h| h.contains("is down")).count();
-    let ups = heard.iter().filter(|h| h.contains("is up again")).count();
-    let offline = heard.iter().filter(|h| h.contains("I was offline")).count();
-    assert_eq!((downs, ups, offline), (0, 1, 1), "{heard:?}");
+    let received = next.received();
+    let downs = received.iter().filter(|h| h.contains("is down")).count();
+    let ups = received
+        .iter()
+        .filter(|h| h.contains("is up again"))
+        .count();
+    let offline = received
+        .iter()
+        .filter(|h| h.contains("I was offline"))
+        .count();
+    assert_eq!((downs, ups, offline), (0, 1, 1), "{received:?}");
 }

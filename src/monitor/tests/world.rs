@@ -16,7 +16,7 @@ use crate::monitor::{Action, Event, Monitor, Settings};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-pub use super::make::*;
+pub use super::builders::*;
 
 pub const CHAT: i64 = 7;
 pub const GROUP: i64 = -100;
@@ -52,7 +52,7 @@ pub struct World {
     pub started: Vec<(i64, String, bool)>,
     pub hanging_orders: usize,
     /// Messages that arrived, with the second they were sent in.
-    pub told: Vec<(i64, Message)>,
+    pub sent: Vec<(i64, Message)>,
     /// Every message with its id, as it reads now.
     pub shown: Vec<(i64, Message)>,
     /// A message that was deleted in the chat: what is to replace it is sent anew.
@@ -103,7 +103,7 @@ pub fn elsewhere(names: &[&str]) -> World {
     let mut world = World::elsewhere(names.iter().map(|n| site(n)).collect());
     all(&mut world, names, from(THERE, good(40)));
     world.pass(120);
-    world.heard();
+    world.received();
     world
 }
 
@@ -162,7 +162,7 @@ impl World {
             running: Vec::new(),
             started: Vec::new(),
             hanging_orders: 0,
-            told: Vec::new(),
+            sent: Vec::new(),
             shown: Vec::new(),
             deleted: None,
             retouched: Vec::new(),
@@ -268,10 +268,10 @@ impl World {
     }
 
     pub fn ask_from(&mut self, chat: i64, user: Option<i64>, text: &str) -> Vec<String> {
-        let before = self.told.len();
+        let before = self.sent.len();
         let date = self.now().wall;
         self.write(chat, user, text, date);
-        self.told[before..]
+        self.sent[before..]
             .iter()
             .map(|(_, m)| m.html.clone())
             .collect()
@@ -279,7 +279,7 @@ impl World {
 
     /// The same by a user of this name.
     pub fn ask_by(&mut self, name: &str, text: &str) -> Vec<String> {
-        let before = self.told.len();
+        let before = self.sent.len();
         let id = self.next_update;
         self.next_update += 1;
         let content = Some(Content::Message(Incoming {
@@ -291,8 +291,8 @@ impl World {
             ..Incoming::default()
         }));
         self.feed(Event::Update(Update { id, content }));
-        let told = self.told[before..].iter();
-        told.map(|(_, m)| m.html.clone()).collect()
+        let sent = self.sent[before..].iter();
+        sent.map(|(_, m)| m.html.clone()).collect()
     }
 
     /// What the first poll after a start brings: the date counts.
@@ -339,9 +339,9 @@ impl World {
     }
 
     /// Everything that was told since the last call, `second: text`.
-    pub fn heard(&mut self) -> Vec<String> {
-        let heard = std::mem::take(&mut self.told);
-        heard.into_iter().map(|(_, m)| m.html).collect()
+    pub fn received(&mut self) -> Vec<String> {
+        let received = std::mem::take(&mut self.sent);
+        received.into_iter().map(|(_, m)| m.html).collect()
     }
 
     pub fn state(&self, name: &str) -> State {
@@ -474,9 +474,9 @@ impl World {
                 self.beats += 1;
                 Vec::new()
             }
-            Action::Measure { asker } => {
+            Action::Measure { requester } => {
                 let vitals = Box::default();
-                vec![Event::Measured { asker, vitals }]
+                vec![Event::Measured { requester, vitals }]
             }
             Action::AnswerPress(answer) => {
                 self.answered.push(answer);
@@ -500,7 +500,7 @@ impl World {
         });
         if let Delivery::Sent { message_id } = delivery {
             if self.says_something(message_id, &message) {
-                self.told.push((self.clock / 1000, message.clone()));
+                self.sent.push((self.clock / 1000, message.clone()));
             } else {
                 self.retouched.push(self.clock / 1000);
             }

@@ -3,10 +3,10 @@
 use crate::monitor::time::{Moment, Now};
 
 /// A wake-up comes later than this only when the process or the machine stood still, in ms.
-const LATE: i64 = 2_000;
+const MAX_LATENESS_MS: i64 = 2_000;
 /// The wall clock gets ahead of the monotonic one by more than this when the machine slept (the monotonic
 /// clock does not count that) or was set, in seconds. Neither is a time to judge by.
-const AHEAD: i64 = 2;
+const MAX_AHEAD: i64 = 2;
 
 /// When the machine or the process last stood still.
 #[derive(Debug)]
@@ -37,9 +37,9 @@ impl SuspendDetector {
         let late = self
             .expected
             .take()
-            .is_some_and(|at| moment.0 - at.0 > LATE);
+            .is_some_and(|at| moment.0 - at.0 > MAX_LATENESS_MS);
         let offset = offset(now);
-        let jumped = (offset - self.offset).abs() > AHEAD;
+        let jumped = (offset - self.offset).abs() > MAX_AHEAD;
         self.offset = offset;
         if late || jumped {
             self.since = moment;
@@ -48,7 +48,7 @@ impl SuspendDetector {
     }
 
     /// What began at `began` was under way meanwhile.
-    pub fn overslept(&self, began: Moment) -> bool {
+    pub fn stalled_during(&self, began: Moment) -> bool {
         began < self.since
     }
 }
@@ -78,8 +78,8 @@ mod tests {
         assert!(!suspend.stood_still(now(1_500, 101)));
         suspend.expect(Some(Moment(3_000)));
         assert!(suspend.stood_still(now(60_000, 160)));
-        assert!(suspend.overslept(Moment(59_999)));
-        assert!(!suspend.overslept(Moment(60_000)));
+        assert!(suspend.stalled_during(Moment(59_999)));
+        assert!(!suspend.stalled_during(Moment(60_000)));
     }
 
     #[test]

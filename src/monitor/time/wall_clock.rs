@@ -21,9 +21,9 @@ use crate::monitor::time::{Moment, Now};
 use std::collections::HashMap;
 
 /// A clock may be so far behind the newest stamp, in seconds: time servers correct that much.
-const BEHIND: i64 = 60;
+const MAX_BEHIND: i64 = 60;
 /// A clock that shows a time so long after the build is not believed, in seconds: 20 years.
-const FAR: i64 = 20 * 31_556_952;
+const MAX_AFTER_BUILD: i64 = 20 * 31_556_952;
 /// A clock goes on being the one that was confirmed while it is no further from it, in seconds.
 pub const AGREES: i64 = 300;
 
@@ -55,7 +55,7 @@ impl Doubt {
 /// Whether a clock that shows `wall` may be right, as far as a program that was built at `built`
 /// knows without a state; both in Unix seconds.
 pub fn plausible(wall: i64, built: i64) -> bool {
-    built <= wall && wall <= built.saturating_add(FAR)
+    built <= wall && wall <= built.saturating_add(MAX_AFTER_BUILD)
 }
 
 /// The wall clock as we believe it. All times in Unix seconds.
@@ -91,7 +91,7 @@ impl WallClock {
             Some(Doubt::NotSet)
         } else if agrees {
             None
-        } else if now.wall < self.stamp.saturating_sub(BEHIND)
+        } else if now.wall < self.stamp.saturating_sub(MAX_BEHIND)
             && !mutated!("believe a clock behind the stamps of the state")
         {
             Some(Doubt::Behind)
@@ -181,8 +181,8 @@ impl Clock {
     }
 
     /// What began at `began` was under way while the machine or the process stood still.
-    pub fn overslept(&self, began: Moment) -> bool {
-        self.suspend.overslept(began)
+    pub fn stalled_during(&self, began: Moment) -> bool {
+        self.suspend.stalled_during(began)
     }
 
     /// The time to go by, and what has become of the wall clock.

@@ -4,16 +4,16 @@ use crate::monitor::event::{Action, Actions, Level};
 use crate::monitor::site::network::is_lan;
 use crate::monitor::site::outcome::{FailureKind, Outcome};
 use crate::monitor::site::state::{PendingDown, SiteState};
-use crate::monitor::site::suppression::{Fault, Suppression};
+use crate::monitor::site::suppression::{Suppression, UplinkFault};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::text;
 use crate::monitor::time::{Moment, Now};
-use crate::monitor::uplink::{Period, ProbeResult, SAME, Uplink};
+use crate::monitor::uplink::{Period, ProbeResult, SAME_FAULT_WITHIN, Uplink};
 use std::net::IpAddr;
 use std::time::Duration;
 
 /// A fault shorter than this is not worth a message.
-const SETTLED: Duration = Duration::from_secs(30);
+const SHORTEST_NOTIFIED: Duration = Duration::from_secs(30);
 
 const WRONG_TARGETS: &str = "Sites elsewhere answer, but none of the `uplink` targets does: is `uplink` in sitemon.conf right, or a firewall or proxy in the way? Until one of them answers only sites on this network are judged.";
 
@@ -32,9 +32,9 @@ pub enum UplinkEvent {
         goes_on: bool,
     },
     /// To be notified at `due`, if it goes on.
-    FaultBegan { fault: Fault, due: Moment },
+    FaultBegan { fault: UplinkFault, due: Moment },
     /// `notice` for the chats that know of it.
-    FaultEnded { fault: Fault, notice: String },
+    FaultEnded { fault: UplinkFault, notice: String },
     /// Sites elsewhere contradict the targets.
     Contradicted { notice: &'static str },
 }
@@ -63,12 +63,12 @@ impl Uplink {
         let answered = self.answered;
         let began = self.on_result(now.moment(), result)?;
         let mut events = Vec::new();
-        match (result.up, self.has(Fault::NoConnection)) {
+        match (result.up, self.has_fault(UplinkFault::NoConnection)) {
             (false, false) => events.push(self.go_offline(now.moment(), answered, sites, actions)),
             (true, true) => events.extend(self.back_online(now, clock_set, sites, actions)),
             _ => {}
         }
-        if self.contradicted() {
+        if self.take_contradiction() {
             let notice = WRONG_TARGETS;
             actions.log(Level::Info, notice.to_owned());
             events.push(UplinkEvent::Contradicted { notice });
@@ -85,9 +85,9 @@ impl Uplink {
         actions: &mut Actions,
     ) -> Vec<UplinkEvent> {
         let over = [
-            (Fault::Names, result.names == Some(true)),
-            (Fault::Portal, result.trusted == Some(true)),
-            (Fault::Ipv6, result.up && result.ipv6 != Some(false)),
+            (UplinkFault::Dns, result.names == Some(true)),
+            (UplinkFault::CaptivePortal, result.trusted == Some(true)),
+            (UplinkFault::NoIpv6, result.up && result.ipv6 != Some(false)),
         ];
         let over = over.into_iter().filter(|(_, over)| *over);
         self.faults_end(now, over.map(|(fault, _)| fault).collect(), sites, actions)
@@ -101,18 +101,18 @@ impl Uplink {
         sites: &mut Sites,
         actions: &mut Actions,
     ) -> UplinkEvent {
-        let failing = sites.iter().filter(|w| !w.local());
+        let failing = sites.iter().filter(|w| !w.bypasses_uplink());
         let first = failing.filter_map(|w| w.failing_since()).min();
         let since = first.max(answered).unwrap_or(now).min(now);
-        self.begins(Fault::NoConnection, since, now);
+        self.begin_fault(UplinkFault::NoConnection, since, now);
         actions.log(
             Level::Warn,
             "offline: none of the `uplink` targets answers; only sites on this network are judged"
                 .to_owned(),
         );
         for watched in sites.iter_mut() {
-            if !watched.local() && !watched.paused() && !watched.unreachable() {
-                watched.suppress(Suppression::Offline(Fault::NoConnection), now);
+            if !watched.bypasses_uplink() && !watched.is_paused() && !watched.is_unreachable() {
+                watched.suppress(Suppression::Offline(UplinkFault::NoConnection), now);
             }
         }
         UplinkEvent::Offline
@@ -126,15 +126,16 @@ impl Uplink {
         actions: &mut Actions,
     ) -> Option<UplinkEvent> {
         let moment = now.moment();
-        let since = self.ends(Fault::NoConnection, moment)?;
-        let mut unjudged = sites.end_suppression(Suppression::Offline(Fault::NoConnection), moment);
+        let since = self.end_fault(UplinkFault::NoConnection, moment)?;
+        let mut unjudged =
+            sites.end_suppression(Suppression::Offline(UplinkFault::NoConnection), moment);
         let behind = |at: &usize| {
             let watched = &sites[*at];
-            watched.unreachable() && !watched.lan()
+            watched.is_unreachable() && !watched.has_lan_address()
         };
         unjudged.extend((0..sites.len()).filter(behind));
         sites.refresh_reach(moment, false);
-        let (period, goes_on) = self.period(since, now, clock_set);
+        let (period, goes_on) = self.make_period(since, now, clock_set);
         let lasted = text::lasting(moment.since(since));
         actions.log(Level::Info, format!("online again after {lasted}"));
         Some(UplinkEvent::Online {
@@ -151,22 +152,22 @@ impl Uplink {
     pub fn fault_begins(
         &mut self,
         now: Now,
-        fault: Fault,
+        fault: UplinkFault,
         since: Moment,
         sure: bool,
         actions: &mut Actions,
     ) -> Option<UplinkEvent> {
-        if self.has(fault) {
+        if self.has_fault(fault) {
             return None;
         }
-        let news = self.begins(fault, since, now.moment());
-        if let Some(text) = fault.began() {
+        let news = self.begin_fault(fault, since, now.moment());
+        if let Some(text) = fault.begin_notice() {
             actions.log(Level::Warn, text.to_owned());
         }
         let due = match (news, sure) {
-            (false, _) => now.moment() + SAME,
+            (false, _) => now.moment() + SAME_FAULT_WITHIN,
             (true, true) => now.moment(),
-            (true, false) => since + SETTLED,
+            (true, false) => since + SHORTEST_NOTIFIED,
         };
         Some(UplinkEvent::FaultBegan { fault, due })
     }
@@ -174,19 +175,19 @@ impl Uplink {
     fn faults_end(
         &mut self,
         now: Now,
-        over: Vec<Fault>,
+        over: Vec<UplinkFault>,
         sites: &mut Sites,
         actions: &mut Actions,
     ) -> Vec<UplinkEvent> {
         let (moment, mut events) = (now.moment(), Vec::new());
         for fault in over {
-            let Some(since) = self.ends(fault, moment) else {
+            let Some(since) = self.end_fault(fault, moment) else {
                 continue;
             };
             sites.end_suppression(Suppression::Offline(fault), moment);
-            sites.refresh_reach(moment, self.has(Fault::NoConnection));
+            sites.refresh_reach(moment, self.has_fault(UplinkFault::NoConnection));
             let lasted = text::lasting(moment.since(since));
-            let ended = fault.ended().unwrap_or_default();
+            let ended = fault.end_notice().unwrap_or_default();
             let notice = format!("{ended}, after {lasted}.");
             actions.log(Level::Info, notice.clone());
             events.push(UplinkEvent::FaultEnded { fault, notice });
@@ -208,8 +209,8 @@ impl Uplink {
             return None;
         }
         let online = self.back_online(now, clock_set, sites, actions);
-        for fault in Fault::PROBED {
-            self.ends(fault, now.moment());
+        for fault in UplinkFault::PROBED {
+            self.end_fault(fault, now.moment());
             sites.end_suppression(Suppression::Offline(fault), now.moment());
         }
         online
@@ -227,17 +228,17 @@ impl Uplink {
         let lan = address.is_some_and(is_lan);
         match watched.suppression() {
             None => {
-                if self.has(Fault::NoConnection) && !lan {
-                    watched.suppress(Suppression::Offline(Fault::NoConnection), now);
+                if self.has_fault(UplinkFault::NoConnection) && !lan {
+                    watched.suppress(Suppression::Offline(UplinkFault::NoConnection), now);
                     return false;
                 }
                 // A fault that is known already is no site's either.
-                let known = kind.and_then(partial_fault).filter(|f| self.has(*f));
+                let known = kind.and_then(partial_fault).filter(|f| self.has_fault(*f));
                 let v4 = address.is_some_and(|a| a.is_ipv4());
-                let known = known.filter(|f| !v4 || *f != Fault::Ipv6);
+                let known = known.filter(|f| !v4 || *f != UplinkFault::NoIpv6);
                 if let Some(fault) = known
-                    && !watched.local()
-                    && !watched.down()
+                    && !watched.bypasses_uplink()
+                    && !watched.is_down()
                 {
                     watched.suppress(Suppression::Offline(fault), now);
                     return false;
@@ -248,10 +249,12 @@ impl Uplink {
             Some(Suppression::Offline(fault)) => {
                 let out = lan
                     || match fault {
-                        Fault::NoConnection => false,
-                        Fault::Names => kind != Some(FailureKind::Dns),
-                        Fault::Portal => kind.is_none_or(|kind| !watched.portal_like(kind)),
-                        Fault::Ipv6 => {
+                        UplinkFault::NoConnection => false,
+                        UplinkFault::Dns => kind != Some(FailureKind::Dns),
+                        UplinkFault::CaptivePortal => {
+                            kind.is_none_or(|kind| !watched.may_be_portal(kind))
+                        }
+                        UplinkFault::NoIpv6 => {
                             kind.is_none_or(FailureKind::spoke)
                                 || address.is_some_and(|a| a.is_ipv4())
                         }
@@ -287,23 +290,23 @@ impl Uplink {
         let resolved =
             named && (elsewhere.is_some() && asked_anew || kind == Some(FailureKind::NoName));
         let answered = elsewhere.is_some() && kind.is_none();
-        self.evidence(moment, resolved, answered);
-        if self.has(Fault::Names) && named {
+        self.on_evidence(moment, resolved, answered);
+        if self.has_fault(UplinkFault::Dns) && named {
             // A name on this network says little of others, but there may be none.
-            let unresolved = Some(Suppression::Offline(Fault::Names));
+            let unresolved = Some(Suppression::Offline(UplinkFault::Dns));
             let mut others = sites.iter().enumerate().filter(|(i, _)| *i != at);
             let alone = outcome.address.is_some()
                 && asked_anew
                 && !others.any(|(_, w)| w.suppression() == unresolved);
             if resolved || alone {
-                over.push(Fault::Names);
+                over.push(UplinkFault::Dns);
             }
         }
-        if answered && sites[at].config().is_https() && self.has(Fault::Portal) {
-            over.push(Fault::Portal);
+        if answered && sites[at].config().uses_tls() && self.has_fault(UplinkFault::CaptivePortal) {
+            over.push(UplinkFault::CaptivePortal);
         }
         if answered && elsewhere.is_some_and(|a: IpAddr| a.is_ipv6()) {
-            over.push(Fault::Ipv6);
+            over.push(UplinkFault::NoIpv6);
         }
         self.faults_end(now, over, sites, actions)
     }
@@ -311,13 +314,13 @@ impl Uplink {
     /// A failure that is not yet enough requests a probe already: an uplink that comes back just before
     /// the last one must not make it the site's fault.
     pub fn on_failure(&mut self, now: Moment, watched: &SiteState, kind: FailureKind) {
-        if watched.local() {
+        if watched.bypasses_uplink() {
             return;
         }
-        if watched.down() {
-            self.request_probe_seldom(now);
+        if watched.is_down() {
+            self.request_probe_rarely(now);
         } else {
-            let deep = watched.portal_like(kind) || kind == FailureKind::Dns;
+            let deep = watched.may_be_portal(kind) || kind == FailureKind::Dns;
             let deep = deep && !mutated!("ask after the names only when it is too late");
             self.request_probe(deep);
         }
@@ -326,33 +329,33 @@ impl Uplink {
     /// The check began while there was a fault that explains its failure: it counts for nothing.
     pub fn excuses(&self, watched: &SiteState, kind: FailureKind) -> bool {
         let of = |fault| self.explains(fault, watched.check_began());
-        if watched.local() {
+        if watched.bypasses_uplink() {
             return false;
         }
-        of(Fault::NoConnection)
+        of(UplinkFault::NoConnection)
             || match kind {
                 FailureKind::Dns => {
-                    of(Fault::Names)
+                    of(UplinkFault::Dns)
                         && !mutated!("count what failed while names were known to be gone")
                 }
-                FailureKind::NoRoute => of(Fault::Ipv6),
-                _ => watched.portal_like(kind) && of(Fault::Portal),
+                FailureKind::NoRoute => of(UplinkFault::NoIpv6),
+                _ => watched.may_be_portal(kind) && of(UplinkFault::CaptivePortal),
             }
     }
 
     /// A probe that ended after the check began found why it failed, though all may be well by now.
     pub fn found_since(&self, watched: &SiteState, pending_down: &PendingDown) -> bool {
         let seen = |fault| self.explains(fault, pending_down.began);
-        !watched.local() && partial_fault(pending_down.kind).is_some_and(seen)
+        !watched.bypasses_uplink() && partial_fault(pending_down.kind).is_some_and(seen)
     }
 }
 
 /// The fault of an uplink that is not dead, by what it does to a check.
-fn partial_fault(kind: FailureKind) -> Option<Fault> {
+fn partial_fault(kind: FailureKind) -> Option<UplinkFault> {
     match kind {
-        FailureKind::Dns => Some(Fault::Names),
-        FailureKind::Untrusted | FailureKind::Redirected => Some(Fault::Portal),
-        FailureKind::NoRoute => Some(Fault::Ipv6),
+        FailureKind::Dns => Some(UplinkFault::Dns),
+        FailureKind::Untrusted | FailureKind::Redirected => Some(UplinkFault::CaptivePortal),
+        FailureKind::NoRoute => Some(UplinkFault::NoIpv6),
         _ => None,
     }
 }

@@ -2,21 +2,21 @@
 //! when it begins and when it is over, notified once, and again only after it was fine.
 
 use crate::monitor::event::{Actions, Level};
-use crate::monitor::site::outcome::Lack;
+use crate::monitor::site::outcome::LocalFault;
 use crate::monitor::time::text::lasting;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::uplink::Uplink;
 use std::time::Duration;
 
 /// A lack that is seen again within this of the last time has gone on.
-const GOES_ON: Duration = Duration::from_secs(15 * 60);
+const SAME_WITHIN: Duration = Duration::from_secs(15 * 60);
 /// A machine without an address is not notified before this: it starts, or an interface comes back.
-const PATIENCE: Duration = Duration::from_secs(2 * 60);
+const NO_ADDRESS_DELAY: Duration = Duration::from_secs(2 * 60);
 
 /// A lack that goes on.
 #[derive(Debug)]
-struct Lacking {
-    lack: Lack,
+struct OngoingFault {
+    local_fault: LocalFault,
     since: Moment,
     last: Moment,
     notified: bool,
@@ -26,7 +26,7 @@ struct Lacking {
 #[derive(Debug, Default)]
 pub(super) struct LocalFaults {
     excused: u64,
-    lacks: Vec<Lacking>,
+    ongoing: Vec<OngoingFault>,
 }
 
 impl Uplink {
@@ -36,49 +36,50 @@ impl Uplink {
     }
 
     /// A check failed for want of something: the notice for the chats, once; none while they want `quiet`.
-    pub fn on_lack(
+    pub fn on_local_fault(
         &mut self,
         now: Now,
-        lack: Lack,
+        local_fault: LocalFault,
         quiet: bool,
         actions: &mut Actions,
     ) -> Option<String> {
         let moment = now.moment();
         self.local.excused += 1;
-        let lacks = &mut self.local.lacks;
-        let known = lacks.iter().position(|l| l.lack == lack);
+        let ongoing = &mut self.local.ongoing;
+        let known = ongoing.iter().position(|l| l.local_fault == local_fault);
         let at = known.unwrap_or_else(|| {
-            let text = format!("{}: checks count for nothing", lack.reason());
+            let text = format!("{}: checks count for nothing", local_fault.reason());
             actions.log(Level::Warn, text);
-            lacks.push(Lacking {
-                lack,
+            ongoing.push(OngoingFault {
+                local_fault,
                 since: moment,
                 last: moment,
                 notified: false,
             });
-            lacks.len() - 1
+            ongoing.len() - 1
         });
-        let lacking = &mut lacks[at];
-        lacking.last = moment;
-        let patient = lack == Lack::Address && moment.since(lacking.since) < PATIENCE;
-        if patient || lacking.notified || quiet {
+        let ongoing = &mut ongoing[at];
+        ongoing.last = moment;
+        let patient =
+            local_fault == LocalFault::Address && moment.since(ongoing.since) < NO_ADDRESS_DELAY;
+        if patient || ongoing.notified || quiet {
             return None;
         }
-        lacking.notified = !mutated!("tell of a lack with every check");
+        ongoing.notified = !mutated!("tell of a lack with every check");
         Some(format!(
             "{}, so some checks could not be made: they count for nothing. {}",
-            capital(lack.reason()),
-            lack.remedy()
+            capital(local_fault.reason()),
+            local_fault.remedy()
         ))
     }
 
     /// A check was made: what has not been lacking for long enough is over.
     pub fn on_check(&mut self, now: Moment, actions: &mut Actions) {
-        self.local.lacks.retain(|l| {
-            let goes_on = now.since(l.last) < GOES_ON;
+        self.local.ongoing.retain(|l| {
+            let goes_on = now.since(l.last) < SAME_WITHIN;
             if !goes_on {
                 let lasted = lasting(l.last.since(l.since));
-                let text = format!("{}: over, after {lasted}", l.lack.reason());
+                let text = format!("{}: over, after {lasted}", l.local_fault.reason());
                 actions.log(Level::Info, text);
             }
             goes_on

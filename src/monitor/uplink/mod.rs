@@ -2,7 +2,7 @@
 //!
 //! A failure of a site elsewhere counts against it only when the uplink was seen to be up *after*
 //! the failure. So a probe is requested by the first failure already, is shared by all requests
-//! within [`SHARED`], and is repeated while there is a fault.
+//! within [`PROBE_INTERVAL`], and is repeated while there is a fault.
 //!
 //! | state | event | what follows | test |
 //! | --- | --- | --- | --- |
@@ -25,7 +25,7 @@ pub(crate) mod faults;
 pub(crate) mod local_faults;
 pub(crate) mod offline_period;
 
-use crate::monitor::site::suppression::Fault;
+use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::time::{Moment, Now};
 pub use crate::monitor::uplink::faults::UplinkEvent;
 use crate::monitor::uplink::local_faults::LocalFaults;
@@ -33,17 +33,17 @@ pub use crate::monitor::uplink::offline_period::Period;
 use std::time::Duration;
 
 /// Probes begin at least this far apart: requests in between share the next one.
-const SHARED: Duration = Duration::from_secs(5);
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 /// While there is a fault the uplink is probed this often.
-const AGAIN: Duration = Duration::from_secs(10);
+const FAULT_PROBE_INTERVAL: Duration = Duration::from_secs(10);
 /// For the sake of sites that are down already it is probed no more often than this.
-const SELDOM: Duration = Duration::from_secs(60);
+const DOWN_PROBE_INTERVAL: Duration = Duration::from_secs(60);
 /// A probe without a result is given up after this.
-const LOST: Duration = Duration::from_secs(60);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A fault that is back within this of its end is the same one.
-const SAME: Duration = Duration::from_secs(15 * 60);
+const SAME_FAULT_WITHIN: Duration = Duration::from_secs(15 * 60);
 /// So many probes that sites contradict are no accident.
-const CONTRADICTED: u32 = 3;
+const CONTRADICTIONS: u32 = 3;
 
 /// What a probe found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,33 +58,37 @@ pub struct ProbeResult {
     pub trusted: Option<bool>,
 }
 
-impl Fault {
+impl UplinkFault {
     /// Those that only the targets tell of.
-    pub const PROBED: [Fault; 3] = [Fault::NoConnection, Fault::Portal, Fault::Ipv6];
+    pub const PROBED: [UplinkFault; 3] = [
+        UplinkFault::NoConnection,
+        UplinkFault::CaptivePortal,
+        UplinkFault::NoIpv6,
+    ];
 
     /// The notice when it begins; `None` for no connection at all, as no chat can be reached then.
-    pub fn began(self) -> Option<&'static str> {
+    pub fn begin_notice(self) -> Option<&'static str> {
         match self {
-            Fault::NoConnection => None,
-            Fault::Names => Some(
+            UplinkFault::NoConnection => None,
+            UplinkFault::Dns => Some(
                 "DNS on this network doesn't answer: sites whose names can't be resolved are not judged.",
             ),
-            Fault::Portal => Some(
+            UplinkFault::CaptivePortal => Some(
                 "Something on this network answers in place of every server (a captive portal?): sites behind it are not judged.",
             ),
-            Fault::Ipv6 => Some(
+            UplinkFault::NoIpv6 => Some(
                 "IPv6 on this line is gone: sites that are reached by it alone are not judged.",
             ),
         }
     }
 
     /// The notice when it is over.
-    pub fn ended(self) -> Option<&'static str> {
+    pub fn end_notice(self) -> Option<&'static str> {
         match self {
-            Fault::NoConnection => None,
-            Fault::Names => Some("DNS on this network answers again"),
-            Fault::Portal => Some("Servers answer for themselves again"),
-            Fault::Ipv6 => Some("IPv6 on this line is back"),
+            UplinkFault::NoConnection => None,
+            UplinkFault::Dns => Some("DNS on this network answers again"),
+            UplinkFault::CaptivePortal => Some("Servers answer for themselves again"),
+            UplinkFault::NoIpv6 => Some("IPv6 on this line is back"),
         }
     }
 }
@@ -100,7 +104,7 @@ pub struct Uplink {
     begun: Option<Moment>,
     /// A probe is requested, and whether of the way to Telegram too.
     requested: Option<bool>,
-    faults: Vec<(Fault, Moment)>,
+    faults: Vec<(UplinkFault, Moment)>,
     /// Until when each fault was last known to be there: what began before that says nothing.
     last_known: [Option<Moment>; 4],
     /// When each fault was last over: one that comes back at once is not notified again.
@@ -161,8 +165,11 @@ impl Uplink {
 
     /// A site that is down fails again. When all are down nothing else would find that the
     /// uplink is gone too.
-    pub fn request_probe_seldom(&mut self, now: Moment) {
-        if self.begun.is_none_or(|began| now.since(began) >= SELDOM) {
+    pub fn request_probe_rarely(&mut self, now: Moment) {
+        if self
+            .begun
+            .is_none_or(|began| now.since(began) >= DOWN_PROBE_INTERVAL)
+        {
             self.request_probe(false);
         }
     }
@@ -173,15 +180,15 @@ impl Uplink {
             return None;
         }
         if let Some(probe) = self.under_way {
-            return Some(self.woke.map_or(probe.began, |w| w.max(probe.began)) + LOST);
+            return Some(self.woke.map_or(probe.began, |w| w.max(probe.began)) + PROBE_TIMEOUT);
         }
         let after = |pause| self.begun.map_or(now, |began| began + pause);
         let shared = match mutated!("probe the uplink without a pause") {
             true => Duration::ZERO,
-            false => SHARED,
+            false => PROBE_INTERVAL,
         };
         let wanted = self.requested.map(|_| after(shared));
-        let fault = (!self.faults.is_empty()).then(|| after(AGAIN));
+        let fault = (!self.faults.is_empty()).then(|| after(FAULT_PROBE_INTERVAL));
         wanted.into_iter().chain(fault).min()
     }
 
@@ -191,8 +198,8 @@ impl Uplink {
             return None;
         }
         let deep = self.requested.take().unwrap_or(false)
-            || self.has(Fault::Names)
-            || self.has(Fault::Portal);
+            || self.has_fault(UplinkFault::Dns)
+            || self.has_fault(UplinkFault::CaptivePortal);
         self.begun = Some(now);
         self.under_way = Some(Probe { began: now, deep });
         Some(deep)
@@ -217,7 +224,9 @@ impl Uplink {
         let before = self.last.map(|(probe, _)| probe.began);
         let contradicted = !report.up && self.answered.is_some() && self.answered > before;
         self.contradicted = match contradicted {
-            true if self.has(Fault::NoConnection) && self.contradicted < CONTRADICTED => {
+            true if self.has_fault(UplinkFault::NoConnection)
+                && self.contradicted < CONTRADICTIONS =>
+            {
                 self.contradicted + 1
             }
             _ if report.up => 0,
@@ -225,10 +234,10 @@ impl Uplink {
         };
         self.last = Some((probe, report));
         let bad = [
-            (Fault::NoConnection, !report.up),
-            (Fault::Names, report.names == Some(false)),
-            (Fault::Portal, report.trusted == Some(false)),
-            (Fault::Ipv6, report.ipv6 == Some(false)),
+            (UplinkFault::NoConnection, !report.up),
+            (UplinkFault::Dns, report.names == Some(false)),
+            (UplinkFault::CaptivePortal, report.trusted == Some(false)),
+            (UplinkFault::NoIpv6, report.ipv6 == Some(false)),
         ];
         for (fault, _) in bad.into_iter().filter(|(_, bad)| *bad) {
             self.note_known(fault, now);
@@ -243,7 +252,7 @@ impl Uplink {
     }
 
     /// A name that is not loopback's resolved, or something elsewhere answered.
-    pub fn evidence(&mut self, now: Moment, resolved: bool, answered: bool) {
+    pub fn on_evidence(&mut self, now: Moment, resolved: bool, answered: bool) {
         if resolved {
             self.resolved = Some(now);
         }
@@ -256,43 +265,43 @@ impl Uplink {
         self.resolved.is_some_and(|at| now.since(at) <= span)
     }
 
-    pub fn has(&self, fault: Fault) -> bool {
+    pub fn has_fault(&self, fault: UplinkFault) -> bool {
         self.faults.iter().any(|(t, _)| *t == fault)
     }
 
-    pub fn faults(&self) -> &[(Fault, Moment)] {
+    pub fn faults(&self) -> &[(UplinkFault, Moment)] {
         &self.faults
     }
 
     /// The fault begins, or goes on. Whether it is news: not when it was just over.
-    pub fn begins(&mut self, fault: Fault, since: Moment, now: Moment) -> bool {
-        if self.has(fault) {
+    pub fn begin_fault(&mut self, fault: UplinkFault, since: Moment, now: Moment) -> bool {
+        if self.has_fault(fault) {
             return false;
         }
         self.faults.push((fault, since));
-        self.over[fault as usize].is_none_or(|at| now.since(at) > SAME)
+        self.over[fault as usize].is_none_or(|at| now.since(at) > SAME_FAULT_WITHIN)
     }
 
     /// Sites elsewhere answer again and again, but no target does: true once.
-    pub fn contradicted(&mut self) -> bool {
-        let now = self.contradicted == CONTRADICTED;
+    pub fn take_contradiction(&mut self) -> bool {
+        let now = self.contradicted == CONTRADICTIONS;
         if now {
             self.contradicted += 1;
         }
         now
     }
 
-    fn note_known(&mut self, fault: Fault, now: Moment) {
+    fn note_known(&mut self, fault: UplinkFault, now: Moment) {
         self.last_known[fault as usize] = Some(now);
     }
 
     /// A check that began at `began` ran into the fault, as far as is known.
-    pub fn explains(&self, fault: Fault, began: Moment) -> bool {
+    pub fn explains(&self, fault: UplinkFault, began: Moment) -> bool {
         self.last_known[fault as usize].is_some_and(|until| began < until)
     }
 
     /// The fault is over: since when it was.
-    pub fn ends(&mut self, fault: Fault, now: Moment) -> Option<Moment> {
+    pub fn end_fault(&mut self, fault: UplinkFault, now: Moment) -> Option<Moment> {
         let place = self.faults.iter().position(|(t, _)| *t == fault)?;
         let (_, since) = self.faults.remove(place);
         self.note_known(fault, now);
@@ -314,11 +323,11 @@ impl Uplink {
 
     /// The uplink is back after being down since `since`: what to notify, and whether it goes on with
     /// what was notified last. `dated`: the clock is set.
-    pub fn period(&mut self, since: Moment, now: Now, dated: bool) -> (Period, bool) {
+    pub fn make_period(&mut self, since: Moment, now: Now, dated: bool) -> (Period, bool) {
         let moment = now.moment();
         let lasted = moment.since(since);
         let notified = self.period.take();
-        let goes_on = notified.filter(|(_, ended)| since.since(*ended) <= SAME);
+        let goes_on = notified.filter(|(_, ended)| since.since(*ended) <= SAME_FAULT_WITHIN);
         let again = goes_on.is_some();
         let period = match goes_on {
             Some((period, _)) => Period {
@@ -407,19 +416,19 @@ mod tests {
         uplink.request_probe(false);
         uplink.begin_probe(at(0));
         uplink.on_result(at(5), ProbeResult { up: false, ..UP });
-        assert!(uplink.begins(Fault::NoConnection, at(0), at(5)));
+        assert!(uplink.begin_fault(UplinkFault::NoConnection, at(0), at(5)));
         assert_eq!(uplink.next_timeout(at(5)), Some(at(10)));
     }
 
     #[test]
     fn a_fault_that_comes_back_at_once_is_no_news() {
         let mut uplink = Uplink::new(true);
-        assert!(uplink.begins(Fault::Names, at(0), at(0)));
-        assert!(!uplink.begins(Fault::Names, at(5), at(5)));
-        assert_eq!(uplink.ends(Fault::Names, at(60)), Some(at(0)));
-        assert!(!uplink.begins(Fault::Names, at(90), at(90)));
-        uplink.ends(Fault::Names, at(120));
-        assert!(uplink.begins(Fault::Names, at(2000), at(2000)));
+        assert!(uplink.begin_fault(UplinkFault::Dns, at(0), at(0)));
+        assert!(!uplink.begin_fault(UplinkFault::Dns, at(5), at(5)));
+        assert_eq!(uplink.end_fault(UplinkFault::Dns, at(60)), Some(at(0)));
+        assert!(!uplink.begin_fault(UplinkFault::Dns, at(90), at(90)));
+        uplink.end_fault(UplinkFault::Dns, at(120));
+        assert!(uplink.begin_fault(UplinkFault::Dns, at(2000), at(2000)));
     }
 
     #[test]
@@ -430,9 +439,9 @@ mod tests {
             wall: 1_000_000 + secs as i64,
             zone: crate::monitor::time::zone::Zone::UTC,
         };
-        let (first, again) = uplink.period(at(100), now(160), true);
+        let (first, again) = uplink.make_period(at(100), now(160), true);
         assert_eq!((first.times, again), (1, false));
-        let (second, again) = uplink.period(at(200), now(230), true);
+        let (second, again) = uplink.make_period(at(200), now(230), true);
         assert!(again);
         assert_eq!(
             second,
@@ -444,7 +453,7 @@ mod tests {
                 dated: true,
             }
         );
-        let (_, again) = uplink.period(at(5000), now(5100), true);
+        let (_, again) = uplink.make_period(at(5000), now(5100), true);
         assert!(!again);
     }
 }

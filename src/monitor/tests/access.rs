@@ -38,18 +38,18 @@ fn vault_down() -> World {
     world.pass(120);
     assert_eq!(world.state("vault"), State::Down);
     assert_eq!(world.state("lamp"), State::Unreachable);
-    let told: Vec<i64> = world.told.iter().map(|(_, m)| m.chat).collect();
-    assert_eq!(told, [CHAT]);
+    let sent: Vec<i64> = world.sent.iter().map(|(_, m)| m.chat).collect();
+    assert_eq!(sent, [CHAT]);
     world
 }
 
 /// What GROUP reads after it has asked: texts, labels and pictures.
 fn group_asks(world: &mut World, text: &str) -> String {
-    let before = world.told.len();
+    let before = world.sent.len();
     world.ask_from(GROUP, Some(2), text);
     world.pass(5);
-    let told = &world.told[before..];
-    let mine = told.iter().filter(|(_, m)| m.chat == GROUP);
+    let sent = &world.sent[before..];
+    let mine = sent.iter().filter(|(_, m)| m.chat == GROUP);
     mine.map(|(_, m)| format!("{} {:?} {:?}\n", m.html, m.buttons, m.picture))
         .collect()
 }
@@ -154,7 +154,7 @@ fn buttons_that_came_there_by_an_older_file_do_nothing() {
         );
     }
     let vault = world.monitor.sites.iter().find(|w| w.name() == "vault");
-    assert!(vault.is_some_and(|w| w.muted_until().is_none() && !w.paused()));
+    assert!(vault.is_some_and(|w| w.muted_until().is_none() && !w.is_paused()));
     let incident = world.monitor.incidents.open_of("vault").expect("open");
     assert_eq!(incident.acknowledged(), None);
 }
@@ -167,17 +167,17 @@ fn a_chat_is_told_of_what_lies_behind_a_site_as_far_as_it_may_see() {
     world.pass(60);
     world.fate("vault", bad());
     world.pass(120);
-    let told = |chat: i64| -> Vec<String> {
-        let mine = world.told.iter().filter(|(_, m)| m.chat == chat);
+    let sent = |chat: i64| -> Vec<String> {
+        let mine = world.sent.iter().filter(|(_, m)| m.chat == chat);
         mine.map(|(_, m)| m.html.clone()).collect()
     };
     let head = "🔴 <b>vault</b> is down: HTTP 503, wanted 200-299 (#1)";
     assert_eq!(
-        told(CHAT),
+        sent(CHAT),
         [format!("{head}; 2 sites behind it are unreachable")]
     );
     assert_eq!(
-        told(GROUP),
+        sent(GROUP),
         [format!("{head}; 1 site behind it is unreachable")]
     );
 }
@@ -202,15 +202,15 @@ fn what_waits_for_a_chat_is_dropped_when_the_file_takes_the_site_from_it() {
         }
     }
     assert_eq!(world.state("vault"), State::Down);
-    assert!(world.told.is_empty());
+    assert!(world.sent.is_empty());
     world.feed(Event::Reloaded {
         sites: sites().into_iter().map(Into::into).collect(),
         added: Vec::new(),
         settings: settings(chats()),
     });
     world.pass(120);
-    let told: Vec<i64> = world.told.iter().map(|(_, m)| m.chat).collect();
-    assert_eq!(told, [CHAT]);
+    let sent: Vec<i64> = world.sent.iter().map(|(_, m)| m.chat).collect();
+    assert_eq!(sent, [CHAT]);
 }
 
 #[test]
@@ -235,14 +235,14 @@ fn mistakes_of_the_file_name_sites_only_where_all_are_seen() {
         safe: "it has mistakes".into(),
     });
     world.pass(5);
-    let mut told: Vec<(i64, String)> = world
-        .told
+    let mut sent: Vec<(i64, String)> = world
+        .sent
         .iter()
         .map(|(_, m)| (m.chat, m.html.clone()))
         .collect();
-    told.sort();
+    sent.sort();
     assert_eq!(
-        told,
+        sent,
         [
             (GROUP, "ℹ️ it has mistakes".to_owned()),
             (CHAT, "ℹ️ `after` names `vault`".to_owned())
@@ -272,7 +272,7 @@ fn what_is_added_where_it_would_not_be_told_is_refused() {
         id: 2,
         result: Ok(Box::new(site)),
     });
-    let last = world.told.last().map(|(_, m)| m.html.clone());
+    let last = world.sent.last().map(|(_, m)| m.html.clone());
     assert_eq!(
         last.as_deref(),
         Some("Not added: by `chats` in [defaults] this chat would not be told of it.")

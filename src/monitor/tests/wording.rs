@@ -156,7 +156,7 @@ fn what_people_ask_most() {
     world.pass(120);
     world.fate("shop", bad());
     world.pass(300);
-    world.heard();
+    world.received();
     for (command, answer) in [
         ("/ack", "👍 Acknowledged: #1 <b>shop</b>"),
         ("/ack 7", "There is no incident #7. /incidents lists them."),

@@ -18,12 +18,12 @@ fn an_outage_over_a_restart_is_told_once_and_ends_with_its_whole_length() {
     let mut world = World::of(&["blog"]);
     world.fate("blog", bad());
     world.pass(100);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
     let snapshot = disk(&world);
     world.restart(vec![site("blog")], &snapshot, 500);
     world.pass(100);
     assert_eq!(
-        world.heard(),
+        world.received(),
         ["ℹ️ I was away, last seen 08:01, back 08:10; still down: blog"],
         "and nothing twice"
     );
@@ -31,12 +31,12 @@ fn an_outage_over_a_restart_is_told_once_and_ends_with_its_whole_length() {
     world.fate("blog", good(40));
     world.pass(60);
     assert_eq!(
-        world.told[0].1.reply_to,
+        world.sent[0].1.reply_to,
         Some(101),
         "it answers the message of the first run"
     );
     assert_eq!(
-        world.heard(),
+        world.received(),
         ["🟢 <b>blog</b> is up again after 11 min 40 s (#1)"]
     );
 }
@@ -52,12 +52,12 @@ fn an_alert_that_was_not_delivered_is_delivered_by_the_next_run() {
     world.deliveries = std::iter::repeat_n(away, 100).collect();
     world.fate("blog", bad());
     world.pass(100);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     let snapshot = disk(&world);
     world.restart(vec![site("blog")], &snapshot, 600);
     world.pass(1);
     assert_eq!(
-        world.heard(),
+        world.received(),
         [
             "🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1) · 11 min 20 s ago",
             "ℹ️ I was away, last seen 08:01, back 08:11; still down: blog"
@@ -100,7 +100,7 @@ fn the_numbers_of_incidents_go_on() {
     world.restart(vec![site("blog")], &snapshot, 60);
     world.fate("blog", bad());
     world.pass(120);
-    assert!(world.heard().last().expect("told").contains("(#2)"));
+    assert!(world.received().last().expect("told").contains("(#2)"));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn an_empty_snapshot_is_a_first_start() {
     world.restart(vec![site("blog")], &first, 0);
     world.fate("blog", bad());
     world.pass(60);
-    assert!(world.heard()[0].contains("(#1)"));
+    assert!(world.received()[0].contains("(#1)"));
 }
 
 #[test]
@@ -138,8 +138,8 @@ fn a_clock_that_was_not_set_when_written_makes_no_absurd_length() {
     world.restart(vec![site("blog")], &snapshot, 0);
     world.fate("blog", good(40));
     world.pass(61);
-    let heard = world.heard();
-    assert!(heard[0].contains("🟢 <b>blog</b> is up again after 0 s (#1)"));
+    let received = world.received();
+    assert!(received[0].contains("🟢 <b>blog</b> is up again after 0 s (#1)"));
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_reload_keeps_what_is_known_of_the_sites_that_stay() {
     world.fate("blog", bad());
     world.fate("gone", bad());
     world.pass(120);
-    world.heard();
+    world.received();
     let mut blog = site("blog");
     blog.interval = std::time::Duration::from_secs(30);
     world.feed(Event::Reloaded {
@@ -161,7 +161,11 @@ fn a_reload_keeps_what_is_known_of_the_sites_that_stay() {
     assert_eq!(world.state("new"), State::Unknown);
     assert!(!world.monitor.sites.contains("gone"));
     world.pass(120);
-    assert_eq!(world.heard(), Vec::<String>::new(), "nothing is told twice");
+    assert_eq!(
+        world.received(),
+        Vec::<String>::new(),
+        "nothing is told twice"
+    );
     assert_eq!(world.state("new"), State::Up);
     let since = world.started.len();
     world.pass(300);
@@ -226,9 +230,9 @@ fn memory_of_a_year_of_trouble_is_bounded() {
     assert!(snapshot.incidents.len() <= 51);
     world.deliveries.clear();
     world.pass(120);
-    let told = world.heard().join("\n");
+    let sent = world.received().join("\n");
     assert!(
-        told.contains("older alerts were merged"),
+        sent.contains("older alerts were merged"),
         "nothing was dropped in silence"
     );
 }
@@ -257,7 +261,7 @@ fn after_an_absence_a_chat_reads_of_its_own_sites_alone() {
     next.monitor.restore(&snapshot, now);
     next.pass(200);
     let away = |chat: i64| {
-        let mine = next.told.iter().filter(|(_, m)| m.chat == chat);
+        let mine = next.sent.iter().filter(|(_, m)| m.chat == chat);
         let mut mine = mine.filter(|(_, m)| m.html.contains("I was away"));
         mine.next().expect("told").1.html.clone()
     };

@@ -35,26 +35,26 @@ fn world(days: u64) -> World {
 #[test]
 fn it_is_told_once_at_each_threshold_and_when_it_has_ended() {
     let mut world = world(20);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     assert_eq!(world.state("blog"), State::Up);
     world.pass(24 * DAY);
-    let told: Vec<_> = world
-        .told
+    let sent: Vec<_> = world
+        .sent
         .iter()
         .map(|(at, m)| (*at as u64 / 3600, m.html.clone()))
         .collect();
-    let hours: Vec<u64> = told.iter().map(|(hour, _)| *hour).collect();
+    let hours: Vec<u64> = sent.iter().map(|(hour, _)| *hour).collect();
     assert_eq!(
         hours,
         [6 * 24, 13 * 24, 17 * 24, 19 * 24, 20 * 24],
-        "{told:?}"
+        "{sent:?}"
     );
     assert_eq!(
-        told[0].1,
+        sent[0].1,
         "🟡 <b>blog</b>: its certificate ends in 13 d 23 h, on 4 Feb 2027 (blog.example, by R11)"
     );
     assert!(
-        told[4]
+        sent[4]
             .1
             .starts_with("🔴 <b>blog</b>: its certificate ended ")
     );
@@ -65,7 +65,7 @@ fn it_is_told_once_at_each_threshold_and_when_it_has_ended() {
 fn one_that_ends_soon_from_the_start_is_told_once_by_the_nearest_threshold() {
     let mut world = world(2);
     world.pass(12 * 3600);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
     assert!(world.ask("/status")[0].contains("1 degraded"));
     let site = world.ask("/site blog").concat();
     assert!(site.contains("Certificate: ends in 1 d "), "{site}");
@@ -75,10 +75,10 @@ fn one_that_ends_soon_from_the_start_is_told_once_by_the_nearest_threshold() {
 #[test]
 fn a_renewed_certificate_clears_it_quietly() {
     let mut world = world(5);
-    world.heard();
+    world.received();
     world.expiries = [Ok(until(95))].into();
     world.pass(13 * 3600);
-    let (_, message) = world.told.remove(0);
+    let (_, message) = world.sent.remove(0);
     assert!(
         message
             .html
@@ -87,7 +87,7 @@ fn a_renewed_certificate_clears_it_quietly() {
     assert!(message.silent);
     assert_eq!(world.state("blog"), State::Up);
     world.pass(30 * DAY);
-    assert_eq!(world.told.len(), 0);
+    assert_eq!(world.sent.len(), 0);
 }
 
 #[test]
@@ -98,9 +98,9 @@ fn two_servers_that_show_old_and_new_in_turn_are_one_message() {
         world.expiries.push_back(Ok(until(90)));
     }
     world.pass(4 * DAY - 7200);
-    let heard = world.heard();
-    let bad = heard.iter().filter(|m| m.contains("ends in")).count();
-    assert!(bad <= 3, "one for each date and threshold: {heard:?}");
+    let received = world.received();
+    let bad = received.iter().filter(|m| m.contains("ends in")).count();
+    assert!(bad <= 3, "one for each date and threshold: {received:?}");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_look_that_fails_is_no_alarm() {
     let failure = Failure::new(FailureKind::Connect, "connection refused");
     world.expiries.push_back(Err(failure));
     world.pass(2 * DAY);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     assert!(
         world
             .ask("/site blog")
@@ -121,12 +121,12 @@ fn a_look_that_fails_is_no_alarm() {
 #[test]
 fn what_was_told_survives_a_restart() {
     let mut world = world(5);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
     let snapshot = world.monitor.last_snapshot(world.now());
     world.restart(vec![watched()], &snapshot, 600);
     world.expiries = [Ok(until(5))].into();
     world.pass(DAY);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     assert_eq!(world.state("blog"), State::Degraded);
 }
 
@@ -135,11 +135,11 @@ fn a_muted_warning_is_told_when_the_mute_is_over() {
     let mut world = World::new(vec![watched()]);
     world.expiries.push_back(Ok(until(5)));
     world.ask("/mute blog 3h");
-    world.heard();
+    world.received();
     world.pass(2 * 3600);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     world.pass(3 * 3600);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
 }
 
 #[test]

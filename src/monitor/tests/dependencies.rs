@@ -27,7 +27,7 @@ fn one_message_names_the_parent_and_counts_what_is_behind_it() {
     all(&mut world, &["nas", "switch", "blog", "router"], bad());
     world.pass(180);
     assert_eq!(
-        world.heard(),
+        world.received(),
         [
             "🔴 <b>router</b> is down: HTTP 503, wanted 200-299 (#1); 3 sites behind it are unreachable"
         ]
@@ -37,7 +37,7 @@ fn one_message_names_the_parent_and_counts_what_is_behind_it() {
     }
     all(&mut world, &["nas", "switch", "blog", "router"], good(40));
     world.pass(120);
-    assert_eq!(world.heard().len(), 1, "only the router's recovery");
+    assert_eq!(world.received().len(), 1, "only the router's recovery");
     assert_eq!(world.state("nas"), State::Up);
 }
 
@@ -47,8 +47,8 @@ fn a_parent_is_checked_before_its_child_is_judged() {
     world.fate("blog", bad());
     world.pass(90);
     assert_eq!(world.state("blog"), State::Down);
-    assert!(world.heard()[0].starts_with("🔴 <b>blog</b> is down"));
-    let down = world.told.len();
+    assert!(world.received()[0].starts_with("🔴 <b>blog</b> is down"));
+    let down = world.sent.len();
     assert_eq!(down, 0);
     let router: Vec<i64> = world
         .started
@@ -69,10 +69,10 @@ fn a_child_that_fails_at_once_waits_for_its_parent() {
     world.pass(120);
     all(&mut world, &["blog", "router"], bad());
     world.pass(100);
-    let heard = world.heard();
-    assert_eq!(heard.len(), 1, "{heard:?}");
-    assert!(heard[0].starts_with("🔴 <b>router</b> is down"));
-    assert!(heard[0].ends_with("; 1 site behind it is unreachable"));
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
+    assert!(received[0].starts_with("🔴 <b>router</b> is down"));
+    assert!(received[0].ends_with("; 1 site behind it is unreachable"));
 }
 
 #[test]
@@ -83,10 +83,10 @@ fn a_parent_that_is_paused_or_gone_suppresses_no_child() {
     assert_eq!(world.state("blog"), State::Unreachable);
     world.ask("/pause router");
     assert_ne!(world.state("blog"), State::Unreachable);
-    world.heard();
+    world.received();
     world.pass(120);
     assert_eq!(world.state("blog"), State::Down);
-    assert!(world.heard()[0].starts_with("🔴 <b>blog</b> is down"));
+    assert!(world.received()[0].starts_with("🔴 <b>blog</b> is down"));
 }
 
 #[test]
@@ -99,16 +99,16 @@ fn five_changes_in_an_hour_are_flapping_and_then_there_is_silence_until_it_is_st
         world.fate("blog", good(40));
         world.pass(120);
     }
-    let heard = world.heard();
-    assert_eq!(heard.len(), 5, "{heard:?}");
-    assert!(heard[4].starts_with("🟠 <b>blog</b> is flapping, down now: HTTP 503"));
+    let received = world.received();
+    assert_eq!(received.len(), 5, "{received:?}");
+    assert!(received[4].starts_with("🟠 <b>blog</b> is flapping, down now: HTTP 503"));
     world.pass(15 * 60);
-    let heard = world.heard();
-    assert_eq!(heard.len(), 1, "{heard:?}");
-    assert!(heard[0].starts_with("🟢 <b>blog</b> is steady again, up for 15 min"));
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
+    assert!(received[0].starts_with("🟢 <b>blog</b> is steady again, up for 15 min"));
     world.fate("blog", bad());
     world.pass(120);
-    assert!(world.heard()[0].starts_with("🔴 <b>blog</b> is down"));
+    assert!(world.received()[0].starts_with("🔴 <b>blog</b> is down"));
 }
 
 #[test]
@@ -121,24 +121,24 @@ fn what_flapped_and_stays_down_is_told_and_its_end_too() {
         world.fate("blog", bad());
         world.pass(180);
     }
-    let told = world.heard().pop().expect("the fifth change");
+    let sent = world.received().pop().expect("the fifth change");
     assert!(
-        told.contains("flapping, down now: HTTP 503")
-            && told.contains("not told until it has been up for 15 min or down for 5 min"),
-        "{told}"
+        sent.contains("flapping, down now: HTTP 503")
+            && sent.contains("not told until it has been up for 15 min or down for 5 min"),
+        "{sent}"
     );
     world.pass(2 * 60);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     world.pass(60);
-    let heard = world.heard();
-    assert_eq!(heard.len(), 1, "{heard:?}");
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
     assert!(
-        heard[0].starts_with("🔴 <b>blog</b> has been down for 5 min without a break"),
-        "{heard:?}"
+        received[0].starts_with("🔴 <b>blog</b> has been down for 5 min without a break"),
+        "{received:?}"
     );
     world.fate("blog", good(40));
     world.pass(70);
-    assert!(world.heard()[0].starts_with("🟢 <b>blog</b> is up again"));
+    assert!(world.received()[0].starts_with("🟢 <b>blog</b> is up again"));
 }
 
 #[test]
@@ -151,23 +151,23 @@ fn a_flapping_site_that_is_down_for_less_than_five_minutes_at_a_time_is_not_told
         world.fate("blog", bad());
         world.pass(180);
     }
-    world.heard();
+    world.received();
     let status = world.ask("/status").concat();
     assert!(status.contains("1 down, 1 flapping</b>"), "{status}");
     world.fate("blog", good(40));
     world.pass(120);
     let status = world.ask("/status").concat();
     assert!(status.contains("<b>1 up, 1 flapping</b>"), "{status}");
-    world.heard();
+    world.received();
     for _ in 0..6 {
         world.fate("blog", bad());
         world.pass(4 * 60);
         world.fate("blog", good(40));
         world.pass(12 * 60);
     }
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     world.pass(4 * 60);
-    assert!(world.heard()[0].starts_with("🟢 <b>blog</b> is steady again, up for 15 min"));
+    assert!(world.received()[0].starts_with("🟢 <b>blog</b> is steady again, up for 15 min"));
     let status = world.ask("/status").concat();
     assert!(status.contains("<b>1 up</b>"), "{status}");
 }
@@ -183,14 +183,14 @@ fn flapping_survives_a_restart() {
         world.pass(120);
     }
     let snapshot = world.monitor.last_snapshot(world.now());
-    world.heard();
+    world.received();
     world.restart(vec![site("blog")], &snapshot, 30);
     world.fate("blog", bad());
     world.pass(180);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     world.fate("blog", good(40));
     world.pass(20 * 60);
-    assert!(world.heard()[0].contains("is steady again"));
+    assert!(world.received()[0].contains("is steady again"));
 }
 
 /// A world whose program was built at [`WALL`].
@@ -219,7 +219,7 @@ fn without_a_clock_https_sites_stay_unknown_and_plain_ones_are_judged() {
     assert!(world.logs.iter().any(|l| l.starts_with("clock not set")));
     assert!(world.started.iter().all(|(_, n, _)| n == "plain"));
     world.write(CHAT, Some(1), "/check blog", WALL + 400);
-    let answer = world.heard().concat();
+    let answer = world.received().concat();
     assert!(answer.contains("the clock is not set yet"), "{answer}");
     world.wall = WALL + 5;
     world.pass(70);
@@ -242,12 +242,12 @@ fn a_site_that_is_not_checked_is_not_steady() {
     let mut world = unset();
     world.monitor.restore(&snapshot, world.now());
     world.pass(20 * 60);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     world.wall = wall;
     world.pass(10 * 60);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     world.pass(10 * 60);
-    assert!(world.heard()[0].contains("is steady again"));
+    assert!(world.received()[0].contains("is steady again"));
 }
 
 #[test]
@@ -300,14 +300,14 @@ fn when_the_clock_is_set_the_time_we_were_off_is_known() {
     world.wall = WALL + 9000;
     world.fate("plain", bad());
     world.pass(100);
-    let heard = world.heard().concat();
+    let received = world.received().concat();
     assert!(
-        heard.contains("<b>plain</b> is down"),
-        "not flapping: {heard}"
+        received.contains("<b>plain</b> is down"),
+        "not flapping: {received}"
     );
     assert!(
-        heard.contains("I was away, last seen 08:08, back 10:30"),
-        "{heard}"
+        received.contains("I was away, last seen 08:08, back 10:30"),
+        "{received}"
     );
 }
 
@@ -317,7 +317,7 @@ fn a_clock_that_jumps_makes_no_burst_no_alert_and_no_negative_time() {
     world.pass(120);
     world.fate("blog", bad());
     world.pass(100);
-    world.heard();
+    world.received();
     for jump in [6 * 3600, -9 * 3600, 400 * 86_400, -400 * 86_400] {
         world.wall += jump;
         if jump == -9 * 3600 {
@@ -332,16 +332,16 @@ fn a_clock_that_jumps_makes_no_burst_no_alert_and_no_negative_time() {
         let before = world.started.len();
         world.pass(60);
         assert_eq!(world.started.len() - before, 2);
-        assert_eq!(world.heard(), Vec::<String>::new());
+        assert_eq!(world.received(), Vec::<String>::new());
         let site = world.ask("/site blog").concat();
         assert!(site.contains(" has been down for "), "{site}");
-        world.heard();
+        world.received();
         let snapshot = world.monitor.snapshot(world.now());
         assert!(snapshot.incidents[0].start <= snapshot.written);
     }
     world.fate("blog", good(40));
     world.pass(60);
-    assert!(world.heard()[0].starts_with("🟢 <b>blog</b> is up again after 7 min"));
+    assert!(world.received()[0].starts_with("🟢 <b>blog</b> is up again after 7 min"));
 }
 
 #[test]
@@ -349,15 +349,15 @@ fn after_an_unclean_stop_one_message_says_since_when_we_were_blind() {
     let mut world = World::of(&["a", "b", "c"]);
     all(&mut world, &["a", "b"], bad());
     world.pass(120);
-    world.heard();
+    world.received();
     let snapshot = world.monitor.snapshot(world.now());
     let names = || vec![site("a"), site("b"), site("c")];
     world.restart(names(), &snapshot, 3600);
     world.fate("b", good(40));
     world.pass(100);
-    let told = world.heard();
-    assert_eq!(told.len(), 1, "{told:?}");
-    let all = told.concat();
+    let sent = world.received();
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    let all = sent.concat();
     assert!(all.contains("<b>b</b> is up again after 1 h"), "{all}");
     assert!(
         all.contains("I was away, last seen 08:02, back 09:02; still down: a"),
@@ -367,7 +367,7 @@ fn after_an_unclean_stop_one_message_says_since_when_we_were_blind() {
     world.restart(names(), &snapshot, 3600);
     world.pass(100);
     assert_eq!(
-        world.heard(),
+        world.received(),
         Vec::<String>::new(),
         "an orderly stop is no news"
     );

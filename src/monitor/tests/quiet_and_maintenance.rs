@@ -62,8 +62,8 @@ fn at_night_an_alert_arrives_without_sound_and_by_day_with_it() {
     world.pass(300);
     // Six hours later the reminder comes, after seven.
     world.pass(6 * HOUR);
-    let sounds: Vec<bool> = world.told.iter().map(|(_, m)| m.silent).collect();
-    assert_eq!(sounds, [true, false], "{:?}", world.heard());
+    let sounds: Vec<bool> = world.sent.iter().map(|(_, m)| m.silent).collect();
+    assert_eq!(sounds, [true, false], "{:?}", world.received());
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn the_night_goes_by_local_clocks() {
         let mut world = world(vec![site("blog")], night, MIDNIGHT + 3600, zone);
         world.fate("blog", bad());
         world.pass(300);
-        assert_eq!(world.told[0].1.silent, silent);
+        assert_eq!(world.sent[0].1.silent, silent);
     }
 }
 
@@ -96,14 +96,14 @@ fn what_begins_and_ends_within_maintenance_is_recorded_but_not_told() {
     );
     world.fate("blog", good(40));
     world.pass(3 * HOUR);
-    world.heard();
+    world.received();
     let incidents = world.ask("/incidents").join("");
     assert!(
         incidents.contains("#1 <b>blog</b> lasted 29 min 40 s"),
         "{incidents}"
     );
-    let told: Vec<String> = world.heard();
-    assert_eq!(told.len(), 1, "the answer alone: {told:?}");
+    let sent: Vec<String> = world.received();
+    assert_eq!(sent.len(), 1, "the answer alone: {sent:?}");
     assert!(world.ask("/site blog")[0].contains("Maintenance: 02:00-04:00"));
 }
 
@@ -113,17 +113,17 @@ fn nothing_is_told_in_the_window_and_what_is_still_down_at_its_end_once() {
     world.pass(HOUR + 600);
     world.fate("blog", bad());
     world.pass(2 * HOUR - 601);
-    assert_eq!(world.heard(), [""; 0]);
+    assert_eq!(world.received(), [""; 0]);
     world.pass(2);
-    let told = world.heard();
-    assert_eq!(told.len(), 1, "{told:?}");
+    let sent = world.received();
+    assert_eq!(sent.len(), 1, "{sent:?}");
     assert!(
-        told[0].starts_with("🔴 <b>blog</b> is still down, for 1 h 49 min"),
-        "{told:?}"
+        sent[0].starts_with("🔴 <b>blog</b> is still down, for 1 h 49 min"),
+        "{sent:?}"
     );
     world.fate("blog", good(40));
     world.pass(120);
-    assert!(world.heard()[0].starts_with("🟢 <b>blog</b> is up again"));
+    assert!(world.received()[0].starts_with("🟢 <b>blog</b> is up again"));
 }
 
 #[test]
@@ -136,12 +136,12 @@ fn an_outage_from_before_is_not_repeated_in_the_window_but_its_end_is_told() {
     world.pass(HOUR - 600);
     world.fate("blog", bad());
     world.pass(600);
-    assert!(world.heard()[0].contains("is down"));
+    assert!(world.received()[0].contains("is down"));
     world.pass(HOUR);
-    assert_eq!(world.heard(), [""; 0]);
+    assert_eq!(world.received(), [""; 0]);
     world.fate("blog", good(40));
     world.pass(120);
-    assert!(world.heard()[0].contains("is up again"));
+    assert!(world.received()[0].contains("is up again"));
 }
 
 #[test]
@@ -154,15 +154,15 @@ fn slowness_that_outlasts_the_window_is_told_at_its_end() {
     world.pass(HOUR + 600);
     world.fate("blog", slow());
     world.pass(HOUR);
-    assert_eq!(world.heard(), [""; 0]);
+    assert_eq!(world.received(), [""; 0]);
     world.pass(HOUR);
     assert_eq!(
-        world.heard(),
+        world.received(),
         ["🟡 <b>blog</b> is slow: 900 ms, limit 500 ms"]
     );
     world.fate("blog", good(40));
     world.pass(120);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
 }
 
 #[test]
@@ -178,10 +178,10 @@ fn a_server_that_restarts_in_its_window_is_not_flapping_after_it() {
     world.pass(2 * HOUR);
     world.fate("blog", bad());
     world.pass(300);
-    let told = world.heard();
+    let sent = world.received();
     assert!(
-        matches!(&told[..], [one] if one.contains("is down")),
-        "{told:?}"
+        matches!(&sent[..], [one] if one.contains("is down")),
+        "{sent:?}"
     );
 }
 

@@ -5,27 +5,27 @@
 //! allows a write. `docs/flash.md` is the same for users.
 
 use crate::monitor::persist::write_budget::{Allowance, Spending};
-use crate::monitor::site::flapping::Manner;
+use crate::monitor::site::flapping::ChangeNotice;
 use crate::monitor::time::Moment;
 use std::collections::HashMap;
 use std::time::Duration;
 
 /// A change that no alert was made of, and what can be done again (the update offset), wait so long
 /// for a write that they can share.
-const LATER: Duration = Duration::from_secs(300);
+const CHANGE_DELAY: Duration = Duration::from_secs(300);
 /// A delivered alert is sent again if the power goes before it is written, so soon; but those of one
 /// storm share a write.
-const SOON: Duration = Duration::from_secs(1);
+const DELIVERY_DELAY: Duration = Duration::from_secs(1);
 /// A recovery that was delivered is sent again, without sound, if the power goes; a change while a
 /// site flaps has no alert at all: not worth a write of its own for so long.
-const RIDE: Duration = Duration::from_secs(3600);
+const RECOVERY_DELAY: Duration = Duration::from_secs(3600);
 /// An alert waits for the budget no longer than this.
-const DEFERRED: Duration = Duration::from_secs(6 * 3600);
+const MAX_DEFERRAL: Duration = Duration::from_secs(6 * 3600);
 /// A disk that failed is tried again after this.
-const AGAIN: Duration = Duration::from_secs(60);
+const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
-pub struct Saving {
+pub struct SaveSchedule {
     /// Something must be on disk before the world sees it.
     urgent: bool,
     /// To be written by then whatever was spent.
@@ -45,19 +45,19 @@ pub struct Saving {
     allowances: HashMap<String, Allowance>,
 }
 
-impl Saving {
-    pub fn now(&mut self) {
+impl SaveSchedule {
+    pub fn immediately(&mut self) {
         self.urgent = true;
     }
 
     /// No alert was made of it, but it had better be kept: at once while little was written, else later.
-    pub fn now_if_calm(&mut self, now: Moment) {
+    pub fn immediately_if_affordable(&mut self, now: Moment) {
         self.urgent |= self.spent.room_for_changes_at() <= now;
-        self.later(now);
+        self.within_5_min(now);
     }
 
     /// A site has an alert. Whether it is written at once; else it waits for the budget.
-    pub fn alert(&mut self, site: &str, now: Moment) -> bool {
+    pub fn on_alert(&mut self, site: &str, now: Moment) -> bool {
         self.allowances.retain(|_, allowance| !allowance.whole(now));
         let allowance = self.allowances.entry(site.to_owned()).or_default();
         let owed = allowance.take(now);
@@ -70,30 +70,30 @@ impl Saving {
     }
 
     /// What no alert was made of, or can be done again.
-    pub fn later(&mut self, now: Moment) {
-        self.paced = earlier(self.paced, now + LATER);
+    pub fn within_5_min(&mut self, now: Moment) {
+        self.paced = earlier(self.paced, now + CHANGE_DELAY);
     }
 
     /// A change of a site's state that no alert was made of.
-    pub fn untold(&mut self, manner: Manner, now: Moment) {
-        match manner {
-            Manner::Silently => self.paced = earlier(self.paced, now + RIDE),
-            Manner::Plainly | Manner::Flapping => self.later(now),
+    pub fn on_silent_change(&mut self, notice: ChangeNotice, now: Moment) {
+        match notice {
+            ChangeNotice::Silent => self.paced = earlier(self.paced, now + RECOVERY_DELAY),
+            ChangeNotice::Normal | ChangeNotice::Flapping => self.within_5_min(now),
         }
     }
 
     /// An alert with sound was delivered.
-    pub fn soon(&mut self, now: Moment) {
-        self.firm = earlier(self.firm, now + SOON);
+    pub fn within_1_s(&mut self, now: Moment) {
+        self.firm = earlier(self.firm, now + DELIVERY_DELAY);
     }
 
     /// Only alerts without sound were delivered.
-    pub fn sometime(&mut self, now: Moment) {
-        self.firm = earlier(self.firm, now + RIDE);
+    pub fn within_1_h(&mut self, now: Moment) {
+        self.firm = earlier(self.firm, now + RECOVERY_DELAY);
     }
 
     /// How long after the last write the next one may begin that is made at once.
-    pub fn apart(&self) -> Duration {
+    pub fn least_interval(&self) -> Duration {
         self.began
             .map_or(Duration::ZERO, |began| self.spent.apart(began))
     }
@@ -102,13 +102,13 @@ impl Saving {
     fn due(&self) -> Option<Moment> {
         let urgent = self.urgent.then(|| {
             let began = self.began.unwrap_or(Moment(i64::MIN / 2));
-            began + self.apart()
+            began + self.least_interval()
         });
         let paced = self
             .paced
             .map(|at| at.max(self.spent.room_for_changes_at()));
         let room = self.spent.room_for_alerts_at();
-        let deferred = self.deferred.map(|since| room.min(since + DEFERRED));
+        let deferred = self.deferred.map(|since| room.min(since + MAX_DEFERRAL));
         [urgent, self.firm, paced, deferred]
             .into_iter()
             .flatten()
@@ -139,7 +139,7 @@ impl Saving {
     pub fn failed(&mut self, now: Moment) -> (Option<u64>, bool) {
         let first = !self.failing;
         self.failing = true;
-        self.firm = earlier(self.firm, now + AGAIN);
+        self.firm = earlier(self.firm, now + RETRY_AFTER);
         (self.under_way.take(), first)
     }
 
@@ -161,94 +161,94 @@ mod tests {
 
     #[test]
     fn what_must_be_kept_is_written_at_once_and_the_rest_with_it() {
-        let mut saving = Saving::default();
-        assert!(!saving.begin(Moment(0), 0));
-        saving.later(Moment(0));
-        saving.now();
-        assert!(saving.begin(Moment(1), 7));
-        assert_eq!(saving.done(Moment(1), 1), Some(7));
-        assert_eq!(saving.next_due(), None);
+        let mut save_schedule = SaveSchedule::default();
+        assert!(!save_schedule.begin(Moment(0), 0));
+        save_schedule.within_5_min(Moment(0));
+        save_schedule.immediately();
+        assert!(save_schedule.begin(Moment(1), 7));
+        assert_eq!(save_schedule.done(Moment(1), 1), Some(7));
+        assert_eq!(save_schedule.next_due(), None);
     }
 
     #[test]
     fn what_can_wait_is_written_after_five_minutes() {
-        let mut saving = Saving::default();
-        saving.later(Moment(0));
-        saving.later(Moment(200_000));
-        assert!(!saving.begin(Moment(299_999), 0));
-        assert_eq!(saving.next_due(), Some(Moment(300_000)));
-        assert!(saving.begin(Moment(300_000), 0));
+        let mut save_schedule = SaveSchedule::default();
+        save_schedule.within_5_min(Moment(0));
+        save_schedule.within_5_min(Moment(200_000));
+        assert!(!save_schedule.begin(Moment(299_999), 0));
+        assert_eq!(save_schedule.next_due(), Some(Moment(300_000)));
+        assert!(save_schedule.begin(Moment(300_000), 0));
     }
 
     #[test]
     fn two_writes_never_overlap() {
-        let mut saving = Saving::default();
-        saving.now();
-        assert!(saving.begin(Moment(0), 1));
-        saving.now();
-        assert!(!saving.begin(Moment(1), 2));
-        assert_eq!(saving.done(Moment(1), 1), Some(1));
-        assert!(saving.begin(Moment(2), 2));
+        let mut save_schedule = SaveSchedule::default();
+        save_schedule.immediately();
+        assert!(save_schedule.begin(Moment(0), 1));
+        save_schedule.immediately();
+        assert!(!save_schedule.begin(Moment(1), 2));
+        assert_eq!(save_schedule.done(Moment(1), 1), Some(1));
+        assert!(save_schedule.begin(Moment(2), 2));
     }
 
     #[test]
     fn a_full_disk_is_told_once_and_tried_again() {
-        let mut saving = Saving::default();
-        saving.now();
-        assert!(saving.begin(Moment(0), 5));
-        assert_eq!(saving.failed(Moment(0)), (Some(5), true));
-        assert!(saving.begin(Moment(60_000), 6));
-        assert_eq!(saving.failed(Moment(60_000)), (Some(6), false));
-        assert!(saving.begin(Moment(120_000), 7));
-        assert_eq!(saving.done(Moment(120_000), 1), Some(7));
-        saving.now();
-        assert!(saving.begin(Moment(120_001), 8));
-        assert_eq!(saving.failed(Moment(120_002)), (Some(8), true));
+        let mut save_schedule = SaveSchedule::default();
+        save_schedule.immediately();
+        assert!(save_schedule.begin(Moment(0), 5));
+        assert_eq!(save_schedule.failed(Moment(0)), (Some(5), true));
+        assert!(save_schedule.begin(Moment(60_000), 6));
+        assert_eq!(save_schedule.failed(Moment(60_000)), (Some(6), false));
+        assert!(save_schedule.begin(Moment(120_000), 7));
+        assert_eq!(save_schedule.done(Moment(120_000), 1), Some(7));
+        save_schedule.immediately();
+        assert!(save_schedule.begin(Moment(120_001), 8));
+        assert_eq!(save_schedule.failed(Moment(120_002)), (Some(8), true));
     }
 
     #[test]
     fn where_writes_are_many_the_alerts_of_a_second_share_one() {
-        let mut saving = Saving::default();
-        saving.now();
-        assert!(saving.begin(Moment(0), 1));
-        saving.done(Moment(0), 20);
-        saving.now();
-        assert_eq!(saving.next_due(), Some(Moment(1_000)));
-        assert!(!saving.begin(Moment(999), 2));
-        assert!(saving.begin(Moment(1_000), 2));
+        let mut save_schedule = SaveSchedule::default();
+        save_schedule.immediately();
+        assert!(save_schedule.begin(Moment(0), 1));
+        save_schedule.done(Moment(0), 20);
+        save_schedule.immediately();
+        assert_eq!(save_schedule.next_due(), Some(Moment(1_000)));
+        assert!(!save_schedule.begin(Moment(999), 2));
+        assert!(save_schedule.begin(Moment(1_000), 2));
     }
 
     #[test]
     fn a_noisy_site_waits_for_the_budget_and_a_quiet_one_does_not() {
-        let mut saving = Saving::default();
+        let mut save_schedule = SaveSchedule::default();
         for n in 0..3 {
-            assert!(saving.alert("noisy", Moment(n)));
+            assert!(save_schedule.on_alert("noisy", Moment(n)));
         }
-        assert!(saving.begin(Moment(4), 3));
-        saving.done(Moment(4), 60);
-        assert!(!saving.alert("noisy", Moment(5)));
-        let due = saving.next_due().expect("it is not forgotten");
+        assert!(save_schedule.begin(Moment(4), 3));
+        save_schedule.done(Moment(4), 60);
+        assert!(!save_schedule.on_alert("noisy", Moment(5)));
+        let due = save_schedule.next_due().expect("it is not forgotten");
         assert_eq!(due, Moment(5 + 6 * 3_600_000));
-        assert!(saving.alert("quiet", Moment(5)));
+        assert!(save_schedule.on_alert("quiet", Moment(5)));
         assert!(
-            saving.begin(Moment(10_004), 6),
+            save_schedule.begin(Moment(10_004), 6),
             "the noisy one's goes along"
         );
-        saving.done(Moment(10_004), 1);
-        assert_eq!(saving.next_due(), None);
+        save_schedule.done(Moment(10_004), 1);
+        assert_eq!(save_schedule.next_due(), None);
     }
 
     #[test]
     fn nothing_untold_makes_a_write_while_the_budget_is_spent_but_what_was_delivered_does() {
-        let mut saving = Saving::default();
-        saving.now();
-        assert!(saving.begin(Moment(0), 0));
-        saving.done(Moment(0), 1_000);
-        saving.later(Moment(0));
-        assert!(saving.next_due().is_some_and(|at| at.0 > 3_600_000));
-        saving.sometime(Moment(0));
-        assert_eq!(saving.next_due(), Some(Moment(3_600_000)));
-        saving.soon(Moment(0));
-        assert_eq!(saving.next_due(), Some(Moment(1_000)));
+        let mut save_schedule = SaveSchedule::default();
+        save_schedule.immediately();
+        assert!(save_schedule.begin(Moment(0), 0));
+        save_schedule.done(Moment(0), 1_000);
+        save_schedule.within_5_min(Moment(0));
+        assert!(save_schedule.next_due().is_some_and(|at| at.0 > 3_600_000));
+        save_schedule.within_1_h(Moment(0));
+        assert_eq!(save_schedule.next_due(), Some(Moment(3_600_000)));
+        save_schedule.within_1_s(Moment(0));
+        assert_eq!(save_schedule.next_due(), Some(Moment(1_000)));
     }
 }

@@ -69,7 +69,7 @@ fn a_stall_of_an_hour_makes_no_burst_and_no_alert() {
     assert!(burst <= 10, "{burst} checks at once");
     world.pass(61);
     assert!(world.started.len() - before >= 99);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
 }
 
 #[test]
@@ -117,19 +117,19 @@ fn late_rounds_are_told_once_and_counted() {
     fast.interval = Duration::from_secs(1);
     let mut world = World::new(vec![fast]);
     world.pass(120);
-    assert_eq!(world.heard(), Vec::<String>::new());
+    assert_eq!(world.received(), Vec::<String>::new());
     world.waits = Duration::from_millis(4_500);
     world.pass(50);
-    assert_eq!(world.heard(), Vec::<String>::new(), "not for a moment");
+    assert_eq!(world.received(), Vec::<String>::new(), "not for a moment");
     world.pass(60);
-    let heard = world.heard().concat();
+    let received = world.received().concat();
     assert!(
-        heard.contains("Checks are late: 60 of 300 a minute are done"),
-        "{heard}"
+        received.contains("Checks are late: 60 of 300 a minute are done"),
+        "{received}"
     );
     assert!(world.logs.iter().any(|l| l.starts_with("Checks are late")));
     world.pass(1800);
-    assert_eq!(world.heard(), Vec::<String>::new(), "once is enough");
+    assert_eq!(world.received(), Vec::<String>::new(), "once is enough");
     let stats = world.ask("/stats").concat();
     assert!(
         stats.contains(" of ") && stats.contains(" rounds"),
@@ -147,5 +147,5 @@ fn a_site_that_hangs_and_a_machine_that_slept_are_not_late() {
     world.pass(10);
     world.waits = Duration::from_secs(30);
     world.pass(600);
-    assert!(!world.heard().concat().contains("late"));
+    assert!(!world.received().concat().contains("late"));
 }

@@ -1,10 +1,10 @@
 //! What this machine lacks for a check is never a site's fault.
 
 use super::world::*;
-use crate::monitor::site::outcome::{Failure, FailureKind, Lack, Outcome};
+use crate::monitor::site::outcome::{Failure, FailureKind, LocalFault, Outcome};
 use crate::monitor::site::state::State;
 
-fn lacking(lack: Lack) -> Outcome {
+fn lacking(lack: LocalFault) -> Outcome {
     Outcome {
         verdict: Err(Failure::local(lack)),
         ..good(1)
@@ -15,11 +15,11 @@ fn lacking(lack: Lack) -> Outcome {
 fn a_check_without_descriptors_counts_for_nothing_and_that_is_told_once() {
     let mut world = World::of(&["blog", "shop"]);
     world.pass(120);
-    world.fate("blog", lacking(Lack::Descriptors));
-    world.fate("shop", lacking(Lack::Memory));
+    world.fate("blog", lacking(LocalFault::Descriptors));
+    world.fate("shop", lacking(LocalFault::Memory));
     world.pass(6 * 3600);
     assert_eq!(
-        world.heard(),
+        world.received(),
         [
             "ℹ️ This machine has no file descriptors left, so some checks could not be made: they \
              count for nothing. Raise the limit (ulimit -n, LimitNOFILE=) or lower \
@@ -38,18 +38,18 @@ fn a_check_without_descriptors_counts_for_nothing_and_that_is_told_once() {
     world.fate("blog", good(40));
     world.fate("shop", good(40));
     world.pass(3600);
-    world.heard();
-    world.fate("blog", lacking(Lack::Descriptors));
+    world.received();
+    world.fate("blog", lacking(LocalFault::Descriptors));
     world.pass(600);
-    assert_eq!(world.heard().len(), 1);
+    assert_eq!(world.received().len(), 1);
     // A lack that comes and goes is one.
     for _ in 0..5 {
         world.fate("blog", good(40));
         world.pass(300);
-        world.fate("blog", lacking(Lack::Descriptors));
+        world.fate("blog", lacking(LocalFault::Descriptors));
         world.pass(300);
     }
-    assert_eq!(world.heard(), [""; 0]);
+    assert_eq!(world.received(), [""; 0]);
     assert_eq!(
         world
             .logs
@@ -67,24 +67,24 @@ fn it_neither_breaks_nor_feeds_a_streak_of_failures() {
     // Two of the three tries that make it down, with a lack between them.
     world.fate("blog", bad());
     world.pass(60);
-    world.heard();
+    world.received();
     world.fate("blog", good(40));
     world.pass(120);
-    world.heard();
-    world.fate("blog", lacking(Lack::Descriptors));
+    world.received();
+    world.fate("blog", lacking(LocalFault::Descriptors));
     world.pass(120);
-    world.heard();
+    world.received();
     world.fate("blog", bad());
     world.pass(75);
     assert_eq!(
-        world.heard(),
+        world.received(),
         ["🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#2)"]
     );
     // And an outage goes on while nothing can be learnt of it.
-    world.fate("blog", lacking(Lack::Descriptors));
+    world.fate("blog", lacking(LocalFault::Descriptors));
     world.pass(600);
     assert_eq!(world.state("blog"), State::Down);
-    assert_eq!(world.heard(), [""; 0]);
+    assert_eq!(world.received(), [""; 0]);
 }
 
 #[test]
@@ -92,8 +92,8 @@ fn an_interface_that_is_late_is_silence_and_one_that_stays_away_is_told() {
     let mut printer = site("printer");
     printer.interval = std::time::Duration::from_secs(3600);
     let mut world = World::new(vec![printer, site("nas")]);
-    world.fate("printer", lacking(Lack::Address));
-    world.fate("nas", lacking(Lack::Address));
+    world.fate("printer", lacking(LocalFault::Address));
+    world.fate("nas", lacking(LocalFault::Address));
     world.pass(100);
     assert_eq!(world.state("nas"), State::Unknown);
     world.fate("printer", good(40));
@@ -101,14 +101,14 @@ fn an_interface_that_is_late_is_silence_and_one_that_stays_away_is_told() {
     world.pass(20);
     // Not only in an hour.
     assert_eq!(world.state("printer"), State::Up);
-    assert_eq!(world.heard(), [""; 0]);
-    world.fate("nas", lacking(Lack::Address));
+    assert_eq!(world.received(), [""; 0]);
+    world.fate("nas", lacking(LocalFault::Address));
     world.pass(3600);
-    let heard = world.heard();
-    assert_eq!(heard.len(), 1, "{heard:?}");
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
     assert!(
-        heard[0].contains("This machine has no network address"),
-        "{heard:?}"
+        received[0].contains("This machine has no network address"),
+        "{received:?}"
     );
     assert_eq!(world.state("nas"), State::Up);
 }
@@ -116,7 +116,7 @@ fn an_interface_that_is_late_is_silence_and_one_that_stays_away_is_told() {
 #[test]
 fn a_check_command_says_why_it_came_to_nothing() {
     let mut world = World::of(&["blog"]);
-    world.fate("blog", lacking(Lack::Ports));
+    world.fate("blog", lacking(LocalFault::Ports));
     world.ask("/check blog");
     world.pass(5);
     let (_, shown) = world
@@ -129,7 +129,7 @@ fn a_check_command_says_why_it_came_to_nothing() {
         "❌ <b>blog</b> this machine has no free port left"
     );
     assert_eq!(
-        FailureKind::Local(Lack::Ports),
-        Failure::local(Lack::Ports).kind
+        FailureKind::Local(LocalFault::Ports),
+        Failure::local(LocalFault::Ports).kind
     );
 }
