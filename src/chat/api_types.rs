@@ -66,6 +66,8 @@ pub struct InlineKeyboardButton {
     pub text: String,
     /// 1 to 64 bytes.
     pub callback_data: String,
+    /// `danger` or `success` (Bot API 9.4).
+    pub style: Option<String>,
 }
 
 /// `answerCallbackQuery`.

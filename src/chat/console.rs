@@ -388,6 +388,7 @@ mod tests {
         let button = |label: &str| Button {
             label: label.into(),
             data: format!("+{label}"),
+            style: None,
         };
         let mut screen = screen(false);
         assert_eq!(screen.press(&line("1")), None);

@@ -9,7 +9,7 @@ use super::html;
 use super::multipart::Multipart;
 use super::poller::UNAUTHORISED_WAIT;
 use crate::http::{Answer, CallError, HeaderValue};
-use crate::monitor::outbox::message::{Button, Delivery, Message};
+use crate::monitor::outbox::message::{Button, ButtonStyle, Delivery, Message};
 use nanoserde::SerJson;
 
 /// The content type of every body without a file.
@@ -54,6 +54,8 @@ pub struct Form {
     pub anew: bool,
     /// With its picture.
     pub photo: bool,
+    /// With the colours of its buttons.
+    pub styled: bool,
 }
 
 /// What to do after an answer.
@@ -73,6 +75,7 @@ impl Form {
             html: true,
             anew: !message.touch_up,
             photo,
+            styled: message.buttons.iter().flatten().any(|b| b.style.is_some()),
         }
     }
 
@@ -83,7 +86,7 @@ impl Form {
         } else {
             (html::plain(&message.html), None)
         };
-        let reply_markup = keyboard(&message.buttons);
+        let reply_markup = keyboard(&message.buttons, self.styled);
         match self.edit {
             Some(message_id) if self.photo => {
                 let media = InputMediaPhoto {
@@ -155,6 +158,12 @@ impl Form {
                 html: false,
                 ..self
             })
+        } else if self.styled && says(&["style", "keyboard button"]) {
+            // A server older than Bot API 9.4 that refuses what it doesn't know.
+            Some(Form {
+                styled: false,
+                ..self
+            })
         } else if self.edit.is_some() && is_gone(&description) {
             self.anew.then_some(Form { edit: None, ..self })
         } else if self.topic.is_some()
@@ -221,10 +230,17 @@ fn reply(message_id: i64) -> ReplyParameters {
     }
 }
 
-fn keyboard(rows: &[Vec<Button>]) -> Option<InlineKeyboardMarkup> {
+fn keyboard(rows: &[Vec<Button>], styled: bool) -> Option<InlineKeyboardMarkup> {
     let button = |button: &Button| InlineKeyboardButton {
         text: button.label.clone(),
         callback_data: button.data.clone(),
+        style: button.style.filter(|_| styled).map(|style| {
+            match style {
+                ButtonStyle::Danger => "danger",
+                ButtonStyle::Success => "success",
+            }
+            .to_owned()
+        }),
     };
     (!rows.is_empty()).then(|| InlineKeyboardMarkup {
         inline_keyboard: rows

@@ -56,6 +56,7 @@ fn buttons() -> Vec<Vec<Button>> {
     let button = |label: &str, data: &str| Button {
         label: label.into(),
         data: data.into(),
+        style: None,
     };
     vec![
         vec![button("Check now", "c 1"), button("Mute \"1 h\"", "m 1")],
@@ -64,6 +65,31 @@ fn buttons() -> Vec<Vec<Button>> {
 }
 
 const KEYBOARD: &str = r#""reply_markup":{"inline_keyboard":[[{"text":"Check now","callback_data":"c 1"},{"text":"Mute \"1 h\"","callback_data":"m 1"}],[{"text":"é","callback_data":"x"}]]}"#;
+
+#[test]
+fn a_server_that_refuses_the_colour_of_a_button_gets_it_without() {
+    let green = Button {
+        label: "Acknowledge".into(),
+        data: "!a1".into(),
+        style: Some(ButtonStyle::Success),
+    };
+    let message = Message {
+        buttons: vec![vec![green]],
+        ..message()
+    };
+    let (_, text) = json(first(&message), &message);
+    assert!(text.contains(r#""style":"success""#), "{text}");
+    let refused = refusal(
+        400,
+        "Bad Request: can't parse inline keyboard button: unknown field style",
+    );
+    let Verdict::Again(simpler) = judged(&message, refused) else {
+        panic!("given up");
+    };
+    let (_, text) = json(simpler, &message);
+    assert!(!text.contains("style"), "{text}");
+    assert!(text.contains(r#""callback_data":"!a1""#), "{text}");
+}
 
 #[track_caller]
 fn delivery(outcome: Result<Answer, CallError>) -> Delivery {

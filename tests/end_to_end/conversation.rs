@@ -148,6 +148,11 @@ fn every_button_of_an_alert_does_what_it_says() {
         alert.labels(),
         ["Check now", "Acknowledge", "Mute 1 h", "Mute 1 d"]
     );
+    let styles = alert.buttons.iter().map(|button| button.style.as_str());
+    assert_eq!(
+        styles.collect::<Vec<_>>(),
+        ["", "success", "danger", "danger"]
+    );
     assert_eq!(talk.press(&alert, "Check now"), "");
     scene.wait_text("❌ blog HTTP 503, wanted 200-299\nasked by Ada");
     assert_eq!(talk.press(&alert, "Acknowledge"), "👍 acknowledged");

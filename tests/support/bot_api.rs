@@ -110,6 +110,8 @@ pub struct Button {
     pub text: String,
     /// Empty for a button that opens a URL.
     pub data: String,
+    /// Empty for the usual colour.
+    pub style: String,
 }
 
 #[derive(Clone, Debug)]

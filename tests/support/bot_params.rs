@@ -258,7 +258,12 @@ fn bad_markup(markup: &Json) -> Vec<String> {
             continue;
         };
         for button in buttons {
-            let known: Parameters = &[("text", Str), ("callback_data", Str), ("url", Str)];
+            let known: Parameters = &[
+                ("text", Str),
+                ("callback_data", Str),
+                ("url", Str),
+                ("style", Str),
+            ];
             mistakes.extend(misfits(button.object().unwrap_or_default(), known));
             let text = button.get("text").and_then(Json::str).unwrap_or_default();
             let data = button.get("callback_data").and_then(Json::str);
@@ -267,7 +272,9 @@ fn bad_markup(markup: &Json) -> Vec<String> {
                 (None, url) => url.is_some(),
                 (Some(_), Some(_)) => false,
             };
-            if text.is_empty() || !does {
+            let style = button.get("style").and_then(Json::str);
+            let styled = style.is_none_or(|s| ["danger", "success", "primary"].contains(&s));
+            if text.is_empty() || !does || !styled {
                 mistakes.push(format!("bad button {button}"));
             }
         }

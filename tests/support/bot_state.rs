@@ -399,6 +399,7 @@ pub fn buttons(params: &Params) -> Vec<Button> {
         .map(|button| Button {
             text: text(button, "text"),
             data: text(button, "callback_data"),
+            style: text(button, "style"),
         })
         .collect()
 }

@@ -4,7 +4,7 @@
 //! or be forged: so a site goes by a key made from its name, an incident by its number, and whatever
 //! can't be read is refused.
 
-use crate::monitor::outbox::message::Button;
+use crate::monitor::outbox::message::{Button, ButtonStyle};
 use crate::monitor::render::text::units;
 use std::time::Duration;
 
@@ -40,13 +40,28 @@ pub enum AlertButton {
 pub const HOUR: Duration = Duration::from_secs(3600);
 pub const DAY: Duration = Duration::from_secs(86_400);
 
-/// Letter, label and meaning of each button of an alert.
-const ALERT_BUTTONS: [(char, &str, AlertButton); 5] = [
-    ('c', "Check now", AlertButton::Check),
-    ('a', "Acknowledge", AlertButton::Acknowledge),
-    ('h', "Mute 1 h", AlertButton::Mute(HOUR)),
-    ('d', "Mute 1 d", AlertButton::Mute(DAY)),
-    ('u', "Unmute", AlertButton::Unmute),
+/// Letter, label, meaning and colour of each button of an alert. Red is what keeps further alerts away.
+const ALERT_BUTTONS: [(char, &str, AlertButton, Option<ButtonStyle>); 5] = [
+    ('c', "Check now", AlertButton::Check, None),
+    (
+        'a',
+        "Acknowledge",
+        AlertButton::Acknowledge,
+        Some(ButtonStyle::Success),
+    ),
+    (
+        'h',
+        "Mute 1 h",
+        AlertButton::Mute(HOUR),
+        Some(ButtonStyle::Danger),
+    ),
+    (
+        'd',
+        "Mute 1 d",
+        AlertButton::Mute(DAY),
+        Some(ButtonStyle::Danger),
+    ),
+    ('u', "Unmute", AlertButton::Unmute, None),
 ];
 
 impl CallbackData {
@@ -61,7 +76,7 @@ impl CallbackData {
             '=' => CallbackData::Refresh(rest.to_owned()),
             '!' => {
                 let letter = chars.next()?;
-                let (_, _, deed) = ALERT_BUTTONS.iter().find(|(l, ..)| *l == letter)?;
+                let (_, _, deed, _) = ALERT_BUTTONS.iter().find(|(l, ..)| *l == letter)?;
                 CallbackData::Alert(*deed, read_numbers(chars.as_str())?)
             }
             _ => return None,
@@ -76,7 +91,7 @@ impl CallbackData {
             CallbackData::Alert(deed, numbers) => {
                 let letter = ALERT_BUTTONS
                     .iter()
-                    .find(|(_, _, d)| d == deed)
+                    .find(|(_, _, d, _)| d == deed)
                     .map_or('?', |d| d.0);
                 format!("!{letter}{}", write_numbers(numbers))
             }
@@ -87,6 +102,7 @@ impl CallbackData {
         Button {
             label: label.to_owned(),
             data: self.data(),
+            style: None,
         }
     }
 }
@@ -94,11 +110,14 @@ impl CallbackData {
 impl AlertButton {
     /// The button of this deed about these incidents.
     pub fn button(self, numbers: &[u32]) -> Button {
-        let label = ALERT_BUTTONS
+        let (label, style) = ALERT_BUTTONS
             .iter()
-            .find(|(_, _, d)| *d == self)
-            .map_or("", |d| d.1);
-        CallbackData::Alert(self, numbers.to_vec()).button(label)
+            .find(|(_, _, d, _)| *d == self)
+            .map_or(("", None), |d| (d.1, d.3));
+        Button {
+            style,
+            ..CallbackData::Alert(self, numbers.to_vec()).button(label)
+        }
     }
 }
 

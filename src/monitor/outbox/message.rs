@@ -56,6 +56,16 @@ pub struct Button {
     pub label: String,
     /// What a [`Press`] of it brings back: 1 to 64 bytes (`callback_data`).
     pub data: String,
+    pub style: Option<ButtonStyle>,
+}
+
+/// The colour of a button (`InlineKeyboardButton.style`, Bot API 9.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ButtonStyle {
+    /// Red.
+    Danger,
+    /// Green.
+    Success,
 }
 
 /// How one attempt to send a [`Message`] ended.
