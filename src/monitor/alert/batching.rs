@@ -18,6 +18,8 @@ pub struct Unsettled {
     pub quiet: bool,
     /// Sites on their way up again.
     pub recovering: usize,
+    /// Sites that are down or degraded.
+    pub impaired: usize,
     /// How long an alert may have to wait for its write, as writes are many.
     pub writes_apart: Duration,
 }
@@ -45,7 +47,18 @@ pub fn hold_until(
         at + unsettled.writes_apart + LINGER
     } else if unsettled.suspects + unsettled.recovering > 0 || ready.len() > 1 {
         oldest + LINGER
+    } else if unsettled.impaired > 0 && ready.iter().all(|a| good(&a.notification)) {
+        // What broke together is often mended together.
+        oldest + LINGER
     } else {
         oldest
     })
+}
+
+/// A site is as it should be again.
+fn good(notification: &Notification) -> bool {
+    matches!(
+        notification,
+        Notification::Up { .. } | Notification::Fast { .. }
+    )
 }

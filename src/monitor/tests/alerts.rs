@@ -209,6 +209,58 @@ fn two_within_a_second_are_one_message() {
     );
 }
 
+/// Three sites are down, and a `/check` finds two of them up again.
+fn two_of_three_recover() -> World {
+    let mut world = World::of(&["blog", "shop", "wiki"]);
+    world.pass(65);
+    for name in ["blog", "shop", "wiki"] {
+        world.fate(name, bad());
+    }
+    world.pass(120);
+    world.fate("blog", good(40));
+    world.fate("shop", good(700));
+    world.heard();
+    world.ask("/check");
+    world
+}
+
+#[test]
+fn what_recovers_within_a_second_is_one_message() {
+    let mut world = two_of_three_recover();
+    world.pass(5);
+    let up = |t: &String| t.contains("up again");
+    let heard: Vec<String> = world.heard().into_iter().filter(up).collect();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    let lines: Vec<&str> = heard[0].lines().collect();
+    assert_eq!(lines[0], "<b>2 up again</b>");
+    assert!(lines[1].starts_with("🟢 <b>blog</b> is up again after "));
+    assert!(lines[2].starts_with("🟢 <b>shop</b> is up again after "));
+}
+
+#[test]
+fn an_end_that_waits_for_others_is_told_after_a_restart() {
+    let mut world = two_of_three_recover();
+    world.running.retain(|(_, name)| name != "blog");
+    world.feed(Event::Checked {
+        site: "blog".into(),
+        outcome: good(40),
+        waited: Duration::ZERO,
+    });
+    assert_eq!(world.state("blog"), State::Up);
+    assert!(!world.heard().concat().contains("up again"));
+    let snapshot = world.monitor.snapshot(world.now());
+    let sites = ["blog", "shop", "wiki"].map(site).to_vec();
+    world.restart(sites, &snapshot, 5);
+    world.pass(120);
+    let heard = world.heard().concat();
+    let once = |name: &str| {
+        let up = format!("<b>{name}</b> is up again");
+        assert_eq!(heard.matches(&up).count(), 1, "{heard}");
+    };
+    once("blog");
+    once("shop");
+}
+
 #[test]
 fn only_the_chats_of_a_site_are_told_of_it() {
     let mut private = site("blog");
