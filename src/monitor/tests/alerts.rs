@@ -406,3 +406,37 @@ fn a_note_is_under_the_down_alert_and_in_site_and_nowhere_else() {
     world.pass(120);
     assert!(!world.heard().concat().contains("run-book"));
 }
+
+#[test]
+fn the_address_is_a_link_in_the_down_alert_and_no_secret_is() {
+    let open = site("blog");
+    let mut hidden = site("shop");
+    hidden.url = "https://ann:***@shop.example/?key=$KEY".into();
+    let access = Access {
+        chats: vec![CHAT],
+        users: None,
+    };
+    for (site, line) in [
+        (
+            open,
+            "<a href=\"https://blog.example/\">https://blog.example/</a>",
+        ),
+        (hidden, "<code>https://***@shop.example/***</code>"),
+    ] {
+        let mut world = World::with(vec![site], access.clone());
+        world.links = true;
+        let name = world.monitor.site_names().next().expect("one").to_owned();
+        world.fate(&name, bad());
+        world.pass(120);
+        let told = world.heard().concat();
+        assert_eq!(told.lines().nth(1), Some(line));
+        world.fate(&name, good(40));
+        world.pass(120);
+        assert_eq!(world.heard().concat().lines().count(), 1);
+    }
+    let mut world = World::with(vec![site("blog")], Access::console());
+    world.links = true;
+    world.fate("blog", bad());
+    world.pass(120);
+    assert_eq!(world.heard().concat().lines().count(), 1);
+}
