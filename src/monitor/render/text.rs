@@ -70,6 +70,17 @@ pub fn link(url: &str) -> String {
     }
 }
 
+/// `a, b and 7 more`, `most` of them named.
+pub fn named(names: &[&str], most: usize) -> String {
+    let (named, more) = names.split_at(names.len().min(most));
+    let named: Vec<String> = named.iter().map(|name| escape(name)).collect();
+    let more = match more.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    named.join(", ") + &more
+}
+
 /// `1 site`, `5 sites`.
 pub fn count(n: usize, what: &str) -> String {
     if n == 1 {
