@@ -11,7 +11,7 @@ use crate::monitor::site::state::{SiteState, State};
 use crate::monitor::site::suppression::{Fault, behind};
 use crate::monitor::site::{Check, flapping};
 use crate::monitor::time::hours;
-use crate::monitor::time::text::{clock_times, lasting, past_time, past_times, response};
+use crate::monitor::time::text::{clock_times, lasting, left, past_time, past_times, response};
 use crate::monitor::time::{Moment, Now};
 use std::time::Duration;
 
@@ -162,6 +162,7 @@ pub(crate) fn site(
     let age = lasting(now.since(watched.since()));
     let been = match state {
         State::Unknown => "has not been checked yet".to_owned(),
+        state if now.since(watched.since()) < Duration::from_secs(1) => format!("is {state}"),
         state => format!("has been {state} for {age}"),
     };
     let mut lines = vec![
@@ -204,7 +205,7 @@ pub(crate) fn site(
         _ if watched.check_under_way() => lines.push("A check is under way".to_owned()),
         Some(due) => lines.push(format!(
             "Next check in {}, every {}",
-            lasting(due.since(now.moment())),
+            left(due.since(now.moment())),
             lasting(watched.config().interval)
         )),
         None => {}
@@ -389,13 +390,6 @@ fn mark(watched: &SiteState) -> &'static str {
 }
 
 fn remaining(until: Option<Moment>, now: Now) -> Option<String> {
-    let left = until?.since(now.moment());
-    // A second after `/mute 1h` it is still muted for 1 h.
-    let minutes = Duration::from_secs(left.as_secs().div_ceil(60) * 60);
-    let left = if minutes > Duration::from_secs(60) {
-        minutes
-    } else {
-        left
-    };
-    (left > Duration::ZERO).then(|| lasting(left))
+    let until = until?.since(now.moment());
+    (until > Duration::ZERO).then(|| left(until))
 }

@@ -54,7 +54,7 @@ impl Fault {
         match self {
             Fault::NoConnection => "our own line is down",
             Fault::Names => "DNS on this network doesn't answer",
-            Fault::Portal => "something answers in its place",
+            Fault::Portal => "something on this network answers in place of servers",
             Fault::Ipv6 => "IPv6 on this line is gone",
         }
     }

@@ -13,6 +13,7 @@ mod history;
 mod hours;
 mod lacks;
 pub(crate) mod make;
+mod message_cases;
 pub(crate) mod messages;
 mod restarts;
 mod roots;

@@ -23,6 +23,15 @@ pub fn lasting(d: Duration) -> String {
     }
 }
 
+/// How long something still lasts, rounded up to the minute: a second after `1 h` it is not `59 min 59 s`.
+pub fn left(d: Duration) -> String {
+    let minutes = d.as_secs().div_ceil(60);
+    lasting(match minutes {
+        ..=1 => d,
+        _ => Duration::from_secs(minutes * 60),
+    })
+}
+
 /// A response time: `42 ms`, `1.28 s`.
 pub fn response(d: Duration) -> String {
     if !d.is_zero() && d < Duration::from_millis(1) {
@@ -151,6 +160,18 @@ mod tests {
         assert_eq!(show(3600), "1 h");
         assert_eq!(show(7_500), "2 h 5 min");
         assert_eq!(show(187_200), "2 d 4 h");
+    }
+
+    #[test]
+    fn what_is_left_is_rounded_up() {
+        let show = |s| left(Duration::from_secs(s));
+        assert_eq!(show(45), "45 s");
+        assert_eq!(show(61), "2 min");
+        assert_eq!(show(3599), "1 h");
+        assert_eq!(show(86_399), "1 d");
+        assert_eq!(show(5 * 86_400 - 5), "5 d");
+        assert_eq!(show(13 * 86_400), "13 d");
+        assert_eq!(show(26 * 3600), "1 d 2 h");
     }
 
     #[test]
