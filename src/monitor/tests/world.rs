@@ -369,7 +369,18 @@ impl World {
         snapshot: &crate::monitor::persist::snapshot::Snapshot,
         wall: i64,
     ) {
-        let mut next = World::with(sites, access());
+        self.restart_with(sites, snapshot, wall, access());
+    }
+
+    /// The same, with these chats and users.
+    pub fn restart_with(
+        &mut self,
+        sites: Vec<Site>,
+        snapshot: &crate::monitor::persist::snapshot::Snapshot,
+        wall: i64,
+        access: Access,
+    ) {
+        let mut next = World::with(sites, access);
         next.fates = self.fates.clone();
         next.next_update = self.next_update;
         next.next_message = self.next_message;
