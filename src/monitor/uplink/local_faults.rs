@@ -19,6 +19,8 @@ struct Lacking {
     lack: Lack,
     since: Moment,
     last: Moment,
+    /// The site that met it first, and when, since that one's last check that was made.
+    row: Option<(String, Moment)>,
     notified: bool,
 }
 
@@ -35,10 +37,11 @@ impl Uplink {
         self.local.excused
     }
 
-    /// A check failed for want of something: the notice for the chats, once; none while they want `quiet`.
+    /// A check of a site failed for want of something: the notice for the chats, once; none while they want `quiet`.
     pub fn on_lack(
         &mut self,
         now: Now,
+        site: &str,
         lack: Lack,
         quiet: bool,
         actions: &mut Actions,
@@ -54,13 +57,15 @@ impl Uplink {
                 lack,
                 since: moment,
                 last: moment,
+                row: None,
                 notified: false,
             });
             lacks.len() - 1
         });
         let lacking = &mut lacks[at];
         lacking.last = moment;
-        let patient = lack == Lack::Address && moment.since(lacking.since) < PATIENCE;
+        let row = lacking.row.get_or_insert((site.to_owned(), moment));
+        let patient = lack == Lack::Address && moment.since(row.1) < PATIENCE;
         if patient || lacking.notified || quiet {
             return None;
         }
@@ -72,8 +77,11 @@ impl Uplink {
         ))
     }
 
-    /// A check was made: what has not been lacking for long enough is over.
-    pub fn on_check(&mut self, now: Moment, actions: &mut Actions) {
+    /// A check of a site was made: what has not been lacking for long enough is over.
+    pub fn on_check(&mut self, now: Moment, site: &str, actions: &mut Actions) {
+        for lacking in &mut self.local.lacks {
+            lacking.row.take_if(|(first, _)| first == site);
+        }
         self.local.lacks.retain(|l| {
             let goes_on = now.since(l.last) < GOES_ON;
             if !goes_on {
