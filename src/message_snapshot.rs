@@ -1,8 +1,10 @@
 //! `tests/messages.txt` has every kind of message once: a change of words is read there as one text.
+//! `docs/chat.md` has a day of them.
 
 use crate::agent::reload;
 use crate::chat::poller::WEBHOOK_DELETED;
 use crate::cli::pair::{PAIRED, PAIRED_UNWRITTEN};
+use crate::monitor::tests::chat_day;
 use crate::monitor::tests::messages::transcript;
 use crate::state::State;
 use std::path::Path;
@@ -32,16 +34,23 @@ fn of_the_shell() -> String {
 
 #[test]
 fn messages_are_those_of_the_snapshot() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/messages.txt");
-    let text = transcript() + &of_the_shell();
+    is_up_to_date("tests/messages.txt", &(transcript() + &of_the_shell()));
+}
+
+#[test]
+fn messages_of_a_day_are_those_of_the_page() {
+    is_up_to_date("docs/chat.md", &chat_day::page());
+}
+
+fn is_up_to_date(file: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("WRITE_MESSAGES").is_some() {
-        std::fs::write(&path, &text).unwrap();
+        std::fs::write(&path, text).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     let differ = text.lines().zip(written.lines()).find(|(a, b)| a != b);
     assert!(
         text == written,
-        "tests/messages.txt is out of date, first here: {differ:?}; `WRITE_MESSAGES=1 cargo test --lib messages` \
-         writes it anew"
+        "{file} is out of date, first here: {differ:?}; `WRITE_MESSAGES=1 cargo test --lib messages` writes it anew"
     );
 }

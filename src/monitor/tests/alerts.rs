@@ -238,6 +238,26 @@ fn what_recovers_within_a_second_is_one_message() {
 }
 
 #[test]
+fn a_hundred_that_recover_within_a_minute_are_few_messages_and_none_waits_for_long() {
+    let names: Vec<String> = (0..100).map(|i| format!("site-{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut world = World::of(&names);
+    world.pass(65);
+    all(&mut world, &names, bad());
+    world.pass(300);
+    world.told.clear();
+    // One stays down: it is no reason to wait for more.
+    all(&mut world, &names[1..], good(40));
+    world.pass(130);
+    let told: Vec<i64> = world.told.iter().map(|(at, _)| *at).collect();
+    assert!((1..=3).contains(&told.len()), "{told:?}");
+    let lines: String = world.heard().concat();
+    assert_eq!(lines.matches(" after ").count(), 99);
+    let last = told.last().copied().unwrap_or_default();
+    assert!(last <= 365 + 60 + 6, "{told:?}");
+}
+
+#[test]
 fn an_end_that_waits_for_others_is_told_after_a_restart() {
     let mut world = two_of_three_recover();
     world.running.retain(|(_, name)| name != "blog");

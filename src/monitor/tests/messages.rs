@@ -118,6 +118,16 @@ pub(super) fn comes(text: &mut String, world: &mut World, secs: u64) {
 }
 
 pub(super) fn press(text: &mut String, world: &mut World, label: &str) {
+    let before = world.told.len();
+    let answer = press_button(world, label);
+    world.pass(2);
+    let _ = writeln!(text, "! {label}: {}", answer.unwrap_or_default());
+    show(text, world, before);
+    text.push('\n');
+}
+
+/// Presses the newest button of this label: what is shown for a moment.
+pub(super) fn press_button(world: &mut World, label: &str) -> Option<String> {
     let newest = world.shown.iter().rev();
     let button = |m: &Message| {
         m.buttons
@@ -130,8 +140,7 @@ pub(super) fn press(text: &mut String, world: &mut World, label: &str) {
         .filter_map(|(id, m)| Some((*id, m.clone(), button(m)?)))
         .next()
         .unwrap_or_else(|| panic!("no button {label}"));
-    let before = world.told.len();
-    let answer = world.press(Press {
+    world.press(Press {
         chat: CHAT,
         user: Some(1),
         name: "Ann".into(),
@@ -140,11 +149,7 @@ pub(super) fn press(text: &mut String, world: &mut World, label: &str) {
         date: world.now().wall,
         data: button.data,
         ..Press::default()
-    });
-    world.pass(2);
-    let _ = writeln!(text, "! {label}: {}", answer.unwrap_or_default());
-    show(text, world, before);
-    text.push('\n');
+    })
 }
 
 pub(super) fn composed(text: &mut String, alerts: &[Alert]) {

@@ -4,6 +4,7 @@ mod added;
 mod alerts;
 mod behind;
 mod buttons;
+pub(crate) mod chat_day;
 mod chats;
 mod clock;
 mod commands;
