@@ -162,7 +162,6 @@ pub(crate) fn site(
     let age = lasting(now.since(watched.since()));
     let been = match state {
         State::Unknown => "has not been checked yet".to_owned(),
-        state if now.since(watched.since()) < Duration::from_secs(1) => format!("is {state}"),
         state => format!("has been {state} for {age}"),
     };
     let mut lines = vec![
