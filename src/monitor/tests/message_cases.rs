@@ -11,7 +11,7 @@ use crate::monitor::outbox::message::{Content, Incoming, Press, Update};
 use crate::monitor::render::stats::{self, Tally, Vitals};
 use crate::monitor::site::Site;
 use crate::monitor::site::access::Access;
-use crate::monitor::site::outcome::{Expiry, FailureKind, Phases};
+use crate::monitor::site::outcome::{Expiry, FailureKind, Outcome, Phases};
 use crate::monitor::time::Moment;
 use crate::monitor::time::hours::{ALL_DAYS, Hours, Window};
 use crate::monitor::uplink::Period;
@@ -229,9 +229,16 @@ pub(super) fn groups(text: &mut String) {
     world.pass(2 * MINUTE);
     asks(text, &mut world, "/status");
     asks(text, &mut world, "/site blog");
-    world.fate("toys", bad());
-    world.pass(12);
+    let refused = Outcome {
+        took: Some(Duration::from_millis(31)),
+        ..bad()
+    };
+    world.fate("toys", refused);
+    world.ask("/check toys");
+    world.pass(1);
+    world.heard();
     asks(text, &mut world, "/status");
+    asks(text, &mut world, "/site toys");
     comes(text, &mut world, 20 * MINUTE);
     asks(text, &mut world, "/incidents toys");
     asks(text, &mut world, "/incidents nas");
@@ -252,6 +259,25 @@ pub(super) fn groups(text: &mut String) {
     world.pass(120);
     world.ask("/mute");
     asks_from(text, &mut world, GROUP, "/unmute");
+    let late = Window {
+        days: ALL_DAYS,
+        hours: Hours {
+            from: 22 * 60,
+            until: 23 * 60,
+        },
+    };
+    let lamp = Site {
+        maintenance: vec![late],
+        ..after("lamp", "blog")
+    };
+    let mut world = World::new(vec![site("blog"), lamp]);
+    world.pass(60);
+    world.heard();
+    asks(text, &mut world, "/site lamp");
+    world.ask("/pause lamp");
+    world.heard();
+    asks(text, &mut world, "/check lamp");
+    asks(text, &mut world, "/chart lamp 1h");
     let names: Vec<String> = (1..=22).map(|n| format!("site-{n}")).collect();
     let mut world = World::new(names.iter().map(|n| site(n)).collect());
     let said = world.ask("/status").concat();
@@ -344,6 +370,28 @@ pub(super) fn added(text: &mut String) {
         );
     }
     asks(text, &mut world, "/add https://site-6/");
+    let mut world = World::with(vec![site("blog")], both());
+    let content = Some(Content::Message(Incoming {
+        chat: GROUP,
+        user: Some(1),
+        text: "/add https://safe.example/".into(),
+        date: WALL,
+        ..Incoming::default()
+    }));
+    let id = world.next_update;
+    world.next_update += 1;
+    let update = Event::Update(Update { id, content });
+    drop(world.monitor.handle(world.now(), update));
+    // As `[defaults]` may make it.
+    let safe = Site {
+        chats: Some(vec![CHAT]),
+        ..site("safe")
+    };
+    let result = Ok(Box::new(safe));
+    world.feed(Event::Examined { id: 1, result });
+    let _ = writeln!(text, "> /add https://safe.example/ (in another chat)");
+    show(text, &world, 0);
+    text.push('\n');
     let mut world = World::of(&["blog"]);
     world.wall = 0;
     world.monitor = Monitor::new(vec![site("blog")], settings(access()), world.now(), 42);

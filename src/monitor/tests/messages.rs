@@ -250,7 +250,11 @@ fn a_day(text: &mut String) {
     asks(text, &mut world, "/status");
     world.pass(120);
     asks(text, &mut world, "/status");
-    world.fate("blog", bad());
+    let refused = Outcome {
+        took: Some(Duration::from_millis(31)),
+        ..bad()
+    };
+    world.fate("blog", refused);
     comes(text, &mut world, 90);
     press(text, &mut world, "Acknowledge");
     press(text, &mut world, "Mute 1 h");
