@@ -1,20 +1,56 @@
 //! `tests/messages.txt` has every kind of message once: a change of words is read there as one text.
+//! `docs/chat.md` has a day of them.
 
+use crate::agent::reload;
+use crate::chat::poller::WEBHOOK_DELETED;
+use crate::cli::pair::{PAIRED, PAIRED_UNWRITTEN};
+use crate::monitor::tests::chat_day;
 use crate::monitor::tests::messages::transcript;
+use crate::state::State;
 use std::path::Path;
+
+/// What comes from outside of the core.
+fn of_the_shell() -> String {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("snapshot"), "no snapshot").expect("written");
+    let damage = State::open(dir.path()).expect("opens").load().damage;
+    let damage = damage.expect("the file is no snapshot");
+    let shown = dir.path().display().to_string();
+    let notices = [
+        reload::unreadable("Permission denied"),
+        format!("{} `sitemon config` shows them.", reload::MISTAKES),
+        reload::NO_CHATS.to_owned(),
+        reload::NO_SITES.to_owned(),
+        reload::wants_restart("`state`, `max_connections`"),
+        WEBHOOK_DELETED.to_owned(),
+        damage.replace(&shown, "/var/lib/sitemon"),
+    ];
+    let notices = notices.map(|text| format!("ℹ️ {text}\n\n"));
+    format!(
+        "\n# Notices of the agent\n\n{}\n# The answers of `sitemon pair`\n\n{PAIRED}\n\n{PAIRED_UNWRITTEN}\n",
+        notices.concat()
+    )
+}
 
 #[test]
 fn messages_are_those_of_the_snapshot() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/messages.txt");
-    let text = transcript();
+    is_up_to_date("tests/messages.txt", &(transcript() + &of_the_shell()));
+}
+
+#[test]
+fn messages_of_a_day_are_those_of_the_page() {
+    is_up_to_date("docs/chat.md", &chat_day::page());
+}
+
+fn is_up_to_date(file: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("WRITE_MESSAGES").is_some() {
-        std::fs::write(&path, &text).unwrap();
+        std::fs::write(&path, text).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     let differ = text.lines().zip(written.lines()).find(|(a, b)| a != b);
     assert!(
         text == written,
-        "tests/messages.txt is out of date, first here: {differ:?}; `WRITE_MESSAGES=1 cargo test --lib messages` \
-         writes it anew"
+        "{file} is out of date, first here: {differ:?}; `WRITE_MESSAGES=1 cargo test --lib messages` writes it anew"
     );
 }

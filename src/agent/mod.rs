@@ -8,7 +8,7 @@ mod chat_transport;
 mod clock_watch;
 mod heartbeat;
 mod history_store;
-mod reload;
+pub(crate) mod reload;
 mod shutdown;
 mod tasks;
 mod uplink_probe;

@@ -10,6 +10,23 @@ use async_lock::Semaphore;
 use std::io;
 use std::sync::Arc;
 
+/// Why a file that was read again is not gone by.
+pub(crate) const MISTAKES: &str =
+    "sitemon.conf was read again and has mistakes; the old one goes on.";
+pub(crate) const NO_CHATS: &str =
+    "sitemon.conf was read again and has no `chats`; the old one goes on.";
+pub(crate) const NO_SITES: &str = "sitemon.conf was read again and has no [[site]] any more; the old one goes on. To \
+     watch nothing of it, restart sitemon.";
+
+pub(crate) fn unreadable(why: &str) -> String {
+    format!("sitemon.conf cannot be read again: {why}; the old one goes on.")
+}
+
+/// Of a change of keys that are gone by from the next start.
+pub(crate) fn wants_restart(keys: &str) -> String {
+    format!("sitemon.conf was read again. A change of {keys} wants a restart.")
+}
+
 /// Whether the file is being read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Reading {
@@ -49,13 +66,10 @@ impl Agent {
             Ok(Ok(new)) => new,
             Err(error) => {
                 let why = state::reason(&error);
-                return self.notice(
-                    log::Level::Error,
-                    format!("sitemon.conf cannot be read again: {why}; the old one goes on."),
-                );
+                return self.notice(log::Level::Error, unreadable(&why));
             }
             Ok(Err(mistakes)) => {
-                let said = "sitemon.conf was read again and has mistakes; the old one goes on.";
+                let said = MISTAKES;
                 if !self.transport.is_log() {
                     log::error!("{said} {mistakes}");
                 }
@@ -68,13 +82,10 @@ impl Agent {
         let untold = new.telegram.as_ref().is_some_and(|t| t.chats.is_empty());
         let refusal = if untold && !self.transport.is_console() {
             // As at the start: and the alerts that wait would have no chat to go to.
-            Some("sitemon.conf was read again and has no `chats`; the old one goes on.")
+            Some(NO_CHATS)
         } else if new.sites.is_empty() && !self.config.sites.is_empty() {
             // An editor that was interrupted, or a full disk: every outage would be forgotten.
-            Some(
-                "sitemon.conf was read again and has no [[site]] any more; the old one goes on. To \
-                 watch nothing of it, restart sitemon.",
-            )
+            Some(NO_SITES)
         } else {
             None
         };
@@ -86,22 +97,21 @@ impl Agent {
             log::warn!("{warning}");
         }
         let mut restart = Vec::new();
-        let mut wants_restart =
-            |changed: bool, key: &'static str| restart.extend(changed.then_some(key));
+        let mut note = |changed: bool, key: &'static str| restart.extend(changed.then_some(key));
         let (old, agent) = (&self.config.agent, &new.agent);
-        wants_restart(old.state != agent.state, "`state`");
-        wants_restart(
+        note(old.state != agent.state, "`state`");
+        note(
             old.max_connections != agent.max_connections,
             "`max_connections`",
         );
-        wants_restart(
+        note(
             old.idle_connections != agent.idle_connections,
             "`idle_connections`",
         );
-        wants_restart(old.idle_timeout != agent.idle_timeout, "`idle_timeout`");
+        note(old.idle_timeout != agent.idle_timeout, "`idle_timeout`");
         let other_chat = self.config.telegram.is_some() != new.telegram.is_some();
         let stays = self.transport.is_console() && new.telegram.is_none();
-        wants_restart(other_chat && !stays, "`[telegram]`");
+        note(other_chat && !stays, "`[telegram]`");
         if agent.commands != old.commands {
             // Those that run keep their permits of the old one.
             self.commands = Arc::new(Semaphore::new(agent.commands));
@@ -143,10 +153,7 @@ impl Agent {
         log::info!("{} was read again", self.config_path.display());
         if !restart.is_empty() {
             let keys = restart.join(", ");
-            self.notice(
-                log::Level::Info,
-                format!("sitemon.conf was read again. A change of {keys} wants a restart."),
-            );
+            self.notice(log::Level::Info, wants_restart(&keys));
         }
     }
 }

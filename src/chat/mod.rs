@@ -10,7 +10,7 @@ pub mod console;
 pub mod html;
 mod message_request;
 mod multipart;
-mod poller;
+pub(crate) mod poller;
 mod stdio;
 pub mod telegram;
 pub mod terminal_output;

@@ -190,7 +190,11 @@ impl EarlyExit {
         if self.help {
             print(format_args!("{text}\n"))
         } else {
-            Err(Failure::Usage(format!("{text}\nTry: sitemon --help")))
+            let more = match text.contains("\nTry: ") {
+                true => "",
+                false => "\nTry: sitemon --help",
+            };
+            Err(Failure::Usage(format!("{text}{more}")))
         }
     }
 }
@@ -221,11 +225,43 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, EarlyExit
         _ => words.extend(rest),
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    Args::from_args(&["sitemon"], &words).map_err(|early| EarlyExit {
-        help: early.status.is_ok(),
-        text: early.output,
+    Args::from_args(&["sitemon"], &words).map_err(|early| {
+        let command = words.iter().find(|word| COMMANDS.contains(word));
+        let unknown = early
+            .output
+            .trim_end()
+            .strip_prefix("Unrecognized argument: ");
+        EarlyExit {
+            help: early.status.is_ok(),
+            text: match (unknown, command) {
+                (Some(word), Some(command)) => unknown_argument(command, word),
+                _ => early.output,
+            },
+        }
     })
 }
+
+/// What argh did not take behind a command.
+fn unknown_argument(command: &str, word: &str) -> String {
+    let shown = printable::line(word, 40);
+    if !word.starts_with('-') {
+        return format!("`{command}` takes no `{shown}`\nTry: sitemon help {command}");
+    }
+    let help = Args::from_args(&["sitemon"], &[command, "--help"]);
+    let help = help.map_or_else(|early| early.output, |_| String::new());
+    let of_it = help
+        .split_whitespace()
+        .filter(|word| word.starts_with("--"));
+    let all = ["--config", "--verbose", "--quiet"]
+        .into_iter()
+        .chain(of_it);
+    let near = match nearest(word, all) {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None => String::new(),
+    };
+    format!("`{command}` has no option `{shown}`{near}\nTry: sitemon help {command}")
+}
+
 fn takes_value(option: &str) -> bool {
     option == "-c" || option == "--config"
 }
@@ -364,6 +400,31 @@ mod tests {
             let text = wanted.iter().map(|&word| word.to_owned()).collect();
             let args = read(words).expect("parses");
             assert_eq!(args.command, Command::Say(Say { text }), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_option_gets_the_nearest_one_of_its_command() {
+        for (words, said) in [
+            (
+                &["check", "--jsn"][..],
+                "`check` has no option `--jsn`; did you mean `--json`?\nTry: sitemon help check",
+            ),
+            (
+                &["--verbos", "run"],
+                "`run` has no option `--verbos`; did you mean `--verbose`?\nTry: sitemon help run",
+            ),
+            (
+                &["run", "--json"],
+                "`run` has no option `--json`\nTry: sitemon help run",
+            ),
+            (
+                &["version", "x"],
+                "`version` takes no `x`\nTry: sitemon help version",
+            ),
+        ] {
+            let early = read(words).expect_err("unknown");
+            assert_eq!((early.text.as_str(), early.help), (said, false));
         }
     }
 

@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::http::Client;
 use crate::monitor::bot::name_resolution::{Resolved, resolve};
+use crate::monitor::bot::nearest::nearest;
 use crate::monitor::expiry::{Subject, left_text};
 use crate::monitor::site::Site;
 use crate::monitor::site::outcome::{Expiry, FailureKind, Outcome};
@@ -76,9 +77,10 @@ fn choose<'a>(sites: &'a [Arc<Site>], names: &[String]) -> Result<Vec<&'a Site>,
             Ok(Resolved::Site(at)) => vec![at],
             Ok(Resolved::Group(group)) => group,
             Err(fitting) if fitting.is_empty() => {
-                return Err(Failure::Usage(format!(
-                    "there is no site `{name}`; `sitemon config` lists them"
-                )));
+                let near = nearest(name, sites.iter().map(|site| site.name.as_str()));
+                let near = near.map(|near| format!("; did you mean `{near}`?"));
+                let near = near.unwrap_or_else(|| "; `sitemon config` lists them".to_owned());
+                return Err(Failure::Usage(format!("there is no site `{name}`{near}")));
             }
             Err(several) => {
                 let names: Vec<&str> = several.iter().map(|&i| sites[i].name.as_str()).collect();

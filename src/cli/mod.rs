@@ -4,7 +4,7 @@ mod args;
 mod check;
 mod config_file;
 mod logging;
-mod pair;
+pub(crate) mod pair;
 mod run;
 mod say;
 mod status;

@@ -13,6 +13,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+/// What the chat is answered.
+pub(crate) const PAIRED: &str = "Paired. Start sitemon.";
+pub(crate) const PAIRED_UNWRITTEN: &str =
+    "Paired. Put the printed line into sitemon.conf and start sitemon.";
+
 /// So many wrong codes end a sender's chances: nothing that it sends counts any more.
 const WRONG_CODES: u32 = 10;
 /// So many wrong codes of all senders together end it: with a million codes, the chance that one of
@@ -39,8 +44,8 @@ pub fn pair(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
         print(format_args!("chats = [{chat}]\n"))?;
         let written = file.map(|file| write(file, chat, &settings.chats));
         let text = match &written {
-            Some(Ok(())) => "Paired. Start sitemon.",
-            _ => "Paired. Put the printed line into sitemon.conf and start sitemon.",
+            Some(Ok(())) => PAIRED,
+            _ => PAIRED_UNWRITTEN,
         };
         if let Err(reason) = deliver(&telegram, chat, &[], text.to_owned()).await {
             log::warn!("the chat could not be answered: {reason}");

@@ -138,6 +138,7 @@ fn plain(snapshot: &Snapshot) -> Snapshot {
         moved: snapshot.moved.clone(),
         added: snapshot.added.clone(),
         troubles_since: snapshot.troubles_since.clone(),
+        troubles_chats: snapshot.troubles_chats.clone(),
         ..*snapshot
     }
 }

@@ -209,6 +209,8 @@ fn check_takes_names_parts_of_names_and_groups() {
     }
     let unknown = sitemon.command(&["check", "shop"]);
     refused(&unknown, 2, "there is no site `shop`");
+    let mistyped = sitemon.command(&["check", "blgo"]);
+    refused(&mistyped, 2, "did you mean `blog`?");
     let unclear = sitemon.command(&["check", "o"]);
     refused(&unclear, 2, "`o` could be blog, router");
 }

@@ -156,7 +156,10 @@ fn every_button_of_an_alert_does_what_it_says() {
     assert_eq!(talk.press(&alert, "Check now"), "");
     scene.wait_text("❌ blog HTTP 503, wanted 200-299\nasked by Ada");
     assert_eq!(talk.press(&alert, "Acknowledge"), "👍 acknowledged");
-    let html = "🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)";
+    let site = scene.web.url("/");
+    let html = format!(
+        "🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)\n<a href=\"{site}\">{site}</a>"
+    );
     let done = talk.reads(&alert, "👍 acknowledged by Ada");
     assert_eq!(
         done.latest_html(),

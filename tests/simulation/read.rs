@@ -68,8 +68,8 @@ pub fn lines(text: &str) -> Result<Vec<Line>, String> {
     let mut rest = text.lines();
     while let Some(line) = rest.next() {
         let (body, ago) = split_ago(line);
-        if line.starts_with("<b>") {
-            continue; // the headline
+        if line.starts_with("<b>") || line.starts_with("<a href=") {
+            continue; // the headline, or the address of the site above
         }
         let group = |word: &str| body.contains(&format!(" sites are {word}</b>"));
         if group("down") || group("up again") {

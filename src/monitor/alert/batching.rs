@@ -9,6 +9,9 @@ use std::time::Duration;
 const LINGER: Duration = Duration::from_secs(1);
 /// While many sites are failing but not judged, a down alert waits for them, at most this long.
 const STORM_HOLD: Duration = Duration::from_secs(60);
+/// While many sites are down or slow, those that are mended wait so long for the next, at most as long as
+/// a storm holds.
+const MENDED: Duration = Duration::from_secs(5);
 /// How things stand with the sites: an alert may be worth holding back a little.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unsettled {
@@ -18,6 +21,8 @@ pub struct Unsettled {
     pub quiet: bool,
     /// Sites on their way up again.
     pub recovering: usize,
+    /// Sites that are down or degraded.
+    pub impaired: usize,
     /// How long an alert may have to wait for its write, as writes are many.
     pub writes_apart: Duration,
 }
@@ -43,9 +48,24 @@ pub fn hold_until(
     } else if let Some(at) = unwritten {
         // A moment later it can go along.
         at + unsettled.writes_apart + LINGER
+    } else if unsettled.impaired > 0 && ready.iter().all(|a| good(&a.notification)) {
+        // What broke together is often mended together.
+        let many = unsettled.impaired + ready.len() > STORM_SITES;
+        match ready.last().filter(|_| many) {
+            Some(newest) => (newest.at + MENDED).min(oldest + STORM_HOLD),
+            None => oldest + LINGER,
+        }
     } else if unsettled.suspects + unsettled.recovering > 0 || ready.len() > 1 {
         oldest + LINGER
     } else {
         oldest
     })
+}
+
+/// A site is as it should be again.
+fn good(notification: &Notification) -> bool {
+    matches!(
+        notification,
+        Notification::Up { .. } | Notification::Fast { .. }
+    )
 }

@@ -427,11 +427,13 @@ fn line_of(alert: &Alert, now: Now) -> String {
             format!("🟢 {name} is fast again after {}", lasting(*lasted))
         }
         Notification::Expiring { subject, expiry } => expiring_line(&name, *subject, expiry, now),
-        Notification::Renewed { subject, expiry } => format!(
-            "🟢 {name} has a new {}, it {}",
-            subject.word(),
-            left_text(expiry.ends - now.wall)
-        ),
+        Notification::Renewed { subject, expiry } => {
+            let ends = left_text(expiry.ends - now.wall);
+            match subject {
+                Subject::Certificate => format!("🟢 {name} has a new certificate, it {ends}"),
+                Subject::Domain => format!("🟢 {name}: its domain was renewed and {ends}"),
+            }
+        }
         Notification::Offline(period) => offline_line(period, now),
         Notification::Digest { html } => html.clone(),
         Notification::Notice { text } => format!("ℹ️ {}", escape(text)),

@@ -106,7 +106,8 @@ impl Execution<'_> {
         let open = open.filter(|i| i.is_open());
         let mut places: Vec<usize> = open.clone().filter_map(|i| sites.find(i.site())).collect();
         places.sort_unstable();
-        let acknowledged = open.clone().all(|i| i.acknowledged().is_some());
+        let unseen = open.clone().filter(|i| i.acknowledged().is_none());
+        let unseen: Vec<u32> = unseen.map(|i| i.number()).collect();
         let open: Vec<u32> = open.map(|i| i.number()).collect();
         let Some(&first) = open.first() else {
             let over = match numbers.first() {
@@ -124,7 +125,7 @@ impl Execution<'_> {
                 self.answer(&requester, content);
                 return String::new();
             }
-            AlertButton::Acknowledge if acknowledged => {
+            AlertButton::Acknowledge if unseen.is_empty() => {
                 self.outbox.outdate_keyboard(press.chat, press.message_id);
                 let last = open.iter().rev().filter_map(incident);
                 let earlier = last.filter_map(|i| i.acknowledged()).next();
@@ -150,7 +151,7 @@ impl Execution<'_> {
                 note,
             },
             None => Order::Acknowledge {
-                incidents: open,
+                incidents: unseen,
                 by: Acknowledged::by(press.user, &press.name, now.moment()),
                 note,
             },

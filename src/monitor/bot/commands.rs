@@ -10,7 +10,7 @@ use crate::monitor::outbox::Outbox;
 use crate::monitor::outbox::message::{CONSOLE, Content, Incoming, Press, Requester, Update};
 use crate::monitor::render::details::SiteDetails;
 use crate::monitor::render::replies;
-use crate::monitor::render::text::{bold, count, escape};
+use crate::monitor::render::text::{bold, count, escape, named};
 use crate::monitor::schedule::Scheduler;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::text::lasting;
@@ -260,12 +260,12 @@ impl Execution<'_> {
             Command::Incidents { name: None } => {
                 let seen = details.incidents.iter();
                 let seen = seen.filter(|i| i.visible_to(chat, sites));
-                replies::incidents(seen.collect(), None, now)
+                replies::incidents(seen.collect(), None, details.dated, now)
             }
             Command::Incidents { name: Some(name) } => {
                 let site = sites[visible.one(name)?].name();
                 let of_it = details.incidents.iter().filter(|i| i.site() == site);
-                replies::incidents(of_it.collect(), Some(site), now)
+                replies::incidents(of_it.collect(), Some(site), details.dated, now)
             }
             Command::Check { name } => {
                 let places = visible.several_or_all(name.as_deref())?;
@@ -461,15 +461,9 @@ pub(crate) fn about_site(
 /// Names that one answer lists.
 const NAMED: usize = 20;
 
-/// `a, b and 7 more`.
 fn names(sites: &Sites, places: &[usize]) -> String {
-    let (named, more) = places.split_at(places.len().min(NAMED));
-    let named: Vec<String> = named.iter().map(|&at| escape(sites[at].name())).collect();
-    let more = match more.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    named.join(", ") + &more
+    let names: Vec<&str> = places.iter().map(|&at| sites[at].name()).collect();
+    named(&names, NAMED)
 }
 
 /// Those that are muted by themselves.

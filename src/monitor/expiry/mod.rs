@@ -409,7 +409,7 @@ impl Inspections {
 /// `5 d`, or what to say when nothing is left.
 pub fn left_text(left: i64) -> String {
     match u64::try_from(left) {
-        Ok(left) if left > 0 => format!("ends in {}", text::lasting(Duration::from_secs(left))),
+        Ok(left) if left > 0 => format!("ends in {}", text::left(Duration::from_secs(left))),
         _ => format!(
             "ended {} ago",
             text::lasting(Duration::from_secs(left.unsigned_abs()))

@@ -65,20 +65,35 @@ impl Keyboards {
     }
 }
 
-/// `html` with one more line that says what was done, in the place of an earlier one of its kind; as
-/// it is if that is too long.
+/// `html` with one more line that says what was done, in the place of the earlier ones of its kind that
+/// were about no other site; as it is if that is too long.
 pub fn noted(html: &str, note: &str) -> String {
     let starts = |line: &str, marks: &[&str]| marks.iter().any(|mark| line.starts_with(mark));
     let kind = NOTES.iter().find(|marks| starts(note, marks));
-    let kept = html
-        .lines()
-        .filter(|line| !kind.is_some_and(|marks| starts(line, marks)));
+    let replaced = |line: &str| {
+        kind.is_some_and(|marks| starts(line, marks))
+            && match (sites_of(line), sites_of(note)) {
+                (_, None) => true,
+                (None, Some(_)) => false,
+                (Some(before), Some(now)) => {
+                    before.split(", ").all(|b| now.split(", ").any(|n| n == b))
+                }
+            }
+    };
+    let kept = html.lines().filter(|line| !replaced(line));
     let lines: Vec<&str> = kept.chain([note]).collect();
     let longer = lines.join("\n");
     match units(&longer) <= MESSAGE_UNITS {
         true => longer,
         false => html.to_owned(),
     }
+}
+
+/// The sites that a line is about, where it is not about all of its message:
+/// [`crate::monitor::outbox::send_context::SendContext::part_of`]. The name of a user may hold a colon,
+/// and then the line stays.
+fn sites_of(note: &str) -> Option<&str> {
+    note.split_once(": ").map(|(_, sites)| sites)
 }
 
 #[cfg(test)]
@@ -100,5 +115,36 @@ mod tests {
         assert_eq!(keyboards.texts.len(), MAX_TEXT_BYTES / 1000);
         keyboards.forget(7, 99);
         assert_eq!((keyboards.get(7, 99), keyboards.bytes()), (None, 64_000));
+    }
+
+    #[test]
+    fn a_note_takes_the_place_of_those_that_it_makes_untrue() {
+        let mut html = "two are down".to_owned();
+        for (note, rest) in [
+            ("👍 acknowledged by Bob: a", "👍 acknowledged by Bob: a"),
+            (
+                "🔕 muted for 1 h",
+                "👍 acknowledged by Bob: a\n🔕 muted for 1 h",
+            ),
+            (
+                "🔔 unmuted: b",
+                "👍 acknowledged by Bob: a\n🔕 muted for 1 h\n🔔 unmuted: b",
+            ),
+            (
+                "🔕 muted for 1 d: a, b",
+                "👍 acknowledged by Bob: a\n🔕 muted for 1 h\n🔕 muted for 1 d: a, b",
+            ),
+            (
+                "👍 acknowledged by Ann: b",
+                "👍 acknowledged by Bob: a\n🔕 muted for 1 h\n🔕 muted for 1 d: a, b\n👍 acknowledged by Ann: b",
+            ),
+            (
+                "🔔 unmuted",
+                "👍 acknowledged by Bob: a\n👍 acknowledged by Ann: b\n🔔 unmuted",
+            ),
+        ] {
+            html = noted(&html, note);
+            assert_eq!(html, format!("two are down\n{rest}"));
+        }
     }
 }

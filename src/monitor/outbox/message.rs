@@ -8,7 +8,7 @@ use std::time::Duration;
 pub use crate::monitor::site::access::CONSOLE;
 
 /// One message to be sent or edited. `html` holds Telegram's HTML subset
-/// (Bot API, "HTML style"): only `<b> <i> <code>` and the entities
+/// (Bot API, "HTML style"): only `<b> <i> <code> <a href>` and the entities
 /// `&lt; &gt; &amp; &quot;`; at most 4096 UTF-16 units, 1024 under a picture.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Message {

@@ -3,10 +3,13 @@
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::outbox::callback_data::{self, AlertButton};
 use crate::monitor::outbox::message::{Button, CONSOLE};
-use crate::monitor::render::text::escape;
+use crate::monitor::render::text::named;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::Moment;
 use std::time::Duration;
+
+/// Sites that a mark names.
+const NAMED: usize = 10;
 
 pub(crate) struct SendContext<'a> {
     pub incidents: &'a Incidents,
@@ -47,8 +50,8 @@ impl<'a> SendContext<'a> {
             return String::new();
         }
         let names = part.iter().filter_map(|&n| self.incidents.get(n));
-        let names: Vec<String> = names.map(|i| escape(i.site())).collect();
-        format!(": {}", names.join(", "))
+        let names: Vec<&str> = names.map(|i| i.site()).collect();
+        format!(": {}", named(&names, NAMED))
     }
 
     /// The buttons of a message about these incidents: what can still be done about those

@@ -3,12 +3,13 @@
 
 use crate::monitor::alert::batching::{Unsettled, hold_until};
 use crate::monitor::alert::{Alert, ComposedAlert, Notification, compose, first_message};
-use crate::monitor::outbox::message::Message;
+use crate::monitor::outbox::message::{CONSOLE, Message};
 use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::outbox::{
     InFlight, Kind, Outbox, Outgoing, Payload, REPLY_LIFE, Reply, kind_of,
 };
-use crate::monitor::render::text::escape;
+use crate::monitor::render::text::{escape, link};
+use crate::monitor::site::Check;
 use crate::monitor::time::{Moment, Now};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -123,7 +124,7 @@ impl Outbox {
                 None => apart(ready),
             };
             let mut composed = compose(&ready, now, &|n| context.message_of(n, chat).is_some());
-            add_notes(&mut composed, &ready, context);
+            add_notes(&mut composed, &ready, context, chat);
             let (html, ids) = first_message(&composed, &ready);
             let covered: Vec<&&Alert> = ready.iter().filter(|a| ids.contains(&a.id)).collect();
             let going_on = covered.iter().filter(|a| !a.notification.ends_incident());
@@ -206,8 +207,8 @@ impl Outbox {
     }
 }
 
-/// The notes of sites under their down alerts; a line about many sites has none.
-fn add_notes(composed: &mut ComposedAlert, ready: &[&Alert], context: &SendContext) {
+/// The addresses and the notes of sites under their down alerts; a line about many sites has none.
+fn add_notes(composed: &mut ComposedAlert, ready: &[&Alert], context: &SendContext, chat: i64) {
     for (line, covers) in &mut composed.lines {
         let [id] = covers[..] else { continue };
         let down = |a: &&&Alert| {
@@ -219,8 +220,16 @@ fn add_notes(composed: &mut ComposedAlert, ready: &[&Alert], context: &SendConte
             a.id == id && down
         };
         let alert = ready.iter().find(down);
-        let site = alert.and_then(|a| context.sites.named(&a.site));
-        if let Some(note) = site.and_then(|w| w.config().note.as_ref()) {
+        let Some(site) = alert.and_then(|a| context.sites.named(&a.site)) else {
+            continue;
+        };
+        // A terminal opens no links.
+        if let Check::Http(_) = site.config().check
+            && chat != CONSOLE
+        {
+            line.push_str(&format!("\n{}", link(&site.config().url)));
+        }
+        if let Some(note) = &site.config().note {
             line.push_str(&format!("\n{}", escape(note)));
         }
     }

@@ -43,10 +43,12 @@ impl Lasting<'_> {
         let offline = faults
             .clone()
             .find(|(fault, _)| *fault == UplinkFault::NoConnection);
-        let notified = faults.filter(|(f, _)| self.alerts.notified(&Topic::Fault(*f)).is_some());
-        let (troubles, troubles_since) = notified
-            .map(|(fault, since)| (fault.word().to_owned(), now.wall_at(*since)))
-            .unzip();
+        let notified = faults.filter_map(|(fault, since)| {
+            let chats = self.alerts.notified(&Topic::Fault(*fault))?.to_vec();
+            Some((chats, (fault.word().to_owned(), now.wall_at(*since))))
+        });
+        let (chats, notified): (Vec<Vec<i64>>, Vec<(String, i64)>) = notified.unzip();
+        let (troubles, troubles_since) = notified.into_iter().unzip();
         let moves = self.bot.moved_chats().iter();
         let sites = self.sites.iter();
         let incidents = self.incidents.iter();
@@ -67,6 +69,7 @@ impl Lasting<'_> {
             offline_since: offline.map(|(_, since)| now.wall_at(*since)),
             troubles,
             troubles_since,
+            troubles_chats: Some(chats).filter(|chats| !chats.is_empty()),
             registries: Vec::new(),
             roots: self.expiry.root_records(),
             moved: moves.flat_map(|&(from, to)| [from, to]).collect(),
@@ -81,8 +84,9 @@ impl Lasting<'_> {
     fn record(&self, watched: &SiteState, now: Now) -> SiteRecord {
         let notified = |topic: fn(String) -> Topic| {
             let topic = topic(watched.name().to_owned());
-            self.alerts.notified(&topic).is_some()
+            self.alerts.notified(&topic).map(<[i64]>::to_vec)
         };
+        let (flapping_chats, slow_chats) = (notified(Topic::Flapping), notified(Topic::Slow));
         let (state, judged) = (watched.state(), watched.judged_state());
         let ms = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let coming = watched.muted_until().filter(|m| *m > now.moment());
@@ -99,8 +103,10 @@ impl Lasting<'_> {
             muted_until: coming.map(|m| now.wall_at(m)),
             judged: (judged != state).then(|| judged.word().to_owned()),
             changes: changes.map(|m| now.wall_at(*m)).collect(),
-            flapping: notified(Topic::Flapping),
-            slow_told: notified(Topic::Slow),
+            flapping: flapping_chats.is_some(),
+            slow_told: slow_chats.is_some(),
+            flapping_chats,
+            slow_chats,
             slow_untold: self
                 .alerts
                 .is_slow_in_silence(watched.name())
@@ -168,12 +174,14 @@ pub(crate) fn restore_notified(
 ) {
     for record in &snapshot.sites {
         if record.slow_told {
+            let chats = record.slow_chats.as_deref().unwrap_or(chats);
             alerts.add_notified(Topic::Slow(record.name.clone()), chats);
         }
         if record.slow_untold == Some(true) {
             alerts.restore_slow_in_silence(&record.name);
         }
         if record.flapping {
+            let chats = record.flapping_chats.as_deref().unwrap_or(chats);
             alerts.add_notified(Topic::Flapping(record.name.clone()), chats);
         }
     }
@@ -195,7 +203,10 @@ pub(crate) fn restore_uplink(
     now: Now,
 ) {
     let moment = now.moment();
-    for (word, since) in snapshot.troubles.iter().zip(&snapshot.troubles_since) {
+    let known = snapshot.troubles_chats.as_deref().unwrap_or_default();
+    let troubles = snapshot.troubles.iter().zip(&snapshot.troubles_since);
+    for (place, (word, since)) in troubles.enumerate() {
+        let chats = known.get(place).map_or(chats, Vec::as_slice);
         let fault = UplinkFault::from_word(word);
         if let Some(fault) = fault.filter(|f| *f == UplinkFault::Dns || uplink.has_targets()) {
             uplink.begin_fault(fault, now.past_moment(*since), moment);

@@ -27,6 +27,8 @@ pub struct Snapshot {
     /// The faults of our uplink that alerts were made of (words of [`crate::monitor::site::suppression::UplinkFault`]) and since when.
     pub troubles: Vec<String>,
     pub troubles_since: Vec<i64>,
+    /// The chats that were notified of each; none in a state of an earlier version.
+    pub troubles_chats: Option<Vec<Vec<i64>>>,
     /// Highest Telegram update that was handled.
     pub last_update: Option<i64>,
     /// The local day, counted from 1970, of the last daily summary.
@@ -67,6 +69,9 @@ pub struct SiteRecord {
     pub flapping: bool,
     /// An alert said that it is slow.
     pub slow_told: bool,
+    /// The chats that these two alerts were made for; none in a state of an earlier version.
+    pub flapping_chats: Option<Vec<i64>>,
+    pub slow_chats: Option<Vec<i64>>,
     /// It became slow in silence.
     pub slow_untold: Option<bool>,
     pub expiry: Vec<ExpiryRecord>,

@@ -10,4 +10,6 @@ pub struct SiteDetails<'a> {
     pub incidents: &'a Incidents,
     pub expiry: &'a Inspections,
     pub history: &'a Recorder,
+    /// The wall clock is believed: times of the day may be told.
+    pub dated: bool,
 }

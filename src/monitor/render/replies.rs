@@ -11,7 +11,7 @@ use crate::monitor::site::state::{SiteState, State};
 use crate::monitor::site::suppression::{UplinkFault, behind};
 use crate::monitor::site::{Check, flapping};
 use crate::monitor::time::hours;
-use crate::monitor::time::text::{clock_times, lasting, response};
+use crate::monitor::time::text::{clock_times, lasting, left, past_time, past_times, response};
 use crate::monitor::time::{Moment, Now};
 use std::time::Duration;
 
@@ -204,7 +204,7 @@ pub(crate) fn site(
         _ if watched.check_under_way() => lines.push("A check is under way".to_owned()),
         Some(due) => lines.push(format!(
             "Next check in {}, every {}",
-            lasting(due.since(now.moment())),
+            left(due.since(now.moment())),
             lasting(watched.config().interval)
         )),
         None => {}
@@ -229,7 +229,10 @@ pub(crate) fn site(
     let last: Vec<&Incident> = of_it.take(3).collect();
     if !last.is_empty() {
         lines.push("Incidents:".to_owned());
-        lines.extend(last.iter().map(|i| incident_line(i, "", now)));
+        lines.extend(
+            last.iter()
+                .map(|i| incident_line(i, "", details.dated, now)),
+        );
     }
     lines.join("\n")
 }
@@ -300,7 +303,12 @@ pub(crate) fn history(watched: &SiteState, now: Now) -> String {
 }
 
 /// The last of these incidents, which are sorted by age, open ones first. `site`: all are of it.
-pub(crate) fn incidents(mut list: Vec<&Incident>, site: Option<&str>, now: Now) -> String {
+pub(crate) fn incidents(
+    mut list: Vec<&Incident>,
+    site: Option<&str>,
+    dated: bool,
+    now: Now,
+) -> String {
     list.reverse();
     list.sort_by_key(|i| !i.is_open());
     if list.is_empty() {
@@ -309,23 +317,29 @@ pub(crate) fn incidents(mut list: Vec<&Incident>, site: Option<&str>, now: Now) 
             None => "No incident is known.".to_owned(),
         };
     }
-    let line = |i: &&Incident| incident_line(i, &format!(" {}", bold(i.site())), now);
+    let line = |i: &&Incident| incident_line(i, &format!(" {}", bold(i.site())), dated, now);
     let lines: Vec<String> = list.iter().take(INCIDENT_LINES).map(line).collect();
     lines.join("\n")
 }
 
 /// `name`: of its site, with a space in front, unless that goes without saying.
-fn incident_line(incident: &Incident, name: &str, now: Now) -> String {
+fn incident_line(incident: &Incident, name: &str, dated: bool, now: Now) -> String {
     let (n, cause) = (incident.number(), escape(incident.cause()));
     let (length, ago) = (lasting(incident.length(now)), |at| lasting(now.since(at)));
+    let start = now.wall_at(incident.start());
+    let times = match incident.end() {
+        _ if !dated => String::new(),
+        Some(end) => format!(" ({})", past_times(start, now.wall_at(end), now)),
+        None => format!(" (since {})", past_time(start, now)),
+    };
     match (incident.end(), incident.acknowledged()) {
-        (None, None) => format!("🔴 #{n}{name} for {length}: {cause}"),
+        (None, None) => format!("🔴 #{n}{name} for {length}{times}: {cause}"),
         (None, Some(ack)) => {
             let (by, ago) = (by(&ack.name), ago(ack.at));
-            format!("🔴 #{n}{name} for {length}, acknowledged{by} {ago} ago: {cause}")
+            format!("🔴 #{n}{name} for {length}{times}, acknowledged{by} {ago} ago: {cause}")
         }
         (Some(end), _) => format!(
-            "⚪ #{n}{name} lasted {length}, ended {} ago: {cause}",
+            "⚪ #{n}{name} lasted {length}, ended {} ago{times}: {cause}",
             ago(end)
         ),
     }
@@ -375,13 +389,6 @@ fn mark(watched: &SiteState) -> &'static str {
 }
 
 fn remaining(until: Option<Moment>, now: Now) -> Option<String> {
-    let left = until?.since(now.moment());
-    // A second after `/mute 1h` it is still muted for 1 h.
-    let minutes = Duration::from_secs(left.as_secs().div_ceil(60) * 60);
-    let left = if minutes > Duration::from_secs(60) {
-        minutes
-    } else {
-        left
-    };
-    (left > Duration::ZERO).then(|| lasting(left))
+    let until = until?.since(now.moment());
+    (until > Duration::ZERO).then(|| left(until))
 }

@@ -3,13 +3,16 @@
 /// Telegram's limit for one message, counted in UTF-16 units to be safe (Bot API `sendMessage`).
 pub const MESSAGE_UNITS: usize = 4096;
 
+/// What begins a text from right to left (UAX #9, FSI).
+const ISOLATE: char = '\u{2068}';
+
 /// `text` made safe inside Telegram's HTML (Bot API, "HTML style"). One that is written from right to
 /// left is isolated, so that it does not reorder what stands beside it (UAX #9, section 2.4).
 pub fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let isolated = text.chars().any(right_to_left);
     if isolated {
-        safe.push('\u{2068}');
+        safe.push(ISOLATE);
     }
     for c in text.chars() {
         match c {
@@ -42,6 +45,40 @@ fn right_to_left(c: char) -> bool {
 /// A name in bold, whatever is in it.
 pub fn bold(name: &str) -> String {
     format!("<b>{}</b>", escape(name))
+}
+
+/// An address as a link. One that may hold a secret is no link: its user and its query are masked, and
+/// a variable in it has no value here.
+pub fn link(url: &str) -> String {
+    let start = url.find("//").map_or(0, |slashes| slashes + 2);
+    let query = url[start..].find(['?', '#']).map(|at| start + at);
+    let end = query.unwrap_or(url.len());
+    let path = url[start..end].find('/').map_or(end, |at| start + at);
+    let host = url[start..path].rfind('@').map(|at| start + at);
+    let mut shown = url.to_owned();
+    if query.is_some() {
+        shown.replace_range(end.., "***");
+    }
+    if let Some(host) = host {
+        shown.replace_range(start..host, "***");
+    }
+    let open = shown == url && !url.contains('$');
+    let shown = escape(&shown);
+    match open && !shown.contains(ISOLATE) {
+        true => format!("<a href=\"{shown}\">{shown}</a>"),
+        false => format!("<code>{shown}</code>"),
+    }
+}
+
+/// `a, b and 7 more`, `most` of them named.
+pub fn named(names: &[&str], most: usize) -> String {
+    let (named, more) = names.split_at(names.len().min(most));
+    let named: Vec<String> = named.iter().map(|name| escape(name)).collect();
+    let more = match more.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    named.join(", ") + &more
 }
 
 /// `1 site`, `5 sites`.
@@ -126,6 +163,27 @@ mod tests {
     #[test]
     fn names_with_markup_are_shown_as_they_are() {
         assert_eq!(bold("<a&b>\"\u{7}"), "<b>&lt;a&amp;b&gt;&quot; </b>");
+    }
+
+    #[test]
+    fn an_address_is_a_link_unless_it_may_hold_a_secret() {
+        let plain = "https://shop.example:8443/a/b";
+        assert_eq!(link(plain), format!("<a href=\"{plain}\">{plain}</a>"));
+        for (url, shown) in [
+            ("https://u:***@h/a", "https://***@h/a"),
+            ("https://key@h", "https://***@h"),
+            ("https://h/a?token=x&y#z", "https://h/a***"),
+            ("https://u@h?a=/@b", "https://***@h***"),
+            ("https://h/#x", "https://h/***"),
+            ("https://h/$KEY/", "https://h/$KEY/"),
+        ] {
+            assert_eq!(link(url), format!("<code>{shown}</code>"), "{url}");
+        }
+        assert_eq!(
+            link("https://h/\"><b>"),
+            "<a href=\"https://h/&quot;&gt;&lt;b&gt;\">https://h/&quot;&gt;&lt;b&gt;</a>"
+        );
+        assert!(link("https://\u{5d0}.example/").starts_with("<code>\u{2068}"));
     }
 
     #[test]

@@ -148,6 +148,7 @@ impl Monitor {
             incidents: &self.incidents,
             expiry: &self.expiry,
             history: &self.history,
+            dated: self.clock.is_set(),
         };
         if let Some(alerts) = self.alerts.digest_alerts(audience, details) {
             self.save_schedule.immediately();
@@ -161,6 +162,7 @@ impl Monitor {
             incidents: &self.incidents,
             expiry: &self.expiry,
             history: &self.history,
+            dated: self.clock.is_set(),
         }
     }
 
@@ -385,6 +387,7 @@ impl Monitor {
                     incidents: &self.incidents,
                     expiry: &self.expiry,
                     history: &self.history,
+                    dated: self.clock.is_set(),
                 },
                 alerts: &self.alerts,
                 uplink: &self.uplink,
@@ -490,10 +493,11 @@ impl Monitor {
             && let Some(message_id) = press.message()
         {
             let (message, html) = ((press.chat, message_id), press.html);
+            let of = context.part_of(press.chat, message_id, incidents);
             self.outbox.annotate(
                 message,
                 html.as_deref(),
-                &text,
+                &format!("{text}{of}"),
                 context.buttons(&numbers),
                 now,
             );

@@ -224,9 +224,9 @@ impl Monitor {
         {
             self.schedule.check_soon(moment, &self.sites[at]);
             let quiet = self.alerts.all_muted(moment);
-            let notice = self
-                .uplink
-                .on_local_fault(now, local_fault, quiet, &mut self.actions);
+            let notice =
+                self.uplink
+                    .on_local_fault(now, name, local_fault, quiet, &mut self.actions);
             if let Some(text) = notice {
                 self.notify_all(now, text);
             }
@@ -236,7 +236,7 @@ impl Monitor {
             self.note_in_jobs(now, name, &verdict);
             return;
         }
-        self.uplink.on_check(moment, &mut self.actions);
+        self.uplink.on_check(moment, name, &mut self.actions);
         self.schedule.next_turn(name, moment);
         let untimely = matches!(kind, Some(FailureKind::Tls | FailureKind::Untrusted));
         if self.clock.is_set() || !untimely {

@@ -99,11 +99,11 @@ fn text(done: u64, due: u64, lasted: Duration) -> String {
         let millis = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX).max(1);
         (n.saturating_mul(unit * 1000) + millis / 2) / millis
     };
-    let units = [(1, "second"), (60, "minute"), (3600, "hour")];
+    let units = [(1, "a second"), (60, "a minute"), (3600, "an hour")];
     let enough = |(unit, _): &&(u64, &str)| rate(due, *unit) >= 10;
     let (unit, word) = *units.iter().find(enough).unwrap_or(&units[2]);
     format!(
-        "Checks are late: {} of {} a {word} are done. Raise `interval`, or `max_connections` if this machine has time for more.",
+        "Checks are late: {} of {} {word} are done. Raise `interval`, or `max_connections` if this machine has time for more.",
         grouped(rate(done, unit)),
         grouped(rate(due, unit))
     )

@@ -54,7 +54,7 @@ impl UplinkFault {
         match self {
             UplinkFault::NoConnection => "our own line is down",
             UplinkFault::Dns => "DNS on this network doesn't answer",
-            UplinkFault::CaptivePortal => "something answers in its place",
+            UplinkFault::CaptivePortal => "something on this network answers in place of servers",
             UplinkFault::NoIpv6 => "IPv6 on this line is gone",
         }
     }

@@ -209,6 +209,78 @@ fn two_within_a_second_are_one_message() {
     );
 }
 
+/// Three sites are down, and a `/check` finds two of them up again.
+fn two_of_three_recover() -> World {
+    let mut world = World::of(&["blog", "shop", "wiki"]);
+    world.pass(65);
+    for name in ["blog", "shop", "wiki"] {
+        world.fate(name, bad());
+    }
+    world.pass(120);
+    world.fate("blog", good(40));
+    world.fate("shop", good(700));
+    world.received();
+    world.ask("/check");
+    world
+}
+
+#[test]
+fn what_recovers_within_a_second_is_one_message() {
+    let mut world = two_of_three_recover();
+    world.pass(5);
+    let up = |t: &String| t.contains("up again");
+    let heard: Vec<String> = world.received().into_iter().filter(up).collect();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    let lines: Vec<&str> = heard[0].lines().collect();
+    assert_eq!(lines[0], "<b>2 up again</b>");
+    assert!(lines[1].starts_with("🟢 <b>blog</b> is up again after "));
+    assert!(lines[2].starts_with("🟢 <b>shop</b> is up again after "));
+}
+
+#[test]
+fn a_hundred_that_recover_within_a_minute_are_few_messages_and_none_waits_for_long() {
+    let names: Vec<String> = (0..100).map(|i| format!("site-{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut world = World::of(&names);
+    world.pass(65);
+    all(&mut world, &names, bad());
+    world.pass(300);
+    world.sent.clear();
+    // One stays down: it is no reason to wait for more.
+    all(&mut world, &names[1..], good(40));
+    world.pass(130);
+    let told: Vec<i64> = world.sent.iter().map(|(at, _)| *at).collect();
+    assert!((1..=3).contains(&told.len()), "{told:?}");
+    let lines: String = world.received().concat();
+    assert_eq!(lines.matches(" after ").count(), 99);
+    let last = told.last().copied().unwrap_or_default();
+    assert!(last <= 365 + 60 + 6, "{told:?}");
+}
+
+#[test]
+fn an_end_that_waits_for_others_is_told_after_a_restart() {
+    let mut world = two_of_three_recover();
+    world.running.retain(|(_, name)| name != "blog");
+    world.feed(Event::Checked {
+        site: "blog".into(),
+        outcome: good(40),
+        waited: Duration::ZERO,
+    });
+    assert_eq!(world.state("blog"), State::Up);
+    assert!(!world.received().concat().contains("up again"));
+    let snapshot = world.monitor.snapshot(world.now());
+    let sites = ["blog", "shop", "wiki"].map(site).to_vec();
+    world.restart(sites, &snapshot, 5);
+    world.pass(120);
+    let heard = world.received().concat();
+    let once = |name: &str| {
+        let up = format!("<b>{name}</b> is up again");
+        assert_eq!(heard.matches(&up).count(), 1, "{heard}");
+    };
+    once("blog");
+    once("shop");
+}
+
 #[test]
 fn only_the_chats_of_a_site_are_told_of_it() {
     let mut private = site("blog");
@@ -359,4 +431,38 @@ fn a_note_is_under_the_down_alert_and_in_site_and_nowhere_else() {
     world.fate("blog", good(40));
     world.pass(120);
     assert!(!world.received().concat().contains("run-book"));
+}
+
+#[test]
+fn the_address_is_a_link_in_the_down_alert_and_no_secret_is() {
+    let open = site("blog");
+    let mut hidden = site("shop");
+    hidden.url = "https://ann:***@shop.example/?key=$KEY".into();
+    let access = Access {
+        chats: vec![CHAT],
+        users: None,
+    };
+    for (site, line) in [
+        (
+            open,
+            "<a href=\"https://blog.example/\">https://blog.example/</a>",
+        ),
+        (hidden, "<code>https://***@shop.example/***</code>"),
+    ] {
+        let mut world = World::with(vec![site], access.clone());
+        world.links = true;
+        let name = world.monitor.site_names().next().expect("one").to_owned();
+        world.fate(&name, bad());
+        world.pass(120);
+        let told = world.received().concat();
+        assert_eq!(told.lines().nth(1), Some(line));
+        world.fate(&name, good(40));
+        world.pass(120);
+        assert_eq!(world.received().concat().lines().count(), 1);
+    }
+    let mut world = World::with(vec![site("blog")], Access::console());
+    world.links = true;
+    world.fate("blog", bad());
+    world.pass(120);
+    assert_eq!(world.received().concat().lines().count(), 1);
 }

@@ -503,3 +503,36 @@ fn a_mark_on_an_alert_about_several_sites_names_those_that_are_meant() {
     );
     assert!(sent[1].ends_with("\n👍 acknowledged by Ann"), "{sent:?}");
 }
+
+#[test]
+fn one_site_of_an_alert_about_several_is_acknowledged_and_the_rest_by_its_button() {
+    let mut world = World::of(&["blog", "shop"]);
+    world.pass(65);
+    world.fate("blog", bad());
+    world.fate("shop", hang());
+    world.ask("/check");
+    world.pass(25);
+    world.shown.retain(|(_, m)| !m.buttons.is_empty());
+    assert!(only(&world).html.starts_with("<b>2 down</b>\n"));
+    world.ask_by("Bob", "/ack 1");
+    world.pass(10);
+    let marks = |world: &World| {
+        world.shown[0]
+            .1
+            .html
+            .lines()
+            .skip(3)
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    assert_eq!(marks(&world), "👍 acknowledged by Bob: blog");
+    assert_eq!(press(&mut world, 0, "Acknowledge"), "👍 acknowledged");
+    assert_eq!(
+        marks(&world),
+        "👍 acknowledged by Bob: blog\n👍 acknowledged by Ann: shop"
+    );
+    world.fate("blog", good(40));
+    world.pass(120);
+    assert_eq!(press(&mut world, 0, "Mute 1 h"), "🔕 muted for 1 h");
+    assert!(marks(&world).ends_with("\n🔕 muted for 1 h by Ann: shop"));
+}

@@ -58,6 +58,23 @@ fn a_clock_behind_the_stamps_judges_no_certificate_and_a_mute_ends_in_time() {
 }
 
 #[test]
+fn an_incident_has_no_times_of_the_day_by_a_clock_that_is_doubted() {
+    let (mut world, snapshot) = ran(&[]);
+    world.restart_showing(sites(), &snapshot, snapshot.written - 10 * DAY);
+    world.fate("plain", bad());
+    world.pass(120);
+    world.received();
+    let fresh = std::time::Duration::ZERO;
+    world.write_waiting(CHAT, Some(1), "/incidents", 0, fresh);
+    let said = world.received().concat();
+    assert!(said.contains("<b>plain</b> for "), "{said}");
+    assert!(!said.contains("since"), "{said}");
+    set(&mut world, &snapshot, 3);
+    world.pass(60);
+    assert!(world.ask("/incidents").concat().contains(" (since "));
+}
+
+#[test]
 fn a_little_behind_is_not_doubted() {
     let (mut world, snapshot) = ran(&[]);
     world.restart_showing(sites(), &snapshot, snapshot.written - 60);

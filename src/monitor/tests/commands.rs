@@ -140,6 +140,10 @@ fn incidents_are_listed_open_ones_first() {
         lines[1].starts_with("⚪ #1 <b>blog</b> lasted "),
         "{answer}"
     );
+    // The world began at 08:00.
+    assert!(lines[0].contains(" (since 08:0"), "{answer}");
+    assert!(lines[1].contains(" ago (08:0"), "{answer}");
+    assert!(lines[1].contains("–08:0"), "{answer}");
     assert_eq!(
         world.ask("/incidents blog-api"),
         ["No incident of <b>blog-api</b> is known."]

@@ -51,7 +51,7 @@ fn it_is_told_once_at_each_threshold_and_when_it_has_ended() {
     );
     assert_eq!(
         sent[0].1,
-        "🟡 <b>blog</b>: its certificate ends in 13 d 23 h, on 4 Feb 2027 (blog.example, by R11)"
+        "🟡 <b>blog</b>: its certificate ends in 14 d, on 4 Feb 2027 (blog.example, by R11)"
     );
     assert!(
         sent[4]

@@ -114,6 +114,27 @@ fn an_interface_that_is_late_is_silence_and_one_that_stays_away_is_told() {
 }
 
 #[test]
+fn an_interface_that_is_gone_for_a_moment_now_and_then_is_silence() {
+    let mut world = World::of(&["nas", "printer"]);
+    world.pass(120);
+    for _ in 0..6 {
+        all(
+            &mut world,
+            &["nas", "printer"],
+            lacking(LocalFault::Address),
+        );
+        world.pass(65);
+        all(&mut world, &["nas", "printer"], good(40));
+        world.pass(5 * 60);
+    }
+    assert_eq!(world.received(), [""; 0]);
+    // One that has none for its way alone is told.
+    world.fate("printer", lacking(LocalFault::Address));
+    world.pass(300);
+    assert_eq!(world.received().len(), 1);
+}
+
+#[test]
 fn a_check_command_says_why_it_came_to_nothing() {
     let mut world = World::of(&["blog"]);
     world.fate("blog", lacking(LocalFault::Ports));

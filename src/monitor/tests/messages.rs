@@ -1,5 +1,6 @@
 //! Every kind of message once, as one text: `tests/messages.txt` is written from this.
 
+use super::message_cases;
 use super::wording::{NOW, alert, all_news, lasted, message};
 use super::world::*;
 use crate::monitor::Settings;
@@ -26,19 +27,25 @@ pub(crate) fn transcript() -> String {
          message without sound, `(edit)` an earlier message as it reads now, `[…]` its buttons.\n",
     );
     alerts(&mut text);
+    message_cases::rarer_alerts(&mut text);
     a_day(&mut text);
     commands(&mut text);
+    message_cases::buttons(&mut text);
+    message_cases::queue(&mut text);
+    message_cases::groups(&mut text);
+    message_cases::added(&mut text);
     digests(&mut text);
     notices(&mut text);
+    message_cases::of_the_agent(&mut text);
     text
 }
 
-/// HTML as it is seen.
-fn seen(html: &str) -> String {
-    let tags = ["<b>", "</b>", "<i>", "</i>", "<code>", "</code>"];
-    let bare = tags
-        .iter()
-        .fold(html.to_owned(), |t, tag| t.replace(tag, ""));
+/// HTML as it is seen. A link shows the address that it leads to.
+pub(super) fn seen(html: &str) -> String {
+    let mut parts = html.split('<');
+    let mut bare = parts.next().unwrap_or_default().to_owned();
+    // Of each other one, what is behind its tag.
+    bare.extend(parts.map(|part| part.split_once('>').map_or(part, |(_, text)| text)));
     let signs = [
         ("&lt;", "<"),
         ("&gt;", ">"),
@@ -50,12 +57,12 @@ fn seen(html: &str) -> String {
         .fold(bare, |t, (entity, sign)| t.replace(entity, sign))
 }
 
-fn title(text: &mut String, title: &str) {
+pub(super) fn title(text: &mut String, title: &str) {
     let _ = writeln!(text, "\n# {title}\n");
 }
 
 /// The messages that came since the first `before`.
-fn show(text: &mut String, world: &World, before: usize) {
+pub(super) fn show(text: &mut String, world: &World, before: usize) {
     for (_, message) in &world.sent[before..] {
         show_one(text, message);
     }
@@ -75,7 +82,7 @@ fn show_one(text: &mut String, message: &Message) {
     }
 }
 
-fn asks(text: &mut String, world: &mut World, line: &str) {
+pub(super) fn asks(text: &mut String, world: &mut World, line: &str) {
     let before = world.sent.len();
     world.ask_by("Ann", line);
     world.pass(2);
@@ -84,15 +91,43 @@ fn asks(text: &mut String, world: &mut World, line: &str) {
     text.push('\n');
 }
 
+/// The same in another chat.
+pub(super) fn asks_from(text: &mut String, world: &mut World, chat: i64, line: &str) {
+    let before = world.sent.len();
+    world.ask_from(chat, Some(2), line);
+    world.pass(2);
+    let _ = writeln!(text, "> {line} (in another chat)");
+    show(text, world, before);
+    text.push('\n');
+}
+
+/// Lines of the log that begin so.
+pub(super) fn show_log(text: &mut String, world: &World, start: &str) {
+    for line in world.logs.iter().filter(|line| line.starts_with(start)) {
+        let _ = writeln!(text, "{line}");
+    }
+    text.push('\n');
+}
+
 /// What comes by itself within so many seconds.
-fn comes(text: &mut String, world: &mut World, secs: u64) {
+pub(super) fn comes(text: &mut String, world: &mut World, secs: u64) {
     let before = world.sent.len();
     world.pass(secs);
     show(text, world, before);
     text.push('\n');
 }
 
-fn press(text: &mut String, world: &mut World, label: &str) {
+pub(super) fn press(text: &mut String, world: &mut World, label: &str) {
+    let before = world.sent.len();
+    let answer = press_button(world, label);
+    world.pass(2);
+    let _ = writeln!(text, "! {label}: {}", answer.unwrap_or_default());
+    show(text, world, before);
+    text.push('\n');
+}
+
+/// Presses the newest button of this label: what is shown for a moment.
+pub(super) fn press_button(world: &mut World, label: &str) -> Option<String> {
     let newest = world.shown.iter().rev();
     let button = |m: &Message| {
         m.buttons
@@ -105,8 +140,7 @@ fn press(text: &mut String, world: &mut World, label: &str) {
         .filter_map(|(id, m)| Some((*id, m.clone(), button(m)?)))
         .next()
         .unwrap_or_else(|| panic!("no button {label}"));
-    let before = world.sent.len();
-    let answer = world.press(Press {
+    world.press(Press {
         chat: CHAT,
         user: Some(1),
         name: "Ann".into(),
@@ -115,14 +149,10 @@ fn press(text: &mut String, world: &mut World, label: &str) {
         date: world.now().wall,
         data: button.data,
         ..Press::default()
-    });
-    world.pass(2);
-    let _ = writeln!(text, "! {label}: {}", answer.unwrap_or_default());
-    show(text, world, before);
-    text.push('\n');
+    })
 }
 
-fn composed(text: &mut String, alerts: &[Alert]) {
+pub(super) fn composed(text: &mut String, alerts: &[Alert]) {
     let ready: Vec<&Alert> = alerts.iter().collect();
     let html = first_message(&compose(&ready, NOW, &|_| true), &ready).0;
     let _ = writeln!(text, "{}\n", seen(&html));
@@ -209,14 +239,22 @@ fn a_day(text: &mut String) {
     let sites = vec![
         shop,
         site("shop admin"),
-        site("blog"),
+        Site {
+            note: Some("It hangs: restart the box in the cellar.".into()),
+            ..site("blog")
+        },
         after("lamp", "blog"),
     ];
     let mut world = world_at(MIDNIGHT + 3 * HOUR as i64, sites, None);
+    world.links = true;
     asks(text, &mut world, "/status");
     world.pass(120);
     asks(text, &mut world, "/status");
-    world.fate("blog", bad());
+    let refused = Outcome {
+        took: Some(Duration::from_millis(31)),
+        ..bad()
+    };
+    world.fate("blog", refused);
     comes(text, &mut world, 90);
     press(text, &mut world, "Acknowledge");
     press(text, &mut world, "Mute 1 h");
@@ -313,6 +351,18 @@ fn digests(text: &mut String) {
     world.pass(14 * HOUR);
     world.received();
     comes(text, &mut world, 9 * HOUR);
+    comes(text, &mut world, 24 * HOUR);
+    world.received();
+    for (name, lasts) in [("blog", 600), ("shop", 7_200), ("blog", 600)] {
+        world.fate(name, hang());
+        world.pass(lasts);
+        world.fate(name, good(40));
+        world.pass(600);
+    }
+    world.pass(24 * HOUR - 10_200);
+    world.sent.retain(|(_, m)| m.html.starts_with("📋"));
+    show(text, &world, 0);
+    text.push('\n');
     for name in ["blog", "shop", "wiki"] {
         world.ask(&format!("/pause {name}"));
     }
@@ -413,5 +463,6 @@ fn notices(text: &mut String) {
         }),
     );
     world.feed(Event::Update(Update { id, content }));
+    world.sent.retain(|(_, m)| m.chat == CHAT);
     show(text, &world, 0);
 }

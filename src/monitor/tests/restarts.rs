@@ -1,9 +1,10 @@
 //! What restarts, power cuts, a late clock and changes of the configuration leave of states and alerts.
 
 use super::world::*;
-use crate::monitor::site::Check;
+use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::State;
+use crate::monitor::site::{Check, Site};
 use crate::monitor::{Monitor, Settings};
 use std::time::Duration;
 
@@ -239,4 +240,44 @@ fn a_migrated_group_keeps_its_alerts_over_a_restart() {
     world.pass(120);
     let received = world.received().concat();
     assert!(received.contains("is down"), "{received}");
+}
+
+#[test]
+fn a_chat_that_is_new_after_a_restart_gets_no_end_of_what_it_knows_nothing_of() {
+    let slow = Site {
+        slow: Some(Duration::from_millis(500)),
+        ..site("blog")
+    };
+    let mut world = World::new(vec![slow.clone(), site("shop")]);
+    world.pass(60);
+    world.fate("blog", good(1000));
+    for _ in 0..3 {
+        world.fate("shop", good(40));
+        world.pass(120);
+        world.fate("shop", bad());
+        world.pass(180);
+    }
+    assert!(
+        world
+            .received()
+            .concat()
+            .contains("<b>shop</b> is flapping")
+    );
+    let snapshot = world.monitor.snapshot(world.now());
+    let access = Access {
+        chats: vec![CHAT, GROUP],
+        users: None,
+    };
+    let wall = snapshot.written + 5;
+    world.restart_with(vec![slow, site("shop")], &snapshot, wall, access);
+    world.fate("blog", good(40));
+    world.fate("shop", good(40));
+    world.pass(20 * 60);
+    let ends = |chat: i64| {
+        let mine = world.sent.iter().filter(|(_, m)| m.chat == chat);
+        let html = mine.map(|(_, m)| m.html.as_str()).collect::<String>();
+        ["<b>blog</b> is fast again", "<b>shop</b> is steady again"].map(|end| html.contains(end))
+    };
+    assert_eq!(ends(CHAT), [true; 2]);
+    assert_eq!(ends(GROUP), [false; 2]);
 }

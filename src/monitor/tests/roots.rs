@@ -84,7 +84,7 @@ fn it_is_told_at_the_threshold_and_when_it_has_ended_and_not_again() {
     world.pass(10 * DAY);
     let soon = world.received();
     assert_eq!(soon.len(), 1, "{soon:?}");
-    assert!(soon[0].contains("ends in 13 d"), "{}", soon[0]);
+    assert!(soon[0].contains("ends in 14 d"), "{}", soon[0]);
     world.pass(4 * DAY);
     let before = world.clock;
     assert_eq!(world.received(), Vec::<String>::new());

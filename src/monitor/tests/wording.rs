@@ -142,7 +142,7 @@ fn every_kind_of_news() {
             "🟢 <b>blog</b> is steady again, up for 15 min",
             "🟡 <b>blog</b>: its certificate ends in 13 d, on 8 Dec 2026 (no answer within 10s, by R11)",
             "🔴 <b>blog</b>: its certificate ended 1 d ago, on 24 Nov 2026 (no answer within 10s, by R11)",
-            "🟢 <b>blog</b> has a new domain, it ends in 300 d",
+            "🟢 <b>blog</b>: its domain was renewed and ends in 300 d",
             "📡 I was offline 07:00–07:17 (17 min)",
             "📡 I was offline 3 times, 07:00–07:50 (17 min in all)",
             "ℹ️ no answer within 10s",

@@ -65,6 +65,8 @@ pub struct World {
     pub deliveries: VecDeque<Delivery>,
     pub attempts: usize,
     pub disk_full: bool,
+    /// Messages are kept with the addresses of sites, which else would be in every down alert.
+    pub links: bool,
     /// What looks at certificates find, in turn; the last one goes on.
     pub expiries: VecDeque<Result<Expiry, Failure>>,
     /// The root that every look at a certificate leads to.
@@ -170,6 +172,7 @@ impl World {
             deliveries: VecDeque::new(),
             attempts: 0,
             disk_full: false,
+            links: false,
             expiries: VecDeque::new(),
             root: None,
             inspected: 0,
@@ -366,7 +369,18 @@ impl World {
         snapshot: &crate::monitor::persist::snapshot::Snapshot,
         wall: i64,
     ) {
-        let mut next = World::with(sites, access());
+        self.restart_with(sites, snapshot, wall, access());
+    }
+
+    /// The same, with these chats and users.
+    pub fn restart_with(
+        &mut self,
+        sites: Vec<Site>,
+        snapshot: &crate::monitor::persist::snapshot::Snapshot,
+        wall: i64,
+        access: Access,
+    ) {
+        let mut next = World::with(sites, access);
         next.fates = self.fates.clone();
         next.next_update = self.next_update;
         next.next_message = self.next_message;
@@ -491,7 +505,13 @@ impl World {
 
     fn send(&mut self, outgoing: Outgoing) -> Event {
         self.attempts += 1;
-        let Outgoing { id, message, .. } = outgoing;
+        let Outgoing {
+            id, mut message, ..
+        } = outgoing;
+        if !self.links {
+            let lines = message.html.lines().filter(|l| !l.starts_with("<a "));
+            message.html = lines.collect::<Vec<_>>().join("\n");
+        }
         let delivery = self.deliveries.pop_front().unwrap_or_else(|| {
             self.next_message += 1;
             let edit = message.edit.filter(|id| self.deleted != Some(*id));

@@ -1,6 +1,7 @@
 //! Durations, times of the day and dates in words, and durations read from words.
 
 use crate::monitor::time::Now;
+use crate::monitor::time::hours::DAYS;
 use std::time::Duration;
 
 /// How long something lasted, to the second, in its two largest units: `12 s`, `3 min 20 s`,
@@ -20,6 +21,15 @@ pub fn lasting(d: Duration) -> String {
         3600..86_400 => two(s / 3600, "h", s % 3600 / 60, "min"),
         _ => two(s / 86_400, "d", s % 86_400 / 3600, "h"),
     }
+}
+
+/// How long something still lasts, rounded up to the minute: a second after `1 h` it is not `59 min 59 s`.
+pub fn left(d: Duration) -> String {
+    let minutes = d.as_secs().div_ceil(60);
+    lasting(match minutes {
+        ..=1 => d,
+        _ => Duration::from_secs(minutes * 60),
+    })
 }
 
 /// A response time: `42 ms`, `1.28 s`.
@@ -52,6 +62,33 @@ pub fn clock_times(from: i64, until: i64, now: Now) -> (String, String) {
     } else {
         let dated = |day, minutes| format!("{} {}", date(day), time(minutes));
         (dated(from_day, from), dated(until_day, until))
+    }
+}
+
+/// `14:03`, local time, of something past; with its day where that is not today: `Tue 14:03`,
+/// `24 Nov 14:03`, `24 Nov 2025 14:03`.
+pub fn past_time(wall: i64, now: Now) -> String {
+    let (day, today) = (now.zone.day(wall), now.zone.day(now.wall));
+    let minutes = now.zone.local(wall).rem_euclid(86_400) / 60;
+    let time = format!("{:02}:{:02}", minutes / 60, minutes % 60);
+    match today.saturating_sub(day) {
+        ..=0 => time,
+        // 1970 began on a Thursday.
+        1..=6 => format!("{} {time}", DAYS[((day + 3).rem_euclid(7)) as usize]),
+        7..=300 => format!("{} {time}", date(day)),
+        _ => format!("{} {time}", day_of(wall, now)),
+    }
+}
+
+/// `14:03–14:18`, `Tue 14:03–14:18`, `Tue 23:50–today 00:10`: as [`past_time`], the day of the end only
+/// where it is another.
+pub fn past_times(from: i64, until: i64, now: Now) -> String {
+    let start = past_time(from, now);
+    let end = past_time(until, now);
+    match end.rsplit_once(' ') {
+        Some((_, time)) if now.zone.day(from) == now.zone.day(until) => format!("{start}–{time}"),
+        None if start.contains(' ') => format!("{start}–today {end}"),
+        _ => format!("{start}–{end}"),
     }
 }
 
@@ -126,6 +163,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_is_rounded_up() {
+        let show = |s| left(Duration::from_secs(s));
+        assert_eq!(show(45), "45 s");
+        assert_eq!(show(61), "2 min");
+        assert_eq!(show(3599), "1 h");
+        assert_eq!(show(86_399), "1 d");
+        assert_eq!(show(5 * 86_400 - 5), "5 d");
+        assert_eq!(show(13 * 86_400), "13 d");
+        assert_eq!(show(26 * 3600), "1 d 2 h");
+    }
+
+    #[test]
     fn times_of_one_day_need_no_date() {
         let now = Now {
             uptime: Duration::ZERO,
@@ -156,6 +205,31 @@ mod tests {
         assert_eq!(day_of(1_798_675_200, utc), "31 Dec 2026");
         assert_eq!(day_of(1_798_761_600, utc), "1 Jan 2027");
         assert_eq!(day_of(i64::MIN / 4, utc), "1 Jan 1");
+    }
+
+    #[test]
+    fn what_is_past_has_its_day_where_that_is_not_today() {
+        let utc = Now {
+            uptime: Duration::ZERO,
+            // 2026-11-24 22:03 UTC, a Tuesday.
+            wall: 1_795_557_780,
+            zone: crate::monitor::time::zone::Zone::UTC,
+        };
+        let (minute, day) = (60, 86_400);
+        let times = |from: i64, until: i64| past_times(utc.wall - from, utc.wall - until, utc);
+        assert_eq!(times(20 * minute, 5 * minute), "21:43–21:58");
+        assert_eq!(times(day + 20 * minute, day), "Mon 21:43–22:03");
+        assert_eq!(times(6 * day, 5 * day), "Wed 22:03–Thu 22:03");
+        assert_eq!(times(day, 0), "Mon 22:03–today 22:03");
+        assert_eq!(times(7 * day, 7 * day), "17 Nov 22:03–22:03");
+        assert_eq!(times(400 * day, 20 * day), "20 Oct 2025 22:03–4 Nov 22:03");
+        assert_eq!(past_time(utc.wall + day, utc), "22:03", "a clock set back");
+        let zone = crate::monitor::time::zone::Zone::fixed(2 * 3600);
+        let ahead = Now { zone, ..utc };
+        assert_eq!(
+            past_times(utc.wall - 3600, utc.wall, ahead),
+            "Tue 23:03–today 00:03"
+        );
     }
 
     #[test]

@@ -19,6 +19,8 @@ struct OngoingFault {
     local_fault: LocalFault,
     since: Moment,
     last: Moment,
+    /// The site that met it first, and when, since that one's last check that was made.
+    row: Option<(String, Moment)>,
     notified: bool,
 }
 
@@ -35,10 +37,11 @@ impl Uplink {
         self.local.excused
     }
 
-    /// A check failed for want of something: the notice for the chats, once; none while they want `quiet`.
+    /// A check of a site failed for want of something: the notice for the chats, once; none while they want `quiet`.
     pub fn on_local_fault(
         &mut self,
         now: Now,
+        site: &str,
         local_fault: LocalFault,
         quiet: bool,
         actions: &mut Actions,
@@ -54,14 +57,15 @@ impl Uplink {
                 local_fault,
                 since: moment,
                 last: moment,
+                row: None,
                 notified: false,
             });
             ongoing.len() - 1
         });
         let ongoing = &mut ongoing[at];
         ongoing.last = moment;
-        let patient =
-            local_fault == LocalFault::Address && moment.since(ongoing.since) < NO_ADDRESS_DELAY;
+        let row = ongoing.row.get_or_insert((site.to_owned(), moment));
+        let patient = local_fault == LocalFault::Address && moment.since(row.1) < NO_ADDRESS_DELAY;
         if patient || ongoing.notified || quiet {
             return None;
         }
@@ -73,8 +77,11 @@ impl Uplink {
         ))
     }
 
-    /// A check was made: what has not been lacking for long enough is over.
-    pub fn on_check(&mut self, now: Moment, actions: &mut Actions) {
+    /// A check of a site was made: what has not been lacking for long enough is over.
+    pub fn on_check(&mut self, now: Moment, site: &str, actions: &mut Actions) {
+        for ongoing in &mut self.local.ongoing {
+            ongoing.row.take_if(|(first, _)| first == site);
+        }
         self.local.ongoing.retain(|l| {
             let goes_on = now.since(l.last) < SAME_WITHIN;
             if !goes_on {
