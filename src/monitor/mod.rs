@@ -334,7 +334,7 @@ impl Monitor {
             writes_apart: self.saving.apart(),
             suspects: self.sites.census().failing.len(),
             recovering: self.sites.census().recovering.len(),
-            impaired: self.sites.census().impaired,
+            down: self.sites.census().down,
         }
     }
 
