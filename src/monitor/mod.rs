@@ -337,7 +337,7 @@ impl Monitor {
             writes_apart: self.save_schedule.least_interval(),
             suspects: self.sites.census().failing.len(),
             recovering: self.sites.census().recovering.len(),
-            impaired: self.sites.census().impaired,
+            down: self.sites.census().down,
         }
     }
 

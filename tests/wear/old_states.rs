@@ -175,7 +175,9 @@ fn what_an_earlier_version_wrote_is_known_to_this_one() {
         let mut next = Next::of(version);
         let heard = next.pass(2);
         let waited = "🔴 <b>late</b> is down: HTTP 404, wanted 200-299 (#6) · 3 min 6 s ago";
-        assert_eq!(heard, [waited], "{version}");
+        let address = named("late").url;
+        let link = format!("<a href=\"{address}\">{address}</a>");
+        assert_eq!(heard, [format!("{waited}\n{link}")], "{version}");
 
         let incidents = next.ask("/incidents");
         for line in [

@@ -9,8 +9,8 @@ use std::time::Duration;
 const LINGER: Duration = Duration::from_secs(1);
 /// While many sites are failing but not judged, a down alert waits for them, at most this long.
 const STORM_HOLD: Duration = Duration::from_secs(60);
-/// While many sites are down or slow, those that are mended wait so long for the next, at most as long as
-/// a storm holds.
+/// While many sites are down, those that are mended wait so long for the next, at most as long as a
+/// storm holds.
 const MENDED: Duration = Duration::from_secs(5);
 /// How things stand with the sites: an alert may be worth holding back a little.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,8 +21,8 @@ pub struct Unsettled {
     pub quiet: bool,
     /// Sites on their way up again.
     pub recovering: usize,
-    /// Sites that are down or degraded.
-    pub impaired: usize,
+    /// Sites that are down.
+    pub down: usize,
     /// How long an alert may have to wait for its write, as writes are many.
     pub writes_apart: Duration,
 }
@@ -48,9 +48,9 @@ pub fn hold_until(
     } else if let Some(at) = unwritten {
         // A moment later it can go along.
         at + unsettled.writes_apart + LINGER
-    } else if unsettled.impaired > 0 && ready.iter().all(|a| good(&a.notification)) {
+    } else if unsettled.down > 0 && ready.iter().all(|a| good(&a.notification)) {
         // What broke together is often mended together.
-        let many = unsettled.impaired + ready.len() > STORM_SITES;
+        let many = unsettled.down + ready.len() > STORM_SITES;
         match ready.last().filter(|_| many) {
             Some(newest) => (newest.at + MENDED).min(oldest + STORM_HOLD),
             None => oldest + LINGER,

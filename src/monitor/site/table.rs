@@ -40,8 +40,8 @@ pub struct Census {
     pub flapping: BTreeSet<usize>,
     /// How many were not judged yet.
     pub unknown: usize,
-    /// How many are down or degraded.
-    pub impaired: usize,
+    /// How many are down.
+    pub down: usize,
 }
 
 impl Sites {
@@ -111,9 +111,8 @@ impl Sites {
             self.changed.insert(at);
             census.unknown += usize::from(state == State::Unknown);
             census.unknown -= usize::from(before == State::Unknown);
-            let impaired = |state| usize::from(matches!(state, State::Down | State::Degraded));
-            census.impaired += impaired(state);
-            census.impaired -= impaired(before);
+            census.down += usize::from(state == State::Down);
+            census.down -= usize::from(before == State::Down);
         }
     }
 

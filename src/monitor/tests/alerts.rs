@@ -3,6 +3,7 @@
 use super::world::*;
 use crate::monitor::Event;
 use crate::monitor::outbox::message::Delivery;
+use crate::monitor::site::Site;
 use crate::monitor::site::access::Access;
 use crate::monitor::site::state::State;
 use std::time::Duration;
@@ -255,6 +256,28 @@ fn a_hundred_that_recover_within_a_minute_are_few_messages_and_none_waits_for_lo
     assert_eq!(lines.matches(" after ").count(), 99);
     let last = told.last().copied().unwrap_or_default();
     assert!(last <= 365 + 60 + 6, "{told:?}");
+}
+
+#[test]
+fn a_lone_end_waits_for_nothing_though_a_site_is_slow() {
+    let slow = Site {
+        slow: Some(Duration::from_millis(500)),
+        ..site("shop")
+    };
+    let mut world = World::new(vec![site("blog"), slow]);
+    world.pass(65);
+    world.fate("shop", good(700));
+    world.fate("blog", bad());
+    world.pass(180);
+    world.heard();
+    world.running.retain(|(_, name)| name != "blog");
+    world.feed(Event::Checked {
+        site: "blog".into(),
+        outcome: good(40),
+        waited: Duration::ZERO,
+    });
+    assert_eq!(world.state("shop"), State::Degraded);
+    assert!(world.heard().concat().contains("<b>blog</b> is up again"));
 }
 
 #[test]
