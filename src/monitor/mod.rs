@@ -308,7 +308,7 @@ impl Monitor {
     /// Takes back what an earlier run wrote. To be called after [`Monitor::restore`]: see
     /// [`Recorder::restore`].
     pub fn restore_history(&mut self, record: &Record) {
-        self.history.restore(record);
+        self.history.restore(record, &self.sites);
     }
 
     /// The sites that the history is of.
@@ -380,7 +380,9 @@ impl Monitor {
         persist::restore_notified(snapshot, alerts, &self.incidents, &waiting, chats);
         alerts.keep_sites(sites);
         for record in &snapshot.sites {
-            self.expiry.restore(&record.name, &record.expiry);
+            if let Some(at) = sites.find(&record.name) {
+                self.expiry.restore(at, &record.expiry);
+            }
         }
         self.expiry.restore_roots(&snapshot.roots);
         self.expiry.plan(now, sites, schedule.jitter());
@@ -461,9 +463,11 @@ impl Monitor {
     fn take_sites(&mut self, now: Now, sites: Vec<Arc<Site>>) {
         let before = std::mem::take(&mut self.sites);
         let (schedule, expiry) = (&mut self.schedule, &mut self.expiry);
-        self.sites = persist::take_sites(sites, before, schedule, expiry, now.moment());
+        let (sites, origins) = persist::take_sites(sites, before, schedule, expiry, now.moment());
+        self.sites = sites;
         self.alerts.keep_sites(&self.sites);
-        self.history.on_sites_changed(&self.sites);
+        self.history.follow(&origins);
+        self.expiry.follow(&origins);
         self.expiry
             .plan(now, &mut self.sites, self.schedule.jitter());
     }

@@ -31,11 +31,11 @@ impl Judging<'_> {
             .sites
             .iter()
             .filter(|w| !w.suspect() && !w.check_under_way());
-        let mut others: Vec<(Moment, String)> = others
-            .filter_map(|w| Some((self.schedule.due_at(w.name())?, w.name().to_owned())))
+        let mut others: Vec<(Moment, usize)> = others
+            .filter_map(|w| Some((self.schedule.due_at(w.place())?, w.place())))
             .collect();
-        others.sort();
-        let names: Vec<String> = others.into_iter().take(MOST).map(|(_, n)| n).collect();
-        self.schedule.bring_forward(&names, now, WITHIN);
+        others.sort_unstable();
+        let places: Vec<usize> = others.into_iter().take(MOST).map(|(_, at)| at).collect();
+        self.schedule.bring_forward(&places, now, WITHIN);
     }
 }

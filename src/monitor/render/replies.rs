@@ -195,9 +195,9 @@ pub(crate) fn site(
             lines.push(phases_line(&phases, watched));
         }
     }
-    lines.push(uptime_line(details.history.of(watched.name()), now));
+    lines.push(uptime_line(details.history.of(watched), now));
     for subject in Subject::ALL {
-        let watch = details.expiry.of(watched.name(), subject);
+        let watch = details.expiry.of(watched, subject);
         lines.extend(watch.and_then(|watch| expiry_line(watch, subject, now)));
     }
     match due {

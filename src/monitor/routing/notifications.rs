@@ -435,14 +435,14 @@ impl Monitor {
             }
             Order::Pause(at) => {
                 let name = self.reset_site(moment, at, true);
-                self.schedule.clear(&name);
+                self.schedule.clear(at);
                 self.close_incident(&name, moment);
                 self.sites
                     .refresh_reach(moment, self.uplink.has(Fault::NoConnection));
             }
             Order::Resume(at) => {
-                let name = self.reset_site(moment, at, false);
-                self.schedule.at(&name, moment);
+                self.reset_site(moment, at, false);
+                self.schedule.at(at, moment);
                 self.sites
                     .refresh_reach(moment, self.uplink.has(Fault::NoConnection));
             }

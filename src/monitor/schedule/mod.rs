@@ -9,10 +9,9 @@ use crate::monitor::schedule::late_rounds::Rounds;
 use crate::monitor::schedule::liveness::Progress;
 use crate::monitor::schedule::maintenance::Validity;
 use crate::monitor::site::state::SiteState;
-use crate::monitor::site::table::Sites;
+use crate::monitor::site::table::{BySite, Origins, Sites};
 use crate::monitor::time::{Jitter, Moment};
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The first check of a site comes within this, or within its interval if that is shorter.
@@ -28,8 +27,9 @@ const STALL: Duration = Duration::from_secs(5);
 /// Due times of all sites that are neither paused nor being checked, and what became of them.
 #[derive(Debug)]
 pub struct Scheduler {
-    slots: HashMap<Arc<str>, Slot>,
-    due: BTreeSet<(Moment, Arc<str>)>,
+    slots: BySite<Slot>,
+    /// When the sites at which places are due.
+    due: BTreeSet<(Moment, usize)>,
     jitter: Jitter,
     /// `None`: the windows of maintenance are to be looked up.
     maintenance: Option<Validity>,
@@ -40,11 +40,11 @@ pub struct Scheduler {
     stopping: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Slot {
-    name: Arc<str>,
     /// Every regular turn is a whole number of intervals after this: the site keeps its place in the round.
     phase: Moment,
+    /// Zero until it has its first turn.
     interval: Duration,
     due: Option<Due>,
 }
@@ -59,7 +59,7 @@ impl Scheduler {
     /// `seed` makes the jitter.
     pub fn new(seed: u64, heartbeat: bool, now: Moment) -> Scheduler {
         Scheduler {
-            slots: HashMap::new(),
+            slots: BySite::default(),
             due: BTreeSet::new(),
             jitter: Jitter::new(seed),
             maintenance: None,
@@ -96,11 +96,9 @@ impl Scheduler {
         actions: &mut Actions,
     ) {
         while !self.stopping
-            && let Some(name) = self.pop(now)
+            && let Some(at) = self.pop(now)
         {
-            if let Some(at) = sites.find(&name) {
-                self.start(now, clock_set, &mut sites[at], actions);
-            }
+            self.start(now, clock_set, &mut sites[at], actions);
         }
     }
 
@@ -119,12 +117,12 @@ impl Scheduler {
             && watched.config().is_https()
             && !mutated!("check https before the clock is set")
         {
-            self.next_turn(watched.name(), now);
+            self.next_turn(watched.place(), now);
             return false;
         }
         let fresh = watched.begin_check(now);
         self.progress.started(now);
-        self.clear(watched.name());
+        self.clear(watched.place());
         actions.push(Action::Check {
             site: watched.config().clone(),
             fresh,
@@ -175,20 +173,22 @@ impl Scheduler {
         self.progress.beat(now, sites)
     }
 
-    /// Spreads first checks over the first round: site `index` of `count` gets its own share.
-    pub fn first(
-        &mut self,
-        name: &str,
-        interval: Duration,
-        now: Moment,
-        (index, count): (usize, usize),
-    ) {
+    /// There is a new configuration: sites that go on keep their turns, others have none.
+    pub fn follow(&mut self, origins: &Origins) {
+        self.slots.follow(origins);
+        let slots = self.slots.iter().enumerate();
+        let due = slots.filter_map(|(at, slot)| Some((slot.due?.at, at)));
+        self.due = due.collect();
+    }
+
+    /// Spreads first checks over the first round: each of `count` sites gets its own share.
+    pub fn first(&mut self, at: usize, interval: Duration, now: Moment, count: usize) {
         let window = interval.min(FIRST_ROUND).as_millis() as f64;
         // The first site goes at once, so that a newcomer sees something happen.
-        let place = if index == 0 {
+        let place = if at == 0 {
             0.0
         } else {
-            index as f64 + 0.5 * self.jitter.fraction()
+            at as f64 + 0.5 * self.jitter.fraction()
         };
         let offset = Duration::from_millis((window * place / count.max(1) as f64) as u64);
         // Over a longer interval the phases are spread as widely as that allows.
@@ -197,25 +197,15 @@ impl Scheduler {
         } else {
             now + offset
         };
-        self.remove(name);
-        self.slots.insert(
-            name.into(),
-            Slot {
-                name: name.into(),
-                phase,
-                interval,
-                due: None,
-            },
-        );
-        self.set(name, now + offset, true);
+        self.slots[at].phase = phase;
+        self.slots[at].interval = interval;
+        self.set(at, now + offset, true);
     }
 
     /// The next regular turn after `now`.
-    pub fn next_turn(&mut self, name: &str, now: Moment) {
-        if let Some(slot) = self.slots.get(name) {
-            let at = slot.turn_after(now);
-            self.set(name, at, true);
-        }
+    pub fn next_turn(&mut self, at: usize, now: Moment) {
+        let turn = self.slots[at].turn_after(now);
+        self.set(at, turn, true);
     }
 
     /// An extra turn after a check that counted for nothing: its reason is not long in going, as a rule,
@@ -226,21 +216,21 @@ impl Scheduler {
             .retry
             .max(SOON)
             .min(watched.config().interval);
-        self.at(watched.name(), now + again);
+        self.at(watched.place(), now + again);
     }
 
     /// An extra turn: a retry.
-    pub fn at(&mut self, name: &str, at: Moment) {
-        self.set(name, at, false);
+    pub fn at(&mut self, at: usize, turn: Moment) {
+        self.set(at, turn, false);
     }
 
     /// Brings the turns of these sites forward, spread over `window`; one that is due before stays.
-    pub fn bring_forward(&mut self, names: &[String], now: Moment, window: Duration) {
+    pub fn bring_forward(&mut self, places: &[usize], now: Moment, window: Duration) {
         self.brought_forward = Some(now);
-        for (index, name) in names.iter().enumerate() {
-            let at = now + window.mul_f64((index + 1) as f64 / names.len() as f64);
-            if self.due_at(name).is_some_and(|due| due > at) {
-                self.set(name, at, false);
+        for (index, &at) in places.iter().enumerate() {
+            let turn = now + window.mul_f64((index + 1) as f64 / places.len() as f64);
+            if self.due_at(at).is_some_and(|due| due > turn) {
+                self.set(at, turn, false);
             }
         }
     }
@@ -251,40 +241,33 @@ impl Scheduler {
     }
 
     /// An extra turn for site `index` of `count`, spread over the first round or its interval.
-    fn soon(&mut self, name: &str, now: Moment, (index, count): (usize, usize)) {
-        if let Some(slot) = self.slots.get(name) {
-            let window = slot.interval.min(FIRST_ROUND);
-            let place = index as f64 / count.max(1) as f64;
-            self.set(name, now + window.mul_f64(place), false);
-        }
+    fn soon(&mut self, at: usize, now: Moment, (index, count): (usize, usize)) {
+        let window = self.slots[at].interval.min(FIRST_ROUND);
+        let share = index as f64 / count.max(1) as f64;
+        self.set(at, now + window.mul_f64(share), false);
     }
 
     /// The clock is set: sites that could not be checked without it get extra turns, one after the
     /// other.
     pub fn check_https_soon(&mut self, now: Moment, sites: &Sites) {
         let waiting = |w: &&SiteState| w.config().is_https() && !w.check_under_way() && !w.paused();
-        let waiting: Vec<&str> = sites.iter().filter(waiting).map(SiteState::name).collect();
-        for (place, name) in waiting.iter().enumerate() {
-            self.soon(name, now, (place, waiting.len()));
+        let waiting = sites.iter().filter(waiting).map(SiteState::place);
+        let waiting: Vec<usize> = waiting.collect();
+        for (index, &at) in waiting.iter().enumerate() {
+            self.soon(at, now, (index, waiting.len()));
         }
     }
 
     /// The site is being checked or paused: no turn.
-    pub fn clear(&mut self, name: &str) {
-        if let Some(slot) = self.slots.get_mut(name)
-            && let Some(due) = slot.due.take()
-        {
-            self.due.remove(&(due.at, slot.name.clone()));
+    pub fn clear(&mut self, at: usize) {
+        if let Some(due) = self.slots[at].due.take() {
+            self.due.remove(&(due.at, at));
         }
     }
 
-    pub fn remove(&mut self, name: &str) {
-        self.clear(name);
-        self.slots.remove(name);
-    }
-
-    pub fn interval(&self, name: &str) -> Option<Duration> {
-        self.slots.get(name).map(|s| s.interval)
+    /// Zero for a site that has not had its first turn.
+    pub fn interval(&self, at: usize) -> Duration {
+        self.slots[at].interval
     }
 
     /// When the next site is due.
@@ -293,22 +276,21 @@ impl Scheduler {
         Some(*at)
     }
 
-    pub fn due_at(&self, name: &str) -> Option<Moment> {
-        self.slots.get(name)?.due.map(|d| d.at)
+    pub fn due_at(&self, at: usize) -> Option<Moment> {
+        self.slots[at].due.map(|due| due.at)
     }
 
     /// Takes the next site whose turn has come. Turns lost to a stall are moved to the site's next
     /// regular one; a retry lost to it is spread over its delay.
-    fn pop(&mut self, now: Moment) -> Option<Arc<str>> {
+    fn pop(&mut self, now: Moment) -> Option<usize> {
         loop {
-            let (at, name) = self.due.first().filter(|(at, _)| *at <= now)?;
-            let (at, name) = (*at, name.clone());
-            let slot = self.slots.get(&name)?;
+            let (turn, at) = *self.due.first().filter(|(turn, _)| *turn <= now)?;
+            let slot = &self.slots[at];
             let regular = slot.due.is_some_and(|d| d.regular);
-            let late = now.since(at);
+            let late = now.since(turn);
             if late <= STALL.min(slot.interval / 2).max(Duration::from_millis(500)) {
-                self.clear(&name);
-                return Some(name);
+                self.clear(at);
+                return Some(at);
             }
             let again = if regular {
                 slot.turn_after(now)
@@ -319,17 +301,16 @@ impl Scheduler {
                     .mul_f64(self.jitter.fraction())
             };
             // Strictly later than now, or this loop would not end.
-            self.set(&name, again.max(Moment(now.0 + 1)), regular);
+            self.set(at, again.max(Moment(now.0 + 1)), regular);
         }
     }
 
-    fn set(&mut self, name: &str, at: Moment, regular: bool) {
-        if let Some(slot) = self.slots.get_mut(name) {
-            if let Some(before) = slot.due.replace(Due { at, regular }) {
-                self.due.remove(&(before.at, slot.name.clone()));
-            }
-            self.due.insert((at, slot.name.clone()));
+    fn set(&mut self, at: usize, turn: Moment, regular: bool) {
+        let due = Due { at: turn, regular };
+        if let Some(before) = self.slots[at].due.replace(due) {
+            self.due.remove(&(before.at, at));
         }
+        self.due.insert((turn, at));
     }
 }
 
@@ -350,19 +331,20 @@ mod tests {
 
     fn filled(count: usize, interval: Duration) -> Scheduler {
         let mut schedule = Scheduler::new(3, false, Moment(0));
-        for i in 0..count {
-            schedule.first(&format!("s{i}"), interval, Moment(0), (i, count));
+        schedule.follow(&Origins(vec![None; count]));
+        for at in 0..count {
+            schedule.first(at, interval, Moment(0), count);
         }
         schedule
     }
 
     /// Runs the schedule with instant checks; the times of all turns.
-    fn run(schedule: &mut Scheduler, until: i64) -> Vec<(i64, String)> {
+    fn run(schedule: &mut Scheduler, until: i64) -> Vec<(i64, usize)> {
         let mut turns = Vec::new();
         while let Some(at) = schedule.next_timeout().filter(|m| m.0 <= until) {
-            while let Some(name) = schedule.pop(at) {
-                turns.push((at.0, name.to_string()));
-                schedule.next_turn(&name, at);
+            while let Some(site) = schedule.pop(at) {
+                turns.push((at.0, site));
+                schedule.next_turn(site, at);
             }
         }
         turns
@@ -380,11 +362,8 @@ mod tests {
     fn first_checks_come_within_the_first_minute_and_no_two_seconds_see_a_burst() {
         let mut schedule = filled(120, Duration::from_secs(60));
         let turns = run(&mut schedule, 600_000);
-        let first: std::collections::HashSet<_> = turns
-            .iter()
-            .filter(|t| t.0 < 60_000)
-            .map(|t| t.1.clone())
-            .collect();
+        let first: std::collections::HashSet<_> =
+            turns.iter().filter(|t| t.0 < 60_000).map(|t| t.1).collect();
         assert_eq!(first.len(), 120);
         for second in 0..600 {
             let n = turns.iter().filter(|t| t.0 / 1000 == second).count();
@@ -417,9 +396,9 @@ mod tests {
         run(&mut schedule, 120_000);
         let woken = Moment(720_000);
         let mut at_once = 0;
-        while let Some(name) = schedule.pop(woken) {
+        while let Some(site) = schedule.pop(woken) {
             at_once += 1;
-            schedule.next_turn(&name, woken);
+            schedule.next_turn(site, woken);
         }
         assert!(at_once <= 10, "{at_once} checks at once");
         let turns = run(&mut schedule, 780_000);
@@ -429,11 +408,11 @@ mod tests {
     #[test]
     fn a_retry_comes_when_asked_and_the_site_then_keeps_its_place() {
         let mut schedule = filled(1, Duration::from_secs(60));
-        assert_eq!(schedule.pop(Moment(0)).as_deref(), Some("s0"));
-        schedule.at("s0", Moment(10_250));
+        assert_eq!(schedule.pop(Moment(0)), Some(0));
+        schedule.at(0, Moment(10_250));
         assert_eq!(schedule.next_timeout(), Some(Moment(10_250)));
         assert!(schedule.pop(Moment(10_250)).is_some());
-        schedule.next_turn("s0", Moment(10_300));
+        schedule.next_turn(0, Moment(10_300));
         assert_eq!(schedule.next_timeout(), Some(Moment(60_000)));
     }
 
@@ -442,7 +421,7 @@ mod tests {
         let mut schedule = filled(1, Duration::from_secs(1));
         assert!(schedule.pop(Moment(0)).is_some());
         assert_eq!(schedule.next_timeout(), None);
-        schedule.next_turn("s0", Moment(10_400));
+        schedule.next_turn(0, Moment(10_400));
         assert_eq!(schedule.next_timeout(), Some(Moment(11_000)));
     }
 
@@ -452,8 +431,7 @@ mod tests {
             let mut schedule = filled(count, Duration::from_secs(interval));
             let turns = run(&mut schedule, 1_800_000);
             for i in 0..count {
-                let name = format!("s{i}");
-                let times: Vec<i64> = turns.iter().filter(|t| t.1 == name).map(|t| t.0).collect();
+                let times: Vec<i64> = turns.iter().filter(|t| t.1 == i).map(|t| t.0).collect();
                 prop_assert!(times[0] <= 60_000.min(interval as i64 * 1000));
                 for pair in times.windows(2).skip(1) {
                     prop_assert_eq!(pair[1] - pair[0], interval as i64 * 1000);

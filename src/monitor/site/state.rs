@@ -74,6 +74,8 @@ impl fmt::Display for State {
 #[derive(Debug)]
 pub struct SiteState {
     config: Arc<Site>,
+    /// See [`SiteState::place`].
+    place: usize,
     streak: Streak,
     since: Moment,
     check_under_way: bool,
@@ -142,6 +144,7 @@ impl SiteState {
         SiteState {
             address: config.literal(),
             config,
+            place: 0,
             streak: Streak::new(State::Unknown),
             since: now,
             check_under_way: false,
@@ -208,6 +211,16 @@ impl SiteState {
 
     pub fn name(&self) -> &str {
         &self.config.name
+    }
+
+    /// Where it is among all sites: what other components keep of it is there too. It changes at a
+    /// reload only.
+    pub fn place(&self) -> usize {
+        self.place
+    }
+
+    pub(super) fn set_place(&mut self, place: usize) {
+        self.place = place;
     }
 
     pub fn paused(&self) -> bool {
