@@ -148,7 +148,7 @@ impl Monitor {
         }
         // What time alone brings about, and what has become possible by the event.
         for timer in Timer::ALL {
-            self.on_timeout(timer, now);
+            self.on_timeout(timer, &now);
         }
         let (clock_set, actions) = (self.clock.is_set(), &mut self.actions);
         self.history
@@ -159,19 +159,19 @@ impl Monitor {
     /// When to call [`Monitor::handle`] with [`Event::Due`] if nothing else happens before.
     pub fn next_wakeup(&mut self, now: Now) -> Option<Moment> {
         self.sites.recount();
-        let due = |timer: Timer| self.next_timeout(timer, now);
+        let due = |timer: Timer| self.next_timeout(timer, &now);
         let wakeup = Timer::ALL.into_iter().filter_map(due).min();
         self.clock.expect(wakeup);
         wakeup
     }
 
     /// When [`Monitor::on_timeout`] has something to do for this timer.
-    fn next_timeout(&self, timer: Timer, now: Now) -> Option<Moment> {
+    fn next_timeout(&self, timer: Timer, now: &Now) -> Option<Moment> {
         let (moment, clock_set) = (now.moment(), self.clock.is_set());
         let dated = |at: Option<Moment>| at.filter(|_| clock_set);
         let checking = |at: Option<Moment>| at.filter(|_| !self.schedule.stopping());
         match timer {
-            Timer::Maintenance => dated(self.schedule.next_maintenance(now)),
+            Timer::Maintenance => dated(self.schedule.next_maintenance(*now)),
             Timer::Check => self.schedule.next_timeout(),
             Timer::Inspection => {
                 let roots = self.expiry.next_roots();
@@ -186,59 +186,59 @@ impl Monitor {
             Timer::Fault if self.uplink.has(Fault::NoConnection) => None,
             Timer::Fault => self.alerts.next_fault(),
             Timer::UncleanStop => dated(self.incidents.next_timeout()),
-            Timer::Digest => dated(self.alerts.next_digest(now)),
+            Timer::Digest => dated(self.alerts.next_digest(*now)),
             Timer::Heartbeat => self.schedule.next_beat(moment),
             Timer::Bot => self.bot.next_timeout(moment, &self.outbox),
             Timer::Keyboard => self.outbox.next_keyboard(moment),
             Timer::Save => self.saving.next_due(),
-            Timer::Send => self.outbox.next_due(now, self.unsettled(now)),
+            Timer::Send => self.outbox.next_due(*now, self.unsettled(*now)),
         }
     }
 
-    fn on_timeout(&mut self, timer: Timer, now: Now) {
+    fn on_timeout(&mut self, timer: Timer, now: &Now) {
         let (moment, clock_set) = (now.moment(), self.clock.is_set());
         let (sites, actions) = (&mut self.sites, &mut self.actions);
         match timer {
-            Timer::Maintenance => self.refresh_maintenance(now),
+            Timer::Maintenance => self.refresh_maintenance(*now),
             Timer::Check => self.schedule.on_timeout(moment, clock_set, sites, actions),
             Timer::Inspection => {
                 if clock_set && !self.schedule.stopping() {
-                    self.inspect(now);
+                    self.inspect(*now);
                 }
             }
             Timer::Probe => {
-                self.settle_pending(now);
+                self.settle_pending(*now);
                 if !self.schedule.stopping() {
                     self.uplink.on_timeout(moment, &mut self.actions);
                 }
             }
-            Timer::Flapping => self.end_flapping(now),
+            Timer::Flapping => self.end_flapping(*now),
             Timer::Reminder => {
-                self.end_mutes(now);
-                self.remind(now);
+                self.end_mutes(*now);
+                self.remind(*now);
             }
             Timer::Fault if self.uplink.has(Fault::NoConnection) => {}
-            Timer::Fault => self.notify_of_faults(now),
-            Timer::UncleanStop if clock_set => self.notify_of_unclean_stop(now),
-            Timer::Digest if clock_set => self.notify_of_digest(now),
+            Timer::Fault => self.notify_of_faults(*now),
+            Timer::UncleanStop if clock_set => self.notify_of_unclean_stop(*now),
+            Timer::Digest if clock_set => self.notify_of_digest(*now),
             Timer::UncleanStop | Timer::Digest => {}
             Timer::Heartbeat => {
                 if self.schedule.beat(moment, sites) {
                     actions.push(Action::Heartbeat);
                 }
             }
-            Timer::Bot => self.bot.on_timeout(now, &mut self.outbox, actions),
+            Timer::Bot => self.bot.on_timeout(*now, &mut self.outbox, actions),
             Timer::Keyboard => {
                 let context = SendContext::new(&self.incidents, sites, moment);
                 self.outbox.refresh_keyboards(&context);
             }
             Timer::Save => {
                 if self.saving.begin(moment, self.outbox.last_alert_id()) {
-                    self.clock.stamp(now);
+                    self.clock.stamp(*now);
                     actions.push(Action::Save);
                 }
             }
-            Timer::Send => self.send(now),
+            Timer::Send => self.send(*now),
         }
     }
 

@@ -33,9 +33,9 @@ pub struct Digest {
 impl Digest {
     /// When today's is due, in Unix seconds, and which day today is.
     fn today(&self, now: Now) -> Option<(i64, i64)> {
+        let at = i64::from(self.at?);
         let today = now.zone.day(now.wall);
-        let due = now.zone.first(today * DAY + i64::from(self.at?) * 60);
-        Some((due, today))
+        Some((now.zone.first(today * DAY + at * 60), today))
     }
 
     /// Whether it is to be sent now. One that was due while we were off is sent late, on the same

@@ -319,6 +319,9 @@ impl Inspections {
 
     /// Starts the inspections that are due.
     pub fn on_timeout(&mut self, now: Moment, sites: &Sites, actions: &mut Actions) {
+        if self.due.first().is_none_or(|(due, ..)| *due > now) {
+            return;
+        }
         let due = self.due.iter().take_while(|(due, ..)| *due <= now);
         let due = due.filter(|(_, at, _)| inspects(&&sites[*at]));
         // In the order of the sites.

@@ -131,7 +131,7 @@ impl Recorder {
         if now.wall.div_euclid(60) != known.div_euclid(60) {
             self.note_all(now.wall, sites);
         } else {
-            for at in changed {
+            for at in changed.into_iter().flatten() {
                 self.note(now.wall, &sites[at]);
             }
         }

@@ -251,7 +251,10 @@ impl Monitor {
 
     /// Decides the pending downs that can be decided by now.
     pub(crate) fn settle_pending(&mut self, now: Now) {
-        for at in self.sites.recount().pending.clone() {
+        if self.sites.recount().pending.is_empty() {
+            return;
+        }
+        for at in self.sites.census().pending.clone() {
             let event = self.judging(now).settle(at);
             self.on_judged(now, event);
         }

@@ -76,6 +76,8 @@ pub struct SiteState {
     config: Arc<Site>,
     /// See [`SiteState::place`].
     place: usize,
+    /// See [`SiteState::has_name`].
+    has_name: bool,
     streak: Streak,
     since: Moment,
     check_under_way: bool,
@@ -141,10 +143,12 @@ pub struct Checked {
 
 impl SiteState {
     pub fn new(config: Arc<Site>, now: Moment) -> SiteState {
+        let address = config.literal();
         SiteState {
-            address: config.literal(),
             config,
             place: 0,
+            has_name: address.is_none(),
+            address,
             streak: Streak::new(State::Unknown),
             since: now,
             check_under_way: false,
@@ -188,6 +192,7 @@ impl SiteState {
         let other_host = before.host() != self.config.host();
         if other_host {
             self.address = self.config.literal();
+            self.has_name = self.address.is_none();
         }
         if before.check != self.config.check {
             // What the old address was at fault for is not the new one's.
@@ -336,7 +341,7 @@ impl SiteState {
 
     /// Its host is a name and not an address.
     pub fn has_name(&self) -> bool {
-        self.config.literal().is_none()
+        self.has_name
     }
 
     /// The first of the failures that are counted against it.

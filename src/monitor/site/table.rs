@@ -110,11 +110,12 @@ impl Sites {
 
     /// Sees what has become of the sites that may have changed.
     pub fn recount(&mut self) -> &Census {
-        let touched = std::mem::take(&mut self.touched);
         if std::mem::take(&mut self.all_touched) {
+            self.touched.clear();
             (0..self.all.len()).for_each(|at| self.recount_one(at));
-        } else {
-            touched.into_iter().for_each(|at| self.recount_one(at));
+        }
+        while let Some(at) = self.touched.pop() {
+            self.recount_one(at);
         }
         &self.census
     }
@@ -153,10 +154,10 @@ impl Sites {
         }
     }
 
-    /// Places of the sites whose state has changed since the last call.
-    pub fn take_changed(&mut self) -> BTreeSet<usize> {
+    /// Places of the sites whose state has changed since the last call, if there are any.
+    pub fn take_changed(&mut self) -> Option<BTreeSet<usize>> {
         self.recount();
-        std::mem::take(&mut self.changed)
+        (!self.changed.is_empty()).then(|| std::mem::take(&mut self.changed))
     }
 
     /// Places of the sites that depend on another, or did.
