@@ -76,7 +76,7 @@ impl Monitor {
     ) -> Monitor {
         let mut monitor = Monitor {
             sites: Sites::default(),
-            schedule: Scheduler::new(seed, settings.heartbeat, now.moment()),
+            schedule: Scheduler::new(seed, settings.heartbeat, settings.permits, now.moment()),
             incidents: Incidents::default(),
             alerts: Alerts::new(settings.quiet, settings.digest),
             outbox: Outbox::new(seed.rotate_left(32)),

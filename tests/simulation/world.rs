@@ -423,6 +423,7 @@ impl World<'_> {
                 users: None,
             },
             max_jobs: 2,
+            permits: 7,
             uplink: self.plan.uplink,
             heartbeat: false,
             quiet: None,

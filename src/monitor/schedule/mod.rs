@@ -1,4 +1,18 @@
 //! When each site is due: rounds spread over the interval, a missed turn skipped, never queued up.
+//!
+//! Turns that are due close together begin together, so that one wake-up of the process and of the
+//! kernel serves several checks. What waits for what:
+//!
+//! | turn | when it is due | test |
+//! | --- | --- | --- |
+//! | regular | it waits for others, for at most 2 % of its interval, never over 1.2 s | `regular_turns_close_together_begin_with_the_last_of_them` |
+//! | regular, and as many wait as may begin together | all of them begin | `no_more_begin_together_than_may` |
+//! | the first of a site | begins, and so do those that wait | `a_first_turn_is_not_held_back` |
+//! | extra (a retry, one that was brought forward) | begins, and so do those that wait | `a_retry_is_not_held_back_and_takes_along_what_waits` |
+//! | any, later than it may be (a standstill) | a regular one is skipped, an extra one spread anew | `a_stall_of_ten_minutes_makes_no_burst` |
+//!
+//! The next turn is counted from the site's place in the round and not from when a check began: so
+//! the spread stays as it is.
 
 pub(crate) mod late_rounds;
 pub(crate) mod liveness;
@@ -17,6 +31,13 @@ use std::time::Duration;
 /// The first check of a site comes within this, or within its interval if that is shorter.
 const FIRST_ROUND: Duration = Duration::from_secs(60);
 
+/// A regular turn waits for others for its interval divided by this, and no longer than one of a
+/// minute would.
+const WINDOWS: u32 = 50;
+
+/// More than so many gain little by beginning together, and wait for each other's answers.
+const TOGETHER: usize = 10;
+
 /// A check that counted for nothing is made again no sooner than this.
 const SOON: Duration = Duration::from_secs(5);
 
@@ -31,6 +52,8 @@ pub struct Scheduler {
     /// When the sites at which places are due.
     due: BTreeSet<(Moment, usize)>,
     jitter: Jitter,
+    /// So many checks may begin together for having waited.
+    together: usize,
     /// `None`: the windows of maintenance are to be looked up.
     maintenance: Option<Validity>,
     progress: Progress,
@@ -52,16 +75,25 @@ struct Slot {
 #[derive(Clone, Copy, Debug)]
 struct Due {
     at: Moment,
-    regular: bool,
+    turn: Turn,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    First,
+    Regular,
+    Extra,
 }
 
 impl Scheduler {
-    /// `seed` makes the jitter.
-    pub fn new(seed: u64, heartbeat: bool, now: Moment) -> Scheduler {
+    /// `seed` makes the jitter; `permits`: as many checks can be under way.
+    pub fn new(seed: u64, heartbeat: bool, permits: usize, now: Moment) -> Scheduler {
         Scheduler {
             slots: BySite::default(),
             due: BTreeSet::new(),
             jitter: Jitter::new(seed),
+            // The other half is for what cannot wait.
+            together: (permits / 2).clamp(1, TOGETHER),
             maintenance: None,
             progress: Progress::new(heartbeat, now),
             rounds: Rounds::default(),
@@ -95,10 +127,13 @@ impl Scheduler {
         sites: &mut Sites,
         actions: &mut Actions,
     ) {
-        while !self.stopping
-            && let Some(at) = self.pop(now)
-        {
-            self.start(now, clock_set, &mut sites[at], actions);
+        while let Some(end) = self.next_timeout().filter(|end| *end <= now) {
+            for _ in 0..self.together {
+                let Some(at) = self.pop(end, now) else {
+                    break;
+                };
+                self.start(now, clock_set, &mut sites[at], actions);
+            }
         }
     }
 
@@ -199,13 +234,13 @@ impl Scheduler {
         };
         self.slots[at].phase = phase;
         self.slots[at].interval = interval;
-        self.set(at, now + offset, true);
+        self.set(at, now + offset, Turn::First);
     }
 
     /// The next regular turn after `now`.
     pub fn next_turn(&mut self, at: usize, now: Moment) {
         let turn = self.slots[at].turn_after(now);
-        self.set(at, turn, true);
+        self.set(at, turn, Turn::Regular);
     }
 
     /// An extra turn after a check that counted for nothing: its reason is not long in going, as a rule,
@@ -221,7 +256,7 @@ impl Scheduler {
 
     /// An extra turn: a retry.
     pub fn at(&mut self, at: usize, turn: Moment) {
-        self.set(at, turn, false);
+        self.set(at, turn, Turn::Extra);
     }
 
     /// Brings the turns of these sites forward, spread over `window`; one that is due before stays.
@@ -230,7 +265,7 @@ impl Scheduler {
         for (index, &at) in places.iter().enumerate() {
             let turn = now + window.mul_f64((index + 1) as f64 / places.len() as f64);
             if self.due_at(at).is_some_and(|due| due > turn) {
-                self.set(at, turn, false);
+                self.set(at, turn, Turn::Extra);
             }
         }
     }
@@ -244,7 +279,7 @@ impl Scheduler {
     fn soon(&mut self, at: usize, now: Moment, (index, count): (usize, usize)) {
         let window = self.slots[at].interval.min(FIRST_ROUND);
         let share = index as f64 / count.max(1) as f64;
-        self.set(at, now + window.mul_f64(share), false);
+        self.set(at, now + window.mul_f64(share), Turn::Extra);
     }
 
     /// The clock is set: sites that could not be checked without it get extra turns, one after the
@@ -270,29 +305,40 @@ impl Scheduler {
         self.slots[at].interval
     }
 
-    /// When the next site is due.
+    /// When the next check begins, or several do: with the last that is due before one of them may
+    /// wait no longer.
     pub fn next_timeout(&self) -> Option<Moment> {
-        let (at, _) = self.due.first().filter(|_| !self.stopping)?;
-        Some(*at)
+        if self.stopping {
+            return None;
+        }
+        let (mut end, mut latest) = (None, Moment(i64::MAX));
+        for &(due, at) in self.due.iter().take(self.together) {
+            if due > latest {
+                break;
+            }
+            end = Some(due);
+            latest = latest.min(due + self.slots[at].window());
+        }
+        end
     }
 
     pub fn due_at(&self, at: usize) -> Option<Moment> {
         self.slots[at].due.map(|due| due.at)
     }
 
-    /// Takes the next site whose turn has come. Turns lost to a stall are moved to the site's next
-    /// regular one; a retry lost to it is spread over its delay.
-    fn pop(&mut self, now: Moment) -> Option<usize> {
+    /// Takes the next site that was due at `end` or before. Turns lost to a stall are moved to the
+    /// site's next regular one; a retry lost to it is spread over its delay.
+    fn pop(&mut self, end: Moment, now: Moment) -> Option<usize> {
         loop {
-            let (turn, at) = *self.due.first().filter(|(turn, _)| *turn <= now)?;
+            let (due, at) = *self.due.first().filter(|(due, _)| *due <= end)?;
             let slot = &self.slots[at];
-            let regular = slot.due.is_some_and(|d| d.regular);
-            let late = now.since(turn);
+            let turn = slot.turn();
+            let late = now.since(due);
             if late <= STALL.min(slot.interval / 2).max(Duration::from_millis(500)) {
                 self.clear(at);
                 return Some(at);
             }
-            let again = if regular {
+            let again = if turn != Turn::Extra {
                 slot.turn_after(now)
             } else {
                 now + slot
@@ -301,20 +347,32 @@ impl Scheduler {
                     .mul_f64(self.jitter.fraction())
             };
             // Strictly later than now, or this loop would not end.
-            self.set(at, again.max(Moment(now.0 + 1)), regular);
+            self.set(at, again.max(Moment(now.0 + 1)), turn);
         }
     }
 
-    fn set(&mut self, at: usize, turn: Moment, regular: bool) {
-        let due = Due { at: turn, regular };
-        if let Some(before) = self.slots[at].due.replace(due) {
+    fn set(&mut self, at: usize, due: Moment, turn: Turn) {
+        let before = self.slots[at].due.replace(Due { at: due, turn });
+        if let Some(before) = before {
             self.due.remove(&(before.at, at));
         }
-        self.due.insert((turn, at));
+        self.due.insert((due, at));
     }
 }
 
 impl Slot {
+    fn turn(&self) -> Turn {
+        self.due.map_or(Turn::Extra, |due| due.turn)
+    }
+
+    /// How long its turn may wait for others.
+    fn window(&self) -> Duration {
+        match self.turn() {
+            Turn::Regular => self.interval.min(FIRST_ROUND) / WINDOWS,
+            Turn::First | Turn::Extra => Duration::ZERO,
+        }
+    }
+
     fn turn_after(&self, now: Moment) -> Moment {
         let interval = i64::try_from(self.interval.as_millis())
             .unwrap_or(i64::MAX)
@@ -329,8 +387,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// Each turn alone.
     fn filled(count: usize, interval: Duration) -> Scheduler {
-        let mut schedule = Scheduler::new(3, false, Moment(0));
+        filled_for(count, interval, 1)
+    }
+
+    fn filled_for(count: usize, interval: Duration, permits: usize) -> Scheduler {
+        let mut schedule = Scheduler::new(3, false, permits, Moment(0));
         schedule.follow(&Origins(vec![None; count]));
         for at in 0..count {
             schedule.first(at, interval, Moment(0), count);
@@ -342,12 +407,32 @@ mod tests {
     fn run(schedule: &mut Scheduler, until: i64) -> Vec<(i64, usize)> {
         let mut turns = Vec::new();
         while let Some(at) = schedule.next_timeout().filter(|m| m.0 <= until) {
-            while let Some(site) = schedule.pop(at) {
+            for _ in 0..schedule.together {
+                let Some(site) = schedule.pop(at, at) else {
+                    break;
+                };
                 turns.push((at.0, site));
                 schedule.next_turn(site, at);
             }
         }
         turns
+    }
+
+    /// Sites with an interval of a minute whose regular turns come then, in ms.
+    fn with_turns(turns: &[i64], permits: usize) -> Scheduler {
+        let mut schedule = filled_for(turns.len(), MINUTE, permits);
+        for (at, turn) in turns.iter().enumerate() {
+            schedule.set(at, Moment(*turn), Turn::Regular);
+        }
+        schedule
+    }
+
+    /// What begins until then, without turns that follow.
+    fn begun(schedule: &mut Scheduler, until: i64) -> Vec<(i64, usize)> {
+        run(schedule, until)
+            .into_iter()
+            .filter(|(at, _)| *at < 60_000)
+            .collect()
     }
 
     #[test]
@@ -396,7 +481,7 @@ mod tests {
         run(&mut schedule, 120_000);
         let woken = Moment(720_000);
         let mut at_once = 0;
-        while let Some(site) = schedule.pop(woken) {
+        while let Some(site) = schedule.pop(woken, woken) {
             at_once += 1;
             schedule.next_turn(site, woken);
         }
@@ -408,10 +493,10 @@ mod tests {
     #[test]
     fn a_retry_comes_when_asked_and_the_site_then_keeps_its_place() {
         let mut schedule = filled(1, Duration::from_secs(60));
-        assert_eq!(schedule.pop(Moment(0)), Some(0));
+        assert_eq!(schedule.pop(Moment(0), Moment(0)), Some(0));
         schedule.at(0, Moment(10_250));
         assert_eq!(schedule.next_timeout(), Some(Moment(10_250)));
-        assert!(schedule.pop(Moment(10_250)).is_some());
+        assert!(schedule.pop(Moment(10_250), Moment(10_250)).is_some());
         schedule.next_turn(0, Moment(10_300));
         assert_eq!(schedule.next_timeout(), Some(Moment(60_000)));
     }
@@ -419,13 +504,90 @@ mod tests {
     #[test]
     fn a_check_that_takes_longer_than_the_interval_skips_the_missed_turns() {
         let mut schedule = filled(1, Duration::from_secs(1));
-        assert!(schedule.pop(Moment(0)).is_some());
+        assert!(schedule.pop(Moment(0), Moment(0)).is_some());
         assert_eq!(schedule.next_timeout(), None);
         schedule.next_turn(0, Moment(10_400));
         assert_eq!(schedule.next_timeout(), Some(Moment(11_000)));
     }
 
+    #[test]
+    fn regular_turns_close_together_begin_with_the_last_of_them() {
+        let mut schedule = with_turns(&[1_000, 1_900, 2_200, 2_201, 9_000], 20);
+        assert_eq!(schedule.next_timeout(), Some(Moment(2_200)));
+        assert_eq!(
+            begun(&mut schedule, 10_000),
+            [(2_200, 0), (2_200, 1), (2_200, 2), (2_201, 3), (9_000, 4)]
+        );
+        assert_eq!(
+            schedule.due_at(0),
+            Some(schedule.slots[0].turn_after(Moment(2_200)))
+        );
+    }
+
+    #[test]
+    fn the_shortest_window_of_those_that_wait_counts() {
+        let mut schedule = with_turns(&[1_000, 1_100, 1_110, 2_000], 20);
+        schedule.slots[1].interval = Duration::from_secs(1);
+        assert_eq!(schedule.next_timeout(), Some(Moment(1_110)));
+        schedule.slots[1].interval = Duration::from_secs(86_400);
+        assert_eq!(schedule.next_timeout(), Some(Moment(2_000)));
+    }
+
+    #[test]
+    fn no_more_begin_together_than_may() {
+        let mut schedule = with_turns(&[1_000, 1_001, 1_002, 1_003, 1_003], 5);
+        assert_eq!(
+            begun(&mut schedule, 10_000),
+            [(1_001, 0), (1_001, 1), (1_003, 2), (1_003, 3), (1_003, 4)]
+        );
+        let one = with_turns(&[1_000, 1_001], 1);
+        assert_eq!(one.next_timeout(), Some(Moment(1_000)));
+    }
+
+    #[test]
+    fn a_retry_is_not_held_back_and_takes_along_what_waits() {
+        let mut schedule = with_turns(&[1_000, 9_000, 2_000], 20);
+        schedule.at(1, Moment(1_500));
+        assert_eq!(
+            begun(&mut schedule, 10_000),
+            [(1_500, 0), (1_500, 1), (2_000, 2)]
+        );
+    }
+
+    #[test]
+    fn a_first_turn_is_not_held_back() {
+        let schedule = filled_for(100, MINUTE, 20);
+        assert_eq!(schedule.next_timeout(), Some(Moment(0)));
+    }
+
     proptest! {
+        #[test]
+        fn no_turn_waits_for_long_and_no_more_begin_together_than_may(
+            turns in proptest::collection::vec((0..20_000_i64, 1..300_u64, any::<bool>()), 1..60),
+            permits in 1_usize..30,
+        ) {
+            let mut schedule = filled_for(turns.len(), MINUTE, permits);
+            for (at, &(due, interval, extra)) in turns.iter().enumerate() {
+                schedule.slots[at].interval = Duration::from_secs(interval);
+                let turn = if extra { Turn::Extra } else { Turn::Regular };
+                schedule.set(at, Moment(due), turn);
+            }
+            let mut begun = vec![0; turns.len()];
+            while let Some(end) = schedule.next_timeout() {
+                let mut waited = 0;
+                for _ in 0..schedule.together {
+                    let Some(at) = schedule.pop(end, end) else { break };
+                    let (due, interval, extra) = turns[at];
+                    let most = if extra { 0 } else { (interval as i64 * 20).min(1_200) };
+                    prop_assert!((0..=most).contains(&(end.0 - due)), "{due} began at {end:?}");
+                    waited += usize::from(end.0 > due);
+                    begun[at] += 1;
+                }
+                prop_assert!(waited < (permits / 2).clamp(1, TOGETHER));
+            }
+            prop_assert_eq!(begun, vec![1; turns.len()]);
+        }
+
         #[test]
         fn every_site_has_its_turn_once_an_interval(count in 1usize..40, interval in 1u64..300) {
             let mut schedule = filled(count, Duration::from_secs(interval));
