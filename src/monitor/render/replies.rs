@@ -283,7 +283,7 @@ pub(crate) fn history(watched: &SiteState, now: Now) -> String {
     }
     let mut lines = vec![format!("The last checks of {}", bold(watched.name()))];
     for checked in watched.recent().rev() {
-        let took = answer_time(checked.took);
+        let took = answer_time(checked.took());
         let cause = suffix(" · ", checked.cause.as_deref());
         let mark = match (&checked.cause, checked.failed) {
             (None, _) => "✅",
