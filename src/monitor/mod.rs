@@ -202,23 +202,36 @@ impl Monitor {
             Timer::Maintenance => self.refresh_maintenance(*now),
             Timer::Check => self.schedule.on_timeout(moment, clock_set, sites, actions),
             Timer::Inspection => {
-                if clock_set && !self.schedule.stopping() {
+                let due = self.expiry.is_due(moment);
+                if due && clock_set && !self.schedule.stopping() {
                     self.inspect(*now);
                 }
             }
             Timer::Probe => {
-                self.settle_pending(*now);
+                if !self.sites.recount().pending.is_empty() {
+                    self.settle_pending(*now);
+                }
                 if !self.schedule.stopping() {
                     self.uplink.on_timeout(moment, &mut self.actions);
                 }
             }
-            Timer::Flapping => self.end_flapping(*now),
+            Timer::Flapping => {
+                if !self.sites.recount().flapping.is_empty() {
+                    self.end_flapping(*now);
+                }
+            }
             Timer::Reminder => {
-                self.end_mutes(*now);
-                self.remind(*now);
+                if self.incidents.any_open() || self.alerts.any_silence() {
+                    self.end_mutes(*now);
+                    self.remind(*now);
+                }
             }
             Timer::Fault if self.uplink.has(Fault::NoConnection) => {}
-            Timer::Fault => self.notify_of_faults(*now),
+            Timer::Fault => {
+                if self.alerts.next_fault().is_some_and(|due| due <= moment) {
+                    self.notify_of_faults(*now);
+                }
+            }
             Timer::UncleanStop if clock_set => self.notify_of_unclean_stop(*now),
             Timer::Digest if clock_set => self.notify_of_digest(*now),
             Timer::UncleanStop | Timer::Digest => {}
@@ -238,7 +251,11 @@ impl Monitor {
                     actions.push(Action::Save);
                 }
             }
-            Timer::Send => self.send(*now),
+            Timer::Send => {
+                if self.outbox.any_waiting() {
+                    self.send(*now);
+                }
+            }
         }
     }
 

@@ -317,11 +317,13 @@ impl Inspections {
         next.map(|(due, ..)| *due)
     }
 
+    /// An inspection may be due, or the end of root certificates to be notified.
+    pub fn is_due(&self, now: Moment) -> bool {
+        self.next_roots().is_some() || self.due.first().is_some_and(|(due, ..)| *due <= now)
+    }
+
     /// Starts the inspections that are due.
     pub fn on_timeout(&mut self, now: Moment, sites: &Sites, actions: &mut Actions) {
-        if self.due.first().is_none_or(|(due, ..)| *due > now) {
-            return;
-        }
         let due = self.due.iter().take_while(|(due, ..)| *due <= now);
         let due = due.filter(|(_, at, _)| inspects(&&sites[*at]));
         // In the order of the sites.

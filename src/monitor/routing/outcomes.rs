@@ -251,10 +251,7 @@ impl Monitor {
 
     /// Decides the pending downs that can be decided by now.
     pub(crate) fn settle_pending(&mut self, now: Now) {
-        if self.sites.recount().pending.is_empty() {
-            return;
-        }
-        for at in self.sites.census().pending.clone() {
+        for at in self.sites.recount().pending.clone() {
             let event = self.judging(now).settle(at);
             self.on_judged(now, event);
         }
