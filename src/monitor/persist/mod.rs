@@ -243,6 +243,7 @@ pub(crate) fn take_sites(
     schedule.follow(&origins);
     for (at, watched) in sites.iter().enumerate() {
         let interval = watched.config().interval;
+        schedule.set_handshake(at, watched.config().is_https());
         if schedule.interval(at) != interval {
             schedule.first(at, interval, now, count);
         } else if schedule.due_at(at).is_none() {

@@ -7,9 +7,13 @@
 //! | --- | --- | --- |
 //! | regular | it waits for others, for at most 2 % of its interval, never over 1.2 s | `regular_turns_close_together_begin_with_the_last_of_them` |
 //! | regular, and as many wait as may begin together | all of them begin | `no_more_begin_together_than_may` |
+//! | regular, and it and one that waits make a TLS handshake | those that wait begin without it | `handshakes_do_not_begin_together` |
 //! | the first of a site | begins, and so do those that wait | `a_first_turn_is_not_held_back` |
 //! | extra (a retry, one that was brought forward) | begins, and so do those that wait | `a_retry_is_not_held_back_and_takes_along_what_waits` |
 //! | any, later than it may be (a standstill) | a regular one is skipped, an extra one spread anew | `a_stall_of_ten_minutes_makes_no_burst` |
+//!
+//! Handshakes that begin together keep the processor from one another, and the response times that are
+//! measured grow by more than what a wake-up costs is worth. Other checks take little of it.
 //!
 //! The next turn is counted from the site's place in the round and not from when a check began: so
 //! the spread stays as it is.
@@ -69,6 +73,8 @@ struct Slot {
     phase: Moment,
     /// Zero until it has its first turn.
     interval: Duration,
+    /// Its check makes a TLS handshake.
+    handshake: bool,
     due: Option<Due>,
 }
 
@@ -237,6 +243,11 @@ impl Scheduler {
         self.set(at, now + offset, Turn::First);
     }
 
+    /// Whether checks of the site make a TLS handshake.
+    pub fn set_handshake(&mut self, at: usize, handshake: bool) {
+        self.slots[at].handshake = handshake;
+    }
+
     /// The next regular turn after `now`.
     pub fn next_turn(&mut self, at: usize, now: Moment) {
         let turn = self.slots[at].turn_after(now);
@@ -311,13 +322,15 @@ impl Scheduler {
         if self.stopping {
             return None;
         }
-        let (mut end, mut latest) = (None, Moment(i64::MAX));
+        let (mut end, mut latest, mut handshakes) = (None, Moment(i64::MAX), 0);
         for &(due, at) in self.due.iter().take(self.together) {
-            if due > latest {
+            let slot = &self.slots[at];
+            handshakes += u32::from(slot.handshake);
+            if due > latest || handshakes > 1 {
                 break;
             }
             end = Some(due);
-            latest = latest.min(due + self.slots[at].window());
+            latest = latest.min(due + slot.window());
         }
         end
     }
@@ -555,6 +568,18 @@ mod tests {
     }
 
     #[test]
+    fn handshakes_do_not_begin_together() {
+        let mut schedule = with_turns(&[1_000, 1_100, 1_200, 1_300, 1_400], 20);
+        for at in [1, 3, 4] {
+            schedule.set_handshake(at, true);
+        }
+        assert_eq!(
+            begun(&mut schedule, 10_000),
+            [(1_200, 0), (1_200, 1), (1_200, 2), (1_300, 3), (1_400, 4)]
+        );
+    }
+
+    #[test]
     fn a_first_turn_is_not_held_back() {
         let schedule = filled_for(100, MINUTE, 20);
         assert_eq!(schedule.next_timeout(), Some(Moment(0)));
@@ -563,27 +588,32 @@ mod tests {
     proptest! {
         #[test]
         fn no_turn_waits_for_long_and_no_more_begin_together_than_may(
-            turns in proptest::collection::vec((0..20_000_i64, 1..300_u64, any::<bool>()), 1..60),
+            turns in proptest::collection::vec(
+                (0..20_000_i64, 1..300_u64, any::<bool>(), any::<bool>()),
+                1..60,
+            ),
             permits in 1_usize..30,
         ) {
             let mut schedule = filled_for(turns.len(), MINUTE, permits);
-            for (at, &(due, interval, extra)) in turns.iter().enumerate() {
+            for (at, &(due, interval, extra, handshake)) in turns.iter().enumerate() {
+                schedule.set_handshake(at, handshake);
                 schedule.slots[at].interval = Duration::from_secs(interval);
                 let turn = if extra { Turn::Extra } else { Turn::Regular };
                 schedule.set(at, Moment(due), turn);
             }
             let mut begun = vec![0; turns.len()];
             while let Some(end) = schedule.next_timeout() {
-                let mut waited = 0;
+                let (mut waited, mut handshakes) = (0, 0);
                 for _ in 0..schedule.together {
                     let Some(at) = schedule.pop(end, end) else { break };
-                    let (due, interval, extra) = turns[at];
+                    let (due, interval, extra, handshake) = turns[at];
                     let most = if extra { 0 } else { (interval as i64 * 20).min(1_200) };
                     prop_assert!((0..=most).contains(&(end.0 - due)), "{due} began at {end:?}");
                     waited += usize::from(end.0 > due);
+                    handshakes += usize::from(end.0 > due && handshake);
                     begun[at] += 1;
                 }
-                prop_assert!(waited < (permits / 2).clamp(1, TOGETHER));
+                prop_assert!(waited < (permits / 2).clamp(1, TOGETHER) && handshakes <= 1);
             }
             prop_assert_eq!(begun, vec![1; turns.len()]);
         }
