@@ -1,24 +1,33 @@
 """What a process takes at rest, and how it begins."""
 
+import random
 import re
 import socket
 import statistics
 import subprocess
 import tempfile
 import time
+import zlib
 
 import farm
 
 RUNS = 7
 
 
-def memory(nginx, sitemon, sites, roots, rounds=3):
+def memory(nginx, sitemon, sites, roots, rounds=3, history=False):
     """Resident KiB after `rounds` rounds of HTTPS checks: (in all, of its own, the stack's, of the program's file).
 
-    Of its own is what was written to: no other process shares it and no flash has it.
+    Of its own is what was written to: no other process shares it and no flash has it. `history`: every site
+    begins with 90 days of it.
     """
     interval = max(2, sites // 20)  # 20 checks a second at most: the process rests between them
     config = farm.site_config(nginx.url("https"), sites, interval, roots)
+    if history:
+        state = farm.temp() / f"memory-{sites}" / "state"
+        state.mkdir(parents=True)
+        state.chmod(0o700)
+        (state / "history").write_bytes(history_file([f"s{number}" for number in range(1, sites + 1)]))
+        (state / "history").chmod(0o600)
     _, before = nginx.counts()
     agent = farm.Sitemon(sitemon, f"memory-{sites}", config)
     farm.wait_for(f"{rounds} rounds of {sites} checks", lambda: nginx.counts()[1] >= before + rounds * sites,
@@ -37,8 +46,49 @@ def memory(nginx, sitemon, sites, roots, rounds=3):
             elif words[0] == "Private_Dirty:":
                 parts["own"] += int(words[1])
     threads = agent.threads()
+    if history and "history" in agent.last_lines():
+        farm.die(f"the history was not taken:\n{agent.last_lines()}")
     farm.stop(agent.process)
     return [parts["all"], parts["own"], parts["stack"], parts["program"], threads]
+
+
+def history_file(names):
+    """What src/state/history_file.rs writes at the beginning of an hour: of each site 168 hours and 90 days,
+    with an outage now and then and response times that go up and down."""
+    hour = int(time.time()) // 3600
+    body = b"B" + hour.to_bytes(8, "little") + b"\0" + count(0) + count(len(names))
+    for name in names:
+        body += count(len(name)) + name.encode()
+    for number in range(len(names)):
+        dice = random.Random(number)
+        row = b"".join(buckets(dice, length, ticks) + paces(dice, length) + paces(dice, length)
+                       for length, ticks in ((168, 900), (90, 21_600)))
+        body += count(len(row)) + row
+    return b"sHr1" + len(body).to_bytes(4, "little") + zlib.crc32(body).to_bytes(4, "little") + body
+
+
+def buckets(dice, length, ticks):
+    """Shares of so many hours or days of so many ticks, in runs."""
+    runs = []
+    while length > 0:
+        run = min(dice.randint(1, 40), length)
+        down = dice.randint(0, 40)
+        runs.append(bytes([run]) + (ticks - down).to_bytes(2, "little") + down.to_bytes(2, "little"))
+        length -= run
+    return bytes([len(runs)]) + b"".join(runs)
+
+
+def paces(dice, length):
+    """Codes of response times that begin with 100, each near the one before it."""
+    nibbles = [15, 100 >> 4, 100 & 15] + [dice.randint(6, 8) for _ in range(length - 1)]
+    nibbles += [0] * (len(nibbles) % 2)
+    return b"\0" + bytes(high << 4 | low for high, low in zip(nibbles[::2], nibbles[1::2]))
+
+
+def count(number):
+    """Seven bits a byte, the lowest first."""
+    low = bytes([number & 127 | (128 if number > 127 else 0)])
+    return low if number <= 127 else low + count(number >> 7)
 
 
 def start(sitemon, sites):

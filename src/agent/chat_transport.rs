@@ -79,10 +79,11 @@ impl Transport {
     }
 
     /// What the monitor must know of the configuration besides the sites.
-    pub(super) fn settings(&self, config: &Config) -> monitor::Settings {
+    pub(super) fn settings(&self, config: &Config, client: &Client) -> monitor::Settings {
         monitor::Settings {
             access: self.access(config),
             max_jobs: config.agent.commands,
+            permits: client.check_permits(),
             uplink: !config.agent.uplink.is_empty(),
             heartbeat: config.agent.heartbeat.is_some(),
             quiet: config.telegram.as_ref().and_then(|t| t.quiet),

@@ -211,7 +211,7 @@ impl Agent {
         let heartbeat = Rc::new(HeartbeatSender::new(client.clone(), clock.clone()));
         let mut monitor = Monitor::new(
             config.sites.clone(),
-            transport.settings(&config),
+            transport.settings(&config, &client),
             now,
             seed(),
         );

@@ -143,7 +143,7 @@ impl Agent {
         let reloaded = Event::Reloaded {
             sites: config.sites.clone(),
             added: config::added_sites(self.monitor.added(), &config),
-            settings: self.transport.settings(&config),
+            settings: self.transport.settings(&config, &self.client),
         };
         // First: what comes of it may be a look at the new `uplink`.
         self.config = config;

@@ -179,6 +179,8 @@ pub struct Settings {
     pub access: Access,
     /// `/check` commands that may run at once.
     pub max_jobs: usize,
+    /// Checks that can be under way at once.
+    pub permits: usize,
     /// There are `uplink` probes to ask.
     pub uplink: bool,
     /// Alerts of these local hours have no sound.

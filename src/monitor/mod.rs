@@ -76,7 +76,7 @@ impl Monitor {
     ) -> Monitor {
         let mut monitor = Monitor {
             sites: Sites::default(),
-            schedule: Scheduler::new(seed, settings.heartbeat, now.moment()),
+            schedule: Scheduler::new(seed, settings.heartbeat, settings.permits, now.moment()),
             incidents: Incidents::default(),
             alerts: Alerts::new(settings.quiet, settings.digest),
             outbox: Outbox::new(seed.rotate_left(32)),
@@ -148,7 +148,7 @@ impl Monitor {
         }
         // What time alone brings about, and what has become possible by the event.
         for timer in Timer::ALL {
-            self.on_timeout(timer, now);
+            self.on_timeout(timer, &now);
         }
         let (clock_set, actions) = (self.clock.is_set(), &mut self.actions);
         self.history
@@ -159,19 +159,19 @@ impl Monitor {
     /// When to call [`Monitor::handle`] with [`Event::Due`] if nothing else happens before.
     pub fn next_wakeup(&mut self, now: Now) -> Option<Moment> {
         self.sites.recount();
-        let due = |timer: Timer| self.next_timeout(timer, now);
+        let due = |timer: Timer| self.next_timeout(timer, &now);
         let wakeup = Timer::ALL.into_iter().filter_map(due).min();
         self.clock.expect(wakeup);
         wakeup
     }
 
     /// When [`Monitor::on_timeout`] has something to do for this timer.
-    fn next_timeout(&self, timer: Timer, now: Now) -> Option<Moment> {
+    fn next_timeout(&self, timer: Timer, now: &Now) -> Option<Moment> {
         let (moment, clock_set) = (now.moment(), self.clock.is_set());
         let dated = |at: Option<Moment>| at.filter(|_| clock_set);
         let checking = |at: Option<Moment>| at.filter(|_| !self.schedule.stopping());
         match timer {
-            Timer::Maintenance => dated(self.schedule.next_maintenance(now)),
+            Timer::Maintenance => dated(self.schedule.next_maintenance(*now)),
             Timer::Check => self.schedule.next_timeout(),
             Timer::Inspection => {
                 let roots = self.expiry.next_roots();
@@ -186,48 +186,61 @@ impl Monitor {
             Timer::Fault if self.uplink.has_fault(UplinkFault::NoConnection) => None,
             Timer::Fault => self.alerts.next_fault(),
             Timer::UncleanStop => dated(self.incidents.next_timeout()),
-            Timer::Digest => dated(self.alerts.next_digest(now)),
+            Timer::Digest => dated(self.alerts.next_digest(*now)),
             Timer::Heartbeat => self.schedule.next_beat(moment),
             Timer::Bot => self.bot.next_timeout(moment, &self.outbox),
             Timer::Keyboard => self.outbox.next_keyboard(moment),
             Timer::Save => self.save_schedule.next_due(),
-            Timer::Send => self.outbox.next_due(now, self.unsettled(now)),
+            Timer::Send => self.outbox.next_due(*now, self.unsettled(*now)),
         }
     }
 
-    fn on_timeout(&mut self, timer: Timer, now: Now) {
+    fn on_timeout(&mut self, timer: Timer, now: &Now) {
         let (moment, clock_set) = (now.moment(), self.clock.is_set());
         let (sites, actions) = (&mut self.sites, &mut self.actions);
         match timer {
-            Timer::Maintenance => self.refresh_maintenance(now),
+            Timer::Maintenance => self.refresh_maintenance(*now),
             Timer::Check => self.schedule.on_timeout(moment, clock_set, sites, actions),
             Timer::Inspection => {
-                if clock_set && !self.schedule.stopping() {
-                    self.inspect(now);
+                let due = self.expiry.is_due(moment);
+                if due && clock_set && !self.schedule.stopping() {
+                    self.inspect(*now);
                 }
             }
             Timer::Probe => {
-                self.settle_pending(now);
+                if !self.sites.recount().pending.is_empty() {
+                    self.settle_pending(*now);
+                }
                 if !self.schedule.stopping() {
                     self.uplink.on_timeout(moment, &mut self.actions);
                 }
             }
-            Timer::Flapping => self.end_flapping(now),
+            Timer::Flapping => {
+                if !self.sites.recount().flapping.is_empty() {
+                    self.end_flapping(*now);
+                }
+            }
             Timer::Reminder => {
-                self.end_mutes(now);
-                self.remind(now);
+                if self.incidents.any_open() || self.alerts.any_silence() {
+                    self.end_mutes(*now);
+                    self.remind(*now);
+                }
             }
             Timer::Fault if self.uplink.has_fault(UplinkFault::NoConnection) => {}
-            Timer::Fault => self.notify_of_faults(now),
-            Timer::UncleanStop if clock_set => self.notify_of_unclean_stop(now),
-            Timer::Digest if clock_set => self.notify_of_digest(now),
+            Timer::Fault => {
+                if self.alerts.next_fault().is_some_and(|due| due <= moment) {
+                    self.notify_of_faults(*now);
+                }
+            }
+            Timer::UncleanStop if clock_set => self.notify_of_unclean_stop(*now),
+            Timer::Digest if clock_set => self.notify_of_digest(*now),
             Timer::UncleanStop | Timer::Digest => {}
             Timer::Heartbeat => {
                 if self.schedule.beat(moment, sites) {
                     actions.push(Action::Heartbeat);
                 }
             }
-            Timer::Bot => self.bot.on_timeout(now, &mut self.outbox, actions),
+            Timer::Bot => self.bot.on_timeout(*now, &mut self.outbox, actions),
             Timer::Keyboard => {
                 let context = SendContext::new(&self.incidents, sites, moment);
                 self.outbox.refresh_keyboards(&context);
@@ -237,11 +250,15 @@ impl Monitor {
                     .save_schedule
                     .begin(moment, self.outbox.last_alert_id())
                 {
-                    self.clock.stamp(now);
+                    self.clock.stamp(*now);
                     actions.push(Action::Save);
                 }
             }
-            Timer::Send => self.send(now),
+            Timer::Send => {
+                if self.outbox.any_waiting() {
+                    self.send(*now);
+                }
+            }
         }
     }
 
@@ -311,7 +328,7 @@ impl Monitor {
     /// Takes back what an earlier run wrote. To be called after [`Monitor::restore`]: see
     /// [`Recorder::restore`].
     pub fn restore_history(&mut self, record: &Record) {
-        self.history.restore(record);
+        self.history.restore(record, &self.sites);
     }
 
     /// The sites that the history is of.
@@ -384,7 +401,9 @@ impl Monitor {
         persist::restore_notified(snapshot, alerts, &self.incidents, &waiting, chats);
         alerts.keep_sites(sites);
         for record in &snapshot.sites {
-            self.expiry.restore(&record.name, &record.expiry);
+            if let Some(at) = sites.find(&record.name) {
+                self.expiry.restore(at, &record.expiry);
+            }
         }
         self.expiry.restore_roots(&snapshot.roots);
         self.expiry.plan(now, sites, schedule.jitter());
@@ -465,9 +484,11 @@ impl Monitor {
     fn take_sites(&mut self, now: Now, sites: Vec<Arc<Site>>) {
         let before = std::mem::take(&mut self.sites);
         let (schedule, expiry) = (&mut self.schedule, &mut self.expiry);
-        self.sites = persist::take_sites(sites, before, schedule, expiry, now.moment());
+        let (sites, origins) = persist::take_sites(sites, before, schedule, expiry, now.moment());
+        self.sites = sites;
         self.alerts.keep_sites(&self.sites);
-        self.history.on_sites_changed(&self.sites);
+        self.history.follow(&origins);
+        self.expiry.follow(&origins);
         self.expiry
             .plan(now, &mut self.sites, self.schedule.jitter());
     }

@@ -96,6 +96,7 @@ fn hour(sites: usize) -> (u32, f64) {
             users: None,
         },
         max_jobs: 2,
+        permits: 7,
         uplink: true,
         quiet: None,
         digest: None,

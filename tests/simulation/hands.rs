@@ -23,12 +23,7 @@ const MAX_ALERTS: usize = 1000;
 
 impl World<'_> {
     pub fn check(&mut self, site: &Site) {
-        let Some(index) = self
-            .plan
-            .sites
-            .iter()
-            .position(|s| s.site.name == site.name)
-        else {
+        let Some(&index) = self.places.get(site.name.as_str()) else {
             self.record
                 .wrong(self.now, format!("{} is no site", site.name));
             return;

@@ -12,7 +12,7 @@ use sitemon::monitor::site::access::Access;
 use sitemon::monitor::site::outcome::Outcome;
 use sitemon::monitor::uplink::ProbeResult;
 use sitemon::monitor::{Action, Event, Monitor, Settings};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// Running checks and sendings get this long at an orderly end.
 const GRACE: i64 = 4500;
@@ -82,7 +82,8 @@ pub struct World<'p> {
     /// When this life began, by the monotonic clock.
     pub began: i64,
     seq: u64,
-    coming: BTreeMap<(i64, u64), (Option<u32>, Occurrence)>,
+    /// Boxed: a map moves what is in it.
+    coming: BTreeMap<(i64, u64), (Option<u32>, Box<Occurrence>)>,
     /// Seconds that the wall clock is ahead.
     pub clock_off: i64,
     /// It shows what must not be believed.
@@ -99,6 +100,8 @@ pub struct World<'p> {
     pub saving: bool,
     /// The last write failed: alerts go out all the same.
     pub unwritable: bool,
+    /// Where a site is among the plan's, by its name.
+    pub places: HashMap<&'p str, usize>,
     pub running: Vec<bool>,
     /// Checks of each site in the minute.
     pub hurry: Vec<(i64, u32)>,
@@ -138,6 +141,12 @@ pub fn live(plan: &Plan) -> Record {
         disk: None,
         saving: false,
         unwritable: false,
+        places: plan
+            .sites
+            .iter()
+            .map(|s| s.site.name.as_str())
+            .zip(0..)
+            .collect(),
         running: vec![false; plan.sites.len()],
         hurry: vec![(0, 0); plan.sites.len()],
         probing: false,
@@ -177,7 +186,7 @@ impl World<'_> {
                 Some(entry) if entry.key().0 <= at => {
                     let (life, occurrence) = entry.remove();
                     if life.is_none_or(|l| l == self.life && self.monitor.is_some()) {
-                        self.happen(occurrence);
+                        self.happen(*occurrence);
                     }
                 }
                 _ => self.wake(),
@@ -210,14 +219,15 @@ impl World<'_> {
     /// Comes about whatever becomes of the process.
     pub fn at(&mut self, at: i64, occurrence: Occurrence) {
         self.seq += 1;
-        self.coming.insert((at, self.seq), (None, occurrence));
+        self.coming
+            .insert((at, self.seq), (None, Box::new(occurrence)));
     }
 
     /// Comes about if the process is still the same.
     pub fn mine(&mut self, at: i64, occurrence: Occurrence) {
         self.seq += 1;
         self.coming
-            .insert((at, self.seq), (Some(self.life), occurrence));
+            .insert((at, self.seq), (Some(self.life), Box::new(occurrence)));
     }
 
     fn happen(&mut self, occurrence: Occurrence) {
@@ -413,6 +423,7 @@ impl World<'_> {
                 users: None,
             },
             max_jobs: 2,
+            permits: 7,
             uplink: self.plan.uplink,
             heartbeat: false,
             quiet: None,

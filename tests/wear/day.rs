@@ -114,6 +114,7 @@ impl Day {
                 users: None,
             },
             max_jobs: 2,
+            permits: 7,
             uplink: true,
             heartbeat: true,
             quiet: None,

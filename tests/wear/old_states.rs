@@ -55,6 +55,7 @@ impl Next {
                 users: None,
             },
             max_jobs: 2,
+            permits: 7,
             uplink: false,
             heartbeat: false,
             quiet: None,

@@ -33,9 +33,9 @@ pub struct Digest {
 impl Digest {
     /// When today's is due, in Unix seconds, and which day today is.
     fn today(&self, now: Now) -> Option<(i64, i64)> {
+        let at = i64::from(self.at?);
         let today = now.zone.day(now.wall);
-        let due = now.zone.first(today * DAY + i64::from(self.at?) * 60);
-        Some((due, today))
+        Some((now.zone.first(today * DAY + at * 60), today))
     }
 
     /// Whether it is to be sent now. One that was due while we were off is sent late, on the same
@@ -100,12 +100,11 @@ fn digest_of(sites: &[&SiteState], details: SiteDetails, now: Now) -> String {
     let from = now.zone.first((today - 1) * DAY);
     let until = now.zone.first(today * DAY);
     let span = (now.past_moment(from), now.past_moment(until));
-    let ours = |i: &&Incident| sites.iter().any(|w| w.name() == i.site());
     let outages: Vec<(&Incident, Duration)> = incidents
         .iter()
-        .filter(ours)
         .filter_map(|i| {
-            let down = details.history.of(i.site()).share(from, until).down;
+            let site = sites.iter().find(|w| w.name() == i.site())?;
+            let down = details.history.of(site).share(from, until).down;
             Some((i, i.length_within(span, down, now.moment())?))
         })
         .collect();
@@ -117,7 +116,7 @@ fn digest_of(sites: &[&SiteState], details: SiteDetails, now: Now) -> String {
     let watched = count(sites.len(), "site");
     let mut share = Share::default();
     for watched in sites {
-        let of_it = details.history.of(watched.name()).share(from, until);
+        let of_it = details.history.of(watched).share(from, until);
         share.up += of_it.up;
         share.down += of_it.down;
     }
@@ -159,8 +158,7 @@ fn digest_of(sites: &[&SiteState], details: SiteDetails, now: Now) -> String {
         lines.push(format!("Slowest now: {name} {}", response(took)));
     }
     let ends = sites.iter().flat_map(|w| {
-        let found =
-            Subject::ALL.map(|s| (s, details.expiry.of(w.name(), s).and_then(Watch::found)));
+        let found = Subject::ALL.map(|s| (s, details.expiry.of(w, s).and_then(Watch::found)));
         found.into_iter().filter_map(move |(s, found)| {
             let left = found?.ends - now.wall;
             (left < ENDS_SOON).then_some((left, s, *w))

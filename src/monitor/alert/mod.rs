@@ -84,6 +84,11 @@ impl Alerts {
         self.muted_until
     }
 
+    /// Everything is muted, or a site became slow in silence: the end of that may be due.
+    pub fn any_silence(&self) -> bool {
+        self.muted_until.is_some() || !self.slow_in_silence.is_empty()
+    }
+
     /// Mutes everything until then; `None` = no longer.
     pub fn mute_all(&mut self, until: Option<Moment>) {
         self.muted_until = until;

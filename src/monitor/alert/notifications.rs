@@ -10,6 +10,7 @@ use crate::monitor::site::state::{SiteState, State};
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::text::clock_times;
 use crate::monitor::time::{Moment, Now};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The clock that dated what was last written may have been ahead by so much, in seconds.
@@ -294,11 +295,12 @@ impl Alerts {
         if self.slow_in_silence.is_empty() {
             return Vec::new();
         }
+        let places = self.slow_in_silence.iter();
+        let places = places.filter_map(|name| audience.sites.find(name));
         let mut alerts = Vec::new();
-        for site in audience.sites.iter() {
-            let slow = self.slow_in_silence.contains(site.name())
-                && site.judged_state() == State::Degraded
-                && !site.is_paused();
+        for at in places.collect::<BTreeSet<usize>>() {
+            let site = &audience.sites[at];
+            let slow = site.judged_state() == State::Degraded && !site.is_paused();
             if slow && !self.is_held_back(site, audience.now.moment()) {
                 self.slow_in_silence.remove(site.name());
                 alerts.push(audience.slow(site));

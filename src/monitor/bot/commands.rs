@@ -454,7 +454,7 @@ pub(crate) fn about_site(
     details: SiteDetails,
     now: Now,
 ) -> ReplyContent {
-    let due = schedule.due_at(sites[at].name());
+    let due = schedule.due_at(at);
     views::site(VisibleSites { sites, chat }, at, due, details, now)
 }
 

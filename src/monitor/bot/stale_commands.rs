@@ -59,6 +59,9 @@ impl StaleCommands {
 
     /// One message for each chat that lists what was not carried out.
     pub fn on_timeout(&mut self, now: Now, outbox: &mut Outbox) {
+        if self.waiting.is_empty() {
+            return;
+        }
         let due = |(_, (at, _)): &(i64, (Moment, Vec<String>))| *at <= now.moment();
         let (due, waiting): (BTreeMap<_, _>, _) =
             std::mem::take(&mut self.waiting).into_iter().partition(due);

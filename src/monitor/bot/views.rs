@@ -90,7 +90,7 @@ pub fn site(
 
 /// The response time of one site, with buttons for the other spans.
 pub fn chart(site: &SiteState, history: &Recorder, span: Span, now: Now) -> ReplyContent {
-    let (html, picture) = charts::one(site, history.of(site.name()), span, now);
+    let (html, picture) = charts::one(site, history.of(site), span, now);
     let key = key(site.name());
     let others = Span::ALL.into_iter().filter(|other| *other != span);
     let others = others.map(|other| {

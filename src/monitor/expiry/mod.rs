@@ -9,9 +9,9 @@ use crate::monitor::expiry::root_certificates::Roots;
 use crate::monitor::site::Site;
 use crate::monitor::site::outcome::{self, Failure, Inspection};
 use crate::monitor::site::state::SiteState;
-use crate::monitor::site::table::Sites;
+use crate::monitor::site::table::{BySite, Origins, Sites};
 use crate::monitor::time::{Jitter, Moment, Now, text};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -185,10 +185,10 @@ pub enum ExpiryEvent {
 /// Plans inspections of all that runs out, and judges what they find.
 #[derive(Debug, Default)]
 pub struct Inspections {
-    /// By the names of the sites, of each [`Subject`].
-    watches: [HashMap<String, Watch>; 2],
-    /// When what of which site is next inspected.
-    due: BTreeSet<(Moment, String, Subject)>,
+    /// Of each [`Subject`]. Boxed, as of most sites not both are inspected.
+    watches: [BySite<Option<Box<Watch>>>; 2],
+    /// When what of the site at which place is next inspected.
+    due: BTreeSet<(Moment, usize, Subject)>,
     roots: Roots,
 }
 
@@ -207,24 +207,30 @@ fn inspects(watched: &&SiteState) -> bool {
 
 impl Inspections {
     /// What is known of a site's certificate or its domain; `None` = nothing.
-    pub fn of(&self, site: &str, subject: Subject) -> Option<&Watch> {
-        self.watches[subject as usize].get(site)
+    pub fn of(&self, watched: &SiteState, subject: Subject) -> Option<&Watch> {
+        self.watches[subject as usize][watched.place()].as_deref()
     }
 
-    fn of_mut(&mut self, site: &str, subject: Subject) -> &mut Watch {
-        let watches = &mut self.watches[subject as usize];
-        watches.entry(site.to_owned()).or_default()
+    fn of_mut(&mut self, at: usize, subject: Subject) -> &mut Watch {
+        self.watches[subject as usize][at].get_or_insert_default()
     }
 
-    /// Another host has another certificate and another domain.
-    pub fn on_host_changed(&mut self, site: &str) {
+    /// There is a new configuration; [`Inspections::plan`] is to follow.
+    pub fn follow(&mut self, origins: &Origins) {
         for watches in &mut self.watches {
-            watches.remove(site);
+            watches.follow(origins);
         }
     }
 
-    pub fn records(&self, site: &str) -> Vec<ExpiryRecord> {
-        let records = Subject::ALL.map(|subject| self.of(site, subject)?.record(subject));
+    /// Another host has another certificate and another domain.
+    pub fn on_host_changed(&mut self, at: usize) {
+        for watches in &mut self.watches {
+            watches[at] = None;
+        }
+    }
+
+    pub fn records(&self, watched: &SiteState) -> Vec<ExpiryRecord> {
+        let records = Subject::ALL.map(|subject| self.of(watched, subject)?.record(subject));
         let mut records: Vec<ExpiryRecord> = records.into_iter().flatten().collect();
         // The last snapshot is kept to compare the next one with, and a `Vec` begins with room for four.
         records.shrink_to_fit();
@@ -232,34 +238,31 @@ impl Inspections {
     }
 
     /// Goes on where an earlier run stopped, with the next [`Inspections::plan`].
-    pub fn restore(&mut self, site: &str, records: &[ExpiryRecord]) {
+    pub fn restore(&mut self, at: usize, records: &[ExpiryRecord]) {
         for record in records {
             let known = Subject::ALL.into_iter().find(|s| s.word() == record.kind);
             if let Some(subject) = known {
-                *self.of_mut(site, subject) = Watch::restore(record);
+                *self.of_mut(at, subject) = Watch::restore(record);
             }
         }
     }
 
     /// Whether the site is degraded by what runs out.
     fn degrade(&self, watched: &mut SiteState) {
-        let reason = |s: Subject| self.of(watched.name(), s)?.reason(s);
+        let reason = |s: Subject| self.of(watched, s)?.reason(s);
         watched.set_ends_soon(Subject::ALL.into_iter().find_map(reason));
     }
 
     /// Plans the inspections of sites that are new, restored, or whose keys have changed.
     pub fn plan(&mut self, now: Now, sites: &mut Sites, jitter: &mut Jitter) {
-        for (watches, subject) in self.watches.iter_mut().zip(Subject::ALL) {
-            let dated = |w: &SiteState| warn_of(w.config(), subject).is_some();
-            watches.retain(|name, _| sites.named(name).is_some_and(dated));
-        }
-        for watched in sites.iter_mut() {
+        for (at, watched) in sites.iter_mut().enumerate() {
             for subject in Subject::ALL {
                 if warn_of(watched.config(), subject).is_none() {
+                    self.watches[subject as usize][at] = None;
                     continue;
                 }
                 let first = watched.config().interval.min(FIRST);
-                let watch = self.of_mut(watched.name(), subject);
+                let watch = self.of_mut(at, subject);
                 if watch.due.is_none() && !watch.running {
                     // A stamp of a clock that was ahead must not put it off for as long.
                     let inspected = watch.inspected.min(now.wall);
@@ -272,8 +275,9 @@ impl Inspections {
         }
         let watches = self.watches.iter().zip(Subject::ALL);
         let due = watches.flat_map(|(watches, subject)| {
-            let due = move |(name, w): (&String, &Watch)| Some((w.due?, name.clone(), subject));
-            watches.iter().filter_map(due)
+            let due =
+                move |(at, w): (usize, &Option<Box<Watch>>)| Some((w.as_ref()?.due?, at, subject));
+            watches.iter().enumerate().filter_map(due)
         });
         self.due = due.collect();
         // Roots matter to sites whose certificates are inspected.
@@ -288,45 +292,46 @@ impl Inspections {
             if warn_of(watched.config(), subject).is_none() {
                 continue;
             }
-            let watch = self.of_mut(watched.name(), subject);
+            let watch = self.of_mut(watched.place(), subject);
             // The registries are not ours to lean on.
             let lately = (0..DAY).contains(&now.wall.saturating_sub(watch.inspected));
             let rested = subject == Subject::Certificate || !lately;
             if rested && !watch.running {
-                self.set_due(watched.name(), subject, Some(now.moment()));
+                self.set_due(watched.place(), subject, Some(now.moment()));
             }
         }
     }
 
-    fn set_due(&mut self, site: &str, subject: Subject, due: Option<Moment>) {
-        let before = std::mem::replace(&mut self.of_mut(site, subject).due, due);
+    fn set_due(&mut self, at: usize, subject: Subject, due: Option<Moment>) {
+        let before = std::mem::replace(&mut self.of_mut(at, subject).due, due);
         if let Some(before) = before {
-            self.due.remove(&(before, site.to_owned(), subject));
+            self.due.remove(&(before, at, subject));
         }
-        self.due
-            .extend(due.map(|due| (due, site.to_owned(), subject)));
+        self.due.extend(due.map(|due| (due, at, subject)));
     }
 
     /// When the next inspection is due. One that cannot be made then waits until it can.
     pub fn next_timeout(&self, now: Moment, sites: &Sites) -> Option<Moment> {
-        let can_be_made = |name: &str| sites.named(name).as_ref().is_some_and(inspects);
         let mut due = self.due.iter();
-        let next = due.find(|(due, name, _)| *due > now || can_be_made(name));
+        let next = due.find(|(due, at, _)| *due > now || inspects(&&sites[*at]));
         next.map(|(due, ..)| *due)
+    }
+
+    /// An inspection may be due, or the end of root certificates to be notified.
+    pub fn is_due(&self, now: Moment) -> bool {
+        self.next_roots().is_some() || self.due.first().is_some_and(|(due, ..)| *due <= now)
     }
 
     /// Starts the inspections that are due.
     pub fn on_timeout(&mut self, now: Moment, sites: &Sites, actions: &mut Actions) {
         let due = self.due.iter().take_while(|(due, ..)| *due <= now);
-        let due = due.filter_map(|(_, name, subject)| Some((sites.find(name)?, *subject)));
+        let due = due.filter(|(_, at, _)| inspects(&&sites[*at]));
         // In the order of the sites.
-        let due: BTreeSet<(usize, Subject)> =
-            due.filter(|(at, _)| inspects(&&sites[*at])).collect();
+        let due: BTreeSet<(usize, Subject)> = due.map(|(_, at, subject)| (*at, *subject)).collect();
         for (at, subject) in due {
-            let watched = &sites[at];
-            self.set_due(watched.name(), subject, None);
-            self.of_mut(watched.name(), subject).running = true;
-            let site = watched.config().clone();
+            self.set_due(at, subject, None);
+            self.of_mut(at, subject).running = true;
+            let site = sites[at].config().clone();
             actions.push(Action::Inspect { site, subject });
         }
     }
@@ -346,9 +351,8 @@ impl Inspections {
         let Some(warn) = warn_of(&site, subject) else {
             return events;
         };
-        let watch = self.watches[subject as usize]
-            .entry(name.clone())
-            .or_default();
+        let at = watched.place();
+        let watch = self.watches[subject as usize][at].get_or_insert_default();
         watch.running = false;
         watch.inspected = now.wall;
         let Inspection {
@@ -360,7 +364,7 @@ impl Inspections {
                 let text = format!("{name}: its {what} was not seen: {failure}");
                 watch.last_failure = Some(failure.detail);
                 actions.log(Level::Debug, text);
-                self.set_due(name, subject, Some(moment + subject.again()));
+                self.set_due(at, subject, Some(moment + subject.again()));
                 return events;
             }
         };
@@ -400,7 +404,7 @@ impl Inspections {
             }
             None => events.push(ExpiryEvent::Changed),
         }
-        self.set_due(name, subject, Some(due));
+        self.set_due(at, subject, Some(due));
         self.degrade(watched);
         events
     }

@@ -202,6 +202,6 @@ impl Inspections {
     fn inspections_follow(&self, now: Moment, sites: &Sites) -> bool {
         let soon = |w: &Watch| w.running || w.due.is_some_and(|at| at <= now + GATHER_WINDOW);
         let mut inspected = sites.iter().filter(inspects);
-        inspected.any(|site| self.of(site.name(), Subject::Certificate).is_some_and(soon))
+        inspected.any(|site| self.of(site, Subject::Certificate).is_some_and(soon))
     }
 }

@@ -127,6 +127,12 @@ fn place(number: i64, size: usize) -> usize {
     usize::try_from(number.rem_euclid(size)).unwrap_or(0)
 }
 
+impl Default for History {
+    fn default() -> History {
+        History::new(0)
+    }
+}
+
 impl History {
     /// Nothing is known of what was before `now`.
     pub fn new(now: i64) -> History {

@@ -4,11 +4,9 @@ use crate::monitor::event::{Action, Actions};
 use crate::monitor::history::{Extent, History, Kind, Record, Scope, Share, Span};
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::SiteState;
-use crate::monitor::site::table::Sites;
+use crate::monitor::site::table::{BySite, Origins, Sites};
 use crate::monitor::time::text::lasting;
 use crate::monitor::time::{Moment, Now};
-use std::collections::HashMap;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 /// A wall clock that went back is believed after this: until then it may be one that is about to be
@@ -20,8 +18,7 @@ const TOLERATED_STEP_BACK: i64 = 120;
 /// Keeps the histories of all sites, and knows what of them is written.
 #[derive(Debug, Default)]
 pub struct Recorder {
-    /// By the names of the sites.
-    histories: HashMap<String, History>,
+    histories: BySite<History>,
     /// Up to when, in Unix seconds, all histories are known to go; `None` before there was a clock.
     known_until: Option<i64>,
     /// Since when the clock has been behind what is recorded.
@@ -38,21 +35,13 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Every site has a history, and no other.
-    pub fn on_sites_changed(&mut self, sites: &Sites) {
-        self.histories.retain(|name, _| sites.contains(name));
-        for watched in sites.iter() {
-            let name = watched.name().to_owned();
-            self.histories
-                .entry(name)
-                .or_insert_with(|| History::new(0));
-        }
+    /// There is a new configuration: every site has a history, and no other.
+    pub fn follow(&mut self, origins: &Origins) {
+        self.histories.follow(origins);
     }
 
-    /// The history of the site with this name; an empty one of a site that isn't watched.
-    pub fn of(&self, site: &str) -> &History {
-        static EMPTY: LazyLock<History> = LazyLock::new(|| History::new(0));
-        self.histories.get(site).unwrap_or_else(|| &EMPTY)
+    pub fn of(&self, watched: &SiteState) -> &History {
+        &self.histories[watched.place()]
     }
 
     /// A check has ended, well or by a failure of this kind.
@@ -67,10 +56,8 @@ impl Recorder {
     }
 
     /// A check of the site was a good one and took so long.
-    pub fn on_answer(&mut self, site: &str, took: Duration) {
-        if let Some(history) = self.histories.get_mut(site) {
-            history.add(took);
-        }
+    pub fn on_answer(&mut self, at: usize, took: Duration) {
+        self.histories[at].add(took);
     }
 
     /// Checks that have ended since the start.
@@ -87,7 +74,7 @@ impl Recorder {
         }
         match self.known_until {
             None => {
-                let newest = self.histories.values().map(History::until).max();
+                let newest = self.histories.iter().map(History::until).max();
                 if let Some(newest) =
                     newest.filter(|newest| now.wall + TOLERATED_STEP_BACK < *newest)
                 {
@@ -96,7 +83,7 @@ impl Recorder {
                     return;
                 }
                 self.known_until = Some(now.wall);
-                let histories = self.histories.values_mut();
+                let histories = self.histories.iter_mut();
                 histories.for_each(|history| history.miss(now.wall));
             }
             Some(known) if now.wall + TOLERATED_STEP_BACK < known => self.clock_behind(now),
@@ -104,7 +91,7 @@ impl Recorder {
                 self.behind = None;
                 if stood_still {
                     self.note_all(known, sites);
-                    let histories = self.histories.values_mut();
+                    let histories = self.histories.iter_mut();
                     histories.for_each(|history| history.miss(now.wall));
                 }
             }
@@ -113,9 +100,7 @@ impl Recorder {
 
     /// The site is from now on what it is.
     fn note(&mut self, wall: i64, watched: &SiteState) {
-        if let Some(history) = self.histories.get_mut(watched.name()) {
-            history.note(wall, Kind::of(watched.state()));
-        }
+        self.histories[watched.place()].note(wall, Kind::of(watched.state()));
     }
 
     fn note_all(&mut self, wall: i64, sites: &Sites) {
@@ -131,7 +116,7 @@ impl Recorder {
         self.behind = None;
         self.known_until = Some(now.wall);
         self.afresh = true;
-        let histories = self.histories.values_mut();
+        let histories = self.histories.iter_mut();
         histories.for_each(|history| history.rewind(now.wall));
     }
 
@@ -148,7 +133,7 @@ impl Recorder {
         if now.wall.div_euclid(60) != known.div_euclid(60) {
             self.note_all(now.wall, sites);
         } else {
-            for at in changed {
+            for at in changed.into_iter().flatten() {
                 self.note(now.wall, &sites[at]);
             }
         }
@@ -187,11 +172,11 @@ impl Recorder {
         let record = |scope: Scope, hour: i64| Record {
             scope,
             hour,
-            length: (self.histories.values().map(|h| h.length(hour)).min()).unwrap_or(0),
+            length: (self.histories.iter().map(|h| h.length(hour)).min()).unwrap_or(0),
             sites: sites
                 .iter()
                 .map(|w| {
-                    let history = self.of(w.name());
+                    let history = self.of(w);
                     let bytes = match scope {
                         Scope::Base => history.base(hour),
                         Scope::Page => history.page(hour),
@@ -228,9 +213,10 @@ impl Recorder {
 
     /// Takes back what an earlier run wrote, in the order of time. Sites that are no longer configured,
     /// and what is not sound, are passed over.
-    pub fn restore(&mut self, record: &Record) {
+    pub fn restore(&mut self, record: &Record, sites: &Sites) {
         for (name, bytes) in record.sites.iter() {
-            if let Some(history) = self.histories.get_mut(name) {
+            if let Some(at) = sites.find(name) {
+                let history = &mut self.histories[at];
                 let _ = match record.scope {
                     Scope::Base => history.restore_base(record.hour, bytes),
                     Scope::Page => history.restore_page(record.hour, record.length, bytes),
@@ -246,10 +232,9 @@ impl Recorder {
             return;
         }
         let since = watched.failing_since().unwrap_or(now.moment());
-        if let Some(history) = self.histories.get_mut(watched.name()) {
-            history.note(now.wall, Kind::Down);
-            history.was_down_since(now.wall_at(since));
-        }
+        let history = &mut self.histories[watched.place()];
+        history.note(now.wall, Kind::Down);
+        history.was_down_since(now.wall_at(since));
     }
 }
 

@@ -33,9 +33,10 @@ pub fn next_timeout(sites: &Sites, clock_set: bool) -> Option<Moment> {
 
 /// Sites that are no longer flapping from now on: their places.
 pub fn take_steady(now: Moment, sites: &mut Sites, clock_set: bool) -> Vec<usize> {
-    let flapping = sites.recount().flapping.clone();
+    sites.recount();
     let steady = |at: &usize| steady_at(&sites[*at], clock_set).is_some_and(|at| at <= now);
-    let steady: Vec<usize> = flapping.into_iter().filter(steady).collect();
+    let flapping = sites.census().flapping.iter().copied();
+    let steady: Vec<usize> = flapping.filter(steady).collect();
     for &at in &steady {
         sites[at].flapping_mut().end();
     }

@@ -46,7 +46,7 @@ impl Judging<'_> {
             let site = self.sites[at].config().clone();
             let text = format!("{}: failed by a fault of ours: does not count", site.name);
             self.actions.log(Level::Debug, text);
-            self.schedule.retry_at(&site.name, moment + site.retry);
+            self.schedule.at(at, moment + site.retry);
             return None;
         }
         let watched = &mut self.sites[at];
@@ -58,13 +58,13 @@ impl Judging<'_> {
             watched.set_pending_down(kind, cause, moment);
             // At once, even when something else is checked first: the uplink may be back by then.
             self.uplink.on_failure(moment, &self.sites[at], kind);
-            self.schedule.retry_at(&site.name, moment + site.retry);
+            self.schedule.at(at, moment + site.retry);
             return None;
         }
         let lasted = now.since(watched.since());
         let change = watched.judge(seen, cause, now);
         if watched.needs_retry() {
-            self.schedule.retry_at(&site.name, moment + site.retry);
+            self.schedule.at(at, moment + site.retry);
         }
         if let Some(kind) = kind {
             self.uplink.on_failure(moment, &self.sites[at], kind);

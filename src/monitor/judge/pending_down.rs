@@ -46,7 +46,7 @@ impl Judging<'_> {
     fn confirm(&mut self, at: usize, pending_down: PendingDown) -> Option<JudgeEvent> {
         let watched = &mut self.sites[at];
         let change = watched.confirm_down(&pending_down.cause, self.now);
-        self.schedule.next_turn(watched.name(), self.now.moment());
+        self.schedule.next_turn(at, self.now.moment());
         change.map(|change| {
             JudgeEvent::Transition(Transition {
                 at,
@@ -70,7 +70,7 @@ impl Judging<'_> {
         let reason = watched.reason().unwrap_or_default();
         let text = format!("{}: failed, but is not judged: {reason}", watched.name());
         self.actions.log(Level::Debug, text);
-        self.schedule.next_turn(watched.name(), self.now.moment());
+        self.schedule.next_turn(at, self.now.moment());
         JudgeEvent::Suppressed(match suppression {
             Suppression::Offline(UplinkFault::NoConnection) | Suppression::Unreachable => None,
             Suppression::Offline(fault) => {
@@ -89,8 +89,8 @@ impl Judging<'_> {
         );
         self.actions.log(Level::Debug, text);
         if !watched.check_under_way() {
-            let at = self.now.moment() + watched.config().retry;
-            self.schedule.retry_at(watched.name(), at);
+            let again = self.now.moment() + watched.config().retry;
+            self.schedule.at(at, again);
         }
     }
 

@@ -31,15 +31,15 @@ impl Judging<'_> {
             .sites
             .iter()
             .filter(|w| !w.is_suspect() && !w.check_under_way());
-        let mut others: Vec<(Moment, String)> = others
-            .filter_map(|w| Some((self.schedule.due_at(w.name())?, w.name().to_owned())))
+        let mut others: Vec<(Moment, usize)> = others
+            .filter_map(|w| Some((self.schedule.due_at(w.place())?, w.place())))
             .collect();
-        others.sort();
-        let names: Vec<String> = others
+        others.sort_unstable();
+        let places: Vec<usize> = others
             .into_iter()
             .take(MAX_BROUGHT_FORWARD)
-            .map(|(_, n)| n)
+            .map(|(_, at)| at)
             .collect();
-        self.schedule.bring_forward(&names, now, SPREAD);
+        self.schedule.bring_forward(&places, now, SPREAD);
     }
 }

@@ -348,6 +348,11 @@ impl Outbox {
         self.in_flight.len()
     }
 
+    /// There are alerts or replies to be sent.
+    pub fn any_waiting(&self) -> bool {
+        !self.alerts.is_empty() || !self.replies.is_empty()
+    }
+
     pub fn waiting_alerts(&self) -> usize {
         self.alerts.len()
     }

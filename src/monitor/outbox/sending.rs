@@ -21,8 +21,7 @@ impl Outbox {
         unsettled: Unsettled,
         context: &SendContext,
     ) -> Option<Outgoing> {
-        let nothing = self.alerts.is_empty() && self.replies.is_empty();
-        if nothing || self.everywhere.holds(now.moment()).is_some() {
+        if !self.any_waiting() || self.everywhere.holds(now.moment()).is_some() {
             return None;
         }
         self.next_reply(now)
@@ -32,7 +31,7 @@ impl Outbox {
     /// When to ask [`Outbox::next_send`] again if nothing else happens.
     pub fn next_due(&self, now: Now, unsettled: Unsettled) -> Option<Moment> {
         let moment = now.moment();
-        if self.alerts.is_empty() && self.replies.is_empty() {
+        if !self.any_waiting() {
             return None;
         }
         let everywhere = self.everywhere.holds(moment);

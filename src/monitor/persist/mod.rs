@@ -17,7 +17,7 @@ use crate::monitor::site::Site;
 use crate::monitor::site::flapping::Flapping;
 use crate::monitor::site::state::{Remembered, SiteState, State};
 use crate::monitor::site::suppression::{Suppression, UplinkFault};
-use crate::monitor::site::table::Sites;
+use crate::monitor::site::table::{Origins, Sites};
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::uplink::Uplink;
 use std::sync::Arc;
@@ -111,7 +111,7 @@ impl Lasting<'_> {
                 .alerts
                 .is_slow_in_silence(watched.name())
                 .then_some(true),
-            expiry: self.expiry.records(watched.name()),
+            expiry: self.expiry.records(watched),
         }
     }
 }
@@ -156,9 +156,9 @@ pub(crate) fn restore_sites(
             watched.flapping_mut().forget_changes();
         }
         if watched.is_paused() {
-            schedule.clear(&record.name);
-        } else if schedule.due_at(&record.name).is_none() {
-            schedule.next_turn(&record.name, now.moment());
+            schedule.clear(at);
+        } else if schedule.due_at(at).is_none() {
+            schedule.next_turn(at, now.moment());
         }
     }
 }
@@ -231,36 +231,40 @@ pub(crate) fn take_sites(
     schedule: &mut Scheduler,
     expiry: &mut Inspections,
     now: Moment,
-) -> Sites {
+) -> (Sites, Origins) {
     let mut before = before.into_by_name();
     let count = sites.len();
     let mut all = Vec::with_capacity(count);
-    schedule.forget_maintenance();
-    for (place, site) in sites.into_iter().enumerate() {
-        let watched = match before.remove(&site.name) {
+    let mut origins = Vec::with_capacity(count);
+    for site in sites {
+        let known = before.remove(&site.name);
+        origins.push(known.as_ref().map(SiteState::place));
+        all.push(match known {
             Some(mut watched) => {
                 if watched.reconfigure(site) {
-                    expiry.on_host_changed(watched.name());
+                    expiry.on_host_changed(watched.place());
                 }
                 watched
             }
             None => SiteState::new(site, now),
-        };
-        let (name, interval) = (watched.name(), watched.config().interval);
-        if schedule.interval(name) != Some(interval) {
-            schedule.first(name, interval, now, (place, count));
-        } else if schedule.due_at(name).is_none() {
-            schedule.next_turn(name, now);
+        });
+    }
+    let (sites, origins) = (Sites::new(all), Origins(origins));
+    schedule.forget_maintenance();
+    schedule.follow(&origins);
+    for (at, watched) in sites.iter().enumerate() {
+        let interval = watched.config().interval;
+        schedule.set_handshake(at, watched.config().uses_tls());
+        if schedule.interval(at) != interval {
+            schedule.first(at, interval, now, count);
+        } else if schedule.due_at(at).is_none() {
+            schedule.next_turn(at, now);
         }
         if watched.check_under_way() || watched.is_paused() {
-            schedule.clear(name);
+            schedule.clear(at);
         }
-        all.push(watched);
     }
-    for gone in before.keys() {
-        schedule.remove(gone);
-    }
-    Sites::new(all)
+    (sites, origins)
 }
 
 fn restore_site(watched: &mut SiteState, record: &SiteRecord, now: Now) {

@@ -54,7 +54,7 @@ pub(crate) fn many(
 ) -> (String, Picture) {
     let mut shares: Vec<(Share, &SiteState)> = sites
         .iter()
-        .map(|w| (history.of(w.name()).uptime(span, now.wall), *w))
+        .map(|w| (history.of(w).uptime(span, now.wall), *w))
         .collect();
     // What nothing is known of comes last.
     shares.sort_by_key(|(share, w)| (share.up_of_10000().unwrap_or(u32::MAX), !w.is_down()));
@@ -62,7 +62,7 @@ pub(crate) fn many(
     // All have the same axis.
     let first = shown
         .iter()
-        .filter_map(|(_, w)| history.of(w.name()).first_watched(now.wall))
+        .filter_map(|(_, w)| history.of(w).first_watched(now.wall))
         .min();
     let (from, to, parts) = span.parts_since(first, now.wall);
     let rows: Vec<Strip> = shown
@@ -71,7 +71,7 @@ pub(crate) fn many(
             name: w.name().to_owned(),
             percent: share.percent().unwrap_or_default(),
             slow: slow(w),
-            parts: history.of(w.name()).parts(from, to, parts),
+            parts: history.of(w).parts(from, to, parts),
         })
         .collect();
     let counts = up_and_others(sites, &State::ALL).join(", ");

@@ -195,9 +195,9 @@ pub(crate) fn site(
             lines.push(phases_line(&phases, watched));
         }
     }
-    lines.push(uptime_line(details.history.of(watched.name()), now));
+    lines.push(uptime_line(details.history.of(watched), now));
     for subject in Subject::ALL {
-        let watch = details.expiry.of(watched.name(), subject);
+        let watch = details.expiry.of(watched, subject);
         lines.extend(watch.and_then(|watch| expiry_line(watch, subject, now)));
     }
     match due {
@@ -286,7 +286,7 @@ pub(crate) fn history(watched: &SiteState, now: Now) -> String {
     }
     let mut lines = vec![format!("The last checks of {}", bold(watched.name()))];
     for checked in watched.recent().rev() {
-        let took = answer_time(checked.took);
+        let took = answer_time(checked.took());
         let cause = suffix(" · ", checked.cause.as_deref());
         let mark = match (&checked.cause, checked.failed) {
             (None, _) => "✅",

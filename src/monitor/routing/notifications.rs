@@ -445,14 +445,14 @@ impl Monitor {
             }
             Order::Pause(at) => {
                 let name = self.reset_site(moment, at, true);
-                self.schedule.clear(&name);
+                self.schedule.clear(at);
                 self.close_incident(&name, moment);
                 self.sites
                     .refresh_reach(moment, self.uplink.has_fault(UplinkFault::NoConnection));
             }
             Order::Resume(at) => {
-                let name = self.reset_site(moment, at, false);
-                self.schedule.retry_at(&name, moment);
+                self.reset_site(moment, at, false);
+                self.schedule.at(at, moment);
                 self.sites
                     .refresh_reach(moment, self.uplink.has_fault(UplinkFault::NoConnection));
             }

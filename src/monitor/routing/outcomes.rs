@@ -237,11 +237,11 @@ impl Monitor {
             return;
         }
         self.uplink.on_check(moment, name, &mut self.actions);
-        self.schedule.next_turn(name, moment);
+        self.schedule.next_turn(at, moment);
         let untimely = matches!(kind, Some(FailureKind::Tls | FailureKind::Untrusted));
         if self.clock.is_set() || !untimely {
             if let (Ok(()), Some(took)) = (&outcome.verdict, outcome.took) {
-                self.history.on_answer(name, took);
+                self.history.on_answer(at, took);
             }
             let (events, transition) = self.judging(now).on_outcome(at, outcome);
             self.on_uplink(now, events);

@@ -1,4 +1,22 @@
 //! When each site is due: rounds spread over the interval, a missed turn skipped, never queued up.
+//!
+//! Turns that are due close together begin together, so that one wake-up of the process and of the
+//! kernel serves several checks. What waits for what:
+//!
+//! | turn | when it is due | test |
+//! | --- | --- | --- |
+//! | regular | it waits for others, for at most 2 % of its interval, never over 1.2 s | `regular_turns_close_together_begin_with_the_last_of_them` |
+//! | regular, and as many wait as may begin together | all of them begin | `no_more_begin_together_than_may` |
+//! | regular, and it and one that waits make a TLS handshake | those that wait begin without it | `handshakes_do_not_begin_together` |
+//! | the first of a site | begins, and so do those that wait | `a_first_turn_is_not_held_back` |
+//! | extra (a retry, one that was brought forward) | begins, and so do those that wait | `a_retry_is_not_held_back_and_takes_along_what_waits` |
+//! | any, later than it may be (a standstill) | a regular one is skipped, an extra one spread anew | `a_stall_of_ten_minutes_makes_no_burst` |
+//!
+//! Handshakes that begin together keep the processor from one another, and the response times that are
+//! measured grow by more than what a wake-up costs is worth. Other checks take little of it.
+//!
+//! The next turn is counted from the site's place in the round and not from when a check began: so
+//! the spread stays as it is.
 
 pub(crate) mod late_rounds;
 pub(crate) mod liveness;
@@ -9,14 +27,20 @@ use crate::monitor::schedule::late_rounds::Rounds;
 use crate::monitor::schedule::liveness::Progress;
 use crate::monitor::schedule::maintenance::Validity;
 use crate::monitor::site::state::SiteState;
-use crate::monitor::site::table::Sites;
+use crate::monitor::site::table::{BySite, Origins, Sites};
 use crate::monitor::time::{Jitter, Moment};
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The first check of a site comes within this, or within its interval if that is shorter.
 const FIRST_ROUND: Duration = Duration::from_secs(60);
+
+/// A regular turn waits for others for its interval divided by this, and no longer than one of a
+/// minute would.
+const WINDOWS: u32 = 50;
+
+/// More than so many gain little by beginning together, and wait for each other's answers.
+const TOGETHER: usize = 10;
 
 /// A check that counted for nothing is made again no sooner than this.
 const RECHECK_DELAY: Duration = Duration::from_secs(5);
@@ -28,9 +52,12 @@ const STALL: Duration = Duration::from_secs(5);
 /// Due times of all sites that are neither paused nor being checked, and what became of them.
 #[derive(Debug)]
 pub struct Scheduler {
-    slots: HashMap<Arc<str>, Slot>,
-    due: BTreeSet<(Moment, Arc<str>)>,
+    slots: BySite<Slot>,
+    /// When the sites at which places are due.
+    due: BTreeSet<(Moment, usize)>,
     jitter: Jitter,
+    /// So many checks may begin together for having waited.
+    together: usize,
     /// `None`: the windows of maintenance are to be looked up.
     maintenance: Option<Validity>,
     progress: Progress,
@@ -40,28 +67,39 @@ pub struct Scheduler {
     stopping: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Slot {
-    name: Arc<str>,
     /// Every regular turn is a whole number of intervals after this: the site keeps its place in the round.
     phase: Moment,
+    /// Zero until it has its first turn.
     interval: Duration,
+    /// Its check makes a TLS handshake.
+    handshake: bool,
     due: Option<Due>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Due {
     at: Moment,
-    regular: bool,
+    turn: Turn,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    First,
+    Regular,
+    Extra,
 }
 
 impl Scheduler {
-    /// `seed` makes the jitter.
-    pub fn new(seed: u64, heartbeat: bool, now: Moment) -> Scheduler {
+    /// `seed` makes the jitter; `permits`: as many checks can be under way.
+    pub fn new(seed: u64, heartbeat: bool, permits: usize, now: Moment) -> Scheduler {
         Scheduler {
-            slots: HashMap::new(),
+            slots: BySite::default(),
             due: BTreeSet::new(),
             jitter: Jitter::new(seed),
+            // The other half is for what cannot wait.
+            together: (permits / 2).clamp(1, TOGETHER),
             maintenance: None,
             progress: Progress::new(heartbeat, now),
             rounds: Rounds::default(),
@@ -95,10 +133,11 @@ impl Scheduler {
         sites: &mut Sites,
         actions: &mut Actions,
     ) {
-        while !self.stopping
-            && let Some(name) = self.pop(now)
-        {
-            if let Some(at) = sites.find(&name) {
+        while let Some(end) = self.next_timeout().filter(|end| *end <= now) {
+            for _ in 0..self.together {
+                let Some(at) = self.pop(end, now) else {
+                    break;
+                };
                 self.start(now, clock_set, &mut sites[at], actions);
             }
         }
@@ -119,12 +158,12 @@ impl Scheduler {
             && watched.config().uses_tls()
             && !mutated!("check https before the clock is set")
         {
-            self.next_turn(watched.name(), now);
+            self.next_turn(watched.place(), now);
             return false;
         }
         let fresh = watched.begin_check(now);
         self.progress.started(now);
-        self.clear(watched.name());
+        self.clear(watched.place());
         actions.push(Action::Check {
             site: watched.config().clone(),
             fresh,
@@ -175,20 +214,22 @@ impl Scheduler {
         self.progress.beat(now, sites)
     }
 
-    /// Spreads first checks over the first round: site `index` of `count` gets its own share.
-    pub fn first(
-        &mut self,
-        name: &str,
-        interval: Duration,
-        now: Moment,
-        (index, count): (usize, usize),
-    ) {
+    /// There is a new configuration: sites that go on keep their turns, others have none.
+    pub fn follow(&mut self, origins: &Origins) {
+        self.slots.follow(origins);
+        let slots = self.slots.iter().enumerate();
+        let due = slots.filter_map(|(at, slot)| Some((slot.due?.at, at)));
+        self.due = due.collect();
+    }
+
+    /// Spreads first checks over the first round: each of `count` sites gets its own share.
+    pub fn first(&mut self, at: usize, interval: Duration, now: Moment, count: usize) {
         let window = interval.min(FIRST_ROUND).as_millis() as f64;
         // The first site goes at once, so that a newcomer sees something happen.
-        let place = if index == 0 {
+        let place = if at == 0 {
             0.0
         } else {
-            index as f64 + 0.5 * self.jitter.fraction()
+            at as f64 + 0.5 * self.jitter.fraction()
         };
         let offset = Duration::from_millis((window * place / count.max(1) as f64) as u64);
         // Over a longer interval the phases are spread as widely as that allows.
@@ -197,25 +238,20 @@ impl Scheduler {
         } else {
             now + offset
         };
-        self.remove(name);
-        self.slots.insert(
-            name.into(),
-            Slot {
-                name: name.into(),
-                phase,
-                interval,
-                due: None,
-            },
-        );
-        self.set(name, now + offset, true);
+        self.slots[at].phase = phase;
+        self.slots[at].interval = interval;
+        self.set(at, now + offset, Turn::First);
+    }
+
+    /// Whether checks of the site make a TLS handshake.
+    pub fn set_handshake(&mut self, at: usize, handshake: bool) {
+        self.slots[at].handshake = handshake;
     }
 
     /// The next regular turn after `now`.
-    pub fn next_turn(&mut self, name: &str, now: Moment) {
-        if let Some(slot) = self.slots.get(name) {
-            let at = slot.turn_after(now);
-            self.set(name, at, true);
-        }
+    pub fn next_turn(&mut self, at: usize, now: Moment) {
+        let turn = self.slots[at].turn_after(now);
+        self.set(at, turn, Turn::Regular);
     }
 
     /// An extra turn after a check that counted for nothing: its reason is not long in going, as a rule,
@@ -226,21 +262,21 @@ impl Scheduler {
             .retry
             .max(RECHECK_DELAY)
             .min(watched.config().interval);
-        self.retry_at(watched.name(), now + again);
+        self.at(watched.place(), now + again);
     }
 
     /// An extra turn: a retry.
-    pub fn retry_at(&mut self, name: &str, at: Moment) {
-        self.set(name, at, false);
+    pub fn at(&mut self, at: usize, turn: Moment) {
+        self.set(at, turn, Turn::Extra);
     }
 
     /// Brings the turns of these sites forward, spread over `window`; one that is due before stays.
-    pub fn bring_forward(&mut self, names: &[String], now: Moment, window: Duration) {
+    pub fn bring_forward(&mut self, places: &[usize], now: Moment, window: Duration) {
         self.brought_forward = Some(now);
-        for (index, name) in names.iter().enumerate() {
-            let at = now + window.mul_f64((index + 1) as f64 / names.len() as f64);
-            if self.due_at(name).is_some_and(|due| due > at) {
-                self.set(name, at, false);
+        for (index, &at) in places.iter().enumerate() {
+            let turn = now + window.mul_f64((index + 1) as f64 / places.len() as f64);
+            if self.due_at(at).is_some_and(|due| due > turn) {
+                self.set(at, turn, Turn::Extra);
             }
         }
     }
@@ -251,12 +287,10 @@ impl Scheduler {
     }
 
     /// An extra turn for site `index` of `count`, spread over the first round or its interval.
-    fn check_in_share(&mut self, name: &str, now: Moment, (index, count): (usize, usize)) {
-        if let Some(slot) = self.slots.get(name) {
-            let window = slot.interval.min(FIRST_ROUND);
-            let place = index as f64 / count.max(1) as f64;
-            self.set(name, now + window.mul_f64(place), false);
-        }
+    fn soon(&mut self, at: usize, now: Moment, (index, count): (usize, usize)) {
+        let window = self.slots[at].interval.min(FIRST_ROUND);
+        let share = index as f64 / count.max(1) as f64;
+        self.set(at, now + window.mul_f64(share), Turn::Extra);
     }
 
     /// The clock is set: sites that could not be checked without it get extra turns, one after the
@@ -264,54 +298,61 @@ impl Scheduler {
     pub fn check_https_soon(&mut self, now: Moment, sites: &Sites) {
         let waiting =
             |w: &&SiteState| w.config().uses_tls() && !w.check_under_way() && !w.is_paused();
-        let waiting: Vec<&str> = sites.iter().filter(waiting).map(SiteState::name).collect();
-        for (place, name) in waiting.iter().enumerate() {
-            self.check_in_share(name, now, (place, waiting.len()));
+        let waiting = sites.iter().filter(waiting).map(SiteState::place);
+        let waiting: Vec<usize> = waiting.collect();
+        for (index, &at) in waiting.iter().enumerate() {
+            self.soon(at, now, (index, waiting.len()));
         }
     }
 
     /// The site is being checked or paused: no turn.
-    pub fn clear(&mut self, name: &str) {
-        if let Some(slot) = self.slots.get_mut(name)
-            && let Some(due) = slot.due.take()
-        {
-            self.due.remove(&(due.at, slot.name.clone()));
+    pub fn clear(&mut self, at: usize) {
+        if let Some(due) = self.slots[at].due.take() {
+            self.due.remove(&(due.at, at));
         }
     }
 
-    pub fn remove(&mut self, name: &str) {
-        self.clear(name);
-        self.slots.remove(name);
+    /// Zero for a site that has not had its first turn.
+    pub fn interval(&self, at: usize) -> Duration {
+        self.slots[at].interval
     }
 
-    pub fn interval(&self, name: &str) -> Option<Duration> {
-        self.slots.get(name).map(|s| s.interval)
-    }
-
-    /// When the next site is due.
+    /// When the next check begins, or several do: with the last that is due before one of them may
+    /// wait no longer.
     pub fn next_timeout(&self) -> Option<Moment> {
-        let (at, _) = self.due.first().filter(|_| !self.stopping)?;
-        Some(*at)
-    }
-
-    pub fn due_at(&self, name: &str) -> Option<Moment> {
-        self.slots.get(name)?.due.map(|d| d.at)
-    }
-
-    /// Takes the next site whose turn has come. Turns lost to a stall are moved to the site's next
-    /// regular one; a retry lost to it is spread over its delay.
-    fn pop(&mut self, now: Moment) -> Option<Arc<str>> {
-        loop {
-            let (at, name) = self.due.first().filter(|(at, _)| *at <= now)?;
-            let (at, name) = (*at, name.clone());
-            let slot = self.slots.get(&name)?;
-            let regular = slot.due.is_some_and(|d| d.regular);
-            let late = now.since(at);
-            if late <= STALL.min(slot.interval / 2).max(Duration::from_millis(500)) {
-                self.clear(&name);
-                return Some(name);
+        if self.stopping {
+            return None;
+        }
+        let (mut end, mut latest, mut handshakes) = (None, Moment(i64::MAX), 0);
+        for &(due, at) in self.due.iter().take(self.together) {
+            let slot = &self.slots[at];
+            handshakes += u32::from(slot.handshake);
+            if due > latest || handshakes > 1 {
+                break;
             }
-            let again = if regular {
+            end = Some(due);
+            latest = latest.min(due + slot.window());
+        }
+        end
+    }
+
+    pub fn due_at(&self, at: usize) -> Option<Moment> {
+        self.slots[at].due.map(|due| due.at)
+    }
+
+    /// Takes the next site that was due at `end` or before. Turns lost to a stall are moved to the
+    /// site's next regular one; a retry lost to it is spread over its delay.
+    fn pop(&mut self, end: Moment, now: Moment) -> Option<usize> {
+        loop {
+            let (due, at) = *self.due.first().filter(|(due, _)| *due <= end)?;
+            let slot = &self.slots[at];
+            let turn = slot.turn();
+            let late = now.since(due);
+            if late <= STALL.min(slot.interval / 2).max(Duration::from_millis(500)) {
+                self.clear(at);
+                return Some(at);
+            }
+            let again = if turn != Turn::Extra {
                 slot.turn_after(now)
             } else {
                 now + slot
@@ -320,21 +361,32 @@ impl Scheduler {
                     .mul_f64(self.jitter.fraction())
             };
             // Strictly later than now, or this loop would not end.
-            self.set(&name, again.max(Moment(now.0 + 1)), regular);
+            self.set(at, again.max(Moment(now.0 + 1)), turn);
         }
     }
 
-    fn set(&mut self, name: &str, at: Moment, regular: bool) {
-        if let Some(slot) = self.slots.get_mut(name) {
-            if let Some(before) = slot.due.replace(Due { at, regular }) {
-                self.due.remove(&(before.at, slot.name.clone()));
-            }
-            self.due.insert((at, slot.name.clone()));
+    fn set(&mut self, at: usize, due: Moment, turn: Turn) {
+        let before = self.slots[at].due.replace(Due { at: due, turn });
+        if let Some(before) = before {
+            self.due.remove(&(before.at, at));
         }
+        self.due.insert((due, at));
     }
 }
 
 impl Slot {
+    fn turn(&self) -> Turn {
+        self.due.map_or(Turn::Extra, |due| due.turn)
+    }
+
+    /// How long its turn may wait for others.
+    fn window(&self) -> Duration {
+        match self.turn() {
+            Turn::Regular => self.interval.min(FIRST_ROUND) / WINDOWS,
+            Turn::First | Turn::Extra => Duration::ZERO,
+        }
+    }
+
     fn turn_after(&self, now: Moment) -> Moment {
         let interval = i64::try_from(self.interval.as_millis())
             .unwrap_or(i64::MAX)
@@ -349,24 +401,52 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// Each turn alone.
     fn filled(count: usize, interval: Duration) -> Scheduler {
-        let mut schedule = Scheduler::new(3, false, Moment(0));
-        for i in 0..count {
-            schedule.first(&format!("s{i}"), interval, Moment(0), (i, count));
+        filled_for(count, interval, 1)
+    }
+
+    fn filled_for(count: usize, interval: Duration, permits: usize) -> Scheduler {
+        let mut schedule = Scheduler::new(3, false, permits, Moment(0));
+        schedule.follow(&Origins(vec![None; count]));
+        for at in 0..count {
+            schedule.first(at, interval, Moment(0), count);
         }
         schedule
     }
 
     /// Runs the schedule with instant checks; the times of all turns.
-    fn run(schedule: &mut Scheduler, until: i64) -> Vec<(i64, String)> {
+    fn run(schedule: &mut Scheduler, until: i64) -> Vec<(i64, usize)> {
         let mut turns = Vec::new();
         while let Some(at) = schedule.next_timeout().filter(|m| m.0 <= until) {
-            while let Some(name) = schedule.pop(at) {
-                turns.push((at.0, name.to_string()));
-                schedule.next_turn(&name, at);
+            for _ in 0..schedule.together {
+                let Some(site) = schedule.pop(at, at) else {
+                    break;
+                };
+                turns.push((at.0, site));
+                schedule.next_turn(site, at);
             }
         }
         turns
+    }
+
+    /// Sites with an interval of a minute whose regular turns come then, in ms.
+    fn with_turns(turns: &[i64], permits: usize) -> Scheduler {
+        let mut schedule = filled_for(turns.len(), MINUTE, permits);
+        for (at, turn) in turns.iter().enumerate() {
+            schedule.set(at, Moment(*turn), Turn::Regular);
+        }
+        schedule
+    }
+
+    /// What begins until then, without turns that follow.
+    fn begun(schedule: &mut Scheduler, until: i64) -> Vec<(i64, usize)> {
+        run(schedule, until)
+            .into_iter()
+            .filter(|(at, _)| *at < 60_000)
+            .collect()
     }
 
     #[test]
@@ -381,11 +461,8 @@ mod tests {
     fn first_checks_come_within_the_first_minute_and_no_two_seconds_see_a_burst() {
         let mut schedule = filled(120, Duration::from_secs(60));
         let turns = run(&mut schedule, 600_000);
-        let first: std::collections::HashSet<_> = turns
-            .iter()
-            .filter(|t| t.0 < 60_000)
-            .map(|t| t.1.clone())
-            .collect();
+        let first: std::collections::HashSet<_> =
+            turns.iter().filter(|t| t.0 < 60_000).map(|t| t.1).collect();
         assert_eq!(first.len(), 120);
         for second in 0..600 {
             let n = turns.iter().filter(|t| t.0 / 1000 == second).count();
@@ -418,9 +495,9 @@ mod tests {
         run(&mut schedule, 120_000);
         let woken = Moment(720_000);
         let mut at_once = 0;
-        while let Some(name) = schedule.pop(woken) {
+        while let Some(site) = schedule.pop(woken, woken) {
             at_once += 1;
-            schedule.next_turn(&name, woken);
+            schedule.next_turn(site, woken);
         }
         assert!(at_once <= 10, "{at_once} checks at once");
         let turns = run(&mut schedule, 780_000);
@@ -430,31 +507,124 @@ mod tests {
     #[test]
     fn a_retry_comes_when_asked_and_the_site_then_keeps_its_place() {
         let mut schedule = filled(1, Duration::from_secs(60));
-        assert_eq!(schedule.pop(Moment(0)).as_deref(), Some("s0"));
-        schedule.retry_at("s0", Moment(10_250));
+        assert_eq!(schedule.pop(Moment(0), Moment(0)), Some(0));
+        schedule.at(0, Moment(10_250));
         assert_eq!(schedule.next_timeout(), Some(Moment(10_250)));
-        assert!(schedule.pop(Moment(10_250)).is_some());
-        schedule.next_turn("s0", Moment(10_300));
+        assert!(schedule.pop(Moment(10_250), Moment(10_250)).is_some());
+        schedule.next_turn(0, Moment(10_300));
         assert_eq!(schedule.next_timeout(), Some(Moment(60_000)));
     }
 
     #[test]
     fn a_check_that_takes_longer_than_the_interval_skips_the_missed_turns() {
         let mut schedule = filled(1, Duration::from_secs(1));
-        assert!(schedule.pop(Moment(0)).is_some());
+        assert!(schedule.pop(Moment(0), Moment(0)).is_some());
         assert_eq!(schedule.next_timeout(), None);
-        schedule.next_turn("s0", Moment(10_400));
+        schedule.next_turn(0, Moment(10_400));
         assert_eq!(schedule.next_timeout(), Some(Moment(11_000)));
     }
 
+    #[test]
+    fn regular_turns_close_together_begin_with_the_last_of_them() {
+        let mut schedule = with_turns(&[1_000, 1_900, 2_200, 2_201, 9_000], 20);
+        assert_eq!(schedule.next_timeout(), Some(Moment(2_200)));
+        assert_eq!(
+            begun(&mut schedule, 10_000),
+            [(2_200, 0), (2_200, 1), (2_200, 2), (2_201, 3), (9_000, 4)]
+        );
+        assert_eq!(
+            schedule.due_at(0),
+            Some(schedule.slots[0].turn_after(Moment(2_200)))
+        );
+    }
+
+    #[test]
+    fn the_shortest_window_of_those_that_wait_counts() {
+        let mut schedule = with_turns(&[1_000, 1_100, 1_110, 2_000], 20);
+        schedule.slots[1].interval = Duration::from_secs(1);
+        assert_eq!(schedule.next_timeout(), Some(Moment(1_110)));
+        schedule.slots[1].interval = Duration::from_secs(86_400);
+        assert_eq!(schedule.next_timeout(), Some(Moment(2_000)));
+    }
+
+    #[test]
+    fn no_more_begin_together_than_may() {
+        let mut schedule = with_turns(&[1_000, 1_001, 1_002, 1_003, 1_003], 5);
+        assert_eq!(
+            begun(&mut schedule, 10_000),
+            [(1_001, 0), (1_001, 1), (1_003, 2), (1_003, 3), (1_003, 4)]
+        );
+        let one = with_turns(&[1_000, 1_001], 1);
+        assert_eq!(one.next_timeout(), Some(Moment(1_000)));
+    }
+
+    #[test]
+    fn a_retry_is_not_held_back_and_takes_along_what_waits() {
+        let mut schedule = with_turns(&[1_000, 9_000, 2_000], 20);
+        schedule.at(1, Moment(1_500));
+        assert_eq!(
+            begun(&mut schedule, 10_000),
+            [(1_500, 0), (1_500, 1), (2_000, 2)]
+        );
+    }
+
+    #[test]
+    fn handshakes_do_not_begin_together() {
+        let mut schedule = with_turns(&[1_000, 1_100, 1_200, 1_300, 1_400], 20);
+        for at in [1, 3, 4] {
+            schedule.set_handshake(at, true);
+        }
+        assert_eq!(
+            begun(&mut schedule, 10_000),
+            [(1_200, 0), (1_200, 1), (1_200, 2), (1_300, 3), (1_400, 4)]
+        );
+    }
+
+    #[test]
+    fn a_first_turn_is_not_held_back() {
+        let schedule = filled_for(100, MINUTE, 20);
+        assert_eq!(schedule.next_timeout(), Some(Moment(0)));
+    }
+
     proptest! {
+        #[test]
+        fn no_turn_waits_for_long_and_no_more_begin_together_than_may(
+            turns in proptest::collection::vec(
+                (0..20_000_i64, 1..300_u64, any::<bool>(), any::<bool>()),
+                1..60,
+            ),
+            permits in 1_usize..30,
+        ) {
+            let mut schedule = filled_for(turns.len(), MINUTE, permits);
+            for (at, &(due, interval, extra, handshake)) in turns.iter().enumerate() {
+                schedule.set_handshake(at, handshake);
+                schedule.slots[at].interval = Duration::from_secs(interval);
+                let turn = if extra { Turn::Extra } else { Turn::Regular };
+                schedule.set(at, Moment(due), turn);
+            }
+            let mut begun = vec![0; turns.len()];
+            while let Some(end) = schedule.next_timeout() {
+                let (mut waited, mut handshakes) = (0, 0);
+                for _ in 0..schedule.together {
+                    let Some(at) = schedule.pop(end, end) else { break };
+                    let (due, interval, extra, handshake) = turns[at];
+                    let most = if extra { 0 } else { (interval as i64 * 20).min(1_200) };
+                    prop_assert!((0..=most).contains(&(end.0 - due)), "{due} began at {end:?}");
+                    waited += usize::from(end.0 > due);
+                    handshakes += usize::from(end.0 > due && handshake);
+                    begun[at] += 1;
+                }
+                prop_assert!(waited < (permits / 2).clamp(1, TOGETHER) && handshakes <= 1);
+            }
+            prop_assert_eq!(begun, vec![1; turns.len()]);
+        }
+
         #[test]
         fn every_site_has_its_turn_once_an_interval(count in 1usize..40, interval in 1u64..300) {
             let mut schedule = filled(count, Duration::from_secs(interval));
             let turns = run(&mut schedule, 1_800_000);
             for i in 0..count {
-                let name = format!("s{i}");
-                let times: Vec<i64> = turns.iter().filter(|t| t.1 == name).map(|t| t.0).collect();
+                let times: Vec<i64> = turns.iter().filter(|t| t.1 == i).map(|t| t.0).collect();
                 prop_assert!(times[0] <= 60_000.min(interval as i64 * 1000));
                 for pair in times.windows(2).skip(1) {
                     prop_assert_eq!(pair[1] - pair[0], interval as i64 * 1000);

@@ -12,6 +12,7 @@ use crate::monitor::time::{Moment, Now, Redating};
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,6 +75,10 @@ impl fmt::Display for State {
 #[derive(Debug)]
 pub struct SiteState {
     config: Arc<Site>,
+    /// See [`SiteState::place`].
+    place: usize,
+    /// See [`SiteState::has_name`].
+    has_name: bool,
     streak: Streak,
     since: Moment,
     check_under_way: bool,
@@ -131,17 +136,29 @@ pub struct PendingDown {
 pub struct Checked {
     pub at: Moment,
     pub state: State,
-    pub took: Option<Duration>,
+    /// In microseconds: ten of these are kept of each site, and a `Duration` takes four times as much.
+    took: Option<NonZeroU32>,
     pub cause: Option<Box<str>>,
     /// It failed, and was not only slow.
     pub failed: bool,
 }
 
+impl Checked {
+    /// How long it took, to the microsecond.
+    pub fn took(&self) -> Option<Duration> {
+        let micros = u64::from(self.took?.get());
+        Some(Duration::from_micros(micros))
+    }
+}
+
 impl SiteState {
     pub fn new(config: Arc<Site>, now: Moment) -> SiteState {
+        let address = config.literal();
         SiteState {
-            address: config.literal(),
             config,
+            place: 0,
+            has_name: address.is_none(),
+            address,
             streak: Streak::new(State::Unknown),
             since: now,
             check_under_way: false,
@@ -185,6 +202,7 @@ impl SiteState {
         let other_host = before.host() != self.config.host();
         if other_host {
             self.address = self.config.literal();
+            self.has_name = self.address.is_none();
         }
         if before.check != self.config.check {
             // What the old address was at fault for is not the new one's.
@@ -208,6 +226,16 @@ impl SiteState {
 
     pub fn name(&self) -> &str {
         &self.config.name
+    }
+
+    /// Where it is among all sites: what other components keep of it is there too. It changes at a
+    /// reload only.
+    pub fn place(&self) -> usize {
+        self.place
+    }
+
+    pub(super) fn set_place(&mut self, place: usize) {
+        self.place = place;
     }
 
     pub fn is_paused(&self) -> bool {
@@ -323,7 +351,7 @@ impl SiteState {
 
     /// Its host is a name and not an address.
     pub fn has_name(&self) -> bool {
-        self.config.literal().is_none()
+        self.has_name
     }
 
     /// The first of the failures that are counted against it.
@@ -542,7 +570,7 @@ impl SiteState {
         self.recent.push_back(Checked {
             at: now.moment(),
             state: self.state(),
-            took: self.took,
+            took: self.took.map(micros),
             cause: cause.map(String::into_boxed_str),
             failed: self.last_failure().is_some(),
         });
@@ -594,4 +622,10 @@ impl SiteState {
         self.pending_down = None;
         self.flapping = Flapping::default();
     }
+}
+
+/// At least one, and at most an hour and eleven minutes.
+fn micros(took: Duration) -> NonZeroU32 {
+    let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
+    NonZeroU32::new(micros).unwrap_or(NonZeroU32::MIN)
 }

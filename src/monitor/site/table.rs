@@ -5,7 +5,7 @@ use crate::monitor::site::state::{SiteState, State};
 use crate::monitor::site::suppression::Suppression;
 use crate::monitor::time::Moment;
 use std::collections::{BTreeSet, HashMap};
-use std::ops::{Deref, Index, IndexMut};
+use std::ops::{Deref, DerefMut, Index, IndexMut};
 
 /// The watched sites. A site is known by its place inside the core and by its name outside of it;
 /// places change at a reload only.
@@ -44,8 +44,49 @@ pub struct Census {
     pub down: usize,
 }
 
+/// What a component keeps of each site, by the site's place.
+#[derive(Debug)]
+pub struct BySite<T>(Vec<T>);
+
+/// Of each site of a new configuration, its place in the one before; `None`: it was not there.
+#[derive(Debug)]
+pub struct Origins(pub Vec<Option<usize>>);
+
+impl<T> Default for BySite<T> {
+    fn default() -> BySite<T> {
+        BySite(Vec::new())
+    }
+}
+
+impl<T: Default> BySite<T> {
+    /// There is a new configuration: every site takes along what is kept of it.
+    pub fn follow(&mut self, origins: &Origins) {
+        let mut before = std::mem::take(&mut self.0);
+        let kept = |at: &Option<usize>| Some(std::mem::take(before.get_mut((*at)?)?));
+        let kept = origins.0.iter().map(kept).map(Option::unwrap_or_default);
+        self.0 = kept.collect();
+    }
+}
+
+impl<T> Deref for BySite<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for BySite<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.0
+    }
+}
+
 impl Sites {
-    pub fn new(all: Vec<SiteState>) -> Sites {
+    pub fn new(mut all: Vec<SiteState>) -> Sites {
+        for (place, site) in all.iter_mut().enumerate() {
+            site.set_place(place);
+        }
         let names = all.iter().map(|w| w.name().to_owned());
         let depends = |w: &SiteState| w.config().after.is_some() || w.is_unreachable();
         Sites {
@@ -71,11 +112,12 @@ impl Sites {
 
     /// Sees what has become of the sites that may have changed.
     pub fn recount(&mut self) -> &Census {
-        let touched = std::mem::take(&mut self.touched);
         if std::mem::take(&mut self.all_touched) {
+            self.touched.clear();
             (0..self.all.len()).for_each(|at| self.recount_one(at));
-        } else {
-            touched.into_iter().for_each(|at| self.recount_one(at));
+        }
+        while let Some(at) = self.touched.pop() {
+            self.recount_one(at);
         }
         &self.census
     }
@@ -116,10 +158,10 @@ impl Sites {
         }
     }
 
-    /// Places of the sites whose state has changed since the last call.
-    pub fn take_changed(&mut self) -> BTreeSet<usize> {
+    /// Places of the sites whose state has changed since the last call, if there are any.
+    pub fn take_changed(&mut self) -> Option<BTreeSet<usize>> {
         self.recount();
-        std::mem::take(&mut self.changed)
+        (!self.changed.is_empty()).then(|| std::mem::take(&mut self.changed))
     }
 
     /// Places of the sites that depend on another, or did.

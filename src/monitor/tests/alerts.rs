@@ -269,7 +269,7 @@ fn a_lone_end_waits_for_nothing_though_a_site_is_slow() {
     world.fate("shop", good(700));
     world.fate("blog", bad());
     world.pass(180);
-    world.heard();
+    world.received();
     world.running.retain(|(_, name)| name != "blog");
     world.feed(Event::Checked {
         site: "blog".into(),
@@ -277,7 +277,12 @@ fn a_lone_end_waits_for_nothing_though_a_site_is_slow() {
         waited: Duration::ZERO,
     });
     assert_eq!(world.state("shop"), State::Degraded);
-    assert!(world.heard().concat().contains("<b>blog</b> is up again"));
+    assert!(
+        world
+            .received()
+            .concat()
+            .contains("<b>blog</b> is up again")
+    );
 }
 
 #[test]

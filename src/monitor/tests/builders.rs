@@ -61,6 +61,7 @@ pub fn settings(access: Access) -> Settings {
     Settings {
         access,
         max_jobs: 2,
+        permits: 7,
         uplink: false,
         heartbeat: false,
         quiet: None,

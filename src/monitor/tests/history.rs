@@ -7,7 +7,8 @@ use crate::monitor::site::Site;
 use std::time::Duration;
 
 fn share(world: &World, name: &str) -> Share {
-    let past = world.monitor.history.of(name);
+    let site = world.monitor.sites.named(name).expect("it is watched");
+    let past = world.monitor.history.of(site);
     past.uptime(Span::Day, world.now().wall)
 }
 
@@ -250,7 +251,8 @@ fn history_is_written_once_an_hour_and_survives_a_restart_and_a_rename() {
     let (up, down) = minutes(share(&world, "blog"));
     assert_eq!((up + down, down), (1440, 0));
     let month = |world: &World, name: &str| {
-        let past = world.monitor.history.of(name);
+        let site = world.monitor.sites.named(name).expect("it is watched");
+        let past = world.monitor.history.of(site);
         minutes(past.uptime(Span::Month, until))
     };
     let before = month(&world, "blog");

@@ -26,7 +26,7 @@ impl Now {
         if mutated!("count time asleep") {
             return Moment(self.wall.saturating_mul(1000));
         }
-        Moment(i64::try_from(self.uptime.as_millis()).unwrap_or(i64::MAX))
+        Moment(0) + self.uptime
     }
 
     /// Time gone by since `moment`; zero when it lies ahead.
@@ -69,7 +69,10 @@ impl std::ops::Add<Duration> for Moment {
     type Output = Moment;
 
     fn add(self, d: Duration) -> Moment {
-        let millis = i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+        // `as_millis` is of 128 bits, and this is the most frequent calculation there is.
+        let seconds = i64::try_from(d.as_secs()).unwrap_or(i64::MAX);
+        let millis = seconds.saturating_mul(1000);
+        let millis = millis.saturating_add(i64::from(d.subsec_millis()));
         Moment(self.0.saturating_add(millis))
     }
 }

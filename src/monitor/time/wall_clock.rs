@@ -187,13 +187,13 @@ impl Clock {
 
     /// The time to go by, and what has become of the wall clock.
     pub fn read(&mut self, now: Now) -> (Now, Option<ClockChange>) {
-        let (was_set, before) = (self.is_set(), self.wall.estimate(now));
+        let before = (!self.is_set()).then(|| self.wall.estimate(now).wall);
         self.wall.read(now);
         let change = match self.wall.doubt {
-            Some(doubt) => was_set.then(|| ClockChange::Doubted(doubt.text())),
-            None => (!was_set).then(|| {
+            Some(doubt) => before.is_none().then(|| ClockChange::Doubted(doubt.text())),
+            None => before.map(|before| {
                 ClockChange::Set(Redating {
-                    seconds: now.wall.saturating_sub(before.wall),
+                    seconds: now.wall.saturating_sub(before),
                     restored: self.restored.take(),
                 })
             }),
