@@ -49,6 +49,9 @@ fn telegram_json(telegram: &Telegram) -> String {
     object.plain("topic", telegram.topic);
     object.text("quiet", telegram.quiet.map(|quiet| quiet.to_string()));
     object.text("api", Some(&telegram.api));
+    let route = telegram.route.iter();
+    let route = route.map(|route| json_string(&route.to_string()));
+    object.plain("route", Some(list(route)));
     object.time("poll", Some(telegram.poll));
     // Where the token came from is no part of what would run.
     object.finish(|key| key.name != "token_file")

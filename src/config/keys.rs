@@ -8,7 +8,7 @@ use super::scheme::Scheme::{self, Dns, Http, Https, Tcp, Tls};
 use super::value::{LONGEST, brief};
 use crate::monitor::bot::nearest::nearest;
 use Takes::{Few, Flag, Integer, List, Other, Seconds, Table, Time};
-use Visibility::{Names, Nothing, Url, Value};
+use Visibility::{Names, Nothing, Origin, Url, Value};
 use std::time::Duration;
 use toml_span::value::ValueInner;
 
@@ -64,6 +64,8 @@ pub enum Visibility {
     Value,
     /// A URL without its user, password, query and fragment.
     Url,
+    /// A URL's scheme, host and port.
+    Origin,
     /// Of a table the names, which are the user's own.
     Names,
     Nothing,
@@ -133,6 +135,7 @@ pub static TELEGRAM: Section = Section {
         key("topic", POSITIVE, Value, ANY, "", "topic of a forum group that messages go to (`message_thread_id`)"),
         key("quiet", Other("hours in quotes such as \"22:00-07:00\""), Value, ANY, "", "between these local times alerts arrive without sound"),
         key("api", URL, Url, ANY, "https://api.telegram.org", "Bot API server"),
+        key("route", List("a list such as [\"direct\", \"socks5h://127.0.0.1:1080\"]"), Origin, ANY, "direct", "ways to Telegram, tried in order: `\"direct\"`, a proxy (`http://`, `socks5://`, `socks5h://`, with user and password if need be), a relay (`https://`, which sees the token); `$NAME` as in a site; see [telegram-blocked.md](telegram-blocked.md)"),
         key("poll", Seconds(&(ZERO, seconds(50)), "50s"), Value, ANY, "50s", "how long one request waits for updates"),
     ],
     has_defaults: true,

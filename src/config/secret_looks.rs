@@ -21,6 +21,22 @@ pub fn hidden_parts(url: &str) -> Vec<Range<usize>> {
     vec![start..user, query.unwrap_or(url.len())..url.len()]
 }
 
+/// Byte ranges of a URL as it stands in the file without its scheme, host and port: a path, too. All of
+/// it where it has no scheme, but for a word such as `direct`.
+pub fn hidden_beside_origin(source: &str) -> Vec<Range<usize>> {
+    if source.contains('\\')
+        || !source.contains("//") && source.contains(['/', '@', '?', '#', '.', ':'])
+    {
+        return std::iter::once(0..source.len()).collect();
+    }
+    let mut hidden = hidden_parts(source);
+    if let Some(user) = hidden.first().filter(|_| source.contains("//")) {
+        let path = source[user.end..].find('/').map(|at| user.end + at);
+        hidden.extend(path.map(|at| at..source.len()));
+    }
+    hidden
+}
+
 /// `url` with `***` for each of its [`hidden_parts`].
 pub fn masked_url(url: &str) -> String {
     let mut shown = url.to_owned();

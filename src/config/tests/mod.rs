@@ -297,7 +297,7 @@ fn json_has_every_key_and_no_secret() {
             + r#""commands":2,"uplink":["tcp://[::1]:53","tcp://h:443"],"heartbeat":"***","#
             + r#""digest":"09:00","timezone":"Europe/Berlin","rdap":null,"ca_file":"/etc/roots.pem","user_agent":"x"},"#
             + r#""telegram":{"token":"***","chats":[5,-6],"users":[7],"topic":42,"quiet":"22:00-07:00","#
-            + r#""api":"https://api.telegram.org","poll":"50s"}}"#
+            + r#""api":"https://api.telegram.org","route":["direct"],"poll":"50s"}}"#
     );
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod flapping;
 pub mod network;
 pub mod outcome;
 pub mod printable;
+pub mod secret_url;
 pub(crate) mod state;
 pub(crate) mod streak;
 pub(crate) mod suppression;

@@ -24,6 +24,7 @@
 pub(crate) mod faults;
 pub(crate) mod local_faults;
 pub(crate) mod offline_period;
+pub mod route;
 
 use crate::monitor::site::suppression::Fault;
 use crate::monitor::time::{Moment, Now};
