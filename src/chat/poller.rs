@@ -143,6 +143,13 @@ impl Poller {
         }
     }
 
+    /// The requests go another way from now on: what was under way is asked anew, and a back-off is over.
+    pub fn on_other_route(&mut self) {
+        if let Some(outage) = &mut self.outage {
+            outage.failures = 0;
+        }
+    }
+
     /// The first update id that no step has handed over; `None` = Telegram knows.
     pub fn offset(&self) -> Option<i64> {
         self.offset

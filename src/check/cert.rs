@@ -69,7 +69,7 @@ fn server<'a>(client: &Client, check: &'a Check) -> Result<Cow<'a, TlsCheck>, Fa
     };
     let url = Url::parse(&check.url).ok();
     let url = url.filter(|url| url.scheme() == "https").ok_or_else(none)?;
-    if client.is_proxied(&url) {
+    if client.is_proxied(&url, &check.proxy) {
         let detail = "certificate cannot be looked at through the proxy";
         return Err(Failure::new(FailureKind::Connect, detail));
     }

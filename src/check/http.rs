@@ -144,7 +144,7 @@ impl Run<'_> {
             };
             let mut response = self.send(&hop, dial).await?;
             let address = response.remote_addr();
-            if !self.client.is_proxied(&hop.url) {
+            if !self.client.is_proxied(&hop.url, &self.check.proxy) {
                 // A proxy's address would say nothing of where the site is.
                 self.tried = address.map(|address| address.ip()).or(self.tried);
             }
@@ -258,6 +258,7 @@ impl Run<'_> {
             basic: hop.basic(),
             version: self.check.version,
             ip: self.check.ip,
+            proxy: &self.check.proxy,
             verify: self.check.verify,
             ca_file: self.check.ca_file.as_deref(),
             fresh: self.fresh,

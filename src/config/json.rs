@@ -6,7 +6,7 @@ use super::scheme::Scheme;
 use super::value::format_duration;
 use super::{Agent, Config, Telegram};
 use crate::monitor::site::{
-    Check, HttpCheck, HttpVersion, IpVersion, Login, LoginExpect, Site, Talk,
+    Check, HttpCheck, HttpVersion, IpVersion, Login, LoginExpect, Proxy, Site, Talk,
 };
 use crate::monitor::time::hours;
 use std::fmt::{Display, Write};
@@ -120,6 +120,12 @@ fn http_keys(object: &mut Object, http: &HttpCheck) {
     object.plain("json", Some(list(conditions)));
     object.plain("redirects", Some(http.redirects));
     object.plain("private_redirects", Some(http.private_redirects));
+    let proxy = match &http.proxy {
+        Proxy::Environment => None,
+        Proxy::None => Some("none".to_owned()),
+        Proxy::Server(url) => Some(url.to_string()),
+    };
+    object.text("proxy", proxy);
     let version = match http.version {
         HttpVersion::Any => None,
         HttpVersion::Http11 => Some("1.1"),

@@ -191,6 +191,7 @@ const SITE_KEYS: &[Key] = &[
     key("json", List("a list of conditions such as [\"status == ok\"]"), Value, WEB, "", "conditions that the answer must meet: `\"PATH OP VALUE\"` with `==`, `!=`, `<`, `<=`, `>`, `>=`, `contains`, or `\"PATH exists\"`"),
     key("redirects", Integer(0, 50), Value, WEB, "10", "followed at most; `0`: the redirect itself is judged"),
     key("private_redirects", Flag, Value, WEB, "false", "follow redirects from a public server to addresses of the local network"),
+    key("proxy", Other("\"none\" or a proxy in quotes such as \"socks5h://127.0.0.1:1080\""), Origin, WEB, "", "`\"none\"`, or a proxy (`http://`, `socks5://`, `socks5h://`) for this site alone; otherwise that of the environment"),
     key("http", Other("\"1.1\" or \"2\" in quotes"), Value, WEB, "", "version of HTTP; otherwise what the server offers"),
     key("login", Table(&LOGIN), Nothing, WEB, "", "log in first, and keep the cookies for this check alone"),
     key("cert", Time(&(ZERO, LONGEST)), Value, SECURE, "14d", "a certificate that ends within this makes it degraded; `\"0s\"`: never look"),

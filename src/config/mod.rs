@@ -108,6 +108,22 @@ pub struct Telegram {
     pub poll: Duration,
 }
 
+impl Telegram {
+    /// Asked at the same place, in the same way, as the same bot.
+    pub fn is_same_bot(&self, other: &Telegram) -> bool {
+        let of = |t: &Telegram| {
+            (
+                t.token.clone(),
+                t.api.clone(),
+                t.route.clone(),
+                t.poll,
+                t.topic,
+            )
+        };
+        of(self) == of(other)
+    }
+}
+
 /// `[agent]`.
 #[derive(Clone, Debug)]
 pub struct Agent {

@@ -2,10 +2,11 @@
 
 use super::Context;
 use super::error::Log;
-use super::plaintext_secrets::is_literal;
+use super::plaintext_secrets::{is_literal, is_secret_url};
 use super::toml_table::{Entry, Table};
 use super::value::{self, expand};
-use super::variables::unfilled;
+use super::variables::{filled, unfilled};
+use crate::monitor::site::Proxy;
 use crate::monitor::site::secret_url::SecretUrl;
 use crate::monitor::uplink::route::Route;
 use percent_encoding::percent_decode_str;
@@ -64,6 +65,20 @@ pub fn read(
     })
 }
 
+/// `proxy` of a site.
+pub fn site_proxy(
+    table: &mut Table,
+    key: &'static str,
+    ctx: &Context,
+    log: &mut Log,
+) -> Entry<Proxy> {
+    let (_, filled) = filled(table, key, is_secret_url, ctx.env, log);
+    filled.check(key, log, |text| match text.as_str() {
+        "none" => Ok(Proxy::None),
+        text => proxy(text).map(Proxy::Server),
+    })
+}
+
 fn route(text: &str) -> Result<Route, String> {
     if text == "direct" {
         return Ok(Route::Direct);
@@ -82,12 +97,7 @@ fn route(text: &str) -> Result<Route, String> {
     }
 }
 
-/// The value of a site's `proxy` that is an address.
-///
-/// # Errors
-///
-/// What follows the key's name; it quotes nothing but the scheme.
-pub fn proxy(text: &str) -> Result<SecretUrl, String> {
+fn proxy(text: &str) -> Result<SecretUrl, String> {
     let scheme = match scheme(text).as_deref() {
         Some(known @ ("http" | "socks5" | "socks5h")) => known.to_owned(),
         Some("socks" | "socks4" | "socks4a") => {

@@ -417,6 +417,7 @@ impl World<'_> {
             heartbeat: false,
             quiet: None,
             digest: None,
+            routes: Vec::new(),
             built: BUILT,
         }
     }

@@ -67,6 +67,7 @@ impl Lasting<'_> {
             offline_since: offline.map(|(_, since)| now.wall_at(*since)),
             troubles,
             troubles_since,
+            route: self.uplink.remembered_route(),
             registries: Vec::new(),
             roots: self.expiry.root_records(),
             moved: moves.flat_map(|&(from, to)| [from, to]).collect(),

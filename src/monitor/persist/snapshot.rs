@@ -27,6 +27,8 @@ pub struct Snapshot {
     /// The faults of our uplink that alerts were made of (words of [`crate::monitor::site::suppression::Fault`]) and since when.
     pub troubles: Vec<String>,
     pub troubles_since: Vec<i64>,
+    /// The way to Telegram that is used, if it is not the first: its name, without secrets.
+    pub route: Option<String>,
     /// Highest Telegram update that was handled.
     pub last_update: Option<i64>,
     /// The local day, counted from 1970, of the last daily summary.
@@ -116,6 +118,7 @@ impl Snapshot {
                 clean(text, most);
             }
         };
+        clean_some(&mut self.route, ADDRESS);
         for word in &mut self.troubles {
             clean(word, NAME);
         }
