@@ -402,13 +402,16 @@ impl Telegram {
         let options = CallOptions {
             ip,
             proxy,
-            explained: self.0.routes.several,
+            // Of several failures in a row the first tells as much, but for another route.
+            explained: self.0.routes.several || !self.0.routes.fails.get(),
         };
         let client = &self.0.client;
         let outcome = client
             .post_by(&options, &url, content_type, body, timeout)
             .await;
-        if matches!(outcome, Err(CallError::Failed(_))) {
+        let failed = matches!(outcome, Err(CallError::Failed(_)));
+        self.0.routes.fails.set(failed);
+        if failed {
             self.0.route.failed(ipv4_only);
         }
         outcome
@@ -444,6 +447,8 @@ impl Telegram {
 struct Routes {
     several: bool,
     active: RefCell<route::Route>,
+    /// The last request got no answer.
+    fails: Cell<bool>,
     /// It is reported that the active route works.
     works: Cell<bool>,
     uses: (Sender<RouteUse>, Receiver<RouteUse>),
@@ -455,6 +460,7 @@ impl Routes {
         Routes {
             several: routes.len() > 1,
             active: RefCell::new(routes.first().cloned().unwrap_or(route::Route::Direct)),
+            fails: Cell::new(false),
             works: Cell::new(false),
             uses: async_channel::bounded(REPORTS),
             changed: async_channel::bounded(1),

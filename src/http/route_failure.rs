@@ -51,7 +51,7 @@ impl Client {
         match what {
             TransferErrorKind::Connect => {
                 let why = at_most(EXPLAINED, self.connect_to(url)).await?.err()?;
-                Some(format!("cannot connect ({why})"))
+                Some(format!("cannot connect to {} ({why})", url.host_str()?))
             }
             TransferErrorKind::ConnectTimeout | TransferErrorKind::AnswerTimeout if https => {
                 let connected = at_most(EXPLAINED, self.connect_to(url)).await?.is_ok();
