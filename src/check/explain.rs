@@ -52,7 +52,10 @@ pub(super) async fn explain(
         // What was spoken to is the proxy, which says nothing of where the site is.
         let failure = match fault.what {
             TransferErrorKind::Connect => {
-                Failure::new(FailureKind::Connect, "cannot connect through the proxy")
+                Failure::new(FailureKind::Proxy, "cannot connect to the proxy")
+            }
+            TransferErrorKind::ConnectTimeout if client.is_dead(&check.proxy, AFTERWARDS).await => {
+                Failure::new(FailureKind::Proxy, "the proxy doesn't answer")
             }
             _ => known,
         };

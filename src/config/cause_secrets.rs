@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::site_keys::Scope;
-use crate::monitor::site::{Auth, Check, HttpCheck, Secrets};
+use crate::monitor::site::{Auth, Check, HttpCheck, Proxy, Secrets};
 use std::cell::RefCell;
 
 /// Shorter texts stand in too many others by chance. In bytes.
@@ -66,6 +66,9 @@ pub fn secrets(check: &Check, taken: Vec<String>) -> Secrets {
 }
 
 fn of_request(check: &HttpCheck, secrets: &mut Vec<String>) {
+    if let Proxy::Server(url) = &check.proxy {
+        secrets.extend(url.parts().map(str::to_owned));
+    }
     match &check.auth {
         Some(Auth::Basic { user, password }) => {
             secrets.push(password.clone());

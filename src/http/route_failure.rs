@@ -1,5 +1,5 @@
-//! Why Telegram cannot be reached by a route, in plain words: what libcurl's code does not say, a
-//! connection of our own does.
+//! Why a server cannot be reached by a route or a proxy: what libcurl's code does not say, a connection of
+//! our own does.
 
 use super::{Client, TransferErrorKind, bare_host, handshake};
 use crate::monitor::site::{IpVersion, Proxy};
@@ -66,6 +66,17 @@ impl Client {
                 at_most(EXPLAINED, self.greet(url)).await.flatten()
             }
             _ => None,
+        }
+    }
+
+    /// No connection can be made to this proxy within a moment, as far as it is known where it is.
+    pub async fn is_dead(&self, proxy: &Proxy, moment: Duration) -> bool {
+        let Proxy::Server(server) = proxy else {
+            return false;
+        };
+        match Url::parse(server.expose()) {
+            Ok(url) => !matches!(at_most(moment, self.connect_to(&url)).await, Some(Ok(_))),
+            Err(_) => false,
         }
     }
 

@@ -310,6 +310,39 @@ fn the_recipe_for_a_worker_is_a_route() {
 }
 
 #[test]
+fn a_site_has_a_proxy_of_its_own_and_a_dead_one_is_no_outage() {
+    let (web, mut proxy, api) = (Web::new(), Server::microsocks(), BotApi::start());
+    let environment = Server::microsocks();
+    let port = web
+        .url("/")
+        .rsplit(':')
+        .next()
+        .and_then(|rest| rest.trim_end_matches('/').parse().ok());
+    // Only who comes by a proxy gets through.
+    let gate = Gate::before(port.expect("a port"));
+    gate.set(Straight::Reset);
+    let url = format!("http://127.0.0.1:{}/", gate.port());
+    let key = format!("proxy = \"{}\"\n", proxy.route("socks5h"));
+    let config = api.config()
+        + &site("proxied", &url)
+        + &key
+        + &site("straight", &url)
+        + "proxy = \"none\"\n";
+    let sitemon = Sitemon::new(&config).env("all_proxy", &environment.route("socks5h"));
+    let mut running = sitemon.run();
+    api.wait_message(|m| m.text.contains("straight is down"));
+    proxy.stop();
+    api.wait_message(|m| m.text.contains("A proxy for sites doesn't answer"));
+    let messages = api.messages();
+    assert!(
+        messages.iter().all(|m| !m.text.contains("proxied is down")),
+        "{messages:#?}"
+    );
+    assert_eq!(running.terminate().code(), Some(0), "{}", running.stderr());
+    assert!(!running.stderr().contains(PASSWORD), "{}", running.stderr());
+}
+
+#[test]
 fn nothing_changes_while_our_own_line_is_down() {
     let world = Blocked::new();
     let proxy = Server::microsocks();

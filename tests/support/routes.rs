@@ -216,6 +216,12 @@ impl Server {
         self.port
     }
 
+    /// It is gone.
+    pub fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// As a route, by `scheme`.
     pub fn route(&self, scheme: &str) -> String {
         format!("{scheme}://{USER}:{PASSWORD}@127.0.0.1:{}", self.port)
@@ -224,8 +230,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.stop();
     }
 }
 

@@ -198,7 +198,7 @@ pub(crate) fn restore_uplink(
     let moment = now.moment();
     for (word, since) in snapshot.troubles.iter().zip(&snapshot.troubles_since) {
         let fault = Fault::from_word(word);
-        if let Some(fault) = fault.filter(|f| *f == Fault::Names || uplink.has_targets()) {
+        if let Some(fault) = fault.filter(|f| !Fault::PROBED.contains(f) || uplink.has_targets()) {
             uplink.begins(fault, now.past_moment(*since), moment);
             alerts.add_notified(Topic::Fault(fault), chats);
         }

@@ -25,6 +25,8 @@ pub enum Fault {
     Portal,
     /// IPv6 is gone, IPv4 is not.
     Ipv6,
+    /// A proxy by which sites are asked cannot be reached.
+    Proxy,
 }
 
 impl Fault {
@@ -35,6 +37,7 @@ impl Fault {
             Fault::Names => "names",
             Fault::Portal => "portal",
             Fault::Ipv6 => "ipv6",
+            Fault::Proxy => "proxy",
         }
     }
 
@@ -44,6 +47,7 @@ impl Fault {
             Fault::Names,
             Fault::Portal,
             Fault::Ipv6,
+            Fault::Proxy,
         ]
         .into_iter()
         .find(|t| t.word() == word)
@@ -56,6 +60,7 @@ impl Fault {
             Fault::Names => "DNS on this network doesn't answer",
             Fault::Portal => "something answers in its place",
             Fault::Ipv6 => "IPv6 on this line is gone",
+            Fault::Proxy => "its proxy doesn't answer",
         }
     }
 }

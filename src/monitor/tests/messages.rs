@@ -1,5 +1,6 @@
 //! Every kind of message once, as one text: `tests/messages.txt` is written from this.
 
+use super::routes::{proxy, set_routes, used};
 use super::words::{NOW, alert, all_news, lasted, message};
 use super::world::*;
 use crate::monitor::Settings;
@@ -10,6 +11,7 @@ use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, Lack, Outcome};
 use crate::monitor::time::Moment;
 use crate::monitor::uplink::ProbeResult;
+use crate::monitor::uplink::route::Route;
 use crate::monitor::{Event, Monitor};
 use std::fmt::Write;
 use std::time::Duration;
@@ -361,6 +363,23 @@ fn notices(text: &mut String) {
         show(text, &world, before);
         text.push('\n');
     }
+    let mut world = elsewhere(&names);
+    set_routes(&mut world, &names, vec![Route::Direct, proxy()]);
+    all(&mut world, &names, failed(FailureKind::Proxy));
+    world.heard();
+    let before = world.told.len();
+    for (from, to) in [(Route::Direct, proxy()), (proxy(), Route::Direct)] {
+        for _ in 0..2 {
+            used(&mut world, &from, Some("no answer"));
+        }
+        world.pass(120);
+        used(&mut world, &to, None);
+        world.pass(10);
+    }
+    all(&mut world, &names, from(THERE, good(40)));
+    world.pass(120);
+    show(text, &world, before);
+    text.push('\n');
     for lack in [Lack::Descriptors, Lack::Memory, Lack::Ports, Lack::Address] {
         let mut world = World::of(&["blog"]);
         world.pass(120);

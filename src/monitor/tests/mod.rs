@@ -17,6 +17,7 @@ pub(crate) mod messages;
 mod restarts;
 mod roots;
 mod rounds;
+pub(crate) mod routes;
 mod survival;
 mod timers;
 mod uplink_faults;

@@ -231,6 +231,10 @@ impl Uplink {
                     watched.suppress(Suppression::Offline(Fault::NoConnection), now);
                     return false;
                 }
+                if kind == Some(FailureKind::Proxy) && !watched.down() {
+                    watched.suppress(Suppression::Offline(Fault::Proxy), now);
+                    return false;
+                }
                 // A fault that is known already is no site's either.
                 let known = kind.and_then(partial_fault).filter(|f| self.has(*f));
                 let v4 = address.is_some_and(|a| a.is_ipv4());
@@ -246,11 +250,14 @@ impl Uplink {
             }
             Some(Suppression::Unreachable) => return false,
             Some(Suppression::Offline(fault)) => {
+                // What is behind a proxy is not on this network for us.
+                let lan = lan && fault != Fault::Proxy;
                 let out = lan
                     || match fault {
                         Fault::NoConnection => false,
                         Fault::Names => kind != Some(FailureKind::Dns),
                         Fault::Portal => kind.is_none_or(|kind| !watched.portal_like(kind)),
+                        Fault::Proxy => kind != Some(FailureKind::Proxy),
                         Fault::Ipv6 => {
                             kind.is_none_or(FailureKind::spoke)
                                 || address.is_some_and(|a| a.is_ipv4())
@@ -280,6 +287,17 @@ impl Uplink {
     ) -> Vec<UplinkEvent> {
         let mut over = Vec::new();
         let moment = now.moment();
+        let behind = Some(Suppression::Offline(Fault::Proxy));
+        let mut began = None;
+        if outcome.failure_kind() == Some(FailureKind::Proxy) {
+            began = self.fault_begins(now, Fault::Proxy, moment, false, actions);
+            // It may be our own connection that is gone.
+            self.request_probe(false);
+        } else if sites[at].suppression() == behind {
+            let mut others = sites.iter().enumerate().filter(|(i, _)| *i != at);
+            let last = !others.any(|(_, w)| w.suppression() == behind);
+            over.extend(last.then_some(Fault::Proxy));
+        }
         let elsewhere = outcome.address.filter(|a| !is_lan(*a));
         let kind = outcome.failure_kind();
         let named = sites[at].has_name();
@@ -305,7 +323,8 @@ impl Uplink {
         if answered && elsewhere.is_some_and(|a: IpAddr| a.is_ipv6()) {
             over.push(Fault::Ipv6);
         }
-        self.faults_end(now, over, sites, actions)
+        let ended = self.faults_end(now, over, sites, actions);
+        began.into_iter().chain(ended).collect()
     }
 
     /// A failure that is not yet enough requests a probe already: an uplink that comes back just before
@@ -353,6 +372,7 @@ fn partial_fault(kind: FailureKind) -> Option<Fault> {
         FailureKind::Dns => Some(Fault::Names),
         FailureKind::Untrusted | FailureKind::Redirected => Some(Fault::Portal),
         FailureKind::NoRoute => Some(Fault::Ipv6),
+        FailureKind::Proxy => Some(Fault::Proxy),
         _ => None,
     }
 }

@@ -19,6 +19,7 @@
 //! | online | a fault that leaves a connection | sites that fail by it are suppressed | `no_resolver_is_told_and_takes_no_site_down`, `a_captive_portal_takes_no_site_down`, `ipv6_that_is_gone_takes_no_site_down_that_needs_it` |
 //! | fault | it goes on | probed every 10 s | `while_there_is_a_fault_it_is_probed_every_ten_seconds` |
 //! | fault | over and back within 15 min | not notified again | `a_fault_that_comes_back_at_once_is_no_news` |
+//! | any | a check cannot reach its proxy | sites behind it are suppressed, each until its proxy is reached; notified once | `a_proxy_that_is_dead_is_told_once_and_takes_no_site_down` |
 //! | any | the configuration has no targets any more | what they found is over | `an_uplink_without_targets_suppresses_no_site` |
 
 pub(crate) mod faults;
@@ -80,6 +81,9 @@ impl Fault {
             Fault::Ipv6 => Some(
                 "IPv6 on this line is gone: sites that are reached by it alone are not judged.",
             ),
+            Fault::Proxy => {
+                Some("A proxy for sites doesn't answer: sites behind it are not judged.")
+            }
         }
     }
 
@@ -90,6 +94,7 @@ impl Fault {
             Fault::Names => Some("DNS on this network answers again"),
             Fault::Portal => Some("Servers answer for themselves again"),
             Fault::Ipv6 => Some("IPv6 on this line is back"),
+            Fault::Proxy => Some("The proxy for sites answers again"),
         }
     }
 }
@@ -107,9 +112,9 @@ pub struct Uplink {
     requested: Option<bool>,
     faults: Vec<(Fault, Moment)>,
     /// Until when each fault was last known to be there: what began before that says nothing.
-    last_known: [Option<Moment>; 4],
+    last_known: [Option<Moment>; 5],
     /// When each fault was last over: one that comes back at once is not notified again.
-    over: [Option<Moment>; 4],
+    over: [Option<Moment>; 5],
     /// When a name last resolved that is not loopback's.
     resolved: Option<Moment>,
     /// When something elsewhere last answered.
@@ -254,7 +259,9 @@ impl Uplink {
             false => SHARED,
         };
         let wanted = self.requested.map(|_| after(shared));
-        let fault = (!self.faults.is_empty()).then(|| after(AGAIN));
+        // That a proxy is gone, checks find out.
+        let probed = |(fault, _): &(Fault, Moment)| *fault != Fault::Proxy;
+        let fault = self.faults.iter().any(probed).then(|| after(AGAIN));
         wanted.into_iter().chain(fault).min()
     }
 
