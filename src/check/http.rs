@@ -166,6 +166,7 @@ impl Run<'_> {
             if let Some(address) = address
                 && hop.url.scheme() == "https"
                 && self.check.verify
+                && !self.client.is_proxied(&hop.url, &self.check.proxy)
             {
                 self.verified.push((hop.url.clone(), address));
             }

@@ -16,6 +16,7 @@ mod tls_stream;
 mod transfer;
 mod transfer_error;
 mod trust;
+mod tunnel;
 
 pub use body_permits::BodyPermit;
 pub use bot_api_transport::{Answer, CallError, CallOptions};

@@ -81,6 +81,11 @@ impl Client {
     }
 
     async fn connect_to(&self, url: &Url) -> Result<SocketAddr, String> {
+        self.dial(url).await.map(|(_, address)| address)
+    }
+
+    /// A TCP connection to the server that `url` names.
+    pub(super) async fn dial(&self, url: &Url) -> Result<(Async<TcpStream>, SocketAddr), String> {
         let (host, port) = (
             bare_host(url).unwrap_or_default(),
             url.port_or_known_default(),
@@ -90,7 +95,7 @@ impl Client {
         let mut why = format!("{host} has no address");
         for address in found {
             match Async::<TcpStream>::connect(address).await {
-                Ok(_) => return Ok(address),
+                Ok(socket) => return Ok((socket, address)),
                 Err(error) => why = reason(&error),
             }
         }

@@ -36,7 +36,7 @@ impl Blocked {
             web: Web::new(),
             uplink: Listener::start(|_, _| {}),
             sitemon: Sitemon::new(""),
-            front: front,
+            front,
             api,
             ca,
         }
@@ -340,6 +340,46 @@ fn a_site_has_a_proxy_of_its_own_and_a_dead_one_is_no_outage() {
     );
     assert_eq!(running.terminate().code(), Some(0), "{}", running.stderr());
     assert!(!running.stderr().contains(PASSWORD), "{}", running.stderr());
+}
+
+#[test]
+fn certificates_are_looked_at_through_the_proxy_of_the_site() {
+    let world = Blocked::new();
+    let (socks, http) = (Server::microsocks(), Server::tinyproxy());
+    world.gate.set(Straight::Reset);
+    let roots = world.ca.write_pem(world.sitemon.dir());
+    let url = format!("https://127.0.0.1:{}/", world.gate.port());
+    let table = |name: &str, proxy: &str| {
+        let keys = format!("status = \"404\"\ncert = \"200d\"\nproxy = \"{proxy}\"\n");
+        site(name, &url) + &keys
+    };
+    let sites = [
+        table("socks", &socks.route("socks5h")),
+        table("names", &socks.route("socks5")),
+        table("http", &http.route("http")),
+        table("none", "none"),
+    ];
+    let agent = format!("[agent]\nstate = \"state\"\nca_file = {roots:?}\n");
+    world.sitemon.rewrite(&(agent + &sites.concat()));
+    let checked = world
+        .sitemon
+        .command(&["check", "socks", "names", "http", "none"]);
+    let line = |name: &str| {
+        let mut lines = checked.stdout.lines();
+        lines
+            .find(|line| line.starts_with(name))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    for name in ["socks", "names", "http"] {
+        let line = line(name);
+        assert!(
+            line.contains("degraded") && line.contains("certificate"),
+            "{checked:#?}"
+        );
+    }
+    assert!(line("none").contains("down"), "{checked:#?}");
+    assert!(!format!("{checked:?}").contains(PASSWORD), "{checked:#?}");
 }
 
 #[test]
