@@ -206,7 +206,8 @@ impl Routes {
     /// Since when the route fails, if it has failed so often that it is to be left now.
     pub(super) fn failing_since(&self, now: Moment) -> Option<Moment> {
         let (since, _) = self.failed.as_ref()?;
-        (self.failures >= FAILURES && self.turned(now).is_none()).then_some(*since)
+        let fails = self.failures >= FAILURES && !mutated!("stay with a route that fails");
+        (fails && self.turned(now).is_none()).then_some(*since)
     }
 
     /// When [`Routes::on_timeout`] has something to do, but for what the uplink brings. `down`: so is
@@ -239,7 +240,10 @@ impl Routes {
         if self.failing_since(moment).is_some() {
             match connection {
                 Connection::Asked => {}
-                Connection::Down => self.works(),
+                Connection::Down if !mutated!("leave a route while the line is down") => {
+                    self.works()
+                }
+                Connection::Down => self.leave(now, false, actions),
                 Connection::Up(sure) => self.leave(now, sure, actions),
             }
         }
