@@ -217,6 +217,21 @@ impl Open {
     }
 }
 
+/// Base64 (RFC 4648, section 4), without padding: whatever stands behind it, it is found.
+pub fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits = (0..3).fold(0, |bits, at| {
+            bits << 8 | usize::from(chunk.get(at).copied().unwrap_or_default())
+        });
+        for place in 0..=chunk.len() {
+            text.push(char::from(LETTERS[bits >> (18 - 6 * place) & 63]));
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,6 +356,20 @@ mod tests {
             ];
             let pem: Vec<u8> = parts.iter().flat_map(|&at| words[at].to_vec()).collect();
             let _ = Review::of(&pem);
+        }
+    }
+
+    #[test]
+    fn base64_is_the_rfcs() {
+        for (bytes, text) in [
+            (&b""[..], ""),
+            (b"f", "Zg"),
+            (b"fo", "Zm8"),
+            (b"foo", "Zm9v"),
+            (b"foobar", "Zm9vYmFy"),
+            (b"\xff\xef\xbe", "/+++"),
+        ] {
+            assert_eq!(base64(bytes), text);
         }
     }
 }

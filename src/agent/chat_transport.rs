@@ -3,7 +3,7 @@
 use crate::chart;
 use crate::chat::console::{self, Screen};
 use crate::chat::html::plain;
-use crate::chat::telegram::{PollEvent, Settings, Telegram};
+use crate::chat::telegram::{PollEvent, RouteUse, Settings, Telegram};
 use crate::chat::terminal_output::Output;
 use crate::clock::{BUILT, Clock};
 use crate::config::Config;
@@ -14,7 +14,9 @@ use crate::monitor::outbox::message::{
     CallbackAnswer, Content, Delivery, Message, Passing, Update,
 };
 use crate::monitor::render::text::escape;
+use crate::monitor::site::Proxy;
 use crate::monitor::site::access::Access;
+use crate::monitor::uplink::route::Route;
 use crate::monitor::{self, Event};
 #[cfg(feature = "charts")]
 use crate::offload::offload;
@@ -70,6 +72,28 @@ impl Transport {
         *self.telegram.borrow_mut() = Some(telegram(client, &self.clock, settings));
     }
 
+    /// Telegram is asked by this route from now on.
+    pub(super) fn use_route(&self, route: &Route) {
+        if let Some(telegram) = &*self.telegram.borrow() {
+            telegram.use_route(route);
+        }
+    }
+
+    /// Whether Telegram is reached by this route.
+    pub(super) async fn try_route(&self, route: Route) -> Event {
+        let telegram = self.telegram.borrow().clone();
+        let failure = match telegram {
+            Some(telegram) => telegram.try_route(&route).await,
+            None => None,
+        };
+        Event::RouteTried { route, failure }
+    }
+
+    /// The URL that Telegram is asked at, and the proxy.
+    pub(super) fn way(&self) -> Option<(String, Proxy)> {
+        self.telegram.borrow().as_ref().map(Telegram::way)
+    }
+
     pub(super) fn name(&self) -> &'static str {
         match (self.is_console(), self.terminal) {
             (false, _) => "Telegram",
@@ -85,6 +109,10 @@ impl Transport {
             max_jobs: config.agent.commands,
             permits: client.check_permits(),
             uplink: !config.agent.uplink.is_empty(),
+            routes: match (&config.telegram, self.is_console()) {
+                (Some(telegram), false) => telegram.route.clone(),
+                _ => Vec::new(),
+            },
             heartbeat: config.agent.heartbeat.is_some(),
             quiet: config.telegram.as_ref().and_then(|t| t.quiet),
             digest: config.agent.digest,
@@ -172,7 +200,16 @@ impl Transport {
                         }
                     }
                 };
-                poll.or(forward).await;
+                let uses = telegram.route_uses();
+                let report = async {
+                    while let Ok(RouteUse { route, failure }) = uses.recv().await {
+                        let used = Event::RouteUsed { route, failure };
+                        if events.send(used).await.is_err() {
+                            return;
+                        }
+                    }
+                };
+                poll.or(forward).or(report).await;
             }
             None => {
                 if self.terminal == Terminal::Log {
@@ -252,6 +289,7 @@ pub fn telegram(client: &Client, clock: &Clock, settings: &crate::config::Telegr
         Settings {
             token: settings.token.clone(),
             api: settings.api.clone(),
+            routes: settings.route.clone(),
             poll: settings.poll,
             topic: settings.topic,
         },

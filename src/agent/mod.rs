@@ -442,6 +442,11 @@ impl Agent {
                 self.command_permits.remove(&job);
             }
             Action::Probe { deep } => self.probe_uplink(deep),
+            Action::UseRoute(route) => self.transport.use_route(&route),
+            Action::TryRoute(route) => {
+                let transport = self.transport.clone();
+                self.report_when(async move { Input::Event(transport.try_route(route).await) });
+            }
             Action::Heartbeat => self.beat(),
             Action::Measure { requester } => {
                 let mut vitals = vitals::read();

@@ -120,8 +120,7 @@ impl Agent {
             .reconfigure(agent.user_agent.clone(), agent.ca_file.clone());
         if !self.transport.is_console()
             && let (Some(before), Some(after)) = (&self.config.telegram, &new.telegram)
-            && (&before.token, &before.api, before.poll, before.topic)
-                != (&after.token, &after.api, after.poll, after.topic)
+            && !before.is_same_bot(after)
         {
             self.transport.replace(&self.client, after);
             self.listen();

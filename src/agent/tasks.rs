@@ -160,14 +160,11 @@ impl Agent {
 
     /// A look at our own line, with sockets of its own.
     pub(super) fn probe_uplink(&self, deep: bool) {
-        let telegram = self.config.telegram.as_ref();
         let probe = UplinkProbe {
             client: self.client.clone(),
             resolvers: self.resolvers.clone(),
             uplink: self.config.agent.uplink.clone(),
-            telegram: telegram
-                .filter(|_| deep && !self.transport.is_console())
-                .map(|telegram| telegram.api.clone()),
+            telegram: self.transport.way().filter(|_| deep),
         };
         self.report_when(async move { Input::Event(Event::Probed(probe.report().await)) });
     }

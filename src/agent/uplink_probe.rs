@@ -6,7 +6,7 @@
 use crate::config::Target;
 use crate::http::{self, Bundle, Client, Peer, Unresolved, bare_host, handshake};
 use crate::machine;
-use crate::monitor::site::IpVersion;
+use crate::monitor::site::{IpVersion, Proxy};
 use crate::monitor::uplink::ProbeResult;
 use async_io::{Async, Timer};
 use async_lock::Semaphore;
@@ -57,8 +57,8 @@ pub(super) struct UplinkProbe {
     pub client: Client,
     pub resolvers: Resolvers,
     pub uplink: Vec<Target>,
-    /// Base URL of the Bot API, when the way to it is to be probed too.
-    pub telegram: Option<String>,
+    /// The URL at which Telegram is asked and the proxy, when the way to it is to be probed too.
+    pub telegram: Option<(String, Proxy)>,
 }
 
 impl UplinkProbe {
@@ -92,10 +92,13 @@ impl UplinkProbe {
 
     /// Whether the server's name resolves, and whether it shows its own certificate.
     async fn way_to_telegram(&self, sockets: &Semaphore) -> (Option<bool>, Option<bool>) {
-        let Some(url) = self.telegram.as_deref().and_then(far_name) else {
+        let Some((api, proxy)) = &self.telegram else {
             return (None, None);
         };
-        if self.client.is_proxied(&url) {
+        let Some(url) = far_name(api) else {
+            return (None, None);
+        };
+        if self.client.is_proxied(&url, proxy) {
             // The proxy resolves its name.
             return (None, None);
         }

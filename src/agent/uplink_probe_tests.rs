@@ -105,7 +105,7 @@ fn only_a_name_elsewhere_is_worth_a_deep_look() {
             client: client(),
             resolvers: Resolvers::new(),
             uplink: Vec::new(),
-            telegram: Some(near.to_owned()),
+            telegram: Some((near.to_owned(), Proxy::Environment)),
         };
         let report = smol::block_on(probe.report());
         assert_eq!((report.names, report.trusted), (None, None), "{near}");

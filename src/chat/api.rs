@@ -17,6 +17,9 @@ use std::time::Duration;
 /// The longest `retry_after` that is believed.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// What a captive portal answers (RFC 6585, section 6).
+const NETWORK_AUTHENTICATION: u16 = 511;
+
 /// Why a method of the Bot API gave no result. The texts never hold the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ApiError {
@@ -147,6 +150,25 @@ pub fn names_webhook(description: &str) -> bool {
     description.to_ascii_lowercase().contains("webhook")
 }
 
+/// Why this is no answer of a Bot API, whatever it says; `None` when it is. `verified`: the server is
+/// known to be the Bot API's, so that an error of its front end (5xx) is its own.
+pub fn route_failure(outcome: &Result<Answer, CallError>, verified: bool) -> Option<String> {
+    let (status, body) = match outcome {
+        Ok(answer) => (answer.status, answer.body.as_slice()),
+        Err(CallError::TooLarge(start)) => (200, start.as_slice()),
+        Err(CallError::Failed(failure)) => return Some(failure.detail.clone()),
+    };
+    let own = verified && status >= 500 && status != NETWORK_AUTHENTICATION;
+    // One that is cut off, or of a shape that is not known, still begins as all do.
+    let compact = body.iter().copied().filter(|b| !b.is_ascii_whitespace());
+    let known = compact.take(6).eq(*br#"{"ok":"#) || json::read::<Envelope>(body).is_ok();
+    (!own && !known).then(|| not_the_bot_api(status))
+}
+
+fn not_the_bot_api(status: u16) -> String {
+    format!("HTTP {status} with an answer that is not the Bot API's")
+}
+
 /// The result of `getMe`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Me {
@@ -197,12 +219,7 @@ fn read<T: DeJson>(outcome: Result<Answer, CallError>) -> Result<T, ApiError> {
             ));
         }
     };
-    let stranger = || {
-        format!(
-            "HTTP {} with an answer that is not the Bot API's",
-            answer.status
-        )
-    };
+    let stranger = || not_the_bot_api(answer.status);
     match json::read::<Envelope>(&answer.body) {
         Ok(envelope) if envelope.ok => {
             json::read(&answer.body).map_err(|error| unreadable(&answer.body, error, stranger()))

@@ -26,6 +26,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub const WEBHOOK_DELETED: &str = "A webhook was set for this bot and kept its commands from sitemon: \
                                    it was deleted. If another program needs it, give sitemon a bot \
                                    of its own.";
+/// A new count of updates, which begins at a random number, does not begin so close below the old one.
+const CLOSE: i64 = 50;
 /// The longest back-off.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 /// A lone update whose answer was cut off so often in a row is taken for unreadable.
@@ -76,6 +78,9 @@ pub struct Poller {
     set_commands: bool,
     timeout: Duration,
     offset: Option<i64>,
+    /// Updates from this id up to `offset` were handed over: what brings one of them again is an old
+    /// answer, such as a relay's cache has.
+    floor: Option<i64>,
     /// When a poll last brought everything there was.
     drained: Option<Duration>,
     /// 1 to [`MAX_UPDATES`]: 1 after an answer that could not be read, then doubled with every one that could.
@@ -115,6 +120,7 @@ impl Poller {
             set_commands,
             timeout: poll.min(LONGEST_POLL),
             offset,
+            floor: offset.map(|offset| offset.saturating_sub(CLOSE)),
             drained: None,
             limit: MAX_UPDATES,
             started: Duration::ZERO,
@@ -140,6 +146,13 @@ impl Poller {
                 limit: self.limit,
                 timeout: self.patience(now),
             },
+        }
+    }
+
+    /// The requests go another way from now on: what was under way is asked anew, and a back-off is over.
+    pub fn on_other_route(&mut self) {
+        if let Some(outage) = &mut self.outage {
+            outage.failures = 0;
         }
     }
 
@@ -208,7 +221,9 @@ impl Poller {
 
     fn on_updates(&mut self, now: Duration, mut updates: Vec<Update>, step: &mut Step) {
         self.cut_off = 0;
-        let drained = updates.len() < self.limit as usize;
+        let brought = updates.len();
+        updates.retain(|update| !self.is_old(update.id));
+        let drained = brought < self.limit as usize && updates.len() == brought;
         // More than was asked for comes from another server than Telegram's: the rest is not confirmed,
         // and comes again.
         updates.truncate(self.limit as usize);
@@ -239,9 +254,16 @@ impl Poller {
             step.wait = self.pace(now);
         }
         if offset.is_some() {
+            let first = updates.iter().map(|update| update.id).min();
+            self.floor = self.floor.or(first).min(first);
             self.offset = offset;
             step.events.push(PollEvent::Updates(updates));
         }
+    }
+
+    fn is_old(&self, id: i64) -> bool {
+        let range = self.floor.zip(self.offset);
+        range.is_some_and(|(floor, offset)| (floor..offset).contains(&id))
     }
 
     fn on_error(&mut self, now: Duration, error: ApiError, step: &mut Step) {
@@ -326,6 +348,7 @@ impl Poller {
             self.cut_off += 1;
         }
         match unreadable.update_id {
+            Some(id) if self.is_old(id) => step.wait = self.pace(now),
             Some(id) if !unreadable.cut_off || self.cut_off >= CUT_OFF_TRIES => {
                 self.cut_off = 0;
                 self.offset = Some(id.saturating_add(1));

@@ -181,6 +181,41 @@ fn a_new_count_of_ids_is_followed() {
     driver.polls(8, 100);
 }
 
+/// A relay's cache, or a server that ignores `offset`.
+#[test]
+fn an_old_answer_hands_nothing_over_again_and_moves_no_offset_back() {
+    let mut driver = Driver::polling();
+    driver.answer(200, &result(&[good(100), good(101)]));
+    for old in [
+        &[good(100), good(101)][..],
+        &[good(100)],
+        &[good(99)],
+        &[poison(100)],
+    ] {
+        let step = driver.answer(200, &result(old));
+        assert_eq!(ids(&step), [0; 0]);
+        assert_eq!(step.wait, Duration::from_millis(490));
+        if let Request::GetUpdates { offset, .. } = driver.request() {
+            assert_eq!(offset, Some(102));
+        }
+    }
+    let step = driver.answer(200, &result(&[good(101), good(102)]));
+    assert_eq!(ids(&step), [102], "what is new in it counts");
+    driver.polls(103, 1);
+}
+
+#[test]
+fn after_another_route_a_back_off_begins_anew() {
+    let mut driver = Driver::polling();
+    for _ in 0..5 {
+        driver.answer(502, "<html>");
+    }
+    driver.poller.on_other_route();
+    let step = driver.answer(502, "<html>");
+    assert!(step.wait < Duration::from_secs(3), "{:?}", step.wait);
+    assert_eq!(step.log.len(), 1, "it has a cause of its own");
+}
+
 #[test]
 fn polls_that_bring_nothing_new_are_half_a_second_apart() {
     let mut driver = Driver::polling();

@@ -7,13 +7,16 @@ use super::message_request::{Form, JSON, Verdict, judge};
 pub use super::poller::PollEvent;
 use super::poller::{Poller, Request, WEBHOOK_DELETED};
 use crate::clock::Clock;
-use crate::http::{Answer, CallError, Client, HeaderValue};
+use crate::http::{Answer, CallError, CallOptions, Client, HeaderValue};
+use crate::machine;
 use crate::monitor::outbox::message::{CallbackAnswer, Delivery, Message};
-use crate::monitor::site::IpVersion;
 use crate::monitor::site::printable;
-use crate::secret::Secret;
-use async_channel::Sender;
+use crate::monitor::site::{IpVersion, Proxy};
+use crate::monitor::uplink::route;
+use crate::secret::{self, Secret};
+use async_channel::{Receiver, Sender};
 use async_io::Timer;
+use futures_lite::FutureExt;
 use nanoserde::SerJson;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -36,6 +39,8 @@ const SKIP_ATTEMPTS: u32 = 5;
 const SKIP_WAIT: Duration = Duration::from_secs(3);
 /// Characters of a log line: a few texts of a server and our own words around them.
 const LOG_LINE: usize = 1000;
+/// Reports of requests that wait to be taken; more are dropped.
+const REPORTS: usize = 16;
 
 /// Where and as whom the Bot API is asked.
 #[derive(Clone, Debug)]
@@ -43,10 +48,20 @@ pub struct Settings {
     pub token: Secret,
     /// Base URL of the Bot API, no slash at its end.
     pub api: String,
+    /// Ways to it, in the order in which they are tried; at least one.
+    pub routes: Vec<route::Route>,
     /// Long-poll time of `getUpdates`, 0 to 50 s.
     pub poll: Duration,
     /// The topic that messages to groups go to (`message_thread_id`, 1 = General).
     pub topic: Option<i64>,
+}
+
+/// How a request by a route has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteUse {
+    pub route: route::Route,
+    /// Why no Bot API answered, in plain words.
+    pub failure: Option<String>,
 }
 
 /// One bot at one Bot API server; clones are the same one. Neither its errors nor its log lines ever
@@ -59,6 +74,7 @@ struct Inner {
     settings: Settings,
     clock: Clock,
     route: Route,
+    routes: Routes,
     /// The first update id that [`Telegram::poll`] has not handed over yet.
     handed_over: Cell<Option<i64>>,
     without_topic: WithoutTopic,
@@ -67,6 +83,7 @@ struct Inner {
 impl Telegram {
     pub fn new(client: Client, settings: Settings, clock: Clock) -> Telegram {
         Telegram(Rc::new(Inner {
+            routes: Routes::new(&settings.routes),
             client,
             settings,
             clock,
@@ -74,6 +91,62 @@ impl Telegram {
             handed_over: Cell::new(None),
             without_topic: WithoutTopic::default(),
         }))
+    }
+
+    /// Goes by this route from now on; a poll that is under way by another is begun anew.
+    pub fn use_route(&self, route: &route::Route) {
+        let routes = &self.0.routes;
+        if *routes.active.borrow() != *route {
+            routes.active.replace(route.clone());
+            routes.works.set(false);
+            // Full = there is word of it already.
+            let _ = routes.changed.0.try_send(());
+        }
+    }
+
+    /// The URL that requests go to by the active route, and the proxy.
+    pub fn way(&self) -> (String, Proxy) {
+        self.way_by(&self.0.routes.active.borrow())
+    }
+
+    fn way_by(&self, route: &route::Route) -> (String, Proxy) {
+        let api = || self.0.settings.api.clone();
+        match route {
+            route::Route::Direct => (api(), Proxy::Environment),
+            route::Route::Proxy(url) => (api(), Proxy::Server(url.clone())),
+            route::Route::Relay(url) => (url.expose().to_owned(), Proxy::Environment),
+        }
+    }
+
+    /// How requests by the active route end, where there are several: each failure, and the first that
+    /// is answered after one, or after a change.
+    pub fn route_uses(&self) -> Receiver<RouteUse> {
+        self.0.routes.uses.1.clone()
+    }
+
+    /// `getMe` by this route: why no Bot API answered.
+    pub async fn try_route(&self, route: &route::Route) -> Option<String> {
+        if self.lacks_clock() {
+            return Some(CLOCK_NOT_SET.to_owned());
+        }
+        let outcome = self.call_by(route, "getMe", JSON, b"{}", TIMEOUT).await;
+        self.route_failure(route, &outcome)
+    }
+
+    /// Goes by the first route by which a Bot API answers. For those who have no monitor.
+    pub async fn find_route(&self) {
+        for route in self
+            .0
+            .settings
+            .routes
+            .iter()
+            .filter(|_| self.0.routes.several)
+        {
+            match self.try_route(route).await {
+                None => return self.use_route(route),
+                Some(cause) => log::warn!("{route}: {cause}"),
+            }
+        }
     }
 
     /// `getMe`: who we are. One attempt.
@@ -205,21 +278,11 @@ impl Telegram {
             while self.lacks_clock() {
                 Timer::after(CLOCK_LOOK).await;
             }
-            let outcome = match poller.next(begun.elapsed()) {
-                Request::GetMe => self.call("getMe", "{}", TIMEOUT).await,
-                Request::SetMyCommands => {
-                    let body = set_my_commands(commands);
-                    self.call("setMyCommands", &body, TIMEOUT).await
-                }
-                Request::DeleteWebhook => self.call("deleteWebhook", "{}", TIMEOUT).await,
-                Request::GetUpdates {
-                    offset,
-                    limit,
-                    timeout,
-                } => {
-                    let body = get_updates(offset, limit, timeout);
-                    self.call("getUpdates", &body, timeout + POLL_GRACE).await
-                }
+            let request = poller.next(begun.elapsed());
+            let answer = self.ask(request, commands);
+            let Some(outcome) = self.unless_changed(answer).await else {
+                poller.on_other_route();
+                continue;
             };
             let step = poller.on_answer(begun.elapsed(), outcome);
             for (level, text) in step.log {
@@ -231,10 +294,39 @@ impl Telegram {
                 }
             }
             self.0.handed_over.set(poller.offset());
-            if !step.wait.is_zero() {
-                Timer::after(step.wait).await;
+            let wait = async { Timer::after(step.wait).await };
+            if !step.wait.is_zero() && self.unless_changed(wait).await.is_none() {
+                poller.on_other_route();
             }
         }
+    }
+
+    async fn ask(&self, request: Request, commands: &[(&str, &str)]) -> Result<Answer, CallError> {
+        match request {
+            Request::GetMe => self.call("getMe", "{}", TIMEOUT).await,
+            Request::SetMyCommands => {
+                let body = set_my_commands(commands);
+                self.call("setMyCommands", &body, TIMEOUT).await
+            }
+            Request::DeleteWebhook => self.call("deleteWebhook", "{}", TIMEOUT).await,
+            Request::GetUpdates {
+                offset,
+                limit,
+                timeout,
+            } => {
+                let body = get_updates(offset, limit, timeout);
+                self.call("getUpdates", &body, timeout + POLL_GRACE).await
+            }
+        }
+    }
+
+    /// What `work` comes to; `None` when another route is used before that.
+    async fn unless_changed<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let changed = async {
+            let _ = self.0.routes.changed.1.recv().await;
+            None
+        };
+        async { Some(work.await) }.or(changed).await
     }
 
     /// Confirms to Telegram what [`Telegram::poll`] has handed over, so that it does not come again. For
@@ -253,12 +345,12 @@ impl Telegram {
     /// The server's certificate cannot be verified before the clock is set. Unverified, it would get
     /// the token.
     fn lacks_clock(&self) -> bool {
-        !self.0.settings.api.starts_with("http:") && !self.0.clock.is_believed()
+        !self.way().0.starts_with("http:") && !self.0.clock.is_believed()
     }
 
     /// `text` as one line of the log: it may hold a server's words.
     fn line(&self, text: &str) -> String {
-        let text = self.0.settings.token.scrub(text);
+        let text = self.scrub(text);
         printable::line(&text, LOG_LINE)
     }
 
@@ -273,27 +365,106 @@ impl Telegram {
         body: &[u8],
         timeout: Duration,
     ) -> Result<Answer, CallError> {
-        let Settings { token, api, .. } = &self.0.settings;
-        let url = format!("{api}/bot{}/{method}", token.expose());
+        let (began, routes) = (Instant::now(), &self.0.routes);
+        let route = routes.active.borrow().clone();
+        let outcome = self
+            .call_by(&route, method, content_type, body, timeout)
+            .await;
+        if routes.several {
+            let failure = self.route_failure(&route, &outcome);
+            // What this machine lacks is no fault of the route.
+            let ours = failure.is_some() && machine::lacked_since(began).is_some();
+            let known = failure.is_none() && routes.works.get();
+            if !ours && !known && *routes.active.borrow() == route {
+                routes.works.set(failure.is_none());
+                let _ = routes.uses.0.try_send(RouteUse { route, failure });
+            }
+        }
+        outcome
+    }
+
+    async fn call_by(
+        &self,
+        route: &route::Route,
+        method: &str,
+        content_type: HeaderValue,
+        body: &[u8],
+        timeout: Duration,
+    ) -> Result<Answer, CallError> {
+        let (base, proxy) = self.way_by(route);
+        let url = format!("{base}/bot{}/{method}", self.0.settings.token.expose());
         let ipv4_only = self.0.route.ipv4_only();
         let ip = if ipv4_only {
             IpVersion::V4
         } else {
             IpVersion::Any
         };
+        let options = CallOptions {
+            ip,
+            proxy,
+            // Of several failures in a row the first tells as much, but for another route.
+            explained: self.0.routes.several || !self.0.routes.fails.get(),
+        };
         let client = &self.0.client;
-        let outcome = client.post(&url, content_type, body, timeout, ip).await;
-        if matches!(outcome, Err(CallError::Failed(_))) {
+        let outcome = client
+            .post_by(&options, &url, content_type, body, timeout)
+            .await;
+        let failed = matches!(outcome, Err(CallError::Failed(_)));
+        self.0.routes.fails.set(failed);
+        if failed {
             self.0.route.failed(ipv4_only);
         }
         outcome
     }
 
+    /// Why what came by `route` is no Bot API's answer.
+    fn route_failure(
+        &self,
+        route: &route::Route,
+        outcome: &Result<Answer, CallError>,
+    ) -> Option<String> {
+        let verified = *route == route::Route::Direct && self.0.settings.api.starts_with("https:");
+        let failure = api::route_failure(outcome, verified)?;
+        Some(printable::line(&self.scrub(&failure), printable::CAUSE))
+    }
+
+    /// `text` without the token and the secrets of routes.
+    fn scrub(&self, text: &str) -> String {
+        let Settings { token, routes, .. } = &self.0.settings;
+        let secrets = routes.iter().flat_map(route::Route::secrets);
+        secrets.fold(token.scrub(text), |text, part| secret::scrub(&text, part))
+    }
+
     fn scrubbed(&self, mut delivery: Delivery) -> Delivery {
         if let Delivery::Later { reason, .. } | Delivery::Refused { reason } = &mut delivery {
-            *reason = self.0.settings.token.scrub(reason);
+            *reason = self.scrub(reason);
         }
         delivery
+    }
+}
+
+/// The way that requests go, and how they fare.
+struct Routes {
+    several: bool,
+    active: RefCell<route::Route>,
+    /// The last request got no answer.
+    fails: Cell<bool>,
+    /// It is reported that the active route works.
+    works: Cell<bool>,
+    uses: (Sender<RouteUse>, Receiver<RouteUse>),
+    changed: (Sender<()>, Receiver<()>),
+}
+
+impl Routes {
+    fn new(routes: &[route::Route]) -> Routes {
+        Routes {
+            several: routes.len() > 1,
+            active: RefCell::new(routes.first().cloned().unwrap_or(route::Route::Direct)),
+            fails: Cell::new(false),
+            works: Cell::new(false),
+            uses: async_channel::bounded(REPORTS),
+            changed: async_channel::bounded(1),
+        }
     }
 }
 

@@ -77,6 +77,7 @@ fn telegram_at(scheme: &str, server: &TcpListener, clock: Clock) -> Telegram {
     let settings = Settings {
         token: Secret::new("1:a"),
         api: format!("{scheme}://{address}"),
+        routes: Vec::new(),
         poll: Duration::ZERO,
         topic: Some(42),
     };

@@ -8,7 +8,7 @@ use super::tls_cause::handshake_cause;
 use super::wire::x509::{Certificate, first_to_end};
 use crate::http::{Client, bare_host, chain, signs};
 use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, Inspection};
-use crate::monitor::site::{Check, SendExpect, Site, TlsCheck};
+use crate::monitor::site::{Check, HttpCheck, Proxy, SendExpect, Site, TlsCheck};
 use std::borrow::Cow;
 use url::Url;
 
@@ -24,8 +24,21 @@ pub(super) async fn inspect(client: &Client, site: &Site) -> Result<Inspection, 
     let ca_file = server.ca_file.as_deref();
     let _permit = client.check_permit().await;
     let deadline = Deadline::new(site.timeout);
-    let connected = starttls::connect(client, &server, deadline).await;
-    let socket = connected.map_err(|failed| failed.failure)?.socket;
+    let socket = match &site.check {
+        Check::Http(HttpCheck {
+            proxy: Proxy::Server(proxy),
+            ..
+        }) => {
+            let tunnel = client.tunnel(proxy, &server.host, server.port);
+            let made = deadline.bound(tunnel).await;
+            let made = made.ok_or_else(|| deadline.missed("no connection by the proxy"))?;
+            made.map_err(|why| Failure::new(FailureKind::Connect, why))?
+        }
+        _ => {
+            let connected = starttls::connect(client, &server, deadline).await;
+            connected.map_err(|failed| failed.failure)?.socket
+        }
+    };
     let chain = match deadline.bound(chain(socket, &server.host)).await {
         Some(Ok(chain)) => chain,
         Some(Err(error)) => {
@@ -69,7 +82,8 @@ fn server<'a>(client: &Client, check: &'a Check) -> Result<Cow<'a, TlsCheck>, Fa
     };
     let url = Url::parse(&check.url).ok();
     let url = url.filter(|url| url.scheme() == "https").ok_or_else(none)?;
-    if client.is_proxied(&url) {
+    // Of the environment's proxies no more is known than that libcurl uses them.
+    if check.proxy == Proxy::Environment && client.is_proxied(&url, &check.proxy) {
         let detail = "certificate cannot be looked at through the proxy";
         return Err(Failure::new(FailureKind::Connect, detail));
     }

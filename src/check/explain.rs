@@ -48,11 +48,14 @@ pub(super) async fn explain(
 ) -> Outcome {
     let host = bare_host(url).unwrap_or_default();
     let known = fault.failure(&host, deadline.timeout);
-    if client.is_proxied(url) {
+    if client.is_proxied(url, &check.proxy) {
         // What was spoken to is the proxy, which says nothing of where the site is.
         let failure = match fault.what {
             TransferErrorKind::Connect => {
-                Failure::new(FailureKind::Connect, "cannot connect through the proxy")
+                Failure::new(FailureKind::Proxy, "cannot connect to the proxy")
+            }
+            TransferErrorKind::ConnectTimeout if client.is_dead(&check.proxy, AFTERWARDS).await => {
+                Failure::new(FailureKind::Proxy, "the proxy doesn't answer")
             }
             _ => known,
         };

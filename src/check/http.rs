@@ -144,7 +144,7 @@ impl Run<'_> {
             };
             let mut response = self.send(&hop, dial).await?;
             let address = response.remote_addr();
-            if !self.client.is_proxied(&hop.url) {
+            if !self.client.is_proxied(&hop.url, &self.check.proxy) {
                 // A proxy's address would say nothing of where the site is.
                 self.tried = address.map(|address| address.ip()).or(self.tried);
             }
@@ -166,6 +166,7 @@ impl Run<'_> {
             if let Some(address) = address
                 && hop.url.scheme() == "https"
                 && self.check.verify
+                && !self.client.is_proxied(&hop.url, &self.check.proxy)
             {
                 self.verified.push((hop.url.clone(), address));
             }
@@ -258,6 +259,7 @@ impl Run<'_> {
             basic: hop.basic(),
             version: self.check.version,
             ip: self.check.ip,
+            proxy: &self.check.proxy,
             verify: self.check.verify,
             ca_file: self.check.ca_file.as_deref(),
             fresh: self.fresh,

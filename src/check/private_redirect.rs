@@ -86,7 +86,7 @@ impl<'a> Way<'a> {
 
     /// Of a proxied request its address says nothing, and what the URL itself says counts.
     fn is_public(&self, url: &Url, address: Option<SocketAddr>) -> bool {
-        match address.filter(|_| !self.client.is_proxied(url)) {
+        match address.filter(|_| !self.client.is_proxied(url, &self.check.proxy)) {
             Some(address) => !is_internal(address.ip()),
             None => !is_plainly_internal(url),
         }
@@ -95,7 +95,7 @@ impl<'a> Way<'a> {
     /// Each is public, and the very address that was judged, so that the name can't lead elsewhere
     /// a moment later. None behind a proxy, which looks names up itself.
     async fn destinations(&self, to: &Url) -> Result<Vec<SocketAddr>, Failure> {
-        if self.client.is_proxied(to) {
+        if self.client.is_proxied(to, &self.check.proxy) {
             return match is_plainly_internal(to) {
                 true => Err(refused(to, literal(to))),
                 false => Ok(Vec::new()),

@@ -32,6 +32,7 @@ pub fn pair(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
     let telegram = telegram(config, settings)?;
     smol::block_on(async {
         let refused = |e: crate::chat::telegram::ApiError| Failure::Telegram(e.to_string());
+        telegram.find_route().await;
         let me = telegram.get_me().await.map_err(refused)?;
         // Whatever waits there was sent before there was a code. No clock is asked: it may be wrong.
         let offset = telegram.skip_pending().await.map_err(refused)?;

@@ -32,6 +32,7 @@ pub fn say(config: &Config, words: &[String]) -> Result<(), Failure> {
         ));
     }
     let telegram = telegram(config, settings)?;
+    smol::block_on(telegram.find_route());
     let html = escape(text.trim_end());
     let mut failed = Vec::new();
     for &chat in &settings.chats {

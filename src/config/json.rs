@@ -6,7 +6,7 @@ use super::scheme::Scheme;
 use super::value::format_duration;
 use super::{Agent, Config, Telegram};
 use crate::monitor::site::{
-    Check, HttpCheck, HttpVersion, IpVersion, Login, LoginExpect, SendExpect, Site,
+    Check, HttpCheck, HttpVersion, IpVersion, Login, LoginExpect, Proxy, SendExpect, Site,
 };
 use crate::monitor::time::hours;
 use std::fmt::{Display, Write};
@@ -49,6 +49,9 @@ fn telegram_json(telegram: &Telegram) -> String {
     object.plain("topic", telegram.topic);
     object.text("quiet", telegram.quiet.map(|quiet| quiet.to_string()));
     object.text("api", Some(&telegram.api));
+    let route = telegram.route.iter();
+    let route = route.map(|route| json_string(&route.to_string()));
+    object.plain("route", Some(list(route)));
     object.time("poll", Some(telegram.poll));
     // Where the token came from is no part of what would run.
     object.finish(|key| key.name != "token_file")
@@ -117,6 +120,12 @@ fn http_keys(object: &mut Object, http: &HttpCheck) {
     object.plain("json", Some(list(conditions)));
     object.plain("redirects", Some(http.redirects));
     object.plain("private_redirects", Some(http.private_redirects));
+    let proxy = match &http.proxy {
+        Proxy::Environment => None,
+        Proxy::None => Some("none".to_owned()),
+        Proxy::Server(url) => Some(url.to_string()),
+    };
+    object.text("proxy", proxy);
     let version = match http.version {
         HttpVersion::Any => None,
         HttpVersion::Http11 => Some("1.1"),

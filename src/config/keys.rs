@@ -8,7 +8,7 @@ use super::scheme::Scheme::{self, Dns, Http, Https, Tcp, Tls};
 use super::value::{LONGEST_DURATION, brief};
 use crate::monitor::bot::nearest::nearest;
 use ValueType::{Few, Flag, Integer, List, Other, Seconds, Table, Time};
-use Visibility::{Names, Nothing, Url, Value};
+use Visibility::{Names, Nothing, Origin, Url, Value};
 use std::time::Duration;
 use toml_span::value::ValueInner;
 
@@ -64,6 +64,8 @@ pub enum Visibility {
     Value,
     /// A URL without its user, password, query and fragment.
     Url,
+    /// A URL's scheme, host and port.
+    Origin,
     /// Of a table the names, which are the user's own.
     Names,
     Nothing,
@@ -133,6 +135,7 @@ pub static TELEGRAM: Section = Section {
         key("topic", POSITIVE, Value, ANY, "", "topic of a forum group that messages go to (`message_thread_id`)"),
         key("quiet", Other("hours in quotes such as \"22:00-07:00\""), Value, ANY, "", "between these local times alerts arrive without sound"),
         key("api", URL, Url, ANY, "https://api.telegram.org", "Bot API server"),
+        key("route", List("a list such as [\"direct\", \"socks5h://127.0.0.1:1080\"]"), Origin, ANY, "direct", "ways to Telegram, tried in order: `\"direct\"`, a proxy (`http://`, `socks5://`, `socks5h://`, with user and password if need be), a relay (`https://`, which sees the token); `$NAME` as in a site; see [telegram-blocked.md](telegram-blocked.md)"),
         key("poll", Seconds(&(ZERO, seconds(50)), "50s"), Value, ANY, "50s", "how long one request waits for updates"),
     ],
     has_defaults: true,
@@ -188,6 +191,7 @@ const SITE_KEYS: &[Key] = &[
     key("json", List("a list of conditions such as [\"status == ok\"]"), Value, WEB, "", "conditions that the answer must meet: `\"PATH OP VALUE\"` with `==`, `!=`, `<`, `<=`, `>`, `>=`, `contains`, or `\"PATH exists\"`"),
     key("redirects", Integer(0, 50), Value, WEB, "10", "followed at most; `0`: the redirect itself is judged"),
     key("private_redirects", Flag, Value, WEB, "false", "follow redirects from a public server to addresses of the local network"),
+    key("proxy", Other("\"none\" or a proxy in quotes such as \"socks5h://127.0.0.1:1080\""), Origin, WEB, "", "`\"none\"`, or a proxy (`http://`, `socks5://`, `socks5h://`) for this site alone; otherwise that of the environment"),
     key("http", Other("\"1.1\" or \"2\" in quotes"), Value, WEB, "", "version of HTTP; otherwise what the server offers"),
     key("login", Table(&LOGIN), Nothing, WEB, "", "log in first, and keep the cookies for this check alone"),
     key("cert", Time(&(ZERO, LONGEST_DURATION)), Value, SECURE, "14d", "a certificate that ends within this makes it degraded; `\"0s\"`: never look"),

@@ -2,7 +2,7 @@
 //! that the table of keys says hold no secret, as far as they don't look like one. All else is `*`.
 
 use super::keys::{self, ROOT, Section, ValueType, Visibility};
-use super::secret_looks::{hidden_in_source, secret_looks};
+use super::secret_looks::{hidden_beside_origin, hidden_in_source, secret_looks};
 use super::value::{is_word, leading};
 use std::ops::Range;
 use toml_span::value::ValueInner;
@@ -99,10 +99,15 @@ impl Masking<'_> {
             ValueInner::String(text) if text.is_empty() => {}
             _ => match shown {
                 Visibility::Value => self.paint(value.span, ByteKind::Shown),
-                Visibility::Url => {
+                Visibility::Url | Visibility::Origin => {
                     self.paint(value.span, ByteKind::Shown);
                     let start = value.span.start;
-                    for part in hidden_in_source(&self.text[start..value.span.end]) {
+                    let source = &self.text[start..value.span.end];
+                    let hidden = match shown {
+                        Visibility::Origin => hidden_beside_origin(source),
+                        _ => hidden_in_source(source),
+                    };
+                    for part in hidden {
                         self.paint(
                             Span::new(start + part.start, start + part.end),
                             ByteKind::Hidden,

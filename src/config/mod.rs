@@ -3,8 +3,8 @@
 //! - `keys` is the table of all keys; `toml_table` takes them out of the file one by one.
 //! - `telegram`, `agent`, `site`, `site_keys`, `login` give them their meaning, `scheme` knows which
 //!   site has which, `site_names` looks at the names of all sites together.
-//! - `value`, `times_of_day`, `address`, `endpoint`, `ipv6_zone`, `condition` and `variables` read
-//!   single values; `string_span` finds a part of one in the file.
+//! - `value`, `times_of_day`, `address`, `route`, `endpoint`, `ipv6_zone`, `condition` and `variables`
+//!   read single values; `string_span` finds a part of one in the file.
 //! - `error`, `syntax` and `mask` show what is wrong without showing a secret; `plaintext_secrets` and
 //!   `ca_files` give warnings.
 //! - `summary` and `json` print what would run; `chat_sites` reads sites that are added in a chat;
@@ -25,6 +25,7 @@ mod login;
 mod mask;
 mod paired_chat;
 mod plaintext_secrets;
+mod route;
 mod scheme;
 mod secret_looks;
 mod site;
@@ -53,6 +54,7 @@ pub use value::format_duration;
 use crate::files;
 use crate::monitor::site::Site;
 use crate::monitor::time::hours::Hours;
+use crate::monitor::uplink::route::Route;
 use crate::secret::Secret;
 use error::MistakeList;
 use site_names::Names;
@@ -100,8 +102,26 @@ pub struct Telegram {
     pub quiet: Option<Hours>,
     /// Base URL of the Bot API, no slash at its end.
     pub api: String,
+    /// Ways to it, in the order in which they are tried; at least one, none twice.
+    pub route: Vec<Route>,
     /// Long-poll time of `getUpdates`, 0 to 50 s.
     pub poll: Duration,
+}
+
+impl Telegram {
+    /// Asked at the same place, in the same way, as the same bot.
+    pub fn is_same_bot(&self, other: &Telegram) -> bool {
+        let of = |t: &Telegram| {
+            (
+                t.token.clone(),
+                t.api.clone(),
+                t.route.clone(),
+                t.poll,
+                t.topic,
+            )
+        };
+        of(self) == of(other)
+    }
 }
 
 /// `[agent]`.

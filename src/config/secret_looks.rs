@@ -21,6 +21,21 @@ pub fn hidden_parts(url: &str) -> Vec<Range<usize>> {
     vec![start..user, query.unwrap_or(url.len())..url.len()]
 }
 
+/// Byte ranges of a URL as it stands in the file beside its scheme, host and port: a path, too. All of
+/// what is no URL, but for the words that stand in the place of one.
+pub fn hidden_beside_origin(source: &str) -> Vec<Range<usize>> {
+    const WORDS: [&str; 2] = ["direct", "none"];
+    if source.contains('\\') || !source.contains("//") {
+        let shown = WORDS.contains(&source);
+        return vec![0..if shown { 0 } else { source.len() }];
+    }
+    let mut hidden = hidden_parts(source);
+    let user_end = hidden.first().map_or(0, |user| user.end);
+    let path = source[user_end..].find('/').map(|at| user_end + at);
+    hidden.extend(path.map(|at| at..source.len()));
+    hidden
+}
+
 /// `url` with `***` for each of its [`hidden_parts`].
 pub fn masked_url(url: &str) -> String {
     let mut shown = url.to_owned();
@@ -107,6 +122,23 @@ mod tests {
     fn of_a_url_the_user_and_the_query_are_hidden() {
         assert_eq!(masked_url("https://u:p@h/a?b#c"), "https://***@h/a***");
         assert_eq!(masked_url("https://h/a"), "https://h/a");
+        let shown = |source: &str| {
+            let mut shown = source.to_owned();
+            for part in hidden_beside_origin(source) {
+                shown.replace_range(part.clone(), &"*".repeat(part.len()));
+            }
+            shown
+        };
+        for (source, left) in [
+            ("socks5h://u:p@h:1", "socks5h://***@h:1"),
+            ("https://h/p/q?r", "https://h******"),
+            ("u:p@h", "*****"),
+            ("hunter2", "*******"),
+            ("direct", "direct"),
+            ("none", "none"),
+        ] {
+            assert_eq!(shown(source), left);
+        }
         assert_eq!(
             hidden_in_source("https://u\\u0040h").first(),
             Some(&(0..16))

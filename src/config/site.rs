@@ -155,6 +155,7 @@ fn http(
     let login = login.map(Box::new);
     Some(HttpCheck {
         url,
+        proxy: keys.proxy.get().unwrap_or_default(),
         zone: None,
         method: keys.method.get()?,
         headers: keys.headers.get().unwrap_or_default(),

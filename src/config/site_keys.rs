@@ -7,8 +7,8 @@ use super::string_span::within;
 use super::telegram::ids;
 use super::toml_table::{Entry, Table, describe};
 use super::variables::{expanded, filled};
-use super::{Context, condition, keys, times_of_day, value};
-use crate::monitor::site::{Auth, HttpVersion, IpVersion, JsonCondition, StatusSet};
+use super::{Context, condition, keys, route, times_of_day, value};
+use crate::monitor::site::{Auth, HttpVersion, IpVersion, JsonCondition, Proxy, StatusSet};
 use crate::monitor::time::hours::Window;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -88,6 +88,7 @@ shared_keys! {
     json: Vec<JsonCondition> = conditions,
     redirects: u32 = integer,
     private_redirects: bool = flag,
+    proxy: Proxy = |table, key, scope, log| route::site_proxy(table, key, scope.ctx, log),
     http: HttpVersion = |table, key, _, log| table.text(key, log, http_version),
     login: PlacedLogin = login::read,
     cert: Duration = time,

@@ -5,6 +5,7 @@ use super::{Config, Telegram};
 use crate::monitor::render::text::count;
 use crate::monitor::site::{Check, HttpCheck, SendExpect, Site};
 use crate::monitor::time::hours;
+use crate::monitor::uplink::route::Route;
 
 /// Columns of a table are no wider: a cell that is longer pushes the rest of its row away.
 const WIDEST: usize = 64;
@@ -164,9 +165,14 @@ fn telegram_line(telegram: &Telegram) -> String {
     let topic = topic.map_or_else(String::new, |topic| format!("topic {topic}, "));
     let quiet = telegram.quiet;
     let quiet = quiet.map_or_else(String::new, |quiet| format!("quiet {quiet}, "));
+    let route: Vec<String> = telegram.route.iter().map(ToString::to_string).collect();
+    let route = match telegram.route.as_slice() {
+        [Route::Direct] => String::new(),
+        _ => format!(", route {}", route.join(", ")),
+    };
     let poll = format_duration(telegram.poll);
     format!(
-        "telegram  token {}, {chats}, {users}, {topic}{quiet}api {}, poll {poll}\n",
+        "telegram  token {}, {chats}, {users}, {topic}{quiet}api {}{route}, poll {poll}\n",
         telegram.token, telegram.api
     )
 }

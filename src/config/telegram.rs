@@ -2,7 +2,7 @@
 
 use super::error::{MistakeList, reason};
 use super::toml_table::{Entry, Table};
-use super::{Context, SmallFile, Telegram, address, times_of_day, value};
+use super::{Context, SmallFile, Telegram, address, route, times_of_day, value};
 use crate::secret::Secret;
 use std::io;
 use std::path::Path;
@@ -38,6 +38,7 @@ pub fn read(
             "`api` begins with http://: the token travels unencrypted to {host}; use https://"
         ));
     }
+    let route = route::read(&mut table, ctx, warnings, log);
     let poll = table.time("poll", log);
     table.finish(log);
 
@@ -50,6 +51,7 @@ pub fn read(
             topic: topic.value().map(i64::from),
             quiet: quiet.value(),
             api: api.value()?,
+            route: route.value()?,
             poll: poll.value()?,
         })
     };

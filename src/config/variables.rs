@@ -5,7 +5,7 @@ use super::keys::Visibility;
 use super::secret_looks::hidden_parts;
 use super::string_span::within;
 use super::toml_table::{Entry, Table};
-use super::value;
+use super::value::{self, BadDollar};
 
 /// A text as it is written, and with its variables filled in. `is_secret` says whether a secret
 /// stands in what is written.
@@ -38,31 +38,34 @@ pub fn expanded(
     log: &mut MistakeList,
 ) -> Entry<String> {
     text.then(|text, span| {
-    let bad = match value::expand(&text, env) {
-        Ok(filled) => return Some(filled),
-        Err(bad) => bad,
-    };
-    let hidden = hidden_parts(&text);
-    for dollar in bad {
-        let secret = secret || hidden.iter().any(|part| part.contains(&dollar.range.start));
-        let at = within(log.text(), span, &text, dollar.range);
-        let customary = |name: &str| !name.bytes().any(|b| b.is_ascii_lowercase());
-        let what = match dollar.name {
-            Some(name) if !secret || customary(&name) => {
-                let name = value::brief(&name);
-                format!(
-                    "`{key}` needs the environment variable {name}, which is not set; `$$` is a dollar sign"
-                )
-            }
-            Some(_) => {
-                format!(
-                    "`{key}` needs an environment variable that is not set; `$$` is a dollar sign"
-                )
-            }
-            None => format!("`{key}` has a `$` that no name follows; write `$$` for a dollar sign"),
+        let bad = match value::expand(&text, env) {
+            Ok(filled) => return Some(filled),
+            Err(bad) => bad,
         };
-        log.add(at, what);
-    }
-    None
+        let hidden = hidden_parts(&text);
+        for dollar in bad {
+            let secret = secret || hidden.iter().any(|part| part.contains(&dollar.range.start));
+            let what = format!("`{key}` {}", unfilled(&dollar, secret));
+            let at = within(log.text(), span, &text, dollar.range);
+            log.add(at, what);
+        }
+        None
     })
+}
+
+/// What is wrong with it, as what follows the key's name. See [`expanded`] for `secret`.
+pub fn unfilled(dollar: &BadDollar, secret: bool) -> String {
+    let customary = |name: &str| !name.bytes().any(|b| b.is_ascii_lowercase());
+    match &dollar.name {
+        Some(name) if !secret || customary(name) => {
+            let name = value::brief(name);
+            format!(
+                "needs the environment variable {name}, which is not set; `$$` is a dollar sign"
+            )
+        }
+        Some(_) => {
+            "needs an environment variable that is not set; `$$` is a dollar sign".to_owned()
+        }
+        None => "has a `$` that no name follows; write `$$` for a dollar sign".to_owned(),
+    }
 }

@@ -1,13 +1,22 @@
 //! Calls of the Bot API: a body out, a bounded body back.
 
+use super::route_failure::EXPLAINED;
 use super::{Client, GRACE, TransferError, TransferErrorKind, TransferRequest};
 use crate::monitor::site::outcome::{Failure, FailureKind};
-use crate::monitor::site::{HttpVersion, IpVersion};
+use crate::monitor::site::{HttpVersion, IpVersion, Proxy};
 use crate::timeout::before;
 use futures_lite::AsyncReadExt;
 use isahc::http::{HeaderMap, HeaderValue, Method, header};
 use std::time::{Duration, Instant};
 use url::Url;
+
+/// How a call goes to the Bot API.
+pub struct CallOptions {
+    pub ip: IpVersion,
+    pub proxy: Proxy,
+    /// A failure is looked into, for some seconds: why is the server not reached?
+    pub explained: bool,
+}
 
 /// Bodies over this are cut.
 const MAX_BODY: usize = 1024 * 1024;
@@ -30,8 +39,8 @@ pub enum CallError {
 }
 
 impl Client {
-    /// POSTs `body` in HTTP/1.1 (one HTTP/2 connection for the poll and the sends would be one
-    /// dead connection for both). Takes no permit: three connections are kept for these calls.
+    /// [`Client::post_by`] the environment's proxy or none.
+    #[cfg(test)]
     pub async fn post(
         &self,
         url: &str,
@@ -39,6 +48,26 @@ impl Client {
         body: &[u8],
         timeout: Duration,
         ip: IpVersion,
+    ) -> Result<Answer, CallError> {
+        let (proxy, explained) = (Proxy::Environment, false);
+        let options = CallOptions {
+            ip,
+            proxy,
+            explained,
+        };
+        self.post_by(&options, url, content_type, body, timeout)
+            .await
+    }
+
+    /// POSTs `body` in HTTP/1.1 (one HTTP/2 connection for the poll and the sends would be one
+    /// dead connection for both). Takes no permit: three connections are kept for these calls.
+    pub async fn post_by(
+        &self,
+        options: &CallOptions,
+        url: &str,
+        content_type: HeaderValue,
+        body: &[u8],
+        timeout: Duration,
     ) -> Result<Answer, CallError> {
         let no_url = |_| {
             let detail = "the address of the Bot API is not a URL";
@@ -54,10 +83,23 @@ impl Client {
                 method: Method::POST,
                 body: Some(body),
                 version: HttpVersion::Http11,
-                ip,
+                ip: options.ip,
+                proxy: &options.proxy,
                 ..TransferRequest::get(&url, &headers, deadline)
             };
-            let mut response = self.send(&ask).await.map_err(failed)?;
+            let mut response = match self.send(&ask).await {
+                Ok(response) => response,
+                Err(fault) => {
+                    let mut failure = fault.failure(&host, timeout);
+                    if options.explained
+                        && let Some(why) =
+                            self.explain_route(&url, &options.proxy, &fault.what).await
+                    {
+                        failure.detail = why;
+                    }
+                    return Err(CallError::Failed(failure));
+                }
+            };
             let status = response.status().as_u16();
             let mut body = Vec::new();
             let mut bounded = response.body_mut().take(MAX_BODY as u64 + 1);
@@ -70,7 +112,12 @@ impl Client {
             Ok(Answer { status, body })
         };
         let late = || failed(TransferError::from(TransferErrorKind::EndTimeout));
-        before(deadline + GRACE, call)
+        let explained = if options.explained {
+            EXPLAINED
+        } else {
+            Duration::ZERO
+        };
+        before(deadline + GRACE + explained, call)
             .await
             .unwrap_or_else(|| Err(late()))
     }

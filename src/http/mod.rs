@@ -11,13 +11,15 @@ mod quirks;
 mod resolver;
 mod root_file;
 mod roots;
+mod route_failure;
 mod tls_stream;
 mod transfer;
 mod transfer_error;
 mod trust;
+mod tunnel;
 
 pub use body_permits::BodyPermit;
-pub use bot_api_transport::{Answer, CallError};
+pub use bot_api_transport::{Answer, CallError, CallOptions};
 pub use handshake::{
     Bundle, ClientCertificateWanted, Peer, Refusal, Secured, Way, chain, handshake, secure, signs,
 };
@@ -29,7 +31,7 @@ pub use transfer_error::{TransferError, TransferErrorKind, within};
 pub use trust::Trust;
 
 use crate::lock::lock;
-use crate::monitor::site::IpVersion;
+use crate::monitor::site::{IpVersion, Proxy};
 use crate::offload::offload;
 use async_io::Async;
 use async_lock::{Semaphore, SemaphoreGuardArc};
@@ -205,9 +207,13 @@ impl Client {
         self.shared.idle_timeout
     }
 
-    /// A request for `url` goes through a proxy of the environment.
-    pub fn is_proxied(&self, url: &Url) -> bool {
-        self.shared.proxies.apply_to(url)
+    /// A request for `url` goes through a proxy, the environment's or another.
+    pub fn is_proxied(&self, url: &Url, proxy: &Proxy) -> bool {
+        match proxy {
+            Proxy::Environment => self.shared.proxies.apply_to(url),
+            Proxy::None => false,
+            Proxy::Server(_) => true,
+        }
     }
 
     /// Closes connections that have been idle for two minutes while nothing else is going on (see
@@ -292,7 +298,7 @@ impl Client {
         let Some(_alone) = self.shared.learning.try_acquire() else {
             return;
         };
-        if self.is_proxied(url) || !roots.verified(&path, &name) {
+        if self.is_proxied(url, &Proxy::Environment) || !roots.verified(&path, &name) {
             return;
         }
         // Only to see the chain: what was learnt is held against the next answer, name and all.

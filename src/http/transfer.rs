@@ -3,11 +3,11 @@
 use super::quirks::wire_bytes;
 use super::{Client, IdleBook, Permit, TransferError, TransferErrorKind, authority};
 use crate::lock::lock;
-use crate::monitor::site::{HttpVersion, IpVersion};
+use crate::monitor::site::{HttpVersion, IpVersion, Proxy};
 use futures_lite::AsyncRead;
 use isahc::auth::{Authentication, Credentials};
 use isahc::config::{Configurable, VersionNegotiation};
-use isahc::http::{HeaderMap, HeaderValue, Method, header};
+use isahc::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use isahc::net::Dialer;
 use isahc::prelude::*;
 use isahc::tls::{Identity, TlsConfig, TrustStore};
@@ -45,6 +45,7 @@ pub struct TransferRequest<'a> {
     /// Dial this address, whatever the name leads to; the rest stays as the URL has it. Not for a
     /// request that goes through a proxy.
     pub dial: Option<SocketAddr>,
+    pub proxy: &'a Proxy,
     /// A connection must have been made within this; `None`: by the deadline.
     pub connect_within: Option<Duration>,
     /// Never on a connection that is open already.
@@ -71,6 +72,7 @@ impl<'a> TransferRequest<'a> {
             verify: true,
             ca_file: None,
             dial: None,
+            proxy: &Proxy::Environment,
             connect_within: None,
             fresh: false,
             close: false,
@@ -192,6 +194,15 @@ impl Client {
         if let Some(address) = ask.dial.or(apart) {
             request = request.dial(Dialer::ip_socket(address));
         }
+        request = match ask.proxy {
+            Proxy::Environment => request,
+            Proxy::None => request.proxy(None),
+            Proxy::Server(url) => {
+                let url: Uri = url.expose().parse().map_err(|_| bad_address())?;
+                // Else libcurl goes by the environment's `no_proxy`.
+                request.proxy(url).proxy_blacklist::<[String; 0], _>([])
+            }
+        };
         if let Some(within) = ask.connect_within {
             // As above.
             request = request.connect_timeout(within.max(Duration::from_millis(1)));
@@ -237,7 +248,7 @@ impl Client {
     /// name and port alone, so it gets a name of its own and is sent to where the last answer
     /// came from. Without such an answer, lately, nothing is open.
     fn apart(&self, ask: &TransferRequest<'_>) -> Option<SocketAddr> {
-        if !ask.fresh || ask.url.scheme() == "https" || self.is_proxied(ask.url) {
+        if !ask.fresh || ask.url.scheme() == "https" || self.is_proxied(ask.url, ask.proxy) {
             return None;
         }
         self.open_at(ask.url)

@@ -10,6 +10,7 @@ use super::site::access::Access;
 use super::site::outcome::{Failure, Inspection, Outcome};
 use super::time::hours::Hours;
 use super::uplink::ProbeResult;
+use super::uplink::route::Route;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,6 +68,17 @@ pub enum Event {
     },
     /// What [`Action::Probe`] found.
     Probed(ProbeResult),
+    /// A request to Telegram has ended, and how: that the route works need not be said again and again.
+    RouteUsed {
+        route: Route,
+        /// Why it got no answer of a Bot API, after the route's name and a colon.
+        failure: Option<String>,
+    },
+    /// What came of [`Action::TryRoute`].
+    RouteTried {
+        route: Route,
+        failure: Option<String>,
+    },
     /// The configuration was read again.
     Reloaded {
         sites: Vec<Arc<Site>>,
@@ -139,6 +151,10 @@ pub enum Action {
         /// The way to Telegram too: does its name resolve, is its certificate its own?
         deep: bool,
     },
+    /// Ask Telegram by this route from now on, and at once.
+    UseRoute(Route),
+    /// Call `getMe` by this route and report [`Event::RouteTried`].
+    TryRoute(Route),
     /// Tell the `heartbeat` address that all is well.
     Heartbeat,
     /// Report [`Event::Measured`].
@@ -183,6 +199,8 @@ pub struct Settings {
     pub permits: usize,
     /// There are `uplink` probes to ask.
     pub uplink: bool,
+    /// Ways to Telegram, in the order in which they are tried; none: direct.
+    pub routes: Vec<Route>,
     /// Alerts of these local hours have no sound.
     pub quiet: Option<Hours>,
     /// When the daily summary is due, in minutes since local midnight.

@@ -82,7 +82,7 @@ impl Monitor {
             outbox: Outbox::new(seed.rotate_left(32)),
             bot: Bot::new(settings.access, settings.max_jobs),
             save_schedule: SaveSchedule::default(),
-            uplink: Uplink::new(settings.uplink),
+            uplink: Uplink::new(settings.uplink, settings.routes),
             clock: Clock::new(settings.built, now),
             expiry: Inspections::default(),
             history: Recorder::default(),
@@ -137,6 +137,13 @@ impl Monitor {
             }
             Event::SaveFailed { reason } => self.save_failed(now, &reason),
             Event::Probed(report) => self.probed(now, report),
+            Event::RouteUsed { route, failure } => self.route_used(now, &route, failure),
+            Event::RouteTried { route, failure } => {
+                let actions = &mut self.actions;
+                if self.uplink.on_trial(now, &route, failure, actions) {
+                    self.outbox.try_now();
+                }
+            }
             Event::Reloaded {
                 sites,
                 added,
@@ -180,6 +187,7 @@ impl Monitor {
                 checking(dated(inspection.into_iter().chain(roots).min()))
             }
             Timer::Probe => checking(self.uplink.next_timeout(moment)),
+            Timer::Route => self.uplink.next_route(moment),
             Timer::Flapping => flapping::next_timeout(&self.sites, clock_set),
             Timer::Reminder => (self.alerts).next_reminder(&self.sites, &self.incidents, moment),
             // While there is no connection at all nothing can be known of the other faults.
@@ -218,6 +226,11 @@ impl Monitor {
             Timer::Flapping => {
                 if !self.sites.recount().flapping.is_empty() {
                     self.end_flapping(*now);
+                }
+            }
+            Timer::Route => {
+                if self.uplink.on_route_timeout(*now, actions) {
+                    self.outbox.try_now();
                 }
             }
             Timer::Reminder => {
@@ -406,6 +419,9 @@ impl Monitor {
             }
         }
         self.expiry.restore_roots(&snapshot.roots);
+        if let Some(route) = &snapshot.route {
+            self.uplink.restore_route(route, moment);
+        }
         self.expiry.plan(now, sites, schedule.jitter());
         persist::restore_uplink(snapshot, &mut self.uplink, alerts, chats, sites, now);
         sites.refresh_reach(moment, self.uplink.has_fault(UplinkFault::NoConnection));
@@ -456,6 +472,7 @@ impl Monitor {
             self.uplink
                 .set_targets(now, clock_set, settings.uplink, sites, &mut self.actions);
         self.on_uplink(now, online);
+        self.uplink.set_routes(settings.routes, now.moment());
         if !settings.uplink {
             for fault in UplinkFault::PROBED {
                 self.alerts.on_fault_end(fault);

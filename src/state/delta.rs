@@ -133,6 +133,7 @@ fn plain(snapshot: &Snapshot) -> Snapshot {
         incidents: Vec::new(),
         alerts: Vec::new(),
         troubles: snapshot.troubles.clone(),
+        route: snapshot.route.clone(),
         registries: snapshot.registries.clone(),
         roots: snapshot.roots.clone(),
         moved: snapshot.moved.clone(),

@@ -26,6 +26,7 @@ mod power_cuts;
 mod redirects;
 mod resolver;
 mod resources;
+mod routes;
 mod secrets;
 mod state_files;
 mod supervised;

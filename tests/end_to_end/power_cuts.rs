@@ -6,6 +6,7 @@ mod ledger;
 use crate::support::agent::{Running, Sitemon};
 use crate::support::bot_api::{BotApi, Fault};
 use crate::support::listener::LIMIT;
+use crate::support::routes::{Gate, Server, Straight};
 use crate::support::scene::{Scene, no_token, site};
 use crate::support::web::{Behaviour, Web};
 use ledger::Ledger;
@@ -29,7 +30,8 @@ fn however_often_it_is_killed_every_outage_is_told_and_its_end_too() {
     println!("SITEMON_POWER_CUTS_SEED={seed}");
     thread::scope(|scope| {
         for lane in 0..LANES {
-            scope.spawn(move || Lane::new(seed.wrapping_add(lane as u64)).run());
+            let seed = seed.wrapping_add(lane as u64);
+            scope.spawn(move || Lane::new(seed, lane % 2 == 1).run());
         }
     });
 }
@@ -64,6 +66,8 @@ struct Lane {
     api: BotApi,
     web: Web,
     sitemon: Sitemon,
+    /// In half of the lanes the straight way to Telegram is cut now and then, and there is another.
+    routes: Option<(Gate, Server)>,
     ledger: Ledger,
     /// The site that was changed last.
     chosen: usize,
@@ -77,11 +81,13 @@ struct Plan {
 }
 
 impl Lane {
-    fn new(seed: u64) -> Lane {
+    fn new(seed: u64, routes: bool) -> Lane {
+        let api = BotApi::start();
         Lane {
+            routes: routes.then(|| (Gate::before(api.port()), Server::microsocks())),
             // Zero would stay zero.
             random: Random(seed.wrapping_mul(2).wrapping_add(1)),
-            api: BotApi::start(),
+            api,
             web: Web::new(),
             sitemon: Sitemon::new(""),
             ledger: Ledger::default(),
@@ -102,7 +108,7 @@ impl Lane {
                 let url = self.web.url(&format!("/{}", plan.name));
                 site(&plan.name, &url)
             });
-            let config = self.api.config() + &tables.collect::<String>();
+            let config = self.telegram() + &tables.collect::<String>();
             self.sitemon.rewrite(&config);
             for _ in 0..KILLS {
                 self.live_and_die(&mut plans);
@@ -113,9 +119,24 @@ impl Lane {
         println!("{}", self.ledger.summary());
     }
 
+    fn telegram(&self) -> String {
+        let config = self.api.config();
+        match &self.routes {
+            None => config,
+            Some((gate, proxy)) => {
+                let api = format!("http://127.0.0.1:{}", gate.port());
+                let routes = ["direct", &proxy.route("socks5h")];
+                config.replace(&self.api.url(), &api) + &format!("route = {routes:?}\n")
+            }
+        }
+    }
+
     /// Starts the agent, lets something happen, and kills it at some moment around that.
     fn live_and_die(&mut self, plans: &mut [Plan]) {
-        let ambiguous = self.disturb();
+        let mut ambiguous = self.disturb();
+        let turn = self.random.below(4);
+        // A connection that is cut may have carried a message.
+        ambiguous |= self.routes.is_some() && turn == 0;
         self.ledger.life(ambiguous);
         // Often the last one again: what was begun may be forgotten, and then not ended.
         if self.random.below(2) == 0 {
@@ -142,13 +163,27 @@ impl Lane {
             }),
             _ => until(1_500, || self.api.calls("sendMessage") > sends),
         }
+        if turn == 0 {
+            self.turn_gate();
+        }
         // At the event, mostly soon after, and now and then past the writing of what was delivered.
         let most = [1, 150, 150, 1_300][self.random.below(4)];
         thread::sleep(self.random.within(most));
         self.look_over(&mut running);
         running.kill9();
+        if turn == 1 {
+            self.turn_gate();
+        }
         self.api.fail_always("sendMessage", None);
         self.api.resume();
+    }
+
+    /// Cuts the straight way to Telegram, or mends it.
+    fn turn_gate(&mut self) {
+        if let Some((gate, _)) = &self.routes {
+            let modes = [Straight::Passes, Straight::Reset, Straight::Page];
+            gate.set(modes[self.random.below(modes.len())]);
+        }
     }
 
     /// What Telegram does in the next life; whether an answer may get lost.

@@ -1,5 +1,5 @@
 //! What befalls a day beside its sites: what this machine lacks, a name server that is half dead, a bot
-//! that is refused, a group that moves. Each by dice of its own: the rest of a day is as without it.
+//! that is refused, a group that moves, routes to Telegram that are blocked. Each by dice of its own: the rest of a day is as without it.
 
 use crate::dice::{Dice, Span, joined};
 use crate::draw::apart;
@@ -7,7 +7,9 @@ use crate::plan::*;
 
 /// All of them.
 pub fn befall(plan: Plan) -> Plan {
-    group_moves(bot_refused(names_half_dead(parent_unseen(machine(plan)))))
+    blocked(group_moves(bot_refused(names_half_dead(parent_unseen(
+        machine(plan),
+    )))))
 }
 
 /// What this machine lacks for a while.
@@ -99,6 +101,29 @@ fn bot_refused(mut plan: Plan) -> Plan {
     if dice.chance(20) {
         let count = dice.between(1, 3);
         plan.conflicts = spans(dice, count, 10 * SECOND, HOUR, plan.calm_from - 10 * MINUTE);
+    }
+    plan
+}
+
+/// Telegram is blocked, but for other routes, which are blocked for a while, too; the straight one often
+/// to the end.
+fn blocked(mut plan: Plan) -> Plan {
+    let dice = &mut Dice::new(plan.seed ^ 0x726f_7574_6573);
+    if !dice.chance(45) {
+        return plan;
+    }
+    plan.routes = dice.between(2, 3) as usize;
+    let how = |dice: &mut Dice| dice.pick(&[Block::Reset, Block::Page, Block::Hangs]);
+    for route in 0..plan.routes {
+        let count = dice.between(0, 3);
+        for span in spans(dice, count, 30 * SECOND, 5 * HOUR, plan.calm_from) {
+            plan.blocked.push((span, route, how(dice)));
+        }
+    }
+    if dice.chance(50) {
+        let from = dice.between(0, plan.calm_from);
+        let span = Span::new(from, plan.end);
+        plan.blocked.insert(0, (span, 0, how(dice)));
     }
     plan
 }

@@ -12,6 +12,8 @@ use sitemon::monitor::outbox::message::{Content, Delivery, Incoming, Update};
 use sitemon::monitor::persist::snapshot::Snapshot;
 use sitemon::monitor::site::Site;
 use sitemon::monitor::site::outcome::{Failure, FailureKind};
+use sitemon::monitor::site::secret_url::SecretUrl;
+use sitemon::monitor::uplink::route::Route;
 use std::time::Duration;
 
 /// A look at the line is shared by all who ask within this.
@@ -20,6 +22,16 @@ const LOOKS_APART: i64 = 5 * SECOND;
 const MOST_CHECKS: u32 = 60;
 /// Alerts waiting at most.
 const MAX_ALERTS: usize = 1000;
+
+/// The straight one, and proxies.
+pub fn routes(count: usize) -> Vec<Route> {
+    let proxy = |number| {
+        let url = format!("socks5h://198.51.100.{number}:1080");
+        Route::Proxy(SecretUrl::new(url.clone(), url, Vec::new()))
+    };
+    let proxies = (1..count).map(proxy);
+    [Route::Direct].into_iter().chain(proxies).collect()
+}
 
 impl World<'_> {
     pub fn check(&mut self, site: &Site) {
@@ -112,6 +124,81 @@ impl World<'_> {
         }
     }
 
+    /// Telegram is asked by another route from now on, and at once.
+    pub fn use_route(&mut self, route: &Route) {
+        let routes = routes(self.plan.routes);
+        let Some(number) = routes.iter().position(|other| other == route) else {
+            return self.record.wrong(self.now, format!("{route} is no route"));
+        };
+        if number == self.route {
+            return;
+        }
+        let born = self
+            .record
+            .lives
+            .last()
+            .is_none_or(|l| l.span.from == self.now);
+        if born {
+            // The life before used it.
+            self.route = number;
+            return self.poll_at(self.now + SECOND);
+        }
+        let minute = Span::new(self.now - MINUTE, self.now + 1);
+        let lately = self.record.routes.iter().filter(|(at, _)| minute.has(*at));
+        // One more: an earlier one was tried.
+        if lately.count() > routes.len() + 1 && self.plan.frozen.is_empty() {
+            self.record
+                .wrong(self.now, "the routes are gone through again and again");
+        }
+        let last = self.record.probes.last();
+        if last.is_some_and(|probe| probe.answered.is_none()) && number > self.route {
+            self.record
+                .wrong(self.now, "another route is used while the line is down");
+        }
+        self.record.routes.push((self.now, number));
+        self.route = number;
+        self.poll_at(self.now);
+    }
+
+    pub fn try_route(&mut self, route: Route) {
+        let number = routes(self.plan.routes).iter().position(|r| *r == route);
+        let (takes, failure) = match number.map(|number| self.fails_by(number, self.now)) {
+            Some(Some(failure)) => failure,
+            _ => (self.dice.scale(40, 400), String::new()),
+        };
+        let failure = Some(failure).filter(|text| !text.is_empty());
+        self.mine(
+            self.now + takes,
+            Occurrence::Feed(Event::RouteTried { route, failure }),
+        );
+    }
+
+    /// Why a request by this route fails, and after how long.
+    fn fails_by(&self, route: usize, at: i64) -> Option<(i64, String)> {
+        let by_line = || (!self.reachable(at)).then(|| (3 * SECOND, "no connection".to_owned()));
+        let blocked = self.plan.blocked_at(route, at).map(|block| match block {
+            Block::Reset => (10, "connection reset after the TLS hello".to_owned()),
+            Block::Page => (100, "an answer that is not the Bot API's".to_owned()),
+            Block::Hangs => (20 * SECOND, "no answer within 20s".to_owned()),
+        });
+        by_line().or(blocked)
+    }
+
+    /// A request by `route` has ended at `at`.
+    fn route_used(&mut self, at: i64, route: usize, failure: Option<String>) {
+        let routes = routes(self.plan.routes);
+        if routes.len() > 1 {
+            let route = routes[route].clone();
+            self.mine(at, Occurrence::Feed(Event::RouteUsed { route, failure }));
+        }
+    }
+
+    pub fn poll_at(&mut self, at: i64) {
+        self.polls += 1;
+        self.mine(at, Occurrence::Poll(self.polls));
+    }
+
+    /// The line to Telegram, whatever the route.
     fn reachable(&self, at: i64) -> bool {
         let plan = self.plan;
         let doubted = self.monitor.as_ref().is_some_and(|m| m.doubts_clock());
@@ -176,19 +263,26 @@ impl World<'_> {
         } else {
             self.dice.scale(40, 400)
         };
+        let plan = self.plan;
         let (there, back) = (self.now + latency / 2, self.now + latency);
         let lost = |after| Delivery::Later {
             after,
             everywhere: true,
             reason: "no answer".into(),
         };
-        let at_all = self.reachable(self.now) && self.reachable(there);
+        let route = self.route;
+        let open = |world: &World, at| world.reachable(at) && plan.blocked_at(route, at).is_none();
+        let at_all = open(self, self.now) && open(self, there);
         let throttled = self.plan.throttled.iter();
         let throttled = throttled
             .filter(|(s, c)| s.has(there) && c.is_none_or(|c| c == chat))
             .max_by_key(|(s, _)| s.to);
         let (at, delivery) = if !at_all {
-            (self.now + self.dice.pick(&[10, 3000, 10_000]), lost(None))
+            let takes = self.dice.pick(&[10, 3000, 10_000]);
+            let blocked = plan.blocked_at(route, self.now);
+            let hangs = blocked == Some(Block::Hangs);
+            let takes = if hangs { 20 * SECOND } else { takes };
+            (self.now + takes, lost(None))
         } else if any_at(&self.plan.revoked, there) {
             let after = Duration::from_millis(REVOKED_WAIT.unsigned_abs());
             (back, lost(Some(after)))
@@ -223,7 +317,7 @@ impl World<'_> {
         } else {
             self.mine(there, Occurrence::Arrive { attempt, edit });
             let vanishes = any_at(&self.plan.ambiguous, there) && self.dice.chance(50);
-            if vanishes || !self.reachable(back) {
+            if vanishes || !open(self, back) {
                 (self.now + 10 * SECOND, lost(None))
             } else {
                 self.next_message += 1;
@@ -231,6 +325,15 @@ impl World<'_> {
                 (back, Delivery::Sent { message_id })
             }
         };
+        let doubted = self.monitor.as_ref().is_some_and(|m| m.doubts_clock());
+        // Before the clock is set nothing is sent.
+        if !doubted && !self.clock_unset {
+            let reason = match &delivery {
+                Delivery::Later { reason, after, .. } if after.is_none() => Some(reason.clone()),
+                _ => None,
+            };
+            self.route_used(at, route, reason);
+        }
         self.mine(
             at,
             Occurrence::Answered {
@@ -323,11 +426,22 @@ impl World<'_> {
         let Some(last) = self.monitor.as_ref().map(|m| m.last_update()) else {
             return;
         };
-        if self.confirmed as usize >= self.plan.written.len() {
+        let several = self.plan.routes > 1;
+        if self.confirmed as usize >= self.plan.written.len() && !several {
             return;
         }
-        let wait = if !self.reachable(self.now) {
-            Some(5 * SECOND)
+        let doubted = self.monitor.as_ref().is_some_and(|m| m.doubts_clock());
+        let failure = self.fails_by(self.route, self.now);
+        let wait = if let Some((takes, reason)) = failure.clone() {
+            let takes = match self.plan.blocked_at(self.route, self.now) {
+                // It waits for its own time, too.
+                Some(Block::Hangs) => 60 * SECOND,
+                _ => takes,
+            };
+            if !doubted && !self.clock_unset {
+                self.route_used(self.now + takes, self.route, Some(reason));
+            }
+            Some(takes + 5 * SECOND)
         } else if any_at(&self.plan.revoked, self.now) {
             Some(REVOKED_WAIT)
         } else {
@@ -335,9 +449,13 @@ impl World<'_> {
             conflict.then_some(3 * SECOND)
         };
         if let Some(wait) = wait {
-            self.mine(self.now + wait, Occurrence::Poll);
+            if failure.is_none() {
+                self.route_used(self.now, self.route, None);
+            }
+            self.poll_at(self.now + wait);
             return;
         }
+        self.route_used(self.now, self.route, None);
         self.confirmed = self.confirmed.max(last.unwrap_or(0));
         let begin = self.confirmed as usize;
         let plan = self.plan;
@@ -356,9 +474,17 @@ impl World<'_> {
         let next = plan.written.get(begin + waiting).map(|w| w.at + 100);
         if waiting > 0 {
             let pause = self.dice.pick(&[200, 200, 200, 8 * SECOND]);
-            self.mine(self.now + pause, Occurrence::Poll);
+            self.poll_at(self.now + pause);
         } else if let Some(next) = next {
-            self.mine(next.max(self.now + SECOND), Occurrence::Poll);
+            let next = next.max(self.now + SECOND);
+            let parked = if several {
+                self.now + 50 * SECOND
+            } else {
+                next
+            };
+            self.poll_at(next.min(parked));
+        } else if several {
+            self.poll_at(self.now + 50 * SECOND);
         }
     }
 
@@ -374,7 +500,8 @@ impl World<'_> {
             &plan.revoked,
             &plan.conflicts,
         ];
-        let out = out.iter().any(|s| any_in(s, since));
+        let out = out.iter().any(|s| any_in(s, since))
+            || plan.blocked.iter().any(|(span, ..)| span.meets(since));
         let frozen = plan.frozen.iter().any(|f| f.span.meets(since));
         if out || frozen || any_in(&self.record.doubted, since) {
             return since.len();

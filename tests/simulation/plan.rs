@@ -147,6 +147,17 @@ pub enum When {
     Action(u64),
 }
 
+/// How a route to Telegram is blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// Cut off at once.
+    Reset,
+    /// Answered with a captive portal's page.
+    Page,
+    /// Connections are taken, and nothing is answered.
+    Hangs,
+}
+
 /// The group has a new id.
 #[derive(Clone, Copy, Debug)]
 pub struct Moved {
@@ -190,6 +201,10 @@ pub struct Plan {
     pub cuts: Vec<Span>,
     pub names_lost: Vec<Span>,
     pub telegram_out: Vec<Span>,
+    /// Ways to Telegram; one is the straight one.
+    pub routes: usize,
+    /// When which route is blocked.
+    pub blocked: Vec<(Span, usize, Block)>,
     /// This machine has no descriptors left for most of what it begins.
     pub lacking: Vec<Span>,
     /// It has no address but loopback's: an interface that comes late, or is gone for a while. Its line
@@ -275,6 +290,17 @@ pub fn address(number: usize, lan: bool) -> IpAddr {
 }
 
 impl Plan {
+    /// How the route is blocked at this time.
+    pub fn blocked_at(&self, route: usize, at: i64) -> Option<Block> {
+        let mut blocked = self.blocked.iter();
+        blocked.find_map(|(span, of, block)| (*of == route && span.has(at)).then_some(*block))
+    }
+
+    /// Every route is.
+    pub fn all_blocked(&self, at: i64) -> bool {
+        (0..self.routes).all(|route| self.blocked_at(route, at).is_some())
+    }
+
     /// These chats as the file has them at this time.
     /// The old id is taken out only when the agent `follows`, and so has told of the new one.
     pub fn chats_at(&self, at: i64, follows: bool, chats: &[i64]) -> Vec<i64> {

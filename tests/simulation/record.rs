@@ -115,6 +115,8 @@ pub struct Record {
     pub failed_writes: Vec<i64>,
     /// The snapshots written, if the plan keeps them.
     pub images: Vec<String>,
+    /// When another route to Telegram was used, and which.
+    pub routes: Vec<(i64, usize)>,
     /// What must never happen, whatever is told.
     pub wrongs: Vec<String>,
     pub events: u64,

@@ -359,6 +359,7 @@ pub fn about_the_agent(facts: &Facts, heard: &[Heard], refused: &[Heard], verdic
                 ));
             }
         }
+        routes(facts, heard, chat, verdict);
         let lacks = of(|s| *s == Said::Lacking);
         // Each is told once; a machine that starts has forgotten that it was.
         let lacked = plan.lacking.iter().chain(&plan.unaddressed);
@@ -402,6 +403,84 @@ pub fn about_the_agent(facts: &Facts, heard: &[Heard], refused: &[Heard], verdic
     }
 }
 
+/// Another route may have to be found: when something changes while one is blocked. Afterwards all is as if
+/// none were, but while every route is blocked.
+fn rerouted(facts: &Facts) -> Vec<Span> {
+    /// Two polls by each of two routes that hang, and the pauses between them.
+    const FOUND: i64 = 10 * MINUTE;
+    let (plan, record) = (facts.plan, facts.record);
+    let ends = |spans: &[Span]| spans.iter().map(|s| s.to).collect::<Vec<i64>>();
+    let mut changes: Vec<i64> = Vec::new();
+    for spans in [
+        &plan.cuts,
+        &plan.names_lost,
+        &plan.telegram_out,
+        &plan.ambiguous,
+        &plan.revoked,
+        &plan.conflicts,
+    ] {
+        changes.extend(ends(spans));
+    }
+    changes.extend(plan.frozen.iter().map(|f| f.span.to));
+    changes.extend(plan.blocked.iter().flat_map(|(s, ..)| [s.from, s.to]));
+    changes.extend(
+        record
+            .lives
+            .iter()
+            .map(|l| l.span.from.max(l.unset_until.min(plan.end))),
+    );
+    changes.extend(ends(&record.doubted));
+    changes.extend(&record.reloads);
+    let blocked = |span: Span| plan.blocked.iter().any(|(s, ..)| s.meets(span));
+    let unsettled = changes.into_iter().map(|at| Span::new(at, at + FOUND));
+    let mut spans: Vec<Span> = unsettled.filter(|span| blocked(*span)).collect();
+    // That all are blocked begins and ends with one of them.
+    let mut edges: Vec<i64> = plan
+        .blocked
+        .iter()
+        .flat_map(|(s, ..)| [s.from, s.to])
+        .collect();
+    edges.sort_unstable();
+    let pairs = edges.windows(2).filter(|w| plan.all_blocked(w[0]));
+    spans.extend(pairs.map(|w| Span::new(w[0], w[1] + FOUND)));
+    // One that answers while its answers are lost is none that fails for good.
+    spans.extend(plan.ambiguous.iter().filter(|s| blocked(**s)));
+    spans
+}
+
+/// A change of the route is told, and once.
+fn routes(facts: &Facts, heard: &[Heard], chat: i64, verdict: &mut Judgement) {
+    let (plan, record) = (facts.plan, facts.record);
+    let of = |one: &&Heard| match &one.line.said {
+        Said::Notice(text) => one.chat == chat && text.starts_with("Telegram is reached "),
+        _ => false,
+    };
+    let told: Vec<&Heard> = heard.iter().filter(of).collect();
+    let repeated = told.iter().filter(|h| may_repeat(facts, h.attempt, true));
+    let most = record.routes.len() + repeated.count();
+    if told.len() > most {
+        verdict.faults.push(format!(
+            "chat {chat} heard {} times of another route, and there were {most}",
+            told.len()
+        ));
+    }
+    let silent = plan.written.iter().any(|w| w.text.starts_with("/mute"))
+        || !plan.refused.is_empty()
+        || plan.moved.is_some()
+        || !plan.disk_full.is_empty();
+    if let [(at, route)] = record.routes[..]
+        && record.lives.len() == 1
+        && told.is_empty()
+        && !silent
+        && at + 2 * HOUR < plan.end
+    {
+        let at = clock(at);
+        verdict.faults.push(format!(
+            "{at}: route {route} is used, and chat {chat} never heard of it"
+        ));
+    }
+}
+
 /// Commands are answered when they can be.
 pub fn answers(facts: &Facts, verdict: &mut Judgement) {
     let (plan, record) = (facts.plan, facts.record);
@@ -419,7 +498,8 @@ pub fn answers(facts: &Facts, verdict: &mut Judgement) {
             &plan.telegram_out,
             &plan.ambiguous,
         ];
-        let reachable = !lines.iter().any(|s| any_in(s, near)) && !throttled && !frozen;
+        let routed = !any_in(&rerouted(facts), near);
+        let reachable = !lines.iter().any(|s| any_in(s, near)) && !throttled && !frozen && routed;
         let alive = record.lives.iter().any(|l| {
             l.span.from < fed.at
                 && l.span.to > soon.to

@@ -2,6 +2,7 @@
 //! of the world is in `hands`.
 
 use crate::dice::{Dice, Span, any_at};
+use crate::hands::routes;
 use crate::plan::*;
 use crate::record::{CheckRun, Life, ProbeRun, Record, Why};
 use nanoserde::DeJson;
@@ -32,7 +33,8 @@ pub enum Occurrence {
     SetClock,
     /// The clock that is doubted is right, or as right as it will be.
     Confirm,
-    Poll,
+    /// The poll of this number, unless it was begun anew by another route.
+    Poll(u32),
     Checked {
         site: usize,
         from: i64,
@@ -92,6 +94,9 @@ pub struct World<'p> {
     pub confirming: bool,
     /// When the agent learnt first that the group has moved.
     pub followed: Option<i64>,
+    /// The route to Telegram that is used, by its number, and how often a poll was begun anew.
+    pub route: usize,
+    pub polls: u32,
     /// When a poll of this life last brought all there was.
     pub polled: Option<i64>,
     actions: u64,
@@ -135,6 +140,8 @@ pub fn live(plan: &Plan) -> Record {
         clock_unset: false,
         confirming: false,
         followed: None,
+        route: 0,
+        polls: 0,
         polled: None,
         actions: 0,
         stopping: false,
@@ -254,7 +261,8 @@ impl World<'_> {
                     self.record.wrong(self.now, "a confirmed clock is doubted");
                 }
             }
-            Occurrence::Poll => self.poll(),
+            Occurrence::Poll(number) if number == self.polls => self.poll(),
+            Occurrence::Poll(_) => {}
             Occurrence::Checked {
                 site,
                 from,
@@ -369,6 +377,8 @@ impl World<'_> {
                     Occurrence::Feed(Event::Measured { requester, vitals }),
                 );
             }
+            Action::UseRoute(route) => self.use_route(&route),
+            Action::TryRoute(route) => self.try_route(route),
             Action::Heartbeat | Action::AnswerPress(_) | Action::Log(..) => {}
         }
     }
@@ -428,6 +438,7 @@ impl World<'_> {
             heartbeat: false,
             quiet: None,
             digest: None,
+            routes: routes(self.plan.routes),
             built: BUILT,
         }
     }
@@ -476,7 +487,8 @@ impl World<'_> {
             found,
             unset_until,
         });
-        self.mine(self.now + SECOND, Occurrence::Poll);
+        self.route = 0;
+        self.poll_at(self.now + SECOND);
         self.feed(Event::Bot {
             username: "site_bot".into(),
         });

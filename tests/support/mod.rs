@@ -22,6 +22,7 @@ pub mod lab;
 pub mod listener;
 pub mod namespace;
 pub mod raw_client;
+pub mod routes;
 pub mod scene;
 pub mod tls;
 pub mod web;

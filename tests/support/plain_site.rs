@@ -26,6 +26,7 @@ pub fn plain_site(name: &str, url: &str) -> Site {
         secrets: Secrets::default(),
         check: Check::Http(HttpCheck {
             url: url.to_owned(),
+            proxy: Default::default(),
             zone: None,
             method: "GET".to_owned(),
             headers: Vec::new(),

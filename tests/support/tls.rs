@@ -49,7 +49,7 @@ impl TestCa {
         let params = params(names, from, until);
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         let chain = vec![certificate.der().clone(), self.issuer.der().clone()];
-        Certificate::new(chain, &key)
+        Certificate::new(chain, certificate.pem() + &self.issuer.pem(), &key)
     }
 
     /// One for `127.0.0.1` and `localhost` that ends in `days` days.
@@ -69,6 +69,7 @@ pub struct Certificate {
     chain: Vec<CertificateDer<'static>>,
     /// PKCS #8.
     key: Vec<u8>,
+    pem: (String, String),
 }
 
 impl Certificate {
@@ -77,7 +78,7 @@ impl Certificate {
         let key = new_key();
         let params = params(names, yesterday(), SystemTime::now() + 90 * DAY);
         let certificate = params.self_signed(&key).expect("a certificate");
-        Certificate::new(vec![certificate.der().clone()], &key)
+        Certificate::new(vec![certificate.der().clone()], certificate.pem(), &key)
     }
 
     /// A TLS 1.2 and 1.3 server that speaks HTTP/1.1.
@@ -94,9 +95,15 @@ impl Certificate {
         Arc::new(config)
     }
 
-    fn new(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Certificate {
+    /// The chain and the key as PEM.
+    pub fn pem(&self) -> &(String, String) {
+        &self.pem
+    }
+
+    fn new(chain: Vec<CertificateDer<'static>>, pem: String, key: &KeyPair) -> Certificate {
+        let pem = (pem, key.serialize_pem());
         let key = key.serialize_der();
-        Certificate { chain, key }
+        Certificate { chain, key, pem }
     }
 }
 

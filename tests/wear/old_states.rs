@@ -60,6 +60,7 @@ impl Next {
             heartbeat: false,
             quiet: None,
             digest: None,
+            routes: Vec::new(),
             built: 1_700_000_000,
         };
         let mut next = Next {

@@ -319,6 +319,7 @@ fn a_private_site_may_redirect_to_private_addresses() {
 #[test]
 fn a_handshake_that_does_not_end_is_no_connection() {
     use crate::http::{TransferErrorKind, TransferRequest};
+    use crate::monitor::site::Proxy;
     use isahc::http::{HeaderMap, Method};
     let silent = Server::new(|mut stream| while request(&mut stream).is_some() {});
     for scheme in ["http", "https"] {
@@ -335,6 +336,7 @@ fn a_handshake_that_does_not_end_is_no_connection() {
             verify: false,
             ca_file: None,
             dial: Some(silent.address),
+            proxy: &Proxy::Environment,
             connect_within: Some(Duration::from_millis(200)),
             fresh: false,
             close: true,

@@ -92,6 +92,7 @@ fn value(key: &Key) -> String {
     match key.shown {
         Visibility::Nothing => format!("{value}; *hidden*"),
         Visibility::Names => format!("{value}; values *hidden*"),
+        Visibility::Origin => format!("{value}; user, password and path *hidden*"),
         Visibility::Url | Visibility::Value => value,
     }
 }
@@ -115,7 +116,7 @@ fn default(key: &Key) -> Option<String> {
     };
     match key.default {
         "" => None,
-        all if matches!(key.takes, ValueType::Few(_)) => {
+        all if matches!(key.takes, ValueType::Few(_) | ValueType::List(_)) => {
             Some(format!("[\"{}\"]", all.replace(", ", "\", \"")))
         }
         default if quoted => Some(format!("\"{default}\"")),

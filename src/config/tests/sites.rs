@@ -24,6 +24,34 @@ fn a_site_goes_before_the_defaults_and_the_defaults_before_ours() {
 }
 
 #[test]
+fn a_site_may_have_a_proxy_or_none() {
+    use crate::monitor::site::Proxy;
+    assert_eq!(http("").proxy, Proxy::Environment);
+    assert_eq!(http("proxy = 'none'").proxy, Proxy::None);
+    let Proxy::Server(url) = http("proxy = 'socks5h://u:$KEY@Proxy:9'").proxy else {
+        panic!("no server");
+    };
+    assert_eq!(url.expose(), "socks5h://u:s3cret@proxy:9");
+    assert_eq!(url.to_string(), "socks5h://***@proxy:9");
+    let form = "`proxy` must begin with http://, socks5:// or socks5h://";
+    for (key, expected) in [
+        ("proxy = 'https://h'", format!("4:10: {form}, not with https://")),
+        ("proxy = 'direct'", format!("4:10: {form}")),
+        ("proxy = 'socks4://h'", format!("4:10: {form}: of SOCKS version 5 alone is known")),
+        (
+            "proxy = 'http://h/x'",
+            "4:10: `proxy` has a proxy with a path, a `?` or a `#`; a proxy is scheme, host and port".to_owned(),
+        ),
+    ] {
+        wrong(&format!("[[site]]\nname = 'a'\nurl = 'https://h'\n{key}"), &[&expected]);
+    }
+    wrong(
+        "[[site]]\nname = 'c'\nurl = 'icmp://h'\nproxy = 'none'\n",
+        &["4:1: `proxy` is for http and https sites, this one is icmp"],
+    );
+}
+
+#[test]
 fn private_redirects_are_the_sites_or_the_defaults() {
     assert!(!http("").private_redirects);
     assert!(http("private_redirects = true").private_redirects);

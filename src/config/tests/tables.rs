@@ -43,6 +43,58 @@ fn telegram_is_checked() {
             "3:8: `api` must end before any `?` or `#`",
         ),
         (
+            "route = []",
+            "3:9: `route` is empty; it must be a list such as [\"direct\", \"socks5h://127.0.0.1:1080\"], or left out",
+        ),
+        (
+            "route = \"direct\"",
+            "3:10: `route` must be a list such as [\"direct\", \"socks5h://127.0.0.1:1080\"], found a text in quotes",
+        ),
+        (
+            "route = ['straight']",
+            "3:11: `route` takes \"direct\", a proxy (http://, socks5:// or socks5h://) or a relay (https://)",
+        ),
+        (
+            "route = ['ftp://u:p@h']",
+            "3:11: `route` takes \"direct\", a proxy (http://, socks5:// or socks5h://) or a relay (https://); ftp:// is none of them",
+        ),
+        (
+            "route = ['socks4://h']",
+            "3:11: `route` takes \"direct\", a proxy (http://, socks5:// or socks5h://) or a relay (https://); of SOCKS it knows version 5: socks5h://",
+        ),
+        (
+            "route = ['http://h/relay']",
+            "3:11: `route` has an http:// address with a path: a proxy has none, and a relay must begin with https://, for the token travels to it",
+        ),
+        (
+            "route = ['https://h/?a=b']",
+            "3:11: `route` has a relay with a `?` or a `#`; /bot<token>/<method> is put behind its path",
+        ),
+        (
+            "route = ['https://u:p@h/']",
+            "3:11: `route` has a relay with a user and a password, which it cannot have; its path may be the secret",
+        ),
+        (
+            "route = ['socks5h://u:p@']",
+            "3:11: `route` has an address that is no URL: empty host",
+        ),
+        (
+            "route = ['socks5h://h:99999']",
+            "3:11: `route` has an address that is no URL: invalid port number",
+        ),
+        (
+            "route = ['socks5h://$USER:$PASSWORD@h']",
+            "3:11: `route` needs the environment variable USER, which is not set; `$$` is a dollar sign",
+        ),
+        (
+            "route = ['direct', 'direct']",
+            "3:21: `route` has direct twice",
+        ),
+        (
+            "route = ['socks5h://u:p@h', 'socks5h://u:p@h:1080/']",
+            "3:30: `route` has socks5h://***@h:1080 twice",
+        ),
+        (
             "topic = 0",
             "3:9: `topic` must be a whole number from 1 to 2147483647, not 0",
         ),
@@ -74,6 +126,40 @@ fn telegram_is_checked() {
     assert_eq!(
         (telegram.api.as_str(), telegram.poll),
         ("http://[::1]:8081/bot", Duration::ZERO)
+    );
+}
+
+/// Of users, passwords and paths nothing is shown: not in what would run, nor in a line with a mistake.
+#[test]
+fn routes_show_neither_user_nor_path() {
+    let text = "[telegram]\ntoken = '1:a'\nroute = ['direct', 'socks5h://al:$KEY@h:9', 'https://relay.example/pa7h/']";
+    let config = sound(text);
+    let shown = "direct, socks5h://***@h:9, https://relay.example/***";
+    assert!(summary(&config).contains(&format!(", route {shown}, poll 50s")));
+    let json = to_json(&config);
+    let list = "[\"direct\",\"socks5h://***@h:9\",\"https://relay.example/***\"]";
+    assert!(json.contains(&format!("\"route\":{list},")), "{json}");
+    assert_eq!(
+        config.warnings[0],
+        "`route` has the relay https://relay.example/***: what runs there sees the bot's token and every message; \
+         use none but your own"
+    );
+    assert!(!format!("{config:?}").contains("pa7h"));
+    rendered(
+        "[telegram]\ntoken = '1:a'\nroute = ['socks5h://al:pw@h:9', 'https://h/pa7h', 'https://h/pa7h']",
+        "sitemon.conf:3:52: `route` has https://h/*** twice\n\
+        \x20   3 | route = ['socks5h://*****@h:9', 'https://h*****', 'https://h*****']\n\
+        \x20     |                                                    ^^^^^^^^^^^^^^",
+    );
+    let exposed = parsed_from(text, true, &|_| Some("s3cret".to_owned())).expect("sound");
+    let warning = exposed
+        .warnings
+        .iter()
+        .find(|w| w.contains("can be read by other users"));
+    assert!(
+        warning.is_some_and(|w| w.contains("`route` in line 3")),
+        "{:?}",
+        exposed.warnings
     );
 }
 

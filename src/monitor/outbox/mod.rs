@@ -361,6 +361,11 @@ impl Outbox {
         self.next_id - 1
     }
 
+    /// There is another way to the server: a backoff is over, but not what the server asked for.
+    pub fn try_now(&mut self) {
+        self.everywhere.succeed();
+    }
+
     /// Every alert up to `id` is on disk, or cannot be put there: it may go.
     pub fn mark_stored(&mut self, id: u64) {
         for alert in self.alerts.iter_mut().filter(|a| a.id <= id) {

@@ -70,6 +70,7 @@ impl Lasting<'_> {
             troubles,
             troubles_since,
             troubles_chats: Some(chats).filter(|chats| !chats.is_empty()),
+            route: self.uplink.remembered_route(),
             registries: Vec::new(),
             roots: self.expiry.root_records(),
             moved: moves.flat_map(|&(from, to)| [from, to]).collect(),
@@ -208,7 +209,9 @@ pub(crate) fn restore_uplink(
     for (place, (word, since)) in troubles.enumerate() {
         let chats = known.get(place).map_or(chats, Vec::as_slice);
         let fault = UplinkFault::from_word(word);
-        if let Some(fault) = fault.filter(|f| *f == UplinkFault::Dns || uplink.has_targets()) {
+        if let Some(fault) =
+            fault.filter(|f| !UplinkFault::PROBED.contains(f) || uplink.has_targets())
+        {
             uplink.begin_fault(fault, now.past_moment(*since), moment);
             alerts.add_notified(Topic::Fault(fault), chats);
         }

@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub troubles_since: Vec<i64>,
     /// The chats that were notified of each; none in a state of an earlier version.
     pub troubles_chats: Option<Vec<Vec<i64>>>,
+    /// The way to Telegram that is used, if it is not the first: its name, without secrets.
+    pub route: Option<String>,
     /// Highest Telegram update that was handled.
     pub last_update: Option<i64>,
     /// The local day, counted from 1970, of the last daily summary.
@@ -121,6 +123,7 @@ impl Snapshot {
                 clean(text, most);
             }
         };
+        clean_some(&mut self.route, ADDRESS);
         for word in &mut self.troubles {
             clean(word, NAME);
         }

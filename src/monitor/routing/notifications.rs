@@ -20,6 +20,7 @@ use crate::monitor::site::flapping::ChangeNotice;
 use crate::monitor::site::outcome::Outcome;
 use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::time::{Moment, Now, text};
+use crate::monitor::uplink::route::Route;
 use crate::monitor::{Level, Monitor};
 use std::time::Duration;
 
@@ -206,6 +207,16 @@ impl Monitor {
             .all(|a| a.notification != alert.notification)
         {
             self.notify(now, [alert]);
+        }
+    }
+
+    /// A request to Telegram has ended.
+    pub(crate) fn route_used(&mut self, now: Now, route: &Route, failure: Option<String>) {
+        if let Some(text) = self.uplink.on_request(now, route, failure) {
+            self.actions.log(Level::Info, text.clone());
+            let chats = self.bot.chats().to_vec();
+            self.save_schedule.within_5_min(now.moment());
+            self.notify_of_uplink(now, chats, text);
         }
     }
 

@@ -12,6 +12,8 @@ pub(in crate::monitor) enum Timer {
     Inspection,
     /// The uplink is to be probed, for a pending down or while it has a fault.
     Probe,
+    /// Telegram is to be asked by another way, or an earlier one to be tried.
+    Route,
     /// A flapping site has been steady for long enough.
     Flapping,
     /// An open incident is to be repeated, or told as it is muted no more.
@@ -31,11 +33,12 @@ pub(in crate::monitor) enum Timer {
 }
 
 impl Timer {
-    pub const ALL: [Timer; 14] = [
+    pub const ALL: [Timer; 15] = [
         Timer::Maintenance,
         Timer::Check,
         Timer::Inspection,
         Timer::Probe,
+        Timer::Route,
         Timer::Flapping,
         Timer::Reminder,
         Timer::Fault,

@@ -6,11 +6,13 @@ pub(crate) mod flapping;
 pub mod network;
 pub mod outcome;
 pub mod printable;
+pub mod secret_url;
 pub(crate) mod state;
 pub(crate) mod streak;
 pub(crate) mod suppression;
 pub(crate) mod table;
 
+use crate::monitor::site::secret_url::SecretUrl;
 use crate::monitor::time::hours::Window;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -154,6 +156,18 @@ pub struct TlsCheck {
     pub verify: bool,
     /// PEM file of a private CA for this site.
     pub ca_file: Option<PathBuf>,
+}
+
+/// The proxy that a request goes by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Proxy {
+    /// What the environment names, if anything.
+    #[default]
+    Environment,
+    /// None at all.
+    None,
+    /// `http://`, `socks5://` or `socks5h://`, always with a port.
+    Server(SecretUrl),
 }
 
 /// What is sent, and what must come.
@@ -317,6 +331,8 @@ impl std::fmt::Debug for Login {
 pub struct HttpCheck {
     /// Absolute `http:` or `https:` URL with everything filled in. May hold secrets: never show it.
     pub url: String,
+    /// The proxy that the requests go by.
+    pub proxy: Proxy,
     /// Name or number of the interface behind which link-local addresses of this check are: no URL
     /// of the standard holds it.
     pub zone: Option<String>,

@@ -153,6 +153,8 @@ pub enum FailureKind {
     Connect,
     /// This machine has no route to an address of that family.
     NoRoute,
+    /// The proxy by which the site is asked cannot be reached.
+    Proxy,
     /// Handshake or certificate.
     Tls,
     /// A certificate of another server: an unknown issuer, or made for another name. What a captive

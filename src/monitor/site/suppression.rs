@@ -25,6 +25,8 @@ pub enum UplinkFault {
     CaptivePortal,
     /// IPv6 is gone, IPv4 is not.
     NoIpv6,
+    /// A proxy by which sites are asked cannot be reached.
+    Proxy,
 }
 
 impl UplinkFault {
@@ -35,6 +37,7 @@ impl UplinkFault {
             UplinkFault::Dns => "names",
             UplinkFault::CaptivePortal => "portal",
             UplinkFault::NoIpv6 => "ipv6",
+            UplinkFault::Proxy => "proxy",
         }
     }
 
@@ -44,6 +47,7 @@ impl UplinkFault {
             UplinkFault::Dns,
             UplinkFault::CaptivePortal,
             UplinkFault::NoIpv6,
+            UplinkFault::Proxy,
         ]
         .into_iter()
         .find(|t| t.word() == word)
@@ -56,6 +60,7 @@ impl UplinkFault {
             UplinkFault::Dns => "DNS on this network doesn't answer",
             UplinkFault::CaptivePortal => "something on this network answers in place of servers",
             UplinkFault::NoIpv6 => "IPv6 on this line is gone",
+            UplinkFault::Proxy => "its proxy doesn't answer",
         }
     }
 }

@@ -66,6 +66,7 @@ pub fn settings(access: Access) -> Settings {
         heartbeat: false,
         quiet: None,
         digest: None,
+        routes: Vec::new(),
         built: BUILT,
     }
 }

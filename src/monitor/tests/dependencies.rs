@@ -202,6 +202,7 @@ fn unset_with(sites: Vec<Site>) -> World {
     let mut world = World::new(sites.clone());
     world.wall = 1000;
     let settings = Settings {
+        routes: Vec::new(),
         built: WALL,
         ..settings(access())
     };

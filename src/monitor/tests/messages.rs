@@ -1,6 +1,7 @@
 //! Every kind of message once, as one text: `tests/messages.txt` is written from this.
 
 use super::message_cases;
+use super::routes::{proxy, set_routes, used};
 use super::wording::{NOW, alert, all_news, lasted, message};
 use super::world::*;
 use crate::monitor::Settings;
@@ -11,6 +12,7 @@ use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, LocalFault, Outcome};
 use crate::monitor::time::Moment;
 use crate::monitor::uplink::ProbeResult;
+use crate::monitor::uplink::route::Route;
 use crate::monitor::{Event, Monitor};
 use std::fmt::Write;
 use std::time::Duration;
@@ -411,6 +413,23 @@ fn notices(text: &mut String) {
         show(text, &world, before);
         text.push('\n');
     }
+    let mut world = elsewhere(&names);
+    set_routes(&mut world, &names, vec![Route::Direct, proxy()]);
+    all(&mut world, &names, failed(FailureKind::Proxy));
+    world.received();
+    let before = world.sent.len();
+    for (from, to) in [(Route::Direct, proxy()), (proxy(), Route::Direct)] {
+        for _ in 0..2 {
+            used(&mut world, &from, Some("no answer"));
+        }
+        world.pass(120);
+        used(&mut world, &to, None);
+        world.pass(10);
+    }
+    all(&mut world, &names, from(THERE, good(40)));
+    world.pass(120);
+    show(text, &world, before);
+    text.push('\n');
     for lack in [
         LocalFault::Descriptors,
         LocalFault::Memory,

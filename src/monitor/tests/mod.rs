@@ -21,6 +21,7 @@ mod persistence;
 mod quiet_and_maintenance;
 mod restarts;
 mod roots;
+pub(crate) mod routes;
 mod timers;
 mod uplink_faults;
 mod uplink_periods;

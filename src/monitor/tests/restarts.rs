@@ -87,6 +87,7 @@ fn flapping_survives_two_restarts_without_a_clock() {
         let mut next = World::new(vec![plain.clone()]);
         next.wall = 1000;
         let settings = Settings {
+            routes: Vec::new(),
             built: WALL,
             ..settings(access())
         };
@@ -126,6 +127,7 @@ fn what_is_still_down_after_a_power_cut_is_named_when_the_clock_came_late() {
     let mut next = World::of(&["blog"]);
     next.wall = 1000;
     let settings = Settings {
+        routes: Vec::new(),
         built: WALL,
         ..settings(access())
     };
@@ -174,6 +176,7 @@ fn a_clock_that_is_lost_for_a_moment_moves_no_outage() {
     let mut next = World::new(sites());
     next.wall = WALL + 3720;
     let settings = Settings {
+        routes: Vec::new(),
         built: WALL,
         ..settings(access())
     };

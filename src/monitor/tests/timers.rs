@@ -4,9 +4,11 @@ use super::world::*;
 use crate::monitor::judge::flapping;
 use crate::monitor::routing::timers::Timer;
 use crate::monitor::site::Site;
+use crate::monitor::site::secret_url::SecretUrl;
 use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::time::hours::{ALL_DAYS, Hours, Window};
-use crate::monitor::{Monitor, Settings};
+use crate::monitor::uplink::route::Route;
+use crate::monitor::{Event, Monitor, Settings};
 use std::time::Duration;
 
 /// A world in which this timer runs.
@@ -50,6 +52,18 @@ fn arrange(timer: Timer) -> World {
             monitor.uplink.request_probe(false);
             world.pass(1);
             world.monitor.uplink.request_probe(false);
+        }
+        Timer::Route => {
+            let url = SecretUrl::new("socks5h://h:1080".into(), "socks5h://h".into(), Vec::new());
+            let routes = vec![Route::Direct, Route::Proxy(url)];
+            monitor.uplink.set_routes(routes, moment);
+            // The other one is used, and the first to be tried in ten minutes.
+            for _ in 0..2 {
+                world.feed(Event::RouteUsed {
+                    route: Route::Direct,
+                    failure: Some("no answer".into()),
+                });
+            }
         }
         Timer::Flapping => {
             for _ in 0..5 {

@@ -489,7 +489,7 @@ fn a_resolver_that_was_known_to_be_gone_when_a_check_failed_is_why_it_failed() {
 #[test]
 fn a_probe_that_was_slept_through_is_made_again_but_not_at_once() {
     let at = |secs: i64| Moment(secs * 1000);
-    let mut line = Uplink::new(true);
+    let mut line = Uplink::new(true, Vec::new());
     line.request_probe(false);
     line.begin_probe(at(0));
     line.on_wakeup(at(2));

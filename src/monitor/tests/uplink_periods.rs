@@ -277,6 +277,7 @@ fn an_offline_period_over_a_power_cut_is_dated_right_though_the_clock_came_late(
         snapshot.clean = true;
         next.wall = 1000;
         let settings = Settings {
+            routes: Vec::new(),
             built: WALL,
             uplink: true,
             ..settings(access())
@@ -308,6 +309,7 @@ fn an_offline_period_is_told_without_times_that_mean_nothing_while_the_clock_is_
     let mut world = World::elsewhere(vec![plain(site("plain"))]);
     world.wall = 1000;
     let settings = Settings {
+        routes: Vec::new(),
         built: WALL,
         uplink: true,
         ..settings(access())

@@ -79,6 +79,9 @@ pub struct World {
     pub look_lasts: Duration,
     looking: Option<i64>,
     pub beats: usize,
+    /// The ways to Telegram that were used and tried, in turn.
+    pub routes: Vec<String>,
+    pub route_trials: Vec<String>,
     pub saves: usize,
     pub history_saves: usize,
     pub logs: Vec<String>,
@@ -181,6 +184,8 @@ impl World {
             look_lasts: Duration::ZERO,
             looking: None,
             beats: 0,
+            routes: Vec::new(),
+            route_trials: Vec::new(),
             saves: 0,
             history_saves: 0,
             logs: Vec::new(),
@@ -405,6 +410,14 @@ impl World {
 
     fn perform(&mut self, action: Action) -> Vec<Event> {
         match action {
+            Action::UseRoute(route) => {
+                self.routes.push(route.to_string());
+                Vec::new()
+            }
+            Action::TryRoute(route) => {
+                self.route_trials.push(route.to_string());
+                Vec::new()
+            }
             Action::Check {
                 site,
                 fresh,

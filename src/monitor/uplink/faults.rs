@@ -232,6 +232,10 @@ impl Uplink {
                     watched.suppress(Suppression::Offline(UplinkFault::NoConnection), now);
                     return false;
                 }
+                if kind == Some(FailureKind::Proxy) && !watched.is_down() {
+                    watched.suppress(Suppression::Offline(UplinkFault::Proxy), now);
+                    return false;
+                }
                 // A fault that is known already is no site's either.
                 let known = kind.and_then(partial_fault).filter(|f| self.has_fault(*f));
                 let v4 = address.is_some_and(|a| a.is_ipv4());
@@ -247,6 +251,8 @@ impl Uplink {
             }
             Some(Suppression::Unreachable) => return false,
             Some(Suppression::Offline(fault)) => {
+                // What is behind a proxy is not on this network for us.
+                let lan = lan && fault != UplinkFault::Proxy;
                 let out = lan
                     || match fault {
                         UplinkFault::NoConnection => false,
@@ -254,6 +260,7 @@ impl Uplink {
                         UplinkFault::CaptivePortal => {
                             kind.is_none_or(|kind| !watched.may_be_portal(kind))
                         }
+                        UplinkFault::Proxy => kind != Some(FailureKind::Proxy),
                         UplinkFault::NoIpv6 => {
                             kind.is_none_or(FailureKind::spoke)
                                 || address.is_some_and(|a| a.is_ipv4())
@@ -283,6 +290,17 @@ impl Uplink {
     ) -> Vec<UplinkEvent> {
         let mut over = Vec::new();
         let moment = now.moment();
+        let behind = Some(Suppression::Offline(UplinkFault::Proxy));
+        let mut began = None;
+        if outcome.failure_kind() == Some(FailureKind::Proxy) {
+            began = self.fault_begins(now, UplinkFault::Proxy, moment, false, actions);
+            // It may be our own connection that is gone.
+            self.request_probe(false);
+        } else if sites[at].suppression() == behind {
+            let mut others = sites.iter().enumerate().filter(|(i, _)| *i != at);
+            let last = !others.any(|(_, w)| w.suppression() == behind);
+            over.extend(last.then_some(UplinkFault::Proxy));
+        }
         let elsewhere = outcome.address.filter(|a| !is_lan(*a));
         let kind = outcome.failure_kind();
         let named = sites[at].has_name();
@@ -308,7 +326,8 @@ impl Uplink {
         if answered && elsewhere.is_some_and(|a: IpAddr| a.is_ipv6()) {
             over.push(UplinkFault::NoIpv6);
         }
-        self.faults_end(now, over, sites, actions)
+        let ended = self.faults_end(now, over, sites, actions);
+        began.into_iter().chain(ended).collect()
     }
 
     /// A failure that is not yet enough requests a probe already: an uplink that comes back just before
@@ -356,6 +375,7 @@ fn partial_fault(kind: FailureKind) -> Option<UplinkFault> {
         FailureKind::Dns => Some(UplinkFault::Dns),
         FailureKind::Untrusted | FailureKind::Redirected => Some(UplinkFault::CaptivePortal),
         FailureKind::NoRoute => Some(UplinkFault::NoIpv6),
+        FailureKind::Proxy => Some(UplinkFault::Proxy),
         _ => None,
     }
 }

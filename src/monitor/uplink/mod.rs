@@ -19,17 +19,23 @@
 //! | online | a fault that leaves a connection | sites that fail by it are suppressed | `no_resolver_is_told_and_takes_no_site_down`, `a_captive_portal_takes_no_site_down`, `ipv6_that_is_gone_takes_no_site_down_that_needs_it` |
 //! | fault | it goes on | probed every 10 s | `while_there_is_a_fault_it_is_probed_every_ten_seconds` |
 //! | fault | over and back within 15 min | not notified again | `a_fault_that_comes_back_at_once_is_no_news` |
+//! | any | a check cannot reach its proxy | sites behind it are suppressed, each until its proxy is reached; notified once | `a_proxy_that_is_dead_is_told_once_and_takes_no_site_down` |
 //! | any | the configuration has no targets any more | what they found is over | `an_uplink_without_targets_suppresses_no_site` |
 
 pub(crate) mod faults;
 pub(crate) mod local_faults;
 pub(crate) mod offline_period;
+pub mod route;
+mod routes;
 
+use crate::monitor::event::Actions;
 use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::time::{Moment, Now};
 pub use crate::monitor::uplink::faults::UplinkEvent;
 use crate::monitor::uplink::local_faults::LocalFaults;
 pub use crate::monitor::uplink::offline_period::Period;
+use crate::monitor::uplink::route::Route;
+use crate::monitor::uplink::routes::{Connection, Routes};
 use std::time::Duration;
 
 /// Probes begin at least this far apart: requests in between share the next one.
@@ -79,6 +85,9 @@ impl UplinkFault {
             UplinkFault::NoIpv6 => Some(
                 "IPv6 on this line is gone: sites that are reached by it alone are not judged.",
             ),
+            UplinkFault::Proxy => {
+                Some("A proxy for sites doesn't answer: sites behind it are not judged.")
+            }
         }
     }
 
@@ -89,6 +98,7 @@ impl UplinkFault {
             UplinkFault::Dns => Some("DNS on this network answers again"),
             UplinkFault::CaptivePortal => Some("Servers answer for themselves again"),
             UplinkFault::NoIpv6 => Some("IPv6 on this line is back"),
+            UplinkFault::Proxy => Some("The proxy for sites answers again"),
         }
     }
 }
@@ -106,9 +116,9 @@ pub struct Uplink {
     requested: Option<bool>,
     faults: Vec<(UplinkFault, Moment)>,
     /// Until when each fault was last known to be there: what began before that says nothing.
-    last_known: [Option<Moment>; 4],
+    last_known: [Option<Moment>; 5],
     /// When each fault was last over: one that comes back at once is not notified again.
-    over: [Option<Moment>; 4],
+    over: [Option<Moment>; 5],
     /// When a name last resolved that is not loopback's.
     resolved: Option<Moment>,
     /// When something elsewhere last answered.
@@ -119,6 +129,7 @@ pub struct Uplink {
     /// When the machine last stood still.
     woke: Option<Moment>,
     local: LocalFaults,
+    routes: Routes,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -128,11 +139,78 @@ struct Probe {
 }
 
 impl Uplink {
-    pub fn new(has_targets: bool) -> Uplink {
+    /// `routes`: ways to Telegram, in the order in which they are tried.
+    pub fn new(has_targets: bool, routes: Vec<Route>) -> Uplink {
         Uplink {
             has_targets,
+            routes: Routes::new(routes),
             ..Uplink::default()
         }
+    }
+
+    /// Ways to Telegram, in the order in which they are tried.
+    pub fn set_routes(&mut self, routes: Vec<Route>, now: Moment) {
+        self.routes.set(routes, now);
+    }
+
+    /// The route of an earlier run, by its name.
+    pub fn restore_route(&mut self, name: &str, now: Moment) {
+        self.routes.restore(name, now);
+    }
+
+    /// What [`Uplink::restore_route`] is to know.
+    pub fn remembered_route(&self) -> Option<String> {
+        self.routes.remembered()
+    }
+
+    /// A request to Telegram by `route` has ended; `cause`: why it failed. What to notify chats of.
+    pub fn on_request(&mut self, now: Now, route: &Route, cause: Option<String>) -> Option<String> {
+        let failed = cause.is_some();
+        let news = self.routes.on_request(now, route, cause);
+        if failed && self.routes.fails() && !self.has_fault(UplinkFault::NoConnection) {
+            // Before the route is left the uplink must be known to be up.
+            self.request_probe(false);
+        }
+        news
+    }
+
+    /// The trial of a route has ended. Whether another is used now.
+    pub fn on_trial(
+        &mut self,
+        now: Now,
+        route: &Route,
+        cause: Option<String>,
+        actions: &mut Actions,
+    ) -> bool {
+        self.routes.on_trial(now, route, cause, actions)
+    }
+
+    /// When [`Uplink::on_route_timeout`] has something to do, but for what a probe brings.
+    pub fn next_route(&self, now: Moment) -> Option<Moment> {
+        self.routes.next_timeout(now, self.is_down())
+    }
+
+    /// Sees to the way to Telegram. Whether another is used now.
+    pub fn on_route_timeout(&mut self, now: Now, actions: &mut Actions) -> bool {
+        let failing = self.routes.failing_since(now.moment());
+        let connection = if !self.has_targets {
+            Connection::Up(false)
+        } else if self.is_down() {
+            Connection::Down
+        } else {
+            let probed = failing.map(|since| self.result_since(since, false));
+            match probed {
+                Some(Some(result)) => Connection::Up(result.up),
+                Some(None) => Connection::Asked,
+                None => Connection::Up(true),
+            }
+        };
+        self.routes.on_timeout(now, connection, actions)
+    }
+
+    /// No target answers, and no site elsewhere contradicts that.
+    fn is_down(&self) -> bool {
+        self.has_fault(UplinkFault::NoConnection) && self.contradicted < CONTRADICTIONS
     }
 
     /// There are targets to ask.
@@ -188,7 +266,13 @@ impl Uplink {
             false => PROBE_INTERVAL,
         };
         let wanted = self.requested.map(|_| after(shared));
-        let fault = (!self.faults.is_empty()).then(|| after(FAULT_PROBE_INTERVAL));
+        // That a proxy is gone, checks find out.
+        let probed = |(fault, _): &(UplinkFault, Moment)| *fault != UplinkFault::Proxy;
+        let fault = self
+            .faults
+            .iter()
+            .any(probed)
+            .then(|| after(FAULT_PROBE_INTERVAL));
         wanted.into_iter().chain(fault).min()
     }
 
@@ -367,7 +451,7 @@ mod tests {
 
     #[test]
     fn a_probe_is_shared_by_the_requests_before_it_began() {
-        let mut uplink = Uplink::new(true);
+        let mut uplink = Uplink::new(true, Vec::new());
         assert_eq!(uplink.result_since(at(0), false), None);
         assert_eq!(uplink.begin_probe(at(0)), Some(false));
         assert_eq!(uplink.result_since(at(0), false), None, "not reported yet");
@@ -385,7 +469,7 @@ mod tests {
 
     #[test]
     fn nothing_is_probed_without_a_request_or_without_targets() {
-        assert_eq!(Uplink::new(true).next_timeout(at(9)), None);
+        assert_eq!(Uplink::new(true, Vec::new()).next_timeout(at(9)), None);
         let mut uplink = Uplink::default();
         assert_eq!(uplink.result_since(at(0), false), None);
         assert_eq!(uplink.begin_probe(at(0)), None);
@@ -393,7 +477,7 @@ mod tests {
 
     #[test]
     fn a_shallow_result_serves_no_deep_request() {
-        let mut uplink = Uplink::new(true);
+        let mut uplink = Uplink::new(true, Vec::new());
         uplink.request_probe(false);
         uplink.begin_probe(at(0));
         uplink.on_result(at(0), UP);
@@ -403,7 +487,7 @@ mod tests {
 
     #[test]
     fn a_probe_without_a_result_is_made_again() {
-        let mut uplink = Uplink::new(true);
+        let mut uplink = Uplink::new(true, Vec::new());
         uplink.request_probe(false);
         uplink.begin_probe(at(0));
         assert_eq!(uplink.begin_probe(at(59)), None);
@@ -412,7 +496,7 @@ mod tests {
 
     #[test]
     fn while_there_is_a_fault_it_is_probed_every_ten_seconds() {
-        let mut uplink = Uplink::new(true);
+        let mut uplink = Uplink::new(true, Vec::new());
         uplink.request_probe(false);
         uplink.begin_probe(at(0));
         uplink.on_result(at(5), ProbeResult { up: false, ..UP });
@@ -422,7 +506,7 @@ mod tests {
 
     #[test]
     fn a_fault_that_comes_back_at_once_is_no_news() {
-        let mut uplink = Uplink::new(true);
+        let mut uplink = Uplink::new(true, Vec::new());
         assert!(uplink.begin_fault(UplinkFault::Dns, at(0), at(0)));
         assert!(!uplink.begin_fault(UplinkFault::Dns, at(5), at(5)));
         assert_eq!(uplink.end_fault(UplinkFault::Dns, at(60)), Some(at(0)));
@@ -433,7 +517,7 @@ mod tests {
 
     #[test]
     fn offline_periods_close_together_are_one() {
-        let mut uplink = Uplink::new(true);
+        let mut uplink = Uplink::new(true, Vec::new());
         let now = |secs: u64| Now {
             uptime: Duration::from_secs(secs),
             wall: 1_000_000 + secs as i64,
