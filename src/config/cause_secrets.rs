@@ -93,7 +93,7 @@ fn contains(all: &str, part: &str) -> bool {
 }
 
 /// Base64 (RFC 4648, section 4), without padding: whatever stands behind it, it is found.
-fn base64(bytes: &[u8]) -> String {
+pub fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {

@@ -100,6 +100,7 @@ fn hour(sites: usize) -> (u32, f64) {
         quiet: None,
         digest: None,
         heartbeat: true,
+        channels: Vec::new(),
         built: WALL - 1000,
     };
     let mut monitor = Monitor::new((0..sites).map(site), settings, now(0), 42);

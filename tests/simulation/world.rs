@@ -359,6 +359,8 @@ impl World<'_> {
                     Occurrence::Feed(Event::Measured { asker, vitals }),
                 );
             }
+            // See `channels`.
+            Action::SendByChannel(_) => {}
             Action::Heartbeat | Action::AnswerPress(_) | Action::Log(..) => {}
         }
     }
@@ -417,6 +419,7 @@ impl World<'_> {
             heartbeat: false,
             quiet: None,
             digest: None,
+            channels: Vec::new(),
             built: BUILT,
         }
     }

@@ -118,6 +118,7 @@ impl Day {
             heartbeat: true,
             quiet: None,
             digest: None,
+            channels: Vec::new(),
             built: 1_700_000_000,
         };
         let names = scene.sites.iter().enumerate();

@@ -59,6 +59,7 @@ impl Next {
             heartbeat: false,
             quiet: None,
             digest: None,
+            channels: Vec::new(),
             built: 1_700_000_000,
         };
         let mut next = Next {

@@ -66,6 +66,10 @@ impl Incident {
         &self.cause
     }
 
+    pub fn start(&self) -> Moment {
+        self.start
+    }
+
     /// When it ended; `None` while it is open.
     pub fn end(&self) -> Option<Moment> {
         self.end

@@ -65,6 +65,7 @@ pub fn settings(access: Access) -> Settings {
         heartbeat: false,
         quiet: None,
         digest: None,
+        channels: Vec::new(),
         built: BUILT,
     }
 }

@@ -4,6 +4,7 @@ mod added;
 mod alerts;
 mod behind;
 mod buttons;
+mod channels;
 mod chats;
 mod clock;
 mod commands;
