@@ -203,3 +203,36 @@ fn what_helps_nobody_is_warned_about() {
         ]
     );
 }
+
+#[test]
+fn the_recipes_of_the_documentation_are_sound() {
+    let page = include_str!("../../../docs/notify.md");
+    let blocks = page.split("```toml\n").skip(1);
+    let blocks: Vec<&str> = blocks.filter_map(|rest| rest.split("```").next()).collect();
+    let titles = ["## ntfy", "## Gotify", "## Matrix", "## Home Assistant"];
+    assert!(titles.iter().all(|title| page.contains(title)));
+    assert_eq!(blocks.len(), 1 + titles.len());
+    for block in blocks {
+        let text = format!(
+            "[telegram]\ntoken = '1:a'\n[[site]]\nname = 'shop'\nurl = 'https://h/'\n{block}"
+        );
+        let env = |name: &str| Some(format!("{}-1", name.to_lowercase()));
+        let config = parsed_in(&text, &env).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        assert_eq!(config.warnings, [""; 0], "{block}");
+        let notify = &config.channels[0];
+        let url = notify.url.fill(&values());
+        assert!(
+            url::Url::parse(&url).is_ok() && !url.contains(['{', '$', ' ']),
+            "{url}"
+        );
+        match &notify.body {
+            Body::Json(json) => {
+                let json = json.fill(&values());
+                let read: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+                assert!(read.to_string().contains("call Bob"), "{json}");
+            }
+            Body::Text(text) => assert!(text.fill(&values()).contains("call Bob")),
+            Body::None => panic!("{block} sends nothing"),
+        }
+    }
+}
