@@ -304,12 +304,12 @@ impl Monitor {
                 Some((channel.name.clone(), audience.still_down(site, incident)))
             })
             .collect();
-        let changed = self.outbox.fall_back(&self.sites, moment) || !due.is_empty();
+        if self.outbox.fall_back(&self.sites, moment) {
+            self.saving.soon(moment);
+        }
         for (channel, alert) in due {
             self.outbox.escalate(&channel, &alert, moment);
-        }
-        if changed {
-            self.saving.soon(moment);
+            self.saving.now();
         }
         let context = SendContext::new(&self.incidents, &self.sites, moment);
         let dated = self.clock.is_set();

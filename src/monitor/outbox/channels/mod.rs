@@ -5,7 +5,7 @@
 //! | --- | --- | --- |
 //! | is none | an alert is made, and the channel has all | waiting, to be written |
 //! | is none | nothing could be sent to Telegram for so long, and the alert waits for that | waiting, on disk as the alert |
-//! | is none | an incident that was told is not acknowledged after so long | waiting, on disk as the incident |
+//! | is none | an incident that was told is not acknowledged after so long | waiting, to be written |
 //! | is none | the end of such an incident is told | waiting, to be written |
 //! | waiting | it is on disk, the oldest of the channel, and that does not back off | in flight |
 //! | in flight | it was taken | gone |
@@ -134,6 +134,12 @@ struct Escalated {
     channels: Vec<String>,
 }
 
+impl Alert {
+    fn is_handed_to(&self, channel: &Channel) -> bool {
+        self.by_channels.handed.contains(&channel.name)
+    }
+}
+
 impl Outbox {
     /// Takes the channels of a configuration. Returns what is dropped, for the log: what waits for
     /// channels that are there no longer.
@@ -232,7 +238,7 @@ impl Outbox {
                 continue;
             };
             for channel in self.channels.takers(alert, sites) {
-                self.push_to_channel(channel, fullest, now, false);
+                self.push_to_channel(channel, fullest, now);
                 taken.push(place);
             }
         }
@@ -255,7 +261,7 @@ impl Outbox {
         }
     }
 
-    fn push_to_channel(&mut self, channel: String, new: &NewAlert, now: Moment, stored: bool) {
+    fn push_to_channel(&mut self, channel: String, new: &NewAlert, now: Moment) {
         let id = self.take_id();
         let alert = Alert {
             id,
@@ -266,7 +272,7 @@ impl Outbox {
             chats: Vec::new(),
             delivered: Vec::new(),
             edits: Vec::new(),
-            stored,
+            stored: mutated!("send by a channel what is not on disk"),
             by_channels: ByChannels::default(),
         };
         self.channels.push(channel, alert);
@@ -279,15 +285,22 @@ impl Outbox {
         let channels: Vec<&Channel> = channels.filter(due).collect();
         let mut copies = Vec::new();
         for channel in channels {
+            let handed = self.alerts.iter().filter(|a| a.is_handed_to(channel));
+            // Several chats may have it in words of their own.
+            let mut events: Vec<_> = handed.map(Alert::event).collect();
             for alert in self.alerts.iter_mut().filter(|a| a.stored) {
-                let handed = &mut alert.by_channels.handed;
                 let digest = matches!(alert.notification, Notification::Digest { .. });
-                if digest || handed.contains(&channel.name) || !channel.takes(&alert.site, sites) {
+                if digest || alert.is_handed_to(channel) || !channel.takes(&alert.site, sites) {
                     continue;
                 }
-                handed.push(channel.name.clone());
+                if !mutated!("hand an alert to a channel again and again") {
+                    alert.by_channels.handed.push(channel.name.clone());
+                }
                 alert.by_channels.delayed = true;
-                copies.push((channel.name.clone(), alert.clone()));
+                if !events.contains(&alert.event()) {
+                    events.push(alert.event());
+                    copies.push((channel.name.clone(), alert.clone()));
+                }
             }
         }
         let any = !copies.is_empty();
@@ -308,6 +321,7 @@ impl Outbox {
     /// When what waits for Telegram goes by this channel.
     fn fallback_due(&self, channel: &Channel) -> Option<Moment> {
         match channel.when {
+            When::TelegramFails(_) if mutated!("never fall back to a channel") => None,
             When::TelegramFails(after) => Some(self.failing_since? + after),
             When::Always | When::Unacknowledged(_) => None,
         }
@@ -339,7 +353,9 @@ impl Outbox {
                 .filter_map(move |(after, incident)| {
                     let has_it = self.escalated(incident.number());
                     let has_it = has_it.is_some_and(|names| names.contains(&channel.name));
-                    let wanted = incident.acknowledged().is_none() && !has_it;
+                    let seen = incident.acknowledged().is_some();
+                    let seen = seen && !mutated!("send what was acknowledged by a channel");
+                    let wanted = !seen && !has_it;
                     let wanted = wanted && channel.takes(incident.site(), sites);
                     wanted.then(|| (incident.start() + after, channel, incident))
                 })
@@ -357,7 +373,7 @@ impl Outbox {
             channels: Vec::new(),
         });
         escalated.channels.push(channel.to_owned());
-        self.push_to_channel(channel.to_owned(), alert, now, true);
+        self.push_to_channel(channel.to_owned(), alert, now);
     }
 
     /// Incidents that are no longer remembered are forgotten.
