@@ -212,7 +212,7 @@ fn header_value(text: &str) -> String {
         true => line.to_owned(),
         false => {
             let mut word = base64(line.as_bytes());
-            while word.len() % 4 > 0 {
+            while !word.len().is_multiple_of(4) {
                 word.push('=');
             }
             format!("=?UTF-8?B?{word}?=")

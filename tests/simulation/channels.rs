@@ -233,18 +233,16 @@ impl<'a> Heard<'a> {
         }
         for (attempt, said, incident) in self.told() {
             let what = match said {
-                Said::Down => [Some(DOWN), None],
-                Said::Up(_) => [Some(UP), None],
+                Said::Down => DOWN,
+                Said::Up(_) => UP,
                 _ => continue,
             };
             let late = attempt.at > self.facts.plan.end - 5 * MINUTE;
-            for what in what.into_iter().flatten() {
-                if self.arrived(ALL, incident, what).next().is_none() && !late {
-                    verdict.faults.push(format!(
-                        "{}: a chat was told{what}#{incident}, and {ALL} never had it",
-                        clock(attempt.at)
-                    ));
-                }
+            if self.arrived(ALL, incident, what).next().is_none() && !late {
+                verdict.faults.push(format!(
+                    "{}: a chat was told that #{incident}{what}…, and {ALL} never had it",
+                    clock(attempt.at)
+                ));
             }
         }
     }
@@ -339,9 +337,8 @@ impl<'a> Heard<'a> {
     }
 
     fn unacknowledged_is_complete(&self, verdict: &mut Judgement) {
-        let (plan, record) = (self.facts.plan, self.facts.record);
-        let told = self.told();
-        for (attempt, said, incident) in &told {
+        let plan = self.facts.plan;
+        for (attempt, said, incident) in &self.told() {
             if *said == Said::Down {
                 self.goes_on(attempt, *incident, verdict);
             }
@@ -358,7 +355,6 @@ impl<'a> Heard<'a> {
                 verdict.faults.push(text);
             }
         }
-        let _ = record;
     }
 
     /// An outage that was told goes on, and no user acknowledges it.
@@ -370,11 +366,9 @@ impl<'a> Heard<'a> {
         let Some(site) = site.find_map(|line| self.facts.index(&line.site)) else {
             return;
         };
-        let outages = plan.sites[site].outages.iter().map(|o| o.span);
-        let Some(outage) = outages
-            .filter(|o| o.has(attempt.at) && o.to > due + SOON)
-            .next()
-        else {
+        let mut outages = plan.sites[site].outages.iter().map(|o| o.span);
+        let outage = outages.find(|o| o.has(attempt.at) && o.to > due + SOON);
+        let Some(outage) = outage else {
             return;
         };
         let whole = Span::new(outage.from, due);

@@ -285,14 +285,18 @@ impl Outbox {
         let channels: Vec<&Channel> = channels.filter(due).collect();
         let mut copies = Vec::new();
         for channel in channels {
+            let takes = |alert: &Alert| {
+                let digest = matches!(alert.notification, Notification::Digest { .. });
+                let new = alert.stored && !digest && !alert.is_handed_to(channel);
+                new && channel.takes(&alert.site, sites)
+            };
+            if !self.alerts.iter().any(takes) {
+                continue;
+            }
             let handed = self.alerts.iter().filter(|a| a.is_handed_to(channel));
             // Several chats may have it in words of their own.
             let mut events: Vec<_> = handed.map(Alert::event).collect();
-            for alert in self.alerts.iter_mut().filter(|a| a.stored) {
-                let digest = matches!(alert.notification, Notification::Digest { .. });
-                if digest || alert.is_handed_to(channel) || !channel.takes(&alert.site, sites) {
-                    continue;
-                }
+            for alert in self.alerts.iter_mut().filter(|a| takes(a)) {
                 if !mutated!("hand an alert to a channel again and again") {
                     alert.by_channels.handed.push(channel.name.clone());
                 }
