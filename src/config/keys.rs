@@ -226,19 +226,20 @@ pub static LOGIN: Section = Section {
     has_defaults: false,
 };
 
+/// Completions find the sites in `config --json` by their first two keys, `name` and `url`.
 pub static NOTIFY: Section = Section {
     title: "[[notify]]",
     prefix: "",
     #[rustfmt::skip]
     keys: &[
-        key("name", TEXT, Value, ANY, "", "required; unique, 1 to 64 characters"),
+key("name", TEXT, Value, ANY, "", "required; unique, 1 to 64 characters"),
+        key("when", Other("\"always\", \"telegram fails 5m\" or \"unacknowledged 15m\" in quotes"), Value, ANY, "always", "every alert; those that wait while nothing could be sent to Telegram for so long; or outages that no user acknowledged within so long, and their ends"),
+        key("sites", List("a list of names of sites and groups such as [\"shop\"]"), Value, ANY, "", "alerts of these alone; otherwise of all, and those about sitemon itself"),
         key("url", URL, Nothing, ANY, "", "required; where an alert is sent: `http://` or `https://`; `$NAME` as in a site, here and in `headers`, `body` and `json`; placeholders (see [notify.md](notify.md)) are percent-encoded"),
         key("method", Other("a method in quotes such as \"POST\""), Value, ANY, "POST", "method of the request"),
         key("headers", Other("a table such as { Title = \"{site} {state}\" }"), Names, ANY, "{}", "headers of the request, with placeholders; one whose value is empty is left out"),
         key("body", TEXT, Nothing, ANY, "", "body of the request, with placeholders as they are"),
         key("json", Other("a table such as { message = \"{text}\" }"), Nothing, ANY, "", "body of the request as JSON, in whose texts placeholders are encoded; instead of `body`"),
-        key("when", Other("\"always\", \"telegram fails 5m\" or \"unacknowledged 15m\" in quotes"), Value, ANY, "always", "every alert; those that wait while nothing could be sent to Telegram for so long; or outages that no user acknowledged within so long, and their ends"),
-        key("sites", List("a list of names of sites and groups such as [\"shop\"]"), Value, ANY, "", "alerts of these alone; otherwise of all, and those about sitemon itself"),
     ],
     has_defaults: true,
 };

@@ -175,8 +175,8 @@ fn no_output_shows_where_and_what_a_channel_sends() {
     }
     assert!(
         to_json(&config).contains(
-            "\"notify\":[{\"name\":\"hook\",\"url\":\"***\",\"method\":\"POST\",\"headers\":{\"X-Key\":\"***\"},\
-             \"body\":null,\"json\":\"***\",\"when\":\"always\",\"sites\":null}"
+            "\"notify\":[{\"name\":\"hook\",\"when\":\"always\",\"sites\":null,\"url\":\"***\",\"method\":\"POST\",\
+             \"headers\":{\"X-Key\":\"***\"},\"body\":null,\"json\":\"***\"}"
         ),
         "{}",
         to_json(&config)
