@@ -340,9 +340,10 @@ impl Monitor {
                 let text = format!("{channel} refused an alert, which is dropped: {reason}");
                 self.actions.log(Level::Warn, text.clone());
                 self.saving.soon(now.moment());
-                if first {
+                let chats = self.bot.chats().to_vec();
+                if first && !chats.is_empty() {
                     let text = format!("{text}. The log has others until it takes one again.");
-                    let notice = NewAlert::notice(self.bot.chats().to_vec(), text);
+                    let notice = NewAlert::notice(chats, text);
                     self.queue(now, vec![notice], &[]);
                     self.outbox.keep_from_channel(channel);
                 }
