@@ -186,3 +186,65 @@ impl Request {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Limits;
+
+    /// 1994-11-06 08:49:37 GMT, the RFC's example.
+    const NOW: i64 = 784_111_777;
+
+    fn notifier() -> Notifier {
+        let limits = Limits {
+            max_connections: 4,
+            idle_connections: 1,
+            idle_timeout: Duration::from_secs(1),
+            user_agent: "test".to_owned(),
+            ca_file: None,
+        };
+        let client = Client::new(&limits).expect("a client");
+        Notifier::new(client, Clock::showing(|| NOW), &[])
+    }
+
+    #[test]
+    fn what_a_server_asks_for_is_read_and_bounded() {
+        let notifier = notifier();
+        let day = Some(LONGEST_WAIT);
+        for (text, wanted) in [
+            ("120", Some(Duration::from_secs(120))),
+            (" 3 ", Some(Duration::from_secs(3))),
+            (
+                "Sun, 06 Nov 1994 08:50:37 GMT",
+                Some(Duration::from_secs(60)),
+            ),
+            ("Sun, 06 Nov 2094 08:49:37 GMT", day),
+            ("99999999999999999999999", day),
+            ("0", None),
+            ("-5", None),
+            ("", None),
+            ("Sun, 06 Nov 1994 08:49:30 GMT", None),
+            ("soon", None),
+        ] {
+            assert_eq!(notifier.retry_after(text), wanted, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let notifier = notifier();
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("7"));
+        for status in 100..600 {
+            let code = StatusCode::from_u16(status).expect("a status");
+            match (status, notifier.delivery(code, &headers)) {
+                (200..=299, Delivery::Sent { .. }) => {}
+                (429 | 500..=599, Delivery::Later { after, .. }) => {
+                    assert_eq!(after, Some(Duration::from_secs(7)));
+                }
+                (100..=199 | 300..=428 | 430..=499, Delivery::Refused { .. }) => {}
+                (_, delivery) => panic!("{status}: {delivery:?}"),
+            }
+        }
+    }
+}
