@@ -189,7 +189,7 @@ fn retry_after_is_obeyed() {
     let scene = scene_with(&hook, "body = \"{text}\"");
     let running = scene.start();
     scene.outage();
-    hook.web.wait_requests(2);
+    until("two requests", || locked(&hook.times).len() == 2);
     let times = locked(&hook.times).clone();
     assert!(times[1] - times[0] >= Duration::from_secs(3), "{times:?}");
     end(&scene, running);

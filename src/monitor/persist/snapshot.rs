@@ -300,7 +300,10 @@ impl AlertRecord {
             edits: Vec::new(),
             stored: true,
             by_channels: ByChannels {
-                handed: self.handed.clone().unwrap_or_default(),
+                handed: match &self.handed {
+                    Some(names) if !mutated!("forget what was handed to channels") => names.clone(),
+                    _ => Vec::new(),
+                },
                 sent: self.sent_by.clone().unwrap_or_default(),
                 delayed: self.handed.is_some() || self.sent_by.is_some(),
             },

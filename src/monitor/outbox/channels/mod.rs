@@ -297,9 +297,7 @@ impl Outbox {
             // Several chats may have it in words of their own.
             let mut events: Vec<_> = handed.map(Alert::event).collect();
             for alert in self.alerts.iter_mut().filter(|a| takes(a)) {
-                if !mutated!("hand an alert to a channel again and again") {
-                    alert.by_channels.handed.push(channel.name.clone());
-                }
+                alert.by_channels.handed.push(channel.name.clone());
                 alert.by_channels.delayed = true;
                 if !events.contains(&alert.event()) {
                     events.push(alert.event());
