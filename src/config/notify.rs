@@ -292,11 +292,11 @@ fn when(text: &str) -> Result<When, String> {
             let time = value::duration_within(time, Duration::from_secs(1), LONGEST);
             return time
                 .map(make)
-                .map_err(|what| format!("has a time that {what}"));
+                .map_err(|what| format!("has a time, which {what}"));
         }
     }
     let time = match TIMED.iter().find(|(words, _)| words.trim() == text.trim()) {
-        Some((words, _)) => format!("; `{words}` wants a time"),
+        Some((words, _)) => format!("; `{}` wants a time", words.trim()),
         None => format!("; `{}` is none of them", brief(text)),
     };
     Err(format!(

@@ -121,7 +121,7 @@ fn mistakes_have_their_place_and_a_remedy() {
             "6:8: `url` must begin with http:// or https://, not with ftp://",
             "8:8: `json` and `body` are both given; keep one of them",
             "9:9: `when` must be \"always\", \"telegram fails 5m\" or \"unacknowledged 15m\"; \
-             `unacknowledged ` wants a time",
+             `unacknowledged` wants a time",
             "10:11: `sites` names `blgo`, which is no site and no group; did you mean `blog`?",
             "10:19: `sites` names `x`, which is no site and no group; it wants the `name` or the `group` \
              of a [[site]]",
@@ -134,7 +134,7 @@ fn mistakes_have_their_place_and_a_remedy() {
         &[
             "5:1: this [[notify]] has no `url`; say where alerts are sent, e.g. url = \
              \"https://ntfy.sh/TOPIC\"",
-            "7:9: `when` has a time that must be at least 1s, not 0s",
+            "7:9: `when` has a time, which must be at least 1s, not 0s",
             "8:22: `headers.Title` has a line break or another control character in it",
             "8:29: `headers.Connection` cannot be set: connections are kept or closed by the agent",
             "10:9: `name` is that of another [[notify]]; names are unique",
