@@ -21,6 +21,9 @@ use url::Url;
 
 /// For the whole request, once it has its permit.
 const WITHIN: Duration = Duration::from_secs(10);
+/// A request that failed after so long is made again after twice the time that it took: with few
+/// permits, most of that one's time is for checks.
+const LONG: Duration = Duration::from_secs(3);
 /// Of an answer's body, which is read for the connection's sake alone.
 const MOST: u64 = 16 * 1024;
 const BODY_WITHIN: Duration = Duration::from_secs(1);
@@ -82,9 +85,16 @@ impl Notifier {
 
     async fn ask(&self, request: &Request) -> Delivery {
         let permit = self.client.check_permit().await;
-        let deadline = Instant::now() + WITHIN;
+        let begun = Instant::now();
+        let deadline = begun + WITHIN;
         let host = request.url.host_str().unwrap_or_default();
-        let failed = |fault: TransferError| later(None, &fault.failure(host, WITHIN).detail);
+        let failed = |fault: TransferError| {
+            let took = Some(begun.elapsed()).filter(|took| *took > LONG);
+            later(
+                took.map(|took| took * 2),
+                &fault.failure(host, WITHIN).detail,
+            )
+        };
         let call = async {
             let transfer = TransferRequest {
                 method: request.method.clone(),

@@ -144,6 +144,11 @@ fn whatever_a_server_does_costs_one_attempt_and_no_alert() {
                 let bodies = hook.bodies();
                 assert_eq!(bodies.len(), 3, "{failure:?}: {bodies:?}");
                 assert!(bodies[0].starts_with(DOWN) && bodies[1].starts_with(DOWN));
+                let times = locked(&hook.times).clone();
+                let apart = times[1] - times[0];
+                // It had a permit of the checks for ten seconds.
+                let hangs = matches!(failure, Behaviour::Hang);
+                assert!(!hangs || apart > Duration::from_secs(29), "{apart:?}");
                 end(&scene, running);
             });
         }
