@@ -256,6 +256,17 @@ fn while_telegram_fails_what_waits_goes_by_the_channel_once_and_says_so_later() 
 }
 
 #[test]
+fn notices_of_one_moment_all_go_by_the_channel() {
+    let mut world = with(&["blog"], FIVE);
+    telegram(&mut world, false);
+    for text in ["one", "two"] {
+        world.feed(Event::Notice(text.to_owned()));
+    }
+    world.pass(6 * MIN);
+    assert_eq!(texts(&world).concat().matches("ℹ️").count(), 2);
+}
+
+#[test]
 fn a_late_alert_says_what_a_channel_for_all_had_at_once() {
     let mut world = with(&["blog"], When::Always);
     telegram(&mut world, false);

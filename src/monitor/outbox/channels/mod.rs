@@ -294,12 +294,13 @@ impl Outbox {
                 continue;
             }
             let handed = self.alerts.iter().filter(|a| a.is_handed_to(channel));
-            // Several chats may have it in words of their own.
+            // Several chats may have it in words of their own. Of notices that is not known.
+            let notice = |a: &Alert| matches!(a.notification, Notification::Notice { .. });
             let mut events: Vec<_> = handed.map(Alert::event).collect();
             for alert in self.alerts.iter_mut().filter(|a| takes(a)) {
                 alert.by_channels.handed.push(channel.name.clone());
                 alert.by_channels.delayed = true;
-                if !events.contains(&alert.event()) {
+                if notice(alert) || !events.contains(&alert.event()) {
                     events.push(alert.event());
                     copies.push((channel.name.clone(), alert.clone()));
                 }
