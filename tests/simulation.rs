@@ -13,6 +13,8 @@
 //! cargo test --profile sim --test simulation year -- --ignored --nocapture
 //! ```
 
+#[path = "simulation/channels.rs"]
+mod channels;
 #[path = "simulation/clocks.rs"]
 mod clocks;
 #[path = "simulation/dice.rs"]
@@ -280,6 +282,7 @@ fn print_plan(plan: &Plan) {
         "throttled {:?}\nrefused {:?}\nmoved {:?}\njumps {:?}\nfrozen {:?}\nends {:?}",
         plan.throttled, plan.refused, plan.moved, plan.jumps, plan.frozen, plan.ends
     );
+    println!("channels {:?}", plan.channels);
     for w in &plan.written {
         println!("written {} in {}: {}", clock(w.at), w.chat, w.text);
     }
@@ -330,6 +333,16 @@ fn print_record(record: &Record) {
             f.which + 1,
             f.age,
             f.clock_off
+        );
+    }
+    for a in &record.by_channels {
+        println!(
+            "{} {} arrived {:?} confirmed {:?} {:?}",
+            clock(a.at),
+            a.channel,
+            a.arrived.map(clock),
+            a.confirmed.map(clock),
+            a.text
         );
     }
     for a in &record.arrivals {

@@ -116,6 +116,7 @@ impl Transport {
             heartbeat: config.agent.heartbeat.is_some(),
             quiet: config.telegram.as_ref().and_then(|t| t.quiet),
             digest: config.agent.digest,
+            channels: config.channels.iter().map(|n| n.channel.clone()).collect(),
             built: BUILT,
         }
     }

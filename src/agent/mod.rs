@@ -8,6 +8,7 @@ mod chat_transport;
 mod clock_watch;
 mod heartbeat;
 mod history_store;
+mod notifier;
 pub(crate) mod reload;
 mod shutdown;
 mod tasks;
@@ -37,6 +38,7 @@ use chat_transport::Transport;
 pub use chat_transport::{Terminal, telegram};
 use futures_lite::{FutureExt, StreamExt};
 use heartbeat::HeartbeatSender;
+use notifier::Notifier;
 use reload::Reading;
 use shutdown::{SECOND_SIGNAL_TIMEOUT, SHUTDOWN_TIMEOUT};
 use smol::{LocalExecutor, Task};
@@ -154,6 +156,7 @@ struct Agent {
     history_files: Option<Arc<Mutex<HistoryFiles>>>,
     transport: Rc<Transport>,
     heartbeat: Rc<HeartbeatSender>,
+    notifier: Rc<Notifier>,
     /// Where the registries of domains are.
     registries: Rc<Registries>,
     /// `rdap` of the configuration.
@@ -209,6 +212,7 @@ impl Agent {
         let transport = Transport::new(&client, &clock, &config, use_telegram, terminal);
         let transport = Rc::new(transport);
         let heartbeat = Rc::new(HeartbeatSender::new(client.clone(), clock.clone()));
+        let notifier = Notifier::new(client.clone(), clock.clone(), &config.channels);
         let mut monitor = Monitor::new(
             config.sites.clone(),
             transport.settings(&config, &client),
@@ -255,6 +259,7 @@ impl Agent {
             history_files,
             transport,
             heartbeat,
+            notifier: Rc::new(notifier),
             registries: Rc::new(registries),
             rdap,
             resolvers: Resolvers::new(),
@@ -432,6 +437,7 @@ impl Agent {
                     self.answers.try_send(Answer::Message(outgoing)).is_ok()
                 };
             }
+            Action::SendByChannel(send) => self.send_by_channel(send),
             Action::AnswerPress(answer) => {
                 let _ = self.answers.try_send(Answer::Press(answer));
             }

@@ -139,6 +139,7 @@ impl Agent {
         if config.telegram.is_none() != self.config.telegram.is_none() {
             config.telegram = self.config.telegram.clone();
         }
+        self.notifier.reload(&config.channels);
         let reloaded = Event::Reloaded {
             sites: config.sites.clone(),
             added: config::added_sites(self.monitor.added(), &config),

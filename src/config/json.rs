@@ -1,10 +1,11 @@
 //! `sitemon config --json`: what would run, for programs. The table of keys says which keys there are,
 //! in which order, and which values are hidden.
 
-use super::keys::{AGENT, Key, LOGIN, SITE, Section, TELEGRAM, ValueType, Visibility};
+use super::keys::{AGENT, Key, LOGIN, NOTIFY, SITE, Section, TELEGRAM, ValueType, Visibility};
+use super::notify::{Body, when_text};
 use super::scheme::Scheme;
 use super::value::format_duration;
-use super::{Agent, Config, Telegram};
+use super::{Agent, Config, Notify, Telegram};
 use crate::monitor::site::{
     Check, HttpCheck, HttpVersion, IpVersion, Login, LoginExpect, Proxy, SendExpect, Site,
 };
@@ -13,14 +14,36 @@ use std::fmt::{Display, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// `{"sites":[…],"agent":{…},"telegram":{…}}` with every key filled in, `null` for none, secrets as `"***"`.
+/// `{"sites":[…],"agent":{…},"telegram":{…},"notify":[…]}` with every key filled in, `null` for none, secrets as `"***"`; no `notify` without any.
 pub fn to_json(config: &Config) -> String {
     format!(
-        "{{\"sites\":{},\"agent\":{},\"telegram\":{}}}",
+        "{{\"sites\":{},\"agent\":{},\"telegram\":{}{}}}",
         list(config.sites.iter().map(|site| site_json(site))),
         agent_json(&config.agent),
         or_null(config.telegram.as_ref().map(telegram_json)),
+        match config.channels.as_slice() {
+            [] => String::new(),
+            channels => format!(",\"notify\":{}", list(channels.iter().map(notify_json))),
+        },
     )
+}
+
+fn notify_json(notify: &Notify) -> String {
+    let channel = &notify.channel;
+    let mut object = Object::of(&NOTIFY);
+    object.text("name", Some(&channel.name));
+    object.secret("url", true);
+    object.text("method", Some(&notify.method));
+    object.plain("headers", Some(names(&notify.headers)));
+    object.secret("body", matches!(notify.body, Body::Text(_)));
+    object.secret("json", matches!(notify.body, Body::Json(_)));
+    object.text("when", Some(when_text(channel.when)));
+    let sites = channel.sites.as_ref();
+    object.plain(
+        "sites",
+        sites.map(|sites| list(sites.iter().map(|s| json_string(s)))),
+    );
+    object.finish(|_| true)
 }
 
 fn agent_json(agent: &Agent) -> String {
@@ -156,8 +179,8 @@ fn talk_keys(object: &mut Object, send_expect: &SendExpect) {
 }
 
 /// The names of headers or fields alone.
-fn names(fields: &[(String, String)]) -> String {
-    let field = |(name, _): &(String, String)| format!("{}:\"***\"", json_string(name));
+fn names<T>(fields: &[(String, T)]) -> String {
+    let field = |(name, _): &(String, T)| format!("{}:\"***\"", json_string(name));
     let fields: Vec<String> = fields.iter().map(field).collect();
     format!("{{{}}}", fields.join(","))
 }

@@ -119,6 +119,7 @@ pub static ROOT: Section = Section {
         key("agent", Table(&AGENT), Value, ANY, "", "the agent itself"),
         key("defaults", Table(&DEFAULTS), Value, ANY, "", "what holds for every site that does not say otherwise"),
         key("site", Table(&SITE), Value, ANY, "", "a site to watch; one table each"),
+        key("notify", Table(&NOTIFY), Value, ANY, "", "another channel for alerts, by HTTP; one table each"),
     ],
     has_defaults: false,
 };
@@ -229,6 +230,24 @@ pub static LOGIN: Section = Section {
     has_defaults: false,
 };
 
+/// Completions find the sites in `config --json` by their first two keys, `name` and `url`.
+pub static NOTIFY: Section = Section {
+    title: "[[notify]]",
+    prefix: "",
+    #[rustfmt::skip]
+    keys: &[
+key("name", TEXT, Value, ANY, "", "required; unique, 1 to 64 characters"),
+        key("when", Other("\"always\", \"telegram fails 5m\" or \"unacknowledged 15m\" in quotes"), Value, ANY, "always", "every alert; those that wait while nothing could be sent to Telegram for so long; or outages that no user acknowledged within so long, and their ends"),
+        key("sites", List("a list of names of sites and groups such as [\"shop\"]"), Value, ANY, "", "alerts of these alone; otherwise of all, and those about sitemon itself"),
+        key("url", URL, Nothing, ANY, "", "required; where an alert is sent: `http://` or `https://`; `$NAME` as in a site, here and in `headers`, `body` and `json`; placeholders (see [notify.md](notify.md)) are percent-encoded"),
+        key("method", Other("a method in quotes such as \"POST\""), Value, ANY, "POST", "method of the request"),
+        key("headers", Other("a table such as { Title = \"{site} {state}\" }"), Names, ANY, "{}", "headers of the request, with placeholders; one whose value is empty is left out"),
+        key("body", TEXT, Nothing, ANY, "", "body of the request, with placeholders as they are"),
+        key("json", Other("a table such as { message = \"{text}\" }"), Nothing, ANY, "", "body of the request as JSON, in whose texts placeholders are encoded; instead of `body`"),
+    ],
+    has_defaults: true,
+};
+
 impl Key {
     /// What stands in the place of a key that is not there.
     pub fn default_value(&self) -> Option<ValueInner<'static>> {
@@ -276,7 +295,7 @@ impl Section {
         };
         let mut home = homes(&[&TELEGRAM, &AGENT, &DEFAULTS, &SITE]);
         if home.is_empty() {
-            home = homes(&[&LOGIN]);
+            home = homes(&[&LOGIN, &NOTIFY]);
         }
         if !home.is_empty() {
             return format!("unknown key `{name}` here; it belongs in {home}");
@@ -303,7 +322,7 @@ impl ValueType {
 
 /// Some table has a key of this name.
 pub fn is_known(key: &str) -> bool {
-    let all = [&ROOT, &TELEGRAM, &AGENT, &SITE, &LOGIN];
+    let all = [&ROOT, &TELEGRAM, &AGENT, &SITE, &LOGIN, &NOTIFY];
     all.iter().any(|section| section.key(key).is_some())
 }
 

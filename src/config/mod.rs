@@ -1,10 +1,10 @@
 //! `sitemon.conf`: text in, a [`Config`] or every mistake in it out.
 //!
 //! - `keys` is the table of all keys; `toml_table` takes them out of the file one by one.
-//! - `telegram`, `agent`, `site`, `site_keys`, `login` give them their meaning, `scheme` knows which
+//! - `telegram`, `agent`, `notify`, `site`, `site_keys`, `login` give them their meaning, `scheme` knows which
 //!   site has which, `site_names` looks at the names of all sites together.
 //! - `value`, `times_of_day`, `address`, `route`, `endpoint`, `ipv6_zone`, `condition` and `variables`
-//!   read single values; `string_span` finds a part of one in the file.
+//!   read single values, `template` those with placeholders; `string_span` finds a part of one in the file.
 //! - `error`, `syntax` and `mask` show what is wrong without showing a secret; `plaintext_secrets` and
 //!   `ca_files` give warnings.
 //! - `summary` and `json` print what would run; `chat_sites` reads sites that are added in a chat;
@@ -23,6 +23,7 @@ mod json;
 mod keys;
 mod login;
 mod mask;
+mod notify;
 mod paired_chat;
 mod plaintext_secrets;
 mod route;
@@ -35,6 +36,7 @@ mod string_span;
 mod summary;
 mod syntax;
 mod telegram;
+mod template;
 mod times_of_day;
 mod toml_table;
 mod value;
@@ -46,6 +48,7 @@ mod tests;
 pub use chat_sites::{Defaults, added_beside, added_site, added_sites};
 pub use error::{Mistake, Mistakes};
 pub use json::{json_string, to_json};
+pub use notify::{Body, Notify};
 pub use paired_chat::with_chat;
 pub use summary::summary;
 pub use telegram::TOKEN_VARIABLE;
@@ -82,6 +85,8 @@ pub struct Config {
     pub agent: Agent,
     /// In the order of the file. Names are unique.
     pub sites: Vec<Arc<Site>>,
+    /// The `[[notify]]` tables. Names are unique.
+    pub channels: Vec<Notify>,
     /// What holds for sites that are added in the chat.
     pub defaults: Defaults,
     /// What the user should know but what stops nothing, one sentence each.
@@ -299,7 +304,12 @@ fn config(mut root: Table, ctx: &Context, log: &mut MistakeList) -> Option<Confi
         site.map(Arc::new)
     });
     let sites: Vec<Option<Arc<Site>>> = sites.collect();
+    let mut targets = notify::Targets::new(&names, &sites);
     names.finish(log);
+    let tables = root.tables("notify", log).into_iter();
+    let channels: Vec<Option<Notify>> = tables
+        .map(|table| notify::read(table, &mut targets, ctx, &mut warnings, log))
+        .collect();
     root.finish(log);
     let secrets = log.take_secrets();
     if ctx.exposed {
@@ -308,10 +318,13 @@ fn config(mut root: Table, ctx: &Context, log: &mut MistakeList) -> Option<Confi
     if sites.is_empty() {
         warnings.push(format!("no [[site]] in {}: nothing to watch", ctx.file));
     }
+    let channels: Vec<Notify> = channels.into_iter().collect::<Option<_>>()?;
+    warnings.extend(notify::idle(&channels, telegram.is_some()));
     Some(Config {
         telegram,
         agent: agent?,
         sites: sites.into_iter().collect::<Option<_>>()?,
+        channels,
         defaults: Defaults::of(&defaults),
         warnings,
     })

@@ -160,6 +160,28 @@ pub fn texts(
     scope: &Scope,
     log: &mut MistakeList,
 ) -> Entry<Vec<(String, String)>> {
+    fields(
+        table,
+        key,
+        kind.secret,
+        kind.name,
+        log,
+        |text, label, log| {
+            expanded(text, label, true, scope.ctx.env, log).check(label, log, kind.value)
+        },
+    )
+}
+
+/// Names and values in the order of the file; `read` takes the text of a value further, of which it is
+/// told what messages call it. `secret`: one of them is a secret.
+pub fn fields<T>(
+    table: &mut Table,
+    key: &'static str,
+    secret: bool,
+    is_name: fn(&str) -> Result<(), String>,
+    log: &mut MistakeList,
+    mut read: impl FnMut(Entry<String>, &str, &mut MistakeList) -> Entry<T>,
+) -> Entry<Vec<(String, T)>> {
     let all = table.label(key);
     let entries = table.read(key, log, |value| match value {
         ValueInner::Table(entries) => Some(Ok(entries)),
@@ -171,11 +193,11 @@ pub fn texts(
         let mut list = Vec::new();
         let mut sound = true;
         // A form that takes nothing from the environment has its password in it, whatever that is called.
-        let mut literal = kind.secret && !fields.is_empty();
+        let mut literal = secret && !fields.is_empty();
         for (key, mut field) in fields {
             let name = key.name.into_owned();
             let label = format!("{all}.{}", keys::plain_part(&name));
-            if let Err(what) = (kind.name)(&name) {
+            if let Err(what) = is_name(&name) {
                 log.add(key.span, format!("`{label}` {what}"));
                 sound = false;
             }
@@ -198,9 +220,7 @@ pub fn texts(
                     Entry::Bad
                 }
             };
-            let text =
-                expanded(text, &label, true, scope.ctx.env, log).check(&label, log, kind.value);
-            match text.value() {
+            match read(text, &label, log).value() {
                 Some(text) => list.push((name, text)),
                 None => sound = false,
             }

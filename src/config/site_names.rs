@@ -44,6 +44,11 @@ impl Names {
         }
     }
 
+    /// All names so far.
+    pub fn known(&self) -> impl Iterator<Item = &str> {
+        self.lines.keys().map(String::as_str)
+    }
+
     /// With all names known, looks at what `after` says.
     pub fn finish(self, log: &mut MistakeList) {
         for After { site, named } in &self.after {
@@ -53,7 +58,7 @@ impl Names {
                     "`after` names this site itself; name the one it depends on",
                 );
             } else if !self.lines.contains_key(&named.value) {
-                let known = self.lines.keys().map(String::as_str);
+                let known = self.known();
                 let others = known.filter(|name| site.as_deref() != Some(name));
                 let remedy = match nearest(&named.value, others) {
                     Some(near) => format!("did you mean `{near}`?"),

@@ -1,7 +1,8 @@
 //! `sitemon config`: what would run, as a table for people. It holds no secret.
 
+use super::notify::when_text;
 use super::value::format_duration;
-use super::{Config, Telegram};
+use super::{Config, Notify, Telegram};
 use crate::monitor::render::text::count;
 use crate::monitor::site::{Check, HttpCheck, SendExpect, Site};
 use crate::monitor::time::hours;
@@ -67,7 +68,21 @@ pub fn summary(config: &Config) -> String {
         Some(telegram) => text.push_str(&telegram_line(telegram)),
         None => text.push_str("telegram  none: the terminal is the chat\n"),
     }
+    text.extend(config.channels.iter().map(notify_line));
     text
+}
+
+fn notify_line(notify: &Notify) -> String {
+    let channel = &notify.channel;
+    let of = match &channel.sites {
+        Some(sites) => format!(", alerts of {}", sites.join(", ")),
+        None => String::new(),
+    };
+    let (name, method, origin) = (&channel.name, &notify.method, &notify.origin);
+    format!(
+        "notify    {name}: {method} {origin}/***, {}{of}\n",
+        when_text(channel.when)
+    )
 }
 
 fn expectation(site: &Site) -> String {

@@ -3,6 +3,7 @@
 use super::bot::added_record::AddedRecord;
 use super::expiry::Subject;
 use super::outbox::Outgoing;
+use super::outbox::channels::{Channel, ChannelSend};
 use super::outbox::message::{CallbackAnswer, Delivery, Requester, Update};
 use super::render::stats::Vitals;
 use super::site::Site;
@@ -47,6 +48,11 @@ pub enum Event {
     },
     /// A sending has ended.
     Delivered {
+        id: u64,
+        delivery: Delivery,
+    },
+    /// An [`Action::SendByChannel`] has ended.
+    DeliveredByChannel {
         id: u64,
         delivery: Delivery,
     },
@@ -132,6 +138,8 @@ pub enum Action {
     },
     /// Send it and report [`Event::Delivered`].
     Send(Outgoing),
+    /// Send it by a channel and report [`Event::DeliveredByChannel`].
+    SendByChannel(ChannelSend),
     /// Answer the press of a button. It is not reported on.
     AnswerPress(CallbackAnswer),
     /// Write [`Monitor::snapshot`] and report [`Event::Saved`] or [`Event::SaveFailed`].
@@ -207,6 +215,8 @@ pub struct Settings {
     pub digest: Option<u16>,
     /// There is a `heartbeat` address.
     pub heartbeat: bool,
+    /// The `[[notify]]` tables.
+    pub channels: Vec<Channel>,
     /// When this program was built, in Unix seconds: see [`super::time::wall_clock`].
     pub built: i64,
 }

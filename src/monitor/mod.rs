@@ -88,6 +88,7 @@ impl Monitor {
             history: Recorder::default(),
             actions: Actions::default(),
         };
+        monitor.outbox.reload_channels(settings.channels);
         let now = monitor.read_clock(now);
         monitor.take_sites(now, sites.into_iter().map(Into::into).collect());
         monitor
@@ -128,6 +129,9 @@ impl Monitor {
             Event::Notice(text) => self.notify_all(now, text),
             Event::Mistaken { what, safe } => self.notify_of_mistakes(now, &what, &safe),
             Event::Delivered { id, delivery } => self.delivered(now, id, delivery),
+            Event::DeliveredByChannel { id, delivery } => {
+                self.delivered_by_channel(now, id, delivery);
+            }
             Event::Admitted { job } => self.admitted(now, job),
             Event::Measured { requester, vitals } => self.answer_stats(now, &requester, &vitals),
             Event::Saved { blocks } => {
@@ -198,6 +202,7 @@ impl Monitor {
             Timer::Heartbeat => self.schedule.next_beat(moment),
             Timer::Bot => self.bot.next_timeout(moment, &self.outbox),
             Timer::Keyboard => self.outbox.next_keyboard(moment),
+            Timer::Channel => self.next_channel(*now),
             Timer::Save => self.save_schedule.next_due(),
             Timer::Send => self.outbox.next_due(*now, self.unsettled(*now)),
         }
@@ -258,6 +263,7 @@ impl Monitor {
                 let context = SendContext::new(&self.incidents, sites, moment);
                 self.outbox.refresh_keyboards(&context);
             }
+            Timer::Channel => self.send_by_channels(*now),
             Timer::Save => {
                 if self
                     .save_schedule
@@ -409,7 +415,8 @@ impl Monitor {
         let mutes = mutes.filter_map(|w| Some((w.name().to_owned(), w.muted_until()?)));
         self.clock.remember_restored(now, muted_until, mutes);
         self.incidents = persist::incidents(snapshot, now);
-        let waiting: Vec<Alert> = snapshot.alerts.iter().map(|a| a.restore(now)).collect();
+        let waiting = snapshot.alerts.iter().filter(|a| a.channel.is_none());
+        let waiting: Vec<Alert> = waiting.map(|a| a.restore(now)).collect();
         let chats = self.bot.chats();
         persist::restore_notified(snapshot, alerts, &self.incidents, &waiting, chats);
         alerts.keep_sites(sites);
@@ -427,6 +434,9 @@ impl Monitor {
         sites.refresh_reach(moment, self.uplink.has_fault(UplinkFault::NoConnection));
         self.reconcile(moment);
         self.outbox.restore(waiting);
+        let (waiting, escalated) = persist::channels(snapshot, &self.incidents, now);
+        let dropped = self.outbox.restore_channels(waiting, escalated);
+        self.log_all(Level::Info, dropped);
         self.bot.restore_moves(persist::moves(snapshot));
         self.follow_moves();
         self.drop_hidden();
@@ -466,6 +476,8 @@ impl Monitor {
         self.alerts.reload(settings.quiet, settings.digest);
         self.clock.reload(settings.built);
         self.schedule.reload(settings.heartbeat);
+        let dropped = self.outbox.reload_channels(settings.channels);
+        self.log_all(Level::Info, dropped);
         self.take_configuration(now, sites, added);
         let (clock_set, sites) = (self.clock.is_set(), &mut self.sites);
         let online =
@@ -510,6 +522,12 @@ impl Monitor {
             .plan(now, &mut self.sites, self.schedule.jitter());
     }
 
+    fn log_all(&mut self, level: Level, lines: Vec<String>) {
+        for line in lines {
+            self.actions.log(level, line);
+        }
+    }
+
     /// Puts everything in order after sites have come or gone.
     fn sites_changed(&mut self, now: Now) {
         let moment = now.moment();
@@ -517,6 +535,7 @@ impl Monitor {
         self.sites
             .refresh_reach(moment, self.uplink.has_fault(UplinkFault::NoConnection));
         self.incidents.keep_sites(|name| self.sites.contains(name));
+        self.outbox.keep_escalated(&self.incidents);
         self.save_schedule.immediately();
         let (outbox, actions) = (&mut self.outbox, &mut self.actions);
         self.bot.keep_sites(&self.sites);

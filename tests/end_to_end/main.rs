@@ -20,6 +20,7 @@ mod hours;
 mod ipv6_zones;
 mod kinds;
 mod local_faults;
+mod notify;
 mod outside_text;
 mod overload;
 mod power_cuts;

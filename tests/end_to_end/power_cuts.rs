@@ -1,6 +1,7 @@
 //! It never loses an alert: the agent is killed at any moment, its files are damaged at any byte, and
 //! people still learn of every outage.
 
+mod hook;
 mod ledger;
 
 use crate::support::agent::{Running, Sitemon};
@@ -9,6 +10,7 @@ use crate::support::listener::LIMIT;
 use crate::support::routes::{Gate, Server, Straight};
 use crate::support::scene::{Scene, no_token, site};
 use crate::support::web::{Behaviour, Web};
+use hook::Hook;
 use ledger::Ledger;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -65,6 +67,8 @@ struct Lane {
     random: Random,
     api: BotApi,
     web: Web,
+    /// The server of a channel for all alerts.
+    hook: Hook,
     sitemon: Sitemon,
     /// In half of the lanes the straight way to Telegram is cut now and then, and there is another.
     routes: Option<(Gate, Server)>,
@@ -89,6 +93,7 @@ impl Lane {
             random: Random(seed.wrapping_mul(2).wrapping_add(1)),
             api,
             web: Web::new(),
+            hook: Hook::new(),
             sitemon: Sitemon::new(""),
             ledger: Ledger::default(),
             chosen: 0,
@@ -108,7 +113,8 @@ impl Lane {
                 let url = self.web.url(&format!("/{}", plan.name));
                 site(&plan.name, &url)
             });
-            let config = self.telegram() + &tables.collect::<String>();
+            let tables = tables.collect::<String>() + &self.hook.config();
+            let config = self.telegram() + &tables;
             self.sitemon.rewrite(&config);
             for _ in 0..KILLS {
                 self.live_and_die(&mut plans);
@@ -138,6 +144,13 @@ impl Lane {
         // A connection that is cut may have carried a message.
         ambiguous |= self.routes.is_some() && turn == 0;
         self.ledger.life(ambiguous);
+        let faults = [
+            Behaviour::status(500),
+            Behaviour::Close,
+            Behaviour::Hang,
+            Behaviour::status(429).with_header("Retry-After", "1"),
+        ];
+        self.hook.life(faults.get(self.random.below(8)).cloned());
         // Often the last one again: what was begun may be forgotten, and then not ended.
         if self.random.below(2) == 0 {
             self.chosen = self.random.below(plans.len());
@@ -208,6 +221,7 @@ impl Lane {
     /// nothing told before is told again.
     fn calm(&mut self, plans: &[Plan]) {
         self.ledger.life(false);
+        self.hook.life(None);
         let mut running = self.sitemon.run();
         let checks = self.web.requests();
         self.web.wait_requests(checks + 2 * plans.len());
@@ -217,7 +231,7 @@ impl Lane {
             let open = plans
                 .iter()
                 .find_map(|plan| self.ledger.lacks(&plan.name, plan.works));
-            match open {
+            match open.or_else(|| self.hook.lacks(&self.ledger)) {
                 None => break,
                 Some(what) if Instant::now() > give_up => {
                     let told = self.api.messages();
@@ -241,6 +255,8 @@ impl Lane {
         }
         let repeated = self.ledger.repeated_without_cause();
         assert_eq!(repeated, None, "{messages:#?}\n{}", running.stderr());
+        assert_eq!(self.hook.lacks(&self.ledger), None);
+        assert_eq!(self.hook.close(), None, "{}", running.stderr());
         self.ledger.close();
         self.api.clear();
     }

@@ -102,6 +102,7 @@ fn hour(sites: usize) -> (u32, f64) {
         digest: None,
         heartbeat: true,
         routes: Vec::new(),
+        channels: Vec::new(),
         built: WALL - 1000,
     };
     let mut monitor = Monitor::new((0..sites).map(site), settings, now(0), 42);

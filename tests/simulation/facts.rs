@@ -349,7 +349,7 @@ impl Facts<'_> {
     }
 
     /// The command was carried out then and was not forgotten.
-    fn sure(&self, which: usize, at: i64) -> bool {
+    pub fn sure(&self, which: usize, at: i64) -> bool {
         let fed = self.record.fed.iter().filter(|f| f.which == which);
         let all: Vec<_> = fed.collect();
         let cut = |l: &&crate::record::Life| {

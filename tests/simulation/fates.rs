@@ -7,8 +7,8 @@ use crate::plan::*;
 
 /// All of them.
 pub fn befall(plan: Plan) -> Plan {
-    blocked(group_moves(bot_refused(names_half_dead(parent_unseen(
-        machine(plan),
+    blocked(channels(group_moves(bot_refused(names_half_dead(
+        parent_unseen(machine(plan)),
     )))))
 }
 
@@ -148,5 +148,22 @@ fn group_moves(mut plan: Plan) -> Plan {
     plan.reloads.extend(configured.map(|(at, _)| at));
     plan.reloads.sort_unstable();
     plan.moved = Some(Moved { at, configured });
+    plan
+}
+
+/// Alerts go by channels, too, whose server is not always well.
+fn channels(mut plan: Plan) -> Plan {
+    let dice = &mut Dice::new(plan.seed ^ 0x6368_616e_6e65_6c73);
+    if dice.chance(70) {
+        let until = plan.calm_from;
+        let out = dice.between(0, 4);
+        let ambiguous = dice.between(0, 2);
+        plan.channels = Some(ChannelsPlan {
+            out: spans(dice, out, 10 * SECOND, 3 * HOUR, until),
+            ambiguous: spans(dice, ambiguous, MINUTE, 2 * HOUR, until),
+            fails: dice.pick(&[MINUTE, 5 * MINUTE]),
+            unacknowledged: dice.pick(&[5 * MINUTE, 15 * MINUTE]),
+        });
+    }
     plan
 }

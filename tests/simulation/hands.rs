@@ -21,7 +21,7 @@ const LOOKS_APART: i64 = 5 * SECOND;
 /// Checks of one site in a minute: retries, looks out of turn and people come to far fewer.
 const MOST_CHECKS: u32 = 60;
 /// Alerts waiting at most.
-const MAX_ALERTS: usize = 1000;
+const MAX_ALERTS: usize = 1000 + 3 * 201;
 
 /// The straight one, and proxies.
 pub fn routes(count: usize) -> Vec<Route> {
@@ -199,7 +199,7 @@ impl World<'_> {
     }
 
     /// The line to Telegram, whatever the route.
-    fn reachable(&self, at: i64) -> bool {
+    pub fn reachable(&self, at: i64) -> bool {
         let plan = self.plan;
         let doubted = self.monitor.as_ref().is_some_and(|m| m.doubts_clock());
         !self.clock_unset

@@ -2,6 +2,7 @@
 //! nothing told that was not so. Written from the specification; it knows the plan and the record
 //! of what happened, and nothing of the code under test.
 
+use crate::channels;
 use crate::dice::{Span, any_at};
 use crate::facts::{DOUBT, Facts, gather};
 use crate::plan::*;
@@ -62,6 +63,7 @@ pub fn judge(plan: &Plan, record: &Record) -> Judgement {
     }
     truth::about_the_agent(&facts, &heard, &refused, &mut verdict);
     truth::answers(&facts, &mut verdict);
+    channels::judge(&facts, &mut verdict);
     if record.alerts_left > 0 && !plan.writes_cost() {
         verdict
             .faults
@@ -419,7 +421,12 @@ fn told_apart(facts: &Facts, site: usize, between: Span) -> bool {
 /// It arrived, but the agent could not know, or was cut off before that was on disk. That good news
 /// arrived is written with the next thing that must be.
 pub fn may_repeat(facts: &Facts, attempt: usize, good: bool) -> bool {
-    let Some(confirmed) = facts.record.attempts[attempt].confirmed else {
+    may_repeat_after(facts, facts.record.attempts[attempt].confirmed, good)
+}
+
+/// The same of what the agent knew at some time to have arrived.
+pub fn may_repeat_after(facts: &Facts, confirmed: Option<i64>, good: bool) -> bool {
+    let Some(confirmed) = confirmed else {
         return true;
     };
     let life = facts

@@ -166,6 +166,19 @@ pub struct Moved {
     pub configured: Option<(i64, bool)>,
 }
 
+/// Three channels, one for each of their kinds, and what befalls their server.
+#[derive(Clone, Debug)]
+pub struct ChannelsPlan {
+    /// It does not answer.
+    pub out: Vec<Span>,
+    /// It takes alerts, but its answers are lost.
+    pub ambiguous: Vec<Span>,
+    /// `telegram fails`, in ms.
+    pub fails: i64,
+    /// `unacknowledged`, in ms.
+    pub unacknowledged: i64,
+}
+
 #[derive(Clone, Debug)]
 pub struct Written {
     pub at: i64,
@@ -219,6 +232,8 @@ pub struct Plan {
     /// 409 Conflict to every `getUpdates`.
     pub conflicts: Vec<Span>,
     pub moved: Option<Moved>,
+    /// There are channels besides the chats.
+    pub channels: Option<ChannelsPlan>,
     /// Messages arrive, but the answers are lost.
     pub ambiguous: Vec<Span>,
     pub disk_full: Vec<Span>,

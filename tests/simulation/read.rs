@@ -67,6 +67,7 @@ pub fn lines(text: &str) -> Result<Vec<Line>, String> {
     let mut out = Vec::new();
     let mut rest = text.lines();
     while let Some(line) = rest.next() {
+        let line = line.split(" · also sent by ").next().unwrap_or(line);
         let (body, ago) = split_ago(line);
         if line.starts_with("<b>") || line.starts_with("<a href=") {
             continue; // the headline, or the address of the site above
@@ -182,7 +183,7 @@ fn split_ago(line: &str) -> (&str, Option<Lasting>) {
     }
 }
 
-fn number(text: &str) -> Option<u32> {
+pub fn number(text: &str) -> Option<u32> {
     let (_, rest) = text.split_once("(#")?;
     rest.split_once(')')?.0.parse().ok()
 }

@@ -70,6 +70,20 @@ pub struct Attempt {
     pub refused: bool,
 }
 
+/// One attempt to send by a channel.
+#[derive(Clone, Debug)]
+pub struct ChannelAttempt {
+    pub at: i64,
+    pub channel: String,
+    pub incident: Option<u32>,
+    pub site: String,
+    pub text: String,
+    /// When its server had it.
+    pub arrived: Option<i64>,
+    /// When the agent knew that.
+    pub confirmed: Option<i64>,
+}
+
 /// The agent from its start to its end.
 #[derive(Clone, Debug)]
 pub struct Life {
@@ -105,6 +119,7 @@ pub struct Record {
     pub probes: Vec<ProbeRun>,
     pub arrivals: Vec<Arrival>,
     pub attempts: Vec<Attempt>,
+    pub by_channels: Vec<ChannelAttempt>,
     pub lives: Vec<Life>,
     /// When the clock was doubted.
     pub doubted: Vec<Span>,

@@ -1,6 +1,7 @@
 //! Lives through a plan: the machine, its clocks, the process and its end. What the process asks
 //! of the world is in `hands`.
 
+use crate::channels;
 use crate::dice::{Dice, Span, any_at};
 use crate::hands::routes;
 use crate::plan::*;
@@ -54,6 +55,13 @@ pub enum Occurrence {
         attempt: usize,
         delivery: Delivery,
     },
+    /// An alert has reached the server of a channel.
+    ArriveByChannel(usize),
+    AnsweredByChannel {
+        id: u64,
+        attempt: usize,
+        delivery: Delivery,
+    },
     Written {
         image: Image,
     },
@@ -77,6 +85,10 @@ pub struct Image {
 pub struct World<'p> {
     pub plan: &'p Plan,
     pub dice: Dice,
+    /// Of its own, so that a day is the same without channels.
+    pub channel_dice: Dice,
+    /// Channels that something is under way by.
+    pub channels_busy: Vec<String>,
     pub now: i64,
     pub monitor: Option<Monitor>,
     /// Counts the lives: what an earlier one began is nobody's any more.
@@ -130,6 +142,8 @@ pub fn live(plan: &Plan) -> Record {
     let mut world = World {
         plan,
         dice: Dice::new(plan.seed.rotate_left(17)),
+        channel_dice: Dice::new(plan.seed.rotate_left(29)),
+        channels_busy: Vec::new(),
         now: 0,
         monitor: None,
         life: 0,
@@ -321,6 +335,14 @@ impl World<'_> {
                 }
                 self.feed(Event::Delivered { id, delivery });
             }
+            Occurrence::ArriveByChannel(attempt) => {
+                self.record.by_channels[attempt].arrived = Some(self.now);
+            }
+            Occurrence::AnsweredByChannel {
+                id,
+                attempt,
+                delivery,
+            } => self.answered_by_channel(id, attempt, delivery),
             Occurrence::Written { image } => self.written(image),
             Occurrence::Feed(event) => self.feed(event),
         }
@@ -379,6 +401,7 @@ impl World<'_> {
             }
             Action::UseRoute(route) => self.use_route(&route),
             Action::TryRoute(route) => self.try_route(route),
+            Action::SendByChannel(send) => self.send_by_channel(send),
             Action::Heartbeat | Action::AnswerPress(_) | Action::Log(..) => {}
         }
     }
@@ -439,6 +462,7 @@ impl World<'_> {
             quiet: None,
             digest: None,
             routes: routes(self.plan.routes),
+            channels: channels::configured(self.plan),
             built: BUILT,
         }
     }
@@ -451,6 +475,7 @@ impl World<'_> {
         }
         (self.saving, self.probing, self.stopping, self.under_way) = (false, false, false, 0);
         self.running.fill(false);
+        self.channels_busy.clear();
         (self.looked, self.hushed) = (-HOUR, BTreeMap::new());
         (self.permits, self.admission) = (2, VecDeque::new());
         (self.confirming, self.polled) = (false, None);

@@ -120,6 +120,7 @@ impl Day {
             quiet: None,
             digest: None,
             routes: Vec::new(),
+            channels: Vec::new(),
             built: 1_700_000_000,
         };
         let names = scene.sites.iter().enumerate();

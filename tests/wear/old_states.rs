@@ -61,6 +61,7 @@ impl Next {
             quiet: None,
             digest: None,
             routes: Vec::new(),
+            channels: Vec::new(),
             built: 1_700_000_000,
         };
         let mut next = Next {

@@ -4,6 +4,7 @@ mod conditions;
 mod endpoints;
 mod kinds;
 mod logins;
+mod notify;
 mod reference;
 mod sites;
 mod tables;

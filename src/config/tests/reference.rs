@@ -1,7 +1,9 @@
 //! `docs/configuration.md` is written from the table of keys; the defaults in that are the real ones.
 
 use super::sound;
-use crate::config::keys::{AGENT, Key, LOGIN, SITE, Section, TELEGRAM, ValueType, Visibility};
+use crate::config::keys::{
+    AGENT, Key, LOGIN, NOTIFY, SITE, Section, TELEGRAM, ValueType, Visibility,
+};
 use crate::config::scheme::{Scheme, listed};
 use crate::config::value::{LONGEST_DURATION, format_duration};
 use crate::config::{Config, to_json};
@@ -36,6 +38,10 @@ fn reference() -> String {
         (
             &LOGIN,
             "A table in a site or in `[defaults]`: a form that is sent before the check.",
+        ),
+        (
+            &NOTIFY,
+            "A table for each further channel of alerts: [notify.md](notify.md).",
         ),
     ] {
         let of_sites = section.title == SITE.title;
@@ -148,18 +154,20 @@ fn the_defaults_of_the_table_of_keys_are_the_real_ones() {
             Scheme::Tls => "tls://h.example:443",
             _ => "https://h.example/",
         };
-        let (telegram, agent, site) = match section.title {
-            "[telegram]" => (line, "", ""),
-            "[agent]" => ("", line, ""),
-            _ => ("", "", line),
+        let (telegram, agent, site, notify) = match section.title {
+            "[telegram]" => (line, "", "", ""),
+            "[agent]" => ("", line, "", ""),
+            "[[notify]]" => ("", "", "", line),
+            _ => ("", "", line, ""),
         };
         sound(&format!(
             "[telegram]\ntoken = '1:a'\n{telegram}\n[agent]\n{agent}\n\
-             [[site]]\nname = 'a'\nurl = '{url}'\n{site}\n"
+             [[site]]\nname = 'a'\nurl = '{url}'\n{site}\n\
+             [[notify]]\nname = 'a'\nurl = 'https://h/'\n{notify}\n"
         ))
     };
     let mut tried = 0;
-    for section in [&TELEGRAM, &AGENT, &SITE] {
+    for section in [&TELEGRAM, &AGENT, &SITE, &NOTIFY] {
         for key in section.keys {
             let Some(default) = default(key) else {
                 continue;
@@ -176,9 +184,10 @@ fn the_defaults_of_the_table_of_keys_are_the_real_ones() {
 #[test]
 fn what_has_no_default_in_the_table_is_null_or_empty() {
     let json = to_json(&sound(
-        "[telegram]\ntoken = '1:a'\n[[site]]\nname = 'a'\nurl = 'https://h/'",
+        "[telegram]\ntoken = '1:a'\n[[site]]\nname = 'a'\nurl = 'https://h/'\n\
+         [[notify]]\nname = 'a'\nurl = 'https://h/'",
     ));
-    for section in [&TELEGRAM, &AGENT, &SITE] {
+    for section in [&TELEGRAM, &AGENT, &SITE, &NOTIFY] {
         for key in section.keys {
             let member = |value: &str| json.contains(&format!("\"{}\":{value}", key.name));
             let given = ["token", "token_file", "name", "url"].contains(&key.name);

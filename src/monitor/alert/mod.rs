@@ -113,6 +113,18 @@ pub struct Alert {
     pub edits: Vec<(i64, i64)>,
     /// It is on disk, or cannot be: it may be sent.
     pub stored: bool,
+    pub by_channels: ByChannels,
+}
+
+/// What channels besides the chats have to do with an alert for chats.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ByChannels {
+    /// The channels that it went to because it could not be sent.
+    pub handed: Vec<String>,
+    /// The channels that have it.
+    pub sent: Vec<String>,
+    /// A chat could not be reached with it at first.
+    pub delayed: bool,
 }
 
 impl Alert {
@@ -237,6 +249,14 @@ impl Notification {
             | Notification::Digest { .. }
             | Notification::Notice { .. } => None,
         }
+    }
+
+    /// The site's note stands under it.
+    pub fn wants_note(&self) -> bool {
+        matches!(
+            self,
+            Notification::Down { .. } | Notification::StillDown { .. }
+        )
     }
 
     /// How many changes of a site's state it stands for.
@@ -366,7 +386,7 @@ pub(crate) fn merged(alert: &Alert, ended: &HashMap<u32, Vec<&Alert>>) -> bool {
     ) && alert.incident.is_some_and(|n| ended.contains_key(&n))
 }
 
-fn line_of(alert: &Alert, now: Now) -> String {
+pub(crate) fn line_of(alert: &Alert, now: Now) -> String {
     let name = bold(&alert.site);
     let number = alert
         .incident
@@ -480,11 +500,15 @@ pub(crate) fn when(alert: &Alert, now: Now) -> String {
         Notification::Digest { .. } => true,
         _ => false,
     };
-    if age > LATE_AFTER && !dated {
-        format!(" · {} ago", lasting(age))
-    } else {
-        String::new()
+    let mut text = match age > LATE_AFTER && !dated {
+        true => format!(" · {} ago", lasting(age)),
+        false => String::new(),
+    };
+    let by = &alert.by_channels;
+    if by.delayed && !by.sent.is_empty() {
+        text.push_str(&format!(" · also sent by {}", escape(&by.sent.join(", "))));
     }
+    text
 }
 
 /// As many lines as fit in one message under a headline, and the alerts they cover.
@@ -552,6 +576,7 @@ mod tests {
             delivered: Vec::new(),
             edits: Vec::new(),
             stored: true,
+            by_channels: ByChannels::default(),
         }
     }
 

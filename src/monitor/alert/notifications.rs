@@ -337,6 +337,13 @@ impl Alerts {
         alerts
     }
 
+    /// An alert of the incident was made, and another one may be made of it now.
+    pub fn may_escalate(&self, incident: &Incident, sites: &Sites, now: Moment) -> bool {
+        let told = self.notified(&Topic::Incident(incident.number())).is_some();
+        let site = sites.named(incident.site());
+        told && site.is_some_and(|site| !site.is_paused() && !self.is_held_back(site, now))
+    }
+
     /// When [`Alerts::remind`] or [`Alerts::end_mutes`] has something to do.
     pub fn next_reminder(
         &self,
@@ -412,7 +419,7 @@ impl Audience<'_> {
         self.alert(site, Notification::Slow { cause }, None)
     }
 
-    fn still_down(self, site: &SiteState, incident: &Incident) -> NewAlert {
+    pub(crate) fn still_down(self, site: &SiteState, incident: &Incident) -> NewAlert {
         let notification = Notification::StillDown {
             cause: incident.cause().to_owned(),
             lasted: incident.length(self.now),

@@ -29,6 +29,8 @@ pub struct IncidentRecord {
     pub reminded: i64,
     /// Seconds of it that do not count: our own connection was down.
     pub blind: u64,
+    /// Channels that have it as no user acknowledged it, and are to have its end.
+    pub escalated: Option<Vec<String>>,
 }
 
 impl IncidentRecord {
@@ -59,6 +61,7 @@ impl IncidentRecord {
                 .filter(|chats| !chats.is_empty() || incident.messages.is_empty()),
             reminded: now.wall_at(incident.reminded),
             blind: incident.unjudged.as_secs(),
+            escalated: None,
         }
     }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod backoff;
 pub(crate) mod callback_data;
+pub mod channels;
 pub(crate) mod keyboards;
 pub mod message;
 pub(crate) mod queue;
@@ -13,8 +14,9 @@ pub(crate) mod send_context;
 pub(crate) mod sending;
 
 use crate::monitor::alert::notified::Topic;
-use crate::monitor::alert::{Alert, Notification};
+use crate::monitor::alert::{Alert, ByChannels, Notification};
 use crate::monitor::outbox::backoff::BackoffPause;
+use crate::monitor::outbox::channels::Channels;
 use crate::monitor::outbox::keyboards::Keyboards;
 use crate::monitor::outbox::message::{Button, Delivery};
 pub use crate::monitor::outbox::queue::{DeliveryEffect, Outgoing, Reply};
@@ -42,6 +44,9 @@ pub struct Outbox {
     next_id: u64,
     jitter: Jitter,
     keyboards: Keyboards,
+    /// When the first of the sendings to chats began or failed since which none was answered.
+    failing_since: Option<Moment>,
+    channels: Channels,
 }
 
 /// What holds one chat up, besides messages in flight.
@@ -111,6 +116,8 @@ impl Outbox {
             next_id: 1,
             jitter: Jitter::new(seed),
             keyboards: Keyboards::default(),
+            failing_since: None,
+            channels: Channels::default(),
         }
     }
 
@@ -150,6 +157,7 @@ impl Outbox {
             delivered: Vec::new(),
             edits: Vec::new(),
             stored: mutated!("send an alert before it is on disk"),
+            by_channels: ByChannels::default(),
         });
         if self.alerts.len() > MAX_ALERTS {
             self.summarise(now);
@@ -193,6 +201,7 @@ impl Outbox {
         self.alerts.push_back(Alert {
             notification,
             incident,
+            by_channels: ByChannels::default(),
             ..newest
         });
         incidents
@@ -214,6 +223,7 @@ impl Outbox {
         if let Notification::Offline(period) = &notification
             && goes_on
         {
+            self.prolong_offline(&notification, now);
             let away: Vec<u64> = self.ids_under_way();
             // One that began at another time is another story.
             let same = |other: &Notification| matches!(other, Notification::Offline(p) if p.from == period.from);
@@ -317,7 +327,7 @@ impl Outbox {
 
     /// How long an outage took has become known better.
     pub fn relength(&mut self, length: impl Fn(u32) -> Option<Duration>) {
-        for alert in &mut self.alerts {
+        for alert in self.all_alerts_mut() {
             if let (Notification::Up { lasted }, Some(n)) =
                 (&mut alert.notification, alert.incident)
                 && let Some(known) = length(n)
@@ -329,14 +339,18 @@ impl Outbox {
 
     /// The past was elsewhere than was thought.
     pub fn redate(&mut self, redate: impl Fn(&mut Moment)) {
-        self.alerts
-            .iter_mut()
+        self.all_alerts_mut()
             .for_each(|alert| redate(&mut alert.at));
+    }
+
+    /// Those for chats, and those for channels.
+    fn all_alerts_mut(&mut self) -> impl Iterator<Item = &mut Alert> {
+        self.alerts.iter_mut().chain(self.channels.alerts_mut())
     }
 
     /// Offline periods whose alerts were made after `since`: see [`crate::monitor::uplink::Period::redate`].
     pub fn redate_periods(&mut self, since: Moment, floor: i64, off: i64) {
-        for alert in self.alerts.iter_mut().filter(|a| a.at > since) {
+        for alert in self.all_alerts_mut().filter(|a| a.at > since) {
             if let Notification::Offline(period) = &mut alert.notification {
                 period.redate(floor, off);
             }
@@ -345,7 +359,7 @@ impl Outbox {
 
     /// Messages that were handed out and have not been reported on.
     pub fn under_way(&self) -> usize {
-        self.in_flight.len()
+        self.in_flight.len() + self.channels.under_way()
     }
 
     /// There are alerts or replies to be sent.
@@ -368,7 +382,7 @@ impl Outbox {
 
     /// Every alert up to `id` is on disk, or cannot be put there: it may go.
     pub fn mark_stored(&mut self, id: u64) {
-        for alert in self.alerts.iter_mut().filter(|a| a.id <= id) {
+        for alert in self.all_alerts_mut().filter(|a| a.id <= id) {
             alert.stored = true;
         }
     }
@@ -406,6 +420,17 @@ impl Outbox {
         };
         if loses && let Payload::Alerts { ids, .. } = &payload {
             self.settle(chat, ids, false);
+        }
+        match delivery {
+            Delivery::Later { .. } => {
+                self.failing_since.get_or_insert(now.moment());
+                if let Payload::Alerts { ids, .. } = &payload {
+                    for alert in self.alerts.iter_mut().filter(|a| ids.contains(&a.id)) {
+                        alert.by_channels.delayed = true;
+                    }
+                }
+            }
+            _ => self.failing_since = None,
         }
         match delivery {
             Delivery::Sent { message_id } => {
@@ -569,21 +594,7 @@ impl Outbox {
         let chats: BTreeSet<i64> = old.iter().flat_map(|a| &a.chats).copied().collect();
         // A chat reads of the sites that it gets alerts of and of no other.
         for (chat, spent) in chats.into_iter().zip(&old) {
-            let mut downs: BTreeMap<&str, usize> = BTreeMap::new();
-            let mine = old.iter().filter(|a| a.chats.contains(&chat));
-            let merged = match mine.clone().count() {
-                1 => "1 older alert was merged.".to_owned(),
-                n => format!("{n} older alerts were merged."),
-            };
-            let mut text = merged;
-            for alert in mine.filter(|a| matches!(a.notification, Notification::Down { .. })) {
-                *downs.entry(&alert.site).or_default() += 1;
-            }
-            let mut most: Vec<_> = downs.into_iter().collect();
-            most.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-            for (site, n) in most.iter().take(20) {
-                text.push_str(&format!(" {site} went down {}.", count(*n, "time")));
-            }
+            let text = merged_text(old.iter().filter(|a| a.chats.contains(&chat)));
             self.alerts.push_front(Alert {
                 id: spent.id,
                 notification: Notification::Notice { text },
@@ -594,6 +605,7 @@ impl Outbox {
                 delivered: Vec::new(),
                 edits: Vec::new(),
                 stored: false,
+                by_channels: ByChannels::default(),
             });
         }
     }
@@ -603,6 +615,24 @@ impl Outbox {
         self.next_id += 1;
         id
     }
+}
+
+/// What is said in the place of alerts that were too many.
+fn merged_text<'a>(alerts: impl Iterator<Item = &'a Alert> + Clone) -> String {
+    let mut text = match alerts.clone().count() {
+        1 => "1 older alert was merged.".to_owned(),
+        n => format!("{n} older alerts were merged."),
+    };
+    let mut downs: BTreeMap<&str, usize> = BTreeMap::new();
+    for alert in alerts.filter(|a| matches!(a.notification, Notification::Down { .. })) {
+        *downs.entry(&alert.site).or_default() += 1;
+    }
+    let mut most: Vec<_> = downs.into_iter().collect();
+    most.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    for (site, n) in most.iter().take(20) {
+        text.push_str(&format!(" {site} went down {}.", count(*n, "time")));
+    }
+    text
 }
 
 fn job_effect(reply: &Reply, chat: i64, message_id: Option<i64>) -> Option<DeliveryEffect> {

@@ -163,6 +163,7 @@ impl Outbox {
         let alert = matches!(payload, Payload::Alerts { .. });
         let chat = message.chat;
         self.chat_states.entry(chat).or_default().last = Some(now);
+        self.failing_since.get_or_insert(now);
         self.in_flight.insert(
             id,
             InFlight {
@@ -210,14 +211,7 @@ impl Outbox {
 fn add_notes(composed: &mut ComposedAlert, ready: &[&Alert], context: &SendContext, chat: i64) {
     for (line, covers) in &mut composed.lines {
         let [id] = covers[..] else { continue };
-        let down = |a: &&&Alert| {
-            let news = &a.notification;
-            let down = matches!(
-                news,
-                Notification::Down { .. } | Notification::StillDown { .. }
-            );
-            a.id == id && down
-        };
+        let down = |a: &&&Alert| a.id == id && a.notification.wants_note();
         let alert = ready.iter().find(down);
         let Some(site) = alert.and_then(|a| context.sites.named(&a.site)) else {
             continue;

@@ -57,6 +57,12 @@ impl Lasting<'_> {
             .filter(|(i, notified)| notified.is_some() || i.is_open());
         let alerts = self.outbox.alerts();
         let alerts = alerts.filter(|_| !mutated!("forget the alerts that wait"));
+        let by_channels = self.outbox.channel_alerts();
+        let by_channels = by_channels.filter(|_| !mutated!("forget the alerts of channels"));
+        let by_channels = by_channels.map(|(channel, alert)| AlertRecord {
+            channel: Some(channel.to_owned()),
+            ..AlertRecord::of(alert, now)
+        });
         let last_update = self.bot.last_update();
         Snapshot {
             written: now.wall,
@@ -76,9 +82,15 @@ impl Lasting<'_> {
             moved: moves.flat_map(|&(from, to)| [from, to]).collect(),
             sites: sites.map(|w| self.record(w, now)).collect(),
             incidents: incidents
-                .map(|(i, notified)| IncidentRecord::of(i, notified, now))
+                .map(|(i, notified)| IncidentRecord {
+                    escalated: self.outbox.escalated(i.number()).map(<[String]>::to_vec),
+                    ..IncidentRecord::of(i, notified, now)
+                })
                 .collect(),
-            alerts: alerts.map(|a| AlertRecord::of(a, now)).collect(),
+            alerts: alerts
+                .map(|a| AlertRecord::of(a, now))
+                .chain(by_channels)
+                .collect(),
         }
     }
 
@@ -129,6 +141,24 @@ pub(crate) fn incidents(snapshot: &Snapshot, now: Now) -> Incidents {
     let incidents = incidents.filter(|_| !mutated!("forget open incidents at a restart"));
     let incidents: Vec<Incident> = incidents.map(|i| i.restore(now)).collect();
     Incidents::restore(incidents, snapshot.next_incident)
+}
+
+/// The alerts that wait, with their channels.
+type ChannelAlerts = Vec<(String, Alert)>;
+/// Incidents with the channels that have them.
+type EscalatedIncidents<'a> = Vec<(&'a Incident, Vec<String>)>;
+
+/// What channels had to do.
+pub(crate) fn channels<'a>(
+    snapshot: &Snapshot,
+    incidents: &'a Incidents,
+    now: Now,
+) -> (ChannelAlerts, EscalatedIncidents<'a>) {
+    let alerts = snapshot.alerts.iter();
+    let waiting = alerts.filter_map(|a| Some((a.channel.clone()?, a.restore(now))));
+    let records = snapshot.incidents.iter();
+    let escalated = records.filter_map(|i| Some((incidents.get(i.number)?, i.escalated.clone()?)));
+    (waiting.collect(), escalated.collect())
 }
 
 /// Old and new ids of the groups that have moved.

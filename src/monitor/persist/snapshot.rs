@@ -2,7 +2,7 @@
 
 #![allow(clippy::question_mark)] // in what nanoserde derives
 
-use crate::monitor::alert::{Alert, Notification};
+use crate::monitor::alert::{Alert, ByChannels, Notification};
 pub use crate::monitor::bot::added_record::AddedRecord;
 use crate::monitor::expiry::Subject;
 use crate::monitor::expiry::records::{ExpiryRecord, RootRecord};
@@ -108,6 +108,12 @@ pub struct AlertRecord {
     pub numbers: Vec<i64>,
     /// Of `down`: what other sites may share of `text`.
     pub common: Option<String>,
+    /// It waits for this channel, and for no chat.
+    pub channel: Option<String>,
+    /// Of one that waits for chats: the channels that it went to because of that.
+    pub handed: Option<Vec<String>>,
+    /// Of one that a chat could not be reached with at first: the channels that have it.
+    pub sent_by: Option<Vec<String>>,
 }
 
 /// Bytes of an address that an added site may have.
@@ -161,11 +167,16 @@ impl Snapshot {
             clean(&mut incident.site, NAME);
             clean(&mut incident.cause, CAUSE);
             clean_some(&mut incident.acknowledged_name, NAME);
+            let channels = incident.escalated.iter_mut().flatten();
+            channels.for_each(|name| clean(name, NAME));
         }
         for alert in &mut self.alerts {
             clean(&mut alert.news, NAME);
             clean(&mut alert.site, NAME);
             clean_some(&mut alert.common, CAUSE);
+            clean_some(&mut alert.channel, NAME);
+            let channels = alert.handed.iter_mut().chain(&mut alert.sent_by).flatten();
+            channels.for_each(|name| clean(name, NAME));
             // The summary is HTML with marks of direction of our own.
             if alert.news != "digest" {
                 alert.text = lines(&alert.text, MESSAGE);
@@ -216,6 +227,7 @@ impl AlertRecord {
             Notification::Digest { html } => ("digest", html.as_str(), Duration::ZERO),
             Notification::Notice { text } => ("notice", text.as_str(), Duration::ZERO),
         };
+        let by = &alert.by_channels;
         AlertRecord {
             id: alert.id,
             numbers,
@@ -231,6 +243,9 @@ impl AlertRecord {
                 Notification::Down { common, .. } => common.clone(),
                 _ => None,
             },
+            channel: None,
+            handed: Some(by.handed.clone()).filter(|names| !names.is_empty()),
+            sent_by: Some(by.sent.clone()).filter(|names| by.delayed && !names.is_empty()),
         }
     }
 
@@ -292,6 +307,14 @@ impl AlertRecord {
             delivered: self.delivered.clone().unwrap_or_default(),
             edits: Vec::new(),
             stored: true,
+            by_channels: ByChannels {
+                handed: match &self.handed {
+                    Some(names) if !mutated!("forget what was handed to channels") => names.clone(),
+                    _ => Vec::new(),
+                },
+                sent: self.sent_by.clone().unwrap_or_default(),
+                delayed: self.handed.is_some() || self.sent_by.is_some(),
+            },
         }
     }
 }
@@ -375,6 +398,11 @@ mod tests {
                 delivered: vec![3],
                 edits: Vec::new(),
                 stored: true,
+                by_channels: ByChannels {
+                    handed: vec!["ntfy".into()],
+                    sent: vec!["hook".into()],
+                    delayed: true,
+                },
             };
             let json = AlertRecord::of(&alert, NOW).serialize_json();
             let read = AlertRecord::deserialize_json(&json).expect("own JSON");

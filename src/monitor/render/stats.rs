@@ -1,6 +1,6 @@
 //! The agent itself: what `/stats` shows.
 
-use crate::monitor::render::text::count;
+use crate::monitor::render::text::{count, escape};
 use crate::monitor::schedule::late_rounds::grouped;
 use crate::monitor::time::text::lasting;
 use std::time::Duration;
@@ -37,8 +37,8 @@ pub struct Tally {
     pub alerts_waiting: usize,
 }
 
-/// The answer to `/stats`.
-pub fn render(vitals: &Vitals, tally: Tally) -> String {
+/// The answer to `/stats`. `channels`: a line for each channel besides the chats.
+pub fn render(vitals: &Vitals, tally: Tally, channels: &[String]) -> String {
     let unknown = || "unknown".to_owned();
     let mib = |kib: u64| format!("{:.1} MB", kib as f64 / 1024.0);
     let memory = match (vitals.resident_kib, vitals.peak_kib) {
@@ -64,8 +64,12 @@ pub fn render(vitals: &Vitals, tally: Tally) -> String {
         format!("Late: {late} of {rounds} rounds"),
         format!("Answer times: {answers}"),
         format!("Alerts waiting: {}", tally.alerts_waiting),
-        format!("Written to flash: {} KB", vitals.bytes_written / 1024),
     ];
+    lines.extend(channels.iter().map(|line| escape(line)));
+    lines.push(format!(
+        "Written to flash: {} KB",
+        vitals.bytes_written / 1024
+    ));
     if let excused @ 1.. = tally.excused {
         lines.push(format!("Not counted, by faults of this machine: {excused}"));
     }
@@ -110,7 +114,7 @@ mod tests {
             alerts_waiting: 0,
         };
         assert_eq!(
-            render(&vitals, tally),
+            render(&vitals, tally, &[]),
             "Up for 1 d 1 h\n\
              Memory: 3.1 MB, 4.0 MB at most\n\
              Open files: 14\n\
@@ -128,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_proc_does_not_tell_is_unknown() {
-        let text = render(&Vitals::default(), Tally::default());
+        let text = render(&Vitals::default(), Tally::default(), &[]);
         assert!(text.contains("Threads: unknown"));
         assert!(text.contains("Answer times: none yet"));
     }

@@ -11,6 +11,7 @@ use crate::monitor::bot::moved_chats::Move;
 use crate::monitor::incident::Incident;
 use crate::monitor::judge::flapping;
 use crate::monitor::outbox::DeliveryEffect;
+use crate::monitor::outbox::channels::ChannelEffect;
 use crate::monitor::outbox::message::{Delivery, Requester, Update};
 use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::render::details::SiteDetails;
@@ -21,14 +22,23 @@ use crate::monitor::site::outcome::Outcome;
 use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::time::{Moment, Now, text};
 use crate::monitor::uplink::route::Route;
-use crate::monitor::{Level, Monitor};
+use crate::monitor::{Action, Level, Monitor};
 use std::time::Duration;
 
 impl Monitor {
-    /// Queues alerts and has them written.
+    /// Queues alerts, for chats and channels, and has them written.
     pub(crate) fn notify(&mut self, now: Now, alerts: impl IntoIterator<Item = NewAlert>) {
+        let alerts: Vec<NewAlert> = alerts.into_iter().collect();
+        let outbox = &mut self.outbox;
+        let by_channels = outbox.offer_to_channels(&alerts, &self.sites, now.moment());
+        self.queue(now, alerts, &by_channels);
+    }
+
+    /// Queues alerts for chats and has them written. `by_channels`: the places of those that wait for
+    /// channels, too.
+    fn queue(&mut self, now: Now, alerts: Vec<NewAlert>, by_channels: &[usize]) {
         let moment = now.moment();
-        for alert in alerts {
+        for (place, alert) in alerts.into_iter().enumerate() {
             self.alerts.on_alert(&alert);
             let NewAlert {
                 notification,
@@ -37,7 +47,7 @@ impl Monitor {
                 chats,
                 at_once,
             } = alert;
-            if chats.is_empty() {
+            if chats.is_empty() && !by_channels.contains(&place) {
                 if !at_once {
                     self.save_schedule.within_5_min(moment);
                 }
@@ -281,6 +291,83 @@ impl Monitor {
                     self.save_schedule.within_1_s(now.moment())
                 }
             }
+        }
+    }
+
+    /// When [`Monitor::send_by_channels`] has something to do.
+    pub(crate) fn next_channel(&self, now: Now) -> Option<Moment> {
+        let moment = now.moment();
+        let escalations = self.outbox.escalations(&self.incidents, &self.sites);
+        let escalations = escalations.filter(|(due, _, incident)| {
+            *due > moment && self.alerts.may_escalate(incident, &self.sites, moment)
+        });
+        let due = escalations.map(|(due, ..)| due);
+        due.chain(self.outbox.next_channel_due(moment)).min()
+    }
+
+    /// What is to go by channels now.
+    pub(crate) fn send_by_channels(&mut self, now: Now) {
+        let moment = now.moment();
+        let audience = Audience::new(&self.sites, self.bot.access(), now);
+        let escalations = self.outbox.escalations(&self.incidents, &self.sites);
+        let due = escalations.filter(|(due, _, incident)| {
+            *due <= moment && self.alerts.may_escalate(incident, &self.sites, moment)
+        });
+        let due: Vec<(String, NewAlert)> = due
+            .filter_map(|(_, channel, incident)| {
+                let site = self.sites.named(incident.site())?;
+                Some((channel.name.clone(), audience.still_down(site, incident)))
+            })
+            .collect();
+        if self.outbox.fall_back(&self.sites, moment) {
+            self.save_schedule.within_1_s(moment);
+        }
+        for (channel, alert) in due {
+            self.outbox.escalate(&channel, &alert, moment);
+            self.save_schedule.immediately();
+        }
+        let context = SendContext::new(&self.incidents, &self.sites, moment);
+        let dated = self.clock.is_set();
+        while let Some(send) = self.outbox.next_channel_send(now, dated, &context) {
+            self.actions.push(Action::SendByChannel(send));
+        }
+    }
+
+    /// A sending by a channel has ended.
+    pub(crate) fn delivered_by_channel(&mut self, now: Now, id: u64, delivery: Delivery) {
+        match self.outbox.channel_delivered(id, delivery, now) {
+            Some(ChannelEffect::Sent { silent: true }) => {
+                self.save_schedule.within_1_h(now.moment())
+            }
+            Some(ChannelEffect::Sent { silent: false }) => {
+                self.save_schedule.within_1_s(now.moment())
+            }
+            Some(ChannelEffect::Delayed {
+                channel,
+                reason,
+                first,
+            }) => {
+                let level = if first { Level::Info } else { Level::Debug };
+                let text = format!("an alert for {channel} waits: {reason}");
+                self.actions.log(level, text);
+            }
+            Some(ChannelEffect::Refused {
+                channel,
+                reason,
+                first,
+            }) => {
+                let text = format!("{channel} refused an alert, which is dropped: {reason}");
+                self.actions.log(Level::Warn, text.clone());
+                self.save_schedule.within_1_s(now.moment());
+                let chats = self.bot.chats().to_vec();
+                if first && !chats.is_empty() {
+                    let text = format!("{text}. The log has others until it takes one again.");
+                    let notice = NewAlert::notice(chats, text);
+                    self.queue(now, vec![notice], &[]);
+                    self.outbox.keep_from_channel(channel);
+                }
+            }
+            None => {}
         }
     }
 
@@ -548,7 +635,15 @@ impl Monitor {
                 }
             },
         };
-        self.answer(now, requester, stats::render(vitals, tally).into());
+        let channels = match all {
+            true => self.outbox.channel_lines(),
+            false => Vec::new(),
+        };
+        self.answer(
+            now,
+            requester,
+            stats::render(vitals, tally, &channels).into(),
+        );
     }
 
     /// Ends the site's open incident: nothing can be done about it any more.

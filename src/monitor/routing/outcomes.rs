@@ -2,7 +2,7 @@
 //! uplink and expiry, and what these return to incidents, alerts and the writer.
 
 use crate::monitor::alert::Notification;
-use crate::monitor::alert::notifications::Audience;
+use crate::monitor::alert::notifications::{Audience, NewAlert};
 use crate::monitor::alert::root_notices::{by_chat, root_text};
 use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::expiry::{ExpiryEvent, Subject};
@@ -174,6 +174,10 @@ impl Monitor {
         }
         let chats = self.bot.chats().to_vec();
         let notification = Notification::Offline(period);
+        if !goes_on {
+            let alert = NewAlert::general(notification.clone(), Vec::new());
+            self.outbox.offer_to_channels(&[alert], &self.sites, moment);
+        }
         self.outbox
             .push_offline(notification, chats, &edits, goes_on, moment);
         self.save_schedule.on_alert("", moment);

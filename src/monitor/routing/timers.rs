@@ -27,13 +27,15 @@ pub(in crate::monitor) enum Timer {
     Bot,
     /// Buttons are to be brought up to date.
     Keyboard,
+    /// An alert is to go by a channel, or may be tried again there.
+    Channel,
     Save,
     /// A message that was held back may go. The last, as all others may queue one.
     Send,
 }
 
 impl Timer {
-    pub const ALL: [Timer; 15] = [
+    pub const ALL: [Timer; 16] = [
         Timer::Maintenance,
         Timer::Check,
         Timer::Inspection,
@@ -47,6 +49,7 @@ impl Timer {
         Timer::Heartbeat,
         Timer::Bot,
         Timer::Keyboard,
+        Timer::Channel,
         Timer::Save,
         Timer::Send,
     ];

@@ -67,6 +67,7 @@ pub fn settings(access: Access) -> Settings {
         quiet: None,
         digest: None,
         routes: Vec::new(),
+        channels: Vec::new(),
         built: BUILT,
     }
 }

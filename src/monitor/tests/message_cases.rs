@@ -451,7 +451,7 @@ pub(super) fn of_the_agent(text: &mut String) {
         excused: 4,
         alerts_waiting: 0,
     };
-    let _ = writeln!(text, "> /stats\n{}", stats::render(&vitals, tally));
+    let _ = writeln!(text, "> /stats\n{}", stats::render(&vitals, tally, &[]));
     let mut world = World::with(vec![site("blog")], both());
     world.pass(60);
     title(text, "What the log says of chats that may not command");

@@ -1,12 +1,14 @@
 //! Every kind of message once, as one text: `tests/messages.txt` is written from this.
 
+use super::channels::channel;
 use super::message_cases;
 use super::routes::{proxy, set_routes, used};
 use super::wording::{NOW, alert, all_news, lasted, message};
 use super::world::*;
 use crate::monitor::Settings;
 use crate::monitor::alert::{Alert, Notification, compose, first_message};
-use crate::monitor::outbox::message::{Content, Message, Press, Update};
+use crate::monitor::outbox::channels::When;
+use crate::monitor::outbox::message::{Content, Delivery, Message, Press, Update};
 use crate::monitor::site::Site;
 use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, LocalFault, Outcome};
@@ -217,7 +219,11 @@ fn alerts(text: &mut String) {
         at: Moment(10_000 - 840_000),
         ..of(1, "blog", &down("connection refused"))
     };
+    let mut by_channel = late.clone();
+    by_channel.by_channels.delayed = true;
+    by_channel.by_channels.sent.push("ntfy".to_owned());
     composed(text, &[late]);
+    composed(text, &[by_channel]);
 }
 
 fn world_at(wall: i64, sites: Vec<Site>, digest: Option<u16>) -> World {
@@ -484,4 +490,14 @@ fn notices(text: &mut String) {
     world.feed(Event::Update(Update { id, content }));
     world.sent.retain(|(_, m)| m.chat == CHAT);
     show(text, &world, 0);
+    let mut world = World::of(&names);
+    world.set_channels(vec![channel("ntfy", When::Always)]);
+    world.pass(120);
+    let reason = "HTTP 404".to_owned();
+    world
+        .channel_deliveries
+        .push_back(Delivery::Refused { reason });
+    world.fate("blog", bad());
+    world.received();
+    comes(text, &mut world, 120);
 }

@@ -5,6 +5,7 @@ mod added;
 mod alerts;
 pub(crate) mod builders;
 mod buttons;
+mod channels;
 pub(crate) mod chat_day;
 mod chats;
 mod clock;

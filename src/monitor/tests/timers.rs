@@ -1,7 +1,10 @@
 //! Each timer in turn is due, is what the monitor wants to be woken for, and is over when it was.
 
+use super::channels::channel;
 use super::world::*;
 use crate::monitor::judge::flapping;
+use crate::monitor::outbox::channels::When;
+use crate::monitor::outbox::message::Delivery;
 use crate::monitor::routing::timers::Timer;
 use crate::monitor::site::Site;
 use crate::monitor::site::secret_url::SecretUrl;
@@ -88,6 +91,17 @@ fn arrange(timer: Timer) -> World {
         Timer::Keyboard => {
             world.ask("/help");
             world.monitor.outbox.outdate_keyboard(CHAT, 5);
+        }
+        Timer::Channel => {
+            world.set_channels(vec![channel("ntfy", When::Always)]);
+            let refused = Delivery::Later {
+                after: Some(Duration::from_secs(5)),
+                everywhere: false,
+                reason: "HTTP 429".to_owned(),
+            };
+            world.channel_deliveries.push_back(refused);
+            world.monitor.notify_all(now, "hello".to_owned());
+            world.pass(1);
         }
         Timer::Save => monitor.save_schedule.within_5_min(moment),
         Timer::Send => {

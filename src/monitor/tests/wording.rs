@@ -31,6 +31,7 @@ pub(super) fn alert(site: &str, notification: Notification) -> Alert {
         delivered: Vec::new(),
         edits: Vec::new(),
         stored: true,
+        by_channels: Default::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::monitor::history::Extent;
 use crate::monitor::outbox::Outgoing;
+use crate::monitor::outbox::channels::{Channel, ChannelSend};
 use crate::monitor::outbox::message::{
     CallbackAnswer, Content, Delivery, Incoming, Message, Press, Update,
 };
@@ -64,6 +65,13 @@ pub struct World {
     /// What Telegram says to the next sendings; then `Sent`.
     pub deliveries: VecDeque<Delivery>,
     pub attempts: usize,
+    /// What channels say to the next sendings; then they take all.
+    pub channel_deliveries: VecDeque<Delivery>,
+    /// What channels took, with the second it was sent in.
+    pub by_channels: Vec<(i64, ChannelSend)>,
+    pub channel_attempts: usize,
+    /// See [`World::set_channels`].
+    channels: Vec<Channel>,
     pub disk_full: bool,
     /// Messages are kept with the addresses of sites, which else would be in every down alert.
     pub links: bool,
@@ -174,6 +182,10 @@ impl World {
             answered: Vec::new(),
             deliveries: VecDeque::new(),
             attempts: 0,
+            channel_deliveries: VecDeque::new(),
+            by_channels: Vec::new(),
+            channel_attempts: 0,
+            channels: Vec::new(),
             disk_full: false,
             links: false,
             expiries: VecDeque::new(),
@@ -196,6 +208,12 @@ impl World {
             next_update: 1,
             next_message: 100,
         }
+    }
+
+    /// The channels of this and of later runs.
+    pub fn set_channels(&mut self, channels: Vec<Channel>) {
+        self.monitor.outbox.reload_channels(channels.clone());
+        self.channels = channels;
     }
 
     pub fn now(&self) -> Now {
@@ -389,6 +407,7 @@ impl World {
         next.fates = self.fates.clone();
         next.next_update = self.next_update;
         next.next_message = self.next_message;
+        next.set_channels(self.channels.clone());
         let now = Now {
             uptime: Duration::ZERO,
             wall,
@@ -508,6 +527,16 @@ impl World {
             Action::AnswerPress(answer) => {
                 self.answered.push(answer);
                 Vec::new()
+            }
+            Action::SendByChannel(send) => {
+                self.channel_attempts += 1;
+                let delivery = self.channel_deliveries.pop_front();
+                let delivery = delivery.unwrap_or(Delivery::Sent { message_id: 0 });
+                let id = send.id;
+                if matches!(delivery, Delivery::Sent { .. }) {
+                    self.by_channels.push((self.clock / 1000, send));
+                }
+                vec![Event::DeliveredByChannel { id, delivery }]
             }
             Action::Log(_, text) => {
                 self.logs.push(text);

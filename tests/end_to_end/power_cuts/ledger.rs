@@ -115,6 +115,12 @@ impl Ledger {
         }
     }
 
+    /// The outages of the chapter that were told, and whether their ends were.
+    pub fn told(&self) -> impl Iterator<Item = (u32, bool)> {
+        let told = self.outages.iter();
+        told.map(|(number, told)| (*number, !told.ups.is_empty()))
+    }
+
     /// News that was told again although the agent lived on and Telegram had confirmed it.
     pub fn repeated_without_cause(&self) -> Option<String> {
         for (number, told) in &self.outages {
@@ -143,7 +149,7 @@ impl Ledger {
 }
 
 /// What a killed agent had sent may be read when the next one has begun.
-const LATE: Duration = Duration::from_millis(500);
+pub const LATE: Duration = Duration::from_millis(500);
 
 const EMOJI: [char; 6] = ['🔴', '🟢', '🟠', '🟡', '📡', 'ℹ'];
 

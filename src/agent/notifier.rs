@@ -1,0 +1,260 @@
+//! Sends alerts by the channels of `[[notify]]`: one request each, by the process's one client.
+
+use super::{Agent, Input};
+use crate::check::cookie_date;
+use crate::clock::Clock;
+use crate::config::{Body, Notify};
+use crate::http::{Client, GRACE, TransferError, TransferErrorKind, TransferRequest};
+use crate::monitor::Event;
+use crate::monitor::outbox::channels::ChannelSend;
+use crate::monitor::outbox::message::Delivery;
+use crate::monitor::site::HttpVersion;
+use crate::timeout::{at_most, before};
+use async_lock::Semaphore;
+use futures_lite::AsyncReadExt;
+use isahc::http::header::{HeaderName, RETRY_AFTER};
+use isahc::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use url::Url;
+
+/// For the whole request, once it has its permit.
+const WITHIN: Duration = Duration::from_secs(10);
+/// A request that failed after so long is made again after twice the time that it took: with few
+/// permits, most of that one's time is for checks.
+const LONG: Duration = Duration::from_secs(3);
+/// Of an answer's body, which is read for the connection's sake alone.
+const MOST: u64 = 16 * 1024;
+const BODY_WITHIN: Duration = Duration::from_secs(1);
+/// What a server asks for with `Retry-After` counts up to this.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+pub(super) struct Notifier {
+    client: Client,
+    clock: Clock,
+    channels: RefCell<Vec<Rc<Notify>>>,
+    /// One request at a time: what hangs must not take the permits of the checks.
+    turn: Semaphore,
+}
+
+impl Agent {
+    pub(super) fn send_by_channel(&self, send: ChannelSend) {
+        let notifier = self.notifier.clone();
+        self.report_when(async move {
+            let delivery = notifier.send(&send).await;
+            let id = send.id;
+            Input::Event(Event::DeliveredByChannel { id, delivery })
+        });
+    }
+}
+
+impl Notifier {
+    pub(super) fn new(client: Client, clock: Clock, channels: &[Notify]) -> Notifier {
+        let notifier = Notifier {
+            client,
+            clock,
+            channels: RefCell::default(),
+            turn: Semaphore::new(1),
+        };
+        notifier.reload(channels);
+        notifier
+    }
+
+    pub(super) fn reload(&self, channels: &[Notify]) {
+        *self.channels.borrow_mut() = channels.iter().cloned().map(Rc::new).collect();
+    }
+
+    async fn send(&self, send: &ChannelSend) -> Delivery {
+        let channels = self.channels.borrow().clone();
+        let mut channels = channels.into_iter();
+        let Some(notify) = channels.find(|notify| notify.channel.name == send.channel) else {
+            // It was taken out of the file since; the core has forgotten this sending.
+            return later(None, "it is configured no longer");
+        };
+        let request = match Request::new(&notify, send) {
+            Ok(request) => request,
+            Err(reason) => return Delivery::Refused { reason },
+        };
+        if request.url.scheme() == "https" && !self.clock.is_believed() {
+            return later(None, "clock not set");
+        }
+        let _turn = self.turn.acquire().await;
+        self.ask(&request).await
+    }
+
+    async fn ask(&self, request: &Request) -> Delivery {
+        let permit = self.client.check_permit().await;
+        let begun = Instant::now();
+        let deadline = begun + WITHIN;
+        let host = request.url.host_str().unwrap_or_default();
+        let failed = |fault: TransferError| {
+            let took = Some(begun.elapsed()).filter(|took| *took > LONG);
+            later(
+                took.map(|took| took * 2),
+                &fault.failure(host, WITHIN).detail,
+            )
+        };
+        let call = async {
+            let transfer = TransferRequest {
+                method: request.method.clone(),
+                body: request.body.as_deref().map(str::as_bytes),
+                version: HttpVersion::Http11,
+                permit: Some(&permit),
+                ..TransferRequest::get(&request.url, &request.headers, deadline)
+            };
+            let mut response = match self.client.send(&transfer).await {
+                Ok(response) => response,
+                Err(fault) => return failed(fault),
+            };
+            let delivery = self.delivery(response.status(), response.headers());
+            let mut rest = Vec::new();
+            let mut body = response.body_mut().take(MOST);
+            let _ = at_most(BODY_WITHIN, body.read_to_end(&mut rest)).await;
+            delivery
+        };
+        let late = || failed(TransferErrorKind::AnswerTimeout.into());
+        before(deadline + GRACE, call).await.unwrap_or_else(late)
+    }
+
+    fn delivery(&self, status: StatusCode, headers: &HeaderMap) -> Delivery {
+        let reason = format!("HTTP {}", status.as_u16());
+        match status.as_u16() {
+            200..=299 => Delivery::Sent { message_id: 0 },
+            429 | 500..=599 => {
+                let after = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok());
+                later(after.and_then(|text| self.retry_after(text)), &reason)
+            }
+            300..=399 => Delivery::Refused {
+                reason: format!("{reason}, and redirects are not followed"),
+            },
+            _ => Delivery::Refused { reason },
+        }
+    }
+
+    /// Seconds or a date (RFC 9110, section 10.2.3); nothing for now or the past.
+    fn retry_after(&self, text: &str) -> Option<Duration> {
+        let text = text.trim();
+        let seconds = match text.bytes().all(|b| b.is_ascii_digit()) {
+            // More than can be read is long.
+            true if !text.is_empty() => text.parse().unwrap_or(i64::MAX),
+            _ => cookie_date::parse(text)? - self.clock.wall(),
+        };
+        let seconds = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0)?;
+        Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
+    }
+}
+
+fn later(after: Option<Duration>, reason: &str) -> Delivery {
+    Delivery::Later {
+        after,
+        everywhere: false,
+        reason: reason.to_owned(),
+    }
+}
+
+/// A request with everything filled in. It holds secrets.
+struct Request {
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    body: Option<String>,
+}
+
+impl Request {
+    /// # Errors
+    ///
+    /// Why there is none with these values, without any of them.
+    fn new(notify: &Notify, send: &ChannelSend) -> Result<Request, String> {
+        let values = &send.values;
+        let url = Url::parse(&notify.url.fill(values));
+        let url = url.map_err(|_| "its `url` is none with what stands in it".to_owned())?;
+        let method = Method::from_bytes(notify.method.as_bytes());
+        let method = method.map_err(|_| "its `method` is none".to_owned())?;
+        let mut headers = HeaderMap::new();
+        let (body, kind) = match &notify.body {
+            Body::None => (None, None),
+            Body::Text(text) => (Some(text.fill(values)), Some("text/plain; charset=utf-8")),
+            Body::Json(json) => (Some(json.fill(values)), Some("application/json")),
+        };
+        if let Some(kind) = kind {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        }
+        for (name, value) in &notify.headers {
+            let value = value.fill(values);
+            let fields = HeaderName::from_bytes(name.as_bytes()).ok();
+            let fields = fields.zip(HeaderValue::from_str(&value).ok());
+            if let Some((name, value)) = fields.filter(|(_, value)| !value.is_empty()) {
+                headers.insert(name, value);
+            }
+        }
+        Ok(Request {
+            method,
+            url,
+            headers,
+            body,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Limits;
+
+    /// 1994-11-06 08:49:37 GMT, the RFC's example.
+    const NOW: i64 = 784_111_777;
+
+    fn notifier() -> Notifier {
+        let limits = Limits {
+            max_connections: 4,
+            idle_connections: 1,
+            idle_timeout: Duration::from_secs(1),
+            user_agent: "test".to_owned(),
+            ca_file: None,
+        };
+        let client = Client::new(&limits).expect("a client");
+        Notifier::new(client, Clock::showing(|| NOW), &[])
+    }
+
+    #[test]
+    fn what_a_server_asks_for_is_read_and_bounded() {
+        let notifier = notifier();
+        let day = Some(LONGEST_WAIT);
+        for (text, wanted) in [
+            ("120", Some(Duration::from_secs(120))),
+            (" 3 ", Some(Duration::from_secs(3))),
+            (
+                "Sun, 06 Nov 1994 08:50:37 GMT",
+                Some(Duration::from_secs(60)),
+            ),
+            ("Sun, 06 Nov 2094 08:49:37 GMT", day),
+            ("99999999999999999999999", day),
+            ("0", None),
+            ("-5", None),
+            ("", None),
+            ("Sun, 06 Nov 1994 08:49:30 GMT", None),
+            ("soon", None),
+        ] {
+            assert_eq!(notifier.retry_after(text), wanted, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let notifier = notifier();
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("7"));
+        for status in 100..600 {
+            let code = StatusCode::from_u16(status).expect("a status");
+            match (status, notifier.delivery(code, &headers)) {
+                (200..=299, Delivery::Sent { .. }) => {}
+                (429 | 500..=599, Delivery::Later { after, .. }) => {
+                    assert_eq!(after, Some(Duration::from_secs(7)));
+                }
+                (100..=199 | 300..=428 | 430..=499, Delivery::Refused { .. }) => {}
+                (_, delivery) => panic!("{status}: {delivery:?}"),
+            }
+        }
+    }
+}

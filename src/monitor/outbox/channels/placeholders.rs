@@ -1,0 +1,161 @@
+//! What the placeholders of a channel's request stand for.
+
+use crate::monitor::alert::{Alert, Notification, line_of, when};
+use crate::monitor::outbox::send_context::SendContext;
+use crate::monitor::time::Now;
+use crate::monitor::time::text::{clock_times, day_of};
+use std::time::Duration;
+
+/// The site of an alert about the agent itself.
+const AGENT: &str = "sitemon";
+
+/// A placeholder of a channel's request: `{text}`, `{site}` …
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placeholder {
+    /// The alert as a chat has it, as plain text; it may have several lines.
+    Text,
+    /// Name of the site.
+    Site,
+    /// `down`, `up`, `degraded`, `flapping`, `renewed` or `notice`.
+    State,
+    /// Why; empty where there is nothing wrong.
+    Cause,
+    /// The site's address as the file has it, without a password.
+    Url,
+    /// Number of the incident; empty for none.
+    Number,
+    /// When the state began, local time: `29 Nov 2026 14:03`; empty while the clock is not believed.
+    Since,
+    /// The site's `note`; empty for none.
+    Note,
+}
+
+impl Placeholder {
+    pub const ALL: [Placeholder; 8] = [
+        Placeholder::Text,
+        Placeholder::Site,
+        Placeholder::State,
+        Placeholder::Cause,
+        Placeholder::Url,
+        Placeholder::Number,
+        Placeholder::Since,
+        Placeholder::Note,
+    ];
+
+    /// As the configuration writes it, without the braces.
+    pub fn word(self) -> &'static str {
+        match self {
+            Placeholder::Text => "text",
+            Placeholder::Site => "site",
+            Placeholder::State => "state",
+            Placeholder::Cause => "cause",
+            Placeholder::Url => "url",
+            Placeholder::Number => "number",
+            Placeholder::Since => "since",
+            Placeholder::Note => "note",
+        }
+    }
+}
+
+/// A value for each placeholder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Values([String; 8]);
+
+impl Values {
+    pub fn new(value: impl FnMut(Placeholder) -> String) -> Values {
+        Values(Placeholder::ALL.map(value))
+    }
+
+    pub fn get(&self, placeholder: Placeholder) -> &str {
+        // The order of the variants is that of `ALL`.
+        &self.0[placeholder as usize]
+    }
+
+    /// `dated`: the wall clock is believed.
+    pub(super) fn of(alert: &Alert, context: &SendContext, now: Now, dated: bool) -> Values {
+        let site = context.sites.named(&alert.site).map(|site| site.config());
+        let note = site.and_then(|site| site.note.clone()).unwrap_or_default();
+        let news = &alert.notification;
+        let noted = news.wants_note() && !note.is_empty();
+        Values::new(|placeholder| match placeholder {
+            Placeholder::Text => {
+                let mut text = plain(&(line_of(alert, now) + &when(alert, now)));
+                if noted {
+                    text.push('\n');
+                    text.push_str(&note);
+                }
+                text
+            }
+            Placeholder::Site if alert.site.is_empty() => AGENT.to_owned(),
+            Placeholder::Site => alert.site.clone(),
+            Placeholder::State => state(alert).to_owned(),
+            Placeholder::Cause => news.state_now().flatten().unwrap_or_default().to_owned(),
+            Placeholder::Url => site.map(|site| site.url.clone()).unwrap_or_default(),
+            Placeholder::Number => alert.incident.map(|n| n.to_string()).unwrap_or_default(),
+            Placeholder::Since if dated => {
+                let lasted = match news {
+                    Notification::StillDown { lasted, .. }
+                    | Notification::Steady { lasted, .. } => *lasted,
+                    _ => Duration::ZERO,
+                };
+                let seconds = i64::try_from(lasted.as_secs()).unwrap_or(0);
+                let wall = now.wall_at(alert.at) - seconds;
+                format!("{} {}", day_of(wall, now), clock_times(wall, wall, now).0)
+            }
+            Placeholder::Since => String::new(),
+            Placeholder::Note => note.clone(),
+        })
+    }
+}
+
+fn state(alert: &Alert) -> &'static str {
+    match &alert.notification {
+        Notification::Flapping { .. } => "flapping",
+        Notification::Slow { .. } | Notification::Expiring { .. } => "degraded",
+        Notification::Renewed { .. } => "renewed",
+        other => match other.state_now() {
+            Some(Some(_)) if alert.incident.is_none() => "degraded",
+            Some(Some(_)) => "down",
+            Some(None) => "up",
+            None => "notice",
+        },
+    }
+}
+
+/// Our own HTML (see [`crate::monitor::outbox::message::Message`]) without its tags and entities.
+fn plain(html: &str) -> String {
+    let mut text = html.to_owned();
+    for tag in ["<b>", "</b>", "<i>", "</i>", "<code>", "</code>"] {
+        text = text.replace(tag, "");
+    }
+    // The ampersand last: what it stands before is not ours.
+    for (entity, c) in [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&amp;", "&"),
+    ] {
+        text = text.replace(entity, c);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_stand_in_the_order_of_their_values() {
+        let values = Values::new(|placeholder| placeholder.word().to_owned());
+        for placeholder in Placeholder::ALL {
+            assert_eq!(values.get(placeholder), placeholder.word());
+        }
+    }
+
+    #[test]
+    fn what_was_escaped_comes_back_as_it_was() {
+        let outside = "a <b> & \"&lt;\"";
+        let html = format!("<b>x</b> {}", crate::monitor::render::text::escape(outside));
+        assert_eq!(plain(&html), format!("x {outside}"));
+    }
+}
