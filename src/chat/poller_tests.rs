@@ -201,7 +201,7 @@ fn an_old_answer_hands_nothing_over_again_and_moves_no_offset_back() {
     }
     let step = driver.answer(200, &result(&[good(101), good(102)]));
     assert_eq!(ids(&step), [102], "what is new in it counts");
-    driver.polls(103, 1);
+    driver.polls(103, 2);
 }
 
 #[test]

@@ -26,8 +26,11 @@ pub fn hidden_parts(url: &str) -> Vec<Range<usize>> {
 pub fn hidden_beside_origin(source: &str) -> Vec<Range<usize>> {
     const WORDS: [&str; 2] = ["direct", "none"];
     if source.contains('\\') || !source.contains("//") {
-        let shown = WORDS.contains(&source);
-        return vec![0..if shown { 0 } else { source.len() }];
+        let hidden = 0..source.len();
+        return Some(hidden)
+            .filter(|_| !WORDS.contains(&source))
+            .into_iter()
+            .collect();
     }
     let mut hidden = hidden_parts(source);
     let user_end = hidden.first().map_or(0, |user| user.end);

@@ -168,12 +168,15 @@ fn a_route_that_is_cut_in_the_middle_of_a_storm_costs_no_alert_and_repeats_none(
         .filter(before_status)
         .cloned()
         .collect();
-    // An alert whose answer was cut off is sent again; of the others there is one.
-    let twice = downs(&alerts, SITES).values().filter(|n| **n > 1).count();
-    let ambiguous = alerts
-        .iter()
-        .filter(|m| alerts.iter().filter(|o| o.text == m.text).count() > 1);
-    assert!(twice == 0 || ambiguous.count() > 0, "{alerts:#?}");
+    // One message may have been under way when it was cut: what that told may come again.
+    let told = downs(&alerts, SITES).into_iter();
+    let twice: Vec<String> = told.filter(|(_, n)| *n > 1).map(|(name, _)| name).collect();
+    let in_one = |m: &Sent| twice.iter().all(|name| m.text.contains(name));
+    assert!(alerts.iter().any(in_one), "{twice:?}\n{alerts:#?}");
+    assert!(
+        downs(&alerts, SITES).values().all(|n| *n < 3),
+        "{alerts:#?}"
+    );
     world.end(running);
 
     // The next run goes on by it, and does not say so again.
