@@ -34,7 +34,12 @@ struct Dialogue {
 
 impl Dialogue {
     fn start(sitemon: &Sitemon, api: &str, more: &[&str]) -> Dialogue {
-        Dialogue::wrapped(sitemon, &[], &["-c", "sitemon.conf", "init", "--api", api], more)
+        Dialogue::wrapped(
+            sitemon,
+            &[],
+            &["-c", "sitemon.conf", "init", "--api", api],
+            more,
+        )
     }
 
     fn wrapped(sitemon: &Sitemon, wrapper: &[&str], arguments: &[&str], more: &[&str]) -> Dialogue {
@@ -50,7 +55,9 @@ impl Dialogue {
     /// Waits for `text` behind what was seen before, and returns everything up to its end.
     #[track_caller]
     fn sees(&mut self, text: &str) -> String {
-        let new = self.running.wait_stdout_from(self.seen, |new| new.contains(text));
+        let new = self
+            .running
+            .wait_stdout_from(self.seen, |new| new.contains(text));
         let end = new.find(text).map_or(0, |at| at + text.len());
         self.seen += end;
         new[..end].to_owned()
@@ -78,7 +85,9 @@ impl Dialogue {
         let shown = self.sees(WAITS);
         let start = format!("    https://t.me/{BOT_NAME}?start=");
         let code = shown.lines().find_map(|line| line.strip_prefix(&start));
-        code.unwrap_or_else(|| panic!("no link: {shown}")).trim().to_owned()
+        code.unwrap_or_else(|| panic!("no link: {shown}"))
+            .trim()
+            .to_owned()
     }
 
     /// Gives the token and presses Start.
@@ -92,7 +101,12 @@ impl Dialogue {
     /// Waits for the end; the token was never shown, and the terminal is as it was.
     #[track_caller]
     fn ends(mut self, api: &BotApi, code: i32) -> String {
-        assert_eq!(self.running.wait_exit().code(), Some(code), "{}", self.running.stdout());
+        assert_eq!(
+            self.running.wait_exit().code(),
+            Some(code),
+            "{}",
+            self.running.stdout()
+        );
         assert!(self.shows_what_is_typed());
         drop(self.keyboard);
         let shown = self.running.rest_of_stdout();
@@ -106,7 +120,9 @@ impl Dialogue {
 fn files(sitemon: &Sitemon, but: &[&str]) -> Vec<String> {
     let entries = fs::read_dir(sitemon.dir()).expect("a directory");
     let names = entries.map(|entry| entry.expect("an entry").file_name());
-    let mut names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> = names
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
     names.retain(|name| !but.contains(&name.as_str()));
     names.sort();
     names
@@ -131,8 +147,20 @@ fn from_nothing_to_the_first_alert() {
     let code = dialogue.code();
     assert!(dialogue.shows_what_is_typed());
     // 128 bits of base32.
-    assert!(code.len() == 26 && code.bytes().all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b)), "{code}");
-    assert!(dialogue.running.stdout().contains("\u{1b}[30;107m  █▀▀▀▀▀█ "), "a QR code");
+    assert!(
+        code.len() == 26
+            && code
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b)),
+        "{code}"
+    );
+    assert!(
+        dialogue
+            .running
+            .stdout()
+            .contains("\u{1b}[30;107m  █▀▀▀▀▀█ "),
+        "a QR code"
+    );
     // Others press Start first.
     api.say(777, 777, "/start");
     dialogue.sees("A message without the right code came to the bot and is ignored");
@@ -150,16 +178,36 @@ fn from_nothing_to_the_first_alert() {
     let shown = dialogue.ends(&api, 0);
     assert_eq!(shown.matches("is ignored").count(), 1, "{shown}");
     assert_eq!(files(&sitemon, &[]), ["sitemon.conf", "sitemon.token"]);
-    let found = |path: &str| fs::metadata(sitemon.dir().join(path)).expect("a file").mode() & 0o7777;
-    assert_eq!((found("sitemon.conf"), found("sitemon.token")), (0o644, 0o600));
-    assert_eq!(text(sitemon.dir().join("sitemon.token")), format!("{TOKEN}\n"));
+    let found = |path: &str| {
+        fs::metadata(sitemon.dir().join(path))
+            .expect("a file")
+            .mode()
+            & 0o7777
+    };
+    assert_eq!(
+        (found("sitemon.conf"), found("sitemon.token")),
+        (0o644, 0o600)
+    );
+    assert_eq!(
+        text(sitemon.dir().join("sitemon.token")),
+        format!("{TOKEN}\n")
+    );
     let conf = text(sitemon.config_path());
     assert!(conf.contains("\ntoken_file = \"sitemon.token\" "), "{conf}");
     assert!(conf.contains(&format!("\nchats = [{CHAT}] ")), "{conf}");
     let sent = api.messages();
-    assert_eq!(sent[0].text, "Hello, this is sitemon. Alerts come to this chat.");
-    assert_eq!(sent[1].text, "🔴 127.0.0.1 is down: only a test, this is what alerts look like (#0)");
-    assert_eq!(sent[1].labels(), ["Check now", "Acknowledge", "Mute 1 h", "Mute 1 d"]);
+    assert_eq!(
+        sent[0].text,
+        "Hello, this is sitemon. Alerts come to this chat."
+    );
+    assert_eq!(
+        sent[1].text,
+        "🔴 127.0.0.1 is down: only a test, this is what alerts look like (#0)"
+    );
+    assert_eq!(
+        sent[1].labels(),
+        ["Check now", "Acknowledge", "Mute 1 h", "Mute 1 d"]
+    );
     assert_eq!(sent.len(), 2);
     api.wait_confirmed();
 
@@ -184,9 +232,10 @@ fn a_wrong_token_is_asked_for_again() {
     dialogue.answers(ASKS_TOKEN, "123456:AAnother-bot");
     dialogue.sees("Telegram refuses this token. @BotFather shows the right one");
     // A server that is not well, and what answers in its place.
-    api.fail_next("getMe", Fault::Status(200));
-    dialogue.answers(ASKS_AGAIN, TOKEN);
+    api.fail_always("getMe", Some(Fault::Status(200)));
+    dialogue.answers(ASKS_TOKEN, TOKEN);
     dialogue.sees("Something answers in the place of Telegram");
+    api.fail_always("getMe", None);
     dialogue.answers(ASKS_AGAIN, "");
     let code = dialogue.code();
     api.say(CHAT, CHAT, &format!("/start {code}"));
@@ -232,10 +281,25 @@ fn a_block_is_told_with_a_way_around_it() {
     dialogue.ends(&api, 130);
     assert_eq!(files(&sitemon, &[]), [""; 0]);
     fs::write(sitemon.dir().join("given"), TOKEN).expect("written");
-    let given = ["-c", "sitemon.conf", "init", "--token-file", "given", "--chat", "1", "--site", "a", "--api", &url];
+    let given = [
+        "-c",
+        "sitemon.conf",
+        "init",
+        "--token-file",
+        "given",
+        "--chat",
+        "1",
+        "--site",
+        "a",
+        "--api",
+        &url,
+    ];
     let scripted = sitemon.bare_command(&given);
     assert_eq!(scripted.code, Some(3), "{scripted:?}");
-    assert!(scripted.stderr.contains("Telegram looks blocked here: "), "{scripted:?}");
+    assert!(
+        scripted.stderr.contains("Telegram looks blocked here: "),
+        "{scripted:?}"
+    );
     assert_eq!(files(&sitemon, &["given"]), [""; 0]);
 }
 
@@ -272,7 +336,10 @@ fn a_clock_that_is_not_set_is_told_and_waited_for() {
     // Ctrl-D.
     dialogue.types("\u{4}");
     let shown = dialogue.ends(&api, 2);
-    assert!(shown.contains("the input ended: nothing was written"), "{shown}");
+    assert!(
+        shown.contains("the input ended: nothing was written"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -298,7 +365,17 @@ fn scripted(sitemon: &Sitemon, api: &BotApi, site: &str) -> Output {
     let chat = CHAT.to_string();
     let api_url = api.url();
     let output = sitemon.bare_command(&[
-        "-c", "sitemon.conf", "init", "--token-file", "given", "--chat", &chat, "--site", site, "--api", &api_url,
+        "-c",
+        "sitemon.conf",
+        "init",
+        "--token-file",
+        "given",
+        "--chat",
+        &chat,
+        "--site",
+        site,
+        "--api",
+        &api_url,
     ]);
     no_token(api, &(output.stdout.clone() + &output.stderr));
     assert_eq!(api.violations(), [""; 0]);
@@ -311,7 +388,10 @@ fn with_all_answers_given_no_terminal_is_needed() {
     let sitemon = empty();
     let output = scripted(&sitemon, &api, &web.url("/"));
     assert_eq!(output.code, Some(0), "{output:?}");
-    assert_eq!(files(&sitemon, &["given"]), ["sitemon.conf", "sitemon.token"]);
+    assert_eq!(
+        files(&sitemon, &["given"]),
+        ["sitemon.conf", "sitemon.token"]
+    );
     assert_eq!(api.messages().len(), 2);
     assert_eq!(api.calls("getUpdates"), 0);
     // Again: there is nothing to do.
@@ -335,17 +415,27 @@ fn without_a_terminal_what_is_missing_is_named() {
         assert_eq!(output.code, Some(2), "{output:?}");
         assert!(output.stderr.ends_with(missing), "{output:?}");
     }
-    for (site, chat, route, why) in [
-        ("ftp://a/", "5", "direct", "ftp"),
-        ("example.org", "0", "direct", "a chat's id is a number"),
-        ("example.org", "5", "carrier pigeon", "route"),
+    for (site, chat, more, why) in [
+        ("ftp://a/", "5", &[][..], "ftp"),
+        ("example.org", "0", &[], "a chat's id is a number"),
+        ("example.org", "5", &["--route", "carrier pigeon"], "route"),
     ] {
         fs::write(sitemon.dir().join("given"), TOKEN).expect("written");
         let url = api.url();
-        let output = sitemon.bare_command(&[
-            "-c", "sitemon.conf", "init", "--token-file", "given", "--chat", chat, "--site", site, "--route", route,
-            "--api", &url,
-        ]);
+        let given = [
+            "-c",
+            "sitemon.conf",
+            "init",
+            "--token-file",
+            "given",
+            "--chat",
+            chat,
+            "--site",
+            site,
+            "--api",
+            &url,
+        ];
+        let output = sitemon.bare_command(&[&given[..], more].concat());
         assert_eq!(output.code, Some(2), "{output:?}");
         assert!(output.stderr.contains(why), "{output:?}");
     }
@@ -355,23 +445,38 @@ fn without_a_terminal_what_is_missing_is_named() {
         scripted(&sitemon, &api, &site.url("/"))
     };
     assert_eq!(unreachable.code, Some(3), "{unreachable:?}");
-    assert!(unreachable.stderr.contains(&format!("Press Start in https://t.me/{BOT_NAME} first")), "{unreachable:?}");
+    assert!(
+        unreachable
+            .stderr
+            .contains(&format!("Press Start in https://t.me/{BOT_NAME} first")),
+        "{unreachable:?}"
+    );
     assert_eq!(files(&sitemon, &["given"]), [""; 0]);
 }
 
 #[test]
 fn a_users_file_stays_as_it_is_and_what_it_lacks_is_printed() {
     let (api, web) = (BotApi::start(), Web::new());
-    let table = format!("[telegram]\ntoken_file = \"my.token\"\napi = \"{}\"\n", api.url());
+    let table = format!(
+        "[telegram]\ntoken_file = \"my.token\"\napi = \"{}\"\n",
+        api.url()
+    );
     let site = format!("[[site]]\nname = \"blog\"\nurl = \"{}\"\n", web.url("/"));
     let chats = format!("chats = [{CHAT}]\n");
-    let added = format!("[[site]]\nname = \"127.0.0.1\"\nurl = \"{}\"\n", web.url("/"));
+    let added = format!(
+        "[[site]]\nname = \"127.0.0.1\"\nurl = \"{}\"\n",
+        web.url("/")
+    );
     let own = "token_file = \"sitemon.token\"\n";
     let all = format!("[telegram]\n{own}{chats}api = \"{}\"\n{added}", api.url());
     let nothing = "# nothing yet\n".to_owned();
     for (before, token_file, lines) in [
         (nothing, "sitemon.token", vec![all.as_str()]),
-        (format!("{site}# mine\n"), "sitemon.token", vec!["[telegram]\n", own, &chats]),
+        (
+            format!("{site}# mine\n"),
+            "sitemon.token",
+            vec!["[telegram]\n", own, &chats],
+        ),
         (format!("{table}{site}"), "my.token", vec![&chats]),
         (format!("{table}{chats}"), "my.token", vec![&added]),
     ] {
@@ -379,12 +484,19 @@ fn a_users_file_stays_as_it_is_and_what_it_lacks_is_printed() {
         fs::write(sitemon.config_path(), &before).expect("written");
         let output = scripted(&sitemon, &api, &web.url("/"));
         assert_eq!(output.code, Some(2), "{output:?}");
-        assert!(output.stderr.contains("sitemon.conf is left as it is"), "{output:?}");
+        assert!(
+            output.stderr.contains("sitemon.conf is left as it is"),
+            "{output:?}"
+        );
         assert_eq!(text(sitemon.config_path()), before);
         for line in &lines {
             assert!(output.stdout.contains(line), "{line} in {output:?}");
         }
-        assert_eq!(output.stdout.contains("[[site]]"), lines.concat().contains("[[site]]"), "{output:?}");
+        assert_eq!(
+            output.stdout.contains("[[site]]"),
+            lines.concat().contains("[[site]]"),
+            "{output:?}"
+        );
         assert_eq!(text(sitemon.dir().join(token_file)), format!("{TOKEN}\n"));
         assert_eq!(files(&sitemon, &["given", "sitemon.conf"]), [token_file]);
     }
@@ -398,11 +510,18 @@ fn a_users_file_stays_as_it_is_and_what_it_lacks_is_printed() {
     assert!(sitemon.config_path().is_symlink());
     // One with mistakes is not even begun with.
     let sitemon = empty();
-    fs::write(sitemon.config_path(), "[telegram]\ntoken_file = \"none\"\nchat = [5]\n").expect("written");
+    fs::write(
+        sitemon.config_path(),
+        "[telegram]\ntoken_file = \"none\"\nchat = [5]\n",
+    )
+    .expect("written");
     let calls = api.calls("getMe");
     let output = scripted(&sitemon, &api, &web.url("/"));
     assert_eq!(output.code, Some(2), "{output:?}");
-    assert!(output.stderr.contains("did you mean `chats`?"), "{output:?}");
+    assert!(
+        output.stderr.contains("did you mean `chats`?"),
+        "{output:?}"
+    );
     assert_eq!(api.calls("getMe"), calls);
 }
 
@@ -422,34 +541,56 @@ fn a_file_without_chats_gets_the_chat_that_presses_start() {
     api.say(GROUP, CHAT, &format!("/start@{BOT_NAME} {code}"));
     let shown = dialogue.ends(&api, 2);
     assert!(!shown.contains("Its token"), "{shown}");
-    assert!(shown.contains(&format!("\r\nchats = [{GROUP}]\r\n")), "{shown}");
+    assert!(
+        shown.contains(&format!("\r\nchats = [{GROUP}]\r\n")),
+        "{shown}"
+    );
     assert_eq!(text(sitemon.config_path()), before);
-    assert!(api.messages()[1].text.starts_with("🔴 blog is down: only a test"));
+    assert!(
+        api.messages()[1]
+            .text
+            .starts_with("🔴 blog is down: only a test")
+    );
 }
 
 /// Runs in mounts of its own, where `/etc` has the files of `script`.
 fn with_etc(script: &str) -> Vec<String> {
-    let script = format!("mount -t tmpfs none /etc && mkdir /etc/sitemon && {script} && exec \"$@\"");
-    ["unshare", "-m", "sh", "-ec", &script, "sh"].map(str::to_owned).to_vec()
+    let script =
+        format!("mount -t tmpfs none /etc && mkdir /etc/sitemon && {script} && exec \"$@\"");
+    ["unshare", "-m", "sh", "-ec", &script, "sh"]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 #[test]
 fn the_packaged_file_is_replaced_and_the_token_is_the_services() {
     let (api, web) = (BotApi::start(), Web::new());
     let script = format!(". {}/packaging/lib.sh && conf", env!("CARGO_MANIFEST_DIR"));
-    let packaged = std::process::Command::new("bash").args(["-c", &script]).output();
+    let packaged = std::process::Command::new("bash")
+        .args(["-c", &script])
+        .output();
     let packaged = String::from_utf8(packaged.expect("bash runs").stdout).expect("UTF-8");
-    for (state, route) in [("/var/lib/sitemon", false), ("/etc/sitemon/state", false)] {
+    for state in ["/var/lib/sitemon", "/etc/sitemon/state"] {
         let sitemon = empty();
-        fs::write(sitemon.dir().join("packaged"), packaged.replace("/var/lib/sitemon", state)).expect("written");
+        fs::write(
+            sitemon.dir().join("packaged"),
+            packaged.replace("/var/lib/sitemon", state),
+        )
+        .expect("written");
         let out = sitemon.dir().join("out");
         fs::create_dir(&out).expect("made");
         let setup = "cp packaged /etc/sitemon.conf; : >/etc/sitemon/token; echo sitemon:x:4711:4712::/:/bin/false >/etc/passwd";
         // What came of it is copied out: the mounts end with the program.
         let wrapper = with_etc(setup);
         let mut wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
-        wrapper.extend(["sh", "-c", "\"$@\" && cp -a /etc/sitemon.conf /etc/sitemon out", "sh"]);
-        let mut dialogue = Dialogue::wrapped(&sitemon, &wrapper, &["init", "--api", &api.url()], &[]);
+        wrapper.extend([
+            "sh",
+            "-c",
+            "\"$@\" && cp -a /etc/sitemon.conf /etc/sitemon out",
+            "sh",
+        ]);
+        let mut dialogue =
+            Dialogue::wrapped(&sitemon, &wrapper, &["init", "--api", &api.url()], &[]);
         dialogue.connects(&api);
         dialogue.answers(ASKS_SITE, &web.url("/"));
         dialogue.sees("/etc/sitemon/token holds the token.");
@@ -458,13 +599,21 @@ fn the_packaged_file_is_replaced_and_the_token_is_the_services() {
         dialogue.ends(&api, 0);
         let token = out.join("sitemon/token");
         let found = fs::metadata(&token).expect("a file");
-        assert_eq!((found.mode() & 0o7777, found.uid(), found.gid()), (0o600, 4711, 4712));
+        assert_eq!(
+            (found.mode() & 0o7777, found.uid(), found.gid()),
+            (0o600, 4711, 4712)
+        );
         assert_eq!(text(&token), format!("{TOKEN}\n"));
         let conf = text(out.join("sitemon.conf"));
         assert!(conf.contains(&format!("\nstate = \"{state}\"")), "{conf}");
-        assert!(conf.contains("\ntoken_file = \"/etc/sitemon/token\" "), "{conf}");
-        let left: Vec<PathBuf> = fs::read_dir(out.join("sitemon")).expect("a directory").map(|e| e.expect("an entry").path()).collect();
+        assert!(
+            conf.contains("\ntoken_file = \"/etc/sitemon/token\" "),
+            "{conf}"
+        );
+        let left: Vec<PathBuf> = fs::read_dir(out.join("sitemon"))
+            .expect("a directory")
+            .map(|e| e.expect("an entry").path())
+            .collect();
         assert_eq!(left, [token]);
-        let _ = route;
     }
 }

@@ -248,8 +248,7 @@ impl Running {
     fn at_terminal(mut command: Command, size: *mut libc::winsize) -> (Running, File) {
         let (mut here, mut there) = (-1, -1);
         // SAFETY: the descriptors are written to; name and settings may be left out, and the size (openpty(3)).
-        let opened =
-            unsafe { libc::openpty(&mut here, &mut there, null_mut(), null_mut(), size) };
+        let opened = unsafe { libc::openpty(&mut here, &mut there, null_mut(), null_mut(), size) };
         assert_eq!(opened, 0, "a terminal");
         // SAFETY: they are open, and owned by nothing else.
         let (here, there) = unsafe { (File::from_raw_fd(here), File::from_raw_fd(there)) };

@@ -285,10 +285,12 @@ impl<'a> Setup<'a> {
                     print(format_args!("The bot is @{}.\n", bot.me.username))?;
                     return Ok(bot);
                 }
-                Err(why) if asks => print(format_args!("{why}\n"))?,
-                Err(why) => return Err(Failure::Telegram(why)),
+                Err((error, why)) if asks => {
+                    print(format_args!("{why}\n"))?;
+                    known = Some(token).filter(|_| !error.is_unauthorised());
+                }
+                Err((_, why)) => return Err(Failure::Telegram(why)),
             }
-            known = Some(token);
         }
     }
 
@@ -320,8 +322,8 @@ impl<'a> Setup<'a> {
         })
     }
 
-    /// `Err`: Telegram cannot be asked, or does not know it; the sentence for the user.
-    async fn try_token(&self, token: Secret) -> Result<Result<Bot, String>, Failure> {
+    /// `Err`: Telegram cannot be asked, or does not know it; with the sentence for the user.
+    async fn try_token(&self, token: Secret) -> Result<Result<Bot, (ApiError, String)>, Failure> {
         let config = match &self.found {
             Found::Users(users) if users.has_token => users.config.clone(),
             _ => found::with_token(&self.text(None, None), self.path, &token)
@@ -345,7 +347,10 @@ impl<'a> Setup<'a> {
                 token,
                 me,
             }),
-            Err(error) => Err(unreached::explain(&error, &client, &config).await),
+            Err(error) => {
+                let why = unreached::explain(&error, &client, &config).await;
+                Err((error, why))
+            }
         })
     }
 

@@ -61,8 +61,7 @@ mod tests {
 
     #[test]
     fn the_lines_have_the_modules_of_the_code() {
-        let text =
-            "https://t.me/a_bot_with_a_name_of_32_letters__?start=abcdefghijklmnopqrstuvwxyz";
+        let text = "https://t.me/a_bot_with_a_name_of_32_letters_?start=abcdefghijklmnopqrstuvwxyz";
         let code = QrCode::encode_text(text, QrCodeEcc::Low).expect("it fits");
         let lines = lines(text).expect("it fits");
         assert_eq!(
