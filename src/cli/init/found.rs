@@ -60,7 +60,8 @@ pub fn look(path: &Path) -> Result<Found, Failure> {
         found => found.map_err(unreadable)?,
     };
     let bytes = files::read(path, config::LARGEST_FILE).map_err(unreadable)?;
-    let text = String::from_utf8(bytes).unwrap_or_default();
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Failure::Usage(format!("{}: it is not UTF-8 text", path.display())))?;
     if let Some(state) = packaged::state_of(&text).filter(|_| old.is_file()) {
         let old = Some(old);
         return Ok(Found::Replaceable { state, old });

@@ -64,8 +64,9 @@ async fn set_up(path: &Path, options: &Init) -> Result<(), Failure> {
         ));
     };
     // A running agent would take the code away from us, and we its commands.
+    let waits = wanted.chat && options.chat.is_none();
     let _lock = match &setup.found {
-        Found::Users(users) if users.has_token => {
+        Found::Users(users) if users.has_token && waits => {
             state::reserve(&users.config.agent.state).map_err(Failure::Usage)?
         }
         _ => None,
@@ -159,29 +160,38 @@ impl<'a> Setup<'a> {
                 }
             }
         };
-        if !wanted.token && !wanted.chat && !wanted.site {
-            return Ok(None);
-        }
         let Init {
             token_file,
             chat,
             site,
-            ..
+            api,
+            route,
         } = self.options;
+        let has_table =
+            matches!(&self.found, Found::Users(users) if users.config.telegram.is_some());
+        let unused = [
+            (!wanted.token && token_file.is_some(), "--token-file"),
+            (!wanted.chat && chat.is_some(), "--chat"),
+            (!wanted.site && site.is_some(), "--site"),
+            (has_table && api.is_some(), "--api"),
+            (has_table && !route.is_empty(), "--route"),
+        ];
+        let unused = names(&unused);
+        if !unused.is_empty() {
+            log::warn!("{} goes before {unused}", self.path.display());
+        }
+        if !wanted.token && !wanted.chat && !wanted.site {
+            return Ok(None);
+        }
         let lacking = [
             (wanted.token && token_file.is_none(), "--token-file"),
             (wanted.chat && chat.is_none(), "--chat"),
             (wanted.site && site.is_none(), "--site"),
         ];
-        let lacking: Vec<&str> = lacking
-            .iter()
-            .filter(|(lacks, _)| *lacks)
-            .map(|(_, name)| *name)
-            .collect();
+        let lacking = names(&lacking);
         if self.terminal.is_none() && !lacking.is_empty() {
             return Err(Failure::Usage(format!(
-                "there is no terminal to ask on: give {}",
-                lacking.join(", ")
+                "there is no terminal to ask on: give {lacking}"
             )));
         }
         Ok(Some(wanted))
@@ -354,7 +364,7 @@ impl<'a> Setup<'a> {
         })
     }
 
-    /// The chat, which has been greeted.
+    /// The chat; a new one has been greeted.
     async fn chat(&self, wanted: &Wanted, bot: &Bot) -> Result<i64, Failure> {
         let chats = bot
             .config
@@ -370,6 +380,9 @@ impl<'a> Setup<'a> {
             Some(chat) => chat,
             None => bot.wait_for_start().await?,
         };
+        if !wanted.chat {
+            return Ok(chat);
+        }
         let hello = "Hello, this is sitemon. Alerts come to this chat.".to_owned();
         match deliver(&bot.telegram, chat, &[], hello).await {
             Ok(()) => Ok(chat),
@@ -436,18 +449,8 @@ impl<'a> Setup<'a> {
             Found::Replaceable { old, .. } => old,
             Found::Users(users) => return self.print_lacking(wanted, users, chat, site),
         };
-        let owner = old.as_ref().map(|old| (old.uid(), old.gid()));
-        let mode = old.as_ref().map_or(0o644, MetadataExt::mode);
-        // Of a proxy or a relay a part may be secret.
-        let secret = self
-            .route
-            .iter()
-            .any(|way| way.contains('@') || way.starts_with("https:"));
-        let (owner, mode) = match service {
-            _ if !secret => (owner, mode),
-            Some((_, group)) => (Some((owner.map_or(0, |owner| owner.0), group)), 0o640),
-            None => (owner, 0o600),
-        };
+        let old = old.as_ref().map(|old| ((old.uid(), old.gid()), old.mode()));
+        let (owner, mode) = owner_and_mode(old, service, has_secret(&self.route));
         let written = Draft::beside(self.path).and_then(|mut draft| {
             draft.fill(&self.text(Some(chat), site), owner, mode)?;
             draft.put()
@@ -494,6 +497,27 @@ impl<'a> Setup<'a> {
     }
 }
 
+/// Of a proxy the user, of a relay the path may be secret.
+fn has_secret(route: &[String]) -> bool {
+    let literal = route.iter().filter(|way| !way.contains('$'));
+    { literal }.any(|way| way.contains('@') || way.starts_with("https:"))
+}
+
+/// Whose the configuration is to be, and its mode. `old`: that of the file before it. `service`: user and group that
+/// have to read it.
+fn owner_and_mode(
+    old: Option<((u32, u32), u32)>,
+    service: Option<(u32, u32)>,
+    secret: bool,
+) -> (Option<(u32, u32)>, u32) {
+    let owner = old.map(|(owner, _)| owner);
+    match service {
+        _ if !secret => (owner, old.map_or(0o644, |(_, mode)| mode)),
+        Some((_, group)) => (Some((owner.map_or(0, |(user, _)| user), group)), 0o640),
+        None => (owner, 0o600),
+    }
+}
+
 fn unwritten(path: &Path, error: &io::Error) -> Failure {
     Failure::Usage(format!(
         "{} cannot be written: {}",
@@ -522,6 +546,13 @@ fn site_of(address: &str, config: &Config) -> Result<Site, String> {
         false => format!("https://{address}"),
     };
     config::added_site(&url, None, config)
+}
+
+/// Those of the options that it holds for.
+fn names(options: &[(bool, &str)]) -> String {
+    let names = options.iter().filter(|(holds, _)| *holds);
+    let names: Vec<&str> = names.map(|(_, name)| *name).collect();
+    names.join(", ")
 }
 
 impl Bot {
@@ -609,4 +640,45 @@ fn code() -> Result<String, Failure> {
         bits >>= 5;
     }
     Ok(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_128_bits_and_differ() {
+        let codes: Vec<String> = (0..20).map(|_| code().expect("urandom")).collect();
+        for code in &codes {
+            assert_eq!(code.len(), 26);
+            // The start of a link may have letters, digits, `_` and `-`, 64 of them (core.telegram.org/bots/features).
+            assert!(
+                code.bytes().all(|byte| CODE_LETTERS.contains(&byte)),
+                "{code}"
+            );
+            assert!(codes.iter().filter(|other| *other == code).count() == 1);
+        }
+    }
+
+    #[test]
+    fn a_configuration_with_a_secret_is_for_the_service_alone() {
+        let old = Some(((5, 6), 0o100_644));
+        let secret = |way: &str| has_secret(&["direct".to_owned(), way.to_owned()]);
+        assert!(secret("socks5h://u:p@h:1") && secret("https://h/path"));
+        assert!(!secret("socks5h://h:1") && !secret("https://h/$PATH_OF_RELAY"));
+        assert_eq!(owner_and_mode(None, None, false), (None, 0o644));
+        assert_eq!(
+            owner_and_mode(old, Some((7, 8)), false),
+            (Some((5, 6)), 0o100_644)
+        );
+        assert_eq!(
+            owner_and_mode(old, Some((7, 8)), true),
+            (Some((5, 8)), 0o640)
+        );
+        assert_eq!(
+            owner_and_mode(None, Some((7, 8)), true),
+            (Some((0, 8)), 0o640)
+        );
+        assert_eq!(owner_and_mode(None, None, true), (None, 0o600));
+    }
 }

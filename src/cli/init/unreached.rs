@@ -60,6 +60,7 @@ impl Cause {
             "cannot connect",
             "no connection within",
             "no answer within",
+            "no end of the answer",
         ]) {
             Cause::NotReached
         } else if has(&["not the Bot API's", "is not HTTP"]) {
@@ -105,4 +106,66 @@ fn capital(text: &str) -> String {
     let mut chars = text.chars();
     let first = chars.next().map(|first| first.to_ascii_uppercase());
     first.into_iter().chain(chars).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::telegram::Refusal;
+    use crate::http::{TransferError, TransferErrorKind as Kind};
+    use std::time::Duration;
+
+    fn cause(text: &str) -> Cause {
+        let text = text.to_owned();
+        Cause::of(&ApiError::Unreachable { text })
+    }
+
+    #[test]
+    fn every_failed_transfer_has_its_cause() {
+        for (kind, wanted) in [
+            (Kind::Resolve, Cause::NotReached),
+            (Kind::Connect, Cause::NotReached),
+            (Kind::ConnectTimeout, Cause::NotReached),
+            (Kind::AnswerTimeout, Cause::NotReached),
+            (Kind::EndTimeout, Cause::NotReached),
+            (Kind::Certificate, Cause::Certificate),
+            (Kind::Handshake, Cause::Cut),
+            (Kind::Reset, Cause::Cut),
+            (Kind::Unreadable, Cause::Cut),
+            (Kind::Empty, Cause::Cut),
+            (Kind::BrokenOff, Cause::Cut),
+            (Kind::NotHttp, Cause::NotTelegram),
+            (Kind::Roots("no trusted roots".to_owned()), Cause::Other),
+        ] {
+            let failure = TransferError::from(kind).failure("api.example", Duration::from_secs(20));
+            assert_eq!(cause(&failure.detail), wanted, "{}", failure.detail);
+        }
+        assert_eq!(cause("clock not set"), Cause::Clock);
+        let portal = "HTTP 200 with an answer that is not the Bot API's";
+        assert_eq!(cause(portal), Cause::NotTelegram);
+        let refused = |code| {
+            Cause::of(&ApiError::Refused(Refusal {
+                code,
+                description: String::new(),
+                retry_after: None,
+                migrate_to: None,
+            }))
+        };
+        assert_eq!((refused(401), refused(404)), (Cause::Token, Cause::Token));
+        assert_eq!(refused(429), Cause::Other);
+    }
+
+    #[test]
+    fn what_is_not_reached_is_blocked_only_where_the_network_works() {
+        let said = |up| Cause::NotReached.sentence("no connection within 20s", up, "");
+        assert!(
+            said(true).starts_with("Telegram looks blocked here: no connection within 20s, though")
+        );
+        assert!(said(false).starts_with("There is no network: "));
+        assert!(
+            Cause::Clock
+                .sentence("", true, "Jan 1 1970")
+                .contains("it shows Jan 1 1970")
+        );
+    }
 }
