@@ -35,12 +35,12 @@ pub fn pair(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
             "Send this code to @{} in Telegram, or /start {code} in a group that it is a member of:\n\n    {code}\n\n",
             me.username
         ))?;
-        let told = |guess: &Guess| {
+        let mut told = |guess: &Guess| {
             if let Guess::Last(sender) = guess {
                 log::warn!("{sender} sent {WRONG_CODES} wrong codes and is ignored from now on");
             }
         };
-        let chat = wait(&telegram, offset, &code, told).await?.chat;
+        let chat = wait(&telegram, offset, &code, &mut told).await?.chat;
         print(format_args!("chats = [{chat}]\n"))?;
         let written = file.map(|file| write(file, chat, &settings.chats));
         let text = match &written {
@@ -61,7 +61,7 @@ pub async fn wait(
     telegram: &Telegram,
     offset: Option<i64>,
     code: &str,
-    mut told: impl FnMut(&Guess),
+    told: &mut dyn FnMut(&Guess),
 ) -> Result<Incoming, Failure> {
     let (events, incoming) = async_channel::bounded(4);
     let poll = async {

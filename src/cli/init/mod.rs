@@ -568,13 +568,13 @@ impl Bot {
             "Open this where your Telegram is, and press Start:\n\n    {link}\n\n{picture}Waiting for it …\n"
         ))?;
         let mut told = false;
-        let ignored = |guess: &Guess| {
+        let mut ignored = |guess: &Guess| {
             if !matches!(guess, Guess::Ignored) && !std::mem::replace(&mut told, true) {
                 let text = "A message without the right code came to the bot and is ignored: only the link counts.";
                 let _ = print(format_args!("{text}\n"));
             }
         };
-        let message = pair::wait(&self.telegram, offset, &code, ignored).await?;
+        let message = pair::wait(&self.telegram, offset, &code, &mut ignored).await?;
         // Confirmed, or the agent would take it for a command.
         self.telegram.confirm_pending().await;
         let name = printable::line(&message.name, NAME);
