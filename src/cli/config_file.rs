@@ -70,7 +70,7 @@ impl Draft {
         Ok(Draft { path, new, file })
     }
 
-    /// Writes all of it to the disk. `owner`: user and group; `None` = who runs this.
+    /// Writes all of it to the disk. `owner`: user and group; `None` = the user who runs this.
     ///
     /// # Errors
     ///

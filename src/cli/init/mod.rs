@@ -1,47 +1,34 @@
 //! `sitemon init`: the first set-up, by questions. Nothing is written before the last of them is answered.
 
+mod bot;
 mod found;
 mod packaged;
 mod qr_code;
 mod terminal;
 mod unreached;
+mod writing;
 
 use super::args::Init;
-use super::config_file::Draft;
-use super::pair::{self, Guess};
 use super::say::deliver;
-use super::{Failure, check, client, print, table};
-use crate::agent;
-use crate::chat::telegram::{ApiError, Me, Telegram};
-use crate::clock::Clock;
+use super::{Failure, check, print, table};
+use crate::chat::telegram::ApiError;
 use crate::config::{self, Config};
 use crate::files;
-use crate::http::Client;
-use crate::monitor::alert::{self, Alert, Notification};
-use crate::monitor::outbox::callback_data::{AlertButton, DAY, HOUR};
-use crate::monitor::outbox::message::{Delivery, Message};
 use crate::monitor::site::Site;
-use crate::monitor::site::printable::{self, NAME};
 use crate::monitor::site::state::State;
 use crate::secret::Secret;
 use crate::state;
 use async_signal::{Signal, Signals};
+use bot::Bot;
 use found::{Found, Users};
 use futures_lite::{FutureExt, StreamExt};
 use packaged::Answers;
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 use terminal::Terminal;
 
 /// Bytes of a file with a token.
 const LONGEST_TOKEN: u64 = 4096;
-/// A request that failed sooner is made again at once: over IPv4 alone, where IPv6 is broken.
-const SOON: Duration = Duration::from_secs(5);
-/// Of base32 (RFC 4648), in lower case: the code is short in a link, and can be typed.
-const CODE_LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 pub fn init(path: &Path, options: &Init) -> Result<(), Failure> {
     let ends = [Signal::Int, Signal::Term, Signal::Hup, Signal::Quit];
@@ -112,15 +99,6 @@ struct Setup<'a> {
     terminal: Option<Terminal>,
     /// The token's file as the value of its key, and as a path.
     token_file: (String, PathBuf),
-}
-
-/// A bot that answers.
-struct Bot {
-    config: Config,
-    client: Client,
-    telegram: Telegram,
-    token: Secret,
-    me: Me,
 }
 
 impl<'a> Setup<'a> {
@@ -212,24 +190,11 @@ impl<'a> Setup<'a> {
         if let Some(site) = &self.options.site {
             site_of(site, &config).map_err(Failure::Usage)?;
         }
-        let draft = |path: &Path| {
-            Draft::beside(path).map(drop).map_err(|e| {
-                let root = match e.kind() {
-                    io::ErrorKind::PermissionDenied => "; run it as root: sudo sitemon init",
-                    _ => "",
-                };
-                Failure::Usage(format!(
-                    "{} cannot be written: {}{root}",
-                    path.display(),
-                    state::reason(&e)
-                ))
-            })
-        };
         if matches!(self.found, Found::Replaceable { .. }) {
-            draft(self.path)?;
+            writing::look_over(self.path)?;
         }
         if wanted.token && self.token_file.1.parent().is_some_and(Path::is_dir) {
-            draft(&self.token_file.1)?;
+            writing::look_over(&self.token_file.1)?;
         }
         Ok(())
     }
@@ -339,29 +304,7 @@ impl<'a> Setup<'a> {
             _ => found::with_token(&self.text(None, None), self.path, &token)
                 .map_err(|mistakes| Failure::Usage(mistakes.to_string()))?,
         };
-        let Some(settings) = &config.telegram else {
-            return Err(Failure::Usage("there is no [telegram]".into()));
-        };
-        let client = client(&config)?;
-        let telegram = agent::telegram(&client, &Clock::system(), settings);
-        let began = Instant::now();
-        let mut asked = telegram.get_me().await;
-        if matches!(asked, Err(ApiError::Unreachable { .. })) && began.elapsed() < SOON {
-            asked = telegram.get_me().await;
-        }
-        Ok(match asked {
-            Ok(me) => Ok(Bot {
-                config,
-                client,
-                telegram,
-                token,
-                me,
-            }),
-            Err(error) => {
-                let why = unreached::explain(&error, &client, &config).await;
-                Err((error, why))
-            }
-        })
+        Bot::connect(config, token).await
     }
 
     /// The chat; a new one has been greeted.
@@ -441,21 +384,15 @@ impl<'a> Setup<'a> {
         let service = found::service_user(self.path);
         if wanted.token {
             let path = &self.token_file.1;
-            let written = write_token(path, &bot.token, service);
-            written.map_err(|e| unwritten(path, &e))?;
+            writing::token(path, &bot.token, service)?;
             print(format_args!("{} holds the token.\n", path.display()))?;
         }
         let old = match &self.found {
             Found::Replaceable { old, .. } => old,
             Found::Users(users) => return self.print_lacking(wanted, users, chat, site),
         };
-        let old = old.as_ref().map(|old| ((old.uid(), old.gid()), old.mode()));
-        let (owner, mode) = owner_and_mode(old, service, has_secret(&self.route));
-        let written = Draft::beside(self.path).and_then(|mut draft| {
-            draft.fill(&self.text(Some(chat), site), owner, mode)?;
-            draft.put()
-        });
-        written.map_err(|e| unwritten(self.path, &e))?;
+        let text = self.text(Some(chat), site);
+        writing::configuration(self.path, &text, old.as_ref(), service, &self.route)?;
         print(format_args!("{} is written.\n", self.path.display()))
     }
 
@@ -497,45 +434,6 @@ impl<'a> Setup<'a> {
     }
 }
 
-/// Of a proxy the user, of a relay the path may be secret.
-fn has_secret(route: &[String]) -> bool {
-    let literal = route.iter().filter(|way| !way.contains('$'));
-    { literal }.any(|way| way.contains('@') || way.starts_with("https:"))
-}
-
-/// Whose the configuration is to be, and its mode. `old`: that of the file before it. `service`: user and group that
-/// have to read it.
-fn owner_and_mode(
-    old: Option<((u32, u32), u32)>,
-    service: Option<(u32, u32)>,
-    secret: bool,
-) -> (Option<(u32, u32)>, u32) {
-    let owner = old.map(|(owner, _)| owner);
-    match service {
-        _ if !secret => (owner, old.map_or(0o644, |(_, mode)| mode)),
-        Some((_, group)) => (Some((owner.map_or(0, |(user, _)| user), group)), 0o640),
-        None => (owner, 0o600),
-    }
-}
-
-fn unwritten(path: &Path, error: &io::Error) -> Failure {
-    Failure::Usage(format!(
-        "{} cannot be written: {}",
-        path.display(),
-        state::reason(error)
-    ))
-}
-
-/// For its owner alone. One that has it already stays.
-fn write_token(path: &Path, token: &Secret, owner: Option<(u32, u32)>) -> io::Result<()> {
-    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        fs::create_dir_all(dir)?;
-    }
-    let mut draft = Draft::beside(path)?;
-    draft.fill(&format!("{}\n", token.expose()), owner, 0o600)?;
-    draft.put()
-}
-
 /// The site at an address as people write it.
 fn site_of(address: &str, config: &Config) -> Result<Site, String> {
     if address.is_empty() {
@@ -553,132 +451,4 @@ fn names(options: &[(bool, &str)]) -> String {
     let names = options.iter().filter(|(holds, _)| *holds);
     let names: Vec<&str> = names.map(|(_, name)| *name).collect();
     names.join(", ")
-}
-
-impl Bot {
-    /// Shows the link and waits until a user follows it: the chat.
-    async fn wait_for_start(&self) -> Result<i64, Failure> {
-        let refused = |e: ApiError| Failure::Telegram(e.to_string());
-        // Whatever waits there was sent before there was a code.
-        let offset = self.telegram.skip_pending().await.map_err(refused)?;
-        let code = code()?;
-        let link = format!("https://t.me/{}?start={code}", self.me.username);
-        let picture = qr_code::for_terminal(&link).unwrap_or_default();
-        print(format_args!(
-            "Open this where your Telegram is, and press Start:\n\n    {link}\n\n{picture}Waiting for it …\n"
-        ))?;
-        let mut told = false;
-        let mut ignored = |guess: &Guess| {
-            if !matches!(guess, Guess::Ignored) && !std::mem::replace(&mut told, true) {
-                let text = "A message without the right code came to the bot and is ignored: only the link counts.";
-                let _ = print(format_args!("{text}\n"));
-            }
-        };
-        let message = pair::wait(&self.telegram, offset, &code, &mut ignored).await?;
-        // Confirmed, or the agent would take it for a command.
-        self.telegram.confirm_pending().await;
-        let name = printable::line(&message.name, NAME);
-        let by = if name.is_empty() {
-            name
-        } else {
-            format!(" ({name})")
-        };
-        print(format_args!("Chat {}{by} gets the alerts.\n", message.chat))?;
-        Ok(message.chat)
-    }
-
-    /// An alert as one of the agent's, with its buttons, which the agent answers.
-    async fn test_alert(&self, chat: i64, site: &str) -> Result<(), Failure> {
-        // No incident has this number.
-        const NONE: u32 = 0;
-        let now = Clock::system().now();
-        let alert = Alert {
-            id: 0,
-            notification: Notification::Down {
-                cause: "only a test, this is what alerts look like".to_owned(),
-                common: None,
-                behind: 0,
-            },
-            site: site.to_owned(),
-            incident: Some(NONE),
-            at: now.moment(),
-            chats: vec![chat],
-            delivered: Vec::new(),
-            edits: Vec::new(),
-            stored: true,
-        };
-        let composed = alert::compose(&[&alert], now, &|_| false);
-        let lines: Vec<String> = composed.lines.into_iter().map(|(line, _)| line).collect();
-        let row = |buttons: [AlertButton; 2]| buttons.map(|b| b.button(&[NONE])).to_vec();
-        let message = Message {
-            chat,
-            html: lines.join("\n"),
-            buttons: vec![
-                row([AlertButton::Check, AlertButton::Acknowledge]),
-                row([AlertButton::Mute(HOUR), AlertButton::Mute(DAY)]),
-            ],
-            ..Message::default()
-        };
-        match self.telegram.send(&message, None).await {
-            Delivery::Sent { .. } => print(format_args!("A test alert is in the chat.\n")),
-            Delivery::Later { reason, .. } | Delivery::Refused { reason } => Err(
-                Failure::Telegram(format!("the test alert could not be sent: {reason}")),
-            ),
-            Delivery::Migrated { to } => Err(Failure::Telegram(format!(
-                "the group has become {to}: put that into `chats`"
-            ))),
-        }
-    }
-}
-
-/// 128 random bits.
-fn code() -> Result<String, Failure> {
-    let mut bits = u128::from_le_bytes(pair::random()?);
-    let mut code = String::with_capacity(26);
-    for _ in 0..26 {
-        code.push(char::from(CODE_LETTERS[(bits & 31) as usize]));
-        bits >>= 5;
-    }
-    Ok(code)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_have_128_bits_and_differ() {
-        let codes: Vec<String> = (0..20).map(|_| code().expect("urandom")).collect();
-        for code in &codes {
-            assert_eq!(code.len(), 26);
-            // The start of a link may have letters, digits, `_` and `-`, 64 of them (core.telegram.org/bots/features).
-            assert!(
-                code.bytes().all(|byte| CODE_LETTERS.contains(&byte)),
-                "{code}"
-            );
-            assert!(codes.iter().filter(|other| *other == code).count() == 1);
-        }
-    }
-
-    #[test]
-    fn a_configuration_with_a_secret_is_for_the_service_alone() {
-        let old = Some(((5, 6), 0o100_644));
-        let secret = |way: &str| has_secret(&["direct".to_owned(), way.to_owned()]);
-        assert!(secret("socks5h://u:p@h:1") && secret("https://h/path"));
-        assert!(!secret("socks5h://h:1") && !secret("https://h/$PATH_OF_RELAY"));
-        assert_eq!(owner_and_mode(None, None, false), (None, 0o644));
-        assert_eq!(
-            owner_and_mode(old, Some((7, 8)), false),
-            (Some((5, 6)), 0o100_644)
-        );
-        assert_eq!(
-            owner_and_mode(old, Some((7, 8)), true),
-            (Some((5, 8)), 0o640)
-        );
-        assert_eq!(
-            owner_and_mode(None, Some((7, 8)), true),
-            (Some((0, 8)), 0o640)
-        );
-        assert_eq!(owner_and_mode(None, None, true), (None, 0o600));
-    }
 }
