@@ -69,7 +69,7 @@ else
 		restart="/etc/init.d/sitemon restart"
 	fi
 fi
-if grep -q '^ *\[telegram\]' /etc/sitemon.conf; then
+if grep -qs '^ *\[telegram\]' /etc/sitemon.conf; then
 	echo "Next: $restart"
 else
 	echo "sitemon is installed. To set it up (Telegram, the first site): sitemon init"
