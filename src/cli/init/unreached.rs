@@ -83,7 +83,7 @@ impl Cause {
             ),
             Cause::Certificate => format!(
                 "The certificate that was shown is not Telegram's, or the date is wrong: this machine shows {today}. \
-                 If that is right, something on this network reads along or wants a login first; {WAY}."
+                 If that is right, something on this network intercepts it, or wants a login first; {WAY}."
             ),
             Cause::Cut => format!("Telegram looks blocked here: {error}. {}.", capital(WAY)),
             Cause::NotReached if up => format!(
