@@ -69,4 +69,8 @@ else
 		restart="/etc/init.d/sitemon restart"
 	fi
 fi
-echo "Next: the token into /etc/sitemon/token, the sites into /etc/sitemon.conf, then: $restart"
+if grep -qs '^ *\[telegram\]' /etc/sitemon.conf; then
+	echo "Next: $restart"
+else
+	echo "sitemon is installed. To set it up (Telegram, the first site): sitemon init"
+fi

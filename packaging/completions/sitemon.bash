@@ -5,7 +5,7 @@ _sitemon() {
 	local word=${COMP_WORDS[COMP_CWORD]} file=/etc/sitemon.conf command='' words='-h --help -c --config -v --verbose -q --quiet' site i
 	COMPREPLY=()
 	case ${COMP_WORDS[COMP_CWORD - 1]} in
-	-c | --config) return ;; # A file's name.
+	-c | --config | --token-file | --chat | --site | --api | --route) return ;; # A file's name, or what only the user knows.
 	esac
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
@@ -15,7 +15,8 @@ _sitemon() {
 		esac
 	done
 	case $command in
-	'') words="$words run check config pair say status version help" ;;
+	'') words="$words init run check config pair say status version help" ;;
+	init) words="$words --token-file --chat --site --api --route" ;;
 	run) words="$words --console" ;;
 	check) words="$words --json" ;;
 	config) words="$words --json" ;;

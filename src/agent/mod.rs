@@ -49,7 +49,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use uplink_probe::Resolvers;
+use uplink_probe::{Resolvers, UplinkProbe};
 use watchdog::Watchdog;
 
 /// Running checks and messages under way get this long to end at shutdown, of which all stays under
@@ -142,6 +142,17 @@ pub fn client(agent: &config::Agent, max_connections: usize) -> Result<Client, S
         user_agent: agent.user_agent.clone(),
         ca_file: agent.ca_file.clone(),
     })
+}
+
+/// Whether one of the `uplink` targets takes a connection; without any, the line counts as up.
+pub async fn uplink_is_up(client: &Client, agent: &config::Agent) -> bool {
+    let probe = UplinkProbe {
+        client: client.clone(),
+        resolvers: Resolvers::new(),
+        uplink: agent.uplink.clone(),
+        telegram: None,
+    };
+    agent.uplink.is_empty() || probe.report().await.up
 }
 
 struct Agent {

@@ -11,6 +11,6 @@ pub mod html;
 mod message_request;
 mod multipart;
 pub(crate) mod poller;
-mod stdio;
+pub mod stdio;
 pub mod telegram;
 pub mod terminal_output;

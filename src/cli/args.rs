@@ -9,20 +9,23 @@ use std::path::PathBuf;
 
 const DEFAULT_CONFIG: &str = "/etc/sitemon.conf";
 
-const COMMANDS: [&str; 7] = ["run", "check", "config", "pair", "say", "status", "version"];
+const COMMANDS: [&str; 8] = [
+    "init", "run", "check", "config", "pair", "say", "status", "version",
+];
 
 /// A site monitor that alerts in Telegram and is steered from the same chat.
 #[derive(FromArgs, Debug, PartialEq)]
 #[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(
     help_triggers("-h", "--help"),
+    example = "sitemon init                       the first set-up, by questions",
     example = "sitemon -c sitemon.conf config     what would run, or every mistake in the file",
     example = "sitemon -c sitemon.conf run        the agent; without Telegram this terminal is the chat",
     example = "sitemon help check                 the help of a command",
     note = "man sitemon, or docs/ beside the program's source: all of it.",
     error_code(1, "a site is down (check, status)"),
     error_code(2, "wrong usage, or a mistake in the configuration"),
-    error_code(3, "Telegram cannot be reached or refuses the token (pair, say)"),
+    error_code(3, "Telegram cannot be reached or refuses the token (init, pair, say)"),
     error_code(4, "no agent is running (status)")
 )]
 pub struct Args {
@@ -51,6 +54,7 @@ pub struct Args {
 #[cfg_attr(test, derive(argh::ArgsInfo))]
 #[argh(subcommand)]
 pub enum Command {
+    Init(Init),
     Run(Run),
     Check(Check),
     Config(Config),
@@ -58,6 +62,45 @@ pub enum Command {
     Say(Say),
     Status(Status),
     Version(Version),
+}
+
+/// first set-up by questions: token, chat, first site; writes the file
+#[derive(FromArgs, Debug, Default, PartialEq)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
+#[argh(
+    subcommand,
+    name = "init",
+    help_triggers("-h", "--help"),
+    example = "sitemon init",
+    example = "sitemon init --token-file bot.token --chat 123456789 --site https://example.org",
+    example = "sitemon init --route direct,socks5h://127.0.0.1:1080   where Telegram is blocked",
+    note = "What an option gives is not asked for; with --token-file, --chat and --site no terminal is needed."
+)]
+pub struct Init {
+    /// the bot's token is in this file
+    #[argh(option, arg_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+
+    /// the chat that gets the alerts
+    #[argh(option, arg_name = "ID", from_str_fn(chat))]
+    pub chat: Option<i64>,
+
+    /// the address to watch first
+    #[argh(option, arg_name = "URL")]
+    pub site: Option<String>,
+
+    /// a Bot API server of your own
+    #[argh(option, arg_name = "URL")]
+    pub api: Option<String>,
+
+    /// ways to Telegram, in the order in which they are tried: direct, a proxy, a relay
+    #[argh(option, arg_name = "WAYS")]
+    pub route: Vec<String>,
+}
+
+fn chat(text: &str) -> Result<i64, String> {
+    let id = text.parse().ok().filter(|id| *id != 0);
+    id.ok_or_else(|| "a chat's id is a number, of a group a negative one".to_owned())
 }
 
 /// the agent, in the foreground
@@ -429,6 +472,31 @@ mod tests {
     }
 
     #[test]
+    fn init_takes_its_answers_as_options() {
+        let words = [
+            "init",
+            "--chat",
+            "-5",
+            "--route",
+            "direct,http://a:1",
+            "--route",
+            "https://b/c",
+        ];
+        let Command::Init(init) = read(&words).expect("parses").command else {
+            panic!("another command");
+        };
+        assert_eq!(init.chat, Some(-5));
+        assert_eq!(init.route, ["direct,http://a:1", "https://b/c"]);
+        for bad in ["0", "x", "@name"] {
+            let refused = read(&["init", "--chat", bad]);
+            assert!(
+                refused.is_err_and(|e| e.text.contains("a chat's id is a number")),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
     fn a_mistyped_command_gets_the_nearest_one() {
         let said = |word| read(&[word]).expect_err("unknown").text;
         assert_eq!(
@@ -437,7 +505,7 @@ mod tests {
         );
         assert!(
             said("frobnicate")
-                .ends_with("there are run, check, config, pair, say, status, version")
+                .ends_with("there are init, run, check, config, pair, say, status, version")
         );
         for none in ["--", "-"] {
             assert!(said(none).starts_with("there is no command `--`"));

@@ -49,6 +49,17 @@ pub fn check(config: &Config, names: &[String], json: bool) -> Result<(), Failur
     Ok(())
 }
 
+/// Asks one site that no file has yet.
+pub async fn one(config: &Config, client: &Client, site: &Site) -> Row {
+    let asker = Asker {
+        client,
+        named: true,
+        rdap: config.agent.rdap.clone(),
+        registries: registries(config, &[site]),
+    };
+    asker.ask(site).await
+}
+
 /// The sites of the file and those that were added in the chat, as far as the state can be read.
 fn with_added(config: &Config) -> Vec<Arc<Site>> {
     let mut sites = config.sites.clone();

@@ -30,8 +30,12 @@ fn words(flag: &FlagInfo) -> Vec<String> {
     short.into_iter().chain([flag.long.to_owned()]).collect()
 }
 
-fn takes_file(flag: &FlagInfo) -> bool {
-    matches!(flag.kind, FlagInfoKind::Option { arg_name: "FILE" })
+/// What the flag takes, if it takes something.
+fn value<'a>(flag: &FlagInfo<'a>) -> Option<&'a str> {
+    match flag.kind {
+        FlagInfoKind::Option { arg_name } => Some(arg_name),
+        FlagInfoKind::Switch => None,
+    }
 }
 
 fn names_sites(command: &CommandInfoWithArgs) -> bool {
@@ -46,13 +50,14 @@ fn all_words<'a>(flags: impl IntoIterator<Item = &'a FlagInfo<'a>>) -> String {
 fn bash(program: &CommandInfoWithArgs) -> String {
     let commands: Vec<&str> = program.commands.iter().map(|c| c.name).collect();
     let commands = commands.join(" ");
-    let files: Vec<String> = program
-        .flags
-        .iter()
-        .filter(|f| takes_file(f))
-        .flat_map(words)
-        .collect();
-    let files = files.join(" | ");
+    let taking = |flags: &[FlagInfo]| {
+        let flags = flags.iter().filter(|flag| value(flag).is_some());
+        flags.flat_map(words).collect::<Vec<String>>()
+    };
+    let files = taking(program.flags);
+    let of_commands = { program.commands.iter() }.flat_map(|c| taking(c.command.flags));
+    let values: Vec<String> = files.iter().cloned().chain(of_commands).collect();
+    let (files, values) = (files.join(" | "), values.join(" | "));
     let mut cases = String::new();
     for command in &program.commands {
         let own = all_words(own(&command.command));
@@ -75,7 +80,7 @@ _sitemon() {{
 	local word=${{COMP_WORDS[COMP_CWORD]}} file={DEFAULT} command='' words='{}' site i
 	COMPREPLY=()
 	case ${{COMP_WORDS[COMP_CWORD - 1]}} in
-	{files}) return ;; # A file's name.
+	{values}) return ;; # A file's name, or what only the user knows.
 	esac
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${{COMP_WORDS[i]}} in
@@ -112,7 +117,11 @@ fn zsh_flags<'a>(flags: impl IntoIterator<Item = &'a FlagInfo<'a>>, indent: &str
     let mut lines = String::new();
     for flag in flags {
         let words = words(flag);
-        let value = if takes_file(flag) { ":FILE:_files" } else { "" };
+        let value = match value(flag) {
+            None => String::new(),
+            Some("FILE") => ":FILE:_files".to_owned(),
+            Some(other) => format!(":{other}: "),
+        };
         let text = format!("[{}]{value}", flag.description);
         let names = match words.as_slice() {
             [one] => one.clone(),
@@ -181,7 +190,11 @@ fn fish_flags<'a>(flags: impl IntoIterator<Item = &'a FlagInfo<'a>>, condition: 
     let mut lines = String::new();
     for flag in flags {
         let short = short(flag).map_or_else(String::new, |short| format!(" -s {short}"));
-        let value = if takes_file(flag) { " -r -F" } else { "" };
+        let value = match value(flag) {
+            None => "",
+            Some("FILE") => " -r -F",
+            Some(_) => " -x",
+        };
         let (long, text) = (flag.long.trim_start_matches('-'), quoted(flag.description));
         let _ = writeln!(
             lines,

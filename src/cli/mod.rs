@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod config_file;
+mod init;
 mod logging;
 pub(crate) mod pair;
 mod run;
@@ -37,6 +38,8 @@ pub enum Failure {
     Usage(String),
     /// Telegram cannot be reached or refuses the token: why.
     Telegram(String),
+    /// A signal ended it, as by Ctrl-C.
+    Interrupted,
 }
 
 /// What was said last is waited for so long, if it goes through a queue.
@@ -57,6 +60,8 @@ pub fn main() -> ! {
                 Failure::Usage(text) => (2, Some(text)),
                 Failure::Telegram(text) => (3, Some(text)),
                 Failure::NotRunning(text) => (4, Some(text)),
+                // As shells show the end by SIGINT.
+                Failure::Interrupted => (130, None),
             };
             if let Some(text) = text {
                 logging::say(text.trim_end());
@@ -89,6 +94,10 @@ fn dispatch(args: Args) -> Result<(), Failure> {
     };
     match args.command {
         Command::Version(_) => print(format_args!("sitemon {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Init(options) => {
+            logging::start(level.unwrap_or(LevelFilter::Warn));
+            init::init(&path, &options)
+        }
         Command::Config(options) => show_config(&load(LevelFilter::Info)?, options.json),
         Command::Run(options) => run::run(&path, options.console, level),
         Command::Check(options) => {

@@ -41,7 +41,12 @@ pub fn pair(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
             "Send this code to @{} in Telegram, or /start {code} in a group that it is a member of:\n\n    {code}\n\n",
             me.username
         ))?;
-        let chat = wait(&telegram, offset, &code).await?;
+        let mut told = |guess: &Guess| {
+            if let Guess::Last(sender) = guess {
+                log::warn!("{sender} sent {WRONG_CODES} wrong codes and is ignored from now on");
+            }
+        };
+        let chat = wait(&telegram, offset, &code, &mut told).await?.chat;
         print(format_args!("chats = [{chat}]\n"))?;
         let written = file.map(|file| write(file, chat, &settings.chats));
         let text = match &written {
@@ -57,8 +62,13 @@ pub fn pair(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
     })
 }
 
-/// The chat that sends the code.
-async fn wait(telegram: &Telegram, offset: Option<i64>, code: &str) -> Result<i64, Failure> {
+/// The message that has the code; `told` hears of those that don't.
+pub async fn wait(
+    telegram: &Telegram,
+    offset: Option<i64>,
+    code: &str,
+    told: &mut dyn FnMut(&Guess),
+) -> Result<Incoming, Failure> {
     let (events, incoming) = async_channel::bounded(4);
     let poll = async {
         telegram.poll(offset, &COMMANDS, &events).await;
@@ -75,11 +85,7 @@ async fn wait(telegram: &Telegram, offset: Option<i64>, code: &str) -> Result<i6
                     continue;
                 };
                 match guesses.judge(&message, code) {
-                    Guess::None | Guess::Ignored | Guess::Wrong => {}
-                    Guess::Right => return Ok(message.chat),
-                    Guess::Last(sender) => log::warn!(
-                        "{sender} sent {WRONG_CODES} wrong codes and is ignored from now on"
-                    ),
+                    Guess::Right => return Ok(message),
                     Guess::TooMany => {
                         // Confirmed, or they would wait for the next start.
                         telegram.confirm_pending().await;
@@ -87,6 +93,7 @@ async fn wait(telegram: &Telegram, offset: Option<i64>, code: &str) -> Result<i6
                             "{ALL_WRONG_CODES} wrong codes came: the code is being guessed. Start again for a new one."
                         )));
                     }
+                    wrong => told(&wrong),
                 }
             }
         }
@@ -124,7 +131,7 @@ struct Guesses {
 
 /// What a message is, as a guess.
 #[derive(Debug, PartialEq, Eq)]
-enum Guess {
+pub enum Guess {
     /// It offers no code.
     None,
     /// Its sender has no chances left.
@@ -139,7 +146,7 @@ enum Guess {
 
 impl Guesses {
     fn judge(&mut self, message: &Incoming, code: &str) -> Guess {
-        let Some(word) = offered(message) else {
+        let Some(word) = offered(message, code) else {
             return Guess::None;
         };
         let sender = message.user.unwrap_or(message.chat);
@@ -163,23 +170,29 @@ impl Guesses {
     }
 }
 
-/// What a message offers as the code: `/start CODE`, or digits alone.
-fn offered(message: &Incoming) -> Option<&str> {
+/// What a message offers as the code: `/start CODE`, or digits or the code alone.
+fn offered<'a>(message: &'a Incoming, code: &str) -> Option<&'a str> {
     let mut words = message.text.split_whitespace();
     let first = words.next()?;
     if first == "/start" || first.starts_with("/start@") {
         return words.next();
     }
-    (first.bytes().all(|b| b.is_ascii_digit()) && words.next().is_none()).then_some(first)
+    let digits = first.bytes().all(|b| b.is_ascii_digit());
+    ((digits || first == code) && words.next().is_none()).then_some(first)
 }
 
-/// Six digits from the kernel's generator.
+/// Six digits.
 fn code() -> Result<String, Failure> {
-    let mut bytes = [0; 8];
+    Ok(format!("{:06}", u64::from_le_bytes(random()?) % 1_000_000))
+}
+
+/// Bytes from the kernel's generator.
+pub fn random<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut bytes = [0; N];
     File::open("/dev/urandom")
         .and_then(|mut random| random.read_exact(&mut bytes))
         .map_err(|e| Failure::Usage(format!("cannot read /dev/urandom: {e}")))?;
-    Ok(format!("{:06}", u64::from_le_bytes(bytes) % 1_000_000))
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -197,12 +210,17 @@ mod tests {
 
     #[test]
     fn a_code_comes_after_start_or_alone() {
-        assert_eq!(offered(&message("/start 123456")), Some("123456"));
-        assert_eq!(offered(&message("/start@site_bot 123456 ")), Some("123456"));
-        assert_eq!(offered(&message(" 123456 ")), Some("123456"));
-        assert_eq!(offered(&message("/start")), None);
-        assert_eq!(offered(&message("call me at 123456")), None);
-        assert_eq!(offered(&message("hello")), None);
+        assert_eq!(offered(&message("/start 123456"), "abc"), Some("123456"));
+        assert_eq!(
+            offered(&message("/start@site_bot 123456 "), "abc"),
+            Some("123456")
+        );
+        assert_eq!(offered(&message(" 123456 "), "abc"), Some("123456"));
+        assert_eq!(offered(&message("/start"), "abc"), None);
+        assert_eq!(offered(&message("call me at 123456"), "abc"), None);
+        assert_eq!(offered(&message("hello"), "abc"), None);
+        assert_eq!(offered(&message("abc"), "abc"), Some("abc"));
+        assert_eq!(offered(&message("abc d"), "abc"), None);
     }
 
     #[test]

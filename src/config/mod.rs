@@ -51,7 +51,7 @@ pub use json::{json_string, to_json};
 pub use notify::{Body, Notify};
 pub use paired_chat::with_chat;
 pub use summary::summary;
-pub use telegram::TOKEN_VARIABLE;
+pub use telegram::{TOKEN_VARIABLE, sound_token};
 pub use value::format_duration;
 
 use crate::files;

@@ -166,7 +166,8 @@ fn looks_like_a_token(text: &str) -> bool {
         || text.len() >= 30 && text.bytes().all(key)
 }
 
-fn sound_token(text: &str) -> Option<Secret> {
+/// The token that `text` holds, without what an editor puts around it; `None`: it has not the form of one.
+pub fn sound_token(text: &str) -> Option<Secret> {
     // An editor may have put a byte order mark before it.
     let text = text.trim_start_matches('\u{feff}').trim();
     value::is_token(text).then(|| Secret::new(text))

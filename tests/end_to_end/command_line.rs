@@ -79,7 +79,9 @@ fn help_lists_the_commands() {
     for arguments in [&["--help"][..], &["-h"], &[]] {
         let help = sitemon.bare_command(arguments);
         assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
-        for command in ["run", "check", "config", "pair", "say", "status", "version"] {
+        for command in [
+            "init", "run", "check", "config", "pair", "say", "status", "version",
+        ] {
             assert!(help.stdout.contains(command), "{command}: {}", help.stdout);
         }
     }
@@ -88,7 +90,9 @@ fn help_lists_the_commands() {
 #[test]
 fn every_command_has_help_with_an_example() {
     let sitemon = Sitemon::new("");
-    for command in ["run", "check", "config", "pair", "say", "status", "version"] {
+    for command in [
+        "init", "run", "check", "config", "pair", "say", "status", "version",
+    ] {
         let help = sitemon.bare_command(&["help", command]);
         assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
         assert_eq!(help.stdout, sitemon.bare_command(&[command, "-h"]).stdout);

@@ -17,6 +17,7 @@ mod flash_wear;
 mod hanging;
 mod heartbeat;
 mod hours;
+mod init;
 mod ipv6_zones;
 mod kinds;
 mod local_faults;

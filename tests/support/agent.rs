@@ -137,20 +137,25 @@ impl Sitemon {
 
     /// `sitemon -c FILE run` at a terminal of its own; what is typed there is written to the file.
     pub fn run_at_terminal(&self) -> (Running, File) {
-        let (mut here, mut there) = (-1, -1);
-        let (name, settings, size) = (null_mut(), null_mut(), null_mut());
-        // SAFETY: the descriptors are written to; the rest may be left out (openpty(3)).
-        let opened = unsafe { libc::openpty(&mut here, &mut there, name, settings, size) };
-        assert_eq!(opened, 0, "a terminal");
-        // SAFETY: they are open, and owned by nothing else.
-        let (here, there) = unsafe { (File::from_raw_fd(here), File::from_raw_fd(there)) };
         let mut command = self.prepared();
         command.arg("-c").arg(self.config_path()).arg("run");
-        let end = || Stdio::from(there.try_clone().expect("a descriptor"));
-        command.stdin(end());
-        let mut running = Running::spawn_with(command, end(), end());
-        running.read_stdout(here.try_clone().expect("a descriptor"));
-        (running, here)
+        Running::at_terminal(command, null_mut())
+    }
+
+    /// `WRAPPER sitemon ARGUMENTS`, without `-c FILE`, at a terminal of 24 lines that it is controlled by: Ctrl-C and
+    /// the like arrive as signals.
+    pub fn at_terminal(&self, wrapper: &[&str], arguments: &[&str]) -> (Running, File) {
+        let mut command = Command::new("setsid");
+        command.arg("--ctty").args(wrapper);
+        command.arg(env!("CARGO_BIN_EXE_sitemon")).args(arguments);
+        self.prepare(&mut command);
+        let mut size = libc::winsize {
+            ws_row: 24,
+            ws_col: 80,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        Running::at_terminal(command, &mut size)
     }
 
     /// Runs another program, with the paths of the binary and of the configuration at its end.
@@ -239,6 +244,21 @@ pub struct Running {
 }
 
 impl Running {
+    /// At a terminal of its own, of that size if it is not null; what is typed there is written to the file.
+    fn at_terminal(mut command: Command, size: *mut libc::winsize) -> (Running, File) {
+        let (mut here, mut there) = (-1, -1);
+        // SAFETY: the descriptors are written to; name and settings may be left out, and the size (openpty(3)).
+        let opened = unsafe { libc::openpty(&mut here, &mut there, null_mut(), null_mut(), size) };
+        assert_eq!(opened, 0, "a terminal");
+        // SAFETY: they are open, and owned by nothing else.
+        let (here, there) = unsafe { (File::from_raw_fd(here), File::from_raw_fd(there)) };
+        let end = || Stdio::from(there.try_clone().expect("a descriptor"));
+        command.stdin(end());
+        let mut running = Running::spawn_with(command, end(), end());
+        running.read_stdout(here.try_clone().expect("a descriptor"));
+        (running, here)
+    }
+
     fn spawn(command: Command) -> Running {
         Running::spawn_into(command, Stdio::piped())
     }

@@ -111,6 +111,8 @@ impl Execution<'_> {
         let open: Vec<u32> = open.map(|i| i.number()).collect();
         let Some(&first) = open.first() else {
             let over = match numbers.first() {
+                // Of `sitemon init`.
+                Some(0) => "That was a test: nothing is down.".to_owned(),
                 Some(number) => format!("That is too old: #{number} is over."),
                 // The message told of it before the file took it from this chat.
                 None => GONE.to_owned(),

@@ -236,6 +236,7 @@ fn what_is_over_gone_or_forged_gets_a_short_answer_and_loses_its_buttons() {
         ("!a1", "That is too old: #1 is over."),
         ("!h1", "That is too old: #1 is over."),
         ("!c77", "That is too old: #77 is over."),
+        ("!a0", "That was a test: nothing is down."),
         ("!a", "That is too old: I no longer know this button."),
         ("rm -rf", "That is too old: I no longer know this button."),
         ("", "That is too old: I no longer know this button."),

@@ -1,0 +1,229 @@
+//! What is there already: the configuration, the token's file, the service.
+
+use super::super::Failure;
+use super::packaged;
+use crate::clock;
+use crate::config::{self, Config, Context, Mistakes, SmallFile, TOKEN_VARIABLE};
+use crate::files;
+use crate::process;
+use crate::secret::Secret;
+use crate::state;
+use std::cell::RefCell;
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What the packages install.
+pub const INSTALLED: &str = "/etc/sitemon.conf";
+/// Has the form of a token.
+const NO_TOKEN: &str = "0:none";
+
+/// What is at the path of the configuration.
+pub enum Found {
+    /// Nothing, or a file as it was packaged: it is made anew, with this `state`.
+    Replaceable {
+        state: &'static str,
+        old: Option<Metadata>,
+    },
+    /// A user's.
+    Users(Box<Users>),
+}
+
+/// A configuration that stays as it is.
+pub struct Users {
+    pub text: String,
+    /// What it says; with a token that is none where it lacks one.
+    pub config: Config,
+    /// It says where the token is, or has it.
+    pub names_token: bool,
+    /// The token itself is there.
+    pub has_token: bool,
+    /// The file that it names for the token, and that has none.
+    pub token_file: Option<PathBuf>,
+}
+
+/// # Errors
+///
+/// It cannot be read, or has mistakes other than that the token is missing.
+pub fn look(path: &Path) -> Result<Found, Failure> {
+    let unreadable =
+        |e: io::Error| Failure::Usage(format!("{}: {}", path.display(), state::reason(&e)));
+    let old = match fs::symlink_metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let state = match path {
+                path if path != Path::new(INSTALLED) => "state",
+                _ if Path::new("/etc/rc.common").exists() => "/etc/sitemon/state",
+                _ => "/var/lib/sitemon",
+            };
+            return Ok(Found::Replaceable { state, old: None });
+        }
+        found => found.map_err(unreadable)?,
+    };
+    let bytes = files::read(path, config::LARGEST_FILE).map_err(unreadable)?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Failure::Usage(format!("{}: it is not UTF-8 text", path.display())))?;
+    if let Some(state) = packaged::state_of(&text).filter(|_| old.is_file()) {
+        let old = Some(old);
+        return Ok(Found::Replaceable { state, old });
+    }
+    let loaded = config::load(path, &process::variable);
+    let users = match loaded {
+        Ok(config) => {
+            let has = config.telegram.is_some();
+            Users {
+                text,
+                config,
+                names_token: has,
+                has_token: has,
+                token_file: None,
+            }
+        }
+        Err(mistakes) => without_token(text, path, mistakes)?,
+    };
+    Ok(Found::Users(Box::new(users)))
+}
+
+/// A file whose only mistake is that there is no token yet.
+fn without_token(text: String, path: &Path, mistakes: Mistakes) -> Result<Users, Failure> {
+    let named = RefCell::new(None);
+    let read = |path: &Path| {
+        let text = match files::read(path, config::LARGEST_FILE) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(e),
+        };
+        if !text.trim().is_empty() {
+            return Ok(text);
+        }
+        *named.borrow_mut() = Some(path.to_owned());
+        Ok(NO_TOKEN.to_owned())
+    };
+    let config = parse(&text, path, &read, &|| Some(NO_TOKEN.to_owned()));
+    let config = config.map_err(|_| Failure::Usage(mistakes.to_string()))?;
+    let token_file = named.into_inner();
+    Ok(Users {
+        text,
+        config,
+        names_token: token_file.is_some(),
+        has_token: false,
+        token_file,
+    })
+}
+
+/// What `text` says, which is or will be at `path`, with this token wherever it has it from.
+///
+/// # Errors
+///
+/// Every mistake in it.
+pub fn with_token(text: &str, path: &Path, token: &Secret) -> Result<Config, Mistakes> {
+    let token = || token.expose().to_owned();
+    parse(text, path, &|_| Ok(token()), &|| Some(token()))
+}
+
+/// With a token that is none.
+///
+/// # Errors
+///
+/// Every mistake in it.
+pub fn with_any_token(text: &str, path: &Path) -> Result<Config, Mistakes> {
+    with_token(text, path, &Secret::new(NO_TOKEN))
+}
+
+fn parse(
+    text: &str,
+    path: &Path,
+    read: &dyn Fn(&Path) -> io::Result<String>,
+    token: &dyn Fn() -> Option<String>,
+) -> Result<Config, Mistakes> {
+    let read = |path: &Path| {
+        let exposed = false;
+        read(path).map(|text| SmallFile { text, exposed })
+    };
+    let env = |name: &str| match name {
+        TOKEN_VARIABLE => token(),
+        name => process::variable(name),
+    };
+    let ctx = Context {
+        file: &path.display().to_string(),
+        exposed: false,
+        dir: path.parent().unwrap_or(Path::new("")),
+        zone: &clock::check_zone,
+        env: &env,
+        read: &read,
+    };
+    config::parse(text, &ctx)
+}
+
+/// Where the token goes, as the key's value and as a path.
+pub fn token_file(path: &Path) -> (String, PathBuf) {
+    if path == Path::new(INSTALLED) {
+        let file = "/etc/sitemon/token";
+        return (file.to_owned(), file.into());
+    }
+    let file = path.with_extension("token");
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    (name.into_owned(), file)
+}
+
+/// User and group that the packages' service runs as, where there are such; `None` for a file of one's own.
+pub fn service_user(path: &Path) -> Option<(u32, u32)> {
+    if path != Path::new(INSTALLED) {
+        return None;
+    }
+    user(&fs::read_to_string("/etc/passwd").ok()?)
+}
+
+/// passwd(5)
+fn user(passwd: &str) -> Option<(u32, u32)> {
+    let line = passwd
+        .lines()
+        .find_map(|line| line.strip_prefix("sitemon:"))?;
+    let mut fields = line.split(':').skip(1).map(|id| id.parse().ok());
+    fields.next()?.zip(fields.next()?)
+}
+
+/// What starts the service with the new configuration, running or not; the agent in the foreground where no service
+/// goes by this file.
+pub fn start_command(path: &Path) -> String {
+    const UNITS: [&str; 3] = [
+        "/etc/systemd/system/sitemon.service",
+        "/usr/lib/systemd/system/sitemon.service",
+        "/lib/systemd/system/sitemon.service",
+    ];
+    const SCRIPT: &str = "/etc/init.d/sitemon";
+    let exists = |path: &str| Path::new(path).exists();
+    if path != Path::new(INSTALLED) {
+        format!("sitemon -c {} run", path.display())
+    } else if exists("/run/systemd/system") && UNITS.into_iter().any(exists) {
+        "systemctl restart sitemon".to_owned()
+    } else if exists(SCRIPT) {
+        format!("{SCRIPT} restart")
+    } else {
+        "sitemon run".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_goes_beside_a_configuration_of_ones_own() {
+        let of = |path: &str| token_file(Path::new(path));
+        let etc = "/etc/sitemon/token";
+        assert_eq!(of(INSTALLED), (etc.into(), etc.into()));
+        assert_eq!(
+            of("home/my.conf"),
+            ("my.token".into(), "home/my.token".into())
+        );
+        assert_eq!(of("my"), ("my.token".into(), "my.token".into()));
+    }
+
+    #[test]
+    fn the_service_has_a_user_or_not() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nsitemon:x:107:113::/var/lib/sitemon:/usr/sbin/nologin\n";
+        assert_eq!(user(passwd), Some((107, 113)));
+        assert_eq!(user("root:x:0:0::/:/bin/sh\nsitemonitor:x:1:1::/:\n"), None);
+        assert_eq!(user("sitemon:x::\n"), None);
+    }
+}
