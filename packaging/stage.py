@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP / "bench"))
@@ -26,6 +27,11 @@ SUITE = "bookworm"
 LIMIT = 60
 # The commands that were run, and what they said.
 TRANSCRIPT = []
+
+
+def version():
+    """sitemon's."""
+    return tomllib.loads((TOP / "Cargo.toml").read_text())["package"]["version"]
 
 
 class Bot(bench.Bot):
