@@ -28,7 +28,8 @@ def furnish(root, busybox, binary):
         if library:
             root.path(library).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(library, root.path(library))
-    run("mknod", "-m", "666", root.path("/dev/null"), "c", "1", "3")
+    for name, minor in (("null", "3"), ("urandom", "9")):
+        run("mknod", "-m", "666", root.path(f"/dev/{name}"), "c", "1", minor)
     run("mount", "-t", "proc", "proc", root.path("/proc"))
     root.listen()
 
@@ -71,14 +72,15 @@ class Router:
         return self.run("/etc/init.d/sitemon", verb)
 
     def run(self, *command):
-        return self._obey(self.root.run(*command))
+        return self.obey(self.root.run(*command))
 
     def apk(self, *arguments):
         """Of this machine, which calls the package's scripts in there."""
         root = [] if arguments[0] == "mkpkg" else ["--root", self.root.root, "--allow-untrusted", "--no-network"]
-        return self._obey(run(os.environ["APK"], *root, *arguments))
+        return self.obey(run(os.environ["APK"], *root, *arguments))
 
-    def _obey(self, said):
+    def obey(self, said=""):
+        """Carries out what the scripts asked of procd."""
         for request in sorted(self.root.path("/tmp/procd").glob("*.*")):
             text = request.read_text()
             request.unlink()

@@ -9,6 +9,7 @@ import platform
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -250,6 +251,12 @@ def base(name, *packages):
         os.rename(f"{tarball}.new", tarball)
         shutil.rmtree(work)
     return tarball
+
+
+def run_level(root):
+    """As after a boot: invoke-rc.d starts nothing where no runlevel is. utmp(5), what init writes."""
+    runlevel = struct.pack("<hxxi32s4s32s", 1, ord("2") + 256 * ord("N"), b"~", b"~~", b"runlevel")
+    (pathlib.Path(root) / "run/utmp").write_bytes(runlevel.ljust(384, b"\0"))
 
 
 def native():
