@@ -35,9 +35,30 @@ architecture() {
 	esac
 }
 
+# Ends with an error unless a binary is static: one that is not runs with this machine's libraries only, for which a test
+# sets SITEMON_HERE.
+static() {
+	local headers
+	[ -z "${SITEMON_HERE-}" ] || return 0
+	headers=$(LC_ALL=C readelf -lW "$1" 2>/dev/null) || die "$1 is no program (or there is no readelf: apt-get install binutils)"
+	case $headers in
+	*INTERP*) die "$1 is a dynamic binary, which would not run elsewhere: make a static one with packaging/cross/build" ;;
+	esac
+}
+
+# Installs a target's tarball (packaging/tarball) to $work/root by packaging/openwrt/Makefile, and puts what the package says
+# beside it.
+openwrt() {
+	[ -f "$top/dist/sitemon-$version-$1.tar.gz" ] || die "first: packaging/tarball BINARY $1"
+	make -s -f "$top/packaging/openwrt/Makefile" TOPDIR="$top/packaging/openwrt" WORK="$work" SITEMON_TARGET="$1" \
+		SITEMON_DIST="$top/dist"
+}
+
 # sitemon.conf as it is installed: nothing in it is watched or told before its owner says so.
 conf() {
 	awk '
+		/^# this file\. / { sub(/ In a checkout of$/, "") }
+		/^# the sources copy it/ { next }
 		/^state = / { sub(/"state" +/, "\"/var/lib/sitemon\"      "); sub(/; relative to this file/, "") }
 		/^#token = / {
 			print "#token_file = \"/etc/sitemon/token\"  # holds nothing but the token; or: token = \"123456:ABC-DEF\""

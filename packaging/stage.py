@@ -9,10 +9,12 @@ import platform
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
 import time
+import tomllib
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP / "bench"))
@@ -26,6 +28,11 @@ SUITE = "bookworm"
 LIMIT = 60
 # The commands that were run, and what they said.
 TRANSCRIPT = []
+
+
+def version():
+    """sitemon's."""
+    return tomllib.loads((TOP / "Cargo.toml").read_text())["package"]["version"]
 
 
 class Bot(bench.Bot):
@@ -244,6 +251,12 @@ def base(name, *packages):
         os.rename(f"{tarball}.new", tarball)
         shutil.rmtree(work)
     return tarball
+
+
+def run_level(root):
+    """As after a boot: invoke-rc.d starts nothing where no runlevel is. utmp(5), what init writes."""
+    runlevel = struct.pack("<hxxi32s4s32s", 1, ord("2") + 256 * ord("N"), b"~", b"~~", b"runlevel")
+    (pathlib.Path(root) / "run/utmp").write_bytes(runlevel.ljust(384, b"\0"))
 
 
 def native():
