@@ -2,6 +2,7 @@
 //! `docs/chat.md` has a day of them.
 
 use crate::agent::reload;
+use crate::chart::png;
 use crate::chat::poller::WEBHOOK_DELETED;
 use crate::cli::pair::{PAIRED, PAIRED_UNWRITTEN};
 use crate::monitor::tests::chat_day;
@@ -39,15 +40,28 @@ fn messages_are_those_of_the_snapshot() {
 
 #[test]
 fn messages_of_a_day_are_those_of_the_page() {
-    is_up_to_date("docs/chat.md", &chat_day::page());
+    let (page, chart) = chat_day::page();
+    is_up_to_date("docs/chat.md", &page);
+    // `docs/pictures/draw-chat` draws both.
+    let drawn = png(&chart.expect("a chart"));
+    assert!(
+        on_disk("docs/pictures/day.png", &drawn) == drawn,
+        "docs/pictures/day.png looks different"
+    );
+}
+
+/// What the file holds, after it was written if that is wanted.
+fn on_disk(file: &str, bytes: &[u8]) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    if std::env::var_os("WRITE_MESSAGES").is_some() {
+        std::fs::write(&path, bytes).unwrap();
+    }
+    std::fs::read(&path).unwrap_or_default()
 }
 
 fn is_up_to_date(file: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    if std::env::var_os("WRITE_MESSAGES").is_some() {
-        std::fs::write(&path, text).unwrap();
-    }
-    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    let written = on_disk(file, text.as_bytes());
+    let written = String::from_utf8_lossy(&written);
     let differ = text.lines().zip(written.lines()).find(|(a, b)| a != b);
     assert!(
         text == written,

@@ -3,10 +3,12 @@
 use super::messages::{press_button, seen};
 use super::world::*;
 use crate::monitor::outbox::message::Message;
+use crate::monitor::render::picture::Picture;
 use crate::monitor::site::Site;
 use crate::monitor::site::outcome::{Expiry, FailureKind};
 use crate::monitor::{Monitor, Settings};
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// 2026-11-25 00:00 UTC, a Wednesday.
@@ -19,6 +21,8 @@ struct Day {
     text: String,
     /// How many of the messages are written down.
     told: usize,
+    /// The first chart of one site.
+    chart: Option<Arc<Picture>>,
 }
 
 impl Day {
@@ -29,7 +33,10 @@ impl Day {
         } else {
             ""
         };
-        let _ = write!(self.text, "{fence}\n## {title}\n\n{words}\n\n```text\n");
+        let _ = write!(
+            self.text,
+            "{fence}\n## {title}\n\n{words}\n\n<!-- not run: a transcript -->\n```text\n"
+        );
     }
 
     /// Time passes until a time of the day, in hours and minutes.
@@ -77,6 +84,9 @@ impl Day {
             } else {
                 ""
             };
+            if message.html.contains("📈") && self.chart.is_none() {
+                self.chart = message.picture.clone();
+            }
             let picture = if message.picture.is_some() {
                 "(picture)\n"
             } else {
@@ -103,7 +113,8 @@ const NAMES: [&str; 14] = [
 ];
 const REFUSED: &str = "connection refused";
 
-pub(crate) fn page() -> String {
+/// The page, and the first chart of one site.
+pub(crate) fn page() -> (String, Option<Arc<Picture>>) {
     let site = |name: &str| Site {
         group: ["shop", "books"]
             .contains(&name)
@@ -147,6 +158,7 @@ pub(crate) fn page() -> String {
              buttons. The day is 26 November; all times are local ones. What each alert means is in [alerts.md](alerts.md).\n",
         ),
         told: 0,
+        chart: None,
     };
     night(&mut day, &fine);
     morning(&mut day, &fine);
@@ -172,7 +184,7 @@ pub(crate) fn page() -> String {
     day.world.write(CHAT, Some(1), "/pause nas", long_ago);
     day.pass(3);
     day.text.push_str("```\n");
-    day.text
+    (day.text, day.chart)
 }
 
 fn night(day: &mut Day, fine: &crate::monitor::site::outcome::Outcome) {
