@@ -57,8 +57,7 @@ openwrt() {
 # sitemon.conf as it is installed: nothing in it is watched or told before its owner says so.
 conf() {
 	awk '
-		/^# this file\. / { sub(/ In a checkout of$/, "") }
-		/^# the sources copy it/ { next }
+		/^# In a checkout, / { next }
 		/^state = / { sub(/"state" +/, "\"/var/lib/sitemon\"      "); sub(/; relative to this file/, "") }
 		/^#token = / {
 			print "#token_file = \"/etc/sitemon/token\"  # holds nothing but the token; or: token = \"123456:ABC-DEF\""

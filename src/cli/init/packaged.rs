@@ -66,7 +66,8 @@ pub fn state_of(text: &str) -> Option<&'static str> {
 fn packaged(state: &str) -> String {
     let mut text = String::with_capacity(TRACKED.len() + 128);
     let mut sites = false;
-    for line in TRACKED.lines() {
+    let lines = TRACKED.lines();
+    for line in lines.filter(|line| !line.starts_with("# In a checkout, ")) {
         sites |= line.starts_with("[[site]]");
         let installed = match line {
             _ if line.starts_with("state = ") && state != "state" => {
