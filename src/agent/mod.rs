@@ -404,6 +404,9 @@ impl Agent {
                 fresh,
                 hanging,
             } => {
+                if site.is_this_machine() {
+                    return self.check_here(site);
+                }
                 let queue = if hanging {
                     &self.hanging
                 } else {

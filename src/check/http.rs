@@ -372,6 +372,7 @@ impl Run<'_> {
             phases: phases(final_response),
             address: self.tried,
             detail: None,
+            warning: None,
         })
     }
 

@@ -53,6 +53,7 @@ pub fn secrets(check: &Check, taken: Vec<String>) -> Secrets {
         Check::Tls(check) => format!("{}:{}", check.host, check.port),
         Check::Dns(check) => format!("{} {:?}", check.name, check.server),
         Check::Icmp(check) => check.host.clone(),
+        Check::Host(check) => format!("{check:?}"),
     };
     secrets.retain(|value| !contains(&asked, value));
     if let Check::Http(check) = check {

@@ -178,7 +178,7 @@ fn a_key_that_does_not_fit_the_url_is_refused_where_it_stands() {
     wrong_in(
         "h",
         "expect = 'x'\nbody = 'x'",
-        &["3:8: `url` must begin with http://, https://, tcp://, tls://, dns:// or icmp://"],
+        &["3:8: `url` must begin with http://, https://, tcp://, tls://, dns://, icmp:// or host:"],
     );
 }
 

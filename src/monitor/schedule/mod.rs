@@ -116,7 +116,7 @@ impl Scheduler {
             return false;
         }
         if !clock_set
-            && watched.config().uses_tls()
+            && watched.config().needs_clock()
             && !mutated!("check https before the clock is set")
         {
             self.next_turn(watched.name(), now);
@@ -263,7 +263,7 @@ impl Scheduler {
     /// other.
     pub fn check_https_soon(&mut self, now: Moment, sites: &Sites) {
         let waiting =
-            |w: &&SiteState| w.config().uses_tls() && !w.check_under_way() && !w.is_paused();
+            |w: &&SiteState| w.config().needs_clock() && !w.check_under_way() && !w.is_paused();
         let waiting: Vec<&str> = sites.iter().filter(waiting).map(SiteState::name).collect();
         for (place, name) in waiting.iter().enumerate() {
             self.check_in_share(name, now, (place, waiting.len()));
