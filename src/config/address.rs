@@ -322,6 +322,11 @@ mod tests {
             "push://h",
             &format!("{form}; this version of sitemon does not have push:// yet"),
         );
+        refused(
+            "host://disk/",
+            &format!("{form}; nothing but `host:` stands before what is looked at, without `//`"),
+        );
+        refused("hots://h/", &format!("{form}; hots:// is not known"));
         refused("gopher://h/", &format!("{form}; gopher:// is not known"));
         for (scheme, meant) in [
             ("htps", "https"),

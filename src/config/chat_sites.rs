@@ -206,6 +206,15 @@ mod tests {
             let what = added_site(url, name, &config).expect_err(url);
             assert!(what.starts_with(expected), "{what}");
         }
+        for url in [
+            "host:disk/?free=1%",
+            "HOST:nonsense",
+            "host:disk/$HOME?free=1%",
+        ] {
+            let what = added_site(url, None, &config).expect_err(url);
+            let told = "what is on this machine is watched by sites of sitemon.conf alone";
+            assert_eq!(what, told, "{url}");
+        }
         assert!(added_site("https://h/", Some(&"x".repeat(65)), &config).is_err());
         assert!(added_site("https://h/", Some(""), &config).is_err());
     }

@@ -4,6 +4,7 @@
 mod procfs;
 
 use crate::files;
+use crate::monitor::render::stats::MachineFigures;
 use crate::monitor::site::HostCheck;
 #[cfg(test)]
 pub use procfs::mounts;
@@ -12,6 +13,7 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub const NO_PROC: &str = "/proc/meminfo and /proc/loadavg cannot be read (ProcSubset=?)";
 pub const NO_THERMAL_ZONE: &str = "this machine has no thermal zone";
@@ -22,6 +24,9 @@ pub const HIDDEN: &str =
 const LARGEST_FILE: u64 = 4 << 20;
 /// Of a command line the program's path is enough.
 const LARGEST_COMMAND: u64 = 1 << 16;
+
+/// What `/stats` waits for a file system.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Linux, as it shows itself below `root`.
 pub struct Machine {
@@ -120,6 +125,20 @@ impl Machine {
                 .find(|at| at != here && path.starts_with(at) && at.starts_with(here)),
             mount,
         })
+    }
+
+    /// What `/stats` shows; `state`: the directory whose file system is meant. Blocks for a moment at
+    /// most.
+    pub fn figures(&self, state: &Path) -> MachineFigures {
+        let owned = state.to_owned();
+        let stat = move || Ok(rustix::fs::statvfs(&owned)?);
+        let stat = files::within(state, PATIENCE, stat).ok();
+        MachineFigures {
+            disk_free: stat.map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize)),
+            memory_available: self.memory().map(|memory| memory.available),
+            load: self.load(),
+            temperature: self.hottest().map(|(_, degrees)| degrees),
+        }
     }
 
     /// Its block device is none that the kernel has.

@@ -19,6 +19,7 @@ mod persistence;
 mod quiet_and_maintenance;
 mod restarts;
 mod roots;
+mod this_machine;
 mod timers;
 mod uplink_faults;
 mod uplink_periods;
