@@ -446,7 +446,7 @@ mod tests {
         let check = wanting("/mnt/usb/data", Amount::Percent(1.0));
         let path = place(&check);
         let seen = Mutex::default();
-        let mut found = |found: Disk| {
+        let found = |found: Disk| {
             let finding = disk(&path, Ok(found), &check, &seen).expect("a finding");
             finding.verdict.map_err(|failure| failure.detail)
         };

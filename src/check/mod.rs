@@ -53,8 +53,11 @@ use std::time::Instant;
 /// a failure, never on a connection that is open already.
 pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
     let mut outcome = run_with_permit(client, site, fresh).await;
-    if let Some(detail) = &mut outcome.detail {
-        *detail = printable::line(&redacted(site, detail), CAUSE);
+    for text in [&mut outcome.detail, &mut outcome.warning]
+        .into_iter()
+        .flatten()
+    {
+        *text = printable::line(&redacted(site, text), CAUSE);
     }
     outcome.verdict = outcome
         .verdict

@@ -116,7 +116,9 @@ fn a_file_system_that_hangs_holds_up_nothing_else() {
 #[test]
 fn a_look_at_this_machine_waits_for_no_connection() {
     let scene = Scene::new();
-    scene.web.set("/", Behaviour::ok().after(Duration::from_secs(600)));
+    scene
+        .web
+        .set("/", Behaviour::ok().after(Duration::from_secs(600)));
     let more =
         site("load", "host:load?max=100000") + "[agent]\nstate = \"state\"\nmax_connections = 4\n";
     let config = scene.config_with(&more).replacen(
