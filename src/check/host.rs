@@ -39,18 +39,32 @@ pub(super) async fn run(site: &Site, check: &HostCheck) -> Outcome {
         files::within(&place, patience, move || look(&Machine::this(), &looked_at))
     });
     let found = found.await.unwrap_or_else(|error| fault(check, &error));
-    let answered = found
+    let took = start.elapsed();
+    let verdict = found
         .verdict
-        .as_ref()
-        .map_or_else(|failure| failure.kind == FailureKind::Limit, |()| true);
+        .map_err(|failure| match needs_descriptors(check, &failure) {
+            true => machine::lacked_since(start).map_or(failure, Failure::local),
+            false => failure,
+        });
+    let answered = match &verdict {
+        Ok(()) => true,
+        Err(failure) => failure.kind == FailureKind::Limit,
+    };
     Outcome {
-        took: answered.then(|| start.elapsed()),
-        verdict: found.verdict,
+        took: answered.then_some(took),
+        verdict,
         phases: None,
         address: None,
         detail: found.detail,
         warning: found.warning,
     }
+}
+
+/// What is not found may not have been opened for want of descriptors.
+fn needs_descriptors(check: &HostCheck, failure: &Failure) -> bool {
+    use FailureKind::Local;
+    matches!(check, HostCheck::Process { .. })
+        || matches!(failure.kind, Local(LocalFault::Figure(_)))
 }
 
 /// What was found, as it is part of an [`Outcome`].
