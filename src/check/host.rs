@@ -158,7 +158,15 @@ fn fault(check: &HostCheck, error: &io::Error) -> Finding {
 
 fn look(machine: &Machine, check: &HostCheck) -> io::Result<Finding> {
     Ok(match check {
-        HostCheck::Disk { path, .. } => disk(path, machine.disk(path), check, &MOUNTED)?,
+        HostCheck::Disk {
+            path,
+            free,
+            warn,
+            inodes,
+        } => {
+            let limits = [*free, *warn, *inodes];
+            disk(path, machine.disk(path), limits, &MOUNTED)?
+        }
         HostCheck::Memory { available, warn } => match machine.memory() {
             Some(memory) => {
                 let share = Share {
@@ -207,62 +215,62 @@ fn look(machine: &Machine, check: &HostCheck) -> io::Result<Finding> {
 fn disk(
     path: &Path,
     found: io::Result<Disk>,
-    check: &HostCheck,
+    limits: [Option<Amount>; 3],
     mounted: &Mutex<HashMap<PathBuf, PathBuf>>,
 ) -> io::Result<Finding> {
-    let subject = subject(check);
-    let down = |what: &str| Ok(Finding::down(format!("{subject}{what}")));
+    let subject = format!("disk {}", path.display());
     let disk = match found {
         Err(error) if is_missing(&error) => {
-            return down(" is not mounted: there is no such directory");
+            let cause = format!("{subject} is not mounted: there is no such directory");
+            return Ok(Finding::down(cause));
         }
         found => found?,
     };
-    if let Some(mount) = &disk.mount {
-        let mut mounted = lock(mounted);
-        let gone = |before: &&PathBuf| **before != mount.point && before.starts_with(&mount.point);
-        if let Some(gone) = mounted.get(path).filter(gone).or(disk.expected.as_ref()) {
-            return match gone == path {
-                true => down(" is not mounted"),
-                false => down(&format!(": {} is not mounted", gone.display())),
-            };
-        }
-        mounted.insert(path.to_owned(), mount.point.clone());
-        let Mount { kind, source, .. } = mount;
-        if disk.device_gone {
-            return down(&format!(" is away: its device {source} is gone"));
-        }
-        if mount.read_only {
-            return down(&format!(" is read-only ({kind} on {source})"));
-        }
+    Ok(match away(path, &disk, mounted) {
+        Some(why) => Finding::down(format!("{subject}{why}")),
+        None => room(format!("{subject} has"), &disk, limits),
+    })
+}
+
+/// Why the disk is not where it should be, or can't be used; it goes on behind the path.
+fn away(path: &Path, disk: &Disk, mounted: &Mutex<HashMap<PathBuf, PathBuf>>) -> Option<String> {
+    let mount = disk.mount.as_ref()?;
+    let mut mounted = lock(mounted);
+    let gone = |before: &&PathBuf| **before != mount.point && before.starts_with(&mount.point);
+    if let Some(gone) = mounted.get(path).filter(gone).or(disk.expected.as_ref()) {
+        return Some(match gone == path {
+            true => " is not mounted".to_owned(),
+            false => format!(": {} is not mounted", gone.display()),
+        });
     }
-    let HostCheck::Disk {
-        free, warn, inodes, ..
-    } = check
-    else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
+    mounted.insert(path.to_owned(), mount.point.clone());
+    let Mount { kind, source, .. } = mount;
+    if disk.device_gone {
+        return Some(format!(" is away: its device {source} is gone"));
+    }
+    let read_only = || format!(" is read-only ({kind} on {source})");
+    mount.read_only.then(read_only)
+}
+
+/// Whether there is enough room: `free`, its warning, and `inodes`.
+fn room(subject: String, disk: &Disk, [free, warn, inodes]: [Option<Amount>; 3]) -> Finding {
     if disk.size == 0 {
-        return down(" has no size: no disk is there");
+        return Finding::down(format!("{subject} no size: no disk is there"));
     }
     let share = |words, left, of, show| Share {
-        subject: format!("{subject} has"),
+        subject: subject.clone(),
         words,
         left,
         of,
         show,
     };
-    let space = share("free", disk.free, disk.size, size as Show).judged(*free, *warn);
-    let inodes = match inodes {
-        // No fixed number of them can run out.
-        None => return Ok(space),
-        Some(_) if disk.inodes == 0 => return Ok(space),
-        least => {
-            let share = share("of its inodes free", disk.inodes_free, disk.inodes, number);
-            share.judged(*least, None)
-        }
-    };
-    Ok(space.and(inodes))
+    let space = share("free", disk.free, disk.size, size as Show).judged(free, warn);
+    // Without a fixed number of them they don't run out.
+    if inodes.is_none() || disk.inodes == 0 {
+        return space;
+    }
+    let left = share("of its inodes free", disk.inodes_free, disk.inodes, number);
+    space.and(left.judged(inodes, None))
 }
 
 /// How an amount is shown.
@@ -398,53 +406,40 @@ mod tests {
         crate::host::mounts(line.as_bytes()).pop()
     }
 
-    fn wanting(path: &str, least: Amount) -> HostCheck {
-        HostCheck::Disk {
-            path: path.into(),
-            free: Some(least),
-            warn: None,
-            inodes: None,
-        }
-    }
-
     #[track_caller]
-    fn found(found: Disk, check: &HostCheck) -> Finding {
-        let path = place(check);
-        disk(&path, Ok(found), check, &Mutex::default()).expect("a finding")
+    fn found(found: Disk, path: &str, limits: [Option<Amount>; 3]) -> Finding {
+        disk(Path::new(path), Ok(found), limits, &Mutex::default()).expect("a finding")
     }
 
     #[test]
     fn a_disk_needs_room_and_inodes() {
         let tenth = Amount::Percent(10.0);
-        let check = wanting("/", tenth);
-        let full = found(of_disk(GIB * 5 / 4), &check);
+        let found = |disk, limits| found(disk, "/", limits);
+        let check = [Some(tenth), None, None];
+        let full = found(of_disk(GIB * 5 / 4), check);
         let text = "disk / has 4 % free (1.2 GB of 29 GB), wanted 10 %";
         assert_eq!(cause(&full), text);
-        let good = found(of_disk(3 * GIB), &check);
+        let good = found(of_disk(3 * GIB), check);
         assert_eq!(good, Finding::good("10 % free (3 GB of 29 GB)".to_owned()));
-        let nearly = found(of_disk(29 * GIB / 10 - 1), &check);
+        let nearly = found(of_disk(29 * GIB / 10 - 1), check);
         let text = "disk / has 9 % free (2.8 GB of 29 GB), wanted 10 %";
         assert_eq!(cause(&nearly), text);
-        let all = HostCheck::Disk {
-            path: "/srv".into(),
-            free: Some(Amount::Count(100 << 20)),
-            warn: Some(tenth),
-            inodes: Some(Amount::Percent(5.0)),
-        };
-        let text = "disk /srv has 0 % free (99 MB of 29 GB), wanted 100 MB";
-        assert_eq!(cause(&found(of_disk((100 << 20) - 1), &all)), text);
-        let text = "disk /srv has 3 % of its inodes free (1234 of 40000), wanted 5 %";
-        assert_eq!(cause(&found(of_disk(2 * GIB), &all)), text);
+        let least = Some(Amount::Count(100 << 20));
+        let all = [least, Some(tenth), Some(Amount::Percent(5.0))];
+        let text = "disk / has 0 % free (99 MB of 29 GB), wanted 100 MB";
+        assert_eq!(cause(&found(of_disk((100 << 20) - 1), all)), text);
+        let text = "disk / has 3 % of its inodes free (1234 of 40000), wanted 5 %";
+        assert_eq!(cause(&found(of_disk(2 * GIB), all)), text);
         let many = Disk {
             inodes_free: 30_000,
             ..of_disk(2 * GIB)
         };
         let warned = Finding {
             verdict: Ok(()),
-            warning: Some("disk /srv has 6 % free (2 GB of 29 GB), wanted 10 %".to_owned()),
+            warning: Some("disk / has 6 % free (2 GB of 29 GB), wanted 10 %".to_owned()),
             detail: Some("75 % of its inodes free (30000 of 40000)".to_owned()),
         };
-        assert_eq!(found(many, &all), warned);
+        assert_eq!(found(many, all), warned);
         // btrfs and FAT make them as they are needed.
         let without = Disk {
             inodes: 0,
@@ -452,16 +447,18 @@ mod tests {
             ..of_disk(20 * GIB)
         };
         let good = Finding::good("68 % free (20 GB of 29 GB)".to_owned());
-        assert_eq!(found(without, &all), good);
+        assert_eq!(found(without, all), good);
     }
 
     #[test]
     fn a_disk_that_is_away_or_read_only_is_down_by_that() {
-        let check = wanting("/mnt/usb/data", Amount::Percent(1.0));
-        let path = place(&check);
+        let (path, limits) = (
+            Path::new("/mnt/usb/data"),
+            [Some(Amount::Count(1)), None, None],
+        );
         let seen = Mutex::default();
         let found = |found: Disk| {
-            let finding = disk(&path, Ok(found), &check, &seen).expect("a finding");
+            let finding = disk(path, Ok(found), limits, &seen).expect("a finding");
             finding.verdict.map_err(|failure| failure.detail)
         };
         let of = |mount| Disk {
@@ -488,13 +485,12 @@ mod tests {
         let text = "disk /mnt/usb/data is not mounted";
         assert_eq!(found(unmounted), Err(text.to_owned()));
         let missing = Err(io::ErrorKind::NotFound.into());
-        let missing = disk(&path, missing, &check, &seen).expect("a finding");
+        let missing = disk(path, missing, limits, &seen).expect("a finding");
         let text = "disk /mnt/usb/data is not mounted: there is no such directory";
         assert_eq!(cause(&missing), text);
         let other = Err(io::Error::from_raw_os_error(libc::EACCES));
-        let error = disk(&path, other, &check, &seen).expect_err("an error");
-        let text = "disk /mnt/usb/data cannot be looked at: Permission denied";
-        assert_eq!(cause(&fault(&check, &error)), text);
+        let error = disk(path, other, limits, &seen).expect_err("an error");
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
     }
 
     #[test]
@@ -578,11 +574,19 @@ mod tests {
 
     #[test]
     fn what_hangs_is_told_from_too_much_that_hangs() {
-        let check = wanting("/mnt/nas", Amount::Percent(1.0));
+        let check = HostCheck::Disk {
+            path: "/mnt/nas".into(),
+            free: Some(Amount::Count(1)),
+            warn: None,
+            inodes: None,
+        };
         let timed_out = |text| fault(&check, &io::Error::new(io::ErrorKind::TimedOut, text));
         let hangs = timed_out("it does not answer (a server?)");
         assert_eq!(cause(&hangs), "disk /mnt/nas does not answer (a server?)");
         assert_eq!(timed_out("32 other files"), Finding::unknown(TOO_MANY_HANG));
+        let denied = fault(&check, &io::Error::from_raw_os_error(libc::EACCES));
+        let text = "disk /mnt/nas cannot be looked at: Permission denied";
+        assert_eq!(cause(&denied), text);
         let no_thread = fault(&check, &io::ErrorKind::WouldBlock.into());
         let memory = Failure::local(LocalFault::Memory);
         assert_eq!(no_thread, Finding::failed(memory));

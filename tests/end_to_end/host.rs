@@ -92,6 +92,38 @@ fn a_disk_that_is_read_only_or_away_is_down_by_that() {
 }
 
 #[test]
+fn a_machine_without_a_sensor_is_told_once_and_a_hot_one_is_down() {
+    in_own_network(|_| {
+        run("mount", &["-t", "tmpfs", "tmpfs", "/sys/class/thermal"]);
+        let scene = Scene::new();
+        let more = site("heat", "host:temperature?max=80&warn=70");
+        scene.sitemon.rewrite(&scene.config_with(&more));
+        let lacks = "site `heat`: this machine has no thermal zone";
+        let out = scene.sitemon.command(&["config"]);
+        assert_eq!(out.code, Some(0), "{out:?}");
+        assert!(out.stderr.contains(lacks), "{}", out.stderr);
+        let running = scene.start();
+        running.wait_stderr(lacks);
+        scene.wait_text("This machine has no thermal zone, so some checks could not be made");
+        scene.ask("/site heat", "heat has not been checked yet");
+        let zone = Path::new("/sys/class/thermal/thermal_zone0");
+        fs::create_dir(zone).expect("made");
+        fs::write(zone.join("type"), "cpu-thermal\n").expect("written");
+        let measures = |millis: &str| fs::write(zone.join("temp"), millis).expect("written");
+        measures("84123\n");
+        scene.wait_text("🔴 heat is down: cpu-thermal 84 °C, limit 80 °C (#1)");
+        measures("71000\n");
+        scene.wait_text("🟡 heat is degraded: cpu-thermal 71 °C, limit 70 °C");
+        measures("42000\n");
+        scene.wait_text("🟢 heat is well again after ");
+        scene.ask("/site heat", "cpu-thermal 42 °C");
+        scene.ask("/stats", ", 42 °C");
+        assert_eq!(scene.count("no thermal zone"), 1);
+        scene.end(running);
+    });
+}
+
+#[test]
 fn a_file_system_that_hangs_holds_up_nothing_else() {
     let memory = site("memory", "host:memory?available=1%");
     let keys = format!("timeout = \"1s\"\n{memory}");
