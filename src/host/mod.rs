@@ -114,9 +114,11 @@ impl Machine {
         let at_boot = procfs::mounted_at_boot(&fstab.unwrap_or_default());
         let here = mount.as_ref().map_or(Path::new("/"), |mount| &mount.point);
         let mut expected = at_boot.into_iter();
-        let users = stat.f_blocks.saturating_sub(stat.f_bfree) + stat.f_bavail;
+        let used = stat.f_blocks.saturating_sub(stat.f_bfree);
         Ok(Disk {
-            size: users.saturating_mul(stat.f_frsize),
+            size: used
+                .saturating_add(stat.f_bavail)
+                .saturating_mul(stat.f_frsize),
             free: stat.f_bavail.saturating_mul(stat.f_frsize),
             inodes: stat.f_files,
             inodes_free: stat.f_ffree,
