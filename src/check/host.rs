@@ -13,19 +13,17 @@ use crate::monitor::site::{Amount, HostCheck, Site};
 use crate::monitor::time::text::lasting;
 use crate::offload::offload;
 use async_lock::Semaphore;
-use std::collections::HashMap;
-use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{LazyLock, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Looks at once.
 static PERMITS: Semaphore = Semaphore::new(8);
 
 /// Where the paths of disks have led to: the innermost mount that was seen on the way to each.
-static MOUNTED: LazyLock<Mutex<HashMap<PathBuf, PathBuf>>> = LazyLock::new(Mutex::default);
+static MOUNTED: Mutex<Vec<(PathBuf, PathBuf)>> = Mutex::new(Vec::new());
 
 const TOO_MANY_HANG: &str = "too many files on this machine do not answer";
 
@@ -181,13 +179,17 @@ fn look(machine: &Machine, check: &HostCheck) -> io::Result<Finding> {
             None => Finding::unknown(NO_PROC),
         },
         HostCheck::Load { max, warn } => match machine.load() {
-            Some(load) => at_most(format!("load {load} over 5 minutes"), load, "", *max, *warn),
+            Some(load) => {
+                let text = format!("load {} over 5 minutes", plain(load));
+                at_most(text, load, plain, *max, *warn)
+            }
             None => Finding::unknown(NO_PROC),
         },
         HostCheck::Temperature { max, warn } => match machine.hottest() {
             Some((zone, degrees)) => {
                 let text = format!("{zone} {degrees} °C");
-                at_most(text.trim_start().to_owned(), degrees, " °C", *max, *warn)
+                let show = |degrees| format!("{degrees} °C");
+                at_most(text.trim_start().to_owned(), degrees, show, *max, *warn)
             }
             None => Finding::unknown(NO_THERMAL_ZONE),
         },
@@ -216,7 +218,7 @@ fn disk(
     path: &Path,
     found: io::Result<Disk>,
     limits: [Option<Amount>; 3],
-    mounted: &Mutex<HashMap<PathBuf, PathBuf>>,
+    mounted: &Mutex<Vec<(PathBuf, PathBuf)>>,
 ) -> io::Result<Finding> {
     let subject = format!("disk {}", path.display());
     let disk = match found {
@@ -233,17 +235,22 @@ fn disk(
 }
 
 /// Why the disk is not where it should be, or can't be used; it goes on behind the path.
-fn away(path: &Path, disk: &Disk, mounted: &Mutex<HashMap<PathBuf, PathBuf>>) -> Option<String> {
+fn away(path: &Path, disk: &Disk, mounted: &Mutex<Vec<(PathBuf, PathBuf)>>) -> Option<String> {
     let mount = disk.mount.as_ref()?;
     let mut mounted = lock(mounted);
     let gone = |before: &&PathBuf| **before != mount.point && before.starts_with(&mount.point);
-    if let Some(gone) = mounted.get(path).filter(gone).or(disk.expected.as_ref()) {
+    let known = mounted.iter().position(|(of, _)| of == path);
+    let before = known.map(|at| &mounted[at].1);
+    if let Some(gone) = before.filter(gone).or(disk.expected.as_ref()) {
         return Some(match gone == path {
             true => " is not mounted".to_owned(),
             false => format!(": {} is not mounted", gone.display()),
         });
     }
-    mounted.insert(path.to_owned(), mount.point.clone());
+    match known {
+        Some(at) => mounted[at].1.clone_from(&mount.point),
+        None => mounted.push((path.to_owned(), mount.point.clone())),
+    }
     let Mount { kind, source, .. } = mount;
     if disk.device_gone {
         return Some(format!(" is away: its device {source} is gone"));
@@ -301,7 +308,7 @@ impl Share {
         let missed = |amount: Option<Amount>| {
             let amount = amount.filter(|amount| self.is_below(*amount))?;
             let wanted = match amount {
-                Amount::Percent(percent) => format!("{percent} %"),
+                Amount::Percent(percent) => format!("{} %", plain(percent)),
                 Amount::Count(count) => (self.show)(count),
             };
             Some(format!("{} {figures}, wanted {wanted}", self.subject))
@@ -317,14 +324,20 @@ impl Share {
     }
 }
 
-fn at_most<T: PartialOrd + Copy + Display>(
+/// Without zeros that say nothing: `5.2`, `4`. What prints a float by itself takes 5 KB.
+fn plain(number: f64) -> String {
+    let text = format!("{number:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn at_most<T: PartialOrd + Copy>(
     text: String,
     value: T,
-    unit: &str,
+    show: impl Fn(T) -> String,
     max: T,
     warn: Option<T>,
 ) -> Finding {
-    let beyond = |limit: T| (value > limit).then(|| format!("{text}, limit {limit}{unit}"));
+    let beyond = |limit: T| (value > limit).then(|| format!("{text}, limit {}", show(limit)));
     let (failure, warning) = (beyond(max), warn.and_then(beyond));
     graded(text, failure, warning)
 }

@@ -45,7 +45,7 @@ impl MachineFigures {
                 .map(|free| format!("{} free on disk", size(free))),
             self.memory_available
                 .map(|left| format!("{} of memory available", size(left))),
-            self.load.map(|load| format!("load {load}")),
+            self.load.map(|load| format!("load {load:.2}")),
             self.temperature.map(|degrees| format!("{degrees} °C")),
         ];
         let figures: Vec<String> = figures.into_iter().flatten().collect();
