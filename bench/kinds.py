@@ -31,6 +31,8 @@ def measure(sitemon, nginx, certificates, window):
         ("tls, one root", f"tls://{tls_port}", certificates / "ca.pem", ""),
         ("dns", f"dns://{dns.at}/www.example.org?type=A", None, 'expect = "192.0.2.1"'),
         ("icmp, three packets", "icmp://127.0.0.1", None, ""),
+        ("host:memory", "host:memory?available=1%", None, ""),
+        ("host:disk", "host:disk/?inodes=1", None, ""),
     ]
     rows = [row(sitemon, *kind, window) for kind in kinds]
     look = [look_us(sitemon, f"tls://{tls_port}", roots) for _ in range(7)]

@@ -27,6 +27,8 @@ pub mod clock;
 pub mod config;
 mod crc;
 mod files;
+#[cfg(feature = "host")]
+mod host;
 pub mod http;
 mod json;
 mod lock;

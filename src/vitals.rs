@@ -1,8 +1,13 @@
 //! Our own memory, descriptors, threads and sockets, read from `/proc/self` (proc(5)).
 
-use crate::monitor::render::stats::Vitals;
+#[cfg(feature = "host")]
+use crate::host::Machine;
+use crate::monitor::render::stats::{MachineFigures, Vitals};
+#[cfg(feature = "host")]
+use crate::offload::offload;
 use std::collections::{HashSet, VecDeque};
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Answer times that are remembered.
@@ -23,6 +28,19 @@ pub fn read() -> Vitals {
         connections: sockets.map(|own| connected(&own)),
         ..Vitals::default()
     }
+}
+
+/// What is known of the machine; `state`: the state directory.
+#[cfg(feature = "host")]
+pub async fn machine(state: PathBuf) -> MachineFigures {
+    let figures = offload(move || Ok(Machine::this().figures(&state))).await;
+    figures.unwrap_or_default()
+}
+
+/// Nothing, without the cargo feature `host`.
+#[cfg(not(feature = "host"))]
+pub async fn machine(_: PathBuf) -> MachineFigures {
+    MachineFigures::default()
 }
 
 /// The number behind `name` in `/proc/self/status`.

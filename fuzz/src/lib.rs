@@ -14,6 +14,8 @@ pub mod mutation;
 pub mod check;
 #[path = "../../src/crc.rs"]
 pub mod crc;
+#[path = "../../src/host/procfs.rs"]
+pub mod procfs;
 #[path = "../../src/json/mod.rs"]
 pub mod json;
 // Whole, since it names nothing else: how it is cut into files is its own affair.

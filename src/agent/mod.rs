@@ -420,6 +420,9 @@ impl Agent {
                 fresh,
                 hanging,
             } => {
+                if site.is_this_machine() {
+                    return self.check_here(site);
+                }
                 let queue = if hanging {
                     &self.hanging
                 } else {
@@ -471,9 +474,13 @@ impl Agent {
                 vitals.max_connections = self.config.agent.max_connections;
                 vitals.answers = self.answer_times.percentiles();
                 vitals.bytes_written = self.blocks_written * state::BLOCK;
-                self.feed(Event::Measured {
-                    requester,
-                    vitals: Box::new(vitals),
+                let state = self.config.agent.state.clone();
+                self.report_when(async move {
+                    vitals.machine = vitals::machine(state).await;
+                    Input::Event(Event::Measured {
+                        requester,
+                        vitals: Box::new(vitals),
+                    })
                 });
             }
             Action::Log(Level::Warn, text) => log::warn!("{text}"),

@@ -6,12 +6,13 @@ use super::{Agent, Answer, Input, Order, StartError};
 use crate::check;
 use crate::monitor::Event;
 use crate::monitor::outbox::Outgoing;
+use crate::monitor::site::Site;
 use async_channel::Receiver;
 use async_lock::Semaphore;
 use async_signal::{Signal, Signals};
 use futures_lite::{StreamExt, future};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 impl Agent {
     /// One worker for each check permit. Sites whose last check ran into its timeout are served by
@@ -68,6 +69,21 @@ impl Agent {
         self.executor
             .spawn(async move { client.tidy().await })
             .detach();
+    }
+
+    /// A look at this machine needs no connection, and so none of the workers.
+    pub(super) fn check_here(&self, site: Arc<Site>) {
+        let (client, active) = (self.client.clone(), self.active.clone());
+        active.set(active.get() + 1);
+        self.report_when(async move {
+            let outcome = check::guarded(check::run(&client, &site, true)).await;
+            active.set(active.get() - 1);
+            Input::Event(Event::Checked {
+                waited: Duration::ZERO,
+                outcome,
+                site: site.name.clone(),
+            })
+        });
     }
 
     /// `/check` commands get their permits in the order they came: the semaphore alone does not

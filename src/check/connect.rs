@@ -76,6 +76,7 @@ impl From<CheckFailure> for Outcome {
             phases: None,
             address: failed.address,
             detail: None,
+            warning: None,
         }
     }
 }

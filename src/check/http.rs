@@ -374,6 +374,7 @@ impl Run<'_> {
             phases: phases(final_response),
             address: self.tried,
             detail: None,
+            warning: None,
         })
     }
 

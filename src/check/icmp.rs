@@ -59,6 +59,7 @@ pub(super) async fn run(client: &Client, site: &Site, check: &IcmpCheck) -> Outc
                 }),
                 address: Some(address),
                 detail: Some(tally.to_string()),
+                warning: None,
             },
             Err(failure) => CheckFailure::new(failure, address).into(),
         };

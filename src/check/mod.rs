@@ -12,6 +12,8 @@ mod dialogue;
 mod dns;
 mod explain;
 mod form;
+#[cfg(feature = "host")]
+mod host;
 mod html;
 mod http;
 #[cfg(feature = "icmp")]
@@ -51,8 +53,11 @@ use std::time::Instant;
 /// a failure, never on a connection that is open already.
 pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
     let mut outcome = run_with_permit(client, site, fresh).await;
-    if let Some(detail) = &mut outcome.detail {
-        *detail = printable::line(&redacted(site, detail), CAUSE);
+    for text in [&mut outcome.detail, &mut outcome.warning]
+        .into_iter()
+        .flatten()
+    {
+        *text = printable::line(&redacted(site, text), CAUSE);
     }
     outcome.verdict = outcome
         .verdict
@@ -61,6 +66,10 @@ pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
 }
 
 async fn run_with_permit(client: &Client, site: &Site, fresh: bool) -> Outcome {
+    #[cfg(feature = "host")]
+    if let Check::Host(check) = &site.check {
+        return host::run(site, check).await;
+    }
     let permit = client.check_permit().await;
     let began = Instant::now();
     let mut outcome = run_protocol(client, site, fresh, permit).await;
@@ -92,9 +101,9 @@ async fn run_protocol(client: &Client, site: &Site, fresh: bool, permit: Permit)
         Check::Icmp(check) => Box::pin(icmp::run(client, site, check)).await,
         Check::Tcp(check) => Box::pin(tcp::run(client, site, check)).await,
         Check::Tls(check) => Box::pin(tls::run(client, site, check)).await,
-        // The configuration refuses these.
-        #[cfg(not(all(feature = "dns", feature = "icmp")))]
-        Check::Dns(_) | Check::Icmp(_) => {
+        // The configuration refuses these, or they were made already.
+        #[allow(unreachable_patterns)]
+        Check::Dns(_) | Check::Icmp(_) | Check::Host(_) => {
             Outcome::failed(FailureKind::Internal, "built without such checks")
         }
     }

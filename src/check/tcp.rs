@@ -43,5 +43,6 @@ pub(super) fn outcome(
         }),
         address: Some(address.ip()),
         detail: None,
+        warning: None,
     }
 }

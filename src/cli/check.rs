@@ -12,7 +12,6 @@ use crate::monitor::expiry::{Subject, left_text};
 use crate::monitor::site::Site;
 use crate::monitor::site::outcome::{Expiry, FailureKind, Outcome};
 use crate::monitor::site::state::State;
-use crate::monitor::time::text::too_slow;
 use crate::state;
 use smol::LocalExecutor;
 use std::cell::Cell;
@@ -261,12 +260,12 @@ fn mark_unreachable(sites: &[&Site], rows: &mut [Row]) {
 
 /// One check, no retries: it is what this answer says.
 fn judge(site: &Site, outcome: &Outcome) -> State {
-    match (&outcome.verdict, site.slow.zip(outcome.took)) {
+    match &outcome.verdict {
         // Nothing was learnt of the site.
-        (Err(failure), _) if matches!(failure.kind, FailureKind::Local(_)) => State::Unknown,
-        (Err(_), _) => State::Down,
-        (Ok(()), Some((limit, took))) if took > limit => State::Degraded,
-        (Ok(()), _) => State::Up,
+        Err(failure) if matches!(failure.kind, FailureKind::Local(_)) => State::Unknown,
+        Err(_) => State::Down,
+        Ok(()) if outcome.degraded_by(site.slow).is_some() => State::Degraded,
+        Ok(()) => State::Up,
     }
 }
 
@@ -275,11 +274,12 @@ fn row(site: &Site, state: State, outcome: Option<Outcome>) -> Row {
     // The cause of a failure says what came.
     let detail = outcome.as_ref().filter(|o| o.verdict.is_ok());
     let detail = detail.and_then(|o| o.detail.clone());
-    let cause = match (outcome.map(|o| o.verdict), site.slow.zip(took)) {
-        (Some(Err(failure)), _) => Some(failure.detail),
-        (Some(Ok(())), Some((limit, took))) if took > limit => Some(too_slow(took, limit)),
-        (None, _) => Some("paused".to_owned()),
-        _ => None,
+    let cause = match outcome {
+        Some(outcome) => {
+            let degraded = outcome.degraded_by(site.slow);
+            outcome.verdict.err().map_or(degraded, |f| Some(f.detail))
+        }
+        None => Some("paused".to_owned()),
     };
     Row {
         name: site.name.clone(),

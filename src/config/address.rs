@@ -3,13 +3,14 @@
 
 use super::Target;
 use super::endpoint::{self, Question};
+use super::host_url;
 use super::ipv6_zone;
 use super::scheme::Scheme;
 use super::secret_looks::masked_url;
 use super::value::brief;
 use crate::monitor::bot::nearest::nearest;
 use crate::monitor::site::network::is_lan;
-use crate::monitor::site::{Auth, StartTls};
+use crate::monitor::site::{Auth, HostCheck, StartTls};
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use url::{Host, Url};
@@ -18,7 +19,8 @@ use url::{Host, Url};
 const RESERVED_SCHEME: &str = "push";
 
 const HTTP_FORM: &str = "must begin with http:// or https://";
-const SITE_FORM: &str = "must begin with http://, https://, tcp://, tls://, dns:// or icmp://";
+const SITE_FORM: &str =
+    "must begin with http://, https://, tcp://, tls://, dns://, icmp:// or host:";
 
 /// What a site's URL says.
 pub enum Address {
@@ -34,16 +36,18 @@ pub enum Address {
     Dns(Question),
     /// A name, or an address without brackets.
     Icmp(String),
+    Host(HostCheck),
 }
 
 impl Address {
-    /// Whom it speaks to, without brackets; `None` = the system's resolvers.
+    /// Whom it speaks to, without brackets; `None` = the system's resolvers, or this machine.
     pub fn host(&self) -> Option<&str> {
         match self {
             Address::Http { url, .. } => Some(host_of(url)),
             Address::Tcp(target) | Address::Tls(target, _) => Some(&target.host),
             Address::Dns(question) => question.server.as_ref().map(|(host, _)| host.as_str()),
             Address::Icmp(host) => Some(host),
+            Address::Host(_) => None,
         }
     }
 }
@@ -66,17 +70,18 @@ pub fn site(written: &str, filled: &str) -> Result<Address, String> {
     };
     if let Some(feature) = scheme.missing() {
         return Err(format!(
-            "is of a kind that this build leaves out, {}://; build it with the cargo feature `{feature}`",
-            scheme.word()
+            "is of a kind that this build leaves out, {}; build it with the cargo feature `{feature}`",
+            scheme.prefix()
         ));
     }
-    let rest = filled.split_once("://").map_or("", |(_, rest)| rest);
+    let rest = &filled[scheme.prefix().len()..];
     match scheme {
         Scheme::Http | Scheme::Https => http(written, filled),
         Scheme::Tcp => endpoint::tcp(rest).map(Address::Tcp),
         Scheme::Tls => endpoint::tls(rest).map(|(target, how)| Address::Tls(target, how)),
         Scheme::Dns => endpoint::dns(rest).map(Address::Dns),
         Scheme::Icmp => endpoint::icmp(rest).map(Address::Icmp),
+        Scheme::Host => host_url::read(rest).map(Address::Host),
     }
 }
 
@@ -92,7 +97,11 @@ fn remedy(written: &str) -> String {
     let meant = match lower.as_str() {
         "ssl" | "smtp" | "smtps" | "imap" | "imaps" | "pop3" | "pop3s" => Some("tls"),
         "ping" => Some("icmp"),
-        other => nearest(other, Scheme::ALL.map(Scheme::word)),
+        "host" => {
+            return "; nothing but `host:` stands before what is looked at, without `//`"
+                .to_owned();
+        }
+        other => nearest(other, Scheme::ALL.map(Scheme::word)).filter(|word| *word != "host"),
     };
     match meant {
         Some(meant) => format!("; {scheme}:// is not known, did you mean {meant}://?"),
@@ -171,7 +180,10 @@ pub fn target(text: &str) -> Result<Target, String> {
 
 /// `url` as the file has it, with `***` for a password in it.
 pub fn masked(url: &str) -> String {
-    let Some(slashes) = url.find("//") else {
+    let Some(slashes) = url
+        .find("//")
+        .filter(|_| Scheme::of(url) != Some(Scheme::Host))
+    else {
         return url.to_owned();
     };
     let start = slashes + 2;
@@ -300,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_bad_url_says_what_is_wrong_without_quoting_it() {
-        let form = "must begin with http://, https://, tcp://, tls://, dns:// or icmp://";
+        let form = "must begin with http://, https://, tcp://, tls://, dns://, icmp:// or host:";
         refused("", form);
         refused("example.com", form);
         refused("localhost:8080", form);
@@ -310,6 +322,11 @@ mod tests {
             "push://h",
             &format!("{form}; this version of sitemon does not have push:// yet"),
         );
+        refused(
+            "host://disk/",
+            &format!("{form}; nothing but `host:` stands before what is looked at, without `//`"),
+        );
+        refused("hots://h/", &format!("{form}; hots:// is not known"));
         refused("gopher://h/", &format!("{form}; gopher:// is not known"));
         for (scheme, meant) in [
             ("htps", "https"),

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::site_keys::Scope;
-use crate::monitor::site::{Auth, Check, HttpCheck, Proxy, Secrets};
+use crate::monitor::site::{Auth, Check, HostCheck, HttpCheck, Proxy, Secrets};
 use crate::pem::base64;
 use std::cell::RefCell;
 
@@ -54,6 +54,11 @@ pub fn secrets(check: &Check, taken: Vec<String>) -> Secrets {
         Check::Tls(check) => format!("{}:{}", check.host, check.port),
         Check::Dns(check) => format!("{} {:?}", check.name, check.server),
         Check::Icmp(check) => check.host.clone(),
+        Check::Host(HostCheck::Disk { path, .. } | HostCheck::File { path, .. }) => {
+            path.display().to_string()
+        }
+        Check::Host(HostCheck::Process { name }) => name.clone(),
+        Check::Host(_) => String::new(),
     };
     secrets.retain(|value| !contains(&asked, value));
     if let Check::Http(check) = check {

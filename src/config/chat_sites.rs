@@ -3,6 +3,7 @@
 use super::error::MistakeList;
 use super::json::json_string;
 use super::keys::Visibility;
+use super::scheme::Scheme;
 use super::site_keys::{Keys, Scope};
 use super::site_names::Names;
 use super::toml_table;
@@ -41,6 +42,9 @@ impl Defaults {
 ///
 /// What is wrong with it, as a sentence without a full stop.
 pub fn added_site(url: &str, name: Option<&str>, config: &Config) -> Result<Site, String> {
+    if Scheme::of(url) == Some(Scheme::Host) {
+        return Err("what is on this machine is watched by sites of sitemon.conf alone".to_owned());
+    }
     if url.contains('$') {
         return Err(
             "an address from the chat takes nothing from the environment; write %24 for a dollar \
@@ -201,6 +205,15 @@ mod tests {
         ] {
             let what = added_site(url, name, &config).expect_err(url);
             assert!(what.starts_with(expected), "{what}");
+        }
+        for url in [
+            "host:disk/?free=1%",
+            "HOST:nonsense",
+            "host:disk/$HOME?free=1%",
+        ] {
+            let what = added_site(url, None, &config).expect_err(url);
+            let told = "what is on this machine is watched by sites of sitemon.conf alone";
+            assert_eq!(what, told, "{url}");
         }
         assert!(added_site("https://h/", Some(&"x".repeat(65)), &config).is_err());
         assert!(added_site("https://h/", Some(""), &config).is_err());

@@ -121,6 +121,7 @@ fn site_json(site: &Site) -> String {
             (Scheme::Dns, dns.ip)
         }
         Check::Icmp(icmp) => (Scheme::Icmp, icmp.ip),
+        Check::Host(_) => (Scheme::Host, IpVersion::Any),
     };
     let ip = match ip {
         IpVersion::Any => None,

@@ -4,7 +4,7 @@
 //! Reading, hints for unknown keys, `[defaults]`, masking, `sitemon config --json` and
 //! `docs/configuration.md` go by it. A new key is a line here, its reader, and its use.
 
-use super::scheme::Scheme::{self, Dns, Http, Https, Tcp, Tls};
+use super::scheme::Scheme::{self, Dns, Http, Https, Icmp, Tcp, Tls};
 use super::value::{LONGEST_DURATION, brief};
 use crate::monitor::bot::nearest::nearest;
 use ValueType::{Few, Flag, Integer, List, Other, Seconds, Table, Time};
@@ -107,6 +107,8 @@ const IDS: ValueType = List("a list of ids such as [123456789]");
 const POSITIVE: ValueType = Integer(1, i32::MAX as u32);
 
 const ANY: &[Scheme] = &Scheme::ALL;
+/// Servers: what is reached over a network.
+const REMOTE: &[Scheme] = &[Http, Https, Tcp, Tls, Dns, Icmp];
 const WEB: &[Scheme] = &[Http, Https];
 const SECURE: &[Scheme] = &[Https, Tls];
 
@@ -168,7 +170,7 @@ pub static AGENT: Section = Section {
 #[rustfmt::skip]
 const SITE_KEYS: &[Key] = &[
     key("name", TEXT, Value, ANY, "", "required; unique, 1 to 64 characters"),
-    key("url", URL, Url, ANY, "", "required; what to watch: `http://`, `https://`, `tcp://HOST:PORT`, `tls://HOST:PORT`, `dns://SERVER/NAME?type=A`, `icmp://HOST`; `$NAME` is taken from the environment, here and in `headers`, `send`, `auth` and `login`, and `$$` is a dollar sign"),
+    key("url", URL, Url, ANY, "", "required; what to watch: `http://`, `https://`, `tcp://HOST:PORT`, `tls://HOST:PORT`, `dns://SERVER/NAME?type=A`, `icmp://HOST`, `host:disk/PATH?free=10%` ([checks.md](checks.md#host)); `$NAME` is taken from the environment, here and in `headers`, `send`, `auth` and `login`, and `$$` is a dollar sign"),
     key("after", Other("the name of a site in quotes"), Value, ANY, "", "another site that this one depends on: while that is down, this one is unreachable, and silent"),
     key("interval", Time(&(SECOND, LONGEST_DURATION)), Value, ANY, "60s", "time between checks"),
     key("timeout", Time(&(MILLISECOND, seconds(300))), Value, ANY, "10s", "for a whole check, connect to last byte"),
@@ -176,7 +178,7 @@ const SITE_KEYS: &[Key] = &[
     key("retry", Time(&(SECOND, LONGEST_DURATION)), Value, ANY, "10s", "time between tries after a first failure"),
     key("recover", Integer(1, 100), Value, ANY, "1", "successes in a row that make it up again"),
     key("remind", Time(&(ZERO, LONGEST_DURATION)), Value, ANY, "6h", "time after which a down alert that is not acknowledged is repeated; `\"0s\"`: never"),
-    key("slow", Time(&(MILLISECOND, LONGEST_DURATION)), Value, ANY, "", "slower than this is degraded; shorter than `timeout`"),
+    key("slow", Time(&(MILLISECOND, LONGEST_DURATION)), Value, REMOTE, "", "slower than this is degraded; shorter than `timeout`"),
     key("group", TEXT, Value, ANY, "", "label for `/status` and `/check`"),
     key("paused", Flag, Value, ANY, "false", "configured but not checked"),
     key("chats", IDS, Value, ANY, "", "of the chats in [telegram] these alone; for others the site does not exist"),
@@ -199,8 +201,8 @@ const SITE_KEYS: &[Key] = &[
     key("verify", Flag, Value, SECURE, "true", "`false`: any certificate will do"),
     key("ca_file", PATH, Value, SECURE, "", "trusted roots for this site, for a private CA"),
     key("expect", TEXT, Value, &[Tcp, Tls, Dns], "", "text in the first 4 KiB of the answer; of a dns site what one of the records must be"),
-    key("domain", Time(&(ZERO, LONGEST_DURATION)), Value, ANY, "0s", "a registration of the domain that ends within this makes it degraded; `\"0s\"`: never ask"),
-    key("ip", Other("\"4\" or \"6\" in quotes"), Value, ANY, "", "IPv4 or IPv6 alone"),
+    key("domain", Time(&(ZERO, LONGEST_DURATION)), Value, REMOTE, "0s", "a registration of the domain that ends within this makes it degraded; `\"0s\"`: never ask"),
+    key("ip", Other("\"4\" or \"6\" in quotes"), Value, REMOTE, "", "IPv4 or IPv6 alone"),
 ];
 
 pub static SITE: Section = Section {

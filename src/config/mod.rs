@@ -3,10 +3,11 @@
 //! - `keys` is the table of all keys; `toml_table` takes them out of the file one by one.
 //! - `telegram`, `agent`, `notify`, `site`, `site_keys`, `login` give them their meaning, `scheme` knows which
 //!   site has which, `site_names` looks at the names of all sites together.
-//! - `value`, `times_of_day`, `address`, `route`, `endpoint`, `ipv6_zone`, `condition` and `variables`
-//!   read single values, `template` those with placeholders; `string_span` finds a part of one in the file.
-//! - `error`, `syntax` and `mask` show what is wrong without showing a secret; `plaintext_secrets` and
-//!   `ca_files` give warnings.
+//! - `value`, `times_of_day`, `address`, `route`, `endpoint`, `host_url`, `ipv6_zone`, `condition` and
+//!   `variables` read single values, `template` those with placeholders; `string_span` finds a part of one
+//!   in the file.
+//! - `error`, `syntax` and `mask` show what is wrong without showing a secret; `plaintext_secrets`,
+//!   `ca_files` and `machine_lacks` give warnings.
 //! - `summary` and `json` print what would run; `chat_sites` reads sites that are added in a chat;
 //!   `paired_chat` writes `chats`; `cause_secrets` collects what no cause of a failure may show.
 
@@ -18,10 +19,13 @@ mod chat_sites;
 mod condition;
 mod endpoint;
 mod error;
+mod host_url;
 mod ipv6_zone;
 mod json;
 mod keys;
 mod login;
+#[cfg(feature = "host")]
+mod machine_lacks;
 mod mask;
 mod notify;
 mod paired_chat;
@@ -245,6 +249,8 @@ fn read(
     };
     let mut config = parse(&file.text, &ctx)?;
     config.warnings.extend(ca_files::unusable(&config));
+    #[cfg(feature = "host")]
+    config.warnings.extend(machine_lacks::warnings(&config));
     Ok(config)
 }
 

@@ -1,7 +1,7 @@
 //! Kinds of sites, by the scheme of their URL.
 
 use super::keys;
-use Scheme::{Dns, Http, Https, Icmp, Tcp, Tls};
+use Scheme::{Dns, Host, Http, Https, Icmp, Tcp, Tls};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
@@ -11,12 +11,14 @@ pub enum Scheme {
     Tls,
     Dns,
     Icmp,
+    /// This machine itself.
+    Host,
 }
 
 impl Scheme {
-    pub const ALL: [Scheme; 6] = [Http, Https, Tcp, Tls, Dns, Icmp];
+    pub const ALL: [Scheme; 7] = [Http, Https, Tcp, Tls, Dns, Icmp, Host];
 
-    /// As a URL begins, without the `://`.
+    /// As a URL begins, without the `:` and the `//`.
     pub fn word(self) -> &'static str {
         match self {
             Http => "http",
@@ -25,6 +27,15 @@ impl Scheme {
             Tls => "tls",
             Dns => "dns",
             Icmp => "icmp",
+            Host => "host",
+        }
+    }
+
+    /// As a URL begins.
+    pub fn prefix(self) -> String {
+        match self {
+            Host => "host:".to_owned(),
+            _ => format!("{}://", self.word()),
         }
     }
 
@@ -33,16 +44,17 @@ impl Scheme {
         match self {
             Dns if !cfg!(feature = "dns") => Some("dns"),
             Icmp if !cfg!(feature = "icmp") => Some("icmp"),
+            Host if !cfg!(feature = "host") => Some("host"),
             _ => None,
         }
     }
 
     /// The scheme of `url`, capitals or not.
     pub fn of(url: &str) -> Option<Scheme> {
-        let (word, _) = url.split_once("://")?;
-        Scheme::ALL
-            .into_iter()
-            .find(|scheme| scheme.word().eq_ignore_ascii_case(word))
+        let (word, rest) = url.split_once(':')?;
+        let mut all = Scheme::ALL.into_iter();
+        all.find(|scheme| scheme.word().eq_ignore_ascii_case(word))
+            .filter(|scheme| (*scheme == Host) != rest.starts_with("//"))
     }
 
     /// Sites of this kind have `key`.
@@ -59,6 +71,7 @@ impl Scheme {
         let remedy = match (key, self) {
             ("expect", Http | Https) => "; `body` looks in the answer",
             ("body", Tcp | Tls) => "; `expect` looks in the answer",
+            ("slow", Host) => "; `warn` in its URL makes it degraded",
             _ => "",
         };
         Some(format!(
@@ -104,6 +117,11 @@ mod tests {
                 "`send` is for http, https, tcp and tls sites, this one is dns",
             ),
             (
+                Host,
+                "slow",
+                "`slow` is for http, https, tcp, tls, dns and icmp sites, this one is host; `warn` in its URL makes it degraded",
+            ),
+            (
                 Http,
                 "expect",
                 "`expect` is for tcp, tls and dns sites, this one is http; `body` looks in the answer",
@@ -122,6 +140,8 @@ mod tests {
     fn the_scheme_is_read_in_any_case() {
         assert_eq!(Scheme::of("TLS://h:1"), Some(Tls));
         assert_eq!(Scheme::of("tls:h"), None);
+        assert_eq!(Scheme::of("Host:load?max=4"), Some(Host));
+        assert_eq!(Scheme::of("host://load"), None);
         assert_eq!(Scheme::of("ftp://h"), None);
     }
 }

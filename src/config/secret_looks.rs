@@ -1,5 +1,6 @@
 //! What looks like a secret wherever it stands: users, passwords and queries of URLs, bot tokens.
 
+use super::scheme::Scheme;
 use super::value::{is_word, leading};
 use std::ops::Range;
 
@@ -15,6 +16,9 @@ pub fn hidden_in_source(source: &str) -> Vec<Range<usize>> {
 /// Byte ranges of `url`, a broken one perhaps, in which a user, a password, a query or a fragment
 /// stands.
 pub fn hidden_parts(url: &str) -> Vec<Range<usize>> {
+    if Scheme::of(url) == Some(Scheme::Host) {
+        return Vec::new();
+    }
     let start = url.find("//").map_or(0, |slashes| slashes + 2);
     let user = url[start..].rfind('@').map_or(start, |at| start + at);
     let query = url[user..].find(['?', '#']).map(|at| user + at);

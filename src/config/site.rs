@@ -131,6 +131,7 @@ fn check(
             ip,
         }),
         Address::Icmp(host) => Check::Icmp(IcmpCheck { host, ip }),
+        Address::Host(check) => Check::Host(check),
     })
 }
 

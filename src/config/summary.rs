@@ -99,6 +99,8 @@ fn expectation(site: &Site) -> String {
             None => format!("any {}", dns.kind.word()),
         }],
         Check::Icmp(_) => vec!["echo".to_owned()],
+        // Its URL says it all.
+        Check::Host(_) => Vec::new(),
     };
     for (what, before) in [("cert", site.cert), ("domain", site.domain)] {
         wanted.extend(before.map(|before| format!("{what} {}", format_duration(before))));

@@ -16,6 +16,7 @@ mod emulator;
 mod flash_wear;
 mod hanging;
 mod heartbeat;
+mod host;
 mod hours;
 mod init;
 mod ipv6_zones;

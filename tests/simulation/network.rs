@@ -134,6 +134,7 @@ fn answered(
             phases: None,
             address: Some(site.address),
             detail: None,
+            warning: None,
         };
         return (end, outcome, if slow { Why::Slow } else { Why::Fine });
     };
@@ -158,6 +159,7 @@ fn failed(site: &SitePlan, kind: FailureKind, text: &str, resolved: bool) -> Out
         phases: None,
         address: (resolved || !site.named).then_some(site.address),
         detail: None,
+        warning: None,
     }
 }
 

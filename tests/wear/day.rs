@@ -305,6 +305,7 @@ pub fn good(ms: i64) -> Outcome {
         phases: None,
         address: "203.0.113.34".parse().ok(),
         detail: None,
+        warning: None,
     }
 }
 

@@ -78,6 +78,7 @@ pub(super) async fn ask(check: &DnsCheck, servers: &[SocketAddr], deadline: Dead
             }),
             address: (!by_system).then(|| server.ip()),
             detail,
+            warning: None,
         },
         Err((failure, _)) if by_system => Outcome::failed(FailureKind::Dns, failure.detail),
         Err((failure, server)) => Outcome {

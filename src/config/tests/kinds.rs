@@ -4,8 +4,8 @@ use super::{rendered, sound, wrong, wrong_site};
 use crate::config::scheme::Scheme;
 use crate::config::{Config, keys, summary, to_json};
 use crate::monitor::site::{
-    Check, DnsCheck, HttpCheck, IcmpCheck, IpVersion, JsonOp, JsonValue, RecordKind, SendExpect,
-    Site, StartTls, TcpCheck, TlsCheck,
+    Check, DnsCheck, HostCheck, HttpCheck, IcmpCheck, IpVersion, JsonOp, JsonValue, RecordKind,
+    SendExpect, Site, StartTls, TcpCheck, TlsCheck,
 };
 use proptest::prelude::*;
 use std::path::PathBuf;
@@ -124,6 +124,50 @@ fn icmp_has_a_host_alone() {
 }
 
 #[test]
+fn host_is_this_machine_and_takes_defaults_that_fit_it() {
+    let text = "[defaults]\nslow = '5s'\ndomain = '30d'\nip = '4'\ninterval = '5m'\n\
+                [[site]]\nname = 'disk'\nurl = 'host:disk/mnt/a//b@c?free=10%'\nretry = '2s'\nafter = 'root'\n\
+                [[site]]\nname = 'root'\nurl = 'HOST:disk/?free=1G'";
+    let config = sound(text);
+    let disk = &config.sites[0];
+    assert!(
+        matches!(&disk.check, Check::Host(HostCheck::Disk { path, .. }) if path == "/mnt/a//b@c")
+    );
+    assert_eq!(disk.url, "host:disk/mnt/a//b@c?free=10%");
+    assert_eq!((disk.slow, disk.domain, disk.cert), (None, None, None));
+    assert_eq!(disk.interval, Duration::from_secs(300));
+    let json = to_json(&config);
+    assert!(
+        json.contains("\"retry\":\"2s\"") && !json.contains("slow"),
+        "{json}"
+    );
+    wrong_in(
+        "host:disk/?free=1X",
+        "tries = 1",
+        &["3:8: `url` has a `free` that is neither a share such as 10% nor a size such as 100M"],
+    );
+    for key in ["slow = '1s'", "ip = '4'", "domain = '1d'"] {
+        let name = key.split(' ').next().unwrap_or_default();
+        let remedy = match name {
+            "slow" => "; `warn` in its URL makes it degraded",
+            _ => "",
+        };
+        let refusal = format!(
+            "4:1: `{name}` is for http, https, tcp, tls, dns and icmp sites, this one is host{remedy}"
+        );
+        wrong_in("host:load?max=4", key, &[&refusal]);
+    }
+    for key in [
+        "cert", "status", "body", "login", "send", "expect", "verify",
+    ] {
+        assert!(Scheme::Host.refusal(key).is_some(), "{key}");
+    }
+    for key in ["retry", "after", "timeout", "chats", "maintenance", "note"] {
+        assert_eq!(Scheme::Host.refusal(key), None);
+    }
+}
+
+#[test]
 fn a_key_that_does_not_fit_the_url_is_refused_where_it_stands() {
     for (url, line, expected) in [
         (
@@ -178,7 +222,7 @@ fn a_key_that_does_not_fit_the_url_is_refused_where_it_stands() {
     wrong_in(
         "h",
         "expect = 'x'\nbody = 'x'",
-        &["3:8: `url` must begin with http://, https://, tcp://, tls://, dns:// or icmp://"],
+        &["3:8: `url` must begin with http://, https://, tcp://, tls://, dns://, icmp:// or host:"],
     );
 }
 

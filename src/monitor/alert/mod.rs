@@ -17,7 +17,7 @@ use crate::monitor::site::flapping;
 use crate::monitor::site::outcome::Expiry;
 use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::time::hours::Hours;
-use crate::monitor::time::text::{clock_times, day_of, lasting};
+use crate::monitor::time::text::{SLOW, clock_times, day_of, lasting};
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::uplink::Period;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -158,6 +158,14 @@ pub enum Notification {
     Fast {
         lasted: Duration,
     },
+    /// It is degraded by what a check found, not by how long that took.
+    Degraded {
+        cause: String,
+    },
+    /// It is not degraded any more.
+    Well {
+        lasted: Duration,
+    },
     /// It comes and goes; the cause when it is down.
     Flapping {
         cause: Option<String>,
@@ -206,6 +214,7 @@ impl Notification {
             self,
             Notification::Up { .. }
                 | Notification::Fast { .. }
+                | Notification::Well { .. }
                 | Notification::Steady { cause: None, .. }
                 | Notification::Offline(_)
                 | Notification::Digest { .. }
@@ -222,9 +231,11 @@ impl Notification {
             }
             Notification::Flapping { .. } | Notification::Changes { .. } => "flapping",
             Notification::Slow { .. } => "slow",
-            Notification::Up { .. } | Notification::Fast { .. } | Notification::Steady { .. } => {
-                "up again"
-            }
+            Notification::Degraded { .. } => "degraded",
+            Notification::Up { .. }
+            | Notification::Fast { .. }
+            | Notification::Well { .. }
+            | Notification::Steady { .. } => "up again",
             Notification::Expiring { .. }
             | Notification::Renewed { .. }
             | Notification::Notice { .. }
@@ -238,11 +249,14 @@ impl Notification {
         match self {
             Notification::Down { cause, .. }
             | Notification::StillDown { cause, .. }
-            | Notification::Slow { cause } => Some(Some(cause)),
+            | Notification::Slow { cause }
+            | Notification::Degraded { cause } => Some(Some(cause)),
             Notification::Flapping { cause }
             | Notification::Changes { cause, .. }
             | Notification::Steady { cause, .. } => Some(cause.as_deref()),
-            Notification::Up { .. } | Notification::Fast { .. } => Some(None),
+            Notification::Up { .. } | Notification::Fast { .. } | Notification::Well { .. } => {
+                Some(None)
+            }
             Notification::Expiring { .. }
             | Notification::Renewed { .. }
             | Notification::Offline(_)
@@ -415,10 +429,10 @@ pub(crate) fn line_of(alert: &Alert, now: Now) -> String {
             let times = count(usize::try_from(*times).unwrap_or(0), "time");
             let state = match (cause, alert.incident) {
                 (Some(cause), Some(_)) => format!("down now: {}{number}", escape(cause)),
-                (Some(cause), None) => {
-                    let figures = cause.strip_prefix("slow: ").unwrap_or(cause);
-                    format!("slow now: {}", escape(figures))
-                }
+                (Some(cause), None) => match cause.strip_prefix(SLOW) {
+                    Some(figures) => format!("slow now: {}", escape(figures)),
+                    None => format!("degraded now: {}", escape(cause)),
+                },
                 (None, _) => "up now".to_owned(),
             };
             format!("🟠 {name} changed {times}, {state}")
@@ -445,8 +459,14 @@ pub(crate) fn line_of(alert: &Alert, now: Now) -> String {
         }
         Notification::Slow { cause } => {
             // A state of an earlier version has the figures alone.
-            let figures = cause.strip_prefix("slow: ").unwrap_or(cause);
+            let figures = cause.strip_prefix(SLOW).unwrap_or(cause);
             format!("🟡 {name} is slow: {}", escape(figures))
+        }
+        Notification::Degraded { cause } => {
+            format!("🟡 {name} is degraded: {}", escape(cause))
+        }
+        Notification::Well { lasted } => {
+            format!("🟢 {name} is well again after {}", lasting(*lasted))
         }
         Notification::Fast { lasted } => {
             format!("🟢 {name} is fast again after {}", lasting(*lasted))
@@ -538,11 +558,12 @@ pub fn first_message(composed: &ComposedAlert, ready: &[&Alert]) -> (String, Vec
 }
 
 /// What a headline counts, in this order.
-const HEADINGS: [&str; 6] = [
+const HEADINGS: [&str; 7] = [
     "down",
     "still down",
     "flapping",
     "slow",
+    "degraded",
     "up again",
     "notice",
 ];

@@ -8,7 +8,7 @@ use crate::monitor::site::access::{Access, may_see};
 use crate::monitor::site::flapping::ChangeNotice;
 use crate::monitor::site::state::{SiteState, State};
 use crate::monitor::site::table::Sites;
-use crate::monitor::time::text::clock_times;
+use crate::monitor::time::text::{SLOW, clock_times};
 use crate::monitor::time::{Moment, Now};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -203,7 +203,7 @@ impl Alerts {
                 self.slow_in_silence.insert(site.name().to_owned());
                 None
             }
-            ChangeNotice::Normal => Some(audience.alert(site, Notification::Slow { cause }, None)),
+            ChangeNotice::Normal => Some(audience.alert(site, degraded(cause), None)),
             ChangeNotice::Flapping => self.flapping(audience, site, false),
             ChangeNotice::Silent => None,
         }
@@ -220,7 +220,11 @@ impl Alerts {
         let notified = self.end_slow(site.name());
         match notice {
             ChangeNotice::Normal => {
-                let alert = audience.alert(site, Notification::Fast { lasted }, None);
+                let over = match site.config().slow {
+                    Some(_) => Notification::Fast { lasted },
+                    None => Notification::Well { lasted },
+                };
+                let alert = audience.alert(site, over, None);
                 Some(alert.only_for(&notified?))
             }
             ChangeNotice::Flapping => self.flapping(audience, site, notified.is_some()),
@@ -416,7 +420,7 @@ impl Alerts {
 impl Audience<'_> {
     fn slow(self, site: &SiteState) -> NewAlert {
         let cause = site.cause().unwrap_or_default().to_owned();
-        self.alert(site, Notification::Slow { cause }, None)
+        self.alert(site, degraded(cause), None)
     }
 
     pub(crate) fn still_down(self, site: &SiteState, incident: &Incident) -> NewAlert {
@@ -425,5 +429,13 @@ impl Audience<'_> {
             lasted: incident.length(self.now),
         };
         self.alert(site, notification, Some(incident.number()))
+    }
+}
+
+/// What is to be notified of a site that is degraded by `cause`.
+fn degraded(cause: String) -> Notification {
+    match cause.starts_with(SLOW) {
+        true => Notification::Slow { cause },
+        false => Notification::Degraded { cause },
     }
 }

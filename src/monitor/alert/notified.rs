@@ -25,7 +25,9 @@ impl Notification {
         let incident = incident.filter(|_| !self.ends_incident());
         let of_site = match self {
             Notification::Flapping { .. } => Some(Topic::Flapping(site.to_owned())),
-            Notification::Slow { .. } => Some(Topic::Slow(site.to_owned())),
+            Notification::Slow { .. } | Notification::Degraded { .. } => {
+                Some(Topic::Slow(site.to_owned()))
+            }
             _ => None,
         };
         incident.map(Topic::Incident).into_iter().chain(of_site)

@@ -4,7 +4,7 @@
 use crate::monitor::render::text::{MESSAGE_UNITS, bold, count, escape, units};
 use crate::monitor::site::outcome::Outcome;
 use crate::monitor::site::state::SiteState;
-use crate::monitor::time::text::{response, too_slow};
+use crate::monitor::time::text::response;
 use crate::monitor::time::{Moment, Now};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -184,14 +184,13 @@ impl JobResult {
     }
 
     pub fn of(outcome: &Outcome, site: &SiteState) -> JobResult {
-        let slow = site.config().slow.zip(outcome.took);
-        match (&outcome.verdict, slow, site.ends_soon()) {
-            (Err(failure), ..) => JobResult::Bad(failure.detail.clone()),
-            (Ok(()), Some((limit, took)), _) if took > limit => {
-                JobResult::Degraded(too_slow(took, limit))
-            }
-            (Ok(()), _, Some(ends)) => JobResult::Degraded(ends.to_owned()),
-            (Ok(()), _, None) => JobResult::Good(outcome.took),
+        let degraded = outcome.degraded_by(site.config().slow);
+        match &outcome.verdict {
+            Err(failure) => JobResult::Bad(failure.detail.clone()),
+            Ok(()) => match degraded.or_else(|| site.ends_soon().map(str::to_owned)) {
+                Some(cause) => JobResult::Degraded(cause),
+                None => JobResult::Good(outcome.took),
+            },
         }
     }
 

@@ -46,7 +46,7 @@ pub fn take_steady(now: Moment, sites: &mut Sites, clock_set: bool) -> Vec<usize
 /// When the site will have been steady for long enough; `None` while its checks aren't made or don't
 /// count.
 fn steady_at(watched: &SiteState, clock_set: bool) -> Option<Moment> {
-    let timely = clock_set || !watched.config().uses_tls();
+    let timely = clock_set || !watched.config().needs_clock();
     let judged = !watched.is_suppressed() && !watched.is_paused() && timely;
     let steady = watched.flapping().steady_at(watched.is_down());
     steady.filter(|_| judged)

@@ -224,6 +224,8 @@ impl AlertRecord {
             Notification::Up { lasted } => ("up", "", *lasted),
             Notification::Slow { cause } => ("slow", cause.as_str(), Duration::ZERO),
             Notification::Fast { lasted } => ("fast", "", *lasted),
+            Notification::Degraded { cause } => ("degraded", cause.as_str(), Duration::ZERO),
+            Notification::Well { lasted } => ("well", "", *lasted),
             Notification::Digest { html } => ("digest", html.as_str(), Duration::ZERO),
             Notification::Notice { text } => ("notice", text.as_str(), Duration::ZERO),
         };
@@ -294,6 +296,8 @@ impl AlertRecord {
             "up" => Notification::Up { lasted },
             "slow" => Notification::Slow { cause: text },
             "fast" => Notification::Fast { lasted },
+            "degraded" => Notification::Degraded { cause: text },
+            "well" => Notification::Well { lasted },
             "digest" => Notification::Digest { html: text },
             _ => Notification::Notice { text },
         };
@@ -382,6 +386,8 @@ mod tests {
             },
             Notification::Up { lasted: s },
             Notification::Slow { cause: "x".into() },
+            Notification::Degraded { cause: "x".into() },
+            Notification::Well { lasted: s },
             Notification::Fast { lasted: s },
             Notification::Digest {
                 html: "<b>all</b>".into(),

@@ -1,6 +1,6 @@
 //! The agent itself: what `/stats` shows.
 
-use crate::monitor::render::text::{count, escape};
+use crate::monitor::render::text::{count, escape, size};
 use crate::monitor::schedule::late_rounds::grouped;
 use crate::monitor::time::text::lasting;
 use std::time::Duration;
@@ -22,6 +22,35 @@ pub struct Vitals {
     pub answers: Option<(Duration, Duration)>,
     /// Written to the state directory since the start: bytes of whole 4 KB blocks.
     pub bytes_written: u64,
+    pub machine: MachineFigures,
+}
+
+/// Figures of the machine that it runs on, as far as they are known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MachineFigures {
+    /// Bytes left where the state directory is.
+    pub disk_free: Option<u64>,
+    /// Bytes of memory that programs can still have.
+    pub memory_available: Option<u64>,
+    /// The load average of 5 minutes.
+    pub load: Option<f64>,
+    /// Of the hottest thermal zone, in degrees Celsius.
+    pub temperature: Option<i32>,
+}
+
+impl MachineFigures {
+    fn line(&self) -> Option<String> {
+        let figures = [
+            self.disk_free
+                .map(|free| format!("{} free on disk", size(free))),
+            self.memory_available
+                .map(|left| format!("{} of memory available", size(left))),
+            self.load.map(|load| format!("load {load:.2}")),
+            self.temperature.map(|degrees| format!("{degrees} °C")),
+        ];
+        let figures: Vec<String> = figures.into_iter().flatten().collect();
+        (!figures.is_empty()).then(|| format!("This machine: {}", figures.join(", ")))
+    }
 }
 
 /// Figures that the core knows.
@@ -70,6 +99,7 @@ pub fn render(vitals: &Vitals, tally: Tally, channels: &[String]) -> String {
         "Written to flash: {} KB",
         vitals.bytes_written / 1024
     ));
+    lines.extend(vitals.machine.line());
     if let excused @ 1.. = tally.excused {
         lines.push(format!("Not counted, by faults of this machine: {excused}"));
     }
@@ -104,6 +134,12 @@ mod tests {
             max_connections: 10,
             answers: Some((Duration::from_micros(240), Duration::from_millis(31))),
             bytes_written: 12_345,
+            machine: MachineFigures {
+                disk_free: Some(4_400_000_000),
+                memory_available: Some(560 << 20),
+                load: Some(0.35),
+                temperature: Some(52),
+            },
         };
         let tally = Tally {
             sites: 2,
@@ -125,6 +161,7 @@ mod tests {
              Answer times: 0.24 ms median, 31 ms 99th\n\
              Alerts waiting: 0\n\
              Written to flash: 12 KB\n\
+             This machine: 4 GB free on disk, 560 MB of memory available, load 0.35, 52 °C\n\
              Not counted, by faults of this machine: 4\n\
              Internal errors: 1"
         );
@@ -134,6 +171,7 @@ mod tests {
     fn what_proc_does_not_tell_is_unknown() {
         let text = render(&Vitals::default(), Tally::default(), &[]);
         assert!(text.contains("Threads: unknown"));
+        assert!(!text.contains("This machine"));
         assert!(text.contains("Answer times: none yet"));
     }
 }

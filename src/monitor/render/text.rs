@@ -90,6 +90,21 @@ pub fn count(n: usize, what: &str) -> String {
     }
 }
 
+/// `1.2 GB`, `29 GB`, `60 MB`: bytes, rounded down; each unit is 1024 of the one before.
+pub fn size(bytes: u64) -> String {
+    let mut units = [("TB", 40), ("GB", 30), ("MB", 20), ("KB", 10)].into_iter();
+    match units.find(|(_, shift)| bytes >> shift > 0) {
+        None => format!("{bytes} bytes"),
+        Some((unit, shift)) => {
+            let (whole, tenth) = (bytes >> shift, (bytes % (1 << shift) * 10) >> shift);
+            match tenth {
+                1.. if whole < 10 => format!("{whole}.{tenth} {unit}"),
+                _ => format!("{whole} {unit}"),
+            }
+        }
+    }
+}
+
 /// Length as Telegram counts it at worst: tags included, in UTF-16 units.
 pub fn units(text: &str) -> usize {
     text.chars().map(char::len_utf16).sum()

@@ -20,6 +20,7 @@ use crate::monitor::site::Site;
 use crate::monitor::site::flapping::ChangeNotice;
 use crate::monitor::site::outcome::Outcome;
 use crate::monitor::site::suppression::UplinkFault;
+use crate::monitor::time::text::SLOW;
 use crate::monitor::time::{Moment, Now, text};
 use crate::monitor::uplink::route::Route;
 use crate::monitor::{Action, Level, Monitor};
@@ -108,7 +109,11 @@ impl Monitor {
     pub(crate) fn slowed(&mut self, now: Now, at: usize, cause: String) {
         let notice =
             flapping::manner_of_change(now.moment(), at, &mut self.sites, &mut self.actions);
-        let text = format!("{} is slow: {cause}", self.sites[at].name());
+        let name = self.sites[at].name();
+        let text = match cause.starts_with(SLOW) {
+            true => format!("{name} is slow: {cause}"),
+            false => format!("{name} is degraded: {cause}"),
+        };
         self.actions.log(level_of(notice), text);
         let audience = Audience::new(&self.sites, self.bot.access(), now);
         let alert = self.alerts.on_slow(audience, at, cause, notice);
@@ -118,7 +123,11 @@ impl Monitor {
     pub(crate) fn sped_up(&mut self, now: Now, at: usize, lasted: Duration) {
         let notice =
             flapping::manner_of_change(now.moment(), at, &mut self.sites, &mut self.actions);
-        let text = format!("{} is fast again", self.sites[at].name());
+        let well = match self.sites[at].config().slow {
+            Some(_) => "fast",
+            None => "well",
+        };
+        let text = format!("{} is {well} again", self.sites[at].name());
         self.actions.log(level_of(notice), text);
         let audience = Audience::new(&self.sites, self.bot.access(), now);
         let alert = self.alerts.on_fast(audience, at, lasted, notice);

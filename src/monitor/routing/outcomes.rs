@@ -242,7 +242,11 @@ impl Monitor {
         }
         self.uplink.on_check(moment, name, &mut self.actions);
         self.schedule.next_turn(at, moment);
-        let untimely = matches!(kind, Some(FailureKind::Tls | FailureKind::Untrusted));
+        let untimely = match kind {
+            Some(FailureKind::Tls | FailureKind::Untrusted) => true,
+            Some(FailureKind::Limit) => self.sites[at].config().needs_clock(),
+            _ => false,
+        };
         if self.clock.is_set() || !untimely {
             if let (Ok(()), Some(took)) = (&outcome.verdict, outcome.took) {
                 self.history.on_answer(at, took);

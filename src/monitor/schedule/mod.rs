@@ -155,7 +155,7 @@ impl Scheduler {
             return false;
         }
         if !clock_set
-            && watched.config().uses_tls()
+            && watched.config().needs_clock()
             && !mutated!("check https before the clock is set")
         {
             self.next_turn(watched.place(), now);
@@ -287,7 +287,7 @@ impl Scheduler {
     }
 
     /// An extra turn for site `index` of `count`, spread over the first round or its interval.
-    fn soon(&mut self, at: usize, now: Moment, (index, count): (usize, usize)) {
+    fn check_in_share(&mut self, at: usize, now: Moment, (index, count): (usize, usize)) {
         let window = self.slots[at].interval.min(FIRST_ROUND);
         let share = index as f64 / count.max(1) as f64;
         self.set(at, now + window.mul_f64(share), Turn::Extra);
@@ -297,11 +297,11 @@ impl Scheduler {
     /// other.
     pub fn check_https_soon(&mut self, now: Moment, sites: &Sites) {
         let waiting =
-            |w: &&SiteState| w.config().uses_tls() && !w.check_under_way() && !w.is_paused();
+            |w: &&SiteState| w.config().needs_clock() && !w.check_under_way() && !w.is_paused();
         let waiting = sites.iter().filter(waiting).map(SiteState::place);
         let waiting: Vec<usize> = waiting.collect();
         for (index, &at) in waiting.iter().enumerate() {
-            self.soon(at, now, (index, waiting.len()));
+            self.check_in_share(at, now, (index, waiting.len()));
         }
     }
 

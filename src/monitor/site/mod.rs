@@ -14,7 +14,7 @@ pub(crate) mod table;
 
 use crate::monitor::site::secret_url::SecretUrl;
 use crate::monitor::time::hours::Window;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -89,11 +89,22 @@ impl Site {
         match &self.check {
             Check::Http(check) => check.url.starts_with("https:"),
             Check::Tls(_) => true,
-            Check::Tcp(_) | Check::Dns(_) | Check::Icmp(_) => false,
+            Check::Tcp(_) | Check::Dns(_) | Check::Icmp(_) | Check::Host(_) => false,
         }
     }
 
-    /// The host that is spoken to, without brackets; empty for the system's resolvers.
+    /// What its check finds is true only as long as the wall clock is.
+    pub fn needs_clock(&self) -> bool {
+        self.uses_tls() || matches!(&self.check, Check::Host(check) if check.needs_clock())
+    }
+
+    /// It is this machine itself: no connection leads there.
+    pub fn is_this_machine(&self) -> bool {
+        matches!(self.check, Check::Host(_))
+    }
+
+    /// The host that is spoken to, without brackets; empty for the system's resolvers and for this
+    /// machine.
     pub fn host(&self) -> &str {
         match &self.check {
             Check::Http(check) => host_of(&check.url),
@@ -101,11 +112,15 @@ impl Site {
             Check::Tls(check) => &check.host,
             Check::Dns(check) => check.server.as_ref().map_or("", |(host, _)| host),
             Check::Icmp(check) => &check.host,
+            Check::Host(_) => "",
         }
     }
 
-    /// The address, when the host is one and not a name.
+    /// The address, when the host is one and not a name; that of this machine is loopback's.
     pub fn literal(&self) -> Option<IpAddr> {
+        if self.is_this_machine() {
+            return Some(Ipv4Addr::LOCALHOST.into());
+        }
         // An address of a link may have its interface behind it.
         self.host().split('%').next()?.parse().ok()
     }
@@ -130,6 +145,7 @@ pub enum Check {
     Tls(TlsCheck),
     Dns(DnsCheck),
     Icmp(IcmpCheck),
+    Host(HostCheck),
 }
 
 /// `tcp://host:port`: a connection, and what is said over it.
@@ -262,6 +278,54 @@ pub struct IcmpCheck {
     /// A name, or an address without brackets.
     pub host: String,
     pub ip: IpVersion,
+}
+
+/// `host:KIND`: a figure of this machine, and how far it may go. Beyond that the site is down; beyond
+/// `warn`, which comes before, it is degraded.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HostCheck {
+    /// `host:disk/PATH`: the file system at an absolute path; at least one of `free` and `inodes`.
+    Disk {
+        path: PathBuf,
+        free: Option<Amount>,
+        /// Only with `free`.
+        warn: Option<Amount>,
+        inodes: Option<Amount>,
+    },
+    /// `host:memory`: what programs can still have without swapping (`MemAvailable`).
+    Memory {
+        available: Amount,
+        warn: Option<Amount>,
+    },
+    /// `host:load`: the load average of 5 minutes.
+    Load { max: f64, warn: Option<f64> },
+    /// `host:temperature`: of the hottest thermal zone, in whole degrees Celsius.
+    Temperature { max: i32, warn: Option<i32> },
+    /// `host:file/PATH`: a file at an absolute path, at most so old and at least so large.
+    File {
+        path: PathBuf,
+        age: Option<Duration>,
+        /// In bytes.
+        size: Option<u64>,
+    },
+    /// `host:process/NAME`: a process of this name.
+    Process { name: String },
+}
+
+impl HostCheck {
+    /// The age of a file is a difference of wall clock times.
+    fn needs_clock(&self) -> bool {
+        matches!(self, HostCheck::File { age: Some(_), .. })
+    }
+}
+
+/// How much there must be at least.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Amount {
+    /// Of all there is, above 0 and at most 100.
+    Percent(f64),
+    /// Of bytes, or of inodes.
+    Count(u64),
 }
 
 /// A condition on a JSON body, e.g. `queue.# < 100`.

@@ -1,6 +1,7 @@
 //! What came of one check.
 
 use crate::monitor::site::printable::{self, CAUSE};
+use crate::monitor::time::text::too_slow;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub struct Outcome {
     pub address: Option<IpAddr>,
     /// What else is worth showing, e.g. `A 192.0.2.1` or `3 of 3 answered`.
     pub detail: Option<String>,
+    /// Why the site is degraded, though no condition failed.
+    pub warning: Option<String>,
 }
 
 /// When a certificate chain or a domain's registration ends, as an inspection found.
@@ -73,7 +76,16 @@ impl Outcome {
             phases: None,
             address: None,
             detail: None,
+            warning: None,
         }
+    }
+
+    /// Why an answer counts as degraded; `slow`: it may take so long.
+    pub fn degraded_by(&self, slow: Option<Duration>) -> Option<String> {
+        self.verdict.as_ref().ok()?;
+        let late = slow.zip(self.took).filter(|(limit, took)| took > limit);
+        late.map(|(limit, took)| too_slow(took, limit))
+            .or_else(|| self.warning.clone())
     }
 
     /// How it failed; `None`: every condition held.
@@ -171,6 +183,8 @@ pub enum FailureKind {
     Protocol,
     /// Headers over the library's bound.
     TooLarge,
+    /// A figure of this machine is beyond its limit, or what is to be there is not.
+    Limit,
     /// This machine lacked what the check needs: it says nothing of the site.
     Local(LocalFault),
     /// A panic in our own code, or a request that could not be made.
@@ -188,6 +202,8 @@ pub enum LocalFault {
     Ports,
     /// An address of its own: no interface is up, or none has one yet.
     Address,
+    /// What a `host:` site is to look at: why not, as a sentence without a full stop.
+    Figure(&'static str),
 }
 
 impl LocalFault {
@@ -198,6 +214,7 @@ impl LocalFault {
             LocalFault::Memory => "this machine has no memory left",
             LocalFault::Ports => "this machine has no free port left",
             LocalFault::Address => "this machine has no network address",
+            LocalFault::Figure(why) => why,
         }
     }
 
@@ -210,6 +227,7 @@ impl LocalFault {
             LocalFault::Memory => "What else runs on it?",
             LocalFault::Ports => "What else holds so many connections?",
             LocalFault::Address => "Is its network up?",
+            LocalFault::Figure(_) => "`sitemon config` says which.",
         }
     }
 }

@@ -7,7 +7,6 @@ use crate::monitor::site::network::is_lan;
 use crate::monitor::site::outcome::{Failure, FailureKind, Outcome};
 use crate::monitor::site::streak::{Change, Rules, Seen, Streak};
 use crate::monitor::site::suppression::{Suppression, behind};
-use crate::monitor::time::text::too_slow;
 use crate::monitor::time::{Moment, Now, Redating};
 use std::collections::VecDeque;
 use std::fmt;
@@ -481,14 +480,10 @@ impl SiteState {
 
     /// Takes what a check found, without judging it.
     pub fn record_outcome(&mut self, outcome: Outcome, now: Now) -> (Seen, Option<String>) {
-        let slow = self
-            .config
-            .slow
-            .zip(outcome.took)
-            .filter(|(limit, took)| took > limit);
-        let (seen, cause) = match (&outcome.verdict, slow) {
+        let degraded = outcome.degraded_by(self.config.slow);
+        let (seen, cause) = match (&outcome.verdict, degraded) {
             (Err(failure), _) => (Seen::Failed, Some(failure.detail.clone())),
-            (Ok(()), Some((limit, took))) => (Seen::Slow, Some(too_slow(took, limit))),
+            (Ok(()), Some(cause)) => (Seen::Slow, Some(cause)),
             (Ok(()), None) => (Seen::Fast, None),
         };
         self.took = outcome.took;
@@ -598,7 +593,7 @@ impl SiteState {
         self.flapping.redate(|at| redating.moment(at));
         let name = &self.config.name;
         redating.mute(Some(name), &mut self.muted_until);
-        if self.config.uses_tls() {
+        if self.config.needs_clock() {
             self.flapping.restart_steady_time(now);
         }
     }

@@ -18,6 +18,7 @@ pub fn good(ms: u64) -> Outcome {
         phases: None,
         address: None,
         detail: None,
+        warning: None,
     }
 }
 

@@ -442,6 +442,12 @@ pub(super) fn of_the_agent(text: &mut String) {
         max_connections: 10,
         answers: Some((Duration::from_micros(240), Duration::from_millis(31))),
         bytes_written: 12_345,
+        machine: stats::MachineFigures {
+            disk_free: Some(4_000_000_000),
+            memory_available: Some(560_000_000),
+            load: Some(0.35),
+            temperature: Some(52),
+        },
     };
     let tally = Tally {
         sites: 2,

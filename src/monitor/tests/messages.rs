@@ -441,6 +441,7 @@ fn notices(text: &mut String) {
         LocalFault::Memory,
         LocalFault::Ports,
         LocalFault::Address,
+        LocalFault::Figure("this machine has no thermal zone"),
     ] {
         let mut world = World::of(&["blog"]);
         world.pass(120);

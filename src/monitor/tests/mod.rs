@@ -23,6 +23,7 @@ mod quiet_and_maintenance;
 mod restarts;
 mod roots;
 pub(crate) mod routes;
+mod this_machine;
 mod timers;
 mod uplink_faults;
 mod uplink_periods;

@@ -86,6 +86,10 @@ pub(super) fn all_news(cause: &str) -> Vec<Notification> {
         Notification::Fast {
             lasted: lasted(3600),
         },
+        Notification::Degraded { cause: cause() },
+        Notification::Well {
+            lasted: lasted(3600),
+        },
         Notification::Flapping {
             cause: Some(cause()),
         },
@@ -137,6 +141,8 @@ fn every_kind_of_news() {
             "🟢 <b>blog</b> is up again after 3 min 20 s (#12)",
             "🟡 <b>blog</b> is slow: no answer within 10s",
             "🟢 <b>blog</b> is fast again after 1 h",
+            "🟡 <b>blog</b> is degraded: no answer within 10s",
+            "🟢 <b>blog</b> is well again after 1 h",
             "🟠 <b>blog</b> is flapping, down now: no answer within 10s (#12). Further changes are not told until it has been up for 15 min or down for 5 min without a break.",
             "🟠 <b>blog</b> is flapping, up now. Further changes are not told until it has been up for 15 min or down for 5 min without a break.",
             "🔴 <b>blog</b> has been down for 15 min without a break: no answer within 10s (#12)",

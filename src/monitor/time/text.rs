@@ -44,9 +44,12 @@ pub fn response(d: Duration) -> String {
     }
 }
 
+/// How [`too_slow`] begins, and no other cause.
+pub const SLOW: &str = "slow: ";
+
 /// Why a site is degraded whose answer took longer than its `slow`.
 pub fn too_slow(took: Duration, limit: Duration) -> String {
-    format!("slow: {}, limit {}", response(took), response(limit))
+    format!("{SLOW}{}, limit {}", response(took), response(limit))
 }
 
 /// `14:03`, local time; with the day when that is not `until`'s.

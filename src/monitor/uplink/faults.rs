@@ -225,7 +225,7 @@ impl Uplink {
         kind: Option<FailureKind>,
         address: Option<IpAddr>,
     ) -> bool {
-        let lan = address.is_some_and(is_lan);
+        let lan = watched.config().is_this_machine() || address.is_some_and(is_lan);
         match watched.suppression() {
             None => {
                 if self.has_fault(UplinkFault::NoConnection) && !lan {
