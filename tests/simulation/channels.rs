@@ -307,7 +307,7 @@ impl<'a> Heard<'a> {
             let Some(incident) = sent.incident.filter(|_| still) else {
                 continue;
             };
-            // The first attempt counts: it may have waited for its server.
+            // The first attempt counts, and when it was due: it may have waited for its server.
             let mut all = record.by_channels.iter();
             let first = all.find(|a| a.channel == sent.channel && a.incident == Some(incident));
             let first = first.map_or(sent.at, |a| a.at);
@@ -315,6 +315,10 @@ impl<'a> Heard<'a> {
             let Some(known) = known.map(|(a, ..)| a.at).min() else {
                 continue;
             };
+            let ups = told
+                .iter()
+                .filter(|(_, said, number)| *number == incident && matches!(said, Said::Up(_)));
+            let ended = ups.map(|(a, ..)| a.at).min().unwrap_or(i64::MAX);
             let acknowledged = record.fed.iter().any(|fed| {
                 let written = &plan.written[fed.which];
                 let all = written.text == "/ack" && plan.chats.contains(&written.chat);
@@ -324,7 +328,10 @@ impl<'a> Heard<'a> {
                         .as_ref()
                         .is_none_or(|chats| chats.contains(&written.chat))
                 });
-                let between = Span::new(known, first - SOON).has(fed.at);
+                let until = ended
+                    .min(first - SOON)
+                    .min(known + self.channels.unacknowledged);
+                let between = Span::new(known, until).has(fed.at);
                 all && visible && between && self.facts.sure(fed.which, fed.at)
             });
             if acknowledged {
@@ -360,6 +367,10 @@ impl<'a> Heard<'a> {
     /// An outage that was told goes on, and no user acknowledges it.
     fn goes_on(&self, attempt: &Attempt, incident: u32, verdict: &mut Judgement) {
         let (plan, record) = (self.facts.plan, self.facts.record);
+        if attempt.text.contains(" ago") {
+            // Told late: the outage that goes on now may be the next one.
+            return;
+        }
         let due = attempt.at + self.channels.unacknowledged + SOON;
         let site = lines(&attempt.text).unwrap_or_default().into_iter();
         let mut site = site.filter(|line| line.incident == Some(incident));

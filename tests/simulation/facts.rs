@@ -409,8 +409,15 @@ impl Facts<'_> {
                     .filter(|f| self.plan.written[f.which].text.starts_with("/unmute"));
                 // A later word about the same counts, though it be for a shorter time.
                 let words = |text: &str| text.rsplit_once(' ').map(|(what, _)| what.to_owned());
+                // A chat that doesn't get all sites mutes those that it gets, each by itself.
+                let gets =
+                    |chats: &Option<Vec<i64>>| chats.as_ref().is_none_or(|c| c.contains(&chat));
+                let all = self.plan.sites.iter().all(|site| gets(&site.site.chats));
+                let same = |what: Option<String>| {
+                    what == words(text) || !all && what == Some(format!("/mute {name}"))
+                };
                 let again = self.record.fed.iter().filter(|f| {
-                    f.which > fed.which && words(&self.plan.written[f.which].text) == words(text)
+                    f.which > fed.which && same(words(&self.plan.written[f.which].text))
                 });
                 let ends = ends.chain(unmutes.chain(again).map(|f| f.at));
                 // A site that comes back into the file is another one.

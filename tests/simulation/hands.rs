@@ -133,17 +133,14 @@ impl World<'_> {
         if number == self.route {
             return;
         }
-        let born = self
-            .record
-            .lives
-            .last()
-            .is_none_or(|l| l.span.from == self.now);
-        if born {
+        // A restart forgets what was tried.
+        let birth = self.record.lives.last().map_or(self.now, |l| l.span.from);
+        if birth == self.now {
             // The life before used it.
             self.route = number;
             return self.poll_at(self.now + SECOND);
         }
-        let minute = Span::new(self.now - MINUTE, self.now + 1);
+        let minute = Span::new(birth.max(self.now - MINUTE), self.now + 1);
         let lately = self.record.routes.iter().filter(|(at, _)| minute.has(*at));
         // One more: an earlier one was tried.
         if lately.count() > routes.len() + 1 && self.plan.frozen.is_empty() {

@@ -91,7 +91,11 @@ impl Routes {
         let (active, notified) = (&self.list[self.active], &self.list[self.notified]);
         let find = |route: &Route| list.iter().position(|other| other == route);
         let (found, notified) = (find(active), find(notified));
-        let next = Routes::new(list);
+        let next = Routes {
+            // The limit of a minute holds over a reload.
+            changes: std::mem::take(&mut self.changes),
+            ..Routes::new(list)
+        };
         *self = match found {
             Some(at) => Routes {
                 active: at,

@@ -300,6 +300,22 @@ fn another_list_keeps_the_route_that_it_has() {
 }
 
 #[test]
+fn a_reload_within_the_minute_allows_no_further_turn() {
+    let mut world = World::new(2);
+    for _ in 0..4 {
+        world.fails();
+    }
+    assert_eq!(world.used.len(), 2, "the whole list");
+    let list = vec![Route::Direct, proxy("p1")];
+    world.routes.set(list, Moment(0));
+    world.settle();
+    let used = world.used.len();
+    world.fails();
+    world.fails();
+    assert_eq!(world.used.len(), used, "{:?}", world.used);
+}
+
+#[test]
 fn a_restart_goes_on_by_the_route_that_was_used() {
     let mut world = World::new(2);
     world.fails();
