@@ -198,7 +198,7 @@ class Found:
                        for (who, scheme, sites), run in self.runs.items()]
 
     def summary(self):
-        """(headings, rows) for README."""
+        """(headings, rows) for docs/measured.md."""
         heads = ["", "program", *(f"memory, {sites:,} sites" for sites in self.farms), "CPU a check, https",
                  "CPU a check, http", "threads"]
         rows = []

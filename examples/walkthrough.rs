@@ -51,6 +51,7 @@ fn walk() -> Result<(), Box<dyn Error>> {
     wait_for_rounds(&requests, &[&blog, &shop, &wiki])?;
     agent.type_line("/status")?;
     agent.expect("all three up", |line| line.contains("3 up"))?;
+    agent.expect("its buttons", |line| line.contains("[1] chart"))?;
 
     tell("now the shop goes down: it answers 503");
     shop.healthy.store(false, SeqCst);
@@ -58,9 +59,11 @@ fn walk() -> Result<(), Box<dyn Error>> {
     agent.expect("the alert", |line| {
         line.contains("shop") && line.contains("down")
     })?;
+    agent.expect("its buttons", |line| line.contains("acknowledge"))?;
     agent.type_line("/status")?;
     agent.expect("one down", |line| line.contains("1 down"))?;
     agent.expect("which and why", |line| line.contains("503"))?;
+    agent.expect("its buttons", |line| line.contains("[2] chart"))?;
     tell("did it recover meanwhile? ask now, without waiting for the next round");
     agent.type_line("/check shop")?;
     agent.expect("still failing", |line| line.contains("503"))?;

@@ -45,10 +45,13 @@ fn messages_of_a_day_are_those_of_the_page() {
 /// `docs/pictures/draw-chat` draws the page's messages and this.
 #[cfg(feature = "charts")]
 #[test]
-fn the_chart_of_a_day_is_that_of_the_page() {
+fn messages_of_a_day_have_the_chart_of_the_page() {
     let drawn = crate::chart::png(&chat_day::page().1.expect("a chart"));
     let written = on_disk("docs/pictures/day.png", &drawn);
-    assert!(written == drawn, "docs/pictures/day.png looks different");
+    assert!(
+        written == drawn,
+        "docs/pictures/day.png looks different; `WRITE_MESSAGES=1 cargo test --lib messages` writes it anew"
+    );
 }
 
 /// What the file holds, after it was written if that is wanted.
