@@ -40,7 +40,9 @@ pub fn read(
                     false => Ok(route),
                 },
             );
-        let secret = |route: &Route| route.secrets().next().is_some() && is_literal(text);
+        let secret = |route: &Route| {
+            route.to_string().contains("***") && (is_literal(text) || is_secret_url(text))
+        };
         Some(match route {
             Ok(route) => {
                 let secret = secret(&route).then_some(element.span);

@@ -392,7 +392,8 @@ impl<'a> Setup<'a> {
             Found::Users(users) => return self.print_lacking(wanted, users, chat, site),
         };
         let text = self.text(Some(chat), site);
-        writing::configuration(self.path, &text, old.as_ref(), service, &self.route)?;
+        let secret = found::has_secrets(&text, self.path);
+        writing::configuration(self.path, &text, old.as_ref(), service, secret)?;
         print(format_args!("{} is written.\n", self.path.display()))
     }
 
