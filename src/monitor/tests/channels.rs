@@ -306,6 +306,31 @@ fn an_outage_goes_by_the_channel_when_no_user_acknowledges_it_and_its_end_too() 
 }
 
 #[test]
+fn what_failed_while_no_alert_waited_counts_for_nothing() {
+    let mut world = with(&["blog"], FIVE);
+    telegram(&mut world, false);
+    world.ask("/status");
+    // The answer is given up, and nothing else is sent.
+    world.pass(20 * MIN);
+    telegram(&mut world, true);
+    world.pass(5 * MIN);
+    world.fate("blog", bad());
+    world.pass(20 * MIN);
+    assert_eq!(world.sent.len(), 1);
+    assert_eq!(world.channel_attempts, 0);
+    // Alerts that wait count from the first of them.
+    let mut world = with(&["blog"], FIVE);
+    telegram(&mut world, false);
+    world.ask("/status");
+    world.pass(20 * MIN);
+    world.fate("blog", bad());
+    world.pass(5 * MIN);
+    assert_eq!(world.channel_attempts, 0);
+    world.pass(2 * MIN);
+    assert_eq!(texts(&world), [format!("{DOWN} · 5 min ago")]);
+}
+
+#[test]
 fn a_short_outage_goes_by_no_channel_for_the_unacknowledged() {
     let mut world = with(&["blog"], QUARTER);
     world.fate("blog", bad());
