@@ -517,6 +517,45 @@ fn a_file_with_a_secret_is_not_for_other_users() {
 }
 
 #[test]
+fn only_a_token_is_replaced_by_a_token() {
+    let (api, web) = (BotApi::start(), Web::new());
+    for (before, code) in [
+        ("", 0),
+        ("\n", 0),
+        ("123456:AAnother-bot\n", 0),
+        ("my diary\n", 2),
+        ("KEY=5ecret\n", 2),
+    ] {
+        let sitemon = empty();
+        let path = sitemon.dir().join("sitemon.token");
+        fs::write(&path, before).expect("written");
+        let asked = api.calls("getMe");
+        let output = scripted(&sitemon, &api, &web.url("/"));
+        assert_eq!(output.code, Some(code), "{before:?}: {output:?}");
+        match code {
+            0 => assert_eq!(text(&path), format!("{TOKEN}\n")),
+            _ => {
+                assert_eq!(text(&path), before);
+                assert!(output.stderr.contains("move it away first"), "{output:?}");
+                assert!(!output.stderr.contains("5ecret"), "{output:?}");
+                assert_eq!(api.calls("getMe"), asked);
+                assert!(!sitemon.config_path().exists());
+            }
+        }
+    }
+    // What cannot be one is found before anything is asked.
+    let sitemon = empty();
+    fs::create_dir(sitemon.dir().join("sitemon.token")).expect("made");
+    let asked = api.calls("getMe");
+    let output = scripted(&sitemon, &api, &web.url("/"));
+    assert_eq!(
+        (output.code, api.calls("getMe")),
+        (Some(2), asked),
+        "{output:?}"
+    );
+}
+
+#[test]
 fn a_terminal_that_is_too_small_shows_no_part_of_a_code() {
     let api = BotApi::start();
     for (size, shown) in [("rows 24", true), ("rows 20", false), ("columns 36", false)] {

@@ -212,7 +212,7 @@ pub fn start_command(path: &Path) -> String {
     const SCRIPT: &str = "/etc/init.d/sitemon";
     let exists = |path: &str| Path::new(path).exists();
     if path != Path::new(INSTALLED) {
-        format!("sitemon -c {} run", path.display())
+        format!("sitemon -c {} run", quoted(&path.display().to_string()))
     } else if exists("/run/systemd/system") && UNITS.into_iter().any(exists) {
         "systemctl restart sitemon".to_owned()
     } else if exists(SCRIPT) {
@@ -222,9 +222,32 @@ pub fn start_command(path: &Path) -> String {
     }
 }
 
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
+    match word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_one_word_of_a_shell() {
+        for (path, word) in [
+            (
+                "/home/b\u{fc}ro/my-sites.conf",
+                "/home/b\u{fc}ro/my-sites.conf",
+            ),
+            ("my sites.conf", "'my sites.conf'"),
+            ("it's $HOME", "'it'\\''s $HOME'"),
+        ] {
+            assert_eq!(quoted(path), word);
+        }
+    }
 
     #[test]
     fn the_token_goes_beside_a_configuration_of_ones_own() {
