@@ -115,6 +115,26 @@ fn placeholders_say_what_the_alert_says() {
 }
 
 #[test]
+fn the_address_by_a_channel_has_no_more_secrets_than_in_a_chat() {
+    for (url, wanted) in [
+        ("https://h/a/b", "https://h/a/b"),
+        ("https://u:p@h/a", "https://***@h/a"),
+        ("https://h/a?token=5ecret", "https://h/a***"),
+        ("https://u:p@h:1/?a=b#c", "https://***@h:1/***"),
+    ] {
+        let mut blog = site("blog");
+        blog.url = url.to_owned();
+        let mut world = World::new(vec![blog]);
+        world.set_channels(vec![channel("ntfy", When::Always)]);
+        world.pass(60);
+        world.fate("blog", bad());
+        world.pass(2 * MIN);
+        let (_, sent) = &world.by_channels[0];
+        assert_eq!(value(sent, Placeholder::Url), wanted);
+    }
+}
+
+#[test]
 fn a_channel_of_some_sites_gets_no_others_nor_what_is_about_sitemon() {
     let mut grouped = site("mail");
     grouped.group = Some("shop".to_owned());

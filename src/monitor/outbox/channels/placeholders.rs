@@ -2,6 +2,7 @@
 
 use crate::monitor::alert::{Alert, Notification, line_of, when};
 use crate::monitor::outbox::send_context::SendContext;
+use crate::monitor::render::text::masked;
 use crate::monitor::time::Now;
 use crate::monitor::time::text::{clock_times, day_of};
 use std::time::Duration;
@@ -20,7 +21,7 @@ pub enum Placeholder {
     State,
     /// Why; empty where there is nothing wrong.
     Cause,
-    /// The site's address as the file has it, without a password.
+    /// The site's address as the file has it, as chats have it: without a user and a query.
     Url,
     /// Number of the incident; empty for none.
     Number,
@@ -90,7 +91,7 @@ impl Values {
             Placeholder::Site => alert.site.clone(),
             Placeholder::State => state(alert).to_owned(),
             Placeholder::Cause => news.state_now().flatten().unwrap_or_default().to_owned(),
-            Placeholder::Url => site.map(|site| site.url.clone()).unwrap_or_default(),
+            Placeholder::Url => site.map(|site| masked(&site.url)).unwrap_or_default(),
             Placeholder::Number => alert.incident.map(|n| n.to_string()).unwrap_or_default(),
             Placeholder::Since if dated => {
                 let lasted = match news {
