@@ -501,7 +501,8 @@ fn a_file_with_a_secret_is_not_for_other_users() {
     let (api, web) = (BotApi::start(), Web::new());
     for (site, wanted) in [
         (web.url("/"), 0o644),
-        (web.url("/?a=b"), 0o644),
+        // As it was copied.
+        (format!(" {}\n", web.url("/?a=b")), 0o644),
         (web.url("/?api_key=5ecret"), 0o600),
         (web.url("/").replace("://", "://user:pa55word@"), 0o600),
     ] {
@@ -587,6 +588,12 @@ fn without_a_terminal_what_is_missing_is_named() {
     }
     for (site, chat, more, why) in [
         ("ftp://a/", "5", &[][..], "ftp"),
+        (
+            "https://a/?token=$T",
+            "5",
+            &[],
+            "an address that is added takes nothing from the environment",
+        ),
         ("example.org", "0", &[], "a chat's id is a number"),
         ("example.org", "5", &["--route", "carrier pigeon"], "route"),
     ] {

@@ -464,6 +464,7 @@ impl<'a> Setup<'a> {
 
 /// The site at an address as people write it.
 fn site_of(address: &str, config: &Config) -> Result<Site, String> {
+    let address = address.trim();
     if address.is_empty() {
         return Err("An address is needed; Ctrl-C ends, and nothing is written.".to_owned());
     }
