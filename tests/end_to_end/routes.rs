@@ -252,6 +252,28 @@ fn the_relay_of_the_recipe_for_nginx_is_a_route_and_one_that_shows_a_page_is_non
 }
 
 #[test]
+fn a_reload_adds_a_route_and_takes_it_away() {
+    let world = Blocked::new();
+    let socks = Server::microsocks();
+    world.gate.set(Straight::Reset);
+    world.configure(&["direct"], 1);
+    let running = world.sitemon.run();
+    running.wait_stderr("Telegram can't be reached");
+    world.web.set("/0", Behaviour::status(503));
+    running.wait_stderr("s00 is down");
+    world.configure(&["direct", &socks.route("socks5h")], 1);
+    running.hup();
+    world.wait_text("s00 is down");
+    world.gate.set(Straight::Passes);
+    world.configure(&["direct"], 1);
+    running.hup();
+    drop(socks);
+    world.ask("/status", "s00");
+    assert_eq!(world.count("s00 is down"), 1);
+    world.end(running);
+}
+
+#[test]
 fn errors_of_telegrams_own_are_no_fault_of_a_proxy() {
     let world = Blocked::new();
     let socks = Server::microsocks();

@@ -1,6 +1,7 @@
 //! What the placeholders of a channel's request stand for.
 
 use crate::monitor::alert::{Alert, Notification, line_of, when};
+use crate::monitor::expiry::left_text;
 use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::render::text::masked;
 use crate::monitor::time::Now;
@@ -90,7 +91,12 @@ impl Values {
             Placeholder::Site if alert.site.is_empty() => AGENT.to_owned(),
             Placeholder::Site => alert.site.clone(),
             Placeholder::State => state(alert).to_owned(),
-            Placeholder::Cause => news.state_now().flatten().unwrap_or_default().to_owned(),
+            Placeholder::Cause => match news {
+                Notification::Expiring { subject, expiry } => {
+                    format!("{} {}", subject.word(), left_text(expiry.ends - now.wall))
+                }
+                _ => news.state_now().flatten().unwrap_or_default().to_owned(),
+            },
             Placeholder::Url => site.map(|site| masked(&site.url)).unwrap_or_default(),
             Placeholder::Number => alert.incident.map(|n| n.to_string()).unwrap_or_default(),
             Placeholder::Since if dated => {
