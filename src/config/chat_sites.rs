@@ -47,7 +47,7 @@ pub fn added_site(url: &str, name: Option<&str>, config: &Config) -> Result<Site
     }
     if url.contains('$') {
         return Err(
-            "an address from the chat takes nothing from the environment; write %24 for a dollar \
+            "an address that is added takes nothing from the environment; write %24 for a dollar \
              sign, or put the site into sitemon.conf"
                 .to_owned(),
         );

@@ -83,7 +83,7 @@ pub fn read(
         &mut table,
         "headers",
         false,
-        value::header_name,
+        |name| value::header_name(name).map_err(|what| what.replace("`send`", "`body` or `json`")),
         log,
         |text, label, log| {
             let text = text.check(label, log, |text| {

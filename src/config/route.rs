@@ -40,7 +40,9 @@ pub fn read(
                     false => Ok(route),
                 },
             );
-        let secret = |route: &Route| route.secrets().next().is_some() && is_literal(text);
+        let secret = |route: &Route| {
+            route.to_string().contains("***") && (is_literal(text) || is_secret_url(text))
+        };
         Some(match route {
             Ok(route) => {
                 let secret = secret(&route).then_some(element.span);
@@ -198,6 +200,16 @@ fn http_like(text: &str) -> Result<Url, String> {
     if rest.is_empty() || rest.starts_with(['/', '\\', '?', '#']) {
         return Err("has no host name behind the `//`".to_owned());
     }
+    // These would end the host: what was meant as a password would be asked, and shown.
+    if let Some((before, _)) = rest.rsplit_once('@')
+        && before.contains(['/', '\\', '?', '#'])
+    {
+        return Err(
+            "has `/`, `\\`, `?` or `#` before an `@`; write them in a user or a password as %2F, %5C, %3F and %23, and \
+             an `@` of a path as %40"
+                .to_owned(),
+        );
+    }
     let scheme = if scheme(text).as_deref() == Some("https") {
         "https"
     } else {
@@ -249,6 +261,36 @@ mod tests {
             };
             assert_eq!((read.expose(), read.to_string().as_str()), (url, shown));
         }
+    }
+
+    #[test]
+    fn no_part_of_a_password_is_taken_for_a_host() {
+        for sign in ["/", "\\", "?", "#"] {
+            for password in [
+                "1SIGNhunter2",
+                "hunter2SIGN",
+                "SIGNhunter2",
+                "p@hunter2SIGNw",
+            ] {
+                let password = password.replace("SIGN", sign);
+                for scheme in ["http", "socks5", "socks5h", "https"] {
+                    let text = format!("{scheme}://me:{password}@h:1");
+                    let what = route(&text).expect_err(&text);
+                    assert!(!what.contains("hunter2"), "{what}");
+                    assert!(scheme == "https" || proxy(&text).is_err(), "{text}");
+                }
+                let encoded = percent_encoding::utf8_percent_encode(
+                    &password,
+                    percent_encoding::NON_ALPHANUMERIC,
+                );
+                let text = format!("socks5h://me:{encoded}@h:1");
+                let read = proxy(&text).expect(&text);
+                assert_eq!(read.to_string(), "socks5h://***@h:1");
+                assert!(read.parts().any(|part| part == password), "{text}");
+            }
+        }
+        assert!(route("https://me:12/hunter2@h/x").is_err());
+        assert!(route("https://h/%40me").is_ok());
     }
 
     #[test]

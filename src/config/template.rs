@@ -13,6 +13,7 @@ use crate::monitor::outbox::channels::placeholders::{Placeholder, Values};
 use crate::pem::base64;
 use crate::secret::Secret;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -22,6 +23,10 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
+
+/// Bytes of a value in a URL or a header at most: servers refuse requests with long ones (414, 431), and an alert that is
+/// refused is gone.
+const LONGEST_IN_HEAD: usize = 1000;
 
 /// How values are written into a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +73,12 @@ impl Template {
                 Part::Value(placeholder) => {
                     let value = values.get(*placeholder);
                     match self.encoding {
-                        Encoding::Plain | Encoding::Header => filled.push_str(value),
-                        Encoding::Percent => filled.extend(utf8_percent_encode(value, RESERVED)),
+                        Encoding::Plain => filled.push_str(value),
+                        Encoding::Header => filled.push_str(&shortened(value)),
+                        Encoding::Percent => {
+                            let value = shortened(value);
+                            filled.extend(utf8_percent_encode(&value, RESERVED));
+                        }
                         Encoding::Json => filled.push_str(&in_json(value)),
                     }
                 }
@@ -199,6 +208,17 @@ fn in_json(text: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
+/// At most [`LONGEST_IN_HEAD`] bytes and an ellipsis.
+fn shortened(value: &str) -> Cow<'_, str> {
+    match value.len() <= LONGEST_IN_HEAD {
+        true => Cow::Borrowed(value),
+        false => {
+            let end = value.floor_char_boundary(LONGEST_IN_HEAD);
+            Cow::Owned(format!("{}\u{2026}", &value[..end]))
+        }
+    }
+}
+
 /// One line; as an encoded word (RFC 2047, section 2) where it is not ASCII: header values have no
 /// more than that (RFC 9110, section 5.5).
 fn header_value(text: &str) -> String {
@@ -265,6 +285,25 @@ mod tests {
             filled(Encoding::Header, "{site}"),
             "=?UTF-8?B?YsO8cm8vMQ==?="
         );
+    }
+
+    #[test]
+    fn a_head_stays_short_enough_for_servers_and_a_body_is_whole() {
+        let long = "\u{1f534}".repeat(5000);
+        let values = Values::new(|_| long.clone());
+        let of = |encoding| {
+            let parts = vec![Part::Value(Placeholder::Text)];
+            Template { encoding, parts }.fill(&values)
+        };
+        // 8 KiB are what nginx and Apache take.
+        let url = of(Encoding::Percent);
+        assert!(
+            url.len() < 4000 && url.ends_with("%F0%9F%94%B4%E2%80%A6"),
+            "{url}"
+        );
+        assert!(of(Encoding::Header).len() < 4000);
+        assert_eq!(of(Encoding::Plain), long);
+        assert_eq!(of(Encoding::Json), long);
     }
 
     #[test]

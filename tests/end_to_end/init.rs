@@ -4,6 +4,7 @@ use crate::support::agent::{Output, Running, Sitemon};
 use crate::support::bot_api::{BOT_NAME, BotApi, CHAT, Fault, TOKEN};
 use crate::support::clock_shim::{ClockShim, Kernel};
 use crate::support::listener::Listener;
+use crate::support::routes::{Gate, PASSWORD, PATH, Server, Straight, USER};
 use crate::support::scene::no_token;
 use crate::support::web::{Behaviour, Web};
 use rustix::termios::{LocalModes, tcgetattr};
@@ -361,10 +362,21 @@ fn a_site_that_is_down_is_kept_only_when_wanted() {
 /// `init` with all its answers, and with `api`; a token's file `given` is made.
 #[track_caller]
 fn scripted(sitemon: &Sitemon, api: &BotApi, site: &str) -> Output {
+    scripted_with(sitemon, api, &api.url(), site, &[])
+}
+
+/// The same with the API at another address, and with more options.
+#[track_caller]
+fn scripted_with(
+    sitemon: &Sitemon,
+    api: &BotApi,
+    api_url: &str,
+    site: &str,
+    more: &[&str],
+) -> Output {
     fs::write(sitemon.dir().join("given"), TOKEN).expect("written");
     let chat = CHAT.to_string();
-    let api_url = api.url();
-    let output = sitemon.bare_command(&[
+    let arguments = [
         "-c",
         "sitemon.conf",
         "init",
@@ -375,8 +387,9 @@ fn scripted(sitemon: &Sitemon, api: &BotApi, site: &str) -> Output {
         "--site",
         site,
         "--api",
-        &api_url,
-    ]);
+        api_url,
+    ];
+    let output = sitemon.bare_command(&[&arguments[..], more].concat());
     no_token(api, &(output.stdout.clone() + &output.stderr));
     assert_eq!(api.violations(), [""; 0]);
     output
@@ -403,6 +416,164 @@ fn with_all_answers_given_no_terminal_is_needed() {
     assert_eq!(api.messages().len(), 2);
 }
 
+fn mode(sitemon: &Sitemon) -> u32 {
+    let found = fs::metadata(sitemon.config_path());
+    found.expect("a file").mode() & 0o7777
+}
+
+/// A gate before the Bot API that resets what comes straight, and its URL.
+fn blocked(api: &BotApi) -> (Gate, String) {
+    let url = api.url();
+    let port = url.rsplit(':').next().and_then(|port| port.parse().ok());
+    let gate = Gate::before(port.expect("a port"));
+    gate.set(Straight::Reset);
+    let url = format!("http://127.0.0.1:{}", gate.port());
+    (gate, url)
+}
+
+#[test]
+fn the_first_route_that_works_is_taken() {
+    let (api, web) = (BotApi::start(), Web::new());
+    let (_gate, url) = blocked(&api);
+    let socks = Server::microsocks();
+    let way = socks.route("socks5h");
+    // One after the other, and each by itself; the last is not needed.
+    for routes in [
+        &["--route", &format!("direct,{way}")][..],
+        &[
+            "--route",
+            "direct",
+            "--route",
+            &way,
+            "--route",
+            "https://127.0.0.1:1/a-long-secret",
+        ],
+    ] {
+        let sitemon = empty();
+        let before = api.messages().len();
+        let output = scripted_with(&sitemon, &api, &url, &web.url("/"), routes);
+        assert_eq!(output.code, Some(0), "{output:?}");
+        assert_eq!(api.messages().len(), before + 2);
+        let said = output.stdout + &output.stderr;
+        assert!(said.contains("direct: "), "{said}");
+        for secret in [USER, PASSWORD, PATH] {
+            assert!(!said.contains(secret), "{said}");
+        }
+        let relay = routes.len() > 2;
+        assert_eq!(said.contains("sees the bot's token"), relay, "{said}");
+        let conf = text(sitemon.config_path());
+        let line = format!("\nroute = [\"direct\", \"{way}\"");
+        assert!(conf.contains(&line), "{conf}");
+        assert_eq!(mode(&sitemon), 0o600);
+    }
+    // At a terminal, too, and the chat is found by it.
+    let sitemon = empty();
+    let way = format!("direct,{way}");
+    let mut dialogue = Dialogue::start(&sitemon, &url, &["--route", &way]);
+    dialogue.connects(&api);
+    dialogue.answers(ASKS_SITE, &web.url("/"));
+    dialogue.ends(&api, 0);
+}
+
+#[test]
+fn routes_that_all_fail_are_named_and_no_block_is_claimed() {
+    let (api, web) = (BotApi::start(), Web::new());
+    let (_gate, url) = blocked(&api);
+    let mut socks = Server::microsocks();
+    socks.stop();
+    let sitemon = empty();
+    let routes = format!("direct,{}", socks.route("socks5h"));
+    let output = scripted_with(&sitemon, &api, &url, &web.url("/"), &["--route", &routes]);
+    assert_eq!(output.code, Some(3), "{output:?}");
+    let shown = format!("direct, socks5h://***@127.0.0.1:{}", socks.port());
+    assert!(
+        output
+            .stderr
+            .contains(&format!("Telegram is not reached by {shown}: ")),
+        "{output:?}"
+    );
+    assert!(!output.stderr.contains("looks blocked"), "{output:?}");
+    assert_eq!(files(&sitemon, &["given"]), [""; 0]);
+}
+
+#[test]
+fn a_file_with_a_secret_is_not_for_other_users() {
+    let (api, web) = (BotApi::start(), Web::new());
+    for (site, wanted) in [
+        (web.url("/"), 0o644),
+        // As it was copied.
+        (format!(" {}\n", web.url("/?a=b")), 0o644),
+        (web.url("/?api_key=5ecret"), 0o600),
+        (web.url("/").replace("://", "://user:pa55word@"), 0o600),
+    ] {
+        let sitemon = empty();
+        let output = scripted(&sitemon, &api, &site);
+        assert_eq!(output.code, Some(0), "{output:?}");
+        assert_eq!(mode(&sitemon), wanted, "{site}");
+        assert!(!output.stderr.contains("holds secrets"), "{output:?}");
+        assert!(!output.stdout.contains("pa55word"), "{output:?}");
+        let config = sitemon.bare_command(&["-c", "sitemon.conf", "config"]);
+        assert!(!config.stderr.contains("holds secrets"), "{config:?}");
+    }
+}
+
+#[test]
+fn only_a_token_is_replaced_by_a_token() {
+    let (api, web) = (BotApi::start(), Web::new());
+    for (before, code) in [
+        ("", 0),
+        ("\n", 0),
+        ("123456:AAnother-bot\n", 0),
+        ("my diary\n", 2),
+        ("KEY=5ecret\n", 2),
+    ] {
+        let sitemon = empty();
+        let path = sitemon.dir().join("sitemon.token");
+        fs::write(&path, before).expect("written");
+        let asked = api.calls("getMe");
+        let output = scripted(&sitemon, &api, &web.url("/"));
+        assert_eq!(output.code, Some(code), "{before:?}: {output:?}");
+        match code {
+            0 => assert_eq!(text(&path), format!("{TOKEN}\n")),
+            _ => {
+                assert_eq!(text(&path), before);
+                assert!(output.stderr.contains("move it away first"), "{output:?}");
+                assert!(!output.stderr.contains("5ecret"), "{output:?}");
+                assert_eq!(api.calls("getMe"), asked);
+                assert!(!sitemon.config_path().exists());
+            }
+        }
+    }
+    // What cannot be one is found before anything is asked.
+    let sitemon = empty();
+    fs::create_dir(sitemon.dir().join("sitemon.token")).expect("made");
+    let asked = api.calls("getMe");
+    let output = scripted(&sitemon, &api, &web.url("/"));
+    assert_eq!(
+        (output.code, api.calls("getMe")),
+        (Some(2), asked),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn a_terminal_that_is_too_small_shows_no_part_of_a_code() {
+    let api = BotApi::start();
+    for (size, shown) in [("rows 24", true), ("rows 20", false), ("columns 36", false)] {
+        let sitemon = empty();
+        let script = format!("stty {size}; exec \"$@\"");
+        let arguments = ["-c", "sitemon.conf", "init", "--api", &api.url()];
+        let mut dialogue =
+            Dialogue::wrapped(&sitemon, &["sh", "-c", &script, "sh"], &arguments, &[]);
+        dialogue.answers(ASKS_TOKEN, TOKEN);
+        dialogue.code();
+        let output = dialogue.running.stdout();
+        assert_eq!(output.contains('█'), shown, "{size}: {output}");
+        dialogue.types("\u{3}");
+        dialogue.ends(&api, 130);
+    }
+}
+
 #[test]
 fn without_a_terminal_what_is_missing_is_named() {
     let (api, sitemon) = (BotApi::start(), empty());
@@ -417,6 +588,12 @@ fn without_a_terminal_what_is_missing_is_named() {
     }
     for (site, chat, more, why) in [
         ("ftp://a/", "5", &[][..], "ftp"),
+        (
+            "https://a/?token=$T",
+            "5",
+            &[],
+            "an address that is added takes nothing from the environment",
+        ),
         ("example.org", "0", &[], "a chat's id is a number"),
         ("example.org", "5", &["--route", "carrier pigeon"], "route"),
     ] {
@@ -530,7 +707,7 @@ fn a_file_without_chats_gets_the_chat_that_presses_start() {
     let (api, web) = (BotApi::start(), Web::new());
     let sitemon = empty();
     let before = format!(
-        "[telegram]\ntoken = \"{TOKEN}\"\napi = \"{}\"\n[[site]]\nname = \"blog\"\nurl = \"{}\"\n",
+        "[telegram]\ntoken = \"{TOKEN}\"\napi = \"{}\"\n[agent]\nstate = \"state\"\n[[site]]\nname = \"blog\"\nurl = \"{}\"\n",
         api.url(),
         web.url("/")
     );

@@ -2,7 +2,7 @@
 //! behind TLS.
 
 use crate::support::agent::{Running, Sitemon};
-use crate::support::bot_api::{BotApi, CHAT, Sent};
+use crate::support::bot_api::{BotApi, CHAT, Fault, Sent};
 use crate::support::listener::{Listener, until};
 use crate::support::routes::{Gate, PASSWORD, PATH, Server, Straight, USER, recipe};
 use crate::support::scene::{keeps_the_rules, site};
@@ -248,6 +248,51 @@ fn the_relay_of_the_recipe_for_nginx_is_a_route_and_one_that_shows_a_page_is_non
         assert!(log.contains(cause), "{cause}\n{log}");
     }
     world.ask("/status", "1 up");
+    world.end(running);
+}
+
+#[test]
+fn a_reload_adds_a_route_and_takes_it_away() {
+    let world = Blocked::new();
+    let socks = Server::microsocks();
+    world.gate.set(Straight::Reset);
+    world.configure(&["direct"], 1);
+    let running = world.sitemon.run();
+    running.wait_stderr("Telegram can't be reached");
+    world.web.set("/0", Behaviour::status(503));
+    running.wait_stderr("s00 is down");
+    world.configure(&["direct", &socks.route("socks5h")], 1);
+    running.hup();
+    world.wait_text("s00 is down");
+    world.gate.set(Straight::Passes);
+    world.configure(&["direct"], 1);
+    running.hup();
+    drop(socks);
+    world.ask("/status", "s00");
+    assert_eq!(world.count("s00 is down"), 1);
+    world.end(running);
+}
+
+#[test]
+fn errors_of_telegrams_own_are_no_fault_of_a_proxy() {
+    let world = Blocked::new();
+    let socks = Server::microsocks();
+    world.configure(&[&socks.route("socks5h"), "direct"], 1);
+    let running = world.sitemon.run();
+    world.api.wait_calls("getUpdates", 2);
+    world
+        .api
+        .fail_always("getUpdates", Some(Fault::Status(502)));
+    world.api.say(CHAT, CHAT, "/status");
+    let polls = world.api.calls("getUpdates");
+    world.api.wait_calls("getUpdates", polls + 4);
+    world.api.fail_always("getUpdates", None);
+    world.wait_text("up");
+    assert!(
+        !running.stderr().contains("is asked through"),
+        "{}",
+        running.stderr()
+    );
     world.end(running);
 }
 

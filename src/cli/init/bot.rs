@@ -41,6 +41,7 @@ impl Bot {
         };
         let client = client(&config)?;
         let telegram = agent::telegram(&client, &Clock::system(), settings);
+        telegram.find_route().await;
         let began = Instant::now();
         let mut asked = telegram.get_me().await;
         if matches!(asked, Err(ApiError::Unreachable { .. })) && began.elapsed() < SOON {

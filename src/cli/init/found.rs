@@ -98,7 +98,7 @@ fn without_token(text: String, path: &Path, mistakes: Mistakes) -> Result<Users,
         *named.borrow_mut() = Some(path.to_owned());
         Ok(NO_TOKEN.to_owned())
     };
-    let config = parse(&text, path, &read, &|| Some(NO_TOKEN.to_owned()));
+    let config = parse(&text, path, false, &read, &|| Some(NO_TOKEN.to_owned()));
     let config = config.map_err(|_| Failure::Usage(mistakes.to_string()))?;
     let token_file = named.into_inner();
     Ok(Users {
@@ -116,8 +116,26 @@ fn without_token(text: String, path: &Path, mistakes: Mistakes) -> Result<Users,
 ///
 /// Every mistake in it.
 pub fn with_token(text: &str, path: &Path, token: &Secret) -> Result<Config, Mistakes> {
+    with_token_in(text, path, false, token)
+}
+
+fn with_token_in(
+    text: &str,
+    path: &Path,
+    exposed: bool,
+    token: &Secret,
+) -> Result<Config, Mistakes> {
     let token = || token.expose().to_owned();
-    parse(text, path, &|_| Ok(token()), &|| Some(token()))
+    parse(text, path, exposed, &|_| Ok(token()), &|| Some(token()))
+}
+
+/// Something in `text` is not for other users: of such a file that they can read there is a warning.
+pub fn has_secrets(text: &str, path: &Path) -> bool {
+    let warnings = |exposed| {
+        let config = with_token_in(text, path, exposed, &Secret::new(NO_TOKEN));
+        config.map_or(0, |config| config.warnings.len())
+    };
+    warnings(true) > warnings(false)
 }
 
 /// With a token that is none.
@@ -132,6 +150,7 @@ pub fn with_any_token(text: &str, path: &Path) -> Result<Config, Mistakes> {
 fn parse(
     text: &str,
     path: &Path,
+    exposed: bool,
     read: &dyn Fn(&Path) -> io::Result<String>,
     token: &dyn Fn() -> Option<String>,
 ) -> Result<Config, Mistakes> {
@@ -145,7 +164,7 @@ fn parse(
     };
     let ctx = Context {
         file: &path.display().to_string(),
-        exposed: false,
+        exposed,
         dir: path.parent().unwrap_or(Path::new("")),
         zone: &clock::check_zone,
         env: &env,
@@ -193,7 +212,7 @@ pub fn start_command(path: &Path) -> String {
     const SCRIPT: &str = "/etc/init.d/sitemon";
     let exists = |path: &str| Path::new(path).exists();
     if path != Path::new(INSTALLED) {
-        format!("sitemon -c {} run", path.display())
+        format!("sitemon -c {} run", quoted(&path.display().to_string()))
     } else if exists("/run/systemd/system") && UNITS.into_iter().any(exists) {
         "systemctl restart sitemon".to_owned()
     } else if exists(SCRIPT) {
@@ -203,9 +222,32 @@ pub fn start_command(path: &Path) -> String {
     }
 }
 
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
+    match word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_one_word_of_a_shell() {
+        for (path, word) in [
+            (
+                "/home/b\u{fc}ro/my-sites.conf",
+                "/home/b\u{fc}ro/my-sites.conf",
+            ),
+            ("my sites.conf", "'my sites.conf'"),
+            ("it's $HOME", "'it'\\''s $HOME'"),
+        ] {
+            assert_eq!(quoted(path), word);
+        }
+    }
 
     #[test]
     fn the_token_goes_beside_a_configuration_of_ones_own() {
@@ -217,6 +259,33 @@ mod tests {
             ("my.token".into(), "home/my.token".into())
         );
         assert_eq!(of("my"), ("my.token".into(), "my.token".into()));
+    }
+
+    #[test]
+    fn a_file_has_secrets_where_a_warning_would_name_them() {
+        let telegram = "[telegram]\ntoken_file = \"t\"\n";
+        let site = |url: &str| format!("{telegram}[[site]]\nname = \"a\"\nurl = \"{url}\"\n");
+        let route = |way: &str| format!("{telegram}route = [\"direct\", \"{way}\"]\n");
+        let secret = |text: &str| has_secrets(text, Path::new("my.conf"));
+        for text in [
+            route("socks5h://u:p@h:1"),
+            route("socks5h://user@h:1"),
+            route("socks5h://user:pa$$word@h:1"),
+            route("https://h/p"),
+            site("https://user:password@h/"),
+            site("https://h/?api_key=x"),
+        ] {
+            assert!(secret(&text), "{text}");
+        }
+        for text in [
+            telegram.to_owned(),
+            route("socks5h://h:1"),
+            route("https://h"),
+            route("https://h$PWD"),
+            site("https://h/?a=b"),
+        ] {
+            assert!(!secret(&text), "{text}");
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ use found::{Found, Users};
 use futures_lite::{FutureExt, StreamExt};
 use packaged::Answers;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use terminal::Terminal;
 
@@ -196,7 +197,33 @@ impl<'a> Setup<'a> {
         if wanted.token && self.token_file.1.parent().is_some_and(Path::is_dir) {
             writing::look_over(&self.token_file.1)?;
         }
+        if wanted.token {
+            self.spare_what_is_no_token()?;
+        }
         Ok(())
+    }
+
+    /// Another token in its file may go: that is what a new one is for. Anything else is not ours to replace.
+    fn spare_what_is_no_token(&self) -> Result<(), Failure> {
+        let path = &self.token_file.1;
+        let shown = path.display();
+        let bytes = match files::read(path, config::LARGEST_FILE) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => {
+                let reason = state::reason(&e);
+                return Err(Failure::Usage(format!(
+                    "{shown}, where the token goes, cannot be read: {reason}"
+                )));
+            }
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        match text.trim().is_empty() || config::sound_token(&text).is_some() {
+            true => Ok(()),
+            false => Err(Failure::Usage(format!(
+                "{shown}, where the token goes, holds something else: move it away first"
+            ))),
+        }
     }
 
     fn answers<'b>(&'b self, chat: Option<i64>, site: Option<&'b Site>) -> Answers<'b> {
@@ -392,7 +419,8 @@ impl<'a> Setup<'a> {
             Found::Users(users) => return self.print_lacking(wanted, users, chat, site),
         };
         let text = self.text(Some(chat), site);
-        writing::configuration(self.path, &text, old.as_ref(), service, &self.route)?;
+        let secret = found::has_secrets(&text, self.path);
+        writing::configuration(self.path, &text, old.as_ref(), service, secret)?;
         print(format_args!("{} is written.\n", self.path.display()))
     }
 
@@ -436,6 +464,7 @@ impl<'a> Setup<'a> {
 
 /// The site at an address as people write it.
 fn site_of(address: &str, config: &Config) -> Result<Site, String> {
+    let address = address.trim();
     if address.is_empty() {
         return Err("An address is needed; Ctrl-C ends, and nothing is written.".to_owned());
     }

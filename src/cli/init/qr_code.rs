@@ -8,7 +8,7 @@ const QUIET: i32 = 2;
 /// Black on white (ECMA-48, SGR): readers want dark modules on a light ground, whatever the terminal's colours.
 const COLOURS: (&str, &str) = ("\x1b[30;107m", "\x1b[0m");
 
-/// The code of `text` for stdout, a line each; `None` where it can't be shown: no terminal, too narrow, or without
+/// The code of `text` for stdout, a line each; `None` where it can't be shown: no terminal, too small, or without
 /// the characters.
 pub fn for_terminal(text: &str) -> Option<String> {
     let stdout = io::stdout();
@@ -17,9 +17,11 @@ pub fn for_terminal(text: &str) -> Option<String> {
         return None;
     }
     let lines = lines(text)?;
-    let columns = rustix::termios::tcgetwinsize(stdout).ok()?.ws_col;
+    let size = rustix::termios::tcgetwinsize(stdout).ok()?;
     let width = lines.first().map_or(0, |line| line.chars().count());
-    (width <= usize::from(columns)).then(|| {
+    // Below it are one line and the cursor's.
+    let fits = width <= usize::from(size.ws_col) && lines.len() + 2 <= usize::from(size.ws_row);
+    fits.then(|| {
         let (on, off) = COLOURS;
         lines
             .iter()

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::Client;
 use crate::monitor::time::text::day_of;
+use crate::monitor::uplink::route::Route;
 
 /// The sentence for the user.
 pub async fn explain(error: &ApiError, client: &Client, config: &Config) -> String {
@@ -16,7 +17,21 @@ pub async fn explain(error: &ApiError, client: &Client, config: &Config) -> Stri
         _ => true,
     };
     let now = Clock::system().now();
-    cause.sentence(&error.to_string(), up, &day_of(now.wall, now))
+    let routes = config.telegram.as_ref().map_or(&[][..], |t| &t.route);
+    let way = way(routes);
+    cause.sentence(
+        &error.to_string(),
+        up,
+        &day_of(now.wall, now),
+        way.as_deref(),
+    )
+}
+
+/// The routes, as a user is told of them; `None`: there is none but the direct one.
+fn way(routes: &[Route]) -> Option<String> {
+    let names: Vec<String> = routes.iter().map(Route::to_string).collect();
+    let direct = routes.iter().all(|route| *route == Route::Direct);
+    (!direct).then(|| names.join(", "))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,10 +85,20 @@ impl Cause {
         }
     }
 
-    /// `up`: this machine has a connection to somewhere else. `today`: what its clock shows.
-    fn sentence(self, error: &str, up: bool, today: &str) -> String {
+    /// `up`: this machine has a connection to somewhere else. `today`: what its clock shows. `routes`: what was tried,
+    /// besides or instead of the direct way.
+    fn sentence(self, error: &str, up: bool, today: &str, routes: Option<&str>) -> String {
         const WAY: &str = "a way around it is given by `sitemon init --route direct,socks5h://HOST:PORT`, or a relay of \
                            your own (https://…)";
+        if let Some(routes) = routes
+            && (matches!(self, Cause::Certificate | Cause::Cut | Cause::NotTelegram)
+                || (self == Cause::NotReached && up))
+        {
+            return format!(
+                "Telegram is not reached by {routes}: {error}. See that the proxy or relay runs and may be used from \
+                 here, or give another one with --route."
+            );
+        }
         match self {
             Cause::Token => "Telegram refuses this token. @BotFather shows the right one: /mybots, the bot, API Token."
                 .to_owned(),
@@ -157,15 +182,35 @@ mod tests {
 
     #[test]
     fn what_is_not_reached_is_blocked_only_where_the_network_works() {
-        let said = |up| Cause::NotReached.sentence("no connection within 20s", up, "");
+        let said = |up| Cause::NotReached.sentence("no connection within 20s", up, "", None);
         assert!(
             said(true).starts_with("Telegram looks blocked here: no connection within 20s, though")
         );
         assert!(said(false).starts_with("There is no network: "));
         assert!(
             Cause::Clock
-                .sentence("", true, "Jan 1 1970")
+                .sentence("", true, "Jan 1 1970", None)
                 .contains("it shows Jan 1 1970")
         );
+    }
+
+    #[test]
+    fn a_proxy_that_fails_is_not_told_as_a_block() {
+        let said = |cause: Cause, up| cause.sentence("why", up, "", Some("socks5h://***@h:1"));
+        for cause in [
+            Cause::Certificate,
+            Cause::Cut,
+            Cause::NotReached,
+            Cause::NotTelegram,
+        ] {
+            let text = said(cause, true);
+            assert!(
+                text.starts_with("Telegram is not reached by socks5h://***@h:1: why. "),
+                "{text}"
+            );
+        }
+        assert!(said(Cause::NotReached, false).starts_with("There is no network: "));
+        assert!(said(Cause::Token, true).starts_with("Telegram refuses this token."));
+        assert_eq!(way(&[Route::Direct]), None);
     }
 }

@@ -31,8 +31,8 @@ pub fn token(path: &Path, token: &Secret, owner: Option<(u32, u32)>) -> Result<(
     put.map_err(|e| unwritten(path, &e))
 }
 
-/// The configuration. `old`: what was there. `service`: user and group that have to read it. `route`: ways to Telegram
-/// in it, some of which may be secret.
+/// The configuration. `old`: what was there. `service`: user and group that have to read it. `secret`: it
+/// holds something that other users are not to read.
 ///
 /// # Errors
 ///
@@ -42,10 +42,10 @@ pub fn configuration(
     text: &str,
     old: Option<&Metadata>,
     service: Option<(u32, u32)>,
-    route: &[String],
+    secret: bool,
 ) -> Result<(), Failure> {
     let old = old.map(|old| ((old.uid(), old.gid()), old.mode()));
-    let (owner, mode) = owner_and_mode(old, service, has_secret(route));
+    let (owner, mode) = owner_and_mode(old, service, secret);
     put(path, text, owner, mode).map_err(|e| unwritten(path, &e))
 }
 
@@ -62,12 +62,6 @@ fn unwritten(path: &Path, error: &io::Error) -> Failure {
     };
     let (path, reason) = (path.display(), state::reason(error));
     Failure::Usage(format!("{path} cannot be written: {reason}{root}"))
-}
-
-/// Of a proxy the user, of a relay the path may be secret.
-fn has_secret(route: &[String]) -> bool {
-    let literal = route.iter().filter(|way| !way.contains('$'));
-    { literal }.any(|way| way.contains('@') || way.starts_with("https:"))
 }
 
 /// Whose the configuration is to be, and its mode. `old`: that of the file before it. `service`: user and group that
@@ -92,9 +86,6 @@ mod tests {
     #[test]
     fn a_configuration_with_a_secret_is_for_the_service_alone() {
         let old = Some(((5, 6), 0o100_644));
-        let secret = |way: &str| has_secret(&["direct".to_owned(), way.to_owned()]);
-        assert!(secret("socks5h://u:p@h:1") && secret("https://h/path"));
-        assert!(!secret("socks5h://h:1") && !secret("https://h/$PATH_OF_RELAY"));
         assert_eq!(owner_and_mode(None, None, false), (None, 0o644));
         assert_eq!(
             owner_and_mode(old, Some((7, 8)), false),

@@ -27,6 +27,14 @@ fn wrong_channel(lines: &str, expected: &[&str]) {
 }
 
 #[test]
+fn a_header_that_follows_from_the_body_is_named_by_the_keys_that_there_are() {
+    wrong_channel(
+        "name = 'a'\nurl = 'https://h/'\nheaders = { content-length = '5' }",
+        &["8:13: `headers.content-length` cannot be set: it follows from `body` or `json`"],
+    );
+}
+
+#[test]
 fn a_channel_with_everything_is_read() {
     let config = sound(&channel(
         "name = 'ntfy'\nurl = 'https://h/$KEY/{site}?s={state}'\nmethod = 'PUT'\n\

@@ -146,6 +146,10 @@ impl Outbox {
         if chats.is_empty() {
             return;
         }
+        if self.alerts.is_empty() {
+            // What failed before this kept no alert waiting: it may be over long since.
+            self.failing_since = self.failing_since.map(|since| since.max(now));
+        }
         let id = self.take_id();
         self.alerts.push_back(Alert {
             id,

@@ -47,9 +47,8 @@ pub fn bold(name: &str) -> String {
     format!("<b>{}</b>", escape(name))
 }
 
-/// An address as a link. One that may hold a secret is no link: its user and its query are masked, and
-/// a variable in it has no value here.
-pub fn link(url: &str) -> String {
+/// An address without what may be secret: its user and its query are masked.
+pub fn masked(url: &str) -> String {
     let start = url.find("//").map_or(0, |slashes| slashes + 2);
     let query = url[start..].find(['?', '#']).map(|at| start + at);
     let end = query.unwrap_or(url.len());
@@ -62,6 +61,13 @@ pub fn link(url: &str) -> String {
     if let Some(host) = host {
         shown.replace_range(start..host, "***");
     }
+    shown
+}
+
+/// An address as a link. One that may hold a secret is no link, but [`masked`], and a variable in it has
+/// no value here.
+pub fn link(url: &str) -> String {
+    let shown = masked(url);
     let open = shown == url && !url.contains('$');
     let shown = escape(&shown);
     match open && !shown.contains(ISOLATE) {

@@ -115,6 +115,26 @@ fn placeholders_say_what_the_alert_says() {
 }
 
 #[test]
+fn the_address_by_a_channel_has_no_more_secrets_than_in_a_chat() {
+    for (url, wanted) in [
+        ("https://h/a/b", "https://h/a/b"),
+        ("https://u:p@h/a", "https://***@h/a"),
+        ("https://h/a?token=5ecret", "https://h/a***"),
+        ("https://u:p@h:1/?a=b#c", "https://***@h:1/***"),
+    ] {
+        let mut blog = site("blog");
+        blog.url = url.to_owned();
+        let mut world = World::new(vec![blog]);
+        world.set_channels(vec![channel("ntfy", When::Always)]);
+        world.pass(60);
+        world.fate("blog", bad());
+        world.pass(2 * MIN);
+        let (_, sent) = &world.by_channels[0];
+        assert_eq!(value(sent, Placeholder::Url), wanted);
+    }
+}
+
+#[test]
 fn a_channel_of_some_sites_gets_no_others_nor_what_is_about_sitemon() {
     let mut grouped = site("mail");
     grouped.group = Some("shop".to_owned());
@@ -303,6 +323,31 @@ fn an_outage_goes_by_the_channel_when_no_user_acknowledges_it_and_its_end_too() 
         assert!(texts(&world)[1].starts_with("🟢 blog is up again after "));
         assert_eq!(texts(&world).len(), 2);
     }
+}
+
+#[test]
+fn what_failed_while_no_alert_waited_counts_for_nothing() {
+    let mut world = with(&["blog"], FIVE);
+    telegram(&mut world, false);
+    world.ask("/status");
+    // The answer is given up, and nothing else is sent.
+    world.pass(20 * MIN);
+    telegram(&mut world, true);
+    world.pass(5 * MIN);
+    world.fate("blog", bad());
+    world.pass(20 * MIN);
+    assert_eq!(world.sent.len(), 1);
+    assert_eq!(world.channel_attempts, 0);
+    // Alerts that wait count from the first of them.
+    let mut world = with(&["blog"], FIVE);
+    telegram(&mut world, false);
+    world.ask("/status");
+    world.pass(20 * MIN);
+    world.fate("blog", bad());
+    world.pass(5 * MIN);
+    assert_eq!(world.channel_attempts, 0);
+    world.pass(2 * MIN);
+    assert_eq!(texts(&world), [format!("{DOWN} · 5 min ago")]);
 }
 
 #[test]

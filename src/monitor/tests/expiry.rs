@@ -1,6 +1,9 @@
 //! Certificates that run out: once at each threshold, by date, over restarts and mutes.
 
+use super::channels::channel;
 use super::world::*;
+use crate::monitor::outbox::channels::When;
+use crate::monitor::outbox::channels::placeholders::Placeholder;
 use crate::monitor::site::Site;
 use crate::monitor::site::outcome::{Expiry, Failure, FailureKind};
 use crate::monitor::site::state::State;
@@ -70,6 +73,21 @@ fn one_that_ends_soon_from_the_start_is_told_once_by_the_nearest_threshold() {
     let site = world.ask("/site blog").concat();
     assert!(site.contains("Certificate: ends in 1 d "), "{site}");
     assert!(site.contains("blog.example by R11, ECDSA P-256"), "{site}");
+}
+
+#[test]
+fn by_a_channel_its_cause_is_told() {
+    let mut world = World::new(vec![watched()]);
+    world.set_channels(vec![channel("ntfy", When::Always)]);
+    world.expiries.push_back(Ok(until(20)));
+    world.pass(24 * DAY);
+    let causes: Vec<&str> = world
+        .by_channels
+        .iter()
+        .map(|(_, sent)| sent.values.get(Placeholder::Cause))
+        .collect();
+    assert_eq!(causes[0], "certificate ends in 14 d");
+    assert!(causes[4].starts_with("certificate ended "), "{causes:?}");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What the placeholders of a channel's request stand for.
 
 use crate::monitor::alert::{Alert, Notification, line_of, when};
+use crate::monitor::expiry::left_text;
 use crate::monitor::outbox::send_context::SendContext;
+use crate::monitor::render::text::masked;
 use crate::monitor::time::Now;
 use crate::monitor::time::text::{clock_times, day_of};
 use std::time::Duration;
@@ -20,7 +22,7 @@ pub enum Placeholder {
     State,
     /// Why; empty where there is nothing wrong.
     Cause,
-    /// The site's address as the file has it, without a password.
+    /// The site's address as the file has it, as chats have it: without a user and a query.
     Url,
     /// Number of the incident; empty for none.
     Number,
@@ -89,8 +91,13 @@ impl Values {
             Placeholder::Site if alert.site.is_empty() => AGENT.to_owned(),
             Placeholder::Site => alert.site.clone(),
             Placeholder::State => state(alert).to_owned(),
-            Placeholder::Cause => news.state_now().flatten().unwrap_or_default().to_owned(),
-            Placeholder::Url => site.map(|site| site.url.clone()).unwrap_or_default(),
+            Placeholder::Cause => match news {
+                Notification::Expiring { subject, expiry } => {
+                    format!("{} {}", subject.word(), left_text(expiry.ends - now.wall))
+                }
+                _ => news.state_now().flatten().unwrap_or_default().to_owned(),
+            },
+            Placeholder::Url => site.map(|site| masked(&site.url)).unwrap_or_default(),
             Placeholder::Number => alert.incident.map(|n| n.to_string()).unwrap_or_default(),
             Placeholder::Since if dated => {
                 let lasted = match news {
