@@ -142,9 +142,9 @@ pub enum Action {
     SendByChannel(ChannelSend),
     /// Answer the press of a button. It is not reported on.
     AnswerPress(CallbackAnswer),
-    /// Write [`Monitor::snapshot`] and report [`Event::Saved`] or [`Event::SaveFailed`].
+    /// Write `Monitor::snapshot` and report [`Event::Saved`] or [`Event::SaveFailed`].
     Save,
-    /// Write [`Monitor::history_records`] and say so to [`Monitor::history_saved`]. Once an hour.
+    /// Write `Monitor::history_records` and say so to `Monitor::history_saved`. Once an hour.
     SaveHistory,
     /// Get a permit for a `/check` command and report [`Event::Admitted`].
     Admit {

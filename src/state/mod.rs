@@ -7,7 +7,7 @@
 //! | `journal` | what changed since, a record for each save |
 //! | `*.bad` | a damaged file, for people |
 //! | `*.newer` | a file that a newer sitemon wrote |
-//! | `history`, `history.old` | the history behind percentages and charts: see [`history_files`] |
+//! | `history`, `history.old` | the history behind percentages and charts: see [`history_file`] |
 //! | `lock` | locked while the agent runs |
 
 mod delta;

@@ -99,7 +99,7 @@ unsafe extern "C" fn on_error(
     0
 }
 
-/// "Invalid HTTP header field was received: frame type: 1, stream: 1, name: [te], value: [x]". Of
+/// `Invalid HTTP header field was received: frame type: 1, stream: 1, name: [te], value: [x]`. Of
 /// one that is left out the text begins otherwise.
 fn invalid_field(text: &str) -> Option<String> {
     let (_, name) = text

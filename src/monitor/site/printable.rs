@@ -1,7 +1,7 @@
 //! Text from outside, made fit to be shown: short, on one line, and without characters that steer
 //! what shows it.
 //!
-//! Every text that a server, a peer, a chat or an older version's file hands us passes [`line`] (or
+//! Every text that a server, a peer, a chat or an older version's file hands us passes [`line()`] (or
 //! [`lines`]) where it comes in, so that log, chat, table, JSON, state and chart need no care:
 //!
 //! | what | becomes |
@@ -36,7 +36,7 @@ pub fn lines(text: &str, most: usize) -> String {
     shown(text, most, true)
 }
 
-/// Whether `c` by itself is none that [`line`] would show.
+/// Whether `c` by itself is none that [`line()`] would show.
 pub fn refused(c: char) -> bool {
     !matches!(kind(c), Kind::Shown | Kind::Selector)
 }

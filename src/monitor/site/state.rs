@@ -376,7 +376,7 @@ impl SiteState {
         self.streak.state()
     }
 
-    /// See [`Streak::wavering`].
+    /// See [`Streak::needs_retry`].
     pub fn needs_retry(&self) -> bool {
         self.streak.needs_retry()
     }
