@@ -213,8 +213,9 @@ fn shortened(value: &str) -> Cow<'_, str> {
     match value.len() <= LONGEST_IN_HEAD {
         true => Cow::Borrowed(value),
         false => {
-            let end = value.floor_char_boundary(LONGEST_IN_HEAD);
-            Cow::Owned(format!("{}\u{2026}", &value[..end]))
+            let mut bounds = (0..=LONGEST_IN_HEAD).rev();
+            let end = bounds.find(|&at| value.is_char_boundary(at));
+            Cow::Owned(format!("{}\u{2026}", &value[..end.unwrap_or(0)]))
         }
     }
 }
