@@ -518,6 +518,21 @@ fn a_file_with_a_secret_is_not_for_other_users() {
 }
 
 #[test]
+fn a_group_that_has_another_id_by_now_is_taken_by_that() {
+    let (api, web) = (BotApi::start(), Web::new());
+    const MOVED: i64 = -1_001_234_567_890;
+    api.fail_chat(CHAT, Some(Fault::MigrateTo(MOVED)));
+    let sitemon = empty();
+    let output = scripted(&sitemon, &api, &web.url("/"));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let conf = text(sitemon.config_path());
+    assert!(conf.contains(&format!("\nchats = [{MOVED}]")), "{conf}");
+    let sent = api.messages();
+    assert_eq!(sent.len(), 2);
+    assert!(sent.iter().all(|message| message.chat == MOVED), "{sent:?}");
+}
+
+#[test]
 fn only_a_token_is_replaced_by_a_token() {
     let (api, web) = (BotApi::start(), Web::new());
     for (before, code) in [

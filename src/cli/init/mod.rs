@@ -355,7 +355,7 @@ impl<'a> Setup<'a> {
         }
         let hello = "Hello, this is sitemon. Alerts come to this chat.".to_owned();
         match deliver(&bot.telegram, chat, &[], hello).await {
-            Ok(()) => Ok(chat),
+            Ok(now) => Ok(now),
             Err(reason) => Err(Failure::Telegram(format!(
                 "chat {chat} cannot be written to: {reason}. Press Start in https://t.me/{} first, or add the bot to the \
                  group",
