@@ -71,11 +71,14 @@ async fn set_up(path: &Path, options: &Init) -> Result<(), Failure> {
         .test_alert(chat, name.map_or("site", |site| &site.name))
         .await;
     if matches!(setup.found, Found::Users(_)) {
-        let text = format!(
+        let left = format!(
             "{} is left as it is: add to it what it lacks",
             path.display()
         );
-        return Err(Failure::Usage(text));
+        return Err(Failure::Usage(match tested {
+            Err(Failure::Telegram(why)) => format!("{why}\n{left}"),
+            _ => left,
+        }));
     }
     print(format_args!(
         "Now start it: {}\n",
