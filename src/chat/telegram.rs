@@ -425,8 +425,7 @@ impl Telegram {
     ) -> Option<String> {
         // A proxy carries TLS, and a relay answers itself.
         let relay = matches!(route, route::Route::Relay(_));
-        let verified =
-            *route == route::Route::Direct && !relay && self.0.settings.api.starts_with("https:");
+        let verified = !relay && self.0.settings.api.starts_with("https:");
         let failure = api::route_failure(outcome, verified)?;
         Some(printable::line(&self.scrub(&failure), printable::CAUSE))
     }

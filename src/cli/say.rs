@@ -62,13 +62,14 @@ fn from_stdin() -> Result<String, Failure> {
     }
 }
 
-/// Sends a message now or says why not. A group that has become one of the `others` gets it there.
+/// Sends a message now or says why not. A group that has become one of the `others` gets it there. Returns the chat that
+/// has it: a group may have another id by now.
 pub async fn deliver(
     telegram: &Telegram,
     chat: i64,
     others: &[i64],
     html: String,
-) -> Result<(), String> {
+) -> Result<i64, String> {
     let mut message = Message {
         chat,
         html,
@@ -76,8 +77,8 @@ pub async fn deliver(
     };
     for _ in 0..2 {
         match telegram.send(&message, None).await {
-            Delivery::Sent { .. } => return Ok(()),
-            Delivery::Migrated { to } if others.contains(&to) => return Ok(()),
+            Delivery::Sent { .. } => return Ok(message.chat),
+            Delivery::Migrated { to } if others.contains(&to) => return Ok(to),
             Delivery::Migrated { to } => message.chat = to,
             Delivery::Later { reason, .. } | Delivery::Refused { reason } => return Err(reason),
         }

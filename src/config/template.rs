@@ -213,8 +213,8 @@ fn shortened(value: &str) -> Cow<'_, str> {
     match value.len() <= LONGEST_IN_HEAD {
         true => Cow::Borrowed(value),
         false => {
-            let mut ends = (0..=LONGEST_IN_HEAD).rev();
-            let end = ends.find(|&at| value.is_char_boundary(at));
+            let mut bounds = (0..=LONGEST_IN_HEAD).rev();
+            let end = bounds.find(|&at| value.is_char_boundary(at));
             Cow::Owned(format!("{}\u{2026}", &value[..end.unwrap_or(0)]))
         }
     }

@@ -518,6 +518,43 @@ fn a_file_with_a_secret_is_not_for_other_users() {
 }
 
 #[test]
+fn a_test_alert_that_fails_is_told_beside_what_a_users_file_lacks() {
+    let (api, web) = (BotApi::start(), Web::new());
+    let sitemon = empty();
+    let before = format!(
+        "[telegram]\ntoken = \"{TOKEN}\"\nchats = [{CHAT}]\napi = \"{}\"\n",
+        api.url()
+    );
+    fs::write(sitemon.config_path(), &before).expect("written");
+    api.fail_chat(CHAT, Some(Fault::BadRequest("chat not found")));
+    let output = scripted(&sitemon, &api, &web.url("/"));
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(output.stdout.contains("[[site]]"), "{output:?}");
+    for part in [
+        "the test alert could not be sent: ",
+        "sitemon.conf is left as it is",
+    ] {
+        assert!(output.stderr.contains(part), "{output:?}");
+    }
+    assert_eq!(text(sitemon.config_path()), before);
+}
+
+#[test]
+fn a_group_that_has_another_id_by_now_is_taken_by_that() {
+    let (api, web) = (BotApi::start(), Web::new());
+    const MOVED: i64 = -1_001_234_567_890;
+    api.fail_chat(CHAT, Some(Fault::MigrateTo(MOVED)));
+    let sitemon = empty();
+    let output = scripted(&sitemon, &api, &web.url("/"));
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let conf = text(sitemon.config_path());
+    assert!(conf.contains(&format!("\nchats = [{MOVED}]")), "{conf}");
+    let sent = api.messages();
+    assert_eq!(sent.len(), 2);
+    assert!(sent.iter().all(|message| message.chat == MOVED), "{sent:?}");
+}
+
+#[test]
 fn only_a_token_is_replaced_by_a_token() {
     let (api, web) = (BotApi::start(), Web::new());
     for (before, code) in [

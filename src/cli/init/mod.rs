@@ -71,11 +71,14 @@ async fn set_up(path: &Path, options: &Init) -> Result<(), Failure> {
         .test_alert(chat, name.map_or("site", |site| &site.name))
         .await;
     if matches!(setup.found, Found::Users(_)) {
-        let text = format!(
+        let left = format!(
             "{} is left as it is: add to it what it lacks",
             path.display()
         );
-        return Err(Failure::Usage(text));
+        return Err(Failure::Usage(match tested {
+            Err(Failure::Telegram(why)) => format!("{why}\n{left}"),
+            _ => left,
+        }));
     }
     print(format_args!(
         "Now start it: {}\n",
@@ -355,7 +358,7 @@ impl<'a> Setup<'a> {
         }
         let hello = "Hello, this is sitemon. Alerts come to this chat.".to_owned();
         match deliver(&bot.telegram, chat, &[], hello).await {
-            Ok(()) => Ok(chat),
+            Ok(now) => Ok(now),
             Err(reason) => Err(Failure::Telegram(format!(
                 "chat {chat} cannot be written to: {reason}. Press Start in https://t.me/{} first, or add the bot to the \
                  group",
