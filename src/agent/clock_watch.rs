@@ -41,7 +41,7 @@ impl Agent {
                 server: self.clock_server(),
                 report: self.report.clone(),
             };
-            self.executor.spawn(async move { watch.run().await })
+            self.spawn(async move { watch.run().await })
         });
     }
 

@@ -111,8 +111,8 @@ enum Order {
     },
 }
 
-/// What goes before alerts.
-enum Answer {
+/// What a sender has to do.
+enum ToSend {
     Message(Outgoing),
     Press(CallbackAnswer),
 }
@@ -185,8 +185,8 @@ struct Agent {
     report: Sender<Input>,
     healthy: Sender<Order>,
     hanging: Sender<Order>,
-    alerts: Sender<Outgoing>,
-    answers: Sender<Answer>,
+    alerts: Sender<ToSend>,
+    answers: Sender<ToSend>,
     /// In front of `/check`.
     commands: Arc<Semaphore>,
     /// `/check` commands on their way to a permit of theirs.
@@ -442,15 +442,16 @@ impl Agent {
                 let _ = self.healthy.try_send(Order::Inspect { site, subject });
             }
             Action::Send(outgoing) => {
-                let _ = if outgoing.alert {
-                    self.alerts.try_send(outgoing).is_ok()
+                let queue = if outgoing.alert {
+                    &self.alerts
                 } else {
-                    self.answers.try_send(Answer::Message(outgoing)).is_ok()
+                    &self.answers
                 };
+                let _ = queue.try_send(ToSend::Message(outgoing));
             }
             Action::SendByChannel(send) => self.send_by_channel(send),
             Action::AnswerPress(answer) => {
-                let _ = self.answers.try_send(Answer::Press(answer));
+                let _ = self.answers.try_send(ToSend::Press(answer));
             }
             Action::Save => self.save(),
             Action::SaveHistory => self.save_history(),
@@ -500,11 +501,16 @@ impl Agent {
 
     /// Hands the loop what comes of `work`, once it is done.
     fn report_when(&self, work: impl Future<Output = Input> + 'static) {
-        let report = self.report.clone();
+        let (report, work) = (self.report.clone(), work.boxed_local());
         let work = async move {
             let _ = report.send(work.await).await;
         };
-        self.executor.spawn(work).detach();
+        self.spawn(work).detach();
+    }
+
+    /// A task that ends with the loop. Boxed, so that the executor's code is there once, not for each kind of task.
+    fn spawn(&self, work: impl Future<Output = ()> + 'static) -> Task<()> {
+        self.executor.spawn(work.boxed_local())
     }
 
     /// A `/check` waits for its permit without holding anything else up.

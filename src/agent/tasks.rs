@@ -2,10 +2,9 @@
 //! and none is made for a check.
 
 use super::uplink_probe::UplinkProbe;
-use super::{Agent, Answer, Input, Order, StartError};
+use super::{Agent, Input, Order, StartError, ToSend};
 use crate::check;
 use crate::monitor::Event;
-use crate::monitor::outbox::Outgoing;
 use async_channel::Receiver;
 use async_lock::Semaphore;
 use async_signal::{Signal, Signals};
@@ -62,12 +61,10 @@ impl Agent {
                     }
                 }
             };
-            self.executor.spawn(work).detach();
+            self.spawn(work).detach();
         }
         let client = self.client.clone();
-        self.executor
-            .spawn(async move { client.tidy().await })
-            .detach();
+        self.spawn(async move { client.tidy().await }).detach();
     }
 
     /// `/check` commands get their permits in the order they came: the semaphore alone does not
@@ -82,36 +79,35 @@ impl Agent {
                 }
             }
         };
-        self.executor.spawn(admit).detach();
+        self.spawn(admit).detach();
     }
 
     /// Two senders: one takes answers only, so that a stalled alert never holds up `/status`.
-    pub(super) fn spawn_senders(&self, alerts: &Receiver<Outgoing>, answers: &Receiver<Answer>) {
+    pub(super) fn spawn_senders(&self, alerts: &Receiver<ToSend>, answers: &Receiver<ToSend>) {
         for answers_only in [true, false] {
             let (alerts, answers) = (alerts.clone(), answers.clone());
             let (transport, report) = (self.transport.clone(), self.report.clone());
             let send = async move {
                 loop {
-                    let alert = async { alerts.recv().await.map(Answer::Message) };
                     let next = if answers_only {
                         answers.recv().await
                     } else {
-                        future::race(alert, answers.recv()).await
+                        future::race(alerts.recv(), answers.recv()).await
                     };
                     let Ok(next) = next else {
                         return;
                     };
                     let asked = match &next {
-                        Answer::Message(outgoing) => outgoing.message.asked,
-                        Answer::Press(answer) => Some(answer.asked),
+                        ToSend::Message(outgoing) => outgoing.message.asked,
+                        ToSend::Press(answer) => Some(answer.asked),
                     };
                     if let Some(asked) = asked {
                         let at = Instant::now();
                         let _ = report.send(Input::Answering { asked, at }).await;
                     }
                     let outgoing = match next {
-                        Answer::Message(outgoing) => outgoing,
-                        Answer::Press(answer) => {
+                        ToSend::Message(outgoing) => outgoing,
+                        ToSend::Press(answer) => {
                             transport.answer_press(&answer).await;
                             continue;
                         }
@@ -126,7 +122,7 @@ impl Agent {
                     }
                 }
             };
-            self.executor.spawn(send).detach();
+            self.spawn(send).detach();
         }
     }
 
@@ -134,7 +130,7 @@ impl Agent {
     pub(super) fn spawn_printer(&mut self) {
         if let Some(output) = self.transport.output() {
             let write = async move { output.write().await };
-            self.printer = Some(self.executor.spawn(write));
+            self.printer = Some(self.spawn(write));
         }
     }
 
@@ -155,7 +151,7 @@ impl Agent {
             future::zip(transport.listen(offset, events), forward).await;
             let _ = report.send(Input::Stop).await;
         };
-        self.listener = Some(self.executor.spawn(listen));
+        self.listener = Some(self.spawn(listen));
     }
 
     /// A look at our own line, with sockets of its own.
@@ -174,7 +170,7 @@ impl Agent {
         if let Some(url) = self.config.agent.heartbeat.clone() {
             let heartbeat = self.heartbeat.clone();
             let beat = async move { heartbeat.beat(&url).await };
-            self.executor.spawn(beat).detach();
+            self.spawn(beat).detach();
         }
     }
 
@@ -194,7 +190,7 @@ impl Agent {
                 }
             }
         };
-        self.executor.spawn(watch).detach();
+        self.spawn(watch).detach();
         Ok(())
     }
 }

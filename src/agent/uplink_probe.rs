@@ -195,7 +195,8 @@ impl<'a> Uplink<'a> {
         let is_ipv6 = |target: &&Target| target.host.parse::<Ipv6Addr>().is_ok();
         let (ipv6, others): (Vec<_>, Vec<_>) = targets.iter().partition(is_ipv6);
         for target in others.into_iter().chain(ipv6) {
-            executor.spawn(self.reach(target, ended.clone())).detach();
+            let reach = self.reach(target, ended.clone()).boxed_local();
+            executor.spawn(reach).detach();
         }
         drop(ended);
         let settle = async {
