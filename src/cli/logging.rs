@@ -7,7 +7,6 @@
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
-use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::panic::{self, AssertUnwindSafe};
@@ -49,13 +48,9 @@ pub fn queue() {
         if thread.name() == Some(WRITER) {
             return;
         }
-        let backtrace = Backtrace::capture();
-        let backtrace = match backtrace.status() {
-            BacktraceStatus::Captured => format!("\n{backtrace}"),
-            _ => String::new(),
-        };
+        // Without a backtrace: a stripped binary has no names for it.
         let name = thread.name().unwrap_or_default();
-        put(None, format!("thread '{name}' {panic}{backtrace}"));
+        put(None, format!("thread '{name}' {panic}"));
     }));
 }
 
