@@ -1,5 +1,5 @@
 //! Puts the day of the build into the binary (a wall clock that shows an earlier time is not set),
-//! and `src/http/quirks/` between libcurl and its neighbours.
+//! and `src/http/quirks/` between libraries in C and their neighbours.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -34,5 +34,9 @@ fn main() {
     ];
     for name in wrapped {
         println!("cargo::rustc-link-arg=-Wl,--wrap={name}");
+    }
+    // Not in tests, which have aws-lc without sitemon.
+    for name in ["OBJ_cbs2nid", "OBJ_ln2nid", "OBJ_sn2nid"] {
+        println!("cargo::rustc-link-arg-bins=-Wl,--wrap=aws_lc_0_47_0_{name}");
     }
 }

@@ -5,6 +5,8 @@
 //! pipe that is not read: its lines go through a bounded queue, which a thread empties that lives no
 //! longer than that takes. What finds no room is counted.
 
+use jiff::Timestamp;
+use jiff::tz::Offset;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 use std::collections::VecDeque;
@@ -12,7 +14,7 @@ use std::io::{self, IsTerminal, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Bytes that may wait: some 600 lines.
 const MAX_QUEUED: usize = 64 << 10;
@@ -29,14 +31,9 @@ pub fn start(level: LevelFilter) {
     let logger = SimpleLogger::new()
         .with_level(LevelFilter::Off)
         .with_module_level("sitemon", level);
-    let logger = if supervised() {
-        logger.without_timestamps()
-    } else {
-        logger.with_utc_timestamps()
-    };
     log::set_max_level(logger.max_level());
     // Both only fail when there is a logger already.
-    let _ = SIMPLE.set(logger);
+    let _ = SIMPLE.set((logger, !supervised()));
     let _ = log::set_logger(&Stderr);
 }
 
@@ -87,14 +84,16 @@ fn supervised() -> bool {
     !io::stderr().is_terminal() && started()
 }
 
-/// Writes the lines; set before [`Stderr`] is the logger.
-static SIMPLE: OnceLock<SimpleLogger> = OnceLock::new();
+/// Writes the lines, and whether each begins with the time; set before [`Stderr`] is the logger.
+static SIMPLE: OnceLock<(SimpleLogger, bool)> = OnceLock::new();
 
 struct Stderr;
 
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata) -> bool {
-        SIMPLE.get().is_some_and(|simple| simple.enabled(metadata))
+        SIMPLE
+            .get()
+            .is_some_and(|(simple, _)| simple.enabled(metadata))
     }
 
     fn log(&self, record: &Record) {
@@ -240,8 +239,42 @@ fn write(line: &Line) -> bool {
 /// [`SimpleLogger`] panics when stderr is not read any more, for example when the `logger` behind
 /// it has died: that must not end what was about to be logged.
 fn write_record(record: &Record) -> bool {
-    let Some(simple) = SIMPLE.get() else {
+    let Some((simple, dated)) = SIMPLE.get() else {
         return false;
     };
+    // Held for the whole line, which has two parts.
+    let mut stderr = io::stderr().lock();
+    if *dated && stderr.write_all(utc(SystemTime::now()).as_bytes()).is_err() {
+        return false;
+    }
     panic::catch_unwind(AssertUnwindSafe(|| simple.log(record))).is_ok()
+}
+
+/// `2026-11-24T14:03:05.042Z ` (RFC 3339): [`SimpleLogger`] takes a second calendar for it.
+fn utc(at: SystemTime) -> String {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    // Not `Timestamp::now`, which brings the words of all errors of jiff.
+    let at = Timestamp::from_millisecond(since.as_millis() as i64).unwrap_or_default();
+    let at = Offset::UTC.to_datetime(at);
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z ",
+        at.year(),
+        at.month(),
+        at.day(),
+        at.hour(),
+        at.minute(),
+        at.second(),
+        at.millisecond()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_begins_with_the_time_in_utc_to_the_millisecond() {
+        let at = UNIX_EPOCH + Duration::from_millis(1_796_270_706_042);
+        assert_eq!(utc(at), "2026-12-03T04:05:06.042Z ");
+    }
 }

@@ -8,5 +8,6 @@ mod http2_faults;
 #[cfg(feature = "http2")]
 mod http2_window;
 mod missing_close_notify;
+mod object_identifiers;
 mod unverified_certificates;
 pub(super) mod wire_bytes;
