@@ -23,7 +23,7 @@ pub fn run(path: &Path, console: bool, level: Option<log::LevelFilter>) -> Resul
         && telegram.chats.is_empty()
     {
         return Err(Failure::Usage(format!(
-            "{}: [telegram] has no `chats`, so nobody would be told: `sitemon pair` finds yours",
+            "{}: [telegram] has no `chats`, so no chat would get an alert: `sitemon pair` finds yours",
             path.display()
         )));
     }

@@ -40,7 +40,7 @@ pub enum Address {
 }
 
 impl Address {
-    /// Whom it speaks to, without brackets; `None` = the system's resolvers, or this machine.
+    /// The host that is connected to, without brackets; `None` = the system's resolvers, or this machine.
     pub fn host(&self) -> Option<&str> {
         match self {
             Address::Http { url, .. } => Some(host_of(url)),

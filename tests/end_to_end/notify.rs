@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Nobody but us and the channel's server may know it.
+/// A secret of sitemon and the channel's server.
 const PATH: &str = "/in/5ecret-topic";
 const DOWN: &str = "🔴 blog is down: HTTP 503, wanted 200-299 (#1)";
 

@@ -404,7 +404,7 @@ impl<'a> Heard<'a> {
             .is_none()
         {
             verdict.faults.push(format!(
-                "{}: nobody acknowledged #{incident} until {}, and {UNACKNOWLEDGED} never had it",
+                "{}: #{incident} was not acknowledged until {}, and {UNACKNOWLEDGED} never had it",
                 clock(attempt.at),
                 clock(due)
             ));

@@ -119,11 +119,11 @@ fn fine(d: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn the_figures_are_one_a_line() {
+    /// Every figure is known.
+    pub(crate) fn figures() -> (Vitals, Tally) {
         let vitals = Vitals {
             uptime: Duration::from_secs(90_000),
             resident_kib: Some(3174),
@@ -149,6 +149,12 @@ mod tests {
             excused: 4,
             alerts_waiting: 0,
         };
+        (vitals, tally)
+    }
+
+    #[test]
+    fn the_figures_are_one_a_line() {
+        let (vitals, tally) = figures();
         assert_eq!(
             render(&vitals, tally, &[]),
             "Up for 1 d 1 h\n\

@@ -8,7 +8,7 @@ use crate::monitor::bot::added_record::AddedRecord;
 use crate::monitor::expiry::Subject;
 use crate::monitor::outbox::Outbox;
 use crate::monitor::outbox::message::{Content, Incoming, Press, Update};
-use crate::monitor::render::stats::{self, Tally, Vitals};
+use crate::monitor::render::stats;
 use crate::monitor::site::Site;
 use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::{Expiry, FailureKind, Outcome, Phases};
@@ -432,31 +432,7 @@ pub(super) fn of_the_agent(text: &mut String) {
     world.feed(Event::Update(Update { id, content }));
     show(text, &world, 0);
     text.push('\n');
-    let vitals = Vitals {
-        uptime: lasted(90_000),
-        resident_kib: Some(3174),
-        peak_kib: Some(4096),
-        descriptors: Some(14),
-        threads: Some(3),
-        connections: Some(2),
-        max_connections: 10,
-        answers: Some((Duration::from_micros(240), Duration::from_millis(31))),
-        bytes_written: 12_345,
-        machine: stats::MachineFigures {
-            disk_free: Some(4_000_000_000),
-            memory_available: Some(560_000_000),
-            load: Some(0.35),
-            temperature: Some(52),
-        },
-    };
-    let tally = Tally {
-        sites: 2,
-        checks: 3000,
-        late: (1234, 56_789),
-        internal_errors: 1,
-        excused: 4,
-        alerts_waiting: 0,
-    };
+    let (vitals, tally) = stats::tests::figures();
     let _ = writeln!(text, "> /stats\n{}", stats::render(&vitals, tally, &[]));
     let mut world = World::with(vec![site("blog")], both());
     world.pass(60);
