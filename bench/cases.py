@@ -320,7 +320,7 @@ class Table:
             why="sitemon: RFC 7766 has it asked again over TCP; the peer judges what is left of it")
         add("truncated, no TCP", lambda query: [reply(query, truncated=True)],
             "answer is truncated; over TCP: connection refused by ",
-            why="sitemon: nobody gets at the records; the peer takes the empty rest for an answer")
+            why="sitemon: the records cannot be read; the peer takes the empty rest for an answer")
         self.cases[-1].cause += self.cases[-1].target
 
         def other_id(query):
@@ -342,7 +342,7 @@ class Table:
         add("another id", lambda query: [other_id(query)], none)
         add("another id, then ours", lambda query: [other_id(query)] + good(query), expect="192.0.2.1")
         add("answer to another question", lambda query: [other_name(query)], none,
-            why="sitemon: RFC 5452 has the question compared; the peer takes anybody's records")
+            why="sitemon: RFC 5452 has the question compared; the peer takes the records of any sender")
         add("name that points at itself", lambda query: [loop(query)], "malformed answer")
         add("garbage", lambda query: [b"garbage"], none)
         add("fewer records than counted", lambda query: [reply(query, [("A", one)])[:-8]], "malformed answer")

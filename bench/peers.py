@@ -102,7 +102,7 @@ class Blackbox(farm.Process):
                 connection.request("GET", path, headers={"Accept-Encoding": "gzip"})
                 answer = gzip.decompress(connection.getresponse().read()).decode()
             except (OSError, http.client.HTTPException) as error:
-                self._trouble = f"{path}: {error!r}"  # of a run that is over, too: nobody asks any more
+                self._trouble = f"{path}: {error!r}"  # of a run that is over, too: not asked for any more
                 return
             if not re.search(r"^probe_success 1$", answer, re.M):
                 self._trouble = f"{path}: no probe_success 1"

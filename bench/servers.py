@@ -44,7 +44,7 @@ class Tcp:
 
 
 def refusing():
-    """A port where nobody listens: taken, so that nobody else does."""
+    """A port without a listener: taken, so that no other process listens."""
     taken = socket.socket()
     taken.bind((HERE, 0))
     _kept.append(taken)
@@ -336,7 +336,7 @@ class Dns:
                 Tcp(self._tcp(over_tcp), port=self.port)
                 break
             except OSError:
-                self._socket.close()  # somebody else has that port for TCP
+                self._socket.close()  # another process has that port for TCP
         self.at = f"{HERE}:{self.port}"
         self._script = over_udp
         threading.Thread(target=self._serve, daemon=True).start()

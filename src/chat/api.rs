@@ -47,7 +47,7 @@ pub struct Refusal {
 /// Who or what a refusal is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// The bot, or the server is not well: it may pass, whatever is sent and to whom.
+    /// The bot, or the server is not well: it may pass, whatever is sent and to which chat.
     Bot,
     /// The chat: it blocked the bot, or is gone.
     Chat,

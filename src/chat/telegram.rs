@@ -42,7 +42,7 @@ const LOG_LINE: usize = 1000;
 /// Reports of requests that wait to be taken; more are dropped.
 const REPORTS: usize = 16;
 
-/// Where and as whom the Bot API is asked.
+/// Where the Bot API is, and the token it is asked with.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub token: Secret,

@@ -31,7 +31,7 @@ const BODY: usize = 1024 * 1024;
 const REDIRECTS: usize = 3;
 
 /// When the registration of `site`'s domain ends. Waits for a check's permit first. `base` is the
-/// address of an RDAP service that knows every domain; without it IANA's list says whom to ask.
+/// address of an RDAP service that knows every domain; without it IANA's list says which server to ask.
 ///
 /// # Errors
 ///

@@ -44,7 +44,7 @@ pub fn noting<T>(scope: &Scope, read: impl FnOnce(&Scope) -> T) -> (T, Vec<Strin
     (read, taken.into_inner())
 }
 
-/// The secrets of a site that asks for this: what it took from the environment, unless that is whom
+/// The secrets of a site that asks for this: what it took from the environment, unless that is the host that
 /// it asks, its `auth`, headers, and the fields of its `login` that are called like one.
 pub fn secrets(check: &Check, taken: Vec<String>) -> Secrets {
     let mut secrets = taken;

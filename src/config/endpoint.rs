@@ -25,7 +25,7 @@ pub const STARTTLS: [(&str, StartTls); 3] = [
     ("pop3", StartTls::Pop3),
 ];
 
-/// What is asked of whom.
+/// What is asked of which server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// A name or an address without brackets, and a port; `None` = the system's resolvers.

@@ -230,7 +230,7 @@ pub async fn handshake(address: SocketAddr, host: &str, bundle: &Bundle) -> io::
     }
 }
 
-/// A session, and whom it is with.
+/// A session, and the server that it is with.
 pub struct Secured {
     pub session: Session,
     /// As sent: the leaf first.

@@ -120,7 +120,7 @@ fn a_cut_anywhere_loses_only_what_comes_after_it_and_a_flip_only_its_record() {
         bad[at] ^= 1 << (at % 8);
         fs::write(&path, &bad).expect("writes");
         let (flipped, said) = read(dir.path());
-        // The first record has the names: without it nobody knows whose the others are.
+        // The first record has the names: without it the others have no owner.
         let lost = if at < all_names(&good) { all.len() } else { 1 };
         assert!(flipped.len() + lost >= all.len(), "{at}: {}", flipped.len());
         assert!(flipped.iter().all(|r| all.contains(r)), "{at}");

@@ -248,7 +248,7 @@ impl Files {
 /// two blocks and one has room for it, it goes into the next block; what is left free reads as zeros.
 pub(super) fn append(file: &File, length: &mut u64, record: &[u8]) -> io::Result<Written> {
     if file.metadata()?.len() != *length {
-        return Err(io::Error::other("somebody else wrote to it"));
+        return Err(io::Error::other("another process wrote to it"));
     }
     let bytes = record.len() as u64;
     let mut at = *length;

@@ -600,7 +600,7 @@ fn a_hundred_wrong_codes_of_many_end_pair_and_do_not_end_the_next() {
     api.wait_confirmed();
     drop(running);
 
-    // What comes while nobody asks is not for the next start.
+    // What comes while no agent asks is not for the next start.
     for guess in 0..120 {
         let user = 2000 + i64::from(guess);
         api.say(user, user, &format!("{:06}", guess * 7919));

@@ -12,7 +12,7 @@ use std::time::Duration;
 const GROUP: i64 = -1_001_234_567_890;
 const STRANGER: i64 = 555_001;
 
-/// Somebody types and presses, at the pace of a person: a second in a private chat, three in a group.
+/// A user types and presses, at the pace of a person: a second in a private chat, three in a group.
 struct Talk<'a> {
     api: &'a BotApi,
     chat: i64,

@@ -1,4 +1,4 @@
-//! The whole flow against an emulator of the Bot API that somebody else wrote: `telegram-test-api`
+//! The whole flow against an emulator of the Bot API by other authors: `telegram-test-api`
 //! from npm. It has no long poll, ignores `offset` and `limit`, and answers methods that it does not
 //! know with HTTP 500. Ignored by default, since npm fetches it from its registry:
 //!

@@ -7,7 +7,7 @@ use crate::support::web::{Behaviour, Web};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
-/// Nobody but us may know it.
+/// It is a secret.
 const PATH: &str = "/ping/5ecret-uuid";
 
 fn with_heartbeat(sites: &Web, heartbeat: &str) -> Sitemon {

@@ -449,7 +449,7 @@ fn a_signal_ends_the_agent_in_good_order_while_a_check_hangs() {
     }
 }
 
-/// Whoever opens a pipe for writing waits for a reader: so does a save on flash that hangs.
+/// Opening a pipe for writing waits for a reader: so does a save on flash that hangs.
 #[test]
 fn a_flash_that_hangs_does_not_hold_up_the_end() {
     for files in [&["history.new"][..], &["history.new", "snapshot.new"]] {

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-/// A site that is asked every second, and the agent that writes to a pipe nobody reads.
+/// A site that is asked every second, and the agent that writes to a pipe without a reader.
 struct Scene {
     web: Web,
     sitemon: Sitemon,

@@ -73,7 +73,7 @@ fn a_line_without_a_route_is_not_the_sites_fault() {
 #[test]
 fn an_outage_goes_on_over_a_cut_and_its_end_is_told_after() {
     in_own_network(|network| {
-        // Only a site that was up makes anybody wonder about the line.
+        // Only a site that was up makes the uplink be probed.
         let lab = two_elsewhere_one_here().site("news", Network::elsewhere(12));
         let running = lab.start();
         lab.fails("blog");
@@ -286,7 +286,7 @@ fn a_line_that_flickers_is_at_most_one_message_and_no_outage() {
                 } else {
                     network.mend();
                 }
-                // The flicker itself: nobody can wait for what may go unseen.
+                // The flicker itself: what may go unseen cannot be waited for.
                 std::thread::sleep(Duration::from_secs(2));
             }
         }

@@ -189,7 +189,7 @@ impl Sitemon {
         Running::spawn(command).output()
     }
 
-    /// Runs `sitemon ARGUMENTS` to its end with nobody at the other end of stdout and stderr, and
+    /// Runs `sitemon ARGUMENTS` to its end with no reader of stdout and stderr, and
     /// returns its exit code: `None` when a signal ended it.
     pub fn unread(&self, arguments: &[&str]) -> Option<i32> {
         let (reader, writer) = std::io::pipe().expect("a pipe");

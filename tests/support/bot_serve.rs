@@ -38,7 +38,7 @@ impl Shared {
         result
     }
 
-    /// `None`: the bot is gone, there is nobody to answer.
+    /// `None`: the bot is gone, and its request with it.
     fn get_updates(&self, params: &Params, stream: &TcpStream) -> Option<Answer> {
         let seconds = int(params, "timeout").unwrap_or(0).clamp(0, MAX_POLL);
         let give_up = Instant::now() + Duration::from_secs(seconds.unsigned_abs());

@@ -62,7 +62,7 @@ impl Network {
         for network in ELSEWHERE {
             ip(&["addr", "del", network, "dev", "lo"]);
             if how == Cut::Silent {
-                // Sent over the loopback interface to an address that nobody has: dropped.
+                // Sent over the loopback interface to an address that no host has: dropped.
                 ip(&["route", "add", &masked(network), "dev", "lo"]);
             }
         }

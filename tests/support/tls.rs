@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A certificate authority that nobody trusts but who is given its PEM.
+/// A certificate authority that is trusted only where its PEM is given.
 pub struct TestCa {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }

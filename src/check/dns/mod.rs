@@ -1,4 +1,4 @@
-//! The DNS check: whom to ask, and what the answer is worth.
+//! The DNS check: which server to ask, and what the answer is worth.
 
 mod exchange;
 mod system;

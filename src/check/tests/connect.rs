@@ -111,7 +111,7 @@ fn a_name_leads_to_a_connection_and_tells_what_it_took() {
         missing.failure.detail,
         "cannot resolve 127.0.0.1: no IPv6 address"
     );
-    // Nobody is asked for it: it is longer than a label may be.
+    // No resolver is asked for it: it is longer than a label may be.
     let long = "x".repeat(64);
     let unknown = connect(&long, IpVersion::Any).err().expect("none");
     assert_eq!(unknown.failure.kind, FailureKind::NoName);

@@ -138,7 +138,7 @@ fn endless_headers_are_too_large() {
     assert_eq!(told(&endless(&LONG), limit), too_large, "few but long ones");
 }
 
-/// `head`, then `chunk` for as long as somebody takes it.
+/// `head`, then `chunk` for as long as it is taken.
 fn endless(head: &'static str, chunk: &'static [u8]) -> Server {
     Server::new(move |mut stream: TcpStream| {
         while request(&mut stream).is_some() {

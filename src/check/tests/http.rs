@@ -205,7 +205,7 @@ fn a_refused_connection_is_told_with_its_address() {
 
 #[test]
 fn a_name_that_does_not_exist_is_no_name_where_a_resolver_says_so() {
-    // RFC 6761: never resolves. Without any resolver nobody can tell.
+    // RFC 6761: never resolves. Without any resolver that cannot be told.
     let outcome = outcome("http://nothing.invalid/", |_| {});
     assert_eq!(outcome.address, None);
     let denied = (

@@ -208,7 +208,7 @@ fn answers_that_are_not_ours_do_not_count_and_one_that_is_will_do() {
                 damaged[3] ^= 1;
                 let longer = [payload, &[0; 300]].concat();
                 let mut answers = vec![
-                    answer(id, number, b"somebody else's"),
+                    answer(id, number, b"another sender's"),
                     answer(id, number, b""),
                     answer(id, number, &longer),
                     answer(id, 7, payload),
@@ -295,7 +295,7 @@ fn silence_is_a_timeout() {
             let timeout = Duration::from_millis(600);
             let start = Instant::now();
             let silent = block_on(ping_within(address, kind, timeout));
-            let failure = silent.expect_err("nobody is there");
+            let failure = silent.expect_err("no host is there");
             assert_eq!(failure.kind, FailureKind::Timeout);
             assert_eq!(failure.detail, "no echo within 600ms");
             assert!(start.elapsed() >= timeout);
@@ -310,7 +310,7 @@ fn silence_is_a_timeout() {
 
 #[test]
 fn a_machine_that_is_off_is_told_before_the_time_is_up() {
-    // Nobody answers to ARP and neighbour solicitations on this wire.
+    // No host answers to ARP and neighbour solicitations on this wire.
     let setup = [
         "link set lo up",
         "link add wire type veth peer name end",
@@ -330,7 +330,7 @@ fn a_machine_that_is_off_is_told_before_the_time_is_up() {
         ] {
             let address = host.parse().expect("an address");
             let start = Instant::now();
-            let failure = ping_over(address, kind).expect_err("nobody is there");
+            let failure = ping_over(address, kind).expect_err("no host is there");
             assert_eq!(failure.kind, FailureKind::Connect, "{host}");
             assert_eq!(failure.detail, format!("no route to host {host}"));
             assert!(start.elapsed() < Duration::from_secs(4), "{host}");

@@ -163,5 +163,5 @@ fn the_whole_bundle_is_in_memory_once_however_many_use_it() {
     assert!(!Arc::ptr_eq(&one, &read(Some(&other))));
     let old = Arc::downgrade(&one);
     drop((one, two));
-    assert!(old.upgrade().is_none(), "kept by nobody");
+    assert!(old.upgrade().is_none(), "not kept");
 }

@@ -99,7 +99,7 @@ fn unconnectable() -> (TcpListener, Vec<TcpStream>) {
     (listener, queue)
 }
 
-/// A port where nobody listens.
+/// A port without a listener.
 fn refusing() -> std::net::SocketAddr {
     let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     free.local_addr().expect("bound")

@@ -79,7 +79,7 @@ pub struct SiteRecord {
     pub expiry: Vec<ExpiryRecord>,
 }
 
-/// Whom to ask about the domains under a top-level domain (RFC 9224).
+/// The server to ask about the domains under a top-level domain (RFC 9224).
 #[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
 #[nserde(default)]
 pub struct RegistryRecord {

@@ -215,7 +215,7 @@ pub enum StartTls {
 /// `dns://[server[:port]]/name?type=A` (RFC 4501).
 #[derive(Clone, Debug, PartialEq)]
 pub struct DnsCheck {
-    /// Whom to ask; `None` = the system's resolvers (`/etc/resolv.conf`).
+    /// The server to ask; `None` = the system's resolvers (`/etc/resolv.conf`).
     pub server: Option<(String, u16)>,
     /// What is asked for, without the dot at the end.
     pub name: String,

@@ -6,7 +6,7 @@ use crate::monitor::site::access::Access;
 use crate::monitor::site::state::State;
 use std::time::Duration;
 
-/// Somebody presses the button that says `label` under the message that was told as the `nth`.
+/// A user presses the button that says `label` under the message that was told as the `nth`.
 fn press(world: &mut World, nth: usize, label: &str) -> String {
     press_by(world, nth, label, "Ann")
 }

@@ -1,4 +1,4 @@
-//! The daily summary: what it says, when it comes, and to whom.
+//! The daily summary: what it says, when it comes, and to which chats.
 
 use super::world::*;
 use crate::monitor::site::Site;

@@ -155,7 +155,7 @@ fn an_outage_that_was_told_before_goes_on_without_the_time_we_were_blind() {
     world.pass(100);
     assert_eq!(world.received().len(), 1);
     cut(&mut world, &["blog"]);
-    // A down site's failures do not ask; another one's would. Somebody must notice.
+    // A down site's failures do not ask; another one's would: it must be noticed.
     world.pass(3600);
     restore(&mut world, &["blog"]);
     world.pass(70);
@@ -257,7 +257,7 @@ fn a_name_that_alone_does_not_resolve_is_the_sites_own_fault() {
     assert_eq!(
         world.state("shop"),
         State::Down,
-        "somebody said that there is no such name"
+        "a resolver said that there is no such name"
     );
 }
 

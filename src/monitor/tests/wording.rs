@@ -1,5 +1,5 @@
 //! The product's voice in one place: every kind of news, and the answers to what people ask most.
-//! Whoever changes a word changes it here too.
+//! A change of a word is a change here too.
 
 use super::world::*;
 use crate::monitor::alert::{Alert, Notification, compose, first_message};

@@ -288,7 +288,7 @@ impl World {
         }
     }
 
-    /// Somebody writes in the chat; the texts of the answers that came at once.
+    /// A user writes in the chat; the texts of the answers that came at once.
     pub fn ask(&mut self, text: &str) -> Vec<String> {
         self.ask_from(CHAT, Some(1), text)
     }

@@ -84,7 +84,7 @@ fn endless(head: &'static str, chunk: Vec<u8>, pause: u64) -> SocketAddr {
     })
 }
 
-/// A port where nobody listens any more.
+/// A port without a listener by now.
 fn refusing() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("bound")
@@ -235,7 +235,7 @@ fn streams(cases: &mut Cases) {
     );
     let slow = format!("expected \"220 \" but got \"{}…\"", ".".repeat(60));
     cases.down(at(endless("", b"..".to_vec(), 10)), wanted, &slow);
-    // A gigabyte, if anybody took it.
+    // A gigabyte, if it were taken.
     cases.down(
         at(endless("", vec![b'.'; 1 << 20], 0)),
         wanted,

@@ -1,4 +1,4 @@
-//! Nothing grows, nobody is late, and nothing is called down that is not.
+//! Nothing grows, nothing is late, and nothing is called down that is not.
 
 use super::common::{Tally, client, never_more_than, site, site_table, sites, wait_for};
 use crate::support::agent::Sitemon;

@@ -1,4 +1,4 @@
-//! What is asked, whom, and how answers are judged.
+//! What is asked of which server, and how answers are judged.
 
 use super::*;
 use crate::check::deadline::Deadline;
@@ -226,7 +226,7 @@ fn a_closed_port_is_told_at_once() {
 #[test]
 fn a_server_whose_name_leads_nowhere_is_told_so() {
     let mut site = dns_site(([127, 0, 0, 1], 53).into(), |check| {
-        // The C library refuses it without asking anybody.
+        // The C library refuses it without asking any server.
         check.server = Some((String::new(), 53));
     });
     let outcome = block_on(run(&client(), &site, false));

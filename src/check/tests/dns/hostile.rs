@@ -143,7 +143,7 @@ fn five_thousand_records_in_64_kib_are_read() {
             message.extend_from_slice(&record);
             count += 1;
         }
-        // The last of them is another one, and the rest is what nobody counts.
+        // The last of them is another one, and the rest is not counted.
         message.truncate(message.len() - 4);
         message.extend_from_slice(TWO);
         message[6..8].copy_from_slice(&count.to_be_bytes());
