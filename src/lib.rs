@@ -45,4 +45,5 @@ mod process;
 pub mod secret;
 pub mod state;
 mod timeout;
+mod timer;
 pub mod vitals;

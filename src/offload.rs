@@ -60,12 +60,13 @@ pub fn spawn(name: &str, job: Job, done: impl Send + 'static) -> io::Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timer;
 
     #[test]
     fn the_result_comes_back_and_a_panic_is_an_error() {
-        let four = smol::block_on(offload(|| Ok(2 + 2)));
+        let four = timer::block_on(offload(|| Ok(2 + 2)));
         assert_eq!(four.ok(), Some(4));
-        let none = smol::block_on(offload(|| -> io::Result<()> { panic!("on purpose") }));
+        let none = timer::block_on(offload(|| -> io::Result<()> { panic!("on purpose") }));
         assert!(none.is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Time-outs of futures.
 
-use async_io::Timer;
+use crate::timer::Timer;
 use futures_lite::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
@@ -30,7 +30,8 @@ pub fn at_most<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_lite::future::{block_on, pending, ready};
+    use crate::timer::block_on;
+    use futures_lite::future::{pending, ready};
 
     #[test]
     fn what_is_ready_counts_and_what_takes_too_long_does_not() {

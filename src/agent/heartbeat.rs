@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::http::{Client, TransferError, TransferRequest};
 use crate::secret::Secret;
-use async_io::Timer;
+use crate::timer::Timer;
 use futures_lite::{AsyncReadExt, FutureExt};
 use isahc::http::HeaderMap;
 use log::Level;
@@ -114,6 +114,7 @@ impl Drop for Over<'_> {
 mod tests {
     use super::*;
     use crate::http::Limits;
+    use crate::timer;
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
     use std::thread::{self, JoinHandle};
@@ -157,9 +158,9 @@ mod tests {
     fn a_beat_is_one_get() {
         let (url, served) = server(&[TAKEN, GONE]);
         let heartbeat = heartbeat(Clock::system());
-        smol::block_on(heartbeat.beat(&Secret::new(url.clone())));
+        timer::block_on(heartbeat.beat(&Secret::new(url.clone())));
         assert!(!heartbeat.failing.get());
-        smol::block_on(heartbeat.beat(&Secret::new(url)));
+        timer::block_on(heartbeat.beat(&Secret::new(url)));
         assert!(heartbeat.failing.get());
         let lines = served.join().expect("served");
         assert_eq!(lines, ["GET /ping/SECRET HTTP/1.1"; 2]);
@@ -175,7 +176,7 @@ mod tests {
         let answers: &'static [&'static str] = Box::leak(Box::new([&*flood.leak()]));
         let (url, served) = server(answers);
         let url = Url::parse(&url).expect("a URL");
-        let cause = smol::block_on(heartbeat(Clock::system()).ask(&url));
+        let cause = timer::block_on(heartbeat(Clock::system()).ask(&url));
         assert_eq!(cause, Err("answer's headers are too large".to_owned()));
         served.join().expect("served");
     }
@@ -184,7 +185,7 @@ mod tests {
     fn there_is_never_a_second_one_under_way() {
         let (url, served) = server(&[TAKEN]);
         let (heartbeat, url) = (heartbeat(Clock::system()), Secret::new(url));
-        smol::block_on(futures_lite::future::zip(
+        timer::block_on(futures_lite::future::zip(
             heartbeat.beat(&url),
             heartbeat.beat(&url),
         ));
@@ -198,7 +199,7 @@ mod tests {
         listener.set_nonblocking(true).expect("not blocking");
         let address = listener.local_addr().expect("an address");
         let heartbeat = heartbeat(Clock::showing(|| 60));
-        smol::block_on(heartbeat.beat(&Secret::new(format!("https://{address}/"))));
+        timer::block_on(heartbeat.beat(&Secret::new(format!("https://{address}/"))));
         assert!(!heartbeat.failing.get());
         assert!(listener.accept().is_err(), "no connection was made");
     }
@@ -207,7 +208,7 @@ mod tests {
     fn the_first_failure_in_a_row_is_a_warning_and_the_url_is_in_none() {
         let heartbeat = heartbeat(Clock::system());
         let url = Url::parse("http://127.0.0.1:1/SECRET").expect("a URL");
-        let cause = smol::block_on(heartbeat.ask(&url)).expect_err("the port is closed");
+        let cause = timer::block_on(heartbeat.ask(&url)).expect_err("the port is closed");
         assert_eq!(cause, "cannot connect to its host");
         let text = format!("the heartbeat was not taken: {cause}");
         assert_eq!(heartbeat.note(Ok(())), None);

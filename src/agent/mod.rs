@@ -30,13 +30,13 @@ use crate::monitor::time::Moment;
 use crate::monitor::{Action, Event, Level, Monitor};
 use crate::offload::offload;
 use crate::state::{self, HistoryFiles, OpenError, Writer, Written};
+use crate::timer::{self, Timer};
 use crate::vitals::{self, AnswerTimes};
 use async_channel::{Receiver, Sender};
-use async_io::Timer;
 use async_lock::{Semaphore, SemaphoreGuardArc};
 use chat_transport::Transport;
 pub use chat_transport::{Terminal, telegram};
-use futures_lite::{FutureExt, StreamExt};
+use futures_lite::FutureExt;
 use heartbeat::HeartbeatSender;
 use notifier::Notifier;
 use reload::Reading;
@@ -126,7 +126,7 @@ pub fn run(options: Options) -> Result<(), StartError> {
         agent.run().await;
         Ok(())
     });
-    smol::block_on(executor.run(agent))
+    timer::block_on(executor.run(agent))
 }
 
 /// The HTTP client that `[agent]` describes, with so many connections.
@@ -315,7 +315,6 @@ impl Agent {
     }
 
     async fn run(mut self) {
-        let mut timer = Timer::never();
         // When the first signal to stop came.
         let mut stopped: Option<Instant> = None;
         self.feed(Event::Due);
@@ -329,13 +328,10 @@ impl Agent {
                 .into_iter()
                 .flatten()
                 .min();
-            match wake {
-                Some(at) => timer.set_at(at),
-                None => timer = Timer::never(),
-            }
+            let timer = wake.map_or(Timer::never(), Timer::at);
             let input = async { self.input.recv().await.ok() }
                 .or(async {
-                    timer.next().await;
+                    timer.await;
                     None
                 })
                 .await;

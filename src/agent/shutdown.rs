@@ -3,8 +3,8 @@
 use super::{Agent, END_TIMEOUT, Input};
 use crate::offload::offload;
 use crate::state;
+use crate::timer::Timer;
 use async_channel::Receiver;
-use async_io::Timer;
 use futures_lite::{FutureExt, future};
 use smol::Task;
 use std::io;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::http::Limits;
+use crate::timer;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivateKeyDer;
@@ -33,7 +34,7 @@ fn report(uplink: &[SocketAddr]) -> ProbeResult {
         uplink: uplink.iter().map(target).collect(),
         telegram: None,
     };
-    smol::block_on(probe.report())
+    timer::block_on(probe.report())
 }
 
 fn listener(ip: &str) -> (TcpListener, SocketAddr) {
@@ -107,7 +108,7 @@ fn only_a_name_elsewhere_is_worth_a_deep_look() {
             uplink: Vec::new(),
             telegram: Some((near.to_owned(), Proxy::Environment)),
         };
-        let report = smol::block_on(probe.report());
+        let report = timer::block_on(probe.report());
         assert_eq!((report.names, report.trusted), (None, None), "{near}");
     }
     assert!(far_name("https://api.telegram.org").is_some());
@@ -173,7 +174,7 @@ fn only_a_certificate_for_other_names_is_taken_for_a_portal() {
     let trusted = |addresses: &[SocketAddr]| {
         let sockets = Semaphore::new(1);
         let probe = probe.certificate(addresses, "api.example", &bundle, &sockets);
-        smol::block_on(probe)
+        timer::block_on(probe)
     };
     let good = |authority: &Authority| authority.server("api.example", 4000);
     assert_eq!(trusted(&[good(&ours)]), Some(true));
@@ -206,7 +207,7 @@ fn a_name_as_target_is_resolved() {
         }],
         telegram: None,
     };
-    assert!(smol::block_on(probe.report()).up);
+    assert!(timer::block_on(probe.report()).up);
 }
 
 #[test]
@@ -224,5 +225,5 @@ fn a_look_up_that_hangs_does_not_hold_up_a_target_without_a_name() {
         uplink: vec![target("localhost"), target("127.0.0.1")],
         telegram: None,
     };
-    assert!(smol::block_on(probe.report()).up);
+    assert!(timer::block_on(probe.report()).up);
 }

@@ -272,7 +272,8 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_lite::future::{block_on, zip};
+    use crate::timer::block_on;
+    use futures_lite::future::zip;
     use proptest::prelude::*;
     use std::io::Write;
     use std::os::fd::OwnedFd;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::http::Limits;
+use crate::timer;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -90,14 +91,14 @@ fn nothing_is_sent_over_https_before_the_clock_is_set() {
     server.set_nonblocking(true).expect("not blocking");
     let (clock, _) = clock_set_after(usize::MAX);
     let telegram = telegram_at("https", &server, clock);
-    let delivery = smol::block_on(telegram.send(&message(), None));
+    let delivery = timer::block_on(telegram.send(&message(), None));
     let later = Delivery::Later {
         after: Some(Duration::from_secs(5)),
         everywhere: true,
         reason: "clock not set".into(),
     };
     assert_eq!(delivery, later);
-    let me = smol::block_on(telegram.get_me()).map_err(|error| error.to_string());
+    let me = timer::block_on(telegram.get_me()).map_err(|error| error.to_string());
     assert_eq!(me.err().as_deref(), Some("clock not set"));
     let touched = server.accept().map_err(|error| error.kind());
     assert_eq!(touched.err(), Some(std::io::ErrorKind::WouldBlock));
@@ -109,7 +110,7 @@ fn a_server_without_tls_is_spoken_to_with_any_clock() {
     let (clock, _) = clock_set_after(usize::MAX);
     let telegram = telegram_at("http", &server, clock);
     let hang_up = std::thread::spawn(move || drop(server.accept()));
-    let delivery = smol::block_on(telegram.send(&message(), None));
+    let delivery = timer::block_on(telegram.send(&message(), None));
     let Delivery::Later { reason, .. } = delivery else {
         panic!("{delivery:?}");
     };
@@ -128,7 +129,7 @@ fn the_poll_over_https_begins_when_the_clock_is_set() {
         let _ = contact.try_send((came, looks.load(Ordering::Relaxed)));
     });
     let (events, _incoming) = async_channel::bounded(1);
-    let seen = smol::block_on(futures_lite::future::or(
+    let seen = timer::block_on(futures_lite::future::or(
         async {
             telegram.poll(None, &[], &events).await;
             None

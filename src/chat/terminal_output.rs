@@ -6,8 +6,8 @@
 
 use super::stdio::{self, Stream};
 use crate::monitor::render::text::count;
+use crate::timer::Timer;
 use async_channel::{Receiver, Sender};
-use async_io::Timer;
 use futures_lite::FutureExt;
 use std::cell::RefCell;
 use std::collections::VecDeque;

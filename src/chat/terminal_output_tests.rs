@@ -1,5 +1,6 @@
 use super::*;
-use futures_lite::future::{block_on, zip};
+use crate::timer::block_on;
+use futures_lite::future::zip;
 use std::io::{PipeReader, Read, pipe};
 use std::os::fd::OwnedFd;
 

@@ -306,8 +306,8 @@ pub(super) fn text(mut bytes: Vec<u8>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timer::block_on;
     use flate2::{Compression, GzBuilder};
-    use futures_lite::future::block_on;
     use isahc::http::HeaderValue;
     use proptest::prelude::*;
     use std::io::Write;

@@ -13,6 +13,7 @@ use crate::monitor::site::Site;
 use crate::monitor::site::outcome::{Expiry, FailureKind, Outcome};
 use crate::monitor::site::state::State;
 use crate::state;
+use crate::timer;
 use smol::LocalExecutor;
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -31,7 +32,7 @@ pub fn check(config: &Config, names: &[String], json: bool) -> Result<(), Failur
         registries: registries(config, &sites),
     };
     let began = Instant::now();
-    let mut rows = smol::block_on(asker.ask_all(&sites));
+    let mut rows = timer::block_on(asker.ask_all(&sites));
     if names.is_empty() {
         mark_unreachable(&sites, &mut rows);
     }

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::monitor::bot::command::COMMANDS;
 use crate::monitor::outbox::message::{Content, Incoming};
 use crate::state;
+use crate::timer;
 use futures_lite::FutureExt;
 use std::collections::HashMap;
 use std::fs::File;
@@ -30,7 +31,7 @@ pub fn pair(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
     // A running agent would take the code away from us, and we its commands.
     let _lock = state::reserve(&config.agent.state).map_err(Failure::Usage)?;
     let telegram = telegram(config, settings)?;
-    smol::block_on(async {
+    timer::block_on(async {
         let refused = |e: crate::chat::telegram::ApiError| Failure::Telegram(e.to_string());
         telegram.find_route().await;
         let me = telegram.get_me().await.map_err(refused)?;

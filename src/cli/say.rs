@@ -9,6 +9,7 @@ use crate::files;
 use crate::monitor::outbox::message::{Delivery, Message};
 use crate::monitor::render::text::{escape, pack};
 use crate::state;
+use crate::timer;
 use std::io;
 
 /// Bytes of a text from stdin: four or five messages, which Telegram takes one after another.
@@ -32,13 +33,13 @@ pub fn say(config: &Config, words: &[String]) -> Result<(), Failure> {
         ));
     }
     let telegram = telegram(config, settings)?;
-    smol::block_on(telegram.find_route());
+    timer::block_on(telegram.find_route());
     let html = escape(text.trim_end());
     let mut failed = Vec::new();
     for &chat in &settings.chats {
         for part in pack(html.lines()) {
             let others = &settings.chats;
-            if let Err(reason) = smol::block_on(deliver(&telegram, chat, others, part)) {
+            if let Err(reason) = timer::block_on(deliver(&telegram, chat, others, part)) {
                 failed.push(format!("chat {chat} did not get it: {reason}"));
                 break;
             }

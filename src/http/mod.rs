@@ -33,6 +33,7 @@ pub use trust::Trust;
 use crate::lock::lock;
 use crate::monitor::site::{IpVersion, Proxy};
 use crate::offload::offload;
+use crate::timer::Timer;
 use async_io::Async;
 use async_lock::{Semaphore, SemaphoreGuardArc};
 use isahc::config::{Configurable, RedirectPolicy};
@@ -226,7 +227,7 @@ impl Client {
                 let _ = book.woken.recv().await;
                 continue;
             };
-            async_io::Timer::at(book.start + due).await;
+            Timer::at(book.start + due).await;
             let stands = book.lock().due().is_some_and(|due| due <= book.now());
             if stands {
                 self.nudge().await;

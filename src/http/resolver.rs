@@ -227,7 +227,7 @@ fn unresolved(code: c_int, errno: &io::Error) -> Unresolved {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use async_io::block_on;
+    use crate::timer::{Timer, block_on};
 
     #[test]
     fn a_name_that_cannot_be_is_denied_without_a_question() {
@@ -288,7 +288,7 @@ mod tests {
     fn running(all: Vec<(u64, Found)>) -> Lookup {
         let run = |(millis, found)| -> Running {
             Box::pin(async move {
-                async_io::Timer::after(Duration::from_millis(millis)).await;
+                Timer::after(Duration::from_millis(millis)).await;
                 found
             })
         };

@@ -349,6 +349,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timer;
     use std::time::SystemTime;
 
     const BUNDLE: &str = "/etc/ssl/bundle.pem";
@@ -474,12 +475,12 @@ mod tests {
         assert_eq!(roots.bundle(Some(missing)).as_deref(), Ok(missing));
         for _ in 0..2 {
             assert_eq!(
-                smol::block_on(roots.refresh(missing)),
+                timer::block_on(roots.refresh(missing)),
                 Err("cannot read ca_file /nowhere/ca.pem: No such file or directory".to_owned())
             );
         }
         assert_eq!(
-            smol::block_on(roots.refresh(Path::new("/dev/zero"))),
+            timer::block_on(roots.refresh(Path::new("/dev/zero"))),
             Err("cannot read ca_file /dev/zero: it is a device, not a regular file".to_owned())
         );
     }

@@ -459,7 +459,7 @@ fn the_time_of_a_look_begins_with_its_permit() {
     let mut site = tls_site(&server);
     site.timeout = Duration::from_secs(2);
     let given_back = async {
-        async_io::Timer::after(site.timeout + Duration::from_millis(100)).await;
+        crate::timer::Timer::after(site.timeout + Duration::from_millis(100)).await;
         assert_eq!(server.accepted(), 0, "it waits");
         drop(held);
     };

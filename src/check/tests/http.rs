@@ -393,7 +393,7 @@ fn the_time_for_a_permit_is_not_counted() {
     let (outcome, ()) = block_on(futures_lite::future::zip(
         run(&client, &site, false),
         async {
-            async_io::Timer::after(Duration::from_millis(400)).await;
+            crate::timer::Timer::after(Duration::from_millis(400)).await;
             assert_eq!(server.accepted(), 0, "one check's connection at a time");
             drop(permit);
         },

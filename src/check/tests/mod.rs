@@ -34,7 +34,7 @@ use crate::http::{Client, Limits};
 use crate::monitor::site::outcome::{FailureKind, Outcome};
 use crate::monitor::site::{Check, HttpCheck, HttpVersion, IpVersion, Site, StatusSet};
 use crate::plain_site::plain_site;
-use futures_lite::future::block_on;
+use crate::timer::block_on;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};

@@ -6,7 +6,7 @@ use crate::check::rdap::{Registries, inspect, inspect_within, lead};
 use crate::monitor::persist::snapshot::RegistryRecord;
 use crate::monitor::site::Site;
 use crate::monitor::site::outcome::{Expiry, Failure, FailureKind};
-use futures_lite::future::block_on;
+use crate::timer::block_on;
 use std::io::Write;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};

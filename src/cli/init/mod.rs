@@ -18,6 +18,7 @@ use crate::monitor::site::Site;
 use crate::monitor::site::state::State;
 use crate::secret::Secret;
 use crate::state;
+use crate::timer;
 use async_signal::{Signal, Signals};
 use bot::Bot;
 use found::{Found, Users};
@@ -40,7 +41,7 @@ pub fn init(path: &Path, options: &Init) -> Result<(), Failure> {
         signals.next().await;
         Err(Failure::Interrupted)
     };
-    smol::block_on(ended.or(set_up(path, options)))
+    timer::block_on(ended.or(set_up(path, options)))
 }
 
 async fn set_up(path: &Path, options: &Init) -> Result<(), Failure> {
