@@ -28,7 +28,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use writer::Files;
 pub use writer::{BLOCK, Written};
 
@@ -44,6 +44,9 @@ const OPEN_WITHIN: Duration = Duration::from_secs(10);
 /// How often and how soon again [`read`] looks when the files change under it.
 const READ_ATTEMPTS: u32 = 5;
 const READ_PAUSE: Duration = Duration::from_millis(20);
+/// How long another process may hold the lock in passing: `status` asks whether it is locked, and a
+/// child has its parent's until it runs its own program.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
 
 /// An open state directory. Its lock is held until this and what it was loaded to are dropped.
 #[derive(Debug)]
@@ -166,8 +169,8 @@ impl State {
             OpenError::Unusable(format!("cannot use {shown}: {}", reason(&e)))
         })?;
         let mut locked = lock.try_lock();
-        if let Err(TryLockError::WouldBlock) = locked {
-            // `status` may be asking whether it is locked.
+        let given_up = Instant::now() + LOCK_WAIT;
+        while matches!(locked, Err(TryLockError::WouldBlock)) && Instant::now() < given_up {
             thread::sleep(READ_PAUSE);
             locked = lock.try_lock();
         }
