@@ -146,9 +146,14 @@ fn down_is_so(facts: &Facts, site: usize, raised: Span, verdict: &mut Judgement)
         if run.iter().any(|c| c.why == Why::Site) {
             return None;
         }
-        undecidable |= run.iter().all(|c| facts.is_undecidable(c));
+        undecidable |= run.iter().all(|c| facts.is_undecidable(c)) && !one_loss(run);
         reasons.extend(run.iter().map(|c| c.why));
     }
+    // One that fails by its name is asked again: it takes two losses of names that no look could see.
+    let begin = begin.saturating_sub(usize::from(tries == 1));
+    undecidable |= checks[begin..end]
+        .windows(tries.max(2))
+        .any(|run| run.iter().all(|c| facts.is_undecidable(c)) && !one_loss(run));
     if undecidable {
         verdict.undecidable += 1;
         return None;
@@ -157,6 +162,12 @@ fn down_is_so(facts: &Facts, site: usize, raised: Span, verdict: &mut Judgement)
     Some(format!(
         "was down, which was not so; its failures: {reasons:?}"
     ))
+}
+
+/// All of them failed in the same loss of names: a resolver that was silent for a moment.
+fn one_loss(run: &[CheckRun]) -> bool {
+    let lost = |c: &CheckRun| matches!(c.why, Why::Names(_));
+    run.iter().all(|c| lost(c) && c.why == run[0].why)
 }
 
 fn found(facts: &Facts, site: usize, span: Span, what: impl Fn(&CheckRun) -> bool) -> bool {
