@@ -264,7 +264,8 @@ fn longest_until(facts: &Facts, site: usize, end: usize) -> Option<i64> {
     let checks = &facts.record.checks[site];
     let last_out = checks[..end].iter().rposition(|c| c.why == Why::Site)?;
     // The first failure of it: it goes on over an answer that the power went with.
-    let ended = |c: &CheckRun| !c.why.failed() && facts.counted(site, c.to) && !facts.forgotten(c);
+    let ended =
+        |c: &CheckRun| !c.why.failed() && facts.counted(site, c.to) && !facts.forgotten(site, c);
     let first = checks[..last_out]
         .iter()
         .rposition(ended)
