@@ -79,11 +79,13 @@ pub fn must_be_so(
             MINUTE,
         );
         let changes = facts.changes[site].iter().filter(|c| hour.has(**c)).count();
-        // A recovery behind its parent is seen, and so a change, when that is back.
+        // A recovery behind its parent is seen, and so a change, when that is back; what it was before
+        // and after was told, too.
         let told = |h: &&Heard| {
+            use Said::{Down, Fast, Slow, Up};
             h.about(&one.line.site, one.chat)
                 && hour.has(h.at)
-                && matches!(h.line.said, Said::Down | Said::Up(_))
+                && matches!(h.line.said, Down | Up(_) | Slow | Fast)
         };
         let seen = 1 + heard.iter().filter(told).count();
         // What waited for a write when the power went is found again: that it is up, and that it is slow.
