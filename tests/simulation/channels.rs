@@ -319,6 +319,8 @@ impl<'a> Heard<'a> {
                 .iter()
                 .filter(|(_, said, number)| *number == incident && matches!(said, Said::Up(_)));
             let ended = ups.map(|(a, ..)| a.at).min().unwrap_or(i64::MAX);
+            // Nor one that was over then, though a power cut forgot that, and it went on.
+            let ended = ended.min(self.forgotten_end(&sent.site, known));
             let acknowledged = record.fed.iter().any(|fed| {
                 let written = &plan.written[fed.which];
                 let all = written.text == "/ack" && plan.chats.contains(&written.chat);
@@ -341,6 +343,15 @@ impl<'a> Heard<'a> {
                 ));
             }
         }
+    }
+
+    /// When a check after `since` found the site up, and that was lost.
+    fn forgotten_end(&self, site: &str, since: i64) -> i64 {
+        let lost = self.facts.index(site).and_then(|at| {
+            let mut checks = self.facts.record.checks[at].iter();
+            checks.find(|c| c.to > since && !c.why.failed() && self.facts.forgotten(at, c))
+        });
+        lost.map_or(i64::MAX, |check| check.to)
     }
 
     fn unacknowledged_is_complete(&self, verdict: &mut Judgement) {

@@ -7,6 +7,8 @@ use crate::record::{CheckRun, ProbeRun, Record, Why};
 
 /// Time after which what was found is surely on disk.
 const WRITTEN: i64 = 10 * SECOND;
+/// What is on disk sooner after a check than a write takes was on its way before.
+const LONGEST_WRITE: i64 = 2 * SECOND;
 /// A look at the line and the wait for it.
 pub const DOUBT: i64 = 25 * SECOND;
 /// The line is looked at every 10 s while it is down.
@@ -26,6 +28,8 @@ pub struct Facts<'a> {
     pub changes: Vec<Vec<i64>>,
     /// By site: when it was muted beyond doubt.
     pub muted: Vec<Vec<Span>>,
+    /// By site: when it may have been held to be flapping.
+    restless: Vec<Vec<Span>>,
 }
 
 pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
@@ -38,6 +42,7 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
         behind: vec![Vec::new(); count],
         changes: vec![Vec::new(); count],
         muted: vec![Vec::new(); count],
+        restless: vec![Vec::new(); count],
     };
     for site in 0..count {
         facts.shaded[site] = facts.shade(site);
@@ -61,7 +66,8 @@ pub fn gather<'a>(plan: &'a Plan, record: &'a Record) -> Facts<'a> {
         facts.muted[site] = sure;
         spans.extend(silent);
         let flapping = facts.flapping(site, &spans);
-        spans.extend(flapping);
+        spans.extend(&flapping);
+        facts.restless[site] = flapping;
         facts.troubled[site] = joined(spans, 0);
     }
     for site in 0..count {
@@ -130,13 +136,15 @@ impl Facts<'_> {
     }
 
     /// When an outage began that was said at `at` to have ended in `ended` after so long at most: the
-    /// time we slept, or knew our line to be down, is not in it.
+    /// time we slept, or knew our line to be down, is not in it. Nor are we off in it when the line
+    /// was down before.
     pub fn begun(&self, site: usize, ended: Span, most: i64, at: i64) -> Span {
         let watched = &self.plan.sites[site];
         let reached = self.plan.uplink && (watched.named || !watched.lan);
         let mut span = ended.wider(most, 0);
         loop {
-            let cuts = self.plan.cuts.iter().filter(|c| reached && c.meets(span));
+            let cuts = self.plan.cuts.iter().map(|c| self.with_off(*c));
+            let cuts = cuts.filter(|c| reached && c.meets(span));
             let blind: i64 = cuts.map(|c| c.len() + RETURN).sum();
             let from = ended.from - most - self.slept(span) - blind;
             if from >= span.from {
@@ -146,11 +154,31 @@ impl Facts<'_> {
         }
     }
 
+    /// The cut, as it lasts for an agent that ends in it and finds at its next start that it is over.
+    fn with_off(&self, cut: Span) -> Span {
+        let known = cut.wider(0, RETURN);
+        let mut off = self.record.off().into_iter();
+        let off = off.find(|off| known.has(off.from));
+        Span::new(cut.from, off.map_or(cut.to, |off| off.to.max(cut.to)))
+    }
+
     /// The power went before what this check found was surely on disk, or the end found a full one.
-    pub fn forgotten(&self, check: &CheckRun) -> bool {
+    pub fn forgotten(&self, site: usize, check: &CheckRun) -> bool {
         let kept = Span::new(check.to, check.to + WRITTEN);
         let full = |end: i64| any_at(&self.plan.disk_full, end);
-        let lost = |end: i64, orderly: bool| kept.has(end) && (!orderly || full(end));
+        // What a site that flaps does is not told, and so not worth a write of its own for an hour:
+        // it goes along with the next one, which a power cut may forestall.
+        let untold = any_at(&self.restless[site], check.to);
+        let hour = Span::new(check.to, check.to + HOUR + MINUTE);
+        let hour = hour.wider(0, self.slept(hour));
+        let written = |end: i64| {
+            let mut writes = self.record.writes.iter();
+            writes.any(|(at, _)| *at > check.to + LONGEST_WRITE && *at <= end)
+        };
+        let lost = |end: i64, orderly: bool| {
+            let soon = kept.has(end) || untold && hour.has(end) && !written(end);
+            soon && (!orderly || full(end))
+        };
         let mut lives = self.record.lives.iter();
         lives.any(|l| lost(l.span.to, l.orderly))
     }

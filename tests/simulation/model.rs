@@ -169,7 +169,7 @@ fn seen_up(facts: &Facts, site: usize, gap: Span) -> bool {
         } else {
             run + 1
         };
-        if run >= facts.plan.sites[site].site.recover && !facts.forgotten(check) {
+        if run >= facts.plan.sites[site].site.recover && !facts.forgotten(site, check) {
             return true;
         }
     }

@@ -79,11 +79,13 @@ pub fn must_be_so(
             MINUTE,
         );
         let changes = facts.changes[site].iter().filter(|c| hour.has(**c)).count();
-        // A recovery behind its parent is seen, and so a change, when that is back.
+        // A recovery behind its parent is seen, and so a change, when that is back; what it was before
+        // and after was told, too.
         let told = |h: &&Heard| {
+            use Said::{Down, Fast, Slow, Up};
             h.about(&one.line.site, one.chat)
                 && hour.has(h.at)
-                && matches!(h.line.said, Said::Down | Said::Up(_))
+                && matches!(h.line.said, Down | Up(_) | Slow | Fast)
         };
         let seen = 1 + heard.iter().filter(told).count();
         // What waited for a write when the power went is found again: that it is up, and that it is slow.
@@ -146,9 +148,14 @@ fn down_is_so(facts: &Facts, site: usize, raised: Span, verdict: &mut Judgement)
         if run.iter().any(|c| c.why == Why::Site) {
             return None;
         }
-        undecidable |= run.iter().all(|c| facts.is_undecidable(c));
+        undecidable |= run.iter().all(|c| facts.is_undecidable(c)) && !one_loss(run);
         reasons.extend(run.iter().map(|c| c.why));
     }
+    // One that fails by its name is asked again: it takes two losses of names that no look could see.
+    let begin = begin.saturating_sub(usize::from(tries == 1));
+    undecidable |= checks[begin..end]
+        .windows(tries.max(2))
+        .any(|run| run.iter().all(|c| facts.is_undecidable(c)) && !one_loss(run));
     if undecidable {
         verdict.undecidable += 1;
         return None;
@@ -157,6 +164,12 @@ fn down_is_so(facts: &Facts, site: usize, raised: Span, verdict: &mut Judgement)
     Some(format!(
         "was down, which was not so; its failures: {reasons:?}"
     ))
+}
+
+/// All of them failed in the same loss of names: a resolver that was silent for a moment.
+fn one_loss(run: &[CheckRun]) -> bool {
+    let lost = |c: &CheckRun| matches!(c.why, Why::Names(_));
+    run.iter().all(|c| lost(c) && c.why == run[0].why)
 }
 
 fn found(facts: &Facts, site: usize, span: Span, what: impl Fn(&CheckRun) -> bool) -> bool {
@@ -253,7 +266,8 @@ fn longest_until(facts: &Facts, site: usize, end: usize) -> Option<i64> {
     let checks = &facts.record.checks[site];
     let last_out = checks[..end].iter().rposition(|c| c.why == Why::Site)?;
     // The first failure of it: it goes on over an answer that the power went with.
-    let ended = |c: &CheckRun| !c.why.failed() && facts.counted(site, c.to) && !facts.forgotten(c);
+    let ended =
+        |c: &CheckRun| !c.why.failed() && facts.counted(site, c.to) && !facts.forgotten(site, c);
     let first = checks[..last_out]
         .iter()
         .rposition(ended)

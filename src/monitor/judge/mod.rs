@@ -21,7 +21,8 @@
 //! | a target of the uplink answered | is confirmed | `a_site_that_is_gone_while_the_uplink_is_up_is_down` |
 //! | no target answered | is suppressed: offline | `a_cut_connection_takes_no_site_down_and_is_told_once_it_is_back` |
 //! | no name resolves | is suppressed: no resolver | `no_resolver_is_told_and_takes_no_site_down` |
-//! | other names resolve | is confirmed | `a_name_that_alone_does_not_resolve_is_the_sites_own_fault` |
+//! | no resolver answered it, and other names resolve now | waits for its next check | `a_name_that_fails_once_is_asked_again_before_its_site_is_down` |
+//! | the same again, though names resolved before that check | is confirmed | `a_name_that_alone_does_not_resolve_is_the_sites_own_fault` |
 //! | other servers show foreign certificates too | is suppressed: captive portal | `a_captive_portal_takes_no_site_down` |
 //! | other servers show their own | is confirmed | `a_foreign_certificate_on_one_site_is_its_own_fault` |
 //! | IPv6 is gone, and it needs that | is suppressed: no IPv6 | `ipv6_that_is_gone_takes_no_site_down_that_needs_it` |

@@ -50,6 +50,7 @@ impl Judging<'_> {
             return None;
         }
         let watched = &mut self.sites[at];
+        watched.note_resolved(self.uplink.resolved());
         let site = watched.config().clone();
         if let Some(kind) = kind
             && watched.makes_pending()

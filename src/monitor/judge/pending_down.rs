@@ -196,14 +196,19 @@ impl Judging<'_> {
         if pending_down.kind != FailureKind::Dns {
             return Decision::Confirm;
         }
-        let lately = self
-            .uplink
-            .resolved_within(RESOLVER_SEEN_WITHIN, self.now.moment());
-        if names.unwrap_or(lately) {
-            return Decision::Confirm;
+        let resolved = self.uplink.resolved();
+        if names != Some(false) && resolved >= Some(pending_down.failed) {
+            // The resolver is well now, and may have been silent for a moment: that is no site's fault.
+            // One that is asked again and can't tell the name is.
+            self.sites[at].note_resolved(resolved);
+            return match pending_down.counts {
+                true => Decision::Confirm,
+                false => Decision::Wait,
+            };
         }
-        // Nothing resolved of late: perhaps only because no check was due.
-        if names.is_none() && self.check_names_of_others(at, pending_down.failed) {
+        // Nothing resolved since: perhaps only because no check was due.
+        let lately = resolved.is_some_and(|at| self.now.since(at) <= RESOLVER_SEEN_WITHIN);
+        if names.is_none() && (self.check_names_of_others(at, pending_down.failed) || lately) {
             return Decision::Wait;
         }
         Decision::Suppress(Suppression::Offline(UplinkFault::Dns))

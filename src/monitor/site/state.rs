@@ -97,6 +97,8 @@ pub struct SiteState {
     suppression: Option<Suppression>,
     address: Option<IpAddr>,
     failing_since: Option<Moment>,
+    /// When a name was first known to resolve after that; an older one is of an earlier failure.
+    names_resolved: Option<Moment>,
     pending_down: Option<PendingDown>,
     flapping: Flapping,
     /// Failures in a row that did not count because the machine stood still meanwhile.
@@ -126,6 +128,8 @@ pub struct PendingDown {
     pub began: Moment,
     pub kind: FailureKind,
     pub cause: String,
+    /// It may be the site's own fault: no resolver that was silent for a moment explains it.
+    pub counts: bool,
     /// What it depends on was failing as well.
     pub parent_failed: bool,
 }
@@ -173,6 +177,7 @@ impl SiteState {
             took: None,
             suppression: None,
             failing_since: None,
+            names_resolved: None,
             pending_down: None,
             flapping: Flapping::default(),
             stalled_failures: 0,
@@ -529,16 +534,30 @@ impl SiteState {
         self.pending_down.is_some() || self.streak.next_failure_is_down(rules)
     }
 
-    /// A failure that would make the site down. The first one stays the one that counts: a probe that
+    /// A name resolved at `at`. Only since the first failure that is counted against it is that worth
+    /// knowing.
+    pub fn note_resolved(&mut self, at: Option<Moment>) {
+        let since = self.failing_since;
+        if since.is_some() && self.names_resolved < since && at >= since {
+            self.names_resolved = at;
+        }
+    }
+
+    /// A failure that would make the site down. The first one that counts stays that: a probe that
     /// takes longer than `retry` would else be too old each time.
     pub fn set_pending_down(&mut self, kind: FailureKind, cause: String, now: Moment) {
-        self.failing_since.get_or_insert(now);
-        let before = self.pending_down.take();
+        let since = *self.failing_since.get_or_insert(now);
+        let resolved = self.names_resolved.filter(|at| *at >= since);
+        // It does not resolve again, though other names did before.
+        let counts = kind != FailureKind::Dns || resolved.is_some_and(|at| at <= self.check_began);
+        let counts = counts || mutated!("believe the first failure of a name");
+        let before = self.pending_down.take().filter(|d| d.counts || !counts);
         self.pending_down = Some(PendingDown {
             failed: before.as_ref().map_or(now, |d| d.failed),
             began: self.check_began,
             kind,
             cause,
+            counts,
             parent_failed: before.is_some_and(|d| d.parent_failed),
         });
     }

@@ -261,6 +261,103 @@ fn a_name_that_alone_does_not_resolve_is_the_sites_own_fault() {
     );
 }
 
+/// What the uplink's probe says of names: it resolves one, or it has none to ask (another route to
+/// Telegram, or no targets).
+fn resolver_is_well() -> [World; 3] {
+    let lone = || Site {
+        tries: 1,
+        ..site("lone")
+    };
+    let sites = || vec![lone(), site("blog")];
+    let worlds = [
+        World::elsewhere(sites()),
+        World::elsewhere(sites()),
+        World::new(sites()),
+    ];
+    let mut worlds = worlds.map(|mut world| {
+        all(&mut world, &["lone", "blog"], from(THERE, good(40)));
+        world.pass(120);
+        world
+    });
+    worlds[0].line.names = Some(true);
+    worlds
+}
+
+#[test]
+fn a_name_that_fails_once_is_asked_again_before_its_site_is_down() {
+    for (case, mut world) in resolver_is_well().into_iter().enumerate() {
+        world.fate("lone", failed(FailureKind::Dns));
+        let failures = |world: &World| {
+            let lone = world.monitor.sites.named("lone").expect("a site");
+            lone.recent().filter(|checked| checked.failed).count()
+        };
+        while failures(&world) == 0 {
+            world.pass(1);
+        }
+        world.pass(5);
+        assert_eq!(world.state("lone"), State::Up, "case {case}");
+        world.fate("lone", from(THERE, good(40)));
+        world.pass(300);
+        assert_eq!(world.received(), Vec::<String>::new(), "case {case}");
+        world.fate("lone", failed(FailureKind::Dns));
+        world.pass(75);
+        assert_eq!(world.state("lone"), State::Down, "case {case}");
+        let received = world.received();
+        assert_eq!(
+            received,
+            ["🔴 <b>lone</b> is down: Dns (#1)"],
+            "case {case}"
+        );
+        assert!((2..=4).contains(&failures(&world)), "case {case}");
+    }
+}
+
+#[test]
+fn a_name_that_fails_tries_times_while_others_resolve_is_down_with_the_last_of_them() {
+    let mut world = elsewhere(&["blog", "shop"]);
+    world.line.names = Some(true);
+    world.fate("blog", failed(FailureKind::Dns));
+    while world.state("blog") != State::Down {
+        world.pass(1);
+    }
+    let blog = world.monitor.sites.named("blog").expect("a site");
+    assert_eq!(blog.recent().filter(|checked| checked.failed).count(), 3);
+}
+
+#[test]
+fn a_connection_that_is_cut_while_a_name_is_asked_again_takes_no_site_down() {
+    let [mut world, ..] = resolver_is_well();
+    world.fate("lone", failed(FailureKind::Dns));
+    let looks = world.looks;
+    while world.looks == looks {
+        world.pass(1);
+    }
+    cut(&mut world, &["lone"]);
+    world.pass(30);
+    assert_eq!(world.state("lone"), State::Offline);
+    assert_eq!(world.received(), Vec::<String>::new());
+}
+
+#[test]
+fn the_only_name_there_is_fails_by_the_resolver_as_far_as_is_known() {
+    let lone = Site {
+        tries: 1,
+        interval: Duration::from_secs(10),
+        ..site("lone")
+    };
+    let mut world = World::new(vec![lone]);
+    world.fate("lone", from(THERE, good(40)));
+    world.pass(60);
+    world.fate("lone", failed(FailureKind::Dns));
+    world.pass(60);
+    assert_eq!(world.state("lone"), State::Offline);
+    let received = world.received().concat();
+    assert!(
+        received.contains("DNS on this network doesn't answer"),
+        "{received}"
+    );
+}
+
 #[test]
 fn without_an_uplink_to_ask_names_are_judged_by_other_names() {
     let mut world = World::of(&["blog", "shop"]);

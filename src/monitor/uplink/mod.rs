@@ -345,8 +345,9 @@ impl Uplink {
         }
     }
 
-    pub fn resolved_within(&self, span: Duration, now: Moment) -> bool {
-        self.resolved.is_some_and(|at| now.since(at) <= span)
+    /// When a name last resolved, as far as checks and probes tell.
+    pub fn resolved(&self) -> Option<Moment> {
+        self.resolved
     }
 
     pub fn has_fault(&self, fault: UplinkFault) -> bool {
