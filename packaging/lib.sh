@@ -25,6 +25,11 @@ pack() {
 	tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" --format=gnu "$@"
 }
 
+# Bytes of the files below a directory. What directories take, which `du` counts, is the file system's.
+bytes() {
+	find "$1" -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum + 0 }'
+}
+
 # The processor a binary is for, as the ELF header names it: amd64, arm64, armhf or unknown.
 architecture() {
 	case $(od -An -tx1 -j18 -N2 "$1" | tr -d ' ') in
