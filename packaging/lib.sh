@@ -59,6 +59,11 @@ openwrt() {
 		SITEMON_DIST="$top/dist"
 }
 
+# The end of a package's script for OpenWrt. Not after an upgrade of one that is set up.
+# shellcheck disable=SC2016
+hint='grep -qs "^ *\[telegram\]" "${IPKG_INSTROOT}/etc/sitemon.conf" ||
+	echo "sitemon is installed. To set it up (Telegram, the first site): sitemon init"'
+
 # sitemon.conf as it is installed: nothing in it is watched or told before its owner says so.
 conf() {
 	awk '
