@@ -25,6 +25,11 @@ pack() {
 	tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" --format=gnu "$@"
 }
 
+# Bytes of the files below a directory. What directories take, which `du` counts, is the file system's.
+bytes() {
+	find "$1" -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum + 0 }'
+}
+
 # The processor a binary is for, as the ELF header names it: amd64, arm64, armhf or unknown.
 architecture() {
 	case $(od -An -tx1 -j18 -N2 "$1" | tr -d ' ') in
@@ -53,6 +58,11 @@ openwrt() {
 	make -s -f "$top/packaging/openwrt/Makefile" TOPDIR="$top/packaging/openwrt" WORK="$work" SITEMON_TARGET="$1" \
 		SITEMON_DIST="$top/dist"
 }
+
+# The end of a package's script for OpenWrt. Not after an upgrade of one that is set up.
+# shellcheck disable=SC2016
+hint='grep -qs "^ *\[telegram\]" "${IPKG_INSTROOT}/etc/sitemon.conf" ||
+	echo "sitemon is installed. To set it up (Telegram, the first site): sitemon init"'
 
 # sitemon.conf as it is installed: nothing in it is watched or told before its owner says so.
 conf() {
