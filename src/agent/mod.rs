@@ -8,6 +8,7 @@ mod chat_transport;
 mod clock_watch;
 mod heartbeat;
 mod history_store;
+mod intake;
 mod notifier;
 pub(crate) mod reload;
 mod shutdown;
@@ -38,6 +39,7 @@ use chat_transport::Transport;
 pub use chat_transport::{Terminal, telegram};
 use futures_lite::{FutureExt, StreamExt};
 use heartbeat::HeartbeatSender;
+use intake::Intake;
 use notifier::Notifier;
 use reload::Reading;
 use shutdown::{SECOND_SIGNAL_TIMEOUT, SHUTDOWN_TIMEOUT};
@@ -168,6 +170,7 @@ struct Agent {
     transport: Rc<Transport>,
     heartbeat: Rc<HeartbeatSender>,
     notifier: Rc<Notifier>,
+    intake: Intake,
     /// Where the registries of domains are.
     registries: Rc<Registries>,
     /// `rdap` of the configuration.
@@ -271,6 +274,7 @@ impl Agent {
             transport,
             heartbeat,
             notifier: Rc::new(notifier),
+            intake: Intake::new(report.clone()),
             registries: Rc::new(registries),
             rdap,
             resolvers: Resolvers::new(),
@@ -453,6 +457,7 @@ impl Agent {
                 let _ = queue.try_send(ToSend::Message(outgoing));
             }
             Action::SendByChannel(send) => self.send_by_channel(send),
+            Action::AnswerReport { id, answer } => self.answer_report(id, answer),
             Action::AnswerPress(answer) => {
                 let _ = self.answers.try_send(ToSend::Press(answer));
             }
