@@ -10,6 +10,7 @@ mod heartbeat;
 mod history_store;
 mod intake;
 mod notifier;
+mod push_socket;
 pub(crate) mod reload;
 mod shutdown;
 mod tasks;
@@ -171,6 +172,8 @@ struct Agent {
     heartbeat: Rc<HeartbeatSender>,
     notifier: Rc<Notifier>,
     intake: Intake,
+    /// There is or was a site that reports by itself.
+    takes_reports: bool,
     /// Where the registries of domains are.
     registries: Rc<Registries>,
     /// `rdap` of the configuration.
@@ -275,6 +278,7 @@ impl Agent {
             heartbeat,
             notifier: Rc::new(notifier),
             intake: Intake::new(report.clone()),
+            takes_reports: false,
             registries: Rc::new(registries),
             rdap,
             resolvers: Resolvers::new(),
@@ -302,6 +306,7 @@ impl Agent {
         agent.spawn_signals()?;
         agent.follow_clock();
         agent.listen();
+        agent.take_reports();
         if let Some(text) = trouble {
             agent.feed(Event::SaveFailed { reason: text });
         }
