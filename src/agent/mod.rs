@@ -8,7 +8,9 @@ mod chat_transport;
 mod clock_watch;
 mod heartbeat;
 mod history_store;
+mod intake;
 mod notifier;
+mod push_socket;
 pub(crate) mod reload;
 mod shutdown;
 mod tasks;
@@ -38,6 +40,7 @@ use chat_transport::Transport;
 pub use chat_transport::{Terminal, telegram};
 use futures_lite::FutureExt;
 use heartbeat::HeartbeatSender;
+use intake::Intake;
 use notifier::Notifier;
 use reload::Reading;
 use shutdown::{SECOND_SIGNAL_TIMEOUT, SHUTDOWN_TIMEOUT};
@@ -168,6 +171,9 @@ struct Agent {
     transport: Rc<Transport>,
     heartbeat: Rc<HeartbeatSender>,
     notifier: Rc<Notifier>,
+    intake: Intake,
+    /// There is or was a site that reports by itself.
+    takes_reports: bool,
     /// Where the registries of domains are.
     registries: Rc<Registries>,
     /// `rdap` of the configuration.
@@ -271,6 +277,8 @@ impl Agent {
             transport,
             heartbeat,
             notifier: Rc::new(notifier),
+            intake: Intake::new(report.clone()),
+            takes_reports: false,
             registries: Rc::new(registries),
             rdap,
             resolvers: Resolvers::new(),
@@ -298,6 +306,7 @@ impl Agent {
         agent.spawn_signals()?;
         agent.follow_clock();
         agent.listen();
+        agent.take_reports();
         if let Some(text) = trouble {
             agent.feed(Event::SaveFailed { reason: text });
         }
@@ -449,6 +458,7 @@ impl Agent {
                 let _ = queue.try_send(ToSend::Message(outgoing));
             }
             Action::SendByChannel(send) => self.send_by_channel(send),
+            Action::AnswerReport { id, answer } => self.answer_report(id, answer),
             Action::AnswerPress(answer) => {
                 let _ = self.answers.try_send(ToSend::Press(answer));
             }

@@ -1,12 +1,13 @@
 //! The state of a site at run time: how it is judged, its last checks, and what users decided about it.
 
-use crate::monitor::site::Site;
 use crate::monitor::site::access::rename;
 use crate::monitor::site::flapping::Flapping;
+use crate::monitor::site::job::PushJob;
 use crate::monitor::site::network::is_lan;
 use crate::monitor::site::outcome::{Failure, FailureKind, Outcome};
 use crate::monitor::site::streak::{Change, Rules, Seen, Streak};
 use crate::monitor::site::suppression::{Suppression, behind};
+use crate::monitor::site::{Check, Site};
 use crate::monitor::time::{Moment, Now, Redating};
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,6 +16,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// In [`Checked`], what is no less than this is in ms.
+const IN_MILLIS: u32 = 1 << 31;
 /// Checks that `/history` shows.
 const RECENT: usize = 10;
 
@@ -105,6 +108,8 @@ pub struct SiteState {
     stalled_failures: u32,
     /// Its certificate or its domain ends soon: it is degraded by that.
     ends_soon: Option<String>,
+    /// Of a `push:` site.
+    job: Option<Box<PushJob>>,
 }
 
 /// What of a site's state survives a restart.
@@ -139,7 +144,8 @@ pub struct PendingDown {
 pub struct Checked {
     pub at: Moment,
     pub state: State,
-    /// In microseconds: ten of these are kept of each site, and a `Duration` takes four times as much.
+    /// In microseconds, or beyond [`IN_MILLIS`] in ms: ten of these are kept of each site, and a `Duration` takes
+    /// four times as much.
     took: Option<NonZeroU32>,
     pub cause: Option<Box<str>>,
     /// It failed, and was not only slow.
@@ -147,16 +153,20 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// How long it took, to the microsecond.
+    /// How long it took, to the microsecond; of half an hour and more to the millisecond.
     pub fn took(&self) -> Option<Duration> {
-        let micros = u64::from(self.took?.get());
-        Some(Duration::from_micros(micros))
+        Some(match self.took?.get() {
+            millis @ IN_MILLIS.. => Duration::from_millis(u64::from(millis - IN_MILLIS)),
+            micros => Duration::from_micros(u64::from(micros)),
+        })
     }
 }
 
 impl SiteState {
-    pub fn new(config: Arc<Site>, now: Moment) -> SiteState {
+    pub fn new(config: Arc<Site>, now: Now) -> SiteState {
         let address = config.literal();
+        let job = new_job(&config, now);
+        let now = now.moment();
         SiteState {
             config,
             place: 0,
@@ -182,6 +192,7 @@ impl SiteState {
             flapping: Flapping::default(),
             stalled_failures: 0,
             ends_soon: None,
+            job,
         }
     }
 
@@ -197,7 +208,11 @@ impl SiteState {
     }
 
     /// Another configuration of the site. Whether it is of another host.
-    pub fn reconfigure(&mut self, config: Arc<Site>) -> bool {
+    pub fn reconfigure(&mut self, config: Arc<Site>, now: Now) -> bool {
+        match (&mut self.job, &config.check) {
+            (Some(job), Check::Push(check)) => job.change_plan(check, now),
+            _ => self.job = new_job(&config, now),
+        }
         let before = std::mem::replace(&mut self.config, config);
         // A new `paused` in the file is a newer word than an old /pause or /resume.
         if before.paused != self.config.paused {
@@ -213,6 +228,15 @@ impl SiteState {
             self.restart_streak();
         }
         other_host
+    }
+
+    /// Of a `push:` site, which is not checked but reports.
+    pub fn job(&self) -> Option<&PushJob> {
+        self.job.as_deref()
+    }
+
+    pub fn job_mut(&mut self) -> Option<&mut PushJob> {
+        self.job.as_deref_mut()
     }
 
     /// A group has a new id.
@@ -584,7 +608,7 @@ impl SiteState {
         self.recent.push_back(Checked {
             at: now.moment(),
             state: self.state(),
-            took: self.took.map(micros),
+            took: self.took.map(encoded),
             cause: cause.map(String::into_boxed_str),
             failed: self.last_failure().is_some(),
         });
@@ -621,6 +645,7 @@ impl SiteState {
     pub fn end_suppression(&mut self, now: Moment) {
         self.suppression = None;
         self.since = now;
+        self.reset_job(now);
         self.restart_streak();
         self.flapping.restart_steady_time(now);
     }
@@ -635,11 +660,31 @@ impl SiteState {
         self.failing_since = None;
         self.pending_down = None;
         self.flapping = Flapping::default();
+        self.reset_job(now);
+    }
+
+    fn reset_job(&mut self, now: Moment) {
+        if let Some(job) = &mut self.job {
+            job.on_reset(now);
+        }
     }
 }
 
-/// At least one, and at most an hour and eleven minutes.
-fn micros(took: Duration) -> NonZeroU32 {
-    let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
-    NonZeroU32::new(micros).unwrap_or(NonZeroU32::MIN)
+fn new_job(config: &Site, now: Now) -> Option<Box<PushJob>> {
+    match &config.check {
+        Check::Push(check) => Some(Box::new(PushJob::new(check.clone(), now))),
+        _ => None,
+    }
+}
+
+/// At least a microsecond, and at most 24 days.
+fn encoded(took: Duration) -> NonZeroU32 {
+    let micros = u32::try_from(took.as_micros()).ok();
+    let code = micros
+        .filter(|micros| *micros < IN_MILLIS)
+        .unwrap_or_else(|| {
+            let millis = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
+            millis.saturating_add(IN_MILLIS)
+        });
+    NonZeroU32::new(code).unwrap_or(NonZeroU32::MIN)
 }

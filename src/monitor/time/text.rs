@@ -44,6 +44,14 @@ pub fn response(d: Duration) -> String {
     }
 }
 
+/// How long a job ran: `1.28 s`, `4 min 20 s`.
+pub fn run_time(d: Duration) -> String {
+    match d.as_secs() {
+        ..60 => response(d),
+        _ => lasting(d),
+    }
+}
+
 /// How [`too_slow`] begins, and no other cause.
 pub const SLOW: &str = "slow: ";
 
@@ -80,6 +88,15 @@ pub fn past_time(wall: i64, now: Now) -> String {
         1..=6 => format!("{} {time}", DAYS[((day + 3).rem_euclid(7)) as usize]),
         7..=300 => format!("{} {time}", date(day)),
         _ => format!("{} {time}", day_of(wall, now)),
+    }
+}
+
+/// `03:04`, `yesterday 03:04`, and before that as [`past_time`].
+pub fn recent_time(wall: i64, now: Now) -> String {
+    let time = past_time(wall, now);
+    match now.zone.day(now.wall) - now.zone.day(wall) {
+        1 => format!("yesterday {}", &time[time.len().saturating_sub(5)..]),
+        _ => time,
     }
 }
 
