@@ -219,7 +219,10 @@ impl Agent {
             clock,
         } = options;
         #[cfg(feature = "listen")]
-        let clients = config.listen.as_ref().map_or(0, |_| 1 + listen::CONNECTIONS);
+        let clients = config
+            .listen
+            .as_ref()
+            .map_or(0, |_| 1 + listen::CONNECTIONS);
         #[cfg(not(feature = "listen"))]
         let clients = 0;
         let (connections, too_few) = machine::make_room(config.agent.max_connections, clients);

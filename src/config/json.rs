@@ -1,7 +1,9 @@
 //! `sitemon config --json`: what would run, for programs. The table of keys says which keys there are,
 //! in which order, and which values are hidden.
 
-use super::keys::{AGENT, Key, LISTEN, LOGIN, NOTIFY, SITE, Section, TELEGRAM, ValueType, Visibility};
+use super::keys::{
+    AGENT, Key, LISTEN, LOGIN, NOTIFY, SITE, Section, TELEGRAM, ValueType, Visibility,
+};
 use super::notify::{Body, when_text};
 use super::scheme::Scheme;
 use super::value::format_duration;

@@ -62,7 +62,8 @@ pub fn read(
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    const FORM: &str = "must be an IP address and a port such as \"127.0.0.1:8099\" or \"[::1]:8099\"";
+    const FORM: &str =
+        "must be an IP address and a port such as \"127.0.0.1:8099\" or \"[::1]:8099\"";
     match text.parse::<SocketAddr>() {
         Ok(address) if address.port() == 0 => Err(format!("{FORM}; there is no port 0")),
         Ok(address) => Ok(address),

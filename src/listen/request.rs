@@ -162,7 +162,9 @@ mod tests {
     }
 
     fn with(headers: &str) -> Result<Request, Refusal> {
-        of(&format!("GET /metrics HTTP/1.1\r\nHost: a\r\n{headers}\r\n"))
+        of(&format!(
+            "GET /metrics HTTP/1.1\r\nHost: a\r\n{headers}\r\n"
+        ))
     }
 
     #[test]
@@ -256,10 +258,16 @@ mod tests {
         for (accept, format) in [
             (prometheus, Format::OpenMetrics),
             ("application/openmetrics-text", Format::OpenMetrics),
-            ("Application/OpenMetrics-Text; Version=1.0.0", Format::OpenMetrics),
+            (
+                "Application/OpenMetrics-Text; Version=1.0.0",
+                Format::OpenMetrics,
+            ),
             ("application/openmetrics-text;version=2.0.0", Format::Text),
             ("application/openmetrics-text;q=0", Format::Text),
-            ("application/openmetrics-text;q=0.2,text/plain", Format::Text),
+            (
+                "application/openmetrics-text;q=0.2,text/plain",
+                Format::Text,
+            ),
             ("application/openmetrics-text;q=x", Format::Text),
             ("text/html,*/*;q=0.8", Format::Text),
             ("", Format::Text),

@@ -547,7 +547,10 @@ sitemon_site_state{site="blog",group="web",state="down"} 0
             let is = format!("sitemon_site_state{{site=\"a\",state=\"{state}\"}} 1\n");
             assert!(text.contains(&is));
             assert_eq!(text.matches("sitemon_site_state{").count(), 7);
-            assert_eq!(text.matches("state=\"down\"} 1").count(), usize::from(state == State::Down));
+            assert_eq!(
+                text.matches("state=\"down\"} 1").count(),
+                usize::from(state == State::Down)
+            );
         }
     }
 
