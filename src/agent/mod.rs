@@ -10,6 +10,7 @@ mod heartbeat;
 mod history_store;
 #[cfg(feature = "listen")]
 mod http_listener;
+mod intake;
 mod notifier;
 pub(crate) mod reload;
 mod shutdown;
@@ -44,6 +45,7 @@ use futures_lite::{FutureExt, StreamExt};
 use heartbeat::HeartbeatSender;
 #[cfg(feature = "listen")]
 use http_listener::HttpListener;
+use intake::Intake;
 use notifier::Notifier;
 use reload::Reading;
 use shutdown::{SECOND_SIGNAL_TIMEOUT, SHUTDOWN_TIMEOUT};
@@ -176,6 +178,7 @@ struct Agent {
     transport: Rc<Transport>,
     heartbeat: Rc<HeartbeatSender>,
     notifier: Rc<Notifier>,
+    intake: Intake,
     /// Where the registries of domains are.
     registries: Rc<Registries>,
     /// `rdap` of the configuration.
@@ -288,6 +291,7 @@ impl Agent {
             transport,
             heartbeat,
             notifier: Rc::new(notifier),
+            intake: Intake::new(report.clone()),
             registries: Rc::new(registries),
             rdap,
             resolvers: Resolvers::new(),
@@ -476,6 +480,7 @@ impl Agent {
                 let _ = queue.try_send(ToSend::Message(outgoing));
             }
             Action::SendByChannel(send) => self.send_by_channel(send),
+            Action::AnswerReport { id, answer } => self.answer_report(id, answer),
             Action::AnswerPress(answer) => {
                 let _ = self.answers.try_send(ToSend::Press(answer));
             }

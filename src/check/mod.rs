@@ -39,7 +39,7 @@ pub use rdap::Registries;
 use crate::http::{Client, Permit};
 use crate::machine;
 use crate::monitor::expiry::Subject;
-use crate::monitor::site::outcome::{Failure, FailureKind, Inspection, Outcome};
+use crate::monitor::site::outcome::{Failure, FailureKind, Inspection, LocalFault, Outcome};
 use crate::monitor::site::printable::{self, CAUSE};
 use crate::monitor::site::{Check, Site};
 use crate::secret::scrub;
@@ -105,6 +105,10 @@ async fn run_protocol(client: &Client, site: &Site, fresh: bool, permit: Permit)
         #[allow(unreachable_patterns)]
         Check::Dns(_) | Check::Icmp(_) | Check::Host(_) => {
             Outcome::failed(FailureKind::Internal, "built without such checks")
+        }
+        Check::Push(_) => {
+            let why = "it is not asked, it reports by itself";
+            Outcome::failed(FailureKind::Local(LocalFault::Figure(why)), why)
         }
     }
 }

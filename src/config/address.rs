@@ -15,12 +15,9 @@ use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use url::{Host, Url};
 
-/// Schemes that a site's URL will have in later versions.
-const RESERVED_SCHEME: &str = "push";
-
 const HTTP_FORM: &str = "must begin with http:// or https://";
 const SITE_FORM: &str =
-    "must begin with http://, https://, tcp://, tls://, dns://, icmp:// or host:";
+    "must begin with http://, https://, tcp://, tls://, dns://, icmp://, host: or push:";
 
 /// What a site's URL says.
 pub enum Address {
@@ -37,6 +34,7 @@ pub enum Address {
     /// A name, or an address without brackets.
     Icmp(String),
     Host(HostCheck),
+    Push,
 }
 
 impl Address {
@@ -47,7 +45,7 @@ impl Address {
             Address::Tcp(target) | Address::Tls(target, _) => Some(&target.host),
             Address::Dns(question) => question.server.as_ref().map(|(host, _)| host.as_str()),
             Address::Icmp(host) => Some(host),
-            Address::Host(_) => None,
+            Address::Host(_) | Address::Push => None,
         }
     }
 }
@@ -82,6 +80,10 @@ pub fn site(written: &str, filled: &str) -> Result<Address, String> {
         Scheme::Dns => endpoint::dns(rest).map(Address::Dns),
         Scheme::Icmp => endpoint::icmp(rest).map(Address::Icmp),
         Scheme::Host => host_url::read(rest).map(Address::Host),
+        Scheme::Push if rest.is_empty() => Ok(Address::Push),
+        Scheme::Push => {
+            Err("must be `push:` alone: a job reports by the `name` of its site".to_owned())
+        }
     }
 }
 
@@ -91,9 +93,6 @@ fn remedy(written: &str) -> String {
         return String::new();
     };
     let lower = scheme.to_ascii_lowercase();
-    if lower == RESERVED_SCHEME {
-        return format!("; this version of sitemon does not have {scheme}:// yet");
-    }
     let meant = match lower.as_str() {
         "ssl" | "smtp" | "smtps" | "imap" | "imaps" | "pop3" | "pop3s" => Some("tls"),
         "ping" => Some("icmp"),
@@ -101,7 +100,9 @@ fn remedy(written: &str) -> String {
             return "; nothing but `host:` stands before what is looked at, without `//`"
                 .to_owned();
         }
-        other => nearest(other, Scheme::ALL.map(Scheme::word)).filter(|word| *word != "host"),
+        "push" => return "; `push:` stands alone, without `//`".to_owned(),
+        other => nearest(other, Scheme::ALL.map(Scheme::word))
+            .filter(|word| !matches!(*word, "host" | "push")),
     };
     match meant {
         Some(meant) => format!("; {scheme}:// is not known, did you mean {meant}://?"),
@@ -312,7 +313,8 @@ mod tests {
 
     #[test]
     fn a_bad_url_says_what_is_wrong_without_quoting_it() {
-        let form = "must begin with http://, https://, tcp://, tls://, dns://, icmp:// or host:";
+        let form =
+            "must begin with http://, https://, tcp://, tls://, dns://, icmp://, host: or push:";
         refused("", form);
         refused("example.com", form);
         refused("localhost:8080", form);
@@ -320,7 +322,7 @@ mod tests {
         refused("se cret://h/", form);
         refused(
             "push://h",
-            &format!("{form}; this version of sitemon does not have push:// yet"),
+            &format!("{form}; `push:` stands alone, without `//`"),
         );
         refused(
             "host://disk/",

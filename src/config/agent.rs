@@ -5,6 +5,7 @@ use super::plaintext_secrets::is_literal;
 use super::toml_table::{Entry, Table};
 use super::{Agent, Context, Target, address, path, times_of_day, value, variables};
 use crate::secret::Secret;
+use std::path::PathBuf;
 
 /// `None` where a mistake is recorded.
 pub fn read(
@@ -14,6 +15,7 @@ pub fn read(
     log: &mut MistakeList,
 ) -> Option<Agent> {
     let state = path(&mut table, "state", ctx, log);
+    let (socket, spool) = beside_state(&mut table, state.clone().value(), log);
     let max_connections = table.integer("max_connections", log);
     let idle_connections = table.integer("idle_connections", log);
     let idle_timeout = table.time("idle_timeout", log);
@@ -45,6 +47,8 @@ pub fn read(
     table.finish(log);
     Some(Agent {
         state: state.value()?,
+        socket: socket.value()?,
+        spool: spool.value()?,
         max_connections: max_connections.value()? as usize,
         idle_connections: idle_connections.value()? as usize,
         idle_timeout: idle_timeout.value()?,
@@ -57,6 +61,22 @@ pub fn read(
         ca_file: ca_file.value(),
         user_agent: user_agent.value()?,
     })
+}
+
+/// `socket` and `spool`, which are relative to `state`.
+pub fn beside_state(
+    table: &mut Table,
+    state: Option<PathBuf>,
+    log: &mut MistakeList,
+) -> (Entry<PathBuf>, Entry<PathBuf>) {
+    let state = state.unwrap_or_default();
+    let mut path = |key, log: &mut MistakeList| {
+        table.text(key, log, |text| match text {
+            text if text.is_empty() || text.contains('\0') => Err("must be a path".to_owned()),
+            text => Ok(state.join(text)),
+        })
+    };
+    (path("socket", log), path("spool", log))
 }
 
 fn uplink(table: &mut Table, log: &mut MistakeList) -> Entry<Vec<Target>> {

@@ -58,11 +58,13 @@ pub fn secrets(check: &Check, taken: Vec<String>) -> Secrets {
             path.display().to_string()
         }
         Check::Host(HostCheck::Process { name }) => name.clone(),
-        Check::Host(_) => String::new(),
+        Check::Host(_) | Check::Push(_) => String::new(),
     };
     secrets.retain(|value| !contains(&asked, value));
-    if let Check::Http(check) = check {
-        of_request(check, &mut secrets);
+    match check {
+        Check::Http(check) => of_request(check, &mut secrets),
+        Check::Push(check) => secrets.extend(check.token.iter().map(|t| t.expose().to_owned())),
+        _ => {}
     }
     secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
     // What is a part of another must not break it up.

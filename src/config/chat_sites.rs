@@ -42,8 +42,13 @@ impl Defaults {
 ///
 /// What is wrong with it, as a sentence without a full stop.
 pub fn added_site(url: &str, name: Option<&str>, config: &Config) -> Result<Site, String> {
-    if Scheme::of(url) == Some(Scheme::Host) {
-        return Err("what is on this machine is watched by sites of sitemon.conf alone".to_owned());
+    let by_file = match Scheme::of(url) {
+        Some(Scheme::Host) => Some("what is on this machine is watched"),
+        Some(Scheme::Push) => Some("jobs are waited for"),
+        _ => None,
+    };
+    if let Some(what) = by_file {
+        return Err(format!("{what} by sites of sitemon.conf alone"));
     }
     if url.contains('$') {
         return Err(

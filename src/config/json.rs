@@ -9,7 +9,7 @@ use super::scheme::Scheme;
 use super::value::format_duration;
 use super::{Agent, Config, Listen, Notify, Telegram};
 use crate::monitor::site::{
-    Check, HttpCheck, HttpVersion, IpVersion, Login, LoginExpect, Proxy, SendExpect, Site,
+    Check, Due, HttpCheck, HttpVersion, IpVersion, Login, LoginExpect, Proxy, SendExpect, Site,
 };
 use crate::monitor::time::hours;
 use std::fmt::{Display, Write};
@@ -62,6 +62,8 @@ fn listen_json(listen: &Listen) -> String {
 fn agent_json(agent: &Agent) -> String {
     let mut object = Object::of(&AGENT);
     object.text("state", Some(agent.state.to_string_lossy()));
+    object.path("socket", Some(&agent.socket));
+    object.path("spool", Some(&agent.spool));
     object.plain("max_connections", Some(agent.max_connections));
     object.plain("idle_connections", Some(agent.idle_connections));
     object.time("idle_timeout", Some(agent.idle_timeout));
@@ -135,6 +137,16 @@ fn site_json(site: &Site) -> String {
         }
         Check::Icmp(icmp) => (Scheme::Icmp, icmp.ip),
         Check::Host(_) => (Scheme::Host, IpVersion::Any),
+        Check::Push(push) => {
+            match &push.due {
+                Due::Every(every) => object.time("every", Some(*every)),
+                Due::At(times) => object.text("at", Some(hours::beginnings(times))),
+            }
+            object.time("grace", Some(push.grace));
+            object.time("longest", push.longest);
+            object.secret("token", push.token.is_some());
+            (Scheme::Push, IpVersion::Any)
+        }
     };
     let ip = match ip {
         IpVersion::Any => None,

@@ -4,7 +4,7 @@
 //! Reading, hints for unknown keys, `[defaults]`, masking, `sitemon config --json` and
 //! `docs/configuration.md` go by it. A new key is a line here, its reader, and its use.
 
-use super::scheme::Scheme::{self, Dns, Http, Https, Icmp, Tcp, Tls};
+use super::scheme::Scheme::{self, Dns, Host, Http, Https, Icmp, Push, Tcp, Tls};
 use super::value::{LONGEST_DURATION, brief};
 use crate::monitor::bot::nearest::nearest;
 use ValueType::{Few, Flag, Integer, List, Other, Seconds, Table, Time};
@@ -104,6 +104,8 @@ const IDS: ValueType = List("a list of ids such as [123456789]");
 const POSITIVE: ValueType = Integer(1, i32::MAX as u32);
 
 const ANY: &[Scheme] = &Scheme::ALL;
+/// What is asked, and does not report by itself.
+const ASKED: &[Scheme] = &[Http, Https, Tcp, Tls, Dns, Icmp, Host];
 /// Servers: what is reached over a network.
 const REMOTE: &[Scheme] = &[Http, Https, Tcp, Tls, Dns, Icmp];
 const WEB: &[Scheme] = &[Http, Https];
@@ -148,6 +150,8 @@ pub static AGENT: Section = Section {
     #[rustfmt::skip]
     keys: &[
         key("state", PATH, Value, ANY, "/var/lib/sitemon", "directory for what survives a restart, created with mode 0700; relative to the configuration"),
+        key("socket", PATH, Value, ANY, "push.sock", "where `sitemon push` finds the agent; relative to `state`"),
+        key("spool", PATH, Value, ANY, "spool", "directory for the reports that come while no agent runs; relative to `state`"),
         // A process usually has 1024 descriptors.
         key("max_connections", Integer(4, 1000), Value, ANY, "10", "HTTP connections at once, checks and Telegram together"),
         key("idle_connections", Integer(0, 1000), Value, ANY, "5", "connections kept open when idle"),
@@ -168,13 +172,16 @@ pub static AGENT: Section = Section {
 #[rustfmt::skip]
 const SITE_KEYS: &[Key] = &[
     key("name", TEXT, Value, ANY, "", "required; unique, 1 to 64 characters"),
-    key("url", URL, Url, ANY, "", "required; what to watch: `http://`, `https://`, `tcp://HOST:PORT`, `tls://HOST:PORT`, `dns://SERVER/NAME?type=A`, `icmp://HOST`, `host:disk/PATH?free=10%` ([checks.md](checks.md#host)); `$NAME` is taken from the environment, here and in `headers`, `send`, `auth` and `login`, and `$$` is a dollar sign"),
+    key("url", URL, Url, ANY, "", "required; what to watch: `http://`, `https://`, `tcp://HOST:PORT`, `tls://HOST:PORT`, `dns://SERVER/NAME?type=A`, `icmp://HOST`, `host:disk/PATH?free=10%` ([checks.md](checks.md#host)), `push:` ([jobs.md](jobs.md)); `$NAME` is taken from the environment, here and in `headers`, `send`, `auth` and `login`, and `$$` is a dollar sign"),
     key("after", Other("the name of a site in quotes"), Value, ANY, "", "another site that this one depends on: while that is down, this one is unreachable, and silent"),
-    key("interval", Time(&(SECOND, LONGEST_DURATION)), Value, ANY, "60s", "time between checks"),
-    key("timeout", Time(&(MILLISECOND, seconds(300))), Value, ANY, "10s", "for a whole check, connect to last byte"),
-    key("tries", Integer(1, 100), Value, ANY, "3", "failures in a row that make it down"),
-    key("retry", Time(&(SECOND, LONGEST_DURATION)), Value, ANY, "10s", "time between tries after a first failure"),
-    key("recover", Integer(1, 100), Value, ANY, "1", "successes in a row that make it up again"),
+    key("every", Time(&(SECOND, LONGEST_DURATION)), Value, &[Push], "", "a report is due so long after the last one"),
+    key("at", Other("times in quotes such as \"Mon-Fri 03:00\""), Value, &[Push], "", "local times at which a report is due, commas between them; instead of `every`"),
+    key("token", TEXT, Nothing, &[Push], "", "what a report by HTTP must come with, at least 16 characters; `$NAME` as in `url`"),
+    key("interval", Time(&(SECOND, LONGEST_DURATION)), Value, ASKED, "60s", "time between checks"),
+    key("timeout", Time(&(MILLISECOND, seconds(300))), Value, ASKED, "10s", "for a whole check, connect to last byte"),
+    key("tries", Integer(1, 100), Value, ASKED, "3", "failures in a row that make it down"),
+    key("retry", Time(&(SECOND, LONGEST_DURATION)), Value, ASKED, "10s", "time between tries after a first failure"),
+    key("recover", Integer(1, 100), Value, ASKED, "1", "successes in a row that make it up again"),
     key("remind", Time(&(ZERO, LONGEST_DURATION)), Value, ANY, "6h", "time after which a down alert that is not acknowledged is repeated; `\"0s\"`: never"),
     key("slow", Time(&(MILLISECOND, LONGEST_DURATION)), Value, REMOTE, "", "slower than this is degraded; shorter than `timeout`"),
     key("group", TEXT, Value, ANY, "", "label for `/status` and `/check`"),
@@ -182,6 +189,8 @@ const SITE_KEYS: &[Key] = &[
     key("chats", IDS, Value, ANY, "", "of the chats in [telegram] these alone; for others the site does not exist"),
     key("maintenance", Other("windows in quotes such as \"Sun 02:00-04:00\""), Value, ANY, "", "local times, commas between them: checked and recorded, but silent"),
     key("note", TEXT, Value, ANY, "", "a line under the site's down alert and in `/site`: a run-book link, whom to call; at most 200 characters"),
+    key("grace", Time(&(ZERO, LONGEST_DURATION)), Value, &[Push], "1h", "a report may be so late"),
+    key("longest", Time(&(SECOND, LONGEST_DURATION)), Value, &[Push], "", "a job that was started must end within this"),
     key("method", Other("a method in quotes such as \"GET\""), Value, WEB, "GET", "method of the request"),
     key("headers", Other("a table such as { Accept = \"text/html\" }"), Names, WEB, "{}", "headers of the request"),
     key("send", TEXT, Nothing, &[Http, Https, Tcp, Tls], "", "body of the request; over tcp and tls what is sent first"),
@@ -213,7 +222,7 @@ pub static SITE: Section = Section {
 pub static DEFAULTS: Section = Section {
     title: "[defaults]",
     prefix: "",
-    keys: SITE_KEYS.split_at(3).1,
+    keys: SITE_KEYS.split_at(6).1,
     has_defaults: true,
 };
 
@@ -364,9 +373,9 @@ mod tests {
     }
 
     #[test]
-    fn defaults_have_every_key_of_a_site_but_three() {
-        assert_eq!(DEFAULTS.keys.len() + 3, SITE.keys.len());
-        for own in ["name", "url", "after"] {
+    fn defaults_have_every_key_of_a_site_but_six() {
+        assert_eq!(DEFAULTS.keys.len() + 6, SITE.keys.len());
+        for own in ["name", "url", "after", "every", "at", "token"] {
             assert!(DEFAULTS.key(own).is_none(), "{own}");
         }
     }

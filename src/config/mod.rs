@@ -142,6 +142,10 @@ impl Telegram {
 pub struct Agent {
     /// State directory; a relative one is already relative to the configuration file.
     pub state: PathBuf,
+    /// Where `sitemon push` finds the agent.
+    pub socket: PathBuf,
+    /// Directory for the reports that come while no agent runs.
+    pub spool: PathBuf,
     /// HTTP connections at once, at least 4.
     pub max_connections: usize,
     pub idle_connections: usize,

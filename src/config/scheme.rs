@@ -1,7 +1,7 @@
 //! Kinds of sites, by the scheme of their URL.
 
 use super::keys;
-use Scheme::{Dns, Host, Http, Https, Icmp, Tcp, Tls};
+use Scheme::{Dns, Host, Http, Https, Icmp, Push, Tcp, Tls};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
@@ -13,10 +13,12 @@ pub enum Scheme {
     Icmp,
     /// This machine itself.
     Host,
+    /// A job that reports by itself.
+    Push,
 }
 
 impl Scheme {
-    pub const ALL: [Scheme; 7] = [Http, Https, Tcp, Tls, Dns, Icmp, Host];
+    pub const ALL: [Scheme; 8] = [Http, Https, Tcp, Tls, Dns, Icmp, Host, Push];
 
     /// As a URL begins, without the `:` and the `//`.
     pub fn word(self) -> &'static str {
@@ -28,13 +30,14 @@ impl Scheme {
             Dns => "dns",
             Icmp => "icmp",
             Host => "host",
+            Push => "push",
         }
     }
 
     /// As a URL begins.
     pub fn prefix(self) -> String {
         match self {
-            Host => "host:".to_owned(),
+            Host | Push => format!("{}:", self.word()),
             _ => format!("{}://", self.word()),
         }
     }
@@ -54,7 +57,7 @@ impl Scheme {
         let (word, rest) = url.split_once(':')?;
         let mut all = Scheme::ALL.into_iter();
         all.find(|scheme| scheme.word().eq_ignore_ascii_case(word))
-            .filter(|scheme| (*scheme == Host) != rest.starts_with("//"))
+            .filter(|scheme| matches!(scheme, Host | Push) != rest.starts_with("//"))
     }
 
     /// Sites of this kind have `key`.
@@ -71,6 +74,9 @@ impl Scheme {
         let remedy = match (key, self) {
             ("expect", Http | Https) => "; `body` looks in the answer",
             ("body", Tcp | Tls) => "; `expect` looks in the answer",
+            ("tries" | "retry" | "recover" | "interval" | "timeout", Push) => {
+                "; one bad or missing report is down, and the next good one up"
+            }
             ("slow", Host) => "; `warn` in its URL makes it degraded",
             _ => "",
         };

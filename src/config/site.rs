@@ -3,19 +3,26 @@
 use super::address::{self, Address};
 use super::cause_secrets;
 use super::error::MistakeList;
-use super::plaintext_secrets::is_secret_url;
+use super::plaintext_secrets::{is_literal, is_secret_url};
 use super::scheme::Scheme;
 use super::site_keys::{Keys, Scope};
 use super::site_names::Names;
 use super::toml_table::{Entry, Table};
 use super::variables::filled;
-use super::{endpoint, value};
+use super::{endpoint, times_of_day, value};
 use crate::monitor::site::{
-    Auth, Check, DnsCheck, HttpCheck, HttpVersion, IcmpCheck, IpVersion, SendExpect, Site,
-    TcpCheck, TlsCheck,
+    Auth, Check, DnsCheck, Due, HttpCheck, HttpVersion, IcmpCheck, IpVersion, PushCheck,
+    SendExpect, Site, TcpCheck, TlsCheck, Token,
 };
+use crate::monitor::time::hours::Window;
 use std::net::IpAddr;
 use std::time::Duration;
+use toml_span::Span;
+
+/// Stands for the times of what is not asked.
+const UNASKED: Duration = Duration::from_secs(10);
+/// Characters of a token.
+const SHORTEST_TOKEN: usize = 16;
 
 /// One `[[site]]`; `None` where a mistake is recorded.
 pub fn read(
@@ -38,6 +45,11 @@ pub fn read(
     if let Some(scheme) = scheme {
         table.refuse(|key| scheme.refusal(key), log);
     }
+    let every = table.time("every", log);
+    let at = table.text("at", log, times_of_day::times);
+    let (_, token) = filled(&mut table, "token", is_literal, scope.ctx.env, log);
+    let token = token.check("token", log, sound_token);
+    names.add_token(&token, log);
     let (mut own, taken) = cause_secrets::noting(scope, |scope| Keys::read(&mut table, scope, log));
     own.taken = [of_url, taken].concat();
     table.finish(log);
@@ -63,16 +75,31 @@ pub fn read(
         .value()?;
     let ip = family(&address, &own, &keys, log);
     let domain = registration(&address, &own, &keys, log);
-    let check = check(address, ip, &own, &keys, log)?;
+    let check = match address {
+        Address::Push => {
+            let due = due(every, at, written.span, log)?;
+            Check::Push(PushCheck {
+                due,
+                grace: keys.grace.get()?,
+                longest: keys.longest.get(),
+                token: token.value().map(Token::new),
+            })
+        }
+        address => check(address, ip, &own, &keys, log)?,
+    };
+    // What reports by itself lacks the keys of what is asked.
+    let unasked = matches!(check, Check::Push(_));
+    let time = |asked: Option<Duration>| asked.or(unasked.then_some(UNASKED));
+    let number = |asked: Option<u32>| asked.or(unasked.then_some(1));
     let unless_zero = |time: &Duration| !time.is_zero();
     Some(Site {
         name: name.value()?,
         url: address::masked(&written.value),
-        interval: keys.interval.get()?,
-        timeout: keys.timeout.get()?,
-        tries: keys.tries.get()?,
-        retry: keys.retry.get()?,
-        recover: keys.recover.get()?,
+        interval: time(keys.interval.get())?,
+        timeout: time(keys.timeout.get())?,
+        tries: number(keys.tries.get())?,
+        retry: time(keys.retry.get())?,
+        recover: number(keys.recover.get())?,
         remind: keys.remind.get().filter(unless_zero),
         slow: keys.slow.get(),
         after: after.value(),
@@ -86,6 +113,45 @@ pub fn read(
         secrets: cause_secrets::secrets(&check, keys.taken.clone()),
         check,
     })
+}
+
+/// When reports are due: one of `every` and `at`. `url`: where that of the site is.
+fn due(
+    every: Entry<Duration>,
+    at: Entry<Vec<Window>>,
+    url: Span,
+    log: &mut MistakeList,
+) -> Option<Due> {
+    match (every, at) {
+        (Entry::Given(_), Entry::Given(at)) => {
+            log.add(at.span, "`at` is given and `every` too; keep one of them");
+            None
+        }
+        (Entry::Given(every), Entry::Absent) => Some(Due::Every(every.value)),
+        (Entry::Absent, Entry::Given(at)) => Some(Due::At(at.value)),
+        (Entry::Absent, Entry::Absent) => {
+            log.add(
+                url,
+                "this site has neither `every` nor `at`; say when its reports are due, e.g. \
+                 every = \"1d\" or at = \"Mon-Fri 03:00\"",
+            );
+            None
+        }
+        _ => None,
+    }
+}
+
+fn sound_token(token: String) -> Result<String, String> {
+    if token.chars().any(char::is_control) {
+        return Err("has a line break or another control character in it".to_owned());
+    }
+    match token.chars().count() {
+        ..SHORTEST_TOKEN => Err(format!(
+            "must have at least {SHORTEST_TOKEN} characters, or it can be guessed; \
+             `head -c 18 /dev/urandom | base64` makes one"
+        )),
+        _ => Ok(token),
+    }
 }
 
 fn check(
@@ -132,6 +198,7 @@ fn check(
         }),
         Address::Icmp(host) => Check::Icmp(IcmpCheck { host, ip }),
         Address::Host(check) => Check::Host(check),
+        Address::Push => return None,
     })
 }
 

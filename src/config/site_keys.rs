@@ -75,6 +75,8 @@ shared_keys! {
     paused: bool = flag,
     chats: Vec<i64> = chats,
     maintenance: Vec<Window> = |table, key, _, log| table.text(key, log, times_of_day::windows),
+    grace: Duration = time,
+    longest: Duration = time,
     method: String = |table, key, _, log| table.text(key, log, value::method),
     headers: Vec<(String, String)> = |table, key, scope, log| texts(table, key, &HEADERS, scope, log),
     send: String = |table, key, scope, log| filled(table, key, is_secret_body, scope.ctx.env, log).1,

@@ -12,6 +12,8 @@ use toml_span::Spanned;
 pub struct Names {
     /// The line of every name, where it stands first.
     lines: HashMap<String, usize>,
+    /// The line of every token, where it stands first.
+    tokens: HashMap<String, usize>,
     /// What sites come after, in the order of the file.
     after: Vec<After>,
 }
@@ -41,6 +43,21 @@ impl Names {
         }
         if let Entry::Given(named) = after {
             self.after.push(After { site, named });
+        }
+    }
+
+    /// A token says which site is meant, too.
+    pub fn add_token(&mut self, token: &Entry<String>, log: &mut MistakeList) {
+        let Entry::Given(token) = token else { return };
+        let line = log.line(token.span);
+        let first = *self.tokens.entry(token.value.clone()).or_insert(line);
+        if first != line {
+            log.add(
+                token.span,
+                format!(
+                    "another site, in line {first}, has this `token` already; give each its own"
+                ),
+            );
         }
     }
 

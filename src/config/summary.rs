@@ -4,7 +4,7 @@ use super::notify::when_text;
 use super::value::format_duration;
 use super::{Config, Notify, Telegram};
 use crate::monitor::render::text::count;
-use crate::monitor::site::{Check, HttpCheck, SendExpect, Site};
+use crate::monitor::site::{Check, Due, HttpCheck, PushCheck, SendExpect, Site};
 use crate::monitor::time::hours;
 use crate::monitor::uplink::route::Route;
 
@@ -15,10 +15,13 @@ const WIDEST: usize = 64;
 pub fn summary(config: &Config) -> String {
     let mut rows = vec![["NAME", "URL", "EVERY", "TIMEOUT", "EXPECTED"].map(str::to_owned)];
     rows.extend(config.sites.iter().map(|site| {
-        let (every, timeout) = (
-            format_duration(site.interval),
-            format_duration(site.timeout),
-        );
+        let (every, timeout) = match &site.check {
+            Check::Push(push) => (due(push), String::new()),
+            _ => (
+                format_duration(site.interval),
+                format_duration(site.timeout),
+            ),
+        };
         [
             site.name.clone(),
             site.url.clone(),
@@ -90,6 +93,13 @@ fn notify_line(notify: &Notify) -> String {
     )
 }
 
+fn due(push: &PushCheck) -> String {
+    match &push.due {
+        Due::Every(every) => format_duration(*every),
+        Due::At(times) => hours::beginnings(times),
+    }
+}
+
 fn expectation(site: &Site) -> String {
     let mut wanted = match &site.check {
         Check::Http(http) => http_expectation(http),
@@ -106,6 +116,13 @@ fn expectation(site: &Site) -> String {
         Check::Icmp(_) => vec!["echo".to_owned()],
         // Its URL says it all.
         Check::Host(_) => Vec::new(),
+        Check::Push(push) => {
+            let longest = push.longest.map(|longest| ("ends within", longest));
+            let times = [("grace", push.grace)].into_iter().chain(longest);
+            times
+                .map(|(what, time)| format!("{what} {}", format_duration(time)))
+                .collect()
+        }
     };
     for (what, before) in [("cert", site.cert), ("domain", site.domain)] {
         wanted.extend(before.map(|before| format!("{what} {}", format_duration(before))));

@@ -31,6 +31,31 @@ pub fn windows(text: &str) -> Result<Vec<Window>, String> {
     text.split(',').map(|part| window(part.trim())).collect()
 }
 
+/// Times such as `Mon-Fri 03:00, 12:00`: the minutes that begin then.
+pub fn times(text: &str) -> Result<Vec<Window>, String> {
+    text.split(',').map(|part| moment(part.trim())).collect()
+}
+
+fn moment(part: &str) -> Result<Window, String> {
+    let form = || {
+        format!(
+            "must be times such as \"03:00\" or \"Mon-Fri 03:00\", with commas between them; `{}` \
+             is none",
+            brief(part)
+        )
+    };
+    let (days, rest) = match part.split_once(char::is_whitespace) {
+        Some((days, rest)) => (days_of(days).ok_or_else(form)?, rest.trim()),
+        None => (ALL_DAYS, part),
+    };
+    let from = minutes(rest).filter(|at| *at < 1440).ok_or_else(form)?;
+    let hours = Hours {
+        from,
+        until: from + 1,
+    };
+    Ok(Window { days, hours })
+}
+
 fn window(part: &str) -> Result<Window, String> {
     let form = || {
         format!(

@@ -9,6 +9,7 @@ use super::render::stats::Vitals;
 use super::site::Site;
 use super::site::access::Access;
 use super::site::outcome::{Failure, Inspection, Outcome};
+use super::site::report::{Report, ReportAnswer};
 use super::time::hours::Hours;
 use super::uplink::ProbeResult;
 use super::uplink::route::Route;
@@ -30,6 +31,11 @@ pub enum Event {
         site: String,
         subject: Subject,
         result: Result<Inspection, Failure>,
+    },
+    /// A job has reported; [`Action::AnswerReport`] follows. `id` is given by the agent and never used again.
+    Reported {
+        id: u64,
+        report: Report,
     },
     /// Something came from a chat.
     Update(Update),
@@ -142,6 +148,11 @@ pub enum Action {
     SendByChannel(ChannelSend),
     /// Answer the press of a button. It is not reported on.
     AnswerPress(CallbackAnswer),
+    /// Answer a report. That it is saved is said only when it is on disk.
+    AnswerReport {
+        id: u64,
+        answer: ReportAnswer,
+    },
     /// Write `Monitor::snapshot` and report [`Event::Saved`] or [`Event::SaveFailed`].
     Save,
     /// Write `Monitor::history_records` and say so to `Monitor::history_saved`. Once an hour.

@@ -43,6 +43,7 @@ use self::routing::timers::Timer;
 use self::schedule::Scheduler;
 use self::site::Site;
 use self::site::access::may_see;
+use self::site::report::ReportAnswer;
 use self::site::state::SiteState;
 use self::site::suppression::UplinkFault;
 use self::site::table::Sites;
@@ -115,6 +116,10 @@ impl Monitor {
             self.history.bring_up_to_date(now, clock_set, &self.sites);
         }
         self.refresh_maintenance(now);
+        let before = self.schedule.wall_before(now, clock_set);
+        if let Some(before) = before.filter(|_| stood_still) {
+            self.on_jump(now, before);
+        }
         match event {
             Event::Checked {
                 site,
@@ -126,6 +131,7 @@ impl Monitor {
                 subject,
                 result,
             } => self.inspected(now, &site, subject, result),
+            Event::Reported { id, report } => self.reported(now, id, &report),
             Event::Update(update) => self.update(now, update),
             Event::Bot { username } => self.bot.on_username(username),
             Event::Notice(text) => self.notify_all(now, text),
@@ -140,6 +146,7 @@ impl Monitor {
                 if let Some(id) = self.save_schedule.done(now.moment(), blocks) {
                     self.outbox.mark_stored(id);
                 }
+                self.answer_reports(ReportAnswer::Saved);
             }
             Event::SaveFailed { reason } => self.save_failed(now, &reason),
             Event::Probed(report) => self.probed(now, report),
@@ -186,6 +193,7 @@ impl Monitor {
         match timer {
             Timer::Maintenance => dated(self.schedule.next_maintenance(*now)),
             Timer::Check => self.schedule.next_timeout(),
+            Timer::Job => dated(self.schedule.next_job()),
             Timer::Inspection => {
                 let roots = self.expiry.next_roots();
                 let roots = roots.map(|due| self.alerts.after_mute(due));
@@ -216,6 +224,8 @@ impl Monitor {
         match timer {
             Timer::Maintenance => self.refresh_maintenance(*now),
             Timer::Check => self.schedule.on_timeout(moment, clock_set, sites, actions),
+            Timer::Job if clock_set => self.look_at_jobs(*now),
+            Timer::Job => {}
             Timer::Inspection => {
                 let due = self.expiry.is_due(moment);
                 if due && clock_set && !self.schedule.stopping() {
@@ -541,7 +551,7 @@ impl Monitor {
     fn take_sites(&mut self, now: Now, sites: Vec<Arc<Site>>) {
         let before = std::mem::take(&mut self.sites);
         let (schedule, expiry) = (&mut self.schedule, &mut self.expiry);
-        let (sites, origins) = persist::take_sites(sites, before, schedule, expiry, now.moment());
+        let (sites, origins) = persist::take_sites(sites, before, schedule, expiry, now);
         self.sites = sites;
         self.alerts.keep_sites(&self.sites);
         self.history.follow(&origins);

@@ -15,6 +15,7 @@ use crate::monitor::persist::snapshot::{AlertRecord, SiteRecord, Snapshot};
 use crate::monitor::schedule::Scheduler;
 use crate::monitor::site::Site;
 use crate::monitor::site::flapping::Flapping;
+use crate::monitor::site::job::PushJob;
 use crate::monitor::site::state::{Remembered, SiteState, State};
 use crate::monitor::site::suppression::{Suppression, UplinkFault};
 use crate::monitor::site::table::{Origins, Sites};
@@ -125,6 +126,7 @@ impl Lasting<'_> {
                 .is_slow_in_silence(watched.name())
                 .then_some(true),
             expiry: self.expiry.records(watched),
+            job: watched.job().map(PushJob::record),
         }
     }
 }
@@ -263,8 +265,9 @@ pub(crate) fn take_sites(
     before: Sites,
     schedule: &mut Scheduler,
     expiry: &mut Inspections,
-    now: Moment,
+    now: Now,
 ) -> (Sites, Origins) {
+    let moment = now.moment();
     let mut before = before.into_by_name();
     let count = sites.len();
     let mut all = Vec::with_capacity(count);
@@ -274,7 +277,7 @@ pub(crate) fn take_sites(
         origins.push(known.as_ref().map(SiteState::place));
         all.push(match known {
             Some(mut watched) => {
-                if watched.reconfigure(site) {
+                if watched.reconfigure(site, now) {
                     expiry.on_host_changed(watched.place());
                 }
                 watched
@@ -288,10 +291,13 @@ pub(crate) fn take_sites(
     for (at, watched) in sites.iter().enumerate() {
         let interval = watched.config().interval;
         schedule.set_handshake(at, watched.config().uses_tls());
-        if schedule.interval(at) != interval {
-            schedule.first(at, interval, now, count);
+        schedule.set_reports(at, watched.job().is_some());
+        if watched.job().is_some() {
+            schedule.at(at, moment);
+        } else if schedule.interval(at) != interval {
+            schedule.first(at, interval, moment, count);
         } else if schedule.due_at(at).is_none() {
-            schedule.next_turn(at, now);
+            schedule.next_turn(at, moment);
         }
         if watched.check_under_way() || watched.is_paused() {
             schedule.clear(at);
@@ -317,4 +323,7 @@ fn restore_site(watched: &mut SiteState, record: &SiteRecord, now: Now) {
         muted_until: record.muted_until.map(|wall| now.coming_moment(wall)),
         flapping: Flapping::restore(changes.collect(), record.flapping, now.moment()),
     });
+    if let (Some(job), Some(record)) = (watched.job_mut(), &record.job) {
+        job.restore(record, now);
+    }
 }

@@ -41,6 +41,9 @@ pub struct SaveSchedule {
     began: Option<Moment>,
     failing: bool,
     spent: Spending,
+    /// Reports that are answered once they are on disk: those that no save has begun for, and those that are in the
+    /// save that is under way.
+    reports: (Vec<u64>, Vec<u64>),
     /// The alerts that each site may have written at once, whatever others do: those that used some.
     allowances: HashMap<String, Allowance>,
 }
@@ -67,6 +70,17 @@ impl SaveSchedule {
         }
         self.deferred.get_or_insert(now);
         false
+    }
+
+    /// A job has reported and waits to hear that this is kept. It is not of the day's budget: how often a job runs
+    /// is the user's own choice.
+    pub fn on_report(&mut self, id: u64) {
+        self.reports.0.push(id);
+    }
+
+    /// The reports of the save that has ended.
+    pub fn take_reports(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.reports.1)
     }
 
     /// What no alert was made of, or can be done again.
@@ -109,7 +123,8 @@ impl SaveSchedule {
             .map(|at| at.max(self.spent.room_for_changes_at()));
         let room = self.spent.room_for_alerts_at();
         let deferred = self.deferred.map(|since| room.min(since + MAX_DEFERRAL));
-        [urgent, self.firm, paced, deferred]
+        let report = (!self.reports.0.is_empty()).then_some(Moment(i64::MIN));
+        [report, urgent, self.firm, paced, deferred]
             .into_iter()
             .flatten()
             .min()
@@ -124,13 +139,16 @@ impl SaveSchedule {
         (self.firm, self.paced, self.deferred) = (None, None, None);
         self.began = Some(now);
         self.under_way = Some(last_alert);
+        self.reports.1 = std::mem::take(&mut self.reports.0);
         true
     }
 
     /// A write of so many blocks ended well: the alerts up to the returned id are on disk.
     pub fn done(&mut self, now: Moment, blocks: u64) -> Option<u64> {
         self.failing = false;
-        self.spent.add(now, blocks);
+        if self.reports.1.is_empty() {
+            self.spent.add(now, blocks);
+        }
         self.under_way.take()
     }
 

@@ -7,6 +7,7 @@ pub use crate::monitor::bot::added_record::AddedRecord;
 use crate::monitor::expiry::Subject;
 use crate::monitor::expiry::records::{ExpiryRecord, RootRecord};
 use crate::monitor::incident::record::IncidentRecord;
+use crate::monitor::site::job::JobRecord;
 use crate::monitor::site::outcome::Expiry;
 use crate::monitor::site::printable::{ADDRESS, CAUSE, MESSAGE, NAME, line, lines};
 use crate::monitor::time::Now;
@@ -77,6 +78,8 @@ pub struct SiteRecord {
     /// It became slow in silence.
     pub slow_untold: Option<bool>,
     pub expiry: Vec<ExpiryRecord>,
+    /// Of a `push:` site.
+    pub job: Option<JobRecord>,
 }
 
 /// Whom to ask about the domains under a top-level domain (RFC 9224).

@@ -19,6 +19,7 @@ use crate::monitor::render::stats::{self, Tally, Vitals};
 use crate::monitor::site::Site;
 use crate::monitor::site::flapping::ChangeNotice;
 use crate::monitor::site::outcome::Outcome;
+use crate::monitor::site::report::ReportAnswer;
 use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::time::text::SLOW;
 use crate::monitor::time::{Moment, Now, text};
@@ -244,6 +245,7 @@ impl Monitor {
         if let Some(id) = alerts {
             self.outbox.mark_stored(id);
         }
+        self.answer_reports(ReportAnswer::Unsaved);
         if first {
             let text = format!(
                 "The state cannot be written ({reason}). Alerts still go out, but a restart forgets them."

@@ -8,11 +8,16 @@ use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::expiry::{ExpiryEvent, Subject};
 use crate::monitor::judge::{JudgeEvent, Judging, Transition};
 use crate::monitor::site::outcome::{CheckResult, Failure, FailureKind, Inspection, Outcome};
+use crate::monitor::site::report::{Report, ReportAnswer};
 use crate::monitor::site::streak::Change;
+use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::time::{ClockChange, Now, Redating};
 use crate::monitor::uplink::{Period, ProbeResult, UplinkEvent};
-use crate::monitor::{Level, Monitor};
+use crate::monitor::{Action, Level, Monitor};
 use std::time::Duration;
+
+/// A job that is not judged for now is looked at again after this.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 impl Monitor {
     /// The time to go by.
@@ -52,6 +57,85 @@ impl Monitor {
             watched.clock_is_set(moment, redating);
         }
         self.schedule.check_https_soon(moment, &self.sites);
+        for watched in self.sites.iter_mut() {
+            if let Some(job) = watched.job_mut() {
+                job.on_clock_set(now);
+                self.schedule.at(watched.place(), moment);
+            }
+        }
+    }
+
+    /// The wall clock would have shown `before`: it was set, or the machine slept.
+    pub(crate) fn on_jump(&mut self, now: Now, before: i64) {
+        for watched in self.sites.iter_mut() {
+            if let Some(job) = watched.job_mut() {
+                job.on_jump(before, now);
+                self.schedule.at(watched.place(), now.moment());
+            }
+        }
+    }
+
+    /// A job reports.
+    pub(crate) fn reported(&mut self, now: Now, id: u64, report: &Report) {
+        let clock_set = self.clock.is_set();
+        let found = self.sites.find(&report.site);
+        let job = found.and_then(|at| Some((at, self.sites[at].job_mut()?)));
+        let Some((at, job)) = job else {
+            let answer = ReportAnswer::Unknown;
+            return self.actions.push(Action::AnswerReport { id, answer });
+        };
+        let outcome = job.on_report(report, now, clock_set);
+        self.save_schedule.on_report(id);
+        self.schedule.at(at, now.moment());
+        if let Some(outcome) = outcome {
+            self.job_ended(now, at, outcome);
+        }
+    }
+
+    /// The reports that are in the save which has ended, well or not.
+    pub(crate) fn answer_reports(&mut self, answer: ReportAnswer) {
+        for id in self.save_schedule.take_reports() {
+            self.actions.push(Action::AnswerReport { id, answer });
+        }
+    }
+
+    /// Sees which reports are missing.
+    pub(crate) fn look_at_jobs(&mut self, now: Now) {
+        let moment = now.moment();
+        let offline = self.uplink.has_fault(UplinkFault::NoConnection);
+        while let Some(at) = self.schedule.take_job(moment) {
+            let watched = &mut self.sites[at];
+            if watched.is_paused() || watched.pending_down().is_some() {
+                // It is looked at when that is over.
+                continue;
+            }
+            let (down, suppressed) = (watched.is_down(), watched.is_suppressed());
+            let Some(job) = watched.job_mut() else {
+                continue;
+            };
+            if suppressed || offline && job.reports_by_http() {
+                job.grant_grace(moment);
+                self.schedule.at(at, moment + LOOK_AGAIN);
+                continue;
+            }
+            match job.look(down, now) {
+                Ok(next) => next.into_iter().for_each(|then| self.schedule.at(at, then)),
+                Err(outcome) => self.job_ended(now, at, outcome),
+            }
+        }
+    }
+
+    /// A job has ended, or has not when it should.
+    fn job_ended(&mut self, now: Now, at: usize, outcome: Outcome) {
+        let watched = &mut self.sites[at];
+        // What was under way is over: this is of now.
+        watched.begin_check(now.moment());
+        watched.end_check();
+        if watched.is_paused() {
+            return;
+        }
+        self.history.count_check(None);
+        self.judge(now, at, outcome);
     }
 
     /// Starts inspections, and tells of root certificates that end.
@@ -142,6 +226,11 @@ impl Monitor {
                         let name = self.sites[at].name();
                         if let Some(incident) = self.incidents.open_of_mut(name) {
                             incident.exclude(since, moment);
+                        }
+                    }
+                    for watched in self.sites.iter_mut() {
+                        if let Some(job) = watched.job_mut() {
+                            job.on_online(moment.since(since));
                         }
                     }
                     self.save_schedule.within_5_min(moment);
@@ -249,17 +338,21 @@ impl Monitor {
             _ => false,
         };
         if self.clock.is_set() || !untimely {
-            if let (Ok(()), Some(took)) = (&outcome.verdict, outcome.took) {
-                self.history.on_answer(at, took);
-            }
-            let (events, transition) = self.judging(now).on_outcome(at, outcome);
-            self.on_uplink(now, events);
-            self.on_judged(now, transition.map(JudgeEvent::Transition));
-            self.incidents.on_checked(name);
+            self.judge(now, at, outcome);
         } else {
             self.sites[at].count(CheckResult::Excused);
         }
         self.note_in_jobs(now, name, &verdict);
+    }
+
+    fn judge(&mut self, now: Now, at: usize, outcome: Outcome) {
+        if let (Ok(()), Some(took)) = (&outcome.verdict, outcome.took) {
+            self.history.on_answer(at, took);
+        }
+        let (events, transition) = self.judging(now).on_outcome(at, outcome);
+        self.on_uplink(now, events);
+        self.on_judged(now, transition.map(JudgeEvent::Transition));
+        self.incidents.on_checked(self.sites[at].name());
     }
 
     /// Decides the pending downs that can be decided by now.

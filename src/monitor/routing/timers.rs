@@ -8,6 +8,8 @@ pub(in crate::monitor) enum Timer {
     Maintenance,
     /// A site's turn comes.
     Check,
+    /// The report of a job may be missing.
+    Job,
     /// A certificate or domain is to be inspected, or the end of root certificates to be told.
     Inspection,
     /// The uplink is to be probed, for a pending down or while it has a fault.
@@ -35,9 +37,10 @@ pub(in crate::monitor) enum Timer {
 }
 
 impl Timer {
-    pub const ALL: [Timer; 16] = [
+    pub const ALL: [Timer; 17] = [
         Timer::Maintenance,
         Timer::Check,
+        Timer::Job,
         Timer::Inspection,
         Timer::Probe,
         Timer::Route,

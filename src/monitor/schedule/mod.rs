@@ -18,11 +18,13 @@
 //! The next turn is counted from the site's place in the round and not from when a check began: so
 //! the spread stays as it is.
 
+pub(crate) mod jobs;
 pub(crate) mod late_rounds;
 pub(crate) mod liveness;
 pub(crate) mod maintenance;
 
 use crate::monitor::event::{Action, Actions};
+use crate::monitor::schedule::jobs::Jobs;
 use crate::monitor::schedule::late_rounds::Rounds;
 use crate::monitor::schedule::liveness::Progress;
 use crate::monitor::schedule::maintenance::Validity;
@@ -55,6 +57,7 @@ pub struct Scheduler {
     slots: BySite<Slot>,
     /// When the sites at which places are due.
     due: BTreeSet<(Moment, usize)>,
+    jobs: Jobs,
     jitter: Jitter,
     /// So many checks may begin together for having waited.
     together: usize,
@@ -75,6 +78,8 @@ struct Slot {
     interval: Duration,
     /// Its check makes a TLS handshake.
     handshake: bool,
+    /// It is not checked, but reports: its turns are in [`Jobs`].
+    reports: bool,
     due: Option<Due>,
 }
 
@@ -97,6 +102,7 @@ impl Scheduler {
         Scheduler {
             slots: BySite::default(),
             due: BTreeSet::new(),
+            jobs: Jobs::default(),
             jitter: Jitter::new(seed),
             // The other half is for what cannot wait.
             together: (permits / 2).clamp(1, TOGETHER),
@@ -152,6 +158,9 @@ impl Scheduler {
         actions: &mut Actions,
     ) -> bool {
         if watched.check_under_way() || watched.is_paused() || self.stopping {
+            return false;
+        }
+        if watched.job().is_some() {
             return false;
         }
         if !clock_set
@@ -218,8 +227,11 @@ impl Scheduler {
     pub fn follow(&mut self, origins: &Origins) {
         self.slots.follow(origins);
         let slots = self.slots.iter().enumerate();
-        let due = slots.filter_map(|(at, slot)| Some((slot.due?.at, at)));
+        let due = slots.filter(|(_, slot)| !slot.reports);
+        let due = due.filter_map(|(at, slot)| Some((slot.due?.at, at)));
         self.due = due.collect();
+        // All are looked at anew.
+        self.jobs.clear();
     }
 
     /// Spreads first checks over the first round: each of `count` sites gets its own share.
@@ -246,6 +258,12 @@ impl Scheduler {
     /// Whether checks of the site make a TLS handshake.
     pub fn set_handshake(&mut self, at: usize, handshake: bool) {
         self.slots[at].handshake = handshake;
+    }
+
+    /// Whether the site reports by itself, and is never checked.
+    pub fn set_reports(&mut self, at: usize, reports: bool) {
+        self.clear(at);
+        self.slots[at].reports = reports;
     }
 
     /// The next regular turn after `now`.
@@ -366,6 +384,9 @@ impl Scheduler {
     }
 
     fn set(&mut self, at: usize, due: Moment, turn: Turn) {
+        if self.slots[at].reports {
+            return self.jobs.look(at, due);
+        }
         let before = self.slots[at].due.replace(Due { at: due, turn });
         if let Some(before) = before {
             self.due.remove(&(before.at, at));

@@ -3,9 +3,11 @@
 pub mod access;
 mod dependencies;
 pub(crate) mod flapping;
+pub mod job;
 pub mod network;
 pub mod outcome;
 pub mod printable;
+pub mod report;
 pub mod secret_url;
 pub(crate) mod state;
 pub(crate) mod streak;
@@ -13,7 +15,9 @@ pub(crate) mod suppression;
 pub(crate) mod table;
 
 use crate::monitor::site::secret_url::SecretUrl;
-use crate::monitor::time::hours::Window;
+use crate::monitor::time::hours::{self, Window};
+use crate::monitor::time::text::lasting;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,8 +81,8 @@ impl Secrets {
 }
 
 /// Only what is safe to show.
-impl std::fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
 }
@@ -89,7 +93,9 @@ impl Site {
         match &self.check {
             Check::Http(check) => check.url.starts_with("https:"),
             Check::Tls(_) => true,
-            Check::Tcp(_) | Check::Dns(_) | Check::Icmp(_) | Check::Host(_) => false,
+            Check::Tcp(_) | Check::Dns(_) | Check::Icmp(_) | Check::Host(_) | Check::Push(_) => {
+                false
+            }
         }
     }
 
@@ -100,7 +106,7 @@ impl Site {
 
     /// It is this machine itself: no connection leads there.
     pub fn is_this_machine(&self) -> bool {
-        matches!(self.check, Check::Host(_))
+        matches!(self.check, Check::Host(_) | Check::Push(_))
     }
 
     /// The host that is spoken to, without brackets; empty for the system's resolvers and for this
@@ -112,7 +118,7 @@ impl Site {
             Check::Tls(check) => &check.host,
             Check::Dns(check) => check.server.as_ref().map_or("", |(host, _)| host),
             Check::Icmp(check) => &check.host,
-            Check::Host(_) => "",
+            Check::Host(_) | Check::Push(_) => "",
         }
     }
 
@@ -146,6 +152,7 @@ pub enum Check {
     Dns(DnsCheck),
     Icmp(IcmpCheck),
     Host(HostCheck),
+    Push(PushCheck),
 }
 
 /// `tcp://host:port`: a connection, and what is said over it.
@@ -196,8 +203,8 @@ pub struct SendExpect {
 }
 
 /// Only what is safe to show.
-impl std::fmt::Debug for SendExpect {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for SendExpect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Talk")
             .field("expect", &self.expect)
             .finish_non_exhaustive()
@@ -319,6 +326,59 @@ impl HostCheck {
     }
 }
 
+/// `push:`: a job that reports by itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PushCheck {
+    pub due: Due,
+    /// A report may be so late.
+    pub grace: Duration,
+    /// A job that was started must end within this.
+    pub longest: Option<Duration>,
+    /// What a report by HTTP must come with.
+    pub token: Option<Token>,
+}
+
+/// When reports are due.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Due {
+    /// So long after the last one.
+    Every(Duration),
+    /// Within these minutes of local time.
+    At(Vec<Window>),
+}
+
+/// `every 1 d`, `at Mon-Fri 03:00`.
+impl fmt::Display for Due {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Due::Every(every) => write!(f, "every {}", lasting(*every)),
+            Due::At(times) => write!(f, "at {}", hours::beginnings(times)),
+        }
+    }
+}
+
+/// A secret by which another machine is known.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    pub fn new(token: String) -> Token {
+        Token(token)
+    }
+
+    /// The secret itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Only what is safe to show.
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
 /// How much there must be at least.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Amount {
@@ -384,8 +444,8 @@ pub enum LoginExpect {
 }
 
 /// Only what is safe to show.
-impl std::fmt::Debug for Login {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Login").finish_non_exhaustive()
     }
 }
@@ -429,8 +489,8 @@ pub struct HttpCheck {
 }
 
 /// Only what is safe to show: everything else may hold secrets.
-impl std::fmt::Debug for HttpCheck {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for HttpCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpCheck")
             .field("method", &self.method)
             .field("status", &self.status)
@@ -474,8 +534,8 @@ impl StatusSet {
     }
 }
 
-impl std::fmt::Display for StatusSet {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for StatusSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, (from, to)) in self.ranges.iter().enumerate() {
             if i > 0 {
                 f.write_str(",")?;

@@ -211,6 +211,8 @@ pub enum FailureKind {
     TooLarge,
     /// A figure of this machine is beyond its limit, or what is to be there is not.
     Limit,
+    /// A job has failed, ran for too long or did not report.
+    Job,
     /// This machine lacked what the check needs: it says nothing of the site.
     Local(LocalFault),
     /// A panic in our own code, or a request that could not be made.

@@ -1,12 +1,13 @@
 //! The state of a site at run time: how it is judged, its last checks, and what users decided about it.
 
-use crate::monitor::site::Site;
 use crate::monitor::site::access::rename;
 use crate::monitor::site::flapping::Flapping;
+use crate::monitor::site::job::PushJob;
 use crate::monitor::site::network::is_lan;
 use crate::monitor::site::outcome::{CheckResult, Failure, FailureKind, Outcome};
 use crate::monitor::site::streak::{Change, Rules, Seen, Streak};
 use crate::monitor::site::suppression::{Suppression, behind};
+use crate::monitor::site::{Check, Site};
 use crate::monitor::time::{Moment, Now, Redating};
 use std::collections::VecDeque;
 use std::fmt;
@@ -104,6 +105,8 @@ pub struct SiteState {
     stalled_failures: u32,
     /// Its certificate or its domain ends soon: it is degraded by that.
     ends_soon: Option<String>,
+    /// Of a `push:` site.
+    job: Option<Box<PushJob>>,
 }
 
 /// What of a site's state survives a restart.
@@ -152,8 +155,10 @@ impl Checked {
 }
 
 impl SiteState {
-    pub fn new(config: Arc<Site>, now: Moment) -> SiteState {
+    pub fn new(config: Arc<Site>, now: Now) -> SiteState {
         let address = config.literal();
+        let job = new_job(&config, now);
+        let now = now.moment();
         SiteState {
             config,
             place: 0,
@@ -178,6 +183,7 @@ impl SiteState {
             flapping: Flapping::default(),
             stalled_failures: 0,
             ends_soon: None,
+            job,
         }
     }
 
@@ -193,7 +199,11 @@ impl SiteState {
     }
 
     /// Another configuration of the site. Whether it is of another host.
-    pub fn reconfigure(&mut self, config: Arc<Site>) -> bool {
+    pub fn reconfigure(&mut self, config: Arc<Site>, now: Now) -> bool {
+        match (&mut self.job, &config.check) {
+            (Some(job), Check::Push(check)) => job.change_plan(check, now),
+            _ => self.job = new_job(&config, now),
+        }
         let before = std::mem::replace(&mut self.config, config);
         // A new `paused` in the file is a newer word than an old /pause or /resume.
         if before.paused != self.config.paused {
@@ -209,6 +219,15 @@ impl SiteState {
             self.restart_streak();
         }
         other_host
+    }
+
+    /// Of a `push:` site, which is not checked but reports.
+    pub fn job(&self) -> Option<&PushJob> {
+        self.job.as_deref()
+    }
+
+    pub fn job_mut(&mut self) -> Option<&mut PushJob> {
+        self.job.as_deref_mut()
     }
 
     /// A group has a new id.
@@ -612,6 +631,7 @@ impl SiteState {
     pub fn end_suppression(&mut self, now: Moment) {
         self.suppression = None;
         self.since = now;
+        self.reset_job(now);
         self.restart_streak();
         self.flapping.restart_steady_time(now);
     }
@@ -626,6 +646,20 @@ impl SiteState {
         self.failing_since = None;
         self.pending_down = None;
         self.flapping = Flapping::default();
+        self.reset_job(now);
+    }
+
+    fn reset_job(&mut self, now: Moment) {
+        if let Some(job) = &mut self.job {
+            job.on_reset(now);
+        }
+    }
+}
+
+fn new_job(config: &Site, now: Now) -> Option<Box<PushJob>> {
+    match &config.check {
+        Check::Push(check) => Some(Box::new(PushJob::new(check.clone(), now))),
+        _ => None,
     }
 }
 

@@ -90,6 +90,23 @@ pub fn next_change(windows: &[Window], wall: i64, zone: Zone) -> Option<i64> {
     edges.filter(|at| *at > wall).min()
 }
 
+/// The first stretch of the windows that begins after `wall`: when it begins and ends.
+pub fn next_stretch(windows: &[Window], wall: i64, zone: Zone) -> Option<(i64, i64)> {
+    let all = windows.iter().flat_map(|w| w.stretches(wall, zone));
+    all.filter(|(from, _)| *from > wall).min()
+}
+
+/// `Mon-Fri 03:00, Sat 05:00`: when the windows begin.
+pub fn beginnings(windows: &[Window]) -> String {
+    let begins = |window: &Window| {
+        let text = window.to_string();
+        text.rsplit_once('-')
+            .map_or(text.clone(), |(from, _)| from.to_owned())
+    };
+    let windows: Vec<String> = windows.iter().map(begins).collect();
+    windows.join(", ")
+}
+
 /// As the configuration writes it: `22:00-07:00`.
 impl fmt::Display for Hours {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

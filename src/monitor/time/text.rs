@@ -83,6 +83,15 @@ pub fn past_time(wall: i64, now: Now) -> String {
     }
 }
 
+/// `03:04`, `yesterday 03:04`, and before that as [`past_time`].
+pub fn recent_time(wall: i64, now: Now) -> String {
+    let time = past_time(wall, now);
+    match now.zone.day(now.wall) - now.zone.day(wall) {
+        1 => format!("yesterday {}", &time[time.len().saturating_sub(5)..]),
+        _ => time,
+    }
+}
+
 /// `14:03–14:18`, `Tue 14:03–14:18`, `Tue 23:50–today 00:10`: as [`past_time`], the day of the end only
 /// where it is another.
 pub fn past_times(from: i64, until: i64, now: Now) -> String {

@@ -1,0 +1,108 @@
+//! What a job says of itself, to be told by a `push:` site.
+
+use crate::monitor::site::printable;
+use std::time::Duration;
+
+/// Lines of a report, at most.
+pub const MOST_LINES: usize = 10;
+/// Bytes of its lines together, at most.
+pub const MOST_BYTES: usize = 1024;
+
+/// One report of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The name of the `push:` site.
+    pub site: String,
+    pub kind: ReportKind,
+    /// By the clock of the one who reports, in ms since 1970.
+    pub at: i64,
+    /// How the job ended, where that is known: its exit code, or the number of the signal that ended it, negative.
+    pub code: Option<i32>,
+    /// How long the job ran, where the one who reports knows; otherwise it is counted from its start.
+    pub took: Option<Duration>,
+    /// The message, or what the job printed last: see [`last_lines`].
+    pub lines: String,
+    pub way: Way,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportKind {
+    /// The job has started.
+    Start,
+    /// It has ended well.
+    Good,
+    /// It has failed.
+    Bad,
+}
+
+/// How a report came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Over the socket, just now.
+    Socket,
+    /// It was kept until an agent ran: it may be old, or known already.
+    Spool,
+    /// By HTTP, just now: a job that is perhaps on another machine.
+    Http,
+}
+
+/// What is answered to a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportAnswer {
+    /// It is on disk.
+    Saved,
+    /// It counts, but the state cannot be written: a restart forgets it.
+    Unsaved,
+    /// There is no `push:` site of that name.
+    Unknown,
+}
+
+/// The last lines of `text` that are not empty, made fit to be shown: at most [`MOST_LINES`], and [`MOST_BYTES`]
+/// together.
+pub fn last_lines(text: &str) -> String {
+    let mut kept: Vec<String> = Vec::new();
+    let mut bytes = 0;
+    for line in text.rsplit(['\n', '\r']) {
+        let mut line = printable::line(line.trim_end(), MOST_BYTES);
+        if line.trim().is_empty() {
+            continue;
+        }
+        let room = MOST_BYTES.saturating_sub(bytes + usize::from(!kept.is_empty()));
+        if kept.len() == MOST_LINES || room == 0 {
+            break;
+        }
+        while line.len() > room {
+            line.pop();
+        }
+        bytes += line.len() + usize::from(!kept.is_empty());
+        kept.push(line);
+    }
+    kept.reverse();
+    kept.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_last_ten_lines_are_kept_and_steer_no_terminal() {
+        let many: String = (0..30).map(|n| format!("line {n}\r\n\n")).collect();
+        let kept = last_lines(&many);
+        assert_eq!(kept.lines().count(), 10);
+        assert!(kept.starts_with("line 20\n") && kept.ends_with("line 29"));
+        assert_eq!(last_lines("10 %\r 50 %\r100 %\n"), "10 %\n 50 %\n100 %");
+        assert_eq!(last_lines("\u{1b}[31mred\u{1b}[0m\n \n"), " [31mred [0m");
+        assert_eq!(last_lines(" \n\n"), "");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_gets_too_long_or_changes_a_second_time(text in "(?s).{0,3000}") {
+            let kept = last_lines(&text);
+            prop_assert!(kept.len() <= MOST_BYTES && kept.lines().count() <= MOST_LINES);
+            prop_assert_eq!(last_lines(&kept), kept);
+        }
+    }
+}
