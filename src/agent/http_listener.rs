@@ -1,8 +1,12 @@
 //! `[listen]`: what its clients ask of the agent.
 
 use super::{Agent, Input};
+use crate::listen::push::Push;
 use crate::listen::{self, Ask};
 use crate::monitor::render::metrics::ProcessFigures;
+use crate::monitor::site::Check;
+use crate::monitor::site::report::{Report, Way, last_lines};
+use crate::secret;
 use crate::vitals;
 use smol::Task;
 
@@ -60,8 +64,40 @@ impl Agent {
             Ask::Healthy(sender) => {
                 let _ = sender.try_send(self.monitor.healthy(self.clock.now()));
             }
+            Ask::MayPush(push, sender) => {
+                let _ = sender.try_send(self.may_push(&push));
+            }
+            Ask::Push(push, kind, sender) => {
+                let report = Report {
+                    site: push.site,
+                    kind,
+                    at: self.clock.wall().saturating_mul(1000),
+                    code: None,
+                    took: None,
+                    lines: last_lines(&push.message),
+                    way: Way::Http,
+                };
+                let intake = self.intake.clone();
+                let work = async move {
+                    if let Some(answer) = intake.take(report).await {
+                        let _ = sender.send(answer).await;
+                    }
+                };
+                self.spawn(work).detach();
+            }
             Ask::Unavailable(text) => self.notice(log::Level::Warn, text),
         }
+    }
+
+    /// No site, one that does not report and one without a token are as a wrong token is.
+    fn may_push(&self, push: &Push) -> bool {
+        let sites = &self.config.sites;
+        let site = sites.iter().find(|site| site.name == push.site);
+        let token = match site.map(|site| &site.check) {
+            Some(Check::Push(check)) => check.token.as_ref(),
+            _ => None,
+        };
+        secret::equal(token.map_or("", |token| token.expose()), &push.token)
     }
 
     fn process_figures(&mut self) -> ProcessFigures {

@@ -1,16 +1,19 @@
-//! `[listen]`: `/metrics` and `/healthz` by HTTP (docs/metrics.md), and nothing else.
+//! `[listen]`: `/metrics`, `/healthz` and `/push/NAME` by HTTP (docs/metrics.md), and nothing else.
 //!
 //! Everything is bounded: the connections, a request's size and time, an answer's time. It runs in the
 //! agent's executor; what only the agent knows is asked by [`Ask`].
 
+pub mod push;
 pub mod request;
 
 use crate::monitor::render::metrics::{Metrics, MetricsText};
+use crate::monitor::site::report::{ReportAnswer, ReportKind};
 use crate::secret::{Secret, equal};
 use async_channel::{Receiver, Sender};
 use async_io::{Async, Timer};
 use async_lock::Semaphore;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
+use push::Push;
 use request::{LARGEST, Refusal, Request};
 use smol::{LocalExecutor, Task};
 use std::cell::RefCell;
@@ -53,6 +56,10 @@ pub enum Ask {
     Metrics(Sender<Metrics>),
     /// The scheduler makes progress.
     Healthy(Sender<bool>),
+    /// There is a `push:` site of that name, and this is its token.
+    MayPush(Push, Sender<bool>),
+    /// Answered once it is on disk.
+    Push(Push, ReportKind, Sender<ReportAnswer>),
     /// It cannot be listened; a sentence. Once, until it can again.
     Unavailable(String),
 }
@@ -162,7 +169,7 @@ impl Shared {
         let mut buffer = Vec::new();
         loop {
             let request = within(REQUEST_WITHIN, read_request(stream, &mut buffer)).await?;
-            let request = match request {
+            let (request, body) = match request {
                 Some(Ok(request)) => request,
                 Some(Err(refusal)) => {
                     let answer = refusal.answer();
@@ -174,7 +181,7 @@ impl Shared {
             // More than one request at a time is not answered: where the first ends could be a trick.
             let alone = buffer.is_empty();
             let keep = request.keep_alive && alone && *self.open.borrow() < BUSY;
-            within(ANSWER_WITHIN, self.answer(stream, &request, keep)).await?;
+            within(ANSWER_WITHIN, self.answer(stream, &request, &body, keep)).await?;
             if !keep {
                 return linger(stream).await;
             }
@@ -195,6 +202,7 @@ impl Shared {
         &self,
         stream: &Async<TcpStream>,
         request: &Request,
+        body: &[u8],
         keep: bool,
     ) -> io::Result<()> {
         let head_only = request.method == "HEAD";
@@ -216,9 +224,32 @@ impl Shared {
                 Some(true) => OK,
                 _ => UNAVAILABLE,
             },
-            _ => NOT_FOUND,
+            _ => match push::read(request, body) {
+                Some(_) if head_only || !reads && request.method != "POST" => Answer {
+                    headers: "Allow: GET, POST\r\n",
+                    ..Answer::plain("405 Method Not Allowed", "only GET and POST\n")
+                },
+                Some(push) => self.push(push).await,
+                None => NOT_FOUND,
+            },
         };
         send(stream, &answer, !head_only, keep).await
+    }
+
+    async fn push(&self, push: Push) -> Answer {
+        let asked = push.clone();
+        match (self.ask(|a| Ask::MayPush(asked, a)).await, push.kind) {
+            (Some(true), Some(kind)) => match self.ask(|a| Ask::Push(push, kind, a)).await {
+                Some(ReportAnswer::Saved) => OK,
+                Some(ReportAnswer::Unknown) => NOT_FOUND,
+                Some(ReportAnswer::Unsaved) | None => Answer {
+                    body: "not saved\n",
+                    ..UNAVAILABLE
+                },
+            },
+            (Some(true), None) => Answer::plain("400 Bad Request", "status is up, start or down\n"),
+            _ => NOT_FOUND,
+        }
     }
 
     fn may_read(&self, request: &Request) -> bool {
@@ -229,7 +260,7 @@ impl Shared {
     }
 
     /// The agent's answer; `None` when it has none, as it ends.
-    async fn ask<T>(&self, ask: fn(Sender<T>) -> Ask) -> Option<T> {
+    async fn ask<T>(&self, ask: impl FnOnce(Sender<T>) -> Ask) -> Option<T> {
         let (sender, answer): (_, Receiver<T>) = async_channel::bounded(1);
         self.asks.send(ask(sender)).await.ok()?;
         answer.recv().await.ok()
@@ -245,12 +276,12 @@ async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -
     work.or(late).await
 }
 
-/// The next request with its body, which is left out; what comes behind it stays in `buffer`. `None`: the
+/// The next request with its body; what comes behind it stays in `buffer`. `None`: the
 /// client has left.
 async fn read_request(
     mut stream: &Async<TcpStream>,
     buffer: &mut Vec<u8>,
-) -> io::Result<Option<Result<Request, Refusal>>> {
+) -> io::Result<Option<Result<(Request, Vec<u8>), Refusal>>> {
     let mut known = 0;
     let head = loop {
         if let Some(end) = request::head_end(buffer, known) {
@@ -277,8 +308,9 @@ async fn read_request(
             return Ok(None);
         }
     }
+    let body = buffer[head..whole].to_vec();
     buffer.drain(..whole);
-    Ok(Some(Ok(request)))
+    Ok(Some(Ok((request, body))))
 }
 
 /// Whether there was more.
