@@ -562,3 +562,114 @@ fn the_metrics_of_many_sites_come_whole_however_they_are_sent() {
     assert_eq!(running.terminate().code(), Some(0));
     keeps_the_rules(&api, &running);
 }
+
+const TOKEN: &str = "0123456789abcdef-push";
+
+/// `blog`, and two jobs: one with a token and one without.
+fn with_jobs(address: &str) -> Scene {
+    let scene = Scene::new();
+    let job = |name: &str, more: &str| {
+        format!("[[site]]\nname = \"{name}\"\nurl = \"push:\"\nevery = \"1d\"\n{more}\n")
+    };
+    let jobs = job("db / ä", &format!("token = \"{TOKEN}\"")) + &job("silent", "");
+    let listen = format!("[listen]\naddress = \"{address}\"\ntoken = \"of-metrics-alone\"\n");
+    scene.sitemon.rewrite(&scene.config_with(&(jobs + &listen)));
+    scene
+}
+
+const JOB: &str = "/push/db%20%2F%20%C3%A4";
+
+#[test]
+fn a_job_reports_by_http_and_is_answered_once_that_is_on_disk() {
+    let address = own_address();
+    let scene = with_jobs(&address);
+    let mut running = scene.start();
+    running.wait_stderr("listening on");
+    let ok = get(&address, &format!("{JOB}?token={TOKEN}"), "");
+    assert!(status(&ok) == "200" && ok.ends_with("\r\n\r\nok\n"), "{ok}");
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    let started = get(&address, &format!("{JOB}?status=start"), &bearer);
+    assert_eq!(status(&started), "200");
+    let body = "first line\ndisk is <full>\n";
+    let headers = format!("{bearer}Content-Length: {}\r\n", body.len());
+    let post = request(&format!("POST {JOB}?status=down&message=other"), &headers) + body;
+    assert_eq!(status(&exchange(&address, post)), "200");
+    running.kill9();
+    let told = scene.sitemon.command(&["status"]);
+    assert!(told.stdout.contains("down"), "{}", told.stdout);
+    assert!(
+        told.stdout.contains("disk is <full>") && !told.stdout.contains("other"),
+        "{}",
+        told.stdout
+    );
+
+    let running = scene.start();
+    scene.wait_text("disk is <full>");
+    let up = get(&address, &format!("{JOB}?token={TOKEN}&status=up"), "");
+    assert_eq!(status(&up), "200");
+    scene.wait_text("🟢 db / ä is up");
+    let bearer = "Authorization: Bearer of-metrics-alone\r\n";
+    wait_metrics(
+        &running,
+        &address,
+        bearer,
+        "sitemon_site_up{site=\"db / ä\"} 1\n",
+    );
+    assert!(!running.stderr().contains(TOKEN), "{}", running.stderr());
+    scene.end(running);
+}
+
+#[test]
+fn a_report_without_the_token_is_as_one_of_a_job_that_there_is_not() {
+    let address = own_address();
+    let scene = with_jobs(&address);
+    let running = scene.start();
+    running.wait_stderr("listening on");
+    let mut answers = Vec::new();
+    for target in [
+        JOB.to_owned(),
+        format!("{JOB}?token="),
+        format!("{JOB}?token=0123456789abcdef-pusH&status=down"),
+        format!("{JOB}?token={TOKEN}{TOKEN}"),
+        format!("{JOB}?token={TOKEN}&token={TOKEN}"),
+        format!("{JOB}?token=of-metrics-alone"),
+        format!("{JOB}?status=nonsense"),
+        format!("{JOB}x?token={TOKEN}"),
+        format!("/push/silent?token={TOKEN}"),
+        "/push/silent?token=".to_owned(),
+        format!("/push/blog?token={TOKEN}"),
+        format!("/push/db%20/%20%C3%A4?token={TOKEN}"),
+        format!("/push/..%2fdb%20%2F%20%C3%A4?token={TOKEN}"),
+        format!("/push/%00?token={TOKEN}"),
+        format!("/push/%ff?token={TOKEN}"),
+        format!("//{}?token={TOKEN}", &JOB[1..]),
+    ] {
+        for method in ["GET", "POST"] {
+            answers.push(exchange(
+                &address,
+                request(&format!("{method} {target}"), ""),
+            ));
+        }
+    }
+    assert!(
+        answers.iter().all(|answer| status(answer) == "404"),
+        "{answers:?}"
+    );
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+
+    let right = format!("{JOB}?token={TOKEN}&status=down");
+    for method in ["HEAD", "PUT", "DELETE", "OPTIONS"] {
+        let answer = exchange(&address, request(&format!("{method} {right}"), ""));
+        assert_eq!(status(&answer), "405", "{method}");
+    }
+    let wrong = get(&address, &format!("{JOB}?token={TOKEN}&status=dwon"), "");
+    assert_eq!(status(&wrong), "400");
+    let bearer = "Authorization: Bearer of-metrics-alone\r\n";
+    let metrics = get(&address, "/metrics", bearer);
+    assert!(
+        metrics.contains("sitemon_site_state{site=\"db / ä\",state=\"unknown\"} 1\n"),
+        "{metrics}"
+    );
+    scene.end(running);
+}
