@@ -15,6 +15,7 @@ mod redirect;
 #[path = "../../src/check/wire/mod.rs"]
 pub mod wire;
 
+use crate::listen::{push, request};
 use http::{HeaderMap, HeaderValue, header};
 use url::Url;
 use wire::gzip::Gunzip;
@@ -71,6 +72,30 @@ pub fn login(bytes: &[u8]) {
             assert_eq!(url.scheme(), "https");
             assert!(status != 200);
         }
+    }
+}
+
+/// What a client of `[listen]` sends: a head, and what is behind it.
+pub fn listen(bytes: &[u8]) {
+    let Some(end) = request::head_end(bytes, 0) else {
+        return;
+    };
+    assert!(bytes[..end].ends_with(b"\r\n\r\n"));
+    // However it comes in parts, it ends there.
+    assert_eq!(request::head_end(&bytes[..end], end - 1), Some(end));
+    let (head, body) = bytes.split_at(end);
+    let Ok(request) = request::read(head) else {
+        return;
+    };
+    assert!(head.len() + request.body_length <= request::LARGEST || request.body_length == 0);
+    // What another reader could see in it is not there.
+    let lower = head.to_ascii_lowercase();
+    let lines = |name: &[u8]| lower.windows(name.len()).filter(|w| *w == name).count();
+    assert_eq!(lines(b"\r\ntransfer-encoding:"), 0);
+    assert!(lines(b"\r\ncontent-length:") <= 1 && lines(b"\r\nhost:") <= 1);
+    assert!(!head.contains(&0) && lines(b"\n") == lines(b"\r\n"));
+    if let Some(push) = push::read(&request, body) {
+        assert!(request.path.starts_with("/push/") && push.site.len() <= request.path.len());
     }
 }
 

@@ -152,6 +152,8 @@ impl Agent {
         self.clock_watch = None;
         self.feed(reloaded);
         self.take_reports();
+        #[cfg(feature = "listen")]
+        self.listen_for_http();
         log::info!("{} was read again", self.config_path.display());
         if !restart.is_empty() {
             let keys = restart.join(", ");

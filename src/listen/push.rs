@@ -1,0 +1,133 @@
+//! `/push/NAME?token=…[&status=…][&message=…]`: a report of a job.
+
+use super::request::Request;
+use crate::monitor::site::report::ReportKind;
+use percent_encoding::percent_decode_str;
+use url::form_urlencoded;
+
+/// Who reports, and what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Push {
+    /// Of a site; it is not known whether there is one.
+    pub site: String,
+    /// Empty: none was given, or several.
+    pub token: String,
+    /// `None`: the status is none of those that there are.
+    pub kind: Option<ReportKind>,
+    pub message: String,
+}
+
+/// Reads a report. `None`: the path is not that of one.
+pub fn read(request: &Request, body: &[u8]) -> Option<Push> {
+    let name = request.path.strip_prefix("/push/")?;
+    if name.is_empty() || name.contains('/') {
+        return None;
+    }
+    let site = percent_decode_str(name).decode_utf8().ok()?.into_owned();
+    let mut given: [Option<String>; 3] = [None, None, None];
+    for (name, value) in form_urlencoded::parse(request.query.as_bytes()) {
+        let names = ["token", "status", "message"];
+        if let Some(at) = names.iter().position(|known| *known == name) {
+            // What is given twice has two meanings: it has none.
+            let twice = given[at].is_some();
+            given[at] = Some(if twice {
+                "\0".to_owned()
+            } else {
+                value.into_owned()
+            });
+        }
+    }
+    let [token, status, message] = given;
+    let kind = match status.as_deref() {
+        None | Some("up") => Some(ReportKind::Good),
+        Some("start") => Some(ReportKind::Start),
+        Some("down") => Some(ReportKind::Bad),
+        Some(_) => None,
+    };
+    let message = match body {
+        [] => message.unwrap_or_default(),
+        body => String::from_utf8_lossy(body).into_owned(),
+    };
+    Some(Push {
+        site,
+        token: token.or(request.bearer.clone()).unwrap_or_default(),
+        kind,
+        message,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listen::request;
+
+    fn of(target: &str, headers: &str, body: &str) -> Option<Push> {
+        let head = format!("POST {target} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+        let request = request::read(head.as_bytes()).expect("a request");
+        read(&request, body.as_bytes())
+    }
+
+    fn push(site: &str, token: &str, kind: Option<ReportKind>, message: &str) -> Option<Push> {
+        Some(Push {
+            site: site.to_owned(),
+            token: token.to_owned(),
+            kind,
+            message: message.to_owned(),
+        })
+    }
+
+    #[test]
+    fn name_and_parameters_are_decoded() {
+        let good = Some(ReportKind::Good);
+        assert_eq!(
+            of("/push/nightly?token=abc", "", ""),
+            push("nightly", "abc", good, "")
+        );
+        assert_eq!(
+            of(
+                "/push/db%20%2F%C3%A4+?message=a+b%0Ac&status=down&x=y&token=%26",
+                "",
+                ""
+            ),
+            push("db /ä+", "&", Some(ReportKind::Bad), "a b\nc")
+        );
+        assert_eq!(
+            of(
+                "/push/a?status=start&message=m",
+                "Authorization: Bearer t\r\n",
+                "the body"
+            ),
+            push("a", "t", Some(ReportKind::Start), "the body")
+        );
+        assert_eq!(
+            of("/push/a?status=&token=t", "", ""),
+            push("a", "t", None, "")
+        );
+        assert_eq!(of("/push/a", "", ""), push("a", "", good, ""));
+    }
+
+    #[test]
+    fn other_paths_are_no_reports_and_what_is_given_twice_counts_for_nothing() {
+        for path in [
+            "/push",
+            "/push/",
+            "/push/a/",
+            "/push/a/b",
+            "/push//a",
+            "//push/a",
+            "/push/../metrics",
+            "/Push/a",
+            "/push/%ff",
+        ] {
+            assert_eq!(of(path, "", ""), None, "{path}");
+        }
+        let two = of(
+            "/push/a?token=t&token=t&status=up&status=up",
+            "Authorization: Bearer t\r\n",
+            "",
+        );
+        assert_eq!(two, push("a", "\0", None, ""));
+        let dots = of("/push/..%2f", "", "");
+        assert_eq!(dots.map(|p| p.site), Some("../".to_owned()));
+    }
+}
