@@ -7,6 +7,8 @@ use crate::record::{CheckRun, ProbeRun, Record, Why};
 
 /// Time after which what was found is surely on disk.
 const WRITTEN: i64 = 10 * SECOND;
+/// What is due and comes later than this shows that the process stood still.
+const LATE: i64 = 2 * SECOND;
 /// What is on disk sooner after a check than a write takes was on its way before.
 const LONGEST_WRITE: i64 = 2 * SECOND;
 /// A look at the line and the wait for it.
@@ -98,6 +100,7 @@ impl Facts<'_> {
         let (trouble, names) = match check.why {
             Why::Line(cut) => (cut, false),
             Why::Names(lost) => (lost, true),
+            Why::Frozen => return self.unseen_standstill(check),
             _ => return false,
         };
         if !self.plan.uplink {
@@ -116,6 +119,22 @@ impl Facts<'_> {
         let seen = looks.clone().any(|p| bad(p) && p.from < trouble.to);
         let well = |p: &ProbeRun| if names { p.resolved } else { p.answered };
         !seen && looks.any(|p| well(p).is_some_and(|at| at >= trouble.to) && !bad(p))
+    }
+
+    /// The process stood still during the check, and could not know: the clocks went on, and no site's
+    /// turn came long enough before the end to be late.
+    fn unseen_standstill(&self, check: &CheckRun) -> bool {
+        let due_in = |from: i64, to: i64| {
+            let sites = self.plan.sites.iter().zip(&self.record.checks);
+            let mut dues = sites.filter_map(|(site, checks)| {
+                let last = checks[..checks.partition_point(|c| c.from < from)].last()?;
+                Some(last.from + millis(site.site_at(last.from)?.interval))
+            });
+            dues.any(|due| due >= from && due < to)
+        };
+        let span = Span::new(check.from, check.to);
+        let mut stood = self.plan.frozen.iter().filter(|f| f.span.meets(span));
+        stood.all(|f| !f.suspended && !due_in(f.span.from, f.span.to - LATE))
     }
 
     /// When something was, that was said at `at` to have been in `span`: what an earlier life

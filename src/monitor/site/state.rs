@@ -546,8 +546,14 @@ impl SiteState {
         if change.is_some() {
             self.since = now.moment();
         }
-        // A down site's first good answer is no reason to forget why it is down.
-        if cause.is_some() || self.streak.state() == State::Up {
+        // A down site's first good answer is no reason to forget why it is down, nor is a degraded one's
+        // first failure.
+        let why = match self.streak.state() {
+            State::Up => true,
+            State::Degraded => seen == Seen::Slow,
+            _ => cause.is_some(),
+        };
+        if why {
             self.cause = cause.map(str::to_owned);
         }
         change

@@ -166,6 +166,31 @@ fn slowness_that_outlasts_the_window_is_told_at_its_end() {
 }
 
 #[test]
+fn slowness_that_is_told_at_the_end_of_the_window_is_no_failure_since() {
+    let blog = Site {
+        slow: Some(Duration::from_millis(500)),
+        tries: 50,
+        ..maintained("blog")
+    };
+    let mut world = world(vec![blog], None, MIDNIGHT + 3600, Zone::UTC);
+    world.pass(HOUR + 600);
+    world.fate("blog", slow());
+    world.pass(2 * HOUR - 600 - 60);
+    assert_eq!(world.state("blog"), State::Degraded);
+    world.fate("blog", bad());
+    world.pass(120);
+    assert_eq!(
+        world.state("blog"),
+        State::Degraded,
+        "it fails, but not yet so often"
+    );
+    assert_eq!(
+        world.received(),
+        ["🟡 <b>blog</b> is slow: 900 ms, limit 500 ms"]
+    );
+}
+
+#[test]
 fn a_server_that_restarts_in_its_window_is_not_flapping_after_it() {
     let mut world = world(vec![maintained("blog")], None, MIDNIGHT + 3600, Zone::UTC);
     world.pass(HOUR + 60);
