@@ -4,6 +4,8 @@
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$top/Cargo.toml" | head -n 1)
+# Where packages go and come from; tests have a directory of their own.
+dist=${SITEMON_DIST:-$top/dist}
 # Everything that is packed has the time of the commit, so that the same commit makes the same bytes.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$top" log -1 --format=%ct 2>/dev/null || date +%s)}
 export SOURCE_DATE_EPOCH
@@ -54,9 +56,9 @@ static() {
 # Installs a target's tarball (packaging/tarball) to $work/root by packaging/openwrt/Makefile, and puts what the package says
 # beside it.
 openwrt() {
-	[ -f "$top/dist/sitemon-$version-$1.tar.gz" ] || die "first: packaging/tarball BINARY $1"
+	[ -f "$dist/sitemon-$version-$1.tar.gz" ] || die "first: packaging/tarball BINARY $1"
 	make -s -f "$top/packaging/openwrt/Makefile" TOPDIR="$top/packaging/openwrt" WORK="$work" SITEMON_TARGET="$1" \
-		SITEMON_DIST="$top/dist"
+		SITEMON_DIST="$dist"
 }
 
 # The end of a package's script for OpenWrt. Not after an upgrade of one that is set up.

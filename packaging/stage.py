@@ -12,6 +12,7 @@ import ssl
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import tomllib
@@ -318,7 +319,10 @@ def inside(usage, test, prepare=lambda: None):
             sys.exit(str(failed))
         os.execvp("unshare", ["unshare", "-mnpf", "--mount-proc", "env", f"{INSIDE}=1", sys.executable, *sys.argv])
     run("ip", "link", "set", "lo", "up")
-    main(lambda: test(pathlib.Path(sys.argv[1]).resolve()))
+    # What a test packs is no part of a release in dist/.
+    with tempfile.TemporaryDirectory(dir=TOP / "target") as packed:
+        os.environ["SITEMON_DIST"] = packed
+        main(lambda: test(pathlib.Path(sys.argv[1]).resolve()))
 
 
 def main(test):
