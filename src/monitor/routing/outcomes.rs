@@ -70,6 +70,7 @@ impl Monitor {
         for watched in self.sites.iter_mut() {
             if let Some(job) = watched.job_mut() {
                 job.on_jump(before, now);
+                self.save_schedule.within_5_min(now.moment());
                 self.schedule.at(watched.place(), now.moment());
             }
         }
