@@ -35,7 +35,7 @@ put_into /usr/share/fish/vendor_completions.d completions/sitemon.fish sitemon.f
 
 if [ -f /etc/rc.common ]; then
 	[ -e /etc/sitemon.conf ] || {
-		sed 's|"/var/lib/sitemon"|"/etc/sitemon/state"|' sitemon.conf >sitemon.conf.new
+		sed 's|"/var/lib/sitemon"|"/etc/sitemon/state"|; s|"/run/|"/var/run/|' sitemon.conf >sitemon.conf.new
 		put 644 sitemon.conf.new /etc/sitemon.conf
 	}
 	put 755 init/openwrt /etc/init.d/sitemon

@@ -59,7 +59,9 @@ conf() {
 	awk '
 		/^# In a checkout, / { next }
 		/^state = / { sub(/"state" +/, "\"/var/lib/sitemon\"      "); sub(/; relative to this file/, "") }
-		/^#token = / {
+		/^#socket = / { print "socket = \"/run/sitemon/push.sock\"  # where `sitemon push` finds the agent"; next }
+		/^#spool = / { print "spool = \"/var/lib/sitemon-spool\"  # where its reports wait while no agent runs"; next }
+		/^#token = "123456/ {
 			print "#token_file = \"/etc/sitemon/token\"  # holds nothing but the token; or: token = \"123456:ABC-DEF\""
 			next
 		}

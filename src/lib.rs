@@ -44,6 +44,7 @@ mod pem;
 #[path = "../tests/support/plain_site.rs"]
 mod plain_site;
 mod process;
+mod push;
 pub mod secret;
 pub mod state;
 mod timeout;

@@ -12,6 +12,7 @@ mod history_store;
 mod http_listener;
 mod intake;
 mod notifier;
+mod push_socket;
 pub(crate) mod reload;
 mod shutdown;
 mod tasks;
@@ -179,6 +180,8 @@ struct Agent {
     heartbeat: Rc<HeartbeatSender>,
     notifier: Rc<Notifier>,
     intake: Intake,
+    /// There is or was a site that reports by itself.
+    takes_reports: bool,
     /// Where the registries of domains are.
     registries: Rc<Registries>,
     /// `rdap` of the configuration.
@@ -292,6 +295,7 @@ impl Agent {
             heartbeat,
             notifier: Rc::new(notifier),
             intake: Intake::new(report.clone()),
+            takes_reports: false,
             registries: Rc::new(registries),
             rdap,
             resolvers: Resolvers::new(),
@@ -321,6 +325,7 @@ impl Agent {
         agent.spawn_signals()?;
         agent.follow_clock();
         agent.listen();
+        agent.take_reports();
         #[cfg(feature = "listen")]
         agent.listen_for_http();
         if let Some(text) = trouble {

@@ -100,6 +100,7 @@ impl Agent {
         let mut note = |changed: bool, key: &'static str| restart.extend(changed.then_some(key));
         let (old, agent) = (&self.config.agent, &new.agent);
         note(old.state != agent.state, "`state`");
+        note(old.socket != agent.socket && self.takes_reports, "`socket`");
         note(
             old.max_connections != agent.max_connections,
             "`max_connections`",
@@ -150,6 +151,7 @@ impl Agent {
         // The server that is asked for the time may be another one.
         self.clock_watch = None;
         self.feed(reloaded);
+        self.take_reports();
         #[cfg(feature = "listen")]
         self.listen_for_http();
         log::info!("{} was read again", self.config_path.display());

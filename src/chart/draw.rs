@@ -338,6 +338,8 @@ fn scale(slowest: f32) -> (f32, i32) {
 fn millis(value: f32, step: f32) -> String {
     match value {
         0.0 => "0".to_owned(),
+        // Jobs take so long.
+        _ if step >= 100_000.0 => format!("{:.1} min", value / 60_000.0),
         _ if value >= 1000.0 && step >= 1000.0 && step % 1000.0 == 0.0 => {
             format!("{:.0} s", value / 1000.0)
         }

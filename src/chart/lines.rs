@@ -36,7 +36,10 @@ fn chart_lines(chart: &Chart) -> String {
         .collect();
     let mut legend = Vec::new();
     if slowest > 0.0 {
-        legend.push(format!("█ {slowest:.0} ms"));
+        legend.push(match slowest {
+            ..600_000.0 => format!("█ {slowest:.0} ms"),
+            _ => format!("█ {:.1} min", slowest / 60_000.0),
+        });
     }
     if line.contains(DOWN) {
         legend.push("× down".to_owned());

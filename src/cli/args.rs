@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 const DEFAULT_CONFIG: &str = "/etc/sitemon.conf";
 
-const COMMANDS: [&str; 8] = [
-    "init", "run", "check", "config", "pair", "say", "status", "version",
+const COMMANDS: [&str; 9] = [
+    "init", "run", "check", "config", "pair", "say", "status", "push", "version",
 ];
 
 /// A site monitor that alerts in Telegram and is steered from the same chat.
@@ -26,7 +26,7 @@ const COMMANDS: [&str; 8] = [
     error_code(1, "a site is down (check, status)"),
     error_code(2, "wrong usage, or a mistake in the configuration"),
     error_code(3, "Telegram cannot be reached or refuses the token (init, pair, say)"),
-    error_code(4, "no agent is running (status)")
+    error_code(4, "no agent is running (status), or a report is lost (push)")
 )]
 pub struct Args {
     /// the configuration file (default: /etc/sitemon.conf)
@@ -61,6 +61,7 @@ pub enum Command {
     Pair(Pair),
     Say(Say),
     Status(Status),
+    Push(Push),
     Version(Version),
 }
 
@@ -204,6 +205,53 @@ pub struct Status {
     pub json: bool,
 }
 
+/// report to the running agent: a job started, ended, failed
+#[derive(FromArgs, Debug, Default, PartialEq)]
+#[cfg_attr(test, derive(argh::ArgsInfo))]
+#[argh(
+    subcommand,
+    name = "push",
+    help_triggers("-h", "--help"),
+    example = "sitemon push backup -- /usr/local/bin/backup --all   runs it and reports how it ends",
+    example = "sitemon push backup                                  it has ended well",
+    example = "sitemon push backup --fail --message \"disk full\"",
+    note = "Ends with the exit code of COMMAND (128+N by signal N, 127 not found); without COMMAND 0 when the report is \
+            taken or kept for the agent's next start, 2 when there is no such site."
+)]
+pub struct Push {
+    /// the job has started
+    #[argh(switch)]
+    pub start: bool,
+
+    /// the job has failed
+    #[argh(switch)]
+    pub fail: bool,
+
+    /// a line for the alert
+    #[argh(option, arg_name = "TEXT")]
+    pub message: Option<String>,
+
+    /// do not report what COMMAND prints, and do not touch it
+    #[argh(switch)]
+    pub no_output: bool,
+
+    /// where the agent is (default: by the configuration)
+    #[argh(option, arg_name = "PATH")]
+    pub socket: Option<PathBuf>,
+
+    /// where the report is kept without an agent (default: by the configuration)
+    #[argh(option, arg_name = "DIRECTORY")]
+    pub spool: Option<PathBuf>,
+
+    /// the site
+    #[argh(positional, arg_name = "NAME")]
+    pub name: String,
+
+    /// behind --: the command to run, and its arguments
+    #[argh(positional, arg_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
 /// print the version
 #[derive(FromArgs, Debug, PartialEq)]
 #[cfg_attr(test, derive(argh::ArgsInfo))]
@@ -244,9 +292,10 @@ impl EarlyExit {
 
 /// Reads the arguments, the program's name first.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, EarlyExit> {
-    let words = args
+    let mut words: Vec<OsString> = args.into_iter().skip(1).collect();
+    let job = take_job(&mut words);
+    let words = words
         .into_iter()
-        .skip(1)
         .map(OsString::into_string)
         .collect::<Result<Vec<String>, _>>()
         .map_err(|word| EarlyExit::usage(format!("not UTF-8: {}", word.to_string_lossy())))?;
@@ -268,7 +317,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, EarlyExit
         _ => words.extend(rest),
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    Args::from_args(&["sitemon"], &words).map_err(|early| {
+    let parsed = Args::from_args(&["sitemon"], &words).map_err(|early| {
         let command = words.iter().find(|word| COMMANDS.contains(word));
         let unknown = early
             .output
@@ -281,7 +330,43 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, EarlyExit
                 _ => early.output,
             },
         }
-    })
+    });
+    let mut args = parsed?;
+    if let Command::Push(push) = &mut args.command {
+        let wrong = match (&job, push.command.first()) {
+            (_, Some(word)) => {
+                let shown = printable::line(&word.to_string_lossy(), 40);
+                format!("`{shown}`: the command to run stands behind `--`")
+            }
+            (Some(job), None) if job.is_empty() => "no command stands behind `--`".to_owned(),
+            (Some(_), None) if push.start || push.fail => {
+                "--start and --fail report what is done; a command is run and reports by itself"
+                    .to_owned()
+            }
+            _ if push.start && push.fail => "--start and --fail contradict each other".to_owned(),
+            _ => {
+                push.command = job.unwrap_or_default();
+                return Ok(args);
+            }
+        };
+        let more = "\nTry: sitemon help push";
+        return Err(EarlyExit::usage(format!("{wrong}{more}")));
+    }
+    Ok(args)
+}
+
+/// What stands behind `--` of a `push` is a command: its words are taken as they are.
+fn take_job(words: &mut Vec<OsString>) -> Option<Vec<OsString>> {
+    let at = words.iter().position(|word| word == "--")?;
+    let before = words[..at].iter();
+    let before = before.map(|word| word.to_string_lossy().into_owned());
+    let (_, rest) = ordered(before.collect());
+    if rest.first().is_none_or(|command| command != "push") {
+        return None;
+    }
+    let job = words.split_off(at + 1);
+    words.pop();
+    Some(job)
 }
 
 /// What argh did not take behind a command.
@@ -497,6 +582,47 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_behind_two_dashes_of_a_push_is_a_command_as_it_is() {
+        use std::os::unix::ffi::OsStringExt;
+        let odd = OsString::from_vec(vec![b'a', 0xff]);
+        let words = [
+            "sitemon", "-v", "push", "backup", "--", "git", "-h", "--", "-c", "--fail",
+        ];
+        let words = words.iter().map(OsString::from).chain([odd.clone()]);
+        let args = parse(words).expect("parses");
+        let Command::Push(push) = args.command else {
+            panic!("another command");
+        };
+        let command = ["git", "-h", "--", "-c", "--fail"].map(OsString::from);
+        assert_eq!(push.command, [&command[..], &[odd]].concat());
+        assert!(args.verbose && !push.fail && push.name == "backup");
+        for (words, said) in [
+            (
+                &["push", "a", "b"][..],
+                "`b`: the command to run stands behind `--`",
+            ),
+            (&["push", "a", "--"], "no command stands behind `--`"),
+            (
+                &["push", "a", "--fail", "--", "b"],
+                "--start and --fail report what is done",
+            ),
+            (
+                &["push", "a", "--fail", "--start"],
+                "--start and --fail contradict each other",
+            ),
+        ] {
+            let early = read(words).expect_err("wrong");
+            assert!(
+                early.text.starts_with(said) && !early.help,
+                "{}",
+                early.text
+            );
+        }
+        assert!(read(&["push"]).is_err_and(|early| early.text.contains("NAME")));
+        assert!(read(&["push", "a", "--help"]).is_err_and(|early| early.help));
+    }
+
+    #[test]
     fn a_mistyped_command_gets_the_nearest_one() {
         let said = |word| read(&[word]).expect_err("unknown").text;
         assert_eq!(
@@ -505,7 +631,7 @@ mod tests {
         );
         assert!(
             said("frobnicate")
-                .ends_with("there are init, run, check, config, pair, say, status, version")
+                .ends_with("there are init, run, check, config, pair, say, status, push, version")
         );
         for none in ["--", "-"] {
             assert!(said(none).starts_with("there is no command `--`"));

@@ -6,6 +6,7 @@ mod config_file;
 mod init;
 mod logging;
 pub(crate) mod pair;
+mod push;
 mod run;
 mod say;
 mod status;
@@ -40,6 +41,8 @@ pub enum Failure {
     Telegram(String),
     /// A signal ended it, as by Ctrl-C.
     Interrupted,
+    /// As the command of a `push` ended.
+    Exit(i32),
 }
 
 /// What was said last is waited for so long, if it goes through a queue.
@@ -47,7 +50,6 @@ const LAST_WORDS: Duration = Duration::from_millis(800);
 
 /// Runs what the arguments ask for, and ends the process.
 pub fn main() -> ! {
-    process::forbid_core_dumps();
     let run = || match args::parse(std::env::args_os()) {
         Ok(args) => dispatch(args),
         Err(early) => early.tell(),
@@ -62,6 +64,7 @@ pub fn main() -> ! {
                 Failure::NotRunning(text) => (4, Some(text)),
                 // As shells show the end by SIGINT.
                 Failure::Interrupted => (130, None),
+                Failure::Exit(code) => (code, None),
             };
             if let Some(text) = text {
                 logging::say(text.trim_end());
@@ -85,6 +88,12 @@ fn dispatch(args: Args) -> Result<(), Failure> {
         (false, false) => None,
     };
     let path = args.config;
+    if let Command::Push(push) = args.command {
+        // Nothing that the command would inherit is changed.
+        logging::start(level.unwrap_or(LevelFilter::Info));
+        return push::push(&path, &push);
+    }
+    process::forbid_core_dumps();
     // The configuration; its warnings go to the log.
     let load = |usual| {
         logging::start(level.unwrap_or(usual));
@@ -109,6 +118,8 @@ fn dispatch(args: Args) -> Result<(), Failure> {
             pair::pair(&config, options.write.then_some(path.as_path()))
         }
         Command::Say(options) => say::say(&load(LevelFilter::Warn)?, &options.text),
+        // It needs no configuration that is sound.
+        Command::Push(_) => Ok(()),
     }
 }
 

@@ -4,6 +4,7 @@ use super::table::{self, Row};
 use super::{Failure, print};
 use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::monitor::site::Check;
 use crate::monitor::site::state::State;
 use crate::monitor::time::text::clock_times;
 use crate::state::{self, ReadError};
@@ -62,7 +63,10 @@ pub fn status(config: &Config, json: bool) -> Result<(), Failure> {
                 cause: match state {
                     State::Up => None,
                     State::Paused => Some("paused".to_owned()),
-                    State::Unknown => Some(cause.unwrap_or_else(|| "not checked yet".to_owned())),
+                    State::Unknown => Some(cause.unwrap_or_else(|| match site.check {
+                        Check::Push(_) => "not reported yet".to_owned(),
+                        _ => "not checked yet".to_owned(),
+                    })),
                     _ => cause,
                 },
                 took: record.and_then(|r| r.ms).map(Duration::from_millis),

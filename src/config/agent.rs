@@ -63,8 +63,21 @@ pub fn read(
     })
 }
 
+/// `socket` and `spool` alone; what is wrong with them counts as if it were not there.
+pub fn push_paths(table: &mut Table, ctx: &Context, log: &mut MistakeList) -> (PathBuf, PathBuf) {
+    let mut usual = Table::empty(&super::keys::AGENT);
+    let state = path(table, "state", ctx, log).value();
+    let state = state.or_else(|| path(&mut usual, "state", ctx, log).value());
+    let (socket, spool) = beside_state(table, state.clone(), log);
+    let (usual_socket, usual_spool) = beside_state(&mut usual, state, log);
+    let or = |path: Entry<PathBuf>, usual: Entry<PathBuf>| {
+        path.value().or(usual.value()).unwrap_or_default()
+    };
+    (or(socket, usual_socket), or(spool, usual_spool))
+}
+
 /// `socket` and `spool`, which are relative to `state`.
-pub fn beside_state(
+fn beside_state(
     table: &mut Table,
     state: Option<PathBuf>,
     log: &mut MistakeList,

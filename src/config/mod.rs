@@ -262,6 +262,68 @@ fn read(
     Ok(config)
 }
 
+/// Where `sitemon push` reports to.
+#[derive(Debug)]
+pub struct PushPaths {
+    pub socket: PathBuf,
+    pub spool: PathBuf,
+    /// The names of the `push:` sites, where the file could be read.
+    pub sites: Option<Vec<String>>,
+}
+
+/// Of a configuration that may have mistakes elsewhere, and none of whose variables is looked up.
+///
+/// # Errors
+///
+/// It cannot be read: why, and what holds without it.
+pub fn push_paths(path: &Path) -> Result<PushPaths, (String, PushPaths)> {
+    let shown = path.display();
+    let none = |_: &Path| Err(io::ErrorKind::Unsupported.into());
+    let ctx = Context {
+        file: "",
+        exposed: false,
+        dir: path.parent().unwrap_or(Path::new("")),
+        zone: &|_| Ok(()),
+        env: &|_| None,
+        read: &none,
+    };
+    let paths = |root: Option<Table>, log: &mut MistakeList| {
+        let mut root = root.unwrap_or_else(|| Table::empty(&keys::ROOT));
+        let agent = root.table("agent", log).value();
+        let mut agent = agent.unwrap_or_else(|| Table::empty(&keys::AGENT));
+        let (socket, spool) = agent::push_paths(&mut agent, &ctx, log);
+        let push = |mut site: Table| {
+            let mut text = |key| site.text(key, log, |text| Ok(text.to_owned())).value();
+            let (name, url) = (text("name"), text("url"));
+            url.filter(|url| url.starts_with("push:")).and(name)
+        };
+        let sites = root.tables("site", &mut MistakeList::new("")).into_iter();
+        (socket, spool, sites.filter_map(push).collect())
+    };
+    let read = read_small(path, files::READ_TIMEOUT);
+    let text = read.map(|file| file.text).map_err(|e| {
+        let why = crate::state::reason(&e);
+        format!("{shown} cannot be read: {why}")
+    });
+    let (text, wrong) = match text {
+        Ok(text) => (text, None),
+        Err(why) => (String::new(), Some(why)),
+    };
+    let mut log = MistakeList::new(&text);
+    let root = toml_table::root(&text, &mut log);
+    let wrong = wrong.or_else(|| root.is_none().then(|| format!("{shown} is no TOML")));
+    let (socket, spool, sites) = paths(root, &mut log);
+    let paths = PushPaths {
+        socket,
+        spool,
+        sites: wrong.is_none().then_some(sites),
+    };
+    match wrong {
+        None => Ok(paths),
+        Some(why) => Err((why, paths)),
+    }
+}
+
 /// Reads the text of a configuration.
 ///
 /// # Errors

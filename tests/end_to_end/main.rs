@@ -28,6 +28,7 @@ mod notify;
 mod outside_text;
 mod overload;
 mod power_cuts;
+mod push;
 mod redirects;
 mod resolver;
 mod resources;

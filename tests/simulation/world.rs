@@ -402,6 +402,8 @@ impl World<'_> {
             Action::UseRoute(route) => self.use_route(&route),
             Action::TryRoute(route) => self.try_route(route),
             Action::SendByChannel(send) => self.send_by_channel(send),
+            // Jobs have a simulation of their own.
+            Action::AnswerReport { .. } => {}
             Action::Heartbeat | Action::AnswerPress(_) | Action::Log(..) => {}
         }
     }

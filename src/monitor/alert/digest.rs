@@ -150,7 +150,9 @@ fn digest_of(sites: &[&SiteState], details: SiteDetails, now: Now) -> String {
             ),
         });
     }
-    let serving = |w: &&&SiteState| matches!(w.state(), State::Up | State::Degraded);
+    // How long a job runs says nothing of how well it is.
+    let serving =
+        |w: &&&SiteState| matches!(w.state(), State::Up | State::Degraded) && w.job().is_none();
     let slowest = sites.iter().filter(serving);
     let slowest = slowest.filter_map(|w| Some((w.took()?, w)));
     if let Some((took, watched)) = slowest.max_by_key(|(took, _)| *took) {

@@ -378,8 +378,15 @@ impl Execution<'_> {
         requester: &Requester,
         places: &[usize],
     ) -> Option<ReplyContent> {
-        let names = places.iter();
-        let names = names.map(|&at| self.view.sites[at].name().to_owned());
+        let asked = places.iter().map(|&at| &self.view.sites[at]);
+        let names = asked.filter(|w| w.job().is_none());
+        let names = names.map(|w| w.name().to_owned());
+        if let [at] = *places
+            && self.view.sites[at].job().is_some()
+        {
+            let name = bold(self.view.sites[at].name());
+            return Some(format!("{name} is not asked: it reports by itself.").into());
+        }
         let (jobs, now) = (&mut self.bot.jobs, self.view.now);
         jobs.request(now, requester, names.collect(), self.outbox, self.actions)
     }

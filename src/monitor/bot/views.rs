@@ -71,7 +71,7 @@ pub fn site(
     if site.is_paused() {
         buttons.push(refresh("Resume", format!("/resume {key}")));
     } else {
-        buttons.push(open("Check now", "check"));
+        buttons.extend(site.job().is_none().then(|| open("Check now", "check")));
         buttons.push(if site.is_muted(now.moment()) {
             refresh("Unmute", format!("/unmute {key}"))
         } else {

@@ -24,6 +24,8 @@ const DAY: i64 = 86_400;
 const MINUTES: usize = 1440;
 const HOURS: usize = 168;
 const DAYS: usize = 90;
+/// Run times of jobs are kept on the scale of response times, divided by this: so it goes up to 16 hours.
+pub const RUN_SCALE: u32 = 64;
 /// Time is kept in ticks of so many seconds: fifteen make a minute, and two fit into a byte.
 const TICK: i64 = 4;
 /// A clock that goes back by no more than this is waited for, in seconds.
@@ -170,7 +172,7 @@ impl History {
         self.kind = kind;
     }
 
-    /// A check took so long.
+    /// A check took so long; of a job, divided by [`RUN_SCALE`].
     pub fn add(&mut self, took: Duration) {
         self.checks += 1;
         // The one that is kept is each of them with the same chance, so that the minutes of a

@@ -1,7 +1,7 @@
 //! The history of every site goes on with the time: what it was, and when nothing was checked.
 
 use crate::monitor::event::{Action, Actions};
-use crate::monitor::history::{Extent, History, Kind, Record, Scope, Share, Span};
+use crate::monitor::history::{Extent, History, Kind, RUN_SCALE, Record, Scope, Share, Span};
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::{BySite, Origins, Sites};
@@ -58,6 +58,11 @@ impl Recorder {
     /// A check of the site was a good one and took so long.
     pub fn on_answer(&mut self, at: usize, took: Duration) {
         self.histories[at].add(took);
+    }
+
+    /// The job of the site was a good one and ran so long.
+    pub fn on_run(&mut self, at: usize, took: Duration) {
+        self.histories[at].add(took / RUN_SCALE);
     }
 
     /// Checks that have ended since the start.

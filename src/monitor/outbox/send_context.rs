@@ -71,7 +71,11 @@ impl<'a> SendContext<'a> {
         };
         let unseen = open.iter().any(|i| i.acknowledged().is_none());
         let numbers: Vec<u32> = open.iter().map(|i| i.number()).collect();
-        let mut first = vec![AlertButton::Check];
+        let asked = open.iter().any(|i| {
+            let site = self.sites.named(i.site());
+            site.is_none_or(|w| w.job().is_none())
+        });
+        let mut first = Vec::from_iter(asked.then_some(AlertButton::Check));
         first.extend(unseen.then_some(AlertButton::Acknowledge));
         let second = if open.iter().all(muted) {
             vec![AlertButton::Unmute]
@@ -81,7 +85,8 @@ impl<'a> SendContext<'a> {
                 .to_vec()
         };
         let row = |deeds: Vec<AlertButton>| deeds.iter().map(|d| d.button(&numbers)).collect();
-        vec![row(first), row(second)]
+        let rows = [row(first), row(second)].into_iter();
+        rows.filter(|row: &Vec<Button>| !row.is_empty()).collect()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::outbox::{
     InFlight, Kind, Outbox, Outgoing, Payload, REPLY_LIFE, Reply, kind_of,
 };
+use crate::monitor::render::replies::printed_lines;
 use crate::monitor::render::text::{escape, link};
 use crate::monitor::site::Check;
 use crate::monitor::time::{Moment, Now};
@@ -222,6 +223,10 @@ fn add_notes(composed: &mut ComposedAlert, ready: &[&Alert], context: &SendConte
         {
             line.push_str(&format!("\n{}", link(&site.config().url)));
         }
+        line.extend(site.job().and_then(|job| {
+            let printed = printed_lines(job.failed_lines()?)?;
+            Some(format!("\n{printed}"))
+        }));
         if let Some(note) = &site.config().note {
             line.push_str(&format!("\n{}", escape(note)));
         }

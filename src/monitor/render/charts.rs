@@ -1,7 +1,7 @@
 //! What `/chart` shows: the picture's data, and the words under it.
 
 use crate::monitor::history::recording::Recorder;
-use crate::monitor::history::{History, Share, Span};
+use crate::monitor::history::{History, RUN_SCALE, Share, Span};
 use crate::monitor::render::picture::{
     Chart, Drawing, MOST_STRIPS, Picture, Strip, Strips, Tick, is_legible, ticks,
 };
@@ -9,13 +9,13 @@ use crate::monitor::render::state_counts::up_and_others;
 use crate::monitor::render::text::{bold, count, escape};
 use crate::monitor::site::state::{SiteState, State};
 use crate::monitor::time::Now;
-use crate::monitor::time::text::{lasting, response};
+use crate::monitor::time::text::{lasting, response, run_time};
 use std::time::Duration;
 
 /// Strips of one picture at most (a terminal shows them all); the best are left out.
 const STRIPS: usize = 20;
 
-/// The response time of one site, and when it was down.
+/// The response time of one site, or how long its job ran, and when it was down.
 pub(crate) fn one(
     watched: &SiteState,
     history: &History,
@@ -27,8 +27,21 @@ pub(crate) fn one(
     let share = history.uptime(span, now.wall);
     let mut summary = summary(share, span);
     if let Some((median, p95)) = history.paces(span, now.wall) {
-        let (median, p95) = (response(median), response(p95));
-        summary.push_str(&format!(", median {median}, 95th {p95}"));
+        let text = |took: Duration| match watched.job() {
+            Some(_) => run_time(took * RUN_SCALE),
+            None => response(took),
+        };
+        let what = match watched.job() {
+            Some(_) => "run time median",
+            None => "median",
+        };
+        let (median, p95) = (text(median), text(p95));
+        summary.push_str(&format!(", {what} {median}, 95th {p95}"));
+    }
+    let mut parts = history.parts(from, to, parts);
+    if watched.job().is_some() {
+        let paces = parts.iter_mut().flat_map(|p| [&mut p.median, &mut p.p95]);
+        paces.flatten().for_each(|ms| *ms *= RUN_SCALE as f32);
     }
     let html = format!("📈 {}, {}: {summary}", bold(watched.name()), span.title());
     let picture = Picture {
@@ -38,7 +51,7 @@ pub(crate) fn one(
             span: span.title().to_owned(),
             summary,
             slow: slow(watched),
-            parts: history.parts(from, to, parts),
+            parts,
             ticks: local_ticks(from, to, now),
         }),
     };

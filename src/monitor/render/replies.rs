@@ -11,7 +11,9 @@ use crate::monitor::site::state::{SiteState, State};
 use crate::monitor::site::suppression::{UplinkFault, behind};
 use crate::monitor::site::{Check, flapping};
 use crate::monitor::time::hours;
-use crate::monitor::time::text::{clock_times, lasting, left, past_time, past_times, response};
+use crate::monitor::time::text::{
+    clock_times, lasting, left, past_time, past_times, response, run_time,
+};
 use crate::monitor::time::{Moment, Now};
 use std::time::Duration;
 
@@ -120,6 +122,7 @@ fn status_line(watched: &SiteState, seen: &dyn Fn(&str) -> bool, now: Now) -> St
         State::Paused => format!("{mark} {name} is paused"),
         _ if watched.flapping().is_flapping() => format!("{mark} {name} is flapping{mute}"),
         _ if watched.is_suspect() => format!("{mark} {name} is failing{cause}{mute}"),
+        _ if watched.job().is_some() => format!("{mark} {name} has not reported yet{mute}"),
         _ => format!("{mark} {name} is not checked yet{mute}"),
     }
 }
@@ -131,7 +134,7 @@ pub(crate) fn list(sites: &[&SiteState], now: Now) -> String {
     }
     let line = |watched: &&SiteState| {
         let took = match (watched.state(), watched.took()) {
-            (State::Up | State::Degraded, Some(took)) => format!(" {}", response(took)),
+            (State::Up | State::Degraded, Some(took)) => format!(" {}", took_text(watched, took)),
             (State::Up, None) => String::new(),
             (state, _) => format!(" {state}"),
         };
@@ -161,6 +164,7 @@ pub(crate) fn site(
     let state = watched.state();
     let age = lasting(now.since(watched.since()));
     let been = match state {
+        State::Unknown if watched.job().is_some() => "has not reported yet".to_owned(),
         State::Unknown => "has not been checked yet".to_owned(),
         state => format!("has been {state} for {age}"),
     };
@@ -183,7 +187,11 @@ pub(crate) fn site(
     if let Some(cause) = reason(watched, seen) {
         lines.push(format!("Cause: {}", escape(&cause)));
     }
-    if let Some((at, outcome)) = watched.last() {
+    if let Some(job) = watched.job() {
+        let (state, printed) = job.lines(details.dated, now);
+        lines.extend(state);
+        lines.extend(printed_lines(printed));
+    } else if let Some((at, outcome)) = watched.last() {
         let took = answer_time(outcome.took);
         let from = outcome.address.map(|a| format!(" from {a}"));
         let (from, ago) = (from.unwrap_or_default(), lasting(now.since(*at)));
@@ -237,6 +245,11 @@ pub(crate) fn site(
     lines.join("\n")
 }
 
+/// What a job printed last.
+pub(crate) fn printed_lines(printed: &str) -> Option<String> {
+    (!printed.is_empty()).then(|| format!("<pre>{}</pre>", escape(printed)))
+}
+
 /// An HTTP check has all four; of the others' those that took time.
 fn phases_line(phases: &Phases, watched: &SiteState) -> String {
     if phases.reused {
@@ -282,11 +295,23 @@ fn expiry_line(watch: &Watch, subject: Subject, now: Now) -> Option<String> {
 /// The last checks, newest first.
 pub(crate) fn history(watched: &SiteState, now: Now) -> String {
     if watched.recent().next().is_none() {
-        return format!("{} has not been checked yet.", bold(watched.name()));
+        let what = match watched.job() {
+            Some(_) => "reported",
+            None => "been checked",
+        };
+        return format!("{} has not {what} yet.", bold(watched.name()));
     }
-    let mut lines = vec![format!("The last checks of {}", bold(watched.name()))];
+    let what = match watched.job() {
+        Some(_) => "reports",
+        None => "checks",
+    };
+    let mut lines = vec![format!("The last {what} of {}", bold(watched.name()))];
     for checked in watched.recent().rev() {
-        let took = answer_time(checked.took());
+        let took = match checked.took() {
+            Some(took) => format!(" · {}", took_text(watched, took)),
+            None if watched.job().is_some() => String::new(),
+            None => " · no answer".to_owned(),
+        };
         let cause = suffix(" · ", checked.cause.as_deref());
         let mark = match (&checked.cause, checked.failed) {
             (None, _) => "✅",
@@ -294,7 +319,7 @@ pub(crate) fn history(watched: &SiteState, now: Now) -> String {
             (Some(_), true) => "❌",
         };
         lines.push(format!(
-            "{mark} {} ago · {} · {took}{cause}",
+            "{mark} {} ago · {}{took}{cause}",
             lasting(now.since(checked.at)),
             checked.state
         ));
@@ -342,6 +367,14 @@ fn incident_line(incident: &Incident, name: &str, dated: bool, now: Now) -> Stri
             "⚪ #{n}{name} lasted {length}, ended {} ago{times}: {cause}",
             ago(end)
         ),
+    }
+}
+
+/// How long a check, or the job, took.
+fn took_text(watched: &SiteState, took: Duration) -> String {
+    match watched.job() {
+        Some(_) => run_time(took),
+        None => response(took),
     }
 }
 

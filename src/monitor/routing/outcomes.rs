@@ -347,7 +347,10 @@ impl Monitor {
 
     fn judge(&mut self, now: Now, at: usize, outcome: Outcome) {
         if let (Ok(()), Some(took)) = (&outcome.verdict, outcome.took) {
-            self.history.on_answer(at, took);
+            match self.sites[at].job() {
+                Some(_) => self.history.on_run(at, took),
+                None => self.history.on_answer(at, took),
+            }
         }
         let (events, transition) = self.judging(now).on_outcome(at, outcome);
         self.on_uplink(now, events);

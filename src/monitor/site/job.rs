@@ -16,7 +16,7 @@
 use crate::monitor::site::outcome::{Failure, FailureKind, Outcome};
 use crate::monitor::site::report::{Report, ReportKind, Way, last_lines};
 use crate::monitor::site::{Due, PushCheck};
-use crate::monitor::time::text::{lasting, recent_time};
+use crate::monitor::time::text::{clock_times, lasting, recent_time, run_time};
 use crate::monitor::time::{Moment, Now, hours};
 use nanoserde::{DeJson, SerJson};
 use std::time::Duration;
@@ -334,11 +334,11 @@ impl PushJob {
         }
         if let Some(deadline) = self.deadline(now).filter(|_| dated && !self.missed) {
             let what = match deadline.running {
-                true => "Must end within",
-                false => "Next report expected within",
+                true => "Must end",
+                false => "Next report expected",
             };
-            let left = lasting(deadline.at.since(now.moment()));
-            lines.push(format!("{what} {left} ({})", self.plan.due));
+            let until = clock_times(now.wall, now.wall_at(deadline.at), now).1;
+            lines.push(format!("{what} by {until} ({})", self.plan.due));
         }
         (lines, printed)
     }
@@ -362,9 +362,11 @@ impl PushJob {
 
     /// Goes on where an earlier run stopped.
     pub fn restore(&mut self, record: &JobRecord, now: Now) {
-        if record.plan == self.plan.due.to_string() {
-            self.base = Stamp::past(now, record.base);
-        }
+        self.base = match record.plan == self.plan.due.to_string() {
+            true => Stamp::past(now, record.base),
+            false => Stamp::new(now, false),
+        };
+        self.grant_grace(now.moment());
         self.started = record.started.map(|wall| Stamp::past(now, wall));
         self.newest = record.newest.unwrap_or(i64::MIN);
         self.last = record.reported.map(|wall| LastReport {
@@ -391,7 +393,7 @@ impl LastReport {
 
     /// `exit code 3 after 4 min`.
     fn ended_briefly(&self) -> String {
-        let took = self.took.map(|took| format!(" after {}", lasting(took)));
+        let took = self.took.map(|took| format!(" after {}", run_time(took)));
         self.end() + &took.unwrap_or_default()
     }
 

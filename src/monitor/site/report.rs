@@ -63,19 +63,19 @@ pub fn last_lines(text: &str) -> String {
     let mut kept: Vec<String> = Vec::new();
     let mut bytes = 0;
     for line in text.rsplit(['\n', '\r']) {
-        let mut line = printable::line(line.trim_end(), MOST_BYTES);
-        if line.trim().is_empty() {
+        let whole = printable::line(line, MOST_BYTES);
+        let whole = whole.trim_end();
+        if whole.is_empty() {
             continue;
         }
-        let room = MOST_BYTES.saturating_sub(bytes + usize::from(!kept.is_empty()));
-        if kept.len() == MOST_LINES || room == 0 {
+        let room = MOST_BYTES.saturating_sub(bytes);
+        let line = whole[..whole.floor_char_boundary(room)].trim_end();
+        if kept.len() == MOST_LINES || line.is_empty() {
             break;
         }
-        while line.len() > room {
-            line.pop();
-        }
-        bytes += line.len() + usize::from(!kept.is_empty());
-        kept.push(line);
+        // With its line break.
+        bytes += line.len() + 1;
+        kept.push(line.to_owned());
     }
     kept.reverse();
     kept.join("\n")

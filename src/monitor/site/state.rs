@@ -16,6 +16,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// In [`Checked`], what is no less than this is in ms.
+const IN_MILLIS: u32 = 1 << 31;
 /// Checks that `/history` shows.
 const RECENT: usize = 10;
 
@@ -139,7 +141,8 @@ pub struct PendingDown {
 pub struct Checked {
     pub at: Moment,
     pub state: State,
-    /// In microseconds: ten of these are kept of each site, and a `Duration` takes four times as much.
+    /// In microseconds, or beyond [`IN_MILLIS`] in ms: ten of these are kept of each site, and a `Duration` takes
+    /// four times as much.
     took: Option<NonZeroU32>,
     pub cause: Option<Box<str>>,
     /// It failed, and was not only slow.
@@ -147,10 +150,12 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// How long it took, to the microsecond.
+    /// How long it took, to the microsecond; of half an hour and more to the millisecond.
     pub fn took(&self) -> Option<Duration> {
-        let micros = u64::from(self.took?.get());
-        Some(Duration::from_micros(micros))
+        Some(match self.took?.get() {
+            millis @ IN_MILLIS.. => Duration::from_millis(u64::from(millis - IN_MILLIS)),
+            micros => Duration::from_micros(u64::from(micros)),
+        })
     }
 }
 
@@ -594,7 +599,7 @@ impl SiteState {
         self.recent.push_back(Checked {
             at: now.moment(),
             state: self.state(),
-            took: self.took.map(micros),
+            took: self.took.map(encoded),
             cause: cause.map(String::into_boxed_str),
             failed: self.last_failure().is_some(),
         });
@@ -663,8 +668,14 @@ fn new_job(config: &Site, now: Now) -> Option<Box<PushJob>> {
     }
 }
 
-/// At least one, and at most an hour and eleven minutes.
-fn micros(took: Duration) -> NonZeroU32 {
-    let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
-    NonZeroU32::new(micros).unwrap_or(NonZeroU32::MIN)
+/// At least a microsecond, and at most 24 days.
+fn encoded(took: Duration) -> NonZeroU32 {
+    let micros = u32::try_from(took.as_micros()).ok();
+    let code = micros
+        .filter(|micros| *micros < IN_MILLIS)
+        .unwrap_or_else(|| {
+            let millis = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
+            millis.saturating_add(IN_MILLIS)
+        });
+    NonZeroU32::new(code).unwrap_or(NonZeroU32::MIN)
 }

@@ -14,6 +14,7 @@ mod dependencies;
 mod digest;
 mod expiry;
 mod history;
+mod jobs;
 mod late_rounds;
 mod local_faults;
 mod message_cases;

@@ -1,6 +1,7 @@
 //! Each timer in turn is due, is what the monitor wants to be woken for, and is over when it was.
 
 use super::channels::channel;
+use super::jobs::job;
 use super::world::*;
 use crate::monitor::judge::flapping;
 use crate::monitor::outbox::channels::When;
@@ -32,6 +33,7 @@ fn arrange(timer: Timer) -> World {
             ..site("blog")
         }]),
         Timer::Probe => World::elsewhere(vec![site("blog")]),
+        Timer::Job => World::new(vec![job("backup")]),
         _ => World::of(&["blog"]),
     };
     if timer == Timer::Digest {
@@ -50,7 +52,7 @@ fn arrange(timer: Timer) -> World {
     let monitor = &mut world.monitor;
     match timer {
         Timer::Maintenance | Timer::Check | Timer::Digest | Timer::Heartbeat => {}
-        Timer::Inspection => {}
+        Timer::Inspection | Timer::Job => {}
         Timer::Probe => {
             monitor.uplink.request_probe(false);
             world.pass(1);

@@ -9,6 +9,7 @@ use crate::monitor::outbox::message::{
 use crate::monitor::site::Site;
 use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, Inspection, Outcome};
+use crate::monitor::site::report::ReportAnswer;
 use crate::monitor::site::state::State;
 use crate::monitor::time::zone::Zone;
 use crate::monitor::time::{Moment, Now};
@@ -92,6 +93,8 @@ pub struct World {
     pub route_trials: Vec<String>,
     pub saves: usize,
     pub history_saves: usize,
+    /// What reports were answered, by their number.
+    pub report_answers: Vec<(u64, ReportAnswer)>,
     pub logs: Vec<String>,
     pub admitted: usize,
     pub most_admitted: usize,
@@ -200,6 +203,7 @@ impl World {
             route_trials: Vec::new(),
             saves: 0,
             history_saves: 0,
+            report_answers: Vec::new(),
             logs: Vec::new(),
             admitted: 0,
             most_admitted: 0,
@@ -526,6 +530,10 @@ impl World {
             }
             Action::AnswerPress(answer) => {
                 self.answered.push(answer);
+                Vec::new()
+            }
+            Action::AnswerReport { id, answer } => {
+                self.report_answers.push((id, answer));
                 Vec::new()
             }
             Action::SendByChannel(send) => {

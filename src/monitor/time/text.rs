@@ -44,6 +44,14 @@ pub fn response(d: Duration) -> String {
     }
 }
 
+/// How long a job ran: `1.28 s`, `4 min 20 s`.
+pub fn run_time(d: Duration) -> String {
+    match d.as_secs() {
+        ..60 => response(d),
+        _ => lasting(d),
+    }
+}
+
 /// How [`too_slow`] begins, and no other cause.
 pub const SLOW: &str = "slow: ";
 

@@ -1,0 +1,209 @@
+//! Where `sitemon push` hands in reports: the socket, and the spool of those that came while nothing ran.
+
+use super::Agent;
+use super::intake::Intake;
+use crate::monitor::site::printable::{self, NAME};
+use crate::monitor::site::report::{ReportAnswer, Way};
+use crate::monitor::site::{Check, Site};
+use crate::offload::offload;
+use crate::push::{LARGEST, Reply, parse, spool};
+use crate::state;
+use crate::timeout;
+use async_io::{Async, Timer};
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
+use rustix::net::sockopt::socket_peercred;
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Reports that are taken at once; more wait in the kernel's queue.
+const AT_ONCE: usize = 16;
+/// A peer sends its report within this.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// After a failure for want of descriptors or memory.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Files of the spool that are passed over and named.
+const MOST_NAMED: usize = 10;
+/// Groups of a peer that are looked at.
+const MOST_GROUPS: usize = 64;
+
+impl Agent {
+    /// Takes reports, once there is a site that wants them.
+    pub(super) fn take_reports(&mut self) {
+        let wants = |site: &Arc<Site>| matches!(site.check, Check::Push(_));
+        if self.takes_reports || !self.config.sites.iter().any(wants) {
+            return;
+        }
+        self.takes_reports = true;
+        let path = self.config.agent.socket.clone();
+        match bind(&path) {
+            Ok(listener) => self.listen_at(listener, &path),
+            Err(e) => {
+                let why = state::reason(&e);
+                let text = format!(
+                    "`sitemon push` cannot reach this agent at {}: {why}. Its reports are kept for the next start.",
+                    path.display()
+                );
+                self.notice(log::Level::Warn, text);
+            }
+        }
+        // Behind the socket: what was kept before is there to be read, and what comes later comes by the socket.
+        let (intake, spool) = (self.intake.clone(), self.config.agent.spool.clone());
+        self.spawn(read_spool(intake, spool)).detach();
+    }
+
+    fn listen_at(&self, listener: Async<UnixListener>, path: &Path) {
+        let listener = Rc::new(listener);
+        let group = fs::metadata(path).map(|found| found.gid()).ok();
+        for _ in 0..AT_ONCE {
+            let (listener, intake) = (listener.clone(), self.intake.clone());
+            let work = async move {
+                loop {
+                    match listener.accept().await {
+                        Ok((stream, _)) => {
+                            // A peer that has gone hears nothing, which it does not miss.
+                            let _ = serve(stream, &intake, group).await;
+                        }
+                        Err(e) => {
+                            log::debug!("a report cannot be taken: {}", state::reason(&e));
+                            Timer::after(PAUSE).await;
+                        }
+                    }
+                }
+            };
+            self.spawn(work).detach();
+        }
+    }
+}
+
+/// One report, and its answer.
+async fn serve(
+    mut stream: Async<UnixStream>,
+    intake: &Intake,
+    group: Option<u32>,
+) -> io::Result<()> {
+    let report = match may_report(stream.get_ref(), group) {
+        true => {
+            let mut bytes = Vec::new();
+            let mut bounded = (&mut stream).take(LARGEST + 1);
+            let read = timeout::at_most(PATIENCE, bounded.read_to_end(&mut bytes)).await;
+            let whole = matches!(read, Some(Ok(length)) if length as u64 <= LARGEST);
+            parse(&bytes, Way::Socket).filter(|_| whole)
+        }
+        false => {
+            log::debug!("a report of a user who may not report is refused");
+            None
+        }
+    };
+    let reply = match report {
+        Some(report) => match intake.take(report).await {
+            Some(answer) => Reply::Answer(answer),
+            // We end: without an answer it is kept for the next start.
+            None => return Ok(()),
+        },
+        None => Reply::Refused,
+    };
+    let answered = timeout::at_most(PATIENCE, stream.write_all(reply.word().as_bytes()));
+    answered.await.unwrap_or(Ok(()))
+}
+
+/// Root, our own user, and the group of the socket (unix(7), SO_PEERCRED and SO_PEERGROUPS).
+fn may_report(peer: &UnixStream, group: Option<u32>) -> bool {
+    let Ok(user) = socket_peercred(peer) else {
+        return false;
+    };
+    let own = rustix::process::geteuid();
+    let of_group = |gid: u32| Some(gid) == group;
+    user.uid.is_root()
+        || user.uid == own
+        || of_group(user.gid.as_raw())
+        || groups(peer).into_iter().any(of_group)
+}
+
+/// The other groups of a peer; none where the kernel is older than 4.13.
+fn groups(peer: &UnixStream) -> Vec<u32> {
+    let mut groups = [0u32; MOST_GROUPS];
+    let mut bytes = size_of_val(&groups) as libc::socklen_t;
+    // SAFETY: the buffer has as many bytes as is said, and its numbers may be any.
+    let failed = unsafe {
+        libc::getsockopt(
+            peer.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERGROUPS,
+            groups.as_mut_ptr().cast(),
+            &mut bytes,
+        )
+    };
+    match failed {
+        0 => groups[..bytes as usize / size_of::<u32>()].to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+/// The socket, with mode 0660; its directory is made with mode 0750 if only that is missing.
+fn bind(path: &Path) -> io::Result<Async<UnixListener>> {
+    if let Some(dir) = path.parent() {
+        match DirBuilder::new().mode(0o750).create(dir) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+            _ => {}
+        }
+    }
+    if let Ok(found) = fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            return Err(io::Error::other("what is there is no socket"));
+        }
+        // One that an earlier run has left; that of another agent answers.
+        if UnixStream::connect(path).is_ok() {
+            return Err(io::Error::other("another agent listens there"));
+        }
+        fs::remove_file(path)?;
+    }
+    let listener = Async::<UnixListener>::bind(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o660))?;
+    Ok(listener)
+}
+
+/// Takes what was kept while nothing ran.
+async fn read_spool(intake: Intake, dir: PathBuf) {
+    loop {
+        let path = dir.clone();
+        let found = match offload(move || spool::read(&path)).await {
+            Ok(found) => found,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return,
+            Err(e) => {
+                let why = state::reason(&e);
+                return log::warn!("the spool {} cannot be read: {why}", dir.display());
+            }
+        };
+        for (name, why) in found.refused.iter().take(MOST_NAMED) {
+            let name = printable::line(&name.to_string_lossy(), NAME);
+            log::warn!("{name} in the spool is passed over: {why}");
+        }
+        if let more @ 1.. = found.refused.len().saturating_sub(MOST_NAMED) {
+            log::warn!("{more} others in the spool are passed over");
+        }
+        let mut removed = 0;
+        for (path, report) in found.reports {
+            let site = printable::line(&report.site, NAME);
+            let answer = intake.take(report).await;
+            if answer == Some(ReportAnswer::Unknown) {
+                log::warn!(
+                    "a report in the spool is for `{site}`, which is no push: site: it is dropped"
+                );
+            }
+            if matches!(answer, Some(ReportAnswer::Saved | ReportAnswer::Unknown)) {
+                // In a directory of root only who wrote it may: then it is known when it is read again.
+                removed += usize::from(fs::remove_file(path).is_ok());
+            }
+        }
+        if !found.more || removed == 0 {
+            return;
+        }
+    }
+}

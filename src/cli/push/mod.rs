@@ -1,0 +1,209 @@
+//! `sitemon push`: a job reports, or is run and reported on. Whatever is wrong with the configuration or the agent,
+//! the job runs, and ends with its own exit code.
+
+mod command;
+
+use super::Failure;
+use super::args::Push;
+use crate::config::{self, PushPaths};
+use crate::monitor::bot::nearest::nearest;
+use crate::monitor::site::report::{Report, ReportAnswer, ReportKind, Way, last_lines};
+use crate::push::{Reply, client, spool};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Where the packages have them: a user who may not read the configuration may report all the same.
+const PACKAGED: [&str; 2] = ["/run/sitemon/push.sock", "/var/lib/sitemon-spool"];
+/// What a shell says of a command that is not there, or is there and cannot be run.
+const NOT_FOUND: i32 = 127;
+const NOT_EXECUTABLE: i32 = 126;
+
+pub fn push(config: &Path, options: &Push) -> Result<(), Failure> {
+    let reporter = Reporter::new(config, options);
+    let message = options.message.as_deref().unwrap_or_default();
+    if let [program, args @ ..] = options.command.as_slice() {
+        let code = run(&reporter, message, options.no_output, program, args);
+        return match code {
+            0 => Ok(()),
+            code => Err(Failure::Exit(code)),
+        };
+    }
+    let kind = match (options.start, options.fail) {
+        (true, _) => ReportKind::Start,
+        (_, true) => ReportKind::Bad,
+        _ => ReportKind::Good,
+    };
+    let kept = reporter.tell(&reporter.report(kind, now(), message))?;
+    kept.into_iter().for_each(|why| log::warn!("{why}"));
+    Ok(())
+}
+
+/// Runs the command and reports: its exit code.
+fn run(
+    reporter: &Reporter,
+    message: &str,
+    no_output: bool,
+    program: &OsString,
+    args: &[OsString],
+) -> i32 {
+    let (began, at) = (Instant::now(), now());
+    // Its end is later, whatever the clock says.
+    let ended_at = || now().max(at + 1);
+    let report = |code: i32, printed: &str| Report {
+        code: Some(code),
+        took: Some(began.elapsed()),
+        ..reporter.report(
+            match code {
+                0 => ReportKind::Good,
+                _ => ReportKind::Bad,
+            },
+            ended_at(),
+            &format!("{message}\n{printed}"),
+        )
+    };
+    let tell_end = |report: Report| match reporter.tell(&report) {
+        Ok(Some(why)) | Err(Failure::Usage(why) | Failure::NotRunning(why)) => log::warn!("{why}"),
+        Ok(None) | Err(_) => {}
+    };
+    let running = match command::start(program, args, !no_output) {
+        Ok(running) => running,
+        Err(e) => {
+            let code = match e.kind() {
+                io::ErrorKind::NotFound => NOT_FOUND,
+                _ => NOT_EXECUTABLE,
+            };
+            let shown = program.to_string_lossy();
+            let why = format!("{shown} cannot be run: {}", crate::state::reason(&e));
+            super::logging::say(&why);
+            tell_end(report(code, &why));
+            return code;
+        }
+    };
+    let ended = thread::scope(|scope| {
+        // An agent that does not answer holds nothing up.
+        let start = reporter.report(ReportKind::Start, at, message);
+        // What is wrong is said once, at the end.
+        scope.spawn(move || drop(reporter.tell(&start)));
+        running.wait()
+    });
+    tell_end(report(ended.code, &ended.printed));
+    let code = ended.code;
+    ended.flush();
+    match code {
+        signal if signal < 0 => 128 - signal,
+        code => code,
+    }
+}
+
+/// Reports of one site on their way.
+struct Reporter {
+    site: String,
+    paths: PushPaths,
+}
+
+impl Reporter {
+    fn new(config: &Path, options: &Push) -> Reporter {
+        let given = options.socket.is_some() && options.spool.is_some();
+        let mut paths = config::push_paths(config).unwrap_or_else(|(why, mut paths)| {
+            let packaged = PACKAGED.map(PathBuf::from);
+            let [socket, spool] = packaged;
+            if socket.exists() || spool.exists() {
+                (paths.socket, paths.spool) = (socket, spool);
+            }
+            if !given {
+                let (socket, spool) = (paths.socket.display(), paths.spool.display());
+                log::warn!("{why}; the agent is looked for at {socket}, the spool at {spool}");
+            }
+            paths
+        });
+        // A report by another way than the file's may be for another agent.
+        if options.socket.is_some() || options.spool.is_some() {
+            paths.sites = None;
+        }
+        paths.socket = options.socket.clone().unwrap_or(paths.socket);
+        paths.spool = options.spool.clone().unwrap_or(paths.spool);
+        Reporter {
+            site: options.name.clone(),
+            paths,
+        }
+    }
+
+    fn report(&self, kind: ReportKind, at: i64, text: &str) -> Report {
+        Report {
+            site: self.site.clone(),
+            kind,
+            at,
+            code: None,
+            took: None,
+            lines: last_lines(text),
+            way: Way::Socket,
+        }
+    }
+
+    /// Hands the report to the agent, or keeps it for its next start: why.
+    fn tell(&self, report: &Report) -> Result<Option<String>, Failure> {
+        let (socket, dir) = (&self.paths.socket, &self.paths.spool);
+        let sent = client::send(socket, report);
+        let absent = |e: &io::Error| {
+            matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            )
+        };
+        let no_agent = sent.as_ref().is_err_and(absent);
+        let why = match sent {
+            Ok(Reply::Answer(ReportAnswer::Saved)) => {
+                spool::forget(dir, report);
+                return Ok(None);
+            }
+            Ok(Reply::Answer(ReportAnswer::Unknown)) => return Err(self.unknown()),
+            Ok(Reply::Answer(ReportAnswer::Unsaved)) => "the agent cannot save it".to_owned(),
+            Ok(Reply::Refused) => "the agent takes no reports of this user".to_owned(),
+            Err(e) => {
+                let (socket, why) = (socket.display(), crate::state::reason(&e));
+                format!("no agent at {socket}: {why}")
+            }
+        };
+        if no_agent
+            && self
+                .paths
+                .sites
+                .as_ref()
+                .is_some_and(|all| !all.contains(&self.site))
+        {
+            return Err(self.unknown());
+        }
+        let shown = dir.display();
+        if let Err(e) = spool::keep(dir, report) {
+            let reason = crate::state::reason(&e);
+            return Err(Failure::NotRunning(format!(
+                "{why}; the report cannot be kept in {shown} either: {reason}"
+            )));
+        }
+        // One that has started meanwhile may have read what was kept before.
+        if no_agent && let Ok(Reply::Answer(ReportAnswer::Saved)) = client::send(socket, report) {
+            spool::forget(dir, report);
+            return Ok(None);
+        }
+        Ok(Some(format!(
+            "{why}; the report is kept in {shown} for its next start"
+        )))
+    }
+
+    fn unknown(&self) -> Failure {
+        let known = self.paths.sites.iter().flatten().map(String::as_str);
+        let near = nearest(&self.site, known);
+        let near = near.map(|near| format!("; did you mean `{near}`?"));
+        let near = near.unwrap_or_default();
+        Failure::Usage(format!("there is no push: site `{}`{near}", self.site))
+    }
+}
+
+/// In ms since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    i64::try_from(since.unwrap_or(Duration::ZERO).as_millis()).unwrap_or(0)
+}

@@ -1,0 +1,297 @@
+//! Reports that are kept while no agent runs: a directory with a file for each.
+//!
+//! Others may write there (the group of the packages): what is read is a regular file of bounded size with one name,
+//! of root, of our own user, or given to the group of the directory. No half file is read: each is put in its place
+//! when it is whole.
+
+use super::wire::{LARGEST, encode, parse};
+use crate::crc::Crc;
+use crate::files;
+use crate::monitor::site::report::{Report, Way};
+use rustix::fs::{AtFlags, Mode, OFlags};
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+/// Entries that are looked at, at most.
+const MOST_LOOKED_AT: usize = 10_000;
+/// Reports that are read at most: of as many sites, each has room for some.
+pub const MOST_READ: usize = 2_000;
+/// Of one site a user keeps no more: what an agent makes of the older ones is known by the newer.
+const MOST_KEPT: usize = 20;
+const SUFFIX: &str = ".report";
+const MODE: Mode = Mode::from_raw_mode(0o640);
+
+/// Keeps a report until an agent runs: its path, which [`forget`] takes.
+///
+/// # Errors
+///
+/// It cannot be written.
+pub fn keep(dir: &Path, report: &Report) -> io::Result<PathBuf> {
+    let opened = open_dir(dir)?;
+    let group = opened.metadata()?.gid();
+    let own = own_of(dir, &report.site);
+    for old in own.iter().rev().skip(MOST_KEPT - 1) {
+        let _ = fs::remove_file(old);
+    }
+    let pid = std::process::id();
+    let at = report.at.max(0);
+    let name = format!("{}{at:016}-{pid}{SUFFIX}", prefix(&report.site));
+    let draft = format!(".{name}");
+    let written = (|| {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = fs::File::from(rustix::fs::openat(&opened, &draft, flags, MODE)?);
+        // The agent's group, so that it can read what another user writes.
+        let _ = fchown(&file, None, Some(group));
+        // Whatever the umask is.
+        rustix::fs::fchmod(&file, MODE)?;
+        (&file).write_all(encode(report).as_bytes())?;
+        file.sync_all()?;
+        rustix::fs::renameat(&opened, &draft, &opened, &name)?;
+        opened.sync_all()
+    })();
+    if written.is_err() {
+        let _ = rustix::fs::unlinkat(&opened, &draft, AtFlags::empty());
+    }
+    written.map(|()| dir.join(name))
+}
+
+/// Opens the directory, and makes it if only it is missing: then it belongs to whom the one above it does. It is
+/// no link, or the agent's user could lead root elsewhere.
+fn open_dir(dir: &Path) -> io::Result<File> {
+    let made = match DirBuilder::new().mode(0o700).create(dir) {
+        Ok(()) => true,
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
+        Err(e) => return Err(e),
+    };
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = File::from(rustix::fs::open(dir, flags, Mode::empty())?);
+    let own = rustix::process::geteuid().as_raw();
+    if made && opened.metadata()?.uid() == own {
+        let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
+        let found = fs::metadata(above.unwrap_or(Path::new(".")))?;
+        fchown(&opened, Some(found.uid()), Some(found.gid()))?;
+    }
+    Ok(opened)
+}
+
+/// The agent has taken this report: what was kept for its site before is out of date, and only its writer may remove
+/// it where the directory is another's.
+pub fn forget(dir: &Path, report: &Report) {
+    let newest = format!("{}{:016}", prefix(&report.site), report.at.max(0));
+    for path in own_of(dir, &report.site) {
+        let name = path.file_name().map(|name| name.to_string_lossy());
+        // Of this report itself or an older one.
+        if name.is_some_and(|name| name[..name.len().min(newest.len())] <= *newest) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Files of a site begin so.
+fn prefix(site: &str) -> String {
+    format!("{:08x}-", Crc::default().add(site.as_bytes()).value())
+}
+
+/// What this user keeps for a site, oldest first.
+fn own_of(dir: &Path, site: &str) -> Vec<PathBuf> {
+    let prefix = prefix(site);
+    let user = rustix::process::geteuid().as_raw();
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let own = entries.take(MOST_LOOKED_AT).filter(|entry| {
+        let name = entry.file_name();
+        let named = name
+            .to_str()
+            .is_some_and(|name| name.starts_with(&prefix) && name.ends_with(SUFFIX));
+        named
+            && entry
+                .metadata()
+                .is_ok_and(|found| found.is_file() && found.uid() == user)
+    });
+    let mut paths: Vec<PathBuf> = own.map(|entry| entry.path()).collect();
+    paths.sort_unstable();
+    paths
+}
+
+/// What the agent found in the spool.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Oldest first.
+    pub reports: Vec<(PathBuf, Report)>,
+    /// Files that are none, and why.
+    pub refused: Vec<(OsString, String)>,
+    /// There may be more.
+    pub more: bool,
+}
+
+/// Reads what was kept. It waits for nothing but the file system.
+///
+/// # Errors
+///
+/// The directory cannot be read.
+pub fn read(dir: &Path) -> io::Result<Found> {
+    let group = fs::metadata(dir)?.gid();
+    let mut found = Found::default();
+    for (looked_at, entry) in fs::read_dir(dir)?.enumerate() {
+        let name = entry?.file_name();
+        if looked_at >= MOST_LOOKED_AT || found.reports.len() >= MOST_READ {
+            found.more = true;
+            break;
+        }
+        // What is being written, or was when the power went.
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let path = dir.join(&name);
+        match read_one(&path, group) {
+            Ok(report) => found.reports.push((path, report)),
+            Err(e) => found.refused.push((name, e.to_string())),
+        }
+    }
+    found.reports.sort_by_key(|(_, report)| report.at);
+    Ok(found)
+}
+
+fn read_one(path: &Path, group: u32) -> io::Result<Report> {
+    // First, without opening: a device may do something when it is opened.
+    sound(&fs::symlink_metadata(path)?, group)?;
+    let mut options = OpenOptions::new();
+    options.read(true);
+    let file = options
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)?;
+    sound(&file.metadata()?, group)?;
+    let bytes = files::bounded(&file, LARGEST)?;
+    parse(&bytes, Way::Spool).ok_or_else(|| io::Error::other("it is no report"))
+}
+
+/// # Errors
+///
+/// It is not a file that `sitemon push` has written.
+fn sound(found: &Metadata, group: u32) -> io::Result<()> {
+    files::regular(found)?;
+    let own = rustix::process::geteuid().as_raw();
+    let what = if found.nlink() != 1 {
+        "it has other names"
+    } else if found.len() > LARGEST {
+        "it is larger than 64 KiB"
+    } else if found.uid() != 0 && found.uid() != own && found.gid() != group {
+        "it belongs to a user who may not report"
+    } else {
+        return Ok(());
+    };
+    Err(io::Error::other(what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::site::report::ReportKind;
+    use std::os::unix::fs::{chown, symlink};
+
+    fn report(site: &str, at: i64) -> Report {
+        Report {
+            site: site.into(),
+            kind: ReportKind::Good,
+            at,
+            code: Some(0),
+            took: None,
+            lines: "a\nb".into(),
+            way: Way::Spool,
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_read_oldest_first_and_forgotten_by_the_next_report() {
+        let above = tempfile::tempdir().expect("a directory");
+        let dir = above.path().join("spool");
+        assert!(read(&dir).is_err_and(|e| e.kind() == io::ErrorKind::NotFound));
+        for (site, at) in [("a", 7_000), ("b", 5_000), ("a", 6_000)] {
+            let path = keep(&dir, &report(site, at)).expect("kept");
+            let found = fs::metadata(path).expect("there");
+            assert_eq!(found.mode() & 0o7777, 0o640);
+        }
+        let reports = |dir: &Path| {
+            let found = read(dir).expect("read").reports;
+            found.into_iter().map(|(_, r)| r).collect::<Vec<_>>()
+        };
+        let all = [report("b", 5_000), report("a", 6_000), report("a", 7_000)];
+        assert_eq!(reports(&dir), all);
+        forget(&dir, &report("a", 6_000));
+        assert_eq!(reports(&dir), [report("b", 5_000), report("a", 7_000)]);
+        forget(&dir, &report("a", 9_000));
+        assert_eq!(reports(&dir), [report("b", 5_000)]);
+    }
+
+    #[test]
+    fn a_job_that_reports_for_months_without_an_agent_does_not_fill_the_disk() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for at in 0..200 {
+            keep(dir.path(), &report("a", at)).expect("kept");
+            keep(dir.path(), &report("b", at)).expect("kept");
+        }
+        let found = read(dir.path()).expect("read").reports;
+        assert_eq!(found.len(), 2 * MOST_KEPT);
+        assert_eq!(found.last().map(|(_, r)| r.at), Some(199));
+    }
+
+    #[test]
+    fn what_sitemon_push_has_not_written_is_passed_over_with_its_reason() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| dir.path().join(name);
+        let good = keep(dir.path(), &report("a", 1)).expect("kept");
+        symlink("/etc/passwd", at("link")).expect("made");
+        fs::hard_link(at("link"), at("link2")).expect("made");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            at("fifo"),
+            rustix::fs::FileType::Fifo,
+            0o666.into(),
+            0,
+        )
+        .expect("made");
+        fs::create_dir(at("dir")).expect("made");
+        fs::write(at("garbage"), b"\xff\0").expect("made");
+        fs::write(at("empty"), b"").expect("made");
+        File::create(at("huge"))
+            .expect("made")
+            .set_len(1 << 40)
+            .expect("made");
+        let foreign = encode(&report("a", 2));
+        fs::write(at("foreign"), &foreign).expect("made");
+        chown(at("foreign"), Some(4711), Some(4712)).expect("root");
+        fs::write(at("of-the-group"), &foreign).expect("made");
+        let group = fs::metadata(dir.path()).expect("there").gid();
+        chown(at("of-the-group"), Some(4711), Some(group)).expect("root");
+        fs::write(at("twice"), &foreign).expect("made");
+        fs::hard_link(at("twice"), at("twice2")).expect("made");
+        fs::write(at(".draft"), &foreign).expect("made");
+        let found = read(dir.path()).expect("read");
+        let paths: Vec<_> = found.reports.iter().map(|(path, _)| path.clone()).collect();
+        assert_eq!(paths, [good, at("of-the-group")]);
+        let mut refused = found.refused;
+        refused.sort();
+        let refused: Vec<(&str, &str)> = refused
+            .iter()
+            .map(|(name, why)| (name.to_str().expect("a name"), why.as_str()))
+            .collect();
+        let link = "it is a symbolic link, not a regular file";
+        assert_eq!(
+            refused,
+            [
+                ("dir", "Is a directory (os error 21)"),
+                ("empty", "it is no report"),
+                ("fifo", "it is a named pipe, not a regular file"),
+                ("foreign", "it belongs to a user who may not report"),
+                ("garbage", "it is no report"),
+                ("huge", "it is larger than 64 KiB"),
+                ("link", link),
+                ("link2", link),
+                ("twice", "it has other names"),
+                ("twice2", "it has other names"),
+            ]
+        );
+    }
+}

@@ -1,0 +1,455 @@
+//! `push:` sites and `sitemon push`, by the real binary: what becomes of a job's output, signals and
+//! exit code, of reports without an agent and of those that are under way when it is killed, and who
+//! may report.
+
+use crate::support::agent::{Output, Running};
+use crate::support::listener::until;
+use crate::support::scene::Scene;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const JOB: &str =
+    "[[site]]\nname = \"backup\"\nurl = \"push:\"\nevery = \"1d\"\nnote = \"see the wiki\"\n";
+
+fn scene() -> Scene {
+    let scene = Scene::new();
+    scene.sitemon.rewrite(&scene.config_with(JOB));
+    scene
+}
+
+#[track_caller]
+fn push(scene: &Scene, arguments: &[&str]) -> Output {
+    scene
+        .sitemon
+        .command(&[&["push", "backup"], arguments].concat())
+}
+
+/// Runs a line of shell as the job.
+#[track_caller]
+fn job(scene: &Scene, line: &str) -> Output {
+    push(scene, &["--", "sh", "-c", line])
+}
+
+/// What the state says of the site.
+fn status(scene: &Scene) -> String {
+    scene.sitemon.command(&["status"]).stdout
+}
+
+#[test]
+fn a_job_that_fails_is_told_with_its_last_lines_and_its_next_success() {
+    let scene = scene();
+    let running = scene.start();
+    scene.ask("/site backup", "⚪ backup has not reported yet");
+    let out = job(&scene, "echo copying; echo '<no> space left' >&2; exit 3");
+    assert_eq!(out.code, Some(3), "{out:?}");
+    assert_eq!(
+        (out.stdout.as_str(), out.stderr.as_str()),
+        ("copying\n", "<no> space left\n")
+    );
+    let alert = scene.wait_text("🔴 backup is down: exit code 3 after ");
+    let text = alert.latest();
+    assert!(
+        text.contains("ms: <no> space left (#1)\ncopying\n<no> space left\nsee the wiki"),
+        "{text}"
+    );
+    assert_eq!(alert.labels(), ["Acknowledge", "Mute 1 h", "Mute 1 d"]);
+    scene.ask("/site backup", "Last report: exit code 3 after ");
+    scene.ask("/site backup", "Next report expected by ");
+    scene.ask("/history backup", "The last reports of backup\n❌ ");
+    scene.ask(
+        "/check backup",
+        "backup is not asked: it reports by itself.",
+    );
+    assert_eq!(job(&scene, "true").code, Some(0));
+    scene.wait_text("🟢 backup is up again after ");
+    assert_eq!(push(&scene, &["--start"]).code, Some(0));
+    scene.ask("/site backup", "Started ");
+    let out = push(&scene, &["--fail", "--message", "disk full"]);
+    assert_eq!((out.code, out.stderr.as_str()), (Some(0), ""));
+    scene.wait_text(": disk full (#2)");
+    let out = scene.sitemon.command(&["push", "backap"]);
+    assert_eq!(out.code, Some(2));
+    assert_eq!(
+        out.stderr,
+        "there is no push: site `backap`; did you mean `backup`?\n"
+    );
+    scene.end(running);
+}
+
+#[test]
+fn a_missing_report_is_down_and_a_restart_gives_grace() {
+    let scene = Scene::new();
+    let job = "[[site]]\nname = \"backup\"\nurl = \"push:\"\nevery = \"1s\"\ngrace = \"1s\"\n";
+    scene.sitemon.rewrite(&scene.config_with(job));
+    let mut running = scene.start();
+    scene.wait_text("🔴 backup is down: no report yet, expected by ");
+    assert_eq!(push(&scene, &[]).code, Some(0));
+    scene.wait_text("🟢 backup is up again after ");
+    scene.wait_text("🔴 backup is down: no report since ");
+    running.kill9();
+    let running = scene.start();
+    assert_eq!(push(&scene, &[]).code, Some(0));
+    until("it is up again", || scene.count("backup is up again") == 2);
+    scene.end(running);
+}
+
+#[test]
+fn a_job_ends_as_its_command_does_whatever_is_wrong_around_it() {
+    let scene = scene();
+    for (line, code) in [
+        ("exit 0", 0),
+        ("exit 42", 42),
+        ("kill -9 $$", 137),
+        ("kill -TERM $$", 143),
+    ] {
+        let out = job(&scene, line);
+        assert_eq!(out.code, Some(code), "{line}: {out:?}");
+        assert!(out.stderr.contains("No such file or directory"), "{out:?}");
+    }
+    let out = push(&scene, &["--", "/no/such/program", "--help"]);
+    assert_eq!(out.code, Some(127));
+    assert!(
+        out.stderr
+            .starts_with("/no/such/program cannot be run: No such file or directory\n")
+    );
+    let dir = scene.sitemon.dir().display().to_string();
+    assert_eq!(push(&scene, &["--", &dir]).code, Some(126));
+    // A configuration with mistakes, one that is no TOML, and none.
+    let broken = scene.config_with(JOB)
+        + "[[site]]\nname = \"x\"\nurl = \"https://$UNSET/\"\nnonsense = 1\n";
+    for config in [broken.as_str(), "[agent\n"] {
+        fs::write(scene.sitemon.config_path(), config).expect("written");
+        assert_eq!(job(&scene, "exit 5").code, Some(5));
+    }
+    fs::remove_file(scene.sitemon.config_path()).expect("there");
+    let at = |name: &str| format!("{dir}/{name}");
+    let spool = at("spool");
+    let out = push(
+        &scene,
+        &[
+            "--socket",
+            &at("x.sock"),
+            "--spool",
+            &spool,
+            "--",
+            "sh",
+            "-c",
+            "exit 6",
+        ],
+    );
+    assert_eq!(out.code, Some(6));
+    assert!(fs::read_dir(&spool).expect("made").count() == 2, "{out:?}");
+    let out = push(
+        &scene,
+        &["--socket", &at("x.sock"), "--spool", &at("no/spool")],
+    );
+    assert_eq!(out.code, Some(4));
+    assert!(out.stderr.contains("cannot be kept in"), "{out:?}");
+}
+
+#[test]
+fn a_job_has_its_stdin_its_signals_and_no_wait_for_what_it_leaves_behind() {
+    let scene = scene();
+    let begun = Instant::now();
+    let out = job(&scene, "sleep 60 & echo left; exit 1");
+    assert_eq!((out.code, out.stdout.as_str()), (Some(1), "left\n"));
+    assert!(begun.elapsed() < Duration::from_secs(30));
+    let line = "read -r word; echo \"$word\"; trap 'echo caught; exit 7' TERM; echo ready; while :; do sleep 0.05; done";
+    let mut running = scene
+        .sitemon
+        .spawn(&["push", "backup", "--", "sh", "-c", line]);
+    running.type_line("through");
+    running.wait_stdout("through\nready\n");
+    running.signal("TERM");
+    let out = running.output();
+    assert_eq!(
+        (out.code, out.stdout.as_str()),
+        (Some(7), "through\nready\ncaught\n")
+    );
+    // More than pipes hold, in order.
+    let out = job(
+        &scene,
+        "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo $i; done",
+    );
+    let numbers: Vec<usize> = out
+        .stdout
+        .lines()
+        .map(|l| l.parse().expect("a number"))
+        .collect();
+    assert_eq!(numbers, (1..=20000).collect::<Vec<_>>());
+    // Without its output nothing of ours is between.
+    let out = push(
+        &scene,
+        &[
+            "--no-output",
+            "--",
+            "sh",
+            "-c",
+            "echo plain; [ ! -p /dev/fd/0 ]; exit 0",
+        ],
+    );
+    assert_eq!(out.stdout, "plain\n");
+    let kept = fs::read_dir(scene.sitemon.state_dir().join("spool"));
+    let mut kept: Vec<_> = kept
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path())
+        .collect();
+    kept.sort();
+    let last = fs::read_to_string(kept.last().expect("kept")).expect("read");
+    assert!(
+        last.contains("\ncode 0\n") && !last.contains("plain"),
+        "{last}"
+    );
+}
+
+#[test]
+fn what_came_without_an_agent_is_read_at_its_start_and_a_hostile_spool_harms_nothing() {
+    let scene = scene();
+    fs::create_dir(scene.sitemon.state_dir()).expect("made");
+    let out = push(&scene, &["--fail", "--message", "while away"]);
+    assert_eq!(out.code, Some(0));
+    assert!(out.stderr.contains("the report is kept in "), "{out:?}");
+    let out = scene.sitemon.command(&["push", "nothing"]);
+    assert_eq!(
+        out.code,
+        Some(2),
+        "the configuration has no such site: {out:?}"
+    );
+    let spool = scene.sitemon.state_dir().join("spool");
+    let at = |name: &str| spool.join(name);
+    let text = |site: &str, printed: &str| {
+        format!("sitemon push 1\nsite {site}\nkind bad\nat 5\n\n{printed}")
+    };
+    symlink("/dev/zero", at("a-link")).expect("made");
+    let fifo = std::process::Command::new("mkfifo")
+        .arg(at("a-fifo"))
+        .status();
+    assert!(fifo.is_ok_and(|s| s.success()));
+    fs::create_dir(at("a-dir")).expect("made");
+    let huge = fs::File::create(at("a-huge")).expect("made");
+    huge.set_len(1 << 40).expect("sparse");
+    fs::write(at("a-foreign"), text("backup", "forged")).expect("made");
+    std::os::unix::fs::chown(at("a-foreign"), Some(4711), Some(4711)).expect("root");
+    fs::write(at("b-unknown"), text("no\u{1b}[2Jsuch", "x")).expect("made");
+    for n in 0..3000 {
+        fs::write(at(&format!("c-{n}")), "garbage").expect("made");
+    }
+    let running = scene.start();
+    scene.wait_text("🔴 backup is down: reported as failed: while away (#1)");
+    let log = running.wait_stderr("others in the spool are passed over");
+    assert!(log.contains("in the spool is passed over: "), "{log}");
+    assert!(log.lines().count() < 40, "{log}");
+    running.wait_stderr("for `no [2Jsuch`, which is no push: site: it is dropped");
+    scene.ask("/site backup", "Cause: reported as failed: while away");
+    assert!(!running.stderr().contains("forged"));
+    let own = || {
+        let entries = fs::read_dir(&spool).expect("there").flatten();
+        let names = entries.map(|e| e.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.ends_with(".report")).count()
+    };
+    until("it is removed", || own() == 0);
+    scene.end(running);
+}
+
+#[test]
+fn a_report_is_kept_through_kill_9_at_any_moment() {
+    let scene = scene();
+    let mut running = scene.start();
+    for n in 0..6 {
+        let message = format!("number {n}.");
+        let told = ["push", "backup", "--fail", "--message", &message];
+        if n % 2 == 0 {
+            // Between the report and the reply.
+            running.signal("STOP");
+            let pusher = scene.sitemon.spawn(&told);
+            let connected = || {
+                let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+                let path = scene.sitemon.state_dir().join("push.sock");
+                sockets
+                    .lines()
+                    .filter(|l| l.ends_with(path.to_str().expect("text")))
+                    .count()
+                    > 1
+            };
+            until("it has connected", connected);
+            running.kill9();
+            assert_eq!(pusher.output().code, Some(0));
+        } else {
+            assert_eq!(scene.sitemon.command(&told).code, Some(0));
+            running.kill9();
+        }
+        let after = scene.count("I was away");
+        running = scene.start();
+        until("the start is told", || scene.count("I was away") > after);
+        let wanted = format!("reported as failed: {message}");
+        until("it is known", || status(&scene).contains(&wanted));
+        assert_eq!(
+            scene.count(&format!("is down: {wanted}")),
+            usize::from(n == 0),
+            "told twice"
+        );
+    }
+    scene.end(running);
+}
+
+/// Sends this and gives back the answer.
+fn hand_in(socket: &Path, text: &str) -> std::io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.write_all(text.as_bytes())?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+fn good(at: usize) -> String {
+    format!("sitemon push 1\nsite backup\nkind good\nat {at}\n\n")
+}
+
+/// The same on a thread that is another user's.
+fn as_user(user: u32, group: u32, more: &[u32], socket: &Path) -> std::io::Result<String> {
+    let (socket, more) = (socket.to_owned(), more.to_vec());
+    let work = move || {
+        // SAFETY: plain numbers and a list of as many; the system calls themselves change this thread alone.
+        let failed = unsafe {
+            libc::syscall(libc::SYS_setgroups, more.len(), more.as_ptr()) != 0
+                || libc::syscall(libc::SYS_setresgid, group, group, group) != 0
+                || libc::syscall(libc::SYS_setresuid, user, user, user) != 0
+        };
+        assert!(!failed, "not root?");
+        hand_in(&socket, &good(1))
+    };
+    thread::spawn(work).join().expect("no panic")
+}
+
+#[test]
+fn root_and_the_group_of_the_socket_may_report_and_others_may_not() {
+    let scene = Scene::new();
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("set");
+    let socket = dir.path().join("run/push.sock");
+    let agent = format!(
+        "\n[agent]\nstate = \"state\"\nsocket = \"{}\"\n",
+        socket.display()
+    );
+    scene.sitemon.rewrite(&(scene.config_with(JOB) + &agent));
+    let mut running = scene.start();
+    let mode = |path: &Path| fs::metadata(path).expect("there").mode() & 0o7777;
+    assert_eq!(
+        (mode(&socket), mode(socket.parent().expect("a directory"))),
+        (0o660, 0o750)
+    );
+    fs::set_permissions(
+        socket.parent().expect("there"),
+        fs::Permissions::from_mode(0o755),
+    )
+    .expect("set");
+    assert!(as_user(4711, 4711, &[], &socket).is_err(), "by its mode");
+    running.kill9();
+    // Of a group that a user is in. The group is looked up when the agent starts.
+    let script = "umask 077; exec setpriv --regid 4712 --clear-groups \"$0\" \"$@\"";
+    let mut running = scene.sitemon.run_by_shell(false, script);
+    until("it listens", || hand_in(&socket, &good(2)).is_ok());
+    assert_eq!(mode(&socket), 0o660, "whatever the umask is");
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).expect("set");
+    assert_eq!(hand_in(&socket, &good(3)).expect("root"), "ok\n");
+    assert_eq!(as_user(4711, 4712, &[], &socket).expect("answered"), "ok\n");
+    assert_eq!(
+        as_user(4711, 100, &[101, 4712], &socket).expect("answered"),
+        "ok\n"
+    );
+    for (group, more) in [(4711, &[][..]), (0, &[0, 100])] {
+        let answer = as_user(4711, group, more, &socket);
+        assert!(
+            answer.is_err() || answer.is_ok_and(|a| a == "refused\n"),
+            "{group}"
+        );
+    }
+    for text in [
+        "",
+        "nonsense",
+        "sitemon push 1\nsite backup\n\n",
+        &"x".repeat(100_000),
+    ] {
+        let answer = hand_in(&socket, text);
+        assert!(answer.is_err() || answer.is_ok_and(|a| a == "refused\n"));
+    }
+    // One that says nothing holds nothing up.
+    let silent: Vec<UnixStream> = (0..8)
+        .map(|_| UnixStream::connect(&socket).expect("there"))
+        .collect();
+    assert_eq!(hand_in(&socket, &good(4)).expect("answered"), "ok\n");
+    drop(silent);
+    assert_eq!(running.terminate().code(), Some(0), "{}", running.stderr());
+}
+
+#[test]
+fn another_agents_socket_and_what_is_none_are_left_alone() {
+    let scene = scene();
+    fs::create_dir(scene.sitemon.state_dir()).expect("made");
+    let socket = scene.sitemon.state_dir().join("push.sock");
+    let other = UnixListener::bind(&socket).expect("bound");
+    let running = scene.start();
+    scene.wait_text(
+        "push.sock: another agent listens there. Its reports are kept for the next start.",
+    );
+    scene.end(running);
+    drop(other);
+    let running = scene.start();
+    assert_eq!(push(&scene, &[]).code, Some(0));
+    scene.end(running);
+    fs::remove_file(&socket).expect("left behind");
+    fs::write(&socket, "mine").expect("written");
+    let running = scene.start();
+    scene.wait_text("push.sock: what is there is no socket");
+    assert_eq!(fs::read_to_string(&socket).expect("there"), "mine");
+    scene.end(running);
+}
+
+#[test]
+#[ignore = "20,000 reports: a minute"]
+fn twenty_thousand_reports_leave_nothing_behind() {
+    const REPORTS: usize = 20_000;
+    const AT_ONCE: usize = 8;
+    let scene = scene();
+    let running = scene.start();
+    let socket = scene.sitemon.state_dir().join("push.sock");
+    let flood = |from: usize, count: usize| {
+        thread::scope(|scope| {
+            for thread in 0..AT_ONCE {
+                let socket = &socket;
+                scope.spawn(move || {
+                    for n in (from..from + count).skip(thread).step_by(AT_ONCE) {
+                        let answer = hand_in(socket, &good(n)).expect("answered");
+                        assert_eq!(answer, "ok\n");
+                    }
+                });
+            }
+        });
+    };
+    flood(0, 1000);
+    let figures = |running: &Running| (running.descriptors(), running.threads());
+    let (before, memory) = (figures(&running), running.rss_kib());
+    let begun = Instant::now();
+    flood(1000, REPORTS);
+    println!(
+        "{REPORTS} reports in {:.1} s",
+        begun.elapsed().as_secs_f64()
+    );
+    until("descriptors and threads are as before", || {
+        figures(&running) <= before
+    });
+    let grown = running.rss_kib().saturating_sub(memory);
+    println!("{before:?} descriptors and threads, {memory} KiB, grown by {grown} KiB");
+    assert!(grown < 1024, "grown by {grown} KiB");
+    scene.ask("/site backup", "🟢 backup has been up for ");
+    scene.end(running);
+}
