@@ -19,6 +19,7 @@ mod late_rounds;
 mod local_faults;
 mod message_cases;
 pub(crate) mod messages;
+mod overload;
 mod persistence;
 mod quiet_and_maintenance;
 mod restarts;
