@@ -6,6 +6,7 @@ mod config_file;
 mod init;
 mod logging;
 pub(crate) mod pair;
+mod return_addresses;
 mod run;
 mod say;
 mod status;
