@@ -5,11 +5,13 @@
 //! pipe that is not read: its lines go through a bounded queue, which a thread empties that lives no
 //! longer than that takes. What finds no room is counted.
 
+use super::return_addresses;
 use jiff::Timestamp;
 use jiff::tz::Offset;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -47,7 +49,14 @@ pub fn queue() {
         }
         // Without a backtrace: a stripped binary has no names for it.
         let name = thread.name().unwrap_or_default();
-        put(None, format!("thread '{name}' {panic}"));
+        let mut text = format!("thread '{name}' {panic}");
+        if let Some(addresses) = return_addresses::instead_of(panic.location()) {
+            text.push_str("\naddresses:");
+            for address in addresses {
+                let _ = write!(text, " {address:x}");
+            }
+        }
+        put(None, text);
     }));
 }
 

@@ -7,6 +7,7 @@ mod init;
 mod logging;
 pub(crate) mod pair;
 mod push;
+mod return_addresses;
 mod run;
 mod say;
 mod status;
