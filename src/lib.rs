@@ -1,13 +1,13 @@
 //! sitemon: a site monitor for small always-on Linux boxes.
 //!
 //! ```text
-//! main → cli → agent → { config, check, chat, chart, state } → monitor
+//! main → cli → agent → { config, check, chat, chart, listen, state } → monitor
 //! ```
 //!
 //! [`monitor`] is the pure core: state, an event and the time go in, actions
 //! come out; it names no other module of this crate. [`agent`] is its only
 //! owner: it waits, feeds it events and carries out its actions. The edges
-//! ([`config`], [`check`], [`chat`], [`chart`], [`state`]) do not import one another; what
+//! ([`config`], [`check`], [`chat`], [`chart`], [`listen`], [`state`]) do not import one another; what
 //! they share is the one HTTP client in [`http`] and the [`clock`]; what they read of files that
 //! users name they read by `files`, and trusted roots in them by `pem`.
 
@@ -31,6 +31,8 @@ mod files;
 mod host;
 pub mod http;
 mod json;
+#[cfg(feature = "listen")]
+pub mod listen;
 mod lock;
 mod machine;
 #[cfg(test)]

@@ -151,9 +151,11 @@ pub unsafe fn socket_address(address: *const sockaddr, port: u16) -> Option<Sock
 }
 
 /// Raises the soft limit on descriptors to what so many connections need. Gives back how many may be
-/// made at once under the limit as it is now, and what to tell when that is fewer.
-pub fn make_room(connections: usize) -> (usize, Option<String>) {
-    let needed = AT_REST + PER_CONNECTION * connections;
+/// made at once under the limit as it is now, and what to tell when that is fewer. `clients`: sockets of
+/// those that connect to us.
+pub fn make_room(connections: usize, clients: usize) -> (usize, Option<String>) {
+    let at_rest = AT_REST + clients;
+    let needed = at_rest + PER_CONNECTION * connections;
     let limit = getrlimit(Resource::Nofile);
     let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= needed as u64);
     if enough(limit.current) {
@@ -174,7 +176,7 @@ pub fn make_room(connections: usize) -> (usize, Option<String>) {
         return (connections, None);
     }
     let now = usize::try_from(now).unwrap_or(usize::MAX);
-    let fit = now.saturating_sub(AT_REST) / PER_CONNECTION;
+    let fit = now.saturating_sub(at_rest) / PER_CONNECTION;
     let text = format!(
         "this process may open {now} files, and {needed} may be needed: raise the limit (ulimit -n, \
          LimitNOFILE=, or procd's limits) or lower `max_connections`"

@@ -2,6 +2,9 @@
 
 #[cfg(feature = "host")]
 use crate::host::Machine;
+#[cfg(feature = "listen")]
+use crate::monitor::render::metrics::ProcessFigures;
+use crate::monitor::render::metrics::{AnswerHistogram, BUCKETS};
 use crate::monitor::render::stats::{MachineFigures, Vitals};
 #[cfg(feature = "host")]
 use crate::offload::offload;
@@ -21,13 +24,29 @@ pub fn read() -> Vitals {
         resident_kib: field(&status, "VmRSS:"),
         peak_kib: field(&status, "VmHWM:"),
         threads: field(&status, "Threads:").and_then(|n| usize::try_from(n).ok()),
-        // The listing has one open descriptor of its own.
-        descriptors: fs::read_dir("/proc/self/fd")
-            .ok()
-            .map(|entries| entries.count().saturating_sub(1)),
+        descriptors: descriptors(),
         connections: sockets.map(|own| connected(&own)),
         ..Vitals::default()
     }
+}
+
+/// What `/metrics` shows of that.
+#[cfg(feature = "listen")]
+pub fn process() -> ProcessFigures {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    ProcessFigures {
+        resident_bytes: field(&status, "VmRSS:").map(|kib| kib * 1024),
+        descriptors: descriptors(),
+        cpu: cpu.try_into().ok(),
+        ..ProcessFigures::default()
+    }
+}
+
+/// The listing has one open descriptor of its own.
+fn descriptors() -> Option<usize> {
+    let entries = fs::read_dir("/proc/self/fd").ok()?;
+    Some(entries.count().saturating_sub(1))
 }
 
 /// What is known of the machine; `state`: the state directory.
@@ -87,21 +106,37 @@ fn established(table: &str, own: &HashSet<u64>) -> usize {
     table.lines().skip(1).filter(ours).count()
 }
 
-/// The times of the last answers.
+/// The times of the last answers, and how many took how long since the start.
 #[derive(Debug, Default)]
-pub struct AnswerTimes(VecDeque<Duration>);
+pub struct AnswerTimes {
+    last: VecDeque<Duration>,
+    all: AnswerHistogram,
+}
 
 impl AnswerTimes {
     pub fn add(&mut self, took: Duration) {
-        if self.0.len() == MAX_ANSWER_TIMES {
-            self.0.pop_front();
+        if self.last.len() == MAX_ANSWER_TIMES {
+            self.last.pop_front();
         }
-        self.0.push_back(took);
+        self.last.push_back(took);
+        let micros = took.as_micros();
+        let bucket = BUCKETS
+            .iter()
+            .position(|(_, most)| micros <= u128::from(*most));
+        if let Some(bucket) = bucket {
+            self.all.buckets[bucket] += 1;
+        }
+        self.all.count += 1;
+        self.all.sum += took;
+    }
+
+    pub fn histogram(&self) -> &AnswerHistogram {
+        &self.all
     }
 
     /// Median and 99th percentile; `None` before the first answer.
     pub fn percentiles(&self) -> Option<(Duration, Duration)> {
-        let mut sorted: Vec<Duration> = self.0.iter().copied().collect();
+        let mut sorted: Vec<Duration> = self.last.iter().copied().collect();
         sorted.sort_unstable();
         let at = |percent: usize| sorted.get((sorted.len() * percent / 100).min(sorted.len() - 1));
         if sorted.is_empty() {

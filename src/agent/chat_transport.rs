@@ -94,6 +94,12 @@ impl Transport {
         self.telegram.borrow().as_ref().map(Telegram::way)
     }
 
+    /// Whether Telegram answered the last request; `None` before the first, and where it is not the chat.
+    #[cfg(feature = "listen")]
+    pub(super) fn telegram_answers(&self) -> Option<bool> {
+        self.telegram.borrow().as_ref()?.answers()
+    }
+
     pub(super) fn name(&self) -> &'static str {
         match (self.is_console(), self.terminal) {
             (false, _) => "Telegram",

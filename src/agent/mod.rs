@@ -8,6 +8,8 @@ mod chat_transport;
 mod clock_watch;
 mod heartbeat;
 mod history_store;
+#[cfg(feature = "listen")]
+mod http_listener;
 mod notifier;
 pub(crate) mod reload;
 mod shutdown;
@@ -19,6 +21,8 @@ use crate::check::Registries;
 use crate::clock::Clock;
 use crate::config::{self, Config, Mistakes};
 use crate::http::{Client, Limits};
+#[cfg(feature = "listen")]
+use crate::listen;
 use crate::machine;
 use crate::monitor::expiry::Subject;
 use crate::monitor::history::Record;
@@ -38,6 +42,8 @@ use chat_transport::Transport;
 pub use chat_transport::{Terminal, telegram};
 use futures_lite::{FutureExt, StreamExt};
 use heartbeat::HeartbeatSender;
+#[cfg(feature = "listen")]
+use http_listener::HttpListener;
 use notifier::Notifier;
 use reload::Reading;
 use shutdown::{SECOND_SIGNAL_TIMEOUT, SHUTDOWN_TIMEOUT};
@@ -86,6 +92,8 @@ enum Input {
         asked: Duration,
         at: Instant,
     },
+    #[cfg(feature = "listen")]
+    AskedByHttp(crate::listen::Ask),
     Saved(Result<Written, String>),
     HistorySaved(Result<(Written, Vec<Record>), String>),
     Reload,
@@ -178,6 +186,8 @@ struct Agent {
     clock_watch: Option<Task<()>>,
     /// The long poll or the reader of stdin; dropping it ends it.
     listener: Option<Task<()>>,
+    #[cfg(feature = "listen")]
+    http_listener: HttpListener,
     /// Writes to the terminal, if that is the chat.
     printer: Option<Task<()>>,
     clock: Clock,
@@ -208,7 +218,14 @@ impl Agent {
             terminal,
             clock,
         } = options;
-        let (connections, too_few) = machine::make_room(config.agent.max_connections);
+        #[cfg(feature = "listen")]
+        let clients = config
+            .listen
+            .as_ref()
+            .map_or(0, |_| 1 + listen::CONNECTIONS);
+        #[cfg(not(feature = "listen"))]
+        let clients = 0;
+        let (connections, too_few) = machine::make_room(config.agent.max_connections, clients);
         if let Some(text) = &too_few {
             log::warn!("{text}; until then {connections} connections at once");
         }
@@ -277,6 +294,8 @@ impl Agent {
             watchdog: Watchdog::of_environment(Instant::now()),
             clock_watch: None,
             listener: None,
+            #[cfg(feature = "listen")]
+            http_listener: HttpListener::default(),
             printer: None,
             clock,
             input,
@@ -298,6 +317,8 @@ impl Agent {
         agent.spawn_signals()?;
         agent.follow_clock();
         agent.listen();
+        #[cfg(feature = "listen")]
+        agent.listen_for_http();
         if let Some(text) = trouble {
             agent.feed(Event::SaveFailed { reason: text });
         }
@@ -376,6 +397,8 @@ impl Agent {
                 let begun = self.clock.at(at).uptime;
                 self.answer_times.add(begun.saturating_sub(asked));
             }
+            #[cfg(feature = "listen")]
+            Input::AskedByHttp(ask) => self.answer_http(ask),
             Input::Saved(Ok(written)) => {
                 self.blocks_written += written.blocks;
                 let blocks = written.blocks;

@@ -150,6 +150,8 @@ impl Agent {
         // The server that is asked for the time may be another one.
         self.clock_watch = None;
         self.feed(reloaded);
+        #[cfg(feature = "listen")]
+        self.listen_for_http();
         log::info!("{} was read again", self.config_path.display());
         if !restart.is_empty() {
             let keys = restart.join(", ");

@@ -77,6 +77,7 @@ struct Inner {
     routes: Routes,
     /// The first update id that [`Telegram::poll`] has not handed over yet.
     handed_over: Cell<Option<i64>>,
+    answers: Cell<Option<bool>>,
     without_topic: WithoutTopic,
 }
 
@@ -89,6 +90,7 @@ impl Telegram {
             clock,
             route: Route::default(),
             handed_over: Cell::new(None),
+            answers: Cell::new(None),
             without_topic: WithoutTopic::default(),
         }))
     }
@@ -116,6 +118,12 @@ impl Telegram {
             route::Route::Proxy(url) => (api(), Proxy::Server(url.clone())),
             route::Route::Relay(url) => (url.expose().to_owned(), Proxy::Environment),
         }
+    }
+
+    /// The last request was answered by a Bot API that takes the token; `None` before the first.
+    #[cfg(feature = "listen")]
+    pub fn answers(&self) -> Option<bool> {
+        self.0.answers.get()
     }
 
     /// How requests by the active route end, where there are several: each failure, and the first that
@@ -370,8 +378,11 @@ impl Telegram {
         let outcome = self
             .call_by(&route, method, content_type, body, timeout)
             .await;
+        let failure = self.route_failure(&route, &outcome);
+        let status = outcome.as_ref().map_or(0, |answer| answer.status);
+        let fails = failure.is_some() || status >= 500 || matches!(status, 401 | 404);
+        self.0.answers.set(Some(!fails));
         if routes.several {
-            let failure = self.route_failure(&route, &outcome);
             // What this machine lacks is no fault of the route.
             let ours = failure.is_some() && machine::lacked_since(began).is_some();
             let known = failure.is_none() && routes.works.get();

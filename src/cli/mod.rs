@@ -134,7 +134,7 @@ fn warn(config: &Config) {
 
 /// The HTTP client for a one-shot command.
 fn client(config: &Config) -> Result<Client, Failure> {
-    let (connections, too_few) = machine::make_room(config.agent.max_connections);
+    let (connections, too_few) = machine::make_room(config.agent.max_connections, 0);
     if let Some(text) = too_few {
         log::warn!("{text}");
     }

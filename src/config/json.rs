@@ -1,11 +1,13 @@
 //! `sitemon config --json`: what would run, for programs. The table of keys says which keys there are,
 //! in which order, and which values are hidden.
 
-use super::keys::{AGENT, Key, LOGIN, NOTIFY, SITE, Section, TELEGRAM, ValueType, Visibility};
+use super::keys::{
+    AGENT, Key, LISTEN, LOGIN, NOTIFY, SITE, Section, TELEGRAM, ValueType, Visibility,
+};
 use super::notify::{Body, when_text};
 use super::scheme::Scheme;
 use super::value::format_duration;
-use super::{Agent, Config, Notify, Telegram};
+use super::{Agent, Config, Listen, Notify, Telegram};
 use crate::monitor::site::{
     Check, HttpCheck, HttpVersion, IpVersion, Login, LoginExpect, Proxy, SendExpect, Site,
 };
@@ -14,16 +16,20 @@ use std::fmt::{Display, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// `{"sites":[…],"agent":{…},"telegram":{…},"notify":[…]}` with every key filled in, `null` for none, secrets as `"***"`; no `notify` without any.
+/// `{"sites":[…],"agent":{…},"telegram":{…},"notify":[…]}` with every key filled in, `null` for none, secrets as `"***"`; no `notify` and no `listen` without any.
 pub fn to_json(config: &Config) -> String {
     format!(
-        "{{\"sites\":{},\"agent\":{},\"telegram\":{}{}}}",
+        "{{\"sites\":{},\"agent\":{},\"telegram\":{}{}{}}}",
         list(config.sites.iter().map(|site| site_json(site))),
         agent_json(&config.agent),
         or_null(config.telegram.as_ref().map(telegram_json)),
         match config.channels.as_slice() {
             [] => String::new(),
             channels => format!(",\"notify\":{}", list(channels.iter().map(notify_json))),
+        },
+        match &config.listen {
+            Some(listen) => format!(",\"listen\":{}", listen_json(listen)),
+            None => String::new(),
         },
     )
 }
@@ -43,6 +49,13 @@ fn notify_json(notify: &Notify) -> String {
         "sites",
         sites.map(|sites| list(sites.iter().map(|s| json_string(s)))),
     );
+    object.finish(|_| true)
+}
+
+fn listen_json(listen: &Listen) -> String {
+    let mut object = Object::of(&LISTEN);
+    object.text("address", Some(listen.address.to_string()));
+    object.secret("token", listen.token.is_some());
     object.finish(|_| true)
 }
 

@@ -23,9 +23,6 @@ pub struct Section {
     pub has_defaults: bool,
 }
 
-/// A table of later versions.
-const RESERVED_TABLE: &str = "listen";
-
 pub struct Key {
     pub name: &'static str,
     pub takes: ValueType,
@@ -122,6 +119,7 @@ pub static ROOT: Section = Section {
         key("defaults", Table(&DEFAULTS), Value, ANY, "", "what holds for every site that does not say otherwise"),
         key("site", Table(&SITE), Value, ANY, "", "a site to watch; one table each"),
         key("notify", Table(&NOTIFY), Value, ANY, "", "another channel for alerts, by HTTP; one table each"),
+        key("listen", Table(&LISTEN), Value, ANY, "", "metrics for Prometheus, by HTTP"),
     ],
     has_defaults: false,
 };
@@ -250,6 +248,17 @@ key("name", TEXT, Value, ANY, "", "required; unique, 1 to 64 characters"),
     has_defaults: true,
 };
 
+pub static LISTEN: Section = Section {
+    title: "[listen]",
+    prefix: "",
+    #[rustfmt::skip]
+    keys: &[
+        key("address", Other("an address in quotes such as \"127.0.0.1:8099\""), Value, ANY, "127.0.0.1:8099", "IP address and port that are listened on"),
+        key("token", TEXT, Nothing, ANY, "", "what `/metrics` wants as `Authorization: Bearer TOKEN`; `$NAME` as in a site"),
+    ],
+    has_defaults: true,
+};
+
 impl Key {
     /// What stands in the place of a key that is not there.
     pub fn default_value(&self) -> Option<ValueInner<'static>> {
@@ -280,9 +289,6 @@ impl Section {
     /// What to say of a key that this does not have.
     pub fn unknown(&self, key: &str) -> String {
         let name = plain_part(key);
-        if self.title == ROOT.title && key == RESERVED_TABLE {
-            return format!("unknown key `{name}`: this version of sitemon does not have it yet");
-        }
         let kind = match self.title == ROOT.title {
             true => "table",
             false => "key",
@@ -297,7 +303,7 @@ impl Section {
         };
         let mut home = homes(&[&TELEGRAM, &AGENT, &DEFAULTS, &SITE]);
         if home.is_empty() {
-            home = homes(&[&LOGIN, &NOTIFY]);
+            home = homes(&[&LOGIN, &NOTIFY, &LISTEN]);
         }
         if !home.is_empty() {
             return format!("unknown key `{name}` here; it belongs in {home}");
@@ -324,7 +330,7 @@ impl ValueType {
 
 /// Some table has a key of this name.
 pub fn is_known(key: &str) -> bool {
-    let all = [&ROOT, &TELEGRAM, &AGENT, &SITE, &LOGIN, &NOTIFY];
+    let all = [&ROOT, &TELEGRAM, &AGENT, &SITE, &LOGIN, &NOTIFY, &LISTEN];
     all.iter().any(|section| section.key(key).is_some())
 }
 

@@ -1,7 +1,7 @@
 //! `sitemon.conf`: text in, a [`Config`] or every mistake in it out.
 //!
 //! - `keys` is the table of all keys; `toml_table` takes them out of the file one by one.
-//! - `telegram`, `agent`, `notify`, `site`, `site_keys`, `login` give them their meaning, `scheme` knows which
+//! - `telegram`, `agent`, `notify`, `listen`, `site`, `site_keys`, `login` give them their meaning, `scheme` knows which
 //!   site has which, `site_names` looks at the names of all sites together.
 //! - `value`, `times_of_day`, `address`, `route`, `endpoint`, `host_url`, `ipv6_zone`, `condition` and
 //!   `variables` read single values, `template` those with placeholders; `string_span` finds a part of one
@@ -23,6 +23,7 @@ mod host_url;
 mod ipv6_zone;
 mod json;
 mod keys;
+mod listen;
 mod login;
 #[cfg(feature = "host")]
 mod machine_lacks;
@@ -52,6 +53,7 @@ mod tests;
 pub use chat_sites::{Defaults, added_beside, added_site, added_sites};
 pub use error::{Mistake, Mistakes};
 pub use json::{json_string, to_json};
+pub use listen::Listen;
 pub use notify::{Body, Notify};
 pub use paired_chat::with_chat;
 pub use summary::summary;
@@ -91,6 +93,8 @@ pub struct Config {
     pub sites: Vec<Arc<Site>>,
     /// The `[[notify]]` tables. Names are unique.
     pub channels: Vec<Notify>,
+    /// `[listen]`, if it is there.
+    pub listen: Option<Listen>,
     /// What holds for sites that are added in the chat.
     pub defaults: Defaults,
     /// What the user should know but what stops nothing, one sentence each.
@@ -316,6 +320,8 @@ fn config(mut root: Table, ctx: &Context, log: &mut MistakeList) -> Option<Confi
     let channels: Vec<Option<Notify>> = tables
         .map(|table| notify::read(table, &mut targets, ctx, &mut warnings, log))
         .collect();
+    let listen = root.table("listen", log).value();
+    let listen = listen.map(|table| listen::read(table, ctx, &mut warnings, log));
     root.finish(log);
     let secrets = log.take_secrets();
     if ctx.exposed {
@@ -331,6 +337,10 @@ fn config(mut root: Table, ctx: &Context, log: &mut MistakeList) -> Option<Confi
         agent: agent?,
         sites: sites.into_iter().collect::<Option<_>>()?,
         channels,
+        listen: match listen {
+            Some(listen) => Some(listen?),
+            None => None,
+        },
         defaults: Defaults::of(&defaults),
         warnings,
     })

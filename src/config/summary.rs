@@ -69,6 +69,11 @@ pub fn summary(config: &Config) -> String {
         None => text.push_str("telegram  none: the terminal is the chat\n"),
     }
     text.extend(config.channels.iter().map(notify_line));
+    if let Some(listen) = &config.listen {
+        let token = listen.token.as_ref();
+        let token = token.map_or(String::new(), |token| format!(", token {token}"));
+        text.push_str(&format!("listen    {}{token}\n", listen.address));
+    }
     text
 }
 

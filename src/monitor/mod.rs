@@ -27,7 +27,7 @@ use self::alert::{Alert, Alerts};
 use self::bot::Bot;
 use self::bot::added_record::AddedRecord;
 pub use self::event::{Action, Actions, Event, Level, Settings};
-use self::expiry::Inspections;
+use self::expiry::{Inspections, Subject};
 use self::history::recording::Recorder;
 use self::history::{Extent, Record, Span};
 use self::incident::Incidents;
@@ -37,6 +37,7 @@ use self::outbox::send_context::SendContext;
 use self::persist::Lasting;
 use self::persist::save_schedule::SaveSchedule;
 use self::persist::snapshot::Snapshot;
+use self::render::metrics::{AgentFigures, Metrics, ProcessFigures, SiteFigures};
 use self::render::{charts, text};
 use self::routing::timers::Timer;
 use self::schedule::Scheduler;
@@ -47,6 +48,7 @@ use self::site::suppression::UplinkFault;
 use self::site::table::Sites;
 use self::time::{Clock, Moment, Now};
 use self::uplink::Uplink;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The state of everything that is watched. One owner feeds it events and carries out its actions.
@@ -307,6 +309,32 @@ impl Monitor {
     /// Checks that were started are ending: the scheduler makes progress.
     pub fn healthy(&self, now: Now) -> bool {
         self.schedule.healthy(now.moment(), &self.sites)
+    }
+
+    /// The figures of `/metrics`; `process`: those that only the edge knows.
+    pub fn metrics(&self, process: ProcessFigures) -> Metrics {
+        let open: HashSet<&str> = self.incidents.iter_open().map(|i| i.site()).collect();
+        let site = |watched: &SiteState| {
+            let certificate = self.expiry.of(watched, Subject::Certificate);
+            SiteFigures {
+                site: watched.config().clone(),
+                state: watched.state(),
+                took: watched.took(),
+                phases: watched.last().and_then(|(_, outcome)| outcome.phases),
+                results: watched.results(),
+                certificate_ends: certificate.and_then(|watch| Some(watch.found()?.ends)),
+                incident_open: open.contains(watched.name()),
+            }
+        };
+        Metrics {
+            sites: self.sites.iter().map(site).collect(),
+            agent: AgentFigures {
+                uplink_up: !self.uplink.has_fault(UplinkFault::NoConnection),
+                alerts_waiting: self.outbox.waiting_alerts(),
+                rounds_late: self.schedule.round_counts().0,
+            },
+            process,
+        }
     }
 
     /// Messages that are being sent.

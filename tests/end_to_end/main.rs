@@ -21,6 +21,8 @@ mod hours;
 mod init;
 mod ipv6_zones;
 mod kinds;
+#[cfg(feature = "listen")]
+mod listen;
 mod local_faults;
 mod notify;
 mod outside_text;

@@ -494,7 +494,7 @@ fn texts_are_compared_in_the_charset_of_the_page() {
 
 #[test]
 fn a_socket_may_have_any_descriptor() {
-    let (_, short) = crate::machine::make_room(1000);
+    let (_, short) = crate::machine::make_room(1000, 0);
     assert_eq!(short, None, "this test needs 1,100 open files");
     let file = std::fs::File::open("/dev/null").expect("is always there");
     let open = (0..1100).map(|_| file.try_clone().expect("one more"));

@@ -3,6 +3,8 @@
 mod conditions;
 mod endpoints;
 mod kinds;
+#[cfg(feature = "listen")]
+mod listen;
 mod logins;
 mod notify;
 mod reference;

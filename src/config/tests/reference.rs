@@ -2,7 +2,7 @@
 
 use super::sound;
 use crate::config::keys::{
-    AGENT, Key, LOGIN, NOTIFY, SITE, Section, TELEGRAM, ValueType, Visibility,
+    AGENT, Key, LISTEN, LOGIN, NOTIFY, SITE, Section, TELEGRAM, ValueType, Visibility,
 };
 use crate::config::scheme::{Scheme, listed};
 use crate::config::value::{LONGEST_DURATION, format_duration};
@@ -42,6 +42,10 @@ fn reference() -> String {
         (
             &NOTIFY,
             "A table for each further channel of alerts: [notify.md](notify.md).",
+        ),
+        (
+            &LISTEN,
+            "Metrics for Prometheus, by HTTP: [metrics.md](metrics.md). Without this table nothing is listened on.",
         ),
     ] {
         let of_sites = section.title == SITE.title;
@@ -154,20 +158,21 @@ fn the_defaults_of_the_table_of_keys_are_the_real_ones() {
             Scheme::Tls => "tls://h.example:443",
             _ => "https://h.example/",
         };
-        let (telegram, agent, site, notify) = match section.title {
-            "[telegram]" => (line, "", "", ""),
-            "[agent]" => ("", line, "", ""),
-            "[[notify]]" => ("", "", "", line),
-            _ => ("", "", line, ""),
+        let (telegram, agent, site, notify, listen) = match section.title {
+            "[telegram]" => (line, "", "", "", ""),
+            "[agent]" => ("", line, "", "", ""),
+            "[[notify]]" => ("", "", "", line, ""),
+            "[listen]" => ("", "", "", "", line),
+            _ => ("", "", line, "", ""),
         };
         sound(&format!(
             "[telegram]\ntoken = '1:a'\n{telegram}\n[agent]\n{agent}\n\
              [[site]]\nname = 'a'\nurl = '{url}'\n{site}\n\
-             [[notify]]\nname = 'a'\nurl = 'https://h/'\n{notify}\n"
+             [[notify]]\nname = 'a'\nurl = 'https://h/'\n{notify}\n[listen]\n{listen}\n"
         ))
     };
     let mut tried = 0;
-    for section in [&TELEGRAM, &AGENT, &SITE, &NOTIFY] {
+    for section in [&TELEGRAM, &AGENT, &SITE, &NOTIFY, &LISTEN] {
         for key in section.keys {
             let Some(default) = default(key) else {
                 continue;
@@ -185,9 +190,9 @@ fn the_defaults_of_the_table_of_keys_are_the_real_ones() {
 fn what_has_no_default_in_the_table_is_null_or_empty() {
     let json = to_json(&sound(
         "[telegram]\ntoken = '1:a'\n[[site]]\nname = 'a'\nurl = 'https://h/'\n\
-         [[notify]]\nname = 'a'\nurl = 'https://h/'",
+         [[notify]]\nname = 'a'\nurl = 'https://h/'\n[listen]",
     ));
-    for section in [&TELEGRAM, &AGENT, &SITE, &NOTIFY] {
+    for section in [&TELEGRAM, &AGENT, &SITE, &NOTIFY, &LISTEN] {
         for key in section.keys {
             let member = |value: &str| json.contains(&format!("\"{}\":{value}", key.name));
             let given = ["token", "token_file", "name", "url"].contains(&key.name);

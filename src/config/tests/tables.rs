@@ -494,8 +494,8 @@ fn tables_have_the_right_shape_and_known_names() {
         &["1:2: unknown table `sites`; did you mean `site`?"],
     );
     wrong(
-        "[listen]",
-        &["1:2: unknown key `listen`: this version of sitemon does not have it yet"],
+        "[listne]",
+        &["1:2: unknown table `listne`; did you mean `listen`?"],
     );
     wrong(
         "interval='9s'",
@@ -503,7 +503,7 @@ fn tables_have_the_right_shape_and_known_names() {
     );
     wrong(
         "[x]",
-        &["1:2: unknown table `x`; the file has telegram, agent, defaults, site, notify"],
+        &["1:2: unknown table `x`; the file has telegram, agent, defaults, site, notify, listen"],
     );
     wrong(
         "[defaults]\nurl='x'\nafter='x'",
@@ -529,7 +529,9 @@ fn tables_have_the_right_shape_and_known_names() {
     // What follows a blank may be a secret.
     wrong(
         "\"Bearer x\" = 1",
-        &["1:2: unknown table `Bearer…`; the file has telegram, agent, defaults, site, notify"],
+        &[
+            "1:2: unknown table `Bearer…`; the file has telegram, agent, defaults, site, notify, listen",
+        ],
     );
     wrong(
         "\"Bearer x\" = 1\n\"Bearer x\" = 1",

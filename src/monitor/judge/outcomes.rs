@@ -2,7 +2,7 @@
 
 use crate::monitor::event::Level;
 use crate::monitor::judge::{Judging, Transition};
-use crate::monitor::site::outcome::{FailureKind, Outcome};
+use crate::monitor::site::outcome::{CheckResult, FailureKind, Outcome};
 use crate::monitor::site::streak::Seen;
 use crate::monitor::uplink::UplinkEvent;
 
@@ -23,7 +23,13 @@ impl Judging<'_> {
         let watched = &mut self.sites[at];
         let (seen, cause) = watched.record_outcome(outcome, now);
         let judgeable = self.uplink.judgeable(now.moment(), watched, kind, address);
-        let transition = match judgeable {
+        let excused = kind.is_some_and(|kind| !judgeable || self.excused(at, kind));
+        self.sites[at].count(match kind {
+            None => CheckResult::Success,
+            Some(_) if excused => CheckResult::Excused,
+            Some(_) => CheckResult::Failure,
+        });
+        let transition = match judgeable && !excused {
             true => self.judge(at, seen, kind, cause.as_deref()),
             false => None,
         };
@@ -39,16 +45,6 @@ impl Judging<'_> {
         cause: Option<&str>,
     ) -> Option<Transition> {
         let (now, moment) = (self.now, self.now.moment());
-        if let Some(kind) = kind
-            && !self.sites[at].is_down()
-            && (self.excused_by_stall(at) || self.uplink.excuses(&self.sites[at], kind))
-        {
-            let site = self.sites[at].config().clone();
-            let text = format!("{}: failed by a fault of ours: does not count", site.name);
-            self.actions.log(Level::Debug, text);
-            self.schedule.at(at, moment + site.retry);
-            return None;
-        }
         let watched = &mut self.sites[at];
         let site = watched.config().clone();
         if let Some(kind) = kind
@@ -81,6 +77,19 @@ impl Judging<'_> {
             cause: cause.to_owned(),
             lasted,
         })
+    }
+
+    /// It failed by a fault of ours: then it is made again soon.
+    fn excused(&mut self, at: usize, kind: FailureKind) -> bool {
+        let excused = !self.sites[at].is_down()
+            && (self.excused_by_stall(at) || self.uplink.excuses(&self.sites[at], kind));
+        if excused {
+            let site = self.sites[at].config().clone();
+            let text = format!("{}: failed by a fault of ours: does not count", site.name);
+            self.actions.log(Level::Debug, text);
+            self.schedule.at(at, self.now.moment() + site.retry);
+        }
+        excused
     }
 
     /// The machine stood still during the check, and not every time: one that always does so must judge

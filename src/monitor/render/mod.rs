@@ -2,6 +2,7 @@
 
 pub(crate) mod charts;
 pub mod details;
+pub mod metrics;
 pub mod picture;
 pub mod replies;
 pub(crate) mod state_counts;

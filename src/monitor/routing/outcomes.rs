@@ -7,7 +7,7 @@ use crate::monitor::alert::root_notices::{by_chat, root_text};
 use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::expiry::{ExpiryEvent, Subject};
 use crate::monitor::judge::{JudgeEvent, Judging, Transition};
-use crate::monitor::site::outcome::{Failure, FailureKind, Inspection, Outcome};
+use crate::monitor::site::outcome::{CheckResult, Failure, FailureKind, Inspection, Outcome};
 use crate::monitor::site::streak::Change;
 use crate::monitor::time::{ClockChange, Now, Redating};
 use crate::monitor::uplink::{Period, ProbeResult, UplinkEvent};
@@ -226,6 +226,7 @@ impl Monitor {
         if let Some(FailureKind::Local(local_fault)) = kind
             && !mutated!("blame a site for what this machine lacks")
         {
+            watched.count(CheckResult::Excused);
             self.schedule.check_soon(moment, &self.sites[at]);
             let quiet = self.alerts.all_muted(moment);
             let notice =
@@ -255,6 +256,8 @@ impl Monitor {
             self.on_uplink(now, events);
             self.on_judged(now, transition.map(JudgeEvent::Transition));
             self.incidents.on_checked(name);
+        } else {
+            self.sites[at].count(CheckResult::Excused);
         }
         self.note_in_jobs(now, name, &verdict);
     }

@@ -94,6 +94,32 @@ impl Outcome {
     }
 }
 
+/// What a check counts as, for the statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckResult {
+    Success,
+    Failure,
+    /// It failed and was not judged: by a fault of ours, or behind a site that is down.
+    Excused,
+}
+
+impl CheckResult {
+    pub const ALL: [CheckResult; 3] = [
+        CheckResult::Success,
+        CheckResult::Failure,
+        CheckResult::Excused,
+    ];
+
+    /// The word of the metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            CheckResult::Success => "success",
+            CheckResult::Failure => "failure",
+            CheckResult::Excused => "excused",
+        }
+    }
+}
+
 /// Phases of the last request of a check. Each is a duration of its own, not a running total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Phases {

@@ -4,7 +4,7 @@ use crate::monitor::site::Site;
 use crate::monitor::site::access::rename;
 use crate::monitor::site::flapping::Flapping;
 use crate::monitor::site::network::is_lan;
-use crate::monitor::site::outcome::{Failure, FailureKind, Outcome};
+use crate::monitor::site::outcome::{CheckResult, Failure, FailureKind, Outcome};
 use crate::monitor::site::streak::{Change, Rules, Seen, Streak};
 use crate::monitor::site::suppression::{Suppression, behind};
 use crate::monitor::time::{Moment, Now, Redating};
@@ -91,7 +91,8 @@ pub struct SiteState {
     last: Option<(Moment, Outcome)>,
     /// Newest last.
     recent: VecDeque<Checked>,
-    checks: u64,
+    /// Checks that have ended since the start, by [`CheckResult::ALL`].
+    results: [u64; 3],
     cause: Option<String>,
     took: Option<Duration>,
     suppression: Option<Suppression>,
@@ -168,7 +169,7 @@ impl SiteState {
             maintenance_until: None,
             last: None,
             recent: VecDeque::with_capacity(RECENT),
-            checks: 0,
+            results: [0; 3],
             cause: None,
             took: None,
             suppression: None,
@@ -279,7 +280,17 @@ impl SiteState {
 
     /// Checks that have ended since the start.
     pub fn checks(&self) -> u64 {
-        self.checks
+        self.results.iter().sum()
+    }
+
+    /// The same by [`CheckResult::ALL`].
+    pub fn results(&self) -> [u64; 3] {
+        self.results
+    }
+
+    /// A check has ended.
+    pub fn count(&mut self, result: CheckResult) {
+        self.results[result as usize] += 1;
     }
 
     /// There is never a second one.
@@ -488,7 +499,6 @@ impl SiteState {
         };
         self.took = outcome.took;
         self.address = outcome.address.or(self.address);
-        self.checks += 1;
         self.last = Some((now.moment(), outcome));
         (seen, cause)
     }
