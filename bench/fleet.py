@@ -8,6 +8,7 @@ import time
 import urllib.parse
 import urllib.request
 
+import bot
 import farm
 from farm import say
 
@@ -18,6 +19,7 @@ AGENTS = 3
 INTERVAL = 300  # of each site, in seconds: the checks are not what is measured
 SCRAPES = 5
 LOAD_SECONDS = 10
+TOO_MANY = 6_000  # checks a second, about three times as many as an agent with ten connections does
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -89,14 +91,16 @@ def scrapes(nginx, sitemon, sites):
     for agent in agents:
         checked(agent, sites, 2 * INTERVAL)
     before = [agent.memory()[0] for agent in agents]
-    text = agents[0].metrics()
+    cpu = agents[0].cpu_us()
+    text = [agents[0].metrics() for _ in range(SCRAPES)][-1]
+    cpu = (agents[0].cpu_us() - cpu) / SCRAPES
     say(f"Prometheus scrapes them every 30 seconds, {SCRAPES} times")
     prometheus = Prometheus(agents)
     scraped = lambda: min(prometheus.query('count_over_time(up{job="sitemon"}[1h])') or [0])  # noqa: E731
     farm.wait_for("the first scrapes", scraped, 90)
-    busy, began = [agent.cpu_us() for agent in agents], time.monotonic()
+    busy, began = prometheus.cpu_us(), time.monotonic()
     farm.wait_for(f"{SCRAPES} scrapes", lambda: scraped() >= SCRAPES, 60 * SCRAPES)
-    busy = [(agent.cpu_us() - cpu) / 1e4 / (time.monotonic() - began) for agent, cpu in zip(agents, busy)]
+    busy = (prometheus.cpu_us() - busy) / 1e4 / (time.monotonic() - began)
     took = prometheus.query("avg_over_time(scrape_duration_seconds[1h])")
     most = prometheus.query("max_over_time(scrape_duration_seconds[1h])")
     failed = sum(prometheus.query('count_over_time((up{job="sitemon"} == 0)[1h:30s])'))
@@ -109,7 +113,8 @@ def scrapes(nginx, sitemon, sites):
         ["agent, MiB before the first scrape", f"{max(before) / 1024:.1f}"],
         ["agent, MiB after: resident, peak", ", ".join(f"{max(a.memory()[i] for a in agents) / 1024:.1f}" for i in (0, 1))],
         ["agent, descriptors", f"{max(agent.descriptors() for agent in agents)}"],
-        [f"agent, CPU % with {sites / INTERVAL:.0f} checks/s", f"{statistics.mean(busy):.1f}"],
+        ["agent, CPU ms a scrape", f"{cpu / 1000:.1f}"],
+        ["Prometheus, CPU %", f"{busy:.0f}"],
         ["Prometheus, MiB: resident, peak", ", ".join(f"{kib / 1024:,.0f}" for kib in prometheus.memory())],
         ["Prometheus, the slowest group of rules, ms", f"{prometheus.rules_ms():,.0f}"],
     ]
@@ -134,4 +139,42 @@ def load(nginx, sitemon):
             farm.stop(agent.process)
             if checks / seconds < sites / 2:
                 break
+    return rows
+
+
+def overload(nginx, sitemon):
+    """Rows (what, figure) of one agent with three times as many checks as it can do."""
+    say(f"{TOO_MANY} checks a second wanted, until the chat is told; then 200 times /status")
+    telegram = bot.Bot()
+    config = (f'[telegram]\ntoken = "{bot.TOKEN}"\nchats = [{bot.CHAT}]\napi = "{telegram.url}"\n'
+              + farm.site_config(nginx.url("http"), TOO_MANY, 1))
+    agent = Agent(sitemon, "overload", config)
+    checked(agent, TOO_MANY, 120)
+
+    def late():
+        return [text for _, text in telegram.sent if "late" in text]
+
+    def of_each():
+        return [int(count) for count in re.findall(r'(?m)^sitemon_checks_total\{.*result="success"\} (\d+)$', agent.metrics())]
+
+    if not telegram.wait(late, 180):
+        farm.die(f"the chat is not told that checks are late\n{agent.last_lines()}")
+    before, began, times = of_each(), time.monotonic(), []
+    for _ in range(200):
+        time.sleep(0.1)
+        seen, update = len(telegram.sent), telegram.give("/status")
+        if not telegram.wait(lambda: len(telegram.sent) > seen, 20):  # noqa: B023
+            farm.die(f"no answer to /status\n{agent.last_lines()}")
+        times.append((telegram.sent[seen][0] - telegram.handed_out[update]) * 1000)
+    checks = [after - count for after, count in zip(of_each(), before)]
+    seconds, times = time.monotonic() - began, sorted(times)
+    rows = [
+        ["checks a second: wanted, done", f"{TOO_MANY:,}, {sum(checks) / seconds:,.0f}"],
+        ["the chat is told", " / ".join(late())],
+        ["checks of a site meanwhile: least, median, most", f"{min(checks)}, {statistics.median(checks):.0f}, {max(checks)}"],
+        ["failed checks", f"{agent.total('sitemon_checks_total', 'result=.failure'):.0f}"],
+        ["messages that call a site down", f"{sum('is down' in text or 'are down' in text for _, text in telegram.sent)}"],
+        ["/status, ms: median, 99 %", f"{statistics.median(times):.1f}, {times[197]:.1f}"],
+    ]
+    farm.stop(agent.process)
     return rows
