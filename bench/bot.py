@@ -19,7 +19,7 @@ sys.setswitchinterval(0.0002)
 class Bot:
     """Long poll, offsets, and the time each update went out and each message came in."""
 
-    def __init__(self, tls=None):
+    def __init__(self, tls=None, host="127.0.0.1"):
         """`tls`: an ssl.SSLContext, to be an HTTPS server."""
         self._changed = threading.Condition()
         self._updates = []  # (id, text) not yet confirmed
@@ -43,13 +43,13 @@ class Bot:
             def log_message(self, *_):
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = http.server.ThreadingHTTPServer((host, 0), Handler)
         self._server.daemon_threads = True
         if tls:
             self._server.handle_error = lambda *_: None  # a client that went away is no news
             self._server.socket = tls.wrap_socket(
                 self._server.socket, server_side=True, do_handshake_on_connect=False)
-        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"http{'s' if tls else ''}://{host}:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def give(self, text):
