@@ -4,15 +4,18 @@
 //! One thread runs it all: this loop, a worker for each check permit, two senders and the long
 //! poll are tasks of an executor that ends with it.
 
+mod action_runs;
 mod chat_transport;
 mod clock_watch;
 mod heartbeat;
 mod history_store;
 mod notifier;
+mod outgoing_request;
 pub(crate) mod reload;
 mod shutdown;
 mod tasks;
 mod uplink_probe;
+mod wake_on_lan;
 mod watchdog;
 
 use crate::check::Registries;
@@ -31,6 +34,7 @@ use crate::monitor::{Action, Event, Level, Monitor};
 use crate::offload::offload;
 use crate::state::{self, HistoryFiles, OpenError, Writer, Written};
 use crate::vitals::{self, AnswerTimes};
+use action_runs::ActionRunner;
 use async_channel::{Receiver, Sender};
 use async_io::Timer;
 use async_lock::{Semaphore, SemaphoreGuardArc};
@@ -168,6 +172,7 @@ struct Agent {
     transport: Rc<Transport>,
     heartbeat: Rc<HeartbeatSender>,
     notifier: Rc<Notifier>,
+    runner: Rc<ActionRunner>,
     /// Where the registries of domains are.
     registries: Rc<Registries>,
     /// `rdap` of the configuration.
@@ -224,6 +229,7 @@ impl Agent {
         let transport = Rc::new(transport);
         let heartbeat = Rc::new(HeartbeatSender::new(client.clone(), clock.clone()));
         let notifier = Notifier::new(client.clone(), clock.clone(), &config.channels);
+        let runner = ActionRunner::new(client.clone(), clock.clone(), &config.actions);
         let mut monitor = Monitor::new(
             config.sites.clone(),
             transport.settings(&config, &client),
@@ -271,6 +277,7 @@ impl Agent {
             transport,
             heartbeat,
             notifier: Rc::new(notifier),
+            runner: Rc::new(runner),
             registries: Rc::new(registries),
             rdap,
             resolvers: Resolvers::new(),
@@ -452,6 +459,7 @@ impl Agent {
                 };
                 let _ = queue.try_send(ToSend::Message(outgoing));
             }
+            Action::Run { id, request } => self.run_action(id, request),
             Action::SendByChannel(send) => self.send_by_channel(send),
             Action::AnswerPress(answer) => {
                 let _ = self.answers.try_send(ToSend::Press(answer));

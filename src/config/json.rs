@@ -1,7 +1,10 @@
 //! `sitemon config --json`: what would run, for programs. The table of keys says which keys there are,
 //! in which order, and which values are hidden.
 
-use super::keys::{AGENT, Key, LOGIN, NOTIFY, SITE, Section, TELEGRAM, ValueType, Visibility};
+use super::action::{self, Action, Task};
+use super::keys::{
+    ACTION, AGENT, Key, LOGIN, NOTIFY, REQUEST, SITE, Section, TELEGRAM, ValueType, Visibility,
+};
 use super::notify::{Body, when_text};
 use super::scheme::Scheme;
 use super::value::format_duration;
@@ -14,16 +17,20 @@ use std::fmt::{Display, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// `{"sites":[…],"agent":{…},"telegram":{…},"notify":[…]}` with every key filled in, `null` for none, secrets as `"***"`; no `notify` without any.
+/// `{"sites":[…],"agent":{…},"telegram":{…},"notify":[…]}` with every key filled in, `null` for none, secrets as `"***"`; no `notify` or `action` without any.
 pub fn to_json(config: &Config) -> String {
     format!(
-        "{{\"sites\":{},\"agent\":{},\"telegram\":{}{}}}",
+        "{{\"sites\":{},\"agent\":{},\"telegram\":{}{}{}}}",
         list(config.sites.iter().map(|site| site_json(site))),
         agent_json(&config.agent),
         or_null(config.telegram.as_ref().map(telegram_json)),
         match config.channels.as_slice() {
             [] => String::new(),
             channels => format!(",\"notify\":{}", list(channels.iter().map(notify_json))),
+        },
+        match config.actions.as_slice() {
+            [] => String::new(),
+            actions => format!(",\"action\":{}", list(actions.iter().map(action_json))),
         },
     )
 }
@@ -43,6 +50,33 @@ fn notify_json(notify: &Notify) -> String {
         "sites",
         sites.map(|sites| list(sites.iter().map(|s| json_string(s)))),
     );
+    object.finish(|_| true)
+}
+
+fn action_json(action: &Action) -> String {
+    let remediation = &action.remediation;
+    let mut object = Object::of(&ACTION);
+    object.text("name", Some(&remediation.name));
+    match &action.task {
+        Task::Request(request) => {
+            let mut of_request = Object::of(&REQUEST);
+            of_request.secret("url", true);
+            of_request.text("method", Some(&request.method));
+            of_request.plain("headers", Some(names(&request.headers)));
+            of_request.secret("body", request.body.is_some());
+            object.plain("request", Some(of_request.finish(|_| true)));
+        }
+        Task::Command(command) => {
+            let words = command.iter().map(|word| json_string(word));
+            object.plain("command", Some(list(words)));
+        }
+        Task::Wake(mac) => object.text("wake", Some(action::mac_text(mac))),
+    }
+    let sites = remediation.sites.iter().map(|site| json_string(site));
+    object.plain("sites", (sites.len() > 0).then(|| list(sites)));
+    object.text("when", Some(action::when_text(remediation.when)));
+    object.time("auto", remediation.auto);
+    object.text("limit", Some(action::limit_text(remediation.limit)));
     object.finish(|_| true)
 }
 

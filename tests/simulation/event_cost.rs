@@ -103,6 +103,7 @@ fn hour(sites: usize) -> (u32, f64) {
         heartbeat: true,
         routes: Vec::new(),
         channels: Vec::new(),
+        remediations: Vec::new(),
         built: WALL - 1000,
     };
     let mut monitor = Monitor::new((0..sites).map(site), settings, now(0), 42);

@@ -1,6 +1,7 @@
 //! Lives through a plan: the machine, its clocks, the process and its end. What the process asks
 //! of the world is in `hands`.
 
+use crate::actions;
 use crate::channels;
 use crate::dice::{Dice, Span, any_at};
 use crate::hands::routes;
@@ -87,6 +88,8 @@ pub struct World<'p> {
     pub dice: Dice,
     /// Of its own, so that a day is the same without channels.
     pub channel_dice: Dice,
+    /// The same for actions.
+    pub action_dice: Dice,
     /// Channels that something is under way by.
     pub channels_busy: Vec<String>,
     pub now: i64,
@@ -143,6 +146,7 @@ pub fn live(plan: &Plan) -> Record {
         plan,
         dice: Dice::new(plan.seed.rotate_left(17)),
         channel_dice: Dice::new(plan.seed.rotate_left(29)),
+        action_dice: Dice::new(plan.seed.rotate_left(41)),
         channels_busy: Vec::new(),
         now: 0,
         monitor: None,
@@ -402,6 +406,7 @@ impl World<'_> {
             Action::UseRoute(route) => self.use_route(&route),
             Action::TryRoute(route) => self.try_route(route),
             Action::SendByChannel(send) => self.send_by_channel(send),
+            Action::Run { id, request } => self.run_action(id, request),
             Action::Heartbeat | Action::AnswerPress(_) | Action::Log(..) => {}
         }
     }
@@ -463,6 +468,7 @@ impl World<'_> {
             digest: None,
             routes: routes(self.plan.routes),
             channels: channels::configured(self.plan),
+            remediations: actions::configured(self.plan),
             built: BUILT,
         }
     }

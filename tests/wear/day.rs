@@ -121,6 +121,7 @@ impl Day {
             digest: None,
             routes: Vec::new(),
             channels: Vec::new(),
+            remediations: Vec::new(),
             built: 1_700_000_000,
         };
         let names = scene.sites.iter().enumerate();

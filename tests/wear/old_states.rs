@@ -62,6 +62,7 @@ impl Next {
             digest: None,
             routes: Vec::new(),
             channels: Vec::new(),
+            remediations: Vec::new(),
             built: 1_700_000_000,
         };
         let mut next = Next {

@@ -4,6 +4,7 @@ pub(crate) mod charts;
 pub mod details;
 pub mod picture;
 pub mod replies;
+pub(crate) mod runs;
 pub(crate) mod state_counts;
 pub mod stats;
 pub mod text;

@@ -10,6 +10,8 @@ pub(in crate::monitor) enum Timer {
     Check,
     /// A certificate or domain is to be inspected, or the end of root certificates to be told.
     Inspection,
+    /// An action is to run by itself.
+    Remediation,
     /// The uplink is to be probed, for a pending down or while it has a fault.
     Probe,
     /// Telegram is to be asked by another way, or an earlier one to be tried.
@@ -35,10 +37,11 @@ pub(in crate::monitor) enum Timer {
 }
 
 impl Timer {
-    pub const ALL: [Timer; 16] = [
+    pub const ALL: [Timer; 17] = [
         Timer::Maintenance,
         Timer::Check,
         Timer::Inspection,
+        Timer::Remediation,
         Timer::Probe,
         Timer::Route,
         Timer::Flapping,

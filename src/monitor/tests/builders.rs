@@ -69,6 +69,7 @@ pub fn settings(access: Access) -> Settings {
         digest: None,
         routes: Vec::new(),
         channels: Vec::new(),
+        remediations: Vec::new(),
         built: BUILT,
     }
 }
