@@ -98,7 +98,7 @@ fn an_action_does_one_thing() {
         "name = 'a'\nsites = ['wan']\nrequest = { method = 'get' }",
         &[
             "8:11: `request` has no `url`; say what is to be asked",
-            "8:22: `request.method` must be a method in capital letters such as \"GET\"; did you mean \"GET\"?",
+            "8:23: `request.method` must be a method in capital letters such as \"GET\"; did you mean \"GET\"?",
         ],
     );
 }

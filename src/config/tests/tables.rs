@@ -503,7 +503,7 @@ fn tables_have_the_right_shape_and_known_names() {
     );
     wrong(
         "[x]",
-        &["1:2: unknown table `x`; the file has telegram, agent, defaults, site, notify"],
+        &["1:2: unknown table `x`; the file has telegram, agent, defaults, site, notify, action"],
     );
     wrong(
         "[defaults]\nurl='x'\nafter='x'",
@@ -529,7 +529,7 @@ fn tables_have_the_right_shape_and_known_names() {
     // What follows a blank may be a secret.
     wrong(
         "\"Bearer x\" = 1",
-        &["1:2: unknown table `Bearer…`; the file has telegram, agent, defaults, site, notify"],
+        &["1:2: unknown table `Bearer…`; the file has telegram, agent, defaults, site, notify, action"],
     );
     wrong(
         "\"Bearer x\" = 1\n\"Bearer x\" = 1",
