@@ -7,11 +7,15 @@ use super::site_keys::fields;
 use super::toml_table::{Entry, Table};
 use super::value::{LONGEST_DURATION, brief};
 use super::variables::{expanded, filled};
-use super::{Context, Telegram, address, value};
+use super::{Config, Context, Telegram, address, value};
+use crate::files;
 use crate::monitor::incident::remediation::{Limit, Remediation, When};
 use crate::monitor::site::Site;
 use crate::monitor::site::access::may_see;
 use crate::secret::Secret;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use toml_span::Spanned;
@@ -315,6 +319,28 @@ fn limit(text: &str) -> Result<Limit, String> {
     let within = value::duration_within(within, Duration::from_secs(60), LONGEST_DURATION);
     let within = within.map_err(|what| format!("has a time, which {what}"))?;
     Ok(Limit { runs, within })
+}
+
+/// Programs that are not there or can't be executed, a sentence each. Blocks.
+pub fn lacking(config: &Config) -> Vec<String> {
+    let lacks = config.actions.iter().filter_map(|action| {
+        let Task::Command(words) = &action.task else {
+            return None;
+        };
+        let program = PathBuf::from(words.first()?);
+        let looked = program.clone();
+        let found = files::within(&program, files::READ_TIMEOUT, move || fs::metadata(looked));
+        let why = match found {
+            Ok(found) if found.is_file() && found.mode() & 0o111 != 0 => return None,
+            Ok(_) => "cannot be executed",
+            Err(_) => "does not exist",
+        };
+        let (name, program) = (&action.remediation.name, program.display());
+        Some(format!(
+            "the [[action]] {name} can do nothing: {program} {why}"
+        ))
+    });
+    lacks.collect()
 }
 
 /// As the file has it.

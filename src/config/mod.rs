@@ -253,6 +253,7 @@ fn read(
     };
     let mut config = parse(&file.text, &ctx)?;
     config.warnings.extend(ca_files::unusable(&config));
+    config.warnings.extend(action::lacking(&config));
     #[cfg(feature = "host")]
     config.warnings.extend(machine_lacks::warnings(&config));
     Ok(config)

@@ -529,7 +529,9 @@ fn tables_have_the_right_shape_and_known_names() {
     // What follows a blank may be a secret.
     wrong(
         "\"Bearer x\" = 1",
-        &["1:2: unknown table `Bearer…`; the file has telegram, agent, defaults, site, notify, action"],
+        &[
+            "1:2: unknown table `Bearer…`; the file has telegram, agent, defaults, site, notify, action",
+        ],
     );
     wrong(
         "\"Bearer x\" = 1\n\"Bearer x\" = 1",

@@ -632,7 +632,8 @@ impl Monitor {
         };
         let of_it = |i: &&Incident| {
             let site = self.sites.named(i.site());
-            site.is_some_and(|site| remediation.is_for(site.config()))
+            let seen = i.visible_to(asked.chat, &self.sites);
+            seen && site.is_some_and(|site| remediation.is_for(site.config()))
         };
         let known = incident.and_then(|number| self.incidents.get(number));
         let incident = known.or_else(|| self.incidents.iter_open().find(of_it));

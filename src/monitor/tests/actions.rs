@@ -303,6 +303,19 @@ fn a_chat_knows_of_no_action_of_a_site_that_it_may_not_see() {
     world.pass(MIN);
     let none = "There is no action <b>restart</b>. /run lists all.";
     assert_eq!(world.ask_from(CHAT, Some(1), "/run restart"), [none]);
+    // One for both: a chat reads of no outage of the other.
+    let both = Remediation {
+        sites: vec!["blog".to_owned(), "shop".to_owned()],
+        ..action("both", None)
+    };
+    world.set_actions(vec![action("restart", None), both]);
+    world.fate("blog", bad());
+    world.pass(2 * MIN);
+    world.ask_from(CHAT, Some(1), "/run both");
+    press(&mut world, 1, "Yes");
+    assert_eq!(last(&world), "⚙️ both by Ann: HTTP 200");
+    let list = world.ask_from(CHAT, Some(1), "/run");
+    assert_eq!(list, ["⚙️ <b>both</b>: when shop is down"]);
     assert_eq!(
         world.ask_from(GROUP, Some(1), "/run restart"),
         ["⚙️ Run restart?"]
