@@ -141,7 +141,7 @@ impl Monitor {
             Event::Saved { blocks } => {
                 if let Some(id) = self.save_schedule.done(now.moment(), blocks) {
                     self.outbox.mark_stored(id);
-                    self.start_runs(id);
+                    self.start_runs(now.moment(), id);
                 }
             }
             Event::SaveFailed { reason } => self.save_failed(now, &reason),

@@ -26,8 +26,7 @@ const LIMIT: Limit = Limit {
 const QUIET: i64 = 2 * MINUTE;
 /// A look at the line is no older than this.
 const LOOKED: i64 = MINUTE;
-/// When the first site is under maintenance, each day, in minutes of the day: from four to seven hours after
-/// the beginning.
+/// When the first site is under maintenance, in minutes of the day: from three to six hours after the beginning.
 const MAINTAINED: (u16, u16) = (12 * 60, 15 * 60);
 
 /// A run of an action that began.
@@ -77,7 +76,8 @@ pub fn maintain(plan: &mut Plan) {
 
 /// When the site is under maintenance.
 pub fn maintained(site: &SitePlan) -> Option<Span> {
-    let of_day = |minutes: u16| i64::from(minutes) * MINUTE - WALL % 86_400 * SECOND;
+    // Local time is an hour ahead.
+    let of_day = |minutes: u16| i64::from(minutes) * MINUTE - (WALL + 3600) % 86_400 * SECOND;
     let (from, until) = MAINTAINED;
     let under = !site.site.maintenance.is_empty();
     under.then(|| Span::new(of_day(from), of_day(until)))

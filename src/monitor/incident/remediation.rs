@@ -5,7 +5,8 @@
 //! | is none | a user confirmed it | waiting, to be written |
 //! | is none | a site of the action has been down for `auto`, no run was made since it went down, and nothing of ours explains it | waiting, to be written |
 //! | is none | our own connection has been gone for `auto`, and no run was made since it went | waiting, to be written |
-//! | waiting | it is on disk | started |
+//! | waiting | it is on disk, and a user asked for it or what it is for goes on | started |
+//! | waiting | it is on disk, and what it is for is over | none |
 //! | waiting | the disk does not take it | ended without having been made, and told |
 //! | started | it ends | ended, and told |
 //! | waiting, started | the agent starts anew | ended, and told: its result is unknown |
@@ -13,7 +14,7 @@
 //!
 //! So none is made without a trace on disk, and none of an earlier run of the agent is made again.
 
-use crate::monitor::incident::Incidents;
+use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::site::Site;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
@@ -210,17 +211,6 @@ impl Remediations {
         });
     }
 
-    /// What waits up to this id is on disk: those start now.
-    pub fn on_saved(&mut self, id: u64) -> Vec<(u64, RunRequest)> {
-        let saved = self.runs.iter_mut();
-        let saved = saved.filter(|run| run.phase == Phase::Waiting && run.id <= id);
-        let started = saved.map(|run| {
-            run.phase = Phase::Started;
-            (run.id, run.request.clone())
-        });
-        started.collect()
-    }
-
     /// What waits up to this id can't be put on disk: it is not made, nor asked for again.
     pub fn on_save_failed(&mut self, id: u64) -> Vec<Run> {
         let waiting = self.runs.iter_mut();
@@ -334,6 +324,51 @@ impl Incidents {
         &mut self.remediations
     }
 
+    /// What waits up to this id is on disk: those start now, but for runs by themselves that nothing calls
+    /// for any more.
+    pub fn start_saved_runs(
+        &mut self,
+        id: u64,
+        sites: &Sites,
+        around: Surroundings,
+        now: Moment,
+    ) -> Vec<(u64, RunRequest)> {
+        let mut runs = std::mem::take(&mut self.remediations.runs);
+        let is_saved = |run: &Run| run.phase == Phase::Waiting && run.id <= id;
+        runs.retain(|run| !is_saved(run) || self.is_called_for(&run.request, sites, around, now));
+        let saved = runs.iter_mut().filter(|run| is_saved(run));
+        let started = saved.map(|run| {
+            run.phase = Phase::Started;
+            (run.id, run.request.clone())
+        });
+        let started = started.collect();
+        self.remediations.runs = runs;
+        started
+    }
+
+    /// A user asked for the run, or what it is for goes on.
+    fn is_called_for(
+        &self,
+        request: &RunRequest,
+        sites: &Sites,
+        around: Surroundings,
+        now: Moment,
+    ) -> bool {
+        let all_muted = around.muted_until.is_some_and(|until| until > now);
+        let open = |number| self.get(number).is_some_and(Incident::is_open);
+        let site = sites.named(&request.site);
+        request.asked.is_some()
+            || !all_muted
+                && match request.incident {
+                    Some(number) => {
+                        let muted = |site| muted_until(site).is_some_and(|until| until > now);
+                        let is_down = |site| is_down_by_itself(site) && !muted(site);
+                        open(number) && around.clock_set && site.is_some_and(is_down)
+                    }
+                    None => around.offline_since.is_some(),
+                }
+    }
+
     /// The runs that may begin by themselves, one of an action at most, and from when on. Those that
     /// something other than time keeps back are none.
     pub fn due_runs(&self, sites: &Sites, around: Surroundings) -> Vec<DueRun> {
@@ -352,11 +387,9 @@ impl Incidents {
                 When::Down => None,
             };
             let Some(run) = run else { continue };
-            let muted = around.muted_until;
-            let muted = muted.filter(|_| !mutated!("run an action while all is muted"));
             let at = run.at.max(all.allowed_at(remediation)).max(all.quiet_until);
             due.push(DueRun {
-                at: muted.map_or(at, |until| at.max(until)),
+                at: around.muted_until.map_or(at, |until| at.max(until)),
                 ..run
             });
         }
@@ -391,9 +424,7 @@ impl Incidents {
         let due = new.filter_map(|incident| {
             let site = sites.named(&incident.site)?;
             let wanted = remediation.is_for(site.config()) && is_down_by_itself(site);
-            let muted = site
-                .muted_until()
-                .filter(|_| !mutated!("run an action for a muted site"));
+            let muted = muted_until(site);
             let at = incident.lasts_at(auto);
             let at = muted.map_or(at, |until| at.max(until));
             wanted.then_some((at, incident, site))
@@ -412,6 +443,12 @@ impl Incidents {
             elsewhere: !site.bypasses_uplink(),
         })
     }
+}
+
+/// No alert is made of it until then, and nothing runs for it.
+fn muted_until(site: &SiteState) -> Option<Moment> {
+    let muted = site.muted_until();
+    muted.filter(|_| !mutated!("run an action for a muted site"))
 }
 
 /// It is down by the last that was seen of it, and neither a fault of ours, a site that it depends on nor

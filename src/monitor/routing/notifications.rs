@@ -592,8 +592,9 @@ impl Monitor {
     }
 
     fn surroundings(&self) -> Surroundings {
+        let muted = self.alerts.muted_until();
         Surroundings {
-            muted_until: self.alerts.muted_until(),
+            muted_until: muted.filter(|_| !mutated!("run an action while all is muted")),
             clock_set: self.clock.is_set() || mutated!("run an action by a clock that is doubted"),
             offline_since: self.uplink.offline_since(),
         }
@@ -662,14 +663,18 @@ impl Monitor {
         let all = self.incidents.remediations_mut();
         all.request(id, request, covers, now.moment());
         if mutated!("run an action before that is on disk") {
-            self.start_runs(id);
+            self.start_runs(now.moment(), id);
         }
         self.save_schedule.immediately();
     }
 
     /// What was requested up to this id is on disk.
-    pub(crate) fn start_runs(&mut self, id: u64) {
-        for (id, request) in self.incidents.remediations_mut().on_saved(id) {
+    pub(crate) fn start_runs(&mut self, now: Moment, id: u64) {
+        let around = self.surroundings();
+        let started = self
+            .incidents
+            .start_saved_runs(id, &self.sites, around, now);
+        for (id, request) in started {
             self.actions.log(Level::Info, runs::begins(&request));
             self.actions.push(Action::Run { id, request });
         }
