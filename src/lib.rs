@@ -24,6 +24,8 @@ pub mod chat;
 pub mod check;
 pub mod cli;
 pub mod clock;
+#[cfg(feature = "exec")]
+pub mod command;
 pub mod config;
 mod crc;
 mod files;

@@ -13,6 +13,8 @@
 //! cargo test --profile sim --test simulation year -- --ignored --nocapture
 //! ```
 
+#[path = "simulation/actions.rs"]
+mod actions;
 #[path = "simulation/channels.rs"]
 mod channels;
 #[path = "simulation/clocks.rs"]

@@ -123,6 +123,11 @@ impl Transport {
             quiet: config.telegram.as_ref().and_then(|t| t.quiet),
             digest: config.agent.digest,
             channels: config.channels.iter().map(|n| n.channel.clone()).collect(),
+            remediations: config
+                .actions
+                .iter()
+                .map(|a| a.remediation.clone())
+                .collect(),
             built: BUILT,
         }
     }

@@ -4,6 +4,7 @@
 //! One thread runs it all: this loop, a worker for each check permit, two senders and the long
 //! poll are tasks of an executor that ends with it.
 
+mod action_runs;
 mod chat_transport;
 mod clock_watch;
 mod heartbeat;
@@ -12,11 +13,13 @@ mod history_store;
 mod http_listener;
 mod intake;
 mod notifier;
+mod outgoing_request;
 mod push_socket;
 pub(crate) mod reload;
 mod shutdown;
 mod tasks;
 mod uplink_probe;
+mod wake_on_lan;
 mod watchdog;
 
 use crate::check::Registries;
@@ -38,6 +41,7 @@ use crate::offload::offload;
 use crate::state::{self, HistoryFiles, OpenError, Writer, Written};
 use crate::timer::{self, Timer};
 use crate::vitals::{self, AnswerTimes};
+use action_runs::ActionRunner;
 use async_channel::{Receiver, Sender};
 use async_lock::{Semaphore, SemaphoreGuardArc};
 use chat_transport::Transport;
@@ -182,6 +186,7 @@ struct Agent {
     intake: Intake,
     /// There is or was a site that reports by itself.
     takes_reports: bool,
+    runner: Rc<ActionRunner>,
     /// Where the registries of domains are.
     registries: Rc<Registries>,
     /// `rdap` of the configuration.
@@ -247,6 +252,7 @@ impl Agent {
         let transport = Rc::new(transport);
         let heartbeat = Rc::new(HeartbeatSender::new(client.clone(), clock.clone()));
         let notifier = Notifier::new(client.clone(), clock.clone(), &config.channels);
+        let runner = ActionRunner::new(client.clone(), clock.clone(), &config.actions);
         let mut monitor = Monitor::new(
             config.sites.clone(),
             transport.settings(&config, &client),
@@ -296,6 +302,7 @@ impl Agent {
             notifier: Rc::new(notifier),
             intake: Intake::new(report.clone()),
             takes_reports: false,
+            runner: Rc::new(runner),
             registries: Rc::new(registries),
             rdap,
             resolvers: Resolvers::new(),
@@ -480,6 +487,7 @@ impl Agent {
                 };
                 let _ = queue.try_send(ToSend::Message(outgoing));
             }
+            Action::Run { id, request } => self.run_action(id, request),
             Action::SendByChannel(send) => self.send_by_channel(send),
             Action::AnswerReport { id, answer } => self.answer_report(id, answer),
             Action::AnswerPress(answer) => {

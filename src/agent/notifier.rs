@@ -1,22 +1,20 @@
 //! Sends alerts by the channels of `[[notify]]`: one request each, by the process's one client.
 
+use super::outgoing_request::OutgoingRequest;
 use super::{Agent, Input};
 use crate::check::cookie_date;
 use crate::clock::Clock;
 use crate::config::{Body, Notify};
-use crate::http::{Client, GRACE, TransferError, TransferErrorKind, TransferRequest};
+use crate::http::Client;
 use crate::monitor::Event;
 use crate::monitor::outbox::channels::ChannelSend;
 use crate::monitor::outbox::message::Delivery;
-use crate::monitor::site::HttpVersion;
-use crate::timeout::{at_most, before};
 use async_lock::Semaphore;
-use futures_lite::AsyncReadExt;
 use isahc::http::header::{HeaderName, RETRY_AFTER};
 use isahc::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use url::Url;
 
 /// For the whole request, once it has its permit.
@@ -24,9 +22,6 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// A request that failed after so long is made again after twice the time that it took: with few
 /// permits, most of that one's time is for checks.
 const LONG: Duration = Duration::from_secs(3);
-/// Of an answer's body, which is read for the connection's sake alone.
-const MOST: u64 = 16 * 1024;
-const BODY_WITHIN: Duration = Duration::from_secs(1);
 /// What a server asks for with `Retry-After` counts up to this.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
@@ -72,7 +67,7 @@ impl Notifier {
             // It was taken out of the file since; the core has forgotten this sending.
             return later(None, "it is configured no longer");
         };
-        let request = match Request::new(&notify, send) {
+        let request = match filled(&notify, send) {
             Ok(request) => request,
             Err(reason) => return Delivery::Refused { reason },
         };
@@ -83,38 +78,11 @@ impl Notifier {
         self.ask(&request).await
     }
 
-    async fn ask(&self, request: &Request) -> Delivery {
-        let permit = self.client.check_permit().await;
-        let begun = Instant::now();
-        let deadline = begun + WITHIN;
-        let host = request.url.host_str().unwrap_or_default();
-        let failed = |fault: TransferError| {
-            let took = Some(begun.elapsed()).filter(|took| *took > LONG);
-            later(
-                took.map(|took| took * 2),
-                &fault.failure(host, WITHIN).detail,
-            )
-        };
-        let call = async {
-            let transfer = TransferRequest {
-                method: request.method.clone(),
-                body: request.body.as_deref().map(str::as_bytes),
-                version: HttpVersion::Http11,
-                permit: Some(&permit),
-                ..TransferRequest::get(&request.url, &request.headers, deadline)
-            };
-            let mut response = match self.client.send(&transfer).await {
-                Ok(response) => response,
-                Err(fault) => return failed(fault),
-            };
-            let delivery = self.delivery(response.status(), response.headers());
-            let mut rest = Vec::new();
-            let mut body = response.body_mut().take(MOST);
-            let _ = at_most(BODY_WITHIN, body.read_to_end(&mut rest)).await;
-            delivery
-        };
-        let late = || failed(TransferErrorKind::AnswerTimeout.into());
-        before(deadline + GRACE, call).await.unwrap_or_else(late)
+    async fn ask(&self, request: &OutgoingRequest) -> Delivery {
+        match request.send(&self.client, WITHIN).await {
+            Ok((status, headers)) => self.delivery(status, &headers),
+            Err((reason, took)) => later(Some(took * 2).filter(|_| took > LONG), &reason),
+        }
     }
 
     fn delivery(&self, status: StatusCode, headers: &HeaderMap) -> Delivery {
@@ -153,48 +121,40 @@ fn later(after: Option<Duration>, reason: &str) -> Delivery {
     }
 }
 
-/// A request with everything filled in. It holds secrets.
-struct Request {
-    method: Method,
-    url: Url,
-    headers: HeaderMap,
-    body: Option<String>,
-}
-
-impl Request {
-    /// # Errors
-    ///
-    /// Why there is none with these values, without any of them.
-    fn new(notify: &Notify, send: &ChannelSend) -> Result<Request, String> {
-        let values = &send.values;
-        let url = Url::parse(&notify.url.fill(values));
-        let url = url.map_err(|_| "its `url` is none with what stands in it".to_owned())?;
-        let method = Method::from_bytes(notify.method.as_bytes());
-        let method = method.map_err(|_| "its `method` is none".to_owned())?;
-        let mut headers = HeaderMap::new();
-        let (body, kind) = match &notify.body {
-            Body::None => (None, None),
-            Body::Text(text) => (Some(text.fill(values)), Some("text/plain; charset=utf-8")),
-            Body::Json(json) => (Some(json.fill(values)), Some("application/json")),
-        };
-        if let Some(kind) = kind {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        }
-        for (name, value) in &notify.headers {
-            let value = value.fill(values);
-            let fields = HeaderName::from_bytes(name.as_bytes()).ok();
-            let fields = fields.zip(HeaderValue::from_str(&value).ok());
-            if let Some((name, value)) = fields.filter(|(_, value)| !value.is_empty()) {
-                headers.insert(name, value);
-            }
-        }
-        Ok(Request {
-            method,
-            url,
-            headers,
-            body,
-        })
+/// The request, with everything filled in.
+///
+/// # Errors
+///
+/// Why there is none with these values, without any of them.
+fn filled(notify: &Notify, send: &ChannelSend) -> Result<OutgoingRequest, String> {
+    let values = &send.values;
+    let url = Url::parse(&notify.url.fill(values));
+    let url = url.map_err(|_| "its `url` is none with what stands in it".to_owned())?;
+    let method = Method::from_bytes(notify.method.as_bytes());
+    let method = method.map_err(|_| "its `method` is none".to_owned())?;
+    let mut headers = HeaderMap::new();
+    let (body, kind) = match &notify.body {
+        Body::None => (None, None),
+        Body::Text(text) => (Some(text.fill(values)), Some("text/plain; charset=utf-8")),
+        Body::Json(json) => (Some(json.fill(values)), Some("application/json")),
+    };
+    if let Some(kind) = kind {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     }
+    for (name, value) in &notify.headers {
+        let value = value.fill(values);
+        let fields = HeaderName::from_bytes(name.as_bytes()).ok();
+        let fields = fields.zip(HeaderValue::from_str(&value).ok());
+        if let Some((name, value)) = fields.filter(|(_, value)| !value.is_empty()) {
+            headers.insert(name, value);
+        }
+    }
+    Ok(OutgoingRequest {
+        method,
+        url,
+        headers,
+        body,
+    })
 }
 
 #[cfg(test)]

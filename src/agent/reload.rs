@@ -141,6 +141,7 @@ impl Agent {
             config.telegram = self.config.telegram.clone();
         }
         self.notifier.reload(&config.channels);
+        self.runner.reload(&config.actions);
         let reloaded = Event::Reloaded {
             sites: config.sites.clone(),
             added: config::added_sites(self.monitor.added(), &config),

@@ -1,8 +1,10 @@
 //! `sitemon config --json`: what would run, for programs. The table of keys says which keys there are,
 //! in which order, and which values are hidden.
 
+use super::action::{self, Action, Task};
 use super::keys::{
-    AGENT, Key, LISTEN, LOGIN, NOTIFY, SITE, Section, TELEGRAM, ValueType, Visibility,
+    ACTION, AGENT, Key, LISTEN, LOGIN, NOTIFY, REQUEST, SITE, Section, TELEGRAM, ValueType,
+    Visibility,
 };
 use super::notify::{Body, when_text};
 use super::scheme::Scheme;
@@ -16,16 +18,20 @@ use std::fmt::{Display, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// `{"sites":[…],"agent":{…},"telegram":{…},"notify":[…]}` with every key filled in, `null` for none, secrets as `"***"`; no `notify` and no `listen` without any.
+/// `{"sites":[…],"agent":{…},"telegram":{…},"notify":[…]}` with every key filled in, `null` for none, secrets as `"***"`; no `notify`, `action` or `listen` without any.
 pub fn to_json(config: &Config) -> String {
     format!(
-        "{{\"sites\":{},\"agent\":{},\"telegram\":{}{}{}}}",
+        "{{\"sites\":{},\"agent\":{},\"telegram\":{}{}{}{}}}",
         list(config.sites.iter().map(|site| site_json(site))),
         agent_json(&config.agent),
         or_null(config.telegram.as_ref().map(telegram_json)),
         match config.channels.as_slice() {
             [] => String::new(),
             channels => format!(",\"notify\":{}", list(channels.iter().map(notify_json))),
+        },
+        match config.actions.as_slice() {
+            [] => String::new(),
+            actions => format!(",\"action\":{}", list(actions.iter().map(action_json))),
         },
         match &config.listen {
             Some(listen) => format!(",\"listen\":{}", listen_json(listen)),
@@ -56,6 +62,33 @@ fn listen_json(listen: &Listen) -> String {
     let mut object = Object::of(&LISTEN);
     object.text("address", Some(listen.address.to_string()));
     object.secret("token", listen.token.is_some());
+    object.finish(|_| true)
+}
+
+fn action_json(action: &Action) -> String {
+    let remediation = &action.remediation;
+    let mut object = Object::of(&ACTION);
+    object.text("name", Some(&remediation.name));
+    match &action.task {
+        Task::Request(request) => {
+            let mut of_request = Object::of(&REQUEST);
+            of_request.secret("url", true);
+            of_request.text("method", Some(&request.method));
+            of_request.plain("headers", Some(names(&request.headers)));
+            of_request.secret("body", request.body.is_some());
+            object.plain("request", Some(of_request.finish(|_| true)));
+        }
+        Task::Command(command) => {
+            let words = command.iter().map(|word| json_string(word));
+            object.plain("command", Some(list(words)));
+        }
+        Task::Wake(mac) => object.text("wake", Some(action::mac_text(mac))),
+    }
+    let sites = remediation.sites.iter().map(|site| json_string(site));
+    object.plain("sites", (sites.len() > 0).then(|| list(sites)));
+    object.text("when", Some(action::when_text(remediation.when)));
+    object.time("auto", remediation.auto);
+    object.text("limit", Some(action::limit_text(remediation.limit)));
     object.finish(|_| true)
 }
 

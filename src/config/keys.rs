@@ -121,6 +121,7 @@ pub static ROOT: Section = Section {
         key("defaults", Table(&DEFAULTS), Value, ANY, "", "what holds for every site that does not say otherwise"),
         key("site", Table(&SITE), Value, ANY, "", "a site to watch; one table each"),
         key("notify", Table(&NOTIFY), Value, ANY, "", "another channel for alerts, by HTTP; one table each"),
+        key("action", Table(&ACTION), Value, ANY, "", "what may be done about an outage; one table each"),
         key("listen", Table(&LISTEN), Value, ANY, "", "metrics for Prometheus, by HTTP"),
     ],
     has_defaults: false,
@@ -257,6 +258,36 @@ key("name", TEXT, Value, ANY, "", "required; unique, 1 to 64 characters"),
     has_defaults: true,
 };
 
+pub static ACTION: Section = Section {
+    title: "[[action]]",
+    prefix: "",
+    #[rustfmt::skip]
+    keys: &[
+        key("name", TEXT, Value, ANY, "", "required; unique, 1 to 64 characters"),
+        key("request", Table(&REQUEST), Nothing, ANY, "", "an HTTP request; an action has one of `request`, `command` and `wake`"),
+        key("command", List("a list of a program and its arguments such as [\"/usr/local/bin/modem\", \"restart\"]"), Value, ANY, "", "a program by its absolute path, and its arguments, as of an `exec:` site; without a shell"),
+        key("wake", Other("a MAC address in quotes such as \"aa:bb:cc:dd:ee:ff\""), Value, ANY, "", "the machine of this MAC address is woken (Wake-on-LAN)"),
+        key("sites", List("a list of names of sites and groups such as [\"wan\"]"), Value, ANY, "", "required but for `when = \"offline\"`; whose down alerts have the button"),
+        key("when", Other("\"down\" or \"offline\" in quotes"), Value, ANY, "down", "`down`: one of `sites` is; `offline`: our own connection is gone"),
+        key("auto", Time(&(SECOND, LONGEST_DURATION)), Value, ANY, "", "it runs by itself after so long"),
+        key("limit", Other("a limit in quotes such as \"2 per 6h\""), Value, ANY, "2 per 6h", "how often it runs by itself at most"),
+    ],
+    has_defaults: true,
+};
+
+pub static REQUEST: Section = Section {
+    title: "`request`",
+    prefix: "request.",
+    #[rustfmt::skip]
+    keys: &[
+        key("url", URL, Nothing, ANY, "", "required; `http://` or `https://`; `$NAME` as in a site, here and in `headers` and `body`"),
+        key("method", Other("a method in quotes such as \"GET\""), Value, ANY, "GET", "method of the request"),
+        key("headers", Other("a table such as { Authorization = \"Bearer $PLUG\" }"), Names, ANY, "{}", "headers of the request"),
+        key("body", TEXT, Nothing, ANY, "", "body of the request"),
+    ],
+    has_defaults: true,
+};
+
 pub static LISTEN: Section = Section {
     title: "[listen]",
     prefix: "",
@@ -312,7 +343,7 @@ impl Section {
         };
         let mut home = homes(&[&TELEGRAM, &AGENT, &DEFAULTS, &SITE]);
         if home.is_empty() {
-            home = homes(&[&LOGIN, &NOTIFY, &LISTEN]);
+            home = homes(&[&LOGIN, &NOTIFY, &ACTION, &REQUEST, &LISTEN]);
         }
         if !home.is_empty() {
             return format!("unknown key `{name}` here; it belongs in {home}");
@@ -339,7 +370,9 @@ impl ValueType {
 
 /// Some table has a key of this name.
 pub fn is_known(key: &str) -> bool {
-    let all = [&ROOT, &TELEGRAM, &AGENT, &SITE, &LOGIN, &NOTIFY, &LISTEN];
+    let all = [
+        &ROOT, &TELEGRAM, &AGENT, &SITE, &LOGIN, &NOTIFY, &ACTION, &REQUEST, &LISTEN,
+    ];
     all.iter().any(|section| section.key(key).is_some())
 }
 

@@ -1,7 +1,7 @@
 //! `sitemon.conf`: text in, a [`Config`] or every mistake in it out.
 //!
 //! - `keys` is the table of all keys; `toml_table` takes them out of the file one by one.
-//! - `telegram`, `agent`, `notify`, `listen`, `site`, `site_keys`, `login` give them their meaning, `scheme` knows which
+//! - `telegram`, `agent`, `notify`, `action`, `listen`, `site`, `site_keys`, `login` give them their meaning, `scheme` knows which
 //!   site has which, `site_names` looks at the names of all sites together.
 //! - `value`, `times_of_day`, `address`, `route`, `endpoint`, `host_url`, `ipv6_zone`, `condition` and
 //!   `variables` read single values, `template` those with placeholders; `string_span` finds a part of one
@@ -11,6 +11,7 @@
 //! - `summary` and `json` print what would run; `chat_sites` reads sites that are added in a chat;
 //!   `paired_chat` writes `chats`; `cause_secrets` collects what no cause of a failure may show.
 
+mod action;
 mod address;
 mod agent;
 mod ca_files;
@@ -50,6 +51,7 @@ mod variables;
 #[cfg(test)]
 mod tests;
 
+pub use action::{Action, Request, Task};
 pub use chat_sites::{Defaults, added_beside, added_site, added_sites};
 pub use error::{Mistake, Mistakes};
 pub use json::{json_string, to_json};
@@ -93,6 +95,8 @@ pub struct Config {
     pub sites: Vec<Arc<Site>>,
     /// The `[[notify]]` tables. Names are unique.
     pub channels: Vec<Notify>,
+    /// The `[[action]]` tables. Names are unique.
+    pub actions: Vec<Action>,
     /// `[listen]`, if it is there.
     pub listen: Option<Listen>,
     /// What holds for sites that are added in the chat.
@@ -257,6 +261,7 @@ fn read(
     };
     let mut config = parse(&file.text, &ctx)?;
     config.warnings.extend(ca_files::unusable(&config));
+    config.warnings.extend(action::lacking(&config));
     #[cfg(feature = "host")]
     config.warnings.extend(machine_lacks::warnings(&config));
     Ok(config)
@@ -386,6 +391,17 @@ fn config(mut root: Table, ctx: &Context, log: &mut MistakeList) -> Option<Confi
     let channels: Vec<Option<Notify>> = tables
         .map(|table| notify::read(table, &mut targets, ctx, &mut warnings, log))
         .collect();
+    let mut names = Vec::new();
+    let scope = action::Scope {
+        targets: &targets,
+        sites: &sites,
+        telegram: telegram.as_ref(),
+        uplink: agent.as_ref().is_none_or(|agent| !agent.uplink.is_empty()),
+    };
+    let tables = root.tables("action", log).into_iter();
+    let actions: Vec<Option<Action>> = tables
+        .map(|table| action::read(table, &scope, &mut names, ctx, &mut warnings, log))
+        .collect();
     let listen = root.table("listen", log).value();
     let listen = listen.map(|table| listen::read(table, ctx, &mut warnings, log));
     root.finish(log);
@@ -403,6 +419,7 @@ fn config(mut root: Table, ctx: &Context, log: &mut MistakeList) -> Option<Confi
         agent: agent?,
         sites: sites.into_iter().collect::<Option<_>>()?,
         channels,
+        actions: actions.into_iter().collect::<Option<_>>()?,
         listen: match listen {
             Some(listen) => Some(listen?),
             None => None,

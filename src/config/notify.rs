@@ -304,7 +304,7 @@ fn when(text: &str) -> Result<When, String> {
     ))
 }
 
-fn sites(table: &mut Table, targets: &Targets, log: &mut MistakeList) -> Entry<Vec<String>> {
+pub fn sites(table: &mut Table, targets: &Targets, log: &mut MistakeList) -> Entry<Vec<String>> {
     table.list("sites", log, |element, before: &[String]| {
         let name = element.as_str()?;
         let shown = brief(name);

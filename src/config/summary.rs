@@ -1,8 +1,10 @@
 //! `sitemon config`: what would run, as a table for people. It holds no secret.
 
+use super::action::{limit_text, task_text};
 use super::notify::when_text;
 use super::value::format_duration;
-use super::{Config, Notify, Telegram};
+use super::{Action, Config, Notify, Telegram};
+use crate::monitor::incident::remediation::When;
 use crate::monitor::render::text::count;
 use crate::monitor::site::{Check, Due, HttpCheck, PushCheck, SendExpect, Site};
 use crate::monitor::time::hours;
@@ -72,6 +74,7 @@ pub fn summary(config: &Config) -> String {
         None => text.push_str("telegram  none: the terminal is the chat\n"),
     }
     text.extend(config.channels.iter().map(notify_line));
+    text.extend(config.actions.iter().map(action_line));
     if let Some(listen) = &config.listen {
         let token = listen.token.as_ref();
         let token = token.map_or(String::new(), |token| format!(", token {token}"));
@@ -98,6 +101,23 @@ fn due(push: &PushCheck) -> String {
         Due::Every(every) => format_duration(*every),
         Due::At(times) => hours::beginnings(times),
     }
+}
+
+fn action_line(action: &Action) -> String {
+    let remediation = &action.remediation;
+    let when = match remediation.when {
+        When::Down => format!("{} down", remediation.sites.join(", ")),
+        When::Offline => "offline".to_owned(),
+    };
+    let auto = remediation.auto.map(|auto| {
+        let (auto, limit) = (format_duration(auto), limit_text(remediation.limit));
+        format!(", by itself after {auto}, {limit}")
+    });
+    let (name, auto) = (&remediation.name, auto.unwrap_or_default());
+    format!(
+        "action    {name}: {}, when {when}{auto}\n",
+        shown(&task_text(&action.task))
+    )
 }
 
 fn expectation(site: &Site) -> String {

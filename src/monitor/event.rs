@@ -2,6 +2,7 @@
 
 use super::bot::added_record::AddedRecord;
 use super::expiry::Subject;
+use super::incident::remediation::{Remediation, RunRequest};
 use super::outbox::Outgoing;
 use super::outbox::channels::{Channel, ChannelSend};
 use super::outbox::message::{CallbackAnswer, Delivery, Requester, Update};
@@ -61,6 +62,11 @@ pub enum Event {
     DeliveredByChannel {
         id: u64,
         delivery: Delivery,
+    },
+    /// An [`Action::Run`] has ended: what came of it, in words, on one line or several.
+    Ran {
+        id: u64,
+        result: String,
     },
     /// A `/check` command got its permit.
     Admitted {
@@ -146,6 +152,11 @@ pub enum Action {
     Send(Outgoing),
     /// Send it by a channel and report [`Event::DeliveredByChannel`].
     SendByChannel(ChannelSend),
+    /// Carry out what the `[[action]]` of this name says, and report [`Event::Ran`].
+    Run {
+        id: u64,
+        request: RunRequest,
+    },
     /// Answer the press of a button. It is not reported on.
     AnswerPress(CallbackAnswer),
     /// Answer a report. That it is saved is said only when it is on disk.
@@ -209,7 +220,7 @@ pub enum Level {
 }
 
 /// What the configuration says besides the sites.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     pub access: Access,
     /// `/check` commands that may run at once.
@@ -228,6 +239,8 @@ pub struct Settings {
     pub heartbeat: bool,
     /// The `[[notify]]` tables.
     pub channels: Vec<Channel>,
+    /// The `[[action]]` tables.
+    pub remediations: Vec<Remediation>,
     /// When this program was built, in Unix seconds: see [`super::time::wall_clock`].
     pub built: i64,
 }

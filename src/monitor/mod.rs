@@ -92,6 +92,8 @@ impl Monitor {
             actions: Actions::default(),
         };
         monitor.outbox.reload_channels(settings.channels);
+        let remediations = monitor.incidents.remediations_mut();
+        remediations.reload(settings.remediations);
         let now = monitor.read_clock(now);
         monitor.take_sites(now, sites.into_iter().map(Into::into).collect());
         monitor
@@ -102,6 +104,7 @@ impl Monitor {
         let stood_still = self.clock.stood_still(now);
         if stood_still {
             self.uplink.on_wakeup(now.moment());
+            self.incidents.remediations_mut().on_wakeup(now.moment());
             self.schedule.on_stall();
         }
         if matches!(event, Event::ClockConfirmed) {
@@ -140,11 +143,13 @@ impl Monitor {
             Event::DeliveredByChannel { id, delivery } => {
                 self.delivered_by_channel(now, id, delivery);
             }
+            Event::Ran { id, result } => self.ran(now, id, &result),
             Event::Admitted { job } => self.admitted(now, job),
             Event::Measured { requester, vitals } => self.answer_stats(now, &requester, &vitals),
             Event::Saved { blocks } => {
                 if let Some(id) = self.save_schedule.done(now.moment(), blocks) {
                     self.outbox.mark_stored(id);
+                    self.start_runs(now.moment(), id);
                 }
                 self.answer_reports(ReportAnswer::Saved);
             }
@@ -200,6 +205,7 @@ impl Monitor {
                 let inspection = self.expiry.next_timeout(moment, &self.sites);
                 checking(dated(inspection.into_iter().chain(roots).min()))
             }
+            Timer::Remediation => checking(self.next_run(moment)),
             Timer::Probe => checking(self.uplink.next_timeout(moment)),
             Timer::Route => self.uplink.next_route(moment),
             Timer::Flapping => flapping::next_timeout(&self.sites, clock_set),
@@ -230,6 +236,11 @@ impl Monitor {
                 let due = self.expiry.is_due(moment);
                 if due && clock_set && !self.schedule.stopping() {
                     self.inspect(*now);
+                }
+            }
+            Timer::Remediation => {
+                if !self.schedule.stopping() {
+                    self.run_by_itself(*now);
                 }
             }
             Timer::Probe => {
@@ -452,7 +463,11 @@ impl Monitor {
         let mutes = sites.iter();
         let mutes = mutes.filter_map(|w| Some((w.name().to_owned(), w.muted_until()?)));
         self.clock.remember_restored(now, muted_until, mutes);
+        let mut remediations = std::mem::take(self.incidents.remediations_mut());
+        let runs = snapshot.runs.as_deref().unwrap_or_default();
+        let unknown = remediations.restore(runs, snapshot.offline_since.is_some(), now);
         self.incidents = persist::incidents(snapshot, now);
+        *self.incidents.remediations_mut() = remediations;
         let waiting = snapshot.alerts.iter().filter(|a| a.channel.is_none());
         let waiting: Vec<Alert> = waiting.map(|a| a.restore(now)).collect();
         let chats = self.bot.chats();
@@ -478,6 +493,9 @@ impl Monitor {
         self.bot.restore_moves(persist::moves(snapshot));
         self.follow_moves();
         self.drop_hidden();
+        for run in unknown {
+            self.tell_of_run(now, &run, "result unknown, as sitemon ended meanwhile");
+        }
         if !snapshot.clean || mutated!("every start was an accident") {
             // A job is not checked again: what it said last holds.
             let asked = self.sites.iter().filter(|w| w.job().is_none());
@@ -516,6 +534,9 @@ impl Monitor {
         self.alerts.reload(settings.quiet, settings.digest);
         self.clock.reload(settings.built);
         self.schedule.reload(settings.heartbeat);
+        self.incidents
+            .remediations_mut()
+            .reload(settings.remediations);
         let dropped = self.outbox.reload_channels(settings.channels);
         self.log_all(Level::Info, dropped);
         self.take_configuration(now, sites, added);

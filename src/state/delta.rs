@@ -103,6 +103,10 @@ pub fn settle(old: &Snapshot, mut new: Snapshot) -> Snapshot {
     pairs(&old.alerts, &mut new.alerts, alert, |old, new| {
         moment(old.at, &mut new.at);
     });
+    let runs = old.runs.iter().flatten().zip(new.runs.iter_mut().flatten());
+    for (old, new) in runs.filter(|(old, new)| old.action == new.action) {
+        moment(old.at, &mut new.at);
+    }
     new
 }
 
@@ -138,6 +142,7 @@ fn plain(snapshot: &Snapshot) -> Snapshot {
         roots: snapshot.roots.clone(),
         moved: snapshot.moved.clone(),
         added: snapshot.added.clone(),
+        runs: snapshot.runs.clone(),
         troubles_since: snapshot.troubles_since.clone(),
         troubles_chats: snapshot.troubles_chats.clone(),
         ..*snapshot

@@ -8,6 +8,7 @@
 //! Tests run beside each other: what one counts is of processes, directories, ports and networks
 //! of its own.
 
+mod actions;
 mod clocks;
 mod command_line;
 mod conversation;

@@ -1,5 +1,6 @@
 //! Draws a day's plan: what there is to watch, and all that goes wrong.
 
+use crate::actions;
 use crate::dice::{Dice, Span, joined};
 use crate::fates::befall;
 use crate::plan::*;
@@ -154,7 +155,9 @@ pub fn day(seed: u64, features: Features) -> Plan {
         sluggish: dice.pick(&[0, 5, 30]),
         confirms: dice.pick(&[SECOND, SECOND, MINUTE, 20 * MINUTE, DAY]),
     };
-    befall(plan)
+    let mut plan = befall(plan);
+    actions::maintain(&mut plan);
+    plan
 }
 
 /// Many sites over many days with little going wrong: `outages` for each site, a cut and a Telegram

@@ -98,12 +98,9 @@ fn hour(sites: usize) -> (u32, f64) {
         max_jobs: 2,
         permits: 7,
         uplink: true,
-        quiet: None,
-        digest: None,
         heartbeat: true,
-        routes: Vec::new(),
-        channels: Vec::new(),
         built: WALL - 1000,
+        ..Settings::default()
     };
     let mut monitor = Monitor::new((0..sites).map(site), settings, now(0), 42);
     let mut coming: BTreeMap<(i64, u32), Event> = BTreeMap::new();

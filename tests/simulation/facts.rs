@@ -1,6 +1,7 @@
 //! What the model knows for certain of a run: when a site was watched and nothing stood between
 //! it and a chat, when it may have been taken to flap, when it was muted.
 
+use crate::actions::maintained;
 use crate::dice::{Span, any_at, any_in, joined, without};
 use crate::plan::*;
 use crate::record::{CheckRun, ProbeRun, Record, Why};
@@ -472,6 +473,9 @@ impl Facts<'_> {
                 let ends = ends.filter(|e| *e >= fed.at);
                 surely.push(Span::new(fed.at + SECOND, ends.min().unwrap_or(to).min(to)));
             }
+        }
+        if let Some(span) = maintained(&self.plan.sites[site]) {
+            maybe.push(span.wider(SECOND, MINUTE));
         }
         (maybe, surely)
     }

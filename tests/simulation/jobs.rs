@@ -79,13 +79,8 @@ impl World {
             },
             max_jobs: 2,
             permits: 7,
-            uplink: false,
-            heartbeat: false,
-            quiet: None,
-            digest: None,
-            routes: Vec::new(),
-            channels: Vec::new(),
             built: BUILT,
+            ..Settings::default()
         }
     }
 

@@ -2,6 +2,7 @@
 //! nothing told that was not so. Written from the specification; it knows the plan and the record
 //! of what happened, and nothing of the code under test.
 
+use crate::actions;
 use crate::channels;
 use crate::dice::{Span, any_at};
 use crate::facts::{DOUBT, Facts, gather};
@@ -64,6 +65,7 @@ pub fn judge(plan: &Plan, record: &Record) -> Judgement {
     truth::about_the_agent(&facts, &heard, &refused, &mut verdict);
     truth::answers(&facts, &mut verdict);
     channels::judge(&facts, &mut verdict);
+    actions::judge(&facts, &mut verdict);
     if record.alerts_left > 0 && !plan.writes_cost() {
         verdict
             .faults

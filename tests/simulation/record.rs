@@ -1,5 +1,6 @@
 //! What happened in a run, as an observer outside sees it.
 
+use crate::actions::ActionRun;
 use crate::dice::Span;
 
 /// Why a check ended as it did.
@@ -120,6 +121,7 @@ pub struct Record {
     pub arrivals: Vec<Arrival>,
     pub attempts: Vec<Attempt>,
     pub by_channels: Vec<ChannelAttempt>,
+    pub runs: Vec<ActionRun>,
     pub lives: Vec<Life>,
     /// When the clock was doubted.
     pub doubted: Vec<Span>,

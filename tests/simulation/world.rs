@@ -1,6 +1,7 @@
 //! Lives through a plan: the machine, its clocks, the process and its end. What the process asks
 //! of the world is in `hands`.
 
+use crate::actions;
 use crate::channels;
 use crate::dice::{Dice, Span, any_at};
 use crate::hands::routes;
@@ -87,6 +88,8 @@ pub struct World<'p> {
     pub dice: Dice,
     /// Of its own, so that a day is the same without channels.
     pub channel_dice: Dice,
+    /// The same for actions.
+    pub action_dice: Dice,
     /// Channels that something is under way by.
     pub channels_busy: Vec<String>,
     pub now: i64,
@@ -143,6 +146,7 @@ pub fn live(plan: &Plan) -> Record {
         plan,
         dice: Dice::new(plan.seed.rotate_left(17)),
         channel_dice: Dice::new(plan.seed.rotate_left(29)),
+        action_dice: Dice::new(plan.seed.rotate_left(41)),
         channels_busy: Vec::new(),
         now: 0,
         monitor: None,
@@ -404,6 +408,7 @@ impl World<'_> {
             Action::SendByChannel(send) => self.send_by_channel(send),
             // Jobs have a simulation of their own.
             Action::AnswerReport { .. } => {}
+            Action::Run { id, request } => self.run_action(id, request),
             Action::Heartbeat | Action::AnswerPress(_) | Action::Log(..) => {}
         }
     }
@@ -460,12 +465,11 @@ impl World<'_> {
             max_jobs: 2,
             permits: 7,
             uplink: self.plan.uplink,
-            heartbeat: false,
-            quiet: None,
-            digest: None,
             routes: routes(self.plan.routes),
             channels: channels::configured(self.plan),
+            remediations: actions::configured(self.plan),
             built: BUILT,
+            ..Settings::default()
         }
     }
 

@@ -117,11 +117,8 @@ impl Day {
             permits: 7,
             uplink: true,
             heartbeat: true,
-            quiet: None,
-            digest: None,
-            routes: Vec::new(),
-            channels: Vec::new(),
             built: 1_700_000_000,
+            ..Settings::default()
         };
         let names = scene.sites.iter().enumerate();
         let mut day = Day {

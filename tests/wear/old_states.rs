@@ -56,13 +56,8 @@ impl Next {
             },
             max_jobs: 2,
             permits: 7,
-            uplink: false,
-            heartbeat: false,
-            quiet: None,
-            digest: None,
-            routes: Vec::new(),
-            channels: Vec::new(),
             built: 1_700_000_000,
+            ..Settings::default()
         };
         let mut next = Next {
             monitor: Monitor::new(sites(), settings, now(0), 1),

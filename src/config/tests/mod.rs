@@ -1,5 +1,6 @@
 //! Whole configurations: what they mean, and every mistake with its text.
 
+mod actions;
 mod conditions;
 mod endpoints;
 mod kinds;

@@ -2,7 +2,8 @@
 
 use super::sound;
 use crate::config::keys::{
-    AGENT, Key, LISTEN, LOGIN, NOTIFY, SITE, Section, TELEGRAM, ValueType, Visibility,
+    ACTION, AGENT, Key, LISTEN, LOGIN, NOTIFY, REQUEST, SITE, Section, TELEGRAM, ValueType,
+    Visibility,
 };
 use crate::config::scheme::{Scheme, listed};
 use crate::config::value::{LONGEST_DURATION, format_duration};
@@ -43,6 +44,11 @@ fn reference() -> String {
             &NOTIFY,
             "A table for each further channel of alerts: [notify.md](notify.md).",
         ),
+        (
+            &ACTION,
+            "A table for what may be done about an outage, by a button or by itself: [actions.md](actions.md).",
+        ),
+        (&REQUEST, "A table in an `[[action]]`: an HTTP request."),
         (
             &LISTEN,
             "Metrics for Prometheus, by HTTP: [metrics.md](metrics.md). Without this table nothing is listened on.",

@@ -503,7 +503,9 @@ fn tables_have_the_right_shape_and_known_names() {
     );
     wrong(
         "[x]",
-        &["1:2: unknown table `x`; the file has telegram, agent, defaults, site, notify, listen"],
+        &[
+            "1:2: unknown table `x`; the file has telegram, agent, defaults, site, notify, action, listen",
+        ],
     );
     wrong(
         "[defaults]\nurl='x'\nafter='x'",
@@ -530,7 +532,7 @@ fn tables_have_the_right_shape_and_known_names() {
     wrong(
         "\"Bearer x\" = 1",
         &[
-            "1:2: unknown table `Bearer…`; the file has telegram, agent, defaults, site, notify, listen",
+            "1:2: unknown table `Bearer…`; the file has telegram, agent, defaults, site, notify, action, listen",
         ],
     );
     wrong(

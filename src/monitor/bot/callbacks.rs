@@ -11,7 +11,7 @@ use crate::monitor::outbox::message::{CallbackAnswer, Press};
 use crate::monitor::render::replies::by;
 use crate::monitor::time::text::lasting;
 
-const GONE: &str = "That is too old: I no longer watch that site.";
+pub(super) const GONE: &str = "That is too old: I no longer watch that site.";
 
 impl Execution<'_> {
     /// Chats and users that may not command get nothing, not even the answer that would let their
@@ -39,6 +39,10 @@ impl Execution<'_> {
             Some(CallbackData::Alert(button, numbers)) => {
                 self.alert_button(press, button, &numbers)
             }
+            Some(CallbackData::Run { action, incident }) => {
+                self.run_button(press, &action, incident)
+            }
+            Some(CallbackData::Confirm { yes, question }) => self.confirm(press, yes, question),
             None => {
                 let unknown = "That is too old: I no longer know this button.";
                 self.take_buttons(press, unknown.to_owned())
@@ -162,7 +166,7 @@ impl Execution<'_> {
     }
 
     /// The buttons of a message that make no sense any more go, its text stays. Gives `text` back.
-    fn take_buttons(&mut self, press: &Press, text: String) -> String {
+    pub(super) fn take_buttons(&mut self, press: &Press, text: String) -> String {
         if let (Some(message_id), Some(html)) = (press.message(), press.html.clone()) {
             self.outbox.push_reply(Reply {
                 edit: Some(message_id),

@@ -56,6 +56,10 @@ pub enum Command {
     Remove {
         name: String,
     },
+    /// Of an action; without a name all are listed.
+    Run {
+        name: Option<String>,
+    },
     Stats,
     Help,
     /// A command that lacks what it needs or has it wrong: the sentence to answer with.
@@ -66,12 +70,13 @@ pub enum Command {
 
 /// Name and one line of each command, for `/help` and `setMyCommands`: in the order of use, from an
 /// alert on.
-pub const COMMANDS: [(&str, &str); 16] = [
+pub const COMMANDS: [(&str, &str); 17] = [
     ("status", "how things are: [group]"),
     ("check", "check now: [names or group]"),
     ("ack", "I am on it, no more reminders: [number]"),
     ("mute", "no alerts for a while: [name] [30m 1h 2d]"),
     ("unmute", "alerts again: [name]"),
+    ("run", "run an action of sitemon.conf: [name]"),
     ("site", "one site in detail: name"),
     ("incidents", "the last outages: [name]"),
     ("history", "the last 10 checks: name"),
@@ -104,6 +109,7 @@ impl Command {
             Command::Remove { .. } => format!("/remove {name}"),
             Command::Ack { .. }
             | Command::Add { .. }
+            | Command::Run { .. }
             | Command::Stats
             | Command::Help
             | Command::Wrong(_)
@@ -159,6 +165,7 @@ pub fn parse(
         "resume" => needed(|name| Command::Resume { name }),
         "add" => parse_add(rest),
         "remove" => needed(|name| Command::Remove { name }),
+        "run" => Command::Run { name: name() },
         "stats" => Command::Stats,
         "help" | "start" => Command::Help,
         word => Command::NotOurs(nearest_command(word)),

@@ -5,6 +5,7 @@ use crate::monitor::bot::command::{self, Command};
 use crate::monitor::bot::name_resolution::{Unresolved, VisibleSites};
 use crate::monitor::bot::stale_commands::is_stale;
 use crate::monitor::bot::{Bot, ReplyContent, views};
+use crate::monitor::incident::remediation::Asked;
 use crate::monitor::incident::{Acknowledged, Incident};
 use crate::monitor::outbox::Outbox;
 use crate::monitor::outbox::message::{CONSOLE, Content, Incoming, Press, Requester, Update};
@@ -64,6 +65,13 @@ pub(crate) enum Order {
         by: Acknowledged,
         note: AlertNote,
     },
+    /// An action is to run, as a user has confirmed.
+    Run {
+        action: String,
+        /// What its button was under the alert of.
+        incident: Option<u32>,
+        asked: Asked,
+    },
     Pause(usize),
     Resume(usize),
     /// A site that was added in a chat is not watched any more.
@@ -108,6 +116,8 @@ pub(crate) struct Execution<'a> {
     pub outbox: &'a mut Outbox,
     pub actions: &'a mut Actions,
     pub orders: Vec<Order>,
+    /// The number of the update.
+    pub update: i64,
 }
 
 impl Execution<'_> {
@@ -356,6 +366,7 @@ impl Execution<'_> {
                     None => return Ok(None),
                 }
             }
+            Command::Run { name } => return Ok(Some(self.run(requester, name.as_deref()))),
             Command::Remove { name } => self.remove(requester, name)?,
             Command::Stats => {
                 let requester = requester.clone();

@@ -10,6 +10,7 @@ pub(crate) mod commands;
 pub(crate) mod moved_chats;
 pub mod name_resolution;
 pub mod nearest;
+pub(crate) mod run_questions;
 pub(crate) mod stale_commands;
 pub(crate) mod strangers;
 pub(crate) mod views;
@@ -17,6 +18,7 @@ pub(crate) mod views;
 use crate::monitor::bot::added_record::AddedRecord;
 use crate::monitor::bot::added_sites::AddedSites;
 use crate::monitor::bot::checks::CheckJobs;
+use crate::monitor::bot::run_questions::RunQuestions;
 use crate::monitor::bot::stale_commands::StaleCommands;
 use crate::monitor::bot::strangers::Strangers;
 use crate::monitor::outbox::message::{Button, Requester};
@@ -43,6 +45,7 @@ pub struct Bot {
     last_update: Option<i64>,
     stale: StaleCommands,
     strangers: Strangers,
+    questions: RunQuestions,
 }
 
 impl Bot {
@@ -57,6 +60,7 @@ impl Bot {
             last_update: None,
             stale: StaleCommands::default(),
             strangers: Strangers::default(),
+            questions: RunQuestions::default(),
         }
     }
 

@@ -78,7 +78,7 @@ fn composed(name: &str) -> String {
 }
 
 /// The same for comparison without regard to capitals.
-fn folded(name: &str) -> String {
+pub(super) fn folded(name: &str) -> String {
     composed(&name.to_lowercase())
 }
 
@@ -124,7 +124,7 @@ pub(crate) struct VisibleSites<'a> {
 }
 
 impl<'a> VisibleSites<'a> {
-    fn iter(self) -> impl Iterator<Item = (usize, &'a Site)> + Clone {
+    pub(super) fn iter(self) -> impl Iterator<Item = (usize, &'a Site)> + Clone {
         let visible = self.sites.visible(self.chat).into_iter();
         visible.map(move |at| (at, self.sites[at].config().as_ref()))
     }

@@ -1,8 +1,10 @@
 //! Incidents: one outage each, numbered, from down to up, and which user acknowledged it.
 
 pub mod record;
+pub mod remediation;
 pub(crate) mod unclean_stop;
 
+use crate::monitor::incident::remediation::Remediations;
 use crate::monitor::incident::unclean_stop::UncleanStop;
 use crate::monitor::site::access::{CONSOLE, may_see};
 use crate::monitor::site::table::Sites;
@@ -97,6 +99,11 @@ impl Incident {
         end.since(self.start).saturating_sub(self.unjudged)
     }
 
+    /// When it will have lasted so long, if it is judged until then.
+    pub fn lasts_at(&self, length: Duration) -> Moment {
+        self.start + self.unjudged + length
+    }
+
     /// How long it lasted of a span, of which the site was down for `down` by its history; `None` when
     /// it was before or after that.
     pub fn length_within(
@@ -177,6 +184,7 @@ pub struct Incidents {
     last_number: u32,
     /// An unclean stop that is still to be notified.
     unclean_stop: Option<UncleanStop>,
+    remediations: Remediations,
 }
 
 impl Incidents {

@@ -26,6 +26,13 @@ pub enum CallbackData {
     Refresh(String),
     /// Something about these incidents, which the message is about.
     Alert(AlertButton, Vec<u32>),
+    /// To ask whether the action of this [`key`] is to run, because of an incident if of one.
+    Run {
+        action: String,
+        incident: Option<u32>,
+    },
+    /// The answer to that question, by its number.
+    Confirm { yes: bool, question: i64 },
 }
 
 /// What can be done about an outage.
@@ -79,6 +86,21 @@ impl CallbackData {
                 let (_, _, deed, _) = ALERT_BUTTONS.iter().find(|(l, ..)| *l == letter)?;
                 CallbackData::Alert(*deed, read_numbers(chars.as_str())?)
             }
+            '>' => {
+                let (action, number) = rest.split_once(' ')?;
+                let incident = match number {
+                    "" => None,
+                    number => Some(read_number(number)?),
+                };
+                CallbackData::Run {
+                    action: action.to_owned(),
+                    incident,
+                }
+            }
+            'y' | 'n' => CallbackData::Confirm {
+                yes: kind == 'y',
+                question: read_number(rest)?,
+            },
             _ => return None,
         })
     }
@@ -94,6 +116,13 @@ impl CallbackData {
                     .find(|(_, _, d, _)| d == deed)
                     .map_or('?', |d| d.0);
                 format!("!{letter}{}", write_numbers(numbers))
+            }
+            CallbackData::Run { action, incident } => {
+                let number = incident.map(|number| number.to_string());
+                format!(">{action} {}", number.unwrap_or_default())
+            }
+            CallbackData::Confirm { yes, question } => {
+                format!("{}{question}", if *yes { 'y' } else { 'n' })
             }
         }
     }
@@ -173,12 +202,18 @@ fn write_numbers(numbers: &[u32]) -> String {
     }
 }
 
+/// Digits alone, without a sign.
+fn read_number<T: std::str::FromStr>(text: &str) -> Option<T> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|_| digits)
+}
+
 fn read_numbers(text: &str) -> Option<Vec<u32>> {
     let (first, digits) = text.split_once(':').unwrap_or((text, ""));
-    if !first.bytes().all(|b| b.is_ascii_digit()) || digits.len() > DIGITS {
+    if digits.len() > DIGITS {
         return None;
     }
-    let first: u32 = first.parse().ok()?;
+    let first: u32 = read_number(first)?;
     let mut numbers = vec![first];
     for (at, c) in (0..).zip(digits.chars()) {
         let digit = c.to_digit(16)?;

@@ -284,12 +284,19 @@ impl Outbox {
     }
 
     /// Puts `note` under an alert, if its text is still known, when its buttons are brought up to date:
-    /// see [`Outbox::outdate_keyboard`].
-    pub fn note(&mut self, chat: i64, message_id: i64, note: &str) {
-        if let Some(html) = self.keyboards.get(chat, message_id) {
-            let html = keyboards::noted(html, note);
-            self.keyboards.remember(chat, message_id, html);
-        }
+    /// see [`Outbox::outdate_keyboard`]. Whether it is.
+    pub fn note(&mut self, chat: i64, message_id: i64, note: &str) -> bool {
+        let Some(html) = self.keyboards.get(chat, message_id) else {
+            return false;
+        };
+        let html = keyboards::noted(html, note);
+        self.keyboards.remember(chat, message_id, html);
+        true
+    }
+
+    /// Nothing could be sent to chats of late.
+    pub fn is_failing(&self) -> bool {
+        self.failing_since.is_some() && self.in_flight.is_empty()
     }
 
     /// Puts `note` under an alert that says `html`, as far as is known, with its new buttons.

@@ -1,7 +1,7 @@
 //! What a message must know of incidents and sites at the moment it goes out.
 
 use crate::monitor::incident::{Incident, Incidents};
-use crate::monitor::outbox::callback_data::{self, AlertButton};
+use crate::monitor::outbox::callback_data::{self, AlertButton, CallbackData};
 use crate::monitor::outbox::message::{Button, CONSOLE};
 use crate::monitor::render::text::named;
 use crate::monitor::site::table::Sites;
@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Sites that a mark names.
 const NAMED: usize = 10;
+/// Actions that an alert has buttons of.
+const MOST_ACTIONS: usize = 6;
 
 pub(crate) struct SendContext<'a> {
     pub incidents: &'a Incidents,
@@ -85,8 +87,27 @@ impl<'a> SendContext<'a> {
                 .to_vec()
         };
         let row = |deeds: Vec<AlertButton>| deeds.iter().map(|d| d.button(&numbers)).collect();
-        let rows = [row(first), row(second)].into_iter();
-        rows.filter(|row: &Vec<Button>| !row.is_empty()).collect()
+        let mut rows = vec![row(first), row(second)];
+        rows.extend(self.action_buttons(&open));
+        rows.retain(|row: &Vec<Button>| !row.is_empty());
+        rows
+    }
+
+    /// One for each action that is for a site of these incidents.
+    fn action_buttons(&self, open: &[&Incident]) -> Vec<Vec<Button>> {
+        let actions = self.incidents.remediations().iter();
+        let buttons = actions.filter_map(|action| {
+            let of_it = |i: &&&Incident| {
+                let site = self.sites.named(i.site());
+                site.is_some_and(|site| action.is_for(site.config()))
+            };
+            let data = CallbackData::Run {
+                action: callback_data::key(&action.name),
+                incident: Some(open.iter().find(of_it)?.number()),
+            };
+            Some(data.button(&action.name))
+        });
+        callback_data::rows(buttons.take(MOST_ACTIONS))
     }
 }
 

@@ -80,6 +80,7 @@ impl Lasting<'_> {
             route: self.uplink.remembered_route(),
             registries: Vec::new(),
             roots: self.expiry.root_records(),
+            runs: Some(self.incidents.remediations().records(now)).filter(|runs| !runs.is_empty()),
             moved: moves.flat_map(|&(from, to)| [from, to]).collect(),
             sites: sites.map(|w| self.record(w, now)).collect(),
             incidents: incidents

@@ -7,6 +7,7 @@ pub use crate::monitor::bot::added_record::AddedRecord;
 use crate::monitor::expiry::Subject;
 use crate::monitor::expiry::records::{ExpiryRecord, RootRecord};
 use crate::monitor::incident::record::IncidentRecord;
+use crate::monitor::incident::remediation::RunRecord;
 use crate::monitor::site::job::JobRecord;
 use crate::monitor::site::outcome::Expiry;
 use crate::monitor::site::printable::{ADDRESS, CAUSE, MESSAGE, NAME, line, lines};
@@ -46,6 +47,8 @@ pub struct Snapshot {
     pub roots: Vec<RootRecord>,
     /// Sites that were added in the chat.
     pub added: Option<Vec<AddedRecord>>,
+    /// Runs of actions, oldest first.
+    pub runs: Option<Vec<RunRecord>>,
     pub sites: Vec<SiteRecord>,
     pub incidents: Vec<IncidentRecord>,
     pub alerts: Vec<AlertRecord>,
@@ -172,6 +175,13 @@ impl Snapshot {
             clean_some(&mut incident.acknowledged_name, NAME);
             let channels = incident.escalated.iter_mut().flatten();
             channels.for_each(|name| clean(name, NAME));
+        }
+        for run in self.runs.iter_mut().flatten() {
+            clean(&mut run.action, NAME);
+            clean(&mut run.site, NAME);
+            if let Some(asked) = &mut run.asked {
+                clean(&mut asked.name, NAME);
+            }
         }
         for alert in &mut self.alerts {
             clean(&mut alert.news, NAME);

@@ -5,6 +5,7 @@ pub mod details;
 pub mod metrics;
 pub mod picture;
 pub mod replies;
+pub(crate) mod runs;
 pub(crate) mod state_counts;
 pub mod stats;
 pub mod text;

@@ -9,13 +9,16 @@ use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::bot::commands::{AlertNote, Execution, Order, View, about_site, by_user};
 use crate::monitor::bot::moved_chats::Move;
 use crate::monitor::incident::Incident;
+use crate::monitor::incident::remediation::{Asked, Run, RunRequest, Surroundings};
 use crate::monitor::judge::flapping;
-use crate::monitor::outbox::DeliveryEffect;
 use crate::monitor::outbox::channels::ChannelEffect;
 use crate::monitor::outbox::message::{Delivery, Requester, Update};
 use crate::monitor::outbox::send_context::SendContext;
+use crate::monitor::outbox::{DeliveryEffect, Reply};
 use crate::monitor::render::details::SiteDetails;
+use crate::monitor::render::runs;
 use crate::monitor::render::stats::{self, Tally, Vitals};
+use crate::monitor::render::text::escape;
 use crate::monitor::site::Site;
 use crate::monitor::site::flapping::ChangeNotice;
 use crate::monitor::site::outcome::Outcome;
@@ -26,6 +29,9 @@ use crate::monitor::time::{Moment, Now, text};
 use crate::monitor::uplink::route::Route;
 use crate::monitor::{Action, Level, Monitor};
 use std::time::Duration;
+
+/// Before an action runs by itself the uplink is seen to be up, by a probe that is no older than this.
+const PROBED_WITHIN: Duration = Duration::from_secs(60);
 
 impl Monitor {
     /// Queues alerts, for chats and channels, and has them written.
@@ -244,6 +250,10 @@ impl Monitor {
         let (alerts, first) = self.save_schedule.failed(now.moment());
         if let Some(id) = alerts {
             self.outbox.mark_stored(id);
+            for run in self.incidents.remediations_mut().on_save_failed(id) {
+                let result = format!("not run, as the state cannot be written ({reason})");
+                self.tell_of_run(now, &run, &result);
+            }
         }
         self.answer_reports(ReportAnswer::Unsaved);
         if first {
@@ -506,6 +516,7 @@ impl Monitor {
             outbox: &mut self.outbox,
             actions: &mut self.actions,
             orders: Vec::new(),
+            update: update.id,
         };
         for order in execution.on_update(update) {
             self.execute(now, order);
@@ -544,6 +555,11 @@ impl Monitor {
                 let open: Vec<u32> = open.map(|i| i.number()).collect();
                 self.note_in_alerts(moment, &open, note);
             }
+            Order::Run {
+                action,
+                incident,
+                asked,
+            } => return self.run_for(now, &action, incident, asked),
             Order::Acknowledge {
                 incidents,
                 by,
@@ -575,6 +591,147 @@ impl Monitor {
             }
         }
         self.save_schedule.immediately();
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        let muted = self.alerts.muted_until();
+        Surroundings {
+            muted_until: muted.filter(|_| !mutated!("run an action while all is muted")),
+            clock_set: self.clock.is_set() || mutated!("run an action by a clock that is doubted"),
+            offline_since: self.uplink.offline_since(),
+        }
+    }
+
+    /// When [`Monitor::run_by_itself`] has something to do that no event brings about.
+    pub(crate) fn next_run(&self, now: Moment) -> Option<Moment> {
+        let due = self.incidents.due_runs(&self.sites, self.surroundings());
+        due.iter().map(|run| run.at).filter(|at| *at > now).min()
+    }
+
+    /// Requests the runs that are due by themselves.
+    pub(crate) fn run_by_itself(&mut self, now: Now) {
+        let moment = now.moment();
+        for due in self.incidents.due_runs(&self.sites, self.surroundings()) {
+            let recent = Moment(moment.0 - PROBED_WITHIN.as_millis() as i64);
+            let probed = due.elsewhere && self.uplink.has_targets();
+            if due.at <= moment
+                && (!probed
+                    || mutated!("run an action without a look at the uplink")
+                    || self
+                        .uplink
+                        .result_since(due.at.max(recent), false)
+                        .is_some_and(|result| result.up))
+            {
+                self.request_run(now, due.request);
+            }
+        }
+    }
+
+    /// A user has confirmed that an action is to run, because of this incident if of one.
+    fn run_for(&mut self, now: Now, action: &str, incident: Option<u32>, asked: Asked) {
+        let all = self.incidents.remediations();
+        let Some(remediation) = all.named(action).filter(|r| !all.is_under_way(&r.name)) else {
+            return;
+        };
+        let of_it = |i: &&Incident| {
+            let site = self.sites.named(i.site());
+            let seen = i.visible_to(asked.chat, &self.sites);
+            seen && site.is_some_and(|site| remediation.is_for(site.config()))
+        };
+        let known = incident.and_then(|number| self.incidents.get(number));
+        let incident = known.or_else(|| self.incidents.iter_open().find(of_it));
+        let only = match remediation.sites.as_slice() {
+            [site] => site.as_str(),
+            _ => "",
+        };
+        let site = self.sites.named(incident.map_or(only, Incident::site));
+        let request = RunRequest {
+            action: remediation.name.clone(),
+            site: site.map_or("", |site| site.name()).to_owned(),
+            state: site.map_or("", |site| site.state().word()).to_owned(),
+            cause: incident.map_or("", Incident::cause).to_owned(),
+            incident: incident.map(Incident::number),
+            asked: Some(asked),
+        };
+        self.request_run(now, request);
+    }
+
+    fn request_run(&mut self, now: Now, request: RunRequest) {
+        let id = self.outbox.take_id();
+        let covers = (
+            self.incidents.next_number() - 1,
+            self.uplink.offline_since().is_some(),
+        );
+        let all = self.incidents.remediations_mut();
+        all.request(id, request, covers, now.moment());
+        if mutated!("run an action before that is on disk") {
+            self.start_runs(now.moment(), id);
+        }
+        self.save_schedule.immediately();
+    }
+
+    /// What was requested up to this id is on disk.
+    pub(crate) fn start_runs(&mut self, now: Moment, id: u64) {
+        let around = self.surroundings();
+        let started = self
+            .incidents
+            .start_saved_runs(id, &self.sites, around, now);
+        for (id, request) in started {
+            self.actions.log(Level::Info, runs::begins(&request));
+            self.actions.push(Action::Run { id, request });
+        }
+    }
+
+    /// A run has ended.
+    pub(crate) fn ran(&mut self, now: Now, id: u64, result: &str) {
+        let all = self.incidents.remediations_mut();
+        if let Some(run) = all.on_ended(id, now.moment()) {
+            self.save_schedule.immediately();
+            self.tell_of_run(now, &run, result);
+        }
+    }
+
+    /// The result of a run takes the place of the question, and stands under the alerts of its incident;
+    /// where their text is not known any more, or they have not arrived, it is an alert of its own.
+    pub(crate) fn tell_of_run(&mut self, now: Now, run: &Run, result: &str) {
+        let moment = now.moment();
+        let request = &run.request;
+        let text = runs::result(request, result, true);
+        self.actions.log(Level::Info, text.clone());
+        let asked = request.asked.as_ref();
+        // Of a run of before a restart the question is not asked any more.
+        let answered = asked.filter(|_| run.id != 0);
+        if let Some(asked) = answered {
+            self.outbox.push_reply(Reply {
+                topic: asked.topic,
+                edit: asked.message,
+                ..Reply::new(asked.chat, format!("⚙️ {}", escape(&text)), moment)
+            });
+        }
+        let site = self.sites.named(&request.site);
+        let mut chats = match (site, request.incident) {
+            (Some(site), Some(_)) => self.bot.access().chats_of(site.config()),
+            (None, Some(number)) => {
+                let messages = self.incidents.messages_of(&[number]);
+                messages.into_iter().map(|(chat, _)| chat).collect()
+            }
+            _ if asked.is_none() => self.bot.chats().to_vec(),
+            _ => asked.map(|asked| asked.chat).into_iter().collect(),
+        };
+        let incidents: Vec<u32> = request.incident.into_iter().collect();
+        let context = SendContext::new(&self.incidents, &self.sites, moment);
+        for (chat, message_id) in self.incidents.messages_of(&incidents) {
+            let many = !context.part_of(chat, message_id, &incidents).is_empty();
+            let note = format!("⚙️ {}", escape(&runs::result(request, result, many)));
+            if !self.outbox.is_failing() && self.outbox.note(chat, message_id, &note) {
+                self.outbox.outdate_keyboard(chat, message_id);
+                chats.retain(|known| *known != chat);
+            }
+        }
+        chats.retain(|chat| answered.is_none_or(|asked| asked.chat != *chat));
+        if !chats.is_empty() {
+            self.notify_chats(now, chats, text);
+        }
     }
 
     /// Pauses or resumes a site: its name.

@@ -52,6 +52,7 @@ impl Monitor {
             let length = |number| self.incidents.get(number).map(|i| i.length(now));
             self.outbox.relength(length);
         }
+        self.incidents.remediations_mut().redate(redating);
         self.incidents.on_clock_set(moment);
         for watched in self.sites.iter_mut() {
             watched.clock_is_set(moment, redating);
@@ -222,6 +223,7 @@ impl Monitor {
                     period,
                     goes_on,
                 } => {
+                    self.incidents.remediations_mut().on_online();
                     for at in unjudged {
                         // The outage of a site that was down before goes on, but not by that time.
                         let name = self.sites[at].name();

@@ -12,6 +12,8 @@ pub(in crate::monitor) enum Timer {
     Job,
     /// A certificate or domain is to be inspected, or the end of root certificates to be told.
     Inspection,
+    /// An action is to run by itself.
+    Remediation,
     /// The uplink is to be probed, for a pending down or while it has a fault.
     Probe,
     /// Telegram is to be asked by another way, or an earlier one to be tried.
@@ -37,11 +39,12 @@ pub(in crate::monitor) enum Timer {
 }
 
 impl Timer {
-    pub const ALL: [Timer; 17] = [
+    pub const ALL: [Timer; 18] = [
         Timer::Maintenance,
         Timer::Check,
         Timer::Job,
         Timer::Inspection,
+        Timer::Remediation,
         Timer::Probe,
         Timer::Route,
         Timer::Flapping,

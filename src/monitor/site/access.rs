@@ -8,7 +8,7 @@ use crate::monitor::site::table::Sites;
 pub const CONSOLE: i64 = 0;
 
 /// Which chats and users may give commands, and which chats get the alerts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     pub chats: Vec<i64>,
     /// In these chats only these users; `None` = all users in them.

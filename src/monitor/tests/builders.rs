@@ -63,13 +63,8 @@ pub fn settings(access: Access) -> Settings {
         access,
         max_jobs: 2,
         permits: 7,
-        uplink: false,
-        heartbeat: false,
-        quiet: None,
-        digest: None,
-        routes: Vec::new(),
-        channels: Vec::new(),
         built: BUILT,
+        ..Settings::default()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Messages of rarer cases, for [`super::messages::transcript`].
 
+use super::actions::action;
 use super::messages::{asks, asks_from, comes, composed, press, seen, show, show_log, title};
 use super::wording::{alert, lasted};
 use super::world::*;
@@ -133,6 +134,47 @@ pub(super) fn buttons(text: &mut String) {
     world.ask("/pause blog");
     world.ask("/site blog");
     press(text, &mut world, "Resume");
+}
+
+pub(super) fn actions(text: &mut String) {
+    title(text, "Actions");
+    let mut world = World::of(&["blog", "shop"]);
+    let modem = action("restart modem", Some(10 * MINUTE));
+    world.set_actions(vec![modem, action("wake nas", None)]);
+    world.pass(130);
+    for name in ["blog", "shop"] {
+        world.fate(name, bad());
+    }
+    world.received();
+    comes(text, &mut world, 90);
+    asks(text, &mut world, "/run");
+    asks(text, &mut world, "/run wake");
+    press(text, &mut world, "No");
+    world.run_result = Some("exit code 3\nno such device\ngiving up");
+    press(text, &mut world, "restart modem");
+    press(text, &mut world, "Yes");
+    comes(text, &mut world, 5);
+    world.run_result = None;
+    press(text, &mut world, "wake nas");
+    press(text, &mut world, "Yes");
+    asks(text, &mut world, "/run wake");
+    asks(text, &mut world, "/run router");
+    let snapshot = world.monitor.snapshot(world.now());
+    world.restart(vec![site("blog"), site("shop")], &snapshot, 30);
+    comes(text, &mut world, 5);
+    world.run_result = Some("HTTP 200");
+    for name in ["blog", "shop"] {
+        world.fate(name, good(40));
+    }
+    world.pass(120);
+    world.fate("blog", bad());
+    world.pass(90);
+    world.received();
+    comes(text, &mut world, 10 * MINUTE);
+    world.fate("blog", good(40));
+    world.pass(120);
+    world.set_actions(Vec::new());
+    asks(text, &mut world, "/run");
 }
 
 pub(super) fn queue(text: &mut String) {

@@ -1,6 +1,7 @@
 //! The monitor stepped like a protocol core: virtual time, scripted outcomes, transcripts.
 
 mod access;
+mod actions;
 mod added;
 mod alerts;
 pub(crate) mod builders;

@@ -1,5 +1,6 @@
 //! Each timer in turn is due, is what the monitor wants to be woken for, and is over when it was.
 
+use super::actions::action;
 use super::channels::channel;
 use super::jobs::job;
 use super::world::*;
@@ -77,6 +78,11 @@ fn arrange(timer: Timer) -> World {
             }
         }
         Timer::Reminder => {
+            world.fate("blog", bad());
+            world.pass(300);
+        }
+        Timer::Remediation => {
+            world.set_actions(vec![action("restart", Some(600))]);
             world.fate("blog", bad());
             world.pass(300);
         }

@@ -1,6 +1,7 @@
 //! A world around the monitor: sites with fates, chats that answer, a disk, and a clock of its own.
 
 use crate::monitor::history::Extent;
+use crate::monitor::incident::remediation::{Remediation, RunRequest};
 use crate::monitor::outbox::Outgoing;
 use crate::monitor::outbox::channels::{Channel, ChannelSend};
 use crate::monitor::outbox::message::{
@@ -73,6 +74,12 @@ pub struct World {
     pub channel_attempts: usize,
     /// See [`World::set_channels`].
     channels: Vec<Channel>,
+    /// See [`World::set_actions`].
+    actions: Vec<Remediation>,
+    /// Runs of actions, with the second they were started in.
+    pub runs: Vec<(i64, RunRequest)>,
+    /// What comes of one; without it none ends.
+    pub run_result: Option<&'static str>,
     pub disk_full: bool,
     /// Messages are kept with the addresses of sites, which else would be in every down alert.
     pub links: bool,
@@ -189,6 +196,9 @@ impl World {
             by_channels: Vec::new(),
             channel_attempts: 0,
             channels: Vec::new(),
+            actions: Vec::new(),
+            runs: Vec::new(),
+            run_result: Some("HTTP 200"),
             disk_full: false,
             links: false,
             expiries: VecDeque::new(),
@@ -218,6 +228,13 @@ impl World {
     pub fn set_channels(&mut self, channels: Vec<Channel>) {
         self.monitor.outbox.reload_channels(channels.clone());
         self.channels = channels;
+    }
+
+    /// The actions of this and of later runs of the agent.
+    pub fn set_actions(&mut self, actions: Vec<Remediation>) {
+        let remediations = self.monitor.incidents.remediations_mut();
+        remediations.reload(actions.clone());
+        self.actions = actions;
     }
 
     pub fn now(&self) -> Now {
@@ -412,6 +429,7 @@ impl World {
         next.next_update = self.next_update;
         next.next_message = self.next_message;
         next.set_channels(self.channels.clone());
+        next.set_actions(self.actions.clone());
         let now = Now {
             uptime: Duration::ZERO,
             wall,
@@ -545,6 +563,12 @@ impl World {
                     self.by_channels.push((self.clock / 1000, send));
                 }
                 vec![Event::DeliveredByChannel { id, delivery }]
+            }
+            Action::Run { id, request } => {
+                self.runs.push((self.clock / 1000, request));
+                let result = self.run_result.map(str::to_owned);
+                let ended = result.map(|result| Event::Ran { id, result });
+                ended.into_iter().collect()
             }
             Action::Log(_, text) => {
                 self.logs.push(text);

@@ -213,6 +213,13 @@ impl Uplink {
         self.has_fault(UplinkFault::NoConnection) && self.contradicted < CONTRADICTIONS
     }
 
+    /// Since when our own connection is gone.
+    pub fn offline_since(&self) -> Option<Moment> {
+        let mut faults = self.faults.iter().filter(|_| self.is_down());
+        let gone = faults.find(|(fault, _)| *fault == UplinkFault::NoConnection);
+        gone.map(|(_, since)| *since)
+    }
+
     /// There are targets to ask.
     pub fn has_targets(&self) -> bool {
         self.has_targets

@@ -1,0 +1,164 @@
+//! What programs leave behind: descendants whose parents have ended become children of ours
+//! (PR_SET_CHILD_SUBREAPER in prctl(2)), and are ended and waited for.
+//!
+//! Which program such a child came from is not known. It is ended when it is older than every program
+//! that runs now; programs run for a bounded time. It is never waited for by `waitpid(-1)`, which would
+//! take the programs' own statuses from async-process.
+
+use crate::lock::lock;
+use crate::timer::Timer;
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process, set_child_subreaper,
+    waitid, waitpid,
+};
+use std::fs;
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+/// When the programs of now began.
+static RUNNING: Mutex<Vec<Ticks>> = Mutex::new(Vec::new());
+/// When the first one did: what was there before is none of ours, and stays.
+static FIRST: OnceLock<Ticks> = OnceLock::new();
+/// The last look at all processes, and none within a second of it while programs run.
+static LOOKED: Mutex<Option<Instant>> = Mutex::new(None);
+const PAUSE: Duration = Duration::from_secs(1);
+/// Looks after the end of a program, and what is between them; what is left then is seen after the next.
+const LOOKS: u32 = 20;
+
+/// As `/proc/PID/stat` counts the time since the boot.
+type Ticks = u64;
+
+fn now() -> Ticks {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: a place for the result (clock_gettime(2)).
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut time) };
+    // USER_HZ, on all machines that we are built for.
+    time.tv_sec as u64 * 100 + time.tv_nsec as u64 / 10_000_000
+}
+
+/// A program that is about to start, runs, or has not been waited for.
+pub struct Running(Ticks);
+
+impl Running {
+    pub fn begin() -> Running {
+        let began = now();
+        FIRST.get_or_init(|| {
+            // Refused by kernels before 3.4: then what leaves its group is left alone.
+            let _ = set_child_subreaper(Some(getpid()));
+            close_on_exec();
+            began
+        });
+        lock(&RUNNING).push(began);
+        Running(began)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut running = lock(&RUNNING);
+        if let Some(at) = running.iter().position(|began| *began == self.0) {
+            running.swap_remove(at);
+        }
+    }
+}
+
+/// Of the descriptors that we were started with, too.
+fn close_on_exec() {
+    let Ok(entries) = fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    let numbers = entries.flatten();
+    for number in numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
+        if number > 2 {
+            // SAFETY: a flag of a descriptor, and all of ours have it (fcntl(2)).
+            unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+}
+
+/// Ends what the programs that have ended left behind.
+pub async fn end() {
+    for look in 1..=LOOKS {
+        if !look_once() {
+            return;
+        }
+        Timer::after(Duration::from_millis(10) * look).await;
+    }
+}
+
+/// Whether another look is needed.
+fn look_once() -> bool {
+    let children = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    if waitid(WaitId::All, children).err() == Some(Errno::CHILD) {
+        return false;
+    }
+    let started = now();
+    let oldest = lock(&RUNNING).iter().copied().min();
+    let mut looked = lock(&LOOKED);
+    if oldest.is_some() && looked.is_some_and(|at| at.elapsed() < PAUSE) {
+        return false;
+    }
+    let first = FIRST.get().copied().unwrap_or(Ticks::MAX);
+    let mut found = false;
+    for (pid, began) in children_of_ours() {
+        if began < first || oldest.is_some_and(|oldest| began >= oldest) {
+            continue;
+        }
+        found = true;
+        // What is as young as this look may be a program that started meanwhile.
+        if began < started {
+            let _ = kill_process(pid, Signal::KILL);
+            let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+        }
+    }
+    if !found {
+        *looked = Some(Instant::now());
+    }
+    found
+}
+
+/// All of them, with when they began.
+fn children_of_ours() -> Vec<(Pid, Ticks)> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let own = getpid().as_raw_pid();
+    let child = |name: &str| {
+        let pid = Pid::from_raw(name.parse().ok()?)?;
+        let (parent, began) = parent(&fs::read(format!("/proc/{name}/stat")).ok()?)?;
+        (parent == own).then_some((pid, began))
+    };
+    let entries = entries.flatten();
+    entries
+        .filter_map(|entry| child(entry.file_name().to_str()?))
+        .collect()
+}
+
+/// `/proc/PID/stat`: the parent and the beginning of a process, whose name may have any byte in it.
+fn parent(stat: &[u8]) -> Option<(i32, Ticks)> {
+    let close = stat.iter().rposition(|&b| b == b')')?;
+    let mut words = std::str::from_utf8(stat.get(close + 2..)?).ok()?.split(' ');
+    let parent = words.nth(1)?.parse().ok()?;
+    Some((parent, words.nth(17)?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parent_and_the_beginning_stand_behind_the_name() {
+        let stat = b"7 (a) S 1 (b) R) Z 42 7 7 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 12345 0 0";
+        assert_eq!(parent(stat), Some((42, 12345)));
+        assert_eq!(parent(b"7 (a)"), None);
+        let (before, own) = (now(), fs::read("/proc/self/stat").expect("is there"));
+        let (parent, began) = parent(&own).expect("a process");
+        assert_eq!(parent as u32, std::os::unix::process::parent_id());
+        assert!(began <= before, "{began} {before}");
+        assert!(before - began < 100 * 3600, "{began} {before}");
+    }
+}

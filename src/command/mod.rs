@@ -1,0 +1,293 @@
+//! Programs that the configuration names: started, bounded, and ended with all that they started.
+//!
+//! Each has a process group of its own, an empty stdin, an environment that is made for it, and no
+//! descriptor of ours: all that we open are closed by exec(2), and those that we were started with are
+//! made so. No shell is between, unless it is the program.
+
+mod descendants;
+mod program;
+#[cfg(test)]
+mod tests;
+
+pub use program::{NotStarted, exposed, resolve};
+
+use crate::lock::lock;
+use crate::offload::{offload, spawn};
+use crate::timeout::before;
+use crate::timer::{self, Timer};
+use async_lock::{Semaphore, SemaphoreGuardArc};
+use descendants::Running;
+use futures_lite::{AsyncRead, AsyncReadExt, FutureExt, future};
+use rustix::process::{Pid, Signal, kill_process_group};
+use smol::process::{Child, driver};
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// What is kept of stdout, and of stderr, in bytes; the rest is read and dropped.
+const KEPT: usize = 4096;
+/// From SIGTERM to SIGKILL.
+const GRACE: Duration = Duration::from_millis(500);
+/// After SIGKILL: what a file system holds up takes longer, and is left to a thread.
+const DYING: Duration = Duration::from_secs(2);
+/// Without a `PATH` of our own (environ(7) names none).
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Of our own environment a program has these alone.
+const PASSED_ON: [&str; 3] = ["PATH", "TZ", "LANG"];
+
+/// Programs at once, and permits for them.
+static PERMITS: Mutex<Option<(usize, Arc<Semaphore>)>> = Mutex::new(None);
+/// Before [`allow`] has said how many.
+const DEFAULT_PERMITS: usize = 2;
+
+/// A program to run.
+pub struct Command {
+    /// The absolute path of the program, then its arguments, which every user of this machine can
+    /// see.
+    pub command: Vec<String>,
+    /// Of its environment what isn't `PATH`, `TZ` or `LANG`; or those, in place of ours.
+    pub env: Vec<(String, String)>,
+    /// From its start: then its process group gets SIGTERM, and half a second later SIGKILL.
+    pub timeout: Duration,
+}
+
+/// What became of a program.
+#[derive(Debug)]
+pub struct Report {
+    pub end: End,
+    /// The first 4 KiB of each, as they are: nothing in them is printable by itself.
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    /// From the start to the end of the program itself; waiting for a permit is not counted.
+    pub took: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With this exit code.
+    Exited(i32),
+    /// By this signal, which wasn't ours.
+    Signal(i32),
+    TimedOut,
+    NotStarted(NotStarted),
+}
+
+/// So many programs run at once, from now on. Those that run already count by the number before.
+pub fn allow(most: usize) {
+    let mut permits = lock(&PERMITS);
+    if permits.as_ref().is_none_or(|(now, _)| *now != most) {
+        *permits = Some((most, Arc::new(Semaphore::new(most))));
+    }
+}
+
+async fn permit() -> SemaphoreGuardArc {
+    let semaphore = {
+        let mut permits = lock(&PERMITS);
+        let new = || (DEFAULT_PERMITS, Arc::new(Semaphore::new(DEFAULT_PERMITS)));
+        permits.get_or_insert_with(new).1.clone()
+    };
+    semaphore.acquire_arc().await
+}
+
+/// Runs it, once there is a permit. When it has ended, nothing of what it started is left, but for
+/// what the kernel can't end yet: that keeps the permit. Dropped meanwhile, it is ended.
+pub async fn run(command: Command) -> Report {
+    let permit = permit().await;
+    // Otherwise async-process makes a thread, and panics where there is no room for one.
+    let reaper = async { match driver().await {} };
+    let run = Box::pin(run_with_permit(command, permit));
+    reaper.or(run).await
+}
+
+async fn run_with_permit(command: Command, permit: SemaphoreGuardArc) -> Report {
+    let start = Instant::now();
+    let due = start + command.timeout;
+    let running = Running::begin();
+    // On a thread: what hangs there, in a file system, keeps the permit.
+    let started = offload(move || Ok(Started::new(&command, running, permit)));
+    let started = match before(due, started).await {
+        Some(Ok(started)) => started,
+        Some(Err(error)) => Err(program::refusal(&error)),
+        None => Err(NotStarted::Hangs),
+    };
+    let started = match started {
+        Ok(started) => started,
+        Err(why) => {
+            // async-process forgets a child that it has no descriptor to wait with.
+            descendants::end().await;
+            return Report {
+                end: End::NotStarted(why),
+                stdout: Vec::new(),
+                stderr: Vec::new(),
+                took: start.elapsed(),
+            };
+        }
+    };
+    started.watch(start, due).await
+}
+
+/// A program that runs.
+struct Started {
+    child: Child,
+    group: Group,
+    stdout: Pipe,
+    stderr: Pipe,
+    running: Running,
+    permit: SemaphoreGuardArc,
+}
+
+impl Started {
+    /// Blocks, in a file system that hangs for as long as that does.
+    fn new(
+        command: &Command,
+        running: Running,
+        permit: SemaphoreGuardArc,
+    ) -> Result<Started, NotStarted> {
+        let (written, arguments) = command.command.split_first().ok_or(NotStarted::Missing)?;
+        // What was looked at is what is run; the program sees the name that the user gave it.
+        let mut run = std::process::Command::new(resolve(Path::new(written))?);
+        run.arg0(written).args(arguments);
+        run.process_group(0).current_dir("/").env_clear();
+        run.env("PATH", DEFAULT_PATH);
+        let own = |name: &'static str| Some((name, std::env::var_os(name)?));
+        run.envs(PASSED_ON.into_iter().filter_map(own));
+        run.envs(command.env.iter().map(|(name, value)| (name, value)));
+        let mut run = smol::process::Command::from(run);
+        run.stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        run.kill_on_drop(true);
+        let mut child = run.spawn().map_err(|error| program::refusal(&error))?;
+        let group = Group(i32::try_from(child.id()).ok().and_then(Pid::from_raw));
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        Ok(Started {
+            group,
+            stdout: Pipe::new(stdout.map(|pipe| Box::new(pipe) as Source)),
+            stderr: Pipe::new(stderr.map(|pipe| Box::new(pipe) as Source)),
+            child,
+            running,
+            permit,
+        })
+    }
+
+    async fn watch(mut self, start: Instant, due: Instant) -> Report {
+        let mut status = self.status(due).await;
+        let timed_out = status.is_none();
+        if timed_out {
+            self.group.signal(Signal::TERM);
+            status = self.status(Instant::now() + GRACE).await;
+        }
+        let took = start.elapsed();
+        // Whatever of the group is left.
+        self.group.signal(Signal::KILL);
+        if status.is_none() {
+            // It may have gone into another group.
+            let _ = self.child.kill();
+            status = self.status(Instant::now() + DYING).await;
+        }
+        self.group.0 = None;
+        // What stands in the pipes still. Others may hold them open, and write on.
+        let rest = future::zip(self.stdout.read(), self.stderr.read());
+        future::poll_once(rest).await;
+        let ended = status.is_some();
+        let end = match status {
+            _ if timed_out => End::TimedOut,
+            Some(Ok(status)) => End::of(status),
+            Some(Err(error)) => End::NotStarted(program::refusal(&error)),
+            None => End::TimedOut,
+        };
+        if ended {
+            drop(self.running);
+            descendants::end().await;
+        } else {
+            let (child, held) = (self.child, (self.running, self.permit));
+            leave(child, held);
+        }
+        Report {
+            end,
+            stdout: self.stdout.kept,
+            stderr: self.stderr.kept,
+            took,
+        }
+    }
+
+    /// Its end; `None`: not by then. What it prints is read meanwhile.
+    async fn status(&mut self, by: Instant) -> Option<io::Result<ExitStatus>> {
+        let status = self.child.status();
+        let reads = async {
+            future::zip(self.stdout.read(), self.stderr.read()).await;
+            future::pending().await
+        };
+        before(by, status.or(reads)).await
+    }
+}
+
+/// Waits on a thread for what SIGKILL has not ended yet, and keeps what it holds until then.
+fn leave(mut child: Child, held: impl Send + 'static) {
+    let wait = move || {
+        let _ = timer::block_on(child.status());
+    };
+    // Without a thread the child is left to async-process.
+    let _ = spawn("command", Box::new(wait), held);
+}
+
+impl End {
+    fn of(status: ExitStatus) -> End {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => End::Exited(code),
+            (None, signal) => End::Signal(signal.unwrap_or_default()),
+        }
+    }
+}
+
+/// A process group with what is left of it, while it is known to be ours.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.0 {
+            let _ = kill_process_group(group, signal);
+        }
+    }
+}
+
+/// The program was not waited for.
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+type Source = Box<dyn AsyncRead + Send + Unpin>;
+
+/// What a program prints.
+struct Pipe {
+    from: Option<Source>,
+    kept: Vec<u8>,
+}
+
+impl Pipe {
+    fn new(from: Option<Source>) -> Pipe {
+        let kept = Vec::new();
+        Pipe { from, kept }
+    }
+
+    /// Reads to the end.
+    async fn read(&mut self) {
+        while let Some(from) = &mut self.from {
+            let room = KEPT - self.kept.len();
+            if room == 0 {
+                // A flood waits for us, not we for it.
+                Timer::after(Duration::from_millis(1)).await;
+            }
+            let mut buffer = vec![0; KEPT];
+            match from.read(&mut buffer).await {
+                Ok(read @ 1..) => self.kept.extend(&buffer[..read.min(room)]),
+                _ => self.from = None,
+            }
+        }
+    }
+}

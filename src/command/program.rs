@@ -1,0 +1,87 @@
+//! Whether a program may be run: it is there, and no other user can put another in its place.
+
+use crate::machine;
+use crate::monitor::site::outcome::LocalFault;
+use rustix::fs::{Access, access};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Why a program did not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotStarted {
+    Missing,
+    /// It is no program, not for this machine, or may not be executed here.
+    NotExecutable,
+    /// Other users can write this: the program itself, or a directory above it.
+    Exposed(PathBuf),
+    /// The file system does not answer.
+    Hangs,
+    /// This machine has no room for one more process.
+    Lacking(LocalFault),
+}
+
+impl NotStarted {
+    /// What is wrong, as what follows the program's name.
+    pub fn text(&self) -> String {
+        match self {
+            NotStarted::Missing => "does not exist".to_owned(),
+            NotStarted::NotExecutable => "cannot be executed".to_owned(),
+            NotStarted::Exposed(path) => {
+                format!(
+                    "is not run: users other than root can write {}",
+                    path.display()
+                )
+            }
+            NotStarted::Hangs => "does not answer (a network file system?)".to_owned(),
+            NotStarted::Lacking(fault) => format!("was not started: {}", fault.reason()),
+        }
+    }
+}
+
+/// Where `program` leads to, of which it is then known that it may be run. Blocks.
+///
+/// # Errors
+///
+/// Why it may not.
+pub fn resolve(program: &Path) -> Result<PathBuf, NotStarted> {
+    let real = fs::canonicalize(program).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => NotStarted::Missing,
+        _ => refusal(&error),
+    })?;
+    let is_file = fs::metadata(&real).is_ok_and(|found| found.is_file());
+    if !is_file || access(&real, Access::EXEC_OK).is_err() {
+        return Err(NotStarted::NotExecutable);
+    }
+    match exposed(&real) {
+        Some(path) => Err(NotStarted::Exposed(path.to_owned())),
+        None => Ok(real),
+    }
+}
+
+/// The part of `real`, a path without links, that users other than root and our own can write. In a
+/// sticky directory they can't replace what isn't theirs (unlink(2)).
+pub fn exposed(real: &Path) -> Option<&Path> {
+    let own = rustix::process::geteuid().as_raw();
+    let is_safe = |path: &&Path| {
+        let Ok(found) = fs::symlink_metadata(path) else {
+            return false;
+        };
+        let sticky = found.is_dir() && found.mode() & 0o1000 != 0;
+        [0, own].contains(&found.uid()) && (found.mode() & 0o002 == 0 || sticky)
+    };
+    real.ancestors().find(|path| !is_safe(path))
+}
+
+/// Why the system did not run it.
+pub(super) fn refusal(error: &io::Error) -> NotStarted {
+    if let Some(local_fault) = machine::local_fault(error) {
+        return NotStarted::Lacking(local_fault);
+    }
+    match error.raw_os_error() {
+        // Too many processes.
+        Some(libc::EAGAIN) => NotStarted::Lacking(LocalFault::Memory),
+        _ => NotStarted::NotExecutable,
+    }
+}

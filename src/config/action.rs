@@ -1,0 +1,375 @@
+//! `[[action]]`: what may be done about an outage.
+
+use super::error::MistakeList;
+use super::notify::{self, Targets};
+use super::plaintext_secrets::{is_secret_body, is_secret_url};
+use super::site_keys::fields;
+use super::toml_table::{Entry, Table};
+use super::value::{LONGEST_DURATION, brief};
+use super::variables::{expanded, filled};
+use super::{Config, Context, Telegram, address, value};
+use crate::files;
+use crate::monitor::incident::remediation::{Limit, Remediation, When};
+use crate::monitor::site::Site;
+use crate::monitor::site::access::may_see;
+use crate::secret::Secret;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use toml_span::Spanned;
+
+/// An `[[action]]` table.
+#[derive(Clone, Debug)]
+pub struct Action {
+    pub remediation: Remediation,
+    pub task: Task,
+}
+
+/// What a run of an action does.
+#[derive(Clone, Debug)]
+pub enum Task {
+    Request(Request),
+    /// A program by its absolute path, and its arguments.
+    Command(Vec<String>),
+    /// Wake-on-LAN: the MAC address.
+    Wake([u8; 6]),
+}
+
+/// All but the origin and the method may hold secrets.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Scheme and host, which is all of the URL that may be shown.
+    pub origin: String,
+    pub url: Secret,
+    pub method: String,
+    pub headers: Vec<(String, Secret)>,
+    pub body: Option<Secret>,
+}
+
+/// What an action may be for.
+pub struct Scope<'a> {
+    pub targets: &'a Targets,
+    pub sites: &'a [Option<Arc<Site>>],
+    pub telegram: Option<&'a Telegram>,
+    /// Our own connection is looked at.
+    pub uplink: bool,
+}
+
+/// One `[[action]]`; `None` where a mistake is recorded. `names`: of those before it.
+pub fn read(
+    mut table: Table,
+    scope: &Scope,
+    names: &mut Vec<String>,
+    ctx: &Context,
+    warnings: &mut Vec<String>,
+    log: &mut MistakeList,
+) -> Option<Action> {
+    let header = table.span;
+    let name = table.text("name", log, value::label);
+    let name = name.check("name", log, |name| match names.contains(&name) {
+        true => Err("is that of another [[action]]; names are unique".to_owned()),
+        false => {
+            names.push(name.clone());
+            Ok(name)
+        }
+    });
+    if name.is_absent() {
+        let remedy = "give it one, e.g. name = \"restart modem\"";
+        log.add(header, format!("this [[action]] has no `name`; {remedy}"));
+    }
+    let request = table.table("request", log);
+    let request = request.then(|table, _| self::request(table, ctx, log));
+    let command = command(&mut table, log);
+    let wake = table.text("wake", log, mac);
+    let task = task(request, command, wake, header, log);
+    let when = table.text("when", log, when);
+    let sites = notify::sites(&mut table, scope.targets, log);
+    let auto = table.time("auto", log);
+    let limit = table.text("limit", log, limit);
+    table.finish(log);
+    let offline = when.get() == Some(When::Offline);
+    match &sites {
+        Entry::Given(sites) if offline => log.add(
+            sites.span,
+            "`sites` is not for when = \"offline\", which is about our own connection; take it out",
+        ),
+        Entry::Absent if !offline && !when.is_bad() => log.add(
+            header,
+            "this [[action]] names no site; say whose down alert has its button, e.g. sites = [\"wan\"], \
+             or when = \"offline\"",
+        ),
+        _ => {}
+    }
+    let listed = sites.get().unwrap_or_default();
+    let remediation = Remediation {
+        name: name.value()?,
+        when: when.value()?,
+        auto: auto.get(),
+        limit: limit.value()?,
+        sites: listed,
+    };
+    if !members_only(&remediation, scope) {
+        log.add(
+            header,
+            "an [[action]] in a group needs `users` in [telegram]: every member of the group could run it; \
+             say who may, e.g. users = [123456789]",
+        );
+    }
+    if offline && !scope.uplink {
+        warnings.push(format!(
+            "the [[action]] {} waits for our own connection to be gone, but `uplink` of [agent] is empty: \
+             that is never known",
+            remediation.name
+        ));
+    }
+    let task = task.filter(|_| !sites.is_bad() && !auto.is_bad())?;
+    if let Task::Request(request) = &task
+        && let Some(host) = address::open_way(&request.origin)
+    {
+        warnings.push(format!(
+            "`request.url` of the [[action]] {} begins with http://: secrets travel unencrypted to {host}; \
+             use https://",
+            remediation.name
+        ));
+    }
+    Some(Action { remediation, task })
+}
+
+/// No group sees the action in which every member may command.
+fn members_only(remediation: &Remediation, scope: &Scope) -> bool {
+    let Some(telegram) = scope.telegram.filter(|telegram| telegram.users.is_none()) else {
+        return true;
+    };
+    let groups = telegram.chats.iter().filter(|chat| **chat < 0);
+    let seen_in = |chat: i64| {
+        let sites = scope.sites.iter().flatten();
+        let mut sites = sites.filter(|site| remediation.is_for(site));
+        remediation.when == When::Offline || sites.any(|site| may_see(chat, site))
+    };
+    !groups.into_iter().any(|chat| seen_in(*chat))
+}
+
+/// The one of the three that is given.
+fn task(
+    request: Entry<Request>,
+    command: Entry<Vec<String>>,
+    wake: Entry<[u8; 6]>,
+    header: toml_span::Span,
+    log: &mut MistakeList,
+) -> Option<Task> {
+    let given = [
+        ("request", request.is_absent(), request.span()),
+        ("command", command.is_absent(), command.span()),
+        ("wake", wake.is_absent(), wake.span()),
+    ];
+    let given: Vec<_> = given.iter().filter(|(_, absent, _)| !absent).collect();
+    match given.as_slice() {
+        [_] => {}
+        [] => log.add(
+            header,
+            "this [[action]] does nothing; give it one of `request`, `command` and `wake`",
+        ),
+        [(first, ..), (second, _, span), ..] => log.add(
+            span.unwrap_or(header),
+            format!("`{first}` and `{second}` are both given; an [[action]] has one of them"),
+        ),
+    }
+    match (request.value(), command.value(), wake.value()) {
+        (Some(request), None, None) => Some(Task::Request(request)),
+        (None, Some(command), None) => Some(Task::Command(command)),
+        (None, None, Some(mac)) => Some(Task::Wake(mac)),
+        _ => None,
+    }
+}
+
+fn request(mut table: Table, ctx: &Context, log: &mut MistakeList) -> Option<Request> {
+    let header = table.span;
+    let (written, url) = filled(&mut table, "url", is_secret_url, ctx.env, log);
+    let written = written.get().unwrap_or_default();
+    let url = url.check("request.url", log, |url| address::page(&written, &url));
+    if url.is_absent() {
+        log.add(header, "`request` has no `url`; say what is to be asked");
+    }
+    let method = table.text("method", log, value::method);
+    let headers = fields(
+        &mut table,
+        "headers",
+        false,
+        |name| value::header_name(name).map_err(|what| what.replace("`send`", "`body`")),
+        log,
+        |text, label, log| {
+            let text = expanded(text, label, true, ctx.env, log);
+            text.check(label, log, |text| {
+                value::header_value(&text).map(|()| Secret::new(text))
+            })
+        },
+    );
+    let (_, body) = filled(&mut table, "body", is_secret_body, ctx.env, log);
+    let bad = body.is_bad();
+    table.finish(log);
+    let url = url.value()?;
+    let origin = url::Url::parse(&url).map(|url| url.origin().ascii_serialization());
+    (!bad).then_some(Request {
+        origin: origin.unwrap_or_default(),
+        url: Secret::new(url),
+        method: method.value()?,
+        headers: headers.value()?,
+        body: body.value().map(Secret::new),
+    })
+}
+
+fn command(table: &mut Table, log: &mut MistakeList) -> Entry<Vec<String>> {
+    let words = table.list("command", log, |element, _| {
+        let word = argument(element.as_str()?);
+        let word = word.map(|word| Spanned::with_span(word, element.span));
+        Some(word.map_err(|what| (None, what)))
+    });
+    words.then(|words, span| {
+        let program = words.first();
+        let (what, span) = if !cfg!(feature = "exec") {
+            (
+                "cannot be run: this sitemon is built without programs (feature `exec`)",
+                span,
+            )
+        } else if let Some(word) = program.filter(|word| !word.value.starts_with('/')) {
+            let form =
+                "must begin with the absolute path of a program, such as \"/usr/local/bin/modem\"";
+            (form, word.span)
+        } else {
+            return Some(words.into_iter().map(Spanned::take).collect());
+        };
+        log.add(span, format!("`command` {what}"));
+        None
+    })
+}
+
+/// The rules are those of `exec:` sites.
+fn argument(text: &str) -> Result<String, String> {
+    let filled = value::expand(text, &|_| None).map_err(|dollars| {
+        let named = dollars.iter().any(|dollar| dollar.name.is_some());
+        let what = match named {
+            true => {
+                "takes nothing from the environment: every user of this machine can see arguments; \
+                 let the program read it, or write `$$` for a dollar sign"
+            }
+            false => "has a `$` that no name follows; write `$$` for a dollar sign",
+        };
+        what.to_owned()
+    })?;
+    if filled.contains('\0') {
+        return Err("has a NUL in it, which no program would see".to_owned());
+    }
+    Ok(filled)
+}
+
+fn when(text: &str) -> Result<When, String> {
+    match text {
+        "down" => Ok(When::Down),
+        "offline" => Ok(When::Offline),
+        other => Err(format!(
+            "must be \"down\" or \"offline\"; `{}` is neither",
+            brief(other)
+        )),
+    }
+}
+
+/// Six bytes in hexadecimal with colons or hyphens between them, of one station: the lowest bit of the
+/// first is that of groups (IEEE 802).
+fn mac(text: &str) -> Result<[u8; 6], String> {
+    let form = || {
+        let form = "must be a MAC address such as \"aa:bb:cc:dd:ee:ff\"";
+        Err(format!("{form}; `{}` is none", brief(text)))
+    };
+    let mut mac = [0; 6];
+    let mut parts = text.split([':', '-']);
+    for byte in &mut mac {
+        let part = parts
+            .next()
+            .filter(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()));
+        match part.and_then(|part| u8::from_str_radix(part, 16).ok()) {
+            Some(read) => *byte = read,
+            None => return form(),
+        }
+    }
+    if parts.next().is_some() || text.len() != 17 {
+        return form();
+    }
+    if mac[0] & 1 == 1 || mac == [0; 6] {
+        return Err("must be the MAC address of one machine, not of a group or of none".to_owned());
+    }
+    Ok(mac)
+}
+
+/// Within a span of a minute to ten thousand days, once to a hundred times.
+fn limit(text: &str) -> Result<Limit, String> {
+    let form = || {
+        let form = "must be a number of runs and a time such as \"2 per 6h\"";
+        format!("{form}; `{}` is none", brief(text))
+    };
+    let (runs, within) = text.split_once(" per ").ok_or_else(form)?;
+    let digits = runs.bytes().all(|b| b.is_ascii_digit());
+    let runs = runs.parse().ok().filter(|_| digits).ok_or_else(form)?;
+    if !(1..=100).contains(&runs) {
+        return Err(format!(
+            "must allow 1 to 100 runs, not {runs}; without `auto` nothing runs by itself"
+        ));
+    }
+    let within = value::duration_within(within, Duration::from_secs(60), LONGEST_DURATION);
+    let within = within.map_err(|what| format!("has a time, which {what}"))?;
+    Ok(Limit { runs, within })
+}
+
+/// Programs that are not there or can't be executed, a sentence each. Blocks.
+pub fn lacking(config: &Config) -> Vec<String> {
+    let lacks = config.actions.iter().filter_map(|action| {
+        let Task::Command(words) = &action.task else {
+            return None;
+        };
+        let program = PathBuf::from(words.first()?);
+        let looked = program.clone();
+        let found = files::within(&program, files::READ_TIMEOUT, move || fs::metadata(looked));
+        let why = match found {
+            Ok(found) if found.is_file() && found.mode() & 0o111 != 0 => return None,
+            Ok(_) => "cannot be executed",
+            Err(_) => "does not exist",
+        };
+        let (name, program) = (&action.remediation.name, program.display());
+        Some(format!(
+            "the [[action]] {name} can do nothing: {program} {why}"
+        ))
+    });
+    lacks.collect()
+}
+
+/// As the file has it.
+pub fn limit_text(limit: Limit) -> String {
+    format!(
+        "{} per {}",
+        limit.runs,
+        value::format_duration(limit.within)
+    )
+}
+
+/// As the file has it.
+pub fn when_text(when: When) -> &'static str {
+    match when {
+        When::Down => "down",
+        When::Offline => "offline",
+    }
+}
+
+/// What it does, without secrets.
+pub fn task_text(task: &Task) -> String {
+    match task {
+        Task::Request(request) => format!("{} {}/***", request.method, request.origin),
+        Task::Command(command) => command.join(" "),
+        Task::Wake(mac) => format!("wake {}", mac_text(mac)),
+    }
+}
+
+pub fn mac_text(mac: &[u8; 6]) -> String {
+    let bytes: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+    bytes.join(":")
+}

@@ -1,0 +1,266 @@
+//! Whether an action is to run: the question, and the answer of the user who asked for it.
+//!
+//! | a question | event | becomes |
+//! | --- | --- | --- |
+//! | is none | `/run NAME`, or the button of an alert | open, in the place of an earlier one of that user there |
+//! | open | Yes by that user in that chat | gone: the action runs |
+//! | open | No by that user in that chat | gone |
+//! | open | another user, another chat | open |
+//! | open | 60 s are over, the agent starts anew | gone |
+//!
+//! Only names of actions that the file has come out of here: what a user typed is compared with them.
+
+use crate::monitor::bot::ReplyContent;
+use crate::monitor::bot::callbacks::GONE;
+use crate::monitor::bot::commands::{Execution, Order};
+use crate::monitor::bot::name_resolution::{VisibleSites, folded};
+use crate::monitor::incident::remediation::{Asked, Remediation, When};
+use crate::monitor::outbox::callback_data::{self, CallbackData, MOST_SITES};
+use crate::monitor::outbox::message::{ButtonStyle, Press, Requester};
+use crate::monitor::render::text::{bold, count, escape};
+use crate::monitor::site::printable::{NAME, line};
+use crate::monitor::time::Moment;
+use crate::monitor::time::text::lasting;
+use std::time::Duration;
+
+/// A question can be answered for so long.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// What a press brings that answers no open question.
+const LATE: &str = "That is too old: ask again with /run.";
+
+/// The questions that are open, one for each user in each chat at most.
+#[derive(Debug, Default)]
+pub struct RunQuestions(Vec<Question>);
+
+#[derive(Debug)]
+struct Question {
+    /// Of the update that asked it: no two have the same, not even of two runs of the agent.
+    number: i64,
+    chat: i64,
+    user: Option<i64>,
+    action: String,
+    incident: Option<u32>,
+    until: Moment,
+}
+
+impl RunQuestions {
+    fn ask(&mut self, question: Question, now: Moment) {
+        let same = |q: &Question| q.chat == question.chat && q.user == question.user;
+        self.0.retain(|q| q.until > now && !same(q));
+        self.0.push(question);
+    }
+
+    /// The question that this press answers. An error is what the user is told.
+    fn take(&mut self, number: i64, press: &Press, now: Moment) -> Result<Question, &'static str> {
+        self.0.retain(|q| q.until > now);
+        let place = self
+            .0
+            .iter()
+            .position(|q| q.number == number && q.chat == press.chat);
+        match place {
+            Some(place) if self.0[place].user == press.user => Ok(self.0.swap_remove(place)),
+            Some(_) => Err("Only the user who asked for it can answer."),
+            None => Err(LATE),
+        }
+    }
+}
+
+impl<'a> Execution<'a> {
+    /// The actions that the chat may know of: those of a site that it may see, and those of none.
+    fn actions_of(&self, chat: i64) -> Vec<&'a Remediation> {
+        let visible = self.view.visible_to(chat);
+        let all = self.view.details.incidents.remediations().iter();
+        let seen = |action: &&Remediation| {
+            action.when == When::Offline || visible.iter().any(|(_, site)| action.is_for(site))
+        };
+        all.filter(seen).collect()
+    }
+
+    /// `/run`: asks first, or lists what there is.
+    pub(super) fn run(&mut self, requester: &Requester, name: Option<&str>) -> ReplyContent {
+        let actions = self.actions_of(requester.chat);
+        let Some(name) = name else {
+            let visible = self.view.visible_to(requester.chat);
+            let lines = actions.iter().map(|action| about(action, visible));
+            let lines: Vec<String> = lines.collect();
+            let none = "There is no [[action]] in sitemon.conf.".to_owned();
+            return choice(
+                if lines.is_empty() {
+                    none
+                } else {
+                    lines.join("\n")
+                },
+                &actions,
+            );
+        };
+        let typed = folded(name);
+        let exact = |wanted: &str| {
+            let mut actions = actions.iter();
+            actions.find(|action| action.name == wanted || folded(&action.name) == typed)
+        };
+        let part = actions
+            .iter()
+            .filter(|action| folded(&action.name).contains(&typed));
+        let part: Vec<&Remediation> = part.copied().collect();
+        let shown = bold(&line(name, NAME));
+        match (exact(name), part.as_slice()) {
+            (Some(action), _) | (None, [action]) => self.question(requester, action, None),
+            (None, []) => format!("There is no action {shown}. /run lists all.").into(),
+            (None, several) => {
+                let html = format!(
+                    "{shown} fits {}. Which one?",
+                    count(several.len(), "action")
+                );
+                choice(html, several)
+            }
+        }
+    }
+
+    /// The question itself.
+    fn question(
+        &mut self,
+        requester: &Requester,
+        action: &Remediation,
+        incident: Option<u32>,
+    ) -> ReplyContent {
+        let name = escape(&action.name);
+        if self
+            .view
+            .details
+            .incidents
+            .remediations()
+            .is_under_way(&action.name)
+        {
+            return format!("⚙️ {name} is running already.").into();
+        }
+        let now = self.view.now.moment();
+        let number = self.update;
+        let question = Question {
+            number,
+            chat: requester.chat,
+            user: requester.user,
+            action: action.name.clone(),
+            incident,
+            until: now + ANSWER_WITHIN,
+        };
+        self.bot.questions.ask(question, now);
+        let button = |label, yes| {
+            CallbackData::Confirm {
+                yes,
+                question: number,
+            }
+            .button(label)
+        };
+        let mut yes = button("Yes", true);
+        yes.style = Some(ButtonStyle::Danger);
+        let asker = match requester.chat < 0 && !requester.name.is_empty() {
+            true => format!(" {} can answer.", escape(&line(&requester.name, 32))),
+            false => String::new(),
+        };
+        ReplyContent {
+            html: format!("⚙️ Run {name}?{asker}"),
+            buttons: vec![vec![yes, button("No", false)]],
+            picture: None,
+        }
+    }
+
+    /// A button that is to run an action: under an alert, or of a choice.
+    pub(super) fn run_button(&mut self, press: &Press, key: &str, incident: Option<u32>) -> String {
+        let actions = self.actions_of(press.chat);
+        let action = actions
+            .into_iter()
+            .find(|a| callback_data::key(&a.name) == key);
+        let Some(action) = action else {
+            let gone = "That is too old: there is no such action any more.";
+            return self.take_buttons(press, gone.to_owned());
+        };
+        if let Some(number) = incident {
+            let (incidents, sites) = (self.view.details.incidents, self.view.sites);
+            let known = incidents.get(number);
+            if known.is_some_and(|i| !i.visible_to(press.chat, sites)) {
+                return self.take_buttons(press, GONE.to_owned());
+            }
+            if !known.is_some_and(|i| i.is_open()) {
+                return self.take_buttons(press, format!("That is too old: #{number} is over."));
+            }
+        }
+        let instead = press.message().filter(|_| incident.is_none());
+        let requester = press.requester(self.view.now.uptime, instead);
+        let content = self.question(&requester, action, incident);
+        self.answer(&requester, Some(content));
+        String::new()
+    }
+
+    /// Yes or No.
+    pub(super) fn confirm(&mut self, press: &Press, yes: bool, number: i64) -> String {
+        let now = self.view.now.moment();
+        let question = match self.bot.questions.take(number, press, now) {
+            Ok(question) => question,
+            Err(text) if text == LATE => return self.take_buttons(press, text.to_owned()),
+            Err(text) => return text.to_owned(),
+        };
+        let actions = self.actions_of(press.chat);
+        let known = actions.iter().any(|action| action.name == question.action);
+        let remediations = self.view.details.incidents.remediations();
+        let what = match yes {
+            false => "not run",
+            true if !known => return self.take_buttons(press, LATE.to_owned()),
+            true if remediations.is_under_way(&question.action) => "is running already",
+            true => {
+                self.orders.push(Order::Run {
+                    action: question.action.clone(),
+                    incident: question.incident,
+                    asked: Asked {
+                        chat: press.chat,
+                        topic: press.topic,
+                        message: press.message(),
+                        user: press.user,
+                        name: press.name.clone(),
+                    },
+                });
+                "running …"
+            }
+        };
+        let requester = press.requester(self.view.now.uptime, press.message());
+        let html = format!("⚙️ {}: {what}", escape(&question.action));
+        self.answer(&requester, Some(html.into()));
+        String::new()
+    }
+}
+
+/// These actions to choose from.
+fn choice(html: String, actions: &[&Remediation]) -> ReplyContent {
+    let buttons = actions.iter().take(MOST_SITES).map(|action| {
+        let action_key = callback_data::key(&action.name);
+        let data = CallbackData::Run {
+            action: action_key,
+            incident: None,
+        };
+        data.button(&action.name)
+    });
+    ReplyContent {
+        html,
+        buttons: callback_data::rows(buttons),
+        picture: None,
+    }
+}
+
+/// A line of the list.
+fn about(action: &Remediation, visible: VisibleSites) -> String {
+    let sites = action.sites.iter().map(String::as_str);
+    let sites: Vec<&str> = sites.filter(|name| visible.is_name(name)).collect();
+    let state = match action.when {
+        When::Down => format!("when {} is down", sites.join(" or ")),
+        When::Offline => "when our own connection is gone".to_owned(),
+    };
+    let auto = action.auto.map(|auto| {
+        let limit = action.limit;
+        let (times, within) = (count(limit.runs as usize, "time"), lasting(limit.within));
+        format!(
+            ", by itself after {}, at most {times} in {within}",
+            lasting(auto)
+        )
+    });
+    let auto = auto.unwrap_or_default();
+    format!("⚙️ {}: {}{auto}", bold(&action.name), escape(&state))
+}

@@ -1,0 +1,213 @@
+//! Actions that run by themselves: whether what they ran for was so, and nothing of ours explained it.
+
+use crate::dice::{Span, any_at};
+use crate::facts::{DOUBT, Facts};
+use crate::model::Judgement;
+use crate::plan::*;
+use crate::record::clock;
+use crate::world::{Occurrence, World};
+use nanoserde::DeJson;
+use sitemon::monitor::Event;
+use sitemon::monitor::incident::remediation::{Limit, Remediation, RunRequest, When as Needs};
+use sitemon::monitor::persist::snapshot::Snapshot;
+use sitemon::monitor::time::hours::{ALL_DAYS, Hours, Window};
+use std::time::Duration;
+
+/// For every site.
+const ALL: &str = "restart all";
+/// For our own connection.
+const MODEM: &str = "restart modem";
+const AUTO: i64 = 3 * MINUTE;
+const LIMIT: Limit = Limit {
+    runs: 2,
+    within: Duration::from_secs(6 * 3600),
+};
+/// After a start nothing runs by itself for so long.
+const QUIET: i64 = 2 * MINUTE;
+/// A look at the line is no older than this.
+const LOOKED: i64 = MINUTE;
+/// When the first site is under maintenance, in minutes of the day: from three to six hours after the beginning.
+const MAINTAINED: (u16, u16) = (12 * 60, 15 * 60);
+
+/// A run of an action that began.
+#[derive(Clone, Debug)]
+pub struct ActionRun {
+    pub at: i64,
+    pub action: String,
+    pub site: String,
+    pub incident: Option<u32>,
+}
+
+/// There are actions on one day of three.
+fn has_actions(plan: &Plan) -> bool {
+    plan.seed.is_multiple_of(3)
+}
+
+/// The actions of the file: one for each of the first sites, one for all, one for our own connection.
+pub fn configured(plan: &Plan) -> Vec<Remediation> {
+    let action = |name: &str, sites: Vec<String>, when| Remediation {
+        name: name.to_owned(),
+        sites,
+        when,
+        auto: Some(Duration::from_millis(AUTO.unsigned_abs())),
+        limit: LIMIT,
+    };
+    let names = plan.sites.iter().map(|s| s.name().to_owned());
+    let each = names.clone().take(4);
+    let each = each.map(|name| action(&format!("restart {name}"), vec![name], Needs::Down));
+    let others = [
+        action(ALL, names.collect(), Needs::Down),
+        action(MODEM, Vec::new(), Needs::Offline),
+    ];
+    let all = each.chain(others);
+    all.filter(|_| has_actions(plan)).collect()
+}
+
+/// Puts a window of maintenance into a day whose clocks are right.
+pub fn maintain(plan: &mut Plan) {
+    let wrong = !plan.jumps.is_empty() || plan.ends.iter().any(|e| e.unset.is_some());
+    if has_actions(plan) && !wrong && plan.frozen.is_empty() {
+        let (from, until) = MAINTAINED;
+        let hours = Hours { from, until };
+        let days = ALL_DAYS;
+        plan.sites[0].site.maintenance = vec![Window { days, hours }];
+    }
+}
+
+/// When the site is under maintenance.
+pub fn maintained(site: &SitePlan) -> Option<Span> {
+    // Local time is an hour ahead.
+    let of_day = |minutes: u16| i64::from(minutes) * MINUTE - (WALL + 3600) % 86_400 * SECOND;
+    let (from, until) = MAINTAINED;
+    let under = !site.site.maintenance.is_empty();
+    under.then(|| Span::new(of_day(from), of_day(until)))
+}
+
+impl World<'_> {
+    pub fn run_action(&mut self, id: u64, request: RunRequest) {
+        let on_disk = self.disk.as_ref();
+        let on_disk = on_disk.and_then(|image| Snapshot::deserialize_json(&image.json).ok());
+        let runs = on_disk
+            .and_then(|snapshot| snapshot.runs)
+            .unwrap_or_default();
+        let this = |run: &sitemon::monitor::incident::remediation::RunRecord| {
+            run.under_way && run.action == request.action && run.incident == request.incident
+        };
+        if !runs.iter().any(this) {
+            let text = format!("{} runs before that is on disk", request.action);
+            self.record.wrong(self.now, text);
+        }
+        self.record.runs.push(ActionRun {
+            at: self.now,
+            action: request.action,
+            site: request.site,
+            incident: request.incident,
+        });
+        let to = self.now + self.action_dice.scale(10, 2 * MINUTE);
+        let result = "HTTP 200".to_owned();
+        self.mine(to, Occurrence::Feed(Event::Ran { id, result }));
+    }
+}
+
+pub fn judge(facts: &Facts, verdict: &mut Judgement) {
+    for run in &facts.record.runs {
+        let wrong = match facts.index(&run.site) {
+            Some(site) => for_site(facts, run, site),
+            None => for_modem(facts, run),
+        };
+        if let Some(why) = wrong.or_else(|| too_often(facts, run)) {
+            let (at, action) = (clock(run.at), &run.action);
+            verdict
+                .faults
+                .push(format!("{at}: {action} runs by itself, {why}"));
+        }
+    }
+}
+
+/// What forbade it.
+fn for_site(facts: &Facts, run: &ActionRun, site: usize) -> Option<String> {
+    let (plan, at) = (&facts.plan.sites[site], run.at);
+    let name = plan.name();
+    let checks = &facts.record.checks[site];
+    let seen = checks.partition_point(|c| c.to <= at);
+    if !checks[..seen].last().is_some_and(|c| c.why.failed()) {
+        return Some(format!("and {name} was not failing"));
+    }
+    if any_at(&facts.muted[site], at) {
+        return Some(format!("and {name} was muted"));
+    }
+    if maintained(plan).is_some_and(|span| Span::new(span.from + SECOND, span.to).has(at)) {
+        return Some(format!("and {name} was under maintenance"));
+    }
+    if any_at(&facts.behind[site], at) {
+        return Some(format!("and what {name} depends on was down"));
+    }
+    if any_at(&facts.record.doubted, at) {
+        return Some("and the clock was doubted".to_owned());
+    }
+    let cut = facts
+        .plan
+        .cuts
+        .iter()
+        .any(|cut| cut.from < at - LOOKED - DOUBT && cut.to > at);
+    if cut && !plan.lan && facts.plan.uplink {
+        return Some("and our own line was cut".to_owned());
+    }
+    let lately = Span::new(at - LOOKED - SECOND, at + 1);
+    let frozen = facts.plan.frozen.iter().any(|f| f.span.meets(lately));
+    let looked = facts
+        .record
+        .probes
+        .iter()
+        .rev()
+        .take_while(|p| p.to > at - HOUR);
+    let looked = looked.filter(|p| lately.has(p.from) && p.to <= at);
+    if facts.plan.uplink
+        && !plan.lan
+        && !frozen
+        && !looked.into_iter().any(|p| p.answered.is_some())
+    {
+        return Some("and no look had shown the line to be up".to_owned());
+    }
+    after_start(facts, run)
+}
+
+fn for_modem(facts: &Facts, run: &ActionRun) -> Option<String> {
+    if run.action != MODEM {
+        return Some(format!("for {}, which is no site", run.site));
+    }
+    let before = Span::new(run.at - AUTO, run.at);
+    let cuts = facts.plan.cuts.iter().chain(&facts.plan.unaddressed);
+    let within = cuts.filter(|cut| cut.meets(before));
+    let gone: i64 = within
+        .map(|c| c.to.min(before.to) - c.from.max(before.from))
+        .sum();
+    // A life before this one may have had it longer, and looks are ten seconds apart.
+    if gone < AUTO - 2 * MINUTE {
+        return Some("and there was a line".to_owned());
+    }
+    // Everything is muted, whatever the site.
+    if facts.muted.iter().all(|spans| any_at(spans, run.at)) {
+        return Some("and everything was muted".to_owned());
+    }
+    after_start(facts, run)
+}
+
+fn after_start(facts: &Facts, run: &ActionRun) -> Option<String> {
+    let mut lives = facts.record.lives.iter();
+    let young = lives.any(|l| l.span.has(run.at) && run.at < l.span.from + QUIET);
+    young.then(|| "just after a start".to_owned())
+}
+
+fn too_often(facts: &Facts, run: &ActionRun) -> Option<String> {
+    let earlier = facts.record.runs.iter().rev();
+    let earlier = earlier.filter(|r| r.action == run.action && r.at < run.at);
+    if run.incident.is_some() && earlier.clone().any(|r| r.incident == run.incident) {
+        return Some("and did before because of that outage".to_owned());
+    }
+    // What an earlier life did is dated by the wall clock.
+    let within = LIMIT.within.as_millis() as i64 - MINUTE;
+    let lately = earlier.filter(|r| r.at > run.at - within).count();
+    let most = LIMIT.runs as usize;
+    (lately >= most && !facts.clocks_wrong()).then(|| "more often than the limit allows".to_owned())
+}
