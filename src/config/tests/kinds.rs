@@ -216,7 +216,6 @@ fn a_schedule_that_is_missing_or_wrong_is_told_with_its_place() {
         "5:7: `at` is given and `every` too; keep one of them",
     );
     for bad in [
-        "",
         "3",
         "24:00",
         "Mon-Fri",
@@ -327,7 +326,9 @@ fn a_key_that_does_not_fit_the_url_is_refused_where_it_stands() {
     wrong_in(
         "h",
         "expect = 'x'\nbody = 'x'",
-        &["3:8: `url` must begin with http://, https://, tcp://, tls://, dns://, icmp:// or host:"],
+        &[
+            "3:8: `url` must begin with http://, https://, tcp://, tls://, dns://, icmp://, host: or push:",
+        ],
     );
 }
 
