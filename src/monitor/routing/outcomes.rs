@@ -122,7 +122,7 @@ impl Monitor {
             }
             match job.look(down, now) {
                 Ok(next) => next.into_iter().for_each(|then| self.schedule.at(at, then)),
-                Err(outcome) => self.job_ended(now, at, outcome),
+                Err(outcome) => self.job_ended(now, at, *outcome),
             }
         }
     }

@@ -217,10 +217,10 @@ impl PushJob {
     /// # Errors
     ///
     /// Something is wrong, which is to be judged.
-    pub fn look(&mut self, down: bool, now: Now) -> Result<Option<Moment>, Outcome> {
+    pub fn look(&mut self, down: bool, now: Now) -> Result<Option<Moment>, Box<Outcome>> {
         if !down {
             if let Some(last) = self.last.as_ref().filter(|last| last.failed) {
-                return Err(last.outcome());
+                return Err(Box::new(last.outcome()));
             }
             if self.missed {
                 // That it is missing was not the job's fault.
@@ -228,7 +228,9 @@ impl PushJob {
             }
         }
         match self.deadline(now).filter(|_| !self.missed) {
-            Some(deadline) if deadline.at <= now.moment() => Err(self.on_deadline(deadline, now)),
+            Some(deadline) if deadline.at <= now.moment() => {
+                Err(Box::new(self.on_deadline(deadline, now)))
+            }
             deadline => Ok(deadline.map(|deadline| deadline.at)),
         }
     }
