@@ -70,24 +70,19 @@ class Prometheus(farm.Process):
         return max(group["evaluationTime"] for group in groups) * 1000
 
 
-def checked(agent, sites, seconds):
-    """Wait until each of its sites was checked once."""
-    def done():
-        try:
-            return agent.total("sitemon_checks_total") >= sites
-        except OSError:  # it does not listen yet
-            agent.must_live()
-            return False
-    farm.wait_for("a check of each site", done, seconds)
+def after_a_round(nginx, start, sites, seconds):
+    """What `start` gives, once nginx was asked so many times. (Reading /metrics for that would be a scrape.)"""
+    _, before = nginx.counts()
+    started = start()
+    farm.wait_for("a check of each site", lambda: nginx.counts()[1] >= before + sites, seconds)
+    return started
 
 
 def scrapes(nginx, sitemon, sites):
     """Rows (what, figure) of three agents with so many sites each."""
     config = farm.site_config(nginx.url("http"), sites, INTERVAL)
-    agents = [Agent(sitemon, f"agent-{number}", config) for number in range(AGENTS)]
     say(f"{AGENTS} agents check {sites} sites each once")
-    for agent in agents:
-        checked(agent, sites, 2 * INTERVAL)
+    agents = after_a_round(nginx, lambda: [Agent(sitemon, f"agent-{number}", config) for number in range(AGENTS)], AGENTS * sites, 2 * INTERVAL)
     before = [agent.memory()[0] for agent in agents]
     cpu = agents[0].cpu_us()
     text = [agents[0].metrics() for _ in range(SCRAPES)][-1]
@@ -125,8 +120,7 @@ def load(nginx, sitemon):
         for sites in (250, 500, 1000, 2000, 4000, 8000):
             say(f"{sites} checks a second wanted, {connections} connections")
             config = farm.site_config(nginx.url("http"), sites, 1).replace("[agent]", f"[agent]\nmax_connections = {connections}")
-            agent = Agent(sitemon, f"load-{connections}-{sites}", config)
-            checked(agent, sites, 120)
+            agent = after_a_round(nginx, lambda: Agent(sitemon, f"load-{connections}-{sites}", config), sites, 120)  # noqa: B023
             began, checks, late, cpu = time.monotonic(), agent.total("sitemon_checks_total"), agent.total("sitemon_rounds_late_total"), agent.cpu_us()
             time.sleep(LOAD_SECONDS)
             checks, late = agent.total("sitemon_checks_total") - checks, agent.total("sitemon_rounds_late_total") - late

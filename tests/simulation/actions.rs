@@ -90,7 +90,7 @@ impl World<'_> {
         let runs = on_disk
             .and_then(|snapshot| snapshot.runs)
             .unwrap_or_default();
-        let this = |run: &sitemon::monitor::incident::remediation::RunRecord| {
+        let this = |run: &sitemon::monitor::incident::remediation::record::RunRecord| {
             run.under_way && run.action == request.action && run.incident == request.incident
         };
         if !runs.iter().any(this) {

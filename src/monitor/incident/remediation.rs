@@ -14,12 +14,14 @@
 //!
 //! So none is made without a trace on disk, and none of an earlier run of the agent is made again.
 
+pub mod record;
+
+use crate::monitor::incident::remediation::record::RunRecord;
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::site::Site;
 use crate::monitor::site::state::SiteState;
 use crate::monitor::site::table::Sites;
 use crate::monitor::time::{Moment, Now, Redating};
-use nanoserde::{DeJson, SerJson};
 use std::time::Duration;
 
 /// After the agent's start, or after the machine stood still, nothing runs by itself for so long: what is
@@ -78,8 +80,7 @@ pub struct RunRequest {
 }
 
 /// The user who confirmed a run, and where its result is told.
-#[derive(Clone, Debug, Default, PartialEq, Eq, SerJson, DeJson)]
-#[nserde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     pub chat: i64,
     pub topic: Option<i64>,
@@ -108,22 +109,6 @@ enum Phase {
     Waiting,
     Started,
     Ended,
-}
-
-/// What of a run must survive a restart, as plain data.
-#[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
-#[nserde(default)]
-pub struct RunRecord {
-    pub action: String,
-    pub site: String,
-    pub incident: Option<u32>,
-    pub asked: Option<Asked>,
-    /// Unix seconds.
-    pub at: i64,
-    pub covers: u32,
-    pub covers_offline: bool,
-    /// It has not ended, as far as was known.
-    pub under_way: bool,
 }
 
 /// A run that may begin by itself, as things are.
@@ -262,16 +247,7 @@ impl Remediations {
     pub fn records(&self, now: Now) -> Vec<RunRecord> {
         let runs = self.runs.iter();
         let runs = runs.filter(|_| !mutated!("forget at a restart what was run"));
-        let records = runs.map(|run| RunRecord {
-            action: run.request.action.clone(),
-            site: run.request.site.clone(),
-            incident: run.request.incident,
-            asked: run.request.asked.clone(),
-            at: now.wall_at(run.at),
-            covers: run.covers,
-            covers_offline: run.covers_offline,
-            under_way: run.phase != Phase::Ended,
-        });
+        let records = runs.map(|run| RunRecord::of(run, now));
         records.collect()
     }
 
@@ -280,20 +256,7 @@ impl Remediations {
     pub fn restore(&mut self, records: &[RunRecord], offline: bool, now: Now) -> Vec<Run> {
         let mut unknown = Vec::new();
         for record in records {
-            let run = Run {
-                id: 0,
-                request: RunRequest {
-                    action: record.action.clone(),
-                    site: record.site.clone(),
-                    incident: record.incident,
-                    asked: record.asked.clone(),
-                    ..RunRequest::default()
-                },
-                at: now.past_moment(record.at),
-                covers: record.covers,
-                covers_offline: record.covers_offline && offline,
-                phase: Phase::Ended,
-            };
+            let run = record.restore(offline, now);
             if record.under_way {
                 unknown.push(run.clone());
             }

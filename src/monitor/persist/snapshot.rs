@@ -7,7 +7,7 @@ pub use crate::monitor::bot::added_record::AddedRecord;
 use crate::monitor::expiry::Subject;
 use crate::monitor::expiry::records::{ExpiryRecord, RootRecord};
 use crate::monitor::incident::record::IncidentRecord;
-use crate::monitor::incident::remediation::RunRecord;
+use crate::monitor::incident::remediation::record::RunRecord;
 use crate::monitor::site::job::JobRecord;
 use crate::monitor::site::outcome::Expiry;
 use crate::monitor::site::printable::{ADDRESS, CAUSE, MESSAGE, NAME, line, lines};
@@ -179,9 +179,7 @@ impl Snapshot {
         for run in self.runs.iter_mut().flatten() {
             clean(&mut run.action, NAME);
             clean(&mut run.site, NAME);
-            if let Some(asked) = &mut run.asked {
-                clean(&mut asked.name, NAME);
-            }
+            clean_some(&mut run.name, NAME);
         }
         for alert in &mut self.alerts {
             clean(&mut alert.news, NAME);
