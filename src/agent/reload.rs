@@ -1,6 +1,7 @@
 //! SIGHUP: the file is read again; a bad one changes nothing but is said.
 
 use super::{Agent, Input};
+use crate::check;
 use crate::config::{self, Config, Mistakes};
 use crate::monitor::Event;
 use crate::offload::offload;
@@ -139,6 +140,7 @@ impl Agent {
         if config.telegram.is_none() != self.config.telegram.is_none() {
             config.telegram = self.config.telegram.clone();
         }
+        check::allow_commands(config.agent.max_commands);
         self.notifier.reload(&config.channels);
         let reloaded = Event::Reloaded {
             sites: config.sites.clone(),

@@ -78,7 +78,9 @@ fn server<'a>(client: &Client, check: &'a Check) -> Result<Cow<'a, TlsCheck>, Fa
     let check = match check {
         Check::Tls(check) => return Ok(Cow::Borrowed(check)),
         Check::Http(check) => check,
-        Check::Tcp(_) | Check::Dns(_) | Check::Icmp(_) | Check::Host(_) => return Err(none()),
+        Check::Tcp(_) | Check::Dns(_) | Check::Icmp(_) | Check::Host(_) | Check::Exec(_) => {
+            return Err(none());
+        }
     };
     let url = Url::parse(&check.url).ok();
     let url = url.filter(|url| url.scheme() == "https").ok_or_else(none)?;

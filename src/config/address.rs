@@ -20,7 +20,7 @@ const RESERVED_SCHEME: &str = "push";
 
 const HTTP_FORM: &str = "must begin with http:// or https://";
 const SITE_FORM: &str =
-    "must begin with http://, https://, tcp://, tls://, dns://, icmp:// or host:";
+    "must begin with http://, https://, tcp://, tls://, dns://, icmp://, host: or exec:";
 
 /// What a site's URL says.
 pub enum Address {
@@ -37,6 +37,8 @@ pub enum Address {
     /// A name, or an address without brackets.
     Icmp(String),
     Host(HostCheck),
+    /// The program stands in `command`.
+    Exec,
 }
 
 impl Address {
@@ -47,7 +49,7 @@ impl Address {
             Address::Tcp(target) | Address::Tls(target, _) => Some(&target.host),
             Address::Dns(question) => question.server.as_ref().map(|(host, _)| host.as_str()),
             Address::Icmp(host) => Some(host),
-            Address::Host(_) => None,
+            Address::Host(_) | Address::Exec => None,
         }
     }
 }
@@ -82,6 +84,8 @@ pub fn site(written: &str, filled: &str) -> Result<Address, String> {
         Scheme::Dns => endpoint::dns(rest).map(Address::Dns),
         Scheme::Icmp => endpoint::icmp(rest).map(Address::Icmp),
         Scheme::Host => host_url::read(rest).map(Address::Host),
+        Scheme::Exec if rest.is_empty() => Ok(Address::Exec),
+        Scheme::Exec => Err("must be \"exec:\" alone; the program goes into `command`".to_owned()),
     }
 }
 
@@ -101,7 +105,9 @@ fn remedy(written: &str) -> String {
             return "; nothing but `host:` stands before what is looked at, without `//`"
                 .to_owned();
         }
-        other => nearest(other, Scheme::ALL.map(Scheme::word)).filter(|word| *word != "host"),
+        "exec" => return "; `exec:` stands alone, and the program in `command`".to_owned(),
+        other => nearest(other, Scheme::ALL.map(Scheme::word))
+            .filter(|word| !["host", "exec"].contains(word)),
     };
     match meant {
         Some(meant) => format!("; {scheme}:// is not known, did you mean {meant}://?"),
@@ -182,7 +188,7 @@ pub fn target(text: &str) -> Result<Target, String> {
 pub fn masked(url: &str) -> String {
     let Some(slashes) = url
         .find("//")
-        .filter(|_| Scheme::of(url) != Some(Scheme::Host))
+        .filter(|_| Scheme::of(url).is_none_or(Scheme::has_host))
     else {
         return url.to_owned();
     };
@@ -312,7 +318,8 @@ mod tests {
 
     #[test]
     fn a_bad_url_says_what_is_wrong_without_quoting_it() {
-        let form = "must begin with http://, https://, tcp://, tls://, dns://, icmp:// or host:";
+        let form =
+            "must begin with http://, https://, tcp://, tls://, dns://, icmp://, host: or exec:";
         refused("", form);
         refused("example.com", form);
         refused("localhost:8080", form);
@@ -325,6 +332,14 @@ mod tests {
         refused(
             "host://disk/",
             &format!("{form}; nothing but `host:` stands before what is looked at, without `//`"),
+        );
+        refused(
+            "exec:///bin/true",
+            &format!("{form}; `exec:` stands alone, and the program in `command`"),
+        );
+        refused(
+            "exec:/bin/true",
+            "must be \"exec:\" alone; the program goes into `command`",
         );
         refused("hots://h/", &format!("{form}; hots:// is not known"));
         refused("gopher://h/", &format!("{form}; gopher:// is not known"));

@@ -42,8 +42,16 @@ impl Defaults {
 ///
 /// What is wrong with it, as a sentence without a full stop.
 pub fn added_site(url: &str, name: Option<&str>, config: &Config) -> Result<Site, String> {
-    if Scheme::of(url) == Some(Scheme::Host) {
-        return Err("what is on this machine is watched by sites of sitemon.conf alone".to_owned());
+    match Scheme::of(url) {
+        Some(Scheme::Host) => {
+            return Err(
+                "what is on this machine is watched by sites of sitemon.conf alone".to_owned(),
+            );
+        }
+        Some(Scheme::Exec) => {
+            return Err("programs are run for sites of sitemon.conf alone".to_owned());
+        }
+        _ => {}
     }
     if url.contains('$') {
         return Err(
@@ -72,6 +80,7 @@ pub fn added_site(url: &str, name: Option<&str>, config: &Config) -> Result<Site
     let scope = Scope {
         ctx: &ctx,
         chats: None,
+        owner: None,
     };
     let mut log = MistakeList::new(&text);
     let mut names = Names::default();

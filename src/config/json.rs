@@ -53,6 +53,7 @@ fn agent_json(agent: &Agent) -> String {
     object.plain("idle_connections", Some(agent.idle_connections));
     object.time("idle_timeout", Some(agent.idle_timeout));
     object.plain("commands", Some(agent.commands));
+    object.plain("max_commands", Some(agent.max_commands));
     let uplink = agent.uplink.iter().map(|t| json_string(&t.to_string()));
     object.plain("uplink", Some(list(uplink)));
     object.secret("heartbeat", agent.heartbeat.is_some());
@@ -122,6 +123,13 @@ fn site_json(site: &Site) -> String {
         }
         Check::Icmp(icmp) => (Scheme::Icmp, icmp.ip),
         Check::Host(_) => (Scheme::Host, IpVersion::Any),
+        Check::Exec(exec) => {
+            let command = exec.command.iter().map(|word| json_string(word));
+            object.plain("command", Some(list(command)));
+            object.plain("env", Some(names(&exec.env)));
+            object.plain("local", Some(exec.local));
+            (Scheme::Exec, IpVersion::Any)
+        }
     };
     let ip = match ip {
         IpVersion::Any => None,

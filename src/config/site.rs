@@ -9,10 +9,10 @@ use super::site_keys::{Keys, Scope};
 use super::site_names::Names;
 use super::toml_table::{Entry, Table};
 use super::variables::filled;
-use super::{endpoint, value};
+use super::{endpoint, exec, value};
 use crate::monitor::site::{
-    Auth, Check, DnsCheck, HttpCheck, HttpVersion, IcmpCheck, IpVersion, SendExpect, Site,
-    TcpCheck, TlsCheck,
+    Auth, Check, DnsCheck, ExecCheck, HttpCheck, HttpVersion, IcmpCheck, IpVersion, SendExpect,
+    Site, TcpCheck, TlsCheck,
 };
 use std::net::IpAddr;
 use std::time::Duration;
@@ -38,6 +38,7 @@ pub fn read(
     if let Some(scheme) = scheme {
         table.refuse(|key| scheme.refusal(key), log);
     }
+    let command = exec::command(&mut table, scope.owner, log);
     let (mut own, taken) = cause_secrets::noting(scope, |scope| Keys::read(&mut table, scope, log));
     own.taken = [of_url, taken].concat();
     table.finish(log);
@@ -54,6 +55,13 @@ pub fn read(
             "this site has no `url`; say what to watch, e.g. url = \"https://example.com/\"",
         );
     }
+    if command.is_absent() && scheme == Some(Scheme::Exec) {
+        log.add(
+            header,
+            "this site has no `command`; say what to run, e.g. command = \
+             [\"/usr/lib/monitoring-plugins/check_procs\"]",
+        );
+    }
     let keys = own.or(defaults, &|key| scheme.is_none_or(|scheme| scheme.has(key)));
     together(&own, &keys, log);
 
@@ -63,7 +71,7 @@ pub fn read(
         .value()?;
     let ip = family(&address, &own, &keys, log);
     let domain = registration(&address, &own, &keys, log);
-    let check = check(address, ip, &own, &keys, log)?;
+    let check = check(address, command, ip, &own, &keys, log)?;
     let unless_zero = |time: &Duration| !time.is_zero();
     Some(Site {
         name: name.value()?,
@@ -90,6 +98,7 @@ pub fn read(
 
 fn check(
     address: Address,
+    command: Entry<Vec<String>>,
     ip: IpVersion,
     own: &Keys,
     keys: &Keys,
@@ -132,6 +141,11 @@ fn check(
         }),
         Address::Icmp(host) => Check::Icmp(IcmpCheck { host, ip }),
         Address::Host(check) => Check::Host(check),
+        Address::Exec => Check::Exec(ExecCheck {
+            command: command.value()?,
+            env: keys.env.get().unwrap_or_default(),
+            local: keys.local.get().unwrap_or(false),
+        }),
     })
 }
 

@@ -7,7 +7,7 @@ use super::string_span::within;
 use super::telegram::ids;
 use super::toml_table::{Entry, Table, describe};
 use super::variables::{expanded, filled};
-use super::{Context, condition, keys, route, times_of_day, value};
+use super::{Context, condition, exec, keys, route, times_of_day, value};
 use crate::monitor::site::{Auth, HttpVersion, IpVersion, JsonCondition, Proxy, StatusSet};
 use crate::monitor::time::hours::Window;
 use std::path::PathBuf;
@@ -23,6 +23,8 @@ pub struct Scope<'a> {
     pub ctx: &'a Context<'a>,
     /// Chats of `[telegram]`; `None` = any will do.
     pub chats: Option<Vec<i64>>,
+    /// The user that the agent runs as, beside our own, where that is known.
+    pub owner: Option<u32>,
 }
 
 /// Declares [`Keys`]: each key with the type of its value and its reader, a function of the table,
@@ -95,6 +97,8 @@ shared_keys! {
     verify: bool = flag,
     ca_file: PathBuf = |table, key, scope, log| super::path(table, key, scope.ctx, log),
     expect: String = |table, key, _, log| table.text(key, log, expected),
+    env: Vec<(String, String)> = |table, key, scope, log| texts(table, key, &exec::ENVIRONMENT, scope, log),
+    local: bool = flag,
     domain: Duration = time,
     ip: IpVersion = |table, key, _, log| table.text(key, log, ip_version),
 }

@@ -101,6 +101,12 @@ fn expectation(site: &Site) -> String {
         Check::Icmp(_) => vec!["echo".to_owned()],
         // Its URL says it all.
         Check::Host(_) => Vec::new(),
+        Check::Exec(exec) => exec
+            .command
+            .first()
+            .map(|program| shown(program))
+            .into_iter()
+            .collect(),
     };
     for (what, before) in [("cert", site.cert), ("domain", site.domain)] {
         wanted.extend(before.map(|before| format!("{what} {}", format_duration(before))));

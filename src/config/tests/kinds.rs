@@ -1,6 +1,6 @@
 //! Sites that are not HTTP, and the keys that not every kind of site has.
 
-use super::{rendered, sound, wrong, wrong_site};
+use super::{parsed_in, rendered, sound, wrong, wrong_site};
 use crate::config::scheme::Scheme;
 use crate::config::{Config, keys, summary, to_json};
 use crate::monitor::site::{
@@ -148,12 +148,12 @@ fn host_is_this_machine_and_takes_defaults_that_fit_it() {
     );
     for key in ["slow = '1s'", "ip = '4'", "domain = '1d'"] {
         let name = key.split(' ').next().unwrap_or_default();
-        let remedy = match name {
-            "slow" => "; `warn` in its URL makes it degraded",
-            _ => "",
+        let (kinds, remedy) = match name {
+            "slow" => (", icmp and exec", "; `warn` in its URL makes it degraded"),
+            _ => (" and icmp", ""),
         };
         let refusal = format!(
-            "4:1: `{name}` is for http, https, tcp, tls, dns and icmp sites, this one is host{remedy}"
+            "4:1: `{name}` is for http, https, tcp, tls, dns{kinds} sites, this one is host{remedy}"
         );
         wrong_in("host:load?max=4", key, &[&refusal]);
     }
@@ -164,6 +164,99 @@ fn host_is_this_machine_and_takes_defaults_that_fit_it() {
     }
     for key in ["retry", "after", "timeout", "chats", "maintenance", "note"] {
         assert_eq!(Scheme::Host.refusal(key), None);
+    }
+}
+
+#[test]
+fn exec_has_a_command_whose_arguments_are_public() {
+    let text = "[[site]]\nname = 'disk'\nurl = 'exec:'\nslow = '2s'\nlocal = true\n\
+                command = ['/bin/sh', '-c', 'test $$# = 0']\n\
+                env = { PGPASSWORD = '$DB', PGHOST = 'db' }";
+    let config =
+        parsed_in(text, &|_| Some("hunter22".to_owned())).unwrap_or_else(|e| panic!("{e}"));
+    let site = &config.sites[0];
+    let Check::Exec(exec) = &site.check else {
+        panic!("{:?}", site.check);
+    };
+    assert_eq!(exec.command, ["/bin/sh", "-c", "test $# = 0"]);
+    assert!(exec.local && site.is_this_machine() && !site.needs_connection());
+    assert_eq!(exec.env[1], ("PGHOST".to_owned(), "db".to_owned()));
+    assert!(site.secrets.iter().any(|secret| secret == exec.env[0].1));
+    let shown = format!("{config:?}{}{}", to_json(&config), summary(&config));
+    assert!(!shown.contains(&exec.env[0].1), "{shown}");
+    assert!(
+        shown.contains("\"env\":{\"PGPASSWORD\":\"***\",\"PGHOST\":\"***\"}"),
+        "{shown}"
+    );
+    for (command, what) in [
+        (
+            "['check_disk']",
+            "4:13: `command` must begin with the absolute path of a program, such as \
+             \"/usr/lib/monitoring-plugins/check_disk\"",
+        ),
+        (
+            "['/bin/true', '-p', 'a $DB']",
+            "4:34: `command` takes nothing from the environment: every user of this machine can see \
+             arguments; put it into `env`, or write `$$` for a dollar sign",
+        ),
+        (
+            "['/bin/true', 'a$']",
+            "4:27: `command` has a `$` that no name follows; write `$$` for a dollar sign",
+        ),
+        (
+            "[\"/bin/true\", \"a\\u0000b\"]",
+            "4:25: `command` has a NUL in it, which no program would see",
+        ),
+        (
+            "[]",
+            "4:11: `command` is empty; it must be a list such as \
+             [\"/usr/lib/monitoring-plugins/check_disk\", \"-w\", \"20%\"], or left out",
+        ),
+    ] {
+        wrong_in("exec:", &format!("command = {command}"), &[what]);
+    }
+    let missing = "1:1: this site has no `command`; say what to run, e.g. command = \
+                   [\"/usr/lib/monitoring-plugins/check_procs\"]";
+    wrong_in("exec:", "tries = 1", &[missing]);
+    let refusal = "4:1: `command` is for exec sites, this one is https";
+    wrong_in("https://h", "command = ['/bin/true']", &[refusal]);
+    wrong_in(
+        "exec:",
+        "command = ['/bin/true']\nenv = { 'A=B' = '1' }",
+        &["5:9: `env.A=B` is no name of a variable: it must not be empty or have a `=`"],
+    );
+    wrong_in(
+        "exec:/bin/true",
+        "command = ['/bin/true']",
+        &["3:8: `url` must be \"exec:\" alone; the program goes into `command`"],
+    );
+}
+
+#[test]
+fn a_program_that_others_can_replace_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("a directory");
+    let program = dir.path().join("check");
+    std::fs::write(&program, "#!/bin/sh\n").expect("a file");
+    let mode = |path: &std::path::Path, mode| {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(path, mode).expect("a mode");
+    };
+    let line = format!("command = ['{}']", program.display());
+    mode(&program, 0o755);
+    sound(&format!("[[site]]\nname = 'a'\nurl = 'exec:'\n{line}"));
+    for (path, bad, good) in [
+        (program.as_path(), 0o757, 0o755),
+        (dir.path(), 0o703, 0o700),
+    ] {
+        mode(path, bad);
+        let what = format!(
+            "4:13: `command` names a program that can be replaced by other users: {} is theirs to \
+             write; take that from them (chown root, chmod o-w)",
+            path.display()
+        );
+        wrong_in("exec:", &line, &[&what]);
+        mode(path, good);
     }
 }
 
@@ -222,7 +315,9 @@ fn a_key_that_does_not_fit_the_url_is_refused_where_it_stands() {
     wrong_in(
         "h",
         "expect = 'x'\nbody = 'x'",
-        &["3:8: `url` must begin with http://, https://, tcp://, tls://, dns://, icmp:// or host:"],
+        &[
+            "3:8: `url` must begin with http://, https://, tcp://, tls://, dns://, icmp://, host: or exec:",
+        ],
     );
 }
 

@@ -152,8 +152,10 @@ fn the_defaults_of_the_table_of_keys_are_the_real_ones() {
         let url = match scheme {
             Scheme::Dns => "dns:///h.example",
             Scheme::Tls => "tls://h.example:443",
+            Scheme::Exec if key.sites.len() == 1 => "exec:'\ncommand = ['/bin/true",
             _ => "https://h.example/",
         };
+        let end = if url.contains('[') { "]" } else { "" };
         let (telegram, agent, site, notify) = match section.title {
             "[telegram]" => (line, "", "", ""),
             "[agent]" => ("", line, "", ""),
@@ -162,7 +164,7 @@ fn the_defaults_of_the_table_of_keys_are_the_real_ones() {
         };
         sound(&format!(
             "[telegram]\ntoken = '1:a'\n{telegram}\n[agent]\n{agent}\n\
-             [[site]]\nname = 'a'\nurl = '{url}'\n{site}\n\
+             [[site]]\nname = 'a'\nurl = '{url}'{end}\n{site}\n\
              [[notify]]\nname = 'a'\nurl = 'https://h/'\n{notify}\n"
         ))
     };

@@ -89,7 +89,9 @@ impl Site {
         match &self.check {
             Check::Http(check) => check.url.starts_with("https:"),
             Check::Tls(_) => true,
-            Check::Tcp(_) | Check::Dns(_) | Check::Icmp(_) | Check::Host(_) => false,
+            Check::Tcp(_) | Check::Dns(_) | Check::Icmp(_) | Check::Host(_) | Check::Exec(_) => {
+                false
+            }
         }
     }
 
@@ -98,13 +100,22 @@ impl Site {
         self.uses_tls() || matches!(&self.check, Check::Host(check) if check.needs_clock())
     }
 
-    /// It is this machine itself: no connection leads there.
+    /// It is this machine itself, or what a program looks at near it.
     pub fn is_this_machine(&self) -> bool {
-        matches!(self.check, Check::Host(_))
+        match &self.check {
+            Check::Host(_) => true,
+            Check::Exec(check) => check.local,
+            _ => false,
+        }
     }
 
-    /// The host that is spoken to, without brackets; empty for the system's resolvers and for this
-    /// machine.
+    /// Its check makes connections.
+    pub fn needs_connection(&self) -> bool {
+        !matches!(self.check, Check::Host(_) | Check::Exec(_))
+    }
+
+    /// The host that is spoken to, without brackets; empty for the system's resolvers, for this
+    /// machine and for programs.
     pub fn host(&self) -> &str {
         match &self.check {
             Check::Http(check) => host_of(&check.url),
@@ -112,7 +123,7 @@ impl Site {
             Check::Tls(check) => &check.host,
             Check::Dns(check) => check.server.as_ref().map_or("", |(host, _)| host),
             Check::Icmp(check) => &check.host,
-            Check::Host(_) => "",
+            Check::Host(_) | Check::Exec(_) => "",
         }
     }
 
@@ -146,6 +157,7 @@ pub enum Check {
     Dns(DnsCheck),
     Icmp(IcmpCheck),
     Host(HostCheck),
+    Exec(ExecCheck),
 }
 
 /// `tcp://host:port`: a connection, and what is said over it.
@@ -316,6 +328,26 @@ impl HostCheck {
     /// The age of a file is a difference of wall clock times.
     fn needs_clock(&self) -> bool {
         matches!(self, HostCheck::File { age: Some(_), .. })
+    }
+}
+
+/// `exec:`: a program by the interface of Nagios' plugins.
+#[derive(Clone, PartialEq)]
+pub struct ExecCheck {
+    /// The absolute path of the program, and its arguments. Safe to show.
+    pub command: Vec<String>,
+    /// Filled in. May hold secrets: never show it.
+    pub env: Vec<(String, String)>,
+    /// What it looks at is on this machine or its network.
+    pub local: bool,
+}
+
+/// Only what is safe to show.
+impl std::fmt::Debug for ExecCheck {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ExecCheck")
+            .field("command", &self.command)
+            .finish_non_exhaustive()
     }
 }
 
