@@ -99,6 +99,7 @@ fn site_json(site: &Site) -> String {
     let windows = Some(&site.maintenance).filter(|windows| !windows.is_empty());
     object.text("maintenance", windows.map(|windows| hours::list(windows)));
     object.text("note", site.note.as_deref());
+    object.plain("topic", site.topic);
     object.time("cert", site.cert.or(Some(Duration::ZERO)));
     object.time("domain", site.domain.or(Some(Duration::ZERO)));
     let (scheme, ip) = match &site.check {
@@ -121,7 +122,10 @@ fn site_json(site: &Site) -> String {
             object.text("expect", dns.expect.as_deref());
             (Scheme::Dns, dns.ip)
         }
-        Check::Icmp(icmp) => (Scheme::Icmp, icmp.ip),
+        Check::Icmp(icmp) => {
+            object.text("loss", icmp.loss.map(|loss| format!("{loss}%")));
+            (Scheme::Icmp, icmp.ip)
+        }
         Check::Host(_) => (Scheme::Host, IpVersion::Any),
         Check::Exec(exec) => {
             let command = exec.command.iter().map(|word| json_string(word));

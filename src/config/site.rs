@@ -88,6 +88,7 @@ pub fn read(
         note: keys.note.get(),
         paused: keys.paused.get()?,
         chats: keys.chats.get(),
+        topic: keys.topic.get().map(i64::from),
         maintenance: keys.maintenance.get().unwrap_or_default(),
         cert: keys.cert.get().filter(unless_zero),
         domain,
@@ -139,7 +140,11 @@ fn check(
             kind: question.kind,
             ip,
         }),
-        Address::Icmp(host) => Check::Icmp(IcmpCheck { host, ip }),
+        Address::Icmp(host) => Check::Icmp(IcmpCheck {
+            host,
+            ip,
+            loss: keys.loss.get(),
+        }),
         Address::Host(check) => Check::Host(check),
         Address::Exec => Check::Exec(ExecCheck {
             command: command.value()?,

@@ -76,6 +76,7 @@ shared_keys! {
     note: String = |table, key, _, log| table.text(key, log, value::note),
     paused: bool = flag,
     chats: Vec<i64> = chats,
+    topic: u32 = integer,
     maintenance: Vec<Window> = |table, key, _, log| table.text(key, log, times_of_day::windows),
     method: String = |table, key, _, log| table.text(key, log, value::method),
     headers: Vec<(String, String)> = |table, key, scope, log| texts(table, key, &HEADERS, scope, log),
@@ -96,6 +97,7 @@ shared_keys! {
     cert: Duration = time,
     verify: bool = flag,
     ca_file: PathBuf = |table, key, scope, log| super::path(table, key, scope.ctx, log),
+    loss: u32 = |table, key, _, log| table.text(key, log, loss),
     expect: String = |table, key, _, log| table.text(key, log, expected),
     env: Vec<(String, String)> = |table, key, scope, log| texts(table, key, &exec::ENVIRONMENT, scope, log),
     local: bool = flag,
@@ -273,6 +275,14 @@ fn ip_version(text: &str) -> Result<IpVersion, String> {
         "6" => Ok(IpVersion::V6),
         _ => Err("must be \"4\" or \"6\"; leave it out for either".to_owned()),
     }
+}
+
+/// In percent.
+fn loss(text: &str) -> Result<u32, String> {
+    let share = text.strip_suffix('%').and_then(|share| share.parse().ok());
+    share.filter(|share| *share < 100).ok_or_else(|| {
+        "must be a share in whole percent below 100% such as \"20%\"; all lost is down".to_owned()
+    })
 }
 
 fn auth(text: &str) -> Result<Auth, String> {

@@ -119,6 +119,7 @@ fn icmp_has_a_host_alone() {
     let expected = IcmpCheck {
         host: "fe80::1".to_owned(),
         ip: IpVersion::Any,
+        loss: None,
     };
     assert_eq!(site("icmp://[fe80::1]", "").check, Check::Icmp(expected));
 }
@@ -168,6 +169,30 @@ fn host_is_this_machine_and_takes_defaults_that_fit_it() {
 }
 
 #[test]
+fn a_ping_may_lose_a_share_and_any_site_has_a_topic() {
+    let text = "[defaults]\nloss = '20%'\ntopic = 7\n\
+                [[site]]\nname = 'a'\nurl = 'icmp://h'\nloss = '0%'\n\
+                [[site]]\nname = 'b'\nurl = 'icmp://h'\ntopic = 8\n\
+                [[site]]\nname = 'c'\nurl = 'https://h'";
+    let config = sound(text);
+    let loss = |site: &Site| match &site.check {
+        Check::Icmp(check) => check.loss,
+        _ => None,
+    };
+    let found = config.sites.iter().map(|site| (loss(site), site.topic));
+    let found: Vec<_> = found.collect();
+    assert_eq!(
+        found,
+        [(Some(0), Some(7)), (Some(20), Some(8)), (None, Some(7))]
+    );
+    assert!(to_json(&config).contains("\"loss\":\"20%\""));
+    for loss in ["20", "100%", "-1%", "1.5%", "%"] {
+        let what = "4:9: `loss` must be a share in whole percent below 100% such as \"20%\"; all lost is down";
+        wrong_in("icmp://h", &format!("loss = '{loss}'"), &[what]);
+    }
+}
+
+#[test]
 fn exec_has_a_command_whose_arguments_are_public() {
     let text = "[[site]]\nname = 'disk'\nurl = 'exec:'\nslow = '2s'\nlocal = true\n\
                 command = ['/bin/sh', '-c', 'test $$# = 0']\n\
@@ -205,7 +230,7 @@ fn exec_has_a_command_whose_arguments_are_public() {
         ),
         (
             "[\"/bin/true\", \"a\\u0000b\"]",
-            "4:25: `command` has a NUL in it, which no program would see",
+            "4:26: `command` has a NUL in it, which no program would see",
         ),
         (
             "[]",
@@ -223,7 +248,7 @@ fn exec_has_a_command_whose_arguments_are_public() {
     wrong_in(
         "exec:",
         "command = ['/bin/true']\nenv = { 'A=B' = '1' }",
-        &["5:9: `env.A=B` is no name of a variable: it must not be empty or have a `=`"],
+        &["5:10: `env.A…` is no name of a variable: it must not be empty or have a `=`"],
     );
     wrong_in(
         "exec:/bin/true",
@@ -522,8 +547,8 @@ fn json_has_every_key_of_the_kind_and_no_other() {
         r#""login":{"url":"***","page":"***","form":{"p":"***"},"expect":"302"},"#,
         r#""send":"***","expect":"+OK","domain":"0s","ip":null}"#,
         r#""send":null,"cert":"14d","verify":true,"ca_file":null,"expect":"220","domain":"0s","ip":"6"}"#,
-        r#""paused":false,"chats":null,"maintenance":null,"note":null,"expect":null,"domain":"0s","ip":null}"#,
-        r#""paused":false,"chats":null,"maintenance":null,"note":null,"domain":"0s","ip":null}],"agent":{"#,
+        r#""paused":false,"chats":null,"topic":null,"maintenance":null,"note":null,"expect":null,"domain":"0s","ip":null}"#,
+        r#""paused":false,"chats":null,"topic":null,"maintenance":null,"note":null,"loss":null,"domain":"0s","ip":null}],"agent":{"#,
     ] {
         assert!(json.contains(part), "{part}: {json}");
     }

@@ -49,6 +49,8 @@ pub struct Site {
     pub paused: bool,
     /// These chats alone get its alerts; `None` = all.
     pub chats: Option<Vec<i64>>,
+    /// The topic of a forum group that its alerts go to, from 1 = General; `None` = the chat's.
+    pub topic: Option<i64>,
     /// Windows of local time in which it is checked, but no alert is made.
     pub maintenance: Vec<Window>,
     /// Warn when a certificate of the chain ends within this (https and tls); `None` = it is never inspected.
@@ -290,6 +292,8 @@ pub struct IcmpCheck {
     /// A name, or an address without brackets.
     pub host: String,
     pub ip: IpVersion,
+    /// More lost requests than this make it degraded, in percent, below 100.
+    pub loss: Option<u32>,
 }
 
 /// `host:KIND`: a figure of this machine, and how far it may go. Beyond that the site is down; beyond
