@@ -33,6 +33,8 @@ def measure(sitemon, nginx, certificates, window):
         ("icmp, three packets", "icmp://127.0.0.1", None, ""),
         ("host:memory", "host:memory?available=1%", None, ""),
         ("host:disk", "host:disk/?inodes=1", None, ""),
+        # Without what the programs take themselves.
+        ("exec: /bin/true", "exec:", None, 'command = ["/bin/true"]'),
     ]
     rows = [row(sitemon, *kind, window) for kind in kinds]
     look = [look_us(sitemon, f"tls://{tls_port}", roots) for _ in range(7)]

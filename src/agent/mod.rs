@@ -22,7 +22,7 @@ mod uplink_probe;
 mod wake_on_lan;
 mod watchdog;
 
-use crate::check::Registries;
+use crate::check::{self, Registries};
 use crate::clock::Clock;
 use crate::config::{self, Config, Mistakes};
 use crate::http::{Client, Limits};
@@ -246,6 +246,7 @@ impl Agent {
             Err(OpenError::InUse(text)) => return Err(StartError(text)),
             Err(OpenError::Unusable(text)) => (None, Some(text)),
         };
+        check::allow_commands(config.agent.max_commands);
         clock.use_zone(config.agent.timezone.clone());
         let now = clock.now();
         let transport = Transport::new(&client, &clock, &config, use_telegram, terminal);
@@ -455,7 +456,7 @@ impl Agent {
                 fresh,
                 hanging,
             } => {
-                if site.is_this_machine() {
+                if !site.needs_connection() {
                     return self.check_here(site);
                 }
                 let queue = if hanging {

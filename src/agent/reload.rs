@@ -1,6 +1,7 @@
 //! SIGHUP: the file is read again; a bad one changes nothing but is said.
 
 use super::{Agent, Input};
+use crate::check;
 use crate::config::{self, Config, Mistakes};
 use crate::monitor::Event;
 use crate::offload::offload;
@@ -140,6 +141,7 @@ impl Agent {
         if config.telegram.is_none() != self.config.telegram.is_none() {
             config.telegram = self.config.telegram.clone();
         }
+        check::allow_commands(config.agent.max_commands);
         self.notifier.reload(&config.channels);
         self.runner.reload(&config.actions);
         let reloaded = Event::Reloaded {

@@ -68,7 +68,7 @@ impl Agent {
         self.spawn(async move { client.tidy().await }).detach();
     }
 
-    /// A look at this machine needs no connection, and so none of the workers.
+    /// What needs no connection needs none of the workers.
     pub(super) fn check_here(&self, site: Arc<Site>) {
         let (client, active) = (self.client.clone(), self.active.clone());
         active.set(active.get() + 1);

@@ -78,7 +78,12 @@ fn server<'a>(client: &Client, check: &'a Check) -> Result<Cow<'a, TlsCheck>, Fa
     let check = match check {
         Check::Tls(check) => return Ok(Cow::Borrowed(check)),
         Check::Http(check) => check,
-        Check::Tcp(_) | Check::Dns(_) | Check::Icmp(_) | Check::Host(_) | Check::Push(_) => {
+        Check::Tcp(_)
+        | Check::Dns(_)
+        | Check::Icmp(_)
+        | Check::Host(_)
+        | Check::Exec(_)
+        | Check::Push(_) => {
             return Err(none());
         }
     };

@@ -58,8 +58,8 @@ pub(super) async fn run(client: &Client, site: &Site, check: &IcmpCheck) -> Outc
                     ..Phases::default()
                 }),
                 address: Some(address),
+                warning: check.loss.and_then(|limit| tally.beyond(limit)),
                 detail: Some(tally.to_string()),
-                warning: None,
             },
             Err(failure) => CheckFailure::new(failure, address).into(),
         };
@@ -89,6 +89,15 @@ pub(super) struct Tally {
     pub(super) best: Duration,
     pub(super) mean: Duration,
     pub(super) worst: Duration,
+}
+
+impl Tally {
+    /// What to say when more than `limit` percent are lost.
+    pub(super) fn beyond(&self, limit: u32) -> Option<String> {
+        let lost = REQUESTS - self.answered;
+        let is_beyond = lost * 100 > limit as usize * REQUESTS;
+        is_beyond.then(|| format!("{lost} of {REQUESTS} echo requests lost, limit {limit} %"))
+    }
 }
 
 /// `3 of 3 answered, 0.05/0.06/0.08 ms`: the best, the mean and the worst.

@@ -10,6 +10,8 @@ mod deadline;
 mod dialogue;
 #[cfg(feature = "dns")]
 mod dns;
+#[cfg(feature = "exec")]
+mod exec;
 mod explain;
 mod form;
 #[cfg(feature = "host")]
@@ -65,10 +67,22 @@ pub async fn run(client: &Client, site: &Site, fresh: bool) -> Outcome {
     outcome
 }
 
+/// So many programs run at once (`max_commands`).
+pub fn allow_commands(most: usize) {
+    #[cfg(feature = "exec")]
+    crate::command::allow(most);
+    #[cfg(not(feature = "exec"))]
+    let _ = most;
+}
+
 async fn run_with_permit(client: &Client, site: &Site, fresh: bool) -> Outcome {
     #[cfg(feature = "host")]
     if let Check::Host(check) = &site.check {
         return host::run(site, check).await;
+    }
+    #[cfg(feature = "exec")]
+    if let Check::Exec(check) = &site.check {
+        return Box::pin(exec::run(site, check)).await;
     }
     let permit = client.check_permit().await;
     let began = Instant::now();
@@ -103,7 +117,7 @@ async fn run_protocol(client: &Client, site: &Site, fresh: bool, permit: Permit)
         Check::Tls(check) => Box::pin(tls::run(client, site, check)).await,
         // The configuration refuses these, or they were made already.
         #[allow(unreachable_patterns)]
-        Check::Dns(_) | Check::Icmp(_) | Check::Host(_) => {
+        Check::Dns(_) | Check::Icmp(_) | Check::Host(_) | Check::Exec(_) => {
             Outcome::failed(FailureKind::Internal, "built without such checks")
         }
         Check::Push(_) => {

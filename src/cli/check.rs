@@ -25,6 +25,7 @@ pub fn check(config: &Config, names: &[String], json: bool) -> Result<(), Failur
     let all = with_added(config);
     let sites = choose(&all, names)?;
     let client = client(config)?;
+    check::allow_commands(config.agent.max_commands);
     let asker = Asker {
         client: &client,
         named: !names.is_empty(),

@@ -9,7 +9,7 @@ mod program;
 #[cfg(test)]
 mod tests;
 
-pub use program::{NotStarted, exposed, resolve};
+pub use program::{NotStarted, resolve};
 
 use crate::lock::lock;
 use crate::offload::{offload, spawn};
@@ -148,7 +148,7 @@ impl Started {
     ) -> Result<Started, NotStarted> {
         let (written, arguments) = command.command.split_first().ok_or(NotStarted::Missing)?;
         // What was looked at is what is run; the program sees the name that the user gave it.
-        let mut run = std::process::Command::new(resolve(Path::new(written))?);
+        let mut run = std::process::Command::new(resolve(Path::new(written), None)?);
         run.arg0(written).args(arguments);
         run.process_group(0).current_dir("/").env_clear();
         run.env("PATH", DEFAULT_PATH);

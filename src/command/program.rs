@@ -30,7 +30,7 @@ impl NotStarted {
             NotStarted::NotExecutable => "cannot be executed".to_owned(),
             NotStarted::Exposed(path) => {
                 format!(
-                    "is not run: users other than root can write {}",
+                    "can be replaced by other users: {} is theirs to write",
                     path.display()
                 )
             }
@@ -40,12 +40,13 @@ impl NotStarted {
     }
 }
 
-/// Where `program` leads to, of which it is then known that it may be run. Blocks.
+/// Where `program` leads to, of which it is then known that it may be run. `owner`: what is this
+/// user's is as good as our own. Blocks.
 ///
 /// # Errors
 ///
 /// Why it may not.
-pub fn resolve(program: &Path) -> Result<PathBuf, NotStarted> {
+pub fn resolve(program: &Path, owner: Option<u32>) -> Result<PathBuf, NotStarted> {
     let real = fs::canonicalize(program).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => NotStarted::Missing,
         _ => refusal(&error),
@@ -54,7 +55,7 @@ pub fn resolve(program: &Path) -> Result<PathBuf, NotStarted> {
     if !is_file || access(&real, Access::EXEC_OK).is_err() {
         return Err(NotStarted::NotExecutable);
     }
-    match exposed(&real) {
+    match exposed(&real, owner) {
         Some(path) => Err(NotStarted::Exposed(path.to_owned())),
         None => Ok(real),
     }
@@ -62,14 +63,15 @@ pub fn resolve(program: &Path) -> Result<PathBuf, NotStarted> {
 
 /// The part of `real`, a path without links, that users other than root and our own can write. In a
 /// sticky directory they can't replace what isn't theirs (unlink(2)).
-pub fn exposed(real: &Path) -> Option<&Path> {
+fn exposed(real: &Path, owner: Option<u32>) -> Option<&Path> {
     let own = rustix::process::geteuid().as_raw();
     let is_safe = |path: &&Path| {
         let Ok(found) = fs::symlink_metadata(path) else {
             return false;
         };
         let sticky = found.is_dir() && found.mode() & 0o1000 != 0;
-        [0, own].contains(&found.uid()) && (found.mode() & 0o002 == 0 || sticky)
+        [Some(0), Some(own), owner].contains(&Some(found.uid()))
+            && (found.mode() & 0o002 == 0 || sticky)
     };
     real.ancestors().find(|path| !is_safe(path))
 }

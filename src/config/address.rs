@@ -17,7 +17,7 @@ use url::{Host, Url};
 
 const HTTP_FORM: &str = "must begin with http:// or https://";
 const SITE_FORM: &str =
-    "must begin with http://, https://, tcp://, tls://, dns://, icmp://, host: or push:";
+    "must begin with http://, https://, tcp://, tls://, dns://, icmp://, host:, exec: or push:";
 
 /// What a site's URL says.
 pub enum Address {
@@ -34,6 +34,9 @@ pub enum Address {
     /// A name, or an address without brackets.
     Icmp(String),
     Host(HostCheck),
+    /// The program stands in `command`.
+    Exec,
+    /// A job reports.
     Push,
 }
 
@@ -45,7 +48,7 @@ impl Address {
             Address::Tcp(target) | Address::Tls(target, _) => Some(&target.host),
             Address::Dns(question) => question.server.as_ref().map(|(host, _)| host.as_str()),
             Address::Icmp(host) => Some(host),
-            Address::Host(_) | Address::Push => None,
+            Address::Host(_) | Address::Exec | Address::Push => None,
         }
     }
 }
@@ -80,6 +83,8 @@ pub fn site(written: &str, filled: &str) -> Result<Address, String> {
         Scheme::Dns => endpoint::dns(rest).map(Address::Dns),
         Scheme::Icmp => endpoint::icmp(rest).map(Address::Icmp),
         Scheme::Host => host_url::read(rest).map(Address::Host),
+        Scheme::Exec if rest.is_empty() => Ok(Address::Exec),
+        Scheme::Exec => Err("must be \"exec:\" alone; the program goes into `command`".to_owned()),
         Scheme::Push if rest.is_empty() => Ok(Address::Push),
         Scheme::Push => {
             Err("must be `push:` alone: a job reports by the `name` of its site".to_owned())
@@ -101,8 +106,9 @@ fn remedy(written: &str) -> String {
                 .to_owned();
         }
         "push" => return "; `push:` stands alone, without `//`".to_owned(),
+        "exec" => return "; `exec:` stands alone, and the program in `command`".to_owned(),
         other => nearest(other, Scheme::ALL.map(Scheme::word))
-            .filter(|word| !matches!(*word, "host" | "push")),
+            .filter(|word| !["host", "exec", "push"].contains(word)),
     };
     match meant {
         Some(meant) => format!("; {scheme}:// is not known, did you mean {meant}://?"),
@@ -183,7 +189,7 @@ pub fn target(text: &str) -> Result<Target, String> {
 pub fn masked(url: &str) -> String {
     let Some(slashes) = url
         .find("//")
-        .filter(|_| Scheme::of(url) != Some(Scheme::Host))
+        .filter(|_| Scheme::of(url).is_none_or(Scheme::has_host))
     else {
         return url.to_owned();
     };
@@ -313,8 +319,7 @@ mod tests {
 
     #[test]
     fn a_bad_url_says_what_is_wrong_without_quoting_it() {
-        let form =
-            "must begin with http://, https://, tcp://, tls://, dns://, icmp://, host: or push:";
+        let form = "must begin with http://, https://, tcp://, tls://, dns://, icmp://, host:, exec: or push:";
         refused("", form);
         refused("example.com", form);
         refused("localhost:8080", form);
@@ -327,6 +332,14 @@ mod tests {
         refused(
             "host://disk/",
             &format!("{form}; nothing but `host:` stands before what is looked at, without `//`"),
+        );
+        refused(
+            "exec:///bin/true",
+            &format!("{form}; `exec:` stands alone, and the program in `command`"),
+        );
+        refused(
+            "exec:/bin/true",
+            "must be \"exec:\" alone; the program goes into `command`",
         );
         refused("hots://h/", &format!("{form}; hots:// is not known"));
         refused("gopher://h/", &format!("{form}; gopher:// is not known"));

@@ -20,6 +20,7 @@ pub fn read(
     let idle_connections = table.integer("idle_connections", log);
     let idle_timeout = table.time("idle_timeout", log);
     let commands = table.integer("commands", log);
+    let max_commands = table.integer("max_commands", log);
     let uplink = uplink(&mut table, log);
     let heartbeat = heartbeat(&mut table, ctx, log).value();
     if let Some(host) = heartbeat
@@ -53,6 +54,7 @@ pub fn read(
         idle_connections: idle_connections.value()? as usize,
         idle_timeout: idle_timeout.value()?,
         commands: commands.value()? as usize,
+        max_commands: max_commands.value()? as usize,
         uplink: uplink.value()?,
         heartbeat,
         digest: digest.value(),

@@ -22,6 +22,9 @@ const ORDINARY: [&str; 9] = [
     "user-agent",
 ];
 
+/// Variables of a program whose values are no secrets; all others may be.
+const PUBLIC_VARIABLES: [&str; 4] = ["PATH", "HOME", "TZ", "LANG"];
+
 /// Parts of the names of a form's fields that hold a secret.
 const TELL_TALES: [&str; 7] = ["pass", "pwd", "secret", "token", "auth", "key", "pin"];
 
@@ -40,6 +43,7 @@ pub fn noting<T>(scope: &Scope, read: impl FnOnce(&Scope) -> T) -> (T, Vec<Strin
     let read = read(&Scope {
         ctx: &ctx,
         chats: scope.chats.clone(),
+        owner: scope.owner,
     });
     (read, taken.into_inner())
 }
@@ -58,13 +62,18 @@ pub fn secrets(check: &Check, taken: Vec<String>) -> Secrets {
             path.display().to_string()
         }
         Check::Host(HostCheck::Process { name }) => name.clone(),
-        Check::Host(_) | Check::Push(_) => String::new(),
+        Check::Host(_) | Check::Exec(_) | Check::Push(_) => String::new(),
     };
     secrets.retain(|value| !contains(&asked, value));
     match check {
         Check::Http(check) => of_request(check, &mut secrets),
         Check::Push(check) => secrets.extend(check.token.iter().map(|t| t.expose().to_owned())),
         _ => {}
+    }
+    if let Check::Exec(check) = check {
+        let public = |name: &str| PUBLIC_VARIABLES.contains(&name) || name.starts_with("LC_");
+        let env = check.env.iter().filter(|(name, _)| !public(name));
+        secrets.extend(env.map(|(_, value)| value.clone()));
     }
     secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
     // What is a part of another must not break it up.

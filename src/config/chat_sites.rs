@@ -44,6 +44,7 @@ impl Defaults {
 pub fn added_site(url: &str, name: Option<&str>, config: &Config) -> Result<Site, String> {
     let by_file = match Scheme::of(url) {
         Some(Scheme::Host) => Some("what is on this machine is watched"),
+        Some(Scheme::Exec) => Some("programs are run"),
         Some(Scheme::Push) => Some("jobs are waited for"),
         _ => None,
     };
@@ -77,6 +78,7 @@ pub fn added_site(url: &str, name: Option<&str>, config: &Config) -> Result<Site
     let scope = Scope {
         ctx: &ctx,
         chats: None,
+        owner: None,
     };
     let mut log = MistakeList::new(&text);
     let mut names = Names::default();

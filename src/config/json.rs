@@ -101,6 +101,7 @@ fn agent_json(agent: &Agent) -> String {
     object.plain("idle_connections", Some(agent.idle_connections));
     object.time("idle_timeout", Some(agent.idle_timeout));
     object.plain("commands", Some(agent.commands));
+    object.plain("max_commands", Some(agent.max_commands));
     let uplink = agent.uplink.iter().map(|t| json_string(&t.to_string()));
     object.plain("uplink", Some(list(uplink)));
     object.secret("heartbeat", agent.heartbeat.is_some());
@@ -146,6 +147,7 @@ fn site_json(site: &Site) -> String {
     let windows = Some(&site.maintenance).filter(|windows| !windows.is_empty());
     object.text("maintenance", windows.map(|windows| hours::list(windows)));
     object.text("note", site.note.as_deref());
+    object.plain("topic", site.topic);
     object.time("cert", site.cert.or(Some(Duration::ZERO)));
     object.time("domain", site.domain.or(Some(Duration::ZERO)));
     let (scheme, ip) = match &site.check {
@@ -168,7 +170,10 @@ fn site_json(site: &Site) -> String {
             object.text("expect", dns.expect.as_deref());
             (Scheme::Dns, dns.ip)
         }
-        Check::Icmp(icmp) => (Scheme::Icmp, icmp.ip),
+        Check::Icmp(icmp) => {
+            object.text("loss", icmp.loss.map(|loss| format!("{loss}%")));
+            (Scheme::Icmp, icmp.ip)
+        }
         Check::Host(_) => (Scheme::Host, IpVersion::Any),
         Check::Push(push) => {
             match &push.due {
@@ -179,6 +184,13 @@ fn site_json(site: &Site) -> String {
             object.time("longest", push.longest);
             object.secret("token", push.token.is_some());
             (Scheme::Push, IpVersion::Any)
+        }
+        Check::Exec(exec) => {
+            let command = exec.command.iter().map(|word| json_string(word));
+            object.plain("command", Some(list(command)));
+            object.plain("env", Some(names(&exec.env)));
+            object.plain("local", Some(exec.local));
+            (Scheme::Exec, IpVersion::Any)
         }
     };
     let ip = match ip {

@@ -4,7 +4,7 @@
 //! Reading, hints for unknown keys, `[defaults]`, masking, `sitemon config --json` and
 //! `docs/configuration.md` go by it. A new key is a line here, its reader, and its use.
 
-use super::scheme::Scheme::{self, Dns, Host, Http, Https, Icmp, Push, Tcp, Tls};
+use super::scheme::Scheme::{self, Dns, Exec, Host, Http, Https, Icmp, Push, Tcp, Tls};
 use super::value::{LONGEST_DURATION, brief};
 use crate::monitor::bot::nearest::nearest;
 use ValueType::{Few, Flag, Integer, List, Other, Seconds, Table, Time};
@@ -105,9 +105,12 @@ const POSITIVE: ValueType = Integer(1, i32::MAX as u32);
 
 const ANY: &[Scheme] = &Scheme::ALL;
 /// What is asked, and does not report by itself.
-const ASKED: &[Scheme] = &[Http, Https, Tcp, Tls, Dns, Icmp, Host];
+const ASKED: &[Scheme] = &[Http, Https, Tcp, Tls, Dns, Icmp, Host, Exec];
 /// Servers: what is reached over a network.
 const REMOTE: &[Scheme] = &[Http, Https, Tcp, Tls, Dns, Icmp];
+/// What takes a time that says something of it.
+const TIMED: &[Scheme] = &[Http, Https, Tcp, Tls, Dns, Icmp, Exec];
+const PROGRAM: &[Scheme] = &[Exec];
 const WEB: &[Scheme] = &[Http, Https];
 const SECURE: &[Scheme] = &[Https, Tls];
 
@@ -158,6 +161,7 @@ pub static AGENT: Section = Section {
         key("idle_connections", Integer(0, 1000), Value, ANY, "5", "connections kept open when idle"),
         key("idle_timeout", Seconds(&(SECOND, LONGEST_DURATION), "30s"), Value, ANY, "30s", "an idle connection is not used again after this"),
         key("commands", Integer(1, 1000), Value, ANY, "2", "`/check` commands running at once; more wait their turn"),
+        key("max_commands", Integer(1, 100), Value, ANY, "2", "programs running at once: `exec:` checks and actions"),
         key("uplink", Few(&("a list such as [\"tcp://1.1.1.1:443\"]", 8, "all of them are asked at once when a site fails")), Url, ANY, "tcp://1.1.1.1:443, tcp://9.9.9.9:443", "if none of them answers, sites beyond the local network are offline, not down; `[]`: never ask"),
         key("heartbeat", URL, Nothing, ANY, "", "fetched every minute while checks go on, so that a service elsewhere notices when sitemon is gone; `$NAME` as in a site"),
         key("digest", Other("a time in quotes such as \"09:00\""), Value, ANY, "", "a daily summary at this local time, without sound"),
@@ -173,8 +177,9 @@ pub static AGENT: Section = Section {
 #[rustfmt::skip]
 const SITE_KEYS: &[Key] = &[
     key("name", TEXT, Value, ANY, "", "required; unique, 1 to 64 characters"),
-    key("url", URL, Url, ANY, "", "required; what to watch: `http://`, `https://`, `tcp://HOST:PORT`, `tls://HOST:PORT`, `dns://SERVER/NAME?type=A`, `icmp://HOST`, `host:disk/PATH?free=10%` ([checks.md](checks.md#host)), `push:` ([jobs.md](jobs.md)); `$NAME` is taken from the environment, here and in `headers`, `send`, `auth` and `login`, and `$$` is a dollar sign"),
+    key("url", URL, Url, ANY, "", "required; what to watch: `http://`, `https://`, `tcp://HOST:PORT`, `tls://HOST:PORT`, `dns://SERVER/NAME?type=A`, `icmp://HOST`, `host:disk/PATH?free=10%` ([checks.md](checks.md#host)), `exec:` ([checks.md](checks.md#exec)), `push:` ([jobs.md](jobs.md)); `$NAME` is taken from the environment, here and in `headers`, `send`, `auth` and `login`, and `$$` is a dollar sign"),
     key("after", Other("the name of a site in quotes"), Value, ANY, "", "another site that this one depends on: while that is down, this one is unreachable, and silent"),
+    key("command", List("a list such as [\"/usr/lib/monitoring-plugins/check_disk\", \"-w\", \"20%\"]"), Value, PROGRAM, "", "required; the program, by its absolute path, and its arguments, which every user of this machine can see: `$NAME` is an error in them, and `$$` a dollar sign"),
     key("every", Time(&(SECOND, LONGEST_DURATION)), Value, &[Push], "", "a report is due so long after the last one"),
     key("at", Other("times in quotes such as \"Mon-Fri 03:00\""), Value, &[Push], "", "local times at which a report is due, commas between them; instead of `every`"),
     key("token", TEXT, Nothing, &[Push], "", "what a report by HTTP must come with, at least 16 characters; `$NAME` as in `url`"),
@@ -184,10 +189,11 @@ const SITE_KEYS: &[Key] = &[
     key("retry", Time(&(SECOND, LONGEST_DURATION)), Value, ASKED, "10s", "time between tries after a first failure"),
     key("recover", Integer(1, 100), Value, ASKED, "1", "successes in a row that make it up again"),
     key("remind", Time(&(ZERO, LONGEST_DURATION)), Value, ANY, "6h", "time after which a down alert that is not acknowledged is repeated; `\"0s\"`: never"),
-    key("slow", Time(&(MILLISECOND, LONGEST_DURATION)), Value, REMOTE, "", "slower than this is degraded; shorter than `timeout`"),
+    key("slow", Time(&(MILLISECOND, LONGEST_DURATION)), Value, TIMED, "", "slower than this is degraded; shorter than `timeout`"),
     key("group", TEXT, Value, ANY, "", "label for `/status` and `/check`"),
     key("paused", Flag, Value, ANY, "false", "configured but not checked"),
     key("chats", IDS, Value, ANY, "", "of the chats in [telegram] these alone; for others the site does not exist"),
+    key("topic", POSITIVE, Value, ANY, "", "topic of a forum group for its alerts (`message_thread_id`); otherwise that of [telegram]"),
     key("maintenance", Other("windows in quotes such as \"Sun 02:00-04:00\""), Value, ANY, "", "local times, commas between them: checked and recorded, but silent"),
     key("note", TEXT, Value, ANY, "", "a line under the site's down alert and in `/site`: a run-book link, whom to call; at most 200 characters"),
     key("grace", Time(&(ZERO, LONGEST_DURATION)), Value, &[Push], "1h", "a report may be so late"),
@@ -208,7 +214,10 @@ const SITE_KEYS: &[Key] = &[
     key("cert", Time(&(ZERO, LONGEST_DURATION)), Value, SECURE, "14d", "a certificate that ends within this makes it degraded; `\"0s\"`: never look"),
     key("verify", Flag, Value, SECURE, "true", "`false`: any certificate will do"),
     key("ca_file", PATH, Value, SECURE, "", "trusted roots for this site, for a private CA"),
+    key("loss", Other("a share in quotes such as \"20%\""), Value, &[Icmp], "", "more lost echo requests than this make it degraded; a check sends three, and all lost is down"),
     key("expect", TEXT, Value, &[Tcp, Tls, Dns], "", "text in the first 4 KiB of the answer; of a dns site what one of the records must be"),
+    key("env", Other("a table such as { PGPASSWORD = \"$DB\" }"), Names, PROGRAM, "{}", "environment of the program, beside `PATH`, `TZ`, `LANG` and `SITEMON_SITE`; `$NAME` as in `url`"),
+    key("local", Flag, Value, PROGRAM, "false", "what the program looks at is on this machine or its local network: judged while the connection is down, too"),
     key("domain", Time(&(ZERO, LONGEST_DURATION)), Value, REMOTE, "0s", "a registration of the domain that ends within this makes it degraded; `\"0s\"`: never ask"),
     key("ip", Other("\"4\" or \"6\" in quotes"), Value, REMOTE, "", "IPv4 or IPv6 alone"),
 ];
@@ -223,7 +232,7 @@ pub static SITE: Section = Section {
 pub static DEFAULTS: Section = Section {
     title: "[defaults]",
     prefix: "",
-    keys: SITE_KEYS.split_at(6).1,
+    keys: SITE_KEYS.split_at(7).1,
     has_defaults: true,
 };
 
@@ -406,9 +415,9 @@ mod tests {
     }
 
     #[test]
-    fn defaults_have_every_key_of_a_site_but_six() {
-        assert_eq!(DEFAULTS.keys.len() + 6, SITE.keys.len());
-        for own in ["name", "url", "after", "every", "at", "token"] {
+    fn defaults_have_every_key_of_a_site_but_its_own() {
+        assert_eq!(DEFAULTS.keys.len() + 7, SITE.keys.len());
+        for own in ["name", "url", "after", "command", "every", "at", "token"] {
             assert!(DEFAULTS.key(own).is_none(), "{own}");
         }
     }

@@ -3,6 +3,7 @@
 //! - `keys` is the table of all keys; `toml_table` takes them out of the file one by one.
 //! - `telegram`, `agent`, `notify`, `action`, `listen`, `site`, `site_keys`, `login` give them their meaning, `scheme` knows which
 //!   site has which, `site_names` looks at the names of all sites together.
+//! - `exec` reads and looks at programs that are to be run.
 //! - `value`, `times_of_day`, `address`, `route`, `endpoint`, `host_url`, `ipv6_zone`, `condition` and
 //!   `variables` read single values, `template` those with placeholders; `string_span` finds a part of one
 //!   in the file.
@@ -20,6 +21,7 @@ mod chat_sites;
 mod condition;
 mod endpoint;
 mod error;
+mod exec;
 mod host_url;
 mod ipv6_zone;
 mod json;
@@ -157,6 +159,8 @@ pub struct Agent {
     pub idle_timeout: Duration,
     /// `/check` commands running at once, at least 1.
     pub commands: usize,
+    /// Programs running at once, at least 1.
+    pub max_commands: usize,
     /// Asked whether our own line is up: it is down when none of them answers. At most 8; none =
     /// the line counts as up.
     pub uplink: Vec<Target>,
@@ -264,6 +268,7 @@ fn read(
     config.warnings.extend(action::lacking(&config));
     #[cfg(feature = "host")]
     config.warnings.extend(machine_lacks::warnings(&config));
+    config.warnings.extend(exec::warnings(&config));
     Ok(config)
 }
 
@@ -369,7 +374,8 @@ fn config(mut root: Table, ctx: &Context, log: &mut MistakeList) -> Option<Confi
     let agent = root.table("agent", log).value();
     let agent = agent.unwrap_or_else(|| Table::empty(&keys::AGENT));
     let agent = agent::read(agent, ctx, &mut warnings, log);
-    let scope = site_keys::Scope { ctx, chats };
+    let owner = agent.as_ref().and_then(exec::owner);
+    let scope = site_keys::Scope { ctx, chats, owner };
     let table = root.table("defaults", log).value();
     let mut table = table.unwrap_or_else(|| Table::empty(&keys::DEFAULTS));
     let (mut defaults, taken) = cause_secrets::noting(&scope, |scope| {

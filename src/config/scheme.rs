@@ -1,7 +1,7 @@
 //! Kinds of sites, by the scheme of their URL.
 
 use super::keys;
-use Scheme::{Dns, Host, Http, Https, Icmp, Push, Tcp, Tls};
+use Scheme::{Dns, Exec, Host, Http, Https, Icmp, Push, Tcp, Tls};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
@@ -13,12 +13,14 @@ pub enum Scheme {
     Icmp,
     /// This machine itself.
     Host,
+    /// A program.
+    Exec,
     /// A job that reports by itself.
     Push,
 }
 
 impl Scheme {
-    pub const ALL: [Scheme; 8] = [Http, Https, Tcp, Tls, Dns, Icmp, Host, Push];
+    pub const ALL: [Scheme; 9] = [Http, Https, Tcp, Tls, Dns, Icmp, Host, Exec, Push];
 
     /// As a URL begins, without the `:` and the `//`.
     pub fn word(self) -> &'static str {
@@ -30,16 +32,15 @@ impl Scheme {
             Dns => "dns",
             Icmp => "icmp",
             Host => "host",
+            Exec => "exec",
             Push => "push",
         }
     }
 
     /// As a URL begins.
     pub fn prefix(self) -> String {
-        match self {
-            Host | Push => format!("{}:", self.word()),
-            _ => format!("{}://", self.word()),
-        }
+        let slashes = if self.has_host() { "://" } else { ":" };
+        format!("{}{slashes}", self.word())
     }
 
     /// The cargo feature for this kind, if this build was made without it.
@@ -48,6 +49,7 @@ impl Scheme {
             Dns if !cfg!(feature = "dns") => Some("dns"),
             Icmp if !cfg!(feature = "icmp") => Some("icmp"),
             Host if !cfg!(feature = "host") => Some("host"),
+            Exec if !cfg!(feature = "exec") => Some("exec"),
             _ => None,
         }
     }
@@ -57,7 +59,12 @@ impl Scheme {
         let (word, rest) = url.split_once(':')?;
         let mut all = Scheme::ALL.into_iter();
         all.find(|scheme| scheme.word().eq_ignore_ascii_case(word))
-            .filter(|scheme| matches!(scheme, Host | Push) != rest.starts_with("//"))
+            .filter(|scheme| scheme.has_host() == rest.starts_with("//"))
+    }
+
+    /// A host stands in its URL, behind `//`.
+    pub fn has_host(self) -> bool {
+        !matches!(self, Host | Exec | Push)
     }
 
     /// Sites of this kind have `key`.
@@ -125,7 +132,7 @@ mod tests {
             (
                 Host,
                 "slow",
-                "`slow` is for http, https, tcp, tls, dns and icmp sites, this one is host; `warn` in its URL makes it degraded",
+                "`slow` is for http, https, tcp, tls, dns, icmp and exec sites, this one is host; `warn` in its URL makes it degraded",
             ),
             (
                 Http,

@@ -16,7 +16,7 @@ pub fn hidden_in_source(source: &str) -> Vec<Range<usize>> {
 /// Byte ranges of `url`, a broken one perhaps, in which a user, a password, a query or a fragment
 /// stands.
 pub fn hidden_parts(url: &str) -> Vec<Range<usize>> {
-    if Scheme::of(url) == Some(Scheme::Host) {
+    if Scheme::of(url).is_some_and(|scheme| !scheme.has_host()) {
         return Vec::new();
     }
     let start = url.find("//").map_or(0, |slashes| slashes + 2);

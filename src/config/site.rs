@@ -9,9 +9,9 @@ use super::site_keys::{Keys, Scope};
 use super::site_names::Names;
 use super::toml_table::{Entry, Table};
 use super::variables::filled;
-use super::{endpoint, times_of_day, value};
+use super::{endpoint, exec, times_of_day, value};
 use crate::monitor::site::{
-    Auth, Check, DnsCheck, Due, HttpCheck, HttpVersion, IcmpCheck, IpVersion, PushCheck,
+    Auth, Check, DnsCheck, Due, ExecCheck, HttpCheck, HttpVersion, IcmpCheck, IpVersion, PushCheck,
     SendExpect, Site, TcpCheck, TlsCheck, Token,
 };
 use crate::monitor::time::hours::Window;
@@ -50,6 +50,7 @@ pub fn read(
     let (_, token) = filled(&mut table, "token", is_literal, scope.ctx.env, log);
     let token = token.check("token", log, sound_token);
     names.add_token(&token, log);
+    let command = exec::command(&mut table, scope.owner, log);
     let (mut own, taken) = cause_secrets::noting(scope, |scope| Keys::read(&mut table, scope, log));
     own.taken = [of_url, taken].concat();
     table.finish(log);
@@ -64,6 +65,13 @@ pub fn read(
         log.add(
             header,
             "this site has no `url`; say what to watch, e.g. url = \"https://example.com/\"",
+        );
+    }
+    if command.is_absent() && scheme == Some(Scheme::Exec) {
+        log.add(
+            header,
+            "this site has no `command`; say what to run, e.g. command = \
+             [\"/usr/lib/monitoring-plugins/check_procs\"]",
         );
     }
     let keys = own.or(defaults, &|key| scheme.is_none_or(|scheme| scheme.has(key)));
@@ -85,7 +93,7 @@ pub fn read(
                 token: token.value().map(Token::new),
             })
         }
-        address => check(address, ip, &own, &keys, log)?,
+        address => check(address, command, ip, &own, &keys, log)?,
     };
     // What reports by itself lacks the keys of what is asked.
     let unasked = matches!(check, Check::Push(_));
@@ -107,6 +115,7 @@ pub fn read(
         note: keys.note.get(),
         paused: keys.paused.get()?,
         chats: keys.chats.get(),
+        topic: keys.topic.get().map(i64::from),
         maintenance: keys.maintenance.get().unwrap_or_default(),
         cert: keys.cert.get().filter(unless_zero),
         domain,
@@ -156,6 +165,7 @@ fn sound_token(token: String) -> Result<String, String> {
 
 fn check(
     address: Address,
+    command: Entry<Vec<String>>,
     ip: IpVersion,
     own: &Keys,
     keys: &Keys,
@@ -196,8 +206,17 @@ fn check(
             kind: question.kind,
             ip,
         }),
-        Address::Icmp(host) => Check::Icmp(IcmpCheck { host, ip }),
+        Address::Icmp(host) => Check::Icmp(IcmpCheck {
+            host,
+            ip,
+            loss: keys.loss.get(),
+        }),
         Address::Host(check) => Check::Host(check),
+        Address::Exec => Check::Exec(ExecCheck {
+            command: command.value()?,
+            env: keys.env.get().unwrap_or_default(),
+            local: keys.local.get().unwrap_or(false),
+        }),
         Address::Push => return None,
     })
 }

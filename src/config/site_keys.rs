@@ -7,7 +7,7 @@ use super::string_span::within;
 use super::telegram::ids;
 use super::toml_table::{Entry, Table, describe};
 use super::variables::{expanded, filled};
-use super::{Context, condition, keys, route, times_of_day, value};
+use super::{Context, condition, exec, keys, route, times_of_day, value};
 use crate::monitor::site::{Auth, HttpVersion, IpVersion, JsonCondition, Proxy, StatusSet};
 use crate::monitor::time::hours::Window;
 use std::path::PathBuf;
@@ -23,6 +23,8 @@ pub struct Scope<'a> {
     pub ctx: &'a Context<'a>,
     /// Chats of `[telegram]`; `None` = any will do.
     pub chats: Option<Vec<i64>>,
+    /// The user that the agent runs as, beside our own, where that is known.
+    pub owner: Option<u32>,
 }
 
 /// Declares [`Keys`]: each key with the type of its value and its reader, a function of the table,
@@ -74,6 +76,7 @@ shared_keys! {
     note: String = |table, key, _, log| table.text(key, log, value::note),
     paused: bool = flag,
     chats: Vec<i64> = chats,
+    topic: u32 = integer,
     maintenance: Vec<Window> = |table, key, _, log| table.text(key, log, times_of_day::windows),
     grace: Duration = time,
     longest: Duration = time,
@@ -96,7 +99,10 @@ shared_keys! {
     cert: Duration = time,
     verify: bool = flag,
     ca_file: PathBuf = |table, key, scope, log| super::path(table, key, scope.ctx, log),
+    loss: u32 = |table, key, _, log| table.text(key, log, loss),
     expect: String = |table, key, _, log| table.text(key, log, expected),
+    env: Vec<(String, String)> = |table, key, scope, log| texts(table, key, &exec::ENVIRONMENT, scope, log),
+    local: bool = flag,
     domain: Duration = time,
     ip: IpVersion = |table, key, _, log| table.text(key, log, ip_version),
 }
@@ -271,6 +277,14 @@ fn ip_version(text: &str) -> Result<IpVersion, String> {
         "6" => Ok(IpVersion::V6),
         _ => Err("must be \"4\" or \"6\"; leave it out for either".to_owned()),
     }
+}
+
+/// In percent.
+fn loss(text: &str) -> Result<u32, String> {
+    let share = text.strip_suffix('%').and_then(|share| share.parse().ok());
+    share.filter(|share| *share < 100).ok_or_else(|| {
+        "must be a share in whole percent below 100% such as \"20%\"; all lost is down".to_owned()
+    })
 }
 
 fn auth(text: &str) -> Result<Auth, String> {

@@ -133,9 +133,18 @@ fn expectation(site: &Site) -> String {
             Some(value) => format!("{} {}", dns.kind.word(), shown(value)),
             None => format!("any {}", dns.kind.word()),
         }],
-        Check::Icmp(_) => vec!["echo".to_owned()],
+        Check::Icmp(icmp) => {
+            let loss = icmp.loss.map(|loss| format!("loss {loss}%"));
+            std::iter::once("echo".to_owned()).chain(loss).collect()
+        }
         // Its URL says it all.
         Check::Host(_) => Vec::new(),
+        Check::Exec(exec) => exec
+            .command
+            .first()
+            .map(|program| shown(program))
+            .into_iter()
+            .collect(),
         Check::Push(push) => {
             let longest = push.longest.map(|longest| ("ends within", longest));
             let times = [("grace", push.grace)].into_iter().chain(longest);

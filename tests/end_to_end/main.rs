@@ -13,6 +13,7 @@ mod clocks;
 mod command_line;
 mod conversation;
 mod emulator;
+mod exec;
 #[path = "../wear.rs"]
 mod flash_wear;
 mod hanging;

@@ -2,7 +2,7 @@
 //! side: what a check holds is given back whichever way it ends, and there is never more of it
 //! than the configuration allows.
 
-mod common;
+pub mod common;
 
 mod cleanup;
 mod failures;

@@ -23,6 +23,7 @@ pub fn plain_site(name: &str, url: &str) -> Site {
         paused: false,
         maintenance: Vec::new(),
         chats: None,
+        topic: None,
         secrets: Secrets::default(),
         check: Check::Http(HttpCheck {
             url: url.to_owned(),

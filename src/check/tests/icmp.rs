@@ -29,6 +29,7 @@ fn ping_site(host: &str, ip: IpVersion, timeout: Duration) -> Site {
     let check = Check::Icmp(IcmpCheck {
         host: host.to_owned(),
         ip,
+        loss: None,
     });
     site_of(check, timeout)
 }
@@ -419,6 +420,26 @@ fn a_name_that_does_not_resolve_or_not_in_that_family_is_told() {
         "cannot resolve 127.0.0.1: no IPv6 address",
     );
     assert_eq!(failure(&wrong), told);
+}
+
+#[test]
+fn more_loss_than_is_allowed_is_said() {
+    let tally = |answered| Tally {
+        answered,
+        best: SECONDS,
+        mean: SECONDS,
+        worst: SECONDS,
+    };
+    for (answered, limit, lost) in [
+        (3, 0, None),
+        (2, 0, Some("1 of 3 echo requests lost, limit 0 %")),
+        (2, 20, Some("1 of 3 echo requests lost, limit 20 %")),
+        (2, 34, None),
+        (1, 66, Some("2 of 3 echo requests lost, limit 66 %")),
+        (1, 67, None),
+    ] {
+        assert_eq!(tally(answered).beyond(limit).as_deref(), lost);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Sites that are not HTTP, and the keys that not every kind of site has.
 
-use super::{rendered, sound, wrong, wrong_site};
+use super::{parsed_in, rendered, sound, wrong, wrong_site};
 use crate::config::scheme::Scheme;
 use crate::config::{Config, keys, summary, to_json};
 use crate::monitor::site::{
@@ -119,6 +119,7 @@ fn icmp_has_a_host_alone() {
     let expected = IcmpCheck {
         host: "fe80::1".to_owned(),
         ip: IpVersion::Any,
+        loss: None,
     };
     assert_eq!(site("icmp://[fe80::1]", "").check, Check::Icmp(expected));
 }
@@ -148,12 +149,12 @@ fn host_is_this_machine_and_takes_defaults_that_fit_it() {
     );
     for key in ["slow = '1s'", "ip = '4'", "domain = '1d'"] {
         let name = key.split(' ').next().unwrap_or_default();
-        let remedy = match name {
-            "slow" => "; `warn` in its URL makes it degraded",
-            _ => "",
+        let (kinds, remedy) = match name {
+            "slow" => (", icmp and exec", "; `warn` in its URL makes it degraded"),
+            _ => (" and icmp", ""),
         };
         let refusal = format!(
-            "4:1: `{name}` is for http, https, tcp, tls, dns and icmp sites, this one is host{remedy}"
+            "4:1: `{name}` is for http, https, tcp, tls, dns{kinds} sites, this one is host{remedy}"
         );
         wrong_in("host:load?max=4", key, &[&refusal]);
     }
@@ -168,107 +169,120 @@ fn host_is_this_machine_and_takes_defaults_that_fit_it() {
 }
 
 #[test]
-fn push_waits_for_reports_by_a_schedule() {
-    let push = |keys: &str| match site("push:", keys).check {
-        Check::Push(push) => push,
-        other => panic!("{other:?}"),
-    };
-    let daily = push("every = '1d'");
-    let wanted = (Due::Every(DAY), Duration::from_secs(3600), None);
-    assert_eq!((daily.due, daily.grace, daily.longest), wanted);
-    let work =
-        push("at = 'mon-FRI 3:00, 12:30'\ngrace = '0s'\nlongest = '2h'\ntoken = '$KEY-0123456789'");
-    assert_eq!(work.due.to_string(), "at Mon-Fri 03:00, 12:30");
-    assert_eq!(work.longest, Some(Duration::from_secs(7200)));
-    assert_eq!(
-        work.token.as_ref().map(Token::expose),
-        Some("s3cret-0123456789")
-    );
-    let text = "[defaults]\ninterval = '5m'\ntries = 9\nrecover = 9\nslow = '1s'\ngrace = '2m'\nremind = '1h'\n\
-                [[site]]\nname = 'a'\nurl = 'push:'\nevery = '1h'\ntoken = '0123456789abcdef'";
+fn a_ping_may_lose_a_share_and_any_site_has_a_topic() {
+    let text = "[defaults]\nloss = '20%'\ntopic = 7\n\
+                [[site]]\nname = 'a'\nurl = 'icmp://h'\nloss = '0%'\n\
+                [[site]]\nname = 'b'\nurl = 'icmp://h'\ntopic = 8\n\
+                [[site]]\nname = 'c'\nurl = 'https://h'";
     let config = sound(text);
-    let site = &config.sites[0];
-    assert_eq!((site.tries, site.recover, site.slow), (1, 1, None));
-    assert_eq!(site.remind, Some(Duration::from_secs(3600)));
-    let json = to_json(&config);
-    let shown = "\"every\":\"1h\",\"at\":null,\"token\":\"***\",\"remind\":\"1h\"";
-    assert!(
-        json.contains(shown) && json.contains("\"grace\":\"2m\""),
-        "{json}"
+    let loss = |site: &Site| match &site.check {
+        Check::Icmp(check) => check.loss,
+        _ => None,
+    };
+    let found = config.sites.iter().map(|site| (loss(site), site.topic));
+    let found: Vec<_> = found.collect();
+    assert_eq!(
+        found,
+        [(Some(0), Some(7)), (Some(20), Some(8)), (None, Some(7))]
     );
-    assert!(!json.contains("0123456789abcdef") && !summary(&config).contains("0123456789abcdef"));
+    assert!(to_json(&config).contains("\"loss\":\"20%\""));
+    for loss in ["20", "100%", "-1%", "1.5%", "%"] {
+        let what = "4:9: `loss` must be a share in whole percent below 100% such as \"20%\"; all lost is down";
+        wrong_in("icmp://h", &format!("loss = '{loss}'"), &[what]);
+    }
+}
+
+#[test]
+fn exec_has_a_command_whose_arguments_are_public() {
+    let text = "[[site]]\nname = 'disk'\nurl = 'exec:'\nslow = '2s'\nlocal = true\n\
+                command = ['/bin/sh', '-c', 'test $$# = 0']\n\
+                env = { PGPASSWORD = '$DB', PGHOST = 'db' }";
+    let config =
+        parsed_in(text, &|_| Some("hunter22".to_owned())).unwrap_or_else(|e| panic!("{e}"));
+    let site = &config.sites[0];
+    let Check::Exec(exec) = &site.check else {
+        panic!("{:?}", site.check);
+    };
+    assert_eq!(exec.command, ["/bin/sh", "-c", "test $# = 0"]);
+    assert!(exec.local && site.is_this_machine() && !site.needs_connection());
+    assert_eq!(exec.env[1], ("PGHOST".to_owned(), "db".to_owned()));
+    assert!(site.secrets.iter().any(|secret| secret == exec.env[0].1));
+    let shown = format!("{config:?}{}{}", to_json(&config), summary(&config));
+    assert!(!shown.contains(&exec.env[0].1), "{shown}");
     assert!(
-        summary(&config).contains("a     push:  1h              grace 2m"),
-        "{}",
-        summary(&config)
+        shown.contains("\"env\":{\"PGPASSWORD\":\"***\",\"PGHOST\":\"***\"}"),
+        "{shown}"
+    );
+    for (command, what) in [
+        (
+            "['check_disk']",
+            "4:13: `command` must begin with the absolute path of a program, such as \
+             \"/usr/lib/monitoring-plugins/check_disk\"",
+        ),
+        (
+            "['/bin/true', '-p', 'a $DB']",
+            "4:34: `command` takes nothing from the environment: every user of this machine can see \
+             arguments; put it into `env`, or write `$$` for a dollar sign",
+        ),
+        (
+            "['/bin/true', 'a$']",
+            "4:27: `command` has a `$` that no name follows; write `$$` for a dollar sign",
+        ),
+        (
+            "[\"/bin/true\", \"a\\u0000b\"]",
+            "4:26: `command` has a NUL in it, which no program would see",
+        ),
+        (
+            "[]",
+            "4:11: `command` is empty; it must be a list such as \
+             [\"/usr/lib/monitoring-plugins/check_disk\", \"-w\", \"20%\"], or left out",
+        ),
+    ] {
+        wrong_in("exec:", &format!("command = {command}"), &[what]);
+    }
+    let missing = "1:1: this site has no `command`; say what to run, e.g. command = \
+                   [\"/usr/lib/monitoring-plugins/check_procs\"]";
+    wrong_in("exec:", "tries = 1", &[missing]);
+    let refusal = "4:1: `command` is for exec sites, this one is https";
+    wrong_in("https://h", "command = ['/bin/true']", &[refusal]);
+    wrong_in(
+        "exec:",
+        "command = ['/bin/true']\nenv = { 'A=B' = '1' }",
+        &["5:10: `env.A…` is no name of a variable: it must not be empty or have a `=`"],
+    );
+    wrong_in(
+        "exec:/bin/true",
+        "command = ['/bin/true']",
+        &["3:8: `url` must be \"exec:\" alone; the program goes into `command`"],
     );
 }
 
 #[test]
-fn a_schedule_that_is_missing_or_wrong_is_told_with_its_place() {
-    let url = |line: &str, wanted: &str| wrong_in("push:", line, &[wanted]);
-    url(
-        "grace = '1h'",
-        "3:8: this site has neither `every` nor `at`; say when its reports are due, e.g. every = \"1d\" or at = \"Mon-Fri 03:00\"",
-    );
-    url(
-        "every = '1d'\nat = '03:00'",
-        "5:7: `at` is given and `every` too; keep one of them",
-    );
-    for bad in [
-        "3",
-        "24:00",
-        "Mon-Fri",
-        "Funday 03:00",
-        "03:00,",
-        "03:00-04:00",
+fn a_program_that_others_can_replace_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("a directory");
+    let program = dir.path().join("check");
+    std::fs::write(&program, "#!/bin/sh\n").expect("a file");
+    let mode = |path: &std::path::Path, mode| {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(path, mode).expect("a mode");
+    };
+    let line = format!("command = ['{}']", program.display());
+    mode(&program, 0o755);
+    sound(&format!("[[site]]\nname = 'a'\nurl = 'exec:'\n{line}"));
+    for (path, bad, good) in [
+        (program.as_path(), 0o757, 0o755),
+        (dir.path(), 0o703, 0o700),
     ] {
-        let part = bad.strip_suffix("03:00,").map_or(bad, |_| "");
-        url(
-            &format!("at = '{bad}'"),
-            &format!(
-                "4:7: `at` must be times such as \"03:00\" or \"Mon-Fri 03:00\", with commas between them; `{part}` is none"
-            ),
+        mode(path, bad);
+        let what = format!(
+            "4:13: `command` names a program that can be replaced by other users: {} is theirs to \
+             write; take that from them (chown root, chmod o-w)",
+            path.display()
         );
+        wrong_in("exec:", &line, &[&what]);
+        mode(path, good);
     }
-    url(
-        "every = '1d'\ntoken = 'too short'",
-        "5:10: `token` must have at least 16 characters, or it can be guessed; `head -c 18 /dev/urandom | base64` makes one",
-    );
-    for key in [
-        "tries = 1",
-        "retry = '1s'",
-        "recover = 1",
-        "interval = '1m'",
-        "timeout = '1s'",
-    ] {
-        let name = key.split(' ').next().unwrap_or_default();
-        url(
-            &format!("every = '1d'\n{key}"),
-            &format!(
-                "5:1: `{name}` is for http, https, tcp, tls, dns, icmp and host sites, this one is push; one bad or missing report is down, and the next good one up"
-            ),
-        );
-    }
-    wrong_in(
-        "push:backup",
-        "every = '1d'",
-        &["3:8: `url` must be `push:` alone: a job reports by the `name` of its site"],
-    );
-    wrong_in(
-        "https://h",
-        "every = '1d'",
-        &["4:1: `every` is for push sites, this one is https"],
-    );
-    wrong(
-        "[[site]]\nname = 'a'\nurl = 'push:'\nevery = '1d'\ntoken = '0123456789abcdef'\n\
-         [[site]]\nname = 'b'\nurl = 'push:'\nevery = '1d'\ntoken = '0123456789abcdef'\n",
-        &["10:10: another site, in line 5, has this `token` already; give each its own"],
-    );
-    wrong(
-        "[defaults]\nevery = '1d'\n",
-        &["2:1: unknown key `every` here; it belongs in [[site]]"],
-    );
 }
 
 #[test]
@@ -327,7 +341,7 @@ fn a_key_that_does_not_fit_the_url_is_refused_where_it_stands() {
         "h",
         "expect = 'x'\nbody = 'x'",
         &[
-            "3:8: `url` must begin with http://, https://, tcp://, tls://, dns://, icmp://, host: or push:",
+            "3:8: `url` must begin with http://, https://, tcp://, tls://, dns://, icmp://, host:, exec: or push:",
         ],
     );
 }
@@ -533,8 +547,8 @@ fn json_has_every_key_of_the_kind_and_no_other() {
         r#""login":{"url":"***","page":"***","form":{"p":"***"},"expect":"302"},"#,
         r#""send":"***","expect":"+OK","domain":"0s","ip":null}"#,
         r#""send":null,"cert":"14d","verify":true,"ca_file":null,"expect":"220","domain":"0s","ip":"6"}"#,
-        r#""paused":false,"chats":null,"maintenance":null,"note":null,"expect":null,"domain":"0s","ip":null}"#,
-        r#""paused":false,"chats":null,"maintenance":null,"note":null,"domain":"0s","ip":null}],"agent":{"#,
+        r#""paused":false,"chats":null,"topic":null,"maintenance":null,"note":null,"expect":null,"domain":"0s","ip":null}"#,
+        r#""paused":false,"chats":null,"topic":null,"maintenance":null,"note":null,"loss":null,"domain":"0s","ip":null}],"agent":{"#,
     ] {
         assert!(json.contains(part), "{part}: {json}");
     }
@@ -567,4 +581,108 @@ proptest! {
         let text = format!("[[site]]\nname = 'a'\nurl = '{url}'\n{line}\n");
         let _ = super::parsed(&text).map_err(|mistakes| mistakes.to_string());
     }
+}
+
+#[test]
+fn push_waits_for_reports_by_a_schedule() {
+    let push = |keys: &str| match site("push:", keys).check {
+        Check::Push(push) => push,
+        other => panic!("{other:?}"),
+    };
+    let daily = push("every = '1d'");
+    let wanted = (Due::Every(DAY), Duration::from_secs(3600), None);
+    assert_eq!((daily.due, daily.grace, daily.longest), wanted);
+    let work =
+        push("at = 'mon-FRI 3:00, 12:30'\ngrace = '0s'\nlongest = '2h'\ntoken = '$KEY-0123456789'");
+    assert_eq!(work.due.to_string(), "at Mon-Fri 03:00, 12:30");
+    assert_eq!(work.longest, Some(Duration::from_secs(7200)));
+    assert_eq!(
+        work.token.as_ref().map(Token::expose),
+        Some("s3cret-0123456789")
+    );
+    let text = "[defaults]\ninterval = '5m'\ntries = 9\nrecover = 9\nslow = '1s'\ngrace = '2m'\nremind = '1h'\n\
+                [[site]]\nname = 'a'\nurl = 'push:'\nevery = '1h'\ntoken = '0123456789abcdef'";
+    let config = sound(text);
+    let site = &config.sites[0];
+    assert_eq!((site.tries, site.recover, site.slow), (1, 1, None));
+    assert_eq!(site.remind, Some(Duration::from_secs(3600)));
+    let json = to_json(&config);
+    let shown = "\"every\":\"1h\",\"at\":null,\"token\":\"***\",\"remind\":\"1h\"";
+    assert!(
+        json.contains(shown) && json.contains("\"grace\":\"2m\""),
+        "{json}"
+    );
+    assert!(!json.contains("0123456789abcdef") && !summary(&config).contains("0123456789abcdef"));
+    assert!(
+        summary(&config).contains("a     push:  1h              grace 2m"),
+        "{}",
+        summary(&config)
+    );
+}
+
+#[test]
+fn a_schedule_that_is_missing_or_wrong_is_told_with_its_place() {
+    let url = |line: &str, wanted: &str| wrong_in("push:", line, &[wanted]);
+    url(
+        "grace = '1h'",
+        "3:8: this site has neither `every` nor `at`; say when its reports are due, e.g. every = \"1d\" or at = \"Mon-Fri 03:00\"",
+    );
+    url(
+        "every = '1d'\nat = '03:00'",
+        "5:7: `at` is given and `every` too; keep one of them",
+    );
+    for bad in [
+        "3",
+        "24:00",
+        "Mon-Fri",
+        "Funday 03:00",
+        "03:00,",
+        "03:00-04:00",
+    ] {
+        let part = bad.strip_suffix("03:00,").map_or(bad, |_| "");
+        url(
+            &format!("at = '{bad}'"),
+            &format!(
+                "4:7: `at` must be times such as \"03:00\" or \"Mon-Fri 03:00\", with commas between them; `{part}` is none"
+            ),
+        );
+    }
+    url(
+        "every = '1d'\ntoken = 'too short'",
+        "5:10: `token` must have at least 16 characters, or it can be guessed; `head -c 18 /dev/urandom | base64` makes one",
+    );
+    for key in [
+        "tries = 1",
+        "retry = '1s'",
+        "recover = 1",
+        "interval = '1m'",
+        "timeout = '1s'",
+    ] {
+        let name = key.split(' ').next().unwrap_or_default();
+        url(
+            &format!("every = '1d'\n{key}"),
+            &format!(
+                "5:1: `{name}` is for http, https, tcp, tls, dns, icmp, host and exec sites, this one is push; one bad or missing report is down, and the next good one up"
+            ),
+        );
+    }
+    wrong_in(
+        "push:backup",
+        "every = '1d'",
+        &["3:8: `url` must be `push:` alone: a job reports by the `name` of its site"],
+    );
+    wrong_in(
+        "https://h",
+        "every = '1d'",
+        &["4:1: `every` is for push sites, this one is https"],
+    );
+    wrong(
+        "[[site]]\nname = 'a'\nurl = 'push:'\nevery = '1d'\ntoken = '0123456789abcdef'\n\
+         [[site]]\nname = 'b'\nurl = 'push:'\nevery = '1d'\ntoken = '0123456789abcdef'\n",
+        &["10:10: another site, in line 5, has this `token` already; give each its own"],
+    );
+    wrong(
+        "[defaults]\nevery = '1d'\n",
+        &["2:1: unknown key `every` here; it belongs in [[site]]"],
+    );
 }

@@ -288,17 +288,17 @@ fn json_has_every_key_and_no_secret() {
         r#"{"sites":[{"name":"a \"b\"","url":"https://u:***@h/ä","after":null,"interval":"1m30s","timeout":"10s","#
             .to_owned()
             + r#""tries":3,"retry":"10s","recover":1,"remind":"0s","slow":"2s","group":"g","#
-            + r#""paused":false,"chats":[5],"maintenance":"Sun 02:00-04:00, 12:00-12:30","note":"call Ann","method":"POST","headers":{"A":"***","B":"***"},"#
+            + r#""paused":false,"chats":[5],"topic":null,"maintenance":"Sun 02:00-04:00, 12:00-12:30","note":"call Ann","method":"POST","headers":{"A":"***","B":"***"},"#
             + r#""send":"***","auth":"***","status":"200-299","body":"x\u001b","body_not":"y","#
             + r#""json":[],"redirects":10,"private_redirects":false,"proxy":null,"http":"2","login":null,"cert":"14d","verify":false,"#
             + r#""ca_file":"/etc/ca.pem","domain":"0s","ip":"6"},"#
             + r#"{"name":"second","url":"http://h","after":"a \"b\"","interval":"1m","timeout":"10s","tries":3,"#
             + r#""retry":"10s","recover":1,"remind":"6h","slow":null,"group":null,"paused":true,"#
-            + r#""chats":null,"maintenance":null,"note":null,"method":"GET","headers":{},"send":null,"auth":null,"#
+            + r#""chats":null,"topic":null,"maintenance":null,"note":null,"method":"GET","headers":{},"send":null,"auth":null,"#
             + r#""status":"200-299","body":null,"body_not":null,"json":[],"redirects":10,"private_redirects":false,"proxy":null,"#
             + r#""http":null,"login":null,"domain":"0s","ip":null}],"#
             + r#""agent":{"state":"/etc/state","socket":"/etc/state/push.sock","spool":"/etc/state/spool","max_connections":10,"idle_connections":5,"idle_timeout":"30s","#
-            + r#""commands":2,"uplink":["tcp://[::1]:53","tcp://h:443"],"heartbeat":"***","#
+            + r#""commands":2,"max_commands":2,"uplink":["tcp://[::1]:53","tcp://h:443"],"heartbeat":"***","#
             + r#""digest":"09:00","timezone":"Europe/Berlin","rdap":null,"ca_file":"/etc/roots.pem","user_agent":"x"},"#
             + r#""telegram":{"token":"***","chats":[5,-6],"users":[7],"topic":42,"quiet":"22:00-07:00","#
             + r#""api":"https://api.telegram.org","route":["direct"],"poll":"50s"}}"#

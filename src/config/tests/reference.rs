@@ -163,6 +163,7 @@ fn the_defaults_of_the_table_of_keys_are_the_real_ones() {
             Scheme::Dns => "dns:///h.example",
             Scheme::Tls => "tls://h.example:443",
             Scheme::Push => "push:",
+            Scheme::Exec if key.sites.len() == 1 => "exec:'\ncommand = ['/bin/true",
             _ => "https://h.example/",
         };
         let (telegram, agent, site, notify, listen) = match section.title {
@@ -180,9 +181,10 @@ fn the_defaults_of_the_table_of_keys_are_the_real_ones() {
             "" if *scheme == Scheme::Push => "https://h.example/",
             _ => url,
         };
+        let end = if url.contains('[') { "]" } else { "" };
         sound(&format!(
             "[telegram]\ntoken = '1:a'\n{telegram}\n[agent]\n{agent}\n\
-             [[site]]\nname = 'a'\nurl = '{url}'\n{schedule}\n{site}\n\
+             [[site]]\nname = 'a'\nurl = '{url}'{end}\n{schedule}\n{site}\n\
              [[notify]]\nname = 'a'\nurl = 'https://h/'\n{notify}\n[listen]\n{listen}\n"
         ))
     };

@@ -123,6 +123,13 @@ impl Outbox {
                 Some((id, _)) => ready.into_iter().filter(|a| a.id == id).collect(),
                 None => apart(ready),
             };
+            // Private chats have no topics.
+            let topic_of = |a: &Alert| {
+                let site = context.sites.named(&a.site).filter(|_| chat < 0);
+                site.and_then(|site| site.config().topic)
+            };
+            let topic = ready.first().and_then(|a| topic_of(a));
+            let ready: Vec<&Alert> = ready.into_iter().filter(|a| topic_of(a) == topic).collect();
             let mut composed = compose(&ready, now, &|n| context.message_of(n, chat).is_some());
             add_notes(&mut composed, &ready, context, chat);
             let (html, ids) = first_message(&composed, &ready);
@@ -137,6 +144,7 @@ impl Outbox {
             let shown = (!buttons.is_empty()).then(|| html.clone());
             let message = Message {
                 chat,
+                topic,
                 html,
                 silent: composed.silent || unsettled.quiet,
                 reply_to: composed

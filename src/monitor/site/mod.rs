@@ -53,6 +53,8 @@ pub struct Site {
     pub paused: bool,
     /// These chats alone get its alerts; `None` = all.
     pub chats: Option<Vec<i64>>,
+    /// The topic of a forum group that its alerts go to, from 1 = General; `None` = the chat's.
+    pub topic: Option<i64>,
     /// Windows of local time in which it is checked, but no alert is made.
     pub maintenance: Vec<Window>,
     /// Warn when a certificate of the chain ends within this (https and tls); `None` = it is never inspected.
@@ -93,9 +95,12 @@ impl Site {
         match &self.check {
             Check::Http(check) => check.url.starts_with("https:"),
             Check::Tls(_) => true,
-            Check::Tcp(_) | Check::Dns(_) | Check::Icmp(_) | Check::Host(_) | Check::Push(_) => {
-                false
-            }
+            Check::Tcp(_)
+            | Check::Dns(_)
+            | Check::Icmp(_)
+            | Check::Host(_)
+            | Check::Exec(_)
+            | Check::Push(_) => false,
         }
     }
 
@@ -104,13 +109,22 @@ impl Site {
         self.uses_tls() || matches!(&self.check, Check::Host(check) if check.needs_clock())
     }
 
-    /// It is this machine itself: no connection leads there.
+    /// It is this machine itself, or what a program looks at near it.
     pub fn is_this_machine(&self) -> bool {
-        matches!(self.check, Check::Host(_) | Check::Push(_))
+        match &self.check {
+            Check::Host(_) | Check::Push(_) => true,
+            Check::Exec(check) => check.local,
+            _ => false,
+        }
     }
 
-    /// The host that is spoken to, without brackets; empty for the system's resolvers and for this
-    /// machine.
+    /// Its check makes connections.
+    pub fn needs_connection(&self) -> bool {
+        !matches!(self.check, Check::Host(_) | Check::Exec(_) | Check::Push(_))
+    }
+
+    /// The host that is spoken to, without brackets; empty for the system's resolvers, for this
+    /// machine and for programs.
     pub fn host(&self) -> &str {
         match &self.check {
             Check::Http(check) => host_of(&check.url),
@@ -118,7 +132,7 @@ impl Site {
             Check::Tls(check) => &check.host,
             Check::Dns(check) => check.server.as_ref().map_or("", |(host, _)| host),
             Check::Icmp(check) => &check.host,
-            Check::Host(_) | Check::Push(_) => "",
+            Check::Host(_) | Check::Exec(_) | Check::Push(_) => "",
         }
     }
 
@@ -152,6 +166,7 @@ pub enum Check {
     Dns(DnsCheck),
     Icmp(IcmpCheck),
     Host(HostCheck),
+    Exec(ExecCheck),
     Push(PushCheck),
 }
 
@@ -285,6 +300,8 @@ pub struct IcmpCheck {
     /// A name, or an address without brackets.
     pub host: String,
     pub ip: IpVersion,
+    /// More lost requests than this make it degraded, in percent, below 100.
+    pub loss: Option<u32>,
 }
 
 /// `host:KIND`: a figure of this machine, and how far it may go. Beyond that the site is down; beyond
@@ -376,6 +393,26 @@ impl Token {
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
+    }
+}
+
+/// `exec:`: a program by the interface of Nagios' plugins.
+#[derive(Clone, PartialEq)]
+pub struct ExecCheck {
+    /// The absolute path of the program, and its arguments. Safe to show.
+    pub command: Vec<String>,
+    /// Filled in. May hold secrets: never show it.
+    pub env: Vec<(String, String)>,
+    /// What it looks at is on this machine or its network.
+    pub local: bool,
+}
+
+/// Only what is safe to show.
+impl std::fmt::Debug for ExecCheck {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ExecCheck")
+            .field("command", &self.command)
+            .finish_non_exhaustive()
     }
 }
 

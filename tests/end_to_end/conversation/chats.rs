@@ -100,3 +100,44 @@ fn a_check_whose_message_is_deleted_goes_on_in_one_new_one() {
     assert!(last.edits.len() > 1 && last.message_id != first.message_id);
     end(&scene, running);
 }
+
+#[test]
+fn a_site_has_a_topic_of_its_own() {
+    let scene = Scene::with(|api| telegram(api, &format!("chats = [{CHAT}, {GROUP}]\ntopic = 42")));
+    for topic in [42, 43] {
+        scene.api.add_topic(GROUP, topic);
+    }
+    let url = scene.web.url("/");
+    let of = |name: &str, key: &str| site(name, &url) + key;
+    let more = of("shop", "topic = 43\n") + &of("gone", "topic = 44\n");
+    scene.sitemon.rewrite(
+        &(telegram(
+            &scene.api,
+            &format!("chats = [{CHAT}, {GROUP}]\ntopic = 42"),
+        ) + &of("blog", "")
+            + &more),
+    );
+    let running = scene.start();
+    scene.site_fails();
+    let told = |name: &str, chat: i64| {
+        let part = format!("{name} is down: HTTP 503");
+        let sent = scene
+            .api
+            .wait_message(|m| m.chat == chat && m.text.contains(&part));
+        (sent.topic, sent.text)
+    };
+    assert_eq!(told("blog", GROUP).0, Some(42));
+    let (topic, text) = told("shop", GROUP);
+    assert_eq!(topic, Some(43));
+    assert!(!text.contains("blog"), "{text}");
+    // A topic that is not there is left out.
+    assert_eq!(told("gone", GROUP).0, None);
+    // A private chat has none.
+    assert_eq!(told("shop", CHAT).0, None);
+    scene.site_works();
+    let up = |m: &crate::support::bot_api::Sent| {
+        m.chat == GROUP && m.topic == Some(43) && m.text.contains("shop is up again")
+    };
+    assert!(scene.api.wait_message(up).reply_to.is_some());
+    end(&scene, running);
+}

@@ -1,0 +1,144 @@
+//! Programs that are to be run: `command` and `env`, and what can be seen of the program already.
+
+use super::error::MistakeList;
+use super::site_keys::Texts;
+use super::string_span::within;
+use super::toml_table::{Entry, Table};
+use super::{Agent, Config, value};
+#[cfg(feature = "exec")]
+use crate::command::{NotStarted, resolve};
+#[cfg(feature = "exec")]
+use crate::files;
+#[cfg(feature = "exec")]
+use crate::monitor::site::Check;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use toml_span::Spanned;
+
+/// `env`: environ(7) has a name up to the first `=`, and a NUL ends each.
+pub const ENVIRONMENT: Texts = Texts {
+    secret: false,
+    name: |name| match name {
+        name if name.is_empty() || name.contains(['=', '\0']) => {
+            Err("is no name of a variable: it must not be empty or have a `=`".to_owned())
+        }
+        _ => Ok(()),
+    },
+    value: |text| without_nul(&text).map(|()| text),
+};
+
+fn without_nul(text: &str) -> Result<(), String> {
+    match text.contains('\0') {
+        true => Err("has a NUL in it, which no program would see".to_owned()),
+        false => Ok(()),
+    }
+}
+
+/// The user that the agent runs as, when that isn't us: root looks at the configuration of another.
+pub fn owner(agent: &Agent) -> Option<u32> {
+    let state = std::fs::metadata(&agent.state).ok()?;
+    rustix::process::geteuid().is_root().then_some(state.uid())
+}
+
+/// `command`: the absolute path of a program that only root and the agent's user can replace, and its
+/// arguments. `owner`: see [`owner`].
+pub fn command(table: &mut Table, owner: Option<u32>, log: &mut MistakeList) -> Entry<Vec<String>> {
+    let label = table.label("command");
+    let words = table.list("command", log, |element, _| {
+        let text = element.as_str()?.to_owned();
+        Some(Ok(Spanned::with_span(text, element.span)))
+    });
+    words.then(|words, _| {
+        let mut list = Vec::with_capacity(words.len());
+        for (at, word) in words.iter().enumerate() {
+            let text = &word.value;
+            let mut wrong = |place, what: String| log.add(place, format!("`{label}` {what}"));
+            let filled = match value::expand(text, &|_| None) {
+                Ok(filled) => filled,
+                Err(bad) => {
+                    for dollar in bad {
+                        let place = within(log.text(), word.span, text, dollar.range);
+                        let what = match dollar.name {
+                            Some(_) => {
+                                "takes nothing from the environment: every user of this machine can \
+                                 see arguments; put it into `env`, or write `$$` for a dollar sign"
+                            }
+                            None => {
+                                "has a `$` that no name follows; write `$$` for a dollar sign"
+                            }
+                        };
+                        log.add(place, format!("`{label}` {what}"));
+                    }
+                    continue;
+                }
+            };
+            let sound = without_nul(&filled).and_then(|()| match at {
+                0 => program(&filled, owner),
+                _ => Ok(()),
+            });
+            match sound {
+                Ok(()) => list.push(filled),
+                Err(what) => wrong(word.span, what),
+            }
+        }
+        (list.len() == words.len()).then_some(list)
+    })
+}
+
+fn program(path: &str, owner: Option<u32>) -> Result<(), String> {
+    if !path.starts_with('/') {
+        return Err("must begin with the absolute path of a program, such as \
+             \"/usr/lib/monitoring-plugins/check_disk\""
+            .to_owned());
+    }
+    exposed(Path::new(path), owner)
+}
+
+/// What is missing or hangs is a matter of the time at which it is run.
+#[cfg(feature = "exec")]
+fn exposed(path: &Path, owner: Option<u32>) -> Result<(), String> {
+    match look(path, owner) {
+        Err(why @ NotStarted::Exposed(..)) => Err(format!(
+            "names a program that {}; take that from them (chown root, chmod o-w)",
+            why.text()
+        )),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(feature = "exec"))]
+fn exposed(_: &Path, _: Option<u32>) -> Result<(), String> {
+    Ok(())
+}
+
+#[cfg(feature = "exec")]
+fn look(path: &Path, owner: Option<u32>) -> Result<(), NotStarted> {
+    let program = path.to_owned();
+    let looked = files::within(path, files::READ_TIMEOUT, move || {
+        Ok(resolve(&program, owner).map(|_| ()))
+    });
+    looked.unwrap_or(Err(NotStarted::Hangs))
+}
+
+/// Of programs that are not there or can't be executed.
+#[cfg(feature = "exec")]
+pub fn warnings(config: &Config) -> Vec<String> {
+    let owner = owner(&config.agent);
+    let lacks = config.sites.iter().filter_map(|site| match &site.check {
+        Check::Exec(check) => {
+            let program = check.command.first()?;
+            let why = look(Path::new(program), owner).err()?.text();
+            Some(format!(
+                "site `{}`: {program} {why}; it is not judged until that changes",
+                site.name
+            ))
+        }
+        _ => None,
+    });
+    lacks.collect()
+}
+
+#[cfg(not(feature = "exec"))]
+pub fn warnings(_: &Config) -> Vec<String> {
+    Vec::new()
+}
