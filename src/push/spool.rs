@@ -58,7 +58,7 @@ pub fn keep(dir: &Path, report: &Report) -> io::Result<PathBuf> {
     written.map(|()| dir.join(name))
 }
 
-/// Opens the directory, and makes it if only it is missing: then it belongs to whom the one above it does. It is
+/// Opens the directory, and makes it if only it is missing, with the owner of the one above it. It is
 /// no link, or the agent's user could lead root elsewhere.
 fn open_dir(dir: &Path) -> io::Result<File> {
     let made = match DirBuilder::new().mode(0o700).create(dir) {
