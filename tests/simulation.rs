@@ -29,6 +29,8 @@ mod facts;
 mod fates;
 #[path = "simulation/hands.rs"]
 mod hands;
+#[path = "simulation/jobs.rs"]
+mod jobs;
 #[path = "simulation/model.rs"]
 mod model;
 #[path = "simulation/network.rs"]

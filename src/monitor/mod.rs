@@ -479,7 +479,9 @@ impl Monitor {
         self.follow_moves();
         self.drop_hidden();
         if !snapshot.clean || mutated!("every start was an accident") {
-            let down = self.sites.iter().filter(|w| w.is_down() && !w.is_paused());
+            // A job is not checked again: what it said last holds.
+            let asked = self.sites.iter().filter(|w| w.job().is_none());
+            let down = asked.filter(|w| w.is_down() && !w.is_paused());
             let down = down.map(|w| w.name().to_owned()).collect();
             self.incidents
                 .on_unclean_stop(snapshot.written, moment, down);

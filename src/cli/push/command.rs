@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 
 /// Passed on to the command.
@@ -62,13 +62,20 @@ struct Stream {
 ///
 /// It cannot be run.
 pub fn start(program: &OsString, args: &[OsString], through: bool) -> io::Result<Running> {
-    let signals = signals()?;
+    let (signals, before) = signals()?;
     let mut command = Command::new(program);
     command.args(args);
     if through {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     }
-    // The standard library gives it an empty signal mask.
+    // SAFETY: between fork(2) and execve(2) nothing but one system call is made, with a copy of a mask that was
+    // filled before (pthread_sigmask(3)). Else the command would begin with the signals blocked that we read.
+    unsafe {
+        command.pre_exec(move || {
+            libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+            Ok(())
+        });
+    }
     let mut child = command.spawn()?;
     let mut streams = Vec::new();
     if let Some(pipe) = child.stdout.take() {
@@ -236,18 +243,18 @@ impl Stream {
     }
 }
 
-/// Has the signals that are passed on, and that of a child's end, wait to be read.
-fn signals() -> io::Result<File> {
-    // SAFETY: the set was filled by `signal_set`, and the other arguments are what these take: no old mask is asked
-    // for (pthread_sigmask(3)), -1 makes a new descriptor (signalfd(2)), which nothing else has. What may have been
+/// Has the signals that are passed on, and that of a child's end, wait to be read. The mask of before, too.
+fn signals() -> io::Result<(File, libc::sigset_t)> {
+    // SAFETY: the sets were filled by `signal_set`, and the other arguments are what these take: one set is replaced
+    // by the old mask (pthread_sigmask(3)), -1 makes a new descriptor (signalfd(2)), which nothing else has. What may have been
     // inherited as ignored would leave nothing to wait for (signal(2)).
     unsafe {
-        let set = signal_set();
+        let (set, mut before) = (signal_set(), signal_set());
         libc::signal(libc::SIGCHLD, libc::SIG_DFL);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+        libc::pthread_sigmask(libc::SIG_BLOCK, &set, &mut before);
         match libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
             -1 => Err(io::Error::last_os_error()),
-            fd => Ok(File::from(OwnedFd::from_raw_fd(fd))),
+            fd => Ok((File::from(OwnedFd::from_raw_fd(fd)), before)),
         }
     }
 }

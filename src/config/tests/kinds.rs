@@ -4,8 +4,8 @@ use super::{rendered, sound, wrong, wrong_site};
 use crate::config::scheme::Scheme;
 use crate::config::{Config, keys, summary, to_json};
 use crate::monitor::site::{
-    Check, DnsCheck, HostCheck, HttpCheck, IcmpCheck, IpVersion, JsonOp, JsonValue, RecordKind,
-    SendExpect, Site, StartTls, TcpCheck, TlsCheck,
+    Check, DnsCheck, Due, HostCheck, HttpCheck, IcmpCheck, IpVersion, JsonOp, JsonValue,
+    RecordKind, SendExpect, Site, StartTls, TcpCheck, TlsCheck, Token,
 };
 use proptest::prelude::*;
 use std::path::PathBuf;
@@ -168,6 +168,110 @@ fn host_is_this_machine_and_takes_defaults_that_fit_it() {
 }
 
 #[test]
+fn push_waits_for_reports_by_a_schedule() {
+    let push = |keys: &str| match site("push:", keys).check {
+        Check::Push(push) => push,
+        other => panic!("{other:?}"),
+    };
+    let daily = push("every = '1d'");
+    let wanted = (Due::Every(DAY), Duration::from_secs(3600), None);
+    assert_eq!((daily.due, daily.grace, daily.longest), wanted);
+    let work =
+        push("at = 'mon-FRI 3:00, 12:30'\ngrace = '0s'\nlongest = '2h'\ntoken = '$KEY-0123456789'");
+    assert_eq!(work.due.to_string(), "at Mon-Fri 03:00, 12:30");
+    assert_eq!(work.longest, Some(Duration::from_secs(7200)));
+    assert_eq!(
+        work.token.as_ref().map(Token::expose),
+        Some("s3cret-0123456789")
+    );
+    let text = "[defaults]\ninterval = '5m'\ntries = 9\nrecover = 9\nslow = '1s'\ngrace = '2m'\nremind = '1h'\n\
+                [[site]]\nname = 'a'\nurl = 'push:'\nevery = '1h'\ntoken = '0123456789abcdef'";
+    let config = sound(text);
+    let site = &config.sites[0];
+    assert_eq!((site.tries, site.recover, site.slow), (1, 1, None));
+    assert_eq!(site.remind, Some(Duration::from_secs(3600)));
+    let json = to_json(&config);
+    let shown = "\"every\":\"1h\",\"at\":null,\"token\":\"***\",\"remind\":\"1h\"";
+    assert!(
+        json.contains(shown) && json.contains("\"grace\":\"2m\""),
+        "{json}"
+    );
+    assert!(!json.contains("0123456789abcdef") && !summary(&config).contains("0123456789abcdef"));
+    assert!(
+        summary(&config).contains("a     push:  1h              grace 2m"),
+        "{}",
+        summary(&config)
+    );
+}
+
+#[test]
+fn a_schedule_that_is_missing_or_wrong_is_told_with_its_place() {
+    let url = |line: &str, wanted: &str| wrong_in("push:", line, &[wanted]);
+    url(
+        "grace = '1h'",
+        "3:8: this site has neither `every` nor `at`; say when its reports are due, e.g. every = \"1d\" or at = \"Mon-Fri 03:00\"",
+    );
+    url(
+        "every = '1d'\nat = '03:00'",
+        "5:7: `at` is given and `every` too; keep one of them",
+    );
+    for bad in [
+        "3",
+        "24:00",
+        "Mon-Fri",
+        "Funday 03:00",
+        "03:00,",
+        "03:00-04:00",
+    ] {
+        let part = bad.strip_suffix("03:00,").map_or(bad, |_| "");
+        url(
+            &format!("at = '{bad}'"),
+            &format!(
+                "4:7: `at` must be times such as \"03:00\" or \"Mon-Fri 03:00\", with commas between them; `{part}` is none"
+            ),
+        );
+    }
+    url(
+        "every = '1d'\ntoken = 'too short'",
+        "5:10: `token` must have at least 16 characters, or it can be guessed; `head -c 18 /dev/urandom | base64` makes one",
+    );
+    for key in [
+        "tries = 1",
+        "retry = '1s'",
+        "recover = 1",
+        "interval = '1m'",
+        "timeout = '1s'",
+    ] {
+        let name = key.split(' ').next().unwrap_or_default();
+        url(
+            &format!("every = '1d'\n{key}"),
+            &format!(
+                "5:1: `{name}` is for http, https, tcp, tls, dns, icmp and host sites, this one is push; one bad or missing report is down, and the next good one up"
+            ),
+        );
+    }
+    wrong_in(
+        "push:backup",
+        "every = '1d'",
+        &["3:8: `url` must be `push:` alone: a job reports by the `name` of its site"],
+    );
+    wrong_in(
+        "https://h",
+        "every = '1d'",
+        &["4:1: `every` is for push sites, this one is https"],
+    );
+    wrong(
+        "[[site]]\nname = 'a'\nurl = 'push:'\nevery = '1d'\ntoken = '0123456789abcdef'\n\
+         [[site]]\nname = 'b'\nurl = 'push:'\nevery = '1d'\ntoken = '0123456789abcdef'\n",
+        &["10:10: another site, in line 5, has this `token` already; give each its own"],
+    );
+    wrong(
+        "[defaults]\nevery = '1d'\n",
+        &["2:1: unknown key `every` here; it belongs in [[site]]"],
+    );
+}
+
+#[test]
 fn a_key_that_does_not_fit_the_url_is_refused_where_it_stands() {
     for (url, line, expected) in [
         (
@@ -222,7 +326,9 @@ fn a_key_that_does_not_fit_the_url_is_refused_where_it_stands() {
     wrong_in(
         "h",
         "expect = 'x'\nbody = 'x'",
-        &["3:8: `url` must begin with http://, https://, tcp://, tls://, dns://, icmp:// or host:"],
+        &[
+            "3:8: `url` must begin with http://, https://, tcp://, tls://, dns://, icmp://, host: or push:",
+        ],
     );
 }
 

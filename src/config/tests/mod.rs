@@ -296,7 +296,7 @@ fn json_has_every_key_and_no_secret() {
             + r#""chats":null,"maintenance":null,"note":null,"method":"GET","headers":{},"send":null,"auth":null,"#
             + r#""status":"200-299","body":null,"body_not":null,"json":[],"redirects":10,"private_redirects":false,"proxy":null,"#
             + r#""http":null,"login":null,"domain":"0s","ip":null}],"#
-            + r#""agent":{"state":"/etc/state","max_connections":10,"idle_connections":5,"idle_timeout":"30s","#
+            + r#""agent":{"state":"/etc/state","socket":"/etc/state/push.sock","spool":"/etc/state/spool","max_connections":10,"idle_connections":5,"idle_timeout":"30s","#
             + r#""commands":2,"uplink":["tcp://[::1]:53","tcp://h:443"],"heartbeat":"***","#
             + r#""digest":"09:00","timezone":"Europe/Berlin","rdap":null,"ca_file":"/etc/roots.pem","user_agent":"x"},"#
             + r#""telegram":{"token":"***","chats":[5,-6],"users":[7],"topic":42,"quiet":"22:00-07:00","#

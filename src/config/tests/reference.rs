@@ -156,6 +156,7 @@ fn the_defaults_of_the_table_of_keys_are_the_real_ones() {
         let url = match scheme {
             Scheme::Dns => "dns:///h.example",
             Scheme::Tls => "tls://h.example:443",
+            Scheme::Push => "push:",
             _ => "https://h.example/",
         };
         let (telegram, agent, site, notify, listen) = match section.title {
@@ -165,9 +166,17 @@ fn the_defaults_of_the_table_of_keys_are_the_real_ones() {
             "[listen]" => ("", "", "", "", line),
             _ => ("", "", line, "", ""),
         };
+        let schedule = match scheme {
+            Scheme::Push if section.title == "[[site]]" => "every = '1d'",
+            _ => "",
+        };
+        let url = match schedule {
+            "" if *scheme == Scheme::Push => "https://h.example/",
+            _ => url,
+        };
         sound(&format!(
             "[telegram]\ntoken = '1:a'\n{telegram}\n[agent]\n{agent}\n\
-             [[site]]\nname = 'a'\nurl = '{url}'\n{site}\n\
+             [[site]]\nname = 'a'\nurl = '{url}'\n{schedule}\n{site}\n\
              [[notify]]\nname = 'a'\nurl = 'https://h/'\n{notify}\n[listen]\n{listen}\n"
         ))
     };

@@ -335,7 +335,7 @@ fn names_and_urls_are_needed_and_names_are_unique() {
             "1:1: this site has no `url`; say what to watch, e.g. url = \"https://example.com/\"",
             "3:1: this site has no `name`; give it one, e.g. name = \"blog\"",
             "6:9: another site, in line 2, has this `name` already; names are unique",
-            "7:8: `url` must begin with http://, https://, tcp://, tls://, dns://, icmp:// or host:",
+            "7:8: `url` must begin with http://, https://, tcp://, tls://, dns://, icmp://, host: or push:",
         ],
     );
     let long = "ä".repeat(64);
@@ -366,7 +366,9 @@ fn a_site_may_come_after_any_other() {
     // A site with another mistake is there all the same.
     wrong(
         "[[site]]\nname = 'a'\nurl = 'h'\n[[site]]\nname = 'b'\nurl = 'http://h'\nafter = 'a'",
-        &["3:8: `url` must begin with http://, https://, tcp://, tls://, dns://, icmp:// or host:"],
+        &[
+            "3:8: `url` must begin with http://, https://, tcp://, tls://, dns://, icmp://, host: or push:",
+        ],
     );
 }
 

@@ -70,6 +70,7 @@ impl Monitor {
         for watched in self.sites.iter_mut() {
             if let Some(job) = watched.job_mut() {
                 job.on_jump(before, now);
+                self.save_schedule.within_5_min(now.moment());
                 self.schedule.at(watched.place(), now.moment());
             }
         }
@@ -120,7 +121,7 @@ impl Monitor {
             }
             match job.look(down, now) {
                 Ok(next) => next.into_iter().for_each(|then| self.schedule.at(at, then)),
-                Err(outcome) => self.job_ended(now, at, outcome),
+                Err(outcome) => self.job_ended(now, at, *outcome),
             }
         }
     }

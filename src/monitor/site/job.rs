@@ -173,7 +173,12 @@ impl PushJob {
     /// The wall clock would have shown `before` and shows another time: it was set, or the machine slept.
     pub fn on_jump(&mut self, before: i64, now: Now) {
         self.grant_grace(now.moment());
+        // The time by which the clock jumped has not passed for a job that runs.
+        if let Some(started) = &mut self.started {
+            started.wall = now.wall_at(started.moment);
+        }
         let Due::At(times) = &self.plan.due else {
+            self.base.wall = now.wall_at(self.base.moment);
             return;
         };
         // What was due before is still waited for.
@@ -212,10 +217,10 @@ impl PushJob {
     /// # Errors
     ///
     /// Something is wrong, which is to be judged.
-    pub fn look(&mut self, down: bool, now: Now) -> Result<Option<Moment>, Outcome> {
+    pub fn look(&mut self, down: bool, now: Now) -> Result<Option<Moment>, Box<Outcome>> {
         if !down {
             if let Some(last) = self.last.as_ref().filter(|last| last.failed) {
-                return Err(last.outcome());
+                return Err(Box::new(last.outcome()));
             }
             if self.missed {
                 // That it is missing was not the job's fault.
@@ -223,7 +228,9 @@ impl PushJob {
             }
         }
         match self.deadline(now).filter(|_| !self.missed) {
-            Some(deadline) if deadline.at <= now.moment() => Err(self.on_deadline(deadline, now)),
+            Some(deadline) if deadline.at <= now.moment() => {
+                Err(Box::new(self.on_deadline(deadline, now)))
+            }
             deadline => Ok(deadline.map(|deadline| deadline.at)),
         }
     }
@@ -277,7 +284,10 @@ impl PushJob {
         if kept && report.at <= self.newest && !ahead {
             return None;
         }
-        self.newest = report.at;
+        self.newest = match ahead {
+            true => report.at,
+            false => self.newest.max(report.at),
+        };
         let stamp = match report.at.div_euclid(1000) {
             wall if kept && (wall <= now.wall || !clock_set) => Stamp::past(now, wall),
             _ => Stamp::new(now, clock_set),

@@ -69,7 +69,11 @@ pub fn last_lines(text: &str) -> String {
             continue;
         }
         let room = MOST_BYTES.saturating_sub(bytes);
-        let line = whole[..whole.floor_char_boundary(room)].trim_end();
+        let mut end = room.min(whole.len());
+        while !whole.is_char_boundary(end) {
+            end -= 1;
+        }
+        let line = whole[..end].trim_end();
         if kept.len() == MOST_LINES || line.is_empty() {
             break;
         }

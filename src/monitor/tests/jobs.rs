@@ -50,7 +50,31 @@ fn within(longest: u64, mut site: Site) -> Site {
     site
 }
 
-fn report(world: &World, kind: ReportKind) -> Report {
+/// Every day at nine, and within two hours.
+pub fn at_nine(name: &str) -> Site {
+    within(2 * HOUR, of(name, at(ALL_DAYS, 540)))
+}
+
+/// A report comes; `secs`: the job ran so long.
+pub fn report(
+    world: &mut World,
+    name: &str,
+    kind: ReportKind,
+    code: Option<i32>,
+    secs: u64,
+    lines: &str,
+) {
+    let report = Report {
+        site: name.into(),
+        code,
+        took: Some(Duration::from_secs(secs)).filter(|_| code.is_some()),
+        lines: lines.into(),
+        ..plain(world, kind)
+    };
+    tell(world, report);
+}
+
+fn plain(world: &World, kind: ReportKind) -> Report {
     Report {
         site: "backup".into(),
         kind,
@@ -71,12 +95,12 @@ fn tell(world: &mut World, report: Report) -> ReportAnswer {
 }
 
 fn well(world: &mut World) {
-    let report = report(world, ReportKind::Good);
+    let report = plain(world, ReportKind::Good);
     assert_eq!(tell(world, report), ReportAnswer::Saved);
 }
 
 fn start(world: &mut World) {
-    let report = report(world, ReportKind::Start);
+    let report = plain(world, ReportKind::Start);
     assert_eq!(tell(world, report), ReportAnswer::Saved);
 }
 
@@ -84,7 +108,7 @@ fn badly(world: &mut World, code: Option<i32>, lines: &str) {
     let report = Report {
         code,
         lines: lines.into(),
-        ..report(world, ReportKind::Bad)
+        ..plain(world, ReportKind::Bad)
     };
     tell(world, report);
     world.pass(5);
@@ -258,7 +282,7 @@ fn a_report_that_was_kept_counts_by_its_time_and_once() {
     let site = || job("backup");
     let mut world = World::new(vec![site()]);
     well(&mut world);
-    let first = report(&world, ReportKind::Good);
+    let first = plain(&world, ReportKind::Good);
     world.pass(HOUR);
     restart(&mut world, site(), DAY);
     let kept = |report: Report, later: i64| Report {
@@ -525,7 +549,7 @@ fn offline_time_is_added_for_jobs_that_report_by_http_alone() {
         world.pass(MINUTE);
         let report = Report {
             way,
-            ..report(&world, ReportKind::Good)
+            ..plain(&world, ReportKind::Good)
         };
         tell(&mut world, report);
         world.pass(HOUR);
@@ -550,12 +574,12 @@ fn a_report_for_no_site_and_one_that_cannot_be_saved_are_told_so() {
     for name in ["blog", "nothing"] {
         let report = Report {
             site: name.into(),
-            ..report(&world, ReportKind::Good)
+            ..plain(&world, ReportKind::Good)
         };
         assert_eq!(tell(&mut world, report), ReportAnswer::Unknown);
     }
     world.disk_full = true;
-    let good = report(&world, ReportKind::Good);
+    let good = plain(&world, ReportKind::Good);
     assert_eq!(tell(&mut world, good), ReportAnswer::Unsaved);
     assert_eq!(world.state("backup"), State::Up);
 }
@@ -588,7 +612,7 @@ fn the_chart_shows_how_long_the_job_ran() {
     for _ in 0..5 {
         let report = Report {
             took: Some(Duration::from_secs(2 * HOUR)),
-            ..report(&world, ReportKind::Good)
+            ..plain(&world, ReportKind::Good)
         };
         tell(&mut world, report);
         world.pass(10 * MINUTE);

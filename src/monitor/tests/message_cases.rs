@@ -1,5 +1,6 @@
 //! Messages of rarer cases, for [`super::messages::transcript`].
 
+use super::jobs;
 use super::messages::{asks, asks_from, comes, composed, press, seen, show, show_log, title};
 use super::wording::{alert, lasted};
 use super::world::*;
@@ -12,6 +13,7 @@ use crate::monitor::render::stats;
 use crate::monitor::site::Site;
 use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::{Expiry, FailureKind, Outcome, Phases};
+use crate::monitor::site::report::ReportKind;
 use crate::monitor::time::Moment;
 use crate::monitor::time::hours::{ALL_DAYS, Hours, Window};
 use crate::monitor::uplink::Period;
@@ -171,6 +173,40 @@ pub(super) fn queue(text: &mut String) {
     let mut world = World::new(Vec::new());
     asks(text, &mut world, "/check");
     asks(text, &mut world, "/list");
+}
+
+pub(super) fn jobs(text: &mut String) {
+    title(text, "Jobs");
+    let mut world = World::new(vec![jobs::job("backup"), jobs::at_nine("sync")]);
+    world.pass(5);
+    asks(text, &mut world, "/site backup");
+    asks(text, &mut world, "/history backup");
+    asks(text, &mut world, "/status");
+    let lines = "copying\nrsync: no space left on device (28)";
+    jobs::report(&mut world, "backup", ReportKind::Bad, Some(11), 252, lines);
+    comes(text, &mut world, 60);
+    jobs::report(&mut world, "sync", ReportKind::Start, None, 0, "");
+    for line in ["/site backup", "/site sync", "/check backup"] {
+        asks(text, &mut world, line);
+    }
+    jobs::report(
+        &mut world,
+        "backup",
+        ReportKind::Good,
+        Some(0),
+        192,
+        "42 GB",
+    );
+    comes(text, &mut world, 60);
+    for line in ["/history backup", "/chart backup", "/list"] {
+        asks(text, &mut world, line);
+    }
+    comes(text, &mut world, 10 * 3600);
+    jobs::report(&mut world, "backup", ReportKind::Bad, Some(-9), 5, "");
+    comes(text, &mut world, 60);
+    jobs::report(&mut world, "backup", ReportKind::Bad, None, 5, "disk full");
+    comes(text, &mut world, 60);
+    asks(text, &mut world, "/status");
 }
 
 pub(super) fn groups(text: &mut String) {

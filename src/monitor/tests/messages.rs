@@ -36,6 +36,7 @@ pub(crate) fn transcript() -> String {
     commands(&mut text);
     message_cases::buttons(&mut text);
     message_cases::queue(&mut text);
+    message_cases::jobs(&mut text);
     message_cases::groups(&mut text);
     message_cases::added(&mut text);
     digests(&mut text);
