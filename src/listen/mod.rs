@@ -17,7 +17,7 @@ use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use push::Push;
 use request::{LARGEST, Refusal, Request};
 use smol::{LocalExecutor, Task};
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::fmt::Write;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -40,10 +40,10 @@ const LINGER: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(60);
 /// After an error of accept(2), which may go on (no descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-/// Text of one `write`, and what is gathered to know an answer's length before it is sent.
+/// Bytes of metrics that are gathered to know the answer's length before it is sent; a longer one is sent part by part.
 const GATHERED: usize = 64 * 1024;
 
-/// Where to listen, and for whom.
+/// Where to listen, and what is wanted for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub address: SocketAddr,
@@ -61,7 +61,7 @@ pub enum Ask {
     MayPush(Push, Sender<bool>),
     /// Answered once it is on disk.
     Push(Push, ReportKind, Sender<ReportAnswer>),
-    /// It cannot be listened; a sentence. Once, until it can again.
+    /// The address cannot be had; a sentence. Told once.
     Unavailable(String),
 }
 
@@ -123,7 +123,7 @@ pub async fn run(settings: Settings, executor: Rc<LocalExecutor<'static>>, asks:
         settings,
         asks,
         permits: Arc::new(Semaphore::new(CONNECTIONS)),
-        open: RefCell::new(0),
+        open: Cell::new(0),
     });
     let mut tasks: Vec<Task<()>> = Vec::with_capacity(CONNECTIONS);
     loop {
@@ -139,10 +139,10 @@ pub async fn run(settings: Settings, executor: Rc<LocalExecutor<'static>>, asks:
         tasks.retain(|task| !task.is_finished());
         let shared = shared.clone();
         let connection = async move {
-            *shared.open.borrow_mut() += 1;
+            shared.open.set(shared.open.get() + 1);
             // How a client leaves is its own affair.
             let _ = shared.serve(&stream).await;
-            *shared.open.borrow_mut() -= 1;
+            shared.open.set(shared.open.get() - 1);
             drop(permit);
         };
         tasks.push(executor.spawn(connection.boxed_local()));
@@ -161,7 +161,7 @@ struct Shared {
     asks: Sender<Ask>,
     permits: Arc<Semaphore>,
     /// Connections.
-    open: RefCell<usize>,
+    open: Cell<usize>,
 }
 
 impl Shared {
@@ -181,7 +181,7 @@ impl Shared {
             };
             // More than one request at a time is not answered: where the first ends could be a trick.
             let alone = buffer.is_empty();
-            let keep = request.keep_alive && alone && *self.open.borrow() < BUSY;
+            let keep = request.keep_alive && alone && self.open.get() < BUSY;
             within(ANSWER_WITHIN, self.answer(stream, &request, &body, keep)).await?;
             if !keep {
                 return linger(stream).await;
