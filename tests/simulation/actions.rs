@@ -17,7 +17,11 @@ use std::time::Duration;
 const ALL: &str = "restart all";
 /// For our own connection.
 const MODEM: &str = "restart modem";
+/// For our own connection.
 const AUTO: i64 = 3 * MINUTE;
+/// For those of one site, and for all: while that is waited for, more can come between.
+const AUTO_OF_SITE: i64 = MINUTE;
+const AUTO_OF_ALL: i64 = 20 * MINUTE;
 const LIMIT: Limit = Limit {
     runs: 2,
     within: Duration::from_secs(6 * 3600),
@@ -38,26 +42,33 @@ pub struct ActionRun {
     pub incident: Option<u32>,
 }
 
-/// There are actions on one day of three.
+/// There are actions on every second day.
 fn has_actions(plan: &Plan) -> bool {
-    plan.seed.is_multiple_of(3)
+    plan.seed.is_multiple_of(2)
 }
 
 /// The actions of the file: one for each of the first sites, one for all, one for our own connection.
 pub fn configured(plan: &Plan) -> Vec<Remediation> {
-    let action = |name: &str, sites: Vec<String>, when| Remediation {
+    let action = |name: &str, sites: Vec<String>, when, auto: i64| Remediation {
         name: name.to_owned(),
         sites,
         when,
-        auto: Some(Duration::from_millis(AUTO.unsigned_abs())),
+        auto: Some(Duration::from_millis(auto.unsigned_abs())),
         limit: LIMIT,
     };
     let names = plan.sites.iter().map(|s| s.name().to_owned());
     let each = names.clone().take(4);
-    let each = each.map(|name| action(&format!("restart {name}"), vec![name], Needs::Down));
+    let each = each.map(|name| {
+        action(
+            &format!("restart {name}"),
+            vec![name],
+            Needs::Down,
+            AUTO_OF_SITE,
+        )
+    });
     let others = [
-        action(ALL, names.collect(), Needs::Down),
-        action(MODEM, Vec::new(), Needs::Offline),
+        action(ALL, names.collect(), Needs::Down, AUTO_OF_ALL),
+        action(MODEM, Vec::new(), Needs::Offline, AUTO),
     ];
     let all = each.chain(others);
     all.filter(|_| has_actions(plan)).collect()
@@ -90,10 +101,10 @@ impl World<'_> {
         let runs = on_disk
             .and_then(|snapshot| snapshot.runs)
             .unwrap_or_default();
-        let this = |run: &sitemon::monitor::incident::remediation::record::RunRecord| {
+        let known = runs.iter().any(|run| {
             run.under_way && run.action == request.action && run.incident == request.incident
-        };
-        if !runs.iter().any(this) {
+        });
+        if !known {
             let text = format!("{} runs before that is on disk", request.action);
             self.record.wrong(self.now, text);
         }

@@ -209,7 +209,8 @@ impl<'a> Heard<'a> {
                 let Some((body, names)) = line.split_once(" · also sent by ") else {
                     continue;
                 };
-                let Some(incident) = number(body) else {
+                // A notice may name an incident that it is not the alert of.
+                let Some(incident) = number(body).filter(|_| !body.starts_with("ℹ️ ")) else {
                     continue;
                 };
                 for name in names.split(", ") {
