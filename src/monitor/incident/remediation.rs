@@ -138,6 +138,8 @@ pub struct Remediations {
     runs: Vec<Run>,
     /// Nothing runs by itself before this.
     quiet_until: Moment,
+    /// Since when it is known that our own connection is gone: it may have gone long before, or just then.
+    offline_since: Option<Moment>,
 }
 
 impl Remediations {
@@ -170,8 +172,14 @@ impl Remediations {
         self.quiet_until = self.quiet_until.max(now + QUIET);
     }
 
+    /// Our own connection is gone, as is known from now on.
+    pub fn on_offline(&mut self, now: Moment) {
+        self.offline_since.get_or_insert(now);
+    }
+
     /// Our own connection is back: the next time that it is gone is another one.
     pub fn on_online(&mut self) {
+        self.offline_since = None;
         for run in &mut self.runs {
             run.covers_offline = false;
         }
@@ -254,6 +262,9 @@ impl Remediations {
     /// Takes back what an earlier run of the agent wrote; `offline`: it had no connection, and that goes
     /// on. Those whose result is unknown are returned.
     pub fn restore(&mut self, records: &[RunRecord], offline: bool, now: Now) -> Vec<Run> {
+        if offline {
+            self.on_offline(now.moment());
+        }
         let mut unknown = Vec::new();
         for record in records {
             let run = record.restore(offline, now);
@@ -366,7 +377,7 @@ impl Incidents {
         around: Surroundings,
     ) -> Option<DueRun> {
         let mut runs = self.remediations.runs_of(&remediation.name);
-        let since = around.offline_since?;
+        let since = self.remediations.offline_since?.max(around.offline_since?);
         (!runs.any(|run| run.covers_offline)).then(|| DueRun {
             at: since + auto,
             request: RunRequest {

@@ -216,7 +216,10 @@ impl Monitor {
         for event in events {
             match event {
                 // After a power cut the outages of then would else count the time without judging.
-                UplinkEvent::Offline => self.save_schedule.immediately_if_affordable(moment),
+                UplinkEvent::Offline => {
+                    self.incidents.remediations_mut().on_offline(moment);
+                    self.save_schedule.immediately_if_affordable(moment);
+                }
                 UplinkEvent::Online {
                     since,
                     unjudged,
