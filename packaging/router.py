@@ -66,7 +66,8 @@ class Router:
         self._files = {}
         self._child = None
         self._generation = 0
-        shutil.copytree(TOP / "packaging" / "openwrt" / "root", root.root, dirs_exist_ok=True)
+        # Not with the checkout's modes, which may be closed to others.
+        run("cp", "-r", "--no-preserve=mode", f"{TOP}/packaging/openwrt/root/.", root.root)
 
     def service(self, verb):
         return self.run("/etc/init.d/sitemon", verb)

@@ -21,6 +21,9 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP / "bench"))
 import bot as bench  # noqa: E402
 
+# As packaging/lib.sh.
+os.umask(0o022)
+
 CHAT = bench.CHAT
 TOKEN = bench.TOKEN
 # The Debian that packages come from.
