@@ -7,18 +7,13 @@ use super::site_keys::fields;
 use super::toml_table::{Entry, Table};
 use super::value::{LONGEST_DURATION, brief};
 use super::variables::{expanded, filled};
-use super::{Config, Context, Telegram, address, value};
-use crate::files;
+use super::{Context, Telegram, address, exec, value};
 use crate::monitor::incident::remediation::{Limit, Remediation, When};
 use crate::monitor::site::Site;
 use crate::monitor::site::access::may_see;
 use crate::secret::Secret;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use toml_span::Spanned;
 
 /// An `[[action]]` table.
 #[derive(Clone, Debug)]
@@ -55,7 +50,14 @@ pub struct Scope<'a> {
     pub telegram: Option<&'a Telegram>,
     /// Our own connection is looked at.
     pub uplink: bool,
+    /// See [`exec::owner`].
+    pub owner: Option<u32>,
 }
+
+const ADVICE: exec::Advice = exec::Advice {
+    example: "/usr/local/bin/modem",
+    secret: "let the program read it",
+};
 
 /// One `[[action]]`; `None` where a mistake is recorded. `names`: of those before it.
 pub fn read(
@@ -81,7 +83,14 @@ pub fn read(
     }
     let request = table.table("request", log);
     let request = request.then(|table, _| self::request(table, ctx, log));
-    let command = command(&mut table, log);
+    let command = exec::command(&mut table, scope.owner, &ADVICE, log);
+    let command = command.then(|words, span| {
+        if !cfg!(feature = "exec") {
+            let what = "cannot be run: this sitemon is built without programs (feature `exec`)";
+            log.add(span, format!("`command` {what}"));
+        }
+        cfg!(feature = "exec").then_some(words)
+    });
     let wake = table.text("wake", log, mac);
     let task = task(request, command, wake, header, log);
     let when = table.text("when", log, when);
@@ -220,50 +229,6 @@ fn request(mut table: Table, ctx: &Context, log: &mut MistakeList) -> Option<Req
     })
 }
 
-fn command(table: &mut Table, log: &mut MistakeList) -> Entry<Vec<String>> {
-    let words = table.list("command", log, |element, _| {
-        let word = argument(element.as_str()?);
-        let word = word.map(|word| Spanned::with_span(word, element.span));
-        Some(word.map_err(|what| (None, what)))
-    });
-    words.then(|words, span| {
-        let program = words.first();
-        let (what, span) = if !cfg!(feature = "exec") {
-            (
-                "cannot be run: this sitemon is built without programs (feature `exec`)",
-                span,
-            )
-        } else if let Some(word) = program.filter(|word| !word.value.starts_with('/')) {
-            let form =
-                "must begin with the absolute path of a program, such as \"/usr/local/bin/modem\"";
-            (form, word.span)
-        } else {
-            return Some(words.into_iter().map(Spanned::take).collect());
-        };
-        log.add(span, format!("`command` {what}"));
-        None
-    })
-}
-
-/// The rules are those of `exec:` sites.
-fn argument(text: &str) -> Result<String, String> {
-    let filled = value::expand(text, &|_| None).map_err(|dollars| {
-        let named = dollars.iter().any(|dollar| dollar.name.is_some());
-        let what = match named {
-            true => {
-                "takes nothing from the environment: every user of this machine can see arguments; \
-                 let the program read it, or write `$$` for a dollar sign"
-            }
-            false => "has a `$` that no name follows; write `$$` for a dollar sign",
-        };
-        what.to_owned()
-    })?;
-    if filled.contains('\0') {
-        return Err("has a NUL in it, which no program would see".to_owned());
-    }
-    Ok(filled)
-}
-
 fn when(text: &str) -> Result<When, String> {
     match text {
         "down" => Ok(When::Down),
@@ -319,28 +284,6 @@ fn limit(text: &str) -> Result<Limit, String> {
     let within = value::duration_within(within, Duration::from_secs(60), LONGEST_DURATION);
     let within = within.map_err(|what| format!("has a time, which {what}"))?;
     Ok(Limit { runs, within })
-}
-
-/// Programs that are not there or can't be executed, a sentence each. Blocks.
-pub fn lacking(config: &Config) -> Vec<String> {
-    let lacks = config.actions.iter().filter_map(|action| {
-        let Task::Command(words) = &action.task else {
-            return None;
-        };
-        let program = PathBuf::from(words.first()?);
-        let looked = program.clone();
-        let found = files::within(&program, files::READ_TIMEOUT, move || fs::metadata(looked));
-        let why = match found {
-            Ok(found) if found.is_file() && found.mode() & 0o111 != 0 => return None,
-            Ok(_) => "cannot be executed",
-            Err(_) => "does not exist",
-        };
-        let (name, program) = (&action.remediation.name, program.display());
-        Some(format!(
-            "the [[action]] {name} can do nothing: {program} {why}"
-        ))
-    });
-    lacks.collect()
 }
 
 /// As the file has it.

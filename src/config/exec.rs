@@ -1,5 +1,7 @@
 //! Programs that are to be run: `command` and `env`, and what can be seen of the program already.
 
+#[cfg(feature = "exec")]
+use super::action::Task;
 use super::error::MistakeList;
 use super::site_keys::Texts;
 use super::string_span::within;
@@ -40,9 +42,22 @@ pub fn owner(agent: &Agent) -> Option<u32> {
     rustix::process::geteuid().is_root().then_some(state.uid())
 }
 
+/// What mistakes in a `command` are told with.
+pub struct Advice {
+    /// A program.
+    pub example: &'static str,
+    /// Where a secret goes that would stand in an argument.
+    pub secret: &'static str,
+}
+
 /// `command`: the absolute path of a program that only root and the agent's user can replace, and its
 /// arguments. `owner`: see [`owner`].
-pub fn command(table: &mut Table, owner: Option<u32>, log: &mut MistakeList) -> Entry<Vec<String>> {
+pub fn command(
+    table: &mut Table,
+    owner: Option<u32>,
+    advice: &Advice,
+    log: &mut MistakeList,
+) -> Entry<Vec<String>> {
     let label = table.label("command");
     let words = table.list("command", log, |element, _| {
         let text = element.as_str()?.to_owned();
@@ -59,13 +74,13 @@ pub fn command(table: &mut Table, owner: Option<u32>, log: &mut MistakeList) -> 
                     for dollar in bad {
                         let place = within(log.text(), word.span, text, dollar.range);
                         let what = match dollar.name {
-                            Some(_) => {
+                            Some(_) => format!(
                                 "takes nothing from the environment: every user of this machine can \
-                                 see arguments; put it into `env`, or write `$$` for a dollar sign"
-                            }
-                            None => {
-                                "has a `$` that no name follows; write `$$` for a dollar sign"
-                            }
+                                 see arguments; {}, or write `$$` for a dollar sign",
+                                advice.secret
+                            ),
+                            None => "has a `$` that no name follows; write `$$` for a dollar sign"
+                                .to_owned(),
                         };
                         log.add(place, format!("`{label}` {what}"));
                     }
@@ -73,7 +88,7 @@ pub fn command(table: &mut Table, owner: Option<u32>, log: &mut MistakeList) -> 
                 }
             };
             let sound = without_nul(&filled).and_then(|()| match at {
-                0 => program(&filled, owner),
+                0 => program(&filled, owner, advice),
                 _ => Ok(()),
             });
             match sound {
@@ -85,11 +100,12 @@ pub fn command(table: &mut Table, owner: Option<u32>, log: &mut MistakeList) -> 
     })
 }
 
-fn program(path: &str, owner: Option<u32>) -> Result<(), String> {
+fn program(path: &str, owner: Option<u32>, advice: &Advice) -> Result<(), String> {
     if !path.starts_with('/') {
-        return Err("must begin with the absolute path of a program, such as \
-             \"/usr/lib/monitoring-plugins/check_disk\""
-            .to_owned());
+        return Err(format!(
+            "must begin with the absolute path of a program, such as \"{}\"",
+            advice.example
+        ));
     }
     exposed(Path::new(path), owner)
 }
@@ -124,18 +140,29 @@ fn look(path: &Path, owner: Option<u32>) -> Result<(), NotStarted> {
 #[cfg(feature = "exec")]
 pub fn warnings(config: &Config) -> Vec<String> {
     let owner = owner(&config.agent);
-    let lacks = config.sites.iter().filter_map(|site| match &site.check {
-        Check::Exec(check) => {
-            let program = check.command.first()?;
-            let why = look(Path::new(program), owner).err()?.text();
-            Some(format!(
-                "site `{}`: {program} {why}; it is not judged until that changes",
-                site.name
-            ))
-        }
+    let lack = |command: &[String]| {
+        let program = command.first()?;
+        let why = look(Path::new(program), owner).err()?.text();
+        Some(format!("{program} {why}"))
+    };
+    let sites = config.sites.iter().filter_map(|site| match &site.check {
+        Check::Exec(check) => lack(&check.command).map(|what| {
+            let name = &site.name;
+            format!("site `{name}`: {what}; it is not judged until that changes")
+        }),
         _ => None,
     });
-    lacks.collect()
+    let actions = config
+        .actions
+        .iter()
+        .filter_map(|action| match &action.task {
+            Task::Command(command) => lack(command).map(|what| {
+                let name = &action.remediation.name;
+                format!("the [[action]] {name} can do nothing: {what}")
+            }),
+            _ => None,
+        });
+    sites.chain(actions).collect()
 }
 
 #[cfg(not(feature = "exec"))]

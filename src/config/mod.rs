@@ -265,7 +265,6 @@ fn read(
     };
     let mut config = parse(&file.text, &ctx)?;
     config.warnings.extend(ca_files::unusable(&config));
-    config.warnings.extend(action::lacking(&config));
     #[cfg(feature = "host")]
     config.warnings.extend(machine_lacks::warnings(&config));
     config.warnings.extend(exec::warnings(&config));
@@ -403,6 +402,7 @@ fn config(mut root: Table, ctx: &Context, log: &mut MistakeList) -> Option<Confi
         sites: &sites,
         telegram: telegram.as_ref(),
         uplink: agent.as_ref().is_none_or(|agent| !agent.uplink.is_empty()),
+        owner,
     };
     let tables = root.tables("action", log).into_iter();
     let actions: Vec<Option<Action>> = tables

@@ -19,6 +19,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 use toml_span::Span;
 
+const ADVICE: exec::Advice = exec::Advice {
+    example: "/usr/lib/monitoring-plugins/check_disk",
+    secret: "put it into `env`",
+};
 /// Stands for the times of what is not asked.
 const UNASKED: Duration = Duration::from_secs(10);
 /// Characters of a token.
@@ -50,7 +54,7 @@ pub fn read(
     let (_, token) = filled(&mut table, "token", is_literal, scope.ctx.env, log);
     let token = token.check("token", log, sound_token);
     names.add_token(&token, log);
-    let command = exec::command(&mut table, scope.owner, log);
+    let command = exec::command(&mut table, scope.owner, &ADVICE, log);
     let (mut own, taken) = cause_secrets::noting(scope, |scope| Keys::read(&mut table, scope, log));
     own.taken = [of_url, taken].concat();
     table.finish(log);

@@ -205,11 +205,11 @@ fn the_words_of_a_command_are_public_and_its_program_is_known() {
         panic!("no command")
     };
     assert_eq!(words, &["/bin/modem", "a b", "$(id)"]);
-    let lacking = crate::config::action::lacking(&config);
+    let lacking = crate::config::exec::warnings(&config);
     let missing = "the [[action]] a can do nothing: /bin/modem does not exist";
     assert_eq!(lacking, [missing]);
     let config = sound(&action(&command("'/etc/passwd'")));
-    let lacking = crate::config::action::lacking(&config);
+    let lacking = crate::config::exec::warnings(&config);
     let no_program = "the [[action]] a can do nothing: /etc/passwd cannot be executed";
     assert_eq!(lacking, [no_program]);
 }
