@@ -12,6 +12,7 @@ use crate::monitor::incident::remediation::{Limit, Remediation, When};
 use crate::monitor::site::Site;
 use crate::monitor::site::access::may_see;
 use crate::secret::Secret;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,8 +51,8 @@ pub struct Scope<'a> {
     pub telegram: Option<&'a Telegram>,
     /// Our own connection is looked at.
     pub uplink: bool,
-    /// See [`exec::owner`].
-    pub owner: Option<u32>,
+    /// The agent's directory.
+    pub state: Option<&'a Path>,
 }
 
 const ADVICE: exec::Advice = exec::Advice {
@@ -83,7 +84,7 @@ pub fn read(
     }
     let request = table.table("request", log);
     let request = request.then(|table, _| self::request(table, ctx, log));
-    let command = exec::command(&mut table, scope.owner, &ADVICE, log);
+    let command = exec::command(&mut table, scope.state, &ADVICE, log);
     let command = command.then(|words, span| {
         if !cfg!(feature = "exec") {
             let what = "cannot be run: this sitemon is built without programs (feature `exec`)";

@@ -43,7 +43,7 @@ pub fn noting<T>(scope: &Scope, read: impl FnOnce(&Scope) -> T) -> (T, Vec<Strin
     let read = read(&Scope {
         ctx: &ctx,
         chats: scope.chats.clone(),
-        owner: scope.owner,
+        state: scope.state,
     });
     (read, taken.into_inner())
 }

@@ -78,7 +78,7 @@ pub fn added_site(url: &str, name: Option<&str>, config: &Config) -> Result<Site
     let scope = Scope {
         ctx: &ctx,
         chats: None,
-        owner: None,
+        state: None,
     };
     let mut log = MistakeList::new(&text);
     let mut names = Names::default();

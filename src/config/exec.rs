@@ -6,13 +6,14 @@ use super::error::MistakeList;
 use super::site_keys::Texts;
 use super::string_span::within;
 use super::toml_table::{Entry, Table};
-use super::{Agent, Config, value};
+use super::{Config, value};
 #[cfg(feature = "exec")]
 use crate::command::{NotStarted, resolve};
 #[cfg(feature = "exec")]
 use crate::files;
 #[cfg(feature = "exec")]
 use crate::monitor::site::Check;
+#[cfg(feature = "exec")]
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use toml_span::Spanned;
@@ -37,9 +38,11 @@ fn without_nul(text: &str) -> Result<(), String> {
 }
 
 /// The user that the agent runs as, when that isn't us: root looks at the configuration of another.
-pub fn owner(agent: &Agent) -> Option<u32> {
-    let state = std::fs::metadata(&agent.state).ok()?;
-    rustix::process::geteuid().is_root().then_some(state.uid())
+/// `state`: the agent's directory.
+#[cfg(feature = "exec")]
+fn owner(state: &Path) -> Option<u32> {
+    let found = std::fs::metadata(state).ok()?;
+    rustix::process::geteuid().is_root().then_some(found.uid())
 }
 
 /// What mistakes in a `command` are told with.
@@ -51,10 +54,10 @@ pub struct Advice {
 }
 
 /// `command`: the absolute path of a program that only root and the agent's user can replace, and its
-/// arguments. `owner`: see [`owner`].
+/// arguments. `state`: the agent's directory.
 pub fn command(
     table: &mut Table,
-    owner: Option<u32>,
+    state: Option<&Path>,
     advice: &Advice,
     log: &mut MistakeList,
 ) -> Entry<Vec<String>> {
@@ -88,7 +91,7 @@ pub fn command(
                 }
             };
             let sound = without_nul(&filled).and_then(|()| match at {
-                0 => program(&filled, owner, advice),
+                0 => program(&filled, state, advice),
                 _ => Ok(()),
             });
             match sound {
@@ -100,20 +103,20 @@ pub fn command(
     })
 }
 
-fn program(path: &str, owner: Option<u32>, advice: &Advice) -> Result<(), String> {
+fn program(path: &str, state: Option<&Path>, advice: &Advice) -> Result<(), String> {
     if !path.starts_with('/') {
         return Err(format!(
             "must begin with the absolute path of a program, such as \"{}\"",
             advice.example
         ));
     }
-    exposed(Path::new(path), owner)
+    exposed(Path::new(path), state)
 }
 
 /// What is missing or hangs is a matter of the time at which it is run.
 #[cfg(feature = "exec")]
-fn exposed(path: &Path, owner: Option<u32>) -> Result<(), String> {
-    match look(path, owner) {
+fn exposed(path: &Path, state: Option<&Path>) -> Result<(), String> {
+    match look(path, state) {
         Err(why @ NotStarted::Exposed(..)) => Err(format!(
             "names a program that {}; take that from them (chown root, chmod o-w)",
             why.text()
@@ -123,14 +126,15 @@ fn exposed(path: &Path, owner: Option<u32>) -> Result<(), String> {
 }
 
 #[cfg(not(feature = "exec"))]
-fn exposed(_: &Path, _: Option<u32>) -> Result<(), String> {
+fn exposed(_: &Path, _: Option<&Path>) -> Result<(), String> {
     Ok(())
 }
 
 #[cfg(feature = "exec")]
-fn look(path: &Path, owner: Option<u32>) -> Result<(), NotStarted> {
-    let program = path.to_owned();
+fn look(path: &Path, state: Option<&Path>) -> Result<(), NotStarted> {
+    let (program, state) = (path.to_owned(), state.map(Path::to_owned));
     let looked = files::within(path, files::READ_TIMEOUT, move || {
+        let owner = state.as_deref().and_then(owner);
         Ok(resolve(&program, owner).map(|_| ()))
     });
     looked.unwrap_or(Err(NotStarted::Hangs))
@@ -139,10 +143,11 @@ fn look(path: &Path, owner: Option<u32>) -> Result<(), NotStarted> {
 /// Of programs that are not there or can't be executed.
 #[cfg(feature = "exec")]
 pub fn warnings(config: &Config) -> Vec<String> {
-    let owner = owner(&config.agent);
     let lack = |command: &[String]| {
         let program = command.first()?;
-        let why = look(Path::new(program), owner).err()?.text();
+        let why = look(Path::new(program), Some(&config.agent.state))
+            .err()?
+            .text();
         Some(format!("{program} {why}"))
     };
     let sites = config.sites.iter().filter_map(|site| match &site.check {

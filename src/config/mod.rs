@@ -373,8 +373,8 @@ fn config(mut root: Table, ctx: &Context, log: &mut MistakeList) -> Option<Confi
     let agent = root.table("agent", log).value();
     let agent = agent.unwrap_or_else(|| Table::empty(&keys::AGENT));
     let agent = agent::read(agent, ctx, &mut warnings, log);
-    let owner = agent.as_ref().and_then(exec::owner);
-    let scope = site_keys::Scope { ctx, chats, owner };
+    let state = agent.as_ref().map(|agent| agent.state.as_path());
+    let scope = site_keys::Scope { ctx, chats, state };
     let table = root.table("defaults", log).value();
     let mut table = table.unwrap_or_else(|| Table::empty(&keys::DEFAULTS));
     let (mut defaults, taken) = cause_secrets::noting(&scope, |scope| {
@@ -402,7 +402,7 @@ fn config(mut root: Table, ctx: &Context, log: &mut MistakeList) -> Option<Confi
         sites: &sites,
         telegram: telegram.as_ref(),
         uplink: agent.as_ref().is_none_or(|agent| !agent.uplink.is_empty()),
-        owner,
+        state,
     };
     let tables = root.tables("action", log).into_iter();
     let actions: Vec<Option<Action>> = tables

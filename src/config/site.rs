@@ -54,7 +54,7 @@ pub fn read(
     let (_, token) = filled(&mut table, "token", is_literal, scope.ctx.env, log);
     let token = token.check("token", log, sound_token);
     names.add_token(&token, log);
-    let command = exec::command(&mut table, scope.owner, &ADVICE, log);
+    let command = exec::command(&mut table, scope.state, &ADVICE, log);
     let (mut own, taken) = cause_secrets::noting(scope, |scope| Keys::read(&mut table, scope, log));
     own.taken = [of_url, taken].concat();
     table.finish(log);

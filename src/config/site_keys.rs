@@ -10,7 +10,7 @@ use super::variables::{expanded, filled};
 use super::{Context, condition, exec, keys, route, times_of_day, value};
 use crate::monitor::site::{Auth, HttpVersion, IpVersion, JsonCondition, Proxy, StatusSet};
 use crate::monitor::time::hours::Window;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml_span::Spanned;
 use toml_span::value::ValueInner;
@@ -23,8 +23,8 @@ pub struct Scope<'a> {
     pub ctx: &'a Context<'a>,
     /// Chats of `[telegram]`; `None` = any will do.
     pub chats: Option<Vec<i64>>,
-    /// The user that the agent runs as, beside our own, where that is known.
-    pub owner: Option<u32>,
+    /// The agent's directory, if it is known.
+    pub state: Option<&'a Path>,
 }
 
 /// Declares [`Keys`]: each key with the type of its value and its reader, a function of the table,

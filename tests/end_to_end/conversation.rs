@@ -112,6 +112,7 @@ fn every_command_is_answered_within_the_limits() {
         ("/unmute blog", "🔔 Unmuted: blog"),
         ("/pause shop admin", "⏸ shop admin is paused."),
         ("/resume shop admin", "▶️ shop admin is checked again."),
+        ("/run", "There is no [[action]] in sitemon.conf."),
         ("/stats", "Up for "),
         ("/help", "/status · "),
         ("/start", "/status · "),

@@ -135,7 +135,7 @@ fn no_program_comes_from_a_chat() {
     let running = scene.start();
     for url in ["exec:", "exec:/bin/true", "EXEC:x"] {
         let add = format!("/add {url} disk");
-        scene.ask(&add, "programs are run for sites of sitemon.conf alone");
+        scene.ask(&add, "programs are run by sites of sitemon.conf alone");
     }
     scene.ask("/add exec:///bin/true disk", "`exec:` stands alone");
     scene.end(running);

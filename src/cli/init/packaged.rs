@@ -5,8 +5,10 @@ use std::fmt::Write;
 
 /// As it is tracked, with sites that are watched: for those who build from source.
 const TRACKED: &str = include_str!("../../../sitemon.conf");
-/// `state` of each file that is installed, and of [`TRACKED`]. The second is OpenWrt's, whose `/var` is in memory.
-pub const STATES: [&str; 3] = ["/var/lib/sitemon", "/etc/sitemon/state", "state"];
+/// OpenWrt's `state`: its `/var` is in memory.
+const OPENWRT: &str = "/etc/sitemon/state";
+/// `state` of each file that is installed, and of [`TRACKED`].
+pub const STATES: [&str; 3] = ["/var/lib/sitemon", OPENWRT, "state"];
 /// Where comments begin, in columns.
 const COMMENTS: usize = 32;
 
@@ -76,6 +78,17 @@ fn packaged(state: &str) -> String {
                 let comment = comment.split_once('#').map_or("", |(_, comment)| comment);
                 format!("state = \"{state}\"      #{comment}")
             }
+            _ if line.starts_with("#socket = ") && state != "state" => {
+                let run = if state == OPENWRT { "/var/run" } else { "/run" };
+                format!(
+                    "socket = \"{run}/sitemon/push.sock\"  # where `sitemon push` finds the agent"
+                )
+            }
+            _ if line.starts_with("#spool = ") && state != "state" => concat!(
+                "spool = \"/var/lib/sitemon-spool\"  ",
+                "# where its reports wait while no agent runs"
+            )
+            .to_owned(),
             _ if line.starts_with("#token = ") => concat!(
                 "#token_file = \"/etc/sitemon/token\"  # holds nothing but the token; ",
                 "or: token = \"123456:ABC-DEF\""
@@ -146,6 +159,7 @@ mod tests {
         assert_eq!(state_of(&debian), Some("/var/lib/sitemon"));
         // As packaging/openwrt/Makefile and packaging/install.sh do it.
         let openwrt = debian.replace("\"/var/lib/sitemon\"", "\"/etc/sitemon/state\"");
+        let openwrt = openwrt.replace("\"/run/", "\"/var/run/");
         assert_eq!(state_of(&openwrt), Some("/etc/sitemon/state"));
         assert_eq!(state_of(TRACKED), Some("state"));
         for other in [

@@ -435,13 +435,15 @@ fn the_packaged_file_is_replaced_and_the_token_is_the_services() {
         .args(["-c", &script])
         .output();
     let packaged = String::from_utf8(packaged.expect("bash runs").stdout).expect("UTF-8");
-    for state in ["/var/lib/sitemon", "/etc/sitemon/state"] {
+    // As packaging/openwrt/Makefile and packaging/install.sh do it.
+    let openwrt = packaged.replace("\"/var/lib/sitemon\"", "\"/etc/sitemon/state\"");
+    let openwrt = openwrt.replace("\"/run/", "\"/var/run/");
+    for (state, packaged) in [
+        ("/var/lib/sitemon", packaged),
+        ("/etc/sitemon/state", openwrt),
+    ] {
         let sitemon = empty();
-        fs::write(
-            sitemon.dir().join("packaged"),
-            packaged.replace("/var/lib/sitemon", state),
-        )
-        .expect("written");
+        fs::write(sitemon.dir().join("packaged"), packaged).expect("written");
         let out = sitemon.dir().join("out");
         fs::create_dir(&out).expect("made");
         let setup = "cp packaged /etc/sitemon.conf; : >/etc/sitemon/token; echo sitemon:x:4711:4712::/:/bin/false >/etc/passwd";
