@@ -12,6 +12,7 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process, set_child_subreaper,
     waitid, waitpid,
 };
+use rustix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -30,12 +31,7 @@ const LOOKS: u32 = 20;
 type Ticks = u64;
 
 fn now() -> Ticks {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: a place for the result (clock_gettime(2)).
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut time) };
+    let time = clock_gettime(ClockId::Boottime);
     // USER_HZ, on all machines that we are built for.
     time.tv_sec as u64 * 100 + time.tv_nsec as u64 / 10_000_000
 }

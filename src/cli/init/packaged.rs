@@ -89,7 +89,7 @@ fn packaged(state: &str) -> String {
                 "# where its reports wait while no agent runs"
             )
             .to_owned(),
-            _ if line.starts_with("#token = ") => concat!(
+            _ if line.starts_with("#token = \"123456") => concat!(
                 "#token_file = \"/etc/sitemon/token\"  # holds nothing but the token; ",
                 "or: token = \"123456:ABC-DEF\""
             )
