@@ -73,6 +73,10 @@ impl Hook {
         );
         let life_at = |at: Instant| lives.iter().rposition(|(began, _)| *began <= at);
         let again = taken.iter().enumerate().find(|(place, (at, text))| {
+            // Notices have no number, and those of several lives may come in one.
+            if text == "# notice" {
+                return false;
+            }
             let mut earlier = taken[..*place].iter().filter(|(_, other)| other == text);
             earlier.any(|(first, _)| {
                 let life = life_at(*first);
