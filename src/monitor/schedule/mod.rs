@@ -262,8 +262,10 @@ impl Scheduler {
 
     /// Whether the site reports by itself, and is never checked.
     pub fn set_reports(&mut self, at: usize, reports: bool) {
-        self.clear(at);
-        self.slots[at].reports = reports;
+        if self.slots[at].reports != reports {
+            self.clear(at);
+            self.slots[at].reports = reports;
+        }
     }
 
     /// The next regular turn after `now`.

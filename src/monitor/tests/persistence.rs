@@ -143,6 +143,24 @@ fn a_clock_that_was_not_set_when_written_makes_no_absurd_length() {
 }
 
 #[test]
+fn a_reload_keeps_the_retries_of_a_site_that_fails() {
+    let hourly = || {
+        let mut site = site("blog");
+        site.interval = std::time::Duration::from_secs(3600);
+        site
+    };
+    let mut world = World::new(vec![hourly()]);
+    world.fate("blog", good(40));
+    world.pass(60);
+    world.fate("blog", bad());
+    world.pass(3545);
+    assert_eq!(world.state("blog"), State::Up);
+    reload(&mut world, vec![hourly()], false);
+    world.pass(30);
+    assert_eq!(world.state("blog"), State::Down);
+}
+
+#[test]
 fn a_reload_keeps_what_is_known_of_the_sites_that_stay() {
     let mut world = World::of(&["blog", "shop", "gone"]);
     world.fate("blog", bad());
