@@ -471,6 +471,8 @@ impl Facts<'_> {
                 // A site that comes back into the file is another one.
                 let ends = ends.chain(gone.iter().map(|g| g.from));
                 let ends = ends.filter(|e| *e >= fed.at);
+                // Its end is kept in whole seconds of the wall clock.
+                let to = to - SECOND;
                 surely.push(Span::new(fed.at + SECOND, ends.min().unwrap_or(to).min(to)));
             }
         }

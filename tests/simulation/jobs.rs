@@ -86,6 +86,10 @@ impl World {
 
     fn boot(&mut self) {
         (self.began, self.calm_since) = (self.now, self.now);
+        if self.disk.is_none() {
+            // A cut within the first hour, in which nothing had to be written.
+            self.first = self.now;
+        }
         let now = self.clocks();
         let mut monitor = Monitor::new([self.site.clone()], World::settings(), now, 1);
         if let Some(json) = &self.disk {
@@ -252,7 +256,16 @@ impl World {
             }
         };
         if overdue && !down && self.monitor.is_some() {
-            self.fault("a missing report went unnoticed");
+            self.fault(&format!(
+                "a missing report went unnoticed: last {last:?}, now {} ({} by the clock), began {}, calm since {}, every {:?} or at {} s, grace {}",
+                self.now,
+                self.wall(),
+                self.began,
+                self.calm_since,
+                self.every,
+                self.at * MINUTE,
+                self.grace
+            ));
         }
     }
 }
