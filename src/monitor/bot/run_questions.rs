@@ -94,16 +94,15 @@ impl<'a> Execution<'a> {
             );
         };
         let typed = folded(name);
-        let exact = |wanted: &str| {
-            let mut actions = actions.iter();
-            actions.find(|action| action.name == wanted || folded(&action.name) == typed)
-        };
+        let same = |test: &dyn Fn(&Remediation) -> bool| actions.iter().find(|action| test(action));
+        let exact = same(&|action| action.name == name)
+            .or_else(|| same(&|action| folded(&action.name) == typed));
         let part = actions
             .iter()
             .filter(|action| folded(&action.name).contains(&typed));
         let part: Vec<&Remediation> = part.copied().collect();
         let shown = bold(&line(name, NAME));
-        match (exact(name), part.as_slice()) {
+        match (exact, part.as_slice()) {
             (Some(action), _) | (None, [action]) => self.question(requester, action, None),
             (None, []) => format!("There is no action {shown}. /run lists all.").into(),
             (None, several) => {

@@ -240,6 +240,17 @@ fn run_alone_lists_and_a_part_of_a_name_will_do() {
         ]
     );
     assert_eq!(world.ask("/run MODEM"), ["⚙️ Run restart modem?"]);
+    world.set_actions(["Modem", "modem", "MODEM"].map(|n| action(n, None)).into());
+    for name in ["Modem", "modem", "MODEM"] {
+        assert_eq!(
+            world.ask(&format!("/run {name}")),
+            [format!("⚙️ Run {name}?")]
+        );
+    }
+    world.set_actions(vec![
+        action("restart modem", Some(600)),
+        action("restart nas", None),
+    ]);
     assert_eq!(
         world.ask("/run restart"),
         ["<b>restart</b> fits 2 actions. Which one?"]
