@@ -705,6 +705,7 @@ impl Monitor {
             self.outbox.push_reply(Reply {
                 topic: asked.topic,
                 edit: asked.message,
+                lasting: true,
                 ..Reply::new(asked.chat, format!("⚙️ {}", escape(&text)), moment)
             });
         }

@@ -3,7 +3,7 @@
 use super::world::*;
 use crate::monitor::Settings;
 use crate::monitor::incident::remediation::{Limit, Remediation, When};
-use crate::monitor::outbox::message::Press;
+use crate::monitor::outbox::message::{Delivery, Press};
 use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::State;
@@ -442,6 +442,53 @@ fn nothing_runs_by_itself_behind_a_parent_or_an_uplink_that_is_gone() {
     world.pass(60 * MIN);
     assert_eq!(world.state("blog"), State::Offline);
     assert!(world.runs.is_empty());
+}
+
+#[test]
+fn a_run_by_itself_is_told_where_the_alert_has_no_room_for_it() {
+    let mut blog = plain(site("blog"));
+    blog.note = Some("n".repeat(3950));
+    let mut world = World::new(vec![blog]);
+    world.set_actions(vec![action("restart modem", Some(600))]);
+    world.pass(3 * MIN);
+    world.fate("blog", bad());
+    world.pass(15 * MIN);
+    assert_eq!(world.runs.len(), 1);
+    assert_eq!(
+        last(&world),
+        "ℹ️ restart modem by itself for blog (#1): HTTP 200"
+    );
+}
+
+/// Telegram is away from the next sending on, for some ten minutes.
+fn telegram_is_away(world: &mut World) {
+    let away = Delivery::Later {
+        after: None,
+        everywhere: true,
+        reason: "no route".into(),
+    };
+    world.deliveries = std::iter::repeat_n(away, 15).collect();
+}
+
+#[test]
+fn a_result_arrives_however_long_telegram_is_away_by_that() {
+    let mut world = down(None);
+    press(&mut world, 1, "restart modem");
+    telegram_is_away(&mut world);
+    press(&mut world, 1, "Yes");
+    assert_eq!(last(&world), "⚙️ Run restart modem?");
+    world.pass(20 * MIN);
+    assert!(world.deliveries.is_empty());
+    assert_eq!(
+        last(&world),
+        "⚙️ restart modem by Ann for blog (#1): HTTP 200"
+    );
+
+    let mut world = down(Some(600));
+    telegram_is_away(&mut world);
+    world.pass(30 * MIN);
+    assert!(world.runs.len() == 1 && world.deliveries.is_empty());
+    alert_says(&world, "\n⚙️ restart modem by itself: HTTP 200");
 }
 
 #[test]
