@@ -547,6 +547,50 @@ fn after_a_crash_the_result_is_unknown_and_nothing_is_repeated() {
 }
 
 #[test]
+fn a_chat_that_the_file_lost_meanwhile_hears_of_no_result() {
+    let only_group = || Access {
+        chats: vec![GROUP],
+        users: Some(vec![1]),
+    };
+    let started = || {
+        let mut world = World::of(&["blog", "shop"]);
+        world.set_actions(vec![action("restart modem", None)]);
+        world.pass(3 * MIN);
+        world.run_result = None;
+        world.ask("/run restart modem");
+        press(&mut world, 1, "Yes");
+        assert_eq!(world.runs.len(), 1);
+        world.received();
+        world
+    };
+    // While it runs.
+    let mut world = started();
+    world.feed(Event::Reloaded {
+        added: Vec::new(),
+        sites: vec![site("blog").into(), site("shop").into()],
+        settings: settings(only_group()),
+    });
+    let sent = world.sent.len();
+    for id in 0..100 {
+        let result = "HTTP 200".to_owned();
+        world.feed(Event::Ran { id, result });
+    }
+    world.pass(MIN);
+    let to_it = world.sent[sent..].iter().filter(|(_, m)| m.chat == CHAT);
+    assert_eq!(to_it.count(), 0);
+    assert!(world.logs.iter().any(|line| line.contains("HTTP 200")));
+    // While the agent was off.
+    let mut world = started();
+    let snapshot = world.monitor.snapshot(world.now());
+    let wall = world.now().wall + 5;
+    let sites = vec![site("blog"), site("shop")];
+    world.restart_with(sites, &snapshot, wall, only_group());
+    world.pass(5 * MIN);
+    let to_it = world.sent.iter().filter(|(_, m)| m.chat == CHAT);
+    assert_eq!(to_it.count(), 0, "{:?}", world.sent);
+}
+
+#[test]
 fn a_run_is_on_disk_before_it_starts() {
     let mut world = down(Some(600));
     world.disk_full = true;
