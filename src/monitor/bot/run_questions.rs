@@ -14,9 +14,11 @@ use crate::monitor::bot::ReplyContent;
 use crate::monitor::bot::callbacks::GONE;
 use crate::monitor::bot::commands::{Execution, Order};
 use crate::monitor::bot::name_resolution::{VisibleSites, folded};
+use crate::monitor::incident::Incident;
 use crate::monitor::incident::remediation::{Asked, Remediation, When};
 use crate::monitor::outbox::callback_data::{self, CallbackData, MOST_SITES};
 use crate::monitor::outbox::message::{ButtonStyle, Press, Requester};
+use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::render::text::{bold, count, escape};
 use crate::monitor::site::printable::{NAME, line};
 use crate::monitor::time::Moment;
@@ -164,23 +166,44 @@ impl<'a> Execution<'a> {
     }
 
     /// A button that is to run an action: under an alert, or of a choice.
-    pub(super) fn run_button(&mut self, press: &Press, key: &str, incident: Option<u32>) -> String {
+    pub(super) fn run_button(
+        &mut self,
+        press: &Press,
+        key: &str,
+        mut incident: Option<u32>,
+    ) -> String {
         let actions = self.actions_of(press.chat);
         let action = actions
             .into_iter()
             .find(|a| callback_data::key(&a.name) == key);
+        let gone = "That is too old: there is no such action any more.";
         let Some(action) = action else {
-            let gone = "That is too old: there is no such action any more.";
             return self.take_buttons(press, gone.to_owned());
         };
+        let (incidents, sites) = (self.view.details.incidents, self.view.sites);
         if let Some(number) = incident {
-            let (incidents, sites) = (self.view.details.incidents, self.view.sites);
             let known = incidents.get(number);
             if known.is_some_and(|i| !i.visible_to(press.chat, sites)) {
                 return self.take_buttons(press, GONE.to_owned());
             }
-            if !known.is_some_and(|i| i.is_open()) {
-                return self.take_buttons(press, format!("That is too old: #{number} is over."));
+            // The alert may be about several, and the button about one that is over.
+            let context = SendContext::new(incidents, sites, self.view.now.moment());
+            let others = press
+                .message()
+                .map(|id| context.incidents_of(press.chat, id));
+            let of_message = [number].into_iter().chain(others.unwrap_or_default());
+            let mut open = of_message.filter_map(|n| incidents.get(n)).filter(|i| {
+                let site = sites.named(i.site());
+                let is_for = site.is_some_and(|site| action.is_for(site.config()));
+                is_for && i.is_open() && i.visible_to(press.chat, sites)
+            });
+            incident = open.next().map(Incident::number);
+            if incident.is_none() {
+                let text = match known.is_some_and(Incident::is_open) {
+                    true => gone.to_owned(),
+                    false => format!("That is too old: #{number} is over."),
+                };
+                return self.take_buttons(press, text);
             }
         }
         let instead = press.message().filter(|_| incident.is_none());

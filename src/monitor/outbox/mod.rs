@@ -295,6 +295,11 @@ impl Outbox {
         true
     }
 
+    /// What an alert says, with all that was put under it.
+    pub fn text_of(&self, chat: i64, message_id: i64) -> Option<&str> {
+        self.keyboards.get(chat, message_id)
+    }
+
     /// Nothing could be sent to chats of late.
     pub fn is_failing(&self) -> bool {
         self.failing_since.is_some() && self.in_flight.is_empty()

@@ -121,6 +121,78 @@ fn the_button_asks_first_and_the_result_stands_in_the_alert() {
 }
 
 #[test]
+fn a_button_that_is_old_leaves_an_alert_what_still_makes_sense() {
+    let mut world = World::of(&["blog", "shop"]);
+    let both = Remediation {
+        sites: vec!["blog".to_owned(), "shop".to_owned()],
+        ..action("restart modem", None)
+    };
+    world.set_actions(vec![both]);
+    world.pass(3 * MIN);
+    // What waits for Telegram goes out as one message.
+    telegram_is_away(&mut world);
+    all(&mut world, &["blog", "shop"], bad());
+    world.pass(20 * MIN);
+    let alert = world.shown.iter().find(|(_, m)| m.html.contains("down"));
+    let (id, alert) = alert.cloned().expect("an alert");
+    assert!(alert.html.contains("blog") && alert.html.contains("shop"));
+    let button = alert.buttons.iter().flatten();
+    let mut button = button.filter(|b| b.label == "restart modem");
+    let old = Press {
+        chat: CHAT,
+        user: Some(1),
+        message_id: id,
+        html: Some(alert.html.clone()),
+        data: button.next().expect("a button").data.clone(),
+        ..Press::default()
+    };
+    let again = |world: &mut World| {
+        let date = world.now().wall;
+        world.press(Press {
+            date,
+            ..old.clone()
+        })
+    };
+    let labels = |world: &World| {
+        let (_, alert) = world.shown.iter().find(|(n, _)| *n == id).expect("it");
+        let labels = alert.buttons.iter().flatten().map(|b| b.label.clone());
+        labels.collect::<Vec<_>>()
+    };
+    // The button is of the first of them, which is over.
+    world.fate("blog", good(40));
+    world.pass(2 * MIN);
+    assert_eq!(again(&mut world).as_deref(), Some(""));
+    assert_eq!(last(&world), "⚙️ Run restart modem?");
+    press(&mut world, 1, "Yes");
+    assert_eq!(
+        world.runs.last().map(|(_, run)| run.site.as_str()),
+        Some("shop")
+    );
+    // The file has no such action any more.
+    world.set_actions(Vec::new());
+    let gone = "That is too old: there is no such action any more.";
+    assert_eq!(again(&mut world).as_deref(), Some(gone));
+    world.pass(5);
+    assert_eq!(
+        labels(&world),
+        ["Check now", "Acknowledge", "Mute 1 h", "Mute 1 d"]
+    );
+    // Nor for the site that is down still.
+    world.set_actions(vec![action("restart modem", None)]);
+    assert_eq!(
+        again(&mut world).as_deref(),
+        Some("That is too old: #1 is over.")
+    );
+    world.pass(5);
+    assert_eq!(labels(&world).len(), 4);
+    world.fate("shop", good(40));
+    world.pass(2 * MIN);
+    again(&mut world);
+    world.pass(5);
+    assert!(labels(&world).is_empty());
+}
+
+#[test]
 fn no_runs_nothing() {
     let mut world = down(None);
     press(&mut world, 1, "restart modem");
