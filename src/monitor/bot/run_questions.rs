@@ -3,10 +3,11 @@
 //! | a question | event | becomes |
 //! | --- | --- | --- |
 //! | is none | `/run NAME`, or the button of an alert | open, in the place of an earlier one of that user there |
-//! | open | Yes by that user in that chat | gone: the action runs |
-//! | open | No by that user in that chat | gone |
+//! | open | Yes by that user in that chat | answered: the action runs |
+//! | open | No by that user in that chat | answered |
 //! | open | another user, another chat | open |
-//! | open | 60 s are over, the agent starts anew | gone |
+//! | answered | a second press | answered: nothing follows, and what the message says by now stays |
+//! | open, answered | 60 s are over, the agent starts anew | gone |
 //!
 //! Only names of actions that the file has come out of here: what a user typed is compared with them.
 
@@ -34,7 +35,7 @@ const LATE: &str = "That is too old: ask again with /run.";
 #[derive(Debug, Default)]
 pub struct RunQuestions(Vec<Question>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Question {
     /// Of the update that asked it: no two have the same, not even of two runs of the agent.
     number: i64,
@@ -43,26 +44,39 @@ struct Question {
     action: String,
     incident: Option<u32>,
     until: Moment,
+    answered: bool,
+}
+
+/// Why a press answers no question.
+enum NoAnswer {
+    /// There is no such question any more.
+    Late,
+    /// It was answered by an earlier press.
+    Answered,
+    /// It is another user's.
+    Foreign,
 }
 
 impl RunQuestions {
     fn ask(&mut self, question: Question, now: Moment) {
         let same = |q: &Question| q.chat == question.chat && q.user == question.user;
-        self.0.retain(|q| q.until > now && !same(q));
+        self.0.retain(|q| q.until > now && (q.answered || !same(q)));
         self.0.push(question);
     }
 
-    /// The question that this press answers. An error is what the user is told.
-    fn take(&mut self, number: i64, press: &Press, now: Moment) -> Result<Question, &'static str> {
+    /// The question that this press answers.
+    fn take(&mut self, number: i64, press: &Press, now: Moment) -> Result<Question, NoAnswer> {
         self.0.retain(|q| q.until > now);
-        let place = self
-            .0
-            .iter()
-            .position(|q| q.number == number && q.chat == press.chat);
-        match place {
-            Some(place) if self.0[place].user == press.user => Ok(self.0.swap_remove(place)),
-            Some(_) => Err("Only the user who asked for it can answer."),
-            None => Err(LATE),
+        let mut questions = self.0.iter_mut();
+        let of_press = |q: &&mut Question| q.number == number && q.chat == press.chat;
+        match questions.find(of_press) {
+            None => Err(NoAnswer::Late),
+            Some(question) if question.user != press.user => Err(NoAnswer::Foreign),
+            Some(question) if question.answered => Err(NoAnswer::Answered),
+            Some(question) => {
+                question.answered = true;
+                Ok(question.clone())
+            }
         }
     }
 }
@@ -143,6 +157,7 @@ impl<'a> Execution<'a> {
             action: action.name.clone(),
             incident,
             until: now + ANSWER_WITHIN,
+            answered: false,
         };
         self.bot.questions.ask(question, now);
         let button = |label, yes| {
@@ -218,8 +233,11 @@ impl<'a> Execution<'a> {
         let now = self.view.now.moment();
         let question = match self.bot.questions.take(number, press, now) {
             Ok(question) => question,
-            Err(text) if text == LATE => return self.take_buttons(press, text.to_owned()),
-            Err(text) => return text.to_owned(),
+            Err(NoAnswer::Late) => return self.take_buttons(press, LATE.to_owned()),
+            Err(NoAnswer::Answered) => return LATE.to_owned(),
+            Err(NoAnswer::Foreign) => {
+                return "Only the user who asked for it can answer.".to_owned();
+            }
         };
         let actions = self.actions_of(press.chat);
         let known = actions.iter().any(|action| action.name == question.action);

@@ -88,6 +88,7 @@ fn the_button_asks_first_and_the_result_stands_in_the_alert() {
     assert_eq!(press(&mut world, 1, "restart modem").as_deref(), Some(""));
     assert_eq!(last(&world), "⚙️ Run restart modem?");
     assert!(world.runs.is_empty());
+    let (_, question) = world.shown.last().cloned().expect("the question");
     assert_eq!(press(&mut world, 1, "Yes").as_deref(), Some(""));
     let [(_, run)] = world.runs.as_slice() else {
         panic!("{:?}", world.runs)
@@ -109,15 +110,22 @@ fn the_button_asks_first_and_the_result_stands_in_the_alert() {
         chat: CHAT,
         user: Some(1),
         message_id: id,
+        // As it was when the button was pressed.
+        html: Some(question.html),
         date: world.now().wall,
-        data: "y4".into(),
+        data: question.buttons[0][0].data.clone(),
         ..Press::default()
     };
     assert_eq!(
         world.press(again).as_deref(),
         Some("That is too old: ask again with /run.")
     );
+    world.pass(5);
     assert_eq!(world.runs.len(), 1);
+    assert_eq!(
+        last(&world),
+        "⚙️ restart modem by Ann for blog (#1): HTTP 200"
+    );
 }
 
 #[test]
