@@ -1,11 +1,13 @@
 //! Actions: the button, the question, runs by themselves and what keeps them back.
 
+use super::jobs::{job, report};
 use super::world::*;
 use crate::monitor::Settings;
 use crate::monitor::incident::remediation::{Limit, Remediation, When};
 use crate::monitor::outbox::message::{Delivery, Press};
 use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::FailureKind;
+use crate::monitor::site::report::ReportKind;
 use crate::monitor::site::state::State;
 use crate::monitor::time::hours::{ALL_DAYS, Hours, Window};
 use crate::monitor::{Event, Monitor};
@@ -668,6 +670,51 @@ fn a_chat_that_the_file_lost_meanwhile_hears_of_no_result() {
     world.pass(5 * MIN);
     let to_it = world.sent.iter().filter(|(_, m)| m.chat == CHAT);
     assert_eq!(to_it.count(), 0, "{:?}", world.sent);
+}
+
+#[test]
+fn a_job_that_failed_or_is_missing_has_its_action_too() {
+    let restart = || Remediation {
+        sites: vec!["backup".to_owned()],
+        ..action("restart backup", Some(600))
+    };
+    let mut world = World::new(vec![job("backup")]);
+    world.set_actions(vec![restart()]);
+    report(&mut world, "backup", ReportKind::Good, Some(0), 5, "");
+    world.pass(10 * MIN);
+    report(
+        &mut world,
+        "backup",
+        ReportKind::Bad,
+        Some(1),
+        5,
+        "no space",
+    );
+    world.pass(9 * MIN);
+    assert_eq!((world.state("backup"), world.runs.len()), (State::Down, 0));
+    world.pass(2 * MIN);
+    assert_eq!(world.runs.len(), 1);
+    // Missing.
+    report(&mut world, "backup", ReportKind::Good, Some(0), 5, "");
+    world.pass(27 * 60 * MIN);
+    assert_eq!((world.state("backup"), world.runs.len()), (State::Down, 2));
+    // It is down over a restart of the agent, and no run was made yet.
+    report(&mut world, "backup", ReportKind::Good, Some(0), 5, "");
+    world.pass(12 * 60 * MIN);
+    report(
+        &mut world,
+        "backup",
+        ReportKind::Bad,
+        Some(1),
+        5,
+        "no space",
+    );
+    world.pass(5 * MIN);
+    assert_eq!((world.state("backup"), world.runs.len()), (State::Down, 2));
+    let snapshot = world.monitor.snapshot(world.now());
+    world.restart(vec![job("backup")], &snapshot, 5);
+    world.pass(10 * MIN);
+    assert_eq!((world.state("backup"), world.runs.len()), (State::Down, 1));
 }
 
 #[test]
