@@ -4,7 +4,7 @@ use super::outgoing_request::OutgoingRequest;
 use super::{Agent, Input, wake_on_lan};
 use crate::clock::Clock;
 #[cfg(feature = "exec")]
-use crate::command::{self, Command, End};
+use crate::command::{self, Command, End, Keep};
 use crate::config::{Action, Request, Task};
 use crate::http::Client;
 use crate::monitor::Event;
@@ -111,6 +111,7 @@ async fn execute(words: &[String], run: &RunRequest) -> String {
         command: words.to_vec(),
         env: env.collect(),
         timeout: COMMAND_WITHIN,
+        keep: Keep::Last,
     });
     let report = report.await;
     let mut text = match report.end {

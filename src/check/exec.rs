@@ -3,7 +3,7 @@
 //! that it prints, up to `|`, says why.
 
 use super::redacted;
-use crate::command::{self, Command, End, NotStarted, Report};
+use crate::command::{self, Command, End, Keep, NotStarted, Report};
 use crate::http::within;
 use crate::monitor::site::outcome::{Failure, FailureKind, LocalFault, Outcome};
 use crate::monitor::site::{ExecCheck, Site};
@@ -15,6 +15,7 @@ pub(super) async fn run(site: &Site, check: &ExecCheck) -> Outcome {
         command: check.command.clone(),
         env: [&name[..], &check.env].concat(),
         timeout: site.timeout,
+        keep: Keep::First,
     });
     judged(site, report.await)
 }

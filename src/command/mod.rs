@@ -29,6 +29,8 @@ use std::time::{Duration, Instant};
 
 /// What is kept of stdout, and of stderr, in bytes; the rest is read and dropped.
 const KEPT: usize = 4096;
+/// What a pipe holds at most, in bytes (pipe(7), `pipe-max-size`).
+const LARGEST_PIPE: usize = 1024 * 1024;
 /// From SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_millis(500);
 /// After SIGKILL: what a file system holds up takes longer, and is left to a thread.
@@ -52,13 +54,21 @@ pub struct Command {
     pub env: Vec<(String, String)>,
     /// From its start: then its process group gets SIGTERM, and half a second later SIGKILL.
     pub timeout: Duration,
+    pub keep: Keep,
+}
+
+/// Which 4 KiB are kept of what a program prints to stdout, and to stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    First,
+    Last,
 }
 
 /// What became of a program.
 #[derive(Debug)]
 pub struct Report {
     pub end: End,
-    /// The first 4 KiB of each, as they are: nothing in them is printable by itself.
+    /// The 4 KiB of each that were to be kept, as they are: nothing in them is printable by itself.
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
     /// From the start to the end of the program itself; waiting for a permit is not counted.
@@ -165,8 +175,8 @@ impl Started {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         Ok(Started {
             group,
-            stdout: Pipe::new(stdout.map(|pipe| Box::new(pipe) as Source)),
-            stderr: Pipe::new(stderr.map(|pipe| Box::new(pipe) as Source)),
+            stdout: Pipe::new(stdout.map(|pipe| Box::new(pipe) as Source), command.keep),
+            stderr: Pipe::new(stderr.map(|pipe| Box::new(pipe) as Source), command.keep),
             child,
             running,
             permit,
@@ -189,8 +199,7 @@ impl Started {
             status = self.status(Instant::now() + DYING).await;
         }
         self.group.0 = None;
-        // What stands in the pipes still. Others may hold them open, and write on.
-        let rest = future::zip(self.stdout.read(), self.stderr.read());
+        let rest = future::zip(self.stdout.read_rest(), self.stderr.read_rest());
         future::poll_once(rest).await;
         let ended = status.is_some();
         let end = match status {
@@ -267,27 +276,48 @@ type Source = Box<dyn AsyncRead + Send + Unpin>;
 struct Pipe {
     from: Option<Source>,
     kept: Vec<u8>,
+    keep: Keep,
 }
 
 impl Pipe {
-    fn new(from: Option<Source>) -> Pipe {
+    fn new(from: Option<Source>, keep: Keep) -> Pipe {
         let kept = Vec::new();
-        Pipe { from, kept }
+        Pipe { from, kept, keep }
     }
 
     /// Reads to the end.
     async fn read(&mut self) {
-        while let Some(from) = &mut self.from {
-            let room = KEPT - self.kept.len();
-            if room == 0 {
+        while self.from.is_some() {
+            if self.kept.len() == KEPT {
                 // A flood waits for us, not we for it.
                 Timer::after(Duration::from_millis(1)).await;
             }
-            let mut buffer = vec![0; KEPT];
-            match from.read(&mut buffer).await {
-                Ok(read @ 1..) => self.kept.extend(&buffer[..read.min(room)]),
-                _ => self.from = None,
+            self.read_once().await;
+        }
+    }
+
+    /// Reads what stands in the pipe still: others may hold it open, and write on.
+    async fn read_rest(&mut self) {
+        for _ in 0..LARGEST_PIPE / KEPT {
+            self.read_once().await;
+        }
+    }
+
+    async fn read_once(&mut self) {
+        let Some(from) = &mut self.from else {
+            return;
+        };
+        let mut buffer = vec![0; KEPT];
+        match (from.read(&mut buffer).await, self.keep) {
+            (Ok(read @ 1..), Keep::First) => {
+                let room = KEPT - self.kept.len();
+                self.kept.extend(&buffer[..read.min(room)]);
             }
+            (Ok(read @ 1..), Keep::Last) => {
+                self.kept.extend(&buffer[..read]);
+                self.kept.drain(..self.kept.len().saturating_sub(KEPT));
+            }
+            _ => self.from = None,
         }
     }
 }

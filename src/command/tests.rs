@@ -36,6 +36,7 @@ fn command(words: &[&str], timeout: Duration) -> Command {
         command: words.iter().map(|&word| word.to_owned()).collect(),
         env: vec![("SITEMON_SITE".to_owned(), "blog".to_owned())],
         timeout,
+        keep: Keep::First,
     }
 }
 
@@ -104,6 +105,22 @@ fn of_a_flood_the_beginning_is_kept() {
         let report = shell("yes", Duration::from_millis(300)).await;
         assert_eq!((report.end, report.stdout.len()), (End::TimedOut, KEPT));
         nothing_is_left();
+    });
+}
+
+#[test]
+fn of_a_flood_the_end_is_kept_where_that_is_wanted() {
+    alone("of_a_flood_the_end_is_kept_where_that_is_wanted", async {
+        let script = "yes | head -c 300000; echo; echo done; echo failed >&2";
+        let words = command(&["/bin/sh", "-c", script], LONG);
+        let report = run(Command {
+            keep: Keep::Last,
+            ..words
+        });
+        let report = report.await;
+        assert!(report.stdout.ends_with(b"y\ny\n\ndone\n"));
+        assert_eq!(report.stdout.len(), KEPT);
+        assert_eq!(report.stderr, b"failed\n");
     });
 }
 

@@ -304,6 +304,9 @@ async fn read_request(
         Err(refusal) => return Ok(Some(Err(refusal))),
     };
     let whole = head + request.body_length;
+    if request.waits && buffer.len() < whole {
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+    }
     while buffer.len() < whole {
         if !read_more(&mut stream, buffer).await? {
             return Ok(None);

@@ -34,6 +34,8 @@ pub struct Request {
     /// HTTP/1.1 or later: chunks are understood.
     pub chunks: bool,
     pub keep_alive: bool,
+    /// The client may wait for a `100 Continue` before it sends the body (RFC 9110, section 10.1.1).
+    pub waits: bool,
     /// Bytes behind the head, at most [`LARGEST`] with it.
     pub body_length: usize,
 }
@@ -101,6 +103,7 @@ pub fn read(head: &[u8]) -> Result<Request, Refusal> {
         let mut options = value.split(',');
         options.any(|option| option.trim().eq_ignore_ascii_case("close"))
     });
+    let waits = named(headers, "Expect").any(|value| value.eq_ignore_ascii_case("100-continue"));
     Ok(Request {
         method: method.to_owned(),
         path: path.to_owned(),
@@ -109,6 +112,7 @@ pub fn read(head: &[u8]) -> Result<Request, Refusal> {
         format: preferred(named(headers, "Accept")),
         chunks,
         keep_alive: chunks && !closes,
+        waits: chunks && waits,
         body_length,
     })
 }
@@ -181,12 +185,17 @@ mod tests {
                 format: Format::Text,
                 chunks: true,
                 keep_alive: true,
+                waits: false,
                 body_length: 12,
             })
         );
         let old = of("GET / HTTP/1.0\r\n\r\n").expect("a request");
         assert!(!old.keep_alive && !old.chunks);
         assert!(!with("Connection: x, Close\r\n").expect("one").keep_alive);
+        let waits = with("Expect: 100-Continue\r\nContent-Length: 5\r\n");
+        assert!(waits.expect("a request").waits);
+        let old = of("GET / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n");
+        assert!(!old.expect("a request").waits, "it knows of no such answer");
     }
 
     #[test]

@@ -350,7 +350,7 @@ impl Monitor {
         Metrics {
             sites: self.sites.iter().map(site).collect(),
             agent: AgentFigures {
-                uplink_up: !self.uplink.has_fault(UplinkFault::NoConnection),
+                uplink_up: self.uplink.faults().is_empty(),
                 alerts_waiting: self.outbox.waiting_alerts(),
                 rounds_late: self.schedule.round_counts().0,
             },

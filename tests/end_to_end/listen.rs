@@ -594,6 +594,21 @@ fn a_job_reports_by_http_and_is_answered_once_that_is_on_disk() {
     let headers = format!("{bearer}Content-Length: {}\r\n", body.len());
     let post = request(&format!("POST {JOB}?status=down&message=other"), &headers) + body;
     assert_eq!(status(&exchange(&address, post)), "200");
+    // A client that waits to be asked for the body (RFC 9110, section 10.1.1).
+    let mut waits = connect(&address);
+    let head = request(
+        &format!("POST {JOB}?status=down"),
+        &format!(
+            "{bearer}Expect: 100-continue\r\nContent-Length: {}\r\n",
+            body.len()
+        ),
+    );
+    waits.write_all(head.as_bytes()).expect("sent");
+    let mut go_on = [0; 25];
+    waits.read_exact(&mut go_on).expect("an answer");
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    waits.write_all(body.as_bytes()).expect("sent");
+    assert_eq!(status(&rest(&waits)), "200");
     running.kill9();
     let told = scene.sitemon.command(&["status"]);
     assert!(told.stdout.contains("down"), "{}", told.stdout);

@@ -8,6 +8,7 @@ use crate::monitor::incident::Acknowledged;
 use crate::monitor::outbox::Reply;
 use crate::monitor::outbox::callback_data::{AlertButton, CallbackData};
 use crate::monitor::outbox::message::{CallbackAnswer, Press};
+use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::render::replies::by;
 use crate::monitor::time::text::lasting;
 
@@ -165,13 +166,26 @@ impl Execution<'_> {
         done
     }
 
-    /// The buttons of a message that make no sense any more go, its text stays. Gives `text` back.
+    /// The buttons of a message that make no sense any more go, its text stays, and what an alert is
+    /// about and goes on keeps its buttons. Gives `text` back.
     pub(super) fn take_buttons(&mut self, press: &Press, text: String) -> String {
-        if let (Some(message_id), Some(html)) = (press.message(), press.html.clone()) {
+        let now = self.view.now.moment();
+        let (incidents, sites) = (self.view.details.incidents, self.view.sites);
+        let context = SendContext::new(incidents, sites, now);
+        let mut about = context.incidents_of(press.chat, press.message_id);
+        about.retain(|n| {
+            incidents
+                .get(*n)
+                .is_some_and(|i| i.visible_to(press.chat, sites))
+        });
+        let shown = self.outbox.text_of(press.chat, press.message_id);
+        let html = shown.or(press.html.as_deref()).map(str::to_owned);
+        if let (Some(message_id), Some(html)) = (press.message(), html) {
             self.outbox.push_reply(Reply {
                 edit: Some(message_id),
                 touch_up: true,
-                ..Reply::new(press.chat, html, self.view.now.moment())
+                buttons: context.buttons(&about),
+                ..Reply::new(press.chat, html, now)
             });
         }
         text

@@ -50,6 +50,13 @@ impl Bot {
         }
     }
 
+    /// The id by which the configuration has a chat now; `None`: it has it no longer.
+    pub fn configured(&self, chat: i64) -> Option<i64> {
+        let follow = |id: i64, &(from, to): &(i64, i64)| if id == from { to } else { id };
+        let chat = self.moved.iter().fold(chat, follow);
+        self.access.chats.contains(&chat).then_some(chat)
+    }
+
     /// Puts the new ids of groups where a configuration that was just read has the old ones, and
     /// returns them, old and new. Once the configuration has neither, the move is history. A group
     /// may have moved more than once.

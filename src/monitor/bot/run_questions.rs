@@ -3,10 +3,11 @@
 //! | a question | event | becomes |
 //! | --- | --- | --- |
 //! | is none | `/run NAME`, or the button of an alert | open, in the place of an earlier one of that user there |
-//! | open | Yes by that user in that chat | gone: the action runs |
-//! | open | No by that user in that chat | gone |
+//! | open | Yes by that user in that chat | answered: the action runs |
+//! | open | No by that user in that chat | answered |
 //! | open | another user, another chat | open |
-//! | open | 60 s are over, the agent starts anew | gone |
+//! | answered | a second press | answered: nothing follows, and what the message says by now stays |
+//! | open, answered | 60 s are over, the agent starts anew | gone |
 //!
 //! Only names of actions that the file has come out of here: what a user typed is compared with them.
 
@@ -14,9 +15,11 @@ use crate::monitor::bot::ReplyContent;
 use crate::monitor::bot::callbacks::GONE;
 use crate::monitor::bot::commands::{Execution, Order};
 use crate::monitor::bot::name_resolution::{VisibleSites, folded};
+use crate::monitor::incident::Incident;
 use crate::monitor::incident::remediation::{Asked, Remediation, When};
 use crate::monitor::outbox::callback_data::{self, CallbackData, MOST_SITES};
 use crate::monitor::outbox::message::{ButtonStyle, Press, Requester};
+use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::render::text::{bold, count, escape};
 use crate::monitor::site::printable::{NAME, line};
 use crate::monitor::time::Moment;
@@ -32,7 +35,7 @@ const LATE: &str = "That is too old: ask again with /run.";
 #[derive(Debug, Default)]
 pub struct RunQuestions(Vec<Question>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Question {
     /// Of the update that asked it: no two have the same, not even of two runs of the agent.
     number: i64,
@@ -41,26 +44,39 @@ struct Question {
     action: String,
     incident: Option<u32>,
     until: Moment,
+    answered: bool,
+}
+
+/// Why a press answers no question.
+enum NoAnswer {
+    /// There is no such question any more.
+    Late,
+    /// It was answered by an earlier press.
+    Answered,
+    /// It is another user's.
+    Foreign,
 }
 
 impl RunQuestions {
     fn ask(&mut self, question: Question, now: Moment) {
         let same = |q: &Question| q.chat == question.chat && q.user == question.user;
-        self.0.retain(|q| q.until > now && !same(q));
+        self.0.retain(|q| q.until > now && (q.answered || !same(q)));
         self.0.push(question);
     }
 
-    /// The question that this press answers. An error is what the user is told.
-    fn take(&mut self, number: i64, press: &Press, now: Moment) -> Result<Question, &'static str> {
+    /// The question that this press answers.
+    fn take(&mut self, number: i64, press: &Press, now: Moment) -> Result<Question, NoAnswer> {
         self.0.retain(|q| q.until > now);
-        let place = self
-            .0
-            .iter()
-            .position(|q| q.number == number && q.chat == press.chat);
-        match place {
-            Some(place) if self.0[place].user == press.user => Ok(self.0.swap_remove(place)),
-            Some(_) => Err("Only the user who asked for it can answer."),
-            None => Err(LATE),
+        let mut questions = self.0.iter_mut();
+        let of_press = |q: &&mut Question| q.number == number && q.chat == press.chat;
+        match questions.find(of_press) {
+            None => Err(NoAnswer::Late),
+            Some(question) if question.user != press.user => Err(NoAnswer::Foreign),
+            Some(question) if question.answered => Err(NoAnswer::Answered),
+            Some(question) => {
+                question.answered = true;
+                Ok(question.clone())
+            }
         }
     }
 }
@@ -94,16 +110,15 @@ impl<'a> Execution<'a> {
             );
         };
         let typed = folded(name);
-        let exact = |wanted: &str| {
-            let mut actions = actions.iter();
-            actions.find(|action| action.name == wanted || folded(&action.name) == typed)
-        };
+        let same = |test: &dyn Fn(&Remediation) -> bool| actions.iter().find(|action| test(action));
+        let exact = same(&|action| action.name == name)
+            .or_else(|| same(&|action| folded(&action.name) == typed));
         let part = actions
             .iter()
             .filter(|action| folded(&action.name).contains(&typed));
         let part: Vec<&Remediation> = part.copied().collect();
         let shown = bold(&line(name, NAME));
-        match (exact(name), part.as_slice()) {
+        match (exact, part.as_slice()) {
             (Some(action), _) | (None, [action]) => self.question(requester, action, None),
             (None, []) => format!("There is no action {shown}. /run lists all.").into(),
             (None, several) => {
@@ -142,6 +157,7 @@ impl<'a> Execution<'a> {
             action: action.name.clone(),
             incident,
             until: now + ANSWER_WITHIN,
+            answered: false,
         };
         self.bot.questions.ask(question, now);
         let button = |label, yes| {
@@ -165,23 +181,44 @@ impl<'a> Execution<'a> {
     }
 
     /// A button that is to run an action: under an alert, or of a choice.
-    pub(super) fn run_button(&mut self, press: &Press, key: &str, incident: Option<u32>) -> String {
+    pub(super) fn run_button(
+        &mut self,
+        press: &Press,
+        key: &str,
+        mut incident: Option<u32>,
+    ) -> String {
         let actions = self.actions_of(press.chat);
         let action = actions
             .into_iter()
             .find(|a| callback_data::key(&a.name) == key);
+        let gone = "That is too old: there is no such action any more.";
         let Some(action) = action else {
-            let gone = "That is too old: there is no such action any more.";
             return self.take_buttons(press, gone.to_owned());
         };
+        let (incidents, sites) = (self.view.details.incidents, self.view.sites);
         if let Some(number) = incident {
-            let (incidents, sites) = (self.view.details.incidents, self.view.sites);
             let known = incidents.get(number);
             if known.is_some_and(|i| !i.visible_to(press.chat, sites)) {
                 return self.take_buttons(press, GONE.to_owned());
             }
-            if !known.is_some_and(|i| i.is_open()) {
-                return self.take_buttons(press, format!("That is too old: #{number} is over."));
+            // The alert may be about several, and the button about one that is over.
+            let context = SendContext::new(incidents, sites, self.view.now.moment());
+            let others = press
+                .message()
+                .map(|id| context.incidents_of(press.chat, id));
+            let of_message = [number].into_iter().chain(others.unwrap_or_default());
+            let mut open = of_message.filter_map(|n| incidents.get(n)).filter(|i| {
+                let site = sites.named(i.site());
+                let is_for = site.is_some_and(|site| action.is_for(site.config()));
+                is_for && i.is_open() && i.visible_to(press.chat, sites)
+            });
+            incident = open.next().map(Incident::number);
+            if incident.is_none() {
+                let text = match known.is_some_and(Incident::is_open) {
+                    true => gone.to_owned(),
+                    false => format!("That is too old: #{number} is over."),
+                };
+                return self.take_buttons(press, text);
             }
         }
         let instead = press.message().filter(|_| incident.is_none());
@@ -196,8 +233,11 @@ impl<'a> Execution<'a> {
         let now = self.view.now.moment();
         let question = match self.bot.questions.take(number, press, now) {
             Ok(question) => question,
-            Err(text) if text == LATE => return self.take_buttons(press, text.to_owned()),
-            Err(text) => return text.to_owned(),
+            Err(NoAnswer::Late) => return self.take_buttons(press, LATE.to_owned()),
+            Err(NoAnswer::Answered) => return LATE.to_owned(),
+            Err(NoAnswer::Foreign) => {
+                return "Only the user who asked for it can answer.".to_owned();
+            }
         };
         let actions = self.actions_of(press.chat);
         let known = actions.iter().any(|action| action.name == question.action);

@@ -430,10 +430,7 @@ fn muted_until(site: &SiteState) -> Option<Moment> {
 fn is_down_by_itself(site: &SiteState) -> bool {
     let suppressed = site.is_suppressed() && !mutated!("run an action for what is not judged");
     let maintained = site.under_maintenance() && !mutated!("run an action under maintenance");
-    site.is_down()
-        && site.last_failure().is_some()
-        && !site.is_stale()
-        && !site.is_paused()
-        && !suppressed
-        && !maintained
+    // A job is not looked at: what it said last holds, over restarts too.
+    let seen = site.job().is_some() || site.last_failure().is_some() && !site.is_stale();
+    site.is_down() && seen && !site.is_paused() && !suppressed && !maintained
 }

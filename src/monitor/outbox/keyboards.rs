@@ -66,8 +66,8 @@ impl Keyboards {
 }
 
 /// `html` with one more line that says what was done, in the place of the earlier ones of its kind that
-/// were about no other site; as it is if that is too long.
-pub fn noted(html: &str, note: &str) -> String {
+/// were about no other site; `None` if that is too long.
+pub fn noted(html: &str, note: &str) -> Option<String> {
     let starts = |line: &str, marks: &[&str]| marks.iter().any(|mark| line.starts_with(mark));
     let kind = NOTES.iter().find(|marks| starts(note, marks));
     let replaced = |line: &str| {
@@ -83,10 +83,7 @@ pub fn noted(html: &str, note: &str) -> String {
     let kept = html.lines().filter(|line| !replaced(line));
     let lines: Vec<&str> = kept.chain([note]).collect();
     let longer = lines.join("\n");
-    match units(&longer) <= MESSAGE_UNITS {
-        true => longer,
-        false => html.to_owned(),
-    }
+    (units(&longer) <= MESSAGE_UNITS).then_some(longer)
 }
 
 /// The sites that a line is about, where it is not about all of its message:
@@ -143,8 +140,9 @@ mod tests {
                 "👍 acknowledged by Bob: a\n👍 acknowledged by Ann: b\n🔔 unmuted",
             ),
         ] {
-            html = noted(&html, note);
+            html = noted(&html, note).expect("there is room");
             assert_eq!(html, format!("two are down\n{rest}"));
         }
+        assert_eq!(noted(&"x".repeat(MESSAGE_UNITS - 1), "y"), None);
     }
 }

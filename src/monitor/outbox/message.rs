@@ -33,6 +33,8 @@ pub struct Message {
     pub asked: Option<Duration>,
     /// The `/check` command whose message this is.
     pub job: Option<u64>,
+    /// It says what was done about an outage: an answer that is worth having however late.
+    pub lasting: bool,
     /// Since when it waits to be sent; of an answer.
     pub queued: Moment,
 }

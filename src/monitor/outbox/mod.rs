@@ -31,7 +31,7 @@ use std::time::Duration;
 const MAX_ALERTS: usize = 1000;
 /// Answers waiting for one chat at most: a key that is held down.
 const MAX_REPLIES: usize = 100;
-/// An answer that could not be sent for so long answers nothing any more.
+/// An answer that could not be sent for so long answers nothing any more, unless it is [`Reply::lasting`].
 pub(crate) const REPLY_LIFE: Duration = Duration::from_secs(300);
 
 #[derive(Debug)]
@@ -268,6 +268,7 @@ impl Outbox {
             waiting.picture = reply.picture;
             waiting.buttons = reply.buttons;
             waiting.passing = reply.passing;
+            waiting.lasting |= reply.lasting;
             return;
         }
         if self.replies.iter().filter(|r| r.chat == reply.chat).count() >= MAX_REPLIES
@@ -283,15 +284,20 @@ impl Outbox {
         self.keyboards.outdate(chat, message_id);
     }
 
-    /// Puts `note` under an alert, if its text is still known, when its buttons are brought up to date:
+    /// Puts `note` under an alert, if its text is still known and has room for it, when its buttons are brought up to date:
     /// see [`Outbox::outdate_keyboard`]. Whether it is.
     pub fn note(&mut self, chat: i64, message_id: i64, note: &str) -> bool {
-        let Some(html) = self.keyboards.get(chat, message_id) else {
+        let html = self.keyboards.get(chat, message_id);
+        let Some(html) = html.and_then(|html| keyboards::noted(html, note)) else {
             return false;
         };
-        let html = keyboards::noted(html, note);
         self.keyboards.remember(chat, message_id, html);
         true
+    }
+
+    /// What an alert says, with all that was put under it.
+    pub fn text_of(&self, chat: i64, message_id: i64) -> Option<&str> {
+        self.keyboards.get(chat, message_id)
     }
 
     /// Nothing could be sent to chats of late.
@@ -310,9 +316,11 @@ impl Outbox {
     ) {
         // A press that came before our last change of the text knows only the one before.
         let shown = self.keyboards.get(chat, message_id).or(html);
-        let Some(html) = shown.map(|html| keyboards::noted(html, note)) else {
+        let Some(html) = shown else {
             return;
         };
+        // Its buttons change all the same.
+        let html = keyboards::noted(html, note).unwrap_or_else(|| html.to_owned());
         self.keyboards.remember(chat, message_id, html.clone());
         self.push_reply(Reply {
             edit: Some(message_id),

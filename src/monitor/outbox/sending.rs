@@ -75,6 +75,7 @@ impl Outbox {
                 edit: Some(message_id),
                 touch_up: true,
                 buttons,
+                lasting: true,
                 ..Reply::new(chat, html, now)
             });
         }
@@ -90,7 +91,8 @@ impl Outbox {
 
     fn next_reply(&mut self, now: Now) -> Option<Outgoing> {
         let moment = now.moment();
-        self.replies.retain(|r| moment.since(r.queued) < REPLY_LIFE);
+        self.replies
+            .retain(|r| r.lasting || moment.since(r.queued) < REPLY_LIFE);
         let place = self.replies.iter().position(|r| {
             self.held(r.chat, moment).is_none() && !self.in_flight(r.chat, kind_of(r))
         })?;

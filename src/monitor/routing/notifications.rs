@@ -701,11 +701,14 @@ impl Monitor {
         let asked = request.asked.as_ref();
         // Of a run of before a restart the question is not asked any more.
         let answered = asked.filter(|_| run.id != 0);
-        if let Some(asked) = answered {
+        // Since the question was asked, the group may have moved, or the file lost the chat.
+        let answered = answered.and_then(|asked| Some((asked, self.bot.configured(asked.chat)?)));
+        if let Some((asked, chat)) = answered {
             self.outbox.push_reply(Reply {
                 topic: asked.topic,
-                edit: asked.message,
-                ..Reply::new(asked.chat, format!("⚙️ {}", escape(&text)), moment)
+                edit: asked.message.filter(|_| chat == asked.chat),
+                lasting: true,
+                ..Reply::new(chat, format!("⚙️ {}", escape(&text)), moment)
             });
         }
         let site = self.sites.named(&request.site);
@@ -728,7 +731,11 @@ impl Monitor {
                 chats.retain(|known| *known != chat);
             }
         }
-        chats.retain(|chat| answered.is_none_or(|asked| asked.chat != *chat));
+        let mut chats: Vec<i64> = chats
+            .iter()
+            .filter_map(|c| self.bot.configured(*c))
+            .collect();
+        chats.retain(|chat| answered.is_none_or(|(_, answered)| answered != *chat));
         if !chats.is_empty() {
             self.notify_chats(now, chats, text);
         }

@@ -1,11 +1,13 @@
 //! Actions: the button, the question, runs by themselves and what keeps them back.
 
+use super::jobs::{job, report};
 use super::world::*;
 use crate::monitor::Settings;
 use crate::monitor::incident::remediation::{Limit, Remediation, When};
-use crate::monitor::outbox::message::Press;
+use crate::monitor::outbox::message::{Delivery, Press};
 use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::FailureKind;
+use crate::monitor::site::report::ReportKind;
 use crate::monitor::site::state::State;
 use crate::monitor::time::hours::{ALL_DAYS, Hours, Window};
 use crate::monitor::{Event, Monitor};
@@ -88,6 +90,7 @@ fn the_button_asks_first_and_the_result_stands_in_the_alert() {
     assert_eq!(press(&mut world, 1, "restart modem").as_deref(), Some(""));
     assert_eq!(last(&world), "⚙️ Run restart modem?");
     assert!(world.runs.is_empty());
+    let (_, question) = world.shown.last().cloned().expect("the question");
     assert_eq!(press(&mut world, 1, "Yes").as_deref(), Some(""));
     let [(_, run)] = world.runs.as_slice() else {
         panic!("{:?}", world.runs)
@@ -109,15 +112,94 @@ fn the_button_asks_first_and_the_result_stands_in_the_alert() {
         chat: CHAT,
         user: Some(1),
         message_id: id,
+        // As it was when the button was pressed.
+        html: Some(question.html),
         date: world.now().wall,
-        data: "y4".into(),
+        data: question.buttons[0][0].data.clone(),
         ..Press::default()
     };
     assert_eq!(
         world.press(again).as_deref(),
         Some("That is too old: ask again with /run.")
     );
+    world.pass(5);
     assert_eq!(world.runs.len(), 1);
+    assert_eq!(
+        last(&world),
+        "⚙️ restart modem by Ann for blog (#1): HTTP 200"
+    );
+}
+
+#[test]
+fn a_button_that_is_old_leaves_an_alert_what_still_makes_sense() {
+    let mut world = World::of(&["blog", "shop"]);
+    let both = Remediation {
+        sites: vec!["blog".to_owned(), "shop".to_owned()],
+        ..action("restart modem", None)
+    };
+    world.set_actions(vec![both]);
+    world.pass(3 * MIN);
+    // What waits for Telegram goes out as one message.
+    telegram_is_away(&mut world);
+    all(&mut world, &["blog", "shop"], bad());
+    world.pass(20 * MIN);
+    let alert = world.shown.iter().find(|(_, m)| m.html.contains("down"));
+    let (id, alert) = alert.cloned().expect("an alert");
+    assert!(alert.html.contains("blog") && alert.html.contains("shop"));
+    let button = alert.buttons.iter().flatten();
+    let mut button = button.filter(|b| b.label == "restart modem");
+    let old = Press {
+        chat: CHAT,
+        user: Some(1),
+        message_id: id,
+        html: Some(alert.html.clone()),
+        data: button.next().expect("a button").data.clone(),
+        ..Press::default()
+    };
+    let again = |world: &mut World| {
+        let date = world.now().wall;
+        world.press(Press {
+            date,
+            ..old.clone()
+        })
+    };
+    let labels = |world: &World| {
+        let (_, alert) = world.shown.iter().find(|(n, _)| *n == id).expect("it");
+        let labels = alert.buttons.iter().flatten().map(|b| b.label.clone());
+        labels.collect::<Vec<_>>()
+    };
+    // The button is of the first of them, which is over.
+    world.fate("blog", good(40));
+    world.pass(2 * MIN);
+    assert_eq!(again(&mut world).as_deref(), Some(""));
+    assert_eq!(last(&world), "⚙️ Run restart modem?");
+    press(&mut world, 1, "Yes");
+    assert_eq!(
+        world.runs.last().map(|(_, run)| run.site.as_str()),
+        Some("shop")
+    );
+    // The file has no such action any more.
+    world.set_actions(Vec::new());
+    let gone = "That is too old: there is no such action any more.";
+    assert_eq!(again(&mut world).as_deref(), Some(gone));
+    world.pass(5);
+    assert_eq!(
+        labels(&world),
+        ["Check now", "Acknowledge", "Mute 1 h", "Mute 1 d"]
+    );
+    // Nor for the site that is down still.
+    world.set_actions(vec![action("restart modem", None)]);
+    assert_eq!(
+        again(&mut world).as_deref(),
+        Some("That is too old: #1 is over.")
+    );
+    world.pass(5);
+    assert_eq!(labels(&world).len(), 4);
+    world.fate("shop", good(40));
+    world.pass(2 * MIN);
+    again(&mut world);
+    world.pass(5);
+    assert!(labels(&world).is_empty());
 }
 
 #[test]
@@ -240,6 +322,17 @@ fn run_alone_lists_and_a_part_of_a_name_will_do() {
         ]
     );
     assert_eq!(world.ask("/run MODEM"), ["⚙️ Run restart modem?"]);
+    world.set_actions(["Modem", "modem", "MODEM"].map(|n| action(n, None)).into());
+    for name in ["Modem", "modem", "MODEM"] {
+        assert_eq!(
+            world.ask(&format!("/run {name}")),
+            [format!("⚙️ Run {name}?")]
+        );
+    }
+    world.set_actions(vec![
+        action("restart modem", Some(600)),
+        action("restart nas", None),
+    ]);
     assert_eq!(
         world.ask("/run restart"),
         ["<b>restart</b> fits 2 actions. Which one?"]
@@ -434,6 +527,53 @@ fn nothing_runs_by_itself_behind_a_parent_or_an_uplink_that_is_gone() {
 }
 
 #[test]
+fn a_run_by_itself_is_told_where_the_alert_has_no_room_for_it() {
+    let mut blog = plain(site("blog"));
+    blog.note = Some("n".repeat(3950));
+    let mut world = World::new(vec![blog]);
+    world.set_actions(vec![action("restart modem", Some(600))]);
+    world.pass(3 * MIN);
+    world.fate("blog", bad());
+    world.pass(15 * MIN);
+    assert_eq!(world.runs.len(), 1);
+    assert_eq!(
+        last(&world),
+        "ℹ️ restart modem by itself for blog (#1): HTTP 200"
+    );
+}
+
+/// Telegram is away from the next sending on, for some ten minutes.
+fn telegram_is_away(world: &mut World) {
+    let away = Delivery::Later {
+        after: None,
+        everywhere: true,
+        reason: "no route".into(),
+    };
+    world.deliveries = std::iter::repeat_n(away, 15).collect();
+}
+
+#[test]
+fn a_result_arrives_however_long_telegram_is_away_by_that() {
+    let mut world = down(None);
+    press(&mut world, 1, "restart modem");
+    telegram_is_away(&mut world);
+    press(&mut world, 1, "Yes");
+    assert_eq!(last(&world), "⚙️ Run restart modem?");
+    world.pass(20 * MIN);
+    assert!(world.deliveries.is_empty());
+    assert_eq!(
+        last(&world),
+        "⚙️ restart modem by Ann for blog (#1): HTTP 200"
+    );
+
+    let mut world = down(Some(600));
+    telegram_is_away(&mut world);
+    world.pass(30 * MIN);
+    assert!(world.runs.len() == 1 && world.deliveries.is_empty());
+    alert_says(&world, "\n⚙️ restart modem by itself: HTTP 200");
+}
+
+#[test]
 fn before_a_run_by_itself_the_uplink_is_seen_to_be_up() {
     let mut world = elsewhere(&["blog"]);
     world.set_actions(vec![action("restart", Some(600))]);
@@ -486,6 +626,95 @@ fn after_a_crash_the_result_is_unknown_and_nothing_is_repeated() {
     world.ask("/run restart modem");
     press(&mut world, 1, "Yes");
     assert_eq!(world.runs.len(), 1);
+}
+
+#[test]
+fn a_chat_that_the_file_lost_meanwhile_hears_of_no_result() {
+    let only_group = || Access {
+        chats: vec![GROUP],
+        users: Some(vec![1]),
+    };
+    let started = || {
+        let mut world = World::of(&["blog", "shop"]);
+        world.set_actions(vec![action("restart modem", None)]);
+        world.pass(3 * MIN);
+        world.run_result = None;
+        world.ask("/run restart modem");
+        press(&mut world, 1, "Yes");
+        assert_eq!(world.runs.len(), 1);
+        world.received();
+        world
+    };
+    // While it runs.
+    let mut world = started();
+    world.feed(Event::Reloaded {
+        added: Vec::new(),
+        sites: vec![site("blog").into(), site("shop").into()],
+        settings: settings(only_group()),
+    });
+    let sent = world.sent.len();
+    for id in 0..100 {
+        let result = "HTTP 200".to_owned();
+        world.feed(Event::Ran { id, result });
+    }
+    world.pass(MIN);
+    let to_it = world.sent[sent..].iter().filter(|(_, m)| m.chat == CHAT);
+    assert_eq!(to_it.count(), 0);
+    assert!(world.logs.iter().any(|line| line.contains("HTTP 200")));
+    // While the agent was off.
+    let mut world = started();
+    let snapshot = world.monitor.snapshot(world.now());
+    let wall = world.now().wall + 5;
+    let sites = vec![site("blog"), site("shop")];
+    world.restart_with(sites, &snapshot, wall, only_group());
+    world.pass(5 * MIN);
+    let to_it = world.sent.iter().filter(|(_, m)| m.chat == CHAT);
+    assert_eq!(to_it.count(), 0, "{:?}", world.sent);
+}
+
+#[test]
+fn a_job_that_failed_or_is_missing_has_its_action_too() {
+    let restart = || Remediation {
+        sites: vec!["backup".to_owned()],
+        ..action("restart backup", Some(600))
+    };
+    let mut world = World::new(vec![job("backup")]);
+    world.set_actions(vec![restart()]);
+    report(&mut world, "backup", ReportKind::Good, Some(0), 5, "");
+    world.pass(10 * MIN);
+    report(
+        &mut world,
+        "backup",
+        ReportKind::Bad,
+        Some(1),
+        5,
+        "no space",
+    );
+    world.pass(9 * MIN);
+    assert_eq!((world.state("backup"), world.runs.len()), (State::Down, 0));
+    world.pass(2 * MIN);
+    assert_eq!(world.runs.len(), 1);
+    // Missing.
+    report(&mut world, "backup", ReportKind::Good, Some(0), 5, "");
+    world.pass(27 * 60 * MIN);
+    assert_eq!((world.state("backup"), world.runs.len()), (State::Down, 2));
+    // It is down over a restart of the agent, and no run was made yet.
+    report(&mut world, "backup", ReportKind::Good, Some(0), 5, "");
+    world.pass(12 * 60 * MIN);
+    report(
+        &mut world,
+        "backup",
+        ReportKind::Bad,
+        Some(1),
+        5,
+        "no space",
+    );
+    world.pass(5 * MIN);
+    assert_eq!((world.state("backup"), world.runs.len()), (State::Down, 2));
+    let snapshot = world.monitor.snapshot(world.now());
+    world.restart(vec![job("backup")], &snapshot, 5);
+    world.pass(10 * MIN);
+    assert_eq!((world.state("backup"), world.runs.len()), (State::Down, 1));
 }
 
 #[test]

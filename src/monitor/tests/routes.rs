@@ -2,6 +2,7 @@
 
 use super::world::*;
 use crate::monitor::outbox::message::Delivery;
+use crate::monitor::render::metrics::ProcessFigures;
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::secret_url::SecretUrl;
 use crate::monitor::site::state::State;
@@ -119,6 +120,8 @@ fn a_proxy_that_is_dead_is_told_once_and_takes_no_site_down() {
         assert_eq!(world.state(name), State::Offline);
     }
     assert_eq!(world.state("wiki"), State::Down);
+    let metrics = world.monitor.metrics(ProcessFigures::default());
+    assert!(!metrics.agent.uplink_up);
     let heard = world.received();
     let told = |heard: &[String], part: &str| heard.iter().filter(|t| t.contains(part)).count();
     let notice = "A proxy for sites doesn't answer: sites behind it are not judged.";

@@ -1,6 +1,7 @@
 //! Our own line: down, half dead, and back.
 
 use super::world::*;
+use crate::monitor::render::metrics::ProcessFigures;
 use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::State;
@@ -191,6 +192,11 @@ fn a_connection_that_is_cut_when_every_site_is_down_already_is_noticed_and_told(
     );
 }
 
+fn uplink_up(world: &World) -> bool {
+    let metrics = world.monitor.metrics(ProcessFigures::default());
+    metrics.agent.uplink_up
+}
+
 #[test]
 fn no_resolver_is_told_and_takes_no_site_down() {
     let mut world = elsewhere(&["blog", "shop"]);
@@ -205,9 +211,11 @@ fn no_resolver_is_told_and_takes_no_site_down() {
     assert_eq!(received.len(), 1, "{received:?}");
     assert!(received[0].contains("DNS on this network doesn't answer"));
     assert_eq!(world.state("blog"), State::Offline);
+    assert!(!uplink_up(&world), "the metrics say whose fault it is");
     restore(&mut world, &["blog", "shop"]);
     world.pass(90);
     assert_eq!(world.state("blog"), State::Up);
+    assert!(uplink_up(&world));
     let received = world.received();
     assert_eq!(received.len(), 1, "{received:?}");
     assert!(received[0].contains("DNS on this network answers again, after "));
@@ -380,6 +388,7 @@ fn a_captive_portal_takes_no_site_down() {
     let received = world.received();
     assert_eq!(received.len(), 1, "{received:?}");
     assert!(received[0].contains("a captive portal?"));
+    assert!(!uplink_up(&world));
     restore(&mut world, &["blog", "shop", "news"]);
     world.pass(90);
     assert_eq!(world.state("news"), State::Up);
@@ -410,6 +419,7 @@ fn ipv6_that_is_gone_takes_no_site_down_that_needs_it() {
     world.fate("six", from("2001:db8::6", failed(FailureKind::NoRoute)));
     world.pass(120);
     assert_eq!(world.state("six"), State::Offline);
+    assert!(!uplink_up(&world));
     let received = world.received();
     assert_eq!(received.len(), 1, "{received:?}");
     assert!(received[0].contains("IPv6 on this line is gone"));
