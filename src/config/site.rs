@@ -20,7 +20,7 @@ use std::time::Duration;
 use toml_span::Span;
 
 const ADVICE: exec::Advice = exec::Advice {
-    example: "/usr/lib/monitoring-plugins/check_disk",
+    example: "/usr/lib/nagios/plugins/check_disk",
     secret: "put it into `env`",
 };
 /// Stands for the times of what is not asked.
@@ -75,7 +75,7 @@ pub fn read(
         log.add(
             header,
             "this site has no `command`; say what to run, e.g. command = \
-             [\"/usr/lib/monitoring-plugins/check_procs\"]",
+             [\"/usr/lib/nagios/plugins/check_procs\"]",
         );
     }
     let keys = own.or(defaults, &|key| scheme.is_none_or(|scheme| scheme.has(key)));
