@@ -161,7 +161,7 @@ fn sound_token(token: String) -> Result<String, String> {
     match token.chars().count() {
         ..SHORTEST_TOKEN => Err(format!(
             "must have at least {SHORTEST_TOKEN} characters, or it can be guessed; \
-             `head -c 18 /dev/urandom | base64` makes one"
+             `head -c 18 /dev/urandom | base64 | tr +/ -_` makes one"
         )),
         _ => Ok(token),
     }

@@ -649,7 +649,7 @@ fn a_schedule_that_is_missing_or_wrong_is_told_with_its_place() {
     }
     url(
         "every = '1d'\ntoken = 'too short'",
-        "5:10: `token` must have at least 16 characters, or it can be guessed; `head -c 18 /dev/urandom | base64` makes one",
+        "5:10: `token` must have at least 16 characters, or it can be guessed; `head -c 18 /dev/urandom | base64 | tr +/ -_` makes one",
     );
     for key in [
         "tries = 1",
