@@ -1,5 +1,5 @@
 //! packaging/completions: completions of three shells, made of the table of commands in `args`.
-//! `SITEMON_COMPLETIONS=1 cargo test completions` writes them anew.
+//! `SITEMON_COMPLETIONS=1 cargo test --lib completions` writes them anew.
 
 use super::args::Args;
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind};

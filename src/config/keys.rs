@@ -179,7 +179,7 @@ const SITE_KEYS: &[Key] = &[
     key("name", TEXT, Value, ANY, "", "required; unique, 1 to 64 characters"),
     key("url", URL, Url, ANY, "", "required; what to watch: `http://`, `https://`, `tcp://HOST:PORT`, `tls://HOST:PORT`, `dns://SERVER/NAME?type=A`, `icmp://HOST`, `host:disk/PATH?free=10%` ([checks.md](checks.md#host)), `exec:` ([checks.md](checks.md#exec)), `push:` ([jobs.md](jobs.md)); `$NAME` is taken from the environment, here and in `headers`, `send`, `auth` and `login`, and `$$` is a dollar sign"),
     key("after", Other("the name of a site in quotes"), Value, ANY, "", "another site that this one depends on: while that is down, this one is unreachable, and silent"),
-    key("command", List("a list such as [\"/usr/lib/monitoring-plugins/check_disk\", \"-w\", \"20%\"]"), Value, PROGRAM, "", "required; the program, by its absolute path, and its arguments, which every user of this machine can see: `$NAME` is an error in them, and `$$` a dollar sign"),
+    key("command", List("a list such as [\"/usr/lib/nagios/plugins/check_disk\", \"-w\", \"20%\"]"), Value, PROGRAM, "", "required; the program, by its absolute path, and its arguments, which every user of this machine can see: `$NAME` is an error in them, and `$$` a dollar sign"),
     key("every", Time(&(SECOND, LONGEST_DURATION)), Value, &[Push], "", "a report is due so long after the last one"),
     key("at", Other("times in quotes such as \"Mon-Fri 03:00\""), Value, &[Push], "", "local times at which a report is due, commas between them; instead of `every`"),
     key("token", TEXT, Nothing, &[Push], "", "what a report by HTTP must come with, at least 16 characters; `$NAME` as in `url`"),

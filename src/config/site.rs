@@ -20,7 +20,7 @@ use std::time::Duration;
 use toml_span::Span;
 
 const ADVICE: exec::Advice = exec::Advice {
-    example: "/usr/lib/monitoring-plugins/check_disk",
+    example: "/usr/lib/nagios/plugins/check_disk",
     secret: "put it into `env`",
 };
 /// Stands for the times of what is not asked.
@@ -75,7 +75,7 @@ pub fn read(
         log.add(
             header,
             "this site has no `command`; say what to run, e.g. command = \
-             [\"/usr/lib/monitoring-plugins/check_procs\"]",
+             [\"/usr/lib/nagios/plugins/check_procs\"]",
         );
     }
     let keys = own.or(defaults, &|key| scheme.is_none_or(|scheme| scheme.has(key)));
@@ -161,7 +161,7 @@ fn sound_token(token: String) -> Result<String, String> {
     match token.chars().count() {
         ..SHORTEST_TOKEN => Err(format!(
             "must have at least {SHORTEST_TOKEN} characters, or it can be guessed; \
-             `head -c 18 /dev/urandom | base64` makes one"
+             `head -c 18 /dev/urandom | base64 | tr +/ -_` makes one"
         )),
         _ => Ok(token),
     }

@@ -164,7 +164,13 @@ impl Reporter {
             Ok(Reply::Refused) => "the agent takes no reports of this user".to_owned(),
             Err(e) => {
                 let (socket, why) = (socket.display(), crate::state::reason(&e));
-                format!("no agent at {socket}: {why}")
+                let remedy = match e.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        " (only root and the agent's group may report)"
+                    }
+                    _ => "",
+                };
+                format!("no agent at {socket}: {why}{remedy}")
             }
         };
         if no_agent

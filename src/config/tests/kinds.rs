@@ -217,7 +217,7 @@ fn exec_has_a_command_whose_arguments_are_public() {
         (
             "['check_disk']",
             "4:13: `command` must begin with the absolute path of a program, such as \
-             \"/usr/lib/monitoring-plugins/check_disk\"",
+             \"/usr/lib/nagios/plugins/check_disk\"",
         ),
         (
             "['/bin/true', '-p', 'a $DB']",
@@ -235,13 +235,13 @@ fn exec_has_a_command_whose_arguments_are_public() {
         (
             "[]",
             "4:11: `command` is empty; it must be a list such as \
-             [\"/usr/lib/monitoring-plugins/check_disk\", \"-w\", \"20%\"], or left out",
+             [\"/usr/lib/nagios/plugins/check_disk\", \"-w\", \"20%\"], or left out",
         ),
     ] {
         wrong_in("exec:", &format!("command = {command}"), &[what]);
     }
     let missing = "1:1: this site has no `command`; say what to run, e.g. command = \
-                   [\"/usr/lib/monitoring-plugins/check_procs\"]";
+                   [\"/usr/lib/nagios/plugins/check_procs\"]";
     wrong_in("exec:", "tries = 1", &[missing]);
     let refusal = "4:1: `command` is for exec sites, this one is https";
     wrong_in("https://h", "command = ['/bin/true']", &[refusal]);
@@ -649,7 +649,7 @@ fn a_schedule_that_is_missing_or_wrong_is_told_with_its_place() {
     }
     url(
         "every = '1d'\ntoken = 'too short'",
-        "5:10: `token` must have at least 16 characters, or it can be guessed; `head -c 18 /dev/urandom | base64` makes one",
+        "5:10: `token` must have at least 16 characters, or it can be guessed; `head -c 18 /dev/urandom | base64 | tr +/ -_` makes one",
     );
     for key in [
         "tries = 1",

@@ -33,8 +33,8 @@ fn reference() -> String {
         (&AGENT, "The agent itself."),
         (
             &SITE,
-            "A table for each site. `[defaults]` may have all of these keys but `name`, `url` and `after`; they \
-             hold for every site that does not say otherwise and is of a kind that has the key.",
+            "A table for each site. `[defaults]` may have all of these keys but `name`, `url`, `after`, \
+             `command`, `every`, `at` and `token`; they hold for every site that does not say otherwise and is of a kind that has the key.",
         ),
         (
             &LOGIN,
@@ -51,7 +51,8 @@ fn reference() -> String {
         (&REQUEST, "A table in an `[[action]]`: an HTTP request."),
         (
             &LISTEN,
-            "Metrics for Prometheus, by HTTP: [metrics.md](metrics.md). Without this table nothing is listened on.",
+            "Metrics for Prometheus, and reports of jobs on other machines, by HTTP: [metrics.md](metrics.md). Without this \
+             table nothing is listened on.",
         ),
     ] {
         let of_sites = section.title == SITE.title;
