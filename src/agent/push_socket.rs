@@ -2,9 +2,9 @@
 
 use super::Agent;
 use super::intake::Intake;
+use crate::monitor::site::Check;
 use crate::monitor::site::printable::{self, NAME};
 use crate::monitor::site::report::{ReportAnswer, Way};
-use crate::monitor::site::{Check, Site};
 use crate::offload::offload;
 use crate::push::{LARGEST, Reply, parse, spool};
 use crate::state;
@@ -20,7 +20,6 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt}
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Reports that are taken at once; more wait in the kernel's queue.
@@ -29,16 +28,16 @@ const AT_ONCE: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// After a failure for want of descriptors or memory.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Files of the spool that are passed over and named.
-const MOST_NAMED: usize = 10;
 /// Groups of a peer that are looked at.
 const MOST_GROUPS: usize = 64;
 
 impl Agent {
     /// Takes reports, once there is a site that wants them.
     pub(super) fn take_reports(&mut self) {
-        let wants = |site: &Arc<Site>| matches!(site.check, Check::Push(_));
-        if self.takes_reports || !self.config.sites.iter().any(wants) {
+        let sites = self.config.sites.iter();
+        let jobs = sites.filter(|site| matches!(site.check, Check::Push(_)));
+        let jobs: Vec<String> = jobs.map(|site| site.name.clone()).collect();
+        if self.takes_reports || jobs.is_empty() {
             return;
         }
         self.takes_reports = true;
@@ -56,7 +55,7 @@ impl Agent {
         }
         // Behind the socket: what was kept before is there to be read, and what comes later comes by the socket.
         let (intake, spool) = (self.intake.clone(), self.config.agent.spool.clone());
-        self.spawn(read_spool(intake, spool)).detach();
+        self.spawn(read_spool(intake, spool, jobs)).detach();
     }
 
     fn listen_at(&self, listener: Async<UnixListener>, path: &Path) {
@@ -171,40 +170,35 @@ fn bind(path: &Path) -> io::Result<Async<UnixListener>> {
 }
 
 /// Takes what was kept while nothing ran.
-async fn read_spool(intake: Intake, dir: PathBuf) {
-    loop {
-        let path = dir.clone();
-        let found = match offload(move || spool::read(&path)).await {
-            Ok(found) => found,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return,
-            Err(e) => {
-                let why = state::reason(&e);
-                return log::warn!("the spool {} cannot be read: {why}", dir.display());
-            }
-        };
-        for (name, why) in found.refused.iter().take(MOST_NAMED) {
-            let name = printable::line(&name.to_string_lossy(), NAME);
-            log::warn!("{name} in the spool is passed over: {why}");
+async fn read_spool(intake: Intake, dir: PathBuf, jobs: Vec<String>) {
+    let path = dir.clone();
+    let found = match offload(move || spool::read(&path, &jobs)).await {
+        Ok(found) => found,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return,
+        Err(e) => {
+            let why = state::reason(&e);
+            return log::warn!("the spool {} cannot be read: {why}", dir.display());
         }
-        if let more @ 1.. = found.refused.len().saturating_sub(MOST_NAMED) {
-            log::warn!("{more} others in the spool are passed over");
+    };
+    for (name, why) in &found.refused {
+        let name = printable::line(&name.to_string_lossy(), NAME);
+        log::warn!("{name} in the spool is passed over: {why}");
+    }
+    if let more @ 1.. = found.refused_more {
+        log::warn!("{more} others in the spool are passed over");
+    }
+    if let Some((count, site)) = found.foreign {
+        let site = printable::line(&site, NAME);
+        log::warn!("a report in the spool is for `{site}`, which is no push: site: it is dropped");
+        if let more @ 1.. = count - 1 {
+            log::warn!("{more} others like it are dropped");
         }
-        let mut removed = 0;
-        for (path, report) in found.reports {
-            let site = printable::line(&report.site, NAME);
-            let answer = intake.take(report).await;
-            if answer == Some(ReportAnswer::Unknown) {
-                log::warn!(
-                    "a report in the spool is for `{site}`, which is no push: site: it is dropped"
-                );
-            }
-            if matches!(answer, Some(ReportAnswer::Saved | ReportAnswer::Unknown)) {
-                // In a directory of root only who wrote it may: then it is known when it is read again.
-                removed += usize::from(fs::remove_file(path).is_ok());
-            }
-        }
-        if !found.more || removed == 0 {
-            return;
+    }
+    for (path, report) in found.reports {
+        let answer = intake.take(report).await;
+        if matches!(answer, Some(ReportAnswer::Saved | ReportAnswer::Unknown)) {
+            // In a directory of root only who wrote it may: then it is known when it is read again.
+            let _ = fs::remove_file(path);
         }
     }
 }
