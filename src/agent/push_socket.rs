@@ -10,9 +10,12 @@ use crate::push::{LARGEST, Reply, parse, spool};
 use crate::state;
 use crate::timeout;
 use crate::timer::Timer;
+use async_channel::Sender;
 use async_io::Async;
-use futures_lite::{AsyncReadExt, AsyncWriteExt};
+use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use rustix::net::sockopt::socket_peercred;
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -28,8 +31,11 @@ const AT_ONCE: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// After a failure for want of descriptors or memory.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Groups of a peer that are looked at.
-const MOST_GROUPS: usize = 64;
+/// Groups that a peer may have (limits.h, NGROUPS_MAX).
+const MOST_GROUPS: usize = 65_536;
+
+/// Peers that have not sent all of their report, oldest first. Closed for one that is not to be waited for any more.
+type Reading = RefCell<VecDeque<Sender<()>>>;
 
 impl Agent {
     /// Takes reports, once there is a site that wants them.
@@ -61,14 +67,16 @@ impl Agent {
     fn listen_at(&self, listener: Async<UnixListener>, path: &Path) {
         let listener = Rc::new(listener);
         let group = fs::metadata(path).map(|found| found.gid()).ok();
+        let reading = Rc::new(Reading::default());
         for _ in 0..AT_ONCE {
             let (listener, intake) = (listener.clone(), self.intake.clone());
+            let reading = reading.clone();
             let work = async move {
                 loop {
                     match listener.accept().await {
                         Ok((stream, _)) => {
                             // A peer that has gone hears nothing, which it does not miss.
-                            let _ = serve(stream, &intake, group).await;
+                            let _ = serve(stream, &intake, &reading, group).await;
                         }
                         Err(e) => {
                             log::debug!("a report cannot be taken: {}", state::reason(&e));
@@ -86,13 +94,15 @@ impl Agent {
 async fn serve(
     mut stream: Async<UnixStream>,
     intake: &Intake,
+    reading: &Reading,
     group: Option<u32>,
 ) -> io::Result<()> {
     let report = match may_report(stream.get_ref(), group) {
         true => {
             let mut bytes = Vec::new();
             let mut bounded = (&mut stream).take(LARGEST + 1);
-            let read = timeout::at_most(PATIENCE, bounded.read_to_end(&mut bytes)).await;
+            let read = timeout::at_most(PATIENCE, bounded.read_to_end(&mut bytes));
+            let read = read.or(given_up(reading)).await;
             let whole = matches!(read, Some(Ok(length)) if length as u64 <= LARGEST);
             parse(&bytes, Way::Socket).filter(|_| whole)
         }
@@ -113,6 +123,21 @@ async fn serve(
     answered.await.unwrap_or(Ok(()))
 }
 
+/// Ends when the peer that is to be read now is the oldest of too many: those that send nothing keep no report out.
+async fn given_up<T>(reading: &Reading) -> Option<T> {
+    let (goes_on, given_up) = async_channel::bounded(1);
+    {
+        let mut reading = reading.borrow_mut();
+        reading.retain(|peer| !peer.is_closed());
+        reading.push_back(goes_on);
+        if reading.len() == AT_ONCE {
+            reading.pop_front();
+        }
+    }
+    let _ = given_up.recv().await;
+    None
+}
+
 /// Root, our own user, and the group of the socket (unix(7), SO_PEERCRED and SO_PEERGROUPS).
 fn may_report(peer: &UnixStream, group: Option<u32>) -> bool {
     let Ok(user) = socket_peercred(peer) else {
@@ -128,8 +153,8 @@ fn may_report(peer: &UnixStream, group: Option<u32>) -> bool {
 
 /// The other groups of a peer; none where the kernel is older than 4.13.
 fn groups(peer: &UnixStream) -> Vec<u32> {
-    let mut groups = [0u32; MOST_GROUPS];
-    let mut bytes = size_of_val(&groups) as libc::socklen_t;
+    let mut groups = vec![0u32; MOST_GROUPS];
+    let mut bytes = size_of_val(groups.as_slice()) as libc::socklen_t;
     // SAFETY: the buffer has as many bytes as is said, and its numbers may be any.
     let failed = unsafe {
         libc::getsockopt(
@@ -141,9 +166,10 @@ fn groups(peer: &UnixStream) -> Vec<u32> {
         )
     };
     match failed {
-        0 => groups[..bytes as usize / size_of::<u32>()].to_vec(),
-        _ => Vec::new(),
+        0 => groups.truncate(bytes as usize / size_of::<u32>()),
+        _ => groups.clear(),
     }
+    groups
 }
 
 /// The socket, with mode 0660; its directory is made with mode 0750 if only that is missing.
