@@ -268,7 +268,7 @@ mod tests {
         for n in 0..12_000 {
             fs::write(at(format!("{n}.junk")), b"junk").expect("made");
         }
-        // By other users, each of whom has kept some.
+        // As several users have kept them.
         for site in &sites {
             for n in 1..=30 {
                 let text = encode(&report(site, n));
