@@ -2,17 +2,20 @@
 
 use super::Agent;
 use super::intake::Intake;
+use crate::monitor::site::Check;
 use crate::monitor::site::printable::{self, NAME};
 use crate::monitor::site::report::{ReportAnswer, Way};
-use crate::monitor::site::{Check, Site};
 use crate::offload::offload;
 use crate::push::{LARGEST, Reply, parse, spool};
 use crate::state;
 use crate::timeout;
 use crate::timer::Timer;
+use async_channel::Sender;
 use async_io::Async;
-use futures_lite::{AsyncReadExt, AsyncWriteExt};
+use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use rustix::net::sockopt::socket_peercred;
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -20,7 +23,6 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt}
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Reports that are taken at once; more wait in the kernel's queue.
@@ -29,16 +31,19 @@ const AT_ONCE: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// After a failure for want of descriptors or memory.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Files of the spool that are passed over and named.
-const MOST_NAMED: usize = 10;
-/// Groups of a peer that are looked at.
-const MOST_GROUPS: usize = 64;
+/// Groups that a peer may have (limits.h, NGROUPS_MAX).
+const MOST_GROUPS: usize = 65_536;
+
+/// Peers that have not sent all of their report, oldest first. Closed for one that is not to be waited for any more.
+type Reading = RefCell<VecDeque<Sender<()>>>;
 
 impl Agent {
     /// Takes reports, once there is a site that wants them.
     pub(super) fn take_reports(&mut self) {
-        let wants = |site: &Arc<Site>| matches!(site.check, Check::Push(_));
-        if self.takes_reports || !self.config.sites.iter().any(wants) {
+        let sites = self.config.sites.iter();
+        let jobs = sites.filter(|site| matches!(site.check, Check::Push(_)));
+        let jobs: Vec<String> = jobs.map(|site| site.name.clone()).collect();
+        if self.takes_reports || jobs.is_empty() {
             return;
         }
         self.takes_reports = true;
@@ -56,20 +61,22 @@ impl Agent {
         }
         // Behind the socket: what was kept before is there to be read, and what comes later comes by the socket.
         let (intake, spool) = (self.intake.clone(), self.config.agent.spool.clone());
-        self.spawn(read_spool(intake, spool)).detach();
+        self.spawn(read_spool(intake, spool, jobs)).detach();
     }
 
     fn listen_at(&self, listener: Async<UnixListener>, path: &Path) {
         let listener = Rc::new(listener);
         let group = fs::metadata(path).map(|found| found.gid()).ok();
+        let reading = Rc::new(Reading::default());
         for _ in 0..AT_ONCE {
             let (listener, intake) = (listener.clone(), self.intake.clone());
+            let reading = reading.clone();
             let work = async move {
                 loop {
                     match listener.accept().await {
                         Ok((stream, _)) => {
                             // A peer that has gone hears nothing, which it does not miss.
-                            let _ = serve(stream, &intake, group).await;
+                            let _ = serve(stream, &intake, &reading, group).await;
                         }
                         Err(e) => {
                             log::debug!("a report cannot be taken: {}", state::reason(&e));
@@ -87,13 +94,15 @@ impl Agent {
 async fn serve(
     mut stream: Async<UnixStream>,
     intake: &Intake,
+    reading: &Reading,
     group: Option<u32>,
 ) -> io::Result<()> {
     let report = match may_report(stream.get_ref(), group) {
         true => {
             let mut bytes = Vec::new();
             let mut bounded = (&mut stream).take(LARGEST + 1);
-            let read = timeout::at_most(PATIENCE, bounded.read_to_end(&mut bytes)).await;
+            let read = timeout::at_most(PATIENCE, bounded.read_to_end(&mut bytes));
+            let read = read.or(given_up(reading)).await;
             let whole = matches!(read, Some(Ok(length)) if length as u64 <= LARGEST);
             parse(&bytes, Way::Socket).filter(|_| whole)
         }
@@ -114,6 +123,21 @@ async fn serve(
     answered.await.unwrap_or(Ok(()))
 }
 
+/// Ends when the peer that is to be read now is the oldest of too many: those that send nothing keep no report out.
+async fn given_up<T>(reading: &Reading) -> Option<T> {
+    let (goes_on, given_up) = async_channel::bounded(1);
+    {
+        let mut reading = reading.borrow_mut();
+        reading.retain(|peer| !peer.is_closed());
+        reading.push_back(goes_on);
+        if reading.len() == AT_ONCE {
+            reading.pop_front();
+        }
+    }
+    let _ = given_up.recv().await;
+    None
+}
+
 /// Root, our own user, and the group of the socket (unix(7), SO_PEERCRED and SO_PEERGROUPS).
 fn may_report(peer: &UnixStream, group: Option<u32>) -> bool {
     let Ok(user) = socket_peercred(peer) else {
@@ -129,8 +153,8 @@ fn may_report(peer: &UnixStream, group: Option<u32>) -> bool {
 
 /// The other groups of a peer; none where the kernel is older than 4.13.
 fn groups(peer: &UnixStream) -> Vec<u32> {
-    let mut groups = [0u32; MOST_GROUPS];
-    let mut bytes = size_of_val(&groups) as libc::socklen_t;
+    let mut groups = vec![0u32; MOST_GROUPS];
+    let mut bytes = size_of_val(groups.as_slice()) as libc::socklen_t;
     // SAFETY: the buffer has as many bytes as is said, and its numbers may be any.
     let failed = unsafe {
         libc::getsockopt(
@@ -142,9 +166,10 @@ fn groups(peer: &UnixStream) -> Vec<u32> {
         )
     };
     match failed {
-        0 => groups[..bytes as usize / size_of::<u32>()].to_vec(),
-        _ => Vec::new(),
+        0 => groups.truncate(bytes as usize / size_of::<u32>()),
+        _ => groups.clear(),
     }
+    groups
 }
 
 /// The socket, with mode 0660; its directory is made with mode 0750 if only that is missing.
@@ -171,40 +196,35 @@ fn bind(path: &Path) -> io::Result<Async<UnixListener>> {
 }
 
 /// Takes what was kept while nothing ran.
-async fn read_spool(intake: Intake, dir: PathBuf) {
-    loop {
-        let path = dir.clone();
-        let found = match offload(move || spool::read(&path)).await {
-            Ok(found) => found,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return,
-            Err(e) => {
-                let why = state::reason(&e);
-                return log::warn!("the spool {} cannot be read: {why}", dir.display());
-            }
-        };
-        for (name, why) in found.refused.iter().take(MOST_NAMED) {
-            let name = printable::line(&name.to_string_lossy(), NAME);
-            log::warn!("{name} in the spool is passed over: {why}");
+async fn read_spool(intake: Intake, dir: PathBuf, jobs: Vec<String>) {
+    let path = dir.clone();
+    let found = match offload(move || spool::read(&path, &jobs)).await {
+        Ok(found) => found,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return,
+        Err(e) => {
+            let why = state::reason(&e);
+            return log::warn!("the spool {} cannot be read: {why}", dir.display());
         }
-        if let more @ 1.. = found.refused.len().saturating_sub(MOST_NAMED) {
-            log::warn!("{more} others in the spool are passed over");
+    };
+    for (name, why) in &found.refused {
+        let name = printable::line(&name.to_string_lossy(), NAME);
+        log::warn!("{name} in the spool is passed over: {why}");
+    }
+    if let more @ 1.. = found.refused_more {
+        log::warn!("{more} others in the spool are passed over");
+    }
+    if let Some((count, site)) = found.foreign {
+        let site = printable::line(&site, NAME);
+        log::warn!("a report in the spool is for `{site}`, which is no push: site: it is dropped");
+        if let more @ 1.. = count - 1 {
+            log::warn!("{more} others like it are dropped");
         }
-        let mut removed = 0;
-        for (path, report) in found.reports {
-            let site = printable::line(&report.site, NAME);
-            let answer = intake.take(report).await;
-            if answer == Some(ReportAnswer::Unknown) {
-                log::warn!(
-                    "a report in the spool is for `{site}`, which is no push: site: it is dropped"
-                );
-            }
-            if matches!(answer, Some(ReportAnswer::Saved | ReportAnswer::Unknown)) {
-                // In a directory of root only who wrote it may: then it is known when it is read again.
-                removed += usize::from(fs::remove_file(path).is_ok());
-            }
-        }
-        if !found.more || removed == 0 {
-            return;
+    }
+    for (path, report) in found.reports {
+        let answer = intake.take(report).await;
+        if matches!(answer, Some(ReportAnswer::Saved | ReportAnswer::Unknown)) {
+            // In a directory of root only who wrote it may: then it is known when it is read again.
+            let _ = fs::remove_file(path);
         }
     }
 }

@@ -294,9 +294,14 @@ impl EarlyExit {
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, EarlyExit> {
     let mut words: Vec<OsString> = args.into_iter().skip(1).collect();
     let job = take_job(&mut words);
+    let lossy = is_push(&words);
     let words = words
         .into_iter()
-        .map(OsString::into_string)
+        .map(|word| match lossy {
+            // A message with a foreign letter in it is no reason to lose the report.
+            true => Ok(word.to_string_lossy().into_owned()),
+            false => word.into_string(),
+        })
         .collect::<Result<Vec<String>, _>>()
         .map_err(|word| EarlyExit::usage(format!("not UTF-8: {}", word.to_string_lossy())))?;
     if matches!(words.as_slice(), [one] if one == "--version" || one == "-V") {
@@ -358,15 +363,19 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, EarlyExit
 /// What stands behind `--` of a `push` is a command: its words are taken as they are.
 fn take_job(words: &mut Vec<OsString>) -> Option<Vec<OsString>> {
     let at = words.iter().position(|word| word == "--")?;
-    let before = words[..at].iter();
-    let before = before.map(|word| word.to_string_lossy().into_owned());
-    let (_, rest) = ordered(before.collect());
-    if rest.first().is_none_or(|command| command != "push") {
+    if !is_push(&words[..at]) {
         return None;
     }
     let job = words.split_off(at + 1);
     words.pop();
     Some(job)
+}
+
+fn is_push(words: &[OsString]) -> bool {
+    let words = words.iter();
+    let words = words.map(|word| word.to_string_lossy().into_owned());
+    let (_, rest) = ordered(words.collect());
+    rest.first().is_some_and(|command| command == "push")
 }
 
 /// What argh did not take behind a command.
@@ -596,6 +605,14 @@ mod tests {
         let command = ["git", "-h", "--", "-c", "--fail"].map(OsString::from);
         assert_eq!(push.command, [&command[..], &[odd]].concat());
         assert!(args.verbose && !push.fail && push.name == "backup");
+        let message = [b"full: ".to_vec(), vec![0xe9]].concat();
+        let words = ["sitemon", "push", "backup", "--message"];
+        let words = words.iter().map(OsString::from);
+        let words = words.chain([OsString::from_vec(message)]);
+        let Command::Push(push) = parse(words).expect("parses").command else {
+            panic!("another command");
+        };
+        assert_eq!(push.message.as_deref(), Some("full: \u{fffd}"));
         for (words, said) in [
             (
                 &["push", "a", "b"][..],

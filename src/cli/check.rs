@@ -9,11 +9,13 @@ use crate::http::Client;
 use crate::monitor::bot::name_resolution::{Resolved, resolve};
 use crate::monitor::bot::nearest::nearest;
 use crate::monitor::expiry::{Subject, left_text};
-use crate::monitor::site::Site;
 use crate::monitor::site::outcome::{Expiry, FailureKind, Outcome};
 use crate::monitor::site::state::State;
+use crate::monitor::site::{Check, Site};
 use crate::state;
 use crate::timer;
+use async_signal::{Signal, Signals};
+use futures_lite::{FutureExt, StreamExt, future};
 use smol::LocalExecutor;
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -33,7 +35,9 @@ pub fn check(config: &Config, names: &[String], json: bool) -> Result<(), Failur
         registries: registries(config, &sites),
     };
     let began = Instant::now();
-    let mut rows = timer::block_on(asker.ask_all(&sites));
+    let asked = async { Some(asker.ask_all(&sites).await) };
+    let rows = timer::block_on(asked.or(interrupted(&sites)));
+    let mut rows = rows.ok_or(Failure::Interrupted)?;
     if names.is_empty() {
         mark_unreachable(&sites, &mut rows);
     }
@@ -48,6 +52,19 @@ pub fn check(config: &Config, names: &[String], json: bool) -> Result<(), Failur
         return Err(Failure::Down);
     }
     Ok(())
+}
+
+/// A signal that ends us, where programs run: they have process groups of their own, which no Ctrl-C reaches.
+async fn interrupted<T>(sites: &[&Site]) -> Option<T> {
+    let programs = sites
+        .iter()
+        .any(|site| matches!(site.check, Check::Exec(_)));
+    let signals = programs.then(|| Signals::new([Signal::Int, Signal::Term]).ok());
+    match signals.flatten() {
+        Some(mut signals) => drop(signals.next().await),
+        None => future::pending().await,
+    }
+    None
 }
 
 /// Asks one site that no file has yet.

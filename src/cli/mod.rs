@@ -76,6 +76,8 @@ pub fn main() -> ! {
         Err(_) => 101,
     };
     logging::flush(LAST_WORDS);
+    #[cfg(feature = "exec")]
+    crate::command::end_all();
     process::end(code)
 }
 

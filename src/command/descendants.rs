@@ -15,6 +15,7 @@ use rustix::process::{
 use rustix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::sync::{Mutex, OnceLock};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// When the programs of now began.
@@ -83,6 +84,26 @@ pub async fn end() {
             return;
         }
         Timer::after(Duration::from_millis(10) * look).await;
+    }
+}
+
+/// At our own end: programs that still run, and all that was left behind.
+pub fn end_all() {
+    let Some(&first) = FIRST.get() else {
+        return;
+    };
+    for look in 1..=LOOKS {
+        let mut ours = children_of_ours();
+        ours.retain(|(_, began)| *began >= first);
+        if ours.is_empty() {
+            return;
+        }
+        for (pid, _) in ours {
+            let _ = kill_process(pid, Signal::KILL);
+            let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+        }
+        // What these have started is ours when they are gone.
+        thread::sleep(Duration::from_millis(2) * look);
     }
 }
 

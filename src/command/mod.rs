@@ -9,6 +9,7 @@ mod program;
 #[cfg(test)]
 mod tests;
 
+pub use descendants::end_all;
 pub use program::{NotStarted, resolve};
 
 use crate::lock::lock;

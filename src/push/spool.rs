@@ -9,18 +9,17 @@ use crate::crc::Crc;
 use crate::files;
 use crate::monitor::site::report::{Report, Way};
 use rustix::fs::{AtFlags, Mode, OFlags};
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-/// Entries that are looked at, at most.
-const MOST_LOOKED_AT: usize = 10_000;
-/// Reports that are read at most: of as many sites, each has room for some.
-pub const MOST_READ: usize = 2_000;
-/// Of one site a user keeps no more: what an agent makes of the older ones is known by the newer.
+/// Of one site no more are kept by a user, or read: what an agent makes of the older ones is known by the newer.
 const MOST_KEPT: usize = 20;
+/// Files that are none which are named.
+const MOST_NAMED: usize = 10;
 const SUFFIX: &str = ".report";
 const MODE: Mode = Mode::from_raw_mode(0o640);
 
@@ -100,7 +99,7 @@ fn own_of(dir: &Path, site: &str) -> Vec<PathBuf> {
     let prefix = prefix(site);
     let user = rustix::process::geteuid().as_raw();
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let own = entries.take(MOST_LOOKED_AT).filter(|entry| {
+    let own = entries.filter(|entry| {
         let name = entry.file_name();
         let named = name
             .to_str()
@@ -118,38 +117,58 @@ fn own_of(dir: &Path, site: &str) -> Vec<PathBuf> {
 /// What the agent found in the spool.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Oldest first.
+    /// Oldest first; of each site the newest.
     pub reports: Vec<(PathBuf, Report)>,
-    /// Files that are none, and why.
+    /// Files that are none, and why: the first ones.
     pub refused: Vec<(OsString, String)>,
-    /// There may be more.
-    pub more: bool,
+    /// How many more are none.
+    pub refused_more: usize,
+    /// Of a site that does not exist: how many, and one of them. They are removed.
+    pub foreign: Option<(usize, String)>,
 }
 
-/// Reads what was kept. It waits for nothing but the file system.
+/// Reads what was kept for `sites`. It waits for nothing but the file system. Whatever else there is, and however
+/// much: no report is passed over for it, and what is held is bounded by the sites.
 ///
 /// # Errors
 ///
 /// The directory cannot be read.
-pub fn read(dir: &Path) -> io::Result<Found> {
+pub fn read(dir: &Path, sites: &[String]) -> io::Result<Found> {
     let group = fs::metadata(dir)?.gid();
     let mut found = Found::default();
-    for (looked_at, entry) in fs::read_dir(dir)?.enumerate() {
+    let mut kept: HashMap<&str, BTreeMap<(i64, OsString), Report>> = HashMap::new();
+    kept.extend(sites.iter().map(|site| (site.as_str(), BTreeMap::new())));
+    for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
-        if looked_at >= MOST_LOOKED_AT || found.reports.len() >= MOST_READ {
-            found.more = true;
-            break;
-        }
         // What is being written, or was when the power went.
         if name.as_encoded_bytes().starts_with(b".") {
             continue;
         }
         let path = dir.join(&name);
         match read_one(&path, group) {
-            Ok(report) => found.reports.push((path, report)),
-            Err(e) => found.refused.push((name, e.to_string())),
+            Ok(report) => match kept.get_mut(report.site.as_str()) {
+                Some(of_site) => {
+                    of_site.insert((report.at, name), report);
+                    if of_site.len() > MOST_KEPT
+                        && let Some(((_, oldest), _)) = of_site.pop_first()
+                    {
+                        let _ = fs::remove_file(dir.join(oldest));
+                    }
+                }
+                None => {
+                    let _ = fs::remove_file(path);
+                    found.foreign.get_or_insert((0, report.site)).0 += 1;
+                }
+            },
+            Err(e) if found.refused.len() < MOST_NAMED => {
+                found.refused.push((name, e.to_string()));
+            }
+            Err(_) => found.refused_more += 1,
         }
     }
+    let reports = kept.into_values().flatten();
+    let reports = reports.map(|((_, name), report)| (dir.join(name), report));
+    found.reports = reports.collect();
     found.reports.sort_by_key(|(_, report)| report.at);
     Ok(found)
 }
@@ -207,6 +226,8 @@ mod tests {
     fn what_is_kept_is_read_oldest_first_and_forgotten_by_the_next_report() {
         let above = tempfile::tempdir().expect("a directory");
         let dir = above.path().join("spool");
+        let sites = ["a", "b"].map(str::to_owned);
+        let read = |dir: &Path| read(dir, &sites);
         assert!(read(&dir).is_err_and(|e| e.kind() == io::ErrorKind::NotFound));
         for (site, at) in [("a", 7_000), ("b", 5_000), ("a", 6_000)] {
             let path = keep(&dir, &report(site, at)).expect("kept");
@@ -232,9 +253,42 @@ mod tests {
             keep(dir.path(), &report("a", at)).expect("kept");
             keep(dir.path(), &report("b", at)).expect("kept");
         }
-        let found = read(dir.path()).expect("read").reports;
+        let found = read(dir.path(), &["a".into(), "b".into()])
+            .expect("read")
+            .reports;
         assert_eq!(found.len(), 2 * MOST_KEPT);
         assert_eq!(found.last().map(|(_, r)| r.at), Some(199));
+    }
+
+    #[test]
+    fn however_much_else_there_is_no_report_is_passed_over() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let at = |name: String| dir.path().join(name);
+        let sites: Vec<String> = (0..150).map(|n| format!("job {n}")).collect();
+        for n in 0..12_000 {
+            fs::write(at(format!("{n}.junk")), b"junk").expect("made");
+        }
+        // As several users have kept them.
+        for site in &sites {
+            for n in 1..=30 {
+                let text = encode(&report(site, n));
+                fs::write(at(format!("{n} {site}")), text).expect("made");
+            }
+        }
+        let foreign = encode(&report("other", 1));
+        fs::write(at("foreign".into()), foreign).expect("made");
+        let found = read(dir.path(), &sites).expect("read");
+        for site in &sites {
+            let of_site = found.reports.iter().filter(|(_, r)| r.site == *site);
+            let times: Vec<i64> = of_site.map(|(_, report)| report.at).collect();
+            assert_eq!(times, (11..=30).collect::<Vec<_>>(), "{site}");
+        }
+        assert_eq!(found.refused.len() + found.refused_more, 12_000);
+        assert_eq!(found.refused.len(), MOST_NAMED);
+        assert_eq!(found.foreign, Some((1, "other".into())));
+        // What is out of date or of no site does not stay.
+        let left = fs::read_dir(dir.path()).expect("there").count();
+        assert_eq!(left, 12_000 + 150 * MOST_KEPT);
     }
 
     #[test]
@@ -268,7 +322,7 @@ mod tests {
         fs::write(at("twice"), &foreign).expect("made");
         fs::hard_link(at("twice"), at("twice2")).expect("made");
         fs::write(at(".draft"), &foreign).expect("made");
-        let found = read(dir.path()).expect("read");
+        let found = read(dir.path(), &["a".into()]).expect("read");
         let paths: Vec<_> = found.reports.iter().map(|(path, _)| path.clone()).collect();
         assert_eq!(paths, [good, at("of-the-group")]);
         let mut refused = found.refused;

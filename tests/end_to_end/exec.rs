@@ -5,6 +5,7 @@ use crate::resources::common::at_rest;
 
 use crate::support::listener::until;
 use crate::support::scene::Scene;
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -203,7 +204,7 @@ fn a_program_ends_with_the_agent_and_has_none_of_its_descriptors() {
     let scene = Scene::new();
     let dir = scene.sitemon.dir().to_owned();
     let list = script(&dir, "list", "echo $(ls /proc/self/fd)");
-    let long = script(&dir, "long", &format!("{0}1 & {0}2", sleep()));
+    let long = script(&dir, "long", &format!("setsid {0}1 & {0}2", sleep()));
     let more = exec_site("list", &list, "") + &exec_site("long", &long, "").replace("1s", "60s");
     scene.sitemon.rewrite(&scene.config_with(&more));
     let running = scene.start();
@@ -213,6 +214,27 @@ fn a_program_ends_with_the_agent_and_has_none_of_its_descriptors() {
     until("the long one runs", || runs(&format!("{}2", sleep())));
     scene.end(running);
     until("it has ended", || !runs(&sleep()));
+}
+
+#[test]
+fn a_check_that_is_interrupted_leaves_no_program() {
+    let scene = Scene::new();
+    let dir = scene.sitemon.dir().to_owned();
+    let long = script(&dir, "long", &format!("setsid {0}1 & {0}2", sleep()));
+    let site = exec_site("long", &long, "").replace("\"1s\"", "\"60s\"");
+    scene.sitemon.rewrite(&scene.config_with(&site));
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut check = Command::new(env!("CARGO_BIN_EXE_sitemon"))
+            .arg("-c")
+            .arg(scene.sitemon.config_path())
+            .args(["check", "long"])
+            .spawn()
+            .expect("starts");
+        until("it runs", || runs(&format!("{}2", sleep())));
+        kill_process(Pid::from_child(&check), signal).expect("runs");
+        assert_eq!(check.wait().expect("ends").code(), Some(130));
+        until("it has ended", || !runs(&sleep()));
+    }
 }
 
 /// The runner ends all children of its process: in a process of its own, this very test started again.

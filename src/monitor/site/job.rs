@@ -27,6 +27,9 @@ const EARLY: Duration = Duration::from_secs(60);
 /// In seconds. cron(8) runs nothing again when the clock is set back by less.
 const RUN_AGAIN_AFTER: i64 = 3 * 3600;
 
+/// In place of Unix seconds, of what happened by a clock that was not set.
+const UNDATED: i64 = 0;
+
 /// What is known of the job of one site.
 #[derive(Debug)]
 pub struct PushJob {
@@ -76,7 +79,7 @@ struct Deadline {
     running: bool,
 }
 
-/// What of a job survives a restart. All times in Unix seconds.
+/// What of a job survives a restart. All times in Unix seconds, 0 without a clock.
 #[derive(Clone, Debug, Default, PartialEq, SerJson, DeJson)]
 #[nserde(default)]
 pub struct JobRecord {
@@ -110,6 +113,22 @@ impl Stamp {
             moment: now.past_moment(wall),
             wall,
             dated: true,
+        }
+    }
+
+    /// What of it survives a restart: no time of a clock that was not set.
+    fn kept(&self) -> i64 {
+        match self.dated {
+            true => self.wall,
+            false => UNDATED,
+        }
+    }
+
+    /// Of an earlier run. How long ago it was is not known without a date: it is counted from now.
+    fn restored(now: Now, wall: i64) -> Stamp {
+        match wall {
+            UNDATED => Stamp::new(now, false),
+            wall => Stamp::past(now, wall),
         }
     }
 
@@ -218,6 +237,7 @@ impl PushJob {
     ///
     /// Something is wrong, which is to be judged.
     pub fn look(&mut self, down: bool, now: Now) -> Result<Option<Moment>, Box<Outcome>> {
+        self.base.dated = true;
         if !down {
             if let Some(last) = self.last.as_ref().filter(|last| last.failed) {
                 return Err(Box::new(last.outcome()));
@@ -358,10 +378,10 @@ impl PushJob {
         let last = self.last.as_ref();
         JobRecord {
             plan: self.plan.due.to_string(),
-            base: self.base.wall,
-            started: self.started.map(|started| started.wall),
+            base: self.base.kept(),
+            started: self.started.map(|started| started.kept()),
             newest: Some(self.newest).filter(|newest| *newest != i64::MIN),
-            reported: last.map(|last| last.at.wall),
+            reported: last.map(|last| last.at.kept()),
             failed: last.is_some_and(|last| last.failed),
             code: last.and_then(|last| last.code),
             took: last.and_then(|last| u64::try_from(last.took?.as_millis()).ok()),
@@ -373,14 +393,14 @@ impl PushJob {
     /// Goes on where an earlier run stopped.
     pub fn restore(&mut self, record: &JobRecord, now: Now) {
         self.base = match record.plan == self.plan.due.to_string() {
-            true => Stamp::past(now, record.base),
+            true => Stamp::restored(now, record.base),
             false => Stamp::new(now, false),
         };
         self.grant_grace(now.moment());
-        self.started = record.started.map(|wall| Stamp::past(now, wall));
+        self.started = record.started.map(|wall| Stamp::restored(now, wall));
         self.newest = record.newest.unwrap_or(i64::MIN);
         self.last = record.reported.map(|wall| LastReport {
-            at: Stamp::past(now, wall),
+            at: Stamp::restored(now, wall),
             failed: record.failed,
             code: record.code,
             took: record.took.map(Duration::from_millis),

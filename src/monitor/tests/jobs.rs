@@ -412,6 +412,32 @@ fn without_a_clock_nothing_is_late() {
 }
 
 #[test]
+fn what_was_reported_without_a_clock_is_not_late_after_a_restart() {
+    let site = || job("backup");
+    let mut world = World::new(vec![site()]);
+    let wall = world.now().wall;
+    let snapshot = world.monitor.last_snapshot(world.now());
+    world.restart_showing(vec![site()], &snapshot, 1000);
+    well(&mut world);
+    world.pass(MINUTE);
+    let snapshot = world.monitor.last_snapshot(world.now());
+    world.restart_showing(vec![site()], &snapshot, wall + 3 * DAY as i64);
+    let shown = &world.ask("/site backup")[0];
+    assert!(
+        shown.contains("Last report: ended well, 0 s ago"),
+        "{shown}"
+    );
+    world.received();
+    world.pass(DAY + HOUR - MINUTE);
+    assert_eq!(world.received(), Vec::<String>::new());
+    world.pass(2 * MINUTE);
+    assert_eq!(
+        world.received(),
+        ["🔴 <b>backup</b> is down: no report since yesterday 08:00, expected by 09:00 (#1)"]
+    );
+}
+
+#[test]
 fn both_sides_of_daylight_saving_are_due_once() {
     for (change, first, last) in [
         // 02:30 is skipped: from 03:00 on, by 03:30.
