@@ -95,6 +95,8 @@ impl World {
         if let Some(json) = &self.disk {
             let snapshot = Snapshot::deserialize_json(json).expect("own JSON");
             monitor.restore(&snapshot, now);
+            // It may have gone down in the minute of the cut.
+            self.was_down |= snapshot.sites[0].state == "down";
         }
         self.monitor = Some(monitor);
         self.feed(Event::Due);
