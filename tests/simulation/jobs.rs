@@ -231,10 +231,9 @@ impl World {
                 true => waited.max(shown),
                 false => waited,
             };
-            if self
-                .every
-                .is_some_and(|every| waited < every + self.grace - SOON)
-            {
+            let early = |every| waited < every + self.grace - SOON;
+            // What it was before a cut, it is after.
+            if !before && self.every.is_some_and(early) {
                 let (began, wall) = (self.began, self.wall());
                 self.fault(&format!("late too early: {cause}; since {since}, {shown} s by the clock, which shows {wall}, began {began}, last {last:?} now {} every {:?} grace {}", self.now, self.every, self.grace));
             }
