@@ -36,7 +36,43 @@ fn main() {
         println!("cargo::rustc-link-arg=-Wl,--wrap={name}");
     }
     // Not in tests, which have aws-lc without sitemon.
-    for name in ["OBJ_cbs2nid", "OBJ_ln2nid", "OBJ_sn2nid"] {
+    let without = [
+        "OBJ_cbs2nid",
+        "OBJ_ln2nid",
+        "OBJ_sn2nid",
+        "ml_dsa_44_sign",
+        "ml_dsa_extmu_44_sign",
+        "ml_dsa_44_keypair",
+        "ml_dsa_44_keypair_internal",
+        "ml_dsa_44_pack_pk_from_sk",
+        "ml_dsa_65_sign",
+        "ml_dsa_extmu_65_sign",
+        "ml_dsa_65_keypair",
+        "ml_dsa_65_keypair_internal",
+        "ml_dsa_65_pack_pk_from_sk",
+        "ml_dsa_87_sign",
+        "ml_dsa_extmu_87_sign",
+        "ml_dsa_87_keypair",
+        "ml_dsa_87_keypair_internal",
+        "ml_dsa_87_pack_pk_from_sk",
+        "ed25519_sign_internal",
+        "EVP_parse_private_key",
+        "RSA_parse_private_key",
+        "RSA_generate_key_ex",
+        "RSA_generate_key_ex_maybe_fips",
+        "RSA_sign_pss_mgf1",
+        "rsa_default_sign_raw",
+        "rsa_sign_no_self_test",
+        "ECDSA_sign",
+        "ECDSA_do_sign",
+        "DSA_do_sign",
+        "DSA_generate_key",
+        "DH_generate_key",
+        "DH_generate_parameters_ex",
+        "EVP_md4",
+        "EVP_ripemd160",
+    ];
+    for name in without {
         println!("cargo::rustc-link-arg-bins=-Wl,--wrap=aws_lc_0_47_0_{name}");
     }
 }

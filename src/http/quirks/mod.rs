@@ -9,5 +9,6 @@ mod http2_faults;
 mod http2_window;
 mod missing_close_notify;
 mod object_identifiers;
+mod private_keys;
 mod unverified_certificates;
 pub(super) mod wire_bytes;
