@@ -20,6 +20,7 @@ fn main() {
     };
     let midnight = built / DAY * DAY;
     println!("cargo::rustc-env=SITEMON_BUILT={midnight}");
+    pack_configuration();
     let wrapped = [
         "rustls_connection_read",
         "rustls_client_config_builder_dangerous_set_certificate_verifier",
@@ -75,4 +76,15 @@ fn main() {
     for name in without {
         println!("cargo::rustc-link-arg-bins=-Wl,--wrap=aws_lc_0_47_0_{name}");
     }
+}
+
+/// `sitemon.conf`, of which `init` alone has need, as a deflate stream, and how long it is.
+fn pack_configuration() {
+    println!("cargo::rerun-if-changed=sitemon.conf");
+    let text = std::fs::read("sitemon.conf").expect("sitemon.conf beside Cargo.toml");
+    let packed = miniz_oxide::deflate::compress_to_vec(&text, 10);
+    let out = std::env::var("OUT_DIR").expect("set by cargo");
+    let write = |name: &str, bytes: &[u8]| std::fs::write(format!("{out}/{name}"), bytes);
+    write("sitemon.conf", &packed).expect("written");
+    write("sitemon.conf.length", text.len().to_string().as_bytes()).expect("written");
 }

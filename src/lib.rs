@@ -28,6 +28,7 @@ pub mod clock;
 pub mod command;
 pub mod config;
 mod crc;
+mod deflated;
 mod files;
 #[cfg(feature = "host")]
 mod host;

@@ -2,9 +2,8 @@
 //! 14,189 bytes; `ab_glyph` or `fontdue` with outlines of the same letters take 90 KB on ARMv7. A block
 //! is unpacked only for a text that needs it.
 
+use crate::deflated;
 use crate::monitor::render::picture::has_letter;
-use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 use std::cell::OnceCell;
 use std::ops::RangeInclusive;
 
@@ -123,10 +122,8 @@ impl Font {
 
 fn unpacked(block: &[u8], count: usize) -> Block {
     let (length, packed) = block.split_at(2);
-    let mut letters = vec![0; u16::from_le_bytes([length[0], length[1]]).into()];
-    let flags = TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-    let mut inflater = Box::<DecompressorOxide>::default();
-    decompress(&mut inflater, packed, &mut letters, 0, flags);
+    let length = u16::from_le_bytes([length[0], length[1]]);
+    let letters = deflated::unpacked(packed, length.into());
     let mut starts = Vec::with_capacity(count);
     let mut end = count * HEAD;
     for head in letters.chunks(HEAD).take(count) {

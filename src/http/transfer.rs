@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 /// Over a transfer's own timeout, for the case that libcurl doesn't keep it.
-pub const GRACE: Duration = Duration::from_millis(250);
+pub const GRACE: Duration = Duration::from_millis(500);
 /// Is not there.
 const NO_ROOTS: &str = "/nonexistent";
 

@@ -1,10 +1,19 @@
 //! The configuration as the packages install it, and the same with answers in it.
 
 use crate::config::json_string;
+use crate::deflated;
 use std::fmt::Write;
+use std::sync::LazyLock;
 
-/// As it is tracked, with sites that are watched: for those who build from source.
-const TRACKED: &str = include_str!("../../../sitemon.conf");
+/// `sitemon.conf` as it is tracked, with sites that are watched: for those who build from source.
+static TRACKED: LazyLock<String> = LazyLock::new(|| {
+    let packed = include_bytes!(concat!(env!("OUT_DIR"), "/sitemon.conf"));
+    let text = deflated::unpacked(
+        packed,
+        include!(concat!(env!("OUT_DIR"), "/sitemon.conf.length")),
+    );
+    String::from_utf8(text).unwrap_or_default()
+});
 /// OpenWrt's `state`: its `/var` is in memory.
 const OPENWRT: &str = "/etc/sitemon/state";
 /// `state` of each file that is installed, and of [`TRACKED`].
@@ -61,7 +70,7 @@ impl Answers<'_> {
 /// The `state` of the packaged file that `text` is; `None`: a user has written in it.
 pub fn state_of(text: &str) -> Option<&'static str> {
     let installed = STATES.into_iter().find(|state| packaged(state) == text);
-    installed.or_else(|| (text == TRACKED).then_some("state"))
+    installed.or_else(|| (text == *TRACKED).then_some("state"))
 }
 
 /// [`TRACKED`] as it is installed (`conf` in packaging/lib.sh): its sites are examples, the token is in a file.
@@ -161,7 +170,7 @@ mod tests {
         let openwrt = debian.replace("\"/var/lib/sitemon\"", "\"/etc/sitemon/state\"");
         let openwrt = openwrt.replace("\"/run/", "\"/var/run/");
         assert_eq!(state_of(&openwrt), Some("/etc/sitemon/state"));
-        assert_eq!(state_of(TRACKED), Some("state"));
+        assert_eq!(state_of(&TRACKED), Some("state"));
         for other in [
             "",
             "[telegram]\n",
