@@ -47,19 +47,25 @@ if [ -f /etc/rc.common ]; then
 	restart="/etc/init.d/sitemon restart"
 else
 	[ -e /etc/sitemon.conf ] || put 644 sitemon.conf /etc/sitemon.conf
+	grep -q '^sitemon:' /etc/passwd ||
+		if [ -e /etc/debian_version ]; then
+			adduser --system --group --no-create-home --home /var/lib/sitemon sitemon
+		elif command -v useradd >/dev/null; then
+			useradd --system --user-group --no-create-home --home-dir /var/lib/sitemon --shell /bin/false sitemon
+		else
+			addgroup -S sitemon
+			adduser -S -D -H -h /var/lib/sitemon -G sitemon sitemon
+		fi
+	# Where users of the group leave reports of `sitemon push` while nothing runs.
+	mkdir -p /var/lib/sitemon-spool
+	chown root:sitemon /var/lib/sitemon-spool
+	chmod 1770 /var/lib/sitemon-spool
 	if [ -d /run/systemd/system ]; then
 		put 644 init/systemd /etc/systemd/system/sitemon.service
 		systemctl daemon-reload
 		systemctl enable sitemon
 		restart="systemctl restart sitemon"
 	else
-		grep -q '^sitemon:' /etc/passwd ||
-			if [ -e /etc/debian_version ]; then
-				adduser --system --group --no-create-home --home /var/lib/sitemon sitemon
-			else
-				addgroup -S sitemon
-				adduser -S -D -H -h /var/lib/sitemon -G sitemon sitemon
-			fi
 		put 755 init/sysv /etc/init.d/sitemon
 		if [ -e /etc/debian_version ]; then
 			update-rc.d sitemon defaults
