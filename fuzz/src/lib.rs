@@ -18,12 +18,7 @@ pub mod crc;
 pub mod procfs;
 #[path = "../../src/json/mod.rs"]
 pub mod json;
-pub mod listen {
-    #[path = "../../../src/listen/push.rs"]
-    pub mod push;
-    #[path = "../../../src/listen/request.rs"]
-    pub mod request;
-}
+pub mod listen;
 // Whole, since it names nothing else: how it is cut into files is its own affair.
 #[path = "../../src/monitor/mod.rs"]
 pub mod monitor;

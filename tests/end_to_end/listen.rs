@@ -20,7 +20,10 @@ fn own_address() -> String {
 }
 
 fn connect(address: &str) -> TcpStream {
-    let stream = TcpStream::connect(address).expect("it listens");
+    limited(TcpStream::connect(address).expect("it listens"))
+}
+
+fn limited(stream: TcpStream) -> TcpStream {
     stream.set_read_timeout(Some(LIMIT)).expect("a time limit");
     stream
 }
@@ -43,7 +46,10 @@ fn rest(mut stream: &TcpStream) -> String {
 
 /// What comes of these bytes.
 fn exchange(address: &str, bytes: impl AsRef<[u8]>) -> String {
-    let mut stream = connect(address);
+    exchange_over(connect(address), bytes)
+}
+
+fn exchange_over(mut stream: TcpStream, bytes: impl AsRef<[u8]>) -> String {
     // It may be refused before all of it was sent.
     let _ = stream.write_all(bytes.as_ref());
     rest(&stream)
@@ -67,9 +73,12 @@ fn wait_metrics(running: &Running, address: &str, headers: &str, wanted: &str) -
     running.wait_stderr("listening on");
     let mut last = String::new();
     for _ in 0..LIMIT.as_millis() / 50 {
-        last = get(address, "/metrics", headers);
-        if last.contains(wanted) {
-            return last;
+        // Refused for a moment while a reload listens anew.
+        if let Ok(stream) = TcpStream::connect(address) {
+            last = exchange_over(limited(stream), request("GET /metrics", headers));
+            if last.contains(wanted) {
+                return last;
+            }
         }
         std::thread::sleep(Duration::from_millis(50));
     }
