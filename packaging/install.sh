@@ -59,7 +59,7 @@ else
 	# Where users of the group leave reports of `sitemon push` while nothing runs.
 	mkdir -p /var/lib/sitemon-spool
 	chown root:sitemon /var/lib/sitemon-spool
-	chmod 1770 /var/lib/sitemon-spool
+	chmod 3770 /var/lib/sitemon-spool
 	if [ -d /run/systemd/system ]; then
 		put 644 init/systemd /etc/systemd/system/sitemon.service
 		systemctl daemon-reload
