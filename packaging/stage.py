@@ -156,13 +156,15 @@ def until(holds, what, seconds=LIMIT):
         time.sleep(0.05)
 
 
-def config(host, bot, sites, state, more=""):
+def config(host, bot, sites, state, more="", run="/run"):
     """A sitemon.conf; `sites`: name -> URL."""
     text = (f'[telegram]\ntoken_file = "/etc/sitemon/token"\nchats = [{CHAT}]\n'
             f'api = "http://{host}:{bot.port}"\npoll = "5s"\n'
-            f'[agent]\nstate = "{state}"\nuplink = []\n{more}')
+            f'[agent]\nstate = "{state}"\nuplink = []\n'
+            f'socket = "{run}/sitemon/push.sock"\nspool = "/var/lib/sitemon-spool"\n{more}')
     for name, url in sites.items():
-        text += f'[[site]]\nname = "{name}"\nurl = "{url}"\ninterval = "1s"\ntries = 1\nretry = "1s"\n'
+        when = 'every = "1d"' if url == "push:" else 'interval = "1s"\ntries = 1\nretry = "1s"'
+        text += f'[[site]]\nname = "{name}"\nurl = "{url}"\n{when}\n'
     return text
 
 
