@@ -1,7 +1,7 @@
 //! The daily summary: yesterday in five lines, once a day at a local time, for each chat that
 //! gets the alerts of a site.
 
-use crate::monitor::alert::notifications::{Audience, NewAlert, by_words};
+use crate::monitor::alert::audience::{Audience, NewAlert, by_words};
 use crate::monitor::alert::{Alerts, Notification};
 use crate::monitor::expiry::{Subject, Watch, left_text};
 use crate::monitor::history::Share;

@@ -1,11 +1,15 @@
 //! What becomes an alert, for which chats, and its words (docs/alerts.md).
 
+mod agent_notices;
+pub(crate) mod audience;
 pub(crate) mod batching;
 pub(crate) mod digest;
 pub(crate) mod grouping;
-pub(crate) mod notifications;
+mod mutes;
 pub mod notified;
+pub(crate) mod reminders;
 pub(crate) mod root_notices;
+pub(crate) mod transition_alerts;
 mod uplink_notices;
 
 use crate::monitor::alert::digest::Digest;
@@ -77,21 +81,6 @@ impl Alerts {
     pub fn quiet(&self, now: Now) -> bool {
         let quiet = self.quiet.as_ref();
         quiet.is_some_and(|hours| hours.have(now.wall, now.zone))
-    }
-
-    /// Everything is muted until then, if that is to come.
-    pub fn muted_until(&self) -> Option<Moment> {
-        self.muted_until
-    }
-
-    /// Everything is muted, or a site became slow in silence: the end of that may be due.
-    pub fn any_silence(&self) -> bool {
-        self.muted_until.is_some() || !self.slow_in_silence.is_empty()
-    }
-
-    /// Mutes everything until then; `None` = no longer.
-    pub fn mute_all(&mut self, until: Option<Moment>) {
-        self.muted_until = until;
     }
 }
 
@@ -620,11 +609,7 @@ mod tests {
     }
 
     fn at(secs: u64) -> Now {
-        Now {
-            uptime: Duration::from_secs(secs),
-            wall: 0,
-            zone: crate::monitor::time::zone::Zone::UTC,
-        }
+        Now::utc(Duration::from_secs(secs), 0)
     }
 
     fn texts(composed: &ComposedAlert) -> Vec<&str> {

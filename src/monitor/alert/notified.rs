@@ -1,6 +1,6 @@
 //! Which chats were notified of what goes on: its end is for these chats alone.
 
-use crate::monitor::alert::notifications::NewAlert;
+use crate::monitor::alert::audience::NewAlert;
 use crate::monitor::alert::{Alert, Alerts, Notification};
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::site::access::rename;

@@ -238,11 +238,7 @@ mod tests {
     use super::*;
 
     fn now(secs: u64) -> Now {
-        Now {
-            uptime: Duration::from_secs(secs),
-            wall: 0,
-            zone: crate::monitor::time::zone::Zone::UTC,
-        }
+        Now::utc(Duration::from_secs(secs), 0)
     }
 
     #[test]

@@ -370,6 +370,12 @@ impl Incidents {
         due
     }
 
+    /// When one of [`Incidents::due_runs`] is due that is not yet.
+    pub fn next_run(&self, sites: &Sites, around: Surroundings, now: Moment) -> Option<Moment> {
+        let due = self.due_runs(sites, around).into_iter().map(|run| run.at);
+        due.filter(|at| *at > now).min()
+    }
+
     fn due_offline(
         &self,
         remediation: &Remediation,

@@ -4,6 +4,7 @@
 //! snapshot. One alert message, one answer and one edit are under way for a chat at most, so order is
 //! kept.
 
+pub(crate) mod alert_notes;
 pub(crate) mod backoff;
 pub(crate) mod callback_data;
 pub mod channels;

@@ -3,6 +3,7 @@
 use crate::monitor::expiry::Inspections;
 use crate::monitor::history::recording::Recorder;
 use crate::monitor::incident::Incidents;
+use crate::monitor::time::Clock;
 
 /// The components that know more of a site than its state.
 #[derive(Clone, Copy)]
@@ -12,4 +13,20 @@ pub struct SiteDetails<'a> {
     pub history: &'a Recorder,
     /// The wall clock is believed: times of the day may be told.
     pub dated: bool,
+}
+
+impl<'a> SiteDetails<'a> {
+    pub fn new(
+        incidents: &'a Incidents,
+        expiry: &'a Inspections,
+        history: &'a Recorder,
+        clock: &Clock,
+    ) -> SiteDetails<'a> {
+        SiteDetails {
+            incidents,
+            expiry,
+            history,
+            dated: clock.is_set(),
+        }
+    }
 }

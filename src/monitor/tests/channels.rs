@@ -188,7 +188,10 @@ fn an_alert_that_chats_have_in_words_of_their_own_goes_by_a_channel_once() {
 fn nothing_is_sent_by_a_channel_before_it_is_on_disk() {
     let mut world = with(&["blog"], When::Always);
     let now = world.now();
-    world.monitor.notify_all(now, "hello".to_owned());
+    world
+        .monitor
+        .notifier(now)
+        .notice_to_all("hello".to_owned());
     let actions = world.monitor.handle(now, Event::Due);
     let sends = |actions: &[crate::monitor::Action]| {
         let mut all = actions.iter();

@@ -108,13 +108,16 @@ fn arrange(timer: Timer) -> World {
                 reason: "HTTP 429".to_owned(),
             };
             world.channel_deliveries.push_back(refused);
-            world.monitor.notify_all(now, "hello".to_owned());
+            world
+                .monitor
+                .notifier(now)
+                .notice_to_all("hello".to_owned());
             world.pass(1);
         }
         Timer::Save => monitor.save_schedule.within_5_min(moment),
         Timer::Send => {
             for _ in 0..2 {
-                monitor.notify_all(now, "hello".to_owned());
+                monitor.notifier(now).notice_to_all("hello".to_owned());
             }
             monitor.outbox.mark_stored(u64::MAX);
         }

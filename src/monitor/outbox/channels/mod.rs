@@ -16,7 +16,7 @@
 
 pub mod placeholders;
 
-use crate::monitor::alert::notifications::NewAlert;
+use crate::monitor::alert::audience::NewAlert;
 use crate::monitor::alert::{Alert, ByChannels, Notification};
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::outbox::backoff::BackoffPause;

@@ -1,0 +1,101 @@
+//! Alerts by channels besides the chats (`[[notify]]`): outages that no user acknowledged, what could
+//! not be sent to Telegram, and results of sendings. Which channel has which alert:
+//! [`crate::monitor::outbox::channels`].
+
+use crate::monitor::alert::Alerts;
+use crate::monitor::alert::audience::NewAlert;
+use crate::monitor::incident::{Incident, Incidents};
+use crate::monitor::outbox::Outbox;
+use crate::monitor::outbox::channels::{Channel, ChannelEffect};
+use crate::monitor::outbox::message::Delivery;
+use crate::monitor::outbox::send_context::SendContext;
+use crate::monitor::routing::notifier::Notifier;
+use crate::monitor::site::table::Sites;
+use crate::monitor::time::Moment;
+use crate::monitor::{Action, Level};
+
+/// The open incidents that go by channels unless a user acknowledges them, and when.
+fn escalations<'a>(
+    outbox: &'a Outbox,
+    alerts: &'a Alerts,
+    incidents: &'a Incidents,
+    sites: &'a Sites,
+    now: Moment,
+) -> impl Iterator<Item = (Moment, &'a Channel, &'a Incident)> {
+    let all = outbox.escalations(incidents, sites);
+    all.filter(move |(_, _, incident)| alerts.may_escalate(incident, sites, now))
+}
+
+/// When [`Notifier::send_by_channels`] has something to do.
+pub(in crate::monitor) fn next_timeout(
+    outbox: &Outbox,
+    alerts: &Alerts,
+    incidents: &Incidents,
+    sites: &Sites,
+    now: Moment,
+) -> Option<Moment> {
+    let escalations = escalations(outbox, alerts, incidents, sites, now);
+    let due = escalations.map(|(due, ..)| due).filter(|due| *due > now);
+    due.chain(outbox.next_channel_due(now)).min()
+}
+
+impl Notifier<'_> {
+    /// What is to go by channels now.
+    pub fn send_by_channels(&mut self) {
+        let moment = self.now.moment();
+        let escalations = escalations(self.outbox, self.alerts, self.incidents, self.sites, moment);
+        let due = escalations.filter(|(due, ..)| *due <= moment);
+        let due: Vec<(String, NewAlert)> = due
+            .filter_map(|(_, channel, incident)| {
+                let site = self.sites.named(incident.site())?;
+                let alert = self.audience().still_down(site, incident);
+                Some((channel.name.clone(), alert))
+            })
+            .collect();
+        if self.outbox.fall_back(self.sites, moment) {
+            self.save_schedule.within_1_s(moment);
+        }
+        for (channel, alert) in due {
+            self.outbox.escalate(&channel, &alert, moment);
+            self.save_schedule.immediately();
+        }
+        let context = SendContext::new(self.incidents, self.sites, moment);
+        while let Some(send) = (self.outbox).next_channel_send(self.now, self.clock_set, &context) {
+            self.actions.push(Action::SendByChannel(send));
+        }
+    }
+
+    /// A sending by a channel has ended.
+    pub fn delivered_by_channel(&mut self, id: u64, delivery: Delivery) {
+        let moment = self.now.moment();
+        match self.outbox.channel_delivered(id, delivery, self.now) {
+            Some(ChannelEffect::Sent { silent: true }) => self.save_schedule.within_1_h(moment),
+            Some(ChannelEffect::Sent { silent: false }) => self.save_schedule.within_1_s(moment),
+            Some(ChannelEffect::Delayed {
+                channel,
+                reason,
+                first,
+            }) => {
+                let level = if first { Level::Info } else { Level::Debug };
+                let text = format!("an alert for {channel} waits: {reason}");
+                self.actions.log(level, text);
+            }
+            Some(ChannelEffect::Refused {
+                channel,
+                reason,
+                first,
+            }) => {
+                let text = format!("{channel} refused an alert, which is dropped: {reason}");
+                self.actions.log(Level::Warn, text.clone());
+                self.save_schedule.within_1_s(moment);
+                let chats = self.bot.chats().to_vec();
+                if first && !chats.is_empty() {
+                    let text = format!("{text}. The log has others until it takes one again.");
+                    self.queue_for_chats(vec![NewAlert::notice(chats, text)], &[]);
+                    self.outbox.keep_from_channel(channel);
+                }
+            }
+            None => {}
+        }
+    }
+}
