@@ -4,6 +4,7 @@
 mod access;
 mod chats;
 use crate::support::agent::Running;
+use crate::support::assert_has;
 use crate::support::bot_api::{BotApi, CHAT, Photo, Sent, TOKEN};
 use crate::support::scene::{Scene, site};
 use crate::support::web::{Behaviour, Web};
@@ -358,12 +359,7 @@ fn a_check_of_many_is_one_message_whose_bar_moves_within_the_limits() {
     let running = scene.start();
     scene.api.say(CHAT, CHAT, "/check");
     let done = scene.wait_text("15 sites checked in ");
-    assert!(
-        done.latest()
-            .contains(": 12 fine, 3 failed\n❌ site 1 HTTP 503"),
-        "{}",
-        done.latest()
-    );
+    assert_has(&done.latest(), ": 12 fine, 3 failed\n❌ site 1 HTTP 503");
     assert!(
         done.text
             .starts_with("Checking 15 sites …\n░░░░░░░░░░ 0 of 15"),

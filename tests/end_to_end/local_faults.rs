@@ -1,6 +1,7 @@
 //! A fault of this machine is never a site's: too few descriptors, and interfaces that come late.
 
 use crate::support::agent::Sitemon;
+use crate::support::assert_has;
 use crate::support::bot_api::BotApi;
 use crate::support::namespace::in_own_network;
 use crate::support::scene::site;
@@ -94,11 +95,7 @@ fn sites_on_the_network_are_not_down_before_the_network_is_up() {
         // The interface comes; one of the two is there, and one is really gone.
         ip("addr add 10.7.0.1/24 dev lo");
         let down = api.wait_message(|m| m.latest().contains("is down"));
-        assert!(
-            down.text.contains("connection refused by 10.7.0.2"),
-            "{}",
-            down.text
-        );
+        assert_has(&down.text, "connection refused by 10.7.0.2");
         assert!(!running.stderr().contains("lan 0 is down: this machine"));
         running.terminate();
     });

@@ -2,6 +2,7 @@
 //! written by a newer sitemon.
 
 use crate::support::agent::Running;
+use crate::support::assert_has;
 use crate::support::scene::Scene;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown, symlink};
@@ -84,11 +85,7 @@ fn pair_is_kept_off_a_state_in_use_and_makes_nothing_in_another_users() {
     scene.api.wait_calls("getUpdates", 1);
     let pair = scene.sitemon.command(&["pair"]);
     assert_eq!(pair.code, Some(2), "{}", pair.stderr);
-    assert!(
-        pair.stderr.contains("another sitemon uses "),
-        "{}",
-        pair.stderr
-    );
+    assert_has(&pair.stderr, "another sitemon uses ");
     scene.end(running);
     fs::remove_file(dir.join("lock")).expect("is there");
     let mut pair = scene.sitemon.spawn(&["pair"]);
@@ -157,20 +154,13 @@ fn a_state_of_a_newer_sitemon_is_kept_and_not_called_damaged() {
     }
     let status = scene.sitemon.command(&["status"]);
     assert_eq!(status.code, Some(2));
-    assert!(
-        status.stderr.contains("was written by a newer sitemon"),
-        "{}",
-        status.stderr
-    );
+    assert_has(&status.stderr, "was written by a newer sitemon");
     let running = scene.start();
     let told = scene
         .wait_text("The state was written by a newer sitemon")
         .text;
     scene.wait_text("The history was written by a newer sitemon");
-    assert!(
-        told.contains("snapshot.old.newer. Starting afresh."),
-        "{told}"
-    );
+    assert_has(&told, "snapshot.old.newer. Starting afresh.");
     assert_eq!(scene.count("damaged"), 0);
     scene.end(running);
     for (file, bytes) in kept {

@@ -4,12 +4,10 @@ use super::jobs::{job, report};
 use super::world::*;
 use crate::monitor::Settings;
 use crate::monitor::incident::remediation::{Limit, Remediation, When};
-use crate::monitor::outbox::message::{Delivery, Press};
-use crate::monitor::site::access::Access;
+use crate::monitor::outbox::message::Press;
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::report::ReportKind;
 use crate::monitor::site::state::State;
-use crate::monitor::time::hours::{ALL_DAYS, Hours, Window};
 use crate::monitor::{Event, Monitor};
 use std::time::Duration;
 
@@ -214,13 +212,7 @@ fn no_runs_nothing() {
 
 #[test]
 fn a_question_is_for_the_user_who_asked_and_for_a_minute() {
-    let mut world = World::with(
-        vec![site("blog")],
-        Access {
-            chats: vec![GROUP],
-            users: Some(vec![1, 2]),
-        },
-    );
+    let mut world = World::with(vec![site("blog")], access_for_users(&[GROUP], &[1, 2]));
     world.set_actions(vec![action("restart", None)]);
     world.pass(3 * MIN);
     let asked = world.ask_from(GROUP, Some(1), "/run restart");
@@ -387,10 +379,7 @@ fn no_text_of_a_chat_is_more_than_compared_with_names() {
 fn a_chat_knows_of_no_action_of_a_site_that_it_may_not_see() {
     let mut hidden = site("blog");
     hidden.chats = Some(vec![GROUP]);
-    let access = Access {
-        chats: vec![CHAT, GROUP],
-        users: Some(vec![1]),
-    };
+    let access = access_for_users(&[CHAT, GROUP], &[1]);
     let mut world = World::with(vec![hidden, site("shop")], access);
     world.set_actions(vec![action("restart", None)]);
     world.pass(MIN);
@@ -482,13 +471,7 @@ fn nothing_runs_by_itself_while_muted_paused_or_under_maintenance() {
     world.pass(60 * MIN);
     assert!(world.runs.is_empty());
     // From 08:20, when it went down.
-    let maintenance = vec![Window {
-        days: ALL_DAYS,
-        hours: Hours {
-            from: 480,
-            until: 600,
-        },
-    }];
+    let maintenance = vec![window(480, 600)];
     let mut world = World::new(vec![crate::monitor::site::Site {
         maintenance,
         ..site("blog")
@@ -544,11 +527,7 @@ fn a_run_by_itself_is_told_where_the_alert_has_no_room_for_it() {
 
 /// Telegram is away from the next sending on, for some ten minutes.
 fn telegram_is_away(world: &mut World) {
-    let away = Delivery::Later {
-        after: None,
-        everywhere: true,
-        reason: "no route".into(),
-    };
+    let away = telegram_fails(None, "no route");
     world.deliveries = std::iter::repeat_n(away, 15).collect();
 }
 
@@ -630,10 +609,7 @@ fn after_a_crash_the_result_is_unknown_and_nothing_is_repeated() {
 
 #[test]
 fn a_chat_that_the_file_lost_meanwhile_hears_of_no_result() {
-    let only_group = || Access {
-        chats: vec![GROUP],
-        users: Some(vec![1]),
-    };
+    let only_group = || access_for_users(&[GROUP], &[1]);
     let started = || {
         let mut world = World::of(&["blog", "shop"]);
         world.set_actions(vec![action("restart modem", None)]);
@@ -647,11 +623,10 @@ fn a_chat_that_the_file_lost_meanwhile_hears_of_no_result() {
     };
     // While it runs.
     let mut world = started();
-    world.feed(Event::Reloaded {
-        added: Vec::new(),
-        sites: vec![site("blog").into(), site("shop").into()],
-        settings: settings(only_group()),
-    });
+    world.feed(reloaded(
+        vec![site("blog"), site("shop")],
+        settings(only_group()),
+    ));
     let sent = world.sent.len();
     for id in 0..100 {
         let result = "HTTP 200".to_owned();

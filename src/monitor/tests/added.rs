@@ -1,7 +1,7 @@
 //! `/add` and `/remove`.
 
 use super::world::*;
-use crate::monitor::outbox::message::{Content, Delivery, Incoming, Update};
+use crate::monitor::outbox::message::{Delivery, Update};
 use crate::monitor::persist::snapshot::AddedRecord;
 use crate::monitor::site::state::State;
 use crate::monitor::{Action, Event};
@@ -104,13 +104,7 @@ fn those_that_are_still_being_checked_count_too() {
     }
     // Not through the world, whose checks end at once.
     let mut examined = |id, url: &str| {
-        let content = Some(Content::Message(Incoming {
-            chat: CHAT,
-            user: Some(1),
-            text: format!("/add {url}"),
-            date: world.now().wall,
-            ..Incoming::default()
-        }));
+        let content = written(CHAT, 1, &format!("/add {url}"), world.now().wall);
         let now = world.now();
         let update = Event::Update(Update { id, content });
         let actions = world.monitor.handle(now, update);
@@ -129,13 +123,7 @@ fn done(world: &mut World, event: Event) -> Vec<Action> {
 #[test]
 fn one_that_is_being_checked_at_a_reload_is_taken_by_the_new_rules() {
     let mut world = World::of(&["blog"]);
-    let content = Some(Content::Message(Incoming {
-        chat: CHAT,
-        user: Some(1),
-        text: "/add https://shop.example/ shop".to_owned(),
-        date: world.now().wall,
-        ..Incoming::default()
-    }));
+    let content = written(CHAT, 1, "/add https://shop.example/ shop", world.now().wall);
     let examined = |actions: &[Action]| {
         actions.iter().find_map(|action| match action {
             Action::Examine { id, url, name } => Some((*id, url.clone(), name.clone())),
@@ -160,11 +148,7 @@ fn one_that_is_being_checked_at_a_reload_is_taken_by_the_new_rules() {
         delivery,
     };
     done(&mut world, delivered);
-    let reloaded = Event::Reloaded {
-        sites: vec![site("blog").into()],
-        added: Vec::new(),
-        settings: settings(access()),
-    };
+    let reloaded = reloaded(vec![site("blog")], settings(access()));
     done(&mut world, reloaded);
 
     let tried = |id| Event::Tried {

@@ -313,10 +313,7 @@ fn an_end_that_waits_for_others_is_told_after_a_restart() {
 fn only_the_chats_of_a_site_are_told_of_it() {
     let mut private = site("blog");
     private.chats = Some(vec![GROUP]);
-    let access = Access {
-        chats: vec![CHAT, GROUP],
-        users: None,
-    };
+    let access = access_for(&[CHAT, GROUP]);
     let mut world = World::with(vec![private, site("shop")], access);
     world.pass(1);
     world.fate("blog", bad());
@@ -358,11 +355,7 @@ fn an_alert_waits_for_the_disk_but_not_for_a_full_one() {
 fn telegram_away_for_an_hour_loses_nothing_and_merges_down_and_up() {
     let mut world = World::of(&["blog", "shop"]);
     world.pass(60);
-    let away = Delivery::Later {
-        after: None,
-        everywhere: true,
-        reason: "no route".into(),
-    };
+    let away = telegram_fails(None, "no route");
     world.deliveries = std::iter::repeat_n(away, 30).collect();
     world.fate("blog", bad());
     world.pass(300);
@@ -371,10 +364,7 @@ fn telegram_away_for_an_hour_loses_nothing_and_merges_down_and_up() {
     world.pass(3600);
     let received = world.received();
     assert_eq!(received.len(), 1, "{received:?}");
-    assert!(
-        received[0].contains("<b>blog</b> was down for"),
-        "{received:?}"
-    );
+    assert_has(&received[0], "<b>blog</b> was down for");
     assert!(received[0].contains("<b>shop</b> is down"), "{received:?}");
     assert!(received[0].contains(" ago"), "{received:?}");
     assert!(world.attempts <= 50, "{} attempts", world.attempts);
@@ -382,10 +372,7 @@ fn telegram_away_for_an_hour_loses_nothing_and_merges_down_and_up() {
 
 #[test]
 fn a_chat_that_refuses_does_not_hold_up_the_others() {
-    let access = Access {
-        chats: vec![GROUP, CHAT],
-        users: None,
-    };
+    let access = access_for(&[GROUP, CHAT]);
     let mut world = World::with(vec![site("blog")], access);
     let reason = "Forbidden: bot was kicked".into();
     world.deliveries.push_back(Delivery::Refused { reason });
@@ -398,10 +385,7 @@ fn a_chat_that_refuses_does_not_hold_up_the_others() {
 
 #[test]
 fn a_group_that_moved_is_followed_and_told_what_to_change() {
-    let access = Access {
-        chats: vec![GROUP],
-        users: None,
-    };
+    let access = access_for(&[GROUP]);
     let mut world = World::with(vec![site("blog")], access);
     world.deliveries.push_back(Delivery::Migrated { to: -200 });
     world.fate("blog", bad());
@@ -418,11 +402,9 @@ fn a_group_that_moved_is_followed_and_told_what_to_change() {
 #[test]
 fn too_many_requests_stops_sending_to_that_chat_for_as_long_as_told() {
     let mut world = World::of(&["blog"]);
-    world.deliveries.push_back(Delivery::Later {
-        after: Some(Duration::from_secs(35)),
-        everywhere: false,
-        reason: "Too Many Requests".into(),
-    });
+    world
+        .deliveries
+        .push_back(chat_waits(Some(35), "Too Many Requests"));
     world.fate("blog", bad());
     world.pass(54);
     assert_eq!(world.received(), Vec::<String>::new());
@@ -466,10 +448,7 @@ fn the_address_is_a_link_in_the_down_alert_and_no_secret_is() {
     let open = site("blog");
     let mut hidden = site("shop");
     hidden.url = "https://ann:***@shop.example/?key=$KEY".into();
-    let access = Access {
-        chats: vec![CHAT],
-        users: None,
-    };
+    let access = access_for(&[CHAT]);
     for (site, line) in [
         (
             open,

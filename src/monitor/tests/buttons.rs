@@ -2,7 +2,6 @@
 
 use super::world::*;
 use crate::monitor::outbox::message::{Message, Press};
-use crate::monitor::site::access::Access;
 use crate::monitor::site::state::State;
 use std::time::Duration;
 
@@ -79,10 +78,7 @@ fn a_strangers_press_is_not_even_answered() {
             .iter()
             .any(|line| line.contains("no answer for user 1 in chat 8"))
     );
-    let access = Access {
-        chats: vec![GROUP],
-        users: Some(vec![2]),
-    };
+    let access = access_for_users(&[GROUP], &[2]);
     let mut world = World::with(vec![site("blog")], access);
     let member = Press {
         chat: GROUP,
@@ -292,11 +288,7 @@ fn the_status_leads_to_the_sites_that_are_not_up() {
     assert_eq!(labels(&status), [["blog"], ["Chart"]]);
     assert_eq!(press(&mut world, 1, "blog"), "");
     let (_, site) = world.shown.clone().pop().unwrap();
-    assert!(
-        site.html.contains("<b>blog</b> has been down for"),
-        "{}",
-        site.html
-    );
+    assert_has(&site.html, "<b>blog</b> has been down for");
     assert_eq!(
         labels(&site),
         [vec!["Check now", "Mute", "Pause"], vec!["Chart"]]

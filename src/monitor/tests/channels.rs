@@ -32,11 +32,7 @@ fn with(names: &[&str], when: When) -> World {
 }
 
 fn later(after: Option<u64>) -> Delivery {
-    Delivery::Later {
-        after: after.map(Duration::from_secs),
-        everywhere: true,
-        reason: "HTTP 500".to_owned(),
-    }
+    telegram_fails(after, "HTTP 500")
 }
 
 /// Telegram takes nothing from now on, or everything again.
@@ -168,10 +164,7 @@ fn an_alert_that_chats_have_in_words_of_their_own_goes_by_a_channel_once() {
         chats: Some(vec![CHAT]),
         ..after("wiki", "blog")
     };
-    let access = crate::monitor::site::access::Access {
-        chats: vec![CHAT, GROUP],
-        users: None,
-    };
+    let access = access_for(&[CHAT, GROUP]);
     let mut world = World::with(vec![site("blog"), hidden, after("mail", "blog")], access);
     world.set_channels(vec![channel("ntfy", When::Always)]);
     world.pass(60);

@@ -4,17 +4,13 @@
 use super::world::*;
 use crate::monitor::Event;
 use crate::monitor::outbox::message::{Content, Delivery, Press, Update};
-use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::{Failure, FailureKind, Outcome};
 use std::time::Duration;
 
 const SUPER: i64 = -1_001_234_567_890;
 
 fn in_chats(chats: &[i64], names: &[&str]) -> World {
-    let access = Access {
-        chats: chats.to_vec(),
-        users: None,
-    };
+    let access = access_for(chats);
     World::with(names.iter().map(|n| site(n)).collect(), access)
 }
 
@@ -98,11 +94,7 @@ fn with_both_ids_in_the_file_everything_is_told_once() {
 
 /// Nothing can be delivered to two chats for ten minutes.
 fn unreachable(world: &mut World) {
-    let later = Delivery::Later {
-        after: Some(Duration::from_secs(600)),
-        everywhere: true,
-        reason: "no answer".into(),
-    };
+    let later = telegram_fails(Some(600), "no answer");
     world.deliveries = [later.clone(), later].into();
 }
 
@@ -157,10 +149,7 @@ fn a_daily_summary_that_waits_for_both_ids_of_a_group_is_told_once() {
 fn an_outage_told_in_other_words_to_each_id_of_a_group_is_told_once_when_it_moves() {
     let mut behind = after("shop", "blog");
     behind.chats = Some(vec![SUPER]);
-    let access = Access {
-        chats: vec![GROUP, SUPER],
-        users: None,
-    };
+    let access = access_for(&[GROUP, SUPER]);
     let mut world = World::with(vec![site("blog"), behind], access);
     world.pass(70);
     unreachable(&mut world);
@@ -269,10 +258,7 @@ fn a_chat_that_was_never_ours_commands_nothing_when_it_moves() {
 fn a_site_of_that_group_alone_moves_with_it() {
     let mut own = site("blog");
     own.chats = Some(vec![GROUP, SUPER]);
-    let access = Access {
-        chats: vec![CHAT, GROUP],
-        users: None,
-    };
+    let access = access_for(&[CHAT, GROUP]);
     let mut world = World::with(vec![own], access);
     world.pass(70);
     moves(&mut world, GROUP, SUPER);
@@ -389,11 +375,7 @@ fn letters_with_two_marks_and_syllables_are_composed_too() {
 fn what_waited_before_the_file_had_both_ids_is_told_when_the_group_moves() {
     let mut world = in_chats(&[GROUP], &["blog"]);
     world.pass(70);
-    let later = Delivery::Later {
-        after: Some(Duration::from_secs(600)),
-        everywhere: true,
-        reason: "no answer".into(),
-    };
+    let later = telegram_fails(Some(600), "no answer");
     world.deliveries = [later].into();
     world.fate("blog", bad());
     world.pass(120);
@@ -425,11 +407,7 @@ fn an_outage_that_waits_for_the_old_id_of_a_group_does_not_end_for_the_new_one_f
     for by_refusal in [false, true] {
         let mut world = in_chats(&[GROUP], &["blog"]);
         world.pass(70);
-        let later = Delivery::Later {
-            after: Some(Duration::from_secs(600)),
-            everywhere: false,
-            reason: "429".into(),
-        };
+        let later = chat_waits(Some(600), "429");
         world.deliveries = [later].into();
         world.fate("blog", bad());
         world.pass(120);
@@ -454,11 +432,7 @@ fn a_chat_that_was_told_of_an_outage_is_told_of_its_end_though_another_one_waits
     for message_id in [0, 50] {
         let mut world = in_chats(&[GROUP, CHAT], &["blog"]);
         world.pass(70);
-        let later = Delivery::Later {
-            after: Some(Duration::from_secs(600)),
-            everywhere: false,
-            reason: "429".into(),
-        };
+        let later = chat_waits(Some(600), "429");
         world.deliveries = [later, Delivery::Sent { message_id }].into();
         world.fate("blog", bad());
         world.pass(120);
@@ -474,14 +448,7 @@ fn a_chat_that_was_told_of_an_outage_is_told_of_its_end_though_another_one_waits
 /// The configuration was read again: these are its chats now.
 fn reload_with(world: &mut World, chats: &[i64]) {
     let sites = world.monitor.sites.iter().map(|w| w.config().clone());
-    world.feed(Event::Reloaded {
-        sites: sites.collect(),
-        added: Vec::new(),
-        settings: settings(Access {
-            chats: chats.to_vec(),
-            users: None,
-        }),
-    });
+    world.feed(reloaded(sites, settings(access_for(chats))));
 }
 
 #[test]
@@ -489,10 +456,7 @@ fn a_chat_gets_no_end_of_what_began_before_it_was_added() {
     for (begin, end) in [(bad(), "up again after"), (good(900), "fast again after")] {
         let mut blog = site("blog");
         blog.slow = Some(Duration::from_millis(500));
-        let access = Access {
-            chats: vec![CHAT],
-            users: None,
-        };
+        let access = access_for(&[CHAT]);
         let mut world = World::with(vec![blog], access);
         world.pass(70);
         world.fate("blog", begin);
@@ -529,11 +493,7 @@ fn a_chat_gets_no_end_of_what_began_before_it_was_added() {
 fn a_chat_that_was_taken_out_before_it_got_the_alert_gets_no_end() {
     let mut world = in_chats(&[GROUP, CHAT], &["blog"]);
     world.pass(70);
-    let later = Delivery::Later {
-        after: Some(Duration::from_secs(600)),
-        everywhere: false,
-        reason: "429".into(),
-    };
+    let later = chat_waits(Some(600), "429");
     world.deliveries = [later].into();
     world.fate("blog", bad());
     world.pass(120);
@@ -586,11 +546,7 @@ fn what_the_new_id_of_a_group_refused_is_delivered_when_the_group_moves() {
         let refused = Delivery::Refused {
             reason: "not there yet".into(),
         };
-        let later = Delivery::Later {
-            after: Some(Duration::from_secs(600)),
-            everywhere: false,
-            reason: "429".into(),
-        };
+        let later = chat_waits(Some(600), "429");
         world.deliveries = [refused, later].into();
         world.fate("blog", bad());
         world.pass(120);
@@ -618,11 +574,7 @@ fn what_the_new_id_of_a_group_refused_is_delivered_when_the_group_moves() {
 fn what_the_new_id_of_a_group_has_is_not_delivered_again_after_a_restart() {
     let mut world = in_chats(&[SUPER, GROUP], &["blog"]);
     world.pass(70);
-    let later = Delivery::Later {
-        after: Some(Duration::from_secs(600)),
-        everywhere: false,
-        reason: "429".into(),
-    };
+    let later = chat_waits(Some(600), "429");
     world.deliveries = [Delivery::Sent { message_id: 5 }, later].into();
     world.fate("blog", bad());
     world.pass(120);
@@ -659,11 +611,7 @@ fn a_chat_in_the_place_of_one_that_got_no_alert_gets_no_end_over_a_restart_too()
     for restart in [false, true] {
         let mut world = in_chats(&[GROUP], &["blog"]);
         world.pass(70);
-        let later = Delivery::Later {
-            after: Some(Duration::from_secs(600)),
-            everywhere: false,
-            reason: "429".into(),
-        };
+        let later = chat_waits(Some(600), "429");
         world.deliveries = [later].into();
         world.fate("blog", bad());
         world.pass(120);

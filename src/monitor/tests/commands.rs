@@ -2,9 +2,8 @@
 
 use super::world::*;
 use crate::monitor::Event;
-use crate::monitor::outbox::message::{Content, Incoming, Update};
+use crate::monitor::outbox::message::Update;
 use crate::monitor::render::text;
-use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::{Expiry, Phases};
 use crate::monitor::site::state::State;
 use std::time::Duration;
@@ -331,10 +330,7 @@ fn ack_of_a_number_that_is_over_or_unknown_says_so() {
 
 #[test]
 fn strangers_get_nothing_and_the_log_names_them_once_a_minute() {
-    let access = Access {
-        chats: vec![CHAT],
-        users: Some(vec![1]),
-    };
+    let access = access_for_users(&[CHAT], &[1]);
     let mut world = World::with(vec![site("blog")], access);
     for _ in 0..3 {
         assert!(world.ask_from(666, Some(6), "/status").is_empty());
@@ -375,13 +371,7 @@ fn an_update_that_comes_twice_is_obeyed_once() {
     world.ask("/resume blog");
     let again = Update {
         id: 1,
-        content: Some(Content::Message(Incoming {
-            chat: CHAT,
-            user: Some(1),
-            text: "/pause blog".into(),
-            date: world.now().wall,
-            ..Incoming::default()
-        })),
+        content: written(CHAT, 1, "/pause blog", world.now().wall),
     };
     world.feed(Event::Update(again));
     assert_ne!(world.state("blog"), State::Paused);
@@ -400,10 +390,7 @@ fn malformed_updates_only_move_the_offset() {
 
 #[test]
 fn in_a_group_other_bots_commands_are_left_alone() {
-    let access = Access {
-        chats: vec![GROUP],
-        users: None,
-    };
+    let access = access_for(&[GROUP]);
     let mut world = World::with(vec![site("blog")], access);
     world.feed(Event::Bot {
         username: "site_bot".into(),
@@ -443,10 +430,7 @@ fn stats_are_measured_and_answered() {
 fn the_bar_of_a_check_moves_within_the_limits_of_the_chat() {
     for (chat, pause) in [(CHAT, 1), (GROUP, 4)] {
         let names: Vec<String> = (0..30).map(|i| format!("s{i:02}")).collect();
-        let access = Access {
-            chats: vec![chat],
-            users: None,
-        };
+        let access = access_for(&[chat]);
         let mut world = World::with(names.iter().map(|n| site(n)).collect(), access);
         for (i, name) in (1..).zip(&names) {
             world.fate_lasting(name, bad(), Duration::from_millis(i * 400));
@@ -531,13 +515,7 @@ fn status_shows_what_is_muted_acknowledged_and_flapping() {
 
 #[test]
 fn what_is_no_command_gets_a_short_answer_in_private() {
-    let mut world = World::with(
-        vec![site("blog")],
-        Access {
-            chats: vec![CHAT, GROUP],
-            users: None,
-        },
-    );
+    let mut world = World::with(vec![site("blog")], access_for(&[CHAT, GROUP]));
     world.pass(60);
     let unknown = "I do not know that command. ";
     for (text, answer) in [

@@ -201,11 +201,7 @@ fn unset() -> World {
 fn unset_with(sites: Vec<Site>) -> World {
     let mut world = World::new(sites.clone());
     world.wall = 1000;
-    let settings = Settings {
-        routes: Vec::new(),
-        built: WALL,
-        ..settings(access())
-    };
+    let settings = built_now();
     world.monitor = Monitor::new(sites, settings, world.now(), 42);
     world
 }
@@ -306,10 +302,7 @@ fn when_the_clock_is_set_the_time_we_were_off_is_known() {
         received.contains("<b>plain</b> is down"),
         "not flapping: {received}"
     );
-    assert!(
-        received.contains("I was away, last seen 08:08, back 10:30"),
-        "{received}"
-    );
+    assert_has(&received, "I was away, last seen 08:08, back 10:30");
 }
 
 #[test]
@@ -360,9 +353,9 @@ fn after_an_unclean_stop_one_message_says_since_when_we_were_blind() {
     assert_eq!(sent.len(), 1, "{sent:?}");
     let all = sent.concat();
     assert!(all.contains("<b>b</b> is up again after 1 h"), "{all}");
-    assert!(
-        all.contains("I was away, last seen 08:02, back 09:02; still down: a"),
-        "{all}"
+    assert_has(
+        &all,
+        "I was away, last seen 08:02, back 09:02; still down: a",
     );
     let snapshot = world.monitor.last_snapshot(world.now());
     world.restart(names(), &snapshot, 3600);

@@ -84,14 +84,8 @@ fn one_outage_is_told_once_and_what_is_down_or_paused_is_not_the_slowest() {
     world.fate("shop", slow);
     world.pass(22 * HOUR);
     let digest = digests(&mut world).concat();
-    assert!(
-        digest.contains("\n1 outage: <b>shop</b> 11 h 5"),
-        "{digest}"
-    );
-    assert!(
-        digest.contains("\nSlowest now: <b>blog</b> 40 ms\n"),
-        "{digest}"
-    );
+    assert_has(&digest, "\n1 outage: <b>shop</b> 11 h 5");
+    assert_has(&digest, "\nSlowest now: <b>blog</b> 40 ms\n");
 }
 
 #[test]
@@ -157,10 +151,7 @@ fn on_the_day_its_hour_is_skipped_it_comes_when_the_clocks_have_been_set() {
 
 #[test]
 fn a_chat_reads_of_the_sites_it_is_told_of_and_of_no_other() {
-    let access = Access {
-        chats: vec![CHAT, GROUP, 8],
-        users: None,
-    };
+    let access = access_for(&[CHAT, GROUP, 8]);
     let of = |name: &str, chats: &[i64]| Site {
         chats: Some(chats.to_vec()),
         remind: Some(Duration::from_secs(0)).filter(|d| !d.is_zero()),
@@ -178,11 +169,7 @@ fn a_chat_reads_of_the_sites_it_is_told_of_and_of_no_other() {
             .collect::<Vec<_>>()
             .join("\n")
     };
-    assert!(
-        received(CHAT).contains("2 sites, 1 with outages"),
-        "{}",
-        received(CHAT)
-    );
+    assert_has(&received(CHAT), "2 sites, 1 with outages");
     assert!(received(GROUP).contains("1 site, no outage"));
     assert!(!received(GROUP).contains("blog"));
     assert_eq!(received(8), "");

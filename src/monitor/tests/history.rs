@@ -111,11 +111,7 @@ fn a_site_that_is_renamed_starts_afresh_and_one_that_stays_goes_on() {
     world.pass(3600);
     let sites = vec![site("blog"), site("store")];
     let settings = settings(access());
-    world.feed(crate::monitor::Event::Reloaded {
-        sites: sites.into_iter().map(Into::into).collect(),
-        added: Vec::new(),
-        settings,
-    });
+    world.feed(reloaded(sites, settings));
     world.pass(600);
     assert_eq!(minutes(share(&world, "blog")).0, 70);
     assert!(minutes(share(&world, "store")).0 <= 10);

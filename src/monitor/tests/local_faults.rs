@@ -30,10 +30,7 @@ fn a_check_without_descriptors_counts_for_nothing_and_that_is_told_once() {
     );
     assert_eq!(world.state("blog"), State::Up);
     let stats = world.ask("/stats").join("");
-    assert!(
-        stats.contains("Not counted, by faults of this machine: "),
-        "{stats}"
-    );
+    assert_has(&stats, "Not counted, by faults of this machine: ");
     // It was fine for long, and comes again: that is told again.
     world.fate("blog", good(40));
     world.fate("shop", good(40));
@@ -106,10 +103,7 @@ fn an_interface_that_is_late_is_silence_and_one_that_stays_away_is_told() {
     world.pass(3600);
     let received = world.received();
     assert_eq!(received.len(), 1, "{received:?}");
-    assert!(
-        received[0].contains("This machine has no network address"),
-        "{received:?}"
-    );
+    assert_has(&received[0], "This machine has no network address");
     assert_eq!(world.state("nas"), State::Up);
 }
 

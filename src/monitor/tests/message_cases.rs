@@ -9,14 +9,13 @@ use crate::monitor::alert::{Alert, Notification};
 use crate::monitor::bot::added_record::AddedRecord;
 use crate::monitor::expiry::Subject;
 use crate::monitor::outbox::Outbox;
-use crate::monitor::outbox::message::{Content, Incoming, Press, Update};
+use crate::monitor::outbox::message::{Content, Press, Update};
 use crate::monitor::render::stats;
 use crate::monitor::site::Site;
 use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::{Expiry, FailureKind, Outcome, Phases};
 use crate::monitor::site::report::ReportKind;
 use crate::monitor::time::Moment;
-use crate::monitor::time::hours::{ALL_DAYS, Hours, Window};
 use crate::monitor::uplink::Period;
 use crate::monitor::{Event, Monitor};
 use std::fmt::Write;
@@ -26,10 +25,7 @@ const MINUTE: u64 = 60;
 const DAY: i64 = 86_400;
 
 fn both() -> Access {
-    Access {
-        chats: vec![CHAT, GROUP],
-        users: None,
-    }
+    access_for(&[CHAT, GROUP])
 }
 
 pub(super) fn rarer_alerts(text: &mut String) {
@@ -257,13 +253,7 @@ pub(super) fn groups(text: &mut String) {
         group: Some("shops".into()),
         ..site(name)
     };
-    let at_eight = Window {
-        days: ALL_DAYS,
-        hours: Hours {
-            from: 7 * 60,
-            until: 10 * 60,
-        },
-    };
+    let at_eight = window(7 * 60, 10 * 60);
     let nas = Site {
         maintenance: vec![at_eight],
         cert: Some(Duration::from_secs(14 * 86_400)),
@@ -337,13 +327,7 @@ pub(super) fn groups(text: &mut String) {
     world.pass(120);
     world.ask("/mute");
     asks_from(text, &mut world, GROUP, "/unmute");
-    let late = Window {
-        days: ALL_DAYS,
-        hours: Hours {
-            from: 22 * 60,
-            until: 23 * 60,
-        },
-    };
+    let late = window(22 * 60, 23 * 60);
     let lamp = Site {
         maintenance: vec![late],
         ..after("lamp", "blog")
@@ -432,13 +416,7 @@ pub(super) fn added(text: &mut String) {
     let mut world = World::of(&["blog"]);
     for n in 1..=5 {
         // Its rules are still being asked.
-        let content = Some(Content::Message(Incoming {
-            chat: CHAT,
-            user: Some(1),
-            text: format!("/add https://site-{n}/"),
-            date: WALL,
-            ..Incoming::default()
-        }));
+        let content = written(CHAT, 1, &format!("/add https://site-{n}/"), WALL);
         let id = world.next_update;
         world.next_update += 1;
         drop(
@@ -449,13 +427,7 @@ pub(super) fn added(text: &mut String) {
     }
     asks(text, &mut world, "/add https://site-6/");
     let mut world = World::with(vec![site("blog")], both());
-    let content = Some(Content::Message(Incoming {
-        chat: GROUP,
-        user: Some(1),
-        text: "/add https://safe.example/".into(),
-        date: WALL,
-        ..Incoming::default()
-    }));
+    let content = written(GROUP, 1, "/add https://safe.example/", WALL);
     let id = world.next_update;
     world.next_update += 1;
     let update = Event::Update(Update { id, content });
@@ -493,10 +465,7 @@ pub(super) fn of_the_agent(text: &mut String) {
     world.feed(Event::ClockConfirmed);
     world.pass(5 * MINUTE);
     show(text, &world, 0);
-    let access = Access {
-        chats: vec![GROUP, -1_001],
-        users: None,
-    };
+    let access = access_for(&[GROUP, -1_001]);
     let mut world = World::with(vec![site("blog")], access);
     world.pass(60);
     let (id, content) = (

@@ -10,7 +10,6 @@ use crate::monitor::alert::{Alert, Notification, compose, first_message};
 use crate::monitor::outbox::channels::When;
 use crate::monitor::outbox::message::{Content, Delivery, Message, Press, Update};
 use crate::monitor::site::Site;
-use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, LocalFault, Outcome};
 use crate::monitor::time::Moment;
 use crate::monitor::uplink::ProbeResult;
@@ -386,18 +385,12 @@ fn notices(text: &mut String) {
     let names = ["blog", "shop"];
     for probe in [
         LINE_DOWN,
-        ProbeResult {
-            names: Some(false),
-            ..LINE_UP
-        },
+        LINE_NO_NAMES,
         ProbeResult {
             trusted: Some(false),
             ..LINE_UP
         },
-        ProbeResult {
-            ipv6: Some(false),
-            ..LINE_UP
-        },
+        LINE_NO_IPV6,
     ] {
         let mut world = elsewhere(&names);
         world.line = probe;
@@ -477,10 +470,7 @@ fn notices(text: &mut String) {
     )));
     world.root = Some(root);
     comes(text, &mut world, 60);
-    let access = Access {
-        chats: vec![CHAT, GROUP],
-        users: None,
-    };
+    let access = access_for(&[CHAT, GROUP]);
     let mut world = World::with(vec![site("blog")], access);
     world.pass(60);
     let (id, content) = (

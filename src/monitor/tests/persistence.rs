@@ -1,8 +1,6 @@
 //! What a restart, a power cut and a reload remember.
 
 use super::world::*;
-use crate::monitor::Event;
-use crate::monitor::outbox::message::Delivery;
 use crate::monitor::persist::snapshot::Snapshot;
 use crate::monitor::site::state::State;
 use nanoserde::{DeJson, SerJson};
@@ -44,11 +42,7 @@ fn an_outage_over_a_restart_is_told_once_and_ends_with_its_whole_length() {
 #[test]
 fn an_alert_that_was_not_delivered_is_delivered_by_the_next_run() {
     let mut world = World::of(&["blog"]);
-    let away = Delivery::Later {
-        after: None,
-        everywhere: true,
-        reason: "no route".into(),
-    };
+    let away = telegram_fails(None, "no route");
     world.deliveries = std::iter::repeat_n(away, 100).collect();
     world.fate("blog", bad());
     world.pass(100);
@@ -78,10 +72,7 @@ fn orders_of_people_survive() {
     world.restart(vec![site("blog"), site("shop")], &snapshot, 60);
     assert_eq!(world.state("blog"), State::Paused);
     let status = world.ask("/status").remove(0);
-    assert!(
-        status.contains("everything is muted for 29 min"),
-        "{status}"
-    );
+    assert_has(&status, "everything is muted for 29 min");
     assert!(status.contains("<b>shop</b> for"), "{status}");
     assert!(status.contains("🔕"), "{status}");
     assert!(world.ask("/incidents")[0].contains("acknowledged"));
@@ -169,11 +160,10 @@ fn a_reload_keeps_what_is_known_of_the_sites_that_stay() {
     world.received();
     let mut blog = site("blog");
     blog.interval = std::time::Duration::from_secs(30);
-    world.feed(Event::Reloaded {
-        added: Vec::new(),
-        sites: vec![blog.into(), site("shop").into(), site("new").into()],
-        settings: settings(access()),
-    });
+    world.feed(reloaded(
+        vec![blog, site("shop"), site("new")],
+        settings(access()),
+    ));
     assert_eq!(world.state("blog"), State::Down);
     assert_eq!(world.state("shop"), State::Up);
     assert_eq!(world.state("new"), State::Unknown);
@@ -201,11 +191,7 @@ fn a_check_of_a_site_that_a_reload_removed_ends_quietly() {
     world.fate_lasting("gone", bad(), std::time::Duration::from_secs(10));
     world.pass(31);
     world.ask("/check gone");
-    world.feed(Event::Reloaded {
-        added: Vec::new(),
-        sites: vec![site("blog").into()],
-        settings: settings(access()),
-    });
+    world.feed(reloaded(vec![site("blog")], settings(access())));
     world.pass(120);
     assert_eq!(world.admitted, 0, "the job's permit came back");
 }
@@ -231,11 +217,7 @@ fn memory_of_a_year_of_trouble_is_bounded() {
     // So many that none of them is flapping, nor has more alerts than it may have at once.
     let names: Vec<String> = (0..520).map(|n| format!("blog{n}")).collect();
     let mut world = World::new(names.iter().map(|n| site(n)).collect());
-    let away = Delivery::Later {
-        after: None,
-        everywhere: true,
-        reason: "no route".into(),
-    };
+    let away = telegram_fails(None, "no route");
     world.deliveries = std::iter::repeat_n(away, 2_000_000).collect();
     for outcome in [bad(), good(40)] {
         for name in &names {
@@ -257,10 +239,7 @@ fn memory_of_a_year_of_trouble_is_bounded() {
 
 #[test]
 fn after_an_absence_a_chat_reads_of_its_own_sites_alone() {
-    let access = crate::monitor::site::access::Access {
-        chats: vec![CHAT, GROUP],
-        users: None,
-    };
+    let access = access_for(&[CHAT, GROUP]);
     let of = |name: &str, chat: i64| crate::monitor::site::Site {
         chats: Some(vec![chat]),
         ..site(name)

@@ -3,22 +3,15 @@
 use super::world::*;
 use crate::monitor::site::Site;
 use crate::monitor::site::state::State;
-use crate::monitor::time::hours::{ALL_DAYS, Hours, Window};
+use crate::monitor::time::hours::{Hours, Window};
 use crate::monitor::time::zone::Zone;
 use crate::monitor::time::zone::tests::{AUTUMN, BERLIN, SPRING};
-use crate::monitor::{Event, Monitor, Settings};
+use crate::monitor::{Monitor, Settings};
 use std::time::Duration;
 
 const HOUR: u64 = 3600;
 /// 2026-11-25, a Wednesday, 00:00 UTC.
 const MIDNIGHT: i64 = 1_795_564_800;
-
-fn window(from: u16, until: u16) -> Window {
-    Window {
-        days: ALL_DAYS,
-        hours: Hours { from, until },
-    }
-}
 
 /// A site under maintenance from 02:00 to 04:00.
 fn maintained(name: &str) -> Site {
@@ -86,22 +79,16 @@ fn what_begins_and_ends_within_maintenance_is_recorded_but_not_told() {
     world.pass(1800);
     assert_eq!(world.state("blog"), State::Down);
     let status = world.ask("/status");
-    assert!(
-        status[0].contains("🔧 <b>blog</b> is under maintenance until 04:00"),
-        "{status:?}"
+    assert_has(
+        &status[0],
+        "🔧 <b>blog</b> is under maintenance until 04:00",
     );
-    assert!(
-        status[0].contains("HTTP 503, wanted 200-299 🔧"),
-        "{status:?}"
-    );
+    assert_has(&status[0], "HTTP 503, wanted 200-299 🔧");
     world.fate("blog", good(40));
     world.pass(3 * HOUR);
     world.received();
     let incidents = world.ask("/incidents").join("");
-    assert!(
-        incidents.contains("#1 <b>blog</b> lasted 29 min 40 s"),
-        "{incidents}"
-    );
+    assert_has(&incidents, "#1 <b>blog</b> lasted 29 min 40 s");
     let sent: Vec<String> = world.received();
     assert_eq!(sent.len(), 1, "the answer alone: {sent:?}");
     assert!(world.ask("/site blog")[0].contains("Maintenance: 02:00-04:00"));
@@ -266,10 +253,6 @@ fn a_reload_brings_new_windows_at_once() {
     );
     world.pass(1);
     assert!(in_maintenance(&world));
-    world.feed(Event::Reloaded {
-        added: Vec::new(),
-        sites: vec![site("blog").into()],
-        settings: settings(access()),
-    });
+    world.feed(reloaded(vec![site("blog")], settings(access())));
     assert!(!in_maintenance(&world));
 }

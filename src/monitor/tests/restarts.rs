@@ -1,11 +1,10 @@
 //! What restarts, power cuts, a late clock and changes of the configuration leave of states and alerts.
 
 use super::world::*;
-use crate::monitor::site::access::Access;
+use crate::monitor::Monitor;
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::State;
 use crate::monitor::site::{Check, Site};
-use crate::monitor::{Monitor, Settings};
 use std::time::Duration;
 
 #[test]
@@ -86,11 +85,7 @@ fn flapping_survives_two_restarts_without_a_clock() {
     for _ in 0..2 {
         let mut next = World::new(vec![plain.clone()]);
         next.wall = 1000;
-        let settings = Settings {
-            routes: Vec::new(),
-            built: WALL,
-            ..settings(access())
-        };
+        let settings = built_now();
         next.monitor = Monitor::new(vec![plain.clone()], settings, next.now(), 42);
         next.monitor.restore(&snapshot, next.now());
         next.pass(60);
@@ -126,11 +121,7 @@ fn what_is_still_down_after_a_power_cut_is_named_when_the_clock_came_late() {
     let snapshot = world.monitor.snapshot(world.now());
     let mut next = World::of(&["blog"]);
     next.wall = 1000;
-    let settings = Settings {
-        routes: Vec::new(),
-        built: WALL,
-        ..settings(access())
-    };
+    let settings = built_now();
     next.monitor = Monitor::new(vec![site("blog")], settings, next.now(), 42);
     next.monitor.restore(&snapshot, next.now());
     next.fate("blog", bad());
@@ -175,11 +166,7 @@ fn a_clock_that_is_lost_for_a_moment_moves_no_outage() {
     let snapshot = world.monitor.last_snapshot(world.now());
     let mut next = World::new(sites());
     next.wall = WALL + 3720;
-    let settings = Settings {
-        routes: Vec::new(),
-        built: WALL,
-        ..settings(access())
-    };
+    let settings = built_now();
     next.monitor = Monitor::new(sites(), settings, next.now(), 42);
     next.monitor.restore(&snapshot, next.now());
     next.fate("plain", bad());
@@ -193,10 +180,7 @@ fn a_clock_that_is_lost_for_a_moment_moves_no_outage() {
     next.fate("plain", good(40));
     next.pass(90);
     let received = next.received().concat();
-    assert!(
-        received.contains("is up again after 1 h 7 min"),
-        "{received}"
-    );
+    assert_has(&received, "is up again after 1 h 7 min");
 }
 
 #[test]
@@ -229,11 +213,7 @@ fn a_migrated_group_keeps_its_alerts_over_a_restart() {
         .push_back(crate::monitor::outbox::message::Delivery::Migrated { to: GROUP });
     world
         .deliveries
-        .push_back(crate::monitor::outbox::message::Delivery::Later {
-            after: Some(Duration::from_secs(600)),
-            everywhere: true,
-            reason: "gone".into(),
-        });
+        .push_back(telegram_fails(Some(600), "gone"));
     world.pass(120);
     let snapshot = world.monitor.last_snapshot(world.now());
     assert!(!snapshot.alerts.is_empty());
@@ -267,10 +247,7 @@ fn a_chat_that_is_new_after_a_restart_gets_no_end_of_what_it_knows_nothing_of() 
             .contains("<b>shop</b> is flapping")
     );
     let snapshot = world.monitor.snapshot(world.now());
-    let access = Access {
-        chats: vec![CHAT, GROUP],
-        users: None,
-    };
+    let access = access_for(&[CHAT, GROUP]);
     let wall = snapshot.written + 5;
     world.restart_with(vec![slow, site("shop")], &snapshot, wall, access);
     world.fate("blog", good(40));

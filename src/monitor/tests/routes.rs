@@ -1,7 +1,6 @@
 //! Ways to Telegram, in the whole core: the uplink is asked, the chats are told, what waits goes at once.
 
 use super::world::*;
-use crate::monitor::outbox::message::Delivery;
 use crate::monitor::render::metrics::ProcessFigures;
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::secret_url::SecretUrl;
@@ -21,11 +20,7 @@ pub fn set_routes(world: &mut World, names: &[&str], routes: Vec<Route>) {
         routes,
         ..settings(access())
     };
-    world.feed(Event::Reloaded {
-        added: Vec::new(),
-        sites: names.iter().map(|n| site(n).into()).collect(),
-        settings,
-    });
+    world.feed(reloaded(names.iter().map(|n| site(n)), settings));
 }
 
 pub fn used(world: &mut World, route: &Route, failure: Option<&str>) {
@@ -88,11 +83,7 @@ fn while_the_line_is_down_no_route_is_left() {
 #[test]
 fn what_waits_goes_at_once_by_another_route() {
     let mut world = blocked_world();
-    let later = |_| Delivery::Later {
-        after: None,
-        everywhere: true,
-        reason: "no answer".into(),
-    };
+    let later = |_| telegram_fails(None, "no answer");
     world.deliveries.extend((0..8).map(later));
     world.fate("blog", from(THERE, bad()));
     while world.deliveries.len() > 1 {

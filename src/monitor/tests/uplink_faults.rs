@@ -2,7 +2,6 @@
 
 use super::world::*;
 use crate::monitor::render::metrics::ProcessFigures;
-use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::State;
 use crate::monitor::site::{Check, Site};
@@ -43,10 +42,7 @@ fn a_cut_connection_takes_no_site_down_and_is_told_once_it_is_back() {
         status.starts_with("<b>0 up, 2 offline</b>\n📡 our own line is down, for 1"),
         "{status}"
     );
-    assert!(
-        status.contains("⚫ <b>blog</b> is offline: our own line is down"),
-        "{status}"
-    );
+    assert_has(&status, "⚫ <b>blog</b> is offline: our own line is down");
     world.received();
     restore(&mut world, &["blog", "shop"]);
     world.pass(70);
@@ -161,10 +157,7 @@ fn an_outage_that_was_told_before_goes_on_without_the_time_we_were_blind() {
     restore(&mut world, &["blog"]);
     world.pass(70);
     let received = world.received().join("\n");
-    assert!(
-        received.contains("<b>blog</b> is up again after "),
-        "{received}"
-    );
+    assert_has(&received, "<b>blog</b> is up again after ");
 }
 
 #[test]
@@ -186,10 +179,7 @@ fn a_connection_that_is_cut_when_every_site_is_down_already_is_noticed_and_told(
     let received = world.received().concat();
     assert!(received.contains("📡 I was offline"), "{received}");
     // The twenty minutes without a line don't count.
-    assert!(
-        received.contains("<b>blog</b> is up again after 29 min"),
-        "{received}"
-    );
+    assert_has(&received, "<b>blog</b> is up again after 29 min");
 }
 
 fn uplink_up(world: &World) -> bool {
@@ -200,10 +190,7 @@ fn uplink_up(world: &World) -> bool {
 #[test]
 fn no_resolver_is_told_and_takes_no_site_down() {
     let mut world = elsewhere(&["blog", "shop"]);
-    world.line = ProbeResult {
-        names: Some(false),
-        ..LINE_UP
-    };
+    world.line = LINE_NO_NAMES;
     world.fate("blog", failed(FailureKind::Dns));
     world.fate("shop", failed(FailureKind::Dns));
     world.pass(180);
@@ -225,10 +212,7 @@ fn no_resolver_is_told_and_takes_no_site_down() {
 fn a_resolver_that_is_gone_with_the_line_is_not_told_on_its_own() {
     for (names, sent) in [(true, 0), (false, 1)] {
         let mut world = elsewhere(&["blog", "shop"]);
-        world.line = ProbeResult {
-            names: Some(false),
-            ..LINE_UP
-        };
+        world.line = LINE_NO_NAMES;
         world.fate("blog", failed(FailureKind::Dns));
         world.fate("shop", failed(FailureKind::Dns));
         let begun = |world: &World| world.logs.iter().any(|l| l.starts_with("DNS"));
@@ -252,10 +236,7 @@ fn a_resolver_that_is_gone_with_the_line_is_not_told_on_its_own() {
 #[test]
 fn a_name_that_alone_does_not_resolve_is_the_sites_own_fault() {
     let mut world = elsewhere(&["blog", "shop"]);
-    world.line = ProbeResult {
-        names: Some(true),
-        ..LINE_UP
-    };
+    world.line = LINE_NAMES;
     world.fate("blog", failed(FailureKind::Dns));
     world.pass(120);
     assert_eq!(world.state("blog"), State::Down);
@@ -360,10 +341,7 @@ fn the_only_name_there_is_fails_by_the_resolver_as_far_as_is_known() {
     world.pass(60);
     assert_eq!(world.state("lone"), State::Offline);
     let received = world.received().concat();
-    assert!(
-        received.contains("DNS on this network doesn't answer"),
-        "{received}"
-    );
+    assert_has(&received, "DNS on this network doesn't answer");
 }
 
 #[test]
@@ -412,10 +390,7 @@ fn ipv6_that_is_gone_takes_no_site_down_that_needs_it() {
     let mut world = elsewhere(&["blog", "six"]);
     world.fate("six", from("2001:db8::6", good(10)));
     world.pass(70);
-    world.line = ProbeResult {
-        ipv6: Some(false),
-        ..LINE_UP
-    };
+    world.line = LINE_NO_IPV6;
     world.fate("six", from("2001:db8::6", failed(FailureKind::NoRoute)));
     world.pass(120);
     assert_eq!(world.state("six"), State::Offline);
@@ -435,25 +410,18 @@ fn a_chat_that_was_added_while_a_fault_went_on_gets_no_end_of_it() {
     let mut world = World::elsewhere(vec![site("six")]);
     world.fate("six", from("2001:db8::6", good(10)));
     world.pass(70);
-    world.line = ProbeResult {
-        ipv6: Some(false),
-        ..LINE_UP
-    };
+    world.line = LINE_NO_IPV6;
     world.fate("six", from("2001:db8::6", failed(FailureKind::NoRoute)));
     world.pass(120);
     assert_eq!(world.received().len(), 1);
     let sites = world.monitor.sites.iter().map(|w| w.config().clone());
-    world.feed(Event::Reloaded {
-        sites: sites.collect(),
-        added: Vec::new(),
-        settings: Settings {
+    world.feed(reloaded(
+        sites,
+        Settings {
             uplink: true,
-            ..settings(Access {
-                chats: vec![CHAT, GROUP],
-                users: None,
-            })
+            ..settings(access_for(&[CHAT, GROUP]))
         },
-    });
+    ));
     world.line = LINE_UP;
     world.fate("six", from("2001:db8::6", good(10)));
     world.pass(90);
@@ -472,14 +440,7 @@ fn a_reload_without_targets_ends_an_offline_period() {
     world.pass(3600);
     assert_eq!(world.state("blog"), State::Offline);
     let sites = world.monitor.sites.iter().map(|w| w.config().clone());
-    world.feed(Event::Reloaded {
-        sites: sites.collect(),
-        added: Vec::new(),
-        settings: settings(Access {
-            chats: vec![CHAT],
-            users: None,
-        }),
-    });
+    world.feed(reloaded(sites, settings(access_for(&[CHAT]))));
     world.fate("blog", from(THERE, good(40)));
     world.pass(120);
     let received = world.received();
@@ -503,14 +464,8 @@ fn an_offline_period_survives_a_power_cut() {
     next.fate("blog", from(THERE, good(40)));
     next.pass(70);
     let received = next.received().join("\n");
-    assert!(
-        received.contains("📡 I was offline 08:02–08:08"),
-        "{received}"
-    );
-    assert!(
-        received.contains("I was away, last seen 08:07, back 08:08"),
-        "{received}"
-    );
+    assert_has(&received, "📡 I was offline 08:02–08:08");
+    assert_has(&received, "I was away, last seen 08:07, back 08:08");
     assert_eq!(next.state("blog"), State::Up);
 }
 
@@ -540,20 +495,14 @@ fn a_check_that_began_while_offline_says_nothing() {
 #[test]
 fn a_resolver_that_comes_back_before_the_last_try_takes_no_site_down() {
     let mut world = elsewhere(&["blog", "shop"]);
-    world.line = ProbeResult {
-        names: Some(false),
-        ..LINE_UP
-    };
+    world.line = LINE_NO_NAMES;
     world.fate("blog", failed(FailureKind::Dns));
     let before = world.looks;
     while world.looks == before {
         world.pass(1);
     }
     world.pass(6);
-    world.line = ProbeResult {
-        names: Some(true),
-        ..LINE_UP
-    };
+    world.line = LINE_NAMES;
     world.pass(12);
     world.fate("blog", from(THERE, good(40)));
     world.pass(90);
@@ -567,19 +516,13 @@ fn a_resolver_that_was_known_to_be_gone_when_a_check_failed_is_why_it_failed() {
     let mut world = World::elsewhere(vec![site("blog"), lone]);
     restore(&mut world, &["blog", "lone"]);
     world.pass(120);
-    world.line = ProbeResult {
-        names: Some(false),
-        ..LINE_UP
-    };
+    world.line = LINE_NO_NAMES;
     world.fate("blog", failed(FailureKind::Dns));
     while world.state("blog") != State::Offline {
         world.pass(1);
     }
     // It comes back while a check waits for it, and the next look says so.
-    world.line = ProbeResult {
-        names: Some(true),
-        ..LINE_UP
-    };
+    world.line = LINE_NAMES;
     let outcome = failed(FailureKind::Dns);
     let site = "lone".to_owned();
     world.feed(Event::Checked {
@@ -619,10 +562,7 @@ fn targets_that_never_answer_while_sites_do_are_told_once() {
 #[test]
 fn what_fails_by_a_resolver_that_is_known_to_be_gone_is_not_judged_from_the_first_failure_on() {
     let mut world = elsewhere(&["blog", "shop"]);
-    world.line = ProbeResult {
-        names: Some(false),
-        ..LINE_UP
-    };
+    world.line = LINE_NO_NAMES;
     world.fate("blog", failed(FailureKind::Dns));
     while world.state("blog") != State::Offline {
         world.pass(1);
@@ -643,10 +583,7 @@ fn a_site_on_this_network_that_fails_by_a_resolver_known_to_be_gone_is_not_judge
     restore(&mut world, &["blog"]);
     world.fate("nas", from(HERE, good(3)));
     world.pass(120);
-    world.line = ProbeResult {
-        names: Some(false),
-        ..LINE_UP
-    };
+    world.line = LINE_NO_NAMES;
     world.fate("blog", failed(FailureKind::Dns));
     while world.state("blog") != State::Offline {
         world.pass(1);
@@ -661,10 +598,7 @@ fn a_site_on_this_network_that_fails_by_a_resolver_known_to_be_gone_is_not_judge
     fails(&mut world);
     assert_eq!(world.state("nas"), State::Offline);
     // The resolver is back, gone for the next try, and back when it is asked after.
-    world.line = ProbeResult {
-        names: Some(true),
-        ..LINE_UP
-    };
+    world.line = LINE_NAMES;
     world.pass(12);
     assert_eq!(world.state("nas"), State::Up);
     world.received();

@@ -12,15 +12,6 @@ use std::time::Duration;
 
 const SIX: &str = "2001:db8::6";
 
-const NO_NAMES: ProbeResult = ProbeResult {
-    names: Some(false),
-    ..LINE_UP
-};
-const NAMES: ProbeResult = ProbeResult {
-    names: Some(true),
-    ..LINE_UP
-};
-
 #[test]
 fn a_probe_that_ends_after_uplink_was_emptied_takes_no_site_offline() {
     let mut world = elsewhere(&["blog"]);
@@ -41,7 +32,7 @@ fn a_probe_that_takes_longer_than_a_retry_still_says_what_is_at_fault() {
         all(&mut world, &["blog", "shop"], from(THERE, good(40)));
         world.pass(120);
         world.received();
-        world.line = NAMES;
+        world.line = LINE_NAMES;
         world.look_lasts = Duration::from_secs(4);
         world.fate("blog", failed(kind));
         world.pass(180);
@@ -52,14 +43,14 @@ fn a_probe_that_takes_longer_than_a_retry_still_says_what_is_at_fault() {
 fn a_fault_that_comes_back_and_stays_is_told_in_the_end() {
     let mut world = elsewhere(&["blog"]);
     for last in [false, true] {
-        world.line = NO_NAMES;
+        world.line = LINE_NO_NAMES;
         world.fate("blog", failed(FailureKind::Dns));
         world.pass(if last { 1800 } else { 180 });
         assert_eq!(world.state("blog"), State::Offline);
         let received = world.received();
         assert_eq!(received.len(), 1, "{received:?}");
         assert!(received[0].contains("DNS on this network doesn't answer"));
-        world.line = NAMES;
+        world.line = LINE_NAMES;
         world.fate("blog", from(THERE, good(40)));
         world.pass(90);
         assert!(world.received().concat().contains("answers again"));
@@ -72,7 +63,7 @@ fn a_fault_that_began_in_silence_and_outlasts_it_is_told_then() {
         let mut world = elsewhere(&["blog"]);
         world.ask("/mute 1h");
         world.received();
-        world.line = NO_NAMES;
+        world.line = LINE_NO_NAMES;
         world.fate("blog", failed(FailureKind::Dns));
         world.pass(1200);
         assert_eq!(world.received(), Vec::<String>::new());
@@ -83,10 +74,7 @@ fn a_fault_that_began_in_silence_and_outlasts_it_is_told_then() {
             world.pass(3600);
         }
         let received = world.received().concat();
-        assert!(
-            received.contains("DNS on this network doesn't answer"),
-            "{received}"
-        );
+        assert_has(&received, "DNS on this network doesn't answer");
     }
 }
 #[test]
@@ -202,31 +190,25 @@ fn a_fault_that_was_not_told_before_a_power_cut_is_told_after_it() {
     let mut world = elsewhere(&["blog"]);
     world.ask("/mute 1h");
     world.received();
-    world.line = NO_NAMES;
+    world.line = LINE_NO_NAMES;
     world.fate("blog", failed(FailureKind::Dns));
     world.pass(180);
     let snapshot = world.monitor.last_snapshot(world.now());
     let mut next = World::elsewhere(vec![site("blog")]);
     next.wall = world.now().wall + 7200;
     next.monitor.restore(&snapshot, next.now());
-    next.line = NO_NAMES;
+    next.line = LINE_NO_NAMES;
     next.fate("blog", failed(FailureKind::Dns));
     next.pass(180);
     let received = next.received().concat();
-    assert!(
-        received.contains("DNS on this network doesn't answer"),
-        "{received}"
-    );
+    assert_has(&received, "DNS on this network doesn't answer");
 }
 #[test]
 fn a_site_that_answers_over_ipv6_is_judged_whatever_the_targets_say() {
     let mut world = elsewhere(&["six"]);
     world.fate("six", from(SIX, good(10)));
     world.pass(70);
-    world.line = ProbeResult {
-        ipv6: Some(false),
-        ..LINE_UP
-    };
+    world.line = LINE_NO_IPV6;
     world.fate("six", from(SIX, bad()));
     world.pass(120);
     assert_eq!(world.state("six"), State::Down);
@@ -254,10 +236,7 @@ fn a_site_that_answers_wrongly_over_ipv6_again_is_judged_again() {
     let mut world = elsewhere(&["six"]);
     world.fate("six", from(SIX, good(10)));
     world.pass(70);
-    world.line = ProbeResult {
-        ipv6: Some(false),
-        ..LINE_UP
-    };
+    world.line = LINE_NO_IPV6;
     world.fate("six", from(SIX, failed(FailureKind::NoRoute)));
     world.pass(180);
     assert_eq!(world.state("six"), State::Offline);
@@ -277,19 +256,13 @@ fn an_offline_period_over_a_power_cut_is_dated_right_though_the_clock_came_late(
         snapshot.clean = true;
         next.wall = 1000;
         let settings = Settings {
-            routes: Vec::new(),
-            built: WALL,
             uplink: true,
-            ..settings(access())
+            ..built_now()
         };
         next.monitor = Monitor::new(blog(), settings, next.now(), 42);
         next.monitor.restore(&snapshot, next.now());
         next.deliveries
-            .push_back(crate::monitor::outbox::message::Delivery::Later {
-                after: Some(Duration::from_secs(90)),
-                everywhere: true,
-                reason: "clock not set".into(),
-            });
+            .push_back(telegram_fails(Some(90), "clock not set"));
         next.look_lasts = Duration::from_millis(50);
         next.fate("blog", from(THERE, good(40)));
         next.line = if line_back == 0 { LINE_UP } else { LINE_DOWN };
@@ -309,10 +282,8 @@ fn an_offline_period_is_told_without_times_that_mean_nothing_while_the_clock_is_
     let mut world = World::elsewhere(vec![plain(site("plain"))]);
     world.wall = 1000;
     let settings = Settings {
-        routes: Vec::new(),
-        built: WALL,
         uplink: true,
-        ..settings(access())
+        ..built_now()
     };
     world.monitor = Monitor::new(vec![plain(site("plain"))], settings, world.now(), 42);
     world.fate("plain", from(THERE, good(40)));
@@ -333,11 +304,7 @@ fn an_offline_period_is_told_without_times_that_mean_nothing_while_the_clock_is_
     world.pass(3600);
     world
         .deliveries
-        .push_back(crate::monitor::outbox::message::Delivery::Later {
-            after: Some(Duration::from_secs(90)),
-            everywhere: true,
-            reason: "clock not set".into(),
-        });
+        .push_back(telegram_fails(Some(90), "clock not set"));
     assert_eq!(gone(&mut world), Vec::<String>::new());
     // 08:00 is now, so the line went at about 07:50.
     world.wall = WALL + 86_400 - world.clock / 1000;

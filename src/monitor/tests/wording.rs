@@ -6,18 +6,13 @@ use crate::monitor::alert::{Alert, Notification, compose, first_message};
 use crate::monitor::expiry::Subject;
 use crate::monitor::render::text::{MESSAGE_UNITS, units};
 use crate::monitor::site::outcome::Expiry;
-use crate::monitor::time::zone::Zone;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::uplink::Period;
 use proptest::prelude::*;
 use std::time::Duration;
 
-pub(super) const NOW: Now = Now {
-    uptime: Duration::from_secs(10),
-    // 2026-11-25 08:00 UTC.
-    wall: 1_795_593_600,
-    zone: Zone::UTC,
-};
+// 2026-11-25 08:00 UTC.
+pub(super) const NOW: Now = Now::utc(Duration::from_secs(10), 1_795_593_600);
 const DAY: i64 = 86_400;
 
 pub(super) fn alert(site: &str, notification: Notification) -> Alert {
