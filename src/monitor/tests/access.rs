@@ -25,10 +25,8 @@ fn sites() -> Vec<Site> {
 
 /// `vault` is down, and both chats have heard what they are told.
 fn vault_down() -> World {
-    let mut world = World::with(sites(), access_for(&[CHAT, GROUP]));
-    world.pass(60);
-    world.fate("vault", bad());
-    world.pass(120);
+    let mut world = World::with(sites(), access_for(&[CHAT, GROUP])).running_for(60);
+    world.fate_for("vault", bad(), 120);
     assert_eq!(world.state("vault"), State::Down);
     assert_eq!(world.state("lamp"), State::Unreachable);
     let sent: Vec<i64> = world.sent.iter().map(|(_, m)| m.chat).collect();
@@ -153,10 +151,8 @@ fn buttons_that_came_there_by_an_older_file_do_nothing() {
 fn a_chat_is_told_of_what_lies_behind_a_site_as_far_as_it_may_see() {
     let mut all = sites();
     all[1].chats = None;
-    let mut world = World::with(all, access_for(&[CHAT, GROUP]));
-    world.pass(60);
-    world.fate("vault", bad());
-    world.pass(120);
+    let mut world = World::with(all, access_for(&[CHAT, GROUP])).running_for(60);
+    world.fate_for("vault", bad(), 120);
     let sent = |chat: i64| -> Vec<String> {
         let mine = world.sent.iter().filter(|(_, m)| m.chat == chat);
         mine.map(|(_, m)| m.html.clone()).collect()
@@ -176,8 +172,7 @@ fn a_chat_is_told_of_what_lies_behind_a_site_as_far_as_it_may_see() {
 fn what_waits_for_a_chat_is_dropped_when_the_file_takes_the_site_from_it() {
     let mut all = sites();
     all[1].chats = None;
-    let mut world = World::with(all, access_for(&[CHAT, GROUP]));
-    world.pass(60);
+    let mut world = World::with(all, access_for(&[CHAT, GROUP])).running_for(60);
     let away = telegram_fails(None, "no route");
     world.deliveries = std::iter::repeat_n(away, 4).collect();
     world.fate("vault", bad());
@@ -265,8 +260,7 @@ fn update(chat: i64, text: &str, id: i64) -> Event {
 #[test]
 fn at_the_terminal_everything_is_seen() {
     let settings: Settings = settings(Access::console());
-    let mut world = World::with(sites(), settings.access);
-    world.pass(60);
+    let mut world = World::with(sites(), settings.access).running_for(60);
     let said = world.ask_from(0, None, "/list").concat();
     assert_eq!(said.lines().count(), 4, "{said}");
 }

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 #[test]
 fn a_site_is_checked_once_and_then_watched() {
-    let mut world = World::of(&["blog"]);
-    world.pass(120);
+    let mut world = World::of(&["blog"]).running_for(120);
     assert_eq!(
         world.ask("/add https://shop.example/ shop"),
         [
@@ -20,8 +19,7 @@ fn a_site_is_checked_once_and_then_watched() {
     );
     world.pass(120);
     assert_eq!(world.state("shop"), State::Up);
-    world.fate("shop", bad());
-    world.pass(300);
+    world.fate_for("shop", bad(), 300);
     let sent = world.received();
     assert!(
         sent.iter().any(|t| t.starts_with("🔴 <b>shop</b> is down")),
@@ -178,14 +176,12 @@ fn one_that_is_being_checked_at_a_reload_is_taken_by_the_new_rules() {
 fn an_added_site_and_its_outage_survive_a_restart() {
     let mut world = World::of(&["blog"]);
     world.ask("/add https://shop.example/ shop");
-    world.fate("shop", bad());
-    world.pass(300);
+    world.fate_for("shop", bad(), 300);
     assert_eq!(world.state("shop"), State::Down);
     let snapshot = world.monitor.snapshot(world.now());
     world.restart(vec![site("blog")], &snapshot, 60);
     assert_eq!(world.state("shop"), State::Down);
-    world.fate("shop", good(40));
-    world.pass(300);
+    world.fate_for("shop", good(40), 300);
     let sent = world.received();
     assert!(
         sent.iter()

@@ -296,8 +296,7 @@ fn a_day(text: &mut String) {
 
 fn commands(text: &mut String) {
     title(text, "Commands");
-    let mut world = World::of(&["blog", "shop", "shop admin", "wiki"]);
-    world.pass(120);
+    let mut world = World::of(&["blog", "shop", "shop admin", "wiki"]).running_for(120);
     for line in [
         "/help",
         "/incidents",
@@ -352,21 +351,16 @@ fn commands(text: &mut String) {
 fn digests(text: &mut String) {
     title(text, "The daily summary");
     let sites = ["blog", "shop", "wiki"].map(site).to_vec();
-    let mut world = world_at(MIDNIGHT, sites, Some(9 * 60));
-    world.pass(10 * HOUR);
-    world.fate("blog", bad());
-    world.pass(600);
-    world.fate("blog", good(40));
-    world.pass(14 * HOUR);
+    let mut world = world_at(MIDNIGHT, sites, Some(9 * 60)).running_for(10 * HOUR);
+    world.fate_for("blog", bad(), 600);
+    world.fate_for("blog", good(40), 14 * HOUR);
     world.received();
     comes(text, &mut world, 9 * HOUR);
     comes(text, &mut world, 24 * HOUR);
     world.received();
     for (name, lasts) in [("blog", 600), ("shop", 7_200), ("blog", 600)] {
-        world.fate(name, hang());
-        world.pass(lasts);
-        world.fate(name, good(40));
-        world.pass(600);
+        world.fate_for(name, hang(), lasts);
+        world.fate_for(name, good(40), 600);
     }
     world.pass(24 * HOUR - 10_200);
     world.sent.retain(|(_, m)| m.html.starts_with("📋"));
@@ -438,8 +432,7 @@ fn notices(text: &mut String) {
         LocalFault::Address,
         LocalFault::Figure("this machine has no thermal zone"),
     ] {
-        let mut world = World::of(&["blog"]);
-        world.pass(120);
+        let mut world = World::of(&["blog"]).running_for(120);
         let outcome = Outcome {
             verdict: Err(Failure::local(lack)),
             ..good(1)
@@ -449,8 +442,7 @@ fn notices(text: &mut String) {
         comes(text, &mut world, 6 * HOUR);
     }
     let mut world = World::of(&names);
-    world.fate("blog", bad());
-    world.pass(120);
+    world.fate_for("blog", bad(), 120);
     let snapshot = world.monitor.snapshot(world.now());
     world.restart(names.map(site).to_vec(), &snapshot, 900);
     comes(text, &mut world, 120);
@@ -471,8 +463,7 @@ fn notices(text: &mut String) {
     world.root = Some(root);
     comes(text, &mut world, 60);
     let access = access_for(&[CHAT, GROUP]);
-    let mut world = World::with(vec![site("blog")], access);
-    world.pass(60);
+    let mut world = World::with(vec![site("blog")], access).running_for(60);
     let (id, content) = (
         world.next_update,
         Some(Content::Moved {

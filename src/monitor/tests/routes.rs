@@ -105,8 +105,7 @@ fn a_proxy_that_is_dead_is_told_once_and_takes_no_site_down() {
     world.fate("blog", failed(FailureKind::Proxy));
     // Its address is one of this network.
     world.fate("shop", from(HERE, failed(FailureKind::Proxy)));
-    world.fate("wiki", from(THERE, bad()));
-    world.pass(600);
+    world.fate_for("wiki", from(THERE, bad()), 600);
     for name in ["blog", "shop"] {
         assert_eq!(world.state(name), State::Offline);
     }
@@ -119,12 +118,10 @@ fn a_proxy_that_is_dead_is_told_once_and_takes_no_site_down() {
     assert_eq!(told(&heard, notice), 1, "{heard:?}");
     assert_eq!(told(&heard, "blog"), 0, "{heard:?}");
     // Another proxy answers: that of the first site is as dead as before.
-    world.fate("shop", from(THERE, good(40)));
-    world.pass(120);
+    world.fate_for("shop", from(THERE, good(40)), 120);
     assert_eq!(world.state("shop"), State::Up);
     assert_eq!(world.state("blog"), State::Offline);
-    world.fate("blog", from(THERE, bad()));
-    world.pass(300);
+    world.fate_for("blog", from(THERE, bad()), 300);
     assert_eq!(world.state("blog"), State::Down, "the site itself is");
     let heard = world.received();
     assert_eq!(

@@ -70,13 +70,11 @@ fn arrange(timer: Timer) -> World {
             }
         }
         Timer::Reminder => {
-            world.fate("blog", bad());
-            world.pass(300);
+            world.fate_for("blog", bad(), 300);
         }
         Timer::Remediation => {
             world.set_actions(vec![action("restart", Some(600))]);
-            world.fate("blog", bad());
-            world.pass(300);
+            world.fate_for("blog", bad(), 300);
         }
         Timer::Fault => monitor.alerts.on_fault(UplinkFault::Dns, soon),
         Timer::UncleanStop => {

@@ -154,10 +154,8 @@ fn every_kind_of_news() {
 
 #[test]
 fn what_people_ask_most() {
-    let mut world = World::of(&["blog", "shop"]);
-    world.pass(120);
-    world.fate("shop", bad());
-    world.pass(300);
+    let mut world = World::of(&["blog", "shop"]).running_for(120);
+    world.fate_for("shop", bad(), 300);
     world.received();
     for (command, answer) in [
         ("/ack", "👍 Acknowledged: #1 <b>shop</b>"),

@@ -252,6 +252,7 @@ impl World {
         }
     }
 
+    /// What checks of the site find from now on.
     pub fn fate(&mut self, name: &str, outcome: Outcome) {
         let lasts = outcome.took.unwrap_or(Duration::from_millis(20));
         self.fates.insert(name.to_owned(), Fate { outcome, lasts });
@@ -259,6 +260,18 @@ impl World {
 
     pub fn fate_lasting(&mut self, name: &str, outcome: Outcome, lasts: Duration) {
         self.fates.insert(name.to_owned(), Fate { outcome, lasts });
+    }
+
+    /// The same, for so many seconds.
+    pub fn fate_for(&mut self, name: &str, outcome: Outcome, secs: u64) {
+        self.fate(name, outcome);
+        self.pass(secs);
+    }
+
+    /// This world after so many seconds.
+    pub fn running_for(mut self, secs: u64) -> World {
+        self.pass(secs);
+        self
     }
 
     /// Lets this many seconds pass.
