@@ -3,7 +3,7 @@
 //! No sockets, no files, no clock, no logging, and nothing from the rest of the crate: so a year
 //! passes in seconds in a test. [`Monitor`] owns the components and takes events; [`routing`] hands
 //! what one component returns to the next. The rules are in the components: [`schedule`] (when),
-//! [`judge`] and [`uplink`] (what it means), [`incident`] and [`alert`] (what chats are told),
+//! [`judge`] and [`uplink`] (what it means), [`incident`] and [`alert`] (which chats are notified of what),
 //! [`outbox`] (until it has arrived), [`bot`] and [`render`] (what users ask).
 
 pub mod alert;
@@ -41,9 +41,9 @@ use self::persist::snapshot::Snapshot;
 use self::render::details::SiteDetails;
 use self::render::metrics::{AgentFigures, Metrics, ProcessFigures, SiteFigures};
 use self::render::{charts, text};
+use self::routing::action_runs;
 use self::routing::notifier::Notifier;
 use self::routing::timers::Timer;
-use self::routing::{action_runs, channels};
 use self::schedule::Scheduler;
 use self::site::Site;
 use self::site::access::may_see;
@@ -233,8 +233,8 @@ impl Monitor {
             Timer::Bot => self.bot.next_timeout(moment, &self.outbox),
             Timer::Keyboard => self.outbox.next_keyboard(moment),
             Timer::Channel => {
-                let (outbox, alerts) = (&self.outbox, &self.alerts);
-                channels::next_timeout(outbox, alerts, &self.incidents, &self.sites, moment)
+                let audience = Audience::new(&self.sites, self.bot.access(), *now);
+                (self.outbox).next_channel_due(&self.alerts, &self.incidents, audience)
             }
             Timer::Save => self.save_schedule.next_due(),
             Timer::Send => self.outbox.next_due(*now, self.unsettled(*now)),
@@ -551,7 +551,7 @@ impl Monitor {
             self.incidents
                 .on_unclean_stop(snapshot.written, moment, down);
         }
-        // That we run is written down: the next start after a power cut must know of it.
+        // That this run has begun must be on disk, or a power cut would not show at the next start.
         self.save_schedule.immediately();
     }
 

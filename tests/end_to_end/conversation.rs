@@ -17,7 +17,6 @@ const STRANGER: i64 = 555_001;
 struct Talk<'a> {
     api: &'a BotApi,
     chat: i64,
-    user: i64,
 }
 
 impl Talk<'_> {
@@ -31,7 +30,7 @@ impl Talk<'_> {
     fn ask(&self, command: &str, part: &str) -> Sent {
         self.think();
         let before = self.api.messages().last().map_or(0, |m| m.message_id);
-        self.api.say(self.chat, self.user, command);
+        self.api.say(self.chat, CHAT, command);
         self.api
             .wait_message(|m| m.message_id > before && m.latest().contains(part))
     }
@@ -45,7 +44,7 @@ impl Talk<'_> {
     #[track_caller]
     fn press_data(&self, message_id: i64, data: &str) -> String {
         self.think();
-        let update = self.api.press(self.chat, self.user, message_id, data);
+        let update = self.api.press(self.chat, CHAT, message_id, data);
         self.api.wait_answer(update)
     }
 
@@ -97,7 +96,6 @@ fn every_command_is_answered_within_the_limits() {
     let talk = Talk {
         api: &scene.api,
         chat: CHAT,
-        user: CHAT,
     };
     let said = [
         ("/status", "1 down"),
@@ -144,7 +142,6 @@ fn every_button_of_an_alert_does_what_it_says() {
     let talk = Talk {
         api: &scene.api,
         chat: CHAT,
-        user: CHAT,
     };
     assert_eq!(
         alert.labels(),
@@ -209,7 +206,6 @@ fn the_status_leads_to_a_site_and_that_to_what_can_be_done() {
     let talk = Talk {
         api: &scene.api,
         chat: CHAT,
-        user: CHAT,
     };
     let status = talk.ask("/status", "1 down");
     assert_eq!(status.labels()[0], "blog");
@@ -257,7 +253,6 @@ fn an_ambiguous_name_asks_back_and_the_question_becomes_the_answer() {
     let talk = Talk {
         api: &scene.api,
         chat: CHAT,
-        user: CHAT,
     };
     talk.ask("/check", "3 sites checked");
     for (command, answer) in [
@@ -309,7 +304,6 @@ fn in_a_forum_everything_is_in_its_topic_and_presses_of_strangers_are_nothing() 
     let talk = Talk {
         api: &scene.api,
         chat: GROUP,
-        user: CHAT,
     };
     let status = talk.ask("/status", "1 down");
     assert_eq!(status.topic, Some(42));
@@ -389,7 +383,6 @@ fn buttons_outlive_a_restart_and_a_site_that_is_gone_is_not_another_one() {
     let talk = Talk {
         api: &scene.api,
         chat: CHAT,
-        user: CHAT,
     };
     let view = talk.ask("/site shop admin", "shop admin has ");
     scene.end(first);

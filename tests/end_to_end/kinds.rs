@@ -12,7 +12,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Greets everybody like a mail server, for as long as the test runs.
+/// Greets each client like a mail server, for as long as the test runs.
 fn greeter() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();

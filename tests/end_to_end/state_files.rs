@@ -23,7 +23,7 @@ fn lived() -> Scene {
 }
 
 /// Starts it as another user who may read the configuration.
-fn start_as_nobody(scene: &Scene) -> Running {
+fn start_unprivileged(scene: &Scene) -> Running {
     for path in [scene.sitemon.dir(), &scene.sitemon.config_path()] {
         chown(path, Some(NOBODY), None).expect("has to run as root");
     }
@@ -37,7 +37,7 @@ fn start_as_nobody(scene: &Scene) -> Running {
 fn what_root_left_behind_is_refused_with_the_remedy_which_helps() {
     let scene = lived();
     let dir = scene.sitemon.state_dir();
-    let running = start_as_nobody(&scene);
+    let running = start_unprivileged(&scene);
     let told = scene.wait_text("The state cannot be written (");
     let remedy = format!(
         "{0} belongs to root, but sitemon runs as nobody: chown -R nobody {0}",
@@ -48,14 +48,14 @@ fn what_root_left_behind_is_refused_with_the_remedy_which_helps() {
     scene.end(running);
 
     chown(&dir, Some(NOBODY), None).expect("root may");
-    let running = start_as_nobody(&scene);
+    let running = start_unprivileged(&scene);
     scene.wait_text("/lock belongs to root, but sitemon runs as nobody: chown -R nobody ");
     scene.end(running);
 
     let (_, command) = remedy.split_once(": ").expect("it has both");
     let done = Command::new("sh").args(["-c", command]).status();
     assert!(done.is_ok_and(|done| done.success()));
-    let running = start_as_nobody(&scene);
+    let running = start_unprivileged(&scene);
     scene.ask("/incidents", "🔴 #1 blog for ");
     scene.end(running);
     let status = scene.sitemon.command(&["status"]);
@@ -81,7 +81,7 @@ fn a_directory_of_another_user_is_not_written_to_by_root_either() {
 fn pair_is_kept_off_a_state_in_use_and_makes_nothing_in_another_users() {
     let scene = Scene::new();
     let dir = scene.sitemon.state_dir();
-    let running = start_as_nobody(&scene);
+    let running = start_unprivileged(&scene);
     scene.api.wait_calls("getUpdates", 1);
     let pair = scene.sitemon.command(&["pair"]);
     assert_eq!(pair.code, Some(2), "{}", pair.stderr);

@@ -42,7 +42,7 @@ impl NewAlert {
     }
 }
 
-/// What alerts need to know of the sites and the chats.
+/// The sites, and which chats have their alerts.
 #[derive(Clone, Copy)]
 pub struct Audience<'a> {
     pub sites: &'a Sites,

@@ -46,7 +46,7 @@ impl Digest {
             return false;
         };
         let past = now.wall >= due;
-        // A clock that was set back must not silence the days until it has caught up.
+        // After the clock was set back, a date that lies ahead counts as today: no day goes without one.
         let sent = match self.sent {
             Some(sent) => sent.min(today),
             None => today - i64::from(!past),

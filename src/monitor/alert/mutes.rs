@@ -10,7 +10,7 @@ impl Alerts {
         self.muted_until
     }
 
-    /// Everything is muted, or a site became slow in silence: the end of that may be due.
+    /// Everything is muted, or a site became slow under a mute or maintenance: the end may be due.
     pub fn any_silence(&self) -> bool {
         self.muted_until.is_some() || !self.slow_in_silence.is_empty()
     }

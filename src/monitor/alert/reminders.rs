@@ -11,7 +11,7 @@ use crate::monitor::time::Moment;
 use std::collections::BTreeSet;
 
 impl Alerts {
-    /// Ends the mute of everything; what began in silence and outlasts it has its alert then.
+    /// Ends the mute of everything. What began under a mute and goes on has its alert then.
     pub fn end_mutes(&mut self, audience: Audience, incidents: &mut Incidents) -> Vec<NewAlert> {
         let now = audience.now.moment();
         if self.muted_until.is_some_and(|until| until <= now) {
@@ -32,7 +32,7 @@ impl Alerts {
         alerts
     }
 
-    /// Sites that became slow in silence and still are.
+    /// Sites that became slow under a mute or maintenance and still are.
     fn slow_in_silence(&mut self, audience: Audience) -> Vec<NewAlert> {
         if self.slow_in_silence.is_empty() {
             return Vec::new();

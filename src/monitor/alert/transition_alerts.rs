@@ -34,16 +34,16 @@ impl Alerts {
         }
         let common = site.common_cause(cause);
         let by_chat = audience.behind_by_chat(site, behind).into_iter();
-        let alerts = by_chat.map(|(behind, chats)| NewAlert {
-            notification: Notification::Down {
+        let alerts = by_chat.map(|(behind, chats)| {
+            let notification = Notification::Down {
                 cause: cause.to_owned(),
                 common: common.clone(),
                 behind,
-            },
-            site: site.name().to_owned(),
-            incident: Some(number),
-            chats,
-            at_once: false,
+            };
+            NewAlert {
+                chats,
+                ..audience.alert(site, notification, Some(number))
+            }
         });
         Some(alerts.collect())
     }

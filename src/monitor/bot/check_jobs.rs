@@ -1,4 +1,4 @@
-//! `/check` commands: at most `commands` at once, the others wait their turn and are told their
+//! `/check` commands: at most `commands` at once, the others wait and get their
 //! place; the same asked twice is one.
 
 use crate::monitor::render::text::{MESSAGE_UNITS, bold, count, escape, units};

@@ -66,7 +66,7 @@ impl Remediation {
     }
 }
 
-/// What is to be run, and what it is told of the outage. Texts are empty where there is none.
+/// What is to be run, and the placeholders of the outage. Texts are empty where there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunRequest {
     pub action: String,
@@ -79,7 +79,7 @@ pub struct RunRequest {
     pub asked: Option<Asked>,
 }
 
-/// The user who confirmed a run, and where its result is told.
+/// The user who confirmed a run, and where its result is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     pub chat: i64,

@@ -15,7 +15,7 @@ const ROW: usize = 32;
 /// Hexadecimal digits for the incidents behind the first one: four each.
 const DIGITS: usize = 48;
 
-/// What a pressed button wants.
+/// What a pressed button is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallbackData {
     /// A line of a command; its answer takes the place of the question.

@@ -78,7 +78,7 @@ pub struct SiteRecord {
     /// The chats that these two alerts were made for; none in a state of an earlier version.
     pub flapping_chats: Option<Vec<i64>>,
     pub slow_chats: Option<Vec<i64>>,
-    /// It became slow in silence.
+    /// It became slow under a mute or maintenance, and no alert was made of that yet.
     pub slow_untold: Option<bool>,
     pub expiry: Vec<ExpiryRecord>,
     /// Of a `push:` site.

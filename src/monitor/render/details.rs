@@ -5,13 +5,13 @@ use crate::monitor::history::recording::Recorder;
 use crate::monitor::incident::Incidents;
 use crate::monitor::time::Clock;
 
-/// The components that know more of a site than its state.
+/// The components that have more of a site than its state.
 #[derive(Clone, Copy)]
 pub struct SiteDetails<'a> {
     pub incidents: &'a Incidents,
     pub expiry: &'a Inspections,
     pub history: &'a Recorder,
-    /// The wall clock is believed: times of the day may be told.
+    /// The wall clock is believed: times of the day may be shown.
     pub dated: bool,
 }
 

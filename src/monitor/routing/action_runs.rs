@@ -1,5 +1,5 @@
 //! Runs of the `[[action]]`s of the file: when one is requested, begins (once the request is on disk)
-//! and ends, and where its result is told. Which are due: [`crate::monitor::incident::remediation`].
+//! and ends, and which chats get its result. Which are due: [`crate::monitor::incident::remediation`].
 
 use crate::monitor::alert::Alerts;
 use crate::monitor::incident::Incident;

@@ -1,4 +1,4 @@
-//! What the agent tells of itself: mistakes in the file, an unclean stop, a disk that fails, and its
+//! Notices of the agent itself: mistakes in the file, an unclean stop, a disk that fails, and its
 //! own connection.
 
 use crate::monitor::Level;

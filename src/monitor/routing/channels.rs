@@ -2,61 +2,22 @@
 //! not be sent to Telegram, and results of sendings. Which channel has which alert:
 //! [`crate::monitor::outbox::channels`].
 
-use crate::monitor::alert::Alerts;
 use crate::monitor::alert::audience::NewAlert;
-use crate::monitor::incident::{Incident, Incidents};
-use crate::monitor::outbox::Outbox;
-use crate::monitor::outbox::channels::{Channel, ChannelEffect};
+use crate::monitor::outbox::channels::ChannelEffect;
 use crate::monitor::outbox::message::Delivery;
 use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::routing::notifier::Notifier;
-use crate::monitor::site::table::Sites;
-use crate::monitor::time::Moment;
 use crate::monitor::{Action, Level};
-
-/// The open incidents that go by channels unless a user acknowledges them, and when.
-fn escalations<'a>(
-    outbox: &'a Outbox,
-    alerts: &'a Alerts,
-    incidents: &'a Incidents,
-    sites: &'a Sites,
-    now: Moment,
-) -> impl Iterator<Item = (Moment, &'a Channel, &'a Incident)> {
-    let all = outbox.escalations(incidents, sites);
-    all.filter(move |(_, _, incident)| alerts.may_escalate(incident, sites, now))
-}
-
-/// When [`Notifier::send_by_channels`] has something to do.
-pub(in crate::monitor) fn next_timeout(
-    outbox: &Outbox,
-    alerts: &Alerts,
-    incidents: &Incidents,
-    sites: &Sites,
-    now: Moment,
-) -> Option<Moment> {
-    let escalations = escalations(outbox, alerts, incidents, sites, now);
-    let due = escalations.map(|(due, ..)| due).filter(|due| *due > now);
-    due.chain(outbox.next_channel_due(now)).min()
-}
 
 impl Notifier<'_> {
     /// What is to go by channels now.
     pub fn send_by_channels(&mut self) {
         let moment = self.now.moment();
-        let escalations = escalations(self.outbox, self.alerts, self.incidents, self.sites, moment);
-        let due = escalations.filter(|(due, ..)| *due <= moment);
-        let due: Vec<(String, NewAlert)> = due
-            .filter_map(|(_, channel, incident)| {
-                let site = self.sites.named(incident.site())?;
-                let alert = self.audience().still_down(site, incident);
-                Some((channel.name.clone(), alert))
-            })
-            .collect();
         if self.outbox.fall_back(self.sites, moment) {
             self.save_schedule.within_1_s(moment);
         }
-        for (channel, alert) in due {
-            self.outbox.escalate(&channel, &alert, moment);
+        let audience = self.audience();
+        if self.outbox.escalate(self.alerts, self.incidents, audience) {
             self.save_schedule.immediately();
         }
         let context = SendContext::new(self.incidents, self.sites, moment);

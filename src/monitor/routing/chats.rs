@@ -163,7 +163,7 @@ impl Monitor {
         self.bot.on_result(now, name, result, outbox, actions);
     }
 
-    /// The rules of the file have been applied to what a user wants to add.
+    /// The rules of the file have been applied to what a user asked to add.
     pub(crate) fn examined(&mut self, now: Now, id: u64, result: Result<Site, String>) {
         let (clock_set, actions) = (self.clock.is_set(), &mut self.actions);
         let answer = self
@@ -174,7 +174,7 @@ impl Monitor {
         }
     }
 
-    /// The first check of a site that a user wants to add has ended.
+    /// The first check of a site that a user asked to add has ended.
     pub(crate) fn tried(&mut self, now: Now, id: u64, outcome: &Outcome) {
         let (sites, actions) = (&self.sites, &mut self.actions);
         let Some(end) = self.bot.tried(now.moment(), id, outcome, sites, actions) else {
@@ -244,7 +244,7 @@ impl Monitor {
         }
     }
 
-    /// A group has a new id: all that knows it by the old one follows at once.
+    /// A group has a new id: every component replaces the old one at once.
     pub(crate) fn chat_moved(&mut self, now: Now, from: i64, to: i64) {
         let both = match self.bot.on_move(from, to) {
             // A reply to it, put back, would be sent and refused again at once, for ever.

@@ -3,7 +3,7 @@
 
 pub(super) mod action_runs;
 mod agent_notices;
-pub(super) mod channels;
+mod channels;
 mod chats;
 pub(super) mod notifier;
 mod outcomes;

@@ -46,21 +46,16 @@ impl<'a> Notifier<'a> {
         let moment = self.now.moment();
         for (place, alert) in alerts.into_iter().enumerate() {
             self.alerts.on_alert(&alert);
-            let NewAlert {
-                notification,
-                site,
-                incident,
-                chats,
-                at_once,
-            } = alert;
-            if chats.is_empty() && !by_channels.contains(&place) {
+            let (site, at_once) = (alert.site, alert.at_once);
+            if alert.chats.is_empty() && !by_channels.contains(&place) {
                 if !at_once {
                     self.save_schedule.within_5_min(moment);
                 }
                 continue;
             }
+            let (notification, incident) = (alert.notification, alert.incident);
             self.outbox
-                .push_alert(notification, &site, incident, chats, moment);
+                .push_alert(notification, &site, incident, alert.chats, moment);
             if at_once {
                 self.save_schedule.immediately();
             } else if !self.save_schedule.on_alert(&site, moment) {

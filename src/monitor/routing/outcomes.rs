@@ -134,7 +134,7 @@ impl Monitor {
         self.judge(now, at, outcome);
     }
 
-    /// Starts inspections, and tells of root certificates that end.
+    /// Starts inspections, and queues notices of root certificates that end.
     pub(crate) fn inspect(&mut self, now: Now) {
         let moment = now.moment();
         self.expiry

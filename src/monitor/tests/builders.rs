@@ -15,14 +15,7 @@ use std::time::Duration;
 pub const BUILT: i64 = 1_700_000_000;
 
 pub fn good(ms: u64) -> Outcome {
-    Outcome {
-        verdict: Ok(()),
-        took: Some(Duration::from_millis(ms)),
-        phases: None,
-        address: None,
-        detail: None,
-        warning: None,
-    }
+    Outcome::new(Ok(()), Some(Duration::from_millis(ms)))
 }
 
 pub fn bad() -> Outcome {

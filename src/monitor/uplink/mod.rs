@@ -65,7 +65,7 @@ pub struct ProbeResult {
 }
 
 impl UplinkFault {
-    /// Those that only the targets tell of.
+    /// Those that only probes of the targets show.
     pub const PROBED: [UplinkFault; 3] = [
         UplinkFault::NoConnection,
         UplinkFault::CaptivePortal,

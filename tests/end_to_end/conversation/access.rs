@@ -13,11 +13,7 @@ fn config(scene: &Scene, keys: &str, safe: &str) -> String {
 }
 
 fn talks(api: &BotApi) -> (Talk<'_>, Talk<'_>) {
-    let talk = |chat| Talk {
-        api,
-        chat,
-        user: CHAT,
-    };
+    let talk = |chat| Talk { api, chat };
     (talk(CHAT), talk(GROUP))
 }
 
