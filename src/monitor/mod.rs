@@ -288,7 +288,7 @@ impl Monitor {
             Timer::Fault if self.uplink.has_fault(UplinkFault::NoConnection) => {}
             Timer::Fault => {
                 if self.alerts.next_fault().is_some_and(|due| due <= moment) {
-                    self.notifier(*now).faults();
+                    self.notifier(*now).due_faults();
                 }
             }
             Timer::UncleanStop if clock_set => self.notifier(*now).unclean_stop(),

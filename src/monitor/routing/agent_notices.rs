@@ -23,7 +23,8 @@ impl Notifier<'_> {
         }
     }
 
-    /// The alerts that wait for the disk go out all the same; runs and reports don't count.
+    /// Alerts that wait for the disk go out all the same; runs of actions are not made, and reports are
+    /// answered accordingly.
     pub fn save_failed(&mut self, reason: &str) {
         let (alerts, first) = self.save_schedule.failed(self.now.moment());
         if let Some(id) = alerts {
@@ -63,7 +64,7 @@ impl Notifier<'_> {
     }
 
     /// The faults of the uplink that have lasted.
-    pub fn faults(&mut self) {
+    pub fn due_faults(&mut self) {
         let chats = self.bot.chats();
         for fault in self.alerts.take_due_faults(chats, self.now.moment()) {
             if let Some(text) = fault.begin_notice() {

@@ -401,7 +401,7 @@ impl Monitor {
     pub(crate) fn end_flapping(&mut self, now: Now) {
         let clock_set = self.clock.is_set();
         for at in flapping::take_steady(now.moment(), &mut self.sites, clock_set) {
-            self.notifier(now).steadied(at);
+            self.notifier(now).became_steady(at);
         }
     }
 }

@@ -62,7 +62,7 @@ impl Notifier<'_> {
     }
 
     /// The site is not flapping any more.
-    pub fn steadied(&mut self, at: usize) {
+    pub fn became_steady(&mut self, at: usize) {
         let name = self.sites[at].name();
         self.save_schedule.within_5_min(self.now.moment());
         self.actions

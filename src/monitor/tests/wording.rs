@@ -2,7 +2,8 @@
 //! A change of a word is a change here too.
 
 use super::world::*;
-use crate::monitor::alert::{Alert, Notification, compose, first_message};
+use crate::monitor::alert::words::{compose, first_message};
+use crate::monitor::alert::{Alert, Notification};
 use crate::monitor::expiry::Subject;
 use crate::monitor::render::text::{MESSAGE_UNITS, units};
 use crate::monitor::site::outcome::Expiry;
