@@ -20,6 +20,10 @@ struct Talk<'a> {
 }
 
 impl Talk<'_> {
+    fn of(api: &BotApi, chat: i64) -> Talk<'_> {
+        Talk { api, chat }
+    }
+
     fn think(&self) {
         let seconds = if self.chat > 0 { 1 } else { 3 };
         self.api.let_pass(Duration::from_secs(seconds));
@@ -93,10 +97,7 @@ fn every_command_is_answered_within_the_limits() {
     scene.api.limit_rate(true);
     let running = scene.start();
     scene.outage();
-    let talk = Talk {
-        api: &scene.api,
-        chat: CHAT,
-    };
+    let talk = Talk::of(&scene.api, CHAT);
     let said = [
         ("/status", "1 down"),
         ("/list", "🟢 shop admin"),
@@ -139,10 +140,7 @@ fn every_button_of_an_alert_does_what_it_says() {
     scene.api.limit_rate(true);
     let running = scene.start();
     let alert = scene.outage();
-    let talk = Talk {
-        api: &scene.api,
-        chat: CHAT,
-    };
+    let talk = Talk::of(&scene.api, CHAT);
     assert_eq!(
         alert.labels(),
         ["Check now", "Acknowledge", "Mute 1 h", "Mute 1 d"]
@@ -203,10 +201,7 @@ fn the_status_leads_to_a_site_and_that_to_what_can_be_done() {
     scene.api.limit_rate(true);
     let running = scene.start();
     scene.outage();
-    let talk = Talk {
-        api: &scene.api,
-        chat: CHAT,
-    };
+    let talk = Talk::of(&scene.api, CHAT);
     let status = talk.ask("/status", "1 down");
     assert_eq!(status.labels()[0], "blog");
     assert_eq!(talk.press(&status, "blog"), "");
@@ -250,10 +245,7 @@ fn an_ambiguous_name_asks_back_and_the_question_becomes_the_answer() {
     let (scene, _shop) = three(BotApi::config);
     scene.api.limit_rate(true);
     let running = scene.start();
-    let talk = Talk {
-        api: &scene.api,
-        chat: CHAT,
-    };
+    let talk = Talk::of(&scene.api, CHAT);
     talk.ask("/check", "3 sites checked");
     for (command, answer) in [
         ("/site sho", "🟢 shop admin has been up"),
@@ -301,10 +293,7 @@ fn in_a_forum_everything_is_in_its_topic_and_presses_of_strangers_are_nothing() 
         &alert.data("Acknowledge"),
     );
     running.wait_stderr(&format!("no answer for user {STRANGER} in chat {GROUP}"));
-    let talk = Talk {
-        api: &scene.api,
-        chat: GROUP,
-    };
+    let talk = Talk::of(&scene.api, GROUP);
     let status = talk.ask("/status", "1 down");
     assert_eq!(status.topic, Some(42));
     assert_eq!(talk.press(&alert, "Acknowledge"), "👍 acknowledged");
@@ -380,10 +369,7 @@ fn buttons_outlive_a_restart_and_a_site_that_is_gone_is_not_another_one() {
     let (scene, shop) = three(BotApi::config);
     let first = scene.start();
     let alert = scene.outage();
-    let talk = Talk {
-        api: &scene.api,
-        chat: CHAT,
-    };
+    let talk = Talk::of(&scene.api, CHAT);
     let view = talk.ask("/site shop admin", "shop admin has ");
     scene.end(first);
     let config = scene.config_with(&site("shop", &shop.url("/")));

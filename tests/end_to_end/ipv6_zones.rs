@@ -2,13 +2,12 @@
 
 use crate::kinds::{name_server, site};
 use crate::support::agent::Sitemon;
-use crate::support::namespace::in_own_network;
+use crate::support::namespace::{in_own_network, ip};
 use crate::support::tls::{DAY, TestCa};
 use crate::support::web::{Behaviour, Web};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::net::{SocketAddr, TcpListener};
-use std::process::Command;
 use std::thread;
 use std::time::SystemTime;
 
@@ -40,14 +39,6 @@ fn relay(listener: &TcpListener, to: &str) {
             });
         }
     }
-}
-
-fn ip(arguments: &str) {
-    let status = Command::new("ip").args(arguments.split(' ')).status();
-    assert!(
-        status.is_ok_and(|status| status.success()),
-        "ip {arguments}"
-    );
 }
 
 #[test]
