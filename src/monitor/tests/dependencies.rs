@@ -16,8 +16,7 @@ fn network() -> World {
         after("blog", "router"),
         site("router"),
     ];
-    let world = World::new(sites).running_for(120);
-    world
+    World::new(sites).running_for(120)
 }
 
 #[test]
