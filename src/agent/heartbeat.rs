@@ -120,13 +120,7 @@ mod tests {
     use std::thread::{self, JoinHandle};
 
     fn heartbeat(clock: Clock) -> HeartbeatSender {
-        let limits = Limits {
-            max_connections: 4,
-            idle_connections: 1,
-            idle_timeout: Duration::from_secs(1),
-            user_agent: "test".to_owned(),
-            ca_file: None,
-        };
+        let limits = Limits::of_tests();
         HeartbeatSender::new(Client::new(&limits).expect("a client"), clock)
     }
 

@@ -166,13 +166,7 @@ mod tests {
     const NOW: i64 = 784_111_777;
 
     fn notifier() -> Notifier {
-        let limits = Limits {
-            max_connections: 4,
-            idle_connections: 1,
-            idle_timeout: Duration::from_secs(1),
-            user_agent: "test".to_owned(),
-            ca_file: None,
-        };
+        let limits = Limits::of_tests();
         let client = Client::new(&limits).expect("a client");
         Notifier::new(client, Clock::showing(|| NOW), &[])
     }

@@ -13,13 +13,7 @@ use std::thread;
 use std::time::Instant;
 
 fn client() -> Client {
-    let limits = Limits {
-        max_connections: 4,
-        idle_connections: 1,
-        idle_timeout: Duration::from_secs(1),
-        user_agent: "test".to_owned(),
-        ca_file: None,
-    };
+    let limits = Limits::of_tests();
     Client::new(&limits).expect("a client")
 }
 

@@ -67,13 +67,7 @@ fn clock_set_after(unset: usize) -> (Clock, Arc<AtomicUsize>) {
 }
 
 fn telegram_at(scheme: &str, server: &TcpListener, clock: Clock) -> Telegram {
-    let client = Client::new(&Limits {
-        max_connections: 4,
-        idle_connections: 1,
-        idle_timeout: Duration::from_secs(1),
-        user_agent: "test".into(),
-        ca_file: None,
-    });
+    let client = Client::new(&Limits::of_tests());
     let address = server.local_addr().expect("an address");
     let settings = Settings {
         token: Secret::new("1:a"),

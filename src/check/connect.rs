@@ -72,12 +72,8 @@ impl CheckFailure {
 impl From<CheckFailure> for Outcome {
     fn from(failed: CheckFailure) -> Outcome {
         Outcome {
-            verdict: Err(failed.failure),
-            took: None,
-            phases: None,
             address: failed.address,
-            detail: None,
-            warning: None,
+            ..Outcome::new(Err(failed.failure), None)
         }
     }
 }

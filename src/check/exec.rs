@@ -50,12 +50,9 @@ fn judged(site: &Site, report: Report) -> Outcome {
         End::NotStarted(why) => Err(Failure::local(lack(&why))),
     };
     Outcome {
-        took,
-        verdict,
-        phases: None,
-        address: None,
         detail,
         warning,
+        ..Outcome::new(verdict, took)
     }
 }
 

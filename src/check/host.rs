@@ -49,12 +49,9 @@ pub(super) async fn run(site: &Site, check: &HostCheck) -> Outcome {
         Err(failure) => failure.kind == FailureKind::Limit,
     };
     Outcome {
-        took: answered.then_some(took),
-        verdict,
-        phases: None,
-        address: None,
         detail: found.detail,
         warning: found.warning,
+        ..Outcome::new(verdict, answered.then_some(took))
     }
 }
 

@@ -369,12 +369,9 @@ impl Run<'_> {
         verdict: Result<(), Failure>,
     ) -> Box<Outcome> {
         Box::new(Outcome {
-            verdict,
-            took: Some(self.deadline.start.elapsed()),
             phases: phases(final_response),
             address: self.tried,
-            detail: None,
-            warning: None,
+            ..Outcome::new(verdict, Some(self.deadline.start.elapsed()))
         })
     }
 

@@ -95,14 +95,14 @@ impl Dialogue<'_> {
             Err(_) => "localhost".to_owned(),
         };
         let name = own_name();
-        for (word, awaited, as_whom) in [
+        for (word, awaited, own_name) in [
             ("EHLO", "answer to EHLO", &literal),
             ("EHLO", "answer to EHLO", &name),
             ("HELO", "answer to HELO", &name),
         ] {
             let mut offered = word == "HELO";
             let mut look = |text: &[u8]| offered |= is_starttls(text.trim_ascii());
-            self.say(&format!("{word} {as_whom}\r\n"), awaited).await?;
+            self.say(&format!("{word} {own_name}\r\n"), awaited).await?;
             let (code, line) = self.smtp_reply(250, &mut look).await?;
             if code == 250 {
                 self.refusal = None;

@@ -34,15 +34,12 @@ pub(super) fn outcome(
     let total = deadline.start.elapsed();
     let answered = outcome.verdict.is_ok() || outcome.first_byte.is_some();
     Outcome {
-        verdict: outcome.verdict,
-        took: answered.then_some(total),
         phases: answered.then(|| Phases {
             first_byte: outcome.first_byte.unwrap_or_default(),
             total,
             ..phases
         }),
         address: Some(address.ip()),
-        detail: None,
-        warning: None,
+        ..Outcome::new(outcome.verdict, answered.then_some(total))
     }
 }

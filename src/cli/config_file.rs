@@ -27,7 +27,7 @@ pub fn add_chat(path: &Path, chat: i64) -> Result<(), String> {
     replaced.map_err(failed)
 }
 
-/// The file and its text. One that is a symbolic link is not followed: what it leads to may be anyone's.
+/// The file and its text. One that is a symbolic link is not followed: what it leads to may belong to any user.
 fn open(path: &Path) -> io::Result<(File, String)> {
     files::regular(&fs::symlink_metadata(path)?)?;
     let mut options = OpenOptions::new();

@@ -66,6 +66,19 @@ pub struct Limits {
     pub ca_file: Option<PathBuf>,
 }
 
+#[cfg(test)]
+impl Limits {
+    pub fn of_tests() -> Limits {
+        Limits {
+            max_connections: 4,
+            idle_connections: 1,
+            idle_timeout: Duration::from_secs(1),
+            user_agent: "test".to_owned(),
+            ca_file: None,
+        }
+    }
+}
+
 /// Cheap to clone; all clones are the same client. Proxies named by the environment (`http_proxy`
 /// and the like, as libcurl reads them) are used, and said so in the log.
 #[derive(Clone)]

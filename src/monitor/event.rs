@@ -120,7 +120,7 @@ pub enum Event {
     Due,
 }
 
-/// What the monitor wants done.
+/// What the agent is to do.
 #[derive(Debug)]
 pub enum Action {
     /// Check the site and report [`Event::Checked`].
@@ -131,7 +131,7 @@ pub enum Action {
         /// The last check ran into its timeout: it shares half of the permits with its like.
         hanging: bool,
     },
-    /// Make a site of what a user wants to add, by the rules of the file, and report
+    /// Make a site of what a user asked to add, by the rules of the file, and report
     /// [`Event::Examined`].
     Examine {
         id: u64,

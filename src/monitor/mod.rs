@@ -3,7 +3,7 @@
 //! No sockets, no files, no clock, no logging, and nothing from the rest of the crate: so a year
 //! passes in seconds in a test. [`Monitor`] owns the components and takes events; [`routing`] hands
 //! what one component returns to the next. The rules are in the components: [`schedule`] (when),
-//! [`judge`] and [`uplink`] (what it means), [`incident`] and [`alert`] (what chats are told),
+//! [`judge`] and [`uplink`] (what it means), [`incident`] and [`alert`] (which chats are notified of what),
 //! [`outbox`] (until it has arrived), [`bot`] and [`render`] (what users ask).
 
 pub mod alert;
@@ -22,6 +22,7 @@ pub mod site;
 pub mod time;
 pub mod uplink;
 
+use self::alert::audience::Audience;
 use self::alert::batching::Unsettled;
 use self::alert::{Alert, Alerts};
 use self::bot::Bot;
@@ -37,8 +38,11 @@ use self::outbox::send_context::SendContext;
 use self::persist::Lasting;
 use self::persist::save_schedule::SaveSchedule;
 use self::persist::snapshot::Snapshot;
+use self::render::details::SiteDetails;
 use self::render::metrics::{AgentFigures, Metrics, ProcessFigures, SiteFigures};
 use self::render::{charts, text};
+use self::routing::action_runs;
+use self::routing::notifier::Notifier;
 use self::routing::timers::Timer;
 use self::schedule::Scheduler;
 use self::site::Site;
@@ -137,25 +141,32 @@ impl Monitor {
             Event::Reported { id, report } => self.reported(now, id, &report),
             Event::Update(update) => self.update(now, update),
             Event::Bot { username } => self.bot.on_username(username),
-            Event::Notice(text) => self.notify_all(now, text),
-            Event::Mistaken { what, safe } => self.notify_of_mistakes(now, &what, &safe),
+            Event::Notice(text) => self.notifier(now).notice_to_all(text),
+            Event::Mistaken { what, safe } => self.notifier(now).mistakes(&what, &safe),
             Event::Delivered { id, delivery } => self.delivered(now, id, delivery),
             Event::DeliveredByChannel { id, delivery } => {
-                self.delivered_by_channel(now, id, delivery);
+                self.notifier(now).delivered_by_channel(id, delivery);
             }
-            Event::Ran { id, result } => self.ran(now, id, &result),
+            Event::Ran { id, result } => self.notifier(now).run_ended(id, &result),
             Event::Admitted { job } => self.admitted(now, job),
-            Event::Measured { requester, vitals } => self.answer_stats(now, &requester, &vitals),
+            Event::Measured { requester, vitals } => {
+                self.execution(now, 0).measured(&requester, &vitals);
+            }
             Event::Saved { blocks } => {
                 if let Some(id) = self.save_schedule.done(now.moment(), blocks) {
                     self.outbox.mark_stored(id);
-                    self.start_runs(now.moment(), id);
+                    self.notifier(now).start_runs(id);
                 }
-                self.answer_reports(ReportAnswer::Saved);
+                self.save_schedule
+                    .answer_reports(ReportAnswer::Saved, &mut self.actions);
             }
-            Event::SaveFailed { reason } => self.save_failed(now, &reason),
+            Event::SaveFailed { reason } => self.notifier(now).save_failed(&reason),
             Event::Probed(report) => self.probed(now, report),
-            Event::RouteUsed { route, failure } => self.route_used(now, &route, failure),
+            Event::RouteUsed { route, failure } => {
+                if let Some(text) = self.uplink.on_request(now, &route, failure) {
+                    self.notifier(now).route_changed(text);
+                }
+            }
             Event::RouteTried { route, failure } => {
                 let actions = &mut self.actions;
                 if self.uplink.on_trial(now, &route, failure, actions) {
@@ -205,7 +216,10 @@ impl Monitor {
                 let inspection = self.expiry.next_timeout(moment, &self.sites);
                 checking(dated(inspection.into_iter().chain(roots).min()))
             }
-            Timer::Remediation => checking(self.next_run(moment)),
+            Timer::Remediation => {
+                let around = action_runs::surroundings(&self.alerts, clock_set, &self.uplink);
+                checking(self.incidents.next_run(&self.sites, around, moment))
+            }
             Timer::Probe => checking(self.uplink.next_timeout(moment)),
             Timer::Route => self.uplink.next_route(moment),
             Timer::Flapping => flapping::next_timeout(&self.sites, clock_set),
@@ -218,7 +232,10 @@ impl Monitor {
             Timer::Heartbeat => self.schedule.next_beat(moment),
             Timer::Bot => self.bot.next_timeout(moment, &self.outbox),
             Timer::Keyboard => self.outbox.next_keyboard(moment),
-            Timer::Channel => self.next_channel(*now),
+            Timer::Channel => {
+                let audience = Audience::new(&self.sites, self.bot.access(), *now);
+                (self.outbox).next_channel_due(&self.alerts, &self.incidents, audience)
+            }
             Timer::Save => self.save_schedule.next_due(),
             Timer::Send => self.outbox.next_due(*now, self.unsettled(*now)),
         }
@@ -240,7 +257,7 @@ impl Monitor {
             }
             Timer::Remediation => {
                 if !self.schedule.stopping() {
-                    self.run_by_itself(*now);
+                    self.notifier(*now).request_due_runs();
                 }
             }
             Timer::Probe => {
@@ -263,18 +280,27 @@ impl Monitor {
             }
             Timer::Reminder => {
                 if self.incidents.any_open() || self.alerts.any_silence() {
-                    self.end_mutes(*now);
-                    self.remind(*now);
+                    let mut notifier = self.notifier(*now);
+                    notifier.end_mutes();
+                    notifier.remind();
                 }
             }
             Timer::Fault if self.uplink.has_fault(UplinkFault::NoConnection) => {}
             Timer::Fault => {
                 if self.alerts.next_fault().is_some_and(|due| due <= moment) {
-                    self.notify_of_faults(*now);
+                    self.notifier(*now).due_faults();
                 }
             }
-            Timer::UncleanStop if clock_set => self.notify_of_unclean_stop(*now),
-            Timer::Digest if clock_set => self.notify_of_digest(*now),
+            Timer::UncleanStop if clock_set => self.notifier(*now).unclean_stop(),
+            Timer::Digest if clock_set => {
+                let details =
+                    SiteDetails::new(&self.incidents, &self.expiry, &self.history, &self.clock);
+                let audience = Audience::new(&self.sites, self.bot.access(), *now);
+                if let Some(alerts) = self.alerts.digest_alerts(audience, details) {
+                    self.save_schedule.immediately();
+                    self.notifier(*now).queue(alerts);
+                }
+            }
             Timer::UncleanStop | Timer::Digest => {}
             Timer::Heartbeat => {
                 if self.schedule.beat(moment, sites) {
@@ -286,7 +312,7 @@ impl Monitor {
                 let context = SendContext::new(&self.incidents, sites, moment);
                 self.outbox.refresh_keyboards(&context);
             }
-            Timer::Channel => self.send_by_channels(*now),
+            Timer::Channel => self.notifier(*now).send_by_channels(),
             Timer::Save => {
                 if self
                     .save_schedule
@@ -413,6 +439,26 @@ impl Monitor {
         );
     }
 
+    fn refresh_reach(&mut self, now: Moment) {
+        let offline = self.uplink.has_fault(UplinkFault::NoConnection);
+        self.sites.refresh_reach(now, offline);
+    }
+
+    fn notifier(&mut self, now: Now) -> Notifier<'_> {
+        Notifier {
+            now,
+            clock_set: self.clock.is_set(),
+            sites: &self.sites,
+            bot: &self.bot,
+            uplink: &mut self.uplink,
+            incidents: &mut self.incidents,
+            alerts: &mut self.alerts,
+            outbox: &mut self.outbox,
+            save_schedule: &mut self.save_schedule,
+            actions: &mut self.actions,
+        }
+    }
+
     fn unsettled(&self, now: Now) -> Unsettled {
         if self.outbox.waiting_alerts() == 0 {
             return Unsettled::default();
@@ -484,8 +530,8 @@ impl Monitor {
         }
         self.expiry.plan(now, sites, schedule.jitter());
         persist::restore_uplink(snapshot, &mut self.uplink, alerts, chats, sites, now);
-        sites.refresh_reach(moment, self.uplink.has_fault(UplinkFault::NoConnection));
-        self.reconcile(moment);
+        self.refresh_reach(moment);
+        self.reconcile(now);
         self.outbox.restore(waiting);
         let (waiting, escalated) = persist::channels(snapshot, &self.incidents, now);
         let dropped = self.outbox.restore_channels(waiting, escalated);
@@ -494,7 +540,8 @@ impl Monitor {
         self.follow_moves();
         self.drop_hidden();
         for run in unknown {
-            self.tell_of_run(now, &run, "result unknown, as sitemon ended meanwhile");
+            let result = "result unknown, as sitemon ended meanwhile";
+            self.notifier(now).report_result(&run, result);
         }
         if !snapshot.clean || mutated!("every start was an accident") {
             // A job is not checked again: what it said last holds.
@@ -504,7 +551,7 @@ impl Monitor {
             self.incidents
                 .on_unclean_stop(snapshot.written, moment, down);
         }
-        // That we run is written down: the next start after a power cut must know of it.
+        // That this run has begun must be on disk, or a power cut would not show at the next start.
         self.save_schedule.immediately();
     }
 
@@ -566,7 +613,7 @@ impl Monitor {
         let merged = self.bot.merge_added(of_file, added, &self.sites);
         for (chats, text) in merged.notices {
             self.actions.log(Level::Info, text.clone());
-            self.notify_chats(now, chats, text);
+            self.notifier(now).notice(chats, text);
         }
         self.take_sites(now, merged.sites);
     }
@@ -591,10 +638,8 @@ impl Monitor {
 
     /// Puts everything in order after sites have come or gone.
     fn sites_changed(&mut self, now: Now) {
-        let moment = now.moment();
-        self.reconcile(moment);
-        self.sites
-            .refresh_reach(moment, self.uplink.has_fault(UplinkFault::NoConnection));
+        self.reconcile(now);
+        self.refresh_reach(now.moment());
         self.incidents.keep_sites(|name| self.sites.contains(name));
         self.outbox.keep_escalated(&self.incidents);
         self.save_schedule.immediately();
@@ -607,17 +652,17 @@ impl Monitor {
 
     /// Incidents and states must agree: an open incident of a site that is gone or paused ends, and a
     /// site that is down has one.
-    fn reconcile(&mut self, now: Moment) {
+    fn reconcile(&mut self, now: Now) {
         let goes_on = |w: &SiteState| w.is_down() && !w.is_paused();
         let open = self.incidents.iter_open();
         let over = open.filter(|i| !self.sites.named(i.site()).is_some_and(goes_on));
         let over: Vec<String> = over.map(|i| i.site().to_owned()).collect();
         for site in over {
-            self.close_incident(&site, now);
+            self.notifier(now).close_incident(&site);
         }
         for watched in self.sites.iter_mut() {
             if watched.is_down() && self.incidents.open_of(watched.name()).is_none() {
-                watched.reset(now);
+                watched.reset(now.moment());
                 self.alerts.on_reset(watched.name());
             }
         }

@@ -245,7 +245,7 @@ fn an_older_copy_beside_a_newer_state_is_used() {
 }
 
 #[test]
-fn a_second_run_is_kept_off_as_long_as_anybody_may_write() {
+fn a_second_run_is_kept_off_as_long_as_the_first_may_write() {
     let dir = tempfile::tempdir().expect("tempdir");
     let first = load(dir.path()).writer;
     let in_use = || matches!(State::open(dir.path()), Err(OpenError::InUse(_)));
@@ -314,7 +314,7 @@ fn a_snapshot_that_finds_the_disk_full_takes_the_room_of_the_old_one() {
 }
 
 #[test]
-fn a_journal_that_somebody_else_changed_is_not_trusted() {
+fn a_journal_that_another_process_changed_is_not_trusted() {
     let dir = tempfile::tempdir().expect("tempdir");
     let Loaded { writer, .. } = load(dir.path());
     writer.save(calm(3)).expect("saves");

@@ -4,11 +4,10 @@ use crate::support::agent::Running;
 use crate::support::bot_api::{BotApi, CHAT};
 use crate::support::clock_shim::{ClockShim, Kernel};
 use crate::support::listener::until;
-use crate::support::namespace::{Network, in_own_network};
+use crate::support::namespace::{Network, in_own_network, ip};
 use crate::support::scene::{Scene, site};
 use crate::support::tls::TestCa;
 use crate::support::web::{Behaviour, Web};
-use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
 const DAY: i64 = 86_400;
@@ -243,10 +242,6 @@ const LATE: Duration = Duration::from_secs(40);
 #[test]
 fn a_power_cut_an_old_clock_and_a_late_interface_alert_nothing() {
     in_own_network(|_| {
-        let ip = |arguments: &str| {
-            let run = Command::new("ip").args(arguments.split(' ')).status();
-            assert!(run.is_ok_and(|status| status.success()), "{arguments}");
-        };
         // After the build, so that only the state's stamp tells that the restored clock is wrong.
         let truth = 20 * DAY;
         let clocks = Clocks::valid_in(truth / DAY - 1);

@@ -4,6 +4,7 @@
 mod access;
 mod chats;
 use crate::support::agent::Running;
+use crate::support::assert_has;
 use crate::support::bot_api::{BotApi, CHAT, Photo, Sent, TOKEN};
 use crate::support::scene::{Scene, site};
 use crate::support::web::{Behaviour, Web};
@@ -16,10 +17,13 @@ const STRANGER: i64 = 555_001;
 struct Talk<'a> {
     api: &'a BotApi,
     chat: i64,
-    user: i64,
 }
 
 impl Talk<'_> {
+    fn of(api: &BotApi, chat: i64) -> Talk<'_> {
+        Talk { api, chat }
+    }
+
     fn think(&self) {
         let seconds = if self.chat > 0 { 1 } else { 3 };
         self.api.let_pass(Duration::from_secs(seconds));
@@ -30,7 +34,7 @@ impl Talk<'_> {
     fn ask(&self, command: &str, part: &str) -> Sent {
         self.think();
         let before = self.api.messages().last().map_or(0, |m| m.message_id);
-        self.api.say(self.chat, self.user, command);
+        self.api.say(self.chat, CHAT, command);
         self.api
             .wait_message(|m| m.message_id > before && m.latest().contains(part))
     }
@@ -44,7 +48,7 @@ impl Talk<'_> {
     #[track_caller]
     fn press_data(&self, message_id: i64, data: &str) -> String {
         self.think();
-        let update = self.api.press(self.chat, self.user, message_id, data);
+        let update = self.api.press(self.chat, CHAT, message_id, data);
         self.api.wait_answer(update)
     }
 
@@ -93,11 +97,7 @@ fn every_command_is_answered_within_the_limits() {
     scene.api.limit_rate(true);
     let running = scene.start();
     scene.outage();
-    let talk = Talk {
-        api: &scene.api,
-        chat: CHAT,
-        user: CHAT,
-    };
+    let talk = Talk::of(&scene.api, CHAT);
     let said = [
         ("/status", "1 down"),
         ("/list", "🟢 shop admin"),
@@ -140,11 +140,7 @@ fn every_button_of_an_alert_does_what_it_says() {
     scene.api.limit_rate(true);
     let running = scene.start();
     let alert = scene.outage();
-    let talk = Talk {
-        api: &scene.api,
-        chat: CHAT,
-        user: CHAT,
-    };
+    let talk = Talk::of(&scene.api, CHAT);
     assert_eq!(
         alert.labels(),
         ["Check now", "Acknowledge", "Mute 1 h", "Mute 1 d"]
@@ -205,11 +201,7 @@ fn the_status_leads_to_a_site_and_that_to_what_can_be_done() {
     scene.api.limit_rate(true);
     let running = scene.start();
     scene.outage();
-    let talk = Talk {
-        api: &scene.api,
-        chat: CHAT,
-        user: CHAT,
-    };
+    let talk = Talk::of(&scene.api, CHAT);
     let status = talk.ask("/status", "1 down");
     assert_eq!(status.labels()[0], "blog");
     assert_eq!(talk.press(&status, "blog"), "");
@@ -253,11 +245,7 @@ fn an_ambiguous_name_asks_back_and_the_question_becomes_the_answer() {
     let (scene, _shop) = three(BotApi::config);
     scene.api.limit_rate(true);
     let running = scene.start();
-    let talk = Talk {
-        api: &scene.api,
-        chat: CHAT,
-        user: CHAT,
-    };
+    let talk = Talk::of(&scene.api, CHAT);
     talk.ask("/check", "3 sites checked");
     for (command, answer) in [
         ("/site sho", "🟢 shop admin has been up"),
@@ -305,11 +293,7 @@ fn in_a_forum_everything_is_in_its_topic_and_presses_of_strangers_are_nothing() 
         &alert.data("Acknowledge"),
     );
     running.wait_stderr(&format!("no answer for user {STRANGER} in chat {GROUP}"));
-    let talk = Talk {
-        api: &scene.api,
-        chat: GROUP,
-        user: CHAT,
-    };
+    let talk = Talk::of(&scene.api, GROUP);
     let status = talk.ask("/status", "1 down");
     assert_eq!(status.topic, Some(42));
     assert_eq!(talk.press(&alert, "Acknowledge"), "👍 acknowledged");
@@ -358,12 +342,7 @@ fn a_check_of_many_is_one_message_whose_bar_moves_within_the_limits() {
     let running = scene.start();
     scene.api.say(CHAT, CHAT, "/check");
     let done = scene.wait_text("15 sites checked in ");
-    assert!(
-        done.latest()
-            .contains(": 12 fine, 3 failed\n❌ site 1 HTTP 503"),
-        "{}",
-        done.latest()
-    );
+    assert_has(&done.latest(), ": 12 fine, 3 failed\n❌ site 1 HTTP 503");
     assert!(
         done.text
             .starts_with("Checking 15 sites …\n░░░░░░░░░░ 0 of 15"),
@@ -390,11 +369,7 @@ fn buttons_outlive_a_restart_and_a_site_that_is_gone_is_not_another_one() {
     let (scene, shop) = three(BotApi::config);
     let first = scene.start();
     let alert = scene.outage();
-    let talk = Talk {
-        api: &scene.api,
-        chat: CHAT,
-        user: CHAT,
-    };
+    let talk = Talk::of(&scene.api, CHAT);
     let view = talk.ask("/site shop admin", "shop admin has ");
     scene.end(first);
     let config = scene.config_with(&site("shop", &shop.url("/")));

@@ -199,7 +199,7 @@ fn unix_now() -> i64 {
 
 #[test]
 #[ignore = "wants node, and npm's registry once"]
-fn the_whole_flow_with_somebody_elses_bot_api() {
+fn the_whole_flow_with_another_projects_bot_api() {
     let emulator = Emulator::start();
     let web = Web::new();
     let port = emulator.port;

@@ -3,6 +3,7 @@
 
 use crate::resources::common::at_rest;
 
+use crate::support::assert_has;
 use crate::support::listener::until;
 use crate::support::scene::Scene;
 use rustix::process::{Pid, Signal, kill_process};
@@ -79,11 +80,7 @@ fn a_plugin_is_judged_by_its_exit_code_and_its_first_line() {
     scene.ask("/history disk", "CRITICAL - password ***");
     let out = scene.sitemon.command(&["check", "disk"]);
     assert_eq!(out.code, Some(1), "{out:?}");
-    assert!(
-        out.stdout.contains("CRITICAL - password *** of <db>"),
-        "{}",
-        out.stdout
-    );
+    assert_has(&out.stdout, "CRITICAL - password *** of <db>");
     says("sleep 60");
     scene.ask("/check disk", "❌ disk plugin not done within 1s");
     says("echo 'what?' >&2; exit 77");

@@ -18,7 +18,7 @@ fn in_quiet_hours_an_alert_has_no_sound() {
 }
 
 #[test]
-fn under_maintenance_a_site_is_recorded_and_nobody_told() {
+fn under_maintenance_a_site_is_recorded_without_alerts() {
     let scene = Scene::new();
     let always = site("blog", &scene.web.url("/")) + "maintenance = \"00:00-24:00\"\n";
     scene.sitemon.rewrite(&(scene.api.config() + &always));

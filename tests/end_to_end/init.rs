@@ -3,6 +3,7 @@
 mod options_and_files;
 
 use crate::support::agent::{Running, Sitemon};
+use crate::support::assert_has;
 use crate::support::bot_api::{BOT_NAME, BotApi, CHAT, Fault, TOKEN};
 use crate::support::clock_shim::{ClockShim, Kernel};
 use crate::support::listener::Listener;
@@ -298,10 +299,7 @@ fn a_block_is_told_with_a_way_around_it() {
     ];
     let scripted = sitemon.bare_command(&given);
     assert_eq!(scripted.code, Some(3), "{scripted:?}");
-    assert!(
-        scripted.stderr.contains("Telegram looks blocked here: "),
-        "{scripted:?}"
-    );
+    assert_has(&scripted.stderr, "Telegram looks blocked here: ");
     assert_eq!(files(&sitemon, &["given"]), [""; 0]);
 }
 
@@ -338,10 +336,7 @@ fn a_clock_that_is_not_set_is_told_and_waited_for() {
     // Ctrl-D.
     dialogue.types("\u{4}");
     let shown = dialogue.ends(&api, 2);
-    assert!(
-        shown.contains("the input ended: nothing was written"),
-        "{shown}"
-    );
+    assert_has(&shown, "the input ended: nothing was written");
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! Addresses of a link with its interface (RFC 6874).
 
+use crate::kinds::{name_server, site};
 use crate::support::agent::Sitemon;
-use crate::support::namespace::in_own_network;
+use crate::support::namespace::{in_own_network, ip};
 use crate::support::tls::{DAY, TestCa};
 use crate::support::web::{Behaviour, Web};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::process::Command;
+use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::SystemTime;
 
@@ -39,35 +39,6 @@ fn relay(listener: &TcpListener, to: &str) {
             });
         }
     }
-}
-
-fn site(name: &str, url: &str, keys: &str) -> String {
-    format!("[[site]]\nname = \"{name}\"\nurl = \"{url}\"\n{keys}\n")
-}
-
-/// Answers every question with the address 192.0.2.1.
-fn name_server(at: SocketAddr) {
-    let socket = UdpSocket::bind(at).expect("a port");
-    thread::spawn(move || {
-        let mut buffer = [0; 512];
-        while let Ok((size, from)) = socket.recv_from(&mut buffer) {
-            let end = 12 + buffer[12..size].iter().position(|b| *b == 0).unwrap_or(0) + 5;
-            let mut answer = buffer[..end].to_vec();
-            answer[2] = 0x81;
-            answer[3] = 0x80;
-            answer[6..12].copy_from_slice(&[0, 1, 0, 0, 0, 0]);
-            answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1]);
-            let _ = socket.send_to(&answer, from);
-        }
-    });
-}
-
-fn ip(arguments: &str) {
-    let status = Command::new("ip").args(arguments.split(' ')).status();
-    assert!(
-        status.is_ok_and(|status| status.success()),
-        "ip {arguments}"
-    );
 }
 
 #[test]

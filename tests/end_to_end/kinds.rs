@@ -3,15 +3,16 @@
 mod causes;
 mod roots;
 use crate::support::agent::Sitemon;
+use crate::support::assert_has;
 use crate::support::scene::Scene;
 use crate::support::tls::{DAY, TestCa};
 use crate::support::web::{Behaviour, Web};
 use std::io::{Read, Write};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Greets everybody like a mail server, for as long as the test runs.
+/// Greets each client like a mail server, for as long as the test runs.
 fn greeter() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
@@ -25,9 +26,9 @@ fn greeter() -> u16 {
     port
 }
 
-/// Answers every question with the address 192.0.2.1.
-fn name_server() -> u16 {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+/// Answers every question with the address 192.0.2.1; its port.
+pub fn name_server(at: impl Into<SocketAddr>) -> u16 {
+    let socket = UdpSocket::bind(at.into()).expect("a port");
     let port = socket.local_addr().expect("bound").port();
     thread::spawn(move || {
         let mut buffer = [0; 512];
@@ -44,7 +45,7 @@ fn name_server() -> u16 {
     port
 }
 
-fn site(name: &str, url: &str, keys: &str) -> String {
+pub fn site(name: &str, url: &str, keys: &str) -> String {
     format!("[[site]]\nname = \"{name}\"\nurl = \"{url}\"\n{keys}\n")
 }
 
@@ -53,7 +54,7 @@ fn a_table_shows_what_matters_of_each_kind() {
     let ca = TestCa::new();
     let secure = Web::tls(&ca.good_for_days(40));
     let plain = Web::new().on("/", Behaviour::body(r#"{"queue":[1,2],"state":"ok"}"#));
-    let (mail, dns) = (greeter(), name_server());
+    let (mail, dns) = (greeter(), name_server(([127, 0, 0, 1], 0)));
     let sitemon = Sitemon::new("");
     let pem = ca.write_pem(sitemon.dir()).display().to_string();
     let trusted = format!("ca_file = \"{pem}\"");
@@ -131,14 +132,11 @@ fn a_site_that_is_named_is_looked_at_even_when_it_is_down() {
     sitemon.rewrite(&format!("[agent]\nstate = \"state\"\n{}", sites.concat()));
     let said = |name: &str| sitemon.command(&["check", name]).stdout;
     let both = said("broken");
-    assert!(
-        both.contains("HTTP 503, wanted 200-299  certificate ends in "),
-        "{both}"
-    );
+    assert_has(&both, "HTTP 503, wanted 200-299  certificate ends in ");
     let both = said("expired");
-    assert!(
-        both.contains("certificate expired 1 day ago  certificate ended 1 d ago"),
-        "{both}"
+    assert_has(
+        &both,
+        "certificate expired 1 day ago  certificate ended 1 d ago",
     );
     let gone = said("gone");
     assert!(
@@ -162,12 +160,7 @@ fn a_certificate_that_ends_soon_is_told_and_a_new_one_clears_it() {
     scene.sitemon.rewrite(&scene.config_with(&more));
     let running = scene.start();
     let told = scene.wait_text("🟡 shop: its certificate ends in ");
-    assert!(
-        told.text
-            .contains("(sitemon test server, by sitemon test CA)"),
-        "{}",
-        told.text
-    );
+    assert_has(&told.text, "(sitemon test server, by sitemon test CA)");
     secure.wait_requests(2);
     scene.ask("/status", "🟡 shop for ");
     let about = scene.ask("/site shop", "Certificate: ends in ");
@@ -220,7 +213,10 @@ fn a_registration_that_ends_soon_degrades_however_its_date_is_written() {
             "{bom}{{\"objectClassName\":\"domain\",\"ldhName\":\"example.org\",\"events\":[{{\"eventAction\":\"expiration\",\"eventDate\":\"{date}\"}}]}}"
         );
         let registry = Web::new().on("/domain/example.org", Behaviour::body(&body));
-        let url = format!("dns://127.0.0.1:{}/example.org", name_server());
+        let url = format!(
+            "dns://127.0.0.1:{}/example.org",
+            name_server(([127, 0, 0, 1], 0))
+        );
         let rdap = registry.url("");
         let agent = format!("[agent]\nstate = \"state\"\nrdap = \"{rdap}\"\n");
         let sitemon = Sitemon::new(&(agent + &site("name", &url, "domain = \"30d\"")));
@@ -234,7 +230,7 @@ fn a_registration_that_ends_soon_degrades_however_its_date_is_written() {
 #[test]
 fn what_could_not_be_found_out_is_shown_by_check() {
     let registry = Web::new().on("/domain/example.org", Behaviour::status(403));
-    let dns = name_server();
+    let dns = name_server(([127, 0, 0, 1], 0));
     let url = format!("dns://127.0.0.1:{dns}/example.org");
     let agent = format!(
         "[agent]\nstate = \"state\"\nrdap = \"{}\"\n",

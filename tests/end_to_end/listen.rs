@@ -1,6 +1,7 @@
 //! `[listen]`: what Prometheus gets, and what hostile clients don't.
 
 use crate::support::agent::{Running, Sitemon};
+use crate::support::assert_has;
 use crate::support::bot_api::BotApi;
 use crate::support::listener::LIMIT;
 use crate::support::scene::{Scene, keeps_the_rules, site};
@@ -103,10 +104,7 @@ fn a_site_is_up_and_down_in_both_formats() {
     assert_eq!(status(&up), "200");
     let (head, body) = up.split_once("\r\n\r\n").expect("a head");
     assert!(head.contains("Content-Type: text/plain; version=0.0.4; charset=utf-8"));
-    assert!(
-        head.contains(&format!("Content-Length: {}", body.len())),
-        "{head}"
-    );
+    assert_has(&head, &format!("Content-Length: {}", body.len()));
     assert!(!body.contains("# EOF") && body.contains("# TYPE sitemon_checks_total counter\n"));
     for part in [
         "sitemon_site_state{site=\"blog\",state=\"up\"} 1\n",
@@ -134,14 +132,8 @@ fn a_site_is_up_and_down_in_both_formats() {
         down.contains("Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8")
     );
     assert!(down.ends_with("\n# EOF\n") && down.contains("# TYPE sitemon_checks counter\n"));
-    assert!(
-        down.contains("sitemon_incident_open{site=\"blog\"} 1\n"),
-        "{down}"
-    );
-    assert!(
-        down.contains("sitemon_command_answer_seconds_count 1\n"),
-        "{down}"
-    );
+    assert_has(&down, "sitemon_incident_open{site=\"blog\"} 1\n");
+    assert_has(&down, "sitemon_command_answer_seconds_count 1\n");
     assert_eq!(status(&get(&address, "/healthz", "")), "200");
     scene.end(running);
 }
@@ -338,10 +330,7 @@ fn one_connection_serves_one_request_after_the_other() {
             stream.read_exact(&mut byte).expect("an answer");
             answer.push(char::from(byte[0]));
         }
-        assert!(
-            answer.contains("\r\nConnection: keep-alive\r\n"),
-            "{answer}"
-        );
+        assert_has(&answer, "\r\nConnection: keep-alive\r\n");
     }
     // A client that has sent all that it will is answered.
     stream
@@ -690,9 +679,9 @@ fn a_report_without_the_token_is_as_one_of_a_job_that_there_is_not() {
     assert_eq!(status(&wrong), "400");
     let bearer = "Authorization: Bearer of-metrics-alone\r\n";
     let metrics = get(&address, "/metrics", bearer);
-    assert!(
-        metrics.contains("sitemon_site_state{site=\"db / ä\",state=\"unknown\"} 1\n"),
-        "{metrics}"
+    assert_has(
+        &metrics,
+        "sitemon_site_state{site=\"db / ä\",state=\"unknown\"} 1\n",
     );
     scene.end(running);
 }

@@ -1,12 +1,12 @@
 //! A fault of this machine is never a site's: too few descriptors, and interfaces that come late.
 
 use crate::support::agent::Sitemon;
+use crate::support::assert_has;
 use crate::support::bot_api::BotApi;
-use crate::support::namespace::in_own_network;
+use crate::support::namespace::{in_own_network, ip};
 use crate::support::scene::site;
 use crate::support::web::{Behaviour, Web};
 use std::fmt::Write as _;
-use std::process::Command;
 use std::time::Duration;
 
 /// `ulimit -n` for the agent, and nothing else.
@@ -55,10 +55,6 @@ fn a_soft_limit_is_raised_to_what_the_configuration_needs() {
 #[test]
 fn sites_on_the_network_are_not_down_before_the_network_is_up() {
     in_own_network(|_| {
-        let ip = |arguments: &str| {
-            let run = Command::new("ip").args(arguments.split(' ')).status();
-            assert!(run.is_ok_and(|status| status.success()), "{arguments}");
-        };
         // Nothing but 127.0.0.1 is left.
         ip("addr flush dev lo");
         ip("addr add 127.0.0.1/8 dev lo");
@@ -94,11 +90,7 @@ fn sites_on_the_network_are_not_down_before_the_network_is_up() {
         // The interface comes; one of the two is there, and one is really gone.
         ip("addr add 10.7.0.1/24 dev lo");
         let down = api.wait_message(|m| m.latest().contains("is down"));
-        assert!(
-            down.text.contains("connection refused by 10.7.0.2"),
-            "{}",
-            down.text
-        );
+        assert_has(&down.text, "connection refused by 10.7.0.2");
         assert!(!running.stderr().contains("lan 0 is down: this machine"));
         running.terminate();
     });

@@ -1,6 +1,6 @@
 //! `[[notify]]`: alerts by HTTP to servers that take them, refuse them, hang, cut and flood.
 
-use crate::support::agent::Running;
+use crate::actions::end;
 use crate::support::bot_api::{CHAT, Fault};
 use crate::support::http::Request;
 use crate::support::listener::{locked, until};
@@ -61,12 +61,6 @@ fn scene_with(hook: &Hook, lines: &str) -> Scene {
         .sitemon
         .rewrite(&scene.config_with(&hook.table(lines)));
     scene
-}
-
-#[track_caller]
-fn end(scene: &Scene, running: Running) {
-    assert!(!running.stderr().contains("5ecret"), "{}", running.stderr());
-    scene.end(running);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! forges a line, grows without end or gives a secret away.
 
 use crate::support::agent::{Output, Sitemon};
+use crate::support::assert_has;
 use crate::support::bot_api::{BotApi, CHAT, Fault};
 use crate::support::json::{Json, object};
 use crate::support::scene::{Scene, no_token, site};
@@ -115,11 +116,7 @@ fn what_the_bot_api_says_steers_no_terminal_and_tells_no_token() {
     api.fail_always("sendMessage", Some(Fault::BadRequest(WHY)));
     let said = sitemon.command(&["-v", "say", "hello"]);
     assert_eq!(said.code, Some(3), "{said:?}");
-    assert!(
-        said.stderr
-            .contains("no  ]0;pwned /bot***/x *** WARN forged"),
-        "{said:?}"
-    );
+    assert_has(&said.stderr, "no  ]0;pwned /bot***/x *** WARN forged");
     harmless(&said.stderr);
     no_token(&api, &said.stderr);
 
@@ -225,10 +222,7 @@ fn a_site_of_the_file_has_a_name_that_can_be_seen() {
             let sitemon = Sitemon::new(&site(&name, "tcp://127.0.0.1:1"));
             let output = sitemon.command(&["config"]);
             assert_eq!(output.code, Some(2), "{output:?}");
-            assert!(
-                output.stderr.contains("`name` must not have "),
-                "{output:?}"
-            );
+            assert_has(&output.stderr, "`name` must not have ");
             harmless(&output.stderr);
         }
     }

@@ -3,6 +3,7 @@
 //! may report.
 
 use crate::support::agent::{Output, Running};
+use crate::support::assert_has;
 use crate::support::listener::until;
 use crate::support::scene::Scene;
 use std::fs;
@@ -54,9 +55,9 @@ fn a_job_that_fails_is_told_with_its_last_lines_and_its_next_success() {
     );
     let alert = scene.wait_text("🔴 backup is down: exit code 3 after ");
     let text = alert.latest();
-    assert!(
-        text.contains("ms: <no> space left (#1)\ncopying\n<no> space left\nsee the wiki"),
-        "{text}"
+    assert_has(
+        &text,
+        "ms: <no> space left (#1)\ncopying\n<no> space left\nsee the wiki",
     );
     assert_eq!(alert.labels(), ["Acknowledge", "Mute 1 h", "Mute 1 d"]);
     scene.ask("/site backup", "Last report: exit code 3 after ");

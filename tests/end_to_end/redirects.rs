@@ -1,6 +1,7 @@
 //! Where redirects may lead a check, in a network of each test's own: there are public addresses.
 
 use crate::support::agent::Sitemon;
+use crate::support::assert_has;
 use crate::support::bot_api::Sent;
 use crate::support::json::Json;
 use crate::support::lab::Lab;
@@ -153,11 +154,7 @@ fn an_alert_of_it_comes_after_the_uplink_was_asked() {
         lab.web("shop")
             .set("/", Behaviour::Redirect(inside.url("/")));
         let told = lab.wait_text("shop is down: redirected from a public address to 10.7.0.5");
-        assert!(
-            told.latest().contains("private_redirects"),
-            "{}",
-            told.latest()
-        );
+        assert_has(&told.latest(), "private_redirects");
         assert!(
             lab.asked() > asked,
             "it is not taken for a site of this network"

@@ -2,6 +2,7 @@
 //! written by a newer sitemon.
 
 use crate::support::agent::Running;
+use crate::support::assert_has;
 use crate::support::scene::Scene;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown, symlink};
@@ -22,7 +23,7 @@ fn lived() -> Scene {
 }
 
 /// Starts it as another user who may read the configuration.
-fn start_as_nobody(scene: &Scene) -> Running {
+fn start_unprivileged(scene: &Scene) -> Running {
     for path in [scene.sitemon.dir(), &scene.sitemon.config_path()] {
         chown(path, Some(NOBODY), None).expect("has to run as root");
     }
@@ -36,7 +37,7 @@ fn start_as_nobody(scene: &Scene) -> Running {
 fn what_root_left_behind_is_refused_with_the_remedy_which_helps() {
     let scene = lived();
     let dir = scene.sitemon.state_dir();
-    let running = start_as_nobody(&scene);
+    let running = start_unprivileged(&scene);
     let told = scene.wait_text("The state cannot be written (");
     let remedy = format!(
         "{0} belongs to root, but sitemon runs as nobody: chown -R nobody {0}",
@@ -47,14 +48,14 @@ fn what_root_left_behind_is_refused_with_the_remedy_which_helps() {
     scene.end(running);
 
     chown(&dir, Some(NOBODY), None).expect("root may");
-    let running = start_as_nobody(&scene);
+    let running = start_unprivileged(&scene);
     scene.wait_text("/lock belongs to root, but sitemon runs as nobody: chown -R nobody ");
     scene.end(running);
 
     let (_, command) = remedy.split_once(": ").expect("it has both");
     let done = Command::new("sh").args(["-c", command]).status();
     assert!(done.is_ok_and(|done| done.success()));
-    let running = start_as_nobody(&scene);
+    let running = start_unprivileged(&scene);
     scene.ask("/incidents", "🔴 #1 blog for ");
     scene.end(running);
     let status = scene.sitemon.command(&["status"]);
@@ -80,15 +81,11 @@ fn a_directory_of_another_user_is_not_written_to_by_root_either() {
 fn pair_is_kept_off_a_state_in_use_and_makes_nothing_in_another_users() {
     let scene = Scene::new();
     let dir = scene.sitemon.state_dir();
-    let running = start_as_nobody(&scene);
+    let running = start_unprivileged(&scene);
     scene.api.wait_calls("getUpdates", 1);
     let pair = scene.sitemon.command(&["pair"]);
     assert_eq!(pair.code, Some(2), "{}", pair.stderr);
-    assert!(
-        pair.stderr.contains("another sitemon uses "),
-        "{}",
-        pair.stderr
-    );
+    assert_has(&pair.stderr, "another sitemon uses ");
     scene.end(running);
     fs::remove_file(dir.join("lock")).expect("is there");
     let mut pair = scene.sitemon.spawn(&["pair"]);
@@ -157,20 +154,13 @@ fn a_state_of_a_newer_sitemon_is_kept_and_not_called_damaged() {
     }
     let status = scene.sitemon.command(&["status"]);
     assert_eq!(status.code, Some(2));
-    assert!(
-        status.stderr.contains("was written by a newer sitemon"),
-        "{}",
-        status.stderr
-    );
+    assert_has(&status.stderr, "was written by a newer sitemon");
     let running = scene.start();
     let told = scene
         .wait_text("The state was written by a newer sitemon")
         .text;
     scene.wait_text("The history was written by a newer sitemon");
-    assert!(
-        told.contains("snapshot.old.newer. Starting afresh."),
-        "{told}"
-    );
+    assert_has(&told, "snapshot.old.newer. Starting afresh.");
     assert_eq!(scene.count("damaged"), 0);
     scene.end(running);
     for (file, bytes) in kept {

@@ -16,7 +16,7 @@ fn has_times(running: &Running) -> bool {
 }
 
 #[test]
-fn only_the_log_of_an_agent_that_nobody_supervises_has_times() {
+fn only_the_log_of_an_agent_without_a_supervisor_has_times() {
     let web = Web::new();
     let config = site("blog", &web.url("/"));
     let alone = Sitemon::new(&config);

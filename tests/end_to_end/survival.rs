@@ -1,6 +1,7 @@
 //! What outlives a power cut, a damaged file, a second start and a new configuration.
 
 use crate::support::agent::{Running, Sitemon};
+use crate::support::assert_has;
 use crate::support::bot_api::CHAT;
 use crate::support::listener::until;
 use crate::support::scene::{Scene, keeps_the_rules, no_token, site};
@@ -236,11 +237,7 @@ fn a_second_agent_on_the_same_state_ends_with_a_sentence() {
     let running = scene.start();
     let second = scene.sitemon.command(&["run"]);
     assert_eq!(second.code, Some(2));
-    assert!(
-        second.stderr.contains("another sitemon uses "),
-        "{}",
-        second.stderr
-    );
+    assert_has(&second.stderr, "another sitemon uses ");
     no_token(&scene.api, &second.stderr);
     scene.ask("/help", "/status · ");
     scene.end(running);

@@ -55,7 +55,7 @@ impl Scene {
 const DROPPED: &str = "nobody reads the terminal: what is written to it is dropped";
 
 #[test]
-fn a_pipe_that_nobody_reads_stops_neither_the_checks_nor_the_end() {
+fn a_pipe_that_is_not_read_stops_neither_the_checks_nor_the_end() {
     let mut scene = Scene::new();
     for _ in 0..200 {
         scene.running.type_line("/help");
@@ -82,7 +82,7 @@ fn a_reader_that_reads_again_is_told_what_it_lost() {
 }
 
 #[test]
-fn an_alert_waits_until_somebody_reads() {
+fn an_alert_waits_until_the_pipe_is_read() {
     let mut scene = Scene::new();
     scene.fill();
     scene.web.set("/", Behaviour::status(503));
@@ -93,7 +93,7 @@ fn an_alert_waits_until_somebody_reads() {
 }
 
 #[test]
-fn an_alert_that_nobody_read_is_told_by_the_next_run() {
+fn an_alert_that_was_not_read_is_sent_by_the_next_run() {
     let mut scene = Scene::new();
     scene.fill();
     scene.web.set("/", Behaviour::status(503));

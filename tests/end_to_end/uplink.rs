@@ -386,7 +386,7 @@ fn a_site_that_dies_alone_behind_a_living_router_is_told() {
 }
 
 #[test]
-fn names_that_nobody_resolves_are_one_message_and_no_outage() {
+fn names_that_no_server_resolves_are_one_message_and_no_outage() {
     in_own_network(|network| {
         let lab = Lab::new()
             .named_site("blog", Network::elsewhere(10), "blog.example.net")

@@ -2,10 +2,8 @@
 //! in it.
 
 use super::bot_answer::Answer;
-use super::bot_api::{Edit, Photo, Sent};
-use super::bot_state::{
-    Params, State, bad_request, buttons, flag, get, int, message_json, read_html, unix_now,
-};
+use super::bot_api::{Edit, Photo};
+use super::bot_state::{Params, State, bad_request, buttons, get, int, message_json, read_html};
 use super::json::{Json, object};
 use std::time::Instant;
 
@@ -98,23 +96,8 @@ impl State {
         let photo = photo(params, "photo")?;
         let (html, text) = caption(params)?;
         let reply_to = self.reply_target(chat, params)?;
-        let message_id = self.new_message_id();
-        self.sent.push(Sent {
-            chat,
-            message_id,
-            text,
-            html,
-            silent: flag(params, "disable_notification"),
-            reply_to,
-            topic,
-            photo: Some(photo),
-            buttons: buttons(params),
-            edits: Vec::new(),
-            deleted: false,
-            date: unix_now(),
-            at: Instant::now(),
-        });
-        Ok(message_json(&self.sent[self.sent.len() - 1]))
+        let place = (chat, topic, reply_to);
+        Ok(self.put(params, place, (html, text), Some(photo)))
     }
 
     pub fn edit_message_media(&mut self, params: &Params) -> Result<Json, Answer> {

@@ -1,7 +1,7 @@
 //! What the fake Bot API remembers, and what its methods do with it. No sockets here.
 
 use super::bot_answer::Answer;
-use super::bot_api::{ANY, BOT_NAME, Button, Edit, Fault, Sent};
+use super::bot_api::{ANY, BOT_NAME, Button, Edit, Fault, Photo, Sent};
 use super::bot_html;
 use super::bot_limits::Limiter;
 use super::json::{Json, object};
@@ -202,6 +202,17 @@ impl State {
         let topic = self.known_topic(chat, params)?;
         let (html, text) = read_text(params)?;
         let reply_to = self.reply_target(chat, params)?;
+        Ok(self.put(params, (chat, topic, reply_to), (html, text), None))
+    }
+
+    /// A new message in a chat.
+    pub fn put(
+        &mut self,
+        params: &Params,
+        (chat, topic, reply_to): (i64, Option<i64>, Option<i64>),
+        (html, text): (String, String),
+        photo: Option<Photo>,
+    ) -> Json {
         let message_id = self.new_message_id();
         self.sent.push(Sent {
             chat,
@@ -211,14 +222,14 @@ impl State {
             silent: flag(params, "disable_notification"),
             reply_to,
             topic,
-            photo: None,
+            photo,
             buttons: buttons(params),
             edits: Vec::new(),
             deleted: false,
             date: unix_now(),
             at: Instant::now(),
         });
-        Ok(message_json(&self.sent[self.sent.len() - 1]))
+        message_json(&self.sent[self.sent.len() - 1])
     }
 
     pub fn edit_message_text(&mut self, params: &Params) -> Result<Json, Answer> {

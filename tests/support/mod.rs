@@ -27,3 +27,10 @@ pub mod scene;
 pub mod tls;
 pub mod web;
 mod web_bodies;
+
+/// The text has this part, or it is shown.
+#[track_caller]
+pub fn assert_has(text: &impl AsRef<str>, part: &str) {
+    let text = text.as_ref();
+    assert!(text.contains(part), "no {part:?} in {text:?}");
+}

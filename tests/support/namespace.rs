@@ -60,10 +60,10 @@ impl Network {
     #[track_caller]
     pub fn cut(&self, how: Cut) {
         for network in ELSEWHERE {
-            ip(&["addr", "del", network, "dev", "lo"]);
+            ip(&format!("addr del {network} dev lo"));
             if how == Cut::Silent {
                 // Sent over the loopback interface to an address that no host has: dropped.
-                ip(&["route", "add", &masked(network), "dev", "lo"]);
+                ip(&format!("route add {} dev lo", masked(network)));
             }
         }
     }
@@ -71,7 +71,7 @@ impl Network {
     #[track_caller]
     pub fn mend(&self) {
         for network in ELSEWHERE {
-            ip(&["addr", "add", network, "dev", "lo"]);
+            ip(&format!("addr add {network} dev lo"));
             // There is none after `Cut::Unreachable`.
             let _ = try_ip(&["route", "del", &masked(network), "dev", "lo"]);
         }
@@ -80,19 +80,19 @@ impl Network {
     /// Makes `address` ours again while the line is cut.
     #[track_caller]
     pub fn add(&self, address: Ipv4Addr) {
-        ip(&["addr", "add", &format!("{address}/32"), "dev", "lo"]);
+        ip(&format!("addr add {address}/32 dev lo"));
     }
 
     /// Makes packets to `address`, which is none of ours, vanish; otherwise there is no route.
     #[track_caller]
     pub fn silence(&self, address: Ipv4Addr) {
-        ip(&["route", "add", &format!("{address}/32"), "dev", "lo"]);
+        ip(&format!("route add {address}/32 dev lo"));
     }
 
     /// Undoes [`Network::add`].
     #[track_caller]
     pub fn remove(&self, address: Ipv4Addr) {
-        ip(&["addr", "del", &format!("{address}/32"), "dev", "lo"]);
+        ip(&format!("addr del {address}/32 dev lo"));
     }
 
     /// From now on the host name `name` is site `n` beyond the line.
@@ -128,9 +128,9 @@ impl Network {
         let network = Network {
             etc: tempfile::tempdir().expect("a temporary directory"),
         };
-        ip(&["link", "set", "lo", "up"]);
+        ip("link set lo up");
         for address in ELSEWHERE.iter().chain(&HERE) {
-            ip(&["addr", "add", address, "dev", "lo"]);
+            ip(&format!("addr add {address} dev lo"));
         }
         // Of the machine's own files a name service could be reached over a socket in the file system.
         let resolver = Network::resolver();
@@ -196,9 +196,10 @@ fn masked(network: &str) -> String {
     }
 }
 
+/// Runs `ip` with these arguments.
 #[track_caller]
-fn ip(arguments: &[&str]) {
-    run(Command::new("ip").args(arguments));
+pub fn ip(arguments: &str) {
+    run(Command::new("ip").args(arguments.split(' ')));
 }
 
 fn try_ip(arguments: &[&str]) -> std::io::Result<std::process::Output> {

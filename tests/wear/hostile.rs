@@ -197,7 +197,7 @@ fn sites_that_are_slow_now_and_then() {
 
 #[test]
 #[ignore = "minutes"]
-fn sites_that_nobody_is_told_of() {
+fn sites_without_chats() {
     let mut muted = Scene::of(ten(), |asked| up_if(asked.nth % 2 == 0, asked));
     muted.first = Some("/mute all 2d");
     a_day_of(muted);

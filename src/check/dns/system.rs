@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_system_says_whom_to_ask() {
+    fn the_system_says_which_servers_to_ask() {
         let all = |text: &str| -> Vec<String> {
             let all = resolvers(text.as_bytes());
             all.iter().map(SocketAddr::to_string).collect()

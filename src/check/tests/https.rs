@@ -96,45 +96,48 @@ fn told(config: Arc<ServerConfig>, ca: &Ca) -> (FailureKind, String) {
     (kind, detail.to_owned())
 }
 
-#[test]
-fn a_certificate_that_is_not_accepted_is_told_with_dates_and_names() {
-    let ca = Ca::new();
+/// Certificates that are not accepted where `ca` is trusted, and why.
+pub(super) fn rejected(ca: &Ca) -> Vec<(Arc<ServerConfig>, FailureKind, &'static str)> {
+    use FailureKind::{Tls, Untrusted};
     let now = SystemTime::now();
     let expired = ca.config(|p| {
         p.not_before = (now - 90 * DAY).into();
         p.not_after = (now - 3 * DAY).into();
     });
-    let early = ca.config(|p| p.not_before = (now + 2 * DAY + DAY / 2).into());
+    // What a captive portal shows.
     let other = ca.config(|p| {
         p.subject_alt_names = vec![rcgen::SanType::DnsName(
             "other.example".try_into().expect("a name"),
         )];
     });
-    let client_only =
-        ca.config(|p| p.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth]);
+    let other_name = "certificate is for other.example, not for 127.0.0.1";
     let stranger = Ca::new().config(|_| {});
     let key = KeyPair::generate().expect("a key");
     let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
     let own = params.self_signed(&key).expect("a certificate");
     let own = config(vec![own.der().clone()], &key);
-    use FailureKind::{Tls, Untrusted};
-    for (config, kind, detail) in [
+    let unknown = "certificate not trusted (unknown issuer)";
+    vec![
         (expired, Tls, "certificate expired 3 days ago"),
+        (other, Untrusted, other_name),
+        (stranger, Untrusted, unknown),
+        (own, Untrusted, "self-signed certificate"),
+    ]
+}
+
+#[test]
+fn a_certificate_that_is_not_accepted_is_told_with_dates_and_names() {
+    use FailureKind::Tls;
+    let ca = Ca::new();
+    let now = SystemTime::now();
+    let early = ca.config(|p| p.not_before = (now + 2 * DAY + DAY / 2).into());
+    let client_only =
+        ca.config(|p| p.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth]);
+    let more = [
         (early, Tls, "certificate not yet valid, starts in 2 days"),
         (client_only, Tls, "certificate is not for a server"),
-        // What a captive portal shows.
-        (
-            other,
-            Untrusted,
-            "certificate is for other.example, not for 127.0.0.1",
-        ),
-        (
-            stranger,
-            Untrusted,
-            "certificate not trusted (unknown issuer)",
-        ),
-        (own, Untrusted, "self-signed certificate"),
-    ] {
+    ];
+    for (config, kind, detail) in rejected(&ca).into_iter().chain(more) {
         assert_eq!(told(config, &ca), (kind, detail.to_owned()));
     }
 }

@@ -126,7 +126,7 @@ fn a_learnt_root_never_makes_up_for_a_bad_certificate() {
 }
 
 #[test]
-fn nothing_is_learnt_of_what_nobody_verified() {
+fn nothing_is_learnt_of_what_was_not_verified() {
     let ca = Ca::new();
     let mut mail = Mail::new(&[&ca]);
     let Check::Tls(check) = &mut mail.site.check else {

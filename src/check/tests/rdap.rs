@@ -341,7 +341,7 @@ fn a_registry_that_stays_silent_costs_one_deadline() {
 }
 
 #[test]
-fn what_nobody_registers_is_asked_of_nobody() {
+fn a_name_without_a_registry_is_not_asked_for() {
     let registry = Registry::new(|_| domain("example.org"));
     let told = |host: &str| cause(registry.look(host)).1;
     assert_eq!(told("192.0.2.1"), "an address has no registration");

@@ -1,6 +1,6 @@
 //! TLS checks: what is trusted, what is said under TLS, and servers that do it wrong.
 
-use super::https::{Ca, DAY, bundle, config};
+use super::https::{Ca, bundle, config, rejected};
 use super::server::Server;
 use super::tcp::{saying, wait};
 use super::*;
@@ -10,7 +10,6 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
 use tempfile::TempDir;
 
 pub(super) fn tls_check(address: SocketAddr) -> TlsCheck {
@@ -190,37 +189,8 @@ fn session_tickets_are_passed_over_and_a_flood_of_them_is_refused() {
 
 #[test]
 fn a_certificate_that_is_not_accepted_is_told_as_for_https() {
-    use FailureKind::{Tls, Untrusted};
     let ca = Ca::new();
-    let now = SystemTime::now();
-    let expired = ca.config(|p| {
-        p.not_before = (now - 90 * DAY).into();
-        p.not_after = (now - 3 * DAY).into();
-    });
-    let other = ca.config(|p| {
-        p.subject_alt_names = vec![rcgen::SanType::DnsName(
-            "other.example".try_into().expect("a name"),
-        )];
-    });
-    let stranger = Ca::new().config(|_| {});
-    let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
-    let own = params.self_signed(&key).expect("a certificate");
-    let own = config(vec![own.der().clone()], &key);
-    for (config, kind, detail) in [
-        (expired, Tls, "certificate expired 3 days ago"),
-        (
-            other,
-            Untrusted,
-            "certificate is for other.example, not for 127.0.0.1",
-        ),
-        (
-            stranger,
-            Untrusted,
-            "certificate not trusted (unknown issuer)",
-        ),
-        (own, Untrusted, "self-signed certificate"),
-    ] {
+    for (config, kind, detail) in rejected(&ca) {
         let server = greeting(config, b"220 hello");
         let outcome = check(&server, Some(&ca), |_| {});
         assert_eq!(failure(&outcome), (kind, detail));

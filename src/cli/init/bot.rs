@@ -8,7 +8,7 @@ use crate::chat::telegram::{ApiError, Me, Telegram};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::Client;
-use crate::monitor::alert::{self, Alert, Notification};
+use crate::monitor::alert::{Alert, Notification, words};
 use crate::monitor::outbox::callback_data::{AlertButton, DAY, HOUR};
 use crate::monitor::outbox::message::{Delivery, Message};
 use crate::monitor::site::printable::{self, NAME};
@@ -114,7 +114,7 @@ impl Bot {
             stored: true,
             by_channels: Default::default(),
         };
-        let composed = alert::compose(&[&alert], now, &|_| false);
+        let composed = words::compose(&[&alert], now, &|_| false);
         let lines: Vec<String> = composed.lines.into_iter().map(|(line, _)| line).collect();
         let row = |buttons: [AlertButton; 2]| buttons.map(|b| b.button(&[NONE])).to_vec();
         let message = Message {

@@ -197,7 +197,7 @@ fn no_output_shows_where_and_what_a_channel_sends() {
 }
 
 #[test]
-fn what_helps_nobody_is_warned_about() {
+fn a_channel_that_can_have_no_alert_is_warned_about() {
     let warnings = sound(&channel(
         "name = 'a'\nurl = 'http://h.example/'\nwhen = 'telegram fails 5m'",
     ))

@@ -1,7 +1,7 @@
 //! The daily summary: yesterday in five lines, once a day at a local time, for each chat that
 //! gets the alerts of a site.
 
-use crate::monitor::alert::notifications::{Audience, NewAlert, by_words};
+use crate::monitor::alert::audience::{Audience, NewAlert, by_words};
 use crate::monitor::alert::{Alerts, Notification};
 use crate::monitor::expiry::{Subject, Watch, left_text};
 use crate::monitor::history::Share;
@@ -46,7 +46,7 @@ impl Digest {
             return false;
         };
         let past = now.wall >= due;
-        // A clock that was set back must not silence the days until it has caught up.
+        // After the clock was set back, a date that lies ahead counts as today: no day goes without one.
         let sent = match self.sent {
             Some(sent) => sent.min(today),
             None => today - i64::from(!past),

@@ -1,6 +1,7 @@
 //! Many sites with the same notification are one line.
 
-use crate::monitor::alert::{Alert, Notification, merged, when};
+use crate::monitor::alert::words::{merged, when};
+use crate::monitor::alert::{Alert, Notification};
 use crate::monitor::render::text::{escape, units};
 use crate::monitor::time::Now;
 use crate::monitor::time::text::lasting;

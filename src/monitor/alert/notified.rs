@@ -1,6 +1,6 @@
 //! Which chats were notified of what goes on: its end is for these chats alone.
 
-use crate::monitor::alert::notifications::NewAlert;
+use crate::monitor::alert::audience::NewAlert;
 use crate::monitor::alert::{Alert, Alerts, Notification};
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::site::access::rename;
@@ -128,7 +128,7 @@ impl Alerts {
         self.notified.remove(&Topic::Slow(name.to_owned()))
     }
 
-    /// The site became slow in silence, and no alert was made of that yet.
+    /// The site became slow under a mute or maintenance, and no alert was made of that yet.
     pub fn is_slow_in_silence(&self, name: &str) -> bool {
         self.slow_in_silence.contains(name)
     }

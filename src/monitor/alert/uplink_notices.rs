@@ -23,11 +23,6 @@ impl Alerts {
         due.min().map(|at| self.after_mute(at))
     }
 
-    /// Then, or when not everything is muted any more.
-    pub fn after_mute(&self, at: Moment) -> Moment {
-        self.muted_until.map_or(at, |until| until.max(at))
-    }
-
     /// Faults that these chats are to be notified of now.
     pub fn take_due_faults(&mut self, chats: &[i64], now: Moment) -> Vec<UplinkFault> {
         if self.all_muted(now) {

@@ -66,7 +66,7 @@ pub(crate) struct TrialEnd {
 pub(crate) struct Merged {
     /// The sites of the file, and those that were added behind them.
     pub sites: Vec<Arc<Site>>,
-    /// What chats should know of added sites.
+    /// Notices of added sites, each with its chats.
     pub notices: Vec<(Vec<i64>, String)>,
 }
 
@@ -76,7 +76,7 @@ impl AddedSites {
         &self.records
     }
 
-    /// Has a site examined that a user wants to add; the refusal if that is not possible.
+    /// Has a site examined that a user asked to add; the refusal if that is not possible.
     pub(crate) fn request(
         &mut self,
         requester: &Requester,

@@ -2,10 +2,11 @@
 
 use crate::monitor::Action;
 use crate::monitor::bot::command::{self, Command};
-use crate::monitor::bot::commands::{AlertNote, Execution, Order, View};
+use crate::monitor::bot::commands::{Execution, Order, View};
 use crate::monitor::bot::stale_commands::is_stale;
 use crate::monitor::incident::Acknowledged;
 use crate::monitor::outbox::Reply;
+use crate::monitor::outbox::alert_notes::AlertNote;
 use crate::monitor::outbox::callback_data::{AlertButton, CallbackData};
 use crate::monitor::outbox::message::{CallbackAnswer, Press};
 use crate::monitor::outbox::send_context::SendContext;

@@ -1,4 +1,4 @@
-//! `/check` commands: at most `commands` at once, the others wait their turn and are told their
+//! `/check` commands: at most `commands` at once, the others wait and get their
 //! place; the same asked twice is one.
 
 use crate::monitor::render::text::{MESSAGE_UNITS, bold, count, escape, units};
@@ -238,11 +238,7 @@ mod tests {
     use super::*;
 
     fn now(secs: u64) -> Now {
-        Now {
-            uptime: Duration::from_secs(secs),
-            wall: 0,
-            zone: crate::monitor::time::zone::Zone::UTC,
-        }
+        Now::utc(Duration::from_secs(secs), 0)
     }
 
     #[test]

@@ -244,7 +244,7 @@ impl Bot {
 }
 
 impl Job {
-    /// One more chat waits for the result and is told `text` now.
+    /// One more chat waits for the result and gets `text` now.
     fn listen(&mut self, now: Moment, requester: &Requester, text: String, outbox: &mut Outbox) {
         let listener = WaitingChat {
             chat: requester.chat,

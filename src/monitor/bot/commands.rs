@@ -8,9 +8,11 @@ use crate::monitor::bot::{Bot, ReplyContent, views};
 use crate::monitor::incident::remediation::Asked;
 use crate::monitor::incident::{Acknowledged, Incident};
 use crate::monitor::outbox::Outbox;
-use crate::monitor::outbox::message::{CONSOLE, Content, Incoming, Press, Requester, Update};
+use crate::monitor::outbox::alert_notes::AlertNote;
+use crate::monitor::outbox::message::{CONSOLE, Content, Incoming, Requester, Update};
 use crate::monitor::render::details::SiteDetails;
 use crate::monitor::render::replies;
+use crate::monitor::render::stats::Vitals;
 use crate::monitor::render::text::{bold, count, escape, named};
 use crate::monitor::schedule::Scheduler;
 use crate::monitor::site::table::Sites;
@@ -85,28 +87,6 @@ pub(crate) enum Order {
         site: usize,
         note: String,
     },
-}
-
-/// Alerts say what was done about their incidents.
-#[derive(Debug)]
-pub(crate) struct AlertNote {
-    /// The chat in which it was done: its alerts get the note.
-    pub chat: i64,
-    /// A line of HTML.
-    pub text: String,
-    /// The press of the alert's button that did it, and those of its incidents that the chat may know
-    /// of.
-    pub press: Option<(Press, Vec<u32>)>,
-}
-
-impl AlertNote {
-    fn typed(requester: &Requester, done: &str) -> AlertNote {
-        AlertNote {
-            chat: requester.chat,
-            text: format!("{done}{}", replies::by(&requester.name)),
-            press: None,
-        }
-    }
 }
 
 /// An update at work: what it reads, and what comes of it.
@@ -222,10 +202,16 @@ impl Execution<'_> {
         self.answer(&requester, Some(html.into()));
     }
 
-    pub(super) fn answer(&mut self, requester: &Requester, content: Option<ReplyContent>) {
+    pub(crate) fn answer(&mut self, requester: &Requester, content: Option<ReplyContent>) {
         if let Some(content) = content {
             content.send(self.view.now.moment(), requester, self.outbox);
         }
+    }
+
+    /// The figures for `/stats`.
+    pub(crate) fn measured(&mut self, requester: &Requester, vitals: &Vitals) {
+        let html = views::stats(self.view, self.outbox, requester.chat, vitals);
+        self.answer(requester, Some(html.into()));
     }
 
     /// Does it, and gives the answer unless that comes later.
@@ -263,8 +249,7 @@ impl Execution<'_> {
             }
             Command::Site { name } => {
                 let at = visible.one(name)?;
-                let schedule = view.schedule;
-                return Ok(Some(about_site(sites, at, chat, schedule, details, now)));
+                return Ok(Some(about_site(view, at, chat)));
             }
             Command::History { name } => replies::history(&sites[visible.one(name)?], now),
             Command::Incidents { name: None } => {
@@ -464,16 +449,9 @@ impl Execution<'_> {
 }
 
 /// One site in detail, for a chat that may see it.
-pub(crate) fn about_site(
-    sites: &Sites,
-    at: usize,
-    chat: i64,
-    schedule: &Scheduler,
-    details: SiteDetails,
-    now: Now,
-) -> ReplyContent {
-    let due = schedule.due_at(at);
-    views::site(VisibleSites { sites, chat }, at, due, details, now)
+pub(crate) fn about_site(view: View, at: usize, chat: i64) -> ReplyContent {
+    let due = view.schedule.due_at(at);
+    views::site(view.visible_to(chat), at, due, view.details, view.now)
 }
 
 /// Names that one answer lists.

@@ -25,7 +25,7 @@ pub(crate) fn is_stale(now: Now, waited: Duration, date: i64) -> bool {
     long && now.wall.saturating_sub(date) > STALE_AFTER
 }
 
-/// Commands that came too late to be carried out: the chat is told once which.
+/// Commands that came too late to be carried out: one reply to the chat lists them.
 #[derive(Debug, Default)]
 pub(crate) struct StaleCommands {
     /// By chat: when to tell, and the lines.

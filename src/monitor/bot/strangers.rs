@@ -13,7 +13,7 @@ use std::time::Duration;
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Strangers that are remembered as named or counted; one of them alone makes no further line.
 const MAX_KNOWN: usize = 64;
-/// Chats that are told apart while they are counted.
+/// Chats that are counted one by one.
 const CHATS: usize = 1000;
 
 /// Chat, and user where there is one.

@@ -2,12 +2,15 @@
 
 use crate::monitor::bot::ReplyContent;
 use crate::monitor::bot::command::COMMANDS;
+use crate::monitor::bot::commands::View;
 use crate::monitor::bot::name_resolution::VisibleSites;
 use crate::monitor::history::Span;
 use crate::monitor::history::recording::Recorder;
 use crate::monitor::incident::Incidents;
+use crate::monitor::outbox::Outbox;
 use crate::monitor::outbox::callback_data::{self, CallbackData, MOST_SITES, key};
 use crate::monitor::render::details::SiteDetails;
+use crate::monitor::render::stats::{self, Tally, Vitals};
 use crate::monitor::render::text::escape;
 use crate::monitor::render::{charts, replies};
 use crate::monitor::site::state::SiteState;
@@ -117,6 +120,32 @@ pub fn chart_of_many(
         buttons: Vec::new(),
         picture: Some(Arc::new(picture)),
     }
+}
+
+/// The answer to `/stats`, of what the chat may see.
+pub fn stats(view: View, outbox: &Outbox, chat: i64, vitals: &Vitals) -> String {
+    let visible = view.sites.visible(chat);
+    let all = visible.len() == view.sites.len();
+    let history = view.details.history;
+    let checks = visible.iter().map(|&at| view.sites[at].checks());
+    let waiting = outbox.alerts().filter(|a| a.chats.contains(&chat));
+    let tally = Tally {
+        sites: visible.len(),
+        checks: if all { history.checks() } else { checks.sum() },
+        late: view.schedule.round_counts(),
+        internal_errors: history.internal_errors(),
+        excused: view.uplink.excused_checks(),
+        alerts_waiting: match all {
+            true => outbox.waiting_alerts(),
+            false => waiting.count(),
+        },
+    };
+    let channels = if all {
+        outbox.channel_lines()
+    } else {
+        Vec::new()
+    };
+    stats::render(vitals, tally, &channels)
 }
 
 /// The commands, one a line.

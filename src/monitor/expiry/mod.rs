@@ -192,7 +192,7 @@ pub struct Inspections {
     roots: Roots,
 }
 
-/// How early the site's alerts want to know; `None`: not at all.
+/// How long before the end the site has an alert; `None`: it has none.
 fn warn_of(site: &Site, subject: Subject) -> Option<Duration> {
     match subject {
         Subject::Certificate => site.cert,

@@ -15,7 +15,7 @@ const BELIEVED_AFTER: Duration = Duration::from_secs(600);
 /// Seconds that a clock may go back without being asked about.
 const TOLERATED_STEP_BACK: i64 = 120;
 
-/// Keeps the histories of all sites, and knows what of them is written.
+/// The histories of all sites, and which of their hours are written.
 #[derive(Debug, Default)]
 pub struct Recorder {
     histories: BySite<History>,
@@ -150,7 +150,7 @@ impl Recorder {
         }
     }
 
-    /// Before something is told of the history: it goes on until now.
+    /// Before the history is shown: it goes on until now.
     pub fn bring_up_to_date(&mut self, now: Now, clock_set: bool, sites: &Sites) {
         if clock_set && self.known_until.is_some() && self.behind.is_none() {
             self.note_all(now.wall, sites);

@@ -23,7 +23,7 @@ impl Span {
         Span::Month,
         Span::Quarter,
     ];
-    /// Those that percentages are told of.
+    /// Those that percentages are shown for.
     pub const UPTIME: [Span; 4] = [Span::Day, Span::Week, Span::Month, Span::Quarter];
 
     /// As users write it, and as buttons carry it.

@@ -15,7 +15,7 @@ fn a_site_has_its_size_from_the_first_minute_on() {
 }
 
 #[test]
-fn an_outage_counts_and_time_that_nobody_watched_does_not() {
+fn an_outage_counts_and_time_without_checks_does_not() {
     let mut history = History::new(START);
     history.note(START + 7, Kind::Up);
     history.note(START + HOUR, Kind::Down);

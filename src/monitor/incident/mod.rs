@@ -352,11 +352,7 @@ mod tests {
         let all = |_| true;
         let ended = incidents.close("blog", Moment(4_000), all);
         let ended = ended.expect("was open");
-        let later = Now {
-            uptime: Duration::from_secs(99),
-            wall: 0,
-            zone: crate::monitor::time::zone::Zone::UTC,
-        };
+        let later = Now::utc(Duration::from_secs(99), 0);
         assert_eq!(ended.length(later), Duration::from_secs(3));
         assert_eq!(incidents.close("blog", Moment(5_000), all), None);
     }

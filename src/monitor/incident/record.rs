@@ -93,11 +93,7 @@ mod tests {
     use super::*;
     use crate::monitor::time::Moment;
 
-    const NOW: Now = Now {
-        uptime: Duration::from_secs(1000),
-        wall: 1_800_000_000,
-        zone: crate::monitor::time::zone::Zone::UTC,
-    };
+    const NOW: Now = Now::utc(Duration::from_secs(1000), 1_800_000_000);
 
     #[test]
     fn an_incident_survives_the_way_through_json() {

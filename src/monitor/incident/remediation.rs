@@ -66,7 +66,7 @@ impl Remediation {
     }
 }
 
-/// What is to be run, and what it is told of the outage. Texts are empty where there is none.
+/// What is to be run, and the placeholders of the outage. Texts are empty where there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunRequest {
     pub action: String,
@@ -79,7 +79,7 @@ pub struct RunRequest {
     pub asked: Option<Asked>,
 }
 
-/// The user who confirmed a run, and where its result is told.
+/// The user who confirmed a run, and where its result is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     pub chat: i64,
@@ -368,6 +368,12 @@ impl Incidents {
             });
         }
         due
+    }
+
+    /// When one of [`Incidents::due_runs`] is due that is not yet.
+    pub fn next_run(&self, sites: &Sites, around: Surroundings, now: Moment) -> Option<Moment> {
+        let due = self.due_runs(sites, around).into_iter().map(|run| run.at);
+        due.filter(|at| *at > now).min()
     }
 
     fn due_offline(

@@ -1,4 +1,4 @@
-//! Many sites fail at once: the others are checked soon, so that one message can tell of all.
+//! Many sites fail at once: the others are checked soon, so that one message can name all.
 
 use crate::monitor::judge::Judging;
 use crate::monitor::site::suppression::UplinkFault;

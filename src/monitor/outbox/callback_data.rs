@@ -15,7 +15,7 @@ const ROW: usize = 32;
 /// Hexadecimal digits for the incidents behind the first one: four each.
 const DIGITS: usize = 48;
 
-/// What a pressed button wants.
+/// What a pressed button is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallbackData {
     /// A line of a command; its answer takes the place of the question.
@@ -235,10 +235,10 @@ mod tests {
     fn a_button_brings_back_what_it_was_made_of() {
         let hundred: Vec<u32> = (4_294_960_000..4_294_960_100).collect();
         for numbers in [vec![12], vec![12, 13, 15], hundred, vec![1, 193]] {
-            let wish = CallbackData::Alert(AlertButton::Mute(DAY), numbers);
-            let data = wish.data();
+            let press = CallbackData::Alert(AlertButton::Mute(DAY), numbers);
+            let data = press.data();
             assert!(data.len() <= 64, "{data}");
-            assert_eq!(CallbackData::read(&data), Some(wish));
+            assert_eq!(CallbackData::read(&data), Some(press));
         }
         let far = CallbackData::Alert(AlertButton::Check, vec![1, 5000]).data();
         assert_eq!(
@@ -293,9 +293,9 @@ mod tests {
         #[test]
         fn incidents_close_together_all_come_back(first in 1..u32::MAX - 200, more in prop::collection::btree_set(1..190_u32, 0..100)) {
             let numbers: Vec<u32> = [0].into_iter().chain(more).map(|n| first + n).collect();
-            let wish = CallbackData::Alert(AlertButton::Acknowledge, numbers);
-            prop_assert!(wish.data().len() <= 64);
-            prop_assert_eq!(CallbackData::read(&wish.data()), Some(wish));
+            let press = CallbackData::Alert(AlertButton::Acknowledge, numbers);
+            prop_assert!(press.data().len() <= 64);
+            prop_assert_eq!(CallbackData::read(&press.data()), Some(press));
         }
     }
 }

@@ -4,6 +4,7 @@
 //! snapshot. One alert message, one answer and one edit are under way for a chat at most, so order is
 //! kept.
 
+pub(crate) mod alert_notes;
 pub(crate) mod backoff;
 pub(crate) mod callback_data;
 pub mod channels;
@@ -568,7 +569,7 @@ impl Outbox {
     }
 
     /// The group `from` became `to`: it needs nothing that was delivered, or waits, under its new id.
-    /// Of notices of one moment it is not known whether they tell of the same.
+    /// Of notices of one moment it is not known whether they are of the same event.
     pub(crate) fn drop_delivered(&mut self, from: i64, to: i64) {
         let notice = |a: &Alert| matches!(a.notification, Notification::Notice { .. });
         let waiting = self.alerts.iter().filter(|a| a.chats.contains(&to));

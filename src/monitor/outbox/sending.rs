@@ -2,7 +2,8 @@
 //! under way for a chat.
 
 use crate::monitor::alert::batching::{Unsettled, hold_until};
-use crate::monitor::alert::{Alert, ComposedAlert, Notification, compose, first_message};
+use crate::monitor::alert::words::{ComposedAlert, compose, first_message};
+use crate::monitor::alert::{Alert, Notification};
 use crate::monitor::outbox::message::{CONSOLE, Message};
 use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::outbox::{

@@ -8,11 +8,7 @@ use proptest::prelude::*;
 use std::sync::LazyLock;
 
 fn at(ms: u64) -> Now {
-    Now {
-        uptime: Duration::from_millis(ms),
-        wall: 0,
-        zone: crate::monitor::time::zone::Zone::UTC,
-    }
+    Now::utc(Duration::from_millis(ms), 0)
 }
 
 fn no_context() -> SendContext<'static> {

@@ -6,7 +6,9 @@
 
 use crate::monitor::persist::write_budget::{Allowance, Spending};
 use crate::monitor::site::flapping::ChangeNotice;
+use crate::monitor::site::report::ReportAnswer;
 use crate::monitor::time::Moment;
+use crate::monitor::{Action, Actions};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -78,9 +80,11 @@ impl SaveSchedule {
         self.reports.0.push(id);
     }
 
-    /// The reports of the save that has ended.
-    pub fn take_reports(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.reports.1)
+    /// Answers the reports of the save that has ended, well or not.
+    pub fn answer_reports(&mut self, answer: ReportAnswer, actions: &mut Actions) {
+        for id in self.reports.1.drain(..) {
+            actions.push(Action::AnswerReport { id, answer });
+        }
     }
 
     /// What no alert was made of, or can be done again.

@@ -78,7 +78,7 @@ pub struct SiteRecord {
     /// The chats that these two alerts were made for; none in a state of an earlier version.
     pub flapping_chats: Option<Vec<i64>>,
     pub slow_chats: Option<Vec<i64>>,
-    /// It became slow in silence.
+    /// It became slow under a mute or maintenance, and no alert was made of that yet.
     pub slow_untold: Option<bool>,
     pub expiry: Vec<ExpiryRecord>,
     /// Of a `push:` site.
@@ -339,11 +339,7 @@ mod tests {
     use super::*;
     use crate::monitor::time::Moment;
 
-    const NOW: Now = Now {
-        uptime: Duration::from_secs(1000),
-        wall: 1_800_000_000,
-        zone: crate::monitor::time::zone::Zone::UTC,
-    };
+    const NOW: Now = Now::utc(Duration::from_secs(1000), 1_800_000_000);
 
     #[test]
     fn every_kind_of_alert_survives_the_way_through_json() {

@@ -3,13 +3,30 @@
 use crate::monitor::expiry::Inspections;
 use crate::monitor::history::recording::Recorder;
 use crate::monitor::incident::Incidents;
+use crate::monitor::time::Clock;
 
-/// The components that know more of a site than its state.
+/// The components that have more of a site than its state.
 #[derive(Clone, Copy)]
 pub struct SiteDetails<'a> {
     pub incidents: &'a Incidents,
     pub expiry: &'a Inspections,
     pub history: &'a Recorder,
-    /// The wall clock is believed: times of the day may be told.
+    /// The wall clock is believed: times of the day may be shown.
     pub dated: bool,
+}
+
+impl<'a> SiteDetails<'a> {
+    pub fn new(
+        incidents: &'a Incidents,
+        expiry: &'a Inspections,
+        history: &'a Recorder,
+        clock: &Clock,
+    ) -> SiteDetails<'a> {
+        SiteDetails {
+            incidents,
+            expiry,
+            history,
+            dated: clock.is_set(),
+        }
+    }
 }

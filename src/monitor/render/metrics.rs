@@ -65,7 +65,7 @@ pub struct ProcessFigures {
     pub answers: AnswerHistogram,
 }
 
-/// Figures of the agent that the core knows.
+/// Figures of the agent that the core has.
 #[derive(Clone, Debug)]
 pub struct AgentFigures {
     pub uplink_up: bool,

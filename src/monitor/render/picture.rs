@@ -1,4 +1,4 @@
-//! Pictures as the core knows them: what is to be seen, not how it is drawn.
+//! The data of pictures; `chart` draws them.
 
 use crate::monitor::history::Part;
 use crate::monitor::time::text::date;

@@ -53,7 +53,7 @@ impl MachineFigures {
     }
 }
 
-/// Figures that the core knows.
+/// Figures of the core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub sites: usize,

@@ -2,17 +2,18 @@
 //! uplink and expiry, and what these return to incidents, alerts and the writer.
 
 use crate::monitor::alert::Notification;
-use crate::monitor::alert::notifications::{Audience, NewAlert};
 use crate::monitor::alert::root_notices::{by_chat, root_text};
 use crate::monitor::bot::check_jobs::JobResult;
 use crate::monitor::expiry::{ExpiryEvent, Subject};
+use crate::monitor::judge::flapping;
 use crate::monitor::judge::{JudgeEvent, Judging, Transition};
+use crate::monitor::site::flapping::ChangeNotice;
 use crate::monitor::site::outcome::{CheckResult, Failure, FailureKind, Inspection, Outcome};
 use crate::monitor::site::report::{Report, ReportAnswer};
 use crate::monitor::site::streak::Change;
 use crate::monitor::site::suppression::UplinkFault;
 use crate::monitor::time::{ClockChange, Now, Redating};
-use crate::monitor::uplink::{Period, ProbeResult, UplinkEvent};
+use crate::monitor::uplink::{ProbeResult, UplinkEvent};
 use crate::monitor::{Action, Level, Monitor};
 use std::time::Duration;
 
@@ -94,13 +95,6 @@ impl Monitor {
         }
     }
 
-    /// The reports that are in the save which has ended, well or not.
-    pub(crate) fn answer_reports(&mut self, answer: ReportAnswer) {
-        for id in self.save_schedule.take_reports() {
-            self.actions.push(Action::AnswerReport { id, answer });
-        }
-    }
-
     /// Sees which reports are missing.
     pub(crate) fn look_at_jobs(&mut self, now: Now) {
         let moment = now.moment();
@@ -140,7 +134,7 @@ impl Monitor {
         self.judge(now, at, outcome);
     }
 
-    /// Starts inspections, and tells of root certificates that end.
+    /// Starts inspections, and queues notices of root certificates that end.
     pub(crate) fn inspect(&mut self, now: Now) {
         let moment = now.moment();
         self.expiry
@@ -152,7 +146,8 @@ impl Monitor {
             self.save_schedule.immediately();
             self.actions.log(Level::Warn, root_text(&root, &sites, now));
             for (sites, chats) in by_chat(&self.sites, &sites, self.bot.chats()) {
-                self.notify_chats(now, chats, root_text(&root, &sites, now));
+                self.notifier(now)
+                    .notice(chats, root_text(&root, &sites, now));
             }
         }
     }
@@ -186,9 +181,10 @@ impl Monitor {
                     continue;
                 }
             };
-            let audience = Audience::new(&self.sites, self.bot.access(), now);
-            let alert = audience.alert(&self.sites[at], notification, None);
-            self.notify(now, [alert]);
+            let mut notifier = self.notifier(now);
+            let site = &notifier.sites[at];
+            let alert = notifier.audience().alert(site, notification, None);
+            notifier.queue([alert]);
         }
     }
 
@@ -240,7 +236,7 @@ impl Monitor {
                         }
                     }
                     self.save_schedule.within_5_min(moment);
-                    self.notify_of_offline_period(now, period, goes_on);
+                    self.notifier(now).offline_period(period, goes_on);
                 }
                 UplinkEvent::FaultBegan { fault, due } => {
                     self.save_schedule.within_5_min(moment);
@@ -250,39 +246,13 @@ impl Monitor {
                     self.save_schedule.within_5_min(moment);
                     if let Some(mut chats) = self.alerts.on_fault_end(fault) {
                         chats.retain(|chat| self.bot.chats().contains(chat));
-                        self.notify_of_uplink(now, chats, notice);
+                        self.notifier(now).uplink_notice(chats, notice);
                     }
                 }
                 UplinkEvent::Contradicted { notice } => {
                     let chats = self.bot.chats().to_vec();
-                    self.notify_of_uplink(now, chats, notice.to_owned());
+                    self.notifier(now).uplink_notice(chats, notice.to_owned());
                 }
-            }
-        }
-    }
-
-    fn notify_of_offline_period(&mut self, now: Now, period: Period, goes_on: bool) {
-        let moment = now.moment();
-        let edits = self.alerts.on_online(goes_on).to_vec();
-        if self.alerts.all_muted(moment) {
-            return;
-        }
-        let chats = self.bot.chats().to_vec();
-        let notification = Notification::Offline(period);
-        if !goes_on {
-            let alert = NewAlert::general(notification.clone(), Vec::new());
-            self.outbox.offer_to_channels(&[alert], &self.sites, moment);
-        }
-        self.outbox
-            .push_offline(notification, chats, &edits, goes_on, moment);
-        self.save_schedule.on_alert("", moment);
-    }
-
-    pub(crate) fn notify_of_faults(&mut self, now: Now) {
-        let chats = self.bot.chats().to_vec();
-        for fault in self.alerts.take_due_faults(&chats, now.moment()) {
-            if let Some(text) = fault.begin_notice() {
-                self.notify_of_uplink(now, chats.clone(), text.to_owned());
             }
         }
     }
@@ -310,7 +280,7 @@ impl Monitor {
         let verdict = JobResult::of(&outcome, &self.sites[at]);
         if let Some(text) = self.schedule.round_ended(moment, &self.sites[at], waited) {
             self.actions.log(Level::Warn, text.clone());
-            self.notify_all(now, text);
+            self.notifier(now).notice_to_all(text);
         }
         let watched = &mut self.sites[at];
         watched.end_check();
@@ -328,7 +298,7 @@ impl Monitor {
                 self.uplink
                     .on_local_fault(now, name, local_fault, quiet, &mut self.actions);
             if let Some(text) = notice {
-                self.notify_all(now, text);
+                self.notifier(now).notice_to_all(text);
             }
             // Our own connection may be at fault.
             let kind = FailureKind::Local(local_fault);
@@ -394,11 +364,23 @@ impl Monitor {
         match change {
             Change::WentDown => {
                 self.history.on_down(now, &self.sites[at]);
-                self.went_down(now, at, cause);
+                self.refresh_reach(now.moment());
+                let notice = self.manner_of_change(now, at);
+                self.notifier(now).went_down(at, cause, notice);
             }
-            Change::Recovered => self.recovered(now, at),
-            Change::Slowed => self.slowed(now, at, cause),
-            Change::SpedUp => self.sped_up(now, at, lasted),
+            Change::Recovered => {
+                let notice = self.manner_of_change(now, at);
+                self.refresh_reach(now.moment());
+                self.notifier(now).recovered(at, notice);
+            }
+            Change::Slowed => {
+                let notice = self.manner_of_change(now, at);
+                self.notifier(now).slowed(at, cause, notice);
+            }
+            Change::SpedUp => {
+                let notice = self.manner_of_change(now, at);
+                self.notifier(now).sped_up(at, lasted, notice);
+            }
             Change::FirstUp => {
                 let name = self.sites[at].name();
                 self.actions.log(Level::Debug, format!("{name} is up"));
@@ -409,6 +391,17 @@ impl Monitor {
                     self.save_schedule.within_5_min(now.moment());
                 }
             }
+        }
+    }
+
+    fn manner_of_change(&mut self, now: Now, at: usize) -> ChangeNotice {
+        flapping::manner_of_change(now.moment(), at, &mut self.sites, &mut self.actions)
+    }
+
+    pub(crate) fn end_flapping(&mut self, now: Now) {
+        let clock_set = self.clock.is_set();
+        for at in flapping::take_steady(now.moment(), &mut self.sites, clock_set) {
+            self.notifier(now).became_steady(at);
         }
     }
 }

@@ -10,7 +10,7 @@ pub(in crate::monitor) enum Timer {
     Check,
     /// The report of a job may be missing.
     Job,
-    /// A certificate or domain is to be inspected, or the end of root certificates to be told.
+    /// A certificate or domain is to be inspected, or root certificates that end to be notified.
     Inspection,
     /// An action is to run by itself.
     Remediation,
@@ -20,7 +20,7 @@ pub(in crate::monitor) enum Timer {
     Route,
     /// A flapping site has been steady for long enough.
     Flapping,
-    /// An open incident is to be repeated, or told as it is muted no more.
+    /// A reminder is due, or a mute ends.
     Reminder,
     /// A fault of the uplink has lasted.
     Fault,

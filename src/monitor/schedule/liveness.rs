@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_heartbeat_nobody_is_woken_for_it() {
+    fn without_a_heartbeat_there_is_no_timer_for_it() {
         let mut progress = Progress::new(false, second(0));
         progress.started(second(0));
         progress.ended(second(0));

@@ -1,5 +1,5 @@
-//! Maintenance: in its windows a site is checked and recorded, but nothing is told of it. What is
-//! still wrong when a window ends is told then.
+//! Maintenance: in its windows a site is checked and recorded, but no alert is made of it. What is
+//! still wrong when a window ends has its alert then.
 
 use crate::monitor::event::{Actions, Level};
 use crate::monitor::schedule::Scheduler;

@@ -1,4 +1,4 @@
-//! Sites that come and go: five changes within an hour are one alert, then silence until it has
+//! Sites that come and go: five changes within an hour are one alert, then none until it has
 //! been up for a quarter of an hour or down for five minutes (docs/alerts.md).
 
 use crate::monitor::time::Moment;

@@ -434,14 +434,7 @@ impl LastReport {
             None => self.ended_briefly(),
         };
         let failure = self.failed.then(|| Failure::new(FailureKind::Job, ended()));
-        Outcome {
-            verdict: failure.map_or(Ok(()), Err),
-            took: self.took,
-            phases: None,
-            address: None,
-            detail: None,
-            warning: None,
-        }
+        Outcome::new(failure.map_or(Ok(()), Err), self.took)
     }
 }
 

@@ -68,16 +68,21 @@ impl Expiry {
 }
 
 impl Outcome {
-    /// A check that got no answer.
-    pub fn failed(kind: FailureKind, detail: impl Into<String>) -> Outcome {
+    /// Of which no more is known. `took`: until the answer; none: there was no answer.
+    pub fn new(verdict: Result<(), Failure>, took: Option<Duration>) -> Outcome {
         Outcome {
-            verdict: Err(Failure::new(kind, detail)),
-            took: None,
+            verdict,
+            took,
             phases: None,
             address: None,
             detail: None,
             warning: None,
         }
+    }
+
+    /// A check that got no answer.
+    pub fn failed(kind: FailureKind, detail: impl Into<String>) -> Outcome {
+        Outcome::new(Err(Failure::new(kind, detail)), None)
     }
 
     /// Why an answer counts as degraded; `slow`: it may take so long.

@@ -1,4 +1,4 @@
-//! What a job says of itself, to be told by a `push:` site.
+//! The report of a job, which a `push:` site is judged by.
 
 use crate::monitor::site::printable;
 use std::time::Duration;

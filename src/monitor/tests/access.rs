@@ -3,18 +3,11 @@
 use super::world::*;
 use crate::monitor::bot::command::COMMANDS;
 use crate::monitor::outbox::callback_data::key;
-use crate::monitor::outbox::message::{Content, Delivery, Incoming, Press, Update};
+use crate::monitor::outbox::message::{Press, Update};
 use crate::monitor::site::Site;
 use crate::monitor::site::access::Access;
 use crate::monitor::site::state::State;
 use crate::monitor::{Event, Settings};
-
-fn chats() -> Access {
-    Access {
-        chats: vec![CHAT, GROUP],
-        users: None,
-    }
-}
 
 /// `vault` and what lies behind it, `vault door`, are for CHAT alone; `home` and `lamp` are for all,
 /// though `lamp` depends on `vault`. All are in one group.
@@ -32,10 +25,8 @@ fn sites() -> Vec<Site> {
 
 /// `vault` is down, and both chats have heard what they are told.
 fn vault_down() -> World {
-    let mut world = World::with(sites(), chats());
-    world.pass(60);
-    world.fate("vault", bad());
-    world.pass(120);
+    let mut world = World::with(sites(), access_for(&[CHAT, GROUP])).running_for(60);
+    world.fate_for("vault", bad(), 120);
     assert_eq!(world.state("vault"), State::Down);
     assert_eq!(world.state("lamp"), State::Unreachable);
     let sent: Vec<i64> = world.sent.iter().map(|(_, m)| m.chat).collect();
@@ -120,10 +111,7 @@ fn to_another_chat_it_does_not_exist() {
         assert!(said.contains(part), "{text}: {said}");
     }
     let said = group_asks(&mut world, "/unmute");
-    assert!(
-        said.contains("🔕 Everything is still muted, by another chat."),
-        "{said}"
-    );
+    assert_has(&said, "🔕 Everything is still muted, by another chat.");
     assert!(world.monitor.alerts.muted_until().is_some());
 }
 
@@ -163,10 +151,8 @@ fn buttons_that_came_there_by_an_older_file_do_nothing() {
 fn a_chat_is_told_of_what_lies_behind_a_site_as_far_as_it_may_see() {
     let mut all = sites();
     all[1].chats = None;
-    let mut world = World::with(all, chats());
-    world.pass(60);
-    world.fate("vault", bad());
-    world.pass(120);
+    let mut world = World::with(all, access_for(&[CHAT, GROUP])).running_for(60);
+    world.fate_for("vault", bad(), 120);
     let sent = |chat: i64| -> Vec<String> {
         let mine = world.sent.iter().filter(|(_, m)| m.chat == chat);
         mine.map(|(_, m)| m.html.clone()).collect()
@@ -186,13 +172,8 @@ fn a_chat_is_told_of_what_lies_behind_a_site_as_far_as_it_may_see() {
 fn what_waits_for_a_chat_is_dropped_when_the_file_takes_the_site_from_it() {
     let mut all = sites();
     all[1].chats = None;
-    let mut world = World::with(all, chats());
-    world.pass(60);
-    let away = Delivery::Later {
-        after: None,
-        everywhere: true,
-        reason: "no route".into(),
-    };
+    let mut world = World::with(all, access_for(&[CHAT, GROUP])).running_for(60);
+    let away = telegram_fails(None, "no route");
     world.deliveries = std::iter::repeat_n(away, 4).collect();
     world.fate("vault", bad());
     for _ in 0..120 {
@@ -203,11 +184,7 @@ fn what_waits_for_a_chat_is_dropped_when_the_file_takes_the_site_from_it() {
     }
     assert_eq!(world.state("vault"), State::Down);
     assert!(world.sent.is_empty());
-    world.feed(Event::Reloaded {
-        sites: sites().into_iter().map(Into::into).collect(),
-        added: Vec::new(),
-        settings: settings(chats()),
-    });
+    world.feed(reloaded(sites(), settings(access_for(&[CHAT, GROUP]))));
     world.pass(120);
     let sent: Vec<i64> = world.sent.iter().map(|(_, m)| m.chat).collect();
     assert_eq!(sent, [CHAT]);
@@ -217,11 +194,7 @@ fn what_waits_for_a_chat_is_dropped_when_the_file_takes_the_site_from_it() {
 fn incidents_of_a_site_that_is_gone_belong_to_who_was_told() {
     let mut world = vault_down();
     let left: Vec<_> = sites().into_iter().filter(|s| s.name == "home").collect();
-    world.feed(Event::Reloaded {
-        sites: left.into_iter().map(Into::into).collect(),
-        added: Vec::new(),
-        settings: settings(chats()),
-    });
+    world.feed(reloaded(left, settings(access_for(&[CHAT, GROUP]))));
     let said = group_asks(&mut world, "/incidents");
     assert!(said.contains("No incident is known."), "{said}");
     assert!(world.ask("/incidents").concat().contains("#1 <b>vault</b>"));
@@ -229,7 +202,7 @@ fn incidents_of_a_site_that_is_gone_belong_to_who_was_told() {
 
 #[test]
 fn mistakes_of_the_file_name_sites_only_where_all_are_seen() {
-    let mut world = World::with(sites(), chats());
+    let mut world = World::with(sites(), access_for(&[CHAT, GROUP]));
     world.feed(Event::Mistaken {
         what: "`after` names `vault`".into(),
         safe: "it has mistakes".into(),
@@ -252,7 +225,7 @@ fn mistakes_of_the_file_name_sites_only_where_all_are_seen() {
 
 #[test]
 fn what_is_added_where_it_would_not_be_told_is_refused() {
-    let mut world = World::with(sites(), chats());
+    let mut world = World::with(sites(), access_for(&[CHAT, GROUP]));
     let said = group_asks(&mut world, "/add https://vault vault");
     assert!(
         said.contains("the name <b>vault</b> is taken"),
@@ -280,21 +253,14 @@ fn what_is_added_where_it_would_not_be_told_is_refused() {
 }
 
 fn update(chat: i64, text: &str, id: i64) -> Event {
-    let content = Some(Content::Message(Incoming {
-        chat,
-        user: Some(2),
-        text: text.to_owned(),
-        date: WALL,
-        ..Incoming::default()
-    }));
+    let content = written(chat, 2, text, WALL);
     Event::Update(Update { id, content })
 }
 
 #[test]
 fn at_the_terminal_everything_is_seen() {
     let settings: Settings = settings(Access::console());
-    let mut world = World::with(sites(), settings.access);
-    world.pass(60);
+    let mut world = World::with(sites(), settings.access).running_for(60);
     let said = world.ask_from(0, None, "/list").concat();
     assert_eq!(said.lines().count(), 4, "{said}");
 }

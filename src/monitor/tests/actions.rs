@@ -4,12 +4,10 @@ use super::jobs::{job, report};
 use super::world::*;
 use crate::monitor::Settings;
 use crate::monitor::incident::remediation::{Limit, Remediation, When};
-use crate::monitor::outbox::message::{Delivery, Press};
-use crate::monitor::site::access::Access;
+use crate::monitor::outbox::message::Press;
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::report::ReportKind;
 use crate::monitor::site::state::State;
-use crate::monitor::time::hours::{ALL_DAYS, Hours, Window};
 use crate::monitor::{Event, Monitor};
 use std::time::Duration;
 
@@ -42,8 +40,7 @@ fn down(auto: Option<u64>) -> World {
     let mut world = World::of(&["blog", "shop"]);
     world.set_actions(vec![action("restart modem", auto)]);
     world.pass(3 * MIN);
-    world.fate("blog", bad());
-    world.pass(2 * MIN);
+    world.fate_for("blog", bad(), 2 * MIN);
     assert_eq!(world.state("blog"), State::Down);
     world
 }
@@ -169,8 +166,7 @@ fn a_button_that_is_old_leaves_an_alert_what_still_makes_sense() {
         labels.collect::<Vec<_>>()
     };
     // The button is of the first of them, which is over.
-    world.fate("blog", good(40));
-    world.pass(2 * MIN);
+    world.fate_for("blog", good(40), 2 * MIN);
     assert_eq!(again(&mut world).as_deref(), Some(""));
     assert_eq!(last(&world), "⚙️ Run restart modem?");
     press(&mut world, 1, "Yes");
@@ -195,8 +191,7 @@ fn a_button_that_is_old_leaves_an_alert_what_still_makes_sense() {
     );
     world.pass(5);
     assert_eq!(labels(&world).len(), 4);
-    world.fate("shop", good(40));
-    world.pass(2 * MIN);
+    world.fate_for("shop", good(40), 2 * MIN);
     again(&mut world);
     world.pass(5);
     assert!(labels(&world).is_empty());
@@ -214,13 +209,7 @@ fn no_runs_nothing() {
 
 #[test]
 fn a_question_is_for_the_user_who_asked_and_for_a_minute() {
-    let mut world = World::with(
-        vec![site("blog")],
-        Access {
-            chats: vec![GROUP],
-            users: Some(vec![1, 2]),
-        },
-    );
+    let mut world = World::with(vec![site("blog")], access_for_users(&[GROUP], &[1, 2]));
     world.set_actions(vec![action("restart", None)]);
     world.pass(3 * MIN);
     let asked = world.ask_from(GROUP, Some(1), "/run restart");
@@ -286,8 +275,7 @@ fn forged_and_old_presses_run_nothing() {
         );
     }
     // A message of before the incident ended.
-    world.fate("blog", good(40));
-    world.pass(2 * MIN);
+    world.fate_for("blog", good(40), 2 * MIN);
     let over = with(&mut world, format!(">{key} 1"));
     assert_eq!(over.as_deref(), Some("That is too old: #1 is over."));
     // The question of before a restart.
@@ -387,10 +375,7 @@ fn no_text_of_a_chat_is_more_than_compared_with_names() {
 fn a_chat_knows_of_no_action_of_a_site_that_it_may_not_see() {
     let mut hidden = site("blog");
     hidden.chats = Some(vec![GROUP]);
-    let access = Access {
-        chats: vec![CHAT, GROUP],
-        users: Some(vec![1]),
-    };
+    let access = access_for_users(&[CHAT, GROUP], &[1]);
     let mut world = World::with(vec![hidden, site("shop")], access);
     world.set_actions(vec![action("restart", None)]);
     world.pass(MIN);
@@ -402,8 +387,7 @@ fn a_chat_knows_of_no_action_of_a_site_that_it_may_not_see() {
         ..action("both", None)
     };
     world.set_actions(vec![action("restart", None), both]);
-    world.fate("blog", bad());
-    world.pass(2 * MIN);
+    world.fate_for("blog", bad(), 2 * MIN);
     world.ask_from(CHAT, Some(1), "/run both");
     press(&mut world, 1, "Yes");
     assert_eq!(last(&world), "⚙️ both by Ann: HTTP 200");
@@ -417,8 +401,7 @@ fn a_chat_knows_of_no_action_of_a_site_that_it_may_not_see() {
 
 #[test]
 fn an_action_runs_by_itself_once_an_outage_and_that_is_told_in_the_alert() {
-    let mut world = down(Some(600));
-    world.pass(8 * MIN);
+    let mut world = down(Some(600)).running_for(8 * MIN);
     assert!(world.runs.is_empty());
     world.pass(3 * MIN);
     let [(at, run)] = world.runs.as_slice() else {
@@ -452,11 +435,9 @@ fn the_limit_holds_over_outages_and_restarts() {
     let mut world = down(Some(5 * MIN));
     let mut began = Vec::new();
     for _ in 0..12 {
-        world.fate("blog", bad());
-        world.pass(20 * MIN);
+        world.fate_for("blog", bad(), 20 * MIN);
         began.extend(world.runs.drain(..).map(|(at, _)| world.wall + at));
-        world.fate("blog", good(40));
-        world.pass(10 * MIN);
+        world.fate_for("blog", good(40), 10 * MIN);
         let snapshot = world.monitor.snapshot(world.now());
         world.restart(vec![site("blog"), site("shop")], &snapshot, 5);
         world.pass(10 * MIN);
@@ -482,21 +463,14 @@ fn nothing_runs_by_itself_while_muted_paused_or_under_maintenance() {
     world.pass(60 * MIN);
     assert!(world.runs.is_empty());
     // From 08:20, when it went down.
-    let maintenance = vec![Window {
-        days: ALL_DAYS,
-        hours: Hours {
-            from: 480,
-            until: 600,
-        },
-    }];
+    let maintenance = vec![window(480, 600)];
     let mut world = World::new(vec![crate::monitor::site::Site {
         maintenance,
         ..site("blog")
     }]);
     world.set_actions(vec![action("restart", Some(600))]);
     world.pass(3 * MIN);
-    world.fate("blog", bad());
-    world.pass(90 * MIN);
+    world.fate_for("blog", bad(), 90 * MIN);
     assert_eq!((world.runs.len(), world.state("blog")), (0, State::Down));
     world.pass(30 * MIN);
     assert_eq!(world.runs.len(), 1, "after the window");
@@ -507,21 +481,17 @@ fn nothing_runs_by_itself_behind_a_parent_or_an_uplink_that_is_gone() {
     let mut world = World::new(vec![site("router"), after("blog", "router")]);
     world.set_actions(vec![action("restart", Some(600))]);
     world.pass(3 * MIN);
-    world.fate("blog", bad());
-    world.pass(5 * MIN);
-    world.fate("router", bad());
-    world.pass(60 * MIN);
+    world.fate_for("blog", bad(), 5 * MIN);
+    world.fate_for("router", bad(), 60 * MIN);
     assert_eq!(world.state("blog"), State::Unreachable);
     assert!(world.runs.is_empty());
     let mut world = elsewhere(&["blog"]);
     world.set_actions(vec![action("restart", Some(600))]);
     world.pass(3 * MIN);
-    world.fate("blog", from(THERE, bad()));
-    world.pass(5 * MIN);
+    world.fate_for("blog", from(THERE, bad()), 5 * MIN);
     assert_eq!(world.state("blog"), State::Down);
     world.line = LINE_DOWN;
-    world.fate("blog", failed(FailureKind::Connect));
-    world.pass(60 * MIN);
+    world.fate_for("blog", failed(FailureKind::Connect), 60 * MIN);
     assert_eq!(world.state("blog"), State::Offline);
     assert!(world.runs.is_empty());
 }
@@ -533,8 +503,7 @@ fn a_run_by_itself_is_told_where_the_alert_has_no_room_for_it() {
     let mut world = World::new(vec![blog]);
     world.set_actions(vec![action("restart modem", Some(600))]);
     world.pass(3 * MIN);
-    world.fate("blog", bad());
-    world.pass(15 * MIN);
+    world.fate_for("blog", bad(), 15 * MIN);
     assert_eq!(world.runs.len(), 1);
     assert_eq!(
         last(&world),
@@ -544,11 +513,7 @@ fn a_run_by_itself_is_told_where_the_alert_has_no_room_for_it() {
 
 /// Telegram is away from the next sending on, for some ten minutes.
 fn telegram_is_away(world: &mut World) {
-    let away = Delivery::Later {
-        after: None,
-        everywhere: true,
-        reason: "no route".into(),
-    };
+    let away = telegram_fails(None, "no route");
     world.deliveries = std::iter::repeat_n(away, 15).collect();
 }
 
@@ -578,8 +543,7 @@ fn before_a_run_by_itself_the_uplink_is_seen_to_be_up() {
     let mut world = elsewhere(&["blog"]);
     world.set_actions(vec![action("restart", Some(600))]);
     world.pass(3 * MIN);
-    world.fate("blog", from(THERE, bad()));
-    world.pass(10 * MIN);
+    world.fate_for("blog", from(THERE, bad()), 10 * MIN);
     assert_eq!((world.state("blog"), world.runs.len()), (State::Down, 0));
     // The line goes, and no check has failed by that yet.
     world.line = LINE_DOWN;
@@ -592,8 +556,7 @@ fn before_a_run_by_itself_the_uplink_is_seen_to_be_up() {
 
 #[test]
 fn nothing_runs_by_itself_by_a_clock_that_is_doubted_or_soon_after_a_start() {
-    let mut world = down(Some(600));
-    world.pass(7 * MIN);
+    let mut world = down(Some(600)).running_for(7 * MIN);
     let snapshot = world.monitor.snapshot(world.now());
     let sites = || vec![plain(site("blog")), site("shop")];
     world.restart_showing(sites(), &snapshot, 5);
@@ -630,10 +593,7 @@ fn after_a_crash_the_result_is_unknown_and_nothing_is_repeated() {
 
 #[test]
 fn a_chat_that_the_file_lost_meanwhile_hears_of_no_result() {
-    let only_group = || Access {
-        chats: vec![GROUP],
-        users: Some(vec![1]),
-    };
+    let only_group = || access_for_users(&[GROUP], &[1]);
     let started = || {
         let mut world = World::of(&["blog", "shop"]);
         world.set_actions(vec![action("restart modem", None)]);
@@ -647,11 +607,10 @@ fn a_chat_that_the_file_lost_meanwhile_hears_of_no_result() {
     };
     // While it runs.
     let mut world = started();
-    world.feed(Event::Reloaded {
-        added: Vec::new(),
-        sites: vec![site("blog").into(), site("shop").into()],
-        settings: settings(only_group()),
-    });
+    world.feed(reloaded(
+        vec![site("blog"), site("shop")],
+        settings(only_group()),
+    ));
     let sent = world.sent.len();
     for id in 0..100 {
         let result = "HTTP 200".to_owned();
@@ -738,8 +697,7 @@ fn our_own_connection_has_its_action_and_chats_hear_of_it_afterwards() {
     world.set_actions(vec![offline(600)]);
     world.pass(3 * MIN);
     world.line = LINE_DOWN;
-    world.fate("blog", failed(FailureKind::Connect));
-    world.pass(9 * MIN);
+    world.fate_for("blog", failed(FailureKind::Connect), 9 * MIN);
     assert!(world.runs.is_empty());
     world.pass(3 * MIN);
     let [(_, run)] = world.runs.as_slice() else {
@@ -768,10 +726,8 @@ fn our_own_connection_has_its_action_and_chats_hear_of_it_afterwards() {
     assert_eq!(world.runs.len(), 1);
     // The next time it does.
     world.line = LINE_UP;
-    world.fate("blog", from(THERE, good(40)));
-    world.pass(20 * MIN);
+    world.fate_for("blog", from(THERE, good(40)), 20 * MIN);
     world.line = LINE_DOWN;
-    world.fate("blog", failed(FailureKind::Connect));
-    world.pass(15 * MIN);
+    world.fate_for("blog", failed(FailureKind::Connect), 15 * MIN);
     assert_eq!(world.runs.len(), 2);
 }

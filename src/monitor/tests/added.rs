@@ -1,7 +1,7 @@
 //! `/add` and `/remove`.
 
 use super::world::*;
-use crate::monitor::outbox::message::{Content, Delivery, Incoming, Update};
+use crate::monitor::outbox::message::{Delivery, Update};
 use crate::monitor::persist::snapshot::AddedRecord;
 use crate::monitor::site::state::State;
 use crate::monitor::{Action, Event};
@@ -9,8 +9,7 @@ use std::time::Duration;
 
 #[test]
 fn a_site_is_checked_once_and_then_watched() {
-    let mut world = World::of(&["blog"]);
-    world.pass(120);
+    let mut world = World::of(&["blog"]).running_for(120);
     assert_eq!(
         world.ask("/add https://shop.example/ shop"),
         [
@@ -20,8 +19,7 @@ fn a_site_is_checked_once_and_then_watched() {
     );
     world.pass(120);
     assert_eq!(world.state("shop"), State::Up);
-    world.fate("shop", bad());
-    world.pass(300);
+    world.fate_for("shop", bad(), 300);
     let sent = world.received();
     assert!(
         sent.iter().any(|t| t.starts_with("🔴 <b>shop</b> is down")),
@@ -104,13 +102,7 @@ fn those_that_are_still_being_checked_count_too() {
     }
     // Not through the world, whose checks end at once.
     let mut examined = |id, url: &str| {
-        let content = Some(Content::Message(Incoming {
-            chat: CHAT,
-            user: Some(1),
-            text: format!("/add {url}"),
-            date: world.now().wall,
-            ..Incoming::default()
-        }));
+        let content = written(CHAT, 1, &format!("/add {url}"), world.now().wall);
         let now = world.now();
         let update = Event::Update(Update { id, content });
         let actions = world.monitor.handle(now, update);
@@ -129,13 +121,7 @@ fn done(world: &mut World, event: Event) -> Vec<Action> {
 #[test]
 fn one_that_is_being_checked_at_a_reload_is_taken_by_the_new_rules() {
     let mut world = World::of(&["blog"]);
-    let content = Some(Content::Message(Incoming {
-        chat: CHAT,
-        user: Some(1),
-        text: "/add https://shop.example/ shop".to_owned(),
-        date: world.now().wall,
-        ..Incoming::default()
-    }));
+    let content = written(CHAT, 1, "/add https://shop.example/ shop", world.now().wall);
     let examined = |actions: &[Action]| {
         actions.iter().find_map(|action| match action {
             Action::Examine { id, url, name } => Some((*id, url.clone(), name.clone())),
@@ -160,11 +146,7 @@ fn one_that_is_being_checked_at_a_reload_is_taken_by_the_new_rules() {
         delivery,
     };
     done(&mut world, delivered);
-    let reloaded = Event::Reloaded {
-        sites: vec![site("blog").into()],
-        added: Vec::new(),
-        settings: settings(access()),
-    };
+    let reloaded = reloaded(vec![site("blog")], settings(access()));
     done(&mut world, reloaded);
 
     let tried = |id| Event::Tried {
@@ -194,14 +176,12 @@ fn one_that_is_being_checked_at_a_reload_is_taken_by_the_new_rules() {
 fn an_added_site_and_its_outage_survive_a_restart() {
     let mut world = World::of(&["blog"]);
     world.ask("/add https://shop.example/ shop");
-    world.fate("shop", bad());
-    world.pass(300);
+    world.fate_for("shop", bad(), 300);
     assert_eq!(world.state("shop"), State::Down);
     let snapshot = world.monitor.snapshot(world.now());
     world.restart(vec![site("blog")], &snapshot, 60);
     assert_eq!(world.state("shop"), State::Down);
-    world.fate("shop", good(40));
-    world.pass(300);
+    world.fate_for("shop", good(40), 300);
     let sent = world.received();
     assert!(
         sent.iter()

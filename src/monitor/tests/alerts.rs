@@ -10,16 +10,14 @@ use std::time::Duration;
 
 fn down_after_a_while(world: &mut World, name: &str) {
     world.pass(90);
-    world.fate(name, bad());
-    world.pass(120);
+    world.fate_for(name, bad(), 120);
 }
 
 #[test]
 fn an_outage_is_told_once_and_its_end_as_a_reply() {
     let mut world = World::of(&["blog"]);
     down_after_a_while(&mut world, "blog");
-    world.fate("blog", good(40));
-    world.pass(60);
+    world.fate_for("blog", good(40), 60);
     let sent: Vec<_> = world
         .sent
         .iter()
@@ -45,20 +43,16 @@ fn an_outage_is_told_once_and_its_end_as_a_reply() {
 
 #[test]
 fn a_single_failure_is_no_news() {
-    let mut world = World::of(&["blog"]);
-    world.pass(50);
-    world.fate("blog", bad());
-    world.pass(15);
-    world.fate("blog", good(40));
-    world.pass(600);
+    let mut world = World::of(&["blog"]).running_for(50);
+    world.fate_for("blog", bad(), 15);
+    world.fate_for("blog", good(40), 600);
     assert_eq!(world.received(), Vec::<String>::new());
 }
 
 #[test]
 fn an_unacknowledged_outage_is_repeated_and_an_acknowledged_one_is_not() {
     let mut world = World::of(&["blog"]);
-    world.fate("blog", bad());
-    world.pass(6 * 3600 + 60);
+    world.fate_for("blog", bad(), 6 * 3600 + 60);
     assert_eq!(
         world.received(),
         [
@@ -79,8 +73,7 @@ fn remind_zero_never_repeats() {
     let mut quiet = site("blog");
     quiet.remind = None;
     let mut world = World::new(vec![quiet]);
-    world.fate("blog", bad());
-    world.pass(48 * 3600);
+    world.fate_for("blog", bad(), 48 * 3600);
     assert_eq!(world.received().len(), 1);
 }
 
@@ -88,13 +81,10 @@ fn remind_zero_never_repeats() {
 fn slow_answers_degrade_and_fast_ones_restore() {
     let mut picky = site("blog");
     picky.slow = Some(Duration::from_secs(1));
-    let mut world = World::new(vec![picky]);
-    world.pass(30);
-    world.fate("blog", good(2300));
-    world.pass(120);
+    let mut world = World::new(vec![picky]).running_for(30);
+    world.fate_for("blog", good(2300), 120);
     assert_eq!(world.state("blog"), State::Degraded);
-    world.fate("blog", good(100));
-    world.pass(60);
+    world.fate_for("blog", good(100), 60);
     assert_eq!(
         world.received(),
         [
@@ -106,15 +96,13 @@ fn slow_answers_degrade_and_fast_ones_restore() {
 
 #[test]
 fn a_mute_withholds_and_an_outage_that_outlasts_it_is_told_then() {
-    let mut world = World::of(&["blog"]);
-    world.pass(1);
+    let mut world = World::of(&["blog"]).running_for(1);
     assert_eq!(
         world.ask("/mute blog 1h"),
         ["🔕 <b>blog</b> is muted for 1 h."]
     );
     world.received();
-    world.fate("blog", bad());
-    world.pass(3000);
+    world.fate_for("blog", bad(), 3000);
     assert_eq!(world.received(), Vec::<String>::new());
     world.pass(700);
     assert_eq!(
@@ -128,10 +116,8 @@ fn an_outage_that_begins_and_ends_in_a_mute_is_recorded_but_not_told() {
     let mut world = World::of(&["blog"]);
     world.ask("/mute");
     world.received();
-    world.fate("blog", bad());
-    world.pass(600);
-    world.fate("blog", good(40));
-    world.pass(7200);
+    world.fate_for("blog", bad(), 600);
+    world.fate_for("blog", good(40), 7200);
     assert_eq!(world.received(), Vec::<String>::new());
     assert!(world.ask("/incidents")[0].contains("#1"));
 }
@@ -139,13 +125,11 @@ fn an_outage_that_begins_and_ends_in_a_mute_is_recorded_but_not_told() {
 #[test]
 fn who_heard_of_the_outage_hears_of_its_end_even_if_muted_since() {
     let mut world = World::of(&["blog"]);
-    world.fate("blog", bad());
-    world.pass(60);
+    world.fate_for("blog", bad(), 60);
     world.ask("/mute blog 1d");
     world.pass(5);
     world.received();
-    world.fate("blog", good(40));
-    world.pass(60);
+    world.fate_for("blog", good(40), 60);
     assert_eq!(world.received().len(), 1);
 }
 
@@ -153,8 +137,7 @@ fn who_heard_of_the_outage_hears_of_its_end_even_if_muted_since() {
 fn a_hundred_that_die_together_are_one_message() {
     for fate in [bad(), hang()] {
         let names: Vec<String> = (0..100).map(|i| format!("site-number-{i:02}")).collect();
-        let mut world = World::new(names.iter().map(|n| site(n)).collect());
-        world.pass(120);
+        let mut world = World::new(names.iter().map(|n| site(n)).collect()).running_for(120);
         for name in &names {
             let lasts = if fate == hang() { 10 } else { 0 };
             world.fate_lasting(name, fate.clone(), Duration::from_secs(lasts));
@@ -176,10 +159,8 @@ fn a_hundred_that_die_together_are_one_message() {
 
 #[test]
 fn a_lone_outage_goes_at_once() {
-    let mut world = World::of(&["blog", "shop"]);
-    world.pass(90);
-    world.fate("blog", bad());
-    world.pass(60);
+    let mut world = World::of(&["blog", "shop"]).running_for(90);
+    world.fate_for("blog", bad(), 60);
     let last_try = world
         .started
         .iter()
@@ -191,8 +172,7 @@ fn a_lone_outage_goes_at_once() {
 
 #[test]
 fn two_within_a_second_are_one_message() {
-    let mut world = World::of(&["blog", "shop"]);
-    world.pass(65);
+    let mut world = World::of(&["blog", "shop"]).running_for(65);
     world.fate("blog", bad());
     world.fate("shop", bad());
     world.ask("/check");
@@ -212,8 +192,7 @@ fn two_within_a_second_are_one_message() {
 
 /// Three sites are down, and a `/check` finds two of them up again.
 fn two_of_three_recover() -> World {
-    let mut world = World::of(&["blog", "shop", "wiki"]);
-    world.pass(65);
+    let mut world = World::of(&["blog", "shop", "wiki"]).running_for(65);
     for name in ["blog", "shop", "wiki"] {
         world.fate(name, bad());
     }
@@ -227,8 +206,7 @@ fn two_of_three_recover() -> World {
 
 #[test]
 fn what_recovers_within_a_second_is_one_message() {
-    let mut world = two_of_three_recover();
-    world.pass(5);
+    let mut world = two_of_three_recover().running_for(5);
     let up = |t: &String| t.contains("up again");
     let heard: Vec<String> = world.received().into_iter().filter(up).collect();
     assert_eq!(heard.len(), 1, "{heard:?}");
@@ -242,8 +220,7 @@ fn what_recovers_within_a_second_is_one_message() {
 fn a_hundred_that_recover_within_a_minute_are_few_messages_and_none_waits_for_long() {
     let names: Vec<String> = (0..100).map(|i| format!("site-{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut world = World::of(&names);
-    world.pass(65);
+    let mut world = World::of(&names).running_for(65);
     all(&mut world, &names, bad());
     world.pass(300);
     world.sent.clear();
@@ -264,11 +241,9 @@ fn a_lone_end_waits_for_nothing_though_a_site_is_slow() {
         slow: Some(Duration::from_millis(500)),
         ..site("shop")
     };
-    let mut world = World::new(vec![site("blog"), slow]);
-    world.pass(65);
+    let mut world = World::new(vec![site("blog"), slow]).running_for(65);
     world.fate("shop", good(700));
-    world.fate("blog", bad());
-    world.pass(180);
+    world.fate_for("blog", bad(), 180);
     world.received();
     world.running.retain(|(_, name)| name != "blog");
     world.feed(Event::Checked {
@@ -313,18 +288,12 @@ fn an_end_that_waits_for_others_is_told_after_a_restart() {
 fn only_the_chats_of_a_site_are_told_of_it() {
     let mut private = site("blog");
     private.chats = Some(vec![GROUP]);
-    let access = Access {
-        chats: vec![CHAT, GROUP],
-        users: None,
-    };
-    let mut world = World::with(vec![private, site("shop")], access);
-    world.pass(1);
-    world.fate("blog", bad());
-    world.pass(120);
+    let access = access_for(&[CHAT, GROUP]);
+    let mut world = World::with(vec![private, site("shop")], access).running_for(1);
+    world.fate_for("blog", bad(), 120);
     let chats: Vec<i64> = world.sent.iter().map(|(_, m)| m.chat).collect();
     assert_eq!(chats, [GROUP]);
-    world.fate("shop", bad());
-    world.pass(120);
+    world.fate_for("shop", bad(), 120);
     assert_eq!(world.sent.len(), 3);
 }
 
@@ -332,8 +301,7 @@ fn only_the_chats_of_a_site_are_told_of_it() {
 fn an_alert_waits_for_the_disk_but_not_for_a_full_one() {
     let mut world = World::of(&["blog"]);
     world.disk_full = true;
-    world.fate("blog", bad());
-    world.pass(60);
+    world.fate_for("blog", bad(), 60);
     let received = world.received();
     assert!(
         received.iter().any(|t| t.contains("is down")),
@@ -344,8 +312,7 @@ fn an_alert_waits_for_the_disk_but_not_for_a_full_one() {
         .filter(|t| t.contains("cannot be written"))
         .count();
     assert_eq!(warnings, 1, "{received:?}");
-    world.fate("blog", good(40));
-    world.pass(24 * 3600);
+    world.fate_for("blog", good(40), 24 * 3600);
     assert!(
         !world
             .received()
@@ -356,25 +323,15 @@ fn an_alert_waits_for_the_disk_but_not_for_a_full_one() {
 
 #[test]
 fn telegram_away_for_an_hour_loses_nothing_and_merges_down_and_up() {
-    let mut world = World::of(&["blog", "shop"]);
-    world.pass(60);
-    let away = Delivery::Later {
-        after: None,
-        everywhere: true,
-        reason: "no route".into(),
-    };
+    let mut world = World::of(&["blog", "shop"]).running_for(60);
+    let away = telegram_fails(None, "no route");
     world.deliveries = std::iter::repeat_n(away, 30).collect();
-    world.fate("blog", bad());
-    world.pass(300);
+    world.fate_for("blog", bad(), 300);
     world.fate("blog", good(40));
-    world.fate("shop", bad());
-    world.pass(3600);
+    world.fate_for("shop", bad(), 3600);
     let received = world.received();
     assert_eq!(received.len(), 1, "{received:?}");
-    assert!(
-        received[0].contains("<b>blog</b> was down for"),
-        "{received:?}"
-    );
+    assert_has(&received[0], "<b>blog</b> was down for");
     assert!(received[0].contains("<b>shop</b> is down"), "{received:?}");
     assert!(received[0].contains(" ago"), "{received:?}");
     assert!(world.attempts <= 50, "{} attempts", world.attempts);
@@ -382,15 +339,11 @@ fn telegram_away_for_an_hour_loses_nothing_and_merges_down_and_up() {
 
 #[test]
 fn a_chat_that_refuses_does_not_hold_up_the_others() {
-    let access = Access {
-        chats: vec![GROUP, CHAT],
-        users: None,
-    };
+    let access = access_for(&[GROUP, CHAT]);
     let mut world = World::with(vec![site("blog")], access);
     let reason = "Forbidden: bot was kicked".into();
     world.deliveries.push_back(Delivery::Refused { reason });
-    world.fate("blog", bad());
-    world.pass(3600);
+    world.fate_for("blog", bad(), 3600);
     let chats: Vec<i64> = world.sent.iter().map(|(_, m)| m.chat).collect();
     assert_eq!(chats, [CHAT]);
     assert!(world.logs.iter().any(|l| l.contains("bot was kicked")));
@@ -398,14 +351,10 @@ fn a_chat_that_refuses_does_not_hold_up_the_others() {
 
 #[test]
 fn a_group_that_moved_is_followed_and_told_what_to_change() {
-    let access = Access {
-        chats: vec![GROUP],
-        users: None,
-    };
+    let access = access_for(&[GROUP]);
     let mut world = World::with(vec![site("blog")], access);
     world.deliveries.push_back(Delivery::Migrated { to: -200 });
-    world.fate("blog", bad());
-    world.pass(60);
+    world.fate_for("blog", bad(), 60);
     assert!(world.sent.iter().all(|(_, m)| m.chat == -200));
     let received = world.received().join("\n");
     assert!(
@@ -418,13 +367,10 @@ fn a_group_that_moved_is_followed_and_told_what_to_change() {
 #[test]
 fn too_many_requests_stops_sending_to_that_chat_for_as_long_as_told() {
     let mut world = World::of(&["blog"]);
-    world.deliveries.push_back(Delivery::Later {
-        after: Some(Duration::from_secs(35)),
-        everywhere: false,
-        reason: "Too Many Requests".into(),
-    });
-    world.fate("blog", bad());
-    world.pass(54);
+    world
+        .deliveries
+        .push_back(chat_waits(Some(35), "Too Many Requests"));
+    world.fate_for("blog", bad(), 54);
     assert_eq!(world.received(), Vec::<String>::new());
     assert_eq!(world.attempts, 1);
     world.pass(2);
@@ -448,16 +394,14 @@ fn a_note_is_under_the_down_alert_and_in_site_and_nowhere_else() {
     let mut blog = site("blog");
     blog.note = Some("run-book: <https://wiki.example/blog?a=1&b>".into());
     let mut world = World::new(vec![blog, site("shop")]);
-    world.fate("blog", bad());
-    world.pass(120);
+    world.fate_for("blog", bad(), 120);
     let note = "run-book: &lt;https://wiki.example/blog?a=1&amp;b&gt;";
     let down = format!("🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)\n{note}");
     assert_eq!(world.received(), [down]);
     let said = world.ask("/site blog").concat();
     assert!(said.contains(&format!("\nNote: {note}\n")), "{said}");
     world.received();
-    world.fate("blog", good(40));
-    world.pass(120);
+    world.fate_for("blog", good(40), 120);
     assert!(!world.received().concat().contains("run-book"));
 }
 
@@ -466,10 +410,7 @@ fn the_address_is_a_link_in_the_down_alert_and_no_secret_is() {
     let open = site("blog");
     let mut hidden = site("shop");
     hidden.url = "https://ann:***@shop.example/?key=$KEY".into();
-    let access = Access {
-        chats: vec![CHAT],
-        users: None,
-    };
+    let access = access_for(&[CHAT]);
     for (site, line) in [
         (
             open,
@@ -480,17 +421,14 @@ fn the_address_is_a_link_in_the_down_alert_and_no_secret_is() {
         let mut world = World::with(vec![site], access.clone());
         world.links = true;
         let name = world.monitor.site_names().next().expect("one").to_owned();
-        world.fate(&name, bad());
-        world.pass(120);
+        world.fate_for(&name, bad(), 120);
         let told = world.received().concat();
         assert_eq!(told.lines().nth(1), Some(line));
-        world.fate(&name, good(40));
-        world.pass(120);
+        world.fate_for(&name, good(40), 120);
         assert_eq!(world.received().concat().lines().count(), 1);
     }
     let mut world = World::with(vec![site("blog")], Access::console());
     world.links = true;
-    world.fate("blog", bad());
-    world.pass(120);
+    world.fate_for("blog", bad(), 120);
     assert_eq!(world.received().concat().lines().count(), 1);
 }

@@ -1,25 +1,21 @@
 //! What a world is made of: sites, what their checks find, who may command.
 
-use super::world::CHAT;
-use crate::monitor::Settings;
+use super::world::{CHAT, WALL};
+use crate::monitor::outbox::message::{Content, Delivery, Incoming};
 use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::{FailureKind, Outcome};
 use crate::monitor::site::{Check, Site};
+use crate::monitor::time::hours::{ALL_DAYS, Hours, Window};
+use crate::monitor::{Event, Settings};
 use crate::plain_site::plain_site;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// When the program of these tests was built: November 2023.
 pub const BUILT: i64 = 1_700_000_000;
 
 pub fn good(ms: u64) -> Outcome {
-    Outcome {
-        verdict: Ok(()),
-        took: Some(Duration::from_millis(ms)),
-        phases: None,
-        address: None,
-        detail: None,
-        warning: None,
-    }
+    Outcome::new(Ok(()), Some(Duration::from_millis(ms)))
 }
 
 pub fn bad() -> Outcome {
@@ -68,10 +64,79 @@ pub fn settings(access: Access) -> Settings {
     }
 }
 
+/// For a program that was built when the world begins.
+pub fn built_now() -> Settings {
+    Settings {
+        built: WALL,
+        ..settings(access())
+    }
+}
+
 pub fn access() -> Access {
+    access_for(&[CHAT])
+}
+
+/// For all users of these chats.
+pub fn access_for(chats: &[i64]) -> Access {
     Access {
-        chats: vec![CHAT],
+        chats: chats.to_vec(),
         users: None,
+    }
+}
+
+pub fn access_for_users(chats: &[i64], users: &[i64]) -> Access {
+    Access {
+        users: Some(users.to_vec()),
+        ..access_for(chats)
+    }
+}
+
+/// The configuration was read again.
+pub fn reloaded(
+    sites: impl IntoIterator<Item = impl Into<Arc<Site>>>,
+    settings: Settings,
+) -> Event {
+    Event::Reloaded {
+        sites: sites.into_iter().map(Into::into).collect(),
+        added: Vec::new(),
+        settings,
+    }
+}
+
+/// A user writes this in a chat.
+pub fn written(chat: i64, user: i64, text: &str, date: i64) -> Option<Content> {
+    Some(Content::Message(Incoming {
+        chat,
+        user: Some(user),
+        text: text.to_owned(),
+        date,
+        ..Incoming::default()
+    }))
+}
+
+/// A sending fails for all chats, which can be tried again after so many seconds.
+pub fn telegram_fails(after: Option<u64>, reason: &str) -> Delivery {
+    Delivery::Later {
+        after: after.map(Duration::from_secs),
+        everywhere: true,
+        reason: reason.to_owned(),
+    }
+}
+
+/// A sending fails for this chat alone, which can be tried again after so many seconds.
+pub fn chat_waits(after: Option<u64>, reason: &str) -> Delivery {
+    Delivery::Later {
+        after: after.map(Duration::from_secs),
+        everywhere: false,
+        reason: reason.to_owned(),
+    }
+}
+
+/// Hours of each day, in minutes since midnight.
+pub fn window(from: u16, until: u16) -> Window {
+    Window {
+        days: ALL_DAYS,
+        hours: Hours { from, until },
     }
 }
 
@@ -82,4 +147,11 @@ pub fn plain(mut site: Site) -> Site {
     };
     check.url = format!("http://{}.example/", site.name);
     site
+}
+
+/// The text has this part, or it is shown.
+#[track_caller]
+pub fn assert_has(text: &impl AsRef<str>, part: &str) {
+    let text = text.as_ref();
+    assert!(text.contains(part), "no {part:?} in {text:?}");
 }

@@ -2,7 +2,6 @@
 
 use super::world::*;
 use crate::monitor::outbox::message::{Message, Press};
-use crate::monitor::site::access::Access;
 use crate::monitor::site::state::State;
 use std::time::Duration;
 
@@ -58,10 +57,8 @@ fn only(world: &World) -> Message {
 }
 
 fn one_down() -> World {
-    let mut world = World::of(&["blog", "shop"]);
-    world.pass(60);
-    world.fate("blog", bad());
-    world.pass(120);
+    let mut world = World::of(&["blog", "shop"]).running_for(60);
+    world.fate_for("blog", bad(), 120);
     world
 }
 
@@ -79,10 +76,7 @@ fn a_strangers_press_is_not_even_answered() {
             .iter()
             .any(|line| line.contains("no answer for user 1 in chat 8"))
     );
-    let access = Access {
-        chats: vec![GROUP],
-        users: Some(vec![2]),
-    };
+    let access = access_for_users(&[GROUP], &[2]);
     let mut world = World::with(vec![site("blog")], access);
     let member = Press {
         chat: GROUP,
@@ -102,8 +96,7 @@ fn a_down_alert_has_the_four_buttons_and_good_news_has_none() {
             vec!["Mute 1 h", "Mute 1 d"]
         ]
     );
-    world.fate("blog", good(40));
-    world.pass(120);
+    world.fate_for("blog", good(40), 120);
     let shown = world.shown.clone();
     assert_eq!(shown.len(), 2);
     assert!(shown[1].1.html.contains("up again"));
@@ -181,8 +174,7 @@ fn two_presses_before_the_message_has_changed_both_leave_their_mark() {
 fn a_message_about_several_acts_on_all_that_go_on() {
     let names: Vec<String> = (0..20).map(|i| format!("site-{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut world = World::of(&names);
-    world.pass(60);
+    let mut world = World::of(&names).running_for(60);
     for name in &names {
         world.fate(name, bad());
     }
@@ -194,8 +186,7 @@ fn a_message_about_several_acts_on_all_that_go_on() {
         alert.html
     );
     assert!(alert.buttons.iter().flatten().all(|b| b.data.len() <= 64));
-    world.fate("site-3", good(40));
-    world.pass(120);
+    world.fate_for("site-3", good(40), 120);
     assert_eq!(press(&mut world, 0, "Acknowledge"), "👍 acknowledged");
     let open = world.monitor.snapshot(world.now()).incidents;
     let (over, open): (Vec<_>, Vec<_>) = open.iter().partition(|i| i.end.is_some());
@@ -228,8 +219,7 @@ fn a_check_from_an_alert_is_a_message_of_its_own() {
 #[test]
 fn what_is_over_gone_or_forged_gets_a_short_answer_and_loses_its_buttons() {
     let mut world = one_down();
-    world.fate("blog", good(40));
-    world.pass(120);
+    world.fate_for("blog", good(40), 120);
     world.shown.push((999, Message::default()));
     let sent = world.shown.len();
     for (data, text) in [
@@ -292,11 +282,7 @@ fn the_status_leads_to_the_sites_that_are_not_up() {
     assert_eq!(labels(&status), [["blog"], ["Chart"]]);
     assert_eq!(press(&mut world, 1, "blog"), "");
     let (_, site) = world.shown.clone().pop().unwrap();
-    assert!(
-        site.html.contains("<b>blog</b> has been down for"),
-        "{}",
-        site.html
-    );
+    assert_has(&site.html, "<b>blog</b> has been down for");
     assert_eq!(
         labels(&site),
         [vec!["Check now", "Mute", "Pause"], vec!["Chart"]]
@@ -305,8 +291,7 @@ fn the_status_leads_to_the_sites_that_are_not_up() {
 
 #[test]
 fn a_sites_message_shows_what_was_done_to_it() {
-    let mut world = World::of(&["blog"]);
-    world.pass(60);
+    let mut world = World::of(&["blog"]).running_for(60);
     world.ask("/site blog");
     for (label, answer, next) in [
         (
@@ -341,8 +326,7 @@ fn a_sites_message_shows_what_was_done_to_it() {
 
 #[test]
 fn a_choice_is_edited_into_the_answer() {
-    let mut world = World::of(&["blog one", "blog two", "shop"]);
-    world.pass(60);
+    let mut world = World::of(&["blog one", "blog two", "shop"]).running_for(60);
     for (question, ends) in [
         ("/history blog", "The last checks of <b>blog two</b>"),
         (
@@ -378,8 +362,7 @@ fn a_choice_is_edited_into_the_answer() {
 
 #[test]
 fn a_slip_of_the_finger_is_asked_about() {
-    let mut world = World::of(&["blog", "shop"]);
-    world.pass(60);
+    let mut world = World::of(&["blog", "shop"]).running_for(60);
     world.ask("/pause shpo");
     let nth = world.shown.len() - 1;
     press(&mut world, nth, "shop");
@@ -394,8 +377,7 @@ fn names_of_any_kind_fit_into_a_button() {
         .map(|i| format!("{}{i:02}", "😀".repeat(62)))
         .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut world = World::of(&names);
-    world.pass(60);
+    let mut world = World::of(&names).running_for(60);
     let asked = world.ask("/pause 😀");
     assert!(
         asked[0]
@@ -416,8 +398,7 @@ fn names_of_any_kind_fit_into_a_button() {
 
 #[test]
 fn a_site_that_takes_the_name_of_a_span_is_the_one_that_is_muted() {
-    let mut world = World::of(&["2d", "2d more"]);
-    world.pass(60);
+    let mut world = World::of(&["2d", "2d more"]).running_for(60);
     world.ask("/site 2d");
     press(&mut world, 0, "Mute");
     assert!(world.ask("/status")[0].starts_with("<b>2 up</b>"));
@@ -428,12 +409,10 @@ fn a_site_that_takes_the_name_of_a_span_is_the_one_that_is_muted() {
 fn many_recoveries_tidy_up_without_a_storm_of_edits() {
     let names: Vec<String> = (0..30).map(|i| format!("site-{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut world = World::of(&names);
-    world.pass(60);
+    let mut world = World::of(&names).running_for(60);
     for name in &names {
         // One by one: each has its own message.
-        world.fate(name, bad());
-        world.pass(120);
+        world.fate_for(name, bad(), 120);
     }
     assert_eq!(world.shown.len(), 30);
     assert!(world.retouched.is_empty());
@@ -481,13 +460,11 @@ fn a_typed_command_marks_the_alert_as_a_button_does() {
 
 #[test]
 fn a_mark_on_an_alert_about_several_sites_names_those_that_are_meant() {
-    let mut world = World::of(&["blog", "shop"]);
-    world.pass(60);
+    let mut world = World::of(&["blog", "shop"]).running_for(60);
     // Both in one message, when everything is no longer muted.
     world.ask_by("Ann", "/mute");
     world.fate("blog", bad());
-    world.fate("shop", hang());
-    world.pass(120);
+    world.fate_for("shop", hang(), 120);
     world.ask_by("Ann", "/unmute");
     world.pass(10);
     world.shown.retain(|(_, m)| !m.buttons.is_empty());
@@ -507,8 +484,7 @@ fn a_mark_on_an_alert_about_several_sites_names_those_that_are_meant() {
 
 #[test]
 fn one_site_of_an_alert_about_several_is_acknowledged_and_the_rest_by_its_button() {
-    let mut world = World::of(&["blog", "shop"]);
-    world.pass(65);
+    let mut world = World::of(&["blog", "shop"]).running_for(65);
     world.fate("blog", bad());
     world.fate("shop", hang());
     world.ask("/check");
@@ -532,8 +508,7 @@ fn one_site_of_an_alert_about_several_is_acknowledged_and_the_rest_by_its_button
         marks(&world),
         "👍 acknowledged by Bob: blog\n👍 acknowledged by Ann: shop"
     );
-    world.fate("blog", good(40));
-    world.pass(120);
+    world.fate_for("blog", good(40), 120);
     assert_eq!(press(&mut world, 0, "Mute 1 h"), "🔕 muted for 1 h");
     assert!(marks(&world).ends_with("\n🔕 muted for 1 h by Ann: shop"));
 }

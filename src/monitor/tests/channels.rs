@@ -32,11 +32,7 @@ fn with(names: &[&str], when: When) -> World {
 }
 
 fn later(after: Option<u64>) -> Delivery {
-    Delivery::Later {
-        after: after.map(Duration::from_secs),
-        everywhere: true,
-        reason: "HTTP 500".to_owned(),
-    }
+    telegram_fails(after, "HTTP 500")
 }
 
 /// Telegram takes nothing from now on, or everything again.
@@ -68,10 +64,8 @@ const DOWN: &str = "🔴 blog is down: HTTP 503, wanted 200-299 (#1)";
 #[test]
 fn a_channel_for_all_gets_the_down_and_the_up_once_each() {
     let mut world = with(&["blog"], When::Always);
-    world.fate("blog", bad());
-    world.pass(2 * MIN);
-    world.fate("blog", good(40));
-    world.pass(2 * MIN);
+    world.fate_for("blog", bad(), 2 * MIN);
+    world.fate_for("blog", good(40), 2 * MIN);
     let up = "🟢 blog is up again after ";
     assert_eq!(texts(&world)[0], DOWN);
     assert!(texts(&world)[1].starts_with(up), "{:?}", texts(&world));
@@ -93,8 +87,7 @@ fn placeholders_say_what_the_alert_says() {
     }]);
     world.set_channels(vec![channel("ntfy", When::Always)]);
     world.pass(60);
-    world.fate("a & b", bad());
-    world.pass(2 * MIN);
+    world.fate_for("a & b", bad(), 2 * MIN);
     let (_, sent) = &world.by_channels[0];
     let of = |placeholder| value(sent, placeholder);
     assert_eq!(
@@ -127,8 +120,7 @@ fn the_address_by_a_channel_has_no_more_secrets_than_in_a_chat() {
         let mut world = World::new(vec![blog]);
         world.set_channels(vec![channel("ntfy", When::Always)]);
         world.pass(60);
-        world.fate("blog", bad());
-        world.pass(2 * MIN);
+        world.fate_for("blog", bad(), 2 * MIN);
         let (_, sent) = &world.by_channels[0];
         assert_eq!(value(sent, Placeholder::Url), wanted);
     }
@@ -155,10 +147,8 @@ fn a_channel_of_some_sites_gets_no_others_nor_what_is_about_sitemon() {
 fn what_is_not_told_to_chats_goes_by_no_channel() {
     let mut world = with(&["blog"], When::Always);
     world.ask("/mute 1h");
-    world.fate("blog", bad());
-    world.pass(10 * MIN);
-    world.fate("blog", good(40));
-    world.pass(10 * MIN);
+    world.fate_for("blog", bad(), 10 * MIN);
+    world.fate_for("blog", good(40), 10 * MIN);
     assert_eq!(texts(&world), [""; 0]);
 }
 
@@ -168,15 +158,11 @@ fn an_alert_that_chats_have_in_words_of_their_own_goes_by_a_channel_once() {
         chats: Some(vec![CHAT]),
         ..after("wiki", "blog")
     };
-    let access = crate::monitor::site::access::Access {
-        chats: vec![CHAT, GROUP],
-        users: None,
-    };
+    let access = access_for(&[CHAT, GROUP]);
     let mut world = World::with(vec![site("blog"), hidden, after("mail", "blog")], access);
     world.set_channels(vec![channel("ntfy", When::Always)]);
     world.pass(60);
-    world.fate("blog", bad());
-    world.pass(2 * MIN);
+    world.fate_for("blog", bad(), 2 * MIN);
     assert_eq!(world.sent.len(), 2);
     assert_eq!(
         texts(&world),
@@ -188,7 +174,10 @@ fn an_alert_that_chats_have_in_words_of_their_own_goes_by_a_channel_once() {
 fn nothing_is_sent_by_a_channel_before_it_is_on_disk() {
     let mut world = with(&["blog"], When::Always);
     let now = world.now();
-    world.monitor.notify_all(now, "hello".to_owned());
+    world
+        .monitor
+        .notifier(now)
+        .notice_to_all("hello".to_owned());
     let actions = world.monitor.handle(now, Event::Due);
     let sends = |actions: &[crate::monitor::Action]| {
         let mut all = actions.iter();
@@ -203,8 +192,7 @@ fn nothing_is_sent_by_a_channel_before_it_is_on_disk() {
 fn a_channel_that_fails_is_tried_again_with_pauses_that_grow() {
     let mut world = with(&["blog"], When::Always);
     world.channel_deliveries.extend(vec![later(None); 8]);
-    world.fate("blog", bad());
-    world.pass(10 * MIN);
+    world.fate_for("blog", bad(), 10 * MIN);
     assert_eq!((texts(&world).len(), world.channel_attempts), (1, 9));
     assert!(texts(&world)[0].starts_with(DOWN) && texts(&world)[0].ends_with(" ago"));
     let waits = world.logs.iter().filter(|l| l.contains("for ntfy waits"));
@@ -215,8 +203,7 @@ fn a_channel_that_fails_is_tried_again_with_pauses_that_grow() {
 fn what_a_channel_asks_for_is_obeyed() {
     let mut world = with(&["blog"], When::Always);
     world.channel_deliveries.push_back(later(Some(120)));
-    world.fate("blog", bad());
-    world.pass(2 * MIN);
+    world.fate_for("blog", bad(), 2 * MIN);
     assert_eq!(world.channel_attempts, 1);
     world.pass(2 * MIN);
     assert_eq!((texts(&world).len(), world.channel_attempts), (1, 2));
@@ -237,12 +224,10 @@ fn what_a_channel_refuses_is_dropped_and_told_in_the_chat_once() {
     let told = |text: &&String| text.contains("ntfy refused an alert");
     assert_eq!(heard.iter().filter(told).count(), 1, "{heard:?}");
     // It took one again, so the next is told.
-    world.fate("blog", good(40));
-    world.pass(5 * MIN);
+    world.fate_for("blog", good(40), 5 * MIN);
     assert_eq!(texts(&world).len(), 1);
     world.channel_deliveries.push_back(refused);
-    world.fate("wiki", good(40));
-    world.pass(5 * MIN);
+    world.fate_for("wiki", good(40), 5 * MIN);
     let heard = world.received();
     assert_eq!(heard.iter().filter(told).count(), 1, "{heard:?}");
     assert!(world.ask("/stats")[0].contains("ntfy: 0 waiting, HTTP 404"));
@@ -252,15 +237,13 @@ fn what_a_channel_refuses_is_dropped_and_told_in_the_chat_once() {
 fn while_telegram_fails_what_waits_goes_by_the_channel_once_and_says_so_later() {
     let mut world = with(&["blog", "wiki"], FIVE);
     telegram(&mut world, false);
-    world.fate("blog", bad());
-    world.pass(5 * MIN);
+    world.fate_for("blog", bad(), 5 * MIN);
     assert_eq!(texts(&world), [""; 0]);
     world.pass(2 * MIN);
     assert_eq!(texts(&world).len(), 1);
     assert!(texts(&world)[0].starts_with(DOWN));
     // What comes now needs not wait as long.
-    world.fate("wiki", bad());
-    world.pass(MIN);
+    world.fate_for("wiki", bad(), MIN);
     assert_eq!(texts(&world).len(), 2);
     telegram(&mut world, true);
     world.pass(2 * MIN);
@@ -290,8 +273,7 @@ fn notices_of_one_moment_all_go_by_the_channel() {
 fn a_late_alert_says_what_a_channel_for_all_had_at_once() {
     let mut world = with(&["blog"], When::Always);
     telegram(&mut world, false);
-    world.fate("blog", bad());
-    world.pass(5 * MIN);
+    world.fate_for("blog", bad(), 5 * MIN);
     telegram(&mut world, true);
     world.pass(2 * MIN);
     let heard = world.received().concat();
@@ -302,16 +284,14 @@ fn a_late_alert_says_what_a_channel_for_all_had_at_once() {
 fn an_outage_goes_by_the_channel_when_no_user_acknowledges_it_and_its_end_too() {
     for acknowledged in [false, true] {
         let mut world = with(&["blog"], QUARTER);
-        world.fate("blog", bad());
-        world.pass(5 * MIN);
+        world.fate_for("blog", bad(), 5 * MIN);
         if acknowledged {
             world.ask("/ack");
         }
         world.pass(9 * MIN);
         assert_eq!(world.channel_attempts, 0);
         world.pass(60 * MIN);
-        world.fate("blog", good(40));
-        world.pass(2 * MIN);
+        world.fate_for("blog", good(40), 2 * MIN);
         if acknowledged {
             assert_eq!(texts(&world), [""; 0]);
             continue;
@@ -334,8 +314,7 @@ fn what_failed_while_no_alert_waited_counts_for_nothing() {
     world.pass(20 * MIN);
     telegram(&mut world, true);
     world.pass(5 * MIN);
-    world.fate("blog", bad());
-    world.pass(20 * MIN);
+    world.fate_for("blog", bad(), 20 * MIN);
     assert_eq!(world.sent.len(), 1);
     assert_eq!(world.channel_attempts, 0);
     // Alerts that wait count from the first of them.
@@ -343,8 +322,7 @@ fn what_failed_while_no_alert_waited_counts_for_nothing() {
     telegram(&mut world, false);
     world.ask("/status");
     world.pass(20 * MIN);
-    world.fate("blog", bad());
-    world.pass(5 * MIN);
+    world.fate_for("blog", bad(), 5 * MIN);
     assert_eq!(world.channel_attempts, 0);
     world.pass(2 * MIN);
     assert_eq!(texts(&world), [format!("{DOWN} · 5 min ago")]);
@@ -353,10 +331,8 @@ fn what_failed_while_no_alert_waited_counts_for_nothing() {
 #[test]
 fn a_short_outage_goes_by_no_channel_for_the_unacknowledged() {
     let mut world = with(&["blog"], QUARTER);
-    world.fate("blog", bad());
-    world.pass(5 * MIN);
-    world.fate("blog", good(40));
-    world.pass(60 * MIN);
+    world.fate_for("blog", bad(), 5 * MIN);
+    world.fate_for("blog", good(40), 60 * MIN);
     assert_eq!(world.channel_attempts, 0);
 }
 
@@ -364,8 +340,7 @@ fn a_short_outage_goes_by_no_channel_for_the_unacknowledged() {
 fn a_muted_outage_goes_by_the_channel_when_the_mute_ends() {
     let mut world = with(&["blog"], QUARTER);
     world.ask("/mute blog 1h");
-    world.fate("blog", bad());
-    world.pass(59 * MIN);
+    world.fate_for("blog", bad(), 59 * MIN);
     assert_eq!(world.channel_attempts, 0);
     world.pass(5 * MIN);
     assert_eq!(texts(&world).len(), 1);
@@ -381,23 +356,20 @@ fn what_waits_for_channels_survives_a_power_cut() {
         world
             .channel_deliveries
             .extend(std::iter::repeat_n(later(None), 1000));
-        world.fate("blog", bad());
-        world.pass(20 * MIN);
+        world.fate_for("blog", bad(), 20 * MIN);
         assert!(world.channel_attempts > 0, "{when:?}");
         let snapshot = world.monitor.snapshot(world.now());
         world.restart(vec![site("blog")], &snapshot, 30);
         if when == FIVE {
             telegram(&mut world, false);
         }
-        world.fate("blog", bad());
-        world.pass(20 * MIN);
+        world.fate_for("blog", bad(), 20 * MIN);
         let down = texts(&world).concat();
         assert_eq!(down.matches("HTTP 503").count(), 1, "{when:?}: {down}");
         // As before it: nothing is handed over, or repeated, again.
         let snapshot = world.monitor.snapshot(world.now());
         world.restart(vec![site("blog")], &snapshot, 30);
-        world.fate("blog", good(40));
-        world.pass(20 * MIN);
+        world.fate_for("blog", good(40), 20 * MIN);
         let again = texts(&world).concat();
         assert!(!again.contains("HTTP 503"), "{when:?}: {again}");
         assert_eq!(
@@ -417,8 +389,7 @@ fn what_waits_for_a_channel_that_is_gone_is_dropped_with_a_line_in_the_log() {
     world
         .channel_deliveries
         .extend(std::iter::repeat_n(later(None), 100));
-    world.fate("blog", bad());
-    world.pass(2 * MIN);
+    world.fate_for("blog", bad(), 2 * MIN);
     let settings = Settings {
         channels: vec![channel("hook", When::Always)],
         ..settings(access())

@@ -143,10 +143,8 @@ pub(crate) fn page() -> (String, Option<Arc<Picture>>) {
         .push_back(Ok(Expiry::new(ends, "mail.example", "R11", "RSA 2048")));
     // The day before.
     world.pass(14 * HOUR);
-    world.fate("books", from(THERE, hang()));
-    world.pass(10 * MINUTE);
-    world.fate("books", fine.clone());
-    world.pass(10 * HOUR - 10 * MINUTE);
+    world.fate_for("books", from(THERE, hang()), 10 * MINUTE);
+    world.fate_for("books", fine.clone(), 10 * HOUR - 10 * MINUTE);
     world.received();
     let mut day = Day {
         world,

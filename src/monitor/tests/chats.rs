@@ -4,17 +4,13 @@
 use super::world::*;
 use crate::monitor::Event;
 use crate::monitor::outbox::message::{Content, Delivery, Press, Update};
-use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::{Failure, FailureKind, Outcome};
 use std::time::Duration;
 
 const SUPER: i64 = -1_001_234_567_890;
 
 fn in_chats(chats: &[i64], names: &[&str]) -> World {
-    let access = Access {
-        chats: chats.to_vec(),
-        users: None,
-    };
+    let access = access_for(chats);
     World::with(names.iter().map(|n| site(n)).collect(), access)
 }
 
@@ -35,8 +31,7 @@ fn sent(world: &mut World) -> Vec<String> {
 
 #[test]
 fn a_group_is_followed_by_its_service_message_commands_included() {
-    let mut world = in_chats(&[GROUP], &["blog"]);
-    world.pass(70);
+    let mut world = in_chats(&[GROUP], &["blog"]).running_for(70);
     // In the old chat, and in the new one.
     moves(&mut world, GROUP, SUPER);
     moves(&mut world, GROUP, SUPER);
@@ -46,8 +41,7 @@ fn a_group_is_followed_by_its_service_message_commands_included() {
     assert_eq!(status.len(), 1);
     assert!(world.ask_from(GROUP, Some(1), "/status").is_empty());
     world.received();
-    world.fate("blog", bad());
-    world.pass(120);
+    world.fate_for("blog", bad(), 120);
     let down = "🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)";
     assert_eq!(sent(&mut world), [format!("{SUPER}: {down}")]);
     // And after a restart, with the configuration as it was.
@@ -69,8 +63,7 @@ fn a_group_that_is_not_ours_is_not_followed() {
 #[test]
 fn with_both_ids_in_the_file_everything_is_told_once() {
     for by_refusal in [false, true] {
-        let mut world = in_chats(&[GROUP, SUPER], &["blog"]);
-        world.pass(70);
+        let mut world = in_chats(&[GROUP, SUPER], &["blog"]).running_for(70);
         if by_refusal {
             // The new id has it before the old one is refused.
             let sent = Delivery::Sent { message_id: 1 };
@@ -78,8 +71,7 @@ fn with_both_ids_in_the_file_everything_is_told_once() {
         } else {
             moves(&mut world, GROUP, SUPER);
         }
-        world.fate("blog", bad());
-        world.pass(120);
+        world.fate_for("blog", bad(), 120);
         let mut all = sent(&mut world);
         all.sort();
         let down = "🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#1)";
@@ -90,27 +82,21 @@ fn with_both_ids_in_the_file_everything_is_told_once() {
             [format!("{SUPER}: {notice}"), format!("{SUPER}: {down}")],
             "{by_refusal}"
         );
-        world.fate("blog", good(40));
-        world.pass(120);
+        world.fate_for("blog", good(40), 120);
         assert_eq!(sent(&mut world).len(), 1);
     }
 }
 
 /// Nothing can be delivered to two chats for ten minutes.
 fn unreachable(world: &mut World) {
-    let later = Delivery::Later {
-        after: Some(Duration::from_secs(600)),
-        everywhere: true,
-        reason: "no answer".into(),
-    };
+    let later = telegram_fails(Some(600), "no answer");
     world.deliveries = [later.clone(), later].into();
 }
 
 #[test]
 fn what_waits_for_both_ids_of_a_group_is_told_once_after_an_unclean_stop_too() {
     let mut first = in_chats(&[GROUP, SUPER], &["blog"]);
-    first.fate("blog", bad());
-    first.pass(120);
+    first.fate_for("blog", bad(), 120);
     let snapshot = first.monitor.snapshot(first.now());
     for by_refusal in [false, true] {
         let mut world = in_chats(&[GROUP, SUPER], &["blog"]);
@@ -157,12 +143,8 @@ fn a_daily_summary_that_waits_for_both_ids_of_a_group_is_told_once() {
 fn an_outage_told_in_other_words_to_each_id_of_a_group_is_told_once_when_it_moves() {
     let mut behind = after("shop", "blog");
     behind.chats = Some(vec![SUPER]);
-    let access = Access {
-        chats: vec![GROUP, SUPER],
-        users: None,
-    };
-    let mut world = World::with(vec![site("blog"), behind], access);
-    world.pass(70);
+    let access = access_for(&[GROUP, SUPER]);
+    let mut world = World::with(vec![site("blog"), behind], access).running_for(70);
     unreachable(&mut world);
     all(&mut world, &["blog", "shop"], bad());
     world.pass(300);
@@ -187,11 +169,9 @@ fn a_group_that_moved_twice_is_still_known_after_a_reload() {
 
 /// A refused alert tells of the move before the updates do.
 fn moved_by_refusal() -> World {
-    let mut world = in_chats(&[GROUP], &["blog"]);
-    world.pass(70);
+    let mut world = in_chats(&[GROUP], &["blog"]).running_for(70);
     world.deliveries = [Delivery::Migrated { to: SUPER }].into();
-    world.fate("blog", bad());
-    world.pass(120);
+    world.fate_for("blog", bad(), 120);
     assert!(sent(&mut world).join("\n").contains("blog</b> is down"));
     world
 }
@@ -269,16 +249,11 @@ fn a_chat_that_was_never_ours_commands_nothing_when_it_moves() {
 fn a_site_of_that_group_alone_moves_with_it() {
     let mut own = site("blog");
     own.chats = Some(vec![GROUP, SUPER]);
-    let access = Access {
-        chats: vec![CHAT, GROUP],
-        users: None,
-    };
-    let mut world = World::with(vec![own], access);
-    world.pass(70);
+    let access = access_for(&[CHAT, GROUP]);
+    let mut world = World::with(vec![own], access).running_for(70);
     moves(&mut world, GROUP, SUPER);
     world.received();
-    world.fate("blog", bad());
-    world.pass(120);
+    world.fate_for("blog", bad(), 120);
     let all = sent(&mut world);
     assert_eq!(all.len(), 1, "{all:?}");
     assert!(all[0].starts_with(&format!("{SUPER}: ")), "{all:?}");
@@ -308,8 +283,7 @@ fn causes_are_grouped_as_values() {
     let names: Vec<String> = (0..40).map(|n| format!("s{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let all_down = |fate: &dyn Fn(usize) -> Outcome| {
-        let mut world = World::of(&names);
-        world.pass(120);
+        let mut world = World::of(&names).running_for(120);
         for (n, name) in names.iter().enumerate() {
             world.fate(name, fate(n));
         }
@@ -387,16 +361,10 @@ fn letters_with_two_marks_and_syllables_are_composed_too() {
 
 #[test]
 fn what_waited_before_the_file_had_both_ids_is_told_when_the_group_moves() {
-    let mut world = in_chats(&[GROUP], &["blog"]);
-    world.pass(70);
-    let later = Delivery::Later {
-        after: Some(Duration::from_secs(600)),
-        everywhere: true,
-        reason: "no answer".into(),
-    };
+    let mut world = in_chats(&[GROUP], &["blog"]).running_for(70);
+    let later = telegram_fails(Some(600), "no answer");
     world.deliveries = [later].into();
-    world.fate("blog", bad());
-    world.pass(120);
+    world.fate_for("blog", bad(), 120);
     sent(&mut world);
     reload_with(&mut world, &[GROUP, SUPER]);
     moves(&mut world, GROUP, SUPER);
@@ -407,14 +375,11 @@ fn what_waited_before_the_file_had_both_ids_is_told_when_the_group_moves() {
 
 #[test]
 fn the_end_of_an_outage_that_was_told_before_the_group_moved_is_told_as_such() {
-    let mut world = in_chats(&[GROUP], &["blog"]);
-    world.pass(70);
-    world.fate("blog", bad());
-    world.pass(120);
+    let mut world = in_chats(&[GROUP], &["blog"]).running_for(70);
+    world.fate_for("blog", bad(), 120);
     moves(&mut world, GROUP, SUPER);
     sent(&mut world);
-    world.fate("blog", good(40));
-    world.pass(120);
+    world.fate_for("blog", good(40), 120);
     let all = sent(&mut world);
     let up = format!("{SUPER}: 🟢 <b>blog</b> is up again after ");
     assert!(all.len() == 1 && all[0].starts_with(&up), "{all:?}");
@@ -423,19 +388,12 @@ fn the_end_of_an_outage_that_was_told_before_the_group_moved_is_told_as_such() {
 #[test]
 fn an_outage_that_waits_for_the_old_id_of_a_group_does_not_end_for_the_new_one_first() {
     for by_refusal in [false, true] {
-        let mut world = in_chats(&[GROUP], &["blog"]);
-        world.pass(70);
-        let later = Delivery::Later {
-            after: Some(Duration::from_secs(600)),
-            everywhere: false,
-            reason: "429".into(),
-        };
+        let mut world = in_chats(&[GROUP], &["blog"]).running_for(70);
+        let later = chat_waits(Some(600), "429");
         world.deliveries = [later].into();
-        world.fate("blog", bad());
-        world.pass(120);
+        world.fate_for("blog", bad(), 120);
         reload_with(&mut world, &[GROUP, SUPER]);
-        world.fate("blog", good(40));
-        world.pass(120);
+        world.fate_for("blog", good(40), 120);
         assert_eq!(sent(&mut world), [""; 0], "the new id was never told of it");
         if by_refusal {
             world.deliveries = [Delivery::Migrated { to: SUPER }].into();
@@ -452,20 +410,13 @@ fn an_outage_that_waits_for_the_old_id_of_a_group_does_not_end_for_the_new_one_f
 #[test]
 fn a_chat_that_was_told_of_an_outage_is_told_of_its_end_though_another_one_waits_for_both() {
     for message_id in [0, 50] {
-        let mut world = in_chats(&[GROUP, CHAT], &["blog"]);
-        world.pass(70);
-        let later = Delivery::Later {
-            after: Some(Duration::from_secs(600)),
-            everywhere: false,
-            reason: "429".into(),
-        };
+        let mut world = in_chats(&[GROUP, CHAT], &["blog"]).running_for(70);
+        let later = chat_waits(Some(600), "429");
         world.deliveries = [later, Delivery::Sent { message_id }].into();
-        world.fate("blog", bad());
-        world.pass(120);
+        world.fate_for("blog", bad(), 120);
         let down = sent(&mut world);
         assert!(down[0].starts_with(&format!("{CHAT}: 🔴")), "{down:?}");
-        world.fate("blog", good(40));
-        world.pass(120);
+        world.fate_for("blog", good(40), 120);
         let up = sent(&mut world);
         assert!(up[0].starts_with(&format!("{CHAT}: 🟢")), "{up:?}");
     }
@@ -474,14 +425,7 @@ fn a_chat_that_was_told_of_an_outage_is_told_of_its_end_though_another_one_waits
 /// The configuration was read again: these are its chats now.
 fn reload_with(world: &mut World, chats: &[i64]) {
     let sites = world.monitor.sites.iter().map(|w| w.config().clone());
-    world.feed(Event::Reloaded {
-        sites: sites.collect(),
-        added: Vec::new(),
-        settings: settings(Access {
-            chats: chats.to_vec(),
-            users: None,
-        }),
-    });
+    world.feed(reloaded(sites, settings(access_for(chats))));
 }
 
 #[test]
@@ -489,19 +433,13 @@ fn a_chat_gets_no_end_of_what_began_before_it_was_added() {
     for (begin, end) in [(bad(), "up again after"), (good(900), "fast again after")] {
         let mut blog = site("blog");
         blog.slow = Some(Duration::from_millis(500));
-        let access = Access {
-            chats: vec![CHAT],
-            users: None,
-        };
-        let mut world = World::with(vec![blog], access);
-        world.pass(70);
-        world.fate("blog", begin);
-        world.pass(600);
+        let access = access_for(&[CHAT]);
+        let mut world = World::with(vec![blog], access).running_for(70);
+        world.fate_for("blog", begin, 600);
         assert_eq!(sent(&mut world).len(), 1);
         reload_with(&mut world, &[CHAT, GROUP]);
         let snapshot = world.monitor.snapshot(world.now());
-        world.fate("blog", good(40));
-        world.pass(600);
+        world.fate_for("blog", good(40), 600);
         let all = sent(&mut world);
         assert!(
             all.len() == 1 && all[0].starts_with(&format!("{CHAT}: ")),
@@ -509,15 +447,13 @@ fn a_chat_gets_no_end_of_what_began_before_it_was_added() {
         );
         assert!(all[0].contains(end), "{all:?}");
         // What comes next is for both.
-        world.fate("blog", bad());
-        world.pass(120);
+        world.fate_for("blog", bad(), 120);
         assert_eq!(sent(&mut world).len(), 2);
         if end.starts_with("up") {
             let mut next = in_chats(&[CHAT, GROUP], &["blog"]);
             next.wall = world.now().wall;
             next.monitor.restore(&snapshot, next.now());
-            next.fate("blog", good(40));
-            next.pass(600);
+            next.fate_for("blog", good(40), 600);
             let all = sent(&mut next);
             let ends: Vec<_> = all.iter().filter(|t| t.contains(end)).collect();
             assert_eq!(ends.len(), 1, "{all:?}");
@@ -527,16 +463,10 @@ fn a_chat_gets_no_end_of_what_began_before_it_was_added() {
 
 #[test]
 fn a_chat_that_was_taken_out_before_it_got_the_alert_gets_no_end() {
-    let mut world = in_chats(&[GROUP, CHAT], &["blog"]);
-    world.pass(70);
-    let later = Delivery::Later {
-        after: Some(Duration::from_secs(600)),
-        everywhere: false,
-        reason: "429".into(),
-    };
+    let mut world = in_chats(&[GROUP, CHAT], &["blog"]).running_for(70);
+    let later = chat_waits(Some(600), "429");
     world.deliveries = [later].into();
-    world.fate("blog", bad());
-    world.pass(120);
+    world.fate_for("blog", bad(), 120);
     let down = sent(&mut world);
     assert!(
         down.len() == 1 && down[0].starts_with(&format!("{CHAT}: 🔴")),
@@ -544,8 +474,7 @@ fn a_chat_that_was_taken_out_before_it_got_the_alert_gets_no_end() {
     );
     reload_with(&mut world, &[CHAT]);
     reload_with(&mut world, &[CHAT, GROUP]);
-    world.fate("blog", good(40));
-    world.pass(900);
+    world.fate_for("blog", good(40), 900);
     let up = sent(&mut world);
     assert!(
         up.len() == 1 && up[0].starts_with(&format!("{CHAT}: 🟢")),
@@ -556,12 +485,10 @@ fn a_chat_that_was_taken_out_before_it_got_the_alert_gets_no_end() {
 #[test]
 fn a_chat_that_refused_the_alert_gets_its_end_over_a_restart_too() {
     for restart in [false, true] {
-        let mut world = in_chats(&[GROUP, CHAT], &["blog"]);
-        world.pass(70);
+        let mut world = in_chats(&[GROUP, CHAT], &["blog"]).running_for(70);
         let reason = "no rights".to_owned();
         world.deliveries = [Delivery::Refused { reason }].into();
-        world.fate("blog", bad());
-        world.pass(120);
+        world.fate_for("blog", bad(), 120);
         assert_eq!(sent(&mut world).len(), 1);
         if restart {
             let snapshot = world.monitor.snapshot(world.now());
@@ -570,8 +497,7 @@ fn a_chat_that_refused_the_alert_gets_its_end_over_a_restart_too() {
             world.wall = wall;
             world.monitor.restore(&snapshot, world.now());
         }
-        world.fate("blog", good(40));
-        world.pass(120);
+        world.fate_for("blog", good(40), 120);
         let up = sent(&mut world);
         let up = up.iter().filter(|t| t.contains("up again after"));
         assert_eq!(up.count(), 2, "{restart}");
@@ -581,19 +507,13 @@ fn a_chat_that_refused_the_alert_gets_its_end_over_a_restart_too() {
 #[test]
 fn what_the_new_id_of_a_group_refused_is_delivered_when_the_group_moves() {
     for restart in [false, true] {
-        let mut world = in_chats(&[SUPER, GROUP], &["blog"]);
-        world.pass(70);
+        let mut world = in_chats(&[SUPER, GROUP], &["blog"]).running_for(70);
         let refused = Delivery::Refused {
             reason: "not there yet".into(),
         };
-        let later = Delivery::Later {
-            after: Some(Duration::from_secs(600)),
-            everywhere: false,
-            reason: "429".into(),
-        };
+        let later = chat_waits(Some(600), "429");
         world.deliveries = [refused, later].into();
-        world.fate("blog", bad());
-        world.pass(120);
+        world.fate_for("blog", bad(), 120);
         assert_eq!(sent(&mut world), [""; 0]);
         if restart {
             let snapshot = world.monitor.snapshot(world.now());
@@ -607,8 +527,7 @@ fn what_the_new_id_of_a_group_refused_is_delivered_when_the_group_moves() {
         world.pass(900);
         let all = sent(&mut world).join("\n");
         assert_eq!(all.matches("<b>blog</b> is down").count(), 1, "{all}");
-        world.fate("blog", good(40));
-        world.pass(120);
+        world.fate_for("blog", good(40), 120);
         let all = sent(&mut world).join("\n");
         assert_eq!(all.matches("<b>blog</b> is up again").count(), 1, "{all}");
     }
@@ -616,16 +535,10 @@ fn what_the_new_id_of_a_group_refused_is_delivered_when_the_group_moves() {
 
 #[test]
 fn what_the_new_id_of_a_group_has_is_not_delivered_again_after_a_restart() {
-    let mut world = in_chats(&[SUPER, GROUP], &["blog"]);
-    world.pass(70);
-    let later = Delivery::Later {
-        after: Some(Duration::from_secs(600)),
-        everywhere: false,
-        reason: "429".into(),
-    };
+    let mut world = in_chats(&[SUPER, GROUP], &["blog"]).running_for(70);
+    let later = chat_waits(Some(600), "429");
     world.deliveries = [Delivery::Sent { message_id: 5 }, later].into();
-    world.fate("blog", bad());
-    world.pass(120);
+    world.fate_for("blog", bad(), 120);
     assert_eq!(sent(&mut world).len(), 1);
     let snapshot = world.monitor.snapshot(world.now());
     let mut next = in_chats(&[SUPER, GROUP], &["blog"]);
@@ -640,16 +553,13 @@ fn what_the_new_id_of_a_group_has_is_not_delivered_again_after_a_restart() {
 
 #[test]
 fn a_group_that_was_taken_out_and_moved_is_not_asked_again() {
-    let mut world = in_chats(&[GROUP], &["blog"]);
-    world.pass(70);
-    world.fate("blog", bad());
-    world.pass(120);
+    let mut world = in_chats(&[GROUP], &["blog"]).running_for(70);
+    world.fate_for("blog", bad(), 120);
     assert_eq!(sent(&mut world).len(), 1);
     reload_with(&mut world, &[CHAT]);
     // The buttons of its message are to go; Telegram says each time that the group has another id.
     world.deliveries = vec![Delivery::Migrated { to: SUPER }; 9].into();
-    world.fate("blog", good(40));
-    world.pass(120);
+    world.fate_for("blog", good(40), 120);
     assert_eq!(world.deliveries.len(), 8);
     assert_eq!(sent(&mut world), [""; 0]);
 }
@@ -657,16 +567,10 @@ fn a_group_that_was_taken_out_and_moved_is_not_asked_again() {
 #[test]
 fn a_chat_in_the_place_of_one_that_got_no_alert_gets_no_end_over_a_restart_too() {
     for restart in [false, true] {
-        let mut world = in_chats(&[GROUP], &["blog"]);
-        world.pass(70);
-        let later = Delivery::Later {
-            after: Some(Duration::from_secs(600)),
-            everywhere: false,
-            reason: "429".into(),
-        };
+        let mut world = in_chats(&[GROUP], &["blog"]).running_for(70);
+        let later = chat_waits(Some(600), "429");
         world.deliveries = [later].into();
-        world.fate("blog", bad());
-        world.pass(120);
+        world.fate_for("blog", bad(), 120);
         reload_with(&mut world, &[CHAT]);
         if restart {
             let snapshot = world.monitor.last_snapshot(world.now());
@@ -675,8 +579,7 @@ fn a_chat_in_the_place_of_one_that_got_no_alert_gets_no_end_over_a_restart_too()
             world.wall = wall;
             world.monitor.restore(&snapshot, world.now());
         }
-        world.fate("blog", good(40));
-        world.pass(900);
+        world.fate_for("blog", good(40), 900);
         assert_eq!(sent(&mut world), [""; 0], "{restart}");
     }
 }

@@ -22,8 +22,7 @@ fn wrong_date() -> crate::monitor::site::outcome::Outcome {
 
 /// A world that has run for an hour, and how it ended.
 fn ran(commands: &[&str]) -> (World, crate::monitor::persist::snapshot::Snapshot) {
-    let mut world = World::new(sites());
-    world.pass(3600);
+    let mut world = World::new(sites()).running_for(3600);
     for command in commands {
         world.ask(command);
     }
@@ -42,8 +41,7 @@ fn set(world: &mut World, snapshot: &crate::monitor::persist::snapshot::Snapshot
 fn a_clock_behind_the_stamps_judges_no_certificate_and_a_mute_ends_in_time() {
     let (mut world, snapshot) = ran(&["/mute plain 8s"]);
     world.restart_showing(sites(), &snapshot, snapshot.written - 10 * DAY);
-    world.fate("secure", wrong_date());
-    world.pass(6);
+    world.fate_for("secure", wrong_date(), 6);
     assert!(world.monitor.doubts_clock());
     assert!(world.started.iter().all(|(_, name, _)| name == "plain"));
     world.fate("secure", good(40));
@@ -51,8 +49,7 @@ fn a_clock_behind_the_stamps_judges_no_certificate_and_a_mute_ends_in_time() {
     world.pass(60);
     assert!(!world.monitor.doubts_clock());
     assert_eq!(world.received(), Vec::<String>::new());
-    world.fate("plain", bad());
-    world.pass(120);
+    world.fate_for("plain", bad(), 120);
     assert!(world.received().concat().contains("<b>plain</b> is down"));
     assert_eq!(world.state("secure"), State::Up);
 }
@@ -61,8 +58,7 @@ fn a_clock_behind_the_stamps_judges_no_certificate_and_a_mute_ends_in_time() {
 fn an_incident_has_no_times_of_the_day_by_a_clock_that_is_doubted() {
     let (mut world, snapshot) = ran(&[]);
     world.restart_showing(sites(), &snapshot, snapshot.written - 10 * DAY);
-    world.fate("plain", bad());
-    world.pass(120);
+    world.fate_for("plain", bad(), 120);
     world.received();
     let fresh = std::time::Duration::ZERO;
     world.write_waiting(CHAT, Some(1), "/incidents", 0, fresh);
@@ -108,8 +104,7 @@ fn forty_three_years_ahead_there_is_silence_until_the_clock_is_right() {
     world.wall = WALL + 43 * YEAR;
     world.monitor = Monitor::new(sites(), settings(access()), world.now(), 42);
     world.fate("secure", wrong_date());
-    world.fate("plain", wrong_date());
-    world.pass(3600);
+    world.fate_for("plain", wrong_date(), 3600);
     assert_eq!(world.received(), Vec::<String>::new());
     assert!(world.started.iter().all(|(_, name, _)| name == "plain"));
     assert_eq!(world.inspected, 0);
@@ -188,11 +183,9 @@ fn a_clock_before_the_build_cannot_be_confirmed() {
 
 #[test]
 fn a_clock_that_is_set_far_back_while_we_run_is_doubted() {
-    let mut world = World::new(sites());
-    world.pass(3600);
+    let mut world = World::new(sites()).running_for(3600);
     world.wall -= 10 * DAY;
-    world.fate("secure", wrong_date());
-    world.pass(300);
+    world.fate_for("secure", wrong_date(), 300);
     assert!(world.monitor.doubts_clock());
     let snapshot = world.monitor.snapshot(world.now());
     assert_eq!(
@@ -228,8 +221,7 @@ fn the_digest_comes_once_a_day_though_the_clock_lagged_behind() {
             .count()
     };
     let midnight = Zone::UTC.day(WALL) * DAY;
-    let mut world = build(midnight);
-    world.pass((12 * HOUR) as u64);
+    let mut world = build(midnight).running_for((12 * HOUR) as u64);
     assert_eq!(digests(&mut world), 1);
     let snapshot = world.monitor.last_snapshot(world.now());
     let mut world = build(snapshot.written - 10 * DAY);

@@ -2,9 +2,8 @@
 
 use super::world::*;
 use crate::monitor::Event;
-use crate::monitor::outbox::message::{Content, Incoming, Update};
+use crate::monitor::outbox::message::Update;
 use crate::monitor::render::text;
-use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::{Expiry, Phases};
 use crate::monitor::site::state::State;
 use std::time::Duration;
@@ -20,11 +19,9 @@ fn three() -> World {
 
 #[test]
 fn status_counts_and_names_what_is_not_up_worst_first() {
-    let mut world = three();
-    world.pass(70);
+    let mut world = three().running_for(70);
     assert_eq!(world.ask("/status"), ["<b>3 up</b>"]);
-    world.fate("shop", bad());
-    world.pass(120);
+    world.fate_for("shop", bad(), 120);
     world.ask("/pause blog-api");
     assert_eq!(
         world.ask("/status"),
@@ -53,10 +50,8 @@ fn status_of_hundreds_of_troubled_sites_is_one_screen() {
 
 #[test]
 fn list_shows_state_and_response_time() {
-    let mut world = three();
-    world.pass(70);
-    world.fate("shop", bad());
-    world.pass(90);
+    let mut world = three().running_for(70);
+    world.fate_for("shop", bad(), 90);
     let expected = "🟢 <b>blog</b> 40 ms\n🟢 <b>blog-api</b> 40 ms\n🔴 <b>shop</b> down";
     assert_eq!(world.ask("/list"), [expected]);
     assert_eq!(world.ask("/sites money"), ["🔴 <b>shop</b> down"]);
@@ -90,8 +85,7 @@ fn site_tells_all_about_one() {
         total: Duration::from_millis(42),
         reused: false,
     });
-    world.fate("shop", outcome);
-    world.pass(70);
+    world.fate_for("shop", outcome, 70);
     assert_eq!(
         world.ask("/site shop"),
         ["🟢 <b>shop</b> has been up for 25 s\n\
@@ -112,8 +106,7 @@ fn history_shows_the_last_ten_newest_first() {
         ["<b>blog</b> has not been checked yet."]
     );
     world.pass(650);
-    world.fate("blog", bad());
-    world.pass(20);
+    world.fate_for("blog", bad(), 20);
     let answer = world.ask("/history blog").remove(0);
     let lines: Vec<&str> = answer.lines().collect();
     assert_eq!(lines.len(), 11);
@@ -128,11 +121,9 @@ fn history_shows_the_last_ten_newest_first() {
 fn incidents_are_listed_open_ones_first() {
     let mut world = three();
     assert_eq!(world.ask("/incidents"), ["No incident is known."]);
-    world.fate("blog", bad());
-    world.pass(60);
+    world.fate_for("blog", bad(), 60);
     world.fate("shop", bad());
-    world.fate("blog", good(40));
-    world.pass(120);
+    world.fate_for("blog", good(40), 120);
     let answer = world.ask("/incidents").remove(0);
     let lines: Vec<&str> = answer.lines().collect();
     assert!(lines[0].starts_with("🔴 #2 <b>shop</b> for "), "{answer}");
@@ -152,8 +143,7 @@ fn incidents_are_listed_open_ones_first() {
 
 #[test]
 fn an_exact_name_wins_then_a_group_then_a_unique_part() {
-    let mut world = three();
-    world.pass(70);
+    let mut world = three().running_for(70);
     assert!(world.ask("/site blog")[0].contains("<b>blog</b> has been up"));
     assert!(world.ask("/site SHO")[0].contains("<b>shop</b> has been up"));
     assert_eq!(
@@ -201,8 +191,7 @@ fn an_exact_name_wins_then_a_group_then_a_unique_part() {
 
 #[test]
 fn check_reports_every_site_in_one_message() {
-    let mut world = three();
-    world.pass(70);
+    let mut world = three().running_for(70);
     world.fate("blog-api", bad());
     assert_eq!(
         world.ask("/check"),
@@ -223,8 +212,7 @@ fn check_reports_every_site_in_one_message() {
 
 #[test]
 fn a_check_counts_towards_down() {
-    let mut world = World::of(&["blog"]);
-    world.pass(5);
+    let mut world = World::of(&["blog"]).running_for(5);
     world.fate("blog", bad());
     for _ in 0..3 {
         world.ask("/check blog");
@@ -322,19 +310,14 @@ fn ack_of_a_number_that_is_over_or_unknown_says_so() {
         world.ask("/ack 9"),
         ["There is no incident #9. /incidents lists them."]
     );
-    world.fate("blog", bad());
-    world.pass(60);
-    world.fate("blog", good(40));
-    world.pass(60);
+    world.fate_for("blog", bad(), 60);
+    world.fate_for("blog", good(40), 60);
     assert_eq!(world.ask("/ack 1"), ["#1 is over already."]);
 }
 
 #[test]
 fn strangers_get_nothing_and_the_log_names_them_once_a_minute() {
-    let access = Access {
-        chats: vec![CHAT],
-        users: Some(vec![1]),
-    };
+    let access = access_for_users(&[CHAT], &[1]);
     let mut world = World::with(vec![site("blog")], access);
     for _ in 0..3 {
         assert!(world.ask_from(666, Some(6), "/status").is_empty());
@@ -375,13 +358,7 @@ fn an_update_that_comes_twice_is_obeyed_once() {
     world.ask("/resume blog");
     let again = Update {
         id: 1,
-        content: Some(Content::Message(Incoming {
-            chat: CHAT,
-            user: Some(1),
-            text: "/pause blog".into(),
-            date: world.now().wall,
-            ..Incoming::default()
-        })),
+        content: written(CHAT, 1, "/pause blog", world.now().wall),
     };
     world.feed(Event::Update(again));
     assert_ne!(world.state("blog"), State::Paused);
@@ -400,10 +377,7 @@ fn malformed_updates_only_move_the_offset() {
 
 #[test]
 fn in_a_group_other_bots_commands_are_left_alone() {
-    let access = Access {
-        chats: vec![GROUP],
-        users: None,
-    };
+    let access = access_for(&[GROUP]);
     let mut world = World::with(vec![site("blog")], access);
     world.feed(Event::Bot {
         username: "site_bot".into(),
@@ -433,8 +407,7 @@ fn help_and_start_list_the_commands() {
 
 #[test]
 fn stats_are_measured_and_answered() {
-    let mut world = World::of(&["blog"]);
-    world.pass(130);
+    let mut world = World::of(&["blog"]).running_for(130);
     let stats = world.ask("/stats").remove(0);
     assert!(stats.contains("Checks done: 3, of 1 site"), "{stats}");
 }
@@ -443,10 +416,7 @@ fn stats_are_measured_and_answered() {
 fn the_bar_of_a_check_moves_within_the_limits_of_the_chat() {
     for (chat, pause) in [(CHAT, 1), (GROUP, 4)] {
         let names: Vec<String> = (0..30).map(|i| format!("s{i:02}")).collect();
-        let access = Access {
-            chats: vec![chat],
-            users: None,
-        };
+        let access = access_for(&[chat]);
         let mut world = World::with(names.iter().map(|n| site(n)).collect(), access);
         for (i, name) in (1..).zip(&names) {
             world.fate_lasting(name, bad(), Duration::from_millis(i * 400));
@@ -483,8 +453,7 @@ fn the_bar_of_a_check_moves_within_the_limits_of_the_chat() {
 
 #[test]
 fn a_check_whose_site_goes_while_it_waits_gives_its_permit_back() {
-    let mut world = World::of(&["a", "b", "c"]);
-    world.pass(70);
+    let mut world = World::of(&["a", "b", "c"]).running_for(70);
     for name in ["a", "b"] {
         world.fate_lasting(name, good(40), Duration::from_secs(90));
         world.ask(&format!("/check {name}"));
@@ -497,10 +466,8 @@ fn a_check_whose_site_goes_while_it_waits_gives_its_permit_back() {
 
 #[test]
 fn status_shows_what_is_muted_acknowledged_and_flapping() {
-    let mut world = World::of(&["blog", "shop", "wiki"]);
-    world.pass(60);
-    world.fate("blog", bad());
-    world.pass(120);
+    let mut world = World::of(&["blog", "shop", "wiki"]).running_for(60);
+    world.fate_for("blog", bad(), 120);
     world.ask("/ack 1");
     world.ask("/mute shop");
     let status = world.ask("/status").concat();
@@ -508,10 +475,8 @@ fn status_shows_what_is_muted_acknowledged_and_flapping() {
     assert!(status.starts_with(counts), "{status}");
     assert!(status.ends_with("HTTP 503, wanted 200-299 👍"), "{status}");
     for _ in 0..4 {
-        world.fate("wiki", bad());
-        world.pass(120);
-        world.fate("wiki", good(40));
-        world.pass(120);
+        world.fate_for("wiki", bad(), 120);
+        world.fate_for("wiki", good(40), 120);
     }
     let status = world.ask("/status").concat();
     assert!(
@@ -519,8 +484,7 @@ fn status_shows_what_is_muted_acknowledged_and_flapping() {
         "{status}"
     );
     assert!(status.contains("\n🟠 <b>wiki</b> is flapping"), "{status}");
-    world.fate("wiki", bad());
-    world.pass(120);
+    world.fate_for("wiki", bad(), 120);
     let status = world.ask("/status").concat();
     let line = status
         .lines()
@@ -531,14 +495,7 @@ fn status_shows_what_is_muted_acknowledged_and_flapping() {
 
 #[test]
 fn what_is_no_command_gets_a_short_answer_in_private() {
-    let mut world = World::with(
-        vec![site("blog")],
-        Access {
-            chats: vec![CHAT, GROUP],
-            users: None,
-        },
-    );
-    world.pass(60);
+    let mut world = World::with(vec![site("blog")], access_for(&[CHAT, GROUP])).running_for(60);
     let unknown = "I do not know that command. ";
     for (text, answer) in [
         ("/chek blog", format!("{unknown}Did you mean /check?")),
@@ -575,8 +532,7 @@ fn check_takes_several_names_and_a_name_with_blanks_wins() {
         .map(site)
         .into();
     sites[1].group = Some("docs".into());
-    let mut world = World::new(sites);
-    world.pass(120);
+    let mut world = World::new(sites).running_for(120);
     let mut checked = |line: &str| {
         world.received();
         world.ask(line);
@@ -626,8 +582,7 @@ fn check_shows_what_is_degraded_between_what_failed_and_what_is_fine() {
     let expiry = Expiry::new(WALL + 5 * 86_400, "ends.example", "Acme", "RSA 2048");
     world.expiries.push_back(Ok(expiry));
     world.fate("slow", good(900));
-    world.fate("shop", bad());
-    world.pass(120);
+    world.fate_for("shop", bad(), 120);
     world.received();
     world.ask("/check");
     world.pass(2);

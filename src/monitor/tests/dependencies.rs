@@ -16,9 +16,7 @@ fn network() -> World {
         after("blog", "router"),
         site("router"),
     ];
-    let mut world = World::new(sites);
-    world.pass(120);
-    world
+    World::new(sites).running_for(120)
 }
 
 #[test]
@@ -44,8 +42,7 @@ fn one_message_names_the_parent_and_counts_what_is_behind_it() {
 #[test]
 fn a_parent_is_checked_before_its_child_is_judged() {
     let mut world = network();
-    world.fate("blog", bad());
-    world.pass(90);
+    world.fate_for("blog", bad(), 90);
     assert_eq!(world.state("blog"), State::Down);
     assert!(world.received()[0].starts_with("🔴 <b>blog</b> is down"));
     let down = world.sent.len();
@@ -65,8 +62,7 @@ fn a_child_that_fails_at_once_waits_for_its_parent() {
     let mut child = after("blog", "router");
     child.tries = 1;
     child.interval = Duration::from_secs(5);
-    let mut world = World::new(vec![child, site("router")]);
-    world.pass(120);
+    let mut world = World::new(vec![child, site("router")]).running_for(120);
     all(&mut world, &["blog", "router"], bad());
     world.pass(100);
     let received = world.received();
@@ -91,13 +87,10 @@ fn a_parent_that_is_paused_or_gone_suppresses_no_child() {
 
 #[test]
 fn five_changes_in_an_hour_are_flapping_and_then_there_is_silence_until_it_is_steady() {
-    let mut world = World::of(&["blog"]);
-    world.pass(60);
+    let mut world = World::of(&["blog"]).running_for(60);
     for _ in 0..4 {
-        world.fate("blog", bad());
-        world.pass(180);
-        world.fate("blog", good(40));
-        world.pass(120);
+        world.fate_for("blog", bad(), 180);
+        world.fate_for("blog", good(40), 120);
     }
     let received = world.received();
     assert_eq!(received.len(), 5, "{received:?}");
@@ -106,20 +99,16 @@ fn five_changes_in_an_hour_are_flapping_and_then_there_is_silence_until_it_is_st
     let received = world.received();
     assert_eq!(received.len(), 1, "{received:?}");
     assert!(received[0].starts_with("🟢 <b>blog</b> is steady again, up for 15 min"));
-    world.fate("blog", bad());
-    world.pass(120);
+    world.fate_for("blog", bad(), 120);
     assert!(world.received()[0].starts_with("🔴 <b>blog</b> is down"));
 }
 
 #[test]
 fn what_flapped_and_stays_down_is_told_and_its_end_too() {
-    let mut world = World::of(&["blog"]);
-    world.pass(60);
+    let mut world = World::of(&["blog"]).running_for(60);
     for _ in 0..3 {
-        world.fate("blog", good(40));
-        world.pass(120);
-        world.fate("blog", bad());
-        world.pass(180);
+        world.fate_for("blog", good(40), 120);
+        world.fate_for("blog", bad(), 180);
     }
     let sent = world.received().pop().expect("the fifth change");
     assert!(
@@ -136,34 +125,27 @@ fn what_flapped_and_stays_down_is_told_and_its_end_too() {
         received[0].starts_with("🔴 <b>blog</b> has been down for 5 min without a break"),
         "{received:?}"
     );
-    world.fate("blog", good(40));
-    world.pass(70);
+    world.fate_for("blog", good(40), 70);
     assert!(world.received()[0].starts_with("🟢 <b>blog</b> is up again"));
 }
 
 #[test]
 fn a_flapping_site_that_is_down_for_less_than_five_minutes_at_a_time_is_not_told() {
-    let mut world = World::of(&["blog"]);
-    world.pass(60);
+    let mut world = World::of(&["blog"]).running_for(60);
     for _ in 0..3 {
-        world.fate("blog", good(40));
-        world.pass(120);
-        world.fate("blog", bad());
-        world.pass(180);
+        world.fate_for("blog", good(40), 120);
+        world.fate_for("blog", bad(), 180);
     }
     world.received();
     let status = world.ask("/status").concat();
     assert!(status.contains("1 down, 1 flapping</b>"), "{status}");
-    world.fate("blog", good(40));
-    world.pass(120);
+    world.fate_for("blog", good(40), 120);
     let status = world.ask("/status").concat();
     assert!(status.contains("<b>1 up, 1 flapping</b>"), "{status}");
     world.received();
     for _ in 0..6 {
-        world.fate("blog", bad());
-        world.pass(4 * 60);
-        world.fate("blog", good(40));
-        world.pass(12 * 60);
+        world.fate_for("blog", bad(), 4 * 60);
+        world.fate_for("blog", good(40), 12 * 60);
     }
     assert_eq!(world.received(), Vec::<String>::new());
     world.pass(4 * 60);
@@ -174,22 +156,17 @@ fn a_flapping_site_that_is_down_for_less_than_five_minutes_at_a_time_is_not_told
 
 #[test]
 fn flapping_survives_a_restart() {
-    let mut world = World::of(&["blog"]);
-    world.pass(60);
+    let mut world = World::of(&["blog"]).running_for(60);
     for _ in 0..3 {
-        world.fate("blog", bad());
-        world.pass(180);
-        world.fate("blog", good(40));
-        world.pass(120);
+        world.fate_for("blog", bad(), 180);
+        world.fate_for("blog", good(40), 120);
     }
     let snapshot = world.monitor.last_snapshot(world.now());
     world.received();
     world.restart(vec![site("blog")], &snapshot, 30);
-    world.fate("blog", bad());
-    world.pass(180);
+    world.fate_for("blog", bad(), 180);
     assert_eq!(world.received(), Vec::<String>::new());
-    world.fate("blog", good(40));
-    world.pass(20 * 60);
+    world.fate_for("blog", good(40), 20 * 60);
     assert!(world.received()[0].contains("is steady again"));
 }
 
@@ -201,11 +178,7 @@ fn unset() -> World {
 fn unset_with(sites: Vec<Site>) -> World {
     let mut world = World::new(sites.clone());
     world.wall = 1000;
-    let settings = Settings {
-        routes: Vec::new(),
-        built: WALL,
-        ..settings(access())
-    };
+    let settings = built_now();
     world.monitor = Monitor::new(sites, settings, world.now(), 42);
     world
 }
@@ -213,8 +186,7 @@ fn unset_with(sites: Vec<Site>) -> World {
 #[test]
 fn without_a_clock_https_sites_stay_unknown_and_plain_ones_are_judged() {
     let mut world = unset();
-    world.fate("plain", bad());
-    world.pass(300);
+    world.fate_for("plain", bad(), 300);
     assert_eq!(world.state("blog"), State::Unknown);
     assert_eq!(world.state("plain"), State::Down);
     assert!(world.logs.iter().any(|l| l.starts_with("clock not set")));
@@ -230,13 +202,10 @@ fn without_a_clock_https_sites_stay_unknown_and_plain_ones_are_judged() {
 
 #[test]
 fn a_site_that_is_not_checked_is_not_steady() {
-    let mut world = World::of(&["blog"]);
-    world.pass(60);
+    let mut world = World::of(&["blog"]).running_for(60);
     for _ in 0..3 {
-        world.fate("blog", bad());
-        world.pass(180);
-        world.fate("blog", good(40));
-        world.pass(120);
+        world.fate_for("blog", bad(), 180);
+        world.fate_for("blog", good(40), 120);
     }
     let snapshot = world.monitor.last_snapshot(world.now());
     let wall = world.now().wall + 10;
@@ -254,16 +223,14 @@ fn a_site_that_is_not_checked_is_not_steady() {
 #[test]
 fn a_redirect_to_https_without_a_clock_is_not_judged_either() {
     let mut world = unset();
-    world.fate("plain", failed(FailureKind::Tls));
-    world.pass(300);
+    world.fate_for("plain", failed(FailureKind::Tls), 300);
     assert_eq!(world.state("plain"), State::Unknown);
 }
 
 #[test]
 fn a_parent_that_cannot_be_judged_without_a_clock_is_not_checked_again_and_again() {
     let sites = vec![plain(after("child", "plain")), plain(site("plain"))];
-    let mut world = unset_with(sites);
-    world.pass(60);
+    let mut world = unset_with(sites).running_for(60);
     all(&mut world, &["child"], bad());
     all(&mut world, &["plain"], failed(FailureKind::Tls));
     let begun = world.started.len();
@@ -282,8 +249,7 @@ fn what_is_written_without_a_clock_is_dated_by_what_was_last_known() {
         ..Default::default()
     };
     world.monitor.restore(&snapshot, world.now());
-    world.fate("plain", bad());
-    world.pass(100);
+    world.fate_for("plain", bad(), 100);
     let next = world.monitor.snapshot(world.now());
     assert_eq!(next.written, WALL + 600);
     assert!(next.incidents[0].start >= WALL + 500);
@@ -299,25 +265,19 @@ fn when_the_clock_is_set_the_time_we_were_off_is_known() {
     world.monitor.restore(&snapshot, world.now());
     world.pass(60);
     world.wall = WALL + 9000;
-    world.fate("plain", bad());
-    world.pass(100);
+    world.fate_for("plain", bad(), 100);
     let received = world.received().concat();
     assert!(
         received.contains("<b>plain</b> is down"),
         "not flapping: {received}"
     );
-    assert!(
-        received.contains("I was away, last seen 08:08, back 10:30"),
-        "{received}"
-    );
+    assert_has(&received, "I was away, last seen 08:08, back 10:30");
 }
 
 #[test]
 fn a_clock_that_jumps_makes_no_burst_no_alert_and_no_negative_time() {
-    let mut world = World::of(&["blog", "shop"]);
-    world.pass(120);
-    world.fate("blog", bad());
-    world.pass(100);
+    let mut world = World::of(&["blog", "shop"]).running_for(120);
+    world.fate_for("blog", bad(), 100);
     world.received();
     for jump in [6 * 3600, -9 * 3600, 400 * 86_400, -400 * 86_400] {
         world.wall += jump;
@@ -340,8 +300,7 @@ fn a_clock_that_jumps_makes_no_burst_no_alert_and_no_negative_time() {
         let snapshot = world.monitor.snapshot(world.now());
         assert!(snapshot.incidents[0].start <= snapshot.written);
     }
-    world.fate("blog", good(40));
-    world.pass(60);
+    world.fate_for("blog", good(40), 60);
     assert!(world.received()[0].starts_with("🟢 <b>blog</b> is up again after 7 min"));
 }
 
@@ -354,15 +313,14 @@ fn after_an_unclean_stop_one_message_says_since_when_we_were_blind() {
     let snapshot = world.monitor.snapshot(world.now());
     let names = || vec![site("a"), site("b"), site("c")];
     world.restart(names(), &snapshot, 3600);
-    world.fate("b", good(40));
-    world.pass(100);
+    world.fate_for("b", good(40), 100);
     let sent = world.received();
     assert_eq!(sent.len(), 1, "{sent:?}");
     let all = sent.concat();
     assert!(all.contains("<b>b</b> is up again after 1 h"), "{all}");
-    assert!(
-        all.contains("I was away, last seen 08:02, back 09:02; still down: a"),
-        "{all}"
+    assert_has(
+        &all,
+        "I was away, last seen 08:02, back 09:02; still down: a",
     );
     let snapshot = world.monitor.last_snapshot(world.now());
     world.restart(names(), &snapshot, 3600);

@@ -36,14 +36,10 @@ fn digests(world: &mut World) -> Vec<String> {
 fn yesterday_in_five_lines_without_sound() {
     let sites = vec![site("blog"), site("shop"), site("wiki")];
     let mut world = world(sites, access(), Some(NINE), MIDNIGHT, Zone::UTC);
-    world.fate("wiki", good(1280));
-    world.pass(10 * HOUR);
-    world.fate("blog", bad());
-    world.pass(600);
-    world.fate("blog", good(40));
-    world.pass(2 * HOUR);
-    world.fate("shop", bad());
-    world.pass(DAY - 14 * HOUR);
+    world.fate_for("wiki", good(1280), 10 * HOUR);
+    world.fate_for("blog", bad(), 600);
+    world.fate_for("blog", good(40), 2 * HOUR);
+    world.fate_for("shop", bad(), DAY - 14 * HOUR);
     world.received();
     world.pass(12 * HOUR);
     let sent = std::mem::take(&mut world.sent);
@@ -66,8 +62,7 @@ fn a_name_that_its_picture_cannot_show_is_told_by_its_number() {
     let sites = vec![site("blog"), site("\u{7F51}\u{7AD9}")];
     let mut world = world(sites, access(), Some(NINE), MIDNIGHT, Zone::UTC);
     world.fate("blog", good(40));
-    world.fate("\u{7F51}\u{7AD9}", good(40));
-    world.pass(34 * HOUR);
+    world.fate_for("\u{7F51}\u{7AD9}", good(40), 34 * HOUR);
     let digest = digests(&mut world).concat();
     assert!(digest.ends_with("\n#2 \u{7F51}\u{7AD9}"), "{digest}");
 }
@@ -76,22 +71,14 @@ fn a_name_that_its_picture_cannot_show_is_told_by_its_number() {
 fn one_outage_is_told_once_and_what_is_down_or_paused_is_not_the_slowest() {
     let sites = vec![site("blog"), site("shop"), site("wiki")];
     let mut world = world(sites, access(), Some(NINE), MIDNIGHT, Zone::UTC);
-    world.fate("wiki", good(1280));
-    world.pass(12 * HOUR);
+    world.fate_for("wiki", good(1280), 12 * HOUR);
     world.ask("/pause wiki");
     let mut slow = bad();
     slow.took = Some(Duration::from_secs(8));
-    world.fate("shop", slow);
-    world.pass(22 * HOUR);
+    world.fate_for("shop", slow, 22 * HOUR);
     let digest = digests(&mut world).concat();
-    assert!(
-        digest.contains("\n1 outage: <b>shop</b> 11 h 5"),
-        "{digest}"
-    );
-    assert!(
-        digest.contains("\nSlowest now: <b>blog</b> 40 ms\n"),
-        "{digest}"
-    );
+    assert_has(&digest, "\n1 outage: <b>shop</b> 11 h 5");
+    assert_has(&digest, "\nSlowest now: <b>blog</b> 40 ms\n");
 }
 
 #[test]
@@ -117,8 +104,7 @@ fn it_comes_once_a_day_at_its_local_time() {
 fn a_new_agent_has_no_yesterday_to_tell_of() {
     let sites = vec![site("blog")];
     let noon = MIDNIGHT + 12 * 3600;
-    let mut world = world(sites, access(), Some(NINE), noon, Zone::UTC);
-    world.pass(8 * HOUR);
+    let mut world = world(sites, access(), Some(NINE), noon, Zone::UTC).running_for(8 * HOUR);
     assert_eq!(digests(&mut world).len(), 0);
     world.pass(DAY);
     assert_eq!(digests(&mut world).len(), 1);
@@ -127,8 +113,7 @@ fn a_new_agent_has_no_yesterday_to_tell_of() {
 #[test]
 fn after_a_restart_it_is_neither_lost_nor_sent_twice() {
     let start = |wall| world(vec![site("blog")], access(), Some(NINE), wall, Zone::UTC);
-    let mut first = start(MIDNIGHT);
-    first.pass(8 * HOUR);
+    let mut first = start(MIDNIGHT).running_for(8 * HOUR);
     let before = first.monitor.snapshot(first.now());
     first.pass(2 * HOUR);
     assert_eq!(digests(&mut first).len(), 1);
@@ -157,10 +142,7 @@ fn on_the_day_its_hour_is_skipped_it_comes_when_the_clocks_have_been_set() {
 
 #[test]
 fn a_chat_reads_of_the_sites_it_is_told_of_and_of_no_other() {
-    let access = Access {
-        chats: vec![CHAT, GROUP, 8],
-        users: None,
-    };
+    let access = access_for(&[CHAT, GROUP, 8]);
     let of = |name: &str, chats: &[i64]| Site {
         chats: Some(chats.to_vec()),
         remind: Some(Duration::from_secs(0)).filter(|d| !d.is_zero()),
@@ -168,8 +150,7 @@ fn a_chat_reads_of_the_sites_it_is_told_of_and_of_no_other() {
     };
     let sites = vec![of("blog", &[CHAT]), of("shop", &[GROUP, CHAT])];
     let mut world = world(sites, access, Some(NINE), MIDNIGHT, Zone::UTC);
-    world.fate("blog", bad());
-    world.pass(DAY + 10 * HOUR);
+    world.fate_for("blog", bad(), DAY + 10 * HOUR);
     let sent = std::mem::take(&mut world.sent);
     let received = |chat: i64| {
         let mine = sent.iter().filter(|(_, m)| m.chat == chat);
@@ -178,11 +159,7 @@ fn a_chat_reads_of_the_sites_it_is_told_of_and_of_no_other() {
             .collect::<Vec<_>>()
             .join("\n")
     };
-    assert!(
-        received(CHAT).contains("2 sites, 1 with outages"),
-        "{}",
-        received(CHAT)
-    );
+    assert_has(&received(CHAT), "2 sites, 1 with outages");
     assert!(received(GROUP).contains("1 site, no outage"));
     assert!(!received(GROUP).contains("blog"));
     assert_eq!(received(8), "");

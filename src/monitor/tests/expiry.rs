@@ -66,8 +66,7 @@ fn it_is_told_once_at_each_threshold_and_when_it_has_ended() {
 
 #[test]
 fn one_that_ends_soon_from_the_start_is_told_once_by_the_nearest_threshold() {
-    let mut world = world(2);
-    world.pass(12 * 3600);
+    let mut world = world(2).running_for(12 * 3600);
     assert_eq!(world.received().len(), 1);
     assert!(world.ask("/status")[0].contains("1 degraded"));
     let site = world.ask("/site blog").concat();
@@ -171,7 +170,6 @@ fn a_check_by_hand_looks_at_the_certificate_too() {
 
 #[test]
 fn looks_are_few() {
-    let mut world = world(300);
-    world.pass(10 * DAY);
+    let world = world(300).running_for(10 * DAY);
     assert!((20..=22).contains(&world.inspected), "{}", world.inspected);
 }

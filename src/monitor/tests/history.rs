@@ -27,12 +27,9 @@ fn uptime_of(world: &mut World, name: &str) -> String {
 fn an_outage_lowers_the_percentage_from_its_first_failure_on() {
     let mut world = World::of(&["blog"]);
     assert_eq!(uptime_of(&mut world, "blog"), "Uptime: not known yet");
-    world.fate("blog", good(40));
-    world.pass(9 * 3600);
-    world.fate("blog", bad());
-    world.pass(3600);
-    world.fate("blog", good(40));
-    world.pass(3600);
+    world.fate_for("blog", good(40), 9 * 3600);
+    world.fate_for("blog", bad(), 3600);
+    world.fate_for("blog", good(40), 3600);
     assert_eq!(minutes(share(&world, "blog")), (600, 60));
     let line = uptime_of(&mut world, "blog");
     let watched = line.strip_prefix("Uptime: 90.");
@@ -45,8 +42,7 @@ fn an_outage_lowers_the_percentage_from_its_first_failure_on() {
 #[test]
 fn what_is_paused_counts_neither_way() {
     let mut world = World::of(&["blog"]);
-    world.fate("blog", good(40));
-    world.pass(3600);
+    world.fate_for("blog", good(40), 3600);
     world.ask("/pause blog");
     world.pass(7200);
     world.ask("/resume blog");
@@ -57,14 +53,11 @@ fn what_is_paused_counts_neither_way() {
 #[test]
 fn a_line_that_is_down_is_no_fault_of_the_site() {
     let mut world = World::elsewhere(vec![site("blog")]);
-    world.fate("blog", from("203.0.113.34", good(40)));
-    world.pass(3600);
+    world.fate_for("blog", from("203.0.113.34", good(40)), 3600);
     world.line = LINE_DOWN;
-    world.fate("blog", bad());
-    world.pass(7200);
+    world.fate_for("blog", bad(), 7200);
     world.line = LINE_UP;
-    world.fate("blog", from("203.0.113.34", good(40)));
-    world.pass(3600);
+    world.fate_for("blog", from("203.0.113.34", good(40)), 3600);
     let (up, down) = minutes(share(&world, "blog"));
     assert!((118..=122).contains(&up) && down == 0, "{up} {down}");
 }
@@ -72,8 +65,7 @@ fn a_line_that_is_down_is_no_fault_of_the_site() {
 #[test]
 fn time_that_we_slept_through_is_not_watched() {
     let mut world = World::of(&["blog"]);
-    world.fate("blog", good(40));
-    world.pass(3630);
+    world.fate_for("blog", good(40), 3630);
     world.monitor.next_wakeup(world.now());
     world.stall(5 * 3600);
     world.pass(3600);
@@ -84,8 +76,7 @@ fn time_that_we_slept_through_is_not_watched() {
 #[test]
 fn a_clock_that_leaps_leaves_a_gap_and_one_that_is_set_back_is_believed_in_time() {
     let mut world = World::of(&["blog"]);
-    world.fate("blog", good(40));
-    world.pass(3600);
+    world.fate_for("blog", good(40), 3600);
     world.wall += 6 * 3600;
     world.pass(3600);
     assert_eq!(minutes(share(&world, "blog")).0, 120);
@@ -111,11 +102,7 @@ fn a_site_that_is_renamed_starts_afresh_and_one_that_stays_goes_on() {
     world.pass(3600);
     let sites = vec![site("blog"), site("store")];
     let settings = settings(access());
-    world.feed(crate::monitor::Event::Reloaded {
-        sites: sites.into_iter().map(Into::into).collect(),
-        added: Vec::new(),
-        settings,
-    });
+    world.feed(reloaded(sites, settings));
     world.pass(600);
     assert_eq!(minutes(share(&world, "blog")).0, 70);
     assert!(minutes(share(&world, "store")).0 <= 10);
@@ -125,10 +112,8 @@ fn a_site_that_is_renamed_starts_afresh_and_one_that_stays_goes_on() {
 fn a_chart_has_its_picture_and_leads_to_the_other_spans() {
     let mut world = World::of(&["blog", "shop"]);
     world.fate("blog", good(40));
-    world.fate("shop", good(40));
-    world.pass(7200);
-    world.fate("shop", bad());
-    world.pass(600);
+    world.fate_for("shop", good(40), 7200);
+    world.fate_for("shop", bad(), 600);
     let before = world.sent.len();
     world.ask("/chart shop");
     let (_, message) = &world.sent[before];
@@ -178,8 +163,7 @@ fn charts_of_an_hour_and_six_have_parts_of_a_minute_and_of_five() {
         ..site("shop")
     };
     let mut world = World::new(vec![slow]);
-    world.fate("shop", good(800));
-    world.pass(7 * 3600);
+    world.fate_for("shop", good(800), 7 * 3600);
     for (ask, title, count) in [
         ("/chart shop 1h", "shop, last hour", 60),
         ("/chart sho 6H", "shop, last 6 h", 72),
@@ -224,8 +208,7 @@ fn of_many_sites_the_worst_have_strips_and_the_rest_is_counted() {
     for name in &names {
         world.fate(name, good(40));
     }
-    world.fate("site44", bad());
-    world.pass(600);
+    world.fate_for("site44", bad(), 600);
     world.ask("/chart 7d");
     let (_, message) = world.sent.last().expect("an answer");
     let Drawing::Strips(strips) = &message.picture.as_ref().expect("a picture").drawing else {
@@ -239,12 +222,9 @@ fn of_many_sites_the_worst_have_strips_and_the_rest_is_counted() {
 fn history_is_written_once_an_hour_and_survives_a_restart_and_a_rename() {
     let mut world = World::of(&["blog", "shop"]);
     world.fate("blog", good(40));
-    world.fate("shop", good(40));
-    world.pass(4 * 3600);
-    world.fate("blog", bad());
-    world.pass(3600);
-    world.fate("blog", good(40));
-    world.pass(25 * 3600);
+    world.fate_for("shop", good(40), 4 * 3600);
+    world.fate_for("blog", bad(), 3600);
+    world.fate_for("blog", good(40), 25 * 3600);
     assert_eq!(world.history_saves, 30);
     let records = world.monitor.history_records(Extent::Whole, true);
     let until = world.now().wall;
@@ -264,8 +244,7 @@ fn history_is_written_once_an_hour_and_survives_a_restart_and_a_rename() {
         next.monitor.restore_history(record);
     }
     next.fate("blog", good(40));
-    next.fate("store", good(40));
-    next.pass(1800);
+    next.fate_for("store", good(40), 1800);
     // The hour that we were off is not watched, and the last minute was not over.
     let after = month(&next, "blog");
     assert!(
@@ -280,16 +259,14 @@ fn history_is_written_once_an_hour_and_survives_a_restart_and_a_rename() {
 #[test]
 fn history_from_a_future_that_never_was_is_dropped_in_time() {
     let mut world = World::of(&["blog"]);
-    world.fate("blog", good(40));
-    world.pass(2 * 3600);
+    world.fate_for("blog", good(40), 2 * 3600);
     let records = world.monitor.history_records(Extent::Whole, true);
     let mut next = World::of(&["blog"]);
     next.wall -= 30 * 86_400;
     for record in &records {
         next.monitor.restore_history(record);
     }
-    next.fate("blog", good(40));
-    next.pass(2 * 3600);
+    next.fate_for("blog", good(40), 2 * 3600);
     let (up, _) = minutes(share(&next, "blog"));
     assert!((105..=112).contains(&up), "{up}");
     assert!(next.monitor.history_afresh());

@@ -155,8 +155,7 @@ fn a_report_that_is_missing_is_told_with_the_time_of_the_last() {
 
 #[test]
 fn one_that_never_reported_is_unknown_and_then_down() {
-    let mut world = World::new(vec![job("backup")]);
-    world.pass(25 * HOUR - 1);
+    let mut world = World::new(vec![job("backup")]).running_for(25 * HOUR - 1);
     assert_eq!(world.state("backup"), State::Unknown);
     assert!(world.received().is_empty() && world.started.is_empty());
     world.pass(2);
@@ -243,16 +242,12 @@ fn a_job_that_runs_too_long_is_down() {
     world.pass(5);
     assert!(world.received()[0].contains("is up again"));
     let history = &world.ask("/history backup")[0];
-    assert!(
-        history.contains("✅ 5 s ago · up · 2 h 1 min\n"),
-        "{history}"
-    );
+    assert_has(&history, "✅ 5 s ago · up · 2 h 1 min\n");
 }
 
 #[test]
 fn a_start_alone_is_no_report_of_an_end() {
-    let mut world = World::new(vec![of("backup", at(ALL_DAYS, 540))]);
-    world.pass(HOUR + MINUTE);
+    let mut world = World::new(vec![of("backup", at(ALL_DAYS, 540))]).running_for(HOUR + MINUTE);
     start(&mut world);
     world.pass(HOUR);
     assert_eq!(
@@ -340,16 +335,14 @@ fn what_is_known_of_a_job_survives_a_restart() {
 #[test]
 fn another_schedule_makes_nothing_late_that_was_due_before() {
     // 03:00; at 08:00 it becomes 07:00.
-    let mut world = World::new(vec![of("backup", at(ALL_DAYS, 180))]);
-    world.pass(19 * HOUR);
+    let mut world = World::new(vec![of("backup", at(ALL_DAYS, 180))]).running_for(19 * HOUR);
     well(&mut world);
     world.pass(5 * HOUR);
     let other = || of("backup", at(ALL_DAYS, 420));
     reload(&mut world, vec![other()], false);
     world.pass(22 * HOUR);
     assert_eq!(world.received().len(), 0);
-    let mut again = World::new(vec![of("backup", at(ALL_DAYS, 180))]);
-    again.pass(19 * HOUR);
+    let mut again = World::new(vec![of("backup", at(ALL_DAYS, 180))]).running_for(19 * HOUR);
     well(&mut again);
     again.pass(5 * HOUR);
     restart(&mut again, other(), 10);
@@ -360,8 +353,7 @@ fn another_schedule_makes_nothing_late_that_was_due_before() {
 #[test]
 fn a_clock_that_jumps_makes_no_job_late() {
     for (from, to) in [(0, 6), (4, 2), (2, 30), (4, -48)] {
-        let mut world = World::new(vec![of("backup", at(ALL_DAYS, 180))]);
-        world.pass(16 * HOUR);
+        let mut world = World::new(vec![of("backup", at(ALL_DAYS, 180))]).running_for(16 * HOUR);
         well(&mut world);
         match from {
             4 => {
@@ -423,10 +415,7 @@ fn what_was_reported_without_a_clock_is_not_late_after_a_restart() {
     let snapshot = world.monitor.last_snapshot(world.now());
     world.restart_showing(vec![site()], &snapshot, wall + 3 * DAY as i64);
     let shown = &world.ask("/site backup")[0];
-    assert!(
-        shown.contains("Last report: ended well, 0 s ago"),
-        "{shown}"
-    );
+    assert_has(&shown, "Last report: ended well, 0 s ago");
     world.received();
     world.pass(DAY + HOUR - MINUTE);
     assert_eq!(world.received(), Vec::<String>::new());
@@ -528,16 +517,14 @@ fn behind_a_parent_that_is_down_a_job_is_unreachable_and_has_grace_after() {
     };
     let mut world = World::new(vec![site("nas"), child]);
     well(&mut world);
-    world.fate("nas", bad());
-    world.pass(2 * DAY);
+    world.fate_for("nas", bad(), 2 * DAY);
     assert_eq!(world.state("backup"), State::Unreachable);
     let told = world.received();
     assert!(
         told.iter().all(|m| !m.contains("<b>backup</b> is down")),
         "{told:?}"
     );
-    world.fate("nas", good(40));
-    world.pass(HOUR - 120);
+    world.fate_for("nas", good(40), HOUR - 120);
     let told = world.received();
     assert!(told.iter().all(|m| !m.contains("backup")), "{told:?}");
     world.pass(240);
@@ -552,8 +539,7 @@ fn a_bad_report_while_unreachable_is_judged_when_that_is_over() {
     };
     let mut world = World::new(vec![site("nas"), child]);
     well(&mut world);
-    world.fate("nas", bad());
-    world.pass(2 * HOUR);
+    world.fate_for("nas", bad(), 2 * HOUR);
     badly(&mut world, Some(2), "no nas");
     assert_eq!(world.state("backup"), State::Unreachable);
     world.fate("nas", good(40));
@@ -571,8 +557,7 @@ fn a_bad_report_while_unreachable_is_judged_when_that_is_over() {
 fn offline_time_is_added_for_jobs_that_report_by_http_alone() {
     for way in [Way::Http, Way::Socket] {
         let mut world = World::elsewhere(vec![job("backup"), site("blog")]);
-        world.fate("blog", from(THERE, good(40)));
-        world.pass(MINUTE);
+        world.fate_for("blog", from(THERE, good(40)), MINUTE);
         let report = Report {
             way,
             ..plain(&world, ReportKind::Good)
@@ -580,11 +565,9 @@ fn offline_time_is_added_for_jobs_that_report_by_http_alone() {
         tell(&mut world, report);
         world.pass(HOUR);
         world.line = LINE_DOWN;
-        world.fate("blog", bad());
-        world.pass(10 * HOUR);
+        world.fate_for("blog", bad(), 10 * HOUR);
         world.line = LINE_UP;
-        world.fate("blog", from(THERE, good(40)));
-        world.pass(MINUTE);
+        world.fate_for("blog", from(THERE, good(40)), MINUTE);
         world.received();
         world.pass(14 * HOUR);
         let late = world.received().iter().any(|m| m.contains("backup"));

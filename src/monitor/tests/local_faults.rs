@@ -13,11 +13,9 @@ fn lacking(lack: LocalFault) -> Outcome {
 
 #[test]
 fn a_check_without_descriptors_counts_for_nothing_and_that_is_told_once() {
-    let mut world = World::of(&["blog", "shop"]);
-    world.pass(120);
+    let mut world = World::of(&["blog", "shop"]).running_for(120);
     world.fate("blog", lacking(LocalFault::Descriptors));
-    world.fate("shop", lacking(LocalFault::Memory));
-    world.pass(6 * 3600);
+    world.fate_for("shop", lacking(LocalFault::Memory), 6 * 3600);
     assert_eq!(
         world.received(),
         [
@@ -30,24 +28,17 @@ fn a_check_without_descriptors_counts_for_nothing_and_that_is_told_once() {
     );
     assert_eq!(world.state("blog"), State::Up);
     let stats = world.ask("/stats").join("");
-    assert!(
-        stats.contains("Not counted, by faults of this machine: "),
-        "{stats}"
-    );
+    assert_has(&stats, "Not counted, by faults of this machine: ");
     // It was fine for long, and comes again: that is told again.
     world.fate("blog", good(40));
-    world.fate("shop", good(40));
-    world.pass(3600);
+    world.fate_for("shop", good(40), 3600);
     world.received();
-    world.fate("blog", lacking(LocalFault::Descriptors));
-    world.pass(600);
+    world.fate_for("blog", lacking(LocalFault::Descriptors), 600);
     assert_eq!(world.received().len(), 1);
     // A lack that comes and goes is one.
     for _ in 0..5 {
-        world.fate("blog", good(40));
-        world.pass(300);
-        world.fate("blog", lacking(LocalFault::Descriptors));
-        world.pass(300);
+        world.fate_for("blog", good(40), 300);
+        world.fate_for("blog", lacking(LocalFault::Descriptors), 300);
     }
     assert_eq!(world.received(), [""; 0]);
     assert_eq!(
@@ -62,27 +53,21 @@ fn a_check_without_descriptors_counts_for_nothing_and_that_is_told_once() {
 
 #[test]
 fn it_neither_breaks_nor_feeds_a_streak_of_failures() {
-    let mut world = World::of(&["blog"]);
-    world.pass(120);
+    let mut world = World::of(&["blog"]).running_for(120);
     // Two of the three tries that make it down, with a lack between them.
-    world.fate("blog", bad());
-    world.pass(60);
+    world.fate_for("blog", bad(), 60);
     world.received();
-    world.fate("blog", good(40));
-    world.pass(120);
+    world.fate_for("blog", good(40), 120);
     world.received();
-    world.fate("blog", lacking(LocalFault::Descriptors));
-    world.pass(120);
+    world.fate_for("blog", lacking(LocalFault::Descriptors), 120);
     world.received();
-    world.fate("blog", bad());
-    world.pass(75);
+    world.fate_for("blog", bad(), 75);
     assert_eq!(
         world.received(),
         ["🔴 <b>blog</b> is down: HTTP 503, wanted 200-299 (#2)"]
     );
     // And an outage goes on while nothing can be learnt of it.
-    world.fate("blog", lacking(LocalFault::Descriptors));
-    world.pass(600);
+    world.fate_for("blog", lacking(LocalFault::Descriptors), 600);
     assert_eq!(world.state("blog"), State::Down);
     assert_eq!(world.received(), [""; 0]);
 }
@@ -93,30 +78,23 @@ fn an_interface_that_is_late_is_silence_and_one_that_stays_away_is_told() {
     printer.interval = std::time::Duration::from_secs(3600);
     let mut world = World::new(vec![printer, site("nas")]);
     world.fate("printer", lacking(LocalFault::Address));
-    world.fate("nas", lacking(LocalFault::Address));
-    world.pass(100);
+    world.fate_for("nas", lacking(LocalFault::Address), 100);
     assert_eq!(world.state("nas"), State::Unknown);
     world.fate("printer", good(40));
-    world.fate("nas", good(40));
-    world.pass(20);
+    world.fate_for("nas", good(40), 20);
     // Not only in an hour.
     assert_eq!(world.state("printer"), State::Up);
     assert_eq!(world.received(), [""; 0]);
-    world.fate("nas", lacking(LocalFault::Address));
-    world.pass(3600);
+    world.fate_for("nas", lacking(LocalFault::Address), 3600);
     let received = world.received();
     assert_eq!(received.len(), 1, "{received:?}");
-    assert!(
-        received[0].contains("This machine has no network address"),
-        "{received:?}"
-    );
+    assert_has(&received[0], "This machine has no network address");
     assert_eq!(world.state("nas"), State::Up);
 }
 
 #[test]
 fn an_interface_that_is_gone_for_a_moment_now_and_then_is_silence() {
-    let mut world = World::of(&["nas", "printer"]);
-    world.pass(120);
+    let mut world = World::of(&["nas", "printer"]).running_for(120);
     for _ in 0..6 {
         all(
             &mut world,
@@ -129,8 +107,7 @@ fn an_interface_that_is_gone_for_a_moment_now_and_then_is_silence() {
     }
     assert_eq!(world.received(), [""; 0]);
     // One that has none for its way alone is told.
-    world.fate("printer", lacking(LocalFault::Address));
-    world.pass(300);
+    world.fate_for("printer", lacking(LocalFault::Address), 300);
     assert_eq!(world.received().len(), 1);
 }
 

@@ -9,14 +9,13 @@ use crate::monitor::alert::{Alert, Notification};
 use crate::monitor::bot::added_record::AddedRecord;
 use crate::monitor::expiry::Subject;
 use crate::monitor::outbox::Outbox;
-use crate::monitor::outbox::message::{Content, Incoming, Press, Update};
+use crate::monitor::outbox::message::{Content, Press, Update};
 use crate::monitor::render::stats;
 use crate::monitor::site::Site;
 use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::{Expiry, FailureKind, Outcome, Phases};
 use crate::monitor::site::report::ReportKind;
 use crate::monitor::time::Moment;
-use crate::monitor::time::hours::{ALL_DAYS, Hours, Window};
 use crate::monitor::uplink::Period;
 use crate::monitor::{Event, Monitor};
 use std::fmt::Write;
@@ -26,10 +25,7 @@ const MINUTE: u64 = 60;
 const DAY: i64 = 86_400;
 
 fn both() -> Access {
-    Access {
-        chats: vec![CHAT, GROUP],
-        users: None,
-    }
+    access_for(&[CHAT, GROUP])
 }
 
 pub(super) fn rarer_alerts(text: &mut String) {
@@ -82,8 +78,7 @@ pub(super) fn rarer_alerts(text: &mut String) {
 
 pub(super) fn buttons(text: &mut String) {
     title(text, "Buttons");
-    let mut world = World::of(&["blog", "shop"]);
-    world.pass(65);
+    let mut world = World::of(&["blog", "shop"]).running_for(65);
     for name in ["blog", "shop"] {
         world.fate(name, bad());
     }
@@ -113,8 +108,7 @@ pub(super) fn buttons(text: &mut String) {
         "Acknowledge, 20 minutes before it arrives",
         true,
     );
-    world.fate("blog", good(40));
-    world.pass(120);
+    world.fate_for("blog", good(40), 120);
     odd(&mut world, "!a1", "Acknowledge, when it is over", false);
     odd(
         &mut world,
@@ -169,12 +163,10 @@ pub(super) fn actions(text: &mut String) {
         world.fate(name, good(40));
     }
     world.pass(120);
-    world.fate("blog", bad());
-    world.pass(90);
+    world.fate_for("blog", bad(), 90);
     world.received();
     comes(text, &mut world, 10 * MINUTE);
-    world.fate("blog", good(40));
-    world.pass(120);
+    world.fate_for("blog", good(40), 120);
     world.set_actions(Vec::new());
     asks(text, &mut world, "/run");
 }
@@ -183,8 +175,7 @@ pub(super) fn queue(text: &mut String) {
     title(text, "Checks that wait");
     let names: Vec<String> = (1..=24).map(|n| format!("site-{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut world = World::of(&names);
-    world.pass(65);
+    let mut world = World::of(&names).running_for(65);
     for name in &names {
         world.fate_lasting(name, hang(), Duration::from_secs(9));
     }
@@ -201,8 +192,7 @@ pub(super) fn queue(text: &mut String) {
     world.received();
     asks(text, &mut world, "/check site-23");
     comes(text, &mut world, 10);
-    let mut world = World::of(&names);
-    world.pass(65);
+    let mut world = World::of(&names).running_for(65);
     for name in &names[..7] {
         world.fate(name, bad());
     }
@@ -219,8 +209,7 @@ pub(super) fn queue(text: &mut String) {
 
 pub(super) fn jobs(text: &mut String) {
     title(text, "Jobs");
-    let mut world = World::new(vec![jobs::job("backup"), jobs::at_nine("sync")]);
-    world.pass(5);
+    let mut world = World::new(vec![jobs::job("backup"), jobs::at_nine("sync")]).running_for(5);
     asks(text, &mut world, "/site backup");
     asks(text, &mut world, "/history backup");
     asks(text, &mut world, "/status");
@@ -257,13 +246,7 @@ pub(super) fn groups(text: &mut String) {
         group: Some("shops".into()),
         ..site(name)
     };
-    let at_eight = Window {
-        days: ALL_DAYS,
-        hours: Hours {
-            from: 7 * 60,
-            until: 10 * 60,
-        },
-    };
+    let at_eight = window(7 * 60, 10 * 60);
     let nas = Site {
         maintenance: vec![at_eight],
         cert: Some(Duration::from_secs(14 * 86_400)),
@@ -294,17 +277,14 @@ pub(super) fn groups(text: &mut String) {
         asks(text, &mut world, line);
     }
     for _ in 0..2 {
-        world.fate("blog", bad());
-        world.pass(3 * MINUTE);
-        world.fate("blog", good(40));
-        world.pass(2 * MINUTE);
+        world.fate_for("blog", bad(), 3 * MINUTE);
+        world.fate_for("blog", good(40), 2 * MINUTE);
     }
     world.received();
     world.fate("blog", bad());
     comes(text, &mut world, 3 * MINUTE);
     asks(text, &mut world, "/status");
-    world.fate("blog", good(40));
-    world.pass(2 * MINUTE);
+    world.fate_for("blog", good(40), 2 * MINUTE);
     asks(text, &mut world, "/status");
     asks(text, &mut world, "/site blog");
     let refused = Outcome {
@@ -320,8 +300,7 @@ pub(super) fn groups(text: &mut String) {
     comes(text, &mut world, 20 * MINUTE);
     asks(text, &mut world, "/incidents toys");
     asks(text, &mut world, "/incidents nas");
-    let mut world = World::of(&["blog", "shop"]);
-    world.pass(65);
+    let mut world = World::of(&["blog", "shop"]).running_for(65);
     for name in ["blog", "shop"] {
         world.fate(name, bad());
     }
@@ -333,23 +312,15 @@ pub(super) fn groups(text: &mut String) {
         chats: Some(vec![CHAT]),
         ..site("safe")
     };
-    let mut world = World::with(vec![private, site("blog")], both());
-    world.pass(120);
+    let mut world = World::with(vec![private, site("blog")], both()).running_for(120);
     world.ask("/mute");
     asks_from(text, &mut world, GROUP, "/unmute");
-    let late = Window {
-        days: ALL_DAYS,
-        hours: Hours {
-            from: 22 * 60,
-            until: 23 * 60,
-        },
-    };
+    let late = window(22 * 60, 23 * 60);
     let lamp = Site {
         maintenance: vec![late],
         ..after("lamp", "blog")
     };
-    let mut world = World::new(vec![site("blog"), lamp]);
-    world.pass(60);
+    let mut world = World::new(vec![site("blog"), lamp]).running_for(60);
     world.received();
     asks(text, &mut world, "/site lamp");
     world.ask("/pause lamp");
@@ -402,8 +373,7 @@ pub(super) fn groups(text: &mut String) {
 
 pub(super) fn added(text: &mut String) {
     title(text, "Sites of the chat");
-    let mut world = World::of(&["blog"]);
-    world.pass(60);
+    let mut world = World::of(&["blog"]).running_for(60);
     let record = |name: &str| AddedRecord {
         name: name.into(),
         url: format!("https://{name}.example/"),
@@ -432,13 +402,7 @@ pub(super) fn added(text: &mut String) {
     let mut world = World::of(&["blog"]);
     for n in 1..=5 {
         // Its rules are still being asked.
-        let content = Some(Content::Message(Incoming {
-            chat: CHAT,
-            user: Some(1),
-            text: format!("/add https://site-{n}/"),
-            date: WALL,
-            ..Incoming::default()
-        }));
+        let content = written(CHAT, 1, &format!("/add https://site-{n}/"), WALL);
         let id = world.next_update;
         world.next_update += 1;
         drop(
@@ -449,13 +413,7 @@ pub(super) fn added(text: &mut String) {
     }
     asks(text, &mut world, "/add https://site-6/");
     let mut world = World::with(vec![site("blog")], both());
-    let content = Some(Content::Message(Incoming {
-        chat: GROUP,
-        user: Some(1),
-        text: "/add https://safe.example/".into(),
-        date: WALL,
-        ..Incoming::default()
-    }));
+    let content = written(GROUP, 1, "/add https://safe.example/", WALL);
     let id = world.next_update;
     world.next_update += 1;
     let update = Event::Update(Update { id, content });
@@ -485,20 +443,15 @@ pub(super) fn of_the_agent(text: &mut String) {
     let mut world = World::of(&["blog"]);
     world.waits = Duration::from_secs(150);
     comes(text, &mut world, 10 * MINUTE);
-    let mut world = World::of(&["blog"]);
-    world.pass(120);
+    let mut world = World::of(&["blog"]).running_for(120);
     let snapshot = world.monitor.snapshot(world.now());
     let earlier = snapshot.written - 3600;
     world.restart_showing(vec![site("blog")], &snapshot, earlier);
     world.feed(Event::ClockConfirmed);
     world.pass(5 * MINUTE);
     show(text, &world, 0);
-    let access = Access {
-        chats: vec![GROUP, -1_001],
-        users: None,
-    };
-    let mut world = World::with(vec![site("blog")], access);
-    world.pass(60);
+    let access = access_for(&[GROUP, -1_001]);
+    let mut world = World::with(vec![site("blog")], access).running_for(60);
     let (id, content) = (
         world.next_update,
         Some(Content::Moved {
@@ -512,8 +465,7 @@ pub(super) fn of_the_agent(text: &mut String) {
     text.push('\n');
     let (vitals, tally) = stats::tests::figures();
     let _ = writeln!(text, "> /stats\n{}", stats::render(&vitals, tally, &[]));
-    let mut world = World::with(vec![site("blog")], both());
-    world.pass(60);
+    let mut world = World::with(vec![site("blog")], both()).running_for(60);
     title(text, "What the log says of chats that may not command");
     for (chat, user) in [(5, Some(6)), (-8, None), (-8, Some(9)), (11, Some(11))] {
         world.ask_from(chat, user, "/status");

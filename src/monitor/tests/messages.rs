@@ -6,11 +6,11 @@ use super::routes::{proxy, set_routes, used};
 use super::wording::{NOW, alert, all_news, lasted, message};
 use super::world::*;
 use crate::monitor::Settings;
-use crate::monitor::alert::{Alert, Notification, compose, first_message};
+use crate::monitor::alert::words::{compose, first_message};
+use crate::monitor::alert::{Alert, Notification};
 use crate::monitor::outbox::channels::When;
 use crate::monitor::outbox::message::{Content, Delivery, Message, Press, Update};
 use crate::monitor::site::Site;
-use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::{Expiry, Failure, FailureKind, LocalFault, Outcome};
 use crate::monitor::time::Moment;
 use crate::monitor::uplink::ProbeResult;
@@ -297,8 +297,7 @@ fn a_day(text: &mut String) {
 
 fn commands(text: &mut String) {
     title(text, "Commands");
-    let mut world = World::of(&["blog", "shop", "shop admin", "wiki"]);
-    world.pass(120);
+    let mut world = World::of(&["blog", "shop", "shop admin", "wiki"]).running_for(120);
     for line in [
         "/help",
         "/incidents",
@@ -353,21 +352,16 @@ fn commands(text: &mut String) {
 fn digests(text: &mut String) {
     title(text, "The daily summary");
     let sites = ["blog", "shop", "wiki"].map(site).to_vec();
-    let mut world = world_at(MIDNIGHT, sites, Some(9 * 60));
-    world.pass(10 * HOUR);
-    world.fate("blog", bad());
-    world.pass(600);
-    world.fate("blog", good(40));
-    world.pass(14 * HOUR);
+    let mut world = world_at(MIDNIGHT, sites, Some(9 * 60)).running_for(10 * HOUR);
+    world.fate_for("blog", bad(), 600);
+    world.fate_for("blog", good(40), 14 * HOUR);
     world.received();
     comes(text, &mut world, 9 * HOUR);
     comes(text, &mut world, 24 * HOUR);
     world.received();
     for (name, lasts) in [("blog", 600), ("shop", 7_200), ("blog", 600)] {
-        world.fate(name, hang());
-        world.pass(lasts);
-        world.fate(name, good(40));
-        world.pass(600);
+        world.fate_for(name, hang(), lasts);
+        world.fate_for(name, good(40), 600);
     }
     world.pass(24 * HOUR - 10_200);
     world.sent.retain(|(_, m)| m.html.starts_with("📋"));
@@ -386,18 +380,12 @@ fn notices(text: &mut String) {
     let names = ["blog", "shop"];
     for probe in [
         LINE_DOWN,
-        ProbeResult {
-            names: Some(false),
-            ..LINE_UP
-        },
+        LINE_NO_NAMES,
         ProbeResult {
             trusted: Some(false),
             ..LINE_UP
         },
-        ProbeResult {
-            ipv6: Some(false),
-            ..LINE_UP
-        },
+        LINE_NO_IPV6,
     ] {
         let mut world = elsewhere(&names);
         world.line = probe;
@@ -445,8 +433,7 @@ fn notices(text: &mut String) {
         LocalFault::Address,
         LocalFault::Figure("this machine has no thermal zone"),
     ] {
-        let mut world = World::of(&["blog"]);
-        world.pass(120);
+        let mut world = World::of(&["blog"]).running_for(120);
         let outcome = Outcome {
             verdict: Err(Failure::local(lack)),
             ..good(1)
@@ -456,8 +443,7 @@ fn notices(text: &mut String) {
         comes(text, &mut world, 6 * HOUR);
     }
     let mut world = World::of(&names);
-    world.fate("blog", bad());
-    world.pass(120);
+    world.fate_for("blog", bad(), 120);
     let snapshot = world.monitor.snapshot(world.now());
     world.restart(names.map(site).to_vec(), &snapshot, 900);
     comes(text, &mut world, 120);
@@ -477,12 +463,8 @@ fn notices(text: &mut String) {
     )));
     world.root = Some(root);
     comes(text, &mut world, 60);
-    let access = Access {
-        chats: vec![CHAT, GROUP],
-        users: None,
-    };
-    let mut world = World::with(vec![site("blog")], access);
-    world.pass(60);
+    let access = access_for(&[CHAT, GROUP]);
+    let mut world = World::with(vec![site("blog")], access).running_for(60);
     let (id, content) = (
         world.next_update,
         Some(Content::Moved {

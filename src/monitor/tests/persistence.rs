@@ -1,8 +1,6 @@
 //! What a restart, a power cut and a reload remember.
 
 use super::world::*;
-use crate::monitor::Event;
-use crate::monitor::outbox::message::Delivery;
 use crate::monitor::persist::snapshot::Snapshot;
 use crate::monitor::site::state::State;
 use nanoserde::{DeJson, SerJson};
@@ -16,8 +14,7 @@ fn disk(world: &World) -> Snapshot {
 #[test]
 fn an_outage_over_a_restart_is_told_once_and_ends_with_its_whole_length() {
     let mut world = World::of(&["blog"]);
-    world.fate("blog", bad());
-    world.pass(100);
+    world.fate_for("blog", bad(), 100);
     assert_eq!(world.received().len(), 1);
     let snapshot = disk(&world);
     world.restart(vec![site("blog")], &snapshot, 500);
@@ -28,8 +25,7 @@ fn an_outage_over_a_restart_is_told_once_and_ends_with_its_whole_length() {
         "and nothing twice"
     );
     assert_eq!(world.state("blog"), State::Down);
-    world.fate("blog", good(40));
-    world.pass(60);
+    world.fate_for("blog", good(40), 60);
     assert_eq!(
         world.sent[0].1.reply_to,
         Some(101),
@@ -44,14 +40,9 @@ fn an_outage_over_a_restart_is_told_once_and_ends_with_its_whole_length() {
 #[test]
 fn an_alert_that_was_not_delivered_is_delivered_by_the_next_run() {
     let mut world = World::of(&["blog"]);
-    let away = Delivery::Later {
-        after: None,
-        everywhere: true,
-        reason: "no route".into(),
-    };
+    let away = telegram_fails(None, "no route");
     world.deliveries = std::iter::repeat_n(away, 100).collect();
-    world.fate("blog", bad());
-    world.pass(100);
+    world.fate_for("blog", bad(), 100);
     assert_eq!(world.received(), Vec::<String>::new());
     let snapshot = disk(&world);
     world.restart(vec![site("blog")], &snapshot, 600);
@@ -68,8 +59,7 @@ fn an_alert_that_was_not_delivered_is_delivered_by_the_next_run() {
 #[test]
 fn orders_of_people_survive() {
     let mut world = World::of(&["blog", "shop"]);
-    world.fate("shop", bad());
-    world.pass(100);
+    world.fate_for("shop", bad(), 100);
     world.ask("/pause blog");
     world.ask("/mute shop 2h");
     world.ask("/ack");
@@ -78,10 +68,7 @@ fn orders_of_people_survive() {
     world.restart(vec![site("blog"), site("shop")], &snapshot, 60);
     assert_eq!(world.state("blog"), State::Paused);
     let status = world.ask("/status").remove(0);
-    assert!(
-        status.contains("everything is muted for 29 min"),
-        "{status}"
-    );
+    assert_has(&status, "everything is muted for 29 min");
     assert!(status.contains("<b>shop</b> for"), "{status}");
     assert!(status.contains("🔕"), "{status}");
     assert!(world.ask("/incidents")[0].contains("acknowledged"));
@@ -92,22 +79,18 @@ fn orders_of_people_survive() {
 #[test]
 fn the_numbers_of_incidents_go_on() {
     let mut world = World::of(&["blog"]);
-    world.fate("blog", bad());
-    world.pass(60);
-    world.fate("blog", good(40));
-    world.pass(60);
+    world.fate_for("blog", bad(), 60);
+    world.fate_for("blog", good(40), 60);
     let snapshot = disk(&world);
     world.restart(vec![site("blog")], &snapshot, 60);
-    world.fate("blog", bad());
-    world.pass(120);
+    world.fate_for("blog", bad(), 120);
     assert!(world.received().last().expect("told").contains("(#2)"));
 }
 
 #[test]
 fn a_snapshot_of_other_sites_does_no_harm() {
     let mut world = World::of(&["old"]);
-    world.fate("old", bad());
-    world.pass(100);
+    world.fate_for("old", bad(), 100);
     let snapshot = disk(&world);
     world.restart(vec![site("new")], &snapshot, 0);
     world.pass(100);
@@ -123,21 +106,18 @@ fn an_empty_snapshot_is_a_first_start() {
         ..Snapshot::default()
     };
     world.restart(vec![site("blog")], &first, 0);
-    world.fate("blog", bad());
-    world.pass(60);
+    world.fate_for("blog", bad(), 60);
     assert!(world.received()[0].contains("(#1)"));
 }
 
 #[test]
 fn a_clock_that_was_not_set_when_written_makes_no_absurd_length() {
     let mut world = World::of(&["blog"]);
-    world.fate("blog", bad());
-    world.pass(100);
+    world.fate_for("blog", bad(), 100);
     let mut snapshot = disk(&world);
     snapshot.incidents[0].start = WALL + 1_000_000;
     world.restart(vec![site("blog")], &snapshot, 0);
-    world.fate("blog", good(40));
-    world.pass(61);
+    world.fate_for("blog", good(40), 61);
     let received = world.received();
     assert!(received[0].contains("🟢 <b>blog</b> is up again after 0 s (#1)"));
 }
@@ -150,10 +130,8 @@ fn a_reload_keeps_the_retries_of_a_site_that_fails() {
         site
     };
     let mut world = World::new(vec![hourly()]);
-    world.fate("blog", good(40));
-    world.pass(60);
-    world.fate("blog", bad());
-    world.pass(3545);
+    world.fate_for("blog", good(40), 60);
+    world.fate_for("blog", bad(), 3545);
     assert_eq!(world.state("blog"), State::Up);
     reload(&mut world, vec![hourly()], false);
     world.pass(30);
@@ -164,16 +142,14 @@ fn a_reload_keeps_the_retries_of_a_site_that_fails() {
 fn a_reload_keeps_what_is_known_of_the_sites_that_stay() {
     let mut world = World::of(&["blog", "shop", "gone"]);
     world.fate("blog", bad());
-    world.fate("gone", bad());
-    world.pass(120);
+    world.fate_for("gone", bad(), 120);
     world.received();
     let mut blog = site("blog");
     blog.interval = std::time::Duration::from_secs(30);
-    world.feed(Event::Reloaded {
-        added: Vec::new(),
-        sites: vec![blog.into(), site("shop").into(), site("new").into()],
-        settings: settings(access()),
-    });
+    world.feed(reloaded(
+        vec![blog, site("shop"), site("new")],
+        settings(access()),
+    ));
     assert_eq!(world.state("blog"), State::Down);
     assert_eq!(world.state("shop"), State::Up);
     assert_eq!(world.state("new"), State::Unknown);
@@ -201,26 +177,19 @@ fn a_check_of_a_site_that_a_reload_removed_ends_quietly() {
     world.fate_lasting("gone", bad(), std::time::Duration::from_secs(10));
     world.pass(31);
     world.ask("/check gone");
-    world.feed(Event::Reloaded {
-        added: Vec::new(),
-        sites: vec![site("blog").into()],
-        settings: settings(access()),
-    });
+    world.feed(reloaded(vec![site("blog")], settings(access())));
     world.pass(120);
     assert_eq!(world.admitted, 0, "the job's permit came back");
 }
 
 #[test]
 fn saves_are_few() {
-    let mut world = World::of(&["blog", "shop"]);
-    world.pass(24 * 3600);
+    let mut world = World::of(&["blog", "shop"]).running_for(24 * 3600);
     assert!(world.saves <= 3, "{} saves on a quiet day", world.saves);
     let before = world.saves;
     for _ in 0..24 {
-        world.fate("blog", bad());
-        world.pass(1800);
-        world.fate("blog", good(40));
-        world.pass(1800);
+        world.fate_for("blog", bad(), 1800);
+        world.fate_for("blog", good(40), 1800);
     }
     let saves = world.saves - before;
     assert!(saves <= 24 * 4 + 1, "{saves} saves for 24 outages");
@@ -231,11 +200,7 @@ fn memory_of_a_year_of_trouble_is_bounded() {
     // So many that none of them is flapping, nor has more alerts than it may have at once.
     let names: Vec<String> = (0..520).map(|n| format!("blog{n}")).collect();
     let mut world = World::new(names.iter().map(|n| site(n)).collect());
-    let away = Delivery::Later {
-        after: None,
-        everywhere: true,
-        reason: "no route".into(),
-    };
+    let away = telegram_fails(None, "no route");
     world.deliveries = std::iter::repeat_n(away, 2_000_000).collect();
     for outcome in [bad(), good(40)] {
         for name in &names {
@@ -257,10 +222,7 @@ fn memory_of_a_year_of_trouble_is_bounded() {
 
 #[test]
 fn after_an_absence_a_chat_reads_of_its_own_sites_alone() {
-    let access = crate::monitor::site::access::Access {
-        chats: vec![CHAT, GROUP],
-        users: None,
-    };
+    let access = access_for(&[CHAT, GROUP]);
     let of = |name: &str, chat: i64| crate::monitor::site::Site {
         chats: Some(vec![chat]),
         ..site(name)

@@ -3,22 +3,15 @@
 use super::world::*;
 use crate::monitor::site::Site;
 use crate::monitor::site::state::State;
-use crate::monitor::time::hours::{ALL_DAYS, Hours, Window};
+use crate::monitor::time::hours::{Hours, Window};
 use crate::monitor::time::zone::Zone;
 use crate::monitor::time::zone::tests::{AUTUMN, BERLIN, SPRING};
-use crate::monitor::{Event, Monitor, Settings};
+use crate::monitor::{Monitor, Settings};
 use std::time::Duration;
 
 const HOUR: u64 = 3600;
 /// 2026-11-25, a Wednesday, 00:00 UTC.
 const MIDNIGHT: i64 = 1_795_564_800;
-
-fn window(from: u16, until: u16) -> Window {
-    Window {
-        days: ALL_DAYS,
-        hours: Hours { from, until },
-    }
-}
 
 /// A site under maintenance from 02:00 to 04:00.
 fn maintained(name: &str) -> Site {
@@ -56,10 +49,8 @@ fn at_night_an_alert_arrives_without_sound_and_by_day_with_it() {
         from: 22 * 60,
         until: 7 * 60,
     });
-    let mut world = world(vec![site("blog")], night, MIDNIGHT + 3600, Zone::UTC);
-    world.pass(600);
-    world.fate("blog", bad());
-    world.pass(300);
+    let mut world = world(vec![site("blog")], night, MIDNIGHT + 3600, Zone::UTC).running_for(600);
+    world.fate_for("blog", bad(), 300);
     // Six hours later the reminder comes, after seven.
     world.pass(6 * HOUR);
     let sounds: Vec<bool> = world.sent.iter().map(|(_, m)| m.silent).collect();
@@ -71,8 +62,7 @@ fn the_night_goes_by_local_clocks() {
     let night = Some(Hours { from: 0, until: 60 });
     for (zone, silent) in [(Zone::UTC, false), (Zone::fixed(-3600), true)] {
         let mut world = world(vec![site("blog")], night, MIDNIGHT + 3600, zone);
-        world.fate("blog", bad());
-        world.pass(300);
+        world.fate_for("blog", bad(), 300);
         assert_eq!(world.sent[0].1.silent, silent);
     }
 }
@@ -80,28 +70,19 @@ fn the_night_goes_by_local_clocks() {
 #[test]
 fn what_begins_and_ends_within_maintenance_is_recorded_but_not_told() {
     let sites = vec![maintained("blog"), site("shop")];
-    let mut world = world(sites, None, MIDNIGHT + 3600, Zone::UTC);
-    world.pass(HOUR + 60);
-    world.fate("blog", bad());
-    world.pass(1800);
+    let mut world = world(sites, None, MIDNIGHT + 3600, Zone::UTC).running_for(HOUR + 60);
+    world.fate_for("blog", bad(), 1800);
     assert_eq!(world.state("blog"), State::Down);
     let status = world.ask("/status");
-    assert!(
-        status[0].contains("🔧 <b>blog</b> is under maintenance until 04:00"),
-        "{status:?}"
+    assert_has(
+        &status[0],
+        "🔧 <b>blog</b> is under maintenance until 04:00",
     );
-    assert!(
-        status[0].contains("HTTP 503, wanted 200-299 🔧"),
-        "{status:?}"
-    );
-    world.fate("blog", good(40));
-    world.pass(3 * HOUR);
+    assert_has(&status[0], "HTTP 503, wanted 200-299 🔧");
+    world.fate_for("blog", good(40), 3 * HOUR);
     world.received();
     let incidents = world.ask("/incidents").join("");
-    assert!(
-        incidents.contains("#1 <b>blog</b> lasted 29 min 40 s"),
-        "{incidents}"
-    );
+    assert_has(&incidents, "#1 <b>blog</b> lasted 29 min 40 s");
     let sent: Vec<String> = world.received();
     assert_eq!(sent.len(), 1, "the answer alone: {sent:?}");
     assert!(world.ask("/site blog")[0].contains("Maintenance: 02:00-04:00"));
@@ -111,8 +92,7 @@ fn what_begins_and_ends_within_maintenance_is_recorded_but_not_told() {
 fn nothing_is_told_in_the_window_and_what_is_still_down_at_its_end_once() {
     let mut world = world(vec![maintained("blog")], None, MIDNIGHT + 3600, Zone::UTC);
     world.pass(HOUR + 600);
-    world.fate("blog", bad());
-    world.pass(2 * HOUR - 601);
+    world.fate_for("blog", bad(), 2 * HOUR - 601);
     assert_eq!(world.received(), [""; 0]);
     world.pass(2);
     let sent = world.received();
@@ -121,8 +101,7 @@ fn nothing_is_told_in_the_window_and_what_is_still_down_at_its_end_once() {
         sent[0].starts_with("🔴 <b>blog</b> is still down, for 1 h 49 min"),
         "{sent:?}"
     );
-    world.fate("blog", good(40));
-    world.pass(120);
+    world.fate_for("blog", good(40), 120);
     assert!(world.received()[0].starts_with("🟢 <b>blog</b> is up again"));
 }
 
@@ -132,15 +111,12 @@ fn an_outage_from_before_is_not_repeated_in_the_window_but_its_end_is_told() {
         remind: Some(Duration::from_secs(1800)),
         ..maintained("blog")
     };
-    let mut world = world(vec![blog], None, MIDNIGHT + 3600, Zone::UTC);
-    world.pass(HOUR - 600);
-    world.fate("blog", bad());
-    world.pass(600);
+    let mut world = world(vec![blog], None, MIDNIGHT + 3600, Zone::UTC).running_for(HOUR - 600);
+    world.fate_for("blog", bad(), 600);
     assert!(world.received()[0].contains("is down"));
     world.pass(HOUR);
     assert_eq!(world.received(), [""; 0]);
-    world.fate("blog", good(40));
-    world.pass(120);
+    world.fate_for("blog", good(40), 120);
     assert!(world.received()[0].contains("is up again"));
 }
 
@@ -150,18 +126,15 @@ fn slowness_that_outlasts_the_window_is_told_at_its_end() {
         slow: Some(Duration::from_millis(500)),
         ..maintained("blog")
     };
-    let mut world = world(vec![blog], None, MIDNIGHT + 3600, Zone::UTC);
-    world.pass(HOUR + 600);
-    world.fate("blog", slow());
-    world.pass(HOUR);
+    let mut world = world(vec![blog], None, MIDNIGHT + 3600, Zone::UTC).running_for(HOUR + 600);
+    world.fate_for("blog", slow(), HOUR);
     assert_eq!(world.received(), [""; 0]);
     world.pass(HOUR);
     assert_eq!(
         world.received(),
         ["🟡 <b>blog</b> is slow: 900 ms, limit 500 ms"]
     );
-    world.fate("blog", good(40));
-    world.pass(120);
+    world.fate_for("blog", good(40), 120);
     assert_eq!(world.received().len(), 1);
 }
 
@@ -172,13 +145,10 @@ fn slowness_that_is_told_at_the_end_of_the_window_is_no_failure_since() {
         tries: 50,
         ..maintained("blog")
     };
-    let mut world = world(vec![blog], None, MIDNIGHT + 3600, Zone::UTC);
-    world.pass(HOUR + 600);
-    world.fate("blog", slow());
-    world.pass(2 * HOUR - 600 - 60);
+    let mut world = world(vec![blog], None, MIDNIGHT + 3600, Zone::UTC).running_for(HOUR + 600);
+    world.fate_for("blog", slow(), 2 * HOUR - 600 - 60);
     assert_eq!(world.state("blog"), State::Degraded);
-    world.fate("blog", bad());
-    world.pass(120);
+    world.fate_for("blog", bad(), 120);
     assert_eq!(
         world.state("blog"),
         State::Degraded,
@@ -195,14 +165,11 @@ fn a_server_that_restarts_in_its_window_is_not_flapping_after_it() {
     let mut world = world(vec![maintained("blog")], None, MIDNIGHT + 3600, Zone::UTC);
     world.pass(HOUR + 60);
     for _ in 0..4 {
-        world.fate("blog", bad());
-        world.pass(300);
-        world.fate("blog", good(40));
-        world.pass(300);
+        world.fate_for("blog", bad(), 300);
+        world.fate_for("blog", good(40), 300);
     }
     world.pass(2 * HOUR);
-    world.fate("blog", bad());
-    world.pass(300);
+    world.fate_for("blog", bad(), 300);
     let sent = world.received();
     assert!(
         matches!(&sent[..], [one] if one.contains("is down")),
@@ -242,8 +209,7 @@ fn windows_go_by_the_clocks_of_the_day_they_are_changed() {
     };
     // (change, minutes from it in which it is under maintenance)
     for (change, from, until) in [(SPRING, 0, 45), (AUTUMN, -45, 45)] {
-        let mut world = world(vec![blog.clone()], None, change - 7200, BERLIN);
-        world.pass(1);
+        let mut world = world(vec![blog.clone()], None, change - 7200, BERLIN).running_for(1);
         let mut under = Vec::new();
         for minute in -120..120 {
             if in_maintenance(&world) {
@@ -266,10 +232,6 @@ fn a_reload_brings_new_windows_at_once() {
     );
     world.pass(1);
     assert!(in_maintenance(&world));
-    world.feed(Event::Reloaded {
-        added: Vec::new(),
-        sites: vec![site("blog").into()],
-        settings: settings(access()),
-    });
+    world.feed(reloaded(vec![site("blog")], settings(access())));
     assert!(!in_maintenance(&world));
 }

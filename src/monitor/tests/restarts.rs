@@ -1,11 +1,10 @@
 //! What restarts, power cuts, a late clock and changes of the configuration leave of states and alerts.
 
 use super::world::*;
-use crate::monitor::site::access::Access;
+use crate::monitor::Monitor;
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::State;
 use crate::monitor::site::{Check, Site};
-use crate::monitor::{Monitor, Settings};
 use std::time::Duration;
 
 #[test]
@@ -28,8 +27,7 @@ fn a_parent_that_fails_for_a_moment_makes_no_child_down() {
         world.fate_lasting("blog", good(40), Duration::from_millis(lag));
         world.pass(180);
         assert_eq!(world.received(), Vec::<String>::new(), "{lag}");
-        world.fate("blog", bad());
-        world.pass(180);
+        world.fate_for("blog", bad(), 180);
         assert_eq!(world.received().len(), 1, "{lag}");
     }
 }
@@ -37,13 +35,11 @@ fn a_parent_that_fails_for_a_moment_makes_no_child_down() {
 #[test]
 fn after_a_restart_nothing_is_said_to_be_down_still_before_it_was_looked_at() {
     for muted in [false, true] {
-        let mut world = World::of(&["blog"]);
-        world.pass(60);
+        let mut world = World::of(&["blog"]).running_for(60);
         if muted {
             world.ask("/mute 1h");
         }
-        world.fate("blog", bad());
-        world.pass(120);
+        world.fate_for("blog", bad(), 120);
         world.received();
         let snapshot = world.monitor.last_snapshot(world.now());
         world.fate("blog", good(40));
@@ -58,8 +54,7 @@ fn after_a_restart_nothing_is_said_to_be_down_still_before_it_was_looked_at() {
 #[test]
 fn a_reminder_that_fell_into_a_restart_is_given_once_the_site_was_looked_at() {
     let mut world = World::of(&["blog"]);
-    world.fate("blog", bad());
-    world.pass(120);
+    world.fate_for("blog", bad(), 120);
     world.received();
     let snapshot = world.monitor.last_snapshot(world.now());
     world.restart(vec![site("blog")], &snapshot, 7 * 3600);
@@ -76,21 +71,15 @@ fn flapping_survives_two_restarts_without_a_clock() {
     check.url = "http://plain.example/".into();
     world.pass(60);
     for _ in 0..3 {
-        world.fate("plain", bad());
-        world.pass(180);
-        world.fate("plain", good(40));
-        world.pass(120);
+        world.fate_for("plain", bad(), 180);
+        world.fate_for("plain", good(40), 120);
     }
     world.received();
     let mut snapshot = world.monitor.last_snapshot(world.now());
     for _ in 0..2 {
         let mut next = World::new(vec![plain.clone()]);
         next.wall = 1000;
-        let settings = Settings {
-            routes: Vec::new(),
-            built: WALL,
-            ..settings(access())
-        };
+        let settings = built_now();
         next.monitor = Monitor::new(vec![plain.clone()], settings, next.now(), 42);
         next.monitor.restore(&snapshot, next.now());
         next.pass(60);
@@ -105,8 +94,7 @@ fn flapping_survives_two_restarts_without_a_clock() {
 fn a_group_with_a_long_cause_names_every_site() {
     let names: Vec<String> = (0..60).map(|n| format!("{n:0>60}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut world = World::of(&names);
-    world.pass(120);
+    let mut world = World::of(&names).running_for(120);
     let cause = format!("body lacks {}", "<".repeat(180));
     all(
         &mut world,
@@ -121,20 +109,14 @@ fn a_group_with_a_long_cause_names_every_site() {
 #[test]
 fn what_is_still_down_after_a_power_cut_is_named_when_the_clock_came_late() {
     let mut world = World::of(&["blog"]);
-    world.fate("blog", bad());
-    world.pass(120);
+    world.fate_for("blog", bad(), 120);
     let snapshot = world.monitor.snapshot(world.now());
     let mut next = World::of(&["blog"]);
     next.wall = 1000;
-    let settings = Settings {
-        routes: Vec::new(),
-        built: WALL,
-        ..settings(access())
-    };
+    let settings = built_now();
     next.monitor = Monitor::new(vec![site("blog")], settings, next.now(), 42);
     next.monitor.restore(&snapshot, next.now());
-    next.fate("blog", bad());
-    next.pass(600);
+    next.fate_for("blog", bad(), 600);
     next.wall = WALL + 9000;
     next.pass(120);
     let received = next.received().concat();
@@ -154,8 +136,7 @@ fn a_new_address_is_not_blamed_for_the_failures_of_the_old_one() {
     };
     check.url = "https://new.example/".into();
     reload(&mut world, vec![moved], true);
-    world.fate("blog", from(THERE, good(40)));
-    world.pass(180);
+    world.fate_for("blog", from(THERE, good(40)), 180);
     assert_eq!(world.received(), Vec::<String>::new());
 }
 
@@ -170,49 +151,37 @@ fn a_clock_that_is_lost_for_a_moment_moves_no_outage() {
         vec![plain]
     };
     let mut world = World::new(sites());
-    world.fate("plain", bad());
-    world.pass(120);
+    world.fate_for("plain", bad(), 120);
     let snapshot = world.monitor.last_snapshot(world.now());
     let mut next = World::new(sites());
     next.wall = WALL + 3720;
-    let settings = Settings {
-        routes: Vec::new(),
-        built: WALL,
-        ..settings(access())
-    };
+    let settings = built_now();
     next.monitor = Monitor::new(sites(), settings, next.now(), 42);
     next.monitor.restore(&snapshot, next.now());
-    next.fate("plain", bad());
-    next.pass(120);
+    next.fate_for("plain", bad(), 120);
     let wall = next.wall;
     for wall in [1000, wall, 1000, wall] {
         next.wall = wall;
         next.pass(60);
     }
     next.received();
-    next.fate("plain", good(40));
-    next.pass(90);
+    next.fate_for("plain", good(40), 90);
     let received = next.received().concat();
-    assert!(
-        received.contains("is up again after 1 h 7 min"),
-        "{received}"
-    );
+    assert_has(&received, "is up again after 1 h 7 min");
 }
 
 #[test]
 fn a_child_is_not_told_when_its_parent_dies_with_a_slower_pace() {
     let mut router = site("router");
     router.retry = Duration::from_secs(30);
-    let mut world = World::new(vec![after("blog", "router"), router]);
-    world.pass(120);
+    let mut world = World::new(vec![after("blog", "router"), router]).running_for(120);
     all(&mut world, &["router", "blog"], bad());
     world.pass(400);
     let received = world.received();
     assert_eq!(received.len(), 1, "{received:?}");
     world.ask("/pause router");
     world.received();
-    world.fate("blog", good(40));
-    world.pass(120);
+    world.fate_for("blog", good(40), 120);
     assert_eq!(world.state("blog"), State::Up);
     world.ask("/resume router");
     world.pass(300);
@@ -221,26 +190,20 @@ fn a_child_is_not_told_when_its_parent_dies_with_a_slower_pace() {
 
 #[test]
 fn a_migrated_group_keeps_its_alerts_over_a_restart() {
-    let mut world = World::of(&["blog"]);
-    world.pass(60);
+    let mut world = World::of(&["blog"]).running_for(60);
     world.fate("blog", bad());
     world
         .deliveries
         .push_back(crate::monitor::outbox::message::Delivery::Migrated { to: GROUP });
     world
         .deliveries
-        .push_back(crate::monitor::outbox::message::Delivery::Later {
-            after: Some(Duration::from_secs(600)),
-            everywhere: true,
-            reason: "gone".into(),
-        });
+        .push_back(telegram_fails(Some(600), "gone"));
     world.pass(120);
     let snapshot = world.monitor.last_snapshot(world.now());
     assert!(!snapshot.alerts.is_empty());
     world.sent.clear();
     world.restart(vec![site("blog")], &snapshot, 30);
-    world.fate("blog", bad());
-    world.pass(120);
+    world.fate_for("blog", bad(), 120);
     let received = world.received().concat();
     assert!(received.contains("is down"), "{received}");
 }
@@ -251,14 +214,11 @@ fn a_chat_that_is_new_after_a_restart_gets_no_end_of_what_it_knows_nothing_of() 
         slow: Some(Duration::from_millis(500)),
         ..site("blog")
     };
-    let mut world = World::new(vec![slow.clone(), site("shop")]);
-    world.pass(60);
+    let mut world = World::new(vec![slow.clone(), site("shop")]).running_for(60);
     world.fate("blog", good(1000));
     for _ in 0..3 {
-        world.fate("shop", good(40));
-        world.pass(120);
-        world.fate("shop", bad());
-        world.pass(180);
+        world.fate_for("shop", good(40), 120);
+        world.fate_for("shop", bad(), 180);
     }
     assert!(
         world
@@ -267,15 +227,11 @@ fn a_chat_that_is_new_after_a_restart_gets_no_end_of_what_it_knows_nothing_of() 
             .contains("<b>shop</b> is flapping")
     );
     let snapshot = world.monitor.snapshot(world.now());
-    let access = Access {
-        chats: vec![CHAT, GROUP],
-        users: None,
-    };
+    let access = access_for(&[CHAT, GROUP]);
     let wall = snapshot.written + 5;
     world.restart_with(vec![slow, site("shop")], &snapshot, wall, access);
     world.fate("blog", good(40));
-    world.fate("shop", good(40));
-    world.pass(20 * 60);
+    world.fate_for("shop", good(40), 20 * 60);
     let ends = |chat: i64| {
         let mine = world.sent.iter().filter(|(_, m)| m.chat == chat);
         let html = mine.map(|(_, m)| m.html.as_str()).collect::<String>();

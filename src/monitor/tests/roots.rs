@@ -38,17 +38,12 @@ fn world(names: &[&str], days: i64) -> World {
 
 #[test]
 fn an_ended_root_is_one_message_that_names_the_sites_and_what_to_do() {
-    let mut world = world(&["blog", "shop", "wiki"], -3);
-    world.pass(3 * DAY);
+    let mut world = world(&["blog", "shop", "wiki"], -3).running_for(3 * DAY);
     let received = world.received();
     assert_eq!(received.len(), 1, "{received:?}");
     let head = "ℹ️ The root certificate Acme Root in this machine's bundle ended 3 d ";
     assert!(received[0].starts_with(head), "{received:?}");
-    assert!(
-        received[0].contains(" 3 sites rely on it: "),
-        "{}",
-        received[0]
-    );
+    assert_has(&received[0], " 3 sites rely on it: ");
     for word in [
         "blog",
         "shop",
@@ -64,22 +59,16 @@ fn an_ended_root_is_one_message_that_names_the_sites_and_what_to_do() {
 fn many_sites_are_counted_and_some_are_named() {
     let names: Vec<String> = (1..=40).map(|n| format!("s{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut world = world(&names, 5);
-    world.pass(DAY);
+    let mut world = world(&names, 5).running_for(DAY);
     let received = world.received();
     assert_eq!(received.len(), 1, "{received:?}");
-    assert!(
-        received[0].contains("40 sites rely on it: "),
-        "{}",
-        received[0]
-    );
+    assert_has(&received[0], "40 sites rely on it: ");
     assert!(received[0].contains(" and 35 more."), "{}", received[0]);
 }
 
 #[test]
 fn it_is_told_at_the_threshold_and_when_it_has_ended_and_not_again() {
-    let mut world = world(&["blog"], 20);
-    world.pass(5 * DAY + DAY / 2);
+    let mut world = world(&["blog"], 20).running_for(5 * DAY + DAY / 2);
     assert_eq!(world.received(), Vec::<String>::new());
     world.pass(10 * DAY);
     let soon = world.received();
@@ -100,8 +89,7 @@ fn it_is_told_at_the_threshold_and_when_it_has_ended_and_not_again() {
 
 #[test]
 fn what_was_told_survives_a_restart_and_an_update_of_the_bundle_is_seen_first() {
-    let mut world = world(&["blog", "shop"], 5);
-    world.pass(DAY);
+    let mut world = world(&["blog", "shop"], 5).running_for(DAY);
     assert_eq!(world.received().len(), 1);
     let saved = world.monitor.last_snapshot(world.now()).serialize_json();
     let saved = Snapshot::deserialize_json(&saved).expect("readable");
@@ -122,13 +110,9 @@ fn what_was_told_survives_a_restart_and_an_update_of_the_bundle_is_seen_first() 
 fn a_chat_reads_of_the_sites_that_it_may_see() {
     let mut all = sites(&["blog", "vault"]);
     all[1].chats = Some(vec![CHAT]);
-    let chats = Access {
-        chats: vec![CHAT, GROUP],
-        users: None,
-    };
+    let chats = access_for(&[CHAT, GROUP]);
     let sent = |sites: Vec<Site>| {
-        let mut world = world_of(sites, chats.clone(), -1);
-        world.pass(DAY);
+        let world = world_of(sites, chats.clone(), -1).running_for(DAY);
         let sent: Vec<(i64, String)> = world
             .sent
             .iter()
@@ -160,8 +144,7 @@ fn a_mute_of_everything_holds_it_back() {
 
 #[test]
 fn other_roots_are_other_messages_and_a_site_that_no_longer_relies_on_one_is_not_counted() {
-    let mut world = world(&["blog"], 10);
-    world.pass(DAY);
+    let mut world = world(&["blog"], 10).running_for(DAY);
     assert_eq!(world.received().len(), 1);
     world.root = Some(ends(9, "Other Root"));
     world.pass(DAY);

@@ -1,7 +1,6 @@
 //! Ways to Telegram, in the whole core: the uplink is asked, the chats are told, what waits goes at once.
 
 use super::world::*;
-use crate::monitor::outbox::message::Delivery;
 use crate::monitor::render::metrics::ProcessFigures;
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::secret_url::SecretUrl;
@@ -21,11 +20,7 @@ pub fn set_routes(world: &mut World, names: &[&str], routes: Vec<Route>) {
         routes,
         ..settings(access())
     };
-    world.feed(Event::Reloaded {
-        added: Vec::new(),
-        sites: names.iter().map(|n| site(n).into()).collect(),
-        settings,
-    });
+    world.feed(reloaded(names.iter().map(|n| site(n)), settings));
 }
 
 pub fn used(world: &mut World, route: &Route, failure: Option<&str>) {
@@ -88,11 +83,7 @@ fn while_the_line_is_down_no_route_is_left() {
 #[test]
 fn what_waits_goes_at_once_by_another_route() {
     let mut world = blocked_world();
-    let later = |_| Delivery::Later {
-        after: None,
-        everywhere: true,
-        reason: "no answer".into(),
-    };
+    let later = |_| telegram_fails(None, "no answer");
     world.deliveries.extend((0..8).map(later));
     world.fate("blog", from(THERE, bad()));
     while world.deliveries.len() > 1 {
@@ -114,8 +105,7 @@ fn a_proxy_that_is_dead_is_told_once_and_takes_no_site_down() {
     world.fate("blog", failed(FailureKind::Proxy));
     // Its address is one of this network.
     world.fate("shop", from(HERE, failed(FailureKind::Proxy)));
-    world.fate("wiki", from(THERE, bad()));
-    world.pass(600);
+    world.fate_for("wiki", from(THERE, bad()), 600);
     for name in ["blog", "shop"] {
         assert_eq!(world.state(name), State::Offline);
     }
@@ -128,12 +118,10 @@ fn a_proxy_that_is_dead_is_told_once_and_takes_no_site_down() {
     assert_eq!(told(&heard, notice), 1, "{heard:?}");
     assert_eq!(told(&heard, "blog"), 0, "{heard:?}");
     // Another proxy answers: that of the first site is as dead as before.
-    world.fate("shop", from(THERE, good(40)));
-    world.pass(120);
+    world.fate_for("shop", from(THERE, good(40)), 120);
     assert_eq!(world.state("shop"), State::Up);
     assert_eq!(world.state("blog"), State::Offline);
-    world.fate("blog", from(THERE, bad()));
-    world.pass(300);
+    world.fate_for("blog", from(THERE, bad()), 300);
     assert_eq!(world.state("blog"), State::Down, "the site itself is");
     let heard = world.received();
     assert_eq!(

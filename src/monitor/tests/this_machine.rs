@@ -36,22 +36,18 @@ fn full() -> Outcome {
 #[test]
 fn a_disk_is_judged_while_the_uplink_is_down() {
     let mut world = World::elsewhere(vec![disk(), site("blog")]);
-    world.fate("blog", from(THERE, good(40)));
-    world.pass(120);
+    world.fate_for("blog", from(THERE, good(40)), 120);
     world.line = LINE_DOWN;
-    world.fate("blog", failed(FailureKind::Timeout));
-    world.pass(300);
+    world.fate_for("blog", failed(FailureKind::Timeout), 300);
     assert_eq!(world.state("blog"), State::Offline);
     assert_eq!(world.state("disk"), State::Up);
     world.received();
-    world.fate("disk", full());
-    world.pass(300);
+    world.fate_for("disk", full(), 300);
     assert_eq!(
         world.received(),
         ["🔴 <b>disk</b> is down: disk / has 4 % free, wanted 10 % (#1)"]
     );
-    world.fate("disk", good(1));
-    world.pass(300);
+    world.fate_for("disk", good(1), 300);
     assert_eq!(world.state("disk"), State::Up);
     assert_eq!(world.state("blog"), State::Offline);
 }
@@ -59,16 +55,14 @@ fn a_disk_is_judged_while_the_uplink_is_down() {
 #[test]
 fn a_full_disk_says_nothing_of_the_uplink() {
     let mut world = World::elsewhere(vec![disk()]);
-    world.fate("disk", full());
-    world.pass(600);
+    world.fate_for("disk", full(), 600);
     assert_eq!(world.state("disk"), State::Down);
     assert_eq!(world.looks, 0);
 }
 
 #[test]
 fn a_warning_makes_it_degraded_after_tries_and_is_told_in_its_own_words() {
-    let mut world = World::new(vec![disk()]);
-    world.pass(120);
+    let mut world = World::new(vec![disk()]).running_for(120);
     let warned = Outcome {
         warning: Some("disk / has 15 % free, wanted 20 %".to_owned()),
         ..good(1)
@@ -86,8 +80,7 @@ fn a_warning_makes_it_degraded_after_tries_and_is_told_in_its_own_words() {
     let shown = world.ask("/site disk").join("");
     assert!(shown.contains("Cause: disk / has 15 % free"), "{shown}");
     world.received();
-    world.fate("disk", good(1));
-    world.pass(300);
+    world.fate_for("disk", good(1), 300);
     let received = world.received().concat();
     assert!(
         received.starts_with("🟢 <b>disk</b> is well again after "),
@@ -98,13 +91,11 @@ fn a_warning_makes_it_degraded_after_tries_and_is_told_in_its_own_words() {
 #[test]
 fn the_age_of_a_file_waits_for_the_clock_and_a_disk_does_not() {
     let sites = || vec![disk(), backup()];
-    let mut world = World::new(sites());
-    world.pass(120);
+    let mut world = World::new(sites()).running_for(120);
     let snapshot = world.monitor.last_snapshot(world.now());
     world.restart_showing(sites(), &snapshot, snapshot.written - 86_400);
     world.started.clear();
-    world.fate("backup", failed(FailureKind::Limit));
-    world.pass(600);
+    world.fate_for("backup", failed(FailureKind::Limit), 600);
     assert!(world.monitor.doubts_clock());
     assert!(world.started.iter().all(|(_, name, _)| name == "disk"));
     assert!(world.started.len() >= 10);

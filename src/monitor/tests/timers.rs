@@ -6,12 +6,10 @@ use super::jobs::job;
 use super::world::*;
 use crate::monitor::judge::flapping;
 use crate::monitor::outbox::channels::When;
-use crate::monitor::outbox::message::Delivery;
 use crate::monitor::routing::timers::Timer;
 use crate::monitor::site::Site;
 use crate::monitor::site::secret_url::SecretUrl;
 use crate::monitor::site::suppression::UplinkFault;
-use crate::monitor::time::hours::{ALL_DAYS, Hours, Window};
 use crate::monitor::uplink::route::Route;
 use crate::monitor::{Event, Monitor, Settings};
 use std::time::Duration;
@@ -20,13 +18,7 @@ use std::time::Duration;
 fn arrange(timer: Timer) -> World {
     let mut world = match timer {
         Timer::Maintenance => World::new(vec![Site {
-            maintenance: vec![Window {
-                days: ALL_DAYS,
-                hours: Hours {
-                    from: 600,
-                    until: 660,
-                },
-            }],
+            maintenance: vec![window(600, 660)],
             ..site("blog")
         }]),
         Timer::Inspection => World::new(vec![Site {
@@ -78,13 +70,11 @@ fn arrange(timer: Timer) -> World {
             }
         }
         Timer::Reminder => {
-            world.fate("blog", bad());
-            world.pass(300);
+            world.fate_for("blog", bad(), 300);
         }
         Timer::Remediation => {
             world.set_actions(vec![action("restart", Some(600))]);
-            world.fate("blog", bad());
-            world.pass(300);
+            world.fate_for("blog", bad(), 300);
         }
         Timer::Fault => monitor.alerts.on_fault(UplinkFault::Dns, soon),
         Timer::UncleanStop => {
@@ -102,19 +92,18 @@ fn arrange(timer: Timer) -> World {
         }
         Timer::Channel => {
             world.set_channels(vec![channel("ntfy", When::Always)]);
-            let refused = Delivery::Later {
-                after: Some(Duration::from_secs(5)),
-                everywhere: false,
-                reason: "HTTP 429".to_owned(),
-            };
+            let refused = chat_waits(Some(5), "HTTP 429");
             world.channel_deliveries.push_back(refused);
-            world.monitor.notify_all(now, "hello".to_owned());
+            world
+                .monitor
+                .notifier(now)
+                .notice_to_all("hello".to_owned());
             world.pass(1);
         }
         Timer::Save => monitor.save_schedule.within_5_min(moment),
         Timer::Send => {
             for _ in 0..2 {
-                monitor.notify_all(now, "hello".to_owned());
+                monitor.notifier(now).notice_to_all("hello".to_owned());
             }
             monitor.outbox.mark_stored(u64::MAX);
         }

@@ -2,7 +2,6 @@
 
 use super::world::*;
 use crate::monitor::render::metrics::ProcessFigures;
-use crate::monitor::site::access::Access;
 use crate::monitor::site::outcome::FailureKind;
 use crate::monitor::site::state::State;
 use crate::monitor::site::{Check, Site};
@@ -43,10 +42,7 @@ fn a_cut_connection_takes_no_site_down_and_is_told_once_it_is_back() {
         status.starts_with("<b>0 up, 2 offline</b>\n📡 our own line is down, for 1"),
         "{status}"
     );
-    assert!(
-        status.contains("⚫ <b>blog</b> is offline: our own line is down"),
-        "{status}"
-    );
+    assert_has(&status, "⚫ <b>blog</b> is offline: our own line is down");
     world.received();
     restore(&mut world, &["blog", "shop"]);
     world.pass(70);
@@ -82,8 +78,7 @@ fn after_an_offline_period_judging_starts_afresh() {
 #[test]
 fn a_site_that_is_gone_while_the_uplink_is_up_is_down() {
     let mut world = elsewhere(&["blog", "shop"]);
-    world.fate("blog", from(THERE, bad()));
-    world.pass(90);
+    world.fate_for("blog", from(THERE, bad()), 90);
     assert_eq!(world.state("blog"), State::Down);
     assert_eq!(world.received().len(), 1);
     assert!((1..=3).contains(&world.looks), "{}", world.looks);
@@ -107,12 +102,10 @@ fn a_site_on_this_network_is_judged_as_ever() {
     let mut world2 = World::elsewhere(vec![site("blog"), site("nas")]);
     std::mem::swap(&mut world, &mut world2);
     restore(&mut world, &["blog"]);
-    world.fate("nas", from(HERE, good(3)));
-    world.pass(120);
+    world.fate_for("nas", from(HERE, good(3)), 120);
     cut(&mut world, &["blog"]);
     world.pass(100);
-    world.fate("nas", from(HERE, failed(FailureKind::Connect)));
-    world.pass(100);
+    world.fate_for("nas", from(HERE, failed(FailureKind::Connect)), 100);
     assert_eq!(world.state("blog"), State::Offline);
     assert_eq!(world.state("nas"), State::Down);
     assert_eq!(world.received(), ["🔴 <b>nas</b> is down: Connect (#1)"]);
@@ -122,8 +115,7 @@ fn a_site_on_this_network_is_judged_as_ever() {
 fn loopback_sites_request_no_probe() {
     let mut world = World::elsewhere(vec![with_url("own", "http://127.0.0.1:8080/")]);
     world.line = LINE_DOWN;
-    world.fate("own", failed(FailureKind::Connect));
-    world.pass(120);
+    world.fate_for("own", failed(FailureKind::Connect), 120);
     assert_eq!(world.state("own"), State::Down);
     assert_eq!(world.looks, 0);
 }
@@ -152,8 +144,7 @@ fn an_uplink_that_flaps_every_minute_is_one_message_that_is_kept_up_to_date() {
 #[test]
 fn an_outage_that_was_told_before_goes_on_without_the_time_we_were_blind() {
     let mut world = elsewhere(&["blog"]);
-    world.fate("blog", from(THERE, bad()));
-    world.pass(100);
+    world.fate_for("blog", from(THERE, bad()), 100);
     assert_eq!(world.received().len(), 1);
     cut(&mut world, &["blog"]);
     // A down site's failures do not ask; another one's would: it must be noticed.
@@ -161,18 +152,14 @@ fn an_outage_that_was_told_before_goes_on_without_the_time_we_were_blind() {
     restore(&mut world, &["blog"]);
     world.pass(70);
     let received = world.received().join("\n");
-    assert!(
-        received.contains("<b>blog</b> is up again after "),
-        "{received}"
-    );
+    assert_has(&received, "<b>blog</b> is up again after ");
 }
 
 #[test]
 fn a_connection_that_is_cut_when_every_site_is_down_already_is_noticed_and_told() {
     let mut world = elsewhere(&["blog", "shop"]);
     world.fate("blog", from(THERE, bad()));
-    world.fate("shop", from(THERE, bad()));
-    world.pass(600);
+    world.fate_for("shop", from(THERE, bad()), 600);
     world.received();
     let looks = world.looks;
     world.pass(1200);
@@ -186,10 +173,7 @@ fn a_connection_that_is_cut_when_every_site_is_down_already_is_noticed_and_told(
     let received = world.received().concat();
     assert!(received.contains("📡 I was offline"), "{received}");
     // The twenty minutes without a line don't count.
-    assert!(
-        received.contains("<b>blog</b> is up again after 29 min"),
-        "{received}"
-    );
+    assert_has(&received, "<b>blog</b> is up again after 29 min");
 }
 
 fn uplink_up(world: &World) -> bool {
@@ -200,13 +184,9 @@ fn uplink_up(world: &World) -> bool {
 #[test]
 fn no_resolver_is_told_and_takes_no_site_down() {
     let mut world = elsewhere(&["blog", "shop"]);
-    world.line = ProbeResult {
-        names: Some(false),
-        ..LINE_UP
-    };
+    world.line = LINE_NO_NAMES;
     world.fate("blog", failed(FailureKind::Dns));
-    world.fate("shop", failed(FailureKind::Dns));
-    world.pass(180);
+    world.fate_for("shop", failed(FailureKind::Dns), 180);
     let received = world.received();
     assert_eq!(received.len(), 1, "{received:?}");
     assert!(received[0].contains("DNS on this network doesn't answer"));
@@ -225,10 +205,7 @@ fn no_resolver_is_told_and_takes_no_site_down() {
 fn a_resolver_that_is_gone_with_the_line_is_not_told_on_its_own() {
     for (names, sent) in [(true, 0), (false, 1)] {
         let mut world = elsewhere(&["blog", "shop"]);
-        world.line = ProbeResult {
-            names: Some(false),
-            ..LINE_UP
-        };
+        world.line = LINE_NO_NAMES;
         world.fate("blog", failed(FailureKind::Dns));
         world.fate("shop", failed(FailureKind::Dns));
         let begun = |world: &World| world.logs.iter().any(|l| l.starts_with("DNS"));
@@ -252,12 +229,8 @@ fn a_resolver_that_is_gone_with_the_line_is_not_told_on_its_own() {
 #[test]
 fn a_name_that_alone_does_not_resolve_is_the_sites_own_fault() {
     let mut world = elsewhere(&["blog", "shop"]);
-    world.line = ProbeResult {
-        names: Some(true),
-        ..LINE_UP
-    };
-    world.fate("blog", failed(FailureKind::Dns));
-    world.pass(120);
+    world.line = LINE_NAMES;
+    world.fate_for("blog", failed(FailureKind::Dns), 120);
     assert_eq!(world.state("blog"), State::Down);
     world.fate("shop", failed(FailureKind::NoName));
     world.line = LINE_UP;
@@ -304,11 +277,9 @@ fn a_name_that_fails_once_is_asked_again_before_its_site_is_down() {
         }
         world.pass(5);
         assert_eq!(world.state("lone"), State::Up, "case {case}");
-        world.fate("lone", from(THERE, good(40)));
-        world.pass(300);
+        world.fate_for("lone", from(THERE, good(40)), 300);
         assert_eq!(world.received(), Vec::<String>::new(), "case {case}");
-        world.fate("lone", failed(FailureKind::Dns));
-        world.pass(75);
+        world.fate_for("lone", failed(FailureKind::Dns), 75);
         assert_eq!(world.state("lone"), State::Down, "case {case}");
         let received = world.received();
         assert_eq!(
@@ -354,24 +325,18 @@ fn the_only_name_there_is_fails_by_the_resolver_as_far_as_is_known() {
         ..site("lone")
     };
     let mut world = World::new(vec![lone]);
-    world.fate("lone", from(THERE, good(40)));
-    world.pass(60);
-    world.fate("lone", failed(FailureKind::Dns));
-    world.pass(60);
+    world.fate_for("lone", from(THERE, good(40)), 60);
+    world.fate_for("lone", failed(FailureKind::Dns), 60);
     assert_eq!(world.state("lone"), State::Offline);
     let received = world.received().concat();
-    assert!(
-        received.contains("DNS on this network doesn't answer"),
-        "{received}"
-    );
+    assert_has(&received, "DNS on this network doesn't answer");
 }
 
 #[test]
 fn without_an_uplink_to_ask_names_are_judged_by_other_names() {
     let mut world = World::of(&["blog", "shop"]);
     world.fate("blog", failed(FailureKind::Dns));
-    world.fate("shop", failed(FailureKind::Dns));
-    world.pass(120);
+    world.fate_for("shop", failed(FailureKind::Dns), 120);
     assert_eq!(world.state("blog"), State::Offline);
     assert!(world.received()[0].contains("DNS on this network doesn't answer"));
 }
@@ -399,10 +364,8 @@ fn a_captive_portal_takes_no_site_down() {
 fn a_foreign_certificate_on_one_site_is_its_own_fault() {
     let mut world = elsewhere(&["blog", "shop", "news"]);
     world.fate("shop", from("203.0.113.2", good(10)));
-    world.fate("news", from("203.0.113.3", good(10)));
-    world.pass(70);
-    world.fate("blog", from(THERE, failed(FailureKind::Untrusted)));
-    world.pass(90);
+    world.fate_for("news", from("203.0.113.3", good(10)), 70);
+    world.fate_for("blog", from(THERE, failed(FailureKind::Untrusted)), 90);
     assert_eq!(world.state("blog"), State::Down);
     assert_eq!(world.received().len(), 1);
 }
@@ -410,22 +373,20 @@ fn a_foreign_certificate_on_one_site_is_its_own_fault() {
 #[test]
 fn ipv6_that_is_gone_takes_no_site_down_that_needs_it() {
     let mut world = elsewhere(&["blog", "six"]);
-    world.fate("six", from("2001:db8::6", good(10)));
-    world.pass(70);
-    world.line = ProbeResult {
-        ipv6: Some(false),
-        ..LINE_UP
-    };
-    world.fate("six", from("2001:db8::6", failed(FailureKind::NoRoute)));
-    world.pass(120);
+    world.fate_for("six", from("2001:db8::6", good(10)), 70);
+    world.line = LINE_NO_IPV6;
+    world.fate_for(
+        "six",
+        from("2001:db8::6", failed(FailureKind::NoRoute)),
+        120,
+    );
     assert_eq!(world.state("six"), State::Offline);
     assert!(!uplink_up(&world));
     let received = world.received();
     assert_eq!(received.len(), 1, "{received:?}");
     assert!(received[0].contains("IPv6 on this line is gone"));
     world.line = LINE_UP;
-    world.fate("six", from("2001:db8::6", good(10)));
-    world.pass(90);
+    world.fate_for("six", from("2001:db8::6", good(10)), 90);
     assert_eq!(world.state("six"), State::Up);
     assert!(world.received()[0].contains("IPv6 on this line is back, after "));
 }
@@ -433,30 +394,24 @@ fn ipv6_that_is_gone_takes_no_site_down_that_needs_it() {
 #[test]
 fn a_chat_that_was_added_while_a_fault_went_on_gets_no_end_of_it() {
     let mut world = World::elsewhere(vec![site("six")]);
-    world.fate("six", from("2001:db8::6", good(10)));
-    world.pass(70);
-    world.line = ProbeResult {
-        ipv6: Some(false),
-        ..LINE_UP
-    };
-    world.fate("six", from("2001:db8::6", failed(FailureKind::NoRoute)));
-    world.pass(120);
+    world.fate_for("six", from("2001:db8::6", good(10)), 70);
+    world.line = LINE_NO_IPV6;
+    world.fate_for(
+        "six",
+        from("2001:db8::6", failed(FailureKind::NoRoute)),
+        120,
+    );
     assert_eq!(world.received().len(), 1);
     let sites = world.monitor.sites.iter().map(|w| w.config().clone());
-    world.feed(Event::Reloaded {
-        sites: sites.collect(),
-        added: Vec::new(),
-        settings: Settings {
+    world.feed(reloaded(
+        sites,
+        Settings {
             uplink: true,
-            ..settings(Access {
-                chats: vec![CHAT, GROUP],
-                users: None,
-            })
+            ..settings(access_for(&[CHAT, GROUP]))
         },
-    });
+    ));
     world.line = LINE_UP;
-    world.fate("six", from("2001:db8::6", good(10)));
-    world.pass(90);
+    world.fate_for("six", from("2001:db8::6", good(10)), 90);
     let back = world.sent.iter().filter(|(_, m)| m.html.contains("IPv6"));
     let chats: Vec<i64> = back.map(|(_, m)| m.chat).collect();
     assert_eq!(chats, [CHAT]);
@@ -465,23 +420,14 @@ fn a_chat_that_was_added_while_a_fault_went_on_gets_no_end_of_it() {
 #[test]
 fn a_reload_without_targets_ends_an_offline_period() {
     let mut world = elsewhere(&["blog"]);
-    world.fate("blog", from(THERE, failed(FailureKind::Timeout)));
-    world.pass(120);
+    world.fate_for("blog", from(THERE, failed(FailureKind::Timeout)), 120);
     assert_eq!(world.received().len(), 1, "down");
     cut(&mut world, &["blog"]);
     world.pass(3600);
     assert_eq!(world.state("blog"), State::Offline);
     let sites = world.monitor.sites.iter().map(|w| w.config().clone());
-    world.feed(Event::Reloaded {
-        sites: sites.collect(),
-        added: Vec::new(),
-        settings: settings(Access {
-            chats: vec![CHAT],
-            users: None,
-        }),
-    });
-    world.fate("blog", from(THERE, good(40)));
-    world.pass(120);
+    world.feed(reloaded(sites, settings(access_for(&[CHAT]))));
+    world.fate_for("blog", from(THERE, good(40)), 120);
     let received = world.received();
     assert!(received[0].contains("I was offline"), "{received:?}");
     let up = &received[1];
@@ -500,17 +446,10 @@ fn an_offline_period_survives_a_power_cut() {
     let mut next = World::elsewhere(vec![site("blog")]);
     next.wall = world.now().wall + 60;
     next.monitor.restore(&snapshot, next.now());
-    next.fate("blog", from(THERE, good(40)));
-    next.pass(70);
+    next.fate_for("blog", from(THERE, good(40)), 70);
     let received = next.received().join("\n");
-    assert!(
-        received.contains("📡 I was offline 08:02–08:08"),
-        "{received}"
-    );
-    assert!(
-        received.contains("I was away, last seen 08:07, back 08:08"),
-        "{received}"
-    );
+    assert_has(&received, "📡 I was offline 08:02–08:08");
+    assert_has(&received, "I was away, last seen 08:07, back 08:08");
     assert_eq!(next.state("blog"), State::Up);
 }
 
@@ -530,8 +469,7 @@ fn a_check_that_began_while_offline_says_nothing() {
     world.pass(55);
     restore(&mut world, &["shop"]);
     world.pass(30);
-    world.fate("blog", from(THERE, good(40)));
-    world.pass(90);
+    world.fate_for("blog", from(THERE, good(40)), 90);
     let received = world.received();
     assert_eq!(received.len(), 1, "{received:?}");
     assert!(received[0].starts_with("📡 I was offline"));
@@ -540,23 +478,16 @@ fn a_check_that_began_while_offline_says_nothing() {
 #[test]
 fn a_resolver_that_comes_back_before_the_last_try_takes_no_site_down() {
     let mut world = elsewhere(&["blog", "shop"]);
-    world.line = ProbeResult {
-        names: Some(false),
-        ..LINE_UP
-    };
+    world.line = LINE_NO_NAMES;
     world.fate("blog", failed(FailureKind::Dns));
     let before = world.looks;
     while world.looks == before {
         world.pass(1);
     }
     world.pass(6);
-    world.line = ProbeResult {
-        names: Some(true),
-        ..LINE_UP
-    };
+    world.line = LINE_NAMES;
     world.pass(12);
-    world.fate("blog", from(THERE, good(40)));
-    world.pass(90);
+    world.fate_for("blog", from(THERE, good(40)), 90);
     assert_eq!(world.received(), Vec::<String>::new());
 }
 
@@ -567,19 +498,13 @@ fn a_resolver_that_was_known_to_be_gone_when_a_check_failed_is_why_it_failed() {
     let mut world = World::elsewhere(vec![site("blog"), lone]);
     restore(&mut world, &["blog", "lone"]);
     world.pass(120);
-    world.line = ProbeResult {
-        names: Some(false),
-        ..LINE_UP
-    };
+    world.line = LINE_NO_NAMES;
     world.fate("blog", failed(FailureKind::Dns));
     while world.state("blog") != State::Offline {
         world.pass(1);
     }
     // It comes back while a check waits for it, and the next look says so.
-    world.line = ProbeResult {
-        names: Some(true),
-        ..LINE_UP
-    };
+    world.line = LINE_NAMES;
     let outcome = failed(FailureKind::Dns);
     let site = "lone".to_owned();
     world.feed(Event::Checked {
@@ -608,8 +533,7 @@ fn a_probe_that_was_slept_through_is_made_again_but_not_at_once() {
 fn targets_that_never_answer_while_sites_do_are_told_once() {
     let mut world = elsewhere(&["blog", "shop"]);
     world.line = LINE_DOWN;
-    world.fate("shop", from(THERE, bad()));
-    world.pass(1800);
+    world.fate_for("shop", from(THERE, bad()), 1800);
     let received = world.received();
     assert_eq!(received.len(), 1, "{received:?}");
     assert!(received[0].contains("is `uplink` in sitemon.conf right"));
@@ -619,10 +543,7 @@ fn targets_that_never_answer_while_sites_do_are_told_once() {
 #[test]
 fn what_fails_by_a_resolver_that_is_known_to_be_gone_is_not_judged_from_the_first_failure_on() {
     let mut world = elsewhere(&["blog", "shop"]);
-    world.line = ProbeResult {
-        names: Some(false),
-        ..LINE_UP
-    };
+    world.line = LINE_NO_NAMES;
     world.fate("blog", failed(FailureKind::Dns));
     while world.state("blog") != State::Offline {
         world.pass(1);
@@ -641,12 +562,8 @@ fn a_site_on_this_network_that_fails_by_a_resolver_known_to_be_gone_is_not_judge
     nas.tries = 2;
     let mut world = World::elsewhere(vec![site("blog"), nas]);
     restore(&mut world, &["blog"]);
-    world.fate("nas", from(HERE, good(3)));
-    world.pass(120);
-    world.line = ProbeResult {
-        names: Some(false),
-        ..LINE_UP
-    };
+    world.fate_for("nas", from(HERE, good(3)), 120);
+    world.line = LINE_NO_NAMES;
     world.fate("blog", failed(FailureKind::Dns));
     while world.state("blog") != State::Offline {
         world.pass(1);
@@ -661,10 +578,7 @@ fn a_site_on_this_network_that_fails_by_a_resolver_known_to_be_gone_is_not_judge
     fails(&mut world);
     assert_eq!(world.state("nas"), State::Offline);
     // The resolver is back, gone for the next try, and back when it is asked after.
-    world.line = ProbeResult {
-        names: Some(true),
-        ..LINE_UP
-    };
+    world.line = LINE_NAMES;
     world.pass(12);
     assert_eq!(world.state("nas"), State::Up);
     world.received();

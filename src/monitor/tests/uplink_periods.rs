@@ -12,15 +12,6 @@ use std::time::Duration;
 
 const SIX: &str = "2001:db8::6";
 
-const NO_NAMES: ProbeResult = ProbeResult {
-    names: Some(false),
-    ..LINE_UP
-};
-const NAMES: ProbeResult = ProbeResult {
-    names: Some(true),
-    ..LINE_UP
-};
-
 #[test]
 fn a_probe_that_ends_after_uplink_was_emptied_takes_no_site_offline() {
     let mut world = elsewhere(&["blog"]);
@@ -28,8 +19,7 @@ fn a_probe_that_ends_after_uplink_was_emptied_takes_no_site_offline() {
     world.feed(Event::Probed(LINE_DOWN));
     world.pass(120);
     assert_eq!(world.state("blog"), State::Up);
-    world.fate("blog", from(THERE, bad()));
-    world.pass(120);
+    world.fate_for("blog", from(THERE, bad()), 120);
     assert_eq!(world.received().len(), 1);
 }
 #[test]
@@ -41,10 +31,9 @@ fn a_probe_that_takes_longer_than_a_retry_still_says_what_is_at_fault() {
         all(&mut world, &["blog", "shop"], from(THERE, good(40)));
         world.pass(120);
         world.received();
-        world.line = NAMES;
+        world.line = LINE_NAMES;
         world.look_lasts = Duration::from_secs(4);
-        world.fate("blog", failed(kind));
-        world.pass(180);
+        world.fate_for("blog", failed(kind), 180);
         assert_eq!(world.state("blog"), State::Down, "{kind:?}");
     }
 }
@@ -52,16 +41,18 @@ fn a_probe_that_takes_longer_than_a_retry_still_says_what_is_at_fault() {
 fn a_fault_that_comes_back_and_stays_is_told_in_the_end() {
     let mut world = elsewhere(&["blog"]);
     for last in [false, true] {
-        world.line = NO_NAMES;
-        world.fate("blog", failed(FailureKind::Dns));
-        world.pass(if last { 1800 } else { 180 });
+        world.line = LINE_NO_NAMES;
+        world.fate_for(
+            "blog",
+            failed(FailureKind::Dns),
+            if last { 1800 } else { 180 },
+        );
         assert_eq!(world.state("blog"), State::Offline);
         let received = world.received();
         assert_eq!(received.len(), 1, "{received:?}");
         assert!(received[0].contains("DNS on this network doesn't answer"));
-        world.line = NAMES;
-        world.fate("blog", from(THERE, good(40)));
-        world.pass(90);
+        world.line = LINE_NAMES;
+        world.fate_for("blog", from(THERE, good(40)), 90);
         assert!(world.received().concat().contains("answers again"));
     }
 }
@@ -72,9 +63,8 @@ fn a_fault_that_began_in_silence_and_outlasts_it_is_told_then() {
         let mut world = elsewhere(&["blog"]);
         world.ask("/mute 1h");
         world.received();
-        world.line = NO_NAMES;
-        world.fate("blog", failed(FailureKind::Dns));
-        world.pass(1200);
+        world.line = LINE_NO_NAMES;
+        world.fate_for("blog", failed(FailureKind::Dns), 1200);
         assert_eq!(world.received(), Vec::<String>::new());
         if unmuted {
             world.ask("/unmute");
@@ -83,22 +73,16 @@ fn a_fault_that_began_in_silence_and_outlasts_it_is_told_then() {
             world.pass(3600);
         }
         let received = world.received().concat();
-        assert!(
-            received.contains("DNS on this network doesn't answer"),
-            "{received}"
-        );
+        assert_has(&received, "DNS on this network doesn't answer");
     }
 }
 #[test]
 fn names_of_this_network_alone_end_the_fault_of_names_too() {
     let mut world = World::of(&["nas"]);
-    world.fate("nas", from(HERE, good(3)));
-    world.pass(120);
-    world.fate("nas", failed(FailureKind::Dns));
-    world.pass(180);
+    world.fate_for("nas", from(HERE, good(3)), 120);
+    world.fate_for("nas", failed(FailureKind::Dns), 180);
     assert_eq!(world.received().len(), 1);
-    world.fate("nas", from(HERE, good(3)));
-    world.pass(120);
+    world.fate_for("nas", from(HERE, good(3)), 120);
     assert_eq!(world.state("nas"), State::Up);
     let received = world.received().concat();
     assert!(received.contains("answers again"), "{received}");
@@ -107,16 +91,14 @@ fn names_of_this_network_alone_end_the_fault_of_names_too() {
 #[test]
 fn an_uplink_without_targets_suppresses_no_site() {
     let mut world = elsewhere(&["blog", "six"]);
-    world.fate("six", from(SIX, good(10)));
-    world.pass(70);
+    world.fate_for("six", from(SIX, good(10)), 70);
     world.line = ProbeResult {
         ipv6: Some(false),
         trusted: Some(false),
         ..LINE_UP
     };
     world.fate("six", from(SIX, failed(FailureKind::NoRoute)));
-    world.fate("blog", from(THERE, failed(FailureKind::Untrusted)));
-    world.pass(180);
+    world.fate_for("blog", from(THERE, failed(FailureKind::Untrusted)), 180);
     assert_eq!(world.state("six"), State::Offline);
     assert_eq!(world.state("blog"), State::Offline);
     world.received();
@@ -129,19 +111,16 @@ fn an_uplink_without_targets_suppresses_no_site() {
 fn what_flapped_and_stays_slow_is_not_called_fine() {
     let mut slow = site("blog");
     slow.slow = Some(Duration::from_millis(500));
-    let mut world = World::new(vec![slow]);
-    world.pass(60);
+    let mut world = World::new(vec![slow]).running_for(60);
     for n in 0..5 {
-        world.fate("blog", good(if n % 2 == 0 { 900 } else { 40 }));
-        world.pass(150);
+        world.fate_for("blog", good(if n % 2 == 0 { 900 } else { 40 }), 150);
     }
     let received = world.received().concat();
     assert!(received.contains("is flapping"), "{received}");
     world.pass(20 * 60);
     let received = world.received().concat();
     assert!(received.contains("<b>blog</b> is slow"), "{received}");
-    world.fate("blog", good(40));
-    world.pass(90);
+    world.fate_for("blog", good(40), 90);
     assert!(world.received().concat().contains("is fast again"));
 }
 
@@ -170,11 +149,9 @@ fn an_offline_period_never_takes_the_place_of_an_older_story() {
     let mut world = elsewhere(&["blog"]);
     let offline = |world: &mut World| {
         world.line = LINE_DOWN;
-        world.fate("blog", failed(FailureKind::NoRoute));
-        world.pass(120);
+        world.fate_for("blog", failed(FailureKind::NoRoute), 120);
         world.line = LINE_UP;
-        world.fate("blog", from(THERE, good(40)));
-        world.pass(90);
+        world.fate_for("blog", from(THERE, good(40)), 90);
     };
     offline(&mut world);
     assert_eq!(world.received().len(), 1);
@@ -202,33 +179,23 @@ fn a_fault_that_was_not_told_before_a_power_cut_is_told_after_it() {
     let mut world = elsewhere(&["blog"]);
     world.ask("/mute 1h");
     world.received();
-    world.line = NO_NAMES;
-    world.fate("blog", failed(FailureKind::Dns));
-    world.pass(180);
+    world.line = LINE_NO_NAMES;
+    world.fate_for("blog", failed(FailureKind::Dns), 180);
     let snapshot = world.monitor.last_snapshot(world.now());
     let mut next = World::elsewhere(vec![site("blog")]);
     next.wall = world.now().wall + 7200;
     next.monitor.restore(&snapshot, next.now());
-    next.line = NO_NAMES;
-    next.fate("blog", failed(FailureKind::Dns));
-    next.pass(180);
+    next.line = LINE_NO_NAMES;
+    next.fate_for("blog", failed(FailureKind::Dns), 180);
     let received = next.received().concat();
-    assert!(
-        received.contains("DNS on this network doesn't answer"),
-        "{received}"
-    );
+    assert_has(&received, "DNS on this network doesn't answer");
 }
 #[test]
 fn a_site_that_answers_over_ipv6_is_judged_whatever_the_targets_say() {
     let mut world = elsewhere(&["six"]);
-    world.fate("six", from(SIX, good(10)));
-    world.pass(70);
-    world.line = ProbeResult {
-        ipv6: Some(false),
-        ..LINE_UP
-    };
-    world.fate("six", from(SIX, bad()));
-    world.pass(120);
+    world.fate_for("six", from(SIX, good(10)), 70);
+    world.line = LINE_NO_IPV6;
+    world.fate_for("six", from(SIX, bad()), 120);
     assert_eq!(world.state("six"), State::Down);
 }
 #[test]
@@ -236,8 +203,7 @@ fn without_an_uplink_a_name_of_its_own_is_told_from_all_names() {
     let mut world = World::of(&["blog", "shop"]);
     all(&mut world, &["blog", "shop"], from(THERE, good(40)));
     world.pass(120);
-    world.fate("blog", failed(FailureKind::Dns));
-    world.pass(300);
+    world.fate_for("blog", failed(FailureKind::Dns), 300);
     assert_eq!(world.state("blog"), State::Down);
     let received = world.received();
     assert_eq!(received.len(), 1, "{received:?}");
@@ -252,17 +218,11 @@ fn without_an_uplink_a_name_of_its_own_is_told_from_all_names() {
 #[test]
 fn a_site_that_answers_wrongly_over_ipv6_again_is_judged_again() {
     let mut world = elsewhere(&["six"]);
-    world.fate("six", from(SIX, good(10)));
-    world.pass(70);
-    world.line = ProbeResult {
-        ipv6: Some(false),
-        ..LINE_UP
-    };
-    world.fate("six", from(SIX, failed(FailureKind::NoRoute)));
-    world.pass(180);
+    world.fate_for("six", from(SIX, good(10)), 70);
+    world.line = LINE_NO_IPV6;
+    world.fate_for("six", from(SIX, failed(FailureKind::NoRoute)), 180);
     assert_eq!(world.state("six"), State::Offline);
-    world.fate("six", from(SIX, bad()));
-    world.pass(180);
+    world.fate_for("six", from(SIX, bad()), 180);
     assert_eq!(world.state("six"), State::Down);
 }
 
@@ -277,19 +237,13 @@ fn an_offline_period_over_a_power_cut_is_dated_right_though_the_clock_came_late(
         snapshot.clean = true;
         next.wall = 1000;
         let settings = Settings {
-            routes: Vec::new(),
-            built: WALL,
             uplink: true,
-            ..settings(access())
+            ..built_now()
         };
         next.monitor = Monitor::new(blog(), settings, next.now(), 42);
         next.monitor.restore(&snapshot, next.now());
         next.deliveries
-            .push_back(crate::monitor::outbox::message::Delivery::Later {
-                after: Some(Duration::from_secs(90)),
-                everywhere: true,
-                reason: "clock not set".into(),
-            });
+            .push_back(telegram_fails(Some(90), "clock not set"));
         next.look_lasts = Duration::from_millis(50);
         next.fate("blog", from(THERE, good(40)));
         next.line = if line_back == 0 { LINE_UP } else { LINE_DOWN };
@@ -309,21 +263,16 @@ fn an_offline_period_is_told_without_times_that_mean_nothing_while_the_clock_is_
     let mut world = World::elsewhere(vec![plain(site("plain"))]);
     world.wall = 1000;
     let settings = Settings {
-        routes: Vec::new(),
-        built: WALL,
         uplink: true,
-        ..settings(access())
+        ..built_now()
     };
     world.monitor = Monitor::new(vec![plain(site("plain"))], settings, world.now(), 42);
-    world.fate("plain", from(THERE, good(40)));
-    world.pass(120);
+    world.fate_for("plain", from(THERE, good(40)), 120);
     let gone = |world: &mut World| {
         world.line = LINE_DOWN;
-        world.fate("plain", failed(FailureKind::NoRoute));
-        world.pass(600);
+        world.fate_for("plain", failed(FailureKind::NoRoute), 600);
         world.line = LINE_UP;
-        world.fate("plain", from(THERE, good(40)));
-        world.pass(30);
+        world.fate_for("plain", from(THERE, good(40)), 30);
         world.received()
     };
     let sent = gone(&mut world).concat();
@@ -333,11 +282,7 @@ fn an_offline_period_is_told_without_times_that_mean_nothing_while_the_clock_is_
     world.pass(3600);
     world
         .deliveries
-        .push_back(crate::monitor::outbox::message::Delivery::Later {
-            after: Some(Duration::from_secs(90)),
-            everywhere: true,
-            reason: "clock not set".into(),
-        });
+        .push_back(telegram_fails(Some(90), "clock not set"));
     assert_eq!(gone(&mut world), Vec::<String>::new());
     // 08:00 is now, so the line went at about 07:50.
     world.wall = WALL + 86_400 - world.clock / 1000;
@@ -366,8 +311,7 @@ fn a_plain_site_behind_a_captive_portal_is_not_down() {
         ..LINE_UP
     };
     world.fate("plain", from(THERE, failed(FailureKind::Body)));
-    world.fate("blog", from(THERE, failed(FailureKind::Untrusted)));
-    world.pass(300);
+    world.fate_for("blog", from(THERE, failed(FailureKind::Untrusted)), 300);
     let received = world.received();
     assert_eq!(received.len(), 1, "{received:?}");
     assert!(received[0].contains("a captive portal?"), "{received:?}");
@@ -379,16 +323,14 @@ fn a_plain_site_behind_a_captive_portal_is_not_down() {
 fn a_redirect_into_this_network_is_judged_when_no_captive_portal_is_found() {
     for (trusted, state) in [(true, State::Down), (false, State::Offline)] {
         let mut world = elsewhere(&["blog"]);
-        world.fate("blog", from(THERE, good(40)));
-        world.pass(120);
+        world.fate_for("blog", from(THERE, good(40)), 120);
         world.received();
         world.line = ProbeResult {
             names: Some(true),
             trusted: Some(trusted),
             ..LINE_UP
         };
-        world.fate("blog", from(THERE, failed(FailureKind::Redirected)));
-        world.pass(300);
+        world.fate_for("blog", from(THERE, failed(FailureKind::Redirected)), 300);
         assert_eq!(world.state("blog"), state);
         let received = world.received();
         assert_eq!(received.len(), 1, "{received:?}");
@@ -403,8 +345,7 @@ fn a_redirect_into_this_network_is_judged_when_no_captive_portal_is_found() {
 #[test]
 fn an_outage_over_a_cut_line_and_a_power_cut_is_told_once_and_ends_once() {
     let mut world = elsewhere(&["blog", "shop"]);
-    world.fate("blog", from(THERE, bad()));
-    world.pass(120);
+    world.fate_for("blog", from(THERE, bad()), 120);
     assert_eq!(world.received().len(), 1);
     world.line = LINE_DOWN;
     all(&mut world, &["blog", "shop"], failed(FailureKind::NoRoute));
@@ -418,10 +359,8 @@ fn an_outage_over_a_cut_line_and_a_power_cut_is_told_once_and_ends_once() {
     next.pass(300);
     next.line = LINE_UP;
     next.fate("shop", from(THERE, good(40)));
-    next.fate("blog", from(THERE, bad()));
-    next.pass(300);
-    next.fate("blog", from(THERE, good(40)));
-    next.pass(120);
+    next.fate_for("blog", from(THERE, bad()), 300);
+    next.fate_for("blog", from(THERE, good(40)), 120);
     let received = next.received();
     let downs = received.iter().filter(|h| h.contains("is down")).count();
     let ups = received

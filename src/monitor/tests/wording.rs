@@ -2,22 +2,18 @@
 //! A change of a word is a change here too.
 
 use super::world::*;
-use crate::monitor::alert::{Alert, Notification, compose, first_message};
+use crate::monitor::alert::words::{compose, first_message};
+use crate::monitor::alert::{Alert, Notification};
 use crate::monitor::expiry::Subject;
 use crate::monitor::render::text::{MESSAGE_UNITS, units};
 use crate::monitor::site::outcome::Expiry;
-use crate::monitor::time::zone::Zone;
 use crate::monitor::time::{Moment, Now};
 use crate::monitor::uplink::Period;
 use proptest::prelude::*;
 use std::time::Duration;
 
-pub(super) const NOW: Now = Now {
-    uptime: Duration::from_secs(10),
-    // 2026-11-25 08:00 UTC.
-    wall: 1_795_593_600,
-    zone: Zone::UTC,
-};
+// 2026-11-25 08:00 UTC.
+pub(super) const NOW: Now = Now::utc(Duration::from_secs(10), 1_795_593_600);
 const DAY: i64 = 86_400;
 
 pub(super) fn alert(site: &str, notification: Notification) -> Alert {
@@ -159,10 +155,8 @@ fn every_kind_of_news() {
 
 #[test]
 fn what_people_ask_most() {
-    let mut world = World::of(&["blog", "shop"]);
-    world.pass(120);
-    world.fate("shop", bad());
-    world.pass(300);
+    let mut world = World::of(&["blog", "shop"]).running_for(120);
+    world.fate_for("shop", bad(), 300);
     world.received();
     for (command, answer) in [
         ("/ack", "👍 Acknowledged: #1 <b>shop</b>"),

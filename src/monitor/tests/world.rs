@@ -38,6 +38,21 @@ pub const LINE_DOWN: ProbeResult = ProbeResult {
     ..LINE_UP
 };
 
+pub const LINE_NAMES: ProbeResult = ProbeResult {
+    names: Some(true),
+    ..LINE_UP
+};
+
+pub const LINE_NO_NAMES: ProbeResult = ProbeResult {
+    names: Some(false),
+    ..LINE_UP
+};
+
+pub const LINE_NO_IPV6: ProbeResult = ProbeResult {
+    ipv6: Some(false),
+    ..LINE_UP
+};
+
 pub struct World {
     pub monitor: Monitor,
     /// Milliseconds since the agent's start.
@@ -142,11 +157,7 @@ pub fn reload(world: &mut World, sites: Vec<Site>, uplink: bool) {
         uplink,
         ..settings(access())
     };
-    world.feed(Event::Reloaded {
-        added: Vec::new(),
-        sites: sites.into_iter().map(Into::into).collect(),
-        settings,
-    });
+    world.feed(reloaded(sites, settings));
 }
 
 impl World {
@@ -170,11 +181,7 @@ impl World {
     }
 
     pub fn with(sites: Vec<Site>, access: Access) -> World {
-        let now = Now {
-            uptime: Duration::ZERO,
-            wall: WALL,
-            zone: Zone::UTC,
-        };
+        let now = Now::utc(Duration::ZERO, WALL);
         World {
             monitor: Monitor::new(sites, settings(access), now, 42),
             clock: 0,
@@ -245,6 +252,7 @@ impl World {
         }
     }
 
+    /// What checks of the site find from now on.
     pub fn fate(&mut self, name: &str, outcome: Outcome) {
         let lasts = outcome.took.unwrap_or(Duration::from_millis(20));
         self.fates.insert(name.to_owned(), Fate { outcome, lasts });
@@ -252,6 +260,18 @@ impl World {
 
     pub fn fate_lasting(&mut self, name: &str, outcome: Outcome, lasts: Duration) {
         self.fates.insert(name.to_owned(), Fate { outcome, lasts });
+    }
+
+    /// The same, for so many seconds.
+    pub fn fate_for(&mut self, name: &str, outcome: Outcome, secs: u64) {
+        self.fate(name, outcome);
+        self.pass(secs);
+    }
+
+    /// This world after so many seconds.
+    pub fn running_for(mut self, secs: u64) -> World {
+        self.pass(secs);
+        self
     }
 
     /// Lets this many seconds pass.
@@ -430,11 +450,7 @@ impl World {
         next.next_message = self.next_message;
         next.set_channels(self.channels.clone());
         next.set_actions(self.actions.clone());
-        let now = Now {
-            uptime: Duration::ZERO,
-            wall,
-            zone: Zone::UTC,
-        };
+        let now = Now::utc(Duration::ZERO, wall);
         let added = snapshot.added.clone().unwrap_or_default().into_iter();
         let added = added.map(|r| (r.clone(), Ok(asked_for(&r.url, Some(r.name)))));
         next.monitor.adopt(added.collect(), now);

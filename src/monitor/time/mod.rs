@@ -22,6 +22,15 @@ pub struct Now {
 }
 
 impl Now {
+    #[cfg(test)]
+    pub const fn utc(uptime: Duration, wall: i64) -> Now {
+        Now {
+            uptime,
+            wall,
+            zone: Zone::UTC,
+        }
+    }
+
     pub fn moment(self) -> Moment {
         if mutated!("count time asleep") {
             return Moment(self.wall.saturating_mul(1000));
@@ -102,11 +111,7 @@ mod tests {
     use super::*;
 
     fn now(uptime_s: u64, wall: i64) -> Now {
-        Now {
-            uptime: Duration::from_secs(uptime_s),
-            wall,
-            zone: crate::monitor::time::zone::Zone::UTC,
-        }
+        Now::utc(Duration::from_secs(uptime_s), wall)
     }
 
     #[test]

@@ -64,11 +64,7 @@ mod tests {
     use std::time::Duration;
 
     fn now(ms: u64, wall: i64) -> Now {
-        Now {
-            uptime: Duration::from_millis(ms),
-            wall,
-            zone: crate::monitor::time::zone::Zone::UTC,
-        }
+        Now::utc(Duration::from_millis(ms), wall)
     }
 
     #[test]

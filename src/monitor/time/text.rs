@@ -229,12 +229,8 @@ mod tests {
 
     #[test]
     fn what_is_past_has_its_day_where_that_is_not_today() {
-        let utc = Now {
-            uptime: Duration::ZERO,
-            // 2026-11-24 22:03 UTC, a Tuesday.
-            wall: 1_795_557_780,
-            zone: crate::monitor::time::zone::Zone::UTC,
-        };
+        // 2026-11-24 22:03 UTC, a Tuesday.
+        let utc = Now::utc(Duration::ZERO, 1_795_557_780);
         let (minute, day) = (60, 86_400);
         let times = |from: i64, until: i64| past_times(utc.wall - from, utc.wall - until, utc);
         assert_eq!(times(20 * minute, 5 * minute), "21:43–21:58");

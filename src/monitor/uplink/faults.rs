@@ -33,7 +33,7 @@ pub enum UplinkEvent {
     },
     /// To be notified at `due`, if it goes on.
     FaultBegan { fault: UplinkFault, due: Moment },
-    /// `notice` for the chats that know of it.
+    /// `notice` for the chats that had a notice of its beginning.
     FaultEnded { fault: UplinkFault, notice: String },
     /// Sites elsewhere contradict the targets.
     Contradicted { notice: &'static str },

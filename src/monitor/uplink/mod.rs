@@ -65,7 +65,7 @@ pub struct ProbeResult {
 }
 
 impl UplinkFault {
-    /// Those that only the targets tell of.
+    /// Those that only probes of the targets show.
     pub const PROBED: [UplinkFault; 3] = [
         UplinkFault::NoConnection,
         UplinkFault::CaptivePortal,
@@ -526,11 +526,7 @@ mod tests {
     #[test]
     fn offline_periods_close_together_are_one() {
         let mut uplink = Uplink::new(true, Vec::new());
-        let now = |secs: u64| Now {
-            uptime: Duration::from_secs(secs),
-            wall: 1_000_000 + secs as i64,
-            zone: crate::monitor::time::zone::Zone::UTC,
-        };
+        let now = |secs: u64| Now::utc(Duration::from_secs(secs), 1_000_000 + secs as i64);
         let (first, again) = uplink.make_period(at(100), now(160), true);
         assert_eq!((first.times, again), (1, false));
         let (second, again) = uplink.make_period(at(200), now(230), true);

@@ -1,6 +1,5 @@
 use super::*;
 use crate::monitor::site::secret_url::SecretUrl;
-use crate::monitor::time::zone::Zone;
 use proptest::prelude::*;
 
 const UP: Connection = Connection::Up(true);
@@ -42,11 +41,10 @@ impl World {
     }
 
     fn now(&self) -> Now {
-        Now {
-            uptime: Duration::from_secs(self.seconds),
-            wall: 1_800_000_000 + self.seconds as i64,
-            zone: Zone::UTC,
-        }
+        Now::utc(
+            Duration::from_secs(self.seconds),
+            1_800_000_000 + self.seconds as i64,
+        )
     }
 
     fn route(&self) -> Route {

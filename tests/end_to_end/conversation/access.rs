@@ -1,6 +1,7 @@
 //! Two chats of which one may not see a site: by commands, buttons, alerts and a reload.
 
 use super::{GROUP, Talk, end, telegram};
+use crate::support::assert_has;
 use crate::support::bot_api::{BotApi, CHAT, Sent};
 use crate::support::scene::{Scene, site};
 
@@ -12,11 +13,7 @@ fn config(scene: &Scene, keys: &str, safe: &str) -> String {
 }
 
 fn talks(api: &BotApi) -> (Talk<'_>, Talk<'_>) {
-    let talk = |chat| Talk {
-        api,
-        chat,
-        user: CHAT,
-    };
+    let talk = |chat| Talk { api, chat };
     (talk(CHAT), talk(GROUP))
 }
 
@@ -95,11 +92,7 @@ fn a_site_with_chats_of_its_own_exists_in_no_other() {
             |m: &Sent| here(m, chat) && m.latest().contains("has mistakes; the old one goes on.");
         scene.api.wait_message(bad).latest().to_owned()
     };
-    assert!(
-        said(CHAT).contains("`after` names `saef`, "),
-        "{}",
-        said(CHAT)
-    );
+    assert_has(&said(CHAT), "`after` names `saef`, ");
     assert!(
         said(GROUP).ends_with("goes on. `sitemon config` shows them."),
         "{}",

@@ -16,11 +16,7 @@ fn in_group(chats: &str) -> Scene {
 }
 
 fn talk(api: &BotApi) -> Talk<'_> {
-    Talk {
-        api,
-        chat: SUPER,
-        user: CHAT,
-    }
+    Talk { api, chat: SUPER }
 }
 
 #[test]

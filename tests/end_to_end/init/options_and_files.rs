@@ -2,6 +2,7 @@
 
 use super::{ASKS_SITE, ASKS_TOKEN, Dialogue, empty, files, text};
 use crate::support::agent::{Output, Sitemon};
+use crate::support::assert_has;
 use crate::support::bot_api::{BOT_NAME, BotApi, CHAT, Fault, TOKEN};
 use crate::support::routes::{Gate, PASSWORD, PATH, Server, Straight, USER};
 use crate::support::scene::no_token;
@@ -137,11 +138,9 @@ fn routes_that_all_fail_are_named_and_no_block_is_claimed() {
     let output = scripted_with(&sitemon, &api, &url, &web.url("/"), &["--route", &routes]);
     assert_eq!(output.code, Some(3), "{output:?}");
     let shown = format!("direct, socks5h://***@127.0.0.1:{}", socks.port());
-    assert!(
-        output
-            .stderr
-            .contains(&format!("Telegram is not reached by {shown}: ")),
-        "{output:?}"
+    assert_has(
+        &output.stderr,
+        &format!("Telegram is not reached by {shown}: "),
     );
     assert!(!output.stderr.contains("looks blocked"), "{output:?}");
     assert_eq!(files(&sitemon, &["given"]), [""; 0]);
@@ -310,11 +309,9 @@ fn without_a_terminal_what_is_missing_is_named() {
         scripted(&sitemon, &api, &site.url("/"))
     };
     assert_eq!(unreachable.code, Some(3), "{unreachable:?}");
-    assert!(
-        unreachable
-            .stderr
-            .contains(&format!("Press Start in https://t.me/{BOT_NAME} first")),
-        "{unreachable:?}"
+    assert_has(
+        &unreachable.stderr,
+        &format!("Press Start in https://t.me/{BOT_NAME} first"),
     );
     assert_eq!(files(&sitemon, &["given"]), [""; 0]);
 }
@@ -349,10 +346,7 @@ fn a_users_file_stays_as_it_is_and_what_it_lacks_is_printed() {
         fs::write(sitemon.config_path(), &before).expect("written");
         let output = scripted(&sitemon, &api, &web.url("/"));
         assert_eq!(output.code, Some(2), "{output:?}");
-        assert!(
-            output.stderr.contains("sitemon.conf is left as it is"),
-            "{output:?}"
-        );
+        assert_has(&output.stderr, "sitemon.conf is left as it is");
         assert_eq!(text(sitemon.config_path()), before);
         for line in &lines {
             assert!(output.stdout.contains(line), "{line} in {output:?}");
@@ -383,10 +377,7 @@ fn a_users_file_stays_as_it_is_and_what_it_lacks_is_printed() {
     let calls = api.calls("getMe");
     let output = scripted(&sitemon, &api, &web.url("/"));
     assert_eq!(output.code, Some(2), "{output:?}");
-    assert!(
-        output.stderr.contains("did you mean `chats`?"),
-        "{output:?}"
-    );
+    assert_has(&output.stderr, "did you mean `chats`?");
     assert_eq!(api.calls("getMe"), calls);
 }
 
@@ -406,10 +397,7 @@ fn a_file_without_chats_gets_the_chat_that_presses_start() {
     api.say(GROUP, CHAT, &format!("/start@{BOT_NAME} {code}"));
     let shown = dialogue.ends(&api, 2);
     assert!(!shown.contains("Its token"), "{shown}");
-    assert!(
-        shown.contains(&format!("\r\nchats = [{GROUP}]\r\n")),
-        "{shown}"
-    );
+    assert_has(&shown, &format!("\r\nchats = [{GROUP}]\r\n"));
     assert_eq!(text(sitemon.config_path()), before);
     assert!(
         api.messages()[1]
@@ -473,10 +461,7 @@ fn the_packaged_file_is_replaced_and_the_token_is_the_services() {
         assert_eq!(text(&token), format!("{TOKEN}\n"));
         let conf = text(out.join("sitemon.conf"));
         assert!(conf.contains(&format!("\nstate = \"{state}\"")), "{conf}");
-        assert!(
-            conf.contains("\ntoken_file = \"/etc/sitemon/token\" "),
-            "{conf}"
-        );
+        assert_has(&conf, "\ntoken_file = \"/etc/sitemon/token\" ");
         let left: Vec<PathBuf> = fs::read_dir(out.join("sitemon"))
             .expect("a directory")
             .map(|e| e.expect("an entry").path())

@@ -5,19 +5,19 @@
 //! | --- | --- | --- |
 //! | is none | an alert is made, and the channel has all | waiting, to be written |
 //! | is none | nothing could be sent to Telegram for so long, and the alert waits for that | waiting, on disk as the alert |
-//! | is none | an incident that was told is not acknowledged after so long | waiting, to be written |
-//! | is none | the end of such an incident is told | waiting, to be written |
+//! | is none | an incident that chats were notified of is not acknowledged after so long | waiting, to be written |
+//! | is none | an alert of the end of such an incident is made | waiting, to be written |
 //! | waiting | it is on disk, the oldest of the channel, and that does not back off | in flight |
 //! | in flight | it was taken | gone |
 //! | in flight | 429, 5xx, no answer | waiting, and the channel backs off |
-//! | in flight | any other answer | gone, and chats are told of the first such one |
+//! | in flight | any other answer | gone, and chats have a notice of the first such one |
 //! | waiting | the channel is configured no longer | gone, with a line in the log |
 //! | waiting | there are too many | with others in one notice |
 
 pub mod placeholders;
 
-use crate::monitor::alert::notifications::NewAlert;
-use crate::monitor::alert::{Alert, ByChannels, Notification};
+use crate::monitor::alert::audience::{Audience, NewAlert};
+use crate::monitor::alert::{Alert, Alerts, ByChannels, Notification};
 use crate::monitor::incident::{Incident, Incidents};
 use crate::monitor::outbox::backoff::BackoffPause;
 use crate::monitor::outbox::channels::placeholders::Values;
@@ -110,7 +110,7 @@ struct ChannelState {
     in_flight: Option<InFlight>,
     /// Why it did not take the last alert.
     trouble: Option<String>,
-    /// Chats were told that it refuses alerts.
+    /// Chats had a notice that it refuses alerts.
     refusing: bool,
 }
 
@@ -337,36 +337,50 @@ impl Outbox {
         }
     }
 
-    /// The open incidents that are to go by channels unless a user acknowledges them, and when.
-    pub fn escalations<'a>(
+    /// The open incidents that go by channels unless a user acknowledges them, and when.
+    fn escalations<'a>(
         &'a self,
+        alerts: &'a Alerts,
         incidents: &'a Incidents,
-        sites: &'a Sites,
+        audience: Audience<'a>,
     ) -> impl Iterator<Item = (Moment, &'a Channel, &'a Incident)> {
+        let (sites, now) = (audience.sites, audience.now.moment());
         let channels = self.channels.states.iter().map(|state| &state.channel);
-        channels.flat_map(move |channel| {
-            let after = match channel.when {
-                When::Unacknowledged(after) => Some(after),
-                When::Always | When::TelegramFails(_) => None,
-            };
-            let incidents = after.map(|after| incidents.iter_open().map(move |i| (after, i)));
-            incidents
-                .into_iter()
-                .flatten()
-                .filter_map(move |(after, incident)| {
-                    let has_it = self.escalated(incident.number());
-                    let has_it = has_it.is_some_and(|names| names.contains(&channel.name));
-                    let seen = incident.acknowledged().is_some();
-                    let seen = seen && !mutated!("send what was acknowledged by a channel");
-                    let wanted = !seen && !has_it;
-                    let wanted = wanted && channel.takes(incident.site(), sites);
-                    wanted.then(|| (incident.start() + after, channel, incident))
-                })
+        let channels = channels.filter_map(|channel| match channel.when {
+            When::Unacknowledged(after) => Some((channel, after)),
+            When::Always | When::TelegramFails(_) => None,
+        });
+        channels.flat_map(move |(channel, after)| {
+            incidents.iter_open().filter_map(move |incident| {
+                let has_it = self.escalated(incident.number());
+                let has_it = has_it.is_some_and(|names| names.contains(&channel.name));
+                let seen = incident.acknowledged().is_some();
+                let seen = seen && !mutated!("send what was acknowledged by a channel");
+                let wanted = !seen && !has_it && channel.takes(incident.site(), sites);
+                let wanted = wanted && alerts.may_escalate(incident, sites, now);
+                wanted.then(|| (incident.start() + after, channel, incident))
+            })
         })
     }
 
-    /// An incident goes by a channel, as no user has acknowledged it.
-    pub fn escalate(&mut self, channel: &str, alert: &NewAlert, now: Moment) {
+    /// Queues the open incidents that no user has acknowledged in time for their channels. Whether
+    /// there was any.
+    pub fn escalate(&mut self, alerts: &Alerts, incidents: &Incidents, audience: Audience) -> bool {
+        let now = audience.now.moment();
+        let due = self.escalations(alerts, incidents, audience);
+        let due = due.filter(|(due, ..)| *due <= now);
+        let due = due.filter_map(|(_, channel, incident)| {
+            let site = audience.sites.named(incident.site())?;
+            Some((channel.name.clone(), audience.still_down(site, incident)))
+        });
+        let due: Vec<(String, NewAlert)> = due.collect();
+        for (channel, alert) in &due {
+            self.push_escalated(channel, alert, now);
+        }
+        !due.is_empty()
+    }
+
+    fn push_escalated(&mut self, channel: &str, alert: &NewAlert, now: Moment) {
         let Some(number) = alert.incident else {
             return;
         };
@@ -409,10 +423,16 @@ impl Outbox {
         })
     }
 
-    /// When there is something to do for channels, if nothing else happens before, besides
-    /// [`Outbox::escalations`].
-    pub fn next_channel_due(&self, now: Moment) -> Option<Moment> {
-        let all = &self.channels;
+    /// When there is something to do for channels, if nothing else happens before.
+    pub fn next_channel_due(
+        &self,
+        alerts: &Alerts,
+        incidents: &Incidents,
+        audience: Audience,
+    ) -> Option<Moment> {
+        let (all, now) = (&self.channels, audience.now.moment());
+        let escalations = self.escalations(alerts, incidents, audience);
+        let escalations = escalations.map(|(due, ..)| due).filter(|due| *due > now);
         let held = all.states.iter().filter_map(|state| {
             let waits = state.in_flight.is_none() && all.next_of(&state.channel.name).is_some();
             state.wait.holds(now).filter(|_| waits)
@@ -422,7 +442,7 @@ impl Outbox {
             .iter()
             .filter_map(|s| self.fallback_due(&s.channel));
         let fallback = fallback.filter(|due| !self.alerts.is_empty() && *due > now);
-        held.chain(fallback).min()
+        held.chain(fallback).chain(escalations).min()
     }
 
     /// Takes the result of one sending by a channel; `None` when that is there no longer.

@@ -1,6 +1,7 @@
 //! What the placeholders of a channel's request stand for.
 
-use crate::monitor::alert::{Alert, Notification, line_of, when};
+use crate::monitor::alert::words::{line_of, when};
+use crate::monitor::alert::{Alert, Notification};
 use crate::monitor::expiry::left_text;
 use crate::monitor::outbox::send_context::SendContext;
 use crate::monitor::render::text::masked;
@@ -77,8 +78,8 @@ impl Values {
     pub(super) fn of(alert: &Alert, context: &SendContext, now: Now, dated: bool) -> Values {
         let site = context.sites.named(&alert.site).map(|site| site.config());
         let note = site.and_then(|site| site.note.clone()).unwrap_or_default();
-        let news = &alert.notification;
-        let noted = news.wants_note() && !note.is_empty();
+        let notification = &alert.notification;
+        let noted = notification.wants_note() && !note.is_empty();
         Values::new(|placeholder| match placeholder {
             Placeholder::Text => {
                 let mut text = plain(&(line_of(alert, now) + &when(alert, now)));
@@ -91,16 +92,20 @@ impl Values {
             Placeholder::Site if alert.site.is_empty() => AGENT.to_owned(),
             Placeholder::Site => alert.site.clone(),
             Placeholder::State => state(alert).to_owned(),
-            Placeholder::Cause => match news {
+            Placeholder::Cause => match notification {
                 Notification::Expiring { subject, expiry } => {
                     format!("{} {}", subject.word(), left_text(expiry.ends - now.wall))
                 }
-                _ => news.state_now().flatten().unwrap_or_default().to_owned(),
+                _ => notification
+                    .state_now()
+                    .flatten()
+                    .unwrap_or_default()
+                    .to_owned(),
             },
             Placeholder::Url => site.map(|site| masked(&site.url)).unwrap_or_default(),
             Placeholder::Number => alert.incident.map(|n| n.to_string()).unwrap_or_default(),
             Placeholder::Since if dated => {
-                let lasted = match news {
+                let lasted = match notification {
                     Notification::StillDown { lasted, .. }
                     | Notification::Steady { lasted, .. } => *lasted,
                     _ => Duration::ZERO,

@@ -1,0 +1,123 @@
+//! Reminders of open incidents, and what is notified when a mute ends. An incident that a user has
+//! acknowledged has no reminder: [`Incident::next_reminder`].
+
+use crate::monitor::alert::audience::{Audience, NewAlert};
+use crate::monitor::alert::notified::Topic;
+use crate::monitor::alert::{Alerts, Notification};
+use crate::monitor::incident::{Incident, Incidents};
+use crate::monitor::site::state::{SiteState, State};
+use crate::monitor::site::table::Sites;
+use crate::monitor::time::Moment;
+use std::collections::BTreeSet;
+
+impl Alerts {
+    /// Ends the mute of everything. What began under a mute and goes on has its alert then.
+    pub fn end_mutes(&mut self, audience: Audience, incidents: &mut Incidents) -> Vec<NewAlert> {
+        let now = audience.now.moment();
+        if self.muted_until.is_some_and(|until| until <= now) {
+            self.muted_until = None;
+        }
+        let mut alerts = self.slow_in_silence(audience);
+        for incident in incidents.iter_open_mut() {
+            if self.notified(&Topic::Incident(incident.number())).is_some() {
+                continue;
+            }
+            let site = audience.sites.named(incident.site());
+            if site.is_some_and(|site| self.is_held_back(site, now)) || self.all_muted(now) {
+                continue;
+            }
+            incident.on_reminder(now);
+            alerts.extend(site.map(|site| audience.still_down(site, incident)));
+        }
+        alerts
+    }
+
+    /// Sites that became slow under a mute or maintenance and still are.
+    fn slow_in_silence(&mut self, audience: Audience) -> Vec<NewAlert> {
+        if self.slow_in_silence.is_empty() {
+            return Vec::new();
+        }
+        let places = self.slow_in_silence.iter();
+        let places = places.filter_map(|name| audience.sites.find(name));
+        let mut alerts = Vec::new();
+        for at in places.collect::<BTreeSet<usize>>() {
+            let site = &audience.sites[at];
+            let slow = site.judged_state() == State::Degraded && !site.is_paused();
+            if slow && !self.is_held_back(site, audience.now.moment()) {
+                self.slow_in_silence.remove(site.name());
+                alerts.push(audience.slow(site));
+            }
+        }
+        alerts
+    }
+
+    /// `queued`: an alert of the incident still waits to be delivered, so there is nothing to repeat.
+    pub fn remind(
+        &self,
+        audience: Audience,
+        incidents: &mut Incidents,
+        queued: impl Fn(u32) -> bool,
+    ) -> Vec<NewAlert> {
+        let now = audience.now.moment();
+        let mut alerts = Vec::new();
+        for incident in incidents.iter_open_mut() {
+            let Some(site) = audience.sites.named(incident.site()) else {
+                continue;
+            };
+            if self
+                .reminder_due(site, incident, now)
+                .is_none_or(|at| at > now)
+            {
+                continue;
+            }
+            incident.on_reminder(now);
+            let notified = self.notified(&Topic::Incident(incident.number())).is_some();
+            if notified && !queued(incident.number()) && !self.is_held_back(site, now) {
+                alerts.push(audience.still_down(site, incident));
+            }
+        }
+        alerts
+    }
+
+    /// An alert of the incident was made, and another one may be made of it now.
+    pub fn may_escalate(&self, incident: &Incident, sites: &Sites, now: Moment) -> bool {
+        let told = self.notified(&Topic::Incident(incident.number())).is_some();
+        let site = sites.named(incident.site());
+        told && site.is_some_and(|site| !site.is_paused() && !self.is_held_back(site, now))
+    }
+
+    /// When [`Alerts::remind`] or [`Alerts::end_mutes`] has something to do.
+    pub fn next_reminder(
+        &self,
+        sites: &Sites,
+        incidents: &Incidents,
+        now: Moment,
+    ) -> Option<Moment> {
+        let due = incidents.iter_open().filter_map(|incident| {
+            let site = sites.named(incident.site())?;
+            self.reminder_due(site, incident, now)
+        });
+        due.min()
+    }
+
+    /// When an open incident is next to be looked at: a reminder, or the end of its mute.
+    fn reminder_due(&self, site: &SiteState, incident: &Incident, now: Moment) -> Option<Moment> {
+        if self.notified(&Topic::Incident(incident.number())).is_none() {
+            let ends = [self.muted_until, site.muted_until()];
+            return ends.into_iter().flatten().filter(|m| *m > now).max();
+        }
+        let every = site.config().remind?;
+        let due = incident.next_reminder(every)?;
+        (!site.is_paused() && !site.is_stale()).then_some(due)
+    }
+}
+
+impl Audience<'_> {
+    pub(crate) fn still_down(self, site: &SiteState, incident: &Incident) -> NewAlert {
+        let notification = Notification::StillDown {
+            cause: incident.cause().to_owned(),
+            lasted: incident.length(self.now),
+        };
+        self.alert(site, notification, Some(incident.number()))
+    }
+}
