@@ -121,9 +121,9 @@ impl Alerts {
     }
 
     /// No alert is made of the site but the end of what had one: it is muted, under maintenance,
-    /// flapping or not judged.
+    /// flapping or not judged, or recovering.
     fn is_held_back(&self, site: &SiteState, now: Moment) -> bool {
-        let covered = site.is_suppressed() || site.flapping().is_flapping() || site.is_stale();
+        let covered = site.is_suppressed() || site.flapping().is_flapping() || site.is_uncertain();
         covered || self.muted(site, now)
     }
 
@@ -370,7 +370,7 @@ impl Alerts {
         }
         let every = site.config().remind?;
         let due = incident.next_reminder(every)?;
-        (!site.is_paused() && !site.is_stale()).then_some(due)
+        (!site.is_paused() && !site.is_uncertain()).then_some(due)
     }
 
     /// The file has mistakes. They may name sites: only chats that see all of them get `what`, the
@@ -398,7 +398,7 @@ impl Alerts {
         };
         let still = audience.sites.iter().filter(|w| {
             let down = w.is_down() && !w.is_paused() && !w.under_maintenance();
-            down && stop.is_checked(w.name())
+            down && w.last_failure().is_some() && stop.is_checked(w.name())
         });
         let still: Vec<&SiteState> = still.collect();
         let texts = by_words(&audience.access.chats, |chat| {
