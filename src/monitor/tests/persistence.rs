@@ -7,6 +7,7 @@ use crate::monitor::persist::snapshot::Snapshot;
 use crate::monitor::site::Site;
 use crate::monitor::site::state::State;
 use nanoserde::{DeJson, SerJson};
+use std::time::Duration;
 
 /// The snapshot as the disk would have it.
 fn disk(world: &World) -> Snapshot {
@@ -44,22 +45,24 @@ fn an_outage_over_a_restart_is_told_once_and_ends_with_its_whole_length() {
 
 #[test]
 fn what_answers_after_a_power_cut_is_not_said_to_be_down_still() {
-    let door = Site {
+    let wary = |site: Site| Site {
         recover: 2,
-        ..site("door")
+        retry: Duration::from_secs(60),
+        ..site
     };
-    let sites = vec![door, after("shelf", "door"), site("blog")];
+    let (door, shelf) = (wary(site("door")), wary(after("shelf", "door")));
+    let sites = vec![door, shelf, site("blog")];
     let mut world = World::new(sites.clone());
     world.pass(60);
     for name in ["shelf", "blog", "door"] {
         world.fate(name, bad());
-        world.pass(100);
+        world.pass(200);
     }
     let snapshot = disk(&world);
     all(&mut world, &["door", "shelf"], good(40));
     world.restart(sites, &snapshot, 500);
     world.pass(100);
-    let away = "ℹ️ I was away, last seen 08:06, back 08:14; still down: blog";
+    let away = "ℹ️ I was away, last seen 08:11, back 08:19; still down: blog";
     let received = world.received();
     assert!(received.iter().any(|text| text == away), "{received:?}");
 }
