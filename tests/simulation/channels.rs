@@ -2,7 +2,7 @@
 
 use crate::dice::{Span, any_at, any_in};
 use crate::facts::Facts;
-use crate::model::{Judgement, may_repeat_after};
+use crate::model::{Judgement, may_repeat_after, raised};
 use crate::plan::*;
 use crate::read::{Said, lines, number};
 use crate::record::{Attempt, ChannelAttempt, clock};
@@ -168,6 +168,14 @@ impl<'a> Heard<'a> {
         lines.collect()
     }
 
+    /// When the incident began at the earliest, by the words of this attempt: that may have waited for
+    /// Telegram.
+    fn begun(&self, told: &Attempt, incident: u32) -> i64 {
+        let mut lines = lines(&told.text).unwrap_or_default().into_iter();
+        let line = lines.find(|line| line.incident == Some(incident));
+        raised(self.facts, told.at, line.and_then(|line| line.ago)).from
+    }
+
     /// Too many waited, and became one.
     fn merged(&self) -> bool {
         let mut all = self.facts.record.by_channels.iter();
@@ -313,9 +321,11 @@ impl<'a> Heard<'a> {
             let first = all.find(|a| a.channel == sent.channel && a.incident == Some(incident));
             let first = first.map_or(sent.at, |a| a.at);
             let known = told.iter().filter(|(_, _, number)| *number == incident);
-            let Some(known) = known.map(|(a, ..)| a.at).min() else {
+            let Some(known) = known.map(|(a, ..)| *a).min_by_key(|a| a.at) else {
                 continue;
             };
+            let begun = self.begun(known, incident);
+            let known = known.at;
             let ups = told
                 .iter()
                 .filter(|(_, said, number)| *number == incident && matches!(said, Said::Up(_)));
@@ -333,7 +343,7 @@ impl<'a> Heard<'a> {
                 });
                 let until = ended
                     .min(first - SOON)
-                    .min(known + self.channels.unacknowledged);
+                    .min(begun + self.channels.unacknowledged);
                 let between = Span::new(known, until).has(fed.at);
                 all && visible && between && self.facts.sure(fed.which, fed.at)
             });

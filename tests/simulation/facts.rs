@@ -312,7 +312,8 @@ impl Facts<'_> {
         begun.chain(self.record.doubted.iter().copied()).collect()
     }
 
-    /// What is known of a site that was down, and that cannot be seen now, is that it is down.
+    /// What is known of a site that was down, and that cannot be seen now, is that it is down: while we
+    /// are off or stand still, too, and afterwards when that it was up was not on disk.
     fn shade(&self, site: usize) -> Vec<Span> {
         let mut spans = Vec::new();
         let mut parent = self.plan.sites[site]
@@ -324,7 +325,11 @@ impl Facts<'_> {
         while let Some(index) = parent {
             let above = &self.plan.sites[index];
             after += above.back_within() + DOUBT;
-            let dark = joined(self.dark(index), 0);
+            let mut dark = self.dark(index);
+            dark.extend(self.record.off());
+            dark.extend(self.plan.frozen.iter().map(|f| f.span));
+            dark.extend(self.forgettable());
+            let dark = joined(dark, 0);
             spans.extend(above.outages.iter().map(|o| {
                 let mut span = o.span.wider(0, after);
                 for unseen in &dark {

@@ -125,7 +125,7 @@ fn refusals(facts: &Facts) -> Vec<Heard> {
 }
 
 /// A message sent at `at` about something that was `ago`: without a word, at most 90 s.
-fn raised(facts: &Facts, at: i64, ago: Option<Lasting>) -> Span {
+pub fn raised(facts: &Facts, at: i64, ago: Option<Lasting>) -> Span {
     let ago = ago.unwrap_or(Lasting {
         least: 0,
         most: 91 * SECOND,
@@ -272,8 +272,11 @@ fn must_be_told(
         .any(|w| w[4] - w[0] < 2 * HOUR && Span::new(w[0], w[4]).wider(0, HOUR).meets(whole));
     // Who pauses it ends the incident, and knows.
     let paused = facts.paused(site).iter().any(|p| p.meets(whole));
+    // One that is out of the file for a while is another site afterwards: it was not down before.
+    let another = |gone: &Span| gone.meets(whole) && told.iter().all(|h| h.at < gone.to);
+    let another = plan.gone.iter().any(another);
     let waits = may_wait(facts, Span::new(cluster.span.to, cluster.span.to));
-    if !heard.iter().chain(refused).any(up) && !flapped && !paused && !waits {
+    if !heard.iter().chain(refused).any(up) && !flapped && !paused && !another && !waits {
         verdict.faults.push(format!(
             "{}: {} (#{number}) was up again, and chat {chat} never heard of it",
             clock(cluster.span.to),

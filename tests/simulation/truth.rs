@@ -40,9 +40,9 @@ pub fn must_be_so(
                 .or(up_is_so(facts, site, one.raised))
                 .or(length_is_so(facts, site, one, lasted.least))
         }
-        Said::StillDown | Said::Steady(true) | Said::Changes(Now::Down) => {
-            still_is_so(facts, site, one.raised, verdict)
-        }
+        Said::StillDown | Said::Steady(true) => still_is_so(facts, site, one.raised, verdict)
+            .or(last_agrees(facts, site, one.raised, |c| c.why.failed())),
+        Said::Changes(Now::Down) => still_is_so(facts, site, one.raised, verdict),
         Said::Up(lasted) => {
             let before = |h: &Heard| {
                 h.about(&one.line.site, one.chat)
@@ -64,8 +64,12 @@ pub fn must_be_so(
         Said::Slow | Said::Changes(Now::Slow) => {
             let known = DECIDED + millis(facts.plan.sites[site].site.interval);
             let slow = |c: &CheckRun| c.why == Why::Slow;
-            (!found(facts, site, one.raised.wider(known, 0), slow))
-                .then(|| "is slow, and it was not".into())
+            let was = found(facts, site, one.raised.wider(known, 0), slow);
+            let no = (!was).then(|| "is slow, and it was not".into());
+            match one.line.said {
+                Said::Slow => no.or(last_agrees(facts, site, one.raised, |c| c.why != Why::Fine)),
+                _ => no,
+            }
         }
         Said::Fast | Said::Changes(Now::Up) => up_is_so(facts, site, one.raised),
         Said::Steady(false) => up_is_so(facts, site, one.raised.wider(15 * MINUTE, 0)),
@@ -217,6 +221,20 @@ fn still_is_so(
         return None;
     }
     Some("is still down, and it was not".into())
+}
+
+/// When it was said, the last check had not spoken against it. It may be any of those in `raised`.
+fn last_agrees(
+    facts: &Facts,
+    site: usize,
+    raised: Span,
+    agrees: impl Fn(&CheckRun) -> bool,
+) -> Option<String> {
+    let checks = &facts.record.checks[site];
+    let begin = checks.partition_point(|c| c.to <= raised.from);
+    let checks = &checks[begin.saturating_sub(1)..];
+    let mut last = checks.iter().take_while(|c| c.to <= raised.to);
+    (!last.any(agrees)).then(|| "is not well, just after it was".into())
 }
 
 fn up_is_so(facts: &Facts, site: usize, raised: Span) -> Option<String> {
@@ -386,6 +404,23 @@ pub fn about_the_agent(facts: &Facts, heard: &[Heard], refused: &[Heard], verdic
             ));
         }
         let away = of(|s| matches!(s, Said::Away(_)));
+        for one in &away {
+            let Said::Away(names) = &one.line.said else {
+                continue;
+            };
+            for site in names.iter().filter_map(|name| facts.index(name)) {
+                let so = still_is_so(facts, site, one.raised, verdict).or(last_agrees(
+                    facts,
+                    site,
+                    one.raised,
+                    |c| c.why.failed(),
+                ));
+                verdict.faults.extend(so.map(|text| {
+                    let name = plan.sites[site].name();
+                    format!("{}: chat {chat} heard that {name} {text}", clock(one.at))
+                }));
+            }
+        }
         let unclean: Vec<_> = record
             .lives
             .iter()

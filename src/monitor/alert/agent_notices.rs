@@ -36,7 +36,7 @@ impl Alerts {
         };
         let still = audience.sites.iter().filter(|w| {
             let down = w.is_down() && !w.is_paused() && !w.under_maintenance();
-            down && stop.is_checked(w.name())
+            down && w.last_failure().is_some() && stop.is_checked(w.name())
         });
         let still: Vec<&SiteState> = still.collect();
         let texts = by_words(&audience.access.chats, |chat| {

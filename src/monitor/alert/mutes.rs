@@ -31,9 +31,9 @@ impl Alerts {
     }
 
     /// No alert is made of the site but the end of what had one: it is muted, under maintenance,
-    /// flapping or not judged.
+    /// flapping or not judged, or recovering.
     pub(super) fn is_held_back(&self, site: &SiteState, now: Moment) -> bool {
-        let covered = site.is_suppressed() || site.flapping().is_flapping() || site.is_stale();
+        let covered = site.is_suppressed() || site.flapping().is_flapping() || site.is_uncertain();
         covered || self.muted(site, now)
     }
 

@@ -108,7 +108,7 @@ impl Alerts {
         }
         let every = site.config().remind?;
         let due = incident.next_reminder(every)?;
-        (!site.is_paused() && !site.is_stale()).then_some(due)
+        (!site.is_paused() && !site.is_uncertain()).then_some(due)
     }
 }
 

@@ -44,10 +44,11 @@ pub fn take_steady(now: Moment, sites: &mut Sites, clock_set: bool) -> Vec<usize
 }
 
 /// When the site will have been steady for long enough; `None` while its checks aren't made or don't
-/// count.
+/// count, or the last one speaks against its state.
 fn steady_at(watched: &SiteState, clock_set: bool) -> Option<Moment> {
     let timely = clock_set || !watched.config().needs_clock();
     let judged = !watched.is_suppressed() && !watched.is_paused() && timely;
+    let judged = judged && !watched.needs_retry();
     let steady = watched.flapping().steady_at(watched.is_down());
     steady.filter(|_| judged)
 }

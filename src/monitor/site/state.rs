@@ -502,6 +502,13 @@ impl SiteState {
         self.last.as_ref().is_none_or(|(at, _)| *at < self.since)
     }
 
+    /// What is known of it is out of date, or its last check was a better one: that it is down or degraded
+    /// is not to be said before the next one.
+    pub fn is_uncertain(&self) -> bool {
+        let better = self.streak.is_recovering();
+        self.is_stale() || better && !mutated!("tell what the last check speaks against")
+    }
+
     pub fn is_muted(&self, now: Moment) -> bool {
         self.muted_until.is_some_and(|until| until > now)
     }

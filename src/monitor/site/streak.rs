@@ -134,6 +134,15 @@ impl Streak {
         self.failed > 0 && self.state != State::Down
     }
 
+    /// The last outcome was better than the state, and not enough of them to change it.
+    pub fn is_recovering(&self) -> bool {
+        match self.state {
+            State::Down => self.answered > 0,
+            State::Degraded => self.fast > 0,
+            _ => false,
+        }
+    }
+
     /// The last outcomes speak against the state: the next check comes after `retry`, not a whole interval.
     pub fn needs_retry(&self) -> bool {
         match self.state {

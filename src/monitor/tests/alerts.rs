@@ -111,6 +111,69 @@ fn a_mute_withholds_and_an_outage_that_outlasts_it_is_told_then() {
     );
 }
 
+/// Up again, and fast again, after two good answers.
+fn wary() -> Site {
+    Site {
+        recover: 2,
+        slow: Some(Duration::from_secs(1)),
+        ..site("blog")
+    }
+}
+
+#[test]
+fn what_the_last_check_speaks_against_is_not_told_when_a_mute_ends() {
+    let silent = [
+        (good(2300), "🟡 <b>blog</b> is slow: 2.30 s"),
+        (bad(), "🔴 <b>blog</b> is still down, for "),
+    ];
+    for (trouble, alert) in silent {
+        let mut world = World::new(vec![wary()]);
+        world.pass(60);
+        world.ask("/mute blog 1h");
+        world.fate("blog", trouble.clone());
+        world.pass(600);
+        world.fate("blog", good(40));
+        world.pass_a_check();
+        world.ask("/unmute blog");
+        world.received();
+        world.pass(5);
+        assert_eq!(world.received(), Vec::<String>::new());
+        // It was well for a moment only.
+        world.fate("blog", trouble);
+        world.pass_a_check();
+        world.pass(2);
+        let received = world.received();
+        assert_eq!(received.len(), 1, "{received:?}");
+        assert!(received[0].starts_with(alert), "{received:?}");
+    }
+}
+
+#[test]
+fn a_reminder_waits_while_the_last_check_speaks_against_it() {
+    let minute = Duration::from_secs(60);
+    let mut world = World::new(vec![Site {
+        remind: Some(10 * minute),
+        retry: minute,
+        ..wary()
+    }]);
+    world.fate("blog", bad());
+    while world.sent.is_empty() {
+        world.pass(1);
+    }
+    world.received();
+    world.pass(545);
+    world.fate("blog", good(40));
+    world.pass_a_check();
+    world.fate("blog", bad());
+    world.pass(45);
+    assert_eq!(world.received(), Vec::<String>::new());
+    world.pass_a_check();
+    world.pass(2);
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
+    assert!(received[0].starts_with("🔴 <b>blog</b> is still down, for 1"));
+}
+
 #[test]
 fn an_outage_that_begins_and_ends_in_a_mute_is_recorded_but_not_told() {
     let mut world = World::of(&["blog"]);

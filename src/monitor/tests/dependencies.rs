@@ -104,6 +104,36 @@ fn five_changes_in_an_hour_are_flapping_and_then_there_is_silence_until_it_is_st
 }
 
 #[test]
+fn what_flapped_is_not_steady_while_it_fails() {
+    let minute = Duration::from_secs(60);
+    let mut world = World::new(vec![Site {
+        tries: 5,
+        retry: minute,
+        ..site("blog")
+    }]);
+    world.pass(60);
+    for _ in 0..3 {
+        world.fate("blog", bad());
+        world.pass(360);
+        world.fate("blog", good(40));
+        while world.state("blog") != State::Up {
+            world.pass(1);
+        }
+    }
+    let flapping = world.received().pop().expect("the fifth change");
+    assert!(flapping.contains("is flapping"), "{flapping}");
+    world.pass(840);
+    world.fate("blog", bad());
+    world.pass(120);
+    assert_eq!(world.received(), Vec::<String>::new());
+    world.fate("blog", good(40));
+    world.pass(62);
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
+    assert!(received[0].starts_with("🟢 <b>blog</b> is steady again, up for 1"));
+}
+
+#[test]
 fn what_flapped_and_stays_down_is_told_and_its_end_too() {
     let mut world = World::of(&["blog"]).running_for(60);
     for _ in 0..3 {

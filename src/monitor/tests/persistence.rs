@@ -2,8 +2,10 @@
 
 use super::world::*;
 use crate::monitor::persist::snapshot::Snapshot;
+use crate::monitor::site::Site;
 use crate::monitor::site::state::State;
 use nanoserde::{DeJson, SerJson};
+use std::time::Duration;
 
 /// The snapshot as the disk would have it.
 fn disk(world: &World) -> Snapshot {
@@ -35,6 +37,30 @@ fn an_outage_over_a_restart_is_told_once_and_ends_with_its_whole_length() {
         world.received(),
         ["🟢 <b>blog</b> is up again after 11 min 40 s (#1)"]
     );
+}
+
+#[test]
+fn what_answers_after_a_power_cut_is_not_said_to_be_down_still() {
+    let wary = |site: Site| Site {
+        recover: 2,
+        retry: Duration::from_secs(60),
+        ..site
+    };
+    let (door, shelf) = (wary(site("door")), wary(after("shelf", "door")));
+    let sites = vec![door, shelf, site("blog")];
+    let mut world = World::new(sites.clone());
+    world.pass(60);
+    for name in ["shelf", "blog", "door"] {
+        world.fate(name, bad());
+        world.pass(200);
+    }
+    let snapshot = disk(&world);
+    all(&mut world, &["door", "shelf"], good(40));
+    world.restart(sites, &snapshot, 500);
+    world.pass(100);
+    let away = "ℹ️ I was away, last seen 08:11, back 08:19; still down: blog";
+    let received = world.received();
+    assert!(received.iter().any(|text| text == away), "{received:?}");
 }
 
 #[test]

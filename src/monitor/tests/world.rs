@@ -315,6 +315,15 @@ impl World {
         self.feed(Event::Due);
     }
 
+    /// Lets time pass until a check has ended, by whole seconds.
+    pub fn pass_a_check(&mut self) {
+        let ended = |world: &World| -> u64 { world.monitor.sites.iter().map(|w| w.checks()).sum() };
+        let before = ended(self);
+        while ended(self) == before {
+            self.pass(1);
+        }
+    }
+
     /// The process is stopped for so long: nothing runs, the clock goes on.
     pub fn stall(&mut self, secs: u64) {
         self.clock += secs as i64 * 1000;
