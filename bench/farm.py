@@ -214,6 +214,11 @@ class Nginx:
         except OSError:
             return None
 
+    def workers(self):
+        """Process ids."""
+        children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
+        return [int(pid) for pid in pathlib.Path(children).read_text().split()]
+
     def url(self, scheme):
         """Prefix of the sites' addresses: a number is added."""
         return f"{scheme}://127.0.0.1:{self.http if scheme == 'http' else self.https}/s"
