@@ -5,7 +5,7 @@
 //! of the first are none, then nibbles: the distance to the one before plus 7, 14 for none, 15 in
 //! front of a whole byte.
 
-use super::{Bucket, DAY, DAYS, HOUR, HOURS, History, MINUTE, MINUTES, Minute, place};
+use super::{Bucket, DAY, DAYS, HOUR, HOURS, History, MINUTE, Minute, place};
 
 /// What is known of all sites for some time, to be written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,15 +77,8 @@ impl History {
     /// The minutes of an hour, as far as they are over; empty when nothing is known of them.
     pub fn page(&self, hour: i64) -> Vec<u8> {
         let head = self.until.div_euclid(MINUTE);
-        let minutes: Vec<Minute> = (hour * 60..(hour * 60 + 60).min(head))
-            .map(|number| self.minute(number))
-            .collect();
-        let mut bytes = Vec::new();
-        if minutes.iter().any(|m| *m != Minute::default()) {
-            put_runs(&mut bytes, minutes.iter().map(|m| [m.shares]));
-            put_paces(&mut bytes, minutes.iter().map(|m| m.took));
-        }
-        bytes
+        let over = hour * 60..(hour * 60 + 60).min(head);
+        pack(&self.minutes(over).collect::<Vec<_>>())
     }
 
     /// How many minutes of an hour are over.
@@ -97,26 +90,12 @@ impl History {
     /// Takes back what [`History::page`] gave, in the order of time; one hour may come again, longer.
     /// `None`: it is not sound, and nothing was taken.
     pub fn restore_page(&mut self, hour: i64, length: u8, bytes: &[u8]) -> Option<()> {
-        let count = usize::from(length.min(60));
-        let mut minutes = vec![Minute::default(); count];
-        if !bytes.is_empty() {
-            let mut reader = Reader(bytes);
-            let shares = reader.runs::<1>(count)?;
-            let paces = reader.paces(count)?;
-            for ((minute, [shares]), took) in minutes.iter_mut().zip(shares).zip(paces) {
-                (minute.shares, minute.took) = (shares, took);
-            }
-            if minutes.iter().any(|m| m.up() + m.down() > 15) {
-                return None;
-            }
-        }
+        let mut minutes = vec![Minute::default(); usize::from(length.min(60))];
+        unpack(bytes, &mut minutes)?;
         self.miss(hour * HOUR + i64::from(length) * MINUTE);
-        let oldest = self.oldest_minute();
-        for (number, minute) in (hour * 60..).zip(minutes) {
-            if number >= oldest {
-                self.rings.minutes[place(number, MINUTES)] = minute;
-            }
-        }
+        let (first, oldest) = (hour * 60, self.oldest_minute());
+        let taken = first.max(oldest)..first + i64::from(length.min(60));
+        self.change_minutes(taken, |number, minute| *minute = minutes[place(number, 60)]);
         if (hour + 1) * HOUR <= self.until {
             self.end_hour(hour);
         }
@@ -174,6 +153,34 @@ impl History {
         }
         Some(())
     }
+}
+
+/// Minutes as bytes; none when nothing is known of them.
+pub(super) fn pack(minutes: &[Minute]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if minutes.iter().any(|m| *m != Minute::default()) {
+        put_runs(&mut bytes, minutes.iter().map(|m| [m.shares]));
+        put_paces(&mut bytes, minutes.iter().map(|m| m.took));
+    }
+    bytes
+}
+
+/// Takes back what [`pack`] gave; `None`: it is not sound, and nothing was taken.
+pub(super) fn unpack(bytes: &[u8], minutes: &mut [Minute]) -> Option<()> {
+    if bytes.is_empty() {
+        return Some(());
+    }
+    let mut reader = Reader(bytes);
+    let shares = reader.runs::<1>(minutes.len())?;
+    let paces = reader.paces(minutes.len())?;
+    let sound = |[shares]: &[u8; 1]| (shares >> 4) + (shares & 15) <= 15;
+    if !shares.iter().all(sound) {
+        return None;
+    }
+    for ((minute, [shares]), took) in minutes.iter_mut().zip(shares).zip(paces) {
+        *minute = Minute { shares, took };
+    }
+    Some(())
 }
 
 fn put_runs<const N: usize>(bytes: &mut Vec<u8>, values: impl Iterator<Item = [u8; N]>) {

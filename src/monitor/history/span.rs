@@ -195,16 +195,19 @@ impl History {
         let days = (days..hours.min(to).div_euclid(DAY)).map(|n| (n * DAY, DAY, self.day(n)));
         let hours = hours.div_euclid(HOUR)..minutes.min(to).div_euclid(HOUR);
         let hours = hours.map(|n| (n * HOUR, HOUR, self.hour(n)));
-        let minutes = (minutes.div_euclid(MINUTE)..first(MINUTE, to)).map(|n| {
-            let minute = self.minute(n);
-            let bucket = Bucket {
-                up: minute.up(),
-                down: minute.down(),
-                median: minute.took,
-                p95: minute.took,
-            };
-            (n * MINUTE, MINUTE, bucket)
-        });
+        let numbers = minutes.div_euclid(MINUTE)..first(MINUTE, to);
+        let minutes = numbers
+            .clone()
+            .zip(self.minutes(numbers))
+            .map(|(n, minute)| {
+                let bucket = Bucket {
+                    up: minute.up(),
+                    down: minute.down(),
+                    median: minute.took,
+                    p95: minute.took,
+                };
+                (n * MINUTE, MINUTE, bucket)
+            });
         days.chain(hours).chain(minutes)
     }
 
