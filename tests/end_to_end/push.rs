@@ -5,9 +5,12 @@
 use crate::support::agent::{Output, Running};
 use crate::support::listener::until;
 use crate::support::scene::Scene;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -253,12 +256,7 @@ fn what_came_without_an_agent_is_read_at_its_start_and_a_hostile_spool_harms_not
     running.wait_stderr("for `no [2Jsuch`, which is no push: site: it is dropped");
     scene.ask("/site backup", "Cause: reported as failed: while away");
     assert!(!running.stderr().contains("forged"));
-    let own = || {
-        let entries = fs::read_dir(&spool).expect("there").flatten();
-        let names = entries.map(|e| e.file_name().to_string_lossy().into_owned());
-        names.filter(|name| name.ends_with(".report")).count()
-    };
-    until("it is removed", || own() == 0);
+    until("it is removed", || kept(&scene) == 0);
     scene.end(running);
 }
 
@@ -302,6 +300,122 @@ fn a_report_is_kept_through_kill_9_at_any_moment() {
             "told twice"
         );
     }
+    scene.end(running);
+}
+
+/// Connections that wait at the socket of an agent that takes none, until no more fit.
+fn crowd(socket: &Path) -> Vec<OwnedFd> {
+    let address = SocketAddrUnix::new(socket).expect("a path");
+    let mut crowd = Vec::new();
+    loop {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let fd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
+        let fd = fd.expect("a socket");
+        match connect(&fd, &address) {
+            Ok(()) => crowd.push(fd),
+            Err(Errno::AGAIN) => return crowd,
+            Err(e) => panic!("after {}: {e}", crowd.len()),
+        }
+    }
+}
+
+/// Reports in the spool.
+fn kept(scene: &Scene) -> usize {
+    let entries = fs::read_dir(scene.sitemon.state_dir().join("spool"));
+    let names = entries.into_iter().flatten().flatten();
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.ends_with(".report")).count()
+}
+
+#[test]
+fn an_agent_that_hung_takes_each_report_once_and_wants_no_restart() {
+    let scene = scene();
+    let running = scene.start();
+    let socket = scene.sitemon.state_dir().join("push.sock");
+    assert_eq!(push(&scene, &[]).code, Some(0));
+    running.signal("STOP");
+    let kept_by = |out: &Output| {
+        assert!(
+            out.stderr.ends_with(" until it reads it there\n")
+                && out
+                    .stderr
+                    .contains("push.sock does not answer; the report is kept in "),
+            "{out:?}"
+        );
+    };
+    // These wait at the socket and are kept as well.
+    let begun = Instant::now();
+    let out = job(&scene, "echo first; exit 3");
+    assert!(begun.elapsed() < Duration::from_secs(15), "held up twice");
+    assert_eq!(out.code, Some(3));
+    kept_by(&out);
+    let out = push(&scene, &[]);
+    assert_eq!(out.code, Some(0));
+    kept_by(&out);
+    // This one has no place there.
+    let crowd = crowd(&socket);
+    let out = push(&scene, &["--fail", "--message", "second"]);
+    assert_eq!(out.code, Some(0));
+    kept_by(&out);
+    drop(crowd);
+    running.signal("CONT");
+    scene.wait_text("🔴 backup is down: reported as failed: second (#2)");
+    until("the spool is empty", || kept(&scene) == 0);
+    // All that waited has been taken.
+    assert_eq!(push(&scene, &[]).code, Some(0));
+    scene.wait_text("🟢 backup is up again after ");
+    let history = scene.ask("/history backup", "The last reports of backup");
+    let seen = (
+        history.latest().matches('❌').count(),
+        history.latest().matches('✅').count(),
+    );
+    assert_eq!(seen, (2, 3), "{}", history.latest());
+    scene.end(running);
+}
+
+#[test]
+fn what_comes_into_the_spool_is_read_at_once() {
+    let scene = scene();
+    let running = scene.start();
+    let spool = scene.sitemon.state_dir().join("spool");
+    until("it is there", || spool.is_dir());
+    let away = scene.sitemon.dir().join("away.sock").display().to_string();
+    let keep = |name: &str, arguments: &[&str]| {
+        let out = scene
+            .sitemon
+            .command(&[&["push", name, "--socket", &away], arguments].concat());
+        assert_eq!(out.code, Some(0), "{out:?}");
+        assert!(out.stderr.contains("the report is kept in "), "{out:?}");
+    };
+    keep("backup", &["--fail", "--message", "one"]);
+    scene.wait_text("🔴 backup is down: reported as failed: one (#1)");
+    until("it is removed", || kept(&scene) == 0);
+    // Another directory in its place.
+    fs::remove_dir_all(&spool).expect("removed");
+    until("it is made again", || spool.is_dir());
+    fs::write(spool.join("junk"), "junk").expect("written");
+    keep("backup", &[]);
+    scene.wait_text("🟢 backup is up again after ");
+    // A site that is new.
+    let more = JOB.replace("backup", "-x");
+    scene
+        .sitemon
+        .rewrite(&scene.config_with(&format!("{JOB}{more}")));
+    running.hup();
+    running.wait_stderr("watching 3 sites");
+    let out = scene.sitemon.command(&["push", "--fail", "--", "-x"]);
+    assert_eq!((out.code, out.stderr.as_str()), (Some(0), ""));
+    scene.wait_text("🔴 -x is down: reported as failed");
+    let out = scene
+        .sitemon
+        .command(&["push", "--socket", &away, "--", "-x"]);
+    assert_eq!(out.code, Some(0), "{out:?}");
+    scene.wait_text("🟢 -x is up again after ");
+    let named = running
+        .stderr()
+        .matches("junk in the spool is passed over")
+        .count();
+    assert_eq!(named, 1, "{}", running.stderr());
     scene.end(running);
 }
 
