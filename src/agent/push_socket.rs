@@ -6,17 +6,16 @@ use crate::monitor::site::Check;
 use crate::monitor::site::printable::{self, NAME};
 use crate::monitor::site::report::{ReportAnswer, Way};
 use crate::offload::offload;
+use crate::peers::Waiting;
 use crate::push::{LARGEST, Reply, parse, spool};
 use crate::state;
 use crate::timeout;
 use crate::timer::Timer;
-use async_channel::Sender;
 use async_io::Async;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use rustix::fs::inotify;
 use rustix::net::sockopt::socket_peercred;
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -36,9 +35,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_secs(1);
 /// Groups that a peer may have (limits.h, NGROUPS_MAX).
 const MOST_GROUPS: usize = 65_536;
-
-/// Peers that have not sent all of their report, oldest first. Closed for one that is not to be waited for any more.
-type Reading = RefCell<VecDeque<Sender<()>>>;
 
 impl Agent {
     /// Takes reports of the sites of the configuration, once there is one that wants them.
@@ -70,7 +66,7 @@ impl Agent {
     fn listen_at(&self, listener: Async<UnixListener>, path: &Path) {
         let listener = Rc::new(listener);
         let group = fs::metadata(path).map(|found| found.gid()).ok();
-        let reading = Rc::new(Reading::default());
+        let reading = Rc::new(Waiting::default());
         for _ in 0..AT_ONCE {
             let (listener, intake) = (listener.clone(), self.intake.clone());
             let reading = reading.clone();
@@ -97,7 +93,7 @@ impl Agent {
 async fn serve(
     mut stream: Async<UnixStream>,
     intake: &Intake,
-    reading: &Reading,
+    reading: &Waiting,
     group: Option<u32>,
 ) -> io::Result<()> {
     let report = match may_report(stream.get_ref(), group) {
@@ -127,17 +123,11 @@ async fn serve(
 }
 
 /// Ends when the peer that is to be read now is the oldest of too many: those that send nothing keep no report out.
-async fn given_up<T>(reading: &Reading) -> Option<T> {
-    let (goes_on, given_up) = async_channel::bounded(1);
-    {
-        let mut reading = reading.borrow_mut();
-        reading.retain(|peer| !peer.is_closed());
-        reading.push_back(goes_on);
-        if reading.len() == AT_ONCE {
-            reading.pop_front();
-        }
+async fn given_up<T>(reading: &Waiting) -> Option<T> {
+    if reading.count() + 1 == AT_ONCE {
+        reading.give_up_oldest();
     }
-    let _ = given_up.recv().await;
+    reading.given_up().await;
     None
 }
 
