@@ -29,9 +29,9 @@ def fetch(url):
 class Agent(farm.Sitemon):
     """One that can be scraped."""
 
-    def __init__(self, sitemon, name, config, through=()):
+    def __init__(self, sitemon, name, config, **more):
         self.address = f"127.0.0.1:{farm.free_port()}"
-        super().__init__(sitemon, name, f'[listen]\naddress = "{self.address}"\n{config}', through=through)
+        super().__init__(sitemon, name, f'[listen]\naddress = "{self.address}"\n{config}', **more)
 
     def metrics(self):
         self.must_live()

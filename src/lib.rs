@@ -42,6 +42,7 @@ mod machine;
 mod message_snapshot;
 pub mod monitor;
 mod offload;
+mod peers;
 mod pem;
 #[cfg(test)]
 #[path = "../tests/support/plain_site.rs"]

@@ -16,6 +16,8 @@ mod redirect;
 pub mod wire;
 
 use crate::listen::{push, request};
+use crate::monitor::site::report::{MOST_BYTES, Way};
+use crate::push_wire::{self, Reply};
 use http::{HeaderMap, HeaderValue, header};
 use url::Url;
 use wire::gzip::Gunzip;
@@ -97,6 +99,22 @@ pub fn listen(bytes: &[u8]) {
     if let Some(push) = push::read(&request, body) {
         assert!(request.path.starts_with("/push/") && push.site.len() <= request.path.len());
     }
+}
+
+/// What a job reports, by its socket or in a file of the spool, and what is answered.
+pub fn push(bytes: &[u8]) {
+    if let Some(reply) = Reply::of(bytes) {
+        assert_eq!(reply.word().as_bytes(), bytes);
+    }
+    let again = |report| push_wire::parse(push_wire::encode(report).as_bytes(), Way::Spool);
+    let Some(report) = push_wire::parse(bytes, Way::Spool) else {
+        return;
+    };
+    assert!(report.lines.len() <= MOST_BYTES && !report.site.contains('\n'));
+    // Kept in the spool it is the same for ever, but for a name that is that of no site.
+    let kept = again(&report).expect("a report");
+    assert!(kept == report || report.site.contains('\r'));
+    assert_eq!(again(&kept), Some(kept));
 }
 
 /// What a mail server says before TLS.

@@ -22,3 +22,5 @@ pub mod listen;
 // Whole, since it names nothing else: how it is cut into files is its own affair.
 #[path = "../../src/monitor/mod.rs"]
 pub mod monitor;
+#[path = "../../src/push/wire.rs"]
+pub mod push_wire;

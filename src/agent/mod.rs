@@ -186,6 +186,8 @@ struct Agent {
     intake: Intake,
     /// There is or was a site that reports by itself.
     takes_reports: bool,
+    /// The names of those that there are.
+    jobs: Rc<RefCell<Vec<String>>>,
     runner: Rc<ActionRunner>,
     /// Where the registries of domains are.
     registries: Rc<Registries>,
@@ -303,6 +305,7 @@ impl Agent {
             notifier: Rc::new(notifier),
             intake: Intake::new(report.clone()),
             takes_reports: false,
+            jobs: Rc::default(),
             runner: Rc::new(runner),
             registries: Rc::new(registries),
             rdap,

@@ -1,4 +1,4 @@
-//! Where `sitemon push` hands in reports: the socket, and the spool of those that came while nothing ran.
+//! Where `sitemon push` hands in reports: the socket, and the spool of those that the socket did not take.
 
 use super::Agent;
 use super::intake::Intake;
@@ -6,44 +6,43 @@ use crate::monitor::site::Check;
 use crate::monitor::site::printable::{self, NAME};
 use crate::monitor::site::report::{ReportAnswer, Way};
 use crate::offload::offload;
+use crate::peers::Waiting;
 use crate::push::{LARGEST, Reply, parse, spool};
 use crate::state;
 use crate::timeout;
 use crate::timer::Timer;
-use async_channel::Sender;
 use async_io::Async;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
+use rustix::fs::inotify;
 use rustix::net::sockopt::socket_peercred;
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Reports that are taken at once; more wait in the kernel's queue.
 const AT_ONCE: usize = 16;
 /// A peer sends its report within this.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// After a failure for want of descriptors or memory.
+/// After a failure for want of descriptors or memory, and between two looks at the spool.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Groups that a peer may have (limits.h, NGROUPS_MAX).
 const MOST_GROUPS: usize = 65_536;
 
-/// Peers that have not sent all of their report, oldest first. Closed for one that is not to be waited for any more.
-type Reading = RefCell<VecDeque<Sender<()>>>;
-
 impl Agent {
-    /// Takes reports, once there is a site that wants them.
+    /// Takes reports of the sites of the configuration, once there is one that wants them.
     pub(super) fn take_reports(&mut self) {
         let sites = self.config.sites.iter();
         let jobs = sites.filter(|site| matches!(site.check, Check::Push(_)));
-        let jobs: Vec<String> = jobs.map(|site| site.name.clone()).collect();
-        if self.takes_reports || jobs.is_empty() {
+        *self.jobs.borrow_mut() = jobs.map(|site| site.name.clone()).collect();
+        if self.takes_reports || self.jobs.borrow().is_empty() {
             return;
         }
         self.takes_reports = true;
@@ -59,15 +58,15 @@ impl Agent {
                 self.notice(log::Level::Warn, text);
             }
         }
-        // Behind the socket: what was kept before is there to be read, and what comes later comes by the socket.
-        let (intake, spool) = (self.intake.clone(), self.config.agent.spool.clone());
-        self.spawn(read_spool(intake, spool, jobs)).detach();
+        let (intake, jobs) = (self.intake.clone(), self.jobs.clone());
+        let spool = self.config.agent.spool.clone();
+        self.spawn(follow_spool(intake, spool, jobs)).detach();
     }
 
     fn listen_at(&self, listener: Async<UnixListener>, path: &Path) {
         let listener = Rc::new(listener);
         let group = fs::metadata(path).map(|found| found.gid()).ok();
-        let reading = Rc::new(Reading::default());
+        let reading = Rc::new(Waiting::default());
         for _ in 0..AT_ONCE {
             let (listener, intake) = (listener.clone(), self.intake.clone());
             let reading = reading.clone();
@@ -94,7 +93,7 @@ impl Agent {
 async fn serve(
     mut stream: Async<UnixStream>,
     intake: &Intake,
-    reading: &Reading,
+    reading: &Waiting,
     group: Option<u32>,
 ) -> io::Result<()> {
     let report = match may_report(stream.get_ref(), group) {
@@ -114,7 +113,7 @@ async fn serve(
     let reply = match report {
         Some(report) => match intake.take(report).await {
             Some(answer) => Reply::Answer(answer),
-            // We end: without an answer it is kept for the next start.
+            // We end: without an answer it is kept in the spool.
             None => return Ok(()),
         },
         None => Reply::Refused,
@@ -124,17 +123,11 @@ async fn serve(
 }
 
 /// Ends when the peer that is to be read now is the oldest of too many: those that send nothing keep no report out.
-async fn given_up<T>(reading: &Reading) -> Option<T> {
-    let (goes_on, given_up) = async_channel::bounded(1);
-    {
-        let mut reading = reading.borrow_mut();
-        reading.retain(|peer| !peer.is_closed());
-        reading.push_back(goes_on);
-        if reading.len() == AT_ONCE {
-            reading.pop_front();
-        }
+async fn given_up<T>(reading: &Waiting) -> Option<T> {
+    if reading.count() + 1 == AT_ONCE {
+        reading.give_up_oldest();
     }
-    let _ = given_up.recv().await;
+    reading.given_up().await;
     None
 }
 
@@ -195,24 +188,80 @@ fn bind(path: &Path) -> io::Result<Async<UnixListener>> {
     Ok(listener)
 }
 
-/// Takes what was kept while nothing ran.
-async fn read_spool(intake: Intake, dir: PathBuf, jobs: Vec<String>) {
-    let path = dir.clone();
-    let found = match offload(move || spool::read(&path, &jobs)).await {
-        Ok(found) => found,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return,
-        Err(e) => {
-            let why = state::reason(&e);
-            return log::warn!("the spool {} cannot be read: {why}", dir.display());
+/// Takes what is in the spool, now and whenever there is more (inotify(7)): a report is kept there, too, by a job that
+/// could not wait for us.
+async fn follow_spool(intake: Intake, dir: PathBuf, jobs: Rc<RefCell<Vec<String>>>) {
+    let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
+    let watch = inotify::init(flags).map_err(io::Error::from);
+    let watch = watch.and_then(Async::<OwnedFd>::new_nonblocking);
+    let watch = watch.map(Arc::new);
+    let mut named = Vec::new();
+    loop {
+        let sites = jobs.borrow().clone();
+        let (path, events) = (dir.clone(), watch.as_ref().ok().cloned());
+        let look = move || {
+            // A directory that another user's job would have to make could not be watched.
+            let opened = spool::open_dir(&path);
+            // Before it is read: what comes meanwhile is seen the next time. One that has been replaced is another.
+            let flags = inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::ONLYDIR;
+            let watched = match (opened, events) {
+                (Ok(_), Some(events)) => inotify::add_watch(&*events, &path, flags).is_ok(),
+                _ => false,
+            };
+            Ok((watched, spool::read(&path, &sites)?))
+        };
+        let watched = match offload(look).await {
+            Ok((watched, found)) => {
+                take_kept(&intake, found, &mut named).await;
+                watched
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return,
+            Err(e) => {
+                let why = state::reason(&e);
+                return log::warn!(
+                    "the spool {} cannot be read: {why}; it has to belong to the user of this process, or to its \
+                     group with mode 1770",
+                    dir.display()
+                );
+            }
+        };
+        let Some(events) = watch.as_ref().ok().filter(|_| watched) else {
+            return log::warn!(
+                "the spool {} cannot be watched: it is read at the next start",
+                dir.display()
+            );
+        };
+        if events.readable().await.is_err() {
+            return;
         }
-    };
-    for (name, why) in &found.refused {
+        // What it was does not matter, and what does not fit is an event of its own.
+        let _ = rustix::io::read(&**events, &mut [0; 4096]);
+        Timer::after(PAUSE).await;
+    }
+}
+
+/// Hands over what was found. `named`: the files that are none and have been named in the log.
+async fn take_kept(intake: &Intake, found: spool::Found, named: &mut Vec<OsString>) {
+    for (name, e) in &found.refused {
+        if named.contains(name) {
+            continue;
+        }
+        let why = match e.kind() {
+            io::ErrorKind::PermissionDenied => {
+                "it cannot be read; it has to have the group of the spool and mode 0640".to_owned()
+            }
+            _ => state::reason(e),
+        };
         let name = printable::line(&name.to_string_lossy(), NAME);
         log::warn!("{name} in the spool is passed over: {why}");
     }
-    if let more @ 1.. = found.refused_more {
+    if let more @ 1.. = found.refused_more
+        && named.is_empty()
+    {
         log::warn!("{more} others in the spool are passed over");
     }
+    named.clear();
+    named.extend(found.refused.into_iter().map(|(name, _)| name));
     if let Some((count, site)) = found.foreign {
         let site = printable::line(&site, NAME);
         log::warn!("a report in the spool is for `{site}`, which is no push: site: it is dropped");

@@ -102,6 +102,7 @@ impl Agent {
         let (old, agent) = (&self.config.agent, &new.agent);
         note(old.state != agent.state, "`state`");
         note(old.socket != agent.socket && self.takes_reports, "`socket`");
+        note(old.spool != agent.spool && self.takes_reports, "`spool`");
         note(
             old.max_connections != agent.max_connections,
             "`max_connections`",

@@ -360,15 +360,37 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, EarlyExit
     Ok(args)
 }
 
-/// What stands behind `--` of a `push` is a command: its words are taken as they are.
+/// What stands behind `--` of a `push` is a command: its words are taken as they are. Where no NAME stands before it
+/// yet, it is what comes next, which may begin with a dash; a command is then behind another `--`.
 fn take_job(words: &mut Vec<OsString>) -> Option<Vec<OsString>> {
     let at = words.iter().position(|word| word == "--")?;
     if !is_push(&words[..at]) {
         return None;
     }
-    let job = words.split_off(at + 1);
-    words.pop();
-    Some(job)
+    let mut job = words.split_off(at + 1);
+    if has_name(&words[..at]) {
+        words.pop();
+        return Some(job);
+    }
+    let end = job.iter().position(|word| word == "--");
+    let behind = end.map(|at| job.split_off(at + 1));
+    words.extend(job.drain(..end.unwrap_or(job.len())));
+    behind
+}
+
+/// Whether a word of this `push` is none of an option.
+fn has_name(words: &[OsString]) -> bool {
+    let mut words = words.iter().map(|word| word.to_string_lossy());
+    let mut free = 0;
+    while let Some(word) = words.next() {
+        if takes_value(&word) || ["--message", "--socket", "--spool"].contains(&&*word) {
+            words.next();
+        } else if !word.starts_with('-') {
+            free += 1;
+        }
+    }
+    // The first is the command itself.
+    free > 1
 }
 
 fn is_push(words: &[OsString]) -> bool {
@@ -634,6 +656,27 @@ mod tests {
                 "{}",
                 early.text
             );
+        }
+        let name = |words: &[&str]| match read(words).expect("parses").command {
+            Command::Push(push) => (push.name, push.fail, push.command),
+            other => panic!("{other:?}"),
+        };
+        let command = vec![OsString::from("-y"), "--".into()];
+        for (words, fail, command) in [
+            (&["push", "--", "-x"][..], false, vec![]),
+            (&["push", "--fail", "--", "-x"], true, vec![]),
+            (&["push", "--message", "m", "--", "-x"], false, vec![]),
+            (&["push", "--", "-x", "--", "-y", "--"], false, command),
+        ] {
+            assert_eq!(name(words), ("-x".to_owned(), fail, command), "{words:?}");
+        }
+        for words in [
+            &["push", "--"][..],
+            &["push", "--", "-x", "y"],
+            &["push", "--", "-x", "--"],
+            &["push", "--message", "--", "-x"],
+        ] {
+            assert!(read(words).is_err_and(|early| !early.help), "{words:?}");
         }
         assert!(read(&["push"]).is_err_and(|early| early.text.contains("NAME")));
         assert!(read(&["push", "a", "--help"]).is_err_and(|early| early.help));

@@ -8,11 +8,13 @@ pub mod request;
 
 use crate::monitor::render::metrics::{Metrics, MetricsText};
 use crate::monitor::site::report::{ReportAnswer, ReportKind};
+use crate::peers::Waiting;
 use crate::secret::{Secret, equal};
 use crate::timer::Timer;
 use async_channel::{Receiver, Sender};
 use async_io::Async;
 use async_lock::Semaphore;
+use futures_lite::future::yield_now;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use push::Push;
 use request::{LARGEST, Refusal, Request};
@@ -36,6 +38,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// What still comes after a refusal is read for so long: the client would else lose the answer by a reset.
 const LINGER: Duration = Duration::from_secs(1);
+/// And so many parts of it, of at most 1 KiB: one that sends for ever is not read for as long as it can send.
+const LINGER_PARTS: usize = 4096;
 /// A port that cannot be had is tried again after this.
 const RETRY: Duration = Duration::from_secs(60);
 /// After an error of accept(2), which may go on (no descriptors).
@@ -124,10 +128,20 @@ pub async fn run(settings: Settings, executor: Rc<LocalExecutor<'static>>, asks:
         asks,
         permits: Arc::new(Semaphore::new(CONNECTIONS)),
         open: Cell::new(0),
+        waiting: Waiting::default(),
     });
     let mut tasks: Vec<Task<()>> = Vec::with_capacity(CONNECTIONS);
     loop {
-        let permit = shared.permits.acquire_arc().await;
+        let permit = match shared.permits.try_acquire_arc() {
+            Some(permit) => permit,
+            None => {
+                // One is given up when another client is there, which may be a good one.
+                if listener.readable().await.is_ok() {
+                    shared.waiting.give_up_oldest();
+                }
+                shared.permits.acquire_arc().await
+            }
+        };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -162,6 +176,14 @@ struct Shared {
     permits: Arc<Semaphore>,
     /// Connections.
     open: Cell<usize>,
+    /// Clients that are to send or to take something.
+    waiting: Waiting,
+}
+
+/// What a request is answered with.
+enum Reply {
+    Complete(Answer),
+    Metrics(Metrics),
 }
 
 impl Shared {
@@ -169,24 +191,37 @@ impl Shared {
     async fn serve(&self, mut stream: &Async<TcpStream>) -> io::Result<()> {
         let mut buffer = Vec::new();
         loop {
-            let request = within(REQUEST_WITHIN, read_request(stream, &mut buffer)).await?;
+            let request = read_request(stream, &mut buffer);
+            let request = self.within(REQUEST_WITHIN, request).await?;
             let (request, body) = match request {
                 Some(Ok(request)) => request,
                 Some(Err(refusal)) => {
                     let answer = refusal.answer();
-                    within(ANSWER_WITHIN, send(stream, &answer, true, false)).await?;
-                    return linger(stream).await;
+                    let sent = send(stream, &answer, true, false);
+                    self.within(ANSWER_WITHIN, sent).await?;
+                    return self.linger(stream).await;
                 }
                 None => return Ok(()),
             };
             // More than one request at a time is not answered: where the first ends could be a trick.
             let alone = buffer.is_empty();
             let keep = request.keep_alive && alone && self.open.get() < BUSY;
-            within(ANSWER_WITHIN, self.answer(stream, &request, &body, keep)).await?;
+            let head_only = request.method == "HEAD";
+            let sent = match self.answer(&request, &body, head_only).await {
+                Reply::Complete(answer) => {
+                    let sent = send(stream, &answer, !head_only, keep);
+                    self.within(ANSWER_WITHIN, sent).await
+                }
+                Reply::Metrics(metrics) => {
+                    let sent = send_metrics(stream, metrics, &request, keep);
+                    self.within(ANSWER_WITHIN, sent).await
+                }
+            };
+            sent?;
             if !keep {
-                return linger(stream).await;
+                return self.linger(stream).await;
             }
-            within(KEEP_ALIVE, async {
+            self.within(KEEP_ALIVE, async {
                 let mut first = [0; 1];
                 let read = stream.read(&mut first).await?;
                 buffer.extend_from_slice(&first[..read]);
@@ -199,14 +234,7 @@ impl Shared {
         }
     }
 
-    async fn answer(
-        &self,
-        stream: &Async<TcpStream>,
-        request: &Request,
-        body: &[u8],
-        keep: bool,
-    ) -> io::Result<()> {
-        let head_only = request.method == "HEAD";
+    async fn answer(&self, request: &Request, body: &[u8], head_only: bool) -> Reply {
         let reads = head_only || request.method == "GET";
         let answer = match request.path.as_str() {
             "/metrics" | "/healthz" if !reads => Answer {
@@ -218,7 +246,7 @@ impl Shared {
                 ..Answer::plain("401 Unauthorized", "the token of [listen] is wanted\n")
             },
             "/metrics" => match self.ask(Ask::Metrics).await {
-                Some(metrics) => return send_metrics(stream, metrics, request, keep).await,
+                Some(metrics) => return Reply::Metrics(metrics),
                 None => UNAVAILABLE,
             },
             "/healthz" => match self.ask(Ask::Healthy).await {
@@ -234,7 +262,7 @@ impl Shared {
                 None => NOT_FOUND,
             },
         };
-        send(stream, &answer, !head_only, keep).await
+        Reply::Complete(answer)
     }
 
     async fn push(&self, push: Push) -> Answer {
@@ -266,15 +294,36 @@ impl Shared {
         self.asks.send(ask(sender)).await.ok()?;
         answer.recv().await.ok()
     }
-}
 
-/// An error after that time.
-async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let late = async {
-        Timer::after(limit).await;
-        Err(io::ErrorKind::TimedOut.into())
-    };
-    work.or(late).await
+    /// What only the client delays: an error after that time, or when its place is wanted for another one.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<T> {
+        let late = async {
+            Timer::after(limit).or(self.waiting.given_up()).await;
+            Err(io::ErrorKind::TimedOut.into())
+        };
+        work.or(late).await
+    }
+
+    /// Ends our side, and lets the client end its own.
+    async fn linger(&self, mut stream: &Async<TcpStream>) -> io::Result<()> {
+        stream.get_ref().shutdown(Shutdown::Write)?;
+        self.within(LINGER, async {
+            let mut rest = [0; 1024];
+            for _ in 0..LINGER_PARTS {
+                if stream.read(&mut rest).await? == 0 {
+                    break;
+                }
+                // There may always be more: all else would wait for it.
+                yield_now().await;
+            }
+            Ok(())
+        })
+        .await
+    }
 }
 
 /// The next request with its body; what comes behind it stays in `buffer`. `None`: the
@@ -323,17 +372,6 @@ async fn read_more(stream: &mut &Async<TcpStream>, buffer: &mut Vec<u8>) -> io::
     let read = stream.read(&mut part).await?;
     buffer.extend_from_slice(&part[..read]);
     Ok(read > 0)
-}
-
-/// Ends our side, and lets the client end its own.
-async fn linger(mut stream: &Async<TcpStream>) -> io::Result<()> {
-    stream.get_ref().shutdown(Shutdown::Write)?;
-    within(LINGER, async {
-        let mut rest = [0; 1024];
-        while stream.read(&mut rest).await? > 0 {}
-        Ok(())
-    })
-    .await
 }
 
 async fn send(

@@ -1,4 +1,4 @@
-//! Reports that are kept while no agent runs: a directory with a file for each.
+//! Reports that are kept while no agent takes them: a directory with a file for each.
 //!
 //! Others may write there (the group of the packages): what is read is a regular file of bounded size with one name,
 //! of root, of our own user, or given to the group of the directory. No half file is read: each is put in its place
@@ -23,7 +23,7 @@ const MOST_NAMED: usize = 10;
 const SUFFIX: &str = ".report";
 const MODE: Mode = Mode::from_raw_mode(0o640);
 
-/// Keeps a report until an agent runs: its path, which [`forget`] takes.
+/// Keeps a report until an agent reads it: its path.
 ///
 /// # Errors
 ///
@@ -59,7 +59,11 @@ pub fn keep(dir: &Path, report: &Report) -> io::Result<PathBuf> {
 
 /// Opens the directory, and makes it if only it is missing, with the owner of the one above it. It is
 /// no link, or the agent's user could lead root elsewhere.
-fn open_dir(dir: &Path) -> io::Result<File> {
+///
+/// # Errors
+///
+/// It cannot be made or opened, or is a link.
+pub fn open_dir(dir: &Path) -> io::Result<File> {
     let made = match DirBuilder::new().mode(0o700).create(dir) {
         Ok(()) => true,
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
@@ -120,7 +124,7 @@ pub struct Found {
     /// Oldest first; of each site the newest.
     pub reports: Vec<(PathBuf, Report)>,
     /// Files that are none, and why: the first ones.
-    pub refused: Vec<(OsString, String)>,
+    pub refused: Vec<(OsString, io::Error)>,
     /// How many more are none.
     pub refused_more: usize,
     /// Of a site that does not exist: how many, and one of them. They are removed.
@@ -161,7 +165,7 @@ pub fn read(dir: &Path, sites: &[String]) -> io::Result<Found> {
                 }
             },
             Err(e) if found.refused.len() < MOST_NAMED => {
-                found.refused.push((name, e.to_string()));
+                found.refused.push((name, e));
             }
             Err(_) => found.refused_more += 1,
         }
@@ -325,12 +329,12 @@ mod tests {
         let found = read(dir.path(), &["a".into()]).expect("read");
         let paths: Vec<_> = found.reports.iter().map(|(path, _)| path.clone()).collect();
         assert_eq!(paths, [good, at("of-the-group")]);
-        let mut refused = found.refused;
-        refused.sort();
-        let refused: Vec<(&str, &str)> = refused
-            .iter()
-            .map(|(name, why)| (name.to_str().expect("a name"), why.as_str()))
+        let mut refused: Vec<(String, String)> = found
+            .refused
+            .into_iter()
+            .map(|(name, why)| (name.into_string().expect("a name"), why.to_string()))
             .collect();
+        refused.sort();
         let link = "it is a symbolic link, not a regular file";
         assert_eq!(
             refused,
@@ -346,6 +350,7 @@ mod tests {
                 ("twice", "it has other names"),
                 ("twice2", "it has other names"),
             ]
+            .map(|(name, why)| (name.to_owned(), why.to_owned()))
         );
     }
 }

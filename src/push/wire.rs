@@ -43,7 +43,7 @@ pub fn encode(report: &Report) -> String {
         ReportKind::Bad => "bad",
     };
     // A name with a line break is that of no site.
-    let site = report.site.replace('\n', " ");
+    let site = report.site.replace(['\n', '\r'], " ");
     let mut text = format!("{FIRST_LINE}\nsite {site}\nkind {kind}\nat {}\n", report.at);
     if let Some(code) = report.code {
         text.push_str(&format!("code {code}\n"));

@@ -479,6 +479,53 @@ fn clients_that_never_end_are_ended_and_checks_and_chat_go_on() {
 }
 
 #[test]
+fn a_client_that_sends_for_ever_is_not_read_for_as_long_as_it_can() {
+    const MIB: usize = 1 << 20;
+    let address = own_address();
+    let scene = listening(&address);
+    let running = scene.start();
+    running.wait_stderr("listening on");
+    for head in [
+        "POST /push/blog HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000000\r\n\r\n",
+        "GET /metrics HTTP/1.1\r\nHost: x\r\nX: ",
+        "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    ] {
+        let mut stream = connect(&address);
+        stream.write_all(head.as_bytes()).expect("sent");
+        let (part, mut sent) = (vec![b'x'; 64 << 10], 0);
+        while sent < 256 * MIB && stream.write_all(&part).is_ok() {
+            sent += part.len();
+        }
+        // What it reads, and what the kernel has room for on both sides.
+        assert!(sent < 64 * MIB, "{} MiB after {head:?}", sent / MIB);
+    }
+    scene.ask("/status", "1 up");
+    scene.end(running);
+}
+
+/// Sixteen at once for five seconds each would take longer than is waited for.
+#[test]
+fn clients_that_send_nothing_keep_no_other_out() {
+    let address = own_address();
+    let scene = listening(&address);
+    let running = scene.start();
+    running.wait_stderr("listening on");
+    let mut silent = Vec::new();
+    for n in 0..300 {
+        let mut stream = connect(&address);
+        if n % 3 == 0 {
+            let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+        }
+        silent.push(stream);
+        if n % 50 == 49 {
+            assert_eq!(status(&get(&address, "/healthz", "")), "200", "{n}");
+        }
+    }
+    drop(silent);
+    scene.end(running);
+}
+
+#[test]
 fn ten_thousand_connections_leave_checks_and_chat_as_they_are() {
     let address = own_address();
     let scene = listening(&address);

@@ -6,9 +6,12 @@ use crate::support::agent::{Output, Running};
 use crate::support::assert_has;
 use crate::support::listener::until;
 use crate::support::scene::Scene;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -125,13 +128,15 @@ fn a_job_ends_as_its_command_does_whatever_is_wrong_around_it() {
     assert_eq!(push(&scene, &["--", &dir]).code, Some(126));
     // A configuration with mistakes, one that is no TOML, and none.
     let broken = scene.config_with(JOB)
-        + "[[site]]\nname = \"x\"\nurl = \"https://$UNSET/\"\nnonsense = 1\n";
-    for config in [broken.as_str(), "[agent\n"] {
-        fs::write(scene.sitemon.config_path(), config).expect("written");
-        assert_eq!(job(&scene, "exit 5").code, Some(5));
-    }
-    fs::remove_file(scene.sitemon.config_path()).expect("there");
+        + "[agent]\nstate = \"state\"\n[[site]]\nname = \"x\"\nurl = \"https://$UNSET/\"\nnonsense = 1\n";
+    fs::write(scene.sitemon.config_path(), broken).expect("written");
+    assert_eq!(job(&scene, "exit 5").code, Some(5));
     let at = |name: &str| format!("{dir}/{name}");
+    let spool = at("other");
+    let elsewhere = ["--socket", &at("x.sock"), "--spool", &spool, "--", "false"];
+    fs::write(scene.sitemon.config_path(), "[agent\n").expect("written");
+    assert_eq!(push(&scene, &elsewhere).code, Some(1));
+    fs::remove_file(scene.sitemon.config_path()).expect("there");
     let spool = at("spool");
     let out = push(
         &scene,
@@ -254,13 +259,27 @@ fn what_came_without_an_agent_is_read_at_its_start_and_a_hostile_spool_harms_not
     running.wait_stderr("for `no [2Jsuch`, which is no push: site: it is dropped");
     scene.ask("/site backup", "Cause: reported as failed: while away");
     assert!(!running.stderr().contains("forged"));
-    let own = || {
-        let entries = fs::read_dir(&spool).expect("there").flatten();
-        let names = entries.map(|e| e.file_name().to_string_lossy().into_owned());
-        names.filter(|name| name.ends_with(".report")).count()
-    };
-    until("it is removed", || own() == 0);
+    until("it is removed", || kept(&scene) == 0);
     scene.end(running);
+}
+
+/// The agent gets the report, and is killed before it can reply.
+#[track_caller]
+fn kill_between_report_and_reply(scene: &Scene, running: &mut Running, told: &[&str]) {
+    // By then it listens.
+    running.wait_stderr("Telegram knows us");
+    running.signal("STOP");
+    let pusher = scene.sitemon.spawn(told);
+    let path = scene.sitemon.state_dir().join("push.sock");
+    let connected = || {
+        let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+        let lines = sockets.lines();
+        let at_it = lines.filter(|line| line.ends_with(path.to_str().expect("text")));
+        at_it.count() > 1
+    };
+    until("it has connected", connected);
+    running.kill9();
+    assert_eq!(pusher.output().code, Some(0));
 }
 
 #[test]
@@ -273,21 +292,7 @@ fn a_report_is_kept_through_kill_9_at_any_moment() {
         let message = format!("number {n}.");
         let told = ["push", "backup", "--fail", "--message", &message];
         if n % 2 == 0 {
-            // Between the report and the reply.
-            running.signal("STOP");
-            let pusher = scene.sitemon.spawn(&told);
-            let connected = || {
-                let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
-                let path = scene.sitemon.state_dir().join("push.sock");
-                sockets
-                    .lines()
-                    .filter(|l| l.ends_with(path.to_str().expect("text")))
-                    .count()
-                    > 1
-            };
-            until("it has connected", connected);
-            running.kill9();
-            assert_eq!(pusher.output().code, Some(0));
+            kill_between_report_and_reply(&scene, &mut running, &told);
         } else {
             assert_eq!(scene.sitemon.command(&told).code, Some(0));
             running.kill9();
@@ -303,6 +308,165 @@ fn a_report_is_kept_through_kill_9_at_any_moment() {
             "told twice"
         );
     }
+    scene.end(running);
+}
+
+#[test]
+#[ignore = "200 kills: a minute"]
+fn two_hundred_kills_lose_no_report_and_count_none_twice() {
+    const KILLS: u32 = 200;
+    let scene = scene();
+    let mut running = scene.start();
+    assert_eq!(push(&scene, &[]).code, Some(0));
+    let begun = Instant::now();
+    for n in 0..KILLS {
+        // Bad and good in turn: one that counted twice would be an incident too many.
+        let message = format!("number {n}.");
+        let bad = ["push", "backup", "--fail", "--message", &message];
+        let told = if n % 2 == 0 { &bad[..] } else { &bad[..2] };
+        if n % 8 < 2 {
+            kill_between_report_and_reply(&scene, &mut running, told);
+        } else {
+            // From before it connects to after the reply.
+            let pusher = scene.sitemon.spawn(told);
+            thread::sleep(Duration::from_micros(500) * (n * 7 % 50));
+            running.kill9();
+            assert_eq!(pusher.output().code, Some(0));
+        }
+        running = scene.sitemon.run();
+        let known = || {
+            let cause = format!("reported as failed: {message}");
+            let status = scene.sitemon.command(&["status", "--json"]).stdout;
+            match n % 2 {
+                0 => status.contains(&cause),
+                _ => {
+                    status.contains("\"name\":\"backup\"") && !status.contains("reported as failed")
+                }
+            }
+        };
+        until(&format!("{message} is known"), known);
+    }
+    println!("{KILLS} kills in {:.0} s", begun.elapsed().as_secs_f64());
+    assert_eq!(push(&scene, &["--fail"]).code, Some(0));
+    // Told to no chat by now: it is flapping.
+    let last = format!("backup is down: reported as failed (#{})", KILLS / 2 + 1);
+    running.wait_stderr(&last);
+    scene.end(running);
+}
+
+/// Connections that wait at the socket of an agent that takes none, until no more fit.
+fn crowd(socket: &Path) -> Vec<OwnedFd> {
+    let address = SocketAddrUnix::new(socket).expect("a path");
+    let mut crowd = Vec::new();
+    loop {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let fd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
+        let fd = fd.expect("a socket");
+        match connect(&fd, &address) {
+            Ok(()) => crowd.push(fd),
+            Err(Errno::AGAIN) => return crowd,
+            Err(e) => panic!("after {}: {e}", crowd.len()),
+        }
+    }
+}
+
+/// Reports in the spool.
+fn kept(scene: &Scene) -> usize {
+    let entries = fs::read_dir(scene.sitemon.state_dir().join("spool"));
+    let names = entries.into_iter().flatten().flatten();
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.ends_with(".report")).count()
+}
+
+#[test]
+fn an_agent_that_hung_takes_each_report_once_and_wants_no_restart() {
+    let scene = scene();
+    let running = scene.start();
+    let socket = scene.sitemon.state_dir().join("push.sock");
+    assert_eq!(push(&scene, &[]).code, Some(0));
+    running.signal("STOP");
+    let kept_by = |out: &Output| {
+        assert!(
+            out.stderr.ends_with(" until it reads it there\n")
+                && out
+                    .stderr
+                    .contains("push.sock does not answer; the report is kept in "),
+            "{out:?}"
+        );
+    };
+    // These wait at the socket and are kept as well.
+    let begun = Instant::now();
+    let out = job(&scene, "echo first; exit 3");
+    assert!(begun.elapsed() < Duration::from_secs(15), "held up twice");
+    assert_eq!(out.code, Some(3));
+    kept_by(&out);
+    let out = push(&scene, &[]);
+    assert_eq!(out.code, Some(0));
+    kept_by(&out);
+    // This one has no place there.
+    let crowd = crowd(&socket);
+    let out = push(&scene, &["--fail", "--message", "second"]);
+    assert_eq!(out.code, Some(0));
+    kept_by(&out);
+    drop(crowd);
+    running.signal("CONT");
+    scene.wait_text("🔴 backup is down: reported as failed: second (#2)");
+    until("the spool is empty", || kept(&scene) == 0);
+    // All that waited has been taken.
+    assert_eq!(push(&scene, &[]).code, Some(0));
+    scene.wait_text("🟢 backup is up again after ");
+    let history = scene.ask("/history backup", "The last reports of backup");
+    let seen = (
+        history.latest().matches('❌').count(),
+        history.latest().matches('✅').count(),
+    );
+    assert_eq!(seen, (2, 3), "{}", history.latest());
+    scene.end(running);
+}
+
+#[test]
+fn what_comes_into_the_spool_is_read_at_once() {
+    let scene = scene();
+    let running = scene.start();
+    let spool = scene.sitemon.state_dir().join("spool");
+    until("it is there", || spool.is_dir());
+    let away = scene.sitemon.dir().join("away.sock").display().to_string();
+    let keep = |name: &str, arguments: &[&str]| {
+        let out = scene
+            .sitemon
+            .command(&[&["push", name, "--socket", &away], arguments].concat());
+        assert_eq!(out.code, Some(0), "{out:?}");
+        assert!(out.stderr.contains("the report is kept in "), "{out:?}");
+    };
+    keep("backup", &["--fail", "--message", "one"]);
+    scene.wait_text("🔴 backup is down: reported as failed: one (#1)");
+    until("it is removed", || kept(&scene) == 0);
+    // Another directory in its place.
+    fs::remove_dir_all(&spool).expect("removed");
+    until("it is made again", || spool.is_dir());
+    fs::write(spool.join("junk"), "junk").expect("written");
+    keep("backup", &[]);
+    scene.wait_text("🟢 backup is up again after ");
+    // A site that is new.
+    let more = JOB.replace("backup", "-x");
+    scene
+        .sitemon
+        .rewrite(&scene.config_with(&format!("{JOB}{more}")));
+    running.hup();
+    running.wait_stderr("watching 3 sites");
+    let out = scene.sitemon.command(&["push", "--fail", "--", "-x"]);
+    assert_eq!((out.code, out.stderr.as_str()), (Some(0), ""));
+    scene.wait_text("🔴 -x is down: reported as failed");
+    let out = scene
+        .sitemon
+        .command(&["push", "--socket", &away, "--", "-x"]);
+    assert_eq!(out.code, Some(0), "{out:?}");
+    scene.wait_text("🟢 -x is up again after ");
+    let named = running
+        .stderr()
+        .matches("junk in the spool is passed over")
+        .count();
+    assert_eq!(named, 1, "{}", running.stderr());
     scene.end(running);
 }
 

@@ -30,9 +30,9 @@ pub struct Output {
 }
 
 impl Sitemon {
-    /// Writes `config` to a new directory. Where it has no `[agent]` table, one with a state
-    /// directory beside it is put at its end, so that no line moves. The uplink is none where
-    /// `config` doesn't name one: no test asks anything beyond this machine.
+    /// Writes `config` to a new directory. Where it has no `[agent]` table, one is put at its end, so that no line
+    /// moves. Where it doesn't name them, the state directory is beside it and the uplink is none: no test writes to
+    /// this machine's own state, or asks anything beyond this machine.
     pub fn new(config: &str) -> Sitemon {
         let sitemon = Sitemon {
             dir: tempfile::tempdir().expect("a temporary directory"),
@@ -46,15 +46,17 @@ impl Sitemon {
     pub fn rewrite(&self, config: &str) {
         let mut config = config.to_owned();
         if !config.contains("[agent]") {
-            config.push_str("\n[agent]\nstate = \"state\"\n");
+            config.push_str("\n[agent]\n");
         }
-        if !config.contains("uplink = ") {
-            // At the end of the table, so that the lines of its keys don't move.
-            let table = config.find("[agent]").unwrap_or_default();
-            let end = config[table..]
-                .find("\n[")
-                .map_or(config.len(), |at| table + at + 1);
-            config.insert_str(end, "\nuplink = []\n");
+        for (key, value) in [("state = ", "\"state\""), ("uplink = ", "[]")] {
+            if !config.contains(key) {
+                // At the end of the table, so that the lines of its keys don't move.
+                let table = config.find("[agent]").unwrap_or_default();
+                let end = config[table..]
+                    .find("\n[")
+                    .map_or(config.len(), |at| table + at + 1);
+                config.insert_str(end, &format!("\n{key}{value}\n"));
+            }
         }
         let path = self.config_path();
         fs::write(&path, config).expect("the configuration can be written");
@@ -90,6 +92,7 @@ impl Sitemon {
     /// gives it mounts of its own.
     pub fn run_by_shell(&self, unshare: bool, script: &str) -> Running {
         let mut command = Command::new(if unshare { "unshare" } else { "sh" });
+        self.keeps_to_itself();
         if unshare {
             command.args(["-rm", "sh"]);
         }
@@ -107,6 +110,7 @@ impl Sitemon {
         stdout: impl Into<Stdio>,
         stderr: impl Into<Stdio>,
     ) -> Running {
+        self.keeps_to_itself();
         let mut command = Command::new("unshare");
         command.args(["-m", "sh", "-ec", script, "sh"]);
         command.args([env!("CARGO_BIN_EXE_sitemon"), "-c"]);
@@ -117,6 +121,7 @@ impl Sitemon {
 
     /// [`Sitemon::run_console`] with `stderr` in the place of a pipe that is read.
     pub fn run_console_without_log(&self, stderr: impl Into<Stdio>) -> Running {
+        self.keeps_to_itself();
         let mut command = self.prepared();
         command.arg("-c").arg(self.config_path());
         command.args(["-v", "run", "--console"]);
@@ -129,7 +134,12 @@ impl Sitemon {
     }
 
     /// Starts `sitemon -c FILE ARGUMENTS`.
+    #[track_caller]
     pub fn spawn(&self, arguments: &[&str]) -> Running {
+        let has = |word: &str| arguments.contains(&word);
+        if has("run") || has("push") && !(has("--socket") && has("--spool")) {
+            self.keeps_to_itself();
+        }
         let mut command = self.prepared();
         command.arg("-c").arg(self.config_path()).args(arguments);
         Running::spawn(command)
@@ -137,6 +147,7 @@ impl Sitemon {
 
     /// `sitemon -c FILE run` at a terminal of its own; what is typed there is written to the file.
     pub fn run_at_terminal(&self) -> (Running, File) {
+        self.keeps_to_itself();
         let mut command = self.prepared();
         command.arg("-c").arg(self.config_path()).arg("run");
         Running::at_terminal(command, null_mut())
@@ -169,6 +180,7 @@ impl Sitemon {
 
     /// `sitemon -c FILE -v run --console` with `stdout` in the place of a pipe that is read.
     pub fn run_console_into(&self, stdout: impl Into<Stdio>) -> Running {
+        self.keeps_to_itself();
         let mut command = self.prepared();
         command.arg("-c").arg(self.config_path());
         command.args(["-v", "run", "--console"]);
@@ -199,6 +211,20 @@ impl Sitemon {
         command.stdout(writer.try_clone().expect("a descriptor"));
         command.stderr(writer);
         command.status().expect("the binary runs").code()
+    }
+
+    /// What would be written to /var/lib/sitemon is another agent's: a file that a test has written by itself has to
+    /// name a state directory, and without a file `sitemon push` needs both of its paths.
+    #[track_caller]
+    fn keeps_to_itself(&self) {
+        let path = self.config_path();
+        let special = path.exists() && !path.is_file();
+        let named = || fs::read_to_string(&path).is_ok_and(|text| text.contains("state = "));
+        assert!(
+            special || named(),
+            "no state directory in {}",
+            path.display()
+        );
     }
 
     fn prepared(&self) -> Command {

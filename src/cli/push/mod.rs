@@ -20,6 +20,9 @@ const PACKAGED: [&str; 2] = ["/run/sitemon/push.sock", "/var/lib/sitemon-spool"]
 /// What a shell says of a command that is not there, or is there and cannot be run.
 const NOT_FOUND: i32 = 127;
 const NOT_EXECUTABLE: i32 = 126;
+/// The agent has answered by then, or the report goes to the spool: a job is held up no longer. An agent that hangs has
+/// taken nothing, one whose flash is slow knows what it reads there.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub fn push(config: &Path, options: &Push) -> Result<(), Failure> {
     let reporter = Reporter::new(config, options);
@@ -36,7 +39,8 @@ pub fn push(config: &Path, options: &Push) -> Result<(), Failure> {
         (_, true) => ReportKind::Bad,
         _ => ReportKind::Good,
     };
-    let kept = reporter.tell(&reporter.report(kind, now(), message))?;
+    let report = reporter.report(kind, now(), message);
+    let kept = reporter.tell(&report, Instant::now() + PATIENCE)?;
     kept.into_iter().for_each(|why| log::warn!("{why}"));
     Ok(())
 }
@@ -64,7 +68,7 @@ fn run(
             &format!("{message}\n{printed}"),
         )
     };
-    let tell_end = |report: Report| match reporter.tell(&report) {
+    let tell_end = |report: Report, until: Instant| match reporter.tell(&report, until) {
         Ok(Some(why)) | Err(Failure::Usage(why) | Failure::NotRunning(why)) => log::warn!("{why}"),
         Ok(None) | Err(_) => {}
     };
@@ -78,18 +82,19 @@ fn run(
             let shown = program.to_string_lossy();
             let why = format!("{shown} cannot be run: {}", crate::state::reason(&e));
             super::logging::say(&why);
-            tell_end(report(code, &why));
+            tell_end(report(code, &why), Instant::now() + PATIENCE);
             return code;
         }
     };
-    let ended = thread::scope(|scope| {
-        // An agent that does not answer holds nothing up.
+    let (ended, end, until) = thread::scope(|scope| {
         let start = reporter.report(ReportKind::Start, at, message);
         // What is wrong is said once, at the end.
-        scope.spawn(move || drop(reporter.tell(&start)));
-        running.wait()
+        scope.spawn(move || drop(reporter.tell(&start, began + PATIENCE)));
+        let ended = running.wait();
+        let end = report(ended.code, &ended.printed);
+        (ended, end, Instant::now() + PATIENCE)
     });
-    tell_end(report(ended.code, &ended.printed));
+    tell_end(end, until);
     let code = ended.code;
     ended.flush();
     match code {
@@ -143,10 +148,10 @@ impl Reporter {
         }
     }
 
-    /// Hands the report to the agent, or keeps it for its next start: why.
-    fn tell(&self, report: &Report) -> Result<Option<String>, Failure> {
+    /// Hands the report to the agent until then, or keeps it: why.
+    fn tell(&self, report: &Report, until: Instant) -> Result<Option<String>, Failure> {
         let (socket, dir) = (&self.paths.socket, &self.paths.spool);
-        let sent = client::send(socket, report);
+        let sent = client::send(socket, report, until);
         let absent = |e: &io::Error| {
             matches!(
                 e.kind(),
@@ -162,16 +167,10 @@ impl Reporter {
             Ok(Reply::Answer(ReportAnswer::Unknown)) => return Err(self.unknown()),
             Ok(Reply::Answer(ReportAnswer::Unsaved)) => "the agent cannot save it".to_owned(),
             Ok(Reply::Refused) => "the agent takes no reports of this user".to_owned(),
-            Err(e) => {
-                let (socket, why) = (socket.display(), crate::state::reason(&e));
-                let remedy = match e.kind() {
-                    io::ErrorKind::PermissionDenied => {
-                        " (only root and the agent's group may report)"
-                    }
-                    _ => "",
-                };
-                format!("no agent at {socket}: {why}{remedy}")
+            Err(e) if e.kind() == io::ErrorKind::TimedOut => {
+                format!("the agent at {} does not answer", socket.display())
             }
+            Err(e) => format!("no agent at {}: {}", socket.display(), reason(&e)),
         };
         if no_agent
             && self
@@ -184,18 +183,17 @@ impl Reporter {
         }
         let shown = dir.display();
         if let Err(e) = spool::keep(dir, report) {
-            let reason = crate::state::reason(&e);
+            let reason = reason(&e);
             return Err(Failure::NotRunning(format!(
                 "{why}; the report cannot be kept in {shown} either: {reason}"
             )));
         }
-        // One that has started meanwhile may have read what was kept before.
-        if no_agent && let Ok(Reply::Answer(ReportAnswer::Saved)) = client::send(socket, report) {
-            spool::forget(dir, report);
-            return Ok(None);
-        }
+        let taken = match no_agent {
+            true => "for its next start",
+            false => "until it reads it there",
+        };
         Ok(Some(format!(
-            "{why}; the report is kept in {shown} for its next start"
+            "{why}; the report is kept in {shown} {taken}"
         )))
     }
 
@@ -206,6 +204,15 @@ impl Reporter {
         let near = near.unwrap_or_default();
         Failure::Usage(format!("there is no push: site `{}`{near}", self.site))
     }
+}
+
+/// Why, and what to do about it.
+fn reason(e: &io::Error) -> String {
+    let remedy = match e.kind() {
+        io::ErrorKind::PermissionDenied => " (only root and the agent's group may report)",
+        _ => "",
+    };
+    crate::state::reason(e) + remedy
 }
 
 /// In ms since 1970.

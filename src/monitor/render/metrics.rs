@@ -160,7 +160,7 @@ const FAMILIES: &[Family] = &[
             lines.sample(None, micros(u64::try_from(ends).unwrap_or(0)));
         }
     }),
-    agent("sitemon_uplink_up", Kind::Gauge, "0: our own connection is at fault.", |all, lines| {
+    agent("sitemon_uplink_up", Kind::Gauge, "0: our own connection has a fault: line, DNS, IPv6, proxy or captive portal.", |all, lines| {
         lines.sample(None, micros(u64::from(all.agent.uplink_up)));
     }),
     agent("sitemon_telegram_up", Kind::Gauge, "1: Telegram answered the last request and takes the token.", |all, lines| {

@@ -40,6 +40,8 @@ pub struct PushJob {
     last: Option<LastReport>,
     /// The `at` of the newest report.
     newest: i64,
+    /// That of the newest one that came from the spool in this run.
+    newest_kept: i64,
     /// Nothing is late before this.
     not_before: Moment,
     /// Time without a connection, which is added for jobs that report by HTTP.
@@ -151,6 +153,7 @@ impl PushJob {
             started: None,
             last: None,
             newest: i64::MIN,
+            newest_kept: i64::MIN,
             excused: Duration::ZERO,
             missed: false,
         }
@@ -300,10 +303,21 @@ impl PushJob {
     /// The job reports. What is to be judged; `None` for a start, and for what is known already.
     pub fn on_report(&mut self, report: &Report, now: Now, clock_set: bool) -> Option<Outcome> {
         let kept = report.way == Way::Spool;
-        let ahead = clock_set && self.newest > now.wall.saturating_mul(1000);
-        if kept && report.at <= self.newest && !ahead {
+        // The clock was set back since. It is known in whole seconds.
+        let ahead = |at: i64| clock_set && at.div_euclid(1000) > now.wall;
+        let known = match report.way {
+            Way::Spool => report.at <= self.newest && !ahead(self.newest),
+            // It waited at the socket for so long that it was kept as well.
+            Way::Socket => clock_set && report.at <= self.newest_kept && !ahead(self.newest_kept),
+            Way::Http => false,
+        };
+        if known {
             return None;
         }
+        if kept {
+            self.newest_kept = self.newest_kept.max(report.at);
+        }
+        let ahead = ahead(self.newest);
         self.newest = match ahead {
             true => report.at,
             false => self.newest.max(report.at),

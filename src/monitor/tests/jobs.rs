@@ -313,6 +313,39 @@ fn a_report_that_was_kept_counts_by_its_time_and_once() {
 }
 
 #[test]
+fn a_report_that_waited_at_the_socket_until_it_was_read_in_the_spool_counts_once() {
+    let mut world = World::new(vec![job("backup")]);
+    let report = |world: &World, kind, at, way| Report {
+        at,
+        way,
+        ..plain(world, kind)
+    };
+    let at = world.now().wall * 1000 + 500;
+    world.pass(1);
+    for way in [Way::Spool, Way::Socket] {
+        for (kind, later) in [(ReportKind::Bad, 0), (ReportKind::Good, 1)] {
+            let report = report(&world, kind, at + later, way);
+            assert_eq!(tell(&mut world, report), ReportAnswer::Saved);
+        }
+    }
+    assert_eq!(world.state("backup"), State::Up);
+    let told = world.received().join("\n");
+    assert_eq!(told.matches(" is down").count(), 1, "{told}");
+    assert_eq!(world.ask("/history backup")[0].matches("❌").count(), 1);
+    // The same second as that of the newest is no clock that was set back.
+    let again = report(&world, ReportKind::Bad, at + 1, Way::Spool);
+    tell(&mut world, again);
+    assert_eq!(world.state("backup"), State::Up);
+    // One that is new, and one of a clock that was set back since.
+    let new = report(&world, ReportKind::Bad, at + 2, Way::Socket);
+    tell(&mut world, new);
+    assert_eq!(world.state("backup"), State::Down);
+    world.wall -= HOUR as i64;
+    well(&mut world);
+    assert_eq!(world.state("backup"), State::Up);
+}
+
+#[test]
 fn what_is_known_of_a_job_survives_a_restart() {
     let site = || within(2 * HOUR, job("backup"));
     let mut world = World::new(vec![site()]);
