@@ -147,17 +147,17 @@ def run_floor(floor, prefix, sites, roots, rate, requests, batch=1, windows=3):
 
 # --- certificates -------------------------------------------------------------
 
-def make_certificates(directory):
-    """A test CA (ca.pem) and a server certificate of it for 127.0.0.1 (server.pem, server.key).
+def make_certificates(directory, ca_curve="P-256"):
+    """A test CA (ca.pem) and a server certificate of it for 127.0.0.1 (server.pem, server.key, always on P-256).
 
     bundle.pem is Debian's roots with the test CA added, as on a real system.
     """
     directory.mkdir()
     (directory / "san").write_text(
         "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:false\nextendedKeyUsage=serverAuth\n")
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    key, ca_key = (["-newkey", "ec", "-pkeyopt", f"ec_paramgen_curve:{curve}", "-nodes"] for curve in ("P-256", ca_curve))
     for command in (
-        ["req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=bench CA", "-days", "30"],
+        ["req", "-x509", *ca_key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=bench CA", "-days", "30"],
         ["req", *key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=bench"],
         ["x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
          "-days", "30", "-extfile", "san", "-out", "server.pem"],

@@ -19,8 +19,15 @@ DRIVER = HOME / "node_modules/@louislam/sqlite3"
 
 def install():
     """None when it is there; else why it is not."""
-    if is_built():
-        return None
+    if not is_built() and (lacking := build()):
+        return lacking
+    # The package has the newest changes to its database elsewhere than where it looks for them.
+    for file in PACKAGE.glob("db/patch-*.sql"):
+        shutil.copy(file, PACKAGE / "db/old_migrations")
+    return None
+
+
+def build():
     if not shutil.which("npm"):
         return "there is no npm"
     say("installing Uptime Kuma (some minutes)")
