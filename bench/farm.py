@@ -15,7 +15,10 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BENCH = ROOT / "bench"
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "sitemon-bench"
 SYSTEM_ROOTS = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
+
+POOL = 7  # max_connections = 10, less the three kept for Telegram
 
 # Both clients would otherwise send loopback requests through a proxy; and a token is none of ours.
 ENVIRONMENT = {k: v for k, v in os.environ.items()
@@ -129,19 +132,32 @@ def build_floor():
     return floor
 
 
+def run_floor(floor, prefix, sites, roots, rate, requests, batch=1, windows=3):
+    """([CPU µs a request, a window each], (resident, peak) in KiB) of the C program."""
+    command = [floor, "-c", POOL, "-r", rate, "-b", batch, "-n", requests, "-w", windows,
+               *(["-a", roots] if roots else []), prefix, sites]
+    done = subprocess.run([str(c) for c in command], env=ENVIRONMENT, capture_output=True, text=True)
+    if done.returncode != 0:
+        die(done.stderr.strip())
+    lines = [line.split() for line in done.stdout.splitlines()]
+    cpu = [float(line[1]) for line in lines if line[0] == "window"]
+    memory = [int(kib) for line in lines if line[0] == "memory" for kib in line[1:]]
+    return cpu, memory
+
+
 # --- certificates -------------------------------------------------------------
 
-def make_certificates(directory):
-    """A test CA (ca.pem) and a server certificate of it for 127.0.0.1 (server.pem, server.key).
+def make_certificates(directory, ca_curve="P-256"):
+    """A test CA (ca.pem) and a server certificate of it for 127.0.0.1 (server.pem, server.key, always on P-256).
 
     bundle.pem is Debian's roots with the test CA added, as on a real system.
     """
     directory.mkdir()
     (directory / "san").write_text(
         "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:false\nextendedKeyUsage=serverAuth\n")
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    key, ca_key = (["-newkey", "ec", "-pkeyopt", f"ec_paramgen_curve:{curve}", "-nodes"] for curve in ("P-256", ca_curve))
     for command in (
-        ["req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=bench CA", "-days", "30"],
+        ["req", "-x509", *ca_key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=bench CA", "-days", "30"],
         ["req", *key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=bench"],
         ["x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
          "-days", "30", "-extfile", "san", "-out", "server.pem"],
@@ -191,8 +207,8 @@ http {{
 class Nginx:
     """Debian's nginx: a 4 KiB page at every path, over HTTP and HTTPS, and its own counters."""
 
-    def __init__(self, certificates):
-        directory = temp() / "nginx"
+    def __init__(self, certificates, name="nginx"):
+        self._directory = directory = temp() / name
         (directory / "www").mkdir(parents=True)
         (directory / "www/page.html").write_text(
             ("<!doctype html><title>up</title>" + "<p>All is well.</p>\n" * 250)[:4096])
@@ -208,7 +224,7 @@ class Nginx:
 
     def _answers(self):
         if self.process.poll() is not None:
-            die("nginx: " + (temp() / "nginx/error.log").read_text()[-1000:])
+            die("nginx: " + (self._directory / "error.log").read_text()[-1000:])
         try:
             return self.counts()
         except OSError:

@@ -3,10 +3,11 @@
  *
  * One thread, one multi handle, a pool of easy handles that are used again, a
  * connection of its own for every request (the server closes it), bodies
- * thrown away. Requests start evenly spaced, as a monitor's do, or with -r 0
- * as fast as the pool allows.
+ * thrown away. Requests start evenly spaced, as a monitor's do, -b of them
+ * together when the last of them is due, or with -r 0 as fast as the pool
+ * allows.
  *
- *   floor [-c POOL] [-r RATE] [-n REQUESTS] [-w WINDOWS] [-a CA_FILE] PREFIX SITES
+ *   floor [-c POOL] [-r RATE] [-b BATCH] [-n REQUESTS] [-w WINDOWS] [-a CA_FILE] PREFIX SITES
  *
  * asks PREFIX1 .. PREFIX<SITES> in turn. Prints a line a window,
  * "window CPU_MICROSECONDS_A_REQUEST REQUESTS SECONDS", after a warm-up that
@@ -27,12 +28,13 @@
 static struct {
     int pool;
     double rate; /* requests a second, 0 = as fast as it goes */
+    int batch; /* begin together, at most the pool */
     long requests; /* in each window */
     int windows;
     const char *ca_file;
     const char *prefix;
     long sites;
-} options = { 7, 0, 500, 3, NULL, NULL, 0 };
+} options = { 7, 0, 1, 500, 3, NULL, NULL, 0 };
 
 static CURLM *multi;
 static CURL *idle[POOL_MAX];
@@ -47,7 +49,7 @@ static void fail(const char *what, const char *why)
 
 static void usage(void)
 {
-    fputs("usage: floor [-c POOL] [-r RATE] [-n REQUESTS] [-w WINDOWS] [-a CA_FILE] PREFIX SITES\n", stderr);
+    fputs("usage: floor [-c POOL] [-r RATE] [-b BATCH] [-n REQUESTS] [-w WINDOWS] [-a CA_FILE] PREFIX SITES\n", stderr);
     exit(2);
 }
 
@@ -144,12 +146,18 @@ static void run_requests(long requests, double rate)
 {
     long started = 0, finished = 0;
     double due = clock_seconds();
+    int due_now = 0; /* of a batch that has begun */
     while (finished < requests) {
-        while (idle_count > 0 && started < requests && (rate == 0 || clock_seconds() >= due)) {
+        while (idle_count > 0 && started < requests) {
+            if (rate > 0 && due_now == 0) {
+                if (clock_seconds() < due)
+                    break;
+                due += options.batch / rate;
+                due_now = options.batch;
+            }
             start_request();
             started++;
-            if (rate > 0)
-                due += 1 / rate;
+            due_now -= rate > 0;
         }
         int running;
         curl_multi_perform(multi, &running);
@@ -168,10 +176,11 @@ static void run_requests(long requests, double rate)
 static void parse_options(int argc, char **argv)
 {
     int option;
-    while ((option = getopt(argc, argv, "c:r:n:w:a:")) != -1) {
+    while ((option = getopt(argc, argv, "c:r:b:n:w:a:")) != -1) {
         switch (option) {
         case 'c': options.pool = atoi(optarg); break;
         case 'r': options.rate = atof(optarg); break;
+        case 'b': options.batch = atoi(optarg); break;
         case 'n': options.requests = atol(optarg); break;
         case 'w': options.windows = atoi(optarg); break;
         case 'a': options.ca_file = optarg; break;
@@ -183,7 +192,8 @@ static void parse_options(int argc, char **argv)
     options.prefix = argv[optind];
     options.sites = atol(argv[optind + 1]);
     if (options.pool < 1 || options.pool > POOL_MAX || options.rate < 0
-        || options.requests < 1 || options.windows < 1 || options.sites < 1)
+        || options.batch < 1 || options.batch > options.pool || options.requests < 1
+        || options.windows < 1 || options.sites < 1)
         usage();
 }
 

@@ -1,10 +1,11 @@
-"""sitemon beside Monit and blackbox_exporter: what each takes to check the same sites on the same nginx."""
+"""sitemon beside a C program, Monit, blackbox_exporter and Uptime Kuma: what each takes to check the same sites."""
 
 import gzip
 import http.client
 import itertools
 import json
 import pathlib
+import platform
 import re
 import statistics
 import subprocess
@@ -12,17 +13,25 @@ import textwrap
 import threading
 import time
 import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 
 import farm
+import kuma
 from farm import die, say
 
 MONIT = "/usr/bin/monit"
 BLACKBOX = "/usr/bin/prometheus-blackbox-exporter"
 NEEDS = [("nginx", "/usr/sbin/nginx"), ("openssl", "/usr/bin/openssl"), ("ca-certificates", farm.SYSTEM_ROOTS),
-         ("monit", MONIT), ("prometheus-blackbox-exporter", BLACKBOX)]
+         ("monit", MONIT), ("prometheus-blackbox-exporter", BLACKBOX),
+         ("libcurl4-openssl-dev", f"/usr/include/{platform.machine()}-linux-gnu/curl/curl.h"),
+         ("gcc", "/usr/bin/gcc"), ("libc6-dev", "/usr/include/stdio.h")]
 # Sites: (seconds between checks, windows after the first round, checks in each). Three rounds at least.
 FARMS = {10: (2, 2, 10), 100: (2, 5, 100), 1000: (10, 4, 500)}
+# Uptime Kuma begins one site after the other, with more than half a second between them.
+KUMA_FARMS = {10: (kuma.INTERVAL, 2, 10), 100: (kuma.INTERVAL, 3, 100)}
 COMPARED = 100  # sites, for the CPU time and the threads of the summary
+TOGETHER = 3  # checks that sitemon begins at once with max_connections = 10: half of those it may make
+FLAT_OUT = 1000  # requests in a window of the C program without pauses
 ASKERS = 16  # probes of blackbox_exporter at once, at most
 GLIBC = re.compile(r"/(ld-linux[\w-]*|lib(c|m|dl|rt|pthread|resolv))\.so\.\d+$")
 
@@ -122,14 +131,51 @@ def complaint(log, words):
 def measure(nginx, sitemon, certificates, farms):
     peers = {"sitemon": (Agent, sitemon), "Monit": (Monit, MONIT), "blackbox_exporter": (Blackbox, BLACKBOX)}
     nameless = [who for who in peers if not proven(who, *peers[who], nginx, certificates)]
-    runs = {}
+    floor = farm.build_floor()
+    runs, c = {}, {}
     for scheme, sites in [("https", sites) for sites in farms] + [("http", COMPARED)]:
         for who, (peer, binary) in peers.items():
             say(f"{who}, {sites:,} {scheme} sites")
             agent = peer(binary, f"{who}-{scheme}-{sites}", nginx.url(scheme), sites, FARMS[sites][0],
                          certificates, True)
-            runs[who, scheme, sites] = run(who, agent, nginx, sites)
-    return Found({who: binary for who, (_, binary) in peers.items()}, farms, runs, nameless)
+            runs[who, scheme, sites] = run(who, agent, nginx, sites, *FARMS[sites])
+            if who == "sitemon" and sites == COMPARED:
+                c.update(c_windows(floor, nginx.url(scheme), scheme, certificates))
+    programs = {who: size(binary) for who, (_, binary) in peers.items()}
+    lacking = kuma.install()
+    if not lacking:
+        runs.update(kuma_runs(certificates, [sites for sites in farms if sites in KUMA_FARMS]))
+        programs["Uptime Kuma"] = kuma.size()
+    return Found(sitemon, programs, farms, runs, c, nameless, lacking)
+
+
+def c_windows(floor, prefix, scheme, certificates):
+    """{(how it asks, scheme): CPU µs a request, of windows of as many as sitemon's}"""
+    interval, windows, checks = FARMS[COMPARED]
+    rate = COMPARED / interval
+    roots = certificates / "bundle.pem" if scheme == "https" else None
+    found = {}
+    for how, *asked in ((f"C, {rate:.0f}/s one by one", rate, checks, 1),
+                        (f"C, {rate:.0f}/s {TOGETHER} at a time", rate, checks, TOGETHER),
+                        ("C, flat out", 0, FLAT_OUT, 1)):
+        say(f"{how}, {scheme}")
+        found[how, scheme], _ = farm.run_floor(floor, prefix, COMPARED, roots, *asked, windows)
+    return found
+
+
+def kuma_runs(certificates, farms):
+    """All at the same time, each with an nginx of its own: they take long to begin, and little then."""
+    def one(scheme, sites):
+        name = f"kuma-{scheme}-{sites}"
+        nginx = farm.Nginx(certificates, f"nginx-{name}")
+        agent = kuma.Kuma(None, name, nginx.url(scheme), sites, KUMA_FARMS[sites][0], certificates, True)
+        return run("Uptime Kuma", agent, nginx, sites, *KUMA_FARMS[sites])
+
+    say("Uptime Kuma, " + ", ".join(f"{sites:,}" for sites in farms) + " sites")
+    asked = [("https", sites) for sites in farms] + [("http", COMPARED)]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        results = [pool.submit(one, *what) for what in asked]
+        return {("Uptime Kuma", *what): result.result() for what, result in zip(asked, results)}
 
 
 def proven(who, peer, binary, nginx, certificates):
@@ -149,9 +195,8 @@ def proven(who, peer, binary, nginx, certificates):
     return not asks("other-name", nginx.url("https").replace("127.0.0.1", "localhost"), True)
 
 
-def run(who, agent, nginx, sites):
+def run(who, agent, nginx, sites, interval, windows, checks):
     """What the kernel says of one agent after a round and some windows."""
-    interval, windows, checks = FARMS[sites]
 
     def must_succeed():
         if trouble := agent.trouble():
@@ -185,47 +230,71 @@ def run(who, agent, nginx, sites):
 # --- what came of it ----------------------------------------------------------
 
 class Found:
-    def __init__(self, binaries, farms, runs, nameless):
-        self.binaries, self.farms, self.runs, self.nameless = binaries, farms, runs, nameless
+    def __init__(self, sitemon, programs, farms, runs, c, nameless, lacking):
+        """`c`: of the C program. `lacking`: why there is no Uptime Kuma."""
+        self.sitemon, self.programs, self.farms, self.runs, self.c = sitemon, programs, farms, runs, c
+        self.nameless, self.lacking = nameless, lacking
 
     def every_run(self):
         """(headings, rows)"""
-        heads = ["who", "sites", "every", "checks/s", "CPU µs a check", "RSS KiB", "peak KiB", "of its own", "threads", "fds",
+        heads = ["who", "sites", "checks/s", "CPU µs a check", "RSS KiB", "peak KiB", "of its own", "threads", "fds",
                  "connections a check"]
-        return heads, [[who, f"{sites:,} {scheme}", f"{FARMS[sites][0]} s", f"{run['rate']:.1f}",
+        return heads, [[who, f"{sites:,} {scheme}", f"{run['rate']:.1f}",
                         spread(run["cpu"]), *(f"{kib:,}" for kib in (*run["memory"], run["own"])),
                         run["threads"], run["descriptors"], f"{run['connections']:.3f}"]
                        for (who, scheme, sites), run in self.runs.items()]
 
+    def processor(self):
+        """(headings, rows) for docs/measured.md: CPU time a check, and sitemon's divided by it."""
+        cpu = {who: {scheme: self.runs[who, scheme, COMPARED]["cpu"] for scheme in ("http", "https")}
+               for who in self.programs}
+        for (how, scheme), windows in self.c.items():
+            cpu.setdefault(how, {})[scheme] = windows
+        ours = {scheme: statistics.median(windows) for scheme, windows in cpu["sitemon"].items()}
+        rows = []
+        for who, windows in cpu.items():
+            row = [who]
+            for scheme in ("http", "https"):
+                row += [spread(windows[scheme]), f"{ours[scheme] / statistics.median(windows[scheme]):.2f}"]
+            rows.append(row)
+        rows.sort(key=lambda row: (row[0] != "sitemon", not row[0].startswith("C,")))
+        return ["CPU µs a check", "http", "sitemon to it", "https", "sitemon to it"], rows
+
     def summary(self):
         """(headings, rows) for docs/measured.md."""
-        heads = ["", "program", *(f"memory, {sites:,} sites" for sites in self.farms), "CPU a check, https",
-                 "CPU a check, http", "threads"]
+        heads = ["", "program", *(f"memory, {sites:,} sites" for sites in self.farms), "threads"]
         rows = []
-        for who, binary in self.binaries.items():
-            alone, libraries = size(binary)
-            secure, plain = (self.runs[who, scheme, COMPARED] for scheme in ("https", "http"))
-            rows.append([who, mb(alone) + (f" + {mb(libraries)} of libraries" if libraries else ""),
-                         *(memory(*self.runs[who, "https", sites]["memory"]) for sites in self.farms),
-                         spread(secure["cpu"]) + " µs", spread(plain["cpu"]) + " µs", secure["threads"]])
+        for who, (alone, others) in self.programs.items():
+            found = [self.runs.get((who, "https", sites)) for sites in self.farms]
+            rows.append([who, mb(alone) + (f" + {mb(others)}" if others else ""),
+                         *(memory(*run["memory"]) if run else "" for run in found),
+                         self.runs[who, "https", COMPARED]["threads"]])
         return heads, rows
 
     def notes(self, machine):
         most = max(self.farms)
-        rounds = [f"{who} {self.runs[who, 'https', most]['round']:.0f} s" for who in self.binaries]
-        sitemon = subprocess.run([self.binaries["sitemon"], "--version"], capture_output=True, text=True).stdout.strip()
+        rounds = [f"{who} {self.runs[who, 'https', most]['round']:.0f} s" for who in self.programs
+                  if (who, "https", most) in self.runs]
+        version = subprocess.run([self.sitemon, "--version"], capture_output=True, text=True).stdout.strip()
         every = ", ".join(f"{sites:,} every {FARMS[sites][0]} s" for sites in self.farms)
         lines = [
-            f"By `bench/run peers`, in one run: {machine}; {sitemon}, Debian's {package(MONIT)} and {package(BLACKBOX)}.",
+            f"By `bench/run peers`, in one run: {machine}; {version}, Debian's {package(MONIT)} and {package(BLACKBOX)}",
+            f"and no Uptime Kuma: {self.lacking}." if self.lacking else
+            f"and npm's uptime-kuma {kuma.VERSION}.",
             "No alert goes anywhere. blackbox_exporter neither schedules nor alerts: Prometheus and Alertmanager do, "
             "and are not counted.",
-            f"Sites: {every}, https but for one column, each check a full handshake, certificates verified with "
+            f"Sites: {every}, each check a connection and over https a full handshake, certificates verified with "
             f"Debian's roots. A round of {most:,} took " + ", ".join(rounds) + ": Monit checks one after the other.",
-            f"Memory: resident after three rounds or more. CPU: {COMPARED} sites, median of "
-            f"{FARMS[COMPARED][1]} windows (least-greatest). Libraries: the shared ones but glibc's."]
+            "Memory: with https, resident after three rounds or more. Beside the program: shared libraries but glibc's.",
+            f"CPU: {COMPARED} sites, median of {FARMS[COMPARED][1]} windows (least-greatest). C: a program on libcurl and "
+            f"OpenSSL, its roots parsed once; sitemon begins up to {TOGETHER} checks over http together, and each "
+            "handshake by itself."]
+        if not self.lacking:
+            lines.append(f"Uptime Kuma, whose shortest interval is {kuma.INTERVAL} s, had that: 5 checks a second, three "
+                         "windows; beside it is what npm installed. With 1,000 it takes eleven minutes to begin.")
         if self.nameless:
             lines.append(f"{' and '.join(self.nameless)} took a certificate for another name.")
-        return textwrap.fill(" ".join(lines), 80, break_long_words=False, break_on_hyphens=False)
+        return textwrap.fill(" ".join(lines), 120, break_long_words=False, break_on_hyphens=False)
 
 
 def spread(values):

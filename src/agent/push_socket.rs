@@ -220,7 +220,7 @@ async fn follow_spool(intake: Intake, dir: PathBuf, jobs: Rc<RefCell<Vec<String>
                 let why = state::reason(&e);
                 return log::warn!(
                     "the spool {} cannot be read: {why}; it has to belong to the user of this process, or to its \
-                     group with mode 1770",
+                     group with mode 3770",
                     dir.display()
                 );
             }
