@@ -114,7 +114,6 @@ enum Order {
     Check {
         site: Arc<Site>,
         fresh: bool,
-        since: Instant,
     },
     Try {
         id: u64,
@@ -465,8 +464,7 @@ impl Agent {
                     &self.healthy
                 };
                 // Closed at shutdown: then no check is started.
-                let since = Instant::now();
-                let _ = queue.try_send(Order::Check { site, fresh, since });
+                let _ = queue.try_send(Order::Check { site, fresh });
             }
             Action::Examine { id, url, name } => {
                 let result = config::added_site(&url, name.as_deref(), &self.config);

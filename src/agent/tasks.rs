@@ -11,7 +11,7 @@ use async_lock::Semaphore;
 use async_signal::{Signal, Signals};
 use futures_lite::{StreamExt, future};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 impl Agent {
     /// One worker for each check permit. Sites whose last check ran into its timeout are served by
@@ -36,8 +36,7 @@ impl Agent {
                     };
                     active.set(active.get() + 1);
                     let event = match order {
-                        Order::Check { site, fresh, since } => Event::Checked {
-                            waited: since.elapsed(),
+                        Order::Check { site, fresh } => Event::Checked {
                             outcome: check::guarded(check::run(&client, &site, fresh)).await,
                             site: site.name.clone(),
                         },
@@ -76,7 +75,6 @@ impl Agent {
             let outcome = check::guarded(check::run(&client, &site, true)).await;
             active.set(active.get() - 1);
             Input::Event(Event::Checked {
-                waited: Duration::ZERO,
                 outcome,
                 site: site.name.clone(),
             })

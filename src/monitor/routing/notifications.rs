@@ -814,11 +814,9 @@ impl Monitor {
             true => self.outbox.channel_lines(),
             false => Vec::new(),
         };
-        self.answer(
-            now,
-            requester,
-            stats::render(vitals, tally, &channels).into(),
-        );
+        let late = self.schedule.late_figures();
+        let text = stats::render(vitals, tally, late.as_deref(), &channels);
+        self.answer(now, requester, text.into());
     }
 
     /// Ends the site's open incident: nothing can be done about it any more.
