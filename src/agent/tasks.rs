@@ -9,14 +9,20 @@ use crate::monitor::site::Site;
 use async_channel::Receiver;
 use async_lock::Semaphore;
 use async_signal::{Signal, Signals};
-use futures_lite::{StreamExt, future};
+use futures_lite::{FutureExt, StreamExt, future};
+use smol::LocalExecutor;
 use std::sync::Arc;
 use std::time::Instant;
 
 impl Agent {
     /// One worker for each check permit. Sites whose last check ran into its timeout are served by
     /// the first half of them only, so that they cannot make the others late (a bulkhead).
-    pub(super) fn spawn_workers(&self, healthy: &Receiver<Order>, hanging: &Receiver<Order>) {
+    pub(super) fn spawn_workers(
+        &self,
+        workers: &LocalExecutor<'static>,
+        healthy: &Receiver<Order>,
+        hanging: &Receiver<Order>,
+    ) {
         let permits = self.client.check_permits();
         for number in 0..permits {
             let takes_hanging = number < (permits / 2).max(1);
@@ -61,7 +67,7 @@ impl Agent {
                     }
                 }
             };
-            self.spawn(work).detach();
+            workers.spawn(work.boxed_local()).detach();
         }
         let client = self.client.clone();
         self.spawn(async move { client.tidy().await }).detach();
