@@ -179,7 +179,8 @@ worker_processes 1;
 {user}
 events {{ worker_connections 4096; }}
 http {{
-    access_log off;
+    log_format turn '$msec $request_uri';
+    access_log {log};
     client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
     uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
     # Every check is a connection of its own, and over TLS a full handshake.
@@ -198,7 +199,7 @@ http {{
     }}
     server {{
         listen 127.0.0.1:{counter};
-        location = /counter {{ stub_status; }}
+        location = /counter {{ stub_status; access_log off; }}
     }}
 }}
 """
@@ -207,15 +208,19 @@ http {{
 class Nginx:
     """Debian's nginx: a 4 KiB page at every path, over HTTP and HTTPS, and its own counters."""
 
-    def __init__(self, certificates, name="nginx"):
+    def __init__(self, certificates, name="nginx", logs=False):
+        """`logs`: it is to keep when each path was asked for."""
         self._directory = directory = temp() / name
+        self._turns = directory / "turns"
+        self.ca_file = certificates / "ca.pem"
         (directory / "www").mkdir(parents=True)
         (directory / "www/page.html").write_text(
             ("<!doctype html><title>up</title>" + "<p>All is well.</p>\n" * 250)[:4096])
         self.http, self.https, self.counter = free_port(), free_port(), free_port()
         (directory / "nginx.conf").write_text(NGINX_CONF.format(
             dir=directory, certificates=certificates, http=self.http, https=self.https,
-            counter=self.counter, user="user www-data;" if os.geteuid() == 0 else ""))
+            counter=self.counter, log=f"{self._turns} turn buffer=64k flush=1s" if logs else "off",
+            user="user www-data;" if os.geteuid() == 0 else ""))
         self._asked = 0
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self.process = start(["/usr/sbin/nginx", "-e", directory / "error.log", "-c", directory / "nginx.conf"],
@@ -246,6 +251,16 @@ class Nginx:
         # "Active connections: 1", a line of headings, then " accepts handled requests".
         connections, _, requests = map(int, text.splitlines()[2].split())
         return connections - self._asked, requests - self._asked
+
+    def turns(self, began, ended):
+        """When each path was asked for between two times of `time.time()`, in order."""
+        time.sleep(1.5)  # What it keeps back.
+        by_path = {}
+        for line in self._turns.read_text().splitlines():
+            at, path = line.split()
+            if began <= float(at) < ended:
+                by_path.setdefault(path, []).append(float(at))
+        return {path: sorted(times) for path, times in by_path.items()}
 
 
 # --- the agent ----------------------------------------------------------------
@@ -329,5 +344,5 @@ def site_config(prefix, sites, interval, ca_file=None, keys=()):
         lines.append(f"ca_file = {quote(ca_file)}")
     lines += ["[defaults]", f'interval = "{interval}s"', *keys]
     for number in range(1, sites + 1):
-        lines += ["[[site]]", f'name = "s{number}"', f"url = {quote(prefix + str(number))}"]
+        lines += ["[[site]]", f'name="s{number}"', f"url={quote(prefix + str(number))}"]
     return "\n".join(lines) + "\n"

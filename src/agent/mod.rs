@@ -1,8 +1,8 @@
 //! The one owner of the [`Monitor`]: waits for whatever comes first, an event, a due time or a
 //! signal, feeds it to the monitor and carries out the actions that come back.
 //!
-//! One thread runs it all: this loop, a worker for each check permit, two senders and the long
-//! poll are tasks of an executor that ends with it.
+//! One thread runs it all: this loop, two senders and the long poll are tasks of an executor that ends
+//! with it; the workers, one for each check permit, are those of another, which comes after it.
 
 mod action_runs;
 mod chat_transport;
@@ -46,7 +46,7 @@ use async_channel::{Receiver, Sender};
 use async_lock::{Semaphore, SemaphoreGuardArc};
 use chat_transport::Transport;
 pub use chat_transport::{Terminal, telegram};
-use futures_lite::FutureExt;
+use futures_lite::{FutureExt, future};
 use heartbeat::HeartbeatSender;
 #[cfg(feature = "listen")]
 use http_listener::HttpListener;
@@ -111,19 +111,9 @@ enum Input {
 
 /// Work for a worker.
 enum Order {
-    Check {
-        site: Arc<Site>,
-        fresh: bool,
-        since: Instant,
-    },
-    Try {
-        id: u64,
-        site: Arc<Site>,
-    },
-    Inspect {
-        site: Arc<Site>,
-        subject: Subject,
-    },
+    Check { site: Arc<Site>, fresh: bool },
+    Try { id: u64, site: Arc<Site> },
+    Inspect { site: Arc<Site>, subject: Subject },
 }
 
 /// What a sender has to do.
@@ -134,14 +124,23 @@ enum ToSend {
 
 /// Runs the agent in the foreground until SIGTERM or SIGINT.
 pub fn run(options: Options) -> Result<(), StartError> {
-    let executor = Rc::new(LocalExecutor::new());
+    let (executor, workers) = (Rc::new(LocalExecutor::new()), LocalExecutor::new());
     // Boxed: on its way through the executor's layers it would be on the stack many times.
     let agent = Box::pin(async {
-        let agent = Agent::start(options, executor.clone())?;
+        let agent = Agent::start(options, executor.clone(), &workers)?;
         agent.run().await;
         Ok(())
     });
-    timer::block_on(executor.run(agent))
+    timer::block_on(executor.run(agent).or(check_meanwhile(&workers)))
+}
+
+/// Never ends. A step of a check is made only when nothing else is to be done, if it is polled after all else:
+/// hundreds of checks that can go on do not hold up a command.
+async fn check_meanwhile<T>(workers: &LocalExecutor<'_>) -> T {
+    loop {
+        workers.tick().await;
+        future::yield_now().await;
+    }
 }
 
 /// The HTTP client that `[agent]` describes, with so many connections.
@@ -223,7 +222,11 @@ struct Agent {
 }
 
 impl Agent {
-    fn start(options: Options, executor: Rc<LocalExecutor<'static>>) -> Result<Agent, StartError> {
+    fn start(
+        options: Options,
+        executor: Rc<LocalExecutor<'static>>,
+        workers: &LocalExecutor<'static>,
+    ) -> Result<Agent, StartError> {
         let Options {
             config,
             config_path,
@@ -329,7 +332,7 @@ impl Agent {
             blocks_written: 0,
             executor,
         };
-        agent.spawn_workers(&healthy_orders, &hanging_orders);
+        agent.spawn_workers(workers, &healthy_orders, &hanging_orders);
         agent.spawn_printer();
         agent.spawn_senders(&alert_orders, &answer_orders);
         agent.spawn_admission(waiting);
@@ -468,8 +471,7 @@ impl Agent {
                     &self.healthy
                 };
                 // Closed at shutdown: then no check is started.
-                let since = Instant::now();
-                let _ = queue.try_send(Order::Check { site, fresh, since });
+                let _ = queue.try_send(Order::Check { site, fresh });
             }
             Action::Examine { id, url, name } => {
                 let result = config::added_site(&url, name.as_deref(), &self.config);
@@ -578,4 +580,45 @@ fn seed() -> u64 {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_nanos() as u64);
     nanos ^ (u64::from(std::process::id()) << 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_comes_before_checks() {
+        let (executor, workers) = (LocalExecutor::new(), LocalExecutor::new());
+        let steps = Rc::new(Cell::new(0));
+        for _ in 0..100 {
+            let steps = steps.clone();
+            let check = async move {
+                loop {
+                    steps.set(steps.get() + 1);
+                    future::yield_now().await;
+                }
+            };
+            workers.spawn(check).detach();
+        }
+        // From one task to the next, as an update gets to a sender.
+        let (command, commands) = async_channel::bounded(1);
+        let (answer, answers) = async_channel::bounded(1);
+        let answering = async move {
+            while let Ok(()) = commands.recv().await {
+                answer.send(()).await.expect("a sender");
+            }
+        };
+        executor.spawn(answering).detach();
+        let asking = async {
+            while steps.get() < 1000 {
+                future::yield_now().await;
+            }
+            let before = steps.get();
+            command.send(()).await.expect("an answerer");
+            answers.recv().await.expect("an answer");
+            steps.get() - before
+        };
+        let steps = timer::block_on(executor.run(asking).or(check_meanwhile(&workers)));
+        assert!(steps <= 1, "{steps} steps of checks before the answer");
+    }
 }

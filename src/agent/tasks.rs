@@ -6,21 +6,40 @@ use super::{Agent, Input, Order, StartError, ToSend};
 use crate::check;
 use crate::monitor::Event;
 use crate::monitor::site::Site;
+use crate::timer::Timer;
 use async_channel::Receiver;
 use async_lock::Semaphore;
 use async_signal::{Signal, Signals};
-use futures_lite::{StreamExt, future};
+use futures_lite::{FutureExt, StreamExt, future};
+use smol::LocalExecutor;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// A transfer that waited longer than this for libcurl's thread and for ours, and did nothing else meanwhile, shows that
+/// more are under way than there is time for. All that comes in waits behind them, the long poll's answer and ours too.
+/// So the worker rests, until one that has not waited calls it…
+const MOST_LAG: Duration = Duration::from_millis(5);
+/// … or for so many milliseconds, if none does.
+const REST: Range<u64> = 2_500..7_500;
+/// The last workers never rest; those are not for sites that hang, where there are more than twice as many.
+const NEVER_REST: usize = 8;
 
 impl Agent {
     /// One worker for each check permit. Sites whose last check ran into its timeout are served by
     /// the first half of them only, so that they cannot make the others late (a bulkhead).
-    pub(super) fn spawn_workers(&self, healthy: &Receiver<Order>, hanging: &Receiver<Order>) {
+    pub(super) fn spawn_workers(
+        &self,
+        workers: &LocalExecutor<'static>,
+        healthy: &Receiver<Order>,
+        hanging: &Receiver<Order>,
+    ) {
         let permits = self.client.check_permits();
+        let (call, called) = async_channel::bounded(1);
         for number in 0..permits {
             let takes_hanging = number < (permits / 2).max(1);
             let (healthy, hanging) = (healthy.clone(), hanging.clone());
+            let (call, called) = (call.clone(), called.clone());
             let (client, report) = (self.client.clone(), self.report.clone());
             let active = self.active.clone();
             let (registries, rdap) = (self.registries.clone(), self.rdap.clone());
@@ -36,8 +55,7 @@ impl Agent {
                     };
                     active.set(active.get() + 1);
                     let event = match order {
-                        Order::Check { site, fresh, since } => Event::Checked {
-                            waited: since.elapsed(),
+                        Order::Check { site, fresh } => Event::Checked {
                             outcome: check::guarded(check::run(&client, &site, fresh)).await,
                             site: site.name.clone(),
                         },
@@ -60,9 +78,17 @@ impl Agent {
                     if report.send(Input::Event(event)).await.is_err() {
                         return;
                     }
+                    let lags = client.take_lag() > MOST_LAG;
+                    if lags && number + NEVER_REST < permits {
+                        let rest = Timer::after(Duration::from_millis(fastrand::u64(REST)));
+                        future::race(rest, async { called.recv().await.unwrap_or_default() }).await;
+                    } else if !lags && !healthy.is_empty() {
+                        // Full = one is called already.
+                        let _ = call.try_send(());
+                    }
                 }
             };
-            self.spawn(work).detach();
+            workers.spawn(work.boxed_local()).detach();
         }
         let client = self.client.clone();
         self.spawn(async move { client.tidy().await }).detach();
@@ -76,7 +102,6 @@ impl Agent {
             let outcome = check::guarded(check::run(&client, &site, true)).await;
             active.set(active.get() - 1);
             Input::Event(Event::Checked {
-                waited: Duration::ZERO,
                 outcome,
                 site: site.name.clone(),
             })

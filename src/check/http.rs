@@ -369,9 +369,33 @@ impl Run<'_> {
         verdict: Result<(), Failure>,
     ) -> Box<Outcome> {
         Box::new(Outcome {
-            phases: phases(final_response),
+            phases: self.phases(final_response),
             address: self.tried,
             ..Outcome::new(verdict, Some(self.deadline.start.elapsed()))
+        })
+    }
+
+    /// isahc's times run from the start of the transfer. A connection that was open already has
+    /// neither a look-up nor a connect time.
+    fn phases(&self, final_response: &FinalResponse) -> Option<Phases> {
+        let metrics = final_response.response.metrics()?;
+        let (dns, connect, tls) = (
+            metrics.name_lookup_time(),
+            metrics.connect_time(),
+            metrics.secure_connect_time(),
+        );
+        let took = final_response.sent.elapsed();
+        self.client
+            .note_lag(took.saturating_sub(metrics.total_time()));
+        Some(Phases {
+            dns: dns + final_response.looked_up,
+            connect,
+            tls,
+            first_byte: metrics
+                .transfer_start_time()
+                .saturating_sub(dns + connect + tls),
+            total: took + final_response.looked_up,
+            reused: connect.is_zero(),
         })
     }
 
@@ -447,25 +471,4 @@ fn version_wanted(check: &HttpCheck, version: Version) -> Result<(), Failure> {
     }
     let detail = format!("server speaks {version:?}, wanted HTTP/2");
     Err(Failure::new(FailureKind::Protocol, detail))
-}
-
-/// isahc's times run from the start of the request. A connection that was open already has
-/// neither a look-up nor a connect time.
-fn phases(final_response: &FinalResponse) -> Option<Phases> {
-    let metrics = final_response.response.metrics()?;
-    let (dns, connect, tls) = (
-        metrics.name_lookup_time(),
-        metrics.connect_time(),
-        metrics.secure_connect_time(),
-    );
-    Some(Phases {
-        dns: dns + final_response.looked_up,
-        connect,
-        tls,
-        first_byte: metrics
-            .transfer_start_time()
-            .saturating_sub(dns + connect + tls),
-        total: final_response.sent.elapsed() + final_response.looked_up,
-        reused: connect.is_zero(),
-    })
 }

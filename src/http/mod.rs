@@ -92,6 +92,7 @@ struct Shared {
     user_agent: Mutex<String>,
     permits: Arc<Semaphore>,
     check_permits: usize,
+    lag: Mutex<Duration>,
     resolvers: Resolvers,
     body_permits: Arc<body_permits::BodyPermits>,
     roots: roots::Roots,
@@ -167,6 +168,7 @@ impl Client {
                 user_agent: Mutex::new(limits.user_agent.clone()),
                 permits: Arc::new(Semaphore::new(check_permits)),
                 check_permits,
+                lag: Mutex::default(),
                 resolvers: Resolvers::new(RESOLVERS),
                 body_permits: Arc::new(body_permits::BodyPermits::new()),
                 roots: roots::Roots::new(limits.ca_file.clone()),
@@ -214,6 +216,16 @@ impl Client {
         self.shared
             .check_permits
             .saturating_sub(self.shared.permits.available_permits())
+    }
+
+    /// How long the last transfer waited for libcurl's thread and for ours.
+    pub fn note_lag(&self, lag: Duration) {
+        *lock(&self.shared.lag) = lag;
+    }
+
+    /// The lag that was noted last, once.
+    pub fn take_lag(&self) -> Duration {
+        std::mem::take(&mut lock(&self.shared.lag))
     }
 
     /// After this long a connection isn't reused.

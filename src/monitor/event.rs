@@ -15,7 +15,6 @@ use super::time::hours::Hours;
 use super::uplink::ProbeResult;
 use super::uplink::route::Route;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What happened.
 #[derive(Debug)]
@@ -24,8 +23,6 @@ pub enum Event {
     Checked {
         site: String,
         outcome: Outcome,
-        /// How long it waited for a permit before it began.
-        waited: Duration,
     },
     /// What [`Action::Inspect`] found.
     Inspected {

@@ -128,11 +128,7 @@ impl Monitor {
             self.on_jump(now, before);
         }
         match event {
-            Event::Checked {
-                site,
-                outcome,
-                waited,
-            } => self.checked(now, &site, outcome, waited),
+            Event::Checked { site, outcome } => self.checked(now, &site, outcome),
             Event::Inspected {
                 site,
                 subject,

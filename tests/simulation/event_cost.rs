@@ -53,7 +53,6 @@ fn answer(action: Action, clock: i64) -> Option<(i64, Event)> {
             let event = Event::Checked {
                 outcome: outcome(&site.name, clock),
                 site: site.name.clone(),
-                waited: Duration::ZERO,
             };
             return Some((TOOK, event));
         }

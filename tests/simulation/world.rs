@@ -295,11 +295,7 @@ impl World<'_> {
                     checks.push(CheckRun { from, to, why });
                 }
                 let site = self.plan.sites[site].site.name.clone();
-                self.feed(Event::Checked {
-                    site,
-                    outcome,
-                    waited: std::time::Duration::ZERO,
-                });
+                self.feed(Event::Checked { site, outcome });
             }
             Occurrence::Probed { mut probe, report } => {
                 self.probing = false;

@@ -184,7 +184,6 @@ impl Day {
         self.feed(Event::Checked {
             site: name,
             outcome,
-            waited: Duration::ZERO,
         });
     }
 

@@ -125,7 +125,6 @@ impl Next {
         self.feed(Event::Checked {
             site: name.to_owned(),
             outcome,
-            waited: Duration::ZERO,
         });
         self.pass(3)
     }

@@ -6,6 +6,7 @@ use crate::check::guarded;
 use crate::http::{CallError, HeaderValue};
 use crate::monitor::site::Auth;
 use futures_lite::FutureExt;
+use futures_lite::future::poll_once;
 use std::io::{Read, Write};
 use std::sync::mpsc;
 
@@ -29,6 +30,37 @@ fn a_good_answer_is_up_with_its_times_and_address() {
     assert!(
         phases.dns + phases.connect + phases.first_byte <= phases.total && phases.total <= took
     );
+}
+
+#[test]
+fn what_waits_for_our_own_threads_is_lag_and_a_slow_server_is_not() {
+    const TIME: Duration = Duration::from_millis(400);
+    let slow = Server::routing(|_| {
+        std::thread::sleep(TIME);
+        OK.to_owned()
+    });
+    let client = client();
+    let slow = site(&slow.url(), |_| {});
+    // This machine may be slow too, but hardly each time.
+    let lags = (0..5).map(|_| {
+        assert_eq!(block_on(run(&client, &slow, false)).verdict, Ok(()));
+        client.take_lag()
+    });
+    let least = lags.min().expect("five");
+    assert!(least < TIME / 2, "{least:?}");
+    assert!(client.take_lag().is_zero(), "it was taken");
+    let server = Server::answering(OK);
+    let quick = site(&server.url(), |_| {});
+    block_on(async {
+        let mut check = Box::pin(run(&client, &quick, false));
+        while server.accepted() == 0 {
+            assert!(poll_once(&mut check).await.is_none());
+        }
+        std::thread::sleep(TIME);
+        check.await
+    });
+    let lag = client.take_lag();
+    assert!(lag > TIME / 2, "{lag:?}");
 }
 
 #[test]

@@ -145,7 +145,8 @@ pub fn stats(view: View, outbox: &Outbox, chat: i64, vitals: &Vitals) -> String 
     } else {
         Vec::new()
     };
-    stats::render(vitals, tally, &channels)
+    let late = view.schedule.late_figures();
+    stats::render(vitals, tally, late.as_deref(), &channels)
 }
 
 /// The commands, one a line.

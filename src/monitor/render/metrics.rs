@@ -174,7 +174,7 @@ const FAMILIES: &[Family] = &[
     agent("sitemon_command_answer_seconds", Kind::Histogram, "From the arrival of a command to the request that answers it.", |all, lines| {
         lines.histogram(&all.process.answers);
     }),
-    agent("sitemon_rounds_late_total", Kind::Counter, "Rounds that came late, as more checks were due than could be made.", |all, lines| {
+    agent("sitemon_rounds_late_total", Kind::Counter, "Rounds that came late: turns that passed while a check waited for a permit or was under way.", |all, lines| {
         lines.sample(None, micros(all.agent.rounds_late));
     }),
     agent("sitemon_build_info", Kind::Gauge, "The version that runs.", |_, lines| {

@@ -66,8 +66,9 @@ pub struct Tally {
     pub alerts_waiting: usize,
 }
 
-/// The answer to `/stats`. `channels`: a line for each channel besides the chats.
-pub fn render(vitals: &Vitals, tally: Tally, channels: &[String]) -> String {
+/// The answer to `/stats`. `late`: how many checks are wanted and done, while rounds are late; `channels`: a line
+/// for each channel besides the chats.
+pub fn render(vitals: &Vitals, tally: Tally, late: Option<&str>, channels: &[String]) -> String {
     let unknown = || "unknown".to_owned();
     let mib = |kib: u64| format!("{:.1} MB", kib as f64 / 1024.0);
     let memory = match (vitals.resident_kib, vitals.peak_kib) {
@@ -82,6 +83,7 @@ pub fn render(vitals: &Vitals, tally: Tally, channels: &[String]) -> String {
     };
     let connections = number(vitals.connections);
     let sites = count(tally.sites, "site");
+    let now = late.map_or(String::new(), |figures| format!(", now {figures}"));
     let (late, rounds) = (grouped(tally.late.0), grouped(tally.late.1));
     let mut lines = vec![
         format!("Up for {}", lasting(vitals.uptime)),
@@ -90,7 +92,7 @@ pub fn render(vitals: &Vitals, tally: Tally, channels: &[String]) -> String {
         format!("Threads: {}", number(vitals.threads)),
         format!("Connections: {connections} of {}", vitals.max_connections),
         format!("Checks done: {}, of {sites}", tally.checks),
-        format!("Late: {late} of {rounds} rounds"),
+        format!("Late: {late} of {rounds} rounds{now}"),
         format!("Answer times: {answers}"),
         format!("Alerts waiting: {}", tally.alerts_waiting),
     ];
@@ -156,7 +158,7 @@ pub(crate) mod tests {
     fn the_figures_are_one_a_line() {
         let (vitals, tally) = figures();
         assert_eq!(
-            render(&vitals, tally, &[]),
+            render(&vitals, tally, None, &[]),
             "Up for 1 d 1 h\n\
              Memory: 3.1 MB, 4.0 MB at most\n\
              Open files: 14\n\
@@ -175,7 +177,7 @@ pub(crate) mod tests {
 
     #[test]
     fn what_proc_does_not_tell_is_unknown() {
-        let text = render(&Vitals::default(), Tally::default(), &[]);
+        let text = render(&Vitals::default(), Tally::default(), None, &[]);
         assert!(text.contains("Threads: unknown"));
         assert!(!text.contains("This machine"));
         assert!(text.contains("Answer times: none yet"));

@@ -268,8 +268,8 @@ impl Monitor {
         }
     }
 
-    /// A check has ended. `waited`: how long it waited before it began.
-    pub(crate) fn checked(&mut self, now: Now, name: &str, outcome: Outcome, waited: Duration) {
+    /// A check has ended.
+    pub(crate) fn checked(&mut self, now: Now, name: &str, outcome: Outcome) {
         let moment = now.moment();
         let kind = outcome.verdict.as_ref().err().map(|f| f.kind);
         self.history.count_check(kind);
@@ -278,8 +278,13 @@ impl Monitor {
             return;
         };
         let verdict = JobResult::of(&outcome, &self.sites[at]);
-        if let Some(text) = self.schedule.round_ended(moment, &self.sites[at], waited) {
-            self.actions.log(Level::Warn, text.clone());
+        let watched = &self.sites[at];
+        let hangs = watched.timed_out() || kind == Some(FailureKind::Timeout);
+        if !hangs
+            && !self.clock.stalled_during(watched.check_began())
+            && let Some((level, text)) = self.schedule.round_ended(moment, watched)
+        {
+            self.actions.log(level, text.clone());
             self.notifier(now).notice_to_all(text);
         }
         let watched = &mut self.sites[at];

@@ -1,21 +1,30 @@
-//! Rounds that come late: more checks are due than can be made. Counted, and told once.
+//! Rounds that come late: turns of a site pass while its check waits for a permit or is under way. Counted, and
+//! told once, and once that it is over.
 //!
-//! A round is late when the site's check begins more than its interval after it was due: each turn
-//! that was due meanwhile and could not be had is one. A turn that is skipped because the check
-//! before it takes so long is the site's own doing and no late round; nor are the turns of sites
-//! that run into their timeout, which wait in a lane of their own.
+//! | rounds are | for | what is told |
+//! | --- | --- | --- |
+//! | late (a tenth of them) | a minute and ten late ones, without a slot that is not | "Rounds are late", unless that was told and no hour without has passed |
+//! | on time | 15 minutes | "Rounds are on time again", if it was told |
+//!
+//! Whether the machine, the permits or the site is too slow is all the same to it. Only turns of sites that run into
+//! their timeout are no late rounds: those wait in a queue of their own, and are down. Nor are those of a standstill.
 
+use crate::monitor::event::Level;
 use crate::monitor::time::Moment;
+use crate::monitor::time::text::lasting;
 use std::time::Duration;
 
-/// Rounds are looked at in slots of this length.
+/// Rounds are looked at in slots of at least this length…
 const SLOT: Duration = Duration::from_secs(10);
-/// Slots in a row must be late for so long; one that is not ends the row.
+/// … and so many rounds. A slot is late when of so many rounds one is.
+const ONE_OF: u64 = 10;
+/// Slots in a row must be late for so long, with so many late rounds.
 const LATE_FOR: Duration = Duration::from_secs(60);
+const LEAST: u64 = 10;
+/// It is over when no slot was late for so long.
+const OVER_AFTER: Duration = Duration::from_secs(15 * 60);
 /// It is told again only after no slot was late for so long.
 const REPEAT_AFTER: Duration = Duration::from_secs(3600);
-/// A slot is late when of so many rounds one is.
-const ONE_OF: u64 = 10;
 
 /// Counts rounds, late ones and all that were due, since the start.
 #[derive(Debug, Default)]
@@ -23,40 +32,76 @@ pub struct Rounds {
     due: u64,
     late: u64,
     slot: Option<Slot>,
-    /// Since when slots have been late, and what came of it.
+    /// Slots that were late, one after the other, as one.
     row: Option<Slot>,
-    /// Since when they have not been, once it was told.
-    calm: Option<Moment>,
-    told: bool,
+    /// Since when no slot has been late.
+    on_time: Option<Moment>,
+    told: Told,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Told {
+    #[default]
+    Nothing,
+    /// Late since.
+    Late(Moment),
+    Over,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     began: Moment,
+    ended: Moment,
     due: u64,
     late: u64,
 }
 
-impl Rounds {
-    /// The check of a site ended, which had waited for so long. What to tell, if anything.
-    pub fn ended(&mut self, now: Moment, interval: Duration, waited: Duration) -> Option<String> {
-        let interval = interval.as_millis().max(1);
-        let late = u64::try_from(waited.as_millis() / interval).unwrap_or(u64::MAX);
-        self.due = self.due.saturating_add(late).saturating_add(1);
+impl Slot {
+    fn new(began: Moment) -> Slot {
+        let ended = began;
+        let (due, late) = (0, 0);
+        Slot {
+            began,
+            ended,
+            due,
+            late,
+        }
+    }
+
+    fn add(&mut self, ended: Moment, due: u64, late: u64) {
+        self.ended = ended;
+        self.due = self.due.saturating_add(due);
         self.late = self.late.saturating_add(late);
-        let over = self.slot.filter(|slot| now.since(slot.began) >= SLOT);
-        let told = over.and_then(|slot| {
-            self.slot = None;
-            self.close(slot, now)
-        });
-        let slot = self.slot.get_or_insert(Slot {
-            began: now,
-            due: 0,
-            late: 0,
-        });
-        slot.due = slot.due.saturating_add(late).saturating_add(1);
-        slot.late = slot.late.saturating_add(late);
-        told
+    }
+
+    fn lasted(&self) -> Duration {
+        self.ended.since(self.began)
+    }
+}
+
+impl Rounds {
+    /// A check ended that was due so long ago. What to tell, if anything.
+    pub fn ended(
+        &mut self,
+        now: Moment,
+        interval: Duration,
+        took: Duration,
+    ) -> Option<(Level, String)> {
+        let late = took.as_millis() / interval.as_millis().max(1);
+        let late = u64::try_from(late).unwrap_or(u64::MAX);
+        let due = late.saturating_add(1);
+        self.due = self.due.saturating_add(due);
+        self.late = self.late.saturating_add(late);
+        // The first one only begins a slot.
+        let slot = self.slot.get_or_insert(Slot::new(now));
+        if slot.began < now {
+            slot.add(now, due, late);
+        }
+        if slot.lasted() < SLOT || slot.due < ONE_OF {
+            return None;
+        }
+        let slot = self.slot.replace(Slot::new(now))?;
+        self.close(slot)
     }
 
     /// We stood still: what is late by that says nothing.
@@ -69,43 +114,62 @@ impl Rounds {
         (self.late, self.due)
     }
 
-    fn close(&mut self, slot: Slot, now: Moment) -> Option<String> {
+    /// `1,240 checks/s wanted, 900 done`, as long as they are late.
+    pub fn figures(&self) -> Option<String> {
+        let row = self.row.filter(Rounds::is_to_be_told)?;
+        Some(figures(row.due, row.due - row.late, row.lasted()))
+    }
+
+    fn is_to_be_told(row: &Slot) -> bool {
+        row.lasted() >= LATE_FOR && row.late >= LEAST
+    }
+
+    fn close(&mut self, slot: Slot) -> Option<(Level, String)> {
         if slot.late * ONE_OF < slot.due {
             self.row = None;
-            let calm = *self.calm.get_or_insert(slot.began);
-            self.told &= now.since(calm) < REPEAT_AFTER;
+            let since = *self.on_time.get_or_insert(slot.began);
+            let on_time = slot.ended.since(since);
+            match self.told {
+                Told::Late(began) if on_time >= OVER_AFTER => {
+                    self.told = Told::Over;
+                    let lasted = lasting(since.since(began));
+                    let text = format!("Rounds are on time again: they were late for {lasted}.");
+                    return Some((Level::Info, text));
+                }
+                Told::Over if on_time >= REPEAT_AFTER => self.told = Told::Nothing,
+                _ => {}
+            }
             return None;
         }
-        self.calm = None;
-        let row = self.row.get_or_insert(Slot {
-            due: 0,
-            late: 0,
-            ..slot
-        });
-        row.due += slot.due;
-        row.late += slot.late;
-        let lasted = now.since(row.began);
-        if self.told || lasted < LATE_FOR {
+        self.on_time = None;
+        let row = self.row.get_or_insert(Slot::new(slot.began));
+        row.add(slot.ended, slot.due, slot.late);
+        let began = row.began;
+        if !matches!(self.told, Told::Nothing) {
             return None;
         }
-        self.told = true;
-        Some(text(row.due - row.late, row.due, lasted))
+        let figures = self.figures()?;
+        self.told = Told::Late(began);
+        let text = format!(
+            "Rounds are late: {figures}. Raise `interval`, or `max_connections` if checks wait for slow sites and this machine has time for more."
+        );
+        Some((Level::Warn, text))
     }
 }
 
-/// `66 of 1,000 checks a second are done: …`
-fn text(done: u64, due: u64, lasted: Duration) -> String {
-    let rate = |n: u64, unit: u64| {
-        let millis = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX).max(1);
-        (n.saturating_mul(unit * 1000) + millis / 2) / millis
-    };
-    let units = [(1, "a second"), (60, "a minute"), (3600, "an hour")];
-    let enough = |(unit, _): &&(u64, &str)| rate(due, *unit) >= 10;
-    let (unit, word) = *units.iter().find(enough).unwrap_or(&units[2]);
+/// By the second, the minute or the hour: the first by which ten and more are wanted.
+fn figures(wanted: u64, done: u64, lasted: Duration) -> String {
+    let millis = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX).max(1);
+    let rate = |n: u64, seconds: u64| (n.saturating_mul(seconds * 1000) + millis / 2) / millis;
+    let units = [(1, "s"), (60, "min"), (3600, "h")];
+    let enough = |(seconds, _): &&(u64, &str)| rate(wanted, *seconds) >= 10;
+    let (seconds, unit) = *units.iter().find(enough).unwrap_or(&units[2]);
+    let (wanted, done) = (rate(wanted, seconds), rate(done, seconds));
+    let checks = if wanted == 1 { "check" } else { "checks" };
     format!(
-        "Checks are late: {} of {} {word} are done. Raise `interval`, or `max_connections` if this machine has time for more.",
-        grouped(rate(done, unit)),
-        grouped(rate(due, unit))
+        "{} {checks}/{unit} wanted, {} done",
+        grouped(wanted),
+        grouped(done)
     )
 }
 
@@ -127,91 +191,135 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const MINUTE: u64 = 60;
 
-    /// Lives through `span` in which a check ends every `every` ms that had waited; what is told.
-    fn pass(
-        rounds: &mut Rounds,
-        clock: &mut i64,
-        span: Duration,
+    /// One check ends every `every` ms.
+    struct Checks {
+        rounds: Rounds,
+        clock: i64,
         every: i64,
-        waited: Duration,
-    ) -> Vec<String> {
-        let until = *clock + i64::try_from(span.as_millis()).expect("short");
-        let mut told = Vec::new();
-        while *clock < until {
-            *clock += every;
-            told.extend(rounds.ended(Moment(*clock), SECOND, waited));
+        interval: Duration,
+    }
+
+    impl Checks {
+        fn of(every: i64, interval: Duration) -> Checks {
+            Checks {
+                rounds: Rounds::default(),
+                clock: 0,
+                every,
+                interval,
+            }
         }
-        told
+
+        /// What is told in so many seconds in which each check ends `took` seconds after it was due.
+        fn pass(&mut self, seconds: u64, took: f64) -> Vec<String> {
+            let until = self.clock + 1000 * seconds as i64;
+            let mut told = Vec::new();
+            while self.clock < until {
+                self.clock += self.every;
+                let took = Duration::from_secs_f64(took);
+                let text = self.rounds.ended(Moment(self.clock), self.interval, took);
+                told.extend(text.map(|(_, text)| text));
+            }
+            told
+        }
     }
 
     #[test]
     fn a_thousand_sites_of_which_66_a_second_are_done_are_told_once_with_figures() {
-        let (mut rounds, mut clock) = (Rounds::default(), 0);
-        let waited = Duration::from_millis(14_150);
-        let told = pass(&mut rounds, &mut clock, 3600 * SECOND, 15, waited);
+        let mut checks = Checks::of(15, SECOND);
+        let told = checks.pass(6 * 3600, 14.15);
+        let [text] = &told[..] else {
+            panic!("{told:?}");
+        };
+        let figures = "Rounds are late: 1,000 checks/s wanted, 67 done. Raise `interval`";
+        assert!(text.starts_with(figures), "{text}");
+        let (late, due) = checks.rounds.counts();
+        assert_eq!(late * 15, due * 14);
+        assert_eq!(due, 6 * 3_600_000);
+    }
+
+    #[test]
+    fn its_end_is_told_after_a_quarter_of_an_hour() {
+        let mut checks = Checks::of(100, SECOND);
+        assert_eq!(checks.pass(10 * MINUTE, 5.0).len(), 1);
+        assert!(checks.rounds.figures().is_some());
+        assert_eq!(checks.pass(14 * MINUTE, 0.0), Vec::<String>::new());
+        assert_eq!(checks.rounds.figures(), None);
+        let told = checks.pass(5 * 3600, 0.0);
         assert_eq!(
             told,
-            [
-                "Checks are late: 67 of 1,000 a second are done. Raise `interval`, or `max_connections` if this machine has time for more."
-            ]
+            ["Rounds are on time again: they were late for 10 min."]
         );
-        let (late, due) = rounds.counts();
-        assert_eq!(late * 15, due * 14);
-        assert_eq!(due, 3_600_000);
     }
 
     #[test]
     fn it_is_told_again_only_after_an_hour_without() {
-        let (mut rounds, mut clock) = (Rounds::default(), 0);
-        let mut told = |span: u64, waited: u64| {
-            let span = Duration::from_secs(span);
-            pass(
-                &mut rounds,
-                &mut clock,
-                span,
-                100,
-                Duration::from_secs(waited),
-            )
-            .len()
-        };
-        assert_eq!(told(120, 5), 1);
-        assert_eq!(told(1800, 0), 0);
-        assert_eq!(told(120, 5), 0);
-        assert_eq!(told(3700, 0), 0);
-        assert_eq!(told(120, 5), 1);
+        let mut checks = Checks::of(100, SECOND);
+        assert_eq!(checks.pass(2 * MINUTE, 5.0).len(), 1);
+        assert_eq!(checks.pass(30 * MINUTE, 0.0).len(), 1, "its end");
+        assert_eq!(checks.pass(2 * MINUTE, 5.0).len(), 0);
+        assert_eq!(checks.pass(61 * MINUTE, 0.0).len(), 0);
+        assert_eq!(checks.pass(2 * MINUTE, 5.0).len(), 1);
+    }
+
+    #[test]
+    fn one_that_comes_and_goes_is_told_once_and_ends_once() {
+        for (late, on_time, messages) in [(2, 2, 1), (5, 10, 1), (20, 20, 2), (3, 50, 2)] {
+            let mut checks = Checks::of(100, SECOND);
+            let mut told = Vec::new();
+            for _ in 0..20 {
+                told.extend(checks.pass(late * MINUTE, 5.0));
+                told.extend(checks.pass(on_time * MINUTE, 0.0));
+            }
+            assert_eq!(told.len(), messages, "{late} {on_time}: {told:?}");
+        }
     }
 
     #[test]
     fn a_hiccup_is_counted_and_not_told() {
-        let (mut rounds, mut clock) = (Rounds::default(), 0);
+        let mut checks = Checks::of(100, SECOND);
         for _ in 0..100 {
-            let late = pass(&mut rounds, &mut clock, 15 * SECOND, 100, 5 * SECOND);
-            assert_eq!(late, Vec::<String>::new());
-            let fine = pass(&mut rounds, &mut clock, 25 * SECOND, 100, Duration::ZERO);
-            assert_eq!(fine, Vec::<String>::new());
+            assert_eq!(checks.pass(15, 5.0), Vec::<String>::new());
+            assert_eq!(checks.pass(25, 0.0), Vec::<String>::new());
         }
-        assert_eq!(rounds.counts().0, 100 * 150 * 5);
+        assert_eq!(checks.rounds.counts().0, 100 * 150 * 5);
+        // One check of many that took long.
+        let mut checks = Checks::of(6_000, 60 * SECOND);
+        checks.pass(3600, 0.0);
+        assert_eq!(checks.pass(6, 300.0), Vec::<String>::new());
+        assert_eq!(checks.pass(3600, 0.0), Vec::<String>::new());
     }
 
     #[test]
-    fn one_that_waits_for_less_than_its_interval_is_not_late() {
-        let (mut rounds, mut clock) = (Rounds::default(), 0);
-        let waited = Duration::from_millis(999);
-        let told = pass(&mut rounds, &mut clock, 600 * SECOND, 10, waited);
-        assert_eq!(told, Vec::<String>::new());
-        assert_eq!(rounds.counts(), (0, 60_000));
+    fn one_that_ends_within_its_interval_is_not_late() {
+        let mut checks = Checks::of(10, SECOND);
+        assert_eq!(checks.pass(600, 0.999), Vec::<String>::new());
+        assert_eq!(checks.rounds.counts(), (0, 60_000));
     }
 
     #[test]
-    fn where_few_are_due_the_figures_are_by_the_minute() {
-        let (mut rounds, mut clock) = (Rounds::default(), 0);
-        let mut told = Vec::new();
-        while told.is_empty() {
-            clock += 5_000;
-            let minute = Duration::from_secs(60);
-            told.extend(rounds.ended(Moment(clock), minute, 2 * minute));
+    fn where_few_are_due_the_figures_are_by_the_minute_or_the_hour() {
+        for (every, figures) in [
+            (100, "30 checks/s wanted, 10 done"),
+            (5_000, "36 checks/min wanted, 12 done"),
+            (50_000, "216 checks/h wanted, 72 done"),
+        ] {
+            let mut checks = Checks::of(every, 60 * SECOND);
+            let told = checks.pass(3600, 120.0);
+            let text = told.concat();
+            assert!(text.contains(figures), "{text}");
         }
-        assert!(told[0].contains(" of 36 a minute"), "{}", told[0]);
+    }
+
+    #[test]
+    fn one_check_is_one() {
+        let hour = 3600 * SECOND;
+        assert_eq!(figures(1, 0, hour), "1 check/h wanted, 0 done");
+        assert_eq!(figures(2, 1, hour), "2 checks/h wanted, 1 done");
+        assert_eq!(
+            figures(1_240, 900, SECOND),
+            "1,240 checks/s wanted, 900 done"
+        );
     }
 }

@@ -23,7 +23,7 @@ pub(crate) mod late_rounds;
 pub(crate) mod liveness;
 pub(crate) mod maintenance;
 
-use crate::monitor::event::{Action, Actions};
+use crate::monitor::event::{Action, Actions, Level};
 use crate::monitor::schedule::jobs::Jobs;
 use crate::monitor::schedule::late_rounds::Rounds;
 use crate::monitor::schedule::liveness::Progress;
@@ -190,21 +190,20 @@ impl Scheduler {
         self.progress.ended(now);
     }
 
-    /// A check had waited for so long before it began: what to tell, if rounds are late. Sites that
-    /// run into their timeout wait for each other alone.
-    pub fn round_ended(
-        &mut self,
-        now: Moment,
-        watched: &SiteState,
-        waited: Duration,
-    ) -> Option<String> {
-        let counts = !watched.timed_out();
-        counts.then(|| self.rounds.ended(now, watched.config().interval, waited))?
+    /// The check of a site has ended: what to tell of late rounds, if anything.
+    pub fn round_ended(&mut self, now: Moment, watched: &SiteState) -> Option<(Level, String)> {
+        let took = now.since(watched.check_began());
+        self.rounds.ended(now, watched.config().interval, took)
     }
 
     /// Late rounds, and all that were due.
     pub fn round_counts(&self) -> (u64, u64) {
         self.rounds.counts()
+    }
+
+    /// How many checks are wanted and done, while rounds are late.
+    pub fn late_figures(&self) -> Option<String> {
+        self.rounds.figures()
     }
 
     /// The machine or the process stood still until now.

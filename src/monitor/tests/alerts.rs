@@ -312,7 +312,6 @@ fn a_lone_end_waits_for_nothing_though_a_site_is_slow() {
     world.feed(Event::Checked {
         site: "blog".into(),
         outcome: good(40),
-        waited: Duration::ZERO,
     });
     assert_eq!(world.state("shop"), State::Degraded);
     assert!(
@@ -330,7 +329,6 @@ fn an_end_that_waits_for_others_is_told_after_a_restart() {
     world.feed(Event::Checked {
         site: "blog".into(),
         outcome: good(40),
-        waited: Duration::ZERO,
     });
     assert_eq!(world.state("blog"), State::Up);
     assert!(!world.received().concat().contains("up again"));

@@ -1,6 +1,7 @@
 //! When checks happen.
 
 use super::world::*;
+use crate::monitor::site::Site;
 use crate::monitor::site::state::State;
 use std::time::Duration;
 
@@ -111,11 +112,16 @@ fn a_thousand_sites_make_a_steady_stream() {
     }
 }
 
+fn fast(name: &str) -> Site {
+    Site {
+        interval: Duration::from_secs(1),
+        ..site(name)
+    }
+}
+
 #[test]
-fn late_rounds_are_told_once_and_counted() {
-    let mut fast = site("blog");
-    fast.interval = Duration::from_secs(1);
-    let mut world = World::new(vec![fast]);
+fn late_rounds_are_told_once_and_counted_and_so_is_their_end() {
+    let mut world = World::new(vec![fast("blog")]);
     world.pass(120);
     assert_eq!(world.received(), Vec::<String>::new());
     world.waits = Duration::from_millis(4_500);
@@ -124,16 +130,46 @@ fn late_rounds_are_told_once_and_counted() {
     world.pass(60);
     let received = world.received().concat();
     assert!(
-        received.contains("Checks are late: 60 of 300 a minute are done"),
+        received.contains("Rounds are late: 60 checks/min wanted, 12 done. Raise `interval`"),
         "{received}"
     );
-    assert!(world.logs.iter().any(|l| l.starts_with("Checks are late")));
+    assert!(world.logs.iter().any(|l| l.starts_with("Rounds are late")));
     world.pass(1800);
     assert_eq!(world.received(), Vec::<String>::new(), "once is enough");
     let stats = world.ask("/stats").concat();
     assert!(
-        stats.contains(" of ") && stats.contains(" rounds"),
+        stats.contains(" rounds, now 60 checks/min wanted, 12 done"),
         "{stats}"
+    );
+    world.received();
+    world.waits = Duration::ZERO;
+    world.pass(3 * 3600);
+    let received = world.received();
+    assert_eq!(received.len(), 1, "{received:?}");
+    assert!(
+        received[0].contains("Rounds are on time again: they were late for 3"),
+        "{received:?}"
+    );
+    let stats = world.ask("/stats").concat();
+    assert!(
+        stats.contains(" rounds\n") && !stats.contains("wanted"),
+        "{stats}"
+    );
+}
+
+#[test]
+fn sites_that_answer_more_slowly_than_they_are_asked_for_are_late_though_none_waits() {
+    let names = ["a", "b", "c", "d", "e"];
+    let mut world = World::new(names.map(fast).into());
+    for name in names {
+        world.fate_lasting(name, good(2_500), Duration::from_millis(2_500));
+    }
+    world.pass(120);
+    let received = world.received().concat();
+    assert!(
+        received.contains("Rounds are late: 5 checks/s wanted, 2 done")
+            || received.contains("Rounds are late: 300 checks/min wanted, 100 done"),
+        "{received}"
     );
 }
 
@@ -147,5 +183,6 @@ fn a_site_that_hangs_and_a_machine_that_slept_are_not_late() {
     world.pass(10);
     world.waits = Duration::from_secs(30);
     world.pass(600);
-    assert!(!world.received().concat().contains("late"));
+    let received = world.received().concat();
+    assert!(!received.contains("late"), "{received}");
 }

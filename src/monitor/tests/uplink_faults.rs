@@ -507,11 +507,7 @@ fn a_resolver_that_was_known_to_be_gone_when_a_check_failed_is_why_it_failed() {
     world.line = LINE_NAMES;
     let outcome = failed(FailureKind::Dns);
     let site = "lone".to_owned();
-    world.feed(Event::Checked {
-        site,
-        outcome,
-        waited: Duration::ZERO,
-    });
+    world.feed(Event::Checked { site, outcome });
     restore(&mut world, &["blog", "lone"]);
     world.pass(90);
     assert_eq!(world.state("lone"), State::Up);
@@ -551,7 +547,6 @@ fn what_fails_by_a_resolver_that_is_known_to_be_gone_is_not_judged_from_the_firs
     world.feed(Event::Checked {
         site: "shop".to_owned(),
         outcome: failed(FailureKind::Dns),
-        waited: Duration::ZERO,
     });
     assert_eq!(world.state("shop"), State::Offline);
 }
@@ -572,7 +567,6 @@ fn a_site_on_this_network_that_fails_by_a_resolver_known_to_be_gone_is_not_judge
         world.feed(Event::Checked {
             site: "nas".to_owned(),
             outcome: failed(FailureKind::Dns),
-            waited: Duration::ZERO,
         });
     };
     fails(&mut world);

@@ -303,12 +303,7 @@ impl World {
             }
             for (_, site) in ended {
                 let outcome = self.outcome_of(&site);
-                let waited = self.waits;
-                self.feed(Event::Checked {
-                    site,
-                    outcome,
-                    waited,
-                });
+                self.feed(Event::Checked { site, outcome });
             }
         }
         self.clock = until;
@@ -326,6 +321,8 @@ impl World {
 
     /// The process is stopped for so long: nothing runs, the clock goes on.
     pub fn stall(&mut self, secs: u64) {
+        // As the agent does before it waits.
+        self.monitor.next_wakeup(self.now());
         self.clock += secs as i64 * 1000;
     }
 
@@ -499,8 +496,8 @@ impl World {
                     .fates
                     .get(&name)
                     .map_or(Duration::from_millis(40), |f| f.lasts);
-                self.running
-                    .push((self.clock + lasts.as_millis() as i64, name.clone()));
+                let ends = self.clock + (self.waits + lasts).as_millis() as i64;
+                self.running.push((ends, name.clone()));
                 self.started.push((self.clock, name, fresh));
                 Vec::new()
             }
