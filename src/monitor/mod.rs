@@ -172,8 +172,9 @@ impl Monitor {
             Event::Due | Event::ClockConfirmed => {}
         }
         // What time alone brings about, and what has become possible by the event.
+        let moment = now.moment();
         for timer in Timer::ALL {
-            self.on_timeout(timer, &now);
+            self.on_timeout(timer, &now, moment);
         }
         let (clock_set, actions) = (self.clock.is_set(), &mut self.actions);
         self.history
@@ -184,15 +185,16 @@ impl Monitor {
     /// When to call [`Monitor::handle`] with [`Event::Due`] if nothing else happens before.
     pub fn next_wakeup(&mut self, now: Now) -> Option<Moment> {
         self.sites.recount();
-        let due = |timer: Timer| self.next_timeout(timer, &now);
+        let moment = now.moment();
+        let due = |timer: Timer| self.next_timeout(timer, &now, moment);
         let wakeup = Timer::ALL.into_iter().filter_map(due).min();
         self.clock.expect(wakeup);
         wakeup
     }
 
     /// When [`Monitor::on_timeout`] has something to do for this timer.
-    fn next_timeout(&self, timer: Timer, now: &Now) -> Option<Moment> {
-        let (moment, clock_set) = (now.moment(), self.clock.is_set());
+    fn next_timeout(&self, timer: Timer, now: &Now, moment: Moment) -> Option<Moment> {
+        let clock_set = self.clock.is_set();
         let dated = |at: Option<Moment>| at.filter(|_| clock_set);
         let checking = |at: Option<Moment>| at.filter(|_| !self.schedule.stopping());
         match timer {
@@ -224,8 +226,8 @@ impl Monitor {
         }
     }
 
-    fn on_timeout(&mut self, timer: Timer, now: &Now) {
-        let (moment, clock_set) = (now.moment(), self.clock.is_set());
+    fn on_timeout(&mut self, timer: Timer, now: &Now, moment: Moment) {
+        let clock_set = self.clock.is_set();
         let (sites, actions) = (&mut self.sites, &mut self.actions);
         match timer {
             Timer::Maintenance => self.refresh_maintenance(*now),

@@ -47,7 +47,7 @@ impl Judging<'_> {
         let (now, moment) = (self.now, self.now.moment());
         let watched = &mut self.sites[at];
         watched.note_resolved(self.uplink.resolved());
-        let site = watched.config().clone();
+        let retry = watched.config().retry;
         if let Some(kind) = kind
             && watched.makes_pending()
         {
@@ -55,13 +55,13 @@ impl Judging<'_> {
             watched.set_pending_down(kind, cause, moment);
             // At once, even when something else is checked first: the uplink may be back by then.
             self.uplink.on_failure(moment, &self.sites[at], kind);
-            self.schedule.at(at, moment + site.retry);
+            self.schedule.at(at, moment + retry);
             return None;
         }
         let lasted = now.since(watched.since());
         let change = watched.judge(seen, cause, now);
         if watched.needs_retry() {
-            self.schedule.at(at, moment + site.retry);
+            self.schedule.at(at, moment + retry);
         }
         if let Some(kind) = kind {
             self.uplink.on_failure(moment, &self.sites[at], kind);
@@ -69,7 +69,7 @@ impl Judging<'_> {
         }
         let cause = cause.unwrap_or_default();
         if change.is_none() && seen == Seen::Failed && !self.sites[at].is_down() {
-            let text = format!("{}: {cause}; trying again", site.name);
+            let text = format!("{}: {cause}; trying again", self.sites[at].name());
             self.actions.log(Level::Debug, text);
         }
         change.map(|change| Transition {

@@ -128,14 +128,15 @@ fn every_timer_is_in_the_minimum_and_is_seen_to() {
         let mut world = arrange(timer);
         let now = world.now();
         let wakeup = world.monitor.next_wakeup(now).expect("a timer runs");
-        let due = world.monitor.next_timeout(timer, &now);
+        let due = world.monitor.next_timeout(timer, &now, now.moment());
         let due = due.unwrap_or_else(|| panic!("{timer:?} does not run"));
         assert!(due > now.moment(), "{timer:?} is due already");
         assert!(wakeup <= due, "{timer:?} wakes nothing up");
         let left = due.since(now.moment());
         world.pass(left.as_secs() + 1);
         world.monitor.sites.recount();
-        let next = world.monitor.next_timeout(timer, &world.now());
+        let now = world.now();
+        let next = world.monitor.next_timeout(timer, &now, now.moment());
         assert!(
             next.is_none_or(|next| next > due),
             "{timer:?} was not seen to"
