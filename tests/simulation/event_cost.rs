@@ -82,8 +82,8 @@ fn answer(action: Action, clock: i64) -> Option<(i64, Event)> {
     Some((5, event))
 }
 
-/// Lives through the hour: events, and the µs in the core for each.
-fn hour(sites: usize) -> (u32, f64) {
+/// Lives through the hour: events, the µs in the core for each, and the ms that a snapshot takes.
+fn hour(sites: usize) -> (u32, f64, f64) {
     let now = |clock: i64| Now {
         uptime: Duration::from_millis(clock as u64),
         wall: WALL + clock / 1000,
@@ -123,7 +123,18 @@ fn hour(sites: usize) -> (u32, f64) {
         let due = due.map(|Moment(at)| at);
         clock = clock.max(next.into_iter().chain(due).min().unwrap_or(HOUR));
     }
-    (events, spent.as_secs_f64() * 1e6 / f64::from(events))
+    let snapshot = || {
+        let begun = Instant::now();
+        assert_eq!(monitor.snapshot(now(clock)).sites.len(), sites);
+        begun.elapsed()
+    };
+    // Whatever else the machine does makes it longer.
+    let snapshot = (0..9).map(|_| snapshot()).min().unwrap_or_default();
+    (
+        events,
+        spent.as_secs_f64() * 1e6 / f64::from(events),
+        snapshot.as_secs_f64() * 1e3,
+    )
 }
 
 /// Prints a table; what is checked is that twenty times as many sites do not cost each event ten times
@@ -131,10 +142,10 @@ fn hour(sites: usize) -> (u32, f64) {
 #[test]
 #[ignore = "a measurement, of a build with optimisation"]
 fn event_cost() {
-    println!("| sites | events in an hour | µs an event |");
-    let costs = [100, 1_000, 5_000].map(|sites| {
-        let (events, cost) = hour(sites);
-        println!("| {sites} | {events} | {cost:.1} |");
+    println!("| sites | events in an hour | µs an event | ms a snapshot |");
+    let costs = [100, 1_000, 5_000, 10_000].map(|sites| {
+        let (events, cost, snapshot) = hour(sites);
+        println!("| {sites} | {events} | {cost:.1} | {snapshot:.2} |");
         cost
     });
     if !cfg!(debug_assertions) {
